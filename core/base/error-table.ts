@@ -1,0 +1,149 @@
+/**
+ * Every outcome and error of Busbar, one row each. `id` travels in envelopes and is never reused; `duis` is the response
+ * code of the GB interface that says it best (../shared/domain alerts-and-codes: the meaning of E44 to E51 is of low
+ * confidence, so it stands here, as data); `fault` is who must act. Prose is made from the row and never parsed.
+ */
+export type Fault = 'none' | 'party' | 'meter' | 'wan' | 'broker' | 'operator'
+export type Retry = 'never' | 'later' | 'now'
+export type GrpcStatus =
+  | 'OK'
+  | 'INVALID_ARGUMENT'
+  | 'DEADLINE_EXCEEDED'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'FAILED_PRECONDITION'
+  | 'ABORTED'
+  | 'OUT_OF_RANGE'
+  | 'UNIMPLEMENTED'
+  | 'INTERNAL'
+  | 'UNAVAILABLE'
+  | 'UNAUTHENTICATED'
+
+export type ErrorRow = {
+  readonly id: number
+  readonly duis: string
+  readonly fault: Fault
+  readonly retry: Retry
+  readonly grpc: GrpcStatus
+  /** What happened, one sentence. */
+  readonly meaning: string
+  /** What to do about it, one sentence. */
+  readonly action: string
+}
+
+const row = (
+  id: number,
+  duis: string,
+  fault: Fault,
+  retry: Retry,
+  grpc: GrpcStatus,
+  meaning: string,
+  action: string,
+): ErrorRow => ({ id, duis, fault, retry, grpc, meaning, action })
+
+export const errorTable = {
+  // ── good ends ──
+  OK: row(0, 'I0', 'none', 'never', 'OK', 'The device did what was asked.', 'Nothing.'),
+  REQUEST_ACCEPTED: row(1, 'I99', 'none', 'never', 'OK', 'The request is on disk and will be carried out.', 'Wait for the response at the output gateway.'),
+
+  // ── party ──
+  PARTY_HEADER_MISSING: row(10, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The call names no party.', 'Send your EUI-64 in the header x-busbar-party.'),
+  PARTY_HEADER_MALFORMED: row(11, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The header x-busbar-party is not an EUI-64.', 'Send sixteen hexadecimal digits, bare or with - between octets.'),
+  PARTY_UNKNOWN: row(12, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'No party with this EUI-64 is registered here.', 'Ask the operator to add the party to the parties file.'),
+  PARTY_ORIGINATOR_MISMATCH: row(13, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The originator of the RequestID is not the party that sent it.', 'Use your own EUI-64 as originator.'),
+  PARTY_ROLE_INELIGIBLE: row(14, 'E2', 'party', 'never', 'PERMISSION_DENIED', "The party's role may not send this service reference variant.", 'See eligible roles in the catalogue; use the EUI-64 of another role.'),
+
+  // ── request ──
+  REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
+  REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),
+  REQUEST_ID_MALFORMED: row(22, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The RequestID lacks an originator or target, or one of them is not an EUI-64.', 'Send two EUI-64 as sixteen hexadecimal digits and a counter.'),
+  REQUEST_SRV_UNKNOWN: row(23, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'There is no such service reference variant.', 'Use one of the catalogue, for example 4.1.1.'),
+  REQUEST_SRV_UNSUPPORTED: row(24, 'E50', 'party', 'never', 'UNIMPLEMENTED', 'The service reference variant exists but is not served by this Busbar yet.', 'See the list of served variants in the README.'),
+  REQUEST_BODY_MISMATCH: row(25, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not the one that the service reference variant takes.', 'See the proto comments for the body of each variant.'),
+  REQUEST_BODY_MALFORMED: row(26, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'A field of the body is missing or out of range.', 'See the proto comments for the ranges.'),
+  REQUEST_DEADLINE_PAST: row(27, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The deadline has passed already, or lies more than 30 days ahead.', 'Check the clock; leave the deadline out for the default of two minutes.'),
+  REQUEST_RANGE_BACKWARDS: row(28, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The range ends before it starts.', 'Swap the two times.'),
+  REQUEST_RANGE_EXCEEDED: row(29, 'E44', 'party', 'never', 'OUT_OF_RANGE', 'The range is longer than the meter keeps.', 'Ask for at most 400 days.'),
+  REQUEST_COUNTER_REUSED: row(30, 'E49', 'party', 'never', 'ALREADY_EXISTS', 'This RequestID was used before for a different request.', 'Use a new counter for each request.'),
+  REQUEST_COUNTER_STALE: row(31, 'E49', 'party', 'never', 'ALREADY_EXISTS', 'The counter is not above those this device has already forgotten.', 'Use rising counters for each pair of originator and target.'),
+  REQUEST_NOT_FOUND: row(32, 'E49', 'party', 'never', 'NOT_FOUND', 'No request with this RequestID is remembered.', 'Check the RequestID; a device remembers its last requests only.'),
+  REQUEST_ENDED: row(33, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request has ended already or is on its way to the device.', 'Take the response from the output gateway.'),
+  REQUEST_CANCELLED: row(34, 'I0', 'none', 'never', 'OK', 'The party cancelled the request before it was sent to the device.', 'Nothing.'),
+  REQUEST_EXPIRED: row(35, 'E30', 'wan', 'later', 'DEADLINE_EXCEEDED', 'The deadline came before the request could be sent to the device.', 'Submit again with a later deadline.'),
+
+  // ── device ──
+  DEVICE_UNKNOWN: row(40, 'E19', 'party', 'never', 'NOT_FOUND', 'No device with this EUI-64 is in the inventory.', 'Check the target of the RequestID.'),
+  DEVICE_TYPE_UNFIT: row(41, 'E11', 'party', 'never', 'FAILED_PRECONDITION', 'A device of this type does not take this request.', 'See device types in the catalogue.'),
+  DEVICE_QUEUE_FULL: row(42, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The device holds as many open requests as it may.', 'Wait for its responses, then submit again after the given time.'),
+  DEVICE_UNREACHABLE: row(43, 'E20', 'wan', 'later', 'UNAVAILABLE', 'There was no path to the device.', 'Submit again later.'),
+  DEVICE_SILENT: row(44, 'E21', 'meter', 'later', 'DEADLINE_EXCEEDED', 'The device was reached but gave no answer in time.', 'Submit again later.'),
+  DEVICE_ANSWER_INVALID: row(45, 'E21', 'meter', 'later', 'INTERNAL', 'The device answered, but not with a valid answer to what was asked.', 'Submit again later; report the device if it repeats.'),
+  DEVICE_REFUSED: row(46, 'E44', 'meter', 'never', 'FAILED_PRECONDITION', 'The device refused what was asked.', 'See the status of each reading in the response.'),
+  DEVICE_ACTOR_PARKED: row(47, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar failed on this request and has put it aside.', 'Report the RequestID to the operator; other requests go on.'),
+  DEVICE_ASSOCIATION_REFUSED: row(48, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', "The device refused Busbar's association.", 'Check the client address and secret in the device record.'),
+  DEVICE_RECORD_MALFORMED: row(49, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A device record is not valid.', 'Compare with the example in the README.'),
+
+  // ── capacity and operation ──
+  BROKER_PARTITION_BUSY: row(50, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The partition of this device has as much work as it may hold.', 'Submit again after the given time.'),
+  BROKER_GATEWAY_BUSY: row(51, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The gateway holds as many requests as it may.', 'Submit again after the given time, or use another gateway.'),
+  BROKER_PARTITION_UNAVAILABLE: row(52, 'E57', 'broker', 'later', 'UNAVAILABLE', 'No host owns the partition of this device at the moment.', 'Submit the same RequestID again; it is run once.'),
+  BROKER_LEDGER_FULL: row(53, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The ledger has no room left; nothing accepted is lost.', 'Operator: raise the byte limit or free the disk.'),
+  BROKER_LEDGER_UNAVAILABLE: row(54, 'E57', 'operator', 'later', 'UNAVAILABLE', 'The ledger did not answer in time; the request may or may not be on disk.', 'Submit the same RequestID again; it is run once.'),
+  BROKER_DRAINING: row(55, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is shutting down.', 'Submit again to another gateway, or in a moment.'),
+
+  // ── deliveries ──
+  DELIVERY_CREDIT_INVALID: row(60, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The credit must lie between 1 and 100,000 and be given first.', 'Open the stream with a credit.'),
+  DELIVERY_ACKNOWLEDGEMENT_INVALID: row(61, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The acknowledged delivery id was never sent on this stream.', 'Acknowledge ids that you were given.'),
+  DELIVERY_RECEIVER_SUPERSEDED: row(62, 'E48', 'party', 'never', 'ABORTED', 'Another connection of this party now receives its deliveries.', 'Keep one receiver a party; the newest wins.'),
+  DELIVERY_RECEIVER_STALLED: row(63, 'E57', 'party', 'now', 'RESOURCE_EXHAUSTED', 'The receiver does not read; its stream was cut to protect others.', 'Reconnect; nothing is lost.'),
+
+  // ── DLMS/COSEM: from here on the fault is the meter's unless said otherwise ──
+  DLMS_TAG_UNKNOWN: row(100, 'E21', 'meter', 'later', 'INTERNAL', 'An octet that should name a type or an APDU names none.', 'Report the device and its firmware.'),
+  DLMS_LENGTH_INVALID: row(101, 'E21', 'meter', 'later', 'INTERNAL', 'A length runs past the end, or octets are left over.', 'Report the device and its firmware.'),
+  DLMS_SIZE_EXCEEDED: row(102, 'E21', 'meter', 'later', 'INTERNAL', 'An APDU, a transfer or an array is larger than allowed.', 'Ask for a shorter range.'),
+  DLMS_NESTING_EXCEEDED: row(103, 'E21', 'meter', 'later', 'INTERNAL', 'Data is nested deeper than allowed.', 'Report the device and its firmware.'),
+  DLMS_VALUE_INVALID: row(104, 'E21', 'meter', 'later', 'INTERNAL', 'A value is not of the type or range that its place asks for.', 'Report the device and its firmware.'),
+  DLMS_BLOCK_NUMBER_WRONG: row(105, 'E21', 'meter', 'later', 'INTERNAL', 'A block of a transfer came out of order.', 'Submit again later.'),
+  DLMS_INVOKE_ID_WRONG: row(106, 'E21', 'meter', 'later', 'INTERNAL', 'The answer belongs to another question.', 'Submit again later.'),
+  DLMS_SERVICE_UNEXPECTED: row(107, 'E21', 'meter', 'later', 'INTERNAL', 'The APDU is not one that may come now.', 'Report the device and its firmware.'),
+  DLMS_ASSOCIATION_REFUSED: row(108, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', 'The meter refused the association.', 'Check client address and secret in the device record.'),
+  DLMS_EXCEPTION: row(109, 'E44', 'meter', 'later', 'FAILED_PRECONDITION', 'The meter answered with an exception-response.', 'Report the device and its firmware.'),
+  DLMS_WRAPPER_INVALID: row(110, 'E21', 'meter', 'later', 'INTERNAL', 'The octets are not a TCP wrapper frame of version 1.', 'Check that the address is that of a DLMS meter.'),
+  DLMS_TRANSFER_ABORTED: row(111, 'E21', 'meter', 'later', 'INTERNAL', 'The meter ended a block transfer early.', 'Submit again later.'),
+  DLMS_STATE_INVALID: row(112, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar tried something that the association does not allow now.', 'Report it: this is a bug.'),
+
+  // ── inside ──
+  ENVELOPE_MALFORMED: row(200, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not an envelope of a known layout version.', 'Check that all hosts run compatible versions.'),
+  FRAME_MALFORMED: row(201, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not a frame.', 'Check that all hosts run compatible versions.'),
+  LEDGER_CHAIN_BROKEN: row(210, 'E51', 'operator', 'never', 'INTERNAL', "A partition's hash chain does not hold: the ledger was changed or damaged.", 'Stop writing, keep a copy, restore from a replica.'),
+  LEDGER_FENCE_LOST: row(211, 'E57', 'broker', 'later', 'UNAVAILABLE', 'Another host has taken the partition; the batch was refused whole.', 'Nothing: the new owner goes on.'),
+  LEDGER_SETTINGS_UNSAFE: row(212, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The stream exists with settings under which accepted requests could be lost.', 'Recreate it with the settings in the README.'),
+  LEDGER_DEPLOYMENT_MISMATCH: row(213, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The ledger was created with another number of partitions.', 'Start with the recorded number.'),
+  NATS_SERVER_MISSING: row(220, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'No nats-server of version 2.15.1 or newer could be found or obtained.', 'Install one and name it in NATS_SERVER_BIN, or give BUSBAR_NATS_URL.'),
+  NATS_SERVER_TOO_OLD: row(221, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server is older than 2.15.1, which lacks atomic batches.', 'Install 2.15.1 or newer, or unset NATS_SERVER_BIN and let Busbar get one.'),
+  NATS_SERVER_FAILED: row(222, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The embedded nats-server did not start or keeps stopping.', 'Read its log in the data directory.'),
+  CONFIG_INVALID: row(230, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The configuration has faults.', 'Correct the listed ones.'),
+} as const satisfies Record<string, ErrorRow>
+
+export type ErrorCode = keyof typeof errorTable
+
+const codeOfId = new Map<number, ErrorCode>(
+  (Object.entries(errorTable) as [ErrorCode, ErrorRow][]).map(([code, { id }]) => [id, code]),
+)
+
+/** The code with this `id`; ENVELOPE_MALFORMED's meaning for ids of a newer Busbar is up to the caller. */
+export function errorCodeOf(id: number): ErrorCode | undefined {
+  return codeOfId.get(id)
+}
+
+export function errorId(code: ErrorCode): number {
+  return errorTable[code].id
+}
+
+/** `CODE: meaning action`, with `detail` between when there is one. */
+export function explain(code: ErrorCode, detail?: string): string {
+  const { meaning, action } = errorTable[code]
+  return detail ? `${meaning} (${detail}) ${action}` : `${meaning} ${action}`
+}

@@ -1,0 +1,103 @@
+/**
+ * The one internal message: a MessagePack array of thirteen elements whose header elements always use fixed-width
+ * encodings, so that every header field stands at a constant offset, and whose last element is the body as bin 32.
+ * Any MessagePack library reads it; Busbar reads fields where they stand. Integers are big-endian, as MessagePack has them.
+ *
+ *  element        encoding   meaning
+ *  kind           cd u16     layout version × 256 + kind (below)
+ *  lane           cd u16     0 urgent, 1 normal, 2 bulk
+ *  srv            ce u32     service reference variant, see base/srv
+ *  outcome        cd u16     row of the error table
+ *  bodyType       cd u16     field number of the body in its protobuf oneof, 0 for none
+ *  attempt        cd u16     attempts at the command so far
+ *  originator     c4 08      EUI-64 of the party
+ *  target         c4 08      EUI-64 of the device
+ *  counter        cf u64     of the RequestID
+ *  time           cf u64     when this envelope came to be, UTC ms
+ *  deadline       cf u64     UTC ms, 0 for none; in a refusal: not before this time again; in ATTEMPT_FAILED: the next attempt
+ *  correlation    cf u64     whatever its sender needs to find its place again; in deliveries: when the request was accepted, UTC ms
+ *  body           c6 u32     borrowed as it came in
+ *
+ * @source MessagePack specification, "Formats"; golden bytes in test/core/envelope
+ */
+import { limits } from '../base/limits.ts'
+
+export const layoutVersion = 1
+
+export const Kind = {
+  // between gateway and host
+  SERVICE_REQUEST: 1,
+  ACKNOWLEDGEMENT: 2,
+  CANCEL: 3,
+  STATUS_QUERY: 4,
+  STATUS: 5,
+  DEVICE_REGISTRATION: 6,
+  // facts, on log.<partition>
+  DEVICE_REGISTERED: 32,
+  REQUEST_ACCEPTED: 33,
+  ATTEMPT_FAILED: 34,
+  REQUEST_ENDED: 35,
+  REQUEST_PARKED: 36,
+  // deliveries, on out.<party>
+  RESPONSE: 64,
+} as const
+export type Kind = (typeof Kind)[keyof typeof Kind]
+
+type Field = { readonly name: string; readonly tag: number; readonly width: number }
+const fields = [
+  { name: 'kind', tag: 0xcd, width: 2 },
+  { name: 'lane', tag: 0xcd, width: 2 },
+  { name: 'srv', tag: 0xce, width: 4 },
+  { name: 'outcome', tag: 0xcd, width: 2 },
+  { name: 'bodyType', tag: 0xcd, width: 2 },
+  { name: 'attempt', tag: 0xcd, width: 2 },
+  { name: 'originator', tag: 0xc4, width: 8 },
+  { name: 'target', tag: 0xc4, width: 8 },
+  { name: 'counter', tag: 0xcf, width: 8 },
+  { name: 'time', tag: 0xcf, width: 8 },
+  { name: 'deadline', tag: 0xcf, width: 8 },
+  { name: 'correlation', tag: 0xcf, width: 8 },
+  { name: 'body', tag: 0xc6, width: 4 },
+] as const satisfies readonly Field[]
+type FieldName = (typeof fields)[number]['name']
+
+const arrayTag = 0x90 | fields.length
+
+/** Where each field's value stands, from the first octet of the envelope; `body` is where its length stands. */
+export const offsetOf: Readonly<Record<FieldName, number>> = (() => {
+  const offsets: Partial<Record<FieldName, number>> = {}
+  let at = 1
+  for (const { name, tag, width } of fields) {
+    at += tag === 0xc4 ? 2 : 1
+    offsets[name] = at
+    at += width
+  }
+  return offsets as Record<FieldName, number>
+})()
+
+/** Octets before the body. */
+export const headerBytes = offsetOf.body + 4
+
+/** A header with every tag in place and every value zero: written first, then the values over it. */
+export const headerTemplate: Buffer = (() => {
+  const template = Buffer.alloc(headerBytes)
+  template[0] = arrayTag
+  for (const { name, tag, width } of fields) {
+    if (tag === 0xc4) template[offsetOf[name] - 1] = width
+    template[offsetOf[name] - (tag === 0xc4 ? 2 : 1)] = tag
+  }
+  template[offsetOf.kind] = layoutVersion
+  return template
+})()
+
+/** Offsets of the octets that never change, to check a received header by. */
+export const fixedOffsets: readonly number[] = (() => {
+  const valueOctets = new Set<number>()
+  for (const { name, width } of fields) for (let i = 0; i < width; i++) valueOctets.add(offsetOf[name] + i)
+  const fixed: number[] = []
+  for (let i = 0; i < headerBytes; i++) if (!valueOctets.has(i)) fixed.push(i)
+  fixed.push(offsetOf.kind)
+  return fixed
+})()
+
+export const envelopeBytesMax = headerBytes + limits.responseBodyBytesMax

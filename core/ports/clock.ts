@@ -1,0 +1,21 @@
+/** Time. Everything but the edges' own libraries reads it here, so that a simulation can own it. */
+export interface Clock {
+  /** UTC, ms since 1970. */
+  now(): number
+  /** Runs `action` once at or after `atMs`; the returned function calls it off. */
+  at(atMs: number, action: () => void): () => void
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  at(atMs, action) {
+    // setTimeout overflows above 2^31 ms; wake and look again.
+    let timer: NodeJS.Timeout
+    const arm = (): void => {
+      const left = atMs - Date.now()
+      timer = setTimeout(left > 0x7fff_ffff ? arm : action, Math.min(Math.max(left, 0), 0x7fff_ffff))
+    }
+    arm()
+    return () => clearTimeout(timer)
+  },
+}

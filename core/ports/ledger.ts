@@ -1,0 +1,46 @@
+/**
+ * The ledger: an ordered, durable log of messages by subject, written in fenced atomic batches. Twins: core/ledger/jetstream
+ * (NATS JetStream) and core/ports/sim/ledger (memory); both pass test/contracts/ledger.ts.
+ */
+
+/** One message of a batch. `data` is borrowed until the commit settles. */
+export type LedgerEntry = {
+  /** Without the deployment's prefix: `log.3`, `out.90B3D51F30010000`, `lease.3`, `meta.deployment`. */
+  subject: string
+  data: Uint8Array
+  /** The batch is refused whole unless the last message on `subject` has this sequence (0: there is none). */
+  expect?: { subject: string; sequence: number }
+}
+
+export type LedgerMessage = { subject: string; sequence: number; data: Buffer }
+
+/** Why nothing of a batch was written, or `unknown`: it may or may not have been, the server did not say. */
+export type CommitRefusal = { refused: 'fence' | 'full' | 'too-large' | 'unknown'; detail: string }
+/** Sequence of the batch's first message; the others follow without gaps. */
+export type Committed = { refused?: undefined; firstSequence: number }
+
+export interface Ledger {
+  /**
+   * Writes all entries or none, and settles when they are on disk (or are known not to be). At most
+   * `ledgerBatchMessagesMax` entries. Never rejects: what went wrong is in the value.
+   */
+  commit(entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal>
+  /** The last message on `subject`, or undefined. */
+  lastOn(subject: string): Promise<LedgerMessage | undefined>
+  /**
+   * Every message on `subject` with sequence ≥ `fromSequence`, in order, up to the last one present at the call; settles at the end.
+   * `onMessage` may return a promise: the next message waits for it.
+   */
+  read(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<void>
+  /**
+   * Like `read`, and goes on with new messages as they come, through reconnections, until `close`.
+   * While `onMessage`'s promise is pending nothing more is delivered (bounded prefetch).
+   */
+  follow(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<{ close(): Promise<void> }>
+}
+
+/** Small named values that are overwritten: cursors of parties. Durable when `put` settles. */
+export interface CursorStore {
+  get(name: string): Promise<Uint8Array | undefined>
+  put(name: string, value: Uint8Array): Promise<void>
+}

@@ -1,0 +1,31 @@
+/**
+ * Local state of one partition: sleeping actors, the wake index and the checkpoint they are folded up to. A cache of the
+ * ledger: wiped, it is rebuilt. Twins: core/ledger/lmdb-store and core/ports/sim/store.
+ */
+import type { Eui64Key } from '../base/eui64.ts'
+
+/** How far a partition's store has been folded, and its hash chain there. */
+export type Checkpoint = { sequence: number; frameNumber: number; hash: Uint8Array }
+
+/** Changes that go to disk in one transaction, with the checkpoint they belong to. */
+export type StoreChanges = {
+  /** Packed states by device; a device's entry replaces the older one. */
+  states: ReadonlyMap<Eui64Key, Uint8Array>
+  /** The one time at which each device wants to be woken next, UTC ms; 0 for never. Replaces its older wake. */
+  wakes: ReadonlyMap<Eui64Key, number>
+  checkpoint: Checkpoint
+}
+
+export interface PartitionStore {
+  checkpoint(): Checkpoint | undefined
+  /** The packed state, owned by the caller. */
+  load(device: Eui64Key): Uint8Array | undefined
+  /** Settles when the transaction is committed. */
+  save(changes: StoreChanges): Promise<void>
+  /** Devices due at or before `untilMs`, earliest first, at most `count`. They stay in the index until a save moves them. */
+  dueWakes(untilMs: number, count: number): Array<{ device: Eui64Key; atMs: number }>
+  /** The earliest wake, or undefined. */
+  nextWakeMs(): number | undefined
+  deviceCount(): number
+  close(): Promise<void>
+}
