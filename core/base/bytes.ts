@@ -7,19 +7,17 @@ export function asBuffer(view: Uint8Array): Buffer {
   return Buffer.isBuffer(view) ? view : Buffer.from(view.buffer, view.byteOffset, view.byteLength)
 }
 
-/** Copies `view` into memory of its own, so that the chunk it was borrowed from can be freed. */
+export const emptyBytes: Buffer = Buffer.alloc(0)
+
+/** Copies `view`, so that the chunk it was borrowed from can be freed. */
 export function copyOf(view: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(view.byteLength)
-  bytes.set(view)
-  return bytes
+  return view.byteLength === 0 ? emptyBytes : Buffer.from(view)
 }
 
 /** True when both have the same octets. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return asBuffer(a).equals(b)
 }
-
-export const emptyBytes: Buffer = Buffer.alloc(0)
 
 /**
  * FNV-1a, 32 bit, over `view[start, end)`; an unsigned integer.

@@ -72,8 +72,11 @@ export const errorTable = {
   REQUEST_ENDED: row(33, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request has ended already or is on its way to the device.', 'Take the response from the output gateway.'),
   REQUEST_CANCELLED: row(34, 'I0', 'none', 'never', 'OK', 'The party cancelled the request before it was sent to the device.', 'Nothing.'),
   REQUEST_EXPIRED: row(35, 'E30', 'wan', 'later', 'DEADLINE_EXCEEDED', 'The deadline came before the request could be sent to the device.', 'Submit again with a later deadline.'),
+  REQUEST_JSON_MALFORMED: row(38, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not JSON of the published messages.', 'See the HTTP section of proto/README.md; names and types are those of the proto files.'),
+  REQUEST_PATH_UNKNOWN: row(39, 'E48', 'party', 'never', 'NOT_FOUND', 'There is no such path or method here.', 'See the HTTP section of proto/README.md.'),
 
   // ── device ──
+  DEVICE_ORIGINATORS_FULL: row(39, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The device remembers counters of as many parties as it may.', 'Ask the operator to look at who uses this device.'),
   DEVICE_UNKNOWN: row(40, 'E19', 'party', 'never', 'NOT_FOUND', 'No device with this EUI-64 is in the inventory.', 'Check the target of the RequestID.'),
   DEVICE_TYPE_UNFIT: row(41, 'E11', 'party', 'never', 'FAILED_PRECONDITION', 'A device of this type does not take this request.', 'See device types in the catalogue.'),
   DEVICE_QUEUE_FULL: row(42, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The device holds as many open requests as it may.', 'Wait for its responses, then submit again after the given time.'),
@@ -92,6 +95,7 @@ export const errorTable = {
   BROKER_LEDGER_FULL: row(53, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The ledger has no room left; nothing accepted is lost.', 'Operator: raise the byte limit or free the disk.'),
   BROKER_LEDGER_UNAVAILABLE: row(54, 'E57', 'operator', 'later', 'UNAVAILABLE', 'The ledger did not answer in time; the request may or may not be on disk.', 'Submit the same RequestID again; it is run once.'),
   BROKER_DRAINING: row(55, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is shutting down.', 'Submit again to another gateway, or in a moment.'),
+  BROKER_GATEWAY_FAILED: row(59, 'E51', 'broker', 'later', 'INTERNAL', 'The gateway failed on this call; requests that were acknowledged are not touched.', 'Submit the same RequestID again; report it if it repeats.'),
 
   // ── deliveries ──
   DELIVERY_CREDIT_INVALID: row(60, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The credit must lie between 1 and 100,000 and be given first.', 'Open the stream with a credit.'),
@@ -121,10 +125,12 @@ export const errorTable = {
   LEDGER_FENCE_LOST: row(211, 'E57', 'broker', 'later', 'UNAVAILABLE', 'Another host has taken the partition; the batch was refused whole.', 'Nothing: the new owner goes on.'),
   LEDGER_SETTINGS_UNSAFE: row(212, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The stream exists with settings under which accepted requests could be lost.', 'Recreate it with the settings in the README.'),
   LEDGER_DEPLOYMENT_MISMATCH: row(213, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The ledger was created with another number of partitions.', 'Start with the recorded number.'),
+  STORE_DAMAGED: row(214, 'E51', 'operator', 'later', 'INTERNAL', 'A record of the local store is damaged; the store is a cache and is rebuilt from the ledger.', 'Check the disk; start again to rebuild.'),
   NATS_SERVER_MISSING: row(220, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'No nats-server of version 2.15.1 or newer could be found or obtained.', 'Install one and name it in NATS_SERVER_BIN, or give BUSBAR_NATS_URL.'),
   NATS_SERVER_TOO_OLD: row(221, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server is older than 2.15.1, which lacks atomic batches.', 'Install 2.15.1 or newer, or unset NATS_SERVER_BIN and let Busbar get one.'),
   NATS_SERVER_FAILED: row(222, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The embedded nats-server did not start or keeps stopping.', 'Read its log in the data directory.'),
   CONFIG_INVALID: row(230, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The configuration has faults.', 'Correct the listed ones.'),
+  SIMULATOR_LISTEN_FAILED: row(240, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A listener of the simulated meters could not be opened.', 'Choose another base port, fewer listeners, or raise the limit of open files.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable

@@ -20,12 +20,31 @@ export const limits = {
   deliveriesPerFrameMax: 4_096,
   /** Messages of one atomic batch; nats-server refuses more than 1,000 by default. */
   ledgerBatchMessagesMax: 900,
+  /** Payload octets of one atomic batch: two of the largest frames and room for small ones. A larger addition is refused, not split. */
+  ledgerBatchBytesMax: 16 * 1024 * 1024,
+  /** Messages that a reader of the ledger holds before they are taken; octets are bounded by the server's max_payload. */
+  ledgerPrefetchMessagesMax: 1_000,
 
   // ── queues ──
+  /** Messages decided in one tick of a host: one batch on the ledger. */
+  tickMessagesMax: 4_096,
+  /** Octets of facts and deliveries after which a tick is closed. */
+  tickBytesMax: 2 * 1024 * 1024,
   /** Requests that one gateway process holds between a party and the acknowledgement. */
   gatewayRequestsInFlightMax: 20_000,
   /** The same for one stream: past it the gateway stops reading that stream. */
   streamRequestsInFlightMax: 4_000,
+  /** The same for one party, over all its connections to one gateway: half, so that nobody takes the whole gateway. */
+  partyRequestsInFlightMax: 10_000,
+  /** Octets of frames that one gateway holds until they are answered. */
+  gatewayBytesInFlightMax: 128 * 1024 * 1024,
+  /** Frames on their way from one gateway to one host; while they are out the next frame gathers. */
+  gatewayFramesInFlightMax: 8,
+  /** Calls that one gRPC connection may have open. */
+  connectionCallsMax: 1_000,
+  /** Deliveries in one message to a receiver, and its octets (one delivery more may stand above that). */
+  deliveriesPerMessageMax: 1_000,
+  deliveryMessageBytes: 128 * 1024,
   /** Messages waiting in one partition's mailbox. */
   mailboxMessagesMax: 20_000,
   /** Requests a device holds that have not ended. */
@@ -33,7 +52,7 @@ export const limits = {
   /** Ended requests a device remembers, for repeats and status; older ones are refused by their counter. */
   deviceRequestsRememberedMax: 64,
   /** Parties that one device remembers counters of. */
-  deviceOriginatorsMax: 32,
+  deviceOriginatorsMax: 256,
   /** Deliveries a party may leave unacknowledged on one stream. */
   receiverCreditMax: 100_000,
   /** Bytes queued towards one receiver that does not read, before it is cut off. */
@@ -53,8 +72,50 @@ export const limits = {
   requestLifetimeMsMax: 30 * 24 * 3_600_000,
   /** One fsynced batch on the ledger. */
   ledgerCommitMsMax: 10_000,
+  /** How often a host says that it is alive; nobody keeps it. */
+  aliveIntervalMs: 1_000,
+  /** A host silent for so long may lose its partitions: several intervals, so that one pause of a garbage collector is not a take-over. */
+  leaseSilenceMsMax: 5_000,
+  /** Heartbeat asked of the server by a reader of the ledger that has nothing to read. */
+  ledgerHeartbeatMs: 2_000,
+  /** A bounded read of the ledger without any progress. */
+  ledgerReadStallMsMax: 30_000,
+  /** A gateway looks again for the owner of a partition after this, if it hears of no change. */
+  ownerWaitMs: 250,
+  /** Hints to a party that was refused for want of room, or of an owner. */
+  busyRetryMs: 250,
+  unavailableRetryMs: 1_000,
+  /** A receiver that takes nothing for this long is cut off; its stream is reset this long after its status was sent. */
+  receiverStallMsMax: 10_000,
+  receiverResetMs: 1_000,
+  /** Between two writes of one delivery cursor; what a crash forgets in between is delivered again. */
+  cursorWriteMs: 100,
+  /** The first message of a receiver, with its credit. */
+  receiverOpenMsMax: 10_000,
+  /** A connection without a sign of life for the first gets a ping, and is closed when no answer comes for the second. */
+  connectionKeepaliveMs: 30_000,
+  connectionKeepaliveWaitMs: 10_000,
   /** Long poll over HTTP. */
   longPollMsMax: 30_000,
+
+  /** Hint with DEVICE_QUEUE_FULL. */
+  deviceRetryAfterMs: 1_000,
+  /** Hint with BROKER_…_BUSY and BROKER_LEDGER_FULL. */
+  busyRetryAfterMs: 500,
+
+  // ── operations ──
+  /** One request to the ops server, headers to answer. */
+  opsRequestMsMax: 30_000,
+  /** A nats-server child from its start until it takes connections; recovery of a large store takes its time. */
+  natsReadyMsMax: 120_000,
+  /** A nats-server child from SIGTERM until it is gone; then SIGKILL. */
+  natsStopMsMax: 15_000,
+  /** First delay before a nats-server child that died is started again, doubled each time. */
+  natsRestartDelayMs: 50,
+  natsRestartDelayMsMax: 5_000,
+  /** Deaths of a nats-server child within `natsFailuresWindowMs` after which Busbar gives up (NATS_SERVER_FAILED). */
+  natsFailuresMax: 8,
+  natsFailuresWindowMs: 60_000,
 
   // ── devices ──
   /** First delay before another attempt, doubled each time. */
@@ -67,6 +128,16 @@ export const limits = {
   wanConnectionsMax: 8_192,
   /** Connections being opened at one time. */
   wanConnectsMax: 256,
+  /** Exchanges that the WAN holds, waiting ones included; the next one fails at once. */
+  wanExchangesMax: 100_000,
+  /** Exchanges under way on one connection; more wait by lane, so that an urgent one is not behind them. */
+  wanExchangesPerConnectionMax: 1_024,
+  /** Wait for the release of associations before a connection is closed all the same. */
+  wanReleaseMsMax: 1_000,
+  /** An address that could not be connected to is not tried again for this long; below `retryDelayMs`. */
+  wanDeadAddressMs: 1_000,
+  /** Frames without a question, one after another, before a connection is cut: the peer is flooding. */
+  wanUnsolicitedFramesMax: 1_000,
 
   // ── DLMS ──
   /** One APDU before block transfer; the wrapper's length field is 16 bits. */
@@ -84,3 +155,9 @@ assert(limits.wanExchangeMsMax > limits.wanResponseMsMax + limits.wanConnectMsMa
 assert(limits.requestLifetimeMs > limits.wanExchangeMsMax * limits.attemptsMax, 'every attempt fits in the default lifetime')
 assert(limits.partyMessageBytesMax > limits.requestBytesMax, 'a message holds the largest request')
 assert(limits.acknowledgementWaitMsMax > limits.ledgerCommitMsMax, 'an acknowledgement outlasts its commit')
+assert(limits.partyRequestsInFlightMax <= limits.gatewayRequestsInFlightMax / 2, 'one party leaves room for another')
+assert(limits.streamRequestsInFlightMax + limits.requestsPerBatchMax <= limits.partyRequestsInFlightMax, 'a full stream is paused before its party is refused')
+assert(limits.deliveriesPerMessageMax <= limits.deliveriesPerFrameMax, 'a frame may take several messages, not the other way round')
+assert(limits.leaseSilenceMsMax >= 3 * limits.aliveIntervalMs, 'two lost announcements are not a dead host')
+assert(limits.ledgerBatchBytesMax >= 2 * limits.frameBytesMax, 'a batch holds a frame of facts and one of deliveries')
+assert(limits.wanDeadAddressMs < limits.retryDelayMs, 'a retry is not refused for the failure before it')

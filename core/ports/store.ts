@@ -27,5 +27,7 @@ export interface PartitionStore {
   /** The earliest wake, or undefined. */
   nextWakeMs(): number | undefined
   deviceCount(): number
+  /** Forgets everything: the store does not belong to this ledger. */
+  clear(): Promise<void>
   close(): Promise<void>
 }

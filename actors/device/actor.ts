@@ -1,0 +1,290 @@
+/**
+ * The device: accepts requests for one device, sends them to it one at a time, and sees each to exactly one end.
+ * Pure: `decide` reads the state and says what has happened and what is wanted; `evolve` alone changes the state, and
+ * replay runs it alone. No I/O, clock, promise or randomness; what a request asks for is none of its business.
+ */
+import { counterKey, type CounterKey } from '../../core/base/counter.ts'
+import { copyOf, emptyBytes, sameBytes } from '../../core/base/bytes.ts'
+import { errorCodeOf, errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
+import { laneCount } from '../../core/base/lane.ts'
+import { limits } from '../../core/base/limits.ts'
+import { decodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
+import { readBodyView, readDeadline, readKind, readOriginator, readSrv } from '../../core/envelope/envelope.ts'
+import { Kind, offsetOf } from '../../core/envelope/layout.ts'
+import type { Outbox } from './effects.ts'
+import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
+import type { Answered, Arrived, DeviceMessage } from './messages.ts'
+import { findEnded, findOpen, rememberEnded, type DeviceState, type OpenRequest } from './state.ts'
+
+const accepted = errorId('REQUEST_ACCEPTED')
+const notEnded = 0xffff
+
+/** What a partition runs: the device of today; a test may run another. */
+export type DeviceBehaviour = { decide: typeof decide; evolve: typeof evolve; park: typeof park }
+
+/** Says what `message` means for the device at `now` (UTC ms): facts, deliveries and effects, appended to `out`. */
+export function decide(state: DeviceState, message: DeviceMessage, now: number, out: Outbox): void {
+  switch (message.type) {
+    case 'ARRIVED':
+      return decideArrived(state, message, now, out)
+    case 'ANSWERED':
+      return decideAnswered(state, message, now, out)
+    case 'WAKE':
+      expire(state, now, out)
+      // Nothing may have expired, yet an attempt may be due.
+      return out.facts.length === 0 ? decideNext(state, now, out) : undefined
+    case 'RESUME':
+    case 'NEXT':
+      return decideNext(state, now, out)
+  }
+}
+
+function decideArrived(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+  const { buffer, at } = message
+  switch (readKind(buffer, at)) {
+    case Kind.SERVICE_REQUEST:
+      return decideRequest(state, message, now, out)
+    case Kind.DEVICE_REGISTRATION:
+      return decideRegistration(state, message, now, out)
+    case Kind.CANCEL:
+      return decideCancel(state, message, now, out)
+    case Kind.STATUS_QUERY:
+      return decideStatus(state, message, now, out)
+    default:
+      return acknowledge(out, message, errorId('ENVELOPE_MALFORMED'), now)
+  }
+}
+
+function decideRequest(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+  const { buffer, at } = message
+  if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
+  const originatorKey = readOriginator(buffer, at)
+  const counter = counterKey(buffer, at + offsetOf.counter)
+  const originator = state.originators.get(originatorKey)
+  if (originator !== undefined && counter <= originator.highest) {
+    const known = findOpen(state, originatorKey, counter) ?? findEnded(state.ended, originatorKey, counter)
+    if (known !== undefined) {
+      if (known.contentHash !== contentHashOf(buffer, at)) return refuse(out, message, 'REQUEST_COUNTER_REUSED', now)
+      // The first acknowledgement once more, with its time.
+      return acknowledge(out, message, accepted, known.acceptedAt)
+    }
+    if (originator.floor !== undefined && counter <= originator.floor) {
+      return refuse(out, message, 'REQUEST_COUNTER_STALE', now)
+    }
+  }
+  const row = serviceRequestOf(readSrv(buffer, at))
+  if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
+  if (!row.deviceTypes.includes(state.record.type)) return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
+  if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
+  if (originator === undefined && state.originators.size >= limits.deviceOriginatorsMax) {
+    return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
+  }
+  if (state.open.length >= limits.deviceQueueMax) {
+    return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, now + limits.deviceRetryAfterMs)
+  }
+  out.facts.push({ type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, now) })
+  acknowledge(out, message, accepted, now)
+}
+
+function decideRegistration(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+  const recordView = readBodyView(message.buffer, message.at)
+  if (!isRecord(recordView)) return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
+  if (state.recordBytes === undefined || !sameBytes(state.recordBytes, recordView)) {
+    out.facts.push({ type: 'DEVICE_REGISTERED', time: now, recordBytes: copyOf(recordView) })
+  }
+  acknowledge(out, message, accepted, now)
+}
+
+function isRecord(view: Buffer): boolean {
+  try {
+    decodeDeviceRecord(view)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function decideCancel(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+  const { buffer, at } = message
+  const originator = readOriginator(buffer, at)
+  const counter = counterKey(buffer, at + offsetOf.counter)
+  const request = findOpen(state, originator, counter)
+  if (request === undefined) {
+    const ended = findEnded(state.ended, originator, counter)
+    if (ended?.outcome === errorId('REQUEST_CANCELLED')) return acknowledge(out, message, ended.outcome, ended.endedAt)
+    return refuse(out, message, ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED', now)
+  }
+  if (state.sent === request) return refuse(out, message, 'REQUEST_ENDED', now)
+  end(out, request, errorId('REQUEST_CANCELLED'), request.attempt, now, emptyBytes)
+  acknowledge(out, message, errorId('REQUEST_CANCELLED'), now)
+}
+
+function decideStatus(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+  const { buffer, at, replyTo } = message
+  const originator = readOriginator(buffer, at)
+  const counter = counterKey(buffer, at + offsetOf.counter)
+  const open = findOpen(state, originator, counter)
+  if (open !== undefined) {
+    const { srv, attempt, acceptedAt, deadline } = open
+    const isSent = state.sent === open
+    out.effects.push({
+      type: 'REPORT_STATUS', replyTo, srv, state: isSent ? 2 : 1, outcome: notEnded,
+      attempt: attempt + (isSent ? 1 : 0), acceptedAt, endedAt: 0, deadline,
+    })
+    return
+  }
+  const ended = findEnded(state.ended, originator, counter)
+  if (ended === undefined) return refuse(out, message, 'REQUEST_NOT_FOUND', now)
+  const { srv, outcome, attempt, acceptedAt, endedAt } = ended
+  out.effects.push({
+    type: 'REPORT_STATUS', replyTo, srv, state: 3, outcome, attempt, acceptedAt, endedAt, deadline: 0,
+  })
+}
+
+function decideAnswered(state: DeviceState, message: Answered, now: number, out: Outbox): void {
+  const request = state.sent
+  // An answer to what has ended meanwhile, or came twice: nobody waits for it.
+  if (request === undefined || request.counter !== message.counter || request.originator !== message.originator) return
+  const attempt = request.attempt + 1
+  const { outcome } = message
+  const code = errorCodeOf(outcome)
+  if (code !== undefined && errorTable[code].retry === 'later' && attempt < limits.attemptsMax) {
+    const nextAttemptAt = now + retryDelayMs(request, attempt)
+    if (nextAttemptAt < request.deadline) {
+      const { originator, counter } = request
+      out.facts.push({ type: 'ATTEMPT_FAILED', originator, counter, time: now, outcome, attempt, nextAttemptAt })
+      return
+    }
+  }
+  end(out, request, outcome, attempt, now, message.bodyBytes)
+}
+
+/** Doubles each time, ± 25 % by the request's own content, so that a lost region does not come back all at once. */
+function retryDelayMs(request: OpenRequest, attempt: number): number {
+  const delayMs = Math.min(limits.retryDelayMs * 2 ** (attempt - 1), limits.retryDelayMsMax)
+  const spread = ((request.contentHash ^ request.acceptedAt) & 0xff) / 0xff
+  return Math.round(delayMs * (0.75 + spread / 2))
+}
+
+/** Ends what waits and whose deadline has come. What is on its way ends by the WAN's own time-outs. */
+function expire(state: DeviceState, now: number, out: Outbox): void {
+  for (const request of state.open) {
+    if (request === state.sent || request.deadline > now) continue
+    const outcome = request.attempt === 0 ? errorId('REQUEST_EXPIRED') : request.lastOutcome
+    end(out, request, outcome, request.attempt, now, emptyBytes)
+  }
+}
+
+function decideNext(state: DeviceState, now: number, out: Outbox): void {
+  if (state.sent === undefined && state.record !== undefined) {
+    const request = nextInTurn(state, now)
+    if (request !== undefined) {
+      out.facts.push({ type: 'REQUEST_SENT', request })
+      out.effects.push({ type: 'SEND', request, record: state.record })
+    }
+  }
+  out.effects.push({ type: 'WAKE_AT', at: nextWakeMs(state, now) })
+}
+
+/** The first of the most urgent lane whose first may go now; a request that waits for its next attempt holds up its lane. */
+function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
+  for (let lane = 0; lane < laneCount; lane++) {
+    for (const request of state.open) {
+      if (request.lane !== lane) continue
+      if (request.nextAttemptAt <= now && request.deadline > now) return request
+      if (request.nextAttemptAt > now) break
+    }
+  }
+  return undefined
+}
+
+/** When something is to happen if no message comes before: an attempt or a deadline of what waits; 0 for never. */
+export function nextWakeMs(state: DeviceState, now: number): number {
+  let at = Number.POSITIVE_INFINITY
+  for (const request of state.open) {
+    if (request === state.sent) continue
+    if (request.deadline < at) at = request.deadline
+    if (request.nextAttemptAt > now && request.nextAttemptAt < at) at = request.nextAttemptAt
+  }
+  return at === Number.POSITIVE_INFINITY ? 0 : at
+}
+
+function end(out: Outbox, request: OpenRequest, outcome: number, attempt: number, now: number, body: Buffer): void {
+  const { originator, counter } = request
+  out.facts.push({ type: 'REQUEST_ENDED', originator, counter, time: now, outcome, attempt })
+  out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: body })
+}
+
+function acknowledge(out: Outbox, message: Arrived, outcome: number, time: number, notBefore = 0): void {
+  out.effects.push({ type: 'ACKNOWLEDGE', replyTo: message.replyTo, outcome, time, notBefore })
+}
+
+function refuse(out: Outbox, message: Arrived, code: ErrorCode, now: number): void {
+  acknowledge(out, message, errorId(code), now)
+}
+
+/**
+ * What is left to say when `decide` has thrown on `message`: the request concerned ends with DEVICE_ACTOR_PARKED and its
+ * party is told; the device goes on with the others.
+ */
+export function park(state: DeviceState, message: DeviceMessage, now: number, out: Outbox): void {
+  const outcome = errorId('DEVICE_ACTOR_PARKED')
+  if (message.type === 'ARRIVED') {
+    const originator = readOriginator(message.buffer, message.at)
+    const counter = counterKey(message.buffer, message.at + offsetOf.counter)
+    const bodyBytes = copyOf(readBodyView(message.buffer, message.at))
+    out.facts.push({ type: 'REQUEST_PARKED', originator, counter, time: now, outcome, attempt: 0, bodyBytes })
+    return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
+  }
+  const request = state.sent ?? state.open[0]
+  if (request === undefined) return
+  const { originator, counter, attempt, bodyBytes } = request
+  out.facts.push({ type: 'REQUEST_PARKED', originator, counter, time: now, outcome, attempt, bodyBytes })
+  out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: emptyBytes })
+}
+
+/** Applies `fact`. Facts about requests that are not open change nothing. */
+export function evolve(state: DeviceState, fact: DeviceFact): void {
+  switch (fact.type) {
+    case 'DEVICE_REGISTERED':
+      state.recordBytes = fact.recordBytes
+      state.record = decodeDeviceRecord(fact.recordBytes)
+      return
+    case 'REQUEST_ACCEPTED':
+      state.open.push(fact.request)
+      return raise(state, fact.request.originator, fact.request.counter)
+    case 'REQUEST_SENT':
+      state.sent = fact.request
+      return
+    case 'ATTEMPT_FAILED': {
+      const request = findOpen(state, fact.originator, fact.counter)
+      if (request === undefined) return
+      request.attempt = fact.attempt
+      request.nextAttemptAt = fact.nextAttemptAt
+      request.lastOutcome = fact.outcome
+      if (state.sent === request) state.sent = undefined
+      return
+    }
+    case 'REQUEST_ENDED':
+    case 'REQUEST_PARKED': {
+      const request = findOpen(state, fact.originator, fact.counter)
+      if (request === undefined) return
+      state.open.splice(state.open.indexOf(request), 1)
+      if (state.sent === request) state.sent = undefined
+      const { outcome, attempt, time } = fact
+      rememberEnded(state.ended, request, { endedAt: time, outcome, attempt }, (originator, counter) => {
+        const forgotten = state.originators.get(originator)
+        if (forgotten === undefined) return
+        if (forgotten.floor === undefined || forgotten.floor < counter) forgotten.floor = counter
+      })
+    }
+  }
+}
+
+function raise(state: DeviceState, key: Eui64Key, counter: CounterKey): void {
+  const originator = state.originators.get(key)
+  if (originator === undefined) state.originators.set(key, { highest: counter, floor: undefined })
+  else if (originator.highest < counter) originator.highest = counter
+}

@@ -1,0 +1,174 @@
+/**
+ * What has happened to a device: version 1. All but SENT are in the ledger as envelopes on `log.<partition>`.
+ * A kind's meaning never changes; what must be said differently becomes a new kind.
+ */
+import { copyOf, emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
+import { counterKey, type CounterKey } from '../../core/base/counter.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import {
+  envelopeEnd,
+  readAttempt,
+  readBodyType,
+  readBodyView,
+  readDeadline,
+  readKind,
+  readLane,
+  readOriginator,
+  readOutcome,
+  readSrv,
+  readTime,
+  writeSafeU64,
+} from '../../core/envelope/envelope.ts'
+import type { FrameWriter } from '../../core/envelope/frame.ts'
+import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import type { OpenRequest } from './state.ts'
+
+export type DeviceRegistered = { type: 'DEVICE_REGISTERED'; time: number; recordBytes: Buffer }
+export type RequestAccepted = { type: 'REQUEST_ACCEPTED'; request: OpenRequest }
+/** Not in the ledger: after a crash nobody can know whether it went out, so it is sent again. */
+export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest }
+type Concerning = { originator: Eui64Key; counter: CounterKey; time: number; outcome: number; attempt: number }
+export type AttemptFailed = Concerning & { type: 'ATTEMPT_FAILED'; nextAttemptAt: number }
+export type RequestEnded = Concerning & { type: 'REQUEST_ENDED' }
+/** The actor threw on a message about this request, whose body is kept here. It has ended, with DEVICE_ACTOR_PARKED. */
+export type RequestParked = Concerning & { type: 'REQUEST_PARKED'; bodyBytes: Buffer }
+
+export type DeviceFact =
+  | DeviceRegistered
+  | RequestAccepted
+  | RequestSent
+  | AttemptFailed
+  | RequestEnded
+  | RequestParked
+
+const noId = '\0'.repeat(8)
+
+/** Appends `fact` of `device` to the partition's frame. REQUEST_SENT must not be given. */
+export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact): void {
+  switch (fact.type) {
+    case 'DEVICE_REGISTERED': {
+      const at = begin(frame, Kind.DEVICE_REGISTERED, device, noId, noId, fact.recordBytes, fact.time)
+      writeSafeU64(frame.target, 0, at + offsetOf.deadline)
+      return
+    }
+    case 'REQUEST_ACCEPTED': {
+      const { request } = fact
+      const { originator, counter, bodyBytes, acceptedAt } = request
+      const at = begin(frame, Kind.REQUEST_ACCEPTED, device, originator, counter, bodyBytes, acceptedAt)
+      const buffer = frame.target
+      buffer[at + offsetOf.lane + 1] = request.lane
+      buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
+      buffer.writeUInt16BE(request.bodyType, at + offsetOf.bodyType)
+      writeSafeU64(buffer, request.deadline, at + offsetOf.deadline)
+      return
+    }
+    case 'ATTEMPT_FAILED':
+      concerning(frame, Kind.ATTEMPT_FAILED, device, fact, emptyBytes, fact.nextAttemptAt)
+      return
+    case 'REQUEST_ENDED':
+      concerning(frame, Kind.REQUEST_ENDED, device, fact, emptyBytes, 0)
+      return
+    case 'REQUEST_PARKED':
+      concerning(frame, Kind.REQUEST_PARKED, device, fact, fact.bodyBytes, 0)
+      return
+    case 'REQUEST_SENT':
+      throw new BrokerError('ENVELOPE_MALFORMED', 'REQUEST_SENT has no place in the ledger')
+  }
+}
+
+function begin(
+  frame: FrameWriter,
+  kind: Kind,
+  device: string,
+  originator: string,
+  counter: string,
+  bodyView: Buffer,
+  time: number,
+): number {
+  const at = frame.reserve(headerBytes + bodyView.length)
+  const buffer = frame.target
+  headerTemplate.copy(buffer, at)
+  buffer[at + offsetOf.kind + 1] = kind
+  buffer.write(originator, at + offsetOf.originator, 8, 'latin1')
+  buffer.write(device, at + offsetOf.target, 8, 'latin1')
+  buffer.write(counter, at + offsetOf.counter, 8, 'latin1')
+  writeSafeU64(buffer, time, at + offsetOf.time)
+  buffer.writeUInt32BE(bodyView.length, at + offsetOf.body)
+  bodyView.copy(buffer, at + headerBytes)
+  frame.count++
+  return at
+}
+
+function concerning(
+  frame: FrameWriter,
+  kind: Kind,
+  device: Eui64Key,
+  fact: Concerning,
+  bodyView: Buffer,
+  deadline: number,
+): void {
+  const at = begin(frame, kind, device, fact.originator, fact.counter, bodyView, fact.time)
+  const buffer = frame.target
+  buffer.writeUInt16BE(fact.outcome, at + offsetOf.outcome)
+  buffer.writeUInt16BE(fact.attempt, at + offsetOf.attempt)
+  writeSafeU64(buffer, deadline, at + offsetOf.deadline)
+}
+
+/** Of what a request asks for: srv, type of body and body; not of its deadline or lane, which a repeat may change. */
+export function contentHashOf(buffer: Buffer, at: number): number {
+  const srvHash = fnv1a32(buffer, at + offsetOf.srv, at + offsetOf.srv + 4)
+  const typeHash = fnv1a32(buffer, at + offsetOf.bodyType, at + offsetOf.bodyType + 2, srvHash)
+  return fnv1a32(buffer, at + headerBytes, envelopeEnd(buffer, at), typeHash)
+}
+
+/** A request as it was accepted, from its SERVICE_REQUEST or REQUEST_ACCEPTED envelope; the body is copied. */
+export function readRequest(buffer: Buffer, at: number, acceptedAt: number): OpenRequest {
+  return {
+    originator: readOriginator(buffer, at),
+    counter: counterKey(buffer, at + offsetOf.counter),
+    lane: readLane(buffer, at),
+    srv: readSrv(buffer, at),
+    bodyType: readBodyType(buffer, at),
+    contentHash: contentHashOf(buffer, at),
+    acceptedAt,
+    deadline: readDeadline(buffer, at),
+    attempt: 0,
+    nextAttemptAt: 0,
+    lastOutcome: 0,
+    bodyBytes: copyOf(readBodyView(buffer, at)),
+  }
+}
+
+/**
+ * The fact at `buffer[at]`, in memory of its own.
+ * @throws BrokerError ENVELOPE_MALFORMED when the envelope is no fact of a device
+ */
+export function readFact(buffer: Buffer, at: number): DeviceFact {
+  const kind = readKind(buffer, at)
+  switch (kind) {
+    case Kind.DEVICE_REGISTERED:
+      return { type: 'DEVICE_REGISTERED', time: readTime(buffer, at), recordBytes: copyOf(readBodyView(buffer, at)) }
+    case Kind.REQUEST_ACCEPTED:
+      return { type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, readTime(buffer, at)) }
+    case Kind.ATTEMPT_FAILED:
+      return { type: 'ATTEMPT_FAILED', ...readConcerning(buffer, at), nextAttemptAt: readDeadline(buffer, at) }
+    case Kind.REQUEST_ENDED:
+      return { type: 'REQUEST_ENDED', ...readConcerning(buffer, at) }
+    case Kind.REQUEST_PARKED:
+      return { type: 'REQUEST_PARKED', ...readConcerning(buffer, at), bodyBytes: copyOf(readBodyView(buffer, at)) }
+    default:
+      throw new BrokerError('ENVELOPE_MALFORMED', `kind ${kind} is no fact of a device`)
+  }
+}
+
+function readConcerning(buffer: Buffer, at: number): Concerning {
+  return {
+    originator: readOriginator(buffer, at),
+    counter: counterKey(buffer, at + offsetOf.counter),
+    time: readTime(buffer, at),
+    outcome: readOutcome(buffer, at),
+    attempt: readAttempt(buffer, at),
+  }
+}
+

@@ -1,0 +1,41 @@
+/** What a host counts. */
+import type { LedgerEntry } from '../../core/ports/ledger.ts'
+import type { Gauge, Counter, Metrics } from '../../core/ports/metrics.ts'
+import type { Tick } from './tick.ts'
+
+const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+export type HostMetrics = {
+  partitions: Gauge
+  awake: Gauge
+  waiting: Gauge
+  exchanges: Gauge
+  parked: Counter
+  refused: (why: string) => void
+  onCommit: (tick: Tick, entries: readonly LedgerEntry[], tookMs: number) => void
+}
+
+export function hostMetrics(metrics: Metrics): HostMetrics {
+  const commits = metrics.counter('busbar_ledger_commits_total', 'Batches written to the ledger')
+  const octets = metrics.counter('busbar_ledger_bytes_total', 'Octets of facts and deliveries written to the ledger')
+  const messages = metrics.counter('busbar_messages_decided_total', 'Messages decided by actors and committed')
+  const deliveries = metrics.counter('busbar_deliveries_written_total', 'Deliveries written for parties')
+  const seconds = metrics.histogram('busbar_tick_seconds', 'From taking messages to their facts being on disk', secondsBounds)
+  return {
+    partitions: metrics.gauge('busbar_partitions_owned', 'Partitions served by this host'),
+    awake: metrics.gauge('busbar_actors_awake', 'Actors in memory'),
+    waiting: metrics.gauge('busbar_mailbox_messages', 'Messages waiting for the next tick'),
+    exchanges: metrics.gauge('busbar_exchanges_underway', 'Requests on their way to devices'),
+    parked: metrics.counter('busbar_messages_parked_total', 'Messages on which an actor failed'),
+    refused: (why) => metrics.counter('busbar_ledger_refusals_total', 'Batches not written, by reason', { why }).add(),
+    onCommit(tick, entries, tookMs) {
+      commits.add()
+      messages.add(tick.mails.length)
+      deliveries.add(tick.deliveryCount)
+      let count = 0
+      for (const entry of entries) count += entry.data.length
+      octets.add(count)
+      seconds.observe(tookMs / 1000)
+    },
+  }
+}

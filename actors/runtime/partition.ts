@@ -1,0 +1,353 @@
+/**
+ * One partition: the awake actors of its devices, the frame of facts that the present tick gathers, and the store it is
+ * folded into. It decides; the host commits. Between two ticks its memory is exactly what is on the ledger, so a
+ * checkpoint is taken there.
+ */
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { sameBytes } from '../../core/base/bytes.ts'
+import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { readTarget } from '../../core/envelope/envelope.ts'
+import {
+  chainLinkBytes,
+  forEachEnvelope,
+  FrameWriter,
+  genesisHash,
+  hashOfFrame,
+  readChainLink,
+  writeChainLink,
+} from '../../core/envelope/frame.ts'
+import type { Ledger, LedgerMessage } from '../../core/ports/ledger.ts'
+import type { Log } from '../../core/ports/log.ts'
+import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
+import { decide, evolve, nextWakeMs, park, type DeviceBehaviour } from '../device/actor.ts'
+import type { DeviceEffect, Outbox } from '../device/effects.ts'
+import { readFact, writeFact } from '../device/facts.ts'
+import { next, type DeviceMessage } from '../device/messages.ts'
+import { emptyState, type DeviceState } from '../device/state.ts'
+import { packState, unpackState } from './state-codec.ts'
+import type { Tick } from './tick.ts'
+import { WakeWheel, type Waking } from './wake-wheel.ts'
+
+/** One awake actor. */
+type Awake = Waking & {
+  state: DeviceState
+  /** Changed since the store last had it. */
+  isDirty: boolean
+  usedAt: number
+}
+
+export type PartitionOptions = {
+  number: number
+  ledger: Ledger
+  store: PartitionStore
+  log: Log
+  actorsAwakeMax: number
+  actorIdleMs: number
+  onParked: () => void
+  behaviour?: DeviceBehaviour
+}
+
+export const logSubject = (partition: number): string => `log.${partition}`
+
+/** Dirty actors after which replay saves, so that a long replay stays in bounded memory. */
+const replayDirtyMax = 20_000
+/** Sleeping devices woken in one go. */
+const wakesPerTickMax = 1_000
+
+export class Partition {
+  readonly number: number
+  /** Requests in the mailbox. */
+  waiting = 0
+  /** Sequence of the lease message: the fence of every batch. */
+  leaseSequence = 0
+
+  private readonly options: PartitionOptions
+  private readonly behaviour: DeviceBehaviour
+  private readonly awake = new Map<Eui64Key, Awake>()
+  private readonly dirty = new Set<Eui64Key>()
+  private readonly wheel = new WakeWheel()
+  private readonly frame = new FrameWriter()
+  private readonly outbox: Outbox = { facts: [], deliveries: [], effects: [] }
+  private folded: Checkpoint = { sequence: 0, frameNumber: 0, hash: genesisHash }
+  private taken: { frameNumber: number; hash: Buffer } | undefined
+  private saving: Promise<void> | undefined
+  private savedAt = 0
+  private isSaveWanted = false
+
+  constructor(options: PartitionOptions) {
+    this.number = options.number
+    this.options = options
+    this.behaviour = options.behaviour ?? { decide, evolve, park }
+  }
+
+  get awakeCount(): number {
+    return this.awake.size
+  }
+
+  /** Octets of facts that the present tick has gathered. */
+  get factBytes(): number {
+    return this.frame.bytes
+  }
+
+  get checkpoint(): Checkpoint {
+    return this.folded
+  }
+
+  /**
+   * Rebuilds memory from the store and the ledger behind it, and checks the hash chain on the way. Used at take-over
+   * and whenever it is not known what of the last tick reached the disk.
+   * @throws BrokerError LEDGER_CHAIN_BROKEN
+   */
+  async load(): Promise<void> {
+    await this.saving
+    this.awake.clear()
+    this.dirty.clear()
+    this.frame.take()
+    this.taken = undefined
+    const { store, ledger } = this.options
+    const subject = logSubject(this.number)
+    const last = await ledger.lastOn(subject)
+    let checkpoint = store.checkpoint()
+    if (checkpoint !== undefined && !belongs(checkpoint, last)) {
+      this.options.log.warn({ partition: this.number }, 'the store does not belong to this ledger and is rebuilt')
+      await store.clear()
+      checkpoint = undefined
+    }
+    this.folded = checkpoint ?? { sequence: 0, frameNumber: 0, hash: genesisHash }
+    await ledger.read(subject, this.folded.sequence + 1, (message) => this.replay(message))
+    await this.save()
+  }
+
+  private replay(message: LedgerMessage): void | Promise<void> {
+    const { data, sequence } = message
+    const link = readChainLink(data)
+    if (
+      link.partition !== this.number ||
+      link.frameNumber !== this.folded.frameNumber + 1 ||
+      !sameBytes(link.previousHash, this.folded.hash)
+    ) {
+      throw new BrokerError(
+        'LEDGER_CHAIN_BROKEN',
+        `partition ${this.number}, sequence ${sequence}, frame ${link.frameNumber} after ${this.folded.frameNumber}`,
+      )
+    }
+    forEachEnvelope(data, chainLinkBytes, (at) => {
+      const device = readTarget(data, at)
+      const actor = this.wake(device, 0)
+      this.markDirty(device, actor)
+      this.apply(actor, readFact(data, at), device)
+    })
+    this.folded = { sequence, frameNumber: link.frameNumber, hash: hashOfFrame(data) }
+    if (this.dirty.size >= replayDirtyMax) {
+      return this.save().then(() => {
+        for (const [device, actor] of this.awake) if (!actor.isDirty) this.awake.delete(device)
+      })
+    }
+  }
+
+  /** Devices that may have something on its way or waiting: to be told to resume. */
+  unfinished(): Eui64Key[] {
+    const devices = new Set(this.options.store.dueWakes(Number.MAX_SAFE_INTEGER, 10_000_000).map(({ device }) => device))
+    for (const [device, { state }] of this.awake) if (state.open.length > 0) devices.add(device)
+    return [...devices]
+  }
+
+  /** Decides one message of one device, and what follows from it; all of it becomes part of `tick`. */
+  process(device: Eui64Key, message: DeviceMessage, now: number, tick: Tick): void {
+    const actor = this.wake(device, now)
+    const { outbox } = this
+    if (this.step(device, actor, message, now, tick)) this.step(device, actor, next, now, tick)
+    outbox.facts.length = 0
+    // A device that nobody has registered leaves nothing behind.
+    if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
+  }
+
+  /** True when it gave facts. */
+  private step(device: Eui64Key, actor: Awake, message: DeviceMessage, now: number, tick: Tick): boolean {
+    const { outbox } = this
+    outbox.facts.length = outbox.deliveries.length = outbox.effects.length = 0
+    try {
+      this.behaviour.decide(actor.state, message, now, outbox)
+    } catch (fault) {
+      outbox.facts.length = outbox.deliveries.length = outbox.effects.length = 0
+      this.options.onParked()
+      this.options.log.error(
+        { partition: this.number, device: formatEui64Key(device), message: message.type, fault: String(fault) },
+        'an actor failed on a message, which is parked',
+      )
+      this.behaviour.park(actor.state, message, now, outbox)
+    }
+    for (const fact of outbox.facts) {
+      if (fact.type !== 'REQUEST_SENT') {
+        if (this.frame.count === 0) this.frame.reserve(chainLinkBytes)
+        writeFact(this.frame, device, fact)
+        this.markDirty(device, actor)
+      }
+      this.apply(actor, fact, device)
+    }
+    for (const delivery of outbox.deliveries) tick.deliver(device, delivery)
+    for (const effect of outbox.effects) this.want(device, actor, effect, tick)
+    return outbox.facts.length > 0 && message.type !== 'NEXT'
+  }
+
+  private want(device: Eui64Key, actor: Awake, effect: DeviceEffect, tick: Tick): void {
+    if (effect.type === 'WAKE_AT') {
+      actor.wakeAt = effect.at
+      this.wheel.schedule(device, actor)
+    } else tick.effect(this, device, effect)
+  }
+
+  private apply(actor: Awake, fact: Outbox['facts'][number], device: Eui64Key): void {
+    try {
+      this.behaviour.evolve(actor.state, fact)
+    } catch (fault) {
+      // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
+      this.options.onParked()
+      this.options.log.error(
+        { partition: this.number, device: formatEui64Key(device), fact: fact.type, fault: String(fault) },
+        'a fact could not be applied',
+      )
+    }
+  }
+
+  private wake(device: Eui64Key, now: number): Awake {
+    const known = this.awake.get(device)
+    if (known !== undefined) {
+      known.usedAt = now
+      return known
+    }
+    const packed = this.options.store.load(device)
+    const state = (packed && unpackState(packed)) ?? emptyState()
+    const actor: Awake = { state, isDirty: false, usedAt: now, wakeAt: nextWakeMs(state, now), slot: 0 }
+    this.wheel.schedule(device, actor)
+    this.awake.set(device, actor)
+    return actor
+  }
+
+  private markDirty(device: Eui64Key, actor: Awake): void {
+    if (actor.isDirty) return
+    actor.isDirty = true
+    this.dirty.add(device)
+  }
+
+  /** Devices whose time has come, awake and asleep; those asleep are woken. */
+  due(now: number): Eui64Key[] {
+    const devices: Eui64Key[] = []
+    this.wheel.advance(now, (device, slot) => {
+      const actor = this.awake.get(device)
+      if (actor === undefined || actor.slot !== slot) return
+      actor.slot = 0
+      if (actor.wakeAt !== 0 && actor.wakeAt <= now) devices.push(device)
+      else this.wheel.schedule(device, actor)
+    })
+    const { store } = this.options
+    const nextWake = this.saving === undefined ? store.nextWakeMs() : undefined
+    if (nextWake !== undefined && nextWake <= now) {
+      for (const { device } of store.dueWakes(now, wakesPerTickMax)) {
+        // The index is behind for those awake; the next save mends it.
+        if (!this.awake.has(device)) devices.push(device)
+        this.markDirty(device, this.wake(device, now))
+      }
+      this.isSaveWanted = true
+    }
+    return devices
+  }
+
+  /**
+   * The facts of this tick as a ledger frame, chained to the one before; undefined when there are none. Must be followed
+   * by `committed` or `load`.
+   */
+  takeFrame(): Buffer | undefined {
+    if (this.frame.count === 0) return undefined
+    const frameNumber = this.folded.frameNumber + 1
+    const frame = this.frame.take()
+    writeChainLink(frame, 0, {
+      partition: this.number,
+      frameNumber,
+      previousHash: Buffer.from(this.folded.hash),
+    })
+    this.taken = { frameNumber, hash: hashOfFrame(frame) }
+    return frame
+  }
+
+  /** The frame taken last is on disk at `sequence`. */
+  committed(sequence: number): void {
+    if (this.taken !== undefined) this.folded = { sequence, ...this.taken }
+    this.taken = undefined
+  }
+
+  /** Starts a save when one is due; to be called between ticks only. */
+  saveWhenDue(now: number, intervalMs: number): void {
+    if (this.saving !== undefined || this.dirty.size === 0) return
+    const isCrowded = this.awake.size > this.options.actorsAwakeMax
+    if (!this.isSaveWanted && !isCrowded && now - this.savedAt < intervalMs) return
+    this.savedAt = now
+    void this.save().then(
+      () => this.passivate(now),
+      (fault) => this.options.log.error({ partition: this.number, fault: String(fault) }, 'the store could not be saved'),
+    )
+  }
+
+  /** Writes all that has changed, and the checkpoint it belongs to; to be called between ticks only. */
+  save(): Promise<void> {
+    if (this.saving !== undefined) return this.saving.then(() => this.save())
+    if (this.dirty.size === 0 && this.options.store.checkpoint()?.sequence === this.folded.sequence) return Promise.resolve()
+    this.isSaveWanted = false
+    const states = new Map<Eui64Key, Uint8Array>()
+    const wakes = new Map<Eui64Key, number>()
+    for (const device of this.dirty) {
+      const actor = this.awake.get(device)
+      if (actor === undefined) continue
+      actor.isDirty = false
+      states.set(device, packState(actor.state))
+      // What is on its way must be found after a restart.
+      wakes.set(device, actor.state.sent?.deadline ?? nextWakeMs(actor.state, 0))
+    }
+    const saved = [...this.dirty]
+    this.dirty.clear()
+    this.saving = this.options.store.save({ states, wakes, checkpoint: this.folded }).then(
+      () => {
+        this.saving = undefined
+      },
+      (fault) => {
+        this.saving = undefined
+        for (const device of saved) {
+          const actor = this.awake.get(device)
+          if (actor !== undefined) this.markDirty(device, actor)
+        }
+        throw fault
+      },
+    )
+    return this.saving
+  }
+
+  /** Puts to sleep who has been idle, and the longest idle ones when there are more awake than may be. */
+  private passivate(now: number): void {
+    const { actorIdleMs, actorsAwakeMax } = this.options
+    const idle: Array<[Eui64Key, number]> = []
+    for (const [device, actor] of this.awake) {
+      if (actor.isDirty || actor.state.sent !== undefined) continue
+      if (now - actor.usedAt >= actorIdleMs) this.awake.delete(device)
+      else idle.push([device, actor.usedAt])
+    }
+    const excess = this.awake.size - actorsAwakeMax
+    if (excess <= 0) return
+    idle.sort((a, b) => a[1] - b[1])
+    for (const [device] of idle.slice(0, excess)) this.awake.delete(device)
+  }
+
+  async close(): Promise<void> {
+    await this.saving?.catch(() => undefined)
+    await this.options.store.close()
+  }
+}
+
+/** True when the ledger has what the checkpoint was folded from: at least as many frames, and the same last one if as many. */
+function belongs(checkpoint: Checkpoint, last: LedgerMessage | undefined): boolean {
+  if (checkpoint.frameNumber === 0) return true
+  if (last === undefined) return false
+  const { frameNumber } = readChainLink(last.data)
+  if (frameNumber === checkpoint.frameNumber) return sameBytes(hashOfFrame(last.data), checkpoint.hash)
+  return frameNumber > checkpoint.frameNumber && last.sequence > checkpoint.sequence
+}
+

@@ -1,0 +1,83 @@
+/**
+ * Answers to a frame of envelopes: one envelope each, gathered, and sent back as one frame when the last has come.
+ */
+import { writeSafeU64 } from '../../core/envelope/envelope.ts'
+import { FrameWriter } from '../../core/envelope/frame.ts'
+import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import type { Acknowledge, ReportStatus } from '../device/effects.ts'
+import type { ReplyTo } from '../device/messages.ts'
+
+/** One asked envelope and the frame its answer goes into. */
+export type Asked = { replies: FrameReplies; buffer: Buffer; at: number }
+
+export const replyToOf = (asked: Asked): ReplyTo => asked as unknown as ReplyTo
+export const askedOf = (replyTo: ReplyTo): Asked | undefined => replyTo as unknown as Asked | undefined
+
+export class FrameReplies {
+  private readonly writer = new FrameWriter(1024)
+  private readonly send: (frame: Uint8Array) => void
+  private expected = 0
+
+  constructor(send: (frame: Uint8Array) => void) {
+    this.send = send
+  }
+
+  /** Counts one more envelope that will be answered. */
+  expect(): void {
+    this.expected++
+  }
+
+  /** The frame has been read to its end. */
+  close(): void {
+    if (this.expected === this.writer.count) this.send(this.writer.take())
+    else this.isRead = true
+  }
+  private isRead = false
+
+  acknowledge(asked: Asked, outcome: number, time: number, notBefore: number): void {
+    const at = this.begin(asked, Kind.ACKNOWLEDGEMENT, 0)
+    const { target } = this.writer
+    target.writeUInt16BE(outcome, at + offsetOf.outcome)
+    writeSafeU64(target, time, at + offsetOf.time)
+    writeSafeU64(target, notBefore, at + offsetOf.deadline)
+    this.end()
+  }
+
+  reportStatus(asked: Asked, status: ReportStatus): void {
+    const at = this.begin(asked, Kind.STATUS, 9)
+    const { target } = this.writer
+    target.writeUInt32BE(status.srv, at + offsetOf.srv)
+    target.writeUInt16BE(status.outcome, at + offsetOf.outcome)
+    target.writeUInt16BE(status.attempt, at + offsetOf.attempt)
+    writeSafeU64(target, status.endedAt, at + offsetOf.time)
+    writeSafeU64(target, status.deadline, at + offsetOf.deadline)
+    target[at + headerBytes] = status.state
+    writeSafeU64(target, status.acceptedAt, at + headerBytes + 1)
+    this.end()
+  }
+
+  /** An answer is the asked envelope's header with another kind: RequestID, srv and correlation stay. */
+  private begin(asked: Asked, kind: Kind, bodyBytes: number): number {
+    const at = this.writer.reserve(headerBytes + bodyBytes)
+    const { target } = this.writer
+    asked.buffer.copy(target, at, asked.at, asked.at + headerBytes)
+    target[at + offsetOf.kind + 1] = kind
+    target.writeUInt32BE(bodyBytes, at + offsetOf.body)
+    return at
+  }
+
+  private end(): void {
+    this.writer.count++
+    if (this.isRead && this.writer.count === this.expected) this.send(this.writer.take())
+  }
+}
+
+/** Runs ACKNOWLEDGE or REPORT_STATUS. */
+export function answer(effect: Acknowledge | ReportStatus): void {
+  const asked = askedOf(effect.replyTo)
+  if (asked === undefined) return
+  if (effect.type === 'ACKNOWLEDGE') {
+    asked.replies.acknowledge(asked, effect.outcome, effect.time, effect.notBefore)
+  } else asked.replies.reportStatus(asked, effect)
+}
+

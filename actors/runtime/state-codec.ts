@@ -1,0 +1,73 @@
+/** Device states as bytes for the store: MessagePack arrays with a version in front. A cache's format: another version reads as nothing. */
+import { Packr } from 'msgpackr'
+import type { CounterKey } from '../../core/base/counter.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
+import { decodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { emptyState, type DeviceState, type OpenRequest, type Originator } from '../device/state.ts'
+
+export const stateVersion = 1
+
+const packr = new Packr({ useRecords: false })
+const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
+const keyOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
+
+/** Bytes of their own. What is not in the ledger (`sent`) is not kept. */
+export function packState(state: DeviceState): Buffer {
+  const { recordBytes, open, ended, originators } = state
+  return packr.pack([
+    stateVersion,
+    recordBytes ?? null,
+    open.map((r) => [
+      latin1(r.originator), latin1(r.counter), r.lane, r.srv, r.bodyType, r.contentHash, r.acceptedAt,
+      r.deadline, r.attempt, r.nextAttemptAt, r.lastOutcome, r.bodyBytes,
+    ]),
+    ended.bytes,
+    ended.count,
+    ended.nextIndex,
+    Array.from(originators, ([key, { highest, floor }]) => [
+      latin1(key), latin1(highest), floor === undefined ? null : latin1(floor),
+    ]),
+  ])
+}
+
+type PackedRequest = [
+  Uint8Array, Uint8Array, OpenRequest['lane'], OpenRequest['srv'], number, number, number, number, number, number,
+  number, Uint8Array,
+]
+type PackedOriginator = [Uint8Array, Uint8Array, Uint8Array | null]
+type PackedState = [number, Uint8Array | null, PackedRequest[], Uint8Array, number, number, PackedOriginator[]]
+
+/** The state in `bytes`, which it keeps; undefined when another version wrote them. */
+export function unpackState(bytes: Uint8Array): DeviceState | undefined {
+  const packed = packr.unpack(bytes) as PackedState
+  if (!Array.isArray(packed) || packed[0] !== stateVersion) return undefined
+  const [, record, open, endedBytes, count, nextIndex, originators] = packed
+  const state = emptyState()
+  if (record !== null) {
+    state.recordBytes = Buffer.from(record)
+    state.record = decodeDeviceRecord(state.recordBytes)
+  }
+  state.open = open.map(unpackRequest)
+  state.ended = { bytes: Buffer.from(endedBytes), count, nextIndex }
+  state.originators = new Map(
+    originators.map(([key, highest, floor]): [Eui64Key, Originator] => [
+      keyOf(key) as Eui64Key,
+      {
+        highest: keyOf(highest) as CounterKey,
+        floor: floor === null ? undefined : (keyOf(floor) as CounterKey),
+      },
+    ]),
+  )
+  return state
+}
+
+function unpackRequest(packed: PackedRequest): OpenRequest {
+  const [originator, counter, lane, srv, bodyType, contentHash, acceptedAt, deadline, attempt, nextAttemptAt] = packed
+  return {
+    originator: keyOf(originator) as Eui64Key,
+    counter: keyOf(counter) as CounterKey,
+    lane, srv, bodyType, contentHash, acceptedAt, deadline, attempt, nextAttemptAt,
+    lastOutcome: packed[10],
+    bodyBytes: Buffer.from(packed[11]),
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run once both are on disk.
+ */
+import { bytesOfEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
+import { writeSafeU64 } from '../../core/envelope/envelope.ts'
+import { FrameWriter } from '../../core/envelope/frame.ts'
+import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import type { LedgerEntry } from '../../core/ports/ledger.ts'
+import type { Deliver, DeviceEffect, WakeAt } from '../device/effects.ts'
+import type { Mail } from './mailbox.ts'
+import { logSubject, type Partition } from './partition.ts'
+
+export type WantedEffect = { partition: Partition; device: Eui64Key; effect: Exclude<DeviceEffect, WakeAt> }
+
+/** Sixteen hexadecimal digits: the last token of a party's subject. */
+export const outSubject = (party: Eui64Key): string =>
+  `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
+
+export class Tick {
+  readonly mails: readonly Mail[]
+  readonly effects: WantedEffect[] = []
+  deliveryCount = 0
+  private readonly closed: LedgerEntry[] = []
+  private readonly writers = new Map<Eui64Key, FrameWriter>()
+
+  constructor(mails: readonly Mail[]) {
+    this.mails = mails
+  }
+
+  effect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
+    this.effects.push({ partition, device, effect })
+  }
+
+  /** Writes a RESPONSE envelope into the frame of its party. */
+  deliver(device: Eui64Key, delivery: Deliver): void {
+    const { request, outcome, attempt, time, bodyBytes } = delivery
+    const envelopeBytes = headerBytes + bodyBytes.length
+    let frame = this.writers.get(request.originator)
+    if (frame === undefined) {
+      frame = new FrameWriter()
+      this.writers.set(request.originator, frame)
+    } else if (frame.isFullFor(envelopeBytes) || frame.count === limits.deliveriesPerFrameMax) {
+      this.closed.push({ subject: outSubject(request.originator), data: frame.take() })
+    }
+    const at = frame.reserve(envelopeBytes)
+    const buffer = frame.target
+    headerTemplate.copy(buffer, at)
+    buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
+    buffer[at + offsetOf.lane + 1] = request.lane
+    buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
+    buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
+    buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
+    buffer.write(request.originator, at + offsetOf.originator, 8, 'latin1')
+    buffer.write(device, at + offsetOf.target, 8, 'latin1')
+    buffer.write(request.counter, at + offsetOf.counter, 8, 'latin1')
+    writeSafeU64(buffer, time, at + offsetOf.time)
+    writeSafeU64(buffer, request.acceptedAt, at + offsetOf.correlation)
+    buffer.writeUInt32BE(bodyBytes.length, at + offsetOf.body)
+    bodyBytes.copy(buffer, at + headerBytes)
+    frame.count++
+    this.deliveryCount++
+  }
+
+  /** Octets gathered, without the partitions' own frames. */
+  get deliveryBytes(): number {
+    let count = 0
+    for (const frame of this.writers.values()) count += frame.bytes
+    for (const entry of this.closed) count += entry.data.length
+    return count
+  }
+
+  /** The batch: the partitions' frames, each behind its fence, then the deliveries. */
+  entries(partitions: Iterable<Partition>): { entries: LedgerEntry[]; written: Partition[] } {
+    const entries: LedgerEntry[] = []
+    const written: Partition[] = []
+    for (const partition of partitions) {
+      const data = partition.takeFrame()
+      if (data === undefined) continue
+      const expect = { subject: `lease.${partition.number}`, sequence: partition.leaseSequence }
+      entries.push({ subject: logSubject(partition.number), data, expect })
+      written.push(partition)
+    }
+    entries.push(...this.closed)
+    for (const [party, frame] of this.writers) {
+      if (frame.count > 0) entries.push({ subject: outSubject(party), data: frame.take() })
+    }
+    return { entries, written }
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * The bus within one process: frames arrive in the order they were sent, each in a turn of its own. Faults are asked for by
+ * `onSend`. Frames are handed over as copies, because on a real bus they are.
+ */
+import { BrokerError } from '../../base/broker-error.ts'
+import { copyOf } from '../../base/bytes.ts'
+import type { Bus } from '../bus.ts'
+import type { Clock } from '../clock.ts'
+import { isMatching } from './subject.ts'
+
+export type SimBusOptions = {
+  clock: Clock
+  /** Called for every frame and answer: true loses it. */
+  onSend?: ((subject: string, frame: Uint8Array) => boolean) | undefined
+}
+
+type OnFrame = (frame: Buffer, reply: (frame: Uint8Array) => void) => void
+
+export class SimBus implements Bus {
+  private readonly options: SimBusOptions
+  private readonly servers = new Map<string, OnFrame>()
+  private readonly listeners = new Map<string, Set<(data: Buffer) => void>>()
+
+  constructor(options: SimBusOptions) {
+    this.options = options
+  }
+
+  private isLost(subject: string, frame: Uint8Array): boolean {
+    return this.options.onSend?.(subject, frame) ?? false
+  }
+
+  request(subject: string, frame: Uint8Array, timeoutMs: number): Promise<Buffer> {
+    const { clock } = this.options
+    const sent = copyOf(frame)
+    return new Promise((resolve, reject) => {
+      const cancel = clock.at(clock.now() + timeoutMs, () =>
+        reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', `${subject} did not answer`)),
+      )
+      if (this.isLost(subject, sent)) return
+      queueMicrotask(() => {
+        const onFrame = this.servers.get(subject)
+        if (onFrame === undefined) {
+          cancel()
+          reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', `nobody serves ${subject}`))
+          return
+        }
+        onFrame(sent, (answer) => {
+          const answered = copyOf(answer)
+          if (this.isLost(subject, answered)) return
+          queueMicrotask(() => {
+            cancel()
+            resolve(answered)
+          })
+        })
+      })
+    })
+  }
+
+  serve(subject: string, onFrame: OnFrame): Promise<{ close(): Promise<void> }> {
+    this.servers.set(subject, onFrame)
+    return Promise.resolve({
+      close: () => {
+        if (this.servers.get(subject) === onFrame) this.servers.delete(subject)
+        return Promise.resolve()
+      },
+    })
+  }
+
+  announce(subject: string, data: Uint8Array): void {
+    const sent = copyOf(data)
+    if (this.isLost(subject, sent)) return
+    queueMicrotask(() => {
+      for (const [pattern, listeners] of this.listeners) {
+        if (isMatching(pattern, subject)) for (const listener of [...listeners]) listener(sent)
+      }
+    })
+  }
+
+  listen(subject: string, onData: (data: Buffer) => void): Promise<{ close(): Promise<void> }> {
+    const listeners = this.listeners.get(subject) ?? new Set()
+    this.listeners.set(subject, listeners)
+    listeners.add(onData)
+    return Promise.resolve({
+      close: () => {
+        listeners.delete(onData)
+        return Promise.resolve()
+      },
+    })
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The ledger in memory: one list, fences, atomic batches, followers. What it acknowledges it keeps for as long as it lives, so a
+ * simulation that "crashes" a host keeps the SimLedger and drops the host. Faults are asked for by `onCommit`.
+ */
+import { BrokerError } from '../../base/broker-error.ts'
+import { copyOf } from '../../base/bytes.ts'
+import { limits } from '../../base/limits.ts'
+import type { Committed, CommitRefusal, CursorStore, Ledger, LedgerEntry, LedgerMessage } from '../ledger.ts'
+import { isMatching } from './subject.ts'
+
+export type SimLedgerOptions = {
+  /** Octets after which it refuses as full. */
+  bytesMax?: number
+  /** Payload of one message. */
+  messageBytesMax?: number
+  /**
+   * Called before a batch is judged. `refuse` refuses it unwritten, `lose-answer` judges and writes it but answers `unknown`;
+   * undefined lets it pass. A promise delays it (batches are judged when theirs settle).
+   */
+  onCommit?: ((entries: readonly LedgerEntry[]) => SimCommitFault | undefined | Promise<SimCommitFault | undefined>) | undefined
+}
+export type SimCommitFault = { refuse: CommitRefusal['refused'] } | 'lose-answer'
+
+type Waiter = () => void
+
+export class SimLedger implements Ledger {
+  private readonly messages: LedgerMessage[] = []
+  private readonly lastBySubject = new Map<string, LedgerMessage>()
+  private readonly waiters = new Set<Waiter>()
+  private readonly options: SimLedgerOptions
+  private bytes = 0
+
+  constructor(options: SimLedgerOptions = {}) {
+    this.options = options
+  }
+
+  get lastSequence(): number {
+    return this.messages.length
+  }
+
+  async commit(entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal> {
+    const fault = await this.options.onCommit?.(entries)
+    if (typeof fault === 'object') return { refused: fault.refuse, detail: 'asked for by the simulation' }
+    const outcome = this.judge(entries)
+    return fault === 'lose-answer' ? { refused: 'unknown', detail: 'the answer was lost' } : outcome
+  }
+
+  private judge(entries: readonly LedgerEntry[]): Committed | CommitRefusal {
+    const { bytesMax = Infinity, messageBytesMax = limits.frameBytesMax * 2 - 512 } = this.options
+    if (entries.length > limits.ledgerBatchMessagesMax) return { refused: 'too-large', detail: `${entries.length} messages` }
+    let bytes = 0
+    for (const { data } of entries) {
+      if (data.length > messageBytesMax) return { refused: 'too-large', detail: `${data.length} octets` }
+      bytes += data.length
+    }
+    const written = new Set<string>()
+    for (const { subject, expect } of entries) {
+      // As on the server: an expectation on what this batch has already written never holds.
+      if (expect && (written.has(expect.subject) || (this.lastBySubject.get(expect.subject)?.sequence ?? 0) !== expect.sequence)) {
+        return { refused: 'fence', detail: `last on ${expect.subject} is ${this.lastBySubject.get(expect.subject)?.sequence ?? 0}` }
+      }
+      written.add(subject)
+    }
+    if (this.bytes + bytes > bytesMax) return { refused: 'full', detail: `${this.bytes} of ${bytesMax} octets` }
+    const firstSequence = this.messages.length + 1
+    for (const { subject, data } of entries) {
+      const message = { subject, sequence: this.messages.length + 1, data: copyOf(data) }
+      this.messages.push(message)
+      this.lastBySubject.set(subject, message)
+    }
+    this.bytes += bytes
+    for (const wake of [...this.waiters]) wake()
+    return { firstSequence }
+  }
+
+  lastOn(subject: string): Promise<LedgerMessage | undefined> {
+    return Promise.resolve(this.lastBySubject.get(subject))
+  }
+
+  async read(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<void> {
+    const end = this.messages.length
+    for (let sequence = Math.max(1, fromSequence); sequence <= end; sequence++) {
+      const message = this.messages[sequence - 1]!
+      if (isMatching(subject, message.subject)) await onMessage(message)
+    }
+  }
+
+  follow(
+    subject: string,
+    fromSequence: number,
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+  ): Promise<{ close(): Promise<void> }> {
+    let sequence = Math.max(1, fromSequence)
+    let isClosed = false
+    let wake: Waiter = () => {}
+    const run = async (): Promise<void> => {
+      while (!isClosed) {
+        if (sequence > this.messages.length) {
+          await new Promise<void>((resolve) => {
+            wake = resolve
+            this.waiters.add(resolve)
+          })
+          this.waiters.delete(wake)
+          continue
+        }
+        const message = this.messages[sequence++ - 1]!
+        if (isMatching(subject, message.subject)) await onMessage(message)
+      }
+    }
+    const running = run()
+    return Promise.resolve({
+      async close() {
+        isClosed = true
+        wake()
+        await running
+      },
+    })
+  }
+
+  /** Every message, for checkers. */
+  all(): readonly LedgerMessage[] {
+    return this.messages
+  }
+}
+
+/** Cursors in memory. */
+export class SimCursorStore implements CursorStore {
+  private readonly values = new Map<string, Uint8Array>()
+  /** While true, both operations reject as an unreachable server makes them. */
+  isDown = false
+
+  get(name: string): Promise<Uint8Array | undefined> {
+    return this.isDown ? Promise.reject(this.fault()) : Promise.resolve(this.values.get(name))
+  }
+
+  put(name: string, value: Uint8Array): Promise<void> {
+    if (this.isDown) return Promise.reject(this.fault())
+    this.values.set(name, copyOf(value))
+    return Promise.resolve()
+  }
+
+  private fault(): BrokerError {
+    return new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'asked for by the simulation')
+  }
+}

@@ -1,0 +1,57 @@
+/** A partition's store in memory, with the same rules as the one on LMDB: nothing of a save is seen before all of it. */
+import { copyOf } from '../../base/bytes.ts'
+import type { Eui64Key } from '../../base/eui64.ts'
+import type { Checkpoint, PartitionStore, StoreChanges } from '../store.ts'
+
+export class SimPartitionStore implements PartitionStore {
+  private readonly states = new Map<Eui64Key, Uint8Array>()
+  private readonly wakes = new Map<Eui64Key, number>()
+  private saved: Checkpoint | undefined
+
+  checkpoint(): Checkpoint | undefined {
+    return this.saved && { ...this.saved }
+  }
+
+  load(device: Eui64Key): Uint8Array | undefined {
+    const state = this.states.get(device)
+    return state && copyOf(state)
+  }
+
+  save(changes: StoreChanges): Promise<void> {
+    for (const [device, state] of changes.states) this.states.set(device, copyOf(state))
+    for (const [device, atMs] of changes.wakes) {
+      if (atMs === 0) this.wakes.delete(device)
+      else this.wakes.set(device, atMs)
+    }
+    this.saved = { ...changes.checkpoint, hash: copyOf(changes.checkpoint.hash) }
+    return Promise.resolve()
+  }
+
+  dueWakes(untilMs: number, count: number): Array<{ device: Eui64Key; atMs: number }> {
+    const due: Array<{ device: Eui64Key; atMs: number }> = []
+    for (const [device, atMs] of this.wakes) if (atMs <= untilMs) due.push({ device, atMs })
+    due.sort((a, b) => a.atMs - b.atMs || (a.device < b.device ? -1 : 1))
+    return due.slice(0, count)
+  }
+
+  nextWakeMs(): number | undefined {
+    let next: number | undefined
+    for (const atMs of this.wakes.values()) if (next === undefined || atMs < next) next = atMs
+    return next
+  }
+
+  deviceCount(): number {
+    return this.states.size
+  }
+
+  clear(): Promise<void> {
+    this.states.clear()
+    this.wakes.clear()
+    this.saved = undefined
+    return Promise.resolve()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}

@@ -1,0 +1,49 @@
+/** Devices that answer from a script: for tests of whoever asks, without sockets. */
+import type { Lane } from '../../base/lane.ts'
+import type { CosemOperation, DeviceAddress, ExchangeResult, Wan } from '../wan.ts'
+
+/** What was asked, and how to answer it: at once, or later. */
+export type SimExchange = {
+  address: DeviceAddress
+  operations: readonly CosemOperation[]
+  lane: Lane
+  answer(result: ExchangeResult): void
+}
+
+export class SimWan implements Wan {
+  private readonly onExchange: (exchange: SimExchange) => void
+  private readonly open = new Set<SimExchange>()
+
+  /** `onExchange` answers through the exchange it is given, or keeps it and answers later. */
+  constructor(onExchange: (exchange: SimExchange) => void) {
+    this.onExchange = onExchange
+  }
+
+  exchange(address: DeviceAddress, operations: readonly CosemOperation[], lane: Lane): Promise<ExchangeResult> {
+    return new Promise((resolve) => {
+      const exchange: SimExchange = {
+        address,
+        operations,
+        lane,
+        answer: (result) => {
+          this.open.delete(exchange)
+          resolve(result)
+        },
+      }
+      this.open.add(exchange)
+      this.onExchange(exchange)
+    })
+  }
+
+  /** Exchanges that wait for an answer. */
+  get openCount(): number {
+    return this.open.size
+  }
+
+  close(): Promise<void> {
+    for (const exchange of [...this.open]) {
+      exchange.answer({ ok: false, code: 'DEVICE_UNREACHABLE', detail: 'the WAN was closed' })
+    }
+    return Promise.resolve()
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Acknowledgements: from an ACKNOWLEDGEMENT envelope, or from a refusal decided at the gateway, to busbar.v1.Acknowledgement.
+ * Station 7 of a message's way. Written as field 1 of the message around it, which SubmitResponse, SubmitBatchResponse,
+ * SubmitStreamResponse and CancelResponse have alike: one after another they make the whole message.
+ */
+import { errorId, type ErrorCode } from '../base/error-table.ts'
+import { readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
+import { appendRequestId, appendRequestIdOf, appendTime, outcomeFields } from './request-identity.ts'
+import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import type { RequestScan } from './scan.ts'
+
+// An acknowledgement with its sentence takes between 128 and 16,383 octets.
+const lengthBytes = 2
+const fieldsOf = outcomeFields(2, 'always')
+const accepted = errorId('REQUEST_ACCEPTED')
+const uint32Max = 0xffff_ffff
+
+function appendRest(writer: ProtobufWriter, outcome: number, timeMs: number, retryAfterMs: number): void {
+  writer.raw(fieldsOf(outcome))
+  appendTime(writer, 5, timeMs)
+  if (retryAfterMs > 0) {
+    writer.octet(tagOf(6, WireType.VARINT))
+    writer.varint(Math.min(Math.ceil(retryAfterMs), uint32Max))
+  }
+}
+
+/**
+ * Appends the Acknowledgement that the ACKNOWLEDGEMENT envelope at `at` stands for, as field 1. Its deadline is "not
+ * before this time again", which a refusal gives as `retry_after_ms`.
+ */
+export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at: number): void {
+  writer.octet(tagOf(1, WireType.LENGTH))
+  const mark = writer.open(lengthBytes)
+  appendRequestIdOf(writer, buffer, at)
+  const outcome = readOutcome(buffer, at)
+  const timeMs = readTime(buffer, at)
+  appendRest(writer, outcome, timeMs, outcome === accepted ? 0 : readDeadline(buffer, at) - timeMs)
+  writer.close(mark, lengthBytes)
+}
+
+/**
+ * Appends the Acknowledgement of a request that was refused before it became an envelope, as field 1. It names the
+ * request when the scan got that far.
+ * @param retryAfterMs  0 for none
+ */
+export function appendRefusal(writer: ProtobufWriter, scan: RequestScan, code: ErrorCode, timeMs: number, retryAfterMs = 0): void {
+  writer.octet(tagOf(1, WireType.LENGTH))
+  const mark = writer.open(lengthBytes)
+  if (scan.hasRequestId) {
+    const low = Number(scan.counter & 0xffff_ffffn)
+    const high = Number(scan.counter >> 32n)
+    appendRequestId(writer, scan.originator, 0, scan.target, 0, low, high)
+  }
+  appendRest(writer, errorId(code), timeMs, retryAfterMs)
+  writer.close(mark, lengthBytes)
+}

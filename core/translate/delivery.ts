@@ -1,0 +1,47 @@
+/**
+ * Deliveries: from a RESPONSE envelope to busbar.v1.Delivery. Station 13 of a message's way. The envelope's body is a
+ * ResponseBody already and is copied as it is. Written as field 1 of the message around it, which is
+ * `deliveries` of ReceiveResponse: one after another they make the whole message.
+ */
+import { headerBytes } from '../envelope/layout.ts'
+import { envelopeEnd, readAttempt, readCorrelation, readOutcome, readSrv, readTime } from '../envelope/envelope.ts'
+import { appendRequestIdOf, appendSrv, appendTime, outcomeFields } from './request-identity.ts'
+import { ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
+
+const fieldsOf = outcomeFields(3, 'unless-good')
+
+// What a good response takes besides its body: id 62, variant 7, outcome 8, two times 28, attempts 2, body's own front 3.
+const usualFrontBytes = 110
+
+/**
+ * Appends the Delivery of the RESPONSE envelope at `at`, as field 1.
+ * @param deliveryId  a whole number below 2^53
+ */
+export function appendDelivery(writer: ProtobufWriter, deliveryId: number, buffer: Buffer, at: number): void {
+  const bodyStart = at + headerBytes
+  const bodyEnd = envelopeEnd(buffer, at)
+  // Lengths that are guessed right need no moving of the body afterwards.
+  const lengthBytes = varintBytes(bodyEnd - bodyStart + usualFrontBytes)
+  writer.octet(tagOf(1, WireType.LENGTH))
+  const delivery = writer.open(lengthBytes)
+  writer.octet(tagOf(1, WireType.VARINT))
+  writer.varint(deliveryId)
+  writer.octet(tagOf(2, WireType.LENGTH))
+  const response = writer.open(lengthBytes)
+  appendRequestIdOf(writer, buffer, at)
+  appendSrv(writer, 2, readSrv(buffer, at))
+  writer.raw(fieldsOf(readOutcome(buffer, at)))
+  appendTime(writer, 6, readCorrelation(buffer, at))
+  appendTime(writer, 7, readTime(buffer, at))
+  const attempts = readAttempt(buffer, at)
+  if (attempts > 0) {
+    writer.octet(tagOf(8, WireType.VARINT))
+    writer.varint(attempts)
+  }
+  if (bodyEnd > bodyStart) {
+    writer.octet(tagOf(9, WireType.LENGTH))
+    writer.lengthDelimited(buffer, bodyStart, bodyEnd)
+  }
+  writer.close(response, lengthBytes)
+  writer.close(delivery, lengthBytes)
+}

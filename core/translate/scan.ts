@@ -1,0 +1,183 @@
+/**
+ * Reads a ServiceRequest of busbar.v1 where it stands in the received buffer: header fields into one reusable object, the
+ * body left untouched as offsets. Station 3 of a message's way. Nothing is allocated but the counter's bigint.
+ * proto3 rules: fields in any order, of repeated fields and oneof members the last one wins (an embedded message that
+ * comes twice is replaced, not merged), unknown fields and known ones of another wire type are passed over.
+ * What a body says is not read here but in body.ts.
+ */
+import type { ErrorCode } from '../base/error-table.ts'
+import { parseEui64Into } from '../base/eui64.ts'
+import { limits } from '../base/limits.ts'
+import { parseSrvAt, type Srv } from '../base/srv.ts'
+import type { ScannedRequest } from '../access/intake.ts'
+import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
+import { checkBody } from './body.ts'
+import { ProtobufReader, WireType } from './protobuf.ts'
+import { readTimestamp } from './timestamp.ts'
+
+/** What `lane` says when the party named no priority. */
+export const laneUnspecified = 255
+
+/** Lowest and highest field number of the `body` oneof that this version of the proto has. */
+const bodyFieldMin = 16
+const bodyFieldMax = 18
+
+const noBytes = Buffer.alloc(0)
+const reader = new ProtobufReader(noBytes)
+const inner = new ProtobufReader(noBytes)
+
+/** The header fields of one request; make one and use it again and again. */
+export class RequestScan implements ScannedRequest {
+  /** EUI-64 of the party, eight octets; meaningful when `hasRequestId`. */
+  readonly originator: Buffer = Buffer.alloc(8)
+  /** EUI-64 of the device, eight octets; meaningful when `hasRequestId`. */
+  readonly target: Buffer = Buffer.alloc(8)
+  counter = 0n
+  /** Both EUI-64 were there and well formed: a refusal can name the request. */
+  hasRequestId = false
+  /** 0 when absent or malformed. */
+  srv: Srv = 0 as Srv
+  /** UTC ms; 0 for none. A deadline at or before 1970 is 1: present, and past. */
+  deadlineMs = 0
+  /** A Lane, or `laneUnspecified`. */
+  lane: number = laneUnspecified
+  /** Field number of the body in its oneof, 0 for none. */
+  bodyType = 0
+  /** Where the body's content stands in the scanned buffer. */
+  bodyStart = 0
+  bodyEnd = 0
+
+  reset(): void {
+    this.counter = 0n
+    this.hasRequestId = false
+    this.srv = 0 as Srv
+    this.deadlineMs = 0
+    this.lane = laneUnspecified
+    this.bodyType = 0
+    this.bodyStart = this.bodyEnd = 0
+  }
+
+  bodyFault(row: ServiceRequestRow, view: Buffer, nowMs: number): ErrorCode | undefined {
+    return checkBody(row, this.bodyType, view, this.bodyStart, this.bodyEnd, nowMs)
+  }
+}
+
+// RequestId: 1 originator, 2 target, 3 counter. False when the wire is malformed.
+function readRequestId(view: Buffer, start: number, end: number, scan: RequestScan): boolean {
+  let hasOriginator = false
+  let hasTarget = false
+  let low = 0
+  let high = 0
+  inner.open(view, start, end)
+  while (inner.nextField()) {
+    const { field, wireType } = inner
+    if (wireType === WireType.LENGTH && (field === 1 || field === 2)) {
+      const to = inner.readLength()
+      if (inner.isBroken) return false
+      if (field === 1) hasOriginator = parseEui64Into(view, inner.at, to, scan.originator, 0)
+      else hasTarget = parseEui64Into(view, inner.at, to, scan.target, 0)
+      inner.at = to
+    } else if (wireType === WireType.VARINT && field === 3) {
+      inner.readVarint()
+      low = inner.low
+      high = inner.high
+    } else inner.skip()
+  }
+  scan.counter = high === 0 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low)
+  scan.hasRequestId = hasOriginator && hasTarget
+  return !inner.isBroken
+}
+
+const priorityUrgent = 1
+const priorityBulk = 3
+
+/**
+ * Scans the ServiceRequest in `view[start, end)` into `scan`; `scan.bodyStart` and `bodyEnd` point into `view`, which is
+ * borrowed for as long as they are used. An SRV that is none is left to intake (`srv` 0), as are all rules of content.
+ *
+ * @returns undefined, or REQUEST_SIZE_EXCEEDED, REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED; `scan.hasRequestId` then says
+ *   whether the request can be named in the refusal
+ */
+export function scanServiceRequest(view: Buffer, start: number, end: number, scan: RequestScan): ErrorCode | undefined {
+  scan.reset()
+  const isTooLarge = end - start > limits.requestBytesMax
+  reader.open(view, start, end)
+  while (reader.nextField()) {
+    const { field, wireType } = reader
+    if (wireType === WireType.LENGTH) {
+      const to = reader.readLength()
+      if (reader.isBroken) return 'REQUEST_WIRE_MALFORMED'
+      const from = reader.at
+      if (field === 1) {
+        if (!readRequestId(view, from, to, scan)) return 'REQUEST_WIRE_MALFORMED'
+      } else if (field === 2) scan.srv = parseSrvAt(view, from, to)
+      else if (field === 3) {
+        const deadlineMs = readTimestamp(view, from, to)
+        if (deadlineMs === undefined) return 'REQUEST_WIRE_MALFORMED'
+        scan.deadlineMs = deadlineMs < 1 ? 1 : deadlineMs
+      } else if (field >= bodyFieldMin && field <= bodyFieldMax) {
+        scan.bodyType = field
+        scan.bodyStart = from
+        scan.bodyEnd = to
+      }
+      reader.at = to
+    } else if (field === 4 && wireType === WireType.VARINT) {
+      reader.readVarint()
+      // An enum is an int32; values that this version does not know count as unspecified.
+      const { low } = reader
+      scan.lane = low >= priorityUrgent && low <= priorityBulk ? low - 1 : laneUnspecified
+    } else reader.skip()
+  }
+  if (reader.isBroken) return 'REQUEST_WIRE_MALFORMED'
+  if (isTooLarge) return 'REQUEST_SIZE_EXCEEDED'
+  return scan.hasRequestId ? undefined : 'REQUEST_ID_MALFORMED'
+}
+
+const walker = new ProtobufReader(noBytes)
+
+/**
+ * Calls `visit` with start and end of each ServiceRequest in a SubmitRequest, SubmitBatchRequest or SubmitStreamRequest,
+ * in order: all three hold requests in field 1. The outer message is walked once before the first visit, so that a
+ * malformed one is refused whole. `visit` may scan, but must not call this function.
+ *
+ * @returns undefined, or REQUEST_WIRE_MALFORMED, REQUEST_SIZE_EXCEEDED (more than `requestsPerBatchMax`)
+ */
+export function forEachRequest(messageView: Buffer, visit: (start: number, end: number) => void): ErrorCode | undefined {
+  let count = 0
+  walker.open(messageView, 0, messageView.length)
+  while (walker.nextField()) {
+    if (walker.field === 1 && walker.wireType === WireType.LENGTH) count++
+    walker.skip()
+  }
+  if (walker.isBroken) return 'REQUEST_WIRE_MALFORMED'
+  if (count > limits.requestsPerBatchMax) return 'REQUEST_SIZE_EXCEEDED'
+  walker.open(messageView, 0, messageView.length)
+  while (walker.nextField()) {
+    if (walker.field === 1 && walker.wireType === WireType.LENGTH) {
+      const to = walker.readLength()
+      visit(walker.at, to)
+      walker.at = to
+    } else walker.skip()
+  }
+  return undefined
+}
+
+/**
+ * Scans the RequestId of a CancelRequest or GetRequestStatusRequest in `view[start, end)` (field 1 of both) into `scan`;
+ * the other fields of `scan` are reset.
+ *
+ * @returns undefined, or REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED
+ */
+export function scanRequestId(view: Buffer, start: number, end: number, scan: RequestScan): ErrorCode | undefined {
+  scan.reset()
+  reader.open(view, start, end)
+  while (reader.nextField()) {
+    if (reader.field === 1 && reader.wireType === WireType.LENGTH) {
+      const to = reader.readLength()
+      if (reader.isBroken || !readRequestId(view, reader.at, to, scan)) return 'REQUEST_WIRE_MALFORMED'
+      reader.at = to
+    } else reader.skip()
+  }
+  if (reader.isBroken) return 'REQUEST_WIRE_MALFORMED'
+  return scan.hasRequestId ? undefined : 'REQUEST_ID_MALFORMED'
+}

@@ -1,0 +1,367 @@
+/**
+ * The device's actor: its rules one by one, and then as properties over random lives: every accepted request ends exactly
+ * once, one is sent at a time, lanes and order hold, replay gives the same state.
+ */
+import fc from 'fast-check'
+import t from 'tap'
+import { decide, evolve, nextWakeMs, park } from '../../actors/device/actor.ts'
+import type { Acknowledge, DeviceEffect, Outbox, ReportStatus, Send } from '../../actors/device/effects.ts'
+import { readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
+import { next, resume, wake, type DeviceMessage } from '../../actors/device/messages.ts'
+import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
+import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { Lane } from '../../core/base/lane.ts'
+import { limits } from '../../core/base/limits.ts'
+import { FrameWriter, forEachEnvelope } from '../../core/envelope/frame.ts'
+import { Kind } from '../../core/envelope/layout.ts'
+import { deviceKey, envelopeOf, registrationOf, supplier, type Wanted } from '../support/envelopes.ts'
+
+const device = deviceKey(1)
+const start = 1_800_000_000_000
+
+/** One device under test: feeds messages as the runtime does and keeps everything that came out. */
+class Life {
+  state: DeviceState = emptyState()
+  now = start
+  facts: DeviceFact[] = []
+  deliveries: Outbox['deliveries'] = []
+  effects: DeviceEffect[] = []
+
+  feed(message: DeviceMessage): DeviceEffect[] {
+    const before = this.effects.length
+    if (this.step(message)) this.step(next)
+    return this.effects.slice(before)
+  }
+
+  private step(message: DeviceMessage): boolean {
+    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    decide(this.state, message, this.now, out)
+    for (const fact of out.facts) evolve(this.state, fact)
+    this.facts.push(...out.facts)
+    this.deliveries.push(...out.deliveries)
+    this.effects.push(...out.effects)
+    return out.facts.length > 0 && message.type !== 'NEXT'
+  }
+
+  register(): this {
+    this.feed({ type: 'ARRIVED', buffer: registrationOf(device), at: 0, replyTo: undefined })
+    return this
+  }
+
+  /** The code of the acknowledgement. */
+  submit(wanted: Wanted = {}): ErrorCode | undefined {
+    const buffer = envelopeOf({ device, deadline: this.now + 120_000, ...wanted })
+    return codeOf(this.feed({ type: 'ARRIVED', buffer, at: 0, replyTo: undefined }))
+  }
+
+  answer(code: ErrorCode, request: OpenRequest | undefined = this.state.sent): void {
+    if (request === undefined) throw new Error('nothing is on its way')
+    const { originator, counter } = request
+    this.feed({ type: 'ANSWERED', originator, counter, outcome: errorId(code), bodyBytes: Buffer.from('body') })
+  }
+}
+
+function codeOf(effects: DeviceEffect[]): ErrorCode | undefined {
+  const acknowledged = effects.find((e): e is Acknowledge => e.type === 'ACKNOWLEDGE')
+  return acknowledged && errorCodeOf(acknowledged.outcome)
+}
+
+const lastSend = (life: Life): Send | undefined => life.effects.findLast((e): e is Send => e.type === 'SEND')
+const counterOf = (request: OpenRequest | undefined): number =>
+  request === undefined ? -1 : Number(Buffer.from(request.counter, 'latin1').readBigUInt64BE())
+
+t.test('a request is accepted, sent, answered, delivered', (t) => {
+  const life = new Life().register()
+  t.equal(life.submit({ counter: 7 }), 'REQUEST_ACCEPTED')
+  t.equal(counterOf(lastSend(life)?.request), 7)
+  life.answer('OK')
+  t.equal(life.deliveries.length, 1)
+  t.same(life.deliveries[0]?.bodyBytes, Buffer.from('body'))
+  t.equal(life.deliveries[0]?.attempt, 1)
+  t.equal(life.state.open.length, 0)
+  t.equal(nextWakeMs(life.state, life.now), 0)
+  t.end()
+})
+
+t.test('refusals say why and leave no fact', (t) => {
+  const unknown = new Life()
+  t.equal(unknown.submit(), 'DEVICE_UNKNOWN')
+  const life = new Life().register()
+  const facts = life.facts.length
+  t.equal(life.submit({ deadline: life.now }), 'REQUEST_DEADLINE_PAST')
+  t.equal(life.submit({ srv: '8.1.9' }), 'REQUEST_SRV_UNKNOWN')
+  const broken = envelopeOf({ kind: Kind.DEVICE_REGISTRATION, device, body: Buffer.from([0xc1]) })
+  t.equal(codeOf(life.feed({ type: 'ARRIVED', buffer: broken, at: 0, replyTo: undefined })), 'DEVICE_RECORD_MALFORMED')
+  t.equal(life.facts.length, facts)
+  t.end()
+})
+
+t.test('a registration repeated changes nothing', (t) => {
+  const life = new Life().register().register()
+  t.equal(life.facts.filter((f) => f.type === 'DEVICE_REGISTERED').length, 1)
+  t.end()
+})
+
+t.test('a repeat returns the first acknowledgement and is not run twice', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1, body: Buffer.from('x') })
+  const firstAt = life.now
+  life.now += 5_000
+  const again = life.feed({
+    type: 'ARRIVED',
+    buffer: envelopeOf({ device, counter: 1, body: Buffer.from('x'), deadline: life.now + 99 }),
+    at: 0,
+    replyTo: undefined,
+  })
+  t.equal(codeOf(again), 'REQUEST_ACCEPTED')
+  t.equal((again[0] as Acknowledge).time, firstAt)
+  life.answer('OK')
+  t.equal(life.submit({ counter: 1, body: Buffer.from('x') }), 'REQUEST_ACCEPTED')
+  t.equal(life.submit({ counter: 1, body: Buffer.from('y') }), 'REQUEST_COUNTER_REUSED')
+  t.equal(life.submit({ counter: 1, srv: '7.4', body: Buffer.from('x') }), 'REQUEST_COUNTER_REUSED')
+  t.equal(life.effects.filter((e) => e.type === 'SEND').length, 1)
+  t.end()
+})
+
+t.test('what is forgotten is refused, not run again', (t) => {
+  const life = new Life().register()
+  for (let counter = 1; counter <= limits.deviceRequestsRememberedMax + 1; counter++) {
+    life.submit({ counter })
+    life.answer('OK')
+  }
+  t.equal(life.submit({ counter: 1 }), 'REQUEST_COUNTER_STALE')
+  t.equal(life.submit({ counter: 2 }), 'REQUEST_ACCEPTED', 'still remembered')
+  t.equal(life.effects.filter((e) => e.type === 'SEND').length, limits.deviceRequestsRememberedMax + 1)
+  t.end()
+})
+
+t.test('a counter below the highest that was never used is taken', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 10 })
+  t.equal(life.submit({ counter: 5 }), 'REQUEST_ACCEPTED')
+  t.end()
+})
+
+t.test('the queue is bounded and says when to come back', (t) => {
+  const life = new Life().register()
+  for (let counter = 1; counter <= limits.deviceQueueMax; counter++) t.equal(life.submit({ counter }), 'REQUEST_ACCEPTED')
+  const buffer = envelopeOf({ device, counter: 1000, deadline: life.now + 1000 })
+  const effects = life.feed({ type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
+  t.equal(codeOf(effects), 'DEVICE_QUEUE_FULL')
+  t.equal((effects[0] as Acknowledge).notBefore, life.now + limits.deviceRetryAfterMs)
+  t.end()
+})
+
+t.test('urgent overtakes bulk, also one that waits for its next attempt; order holds within a lane', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1, lane: Lane.BULK })
+  life.submit({ counter: 2, lane: Lane.BULK })
+  life.submit({ counter: 3, lane: Lane.URGENT })
+  life.answer('DEVICE_SILENT')
+  t.equal(counterOf(life.state.sent), 3)
+  life.answer('OK')
+  t.equal(life.state.sent, undefined, 'bulk 2 waits behind bulk 1, which waits for its next attempt')
+  life.now = nextWakeMs(life.state, life.now)
+  life.feed(wake)
+  t.equal(counterOf(life.state.sent), 1)
+  life.answer('OK')
+  t.equal(counterOf(life.state.sent), 2)
+  t.end()
+})
+
+t.test('attempts back off and end with the last outcome', (t) => {
+  const life = new Life().register()
+  life.submit()
+  for (let attempt = 1; attempt < limits.attemptsMax; attempt++) {
+    life.answer('DEVICE_UNREACHABLE')
+    t.equal(life.deliveries.length, 0)
+    t.ok(nextWakeMs(life.state, life.now) > life.now)
+    life.now = nextWakeMs(life.state, life.now)
+    life.feed(wake)
+  }
+  life.answer('DEVICE_UNREACHABLE')
+  t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'DEVICE_UNREACHABLE')
+  t.equal(life.deliveries[0]!.attempt, limits.attemptsMax)
+  t.end()
+})
+
+t.test('the deadline ends what waits, with E30 before the first attempt and the last outcome after it', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1, deadline: life.now + 120_000 })
+  life.submit({ counter: 2, deadline: life.now + 1_000 })
+  life.now += 1_000
+  life.feed(wake)
+  t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'REQUEST_EXPIRED')
+  t.equal(counterOf(life.state.sent), 1, 'what is on its way ends by its own time-outs')
+  const other = new Life().register()
+  other.submit({ counter: 1, deadline: other.now + 1_000 })
+  other.answer('DEVICE_SILENT')
+  t.equal(errorCodeOf(other.deliveries[0]!.outcome), 'DEVICE_SILENT', 'the next attempt would come too late')
+  t.end()
+})
+
+t.test('cancel and status', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1 })
+  life.submit({ counter: 2 })
+  const ask = (kind: Kind, counter: number): DeviceEffect[] =>
+    life.feed({ type: 'ARRIVED', buffer: envelopeOf({ kind, device, counter }), at: 0, replyTo: undefined })
+  t.equal((ask(Kind.STATUS_QUERY, 1)[0] as ReportStatus).state, 2)
+  t.equal((ask(Kind.STATUS_QUERY, 2)[0] as ReportStatus).state, 1)
+  t.equal(codeOf(ask(Kind.CANCEL, 1)), 'REQUEST_ENDED', 'it is on its way')
+  t.equal(codeOf(ask(Kind.CANCEL, 2)), 'REQUEST_CANCELLED')
+  t.equal(codeOf(ask(Kind.CANCEL, 2)), 'REQUEST_CANCELLED', 'asked twice, answered alike')
+  t.equal(codeOf(ask(Kind.CANCEL, 3)), 'REQUEST_NOT_FOUND')
+  t.equal(codeOf(ask(Kind.STATUS_QUERY, 3)), 'REQUEST_NOT_FOUND')
+  t.equal(life.deliveries.length, 1)
+  life.answer('OK')
+  t.equal((ask(Kind.STATUS_QUERY, 1)[0] as ReportStatus).outcome, errorId('OK'))
+  t.equal(codeOf(ask(Kind.CANCEL, 1)), 'REQUEST_ENDED')
+  t.end()
+})
+
+t.test('a late or foreign answer changes nothing', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1 })
+  const first = life.state.sent
+  life.answer('OK')
+  const facts = life.facts.length
+  life.answer('OK', first)
+  t.equal(life.facts.length, facts)
+  t.end()
+})
+
+t.test('parking ends the request and tells its party', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1 })
+  const { originator, counter } = life.state.sent!
+  const out: Outbox = { facts: [], deliveries: [], effects: [] }
+  park(life.state, { type: 'ANSWERED', originator, counter, outcome: 0, bodyBytes: Buffer.alloc(0) }, life.now, out)
+  for (const fact of out.facts) evolve(life.state, fact)
+  t.equal(life.state.open.length, 0)
+  t.equal(errorCodeOf(out.deliveries[0]!.outcome), 'DEVICE_ACTOR_PARKED')
+  t.end()
+})
+
+type Step =
+  | { do: 'submit'; counter: number; lane: Lane; body: string; lifetimeMs: number }
+  | { do: 'answer'; code: ErrorCode }
+  | { do: 'cancel'; counter: number }
+  | { do: 'later'; ms: number }
+
+const steps = fc.array(
+  fc.oneof(
+    fc.record({
+      do: fc.constant('submit' as const),
+      counter: fc.integer({ min: 0, max: 40 }),
+      lane: fc.constantFrom(Lane.URGENT, Lane.NORMAL, Lane.BULK),
+      body: fc.constantFrom('', 'a'),
+      lifetimeMs: fc.integer({ min: 1, max: 30_000 }),
+    }),
+    fc.record({
+      do: fc.constant('answer' as const),
+      code: fc.constantFrom<ErrorCode>('OK', 'DEVICE_SILENT', 'DEVICE_UNREACHABLE', 'DEVICE_REFUSED'),
+    }),
+    fc.record({ do: fc.constant('cancel' as const), counter: fc.integer({ min: 0, max: 40 }) }),
+    fc.record({ do: fc.constant('later' as const), ms: fc.integer({ min: 1, max: 8_000 }) }),
+  ),
+  { maxLength: 200 },
+)
+
+function live(life: Life, step: Step): void {
+  if (step.do === 'submit') {
+    const { counter, lane, lifetimeMs } = step
+    life.submit({ counter, lane, body: Buffer.from(step.body), deadline: life.now + lifetimeMs })
+  } else if (step.do === 'answer') {
+    if (life.state.sent !== undefined) life.answer(step.code)
+  } else if (step.do === 'cancel') {
+    const buffer = envelopeOf({ kind: Kind.CANCEL, device, counter: step.counter })
+    life.feed({ type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
+  } else {
+    life.now += step.ms
+    const at = nextWakeMs(life.state, life.now - step.ms)
+    if (at !== 0 && at <= life.now) life.feed(wake)
+  }
+}
+
+/** Answers and wakes until nothing is open. */
+function drain(life: Life): void {
+  for (let turn = 0; life.state.open.length > 0; turn++) {
+    if (turn > 10_000) throw new Error('does not drain')
+    if (life.state.sent !== undefined) life.answer('OK')
+    else {
+      life.now = Math.max(life.now, nextWakeMs(life.state, life.now))
+      life.feed(wake)
+    }
+  }
+}
+
+t.test('any life: each accepted request ends exactly once, and faults over, everything drains', (t) => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      const life = new Life().register()
+      for (const step of all) {
+        live(life, step)
+        if (life.state.sent !== undefined && !life.state.open.includes(life.state.sent)) throw new Error('sent but not open')
+      }
+      drain(life)
+      const accepted = life.facts.filter((f) => f.type === 'REQUEST_ACCEPTED').map((f) => f.request.counter)
+      const ended = life.facts.filter((f) => f.type === 'REQUEST_ENDED').map((f) => f.counter)
+      const delivered = life.deliveries.map((d) => d.request.counter)
+      return (
+        new Set(accepted).size === accepted.length &&
+        ended.length === accepted.length &&
+        JSON.stringify(ended) === JSON.stringify(delivered) &&
+        JSON.stringify([...ended].sort()) === JSON.stringify([...accepted].sort())
+      )
+    }),
+    { numRuns: 300 },
+  )
+  t.end()
+})
+
+t.test('any life: replayed from the ledger, or through the store, it gives the same state', (t) => {
+  fc.assert(
+    fc.property(steps, fc.nat(), (all, cut) => {
+      const life = new Life().register()
+      for (const step of all) live(life, step)
+      const frame = new FrameWriter()
+      for (const fact of life.facts) if (fact.type !== 'REQUEST_SENT') writeFact(frame, device, fact)
+      const bytes = frame.take()
+      let replayed = emptyState()
+      let index = 0
+      forEachEnvelope(bytes, 0, (at) => {
+        // A checkpoint at any place must not show.
+        if (index++ === cut % 50) replayed = unpackState(packState(replayed))!
+        evolve(replayed, readFact(bytes, at))
+      })
+      const expected = packState(life.state)
+      return packState(replayed).equals(expected) && packState(unpackState(expected)!).equals(expected)
+    }),
+    { numRuns: 300 },
+  )
+  t.end()
+})
+
+t.test('resume sends again what was on its way', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1 })
+  life.state = unpackState(packState(life.state))!
+  t.equal(life.state.sent, undefined)
+  life.feed(resume)
+  t.equal(counterOf(life.state.sent), 1)
+  t.equal(life.effects.filter((e) => e.type === 'SEND').length, 2)
+  t.end()
+})
+
+t.test('parties are bounded', (t) => {
+  const life = new Life().register()
+  for (let index = 0; index <= limits.deviceOriginatorsMax; index++) {
+    const code = life.submit({ originator: deviceKey(1000 + index), counter: 1 })
+    t.equal(code, index < limits.deviceOriginatorsMax ? 'REQUEST_ACCEPTED' : 'DEVICE_ORIGINATORS_FULL')
+    if (life.state.sent !== undefined) life.answer('OK')
+  }
+  t.equal(life.submit({ originator: supplier, counter: 1 }), 'DEVICE_ORIGINATORS_FULL')
+  t.end()
+})
