@@ -72,8 +72,8 @@ export const errorTable = {
   REQUEST_ENDED: row(33, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request has ended already or is on its way to the device.', 'Take the response from the output gateway.'),
   REQUEST_CANCELLED: row(34, 'I0', 'none', 'never', 'OK', 'The party cancelled the request before it was sent to the device.', 'Nothing.'),
   REQUEST_EXPIRED: row(35, 'E30', 'wan', 'later', 'DEADLINE_EXCEEDED', 'The deadline came before the request could be sent to the device.', 'Submit again with a later deadline.'),
-  REQUEST_JSON_MALFORMED: row(38, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not JSON of the published messages.', 'See the HTTP section of proto/README.md; names and types are those of the proto files.'),
-  REQUEST_PATH_UNKNOWN: row(39, 'E48', 'party', 'never', 'NOT_FOUND', 'There is no such path or method here.', 'See the HTTP section of proto/README.md.'),
+  REQUEST_JSON_MALFORMED: row(36, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not JSON of the published messages.', 'See the HTTP section of proto/README.md; names and types are those of the proto files.'),
+  REQUEST_PATH_UNKNOWN: row(37, 'E48', 'party', 'never', 'NOT_FOUND', 'There is no such path or method here.', 'See the HTTP section of proto/README.md.'),
 
   // ── device ──
   DEVICE_ORIGINATORS_FULL: row(39, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The device remembers counters of as many parties as it may.', 'Ask the operator to look at who uses this device.'),

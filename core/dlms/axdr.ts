@@ -1,0 +1,13 @@
+/** COSEM data in A-XDR, the door of its three files: layout (tags, lengths, skipping), writer, value trees. */
+export {
+  contentBytesOf,
+  lengthBytes,
+  lengthBytesFor,
+  readLength,
+  skipOctets,
+  skipValue,
+  Tag,
+  writeLength,
+} from './axdr-layout.ts'
+export { decodeType, decodeValue, encodeValue, type AxdrType, type AxdrValue } from './axdr-value.ts'
+export { AxdrWriter } from './axdr-writer.ts'

@@ -1,0 +1,44 @@
+/**
+ * The door of the DLMS/COSEM codec, `busbar/dlms`: both roles, sans-io. Bytes in, bytes out.
+ */
+export {
+  AssociationResult,
+  decodeAare,
+  decodeAarq,
+  Diagnostic,
+  encodeAare,
+  encodeAarq,
+  encodeRlre,
+  encodeRlrq,
+  InitiateError,
+  type AssociationRequest,
+  type AssociationRequestView,
+  type AssociationResponse,
+} from './acse.ts'
+export { ApduTag, Conformance, conformanceSupported, DataAccessResult, descriptorBytes } from './apdu.ts'
+export {
+  AxdrWriter,
+  decodeType,
+  decodeValue,
+  encodeValue,
+  lengthBytes,
+  readLength,
+  skipValue,
+  Tag,
+  writeLength,
+  type AxdrType,
+  type AxdrValue,
+} from './axdr.ts'
+export { DlmsClient, type ClientState, type ClientStep } from './client.ts'
+export {
+  ClockStatus,
+  cosemDateTimeBytes,
+  deviationUnspecified,
+  readClockStatus,
+  readCosemDateTime,
+  readDeviation,
+  writeCosemDateTime,
+} from './date-time.ts'
+export { formatObis, obisBytes, parseObis } from './obis.ts'
+export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
+export { wrapInPlace, WrapperReader, wrapperHeaderBytes, writeWrapperHeader, type WrapperFrame } from './wrapper.ts'

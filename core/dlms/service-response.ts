@@ -1,0 +1,92 @@
+/**
+ * Reads results out of responses, for the client: a value is walked over and copied once, and what real meters add or
+ * leave out is put right here. [IEC 62056-5-3, Get-Data-Result, ExceptionResponse, ConfirmedServiceError]
+ */
+import { BrokerError } from '../base/broker-error.ts'
+import type { CosemResult } from '../ports/wan.ts'
+import { ApduTag, DataAccessResult } from './apdu.ts'
+import { lengthBytes, skipValue, Tag } from './axdr-layout.ts'
+
+/** Get-Data-Result at `at`: choice 0 and a value, which is copied, or choice 1 and a data-access-result. */
+export function readDataResult(view: Buffer, at: number): CosemResult {
+  if (at + 1 >= view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `result cut short at octet ${view.length}`)
+  const choice = view[at]!
+  if (choice === 1) return { value: undefined, result: refusalResult(view[at + 1]!) }
+  if (choice !== 0) throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${choice} at octet ${at}`)
+  return { value: copyOfValue(view, at + 1), result: DataAccessResult.SUCCESS }
+}
+
+/** "Success" where a refusal stands would pass for a value that is not there. */
+export function refusalResult(result: number): number {
+  return result === DataAccessResult.SUCCESS ? DataAccessResult.OTHER_REASON : result
+}
+
+/**
+ * The value at `at`, copied; octets behind it are left out. A float with a length octet, as one maker sends it, gets rid
+ * of that octet: it is told by exactly one octet too many.
+ */
+function copyOfValue(view: Buffer, at: number): Buffer {
+  const end = skipValue(view, at)
+  const tag = view[at]!
+  if (end === view.length - 1 && (tag === Tag.FLOAT32 || tag === Tag.FLOAT64) && view[at + 1] === end - at - 1) {
+    const bytes = copyOfOctets(view, at + 1, view.length)
+    bytes[0] = tag
+    return bytes
+  }
+  return copyOfOctets(view, at, end)
+}
+
+/** The octets [start, end), copied; owned. */
+export function copyOfOctets(view: Buffer, start: number, end: number): Buffer {
+  // From the pool: results live until the response is made, a moment later.
+  const bytes = Buffer.allocUnsafe(end - start)
+  view.copy(bytes, 0, start, end)
+  return bytes
+}
+
+/** The value that was gathered, without octets behind it: an empty profile may come once a block, rows behind a count of 0. */
+export function trimmedTransfer(gathered: Buffer): Buffer {
+  let end: number
+  try {
+    end = skipValue(gathered, 0)
+  } catch (cause) {
+    if (!(cause instanceof BrokerError && cause.code === 'DLMS_LENGTH_INVALID')) throw cause
+    throw new BrokerError('DLMS_TRANSFER_ABORTED', `after ${gathered.length} octets`, { cause })
+  }
+  return end === gathered.length ? gathered : gathered.subarray(0, end)
+}
+
+/** What an exception-response or a confirmed-service-error says, for logs. */
+export function refusalOf(view: Buffer): string {
+  return view[0] === ApduTag.EXCEPTION_RESPONSE
+    ? `exception, state ${view[1]}, service ${view[2]}`
+    : `confirmed service error, service ${view[1]}, group ${view[2]}, error ${view[3]}`
+}
+
+/**
+ * `count` results, behind the count that `bytes` begins with; values are views on `bytes`, which the caller owns and
+ * hands over. Undefined when it ends before the last result does.
+ * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
+ */
+export function readResultList(bytes: Buffer, count: number): CosemResult[] | undefined {
+  const results: CosemResult[] = []
+  let at = lengthBytes(bytes, 0)
+  try {
+    for (let i = 0; i < count; i++) {
+      if (at + 1 >= bytes.length) return undefined
+      const choice = bytes[at]!
+      if (choice === 0) {
+        const end = skipValue(bytes, at + 1)
+        results.push({ value: bytes.subarray(at + 1, end), result: DataAccessResult.SUCCESS })
+        at = end
+      } else if (choice === 1) {
+        results.push({ value: undefined, result: refusalResult(bytes[at + 1]!) })
+        at += 2
+      } else throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${choice} of result ${i}`)
+    }
+  } catch (error) {
+    if (error instanceof BrokerError && error.code === 'DLMS_LENGTH_INVALID') return undefined
+    throw error
+  }
+  return results
+}

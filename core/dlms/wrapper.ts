@@ -1,0 +1,150 @@
+/**
+ * The TCP wrapper around APDUs, between the socket and the association:
+ *
+ *   0 version u16 = 1 | 2 source port u16 | 4 destination port u16 | 6 length u16 | 8 APDU
+ *
+ * [IEC 62056-4-7, wrapper protocol data unit]. Bytes in, frames out; it opens no socket and keeps no time.
+ */
+import { assert } from '../base/assert.ts'
+import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+
+/** Octets before the APDU. */
+export const wrapperHeaderBytes = 8
+
+const version = 1
+// Stands in the spare octets in front of an APDU of ours, so that nobody wraps a buffer that has none.
+const spareMark = 0xffff_ffff
+
+/** `source` and `destination` are wrapper ports; `apduView` borrows until the next call of `next` or `push`. */
+export type WrapperFrame = { source: number; destination: number; apduView: Buffer }
+
+/** Writes the header of an APDU of `apduBytes` octets at `at`; returns the offset where the APDU goes. */
+export function writeWrapperHeader(out: Uint8Array, at: number, source: number, destination: number, apduBytes: number): number {
+  assert(apduBytes > 0 && apduBytes <= 0xffff, 'an APDU fits the wrapper')
+  out[at] = 0
+  out[at + 1] = version
+  out[at + 2] = source >> 8
+  out[at + 3] = source
+  out[at + 4] = destination >> 8
+  out[at + 5] = destination
+  out[at + 6] = apduBytes >> 8
+  out[at + 7] = apduBytes
+  return at + wrapperHeaderBytes
+}
+
+/** Memory for an APDU of `apduBytes` octets with `wrapperHeaderBytes` spare octets in front of it. Owned by the caller. */
+export function allocateApdu(apduBytes: number): Buffer {
+  const whole = Buffer.allocUnsafe(wrapperHeaderBytes + apduBytes)
+  whole.writeUInt32BE(spareMark, 0)
+  return whole.subarray(wrapperHeaderBytes)
+}
+
+/**
+ * The wrapper frame around `apdu`, its header written into the spare octets in front: nothing is copied.
+ * Once for each APDU, and only for those that `DlmsClient`, `DlmsServer` or `allocateApdu` have made.
+ * @throws AssertionFault when `apdu` has no spare octets in front, or was wrapped before
+ */
+export function wrapInPlace(apdu: Buffer, source: number, destination: number): Buffer {
+  assert(apdu.byteOffset >= wrapperHeaderBytes, 'spare octets stand in front of the APDU')
+  const frame = Buffer.from(apdu.buffer as ArrayBuffer, apdu.byteOffset - wrapperHeaderBytes, wrapperHeaderBytes + apdu.length)
+  assert(frame.readUInt32BE(0) === spareMark, 'spare octets stand in front of the APDU')
+  writeWrapperHeader(frame, 0, source, destination, apdu.length)
+  return frame
+}
+
+const nothing = Buffer.alloc(0)
+// A gathering buffer larger than this is given back when its frame is done: connections are many.
+const keptBytesMax = 1024
+
+/**
+ * Cuts a byte stream into wrapper frames. A frame that lies whole in the chunk is a view on it; only an incomplete rest is
+ * kept, in memory that grows with what has really come. After an error the stream has no boundaries any more: close it.
+ *
+ * Call `push`, then `next` until it gives undefined ("not yet").
+ */
+export class WrapperReader {
+  private readonly apduBytesMax: number
+  private chunk: Buffer = nothing
+  private at = 0
+  private rest: Buffer = nothing
+  private restUsed = 0
+
+  constructor(options: { apduBytesMax?: number } = {}) {
+    this.apduBytesMax = options.apduBytesMax ?? limits.apduBytesMax
+  }
+
+  /** Octets that are kept because their frame is not complete. */
+  get keptBytes(): number {
+    return this.restUsed
+  }
+
+  /** Takes the next chunk, borrowed until the following `push`. Frames of the chunk before must have been taken out. */
+  push(chunkView: Buffer): void {
+    assert(this.at === this.chunk.length, 'frames are taken out before the next chunk')
+    this.chunk = chunkView
+    this.at = 0
+  }
+
+  /**
+   * The next frame, or undefined when it is not complete yet.
+   * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when what stands there is no frame of version 1 or too long
+   */
+  next(): WrapperFrame | undefined {
+    if (this.restUsed > 0) return this.nextFromRest()
+    const { chunk, at } = this
+    const left = chunk.length - at
+    if (left >= wrapperHeaderBytes) {
+      const end = at + wrapperHeaderBytes + this.readApduBytes(chunk, at)
+      if (end <= chunk.length) {
+        this.at = end
+        return frameAt(chunk, at, end)
+      }
+    }
+    if (left > 0) this.keep(left)
+    return undefined
+  }
+
+  private nextFromRest(): WrapperFrame | undefined {
+    if (this.restUsed < wrapperHeaderBytes) {
+      this.keep(Math.min(wrapperHeaderBytes - this.restUsed, this.chunk.length - this.at))
+      if (this.restUsed < wrapperHeaderBytes) return undefined
+    }
+    const end = wrapperHeaderBytes + this.readApduBytes(this.rest, 0)
+    this.keep(Math.min(end - this.restUsed, this.chunk.length - this.at))
+    if (this.restUsed < end) return undefined
+    const frame = frameAt(this.rest, 0, end)
+    this.restUsed = 0
+    if (this.rest.length > keptBytesMax) this.rest = nothing
+    return frame
+  }
+
+  /** Moves `count` octets of the chunk to the rest. */
+  private keep(count: number): void {
+    const needed = this.restUsed + count
+    if (needed > this.rest.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.rest.length, 64))
+      larger.set(this.rest.subarray(0, this.restUsed))
+      this.rest = larger
+    }
+    this.chunk.copy(this.rest, this.restUsed, this.at, this.at + count)
+    this.restUsed = needed
+    this.at += count
+  }
+
+  private readApduBytes(buffer: Buffer, at: number): number {
+    const found = buffer.readUInt16BE(at)
+    if (found !== version) throw new BrokerError('DLMS_WRAPPER_INVALID', `version ${found}`)
+    const apduBytes = buffer.readUInt16BE(at + 6)
+    if (apduBytes === 0 || apduBytes > this.apduBytesMax) throw new BrokerError('DLMS_WRAPPER_INVALID', `length ${apduBytes}`)
+    return apduBytes
+  }
+}
+
+function frameAt(buffer: Buffer, at: number, end: number): WrapperFrame {
+  return {
+    source: buffer.readUInt16BE(at + 2),
+    destination: buffer.readUInt16BE(at + 4),
+    apduView: buffer.subarray(at + wrapperHeaderBytes, end),
+  }
+}
