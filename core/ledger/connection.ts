@@ -1,0 +1,91 @@
+/**
+ * One connection to NATS, opened the way Busbar needs it, and what is known about its health.
+ *
+ * The composition root opens one for commits and the bus and, when the host also follows much (an output gateway), a second one
+ * for following: a large delivery in front of a commit's acknowledgement on the same socket delays it. Figures: decision 0002.
+ */
+import { compare, connect, parseSemVer, type NatsConnection } from '@nats-io/transport-node'
+import { BrokerError } from '../base/broker-error.ts'
+import type { Log } from '../ports/log.ts'
+
+export type NatsOptions = {
+  /** `nats://host:port`, one or several of a cluster. */
+  servers: string | readonly string[]
+  user?: string | undefined
+  pass?: string | undefined
+  /** Shown in the server's connection list. */
+  name?: string | undefined
+}
+
+/** Fenced batches over several subjects were measured on this one; older ones have bugs there. */
+export const natsServerVersionMin = '2.15.1'
+
+/**
+ * Connects, and reconnects for ever afterwards.
+ * @throws BrokerError BROKER_LEDGER_UNAVAILABLE when no server answers, NATS_SERVER_MISSING when it is too old
+ */
+export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
+  let connection: NatsConnection
+  try {
+    connection = await connect({
+      servers: typeof options.servers === 'string' ? options.servers : [...options.servers],
+      ...(options.user === undefined ? {} : { user: options.user }),
+      ...(options.pass === undefined ? {} : { pass: options.pass }),
+      ...(options.name === undefined ? {} : { name: options.name }),
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 200,
+      reconnectJitter: 50,
+      pingInterval: 5_000,
+      maxPingOut: 2,
+      // A stack trace for each request would cost more than the request.
+      noAsyncTraces: true,
+    })
+  } catch (cause) {
+    throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `no NATS server at ${String(options.servers)}`, { cause })
+  }
+  const version = connection.info?.version ?? '0.0.0'
+  if (compare(parseSemVer(version), parseSemVer(natsServerVersionMin)) < 0) {
+    await connection.close()
+    throw new BrokerError('NATS_SERVER_MISSING', `the server at ${connection.getServer()} is ${version}`)
+  }
+  return connection
+}
+
+/** Tells when the connection goes and comes back. One loop over the library's notices for everybody who wants to know. */
+export class ConnectionHealth {
+  isConnected = true
+  private readonly listeners = new Set<(isConnected: boolean) => void>()
+  private readonly connection: NatsConnection
+  private readonly log: Log
+
+  constructor(connection: NatsConnection, log: Log) {
+    this.connection = connection
+    this.log = log
+  }
+
+  start(): void {
+    void this.watch()
+  }
+
+  /** Calls `listener` at each change; the returned function ends it. */
+  onChange(listener: (isConnected: boolean) => void): () => void {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+
+  private async watch(): Promise<void> {
+    for await (const status of this.connection.status()) {
+      if (status.type === 'disconnect') this.change(false)
+      else if (status.type === 'reconnect') this.change(true)
+      else if (status.type === 'error') this.log.warn({ fault: status.error.name }, 'NATS connection error')
+    }
+    this.change(false)
+  }
+
+  private change(isConnected: boolean): void {
+    if (this.isConnected === isConnected) return
+    this.isConnected = isConnected
+    this.log.info({ isConnected }, isConnected ? 'NATS is back' : 'NATS is gone, reconnecting')
+    for (const listener of [...this.listeners]) listener(isConnected)
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Cursors of parties in a JetStream key-value bucket with a history of one. A cursor that is older than it was costs a party a
+ * repeated delivery, never a lost one.
+ */
+import { StorageType } from '@nats-io/jetstream'
+import { Kvm, type KV } from '@nats-io/kv'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { BrokerError } from '../base/broker-error.ts'
+import type { CursorStore } from '../ports/ledger.ts'
+
+export type CursorStoreOptions = { connection: NatsConnection; bucketName?: string | undefined; replicas?: number | undefined; bytesMax?: number | undefined }
+
+export const cursorBucketNameDefault = 'CURSORS'
+const cursorBytesMax = 4096
+
+class KvCursorStore implements CursorStore {
+  private readonly bucket: KV
+
+  constructor(bucket: KV) {
+    this.bucket = bucket
+  }
+
+  async get(name: string): Promise<Uint8Array | undefined> {
+    try {
+      const entry = await this.bucket.get(name)
+      return entry === null || entry.operation !== 'PUT' ? undefined : entry.value
+    } catch (cause) {
+      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `cursor ${name}`, { cause })
+    }
+  }
+
+  async put(name: string, value: Uint8Array): Promise<void> {
+    try {
+      await this.bucket.put(name, value)
+    } catch (cause) {
+      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `cursor ${name}`, { cause })
+    }
+  }
+}
+
+/** @throws BrokerError LEDGER_SETTINGS_UNSAFE, BROKER_LEDGER_UNAVAILABLE */
+export async function createCursorStore(options: CursorStoreOptions): Promise<CursorStore> {
+  const name = options.bucketName ?? cursorBucketNameDefault
+  let bucket: KV
+  let isOnFile: boolean
+  try {
+    bucket = await new Kvm(options.connection).create(name, {
+      history: 1,
+      storage: StorageType.File,
+      replicas: options.replicas ?? 1,
+      maxValueSize: cursorBytesMax,
+      // A replica that has not caught up would answer with an old cursor.
+      allow_direct: false,
+      max_bytes: options.bytesMax ?? 64 * 1024 * 1024,
+    })
+    isOnFile = (await bucket.status()).storage === StorageType.File
+  } catch (cause) {
+    throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `bucket ${name}`, { cause })
+  }
+  if (!isOnFile) throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)
+  return new KvCursorStore(bucket)
+}

@@ -1,0 +1,239 @@
+/**
+ * Sleeping actors, wakes and checkpoints of a host's partitions in LMDB: one environment for the data directory, one named
+ * database a partition. One environment, because its commits are what costs: lmdb gathers the saves of all partitions into one transaction and
+ * one flush, on a thread of its own.
+ *
+ *  key                          value
+ *  00                           checkpoint: sequence u64 | frame number u64 | hash
+ *  01 | device 8                packed state
+ *  02 | time u64 | device 8     empty: the wake index, in order of time
+ *  03 | device 8                time u64: where the device's wake stands in the index
+ *
+ * Every value begins with a CRC-32 of what follows. Integers are big-endian. It is a cache of the ledger: a file that is damaged, or of
+ * another format, is moved aside, and the partition is rebuilt by replay.
+ */
+import { mkdirSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { open, type Database, type RootDatabase } from 'lmdb'
+import { assert } from '../base/assert.ts'
+import { BrokerError } from '../base/broker-error.ts'
+import { bytesOfEui64Key, eui64Bytes, eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { silentLog, type Log } from '../ports/log.ts'
+import type { Checkpoint, PartitionStore, StoreChanges } from '../ports/store.ts'
+import { faultOfLmdbFile } from './lmdb-file.ts'
+
+const formatName = 'format'
+const formatVersion = 1
+const partitionsMax = 4096
+const tag = { checkpoint: 0, state: 1, wake: 2, wakeOf: 3, end: 4 } as const
+const crcBytes = 4
+const checkpointKey = Buffer.of(tag.checkpoint)
+
+export type LmdbStoresOptions = { folder: string; log?: Log | undefined; clock?: { now(): number } | undefined }
+
+/** The stores of all partitions of one host. */
+export type LmdbStores = {
+  /** The store of one partition; open at most one at a time. */
+  open(partition: number): PartitionStore
+  /** Closes the environment, after the stores. */
+  close(): Promise<void>
+}
+
+/** Opens the environment in `folder`, making it when needed; one that is damaged is moved aside and replaced by an empty one. */
+export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
+  const { folder, log = silentLog } = options
+  mkdirSync(folder, { recursive: true })
+  const fault = faultOfLmdbFile(join(folder, 'data.mdb'))
+  if (fault !== undefined) moveAside(folder, fault, log)
+  let environment: RootDatabase<Buffer, Buffer>
+  try {
+    environment = openEnvironment(folder)
+  } catch (cause) {
+    moveAside(folder, cause instanceof Error ? cause.message : String(cause), log)
+    environment = openEnvironment(folder)
+  }
+  const openStores = new Set<number>()
+  return {
+    open(partition) {
+      assert(Number.isInteger(partition) && partition >= 0 && partition < partitionsMax, 'a partition number')
+      assert(!openStores.has(partition), 'a partition has one store')
+      openStores.add(partition)
+      const database = environment.openDB({ name: `partition-${partition}`, keyEncoding: 'binary', encoding: 'binary' })
+      return new LmdbPartitionStore(database, () => openStores.delete(partition))
+    },
+    close: () => environment.close(),
+  }
+}
+
+function openEnvironment(folder: string): RootDatabase<Buffer, Buffer> {
+  const environment = open<Buffer, Buffer>({
+    path: folder,
+    maxDbs: partitionsMax + 1,
+    keyEncoding: 'binary',
+    encoding: 'binary',
+    // Pages of old readers cannot be reused; we keep no read open across turns.
+    maxReaders: 64,
+  })
+  try {
+    const key = Buffer.from(formatName, 'latin1')
+    const found = environment.getBinary(key)
+    if (found === undefined) environment.putSync(key, Buffer.of(formatVersion))
+    else if (found.length !== 1 || found[0] !== formatVersion) throw new Error(`format ${found.toString('hex')}, ${formatVersion} wanted`)
+  } catch (fault) {
+    void environment.close()
+    throw fault
+  }
+  return environment
+}
+
+/** Keeps one damaged copy, the newest, for whoever wants to look at it. */
+function moveAside(folder: string, reason: string, log: Log): void {
+  log.warn({ folder, reason }, 'the local store is damaged; it is put aside and rebuilt from the ledger')
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    try {
+      renameSync(join(folder, name), join(folder, `${name}.damaged`))
+    } catch (fault) {
+      if ((fault as NodeJS.ErrnoException).code !== 'ENOENT') throw fault
+    }
+  }
+}
+
+function guarded(payload: Uint8Array): Buffer {
+  const value = Buffer.allocUnsafe(crcBytes + payload.length)
+  value.set(payload, crcBytes)
+  value.writeUInt32BE(crc32(payload), 0)
+  return value
+}
+
+function payloadOf(value: Buffer, what: string): Buffer {
+  const payload = value.subarray(crcBytes)
+  if (value.length < crcBytes || value.readUInt32BE(0) !== crc32(payload)) throw new BrokerError('STORE_DAMAGED', what)
+  return payload
+}
+
+function deviceKey(kind: number, device: Eui64Key): Buffer {
+  const key = Buffer.allocUnsafe(1 + eui64Bytes)
+  key[0] = kind
+  key.set(bytesOfEui64Key(device), 1)
+  return key
+}
+
+function wakeKey(atMs: number, device: Eui64Key): Buffer {
+  const key = Buffer.allocUnsafe(1 + 8 + eui64Bytes)
+  key[0] = tag.wake
+  key.writeBigUInt64BE(BigInt(atMs), 1)
+  key.set(bytesOfEui64Key(device), 9)
+  return key
+}
+
+const empty = guarded(Buffer.alloc(0))
+
+class LmdbPartitionStore implements PartitionStore {
+  private readonly database: Database<Buffer, Buffer>
+  private readonly onClose: () => void
+  private devices: number
+  /** Saves run one after the other: each reads where the wakes stand that it moves. */
+  private tail: Promise<unknown> = Promise.resolve()
+
+  constructor(database: Database<Buffer, Buffer>, onClose: () => void) {
+    this.database = database
+    this.onClose = onClose
+    this.devices = database.getKeysCount({ start: Buffer.of(tag.state), end: Buffer.of(tag.state + 1) })
+  }
+
+  checkpoint(): Checkpoint | undefined {
+    const value = this.database.getBinary(checkpointKey)
+    if (value === undefined) return undefined
+    const payload = payloadOf(value, 'checkpoint')
+    if (payload.length < 16) throw new BrokerError('STORE_DAMAGED', 'checkpoint')
+    return {
+      sequence: Number(payload.readBigUInt64BE(0)),
+      frameNumber: Number(payload.readBigUInt64BE(8)),
+      hash: payload.subarray(16),
+    }
+  }
+
+  load(device: Eui64Key): Uint8Array | undefined {
+    const value = this.database.getBinary(deviceKey(tag.state, device))
+    return value && payloadOf(value, 'state')
+  }
+
+  save(changes: StoreChanges): Promise<void> {
+    const saved = this.tail.then(() => this.write(changes))
+    this.tail = saved.catch(() => {})
+    return saved
+  }
+
+  private async write({ states, wakes, checkpoint }: StoreChanges): Promise<void> {
+    const { database } = this
+    let added = 0
+    await database.batch(() => {
+      for (const [device, state] of states) {
+        const key = deviceKey(tag.state, device)
+        if (!database.doesExist(key)) added++
+        void database.put(key, guarded(state))
+      }
+      for (const [device, atMs] of wakes) this.moveWake(device, atMs)
+      const payload = Buffer.allocUnsafe(16 + checkpoint.hash.length)
+      payload.writeBigUInt64BE(BigInt(checkpoint.sequence), 0)
+      payload.writeBigUInt64BE(BigInt(checkpoint.frameNumber), 8)
+      payload.set(checkpoint.hash, 16)
+      void database.put(checkpointKey, guarded(payload))
+    })
+    this.devices += added
+  }
+
+  private moveWake(device: Eui64Key, atMs: number): void {
+    const { database } = this
+    const wakeOfKey = deviceKey(tag.wakeOf, device)
+    const found = database.getBinary(wakeOfKey)
+    const before = found && Number(payloadOf(found, 'wake').readBigUInt64BE(0))
+    if (before === atMs) return
+    if (before !== undefined) void database.remove(wakeKey(before, device))
+    if (atMs === 0) {
+      if (before !== undefined) void database.remove(wakeOfKey)
+      return
+    }
+    const payload = Buffer.allocUnsafe(8)
+    payload.writeBigUInt64BE(BigInt(atMs), 0)
+    void database.put(wakeKey(atMs, device), empty)
+    void database.put(wakeOfKey, guarded(payload))
+  }
+
+  dueWakes(untilMs: number, count: number): Array<{ device: Eui64Key; atMs: number }> {
+    const due: Array<{ device: Eui64Key; atMs: number }> = []
+    const end = Buffer.alloc(9)
+    end[0] = tag.wake
+    end.writeBigUInt64BE(BigInt(untilMs) + 1n, 1)
+    for (const key of this.database.getKeys({ start: Buffer.of(tag.wake), end, limit: count })) {
+      due.push({ device: eui64Key(key, 9), atMs: Number(key.readBigUInt64BE(1)) })
+    }
+    return due
+  }
+
+  nextWakeMs(): number | undefined {
+    for (const key of this.database.getKeys({ start: Buffer.of(tag.wake), end: Buffer.of(tag.wake + 1), limit: 1 })) {
+      return Number(key.readBigUInt64BE(1))
+    }
+    return undefined
+  }
+
+  deviceCount(): number {
+    return this.devices
+  }
+
+  clear(): Promise<void> {
+    const cleared = this.tail.then(async () => {
+      await this.database.clearAsync()
+      this.devices = 0
+    })
+    this.tail = cleared.catch(() => {})
+    return cleared
+  }
+
+  async close(): Promise<void> {
+    await this.tail
+    this.onClose()
+  }
+}

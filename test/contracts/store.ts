@@ -1,0 +1,91 @@
+/** What every PartitionStore does, in memory and on LMDB alike. `create` gives an empty one each time. */
+import fc from 'fast-check'
+import type { Test } from 'tap'
+import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
+
+const device = (number: number): Eui64Key => {
+  const bytes = Buffer.alloc(8, 0xf0)
+  bytes.writeUInt32BE(number, 4)
+  return eui64Key(bytes)
+}
+const mark = (sequence: number): Checkpoint => ({ sequence, frameNumber: sequence * 2, hash: Buffer.alloc(32, sequence) })
+const nothing = new Map<Eui64Key, never>()
+
+export function storeContract(t: Test, create: () => PartitionStore): void {
+  t.test('an empty store', async (t) => {
+    const store = create()
+    t.equal(store.checkpoint(), undefined)
+    t.equal(store.load(device(1)), undefined)
+    t.equal(store.nextWakeMs(), undefined)
+    t.strictSame(store.dueWakes(Number.MAX_SAFE_INTEGER, 10), [])
+    t.equal(store.deviceCount(), 0)
+    await store.close()
+  })
+
+  t.test('states, wakes and checkpoint of a save are there together', async (t) => {
+    const store = create()
+    const states = new Map([
+      [device(1), Buffer.from('one')],
+      [device(2), Buffer.alloc(0)],
+    ])
+    await store.save({ states, wakes: new Map([[device(1), 50]]), checkpoint: mark(7) })
+    t.same(Buffer.from(store.load(device(1))!).toString(), 'one')
+    t.equal(store.load(device(2))?.length, 0)
+    t.equal(store.deviceCount(), 2)
+    const found = store.checkpoint()
+    t.same({ ...found, hash: Buffer.from(found!.hash) }, mark(7))
+    await store.save({ states: new Map([[device(1), Buffer.from('uno')]]), wakes: nothing, checkpoint: mark(8) })
+    t.same(Buffer.from(store.load(device(1))!).toString(), 'uno')
+    t.equal(store.deviceCount(), 2)
+    t.equal(store.checkpoint()?.sequence, 8)
+    t.strictSame(store.dueWakes(50, 10), [{ device: device(1), atMs: 50 }])
+    await store.clear()
+    t.equal(store.checkpoint(), undefined)
+    t.equal(store.deviceCount(), 0)
+    t.equal(store.nextWakeMs(), undefined)
+    await store.close()
+  })
+
+  t.test('saves that overlap are applied in the order they were asked for', async (t) => {
+    const store = create()
+    const saves = Array.from({ length: 20 }, (_, i) =>
+      store.save({
+        states: new Map([[device(1), Buffer.of(i)]]),
+        wakes: new Map([[device(1), 1_000 - i]]),
+        checkpoint: mark(i),
+      }),
+    )
+    await Promise.all(saves)
+    t.equal(store.load(device(1))?.[0], 19)
+    t.strictSame(store.dueWakes(Number.MAX_SAFE_INTEGER, 10), [{ device: device(1), atMs: 981 }], 'one wake a device')
+    t.equal(store.checkpoint()?.sequence, 19)
+    t.equal(store.deviceCount(), 1)
+    await store.close()
+  })
+
+  t.test('property: the wake index is the newest wake of each device, by time', async (t) => {
+    const store = create()
+    const newest = new Map<Eui64Key, number>()
+    let sequence = 0
+    const wakes = fc.array(fc.tuple(fc.nat(30), fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 }), fc.constant(2 ** 48))))
+    await fc.assert(
+      fc.asyncProperty(wakes, fc.nat(70), fc.nat(12), async (changes, untilMs, count) => {
+        const map = new Map(changes.map(([number, atMs]) => [device(number), atMs]))
+        await store.save({ states: nothing, wakes: map, checkpoint: mark(++sequence % 200) })
+        for (const [key, atMs] of map) {
+          if (atMs === 0) newest.delete(key)
+          else newest.set(key, atMs)
+        }
+        const all = [...newest].map(([key, atMs]) => ({ device: key, atMs })).sort((a, b) => a.atMs - b.atMs || (a.device < b.device ? -1 : 1))
+        const due = all.filter(({ atMs }) => atMs <= untilMs).slice(0, count)
+        const found = store.dueWakes(untilMs, count)
+        if (JSON.stringify(found) !== JSON.stringify(due)) throw new Error(`${JSON.stringify(found)} is not ${JSON.stringify(due)}`)
+        if (store.nextWakeMs() !== all[0]?.atMs) throw new Error('next wake')
+        if (store.dueWakes(Number.MAX_SAFE_INTEGER, 1_000_000).length !== all.length) throw new Error('all wakes')
+      }),
+      { numRuns: 60 },
+    )
+    await store.close()
+  })
+}

@@ -1,0 +1,129 @@
+/** The ledger on a real nats-server: the contract, the settings, and what happens when the server is killed. */
+import { jetstreamManager } from '@nats-io/jetstream'
+import t from 'tap'
+import { BrokerError } from '../../../core/base/broker-error.ts'
+import { createCursorStore } from '../../../core/ledger/cursors.ts'
+import { connectNats } from '../../../core/ledger/connection.ts'
+import { createLedger } from '../../../core/ledger/jetstream.ts'
+import { ledgerStreamConfig } from '../../../core/ledger/stream-settings.ts'
+import { cursorStoreContract, ledgerContract } from '../../contracts/ledger.ts'
+import { startTestNats } from '../../support/nats.ts'
+
+const nats = await startTestNats()
+const connection = await connectNats({ servers: nats.url })
+t.teardown(async () => {
+  await connection.close()
+  await nats.close()
+})
+
+let deployments = 0
+const bytesMax = 64 * 1024 * 1024
+/** A ledger of its own, on a stream of its own. */
+const fresh = (options: { bytesMax?: number; partitionCount?: number; name?: string } = {}) => {
+  const name = options.name ?? `d${deployments++}`
+  return createLedger({
+    connection,
+    streamName: name,
+    subjectPrefix: name,
+    bytesMax: options.bytesMax ?? bytesMax,
+    partitionCount: options.partitionCount ?? 16,
+  })
+}
+
+t.test('contract', (t) => {
+  ledgerContract(t, () => fresh())
+  cursorStoreContract(t, () => createCursorStore({ connection, bucketName: 'TEST' }))
+  t.end()
+})
+
+t.test('the partition count is recorded once', async (t) => {
+  await (await fresh({ name: 'once', partitionCount: 8 })).close()
+  await (await fresh({ name: 'once', partitionCount: 8 })).close()
+  await t.rejects(fresh({ name: 'once', partitionCount: 16 }), { code: 'LEDGER_DEPLOYMENT_MISMATCH' })
+  const both = await Promise.allSettled([fresh({ name: 'race', partitionCount: 4 }), fresh({ name: 'race', partitionCount: 5 })])
+  t.strictSame(both.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'], 'two at once: one of them wins')
+})
+
+t.test('a stream with unsafe settings is refused', async (t) => {
+  const manager = await jetstreamManager(connection)
+  const unsafe = [
+    { discard: 'old' },
+    { storage: 'memory' },
+    { max_age: 3_600_000_000_000 },
+    { max_msgs: 10 },
+    { max_msgs_per_subject: 1 },
+    { allow_atomic: false },
+    { max_bytes: -1 },
+    { retention: 'interest' },
+    { subjects: ['unsafe.log.*', 'unsafe.out.*', 'unsafe.lease.*'] },
+    { persist_mode: 'async', allow_atomic: false },
+  ]
+  for (const settings of unsafe) {
+    const config = { ...ledgerStreamConfig({ streamName: 'unsafe', subjectPrefix: 'unsafe', replicas: 1, bytesMax }), ...settings }
+    // The library's types know less than the server.
+    await manager.streams.add(config as unknown as Parameters<typeof manager.streams.add>[0])
+    await t.rejects(fresh({ name: 'unsafe' }), { code: 'LEDGER_SETTINGS_UNSAFE' }, JSON.stringify(settings))
+    await manager.streams.delete('unsafe')
+  }
+})
+
+t.test('a full ledger refuses, and takes again when there is room', async (t) => {
+  const ledger = await fresh({ name: 'small', bytesMax: 1024 * 1024 })
+  const data = Buffer.alloc(100_000, 7)
+  let written = 0
+  let outcome = await ledger.commit([{ subject: 'log.1', data }, { subject: 'log.1', data }])
+  while (outcome.refused === undefined) {
+    written += 2
+    outcome = await ledger.commit([{ subject: 'log.1', data }, { subject: 'log.1', data }])
+  }
+  t.equal(outcome.refused, 'full')
+  t.equal((await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(200_000) }])).refused, 'full', 'alone as well')
+  let found = 0
+  await ledger.read('log.1', 1, () => void found++)
+  t.equal(found, written, 'a refused batch leaves nothing')
+  const manager = await jetstreamManager(connection)
+  await manager.streams.purge('small', { filter: 'small.log.1' })
+  t.equal((await ledger.commit([{ subject: 'log.1', data }, { subject: 'log.1', data }])).refused, undefined)
+  await ledger.close()
+})
+
+t.test('without a server', async (t) => {
+  await t.rejects(connectNats({ servers: 'nats://127.0.0.1:1' }), { code: 'BROKER_LEDGER_UNAVAILABLE' })
+  const fault = await connectNats({ servers: 'nats://127.0.0.1:1' }).catch((error: unknown) => error)
+  t.ok(fault instanceof BrokerError)
+})
+
+t.test('a closed connection settles everything, and nothing hangs', async (t) => {
+  const own = await connectNats({ servers: nats.url })
+  const ledger = await createLedger({ connection: own, streamName: 'gone', subjectPrefix: 'gone', bytesMax, partitionCount: 4 })
+  const commits = Array.from({ length: 20 }, () => ledger.commit([{ subject: 'log.1', data: Buffer.alloc(100) }]))
+  await own.close()
+  for (const outcome of await Promise.all(commits)) t.ok(outcome.refused === undefined || outcome.refused === 'unknown')
+  t.equal((await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(1) }])).refused, 'unknown')
+  await t.rejects(ledger.lastOn('log.1'), { code: 'BROKER_LEDGER_UNAVAILABLE' })
+  await t.rejects(
+    ledger.read('log.1', 1, () => {}),
+    { code: 'BROKER_LEDGER_UNAVAILABLE' },
+  )
+  await ledger.close()
+})
+
+t.test('a handler of follow that throws stops its follower and is heard of', async (t) => {
+  const heard = new Promise<unknown>((resolve) => {
+    void (async () => {
+      const ledger = await createLedger({
+        connection,
+        streamName: 'faulty',
+        subjectPrefix: 'faulty',
+        bytesMax,
+        partitionCount: 4,
+        onFollowFault: (_subject, fault) => resolve(fault),
+      })
+      await ledger.follow('log.1', 1, () => {
+        throw new Error('of the handler')
+      })
+      await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(1) }])
+    })()
+  })
+  t.match(await heard, { message: 'of the handler' })
+})

@@ -1,0 +1,108 @@
+/**
+ * A real nats-server for tests: loopback, a free port, a store of its own, every write fsynced; it can be killed with
+ * SIGKILL and started again on the same port and store. Test-only: the product's supervised child is core/ops/nats-child.
+ */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const cachedServer = join(homedir(), '.cache', 'busbar', 'nats-server-2.15.1', 'nats-server')
+
+function natsServerFile(): string {
+  const named = process.env['NATS_SERVER_BIN']
+  if (named !== undefined && named !== '') return named
+  if (spawnSync('nats-server', ['--version']).status === 0) return 'nats-server'
+  if (existsSync(cachedServer)) return cachedServer
+  throw new Error('tests need nats-server >= 2.15.1: name it in NATS_SERVER_BIN')
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => (typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port'))))
+    })
+  })
+}
+
+export type TestNats = {
+  readonly url: string
+  readonly port: number
+  /** SIGKILL; settles when the process is gone. */
+  kill(): Promise<void>
+  /** Starts again on the same port and store; settles when it is ready for connections. */
+  start(): Promise<void>
+  /** Stops reading sockets without dying (SIGSTOP), and goes on (SIGCONT). */
+  freeze(): void
+  thaw(): void
+  /** Kills it and removes its store. */
+  close(): Promise<void>
+}
+
+export type TestNatsOptions = { syncAlways?: boolean; maxPayloadBytes?: number; maxFileStoreBytes?: number }
+
+/** Starts one; the caller closes it. */
+export async function startTestNats(options: TestNatsOptions = {}): Promise<TestNats> {
+  const file = natsServerFile()
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'busbar-nats-'))
+  const configFile = join(folder, 'nats.conf')
+  writeFileSync(
+    configFile,
+    [
+      `listen: 127.0.0.1:${port}`,
+      `max_payload: ${options.maxPayloadBytes ?? 8 * 1024 * 1024}`,
+      `jetstream {`,
+      `  store_dir: ${JSON.stringify(join(folder, 'store'))}`,
+      ...(options.syncAlways === false ? [] : [`  sync_interval: always`]),
+      ...(options.maxFileStoreBytes === undefined ? [] : [`  max_file_store: ${options.maxFileStoreBytes}`]),
+      `}`,
+      '',
+    ].join('\n'),
+  )
+  let child: ChildProcess | undefined
+
+  const start = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const started = spawn(file, ['-c', configFile], { stdio: ['ignore', 'ignore', 'pipe'] })
+      child = started
+      let log = ''
+      const onLog = (chunk: Buffer): void => {
+        log += chunk.toString('utf8')
+        if (!log.includes('Server is ready')) return
+        started.stderr.off('data', onLog)
+        started.stderr.resume()
+        resolve()
+      }
+      started.stderr.on('data', onLog)
+      started.once('error', reject)
+      started.once('exit', () => reject(new Error(`nats-server ended at once:\n${log}`)))
+    })
+
+  const kill = (): Promise<void> =>
+    new Promise((resolve) => {
+      const dying = child
+      child = undefined
+      if (!dying || dying.exitCode !== null || dying.signalCode !== null) return resolve()
+      dying.once('exit', () => resolve())
+      dying.kill('SIGKILL')
+    })
+
+  await start()
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    start,
+    kill,
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
+    async close() {
+      await kill()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
