@@ -1,0 +1,51 @@
+/**
+ * Everything about a request that can be decided before its device is asked: whose it is, whether the variant exists and is
+ * served, whether the role may send it, whether body and deadline are in order. Station 2 of a message's way. Whether the
+ * device exists, fits, has room or has seen the RequestID is for the device's actor.
+ */
+import type { ErrorCode } from '../base/error-table.ts'
+import { eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { limits } from '../base/limits.ts'
+import type { Srv } from '../base/srv.ts'
+import { serviceRequestOf, type ServiceRequestRow } from '../catalogue/service-requests.ts'
+import type { Party } from './parties.ts'
+
+/** What intake looks at of a request on the wire; core/translate's RequestScan is one. */
+export interface ScannedRequest {
+  /** Eight octets. */
+  readonly originator: Uint8Array
+  readonly srv: Srv
+  /** UTC ms, 0 for none. */
+  readonly deadlineMs: number
+  /** Why the body in `view` is not one that `row` takes, or undefined. */
+  bodyFault(row: ServiceRequestRow, view: Buffer, nowMs: number): ErrorCode | undefined
+}
+
+function isSame(octets: Uint8Array, key: Eui64Key): boolean {
+  for (let i = 0; i < 8; i++) if (octets[i] !== key.charCodeAt(i)) return false
+  return true
+}
+
+/**
+ * The refusal of a request, or undefined when it may go to its device. The order is that of the GB interface: sender,
+ * variant, role, content.
+ *
+ * @param view   the buffer that the request was scanned in; borrowed
+ * @param nowMs  UTC
+ */
+export function decideIntake(party: Party, view: Buffer, scan: ScannedRequest, nowMs: number): ErrorCode | undefined {
+  if (!isSame(scan.originator, party.key)) return 'PARTY_ORIGINATOR_MISMATCH'
+  const row = serviceRequestOf(scan.srv)
+  if (row === undefined) return 'REQUEST_SRV_UNKNOWN'
+  // What nobody can have is said before who may not: no party is sent to look for another role in vain.
+  if (!row.isServed) return 'REQUEST_SRV_UNSUPPORTED'
+  if (!row.roles.includes(party.role)) return 'PARTY_ROLE_INELIGIBLE'
+  const { deadlineMs } = scan
+  if (deadlineMs !== 0 && (deadlineMs <= nowMs || deadlineMs > nowMs + limits.requestLifetimeMsMax)) return 'REQUEST_DEADLINE_PAST'
+  return scan.bodyFault(row, view, nowMs)
+}
+
+/** True when a RequestID read from a Cancel or a status query is the party's own. */
+export function isOriginator(party: Party, originator: Uint8Array): boolean {
+  return eui64Key(originator) === party.key
+}

@@ -1,0 +1,68 @@
+/**
+ * The parties that this Busbar knows: one EUI-64 and one role each, as GB has it (an organisation with several roles has
+ * an EUI-64 for each). Read from the operator's parties file. Station 2 of a message's way; who is speaking is decided in identity.ts.
+ */
+import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
+import { Role } from '../catalogue/service-requests.ts'
+
+export type Party = {
+  readonly key: Eui64Key
+  readonly role: Role
+  /** For people. */
+  readonly name: string
+}
+
+/** Every known party by its EUI-64. */
+export type Parties = ReadonlyMap<Eui64Key, Party>
+
+/** Every fault of a parties file, one sentence each. Belongs to CONFIG_INVALID. */
+export type PartiesFault = { faults: string[] }
+
+const nameCharactersMax = 100
+
+/** What `npm start` and the tests use: one party of each role. */
+export const demoPartiesJson: readonly { eui64: string; role: Role; name: string }[] = [
+  { eui64: '90-B3-D5-1F-30-01-00-00', role: 'IS', name: 'Demo Import Supplier' },
+  { eui64: '90-B3-D5-1F-30-02-00-00', role: 'ES', name: 'Demo Export Supplier' },
+  { eui64: '90-B3-D5-1F-30-03-00-00', role: 'GS', name: 'Demo Gas Supplier' },
+  { eui64: '90-B3-D5-1F-30-04-00-00', role: 'RSA', name: 'Demo Supplier Agent' },
+  { eui64: '90-B3-D5-1F-30-05-00-00', role: 'ED', name: 'Demo Electricity Distributor' },
+  { eui64: '90-B3-D5-1F-30-06-00-00', role: 'GT', name: 'Demo Gas Transporter' },
+  { eui64: '90-B3-D5-1F-30-07-00-00', role: 'OU', name: 'Demo Other User' },
+  { eui64: '90-B3-D5-1F-30-08-00-00', role: 'LC', name: 'Demo Load Controller' },
+]
+
+/** Reads a parsed parties file, strictly: `[{ "eui64": …, "role": …, "name": … }, …]`. All faults are listed. */
+export function partiesOf(json: unknown): Parties | PartiesFault {
+  if (!Array.isArray(json)) return { faults: ['a parties file is a list of objects with eui64, role and name'] }
+  const parties = new Map<Eui64Key, Party>()
+  const faults: string[] = []
+  json.forEach((entry: unknown, index) => {
+    const where = `party ${index + 1}`
+    if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+      faults.push(`${where} must be an object with eui64, role and name`)
+      return
+    }
+    const { eui64, role, name, ...rest } = entry as Record<string, unknown>
+    for (const field of Object.keys(rest)) faults.push(`${where}: ${JSON.stringify(field.slice(0, 40))} is not a field`)
+    const octets = typeof eui64 === 'string' ? parseEui64(eui64) : undefined
+    if (octets === undefined) faults.push(`${where}: eui64 must be sixteen hexadecimal digits, bare or with - or : between octets`)
+    const known = Role.find((word) => word === role)
+    if (known === undefined) faults.push(`${where}: role must be one of ${Role.join(', ')}`)
+    const isNamed = typeof name === 'string' && name.length >= 1 && name.length <= nameCharactersMax
+    if (!isNamed) faults.push(`${where}: name must be a text of 1 to ${nameCharactersMax} characters`)
+    if (octets === undefined || known === undefined || !isNamed) return
+    const key = eui64Key(octets)
+    if (parties.has(key)) faults.push(`${where}: ${formatEui64Key(key)} stands twice`)
+    parties.set(key, { key, role: known, name })
+  })
+  if (json.length === 0) faults.push('a parties file names at least one party')
+  return faults.length > 0 ? { faults } : parties
+}
+
+/** The built-in parties of a demonstration. */
+export function demoParties(): Parties {
+  const parties = partiesOf(demoPartiesJson)
+  if ('faults' in parties) throw new TypeError(parties.faults.join('; '))
+  return parties
+}

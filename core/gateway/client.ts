@@ -1,0 +1,185 @@
+/**
+ * A supplier's client, as any supplier would write it: the generated stubs over grpc-js, nothing of Busbar's inside. Used by the
+ * command line, the demonstration supplier and the tests. Rejects with grpc-js's ServiceError; `busbarCode` reads its code.
+ */
+import { credentials, Metadata, status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js'
+import {
+  GetRequestStatusResponse,
+  InputGatewayClient,
+  type SubmitStreamRequest,
+  type SubmitStreamResponse,
+} from '../../proto/gen/busbar/v1/input_gateway.ts'
+import { OutputGatewayClient, type Delivery, type ReceiveRequest, type ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
+import type { RequestId, ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
+import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'
+import { partyHeader } from '../access/identity.ts'
+
+/** A response may be larger than gRPC's default of 4 MiB: several deliveries come in one message. */
+const receiveBytesMax = 16 * 1024 * 1024
+
+/** Busbar's own code in the trailers of a refused call, for example PARTY_UNKNOWN; undefined when the refusal is gRPC's. */
+export function busbarCode(error: unknown): string | undefined {
+  const metadata = (error as Partial<ServiceError> | undefined)?.metadata
+  const value = metadata instanceof Metadata ? metadata.get('busbar-code')[0] : undefined
+  return typeof value === 'string' ? value : undefined
+}
+
+/** The fast door: requests out, acknowledgements in, in any order. */
+export class SubmissionStream {
+  private readonly call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>
+  /** Settles when the gateway has answered everything and ended the stream; rejects when it breaks off. */
+  readonly done: Promise<void>
+
+  constructor(call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>, onAcknowledgements: (list: Acknowledgement[]) => void) {
+    this.call = call
+    this.done = new Promise((resolve, reject) => {
+      call.on('data', (response: SubmitStreamResponse) => onAcknowledgements(response.acknowledgements))
+      call.on('status', ({ code }) => code === status.OK && resolve())
+      call.on('error', reject)
+    })
+    // Whoever does not look at `done` learns of a break through `send` never draining; it is no crash.
+    this.done.catch(() => {})
+  }
+
+  /** Sends requests in one message; false when the caller should wait for `drained` before sending more. */
+  send(requests: ServiceRequest[]): boolean {
+    return this.call.write({ requests })
+  }
+
+  /** Settles when there is room again; rejects when the stream breaks. */
+  async drained(): Promise<void> {
+    await Promise.race([new Promise<void>((resolve) => this.call.once('drain', resolve)), this.done])
+  }
+
+  /** Nothing more will be sent; settles like `done`. */
+  end(): Promise<void> {
+    this.call.end()
+    return this.done
+  }
+
+  /** Vanishes. */
+  cancel(): void {
+    this.call.cancel()
+  }
+}
+
+/** The output gateway's stream: deliveries in, acknowledgements out. */
+export class DeliveryStream {
+  private readonly call: ClientDuplexStream<ReceiveRequest, ReceiveResponse>
+  /** Settles when the stream has ended normally; rejects with why the gateway ended it. */
+  readonly done: Promise<void>
+
+  constructor(call: ClientDuplexStream<ReceiveRequest, ReceiveResponse>, credit: number, onDeliveries: (list: Delivery[]) => void) {
+    this.call = call
+    this.done = new Promise((resolve, reject) => {
+      call.on('data', (response: ReceiveResponse) => onDeliveries(response.deliveries))
+      call.on('status', ({ code }) => code === status.OK && resolve())
+      call.on('error', reject)
+    })
+    this.done.catch(() => {})
+    call.write({ step: { $case: 'open', value: { credit } } })
+  }
+
+  /** This delivery and all before it are done with. */
+  acknowledge(deliveryId: bigint): void {
+    this.call.write({ step: { $case: 'acknowledge', value: { deliveryId } } })
+  }
+
+  /** Stops and resumes reading. */
+  pause(): void {
+    this.call.pause()
+  }
+
+  resume(): void {
+    this.call.resume()
+  }
+
+  /** Settles when the gateway has noted the last acknowledgement. */
+  end(): Promise<void> {
+    this.call.end()
+    return this.done
+  }
+
+  cancel(): void {
+    this.call.cancel()
+  }
+}
+
+export type SupplierClientOptions = {
+  /** `host:port` of the gRPC gateway. */
+  address: string
+  /** EUI-64 of the party, sixteen hexadecimal digits in any of its spellings. */
+  party: string
+  /** How long a single call may take; 0 for as long as it does. */
+  callMs?: number
+}
+
+export class SupplierClient {
+  private readonly input: InputGatewayClient
+  private readonly output: OutputGatewayClient
+  private readonly metadata = new Metadata()
+  private readonly callMs: number
+
+  constructor({ address, party, callMs = 20_000 }: SupplierClientOptions) {
+    const options = { 'grpc.max_receive_message_length': receiveBytesMax }
+    this.input = new InputGatewayClient(address, credentials.createInsecure(), options)
+    this.output = new OutputGatewayClient(address, credentials.createInsecure(), options)
+    this.metadata.set(partyHeader, party)
+    this.callMs = callMs
+  }
+
+  async submit(request: ServiceRequest): Promise<Acknowledgement> {
+    const response = await this.ask<{ acknowledgement: Acknowledgement | undefined }>((done) =>
+      this.input.submit({ request }, this.metadata, this.callOptions(), done),
+    )
+    return present(response.acknowledgement)
+  }
+
+  /** Acknowledgements in the order of `requests`. */
+  async submitBatch(requests: ServiceRequest[]): Promise<Acknowledgement[]> {
+    const response = await this.ask<{ acknowledgements: Acknowledgement[] }>((done) =>
+      this.input.submitBatch({ requests }, this.metadata, this.callOptions(), done),
+    )
+    return response.acknowledgements
+  }
+
+  submitStream(onAcknowledgements: (list: Acknowledgement[]) => void): SubmissionStream {
+    return new SubmissionStream(this.input.submitStream(this.metadata), onAcknowledgements)
+  }
+
+  async cancel(requestId: RequestId): Promise<Acknowledgement> {
+    const response = await this.ask<{ acknowledgement: Acknowledgement | undefined }>((done) =>
+      this.input.cancel({ requestId }, this.metadata, this.callOptions(), done),
+    )
+    return present(response.acknowledgement)
+  }
+
+  status(requestId: RequestId): Promise<GetRequestStatusResponse> {
+    return this.ask((done) => this.input.getRequestStatus({ requestId }, this.metadata, this.callOptions(), done))
+  }
+
+  /** Opens a receiver; a receiver of the same party that was open before ends. */
+  receive(credit: number, onDeliveries: (list: Delivery[]) => void): DeliveryStream {
+    return new DeliveryStream(this.output.receive(this.metadata), credit, onDeliveries)
+  }
+
+  close(): void {
+    this.input.close()
+    this.output.close()
+  }
+
+  private callOptions(): { deadline?: Date } {
+    return this.callMs > 0 ? { deadline: new Date(Date.now() + this.callMs) } : {}
+  }
+
+  private ask<T>(call: (done: (error: ServiceError | null, response: T) => void) => unknown): Promise<T> {
+    return new Promise((resolve, reject) => {
+      call((error, response) => (error ? reject(error) : resolve(response)))
+    })
+  }
+}
+
+function present(acknowledgement: Acknowledgement | undefined): Acknowledgement {
+  if (acknowledgement === undefined) throw new Error('the gateway sent an empty answer')
+  return acknowledgement
+}

@@ -1,0 +1,76 @@
+/**
+ * A gateway process's doors together: one intake and one set of delivery seats behind gRPC and HTTP. The composition root makes
+ * one; several may run for one ledger.
+ */
+import type { Parties } from '../access/parties.ts'
+import { limits } from '../base/limits.ts'
+import type { Bus, OwnerDirectory } from '../ports/bus.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { CursorStore, Ledger } from '../ports/ledger.ts'
+import type { Log } from '../ports/log.ts'
+import type { Metrics } from '../ports/metrics.ts'
+import type { Random } from '../ports/random.ts'
+import { Deliveries } from './deliveries.ts'
+import { GrpcGateway } from './grpc-gateway.ts'
+import { HttpGateway } from './http-gateway.ts'
+import { Intake } from './intake.ts'
+import { PartyAccounts } from './party-account.ts'
+
+export type GatewayPorts = {
+  bus: Bus
+  directory: OwnerDirectory
+  ledger: Ledger
+  cursors: CursorStore
+  parties: Parties
+  clock: Clock
+  random: Random
+  log: Log
+  metrics: Metrics
+}
+
+/** Where to listen; port 0 for any. */
+export type GatewayAddress = { host: string; grpcPort: number; httpPort: number }
+
+export class Gateway {
+  readonly intake: Intake
+  private readonly clock: Clock
+  private readonly grpc: GrpcGateway
+  private readonly http: HttpGateway
+
+  constructor(ports: GatewayPorts) {
+    this.clock = ports.clock
+    this.intake = new Intake(ports)
+    const deliveries = new Deliveries(ports)
+    const accounts = new PartyAccounts()
+    this.grpc = new GrpcGateway({ ...ports, intake: this.intake, deliveries, accounts })
+    this.http = new HttpGateway({ ...ports, intake: this.intake, deliveries, accounts })
+  }
+
+  /** Opens both doors; settles with the ports. Rejects when an address is taken, with nothing left open. */
+  async listen(address: GatewayAddress): Promise<{ grpcPort: number; httpPort: number }> {
+    const grpcPort = await this.grpc.listen(address.host, address.grpcPort)
+    try {
+      return { grpcPort, httpPort: await this.http.listen(address.host, address.httpPort) }
+    } catch (error) {
+      await this.grpc.close()
+      throw error
+    }
+  }
+
+  /**
+   * Refuses new requests, waits for the acknowledgements of the open ones (within `waitMs`), then ends every stream and stops
+   * listening.
+   */
+  async close(waitMs: number = limits.acknowledgementWaitMsMax): Promise<void> {
+    this.grpc.drain()
+    await new Promise<void>((resolve) => {
+      const disarm = this.clock.at(this.clock.now() + waitMs, resolve)
+      void this.intake.drain().then(() => {
+        disarm()
+        resolve()
+      })
+    })
+    await Promise.all([this.grpc.close(), this.http.close()])
+    this.intake.close()
+  }
+}

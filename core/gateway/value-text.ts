@@ -1,0 +1,116 @@
+/** Values, units and times of readings as text for people. Integers stay exact: no floating point on the way. */
+import { Unit, type Profile, type Reading, type ServiceResponse, type Value } from '../../proto/gen/busbar/v1/service_response.ts'
+
+/** COSEM units by their code, in words. @source IEC 62056-6-2, table of units */
+const unitWords: Readonly<Record<number, string>> = {
+  1: 'years',
+  2: 'months',
+  3: 'weeks',
+  4: 'days',
+  5: 'hours',
+  6: 'minutes',
+  7: 'seconds',
+  8: 'degrees',
+  9: 'degrees Celsius',
+  11: 'metres',
+  13: 'cubic metres',
+  14: 'corrected cubic metres',
+  19: 'litres',
+  20: 'kilograms',
+  23: 'pascals',
+  24: 'bars',
+  25: 'joules',
+  27: 'watts',
+  28: 'volt-amperes',
+  29: 'vars',
+  30: 'watt-hours',
+  31: 'volt-ampere-hours',
+  32: 'var-hours',
+  33: 'amperes',
+  35: 'volts',
+  44: 'hertz',
+  56: 'per cent',
+}
+
+/** The unit in words; empty for counts and for none. */
+export function unitText(unit: number): string {
+  if (unit === Unit.UNIT_UNSPECIFIED || unit === Unit.UNIT_COUNT) return ''
+  return unitWords[unit] ?? `(unit ${unit})`
+}
+
+/** `value` × 10^`scaler` as decimal text, exactly. `scaler` is an int8. */
+export function decimalText(value: bigint, scaler: number): string {
+  if (value === 0n) return scaler < 0 ? `0.${'0'.repeat(-scaler)}` : '0'
+  const sign = value < 0n ? '-' : ''
+  const digits = (value < 0n ? -value : value).toString()
+  if (scaler >= 0) return sign + digits + '0'.repeat(scaler)
+  const padded = digits.padStart(1 - scaler, '0')
+  return `${sign}${padded.slice(0, scaler)}.${padded.slice(scaler)}`
+}
+
+export const timeText = (time: Date | undefined): string => (time === undefined ? '-' : time.toISOString().replace('.000Z', 'Z'))
+
+/** One value; octets in hexadecimal. */
+export function valueText(value: Value | undefined, scaler: number): string {
+  const kind = value?.kind
+  switch (kind?.$case) {
+    case undefined:
+      return '-'
+    case 'integer':
+    case 'unsignedInteger':
+      return decimalText(kind.value, scaler)
+    case 'boolean':
+      return kind.value ? 'true' : 'false'
+    case 'text':
+      return JSON.stringify(kind.value)
+    case 'octets':
+      return kind.value.toString('hex')
+    case 'axdr':
+      return `A-XDR ${kind.value.toString('hex')}`
+    case 'time':
+      return timeText(kind.value)
+    case 'floating':
+      return String(kind.value)
+  }
+}
+
+// Statuses as people say them; a good one is not worth a word.
+const statusWords = ['', '', 'no such object', 'denied', 'temporary failure', 'hardware fault', 'type unmatched', 'out of range', 'other failure', 'no value']
+
+function readingLine(reading: Reading): string {
+  const { obis, isMethod, attributeId, value, scaler, unit, status } = reading
+  const place = `${obis}${isMethod ? ` method ${attributeId}` : ''}`.padEnd(24)
+  const quantity = value === undefined ? '' : `${valueText(value, scaler)} ${unitText(unit)}`.trimEnd()
+  const word = statusWords[status] ?? `status ${status}`
+  return `  ${place} ${[quantity, word && `(${word})`].filter(Boolean).join(' ')}`
+}
+
+function profileLines(profile: Profile, entriesMax: number): string[] {
+  const { columns, entries } = profile
+  const heads = columns.map(({ obis, unit }) => `${obis} ${unitText(unit)}`.trimEnd())
+  const word = statusWords[profile.status] ?? `status ${profile.status}`
+  const lines = [`  profile ${profile.obis}, ${entries.length} entries${word && ` (${word})`}`]
+  if (entries.length > 0) lines.push(`    ${'captured at'.padEnd(22)}${heads.join('  ')}`)
+  for (const entry of entries.slice(0, entriesMax)) {
+    // Clock and status stand in fields of their own, so the columns that the values belong to are the last ones.
+    const shift = columns.length - entry.values.length
+    const values = entry.values.map((value, i) => valueText(value, columns[i + shift]?.scaler ?? 0))
+    lines.push(`    ${timeText(entry.capturedAt).padEnd(22)}${values.join('  ')}`)
+  }
+  if (entries.length > entriesMax) lines.push(`    … and ${entries.length - entriesMax} more`)
+  return lines
+}
+
+/** A response as lines: what it answers, how it went, readings and profiles. At most `entriesMax` entries of each profile. */
+export function responseLines(response: ServiceResponse, entriesMax: number): string[] {
+  const { requestId, serviceReferenceVariant, responseCode, reason, message, acceptedAt, answeredAt, attempts, body } = response
+  const ms = acceptedAt && answeredAt ? `, ${answeredAt.getTime() - acceptedAt.getTime()} ms after acceptance` : ''
+  const lines = [
+    `${responseCode} ${reason}  SRV ${serviceReferenceVariant}  device ${requestId?.target ?? '?'}  counter ${requestId?.counter ?? '?'}`,
+    `  answered ${timeText(answeredAt)}${ms}, attempts ${attempts}`,
+  ]
+  if (message !== '') lines.push(`  ${message}`)
+  for (const reading of body?.readings ?? []) lines.push(readingLine(reading))
+  for (const profile of body?.profiles ?? []) lines.push(...profileLines(profile, entriesMax))
+  return lines
+}
