@@ -1,0 +1,270 @@
+/**
+ * One client's TCP connection to a concentrator of simulated meters: frames in, answers out. Each logical device and client
+ * on it has an association of its own. Answers to all frames of one chunk leave in one write. A client that does not
+ * read its answers is not read from either. Station 9 of the path, on the meters' side.
+ */
+import type { Socket } from 'node:net'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import type { Clock } from '../../core/ports/clock.ts'
+import { ApduTag } from '../../core/dlms/apdu.ts'
+import { DlmsServer } from '../../core/dlms/server.ts'
+import { WrapperReader, wrapInPlace, type WrapperFrame } from '../../core/dlms/wrapper.ts'
+import type { Fault, FaultBoard } from './faults.ts'
+import {
+  endlessBlock,
+  exceptionTo,
+  garbage,
+  isFirstGet,
+  isGetNext,
+  noise,
+  refusalOf,
+  withWrongBlockNumber,
+  withWrongInvokeId,
+} from './faulty-answer.ts'
+import type { Meter } from './meter.ts'
+import { publicClient, PublicObjects } from './public-objects.ts'
+import { secretOf } from './population.ts'
+
+/** What a connection may cost. */
+export const connectionLimits = {
+  /** Answers that wait in the socket before its client is no longer read from. */
+  bufferedBytesMax: 512 * 1024,
+  /** Answers that gather before they are written, though the chunk has more questions. */
+  gatheredBytesMax: 128 * 1024,
+  /** Answers that a slow meter holds back; further ones are lost. */
+  delayedAnswersMax: 1_024,
+  /** Clients' wrapper ports with an association on one connection, over all its meters. */
+  associationsMax: 4_096,
+} as const
+
+/** Counted over all connections of a fleet. */
+export type FleetCounts = {
+  connections: number
+  requests: number
+  answers: number
+  /** Frames for a logical device or client that is not there, and answers lost. */
+  discarded: number
+  faults: number
+  /** Connections closed because the client's octets made no sense. */
+  malformed: number
+}
+
+/** What a connection needs of its fleet. `meterAt` takes the wrapper port of a logical device. */
+export type Concentrator = {
+  readonly clock: Clock
+  readonly faults: FaultBoard
+  readonly counts: FleetCounts
+  meterAt(logicalDevice: number): Meter | undefined
+}
+
+type Association = {
+  readonly meter: Meter
+  readonly server: DlmsServer
+  /** The last block of an answer that never ends, 0 without one. */
+  endlessBlockNumber: number
+}
+
+/** Serves `socket` until it closes. */
+export function serveConnection(socket: Socket, concentrator: Concentrator): void {
+  const connection = new MeterConnection(socket, concentrator)
+  concentrator.counts.connections++
+  socket.on('data', (chunk: Buffer) => connection.take(chunk))
+  socket.on('drain', () => connection.goOn())
+  socket.on('end', () => socket.end())
+  // A reset or a broken pipe is the client's business; 'close' follows.
+  socket.on('error', () => undefined)
+  socket.on('close', () => {
+    concentrator.counts.connections--
+    connection.stop()
+  })
+}
+
+class MeterConnection {
+  private readonly socket: Socket
+  private readonly concentrator: Concentrator
+  private readonly reader = new WrapperReader()
+  private readonly associations = new Map<number, Association>()
+  private gathered: Buffer[] = []
+  private gatheredBytes = 0
+  private isPaused = false
+  private isEnding = false
+  private readonly delayed = new Set<() => void>()
+
+  constructor(socket: Socket, concentrator: Concentrator) {
+    this.socket = socket
+    this.concentrator = concentrator
+  }
+
+  take(chunk: Buffer): void {
+    if (this.isEnding) return
+    this.reader.push(chunk)
+    this.work()
+  }
+
+  /** The client has read what had piled up. */
+  goOn(): void {
+    if (!this.isPaused || this.isEnding) return
+    this.isPaused = false
+    this.work()
+    if (!this.isPaused) this.socket.resume()
+  }
+
+  stop(): void {
+    for (const callOff of this.delayed) callOff()
+    this.delayed.clear()
+    this.associations.clear()
+  }
+
+  private work(): void {
+    try {
+      for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
+        if (!this.answer(frame)) return
+        if (this.gatheredBytes < connectionLimits.gatheredBytesMax) continue
+        this.flush()
+        if (this.socket.writableLength > connectionLimits.bufferedBytesMax) {
+          this.isPaused = true
+          this.socket.pause()
+          return
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      this.concentrator.counts.malformed++
+      this.isEnding = true
+      this.socket.destroy()
+      return
+    }
+    this.flush()
+  }
+
+  /** Answers one frame; false when the connection ends by it. */
+  private answer(frame: WrapperFrame): boolean {
+    const { counts, faults } = this.concentrator
+    counts.requests++
+    const association = this.associationOf(frame.destination, frame.source)
+    if (association === undefined) {
+      counts.discarded++
+      return true
+    }
+    if (faults.isOn || association.endlessBlockNumber > 0) {
+      const fault = this.chooseFault(association, frame.apduView)
+      if (fault !== undefined) return this.answerFaulty(frame, association, fault)
+    }
+    const answer = association.server.receive(frame.apduView)
+    if (frame.apduView[0] === ApduTag.RLRQ) this.associations.delete(keyOf(frame.destination, frame.source))
+    if (answer !== undefined) this.gather(wrapInPlace(answer, frame.destination, frame.source))
+    return true
+  }
+
+  private gather(answerBytes: Buffer): void {
+    this.concentrator.counts.answers++
+    this.gathered.push(answerBytes)
+    this.gatheredBytes += answerBytes.length
+  }
+
+  private flush(): void {
+    const { gathered } = this
+    if (gathered.length === 0) return
+    this.socket.write(gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered, this.gatheredBytes))
+    this.gathered = []
+    this.gatheredBytes = 0
+  }
+
+  private associationOf(logicalDevice: number, client: number): Association | undefined {
+    const key = keyOf(logicalDevice, client)
+    const known = this.associations.get(key)
+    if (known !== undefined) return known
+    const meter = this.concentrator.meterAt(logicalDevice)
+    if (meter === undefined || this.associations.size >= connectionLimits.associationsMax) return undefined
+    const secret = secretOf(meter.model.population, meter.seed)
+    const association = { meter, server: serverFor(meter, client, secret), endlessBlockNumber: 0 }
+    this.associations.set(key, association)
+    return association
+  }
+
+  private chooseFault(association: Association, requestView: Buffer): Fault | undefined {
+    const { meter } = association
+    if (association.endlessBlockNumber > 0 && !isGetNext(requestView)) association.endlessBlockNumber = 0
+    if (association.endlessBlockNumber > 0) return endless
+    const fault = this.concentrator.faults.choose(meter.number, meter.seed, meter.faultDraws++)
+    return fault?.kind === 'too-much' && !isFirstGet(requestView) ? undefined : fault
+  }
+
+  private answerFaulty(frame: WrapperFrame, association: Association, fault: Fault): boolean {
+    const { apduView, destination, source } = frame
+    const { meter, server } = association
+    this.concentrator.counts.faults++
+    switch (fault.kind) {
+      case 'silent':
+        return true
+      case 'drop':
+        return this.end()
+      case 'garbage':
+        this.gather(wrapInPlace(garbage(meter.seed, meter.faultDraws), destination, source))
+        return true
+      case 'noise':
+        this.gather(noise(meter.seed, meter.faultDraws))
+        return true
+      case 'too-much':
+        this.gather(wrapInPlace(endlessBlock(apduView, ++association.endlessBlockNumber), destination, source))
+        return true
+      case 'refuse-association':
+      case 'exception': {
+        const refusal = fault.kind === 'exception' ? exceptionTo(apduView) : refusalOf(apduView)
+        const answer = refusal ?? server.receive(apduView)
+        if (answer !== undefined) this.gather(wrapInPlace(answer, destination, source))
+        return true
+      }
+    }
+    const answer = server.receive(apduView)
+    if (answer === undefined) return true
+    switch (fault.kind) {
+      case 'slow':
+        this.delay(wrapInPlace(answer, destination, source), fault.delayMs)
+        return true
+      case 'truncate': {
+        const frameBytes = wrapInPlace(answer, destination, source)
+        this.gather(frameBytes.subarray(0, frameBytes.length >> 1))
+        return this.end()
+      }
+      case 'wrong-invoke-id':
+        this.gather(wrapInPlace(withWrongInvokeId(answer) ?? answer, destination, source))
+        return true
+      case 'wrong-block-number':
+        this.gather(wrapInPlace(withWrongBlockNumber(answer) ?? answer, destination, source))
+        return true
+    }
+  }
+
+  /** Sends what has gathered and closes; gives false. */
+  private end(): false {
+    this.isEnding = true
+    this.flush()
+    this.socket.destroySoon()
+    return false
+  }
+
+  private delay(answerBytes: Buffer, delayMs: number): void {
+    const { clock, counts } = this.concentrator
+    if (this.delayed.size >= connectionLimits.delayedAnswersMax) {
+      counts.discarded++
+      return
+    }
+    const callOff = clock.at(clock.now() + delayMs, () => {
+      this.delayed.delete(callOff)
+      counts.answers++
+      this.socket.write(answerBytes)
+    })
+    this.delayed.add(callOff)
+  }
+}
+
+const endless: Fault = { kind: 'too-much', delayMs: 0, requestShare: 1, meterShare: 1 }
+
+const keyOf = (logicalDevice: number, client: number): number => logicalDevice * 0x1_0000 + client
+
+/** The public client of a meter with a secret sees little; anybody else must know the secret. */
+function serverFor(meter: Meter, client: number, secret: Buffer | undefined): DlmsServer {
+  if (secret === undefined) return new DlmsServer({ objects: meter })
+  return client === publicClient ? new DlmsServer({ objects: new PublicObjects(meter) }) : new DlmsServer({ objects: meter, secret })
+}

@@ -1,0 +1,102 @@
+/**
+ * A fleet as a process of its own: what `busbar meters` runs. One JSON line on stdout when it listens, the devices as JSON lines in a
+ * file for the broker to be told of, faults at run time as lines on stdin, a clean end on SIGTERM or SIGINT.
+ *
+ *   stdout   {"listening":{"host":"127.0.0.1","ports":[40000,40001]},"meters":40,"seed":1}
+ *   devices  {"eui64":"00-DB-10-00-00-00-00-01","type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":1,"secret":"hex"}}
+ *   stdin    slow=200ms:5%           replaces the faults of the fleet; an empty line clears them
+ *            7 silent                those of meter number 7, from 0 on; 7 alone clears them
+ */
+import { once } from 'node:events'
+import { createWriteStream, renameSync, rmSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { silentLog, type Log } from '../../core/ports/log.ts'
+import { parseFaults } from './faults.ts'
+import { startFleet, type Fleet, type FleetDevice, type FleetOptions } from './fleet.ts'
+
+export type FleetProcessOptions = Omit<FleetOptions, 'faults'> & {
+  /** Words of faults.ts. */
+  faults?: string
+  /** Written whole, then put in its place; readable by its owner only, since it holds the secrets. */
+  devicesFile?: string
+  /** Ends when stdin does: for a child that must not outlive its parent. */
+  endsWithInput?: boolean
+}
+
+/** The process as seen from here, so that a test can stand in for it. */
+export type FleetConsole = {
+  input?: Readable | undefined
+  output: Writable
+  onSignal(end: () => void): void
+}
+
+/** One line of the devices file: secrets are hexadecimal text. */
+export function formatDevice({ eui64, record: { type, address } }: FleetDevice): string {
+  const { secret, ...where } = address
+  return JSON.stringify({ eui64, type, address: secret === undefined ? where : { ...where, secret: Buffer.from(secret).toString('hex') } })
+}
+
+/** Runs a fleet until it is told to end; settles when everything is closed. @throws BrokerError CONFIG_INVALID, SIMULATOR_LISTEN_FAILED */
+export async function runFleetProcess(options: FleetProcessOptions, shell: FleetConsole = processConsole()): Promise<void> {
+  const { faults = '', devicesFile, endsWithInput = false, ...fleetOptions } = options
+  const log = options.log ?? silentLog
+  const fleet = await startFleet({ ...fleetOptions, faults: parseFaults(faults) })
+  try {
+    const ended = new Promise<void>((resolve) => {
+      shell.onSignal(resolve)
+      if (shell.input !== undefined) listenForFaults(shell.input, fleet, log, endsWithInput ? resolve : () => undefined)
+    })
+    if (devicesFile !== undefined) await writeDevices(fleet, devicesFile)
+    const { host, ports, meterCount } = fleet
+    shell.output.write(`${JSON.stringify({ listening: { host, ports }, meters: meterCount, seed: options.seed })}\n`)
+    await ended
+  } finally {
+    await fleet.close()
+  }
+}
+
+async function writeDevices(fleet: Fleet, path: string): Promise<void> {
+  const unfinished = `${path}.unfinished`
+  rmSync(unfinished, { force: true })
+  const file = createWriteStream(unfinished, { mode: 0o600 })
+  const closed = once(file, 'close')
+  for (const device of fleet.devices()) {
+    if (!file.write(`${formatDevice(device)}\n`)) await once(file, 'drain')
+  }
+  file.end()
+  await closed
+  renameSync(unfinished, path)
+}
+
+function listenForFaults(input: Readable, fleet: Fleet, log: Log, onEnd: () => void): void {
+  const lines = createInterface({ input })
+  lines.on('line', (line) => {
+    const match = /^\s*(?:(\d+)(?:\s+|$))?(.*?)\s*$/.exec(line)!
+    try {
+      fleet.setFault(match[1] === undefined ? 'all' : Number(match[1]), parseFaults(match[2]!))
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      log.warn({ code: error.code, detail: error.detail }, 'no such fault')
+    }
+  })
+  lines.on('close', onEnd)
+}
+
+function processConsole(): FleetConsole {
+  return {
+    input: process.stdin,
+    output: process.stdout,
+    onSignal(end) {
+      const stop = (): void => {
+        process.off('SIGTERM', stop)
+        process.off('SIGINT', stop)
+        process.stdin.destroy()
+        end()
+      }
+      process.on('SIGTERM', stop)
+      process.on('SIGINT', stop)
+    },
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * One simulated meter: a small plain object, since one process holds 50,000. What it measures is a function of its seed and the
+ * time; what is kept is only what was done to it: clock, supply, message, events. It answers COSEM services by descriptor, as the server role
+ * of core/dlms asks. Stations 9 and 10 of the path, seen from the other end; associations and sockets are elsewhere.
+ */
+import type { Clock } from '../../core/ports/clock.ts'
+import type { CosemObjects } from '../../core/dlms/server.ts'
+import { DataAccessResult } from '../../core/dlms/apdu.ts'
+import { Stream, drawBelow } from './chance.ts'
+import { doingsMax, type EventCode, type MeterEvent } from './event-log.ts'
+import { amountAt, dayMs, type LoadTraits } from './load-curve.ts'
+import { objectKey, objectsOf } from './object-table.ts'
+import { feedOf, loadOf, meterSeed, typeOf, type MeterType, type Population } from './population.ts'
+
+/** Shared by all meters of a fleet. */
+export type MeterModel = { readonly population: Population; readonly clock: Clock }
+
+/** A time without supply, UTC ms; `untilMs` is Infinity while it lasts. Nothing flows in it. */
+export type SupplyGap = { readonly fromMs: number; untilMs: number }
+
+/** Gaps whose place in the profile is remembered; the amounts of older ones stay missing from the registers. */
+const supplyGapsMax = 8
+
+/** What was done to a meter; most meters never need one. */
+export type MeterDoings = {
+  events: MeterEvent[]
+  gaps: SupplyGap[]
+  forgottenLoad: number
+  forgottenFeed: number
+  /** A-XDR value of the consumer message. */
+  messageBytes: Buffer | undefined
+  /** Of preset_adjusting_time. */
+  preset: { timeMs: number; fromMs: number; untilMs: number } | undefined
+}
+
+export class Meter implements CosemObjects {
+  readonly model: MeterModel
+  readonly number: number
+  readonly seed: number
+  readonly type: MeterType
+  readonly load: LoadTraits
+  readonly feed: LoadTraits | undefined
+  /** The clock's error when it was last set, and when that was (0: never). */
+  clockAheadMs: number
+  clockSetAtMs = 0
+  /** Attribute 9 of the clock: 1 internal crystal. */
+  clockBase = 1
+  isConnected = true
+  /** Requests seen while faults are on: the argument of chance for the next one. */
+  faultDraws = 0
+  doings: MeterDoings | undefined = undefined
+
+  constructor(model: MeterModel, number: number) {
+    this.model = model
+    this.number = number
+    this.seed = meterSeed(model.population, number)
+    this.type = typeOf(model.population, number)
+    this.load = loadOf(this.type, this.seed)
+    this.feed = feedOf(model.population, this.type, this.seed, this.load)
+    this.clockAheadMs = (drawBelow(1601, this.seed, Stream.CLOCK, 0) - 800) * 10
+  }
+
+  get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {
+    const object = objectsOf[this.type].get(objectKey(descriptor))
+    if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
+    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!)) return DataAccessResult.OBJECT_CLASS_INCONSISTENT
+    const attribute = descriptor[8]!
+    if (attribute === 1) return selection === undefined ? object.logicalName : DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    if (attribute === 0 || attribute > object.attributeMax) return DataAccessResult.READ_WRITE_DENIED
+    if (selection !== undefined && !object.isSelective) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    return object.read(this, attribute, this.model.clock.now(), selection)
+  }
+
+  set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number {
+    const object = objectsOf[this.type].get(objectKey(descriptor))
+    if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
+    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!)) return DataAccessResult.OBJECT_CLASS_INCONSISTENT
+    if (object.write === undefined) return DataAccessResult.READ_WRITE_DENIED
+    if (selection !== undefined) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    return object.write(this, descriptor[8]!, valueView, this.model.clock.now())
+  }
+
+  invoke(descriptor: Buffer, parameterView: Buffer | undefined): { result: number } {
+    const object = objectsOf[this.type].get(objectKey(descriptor))
+    if (object === undefined) return { result: DataAccessResult.OBJECT_UNDEFINED }
+    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!)) return { result: DataAccessResult.OBJECT_CLASS_INCONSISTENT }
+    if (object.invoke === undefined) return { result: DataAccessResult.READ_WRITE_DENIED }
+    return { result: object.invoke(this, descriptor[8]!, parameterView, this.model.clock.now()) }
+  }
+
+  /** What this meter's clock shows when it is `nowMs`: off by what it was, and drifting a little since it was set. */
+  timeAt(nowMs: number): number {
+    if (this.clockSetAtMs === 0) return nowMs + this.clockAheadMs
+    const driftPpm = drawBelow(17, this.seed, Stream.CLOCK, 1) - 8
+    return nowMs + this.clockAheadMs + Math.round(((nowMs - this.clockSetAtMs) * driftPpm) / 1e6)
+  }
+
+  /** Sets the clock to `timeMs`. */
+  setClock(timeMs: number, nowMs: number, before: EventCode, after: EventCode): void {
+    this.record(before, nowMs)
+    this.clockAheadMs = timeMs - nowMs
+    this.clockSetAtMs = nowMs
+    this.record(after, nowMs)
+  }
+
+  /** What has flowed in (or been burnt) up to `utcMs`: Wh, or litres. */
+  loadAt(utcMs: number): number {
+    const { doings } = this
+    return doings === undefined ? amountAt(this.load, utcMs) : lessGaps(this.load, utcMs, amountAt(this.load, utcMs), doings.gaps, doings.forgottenLoad)
+  }
+
+  /** What has flowed back up to `utcMs`, Wh. */
+  feedAt(utcMs: number): number {
+    const { doings, feed } = this
+    if (feed === undefined) return 0
+    return doings === undefined ? amountAt(feed, utcMs) : lessGaps(feed, utcMs, amountAt(feed, utcMs), doings.gaps, doings.forgottenFeed)
+  }
+
+  /** Takes gaps out of amounts that stand in `amounts[0, count)` for the moments `stamps`. */
+  takeOutGaps(stamps: Float64Array, amounts: Float64Array, count: number): void {
+    const { doings } = this
+    if (doings === undefined || (doings.gaps.length === 0 && doings.forgottenLoad === 0)) return
+    for (let i = 0; i < count; i++) amounts[i] = lessGaps(this.load, stamps[i]!, amounts[i]!, doings.gaps, doings.forgottenLoad)
+  }
+
+  /** UTC ms at which the meter was put in. */
+  get putInAtMs(): number {
+    return this.load.firstDay * dayMs
+  }
+
+  disconnect(nowMs: number, code: EventCode): void {
+    if (!this.isConnected) return
+    this.isConnected = false
+    const doings = this.record(code, nowMs)
+    doings.gaps.push({ fromMs: nowMs, untilMs: Infinity })
+    if (doings.gaps.length <= supplyGapsMax) return
+    const { fromMs, untilMs } = doings.gaps.shift()!
+    doings.forgottenLoad += amountAt(this.load, untilMs) - amountAt(this.load, fromMs)
+    if (this.feed !== undefined) doings.forgottenFeed += amountAt(this.feed, untilMs) - amountAt(this.feed, fromMs)
+  }
+
+  reconnect(nowMs: number, code: EventCode): void {
+    if (this.isConnected) return
+    this.isConnected = true
+    this.record(code, nowMs).gaps.at(-1)!.untilMs = nowMs
+  }
+
+  /** Remembers an event; gives the doings, which exist then. */
+  record(code: EventCode, nowMs: number): MeterDoings {
+    const doings = this.doingsOrNew()
+    doings.events.push({ atMs: nowMs, code })
+    if (doings.events.length > doingsMax) doings.events.shift()
+    return doings
+  }
+
+  doingsOrNew(): MeterDoings {
+    this.doings ??= { events: [], gaps: [], forgottenLoad: 0, forgottenFeed: 0, messageBytes: undefined, preset: undefined }
+    return this.doings
+  }
+}
+
+/** `amount` at `utcMs` without what would have flowed in the gaps before. */
+function lessGaps(traits: LoadTraits, utcMs: number, amount: number, gaps: readonly SupplyGap[], forgotten: number): number {
+  let missing = forgotten
+  for (const { fromMs, untilMs } of gaps) {
+    if (fromMs < utcMs) missing += amountAt(traits, Math.min(untilMs, utcMs)) - amountAt(traits, fromMs)
+  }
+  return Math.max(0, amount - missing)
+}
