@@ -1,0 +1,50 @@
+/** One host and port: the link to it, when there is one, and the exchanges that wait for it. */
+import { laneCount, type Lane } from '../base/lane.ts'
+import type { Exchange } from './exchange.ts'
+import { LaneQueue } from './lane-queue.ts'
+import type { Link } from './link.ts'
+
+/** `wantedLane` of an endpoint that is not waiting for a link. */
+export const notWanted = laneCount
+
+export class Endpoint {
+  readonly host: string
+  readonly port: number
+  link: Link | undefined
+  /** The lane in which it waits for a link to be opened. */
+  wantedLane: number = notWanted
+  /** Until then, connecting is known to fail. */
+  deadUntilMs = 0
+  deadReason = ''
+  private readonly waiting = new LaneQueue<Exchange>()
+
+  constructor(host: string, port: number) {
+    this.host = host
+    this.port = port
+  }
+
+  /** Holds an exchange until there is a link with room. */
+  wait(exchange: Exchange): void {
+    this.waiting.push(exchange.lane, exchange)
+  }
+
+  /** The next waiting exchange that has not ended meanwhile. */
+  takeWaiting(): Exchange | undefined {
+    for (;;) {
+      const exchange = this.waiting.shift()
+      if (!exchange || !exchange.isEnded) return exchange
+    }
+  }
+
+  get waitingCount(): number {
+    return this.waiting.length
+  }
+
+  /** The most urgent lane in which an exchange waits that has not ended, or `notWanted`. */
+  get mostUrgentLane(): Lane | typeof notWanted {
+    const exchange = this.takeWaiting()
+    if (!exchange) return notWanted
+    this.waiting.unshift(exchange.lane, exchange)
+    return exchange.lane
+  }
+}

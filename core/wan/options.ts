@@ -1,0 +1,39 @@
+/** What an operator or a test may set of the WAN; the defaults are limits of the house. */
+import { limits } from '../base/limits.ts'
+import { silentLog, type Log } from '../ports/log.ts'
+import { noMetrics, type Metrics } from '../ports/metrics.ts'
+
+/** Times in ms. */
+export type WanOptions = {
+  connectionsMax: number
+  connectsMax: number
+  exchangesMax: number
+  exchangesPerConnectionMax: number
+  connectMs: number
+  responseMs: number
+  exchangeMs: number
+  releaseMs: number
+  /** 0: an address that failed is tried again at once. */
+  deadAddressMs: number
+  /** How often time-outs are looked for: they come late by this much at most. */
+  sweepMs: number
+  apduBytesMax: number
+  metrics: Metrics
+  log: Log
+}
+
+export const defaultWanOptions: WanOptions = {
+  connectionsMax: limits.wanConnectionsMax,
+  connectsMax: limits.wanConnectsMax,
+  exchangesMax: limits.wanExchangesMax,
+  exchangesPerConnectionMax: limits.wanExchangesPerConnectionMax,
+  connectMs: limits.wanConnectMsMax,
+  responseMs: limits.wanResponseMsMax,
+  exchangeMs: limits.wanExchangeMsMax,
+  releaseMs: limits.wanReleaseMsMax,
+  deadAddressMs: limits.wanDeadAddressMs,
+  sweepMs: 100,
+  apduBytesMax: limits.apduBytesMax,
+  metrics: noMetrics,
+  log: silentLog,
+}

@@ -1,0 +1,308 @@
+/**
+ * The way to devices over TCP: implements the Wan port with the sans-io DLMS client. Station 9 of the way of one message.
+ * Keeps connections and associations open and uses them again, under a cap: when another address needs a connection the
+ * least recently used idle one is released. What has to wait, for a connection or for room on one, waits by lane.
+ * One coarse sweep finds every time-out; there is no timer and no promise beside the caller's for an exchange.
+ *
+ * How failures are named: no connection → DEVICE_UNREACHABLE; connected, but no answer in time or dropped
+ * in the middle → DEVICE_SILENT; an answer that is none → DEVICE_ANSWER_INVALID; association refused → DEVICE_ASSOCIATION_REFUSED.
+ * A kept connection that turns out to be gone is replaced once, at once, when nothing can have been done twice.
+ * Late answers: see link.ts. Retries with back-off are the device actor's.
+ */
+import type { Lane } from '../base/lane.ts'
+import type { CosemOperation, DeviceAddress, ExchangeFailure, ExchangeResult, Wan } from '../ports/wan.ts'
+import { Endpoint, notWanted } from './endpoint.ts'
+import { Exchange, ExchangeList } from './exchange.ts'
+import { IdleLinks } from './idle-links.ts'
+import { LaneQueue } from './lane-queue.ts'
+import { Link, silent, type LinkOwner } from './link.ts'
+import { defaultWanOptions, type WanOptions } from './options.ts'
+import { wanMetrics, type WanMetrics } from './wan-metrics.ts'
+
+/** What the pool holds now. `connections` includes opening and closing ones, `idle` those with nothing under way. */
+export type WanCounts = { exchanges: number; connections: number; connecting: number; idle: number; endpoints: number }
+
+export class TcpWan implements Wan {
+  private readonly options: WanOptions
+  private readonly metrics: WanMetrics
+  private readonly hosts = new Map<string, Map<number, Endpoint>>()
+  private endpointCount = 0
+  private readonly exchanges = new ExchangeList()
+  private readonly links = new Map<Link, Endpoint>()
+  private readonly connecting = new Set<Link>()
+  private readonly releasing = new Set<Link>()
+  private readonly idle = new IdleLinks()
+  // Endpoints that need a link; an entry counts only while the endpoint still waits in that lane.
+  private readonly wanted = new LaneQueue<Endpoint>()
+  // In the order in which they come to life again, as all stay dead equally long.
+  private readonly dead = new Set<Endpoint>()
+  private dirty: Link[] = []
+  private readonly owner: LinkOwner
+  private readonly sweeper: NodeJS.Timeout
+  private closing: (() => void) | undefined
+  private closed: Promise<void> | undefined
+
+  constructor(options: Partial<WanOptions> = {}) {
+    this.options = { ...defaultWanOptions, ...options }
+    this.metrics = wanMetrics(this.options.metrics)
+    this.owner = this.asOwner()
+    this.sweeper = setInterval(() => this.sweep(), this.options.sweepMs)
+    this.sweeper.unref()
+  }
+
+  exchange(address: DeviceAddress, operations: readonly CosemOperation[], lane: Lane): Promise<ExchangeResult> {
+    return new Promise((resolve) => {
+      const now = performance.now()
+      const exchange = new Exchange(address, operations, lane, now, now + this.options.exchangeMs, resolve)
+      const isRefused = this.closed !== undefined || this.exchanges.count >= this.options.exchangesMax
+      this.exchanges.add(exchange)
+      if (isRefused) this.end(exchange, unreachable(this.closed ? 'the broker is closing' : 'too many exchanges'))
+      else this.place(exchange)
+    })
+  }
+
+  get counts(): WanCounts {
+    return {
+      exchanges: this.exchanges.count,
+      connections: this.links.size,
+      connecting: this.connecting.size,
+      idle: this.idle.count,
+      endpoints: this.endpointCount,
+    }
+  }
+
+  close(): Promise<void> {
+    this.closed ??= new Promise<void>((resolve) => {
+      this.closing = () => {
+        clearInterval(this.sweeper)
+        resolve()
+      }
+      // What is under way may end within the time of a release; what waits has no connection to wait for.
+      const dueMs = performance.now() + this.options.releaseMs
+      for (const exchange of this.exchanges.all()) {
+        if (exchange.isWaiting) this.end(exchange, unreachable('the broker is closing'))
+        else exchange.answerDueMs = Math.min(exchange.answerDueMs, dueMs)
+      }
+      for (const link of [...this.links.keys()]) if (link.activeCount === 0) link.release()
+      this.sweeper.ref()
+      this.closeWhenEmpty()
+    })
+    return this.closed
+  }
+
+  private closeWhenEmpty(): void {
+    if (this.links.size === 0) this.closing?.()
+  }
+
+  // ── from exchange to link ──
+
+  private place(exchange: Exchange): void {
+    const endpoint = this.endpointOf(exchange.address)
+    const { link } = endpoint
+    if (link?.state === 'OPEN' && link.activeCount < this.options.exchangesPerConnectionMax && endpoint.waitingCount === 0) {
+      return this.begin(link, exchange)
+    }
+    if (endpoint.deadUntilMs > exchange.startedMs) return this.end(exchange, unreachable(endpoint.deadReason))
+    exchange.isWaiting = true
+    endpoint.wait(exchange)
+    if (!link) this.wantLink(endpoint, exchange.lane)
+  }
+
+  private begin(link: Link, exchange: Exchange): void {
+    exchange.isWaiting = false
+    exchange.link = link
+    this.idle.remove(link)
+    link.begin(exchange)
+  }
+
+  private endpointOf({ host, port }: DeviceAddress): Endpoint {
+    let ports = this.hosts.get(host)
+    if (!ports) this.hosts.set(host, (ports = new Map()))
+    let endpoint = ports.get(port)
+    if (!endpoint) {
+      ports.set(port, (endpoint = new Endpoint(host, port)))
+      this.endpointCount++
+    }
+    return endpoint
+  }
+
+  // Addresses are many and may never be asked again: what is not in use is not remembered.
+  private forgetUnused(endpoint: Endpoint): void {
+    if (endpoint.link || endpoint.wantedLane !== notWanted || endpoint.waitingCount > 0 || this.dead.has(endpoint)) return
+    const ports = this.hosts.get(endpoint.host)
+    if (ports?.get(endpoint.port) !== endpoint) return
+    ports.delete(endpoint.port)
+    this.endpointCount--
+    if (ports.size === 0) this.hosts.delete(endpoint.host)
+  }
+
+  private wantLink(endpoint: Endpoint, lane: Lane): void {
+    if (lane >= endpoint.wantedLane) return
+    endpoint.wantedLane = lane
+    this.wanted.push(lane, endpoint)
+    this.connectWanted()
+  }
+
+  // Opens links for those who wait, as far as the caps allow, and makes room by releasing idle ones.
+  private connectWanted(): void {
+    while (this.wanted.length > 0 && this.connecting.size < this.options.connectsMax) {
+      if (this.links.size >= this.options.connectionsMax) return this.evictIdle()
+      const endpoint = this.wanted.shift()!
+      if (endpoint.wantedLane !== this.wanted.shiftedLane) continue
+      endpoint.wantedLane = notWanted
+      if (endpoint.mostUrgentLane === notWanted) this.forgetUnused(endpoint)
+      else {
+        const link = new Link(this.owner, endpoint.host, endpoint.port)
+        endpoint.link = link
+        this.links.set(link, endpoint)
+        this.connecting.add(link)
+      }
+    }
+  }
+
+  private evictIdle(): void {
+    while (this.releasing.size < this.wanted.length) {
+      const link = this.idle.takeOldest()
+      if (!link) return
+      this.metrics.evicted.add()
+      link.release()
+    }
+  }
+
+  // ── what links report ──
+
+  private asOwner(): LinkOwner {
+    return {
+      options: this.options,
+      nowMs: () => performance.now(),
+      wantFlush: (link) => {
+        if (this.dirty.push(link) === 1) setImmediate(this.flush)
+      },
+      opened: (link) => this.onOpened(link),
+      ended: (exchange, result) => this.end(exchange, result),
+      freed: (link) => this.onFreed(link),
+      retired: (link) => this.onRetired(link),
+      closed: (link, reason, lost) => this.onClosed(link, reason, lost),
+      lateFrame: () => this.metrics.lateFrames.add(),
+      unsolicitedFrame: () => this.metrics.unsolicitedFrames.add(),
+    }
+  }
+
+  private readonly flush = (): void => {
+    const { dirty } = this
+    this.dirty = []
+    for (const link of dirty) link.flush()
+  }
+
+  private onOpened(link: Link): void {
+    this.connecting.delete(link)
+    this.metrics.connected.add()
+    this.fill(link)
+    this.connectWanted()
+  }
+
+  private onFreed(link: Link): void {
+    const endpoint = this.links.get(link)!
+    if (endpoint.waitingCount > 0) this.fill(link)
+    else if (link.activeCount === 0) this.onIdle(link)
+  }
+
+  // Starts what waits for this link as far as it has room.
+  private fill(link: Link): void {
+    const endpoint = this.links.get(link)!
+    while (link.state === 'OPEN' && link.activeCount < this.options.exchangesPerConnectionMax) {
+      const exchange = endpoint.takeWaiting()
+      if (!exchange) break
+      this.begin(link, exchange)
+    }
+    if (link.state === 'OPEN' && link.activeCount === 0) this.onIdle(link)
+  }
+
+  private onIdle(link: Link): void {
+    if (this.closed) return link.release()
+    this.idle.add(link)
+    if (this.wanted.length > 0) this.connectWanted()
+  }
+
+  private onRetired(link: Link): void {
+    this.idle.remove(link)
+    const endpoint = this.links.get(link)!
+    if (endpoint.link === link) endpoint.link = undefined
+    if (link.state === 'RELEASING') this.releasing.add(link)
+    this.wantForWaiting(endpoint)
+  }
+
+  private wantForWaiting(endpoint: Endpoint): void {
+    if (endpoint.link) return
+    const lane = endpoint.mostUrgentLane
+    if (lane !== notWanted) this.wantLink(endpoint, lane as Lane)
+  }
+
+  private onClosed(link: Link, reason: string, lost: Exchange[]): void {
+    const endpoint = this.links.get(link)!
+    this.links.delete(link)
+    this.releasing.delete(link)
+    this.idle.remove(link)
+    if (endpoint.link === link) endpoint.link = undefined
+    if (this.connecting.delete(link)) this.onConnectFailed(endpoint, reason)
+    for (const exchange of lost) {
+      if (exchange.isRetried || this.closed || !link.mayRepeat(exchange)) this.end(exchange, silent(reason))
+      else {
+        exchange.isRetried = true
+        exchange.answerDueMs = Infinity
+        exchange.link = undefined
+        this.metrics.begunAgain.add()
+        this.place(exchange)
+      }
+    }
+    this.wantForWaiting(endpoint)
+    this.forgetUnused(endpoint)
+    this.connectWanted()
+    this.closeWhenEmpty()
+  }
+
+  private onConnectFailed(endpoint: Endpoint, reason: string): void {
+    this.metrics.connectsFailed.add()
+    const { deadAddressMs } = this.options
+    if (deadAddressMs > 0) {
+      endpoint.deadUntilMs = performance.now() + deadAddressMs
+      endpoint.deadReason = reason
+      this.dead.delete(endpoint)
+      this.dead.add(endpoint)
+    }
+    for (let exchange = endpoint.takeWaiting(); exchange; exchange = endpoint.takeWaiting()) this.end(exchange, unreachable(reason))
+  }
+
+  private end(exchange: Exchange, result: ExchangeResult): void {
+    if (exchange.isEnded) return
+    this.exchanges.remove(exchange)
+    this.metrics.ended[result.ok ? 'OK' : result.code].add()
+    this.metrics.durations.observe((performance.now() - exchange.startedMs) / 1000)
+    exchange.end(result)
+  }
+
+  // ── time-outs ──
+
+  private sweep(): void {
+    const now = performance.now()
+    for (const link of this.connecting) if (link.dueMs <= now) link.cut('no connection in time')
+    for (const link of this.releasing) if (link.dueMs <= now) link.cut('no release in time')
+    for (const exchange of this.exchanges.due(now)) {
+      // An exchange may have ended with another one's link.
+      if (exchange.isEnded) continue
+      if (exchange.link && !exchange.isWaiting) exchange.link.timeOut(exchange)
+      else this.end(exchange, unreachable('no connection became free in time'))
+    }
+    for (const endpoint of this.dead) {
+      if (endpoint.deadUntilMs > now) break
+      this.dead.delete(endpoint)
+      this.forgetUnused(endpoint)
+    }
+    this.metrics.underWay.set(this.exchanges.count)
+    this.metrics.connections.set(this.links.size)
+  }
+}
+
+function unreachable(detail: string): ExchangeFailure {
+  return { ok: false, code: 'DEVICE_UNREACHABLE', detail }
+}
