@@ -1,0 +1,264 @@
+/**
+ * The configuration of one broker process: environment and command line in, frozen numbers with units out. Pure: what it
+ * reads is its argument. Called once, by the process entry; nothing else reads the environment.
+ */
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { assert } from '../base/assert.ts'
+import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+
+/** Where a gateway listens; port 0 for any free one. */
+export type ListenAddress = { readonly host: string; readonly port: number }
+
+/** The compiled form: all defaults applied, nothing left to parse. Frozen. */
+export type BrokerConfig = {
+  /** Absolute. */
+  readonly dataDir: string
+  readonly partitionCount: number
+  readonly grpc: ListenAddress
+  readonly http: ListenAddress
+  readonly ops: ListenAddress
+  /** Absolute. */
+  readonly partiesFile: string
+  /** An embedded nats-server as a child, or the address of one that runs elsewhere. */
+  readonly nats: { readonly kind: 'embedded' } | { readonly kind: 'external'; readonly url: string }
+  readonly wanConnectionsMax: number
+  readonly ledgerBytesMax: number
+  readonly actorsAwakeMax: number
+  readonly actorIdleMs: number
+  readonly logLevel: LogLevel
+}
+
+export const LogLevel = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof LogLevel)[number]
+
+/** Texts of the outside, by the name of a setting. */
+export type ConfigSource = {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Options of the command line by their long name in camelCase, `dataDir` for --data-dir; they win over the environment. */
+  readonly options?: Readonly<Record<string, string | number | boolean | undefined>>
+  /** Absolute; relative paths start here. */
+  readonly workingDir: string
+}
+
+/** Busbar runs on this many partitions unless a deployment is created with another number. */
+const partitionCountDefault = 16
+const gib = 1024 ** 3
+
+const unitBytes: Readonly<Record<string, number>> = { '': 1, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: gib, TiB: 1024 ** 4 }
+const unitMs: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+const whole = (min: number, max: number): z.ZodType<number, string> =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(min).max(max))
+
+const quantity = (units: Readonly<Record<string, number>>, example: string, min: number, max: number): z.ZodType<number, string> =>
+  z
+    .string()
+    .regex(new RegExp(`^\\d{1,15} ?(${Object.keys(units).filter(Boolean).join('|')})?$`), `must look like ${example}`)
+    .transform((text) => Number.parseInt(text, 10) * (units[text.replace(/[\d ]/g, '')] ?? 1))
+    .pipe(z.number().min(min).max(max))
+
+const listenAddress: z.ZodType<ListenAddress, string> = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, 'must look like 127.0.0.1:50051 or [::1]:50051')
+  .transform((text) => {
+    const colon = text.lastIndexOf(':')
+    return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
+  })
+  .refine(({ port }) => port <= 65_535, 'has a port above 65535')
+
+const natsUrl = z.string().refine(
+  (text) => text === '' || text.split(',').every((one) => /^(nats|tls):\/\/\S+$/.test(one.trim()) && URL.canParse(one.trim())),
+  'must look like nats://host:4222 or tls://user:password@host:4222, several separated by commas',
+)
+
+/** One thing that an operator may set. */
+export type Setting = {
+  readonly env: string
+  /** Long option of the command line without its dashes, camelCase. */
+  readonly option: string
+  readonly default: string
+  readonly unit: string
+  /** Why the default is what it is. */
+  readonly reason: string
+  /** What another value does. */
+  readonly consequence: string
+  readonly schema: z.ZodType<unknown, string>
+}
+
+/** Every setting: the defaults stand here and nowhere else. */
+export const settings = {
+  dataDir: {
+    env: 'BUSBAR_DATA_DIR',
+    option: 'dataDir',
+    default: '.busbar/data',
+    unit: 'folder',
+    reason: 'A folder of the project that git ignores, so a first start leaves nothing elsewhere.',
+    consequence: 'The ledger of an embedded nats-server, its credentials and the actor store live there: keep it on a disk that survives.',
+    schema: z.string().min(1, 'must not be empty'),
+  },
+  partitionCount: {
+    env: 'BUSBAR_PARTITIONS',
+    option: 'partitions',
+    default: String(partitionCountDefault),
+    unit: 'partitions',
+    reason: 'Enough for sixteen hosts; each costs a subject and a store.',
+    consequence: 'Fixed when a deployment is created: a start with another number is refused (LEDGER_DEPLOYMENT_MISMATCH).',
+    schema: whole(1, 1_024),
+  },
+  grpc: {
+    env: 'BUSBAR_GRPC',
+    option: 'grpc',
+    default: '127.0.0.1:50051',
+    unit: 'host:port, port 0 for any free one',
+    reason: 'Loopback until parties authenticate with certificates.',
+    consequence: 'Any other host lets whoever reaches it name any party.',
+    schema: listenAddress,
+  },
+  http: {
+    env: 'BUSBAR_HTTP',
+    option: 'http',
+    default: '127.0.0.1:8080',
+    unit: 'host:port, port 0 for any free one',
+    reason: 'As for gRPC.',
+    consequence: 'As for gRPC.',
+    schema: listenAddress,
+  },
+  ops: {
+    env: 'BUSBAR_OPS',
+    option: 'ops',
+    default: '127.0.0.1:9464',
+    unit: 'host:port, port 0 for any free one',
+    reason: 'Metrics, health and operators\' routes are for this machine; 9464 is customary for Prometheus exporters.',
+    consequence: 'Any other host opens the registration of devices to whoever reaches it.',
+    schema: listenAddress,
+  },
+  partiesFile: {
+    env: 'BUSBAR_PARTIES',
+    option: 'parties',
+    default: '',
+    unit: 'file',
+    reason: 'Empty means parties.json in the data directory.',
+    consequence: 'A party that is not in it is refused (PARTY_UNKNOWN).',
+    schema: z.string(),
+  },
+  natsUrl: {
+    env: 'BUSBAR_NATS_URL',
+    option: 'natsUrl',
+    default: '',
+    unit: 'addresses, separated by commas',
+    reason: 'Empty means an embedded nats-server: one command on a laptop.',
+    consequence: 'With a cluster the ledger is replicated; its settings are checked at start (LEDGER_SETTINGS_UNSAFE).',
+    schema: natsUrl,
+  },
+  wanConnectionsMax: {
+    env: 'BUSBAR_WAN_CONNECTIONS',
+    option: 'wanConnections',
+    default: String(limits.wanConnectionsMax),
+    unit: 'TCP connections',
+    reason: 'Each costs a file descriptor and some kB here and in the meter or its concentrator.',
+    consequence: 'Fewer: requests to many devices wait for a connection. More: raise the limit of open files first.',
+    schema: whole(1, 100_000),
+  },
+  ledgerBytesMax: {
+    env: 'BUSBAR_LEDGER_BYTES',
+    option: 'ledgerBytes',
+    default: '8GiB',
+    unit: 'bytes; B, KiB, MiB, GiB or TiB',
+    reason: 'About ten million requests with their answers, on a disk that a laptop has.',
+    consequence: 'When it is full, requests are refused (BROKER_LEDGER_FULL); nothing that was accepted is forgotten.',
+    schema: quantity(unitBytes, '8GiB', 64 * 1024 ** 2, 1_024 * 1024 ** 4),
+  },
+  actorsAwakeMax: {
+    env: 'BUSBAR_ACTORS',
+    option: 'actors',
+    default: '100000',
+    unit: 'actors',
+    reason: 'About 1 kB each: 100 MB of memory.',
+    consequence: 'Fewer: more actors are read from the store and put back. More: more memory.',
+    schema: whole(100, 10_000_000),
+  },
+  actorIdleMs: {
+    env: 'BUSBAR_ACTOR_IDLE',
+    option: 'actorIdle',
+    default: '5m',
+    unit: 'ms; ms, s, m, h or d',
+    reason: 'Longer than a request with all its attempts, so that an actor does not sleep in the middle of one.',
+    consequence: 'Longer: memory follows the devices of the last hours rather than minutes.',
+    schema: quantity(unitMs, '5m', limits.requestLifetimeMs, 7 * 86_400_000),
+  },
+  logLevel: {
+    env: 'BUSBAR_LOG_LEVEL',
+    option: 'logLevel',
+    default: 'info',
+    unit: LogLevel.join(', '),
+    reason: 'Starts, stops, faults: nothing for each message.',
+    consequence: '`debug` writes lines for single messages and costs throughput.',
+    schema: z.enum(LogLevel, `must be one of ${LogLevel.join(', ')}`),
+  },
+} as const satisfies Record<string, Setting>
+
+/** What was given for a setting: the command line's, else the environment's, else nothing. */
+function givenText({ env, options = {} }: ConfigSource, setting: Setting): { text: string; from: string } | undefined {
+  const option = options[setting.option]
+  if (option !== undefined) {
+    const flag = setting.option.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
+    return { text: String(option), from: `--${flag}` }
+  }
+  const text = env[setting.env]
+  // An empty variable is how a shell unsets one.
+  return text ? { text, from: setting.env } : undefined
+}
+
+function freezeDeep<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) freezeDeep(inner as object)
+  return Object.freeze(value)
+}
+
+/**
+ * Compiles the configuration.
+ *
+ * @throws BrokerError CONFIG_INVALID, naming every fault of every setting at once
+ */
+export function loadConfig(source: ConfigSource): BrokerConfig {
+  const faults: string[] = []
+  const read = <T>(setting: Setting & { schema: z.ZodType<T, string> }): T => {
+    const given = givenText(source, setting)
+    const result = setting.schema.safeParse(given?.text ?? setting.default)
+    if (result.success) return result.data
+    // Credentials may stand in an address: the text is not repeated.
+    const why = result.error.issues.map(({ message }) => message).join(', ')
+    faults.push(`${given?.from ?? setting.env}: ${why}`)
+    return undefined as T
+  }
+  const dataDir = read(settings.dataDir)
+  const partiesFile = read(settings.partiesFile)
+  const url = read(settings.natsUrl)
+  const config: BrokerConfig = {
+    dataDir: resolve(source.workingDir, dataDir ?? ''),
+    partitionCount: read(settings.partitionCount),
+    grpc: read(settings.grpc),
+    http: read(settings.http),
+    ops: read(settings.ops),
+    partiesFile: resolve(source.workingDir, partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json')),
+    nats: url ? { kind: 'external', url } : { kind: 'embedded' },
+    wanConnectionsMax: read(settings.wanConnectionsMax),
+    ledgerBytesMax: read(settings.ledgerBytesMax),
+    actorsAwakeMax: read(settings.actorsAwakeMax),
+    actorIdleMs: read(settings.actorIdleMs),
+    logLevel: read(settings.logLevel),
+  }
+  if (faults.length === 0) {
+    const ports = [config.grpc, config.http, config.ops].map(({ host, port }) => `${host}:${port}`)
+    const shared = ports.find((address, index) => !address.endsWith(':0') && ports.indexOf(address) !== index)
+    if (shared) faults.push(`${shared} is given to two of gRPC, HTTP and ops; give each its own`)
+  }
+  if (faults.length > 0) throw new BrokerError('CONFIG_INVALID', faults.join('; '))
+  assert(config.actorIdleMs >= limits.requestLifetimeMs, 'an actor stays awake for a whole request')
+  return freezeDeep(config)
+}

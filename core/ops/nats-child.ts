@@ -1,0 +1,342 @@
+/**
+ * The embedded nats-server: a supervised child process on loopback with its own store, port and credentials.
+ *
+ *            start            ready
+ *   (none) ────────→ starting ─────→ running ── stop ──→ stopping ──→ ended
+ *                       ↑               │ died
+ *                       └── back-off ←──┘── too often ─────────────→ ended (NATS_SERVER_FAILED)
+ *
+ * Nothing of it outlives the broker: a watchdog (a shell that reads a pipe from us) ends the server when we are gone, however
+ * we went; and a server that is left over all the same, because the watchdog was killed too, is ended by the next start.
+ * Two brokers on one data directory are refused. It finds or obtains the program with nats-server.mjs.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { connect } from 'node:net'
+import { resolve } from 'node:path'
+import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+import { systemClock, type Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import { noMetrics, type Metrics } from '../ports/metrics.ts'
+import { ensureNatsServer, NatsServerFault } from './nats-server.mjs'
+import { formatNatsConfig, loadNatsSettings, natsPlaces, writePrivateFile } from './nats-settings.ts'
+import { isSameProcessAlive, recordOfProcess, type ProcessRecord } from './process-identity.ts'
+
+export type NatsChildOptions = {
+  /** Made when missing; the server's store, log, port and credentials live there. */
+  readonly dataDir: string
+  readonly log: Log
+  readonly metrics?: Metrics
+  /** The nats-server to run; without it one is found, or obtained. */
+  readonly binary?: string
+  /** This port and no other; without it the one of last time, or a free one. */
+  readonly port?: number
+  /** Room for all streams together. */
+  readonly storeBytesMax?: number
+  readonly clock?: Clock
+  /** Other limits, for tests. */
+  readonly limits?: Partial<SupervisionLimits>
+}
+
+type SupervisionLimits = Pick<
+  typeof limits,
+  'natsReadyMsMax' | 'natsStopMsMax' | 'natsRestartDelayMs' | 'natsRestartDelayMsMax' | 'natsFailuresMax' | 'natsFailuresWindowMs'
+> extends infer T
+  ? { [K in keyof T]: number }
+  : never
+
+export type NatsChild = {
+  /** `nats://127.0.0.1:<port>`; the same as long as this object lives. */
+  readonly url: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  /** Of the running server; undefined between a death and the next start. */
+  readonly pid: number | undefined
+  /** Times that it died and was started again. */
+  readonly restarts: number
+  /** Ends the server in order (SIGTERM, then SIGKILL); settles when it is gone. May be called again. */
+  stop(): Promise<void>
+  /** Called once when the server has ended for good: without a fault after `stop`, with NATS_SERVER_FAILED when Busbar gave up. */
+  onExit(listener: (fault: BrokerError | undefined) => void): void
+}
+
+/** The ledger's default limit of 8 GiB, and as much again for snapshots, cursors and files that wait to be compacted. */
+const storeBytesMaxDefault = 16 * 1024 ** 3
+const pollMs = 20
+
+const wait = (clock: Clock, ms: number): Promise<void> => new Promise((settle) => void clock.at(clock.now() + ms, settle))
+
+type RunRecord = { readonly broker: ProcessRecord; readonly server?: ProcessRecord }
+
+function readRunRecord(path: string): RunRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as RunRecord
+  } catch {
+    // Missing, or cut short by a crash of the machine: then its processes are gone too.
+    return undefined
+  }
+}
+
+/** Ends a process that may not be our child; settles when it is gone. */
+async function endProcess(record: ProcessRecord, clock: Clock, stopMsMax: number): Promise<void> {
+  const signal = (name: NodeJS.Signals): void => {
+    try {
+      process.kill(record.pid, name)
+    } catch {
+      // It went by itself in between.
+    }
+  }
+  const untilMs = clock.now() + stopMsMax
+  signal('SIGTERM')
+  for (let isKilled = false; isSameProcessAlive(record); ) {
+    if (!isKilled && clock.now() >= untilMs) {
+      isKilled = true
+      signal('SIGKILL')
+    }
+    await wait(clock, pollMs)
+  }
+}
+
+/**
+ * Takes the data directory for this process and ends a server that an earlier broker left behind.
+ * @throws BrokerError NATS_SERVER_FAILED when a living broker has it
+ */
+async function takeDataDir(path: string, clock: Clock, log: Log, stopMsMax: number): Promise<RunRecord> {
+  const broker = recordOfProcess(process.pid)
+  if (!broker) throw new BrokerError('NATS_SERVER_FAILED', 'this process cannot see itself: is /proc mounted?')
+  const mine: RunRecord = { broker }
+  for (;;) {
+    const fresh = `${path}.${process.pid}.mine`
+    writePrivateFile(fresh, JSON.stringify(mine))
+    try {
+      // link(2) puts it in place whole, and only when there is none.
+      linkSync(fresh, path)
+      return mine
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      rmSync(fresh, { force: true })
+    }
+    const other = readRunRecord(path)
+    if (other && isSameProcessAlive(other.broker)) {
+      throw new BrokerError('NATS_SERVER_FAILED', `process ${other.broker.pid} uses this data directory already; give each broker its own`)
+    }
+    if (other?.server && isSameProcessAlive(other.server)) {
+      log.warn({ pid: other.server.pid }, 'ending the nats-server that an earlier broker left behind')
+      await endProcess(other.server, clock, stopMsMax)
+    }
+    const aside = `${path}.${process.pid}.old`
+    try {
+      renameSync(path, aside)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+    rmSync(aside, { force: true })
+  }
+}
+
+/**
+ * Ends process `pid` when our end of its stdin closes without a line before: that is, when we are gone. It has a session of
+ * its own, so a Ctrl-C or a kill of our group does not reach it.
+ */
+function startWatchdog(pid: number): { dismiss(): void } {
+  const script = `trap '' HUP INT TERM; read -r line || { kill -TERM ${pid}; i=0; while kill -0 ${pid} && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; kill -KILL ${pid}; }`
+  const watchdog = spawn('/bin/sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  const stdin = watchdog.stdin!
+  // It may be killed by somebody: then writing to it fails, which changes nothing for us.
+  stdin.on('error', () => {})
+  watchdog.on('error', () => {})
+  watchdog.unref()
+  ;(stdin as unknown as { unref(): void }).unref()
+  return { dismiss: () => void stdin.end('\n') }
+}
+
+/** Settles true when a server of this name greets on the port. */
+function greets(port: number, serverName: string): Promise<boolean> {
+  return new Promise((settle) => {
+    const socket = connect({ host: '127.0.0.1', port })
+    let text = ''
+    const end = (isThere: boolean): void => {
+      socket.destroy()
+      settle(isThere)
+    }
+    socket.setTimeout(2_000, () => end(false))
+    socket.on('error', () => end(false))
+    socket.on('close', () => end(false))
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1')
+      if (text.includes('\r\n') || text.length > 16_384) end(text.startsWith('INFO ') && text.includes(`"${serverName}"`))
+    })
+  })
+}
+
+/** The last lines of the server's log from `start` on, for a message to the operator. */
+function tailOfLog(path: string, start: number): string {
+  if (!existsSync(path)) return ''
+  const text = readFileSync(path).subarray(start).toString('utf8')
+  const lines = text.split('\n').filter((line) => /\[(FTL|ERR)\]|nats-server:/.test(line))
+  return lines.slice(-3).join(' | ').slice(-600)
+}
+
+/**
+ * Starts the server and settles when it takes connections.
+ * @throws BrokerError NATS_SERVER_MISSING, NATS_SERVER_TOO_OLD, NATS_SERVER_FAILED
+ */
+export async function startNatsServer(options: NatsChildOptions): Promise<NatsChild> {
+  const { log, metrics = noMetrics, clock = systemClock, storeBytesMax = storeBytesMaxDefault } = options
+  const bounds: SupervisionLimits = { ...limits, ...options.limits }
+  const dataDir = resolve(options.dataDir)
+  const places = natsPlaces(dataDir)
+  const binary = options.binary ?? (await findBinary(log))
+  mkdirSync(places.store, { recursive: true, mode: 0o700 })
+
+  const mine = await takeDataDir(places.run, clock, log, bounds.natsStopMsMax)
+  const leave = (): void => rmSync(places.run, { force: true })
+  const restartsTotal = metrics.counter('busbar_nats_server_restarts_total', 'Deaths of the embedded nats-server after which it was started again.')
+  const isUp = metrics.gauge('busbar_nats_server_up', '1 while the embedded nats-server takes connections.')
+
+  let child: ChildProcess | undefined
+  let isStopping = false
+  let restarts = 0
+  /** Times of deaths within the window, UTC ms. */
+  let deaths: number[] = []
+  let listeners: Array<(fault: BrokerError | undefined) => void> = []
+  let ended: { fault: BrokerError | undefined } | undefined
+  let cancelRestart = (): void => {}
+
+  const end = (fault: BrokerError | undefined): void => {
+    if (ended) return
+    ended = { fault }
+    isUp.set(0)
+    leave()
+    for (const listener of listeners) listener(fault)
+    listeners = []
+  }
+
+  const onExit = (listener: (fault: BrokerError | undefined) => void): void => {
+    if (ended) listener(ended.fault)
+    else listeners.push(listener)
+  }
+
+  /** One life of the server: settles `ready` when it greets, and `gone` when it has ended. */
+  const live = (port: number, serverName: string) => {
+    const logStart = existsSync(places.log) ? statSync(places.log).size : 0
+    const output = openSync(places.log, 'a', 0o600)
+    // A session of its own: a Ctrl-C on the terminal is for the broker, which drains before it ends its server.
+    const server = spawn(binary, ['-c', places.config], { stdio: ['ignore', output, output], detached: true, cwd: dataDir })
+    closeSync(output)
+    child = server
+    const watchdog = server.pid === undefined ? undefined : startWatchdog(server.pid)
+    const record = server.pid === undefined ? undefined : recordOfProcess(server.pid)
+    writePrivateFile(places.run, JSON.stringify(record ? { ...mine, server: record } : mine))
+    let isGone = false
+    const gone = new Promise<string>((settle) => {
+      const conclude = (how: string): void => {
+        isGone = true
+        child = undefined
+        watchdog?.dismiss()
+        isUp.set(0)
+        settle(how)
+      }
+      server.once('error', (error) => conclude(error.message))
+      server.once('exit', (code, signal) => conclude(`ended with ${signal ?? `code ${code}`} ${tailOfLog(places.log, logStart)}`.trim()))
+    })
+    const ready = (async (): Promise<boolean> => {
+      const untilMs = clock.now() + bounds.natsReadyMsMax
+      while (!isGone && clock.now() < untilMs) {
+        if (await greets(port, serverName)) return !isGone
+        await wait(clock, pollMs)
+      }
+      if (!isGone) server.kill('SIGKILL')
+      return false
+    })()
+    return { ready, gone }
+  }
+
+  try {
+    const settings = await loadNatsSettings(dataDir, options.port)
+    const { port, user, password, serverName } = settings
+    const url = `nats://127.0.0.1:${port}`
+    writePrivateFile(places.config, formatNatsConfig(dataDir, settings, storeBytesMax))
+
+    const startAgain = (): void => {
+      const { ready, gone } = live(port, serverName)
+      void gone.then(died)
+      void ready.then((isReady) => {
+        if (!isReady) return
+        isUp.set(1)
+        log.info({ pid: child?.pid, port }, 'nats-server runs again')
+      })
+    }
+    const died = (how: string): void => {
+      if (isStopping) return end(undefined)
+      const nowMs = clock.now()
+      deaths = deaths.filter((atMs) => nowMs - atMs < bounds.natsFailuresWindowMs)
+      deaths.push(nowMs)
+      if (deaths.length >= bounds.natsFailuresMax) {
+        const fault = new BrokerError('NATS_SERVER_FAILED', `${deaths.length} times in ${bounds.natsFailuresWindowMs} ms, at last it ${how}; log: ${places.log}`)
+        log.error({ code: fault.code, deaths: deaths.length, how }, 'nats-server keeps stopping; giving up')
+        return end(fault)
+      }
+      const delayMs = Math.min(bounds.natsRestartDelayMs * 2 ** (deaths.length - 1), bounds.natsRestartDelayMsMax)
+      restarts++
+      restartsTotal.add()
+      log.warn({ how, delayMs, deaths: deaths.length }, 'nats-server died; starting it again')
+      cancelRestart = clock.at(clock.now() + delayMs, startAgain)
+    }
+
+    const first = live(port, serverName)
+    if (!(await first.ready)) {
+      throw new BrokerError('NATS_SERVER_FAILED', `it did not take connections: it ${await first.gone}; log: ${places.log}`)
+    }
+    isUp.set(1)
+    log.info({ pid: child?.pid, port, store: places.store }, 'nats-server runs')
+    void first.gone.then(died)
+
+    return {
+      url,
+      port,
+      user,
+      password,
+      get pid() {
+        return child?.pid
+      },
+      get restarts() {
+        return restarts
+      },
+      onExit,
+      async stop() {
+        const isGone = new Promise<void>((settle) => onExit(() => settle()))
+        if (!isStopping && !ended) {
+          isStopping = true
+          cancelRestart()
+          if (child) {
+            const server = child
+            server.kill('SIGTERM')
+            onExit(clock.at(clock.now() + bounds.natsStopMsMax, () => server.kill('SIGKILL')))
+          } else {
+            end(undefined)
+          }
+        }
+        await isGone
+      },
+    }
+  } catch (error) {
+    leave()
+    throw error
+  }
+}
+
+async function findBinary(log: Log): Promise<string> {
+  try {
+    // BUSBAR_NATS_URL is for brokers without an embedded server; whoever calls here wants one.
+    const env = { ...process.env, BUSBAR_NATS_URL: undefined }
+    const server = await ensureNatsServer({ env, progress: (line) => log.info({}, line) })
+    return server!.path
+  } catch (error) {
+    if (error instanceof NatsServerFault) throw new BrokerError(error.code, error.detail, { cause: error })
+    throw error
+  }
+}
