@@ -15,6 +15,8 @@ const digitOf = new Uint8Array(256).fill(255)
 for (let i = 0; i < 10; i++) digitOf[48 + i] = i
 for (let i = 0; i < 6; i++) digitOf[65 + i] = digitOf[97 + i] = 10 + i
 
+const octetTexts = Array.from({ length: 256 }, (_, octet) => octet.toString(16).toUpperCase().padStart(2, '0'))
+
 const dash = 45
 const colon = 58
 
@@ -47,8 +49,9 @@ export function parseEui64(text: string): Buffer | undefined {
 
 /** `90-B3-D5-1F-30-01-00-00` from the eight octets at `at`. */
 export function formatEui64(view: Uint8Array, at = 0): string {
-  const hex = asBuffer(view).toString('hex', at, at + eui64Bytes).toUpperCase()
-  return hex.replace(/(..)(?=.)/g, '$1-')
+  let text = octetTexts[view[at]!]!
+  for (let i = 1; i < eui64Bytes; i++) text += '-' + octetTexts[view[at + i]!]!
+  return text
 }
 
 /** The key form of the eight octets at `at`. */

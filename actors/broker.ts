@@ -1,0 +1,209 @@
+/**
+ * The composition root: one broker process with its gateways, its host of partitions, its WAN and its operators' door, over an
+ * embedded nats-server or one that runs elsewhere. Everything else is told what it needs; this file alone knows who everybody is.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { partiesOf, type Parties } from '../core/access/parties.ts'
+import { BrokerError } from '../core/base/broker-error.ts'
+import { NatsBus } from '../core/bus/nats-bus.ts'
+import { Owners } from '../core/bus/owners.ts'
+import { deviceEntryOf, type DeviceEntry } from '../core/catalogue/device-record.ts'
+import { Gateway } from '../core/gateway/gateway.ts'
+import { connectNats } from '../core/ledger/connection.ts'
+import { createCursorStore } from '../core/ledger/cursors.ts'
+import { createLedger } from '../core/ledger/jetstream.ts'
+import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
+import type { BrokerConfig } from '../core/ops/config.ts'
+import { createLog } from '../core/ops/log.ts'
+import { createMetrics } from '../core/ops/metrics.ts'
+import { startNatsServer } from '../core/ops/nats-child.ts'
+import { startOpsServer } from '../core/ops/server.ts'
+import { systemClock } from '../core/ports/clock.ts'
+import { systemRandom } from '../core/ports/random.ts'
+import { TcpWan } from '../core/wan/pool.ts'
+import { registerDevices, type RegistrationResult } from './registration.ts'
+import { Host } from './runtime/host.ts'
+
+/** A running broker. */
+export type Broker = {
+  readonly hostId: string
+  /** `host:port` each. */
+  readonly grpc: string
+  readonly http: string
+  readonly ops: string
+  /** Where its nats-server listens. */
+  readonly nats: string
+  /** Settles when it cannot go on: the embedded nats-server has been given up. */
+  readonly failed: Promise<void>
+  /** Adds devices to the inventory, or replaces their records. At most 1,000 at a time. */
+  register(entries: readonly DeviceEntry[]): Promise<RegistrationResult>
+  /** Why it is not ready; empty when it is. */
+  reasons(): string[]
+  /** Takes nothing new, ends what it can, saves, lets go. May be called again. */
+  close(): Promise<void>
+}
+
+const checkpointIntervalMs = 5_000
+
+/**
+ * Starts a broker; settles when it serves.
+ * @throws BrokerError CONFIG_INVALID, NATS_SERVER_…, LEDGER_…, with nothing left running
+ */
+export async function startBroker(config: BrokerConfig): Promise<Broker> {
+  // Undone in reverse, at a failed start as at the end.
+  const closers: Array<() => Promise<unknown> | void> = []
+  let closing: Promise<void> | undefined
+  const close = (): Promise<void> => (closing ??= closeAll(closers))
+  try {
+    return { ...(await start(config, closers)), close }
+  } catch (fault) {
+    await close()
+    throw fault
+  }
+}
+
+async function closeAll(closers: Array<() => Promise<unknown> | void>): Promise<void> {
+  for (const closer of closers.toReversed()) await closer()
+}
+
+async function start(
+  config: BrokerConfig,
+  closers: Array<() => Promise<unknown> | void>,
+): Promise<Omit<Broker, 'close'>> {
+  const log = createLog(config.logLevel)
+  const metrics = createMetrics()
+  const clock = systemClock
+  const random = systemRandom
+  const parties = readParties(config.partiesFile)
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+  const hostId = hostIdOf(config.dataDir)
+  const { partitionCount } = config
+
+  const server = await natsServer(config, { log, metrics, closers })
+  const connection = await connectNats({ ...server.login, name: `busbar ${hostId}` })
+  closers.push(() => connection.close())
+  // Deliveries on their way out must not stand before a commit's acknowledgement on one socket.
+  const followConnection = await connectNats({ ...server.login, name: `busbar ${hostId} follow` })
+  closers.push(() => followConnection.close())
+  const ledger = await createLedger({
+    connection, followConnection, bytesMax: config.ledgerBytesMax, partitionCount, clock, log,
+  })
+  closers.push(() => ledger.close())
+  const cursors = await createCursorStore({ connection: followConnection })
+  const bus = new NatsBus({ connection, clock, log })
+  const owners = new Owners({ ledger, bus, clock, log, partitionCount })
+  await owners.start()
+  closers.push(() => owners.close())
+
+  const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
+  closers.push(() => stores.close())
+  const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
+  closers.push(() => wan.close())
+  const host = new Host({
+    hostId, partitionCount, ledger, bus, wan, clock, random, log, metrics, checkpointIntervalMs,
+    openStore: (partition) => stores.open(partition),
+    mayTakeFrom: (owner) => owners.isSilent(owner),
+    actorsAwakeMax: config.actorsAwakeMax,
+    actorIdleMs: config.actorIdleMs,
+  })
+  closers.push(() => host.close())
+  await host.start()
+
+  const gateway = new Gateway({ bus, directory: owners, ledger, cursors, parties, clock, random, log, metrics })
+  const { grpcPort, httpPort } = await gateway.listen({
+    host: config.grpc.host, grpcPort: config.grpc.port, httpPort: config.http.port,
+  })
+  closers.push(() => gateway.close())
+
+  const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
+    registerDevices(entries, { bus, directory: owners, clock })
+  const ops = await startOpsServer({
+    listen: config.ops,
+    metrics,
+    log,
+    routes: (app) => {
+      app.post('/v1/devices', async (request) => register(entriesOf(request.body)))
+    },
+  })
+  closers.push(() => ops.close())
+  ops.addCheck('partitions', () => {
+    const missing = partitionCount - owners.ownedCount
+    return missing === 0 ? undefined : `${missing} of ${partitionCount} have no owner`
+  })
+  ops.addCheck('ledger', () => (host.isLedgerFull ? 'BROKER_LEDGER_FULL' : undefined))
+  ops.addCheck('nats', () => (connection.isClosed() ? 'the connection is closed' : undefined))
+  log.info({ hostId, grpcPort, httpPort, ops: ops.url, partitions: host.owned.length }, 'busbar serves')
+  return {
+    hostId,
+    grpc: `${config.grpc.host}:${grpcPort}`,
+    http: `${config.grpc.host}:${httpPort}`,
+    ops: new URL(ops.url).host,
+    nats: server.url,
+    failed: server.failed,
+    register,
+    reasons: () => ops.reasons(),
+  }
+}
+
+type NatsPlace = { url: string; login: { servers: string; user?: string; pass?: string }; failed: Promise<void> }
+
+async function natsServer(
+  config: BrokerConfig,
+  parts: { log: ReturnType<typeof createLog>; metrics: ReturnType<typeof createMetrics>; closers: Array<() => Promise<unknown> | void> },
+): Promise<NatsPlace> {
+  if (config.nats.kind === 'external') {
+    // Shown without the credentials that the address may hold.
+    const url = config.nats.url.split(',').map((one) => one.trim().replace(/\/\/[^@/]*@/, '//')).join(',')
+    return { url, login: { servers: config.nats.url }, failed: new Promise(() => {}) }
+  }
+  const child = await startNatsServer({
+    dataDir: config.dataDir,
+    log: parts.log,
+    metrics: parts.metrics,
+    // Room for the ledger and for what stands beside it.
+    storeBytesMax: config.ledgerBytesMax + 256 * 1024 ** 2,
+  })
+  parts.closers.push(() => child.stop())
+  const failed = new Promise<void>((resolve) => child.onExit(() => resolve()))
+  return { url: child.url, login: { servers: child.url, user: child.user, pass: child.password }, failed }
+}
+
+/** The name of this host for as long as its data directory lives: what it owned before a crash is its own again at once. */
+function hostIdOf(dataDir: string): string {
+  const file = join(dataDir, 'host-id')
+  try {
+    const text = readFileSync(file, 'utf8').trim()
+    if (/^[a-z0-9]{8,32}$/.test(text)) return text
+  } catch {
+    // None yet.
+  }
+  const hostId = systemRandom.bytes(8).toString('hex')
+  writeFileSync(file, `${hostId}\n`)
+  return hostId
+}
+
+function readParties(file: string): Parties {
+  let json: unknown
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (cause) {
+    throw new BrokerError('CONFIG_INVALID', `the parties file ${file} cannot be read as JSON`, { cause })
+  }
+  const parties = partiesOf(json)
+  if ('faults' in parties) throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)
+  return parties
+}
+
+function entriesOf(body: unknown): DeviceEntry[] {
+  const list: unknown[] = Array.isArray(body) ? body : [body]
+  const faults: string[] = []
+  const entries: DeviceEntry[] = []
+  for (const [index, json] of list.entries()) {
+    const entry = deviceEntryOf(json)
+    if ('faults' in entry) faults.push(`device ${index + 1}: ${entry.faults.join(', ')}`)
+    else entries.push(entry)
+  }
+  if (faults.length > 0) throw new BrokerError('DEVICE_RECORD_MALFORMED', faults.slice(0, 10).join('; '))
+  return entries
+}

@@ -1,0 +1,47 @@
+/** The processes of the demonstration: the fleet and the broker, each started through the command line as anybody would. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const entry = fileURLToPath(new URL('../main.ts', import.meta.url))
+
+export type Child = {
+  /** What it said on stdout when it was ready. */
+  readonly said: Record<string, unknown>
+  readonly process: ChildProcess
+  /** Called when it ends without having been asked to. */
+  onDeath: (code: number | null) => void
+  /** Ends it in order. */
+  stop(): Promise<void>
+}
+
+/** Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours. */
+export async function startChild(args: readonly string[]): Promise<Child> {
+  // In a group of its own: Ctrl-C is for us, who end the children in order; `--ends-with-input` sees to it should we be killed.
+  const child = spawn(process.execPath, [entry, ...args, '--ends-with-input'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true,
+  })
+  let isStopping = false
+  const ended = once(child, 'exit')
+  const lines = createInterface({ input: child.stdout! })
+  const first = await Promise.race([
+    once(lines, 'line').then(([line]) => String(line)),
+    ended.then(([code]) => {
+      throw new Error(`busbar ${args[0]} ended with ${String(code)} before it was ready`)
+    }),
+  ])
+  const started: Child = {
+    said: JSON.parse(first) as Record<string, unknown>,
+    process: child,
+    onDeath: () => undefined,
+    async stop() {
+      isStopping = true
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+      await ended
+    },
+  }
+  void ended.then(([code]) => (isStopping ? undefined : started.onDeath(code as number | null)))
+  return started
+}

@@ -1,0 +1,140 @@
+/**
+ * `npm start`: a fleet of simulated meters, a broker with its embedded nats-server, and a demonstration supplier that submits
+ * the requests of a sample file and takes the answers; then it keeps serving until Ctrl-C. Everything is started through the
+ * command line and used through the public doors, so what it shows is what anybody gets.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { demoPartiesJson } from '../../core/access/parties.ts'
+import type { Role } from '../../core/catalogue/service-requests.ts'
+import { readingLines } from '../../core/gateway/format.ts'
+import { startChild, type Child } from './children.ts'
+import { planOf, type DemoDevice } from './plan.ts'
+import { ProgressBar } from './progress-bar.ts'
+import { registerDevicesFile } from './register.ts'
+import { quantile, Supplier, type Account } from './supplier.ts'
+
+export type DemoOptions = {
+  meters: number
+  requests?: string | undefined
+  isOnce: boolean
+  isJson: boolean
+  dataDir: string
+  grpc: string
+  http: string
+  ops: string
+  faults?: string | undefined
+}
+
+const sampleFile = fileURLToPath(new URL('requests.jsonl', import.meta.url))
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+
+/** Runs the demonstration; settles with the exit code. */
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const children: Child[] = []
+  let isStopped = false
+  const stopped = new Promise<void>((resolveStopped) => {
+    const stop = (): void => {
+      if (isStopped) return
+      isStopped = true
+      say('draining …')
+      resolveStopped()
+    }
+    process.on('SIGINT', stop)
+    process.on('SIGTERM', stop)
+  })
+  try {
+    const code = await demonstrate(options, children, stopped)
+    if (code !== undefined) return code
+    await stopped
+    return 0
+  } finally {
+    // The broker first: it ends what it has under way, and needs the meters for that.
+    for (const child of children.toReversed()) await child.stop()
+  }
+}
+
+async function demonstrate(options: DemoOptions, children: Child[], stopped: Promise<void>): Promise<number | undefined> {
+  const dataDir = resolve(options.dataDir)
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const devicesFile = join(dataDir, 'devices.jsonl')
+  const partiesFile = join(dataDir, 'parties.json')
+  writeFileSync(partiesFile, `${JSON.stringify(demoPartiesJson, null, 2)}\n`)
+
+  say(`starting ${options.meters} simulated meters …`)
+  const fleet = await startChild([
+    'meters', '--meters', String(options.meters), '--devices', devicesFile,
+    ...(options.faults ? ['--faults', options.faults] : []),
+  ])
+  children.push(fleet)
+  say('starting nats-server and the broker …')
+  const broker = await startChild([
+    'serve', '--data-dir', dataDir, '--parties', partiesFile, '--grpc', options.grpc, '--http', options.http, '--ops', options.ops,
+    '--log-level', process.env['BUSBAR_LOG_LEVEL'] ?? 'warn',
+  ])
+  children.push(broker)
+  const listening = broker.said['listening'] as { grpc: string; http: string; ops: string; nats: string }
+  const died = new Promise<never>((_, reject) => {
+    broker.onDeath = (code) => reject(new Error(`the broker ended with ${String(code)}`))
+    fleet.onDeath = (code) => reject(new Error(`the meters ended with ${String(code)}`))
+  })
+  died.catch(() => undefined)
+  const registered = await registerDevicesFile(devicesFile, listening.ops)
+  say(`${registered} devices in the inventory`)
+
+  const devices = readFileSync(devicesFile, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as DemoDevice)
+  const plan = planOf(readFileSync(options.requests ?? sampleFile, 'utf8'), devices, Date.now())
+  const bar = new ProgressBar(process.stderr)
+  const supplier = new Supplier({
+    address: listening.grpc,
+    parties: new Map(demoPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64])),
+    onProgress: (account, total) => bar.show(account.answered + account.timedOut + account.refused, total, 'requests'),
+  })
+  const account = await Promise.race([supplier.run(plan), died, stopped.then(() => undefined)])
+  bar.end()
+  if (account === undefined) {
+    await supplier.close()
+    return 0
+  }
+  await supplier.close()
+  report(account, listening, options.isJson)
+  const isGood = account.missing === 0 && account.answered + account.refused + account.timedOut === account.submitted
+  if (options.isOnce) return isGood ? 0 : 1
+  say('serving until Ctrl-C')
+  await Promise.race([stopped, died])
+  return undefined
+}
+
+function report(account: Account, listening: Record<string, string>, isJson: boolean): void {
+  const { submitted, accepted, refused, answered, timedOut, missing, tookMs, latenciesMs } = account
+  const summary = {
+    submitted, accepted, refused, answered, timedOut, missing,
+    requestsPerSecond: Math.round((answered + timedOut) / (tookMs / 1000)),
+    p50Ms: Math.round(quantile(latenciesMs, 0.5) * 10) / 10,
+    p99Ms: Math.round(quantile(latenciesMs, 0.99) * 10) / 10,
+    seconds: Math.round(tookMs) / 1000,
+    refusals: Object.fromEntries(account.refusals),
+    listening,
+  }
+  if (isJson) {
+    process.stdout.write(`${JSON.stringify(summary)}\n`)
+    return
+  }
+  const out = (line = ''): void => void process.stdout.write(`${line}\n`)
+  out()
+  for (const [srv, response] of [...account.samples].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    out(`${srv}  ${response.requestId?.target ?? ''}`)
+    for (const line of readingLines(response.body).slice(0, 8)) out(`    ${line}`)
+  }
+  out()
+  for (const name of ['submitted', 'accepted', 'refused', 'answered', 'timedOut', 'missing'] as const) {
+    out(`${name.padEnd(12)}${summary[name]}`)
+  }
+  for (const [reason, count] of account.refusals) out(`    ${count} × ${reason}`)
+  out(`${'requests/s'.padEnd(12)}${summary.requestsPerSecond}`)
+  out(`${'p50 / p99'.padEnd(12)}${summary.p50Ms} ms / ${summary.p99Ms} ms`)
+  out()
+  for (const [door, address] of Object.entries(listening)) out(`${door.padEnd(12)}${address}`)
+  out()
+}

@@ -1,0 +1,122 @@
+/** The `busbar` command: everything that a person or a script starts. */
+import { Command, Option } from 'commander'
+import { BrokerError } from '../core/base/broker-error.ts'
+import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
+
+const program = new Command('busbar')
+  .description('The open switchboard between energy parties and smart meters')
+  .version('0.1.0')
+  .showHelpAfterError()
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
+const wholeNumber = (text: string): number => {
+  if (!/^\d{1,9}$/.test(text)) throw new BrokerError('CONFIG_INVALID', `${text} is not a whole number`)
+  return Number(text)
+}
+
+/** Settles at SIGINT or SIGTERM, or when stdin ends and the parent asked for that. */
+function untilTold(isEndingWithInput: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve())
+    if (isEndingWithInput) process.stdin.on('end', () => resolve()).resume()
+  })
+}
+
+const endsWithInput = new Option('--ends-with-input', 'end when stdin does, for a process that starts this one').hideHelp()
+
+const serve = program
+  .command('serve')
+  .description('run a broker: gateways, partitions, WAN, and an embedded nats-server unless --nats-url is given')
+  .addOption(endsWithInput)
+for (const setting of Object.values(settings) as Setting[]) {
+  const help = `${setting.unit}; ${setting.reason}`
+  serve.addOption(new Option(`--${kebab(setting.option)} <value>`, help).default(undefined, setting.default || 'none').env(setting.env))
+}
+serve.action(async (options: Record<string, string | boolean | undefined>) => {
+  const { startBroker } = await import('./broker.ts')
+  const { endsWithInput: isEndingWithInput, ...given } = options
+  const broker = await startBroker(loadConfig({ env: process.env, options: given, workingDir: process.cwd() }))
+  const told = untilTold(isEndingWithInput === true)
+  const { grpc, http, ops, nats, hostId } = broker
+  process.stdout.write(`${JSON.stringify({ listening: { grpc, http, ops, nats }, hostId })}\n`)
+  await Promise.race([told, broker.failed])
+  await broker.close()
+})
+
+program
+  .command('meters')
+  .description('run a fleet of simulated meters that speak DLMS/COSEM over TCP')
+  .option('--meters <count>', 'how many', wholeNumber, 1_000)
+  .option('--seed <number>', 'what they are and what they measured', wholeNumber, 1)
+  .option('--meters-per-listener <count>', 'logical devices behind one address, as behind a concentrator', wholeNumber, 20)
+  .option('--host <address>', 'where to listen', '127.0.0.1')
+  .option('--base-port <port>', 'first TCP port; any free ones when left out', wholeNumber)
+  .option('--devices <file>', 'write the devices there as JSON lines, for `busbar devices`')
+  .option('--faults <words>', 'for example slow=200ms:5% or silent:1%; also as lines on stdin', '')
+  .addOption(endsWithInput)
+  .action(async (options: FleetOptions) => {
+    const { runFleetProcess } = await import('./simulator/fleet-process.ts')
+    const { basePort, devices, ...rest } = options
+    await runFleetProcess({
+      ...rest,
+      ...(basePort === undefined ? {} : { basePort }),
+      ...(devices === undefined ? {} : { devicesFile: devices }),
+    })
+  })
+type FleetOptions = {
+  meters: number
+  seed: number
+  metersPerListener: number
+  host: string
+  basePort?: number
+  devices?: string
+  faults: string
+  endsWithInput?: boolean
+}
+
+program
+  .command('devices')
+  .description('put devices into the inventory of a running broker')
+  .argument('<file>', 'JSON lines: {"eui64":…,"type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":16}}')
+  .option('--ops <address>', "the broker's operators' door", '127.0.0.1:9464')
+  .action(async (file: string, { ops }: { ops: string }) => {
+    const { registerDevicesFile } = await import('./demo/register.ts')
+    process.stdout.write(`${await registerDevicesFile(file, ops)} devices registered\n`)
+  })
+
+program
+  .command('demo')
+  .description('what `npm start` runs: meters, broker, and a supplier that submits the requests of a sample file')
+  .option('--meters <count>', 'simulated meters', wholeNumber, 1_000)
+  .option('--requests <file>', 'JSON lines of requests, see actors/demo/plan.ts')
+  .option('--once', 'end after the summary: 0, or 1 when anything went missing', false)
+  .option('--json', 'print the summary as one line of JSON on stdout and nothing else there', false)
+  .option('--data-dir <folder>', 'ledger, state and devices', '.busbar/demo')
+  .option('--grpc <address>', 'where the gRPC gateway listens; port 0 for any', '127.0.0.1:50051')
+  .option('--http <address>', 'where the HTTP gateway listens', '127.0.0.1:8080')
+  .option('--ops <address>', "the operators' door: metrics, health, devices", '127.0.0.1:9464')
+  .option('--faults <words>', 'faults of the meters, for example silent:1%')
+  .action(async ({ once, json, ...options }: DemoArguments) => {
+    const { runDemo } = await import('./demo/demo.ts')
+    process.exitCode = await runDemo({ ...options, isOnce: once, isJson: json })
+  })
+type DemoArguments = {
+  meters: number
+  requests?: string
+  once: boolean
+  json: boolean
+  dataDir: string
+  grpc: string
+  http: string
+  ops: string
+  faults?: string
+}
+
+try {
+  await program.parseAsync()
+} catch (fault) {
+  // A fault of the table explains itself; anything else is a bug and shows where.
+  process.stderr.write(fault instanceof BrokerError ? `busbar: ${fault.message}\n` : `${String((fault as Error)?.stack ?? fault)}\n`)
+  process.exitCode = 1
+}
