@@ -1,0 +1,163 @@
+/**
+ * What every bench has in common: how it is asked, how a piece of work is measured, and what the machine was.
+ * A measurement warms up, then takes several samples of equal work; time is the median sample's, memory the least of
+ * samples in which no collection ran. Results are folded into a hash so that the work cannot be optimised away, and so
+ * that two runs with one seed can be seen to have done the same.
+ */
+import { execFileSync } from 'node:child_process'
+import { availableParallelism, cpus } from 'node:os'
+import { PerformanceObserver } from 'node:perf_hooks'
+import { fnv1a32 } from '../core/base/bytes.ts'
+
+/** `smoke`: so little work that a test can run it; its figures mean nothing. */
+export type BenchOptions = { smoke: boolean; seed: number; log: (line: string) => void }
+
+/** What a bench file exports; `run` gives figures by name. */
+export type Bench = {
+  name: string
+  describe: string
+  run(options: BenchOptions): Promise<Record<string, unknown>>
+}
+
+/** `bytesPerOp`: heap allocated; undefined when a collection ran in every sample. */
+export type Measurement = { opsPerSecond: number; nsPerOp: number; bytesPerOp: number | undefined; samples: number; hash: string }
+
+export type MeasureOptions = {
+  /** Does the work once; what it gives goes into the hash. `index` counts from 0 in every sample. */
+  op: (index: number) => number | Uint8Array
+  /** Operations in one sample. */
+  count: number
+  samples?: number
+  smoke?: boolean
+}
+
+/** Measures synchronous work. */
+export function measure({ op, count, samples = 7, smoke = false }: MeasureOptions): Measurement {
+  const perSample = smoke ? Math.min(count, 20) : count
+  const rounds = smoke ? 1 : samples
+  let hash = 0
+  const round = (): void => {
+    hash = 0x811c9dc5
+    for (let i = 0; i < perSample; i++) {
+      const result = op(i)
+      hash = typeof result === 'number' ? Math.imul(hash ^ result, 0x01000193) : fnv1a32(result, 0, Math.min(result.length, 64), hash)
+    }
+  }
+  for (let i = 0; i < (smoke ? 1 : 3); i++) round()
+  const collections = new Collections()
+  const times: number[] = []
+  let bytesPerOp: number | undefined
+  for (let i = 0; i < rounds; i++) {
+    const collected = collections.count()
+    const heapBefore = process.memoryUsage().heapUsed
+    const before = process.hrtime.bigint()
+    round()
+    times.push(Number(process.hrtime.bigint() - before) / perSample)
+    const bytes = (process.memoryUsage().heapUsed - heapBefore) / perSample
+    if (collections.count() === collected && bytes >= 0) bytesPerOp = Math.min(bytesPerOp ?? Infinity, bytes)
+  }
+  collections.close()
+  const nsPerOp = median(times)
+  return { opsPerSecond: 1e9 / nsPerOp, nsPerOp, bytesPerOp, samples: rounds, hash: (hash >>> 0).toString(16).padStart(8, '0') }
+}
+
+// Counts collections as they are reported; `count` takes the reports that have not been delivered yet.
+class Collections {
+  private seen = 0
+  private readonly observer = new PerformanceObserver((list) => {
+    this.seen += list.getEntries().length
+  })
+
+  constructor() {
+    this.observer.observe({ entryTypes: ['gc'] })
+  }
+
+  count(): number {
+    this.seen += this.observer.takeRecords().length
+    return this.seen
+  }
+
+  close(): void {
+    this.observer.disconnect()
+  }
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+export type Copies = { calls: number; bytes: number }
+
+/**
+ * Counts octets copied by `Buffer.copy`, `TypedArray.set`, `Buffer.concat`, `Buffer.from` and `slice` of typed arrays while `work` runs. Not to
+ * be used while time is taken: the counted calls cost more.
+ */
+export function countCopies(work: () => void): Copies {
+  const copies: Copies = { calls: 0, bytes: 0 }
+  const note = (bytes: number): void => {
+    copies.calls++
+    copies.bytes += bytes
+  }
+  const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array
+  const { set, slice } = typedArray
+  const { copy } = Buffer.prototype
+  const { concat, from } = Buffer
+  let isInner = false
+  // A counted call may be made of another counted one: the octets count once.
+  const once = <T>(bytes: number, call: () => T): T => {
+    if (isInner) return call()
+    note(bytes)
+    isInner = true
+    try {
+      return call()
+    } finally {
+      isInner = false
+    }
+  }
+  typedArray.set = function (this: Uint8Array, source: ArrayLike<number>, offset?: number) {
+    return once(source.length, () => set.call(this, source, offset))
+  }
+  typedArray.slice = function (this: Uint8Array, start?: number, end?: number) {
+    const result = isInner ? slice.call(this, start, end) : once(0, () => slice.call(this, start, end))
+    copies.bytes += isInner ? 0 : result.byteLength
+    return result
+  } as typeof slice
+  Buffer.prototype.copy = function (this: Buffer, target: Uint8Array, targetStart = 0, start = 0, end = this.length) {
+    return once(Math.max(0, Math.min(end - start, target.length - targetStart)), () => copy.call(this, target, targetStart, start, end))
+  }
+  Buffer.concat = ((list: readonly Uint8Array[], total?: number) =>
+    once(list.reduce((sum, { length }) => sum + length, 0), () => concat(list, total))) as typeof concat
+  Buffer.from = ((value: unknown, ...rest: unknown[]) => {
+    const call = from as (...all: unknown[]) => Buffer
+    const shares = value instanceof ArrayBuffer || value instanceof SharedArrayBuffer
+    return shares ? call(value, ...rest) : once((value as { length?: number }).length ?? 0, () => call(value, ...rest))
+  }) as typeof from
+  try {
+    work()
+  } finally {
+    Object.assign(typedArray, { set, slice })
+    Buffer.prototype.copy = copy
+    Object.assign(Buffer, { concat, from })
+  }
+  return copies
+}
+
+export type Machine = { node: string; cpu: string; cpus: number; commit: string }
+
+/** What the figures were taken on. */
+export function machine(): Machine {
+  let commit = 'unknown'
+  try {
+    commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim()
+  } catch {
+    // Not a checkout: the figures are still good, only less traceable.
+  }
+  return { node: process.version, cpu: cpus()[0]?.model ?? 'unknown', cpus: availableParallelism(), commit }
+}
+
+/** Rounds to what a reader can use: four significant digits, whole above 1,000. */
+export function readable(value: number): number {
+  return value >= 1_000 ? Math.round(value) : Number(value.toPrecision(4))
+}

@@ -1,0 +1,6 @@
+/** The simulated fleet as a process of its own. Entry: `fleet.ts '{"meters":…,"seed":…,"devicesFile":…}'`; see actors/simulator/fleet-process.ts. */
+import { systemClock } from '../../core/ports/clock.ts'
+import { runFleetProcess } from '../../actors/simulator/fleet-process.ts'
+
+const { meters, seed, devicesFile } = JSON.parse(process.argv[2] ?? '{}') as { meters: number; seed: number; devicesFile: string }
+await runFleetProcess({ meters, seed, devicesFile, clock: systemClock, endsWithInput: true })

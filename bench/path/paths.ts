@@ -1,0 +1,113 @@
+/**
+ * The two paths that bench/path compares, each four processes: load client, broker or bare pipe, nats-server, meters.
+ * What is theirs alone stands in `startBarePath` and `startRealPath`; both end with a client that takes commands.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { LoadClientProcess, startNats, startNode, type Child, type NatsProcess } from './processes.ts'
+import { sizes } from './sizes.ts'
+
+/** `flags` go to Node for the process in the middle, a profile for example. */
+export type PathOptions = { meters: number; seed: number; flags?: readonly string[] }
+
+export type RunningPath = {
+  client: LoadClientProcess
+  /** Where POST /v1/service-requests is, for the real path. */
+  httpUrl: string | undefined
+  /** TCP connections to meters. */
+  connections: number
+  stop(): Promise<void>
+}
+
+export const benchParty = '90B3D51F30010000'
+const srv = '4.1.1'
+
+/** Something to stop, in reverse order, even when a later start fails. */
+class Stack {
+  private readonly stops: Array<() => Promise<void>> = []
+
+  push<T extends { stop(): Promise<void> }>(part: T): T {
+    this.stops.push(() => part.stop())
+    return part
+  }
+
+  defer(stop: () => Promise<void>): void {
+    this.stops.push(stop)
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.stops.splice(0).reverse()) await stop()
+  }
+}
+
+async function started<T>(start: (stack: Stack) => Promise<T>): Promise<T> {
+  const stack = new Stack()
+  try {
+    return await start(stack)
+  } catch (error) {
+    await stack.stop()
+    throw error
+  }
+}
+
+export function startBarePath({ meters, flags }: PathOptions): Promise<RunningPath> {
+  return started(async (stack) => {
+    const nats: NatsProcess = stack.push(await startNats())
+    const meterProcess = stack.push(startNode('bare meters', 'bench/path/bare-meter.ts', [String(sizes.meterAnswerBytes)]))
+    const { port: meterPort } = await meterProcess.json<{ port: number }>()
+    const connections = Math.ceil(meters / sizes.metersPerConnection)
+    const options = { nats: nats.url, meterPort, connections, partitions: 16 }
+    const pipe = stack.push(startNode('bare pipe', 'bench/bare-pipe.ts', [JSON.stringify(options)], flags))
+    const { port } = await pipe.json<{ port: number }>()
+    // The last four hexadecimal digits tell the devices apart.
+    const devices = Array.from({ length: meters }, (_, i) => (0x00db_1000_0001_0000n + BigInt(i)).toString(16).padStart(16, '0').toUpperCase())
+    const client = stack.push(new LoadClientProcess({ target: `127.0.0.1:${port}`, party: benchParty, srv }, devices))
+    return { client, httpUrl: undefined, connections, stop: () => stack.stop() }
+  })
+}
+
+export function startRealPath({ meters, seed, flags }: PathOptions): Promise<RunningPath> {
+  return started(async (stack) => {
+    const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
+    stack.defer(() => rm(folder, { recursive: true, force: true }))
+    const nats: NatsProcess = stack.push(await startNats())
+    const devicesFile = join(folder, 'devices.jsonl')
+    const fleet = stack.push(startNode('fleet', 'bench/path/fleet.ts', [JSON.stringify({ meters, seed, devicesFile })]))
+    const { listening } = await fleet.json<{ listening: { ports: number[] } }>()
+    const partiesFile = join(folder, 'parties.json')
+    await writeFile(partiesFile, JSON.stringify([{ eui64: benchParty, role: 'IS', name: 'bench' }]))
+    const env = {
+      BUSBAR_DATA_DIR: join(folder, 'data'),
+      BUSBAR_PARTIES: partiesFile,
+      BUSBAR_NATS_URL: nats.url,
+      BUSBAR_GRPC: '127.0.0.1:0',
+      BUSBAR_HTTP: '127.0.0.1:0',
+      BUSBAR_OPS: '127.0.0.1:0',
+      BUSBAR_LOG_LEVEL: 'error',
+    }
+    const broker: Child = stack.push(startNode('broker', 'bench/path/broker.ts', [], flags, { ...process.env, ...env }))
+    const { grpc, http, ops } = await broker.json<{ grpc: string; http: string; ops: string }>()
+    const lines = (await readFile(devicesFile, 'utf8')).trim().split('\n')
+    const records = lines.map((line) => JSON.parse(line) as { eui64: string; type: string })
+    // 4.1.1 takes other attributes of a gas meter; the bare pipe's octets are those of an ESME.
+    const esmes = records.filter(({ type }) => type === 'ESME')
+    await register(ops, records)
+    const devices = esmes.map(({ eui64 }) => eui64.replaceAll('-', ''))
+    const client = stack.push(new LoadClientProcess({ target: grpc, party: benchParty, srv }, devices))
+    return { client, httpUrl: `http://${http}`, connections: listening.ports.length, stop: () => stack.stop() }
+  })
+}
+
+// The inventory takes at most 1,000 devices a call; what it could not take is a fault of the bench.
+async function register(ops: string, records: readonly object[]): Promise<void> {
+  for (let at = 0; at < records.length; at += 500) {
+    const response = await fetch(`http://${ops}/v1/devices`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(records.slice(at, at + 500)),
+    })
+    const text = await response.text()
+    if (!response.ok) throw new Error(`devices were not registered: ${response.status} ${text.slice(0, 500)}`)
+  }
+}

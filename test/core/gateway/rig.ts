@@ -1,0 +1,159 @@
+/** A gateway on loopback with simulated hosts behind it: what the tests of core/gateway share. Not a test. */
+import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
+import { parseEui64 } from '../../../core/base/eui64.ts'
+import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
+import { readCorrelation, readKind, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
+import { FrameWriter, forEachEnvelope } from '../../../core/envelope/frame.ts'
+import { headerBytes, Kind, offsetOf } from '../../../core/envelope/layout.ts'
+import { Gateway } from '../../../core/gateway/gateway.ts'
+import { SupplierClient } from '../../../core/gateway/client.ts'
+import { hostSubject, type Bus, type OwnerDirectory } from '../../../core/ports/bus.ts'
+import { systemClock, type Clock } from '../../../core/ports/clock.ts'
+import { silentLog } from '../../../core/ports/log.ts'
+import { noMetrics } from '../../../core/ports/metrics.ts'
+import { systemRandom } from '../../../core/ports/random.ts'
+import { SimBus } from '../../../core/ports/sim/bus.ts'
+import { SimCursorStore, SimLedger } from '../../../core/ports/sim/ledger.ts'
+import { parseSrv } from '../../../core/base/srv.ts'
+import { ServiceRequest } from '../../../proto/gen/busbar/v1/service_request.ts'
+
+export const supplier = demoPartiesJson[0]!.eui64
+export const gasSupplier = demoPartiesJson[2]!.eui64
+export const meter = '00-DB-12-34-56-78-90-A0'
+
+/** Owners that a test moves by hand. */
+export class TestDirectory implements OwnerDirectory {
+  readonly partitionCount: number
+  private readonly owners: (string | undefined)[]
+  private readonly waiting = new Set<() => void>()
+  private readonly clock: Clock
+
+  constructor(partitionCount = 4, owner: string | undefined = 'a', clock: Clock = systemClock) {
+    this.partitionCount = partitionCount
+    this.owners = new Array<string | undefined>(partitionCount).fill(owner)
+    this.clock = clock
+  }
+
+  ownerOf(partition: number): string | undefined {
+    return this.owners[partition]
+  }
+
+  move(owner: string | undefined): void {
+    this.owners.fill(owner)
+    for (const wake of [...this.waiting]) wake()
+  }
+
+  changed(partition: number, was: string | undefined, timeoutMs: number): Promise<void> {
+    if (this.owners[partition] !== was) return Promise.resolve()
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        disarm()
+        this.waiting.delete(wake)
+        resolve()
+      }
+      const disarm = this.clock.at(this.clock.now() + timeoutMs, wake)
+      this.waiting.add(wake)
+    })
+  }
+}
+
+export type HostAnswer = { outcome: ErrorCode; retryMs?: number; status?: { state: number; acceptedMs: number; endedMs: number } } | undefined
+
+/** The answers to a frame: one acknowledgement (or status) an envelope, in reverse order; none where `answerOf` says undefined. */
+export function answerFrame(frame: Buffer, answerOf: (at: number) => HostAnswer): Buffer {
+  const writer = new FrameWriter()
+  const places: number[] = []
+  forEachEnvelope(frame, 0, (at) => places.push(at))
+  for (const at of places.reverse()) {
+    const answer = answerOf(at)
+    if (answer === undefined) continue
+    const now = Date.now()
+    const body = Buffer.alloc(answer.status ? 9 : 0)
+    if (answer.status) {
+      body[0] = answer.status.state
+      body.writeBigUInt64BE(BigInt(answer.status.acceptedMs), 1)
+    }
+    const header: Header = {
+      kind: answer.status ? Kind.STATUS : Kind.ACKNOWLEDGEMENT,
+      lane: 1,
+      srv: answer.status ? parseSrv('4.1.1') : parseSrv('4.1.1'),
+      outcome: answer.status && answer.status.state < 3 ? 0xffff : errorId(answer.outcome),
+      bodyType: 0,
+      attempt: 2,
+      originator: frame.subarray(at + offsetOf.originator, at + offsetOf.originator + 8),
+      target: frame.subarray(at + offsetOf.target, at + offsetOf.target + 8),
+      counter: frame.readBigUInt64BE(at + offsetOf.counter),
+      time: answer.status ? answer.status.endedMs : now,
+      deadline: answer.retryMs ? now + answer.retryMs : 0,
+      correlation: readCorrelation(frame, at),
+    }
+    const place = writer.reserve(headerBytes + body.length)
+    writeEnvelope(writer.target, place, header, body)
+  }
+  return writer.take()
+}
+
+export const accepted: HostAnswer = { outcome: 'REQUEST_ACCEPTED' }
+
+export type Rig = {
+  gateway: Gateway
+  address: string
+  httpUrl: string
+  bus: Bus
+  directory: TestDirectory
+  ledger: SimLedger
+  cursors: SimCursorStore
+  /** A client that is closed with the rig. */
+  client(party?: string): SupplierClient
+  close(): Promise<void>
+}
+
+export async function makeRig(options: { bus?: Bus; directory?: TestDirectory; ledger?: SimLedger; cursors?: SimCursorStore; clock?: Clock } = {}): Promise<Rig> {
+  const clock = options.clock ?? systemClock
+  const bus = options.bus ?? new SimBus({ clock: systemClock })
+  const directory = options.directory ?? new TestDirectory()
+  const ledger = options.ledger ?? new SimLedger()
+  const cursors = options.cursors ?? new SimCursorStore()
+  const gateway = new Gateway({ bus, directory, ledger, cursors, parties: demoParties(), clock, random: systemRandom, log: silentLog, metrics: noMetrics })
+  const { grpcPort, httpPort } = await gateway.listen({ host: '127.0.0.1', grpcPort: 0, httpPort: 0 })
+  const address = `127.0.0.1:${grpcPort}`
+  const clients: SupplierClient[] = []
+  return {
+    gateway,
+    address,
+    httpUrl: `http://127.0.0.1:${httpPort}`,
+    bus,
+    directory,
+    ledger,
+    cursors,
+    client(party = supplier) {
+      const client = new SupplierClient({ address, party })
+      clients.push(client)
+      return client
+    },
+    async close() {
+      for (const client of clients) client.close()
+      await gateway.close(100)
+    },
+  }
+}
+
+/** A host that answers every envelope as `answerOf` says, and keeps the frames. */
+export async function serveHost(bus: Bus, name: string, answerOf: (frame: Buffer, at: number) => HostAnswer): Promise<Buffer[]> {
+  const frames: Buffer[] = []
+  await bus.serve(hostSubject(name), (frame, reply) => {
+    frames.push(frame)
+    reply(answerFrame(frame, (at) => answerOf(frame, at)))
+  })
+  return frames
+}
+
+let counter = 0n
+/** A request that intake lets pass, unless `fields` spoils it. */
+export function requestOf(fields: Parameters<typeof ServiceRequest.create>[0] = {}): ServiceRequest {
+  counter++
+  return ServiceRequest.create({ requestId: { originator: supplier, target: meter, counter }, serviceReferenceVariant: '4.1.1', ...fields })
+}
+
+export { readKind }
+export const octetsOf = (text: string): Buffer => parseEui64(text)!
