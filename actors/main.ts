@@ -1,7 +1,9 @@
 /** The `busbar` command: everything that a person or a script starts. */
 import { Command, Option } from 'commander'
 import { BrokerError } from '../core/base/broker-error.ts'
+import type { ReceiveOptions, StatusOptions, SubmitOptions } from '../core/gateway/cli.ts'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
+import { systemClock } from '../core/ports/clock.ts'
 
 const program = new Command('busbar')
   .description('The open switchboard between energy parties and smart meters')
@@ -17,9 +19,14 @@ const wholeNumber = (text: string): number => {
 /** Settles at SIGINT or SIGTERM, or when stdin ends and the parent asked for that. */
 function untilTold(isEndingWithInput: boolean): Promise<void> {
   return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve())
-    process.once('SIGTERM', () => resolve())
-    if (isEndingWithInput) process.stdin.on('end', () => resolve()).resume()
+    const told = (): void => {
+      // An open pipe would keep the process alive.
+      if (isEndingWithInput) process.stdin.destroy()
+      resolve()
+    }
+    process.once('SIGINT', told)
+    process.once('SIGTERM', told)
+    if (isEndingWithInput) process.stdin.on('end', told).resume()
   })
 }
 
@@ -112,6 +119,62 @@ type DemoArguments = {
   ops: string
   faults?: string
 }
+
+const terminal = {
+  out: (line: string): void => void process.stdout.write(`${line}\n`),
+  err: (line: string): void => void process.stderr.write(`${line}\n`),
+  clock: systemClock,
+  onInterrupt: (action: () => void): void => void process.once('SIGINT', action),
+}
+const gateway = new Option('--gateway <address>', 'host:port of the gRPC gateway').default('127.0.0.1:50051')
+const party = new Option('--party <eui64>', 'who asks').default('90-B3-D5-1F-30-01-00-00', 'the demonstration import supplier')
+
+program
+  .command('submit')
+  .description('submit one service request')
+  .addOption(gateway)
+  .addOption(party)
+  .requiredOption('--device <eui64>', 'whom it is for')
+  .requiredOption('--srv <variant>', 'service reference variant, for example 4.1.1')
+  .option('--from <time>', 'start of the period, ISO 8601 (4.8.1, 4.10, 4.17)')
+  .option('--to <time>', 'end of the period')
+  .option('--text <text>', 'message to show (3.1)')
+  .option('--tolerance <seconds>', 'how far the clock may be off (6.11)')
+  .option('--counter <number>', 'counter of the RequestID; the time in ms when left out')
+  .option('--priority <lane>', 'urgent, normal or bulk')
+  .option('--deadline <seconds>', 'from now; two minutes when left out')
+  .option('--wait', 'wait for the response and print it', false)
+  .option('--timeout <seconds>', 'how long to wait')
+  .action(async (options: SubmitOptions) => {
+    const { submitCommand } = await import('../core/gateway/cli.ts')
+    process.exitCode = await submitCommand(options, terminal)
+  })
+
+program
+  .command('receive')
+  .description('take deliveries and acknowledge them, until Ctrl-C')
+  .addOption(gateway)
+  .addOption(party)
+  .option('--credit <count>', 'deliveries held unacknowledged')
+  .option('--count <count>', 'end after so many')
+  .option('--keep', 'acknowledge nothing: they come again', false)
+  .option('--entries <count>', 'profile entries shown of each')
+  .action(async (options: ReceiveOptions) => {
+    const { receiveCommand } = await import('../core/gateway/cli.ts')
+    process.exitCode = await receiveCommand(options, terminal)
+  })
+
+program
+  .command('status')
+  .description('say how far a request is')
+  .addOption(gateway)
+  .addOption(party)
+  .requiredOption('--device <eui64>', 'whom it is for')
+  .requiredOption('--counter <number>', 'counter of the RequestID')
+  .action(async (options: StatusOptions) => {
+    const { statusCommand } = await import('../core/gateway/cli.ts')
+    process.exitCode = await statusCommand(options, terminal)
+  })
 
 try {
   await program.parseAsync()

@@ -7,7 +7,12 @@
  * Entry: `bare-pipe.ts '{"nats":…,"meterPort":…,"connections":…,"partitions":…}'`; prints the port it listens on.
  */
 import { connect as connectTcp, type Socket } from 'node:net'
-import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition } from '@grpc/grpc-js'
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServiceDefinition,
+} from '@grpc/grpc-js'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
 import { chainLinkBytes } from '../core/envelope/frame.ts'
@@ -15,7 +20,17 @@ import { headerBytes } from '../core/envelope/layout.ts'
 import { sizes } from './path/sizes.ts'
 import { bytesField, textField, varintBytes, varintField, writeVarint } from './path/wire.ts'
 
-export type BarePipeOptions = { nats: string; meterPort: number; connections: number; partitions: number }
+/**
+ * `writes`: 'batch', one atomic batch a tick with a message for each partition and one for the party, each partition under its
+ * fence, as the ledger does it; or 'message', the whole tick as one ordinary message: what the disk could do.
+ */
+export type BarePipeOptions = {
+  nats: string
+  meterPort: number
+  connections: number
+  partitions: number
+  writes: 'batch' | 'message'
+}
 
 const options = JSON.parse(process.argv[2] ?? '{}') as BarePipeOptions
 
@@ -54,7 +69,7 @@ const ledgerNc: NatsConnection = await connect({ servers: options.nats })
 const jsm = await jetstreamManager(ledgerNc)
 await jsm.streams.add({
   name: 'BARE',
-  subjects: ['bare.log.*', 'bare.out.*', 'bare.lease.*'],
+  subjects: ['bare.log.*', 'bare.out.*', 'bare.lease.*', 'bare.tick'],
   storage: 'file',
   num_replicas: 1,
   allow_atomic: true,
@@ -64,11 +79,15 @@ await jsm.streams.add({
 // ── ledger: one atomic batch in flight, the next one gathers ──
 
 const leases: number[] = []
-for (let p = 0; p < options.partitions; p++) leases.push((await jetstream(ledgerNc).publish(`bare.lease.${p}`, 'x')).seq)
+for (let p = 0; p < options.partitions; p++)
+  leases.push((await jetstream(ledgerNc).publish(`bare.lease.${p}`, 'x')).seq)
 
 const logs = Array.from({ length: options.partitions }, () => new Gather())
 const logSubjects = logs.map((_, p) => `bare.log.${p}`)
-const fences = leases.map((sequence, p) => `Nats-Expected-Last-Subject-Sequence: ${sequence}\r\nNats-Expected-Last-Subject-Sequence-Subject: bare.lease.${p}\r\n`)
+const fences = leases.map(
+  (sequence, p) =>
+    `Nats-Expected-Last-Subject-Sequence: ${sequence}\r\nNats-Expected-Last-Subject-Sequence-Subject: bare.lease.${p}\r\n`,
+)
 const out = new Gather()
 let afterCommit: Array<() => void> = []
 let isCommitting = false
@@ -95,6 +114,27 @@ function wantCommit(): void {
 async function commit(): Promise<void> {
   const actions = afterCommit
   afterCommit = []
+  if (options.writes === 'message') await commitMessage()
+  else await commitBatch()
+  for (const action of actions) action()
+  isCommitting = false
+  if (afterCommit.length > 0) wantCommit()
+}
+
+// Deliveries first, so that the consumer finds their end by a count in front.
+async function commitMessage(): Promise<void> {
+  const parts = [Buffer.allocUnsafe(4), out.take()]
+  parts[0]!.writeUInt32BE(parts[1]!.length)
+  for (const log of logs) if (log.used > 0) parts.push(log.take())
+  const answer = await ledgerNc.request('bare.tick', Buffer.concat(parts), {
+    timeout: 10_000,
+    headers: headerBlock(fences[0]!),
+  })
+  const json = answer.json<{ error?: { description: string } }>()
+  if (json.error) throw new Error(json.error.description)
+}
+
+async function commitBatch(): Promise<void> {
   const id = `${batchPrefix}${batchNumber++}`
   let sequence = 0
   let lastPartition = -1
@@ -102,7 +142,9 @@ async function commit(): Promise<void> {
   for (let p = 0; p < logs.length; p++) {
     if (logs[p]!.used === 0 || p === lastPartition) continue
     ledgerNc.publish(logSubjects[p]!, logs[p]!.take(), {
-      headers: headerBlock(`Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${++sequence}\r\n${fences[p]}`),
+      headers: headerBlock(
+        `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${++sequence}\r\n${fences[p]}`,
+      ),
     })
   }
   const last = lastPartition < 0 ? 'bare.out.party' : logSubjects[lastPartition]!
@@ -110,13 +152,12 @@ async function commit(): Promise<void> {
   const fence = lastPartition < 0 ? '' : fences[lastPartition]!
   const answer = await ledgerNc.request(last, octets, {
     timeout: 10_000,
-    headers: headerBlock(`Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${++sequence}\r\n${fence}Nats-Batch-Commit: 1\r\n`),
+    headers: headerBlock(
+      `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${++sequence}\r\n${fence}Nats-Batch-Commit: 1\r\n`,
+    ),
   })
   const json = answer.json<{ error?: { description: string } }>()
   if (json.error) throw new Error(json.error.description)
-  for (const action of actions) action()
-  isCommitting = false
-  if (afterCommit.length > 0) wantCommit()
 }
 
 // ── owner: frames from the bus, to disk, then answer and send to the meter ──
@@ -155,7 +196,8 @@ class MeterConnection {
     socket.on('data', (chunk: Buffer) => {
       // Answers have one length, so counting octets is all the framing there is.
       this.received += chunk.length
-      for (; this.received >= sizes.meterAnswerBytes; this.received -= sizes.meterAnswerBytes) this.answered()
+      for (; this.received >= sizes.meterAnswerBytes; this.received -= sizes.meterAnswerBytes)
+        this.answered()
     })
   }
 
@@ -216,7 +258,10 @@ let inboundCalls: Array<{ call: Call; count: number }> = []
 const acknowledgementTail = Buffer.concat([
   textField(2, 'I99'),
   textField(3, 'REQUEST_ACCEPTED'),
-  textField(4, 'The request is on disk and will be carried out. Wait for the response at the output gateway.'),
+  textField(
+    4,
+    'The request is on disk and will be carried out. Wait for the response at the output gateway.',
+  ),
   bytesField(5, Buffer.concat([varintField(1, 1_750_000_000), varintField(2, 500_000_000)])),
 ])
 
@@ -279,25 +324,39 @@ const responseTail = Buffer.concat([
   bytesField(7, Buffer.concat([varintField(1, 1_750_000_000), varintField(2, 500_000_000)])),
   varintField(8, 1),
 ])
-const bodyHead = bytesField(9, Buffer.alloc(sizes.responseBodyBytes)).subarray(0, -sizes.responseBodyBytes)
+const bodyHead = bytesField(9, Buffer.alloc(sizes.responseBodyBytes)).subarray(
+  0,
+  -sizes.responseBodyBytes,
+)
 const deliveryStride = recordBytes + sizes.responseBodyBytes
 
 async function receive(call: Call): Promise<void> {
   call.on('data', () => {})
   call.on('error', () => {})
-  const consumer = await jetstream(nc).consumers.get('BARE', { filter_subjects: 'bare.out.party' })
+  const consumer = await jetstream(nc).consumers.get('BARE', {
+    filter_subjects: options.writes === 'message' ? 'bare.tick' : 'bare.out.party',
+  })
   const messages = await consumer.consume({
     max_messages: 256,
     callback: (message) => {
-      const frame = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength)
+      let frame = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength)
+      if (options.writes === 'message') frame = frame.subarray(4, 4 + frame.readUInt32BE(0))
+      if (frame.length === 0) return
       const first = message.seq * 4096
-      const bytes = Buffer.allocUnsafe((frame.length / deliveryStride) * (deliveryStride + responseTail.length + 40))
+      const bytes = Buffer.allocUnsafe(
+        (frame.length / deliveryStride) * (deliveryStride + responseTail.length + 40),
+      )
       let to = 0
       for (let at = 0, i = 0; at < frame.length; at += deliveryStride, i++) {
         const idBytes = frame[at]!
-        const responseBytes = 2 + idBytes + responseTail.length + bodyHead.length + sizes.responseBodyBytes
+        const responseBytes =
+          2 + idBytes + responseTail.length + bodyHead.length + sizes.responseBodyBytes
         bytes[to] = 0x0a
-        to = writeVarint(bytes, to + 1, 1 + varintBytes(first + i) + 1 + varintBytes(responseBytes) + responseBytes)
+        to = writeVarint(
+          bytes,
+          to + 1,
+          1 + varintBytes(first + i) + 1 + varintBytes(responseBytes) + responseBytes,
+        )
         bytes[to] = 0x08
         to = writeVarint(bytes, to + 1, first + i)
         bytes[to] = 0x12
@@ -333,7 +392,10 @@ const definition = {
   receive: stream('/busbar.v1.OutputGateway/Receive'),
 } satisfies ServiceDefinition
 
-const server = new Server({ 'grpc.max_receive_message_length': 8 * 1024 * 1024, 'grpc.max_send_message_length': 8 * 1024 * 1024 })
+const server = new Server({
+  'grpc.max_receive_message_length': 8 * 1024 * 1024,
+  'grpc.max_send_message_length': 8 * 1024 * 1024,
+})
 server.addService(definition, { submitStream, receive: (call: Call) => void receive(call) })
 server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error

@@ -20,7 +20,13 @@ export type Bench = {
 }
 
 /** `bytesPerOp`: heap allocated; undefined when a collection ran in every sample. */
-export type Measurement = { opsPerSecond: number; nsPerOp: number; bytesPerOp: number | undefined; samples: number; hash: string }
+export type Measurement = {
+  opsPerSecond: number
+  nsPerOp: number
+  bytesPerOp: number | undefined
+  samples: number
+  hash: string
+}
 
 export type MeasureOptions = {
   /** Does the work once; what it gives goes into the hash. `index` counts from 0 in every sample. */
@@ -40,7 +46,10 @@ export function measure({ op, count, samples = 7, smoke = false }: MeasureOption
     hash = 0x811c9dc5
     for (let i = 0; i < perSample; i++) {
       const result = op(i)
-      hash = typeof result === 'number' ? Math.imul(hash ^ result, 0x01000193) : fnv1a32(result, 0, Math.min(result.length, 64), hash)
+      hash =
+        typeof result === 'number'
+          ? Math.imul(hash ^ result, 0x01000193)
+          : fnv1a32(result, 0, Math.min(result.length, 64), hash)
     }
   }
   for (let i = 0; i < (smoke ? 1 : 3); i++) round()
@@ -54,11 +63,18 @@ export function measure({ op, count, samples = 7, smoke = false }: MeasureOption
     round()
     times.push(Number(process.hrtime.bigint() - before) / perSample)
     const bytes = (process.memoryUsage().heapUsed - heapBefore) / perSample
-    if (collections.count() === collected && bytes >= 0) bytesPerOp = Math.min(bytesPerOp ?? Infinity, bytes)
+    if (collections.count() === collected && bytes >= 0)
+      bytesPerOp = Math.min(bytesPerOp ?? Infinity, bytes)
   }
   collections.close()
   const nsPerOp = median(times)
-  return { opsPerSecond: 1e9 / nsPerOp, nsPerOp, bytesPerOp, samples: rounds, hash: (hash >>> 0).toString(16).padStart(8, '0') }
+  return {
+    opsPerSecond: 1e9 / nsPerOp,
+    nsPerOp,
+    bytesPerOp,
+    samples: rounds,
+    hash: (hash >>> 0).toString(16).padStart(8, '0'),
+  }
 }
 
 // Counts collections as they are reported; `count` takes the reports that have not been delivered yet.
@@ -120,19 +136,34 @@ export function countCopies(work: () => void): Copies {
     return once(source.length, () => set.call(this, source, offset))
   }
   typedArray.slice = function (this: Uint8Array, start?: number, end?: number) {
-    const result = isInner ? slice.call(this, start, end) : once(0, () => slice.call(this, start, end))
+    const result = isInner
+      ? slice.call(this, start, end)
+      : once(0, () => slice.call(this, start, end))
     copies.bytes += isInner ? 0 : result.byteLength
     return result
   } as typeof slice
-  Buffer.prototype.copy = function (this: Buffer, target: Uint8Array, targetStart = 0, start = 0, end = this.length) {
-    return once(Math.max(0, Math.min(end - start, target.length - targetStart)), () => copy.call(this, target, targetStart, start, end))
+  Buffer.prototype.copy = function (
+    this: Buffer,
+    target: Uint8Array,
+    targetStart = 0,
+    start = 0,
+    end = this.length,
+  ) {
+    return once(Math.max(0, Math.min(end - start, target.length - targetStart)), () =>
+      copy.call(this, target, targetStart, start, end),
+    )
   }
   Buffer.concat = ((list: readonly Uint8Array[], total?: number) =>
-    once(list.reduce((sum, { length }) => sum + length, 0), () => concat(list, total))) as typeof concat
+    once(
+      list.reduce((sum, { length }) => sum + length, 0),
+      () => concat(list, total),
+    )) as typeof concat
   Buffer.from = ((value: unknown, ...rest: unknown[]) => {
     const call = from as (...all: unknown[]) => Buffer
     const shares = value instanceof ArrayBuffer || value instanceof SharedArrayBuffer
-    return shares ? call(value, ...rest) : once((value as { length?: number }).length ?? 0, () => call(value, ...rest))
+    return shares
+      ? call(value, ...rest)
+      : once((value as { length?: number }).length ?? 0, () => call(value, ...rest))
   }) as typeof from
   try {
     work()
@@ -150,11 +181,21 @@ export type Machine = { node: string; cpu: string; cpus: number; commit: string 
 export function machine(): Machine {
   let commit = 'unknown'
   try {
-    commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim()
+    commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      cwd: import.meta.dirname,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .toString()
+      .trim()
   } catch {
     // Not a checkout: the figures are still good, only less traceable.
   }
-  return { node: process.version, cpu: cpus()[0]?.model ?? 'unknown', cpus: availableParallelism(), commit }
+  return {
+    node: process.version,
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cpus: availableParallelism(),
+    commit,
+  }
 }
 
 /** Rounds to what a reader can use: four significant digits, whole above 1,000. */

@@ -8,11 +8,24 @@ import type { ClientCommand, ClientFigures } from './path/client.ts'
 import { startBarePath, startRealPath, type RunningPath } from './path/paths.ts'
 
 export const name = 'path'
-export const describe = 'a request from party to meter and back, durable twice, against the bare pipe'
+export const describe =
+  'a request from party to meter and back, durable twice, against the bare pipe'
 
-type Plan = { meters: number; rounds: number; warmSeconds: number; seconds: number; inFlight: readonly number[] }
+type Plan = {
+  meters: number
+  rounds: number
+  warmSeconds: number
+  seconds: number
+  inFlight: readonly number[]
+}
 
-const full: Plan = { meters: 2_500, rounds: 2, warmSeconds: 1, seconds: 2.5, inFlight: [400, 2_000] }
+const full: Plan = {
+  meters: 2_500,
+  rounds: 2,
+  warmSeconds: 1,
+  seconds: 2.5,
+  inFlight: [400, 2_000],
+}
 const smallest: Plan = { meters: 40, rounds: 1, warmSeconds: 0.05, seconds: 0.25, inFlight: [20] }
 
 /** Runs both paths; see README.md for what the figures mean. */
@@ -31,21 +44,36 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
     await bare.stop()
   }
 
-  async function compare(barePath: RunningPath, realPath: RunningPath, { rounds, inFlight }: Plan, say: (line: string) => void): Promise<Record<string, unknown>> {
+  async function compare(
+    barePath: RunningPath,
+    realPath: RunningPath,
+    { rounds, inFlight }: Plan,
+    say: (line: string) => void,
+  ): Promise<Record<string, unknown>> {
     const totals = { requests: 0, missing: 0, duplicates: 0, refused: 0, failed: 0 }
     const codes: Record<string, number> = {}
-    const ask = async (path: RunningPath, what: string, command: ClientCommand): Promise<ClientFigures> => {
+    const ask = async (
+      path: RunningPath,
+      what: string,
+      command: ClientCommand,
+    ): Promise<ClientFigures> => {
       const figures = await path.client.run(command)
-      say(`${what}: ${Math.round(figures.perSecond)} /s, p50 ${figures.p50Ms.toFixed(1)} ms, p99 ${figures.p99Ms.toFixed(1)} ms`)
+      say(
+        `${what}: ${Math.round(figures.perSecond)} /s, p50 ${figures.p50Ms.toFixed(1)} ms, p99 ${figures.p99Ms.toFixed(1)} ms`,
+      )
       if (path === realPath) {
-        for (const key of Object.keys(totals) as Array<keyof typeof totals>) totals[key] += figures[key]
-        for (const [code, count] of Object.entries(figures.codes)) codes[code] = (codes[code] ?? 0) + count
+        for (const key of Object.keys(totals) as Array<keyof typeof totals>)
+          totals[key] += figures[key]
+        for (const [code, count] of Object.entries(figures.codes))
+          codes[code] = (codes[code] ?? 0) + count
       }
       return figures
     }
 
     // The first turn of each is for its compiler, not for the figures.
-    if (!smoke) for (const path of [barePath, realPath]) await path.client.run({ mode: 'closed', inFlight: 400, warmSeconds: 0.5, seconds: 1.5 })
+    if (!smoke)
+      for (const path of [barePath, realPath])
+        await path.client.run({ mode: 'closed', inFlight: 400, warmSeconds: 0.5, seconds: 1.5 })
     const closed: Record<string, unknown>[] = []
     let best = { inFlight: 0, perSecond: 0, bare: 0, p50Ms: 0, p99Ms: 0 }
     for (const count of inFlight) {
@@ -60,15 +88,52 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
       const barePerSecond = middle(bareFigures, 'perSecond')
       const p50Ms = middle(realFigures, 'p50Ms')
       const p99Ms = middle(realFigures, 'p99Ms')
-      closed.push({ inFlight: count, requestsPerSecond: perSecond, barePipeRequestsPerSecond: barePerSecond, ratio: perSecond / barePerSecond, p50Ms, p99Ms, barePipeP50Ms: middle(bareFigures, 'p50Ms'), barePipeP99Ms: middle(bareFigures, 'p99Ms') })
-      if (perSecond > best.perSecond) best = { inFlight: count, perSecond, bare: barePerSecond, p50Ms, p99Ms }
+      closed.push({
+        inFlight: count,
+        requestsPerSecond: perSecond,
+        barePipeRequestsPerSecond: barePerSecond,
+        ratio: perSecond / barePerSecond,
+        p50Ms,
+        p99Ms,
+        barePipeP50Ms: middle(bareFigures, 'p50Ms'),
+        barePipeP99Ms: middle(bareFigures, 'p99Ms'),
+      })
+      if (perSecond > best.perSecond)
+        best = { inFlight: count, perSecond, bare: barePerSecond, p50Ms, p99Ms }
     }
     const openLoopRate = Math.max(10, Math.floor(best.perSecond / 2))
-    const open = await ask(realPath, `busbar, ${openLoopRate} /s by schedule`, { mode: 'open', rate: openLoopRate, warmSeconds, seconds })
-    const bareOpen = await ask(barePath, `bare pipe, ${openLoopRate} /s by schedule`, { mode: 'open', rate: openLoopRate, warmSeconds, seconds })
-    const unary = await ask(realPath, 'busbar, unary calls', { mode: 'unary', concurrency: smoke ? 4 : 200, warmSeconds, seconds })
-    const batch = await ask(realPath, 'busbar, batches of 100', { mode: 'batch', concurrency: smoke ? 1 : 8, batch: smoke ? 10 : 100, warmSeconds, seconds })
-    const http = await ask(realPath, 'busbar, HTTP', { mode: 'http', concurrency: smoke ? 4 : 100, url: realPath.httpUrl!, warmSeconds, seconds })
+    const open = await ask(realPath, `busbar, ${openLoopRate} /s by schedule`, {
+      mode: 'open',
+      rate: openLoopRate,
+      warmSeconds,
+      seconds,
+    })
+    const bareOpen = await ask(barePath, `bare pipe, ${openLoopRate} /s by schedule`, {
+      mode: 'open',
+      rate: openLoopRate,
+      warmSeconds,
+      seconds,
+    })
+    const unary = await ask(realPath, 'busbar, unary calls', {
+      mode: 'unary',
+      concurrency: smoke ? 4 : 200,
+      warmSeconds,
+      seconds,
+    })
+    const batch = await ask(realPath, 'busbar, batches of 100', {
+      mode: 'batch',
+      concurrency: smoke ? 1 : 8,
+      batch: smoke ? 10 : 100,
+      warmSeconds,
+      seconds,
+    })
+    const http = await ask(realPath, 'busbar, HTTP', {
+      mode: 'http',
+      concurrency: smoke ? 4 : 100,
+      url: realPath.httpUrl!,
+      warmSeconds,
+      seconds,
+    })
     return {
       requestsPerSecond: best.perSecond,
       barePipeRequestsPerSecond: best.bare,

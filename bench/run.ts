@@ -25,7 +25,8 @@ async function main(): Promise<number> {
   const unknown = asked.filter((name) => !names.includes(name))
   const seed = Number(values.seed)
   if (unknown.length > 0 || !Number.isSafeInteger(seed)) {
-    if (unknown.length > 0) process.stderr.write(`There is no bench ${unknown.join(', ')}. There are:\n`)
+    if (unknown.length > 0)
+      process.stderr.write(`There is no bench ${unknown.join(', ')}. There are:\n`)
     else process.stderr.write('--seed takes a whole number. Benches:\n')
     for (const name of names) {
       const { describe } = await load(name)
@@ -35,7 +36,9 @@ async function main(): Promise<number> {
   }
   const log = (line: string): void => void process.stderr.write(`${line}\n`)
   const about = machine()
-  log(`node ${about.node}, ${about.cpus} × ${about.cpu}, commit ${about.commit}, seed ${seed}${values.smoke ? ', smoke' : ''}`)
+  log(
+    `node ${about.node}, ${about.cpus} × ${about.cpu}, commit ${about.commit}, seed ${seed}${values.smoke ? ', smoke' : ''}`,
+  )
   const results: Record<string, Record<string, unknown>> = {}
   for (const name of asked) {
     const bench = await load(name)
@@ -47,7 +50,9 @@ async function main(): Promise<number> {
   if (values.json) {
     // One bench: its figures stand at the top, as scripts expect them.
     const figures = asked.length === 1 ? results[asked[0]!]! : results
-    process.stdout.write(`${JSON.stringify({ ...figures, machine: about, seed, smoke: values.smoke })}\n`)
+    process.stdout.write(
+      `${JSON.stringify({ ...figures, machine: about, seed, smoke: values.smoke })}\n`,
+    )
   }
   return 0
 }

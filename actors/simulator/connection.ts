@@ -44,6 +44,7 @@ export type FleetCounts = {
   answers: number
   /** Frames for a logical device or client that is not there, and answers lost. */
   discarded: number
+  /** Requests that a fault has chosen, also where it has no bearing on them. */
   faults: number
   /** Connections closed because the client's octets made no sense. */
   malformed: number
@@ -151,7 +152,8 @@ class MeterConnection {
       if (fault !== undefined) return this.answerFaulty(frame, association, fault)
     }
     const answer = association.server.receive(frame.apduView)
-    if (frame.apduView[0] === ApduTag.RLRQ) this.associations.delete(keyOf(frame.destination, frame.source))
+    if (frame.apduView[0] === ApduTag.RLRQ)
+      this.associations.delete(keyOf(frame.destination, frame.source))
     if (answer !== undefined) this.gather(wrapInPlace(answer, frame.destination, frame.source))
     return true
   }
@@ -165,7 +167,9 @@ class MeterConnection {
   private flush(): void {
     const { gathered } = this
     if (gathered.length === 0) return
-    this.socket.write(gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered, this.gatheredBytes))
+    this.socket.write(
+      gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered, this.gatheredBytes),
+    )
     this.gathered = []
     this.gatheredBytes = 0
   }
@@ -175,7 +179,8 @@ class MeterConnection {
     const known = this.associations.get(key)
     if (known !== undefined) return known
     const meter = this.concentrator.meterAt(logicalDevice)
-    if (meter === undefined || this.associations.size >= connectionLimits.associationsMax) return undefined
+    if (meter === undefined || this.associations.size >= connectionLimits.associationsMax)
+      return undefined
     const secret = secretOf(meter.model.population, meter.seed)
     const association = { meter, server: serverFor(meter, client, secret), endlessBlockNumber: 0 }
     this.associations.set(key, association)
@@ -184,15 +189,21 @@ class MeterConnection {
 
   private chooseFault(association: Association, requestView: Buffer): Fault | undefined {
     const { meter } = association
-    if (association.endlessBlockNumber > 0 && !isGetNext(requestView)) association.endlessBlockNumber = 0
+    if (association.endlessBlockNumber > 0 && !isGetNext(requestView))
+      association.endlessBlockNumber = 0
     if (association.endlessBlockNumber > 0) return endless
     const fault = this.concentrator.faults.choose(meter.number, meter.seed, meter.faultDraws++)
     return fault?.kind === 'too-much' && !isFirstGet(requestView) ? undefined : fault
   }
 
+  /** As `answer`, with `fault`; a request on which the fault has no bearing is answered well. */
   private answerFaulty(frame: WrapperFrame, association: Association, fault: Fault): boolean {
     const { apduView, destination, source } = frame
     const { meter, server } = association
+    const send = (apdu: Buffer): true => {
+      this.gather(wrapInPlace(apdu, destination, source))
+      return true
+    }
     this.concentrator.counts.faults++
     switch (fault.kind) {
       case 'silent':
@@ -200,21 +211,21 @@ class MeterConnection {
       case 'drop':
         return this.end()
       case 'garbage':
-        this.gather(wrapInPlace(garbage(meter.seed, meter.faultDraws), destination, source))
-        return true
+        return send(garbage(meter.seed, meter.faultDraws))
       case 'noise':
         this.gather(noise(meter.seed, meter.faultDraws))
         return true
       case 'too-much':
-        this.gather(wrapInPlace(endlessBlock(apduView, ++association.endlessBlockNumber), destination, source))
-        return true
-      case 'refuse-association':
-      case 'exception': {
+        return send(endlessBlock(apduView, ++association.endlessBlockNumber))
+      case 'exception':
+      case 'refuse-association': {
+        // What is refused is not done either.
         const refusal = fault.kind === 'exception' ? exceptionTo(apduView) : refusalOf(apduView)
-        const answer = refusal ?? server.receive(apduView)
-        if (answer !== undefined) this.gather(wrapInPlace(answer, destination, source))
-        return true
+        if (refusal !== undefined) return send(refusal)
+        break
       }
+      default:
+        break
     }
     const answer = server.receive(apduView)
     if (answer === undefined) return true
@@ -228,11 +239,11 @@ class MeterConnection {
         return this.end()
       }
       case 'wrong-invoke-id':
-        this.gather(wrapInPlace(withWrongInvokeId(answer) ?? answer, destination, source))
-        return true
+        return send(withWrongInvokeId(answer) ?? answer)
       case 'wrong-block-number':
-        this.gather(wrapInPlace(withWrongBlockNumber(answer) ?? answer, destination, source))
-        return true
+        return send(withWrongBlockNumber(answer) ?? answer)
+      default:
+        return send(answer)
     }
   }
 
@@ -266,5 +277,7 @@ const keyOf = (logicalDevice: number, client: number): number => logicalDevice *
 /** The public client of a meter with a secret sees little; anybody else must know the secret. */
 function serverFor(meter: Meter, client: number, secret: Buffer | undefined): DlmsServer {
   if (secret === undefined) return new DlmsServer({ objects: meter })
-  return client === publicClient ? new DlmsServer({ objects: new PublicObjects(meter) }) : new DlmsServer({ objects: meter, secret })
+  return client === publicClient
+    ? new DlmsServer({ objects: new PublicObjects(meter) })
+    : new DlmsServer({ objects: meter, secret })
 }

@@ -19,11 +19,21 @@ export type SimulatedObject = {
   /** Attributes that may be set. */
   readonly writable: readonly number[]
   /** Reads attribute 2 to `attributeMax`: its A-XDR value (shared: not to be changed), or a data-access-result. */
-  read(meter: Meter, attribute: number, nowMs: number, selection: Buffer | undefined): Buffer | number
+  read(
+    meter: Meter,
+    attribute: number,
+    nowMs: number,
+    selection: Buffer | undefined,
+  ): Buffer | number
   /** Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR value. */
   readonly write?: (meter: Meter, attribute: number, valueView: Buffer, nowMs: number) => number
   /** Gives an action-result; absent when nobody may invoke anything. */
-  readonly invoke?: (meter: Meter, method: number, parameterView: Buffer | undefined, nowMs: number) => number
+  readonly invoke?: (
+    meter: Meter,
+    method: number,
+    parameterView: Buffer | undefined,
+    nowMs: number,
+  ) => number
 }
 
 type Shape = {
@@ -41,7 +51,15 @@ type Shape = {
 
 export function cosemObject(shape: Shape): SimulatedObject {
   const obisBytes = parseObis(shape.obis)
-  const { classId, version = 0, attributeMax, methodMax = 0, isSelective = false, writable = [], read } = shape
+  const {
+    classId,
+    version = 0,
+    attributeMax,
+    methodMax = 0,
+    isSelective = false,
+    writable = [],
+    read,
+  } = shape
   return {
     obisBytes,
     classId,
@@ -67,7 +85,9 @@ export function encoded(write: (writer: AxdrWriter) => unknown): Buffer {
 }
 
 /** Answers that are the same for all meters, made once for each number. */
-export const encodedEnumerations: readonly Buffer[] = Array.from({ length: 8 }, (_, value) => encoded((w) => w.enumeration(value)))
+export const encodedEnumerations: readonly Buffer[] = Array.from({ length: 8 }, (_, value) =>
+  encoded((w) => w.enumeration(value)),
+)
 export const encodedTrue: Buffer = encoded((w) => w.boolean(true))
 export const encodedFalse: Buffer = encoded((w) => w.boolean(false))
 export const encodedNull: Buffer = encoded((w) => w.null())

@@ -21,14 +21,30 @@ function shapeOf(hourly: readonly number[]): DayShape {
   return { sums, total: sums[halfHoursPerDay]! }
 }
 
-const family = shapeOf([4, 3, 3, 2, 3, 4, 8, 12, 10, 6, 5, 5, 6, 6, 5, 8, 12, 17, 18, 16, 14, 12, 9, 6])
-const familyFree = shapeOf([5, 4, 3, 3, 3, 3, 4, 7, 11, 13, 12, 12, 13, 12, 10, 10, 12, 15, 16, 15, 13, 12, 10, 7])
-const couple = shapeOf([3, 2, 2, 2, 2, 4, 10, 12, 6, 3, 3, 3, 3, 3, 3, 3, 5, 12, 18, 19, 17, 14, 10, 5])
-const coupleFree = shapeOf([4, 3, 3, 2, 2, 2, 4, 6, 10, 12, 11, 10, 11, 10, 9, 9, 11, 14, 16, 15, 14, 12, 10, 6])
-const retired = shapeOf([3, 3, 3, 3, 3, 4, 7, 10, 11, 10, 10, 11, 13, 11, 9, 9, 11, 14, 13, 11, 10, 9, 6, 4])
-const storage = shapeOf([24, 26, 26, 25, 24, 20, 10, 8, 6, 4, 4, 4, 5, 4, 4, 5, 7, 10, 11, 10, 9, 8, 7, 12])
-const heating = shapeOf([2, 1, 1, 1, 2, 7, 15, 17, 11, 6, 4, 4, 4, 4, 4, 6, 11, 16, 15, 12, 9, 6, 4, 3])
-const sun = shapeOf([0, 0, 0, 0, 0, 1, 3, 7, 12, 17, 21, 23, 24, 23, 21, 17, 12, 7, 3, 1, 0, 0, 0, 0])
+const family = shapeOf([
+  4, 3, 3, 2, 3, 4, 8, 12, 10, 6, 5, 5, 6, 6, 5, 8, 12, 17, 18, 16, 14, 12, 9, 6,
+])
+const familyFree = shapeOf([
+  5, 4, 3, 3, 3, 3, 4, 7, 11, 13, 12, 12, 13, 12, 10, 10, 12, 15, 16, 15, 13, 12, 10, 7,
+])
+const couple = shapeOf([
+  3, 2, 2, 2, 2, 4, 10, 12, 6, 3, 3, 3, 3, 3, 3, 3, 5, 12, 18, 19, 17, 14, 10, 5,
+])
+const coupleFree = shapeOf([
+  4, 3, 3, 2, 2, 2, 4, 6, 10, 12, 11, 10, 11, 10, 9, 9, 11, 14, 16, 15, 14, 12, 10, 6,
+])
+const retired = shapeOf([
+  3, 3, 3, 3, 3, 4, 7, 10, 11, 10, 10, 11, 13, 11, 9, 9, 11, 14, 13, 11, 10, 9, 6, 4,
+])
+const storage = shapeOf([
+  24, 26, 26, 25, 24, 20, 10, 8, 6, 4, 4, 4, 5, 4, 4, 5, 7, 10, 11, 10, 9, 8, 7, 12,
+])
+const heating = shapeOf([
+  2, 1, 1, 1, 2, 7, 15, 17, 11, 6, 4, 4, 4, 4, 4, 6, 11, 16, 15, 12, 9, 6, 4, 3,
+])
+const sun = shapeOf([
+  0, 0, 0, 0, 0, 1, 3, 7, 12, 17, 21, 23, 24, 23, 21, 17, 12, 7, 3, 1, 0, 0, 0, 0,
+])
 
 /** Ways to live: the shape of a working day and of a day off. */
 export const households: ReadonlyArray<{ working: DayShape; free: DayShape }> = [

@@ -23,24 +23,37 @@ import { ParameterReader } from './parameter-reader.ts'
 import { meterEui64, type MeterType } from './population.ts'
 
 /** An octet-string of fewer than 128 latin-1 characters, made in one step. */
-const octetsOf = (text: string): Buffer => Buffer.from(`\t${String.fromCharCode(text.length)}${text}`, 'latin1')
+const octetsOf = (text: string): Buffer =>
+  Buffer.from(`\t${String.fromCharCode(text.length)}${text}`, 'latin1')
 
 const typeLetter = { ESME: 'E', GSME: 'G', GPF: 'P' } as const satisfies Record<MeterType, string>
 const digits = (number: number, count: number): string => String(number).padStart(count, '0')
 
 function text(obis: string, textOf: (meter: Meter) => string): SimulatedObject {
-  return cosemObject({ obis, classId: 1, attributeMax: 2, read: (meter) => octetsOf(textOf(meter)) })
+  return cosemObject({
+    obis,
+    classId: 1,
+    attributeMax: 2,
+    read: (meter) => octetsOf(textOf(meter)),
+  })
 }
 
 const firmwareVersions = ['4.1.0', '4.2.1', '4.2.3']
 
 // The logical device name is sixteen octets: three letters of the maker, then what the maker likes.
-const logicalDeviceName = text('0-0:42.0.0.255', (meter) => `BSB${typeLetter[meter.type]}${digits(meter.number + 1, 12)}`)
+const logicalDeviceName = text(
+  '0-0:42.0.0.255',
+  (meter) => `BSB${typeLetter[meter.type]}${digits(meter.number + 1, 12)}`,
+)
 
-const serialNumber = text('0-0:96.1.0.255', (meter) => `${typeLetter[meter.type]}21B${digits(meter.number + 1, 9)}`)
+const serialNumber = text(
+  '0-0:96.1.0.255',
+  (meter) => `${typeLetter[meter.type]}21B${digits(meter.number + 1, 9)}`,
+)
 const deviceIdentity = text('0-0:96.1.1.255', (meter) => meterEui64(meter.number))
 const firmware = text('1-0:0.2.0.255', (meter) => {
-  const version = firmwareVersions[drawBelow(firmwareVersions.length, meter.seed, Stream.FIRMWARE, 0)]!
+  const version =
+    firmwareVersions[drawBelow(firmwareVersions.length, meter.seed, Stream.FIRMWARE, 0)]!
   return `BSB-${typeLetter[meter.type]}-${version}`
 })
 
@@ -57,17 +70,23 @@ const consumerMessage = cosemObject({
   write(meter, attribute, valueView, nowMs) {
     if (attribute !== 2) return DataAccessResult.READ_WRITE_DENIED
     const tag = valueView[0]
-    if (tag !== Tag.OCTET_STRING && tag !== Tag.VISIBLE_STRING && tag !== Tag.UTF8_STRING) return DataAccessResult.TYPE_UNMATCHED
+    if (tag !== Tag.OCTET_STRING && tag !== Tag.VISIBLE_STRING && tag !== Tag.UTF8_STRING)
+      return DataAccessResult.TYPE_UNMATCHED
     const length = readLength(valueView, 1)
-    if (length > messageBytesMax || 1 + lengthBytes(valueView, 1) + length !== valueView.length) return DataAccessResult.TYPE_UNMATCHED
+    if (length > messageBytesMax || 1 + lengthBytes(valueView, 1) + length !== valueView.length)
+      return DataAccessResult.TYPE_UNMATCHED
     meter.record(EventCode.MESSAGE_SHOWN, nowMs).messageBytes = copyOf(valueView)
     return DataAccessResult.SUCCESS
   },
 })
 
 // Day in March and October when GB changes: last Sunday, 01:00 UTC. The meter itself stays on UTC, so they are not in force.
-const summerBegin = encoded((w) => w.dateTime(Buffer.from([0xff, 0xff, 3, 0xfe, 7, 1, 0, 0, 0, 0, 0, 0])))
-const summerEnd = encoded((w) => w.dateTime(Buffer.from([0xff, 0xff, 10, 0xfe, 7, 1, 0, 0, 0, 0, 0, 0])))
+const summerBegin = encoded((w) =>
+  w.dateTime(Buffer.from([0xff, 0xff, 3, 0xfe, 7, 1, 0, 0, 0, 0, 0, 0])),
+)
+const summerEnd = encoded((w) =>
+  w.dateTime(Buffer.from([0xff, 0xff, 10, 0xfe, 7, 1, 0, 0, 0, 0, 0, 0])),
+)
 const summerDeviation = encoded((w) => w.int8(60))
 
 const quarterMs = 900_000
@@ -109,7 +128,9 @@ function adjustToPreset(meter: Meter, nowMs: number): number {
   if (preset === undefined) return DataAccessResult.OTHER_REASON
   meter.doings!.preset = undefined
   const shown = meter.timeAt(nowMs)
-  return shown >= preset.fromMs && shown <= preset.untilMs ? moveClock(meter, preset.timeMs, nowMs) : DataAccessResult.OTHER_REASON
+  return shown >= preset.fromMs && shown <= preset.untilMs
+    ? moveClock(meter, preset.timeMs, nowMs)
+    : DataAccessResult.OTHER_REASON
 }
 
 function shiftClock(meter: Meter, parameterView: Buffer | undefined, nowMs: number): number {
@@ -168,9 +189,18 @@ const clock = cosemObject({
       case 2:
       case 3:
         if (!isZero(parameterView)) return DataAccessResult.TYPE_UNMATCHED
-        return moveClock(meter, nearest(meter.timeAt(nowMs), method === 1 ? quarterMs : method === 2 ? measuringMs : minuteMs), nowMs)
+        return moveClock(
+          meter,
+          nearest(
+            meter.timeAt(nowMs),
+            method === 1 ? quarterMs : method === 2 ? measuringMs : minuteMs,
+          ),
+          nowMs,
+        )
       case 4:
-        return isZero(parameterView) ? adjustToPreset(meter, nowMs) : DataAccessResult.TYPE_UNMATCHED
+        return isZero(parameterView)
+          ? adjustToPreset(meter, nowMs)
+          : DataAccessResult.TYPE_UNMATCHED
       case 5:
         return presetClock(meter, parameterView)
       case 6:

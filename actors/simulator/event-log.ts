@@ -31,13 +31,20 @@ const outageSlotMs = outageBlockMs / 4
  * Power cuts that overlap [fromMs, toMs], oldest first: up to two in 40 days, each of 5 s to 170 s. So short that no register is bent
  * for them.
  */
-export function outagesBetween(seed: number, fromMs: number, toMs: number): Array<{ fromMs: number; toMs: number }> {
+export function outagesBetween(
+  seed: number,
+  fromMs: number,
+  toMs: number,
+): Array<{ fromMs: number; toMs: number }> {
   const outages = []
   for (let block = Math.floor(fromMs / outageBlockMs); block * outageBlockMs <= toMs; block++) {
     const count = drawBelow(3, seed, Stream.OUTAGE, block, 0)
     for (let i = 0; i < count; i++) {
       // Each cut keeps to a slot of its own, so they come in order.
-      const from = block * outageBlockMs + 2 * i * outageSlotMs + drawBelow(outageSlotMs, seed, Stream.OUTAGE, block, 2 * i + 1)
+      const from =
+        block * outageBlockMs +
+        2 * i * outageSlotMs +
+        drawBelow(outageSlotMs, seed, Stream.OUTAGE, block, 2 * i + 1)
       const to = from + 5_000 + drawBelow(165_000, seed, Stream.OUTAGE, block, 2 * i + 2)
       if (to >= fromMs && from <= toMs) outages.push({ fromMs: from, toMs: to })
     }
@@ -46,7 +53,12 @@ export function outagesBetween(seed: number, fromMs: number, toMs: number): Arra
 }
 
 /** The whole log at `nowMs`, oldest first: power cuts since `sinceMs` (at most `outageDaysMax` ago) and `doings`. */
-export function eventsUntil(seed: number, sinceMs: number, nowMs: number, doings: readonly MeterEvent[]): MeterEvent[] {
+export function eventsUntil(
+  seed: number,
+  sinceMs: number,
+  nowMs: number,
+  doings: readonly MeterEvent[],
+): MeterEvent[] {
   const fromMs = Math.max(sinceMs, nowMs - outageDaysMax * dayMs)
   const events: MeterEvent[] = []
   for (const outage of outagesBetween(seed, fromMs, nowMs)) {

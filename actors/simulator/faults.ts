@@ -57,18 +57,32 @@ function parseFault(word: string): Fault {
   const match = pattern.exec(word)
   const kind = match?.[1]
   if (match === null || kind === undefined || !Object.hasOwn(faultKinds, kind)) {
-    throw new BrokerError('CONFIG_INVALID', `fault "${word}": one of ${Object.keys(faultKinds).join(', ')}, like slow=200ms:5%@10%`)
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `fault "${word}": one of ${Object.keys(faultKinds).join(', ')}, like slow=200ms:5%@10%`,
+    )
   }
-  if (match[2] !== undefined && kind !== 'slow') throw new BrokerError('CONFIG_INVALID', `fault "${word}": only slow takes a delay`)
-  const delayMs = match[2] === undefined ? delayMsDefault : Number(match[2]) * (match[3] === 's' ? 1000 : 1)
-  if (delayMs > delayMsMax) throw new BrokerError('CONFIG_INVALID', `fault "${word}": at most an hour`)
-  return makeFault(kind as FaultKind, { delayMs, requestShare: parseShare(match[4], word), meterShare: parseShare(match[5], word) })
+  if (match[2] !== undefined && kind !== 'slow')
+    throw new BrokerError('CONFIG_INVALID', `fault "${word}": only slow takes a delay`)
+  const delayMs =
+    match[2] === undefined ? delayMsDefault : Number(match[2]) * (match[3] === 's' ? 1000 : 1)
+  if (delayMs > delayMsMax)
+    throw new BrokerError('CONFIG_INVALID', `fault "${word}": at most an hour`)
+  return makeFault(kind as FaultKind, {
+    delayMs,
+    requestShare: parseShare(match[4], word),
+    meterShare: parseShare(match[5], word),
+  })
 }
 
 function parseShare(percent: string | undefined, word: string): number {
   if (percent === undefined) return 1
   const share = Number(percent) / 100
-  if (share <= 0 || share > 1) throw new BrokerError('CONFIG_INVALID', `fault "${word}": a share lies above 0 % and up to 100 %`)
+  if (share <= 0 || share > 1)
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `fault "${word}": a share lies above 0 % and up to 100 %`,
+    )
   return share
 }
 
@@ -109,8 +123,16 @@ export class FaultBoard {
     const faults = this.ofMeter.get(meterNumber) ?? this.ofAll
     for (let i = 0; i < faults.length; i++) {
       const fault = faults[i]!
-      if (fault.meterShare < 1 && drawFraction(meterSeed, Stream.FAULTY_METER, this.seed, i) >= fault.meterShare) continue
-      if (fault.requestShare < 1 && drawFraction(meterSeed ^ this.seed, Stream.FAULT, requestIndex, i) >= fault.requestShare) continue
+      if (
+        fault.meterShare < 1 &&
+        drawFraction(meterSeed, Stream.FAULTY_METER, this.seed, i) >= fault.meterShare
+      )
+        continue
+      if (
+        fault.requestShare < 1 &&
+        drawFraction(meterSeed ^ this.seed, Stream.FAULT, requestIndex, i) >= fault.requestShare
+      )
+        continue
       return fault
     }
     return undefined

@@ -14,10 +14,12 @@ const isService = (tag: number | undefined): boolean =>
   tag === ApduTag.GET_REQUEST || tag === ApduTag.SET_REQUEST || tag === ApduTag.ACTION_REQUEST
 
 /** True for a get-request-next: the client has swallowed a block and asks for another. */
-export const isGetNext = (requestView: Buffer): boolean => requestView[0] === ApduTag.GET_REQUEST && requestView[1] === GetRequest.NEXT
+export const isGetNext = (requestView: Buffer): boolean =>
+  requestView[0] === ApduTag.GET_REQUEST && requestView[1] === GetRequest.NEXT
 
 /** True for a request that starts an answer with a value in it. */
-export const isFirstGet = (requestView: Buffer): boolean => requestView[0] === ApduTag.GET_REQUEST && requestView[1] !== GetRequest.NEXT
+export const isFirstGet = (requestView: Buffer): boolean =>
+  requestView[0] === ApduTag.GET_REQUEST && requestView[1] !== GetRequest.NEXT
 
 /** The next block of an answer that never ends. `requestView` is the get-request it answers. */
 export function endlessBlock(requestView: Buffer, blockNumber: number): Buffer {
@@ -36,7 +38,12 @@ export function endlessBlock(requestView: Buffer, blockNumber: number): Buffer {
 
 /** Answers with the next invoke id; undefined when there is none in `answer`. Changes `answer`. */
 export function withWrongInvokeId(answer: Buffer): Buffer | undefined {
-  if (answer[0] !== ApduTag.GET_RESPONSE && answer[0] !== ApduTag.SET_RESPONSE && answer[0] !== ApduTag.ACTION_RESPONSE) return undefined
+  if (
+    answer[0] !== ApduTag.GET_RESPONSE &&
+    answer[0] !== ApduTag.SET_RESPONSE &&
+    answer[0] !== ApduTag.ACTION_RESPONSE
+  )
+    return undefined
   answer[2] = (answer[2]! & 0xf0) | ((answer[2]! + 1) & 0x0f)
   return answer
 }

@@ -35,22 +35,33 @@ export type FleetConsole = {
 /** One line of the devices file: secrets are hexadecimal text. */
 export function formatDevice({ eui64, record: { type, address } }: FleetDevice): string {
   const { secret, ...where } = address
-  return JSON.stringify({ eui64, type, address: secret === undefined ? where : { ...where, secret: Buffer.from(secret).toString('hex') } })
+  return JSON.stringify({
+    eui64,
+    type,
+    address:
+      secret === undefined ? where : { ...where, secret: Buffer.from(secret).toString('hex') },
+  })
 }
 
 /** Runs a fleet until it is told to end; settles when everything is closed. @throws BrokerError CONFIG_INVALID, SIMULATOR_LISTEN_FAILED */
-export async function runFleetProcess(options: FleetProcessOptions, shell: FleetConsole = processConsole()): Promise<void> {
+export async function runFleetProcess(
+  options: FleetProcessOptions,
+  shell: FleetConsole = processConsole(),
+): Promise<void> {
   const { faults = '', devicesFile, endsWithInput = false, ...fleetOptions } = options
   const log = options.log ?? silentLog
   const fleet = await startFleet({ ...fleetOptions, faults: parseFaults(faults) })
   try {
     const ended = new Promise<void>((resolve) => {
       shell.onSignal(resolve)
-      if (shell.input !== undefined) listenForFaults(shell.input, fleet, log, endsWithInput ? resolve : () => undefined)
+      if (shell.input !== undefined)
+        listenForFaults(shell.input, fleet, log, endsWithInput ? resolve : () => undefined)
     })
     if (devicesFile !== undefined) await writeDevices(fleet, devicesFile)
     const { host, ports, meterCount } = fleet
-    shell.output.write(`${JSON.stringify({ listening: { host, ports }, meters: meterCount, seed: options.seed })}\n`)
+    shell.output.write(
+      `${JSON.stringify({ listening: { host, ports }, meters: meterCount, seed: options.seed })}\n`,
+    )
     await ended
   } finally {
     await fleet.close()

@@ -33,7 +33,8 @@ export type FleetOptions = {
   metersPerListener?: number
   /** Default 127.0.0.1. */
   host?: string
-  /** Listeners take this port and those after it, so a fleet comes back where it was; without it the system chooses. */
+  /** Listeners take this port and those after it, so a fleet comes back where it was; below 32,768 no client's own port gets
+   * in the way. Without it the system chooses. */
   basePort?: number
   /** In [0, 1]; defaults 0.2, 0.05, 0.3, 0.25. See Population. */
   gasShare?: number
@@ -71,8 +72,22 @@ export interface Fleet {
  * @throws BrokerError CONFIG_INVALID, SIMULATOR_LISTEN_FAILED
  */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
-  const { meters: meterCount, seed, metersPerListener = 20, host = '127.0.0.1', basePort, faults = [] } = options
-  const { gasShare = 0.2, gasProxyShare = 0.05, solarShare = 0.3, secretShare = 0.25, clock = systemClock, log = silentLog } = options
+  const {
+    meters: meterCount,
+    seed,
+    metersPerListener = 20,
+    host = '127.0.0.1',
+    basePort,
+    faults = [],
+  } = options
+  const {
+    gasShare = 0.2,
+    gasProxyShare = 0.05,
+    solarShare = 0.3,
+    secretShare = 0.25,
+    clock = systemClock,
+    log = silentLog,
+  } = options
   const population: Population = { seed, gasShare, gasProxyShare, solarShare, secretShare }
   const listenerCount = Math.ceil(meterCount / metersPerListener)
   check(meterCount, metersPerListener, listenerCount, basePort, population)
@@ -81,12 +96,20 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const meters: Array<Meter | undefined> = Array.from({ length: meterCount })
   const board = new FaultBoard(seed)
   board.set('all', faults)
-  const counts: FleetCounts = { connections: 0, requests: 0, answers: 0, discarded: 0, faults: 0, malformed: 0 }
+  const counts: FleetCounts = {
+    connections: 0,
+    requests: 0,
+    answers: 0,
+    discarded: 0,
+    faults: 0,
+    malformed: 0,
+  }
   const sockets = new Set<Socket>()
   const servers: Server[] = []
   const ports: number[] = []
 
-  const meter = (index: number): Meter => (meters[index] ??= new Meter(model, inRange(index, meterCount)))
+  const meter = (index: number): Meter =>
+    (meters[index] ??= new Meter(model, inRange(index, meterCount)))
 
   const listenerAt = (index: number): Server => {
     const first = index * metersPerListener
@@ -95,7 +118,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       clock,
       faults: board,
       counts,
-      meterAt: (logicalDevice) => (logicalDevice >= 1 && logicalDevice <= count ? meter(first + logicalDevice - 1) : undefined),
+      meterAt: (logicalDevice) =>
+        logicalDevice >= 1 && logicalDevice <= count ? meter(first + logicalDevice - 1) : undefined,
     }
     const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
       sockets.add(socket)
@@ -106,26 +130,46 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     return server
   }
 
+  // In one turn: nobody connects between the two, and each listener's close waits for its connections' ends.
   const close = async (): Promise<void> => {
     for (const socket of sockets) socket.destroy()
-    await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))))
-    for (const socket of sockets) socket.destroy()
+    await Promise.all(
+      servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    )
   }
 
   try {
     for (let first = 0; first < listenerCount; first += fleetLimits.listensMax) {
-      const batch = Array.from({ length: Math.min(fleetLimits.listensMax, listenerCount - first) }, async (_, i) => {
-        const server = listenerAt(first + i)
-        servers.push(server)
-        ports[first + i] = await listen(server, host, basePort === undefined ? 0 : basePort + first + i)
-      })
-      await Promise.all(batch)
+      const batch = Array.from(
+        { length: Math.min(fleetLimits.listensMax, listenerCount - first) },
+        async (_, i) => {
+          const server = listenerAt(first + i)
+          servers.push(server)
+          ports[first + i] = await listen(
+            server,
+            host,
+            basePort === undefined ? 0 : basePort + first + i,
+          )
+        },
+      )
+      // All of them have settled when one has failed, so that closing misses none.
+      const failed = (await Promise.allSettled(batch)).find(({ status }) => status === 'rejected')
+      if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
     }
   } catch (error) {
     await close()
     throw error
   }
-  log.info({ meters: meterCount, listeners: listenerCount, host, firstPort: ports[0], lastPort: ports.at(-1) }, 'simulated meters listen')
+  log.info(
+    {
+      meters: meterCount,
+      listeners: listenerCount,
+      host,
+      firstPort: ports[0],
+      lastPort: ports.at(-1),
+    },
+    'simulated meters listen',
+  )
 
   const device = (index: number): FleetDevice => {
     const number = inRange(index, meterCount)
@@ -149,7 +193,10 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       for (let index = 0; index < meterCount; index++) yield device(index)
     },
     setFault(which, fault) {
-      board.set(which === 'all' ? which : inRange(which, meterCount), fault === undefined ? [] : 'kind' in fault ? [fault] : fault)
+      board.set(
+        which === 'all' ? which : inRange(which, meterCount),
+        fault === undefined ? [] : 'kind' in fault ? [fault] : fault,
+      )
     },
     cutConnections() {
       for (const socket of sockets) socket.destroy()
@@ -163,29 +210,47 @@ function inRange(index: number, meterCount: number): number {
   throw new BrokerError('CONFIG_INVALID', `meter ${index} of a fleet of ${meterCount}`)
 }
 
-function check(meterCount: number, metersPerListener: number, listenerCount: number, basePort: number | undefined, population: Population): void {
+function check(
+  meterCount: number,
+  metersPerListener: number,
+  listenerCount: number,
+  basePort: number | undefined,
+  population: Population,
+): void {
   const wrong: string[] = []
   const whole = (name: string, value: number, min: number, max: number): void => {
-    if (!Number.isInteger(value) || value < min || value > max) wrong.push(`${name} is ${value}, not a whole number from ${min} to ${max}`)
+    if (!Number.isInteger(value) || value < min || value > max)
+      wrong.push(`${name} is ${value}, not a whole number from ${min} to ${max}`)
   }
   whole('meters', meterCount, 1, fleetLimits.metersMax)
   whole('metersPerListener', metersPerListener, 1, fleetLimits.metersPerListenerMax)
   whole('seed', population.seed, -0x8000_0000, 0xffff_ffff)
   if (listenerCount > fleetLimits.listenersMax) {
-    wrong.push(`${listenerCount} listeners are more than ${fleetLimits.listenersMax}: put more meters on each`)
+    wrong.push(
+      `${listenerCount} listeners are more than ${fleetLimits.listenersMax}: put more meters on each`,
+    )
   }
-  if (basePort !== undefined) whole('basePort', basePort, 1, 65_536 - Math.max(1, Math.min(listenerCount, 65_535)))
+  if (basePort !== undefined)
+    whole('basePort', basePort, 1, 65_536 - Math.max(1, Math.min(listenerCount, 65_535)))
   for (const [name, share] of Object.entries(population)) {
-    if (name !== 'seed' && !(share >= 0 && share <= 1)) wrong.push(`${name} is ${share}, not from 0 to 1`)
+    if (name !== 'seed' && !(share >= 0 && share <= 1))
+      wrong.push(`${name} is ${share}, not from 0 to 1`)
   }
-  if (population.gasShare + population.gasProxyShare > 1) wrong.push('gasShare and gasProxyShare make more than 1')
+  if (population.gasShare + population.gasProxyShare > 1)
+    wrong.push('gasShare and gasProxyShare make more than 1')
   if (wrong.length > 0) throw new BrokerError('CONFIG_INVALID', wrong.join('; '))
 }
 
 function listen(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const fail = (cause: Error & { code?: string }): void => {
-      reject(new BrokerError('SIMULATOR_LISTEN_FAILED', `${cause.code ?? cause.message} at ${host}:${port}`, { cause }))
+      reject(
+        new BrokerError(
+          'SIMULATOR_LISTEN_FAILED',
+          `${cause.code ?? cause.message} at ${host}:${port}`,
+          { cause },
+        ),
+      )
     }
     server.once('error', fail)
     server.listen({ host, port }, () => {

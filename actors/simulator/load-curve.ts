@@ -9,7 +9,14 @@
  * boundaries are moved to and fro a little, which makes each half hour differ from the same one of other days. UTC throughout, as GB meters.
  */
 import { Stream, draw, drawFraction } from './chance.ts'
-import { gasHeating, halfHoursPerDay, households, shapeSteps, solar, type DayShape } from './day-shape.ts'
+import {
+  gasHeating,
+  halfHoursPerDay,
+  households,
+  shapeSteps,
+  solar,
+  type DayShape,
+} from './day-shape.ts'
 
 export const dayMs = 86_400_000
 export const halfHourMs = 1_800_000
@@ -17,8 +24,12 @@ export const halfHourMs = 1_800_000
 /** The half hour that `utcMs` lies in, counted since 1970. */
 export const halfHourOf = (utcMs: number): number => Math.floor(utcMs / halfHourMs)
 
-/** What flows, and by whose habits. */
-export type LoadTraits = {
+/** What flows, and by whose habits; made by `loadTraits`. */
+export type LoadTraits = LoadHabits & {
+  /** What the curve had come to on its first day, which is taken off again: the register stood at 0 then. */
+  readonly startAmount: number
+}
+export type LoadHabits = {
   /** Seeds the noise of this curve alone. */
   readonly noiseSeed: number
   /** Average a day: Wh, or litres of gas. */
@@ -30,7 +41,12 @@ export type LoadTraits = {
 }
 
 /** How the days of a year differ. `swing` in [0, 1): midwinter is 1 + swing, midsummer 1 − swing; or the other way round. */
-export type Climate = { readonly swing: number; readonly peakDay: number; readonly noise: number; readonly weekly: boolean }
+export type Climate = {
+  readonly swing: number
+  readonly peakDay: number
+  readonly noise: number
+  readonly weekly: boolean
+}
 export type Habit = { readonly working: DayShape; readonly free: DayShape }
 
 export const electricityClimate: Climate = { swing: 0.22, peakDay: 12, noise: 0.35, weekly: true }
@@ -48,7 +64,8 @@ const weekendWeight = 1.125
 const weekdayWeight = (7 - 2 * weekendWeight) / 5
 const weekSums = (() => {
   const sums = new Float64Array(7)
-  for (let i = 1; i < 7; i++) sums[i] = sums[i - 1]! + (isFree(i - 1) ? weekendWeight : weekdayWeight)
+  for (let i = 1; i < 7; i++)
+    sums[i] = sums[i - 1]! + (isFree(i - 1) ? weekendWeight : weekdayWeight)
   return sums
 })()
 
@@ -59,21 +76,30 @@ function isFree(day: number): boolean {
 }
 
 /** Bends the day number; rises by more than 0 from each day to the next because `noise` is below every day's weight. */
-function bentDay({ noiseSeed, climate }: LoadTraits, day: number): number {
+function bentDay({ noiseSeed, climate }: LoadHabits, day: number): number {
   const even = climate.weekly ? day - (day % 7) + weekSums[day % 7]! : day
   const noisy = even + climate.noise * drawFraction(noiseSeed, Stream.DAY, day)
   return noisy + climate.swing * seasonFactor * Math.sin((noisy - climate.peakDay) / seasonFactor)
 }
 
+export function loadTraits(habits: LoadHabits): LoadTraits {
+  return { ...habits, startAmount: Math.floor(habits.dayAmount * bentDay(habits, habits.firstDay)) }
+}
+
 /** The amount that had flowed when `day` began; 0 up to the first day. Whole, never falls. */
 export function amountBeforeDay(traits: LoadTraits, day: number): number {
   if (day <= traits.firstDay) return 0
-  const { dayAmount, firstDay } = traits
-  return Math.floor(dayAmount * bentDay(traits, day)) - Math.floor(dayAmount * bentDay(traits, firstDay))
+  return Math.floor(traits.dayAmount * bentDay(traits, day)) - traits.startAmount
 }
 
 /** The part of a day's `dayTotal` that flows before its half hour `k` (0 to 48). Whole, never falls. */
-function partBefore(traits: LoadTraits, shape: DayShape, day: number, k: number, dayTotal: number): number {
+function partBefore(
+  traits: LoadTraits,
+  shape: DayShape,
+  day: number,
+  k: number,
+  dayTotal: number,
+): number {
   if (k === 0) return 0
   if (k === halfHoursPerDay) return dayTotal
   // A boundary moves by up to 24 of its 64 steps either way, so neighbours keep their order.
@@ -81,12 +107,14 @@ function partBefore(traits: LoadTraits, shape: DayShape, day: number, k: number,
   const moved = k * shapeSteps + (chance & 31) + ((chance >>> 8) & 15) - 24
   const whole = Math.trunc(moved / shapeSteps)
   const below = shape.sums[whole]!
-  const weight = below * shapeSteps + (shape.sums[whole + 1]! - below) * (moved - whole * shapeSteps)
+  const weight =
+    below * shapeSteps + (shape.sums[whole + 1]! - below) * (moved - whole * shapeSteps)
   // Exact: both factors are whole and their product stays far below 2^53.
   return Math.floor((dayTotal * weight) / (shape.total * shapeSteps))
 }
 
-const shapeOn = (traits: LoadTraits, day: number): DayShape => (isFree(day) ? traits.habit.free : traits.habit.working)
+const shapeOn = (traits: LoadTraits, day: number): DayShape =>
+  isFree(day) ? traits.habit.free : traits.habit.working
 
 /** The amount that had flowed when half hour `halfHour` (counted since 1970) began. Whole, never falls. */
 export function amountBeforeHalfHour(traits: LoadTraits, halfHour: number): number {
@@ -94,7 +122,10 @@ export function amountBeforeHalfHour(traits: LoadTraits, halfHour: number): numb
   if (day < traits.firstDay) return 0
   const before = amountBeforeDay(traits, day)
   const k = halfHour - day * halfHoursPerDay
-  return k === 0 ? before : before + partBefore(traits, shapeOn(traits, day), day, k, amountBeforeDay(traits, day + 1) - before)
+  return k === 0
+    ? before
+    : before +
+        partBefore(traits, shapeOn(traits, day), day, k, amountBeforeDay(traits, day + 1) - before)
 }
 
 /** The amount that had flowed at `utcMs`: even within a half hour. Whole, never falls. */
@@ -112,7 +143,12 @@ export function amountAt(traits: LoadTraits, utcMs: number): number {
 }
 
 /** Writes `amountBeforeHalfHour` of `count` half hours from `first` on into `out`: a day's totals are worked out once. */
-export function fillHalfHours(traits: LoadTraits, first: number, count: number, out: Float64Array): void {
+export function fillHalfHours(
+  traits: LoadTraits,
+  first: number,
+  count: number,
+  out: Float64Array,
+): void {
   let at = 0
   for (let day = Math.floor(first / halfHoursPerDay); at < count; day++) {
     const before = amountBeforeDay(traits, day)
@@ -125,6 +161,11 @@ export function fillHalfHours(traits: LoadTraits, first: number, count: number, 
 }
 
 /** The same for days. */
-export function fillDays(traits: LoadTraits, first: number, count: number, out: Float64Array): void {
+export function fillDays(
+  traits: LoadTraits,
+  first: number,
+  count: number,
+  out: Float64Array,
+): void {
   for (let at = 0; at < count; at++) out[at] = amountBeforeDay(traits, first + at)
 }

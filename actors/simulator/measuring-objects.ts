@@ -40,7 +40,12 @@ export function dateTime(utcMs: number): Buffer {
 }
 
 // Reset is a method of registers, and nobody may: there is no `invoke`.
-function register(obis: string, scaler: number, unit: number, valueOf: (meter: Meter, nowMs: number) => Buffer): SimulatedObject {
+function register(
+  obis: string,
+  scaler: number,
+  unit: number,
+  valueOf: (meter: Meter, nowMs: number) => Buffer,
+): SimulatedObject {
   const scalerUnit = encoded((w) => w.structure(2).int8(scaler).enumeration(unit))
   return cosemObject({
     obis,
@@ -51,7 +56,12 @@ function register(obis: string, scaler: number, unit: number, valueOf: (meter: M
   })
 }
 
-function extendedRegister(obis: string, scaler: number, unit: number, valueOf: (meter: Meter, nowMs: number) => Buffer): SimulatedObject {
+function extendedRegister(
+  obis: string,
+  scaler: number,
+  unit: number,
+  valueOf: (meter: Meter, nowMs: number) => Buffer,
+): SimulatedObject {
   const scalerUnit = encoded((w) => w.structure(2).int8(scaler).enumeration(unit))
   return cosemObject({
     obis,
@@ -71,26 +81,38 @@ function counter(obis: string, kind: 'sag' | 'swell'): SimulatedObject {
     obis,
     classId: 1,
     attributeMax: 2,
-    read: (meter, _attribute, nowMs) => uint32(disturbanceCount(meter.seed, kind, meter.load.firstDay, nowMs)),
+    read: (meter, _attribute, nowMs) =>
+      uint32(disturbanceCount(meter.seed, kind, meter.load.firstDay, nowMs)),
   })
 }
 
 /** Reactive energy follows the active one: between 0.15 and 0.35 of it, by meter. */
-const reactive = (seed: number, amount: number): number => Math.floor((amount * (150 + drawBelow(200, seed, Stream.LEVEL, 2))) / 1000)
+const reactive = (seed: number, amount: number): number =>
+  Math.floor((amount * (150 + drawBelow(200, seed, Stream.LEVEL, 2))) / 1000)
 
 export const electricityRegisters: readonly SimulatedObject[] = [
   register('1-0:1.8.0.255', 0, Unit.WATT_HOUR, (meter, nowMs) => uint32(meter.loadAt(nowMs))),
   register('1-0:2.8.0.255', 0, Unit.WATT_HOUR, (meter, nowMs) => uint32(meter.feedAt(nowMs))),
-  register('1-0:3.8.0.255', 0, Unit.VAR_HOUR, (meter, nowMs) => uint32(reactive(meter.seed, meter.loadAt(nowMs)))),
-  register('1-0:4.8.0.255', 0, Unit.VAR_HOUR, (meter, nowMs) => uint32(reactive(meter.seed, meter.feedAt(nowMs)))),
+  register('1-0:3.8.0.255', 0, Unit.VAR_HOUR, (meter, nowMs) =>
+    uint32(reactive(meter.seed, meter.loadAt(nowMs))),
+  ),
+  register('1-0:4.8.0.255', 0, Unit.VAR_HOUR, (meter, nowMs) =>
+    uint32(reactive(meter.seed, meter.feedAt(nowMs))),
+  ),
   // The voltage is measured on the street's side of the switch.
-  register('1-0:32.7.0.255', -1, Unit.VOLT, (meter, nowMs) => uint16(momentaryDecivolts(meter.seed, nowMs, halfHourOf(nowMs)))),
-  register('1-0:32.24.0.255', -1, Unit.VOLT, (meter, nowMs) => uint16(averageDecivolts(meter.seed, halfHourOf(nowMs) - 1))),
+  register('1-0:32.7.0.255', -1, Unit.VOLT, (meter, nowMs) =>
+    uint16(momentaryDecivolts(meter.seed, nowMs, halfHourOf(nowMs))),
+  ),
+  register('1-0:32.24.0.255', -1, Unit.VOLT, (meter, nowMs) =>
+    uint16(averageDecivolts(meter.seed, halfHourOf(nowMs) - 1)),
+  ),
   counter('1-0:32.32.0.255', 'sag'),
   counter('1-0:32.36.0.255', 'swell'),
 ]
 
 export const gasRegisters: readonly SimulatedObject[] = [
   // Litres: cubic metres with scaler −3.
-  extendedRegister('0-1:24.2.1.255', -3, Unit.CUBIC_METRE, (meter, nowMs) => uint32(meter.loadAt(nowMs))),
+  extendedRegister('0-1:24.2.1.255', -3, Unit.CUBIC_METRE, (meter, nowMs) =>
+    uint32(meter.loadAt(nowMs)),
+  ),
 ]

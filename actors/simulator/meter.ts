@@ -63,18 +63,25 @@ export class Meter implements CosemObjects {
   get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {
     const object = objectsOf[this.type].get(objectKey(descriptor))
     if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
-    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!)) return DataAccessResult.OBJECT_CLASS_INCONSISTENT
+    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
+      return DataAccessResult.OBJECT_CLASS_INCONSISTENT
     const attribute = descriptor[8]!
-    if (attribute === 1) return selection === undefined ? object.logicalName : DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    if (attribute === 0 || attribute > object.attributeMax) return DataAccessResult.READ_WRITE_DENIED
-    if (selection !== undefined && !object.isSelective) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    if (attribute === 1)
+      return selection === undefined
+        ? object.logicalName
+        : DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    if (attribute === 0 || attribute > object.attributeMax)
+      return DataAccessResult.READ_WRITE_DENIED
+    if (selection !== undefined && !object.isSelective)
+      return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     return object.read(this, attribute, this.model.clock.now(), selection)
   }
 
   set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number {
     const object = objectsOf[this.type].get(objectKey(descriptor))
     if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
-    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!)) return DataAccessResult.OBJECT_CLASS_INCONSISTENT
+    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
+      return DataAccessResult.OBJECT_CLASS_INCONSISTENT
     if (object.write === undefined) return DataAccessResult.READ_WRITE_DENIED
     if (selection !== undefined) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     return object.write(this, descriptor[8]!, valueView, this.model.clock.now())
@@ -83,7 +90,8 @@ export class Meter implements CosemObjects {
   invoke(descriptor: Buffer, parameterView: Buffer | undefined): { result: number } {
     const object = objectsOf[this.type].get(objectKey(descriptor))
     if (object === undefined) return { result: DataAccessResult.OBJECT_UNDEFINED }
-    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!)) return { result: DataAccessResult.OBJECT_CLASS_INCONSISTENT }
+    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
+      return { result: DataAccessResult.OBJECT_CLASS_INCONSISTENT }
     if (object.invoke === undefined) return { result: DataAccessResult.READ_WRITE_DENIED }
     return { result: object.invoke(this, descriptor[8]!, parameterView, this.model.clock.now()) }
   }
@@ -106,21 +114,26 @@ export class Meter implements CosemObjects {
   /** What has flowed in (or been burnt) up to `utcMs`: Wh, or litres. */
   loadAt(utcMs: number): number {
     const { doings } = this
-    return doings === undefined ? amountAt(this.load, utcMs) : lessGaps(this.load, utcMs, amountAt(this.load, utcMs), doings.gaps, doings.forgottenLoad)
+    return doings === undefined
+      ? amountAt(this.load, utcMs)
+      : lessGaps(this.load, utcMs, amountAt(this.load, utcMs), doings.gaps, doings.forgottenLoad)
   }
 
   /** What has flowed back up to `utcMs`, Wh. */
   feedAt(utcMs: number): number {
     const { doings, feed } = this
     if (feed === undefined) return 0
-    return doings === undefined ? amountAt(feed, utcMs) : lessGaps(feed, utcMs, amountAt(feed, utcMs), doings.gaps, doings.forgottenFeed)
+    return doings === undefined
+      ? amountAt(feed, utcMs)
+      : lessGaps(feed, utcMs, amountAt(feed, utcMs), doings.gaps, doings.forgottenFeed)
   }
 
   /** Takes gaps out of amounts that stand in `amounts[0, count)` for the moments `stamps`. */
   takeOutGaps(stamps: Float64Array, amounts: Float64Array, count: number): void {
     const { doings } = this
     if (doings === undefined || (doings.gaps.length === 0 && doings.forgottenLoad === 0)) return
-    for (let i = 0; i < count; i++) amounts[i] = lessGaps(this.load, stamps[i]!, amounts[i]!, doings.gaps, doings.forgottenLoad)
+    for (let i = 0; i < count; i++)
+      amounts[i] = lessGaps(this.load, stamps[i]!, amounts[i]!, doings.gaps, doings.forgottenLoad)
   }
 
   /** UTC ms at which the meter was put in. */
@@ -136,7 +149,8 @@ export class Meter implements CosemObjects {
     if (doings.gaps.length <= supplyGapsMax) return
     const { fromMs, untilMs } = doings.gaps.shift()!
     doings.forgottenLoad += amountAt(this.load, untilMs) - amountAt(this.load, fromMs)
-    if (this.feed !== undefined) doings.forgottenFeed += amountAt(this.feed, untilMs) - amountAt(this.feed, fromMs)
+    if (this.feed !== undefined)
+      doings.forgottenFeed += amountAt(this.feed, untilMs) - amountAt(this.feed, fromMs)
   }
 
   reconnect(nowMs: number, code: EventCode): void {
@@ -154,16 +168,30 @@ export class Meter implements CosemObjects {
   }
 
   doingsOrNew(): MeterDoings {
-    this.doings ??= { events: [], gaps: [], forgottenLoad: 0, forgottenFeed: 0, messageBytes: undefined, preset: undefined }
+    this.doings ??= {
+      events: [],
+      gaps: [],
+      forgottenLoad: 0,
+      forgottenFeed: 0,
+      messageBytes: undefined,
+      preset: undefined,
+    }
     return this.doings
   }
 }
 
 /** `amount` at `utcMs` without what would have flowed in the gaps before. */
-function lessGaps(traits: LoadTraits, utcMs: number, amount: number, gaps: readonly SupplyGap[], forgotten: number): number {
+function lessGaps(
+  traits: LoadTraits,
+  utcMs: number,
+  amount: number,
+  gaps: readonly SupplyGap[],
+  forgotten: number,
+): number {
   let missing = forgotten
   for (const { fromMs, untilMs } of gaps) {
-    if (fromMs < utcMs) missing += amountAt(traits, Math.min(untilMs, utcMs)) - amountAt(traits, fromMs)
+    if (fromMs < utcMs)
+      missing += amountAt(traits, Math.min(untilMs, utcMs)) - amountAt(traits, fromMs)
   }
   return Math.max(0, amount - missing)
 }

@@ -12,27 +12,48 @@ import { electricityProfiles, gasProfiles } from './profile-objects.ts'
 export function objectKey(descriptor: Buffer): number {
   // All objects are of media and channels below 16, and stand for the present.
   if (descriptor[2]! > 7 || descriptor[3]! > 15 || descriptor[7] !== 255) return -1
-  return (descriptor[2]! << 28) | (descriptor[3]! << 24) | (descriptor[4]! << 16) | (descriptor[5]! << 8) | descriptor[6]!
+  return (
+    (descriptor[2]! << 28) |
+    (descriptor[3]! << 24) |
+    (descriptor[4]! << 16) |
+    (descriptor[5]! << 8) |
+    descriptor[6]!
+  )
 }
 
 type ObjectTable = ReadonlyMap<number, SimulatedObject>
 
-const descriptorOf = (object: SimulatedObject): Buffer => Buffer.concat([Buffer.alloc(2), object.obisBytes, Buffer.alloc(1)])
+const descriptorOf = (object: SimulatedObject): Buffer =>
+  Buffer.concat([Buffer.alloc(2), object.obisBytes, Buffer.alloc(1)])
 
 // Access modes: 0 none, 1 read, 3 read and write. Method modes: 0 none, 1 allowed.
 function objectList(objects: readonly SimulatedObject[]): Buffer {
   return encoded((w) => {
     w.array(objects.length)
-    for (const { classId, version, obisBytes, attributeMax, methodMax, isSelective, writable, invoke } of objects) {
+    for (const {
+      classId,
+      version,
+      obisBytes,
+      attributeMax,
+      methodMax,
+      isSelective,
+      writable,
+      invoke,
+    } of objects) {
       w.structure(4).uint16(classId).uint8(version).octetString(obisBytes).structure(2)
       w.array(attributeMax)
       for (let attribute = 1; attribute <= attributeMax; attribute++) {
-        w.structure(3).int8(attribute).enumeration(writable.includes(attribute) ? 3 : 1)
+        w.structure(3)
+          .int8(attribute)
+          .enumeration(writable.includes(attribute) ? 3 : 1)
         if (isSelective && attribute === 2) w.array(2).int8(1).int8(2)
         else w.null()
       }
       w.array(methodMax)
-      for (let method = 1; method <= methodMax; method++) w.structure(2).int8(method).enumeration(invoke === undefined ? 0 : 1)
+      for (let method = 1; method <= methodMax; method++)
+        w.structure(2)
+          .int8(method)
+          .enumeration(invoke === undefined ? 0 : 1)
     }
   })
 }
@@ -53,4 +74,8 @@ function tableOf(objects: readonly SimulatedObject[]): ObjectTable {
 const electricity = tableOf([...deviceObjects, ...electricityRegisters, ...electricityProfiles])
 const gas = tableOf([...deviceObjects, ...gasRegisters, ...gasProfiles])
 
-export const objectsOf: Readonly<Record<MeterType, ObjectTable>> = { ESME: electricity, GSME: gas, GPF: gas }
+export const objectsOf: Readonly<Record<MeterType, ObjectTable>> = {
+  ESME: electricity,
+  GSME: gas,
+  GPF: gas,
+}

@@ -21,7 +21,12 @@ export class ParameterReader {
   }
 
   structure(count: number): void {
-    if (this.take(2) < 0 || this.view[this.at - 2] !== Tag.STRUCTURE || this.view[this.at - 1] !== count) this.isGood = false
+    if (
+      this.take(2) < 0 ||
+      this.view[this.at - 2] !== Tag.STRUCTURE ||
+      this.view[this.at - 1] !== count
+    )
+      this.isGood = false
   }
 
   /** The count of an array of fewer than 128 elements. */
@@ -33,12 +38,16 @@ export class ParameterReader {
 
   uint16(): number {
     const at = this.take(3)
-    return at < 0 || this.view[at] !== Tag.LONG_UNSIGNED ? this.fail() : this.view.readUInt16BE(at + 1)
+    return at < 0 || this.view[at] !== Tag.LONG_UNSIGNED
+      ? this.fail()
+      : this.view.readUInt16BE(at + 1)
   }
 
   uint32(): number {
     const at = this.take(5)
-    return at < 0 || this.view[at] !== Tag.DOUBLE_LONG_UNSIGNED ? this.fail() : this.view.readUInt32BE(at + 1)
+    return at < 0 || this.view[at] !== Tag.DOUBLE_LONG_UNSIGNED
+      ? this.fail()
+      : this.view.readUInt32BE(at + 1)
   }
 
   int8(): number {
@@ -59,14 +68,20 @@ export class ParameterReader {
   /** Where the six octets of an OBIS code stand in the view. */
   obisAt(): number {
     const at = this.take(8)
-    return at < 0 || this.view[at] !== Tag.OCTET_STRING || this.view[at + 1] !== 6 ? this.fail() : at + 2
+    return at < 0 || this.view[at] !== Tag.OCTET_STRING || this.view[at + 1] !== 6
+      ? this.fail()
+      : at + 2
   }
 
   /** UTC ms of a date-time, as an octet-string or of its own type; undefined where it leaves something open. */
   dateTime(): number | undefined {
     const tag = this.view[this.at]
     const at = this.take(tag === Tag.DATE_TIME ? 1 : 2)
-    if (at < 0 || (tag !== Tag.DATE_TIME && (tag !== Tag.OCTET_STRING || this.view[at + 1] !== cosemDateTimeBytes))) {
+    if (
+      at < 0 ||
+      (tag !== Tag.DATE_TIME &&
+        (tag !== Tag.OCTET_STRING || this.view[at + 1] !== cosemDateTimeBytes))
+    ) {
       this.fail()
       return undefined
     }

@@ -10,6 +10,7 @@ import {
   householdHabits,
   solarClimate,
   solarHabit,
+  loadTraits,
   type LoadTraits,
 } from './load-curve.ts'
 
@@ -42,7 +43,8 @@ export function typeOf({ gasShare, gasProxyShare }: Population, number: number):
 }
 
 /** Seeds everything of one meter. */
-export const meterSeed = ({ seed }: Population, number: number): number => draw(seed, Stream.METER, number)
+export const meterSeed = ({ seed }: Population, number: number): number =>
+  draw(seed, Stream.METER, number)
 
 /** What the meter measures: electricity drawn, or gas burnt. */
 export function loadOf(type: MeterType, seed: number): LoadTraits {
@@ -51,16 +53,39 @@ export function loadOf(type: MeterType, seed: number): LoadTraits {
   const spread = drawFraction(seed, Stream.LEVEL, 0) * drawFraction(seed, Stream.LEVEL, 1)
   if (type === 'ESME') {
     const habit = householdHabits[drawBelow(householdHabits.length, seed, Stream.HABIT, 0)]!
-    return { noiseSeed: seed, dayAmount: Math.round(2_500 + 27_500 * spread), firstDay, climate: electricityClimate, habit }
+    return loadTraits({
+      noiseSeed: seed,
+      dayAmount: Math.round(2_500 + 27_500 * spread),
+      firstDay,
+      climate: electricityClimate,
+      habit,
+    })
   }
-  return { noiseSeed: seed, dayAmount: Math.round(1_000 + 7_000 * spread), firstDay, climate: gasClimate, habit: gasHabit }
+  return loadTraits({
+    noiseSeed: seed,
+    dayAmount: Math.round(1_000 + 7_000 * spread),
+    firstDay,
+    climate: gasClimate,
+    habit: gasHabit,
+  })
 }
 
 /** What the meter's roof feeds back, or undefined without one. */
-export function feedOf({ solarShare }: Population, type: MeterType, seed: number, { firstDay }: LoadTraits): LoadTraits | undefined {
+export function feedOf(
+  { solarShare }: Population,
+  type: MeterType,
+  seed: number,
+  { firstDay }: LoadTraits,
+): LoadTraits | undefined {
   if (type !== 'ESME' || drawFraction(seed, Stream.SOLAR, 0) >= solarShare) return undefined
   const dayAmount = 3_000 + drawBelow(7_000, seed, Stream.SOLAR, 1)
-  return { noiseSeed: draw(seed, Stream.SOLAR, 2), dayAmount, firstDay, climate: solarClimate, habit: solarHabit }
+  return loadTraits({
+    noiseSeed: draw(seed, Stream.SOLAR, 2),
+    dayAmount,
+    firstDay,
+    climate: solarClimate,
+    habit: solarHabit,
+  })
 }
 
 /** `00-DB-10-00` and the number from 1 on. */

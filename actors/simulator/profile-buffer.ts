@@ -9,7 +9,13 @@ import { dayMs } from './load-curve.ts'
 /** What a cell of a column is made of. */
 export type Cell = 'clock' | 'status' | 'uint32' | 'uint16' | 'uint8'
 
-const cellBytes = { clock: 2 + cosemDateTimeBytes, status: 2, uint32: 5, uint16: 3, uint8: 2 } as const satisfies Record<Cell, number>
+const cellBytes = {
+  clock: 2 + cosemDateTimeBytes,
+  status: 2,
+  uint32: 5,
+  uint16: 3,
+  uint8: 2,
+} as const satisfies Record<Cell, number>
 
 /** Rows on their way into a buffer; reused, so that a long profile leaves little behind. Longest: 400 days of half hours. */
 export class ProfileRows {

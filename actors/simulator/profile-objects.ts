@@ -55,7 +55,12 @@ type Profile = {
 const scratch = new ProfileRows(halfHourRowsMax)
 
 /** The part of the buffer that `selection` asks for, all of it without one; or a data-access-result. */
-function readBuffer(profile: Profile, meter: Meter, nowMs: number, selection: Buffer | undefined): Buffer | number {
+function readBuffer(
+  profile: Profile,
+  meter: Meter,
+  nowMs: number,
+  selection: Buffer | undefined,
+): Buffer | number {
   const { columns } = profile
   const source = profile.open(meter, nowMs)
   let { first, end } = source
@@ -81,7 +86,10 @@ function readBuffer(profile: Profile, meter: Meter, nowMs: number, selection: Bu
 
 function profileObject(profile: Profile): SimulatedObject {
   const { columns, periodSeconds, rowsMax } = profile
-  const writeColumn = (w: Parameters<Parameters<typeof encoded>[0]>[0], { classId, obisBytes, attribute }: CaptureObject): void => {
+  const writeColumn = (
+    w: Parameters<Parameters<typeof encoded>[0]>[0],
+    { classId, obisBytes, attribute }: CaptureObject,
+  ): void => {
     w.structure(4).uint16(classId).octetString(obisBytes).int8(attribute).uint16(0)
   }
   const captureObjects = encoded((w) => {
@@ -159,7 +167,8 @@ function fillStatuses(meter: Meter, rows: ProfileRows, periodMs: number): void {
     mark(fromMs, RowStatus.POWER_DOWN)
     mark(toMs, RowStatus.POWER_DOWN)
   }
-  for (const { atMs, code } of meter.doings?.events ?? []) if (code === EventCode.CLOCK_AFTER) mark(atMs, RowStatus.CLOCK_ADJUSTED)
+  for (const { atMs, code } of meter.doings?.events ?? [])
+    if (code === EventCode.CLOCK_AFTER) mark(atMs, RowStatus.CLOCK_ADJUSTED)
 }
 
 const fillLoadHalfHours = (meter: Meter, first: number, rows: ProfileRows): void => {
@@ -172,7 +181,9 @@ const fillLoadDays = (meter: Meter, first: number, rows: ProfileRows): void => {
 }
 
 function openEvents(meter: Meter, nowMs: number): RowSource {
-  const events = eventsUntil(meter.seed, meter.putInAtMs, nowMs, meter.doings?.events ?? []).slice(-eventRowsMax)
+  const events = eventsUntil(meter.seed, meter.putInAtMs, nowMs, meter.doings?.events ?? []).slice(
+    -eventRowsMax,
+  )
   return {
     first: 0,
     end: events.length,
@@ -191,8 +202,17 @@ function openEvents(meter: Meter, nowMs: number): RowSource {
 
 const energyColumns = [clockColumn, statusColumn, column(3, '1-0:1.8.0.255', 2, 'uint32')]
 const gasColumns = [clockColumn, statusColumn, column(4, '0-1:24.2.1.255', 2, 'uint32')]
-const halfHours = { periodSeconds: 1_800, rowsMax: halfHourRowsMax, open: periodic(halfHourMs, halfHourRowsMax, fillLoadHalfHours) }
-const days = { obis: '1-0:99.2.0.255', periodSeconds: 86_400, rowsMax: dayRowsMax, open: periodic(dayMs, dayRowsMax, fillLoadDays) }
+const halfHours = {
+  periodSeconds: 1_800,
+  rowsMax: halfHourRowsMax,
+  open: periodic(halfHourMs, halfHourRowsMax, fillLoadHalfHours),
+}
+const days = {
+  obis: '1-0:99.2.0.255',
+  periodSeconds: 86_400,
+  rowsMax: dayRowsMax,
+  open: periodic(dayMs, dayRowsMax, fillLoadDays),
+}
 
 const events = profileObject({
   obis: '0-0:99.98.0.255',
@@ -208,7 +228,8 @@ const voltage = profileObject({
   rowsMax: voltageRowsMax,
   columns: [clockColumn, statusColumn, column(3, '1-0:32.24.0.255', 2, 'uint16')],
   open: periodic(halfHourMs, voltageRowsMax, (meter, first, rows) => {
-    for (let i = 0; i < rows.count; i++) rows.values[i] = averageDecivolts(meter.seed, first + i - 1)
+    for (let i = 0; i < rows.count; i++)
+      rows.values[i] = averageDecivolts(meter.seed, first + i - 1)
   }),
 })
 

@@ -10,8 +10,13 @@ import { objectKey } from './object-table.ts'
 export const publicClient = 16
 export const managementClient = 1
 
-const keyOf = (obis: readonly [number, number, number, number, number]): number => objectKey(Buffer.from([0, 0, ...obis, 255, 0]))
-const shown: ReadonlySet<number> = new Set([keyOf([0, 0, 42, 0, 0]), keyOf([0, 0, 1, 0, 0]), keyOf([0, 0, 40, 0, 0])])
+const keyOf = (obis: readonly [number, number, number, number, number]): number =>
+  objectKey(Buffer.from([0, 0, ...obis, 255, 0]))
+const shown: ReadonlySet<number> = new Set([
+  keyOf([0, 0, 42, 0, 0]),
+  keyOf([0, 0, 1, 0, 0]),
+  keyOf([0, 0, 40, 0, 0]),
+])
 
 export class PublicObjects implements CosemObjects {
   private readonly meter: Meter
@@ -21,7 +26,9 @@ export class PublicObjects implements CosemObjects {
   }
 
   get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {
-    return shown.has(objectKey(descriptor)) ? this.meter.get(descriptor, selection) : DataAccessResult.READ_WRITE_DENIED
+    return shown.has(objectKey(descriptor))
+      ? this.meter.get(descriptor, selection)
+      : DataAccessResult.READ_WRITE_DENIED
   }
 
   set(): number {

@@ -9,18 +9,37 @@
 import { ParameterReader } from './parameter-reader.ts'
 
 /** Entries with a time in [fromMs, toMs]; columns by number in the order asked for, undefined for all. */
-export type RangeSelection = { kind: 'range'; fromMs: number; toMs: number; columns: readonly number[] | undefined }
+export type RangeSelection = {
+  kind: 'range'
+  fromMs: number
+  toMs: number
+  columns: readonly number[] | undefined
+}
 /** Entries and columns from 1 on, both ends included, 0: the last one. */
-export type EntrySelection = { kind: 'entry'; fromEntry: number; toEntry: number; fromColumn: number; toColumn: number }
+export type EntrySelection = {
+  kind: 'entry'
+  fromEntry: number
+  toEntry: number
+  fromColumn: number
+  toColumn: number
+}
 
 /** Why a selection cannot be followed: not of the shape, or of things that this profile does not have. */
 export type SelectionFault = 'malformed' | 'unknown'
 
-export type CaptureObject = { readonly classId: number; readonly obisBytes: Buffer; readonly attribute: number }
+export type CaptureObject = {
+  readonly classId: number
+  readonly obisBytes: Buffer
+  readonly attribute: number
+}
 
 const columnsAskedMax = 16
 
-function columnOf(view: Buffer, parameter: ParameterReader, columns: readonly CaptureObject[]): number {
+function columnOf(
+  view: Buffer,
+  parameter: ParameterReader,
+  columns: readonly CaptureObject[],
+): number {
   parameter.structure(4)
   const classId = parameter.uint16()
   const obisAt = parameter.obisAt()
@@ -29,7 +48,9 @@ function columnOf(view: Buffer, parameter: ParameterReader, columns: readonly Ca
   if (!parameter.isGood) return -1
   return columns.findIndex(
     (column) =>
-      column.classId === classId && column.attribute === attribute && column.obisBytes.compare(view, obisAt, obisAt + 6) === 0,
+      column.classId === classId &&
+      column.attribute === attribute &&
+      column.obisBytes.compare(view, obisAt, obisAt + 6) === 0,
   )
 }
 
@@ -37,7 +58,10 @@ function columnOf(view: Buffer, parameter: ParameterReader, columns: readonly Ca
  * Parses `view`: the access-selector octet and its A-XDR parameters. `columns` are those of the profile, of which number 0 is its clock,
  * the only one that a range can go by. A from or to that leaves something open counts as no bound.
  */
-export function parseSelection(view: Buffer, columns: readonly CaptureObject[]): RangeSelection | EntrySelection | SelectionFault {
+export function parseSelection(
+  view: Buffer,
+  columns: readonly CaptureObject[],
+): RangeSelection | EntrySelection | SelectionFault {
   const parameter = new ParameterReader(view, 1)
   parameter.structure(4)
   if (view[0] === 2) {
@@ -46,8 +70,15 @@ export function parseSelection(view: Buffer, columns: readonly CaptureObject[]):
     const fromColumn = parameter.uint16()
     const toColumn = parameter.uint16()
     if (!parameter.isDone()) return 'malformed'
-    if (fromEntry === 0 || fromColumn === 0 || fromColumn > columns.length || toColumn > columns.length) return 'unknown'
-    if ((toEntry !== 0 && toEntry < fromEntry) || (toColumn !== 0 && toColumn < fromColumn)) return 'unknown'
+    if (
+      fromEntry === 0 ||
+      fromColumn === 0 ||
+      fromColumn > columns.length ||
+      toColumn > columns.length
+    )
+      return 'unknown'
+    if ((toEntry !== 0 && toEntry < fromEntry) || (toColumn !== 0 && toColumn < fromColumn))
+      return 'unknown'
     return { kind: 'entry', fromEntry, toEntry, fromColumn, toColumn }
   }
   if (view[0] !== 1) return 'unknown'

@@ -25,13 +25,15 @@ const server = createServer({ noDelay: true }, (socket) => {
       count++
     }
     rest = at < octets.length ? octets.subarray(at) : undefined
-    for (; count > 0; count -= chunkAnswersMax) socket.write(answers.subarray(0, Math.min(count, chunkAnswersMax) * answerBytes))
+    for (; count > 0; count -= chunkAnswersMax)
+      socket.write(answers.subarray(0, Math.min(count, chunkAnswersMax) * answerBytes))
   })
   socket.on('error', () => socket.destroy())
 })
 server.listen(0, '127.0.0.1', () => {
   const address = server.address()
-  if (address !== null && typeof address === 'object') process.stdout.write(`${JSON.stringify({ port: address.port })}\n`)
+  if (address !== null && typeof address === 'object')
+    process.stdout.write(`${JSON.stringify({ port: address.port })}\n`)
 })
 process.on('SIGTERM', () => process.exit(0))
 process.stdin.resume().on('end', () => process.exit(0))

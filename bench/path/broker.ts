@@ -6,7 +6,9 @@ import { loadConfig } from '../../core/ops/config.ts'
 import { startBroker } from '../../actors/broker.ts'
 
 const broker = await startBroker(loadConfig({ env: process.env, workingDir: process.cwd() }))
-process.stdout.write(`${JSON.stringify({ grpc: broker.grpc, http: broker.http, ops: broker.ops })}\n`)
+process.stdout.write(
+  `${JSON.stringify({ grpc: broker.grpc, http: broker.http, ops: broker.ops })}\n`,
+)
 const end = (): void => void broker.close().then(() => process.exit(0))
 process.on('SIGTERM', end)
 process.stdin.resume().on('end', end)

@@ -62,12 +62,22 @@ class LoadClient {
     })
     this.metadata.set('x-busbar-party', options.party)
     this.flight = new Flight(options.party, devices, options.srv, options.perDevice ?? 1)
-    this.submit = this.client.makeBidiStreamRequest('/busbar.v1.InputGateway/SubmitStream', raw, raw, this.metadata)
+    this.submit = this.client.makeBidiStreamRequest(
+      '/busbar.v1.InputGateway/SubmitStream',
+      raw,
+      raw,
+      this.metadata,
+    )
     this.submit.on('data', (message: Buffer) => {
       this.flight.onAcknowledgements(message)
       if (this.flight.tally.refused > 0) this.wantRefill()
     })
-    this.receive = this.client.makeBidiStreamRequest('/busbar.v1.OutputGateway/Receive', raw, raw, this.metadata)
+    this.receive = this.client.makeBidiStreamRequest(
+      '/busbar.v1.OutputGateway/Receive',
+      raw,
+      raw,
+      this.metadata,
+    )
     this.receive.on('data', (message: Buffer) => this.received(message))
     for (const call of [this.submit, this.receive]) call.on('error', (error) => fail(error))
     const credit = Buffer.from([0x0a, 0, 0x08, 0, 0, 0])
@@ -107,9 +117,12 @@ class LoadClient {
   private send(count: number, firstMs: number, stepMs: number): number {
     let sent = 0
     while (sent < count && this.flight.hasIdle) {
-      const out = Buffer.allocUnsafe(Math.min(count - sent, requestsPerMessageMax) * this.flight.requestBytes)
+      const out = Buffer.allocUnsafe(
+        Math.min(count - sent, requestsPerMessageMax) * this.flight.requestBytes,
+      )
       let at = 0
-      while (at < out.length && this.flight.hasIdle) at = this.flight.writeRequest(out, at, firstMs + sent++ * stepMs)
+      while (at < out.length && this.flight.hasIdle)
+        at = this.flight.writeRequest(out, at, firstMs + sent++ * stepMs)
       this.submit.write(out.subarray(0, at))
     }
     return sent
@@ -117,7 +130,14 @@ class LoadClient {
 
   async run(command: ClientCommand): Promise<ClientFigures> {
     const { flight } = this
-    Object.assign(flight.tally, { requests: 0, delivered: 0, refused: 0, failed: 0, duplicates: 0, missing: 0 } satisfies Tally)
+    Object.assign(flight.tally, {
+      requests: 0,
+      delivered: 0,
+      refused: 0,
+      failed: 0,
+      duplicates: 0,
+      missing: 0,
+    } satisfies Tally)
     flight.codes.clear()
     const stop = await this.start(command)
     await sleep(command.warmSeconds * 1000)
@@ -125,13 +145,15 @@ class LoadClient {
     const deliveredBefore = flight.tally.delivered
     flight.measure(measuredFrom)
     await sleep(command.seconds * 1000)
-    const perSecond = ((flight.tally.delivered - deliveredBefore) * 1000) / (performance.now() - measuredFrom)
+    const perSecond =
+      ((flight.tally.delivered - deliveredBefore) * 1000) / (performance.now() - measuredFrom)
     await stop()
     await this.drained()
     flight.stopMeasuring()
     flight.abandon()
     const latencies = flight.sortedLatencies()
-    const quantile = (q: number): number => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? NaN
+    const quantile = (q: number): number =>
+      latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? NaN
     return {
       ...flight.tally,
       perSecond,
@@ -175,7 +197,10 @@ class LoadClient {
     return async () => clearInterval(timer)
   }
 
-  private async startCalls(concurrency: number, call: () => Promise<void>): Promise<() => Promise<void>> {
+  private async startCalls(
+    concurrency: number,
+    call: () => Promise<void>,
+  ): Promise<() => Promise<void>> {
     let isOn = true
     const loop = async (): Promise<void> => {
       while (isOn) {
@@ -207,7 +232,8 @@ class LoadClient {
   private callBatch(size: number): Promise<void> {
     const out = Buffer.allocUnsafe(this.flight.requestBytes * size)
     let at = 0
-    while (at < out.length && this.flight.hasIdle) at = this.flight.writeRequest(out, at, performance.now())
+    while (at < out.length && this.flight.hasIdle)
+      at = this.flight.writeRequest(out, at, performance.now())
     return this.call('/busbar.v1.InputGateway/SubmitBatch', out.subarray(0, at))
   }
 
@@ -238,7 +264,8 @@ class LoadClient {
             return request
           },
           onResponse: (status: number) => {
-            if (status < 200 || status > 299) flight.codes.set(`http ${status}`, (flight.codes.get(`http ${status}`) ?? 0) + 1)
+            if (status < 200 || status > 299)
+              flight.codes.set(`http ${status}`, (flight.codes.get(`http ${status}`) ?? 0) + 1)
           },
         },
       ],
@@ -284,7 +311,9 @@ const client = new LoadClient(
   JSON.parse(firstLine.value ?? '[]') as string[],
 )
 for (let line = await lines.next(); !line.done; line = await lines.next()) {
-  process.stdout.write(`${JSON.stringify(await client.run(JSON.parse(line.value) as ClientCommand))}\n`)
+  process.stdout.write(
+    `${JSON.stringify(await client.run(JSON.parse(line.value) as ClientCommand))}\n`,
+  )
 }
 isClosing = true
 client.close()

@@ -2,5 +2,9 @@
 import { systemClock } from '../../core/ports/clock.ts'
 import { runFleetProcess } from '../../actors/simulator/fleet-process.ts'
 
-const { meters, seed, devicesFile } = JSON.parse(process.argv[2] ?? '{}') as { meters: number; seed: number; devicesFile: string }
+const { meters, seed, devicesFile } = JSON.parse(process.argv[2] ?? '{}') as {
+  meters: number
+  seed: number
+  devicesFile: string
+}
 await runFleetProcess({ meters, seed, devicesFile, clock: systemClock, endsWithInput: true })

@@ -3,7 +3,15 @@
  * Time is passed in; nothing here does I/O.
  */
 import { eui64Key, parseEui64Into, type Eui64Key } from '../../core/base/eui64.ts'
-import { bytesField, findBytes, readVarint, skipField, textField, writeVarint, type Cursor } from './wire.ts'
+import {
+  bytesField,
+  findBytes,
+  readVarint,
+  skipField,
+  textField,
+  writeVarint,
+  type Cursor,
+} from './wire.ts'
 
 // Counters start here, so that every one of them is a varint of six octets and can be written in place.
 const counterBase = 2 ** 36
@@ -23,7 +31,14 @@ export type Tally = {
 /** The requests of one party towards a fleet. */
 export class Flight {
   readonly deviceCount: number
-  readonly tally: Tally = { requests: 0, delivered: 0, refused: 0, failed: 0, duplicates: 0, missing: 0 }
+  readonly tally: Tally = {
+    requests: 0,
+    delivered: 0,
+    refused: 0,
+    failed: 0,
+    duplicates: 0,
+    missing: 0,
+  }
   /** Codes of refusals and failures, counted. */
   readonly codes = new Map<string, number>()
   private readonly templates: Buffer[]
@@ -54,7 +69,8 @@ export class Flight {
     this.counters = new Float64Array(devices.length)
     devices.forEach((device, index) => {
       const view = Buffer.from(device)
-      if (!parseEui64Into(view, 0, view.length, this.key, 0)) throw new Error(`not an EUI-64: ${device}`)
+      if (!parseEui64Into(view, 0, view.length, this.key, 0))
+        throw new Error(`not an EUI-64: ${device}`)
       this.deviceOf.set(eui64Key(this.key), index)
     })
     this.idle = new Int32Array(devices.length * perDevice)
@@ -144,7 +160,9 @@ export class Flight {
     const code = message.toString('latin1', this.range.start, this.range.end)
     if (code === 'I99') return
     this.tally.refused++
-    const reason = findBytes(message, start, end, 3, this.range) ? message.toString('latin1', this.range.start, this.range.end) : code
+    const reason = findBytes(message, start, end, 3, this.range)
+      ? message.toString('latin1', this.range.start, this.range.end)
+      : code
     this.count(reason)
     const key = this.requestKey(message, start, end)
     if (key >= 0 && this.started.delete(key)) this.giveIdle(Math.floor(key / keyStride))
@@ -163,7 +181,8 @@ export class Flight {
         cursor.at++
         last = readVarint(message, cursor)
       }
-      if (findBytes(message, cursor.at, end, 2, this.range)) this.onResponse(message, this.range.start, this.range.end, nowMs)
+      if (findBytes(message, cursor.at, end, 2, this.range))
+        this.onResponse(message, this.range.start, this.range.end, nowMs)
       cursor.at = end
     }
     return last
@@ -183,7 +202,11 @@ export class Flight {
       // "I0": anything else is a failure of the request.
       if (this.range.end - this.range.start !== 2 || message[this.range.start] !== 73) {
         this.tally.failed++
-        this.count(findBytes(message, start, end, 4, this.range) ? message.toString('latin1', this.range.start, this.range.end) : 'unnamed')
+        this.count(
+          findBytes(message, start, end, 4, this.range)
+            ? message.toString('latin1', this.range.start, this.range.end)
+            : 'unnamed',
+        )
       }
     }
     if (startedMs >= this.measureFrom) {
@@ -208,7 +231,8 @@ export class Flight {
       const tag = readVarint(message, inner)
       if (tag === 0x12) {
         const length = readVarint(message, inner)
-        if (parseEui64Into(message, inner.at, inner.at + length, this.key, 0)) device = this.deviceOf.get(eui64Key(this.key))
+        if (parseEui64Into(message, inner.at, inner.at + length, this.key, 0))
+          device = this.deviceOf.get(eui64Key(this.key))
         inner.at += length
       } else if (tag === 0x18) counter = readVarint(message, inner) - counterBase
       else skipField(message, inner, tag)
@@ -237,6 +261,11 @@ function encodeCounter(counter: number): Buffer {
 }
 
 function encodeTemplate(party: string, device: string, srv: string): Buffer {
-  const id = Buffer.concat([textField(1, party), textField(2, device), Buffer.of(0x18), encodeCounter(counterBase)])
+  const id = Buffer.concat([
+    textField(1, party),
+    textField(2, device),
+    Buffer.of(0x18),
+    encodeCounter(counterBase),
+  ])
   return bytesField(1, Buffer.concat([bytesField(1, id), textField(2, srv)]))
 }

@@ -5,7 +5,13 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { LoadClientProcess, startNats, startNode, type Child, type NatsProcess } from './processes.ts'
+import {
+  LoadClientProcess,
+  startNats,
+  startNode,
+  type Child,
+  type NatsProcess,
+} from './processes.ts'
 import { sizes } from './sizes.ts'
 
 /** `flags` go to Node for the process in the middle, a profile for example. */
@@ -54,15 +60,23 @@ async function started<T>(start: (stack: Stack) => Promise<T>): Promise<T> {
 export function startBarePath({ meters, flags }: PathOptions): Promise<RunningPath> {
   return started(async (stack) => {
     const nats: NatsProcess = stack.push(await startNats())
-    const meterProcess = stack.push(startNode('bare meters', 'bench/path/bare-meter.ts', [String(sizes.meterAnswerBytes)]))
+    const meterProcess = stack.push(
+      startNode('bare meters', 'bench/path/bare-meter.ts', [String(sizes.meterAnswerBytes)]),
+    )
     const { port: meterPort } = await meterProcess.json<{ port: number }>()
     const connections = Math.ceil(meters / sizes.metersPerConnection)
-    const options = { nats: nats.url, meterPort, connections, partitions: 16 }
-    const pipe = stack.push(startNode('bare pipe', 'bench/bare-pipe.ts', [JSON.stringify(options)], flags))
+    const options = { nats: nats.url, meterPort, connections, partitions: 16, writes: 'batch' }
+    const pipe = stack.push(
+      startNode('bare pipe', 'bench/bare-pipe.ts', [JSON.stringify(options)], flags),
+    )
     const { port } = await pipe.json<{ port: number }>()
     // The last four hexadecimal digits tell the devices apart.
-    const devices = Array.from({ length: meters }, (_, i) => (0x00db_1000_0001_0000n + BigInt(i)).toString(16).padStart(16, '0').toUpperCase())
-    const client = stack.push(new LoadClientProcess({ target: `127.0.0.1:${port}`, party: benchParty, srv }, devices))
+    const devices = Array.from({ length: meters }, (_, i) =>
+      (0x00db_1000_0001_0000n + BigInt(i)).toString(16).padStart(16, '0').toUpperCase(),
+    )
+    const client = stack.push(
+      new LoadClientProcess({ target: `127.0.0.1:${port}`, party: benchParty, srv }, devices),
+    )
     return { client, httpUrl: undefined, connections, stop: () => stack.stop() }
   })
 }
@@ -73,7 +87,9 @@ export function startRealPath({ meters, seed, flags }: PathOptions): Promise<Run
     stack.defer(() => rm(folder, { recursive: true, force: true }))
     const nats: NatsProcess = stack.push(await startNats())
     const devicesFile = join(folder, 'devices.jsonl')
-    const fleet = stack.push(startNode('fleet', 'bench/path/fleet.ts', [JSON.stringify({ meters, seed, devicesFile })]))
+    const fleet = stack.push(
+      startNode('fleet', 'bench/path/fleet.ts', [JSON.stringify({ meters, seed, devicesFile })]),
+    )
     const { listening } = await fleet.json<{ listening: { ports: number[] } }>()
     const partiesFile = join(folder, 'parties.json')
     await writeFile(partiesFile, JSON.stringify([{ eui64: benchParty, role: 'IS', name: 'bench' }]))
@@ -86,7 +102,9 @@ export function startRealPath({ meters, seed, flags }: PathOptions): Promise<Run
       BUSBAR_OPS: '127.0.0.1:0',
       BUSBAR_LOG_LEVEL: 'error',
     }
-    const broker: Child = stack.push(startNode('broker', 'bench/path/broker.ts', [], flags, { ...process.env, ...env }))
+    const broker: Child = stack.push(
+      startNode('broker', 'bench/path/broker.ts', [], flags, { ...process.env, ...env }),
+    )
     const { grpc, http, ops } = await broker.json<{ grpc: string; http: string; ops: string }>()
     const lines = (await readFile(devicesFile, 'utf8')).trim().split('\n')
     const records = lines.map((line) => JSON.parse(line) as { eui64: string; type: string })
@@ -94,8 +112,15 @@ export function startRealPath({ meters, seed, flags }: PathOptions): Promise<Run
     const esmes = records.filter(({ type }) => type === 'ESME')
     await register(ops, records)
     const devices = esmes.map(({ eui64 }) => eui64.replaceAll('-', ''))
-    const client = stack.push(new LoadClientProcess({ target: grpc, party: benchParty, srv }, devices))
-    return { client, httpUrl: `http://${http}`, connections: listening.ports.length, stop: () => stack.stop() }
+    const client = stack.push(
+      new LoadClientProcess({ target: grpc, party: benchParty, srv }, devices),
+    )
+    return {
+      client,
+      httpUrl: `http://${http}`,
+      connections: listening.ports.length,
+      stop: () => stack.stop(),
+    }
   })
 }
 
@@ -108,6 +133,7 @@ async function register(ops: string, records: readonly object[]): Promise<void> 
       body: JSON.stringify(records.slice(at, at + 500)),
     })
     const text = await response.text()
-    if (!response.ok) throw new Error(`devices were not registered: ${response.status} ${text.slice(0, 500)}`)
+    if (!response.ok)
+      throw new Error(`devices were not registered: ${response.status} ${text.slice(0, 500)}`)
   }
 }

@@ -21,7 +21,12 @@ export class Child {
   private readonly exited: Promise<void>
   private stderrTail = ''
 
-  constructor(name: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+  constructor(
+    name: string,
+    command: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = process.env,
+  ) {
     this.name = name
     this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env })
     this.reader = createInterface({ input: this.process.stdout! })
@@ -37,7 +42,10 @@ export class Child {
   /** The next line of stdout; throws with the end of stderr when the process ends instead. */
   async line(): Promise<string> {
     const next = await this.lines.next()
-    if (next.done) throw new Error(`${this.name} ended (${this.process.exitCode ?? this.process.signalCode}): ${this.stderrTail}`)
+    if (next.done)
+      throw new Error(
+        `${this.name} ended (${this.process.exitCode ?? this.process.signalCode}): ${this.stderrTail}`,
+      )
     return next.value
   }
 
@@ -113,8 +121,11 @@ export async function findNatsServer(): Promise<string> {
     if (folder && existsSync(join(folder, 'nats-server'))) return join(folder, 'nats-server')
   }
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'busbar')
-  const found = existsSync(cache) ? (await readdir(cache)).filter((name) => name.startsWith('nats-server-')).sort() : []
-  for (const name of found.reverse()) if (existsSync(join(cache, name, 'nats-server'))) return join(cache, name, 'nats-server')
+  const found = existsSync(cache)
+    ? (await readdir(cache)).filter((name) => name.startsWith('nats-server-')).sort()
+    : []
+  for (const name of found.reverse())
+    if (existsSync(join(cache, name, 'nats-server'))) return join(cache, name, 'nats-server')
   throw new Error('no nats-server: run `npm start` once, or name one in NATS_SERVER_BIN')
 }
 

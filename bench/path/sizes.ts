@@ -9,7 +9,7 @@ export const sizes = {
   /** Wrapper frame back: header 8, tag, type, invoke id, count, two values (choice, tag, 4 octets) and two scaler-units (choice, 7 octets). */
   meterAnswerBytes: 8 + 4 + 2 * 6 + 2 * 7,
   /** Body of the response envelope: a ResponseBody with two readings. */
-  responseBodyBytes: 76,
+  responseBodyBytes: 64,
   /** Meters behind one connection: the simulator's default. */
   metersPerConnection: 20,
 } as const

@@ -58,7 +58,13 @@ export function skipField(buffer: Buffer, cursor: Cursor, tag: number): void {
 }
 
 /** The first octet and the one behind the field `number` (length-delimited) in `[start, end)`, or -1 when it is absent. */
-export function findBytes(buffer: Buffer, start: number, end: number, number: number, out: { start: number; end: number }): boolean {
+export function findBytes(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  number: number,
+  out: { start: number; end: number },
+): boolean {
   const cursor: Cursor = { at: start, value: 0 }
   while (cursor.at < end) {
     const tag = readVarint(buffer, cursor)
@@ -80,7 +86,8 @@ export function bytesField(number: number, content: Uint8Array): Buffer {
   return Buffer.concat([head.subarray(0, at), content])
 }
 
-export const textField = (number: number, text: string): Buffer => bytesField(number, Buffer.from(text))
+export const textField = (number: number, text: string): Buffer =>
+  bytesField(number, Buffer.from(text))
 
 export function varintField(number: number, value: number): Buffer {
   const out = Buffer.alloc(20)

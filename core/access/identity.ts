@@ -9,14 +9,21 @@ import type { Parties, Party } from './parties.ts'
 /** The gRPC metadata entry and HTTP header that names a party. */
 export const partyHeader = 'x-busbar-party'
 
-export type IdentityRefusal = Extract<ErrorCode, 'PARTY_HEADER_MISSING' | 'PARTY_HEADER_MALFORMED' | 'PARTY_UNKNOWN'>
+export type IdentityRefusal = Extract<
+  ErrorCode,
+  'PARTY_HEADER_MISSING' | 'PARTY_HEADER_MALFORMED' | 'PARTY_UNKNOWN'
+>
 
 // A known header text costs one look-up in a Map. Only texts of known parties are kept (three ways to write each, and
 // mixed case), and never more than this, so that callers cannot make it grow.
 const cachedTextsMax = 10_000
 const caches = new WeakMap<Parties, Map<string, Party>>()
 
-function look(headerText: string, parties: Parties, cache: Map<string, Party>): Party | IdentityRefusal {
+function look(
+  headerText: string,
+  parties: Parties,
+  cache: Map<string, Party>,
+): Party | IdentityRefusal {
   const octets = parseEui64(headerText.trim())
   if (octets === undefined) return 'PARTY_HEADER_MALFORMED'
   const party = parties.get(eui64Key(octets))
@@ -29,7 +36,10 @@ function look(headerText: string, parties: Parties, cache: Map<string, Party>): 
  * The party that a call comes from, or why it is refused.
  * @param headerValue  the header's text as received, undefined when there is none
  */
-export function identify(headerValue: string | undefined, parties: Parties): Party | IdentityRefusal {
+export function identify(
+  headerValue: string | undefined,
+  parties: Parties,
+): Party | IdentityRefusal {
   if (headerValue === undefined || headerValue === '') return 'PARTY_HEADER_MISSING'
   let cache = caches.get(parties)
   if (cache === undefined) caches.set(parties, (cache = new Map()))

@@ -33,7 +33,12 @@ function isSame(octets: Uint8Array, key: Eui64Key): boolean {
  * @param view   the buffer that the request was scanned in; borrowed
  * @param nowMs  UTC
  */
-export function decideIntake(party: Party, view: Buffer, scan: ScannedRequest, nowMs: number): ErrorCode | undefined {
+export function decideIntake(
+  party: Party,
+  view: Buffer,
+  scan: ScannedRequest,
+  nowMs: number,
+): ErrorCode | undefined {
   if (!isSame(scan.originator, party.key)) return 'PARTY_ORIGINATOR_MISMATCH'
   const row = serviceRequestOf(scan.srv)
   if (row === undefined) return 'REQUEST_SRV_UNKNOWN'
@@ -41,7 +46,8 @@ export function decideIntake(party: Party, view: Buffer, scan: ScannedRequest, n
   if (!row.isServed) return 'REQUEST_SRV_UNSUPPORTED'
   if (!row.roles.includes(party.role)) return 'PARTY_ROLE_INELIGIBLE'
   const { deadlineMs } = scan
-  if (deadlineMs !== 0 && (deadlineMs <= nowMs || deadlineMs > nowMs + limits.requestLifetimeMsMax)) return 'REQUEST_DEADLINE_PAST'
+  if (deadlineMs !== 0 && (deadlineMs <= nowMs || deadlineMs > nowMs + limits.requestLifetimeMsMax))
+    return 'REQUEST_DEADLINE_PAST'
   return scan.bodyFault(row, view, nowMs)
 }
 

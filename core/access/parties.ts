@@ -34,7 +34,8 @@ export const demoPartiesJson: readonly { eui64: string; role: Role; name: string
 
 /** Reads a parsed parties file, strictly: `[{ "eui64": …, "role": …, "name": … }, …]`. All faults are listed. */
 export function partiesOf(json: unknown): Parties | PartiesFault {
-  if (!Array.isArray(json)) return { faults: ['a parties file is a list of objects with eui64, role and name'] }
+  if (!Array.isArray(json))
+    return { faults: ['a parties file is a list of objects with eui64, role and name'] }
   const parties = new Map<Eui64Key, Party>()
   const faults: string[] = []
   json.forEach((entry: unknown, index) => {
@@ -44,13 +45,18 @@ export function partiesOf(json: unknown): Parties | PartiesFault {
       return
     }
     const { eui64, role, name, ...rest } = entry as Record<string, unknown>
-    for (const field of Object.keys(rest)) faults.push(`${where}: ${JSON.stringify(field.slice(0, 40))} is not a field`)
+    for (const field of Object.keys(rest))
+      faults.push(`${where}: ${JSON.stringify(field.slice(0, 40))} is not a field`)
     const octets = typeof eui64 === 'string' ? parseEui64(eui64) : undefined
-    if (octets === undefined) faults.push(`${where}: eui64 must be sixteen hexadecimal digits, bare or with - or : between octets`)
+    if (octets === undefined)
+      faults.push(
+        `${where}: eui64 must be sixteen hexadecimal digits, bare or with - or : between octets`,
+      )
     const known = Role.find((word) => word === role)
     if (known === undefined) faults.push(`${where}: role must be one of ${Role.join(', ')}`)
     const isNamed = typeof name === 'string' && name.length >= 1 && name.length <= nameCharactersMax
-    if (!isNamed) faults.push(`${where}: name must be a text of 1 to ${nameCharactersMax} characters`)
+    if (!isNamed)
+      faults.push(`${where}: name must be a text of 1 to ${nameCharactersMax} characters`)
     if (octets === undefined || known === undefined || !isNamed) return
     const key = eui64Key(octets)
     if (parties.has(key)) faults.push(`${where}: ${formatEui64Key(key)} stands twice`)

@@ -38,6 +38,8 @@ export const limits = {
   partyRequestsInFlightMax: 10_000,
   /** Octets of frames that one gateway holds until they are answered. */
   gatewayBytesInFlightMax: 128 * 1024 * 1024,
+  /** One frame from a gateway to a host: under the 1 MiB that a nats-server takes by default. */
+  requestFrameBytesMax: 768 * 1024,
   /** Frames on their way from one gateway to one host; while they are out the next frame gathers. */
   gatewayFramesInFlightMax: 8,
   /** Calls that one gRPC connection may have open. */
@@ -161,3 +163,4 @@ assert(limits.deliveriesPerMessageMax <= limits.deliveriesPerFrameMax, 'a frame 
 assert(limits.leaseSilenceMsMax >= 3 * limits.aliveIntervalMs, 'two lost announcements are not a dead host')
 assert(limits.ledgerBatchBytesMax >= 2 * limits.frameBytesMax, 'a batch holds a frame of facts and one of deliveries')
 assert(limits.wanDeadAddressMs < limits.retryDelayMs, 'a retry is not refused for the failure before it')
+assert(limits.requestFrameBytesMax > 2 * limits.requestBytesMax, 'a frame of requests holds the largest one')

@@ -63,6 +63,9 @@ export class NatsBus implements Bus {
       // The server would close the connection over it.
       return Promise.reject(new BrokerError('REQUEST_SIZE_EXCEEDED', `a frame of ${frame.length} octets`))
     }
+    if (this.connection.isClosed() || this.connection.isDraining()) {
+      return Promise.reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', 'the connection is closed'))
+    }
     this.answers ??= this.connection.subscribe(`${this.inbox}.*`, { callback: (fault, message) => this.onAnswer(fault, message) })
     const token = (this.requestCount++).toString(36)
     return new Promise((resolve, reject) => {

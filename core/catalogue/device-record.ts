@@ -9,7 +9,17 @@ import { BrokerError } from '../base/broker-error.ts'
 import { eui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 
-export const DeviceType = ['ESME', 'GSME', 'GPF', 'CHF', 'HCALCS', 'PPMID', 'IHD', 'CAD', 'SAPC'] as const
+export const DeviceType = [
+  'ESME',
+  'GSME',
+  'GPF',
+  'CHF',
+  'HCALCS',
+  'PPMID',
+  'IHD',
+  'CAD',
+  'SAPC',
+] as const
 export type DeviceType = (typeof DeviceType)[number]
 
 export type DeviceRecord = { type: DeviceType; address: DeviceAddress }
@@ -25,17 +35,30 @@ const secretBytesMax = 64
 const hostCharactersMax = 253
 
 function isPlain(json: unknown): json is Record<string, unknown> {
-  return typeof json === 'object' && json !== null && !Array.isArray(json) && !ArrayBuffer.isView(json)
+  return (
+    typeof json === 'object' && json !== null && !Array.isArray(json) && !ArrayBuffer.isView(json)
+  )
 }
 
-function unknownFields(json: Record<string, unknown>, known: readonly string[], where: string): string[] {
+function unknownFields(
+  json: Record<string, unknown>,
+  known: readonly string[],
+  where: string,
+): string[] {
   return Object.keys(json)
     .filter((name) => !known.includes(name))
     .map((name) => `${where}${JSON.stringify(name.slice(0, 40))} is not a field`)
 }
 
-function checkInteger(value: unknown, min: number, max: number, where: string, faults: string[]): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
+function checkInteger(
+  value: unknown,
+  min: number,
+  max: number,
+  where: string,
+  faults: string[],
+): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max)
+    return value
   faults.push(`${where} must be a whole number from ${min} to ${max}`)
   return min
 }
@@ -45,7 +68,11 @@ function readSecret(value: unknown, faults: string[]): Uint8Array | undefined {
   if (ArrayBuffer.isView(value)) {
     const octets = new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
     if (octets.length >= 1 && octets.length <= secretBytesMax) return copyOf(octets)
-  } else if (typeof value === 'string' && value.length % 2 === 0 && /^[0-9a-fA-F]{2,128}$/.test(value)) {
+  } else if (
+    typeof value === 'string' &&
+    value.length % 2 === 0 &&
+    /^[0-9a-fA-F]{2,128}$/.test(value)
+  ) {
     return Buffer.from(value, 'hex')
   }
   faults.push(`address.secret must be hexadecimal digits for 1 to ${secretBytesMax} octets`)
@@ -62,9 +89,12 @@ function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
     faults.push('address must be an object with host, port, logicalDevice and client')
     return { faults }
   }
-  faults.push(...unknownFields(raw, ['host', 'port', 'logicalDevice', 'client', 'secret'], 'address: '))
+  faults.push(
+    ...unknownFields(raw, ['host', 'port', 'logicalDevice', 'client', 'secret'], 'address: '),
+  )
   const host = raw['host']
-  const isHost = typeof host === 'string' && host.length <= hostCharactersMax && /^[0-9A-Za-z.:_%-]+$/.test(host)
+  const isHost =
+    typeof host === 'string' && host.length <= hostCharactersMax && /^[0-9A-Za-z.:_%-]+$/.test(host)
   if (!isHost) faults.push('address.host must be a host name or an IP address')
   const address: DeviceAddress = {
     host: isHost ? host : '',
@@ -89,7 +119,8 @@ export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
   const octets = typeof eui64 === 'string' ? parseEui64(eui64) : undefined
   const record = readRecord(rest)
   const faults = 'faults' in record ? record.faults : []
-  if (octets === undefined) faults.unshift('eui64 must be sixteen hexadecimal digits, bare or with - or : between octets')
+  if (octets === undefined)
+    faults.unshift('eui64 must be sixteen hexadecimal digits, bare or with - or : between octets')
   return octets === undefined || 'faults' in record ? { faults } : { key: eui64Key(octets), record }
 }
 
@@ -105,7 +136,13 @@ const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true })
 /** The MessagePack form, in memory of its own. */
 export function encodeDeviceRecord(record: DeviceRecord): Buffer {
   const { host, port, logicalDevice, client, secret } = record.address
-  const address = { host, port, logicalDevice, client, ...(secret === undefined ? {} : { secret: Buffer.from(secret) }) }
+  const address = {
+    host,
+    port,
+    logicalDevice,
+    client,
+    ...(secret === undefined ? {} : { secret: Buffer.from(secret) }),
+  }
   return copyOf(packr.pack({ type: record.type, address }))
 }
 

@@ -94,7 +94,11 @@ function listOf<Word extends string>(words: readonly Word[], text: string, where
   return text === '' ? [] : text.split(' ').map((word) => oneOf(words, word, where))
 }
 
-function templateOf(raw: RawOperation, deviceTypes: readonly DeviceType[], where: string): OperationTemplate {
+function templateOf(
+  raw: RawOperation,
+  deviceTypes: readonly DeviceType[],
+  where: string,
+): OperationTemplate {
   assert(raw.kind === 'get' || raw.value !== undefined, `catalogue: no value in ${where}`)
   return {
     kind: oneOf(['get', 'set', 'action'], raw.kind, where),
@@ -104,7 +108,8 @@ function templateOf(raw: RawOperation, deviceTypes: readonly DeviceType[], where
     isOptional: raw.optional === true,
     yields: oneOf(Yield, raw.yields ?? 'reading', where),
     as: oneOf(['any', 'text', 'time'], raw.as ?? 'any', where),
-    selection: raw.selection === undefined ? undefined : oneOf<'period'>(['period'], raw.selection, where),
+    selection:
+      raw.selection === undefined ? undefined : oneOf<'period'>(['period'], raw.selection, where),
     value: raw.value === undefined ? undefined : oneOf(ValueSource, raw.value, where),
     expect: raw.expect === undefined ? undefined : oneOf<'now'>(['now'], raw.expect, where),
     deviceTypes: raw.devices === undefined ? deviceTypes : listOf(DeviceType, raw.devices, where),
@@ -112,26 +117,35 @@ function templateOf(raw: RawOperation, deviceTypes: readonly DeviceType[], where
 }
 
 /** All variants, in the order of the catalogue. */
-export const serviceRequests: readonly ServiceRequestRow[] = requestRows.map((raw): ServiceRequestRow => {
-  const served = (operationRows as Record<string, { bodyType: number; operations: RawOperation[] }>)[raw.srv]
-  const deviceTypes = listOf(DeviceType, raw.devices, raw.srv)
-  return {
-    srv: parseSrv(raw.srv),
-    text: raw.srv,
-    name: raw.name,
-    roles: listOf(Role, raw.roles, raw.srv),
-    deviceTypes,
-    isCritical: raw.critical,
-    isOverWan: raw.overWan,
-    lane: Lane[oneOf(['URGENT', 'NORMAL', 'BULK'], raw.lane, raw.srv)],
-    isServed: served !== undefined,
-    bodyType: served?.bodyType ?? 0,
-    operations: (served?.operations ?? []).map((operation) => templateOf(operation, deviceTypes, raw.srv)),
-  }
-})
+export const serviceRequests: readonly ServiceRequestRow[] = requestRows.map(
+  (raw): ServiceRequestRow => {
+    const served = (
+      operationRows as Record<string, { bodyType: number; operations: RawOperation[] }>
+    )[raw.srv]
+    const deviceTypes = listOf(DeviceType, raw.devices, raw.srv)
+    return {
+      srv: parseSrv(raw.srv),
+      text: raw.srv,
+      name: raw.name,
+      roles: listOf(Role, raw.roles, raw.srv),
+      deviceTypes,
+      isCritical: raw.critical,
+      isOverWan: raw.overWan,
+      lane: Lane[oneOf(['URGENT', 'NORMAL', 'BULK'], raw.lane, raw.srv)],
+      isServed: served !== undefined,
+      bodyType: served?.bodyType ?? 0,
+      operations: (served?.operations ?? []).map((operation) =>
+        templateOf(operation, deviceTypes, raw.srv),
+      ),
+    }
+  },
+)
 
 const rowOf = new Map<number, ServiceRequestRow>(serviceRequests.map((row) => [row.srv, row]))
-assert(rowOf.size === serviceRequests.length && !rowOf.has(0), 'catalogue: a variant stands twice or is malformed')
+assert(
+  rowOf.size === serviceRequests.length && !rowOf.has(0),
+  'catalogue: a variant stands twice or is malformed',
+)
 assert(
   Object.keys(operationRows).every((text) => rowOf.has(parseSrv(text))),
   'catalogue: operations of a variant that does not exist',

@@ -12,11 +12,20 @@ import { lengthBytes, readLength } from './axdr-layout.ts'
 import { allocateApdu } from './wrapper.ts'
 
 /** Last octet of the object identifier 2.16.756.5.8.1.x of an application context. */
-export const ApplicationContext = { LOGICAL_NAME: 1, SHORT_NAME: 2, LOGICAL_NAME_CIPHERED: 3, SHORT_NAME_CIPHERED: 4 } as const
+export const ApplicationContext = {
+  LOGICAL_NAME: 1,
+  SHORT_NAME: 2,
+  LOGICAL_NAME_CIPHERED: 3,
+  SHORT_NAME_CIPHERED: 4,
+} as const
 /** Last octet of the object identifier 2.16.756.5.8.2.x of an authentication mechanism. */
 export const Mechanism = { NONE: 0, LOW: 1 } as const
 /** Result of an AARE. */
-export const AssociationResult = { ACCEPTED: 0, REJECTED_PERMANENT: 1, REJECTED_TRANSIENT: 2 } as const
+export const AssociationResult = {
+  ACCEPTED: 0,
+  REJECTED_PERMANENT: 1,
+  REJECTED_TRANSIENT: 2,
+} as const
 /** Diagnostic of the ACSE service user in an AARE. */
 export const Diagnostic = {
   NULL: 0,
@@ -28,7 +37,12 @@ export const Diagnostic = {
   AUTHENTICATION_REQUIRED: 14,
 } as const
 /** Error of an InitiateRequest, within a confirmed-service-error. */
-export const InitiateError = { OTHER: 0, DLMS_VERSION_TOO_LOW: 1, INCOMPATIBLE_CONFORMANCE: 2, PDU_SIZE_TOO_SHORT: 3 } as const
+export const InitiateError = {
+  OTHER: 0,
+  DLMS_VERSION_TOO_LOW: 1,
+  INCOMPATIBLE_CONFORMANCE: 2,
+  PDU_SIZE_TOO_SHORT: 3,
+} as const
 
 const dlmsVersion = 6
 // 2.16.756.5.8.1 and 2.16.756.5.8.2, joint-iso-ccitt country Switzerland DLMS-UA.
@@ -38,13 +52,18 @@ const initiateRequestHead = Buffer.from('01000000065f1f0400', 'hex')
 const initiateResponseHead = Buffer.from('0800065f1f0400', 'hex')
 
 /** `conformance` 24 bits; `pduBytesMax` what the sender can receive, 0 for no limit. */
-export type AssociationRequest = { secret?: Uint8Array | undefined; conformance: number; pduBytesMax: number }
+export type AssociationRequest = {
+  secret?: Uint8Array | undefined
+  conformance: number
+  pduBytesMax: number
+}
 
-/** What an AARQ asks for; `secretView` borrows. */
+/** What an AARQ asks for; views borrow. An InitiateRequest that is ciphered is left as it came, and all its numbers are 0. */
 export type AssociationRequestView = {
   context: number
   mechanism: number
   secretView: Buffer | undefined
+  cipheredView: Buffer | undefined
   dlmsVersion: number
   conformance: number
   pduBytesMax: number
@@ -68,7 +87,8 @@ const secretBytesMax = 64
  */
 export function encodeAarq(request: AssociationRequest): Buffer {
   const { secret } = request
-  if (secret !== undefined && secret.length > secretBytesMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', `a secret of ${secret.length} octets`)
+  if (secret !== undefined && secret.length > secretBytesMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `a secret of ${secret.length} octets`)
   const authenticationBytes = secret === undefined ? 0 : 4 + 9 + 4 + secret.length
   const bytes = 11 + authenticationBytes + 4 + 14
   const out = allocateApdu(2 + bytes)
@@ -110,7 +130,18 @@ export function encodeAare(response: AssociationResponse): Buffer {
     writeOctets(out, at, 0x00, 0x07)
   } else if (initiateError !== undefined) {
     // initiateError [1], error group initiate [6]
-    writeOctets(out, at, 0xbe, 0x06, 0x04, 0x04, ApduTag.CONFIRMED_SERVICE_ERROR, 1, 6, initiateError)
+    writeOctets(
+      out,
+      at,
+      0xbe,
+      0x06,
+      0x04,
+      0x04,
+      ApduTag.CONFIRMED_SERVICE_ERROR,
+      1,
+      6,
+      initiateError,
+    )
   }
   return out
 }
@@ -136,10 +167,19 @@ function encodeRelease(tag: number): Buffer {
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID
  */
 export function decodeAarq(view: Buffer): AssociationRequestView {
-  const request: AssociationRequestView = { context: 0, mechanism: Mechanism.NONE, secretView: undefined, dlmsVersion: 0, conformance: 0, pduBytesMax: 0 }
+  const request: AssociationRequestView = {
+    context: 0,
+    mechanism: Mechanism.NONE,
+    secretView: undefined,
+    cipheredView: undefined,
+    dlmsVersion: 0,
+    conformance: 0,
+    pduBytesMax: 0,
+  }
   let hasInitiate = false
   forEachField(view, ApduTag.AARQ, (tag, content) => {
-    if (tag === 0xa1) request.context = readObjectIdentifier(contentOf(content, 0x06), contextPrefix)
+    if (tag === 0xa1)
+      request.context = readObjectIdentifier(contentOf(content, 0x06), contextPrefix)
     else if (tag === 0x8b) request.mechanism = readObjectIdentifier(content, mechanismPrefix)
     else if (tag === 0xac) request.secretView = contentOf(content, 0x80)
     else if (tag === 0xbe) {
@@ -178,24 +218,42 @@ function writeContext(out: Buffer, at: number): number {
   return at + 7
 }
 
-function writeNegotiated(out: Buffer, at: number, negotiated: { conformance: number; pduBytesMax: number }): number {
+function writeNegotiated(
+  out: Buffer,
+  at: number,
+  negotiated: { conformance: number; pduBytesMax: number },
+): number {
   const { conformance, pduBytesMax } = negotiated
-  return writeOctets(out, at, conformance >> 16, conformance >> 8, conformance, pduBytesMax >> 8, pduBytesMax)
+  return writeOctets(
+    out,
+    at,
+    conformance >> 16,
+    conformance >> 8,
+    conformance,
+    pduBytesMax >> 8,
+    pduBytesMax,
+  )
 }
 
 /** Calls `visit` for each field of an APDU in BER. Octets behind the APDU are passed over. */
-function forEachField(view: Buffer, apduTag: number, visit: (tag: number, content: Buffer) => void): void {
+function forEachField(
+  view: Buffer,
+  apduTag: number,
+  visit: (tag: number, content: Buffer) => void,
+): void {
   if (view[0] !== apduTag) throw new BrokerError('DLMS_TAG_UNKNOWN', `APDU ${view[0]}`)
   const bytes = readLength(view, 1)
   let at = 1 + lengthBytes(view, 1)
   const end = at + bytes
-  if (end > view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `APDU of ${bytes} octets in ${view.length}`)
+  if (end > view.length)
+    throw new BrokerError('DLMS_LENGTH_INVALID', `APDU of ${bytes} octets in ${view.length}`)
   while (at < end) {
     const tag = view[at]!
     const contentAt = at + 1
     const contentBytes = readLength(view, contentAt, end)
     const from = contentAt + lengthBytes(view, contentAt)
-    if (from + contentBytes > end) throw new BrokerError('DLMS_LENGTH_INVALID', `field ${tag} at octet ${at}`)
+    if (from + contentBytes > end)
+      throw new BrokerError('DLMS_LENGTH_INVALID', `field ${tag} at octet ${at}`)
     visit(tag, view.subarray(from, from + contentBytes))
     at = from + contentBytes
   }
@@ -203,7 +261,8 @@ function forEachField(view: Buffer, apduTag: number, visit: (tag: number, conten
 
 /** The content of the one field with `tag` that `view` is. */
 function contentOf(view: Buffer, tag: number): Buffer {
-  if (view[0] !== tag) throw new BrokerError('DLMS_TAG_UNKNOWN', `field ${view[0]} in place of ${tag}`)
+  if (view[0] !== tag)
+    throw new BrokerError('DLMS_TAG_UNKNOWN', `field ${view[0]} in place of ${tag}`)
   const bytes = readLength(view, 1)
   const from = 1 + lengthBytes(view, 1)
   if (from + bytes > view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `field ${tag}`)
@@ -218,7 +277,8 @@ function readObjectIdentifier(view: Buffer, prefix: Buffer): number {
 }
 
 function readSmallInteger(view: Buffer): number {
-  if (view.length !== 1) throw new BrokerError('DLMS_VALUE_INVALID', `integer of ${view.length} octets`)
+  if (view.length !== 1)
+    throw new BrokerError('DLMS_VALUE_INVALID', `integer of ${view.length} octets`)
   return view[0]!
 }
 
@@ -228,7 +288,10 @@ function readDiagnostic(content: Buffer): number {
 }
 
 function readInitiateRequest(view: Buffer, into: AssociationRequestView): void {
-  if (view[0] !== ApduTag.INITIATE_REQUEST) throw new BrokerError('DLMS_TAG_UNKNOWN', `initiate ${view[0]}`)
+  if (view[0] !== ApduTag.INITIATE_REQUEST) {
+    into.cipheredView = view
+    return
+  }
   let at = 1
   // dedicated-key OPTIONAL: not used without ciphering
   if (octetAt(view, at++) !== 0) at += 1 + octetAt(view, at)
@@ -245,11 +308,13 @@ function readInitiateResponse(view: Buffer, into: AssociationResponse): void {
     into.initiateError = octetAt(view, 3)
     return
   }
-  if (view[0] !== ApduTag.INITIATE_RESPONSE) throw new BrokerError('DLMS_TAG_UNKNOWN', `initiate ${view[0]}`)
+  if (view[0] !== ApduTag.INITIATE_RESPONSE)
+    throw new BrokerError('DLMS_TAG_UNKNOWN', `initiate ${view[0]}`)
   let at = 1
   if (octetAt(view, at++) !== 0) at++
   const version = octetAt(view, at++)
-  if (version !== dlmsVersion) throw new BrokerError('DLMS_VALUE_INVALID', `DLMS version ${version}`)
+  if (version !== dlmsVersion)
+    throw new BrokerError('DLMS_VALUE_INVALID', `DLMS version ${version}`)
   const initiate = { conformance: 0, pduBytesMax: 0 }
   at = readConformance(view, at, initiate)
   initiate.pduBytesMax = (octetAt(view, at) << 8) | octetAt(view, at + 1)
@@ -258,15 +323,19 @@ function readInitiateResponse(view: Buffer, into: AssociationResponse): void {
 
 /** [APPLICATION 31] in its two-octet tag, or in the one-octet form of old meters; a bit string of 24 bits. */
 function readConformance(view: Buffer, at: number, into: { conformance: number }): number {
-  if (octetAt(view, at++) !== 0x5f) throw new BrokerError('DLMS_TAG_UNKNOWN', `conformance at octet ${at - 1}`)
+  if (octetAt(view, at++) !== 0x5f)
+    throw new BrokerError('DLMS_TAG_UNKNOWN', `conformance at octet ${at - 1}`)
   if (octetAt(view, at) === 0x1f) at++
-  if (octetAt(view, at) !== 4 || octetAt(view, at + 1) !== 0) throw new BrokerError('DLMS_VALUE_INVALID', `conformance at octet ${at}`)
-  into.conformance = (octetAt(view, at + 2) << 16) | (octetAt(view, at + 3) << 8) | octetAt(view, at + 4)
+  if (octetAt(view, at) !== 4 || octetAt(view, at + 1) !== 0)
+    throw new BrokerError('DLMS_VALUE_INVALID', `conformance at octet ${at}`)
+  into.conformance =
+    (octetAt(view, at + 2) << 16) | (octetAt(view, at + 3) << 8) | octetAt(view, at + 4)
   return at + 5
 }
 
 function octetAt(view: Buffer, at: number): number {
   const octet = view[at]
-  if (octet === undefined) throw new BrokerError('DLMS_LENGTH_INVALID', `initiate cut short at octet ${at}`)
+  if (octet === undefined)
+    throw new BrokerError('DLMS_LENGTH_INVALID', `initiate cut short at octet ${at}`)
   return octet
 }

@@ -68,7 +68,10 @@ export const Conformance = {
 } as const
 
 /** What this codec can do, and so what a client proposes and a server allows. */
-export const conformanceSupported: number = Object.values(Conformance).reduce((all, bit) => all | bit, 0)
+export const conformanceSupported: number = Object.values(Conformance).reduce(
+  (all, bit) => all | bit,
+  0,
+)
 
 /** Class-id u16, instance-id 6, attribute-id or method-id i8. */
 export const descriptorBytes = 9
@@ -79,4 +82,9 @@ export const invokeIdMask = 0x0f
 
 /** State-error and service-error of an exception-response. [IEC 62056-5-3, ExceptionResponse] */
 export const StateError = { SERVICE_NOT_ALLOWED: 1, SERVICE_UNKNOWN: 2 } as const
-export const ServiceError = { OPERATION_NOT_POSSIBLE: 1, SERVICE_NOT_SUPPORTED: 2, OTHER_REASON: 3, PDU_TOO_LONG: 4 } as const
+export const ServiceError = {
+  OPERATION_NOT_POSSIBLE: 1,
+  SERVICE_NOT_SUPPORTED: 2,
+  OTHER_REASON: 3,
+  PDU_TOO_LONG: 4,
+} as const

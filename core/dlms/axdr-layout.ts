@@ -54,13 +54,40 @@ const unknown = -2
 // Content octets of each tag; `variable` where a length or a count says it, `unknown` where no type has the tag.
 const contentBytes = new Int8Array(256).fill(unknown)
 for (const tag of [Tag.NULL, Tag.DONT_CARE]) contentBytes[tag] = 0
-for (const tag of [Tag.BOOLEAN, Tag.BCD, Tag.INTEGER, Tag.UNSIGNED, Tag.ENUM, Tag.DELTA_INTEGER, Tag.DELTA_UNSIGNED]) contentBytes[tag] = 1
-for (const tag of [Tag.LONG, Tag.LONG_UNSIGNED, Tag.DELTA_LONG, Tag.DELTA_LONG_UNSIGNED]) contentBytes[tag] = 2
-for (const tag of [Tag.DOUBLE_LONG, Tag.DOUBLE_LONG_UNSIGNED, Tag.FLOAT32, Tag.TIME, Tag.DELTA_DOUBLE_LONG, Tag.DELTA_DOUBLE_LONG_UNSIGNED]) contentBytes[tag] = 4
+for (const tag of [
+  Tag.BOOLEAN,
+  Tag.BCD,
+  Tag.INTEGER,
+  Tag.UNSIGNED,
+  Tag.ENUM,
+  Tag.DELTA_INTEGER,
+  Tag.DELTA_UNSIGNED,
+])
+  contentBytes[tag] = 1
+for (const tag of [Tag.LONG, Tag.LONG_UNSIGNED, Tag.DELTA_LONG, Tag.DELTA_LONG_UNSIGNED])
+  contentBytes[tag] = 2
+for (const tag of [
+  Tag.DOUBLE_LONG,
+  Tag.DOUBLE_LONG_UNSIGNED,
+  Tag.FLOAT32,
+  Tag.TIME,
+  Tag.DELTA_DOUBLE_LONG,
+  Tag.DELTA_DOUBLE_LONG_UNSIGNED,
+])
+  contentBytes[tag] = 4
 for (const tag of [Tag.LONG64, Tag.LONG64_UNSIGNED, Tag.FLOAT64]) contentBytes[tag] = 8
 contentBytes[Tag.DATE_TIME] = 12
 contentBytes[Tag.DATE] = 5
-for (const tag of [Tag.ARRAY, Tag.STRUCTURE, Tag.BIT_STRING, Tag.OCTET_STRING, Tag.VISIBLE_STRING, Tag.UTF8_STRING, Tag.COMPACT_ARRAY]) contentBytes[tag] = variable
+for (const tag of [
+  Tag.ARRAY,
+  Tag.STRUCTURE,
+  Tag.BIT_STRING,
+  Tag.OCTET_STRING,
+  Tag.VISIBLE_STRING,
+  Tag.UTF8_STRING,
+  Tag.COMPACT_ARRAY,
+])
+  contentBytes[tag] = variable
 
 /** Octets that a value of `tag` has behind its tag, or -1 when a length says it. @throws DLMS_TAG_UNKNOWN */
 export function contentBytesOf(tag: number, at: number): number {
@@ -89,7 +116,8 @@ export function readLength(view: Uint8Array, at: number, end = view.length): num
   const first = view[at]!
   if (first < 0x80) return first
   const octets = first & 0x7f
-  if (octets === 0 || octets > 4) throw new BrokerError('DLMS_LENGTH_INVALID', `length of ${octets} octets at octet ${at}`)
+  if (octets === 0 || octets > 4)
+    throw new BrokerError('DLMS_LENGTH_INVALID', `length of ${octets} octets at octet ${at}`)
   if (at + octets >= end) throw cutShort(at)
   let length = 0
   for (let i = 1; i <= octets; i++) length = length * 256 + view[at + i]!
@@ -98,7 +126,15 @@ export function readLength(view: Uint8Array, at: number, end = view.length): num
 
 /** Octets that `length` takes in its shortest form. */
 export function lengthBytesFor(length: number): number {
-  return length < 0x80 ? 1 : length < 0x100 ? 2 : length < 0x1_0000 ? 3 : length < 0x100_0000 ? 4 : 5
+  return length < 0x80
+    ? 1
+    : length < 0x100
+      ? 2
+      : length < 0x1_0000
+        ? 3
+        : length < 0x100_0000
+          ? 4
+          : 5
 }
 
 /** Writes `length` in its shortest form at `at`; returns the offset behind it. */
@@ -177,7 +213,8 @@ export function skipOctets(view: Uint8Array, at: number, end = view.length): num
 export function readCount(view: Uint8Array, at: number, end: number, depth: number): number {
   if (depth >= limits.dataDepthMax) throw new BrokerError('DLMS_NESTING_EXCEEDED', `at octet ${at}`)
   const count = readLength(view, at, end)
-  if (count > limits.dataElementsMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', `${count} elements at octet ${at}`)
+  if (count > limits.dataElementsMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `${count} elements at octet ${at}`)
   if (count > end - at) throw cutShort(at)
   return count
 }
@@ -190,7 +227,8 @@ export function skipTypeDescription(view: Buffer, at: number, end: number, depth
   if (at >= end) throw cutShort(at)
   const tag = view[at]!
   if (tag === Tag.ARRAY) {
-    if (depth >= limits.dataDepthMax) throw new BrokerError('DLMS_NESTING_EXCEEDED', `at octet ${at}`)
+    if (depth >= limits.dataDepthMax)
+      throw new BrokerError('DLMS_NESTING_EXCEEDED', `at octet ${at}`)
     if (at + 3 > end) throw cutShort(at)
     return skipTypeDescription(view, at + 3, end, depth + 1)
   }
@@ -201,7 +239,8 @@ export function skipTypeDescription(view: Buffer, at: number, end: number, depth
     return next
   }
   // A compact array within a compact array is not in the standard's type description.
-  if (tag === Tag.COMPACT_ARRAY) throw new BrokerError('DLMS_TAG_UNKNOWN', `type description ${tag} at octet ${at}`)
+  if (tag === Tag.COMPACT_ARRAY)
+    throw new BrokerError('DLMS_TAG_UNKNOWN', `type description ${tag} at octet ${at}`)
   contentBytesOf(tag, at)
   return at + 1
 }

@@ -7,7 +7,15 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { contentBytesOf, cutShort, lengthBytes, readCount, readLength, skipValue, Tag } from './axdr-layout.ts'
+import {
+  contentBytesOf,
+  cutShort,
+  lengthBytes,
+  readCount,
+  readLength,
+  skipValue,
+  Tag,
+} from './axdr-layout.ts'
 import { AxdrWriter } from './axdr-writer.ts'
 
 type NumberTag =
@@ -104,7 +112,8 @@ function readCompactArray(cursor: Cursor, depth: number): AxdrValue {
   while (cursor.at < behind) {
     const before = cursor.at
     elements.push(readPacked(cursor, type))
-    if (cursor.at === before) throw new BrokerError('DLMS_VALUE_INVALID', `elements of no octets at octet ${before}`)
+    if (cursor.at === before)
+      throw new BrokerError('DLMS_VALUE_INVALID', `elements of no octets at octet ${before}`)
   }
   cursor.end = outerEnd
   return { tag: Tag.COMPACT_ARRAY, type, elements }
@@ -112,13 +121,15 @@ function readCompactArray(cursor: Cursor, depth: number): AxdrValue {
 
 /** A value without its tag, as the type says. */
 function readPacked(cursor: Cursor, type: AxdrType): AxdrValue {
-  if (--cursor.left < 0) throw new BrokerError('DLMS_SIZE_EXCEEDED', `elements at octet ${cursor.at}`)
+  if (--cursor.left < 0)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `elements at octet ${cursor.at}`)
   if (type.tag === Tag.ARRAY) {
     const elements: AxdrValue[] = []
     for (let i = 0; i < type.count; i++) elements.push(readPacked(cursor, type.of))
     return { tag: Tag.ARRAY, elements }
   }
-  if (type.tag === Tag.STRUCTURE) return { tag: Tag.STRUCTURE, elements: type.of.map((of) => readPacked(cursor, of)) }
+  if (type.tag === Tag.STRUCTURE)
+    return { tag: Tag.STRUCTURE, elements: type.of.map((of) => readPacked(cursor, of)) }
   return readContent(cursor, type.tag)
 }
 
@@ -126,7 +137,8 @@ function readType(cursor: Cursor, depth: number): AxdrType {
   if (--cursor.left < 0) throw new BrokerError('DLMS_SIZE_EXCEEDED', `types at octet ${cursor.at}`)
   const tag = readOctet(cursor) as Tag
   if (tag === Tag.ARRAY) {
-    if (depth >= limits.dataDepthMax) throw new BrokerError('DLMS_NESTING_EXCEEDED', `at octet ${cursor.at}`)
+    if (depth >= limits.dataDepthMax)
+      throw new BrokerError('DLMS_NESTING_EXCEEDED', `at octet ${cursor.at}`)
     const count = takeOctets(cursor, 2).readUInt16BE(0)
     return { tag, count, of: readType(cursor, depth + 1) }
   }
@@ -136,7 +148,8 @@ function readType(cursor: Cursor, depth: number): AxdrType {
     for (let i = 0; i < count; i++) of.push(readType(cursor, depth + 1))
     return { tag, of }
   }
-  if (tag === Tag.COMPACT_ARRAY) throw new BrokerError('DLMS_TAG_UNKNOWN', `type description ${tag} at octet ${cursor.at - 1}`)
+  if (tag === Tag.COMPACT_ARRAY)
+    throw new BrokerError('DLMS_TAG_UNKNOWN', `type description ${tag} at octet ${cursor.at - 1}`)
   contentBytesOf(tag, cursor.at - 1)
   return { tag }
 }
@@ -251,12 +264,22 @@ function writeValue(out: AxdrWriter, value: AxdrValue): void {
 }
 
 function writePacked(out: AxdrWriter, value: AxdrValue, type: AxdrType): void {
-  if (value.tag !== type.tag) throw new BrokerError('DLMS_VALUE_INVALID', `tag ${value.tag} in a compact array of ${type.tag}`)
+  if (value.tag !== type.tag)
+    throw new BrokerError(
+      'DLMS_VALUE_INVALID',
+      `tag ${value.tag} in a compact array of ${type.tag}`,
+    )
   if ('elements' in value) {
-    const count = type.tag === Tag.ARRAY ? type.count : type.tag === Tag.STRUCTURE ? type.of.length : 0
-    if (value.elements.length !== count) throw new BrokerError('DLMS_VALUE_INVALID', `${value.elements.length} elements of ${count}`)
+    const count =
+      type.tag === Tag.ARRAY ? type.count : type.tag === Tag.STRUCTURE ? type.of.length : 0
+    if (value.elements.length !== count)
+      throw new BrokerError('DLMS_VALUE_INVALID', `${value.elements.length} elements of ${count}`)
     value.elements.forEach((element, i) => {
-      writePacked(out, element, type.tag === Tag.ARRAY ? type.of : (type as { of: AxdrType[] }).of[i]!)
+      writePacked(
+        out,
+        element,
+        type.tag === Tag.ARRAY ? type.of : (type as { of: AxdrType[] }).of[i]!,
+      )
     })
   } else writeContent(out, value)
 }

@@ -137,7 +137,9 @@ export class AxdrWriter {
 
   /** `bitCount` bits, the first one in the high bit of the first octet of `view`. */
   bitString(view: Uint8Array, bitCount: number): this {
-    return this.tagAndLength(Tag.BIT_STRING, bitCount).octets(view.subarray(0, Math.ceil(bitCount / 8)))
+    return this.tagAndLength(Tag.BIT_STRING, bitCount).octets(
+      view.subarray(0, Math.ceil(bitCount / 8)),
+    )
   }
 
   /** Twelve octets of COSEM date-time, as an octet-string: what clocks and captured times use. */
@@ -214,7 +216,8 @@ export class AxdrWriter {
   }
 
   private grow(needed: number): void {
-    if (needed > 2 * limits.transferBytesMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', `a value of ${needed} octets`)
+    if (needed > 2 * limits.transferBytesMax)
+      throw new BrokerError('DLMS_SIZE_EXCEEDED', `a value of ${needed} octets`)
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2))
     larger.set(asBuffer(this.buffer).subarray(0, this.used))
     this.buffer = larger

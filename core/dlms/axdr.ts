@@ -9,5 +9,11 @@ export {
   Tag,
   writeLength,
 } from './axdr-layout.ts'
-export { decodeType, decodeValue, encodeValue, type AxdrType, type AxdrValue } from './axdr-value.ts'
+export {
+  decodeType,
+  decodeValue,
+  encodeValue,
+  type AxdrType,
+  type AxdrValue,
+} from './axdr-value.ts'
 export { AxdrWriter } from './axdr-writer.ts'

@@ -23,20 +23,28 @@ export class BlockGatherer {
    */
   add(view: Buffer, at: number, blockNumber: number, isLast: boolean): void {
     if (blockNumber !== this.blockNumber + 1) {
-      throw new BrokerError('DLMS_BLOCK_NUMBER_WRONG', `block ${blockNumber} after block ${this.blockNumber}`)
+      throw new BrokerError(
+        'DLMS_BLOCK_NUMBER_WRONG',
+        `block ${blockNumber} after block ${this.blockNumber}`,
+      )
     }
     const count = readLength(view, at)
     const from = at + lengthBytes(view, at)
-    if (from + count > view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `block ${blockNumber} at octet ${at}`)
+    if (from + count > view.length)
+      throw new BrokerError('DLMS_LENGTH_INVALID', `block ${blockNumber} at octet ${at}`)
     // A block that brings nothing and is not the last would let a meter go on for ever.
-    if (count === 0 && !isLast) throw new BrokerError('DLMS_LENGTH_INVALID', `block ${blockNumber} is empty`)
+    if (count === 0 && !isLast)
+      throw new BrokerError('DLMS_LENGTH_INVALID', `block ${blockNumber} is empty`)
     const needed = this.used + count
-    if (needed > limits.transferBytesMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', `a transfer of ${needed} octets`)
+    if (needed > limits.transferBytesMax)
+      throw new BrokerError('DLMS_SIZE_EXCEEDED', `a transfer of ${needed} octets`)
     this.blockNumber = blockNumber
     let { buffer } = this
     if (buffer === undefined || needed > buffer.length) {
       // One block needs its own size; of several the first says little about how many.
-      const larger = Buffer.allocUnsafeSlow(isLast ? needed : Math.max(needed, 2 * (buffer?.length ?? needed)))
+      const larger = Buffer.allocUnsafeSlow(
+        isLast ? needed : Math.max(needed, 2 * (buffer?.length ?? needed)),
+      )
       if (buffer !== undefined) buffer.copy(larger, 0, 0, this.used)
       this.buffer = buffer = larger
     }
@@ -70,7 +78,10 @@ export class BlockCutter {
 
   /** Octets of raw data in the next block when `roomBytes` octets are left for it with its head and `choiceBytes`. */
   nextBytes(roomBytes: number, choiceBytes: number): number {
-    return Math.min(this.valueBytes.length - this.at, Math.max(1, roomBytes - blockHeadBytesMax - choiceBytes))
+    return Math.min(
+      this.valueBytes.length - this.at,
+      Math.max(1, roomBytes - blockHeadBytesMax - choiceBytes),
+    )
   }
 
   /** Octets that a block of `count` octets of raw data takes, without choice. */

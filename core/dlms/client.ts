@@ -1,14 +1,6 @@
 /**
  * One association with one logical device, from the head-end's side: COSEM operations in, APDUs out; APDUs in, results
- * out. Between translation and the WAN's connection, which keeps time and owns the socket.
- *
- *           begin               AARE accepted                begin
- *   IDLE ───────────▶ ASSOCIATING ───────────▶ EXCHANGING ◀─────────── ASSOCIATED
- *    ▲                    │                      │    │  results, exception ▲ │
- *    │ RLRE               │ refused, nonsense    │    └─────────────────────┘ │ release
- *    │                    ▼                      ▼                            ▼
- *    │                  ENDED ◀─────────────── nonsense ◀──────────────── RELEASING
- *    └─────────────────────────────────────────────────────────────────────────┘
+ * out. Between translation and the WAN's connection, which keeps time and owns the socket. States: client-state.ts.
  *
  * Beside it runs a transfer in blocks, when one does (block-transfer.ts).
  * [IEC 62056-5-3, ACSE and xDLMS services with logical-name referencing]. Security comes as a layer around APDUs;
@@ -19,7 +11,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
-import { AssociationResult, decodeAare, Diagnostic, encodeAarq, encodeRlrq } from './acse.ts'
+import { encodeAarq, encodeRlrq } from './acse.ts'
 import {
   ActionResponse,
   ApduTag,
@@ -33,6 +25,8 @@ import {
 } from './apdu.ts'
 import { readLength } from './axdr-layout.ts'
 import { BlockCutter, BlockGatherer } from './block-transfer.ts'
+import { readAgreement } from './client-association.ts'
+import { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 import {
   encodeAction,
   encodeGet,
@@ -44,22 +38,16 @@ import {
   getListBytes,
   setBytes,
 } from './service-request.ts'
-import { copyOfOctets, readDataResult, readResultList, refusalOf, refusalResult, trimmedTransfer } from './service-response.ts'
-
-export type ClientState = 'IDLE' | 'ASSOCIATING' | 'ASSOCIATED' | 'EXCHANGING' | 'RELEASING' | 'ENDED'
-
-/** What is to be done after an APDU was received. `send` is owned and has spare octets for the wrapper in front. */
-export type ClientStep = { send: Buffer } | { results: CosemResult[] } | { released: true }
-
-/** Where each state may go. */
-export const clientTransitions: Readonly<Record<ClientState, readonly ClientState[]>> = {
-  IDLE: ['ASSOCIATING'],
-  ASSOCIATING: ['EXCHANGING', 'ENDED'],
-  ASSOCIATED: ['EXCHANGING', 'RELEASING', 'ENDED'],
-  EXCHANGING: ['ASSOCIATED', 'ENDED'],
-  RELEASING: ['IDLE', 'ENDED'],
-  ENDED: [],
-}
+import {
+  copyOfOctets,
+  cutShort,
+  readDataResult,
+  readResultList,
+  refusalOf,
+  refusalResult,
+  trimmedTransfer,
+  unexpected,
+} from './service-response.ts'
 
 // The count of a list in one octet; a list is only a matter of round trips, and these are saved by then.
 const listOperationsMax = 127
@@ -87,7 +75,9 @@ export class DlmsClient {
    * @param options.secret        low-level security secret, kept; none: association without security
    * @param options.apduBytesMax  what the meter is told that we can receive, at most 65,535
    */
-  constructor(options: { secret?: Uint8Array | undefined; apduBytesMax?: number | undefined } = {}) {
+  constructor(
+    options: { secret?: Uint8Array | undefined; apduBytesMax?: number | undefined } = {},
+  ) {
     this.secret = options.secret
     this.apduBytesMax = Math.min(options.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
   }
@@ -108,9 +98,11 @@ export class DlmsClient {
    *   a secret too large to send, which ends the client
    */
   begin(operations: readonly CosemOperation[]): Buffer {
-    if (this.current !== 'IDLE' && this.current !== 'ASSOCIATED') throw stateInvalid('begin', this.current)
+    if (this.current !== 'IDLE' && this.current !== 'ASSOCIATED')
+      throw stateInvalid('begin', this.current)
     if (operations.length === 0) throw stateInvalid('begin of nothing', this.current)
-    for (const { descriptor } of operations) assert(descriptor.length === descriptorBytes, 'a COSEM descriptor has nine octets')
+    for (const { descriptor } of operations)
+      assert(descriptor.length === descriptorBytes, 'a COSEM descriptor has nine octets')
     this.operations = operations
     this.next = 0
     this.count = 0
@@ -118,7 +110,11 @@ export class DlmsClient {
     try {
       if (this.current === 'IDLE') {
         this.move('ASSOCIATING')
-        return encodeAarq({ secret: this.secret, conformance: conformanceSupported, pduBytesMax: this.apduBytesMax })
+        return encodeAarq({
+          secret: this.secret,
+          conformance: conformanceSupported,
+          pduBytesMax: this.apduBytesMax,
+        })
       }
       this.move('EXCHANGING')
       return this.encodeService()
@@ -170,7 +166,10 @@ export class DlmsClient {
   }
 
   private move(to: ClientState): void {
-    assert(clientTransitions[this.current].includes(to), `a client goes from ${this.current} to ${to}`)
+    assert(
+      clientTransitions[this.current].includes(to),
+      `a client goes from ${this.current} to ${to}`,
+    )
     this.current = to
   }
 
@@ -187,20 +186,9 @@ export class DlmsClient {
   }
 
   private receiveAssociation(view: Buffer): ClientStep {
-    const tag = view[0]
-    if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR) {
-      throw new BrokerError('DLMS_ASSOCIATION_REFUSED', refusalOf(view))
-    }
-    if (tag !== ApduTag.AARE) throw unexpected(view, this.current)
-    const { result, diagnostic, initiate, initiateError } = decodeAare(view)
-    // "Authentication required" with "accepted" asks for high-level security, which we did not offer.
-    if (result !== AssociationResult.ACCEPTED || diagnostic === Diagnostic.AUTHENTICATION_REQUIRED) {
-      const cause = initiateError === undefined ? '' : `, initiate error ${initiateError}`
-      throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `result ${result}, diagnostic ${diagnostic}${cause}`)
-    }
-    // A meter that leaves the InitiateResponse out has agreed to nothing beyond the plain services.
-    this.conformance = (initiate?.conformance ?? 0) & conformanceSupported
-    this.pduBytesMax = Math.min(initiate?.pduBytesMax || limits.apduBytesMax, limits.apduBytesMax)
+    const agreed = readAgreement(view)
+    this.conformance = agreed.conformance & conformanceSupported
+    this.pduBytesMax = agreed.pduBytesMax
     this.usesLists = (this.conformance & Conformance.MULTIPLE_REFERENCES) !== 0
     this.move('EXCHANGING')
     return { send: this.encodeService() }
@@ -208,7 +196,8 @@ export class DlmsClient {
 
   private receiveRelease(view: Buffer): ClientStep {
     // Nothing in an RLRE is worth failing on, and some meters refuse a release although it is one.
-    if (view[0] !== ApduTag.RLRE && view[0] !== ApduTag.EXCEPTION_RESPONSE) throw unexpected(view, this.current)
+    if (view[0] !== ApduTag.RLRE && view[0] !== ApduTag.EXCEPTION_RESPONSE)
+      throw unexpected(view, this.current)
     this.move('IDLE')
     this.forgetExchange()
     return { released: true }
@@ -216,13 +205,22 @@ export class DlmsClient {
 
   private receiveService(view: Buffer): ClientStep {
     const tag = view[0]
-    if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR) return this.receiveRefusal(view)
+    if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR)
+      return this.receiveRefusal(view)
     const { kind } = this.operations[this.next]!
-    const expected = kind === 'get' ? ApduTag.GET_RESPONSE : kind === 'set' ? ApduTag.SET_RESPONSE : ApduTag.ACTION_RESPONSE
+    const expected =
+      kind === 'get'
+        ? ApduTag.GET_RESPONSE
+        : kind === 'set'
+          ? ApduTag.SET_RESPONSE
+          : ApduTag.ACTION_RESPONSE
     if (tag !== expected) throw unexpected(view, this.current)
     if (view.length < 4) throw cutShort(view)
     if ((view[2]! & invokeIdMask) !== this.invokeId) {
-      throw new BrokerError('DLMS_INVOKE_ID_WRONG', `${view[2]! & invokeIdMask} in place of ${this.invokeId}`)
+      throw new BrokerError(
+        'DLMS_INVOKE_ID_WRONG',
+        `${view[2]! & invokeIdMask} in place of ${this.invokeId}`,
+      )
     }
     if (kind === 'get') return this.receiveGet(view)
     return kind === 'set' ? this.receiveSet(view) : this.receiveAction(view)
@@ -232,24 +230,29 @@ export class DlmsClient {
   private receiveRefusal(view: Buffer): ClientStep {
     if (this.count > 1) return this.withoutList()
     const { kind } = this.operations[this.next]!
-    const isAgreed = kind === 'get' || (this.conformance & (kind === 'set' ? Conformance.SET : Conformance.ACTION)) !== 0
-    if (!isAgreed) return this.finish({ value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED })
+    const isAgreed =
+      kind === 'get' ||
+      (this.conformance & (kind === 'set' ? Conformance.SET : Conformance.ACTION)) !== 0
+    if (!isAgreed)
+      return this.finish({ value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED })
     this.forgetExchange()
     this.move('ASSOCIATED')
     throw new BrokerError('DLMS_EXCEPTION', refusalOf(view))
   }
 
   private receiveGet(view: Buffer): ClientStep {
-    switch (view[1]) {
+    switch (view[1]!) {
       case GetResponse.NORMAL: {
         if (this.count > 1) return this.withoutList()
         const result = readDataResult(view, 3)
         // In the middle of a transfer only a refusal can come outside a block.
-        if (this.gatherer !== undefined && result.value !== undefined) throw unexpected(view, 'a transfer')
+        if (this.gatherer !== undefined && result.value !== undefined)
+          throw unexpected(view, 'a transfer')
         return this.finish(result)
       }
       case GetResponse.WITH_LIST:
-        if (this.count === 1 || this.gatherer !== undefined) throw unexpected(view, 'a transfer or of a single GET')
+        if (this.count === 1 || this.gatherer !== undefined)
+          throw unexpected(view, 'a transfer or of a single GET')
         return this.finishList(copyOfOctets(view, 3, view.length))
       case GetResponse.WITH_DATABLOCK:
         return this.receiveBlock(view)
@@ -285,13 +288,17 @@ export class DlmsClient {
     let numberAt = 3
     if (type === SetResponse.LAST_DATABLOCK) {
       // Some meters acknowledge every block as if it were the last; a refusal ends the transfer all the same.
-      if (cutter.isDone || view[3] !== DataAccessResult.SUCCESS) return this.finish({ value: undefined, result: view[3]! })
+      if (cutter.isDone || view[3] !== DataAccessResult.SUCCESS)
+        return this.finish({ value: undefined, result: view[3]! })
       numberAt = 4
     } else if (type !== SetResponse.DATABLOCK) throw unexpected(view, this.current)
     if (view.length < numberAt + 4) throw cutShort(view)
     const blockNumber = view.readUInt32BE(numberAt)
     if (blockNumber !== cutter.blockNumber || cutter.isDone) {
-      throw new BrokerError('DLMS_BLOCK_NUMBER_WRONG', `acknowledged ${blockNumber}, sent ${cutter.blockNumber}`)
+      throw new BrokerError(
+        'DLMS_BLOCK_NUMBER_WRONG',
+        `acknowledged ${blockNumber}, sent ${cutter.blockNumber}`,
+      )
     }
     return { send: encodeSetBlock(this.invokeId, cutter, this.pduBytesMax) }
   }
@@ -300,10 +307,14 @@ export class DlmsClient {
     if (view[1] !== ActionResponse.NORMAL) throw unexpected(view, this.current)
     const actionResult = view[3]!
     // The octet that says whether a value follows is left out by some meters.
-    if (view.length === 4 || view[4] === 0) return this.finish({ value: undefined, result: actionResult })
+    if (view.length === 4 || view[4] === 0)
+      return this.finish({ value: undefined, result: actionResult })
     if (view[4] !== 1) throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${view[4]} at octet 4`)
     const { value, result } = readDataResult(view, 5)
-    return this.finish({ value, result: actionResult === DataAccessResult.SUCCESS ? result : actionResult })
+    return this.finish({
+      value,
+      result: actionResult === DataAccessResult.SUCCESS ? result : actionResult,
+    })
   }
 
   /** The meter will not have lists: the same operations again, and all later ones, one by one. */
@@ -321,7 +332,8 @@ export class DlmsClient {
   /** Reads a count and as many results from owned octets, on which the values are views. */
   private finishList(bytes: Buffer): ClientStep {
     const count = readLength(bytes, 0)
-    if (count > this.count) throw new BrokerError('DLMS_LENGTH_INVALID', `${count} results for ${this.count} operations`)
+    if (count > this.count)
+      throw new BrokerError('DLMS_LENGTH_INVALID', `${count} results for ${this.count} operations`)
     if (count < this.count) return this.withoutList()
     const results = readResultList(bytes, count)
     // A list that is cut short is how some meters say that an object is missing.
@@ -374,19 +386,12 @@ export class DlmsClient {
 
   private encodeSet(operation: CosemOperation): Buffer {
     const isWhole = setBytes(operation) <= this.pduBytesMax
-    if (isWhole || (this.conformance & Conformance.BLOCK_TRANSFER_WITH_SET) === 0) return encodeSet(this.invokeId, operation)
+    if (isWhole || (this.conformance & Conformance.BLOCK_TRANSFER_WITH_SET) === 0)
+      return encodeSet(this.invokeId, operation)
     assert(operation.value !== undefined, 'a SET has a value')
     this.cutter = new BlockCutter(asBuffer(operation.value))
     return encodeSetFirstBlock(this.invokeId, operation, this.cutter, this.pduBytesMax)
   }
-}
-
-function cutShort(view: Buffer): BrokerError {
-  return new BrokerError('DLMS_LENGTH_INVALID', `APDU ${view[0]} cut short at octet ${view.length}`)
-}
-
-function unexpected(view: Buffer, where: string): BrokerError {
-  return new BrokerError('DLMS_SERVICE_UNEXPECTED', `APDU ${view[0]}, type ${view[1]} in ${where}`)
 }
 
 function stateInvalid(what: string, state: ClientState): BrokerError {

@@ -23,7 +23,8 @@ const minuteMs = 60_000
  * @throws BrokerError DLMS_LENGTH_INVALID when fewer than twelve octets are there
  */
 export function readCosemDateTime(view: Uint8Array, at: number): number | undefined {
-  if (at + cosemDateTimeBytes > view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `date-time at octet ${at}`)
+  if (at + cosemDateTimeBytes > view.length)
+    throw new BrokerError('DLMS_LENGTH_INVALID', `date-time at octet ${at}`)
   const year = (view[at]! << 8) | view[at + 1]!
   const month = view[at + 2]!
   const day = view[at + 3]!
@@ -31,11 +32,25 @@ export function readCosemDateTime(view: Uint8Array, at: number): number | undefi
   const minute = view[at + 6]!
   const second = view[at + 7]!
   const hundredths = view[at + 8]!
-  if (year === 0xffff || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59) return undefined
+  if (
+    year === 0xffff ||
+    month < 1 ||
+    month > 12 ||
+    day < 1 ||
+    hour > 23 ||
+    minute > 59 ||
+    second > 59
+  )
+    return undefined
   if (day > daysOfMonth(year, month) || (hundredths > 99 && hundredths !== 0xff)) return undefined
   const deviation = readDeviation(view, at)
-  const local = daysFromEpoch(year, month, day) * dayMs + ((hour * 60 + minute) * 60 + second) * 1000
-  return local + (hundredths === 0xff ? 0 : hundredths * 10) + (deviation === deviationUnspecified ? 0 : deviation * minuteMs)
+  const local =
+    daysFromEpoch(year, month, day) * dayMs + ((hour * 60 + minute) * 60 + second) * 1000
+  return (
+    local +
+    (hundredths === 0xff ? 0 : hundredths * 10) +
+    (deviation === deviationUnspecified ? 0 : deviation * minuteMs)
+  )
 }
 
 /** Minutes from local time to UTC of the date-time at `at`, or `deviationUnspecified`. */
@@ -44,7 +59,13 @@ export function readDeviation(view: Uint8Array, at: number): number {
 }
 
 /** Bits of a date-time's last octet. @source IEC 62056-6-2, clock_status */
-export const ClockStatus = { INVALID: 1, DOUBTFUL: 2, DIFFERENT_BASE: 4, STATUS_INVALID: 8, DAYLIGHT_SAVING: 128 } as const
+export const ClockStatus = {
+  INVALID: 1,
+  DOUBTFUL: 2,
+  DIFFERENT_BASE: 4,
+  STATUS_INVALID: 8,
+  DAYLIGHT_SAVING: 128,
+} as const
 
 /** The clock status of the date-time at `at`: bits of ClockStatus, 0xff when not specified. */
 export function readClockStatus(view: Uint8Array, at: number): number {
@@ -55,7 +76,13 @@ export function readClockStatus(view: Uint8Array, at: number): number {
  * Writes `utcMs` as local time of `deviationMinutes` (minutes from local time to UTC; 0: UTC) at `at`; returns the offset
  * behind it. Milliseconds are cut to hundredths. Years 1 to 65534.
  */
-export function writeCosemDateTime(out: Uint8Array, at: number, utcMs: number, deviationMinutes = 0, clockStatus = 0): number {
+export function writeCosemDateTime(
+  out: Uint8Array,
+  at: number,
+  utcMs: number,
+  deviationMinutes = 0,
+  clockStatus = 0,
+): number {
   const local = utcMs - deviationMinutes * minuteMs
   const days = Math.floor(local / dayMs)
   const hundredthsOfDay = Math.floor((local - days * dayMs) / 10)
@@ -64,8 +91,15 @@ export function writeCosemDateTime(out: Uint8Array, at: number, utcMs: number, d
   const shifted = days + 719_468
   const era = Math.floor(shifted / 146_097)
   const dayOfEra = shifted - era * 146_097
-  const yearOfEra = Math.floor((dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365)
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  )
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
   const monthFromMarch = Math.floor((5 * dayOfYear + 2) / 153)
   const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
   const year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0)
@@ -95,5 +129,12 @@ function daysFromEpoch(year: number, month: number, day: number): number {
   const era = Math.floor(y / 400)
   const yearOfEra = y - era * 400
   const dayOfYear = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5) + day - 1
-  return era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468
+  return (
+    era * 146_097 +
+    yearOfEra * 365 +
+    Math.floor(yearOfEra / 4) -
+    Math.floor(yearOfEra / 100) +
+    dayOfYear -
+    719_468
+  )
 }

@@ -15,7 +15,13 @@ export {
   type AssociationRequestView,
   type AssociationResponse,
 } from './acse.ts'
-export { ApduTag, Conformance, conformanceSupported, DataAccessResult, descriptorBytes } from './apdu.ts'
+export {
+  ApduTag,
+  Conformance,
+  conformanceSupported,
+  DataAccessResult,
+  descriptorBytes,
+} from './apdu.ts'
 export {
   AxdrWriter,
   decodeType,
@@ -29,7 +35,8 @@ export {
   type AxdrType,
   type AxdrValue,
 } from './axdr.ts'
-export { DlmsClient, type ClientState, type ClientStep } from './client.ts'
+export { DlmsClient } from './client.ts'
+export { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 export {
   ClockStatus,
   cosemDateTimeBytes,
@@ -41,4 +48,10 @@ export {
 } from './date-time.ts'
 export { formatObis, obisBytes, parseObis } from './obis.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
-export { wrapInPlace, WrapperReader, wrapperHeaderBytes, writeWrapperHeader, type WrapperFrame } from './wrapper.ts'
+export {
+  wrapInPlace,
+  WrapperReader,
+  wrapperHeaderBytes,
+  writeWrapperHeader,
+  type WrapperFrame,
+} from './wrapper.ts'

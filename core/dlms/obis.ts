@@ -25,6 +25,7 @@ export function parseObis(text: string): Buffer {
 
 /** The six octets at `at` as `1-0:1.8.0.255`. @throws BrokerError DLMS_LENGTH_INVALID when they are not there */
 export function formatObis(view: Uint8Array, at = 0): string {
-  if (at + obisBytes > view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `OBIS code at octet ${at}`)
+  if (at + obisBytes > view.length)
+    throw new BrokerError('DLMS_LENGTH_INVALID', `OBIS code at octet ${at}`)
   return `${view[at]}-${view[at + 1]}:${view[at + 2]}.${view[at + 3]}.${view[at + 4]}.${view[at + 5]}`
 }

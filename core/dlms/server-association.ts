@@ -38,9 +38,13 @@ export function answerAssociation(view: Buffer, policy: AssociationPolicy): Asso
     request = decodeAarq(view)
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
-    return refused({ result: AssociationResult.REJECTED_PERMANENT, diagnostic: Diagnostic.NO_REASON })
+    return refused({
+      result: AssociationResult.REJECTED_PERMANENT,
+      diagnostic: Diagnostic.NO_REASON,
+    })
   }
-  const conformance = request.conformance & conformanceSupported & (policy.conformance ?? conformanceSupported)
+  const conformance =
+    request.conformance & conformanceSupported & (policy.conformance ?? conformanceSupported)
   const refusal = refusalOfAssociation(request, conformance, policy.secret)
   if (refusal !== undefined) return refused(refusal)
   const apduBytesMax = Math.min(policy.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
@@ -50,7 +54,11 @@ export function answerAssociation(view: Buffer, policy: AssociationPolicy): Asso
     initiate: { conformance, pduBytesMax: apduBytesMax },
   })
   // A client that gives 0 takes APDUs of any size.
-  return { aareBytes, conformance, pduBytesMax: Math.min(request.pduBytesMax || limits.apduBytesMax, apduBytesMax) }
+  return {
+    aareBytes,
+    conformance,
+    pduBytesMax: Math.min(request.pduBytesMax || limits.apduBytesMax, apduBytesMax),
+  }
 }
 
 function refused(response: AssociationResponse): AssociationAnswer {
@@ -58,22 +66,37 @@ function refused(response: AssociationResponse): AssociationAnswer {
 }
 
 /** Why the association is refused, or undefined. */
-function refusalOfAssociation(request: AssociationRequestView, conformance: number, secret: Uint8Array | undefined): AssociationResponse | undefined {
+function refusalOfAssociation(
+  request: AssociationRequestView,
+  conformance: number,
+  secret: Uint8Array | undefined,
+): AssociationResponse | undefined {
   const refused = (diagnostic: number, initiateError?: number): AssociationResponse => ({
     result: AssociationResult.REJECTED_PERMANENT,
     diagnostic,
     initiateError,
   })
-  if (request.context !== ApplicationContext.LOGICAL_NAME) return refused(Diagnostic.CONTEXT_NAME_UNSUPPORTED)
+  if (request.context !== ApplicationContext.LOGICAL_NAME)
+    return refused(Diagnostic.CONTEXT_NAME_UNSUPPORTED)
   if (request.mechanism !== (secret === undefined ? Mechanism.NONE : Mechanism.LOW)) {
-    return refused(request.mechanism === Mechanism.NONE ? Diagnostic.AUTHENTICATION_REQUIRED : Diagnostic.MECHANISM_UNKNOWN)
+    return refused(
+      request.mechanism === Mechanism.NONE
+        ? Diagnostic.AUTHENTICATION_REQUIRED
+        : Diagnostic.MECHANISM_UNKNOWN,
+    )
   }
-  if (secret !== undefined && (request.secretView === undefined || !sameSecret(secret, request.secretView))) {
+  if (
+    secret !== undefined &&
+    (request.secretView === undefined || !sameSecret(secret, request.secretView))
+  ) {
     return refused(Diagnostic.AUTHENTICATION_FAILURE)
   }
-  if (request.dlmsVersion < dlmsVersionMin) return refused(Diagnostic.NO_REASON, InitiateError.DLMS_VERSION_TOO_LOW)
-  if (conformance === 0) return refused(Diagnostic.NO_REASON, InitiateError.INCOMPATIBLE_CONFORMANCE)
-  if (request.pduBytesMax !== 0 && request.pduBytesMax < pduBytesMin) return refused(Diagnostic.NO_REASON, InitiateError.PDU_SIZE_TOO_SHORT)
+  if (request.dlmsVersion < dlmsVersionMin)
+    return refused(Diagnostic.NO_REASON, InitiateError.DLMS_VERSION_TOO_LOW)
+  if (conformance === 0)
+    return refused(Diagnostic.NO_REASON, InitiateError.INCOMPATIBLE_CONFORMANCE)
+  if (request.pduBytesMax !== 0 && request.pduBytesMax < pduBytesMin)
+    return refused(Diagnostic.NO_REASON, InitiateError.PDU_SIZE_TOO_SHORT)
   return undefined
 }
 

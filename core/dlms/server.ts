@@ -29,7 +29,15 @@ import {
 import { lengthBytes, lengthBytesFor, readCount, skipValue, writeLength } from './axdr-layout.ts'
 import { BlockCutter, BlockGatherer } from './block-transfer.ts'
 import { answerAssociation } from './server-association.ts'
-import { allocateApdu } from './wrapper.ts'
+import {
+  allocateService,
+  encodeException,
+  encodeGetRefusal,
+  encodeResult,
+  leftOver,
+  selectionOf,
+  skipAttribute,
+} from './server-response.ts'
 
 /**
  * The COSEM objects of a logical device. Everything given borrows for the call. Descriptors have nine octets (class-id,
@@ -41,7 +49,10 @@ export interface CosemObjects {
   /** A data-access-result, 0 for success. `valueView` is one whole value. */
   set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number
   /** An action-result, 0 for success, and the value that the method returns, if it does. */
-  invoke(descriptor: Buffer, parameterView: Buffer | undefined): { result: number; value?: Buffer | undefined }
+  invoke(
+    descriptor: Buffer,
+    parameterView: Buffer | undefined,
+  ): { result: number; value?: Buffer | undefined }
 }
 
 export type ServerOptions = {
@@ -56,7 +67,13 @@ export type ServerOptions = {
 
 type Transfer =
   | { kind: 'get'; invokeId: number; cutter: BlockCutter }
-  | { kind: 'set'; invokeId: number; gatherer: BlockGatherer; descriptor: Buffer; selection: Buffer | undefined }
+  | {
+      kind: 'set'
+      invokeId: number
+      gatherer: BlockGatherer
+      descriptor: Buffer
+      selection: Buffer | undefined
+    }
 
 export class DlmsServer {
   /** Kept as it is: several devices may share one. */
@@ -102,7 +119,11 @@ export class DlmsServer {
         case ApduTag.AARQ:
           return this.receiveAssociation(apduView)
         case ApduTag.RLRQ:
-          if (!this.isAssociated) return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+          if (!this.isAssociated)
+            return encodeException(
+              StateError.SERVICE_NOT_ALLOWED,
+              ServiceError.OPERATION_NOT_POSSIBLE,
+            )
           this.abort()
           return encodeRlre()
         default:
@@ -111,14 +132,17 @@ export class DlmsServer {
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.transfer = undefined
-      const cause = error.code === 'DLMS_SIZE_EXCEEDED' ? ServiceError.PDU_TOO_LONG : ServiceError.OTHER_REASON
+      const cause =
+        error.code === 'DLMS_SIZE_EXCEEDED' ? ServiceError.PDU_TOO_LONG : ServiceError.OTHER_REASON
       return encodeException(StateError.SERVICE_NOT_ALLOWED, cause)
     }
   }
 
   private refusal(service: number): Buffer | undefined {
     if ((this.conformance & service) !== 0) return undefined
-    const cause = this.isAssociated ? ServiceError.SERVICE_NOT_SUPPORTED : ServiceError.OPERATION_NOT_POSSIBLE
+    const cause = this.isAssociated
+      ? ServiceError.SERVICE_NOT_SUPPORTED
+      : ServiceError.OPERATION_NOT_POSSIBLE
     return encodeException(StateError.SERVICE_NOT_ALLOWED, cause)
   }
 
@@ -131,7 +155,7 @@ export class DlmsServer {
   }
 
   private receiveGet(view: Buffer): Buffer {
-    switch (view[1]) {
+    switch (view[1]!) {
       case GetRequest.NORMAL: {
         const end = skipAttribute(view, 3, view.length)
         if (end !== view.length) throw leftOver(end)
@@ -151,19 +175,28 @@ export class DlmsServer {
   private read(view: Buffer, at: number, end: number): Buffer | number {
     const descriptor = view.subarray(at, at + descriptorBytes)
     if (view[at + descriptorBytes] === 0) return this.options.objects.get(descriptor, undefined)
-    if ((this.conformance & Conformance.SELECTIVE_ACCESS) === 0) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    if ((this.conformance & Conformance.SELECTIVE_ACCESS) === 0)
+      return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     return this.options.objects.get(descriptor, view.subarray(at + descriptorBytes + 1, end))
   }
 
   private encodeGetResult(invokeId: number, result: Buffer | number): Buffer {
     if (typeof result === 'number') return encodeGetRefusal(invokeId, result)
     if (4 + result.length <= this.pduBytesMax) {
-      const apdu = allocateService(4 + result.length, ApduTag.GET_RESPONSE, GetResponse.NORMAL, invokeId)
+      const apdu = allocateService(
+        4 + result.length,
+        ApduTag.GET_RESPONSE,
+        GetResponse.NORMAL,
+        invokeId,
+      )
       apdu[3] = 0
       result.copy(apdu, 4)
       return apdu
     }
-    return this.startBlocks(invokeId, result) ?? encodeGetRefusal(invokeId, DataAccessResult.OTHER_REASON)
+    return (
+      this.startBlocks(invokeId, result) ??
+      encodeGetRefusal(invokeId, DataAccessResult.OTHER_REASON)
+    )
   }
 
   /** The first block of `bytes`, or undefined when blocks were not agreed to. */
@@ -176,7 +209,12 @@ export class DlmsServer {
 
   private encodeBlock(invokeId: number, cutter: BlockCutter): Buffer {
     const count = cutter.nextBytes(this.pduBytesMax - 3, 1)
-    const apdu = allocateService(3 + 1 + BlockCutter.blockBytes(count), ApduTag.GET_RESPONSE, GetResponse.WITH_DATABLOCK, invokeId)
+    const apdu = allocateService(
+      3 + 1 + BlockCutter.blockBytes(count),
+      ApduTag.GET_RESPONSE,
+      GetResponse.WITH_DATABLOCK,
+      invokeId,
+    )
     cutter.write(apdu, 3, count, true)
     if (cutter.isDone) this.transfer = undefined
     return apdu
@@ -187,7 +225,11 @@ export class DlmsServer {
     const { transfer } = this
     const invokeId = view[2]!
     const blockNumber = view.readUInt32BE(3)
-    if (transfer?.kind === 'get' && transfer.invokeId === invokeId && transfer.cutter.blockNumber === blockNumber) {
+    if (
+      transfer?.kind === 'get' &&
+      transfer.invokeId === invokeId &&
+      transfer.cutter.blockNumber === blockNumber
+    ) {
       return this.encodeBlock(invokeId, transfer.cutter)
     }
     this.transfer = undefined
@@ -195,7 +237,10 @@ export class DlmsServer {
     apdu[3] = 1
     apdu.writeUInt32BE(blockNumber, 4)
     apdu[8] = 1
-    apdu[9] = transfer?.kind === 'get' ? DataAccessResult.DATA_BLOCK_NUMBER_INVALID : DataAccessResult.NO_LONG_GET_IN_PROGRESS
+    apdu[9] =
+      transfer?.kind === 'get'
+        ? DataAccessResult.DATA_BLOCK_NUMBER_INVALID
+        : DataAccessResult.NO_LONG_GET_IN_PROGRESS
     return apdu
   }
 
@@ -209,7 +254,8 @@ export class DlmsServer {
       const end = skipAttribute(view, at, view.length)
       const result = this.read(view, at, end)
       bytes += typeof result === 'number' ? 2 : 1 + result.length
-      if (bytes > limits.transferBytesMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', 'a list of values')
+      if (bytes > limits.transferBytesMax)
+        throw new BrokerError('DLMS_SIZE_EXCEEDED', 'a list of values')
       results.push(result)
       at = end
     }
@@ -230,7 +276,8 @@ export class DlmsServer {
     }
     if (fits) return apdu
     const first = this.startBlocks(view[2]!, apdu.subarray(3))
-    if (first === undefined) throw new BrokerError('DLMS_SIZE_EXCEEDED', 'a list of values without blocks')
+    if (first === undefined)
+      throw new BrokerError('DLMS_SIZE_EXCEEDED', 'a list of values without blocks')
     return first
   }
 
@@ -238,7 +285,7 @@ export class DlmsServer {
     const invokeId = view[2]!
     const { transfer } = this
     this.transfer = undefined
-    switch (view[1]) {
+    switch (view[1]!) {
       case SetRequest.NORMAL: {
         const end = skipAttribute(view, 3, view.length)
         const descriptor = view.subarray(3, 3 + descriptorBytes)
@@ -258,8 +305,14 @@ export class DlmsServer {
         })
       }
       case SetRequest.WITH_DATABLOCK:
-        if (transfer?.kind === 'set' && transfer.invokeId === invokeId) return this.receiveSetBlock(view, 3, transfer)
-        return encodeResult(ApduTag.SET_RESPONSE, SetResponse.NORMAL, invokeId, DataAccessResult.NO_LONG_SET_IN_PROGRESS)
+        if (transfer?.kind === 'set' && transfer.invokeId === invokeId)
+          return this.receiveSetBlock(view, 3, transfer)
+        return encodeResult(
+          ApduTag.SET_RESPONSE,
+          SetResponse.NORMAL,
+          invokeId,
+          DataAccessResult.NO_LONG_SET_IN_PROGRESS,
+        )
     }
     return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
   }
@@ -269,30 +322,44 @@ export class DlmsServer {
     const isLast = view[at] !== 0
     const blockNumber = view.readUInt32BE(at + 1)
     let result: number = DataAccessResult.SUCCESS
-    if (blockNumber !== transfer.gatherer.blockNumber + 1) result = DataAccessResult.DATA_BLOCK_NUMBER_INVALID
+    if (blockNumber !== transfer.gatherer.blockNumber + 1)
+      result = DataAccessResult.DATA_BLOCK_NUMBER_INVALID
     else transfer.gatherer.add(view, at + 5, blockNumber, isLast)
     if (result === DataAccessResult.SUCCESS && !isLast) {
       this.transfer = transfer
-      const apdu = allocateService(7, ApduTag.SET_RESPONSE, SetResponse.DATABLOCK, transfer.invokeId)
+      const apdu = allocateService(
+        7,
+        ApduTag.SET_RESPONSE,
+        SetResponse.DATABLOCK,
+        transfer.invokeId,
+      )
       apdu.writeUInt32BE(blockNumber, 3)
       return apdu
     }
-    if (result === DataAccessResult.SUCCESS) result = this.write(transfer.descriptor, transfer.selection, transfer.gatherer.take())
-    const apdu = allocateService(8, ApduTag.SET_RESPONSE, SetResponse.LAST_DATABLOCK, transfer.invokeId)
+    if (result === DataAccessResult.SUCCESS)
+      result = this.write(transfer.descriptor, transfer.selection, transfer.gatherer.take())
+    const apdu = allocateService(
+      8,
+      ApduTag.SET_RESPONSE,
+      SetResponse.LAST_DATABLOCK,
+      transfer.invokeId,
+    )
     apdu[3] = result
     apdu.writeUInt32BE(blockNumber, 4)
     return apdu
   }
 
   private write(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number {
-    if (selection !== undefined && (this.conformance & Conformance.SELECTIVE_ACCESS) === 0) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    if (selection !== undefined && (this.conformance & Conformance.SELECTIVE_ACCESS) === 0)
+      return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     const end = skipValue(valueView, 0)
     if (end !== valueView.length) throw leftOver(end)
     return this.options.objects.set(descriptor, selection, valueView)
   }
 
   private receiveAction(view: Buffer): Buffer {
-    if (view[1] !== ActionRequest.NORMAL) return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
+    if (view[1] !== ActionRequest.NORMAL)
+      return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
     const invokeId = view[2]!
     const at = 3 + descriptorBytes
     if (view.length <= at) throw leftOver(view.length)
@@ -307,7 +374,12 @@ export class DlmsServer {
     // A value too large for any APDU that the client takes: the method has run, and its value is refused.
     const fits = value !== undefined && 6 + value.length <= this.pduBytesMax
     const apduBytes = value === undefined ? 5 : fits ? 6 + value.length : 7
-    const apdu = allocateService(apduBytes, ApduTag.ACTION_RESPONSE, ActionResponse.NORMAL, invokeId)
+    const apdu = allocateService(
+      apduBytes,
+      ApduTag.ACTION_RESPONSE,
+      ActionResponse.NORMAL,
+      invokeId,
+    )
     apdu[3] = result
     apdu[4] = value === undefined ? 0 : 1
     if (fits) {
@@ -319,50 +391,4 @@ export class DlmsServer {
     }
     return apdu
   }
-}
-
-/** The offset behind a descriptor and its optional selective access (1, selector octet, parameters). */
-function skipAttribute(view: Buffer, at: number, end: number): number {
-  const optionAt = at + descriptorBytes
-  if (optionAt >= end) throw leftOver(end)
-  if (view[optionAt] === 0) return optionAt + 1
-  if (view[optionAt] !== 1) throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${view[optionAt]} at octet ${optionAt}`)
-  return skipValue(view, optionAt + 2, end)
-}
-
-function selectionOf(view: Buffer, at: number, end: number): Buffer | undefined {
-  return view[at + descriptorBytes] === 0 ? undefined : view.subarray(at + descriptorBytes + 1, end)
-}
-
-function leftOver(at: number): BrokerError {
-  return new BrokerError('DLMS_LENGTH_INVALID', `cut short or left over at octet ${at}`)
-}
-
-function allocateService(apduBytes: number, tag: number, type: number, invokeId: number): Buffer {
-  const apdu = allocateApdu(apduBytes)
-  apdu[0] = tag
-  apdu[1] = type
-  apdu[2] = invokeId
-  return apdu
-}
-
-function encodeResult(tag: number, type: number, invokeId: number, result: number): Buffer {
-  const apdu = allocateService(4, tag, type, invokeId)
-  apdu[3] = result
-  return apdu
-}
-
-function encodeGetRefusal(invokeId: number, result: number): Buffer {
-  const apdu = allocateService(5, ApduTag.GET_RESPONSE, GetResponse.NORMAL, invokeId)
-  apdu[3] = 1
-  apdu[4] = result
-  return apdu
-}
-
-function encodeException(stateError: number, serviceError: number): Buffer {
-  const apdu = allocateApdu(3)
-  apdu[0] = ApduTag.EXCEPTION_RESPONSE
-  apdu[1] = stateError
-  apdu[2] = serviceError
-  return apdu
 }

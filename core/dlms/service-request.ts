@@ -7,7 +7,14 @@ import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import type { CosemOperation } from '../ports/wan.ts'
-import { ActionRequest, ApduTag, confirmedHighPriority, descriptorBytes, GetRequest, SetRequest } from './apdu.ts'
+import {
+  ActionRequest,
+  ApduTag,
+  confirmedHighPriority,
+  descriptorBytes,
+  GetRequest,
+  SetRequest,
+} from './apdu.ts'
 import { BlockCutter } from './block-transfer.ts'
 import { allocateApdu } from './wrapper.ts'
 
@@ -26,7 +33,12 @@ export function setBytes({ selection, value }: CosemOperation): number {
 
 /** Get-request-normal. @throws BrokerError DLMS_SIZE_EXCEEDED, as all of these, when it is larger than any APDU */
 export function encodeGet(invokeId: number, { descriptor, selection }: CosemOperation): Buffer {
-  const apdu = allocateService(attributeEnd(selection), ApduTag.GET_REQUEST, GetRequest.NORMAL, invokeId)
+  const apdu = allocateService(
+    attributeEnd(selection),
+    ApduTag.GET_REQUEST,
+    GetRequest.NORMAL,
+    invokeId,
+  )
   writeAttribute(apdu, serviceHeadBytes, descriptor, selection)
   return apdu
 }
@@ -39,18 +51,37 @@ export function encodeGetNext(invokeId: number, blockNumber: number): Buffer {
 }
 
 /** Get-request-with-list of `count` operations from `from` on, none of them with selective access. */
-export function encodeGetList(invokeId: number, operations: readonly CosemOperation[], from: number, count: number): Buffer {
-  const apdu = allocateService(getListBytes(count), ApduTag.GET_REQUEST, GetRequest.WITH_LIST, invokeId)
+export function encodeGetList(
+  invokeId: number,
+  operations: readonly CosemOperation[],
+  from: number,
+  count: number,
+): Buffer {
+  const apdu = allocateService(
+    getListBytes(count),
+    ApduTag.GET_REQUEST,
+    GetRequest.WITH_LIST,
+    invokeId,
+  )
   apdu[serviceHeadBytes] = count
   let at = serviceHeadBytes + 1
-  for (let i = from; i < from + count; i++) at = writeAttribute(apdu, at, operations[i]!.descriptor, undefined)
+  for (let i = from; i < from + count; i++)
+    at = writeAttribute(apdu, at, operations[i]!.descriptor, undefined)
   return apdu
 }
 
 /** Set-request-normal. */
-export function encodeSet(invokeId: number, { descriptor, selection, value }: CosemOperation): Buffer {
+export function encodeSet(
+  invokeId: number,
+  { descriptor, selection, value }: CosemOperation,
+): Buffer {
   assert(value !== undefined, 'a SET has a value')
-  const apdu = allocateService(attributeEnd(selection) + value.length, ApduTag.SET_REQUEST, SetRequest.NORMAL, invokeId)
+  const apdu = allocateService(
+    attributeEnd(selection) + value.length,
+    ApduTag.SET_REQUEST,
+    SetRequest.NORMAL,
+    invokeId,
+  )
   apdu.set(value, writeAttribute(apdu, serviceHeadBytes, descriptor, selection))
   return apdu
 }
@@ -64,7 +95,12 @@ export function encodeSetFirstBlock(
 ): Buffer {
   const at = attributeEnd(selection)
   const count = cutter.nextBytes(pduBytesMax - at, 0)
-  const apdu = allocateService(at + BlockCutter.blockBytes(count), ApduTag.SET_REQUEST, SetRequest.WITH_FIRST_DATABLOCK, invokeId)
+  const apdu = allocateService(
+    at + BlockCutter.blockBytes(count),
+    ApduTag.SET_REQUEST,
+    SetRequest.WITH_FIRST_DATABLOCK,
+    invokeId,
+  )
   cutter.write(apdu, writeAttribute(apdu, serviceHeadBytes, descriptor, selection), count, false)
   return apdu
 }
@@ -72,14 +108,24 @@ export function encodeSetFirstBlock(
 /** Set-request-with-datablock: the next block. */
 export function encodeSetBlock(invokeId: number, cutter: BlockCutter, pduBytesMax: number): Buffer {
   const count = cutter.nextBytes(pduBytesMax - serviceHeadBytes, 0)
-  const apdu = allocateService(serviceHeadBytes + BlockCutter.blockBytes(count), ApduTag.SET_REQUEST, SetRequest.WITH_DATABLOCK, invokeId)
+  const apdu = allocateService(
+    serviceHeadBytes + BlockCutter.blockBytes(count),
+    ApduTag.SET_REQUEST,
+    SetRequest.WITH_DATABLOCK,
+    invokeId,
+  )
   cutter.write(apdu, serviceHeadBytes, count, false)
   return apdu
 }
 
 /** Action-request-normal. */
 export function encodeAction(invokeId: number, { descriptor, value }: CosemOperation): Buffer {
-  const apdu = allocateService(attributeEnd(value), ApduTag.ACTION_REQUEST, ActionRequest.NORMAL, invokeId)
+  const apdu = allocateService(
+    attributeEnd(value),
+    ApduTag.ACTION_REQUEST,
+    ActionRequest.NORMAL,
+    invokeId,
+  )
   writeAttribute(apdu, serviceHeadBytes, descriptor, value)
   return apdu
 }
@@ -90,7 +136,8 @@ function attributeEnd(optional: Uint8Array | undefined): number {
 
 /** An APDU with its tag, type, and the octet of invoke id and priority. */
 function allocateService(apduBytes: number, tag: number, type: number, invokeId: number): Buffer {
-  if (apduBytes > limits.apduBytesMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', `a request of ${apduBytes} octets`)
+  if (apduBytes > limits.apduBytesMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `a request of ${apduBytes} octets`)
   const apdu = allocateApdu(apduBytes)
   apdu[0] = tag
   apdu[1] = type
@@ -99,7 +146,12 @@ function allocateService(apduBytes: number, tag: number, type: number, invokeId:
 }
 
 /** A descriptor, then 0, or 1 and what is optional: selective access, or a method's parameter. */
-function writeAttribute(out: Buffer, at: number, descriptor: Uint8Array, optional: Uint8Array | undefined): number {
+function writeAttribute(
+  out: Buffer,
+  at: number,
+  descriptor: Uint8Array,
+  optional: Uint8Array | undefined,
+): number {
   // Nine octets by hand cost less than a call out of JavaScript.
   for (let i = 0; i < descriptorBytes; i++) out[at + i] = descriptor[i]!
   at += descriptorBytes

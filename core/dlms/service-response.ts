@@ -9,7 +9,8 @@ import { lengthBytes, skipValue, Tag } from './axdr-layout.ts'
 
 /** Get-Data-Result at `at`: choice 0 and a value, which is copied, or choice 1 and a data-access-result. */
 export function readDataResult(view: Buffer, at: number): CosemResult {
-  if (at + 1 >= view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `result cut short at octet ${view.length}`)
+  if (at + 1 >= view.length)
+    throw new BrokerError('DLMS_LENGTH_INVALID', `result cut short at octet ${view.length}`)
   const choice = view[at]!
   if (choice === 1) return { value: undefined, result: refusalResult(view[at + 1]!) }
   if (choice !== 0) throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${choice} at octet ${at}`)
@@ -28,7 +29,11 @@ export function refusalResult(result: number): number {
 function copyOfValue(view: Buffer, at: number): Buffer {
   const end = skipValue(view, at)
   const tag = view[at]!
-  if (end === view.length - 1 && (tag === Tag.FLOAT32 || tag === Tag.FLOAT64) && view[at + 1] === end - at - 1) {
+  if (
+    end === view.length - 1 &&
+    (tag === Tag.FLOAT32 || tag === Tag.FLOAT64) &&
+    view[at + 1] === end - at - 1
+  ) {
     const bytes = copyOfOctets(view, at + 1, view.length)
     bytes[0] = tag
     return bytes
@@ -89,4 +94,14 @@ export function readResultList(bytes: Buffer, count: number): CosemResult[] | un
     throw error
   }
   return results
+}
+
+/** The APDU ends before what must be in it. */
+export function cutShort(view: Buffer): BrokerError {
+  return new BrokerError('DLMS_LENGTH_INVALID', `APDU ${view[0]} cut short at octet ${view.length}`)
+}
+
+/** The APDU is none that may come `where` we are. */
+export function unexpected(view: Buffer, where: string): BrokerError {
+  return new BrokerError('DLMS_SERVICE_UNEXPECTED', `APDU ${view[0]}, type ${view[1]} in ${where}`)
 }

@@ -20,7 +20,13 @@ const spareMark = 0xffff_ffff
 export type WrapperFrame = { source: number; destination: number; apduView: Buffer }
 
 /** Writes the header of an APDU of `apduBytes` octets at `at`; returns the offset where the APDU goes. */
-export function writeWrapperHeader(out: Uint8Array, at: number, source: number, destination: number, apduBytes: number): number {
+export function writeWrapperHeader(
+  out: Uint8Array,
+  at: number,
+  source: number,
+  destination: number,
+  apduBytes: number,
+): number {
   assert(apduBytes > 0 && apduBytes <= 0xffff, 'an APDU fits the wrapper')
   out[at] = 0
   out[at + 1] = version
@@ -47,7 +53,11 @@ export function allocateApdu(apduBytes: number): Buffer {
  */
 export function wrapInPlace(apdu: Buffer, source: number, destination: number): Buffer {
   assert(apdu.byteOffset >= wrapperHeaderBytes, 'spare octets stand in front of the APDU')
-  const frame = Buffer.from(apdu.buffer as ArrayBuffer, apdu.byteOffset - wrapperHeaderBytes, wrapperHeaderBytes + apdu.length)
+  const frame = Buffer.from(
+    apdu.buffer as ArrayBuffer,
+    apdu.byteOffset - wrapperHeaderBytes,
+    wrapperHeaderBytes + apdu.length,
+  )
   assert(frame.readUInt32BE(0) === spareMark, 'spare octets stand in front of the APDU')
   writeWrapperHeader(frame, 0, source, destination, apdu.length)
   return frame
@@ -136,7 +146,8 @@ export class WrapperReader {
     const found = buffer.readUInt16BE(at)
     if (found !== version) throw new BrokerError('DLMS_WRAPPER_INVALID', `version ${found}`)
     const apduBytes = buffer.readUInt16BE(at + 6)
-    if (apduBytes === 0 || apduBytes > this.apduBytesMax) throw new BrokerError('DLMS_WRAPPER_INVALID', `length ${apduBytes}`)
+    if (apduBytes === 0 || apduBytes > this.apduBytesMax)
+      throw new BrokerError('DLMS_WRAPPER_INVALID', `length ${apduBytes}`)
     return apduBytes
   }
 }

@@ -95,7 +95,10 @@ export function writeHeader(buffer: Buffer, at: number, header: Header, bodyByte
   buffer.writeUInt16BE(header.attempt, at + offsetOf.attempt)
   buffer.set(header.originator, at + offsetOf.originator)
   buffer.set(header.target, at + offsetOf.target)
-  buffer.writeBigUInt64BE(header.counter, at + offsetOf.counter)
+  // Writing a bigint costs ten times as much as writing a number; counters above 2^53 are rare.
+  const counter = Number(header.counter)
+  if (counter <= Number.MAX_SAFE_INTEGER) writeSafeU64(buffer, counter, at + offsetOf.counter)
+  else buffer.writeBigUInt64BE(header.counter, at + offsetOf.counter)
   writeSafeU64(buffer, header.time, at + offsetOf.time)
   writeSafeU64(buffer, header.deadline, at + offsetOf.deadline)
   writeSafeU64(buffer, header.correlation, at + offsetOf.correlation)

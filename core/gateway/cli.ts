@@ -1,6 +1,7 @@
 /**
- * What `busbar submit`, `busbar receive` and `busbar status` do; actors/main.ts gives them their options. For people: one request or a
- * handful, in words. Each settles with the exit code and never rejects: 0 done, 1 refused or failed, 2 wrong options, 3 nobody listens.
+ * What `busbar submit`, `busbar receive` and `busbar status` do; actors/main.ts gives them their
+ * options. For people: one request or a handful, in words. Each settles with the exit code and
+ * never rejects: 0 done, 1 refused or failed, 2 wrong options, 3 nobody listens.
  */
 import { status, type ServiceError } from '@grpc/grpc-js'
 import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/service_request.ts'
@@ -11,10 +12,15 @@ import { parseSrv } from '../base/srv.ts'
 import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import type { Clock } from '../ports/clock.ts'
 import { busbarCode, SupplierClient, type DeliveryStream } from './client.ts'
-import { responseLines, timeText } from './value-text.ts'
+import { responseLines, timeText } from './format.ts'
 
 /** Where lines go, what time it is, and how Ctrl-C is heard. */
-export type Terminal = { out(line: string): void; err(line: string): void; clock: Clock; onInterrupt(action: () => void): void }
+export type Terminal = {
+  out(line: string): void
+  err(line: string): void
+  clock: Clock
+  onInterrupt(action: () => void): void
+}
 
 export type SubmitOptions = {
   /** `host:port` of the gRPC gateway. */
@@ -40,7 +46,14 @@ export type SubmitOptions = {
   timeout?: string
 }
 
-export type ReceiveOptions = { gateway: string; party: string; credit?: string; count?: string; keep?: boolean; entries?: string }
+export type ReceiveOptions = {
+  gateway: string
+  party: string
+  credit?: string
+  count?: string
+  keep?: boolean
+  entries?: string
+}
 
 export type StatusOptions = { gateway: string; party: string; device: string; counter: string }
 
@@ -51,7 +64,8 @@ class WrongOption extends Error {}
 
 function wholeNumber(name: string, text: string, max: bigint): bigint {
   const value = /^\d{1,20}$/.test(text) ? BigInt(text) : max + 1n
-  if (value > max) throw new WrongOption(`--${name} must be a whole number from 0 to ${max}, not ${text}`)
+  if (value > max)
+    throw new WrongOption(`--${name} must be a whole number from 0 to ${max}, not ${text}`)
   return value
 }
 
@@ -59,12 +73,16 @@ const u64Max = 0xffff_ffff_ffff_ffffn
 
 function time(name: string, text: string): Date {
   const date = new Date(text)
-  if (Number.isNaN(date.getTime())) throw new WrongOption(`--${name} must be a time such as 2026-03-01T00:00:00Z, not ${text}`)
+  if (Number.isNaN(date.getTime()))
+    throw new WrongOption(`--${name} must be a time such as 2026-03-01T00:00:00Z, not ${text}`)
   return date
 }
 
 function eui64(name: string, text: string): string {
-  if (parseEui64(text) === undefined) throw new WrongOption(`--${name} must be an EUI-64 such as 90-B3-D5-1F-30-01-00-00, not ${text}`)
+  if (parseEui64(text) === undefined)
+    throw new WrongOption(
+      `--${name} must be an EUI-64 such as 90-B3-D5-1F-30-01-00-00, not ${text}`,
+    )
   return text
 }
 
@@ -72,25 +90,36 @@ function bodyOf(options: SubmitOptions): ServiceRequest['body'] {
   const { from, to, text, tolerance } = options
   if (text !== undefined) return { $case: 'displayMessage', value: { text } }
   if (tolerance !== undefined) {
-    return { $case: 'synchroniseClock', value: { toleranceSeconds: Number(wholeNumber('tolerance', tolerance, 86_400n)) } }
+    return {
+      $case: 'synchroniseClock',
+      value: { toleranceSeconds: Number(wholeNumber('tolerance', tolerance, 86_400n)) },
+    }
   }
   if (from === undefined && to === undefined) {
     // 6.11 takes a body, but nothing need be said in it.
     const row = serviceRequestOf(parseSrv(options.srv))
-    return row?.bodyType === 18 ? { $case: 'synchroniseClock', value: { toleranceSeconds: 0 } } : undefined
+    return row?.bodyType === 18
+      ? { $case: 'synchroniseClock', value: { toleranceSeconds: 0 } }
+      : undefined
   }
   if (from === undefined || to === undefined) throw new WrongOption('--from and --to go together')
   return { $case: 'readPeriod', value: { from: time('from', from), to: time('to', to) } }
 }
 
-const priorities: Readonly<Record<string, ServiceRequest['priority']>> = { urgent: 1, normal: 2, bulk: 3 }
+const priorities: Readonly<Record<string, ServiceRequest['priority']>> = {
+  urgent: 1,
+  normal: 2,
+  bulk: 3,
+}
 
 /** The request that the options ask for. @throws WrongOption */
 function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
   const { party, device, srv, counter, priority, deadline } = options
-  if (parseSrv(srv) === 0) throw new WrongOption(`--srv must be a service reference variant such as 4.1.1, not ${srv}`)
+  if (parseSrv(srv) === 0)
+    throw new WrongOption(`--srv must be a service reference variant such as 4.1.1, not ${srv}`)
   const priorityNumber = priority === undefined ? 0 : priorities[priority]
-  if (priorityNumber === undefined) throw new WrongOption(`--priority is urgent, normal or bulk, not ${priority}`)
+  if (priorityNumber === undefined)
+    throw new WrongOption(`--priority is urgent, normal or bulk, not ${priority}`)
   return ServiceRequest.create({
     requestId: {
       originator: eui64('party', party),
@@ -98,14 +127,22 @@ function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
       counter: counter === undefined ? BigInt(nowMs) : wholeNumber('counter', counter, u64Max),
     },
     serviceReferenceVariant: srv,
-    deadline: deadline === undefined ? undefined : new Date(nowMs + Number(wholeNumber('deadline', deadline, 2_592_000n)) * 1000),
+    deadline:
+      deadline === undefined
+        ? undefined
+        : new Date(nowMs + Number(wholeNumber('deadline', deadline, 2_592_000n)) * 1000),
     priority: priorityNumber,
     body: bodyOf(options),
   })
 }
 
 /** Runs a command with a client, and says in words what went wrong. */
-async function withClient(gateway: string, party: string, terminal: Terminal, run: (client: SupplierClient) => Promise<number>): Promise<number> {
+async function withClient(
+  gateway: string,
+  party: string,
+  terminal: Terminal,
+  run: (client: SupplierClient) => Promise<number>,
+): Promise<number> {
   let client: SupplierClient | undefined
   try {
     client = new SupplierClient({ address: gateway, party: eui64('party', party) })
@@ -117,7 +154,10 @@ async function withClient(gateway: string, party: string, terminal: Terminal, ru
     }
     const { code, details } = error as Partial<ServiceError>
     if (code === status.UNAVAILABLE && busbarCode(error) === undefined) {
-      terminal.err(`Nobody listens at ${gateway}. Start Busbar with \`npm start\`, or name another gateway with --gateway host:port.`)
+      terminal.err(
+        `Nobody listens at ${gateway}. Start Busbar with \`npm start\`, ` +
+          `or name another gateway with --gateway host:port.`,
+      )
       return 3
     }
     terminal.err(details ?? (error instanceof Error ? error.message : String(error)))
@@ -128,26 +168,40 @@ async function withClient(gateway: string, party: string, terminal: Terminal, ru
 }
 
 const sameRequest = (a: RequestId | undefined, b: RequestId | undefined): boolean =>
-  a !== undefined && b !== undefined && a.counter === b.counter && parseEui64(a.target)?.equals(parseEui64(b.target)!) === true
+  a !== undefined &&
+  b !== undefined &&
+  a.counter === b.counter &&
+  parseEui64(a.target)?.equals(parseEui64(b.target)!) === true
 
 /**
- * Takes deliveries until the one of `request` comes. Those of other requests are only looked past: they belong to whoever takes
- * them with `busbar receive` or with a client of their own. Its own is acknowledged when no other waits before it.
+ * Takes deliveries until the one of `request` comes. Those of other requests are only looked past:
+ * they belong to whoever takes them with `busbar receive` or with a client of their own. Its own is
+ * acknowledged when no other waits before it.
  */
-async function awaitResponse(client: SupplierClient, request: ServiceRequest, seconds: number, terminal: Terminal): Promise<number> {
+async function awaitResponse(
+  client: SupplierClient,
+  request: ServiceRequest,
+  seconds: number,
+  terminal: Terminal,
+): Promise<number> {
   let others = 0
   let stream: DeliveryStream | undefined
+  let disarm = (): void => {}
   const found = new Promise<Delivery | undefined>((resolve) => {
-    terminal.clock.at(terminal.clock.now() + seconds * 1000, () => resolve(undefined))
+    disarm = terminal.clock.at(terminal.clock.now() + seconds * 1000, () => resolve(undefined))
     terminal.onInterrupt(() => resolve(undefined))
     stream = client.receive(100_000, (list) => {
       for (const delivery of list) {
-        if (delivery.content?.$case === 'response' && sameRequest(delivery.content.value.requestId, request.requestId)) return resolve(delivery)
+        if (
+          delivery.content?.$case === 'response' &&
+          sameRequest(delivery.content.value.requestId, request.requestId)
+        )
+          return resolve(delivery)
         others++
       }
     })
   })
-  const delivery = await Promise.race([found, stream!.done.then(() => undefined)])
+  const delivery = await Promise.race([found, stream!.done.then(() => undefined)]).finally(disarm)
   if (delivery?.content?.$case !== 'response') {
     stream!.cancel()
     terminal.err('No response came in time; it will wait at the output gateway: busbar receive')
@@ -164,7 +218,10 @@ async function awaitResponse(client: SupplierClient, request: ServiceRequest, se
 export function submitCommand(options: SubmitOptions, terminal: Terminal): Promise<number> {
   return withClient(options.gateway, options.party, terminal, async (client) => {
     const request = requestOf(options, terminal.clock.now())
-    const seconds = options.timeout === undefined ? waitSecondsDefault : Number(wholeNumber('timeout', options.timeout, 2_592_000n))
+    const seconds =
+      options.timeout === undefined
+        ? waitSecondsDefault
+        : Number(wholeNumber('timeout', options.timeout, 2_592_000n))
     const acknowledgement = await client.submit(request)
     const { responseCode, reason, message } = acknowledgement
     const isAccepted = responseCode === 'I99'
@@ -183,8 +240,13 @@ export function submitCommand(options: SubmitOptions, terminal: Terminal): Promi
 export function receiveCommand(options: ReceiveOptions, terminal: Terminal): Promise<number> {
   return withClient(options.gateway, options.party, terminal, async (client) => {
     const credit = Number(wholeNumber('credit', options.credit ?? '1000', 100_000n))
-    const countMax = options.count === undefined ? Infinity : Number(wholeNumber('count', options.count, 1_000_000_000n))
-    const entries = Number(wholeNumber('entries', options.entries ?? String(entriesShown), 1_000_000n))
+    const countMax =
+      options.count === undefined
+        ? Infinity
+        : Number(wholeNumber('count', options.count, 1_000_000_000n))
+    const entries = Number(
+      wholeNumber('entries', options.entries ?? String(entriesShown), 1_000_000n),
+    )
     let count = 0
     let stop = (): void => {}
     const stopped = new Promise<void>((resolve) => (stop = resolve))
@@ -225,10 +287,15 @@ export function statusCommand(options: StatusOptions, terminal: Terminal): Promi
       target: eui64('device', options.device),
       counter: wholeNumber('counter', options.counter, u64Max),
     })
-    const { state, serviceReferenceVariant, responseCode, reason, acceptedAt, endedAt, attempts } = answer
-    terminal.out(`${stateWords[state] ?? `state ${state}`}  SRV ${serviceReferenceVariant}  attempts ${attempts}`)
+    const { state, serviceReferenceVariant, responseCode, reason, acceptedAt, endedAt, attempts } =
+      answer
+    terminal.out(
+      `${stateWords[state] ?? `state ${state}`}  ` +
+        `SRV ${serviceReferenceVariant}  attempts ${attempts}`,
+    )
     terminal.out(`  accepted ${timeText(acceptedAt)}`)
-    if (state === RequestState.REQUEST_STATE_ENDED) terminal.out(`  ended ${timeText(endedAt)}  ${responseCode} ${reason}`)
+    if (state === RequestState.REQUEST_STATE_ENDED)
+      terminal.out(`  ended ${timeText(endedAt)}  ${responseCode} ${reason}`)
     return 0
   })
 }

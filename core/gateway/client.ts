@@ -1,23 +1,40 @@
 /**
- * A supplier's client, as any supplier would write it: the generated stubs over grpc-js, nothing of Busbar's inside. Used by the
- * command line, the demonstration supplier and the tests. Rejects with grpc-js's ServiceError; `busbarCode` reads its code.
+ * A supplier's client, as any supplier would write it: the generated stubs over grpc-js, nothing of
+ * Busbar's inside. Used by the command line, the demonstration supplier and the tests. Rejects with
+ * grpc-js's ServiceError; `busbarCode` reads its code.
  */
-import { credentials, Metadata, status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js'
 import {
-  GetRequestStatusResponse,
+  credentials,
+  Metadata,
+  status,
+  type ClientDuplexStream,
+  type ServiceError,
+} from '@grpc/grpc-js'
+import {
   InputGatewayClient,
+  type GetRequestStatusResponse,
   type SubmitStreamRequest,
   type SubmitStreamResponse,
 } from '../../proto/gen/busbar/v1/input_gateway.ts'
-import { OutputGatewayClient, type Delivery, type ReceiveRequest, type ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
+import {
+  OutputGatewayClient,
+  type Delivery,
+  type ReceiveRequest,
+  type ReceiveResponse,
+} from '../../proto/gen/busbar/v1/output_gateway.ts'
 import type { RequestId, ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'
 import { partyHeader } from '../access/identity.ts'
 
-/** A response may be larger than gRPC's default of 4 MiB: several deliveries come in one message. */
+/**
+ * A response may be larger than gRPC's default of 4 MiB: several deliveries come in one message.
+ */
 const receiveBytesMax = 16 * 1024 * 1024
 
-/** Busbar's own code in the trailers of a refused call, for example PARTY_UNKNOWN; undefined when the refusal is gRPC's. */
+/**
+ * Busbar's own code in the trailers of a refused call, for example PARTY_UNKNOWN; undefined when
+ * the refusal is gRPC's.
+ */
 export function busbarCode(error: unknown): string | undefined {
   const metadata = (error as Partial<ServiceError> | undefined)?.metadata
   const value = metadata instanceof Metadata ? metadata.get('busbar-code')[0] : undefined
@@ -27,28 +44,43 @@ export function busbarCode(error: unknown): string | undefined {
 /** The fast door: requests out, acknowledgements in, in any order. */
 export class SubmissionStream {
   private readonly call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>
-  /** Settles when the gateway has answered everything and ended the stream; rejects when it breaks off. */
+  /**
+   * Settles when the gateway has answered everything and ended the stream; rejects when it breaks
+   * off.
+   */
   readonly done: Promise<void>
 
-  constructor(call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>, onAcknowledgements: (list: Acknowledgement[]) => void) {
+  constructor(
+    call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>,
+    onAcknowledgements: (list: Acknowledgement[]) => void,
+  ) {
     this.call = call
     this.done = new Promise((resolve, reject) => {
-      call.on('data', (response: SubmitStreamResponse) => onAcknowledgements(response.acknowledgements))
+      call.on('data', (response: SubmitStreamResponse) =>
+        onAcknowledgements(response.acknowledgements),
+      )
       call.on('status', ({ code }) => code === status.OK && resolve())
       call.on('error', reject)
     })
-    // Whoever does not look at `done` learns of a break through `send` never draining; it is no crash.
+    // Whoever does not look at `done` learns of a break through `send` never draining; it is no
+    // crash.
     this.done.catch(() => {})
   }
 
-  /** Sends requests in one message; false when the caller should wait for `drained` before sending more. */
+  /**
+   * Sends requests in one message; false when the caller should wait for `drained` before sending
+   * more.
+   */
   send(requests: ServiceRequest[]): boolean {
     return this.call.write({ requests })
   }
 
   /** Settles when there is room again; rejects when the stream breaks. */
   async drained(): Promise<void> {
-    await Promise.race([new Promise<void>((resolve) => this.call.once('drain', resolve)), this.done])
+    await Promise.race([
+      new Promise<void>((resolve) => this.call.once('drain', resolve)),
+      this.done,
+    ])
   }
 
   /** Nothing more will be sent; settles like `done`. */
@@ -69,7 +101,11 @@ export class DeliveryStream {
   /** Settles when the stream has ended normally; rejects with why the gateway ended it. */
   readonly done: Promise<void>
 
-  constructor(call: ClientDuplexStream<ReceiveRequest, ReceiveResponse>, credit: number, onDeliveries: (list: Delivery[]) => void) {
+  constructor(
+    call: ClientDuplexStream<ReceiveRequest, ReceiveResponse>,
+    credit: number,
+    onDeliveries: (list: Delivery[]) => void,
+  ) {
     this.call = call
     this.done = new Promise((resolve, reject) => {
       call.on('data', (response: ReceiveResponse) => onDeliveries(response.deliveries))
@@ -155,7 +191,9 @@ export class SupplierClient {
   }
 
   status(requestId: RequestId): Promise<GetRequestStatusResponse> {
-    return this.ask((done) => this.input.getRequestStatus({ requestId }, this.metadata, this.callOptions(), done))
+    return this.ask((done) =>
+      this.input.getRequestStatus({ requestId }, this.metadata, this.callOptions(), done),
+    )
   }
 
   /** Opens a receiver; a receiver of the same party that was open before ends. */
@@ -172,7 +210,9 @@ export class SupplierClient {
     return this.callMs > 0 ? { deadline: new Date(Date.now() + this.callMs) } : {}
   }
 
-  private ask<T>(call: (done: (error: ServiceError | null, response: T) => void) => unknown): Promise<T> {
+  private ask<T>(
+    call: (done: (error: ServiceError | null, response: T) => void) => unknown,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       call((error, response) => (error ? reject(error) : resolve(response)))
     })

@@ -1,7 +1,8 @@
 /**
- * Who receives the deliveries of which party, in this gateway and among all gateways: one receiver a party, the newest
- * wins. A receiver that opens tells the others on the bus with a stamp (time, then chance); whoever has an older stamp ends, whoever
- * has a newer one tells again. Reads `out.<party>` of the ledger from the party's cursor on (station 13).
+ * Who receives the deliveries of which party, in this gateway and among all gateways: one receiver
+ * a party, the newest wins. A receiver that opens tells the others on the bus with a stamp (time,
+ * then chance); whoever has an older stamp ends, whoever has a newer one tells again. Reads
+ * `out.<party>` of the ledger from the party's cursor on (station 13).
  *
  * A delivery id is the ledger sequence of its frame × 4096 + its index in the frame.
  */
@@ -16,17 +17,29 @@ import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
 import { DeliveryCursor } from './delivery-cursor.ts'
 
-export type DeliveryPorts = { bus: Bus; ledger: Ledger; cursors: CursorStore; clock: Clock; random: Random; log: Log }
+export type DeliveryPorts = {
+  bus: Bus
+  ledger: Ledger
+  cursors: CursorStore
+  clock: Clock
+  random: Random
+  log: Log
+}
 
 const hexOf = (party: Party): string => bytesOfEui64Key(party.key).toString('hex').toUpperCase()
 
-export const deliveryIdOf = (sequence: number, index: number): number => sequence * limits.deliveriesPerFrameMax + index
-export const sequenceOf = (deliveryId: number): number => Math.floor(deliveryId / limits.deliveriesPerFrameMax)
+export const deliveryIdOf = (sequence: number, index: number): number =>
+  sequence * limits.deliveriesPerFrameMax + index
+export const sequenceOf = (deliveryId: number): number =>
+  Math.floor(deliveryId / limits.deliveriesPerFrameMax)
 export const indexOf = (deliveryId: number): number => deliveryId % limits.deliveriesPerFrameMax
 
 const stampBytes = 16
 
-/** The place of the one receiver of a party. Ask for it with `Deliveries.open`, give it back with `leave`. */
+/**
+ * The place of the one receiver of a party. Ask for it with `Deliveries.open`, give it back with
+ * `leave`.
+ */
 export class Seat {
   readonly cursor: DeliveryCursor
   readonly subject: string
@@ -38,7 +51,14 @@ export class Seat {
   private isLost = false
   private isLeft = false
 
-  constructor(subject: string, cursor: DeliveryCursor, stamp: Buffer, ledger: Ledger, superseded: () => void, giveBack: (seat: Seat) => Promise<void>) {
+  constructor(
+    subject: string,
+    cursor: DeliveryCursor,
+    stamp: Buffer,
+    ledger: Ledger,
+    superseded: () => void,
+    giveBack: (seat: Seat) => Promise<void>,
+  ) {
     this.subject = subject
     this.cursor = cursor
     this.stamp = stamp
@@ -48,8 +68,14 @@ export class Seat {
   }
 
   /** Every frame from the one that holds the delivery behind the cursor; see Ledger.follow. */
-  follow(onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<{ close(): Promise<void> }> {
-    return this.ledger.follow(this.subject, Math.max(1, sequenceOf(this.cursor.acknowledged)), onMessage)
+  follow(
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+  ): Promise<{ close(): Promise<void> }> {
+    return this.ledger.follow(
+      this.subject,
+      Math.max(1, sequenceOf(this.cursor.acknowledged)),
+      onMessage,
+    )
   }
 
   /** Another receiver has come. */
@@ -67,7 +93,13 @@ export class Seat {
   }
 }
 
-type Entry = { cursor: DeliveryCursor; seat: Seat | undefined; users: number; lastMs: number; listening: Promise<{ close(): Promise<void> } | undefined> | undefined }
+type Entry = {
+  cursor: DeliveryCursor
+  seat: Seat | undefined
+  users: number
+  lastMs: number
+  listening: Promise<{ close(): Promise<void> } | undefined> | undefined
+}
 
 export class Deliveries {
   private readonly ports: DeliveryPorts
@@ -78,15 +110,22 @@ export class Deliveries {
   }
 
   /**
-   * Takes the receiver's seat of `party`; whoever had it, here or at another gateway, loses it. `superseded` is called once if this
-   * one loses it in turn, perhaps before this settles. Rejects when the cursor cannot be read.
+   * Takes the receiver's seat of `party`; whoever had it, here or at another gateway, loses it.
+   * `superseded` is called once if this one loses it in turn, perhaps before this settles. Rejects
+   * when the cursor cannot be read.
    */
   async open(party: Party, superseded: () => void): Promise<Seat> {
     const { bus, clock, random, ledger, cursors, log } = this.ports
     const hex = hexOf(party)
     let entry = this.entries.get(party.key)
     if (!entry) {
-      entry = { cursor: new DeliveryCursor(cursors, hex, clock, log), seat: undefined, users: 0, lastMs: 0, listening: undefined }
+      entry = {
+        cursor: new DeliveryCursor(cursors, hex, clock, log),
+        seat: undefined,
+        users: 0,
+        lastMs: 0,
+        listening: undefined,
+      }
       this.entries.set(party.key, entry)
     }
     const held = entry
@@ -94,17 +133,21 @@ export class Deliveries {
     held.lastMs = Math.max(clock.now(), held.lastMs + 1)
     writeSafeU64(stamp, held.lastMs, 0)
     stamp.set(random.bytes(8), 8)
-    const seat = new Seat(this.subjectOf(party), held.cursor, stamp, ledger, superseded, () => this.release(party.key, held, seat))
+    const seat = new Seat(this.subjectOf(party), held.cursor, stamp, ledger, superseded, () =>
+      this.release(party.key, held, seat),
+    )
     const before = held.seat
     held.seat = seat
     held.users++
     before?.lose()
     const subject = `receiver.${hex}`
     try {
-      held.listening ??= bus.listen(subject, (stampView) => this.hear(held, subject, stampView)).catch((error: unknown) => {
-        log.warn({ party: hex, reason: String(error) }, 'other gateways cannot be heard')
-        return undefined
-      })
+      held.listening ??= bus
+        .listen(subject, (stampView) => this.hear(held, subject, stampView))
+        .catch((error: unknown) => {
+          log.warn({ party: hex, reason: String(error) }, 'other gateways cannot be heard')
+          return undefined
+        })
       await held.listening
       if (held.seat === seat) bus.announce(subject, stamp)
       await held.cursor.load()
@@ -120,11 +163,15 @@ export class Deliveries {
     return `out.${hexOf(party)}`
   }
 
-  /** The cursor of a party for an acknowledgement without a receiver (HTTP), caught up with the store. */
+  /**
+   * The cursor of a party for an acknowledgement without a receiver (HTTP), caught up with the
+   * store.
+   */
   async cursorOf(party: Party): Promise<DeliveryCursor> {
     const hex = hexOf(party)
     const { cursors, clock, log } = this.ports
-    const cursor = this.entries.get(party.key)?.cursor ?? new DeliveryCursor(cursors, hex, clock, log)
+    const cursor =
+      this.entries.get(party.key)?.cursor ?? new DeliveryCursor(cursors, hex, clock, log)
     await cursor.load()
     return cursor
   }

@@ -1,6 +1,7 @@
 /**
- * How far one party has acknowledged its deliveries: the id of the last one. Written behind, coalesced, one write at a time
- * and not more often than every `cursorWriteMs`: what a crash forgets is delivered again, which the contract allows.
+ * How far one party has acknowledged its deliveries: the id of the last one. Written behind,
+ * coalesced, one write at a time and not more often than every `cursorWriteMs`: what a crash
+ * forgets is delivered again, which the contract allows.
  */
 import { readSafeU64, writeSafeU64 } from '../envelope/envelope.ts'
 import { asBuffer } from '../base/bytes.ts'
@@ -29,7 +30,10 @@ export class DeliveryCursor {
     this.log = log
   }
 
-  /** Catches up with what this or another gateway has written; never goes back. Rejects when the store does. */
+  /**
+   * Catches up with what this or another gateway has written; never goes back. Rejects when the
+   * store does.
+   */
   async load(): Promise<void> {
     const stored = await this.store.get(this.name)
     if (stored === undefined || stored.length !== cursorBytes) return
@@ -38,7 +42,10 @@ export class DeliveryCursor {
     if (id > this.written) this.written = id
   }
 
-  /** Notes that `deliveryId` and all before it are done with, and sees to it that this is written soon. */
+  /**
+   * Notes that `deliveryId` and all before it are done with, and sees to it that this is written
+   * soon.
+   */
   acknowledge(deliveryId: number): void {
     if (deliveryId <= this.acknowledged) return
     this.acknowledged = deliveryId
@@ -48,7 +55,10 @@ export class DeliveryCursor {
     })
   }
 
-  /** Settles when everything acknowledged so far is on disk, or the store has failed (logged; the next one tries again). True if it is. */
+  /**
+   * Settles when everything acknowledged so far is on disk, or the store has failed (logged; the
+   * next one tries again). True if it is.
+   */
   async settle(): Promise<boolean> {
     this.disarm?.()
     this.disarm = undefined
@@ -70,7 +80,10 @@ export class DeliveryCursor {
       await this.store.put(this.name, value)
       if (id > this.written) this.written = id
     } catch (error) {
-      this.log.warn({ cursor: this.name, reason: String(error) }, 'a delivery cursor was not written')
+      this.log.warn(
+        { cursor: this.name, reason: String(error) },
+        'a delivery cursor was not written',
+      )
     }
     this.writing = undefined
   }

@@ -1,6 +1,7 @@
 /**
- * One long poll for deliveries (HTTP): those behind the party's cursor, the same again until they are acknowledged. Answers as soon as what
- * was there at the call is read, or the first one comes, or the wait is over. A poll takes the receiver's seat like any receiver.
+ * One long poll for deliveries (HTTP): those behind the party's cursor, the same again until they
+ * are acknowledged. Answers as soon as what was there at the call is read, or the first one comes,
+ * or the wait is over. A poll takes the receiver's seat like any receiver.
  */
 import type { Party } from '../access/parties.ts'
 import { limits } from '../base/limits.ts'
@@ -22,8 +23,8 @@ const pollBytesMax = 1024 * 1024
 export type PollResult = { message: Buffer; isSuperseded: boolean }
 
 /**
- * Settles with at most `max` deliveries. `abandoned` is given a function that ends the poll early, for a client that has gone. Rejects when
- * ledger or cursor cannot be read.
+ * Settles with at most `max` deliveries. `abandoned` is given a function that ends the poll early,
+ * for a client that has gone. Rejects when ledger or cursor cannot be read.
  */
 export async function pollDeliveries(
   ports: PollPorts,
@@ -63,7 +64,11 @@ export async function pollDeliveries(
       const { data, sequence } = message
       const done = sequence === sequenceOf(acknowledged) ? indexOf(acknowledged) : -1
       try {
-        for (let at = 0, index = 0; at < data.length && count < max && writer.bytes < pollBytesMax; index++) {
+        for (
+          let at = 0, index = 0;
+          at < data.length && count < max && writer.bytes < pollBytesMax;
+          index++
+        ) {
           const end = checkEnvelope(data, at)
           if (index > done && readKind(data, at) === Kind.RESPONSE) {
             appendDelivery(writer, deliveryIdOf(sequence, index), data, at)

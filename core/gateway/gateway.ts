@@ -1,6 +1,6 @@
 /**
- * A gateway process's doors together: one intake and one set of delivery seats behind gRPC and HTTP. The composition root makes
- * one; several may run for one ledger.
+ * A gateway process's doors together: one intake and one set of delivery seats behind gRPC and
+ * HTTP. The composition root makes one; several may run for one ledger.
  */
 import type { Parties } from '../access/parties.ts'
 import { limits } from '../base/limits.ts'
@@ -46,7 +46,10 @@ export class Gateway {
     this.http = new HttpGateway({ ...ports, intake: this.intake, deliveries, accounts })
   }
 
-  /** Opens both doors; settles with the ports. Rejects when an address is taken, with nothing left open. */
+  /**
+   * Opens both doors; settles with the ports. Rejects when an address is taken, with nothing left
+   * open.
+   */
   async listen(address: GatewayAddress): Promise<{ grpcPort: number; httpPort: number }> {
     const grpcPort = await this.grpc.listen(address.host, address.grpcPort)
     try {
@@ -58,8 +61,8 @@ export class Gateway {
   }
 
   /**
-   * Refuses new requests, waits for the acknowledgements of the open ones (within `waitMs`), then ends every stream and stops
-   * listening.
+   * Refuses new requests, waits for the acknowledgements of the open ones (within `waitMs`), then
+   * ends every stream and stops listening.
    */
   async close(waitMs: number = limits.acknowledgementWaitMsMax): Promise<void> {
     this.grpc.drain()

@@ -1,6 +1,7 @@
 /**
- * The gRPC doors: InputGateway, OutputGateway, health and reflection on one port. Messages stay bytes on the hot path: the services are
- * registered with identity (de)serialisers, and what is in a message is read where it stands.
+ * The gRPC doors: InputGateway, OutputGateway, health and reflection on one port. Messages stay
+ * bytes on the hot path: the services are registered with identity (de)serialisers, and what is in
+ * a message is read where it stands.
  */
 import { readFileSync } from 'node:fs'
 import {
@@ -23,16 +24,27 @@ import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Deliveries } from './deliveries.ts'
 import type { Intake } from './intake.ts'
-import { PartyAccounts, type PartyAccount } from './party-account.ts'
+import type { PartyAccounts, PartyAccount } from './party-account.ts'
 import { Receiver } from './receiver.ts'
 import { grpcRefusal } from './refusal.ts'
 import { BatchCall, SingleCall, StatusCall, submitOne } from './submit-calls.ts'
 import { SubmitStream } from './submit-stream.ts'
 
-export type GrpcGatewayPorts = { intake: Intake; deliveries: Deliveries; accounts: PartyAccounts; parties: Parties; clock: Clock; log: Log }
+export type GrpcGatewayPorts = {
+  intake: Intake
+  deliveries: Deliveries
+  accounts: PartyAccounts
+  parties: Parties
+  clock: Clock
+  log: Log
+}
 
 type RawMethod = MethodDefinition<Buffer, Buffer>
-type Shape = { readonly path: string; readonly requestStream: boolean; readonly responseStream: boolean }
+type Shape = {
+  readonly path: string
+  readonly requestStream: boolean
+  readonly responseStream: boolean
+}
 
 const asItIs = (message: Buffer): Buffer => message
 const raw = ({ path, requestStream, responseStream }: Shape): RawMethod => ({
@@ -49,10 +61,13 @@ const rawService = (methods: Readonly<Record<string, Shape>>): ServiceDefinition
 
 const descriptorSet = new URL('../../proto/gen/descriptors.binpb', import.meta.url)
 
-/** The FileDescriptorProtos of a FileDescriptorSet: `repeated FileDescriptorProto file = 1`, nothing else. */
+/**
+ * The FileDescriptorProtos of a FileDescriptorSet: `repeated FileDescriptorProto file = 1`, nothing
+ * else.
+ */
 function fileDescriptors(set: Buffer): Buffer[] {
   const files: Buffer[] = []
-  for (let at = 0; at < set.length; ) {
+  for (let at = 0; at < set.length;) {
     at++
     let length = 0
     for (let shift = 0; ; shift += 7) {
@@ -67,15 +82,22 @@ function fileDescriptors(set: Buffer): Buffer[] {
 
 function addReflection(server: Server): void {
   // The service wants what a proto loader gives; all it reads of that are the descriptors.
-  const entry = { fileDescriptorProtos: fileDescriptors(readFileSync(descriptorSet)) }
-  const described = { 'busbar.v1': entry, ...healthService } as unknown as ConstructorParameters<typeof ReflectionService>[0]
+  const ours = { fileDescriptorProtos: fileDescriptors(readFileSync(descriptorSet)) }
+  const described = {
+    'busbar.v1': ours,
+    'grpc.health.v1': healthService['Check']?.requestType,
+  } as unknown as ConstructorParameters<typeof ReflectionService>[0]
   new ReflectionService(described).addToServer(server)
 }
 
 export class GrpcGateway {
   private readonly ports: GrpcGatewayPorts
   private readonly server: Server
-  private readonly health = new HealthImplementation({ '': 'SERVING', 'busbar.v1.InputGateway': 'SERVING', 'busbar.v1.OutputGateway': 'SERVING' })
+  private readonly health = new HealthImplementation({
+    '': 'SERVING',
+    'busbar.v1.InputGateway': 'SERVING',
+    'busbar.v1.OutputGateway': 'SERVING',
+  })
   private readonly streams = new Set<SubmitStream>()
   private readonly receivers = new Set<Receiver>()
 
@@ -100,18 +122,23 @@ export class GrpcGateway {
     addReflection(this.server)
   }
 
-  /** Listens on `host:port`, 0 for any; settles with the port. Rejects when the address is taken. */
+  /**
+   * Listens on `host:port`, 0 for any; settles with the port. Rejects when the address is taken.
+   */
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.server.bindAsync(`${host.includes(':') ? `[${host}]` : host}:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(error) : resolve(bound),
+      this.server.bindAsync(
+        `${host.includes(':') ? `[${host}]` : host}:${port}`,
+        ServerCredentials.createInsecure(),
+        (error, bound) => (error ? reject(error) : resolve(bound)),
       )
     })
   }
 
   /** Says NOT_SERVING; call when the intake begins to drain. */
   drain(): void {
-    for (const service of ['', 'busbar.v1.InputGateway', 'busbar.v1.OutputGateway']) this.health.setStatus(service, 'NOT_SERVING')
+    for (const service of ['', 'busbar.v1.InputGateway', 'busbar.v1.OutputGateway'])
+      this.health.setStatus(service, 'NOT_SERVING')
   }
 
   /** Ends what is open with BROKER_DRAINING and stops; what does not end within `waitMs` is cut. */
@@ -134,7 +161,8 @@ export class GrpcGateway {
   private identify(metadata: Metadata): PartyAccount | IdentityRefusal {
     const values = metadata.get(partyHeader)
     const value = values[0]
-    if (values.length > 1 || (value !== undefined && typeof value !== 'string')) return 'PARTY_HEADER_MALFORMED'
+    if (values.length > 1 || (value !== undefined && typeof value !== 'string'))
+      return 'PARTY_HEADER_MALFORMED'
     const party = identify(value, this.ports.parties)
     return typeof party === 'string' ? party : this.ports.accounts.of(party)
   }
@@ -148,29 +176,43 @@ export class GrpcGateway {
   private readonly submitBatch: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const account = this.identify(call.metadata)
     if (typeof account === 'string') return callback(grpcRefusal(account))
-    new BatchCall((response, refusal) => (refusal ? callback(grpcRefusal(refusal)) : callback(null, response))).submit(
-      this.ports.intake,
-      account,
-      call.request,
-    )
+    new BatchCall((response, refusal) =>
+      refusal ? callback(grpcRefusal(refusal)) : callback(null, response),
+    ).submit(this.ports.intake, account, call.request)
   }
 
   private readonly cancel: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const account = this.identify(call.metadata)
     if (typeof account === 'string') return callback(grpcRefusal(account))
-    this.ports.intake.cancel(account, call.request, 0, call.request.length, new SingleCall(callback), 0)
+    this.ports.intake.cancel(
+      account,
+      call.request,
+      0,
+      call.request.length,
+      new SingleCall(callback),
+      0,
+    )
   }
 
   private readonly getRequestStatus: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const account = this.identify(call.metadata)
     if (typeof account === 'string') return callback(grpcRefusal(account))
-    this.ports.intake.queryStatus(account, call.request, 0, call.request.length, new StatusCall(callback), 0)
+    this.ports.intake.queryStatus(
+      account,
+      call.request,
+      0,
+      call.request.length,
+      new StatusCall(callback),
+      0,
+    )
   }
 
   private readonly submitStream: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
     const account = this.identify(call.metadata)
     if (typeof account === 'string') return void call.emit('error', grpcRefusal(account))
-    const stream = new SubmitStream(call, account, this.ports.intake, () => this.streams.delete(stream))
+    const stream = new SubmitStream(call, account, this.ports.intake, () =>
+      this.streams.delete(stream),
+    )
     this.streams.add(stream)
     stream.start()
   }
@@ -179,7 +221,9 @@ export class GrpcGateway {
     const account = this.identify(call.metadata)
     if (typeof account === 'string') return void call.emit('error', grpcRefusal(account))
     const { deliveries, intake, clock, log } = this.ports
-    const receiver = new Receiver(call, account.party, deliveries, intake.turn, clock, log, () => this.receivers.delete(receiver))
+    const receiver = new Receiver(call, account.party, deliveries, intake.turn, clock, log, () =>
+      this.receivers.delete(receiver),
+    )
     this.receivers.add(receiver)
     receiver.start()
   }

@@ -1,12 +1,21 @@
-/** Acknowledgements, refusals and deliveries as JSON text: proto3 JSON of busbar.v1, and `{ code, responseCode, message, detail }` for what went wrong. */
+/**
+ * Acknowledgements, refusals and deliveries as JSON text: proto3 JSON of busbar.v1, and `{ code,
+ * responseCode, message, detail }` for what went wrong.
+ */
 import { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { Unit, type ServiceResponse } from '../../proto/gen/busbar/v1/service_response.ts'
-import { errorCodeOf, errorTable, explain, type ErrorCode, type GrpcStatus } from '../base/error-table.ts'
+import {
+  errorCodeOf,
+  errorTable,
+  explain,
+  type ErrorCode,
+  type GrpcStatus,
+} from '../base/error-table.ts'
 import { formatEui64 } from '../base/eui64.ts'
 import { readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
 import { offsetOf } from '../envelope/layout.ts'
 import { isNamed } from './answer.ts'
-import { retryHintMs } from './intake.ts'
+import { retryHintMs } from './own-answer.ts'
 
 /** HTTP statuses of the error table's gRPC statuses. */
 export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
@@ -29,9 +38,17 @@ export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
 export type HttpAnswer = { status: number; body: string; retryAfterSeconds: number }
 
 // Outcome parts are the same for every request with that outcome: made once.
-const outcomeTexts = new Map<number, { status: number; isGood: boolean; asAcknowledgement: string; asError: string }>()
+const outcomeTexts = new Map<
+  number,
+  { status: number; isGood: boolean; asAcknowledgement: string; asError: string }
+>()
 
-function outcomeTextsOf(outcome: number): { status: number; isGood: boolean; asAcknowledgement: string; asError: string } {
+function outcomeTextsOf(outcome: number): {
+  status: number
+  isGood: boolean
+  asAcknowledgement: string
+  asError: string
+} {
   let texts = outcomeTexts.get(outcome)
   if (texts) return texts
   const code = errorCodeOf(outcome)
@@ -50,7 +67,8 @@ function outcomeTextsOf(outcome: number): { status: number; isGood: boolean; asA
 }
 
 const requestIdText = (buffer: Buffer, at: number): string =>
-  `{"originator":"${formatEui64(buffer, at + offsetOf.originator)}","target":"${formatEui64(buffer, at + offsetOf.target)}",` +
+  `{"originator":"${formatEui64(buffer, at + offsetOf.originator)}",` +
+  `"target":"${formatEui64(buffer, at + offsetOf.target)}",` +
   `"counter":"${buffer.readBigUInt64BE(at + offsetOf.counter)}"}`
 
 /** The Acknowledgement of the envelope at `at` as proto3 JSON. */
@@ -63,14 +81,22 @@ export function acknowledgementJson(buffer: Buffer, at: number): string {
   return `{${id}${asAcknowledgement},"time":"${new Date(timeMs).toISOString()}"${retry}}`
 }
 
-/** One request's answer as a whole HTTP answer: its Acknowledgement, or an error object that names the request. */
+/**
+ * One request's answer as a whole HTTP answer: its Acknowledgement, or an error object that names
+ * the request.
+ */
 export function httpAnswerOf(buffer: Buffer, at: number, goodStatus: number): HttpAnswer {
   const texts = outcomeTextsOf(readOutcome(buffer, at))
-  if (texts.isGood) return { status: goodStatus, body: acknowledgementJson(buffer, at), retryAfterSeconds: 0 }
+  if (texts.isGood)
+    return { status: goodStatus, body: acknowledgementJson(buffer, at), retryAfterSeconds: 0 }
   const id = isNamed(buffer, at) ? `,"requestId":${requestIdText(buffer, at)}` : ''
   const retryMs = waitOf(buffer, at)
   const retry = retryMs > 0 ? `,"retryAfterMs":${retryMs}` : ''
-  return { status: texts.status, body: `{${texts.asError}${id}${retry}}`, retryAfterSeconds: Math.ceil(retryMs / 1000) }
+  return {
+    status: texts.status,
+    body: `{${texts.asError}${id}${retry}}`,
+    retryAfterSeconds: Math.ceil(retryMs / 1000),
+  }
 }
 
 /** A refusal of a whole call. */
@@ -84,28 +110,42 @@ export function httpRefusal(code: ErrorCode, detail?: string): HttpAnswer {
     detail,
     ...(retryMs > 0 ? { retryAfterMs: retryMs } : {}),
   }
-  return { status: httpStatusOf[row.grpc], body: JSON.stringify(body), retryAfterSeconds: Math.ceil(retryMs / 1000) }
+  return {
+    status: httpStatusOf[row.grpc],
+    body: JSON.stringify(body),
+    retryAfterSeconds: Math.ceil(retryMs / 1000),
+  }
 }
 
 /** "Not before this time again" as ms from the answer's own time; 0 for none. */
 function waitOf(buffer: Buffer, at: number): number {
   const deadlineMs = readDeadline(buffer, at)
-  return outcomeTextsOf(readOutcome(buffer, at)).isGood || deadlineMs === 0 ? 0 : Math.max(0, deadlineMs - readTime(buffer, at))
+  return outcomeTextsOf(readOutcome(buffer, at)).isGood || deadlineMs === 0
+    ? 0
+    : Math.max(0, deadlineMs - readTime(buffer, at))
 }
 
 const unitNames = new Set<number>(Object.values(Unit))
 
-/** Units are an open set, which the generated code cannot name all of: the numbers of the unnamed ones, as proto3 JSON has them. */
+/**
+ * Units are an open set, which the generated code cannot name all of: the numbers of the unnamed
+ * ones, as proto3 JSON has them.
+ */
 function withUnits(response: ServiceResponse): unknown {
   const { body } = response
-  const bearers = [...(body?.readings ?? []), ...(body?.profiles ?? []).flatMap((profile) => profile.columns)]
+  const bearers = [
+    ...(body?.readings ?? []),
+    ...(body?.profiles ?? []).flatMap((profile) => profile.columns),
+  ]
   const numbers = bearers.map((bearer) => bearer.unit as number)
   for (const bearer of bearers) if (!unitNames.has(bearer.unit)) bearer.unit = Unit.UNIT_UNSPECIFIED
   return numbers
 }
 
 type JsonBearer = { unit?: string | number }
-type JsonDelivery = { response?: { body?: { readings?: JsonBearer[]; profiles?: { columns?: JsonBearer[] }[] } } }
+type JsonDelivery = {
+  response?: { body?: { readings?: JsonBearer[]; profiles?: { columns?: JsonBearer[] }[] } }
+}
 
 /** A Delivery as proto3 JSON. `delivery` is changed. */
 export function deliveryJson(delivery: Delivery): unknown {

@@ -1,9 +1,17 @@
 /**
- * The HTTP/JSON doors: the same submissions as over gRPC, for curl and for parties without protobuf. JSON is checked strictly, turned
- * into the same bytes and handed to the same intake.
+ * The HTTP/JSON doors: the same submissions as over gRPC, for curl and for parties without
+ * protobuf. JSON is checked strictly, turned into the same bytes and handed to the same intake.
  */
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { GetRequestStatusRequest, GetRequestStatusResponse } from '../../proto/gen/busbar/v1/input_gateway.ts'
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
+import {
+  GetRequestStatusRequest,
+  GetRequestStatusResponse,
+} from '../../proto/gen/busbar/v1/input_gateway.ts'
 import { ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
@@ -20,8 +28,19 @@ import { ProtobufWriter } from '../translate/protobuf.ts'
 import { appendStatus } from '../translate/status.ts'
 import { sequenceOf, type Deliveries } from './deliveries.ts'
 import { pollDeliveries } from './delivery-poll.ts'
-import { acknowledgementJson, deliveryJson, httpAnswerOf, httpRefusal, type HttpAnswer } from './http-answer.ts'
-import { bodyNames, deliveryAcknowledgementSchema, pollSchema, submissionSchema } from './http-schema.ts'
+import {
+  acknowledgementJson,
+  deliveryJson,
+  httpAnswerOf,
+  httpRefusal,
+  type HttpAnswer,
+} from './http-answer.ts'
+import {
+  bodyNames,
+  deliveryAcknowledgementSchema,
+  pollSchema,
+  submissionSchema,
+} from './http-schema.ts'
 import type { Intake } from './intake.ts'
 import type { PartyAccount, PartyAccounts } from './party-account.ts'
 import type { AnswerSink } from './slots.ts'
@@ -74,7 +93,11 @@ class HttpBatch implements AnswerSink {
   answer(tag: number, buffer: Buffer, at: number): void {
     this.texts[tag] = acknowledgementJson(buffer, at)
     if (--this.left > 0) return
-    send(this.reply, { status: 200, body: `{"acknowledgements":[${this.texts.join(',')}]}`, retryAfterSeconds: 0 })
+    send(this.reply, {
+      status: 200,
+      body: `{"acknowledgements":[${this.texts.join(',')}]}`,
+      retryAfterSeconds: 0,
+    })
   }
 }
 
@@ -91,7 +114,9 @@ class HttpStatus implements AnswerSink {
     if (readKind(buffer, at) !== Kind.STATUS) return send(this.reply, httpAnswerOf(buffer, at, 200))
     try {
       appendStatus(statusWriter, buffer, at)
-      const body = JSON.stringify(GetRequestStatusResponse.toJSON(GetRequestStatusResponse.decode(statusWriter.take())))
+      const body = JSON.stringify(
+        GetRequestStatusResponse.toJSON(GetRequestStatusResponse.decode(statusWriter.take())),
+      )
       send(this.reply, { status: 200, body, retryAfterSeconds: 0 })
     } catch {
       statusWriter.reset()
@@ -100,7 +125,10 @@ class HttpStatus implements AnswerSink {
   }
 }
 
-/** The wire bytes of a ServiceRequest given as JSON that the schema has passed, or what is wrong with it. */
+/**
+ * The wire bytes of a ServiceRequest given as JSON that the schema has passed, or what is wrong
+ * with it.
+ */
 function requestBytesOf(object: Record<string, unknown>): Buffer | string {
   let bodies = 0
   for (const name of bodyNames) if (object[name] !== undefined && object[name] !== null) bodies++
@@ -108,7 +136,8 @@ function requestBytesOf(object: Record<string, unknown>): Buffer | string {
   try {
     return asBuffer(ServiceRequest.encode(ServiceRequest.fromJSON(object)).finish())
   } catch {
-    // The schema has seen to names and types: what is left is a date that does not exist, or a counter above 64 bits.
+    // The schema has seen to names and types: what is left is a date that does not exist, or a
+    // counter above 64 bits.
     return 'a time does not exist or the counter is above 64 bits'
   }
 }
@@ -122,7 +151,11 @@ function requestIdBytesOf(text: string): Buffer | undefined {
   if (!match) return undefined
   const counter = BigInt(match[3]!)
   if (counter > 0xffff_ffff_ffff_ffffn) return undefined
-  return asBuffer(GetRequestStatusRequest.encode({ requestId: { originator: match[1]!, target: match[2]!, counter } }).finish())
+  return asBuffer(
+    GetRequestStatusRequest.encode({
+      requestId: { originator: match[1]!, target: match[2]!, counter },
+    }).finish(),
+  )
 }
 
 function codeOf(error: FastifyError): ErrorCode {
@@ -133,7 +166,9 @@ function codeOf(error: FastifyError): ErrorCode {
 /** What the schema found, with the name of a field that nobody knows. */
 function faultOf(error: FastifyError): string {
   const unknown = error.validation?.[0]?.params['additionalProperty']
-  return typeof unknown === 'string' ? `${error.message}: ${JSON.stringify(unknown.slice(0, 60))}` : error.message
+  return typeof unknown === 'string'
+    ? `${error.message}: ${JSON.stringify(unknown.slice(0, 60))}`
+    : error.message
 }
 
 export class HttpGateway {
@@ -148,20 +183,41 @@ export class HttpGateway {
       routerOptions: { maxParamLength: 200 },
       requestTimeout: limits.longPollMsMax,
       forceCloseConnections: true,
-      ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, allowUnionTypes: true } },
+      ajv: {
+        customOptions: {
+          coerceTypes: false,
+          removeAdditional: false,
+          useDefaults: false,
+          allErrors: false,
+          allowUnionTypes: true,
+        },
+      },
     })
     this.server.setErrorHandler((error: FastifyError, _request, reply) => {
       const code = codeOf(error)
-      if (code === 'BROKER_GATEWAY_FAILED') ports.log.error({ reason: String(error) }, 'an HTTP call failed')
-      const answer = httpRefusal(code, code === 'BROKER_GATEWAY_FAILED' ? undefined : faultOf(error))
+      if (code === 'BROKER_GATEWAY_FAILED')
+        ports.log.error({ reason: String(error) }, 'an HTTP call failed')
+      const answer = httpRefusal(
+        code,
+        code === 'BROKER_GATEWAY_FAILED' ? undefined : faultOf(error),
+      )
       send(reply, { ...answer, status: error.statusCode ?? answer.status })
     })
-    this.server.setNotFoundHandler((request, reply) => send(reply, httpRefusal('REQUEST_PATH_UNKNOWN', `${request.method} ${request.url.slice(0, 100)}`)))
+    this.server.setNotFoundHandler((request, reply) =>
+      send(
+        reply,
+        httpRefusal('REQUEST_PATH_UNKNOWN', `${request.method} ${request.url.slice(0, 100)}`),
+      ),
+    )
     this.server.post('/v1/service-requests', { schema: { body: submissionSchema } }, this.submit)
     this.server.get('/v1/service-requests/:id', this.getStatus)
     this.server.delete('/v1/service-requests/:id', this.cancel)
     this.server.get('/v1/deliveries', { schema: { querystring: pollSchema } }, this.poll)
-    this.server.post('/v1/deliveries/acknowledgements', { schema: { body: deliveryAcknowledgementSchema } }, this.acknowledge)
+    this.server.post(
+      '/v1/deliveries/acknowledgements',
+      { schema: { body: deliveryAcknowledgementSchema } },
+      this.acknowledge,
+    )
   }
 
   /** Listens on `host:port`, 0 for any; settles with the port. */
@@ -191,16 +247,23 @@ export class HttpGateway {
     const { intake } = this.ports
     if (body.requests === undefined) {
       const bytes = requestBytesOf(body)
-      if (typeof bytes === 'string') return send(reply, httpRefusal('REQUEST_JSON_MALFORMED', bytes))
+      if (typeof bytes === 'string')
+        return send(reply, httpRefusal('REQUEST_JSON_MALFORMED', bytes))
       return intake.submit(account, bytes, 0, bytes.length, new HttpSingle(reply, 202), 0)
     }
     const { requests } = body
-    if (requests.length > limits.requestsPerBatchMax) return send(reply, httpRefusal('REQUEST_SIZE_EXCEEDED', `${requests.length} requests`))
-    if (requests.length === 0) return send(reply, { status: 200, body: '{"acknowledgements":[]}', retryAfterSeconds: 0 })
+    if (requests.length > limits.requestsPerBatchMax)
+      return send(reply, httpRefusal('REQUEST_SIZE_EXCEEDED', `${requests.length} requests`))
+    if (requests.length === 0)
+      return send(reply, { status: 200, body: '{"acknowledgements":[]}', retryAfterSeconds: 0 })
     const encoded: Buffer[] = []
     for (const object of requests) {
       const bytes = requestBytesOf(object)
-      if (typeof bytes === 'string') return send(reply, httpRefusal('REQUEST_JSON_MALFORMED', `requests/${encoded.length}: ${bytes}`))
+      if (typeof bytes === 'string')
+        return send(
+          reply,
+          httpRefusal('REQUEST_JSON_MALFORMED', `requests/${encoded.length}: ${bytes}`),
+        )
       encoded.push(bytes)
     }
     const batch = new HttpBatch(reply, encoded.length)
@@ -211,7 +274,11 @@ export class HttpGateway {
     const account = this.identify(request)
     if (typeof account === 'string') return send(reply, httpRefusal(account))
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
-    if (bytes === undefined) return send(reply, httpRefusal('REQUEST_ID_MALFORMED', 'the path ends in originator:target:counter'))
+    if (bytes === undefined)
+      return send(
+        reply,
+        httpRefusal('REQUEST_ID_MALFORMED', 'the path ends in originator:target:counter'),
+      )
     this.ports.intake.queryStatus(account, bytes, 0, bytes.length, new HttpStatus(reply), 0)
   }
 
@@ -219,25 +286,45 @@ export class HttpGateway {
     const account = this.identify(request)
     if (typeof account === 'string') return send(reply, httpRefusal(account))
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
-    if (bytes === undefined) return send(reply, httpRefusal('REQUEST_ID_MALFORMED', 'the path ends in originator:target:counter'))
+    if (bytes === undefined)
+      return send(
+        reply,
+        httpRefusal('REQUEST_ID_MALFORMED', 'the path ends in originator:target:counter'),
+      )
     this.ports.intake.cancel(account, bytes, 0, bytes.length, new HttpSingle(reply, 200), 0)
   }
 
-  private readonly poll = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+  private readonly poll = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
     const account = this.identify(request)
     if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
     const query = request.query as { max?: string; waitMs?: string }
-    const max = Math.min(Math.max(Number(query.max ?? pollDeliveriesDefault), 1), limits.deliveriesPerMessageMax)
+    const max = Math.min(
+      Math.max(Number(query.max ?? pollDeliveriesDefault), 1),
+      limits.deliveriesPerMessageMax,
+    )
     let stop = (): void => {}
     try {
-      const { message, isSuperseded } = await pollDeliveries(this.ports, account.party, max, Number(query.waitMs ?? 0), (end) => {
-        stop = end
-        this.polls.add(stop)
-        reply.raw.once('close', stop)
-      })
+      const { message, isSuperseded } = await pollDeliveries(
+        this.ports,
+        account.party,
+        max,
+        Number(query.waitMs ?? 0),
+        (end) => {
+          stop = end
+          this.polls.add(stop)
+          reply.raw.once('close', stop)
+        },
+      )
       if (isSuperseded) return this.sent(reply, httpRefusal('DELIVERY_RECEIVER_SUPERSEDED'))
       const { deliveries } = ReceiveResponse.decode(message)
-      return this.sent(reply, { status: 200, body: JSON.stringify({ deliveries: deliveries.map(deliveryJson) }), retryAfterSeconds: 0 })
+      return this.sent(reply, {
+        status: 200,
+        body: JSON.stringify({ deliveries: deliveries.map(deliveryJson) }),
+        retryAfterSeconds: 0,
+      })
     } catch (error) {
       this.ports.log.warn({ reason: String(error) }, 'deliveries cannot be read')
       return this.sent(reply, httpRefusal('BROKER_LEDGER_UNAVAILABLE'))
@@ -246,7 +333,10 @@ export class HttpGateway {
     }
   }
 
-  private readonly acknowledge = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+  private readonly acknowledge = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
     const account = this.identify(request)
     if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
     const body = request.body as { deliveryId?: string | number; delivery_id?: string | number }
@@ -256,12 +346,23 @@ export class HttpGateway {
       const subject = deliveries.subjectOf(account.party)
       const last = await ledger.lastOn(subject)
       if (!Number.isSafeInteger(deliveryId) || sequenceOf(deliveryId) > (last?.sequence ?? 0)) {
-        return this.sent(reply, httpRefusal('DELIVERY_ACKNOWLEDGEMENT_INVALID', `delivery id ${body.deliveryId ?? body.delivery_id}`))
+        return this.sent(
+          reply,
+          httpRefusal(
+            'DELIVERY_ACKNOWLEDGEMENT_INVALID',
+            `delivery id ${body.deliveryId ?? body.delivery_id}`,
+          ),
+        )
       }
       const cursor = await deliveries.cursorOf(account.party)
       cursor.acknowledge(deliveryId)
-      if (!(await cursor.settle())) return this.sent(reply, httpRefusal('BROKER_LEDGER_UNAVAILABLE'))
-      return this.sent(reply, { status: 200, body: `{"deliveryId":"${cursor.acknowledged}"}`, retryAfterSeconds: 0 })
+      if (!(await cursor.settle()))
+        return this.sent(reply, httpRefusal('BROKER_LEDGER_UNAVAILABLE'))
+      return this.sent(reply, {
+        status: 200,
+        body: `{"deliveryId":"${cursor.acknowledged}"}`,
+        retryAfterSeconds: 0,
+      })
     } catch (error) {
       this.ports.log.warn({ reason: String(error) }, 'a delivery cursor cannot be read')
       return this.sent(reply, httpRefusal('BROKER_LEDGER_UNAVAILABLE'))

@@ -1,19 +1,30 @@
 /**
- * What JSON a party may send, as JSON schemas that fastify compiles: the proto3 JSON mapping of busbar.v1, strictly. Names in
- * lowerCamelCase or as in the proto; null is absent; unknown names are refused, because a misspelt deadline must not be ignored.
+ * What JSON a party may send, as JSON schemas that fastify compiles: the proto3 JSON mapping of
+ * busbar.v1, strictly. Names in lowerCamelCase or as in the proto; null is absent; unknown names
+ * are refused, because a misspelt deadline must not be ignored.
  */
 type Schema = { readonly [key: string]: unknown }
 
-const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+const snake = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 const message = (fields: Readonly<Record<string, Schema>>): Schema => ({
   type: 'object',
   nullable: true,
   additionalProperties: false,
-  properties: Object.fromEntries(Object.entries(fields).flatMap(([name, schema]) => [[name, schema], [snake(name), schema]])),
+  properties: Object.fromEntries(
+    Object.entries(fields).flatMap(([name, schema]) => [
+      [name, schema],
+      [snake(name), schema],
+    ]),
+  ),
 })
 
-const text = (charactersMax: number): Schema => ({ type: 'string', nullable: true, maxLength: charactersMax })
+const text = (charactersMax: number): Schema => ({
+  type: 'string',
+  nullable: true,
+  maxLength: charactersMax,
+})
 const timestamp: Schema = {
   type: 'string',
   nullable: true,
@@ -29,12 +40,33 @@ const uint64: Schema = {
 }
 const uint32: Schema = { type: 'integer', nullable: true, minimum: 0, maximum: 0xffff_ffff }
 
-const requestId = message({ originator: text(40), target: text(40), counter: { ...uint64, type: ['string', 'integer', 'null'] } })
+const requestId = message({
+  originator: text(40),
+  target: text(40),
+  counter: { ...uint64, type: ['string', 'integer', 'null'] },
+})
 
-const priorities = ['PRIORITY_UNSPECIFIED', 'PRIORITY_URGENT', 'PRIORITY_NORMAL', 'PRIORITY_BULK', 0, 1, 2, 3, null]
+const priorities = [
+  'PRIORITY_UNSPECIFIED',
+  'PRIORITY_URGENT',
+  'PRIORITY_NORMAL',
+  'PRIORITY_BULK',
+  0,
+  1,
+  2,
+  3,
+  null,
+]
 
 /** The names of the body oneof, both spellings: at most one of them may stand in a request. */
-export const bodyNames = ['displayMessage', 'display_message', 'readPeriod', 'read_period', 'synchroniseClock', 'synchronise_clock'] as const
+export const bodyNames = [
+  'displayMessage',
+  'display_message',
+  'readPeriod',
+  'read_period',
+  'synchroniseClock',
+  'synchronise_clock',
+] as const
 
 const serviceRequest = message({
   requestId,
@@ -50,6 +82,7 @@ const serviceRequest = message({
 export const submissionSchema: Schema = {
   type: 'object',
   if: { required: ['requests'] },
+  // oxlint-disable-next-line unicorn/no-thenable -- the word is JSON Schema's
   then: {
     type: 'object',
     additionalProperties: false,
@@ -70,5 +103,8 @@ export const deliveryAcknowledgementSchema: Schema = {
 export const pollSchema: Schema = {
   type: 'object',
   additionalProperties: false,
-  properties: { max: { type: 'string', pattern: '^\\d{1,6}$' }, waitMs: { type: 'string', pattern: '^\\d{1,6}$' } },
+  properties: {
+    max: { type: 'string', pattern: '^\\d{1,6}$' },
+    waitMs: { type: 'string', pattern: '^\\d{1,6}$' },
+  },
 }

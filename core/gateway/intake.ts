@@ -1,16 +1,17 @@
 /**
- * The one way in, behind every door (stations 2 to 4 and 7 of the way of a message): scan → decide → one gather-write into the
- * frame of the partition's owner → one NATS request a frame → acknowledgements back to whoever waits. Nothing is kept
- * about a request but its slot; no promise, closure or object is made for one. What an acknowledgement says is the
- * host's word: nothing is promised here.
+ * The one way in, behind every door (stations 2 to 4 and 7 of a message's way): scan → decide
+ * → one gather-write into the frame of the partition's owner → one NATS request a frame →
+ * acknowledgements back to whoever waits. Nothing is kept about a request but its slot; no promise,
+ * closure or object is made for one. What an acknowledgement says is the host's word: nothing is
+ * promised here.
  *
- * A host that no longer owns a partition says so, falls silent or is gone; then the envelope waits in its frame ("stranded") and
- * goes to the next owner, within the party's wait. Twice sent is harmless: the RequestID is the idempotency key.
+ * A host that no longer owns a partition says so, falls silent or is gone; then the envelope waits
+ * in its frame ("stranded") and goes to the next owner, within the party's wait. Twice sent is
+ * harmless: the RequestID is the idempotency key.
  */
 import { decideIntake, isOriginator } from '../access/intake.ts'
-import { fnv1a32 } from '../base/bytes.ts'
-import { errorId, errorTable, type ErrorCode } from '../base/error-table.ts'
-import { eui64Bytes } from '../base/eui64.ts'
+import { emptyBytes, fnv1a32 } from '../base/bytes.ts'
+import { errorId, type ErrorCode } from '../base/error-table.ts'
 import type { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
 import type { Srv } from '../base/srv.ts'
@@ -18,44 +19,45 @@ import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import {
   envelopeEnd,
   readCorrelation,
-  readCounter,
   readKind,
   readOutcome,
   writeEnvelope,
-  writeHeader,
-  type Header,
 } from '../envelope/envelope.ts'
 import { forEachEnvelope } from '../envelope/frame.ts'
-import { headerBytes, Kind, offsetOf } from '../envelope/layout.ts'
+import { headerBytes, Kind } from '../envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Counter, Gauge, Metrics } from '../ports/metrics.ts'
-import { laneUnspecified, RequestScan, scanRequestId, scanServiceRequest } from '../translate/scan.ts'
-import { OwnerQueue } from './owner-queue.ts'
+import {
+  laneUnspecified,
+  RequestScan,
+  scanRequestId,
+  scanServiceRequest,
+} from '../translate/scan.ts'
+import { blankHeader, OwnAnswer } from './own-answer.ts'
+import { OwnerQueues, type OwnerQueue } from './owner-queue.ts'
 import type { PartyAccount } from './party-account.ts'
 import { Slots, type AnswerSink, type Flight } from './slots.ts'
 import { Turn } from './turn.ts'
 
-export type IntakePorts = { bus: Bus; directory: OwnerDirectory; clock: Clock; log: Log; metrics: Metrics }
+export type IntakePorts = {
+  bus: Bus
+  directory: OwnerDirectory
+  clock: Clock
+  log: Log
+  metrics: Metrics
+}
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
 const fenceLostId = errorId('LEDGER_FENCE_LOST')
-const noSlot = 0
-
-/** How long a refused party is asked to wait, ms; 0 when trying again does not help. */
-export function retryHintMs(code: ErrorCode): number {
-  const row = errorTable[code]
-  if (row.retry !== 'later') return 0
-  return row.grpc === 'RESOURCE_EXHAUSTED' ? limits.busyRetryMs : limits.unavailableRetryMs
-}
 
 export class Intake {
   private readonly ports: IntakePorts
   private readonly slots: Slots
   readonly turn = new Turn()
   private readonly scan = new RequestScan()
-  private readonly queues = new Map<string | undefined, OwnerQueue>()
+  private readonly queues: OwnerQueues
   /** Requests in flight and stranded, by partition, and whether its owner is being watched. */
   private readonly partitionInFlight: Int32Array
   private readonly partitionStranded: Int32Array
@@ -64,11 +66,8 @@ export class Intake {
   private isDraining = false
   private isClosed = false
   private drained: (() => void) | undefined
-  private readonly header: Header
-  /** The RequestID of a refusal whose RequestID could not be read. */
-  private readonly nobody = Buffer.alloc(eui64Bytes)
-  private readonly refusal = Buffer.alloc(headerBytes)
-  private readonly noBody = Buffer.alloc(0)
+  private readonly header = blankHeader()
+  private readonly ownAnswer = new OwnAnswer()
   private readonly submitted: Counter
   private readonly refused: Counter
   private readonly resent: Counter
@@ -78,27 +77,26 @@ export class Intake {
     this.ports = ports
     this.slots = new Slots(slotCount)
     const { partitionCount } = ports.directory
+    this.queues = new OwnerQueues(this.turn, this.launch)
     this.partitionInFlight = new Int32Array(partitionCount)
     this.partitionStranded = new Int32Array(partitionCount)
     this.partitionWatched = new Uint8Array(partitionCount)
-    this.header = {
-      kind: Kind.SERVICE_REQUEST,
-      lane: 1,
-      srv: 0 as Srv,
-      outcome: 0,
-      bodyType: 0,
-      attempt: 0,
-      originator: this.nobody,
-      target: this.nobody,
-      counter: 0n,
-      time: 0,
-      deadline: 0,
-      correlation: noSlot,
-    }
-    this.submitted = ports.metrics.counter('gateway_requests_total', 'Service requests handed on to their partition.')
-    this.refused = ports.metrics.counter('gateway_refusals_total', 'Service requests refused at the gateway.')
-    this.resent = ports.metrics.counter('gateway_resent_total', 'Envelopes sent again to another owner of their partition.')
-    this.inFlight = ports.metrics.gauge('gateway_requests_in_flight', 'Requests without an acknowledgement.')
+    this.submitted = ports.metrics.counter(
+      'gateway_requests_total',
+      'Service requests handed on to their partition.',
+    )
+    this.refused = ports.metrics.counter(
+      'gateway_refusals_total',
+      'Service requests refused at the gateway.',
+    )
+    this.resent = ports.metrics.counter(
+      'gateway_resent_total',
+      'Envelopes sent again to another owner of their partition.',
+    )
+    this.inFlight = ports.metrics.gauge(
+      'gateway_requests_in_flight',
+      'Requests without an acknowledgement.',
+    )
   }
 
   /** Requests that wait for an acknowledgement. */
@@ -107,16 +105,26 @@ export class Intake {
   }
 
   /**
-   * Takes the ServiceRequest at `view[start, end)`, which is borrowed: its body is copied once, into a frame, before this returns.
-   * The answer comes to `sink` under `tag`: a refusal decided here at once, else the host's acknowledgement.
+   * Takes the ServiceRequest at `view[start, end)`, which is borrowed: its body is copied once,
+   * into a frame, before this returns. The answer comes to `sink` under `tag`: a refusal decided
+   * here at once, else the host's acknowledgement.
    */
-  submit(account: PartyAccount, view: Buffer, start: number, end: number, sink: AnswerSink, tag: number): void {
+  submit(
+    account: PartyAccount,
+    view: Buffer,
+    start: number,
+    end: number,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
     const { scan, header } = this
     const nowMs = this.ports.clock.now()
-    const refusal = scanServiceRequest(view, start, end, scan) ?? decideIntake(account.party, view, scan, nowMs)
+    const refusal =
+      scanServiceRequest(view, start, end, scan) ?? decideIntake(account.party, view, scan, nowMs)
     if (refusal) return this.refuse(refusal, sink, tag, nowMs)
     header.kind = Kind.SERVICE_REQUEST
-    header.lane = scan.lane === laneUnspecified ? serviceRequestOf(scan.srv)!.lane : (scan.lane as Lane)
+    header.lane =
+      scan.lane === laneUnspecified ? serviceRequestOf(scan.srv)!.lane : (scan.lane as Lane)
     header.srv = scan.srv
     header.bodyType = scan.bodyType
     header.deadline = scan.deadlineMs || nowMs + limits.requestLifetimeMs
@@ -124,12 +132,29 @@ export class Intake {
   }
 
   /** Takes the CancelRequest at `view[start, end)`; like `submit`. */
-  cancel(account: PartyAccount, view: Buffer, start: number, end: number, sink: AnswerSink, tag: number): void {
+  cancel(
+    account: PartyAccount,
+    view: Buffer,
+    start: number,
+    end: number,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
     this.about(Kind.CANCEL, account, view, start, end, sink, tag)
   }
 
-  /** Takes the GetRequestStatusRequest at `view[start, end)`; the answer is a STATUS envelope, or a refusal. */
-  queryStatus(account: PartyAccount, view: Buffer, start: number, end: number, sink: AnswerSink, tag: number): void {
+  /**
+   * Takes the GetRequestStatusRequest at `view[start, end)`; the answer is a STATUS envelope, or a
+   * refusal.
+   */
+  queryStatus(
+    account: PartyAccount,
+    view: Buffer,
+    start: number,
+    end: number,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
     this.about(Kind.STATUS_QUERY, account, view, start, end, sink, tag)
   }
 
@@ -151,30 +176,48 @@ export class Intake {
     this.isClosed = true
   }
 
-  private about(kind: Kind, account: PartyAccount, view: Buffer, start: number, end: number, sink: AnswerSink, tag: number): void {
+  private about(
+    kind: Kind,
+    account: PartyAccount,
+    view: Buffer,
+    start: number,
+    end: number,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
     const { scan, header } = this
     const nowMs = this.ports.clock.now()
     const malformed = scanRequestId(view, start, end, scan)
     if (malformed) return this.refuse(malformed, sink, tag, nowMs)
-    if (!isOriginator(account.party, scan.originator)) return this.refuse('PARTY_ORIGINATOR_MISMATCH', sink, tag, nowMs)
+    if (!isOriginator(account.party, scan.originator))
+      return this.refuse('PARTY_ORIGINATOR_MISMATCH', sink, tag, nowMs)
     header.kind = kind
     header.lane = 0
     header.srv = 0 as Srv
     header.bodyType = 0
     header.deadline = 0
-    this.send(account, this.noBody, sink, tag, nowMs)
+    this.send(account, emptyBytes, sink, tag, nowMs)
   }
 
-  /** Writes the envelope whose header stands in `header` and `scan` into the frame of its partition's owner. */
-  private send(account: PartyAccount, bodyView: Buffer, sink: AnswerSink, tag: number, nowMs: number): void {
+  /**
+   * Writes the envelope whose header stands in `header` and `scan` into the frame of its
+   * partition's owner.
+   */
+  private send(
+    account: PartyAccount,
+    bodyView: Buffer,
+    sink: AnswerSink,
+    tag: number,
+    nowMs: number,
+  ): void {
     const { scan, header, slots } = this
     if (this.isDraining) return this.refuse('BROKER_DRAINING', sink, tag, nowMs)
     const partition = fnv1a32(scan.target) % this.ports.directory.partitionCount
-    const queue = this.queueOf(this.ports.directory.ownerOf(partition))
+    const queue = this.queues.of(this.ports.directory.ownerOf(partition))
     const bytes = headerBytes + bodyView.length
-    if (queue.writer.isFullFor(bytes)) queue.flush()
+    if (queue.isFullFor(bytes)) queue.flush()
     const isBusy =
-      queue.writer.isFullFor(bytes) ||
+      queue.isFullFor(bytes) ||
       this.bytesInFlight > limits.gatewayBytesInFlightMax ||
       account.inFlight >= limits.partyRequestsInFlightMax
     const slot = isBusy ? -1 : slots.take(sink, tag, account, partition, nowMs)
@@ -189,39 +232,14 @@ export class Intake {
     writeEnvelope(queue.writer.target, at, header, bodyView)
     queue.add(slot, at, slots)
     this.submitted.add()
-    if (this.partitionInFlight[partition]!++ === 0 && this.partitionWatched[partition] === 0) void this.watch(partition)
+    if (this.partitionInFlight[partition]!++ === 0 && this.partitionWatched[partition] === 0)
+      void this.watch(partition)
   }
 
   /** Answers with an acknowledgement of the gateway's own, about the request in `scan`. */
   private refuse(code: ErrorCode, sink: AnswerSink, tag: number, nowMs: number): void {
-    const { header, scan } = this
-    const hasId = scan.hasRequestId
-    header.srv = scan.srv
-    header.originator = hasId ? scan.originator : this.nobody
-    header.target = hasId ? scan.target : this.nobody
-    header.counter = hasId ? scan.counter : 0n
-    this.writeRefusal(code, nowMs)
     this.refused.add()
-    sink.answer(tag, this.refusal, 0)
-  }
-
-  private writeRefusal(code: ErrorCode, nowMs: number): void {
-    const { header } = this
-    const hintMs = retryHintMs(code)
-    header.kind = Kind.ACKNOWLEDGEMENT
-    header.lane = 1
-    header.outcome = errorId(code)
-    header.bodyType = 0
-    header.time = nowMs
-    header.deadline = hintMs === 0 ? 0 : nowMs + hintMs
-    header.correlation = noSlot
-    writeHeader(this.refusal, 0, header, 0)
-  }
-
-  private queueOf(owner: string | undefined): OwnerQueue {
-    let queue = this.queues.get(owner)
-    if (!queue) this.queues.set(owner, (queue = new OwnerQueue(owner, this.turn, this.launch)))
-    return queue
+    sink.answer(tag, this.ownAnswer.toScan(code, this.scan, nowMs), 0)
   }
 
   /** Sends a frame; the queue has made room for it. */
@@ -246,7 +264,10 @@ export class Intake {
       },
       (error: unknown) => {
         queue.landed()
-        this.ports.log.warn({ host: queue.owner, requests: flight.left, reason: String(error) }, 'a frame was not answered')
+        this.ports.log.warn(
+          { host: queue.owner, requests: flight.left, reason: String(error) },
+          'a frame was not answered',
+        )
         this.strandAll(flight)
       },
     )
@@ -263,11 +284,18 @@ export class Intake {
         const kind = readKind(reply, at)
         if (kind !== Kind.ACKNOWLEDGEMENT && kind !== Kind.STATUS) return
         const outcome = readOutcome(reply, at)
-        if (kind === Kind.ACKNOWLEDGEMENT && (outcome === partitionUnavailableId || outcome === fenceLostId)) this.strand(slot)
+        if (
+          kind === Kind.ACKNOWLEDGEMENT &&
+          (outcome === partitionUnavailableId || outcome === fenceLostId)
+        )
+          this.strand(slot)
         else this.answer(slot, reply, at)
       })
     } catch (error) {
-      this.ports.log.error({ host: flight.owner, reason: String(error) }, 'a host answered with what is not a frame')
+      this.ports.log.error(
+        { host: flight.owner, reason: String(error) },
+        'a host answered with what is not a frame',
+      )
     }
     if (flight.left > 0) this.strandAll(flight)
   }
@@ -320,42 +348,36 @@ export class Intake {
         await new Promise<void>((resolve) => clock.at(clock.now() + limits.ownerWaitMs, resolve))
       }
       const owner = directory.ownerOf(partition)
-      if (this.partitionStranded[partition]! > 0 || owner !== was) this.moveOn(partition, was, owner)
+      if (this.partitionStranded[partition]! > 0 || owner !== was)
+        this.moveOn(partition, was, owner)
     }
     this.partitionWatched[partition] = 0
-  }
-
-  /** Forgets hosts that own nothing any more. */
-  private forgetIdle(): void {
-    const { directory } = this.ports
-    const owners = new Set<string | undefined>()
-    for (let partition = 0; partition < directory.partitionCount; partition++) owners.add(directory.ownerOf(partition))
-    for (const [owner, queue] of this.queues) if (queue.isIdle && !owners.has(owner)) this.queues.delete(owner)
   }
 
   /** Sends what waits for `partition` to `owner`, or gives up on what has waited too long. */
   private moveOn(partition: number, was: string | undefined, owner: string | undefined): void {
     const { slots } = this
-    if (was !== owner) this.queues.get(was)?.launchAll()
+    if (was !== owner) this.queues.of(was).launchAll()
     const nowMs = this.ports.clock.now()
     for (let slot = 0; slot < slots.count; slot++) {
       const flight = slots.flights[slot]
       if (flight === undefined || slots.partitions[slot] !== partition) continue
       if (!slots.stranded[slot] && flight.owner === owner) continue
-      if (nowMs - slots.startedMs[slot]! >= limits.acknowledgementWaitMsMax) this.giveUp(slot, flight, nowMs)
+      if (nowMs - slots.startedMs[slot]! >= limits.acknowledgementWaitMsMax)
+        this.giveUp(slot, flight, nowMs)
       else if (owner !== undefined) this.sendAgain(slot, flight, owner)
     }
-    if (was !== owner) this.forgetIdle()
+    if (was !== owner) this.queues.forgetIdle(this.ports.directory)
   }
 
   private sendAgain(slot: number, flight: Flight, owner: string): void {
     const { slots } = this
     const from = slots.offsets[slot]!
     const to = envelopeEnd(flight.frame, from)
-    const queue = this.queueOf(owner)
-    if (queue.writer.isFullFor(to - from)) queue.flush()
+    const queue = this.queues.of(owner)
+    if (queue.isFullFor(to - from)) queue.flush()
     // No room: it stays where it is until the watch comes round again.
-    if (queue.writer.isFullFor(to - from)) return this.strand(slot)
+    if (queue.isFullFor(to - from)) return this.strand(slot)
     this.leaveFlight(slot)
     slots.flights[slot] = undefined
     const at = queue.writer.reserve(to - from)
@@ -365,13 +387,8 @@ export class Intake {
   }
 
   private giveUp(slot: number, flight: Flight, nowMs: number): void {
-    const { header } = this
     const at = this.slots.offsets[slot]!
-    header.srv = 0 as Srv
-    header.originator = flight.frame.subarray(at + offsetOf.originator, at + offsetOf.originator + eui64Bytes)
-    header.target = flight.frame.subarray(at + offsetOf.target, at + offsetOf.target + eui64Bytes)
-    header.counter = readCounter(flight.frame, at)
-    this.writeRefusal('BROKER_PARTITION_UNAVAILABLE', nowMs)
-    this.answer(slot, this.refusal, 0)
+    const code = 'BROKER_PARTITION_UNAVAILABLE'
+    this.answer(slot, this.ownAnswer.toEnvelope(code, flight.frame, at, nowMs), 0)
   }
 }

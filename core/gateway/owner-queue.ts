@@ -1,9 +1,11 @@
 /**
- * Envelopes on their way to one host: one frame gathers while at most `gatewayFramesInFlightMax` others are out. Clocked by
- * itself: an idle gateway sends each request at the end of its turn, a busy one sends larger frames.
+ * Envelopes on their way to one host: one frame gathers while at most `gatewayFramesInFlightMax`
+ * others are out. Clocked by itself: an idle gateway sends each request at the end of its turn, a
+ * busy one sends larger frames.
  */
 import { limits } from '../base/limits.ts'
 import { FrameWriter } from '../envelope/frame.ts'
+import type { OwnerDirectory } from '../ports/bus.ts'
 import type { Flight, Slots } from './slots.ts'
 import type { Flushable, Turn } from './turn.ts'
 
@@ -18,10 +20,19 @@ export class OwnerQueue implements Flushable {
   private readonly launch: (queue: OwnerQueue, flight: Flight) => void
 
   /** `launch` sends a frame and calls `landed` once, whatever becomes of it. */
-  constructor(owner: string | undefined, turn: Turn, launch: (queue: OwnerQueue, flight: Flight) => void) {
+  constructor(
+    owner: string | undefined,
+    turn: Turn,
+    launch: (queue: OwnerQueue, flight: Flight) => void,
+  ) {
     this.owner = owner
     this.turn = turn
     this.launch = launch
+  }
+
+  /** No room for another envelope of `envelopeBytes` until a frame has been sent. */
+  isFullFor(envelopeBytes: number): boolean {
+    return this.writer.bytes + envelopeBytes > limits.requestFrameBytesMax
   }
 
   /** Nothing gathers here and nothing is out. */
@@ -42,7 +53,10 @@ export class OwnerQueue implements Flushable {
     if (this.framesInFlight < limits.gatewayFramesInFlightMax) this.send()
   }
 
-  /** Sends what has gathered however many frames are out: its host is going, and these must not wait behind it. */
+  /**
+   * Sends what has gathered however many frames are out: its host is going, and these must not wait
+   * behind it.
+   */
   launchAll(): void {
     this.send()
   }
@@ -64,5 +78,34 @@ export class OwnerQueue implements Flushable {
     this.slots = []
     this.framesInFlight++
     this.launch(this, { owner: this.owner, frame: this.writer.take(), slots, left: slots.length })
+  }
+}
+
+/** One queue for each host that there is something for. */
+export class OwnerQueues {
+  private readonly queues = new Map<string | undefined, OwnerQueue>()
+  private readonly turn: Turn
+  private readonly launch: (queue: OwnerQueue, flight: Flight) => void
+
+  constructor(turn: Turn, launch: (queue: OwnerQueue, flight: Flight) => void) {
+    this.turn = turn
+    this.launch = launch
+  }
+
+  of(owner: string | undefined): OwnerQueue {
+    let queue = this.queues.get(owner)
+    if (!queue) this.queues.set(owner, (queue = new OwnerQueue(owner, this.turn, this.launch)))
+    return queue
+  }
+
+  /** Forgets hosts that own nothing any more. */
+  forgetIdle(directory: OwnerDirectory): void {
+    const owners = new Set<string | undefined>()
+    for (let partition = 0; partition < directory.partitionCount; partition++) {
+      owners.add(directory.ownerOf(partition))
+    }
+    for (const [owner, queue] of this.queues) {
+      if (queue.isIdle && !owners.has(owner)) this.queues.delete(owner)
+    }
   }
 }

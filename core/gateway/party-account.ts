@@ -1,4 +1,7 @@
-/** What one gateway process knows of one party: who it is and how much of the gateway it takes. Made once a party, not once a call. */
+/**
+ * What one gateway process knows of one party: who it is and how much of the gateway it takes. Made
+ * once a party, not once a call.
+ */
 import type { Party } from '../access/parties.ts'
 import type { Eui64Key } from '../base/eui64.ts'
 

@@ -1,7 +1,8 @@
 /**
- * One receiving stream of one party (OutputGateway.Receive, station 13): deliveries out within the party's credit and
- * within what it reads, acknowledgements in. Holds one frame of the ledger and at most `window` octets on their way, however slow the party is:
- * the next frame is read when this one is out.
+ * One receiving stream of one party (OutputGateway.Receive, station 13): deliveries out within the
+ * party's credit and within what it reads, acknowledgements in. Holds one frame of the ledger and
+ * at most `window` octets on their way, however slow the party is: the next frame is read when this
+ * one is out.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { ReceiveRequest } from '../../proto/gen/busbar/v1/output_gateway.ts'
@@ -60,7 +61,15 @@ export class Receiver implements Flushable {
   private isEnded = false
 
   /** Starts serving `call`; `ended` is called once, when nothing of it is left. */
-  constructor(call: ReceiveCall, party: Party, deliveries: Deliveries, turn: Turn, clock: Clock, log: Log, ended: () => void) {
+  constructor(
+    call: ReceiveCall,
+    party: Party,
+    deliveries: Deliveries,
+    turn: Turn,
+    clock: Clock,
+    log: Log,
+    ended: () => void,
+  ) {
     this.call = call
     this.party = party
     this.deliveries = deliveries
@@ -72,7 +81,9 @@ export class Receiver implements Flushable {
 
   start(): void {
     const { call } = this
-    this.disarmOpen = this.clock.at(this.clock.now() + limits.receiverOpenMsMax, () => this.end('DELIVERY_CREDIT_INVALID', 'nothing came'))
+    this.disarmOpen = this.clock.at(this.clock.now() + limits.receiverOpenMsMax, () =>
+      this.end('DELIVERY_CREDIT_INVALID', 'nothing came'),
+    )
     call.on('data', (message: Buffer) => this.take(message))
     call.on('end', () => this.end(undefined))
     call.on('cancelled', () => this.end(undefined))
@@ -96,10 +107,12 @@ export class Receiver implements Flushable {
   }
 
   private async leave(code: ErrorCode | undefined, detail?: string): Promise<void> {
-    // The status first: a party that was superseded need not wait for its old stream's book-keeping.
+    // The status first: a party that was superseded need not wait for its old stream's
+    // book-keeping.
     if (code !== undefined) {
       this.call.emit('error', grpcRefusal(code, detail))
-      if (this.bytesUnsent > 0) this.clock.at(this.clock.now() + limits.receiverResetMs, () => resetCall(this.call))
+      if (this.bytesUnsent > 0)
+        this.clock.at(this.clock.now() + limits.receiverResetMs, () => resetCall(this.call))
     }
     try {
       await this.following?.close()
@@ -120,24 +133,34 @@ export class Receiver implements Flushable {
       return this.end('REQUEST_WIRE_MALFORMED')
     }
     const { step } = request
-    if (step === undefined) return this.end('REQUEST_WIRE_MALFORMED', 'neither open nor acknowledge')
+    if (step === undefined)
+      return this.end('REQUEST_WIRE_MALFORMED', 'neither open nor acknowledge')
     if (step.$case === 'open') {
       const { credit } = step.value
       if (this.credit > 0 || credit < 1 || credit > limits.receiverCreditMax) {
-        return this.end('DELIVERY_CREDIT_INVALID', this.credit > 0 ? 'opened twice' : `credit ${credit}`)
+        return this.end(
+          'DELIVERY_CREDIT_INVALID',
+          this.credit > 0 ? 'opened twice' : `credit ${credit}`,
+        )
       }
       this.credit = credit
       this.disarmOpen?.()
       void this.open()
-    } else if (this.seat === undefined) this.end(this.credit > 0 ? 'DELIVERY_ACKNOWLEDGEMENT_INVALID' : 'DELIVERY_CREDIT_INVALID')
-    else if (step.value.deliveryId > BigInt(Number.MAX_SAFE_INTEGER) || !this.acknowledge(Number(step.value.deliveryId), this.seat)) {
+    } else if (this.seat === undefined)
+      this.end(this.credit > 0 ? 'DELIVERY_ACKNOWLEDGEMENT_INVALID' : 'DELIVERY_CREDIT_INVALID')
+    else if (
+      step.value.deliveryId > BigInt(Number.MAX_SAFE_INTEGER) ||
+      !this.acknowledge(Number(step.value.deliveryId), this.seat)
+    ) {
       this.end('DELIVERY_ACKNOWLEDGEMENT_INVALID', `delivery id ${step.value.deliveryId}`)
     }
   }
 
   private async open(): Promise<void> {
     try {
-      const seat = await this.deliveries.open(this.party, () => this.end('DELIVERY_RECEIVER_SUPERSEDED'))
+      const seat = await this.deliveries.open(this.party, () =>
+        this.end('DELIVERY_RECEIVER_SUPERSEDED'),
+      )
       this.seat = seat
       if (this.isEnded) return await seat.leave()
       this.lastAcknowledged = seat.cursor.acknowledged
@@ -166,10 +189,15 @@ export class Receiver implements Flushable {
     const { frame } = this
     if (frame === undefined || this.isEnded) return
     const first = this.index
-    const alreadyDone = this.sequence === sequenceOf(this.lastAcknowledged) ? indexOf(this.lastAcknowledged) : -1
+    const alreadyDone =
+      this.sequence === sequenceOf(this.lastAcknowledged) ? indexOf(this.lastAcknowledged) : -1
     let sent = 0
     try {
-      while (this.at < frame.length && this.outstandingCount + sent < this.credit && this.bytesUnsent < windowBytes) {
+      while (
+        this.at < frame.length &&
+        this.outstandingCount + sent < this.credit &&
+        this.bytesUnsent < windowBytes
+      ) {
         const end = checkEnvelope(frame, this.at)
         if (this.index > alreadyDone && readKind(frame, this.at) === Kind.RESPONSE) {
           appendDelivery(this.writer, deliveryIdOf(this.sequence, this.index), frame, this.at)
@@ -178,11 +206,18 @@ export class Receiver implements Flushable {
         this.at = end
         this.index++
         if (this.index - 1 > alreadyDone) sent++
-        if (this.writer.bytes >= limits.deliveryMessageBytes || this.writerCount >= limits.deliveriesPerMessageMax) this.write()
+        if (
+          this.writer.bytes >= limits.deliveryMessageBytes ||
+          this.writerCount >= limits.deliveriesPerMessageMax
+        )
+          this.write()
       }
     } catch (error) {
       // Nothing behind this place of the frame can be found; the frames after it can.
-      this.log.error({ sequence: this.sequence, reason: String(error) }, 'a frame of deliveries is damaged')
+      this.log.error(
+        { sequence: this.sequence, reason: String(error) },
+        'a frame of deliveries is damaged',
+      )
       this.at = frame.length
     }
     if (sent > 0) this.note(Math.max(first, alreadyDone + 1), this.index - 1, sent)
@@ -211,8 +246,15 @@ export class Receiver implements Flushable {
     const index = indexOf(deliveryId)
     const place = this.outstanding.findIndex((frame) => frame.sequence >= sequence)
     const found = this.outstanding[place]
-    if (found === undefined || found.sequence !== sequence || index < found.first || index > found.last) return false
-    for (let i = 0; i < place; i++) this.outstandingCount -= this.outstanding[i]!.last - this.outstanding[i]!.first + 1
+    if (
+      found === undefined ||
+      found.sequence !== sequence ||
+      index < found.first ||
+      index > found.last
+    )
+      return false
+    for (let i = 0; i < place; i++)
+      this.outstandingCount -= this.outstanding[i]!.last - this.outstanding[i]!.first + 1
     this.outstandingCount -= index - found.first + 1
     found.first = index + 1
     this.outstanding.splice(0, found.first > found.last ? place + 1 : place)
@@ -232,10 +274,14 @@ export class Receiver implements Flushable {
       this.progressMs = this.clock.now()
       this.pump()
     })
-    if (this.disarmStall === undefined) this.watchStall(this.clock.now() + limits.receiverStallMsMax)
+    if (this.disarmStall === undefined)
+      this.watchStall(this.clock.now() + limits.receiverStallMsMax)
   }
 
-  /** Cuts the stream off when the transport has taken nothing for too long. One timer a stream, armed while octets wait. */
+  /**
+   * Cuts the stream off when the transport has taken nothing for too long. One timer a stream,
+   * armed while octets wait.
+   */
   private watchStall(atMs: number): void {
     this.disarmStall = this.clock.at(atMs, () => {
       this.disarmStall = undefined

@@ -1,13 +1,14 @@
 /**
- * A row of the error table as a gRPC status: for whole calls that are refused. What concerns one request of a stream or a
- * batch is an Acknowledgement instead. Details: `CODE: sentence`; trailers: busbar-code, busbar-response-code, retry-after-ms, and
- * grpc-status-details-bin with google.rpc.ErrorInfo and, where waiting helps, google.rpc.RetryInfo.
+ * A row of the error table as a gRPC status: for whole calls that are refused. What concerns one
+ * request of a stream or a batch is an Acknowledgement instead. Details: `CODE: sentence`;
+ * trailers: busbar-code, busbar-response-code, retry-after-ms, and grpc-status-details-bin with
+ * google.rpc.ErrorInfo and, where waiting helps, google.rpc.RetryInfo.
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire'
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { asBuffer } from '../base/bytes.ts'
 import { errorTable, explain, type ErrorCode } from '../base/error-table.ts'
-import { retryHintMs } from './intake.ts'
+import { retryHintMs } from './own-answer.ts'
 
 /** A status has room for a sentence, not for a page: what a client sent may stand in the detail. */
 const detailCharactersMax = 200
@@ -15,13 +16,27 @@ const detailCharactersMax = 200
 export type GrpcRefusal = { code: StatusObject['code']; details: string; metadata: Metadata }
 
 const any = (writer: BinaryWriter, typeName: string, value: Uint8Array): void => {
-  writer.uint32(26).fork().uint32(10).string(`type.googleapis.com/${typeName}`).uint32(18).bytes(value).join()
+  writer
+    .uint32(26)
+    .fork()
+    .uint32(10)
+    .string(`type.googleapis.com/${typeName}`)
+    .uint32(18)
+    .bytes(value)
+    .join()
 }
 
-/** google.rpc.Status with its details. @source googleapis google/rpc/status.proto, error_details.proto */
+/**
+ * google.rpc.Status with its details. @source googleapis google/rpc/status.proto,
+ * error_details.proto
+ */
 function statusDetails(grpcCode: number, message: string, code: ErrorCode, hintMs: number): Buffer {
   const writer = new BinaryWriter().uint32(8).int32(grpcCode).uint32(18).string(message)
-  any(writer, 'google.rpc.ErrorInfo', new BinaryWriter().uint32(10).string(code).uint32(18).string('busbar').finish())
+  any(
+    writer,
+    'google.rpc.ErrorInfo',
+    new BinaryWriter().uint32(10).string(code).uint32(18).string('busbar').finish(),
+  )
   if (hintMs > 0) {
     const delay = new BinaryWriter().uint32(10).fork()
     delay.uint32(8).int64(Math.floor(hintMs / 1000))

@@ -1,17 +1,27 @@
 /**
- * The requests that a gateway holds between a party and its acknowledgement: a table of fixed size, one slot each, whose
- * number travels as the envelope's correlation. Columns instead of objects, so that a request allocates nothing here.
+ * The requests that a gateway holds between a party and its acknowledgement: a table of fixed size,
+ * one slot each, whose number travels as the envelope's correlation. Columns instead of objects, so
+ * that a request allocates nothing here.
  */
 import { assert } from '../base/assert.ts'
 import type { PartyAccount } from './party-account.ts'
 
-/** Takes answers. `buffer` is borrowed until the call returns; an envelope (ACKNOWLEDGEMENT or STATUS) stands at `at`. */
+/**
+ * Takes answers. `buffer` is borrowed until the call returns; an envelope (ACKNOWLEDGEMENT or
+ * STATUS) stands at `at`.
+ */
 export interface AnswerSink {
-  /** `tag` is what was handed in with the request. Called exactly once a request, perhaps before `submit` returns. */
+  /**
+   * `tag` is what was handed in with the request. Called exactly once a request, perhaps before
+   * `submit` returns.
+   */
   answer(tag: number, buffer: Buffer, at: number): void
 }
 
-/** A frame on its way to a host, or stranded: it keeps the envelopes until each of them is answered or sent elsewhere. */
+/**
+ * A frame on its way to a host, or stranded: it keeps the envelopes until each of them is answered
+ * or sent elsewhere.
+ */
 export type Flight = {
   /** The host it was sent to, undefined while the partition has none. */
   readonly owner: string | undefined
@@ -56,7 +66,13 @@ export class Slots {
   }
 
   /** A free slot, or -1. */
-  take(sink: AnswerSink, tag: number, account: PartyAccount, partition: number, nowMs: number): number {
+  take(
+    sink: AnswerSink,
+    tag: number,
+    account: PartyAccount,
+    partition: number,
+    nowMs: number,
+  ): number {
     if (this.freeCount === 0) return -1
     const slot = this.free[--this.freeCount]!
     this.sinks[slot] = sink

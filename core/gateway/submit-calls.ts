@@ -1,6 +1,7 @@
 /**
- * The calls that have one answer: Submit, Cancel and GetRequestStatus with one request each, SubmitBatch with many. One object
- * a call collects what comes back and answers the call; refusals of the whole call are gRPC statuses, see answer.ts.
+ * The calls that have one answer: Submit, Cancel and GetRequestStatus with one request each,
+ * SubmitBatch with many. One object a call collects what comes back and answers the call; refusals
+ * of the whole call are gRPC statuses, see answer.ts.
  */
 import type { sendUnaryData } from '@grpc/grpc-js'
 import { limits } from '../base/limits.ts'
@@ -36,7 +37,10 @@ export class SingleCall implements AnswerSink {
   }
 }
 
-/** GetRequestStatus: a status comes back, or a refusal, which has no message of its own here and is a gRPC status. */
+/**
+ * GetRequestStatus: a status comes back, or a refusal, which has no message of its own here and is
+ * a gRPC status.
+ */
 export class StatusCall implements AnswerSink {
   private readonly callback: sendUnaryData<Buffer>
 
@@ -45,7 +49,10 @@ export class StatusCall implements AnswerSink {
   }
 
   answer(_tag: number, buffer: Buffer, at: number): void {
-    if (readKind(buffer, at) !== Kind.STATUS) return this.callback(grpcRefusal(errorCodeOf(readOutcome(buffer, at)) ?? 'BROKER_PARTITION_UNAVAILABLE'))
+    if (readKind(buffer, at) !== Kind.STATUS)
+      return this.callback(
+        grpcRefusal(errorCodeOf(readOutcome(buffer, at)) ?? 'BROKER_PARTITION_UNAVAILABLE'),
+      )
     try {
       appendStatus(writer, buffer, at)
     } catch {
@@ -57,7 +64,12 @@ export class StatusCall implements AnswerSink {
 }
 
 /** Hands in the one request of a SubmitRequest; anything but one is malformed. */
-export function submitOne(intake: Intake, account: PartyAccount, message: Buffer, callback: sendUnaryData<Buffer>): void {
+export function submitOne(
+  intake: Intake,
+  account: PartyAccount,
+  message: Buffer,
+  callback: sendUnaryData<Buffer>,
+): void {
   let count = 0
   let start = 0
   let end = 0
@@ -67,7 +79,8 @@ export function submitOne(intake: Intake, account: PartyAccount, message: Buffer
     end = to
   })
   if (fault) return callback(grpcRefusal(fault))
-  if (count !== 1) return callback(grpcRefusal('REQUEST_WIRE_MALFORMED', `${count} requests in a SubmitRequest`))
+  if (count !== 1)
+    return callback(grpcRefusal('REQUEST_WIRE_MALFORMED', `${count} requests in a SubmitRequest`))
   intake.submit(account, message, start, end, new SingleCall(callback), 0)
 }
 
@@ -94,7 +107,8 @@ export class BatchCall implements AnswerSink {
     this.left = tag / 2
     this.places = new Uint32Array(tag)
     if (tag === 0) return this.done(Buffer.alloc(0), undefined)
-    for (let i = 0; i < tag; i += 2) intake.submit(account, message, starts[i]!, starts[i + 1]!, this, i)
+    for (let i = 0; i < tag; i += 2)
+      intake.submit(account, message, starts[i]!, starts[i + 1]!, this, i)
   }
 
   answer(tag: number, buffer: Buffer, at: number): void {
@@ -105,7 +119,8 @@ export class BatchCall implements AnswerSink {
     const gathered = this.writer.take()
     const ordered = Buffer.allocUnsafe(gathered.length)
     let to = 0
-    for (let i = 0; i < this.places.length; i += 2) to += gathered.copy(ordered, to, this.places[i], this.places[i + 1])
+    for (let i = 0; i < this.places.length; i += 2)
+      to += gathered.copy(ordered, to, this.places[i], this.places[i + 1])
     this.done(ordered, undefined)
   }
 }

@@ -1,7 +1,8 @@
 /**
- * One SubmitStream: the fast door (stations 1 and 7). Requests are handed on where they stand in the received message;
- * acknowledgements that come in one turn of the event loop go out in one message. While too many requests are open, or
- * the party does not read its acknowledgements, nothing more is read from it.
+ * One SubmitStream: the fast door (stations 1 and 7). Requests are handed on where they stand in
+ * the received message; acknowledgements that come in one turn of the event loop go out in one
+ * message. While too many requests are open, or the party does not read its acknowledgements,
+ * nothing more is read from it.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import type { ErrorCode } from '../base/error-table.ts'
@@ -17,7 +18,10 @@ import type { Flushable } from './turn.ts'
 
 export type SubmitCall = ServerDuplexStream<Buffer, Buffer>
 
-/** Reading goes on when this many are left, so that a full stream does not stop and go at each acknowledgement. */
+/**
+ * Reading goes on when this many are left, so that a full stream does not stop and go at each
+ * acknowledgement.
+ */
 const resumeAt = limits.streamRequestsInFlightMax / 2
 
 export class SubmitStream implements AnswerSink, Flushable {

@@ -1,6 +1,7 @@
 /**
- * What is to be sent once at the end of an event-loop turn: frames to hosts, acknowledgements to streams, deliveries to receivers.
- * Everything that came in one turn goes out together, and an idle system waits for nothing: no timer is involved.
+ * What is to be sent once at the end of an event-loop turn: frames to hosts, acknowledgements to
+ * streams, deliveries to receivers. Everything that came in one turn goes out together, and an idle
+ * system waits for nothing: no timer is involved.
  */
 export type Flushable = { flush(): void }
 
@@ -8,7 +9,10 @@ export class Turn {
   private due: Flushable[] = []
   private spare: Flushable[] = []
 
-  /** Flushes `what` once this turn has read what there was to read. Add it once a turn: the caller keeps a mark. */
+  /**
+   * Flushes `what` once this turn has read what there was to read. Add it once a turn: the caller
+   * keeps a mark.
+   */
   add(what: Flushable): void {
     if (this.due.push(what) === 1) setImmediate(this.run)
   }

@@ -4,8 +4,9 @@
  * The composition root opens one for commits and the bus and, when the host also follows much (an output gateway), a second one
  * for following: a large delivery in front of a commit's acknowledgement on the same socket delays it. Figures: decision 0002.
  */
-import { compare, connect, parseSemVer, type NatsConnection } from '@nats-io/transport-node'
+import { compare, connect, parseSemVer, type Msg, type NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 
 export type NatsOptions = {
@@ -56,10 +57,12 @@ export class ConnectionHealth {
   isConnected = true
   private readonly listeners = new Set<(isConnected: boolean) => void>()
   private readonly connection: NatsConnection
+  private readonly clock: Clock
   private readonly log: Log
 
-  constructor(connection: NatsConnection, log: Log) {
+  constructor(connection: NatsConnection, clock: Clock, log: Log) {
     this.connection = connection
+    this.clock = clock
     this.log = log
   }
 
@@ -71,6 +74,40 @@ export class ConnectionHealth {
   onChange(listener: (isConnected: boolean) => void): () => void {
     this.listeners.add(listener)
     return () => void this.listeners.delete(listener)
+  }
+
+  /** True at once when connected, or as soon as it is; false at `deadlineMs`, or when the connection is closed. */
+  connected(deadlineMs: number): Promise<boolean> {
+    if (this.connection.isClosed()) return Promise.resolve(false)
+    if (this.isConnected) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const done = (isConnected: boolean): void => {
+        off()
+        cancel()
+        resolve(isConnected)
+      }
+      const off = this.onChange((isConnected) => isConnected && done(true))
+      const cancel = this.clock.at(deadlineMs, () => done(false))
+    })
+  }
+
+  /**
+   * Asks the server. Unlike the library's request it waits for the connection before it sends (what is sent without one may be dropped or go out
+   * much later), and gives up when the connection goes: an answer will not come.
+   */
+  async request(subject: string, payload: string, timeoutMs: number): Promise<Msg> {
+    const deadlineMs = this.clock.now() + timeoutMs
+    if (!(await this.connected(deadlineMs))) throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: not connected`)
+    let off = (): void => {}
+    const gone = new Promise<never>((_resolve, reject) => {
+      off = this.onChange(() => reject(new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: the connection was lost`)))
+    })
+    try {
+      const timeout = Math.max(1, deadlineMs - this.clock.now())
+      return await Promise.race([gone, this.connection.request(subject, payload, { timeout })])
+    } finally {
+      off()
+    }
   }
 
   private async watch(): Promise<void> {

@@ -103,9 +103,9 @@ export class JetStreamLedger implements Ledger {
           throw fault
         })
       })
-    this.health = new ConnectionHealth(this.connection, this.log)
+    this.health = new ConnectionHealth(this.connection, this.clock, this.log)
     this.followHealth =
-      this.followConnection === this.connection ? this.health : new ConnectionHealth(this.followConnection, this.log)
+      this.followConnection === this.connection ? this.health : new ConnectionHealth(this.followConnection, this.clock, this.log)
     this.ackInbox = createInbox()
   }
 
@@ -156,7 +156,7 @@ export class JetStreamLedger implements Ledger {
     }
     const deadlineMs = this.clock.now() + limits.ledgerCommitMsMax
     // Published while disconnected it would wait in the library's buffer and go out later, behind our back.
-    if (!this.health.isConnected && !(await this.connected(deadlineMs))) return unknown('not connected')
+    if (!this.health.isConnected && !(await this.health.connected(deadlineMs))) return unknown('not connected')
     return this.publish(entries, payloadBytes, deadlineMs)
   }
 
@@ -187,19 +187,6 @@ export class JetStreamLedger implements Ledger {
         // The connection is closed or draining: the commit message was not sent, an unfinished batch is dropped by the server.
         this.settle(batchId, unknown(fault instanceof Error ? fault.name : String(fault)))
       }
-    })
-  }
-
-  private connected(deadlineMs: number): Promise<boolean> {
-    if (this.connection.isClosed()) return Promise.resolve(false)
-    return new Promise((resolve) => {
-      const done = (isConnected: boolean): void => {
-        off()
-        cancel()
-        resolve(isConnected)
-      }
-      const off = this.health.onChange((isConnected) => isConnected && done(true))
-      const cancel = this.clock.at(deadlineMs, () => done(false))
     })
   }
 
@@ -285,6 +272,7 @@ export class JetStreamLedger implements Ledger {
   ): SubjectReader {
     const reader = new SubjectReader({
       connection: this.followConnection,
+      health: this.followHealth,
       streamName: this.stream.streamName,
       subjectPrefix: this.stream.subjectPrefix,
       clock: this.clock,
@@ -303,7 +291,7 @@ export class JetStreamLedger implements Ledger {
 
   private async ask(operation: string, payload: string): Promise<unknown> {
     try {
-      const reply = await this.connection.request(`$JS.API.${operation}`, payload, { timeout: limits.ledgerCommitMsMax })
+      const reply = await this.health.request(`$JS.API.${operation}`, payload, limits.ledgerCommitMsMax)
       return reply.json<unknown>()
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', operation, { cause })

@@ -21,9 +21,11 @@ import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
+import type { ConnectionHealth } from './connection.ts'
 
 export type SubjectReaderOptions = {
   connection: NatsConnection
+  health: ConnectionHealth
   streamName: string
   subjectPrefix: string
   clock: Clock
@@ -135,7 +137,7 @@ export class SubjectReader {
   }
 
   private async create(): Promise<void> {
-    const { connection, streamName, subject, clock } = this.options
+    const { connection, health, streamName, subject, clock } = this.options
     if (this.isCreating || this.isDone) return
     this.isCreating = true
     const name = `r${nuid.next()}`
@@ -151,10 +153,10 @@ export class SubjectReader {
       inactive_threshold: nanosOfMs(2 * pullExpiryMs),
     }
     try {
-      const reply = await connection.request(
+      const reply = await health.request(
         `$JS.API.CONSUMER.CREATE.${streamName}.${name}.${config.filter_subject}`,
         JSON.stringify({ stream_name: streamName, config, action: 'create' }),
-        { timeout: limits.ledgerCommitMsMax },
+        limits.ledgerCommitMsMax,
       )
       const answer = reply.json<{ error?: { err_code: number; description: string }; num_pending?: number }>()
       if (answer.error) throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${answer.error.err_code} ${answer.error.description}`)

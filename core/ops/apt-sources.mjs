@@ -27,7 +27,13 @@ export function parseOneLineSources(text) {
     if (!match) continue
     const [, type = '', options = '', address = '', suite = '', rest = ''] = match
     const signedBy = /(?:^|\s)signed-by=(\S+)/i.exec(options)?.[1]?.split(',')[0]
-    sources.push({ types: [type], addresses: [address], suites: [suite], components: words(rest), ...(signedBy && { signedBy }) })
+    sources.push({
+      types: [type],
+      addresses: [address],
+      suites: [suite],
+      components: words(rest),
+      ...(signedBy && { signedBy }),
+    })
   }
   return sources
 }
@@ -62,7 +68,8 @@ export function parseDeb822Sources(text) {
       addresses: words(fields.get('uris') ?? ''),
       suites: words(fields.get('suites') ?? ''),
       components: words(fields.get('components') ?? ''),
-      ...(key && (key.includes('BEGIN PGP') ? { keyText: `${key}\n` } : { signedBy: words(key)[0] ?? '' })),
+      ...(key &&
+        (key.includes('BEGIN PGP') ? { keyText: `${key}\n` } : { signedBy: words(key)[0] ?? '' })),
     })
   }
   return sources
@@ -74,7 +81,10 @@ export function parseDeb822Sources(text) {
  */
 const suitesOf = { debian: ['forky', 'sid'], ubuntu: ['devel'] }
 const keyRingsOf = {
-  debian: ['/usr/share/keyrings/debian-archive-keyring.gpg', '/usr/share/keyrings/debian-archive-keyring.pgp'],
+  debian: [
+    '/usr/share/keyrings/debian-archive-keyring.gpg',
+    '/usr/share/keyrings/debian-archive-keyring.pgp',
+  ],
   ubuntu: ['/usr/share/keyrings/ubuntu-archive-keyring.gpg'],
 }
 
@@ -85,8 +95,11 @@ const keyRingsOf = {
  */
 export function archivesOf({ etc, osRelease }) {
   const release = existsSync(osRelease) ? readFileSync(osRelease, 'utf8') : ''
-  const named = (/** @type {string} */ name) => new RegExp(`^${name}="?([^"\n]*)"?$`, 'm').exec(release)?.[1] ?? ''
-  const family = [named('ID'), ...words(named('ID_LIKE'))].find((name) => name === 'debian' || name === 'ubuntu')
+  const named = (/** @type {string} */ name) =>
+    new RegExp(`^${name}="?([^"\n]*)"?$`, 'm').exec(release)?.[1] ?? ''
+  const family = [named('ID'), ...words(named('ID_LIKE'))].find(
+    (name) => name === 'debian' || name === 'ubuntu',
+  )
   if (family !== 'debian' && family !== 'ubuntu') return []
   const codename = named(family === 'ubuntu' ? 'UBUNTU_CODENAME' : 'VERSION_CODENAME')
 
@@ -96,16 +109,24 @@ export function archivesOf({ etc, osRelease }) {
   if (existsSync(list)) sources.push(...parseOneLineSources(readFileSync(list, 'utf8')))
   const parts = join(etc, 'sources.list.d')
   for (const name of existsSync(parts) ? readdirSync(parts).toSorted() : []) {
-    if (name.endsWith('.list')) sources.push(...parseOneLineSources(readFileSync(join(parts, name), 'utf8')))
-    if (name.endsWith('.sources')) sources.push(...parseDeb822Sources(readFileSync(join(parts, name), 'utf8')))
+    if (name.endsWith('.list'))
+      sources.push(...parseOneLineSources(readFileSync(join(parts, name), 'utf8')))
+    if (name.endsWith('.sources'))
+      sources.push(...parseDeb822Sources(readFileSync(join(parts, name), 'utf8')))
   }
 
   // A mirror of the distribution itself carries the release that runs here, or one of the moving names, with `main`;
   // third-party archives name their own suites, and security archives carry no other suites.
-  const ownSuites = new Set([codename, 'stable', 'testing', 'unstable', 'sid', 'devel', ...suitesOf[family]].filter(Boolean))
+  const ownSuites = new Set(
+    [codename, 'stable', 'testing', 'unstable', 'sid', 'devel', ...suitesOf[family]].filter(
+      Boolean,
+    ),
+  )
   const mirrors = sources.filter(
     ({ types, suites, components }) =>
-      types.includes('deb') && components.includes('main') && suites.some((suite) => ownSuites.has(suite)),
+      types.includes('deb') &&
+      components.includes('main') &&
+      suites.some((suite) => ownSuites.has(suite)),
   )
   const keyRing = keyRingsOf[family].find((path) => existsSync(path))
   /** @type {Map<string, AptArchive>} */

@@ -14,7 +14,16 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureNatsServer, NatsServerFault } from './nats-server.mjs'
@@ -39,7 +48,9 @@ const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'))
 
 /** What node_modules must have been made from: the lock file, for this platform. */
 function wantedStamp() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')
   return `${lock} ${process.platform} ${process.arch}\n`
 }
 
@@ -57,7 +68,8 @@ function isInstalled() {
   const installed = readJson(record).packages ?? {}
   return Object.entries(readJson(join(root, 'package-lock.json')).packages ?? {}).every(
     ([place, wanted]) =>
-      place === '' || (installed[place] ? installed[place].version === wanted.version : wanted.optional === true),
+      place === '' ||
+      (installed[place] ? installed[place].version === wanted.version : wanted.optional === true),
   )
 }
 
@@ -68,7 +80,12 @@ function isInstalled() {
  */
 function runNpm(args) {
   const { npm_execpath: script, npm_node_execpath: node } = process.env
-  const own = script && node && script.endsWith("npm-cli.js") && existsSync(node) && !realpathSync(node).startsWith(modules)
+  const own =
+    script &&
+    node &&
+    script.endsWith('npm-cli.js') &&
+    existsSync(node) &&
+    !realpathSync(node).startsWith(modules)
   const [program, first] = own ? [node, [script]] : ['npm', []]
   // stdout of npm becomes our stderr.
   return spawnSync(program, [...first, ...args, '--no-audit', '--no-fund', '--loglevel=error'], {
@@ -100,7 +117,7 @@ async function withLock(action) {
   writeFileSync(mine, `${process.pid}\n`)
   const release = () => rmSync(lockFile, { force: true })
   try {
-    for (let waited = false; ; ) {
+    for (let waited = false; ;) {
       try {
         linkSync(mine, lockFile)
         break
@@ -148,7 +165,11 @@ async function ensureDependencies() {
   await withLock(async () => {
     if (isStamped()) return
     if (!isInstalled()) {
-      progress(existsSync(modules) ? 'dependencies have changed: npm ci' : 'installing dependencies: npm ci (about 150 MB)')
+      progress(
+        existsSync(modules)
+          ? 'dependencies have changed: npm ci'
+          : 'installing dependencies: npm ci (about 150 MB)',
+      )
       // No install script of any dependency runs: none is needed, and none can do harm. Native parts come prebuilt.
       const args = ['ci', '--include=dev', '--include=optional', '--ignore-scripts']
       if (runNpm(args).status !== 0) {
@@ -169,7 +190,9 @@ async function ensureDependencies() {
 function pinnedNode() {
   const { optionalDependencies } = readJson(join(root, 'package.json'))
   const wanted = `${process.platform}-${process.arch}`
-  const name = Object.keys(optionalDependencies).find((entry) => entry === `node-${wanted}` || entry === `node-bin-${wanted}`)
+  const name = Object.keys(optionalDependencies).find(
+    (entry) => entry === `node-${wanted}` || entry === `node-bin-${wanted}`,
+  )
   return { name, version: name ? String(optionalDependencies[name]) : undefined }
 }
 
@@ -185,7 +208,8 @@ async function ensureNode() {
   const { name, version } = pinnedNode()
   const pinned = name && join(modules, name, 'bin', 'node')
   // Where this very process is the pinned Node, there is nothing to prove.
-  if (pinned && existsSync(pinned) && realpathSync(pinned) === realpathSync(process.execPath)) return pinned
+  if (pinned && existsSync(pinned) && realpathSync(pinned) === realpathSync(process.execPath))
+    return pinned
   if (pinned && nodeRuns(pinned)) return pinned
   if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) return process.execPath
   const apart = join(root, '.busbar', 'node')
@@ -245,15 +269,26 @@ function runFile(node, file, args, env) {
  */
 export async function launch(file, args, { needsNats }) {
   try {
-    if (Number.parseInt(process.versions.node, 10) < 20) throw new SetupFault(`Node 20 or newer is needed; this is ${process.versions.node}.`)
+    if (Number.parseInt(process.versions.node, 10) < 20)
+      throw new SetupFault(`Node 20 or newer is needed; this is ${process.versions.node}.`)
     await ensureDependencies()
     const node = await ensureNode()
     const server = needsNats ? await ensureNatsServer({ env: process.env, progress }) : undefined
-    const path = [dirname(node), join(modules, '.bin'), process.env['PATH']].filter(Boolean).join(isWindows ? ';' : ':')
-    runFile(node, file, args, { ...process.env, PATH: path, ...(server && { NATS_SERVER_BIN: server.path }) })
+    const path = [dirname(node), join(modules, '.bin'), process.env['PATH']]
+      .filter(Boolean)
+      .join(isWindows ? ';' : ':')
+    runFile(node, file, args, {
+      ...process.env,
+      PATH: path,
+      ...(server && { NATS_SERVER_BIN: server.path }),
+    })
   } catch (error) {
     const isOurs = error instanceof SetupFault || error instanceof NatsServerFault
-    progress(isOurs ? error.message : `setup failed: ${error instanceof Error ? error.stack : String(error)}`)
+    progress(
+      isOurs
+        ? error.message
+        : `setup failed: ${error instanceof Error ? error.stack : String(error)}`,
+    )
     process.exitCode = 1
   }
 }

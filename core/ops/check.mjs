@@ -15,7 +15,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const bin = (/** @type {string} */ path) => join(root, 'node_modules', path)
 
 /** Tests that start servers or processes are left to `npm test`. */
-const startsServers = /support\/(nats|broker|process)|nats-child|nats-server\.mjs|from 'node:child_process'|startBroker/
+const startsServers =
+  /support\/(nats|broker|process)|nats-child|nats-server\.mjs|from 'node:child_process'|startBroker/
 
 const quickTests = () =>
   globSync('test/**/*.test.ts', { cwd: root })
@@ -27,7 +28,11 @@ function step(name, args) {
   process.stderr.write(`── ${name}\n`)
   const startedMs = performance.now()
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
-  return { name, isGreen: status === 0, seconds: ((performance.now() - startedMs) / 1000).toFixed(1) }
+  return {
+    name,
+    isGreen: status === 0,
+    seconds: ((performance.now() - startedMs) / 1000).toFixed(1),
+  }
 }
 
 const oxfmt = bin('oxfmt/bin/oxfmt')
@@ -40,7 +45,9 @@ if (process.argv.includes('--fmt')) {
     step('types', [bin('typescript/bin/tsc'), '-p', '.']),
   ]
   if (!process.argv.includes('--static')) {
-    results.push(step('tests without servers', [join(root, 'core/ops/run-tests.mjs'), ...quickTests()]))
+    results.push(
+      step('tests without servers', [join(root, 'core/ops/run-tests.mjs'), ...quickTests()]),
+    )
   }
   process.stderr.write('\n')
   for (const { name, isGreen, seconds } of results) {

@@ -46,8 +46,22 @@ export type ConfigSource = {
 const partitionCountDefault = 16
 const gib = 1024 ** 3
 
-const unitBytes: Readonly<Record<string, number>> = { '': 1, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: gib, TiB: 1024 ** 4 }
-const unitMs: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const unitBytes: Readonly<Record<string, number>> = {
+  '': 1,
+  B: 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: gib,
+  TiB: 1024 ** 4,
+}
+const unitMs: Readonly<Record<string, number>> = {
+  '': 1,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
 
 const whole = (min: number, max: number): z.ZodType<number, string> =>
   z
@@ -56,26 +70,46 @@ const whole = (min: number, max: number): z.ZodType<number, string> =>
     .transform(Number)
     .pipe(z.number().min(min).max(max))
 
-const quantity = (units: Readonly<Record<string, number>>, example: string, min: number, max: number): z.ZodType<number, string> =>
+const quantity = (
+  units: Readonly<Record<string, number>>,
+  example: string,
+  min: number,
+  max: number,
+): z.ZodType<number, string> =>
   z
     .string()
-    .regex(new RegExp(`^\\d{1,15} ?(${Object.keys(units).filter(Boolean).join('|')})?$`), `must look like ${example}`)
+    .regex(
+      new RegExp(`^\\d{1,15} ?(${Object.keys(units).filter(Boolean).join('|')})?$`),
+      `must look like ${example}`,
+    )
     .transform((text) => Number.parseInt(text, 10) * (units[text.replace(/[\d ]/g, '')] ?? 1))
     .pipe(z.number().min(min).max(max))
 
 const listenAddress: z.ZodType<ListenAddress, string> = z
   .string()
-  .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, 'must look like 127.0.0.1:50051 or [::1]:50051')
+  .regex(
+    /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/,
+    'must look like 127.0.0.1:50051 or [::1]:50051',
+  )
   .transform((text) => {
     const colon = text.lastIndexOf(':')
-    return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
+    return {
+      host: text.slice(0, colon).replace(/^\[|\]$/g, ''),
+      port: Number(text.slice(colon + 1)),
+    }
   })
   .refine(({ port }) => port <= 65_535, 'has a port above 65535')
 
-const natsUrl = z.string().refine(
-  (text) => text === '' || text.split(',').every((one) => /^(nats|tls):\/\/\S+$/.test(one.trim()) && URL.canParse(one.trim())),
-  'must look like nats://host:4222 or tls://user:password@host:4222, several separated by commas',
-)
+const natsUrl = z
+  .string()
+  .refine(
+    (text) =>
+      text === '' ||
+      text
+        .split(',')
+        .every((one) => /^(nats|tls):\/\/\S+$/.test(one.trim()) && URL.canParse(one.trim())),
+    'must look like nats://host:4222 or tls://user:password@host:4222, several separated by commas',
+  )
 
 /** One thing that an operator may set. */
 export type Setting = {
@@ -99,7 +133,8 @@ export const settings = {
     default: '.busbar/data',
     unit: 'folder',
     reason: 'A folder of the project that git ignores, so a first start leaves nothing elsewhere.',
-    consequence: 'The ledger of an embedded nats-server, its credentials and the actor store live there: keep it on a disk that survives.',
+    consequence:
+      'The ledger of an embedded nats-server, its credentials and the actor store live there: keep it on a disk that survives.',
     schema: z.string().min(1, 'must not be empty'),
   },
   partitionCount: {
@@ -108,7 +143,8 @@ export const settings = {
     default: String(partitionCountDefault),
     unit: 'partitions',
     reason: 'Enough for sixteen hosts; each costs a subject and a store.',
-    consequence: 'Fixed when a deployment is created: a start with another number is refused (LEDGER_DEPLOYMENT_MISMATCH).',
+    consequence:
+      'Fixed when a deployment is created: a start with another number is refused (LEDGER_DEPLOYMENT_MISMATCH).',
     schema: whole(1, 1_024),
   },
   grpc: {
@@ -134,7 +170,8 @@ export const settings = {
     option: 'ops',
     default: '127.0.0.1:9464',
     unit: 'host:port, port 0 for any free one',
-    reason: 'Metrics, health and operators\' routes are for this machine; 9464 is customary for Prometheus exporters.',
+    reason:
+      "Metrics, health and operators' routes are for this machine; 9464 is customary for Prometheus exporters.",
     consequence: 'Any other host opens the registration of devices to whoever reaches it.',
     schema: listenAddress,
   },
@@ -153,7 +190,8 @@ export const settings = {
     default: '',
     unit: 'addresses, separated by commas',
     reason: 'Empty means an embedded nats-server: one command on a laptop.',
-    consequence: 'With a cluster the ledger is replicated; its settings are checked at start (LEDGER_SETTINGS_UNSAFE).',
+    consequence:
+      'With a cluster the ledger is replicated; its settings are checked at start (LEDGER_SETTINGS_UNSAFE).',
     schema: natsUrl,
   },
   wanConnectionsMax: {
@@ -162,7 +200,8 @@ export const settings = {
     default: String(limits.wanConnectionsMax),
     unit: 'TCP connections',
     reason: 'Each costs a file descriptor and some kB here and in the meter or its concentrator.',
-    consequence: 'Fewer: requests to many devices wait for a connection. More: raise the limit of open files first.',
+    consequence:
+      'Fewer: requests to many devices wait for a connection. More: raise the limit of open files first.',
     schema: whole(1, 100_000),
   },
   ledgerBytesMax: {
@@ -171,7 +210,8 @@ export const settings = {
     default: '8GiB',
     unit: 'bytes; B, KiB, MiB, GiB or TiB',
     reason: 'About ten million requests with their answers, on a disk that a laptop has.',
-    consequence: 'When it is full, requests are refused (BROKER_LEDGER_FULL); nothing that was accepted is forgotten.',
+    consequence:
+      'When it is full, requests are refused (BROKER_LEDGER_FULL); nothing that was accepted is forgotten.',
     schema: quantity(unitBytes, '8GiB', 64 * 1024 ** 2, 1_024 * 1024 ** 4),
   },
   actorsAwakeMax: {
@@ -188,7 +228,8 @@ export const settings = {
     option: 'actorIdle',
     default: '5m',
     unit: 'ms; ms, s, m, h or d',
-    reason: 'Longer than a request with all its attempts, so that an actor does not sleep in the middle of one.',
+    reason:
+      'Longer than a request with all its attempts, so that an actor does not sleep in the middle of one.',
     consequence: 'Longer: memory follows the devices of the last hours rather than minutes.',
     schema: quantity(unitMs, '5m', limits.requestLifetimeMs, 7 * 86_400_000),
   },
@@ -204,7 +245,10 @@ export const settings = {
 } as const satisfies Record<string, Setting>
 
 /** What was given for a setting: the command line's, else the environment's, else nothing. */
-function givenText({ env, options = {} }: ConfigSource, setting: Setting): { text: string; from: string } | undefined {
+function givenText(
+  { env, options = {} }: ConfigSource,
+  setting: Setting,
+): { text: string; from: string } | undefined {
   const option = options[setting.option]
   if (option !== undefined) {
     const flag = setting.option.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
@@ -216,7 +260,8 @@ function givenText({ env, options = {} }: ConfigSource, setting: Setting): { tex
 }
 
 function freezeDeep<T extends object>(value: T): T {
-  for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) freezeDeep(inner as object)
+  for (const inner of Object.values(value))
+    if (typeof inner === 'object' && inner !== null) freezeDeep(inner as object)
   return Object.freeze(value)
 }
 
@@ -245,7 +290,10 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     grpc: read(settings.grpc),
     http: read(settings.http),
     ops: read(settings.ops),
-    partiesFile: resolve(source.workingDir, partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json')),
+    partiesFile: resolve(
+      source.workingDir,
+      partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
+    ),
     nats: url ? { kind: 'external', url } : { kind: 'embedded' },
     wanConnectionsMax: read(settings.wanConnectionsMax),
     ledgerBytesMax: read(settings.ledgerBytesMax),
@@ -255,7 +303,9 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   }
   if (faults.length === 0) {
     const ports = [config.grpc, config.http, config.ops].map(({ host, port }) => `${host}:${port}`)
-    const shared = ports.find((address, index) => !address.endsWith(':0') && ports.indexOf(address) !== index)
+    const shared = ports.find(
+      (address, index) => !address.endsWith(':0') && ports.indexOf(address) !== index,
+    )
     if (shared) faults.push(`${shared} is given to two of gRPC, HTTP and ops; give each its own`)
   }
   if (faults.length > 0) throw new BrokerError('CONFIG_INVALID', faults.join('; '))

@@ -7,7 +7,10 @@ import type { LogLevel } from './config.ts'
  * @param level   what is less is not written
  * @param stream  stderr, written at once, unless a test gives another
  */
-export function createLog(level: LogLevel, stream: DestinationStream = pino.destination({ fd: 2, sync: true })): Log {
+export function createLog(
+  level: LogLevel,
+  stream: DestinationStream = pino.destination({ fd: 2, sync: true }),
+): Log {
   const logger = pino(
     {
       level,
@@ -15,7 +18,10 @@ export function createLog(level: LogLevel, stream: DestinationStream = pino.dest
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       // Fields are ids, codes and counts by type. These names never leave, should one slip through.
-      redact: { paths: ['password', 'secret', 'key', 'token', 'body', 'value', 'reading'], censor: '[withheld]' },
+      redact: {
+        paths: ['password', 'secret', 'key', 'token', 'body', 'value', 'reading'],
+        censor: '[withheld]',
+      },
     },
     stream,
   )

@@ -60,7 +60,11 @@ function valuesOfBuckets(name: string, labels: Labels, { bounds, counts, sum }: 
   let total = 0
   counts.forEach((count, i) => {
     total += count
-    values.push({ labels: { ...labels, le: bounds[i] ?? '+Inf' }, value: total, metricName: `${name}_bucket` })
+    values.push({
+      labels: { ...labels, le: bounds[i] ?? '+Inf' },
+      value: total,
+      metricName: `${name}_bucket`,
+    })
   })
   values.push({ labels: { ...labels }, value: sum, metricName: `${name}_sum` })
   values.push({ labels: { ...labels }, value: total, metricName: `${name}_count` })
@@ -71,12 +75,20 @@ function valuesOfBuckets(name: string, labels: Labels, { bounds, counts, sum }: 
  * A registry of its own, with the metrics of the process when `withProcess`. A name with another type, other label names
  * or a character that Prometheus does not take is a fault of ours and asserts.
  */
-export function createMetrics({ withProcess = true }: { withProcess?: boolean } = {}): PrometheusMetrics {
+export function createMetrics({
+  withProcess = true,
+}: { withProcess?: boolean } = {}): PrometheusMetrics {
   const registry = new Registry()
   if (withProcess) collectDefaultMetrics({ register: registry })
   const families = new Map<string, Family>()
 
-  const instrumentOf = (type: Family['type'], name: string, help: string, labels: Labels, create: () => Sum | Buckets) => {
+  const instrumentOf = (
+    type: Family['type'],
+    name: string,
+    help: string,
+    labels: Labels,
+    create: () => Sum | Buckets,
+  ) => {
     const labelNames = Object.keys(labels).toSorted().join(',')
     let family = families.get(name)
     if (!family) {
@@ -101,7 +113,10 @@ export function createMetrics({ withProcess = true }: { withProcess?: boolean } 
       // The registry reads `name` and `get` of a metric, nothing else of prom-client's classes.
       registry.registerMetric(collected as unknown as Metric)
     }
-    assert(family.type === type && family.labelNames === labelNames, `metric ${name} is used in two ways`)
+    assert(
+      family.type === type && family.labelNames === labelNames,
+      `metric ${name} is used in two ways`,
+    )
     const key = JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))
     let entry = family.series.get(key)
     if (!entry) {
@@ -112,8 +127,10 @@ export function createMetrics({ withProcess = true }: { withProcess?: boolean } 
   }
 
   return {
-    counter: (name, help, labels = {}) => instrumentOf('counter', name, help, labels, () => new Sum()) as Sum,
-    gauge: (name, help, labels = {}) => instrumentOf('gauge', name, help, labels, () => new Sum()) as Sum,
+    counter: (name, help, labels = {}) =>
+      instrumentOf('counter', name, help, labels, () => new Sum()) as Sum,
+    gauge: (name, help, labels = {}) =>
+      instrumentOf('gauge', name, help, labels, () => new Sum()) as Sum,
     histogram: (name, help, bounds, labels = {}) =>
       instrumentOf('histogram', name, help, labels, () => new Buckets(bounds)) as Buckets,
     text: () => registry.metrics(),

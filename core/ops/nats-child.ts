@@ -11,7 +11,7 @@
  * Two brokers on one data directory are refused. It finds or obtains the program with nats-server.mjs.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { resolve } from 'node:path'
 import { BrokerError } from '../base/broker-error.ts'
@@ -19,9 +19,16 @@ import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { noMetrics, type Metrics } from '../ports/metrics.ts'
+import { takeDataDir } from './data-dir-owner.ts'
 import { ensureNatsServer, NatsServerFault } from './nats-server.mjs'
-import { formatNatsConfig, loadNatsSettings, natsPlaces, writePrivateFile } from './nats-settings.ts'
-import { isSameProcessAlive, recordOfProcess, type ProcessRecord } from './process-identity.ts'
+import {
+  formatNatsConfig,
+  loadNatsSettings,
+  natsPlaces,
+  writePrivateFile,
+} from './nats-settings.ts'
+import { recordOfProcess } from './process-identity.ts'
+import { startWatchdog } from './watchdog.ts'
 
 export type NatsChildOptions = {
   /** Made when missing; the server's store, log, port and credentials live there. */
@@ -39,12 +46,18 @@ export type NatsChildOptions = {
   readonly limits?: Partial<SupervisionLimits>
 }
 
-type SupervisionLimits = Pick<
-  typeof limits,
-  'natsReadyMsMax' | 'natsStopMsMax' | 'natsRestartDelayMs' | 'natsRestartDelayMsMax' | 'natsFailuresMax' | 'natsFailuresWindowMs'
-> extends infer T
-  ? { [K in keyof T]: number }
-  : never
+type SupervisionLimits =
+  Pick<
+    typeof limits,
+    | 'natsReadyMsMax'
+    | 'natsStopMsMax'
+    | 'natsRestartDelayMs'
+    | 'natsRestartDelayMsMax'
+    | 'natsFailuresMax'
+    | 'natsFailuresWindowMs'
+  > extends infer T
+    ? { [K in keyof T]: number }
+    : never
 
 export type NatsChild = {
   /** `nats://127.0.0.1:<port>`; the same as long as this object lives. */
@@ -66,92 +79,8 @@ export type NatsChild = {
 const storeBytesMaxDefault = 16 * 1024 ** 3
 const pollMs = 20
 
-const wait = (clock: Clock, ms: number): Promise<void> => new Promise((settle) => void clock.at(clock.now() + ms, settle))
-
-type RunRecord = { readonly broker: ProcessRecord; readonly server?: ProcessRecord }
-
-function readRunRecord(path: string): RunRecord | undefined {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as RunRecord
-  } catch {
-    // Missing, or cut short by a crash of the machine: then its processes are gone too.
-    return undefined
-  }
-}
-
-/** Ends a process that may not be our child; settles when it is gone. */
-async function endProcess(record: ProcessRecord, clock: Clock, stopMsMax: number): Promise<void> {
-  const signal = (name: NodeJS.Signals): void => {
-    try {
-      process.kill(record.pid, name)
-    } catch {
-      // It went by itself in between.
-    }
-  }
-  const untilMs = clock.now() + stopMsMax
-  signal('SIGTERM')
-  for (let isKilled = false; isSameProcessAlive(record); ) {
-    if (!isKilled && clock.now() >= untilMs) {
-      isKilled = true
-      signal('SIGKILL')
-    }
-    await wait(clock, pollMs)
-  }
-}
-
-/**
- * Takes the data directory for this process and ends a server that an earlier broker left behind.
- * @throws BrokerError NATS_SERVER_FAILED when a living broker has it
- */
-async function takeDataDir(path: string, clock: Clock, log: Log, stopMsMax: number): Promise<RunRecord> {
-  const broker = recordOfProcess(process.pid)
-  if (!broker) throw new BrokerError('NATS_SERVER_FAILED', 'this process cannot see itself: is /proc mounted?')
-  const mine: RunRecord = { broker }
-  for (;;) {
-    const fresh = `${path}.${process.pid}.mine`
-    writePrivateFile(fresh, JSON.stringify(mine))
-    try {
-      // link(2) puts it in place whole, and only when there is none.
-      linkSync(fresh, path)
-      return mine
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    } finally {
-      rmSync(fresh, { force: true })
-    }
-    const other = readRunRecord(path)
-    if (other && isSameProcessAlive(other.broker)) {
-      throw new BrokerError('NATS_SERVER_FAILED', `process ${other.broker.pid} uses this data directory already; give each broker its own`)
-    }
-    if (other?.server && isSameProcessAlive(other.server)) {
-      log.warn({ pid: other.server.pid }, 'ending the nats-server that an earlier broker left behind')
-      await endProcess(other.server, clock, stopMsMax)
-    }
-    const aside = `${path}.${process.pid}.old`
-    try {
-      renameSync(path, aside)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
-    rmSync(aside, { force: true })
-  }
-}
-
-/**
- * Ends process `pid` when our end of its stdin closes without a line before: that is, when we are gone. It has a session of
- * its own, so a Ctrl-C or a kill of our group does not reach it.
- */
-function startWatchdog(pid: number): { dismiss(): void } {
-  const script = `trap '' HUP INT TERM; read -r line || { kill -TERM ${pid}; i=0; while kill -0 ${pid} && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; kill -KILL ${pid}; }`
-  const watchdog = spawn('/bin/sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
-  const stdin = watchdog.stdin!
-  // It may be killed by somebody: then writing to it fails, which changes nothing for us.
-  stdin.on('error', () => {})
-  watchdog.on('error', () => {})
-  watchdog.unref()
-  ;(stdin as unknown as { unref(): void }).unref()
-  return { dismiss: () => void stdin.end('\n') }
-}
+const wait = (clock: Clock, ms: number): Promise<void> =>
+  new Promise((settle) => void clock.at(clock.now() + ms, settle))
 
 /** Settles true when a server of this name greets on the port. */
 function greets(port: number, serverName: string): Promise<boolean> {
@@ -167,7 +96,8 @@ function greets(port: number, serverName: string): Promise<boolean> {
     socket.on('close', () => end(false))
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1')
-      if (text.includes('\r\n') || text.length > 16_384) end(text.startsWith('INFO ') && text.includes(`"${serverName}"`))
+      if (text.includes('\r\n') || text.length > 16_384)
+        end(text.startsWith('INFO ') && text.includes(`"${serverName}"`))
     })
   })
 }
@@ -185,7 +115,12 @@ function tailOfLog(path: string, start: number): string {
  * @throws BrokerError NATS_SERVER_MISSING, NATS_SERVER_TOO_OLD, NATS_SERVER_FAILED
  */
 export async function startNatsServer(options: NatsChildOptions): Promise<NatsChild> {
-  const { log, metrics = noMetrics, clock = systemClock, storeBytesMax = storeBytesMaxDefault } = options
+  const {
+    log,
+    metrics = noMetrics,
+    clock = systemClock,
+    storeBytesMax = storeBytesMaxDefault,
+  } = options
   const bounds: SupervisionLimits = { ...limits, ...options.limits }
   const dataDir = resolve(options.dataDir)
   const places = natsPlaces(dataDir)
@@ -194,8 +129,14 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
 
   const mine = await takeDataDir(places.run, clock, log, bounds.natsStopMsMax)
   const leave = (): void => rmSync(places.run, { force: true })
-  const restartsTotal = metrics.counter('busbar_nats_server_restarts_total', 'Deaths of the embedded nats-server after which it was started again.')
-  const isUp = metrics.gauge('busbar_nats_server_up', '1 while the embedded nats-server takes connections.')
+  const restartsTotal = metrics.counter(
+    'busbar_nats_server_restarts_total',
+    'Deaths of the embedded nats-server after which it was started again.',
+  )
+  const isUp = metrics.gauge(
+    'busbar_nats_server_up',
+    '1 while the embedded nats-server takes connections.',
+  )
 
   let child: ChildProcess | undefined
   let isStopping = false
@@ -225,7 +166,11 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
     const logStart = existsSync(places.log) ? statSync(places.log).size : 0
     const output = openSync(places.log, 'a', 0o600)
     // A session of its own: a Ctrl-C on the terminal is for the broker, which drains before it ends its server.
-    const server = spawn(binary, ['-c', places.config], { stdio: ['ignore', output, output], detached: true, cwd: dataDir })
+    const server = spawn(binary, ['-c', places.config], {
+      stdio: ['ignore', output, output],
+      detached: true,
+      cwd: dataDir,
+    })
     closeSync(output)
     child = server
     const watchdog = server.pid === undefined ? undefined : startWatchdog(server.pid)
@@ -241,7 +186,11 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
         settle(how)
       }
       server.once('error', (error) => conclude(error.message))
-      server.once('exit', (code, signal) => conclude(`ended with ${signal ?? `code ${code}`} ${tailOfLog(places.log, logStart)}`.trim()))
+      server.once('exit', (code, signal) =>
+        conclude(
+          `ended with ${signal ?? `code ${code}`} ${tailOfLog(places.log, logStart)}`.trim(),
+        ),
+      )
     })
     const ready = (async (): Promise<boolean> => {
       const untilMs = clock.now() + bounds.natsReadyMsMax
@@ -276,11 +225,20 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
       deaths = deaths.filter((atMs) => nowMs - atMs < bounds.natsFailuresWindowMs)
       deaths.push(nowMs)
       if (deaths.length >= bounds.natsFailuresMax) {
-        const fault = new BrokerError('NATS_SERVER_FAILED', `${deaths.length} times in ${bounds.natsFailuresWindowMs} ms, at last it ${how}; log: ${places.log}`)
-        log.error({ code: fault.code, deaths: deaths.length, how }, 'nats-server keeps stopping; giving up')
+        const fault = new BrokerError(
+          'NATS_SERVER_FAILED',
+          `${deaths.length} times in ${bounds.natsFailuresWindowMs} ms, at last it ${how}; log: ${places.log}`,
+        )
+        log.error(
+          { code: fault.code, deaths: deaths.length, how },
+          'nats-server keeps stopping; giving up',
+        )
         return end(fault)
       }
-      const delayMs = Math.min(bounds.natsRestartDelayMs * 2 ** (deaths.length - 1), bounds.natsRestartDelayMsMax)
+      const delayMs = Math.min(
+        bounds.natsRestartDelayMs * 2 ** (deaths.length - 1),
+        bounds.natsRestartDelayMsMax,
+      )
       restarts++
       restartsTotal.add()
       log.warn({ how, delayMs, deaths: deaths.length }, 'nats-server died; starting it again')
@@ -289,7 +247,10 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
 
     const first = live(port, serverName)
     if (!(await first.ready)) {
-      throw new BrokerError('NATS_SERVER_FAILED', `it did not take connections: it ${await first.gone}; log: ${places.log}`)
+      throw new BrokerError(
+        'NATS_SERVER_FAILED',
+        `it did not take connections: it ${await first.gone}; log: ${places.log}`,
+      )
     }
     isUp.set(1)
     log.info({ pid: child?.pid, port, store: places.store }, 'nats-server runs')
@@ -336,7 +297,8 @@ async function findBinary(log: Log): Promise<string> {
     const server = await ensureNatsServer({ env, progress: (line) => log.info({}, line) })
     return server!.path
   } catch (error) {
-    if (error instanceof NatsServerFault) throw new BrokerError(error.code, error.detail, { cause: error })
+    if (error instanceof NatsServerFault)
+      throw new BrokerError(error.code, error.detail, { cause: error })
     throw error
   }
 }

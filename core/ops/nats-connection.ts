@@ -6,7 +6,11 @@ import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 
 /** Where a server is and who we are there. */
-export type NatsAddress = { readonly url: string; readonly user?: string; readonly password?: string }
+export type NatsAddress = {
+  readonly url: string
+  readonly user?: string
+  readonly password?: string
+}
 
 /**
  * Options for `connect` of @nats-io/transport-node: it reconnects for ever, quickly, because what is out of reach is
@@ -18,7 +22,10 @@ export type NatsAddress = { readonly url: string; readonly user?: string; readon
  * @param clientName  what the server's monitoring shows
  * @throws BrokerError CONFIG_INVALID
  */
-export function natsConnectOptions({ url, user, password }: NatsAddress, clientName = 'busbar'): NodeConnectionOptions {
+export function natsConnectOptions(
+  { url, user, password }: NatsAddress,
+  clientName = 'busbar',
+): NodeConnectionOptions {
   const addresses = url.split(',').map((text) => {
     const parsed = URL.parse(text.trim())
     if (!parsed || !parsed.hostname || !/^(nats|tls):$/.test(parsed.protocol)) {

@@ -73,18 +73,29 @@ function run(program, args, options = {}) {
     child.stdout.on('data', (chunk) => chunks.push(chunk))
     child.stderr.on('data', (chunk) => chunks.push(chunk))
     child.on('error', (error) => settle({ ok: false, output: error.message }))
-    child.on('close', (code) => settle({ ok: code === 0, output: Buffer.concat(chunks).toString('utf8') }))
+    child.on('close', (code) =>
+      settle({ ok: code === 0, output: Buffer.concat(chunks).toString('utf8') }),
+    )
   })
 }
 
 /** The last telling line of a program's output. @param {string} output */
 function lastLine(output) {
   const lines = output.split('\n').filter((line) => line.trim())
-  return (lines.findLast((line) => /^(E:|curl:|tar:|dpkg)/.test(line)) ?? lines.at(-1) ?? 'no output').trim().slice(0, 300)
+  return (
+    lines.findLast((line) => /^(E:|curl:|tar:|dpkg)/.test(line)) ??
+    lines.at(-1) ??
+    'no output'
+  )
+    .trim()
+    .slice(0, 300)
 }
 
 /** @param {string} program */
-const isHere = (program) => (process.env['PATH'] ?? '').split(':').some((folder) => folder && existsSync(join(folder, program)))
+const isHere = (program) =>
+  (process.env['PATH'] ?? '')
+    .split(':')
+    .some((folder) => folder && existsSync(join(folder, program)))
 
 /**
  * Moves a tried binary into its place in the cache. Two processes may do so at one time: the place is filled by one
@@ -126,7 +137,8 @@ export async function obtainNatsServer(options) {
       const binary = await way(work, options, tried)
       const version = binary && options.versionOf(binary)
       if (binary && !version) tried.push(`${binary} does not run on this machine`)
-      if (binary && version && !options.isUsable(version)) tried.push(`only ${version} is offered there`)
+      if (binary && version && !options.isUsable(version))
+        tried.push(`only ${version} is offered there`)
       if (binary && version && options.isUsable(version)) {
         const path = keep(binary, options.folder, version)
         options.progress(`nats-server ${version} is in ${path}`)
@@ -149,17 +161,24 @@ async function obtainFromApt(work, { progress }, tried) {
     return undefined
   }
   const archives = archivesOf({ etc: '/etc/apt', osRelease: '/etc/os-release' })
-  if (archives.length === 0) tried.push('apt: no archive of Debian or Ubuntu in /etc/apt/sources.list or sources.list.d')
+  if (archives.length === 0)
+    tried.push('apt: no archive of Debian or Ubuntu in /etc/apt/sources.list or sources.list.d')
   for (const { address, suite, components, signedBy, keyText } of archives) {
-    progress(`obtaining nats-server through apt from ${address} ${suite} (about 10 MB of index, 6 MB of package)`)
+    progress(
+      `obtaining nats-server through apt from ${address} ${suite} (about 10 MB of index, 6 MB of package)`,
+    )
     const place = mkdtempSync(join(work, 'apt-'))
-    for (const name of ['lists/partial', 'archives/partial', 'log']) mkdirSync(join(place, name), { recursive: true })
+    for (const name of ['lists/partial', 'archives/partial', 'log'])
+      mkdirSync(join(place, name), { recursive: true })
     let key = signedBy
     if (keyText) {
       key = join(place, 'key.asc')
       writeFileSync(key, keyText)
     }
-    writeFileSync(join(place, 'sources.list'), `deb ${key ? `[signed-by=${key}] ` : ''}${address} ${suite} ${components}\n`)
+    writeFileSync(
+      join(place, 'sources.list'),
+      `deb ${key ? `[signed-by=${key}] ` : ''}${address} ${suite} ${components}\n`,
+    )
     writeFileSync(join(place, 'status'), '')
     const quoted = (/** @type {string} */ name) => `"${join(place, name)}"`
     // The machine's own apt.conf.d stays in force for proxies and certificates; everything that names a place, pins a
@@ -204,9 +223,13 @@ async function obtainFromApt(work, { progress }, tried) {
     }
     const root = join(place, 'root')
     const unpack = await run('dpkg-deb', ['-x', join(place, archive), root])
-    const binary = ['usr/sbin/nats-server', 'usr/bin/nats-server'].map((name) => join(root, name)).find((path) => existsSync(path))
+    const binary = ['usr/sbin/nats-server', 'usr/bin/nats-server']
+      .map((name) => join(root, name))
+      .find((path) => existsSync(path))
     if (!unpack.ok || !binary) {
-      tried.push(`${from}: ${archive} holds no nats-server ${unpack.ok ? '' : lastLine(unpack.output)}`)
+      tried.push(
+        `${from}: ${archive} holds no nats-server ${unpack.ok ? '' : lastLine(unpack.output)}`,
+      )
       continue
     }
     return binary
@@ -218,7 +241,21 @@ async function obtainFromApt(work, { progress }, tried) {
 async function fetchTo(address, file) {
   // curl knows the machine's proxies and certificates, which fetch of Node 20 does not.
   if (isHere('curl')) {
-    return run('curl', ['--fail', '--silent', '--show-error', '--location', '--proto', '=https', '--retry', '2', '--connect-timeout', '20', '-o', file, address])
+    return run('curl', [
+      '--fail',
+      '--silent',
+      '--show-error',
+      '--location',
+      '--proto',
+      '=https',
+      '--retry',
+      '2',
+      '--connect-timeout',
+      '20',
+      '-o',
+      file,
+      address,
+    ])
   }
   try {
     const response = await fetch(address, { signal: AbortSignal.timeout(stepMsMax) })
@@ -226,7 +263,8 @@ async function fetchTo(address, file) {
     writeFileSync(file, Buffer.from(await response.arrayBuffer()))
     return { ok: true, output: '' }
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)
+    const cause =
+      error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)
     return { ok: false, output: `${address}: ${cause}` }
   }
 }
@@ -255,12 +293,18 @@ async function obtainFromRelease(work, { progress }, tried) {
   if (!expected) {
     progress(`no checksum is pinned for ${platform}: checking against the release's own SHA256SUMS`)
     const sums = await fetchTo(`${releaseAddress}/SHA256SUMS`, join(work, 'SHA256SUMS'))
-    const line = sums.ok ? readFileSync(join(work, 'SHA256SUMS'), 'utf8').split('\n').find((text) => text.trim().endsWith(name)) : undefined
+    const line = sums.ok
+      ? readFileSync(join(work, 'SHA256SUMS'), 'utf8')
+          .split('\n')
+          .find((text) => text.trim().endsWith(name))
+      : undefined
     expected = line && /^[0-9a-f]{64}/.exec(line)?.[0]
   }
   const actual = createHash('sha256').update(readFileSync(file)).digest('hex')
   if (actual !== expected) {
-    tried.push(`release archive: SHA-256 of ${name} is ${actual}, expected ${expected ?? 'one in SHA256SUMS'}; it was not unpacked`)
+    tried.push(
+      `release archive: SHA-256 of ${name} is ${actual}, expected ${expected ?? 'one in SHA256SUMS'}; it was not unpacked`,
+    )
     return undefined
   }
   const unpack = await run('tar', ['-xzf', file, '-C', work])

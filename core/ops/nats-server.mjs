@@ -114,7 +114,10 @@ export function findNatsServer(env) {
   if (named) {
     const version = isExecutable(named) ? versionOfNatsServer(named) : undefined
     if (!version) {
-      throw new NatsServerFault('NATS_SERVER_MISSING', `NATS_SERVER_BIN=${named} is not a nats-server that runs here. ${remedy}`)
+      throw new NatsServerFault(
+        'NATS_SERVER_MISSING',
+        `NATS_SERVER_BIN=${named} is not a nats-server that runs here. ${remedy}`,
+      )
     }
     if (!isVersionAtLeast(version, natsServerVersionMin)) {
       throw new NatsServerFault(
@@ -126,7 +129,9 @@ export function findNatsServer(env) {
     return { found: { path: named, version } }
   }
   const onPath = findOnPath(env)
-  const found = onPath.find(({ version }) => isVersionAtLeast(version, natsServerVersionMin)) ?? findInCache(env)
+  const found =
+    onPath.find(({ version }) => isVersionAtLeast(version, natsServerVersionMin)) ??
+    findInCache(env)
   const tooOld = onPath[0]
   return { ...(found && { found }), ...(tooOld && !found && { tooOld }) }
 }
@@ -141,7 +146,10 @@ export async function ensureNatsServer({ env, progress }) {
   if (env['BUSBAR_NATS_URL']) return undefined
   const { found, tooOld } = findNatsServer(env)
   if (found) return found
-  if (tooOld) progress(`nats-server on the PATH is ${tooOld.version}, too old; looking for ${natsServerVersionMin} or newer`)
+  if (tooOld)
+    progress(
+      `nats-server on the PATH is ${tooOld.version}, too old; looking for ${natsServerVersionMin} or newer`,
+    )
   const { path, tried } = await obtainNatsServer({
     folder: cacheFolder(env),
     progress,

@@ -61,26 +61,35 @@ function freePort(port: number): Promise<number | undefined> {
  * @param wantedPort  this port and no other; it may have been another before
  * @throws BrokerError NATS_SERVER_FAILED when the wanted port is taken or the file cannot be understood
  */
-export async function loadNatsSettings(dataDir: string, wantedPort?: number): Promise<NatsSettings> {
+export async function loadNatsSettings(
+  dataDir: string,
+  wantedPort?: number,
+): Promise<NatsSettings> {
   const { settings: path } = natsPlaces(dataDir)
   let kept: NatsSettings | undefined
   if (existsSync(path)) {
     try {
       kept = settingsSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
     } catch (cause) {
-      throw new BrokerError('NATS_SERVER_FAILED', `${path} cannot be understood; remove it and a new one is made`, { cause })
+      throw new BrokerError(
+        'NATS_SERVER_FAILED',
+        `${path} cannot be understood; remove it and a new one is made`,
+        { cause },
+      )
     }
   }
   const port = wantedPort || kept?.port
   const usable = (port && (await freePort(port))) || (wantedPort ? undefined : await freePort(0))
-  if (usable === undefined) throw new BrokerError('NATS_SERVER_FAILED', `port ${port ?? 0} of 127.0.0.1 is taken`)
+  if (usable === undefined)
+    throw new BrokerError('NATS_SERVER_FAILED', `port ${port ?? 0} of 127.0.0.1 is taken`)
   const settings: NatsSettings = {
     serverName: kept?.serverName ?? `busbar-${randomBytes(6).toString('hex')}`,
     port: usable,
     user: kept?.user ?? 'busbar',
     password: kept?.password ?? randomBytes(24).toString('base64url'),
   }
-  if (kept?.port !== settings.port) writePrivateFile(path, `${JSON.stringify(settings, undefined, 2)}\n`)
+  if (kept?.port !== settings.port)
+    writePrivateFile(path, `${JSON.stringify(settings, undefined, 2)}\n`)
   return settings
 }
 
@@ -93,7 +102,11 @@ const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').repla
  * @param storeBytesMax  of all streams together: the ledger's limit and room for cursors and snapshots
  * @source docs.nats.io, "Server configuration"; durability: DESIGN.md section 3
  */
-export function formatNatsConfig(dataDir: string, { serverName, port, user, password }: NatsSettings, storeBytesMax: number): string {
+export function formatNatsConfig(
+  dataDir: string,
+  { serverName, port, user, password }: NatsSettings,
+  storeBytesMax: number,
+): string {
   const { log, store } = natsPlaces(dataDir)
   return `# Written by Busbar at each start: changes here are lost.
 server_name: ${quoted(serverName)}

@@ -22,7 +22,9 @@ function identityOf(pid: number): string | undefined {
       return undefined
     }
   }
-  const { status, stdout } = spawnSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { encoding: 'utf8' })
+  const { status, stdout } = spawnSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
+    encoding: 'utf8',
+  })
   const [state, ...started] = stdout?.trim().split(/\s+/) ?? []
   return status === 0 && state && !state.startsWith('Z') ? started.join(' ') : undefined
 }

@@ -14,6 +14,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 
 /** @typedef {{ ok: boolean, name: string, fullname?: string, diag?: any }} TestPoint */
 
+/** The file whose results come just now. */
+let current = ''
 const counts = { passed: 0, failed: 0, skipped: 0 }
 /** @type {Array<{ path: string, point: TestPoint }>} */
 const failures = []
@@ -24,15 +26,24 @@ const print = (/** @type {string} */ text = '') => void process.stdout.write(`${
 function describe({ diag }) {
   if (!diag) return []
   const lines = []
-  const at = diag.at?.fileName ? `${diag.at.fileName}:${diag.at.lineNumber}:${diag.at.columnNumber}` : undefined
+  const at = diag.at?.fileName
+    ? `${diag.at.fileName}:${diag.at.lineNumber}:${diag.at.columnNumber}`
+    : undefined
   if (at) lines.push(`at ${at}`)
-  if (diag.signal || diag.timeout) lines.push(`ended by ${diag.signal ?? 'time-out'} ${diag.timeout ? `after ${diag.timeout} ms` : ''}`)
+  if (diag.signal || diag.timeout)
+    lines.push(
+      `ended by ${diag.signal ?? 'time-out'} ${diag.timeout ? `after ${diag.timeout} ms` : ''}`,
+    )
   for (const key of ['error', 'code', 'diff', 'found', 'wanted', 'source', 'stack']) {
     if ((key === 'found' || key === 'wanted') && diag.diff) continue
     const value = diag[key]
     if (value === undefined || value === null || value === '') continue
     const text = typeof value === 'string' ? value.trimEnd() : JSON.stringify(value)
-    lines.push(...(text.includes('\n') ? [`${key}:`, ...text.split('\n').map((line) => `  ${line}`)] : [`${key}: ${text}`]))
+    lines.push(
+      ...(text.includes('\n')
+        ? [`${key}:`, ...text.split('\n').map((line) => `  ${line}`)]
+        : [`${key}: ${text}`]),
+    )
   }
   return lines
 }
@@ -43,14 +54,18 @@ parser.on('skip', () => counts.skipped++)
 parser.on('todo', () => counts.skipped++)
 parser.on('fail', (point) => {
   counts.failed++
-  failures.push({ path: point.fullname || point.name, point })
+  const path = point.fullname || point.name
+  failures.push({ path: path.startsWith(current) ? path : `${current} > ${path}`, point })
 })
 parser.on('child', (child) => {
+  current = child.name
   const before = { ...counts }
   child.on('complete', (/** @type {{ ok: boolean }} */ results) => {
     const passed = counts.passed - before.passed
     const failed = counts.failed - before.failed
-    print(`${results.ok ? '  ok  ' : 'FAILED'}  ${child.name}  ${passed} passed${failed > 0 ? `, ${failed} failed` : ''}`)
+    print(
+      `${results.ok ? '  ok  ' : 'FAILED'}  ${child.name}  ${passed} passed${failed > 0 ? `, ${failed} failed` : ''}`,
+    )
   })
 })
 parser.on('bailout', (reason) => {
@@ -58,13 +73,24 @@ parser.on('bailout', (reason) => {
   failures.push({ path: `bailed out: ${reason}`, point: { ok: false, name: '' } })
 })
 
-const files = process.argv.slice(2).map((file) => relative(root, resolve(process.env['INIT_CWD'] ?? process.cwd(), file)))
-const tap = spawn(process.execPath, [join(root, 'node_modules/tap/dist/esm/run.mjs'), '--reporter=tap', ...files], {
-  cwd: root,
-  stdio: ['ignore', 'pipe', 'inherit'],
-  env: { ...process.env, NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --disable-warning=ExperimentalWarning`.trim() },
-})
-for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => tap.kill(signal))
+const files = process.argv
+  .slice(2)
+  .map((file) => relative(root, resolve(process.env['INIT_CWD'] ?? process.cwd(), file)))
+const tap = spawn(
+  process.execPath,
+  [join(root, 'node_modules/tap/dist/esm/run.mjs'), '--reporter=tap', ...files],
+  {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      ...process.env,
+      NODE_OPTIONS:
+        `${process.env['NODE_OPTIONS'] ?? ''} --disable-warning=ExperimentalWarning`.trim(),
+    },
+  },
+)
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM']))
+  process.on(signal, () => tap.kill(signal))
 
 tap.stdout.pipe(parser)
 const tapCode = new Promise((settle) => tap.on('close', settle))
@@ -78,9 +104,12 @@ for (const { path, point } of failures) {
 print()
 const ran = counts.passed + counts.failed
 if (ran === 0) print('no test ran: that is a failure too')
-if (ran > 0 && counts.failed === 0 && code !== 0) print(`tap ended with ${code} although no assertion failed: see above`)
+if (ran > 0 && counts.failed === 0 && code !== 0)
+  print(`tap ended with ${code} although no assertion failed: see above`)
 const isRed = counts.failed > 0 || ran === 0 || code !== 0
 // Whatever made it red is in the line that people and machines read.
 const failed = isRed ? Math.max(counts.failed, 1) : 0
-print(`${counts.passed} passed, ${failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}`)
+print(
+  `${counts.passed} passed, ${failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}`,
+)
 process.exitCode = isRed ? 1 : 0

@@ -54,7 +54,12 @@ const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)$/
 
 /** @throws BrokerError CONFIG_INVALID when the address cannot be listened on */
-export async function startOpsServer({ listen, metrics, log, routes }: OpsServerOptions): Promise<OpsServer> {
+export async function startOpsServer({
+  listen,
+  metrics,
+  log,
+  routes,
+}: OpsServerOptions): Promise<OpsServer> {
   const checks = new Map<string, ReadinessCheck>()
   const reasons = (): string[] =>
     [...checks].flatMap(([name, check]) => {
@@ -76,13 +81,17 @@ export async function startOpsServer({ listen, metrics, log, routes }: OpsServer
     // A name that somebody points at 127.0.0.1 is not us: keeps web pages from reading through a browser.
     app.addHook('onRequest', async (request, reply) => {
       if (!loopback.test((request.headers.host ?? '').replace(/:\d+$/, ''))) {
-        await reply.code(421).send({ error: 'HOST_UNKNOWN', message: 'Use 127.0.0.1 or localhost.' })
+        await reply
+          .code(421)
+          .send({ error: 'HOST_UNKNOWN', message: 'Use 127.0.0.1 or localhost.' })
       }
     })
   }
   app.setErrorHandler(async (error, request, reply) => {
     if (error instanceof BrokerError) {
-      await reply.code(httpStatusOf[error.row.grpc]).send({ error: error.code, message: error.message })
+      await reply
+        .code(httpStatusOf[error.row.grpc])
+        .send({ error: error.code, message: error.message })
       return
     }
     const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
@@ -90,15 +99,25 @@ export async function startOpsServer({ listen, metrics, log, routes }: OpsServer
       await reply.code(status).send({ error: 'REQUEST_INVALID', message: (error as Error).message })
       return
     }
-    log.error({ route: request.routeOptions.url, fault: error instanceof Error ? error.message : String(error) }, 'an ops route failed')
+    log.error(
+      {
+        route: request.routeOptions.url,
+        fault: error instanceof Error ? error.message : String(error),
+      },
+      'an ops route failed',
+    )
     await reply.code(500).send({ error: 'INTERNAL', message: 'See the log.' })
   })
 
-  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.text()),
+  )
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async (_request, reply) => {
     const found = reasons()
-    return found.length === 0 ? { status: 'ready', reasons: found } : reply.code(503).send({ status: 'unready', reasons: found })
+    return found.length === 0
+      ? { status: 'ready', reasons: found }
+      : reply.code(503).send({ status: 'unready', reasons: found })
   })
   routes?.(app)
 
@@ -106,7 +125,11 @@ export async function startOpsServer({ listen, metrics, log, routes }: OpsServer
   try {
     url = await app.listen({ host: listen.host, port: listen.port })
   } catch (cause) {
-    throw new BrokerError('CONFIG_INVALID', `ops server cannot listen on ${listen.host}:${listen.port}`, { cause })
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `ops server cannot listen on ${listen.host}:${listen.port}`,
+      { cause },
+    )
   }
   return {
     url,

@@ -5,8 +5,13 @@
  */
 import { errorId, type ErrorCode } from '../base/error-table.ts'
 import { readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
-import { appendRequestId, appendRequestIdOf, appendTime, outcomeFields } from './request-identity.ts'
-import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import {
+  appendRequestId,
+  appendRequestIdOf,
+  appendTime,
+  outcomeFields,
+} from './request-identity.ts'
+import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 import type { RequestScan } from './scan.ts'
 
 // An acknowledgement with its sentence takes between 128 and 16,383 octets.
@@ -15,7 +20,12 @@ const fieldsOf = outcomeFields(2, 'always')
 const accepted = errorId('REQUEST_ACCEPTED')
 const uint32Max = 0xffff_ffff
 
-function appendRest(writer: ProtobufWriter, outcome: number, timeMs: number, retryAfterMs: number): void {
+function appendRest(
+  writer: ProtobufWriter,
+  outcome: number,
+  timeMs: number,
+  retryAfterMs: number,
+): void {
   writer.raw(fieldsOf(outcome))
   appendTime(writer, 5, timeMs)
   if (retryAfterMs > 0) {
@@ -43,7 +53,13 @@ export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at
  * request when the scan got that far.
  * @param retryAfterMs  0 for none
  */
-export function appendRefusal(writer: ProtobufWriter, scan: RequestScan, code: ErrorCode, timeMs: number, retryAfterMs = 0): void {
+export function appendRefusal(
+  writer: ProtobufWriter,
+  scan: RequestScan,
+  code: ErrorCode,
+  timeMs: number,
+  retryAfterMs = 0,
+): void {
   writer.octet(tagOf(1, WireType.LENGTH))
   const mark = writer.open(lengthBytes)
   if (scan.hasRequestId) {

@@ -11,7 +11,7 @@
  *
  * An answer that is no valid A-XDR, of the wrong shape, or too large is DEVICE_ANSWER_INVALID with an empty body.
  */
-import { assert } from '../base/assert.ts'
+import { AssertionFault } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer, emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
@@ -26,7 +26,10 @@ import { ReadingStatus, statusOf } from './reading-status.ts'
 import { appendScalerUnit } from './scaler-unit.ts'
 import { appendValue, hasFloatLength, timeOfValue } from './value.ts'
 
-/** What a request came to. `bodyBytes` is a ResponseBody, owned by the receiver; `detail` is for logs and never holds readings. */
+/**
+ * What a request came to. `bodyBytes` is a ResponseBody, owned by the receiver, in memory shared with other answers of the
+ * same moment: `copyOf` it to keep it for long. `detail` is for logs and never holds readings.
+ */
 export type Answer = { outcome: ErrorCode; bodyBytes: Buffer; detail?: string }
 
 // A clock that was just set shows the preset time or later: as much later as an exchange may last. Two seconds earlier
@@ -50,7 +53,11 @@ function appendStatusReading(operation: PlannedOperation, status: ReadingStatus)
   writer.close(mark)
 }
 
-function appendReading(operation: PlannedOperation, view: Buffer, scaler: CosemResult | undefined): void {
+function appendReading(
+  operation: PlannedOperation,
+  view: Buffer,
+  scaler: CosemResult | undefined,
+): void {
   const isEmpty = view[0] === Tag.NULL && view.length === 1
   writer.octet(readingField)
   const mark = writer.open()
@@ -58,9 +65,19 @@ function appendReading(operation: PlannedOperation, view: Buffer, scaler: CosemR
   writer.octet(statusField)
   writer.octet(isEmpty ? ReadingStatus.EMPTY : ReadingStatus.GOOD)
   if (!isEmpty) {
-    const source = hasFloatLength(view) ? Buffer.concat([view.subarray(0, 1), view.subarray(2)]) : view
-    const behind = appendValue(writer, valueField, source, 0, source.length, operation.plan.template.as)
-    if (behind !== source.length) throw new BrokerError('DLMS_LENGTH_INVALID', `${source.length - behind} octets left over`)
+    const source = hasFloatLength(view)
+      ? Buffer.concat([view.subarray(0, 1), view.subarray(2)])
+      : view
+    const behind = appendValue(
+      writer,
+      valueField,
+      source,
+      0,
+      source.length,
+      operation.plan.template.as,
+    )
+    if (behind !== source.length)
+      throw new BrokerError('DLMS_LENGTH_INVALID', `${source.length - behind} octets left over`)
   }
   if (scaler !== undefined) appendScalerUnit(writer, 7, scaler)
   writer.close(mark)
@@ -75,20 +92,30 @@ function isExpected(operation: PlannedOperation, view: Buffer): boolean {
 }
 
 // Writes what one operation gave; false when the request is refused by it.
-function appendResult(operations: readonly PlannedOperation[], results: readonly CosemResult[], index: number): boolean {
+function appendResult(
+  operations: readonly PlannedOperation[],
+  results: readonly CosemResult[],
+  index: number,
+): boolean {
   const operation = operations[index]!
   const result = results[index]!
   const { template } = operation.plan
   if (result.result !== 0) {
     const status = statusOf(result.result)
-    if (template.isOptional && (template.yields !== 'reading' || status === ReadingStatus.UNDEFINED)) return true
+    if (
+      template.isOptional &&
+      (template.yields !== 'reading' || status === ReadingStatus.UNDEFINED)
+    )
+      return true
     if (template.yields === 'profile') appendProfile(writer, operations, results, index)
     else appendStatusReading(operation, status)
     return template.isOptional
   }
-  const value = result.value === undefined || result.value.length === 0 ? undefined : asBuffer(result.value)
+  const value =
+    result.value === undefined || result.value.length === 0 ? undefined : asBuffer(result.value)
   if (value === undefined) {
-    if (template.kind === 'get') throw new BrokerError('DLMS_VALUE_INVALID', 'success without a value')
+    if (template.kind === 'get')
+      throw new BrokerError('DLMS_VALUE_INVALID', 'success without a value')
     appendStatusReading(operation, ReadingStatus.GOOD)
     return true
   }
@@ -113,8 +140,14 @@ function appendResult(operations: readonly PlannedOperation[], results: readonly
  * @param operations  the very list that `commandOf` gave
  * @param results     one for each operation; values are borrowed during the call
  */
-export function answerOf(row: ServiceRequestRow, operations: readonly CosemOperation[], results: readonly CosemResult[]): Answer {
-  assert(operations.every(isPlanned), `operations of ${row.text} that commandOf did not make`)
+export function answerOf(
+  row: ServiceRequestRow,
+  operations: readonly CosemOperation[],
+  results: readonly CosemResult[],
+): Answer {
+  // Lists come whole from commandOf, so the first one speaks for all.
+  if (!(operations[0] instanceof PlannedOperation))
+    throw new AssertionFault(`operations of ${row.text} that commandOf did not make`)
   if (results.length !== operations.length) {
     return invalid(`${row.text}: ${results.length} results to ${operations.length} operations`)
   }
@@ -124,7 +157,8 @@ export function answerOf(row: ServiceRequestRow, operations: readonly CosemOpera
   try {
     for (; index < operations.length; index++) {
       if (!appendResult(operations as readonly PlannedOperation[], results, index)) isRefused = true
-      if (writer.bytes > limits.responseBodyBytesMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')
+      if (writer.bytes > limits.responseBodyBytesMax)
+        throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')
     }
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
@@ -132,10 +166,6 @@ export function answerOf(row: ServiceRequestRow, operations: readonly CosemOpera
     return invalid(`${row.text}: operation ${index + 1}: ${error.code} ${error.detail ?? ''}`)
   }
   return { outcome: isRefused ? 'DEVICE_REFUSED' : 'OK', bodyBytes: writer.take() }
-}
-
-function isPlanned(operation: CosemOperation): boolean {
-  return operation instanceof PlannedOperation
 }
 
 function invalid(detail: string): Answer {

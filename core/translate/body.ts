@@ -30,7 +30,13 @@ export function emptyBodyFields(): BodyFields {
 }
 
 const reader = new ProtobufReader(Buffer.alloc(0))
-type Rule = (view: Buffer, start: number, end: number, nowMs: number, fields: BodyFields) => ErrorCode | undefined
+type Rule = (
+  view: Buffer,
+  start: number,
+  end: number,
+  nowMs: number,
+  fields: BodyFields,
+) => ErrorCode | undefined
 
 // Characters of valid UTF-8: octets that are not continuations.
 function countCharacters(view: Buffer, start: number, end: number): number {
@@ -40,7 +46,13 @@ function countCharacters(view: Buffer, start: number, end: number): number {
 }
 
 /** DisplayMessage: 1 text. */
-function readDisplayMessage(view: Buffer, start: number, end: number, _nowMs: number, fields: BodyFields): ErrorCode | undefined {
+function readDisplayMessage(
+  view: Buffer,
+  start: number,
+  end: number,
+  _nowMs: number,
+  fields: BodyFields,
+): ErrorCode | undefined {
   reader.open(view, start, end)
   while (reader.nextField()) {
     if (reader.field === 1 && reader.wireType === WireType.LENGTH) {
@@ -54,11 +66,19 @@ function readDisplayMessage(view: Buffer, start: number, end: number, _nowMs: nu
   const octets = fields.textEnd - fields.textStart
   if (octets === 0 || octets > textCharactersMax * utf8OctetsMax) return 'REQUEST_BODY_MALFORMED'
   if (!isUtf8(view.subarray(fields.textStart, fields.textEnd))) return 'REQUEST_BODY_MALFORMED'
-  return countCharacters(view, fields.textStart, fields.textEnd) > textCharactersMax ? 'REQUEST_BODY_MALFORMED' : undefined
+  return countCharacters(view, fields.textStart, fields.textEnd) > textCharactersMax
+    ? 'REQUEST_BODY_MALFORMED'
+    : undefined
 }
 
 /** ReadPeriod: 1 from, 2 to; both are needed. */
-function readReadPeriod(view: Buffer, start: number, end: number, nowMs: number, fields: BodyFields): ErrorCode | undefined {
+function readReadPeriod(
+  view: Buffer,
+  start: number,
+  end: number,
+  nowMs: number,
+  fields: BodyFields,
+): ErrorCode | undefined {
   let fromMs: number | undefined
   let toMs: number | undefined
   reader.open(view, start, end)
@@ -84,7 +104,13 @@ function readReadPeriod(view: Buffer, start: number, end: number, nowMs: number,
 }
 
 /** SynchroniseClock: 1 tolerance in seconds. */
-function readSynchroniseClock(view: Buffer, start: number, end: number, _nowMs: number, fields: BodyFields): ErrorCode | undefined {
+function readSynchroniseClock(
+  view: Buffer,
+  start: number,
+  end: number,
+  _nowMs: number,
+  fields: BodyFields,
+): ErrorCode | undefined {
   let tolerance = 0
   reader.open(view, start, end)
   while (reader.nextField()) {

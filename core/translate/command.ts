@@ -15,7 +15,10 @@ import { commandPlanOf, PlannedOperation } from './plan.ts'
 //   structure of four: class-id 8 (clock) as long-unsigned, OBIS 0-0:1.0.0.255, attribute 2 as integer, data index 0
 //   from: octet-string of 12, to: octet-string of 12, selected values: array of none, which means all columns
 // [IEC 62056-6-2 profile generic, range_descriptor]
-const rangeTemplate = Buffer.from('010204020412000809060000010000ff0f02120000' + `090c${'00'.repeat(12)}`.repeat(2) + '0100', 'hex')
+const rangeTemplate = Buffer.from(
+  '010204020412000809060000010000ff0f02120000' + `090c${'00'.repeat(12)}`.repeat(2) + '0100',
+  'hex',
+)
 const rangeFromAt = 23
 const rangeToAt = rangeFromAt + cosemDateTimeBytes + 2
 
@@ -89,13 +92,25 @@ function valueOf(source: ValueSource, view: Buffer, fields: BodyFields, nowMs: n
  * @param deviceType  of the target: a gas meter keeps the same things under other names
  * @throws BrokerError of the codes of `readBody`, for a body that intake would have refused
  */
-export function commandOf(row: ServiceRequestRow, bodyView: Buffer, nowMs: number, deviceType: DeviceType): readonly PlannedOperation[] {
+export function commandOf(
+  row: ServiceRequestRow,
+  bodyView: Buffer,
+  nowMs: number,
+  deviceType: DeviceType,
+): readonly PlannedOperation[] {
   const { plans, operations } = commandPlanOf(row, deviceType)
   if (operations !== undefined) return operations
   const fields = emptyBodyFields()
   if (row.bodyType !== 0) {
     // How far back a meter keeps was checked at intake, against the time of intake.
-    const code = readBody(row.bodyType, bodyView, 0, bodyView.length, Number.NEGATIVE_INFINITY, fields)
+    const code = readBody(
+      row.bodyType,
+      bodyView,
+      0,
+      bodyView.length,
+      Number.NEGATIVE_INFINITY,
+      fields,
+    )
     if (code !== undefined) throw new BrokerError(code, 'in a body that was accepted')
   }
   return plans.map((plan) => {

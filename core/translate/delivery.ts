@@ -4,9 +4,16 @@
  * `deliveries` of ReceiveResponse: one after another they make the whole message.
  */
 import { headerBytes } from '../envelope/layout.ts'
-import { envelopeEnd, readAttempt, readCorrelation, readOutcome, readSrv, readTime } from '../envelope/envelope.ts'
+import {
+  envelopeEnd,
+  readAttempt,
+  readCorrelation,
+  readOutcome,
+  readSrv,
+  readTime,
+} from '../envelope/envelope.ts'
 import { appendRequestIdOf, appendSrv, appendTime, outcomeFields } from './request-identity.ts'
-import { ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
+import { type ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
 
 const fieldsOf = outcomeFields(3, 'unless-good')
 
@@ -17,7 +24,12 @@ const usualFrontBytes = 110
  * Appends the Delivery of the RESPONSE envelope at `at`, as field 1.
  * @param deliveryId  a whole number below 2^53
  */
-export function appendDelivery(writer: ProtobufWriter, deliveryId: number, buffer: Buffer, at: number): void {
+export function appendDelivery(
+  writer: ProtobufWriter,
+  deliveryId: number,
+  buffer: Buffer,
+  at: number,
+): void {
   const bodyStart = at + headerBytes
   const bodyEnd = envelopeEnd(buffer, at)
   // Lengths that are guessed right need no moving of the body afterwards.

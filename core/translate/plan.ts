@@ -5,7 +5,11 @@
  */
 import { assert } from '../base/assert.ts'
 import type { DeviceType } from '../catalogue/device-record.ts'
-import { serviceRequests, type OperationTemplate, type ServiceRequestRow } from '../catalogue/service-requests.ts'
+import {
+  serviceRequests,
+  type OperationTemplate,
+  type ServiceRequestRow,
+} from '../catalogue/service-requests.ts'
 import { parseObis } from '../dlms/obis.ts'
 import type { CosemOperation } from '../ports/wan.ts'
 import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
@@ -81,22 +85,34 @@ function planOf(templates: readonly OperationTemplate[]): CommandPlan {
   const siblingOf = (template: OperationTemplate, yields: OperationTemplate['yields']): number =>
     template.yields === yields
       ? -1
-      : templates.findIndex((other) => other.yields === yields && other.classId === template.classId && other.obis === template.obis)
-  const plans = templates.map(
-    (template): OperationPlan => ({
-      template,
-      descriptor: descriptorOf(template),
-      readingFront: readingFrontOf(template),
-      scalerIndex: siblingOf(template, 'scaler-unit'),
-      columnsIndex: siblingOf(template, 'columns'),
-      periodIndex: siblingOf(template, 'capture-period'),
-    }),
+      : templates.findIndex(
+          (other) =>
+            other.yields === yields &&
+            other.classId === template.classId &&
+            other.obis === template.obis,
+        )
+  const plans = templates.map((template): OperationPlan => ({
+    template,
+    descriptor: descriptorOf(template),
+    readingFront: readingFrontOf(template),
+    scalerIndex: siblingOf(template, 'scaler-unit'),
+    columnsIndex: siblingOf(template, 'columns'),
+    periodIndex: siblingOf(template, 'capture-period'),
+  }))
+  const isConstant = templates.every(
+    ({ selection, value, expect }) =>
+      selection === undefined && value === undefined && expect === undefined,
   )
-  const isConstant = templates.every(({ selection, value, expect }) => selection === undefined && value === undefined && expect === undefined)
-  return { plans, operations: isConstant ? plans.map((plan) => new PlannedOperation(plan)) : undefined }
+  return {
+    plans,
+    operations: isConstant ? plans.map((plan) => new PlannedOperation(plan)) : undefined,
+  }
 }
 
-type PlansOfRow = { readonly byDeviceType: ReadonlyMap<DeviceType, CommandPlan>; readonly first: CommandPlan }
+type PlansOfRow = {
+  readonly byDeviceType: ReadonlyMap<DeviceType, CommandPlan>
+  readonly first: CommandPlan
+}
 
 const plansOfRow = new Map<ServiceRequestRow, PlansOfRow>()
 for (const row of serviceRequests) {

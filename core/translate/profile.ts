@@ -22,7 +22,7 @@ import { cosemDateTimeBytes } from '../dlms/date-time.ts'
 import { formatObis, obisBytes } from '../dlms/obis.ts'
 import type { CosemResult } from '../ports/wan.ts'
 import { descriptorBytes, type PlannedOperation } from './plan.ts'
-import { ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
+import { type ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
 import { statusOf } from './reading-status.ts'
 import { appendScalerUnit } from './scaler-unit.ts'
 import { appendValue, timeOfValue, uint32OfValue } from './value.ts'
@@ -48,22 +48,35 @@ function malformed(what: string): BrokerError {
 
 // Array or structure at `at`: its count, checked against a ceiling; `next` is where its first element stands.
 function countOf(view: Buffer, at: number, tag: number, countMax: number): number {
-  if (view[at] !== tag) throw malformed(`octet ${at} should begin ${tag === Tag.ARRAY ? 'an array' : 'a structure'}`)
+  if (view[at] !== tag)
+    throw malformed(`octet ${at} should begin ${tag === Tag.ARRAY ? 'an array' : 'a structure'}`)
   const count = readLength(view, at + 1)
-  if (count > countMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', `${count} elements at octet ${at}`)
+  if (count > countMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `${count} elements at octet ${at}`)
   return count
 }
 
 // AMR profile status: 0-b:96.10.e of class data. [IEC 62056-6-1, abstract objects]
 function isProfileStatus(classId: number, view: Buffer, obisAt: number): boolean {
-  return classId === dataClass && view[obisAt] === 0 && view[obisAt + 2] === 96 && view[obisAt + 3] === 10
+  return (
+    classId === dataClass &&
+    view[obisAt] === 0 &&
+    view[obisAt + 2] === 96 &&
+    view[obisAt + 3] === 10
+  )
 }
 
 // structure of 4: 12 class u16 | 09 06 OBIS | 0f attribute | 12 data index u16
 const captureObjectBytes = 18
 
 // Reads capture_objects into `shape` and appends a column for each value.
-function appendColumns(writer: ProtobufWriter, view: Buffer, shape: RowShape, operations: readonly PlannedOperation[], results: readonly CosemResult[]): void {
+function appendColumns(
+  writer: ProtobufWriter,
+  view: Buffer,
+  shape: RowShape,
+  operations: readonly PlannedOperation[],
+  results: readonly CosemResult[],
+): void {
   shape.count = countOf(view, 0, Tag.ARRAY, columnsMax)
   let at = 1 + lengthBytes(view, 1)
   for (let index = 0; index < shape.count; index++, at += captureObjectBytes) {
@@ -81,7 +94,8 @@ function appendColumns(writer: ProtobufWriter, view: Buffer, shape: RowShape, op
     else if (isProfileStatus(classId, view, at + 7) && shape.status === none) shape.status = index
     else appendColumn(writer, view, at, classId, attribute, operations, results)
   }
-  if (at !== view.length) throw new BrokerError('DLMS_LENGTH_INVALID', 'octets left over behind capture_objects')
+  if (at !== view.length)
+    throw new BrokerError('DLMS_LENGTH_INVALID', 'octets left over behind capture_objects')
 }
 
 function appendColumn(
@@ -123,10 +137,12 @@ function walkRow(view: Buffer, at: number, shape: RowShape): number {
     shape.count = count
     const first = at + 1 + lengthBytes(view, at + 1)
     const looksLikeTime =
-      view[first] === Tag.DATE_TIME || (view[first] === Tag.OCTET_STRING && view[first + 1] === cosemDateTimeBytes)
+      view[first] === Tag.DATE_TIME ||
+      (view[first] === Tag.OCTET_STRING && view[first + 1] === cosemDateTimeBytes)
     if (looksLikeTime) shape.clock = 0
   }
-  if (count !== shape.count) throw malformed(`a row of ${count} where there are ${shape.count} columns`)
+  if (count !== shape.count)
+    throw malformed(`a row of ${count} where there are ${shape.count} columns`)
   let next = at + 1 + lengthBytes(view, at + 1)
   for (let i = 0; i < count; i++) {
     elementAt[i] = next
@@ -137,14 +153,23 @@ function walkRow(view: Buffer, at: number, shape: RowShape): number {
 }
 
 // The time of the present row: undefined when there is none.
-function timeOfRow(view: Buffer, shape: RowShape, previousMs: number | undefined): number | undefined {
+function timeOfRow(
+  view: Buffer,
+  shape: RowShape,
+  previousMs: number | undefined,
+): number | undefined {
   const at = elementAt[shape.clock]!
   if (view[at] !== Tag.NULL) return timeOfValue(view, at, elementAt[shape.clock + 1]!)
   if (previousMs === undefined || shape.periodMs === 0) throw malformed('a row without a time')
   return previousMs + shape.periodMs
 }
 
-function appendRow(writer: ProtobufWriter, view: Buffer, shape: RowShape, timeMs: number | undefined): void {
+function appendRow(
+  writer: ProtobufWriter,
+  view: Buffer,
+  shape: RowShape,
+  timeMs: number | undefined,
+): void {
   writer.octet(entryField)
   const mark = writer.open()
   if (timeMs !== undefined) {
@@ -152,7 +177,8 @@ function appendRow(writer: ProtobufWriter, view: Buffer, shape: RowShape, timeMs
     writer.timestamp(timeMs)
   }
   for (let i = 0; i < shape.count; i++) {
-    if (i !== shape.clock && i !== shape.status) appendValue(writer, entryValueField, view, elementAt[i]!, elementAt[i + 1]!, 'any')
+    if (i !== shape.clock && i !== shape.status)
+      appendValue(writer, entryValueField, view, elementAt[i]!, elementAt[i + 1]!, 'any')
   }
   if (shape.status !== none) {
     const status = uint32OfValue(view, elementAt[shape.status]!, elementAt[shape.status + 1]!)
@@ -165,7 +191,12 @@ function appendRow(writer: ProtobufWriter, view: Buffer, shape: RowShape, timeMs
   writer.close(mark)
 }
 
-function appendRows(writer: ProtobufWriter, view: Buffer, shape: RowShape, operation: PlannedOperation): void {
+function appendRows(
+  writer: ProtobufWriter,
+  view: Buffer,
+  shape: RowShape,
+  operation: PlannedOperation,
+): void {
   if (view[0] === Tag.NULL && view.length === 1) return
   const count = countOf(view, 0, Tag.ARRAY, limits.dataElementsMax)
   // What may stand behind a count of 0 is not looked at: some meters send the rows nevertheless, or the empty array twice.
@@ -176,11 +207,18 @@ function appendRows(writer: ProtobufWriter, view: Buffer, shape: RowShape, opera
     at = walkRow(view, at, shape)
     const timeMs = shape.clock === none ? undefined : timeOfRow(view, shape, previousMs)
     if (timeMs !== undefined) previousMs = timeMs
-    const isInside = shape.clock === none || (timeMs !== undefined && timeMs >= operation.fromMs && timeMs <= operation.toMs)
+    const isInside =
+      shape.clock === none ||
+      (timeMs !== undefined && timeMs >= operation.fromMs && timeMs <= operation.toMs)
     if (isInside) appendRow(writer, view, shape, timeMs)
-    if (writer.bytes > limits.responseBodyBytesMax) throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')
+    if (writer.bytes > limits.responseBodyBytesMax)
+      throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')
   }
-  if (at !== view.length) throw new BrokerError('DLMS_LENGTH_INVALID', `${view.length - at} octets left over behind the rows`)
+  if (at !== view.length)
+    throw new BrokerError(
+      'DLMS_LENGTH_INVALID',
+      `${view.length - at} octets left over behind the rows`,
+    )
 }
 
 function valueOf(results: readonly CosemResult[], index: number): Buffer | undefined {
@@ -192,7 +230,12 @@ function valueOf(results: readonly CosemResult[], index: number): Buffer | undef
  * Appends the Profile that operation `index` gave, as field 2 of ResponseBody; only its status when the meter refused it.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
  */
-export function appendProfile(writer: ProtobufWriter, operations: readonly PlannedOperation[], results: readonly CosemResult[], index: number): void {
+export function appendProfile(
+  writer: ProtobufWriter,
+  operations: readonly PlannedOperation[],
+  results: readonly CosemResult[],
+  index: number,
+): void {
   const operation = operations[index]!
   const { plan } = operation
   const buffer = valueOf(results, index)

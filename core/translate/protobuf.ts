@@ -159,6 +159,10 @@ export function tagOf(field: number, wireType: WireType): number {
 
 // What is left of a slab below this is not worth starting another message in.
 const slabRestBytesMin = 512
+const slabBytesMin = 16_384
+const slabBytesMax = 262_144
+// Up to here copying in a loop beats the call of a method.
+const loopBytesMax = 16
 
 /**
  * Appends protobuf fields to a growing buffer. Messages are taken out as views of a slab that is then left alone, so a
@@ -170,7 +174,7 @@ export class ProtobufWriter {
   private start = 0
   private at = 0
 
-  constructor(slabBytes = 16_384) {
+  constructor(slabBytes = slabBytesMin) {
     this.slab = Buffer.allocUnsafeSlow(slabBytes)
   }
 
@@ -183,8 +187,11 @@ export class ProtobufWriter {
   take(): Buffer {
     const message = this.slab.subarray(this.start, this.at)
     this.start = this.at
-    if (this.slab.length - this.at < slabRestBytesMin) {
-      this.slab = Buffer.allocUnsafeSlow(Math.min(Math.max(16_384, message.length * 4), 262_144))
+    // The next message is likely to be as long as this one.
+    if (this.slab.length - this.at < Math.max(slabRestBytesMin, message.length)) {
+      this.slab = Buffer.allocUnsafeSlow(
+        Math.min(Math.max(slabBytesMin, message.length * 4), slabBytesMax),
+      )
       this.start = this.at = 0
     }
     return message
@@ -202,7 +209,7 @@ export class ProtobufWriter {
 
   private grow(count: number): void {
     const used = this.at - this.start
-    const larger = Buffer.allocUnsafeSlow(Math.max((used + count) * 2, 16_384))
+    const larger = Buffer.allocUnsafeSlow(Math.max((used + count) * 2, slabBytesMin))
     larger.set(this.slab.subarray(this.start, this.at))
     this.slab = larger
     this.start = 0
@@ -224,15 +231,16 @@ export class ProtobufWriter {
   raw(view: Uint8Array): void {
     const { length } = view
     this.room(length)
-    this.slab.set(view, this.at)
+    if (length <= loopBytesMax) for (let i = 0; i < length; i++) this.slab[this.at + i] = view[i]!
+    else this.slab.set(view, this.at)
     this.at += length
   }
 
   /** `view[start, end)` as it is. */
   rawPart(view: Buffer, start: number, end: number): void {
     this.room(end - start)
-    // Below this a loop beats the call.
-    if (end - start <= 24) for (let i = start; i < end; i++) this.slab[this.at++] = view[i]!
+    if (end - start <= loopBytesMax)
+      for (let i = start; i < end; i++) this.slab[this.at++] = view[i]!
     else this.at += view.copy(this.slab, this.at, start, end)
   }
 
@@ -295,17 +303,19 @@ export class ProtobufWriter {
   timestamp(utcMs: number): void {
     const seconds = Math.floor(utcMs / 1000)
     const nanos = (utcMs - seconds * 1000) * 1_000_000
-    const mark = this.open()
-    if (seconds !== 0) {
+    const high = Math.floor(seconds / two32)
+    // Negative seconds are times before 1970: ten octets, as int64 has it.
+    const secondsBytes = seconds === 0 ? 0 : seconds < 0 ? varintOctetsMax : varintBytes(seconds)
+    const nanosBytes = nanos === 0 ? 0 : varintBytes(nanos)
+    this.octet((secondsBytes > 0 ? 1 + secondsBytes : 0) + (nanosBytes > 0 ? 1 + nanosBytes : 0))
+    if (secondsBytes > 0) {
       this.octet(0x08)
-      const high = Math.floor(seconds / two32)
       this.varint64(seconds - high * two32, high)
     }
-    if (nanos !== 0) {
+    if (nanosBytes > 0) {
       this.octet(0x10)
       this.varint(nanos)
     }
-    this.close(mark)
   }
 
   /**

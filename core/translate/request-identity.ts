@@ -43,7 +43,12 @@ export function appendRequestId(
 ): void {
   writeEui64Text(originatorView, originatorAt, 2)
   writeEui64Text(targetView, targetAt, 4 + eui64TextBytes)
-  const counterBytes = counterHigh === 0 ? (counterLow === 0 ? 0 : 1 + varintBytes(counterLow)) : 1 + varint64Bytes(counterLow, counterHigh)
+  const counterBytes =
+    counterHigh === 0
+      ? counterLow === 0
+        ? 0
+        : 1 + varintBytes(counterLow)
+      : 1 + varint64Bytes(counterLow, counterHigh)
   writer.octet(tagOf(1, WireType.LENGTH))
   writer.octet(idFront.length + counterBytes)
   writer.raw(idFront)
@@ -55,7 +60,7 @@ export function appendRequestId(
 
 function varint64Bytes(low: number, high: number): number {
   let count = 4
-  for (let rest = (high * 16 + (low >>> 28)); rest >= 1; rest = Math.floor(rest / 128)) count++
+  for (let rest = high * 16 + (low >>> 28); rest >= 1; rest = Math.floor(rest / 128)) count++
   return count
 }
 
@@ -95,14 +100,21 @@ export function outcomeFields(firstField: number, sentence: Sentence): (outcome:
     textField(writer, firstField, duis)
     textField(writer, firstField + 1, code ?? `OUTCOME_${outcome}`)
     const isSaid = sentence === 'always' || (sentence === 'unless-good' && duis !== 'I0')
-    if (isSaid) textField(writer, firstField + 2, code === undefined ? 'This outcome is of a newer Busbar.' : explain(code))
+    if (isSaid)
+      textField(
+        writer,
+        firstField + 2,
+        code === undefined ? 'This outcome is of a newer Busbar.' : explain(code),
+      )
     return Buffer.from(writer.take())
   }
   for (const { id } of Object.values(errorTable)) encoded[id] = encode(id)
   return (outcome) => encoded[outcome] ?? encode(outcome)
 }
 
-const srvTexts = new Map<number, Buffer>(serviceRequests.map(({ srv, text }) => [srv, Buffer.from(text, 'latin1')]))
+const srvTexts = new Map<number, Buffer>(
+  serviceRequests.map(({ srv, text }) => [srv, Buffer.from(text, 'latin1')]),
+)
 
 /** Appends service_reference_variant at `field`; nothing when `srv` is 0. */
 export function appendSrv(writer: ProtobufWriter, field: number, srv: Srv): void {

@@ -6,7 +6,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { Tag } from '../dlms/axdr.ts'
 import type { CosemResult } from '../ports/wan.ts'
-import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 
 const scalerUnitBytes = 6
 
@@ -14,7 +14,11 @@ const scalerUnitBytes = 6
  * Appends the scaler (sint32) at `firstField` and the unit behind it; nothing when the meter refused them or has null there.
  * @throws BrokerError DLMS_VALUE_INVALID when the value is no scaler_unit
  */
-export function appendScalerUnit(writer: ProtobufWriter, firstField: number, { result, value }: CosemResult): void {
+export function appendScalerUnit(
+  writer: ProtobufWriter,
+  firstField: number,
+  { result, value }: CosemResult,
+): void {
   if (result !== 0 || value === undefined || (value[0] === Tag.NULL && value.length === 1)) return
   const view = asBuffer(value)
   const isValid =

@@ -98,7 +98,12 @@ const priorityBulk = 3
  * @returns undefined, or REQUEST_SIZE_EXCEEDED, REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED; `scan.hasRequestId` then says
  *   whether the request can be named in the refusal
  */
-export function scanServiceRequest(view: Buffer, start: number, end: number, scan: RequestScan): ErrorCode | undefined {
+export function scanServiceRequest(
+  view: Buffer,
+  start: number,
+  end: number,
+  scan: RequestScan,
+): ErrorCode | undefined {
   scan.reset()
   const isTooLarge = end - start > limits.requestBytesMax
   reader.open(view, start, end)
@@ -142,7 +147,10 @@ const walker = new ProtobufReader(noBytes)
  *
  * @returns undefined, or REQUEST_WIRE_MALFORMED, REQUEST_SIZE_EXCEEDED (more than `requestsPerBatchMax`)
  */
-export function forEachRequest(messageView: Buffer, visit: (start: number, end: number) => void): ErrorCode | undefined {
+export function forEachRequest(
+  messageView: Buffer,
+  visit: (start: number, end: number) => void,
+): ErrorCode | undefined {
   let count = 0
   walker.open(messageView, 0, messageView.length)
   while (walker.nextField()) {
@@ -168,13 +176,19 @@ export function forEachRequest(messageView: Buffer, visit: (start: number, end: 
  *
  * @returns undefined, or REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED
  */
-export function scanRequestId(view: Buffer, start: number, end: number, scan: RequestScan): ErrorCode | undefined {
+export function scanRequestId(
+  view: Buffer,
+  start: number,
+  end: number,
+  scan: RequestScan,
+): ErrorCode | undefined {
   scan.reset()
   reader.open(view, start, end)
   while (reader.nextField()) {
     if (reader.field === 1 && reader.wireType === WireType.LENGTH) {
       const to = reader.readLength()
-      if (reader.isBroken || !readRequestId(view, reader.at, to, scan)) return 'REQUEST_WIRE_MALFORMED'
+      if (reader.isBroken || !readRequestId(view, reader.at, to, scan))
+        return 'REQUEST_WIRE_MALFORMED'
       reader.at = to
     } else reader.skip()
   }

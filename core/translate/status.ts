@@ -3,9 +3,16 @@
  * (1 waiting, 2 sent, 3 ended) and the time of acceptance, u64 UTC ms; outcome is `notEnded` until it has ended.
  */
 import { BrokerError } from '../base/broker-error.ts'
-import { readAttempt, readBodyView, readOutcome, readSafeU64, readSrv, readTime } from '../envelope/envelope.ts'
+import {
+  readAttempt,
+  readBodyView,
+  readOutcome,
+  readSafeU64,
+  readSrv,
+  readTime,
+} from '../envelope/envelope.ts'
 import { appendRequestIdOf, appendSrv, appendTime, outcomeFields } from './request-identity.ts'
-import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 
 export const statusBodyBytes = 9
 /** The outcome of a STATUS envelope whose request has not ended. */

@@ -20,6 +20,13 @@ export function readTimestamp(view: Buffer, start: number, end: number): number 
       else nanos = reader.low | 0
     } else reader.skip()
   }
-  if (reader.isBroken || seconds < secondsMin || seconds > secondsMax || nanos < 0 || nanos > nanosMax) return undefined
+  if (
+    reader.isBroken ||
+    seconds < secondsMin ||
+    seconds > secondsMax ||
+    nanos < 0 ||
+    nanos > nanosMax
+  )
+    return undefined
   return seconds * 1000 + Math.floor(nanos / 1_000_000)
 }

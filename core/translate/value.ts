@@ -16,7 +16,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { OperationTemplate } from '../catalogue/service-requests.ts'
 import { lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr.ts'
 import { cosemDateTimeBytes, readCosemDateTime } from '../dlms/date-time.ts'
-import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 
 const integerField = tagOf(1, WireType.VARINT)
 const unsignedField = tagOf(2, WireType.VARINT)
@@ -100,7 +100,14 @@ function isText(view: Buffer, start: number, end: number): boolean {
 }
 
 // Strings of every kind. Returns the offset behind.
-function appendString(writer: ProtobufWriter, tag: number, view: Buffer, at: number, end: number, as: OperationTemplate['as']): number {
+function appendString(
+  writer: ProtobufWriter,
+  tag: number,
+  view: Buffer,
+  at: number,
+  end: number,
+  as: OperationTemplate['as'],
+): number {
   const length = readLength(view, at + 1, end)
   const start = at + 1 + lengthBytes(view, at + 1)
   const behind = start + length
@@ -113,14 +120,23 @@ function appendString(writer: ProtobufWriter, tag: number, view: Buffer, at: num
       return behind
     }
   }
-  const isShown = tag === Tag.OCTET_STRING ? as === 'text' && isPrintable(view, start, behind) : isText(view, start, behind)
+  const isShown =
+    tag === Tag.OCTET_STRING
+      ? as === 'text' && isPrintable(view, start, behind)
+      : isText(view, start, behind)
   writer.octet(isShown ? textField : octetsField)
   writer.lengthDelimited(view, start, behind)
   return behind
 }
 
 // Whole contents of fixed width. Returns the offset behind, or 0 when the type is none of these.
-function appendNumber(writer: ProtobufWriter, tag: number, view: Buffer, at: number, end: number): number {
+function appendNumber(
+  writer: ProtobufWriter,
+  tag: number,
+  view: Buffer,
+  at: number,
+  end: number,
+): number {
   let behind: number
   switch (tag) {
     case Tag.DOUBLE_LONG_UNSIGNED:
@@ -182,7 +198,14 @@ function appendNumber(writer: ProtobufWriter, tag: number, view: Buffer, at: num
  * Appends the value at `view[at, end)` as a Value in the field whose tag is `fieldTag`; returns the offset behind it.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
  */
-export function appendValue(writer: ProtobufWriter, fieldTag: number, view: Buffer, at: number, end: number, as: OperationTemplate['as']): number {
+export function appendValue(
+  writer: ProtobufWriter,
+  fieldTag: number,
+  view: Buffer,
+  at: number,
+  end: number,
+  as: OperationTemplate['as'],
+): number {
   if (at >= end) throw cutShort(at)
   const tag = view[at]!
   writer.octet(fieldTag)

@@ -158,7 +158,8 @@ export class Link {
   }
 
   private write(association: Association, apdu: Buffer): void {
-    if (this.outgoing.push(wrapInPlace(apdu, association.client, association.device)) === 1) this.owner.wantFlush(this)
+    if (this.outgoing.push(wrapInPlace(apdu, association.client, association.device)) === 1)
+      this.owner.wantFlush(this)
   }
 
   /** Gives this turn's frames to the socket, as one write. */
@@ -203,7 +204,8 @@ export class Link {
     if (!association) return this.unsolicited()
     const { exchange, dlms } = association
     if (!exchange) {
-      if (this.state === 'RELEASING' && dlms?.state === 'RELEASING') return this.onRelease(association, frame.apduView)
+      if (this.state === 'RELEASING' && dlms?.state === 'RELEASING')
+        return this.onRelease(association, frame.apduView)
       if (association.lateAnswersDue === 0) return this.unsolicited()
       association.lateAnswersDue--
       return this.owner.lateFrame()
@@ -231,7 +233,8 @@ export class Link {
 
   private unsolicited(): void {
     this.owner.unsolicitedFrame()
-    if (++this.unsolicitedInRow > limits.wanUnsolicitedFramesMax) this.cut('flooded with frames nobody asked for', true)
+    if (++this.unsolicitedInRow > limits.wanUnsolicitedFramesMax)
+      this.cut('flooded with frames nobody asked for', true)
   }
 
   private end(association: Association, exchange: Exchange, result: ExchangeResult): void {
@@ -252,11 +255,21 @@ export class Link {
 
   private failureOf(error: unknown): ExchangeFailure {
     if (error instanceof BrokerError) {
-      const code = error.code === 'DLMS_ASSOCIATION_REFUSED' ? 'DEVICE_ASSOCIATION_REFUSED' : 'DEVICE_ANSWER_INVALID'
-      return { ok: false, code, detail: error.detail ? `${error.code} ${error.detail}` : error.code }
+      const code =
+        error.code === 'DLMS_ASSOCIATION_REFUSED'
+          ? 'DEVICE_ASSOCIATION_REFUSED'
+          : 'DEVICE_ANSWER_INVALID'
+      return {
+        ok: false,
+        code,
+        detail: error.detail ? `${error.code} ${error.detail}` : error.code,
+      }
     }
     // A bug of ours: it ends as a wrong answer, so that one device cannot stop the rest, and it is told.
-    this.owner.options.log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'fault in a WAN exchange')
+    this.owner.options.log.error(
+      { stack: error instanceof Error ? error.stack : String(error) },
+      'fault in a WAN exchange',
+    )
     return { ok: false, code: 'DEVICE_ANSWER_INVALID', detail: String(error) }
   }
 
@@ -268,12 +281,14 @@ export class Link {
       this.end(association, exchange, failure)
       return this.proceed(association)
     }
-    const isRefusedInDoubt = failure.code === 'DEVICE_ASSOCIATION_REFUSED' && association.lateAnswersDue > 0
+    const isRefusedInDoubt =
+      failure.code === 'DEVICE_ASSOCIATION_REFUSED' && association.lateAnswersDue > 0
     association.dlms = undefined
     if (failure.code !== 'DEVICE_ASSOCIATION_REFUSED') association.lateAnswersDue++
     this.end(association, exchange, failure)
     if (isRefusedInDoubt) this.doom()
-    if (this.activeCount === 0 && failure.code !== 'DEVICE_ASSOCIATION_REFUSED') this.cut('in doubt after a wrong answer')
+    if (this.activeCount === 0 && failure.code !== 'DEVICE_ASSOCIATION_REFUSED')
+      this.cut('in doubt after a wrong answer')
     else this.proceed(association)
   }
 
@@ -340,7 +355,8 @@ export class Link {
     this.associations.clear()
     this.activeCount = 0
     if (isNonsense) {
-      for (const exchange of lost.splice(0)) this.owner.ended(exchange, { ok: false, code: 'DEVICE_ANSWER_INVALID', detail: reason })
+      for (const exchange of lost.splice(0))
+        this.owner.ended(exchange, { ok: false, code: 'DEVICE_ANSWER_INVALID', detail: reason })
     }
     this.owner.closed(this, reason, lost)
   }
@@ -348,7 +364,9 @@ export class Link {
   /** True when nothing of the exchange's last APDU has left this process, or carrying it out again does no harm. */
   mayRepeat(exchange: Exchange): boolean {
     if (!exchange.isOnReusedLink || exchange.isAnswered) return false
-    return !exchange.isServiceSent || exchange.flushNumber === this.flushNumber || exchange.isRepeatable
+    return (
+      !exchange.isServiceSent || exchange.flushNumber === this.flushNumber || exchange.isRepeatable
+    )
   }
 }
 

@@ -10,7 +10,13 @@
  * Late answers: see link.ts. Retries with back-off are the device actor's.
  */
 import type { Lane } from '../base/lane.ts'
-import type { CosemOperation, DeviceAddress, ExchangeFailure, ExchangeResult, Wan } from '../ports/wan.ts'
+import type {
+  CosemOperation,
+  DeviceAddress,
+  ExchangeFailure,
+  ExchangeResult,
+  Wan,
+} from '../ports/wan.ts'
 import { Endpoint, notWanted } from './endpoint.ts'
 import { Exchange, ExchangeList } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
@@ -20,7 +26,13 @@ import { defaultWanOptions, type WanOptions } from './options.ts'
 import { wanMetrics, type WanMetrics } from './wan-metrics.ts'
 
 /** What the pool holds now. `connections` includes opening and closing ones, `idle` those with nothing under way. */
-export type WanCounts = { exchanges: number; connections: number; connecting: number; idle: number; endpoints: number }
+export type WanCounts = {
+  exchanges: number
+  connections: number
+  connecting: number
+  idle: number
+  endpoints: number
+}
 
 export class TcpWan implements Wan {
   private readonly options: WanOptions
@@ -50,13 +62,29 @@ export class TcpWan implements Wan {
     this.sweeper.unref()
   }
 
-  exchange(address: DeviceAddress, operations: readonly CosemOperation[], lane: Lane): Promise<ExchangeResult> {
+  exchange(
+    address: DeviceAddress,
+    operations: readonly CosemOperation[],
+    lane: Lane,
+  ): Promise<ExchangeResult> {
     return new Promise((resolve) => {
       const now = performance.now()
-      const exchange = new Exchange(address, operations, lane, now, now + this.options.exchangeMs, resolve)
-      const isRefused = this.closed !== undefined || this.exchanges.count >= this.options.exchangesMax
+      const exchange = new Exchange(
+        address,
+        operations,
+        lane,
+        now,
+        now + this.options.exchangeMs,
+        resolve,
+      )
+      const isRefused =
+        this.closed !== undefined || this.exchanges.count >= this.options.exchangesMax
       this.exchanges.add(exchange)
-      if (isRefused) this.end(exchange, unreachable(this.closed ? 'the broker is closing' : 'too many exchanges'))
+      if (isRefused)
+        this.end(
+          exchange,
+          unreachable(this.closed ? 'the broker is closing' : 'too many exchanges'),
+        )
       else this.place(exchange)
     })
   }
@@ -99,10 +127,15 @@ export class TcpWan implements Wan {
   private place(exchange: Exchange): void {
     const endpoint = this.endpointOf(exchange.address)
     const { link } = endpoint
-    if (link?.state === 'OPEN' && link.activeCount < this.options.exchangesPerConnectionMax && endpoint.waitingCount === 0) {
+    if (
+      link?.state === 'OPEN' &&
+      link.activeCount < this.options.exchangesPerConnectionMax &&
+      endpoint.waitingCount === 0
+    ) {
       return this.begin(link, exchange)
     }
-    if (endpoint.deadUntilMs > exchange.startedMs) return this.end(exchange, unreachable(endpoint.deadReason))
+    if (endpoint.deadUntilMs > exchange.startedMs)
+      return this.end(exchange, unreachable(endpoint.deadReason))
     exchange.isWaiting = true
     endpoint.wait(exchange)
     if (!link) this.wantLink(endpoint, exchange.lane)
@@ -128,7 +161,13 @@ export class TcpWan implements Wan {
 
   // Addresses are many and may never be asked again: what is not in use is not remembered.
   private forgetUnused(endpoint: Endpoint): void {
-    if (endpoint.link || endpoint.wantedLane !== notWanted || endpoint.waitingCount > 0 || this.dead.has(endpoint)) return
+    if (
+      endpoint.link ||
+      endpoint.wantedLane !== notWanted ||
+      endpoint.waitingCount > 0 ||
+      this.dead.has(endpoint)
+    )
+      return
     const ports = this.hosts.get(endpoint.host)
     if (ports?.get(endpoint.port) !== endpoint) return
     ports.delete(endpoint.port)
@@ -246,7 +285,8 @@ export class TcpWan implements Wan {
     if (endpoint.link === link) endpoint.link = undefined
     if (this.connecting.delete(link)) this.onConnectFailed(endpoint, reason)
     for (const exchange of lost) {
-      if (exchange.isRetried || this.closed || !link.mayRepeat(exchange)) this.end(exchange, silent(reason))
+      if (exchange.isRetried || this.closed || !link.mayRepeat(exchange))
+        this.end(exchange, silent(reason))
       else {
         exchange.isRetried = true
         exchange.answerDueMs = Infinity
@@ -270,7 +310,8 @@ export class TcpWan implements Wan {
       this.dead.delete(endpoint)
       this.dead.add(endpoint)
     }
-    for (let exchange = endpoint.takeWaiting(); exchange; exchange = endpoint.takeWaiting()) this.end(exchange, unreachable(reason))
+    for (let exchange = endpoint.takeWaiting(); exchange; exchange = endpoint.takeWaiting())
+      this.end(exchange, unreachable(reason))
   }
 
   private end(exchange: Exchange, result: ExchangeResult): void {

@@ -19,11 +19,22 @@ export type WanMetrics = {
   readonly unsolicitedFrames: Counter
 }
 
-const outcomes = ['OK', 'DEVICE_UNREACHABLE', 'DEVICE_SILENT', 'DEVICE_ANSWER_INVALID', 'DEVICE_ASSOCIATION_REFUSED'] as const satisfies Outcome[]
+const outcomes = [
+  'OK',
+  'DEVICE_UNREACHABLE',
+  'DEVICE_SILENT',
+  'DEVICE_ANSWER_INVALID',
+  'DEVICE_ASSOCIATION_REFUSED',
+] as const satisfies Outcome[]
 
 export function wanMetrics(metrics: Metrics): WanMetrics {
   const ended = Object.fromEntries(
-    outcomes.map((outcome) => [outcome, metrics.counter('busbar_wan_exchanges_total', 'Exchanges with devices by how they ended', { outcome })]),
+    outcomes.map((outcome) => [
+      outcome,
+      metrics.counter('busbar_wan_exchanges_total', 'Exchanges with devices by how they ended', {
+        outcome,
+      }),
+    ]),
   ) as Record<Outcome, Counter>
   return {
     ended,
@@ -32,13 +43,37 @@ export function wanMetrics(metrics: Metrics): WanMetrics {
       'From the call to the result of an exchange, waiting for a connection included',
       [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30],
     ),
-    underWay: metrics.gauge('busbar_wan_exchanges_under_way', 'Exchanges that have not ended, waiting ones included'),
-    connections: metrics.gauge('busbar_wan_connections_open', 'Connections to devices, opening and closing ones included'),
-    connected: metrics.counter('busbar_wan_connections_opened_total', 'Connections made to devices'),
-    connectsFailed: metrics.counter('busbar_wan_connects_failed_total', 'Connections that could not be made'),
-    evicted: metrics.counter('busbar_wan_connections_evicted_total', 'Idle connections closed to make room for others'),
-    begunAgain: metrics.counter('busbar_wan_exchanges_begun_again_total', 'Exchanges begun again on a new connection'),
-    lateFrames: metrics.counter('busbar_wan_frames_late_total', 'Answers that came after their time-out and were dropped'),
-    unsolicitedFrames: metrics.counter('busbar_wan_frames_unsolicited_total', 'Frames nobody had asked for, dropped'),
+    underWay: metrics.gauge(
+      'busbar_wan_exchanges_under_way',
+      'Exchanges that have not ended, waiting ones included',
+    ),
+    connections: metrics.gauge(
+      'busbar_wan_connections_open',
+      'Connections to devices, opening and closing ones included',
+    ),
+    connected: metrics.counter(
+      'busbar_wan_connections_opened_total',
+      'Connections made to devices',
+    ),
+    connectsFailed: metrics.counter(
+      'busbar_wan_connects_failed_total',
+      'Connections that could not be made',
+    ),
+    evicted: metrics.counter(
+      'busbar_wan_connections_evicted_total',
+      'Idle connections closed to make room for others',
+    ),
+    begunAgain: metrics.counter(
+      'busbar_wan_exchanges_begun_again_total',
+      'Exchanges begun again on a new connection',
+    ),
+    lateFrames: metrics.counter(
+      'busbar_wan_frames_late_total',
+      'Answers that came after their time-out and were dropped',
+    ),
+    unsolicitedFrames: metrics.counter(
+      'busbar_wan_frames_unsolicited_total',
+      'Frames nobody had asked for, dropped',
+    ),
   }
 }

@@ -41,7 +41,15 @@ import {
   readChainLink,
   writeChainLink,
 } from '../../core/envelope/frame.ts'
-import { envelopeBytesMax, fixedOffsets, headerBytes, headerTemplate, Kind, layoutVersion, offsetOf } from '../../core/envelope/layout.ts'
+import {
+  envelopeBytesMax,
+  fixedOffsets,
+  headerBytes,
+  headerTemplate,
+  Kind,
+  layoutVersion,
+  offsetOf,
+} from '../../core/envelope/layout.ts'
 
 const octets8 = fc.uint8Array({ minLength: 8, maxLength: 8 })
 const u16 = fc.integer({ min: 0, max: 0xffff })
@@ -194,36 +202,39 @@ t.test('what msgpackr packs at full width is an envelope', async (t) => {
   t.ok(sameBytes(readBodyView(packed, 0), content))
 })
 
-t.test('every field is read as it was written, at any offset, and the body is borrowed', async (t) => {
-  fc.assert(
-    fc.property(header, body, fc.nat(40), (fields, content, at) => {
-      const buffer = Buffer.alloc(at + headerBytes + content.length + 7, 0xee)
-      const end = writeEnvelope(buffer, at, fields, content)
-      const view = readBodyView(buffer, at)
-      return (
-        checkEnvelope(buffer, at) === end &&
-        envelopeEnd(buffer, at) === end &&
-        end === at + headerBytes + content.length &&
-        readKind(buffer, at) === fields.kind &&
-        readLane(buffer, at) === fields.lane &&
-        readSrv(buffer, at) === fields.srv &&
-        readOutcome(buffer, at) === fields.outcome &&
-        readBodyType(buffer, at) === fields.bodyType &&
-        readAttempt(buffer, at) === fields.attempt &&
-        readOriginator(buffer, at) === eui64Key(fields.originator) &&
-        readTarget(buffer, at) === eui64Key(fields.target) &&
-        readCounter(buffer, at) === fields.counter &&
-        readTime(buffer, at) === fields.time &&
-        readDeadline(buffer, at) === fields.deadline &&
-        readCorrelation(buffer, at) === fields.correlation &&
-        sameBytes(view, content) &&
-        view.buffer === buffer.buffer &&
-        buffer.subarray(0, at).every((octet) => octet === 0xee) &&
-        buffer.subarray(end).every((octet) => octet === 0xee)
-      )
-    }),
-  )
-})
+t.test(
+  'every field is read as it was written, at any offset, and the body is borrowed',
+  async () => {
+    fc.assert(
+      fc.property(header, body, fc.nat(40), (fields, content, at) => {
+        const buffer = Buffer.alloc(at + headerBytes + content.length + 7, 0xee)
+        const end = writeEnvelope(buffer, at, fields, content)
+        const view = readBodyView(buffer, at)
+        return (
+          checkEnvelope(buffer, at) === end &&
+          envelopeEnd(buffer, at) === end &&
+          end === at + headerBytes + content.length &&
+          readKind(buffer, at) === fields.kind &&
+          readLane(buffer, at) === fields.lane &&
+          readSrv(buffer, at) === fields.srv &&
+          readOutcome(buffer, at) === fields.outcome &&
+          readBodyType(buffer, at) === fields.bodyType &&
+          readAttempt(buffer, at) === fields.attempt &&
+          readOriginator(buffer, at) === eui64Key(fields.originator) &&
+          readTarget(buffer, at) === eui64Key(fields.target) &&
+          readCounter(buffer, at) === fields.counter &&
+          readTime(buffer, at) === fields.time &&
+          readDeadline(buffer, at) === fields.deadline &&
+          readCorrelation(buffer, at) === fields.correlation &&
+          sameBytes(view, content) &&
+          view.buffer === buffer.buffer &&
+          buffer.subarray(0, at).every((octet) => octet === 0xee) &&
+          buffer.subarray(end).every((octet) => octet === 0xee)
+        )
+      }),
+    )
+  },
+)
 
 t.test('whole numbers below 2^53 survive as u64', async (t) => {
   const at = 3
@@ -233,7 +244,8 @@ t.test('whole numbers below 2^53 survive as u64', async (t) => {
     return readSafeU64(buffer, at) === value && buffer.readBigUInt64BE(at) === BigInt(value)
   }
   fc.assert(fc.property(safe, survives), { numRuns: 2_000 })
-  for (const value of [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 52, Number.MAX_SAFE_INTEGER]) t.ok(survives(value), String(value))
+  for (const value of [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 52, Number.MAX_SAFE_INTEGER])
+    t.ok(survives(value), String(value))
 })
 
 t.test('an envelope cut at any length is ENVELOPE_MALFORMED', async (t) => {
@@ -259,13 +271,16 @@ t.test('every octet that never changes is checked', async (t) => {
   }
 })
 
-t.test('a body longer than allowed, or than what is there, is refused without reading it', async (t) => {
-  const long = Buffer.from(goldenBytes)
-  for (const length of [4, limits.responseBodyBytesMax + 1, 0x7fff_ffff, 0xffff_ffff]) {
-    long.writeUInt32BE(length, offsetOf.body)
-    t.notOk(isTaken(long, 0), `${length} octets`)
-  }
-})
+t.test(
+  'a body longer than allowed, or than what is there, is refused without reading it',
+  async (t) => {
+    const long = Buffer.from(goldenBytes)
+    for (const length of [4, limits.responseBodyBytesMax + 1, 0x7fff_ffff, 0xffff_ffff]) {
+      long.writeUInt32BE(length, offsetOf.body)
+      t.notOk(isTaken(long, 0), `${length} octets`)
+    }
+  },
+)
 
 t.test('any octets: an end or ENVELOPE_MALFORMED, never a third thing', async (t) => {
   let taken = 0
@@ -277,37 +292,46 @@ t.test('any octets: an end or ENVELOPE_MALFORMED, never a third thing', async (t
   )
   // Close to the truth: a good envelope with a few octets changed.
   fc.assert(
-    fc.property(header, body, fc.array(fc.tuple(fc.nat(400), fc.nat(255)), { maxLength: 3 }), (fields, content, changes) => {
-      const buffer = envelopeOf(fields, content)
-      for (const [at, value] of changes) if (at < buffer.length) buffer[at] = value
-      if (isTaken(buffer, 0)) taken++
-    }),
+    fc.property(
+      header,
+      body,
+      fc.array(fc.tuple(fc.nat(400), fc.nat(255)), { maxLength: 3 }),
+      (fields, content, changes) => {
+        const buffer = envelopeOf(fields, content)
+        for (const [at, value] of changes) if (at < buffer.length) buffer[at] = value
+        if (isTaken(buffer, 0)) taken++
+      },
+    ),
     { numRuns: 2_000 },
   )
   t.ok(taken > 100, `${taken} of 2000 were envelopes still`)
 })
 
-t.test('a frame gives its envelopes back in order', async (t) => {
+t.test('a frame gives its envelopes back in order', async () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(header, body), { maxLength: 20 }), fc.integer({ min: 1, max: 64 }), (all, initialBytes) => {
-      const writer = new FrameWriter(initialBytes)
-      for (const [fields, content] of all) {
-        const at = writer.reserve(headerBytes + content.length)
-        writeEnvelope(writer.target, at, fields, content)
-        writer.count++
-      }
-      const bytes = writer.bytes
-      const frame = writer.take()
-      const seen: bigint[] = []
-      forEachEnvelope(frame, 0, (at) => seen.push(readCounter(frame, at)))
-      return (
-        frame.length === bytes &&
-        writer.bytes === 0 &&
-        writer.count === 0 &&
-        seen.length === all.length &&
-        seen.every((counter, i) => counter === all[i]![0].counter)
-      )
-    }),
+    fc.property(
+      fc.array(fc.tuple(header, body), { maxLength: 20 }),
+      fc.integer({ min: 1, max: 64 }),
+      (all, initialBytes) => {
+        const writer = new FrameWriter(initialBytes)
+        for (const [fields, content] of all) {
+          const at = writer.reserve(headerBytes + content.length)
+          writeEnvelope(writer.target, at, fields, content)
+          writer.count++
+        }
+        const bytes = writer.bytes
+        const frame = writer.take()
+        const seen: bigint[] = []
+        forEachEnvelope(frame, 0, (at) => seen.push(readCounter(frame, at)))
+        return (
+          frame.length === bytes &&
+          writer.bytes === 0 &&
+          writer.count === 0 &&
+          seen.length === all.length &&
+          seen.every((counter, i) => counter === all[i]![0].counter)
+        )
+      },
+    ),
     { numRuns: 200 },
   )
 })
@@ -341,22 +365,36 @@ t.test('chain link: golden octets, round trip, MessagePack, and damage', async (
   t.equal(link.toString('hex'), `94cd0001cd0003cf0000000000000102c420${'00'.repeat(32)}`)
   t.same(unpackr.unpack(link), [1, 3, 258n, Buffer.alloc(32)])
   fc.assert(
-    fc.property(u16, safe, fc.uint8Array({ minLength: 32, maxLength: 32 }), body, (partition, frameNumber, hash, rest) => {
-      const frame = Buffer.alloc(chainLinkBytes + rest.length)
-      const at = writeChainLink(frame, 0, { partition, frameNumber, previousHash: Buffer.from(hash) })
-      frame.set(rest, at)
-      const read = readChainLink(frame)
-      return (
-        at === chainLinkBytes &&
-        read.partition === partition &&
-        read.frameNumber === frameNumber &&
-        sameBytes(read.previousHash, hash) &&
-        read.previousHash.buffer === frame.buffer
-      )
-    }),
+    fc.property(
+      u16,
+      safe,
+      fc.uint8Array({ minLength: 32, maxLength: 32 }),
+      body,
+      (partition, frameNumber, hash, rest) => {
+        const frame = Buffer.alloc(chainLinkBytes + rest.length)
+        const at = writeChainLink(frame, 0, {
+          partition,
+          frameNumber,
+          previousHash: Buffer.from(hash),
+        })
+        frame.set(rest, at)
+        const read = readChainLink(frame)
+        return (
+          at === chainLinkBytes &&
+          read.partition === partition &&
+          read.frameNumber === frameNumber &&
+          sameBytes(read.previousHash, hash) &&
+          read.previousHash.buffer === frame.buffer
+        )
+      },
+    ),
   )
   for (let length = 0; length < chainLinkBytes; length++) {
-    t.throws(() => readChainLink(link.subarray(0, length)), { code: 'FRAME_MALFORMED' }, `${length} octets`)
+    t.throws(
+      () => readChainLink(link.subarray(0, length)),
+      { code: 'FRAME_MALFORMED' },
+      `${length} octets`,
+    )
   }
   for (const offset of [0, 1, 2, 3, 4, 7, 16, 17]) {
     const damaged = Buffer.from(link)

@@ -8,8 +8,22 @@ import { Tag, type AxdrType, type AxdrValue } from '../../core/dlms/axdr.ts'
 const sharedDlms = join(import.meta.dirname, '../../../shared/dlms')
 
 export type Meaning = { [name: string]: unknown }
-export type Vector = { id: string; group: string; kind: string; hex: string; meaning: Meaning; valid: true | false | string }
-export type Captured = { capture: string; session: number; dir: string; apdu: string; kind?: string; plaintext?: string }
+export type Vector = {
+  id: string
+  group: string
+  kind: string
+  hex: string
+  meaning: Meaning
+  valid: true | false | string
+}
+export type Captured = {
+  capture: string
+  session: number
+  dir: string
+  apdu: string
+  kind?: string
+  plaintext?: string
+}
 
 /** The file, or undefined: then the test says that it skips. */
 function readShared(name: string): string | undefined {
@@ -38,7 +52,10 @@ export function loadExchanges(): Map<string, Captured[]> | undefined {
 }
 
 const names = new Map<number, string>(
-  Object.entries(Tag).map(([name, tag]) => [tag, name === 'NULL' ? 'null-data' : name.toLowerCase().replaceAll('_', '-')]),
+  Object.entries(Tag).map(([name, tag]) => [
+    tag,
+    name === 'NULL' ? 'null-data' : name.toLowerCase().replaceAll('_', '-'),
+  ]),
 )
 
 function typeMeaning(type: AxdrType): unknown {
@@ -61,7 +78,8 @@ export function meaningOf(value: AxdrValue): unknown {
   if (!('value' in value)) return { t, v: null }
   if (Buffer.isBuffer(value.value)) return { t, v: value.value.toString('hex') }
   if (typeof value.value === 'bigint') return { t, v: String(value.value) }
-  if (typeof value.value === 'number' && !Number.isFinite(value.value)) return { t, v: String(value.value) }
+  if (typeof value.value === 'number' && !Number.isFinite(value.value))
+    return { t, v: String(value.value) }
   return { t, v: value.value }
 }
 
@@ -85,15 +103,23 @@ const integers: [Tag, number, number][] = [
   [Tag.DELTA_DOUBLE_LONG_UNSIGNED, 0, 0xffff_ffff],
 ]
 
-const latin1 = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1'))
+const latin1 = fc
+  .uint8Array({ maxLength: 200 })
+  .map((bytes) => Buffer.from(bytes).toString('latin1'))
 
 /** Values without elements. */
 export const simpleValues: fc.Arbitrary<AxdrValue> = fc.oneof(
   fc.constantFrom<AxdrValue>({ tag: Tag.NULL }, { tag: Tag.DONT_CARE }),
   fc.boolean().map((value): AxdrValue => ({ tag: Tag.BOOLEAN, value })),
-  ...integers.map(([tag, min, max]) => fc.integer({ min, max }).map((value) => ({ tag, value }) as AxdrValue)),
-  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map((value): AxdrValue => ({ tag: Tag.LONG64, value })),
-  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((value): AxdrValue => ({ tag: Tag.LONG64_UNSIGNED, value })),
+  ...integers.map(([tag, min, max]) =>
+    fc.integer({ min, max }).map((value) => ({ tag, value }) as AxdrValue),
+  ),
+  fc
+    .bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
+    .map((value): AxdrValue => ({ tag: Tag.LONG64, value })),
+  fc
+    .bigInt({ min: 0n, max: 2n ** 64n - 1n })
+    .map((value): AxdrValue => ({ tag: Tag.LONG64_UNSIGNED, value })),
   fc.float({ noNaN: true }).map((value): AxdrValue => ({ tag: Tag.FLOAT32, value })),
   fc.double({ noNaN: true }).map((value): AxdrValue => ({ tag: Tag.FLOAT64, value })),
   octets(0, 300).map((value): AxdrValue => ({ tag: Tag.OCTET_STRING, value })),
@@ -102,9 +128,15 @@ export const simpleValues: fc.Arbitrary<AxdrValue> = fc.oneof(
   octets(4).map((value): AxdrValue => ({ tag: Tag.TIME, value })),
   latin1.map((value): AxdrValue => ({ tag: Tag.VISIBLE_STRING, value })),
   fc.string({ unit: 'grapheme' }).map((value): AxdrValue => ({ tag: Tag.UTF8_STRING, value })),
-  fc.integer({ min: 0, max: 70 }).chain((bitCount) =>
-    octets(Math.ceil(bitCount / 8)).map((value): AxdrValue => ({ tag: Tag.BIT_STRING, bitCount, value })),
-  ),
+  fc
+    .integer({ min: 0, max: 70 })
+    .chain((bitCount) =>
+      octets(Math.ceil(bitCount / 8)).map((value): AxdrValue => ({
+        tag: Tag.BIT_STRING,
+        bitCount,
+        value,
+      })),
+    ),
 )
 
 /** Values of any shape, compact arrays of a structure among them. */
@@ -112,12 +144,21 @@ export const values: fc.Arbitrary<AxdrValue> = fc.letrec<{ value: AxdrValue }>((
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
     simpleValues,
-    fc.record({ tag: fc.constantFrom(Tag.ARRAY, Tag.STRUCTURE), elements: fc.array(tie('value'), { maxLength: 6 }) }),
+    fc.record({
+      tag: fc.constantFrom(Tag.ARRAY, Tag.STRUCTURE),
+      elements: fc.array(tie('value'), { maxLength: 6 }),
+    }),
     fc
       .array(fc.tuple(fc.integer({ min: 0, max: 0xffff_ffff }), octets(0, 20)), { maxLength: 8 })
       .map((rows): AxdrValue => ({
         tag: Tag.COMPACT_ARRAY,
-        type: { tag: Tag.STRUCTURE, of: [{ tag: Tag.DOUBLE_LONG_UNSIGNED }, { tag: Tag.ARRAY, count: 1, of: { tag: Tag.OCTET_STRING } }] },
+        type: {
+          tag: Tag.STRUCTURE,
+          of: [
+            { tag: Tag.DOUBLE_LONG_UNSIGNED },
+            { tag: Tag.ARRAY, count: 1, of: { tag: Tag.OCTET_STRING } },
+          ],
+        },
         elements: rows.map(([number, bytes]) => ({
           tag: Tag.STRUCTURE,
           elements: [
@@ -130,7 +171,9 @@ export const values: fc.Arbitrary<AxdrValue> = fc.letrec<{ value: AxdrValue }>((
 })).value
 
 /** What `act` gives, or the code of the BrokerError that it throws; anything else that is thrown goes through. */
-export function outcomeOf<T>(act: () => T): { value: T; code?: undefined } | { code: string; value?: undefined } {
+export function outcomeOf<T>(
+  act: () => T,
+): { value: T; code?: undefined } | { code: string; value?: undefined } {
   try {
     return { value: act() }
   } catch (error) {

@@ -2,10 +2,14 @@
 import t from 'tap'
 import { formatEui64Key, parseEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { parseSrv } from '../../../core/base/srv.ts'
 import { identify } from '../../../core/access/identity.ts'
 import { decideIntake, isOriginator } from '../../../core/access/intake.ts'
-import { demoParties, demoPartiesJson, partiesOf, type Party } from '../../../core/access/parties.ts'
+import {
+  demoParties,
+  demoPartiesJson,
+  partiesOf,
+  type Party,
+} from '../../../core/access/parties.ts'
 import { serviceRequests } from '../../../core/catalogue/service-requests.ts'
 import { RequestScan, scanServiceRequest } from '../../../core/translate/scan.ts'
 import { ServiceRequest } from '../../../proto/gen/busbar/v1/service_request.ts'
@@ -25,14 +29,25 @@ t.test('parties of a file', (t) => {
   t.equal(faultsOf({}).length, 1)
   t.equal(faultsOf([]).length, 1)
   t.equal(faultsOf([null, 'x']).length, 2)
-  t.equal(faultsOf([{ eui64: 'x', role: 'XX', name: '', more: 1 }]).length, 4, 'all faults of a party are listed')
+  t.equal(
+    faultsOf([{ eui64: 'x', role: 'XX', name: '', more: 1 }]).length,
+    4,
+    'all faults of a party are listed',
+  )
   const one = { eui64: '90B3D51F30010000', role: 'IS', name: 'a' }
-  t.match(faultsOf([one, { ...one, eui64: '90:b3:d5:1f:30:01:00:00' }]), ['party 2: 90-B3-D5-1F-30-01-00-00 stands twice'])
+  t.match(faultsOf([one, { ...one, eui64: '90:b3:d5:1f:30:01:00:00' }]), [
+    'party 2: 90-B3-D5-1F-30-01-00-00 stands twice',
+  ])
   t.end()
 })
 
 t.test('the one door for identity', (t) => {
-  for (const text of ['90-B3-D5-1F-30-01-00-00', '90b3d51f30010000', '90:B3:D5:1F:30:01:00:00', ' 90B3D51F30010000 ']) {
+  for (const text of [
+    '90-B3-D5-1F-30-01-00-00',
+    '90b3d51f30010000',
+    '90:B3:D5:1F:30:01:00:00',
+    ' 90B3D51F30010000 ',
+  ]) {
     t.equal(identify(text, parties), supplier, text)
     t.equal(identify(text, parties), supplier, `${text}, remembered`)
   }
@@ -42,12 +57,20 @@ t.test('the one door for identity', (t) => {
   t.equal(identify('90-B3-D5-1F-30-01-00', parties), 'PARTY_HEADER_MALFORMED')
   t.equal(identify('00-00-00-00-00-00-00-00', parties), 'PARTY_UNKNOWN')
   const others = partiesOf([{ eui64: '1111111111111111', role: 'OU', name: 'o' }])
-  t.equal('faults' in others ? '' : identify('90-B3-D5-1F-30-01-00-00', others), 'PARTY_UNKNOWN', 'one list of parties does not know of another')
+  t.equal(
+    'faults' in others ? '' : identify('90-B3-D5-1F-30-01-00-00', others),
+    'PARTY_UNKNOWN',
+    'one list of parties does not know of another',
+  )
   t.end()
 })
 
 const request: ServiceRequest = {
-  requestId: { originator: formatEui64Key(supplier.key), target: '00-DB-00-00-00-00-00-01', counter: 1n },
+  requestId: {
+    originator: formatEui64Key(supplier.key),
+    target: '00-DB-00-00-00-00-00-01',
+    counter: 1n,
+  },
   serviceReferenceVariant: '4.1.1',
   deadline: undefined,
   priority: 0,
@@ -62,32 +85,67 @@ const decide = (change: Partial<ServiceRequest>, party = supplier): string | und
 
 t.test('intake, rule by rule', (t) => {
   t.equal(decide({}), undefined)
-  t.equal(decide({ requestId: { ...request.requestId!, originator: '90-B3-D5-1F-30-02-00-00' } }), 'PARTY_ORIGINATOR_MISMATCH')
+  t.equal(
+    decide({ requestId: { ...request.requestId!, originator: '90-B3-D5-1F-30-02-00-00' } }),
+    'PARTY_ORIGINATOR_MISMATCH',
+  )
   t.equal(decide({ serviceReferenceVariant: '4.1.99' }), 'REQUEST_SRV_UNKNOWN')
   t.equal(decide({ serviceReferenceVariant: 'read' }), 'REQUEST_SRV_UNKNOWN')
   t.equal(decide({ serviceReferenceVariant: '1.1.1' }), 'REQUEST_SRV_UNSUPPORTED')
-  t.equal(decide({ serviceReferenceVariant: '4.2' }), 'PARTY_ROLE_INELIGIBLE', 'an import supplier does not read exports')
+  t.equal(
+    decide({ serviceReferenceVariant: '4.2' }),
+    'PARTY_ROLE_INELIGIBLE',
+    'an import supplier does not read exports',
+  )
   const exporter = identify('90-B3-D5-1F-30-02-00-00', parties) as Party
-  t.equal(decide({ serviceReferenceVariant: '4.2', requestId: { ...request.requestId!, originator: formatEui64Key(exporter.key) } }, exporter), undefined)
-  t.equal(decide({ body: { $case: 'synchroniseClock', value: { toleranceSeconds: 1 } } }), 'REQUEST_BODY_MISMATCH')
+  t.equal(
+    decide(
+      {
+        serviceReferenceVariant: '4.2',
+        requestId: { ...request.requestId!, originator: formatEui64Key(exporter.key) },
+      },
+      exporter,
+    ),
+    undefined,
+  )
+  t.equal(
+    decide({ body: { $case: 'synchroniseClock', value: { toleranceSeconds: 1 } } }),
+    'REQUEST_BODY_MISMATCH',
+  )
   t.equal(decide({ serviceReferenceVariant: '4.8.1' }), 'REQUEST_BODY_MISMATCH')
   const period = (from: number, to: number): string | undefined =>
-    decide({ serviceReferenceVariant: '4.8.1', body: { $case: 'readPeriod', value: { from: new Date(from), to: new Date(to) } } })
+    decide({
+      serviceReferenceVariant: '4.8.1',
+      body: { $case: 'readPeriod', value: { from: new Date(from), to: new Date(to) } },
+    })
   t.equal(period(nowMs - 1000, nowMs), undefined)
   t.equal(period(nowMs, nowMs - 1000), 'REQUEST_RANGE_BACKWARDS')
   t.equal(period(nowMs - 401 * 86_400_000, nowMs), 'REQUEST_RANGE_EXCEEDED')
   t.equal(decide({ deadline: new Date(nowMs) }), 'REQUEST_DEADLINE_PAST')
-  t.equal(decide({ deadline: new Date(0) }), 'REQUEST_DEADLINE_PAST', 'a deadline of 1970 is not "none"')
+  t.equal(
+    decide({ deadline: new Date(0) }),
+    'REQUEST_DEADLINE_PAST',
+    'a deadline of 1970 is not "none"',
+  )
   t.equal(decide({ deadline: new Date(nowMs + 1) }), undefined)
   t.equal(decide({ deadline: new Date(nowMs + limits.requestLifetimeMsMax) }), undefined)
-  t.equal(decide({ deadline: new Date(nowMs + limits.requestLifetimeMsMax + 1) }), 'REQUEST_DEADLINE_PAST')
+  t.equal(
+    decide({ deadline: new Date(nowMs + limits.requestLifetimeMsMax + 1) }),
+    'REQUEST_DEADLINE_PAST',
+  )
   t.end()
 })
 
 t.test('every variant, for every role: served and eligible, or refused by the right code', (t) => {
   for (const party of parties.values()) {
     for (const row of serviceRequests) {
-      const code = decide({ serviceReferenceVariant: row.text, requestId: { ...request.requestId!, originator: formatEui64Key(party.key) } }, party)
+      const code = decide(
+        {
+          serviceReferenceVariant: row.text,
+          requestId: { ...request.requestId!, originator: formatEui64Key(party.key) },
+        },
+        party,
+      )
       const expected = !row.isServed
         ? 'REQUEST_SRV_UNSUPPORTED'
         : !row.roles.includes(party.role)

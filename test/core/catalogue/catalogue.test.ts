@@ -32,7 +32,9 @@ t.test('all variants of DUIS 5.4, each once', (t) => {
 
 t.test('the served ones, with body and lane', (t) => {
   t.same(
-    serviceRequests.filter(({ isServed }) => isServed).map(({ text, bodyType, lane }) => [text, bodyType, lane]),
+    serviceRequests
+      .filter(({ isServed }) => isServed)
+      .map(({ text, bodyType, lane }) => [text, bodyType, lane]),
     [
       ['3.1', 16, Lane.NORMAL],
       ['4.1.1', 0, Lane.NORMAL],
@@ -52,13 +54,26 @@ t.test('the served ones, with body and lane', (t) => {
   for (const row of serviceRequests) {
     t.equal(row.isServed, row.operations.length > 0, row.text)
     for (const operation of row.operations) {
-      t.ok(operation.deviceTypes.every((type) => row.deviceTypes.includes(type)), `${row.text}: only to devices that take it`)
-      t.equal(operation.kind === 'get', operation.value === undefined, `${row.text}: what is written has a value`)
+      t.ok(
+        operation.deviceTypes.every((type) => row.deviceTypes.includes(type)),
+        `${row.text}: only to devices that take it`,
+      )
+      t.equal(
+        operation.kind === 'get',
+        operation.value === undefined,
+        `${row.text}: what is written has a value`,
+      )
     }
     // Every register reading has its scaler_unit beside it.
     for (const { classId, obis, yields, index } of row.operations) {
       if (yields !== 'reading' || index !== 2 || (classId !== 3 && classId !== 4)) continue
-      t.ok(row.operations.some((other) => other.yields === 'scaler-unit' && other.classId === classId && other.obis === obis), `${row.text}: unit of ${obis}`)
+      t.ok(
+        row.operations.some(
+          (other) =>
+            other.yields === 'scaler-unit' && other.classId === classId && other.obis === obis,
+        ),
+        `${row.text}: unit of ${obis}`,
+      )
     }
   }
   t.end()
@@ -74,13 +89,18 @@ const record: fc.Arbitrary<DeviceRecord> = fc
     client: fc.integer({ min: 1, max: 65_535 }),
     secret: fc.option(fc.uint8Array({ minLength: 1, maxLength: 64 }), { nil: undefined }),
   })
-  .map(({ type, secret, ...address }) => ({ type, address: secret === undefined ? address : { ...address, secret: Buffer.from(secret) } }))
+  .map(({ type, secret, ...address }) => ({
+    type,
+    address: secret === undefined ? address : { ...address, secret: Buffer.from(secret) },
+  }))
 
 t.test('device records keep their fields in MessagePack and JSON', (t) => {
   fc.assert(
     fc.property(record, (each) => {
       t.same(decodeDeviceRecord(encodeDeviceRecord(each)), each)
-      const json: unknown = JSON.parse(JSON.stringify(jsonOfDeviceEntry('00-DB-00-00-00-00-00-01', each)))
+      const json: unknown = JSON.parse(
+        JSON.stringify(jsonOfDeviceEntry('00-DB-00-00-00-00-00-01', each)),
+      )
       const entry = deviceEntryOf(json)
       if ('faults' in entry) throw new Error(entry.faults.join())
       t.equal(formatEui64Key(entry.key), '00-DB-00-00-00-00-00-01')
@@ -94,7 +114,10 @@ t.test('device records keep their fields in MessagePack and JSON', (t) => {
 t.test('a record with faults lists all of them', (t) => {
   const good = { type: 'ESME', address: { host: 'h', port: 4059, logicalDevice: 1, client: 16 } }
   t.same(deviceRecordOf(good), good)
-  t.same(deviceRecordOf({ ...good, address: { ...good.address, secret: '31323334' } }), { ...good, address: { ...good.address, secret: Buffer.from('1234') } })
+  t.same(deviceRecordOf({ ...good, address: { ...good.address, secret: '31323334' } }), {
+    ...good,
+    address: { ...good.address, secret: Buffer.from('1234') },
+  })
   const faultsOf = (json: unknown): string[] => {
     const record = deviceRecordOf(json)
     return 'faults' in record ? record.faults : []
@@ -102,8 +125,17 @@ t.test('a record with faults lists all of them', (t) => {
   t.equal(faultsOf(null).length, 1)
   t.equal(faultsOf([]).length, 1)
   t.equal(faultsOf({ type: 'METER' }).length, 2)
-  t.equal(faultsOf({ type: 'METER', extra: 1, address: { host: 'a b', port: 0, logicalDevice: 65_536, client: 1.5, secret: 'xyz', more: 1 } }).length, 8)
-  t.match(faultsOf({ ...good, address: { ...good.address, port: '4059' } }), ['address.port must be a whole number from 1 to 65535'])
+  t.equal(
+    faultsOf({
+      type: 'METER',
+      extra: 1,
+      address: { host: 'a b', port: 0, logicalDevice: 65_536, client: 1.5, secret: 'xyz', more: 1 },
+    }).length,
+    8,
+  )
+  t.match(faultsOf({ ...good, address: { ...good.address, port: '4059' } }), [
+    'address.port must be a whole number from 1 to 65535',
+  ])
   const entry = deviceEntryOf({ eui64: 'nothing', type: 'ESME' })
   t.equal('faults' in entry && entry.faults.length, 2)
   t.ok('faults' in deviceEntryOf(7))
@@ -111,9 +143,32 @@ t.test('a record with faults lists all of them', (t) => {
 })
 
 t.test('octets that are no record: DEVICE_RECORD_MALFORMED, never anything else', (t) => {
-  const whole = encodeDeviceRecord({ type: 'ESME', address: { host: 'meter', port: 4059, logicalDevice: 1, client: 1, secret: Buffer.from('secret') } })
-  for (let end = 0; end < whole.length; end++) t.throws(() => decodeDeviceRecord(whole.subarray(0, end)), { code: 'DEVICE_RECORD_MALFORMED' }, `cut at ${end}`)
-  for (const tree of [1, null, [], {}, { type: 'ESME' }, { type: 'ESME', address: 'x' }, new Date()]) t.throws(() => decodeDeviceRecord(pack(tree)), { code: 'DEVICE_RECORD_MALFORMED' })
+  const whole = encodeDeviceRecord({
+    type: 'ESME',
+    address: {
+      host: 'meter',
+      port: 4059,
+      logicalDevice: 1,
+      client: 1,
+      secret: Buffer.from('secret'),
+    },
+  })
+  for (let end = 0; end < whole.length; end++)
+    t.throws(
+      () => decodeDeviceRecord(whole.subarray(0, end)),
+      { code: 'DEVICE_RECORD_MALFORMED' },
+      `cut at ${end}`,
+    )
+  for (const tree of [
+    1,
+    null,
+    [],
+    {},
+    { type: 'ESME' },
+    { type: 'ESME', address: 'x' },
+    new Date(),
+  ])
+    t.throws(() => decodeDeviceRecord(pack(tree)), { code: 'DEVICE_RECORD_MALFORMED' })
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (octets) => {
       try {

@@ -43,7 +43,10 @@ t.test('the writer lays values out as the standard says', (t) => {
     ['16 1e', (out) => out.enumeration(30)],
     ['17 3f c0 00 00', (out) => out.float32(1.5)],
     ['18 c0 02 00 00 00 00 00 00', (out) => out.float64(-2.25)],
-    ['09 0c 07 ea 0b 17 01 0b 33 20 00 00 00 00', (out) => out.dateTime(hex('07ea0b17010b332000000000'))],
+    [
+      '09 0c 07 ea 0b 17 01 0b 33 20 00 00 00 00',
+      (out) => out.dateTime(hex('07ea0b17010b332000000000')),
+    ],
   ]
   const out = new AxdrWriter(1)
   for (const [octets, write] of golden) {
@@ -84,7 +87,8 @@ t.test('lengths', (t) => {
     t.equal(lengthBytesFor(length), octets.length / 2)
   }
   t.equal(readLength(hex('820005'), 0), 5, 'longer than needed')
-  for (const bad of ['', '80', '81', '8201', '8500000000 01', 'ff']) t.throws(() => readLength(hex(bad), 0), { code: 'DLMS_LENGTH_INVALID' }, bad)
+  for (const bad of ['', '80', '81', '8201', '8500000000 01', 'ff'])
+    t.throws(() => readLength(hex(bad), 0), { code: 'DLMS_LENGTH_INVALID' }, bad)
   t.end()
 })
 
@@ -106,9 +110,13 @@ t.test('a value that is cut anywhere is cut short', (t) => {
     fc.property(values, (value) => {
       const bytes = encodeValue(value)
       for (let end = 0; end < bytes.length; end++) {
-        t.match(outcomeOf(() => skipValue(bytes.subarray(0, end), 0)), { code: 'DLMS_LENGTH_INVALID' })
-        t.match(outcomeOf(() => skipValue(bytes, 0, end)), { code: 'DLMS_LENGTH_INVALID' })
-        t.match(outcomeOf(() => decodeValue(bytes.subarray(0, end))), { code: 'DLMS_LENGTH_INVALID' })
+        const codes = [
+          outcomeOf(() => skipValue(bytes.subarray(0, end), 0)).code,
+          outcomeOf(() => skipValue(bytes, 0, end)).code,
+          outcomeOf(() => decodeValue(bytes.subarray(0, end))).code,
+        ]
+        if (codes.some((code) => code !== 'DLMS_LENGTH_INVALID'))
+          throw new Error(`${codes.join()} when cut at ${end}`)
       }
     }),
     { numRuns: 50 },
@@ -117,22 +125,21 @@ t.test('a value that is cut anywhere is cut short', (t) => {
 })
 
 t.test('any octets give a value or a named error, and both readers agree', (t) => {
-  const tagged = fc.array(fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...Object.values(Tag)) }, fc.nat(255)), { maxLength: 60 })
+  const tagged = fc.array(
+    fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...Object.values(Tag)) }, fc.nat(255)),
+    { maxLength: 60 },
+  )
   fc.assert(
     fc.property(tagged, (octets) => {
       const view = Buffer.from(octets)
       const skipped = outcomeOf(() => skipValue(view, 0))
       const decoded = outcomeOf(() => decodeValue(view))
       if (skipped.code !== undefined) {
-        t.match(skipped.code, /^DLMS_(TAG_UNKNOWN|LENGTH_INVALID|NESTING_EXCEEDED|SIZE_EXCEEDED)$/)
-        t.equal(decoded.code, skipped.code)
-      } else {
-        t.ok(skipped.value <= view.length)
-        // Packed contents and characters are looked at by the decoder only.
-        if (decoded.code !== undefined) t.match(decoded.code, /^DLMS_/)
-      }
-      const type = outcomeOf(() => decodeType(view))
-      if (type.code !== undefined) t.match(type.code, /^DLMS_/)
+        if (decoded.code !== skipped.code) return false
+      } else if (skipped.value > view.length) return false
+      // Packed contents and characters are looked at by the decoder only.
+      const codes = [skipped.code, decoded.code, outcomeOf(() => decodeType(view)).code]
+      return codes.every((code) => code === undefined || code.startsWith('DLMS_'))
     }),
     { numRuns: 3000 },
   )
@@ -140,7 +147,8 @@ t.test('any octets give a value or a named error, and both readers agree', (t) =
 })
 
 t.test('nesting, counts and packed promises are bounded', (t) => {
-  const nested = (depth: number): Buffer => Buffer.concat([Buffer.alloc(depth * 2).fill(hex('0101')), hex('00')])
+  const nested = (depth: number): Buffer =>
+    Buffer.concat([Buffer.alloc(depth * 2).fill(hex('0101')), hex('00')])
   t.equal(skipValue(nested(limits.dataDepthMax), 0), limits.dataDepthMax * 2 + 1)
   t.throws(() => skipValue(nested(limits.dataDepthMax + 1), 0), { code: 'DLMS_NESTING_EXCEEDED' })
   t.throws(() => skipValue(nested(100_000), 0), { code: 'DLMS_NESTING_EXCEEDED' })
@@ -148,19 +156,40 @@ t.test('nesting, counts and packed promises are bounded', (t) => {
   t.throws(() => skipValue(many, 0), { code: 'DLMS_SIZE_EXCEEDED' })
   t.throws(() => skipValue(hex('0184ffffffff00'), 0), { code: 'DLMS_SIZE_EXCEEDED' })
   t.throws(() => skipValue(hex('0182ffff00'), 0), { code: 'DLMS_LENGTH_INVALID' })
-  const types = Buffer.concat([hex('13'), Buffer.alloc(3 * (limits.dataDepthMax + 1)).fill(hex('010001')), hex('1100')])
+  const types = Buffer.concat([
+    hex('13'),
+    Buffer.alloc(3 * (limits.dataDepthMax + 1)).fill(hex('010001')),
+    hex('1100'),
+  ])
   t.throws(() => skipValue(types, 0), { code: 'DLMS_NESTING_EXCEEDED' })
   t.throws(() => decodeType(types, 1), { code: 'DLMS_NESTING_EXCEEDED' })
   // 65,535 × 65,535 nulls in eleven octets
   t.throws(() => decodeValue(hex('13 01ffff 01ffff 00 01 00')), { code: 'DLMS_SIZE_EXCEEDED' })
-  t.throws(() => decodeValue(hex('13 00 01 00')), { code: 'DLMS_VALUE_INVALID' }, 'elements of no octets')
+  t.throws(
+    () => decodeValue(hex('13 00 01 00')),
+    { code: 'DLMS_VALUE_INVALID' },
+    'elements of no octets',
+  )
   t.throws(() => skipValue(hex('13 13 00'), 0), { code: 'DLMS_TAG_UNKNOWN' })
   t.throws(() => decodeType(hex('13')), { code: 'DLMS_TAG_UNKNOWN' })
   t.throws(() => decodeValue(hex('0c01ff')), { code: 'DLMS_VALUE_INVALID' }, 'not UTF-8')
   t.throws(() => decodeValue(hex('07')), { code: 'DLMS_TAG_UNKNOWN' })
   const octet: AxdrValue = { tag: Tag.UNSIGNED, value: 1 }
-  t.throws(() => encodeValue({ tag: Tag.COMPACT_ARRAY, type: { tag: Tag.ENUM }, elements: [octet] }), { code: 'DLMS_VALUE_INVALID' })
-  t.throws(() => encodeValue({ tag: Tag.COMPACT_ARRAY, type: { tag: Tag.STRUCTURE, of: [] }, elements: [{ tag: Tag.STRUCTURE, elements: [octet] }] }), { code: 'DLMS_VALUE_INVALID' })
-  t.throws(() => new AxdrWriter().octetString(Buffer.alloc(3 * 1024 * 1024)), { code: 'DLMS_SIZE_EXCEEDED' })
+  t.throws(
+    () => encodeValue({ tag: Tag.COMPACT_ARRAY, type: { tag: Tag.ENUM }, elements: [octet] }),
+    { code: 'DLMS_VALUE_INVALID' },
+  )
+  t.throws(
+    () =>
+      encodeValue({
+        tag: Tag.COMPACT_ARRAY,
+        type: { tag: Tag.STRUCTURE, of: [] },
+        elements: [{ tag: Tag.STRUCTURE, elements: [octet] }],
+      }),
+    { code: 'DLMS_VALUE_INVALID' },
+  )
+  t.throws(() => new AxdrWriter().octetString(Buffer.alloc(3 * 1024 * 1024)), {
+    code: 'DLMS_SIZE_EXCEEDED',
+  })
   t.end()
 })

@@ -24,7 +24,8 @@ t.test('points in time', (t) => {
     ['07ea0b170100000000ffc480', '2026-11-22T23:00:00.000Z'],
     ['07e8021d04173b3b63003c00', '2024-03-01T00:59:59.990Z'],
   ]
-  for (const [octets, text] of golden) t.equal(readCosemDateTime(hex(octets), 0), Date.parse(text), octets)
+  for (const [octets, text] of golden)
+    t.equal(readCosemDateTime(hex(octets), 0), Date.parse(text), octets)
   t.equal(readDeviation(hex('07ea0b170100000000ffc480'), 0), -60)
   t.equal(readDeviation(hex('07e2020cff00000000800000'), 0), deviationUnspecified)
   t.equal(readClockStatus(hex('07ea0b170100000000ffc480'), 0), 0x80)
@@ -58,29 +59,37 @@ t.test('what is no point in time', (t) => {
 })
 
 t.test('written as the platform reads a calendar, and read back', (t) => {
-  const times = fc.integer({ min: Date.parse('0001-01-02T00:00:00Z'), max: Date.parse('9999-12-30T00:00:00Z') })
+  const times = fc.integer({
+    min: Date.parse('0001-01-02T00:00:00Z'),
+    max: Date.parse('9999-12-30T00:00:00Z'),
+  })
   fc.assert(
-    fc.property(times, fc.integer({ min: -720, max: 840 }), fc.nat(255), (utcMs, deviation, status) => {
-      const out = Buffer.alloc(cosemDateTimeBytes + 2)
-      t.equal(writeCosemDateTime(out, 1, utcMs, deviation, status), 1 + cosemDateTimeBytes)
-      const local = new Date(utcMs - deviation * 60_000)
-      const expected = [
-        local.getUTCFullYear() >> 8,
-        local.getUTCFullYear() & 255,
-        local.getUTCMonth() + 1,
-        local.getUTCDate(),
-        local.getUTCDay() || 7,
-        local.getUTCHours(),
-        local.getUTCMinutes(),
-        local.getUTCSeconds(),
-        Math.floor(local.getUTCMilliseconds() / 10),
-        (deviation >> 8) & 255,
-        deviation & 255,
-        status,
-      ]
-      t.same([...out.subarray(1, 13)], expected)
-      t.equal(readCosemDateTime(out, 1), Math.floor(utcMs / 10) * 10)
-    }),
+    fc.property(
+      times,
+      fc.integer({ min: -720, max: 840 }),
+      fc.nat(255),
+      (utcMs, deviation, status) => {
+        const out = Buffer.alloc(cosemDateTimeBytes + 2)
+        t.equal(writeCosemDateTime(out, 1, utcMs, deviation, status), 1 + cosemDateTimeBytes)
+        const local = new Date(utcMs - deviation * 60_000)
+        const expected = [
+          local.getUTCFullYear() >> 8,
+          local.getUTCFullYear() & 255,
+          local.getUTCMonth() + 1,
+          local.getUTCDate(),
+          local.getUTCDay() || 7,
+          local.getUTCHours(),
+          local.getUTCMinutes(),
+          local.getUTCSeconds(),
+          Math.floor(local.getUTCMilliseconds() / 10),
+          (deviation >> 8) & 255,
+          deviation & 255,
+          status,
+        ]
+        t.same([...out.subarray(1, 13)], expected)
+        t.equal(readCosemDateTime(out, 1), Math.floor(utcMs / 10) * 10)
+      },
+    ),
     { numRuns: 500 },
   )
   t.end()
@@ -91,7 +100,11 @@ t.test('any twelve octets give a time or none', (t) => {
     fc.property(fc.uint8Array({ maxLength: 14 }), (octets) => {
       const outcome = outcomeOf(() => readCosemDateTime(octets, 0))
       if (octets.length < 12) t.equal(outcome.code, 'DLMS_LENGTH_INVALID')
-      else t.ok(outcome.code === undefined && (outcome.value === undefined || Number.isSafeInteger(outcome.value)))
+      else
+        t.ok(
+          outcome.code === undefined &&
+            (outcome.value === undefined || Number.isSafeInteger(outcome.value)),
+        )
     }),
   )
   t.end()
@@ -102,10 +115,22 @@ t.test('OBIS codes', (t) => {
   t.same(parseObis('1.0.1.8.0.255'), hex('0100010800ff'))
   t.same(parseObis('1-0:99.1.0*255'), hex('0100630100ff'))
   t.equal(formatObis(hex('aa0100010800ff'), 1), '1-0:1.8.0.255')
-  for (const bad of ['', '1-0:1.8.0', '1-0:1.8.0.256', '1-0:1.8.0.-1', '1-0:1.8.0.255 ', 'a-0:1.8.0.255', '1-0:1.8.0.0255']) {
+  for (const bad of [
+    '',
+    '1-0:1.8.0',
+    '1-0:1.8.0.256',
+    '1-0:1.8.0.-1',
+    '1-0:1.8.0.255 ',
+    'a-0:1.8.0.255',
+    '1-0:1.8.0.0255',
+  ]) {
     t.throws(() => parseObis(bad), { code: 'DLMS_VALUE_INVALID' }, bad)
   }
   t.throws(() => formatObis(hex('0100010800'), 0), { code: 'DLMS_LENGTH_INVALID' })
-  fc.assert(fc.property(fc.uint8Array({ minLength: 6, maxLength: 6 }), (octets) => parseObis(formatObis(octets, 0)).equals(octets)))
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 6, maxLength: 6 }), (octets) =>
+      parseObis(formatObis(octets, 0)).equals(octets),
+    ),
+  )
   t.end()
 })

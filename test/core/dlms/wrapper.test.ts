@@ -1,7 +1,13 @@
 /** The TCP wrapper: frames out of chunks cut anywhere, no copy of whole frames, bounded rests, headers in place. */
 import fc from 'fast-check'
 import t from 'tap'
-import { allocateApdu, wrapInPlace, WrapperReader, wrapperHeaderBytes, writeWrapperHeader } from '../../../core/dlms/wrapper.ts'
+import {
+  allocateApdu,
+  wrapInPlace,
+  WrapperReader,
+  wrapperHeaderBytes,
+  writeWrapperHeader,
+} from '../../../core/dlms/wrapper.ts'
 import { outcomeOf } from '../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text, 'hex')
@@ -10,7 +16,11 @@ type Copied = { source: number; destination: number; apdu: string }
 
 function takeAll(reader: WrapperReader, into: Copied[]): void {
   for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
-    into.push({ source: frame.source, destination: frame.destination, apdu: frame.apduView.toString('hex') })
+    into.push({
+      source: frame.source,
+      destination: frame.destination,
+      apdu: frame.apduView.toString('hex'),
+    })
   }
 }
 
@@ -25,7 +35,9 @@ const frames = fc.array(
   fc.record({
     source: fc.nat(0xffff),
     destination: fc.nat(0xffff),
-    apdu: fc.uint8Array({ minLength: 1, maxLength: 2000 }).map((bytes) => Buffer.from(bytes).toString('hex')),
+    apdu: fc
+      .uint8Array({ minLength: 1, maxLength: 2000 })
+      .map((bytes) => Buffer.from(bytes).toString('hex')),
   }),
   { minLength: 1, maxLength: 8 },
 )
@@ -46,27 +58,39 @@ t.test('the header is written in place, in front of the APDU', (t) => {
   t.same(frame, hex('0001000100100003d80102'))
   t.equal(frame.buffer, apdu.buffer)
   t.throws(() => wrapInPlace(apdu, 1, 16), { name: 'AssertionFault' }, 'once only')
-  t.throws(() => wrapInPlace(Buffer.allocUnsafeSlow(3), 1, 16), { name: 'AssertionFault' }, 'nothing in front')
-  t.throws(() => wrapInPlace(Buffer.alloc(64).subarray(32), 1, 16), { name: 'AssertionFault' }, 'something else in front')
+  t.throws(
+    () => wrapInPlace(Buffer.allocUnsafeSlow(3), 1, 16),
+    { name: 'AssertionFault' },
+    'nothing in front',
+  )
+  t.throws(
+    () => wrapInPlace(Buffer.alloc(64).subarray(32), 1, 16),
+    { name: 'AssertionFault' },
+    'something else in front',
+  )
   t.end()
 })
 
 t.test('however the stream is cut, the same frames come out', (t) => {
   fc.assert(
-    fc.property(frames, fc.array(fc.integer({ min: 1, max: 700 }), { maxLength: 60 }), (sent, cuts) => {
-      const stream = Buffer.concat(sent.map(frameOf))
-      const reader = new WrapperReader()
-      const came: Copied[] = []
-      let at = 0
-      for (const cut of [...cuts, stream.length]) {
-        reader.push(stream.subarray(at, at + cut))
-        takeAll(reader, came)
-        at += cut
-        if (at >= stream.length) break
-      }
-      t.same(came, sent)
-      t.equal(reader.keptBytes, 0)
-    }),
+    fc.property(
+      frames,
+      fc.array(fc.integer({ min: 1, max: 700 }), { maxLength: 60 }),
+      (sent, cuts) => {
+        const stream = Buffer.concat(sent.map(frameOf))
+        const reader = new WrapperReader()
+        const came: Copied[] = []
+        let at = 0
+        for (const cut of [...cuts, stream.length]) {
+          reader.push(stream.subarray(at, at + cut))
+          takeAll(reader, came)
+          at += cut
+          if (at >= stream.length) break
+        }
+        t.same(came, sent)
+        t.equal(reader.keptBytes, 0)
+      },
+    ),
     { numRuns: 300 },
   )
   t.end()
@@ -89,7 +113,11 @@ t.test('one octet at a time', (t) => {
 })
 
 t.test('a frame that lies whole in the chunk is a view on it', (t) => {
-  const chunk = Buffer.concat([hex('0001000100100003d80102'), hex('0001000200100002aabb'), hex('00010003')])
+  const chunk = Buffer.concat([
+    hex('0001000100100003d80102'),
+    hex('0001000200100002aabb'),
+    hex('00010003'),
+  ])
   const reader = new WrapperReader()
   reader.push(chunk)
   const first = reader.next()!
@@ -100,11 +128,19 @@ t.test('a frame that lies whole in the chunk is a view on it', (t) => {
   t.equal(reader.keptBytes, 4)
   chunk.fill(0xff)
   reader.push(hex('0010000199'))
-  t.match(reader.next(), { source: 3, destination: 16, apduView: hex('99') }, 'the rest was kept, not borrowed')
-  t.throws(() => {
-    reader.push(hex('000100'))
-    reader.push(hex('01'))
-  }, { name: 'AssertionFault' }, 'frames are taken out first')
+  t.match(
+    reader.next(),
+    { source: 3, destination: 16, apduView: hex('99') },
+    'the rest was kept, not borrowed',
+  )
+  t.throws(
+    () => {
+      reader.push(hex('000100'))
+      reader.push(hex('01'))
+    },
+    { name: 'AssertionFault' },
+    'frames are taken out first',
+  )
   t.end()
 })
 
@@ -143,15 +179,19 @@ t.test('a promise of much holds no memory for it', (t) => {
 
 t.test('any octets give frames, "not yet" or a named error', (t) => {
   fc.assert(
-    fc.property(fc.array(fc.uint8Array({ maxLength: 30 }), { maxLength: 6 }), fc.boolean(), (chunks, isVersioned) => {
-      const reader = new WrapperReader()
-      for (const chunk of chunks) {
-        if (isVersioned && chunk.length > 1) chunk.set([0, 1])
-        reader.push(Buffer.from(chunk))
-        const outcome = outcomeOf(() => takeAll(reader, []))
-        if (outcome.code !== undefined) return t.equal(outcome.code, 'DLMS_WRAPPER_INVALID')
-      }
-    }),
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 30 }), { maxLength: 6 }),
+      fc.boolean(),
+      (chunks, isVersioned) => {
+        const reader = new WrapperReader()
+        for (const chunk of chunks) {
+          if (isVersioned && chunk.length > 1) chunk.set([0, 1])
+          reader.push(Buffer.from(chunk))
+          const outcome = outcomeOf(() => takeAll(reader, []))
+          if (outcome.code !== undefined) return t.equal(outcome.code, 'DLMS_WRAPPER_INVALID')
+        }
+      },
+    ),
   )
   t.end()
 })

@@ -1,8 +1,11 @@
-/** A gateway on loopback with simulated hosts behind it: what the tests of core/gateway share. Not a test. */
+/**
+ * A gateway on loopback with simulated hosts behind it: what the tests of core/gateway share. Not a
+ * test.
+ */
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
 import { parseEui64 } from '../../../core/base/eui64.ts'
 import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
-import { readCorrelation, readKind, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
+import { readCorrelation, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
 import { FrameWriter, forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../../core/envelope/layout.ts'
 import { Gateway } from '../../../core/gateway/gateway.ts'
@@ -57,9 +60,18 @@ export class TestDirectory implements OwnerDirectory {
   }
 }
 
-export type HostAnswer = { outcome: ErrorCode; retryMs?: number; status?: { state: number; acceptedMs: number; endedMs: number } } | undefined
+export type HostAnswer =
+  | {
+      outcome: ErrorCode
+      retryMs?: number
+      status?: { state: number; acceptedMs: number; endedMs: number }
+    }
+  | undefined
 
-/** The answers to a frame: one acknowledgement (or status) an envelope, in reverse order; none where `answerOf` says undefined. */
+/**
+ * The answers to a frame: one acknowledgement (or status) an envelope, in reverse order; none where
+ * `answerOf` says undefined.
+ */
 export function answerFrame(frame: Buffer, answerOf: (at: number) => HostAnswer): Buffer {
   const writer = new FrameWriter()
   const places: number[] = []
@@ -76,7 +88,7 @@ export function answerFrame(frame: Buffer, answerOf: (at: number) => HostAnswer)
     const header: Header = {
       kind: answer.status ? Kind.STATUS : Kind.ACKNOWLEDGEMENT,
       lane: 1,
-      srv: answer.status ? parseSrv('4.1.1') : parseSrv('4.1.1'),
+      srv: parseSrv('4.1.1'),
       outcome: answer.status && answer.status.state < 3 ? 0xffff : errorId(answer.outcome),
       bodyType: 0,
       attempt: 2,
@@ -108,14 +120,36 @@ export type Rig = {
   close(): Promise<void>
 }
 
-export async function makeRig(options: { bus?: Bus; directory?: TestDirectory; ledger?: SimLedger; cursors?: SimCursorStore; clock?: Clock } = {}): Promise<Rig> {
+export async function makeRig(
+  options: {
+    bus?: Bus
+    directory?: TestDirectory
+    ledger?: SimLedger
+    cursors?: SimCursorStore
+    clock?: Clock
+  } = {},
+): Promise<Rig> {
   const clock = options.clock ?? systemClock
   const bus = options.bus ?? new SimBus({ clock: systemClock })
   const directory = options.directory ?? new TestDirectory()
   const ledger = options.ledger ?? new SimLedger()
   const cursors = options.cursors ?? new SimCursorStore()
-  const gateway = new Gateway({ bus, directory, ledger, cursors, parties: demoParties(), clock, random: systemRandom, log: silentLog, metrics: noMetrics })
-  const { grpcPort, httpPort } = await gateway.listen({ host: '127.0.0.1', grpcPort: 0, httpPort: 0 })
+  const gateway = new Gateway({
+    bus,
+    directory,
+    ledger,
+    cursors,
+    parties: demoParties(),
+    clock,
+    random: systemRandom,
+    log: silentLog,
+    metrics: noMetrics,
+  })
+  const { grpcPort, httpPort } = await gateway.listen({
+    host: '127.0.0.1',
+    grpcPort: 0,
+    httpPort: 0,
+  })
   const address = `127.0.0.1:${grpcPort}`
   const clients: SupplierClient[] = []
   return {
@@ -139,7 +173,11 @@ export async function makeRig(options: { bus?: Bus; directory?: TestDirectory; l
 }
 
 /** A host that answers every envelope as `answerOf` says, and keeps the frames. */
-export async function serveHost(bus: Bus, name: string, answerOf: (frame: Buffer, at: number) => HostAnswer): Promise<Buffer[]> {
+export async function serveHost(
+  bus: Bus,
+  name: string,
+  answerOf: (frame: Buffer, at: number) => HostAnswer,
+): Promise<Buffer[]> {
   const frames: Buffer[] = []
   await bus.serve(hostSubject(name), (frame, reply) => {
     frames.push(frame)
@@ -150,10 +188,117 @@ export async function serveHost(bus: Bus, name: string, answerOf: (frame: Buffer
 
 let counter = 0n
 /** A request that intake lets pass, unless `fields` spoils it. */
-export function requestOf(fields: Parameters<typeof ServiceRequest.create>[0] = {}): ServiceRequest {
+export function requestOf(
+  fields: Parameters<typeof ServiceRequest.create>[0] = {},
+): ServiceRequest {
   counter++
-  return ServiceRequest.create({ requestId: { originator: supplier, target: meter, counter }, serviceReferenceVariant: '4.1.1', ...fields })
+  return ServiceRequest.create({
+    requestId: { originator: supplier, target: meter, counter },
+    serviceReferenceVariant: '4.1.1',
+    ...fields,
+  })
 }
 
-export { readKind }
 export const octetsOf = (text: string): Buffer => parseEui64(text)!
+
+/**
+ * A frame of RESPONSE envelopes, as a host commits it to `out.<party>`. Bodies are ResponseBody
+ * messages.
+ */
+export function responseFrame(
+  party: string,
+  counters: readonly bigint[],
+  body: Buffer = Buffer.alloc(0),
+): Buffer {
+  const writer = new FrameWriter()
+  for (const counter of counters) {
+    const header: Header = {
+      kind: Kind.RESPONSE,
+      lane: 1,
+      srv: parseSrv('4.1.1'),
+      outcome: errorId('OK'),
+      bodyType: 0,
+      attempt: 1,
+      originator: octetsOf(party),
+      target: octetsOf(meter),
+      counter,
+      time: 1_700_000_001_000,
+      deadline: 0,
+      correlation: 1_700_000_000_000,
+    }
+    const at = writer.reserve(headerBytes + body.length)
+    writeEnvelope(writer.target, at, header, body)
+  }
+  return writer.take()
+}
+
+export const outSubject = (party: string): string =>
+  `out.${octetsOf(party).toString('hex').toUpperCase()}`
+
+/** Commits frames of `perFrame` responses with counters `from` to `to`, inclusive. */
+export async function deliver(
+  ledger: SimLedger,
+  party: string,
+  from: number,
+  to: number,
+  perFrame = 10,
+  body?: Buffer,
+): Promise<void> {
+  for (let first = from; first <= to; first += perFrame) {
+    const counters = Array.from({ length: Math.min(perFrame, to - first + 1) }, (_, i) =>
+      BigInt(first + i),
+    )
+    await ledger.commit([
+      { subject: outSubject(party), data: responseFrame(party, counters, body) },
+    ])
+  }
+}
+
+/** Things that come, and a way to wait for the n-th. */
+export class Inbox<T> {
+  readonly items: T[] = []
+  private waiting: (() => void)[] = []
+
+  readonly put = (...items: T[]): void => {
+    this.items.push(...items)
+    for (const wake of this.waiting.splice(0)) wake()
+  }
+
+  async until(count: number): Promise<T[]> {
+    while (this.items.length < count)
+      await new Promise<void>((resolve) => this.waiting.push(resolve))
+    return this.items
+  }
+}
+
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** The rejection of `promise`, which must come. */
+export async function fault(
+  promise: Promise<unknown>,
+): Promise<Error & { code?: number; details?: string }> {
+  try {
+    await promise
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error('it did not reject')
+}
+
+/** Counts who follows it. */
+export class WatchedLedger extends SimLedger {
+  following = 0
+
+  override async follow(
+    ...rest: Parameters<SimLedger['follow']>
+  ): Promise<{ close(): Promise<void> }> {
+    const followed = await super.follow(...rest)
+    this.following++
+    return {
+      close: async () => {
+        await followed.close()
+        this.following--
+      },
+    }
+  }
+}

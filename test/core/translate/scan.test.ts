@@ -10,9 +10,23 @@ import { writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
 import { Kind, headerBytes } from '../../../core/envelope/layout.ts'
 import { checkBody } from '../../../core/translate/body.ts'
 import { ProtobufReader, ProtobufWriter, varintBytes } from '../../../core/translate/protobuf.ts'
-import { forEachRequest, laneUnspecified, RequestScan, scanRequestId, scanServiceRequest } from '../../../core/translate/scan.ts'
-import { CancelRequest, SubmitBatchRequest, SubmitRequest } from '../../../proto/gen/busbar/v1/input_gateway.ts'
-import { ReadPeriod, ServiceRequest, type Priority } from '../../../proto/gen/busbar/v1/service_request.ts'
+import {
+  forEachRequest,
+  laneUnspecified,
+  RequestScan,
+  scanRequestId,
+  scanServiceRequest,
+} from '../../../core/translate/scan.ts'
+import {
+  CancelRequest,
+  SubmitBatchRequest,
+  SubmitRequest,
+} from '../../../proto/gen/busbar/v1/input_gateway.ts'
+import {
+  ReadPeriod,
+  ServiceRequest,
+  type Priority,
+} from '../../../proto/gen/busbar/v1/service_request.ts'
 
 const dayMs = 86_400_000
 const nowMs = Date.UTC(2026, 10, 23, 12)
@@ -28,13 +42,29 @@ const timeMs = fc.integer({ min: 1, max: 253_402_300_799_000 })
 const date = timeMs.map((ms) => new Date(ms))
 const body: fc.Arbitrary<ServiceRequest['body']> = fc.oneof(
   fc.constant(undefined),
-  fc.string({ unit: 'binary', maxLength: 200 }).map((text) => ({ $case: 'displayMessage' as const, value: { text } })),
-  fc.record({ from: fc.option(date, { nil: undefined }), to: fc.option(date, { nil: undefined }) }).map((value) => ({ $case: 'readPeriod' as const, value })),
-  fc.record({ toleranceSeconds: fc.nat() }).map((value) => ({ $case: 'synchroniseClock' as const, value })),
+  fc
+    .string({ unit: 'binary', maxLength: 200 })
+    .map((text) => ({ $case: 'displayMessage' as const, value: { text } })),
+  fc
+    .record({ from: fc.option(date, { nil: undefined }), to: fc.option(date, { nil: undefined }) })
+    .map((value) => ({ $case: 'readPeriod' as const, value })),
+  fc
+    .record({ toleranceSeconds: fc.nat() })
+    .map((value) => ({ $case: 'synchroniseClock' as const, value })),
 )
 const request: fc.Arbitrary<ServiceRequest> = fc.record({
-  requestId: fc.record({ originator: eui64, target: eui64, counter: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }),
-  serviceReferenceVariant: fc.tuple(fc.integer({ min: 1, max: 255 }), fc.integer({ min: 1, max: 255 }), fc.integer({ min: 0, max: 255 })).map(([a, b, c]) => (c > 0 ? `${a}.${b}.${c}` : `${a}.${b}`)),
+  requestId: fc.record({
+    originator: eui64,
+    target: eui64,
+    counter: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  }),
+  serviceReferenceVariant: fc
+    .tuple(
+      fc.integer({ min: 1, max: 255 }),
+      fc.integer({ min: 1, max: 255 }),
+      fc.integer({ min: 0, max: 255 }),
+    )
+    .map(([a, b, c]) => (c > 0 ? `${a}.${b}.${c}` : `${a}.${b}`)),
   deadline: fc.option(date, { nil: undefined }),
   priority: fc.integer({ min: 0, max: 3 }) as fc.Arbitrary<Priority>,
   body,
@@ -54,14 +84,20 @@ function fieldsOf(message: Uint8Array): Uint8Array[] {
   return fields
 }
 
-const unknownField = fc.tuple(fc.integer({ min: 19, max: 536_870_911 }), fc.constantFrom(0, 1, 2, 5), fc.uint8Array({ maxLength: 40 })).map(([field, wireType, octets]) => {
-  const writer = new BinaryWriter().tag(field, wireType)
-  if (wireType === 0) writer.uint64(BigInt(octets.length) << 50n)
-  else if (wireType === 1) writer.fixed64(octets.length)
-  else if (wireType === 2) writer.bytes(octets)
-  else writer.fixed32(octets.length)
-  return writer.finish()
-})
+const unknownField = fc
+  .tuple(
+    fc.integer({ min: 19, max: 536_870_911 }),
+    fc.constantFrom(0, 1, 2, 5),
+    fc.uint8Array({ maxLength: 40 }),
+  )
+  .map(([field, wireType, octets]) => {
+    const writer = new BinaryWriter().tag(field, wireType)
+    if (wireType === 0) writer.uint64(BigInt(octets.length) << 50n)
+    else if (wireType === 1) writer.fixed64(octets.length)
+    else if (wireType === 2) writer.bytes(octets)
+    else writer.fixed32(octets.length)
+    return writer.finish()
+  })
 
 const textOctets = (text: string): Buffer => Buffer.from(text.replaceAll(/[-:]/g, ''), 'hex')
 const bodyFields = { displayMessage: 16, readPeriod: 17, synchroniseClock: 18 } as const
@@ -75,30 +111,53 @@ function assertSame(scan: RequestScan, view: Buffer, wanted: ServiceRequest): vo
   t.equal(scan.deadlineMs, wanted.deadline?.getTime() ?? 0)
   t.equal(scan.lane, wanted.priority === 0 ? laneUnspecified : wanted.priority - 1)
   t.equal(scan.bodyType, wanted.body === undefined ? 0 : bodyFields[wanted.body.$case])
-  const again = ServiceRequest.decode(Buffer.concat([new BinaryWriter().tag(scan.bodyType || 16, 2).finish(), new BinaryWriter().bytes(view.subarray(scan.bodyStart, scan.bodyEnd)).finish()]))
+  const again = ServiceRequest.decode(
+    Buffer.concat([
+      new BinaryWriter().tag(scan.bodyType || 16, 2).finish(),
+      new BinaryWriter().bytes(view.subarray(scan.bodyStart, scan.bodyEnd)).finish(),
+    ]),
+  )
   if (wanted.body !== undefined) t.same(again.body, wanted.body)
 }
 
-t.test('what ts-proto encodes scans to the same values, in any field order, with unknown fields', (t) => {
-  const scan = new RequestScan()
-  const order = fc.infiniteStream(fc.nat())
-  fc.assert(
-    fc.property(request, fc.array(unknownField, { maxLength: 4 }), order, fc.nat(9), (wanted, unknown, numbers, offset) => {
-      const fields = [...fieldsOf(ServiceRequest.encode(wanted).finish()), ...unknown]
-      const keys = new Map(fields.map((field) => [field, numbers.next().value]))
-      fields.sort((a, b) => keys.get(a)! - keys.get(b)!)
-      // The request does not begin at the start of its buffer: it lies in a batch.
-      const view = Buffer.concat([Buffer.alloc(offset, 0xff), ...fields, Buffer.alloc(3, 0xff)])
-      t.equal(scanServiceRequest(view, offset, view.length - 3, scan), undefined)
-      assertSame(scan, view, wanted)
-    }),
-    { numRuns: 300 },
-  )
-  t.end()
-})
+t.test(
+  'what ts-proto encodes scans to the same values, in any field order, with unknown fields',
+  (t) => {
+    const scan = new RequestScan()
+    const order = fc.infiniteStream(fc.nat())
+    fc.assert(
+      fc.property(
+        request,
+        fc.array(unknownField, { maxLength: 4 }),
+        order,
+        fc.nat(9),
+        (wanted, unknown, numbers, offset) => {
+          const fields = [...fieldsOf(ServiceRequest.encode(wanted).finish()), ...unknown]
+          const keys = new Map(fields.map((field) => [field, numbers.next().value]))
+          fields.sort((a, b) => keys.get(a)! - keys.get(b)!)
+          // The request does not begin at the start of its buffer: it lies in a batch.
+          const view = Buffer.concat([Buffer.alloc(offset, 0xff), ...fields, Buffer.alloc(3, 0xff)])
+          t.equal(scanServiceRequest(view, offset, view.length - 3, scan), undefined)
+          assertSame(scan, view, wanted)
+        },
+      ),
+      { numRuns: 300 },
+    )
+    t.end()
+  },
+)
 
 t.test('unknown fields and any order inside the RequestID', (t) => {
-  const id = new BinaryWriter().tag(3, 0).uint64(7n).tag(90, 5).fixed32(1).tag(2, 2).string('00DB000000000001').tag(1, 2).string('90-b3-d5-1f-30-01-00-00').finish()
+  const id = new BinaryWriter()
+    .tag(3, 0)
+    .uint64(7n)
+    .tag(90, 5)
+    .fixed32(1)
+    .tag(2, 2)
+    .string('00DB000000000001')
+    .tag(1, 2)
+    .string('90-b3-d5-1f-30-01-00-00')
+    .finish()
   const view = Buffer.from(new BinaryWriter().tag(1, 2).bytes(id).finish())
   const scan = new RequestScan()
   t.equal(scanServiceRequest(view, 0, view.length, scan), undefined)
@@ -110,17 +169,30 @@ t.test('unknown fields and any order inside the RequestID', (t) => {
 })
 
 const sample: ServiceRequest = {
-  requestId: { originator: '90-B3-D5-1F-30-01-00-00', target: '00-DB-12-34-56-78-90-A0', counter: 2n ** 63n + 5n },
+  requestId: {
+    originator: '90-B3-D5-1F-30-01-00-00',
+    target: '00-DB-12-34-56-78-90-A0',
+    counter: 2n ** 63n + 5n,
+  },
   serviceReferenceVariant: '4.8.1',
   deadline: new Date(nowMs + 60_000),
   priority: 3,
-  body: { $case: 'readPeriod', value: { from: new Date(nowMs - 2 * dayMs), to: new Date(nowMs - dayMs) } },
+  body: {
+    $case: 'readPeriod',
+    value: { from: new Date(nowMs - 2 * dayMs), to: new Date(nowMs - dayMs) },
+  },
 }
 
 t.test('of what comes twice the last one wins', (t) => {
   const scan = new RequestScan()
   const first = ServiceRequest.encode(sample).finish()
-  const second = ServiceRequest.encode({ ...sample, requestId: { originator: '1'.repeat(16), target: '2'.repeat(16), counter: 1n }, serviceReferenceVariant: '3.1', priority: 1, body: { $case: 'displayMessage', value: { text: 'hello' } } }).finish()
+  const second = ServiceRequest.encode({
+    ...sample,
+    requestId: { originator: '1'.repeat(16), target: '2'.repeat(16), counter: 1n },
+    serviceReferenceVariant: '3.1',
+    priority: 1,
+    body: { $case: 'displayMessage', value: { text: 'hello' } },
+  }).finish()
   const view = Buffer.concat([first, second])
   t.equal(scanServiceRequest(view, 0, view.length, scan), undefined)
   t.equal(scan.counter, 1n)
@@ -140,34 +212,98 @@ t.test('refusals of the wire, each with its code', (t) => {
   const whole = ServiceRequest.encode(sample).finish()
   t.equal(scanOf(Buffer.alloc(0)), 'REQUEST_ID_MALFORMED')
   t.equal(scan.hasRequestId, false)
-  t.equal(scanOf(ServiceRequest.encode({ ...sample, requestId: { ...sample.requestId!, target: '00-DB' } }).finish()), 'REQUEST_ID_MALFORMED')
+  t.equal(
+    scanOf(
+      ServiceRequest.encode({
+        ...sample,
+        requestId: { ...sample.requestId!, target: '00-DB' },
+      }).finish(),
+    ),
+    'REQUEST_ID_MALFORMED',
+  )
   t.equal(scanOf(whole, Buffer.of(0x2b, 0x2c)), 'REQUEST_WIRE_MALFORMED', 'groups')
   t.equal(scanOf(whole, Buffer.of(0x2e, 0)), 'REQUEST_WIRE_MALFORMED', 'wire type 6')
   t.equal(scanOf(whole, Buffer.of(0x02, 0)), 'REQUEST_WIRE_MALFORMED', 'field number 0')
-  t.equal(scanOf(whole, Buffer.from([0x28, ...Array<number>(10).fill(0x80), 0])), 'REQUEST_WIRE_MALFORMED', 'varint of eleven octets')
-  t.equal(scanOf(whole, Buffer.from([0x28, ...Array<number>(9).fill(0xff), 1])), undefined, 'varint of ten octets')
-  t.equal(scanOf(whole, Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7f, 0])), 'REQUEST_WIRE_MALFORMED', 'tag above 32 bits')
-  t.equal(scanOf(whole, new BinaryWriter().tag(3, 2).bytes(new BinaryWriter().tag(1, 0).int64(253_402_300_800n).finish()).finish()), 'REQUEST_WIRE_MALFORMED', 'year 10000')
-  t.equal(scanOf(whole, new BinaryWriter().tag(3, 2).bytes(new BinaryWriter().tag(2, 0).int32(1_000_000_000).finish()).finish()), 'REQUEST_WIRE_MALFORMED', 'a second of nanos')
-  t.equal(scanOf(whole, new BinaryWriter().tag(200, 2).bytes(new Uint8Array(limits.requestBytesMax)).finish()), 'REQUEST_SIZE_EXCEEDED')
+  t.equal(
+    scanOf(whole, Buffer.from([0x28, ...Array<number>(10).fill(0x80), 0])),
+    'REQUEST_WIRE_MALFORMED',
+    'varint of eleven octets',
+  )
+  t.equal(
+    scanOf(whole, Buffer.from([0x28, ...Array<number>(9).fill(0xff), 1])),
+    undefined,
+    'varint of ten octets',
+  )
+  t.equal(
+    scanOf(whole, Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7f, 0])),
+    'REQUEST_WIRE_MALFORMED',
+    'tag above 32 bits',
+  )
+  t.equal(
+    scanOf(
+      whole,
+      new BinaryWriter()
+        .tag(3, 2)
+        .bytes(new BinaryWriter().tag(1, 0).int64(253_402_300_800n).finish())
+        .finish(),
+    ),
+    'REQUEST_WIRE_MALFORMED',
+    'year 10000',
+  )
+  t.equal(
+    scanOf(
+      whole,
+      new BinaryWriter()
+        .tag(3, 2)
+        .bytes(new BinaryWriter().tag(2, 0).int32(1_000_000_000).finish())
+        .finish(),
+    ),
+    'REQUEST_WIRE_MALFORMED',
+    'a second of nanos',
+  )
+  t.equal(
+    scanOf(
+      whole,
+      new BinaryWriter().tag(200, 2).bytes(new Uint8Array(limits.requestBytesMax)).finish(),
+    ),
+    'REQUEST_SIZE_EXCEEDED',
+  )
   t.equal(scan.hasRequestId, true, 'a request too large can be named in its refusal')
   t.equal(scanOf(whole, new BinaryWriter().tag(3, 2).bytes(new Uint8Array(0)).finish()), undefined)
   t.equal(scan.deadlineMs, 1, 'a deadline of 1970 is past, not absent')
-  t.equal(scanOf(whole, new BinaryWriter().tag(3, 2).bytes(new BinaryWriter().tag(1, 0).int64(-5n).finish()).finish()), undefined)
+  t.equal(
+    scanOf(
+      whole,
+      new BinaryWriter().tag(3, 2).bytes(new BinaryWriter().tag(1, 0).int64(-5n).finish()).finish(),
+    ),
+    undefined,
+  )
   t.equal(scan.deadlineMs, 1)
   t.equal(scanOf(whole, new BinaryWriter().tag(4, 0).int32(-1).finish()), undefined)
   t.equal(scan.lane, laneUnspecified, 'a priority of a newer proto')
-  t.equal(scanOf(whole, new BinaryWriter().tag(2, 0).uint32(4).finish()), undefined, 'a known field of another wire type is unknown')
+  t.equal(
+    scanOf(whole, new BinaryWriter().tag(2, 0).uint32(4).finish()),
+    undefined,
+    'a known field of another wire type is unknown',
+  )
   t.equal(scan.srv, parseSrv('4.8.1'))
   for (const text of ['', '4', '4.', '.4', '4.8.1.1', '4.0', '4.x', '999.1']) {
-    t.equal(scanOf(ServiceRequest.encode({ ...sample, serviceReferenceVariant: text }).finish()), undefined)
+    t.equal(
+      scanOf(ServiceRequest.encode({ ...sample, serviceReferenceVariant: text }).finish()),
+      undefined,
+    )
     t.equal(scan.srv, 0, JSON.stringify(text))
   }
   t.end()
 })
 
 t.test('cut at every length, and any octets: a value or a named code', (t) => {
-  const codes = new Set([undefined, 'REQUEST_WIRE_MALFORMED', 'REQUEST_ID_MALFORMED', 'REQUEST_SIZE_EXCEEDED'])
+  const codes = new Set([
+    undefined,
+    'REQUEST_WIRE_MALFORMED',
+    'REQUEST_ID_MALFORMED',
+    'REQUEST_SIZE_EXCEEDED',
+  ])
   const scan = new RequestScan()
   const whole = Buffer.from(ServiceRequest.encode(sample).finish())
   const boundaries = new Set([0])
@@ -180,8 +316,15 @@ t.test('cut at every length, and any octets: a value or a named code', (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (octets) => {
       const view = Buffer.from(octets)
-      const seen = codes.has(scanServiceRequest(view, 0, view.length, scan)) && codes.has(scanRequestId(view, 0, view.length, scan))
-      return seen && codes.has(forEachRequest(view, (start, end) => void scanServiceRequest(view, start, end, scan)))
+      const seen =
+        codes.has(scanServiceRequest(view, 0, view.length, scan)) &&
+        codes.has(scanRequestId(view, 0, view.length, scan))
+      return (
+        seen &&
+        codes.has(
+          forEachRequest(view, (start, end) => void scanServiceRequest(view, start, end, scan)),
+        )
+      )
     }),
     { numRuns: 2000 },
   )
@@ -223,7 +366,10 @@ t.test('scan never accepts wire that the generated decoder refuses', (t) => {
 
 t.test('batches: each request in order, refused whole when malformed or too many', (t) => {
   const scan = new RequestScan()
-  const requests = [1n, 2n, 3n].map((counter) => ({ ...sample, requestId: { ...sample.requestId!, counter } }))
+  const requests = [1n, 2n, 3n].map((counter) => ({
+    ...sample,
+    requestId: { ...sample.requestId!, counter },
+  }))
   const view = Buffer.from(SubmitBatchRequest.encode({ requests }).finish())
   const seen: bigint[] = []
   const visit = (start: number, end: number): void => {
@@ -234,14 +380,28 @@ t.test('batches: each request in order, refused whole when malformed or too many
   t.same(seen, [1n, 2n, 3n])
   const one = Buffer.from(SubmitRequest.encode({ request: sample }).finish())
   let count = 0
-  t.equal(forEachRequest(one, () => count++), undefined)
+  t.equal(
+    forEachRequest(one, () => count++),
+    undefined,
+  )
   t.equal(count, 1)
   const cut = view.subarray(0, view.length - 1)
-  t.equal(forEachRequest(cut, () => t.fail('visited')), 'REQUEST_WIRE_MALFORMED')
-  const many = Buffer.concat(Array.from({ length: limits.requestsPerBatchMax + 1 }, () => Buffer.of(0x0a, 0)))
-  t.equal(forEachRequest(many, () => t.fail('visited')), 'REQUEST_SIZE_EXCEEDED')
+  t.equal(
+    forEachRequest(cut, () => t.fail('visited')),
+    'REQUEST_WIRE_MALFORMED',
+  )
+  const many = Buffer.concat(
+    Array.from({ length: limits.requestsPerBatchMax + 1 }, () => Buffer.of(0x0a, 0)),
+  )
+  t.equal(
+    forEachRequest(many, () => t.fail('visited')),
+    'REQUEST_SIZE_EXCEEDED',
+  )
   count = 0
-  t.equal(forEachRequest(many.subarray(2), () => count++), undefined)
+  t.equal(
+    forEachRequest(many.subarray(2), () => count++),
+    undefined,
+  )
   t.equal(count, limits.requestsPerBatchMax)
   t.end()
 })
@@ -253,30 +413,51 @@ t.test('the RequestID of a Cancel or a status query', (t) => {
   t.equal(scan.counter, sample.requestId!.counter)
   t.equal(scan.bodyType, 0)
   t.equal(scanRequestId(view, 0, 0, scan), 'REQUEST_ID_MALFORMED')
-  for (let end = 1; end < view.length; end++) t.equal(scanRequestId(view, 0, end, scan), 'REQUEST_WIRE_MALFORMED')
+  for (let end = 1; end < view.length; end++)
+    t.equal(scanRequestId(view, 0, end, scan), 'REQUEST_WIRE_MALFORMED')
   t.end()
 })
 
-t.test('the body is borrowed: from the received buffer to the one gather-write nothing is copied', (t) => {
-  const received = Buffer.from(SubmitBatchRequest.encode({ requests: [sample] }).finish())
-  const scan = new RequestScan()
-  let bodyView = Buffer.alloc(0)
-  forEachRequest(received, (start, end) => {
-    scanServiceRequest(received, start, end, scan)
-    bodyView = received.subarray(scan.bodyStart, scan.bodyEnd)
-  })
-  t.equal(bodyView.buffer, received.buffer, 'the view shares the memory of the received chunk')
-  t.same(ReadPeriod.decode(bodyView), sample.body!.value)
-  // A mark set in the received octets is seen through the view that writeEnvelope is given, and in the frame once written.
-  received[scan.bodyStart] = 0xee
-  const header: Header = { kind: Kind.SERVICE_REQUEST, lane: 2, srv: scan.srv, outcome: 0, bodyType: scan.bodyType, attempt: 0, originator: scan.originator, target: scan.target, counter: scan.counter, time: nowMs, deadline: scan.deadlineMs, correlation: 1 }
-  const frame = Buffer.alloc(500)
-  const end = writeEnvelope(frame, 0, header, bodyView)
-  t.equal(bodyView[0], 0xee)
-  t.same(frame.subarray(headerBytes, end), bodyView)
-  t.equal(scan.originator.buffer === received.buffer, false, 'identifiers are parsed into octets of their own')
-  t.end()
-})
+t.test(
+  'the body is borrowed: from the received buffer to the one gather-write nothing is copied',
+  (t) => {
+    const received = Buffer.from(SubmitBatchRequest.encode({ requests: [sample] }).finish())
+    const scan = new RequestScan()
+    let bodyView = Buffer.alloc(0)
+    forEachRequest(received, (start, end) => {
+      scanServiceRequest(received, start, end, scan)
+      bodyView = received.subarray(scan.bodyStart, scan.bodyEnd)
+    })
+    t.equal(bodyView.buffer, received.buffer, 'the view shares the memory of the received chunk')
+    t.same(ReadPeriod.decode(bodyView), sample.body!.value)
+    // A mark set in the received octets is seen through the view that writeEnvelope is given, and in the frame once written.
+    received[scan.bodyStart] = 0xee
+    const header: Header = {
+      kind: Kind.SERVICE_REQUEST,
+      lane: 2,
+      srv: scan.srv,
+      outcome: 0,
+      bodyType: scan.bodyType,
+      attempt: 0,
+      originator: scan.originator,
+      target: scan.target,
+      counter: scan.counter,
+      time: nowMs,
+      deadline: scan.deadlineMs,
+      correlation: 1,
+    }
+    const frame = Buffer.alloc(500)
+    const end = writeEnvelope(frame, 0, header, bodyView)
+    t.equal(bodyView[0], 0xee)
+    t.same(frame.subarray(headerBytes, end), bodyView)
+    t.equal(
+      scan.originator.buffer === received.buffer,
+      false,
+      'identifiers are parsed into octets of their own',
+    )
+    t.end()
+  },
+)
 
 t.test('body rules at their edges', (t) => {
   const check = (text: string, request: ServiceRequest['body']): string | undefined => {
@@ -285,7 +466,8 @@ t.test('body rules at their edges', (t) => {
     t.equal(scanServiceRequest(view, 0, view.length, scan), undefined)
     return scan.bodyFault(serviceRequestOf(parseSrv(text))!, view, nowMs)
   }
-  const message = (text: string): string | undefined => check('3.1', { $case: 'displayMessage', value: { text } })
+  const message = (text: string): string | undefined =>
+    check('3.1', { $case: 'displayMessage', value: { text } })
   t.equal(message('x'), undefined)
   t.equal(message('x'.repeat(116)), undefined)
   t.equal(message('€'.repeat(116)), undefined, 'characters, not octets')
@@ -295,36 +477,63 @@ t.test('body rules at their edges', (t) => {
   t.equal(message(''), 'REQUEST_BODY_MALFORMED')
   const row = serviceRequestOf(parseSrv('3.1'))!
   const invalidText = Buffer.of(0x0a, 2, 0xc3, 0x28)
-  t.equal(checkBody(row, 16, invalidText, 0, invalidText.length, nowMs), 'REQUEST_BODY_MALFORMED', 'text that is no UTF-8')
+  t.equal(
+    checkBody(row, 16, invalidText, 0, invalidText.length, nowMs),
+    'REQUEST_BODY_MALFORMED',
+    'text that is no UTF-8',
+  )
   t.equal(checkBody(row, 16, invalidText, 0, 3, nowMs), 'REQUEST_WIRE_MALFORMED')
 
   const period = (from: number | undefined, to: number | undefined): string | undefined =>
-    check('4.8.1', { $case: 'readPeriod', value: { from: from === undefined ? undefined : new Date(from), to: to === undefined ? undefined : new Date(to) } })
+    check('4.8.1', {
+      $case: 'readPeriod',
+      value: {
+        from: from === undefined ? undefined : new Date(from),
+        to: to === undefined ? undefined : new Date(to),
+      },
+    })
   const kept = limits.profileDaysMax * dayMs
   t.equal(period(nowMs - dayMs, nowMs), undefined)
   t.equal(period(nowMs, nowMs), undefined, 'one moment')
   t.equal(period(nowMs, nowMs - 1), 'REQUEST_RANGE_BACKWARDS')
   t.equal(period(nowMs - kept, nowMs), undefined)
   t.equal(period(nowMs - kept - 1, nowMs), 'REQUEST_RANGE_EXCEEDED')
-  t.equal(period(nowMs - kept - 1, nowMs - dayMs), 'REQUEST_RANGE_EXCEEDED', 'before what a meter keeps')
+  t.equal(
+    period(nowMs - kept - 1, nowMs - dayMs),
+    'REQUEST_RANGE_EXCEEDED',
+    'before what a meter keeps',
+  )
   t.equal(period(nowMs - dayMs, nowMs - dayMs + kept + 1), 'REQUEST_RANGE_EXCEEDED')
   t.equal(period(undefined, nowMs), 'REQUEST_BODY_MALFORMED')
   t.equal(period(nowMs, undefined), 'REQUEST_BODY_MALFORMED')
 
-  const tolerance = (toleranceSeconds: number): string | undefined => check('6.11', { $case: 'synchroniseClock', value: { toleranceSeconds } })
+  const tolerance = (toleranceSeconds: number): string | undefined =>
+    check('6.11', { $case: 'synchroniseClock', value: { toleranceSeconds } })
   t.equal(tolerance(0), undefined)
   t.equal(tolerance(86_400), undefined)
   t.equal(tolerance(86_401), 'REQUEST_BODY_MALFORMED')
 
   t.equal(check('4.1.1', undefined), undefined)
-  t.equal(check('4.1.1', { $case: 'synchroniseClock', value: { toleranceSeconds: 1 } }), 'REQUEST_BODY_MISMATCH')
+  t.equal(
+    check('4.1.1', { $case: 'synchroniseClock', value: { toleranceSeconds: 1 } }),
+    'REQUEST_BODY_MISMATCH',
+  )
   t.equal(check('4.8.1', undefined), 'REQUEST_BODY_MISMATCH')
-  t.equal(check('3.1', { $case: 'readPeriod', value: { from: undefined, to: undefined } }), 'REQUEST_BODY_MISMATCH')
+  t.equal(
+    check('3.1', { $case: 'readPeriod', value: { from: undefined, to: undefined } }),
+    'REQUEST_BODY_MISMATCH',
+  )
   t.end()
 })
 
 t.test('any octets as a body: fine or a named code', (t) => {
-  const codes = new Set([undefined, 'REQUEST_WIRE_MALFORMED', 'REQUEST_BODY_MALFORMED', 'REQUEST_RANGE_BACKWARDS', 'REQUEST_RANGE_EXCEEDED'])
+  const codes = new Set([
+    undefined,
+    'REQUEST_WIRE_MALFORMED',
+    'REQUEST_BODY_MALFORMED',
+    'REQUEST_RANGE_BACKWARDS',
+    'REQUEST_RANGE_EXCEEDED',
+  ])
   const rows = ['3.1', '4.8.1', '6.11'].map((text) => serviceRequestOf(parseSrv(text))!)
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(...rows), (octets, row) => {
@@ -338,7 +547,10 @@ t.test('any octets as a body: fine or a named code', (t) => {
 
 t.test('varints are those of the reference writer', (t) => {
   const writer = new ProtobufWriter(16)
-  const anyU64 = fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.nat(64).map((bits) => (1n << BigInt(bits)) - 1n))
+  const anyU64 = fc.oneof(
+    fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    fc.nat(64).map((bits) => (1n << BigInt(bits)) - 1n),
+  )
   fc.assert(
     fc.property(anyU64, (value) => {
       const unsigned = Buffer.from(new BinaryWriter().uint64(value).finish())
@@ -376,7 +588,11 @@ t.test('embedded messages of every length, whatever was reserved for it', (t) =>
       writer.close(mark, reserved)
       writer.octet(0x10)
       const expected = new BinaryWriter().tag(1, 2).bytes(Buffer.alloc(content, 0x55)).finish()
-      t.same(writer.take(), Buffer.concat([expected, Buffer.of(0x10)]), `${content} octets, ${reserved} reserved`)
+      t.same(
+        writer.take(),
+        Buffer.concat([expected, Buffer.of(0x10)]),
+        `${content} octets, ${reserved} reserved`,
+      )
     }
   }
   t.end()
@@ -391,6 +607,10 @@ t.test('a message that was taken is never written again', (t) => {
     if (i % 5 === 0) writer.reset()
     else taken.push([writer.take(), i])
   }
-  for (const [message, i] of taken) t.ok(message.every((octet) => octet === (i & 255)), `message ${i}`)
+  for (const [message, i] of taken)
+    t.ok(
+      message.every((octet) => octet === (i & 255)),
+      `message ${i}`,
+    )
   t.end()
 })

@@ -4,7 +4,13 @@
  * that went to the wrong question shows.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { DlmsServer, wrapInPlace, WrapperReader, writeWrapperHeader, type CosemObjects } from '../../../core/dlms/index.ts'
+import {
+  DlmsServer,
+  wrapInPlace,
+  WrapperReader,
+  writeWrapperHeader,
+  type CosemObjects,
+} from '../../../core/dlms/index.ts'
 import type { DeviceAddress } from '../../../core/ports/wan.ts'
 
 export type Seen = {
@@ -53,7 +59,9 @@ export class ScriptedMeter {
   private watchers: Array<{ isMet: () => boolean; resolve: () => void }> = []
 
   private constructor() {
-    this.server = createServer({ noDelay: true, allowHalfOpen: false }, (socket) => this.onSocket(socket))
+    this.server = createServer({ noDelay: true, allowHalfOpen: false }, (socket) =>
+      this.onSocket(socket),
+    )
   }
 
   static async start(port = 0): Promise<ScriptedMeter> {
@@ -72,7 +80,9 @@ export class ScriptedMeter {
 
   /** APDUs seen with this tag, of one device or of all. */
   count(tag: number, device?: number): number {
-    return this.seen.filter((seen) => seen.tag === tag && (device === undefined || seen.device === device)).length
+    return this.seen.filter(
+      (seen) => seen.tag === tag && (device === undefined || seen.device === device),
+    ).length
   }
 
   /** Settles when `isMet`; looked at after everything that the meter sees. */
@@ -106,8 +116,19 @@ export class ScriptedMeter {
           out.set(octets, writeWrapperHeader(out, 0, device, client, octets.length))
           socket.write(out)
         }
-        const truth = (): Buffer => wrapInPlace(this.deviceOf(devices, device, client).receive(apdu)!, device, client)
-        const seen: Seen = { connection, device, client, tag: apdu[0]!, apdu, socket, say, truth, answer: () => void socket.write(truth()) }
+        const truth = (): Buffer =>
+          wrapInPlace(this.deviceOf(devices, device, client).receive(apdu)!, device, client)
+        const seen: Seen = {
+          connection,
+          device,
+          client,
+          tag: apdu[0]!,
+          apdu,
+          socket,
+          say,
+          truth,
+          answer: () => void socket.write(truth()),
+        }
         this.seen.push(seen)
         if (this.script) this.script(seen)
         else seen.answer()
@@ -132,7 +153,14 @@ export class ScriptedMeter {
         set: () => 0,
         invoke: () => ({ result: 0 }),
       }
-      devices.set(key, (server = new DlmsServer({ objects, secret: this.secret, apduBytesMax: this.apduBytesMax })))
+      devices.set(
+        key,
+        (server = new DlmsServer({
+          objects,
+          secret: this.secret,
+          apduBytesMax: this.apduBytesMax,
+        })),
+      )
     }
     return server
   }

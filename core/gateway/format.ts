@@ -1,5 +1,15 @@
-/** Values, units and times of readings as text for people. Integers stay exact: no floating point on the way. */
-import { Unit, type Profile, type Reading, type ServiceResponse, type Value } from '../../proto/gen/busbar/v1/service_response.ts'
+/**
+ * Values, units and times of readings as text for people. Integers stay exact: no floating point on
+ * the way.
+ */
+import {
+  Unit,
+  type Profile,
+  type Reading,
+  type ResponseBody,
+  type ServiceResponse,
+  type Value,
+} from '../../proto/gen/busbar/v1/service_response.ts'
 
 /** COSEM units by their code, in words. @source IEC 62056-6-2, table of units */
 const unitWords: Readonly<Record<number, string>> = {
@@ -48,7 +58,8 @@ export function decimalText(value: bigint, scaler: number): string {
   return `${sign}${padded.slice(0, scaler)}.${padded.slice(scaler)}`
 }
 
-export const timeText = (time: Date | undefined): string => (time === undefined ? '-' : time.toISOString().replace('.000Z', 'Z'))
+export const timeText = (time: Date | undefined): string =>
+  time === undefined ? '-' : time.toISOString().replace('.000Z', 'Z')
 
 /** One value; octets in hexadecimal. */
 export function valueText(value: Value | undefined, scaler: number): string {
@@ -75,42 +86,79 @@ export function valueText(value: Value | undefined, scaler: number): string {
 }
 
 // Statuses as people say them; a good one is not worth a word.
-const statusWords = ['', '', 'no such object', 'denied', 'temporary failure', 'hardware fault', 'type unmatched', 'out of range', 'other failure', 'no value']
+const statusWords = [
+  '',
+  '',
+  'no such object',
+  'denied',
+  'temporary failure',
+  'hardware fault',
+  'type unmatched',
+  'out of range',
+  'other failure',
+  'no value',
+]
 
 function readingLine(reading: Reading): string {
   const { obis, isMethod, attributeId, value, scaler, unit, status } = reading
   const place = `${obis}${isMethod ? ` method ${attributeId}` : ''}`.padEnd(24)
-  const quantity = value === undefined ? '' : `${valueText(value, scaler)} ${unitText(unit)}`.trimEnd()
+  const quantity =
+    value === undefined ? '' : `${valueText(value, scaler)} ${unitText(unit)}`.trimEnd()
   const word = statusWords[status] ?? `status ${status}`
-  return `  ${place} ${[quantity, word && `(${word})`].filter(Boolean).join(' ')}`
+  return `${place} ${[quantity, word && `(${word})`].filter(Boolean).join(' ')}`
 }
 
 function profileLines(profile: Profile, entriesMax: number): string[] {
   const { columns, entries } = profile
   const heads = columns.map(({ obis, unit }) => `${obis} ${unitText(unit)}`.trimEnd())
   const word = statusWords[profile.status] ?? `status ${profile.status}`
-  const lines = [`  profile ${profile.obis}, ${entries.length} entries${word && ` (${word})`}`]
-  if (entries.length > 0) lines.push(`    ${'captured at'.padEnd(22)}${heads.join('  ')}`)
+  const lines = [`profile ${profile.obis}, ${entries.length} entries${word && ` (${word})`}`]
+  if (entries.length > 0) lines.push(`  ${'captured at'.padEnd(22)}${heads.join('  ')}`)
   for (const entry of entries.slice(0, entriesMax)) {
-    // Clock and status stand in fields of their own, so the columns that the values belong to are the last ones.
+    // Clock and status stand in fields of their own, so the columns that the values belong to are
+    // the last ones.
     const shift = columns.length - entry.values.length
     const values = entry.values.map((value, i) => valueText(value, columns[i + shift]?.scaler ?? 0))
-    lines.push(`    ${timeText(entry.capturedAt).padEnd(22)}${values.join('  ')}`)
+    lines.push(`  ${timeText(entry.capturedAt).padEnd(22)}${values.join('  ')}`)
   }
-  if (entries.length > entriesMax) lines.push(`    … and ${entries.length - entriesMax} more`)
+  if (entries.length > entriesMax) lines.push(`  … and ${entries.length - entriesMax} more`)
   return lines
 }
 
-/** A response as lines: what it answers, how it went, readings and profiles. At most `entriesMax` entries of each profile. */
+/** Readings, then profiles with at most `entriesMax` entries each; a line each. */
+export function readingLines(body: ResponseBody | undefined, entriesMax = 48): string[] {
+  return [
+    ...(body?.readings ?? []).map(readingLine),
+    ...(body?.profiles ?? []).flatMap((profile) => profileLines(profile, entriesMax)),
+  ]
+}
+
+/**
+ * A response as lines: what it answers, how it went, readings and profiles. At most `entriesMax`
+ * entries of each profile.
+ */
 export function responseLines(response: ServiceResponse, entriesMax: number): string[] {
-  const { requestId, serviceReferenceVariant, responseCode, reason, message, acceptedAt, answeredAt, attempts, body } = response
-  const ms = acceptedAt && answeredAt ? `, ${answeredAt.getTime() - acceptedAt.getTime()} ms after acceptance` : ''
+  const {
+    requestId,
+    serviceReferenceVariant,
+    responseCode,
+    reason,
+    message,
+    acceptedAt,
+    answeredAt,
+    attempts,
+    body,
+  } = response
+  const ms =
+    acceptedAt && answeredAt
+      ? `, ${answeredAt.getTime() - acceptedAt.getTime()} ms after acceptance`
+      : ''
   const lines = [
-    `${responseCode} ${reason}  SRV ${serviceReferenceVariant}  device ${requestId?.target ?? '?'}  counter ${requestId?.counter ?? '?'}`,
+    `${responseCode} ${reason}  SRV ${serviceReferenceVariant}  ` +
+      `device ${requestId?.target ?? '?'}  counter ${requestId?.counter ?? '?'}`,
     `  answered ${timeText(answeredAt)}${ms}, attempts ${attempts}`,
   ]
   if (message !== '') lines.push(`  ${message}`)
-  for (const reading of body?.readings ?? []) lines.push(readingLine(reading))
-  for (const profile of body?.profiles ?? []) lines.push(...profileLines(profile, entriesMax))
+  for (const line of readingLines(body, entriesMax)) lines.push(`  ${line}`)
   return lines
 }

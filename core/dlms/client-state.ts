@@ -1,0 +1,34 @@
+/**
+ * Where a client's association may stand, and what it may do next; client.ts is the machine.
+ *
+ *           begin               AARE accepted                begin
+ *   IDLE ───────────▶ ASSOCIATING ───────────▶ EXCHANGING ◀─────────── ASSOCIATED
+ *    ▲                    │                      │    │  results, exception ▲ │
+ *    │ RLRE               │ refused, nonsense    │    └─────────────────────┘ │ release
+ *    │                    ▼                      ▼                            ▼
+ *    │                  ENDED ◀─────────────── nonsense ◀──────────────── RELEASING
+ *    └─────────────────────────────────────────────────────────────────────────┘
+ */
+import type { CosemResult } from '../ports/wan.ts'
+
+/** IDLE: no association. ENDED: the meter said nonsense or the connection is gone; make a new client. */
+export type ClientState =
+  | 'IDLE'
+  | 'ASSOCIATING'
+  | 'ASSOCIATED'
+  | 'EXCHANGING'
+  | 'RELEASING'
+  | 'ENDED'
+
+/** What is to be done after an APDU was received. `send` is owned and has spare octets for the wrapper in front. */
+export type ClientStep = { send: Buffer } | { results: CosemResult[] } | { released: true }
+
+/** Where each state may go. */
+export const clientTransitions: Readonly<Record<ClientState, readonly ClientState[]>> = {
+  IDLE: ['ASSOCIATING'],
+  ASSOCIATING: ['EXCHANGING', 'ENDED'],
+  ASSOCIATED: ['EXCHANGING', 'RELEASING', 'ENDED'],
+  EXCHANGING: ['ASSOCIATED', 'ENDED'],
+  RELEASING: ['IDLE', 'ENDED'],
+  ENDED: [],
+}

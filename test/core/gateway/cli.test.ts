@@ -1,0 +1,208 @@
+/**
+ * The command line for people, against a real gateway with simulated hosts; and values as exact
+ * text.
+ */
+import fc from 'fast-check'
+import t from 'tap'
+import { decimalText, readingLines, unitText, valueText } from '../../../core/gateway/format.ts'
+import {
+  receiveCommand,
+  statusCommand,
+  submitCommand,
+  type Terminal,
+} from '../../../core/gateway/cli.ts'
+import { readCounter, readKind } from '../../../core/envelope/envelope.ts'
+import { Kind } from '../../../core/envelope/layout.ts'
+import { systemClock } from '../../../core/ports/clock.ts'
+import { ResponseBody } from '../../../proto/gen/busbar/v1/service_response.ts'
+import {
+  accepted,
+  deliver,
+  makeRig,
+  meter,
+  outSubject,
+  responseFrame,
+  serveHost,
+  supplier,
+} from './rig.ts'
+
+class TestTerminal implements Terminal {
+  readonly lines: string[] = []
+  readonly errors: string[] = []
+  readonly clock = systemClock
+  interrupt = (): void => {}
+  out = (line: string): void => void this.lines.push(line)
+  err = (line: string): void => void this.errors.push(line)
+  onInterrupt(action: () => void): void {
+    this.interrupt = action
+  }
+}
+
+const body = Buffer.from(
+  ResponseBody.encode(
+    ResponseBody.create({
+      readings: [
+        {
+          obis: '1-0:1.8.0.255',
+          attributeId: 2,
+          status: 1,
+          value: { kind: { $case: 'integer', value: 1_234_567n } },
+          scaler: -3,
+          unit: 30,
+        },
+        { obis: '0-0:96.1.0.255', attributeId: 2, status: 3 },
+      ],
+      profiles: [
+        {
+          obis: '1-0:99.1.0.255',
+          status: 1,
+          columns: [
+            { obis: '0-0:1.0.0.255', classId: 8, attributeId: 2 },
+            { obis: '1-0:1.8.0.255', classId: 3, attributeId: 2, scaler: 1, unit: 30 },
+          ],
+          entries: [1n, 2n, 3n].map((value) => ({
+            capturedAt: new Date(1_700_000_000_000),
+            values: [{ kind: { $case: 'integer' as const, value } }],
+          })),
+        },
+      ],
+    }),
+  ).finish(),
+)
+
+t.test('submit, wait, receive, status', async (t) => {
+  const rig = await makeRig()
+  t.teardown(() => rig.close())
+  const gateway = rig.address
+  await serveHost(rig.bus, 'a', (frame, at) => {
+    if (readKind(frame, at) === Kind.STATUS_QUERY)
+      return {
+        outcome: 'OK',
+        status: { state: 3, acceptedMs: 1_700_000_000_000, endedMs: 1_700_000_001_000 },
+      }
+    void rig.ledger.commit([
+      {
+        subject: outSubject(supplier),
+        data: responseFrame(supplier, [readCounter(frame, at)], body),
+      },
+    ])
+    return accepted
+  })
+  const waiting = new TestTerminal()
+  t.equal(
+    await submitCommand(
+      { gateway, party: supplier, device: meter, srv: '4.1.1', counter: '7', wait: true },
+      waiting,
+    ),
+    0,
+    waiting.errors.join(),
+  )
+  t.match(
+    waiting.lines.join('\n'),
+    /I99 REQUEST_ACCEPTED {2}counter 7[\s\S]*I0 OK[\s\S]*1-0:1\.8\.0\.255 +1234\.567 watt-hours[\s\S]*\(denied\)[\s\S]*2023-11-14T22:13:20Z +10/,
+  )
+  const first = new TestTerminal()
+  t.equal(
+    await submitCommand(
+      { gateway, party: supplier, device: meter, srv: '4.1.1', counter: '8' },
+      first,
+    ),
+    0,
+  )
+  const taken = new TestTerminal()
+  t.equal(await receiveCommand({ gateway, party: supplier, count: '1', entries: '1' }, taken), 0)
+  t.match(
+    taken.lines.join('\n'),
+    /counter 8[\s\S]*and 2 more/,
+    'the one before was acknowledged by submit --wait',
+  )
+  await deliver(rig.ledger, supplier, 100, 101)
+  const behind = new TestTerminal()
+  t.equal(
+    await submitCommand(
+      { gateway, party: supplier, device: meter, srv: '4.1.1', counter: '9', wait: true },
+      behind,
+    ),
+    0,
+  )
+  t.match(behind.errors.join(), /2 deliveries of other requests/)
+  const kept = new TestTerminal()
+  t.equal(await receiveCommand({ gateway, party: supplier, count: '3', keep: true }, kept), 0)
+  t.equal(
+    kept.lines.filter((line) => line.startsWith('delivery')).length,
+    3,
+    'nobody else’s deliveries were acknowledged',
+  )
+  const status = new TestTerminal()
+  t.equal(await statusCommand({ gateway, party: supplier, device: meter, counter: '7' }, status), 0)
+  t.match(status.lines.join('\n'), /^ended[\s\S]*accepted 2023-11-14T22:13:20Z[\s\S]*I0 OK/)
+  const interrupted = new TestTerminal()
+  const receiving = receiveCommand({ gateway, party: supplier, keep: true }, interrupted)
+  while (interrupted.lines.length === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+  interrupted.interrupt()
+  t.equal(await receiving, 0)
+})
+
+t.test('what goes wrong is said in words, with its exit code', async (t) => {
+  const rig = await makeRig()
+  t.teardown(() => rig.close())
+  const gateway = rig.address
+  await serveHost(rig.bus, 'a', () => ({ outcome: 'DEVICE_UNKNOWN' }))
+  const good = { gateway, party: supplier, device: meter, srv: '4.1.1' }
+  const cases: [Parameters<typeof submitCommand>[0], number, RegExp][] = [
+    [good, 1, /DEVICE_UNKNOWN.*No device/],
+    [{ ...good, gateway: '127.0.0.1:1' }, 3, /Nobody listens at 127\.0\.0\.1:1.*npm start/],
+    [{ ...good, party: '00-00-00-00-00-00-00-01' }, 1, /PARTY_UNKNOWN/],
+    [{ ...good, party: 'me' }, 2, /--party/],
+    [{ ...good, device: 'it' }, 2, /--device/],
+    [{ ...good, srv: 'read' }, 2, /--srv/],
+    [{ ...good, counter: '-1' }, 2, /--counter/],
+    [{ ...good, priority: 'now' }, 2, /--priority/],
+    [{ ...good, srv: '4.8.1', from: '2026-01-01' }, 2, /--from and --to/],
+    [{ ...good, srv: '4.8.1', from: 'x', to: 'y' }, 2, /--from/],
+    [{ ...good, srv: '4.8.1', from: '2026-01-02', to: '2026-01-01' }, 1, /REQUEST_RANGE_BACKWARDS/],
+    [{ ...good, srv: '3.1' }, 1, /REQUEST_BODY_MISMATCH/],
+    [{ ...good, srv: '3.1', text: 'x'.repeat(500) }, 1, /REQUEST_BODY_MALFORMED/],
+    [{ ...good, srv: '6.11' }, 1, /DEVICE_UNKNOWN/],
+  ]
+  for (const [options, code, words] of cases) {
+    const terminal = new TestTerminal()
+    t.equal(await submitCommand(options, terminal), code, String(words))
+    t.match(terminal.errors.join(' '), words)
+  }
+  const terminal = new TestTerminal()
+  t.equal(await receiveCommand({ gateway, party: supplier, credit: '0' }, terminal), 1)
+  t.match(terminal.errors.join(), /DELIVERY_CREDIT_INVALID/)
+})
+
+t.test('decimal text is exact', (t) => {
+  t.equal(decimalText(12_345n, -3), '12.345')
+  t.equal(decimalText(-5n, -3), '-0.005')
+  t.equal(decimalText(5n, 2), '500')
+  t.equal(decimalText(0n, 2), '0')
+  t.equal(decimalText(2n ** 63n, -1), '922337203685477580.8')
+  fc.assert(
+    fc.property(
+      fc.bigInt({ min: -(2n ** 64n), max: 2n ** 64n }),
+      fc.integer({ min: -128, max: 127 }),
+      (value, scaler) => {
+        const [whole = '', fraction = ''] = decimalText(value, scaler).split('.')
+        const back = BigInt(whole.replace('-', '') + fraction) * (whole.startsWith('-') ? -1n : 1n)
+        return scaler >= 0
+          ? fraction === '' && back === value * 10n ** BigInt(scaler)
+          : fraction.length === -scaler && back === value
+      },
+    ),
+  )
+  t.equal(unitText(30), 'watt-hours')
+  t.equal(unitText(255), '')
+  t.equal(unitText(200), '(unit 200)')
+  t.equal(valueText({ kind: { $case: 'octets', value: Buffer.from('00ff', 'hex') } }, 0), '00ff')
+  t.equal(
+    valueText({ kind: { $case: 'text', value: '\u001b[31m' } }, 0),
+    '"\\u001b[31m"',
+    'a device writes no escape sequences to a terminal',
+  )
+  t.same(readingLines(undefined), [])
+  t.end()
+})

@@ -1,0 +1,253 @@
+/**
+ * The embedded nats-server, with real processes: it keeps port, credentials and store; comes back when it is killed; gives
+ * up when it must; and goes when its broker goes, however that went.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import t from 'tap'
+import type { BrokerError } from '../../../core/base/broker-error.ts'
+import { startNatsServer, type NatsChild } from '../../../core/ops/nats-child.ts'
+import { natsConnectOptions } from '../../../core/ops/nats-connection.ts'
+import { formatNatsConfig, loadNatsSettings } from '../../../core/ops/nats-settings.ts'
+import { isSameProcessAlive, recordOfProcess } from '../../../core/ops/process-identity.ts'
+import { createMetrics } from '../../../core/ops/metrics.ts'
+import { silentLog, type Log } from '../../../core/ports/log.ts'
+
+const parentFile = fileURLToPath(new URL('fixtures-nats-parent.ts', import.meta.url))
+
+function newDataDir(t: { teardown(action: () => void): void }): string {
+  const dataDir = mkdtempSync(join(tmpdir(), 'busbar-nats-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  return dataDir
+}
+
+/** Settles when the log says `message` for the `count`th time. */
+function logThatTells(message: string, count = 1): { log: Log; told: Promise<void> } {
+  let left = count
+  let settle: () => void
+  const told = new Promise<void>((resolve) => (settle = resolve))
+  const hear = (_fields: unknown, text: string): void => {
+    if (text === message && --left === 0) settle()
+  }
+  return { log: { debug: hear, info: hear, warn: hear, error: hear }, told }
+}
+
+/** Settles when no process of this record is left; there is no event for a process that is not ours. */
+async function untilGone(pid: number): Promise<void> {
+  const record = recordOfProcess(pid)
+  while (record && isSameProcessAlive(record)) await new Promise((settle) => setTimeout(settle, 20))
+}
+
+const connectTo = ({ url, user, password }: NatsChild): Promise<NatsConnection> =>
+  connect(natsConnectOptions({ url, user, password }, 'nats-child.test'))
+
+type Parent = { process: ChildProcess; pid: number; port: number }
+
+function startParent(dataDir: string): Promise<Parent> {
+  const child = spawn(process.execPath, [parentFile, dataDir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return new Promise((settle, refuse) => {
+    child.once('exit', (code) => refuse(new Error(`ended with ${code}`)))
+    child.stdout!.once('data', (chunk: Buffer) => {
+      settle({ process: child, ...(JSON.parse(chunk.toString()) as { pid: number; port: number }) })
+    })
+  })
+}
+
+t.test(
+  'a server with a store of its own that survives kill -9 of the server and a restart of the broker',
+  async (t) => {
+    const dataDir = newDataDir(t)
+    const { log, told } = logThatTells('nats-server runs again')
+    const metrics = createMetrics({ withProcess: false })
+    const first = await startNatsServer({ dataDir, log, metrics })
+    t.teardown(() => first.stop())
+    t.equal(first.url, `nats://127.0.0.1:${first.port}`)
+    t.ok(first.pid! > 1)
+    for (const name of ['nats-server.json', 'nats-server.conf', 'nats-server.log']) {
+      t.equal(statSync(join(dataDir, name)).mode & 0o077, 0, `${name} is its owner's alone`)
+    }
+    await t.rejects(
+      connect({ servers: `127.0.0.1:${first.port}`, reconnect: false }),
+      /[Aa]uthorization/,
+      'nobody gets in without the password',
+    )
+
+    const connection = await connectTo(first)
+    t.equal(connection.info?.max_payload, 8 * 1024 * 1024)
+    t.equal(connection.info?.jetstream, true)
+    const manager = await jetstreamManager(connection)
+    await manager.streams.add({ name: 'TRIED', subjects: ['tried.>'] })
+    await jetstream(connection).publish('tried.1', 'kept')
+
+    const reconnected = (async () => {
+      for await (const { type } of connection.status()) if (type === 'reconnect') return
+    })()
+    const killedPid = first.pid!
+    process.kill(killedPid, 'SIGKILL')
+    await told
+    await reconnected
+    t.not(first.pid, killedPid)
+    t.equal(first.restarts, 1)
+    t.match(await metrics.text(), /busbar_nats_server_restarts_total 1\n/)
+    t.equal(
+      (await jetstream(connection).publish('tried.2', 'kept too')).seq,
+      2,
+      'the store is the same',
+    )
+    await connection.close()
+    await first.stop()
+    t.match(await metrics.text(), /busbar_nats_server_up 0\n/)
+    t.equal(first.pid, undefined)
+    await first.stop()
+
+    const second = await startNatsServer({ dataDir, log: silentLog })
+    t.teardown(() => second.stop())
+    t.same(
+      [second.port, second.user, second.password],
+      [first.port, first.user, first.password],
+      'found again at the same place',
+    )
+    const again = await connectTo(second)
+    const { state } = await (await jetstreamManager(again)).streams.info('TRIED')
+    t.equal(state.messages, 2)
+    await again.close()
+    await second.stop()
+  },
+)
+
+t.test('each write is synced before it is acknowledged', async (t) => {
+  const text = formatNatsConfig(
+    '/data "x"',
+    { serverName: 's', port: 4222, user: 'u', password: 'p'.repeat(16) },
+    1024,
+  )
+  t.match(text, /^ {2}sync_interval: always$/m)
+  t.match(text, /^listen: "127\.0\.0\.1:4222"$/m, 'loopback only')
+  t.match(text, /store_dir: "\/data \\"x\\"\/nats"/)
+})
+
+t.test('a server that keeps dying is given up with NATS_SERVER_FAILED', async (t) => {
+  const dataDir = newDataDir(t)
+  const few = { natsFailuresMax: 3, natsRestartDelayMs: 1 }
+  const child = await startNatsServer({
+    dataDir,
+    limits: few,
+    log: {
+      ...silentLog,
+      info: (_fields, message) => message === 'nats-server runs again' && kill(),
+    },
+  })
+  const kill = (): void => void process.kill(child.pid!, 'SIGKILL')
+  const fault = new Promise<BrokerError | undefined>((settle) => child.onExit(settle))
+  kill()
+  t.equal((await fault)?.code, 'NATS_SERVER_FAILED')
+  t.match((await fault)?.detail, /3 times/)
+  t.equal(child.restarts, 2)
+  await child.stop()
+  const late = new Promise<BrokerError | undefined>((settle) => child.onExit(settle))
+  t.equal(await late, await fault, 'who asks later is told too')
+})
+
+t.test('a program that is no nats-server fails at once, with its words', async (t) => {
+  const dataDir = newDataDir(t)
+  const fake = join(dataDir, 'fake')
+  writeFileSync(fake, '#!/bin/sh\necho "nats-server: cannot do that" >&2\nexit 3\n')
+  chmodSync(fake, 0o755)
+  await t.rejects(startNatsServer({ dataDir, log: silentLog, binary: fake }), {
+    code: 'NATS_SERVER_FAILED',
+    detail: /code 3 nats-server: cannot do that/,
+  })
+  await t.rejects(startNatsServer({ dataDir, log: silentLog, binary: join(dataDir, 'none') }), {
+    code: 'NATS_SERVER_FAILED',
+    detail: /ENOENT/,
+  })
+})
+
+t.test('a port that somebody else has taken is left to him', async (t) => {
+  const dataDir = newDataDir(t)
+  const { port } = await loadNatsSettings(dataDir)
+  const { password } = await loadNatsSettings(dataDir)
+  const squatter = await new Promise<Server>((settle) => {
+    const server = createServer().listen(port, '127.0.0.1', () => settle(server))
+  })
+  t.teardown(() => squatter.close())
+  const moved = await loadNatsSettings(dataDir)
+  t.not(moved.port, port)
+  t.equal(moved.password, password)
+  t.equal((await loadNatsSettings(dataDir)).port, moved.port, 'and the new one is kept')
+  await t.rejects(loadNatsSettings(dataDir, port), { code: 'NATS_SERVER_FAILED' })
+  writeFileSync(join(dataDir, 'nats-server.json'), '{"port":')
+  await t.rejects(loadNatsSettings(dataDir), { code: 'NATS_SERVER_FAILED' })
+})
+
+t.test('two brokers do not share a data directory', async (t) => {
+  const dataDir = newDataDir(t)
+  const child = await startNatsServer({ dataDir, log: silentLog })
+  t.teardown(() => child.stop())
+  await t.rejects(startNatsServer({ dataDir, log: silentLog }), {
+    code: 'NATS_SERVER_FAILED',
+    detail: /uses this data directory/,
+  })
+  const connection = await connectTo(child)
+  await connection.close()
+  t.pass('the first one runs on')
+})
+
+t.test('kill -9 of the broker ends its server', async (t) => {
+  const dataDir = newDataDir(t)
+  const parent = await startParent(dataDir)
+  parent.process.removeAllListeners('exit')
+  parent.process.kill('SIGKILL')
+  await untilGone(parent.pid)
+  const next = await startParent(dataDir)
+  next.process.removeAllListeners('exit')
+  t.equal(next.port, parent.port)
+  next.process.kill('SIGKILL')
+  await untilGone(next.pid)
+})
+
+t.test('a server that was left behind is ended by the next start', async (t) => {
+  const dataDir = newDataDir(t)
+  const parent = await startParent(dataDir)
+  parent.process.removeAllListeners('exit')
+  // As if its watchdog had been killed with the broker: the server is written down, lives, and nobody watches it.
+  const leftOver = parent.pid
+  process.kill(leftOver, 'SIGSTOP')
+  parent.process.kill('SIGKILL')
+  const { log, told } = logThatTells('ending the nats-server that an earlier broker left behind')
+  const child = await startNatsServer({ dataDir, log, limits: { natsStopMsMax: 200 } })
+  t.teardown(() => child.stop())
+  await told
+  await untilGone(leftOver)
+  t.not(child.pid, leftOver)
+  t.match(readFileSync(join(dataDir, 'nats-server.run'), 'utf8'), new RegExp(`"pid":${child.pid}`))
+  await child.stop()
+})
+
+t.test('addresses of NATS', async (t) => {
+  t.match(natsConnectOptions({ url: 'nats://127.0.0.1:4333', user: 'u', password: 'p' }), {
+    servers: ['127.0.0.1:4333'],
+    user: 'u',
+    pass: 'p',
+    maxReconnectAttempts: -1,
+  })
+  t.match(natsConnectOptions({ url: 'tls://a%40b:p%3Aq@one.example:1, tls://two.example' }), {
+    servers: ['one.example:1', 'two.example:4222'],
+    user: 'a@b',
+    pass: 'p:q',
+    tls: {},
+  })
+  t.match(natsConnectOptions({ url: 'nats://secrettoken@one.example' }), { token: 'secrettoken' })
+  t.notOk('user' in natsConnectOptions({ url: 'nats://one.example' }))
+  for (const url of ['', 'one.example', 'http://one.example', 'nats://']) {
+    t.throws(() => natsConnectOptions({ url }), { code: 'CONFIG_INVALID' }, url)
+  }
+})

@@ -1,0 +1,84 @@
+/** A whole deployment of real processes for tests: meters, broker, its nats-server; each can be killed and started again. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startChild, type Child } from '../../actors/demo/children.ts'
+import { registerDevicesFile } from '../../actors/demo/register.ts'
+import { demoPartiesJson } from '../../core/access/parties.ts'
+
+type Run = { server: { pid: number } }
+export type Listening = { grpc: string; http: string; ops: string; nats: string }
+
+export class Deployment {
+  readonly dataDir = mkdtempSync(join(tmpdir(), 'busbar-test-'))
+  readonly devicesFile = join(this.dataDir, 'devices.jsonl')
+  readonly env: Record<string, string> = {}
+  meters: Child | undefined
+  broker: Child | undefined
+  devices: Array<{ eui64: string; type: string }> = []
+  private ports: Listening | undefined
+
+  get listening(): Listening {
+    return this.ports!
+  }
+
+  /** Starts `count` meters with the given faults, a broker, and registers the devices. */
+  async start(count: number, faults = ''): Promise<void> {
+    writeFileSync(join(this.dataDir, 'parties.json'), JSON.stringify(demoPartiesJson))
+    this.meters = await startChild(
+      ['meters', '--meters', String(count), '--seed', '7', '--devices', this.devicesFile, '--base-port', String(await freePort())]
+        .concat(faults === '' ? [] : ['--faults', faults]),
+    )
+    // The same doors after a restart, as in a real deployment.
+    const grpc = `127.0.0.1:${await freePort()}`
+    const http = `127.0.0.1:${await freePort()}`
+    const ops = `127.0.0.1:${await freePort()}`
+    this.ports = { grpc, http, ops, nats: '' }
+    await this.startBroker()
+    this.devices = readFileSync(this.devicesFile, 'utf8').trim().split('\n').map((line) => JSON.parse(line))
+    await registerDevicesFile(this.devicesFile, ops)
+  }
+
+  async startBroker(): Promise<void> {
+    const { grpc, http, ops } = this.listening
+    this.broker = await startChild([
+      'serve', '--data-dir', join(this.dataDir, 'data'), '--parties', join(this.dataDir, 'parties.json'),
+      '--grpc', grpc, '--http', http, '--ops', ops, '--log-level', process.env['BUSBAR_LOG_LEVEL'] ?? 'silent',
+    ])
+    this.ports = { ...this.listening, ...(this.broker.said['listening'] as Listening) }
+  }
+
+  /** kill -9; settles when it is gone. */
+  async killBroker(): Promise<void> {
+    await kill(this.broker!)
+  }
+
+  /** kill -9 of the nats-server that the broker supervises. */
+  killNats(): void {
+    const run = JSON.parse(readFileSync(join(this.dataDir, 'data', 'nats-server.run'), 'utf8')) as Run
+    process.kill(run.server.pid, 'SIGKILL')
+  }
+
+  async stop(): Promise<void> {
+    await this.broker?.stop()
+    await this.meters?.stop()
+    rmSync(this.dataDir, { recursive: true, force: true })
+  }
+}
+
+async function kill(child: Child): Promise<void> {
+  const ended = once(child.process, 'exit')
+  child.process.kill('SIGKILL')
+  await ended
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
