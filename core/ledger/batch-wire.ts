@@ -6,7 +6,10 @@
  * - several expectations, on different or the same subject, may stand in one batch;
  * - an expectation on a subject that an *earlier* message of the same batch writes is refused (10164); on one that a later
  *   message writes, or the message itself, it is fine;
- * - a message alone needs no batch headers: a plain publish takes the same expectation and costs the server less.
+ * - the subject of an expectation may be `lease.*`: then the last message on any lease counts, so one message can be fenced
+ *   for every partition at once;
+ * - a message alone needs no batch headers: a plain publish takes the same expectation. It is also much cheaper: with one
+ *   replica the server stages every batch in a file store of its own and flushes that seven times (decision 0003).
  *
  * @source NATS ADR-50, atomic batch publishing; the server's table of JetStream error codes
  */

@@ -71,6 +71,19 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
     t.strictSame(texts(await readAll(ledger, 'log.5')), ['a'])
   })
 
+  t.test('one expectation may speak of all leases at once', async (t) => {
+    const ledger = await create()
+    const leases = await ledger.commit([entry('lease.1', 'h'), entry('lease.2', 'h')])
+    if (leases.refused !== undefined) return t.fail(leases.detail)
+    const all = { subject: 'lease.*', sequence: leases.firstSequence + 1 }
+    t.equal((await ledger.commit([entry('log.1', 'a', all)])).refused, undefined, 'one message')
+    t.equal((await ledger.commit([entry('log.1', 'b', all), entry('log.2', 'c')])).refused, undefined, 'a batch')
+    t.equal((await ledger.commit([entry('lease.1', 'i')])).refused, undefined)
+    t.equal((await ledger.commit([entry('log.2', 'd', all)])).refused, 'fence')
+    t.equal((await ledger.commit([entry('log.2', 'd', all), entry('log.2', 'e')])).refused, 'fence')
+    t.strictSame(texts(await readAll(ledger, 'log.*')), ['a', 'b', 'c'])
+  })
+
   t.test('what is too large is refused before it does harm', async (t) => {
     const ledger = await create()
     const many = Array.from({ length: limits.ledgerBatchMessagesMax + 1 }, () => entry('log.1', 'x'))

@@ -92,6 +92,12 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
       dying.kill('SIGKILL')
     })
 
+  // A test that ends early, or fails to close it, leaves no server behind.
+  const end = (): void => {
+    child?.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
+  process.once('exit', end)
   await start()
   return {
     url: `nats://127.0.0.1:${port}`,
@@ -101,8 +107,9 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
     async close() {
+      process.off('exit', end)
       await kill()
-      rmSync(folder, { recursive: true, force: true })
+      end()
     },
   }
 }

@@ -414,10 +414,11 @@ t.test('the process of a fleet', async (t) => {
   const devicesFile = join(folder, 'devices.jsonl')
   const module = join(import.meta.dirname, '../../../actors/simulator/fleet-process.ts')
   const script = `import { runFleetProcess } from ${JSON.stringify(module)}
-await runFleetProcess({ meters: 40, seed: 9, secretShare: 1, devicesFile: ${JSON.stringify(devicesFile)} })`
+await runFleetProcess({ meters: 40, seed: 9, secretShare: 1, endsWithInput: true, devicesFile: ${JSON.stringify(devicesFile)} })`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
+  t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
   const { listening, meters, seed } = JSON.parse(line) as {
@@ -464,6 +465,7 @@ t.test('faults by the line', async (t) => {
     listening: { host: string; ports: number[] }
   }
   const address = { host: listening.host, port: listening.ports[0]!, client: 16, logicalDevice: 1 }
+  t.teardown(() => input.end())
   const caller = call(t, address)
   const outcome = (): Promise<string> =>
     outcomeOf(caller.exchange(new DlmsClient(), address, [energy]))

@@ -25,33 +25,17 @@ import type { Acknowledgement } from '../../../proto/gen/busbar/v1/service_respo
 import {
   accepted,
   answerFrame,
+  callRaw,
   fault,
   Inbox,
   makeRig,
   meter,
+  raw,
   requestOf,
   serveHost,
   supplier,
   turn,
 } from './rig.ts'
-
-const raw = (bytes: Buffer): Buffer => bytes
-
-function callRaw(
-  address: string,
-  path: string,
-  message: Buffer,
-  headers: Record<string, string | Buffer> = { 'x-busbar-party': supplier },
-): Promise<Buffer> {
-  const client = new Client(address, credentials.createInsecure())
-  const metadata = new Metadata()
-  for (const [name, value] of Object.entries(headers)) metadata.set(name, value)
-  return new Promise<Buffer>((resolve, reject) => {
-    client.makeUnaryRequest(path, raw, raw, message, metadata, (error, response) =>
-      error ? reject(error) : resolve(response!),
-    )
-  }).finally(() => client.close())
-}
 
 const submitPath = '/busbar.v1.InputGateway/Submit'
 

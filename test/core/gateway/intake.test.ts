@@ -1,11 +1,8 @@
 /**
- * The intake without a network: a simulated bus whose hosts answer as each test says, a clock that
- * stands still. Slots, frames, owners that change, limits, and that a body is copied once.
+ * The intake without a network: slots, frames, owners that change, limits, and that a body is
+ * copied once.
  */
 import t from 'tap'
-import { demoParties } from '../../../core/access/parties.ts'
-import { errorCodeOf } from '../../../core/base/error-table.ts'
-import { eui64Key, parseEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import {
   readBodyView,
@@ -13,108 +10,16 @@ import {
   readDeadline,
   readKind,
   readLane,
-  readOutcome,
   readTime,
 } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { Kind } from '../../../core/envelope/layout.ts'
-import { Intake } from '../../../core/gateway/intake.ts'
 import { PartyAccount } from '../../../core/gateway/party-account.ts'
-import type { AnswerSink } from '../../../core/gateway/slots.ts'
-import { BrokerError } from '../../../core/base/broker-error.ts'
-import type { Bus } from '../../../core/ports/bus.ts'
-import { silentLog } from '../../../core/ports/log.ts'
-import { noMetrics } from '../../../core/ports/metrics.ts'
-import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { RequestScan, scanServiceRequest } from '../../../core/translate/scan.ts'
 import { SubmitBatchRequest } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import { ServiceRequest } from '../../../proto/gen/busbar/v1/service_request.ts'
-import {
-  accepted,
-  answerFrame,
-  requestOf,
-  supplier,
-  TestDirectory,
-  type HostAnswer,
-} from './rig.ts'
-
-type Sent = {
-  subject: string
-  frame: Buffer
-  timeoutMs: number
-  answer(answerOf: (at: number) => HostAnswer): void
-  reply(frame: Buffer): void
-  fail(): void
-}
-
-/** A bus that keeps what is sent until the test answers it. */
-class HeldBus implements Bus {
-  readonly sent: Sent[] = []
-  private waiting: (() => void)[] = []
-
-  request(subject: string, frame: Uint8Array, timeoutMs: number): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const held = frame as Buffer
-      this.sent.push({
-        subject,
-        frame: held,
-        timeoutMs,
-        answer: (answerOf) => resolve(answerFrame(held, answerOf)),
-        reply: resolve,
-        fail: () => reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', 'nobody serves')),
-      })
-      for (const wake of this.waiting.splice(0)) wake()
-    })
-  }
-  serve = (): Promise<{ close(): Promise<void> }> => Promise.reject(new Error('not here'))
-  listen = this.serve
-  announce(): void {}
-
-  /** Settles when `count` frames have been sent in all. */
-  async until(count: number): Promise<void> {
-    while (this.sent.length < count)
-      await new Promise<void>((resolve) => this.waiting.push(resolve))
-  }
-}
-
-class Answers implements AnswerSink {
-  readonly codes = new Map<number, string>()
-  readonly waits = new Map<number, number>()
-  private waiting: (() => void)[] = []
-
-  answer(tag: number, buffer: Buffer, at: number): void {
-    if (this.codes.has(tag)) throw new Error(`answered twice: ${tag}`)
-    this.codes.set(
-      tag,
-      readKind(buffer, at) === Kind.STATUS ? 'STATUS' : errorCodeOf(readOutcome(buffer, at))!,
-    )
-    this.waits.set(
-      tag,
-      readDeadline(buffer, at) === 0 ? 0 : readDeadline(buffer, at) - readTime(buffer, at),
-    )
-    for (const wake of this.waiting.splice(0)) wake()
-  }
-
-  async until(count: number): Promise<void> {
-    while (this.codes.size < count) await new Promise<void>((resolve) => this.waiting.push(resolve))
-  }
-}
-
-const startMs = 1_700_000_000_000
-const party = demoParties().get(eui64Key(parseEui64(supplier)!))!
-
-function makeIntake(slots?: number, partitions = 1) {
-  const clock = new SimClock(startMs)
-  const bus = new HeldBus()
-  const directory = new TestDirectory(partitions, 'a', clock)
-  const intake = new Intake({ bus, directory, clock, log: silentLog, metrics: noMetrics }, slots)
-  return { clock, bus, directory, intake, account: new PartyAccount(party), answers: new Answers() }
-}
-
-const wire = (fields: Parameters<typeof requestOf>[0] = {}): Buffer =>
-  Buffer.from(ServiceRequest.encode(requestOf(fields)).finish())
-const turnOver = (): Promise<void> =>
-  new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+import { Answers, makeIntake, party, startMs, turnOver, wire } from './held-intake.ts'
+import { accepted, requestOf, supplier } from './rig.ts'
 
 t.test(
   'requests of one turn go out in one frame and each gets its own answer, whatever their order',
@@ -363,7 +268,7 @@ t.test('a host that has lost the partition: the envelope goes to the next owner'
 })
 
 t.test(
-  'an owner that dies in silence: a new owner is asked at once, and the dead one is not believed afterwards',
+  'an owner that dies in silence: a new one is asked at once, and the dead one not believed',
   async (t) => {
     const { bus, directory, intake, account, answers } = makeIntake()
     const view = wire()
@@ -412,7 +317,7 @@ t.test(
 )
 
 t.test(
-  'a bus that fails, an answer that is garbage, an answer that forgets one: asked again, nothing lost',
+  'a bus that fails, an answer that is garbage or forgets one: asked again, nothing lost',
   async (t) => {
     const { bus, clock, intake, account, answers } = makeIntake()
     const view = wire()

@@ -121,7 +121,7 @@ t.test(
 )
 
 t.test(
-  'a receiver that comes back goes on behind its last acknowledgement, also in the middle of a frame and at another gateway',
+  'a receiver that comes back goes on behind its last acknowledgement, within a frame, anywhere',
   async (t) => {
     const rig = await makeRig()
     t.teardown(() => rig.close())
@@ -178,7 +178,7 @@ t.test('the newest of two receivers wins, at one gateway and across two', async 
 })
 
 t.test(
-  'wrong steps: credit missing, out of range, twice; acknowledgements of what was never sent; garbage',
+  'wrong steps: credit out of range or twice, acknowledging what was never sent, garbage',
   async (t) => {
     const rig = await makeRig()
     t.teardown(() => rig.close())
@@ -280,8 +280,7 @@ t.test(
     }
     t.ok(advancedMs >= limits.receiverStallMsMax, `cut after ${advancedMs} ms`)
     clock.advanceBy(limits.receiverResetMs)
-    // It reads at last: what lay in the transport, then the reset; a status could not pass the octets
-    // that nobody read.
+    // It reads at last: what lay in the transport, then the reset; a status could not pass that.
     let bytes = 0
     request.on('data', (chunk: Buffer) => (bytes += chunk.length))
     t.equal(await closed, constants.NGHTTP2_ENHANCE_YOUR_CALM)

@@ -2,6 +2,7 @@
  * A gateway on loopback with simulated hosts behind it: what the tests of core/gateway share. Not a
  * test.
  */
+import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
 import { parseEui64 } from '../../../core/base/eui64.ts'
 import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
@@ -301,4 +302,23 @@ export class WatchedLedger extends SimLedger {
       },
     }
   }
+}
+
+export const raw = (bytes: Buffer): Buffer => bytes
+
+/** A unary call with bytes as they are. */
+export function callRaw(
+  address: string,
+  path: string,
+  message: Buffer,
+  headers: Record<string, string | Buffer> = { 'x-busbar-party': supplier },
+): Promise<Buffer> {
+  const client = new Client(address, credentials.createInsecure())
+  const metadata = new Metadata()
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value)
+  return new Promise<Buffer>((resolve, reject) => {
+    client.makeUnaryRequest(path, raw, raw, message, metadata, (error, response) =>
+      error ? reject(error) : resolve(response!),
+    )
+  }).finally(() => client.close())
 }
