@@ -84,7 +84,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   if (state.open.length >= limits.deviceQueueMax) {
     return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, now + limits.deviceRetryAfterMs)
   }
-  out.facts.push({ type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, now) })
+  out.facts.push({ type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, originatorKey, counter, now) })
   acknowledge(out, message, accepted, now)
 }
 

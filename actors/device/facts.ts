@@ -2,7 +2,7 @@
  * What has happened to a device: version 1. All but SENT are in the ledger as envelopes on `log.<partition>`.
  * A kind's meaning never changes; what must be said differently becomes a new kind.
  */
-import { copyOf, emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
+import { copyOf, emptyBytes, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
 import { counterKey, type CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -88,14 +88,14 @@ function begin(
 ): number {
   const at = frame.reserve(headerBytes + bodyView.length)
   const buffer = frame.target
-  headerTemplate.copy(buffer, at)
+  buffer.set(headerTemplate, at)
   buffer[at + offsetOf.kind + 1] = kind
-  buffer.write(originator, at + offsetOf.originator, 8, 'latin1')
-  buffer.write(device, at + offsetOf.target, 8, 'latin1')
-  buffer.write(counter, at + offsetOf.counter, 8, 'latin1')
+  writeOctetsOf(originator, buffer, at + offsetOf.originator)
+  writeOctetsOf(device, buffer, at + offsetOf.target)
+  writeOctetsOf(counter, buffer, at + offsetOf.counter)
   writeSafeU64(buffer, time, at + offsetOf.time)
   buffer.writeUInt32BE(bodyView.length, at + offsetOf.body)
-  bodyView.copy(buffer, at + headerBytes)
+  if (bodyView.length > 0) buffer.set(bodyView, at + headerBytes)
   frame.count++
   return at
 }
@@ -122,11 +122,20 @@ export function contentHashOf(buffer: Buffer, at: number): number {
   return fnv1a32(buffer, at + headerBytes, envelopeEnd(buffer, at), typeHash)
 }
 
-/** A request as it was accepted, from its SERVICE_REQUEST or REQUEST_ACCEPTED envelope; the body is copied. */
-export function readRequest(buffer: Buffer, at: number, acceptedAt: number): OpenRequest {
+/**
+ * A request as it was accepted, from its SERVICE_REQUEST or REQUEST_ACCEPTED envelope; the body is copied.
+ * `originator` and `counter` are the envelope's, which the caller has read already.
+ */
+export function readRequest(
+  buffer: Buffer,
+  at: number,
+  originator: Eui64Key,
+  counter: CounterKey,
+  acceptedAt: number,
+): OpenRequest {
   return {
-    originator: readOriginator(buffer, at),
-    counter: counterKey(buffer, at + offsetOf.counter),
+    originator,
+    counter,
     lane: readLane(buffer, at),
     srv: readSrv(buffer, at),
     bodyType: readBodyType(buffer, at),
@@ -150,7 +159,7 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
     case Kind.DEVICE_REGISTERED:
       return { type: 'DEVICE_REGISTERED', time: readTime(buffer, at), recordBytes: copyOf(readBodyView(buffer, at)) }
     case Kind.REQUEST_ACCEPTED:
-      return { type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, readTime(buffer, at)) }
+      return { type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, readOriginator(buffer, at), counterKey(buffer, at + offsetOf.counter), readTime(buffer, at)) }
     case Kind.ATTEMPT_FAILED:
       return { type: 'ATTEMPT_FAILED', ...readConcerning(buffer, at), nextAttemptAt: readDeadline(buffer, at) }
     case Kind.REQUEST_ENDED:

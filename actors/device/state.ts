@@ -14,6 +14,7 @@
  * Repeats: a device remembers its open requests and the last `deviceRequestsRememberedMax` ended ones. What it has
  * forgotten lies at or below its originator's `floor` and is refused, so that no RequestID is ever run twice.
  */
+import { textOfOctets, writeOctetsOf } from '../../core/base/bytes.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
@@ -133,12 +134,12 @@ export function rememberEnded(
   const { bytes } = ended
   if (ended.count === limits.deviceRequestsRememberedMax) {
     forget(
-      bytes.toString('latin1', at, at + 8) as Eui64Key,
-      bytes.toString('latin1', at + 8, at + 16) as CounterKey,
+      textOfOctets(bytes, at) as Eui64Key,
+      textOfOctets(bytes, at + 8) as CounterKey,
     )
   } else ended.count++
-  bytes.write(request.originator, at, 8, 'latin1')
-  bytes.write(request.counter, at + 8, 8, 'latin1')
+  writeOctetsOf(request.originator, bytes, at)
+  writeOctetsOf(request.counter, bytes, at + 8)
   bytes.writeUInt32BE(request.contentHash, at + 16)
   bytes.writeUInt32BE(request.srv, at + 20)
   bytes.writeDoubleBE(request.acceptedAt, at + 24)

@@ -45,11 +45,8 @@ export class Mailbox {
   /** Called when the first message comes into an empty mailbox. */
   onReady: () => void = () => {}
 
-  get length(): number {
-    let length = 0
-    for (const queue of this.queues.values()) length += queue.length
-    return length
-  }
+  /** Messages in all lanes. */
+  length = 0
 
   /** Adds a request; false when its partition has as many waiting as it may. */
   offer(mail: Mail, lane: Lane): boolean {
@@ -67,6 +64,7 @@ export class Mailbox {
   /** Puts back what a tick took and could not commit, before everything else and in its order. */
   putBack(mails: readonly Mail[]): void {
     this.queues.get(Lane.URGENT)!.unshift(mails)
+    this.length += mails.length
     for (const { partition, message } of mails) if (message.type === 'ARRIVED') partition.waiting++
   }
 
@@ -76,13 +74,13 @@ export class Mailbox {
     for (const lane of order) {
       if (taken.length < max) this.queues.get(lane)!.moveTo(taken, max - taken.length)
     }
+    this.length -= taken.length
     for (const { partition, message } of taken) if (message.type === 'ARRIVED') partition.waiting--
     return taken
   }
 
   private add(queue: Queue, mail: Mail): void {
-    const wasEmpty = this.length === 0
     queue.push(mail)
-    if (wasEmpty) this.onReady()
+    if (this.length++ === 0) this.onReady()
   }
 }

@@ -1,6 +1,7 @@
 /**
  * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run once both are on disk.
  */
+import { writeOctetsOf } from '../../core/base/bytes.ts'
 import { bytesOfEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
@@ -21,6 +22,8 @@ export class Tick {
   readonly mails: readonly Mail[]
   readonly effects: WantedEffect[] = []
   deliveryCount = 0
+  /** Octets gathered, without the partitions' own frames. */
+  deliveryBytes = 0
   private readonly closed: LedgerEntry[] = []
   private readonly writers = new Map<Eui64Key, FrameWriter>()
 
@@ -45,29 +48,22 @@ export class Tick {
     }
     const at = frame.reserve(envelopeBytes)
     const buffer = frame.target
-    headerTemplate.copy(buffer, at)
+    buffer.set(headerTemplate, at)
     buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
     buffer[at + offsetOf.lane + 1] = request.lane
     buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
     buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
     buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
-    buffer.write(request.originator, at + offsetOf.originator, 8, 'latin1')
-    buffer.write(device, at + offsetOf.target, 8, 'latin1')
-    buffer.write(request.counter, at + offsetOf.counter, 8, 'latin1')
+    writeOctetsOf(request.originator, buffer, at + offsetOf.originator)
+    writeOctetsOf(device, buffer, at + offsetOf.target)
+    writeOctetsOf(request.counter, buffer, at + offsetOf.counter)
     writeSafeU64(buffer, time, at + offsetOf.time)
     writeSafeU64(buffer, request.acceptedAt, at + offsetOf.correlation)
     buffer.writeUInt32BE(bodyBytes.length, at + offsetOf.body)
-    bodyBytes.copy(buffer, at + headerBytes)
+    buffer.set(bodyBytes, at + headerBytes)
     frame.count++
     this.deliveryCount++
-  }
-
-  /** Octets gathered, without the partitions' own frames. */
-  get deliveryBytes(): number {
-    let count = 0
-    for (const frame of this.writers.values()) count += frame.bytes
-    for (const entry of this.closed) count += entry.data.length
-    return count
+    this.deliveryBytes += envelopeBytes
   }
 
   /** The batch: the partitions' frames, each behind its fence, then the deliveries. */

@@ -2,7 +2,7 @@
  * The counter of a RequestID as a key: its eight big-endian octets as latin-1 characters. Keys compare with `<` as the
  * numbers do, cost no bigint, and stand in a Map or a store as they are.
  */
-import { asBuffer } from './bytes.ts'
+import { textOfOctets } from './bytes.ts'
 
 export type CounterKey = string & { readonly brand: 'CounterKey' }
 
@@ -10,7 +10,7 @@ export type CounterKey = string & { readonly brand: 'CounterKey' }
 export const counterZero: CounterKey = '\0'.repeat(8) as CounterKey
 
 export function counterKey(view: Uint8Array, at = 0): CounterKey {
-  return asBuffer(view).toString('latin1', at, at + 8) as CounterKey
+  return textOfOctets(view, at) as CounterKey
 }
 
 export function formatCounterKey(key: CounterKey): string {

@@ -4,7 +4,7 @@
  * `90-B3-D5-1F-30-01-00-00`. As a key of a Map or of the store it is an `Eui64Key`: eight latin-1
  * characters, one an octet, cheap to make from a view and to compare.
  */
-import { asBuffer } from './bytes.ts'
+import { textOfOctets } from './bytes.ts'
 
 export const eui64Bytes = 8
 
@@ -56,7 +56,7 @@ export function formatEui64(view: Uint8Array, at = 0): string {
 
 /** The key form of the eight octets at `at`. */
 export function eui64Key(view: Uint8Array, at = 0): Eui64Key {
-  return asBuffer(view).toString('latin1', at, at + eui64Bytes) as Eui64Key
+  return textOfOctets(view, at) as Eui64Key
 }
 
 /** The eight octets of a key, in memory of their own. */

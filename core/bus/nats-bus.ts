@@ -1,10 +1,17 @@
 /**
- * The bus over core NATS: frames between gateways and hosts, announcements to everybody. Station 4 of the way of a message.
+ * The bus over core NATS: frames between gateways and hosts, announcements to everybody. Station 4
+ * of the way of a message.
  *
- * Requests share one inbox subscription and a table of their own, so that a request costs a map entry and a timer. Nothing here is kept by
- * the server; what gets lost is asked again by whoever wanted it.
+ * Requests share one inbox subscription and a table of their own, so that a request costs a map
+ * entry and a timer. Nothing here is kept by the server; what gets lost is asked again by whoever
+ * wanted it.
  */
-import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
+import {
+  createInbox,
+  type Msg,
+  type NatsConnection,
+  type Subscription,
+} from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
@@ -57,16 +64,24 @@ export class NatsBus implements Bus {
 
   request(subject: string, frame: Uint8Array, timeoutMs: number): Promise<Buffer> {
     if (this.pending.size >= this.requestsInFlightMax) {
-      return Promise.reject(new BrokerError('BROKER_GATEWAY_BUSY', `${this.pending.size} requests are under way`))
+      return Promise.reject(
+        new BrokerError('BROKER_GATEWAY_BUSY', `${this.pending.size} requests are under way`),
+      )
     }
     if (frame.length > (this.connection.info?.max_payload ?? Infinity)) {
       // The server would close the connection over it.
-      return Promise.reject(new BrokerError('REQUEST_SIZE_EXCEEDED', `a frame of ${frame.length} octets`))
+      return Promise.reject(
+        new BrokerError('REQUEST_SIZE_EXCEEDED', `a frame of ${frame.length} octets`),
+      )
     }
     if (this.connection.isClosed() || this.connection.isDraining()) {
-      return Promise.reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', 'the connection is closed'))
+      return Promise.reject(
+        new BrokerError('BROKER_PARTITION_UNAVAILABLE', 'the connection is closed'),
+      )
     }
-    this.answers ??= this.connection.subscribe(`${this.inbox}.*`, { callback: (fault, message) => this.onAnswer(fault, message) })
+    this.answers ??= this.connection.subscribe(`${this.inbox}.*`, {
+      callback: (fault, message) => this.onAnswer(fault, message),
+    })
     const token = (this.requestCount++).toString(36)
     return new Promise((resolve, reject) => {
       const cancelTimer = this.clock.at(this.clock.now() + timeoutMs, () =>
@@ -86,13 +101,16 @@ export class NatsBus implements Bus {
     if (request === undefined) return
     this.pending.delete(token)
     request.cancelTimer()
-    request.reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', detail, cause === undefined ? {} : { cause }))
+    request.reject(
+      new BrokerError('BROKER_PARTITION_UNAVAILABLE', detail, cause === undefined ? {} : { cause }),
+    )
   }
 
   private onAnswer(fault: Error | null, message: Msg): void {
     if (fault) {
       this.answers = undefined
-      for (const token of [...this.pending.keys()]) this.fail(token, 'the subscription was refused', fault)
+      for (const token of [...this.pending.keys()])
+        this.fail(token, 'the subscription was refused', fault)
       return
     }
     const token = message.subject.slice(this.inbox.length + 1)
@@ -108,11 +126,20 @@ export class NatsBus implements Bus {
     request.resolve(asBuffer(message.data))
   }
 
-  async serve(subject: string, onFrame: (frame: Buffer, reply: (frame: Uint8Array) => void) => void): Promise<{ close(): Promise<void> }> {
+  async serve(
+    subject: string,
+    onFrame: (frame: Buffer, reply: (frame: Uint8Array) => void) => void,
+  ): Promise<{ close(): Promise<void> }> {
     return this.subscribe(subject, (message) => {
       let isAnswered = false
       onFrame(asBuffer(message.data), (answer) => {
-        if (isAnswered || message.reply === undefined || message.reply === '' || this.connection.isClosed()) return
+        if (
+          isAnswered ||
+          message.reply === undefined ||
+          message.reply === '' ||
+          this.connection.isClosed()
+        )
+          return
         isAnswered = true
         this.connection.publish(message.reply, answer)
       })
@@ -123,14 +150,21 @@ export class NatsBus implements Bus {
     if (!this.connection.isClosed()) this.connection.publish(this.prefix + subject, data)
   }
 
-  async listen(subject: string, onData: (data: Buffer) => void): Promise<{ close(): Promise<void> }> {
+  async listen(
+    subject: string,
+    onData: (data: Buffer) => void,
+  ): Promise<{ close(): Promise<void> }> {
     return this.subscribe(subject, (message) => onData(asBuffer(message.data)))
   }
 
-  private async subscribe(subject: string, onMessage: (message: Msg) => void): Promise<{ close(): Promise<void> }> {
+  private async subscribe(
+    subject: string,
+    onMessage: (message: Msg) => void,
+  ): Promise<{ close(): Promise<void> }> {
     const subscription = this.connection.subscribe(this.prefix + subject, {
       callback: (fault, message) => {
-        if (fault) this.log.error({ subject, fault: fault.name }, 'the server refused a subscription')
+        if (fault)
+          this.log.error({ subject, fault: fault.name }, 'the server refused a subscription')
         else onMessage(message)
       },
     })

@@ -1,7 +1,8 @@
 /**
- * Who owns which partition, for gateways and hosts: the leases as the ledger tells them, and who has been heard lately on the bus.
- * A lease says who may write; a heartbeat says whether it is worth asking. Neither is needed for safety: a frame sent to the
- * wrong host is refused by it, and a take-over too early is settled by the fence.
+ * Who owns which partition, for gateways and hosts: the leases as the ledger tells them, and who
+ * has been heard lately on the bus. A lease says who may write; a heartbeat says whether it is
+ * worth asking. Neither is needed for safety: a frame sent to the wrong host is refused by it, and
+ * a take-over too early is settled by the fence.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
@@ -21,7 +22,9 @@ export type OwnersOptions = {
 
 type Waiter = { partition: number; was: string | undefined; done: () => void }
 
-/** Says every `aliveIntervalMs` that `hostId` is alive, until called off. The first time at once. */
+/**
+ * Says every `aliveIntervalMs` that `hostId` is alive, until called off. The first time at once.
+ */
 export function announceAlive(bus: Bus, clock: Clock, hostId: string): () => void {
   const data = Buffer.from(hostId, 'latin1')
   let callOff = (): void => {}
@@ -48,7 +51,10 @@ export class Owners implements OwnerDirectory {
     this.ownerByPartition = Array.from({ length: options.partitionCount })
   }
 
-  /** Settles when every lease recorded until now is known. @throws BrokerError BROKER_LEDGER_UNAVAILABLE */
+  /**
+   * Settles when every lease recorded until now is known. @throws BrokerError
+   * BROKER_LEDGER_UNAVAILABLE
+   */
   async start(): Promise<void> {
     const { ledger, bus, clock } = this.options
     this.startedAtMs = clock.now()
@@ -71,10 +77,16 @@ export class Owners implements OwnerDirectory {
     return this.ownerByPartition.filter((owner) => owner !== undefined).length
   }
 
-  /** True when nothing was heard of `hostId` for `leaseSilenceMsMax`, counted from our own start at the earliest. */
+  /**
+   * True when nothing was heard of `hostId` for `leaseSilenceMsMax`, counted from our own start at
+   * the earliest.
+   */
   isSilent(hostId: string): boolean {
     const { clock } = this.options
-    return clock.now() - Math.max(this.heardAtMs.get(hostId) ?? 0, this.startedAtMs) >= limits.leaseSilenceMsMax
+    return (
+      clock.now() - Math.max(this.heardAtMs.get(hostId) ?? 0, this.startedAtMs) >=
+      limits.leaseSilenceMsMax
+    )
   }
 
   changed(partition: number, was: string | undefined, timeoutMs: number): Promise<void> {
@@ -109,11 +121,15 @@ export class Owners implements OwnerDirectory {
       this.ownerByPartition[partition] = decodeLease(data).hostId
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
-      this.options.log.error({ subject, code: fault.code }, 'a lease record is malformed; the owner is unknown')
+      this.options.log.error(
+        { subject, code: fault.code },
+        'a lease record is malformed; the owner is unknown',
+      )
       this.ownerByPartition[partition] = undefined
     }
     for (const waiter of [...this.waiters]) {
-      if (waiter.partition === partition && this.ownerByPartition[partition] !== waiter.was) waiter.done()
+      if (waiter.partition === partition && this.ownerByPartition[partition] !== waiter.was)
+        waiter.done()
     }
   }
 

@@ -74,6 +74,8 @@ export class DlmsClient {
   /**
    * @param options.secret        low-level security secret, kept; none: association without security
    * @param options.apduBytesMax  what the meter is told that we can receive, at most 65,535
+   * @param options.invokeIdLast  the invoke id that a client before this one used last with the same meter: answers to it
+   *   that come late are told from answers to us
    */
   constructor(
     options: { secret?: Uint8Array | undefined; apduBytesMax?: number | undefined } = {},

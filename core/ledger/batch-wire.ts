@@ -1,15 +1,17 @@
 /**
  * One commit on the wire: headers of the atomic batch and the meaning of the server's answer. Pure.
  *
- * Rules of the server, measured on 2.15.1 (test/core/ledger/jetstream.test.ts keeps them true):
- * - expectations of all messages of a batch are checked at its commit; one that fails refuses the batch whole (10071);
+ * Rules of the server, measured on 2.15.1 (test/contracts/ledger.ts keeps them true):
+ * - expectations of all messages of a batch are checked at its commit; one that fails refuses the
+ *   batch whole (10071);
  * - several expectations, on different or the same subject, may stand in one batch;
- * - an expectation on a subject that an *earlier* message of the same batch writes is refused (10164); on one that a later
- *   message writes, or the message itself, it is fine;
- * - the subject of an expectation may be `lease.*`: then the last message on any lease counts, so one message can be fenced
- *   for every partition at once;
- * - a message alone needs no batch headers: a plain publish takes the same expectation. It is also much cheaper: with one
- *   replica the server stages every batch in a file store of its own and flushes that seven times (decision 0003).
+ * - an expectation on a subject that an *earlier* message of the same batch writes is refused
+ *   (10164); on one that a later message writes, or the message itself, it is fine;
+ * - the subject of an expectation may be `lease.*`: then the last message on any lease counts, so
+ *   one message can be fenced for every partition at once;
+ * - a message alone needs no batch headers: a plain publish takes the same expectation. It is much
+ *   cheaper too: with one replica the server stages every batch in a file store of its own, with
+ *   several flushes before that of the stream (decision 0003).
  *
  * @source NATS ADR-50, atomic batch publishing; the server's table of JetStream error codes
  */
@@ -35,7 +37,10 @@ export function batchHeaderBytes(
   return Buffer.from(`${text}\r\n`, 'latin1')
 }
 
-/** The server's acknowledgement, or what it said against it. `sequence` is that of the batch's last message. */
+/**
+ * The server's acknowledgement, or what it said against it. `sequence` is that of the batch's last
+ * message.
+ */
 export type PublishAnswer =
   | { kind: 'stored'; sequence: number; count: number }
   | { kind: 'refused'; refusal: CommitRefusal }
@@ -49,14 +54,18 @@ const storeFailedCode = 10077
 
 /** Reads the JSON of a publish acknowledgement. What is not one is `unknown`. */
 export function readPublishAnswer(text: string): PublishAnswer {
-  const unknown = (detail: string): PublishAnswer => ({ kind: 'refused', refusal: { refused: 'unknown', detail } })
+  const unknown = (detail: string): PublishAnswer => ({
+    kind: 'refused',
+    refusal: { refused: 'unknown', detail },
+  })
   let parsed: unknown
   try {
     parsed = JSON.parse(text)
   } catch {
     return unknown('the acknowledgement is not JSON')
   }
-  if (typeof parsed !== 'object' || parsed === null) return unknown('the acknowledgement is not an object')
+  if (typeof parsed !== 'object' || parsed === null)
+    return unknown('the acknowledgement is not an object')
   const { error, seq, count } = parsed as { error?: unknown; seq?: unknown; count?: unknown }
   if (typeof error === 'object' && error !== null) {
     const { err_code: code, description } = error as { err_code?: unknown; description?: unknown }
@@ -65,7 +74,8 @@ export function readPublishAnswer(text: string): PublishAnswer {
     if (code === storeFailedCode) return { kind: 'store-failed', detail }
     if (fenceCodes.has(code)) return { kind: 'refused', refusal: { refused: 'fence', detail } }
     if (fullCodes.has(code)) return { kind: 'refused', refusal: { refused: 'full', detail } }
-    if (tooLargeCodes.has(code)) return { kind: 'refused', refusal: { refused: 'too-large', detail } }
+    if (tooLargeCodes.has(code))
+      return { kind: 'refused', refusal: { refused: 'too-large', detail } }
     return unknown(detail)
   }
   if (typeof seq !== 'number' || seq < 1) return unknown('the acknowledgement has no sequence')

@@ -1,10 +1,17 @@
 /**
  * One connection to NATS, opened the way Busbar needs it, and what is known about its health.
  *
- * The composition root opens one for commits and the bus and, when the host also follows much (an output gateway), a second one
- * for following: a large delivery in front of a commit's acknowledgement on the same socket delays it. Figures: decision 0002.
+ * The composition root opens one for commits and the bus and, when the host also follows much (an
+ * output gateway), a second one for following: a large delivery in front of a commit's
+ * acknowledgement on the same socket delays it. Figures: decision 0003.
  */
-import { compare, connect, parseSemVer, type Msg, type NatsConnection } from '@nats-io/transport-node'
+import {
+  compare,
+  connect,
+  parseSemVer,
+  type Msg,
+  type NatsConnection,
+} from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -23,7 +30,8 @@ export const natsServerVersionMin = '2.15.1'
 
 /**
  * Connects, and reconnects for ever afterwards.
- * @throws BrokerError BROKER_LEDGER_UNAVAILABLE when no server answers, NATS_SERVER_MISSING when it is too old
+ * @throws BrokerError BROKER_LEDGER_UNAVAILABLE when no server answers, NATS_SERVER_MISSING when it
+ * is too old
  */
 export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
   let connection: NatsConnection
@@ -42,17 +50,27 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
       noAsyncTraces: true,
     })
   } catch (cause) {
-    throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `no NATS server at ${String(options.servers)}`, { cause })
+    throw new BrokerError(
+      'BROKER_LEDGER_UNAVAILABLE',
+      `no NATS server at ${String(options.servers)}`,
+      { cause },
+    )
   }
   const version = connection.info?.version ?? '0.0.0'
   if (compare(parseSemVer(version), parseSemVer(natsServerVersionMin)) < 0) {
     await connection.close()
-    throw new BrokerError('NATS_SERVER_MISSING', `the server at ${connection.getServer()} is ${version}`)
+    throw new BrokerError(
+      'NATS_SERVER_MISSING',
+      `the server at ${connection.getServer()} is ${version}`,
+    )
   }
   return connection
 }
 
-/** Tells when the connection goes and comes back. One loop over the library's notices for everybody who wants to know. */
+/**
+ * Tells when the connection goes and comes back. One loop over the library's notices for everybody
+ * who wants to know.
+ */
 export class ConnectionHealth {
   isConnected = true
   private readonly listeners = new Set<(isConnected: boolean) => void>()
@@ -76,7 +94,10 @@ export class ConnectionHealth {
     return () => void this.listeners.delete(listener)
   }
 
-  /** True at once when connected, or as soon as it is; false at `deadlineMs`, or when the connection is closed. */
+  /**
+   * True at once when connected, or as soon as it is; false at `deadlineMs`, or when the connection
+   * is closed.
+   */
   connected(deadlineMs: number): Promise<boolean> {
     if (this.connection.isClosed()) return Promise.resolve(false)
     if (this.isConnected) return Promise.resolve(true)
@@ -92,15 +113,19 @@ export class ConnectionHealth {
   }
 
   /**
-   * Asks the server. Unlike the library's request it waits for the connection before it sends (what is sent without one may be dropped or go out
-   * much later), and gives up when the connection goes: an answer will not come.
+   * Asks the server. Unlike the library's request it waits for the connection before it sends (what
+   * is sent without one may be dropped or go out much later), and gives up when the connection
+   * goes: an answer will not come.
    */
   async request(subject: string, payload: string, timeoutMs: number): Promise<Msg> {
     const deadlineMs = this.clock.now() + timeoutMs
-    if (!(await this.connected(deadlineMs))) throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: not connected`)
+    if (!(await this.connected(deadlineMs)))
+      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: not connected`)
     let off = (): void => {}
     const gone = new Promise<never>((_resolve, reject) => {
-      off = this.onChange(() => reject(new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: the connection was lost`)))
+      off = this.onChange(() =>
+        reject(new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: the connection was lost`)),
+      )
     })
     try {
       const timeout = Math.max(1, deadlineMs - this.clock.now())
@@ -114,7 +139,8 @@ export class ConnectionHealth {
     for await (const status of this.connection.status()) {
       if (status.type === 'disconnect') this.change(false)
       else if (status.type === 'reconnect') this.change(true)
-      else if (status.type === 'error') this.log.warn({ fault: status.error.name }, 'NATS connection error')
+      else if (status.type === 'error')
+        this.log.warn({ fault: status.error.name }, 'NATS connection error')
     }
     this.change(false)
   }

@@ -1,6 +1,6 @@
 /**
- * Cursors of parties in a JetStream key-value bucket with a history of one. A cursor that is older than it was costs a party a
- * repeated delivery, never a lost one.
+ * Cursors of parties in a JetStream key-value bucket with a history of one. A cursor that is older
+ * than it was costs a party a repeated delivery, never a lost one.
  */
 import { StorageType } from '@nats-io/jetstream'
 import { Kvm, type KV } from '@nats-io/kv'
@@ -8,7 +8,12 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import type { CursorStore } from '../ports/ledger.ts'
 
-export type CursorStoreOptions = { connection: NatsConnection; bucketName?: string | undefined; replicas?: number | undefined; bytesMax?: number | undefined }
+export type CursorStoreOptions = {
+  connection: NatsConnection
+  bucketName?: string | undefined
+  replicas?: number | undefined
+  bytesMax?: number | undefined
+}
 
 export const cursorBucketNameDefault = 'CURSORS'
 const cursorBytesMax = 4096
@@ -57,6 +62,7 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
   } catch (cause) {
     throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `bucket ${name}`, { cause })
   }
-  if (!isOnFile) throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)
+  if (!isOnFile)
+    throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)
   return new KvCursorStore(bucket)
 }

@@ -1,27 +1,34 @@
 /**
- * Group commit, clocked by itself: while one batch is on its way to disk the next one gathers; an idle system waits for nothing.
+ * Group commit, clocked by itself: while one batch is on its way to disk the next one gathers; an
+ * idle system waits for nothing.
  *
- *   add ─► queue ──(fewer batches under way than allowed)──► one atomic batch ─► outcome to each addition, in order
+ *   add ─► queue ──(room for a batch)──► one atomic batch ─► outcome to each addition, in order
  *
- * An addition is never split. Additions that carry a fence on the same subject (so: of one partition) are written in the order
- * they were added, and none is written after one before it was refused: its frame would follow a frame that does not exist. So a
- * refusal takes along what was queued behind it with the same fence subject, before anybody is told. A new addition made in
+ * An addition is never split. Additions that carry a fence on the same subject (so: of one
+ * partition) are written in the order they were added, and none is written after one before it was
+ * refused: its frame would follow a frame that does not exist. So a refusal takes along what was
+ * queued behind it with the same fence subject, before anybody is told. A new addition made in
  * reaction to a refusal starts afresh.
  *
- * A batch of several partitions that is refused by a fence is tried again, each partition by itself, so that a lost lease stops one
- * partition and not the host.
+ * A batch of several partitions that is refused by a fence is tried again, each partition by
+ * itself, so that a lost lease stops one partition and not the host.
  *
- * With more than one batch under way a fence on the lease alone could not stop a later batch from being written after an earlier
- * one was refused. So additions wait while a batch with the same fence subject is under way, and more than one batch helps only
- * when partitions are idle in turn: one is the default (figures in decision 0003).
+ * With more than one batch under way a fence on the lease alone could not stop a later batch from
+ * being written after an earlier one was refused. So additions wait while a batch with the same
+ * fence subject is under way, and more than one batch helps only when partitions are idle in turn:
+ * one is the default (figures in decision 0003).
  *
- * It holds what it is given without a limit of its own: partitions bound their mailboxes, `queuedBytes` tells how much there is.
+ * It holds what it is given without a limit of its own: partitions bound their mailboxes,
+ * `queuedBytes` tells how much there is.
  */
 import { assert } from '../base/assert.ts'
 import { limits } from '../base/limits.ts'
 import type { Committed, CommitRefusal, Ledger, LedgerEntry } from '../ports/ledger.ts'
 
-/** Of one addition: the sequence of its first entry, the others following without gaps, or why nothing of it was written. */
+/**
+ * Of one addition: the sequence of its first entry, the others following without gaps, or why
+ * nothing of it was written.
+ */
 export type AdditionOutcome = Committed | CommitRefusal
 
 type Addition = {
@@ -56,7 +63,8 @@ function fencesOf(entries: readonly LedgerEntry[]): readonly string[] {
   for (const { expect } of entries) {
     if (expect === undefined) continue
     if (fences === undefined) fences = [expect.subject]
-    else if (fences[fences.length - 1] !== expect.subject && !fences.includes(expect.subject)) fences.push(expect.subject)
+    else if (fences[fences.length - 1] !== expect.subject && !fences.includes(expect.subject))
+      fences.push(expect.subject)
   }
   return fences ?? noFences
 }
@@ -86,15 +94,23 @@ export class GroupCommit {
     this.batchMessagesMax = options.batchMessagesMax ?? limits.ledgerBatchMessagesMax
     this.batchBytesMax = options.batchBytesMax ?? limits.ledgerBatchBytesMax
     this.batchesInFlightMax = options.batchesInFlightMax ?? 1
-    assert(this.batchMessagesMax > 0 && this.batchMessagesMax <= limits.ledgerBatchMessagesMax, 'a batch fits the server')
+    assert(
+      this.batchMessagesMax > 0 && this.batchMessagesMax <= limits.ledgerBatchMessagesMax,
+      'a batch fits the server',
+    )
     assert(this.batchesInFlightMax > 0, 'at least one batch may be under way')
   }
 
   /**
-   * Queues `entries` to be written whole. `bytes` is the sum of their payloads; entries and data are borrowed until `onSettled`,
-   * which is called once, never within this call, and must not throw.
+   * Queues `entries` to be written whole. `bytes` is the sum of their payloads; entries and data
+   * are borrowed until `onSettled`, which is called once, never within this call, and must not
+   * throw.
    */
-  add(entries: readonly LedgerEntry[], bytes: number, onSettled: (outcome: AdditionOutcome) => void): void {
+  add(
+    entries: readonly LedgerEntry[],
+    bytes: number,
+    onSettled: (outcome: AdditionOutcome) => void,
+  ): void {
     assert(entries.length > 0, 'an addition has entries')
     this.queue.push({ entries, bytes, fences: fencesOf(entries), onSettled })
     this.counts.queuedAdditions++
@@ -124,7 +140,10 @@ export class GroupCommit {
       if (batch.length === 0) break
       const [first] = batch
       if (batch.length === 1 && first && this.isTooLarge(first)) {
-        this.refuse(batch, { refused: 'too-large', detail: `${first.entries.length} messages of ${first.bytes} octets` })
+        this.refuse(batch, {
+          refused: 'too-large',
+          detail: `${first.entries.length} messages of ${first.bytes} octets`,
+        })
         continue
       }
       for (const addition of batch) for (const fence of addition.fences) this.busyFences.add(fence)
@@ -142,7 +161,10 @@ export class GroupCommit {
     return addition.entries.length > this.batchMessagesMax || addition.bytes > this.batchBytesMax
   }
 
-  /** Takes from the queue what fits one batch, leaving what must wait for a batch under way, and what is behind that. */
+  /**
+   * Takes from the queue what fits one batch, leaving what must wait for a batch under way, and
+   * what is behind that.
+   */
   private gather(): Addition[] {
     const batch: Addition[] = []
     const left: Addition[] = []
@@ -157,7 +179,9 @@ export class GroupCommit {
         left.push(addition)
         continue
       }
-      const fits = messages + addition.entries.length <= this.batchMessagesMax && bytes + addition.bytes <= this.batchBytesMax
+      const fits =
+        messages + addition.entries.length <= this.batchMessagesMax &&
+        bytes + addition.bytes <= this.batchBytesMax
       // A lone addition that can never fit is taken by itself and refused.
       if (!fits && batch.length > 0) break
       batch.push(addition)
@@ -189,7 +213,8 @@ export class GroupCommit {
 
   private async commit(batch: readonly Addition[]): Promise<AdditionOutcome> {
     const [first] = batch
-    const entries = batch.length === 1 && first ? first.entries : batch.flatMap((addition) => addition.entries)
+    const entries =
+      batch.length === 1 && first ? first.entries : batch.flatMap((addition) => addition.entries)
     const outcome = await this.ledger.commit(entries)
     if (outcome.refused === undefined) {
       this.counts.batches++
@@ -228,12 +253,18 @@ export class GroupCommit {
     this.queue = left
     for (const addition of batch) addition.onSettled(refusal)
     if (behind.length === 0) return
-    const refusalBehind: CommitRefusal = { refused: refusal.refused, detail: `behind: ${refusal.detail}` }
+    const refusalBehind: CommitRefusal = {
+      refused: refusal.refused,
+      detail: `behind: ${refusal.detail}`,
+    }
     for (const addition of behind) addition.onSettled(refusalBehind)
   }
 }
 
-/** Additions that share a fence subject, directly or through others, in the order they were added; the others each by itself. */
+/**
+ * Additions that share a fence subject, directly or through others, in the order they were added;
+ * the others each by itself.
+ */
 function groupByFence(batch: readonly Addition[]): Addition[][] {
   type Group = { fences: Set<string>; members: number[] }
   let groups: Group[] = []

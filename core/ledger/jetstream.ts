@@ -1,26 +1,36 @@
 /**
- * The ledger over NATS JetStream: one stream, fenced atomic batches, ordered readers. Stations 6 and 12 of the way of a message.
+ * The ledger over NATS JetStream: one stream, fenced atomic batches, ordered readers. Stations 6
+ * and 12 of the way of a message.
  *
- * A commit is n messages published in a row, the last one with a reply subject: one hop, one flush of the server's disk, one
- * acknowledgement for all. The client library's batch publisher waits for an answer to the first message (a second hop) and
- * builds headers field by field, so the messages are made here.
+ * A commit is one hop, one flush of the server's disk, one acknowledgement for all of its messages
+ * (batch-publisher.ts).
  *
- * It does not decide who may write (lease.ts), gather (group-commit.ts) or find out what became of a doubtful batch (recover.ts).
+ * It does not decide who may write (lease.ts), gather (group-commit.ts) or find out what became of
+ * a doubtful batch (recover.ts).
  *
  * @source NATS ADR-50 (atomic batches), DESIGN.md section 3
  */
 import { jetstreamManager } from '@nats-io/jetstream'
-import { createInbox, MsgHdrsImpl, nuid, type Msg, type NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
-import type { Committed, CommitRefusal, Ledger, LedgerEntry, LedgerMessage } from '../ports/ledger.ts'
+import type {
+  Committed,
+  CommitRefusal,
+  Ledger,
+  LedgerEntry,
+  LedgerMessage,
+} from '../ports/ledger.ts'
 import { silentLog, type Log } from '../ports/log.ts'
-import { batchHeaderBytes, readPublishAnswer } from './batch-wire.ts'
+import { BatchPublisher } from './batch-publisher.ts'
 import { ConnectionHealth } from './connection.ts'
-import { ledgerStreamConfig, unsafeLedgerSettings, type LedgerStreamOptions } from './stream-settings.ts'
+import {
+  ledgerStreamConfig,
+  unsafeLedgerSettings,
+  type LedgerStreamOptions,
+} from './stream-settings.ts'
 import { SubjectReader } from './subject-reader.ts'
 
 export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
@@ -34,7 +44,10 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
   partitionCount: number
   clock?: Clock | undefined
   log?: Log | undefined
-  /** A handler of `follow` threw: that follower has stopped. Left out, the fault is thrown again where nobody can miss it. */
+  /**
+   * A handler of `follow` threw: that follower has stopped. Left out, the fault is thrown again
+   * where nobody can miss it.
+   */
   onFollowFault?: ((subject: string, fault: unknown) => void) | undefined
 }
 
@@ -45,23 +58,6 @@ const deploymentSubject = 'meta.deployment'
 // err_code of the server: no stream of this name; no message on this subject.
 const streamNotFoundCode = 10059
 const messageNotFoundCode = 10037
-
-/** Headers that are octets already; the library asks a message's headers only to encode themselves. */
-class RawHeaders extends MsgHdrsImpl {
-  bytes: Uint8Array = new Uint8Array(0)
-  override encode(): Uint8Array {
-    return this.bytes
-  }
-}
-
-type PendingCommit = {
-  count: number
-  payloadBytes: number
-  settle: (outcome: Committed | CommitRefusal) => void
-  cancelTimer: () => void
-}
-
-const unknown = (detail: string): CommitRefusal => ({ refused: 'unknown', detail })
 
 export class JetStreamLedger implements Ledger {
   readonly partitionCount: number
@@ -74,12 +70,8 @@ export class JetStreamLedger implements Ledger {
   private readonly onFollowFault: (subject: string, fault: unknown) => void
   private readonly health: ConnectionHealth
   private readonly followHealth: ConnectionHealth
-  private readonly headers = new RawHeaders()
-  private readonly pending = new Map<string, PendingCommit>()
+  private readonly publisher: BatchPublisher
   private readonly readers = new Set<SubjectReader>()
-  private readonly instance = nuid.next().slice(-10)
-  private readonly ackInbox: string
-  private batchCount = 0
   private stopListening: () => void = () => {}
 
   /** Use createLedger. */
@@ -105,27 +97,35 @@ export class JetStreamLedger implements Ledger {
       })
     this.health = new ConnectionHealth(this.connection, this.clock, this.log)
     this.followHealth =
-      this.followConnection === this.connection ? this.health : new ConnectionHealth(this.followConnection, this.clock, this.log)
-    this.ackInbox = createInbox()
+      this.followConnection === this.connection
+        ? this.health
+        : new ConnectionHealth(this.followConnection, this.clock, this.log)
+    this.publisher = new BatchPublisher({
+      connection: this.connection,
+      subjectPrefix: this.stream.subjectPrefix,
+      clock: this.clock,
+      streamInfo: () => this.ask(`STREAM.INFO.${this.stream.streamName}`, ''),
+    })
   }
 
-  /** @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH, BROKER_LEDGER_UNAVAILABLE */
+  /**
+   * @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH,
+   * BROKER_LEDGER_UNAVAILABLE
+   */
   async start(): Promise<void> {
     this.health.start()
     if (this.followHealth !== this.health) this.followHealth.start()
     const offCommits = this.health.onChange((isConnected) => {
-      if (!isConnected) this.settleAllUnknown('the connection was lost')
+      if (!isConnected) this.publisher.settleAllUnknown('the connection was lost')
     })
     const offReaders = this.followHealth.onChange((isConnected) => {
       if (isConnected) for (const reader of [...this.readers]) reader.onReconnect()
     })
-    const acknowledgements = this.connection.subscribe(`${this.ackInbox}.*`, {
-      callback: (fault, message) => (fault ? this.settleAllUnknown(fault.name) : this.onAcknowledged(message)),
-    })
+    const offAcknowledgements = this.publisher.start()
     this.stopListening = () => {
       offCommits()
       offReaders()
-      acknowledgements.unsubscribe()
+      offAcknowledgements()
     }
     await this.openStream()
     await this.recordDeployment()
@@ -134,7 +134,7 @@ export class JetStreamLedger implements Ledger {
   /** Stops readers and settles commits under way as unknown. Connections stay open. */
   async close(): Promise<void> {
     this.stopListening()
-    this.settleAllUnknown('the ledger was closed')
+    this.publisher.settleAllUnknown('the ledger was closed')
     await Promise.all([...this.readers].map((reader) => reader.close()))
   }
 
@@ -146,107 +146,54 @@ export class JetStreamLedger implements Ledger {
   async commit(entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal> {
     const count = entries.length
     assert(count > 0, 'a commit has entries')
-    if (count > limits.ledgerBatchMessagesMax) return { refused: 'too-large', detail: `${count} messages` }
+    if (count > limits.ledgerBatchMessagesMax)
+      return { refused: 'too-large', detail: `${count} messages` }
     let payloadBytes = 0
     for (let i = 0; i < count; i++) {
       const bytes = entries[i]!.data.length
       // Past it the server would not refuse the message but close the connection.
-      if (bytes > this.messageBytesMax) return { refused: 'too-large', detail: `entry ${i} has ${bytes} octets` }
+      if (bytes > this.messageBytesMax)
+        return { refused: 'too-large', detail: `entry ${i} has ${bytes} octets` }
       payloadBytes += bytes
     }
     const deadlineMs = this.clock.now() + limits.ledgerCommitMsMax
-    // Published while disconnected it would wait in the library's buffer and go out later, behind our back.
-    if (!this.health.isConnected && !(await this.health.connected(deadlineMs))) return unknown('not connected')
-    return this.publish(entries, payloadBytes, deadlineMs)
-  }
-
-  private publish(entries: readonly LedgerEntry[], payloadBytes: number, deadlineMs: number): Promise<Committed | CommitRefusal> {
-    const count = entries.length
-    const batchId = this.instance + (this.batchCount++).toString(36)
-    return new Promise((resolve) => {
-      const cancelTimer = this.clock.at(deadlineMs, () => this.settle(batchId, unknown('no acknowledgement in time')))
-      this.pending.set(batchId, { count, payloadBytes, settle: resolve, cancelTimer })
-      const { connection, headers, prefix } = this
-      let expected: LedgerEntry['expect']
-      try {
-        for (let i = 0; i < count; i++) {
-          const entry = entries[i]!
-          let expect = entry.expect
-          // Said once is enough: neighbours of one partition carry the same fence.
-          if (expect !== undefined && expected?.subject === expect.subject && expected.sequence === expect.sequence) expect = undefined
-          else if (expect !== undefined) expected = expect
-          const bytes = batchHeaderBytes(batchId, i, count, expect, this.stream.subjectPrefix)
-          headers.bytes = bytes ?? headers.bytes
-          const isLast = i === count - 1
-          connection.publish(prefix + entry.subject, entry.data, {
-            ...(bytes === undefined ? {} : { headers }),
-            ...(isLast ? { reply: `${this.ackInbox}.${batchId}` } : {}),
-          })
-        }
-      } catch (fault) {
-        // The connection is closed or draining: the commit message was not sent, an unfinished batch is dropped by the server.
-        this.settle(batchId, unknown(fault instanceof Error ? fault.name : String(fault)))
-      }
-    })
-  }
-
-  private settle(batchId: string, outcome: Committed | CommitRefusal): void {
-    const commit = this.pending.get(batchId)
-    if (commit === undefined) return
-    this.pending.delete(batchId)
-    commit.cancelTimer()
-    commit.settle(outcome)
-  }
-
-  private settleAllUnknown(detail: string): void {
-    for (const batchId of [...this.pending.keys()]) this.settle(batchId, unknown(detail))
-  }
-
-  private onAcknowledged(message: Msg): void {
-    const batchId = message.subject.slice(this.ackInbox.length + 1)
-    const commit = this.pending.get(batchId)
-    // Settled as unknown before: whoever wrote it finds out by reading.
-    if (commit === undefined) return
-    if (message.data.length === 0) {
-      this.settle(batchId, unknown(`status ${message.headers?.code ?? 0}`))
-      return
-    }
-    const answer = readPublishAnswer(asBuffer(message.data).toString('utf8'))
-    if (answer.kind === 'stored') {
-      const isWhole = answer.count === commit.count
-      this.settle(batchId, isWhole ? { firstSequence: answer.sequence - commit.count + 1 } : unknown(`${answer.count} of ${commit.count} stored`))
-    } else if (answer.kind === 'refused') {
-      this.settle(batchId, answer.refusal)
-    } else {
-      void this.explainStoreFailure(batchId, commit, answer.detail)
-    }
-  }
-
-  /** The server says "store failed" for a full stream and for a broken disk alike; only the first one wrote nothing for certain. */
-  private async explainStoreFailure(batchId: string, commit: PendingCommit, detail: string): Promise<void> {
-    const answer = await this.ask(`STREAM.INFO.${this.stream.streamName}`, '').catch(() => undefined)
-    const { config, state } = (answer ?? {}) as { config?: { max_bytes?: number }; state?: { bytes?: number } }
-    // What one message costs beside its payload: subject, headers, checksum, index.
-    const neededBytes = commit.payloadBytes + commit.count * 64
-    const isFull = config?.max_bytes !== undefined && state?.bytes !== undefined && state.bytes + neededBytes >= config.max_bytes
-    this.settle(batchId, isFull ? { refused: 'full', detail } : unknown(detail))
+    // Published while disconnected it would wait in the library's buffer and go out later, behind
+    // our back.
+    if (!this.health.isConnected && !(await this.health.connected(deadlineMs)))
+      return { refused: 'unknown', detail: 'not connected' }
+    return this.publisher.publish(entries, payloadBytes, deadlineMs)
   }
 
   async lastOn(subject: string): Promise<LedgerMessage | undefined> {
-    // By the leader, not by "direct get": that may be answered by a replica that has not caught up, and fences are judged by this.
-    const answer = await this.ask(`STREAM.MSG.GET.${this.stream.streamName}`, JSON.stringify({ last_by_subj: this.prefix + subject }))
+    // By the leader, not by "direct get": that may be answered by a replica that has not caught up,
+    // and fences are judged by this.
+    const answer = await this.ask(
+      `STREAM.MSG.GET.${this.stream.streamName}`,
+      JSON.stringify({ last_by_subj: this.prefix + subject }),
+    )
     const { error, message } = answer as {
       error?: { err_code: number; description: string }
       message?: { subject: string; seq: number; data?: string }
     }
     if (error?.err_code === messageNotFoundCode) return undefined
     if (error !== undefined || message === undefined) {
-      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', error ? `${error.err_code} ${error.description}` : 'no message in the answer')
+      throw new BrokerError(
+        'BROKER_LEDGER_UNAVAILABLE',
+        error ? `${error.err_code} ${error.description}` : 'no message in the answer',
+      )
     }
-    return { subject: message.subject.slice(this.prefix.length), sequence: message.seq, data: Buffer.from(message.data ?? '', 'base64') }
+    return {
+      subject: message.subject.slice(this.prefix.length),
+      sequence: message.seq,
+      data: Buffer.from(message.data ?? '', 'base64'),
+    }
   }
 
-  async read(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<void> {
+  async read(
+    subject: string,
+    fromSequence: number,
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+  ): Promise<void> {
     const reader = this.startReader(subject, fromSequence, onMessage, true)
     await reader.ended
   }
@@ -258,7 +205,10 @@ export class JetStreamLedger implements Ledger {
   ): Promise<{ close(): Promise<void> }> {
     const reader = this.startReader(subject, fromSequence, onMessage, false)
     reader.ended.catch((fault: unknown) => {
-      this.log.error({ subject, code: fault instanceof BrokerError ? fault.code : 'UNKNOWN' }, 'a follower of the ledger has stopped')
+      this.log.error(
+        { subject, code: fault instanceof BrokerError ? fault.code : 'UNKNOWN' },
+        'a follower of the ledger has stopped',
+      )
       this.onFollowFault(subject, fault)
     })
     return Promise.resolve({ close: () => reader.close() })
@@ -291,7 +241,11 @@ export class JetStreamLedger implements Ledger {
 
   private async ask(operation: string, payload: string): Promise<unknown> {
     try {
-      const reply = await this.health.request(`$JS.API.${operation}`, payload, limits.ledgerCommitMsMax)
+      const reply = await this.health.request(
+        `$JS.API.${operation}`,
+        payload,
+        limits.ledgerCommitMsMax,
+      )
       return reply.json<unknown>()
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', operation, { cause })
@@ -300,52 +254,88 @@ export class JetStreamLedger implements Ledger {
 
   private async openStream(): Promise<void> {
     const { streamName } = this.stream
-    const info = (await this.ask(`STREAM.INFO.${streamName}`, '')) as { error?: { err_code: number; description: string } }
+    const info = (await this.ask(`STREAM.INFO.${streamName}`, '')) as {
+      error?: { err_code: number; description: string }
+    }
     if (info.error?.err_code === streamNotFoundCode) {
       await this.createStream()
     } else if (info.error) {
-      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${info.error.err_code} ${info.error.description}`)
+      throw new BrokerError(
+        'BROKER_LEDGER_UNAVAILABLE',
+        `${info.error.err_code} ${info.error.description}`,
+      )
     }
     // Also what was just created: the server may have been told to change defaults.
-    const { config } = await (await jetstreamManager(this.connection, { checkAPI: false })).streams.info(streamName)
+    const { config } = await (
+      await jetstreamManager(this.connection, { checkAPI: false })
+    ).streams.info(streamName)
     const faults = unsafeLedgerSettings(config, this.stream)
-    if (faults.length > 0) throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `${streamName}: ${faults.join('; ')}`)
+    if (faults.length > 0)
+      throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `${streamName}: ${faults.join('; ')}`)
   }
 
   private async createStream(): Promise<void> {
     try {
       const manager = await jetstreamManager(this.connection, { checkAPI: false })
       await manager.streams.add(ledgerStreamConfig(this.stream))
-      this.log.info({ stream: this.stream.streamName, bytesMax: this.stream.bytesMax, replicas: this.stream.replicas }, 'ledger created')
+      this.log.info(
+        {
+          stream: this.stream.streamName,
+          bytesMax: this.stream.bytesMax,
+          replicas: this.stream.replicas,
+        },
+        'ledger created',
+      )
     } catch (cause) {
-      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `stream ${this.stream.streamName} could not be created`, { cause })
+      throw new BrokerError(
+        'BROKER_LEDGER_UNAVAILABLE',
+        `stream ${this.stream.streamName} could not be created`,
+        { cause },
+      )
     }
   }
 
-  /** The first one writes the record, with the expectation that there is none; everybody else compares. */
+  /**
+   * The first one writes the record, with the expectation that there is none; everybody else
+   * compares.
+   */
   private async recordDeployment(): Promise<void> {
-    const data = Buffer.from(JSON.stringify({ version: 1, partitionCount: this.partitionCount }), 'utf8')
+    const data = Buffer.from(
+      JSON.stringify({ version: 1, partitionCount: this.partitionCount }),
+      'utf8',
+    )
     let found = await this.lastOn(deploymentSubject)
     if (found === undefined) {
-      const outcome = await this.commit([{ subject: deploymentSubject, data, expect: { subject: deploymentSubject, sequence: 0 } }])
+      const outcome = await this.commit([
+        { subject: deploymentSubject, data, expect: { subject: deploymentSubject, sequence: 0 } },
+      ])
       if (outcome.refused === undefined) return
       found = await this.lastOn(deploymentSubject)
-      if (found === undefined) throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `deployment record: ${outcome.refused} ${outcome.detail}`)
+      if (found === undefined)
+        throw new BrokerError(
+          'BROKER_LEDGER_UNAVAILABLE',
+          `deployment record: ${outcome.refused} ${outcome.detail}`,
+        )
     }
     let recorded: unknown
     try {
-      recorded = (JSON.parse(found.data.toString('utf8')) as { partitionCount?: unknown } | null)?.partitionCount
+      recorded = (JSON.parse(found.data.toString('utf8')) as { partitionCount?: unknown } | null)
+        ?.partitionCount
     } catch {
       recorded = 'unreadable'
     }
     if (recorded !== this.partitionCount) {
-      throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', `recorded ${String(recorded)}, asked ${this.partitionCount}`)
+      throw new BrokerError(
+        'LEDGER_DEPLOYMENT_MISMATCH',
+        `recorded ${String(recorded)}, asked ${this.partitionCount}`,
+      )
     }
   }
 }
 
 /**
- * Opens the ledger: creates the stream or checks the one that exists, records the partition count or compares it.
+ * Opens the ledger: creates the stream or checks the one that exists, records the partition count
+ * or compares it.
  * @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH, BROKER_LEDGER_UNAVAILABLE
  */
 export async function createLedger(options: JetStreamLedgerOptions): Promise<JetStreamLedger> {

@@ -1,9 +1,11 @@
 /**
- * Looks at an LMDB data file before it is mapped: a file that was cut short would end the process with a bus error at the first read
- * behind its end, so it must not be opened at all. Reads the two meta pages only; what stands in the other pages is guarded by a checksum of each
- * record (lmdb-store.ts).
+ * Looks at an LMDB data file before it is mapped: a file that was cut short would end the process
+ * with a bus error at the first read behind its end, so it must not be opened at all. Reads the two
+ * meta pages only; what stands in the other pages is guarded by a checksum of each record
+ * (lmdb-store.ts).
  *
- * @source LMDB's data file as the pinned `lmdb` package writes it (data version 2): the meta record behind a 24-octet page header
+ * @source LMDB's data file as the pinned `lmdb` package writes it (data version 2): the meta record
+ * behind a 24-octet page header
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 
@@ -15,13 +17,18 @@ const lastPageAt = 120
 const transactionAt = 128
 const metaBytes = 136
 
-/** Why `file` must not be opened, or undefined when it may (also when there is none, or it is empty). */
+/**
+ * Why `file` must not be opened, or undefined when it may (also when there is none, or it is
+ * empty).
+ */
 export function faultOfLmdbFile(file: string): string | undefined {
   let descriptor: number
   try {
     descriptor = openSync(file, 'r')
   } catch (fault) {
-    return (fault as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : String((fault as NodeJS.ErrnoException).code)
+    return (fault as NodeJS.ErrnoException).code === 'ENOENT'
+      ? undefined
+      : String((fault as NodeJS.ErrnoException).code)
   }
   try {
     const fileBytes = fstatSync(descriptor).size
@@ -38,7 +45,10 @@ export function faultOfLmdbFile(file: string): string | undefined {
   }
 }
 
-function readMeta(descriptor: number, at: number): { pageBytes: number; lastPage: number; transaction: number } | undefined {
+function readMeta(
+  descriptor: number,
+  at: number,
+): { pageBytes: number; lastPage: number; transaction: number } | undefined {
   const meta = Buffer.alloc(metaBytes)
   if (readSync(descriptor, meta, 0, metaBytes, at + pageHeaderBytes) < metaBytes) return undefined
   if (meta.readUInt32LE(0) !== magic) return undefined

@@ -1,7 +1,8 @@
 /**
- * Sleeping actors, wakes and checkpoints of a host's partitions in LMDB: one environment for the data directory, one named
- * database a partition. One environment, because its commits are what costs: lmdb gathers the saves of all partitions into one transaction and
- * one flush, on a thread of its own.
+ * Sleeping actors, wakes and checkpoints of a host's partitions in LMDB: one environment for the
+ * data directory, one named database a partition. One environment, because its commits are what
+ * costs: lmdb gathers the saves of all partitions into one transaction and one flush, on a thread
+ * of its own.
  *
  *  key                          value
  *  00                           checkpoint: sequence u64 | frame number u64 | hash
@@ -9,8 +10,9 @@
  *  02 | time u64 | device 8     empty: the wake index, in order of time
  *  03 | device 8                time u64: where the device's wake stands in the index
  *
- * Every value begins with a CRC-32 of what follows. Integers are big-endian. It is a cache of the ledger: a file that is damaged, or of
- * another format, is moved aside, and the partition is rebuilt by replay.
+ * Every value begins with a CRC-32 of what follows. Integers are big-endian. It is a cache of the
+ * ledger: a file that is damaged, or of another format, is moved aside, and the partition is
+ * rebuilt by replay.
  */
 import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,7 +32,11 @@ const tag = { checkpoint: 0, state: 1, wake: 2, wakeOf: 3, end: 4 } as const
 const crcBytes = 4
 const checkpointKey = Buffer.of(tag.checkpoint)
 
-export type LmdbStoresOptions = { folder: string; log?: Log | undefined; clock?: { now(): number } | undefined }
+export type LmdbStoresOptions = {
+  folder: string
+  log?: Log | undefined
+  clock?: { now(): number } | undefined
+}
 
 /** The stores of all partitions of one host. */
 export type LmdbStores = {
@@ -40,7 +46,10 @@ export type LmdbStores = {
   close(): Promise<void>
 }
 
-/** Opens the environment in `folder`, making it when needed; one that is damaged is moved aside and replaced by an empty one. */
+/**
+ * Opens the environment in `folder`, making it when needed; one that is damaged is moved aside and
+ * replaced by an empty one.
+ */
 export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
   const { folder, log = silentLog } = options
   mkdirSync(folder, { recursive: true })
@@ -56,10 +65,17 @@ export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
   const openStores = new Set<number>()
   return {
     open(partition) {
-      assert(Number.isInteger(partition) && partition >= 0 && partition < partitionsMax, 'a partition number')
+      assert(
+        Number.isInteger(partition) && partition >= 0 && partition < partitionsMax,
+        'a partition number',
+      )
       assert(!openStores.has(partition), 'a partition has one store')
       openStores.add(partition)
-      const database = environment.openDB({ name: `partition-${partition}`, keyEncoding: 'binary', encoding: 'binary' })
+      const database = environment.openDB({
+        name: `partition-${partition}`,
+        keyEncoding: 'binary',
+        encoding: 'binary',
+      })
       return new LmdbPartitionStore(database, () => openStores.delete(partition))
     },
     close: () => environment.close(),
@@ -79,7 +95,8 @@ function openEnvironment(folder: string): RootDatabase<Buffer, Buffer> {
     const key = Buffer.from(formatName, 'latin1')
     const found = environment.getBinary(key)
     if (found === undefined) environment.putSync(key, Buffer.of(formatVersion))
-    else if (found.length !== 1 || found[0] !== formatVersion) throw new Error(`format ${found.toString('hex')}, ${formatVersion} wanted`)
+    else if (found.length !== 1 || found[0] !== formatVersion)
+      throw new Error(`format ${found.toString('hex')}, ${formatVersion} wanted`)
   } catch (fault) {
     void environment.close()
     throw fault
@@ -89,7 +106,10 @@ function openEnvironment(folder: string): RootDatabase<Buffer, Buffer> {
 
 /** Keeps one damaged copy, the newest, for whoever wants to look at it. */
 function moveAside(folder: string, reason: string, log: Log): void {
-  log.warn({ folder, reason }, 'the local store is damaged; it is put aside and rebuilt from the ledger')
+  log.warn(
+    { folder, reason },
+    'the local store is damaged; it is put aside and rebuilt from the ledger',
+  )
   for (const name of ['data.mdb', 'lock.mdb']) {
     try {
       renameSync(join(folder, name), join(folder, `${name}.damaged`))
@@ -108,7 +128,8 @@ function guarded(payload: Uint8Array): Buffer {
 
 function payloadOf(value: Buffer, what: string): Buffer {
   const payload = value.subarray(crcBytes)
-  if (value.length < crcBytes || value.readUInt32BE(0) !== crc32(payload)) throw new BrokerError('STORE_DAMAGED', what)
+  if (value.length < crcBytes || value.readUInt32BE(0) !== crc32(payload))
+    throw new BrokerError('STORE_DAMAGED', what)
   return payload
 }
 
@@ -139,7 +160,10 @@ class LmdbPartitionStore implements PartitionStore {
   constructor(database: Database<Buffer, Buffer>, onClose: () => void) {
     this.database = database
     this.onClose = onClose
-    this.devices = database.getKeysCount({ start: Buffer.of(tag.state), end: Buffer.of(tag.state + 1) })
+    this.devices = database.getKeysCount({
+      start: Buffer.of(tag.state),
+      end: Buffer.of(tag.state + 1),
+    })
   }
 
   checkpoint(): Checkpoint | undefined {
@@ -213,7 +237,11 @@ class LmdbPartitionStore implements PartitionStore {
   }
 
   nextWakeMs(): number | undefined {
-    for (const key of this.database.getKeys({ start: Buffer.of(tag.wake), end: Buffer.of(tag.wake + 1), limit: 1 })) {
+    for (const key of this.database.getKeys({
+      start: Buffer.of(tag.wake),
+      end: Buffer.of(tag.wake + 1),
+      limit: 1,
+    })) {
       return Number(key.readBigUInt64BE(1))
     }
     return undefined

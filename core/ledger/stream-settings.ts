@@ -1,6 +1,6 @@
 /**
- * The settings of the ledger's stream, and the check of one that exists already: without them "nothing accepted is lost" is
- * not true (DESIGN.md section 3). Pure.
+ * The settings of the ledger's stream, and the check of one that exists already: without them
+ * "nothing accepted is lost" is not true (DESIGN.md section 3). Pure.
  */
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from '@nats-io/jetstream'
 
@@ -19,8 +19,13 @@ type LedgerStreamConfig = StreamConfig & { persist_mode?: string }
 
 const subjectKinds = ['log', 'out', 'lease', 'meta'] as const
 
-/** What the stream is created with. No deduplication by message id is used: the shortest window costs least. */
-export function ledgerStreamConfig(options: LedgerStreamOptions): Partial<StreamConfig> & { name: string } {
+/**
+ * What the stream is created with. No deduplication by message id is used: the shortest window
+ * costs least.
+ */
+export function ledgerStreamConfig(
+  options: LedgerStreamOptions,
+): Partial<StreamConfig> & { name: string } {
   return {
     name: options.streamName,
     subjects: subjectKinds.map((kind) => `${options.subjectPrefix}.${kind}.*`),
@@ -40,7 +45,10 @@ export function ledgerStreamConfig(options: LedgerStreamOptions): Partial<Stream
   }
 }
 
-/** What makes an existing stream unfit to be the ledger, in words for the operator; empty when nothing does. */
+/**
+ * What makes an existing stream unfit to be the ledger, in words for the operator; empty when
+ * nothing does.
+ */
 export function unsafeLedgerSettings(found: StreamConfig, options: LedgerStreamOptions): string[] {
   const wanted = ledgerStreamConfig(options)
   const config: LedgerStreamConfig = found
@@ -54,14 +62,27 @@ export function unsafeLedgerSettings(found: StreamConfig, options: LedgerStreamO
   must(config.max_bytes > 0, 'max_bytes is not set')
   must((config.max_age ?? 0) === 0, 'max_age is set: facts would age away')
   must((config.max_msgs ?? -1) <= 0, 'max_msgs is set')
-  must((config.max_msgs_per_subject ?? -1) <= 0, 'max_msgs_per_subject is set: facts would be pushed out')
+  must(
+    (config.max_msgs_per_subject ?? -1) <= 0,
+    'max_msgs_per_subject is set: facts would be pushed out',
+  )
   must(config.allow_atomic === true, 'allow_atomic is off: batches could be torn')
-  must(config.persist_mode === undefined || config.persist_mode === 'default', 'persist_mode is async: acknowledged is not on disk')
-  must(config.num_replicas >= options.replicas, `num_replicas is ${config.num_replicas}, ${options.replicas} wanted`)
+  must(
+    config.persist_mode === undefined || config.persist_mode === 'default',
+    'persist_mode is async: acknowledged is not on disk',
+  )
+  must(
+    config.num_replicas >= options.replicas,
+    `num_replicas is ${config.num_replicas}, ${options.replicas} wanted`,
+  )
   must(config.no_ack !== true, 'no_ack is on: nothing would be acknowledged')
   must(config.sealed !== true, 'the stream is sealed')
-  must(config.mirror === undefined && (config.sources ?? []).length === 0, 'the stream copies another')
+  must(
+    config.mirror === undefined && (config.sources ?? []).length === 0,
+    'the stream copies another',
+  )
   must(config.subject_transform === undefined, 'subjects are transformed')
-  for (const subject of wanted.subjects ?? []) must((config.subjects ?? []).includes(subject), `subject ${subject} is missing`)
+  for (const subject of wanted.subjects ?? [])
+    must((config.subjects ?? []).includes(subject), `subject ${subject} is missing`)
   return faults
 }

@@ -1,10 +1,12 @@
 /**
- * Reads one subject of the ledger in order, without loss, gap or repeat, through reconnections and restarts of the server.
+ * Reads one subject of the ledger in order, without loss, gap or repeat, through reconnections and
+ * restarts of the server.
  *
- * An ephemeral pull consumer in the server's memory delivers; every message carries the consumer's own sequence, and one that is
- * not the next means that something between us was lost: then, and after silence or a reconnection, a new consumer is made
- * behind the last message that was taken. One pull is open at a time and is opened when the queue is empty: so the queue never
- * holds more than one pull's messages and octets, and a handler that waits makes the server wait.
+ * An ephemeral pull consumer in the server's memory delivers; every message carries the consumer's
+ * own sequence, and one that is not the next means that something between us was lost: then, and
+ * after silence or a reconnection, a new consumer is made behind the last message that was taken.
+ * One pull is open at a time and is opened when the queue is empty: so the queue never holds more
+ * than one pull's messages and octets, and a handler that waits makes the server wait.
  *
  *   created ──pull──► pulling ──all of it came, or it expired──► pulling …
  *      ▲                 │ gap, silence, disconnect, consumer gone
@@ -14,7 +16,13 @@
  *
  * @source NATS ADR-37 (pull consumers), ADR-15 (the reply subject's tokens)
  */
-import { createInbox, nuid, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
+import {
+  createInbox,
+  nuid,
+  type Msg,
+  type NatsConnection,
+  type Subscription,
+} from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
@@ -44,7 +52,10 @@ const retryDelayMsMax = 2_000
 const pullExpiryMs = 30_000
 
 export class SubjectReader {
-  /** Settles at the end of a bounded read, or at `close`; rejects when `onMessage` throws or a bounded read stalls. */
+  /**
+   * Settles at the end of a bounded read, or at `close`; rejects when `onMessage` throws or a
+   * bounded read stalls.
+   */
   readonly ended: Promise<void>
   private settleEnded!: (fault?: unknown) => void
   private readonly options: SubjectReaderOptions
@@ -62,7 +73,10 @@ export class SubjectReader {
   /** Stream sequence of the last message put in the queue. */
   private lastQueued: number
   private lastTaken: number
-  /** Messages a bounded read has still to take; undefined before the first consumer has counted them. */
+  /**
+   * Messages a bounded read has still to take; undefined before the first consumer has counted
+   * them.
+   */
   private leftToRead: number | undefined
   private queue: LedgerMessage[] = []
   private queueIndex = 0
@@ -131,7 +145,10 @@ export class SubjectReader {
 
   private recreate(reason: string): void {
     if (this.isDone || this.isCreating) return
-    this.options.log.debug({ subject: this.options.subject, reason, sequence: this.lastQueued }, 'ledger reader starts a new consumer')
+    this.options.log.debug(
+      { subject: this.options.subject, reason, sequence: this.lastQueued },
+      'ledger reader starts a new consumer',
+    )
     this.dropConsumer()
     void this.create()
   }
@@ -158,8 +175,15 @@ export class SubjectReader {
         JSON.stringify({ stream_name: streamName, config, action: 'create' }),
         limits.ledgerCommitMsMax,
       )
-      const answer = reply.json<{ error?: { err_code: number; description: string }; num_pending?: number }>()
-      if (answer.error) throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${answer.error.err_code} ${answer.error.description}`)
+      const answer = reply.json<{
+        error?: { err_code: number; description: string }
+        num_pending?: number
+      }>()
+      if (answer.error)
+        throw new BrokerError(
+          'BROKER_LEDGER_UNAVAILABLE',
+          `${answer.error.err_code} ${answer.error.description}`,
+        )
       this.isCreating = false
       this.attempts = 0
       this.consumerName = name
@@ -169,7 +193,11 @@ export class SubjectReader {
       this.isCreating = false
       if (this.isDone) return
       if (connection.isClosed()) {
-        return this.finish(new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'the connection is closed', { cause: fault }))
+        return this.finish(
+          new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'the connection is closed', {
+            cause: fault,
+          }),
+        )
       }
       const delayMs = Math.min(retryDelayMsMax, 25 * 2 ** this.attempts++)
       this.cancelRetry = clock.at(clock.now() + delayMs, () => void this.create())
@@ -188,14 +216,26 @@ export class SubjectReader {
       if (this.leftToRead === 0) return this.finish()
     }
     this.inbox = createInbox()
-    this.subscription = connection.subscribe(`${this.inbox}.*`, { callback: (fault, message) => this.onDelivered(fault, message) })
+    this.subscription = connection.subscribe(`${this.inbox}.*`, {
+      callback: (fault, message) => this.onDelivered(fault, message),
+    })
     this.pullIfEmpty()
   }
 
   private pullIfEmpty(): void {
-    if (this.isDone || this.subscription === undefined || this.pullLeft > 0 || this.queueIndex < this.queue.length || this.isTaking) return
+    if (
+      this.isDone ||
+      this.subscription === undefined ||
+      this.pullLeft > 0 ||
+      this.queueIndex < this.queue.length ||
+      this.isTaking
+    )
+      return
     const { connection, streamName } = this.options
-    const batch = this.leftToRead === undefined ? this.pullMessages : Math.min(this.pullMessages, this.leftToRead)
+    const batch =
+      this.leftToRead === undefined
+        ? this.pullMessages
+        : Math.min(this.pullMessages, this.leftToRead)
     if (batch === 0) return
     this.pullLeft = batch
     this.pullDelivered = 0
@@ -207,9 +247,13 @@ export class SubjectReader {
       expires: nanosOfMs(pullExpiryMs),
       idle_heartbeat: nanosOfMs(limits.ledgerHeartbeatMs),
     }
-    connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${streamName}.${this.consumerName}`, JSON.stringify(pull), {
-      reply: `${this.inbox}.${this.pullNumber}`,
-    })
+    connection.publish(
+      `$JS.API.CONSUMER.MSG.NEXT.${streamName}.${this.consumerName}`,
+      JSON.stringify(pull),
+      {
+        reply: `${this.inbox}.${this.pullNumber}`,
+      },
+    )
   }
 
   private onDelivered(fault: Error | null, message: Msg): void {
@@ -218,11 +262,13 @@ export class SubjectReader {
     this.hasHeard = true
     const reply = message.reply
     if (reply === undefined || reply === '') return this.onStatus(message)
-    // $JS.ACK.<stream>.<consumer>.<times>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and account before, and one more behind
+    // $JS.ACK.<stream>.<consumer>.<times>.<stream seq>.<consumer seq>.<time>.<pending>, or with
+    // domain and account before, and one more behind
     const tokens = reply.split('.')
     const at = tokens.length > 9 ? 7 : 5
     const streamSequence = Number(tokens[at])
-    if (Number(tokens[at + 1]) !== this.consumerSequence + 1 || !(streamSequence > this.lastQueued)) return this.recreate('gap')
+    if (Number(tokens[at + 1]) !== this.consumerSequence + 1 || !(streamSequence > this.lastQueued))
+      return this.recreate('gap')
     this.consumerSequence++
     this.lastQueued = streamSequence
     this.pullDelivered++
@@ -241,7 +287,8 @@ export class SubjectReader {
     if (code === 100 || code === 0) return
     if (message.subject !== `${this.inbox}.${this.pullNumber}`) return
     this.pullLeft = 0
-    // A pull that gave nothing and did not just expire says that the consumer or the server is not well.
+    // A pull that gave nothing and did not just expire says that the consumer or the server is not
+    // well.
     if (code !== 408 && this.pullDelivered === 0) return this.recreate(`status ${code}`)
     this.pullIfEmpty()
   }
@@ -302,8 +349,16 @@ export class SubjectReader {
       const now = clock.now()
       if (this.lastTaken !== takenBefore || this.isTaking) this.progressAtMs = now
       takenBefore = this.lastTaken
-      if (connection.isClosed() || (isBounded && now - this.progressAtMs >= limits.ledgerReadStallMsMax)) {
-        return this.finish(new BrokerError('BROKER_LEDGER_UNAVAILABLE', `no message of ${this.options.subject} in time`))
+      if (
+        connection.isClosed() ||
+        (isBounded && now - this.progressAtMs >= limits.ledgerReadStallMsMax)
+      ) {
+        return this.finish(
+          new BrokerError(
+            'BROKER_LEDGER_UNAVAILABLE',
+            `no message of ${this.options.subject} in time`,
+          ),
+        )
       }
       // While a handler is at work no pull is open and silence is right.
       const isWaiting = this.subscription !== undefined && this.pullLeft > 0

@@ -1,6 +1,7 @@
 /**
- * What stands on `lease.<partition>`: who owns the partition. Written by core/ledger/lease, read by it and by core/bus/owners.
- * JSON, because people read it in an emergency and it changes only when a partition changes hands.
+ * What stands on `lease.<partition>`: who owns the partition. Written by core/ledger/lease, read by
+ * it and by core/bus/owners. JSON, because people read it in an emergency and it changes only when
+ * a partition changes hands.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
@@ -10,7 +11,10 @@ export type LeaseRecord = { hostId: string; takenAtMs: number; nonce: string }
 
 const hostIdPattern = /^[A-Za-z0-9_-]{1,64}$/
 
-/** True when `text` can be a host id: a NATS subject token of at most 64 letters, digits, `_` and `-`. */
+/**
+ * True when `text` can be a host id: a NATS subject token of at most 64 letters, digits, `_` and
+ * `-`.
+ */
 export const isHostId = (text: string): boolean => hostIdPattern.test(text)
 
 export const leaseSubject = (partition: number): string => `lease.${partition}`
@@ -24,7 +28,10 @@ export function partitionOfLease(subject: string): number {
 }
 
 export function encodeLease(record: LeaseRecord): Buffer {
-  return Buffer.from(JSON.stringify({ hostId: record.hostId, takenAtMs: record.takenAtMs, nonce: record.nonce }), 'utf8')
+  return Buffer.from(
+    JSON.stringify({ hostId: record.hostId, takenAtMs: record.takenAtMs, nonce: record.nonce }),
+    'utf8',
+  )
 }
 
 /** @throws BrokerError FRAME_MALFORMED when it is not a lease record */
@@ -35,9 +42,16 @@ export function decodeLease(view: Uint8Array): LeaseRecord {
   } catch (cause) {
     throw new BrokerError('FRAME_MALFORMED', 'a lease record that is not JSON', { cause })
   }
-  const record = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as Partial<Record<keyof LeaseRecord, unknown>>
+  const record = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as Partial<
+    Record<keyof LeaseRecord, unknown>
+  >
   const { hostId, takenAtMs, nonce } = record
-  if (typeof hostId !== 'string' || !isHostId(hostId) || typeof nonce !== 'string' || typeof takenAtMs !== 'number') {
+  if (
+    typeof hostId !== 'string' ||
+    !isHostId(hostId) ||
+    typeof nonce !== 'string' ||
+    typeof takenAtMs !== 'number'
+  ) {
     throw new BrokerError('FRAME_MALFORMED', 'a lease record without host, time or nonce')
   }
   return { hostId, takenAtMs, nonce }

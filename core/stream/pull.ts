@@ -1,19 +1,23 @@
 /**
- * A demand-driven source. RxJS has no back-pressure of its own: what is pushed faster than it is worked on piles up in an operator's
- * queue (measured: 1,000 pulled, 3 worked on). Here nothing is taken from the source before the step for the batch before it has settled,
- * so what waits, waits where it is bounded: in the mailbox.
+ * A demand-driven source. RxJS has no back-pressure of its own: what is pushed faster than it is
+ * worked on piles up in an operator's queue (measured: 1,000 pulled, 3 worked on). Here nothing is
+ * taken from the source before the step for the batch before it has settled, so what waits, waits
+ * where it is bounded: in the mailbox.
  *
  *   mailbox ──take(max)──► step(batch) ──settled──► result downstream ──► take(max) …
  *
- * The step stands inside because an Observable is never told when its consumer is done. Batches are arrays: one notification a batch,
- * never one a message. It does not order, retry or time anything.
+ * The step stands inside because an Observable is never told when its consumer is done. Batches are
+ * arrays: one notification a batch, never one a message. It does not order, retry or time anything.
  */
 import { Observable } from 'rxjs'
 
 export type PullSource<T> = {
   /** At most `countMax` items, taken out of the source; an empty array when there are none. */
   take(countMax: number): T[]
-  /** Registers what to call when there may be items again. Calling it too often is harmless, calling it never is a standstill. */
+  /**
+   * Registers what to call when there may be items again. Calling it too often is harmless, calling
+   * it never is a standstill.
+   */
   onReady(ready: () => void): void
 }
 
@@ -23,9 +27,10 @@ export type PullOptions = {
 }
 
 /**
- * Takes batches from `source` and emits what `step` makes of each, one after the other, for as long as there is a subscriber. The
- * first batch of a silent source is taken in a microtask, so that what arrives in one turn of the event loop goes together. An error of `step`
- * ends the stream; after unsubscribing nothing more is taken, and a step under way finishes unheard.
+ * Takes batches from `source` and emits what `step` makes of each, one after the other, for as long
+ * as there is a subscriber. The first batch of a silent source is taken in a microtask, so that
+ * what arrives in one turn of the event loop goes together. An error of `step` ends the stream;
+ * after unsubscribing nothing more is taken, and a step under way finishes unheard.
  */
 export function pullFrom<T, R>(
   source: PullSource<T>,
@@ -80,5 +85,9 @@ export function pullFrom<T, R>(
 }
 
 function isPromiseLike<R>(value: PromiseLike<R> | R): value is PromiseLike<R> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { then?: unknown }).then === 'function'
+  )
 }

@@ -18,6 +18,8 @@ export type WanOptions = {
   /** How often time-outs are looked for: they come late by this much at most. */
   sweepMs: number
   apduBytesMax: number
+  /** A clock that never goes back, from any start: time-outs must not follow corrections of the time of day. */
+  nowMs: () => number
   metrics: Metrics
   log: Log
 }
@@ -34,6 +36,7 @@ export const defaultWanOptions: WanOptions = {
   deadAddressMs: limits.wanDeadAddressMs,
   sweepMs: 100,
   apduBytesMax: limits.apduBytesMax,
+  nowMs: () => performance.now(),
   metrics: noMetrics,
   log: silentLog,
 }

@@ -58,7 +58,10 @@ export class TcpWan implements Wan {
     this.options = { ...defaultWanOptions, ...options }
     this.metrics = wanMetrics(this.options.metrics)
     this.owner = this.asOwner()
-    this.sweeper = setInterval(() => this.sweep(), this.options.sweepMs)
+    this.sweeper = setInterval(() => {
+      const now = this.options.nowMs()
+      setImmediate(() => this.sweep(now))
+    }, this.options.sweepMs)
     this.sweeper.unref()
   }
 
@@ -68,7 +71,7 @@ export class TcpWan implements Wan {
     lane: Lane,
   ): Promise<ExchangeResult> {
     return new Promise((resolve) => {
-      const now = performance.now()
+      const now = this.options.nowMs()
       const exchange = new Exchange(
         address,
         operations,
@@ -106,7 +109,7 @@ export class TcpWan implements Wan {
         resolve()
       }
       // What is under way may end within the time of a release; what waits has no connection to wait for.
-      const dueMs = performance.now() + this.options.releaseMs
+      const dueMs = this.options.nowMs() + this.options.releaseMs
       for (const exchange of this.exchanges.all()) {
         if (exchange.isWaiting) this.end(exchange, unreachable('the broker is closing'))
         else exchange.answerDueMs = Math.min(exchange.answerDueMs, dueMs)
@@ -213,7 +216,7 @@ export class TcpWan implements Wan {
   private asOwner(): LinkOwner {
     return {
       options: this.options,
-      nowMs: () => performance.now(),
+      nowMs: this.options.nowMs,
       wantFlush: (link) => {
         if (this.dirty.push(link) === 1) setImmediate(this.flush)
       },
@@ -305,7 +308,7 @@ export class TcpWan implements Wan {
     this.metrics.connectsFailed.add()
     const { deadAddressMs } = this.options
     if (deadAddressMs > 0) {
-      endpoint.deadUntilMs = performance.now() + deadAddressMs
+      endpoint.deadUntilMs = this.options.nowMs() + deadAddressMs
       endpoint.deadReason = reason
       this.dead.delete(endpoint)
       this.dead.add(endpoint)
@@ -318,14 +321,14 @@ export class TcpWan implements Wan {
     if (exchange.isEnded) return
     this.exchanges.remove(exchange)
     this.metrics.ended[result.ok ? 'OK' : result.code].add()
-    this.metrics.durations.observe((performance.now() - exchange.startedMs) / 1000)
+    this.metrics.durations.observe((this.options.nowMs() - exchange.startedMs) / 1000)
     exchange.end(result)
   }
 
   // ── time-outs ──
 
-  private sweep(): void {
-    const now = performance.now()
+  // `now` is older than the reads since: what came while this process was held up is an answer in time.
+  private sweep(now: number): void {
     for (const link of this.connecting) if (link.dueMs <= now) link.cut('no connection in time')
     for (const link of this.releasing) if (link.dueMs <= now) link.cut('no release in time')
     for (const exchange of this.exchanges.due(now)) {

@@ -1,22 +1,41 @@
-/** What every Bus does, within a process and over NATS alike. `create` gives one end; all ends are of one bus. */
+/**
+ * What every Bus does, within a process and over NATS alike. `create` gives one end; all ends are
+ * of one bus.
+ */
 import type { Test } from 'tap'
 import type { Bus } from '../../core/ports/bus.ts'
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'utf8')
 
-export function busContract(t: Test, create: () => Bus, awaitTimeout: <T>(answer: Promise<T>) => Promise<T>): void {
+export function busContract(
+  t: Test,
+  create: () => Bus,
+  awaitTimeout: <T>(answer: Promise<T>) => Promise<T>,
+): void {
   t.test('a frame goes to its server and an answer comes back', async (t) => {
     const bus = create()
-    const served = await bus.serve('host.a', (frame, reply) => reply(bytes(`re ${frame.toString()}`)))
+    const served = await bus.serve('host.a', (frame, reply) =>
+      reply(bytes(`re ${frame.toString()}`)),
+    )
     t.equal((await bus.request('host.a', bytes('one'), 5_000)).toString(), 're one')
     t.equal((await bus.request('host.a', Buffer.alloc(0), 5_000)).toString(), 're ')
-    t.equal((await bus.request('host.a', Buffer.alloc(4 * 1024 * 1024, 'x'), 5_000)).length, 4 * 1024 * 1024 + 3, 'the largest frame')
+    t.equal(
+      (await bus.request('host.a', Buffer.alloc(4 * 1024 * 1024, 'x'), 5_000)).length,
+      4 * 1024 * 1024 + 3,
+      'the largest frame',
+    )
     await served.close()
-    await t.rejects(bus.request('host.a', bytes('two'), 5_000), { code: 'BROKER_PARTITION_UNAVAILABLE' }, 'nobody there any more')
+    await t.rejects(
+      bus.request('host.a', bytes('two'), 5_000),
+      { code: 'BROKER_PARTITION_UNAVAILABLE' },
+      'nobody there any more',
+    )
   })
 
   t.test('nobody serves it', async (t) => {
-    await t.rejects(create().request('host.nobody', bytes('x'), 60_000), { code: 'BROKER_PARTITION_UNAVAILABLE' })
+    await t.rejects(create().request('host.nobody', bytes('x'), 60_000), {
+      code: 'BROKER_PARTITION_UNAVAILABLE',
+    })
   })
 
   t.test('answers may come late and in any order; frames come in order', async (t) => {
@@ -29,12 +48,17 @@ export function busContract(t: Test, create: () => Bus, awaitTimeout: <T>(answer
       replies.push(() => reply(bytes(text)))
       if (replies.length === 100) for (const answer of replies.toReversed()) answer()
     })
-    const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => bus.request('host.b', bytes(`${i}`), 5_000)))
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => bus.request('host.b', bytes(`${i}`), 5_000)),
+    )
     t.strictSame(
       answers.map((answer) => answer.toString()),
       Array.from({ length: 100 }, (_, i) => `${i}`),
     )
-    t.strictSame(seen, answers.map((answer) => answer.toString()))
+    t.strictSame(
+      seen,
+      answers.map((answer) => answer.toString()),
+    )
     await served.close()
   })
 
@@ -44,7 +68,9 @@ export function busContract(t: Test, create: () => Bus, awaitTimeout: <T>(answer
     const served = await bus.serve('host.c', (_frame, reply) => {
       answerLate = () => reply(bytes('late'))
     })
-    await t.rejects(awaitTimeout(bus.request('host.c', bytes('x'), 30)), { code: 'BROKER_PARTITION_UNAVAILABLE' })
+    await t.rejects(awaitTimeout(bus.request('host.c', bytes('x'), 30)), {
+      code: 'BROKER_PARTITION_UNAVAILABLE',
+    })
     answerLate()
     answerLate()
     await served.close()

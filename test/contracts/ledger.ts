@@ -1,4 +1,7 @@
-/** What every Ledger does, the simulated and the real one alike. `create` gives an empty one each time. */
+/**
+ * What every Ledger does, the simulated and the real one alike. `create` gives an empty one each
+ * time.
+ */
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { limits } from '../../core/base/limits.ts'
@@ -10,11 +13,16 @@ const entry = (subject: string, text: string, expect?: LedgerEntry['expect']): L
 
 async function readAll(ledger: Ledger, subject: string, from = 1): Promise<LedgerMessage[]> {
   const found: LedgerMessage[] = []
-  await ledger.read(subject, from, (message) => void found.push({ ...message, data: Buffer.from(message.data) }))
+  await ledger.read(
+    subject,
+    from,
+    (message) => void found.push({ ...message, data: Buffer.from(message.data) }),
+  )
   return found
 }
 
-const texts = (messages: readonly LedgerMessage[]): string[] => messages.map(({ data }) => data.toString('utf8'))
+const texts = (messages: readonly LedgerMessage[]): string[] =>
+  messages.map(({ data }) => data.toString('utf8'))
 
 /** Settles `count` messages after it was called; told by `onMessage`, not by a clock. */
 function gate(): { promise: Promise<void>; open: () => void } {
@@ -28,7 +36,11 @@ function gate(): { promise: Promise<void>; open: () => void } {
 export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
   t.test('a batch is written whole, in order, with sequences without gaps', async (t) => {
     const ledger = await create()
-    const first = await ledger.commit([entry('log.1', 'a'), entry('out.A', 'b'), entry('log.1', 'c')])
+    const first = await ledger.commit([
+      entry('log.1', 'a'),
+      entry('out.A', 'b'),
+      entry('log.1', 'c'),
+    ])
     if (first.refused !== undefined) return t.fail(first.detail)
     const second = await ledger.commit([entry('log.2', 'd')])
     t.equal(second.refused === undefined && second.firstSequence, first.firstSequence + 3)
@@ -51,25 +63,59 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
     if (other.refused !== undefined) return t.fail(other.detail)
     const fence1 = { subject: 'lease.1', sequence: lease.firstSequence }
     const fence2 = { subject: 'lease.2', sequence: other.firstSequence }
-    const both = await ledger.commit([entry('log.1', 'a', fence1), entry('log.2', 'b', fence2), entry('log.1', 'c', fence1), entry('out.A', 'd')])
-    t.equal(both.refused, undefined, 'several partitions, each with its own fence, and one of them twice')
-    t.equal((await ledger.commit([entry('lease.2', 'i', fence2)])).refused, undefined, 'partition 2 changes hands')
+    const both = await ledger.commit([
+      entry('log.1', 'a', fence1),
+      entry('log.2', 'b', fence2),
+      entry('log.1', 'c', fence1),
+      entry('out.A', 'd'),
+    ])
+    t.equal(
+      both.refused,
+      undefined,
+      'several partitions, each with its own fence, and one of them twice',
+    )
+    t.equal(
+      (await ledger.commit([entry('lease.2', 'i', fence2)])).refused,
+      undefined,
+      'partition 2 changes hands',
+    )
     const stale = await ledger.commit([entry('log.1', 'x', fence1), entry('log.2', 'y', fence2)])
     t.equal(stale.refused, 'fence')
     t.equal((await ledger.commit([entry('log.2', 'y', fence2)])).refused, 'fence', 'alone as well')
-    t.equal((await ledger.commit([entry('lease.1', 'h', { subject: 'lease.1', sequence: 0 })])).refused, 'fence', 'create only')
-    t.equal((await ledger.commit([entry('log.9', 'z', { subject: 'lease.9', sequence: 4 })])).refused, 'fence', 'nothing there')
+    t.equal(
+      (await ledger.commit([entry('lease.1', 'h', { subject: 'lease.1', sequence: 0 })])).refused,
+      'fence',
+      'create only',
+    )
+    t.equal(
+      (await ledger.commit([entry('log.9', 'z', { subject: 'lease.9', sequence: 4 })])).refused,
+      'fence',
+      'nothing there',
+    )
     t.strictSame(texts(await readAll(ledger, 'log.*')), ['a', 'b', 'c'])
-    t.equal((await ledger.commit([entry('log.1', 'e', fence1)])).refused, undefined, 'partition 1 goes on')
+    t.equal(
+      (await ledger.commit([entry('log.1', 'e', fence1)])).refused,
+      undefined,
+      'partition 1 goes on',
+    )
   })
 
-  t.test('an expectation on what the same batch wrote before is refused, on what it writes later holds', async (t) => {
-    const ledger = await create()
-    const create5 = { subject: 'lease.5', sequence: 0 }
-    t.equal((await ledger.commit([entry('lease.5', 'h'), entry('log.5', 'a', create5)])).refused, 'fence')
-    t.equal((await ledger.commit([entry('log.5', 'a', create5), entry('lease.5', 'h')])).refused, undefined)
-    t.strictSame(texts(await readAll(ledger, 'log.5')), ['a'])
-  })
+  t.test(
+    'an expectation on what the same batch wrote before is refused, on what it writes later holds',
+    async (t) => {
+      const ledger = await create()
+      const create5 = { subject: 'lease.5', sequence: 0 }
+      t.equal(
+        (await ledger.commit([entry('lease.5', 'h'), entry('log.5', 'a', create5)])).refused,
+        'fence',
+      )
+      t.equal(
+        (await ledger.commit([entry('log.5', 'a', create5), entry('lease.5', 'h')])).refused,
+        undefined,
+      )
+      t.strictSame(texts(await readAll(ledger, 'log.5')), ['a'])
+    },
+  )
 
   t.test('one expectation may speak of all leases at once', async (t) => {
     const ledger = await create()
@@ -77,7 +123,11 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
     if (leases.refused !== undefined) return t.fail(leases.detail)
     const all = { subject: 'lease.*', sequence: leases.firstSequence + 1 }
     t.equal((await ledger.commit([entry('log.1', 'a', all)])).refused, undefined, 'one message')
-    t.equal((await ledger.commit([entry('log.1', 'b', all), entry('log.2', 'c')])).refused, undefined, 'a batch')
+    t.equal(
+      (await ledger.commit([entry('log.1', 'b', all), entry('log.2', 'c')])).refused,
+      undefined,
+      'a batch',
+    )
     t.equal((await ledger.commit([entry('lease.1', 'i')])).refused, undefined)
     t.equal((await ledger.commit([entry('log.2', 'd', all)])).refused, 'fence')
     t.equal((await ledger.commit([entry('log.2', 'd', all), entry('log.2', 'e')])).refused, 'fence')
@@ -86,10 +136,23 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
 
   t.test('what is too large is refused before it does harm', async (t) => {
     const ledger = await create()
-    const many = Array.from({ length: limits.ledgerBatchMessagesMax + 1 }, () => entry('log.1', 'x'))
+    const many = Array.from({ length: limits.ledgerBatchMessagesMax + 1 }, () =>
+      entry('log.1', 'x'),
+    )
     t.equal((await ledger.commit(many)).refused, 'too-large')
-    t.equal((await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(9 * 1024 * 1024) }])).refused, 'too-large')
-    t.equal((await ledger.commit([entry('log.1', 'y'), { subject: 'log.1', data: Buffer.alloc(limits.frameBytesMax, 1) }])).refused, undefined)
+    t.equal(
+      (await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(9 * 1024 * 1024) }])).refused,
+      'too-large',
+    )
+    t.equal(
+      (
+        await ledger.commit([
+          entry('log.1', 'y'),
+          { subject: 'log.1', data: Buffer.alloc(limits.frameBytesMax, 1) },
+        ])
+      ).refused,
+      undefined,
+    )
     const most = many.slice(1)
     t.equal((await ledger.commit(most)).refused, undefined, 'the largest batch')
     const log = await readAll(ledger, 'log.1')
@@ -97,65 +160,80 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
     t.equal(log[1]?.data.length, limits.frameBytesMax)
   })
 
-  t.test('read begins where it is told, ends at what was there, and waits for its reader', async (t) => {
-    const ledger = await create()
-    for (let i = 0; i < 5; i++) await ledger.commit([entry('log.1', `${i}`), entry('log.2', 'other')])
-    const all = await readAll(ledger, 'log.1')
-    t.strictSame(texts(await readAll(ledger, 'log.1', all[2]!.sequence)), ['2', '3', '4'])
-    t.strictSame(texts(await readAll(ledger, 'log.1', all[2]!.sequence + 1)), ['3', '4'], 'from a sequence of another subject')
-    t.strictSame(await readAll(ledger, 'log.1', all[4]!.sequence + 100), [])
-    const seen: string[] = []
-    let working = 0
-    await ledger.read('log.1', 1, async ({ data }) => {
-      t.equal(working++, 0, 'one at a time')
-      const text = data.toString()
-      if (text === '1') await ledger.commit([entry('log.1', 'written while reading')])
-      await new Promise<void>((resolve) => setImmediate(resolve))
-      seen.push(text)
-      working--
-    })
-    t.strictSame(seen, ['0', '1', '2', '3', '4'])
-    const fault = new Error('of the reader')
-    await t.rejects(
-      ledger.read('log.1', 1, () => {
-        throw fault
-      }),
-      fault,
-    )
-    await t.rejects(
-      ledger.read('log.1', 1, () => Promise.reject(fault)),
-      fault,
-    )
-  })
+  t.test(
+    'read begins where it is told, ends at what was there, and waits for its reader',
+    async (t) => {
+      const ledger = await create()
+      for (let i = 0; i < 5; i++)
+        await ledger.commit([entry('log.1', `${i}`), entry('log.2', 'other')])
+      const all = await readAll(ledger, 'log.1')
+      t.strictSame(texts(await readAll(ledger, 'log.1', all[2]!.sequence)), ['2', '3', '4'])
+      t.strictSame(
+        texts(await readAll(ledger, 'log.1', all[2]!.sequence + 1)),
+        ['3', '4'],
+        'from a sequence of another subject',
+      )
+      t.strictSame(await readAll(ledger, 'log.1', all[4]!.sequence + 100), [])
+      const seen: string[] = []
+      let working = 0
+      await ledger.read('log.1', 1, async ({ data }) => {
+        t.equal(working++, 0, 'one at a time')
+        const text = data.toString()
+        if (text === '1') await ledger.commit([entry('log.1', 'written while reading')])
+        await new Promise<void>((resolve) => setImmediate(resolve))
+        seen.push(text)
+        working--
+      })
+      t.strictSame(seen, ['0', '1', '2', '3', '4'])
+      const fault = new Error('of the reader')
+      await t.rejects(
+        ledger.read('log.1', 1, () => {
+          throw fault
+        }),
+        fault,
+      )
+      await t.rejects(
+        ledger.read('log.1', 1, () => Promise.reject(fault)),
+        fault,
+      )
+    },
+  )
 
-  t.test('follow gives what was there and what comes, once, in order, at its reader\'s pace', async (t) => {
-    const ledger = await create()
-    const count = 3_000
-    for (let i = 0; i < 500; i += 100) await ledger.commit(Array.from({ length: 100 }, (_, j) => entry('out.A', `${i + j}`)))
-    const seen: string[] = []
-    const whole = gate()
-    const atTen = gate()
-    const goOn = gate()
-    const follower = await ledger.follow('out.A', 1, async ({ data }) => {
-      if (seen.length === 10) {
-        atTen.open()
-        await goOn.promise
+  t.test(
+    "follow gives what was there and what comes, once, in order, at its reader's pace",
+    async (t) => {
+      const ledger = await create()
+      const count = 3_000
+      for (let i = 0; i < 500; i += 100)
+        await ledger.commit(Array.from({ length: 100 }, (_, j) => entry('out.A', `${i + j}`)))
+      const seen: string[] = []
+      const whole = gate()
+      const atTen = gate()
+      const goOn = gate()
+      const follower = await ledger.follow('out.A', 1, async ({ data }) => {
+        if (seen.length === 10) {
+          atTen.open()
+          await goOn.promise
+        }
+        seen.push(data.toString())
+        if (seen.length === count) whole.open()
+      })
+      await atTen.promise
+      for (let i = 500; i < count; i += 500) {
+        await ledger.commit(Array.from({ length: 500 }, (_, j) => entry('out.A', `${i + j}`)))
       }
-      seen.push(data.toString())
-      if (seen.length === count) whole.open()
-    })
-    await atTen.promise
-    for (let i = 500; i < count; i += 500) {
-      await ledger.commit(Array.from({ length: 500 }, (_, j) => entry('out.A', `${i + j}`)))
-    }
-    t.equal(seen.length, 10, 'nothing more is delivered while the reader is at work')
-    goOn.open()
-    await whole.promise
-    t.strictSame(seen, Array.from({ length: count }, (_, i) => `${i}`))
-    await follower.close()
-    await ledger.commit([entry('out.A', 'after')])
-    t.equal(seen.length, count, 'closed means closed')
-  })
+      t.equal(seen.length, 10, 'nothing more is delivered while the reader is at work')
+      goOn.open()
+      await whole.promise
+      t.strictSame(
+        seen,
+        Array.from({ length: count }, (_, i) => `${i}`),
+      )
+      await follower.close()
+      await ledger.commit([entry('out.A', 'after')])
+      t.equal(seen.length, count, 'closed means closed')
+    },
+  )
 
   t.test('follow of a subject that is empty yet, by wildcard', async (t) => {
     const ledger = await create()
@@ -165,7 +243,8 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
       seen.push(`${subject} ${data.toString()}`)
       if (seen.length === 3) three.open()
     })
-    for (let i = 0; i < 3; i++) await ledger.commit([entry(`lease.${i}`, `h${i}`), entry(`log.${i}`, 'x')])
+    for (let i = 0; i < 3; i++)
+      await ledger.commit([entry(`lease.${i}`, `h${i}`), entry(`log.${i}`, 'x')])
     await three.promise
     t.strictSame(seen, ['lease.0 h0', 'lease.1 h1', 'lease.2 h2'])
     await follower.close()
@@ -186,7 +265,9 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
         for (const { partitions, isStale, takes } of batches) {
           if (takes !== null) {
             const subject = `lease.${takes}`
-            const taken = await ledger.commit([entry(subject, 'h', { subject, sequence: fences.get(takes) ?? 0 })])
+            const taken = await ledger.commit([
+              entry(subject, 'h', { subject, sequence: fences.get(takes) ?? 0 }),
+            ])
             if (taken.refused !== undefined) throw new Error(taken.detail)
             fences.set(takes, taken.firstSequence)
           }
@@ -199,8 +280,10 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
             }),
           )
           const outcome = await ledger.commit(entries)
-          if ((outcome.refused === 'fence') !== isStale) throw new Error(`batch ${id}: ${JSON.stringify(outcome)}`)
-          if (outcome.refused === undefined) accepted.push(...entries.map(({ data }) => data.toString()))
+          if ((outcome.refused === 'fence') !== isStale)
+            throw new Error(`batch ${id}: ${JSON.stringify(outcome)}`)
+          if (outcome.refused === undefined)
+            accepted.push(...entries.map(({ data }) => data.toString()))
         }
       }),
       { numRuns: 25 },

@@ -1,4 +1,7 @@
-/** What every PartitionStore does, in memory and on LMDB alike. `create` gives an empty one each time. */
+/**
+ * What every PartitionStore does, in memory and on LMDB alike. `create` gives an empty one each
+ * time.
+ */
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
@@ -9,7 +12,11 @@ const device = (number: number): Eui64Key => {
   bytes.writeUInt32BE(number, 4)
   return eui64Key(bytes)
 }
-const mark = (sequence: number): Checkpoint => ({ sequence, frameNumber: sequence * 2, hash: Buffer.alloc(32, sequence) })
+const mark = (sequence: number): Checkpoint => ({
+  sequence,
+  frameNumber: sequence * 2,
+  hash: Buffer.alloc(32, sequence),
+})
 const nothing = new Map<Eui64Key, never>()
 
 export function storeContract(t: Test, create: () => PartitionStore): void {
@@ -35,7 +42,11 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     t.equal(store.deviceCount(), 2)
     const found = store.checkpoint()
     t.same({ ...found, hash: Buffer.from(found!.hash) }, mark(7))
-    await store.save({ states: new Map([[device(1), Buffer.from('uno')]]), wakes: nothing, checkpoint: mark(8) })
+    await store.save({
+      states: new Map([[device(1), Buffer.from('uno')]]),
+      wakes: nothing,
+      checkpoint: mark(8),
+    })
     t.same(Buffer.from(store.load(device(1))!).toString(), 'uno')
     t.equal(store.deviceCount(), 2)
     t.equal(store.checkpoint()?.sequence, 8)
@@ -58,17 +69,26 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     )
     await Promise.all(saves)
     t.equal(store.load(device(1))?.[0], 19)
-    t.strictSame(store.dueWakes(Number.MAX_SAFE_INTEGER, 10), [{ device: device(1), atMs: 981 }], 'one wake a device')
+    t.strictSame(
+      store.dueWakes(Number.MAX_SAFE_INTEGER, 10),
+      [{ device: device(1), atMs: 981 }],
+      'one wake a device',
+    )
     t.equal(store.checkpoint()?.sequence, 19)
     t.equal(store.deviceCount(), 1)
     await store.close()
   })
 
-  t.test('property: the wake index is the newest wake of each device, by time', async (t) => {
+  t.test('property: the wake index is the newest wake of each device, by time', async () => {
     const store = create()
     const newest = new Map<Eui64Key, number>()
     let sequence = 0
-    const wakes = fc.array(fc.tuple(fc.nat(30), fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 }), fc.constant(2 ** 48))))
+    const wakes = fc.array(
+      fc.tuple(
+        fc.nat(30),
+        fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 }), fc.constant(2 ** 48)),
+      ),
+    )
     await fc.assert(
       fc.asyncProperty(wakes, fc.nat(70), fc.nat(12), async (changes, untilMs, count) => {
         const map = new Map(changes.map(([number, atMs]) => [device(number), atMs]))
@@ -77,12 +97,16 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
           if (atMs === 0) newest.delete(key)
           else newest.set(key, atMs)
         }
-        const all = [...newest].map(([key, atMs]) => ({ device: key, atMs })).sort((a, b) => a.atMs - b.atMs || (a.device < b.device ? -1 : 1))
+        const all = [...newest]
+          .map(([key, atMs]) => ({ device: key, atMs }))
+          .sort((a, b) => a.atMs - b.atMs || (a.device < b.device ? -1 : 1))
         const due = all.filter(({ atMs }) => atMs <= untilMs).slice(0, count)
         const found = store.dueWakes(untilMs, count)
-        if (JSON.stringify(found) !== JSON.stringify(due)) throw new Error(`${JSON.stringify(found)} is not ${JSON.stringify(due)}`)
+        if (JSON.stringify(found) !== JSON.stringify(due))
+          throw new Error(`${JSON.stringify(found)} is not ${JSON.stringify(due)}`)
         if (store.nextWakeMs() !== all[0]?.atMs) throw new Error('next wake')
-        if (store.dueWakes(Number.MAX_SAFE_INTEGER, 1_000_000).length !== all.length) throw new Error('all wakes')
+        if (store.dueWakes(Number.MAX_SAFE_INTEGER, 1_000_000).length !== all.length)
+          throw new Error('all wakes')
       }),
       { numRuns: 60 },
     )

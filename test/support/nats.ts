@@ -1,6 +1,7 @@
 /**
- * A real nats-server for tests: loopback, a free port, a store of its own, every write fsynced; it can be killed with
- * SIGKILL and started again on the same port and store. Test-only: the product's supervised child is core/ops/nats-child.
+ * A real nats-server for tests: loopback, a free port, a store of its own, every write fsynced; it
+ * can be killed with SIGKILL and started again on the same port and store. Test-only: the product's
+ * supervised child is core/ops/nats-child.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,7 +25,11 @@ function freePort(): Promise<number> {
     probe.once('error', reject)
     probe.listen(0, '127.0.0.1', () => {
       const address = probe.address()
-      probe.close(() => (typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port'))))
+      probe.close(() =>
+        typeof address === 'object' && address
+          ? resolve(address.port)
+          : reject(new Error('no port')),
+      )
     })
   })
 }
@@ -43,7 +48,11 @@ export type TestNats = {
   close(): Promise<void>
 }
 
-export type TestNatsOptions = { syncAlways?: boolean; maxPayloadBytes?: number; maxFileStoreBytes?: number }
+export type TestNatsOptions = {
+  syncAlways?: boolean
+  maxPayloadBytes?: number
+  maxFileStoreBytes?: number
+}
 
 /** Starts one; the caller closes it. */
 export async function startTestNats(options: TestNatsOptions = {}): Promise<TestNats> {
@@ -59,7 +68,9 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
       `jetstream {`,
       `  store_dir: ${JSON.stringify(join(folder, 'store'))}`,
       ...(options.syncAlways === false ? [] : [`  sync_interval: always`]),
-      ...(options.maxFileStoreBytes === undefined ? [] : [`  max_file_store: ${options.maxFileStoreBytes}`]),
+      ...(options.maxFileStoreBytes === undefined
+        ? []
+        : [`  max_file_store: ${options.maxFileStoreBytes}`]),
       `}`,
       '',
     ].join('\n'),

@@ -1,6 +1,7 @@
 /**
- * The bus within one process: frames arrive in the order they were sent, each in a turn of its own. Faults are asked for by
- * `onSend`. Frames are handed over as copies, because on a real bus they are.
+ * The bus within one process: frames arrive in the order they were sent, each in a turn of its own.
+ * Faults are asked for by `onSend`. Frames are handed over as copies, because on a real bus they
+ * are.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { copyOf } from '../../base/bytes.ts'

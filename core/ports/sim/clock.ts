@@ -28,11 +28,15 @@ export class SimClock implements Clock {
   }
 
   /**
-   * Moves time to `toMs`, running each action at its own time, in order of time and then of asking; actions that these ask for run
-   * too when they are due by then. Time never goes back.
+   * Moves time to `toMs`, running each action at its own time, in order of time and then of asking;
+   * actions that these ask for run too when they are due by then. Time never goes back.
    */
   advanceTo(toMs: number): void {
-    for (let next = this.earliest(); next !== undefined && next.atMs <= toMs; next = this.earliest()) {
+    for (
+      let next = this.earliest();
+      next !== undefined && next.atMs <= toMs;
+      next = this.earliest()
+    ) {
       this.due.delete(next)
       this.nowMs = Math.max(this.nowMs, next.atMs)
       next.action()
@@ -47,7 +51,12 @@ export class SimClock implements Clock {
   private earliest(): Due | undefined {
     let found: Due | undefined
     for (const due of this.due) {
-      if (found === undefined || due.atMs < found.atMs || (due.atMs === found.atMs && due.order < found.order)) found = due
+      if (
+        found === undefined ||
+        due.atMs < found.atMs ||
+        (due.atMs === found.atMs && due.order < found.order)
+      )
+        found = due
     }
     return found
   }

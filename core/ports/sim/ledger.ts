@@ -1,11 +1,19 @@
 /**
- * The ledger in memory: one list, fences, atomic batches, followers. What it acknowledges it keeps for as long as it lives, so a
- * simulation that "crashes" a host keeps the SimLedger and drops the host. Faults are asked for by `onCommit`.
+ * The ledger in memory: one list, fences, atomic batches, followers. What it acknowledges it keeps
+ * for as long as it lives, so a simulation that "crashes" a host keeps the SimLedger and drops the
+ * host. Faults are asked for by `onCommit`.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { copyOf } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
-import type { Committed, CommitRefusal, CursorStore, Ledger, LedgerEntry, LedgerMessage } from '../ledger.ts'
+import type {
+  Committed,
+  CommitRefusal,
+  CursorStore,
+  Ledger,
+  LedgerEntry,
+  LedgerMessage,
+} from '../ledger.ts'
 import { isMatching } from './subject.ts'
 
 export type SimLedgerOptions = {
@@ -14,10 +22,15 @@ export type SimLedgerOptions = {
   /** Payload of one message. */
   messageBytesMax?: number
   /**
-   * Called before a batch is judged. `refuse` refuses it unwritten, `lose-answer` judges and writes it but answers `unknown`;
-   * undefined lets it pass. A promise delays it (batches are judged when theirs settle).
+   * Called before a batch is judged. `refuse` refuses it unwritten, `lose-answer` judges and writes
+   * it but answers `unknown`; undefined lets it pass. A promise delays it (batches are judged when
+   * theirs settle).
    */
-  onCommit?: ((entries: readonly LedgerEntry[]) => SimCommitFault | undefined | Promise<SimCommitFault | undefined>) | undefined
+  onCommit?:
+    | ((
+        entries: readonly LedgerEntry[],
+      ) => SimCommitFault | undefined | Promise<SimCommitFault | undefined>)
+    | undefined
 }
 export type SimCommitFault = { refuse: CommitRefusal['refused'] } | 'lose-answer'
 
@@ -40,17 +53,20 @@ export class SimLedger implements Ledger {
 
   async commit(entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal> {
     const fault = await this.options.onCommit?.(entries)
-    if (typeof fault === 'object') return { refused: fault.refuse, detail: 'asked for by the simulation' }
+    if (typeof fault === 'object')
+      return { refused: fault.refuse, detail: 'asked for by the simulation' }
     const outcome = this.judge(entries)
     return fault === 'lose-answer' ? { refused: 'unknown', detail: 'the answer was lost' } : outcome
   }
 
   private judge(entries: readonly LedgerEntry[]): Committed | CommitRefusal {
     const { bytesMax = Infinity, messageBytesMax = limits.frameBytesMax * 2 - 512 } = this.options
-    if (entries.length > limits.ledgerBatchMessagesMax) return { refused: 'too-large', detail: `${entries.length} messages` }
+    if (entries.length > limits.ledgerBatchMessagesMax)
+      return { refused: 'too-large', detail: `${entries.length} messages` }
     let bytes = 0
     for (const { data } of entries) {
-      if (data.length > messageBytesMax) return { refused: 'too-large', detail: `${data.length} octets` }
+      if (data.length > messageBytesMax)
+        return { refused: 'too-large', detail: `${data.length} octets` }
       bytes += data.length
     }
     const written = new Set<string>()
@@ -59,11 +75,13 @@ export class SimLedger implements Ledger {
         const last = this.lastSequenceOn(expect.subject)
         // As on the server: an expectation on what this batch has already written never holds.
         const isWritten = [...written].some((earlier) => isMatching(expect.subject, earlier))
-        if (isWritten || last !== expect.sequence) return { refused: 'fence', detail: `last on ${expect.subject} is ${last}` }
+        if (isWritten || last !== expect.sequence)
+          return { refused: 'fence', detail: `last on ${expect.subject} is ${last}` }
       }
       written.add(subject)
     }
-    if (this.bytes + bytes > bytesMax) return { refused: 'full', detail: `${this.bytes} of ${bytesMax} octets` }
+    if (this.bytes + bytes > bytesMax)
+      return { refused: 'full', detail: `${this.bytes} of ${bytesMax} octets` }
     const firstSequence = this.messages.length + 1
     for (const { subject, data } of entries) {
       const message = { subject, sequence: this.messages.length + 1, data: copyOf(data) }
@@ -78,7 +96,8 @@ export class SimLedger implements Ledger {
   private lastSequenceOn(pattern: string): number {
     if (!pattern.endsWith('*')) return this.lastBySubject.get(pattern)?.sequence ?? 0
     let last = 0
-    for (const [subject, { sequence }] of this.lastBySubject) if (sequence > last && isMatching(pattern, subject)) last = sequence
+    for (const [subject, { sequence }] of this.lastBySubject)
+      if (sequence > last && isMatching(pattern, subject)) last = sequence
     return last
   }
 
@@ -86,7 +105,11 @@ export class SimLedger implements Ledger {
     return Promise.resolve(this.lastBySubject.get(subject))
   }
 
-  async read(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<void> {
+  async read(
+    subject: string,
+    fromSequence: number,
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+  ): Promise<void> {
     const end = this.messages.length
     for (let sequence = Math.max(1, fromSequence); sequence <= end; sequence++) {
       const message = this.messages[sequence - 1]!

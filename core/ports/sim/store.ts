@@ -1,4 +1,7 @@
-/** A partition's store in memory, with the same rules as the one on LMDB: nothing of a save is seen before all of it. */
+/**
+ * A partition's store in memory, with the same rules as the one on LMDB: nothing of a save is seen
+ * before all of it.
+ */
 import { copyOf } from '../../base/bytes.ts'
 import type { Eui64Key } from '../../base/eui64.ts'
 import type { Checkpoint, PartitionStore, StoreChanges } from '../store.ts'

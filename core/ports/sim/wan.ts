@@ -19,7 +19,11 @@ export class SimWan implements Wan {
     this.onExchange = onExchange
   }
 
-  exchange(address: DeviceAddress, operations: readonly CosemOperation[], lane: Lane): Promise<ExchangeResult> {
+  exchange(
+    address: DeviceAddress,
+    operations: readonly CosemOperation[],
+    lane: Lane,
+  ): Promise<ExchangeResult> {
     return new Promise((resolve) => {
       const exchange: SimExchange = {
         address,

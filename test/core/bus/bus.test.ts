@@ -36,7 +36,10 @@ t.test('requests are bounded, and what waits at close is told', async (t) => {
   const bus = new NatsBus({ connection, requestsInFlightMax: 2, subjectPrefix: 'bounded' })
   const server = new NatsBus({ connection: elsewhere, subjectPrefix: 'bounded' })
   const served = await server.serve('host.a', () => {})
-  const waiting = [bus.request('host.a', Buffer.alloc(1), 60_000), bus.request('host.a', Buffer.alloc(1), 60_000)]
+  const waiting = [
+    bus.request('host.a', Buffer.alloc(1), 60_000),
+    bus.request('host.a', Buffer.alloc(1), 60_000),
+  ]
   t.equal(bus.inFlightCount, 2)
   await t.rejects(bus.request('host.a', Buffer.alloc(1), 60_000), { code: 'BROKER_GATEWAY_BUSY' })
   await t.rejects(
@@ -54,7 +57,9 @@ t.test('a prefix keeps deployments apart', async (t) => {
   const one = new NatsBus({ connection, subjectPrefix: 'one' })
   const two = new NatsBus({ connection: elsewhere, subjectPrefix: 'two' })
   const served = await one.serve('host.a', (_frame, reply) => reply(Buffer.from('one')))
-  await t.rejects(two.request('host.a', Buffer.alloc(1), 5_000), { code: 'BROKER_PARTITION_UNAVAILABLE' })
+  await t.rejects(two.request('host.a', Buffer.alloc(1), 5_000), {
+    code: 'BROKER_PARTITION_UNAVAILABLE',
+  })
   await served.close()
 })
 
@@ -62,7 +67,9 @@ t.test('a bus on a closed connection', async (t) => {
   const own = await connectNats({ servers: nats.url })
   const bus = new NatsBus({ connection: own })
   await own.close()
-  await t.rejects(bus.request('host.a', Buffer.alloc(1), 1_000), { code: 'BROKER_PARTITION_UNAVAILABLE' })
+  await t.rejects(bus.request('host.a', Buffer.alloc(1), 1_000), {
+    code: 'BROKER_PARTITION_UNAVAILABLE',
+  })
   bus.announce('alive.x', Buffer.alloc(0))
 })
 
@@ -90,7 +97,10 @@ t.test('owners: leases and heartbeats', async (t) => {
   t.ok(owners.isSilent('east'))
 
   const changed = owners.changed(1, 'east', 60_000)
-  t.match(await takeLease(ledger, 1, 'west', { clock, mayTakeFrom: (owner) => owners.isSilent(owner) }), { taken: true })
+  t.match(
+    await takeLease(ledger, 1, 'west', { clock, mayTakeFrom: (owner) => owners.isSilent(owner) }),
+    { taken: true },
+  )
   await changed
   t.equal(owners.ownerOf(1), 'west')
   await owners.changed(1, 'east', 60_000)

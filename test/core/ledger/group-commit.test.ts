@@ -1,6 +1,7 @@
 /**
- * Group commit on the simulated ledger: batching, order, and refusals. Every partition here writes a chain, each frame naming the number before, as
- * the real ones do; the checker is that the ledger holds each chain without a gap whatever was refused.
+ * Group commit on the simulated ledger: batching, order, and refusals. Every partition here writes
+ * a chain, each frame naming the number before, as the real ones do; the checker is that the ledger
+ * holds each chain without a gap whatever was refused.
  */
 import fc from 'fast-check'
 import t from 'tap'
@@ -47,7 +48,10 @@ function gated(fault?: (entries: readonly LedgerEntry[]) => SimCommitFault | und
 }
 
 async function fenceOf(ledger: SimLedger, partition: number, host = 'h'): Promise<number> {
-  const taken = await takeLease(ledger, partition, host, { clock: new SimClock(), mayTakeFrom: () => true })
+  const taken = await takeLease(ledger, partition, host, {
+    clock: new SimClock(),
+    mayTakeFrom: () => true,
+  })
   return taken.sequence
 }
 
@@ -57,17 +61,28 @@ t.test('while one batch is under way the next gathers', async (t) => {
   const fence = await fenceOf(ledger, 1)
   const outcomes = [added(group, [entry(1, fence, 'a')]), added(group, [entry(1, fence, 'b')])]
   await Promise.resolve()
-  for (let i = 0; i < 10; i++) outcomes.push(added(group, [entry(1, fence, `${i}`), { subject: 'out.A', data: Buffer.from('d') }]))
+  for (let i = 0; i < 10; i++)
+    outcomes.push(
+      added(group, [entry(1, fence, `${i}`), { subject: 'out.A', data: Buffer.from('d') }]),
+    )
   t.match(group.counts, { inFlight: 1, queuedAdditions: 10, queuedBytes: 20 })
   await letOne()
   await letOne()
   t.strictSame(
-    (await Promise.all(outcomes)).map((outcome) => outcome.refused === undefined && outcome.firstSequence - fence),
+    (await Promise.all(outcomes)).map(
+      (outcome) => outcome.refused === undefined && outcome.firstSequence - fence,
+    ),
     [1, 2, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21],
     'each is told its own first sequence',
   )
   t.strictSame(batches, [2, 20])
-  t.match(group.counts, { batches: 2, entries: 22, inFlight: 0, queuedAdditions: 0, queuedBytes: 0 })
+  t.match(group.counts, {
+    batches: 2,
+    entries: 22,
+    inFlight: 0,
+    queuedAdditions: 0,
+    queuedBytes: 0,
+  })
   await group.idle()
 })
 
@@ -76,11 +91,20 @@ t.test('batches are bounded by messages and octets; an addition is never split',
   const group = new GroupCommit({ ledger, batchMessagesMax: 5, batchBytesMax: 1_000 })
   const fence = await fenceOf(ledger, 1)
   const three = () => [entry(1, fence), entry(1, fence), entry(1, fence)]
-  const outcomes = [added(group, three()), added(group, three()), added(group, [entry(1, fence, '', 900)]), added(group, [entry(1, fence, '', 200)])]
+  const outcomes = [
+    added(group, three()),
+    added(group, three()),
+    added(group, [entry(1, fence, '', 900)]),
+    added(group, [entry(1, fence, '', 200)]),
+  ]
   const idle = group.idle()
   for (let i = 0; i < 3; i++) await letOne()
   for (const outcome of await Promise.all(outcomes)) t.equal(outcome.refused, undefined)
-  t.strictSame(batches, [3, 4, 1], 'three and three are more than five; 900 and 200 octets more than 1,000')
+  t.strictSame(
+    batches,
+    [3, 4, 1],
+    'three and three are more than five; 900 and 200 octets more than 1,000',
+  )
   await idle
 })
 
@@ -103,7 +127,9 @@ t.test('a lost lease stops its partition and no other', async (t) => {
   const group = new GroupCommit({ ledger })
   const fences = [await fenceOf(ledger, 0), await fenceOf(ledger, 1), await fenceOf(ledger, 2)]
   await fenceOf(ledger, 1, 'thief')
-  const outcomes = [0, 1, 2, 0, 1].map((partition) => added(group, [entry(partition, fences[partition]!, `${partition}`)]))
+  const outcomes = [0, 1, 2, 0, 1].map((partition) =>
+    added(group, [entry(partition, fences[partition]!, `${partition}`)]),
+  )
   await Promise.resolve()
   const late = added(group, [entry(1, fences[1]!, 'late')])
   // The whole batch, then each of three partitions by itself.
@@ -136,53 +162,82 @@ t.test('an addition made in reaction to a refusal starts afresh', async (t) => {
   t.match(await behind, { refused: 'unknown', detail: /^behind/ })
   await letOne()
   t.equal((await again).refused, undefined)
-  t.strictSame(ledger.all().slice(1).map(({ data }) => data.toString()), ['a again'])
+  t.strictSame(
+    ledger
+      .all()
+      .slice(1)
+      .map(({ data }) => data.toString()),
+    ['a again'],
+  )
 })
 
 for (const batchesInFlightMax of [1, 2, 3]) {
   t.test(`property: chains stay whole under faults, ${batchesInFlightMax} under way`, async (t) => {
     await fc.assert(
-      fc.asyncProperty(fc.nat(), fc.array(fc.array(fc.nat(3), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 60 }), async (seed, plan) => {
-        const random = seededRandom(seed)
-        const ledger = new SimLedger({
-          onCommit: async (entries) => {
-            // Batches overtake each other when they may.
-            for (let turns = Math.floor(random.fraction() * 6); turns > 0; turns--) await Promise.resolve()
-            if (entries.some(({ subject }) => subject.startsWith('lease.'))) return undefined
-            const dice = random.fraction()
-            return dice < 0.1 ? { refuse: 'full' } : dice < 0.2 ? { refuse: 'unknown' } : undefined
-          },
-        })
-        const group = new GroupCommit({ ledger, batchesInFlightMax, batchMessagesMax: 7 })
-        const fences = await Promise.all([0, 1, 2, 3].map((partition) => fenceOf(ledger, partition)))
-        const next = [0, 0, 0, 0]
-        const settled: string[] = []
-        for (const partitions of plan) {
-          const distinct = [...new Set(partitions)]
-          const base = distinct.map((partition) => next[partition]!)
-          const entries = distinct.map((partition) => entry(partition, fences[partition]!, `${next[partition]!++}`))
-          group.add(entries, entries.length, (outcome) => {
-            if (outcome.refused === undefined) {
-              settled.push(...distinct.map((partition, i) => `${partition}:${base[i]!}`))
-              return
-            }
-            // The partition goes back to what is written, as a host does. Nothing is in doubt here: the simulation's `unknown` is unwritten.
-            distinct.forEach((partition, i) => (next[partition] = Math.min(next[partition]!, base[i]!)))
+      fc.asyncProperty(
+        fc.nat(),
+        fc.array(fc.array(fc.nat(3), { minLength: 1, maxLength: 3 }), {
+          minLength: 1,
+          maxLength: 60,
+        }),
+        async (seed, plan) => {
+          const random = seededRandom(seed)
+          const ledger = new SimLedger({
+            onCommit: async (entries) => {
+              // Batches overtake each other when they may.
+              for (let turns = Math.floor(random.fraction() * 6); turns > 0; turns--)
+                await Promise.resolve()
+              if (entries.some(({ subject }) => subject.startsWith('lease.'))) return undefined
+              const dice = random.fraction()
+              return dice < 0.1
+                ? { refuse: 'full' }
+                : dice < 0.2
+                  ? { refuse: 'unknown' }
+                  : undefined
+            },
           })
-          for (let turns = Math.floor(random.fraction() * 8); turns > 0; turns--) await Promise.resolve()
-        }
-        await group.idle()
-        const chains = [0, 0, 0, 0]
-        const held: string[] = []
-        for (const { subject, data } of ledger.all()) {
-          if (!subject.startsWith('log.')) continue
-          const partition = Number(subject.slice(4))
-          if (Number(data.toString()) !== chains[partition]!++) throw new Error(`a gap in ${subject}`)
-          held.push(`${partition}:${data.toString()}`)
-        }
-        if (held.toSorted().join() !== settled.toSorted().join()) throw new Error('told and written differ')
-        if (group.counts.inFlight !== 0 || group.counts.queuedBytes !== 0) throw new Error('something is left')
-      }),
+          const group = new GroupCommit({ ledger, batchesInFlightMax, batchMessagesMax: 7 })
+          const fences = await Promise.all(
+            [0, 1, 2, 3].map((partition) => fenceOf(ledger, partition)),
+          )
+          const next = [0, 0, 0, 0]
+          const settled: string[] = []
+          for (const partitions of plan) {
+            const distinct = [...new Set(partitions)]
+            const base = distinct.map((partition) => next[partition]!)
+            const entries = distinct.map((partition) =>
+              entry(partition, fences[partition]!, `${next[partition]!++}`),
+            )
+            group.add(entries, entries.length, (outcome) => {
+              if (outcome.refused === undefined) {
+                settled.push(...distinct.map((partition, i) => `${partition}:${base[i]!}`))
+                return
+              }
+              // The partition goes back to what is written, as a host does. Nothing is in doubt
+              // here: the simulation's `unknown` is unwritten.
+              distinct.forEach(
+                (partition, i) => (next[partition] = Math.min(next[partition]!, base[i]!)),
+              )
+            })
+            for (let turns = Math.floor(random.fraction() * 8); turns > 0; turns--)
+              await Promise.resolve()
+          }
+          await group.idle()
+          const chains = [0, 0, 0, 0]
+          const held: string[] = []
+          for (const { subject, data } of ledger.all()) {
+            if (!subject.startsWith('log.')) continue
+            const partition = Number(subject.slice(4))
+            if (Number(data.toString()) !== chains[partition]!++)
+              throw new Error(`a gap in ${subject}`)
+            held.push(`${partition}:${data.toString()}`)
+          }
+          if (held.toSorted().join() !== settled.toSorted().join())
+            throw new Error('told and written differ')
+          if (group.counts.inFlight !== 0 || group.counts.queuedBytes !== 0)
+            throw new Error('something is left')
+        },
+      ),
       { numRuns: 300 },
     )
     t.pass()

@@ -1,4 +1,7 @@
-/** The ledger on a real nats-server: the contract, the settings, and what happens when the server is killed. */
+/**
+ * The ledger on a real nats-server: the contract, the settings, and what happens when the server is
+ * killed.
+ */
 import { jetstreamManager } from '@nats-io/jetstream'
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -39,9 +42,18 @@ t.test('contract', (t) => {
 t.test('the partition count is recorded once', async (t) => {
   await (await fresh({ name: 'once', partitionCount: 8 })).close()
   await (await fresh({ name: 'once', partitionCount: 8 })).close()
-  await t.rejects(fresh({ name: 'once', partitionCount: 16 }), { code: 'LEDGER_DEPLOYMENT_MISMATCH' })
-  const both = await Promise.allSettled([fresh({ name: 'race', partitionCount: 4 }), fresh({ name: 'race', partitionCount: 5 })])
-  t.strictSame(both.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'], 'two at once: one of them wins')
+  await t.rejects(fresh({ name: 'once', partitionCount: 16 }), {
+    code: 'LEDGER_DEPLOYMENT_MISMATCH',
+  })
+  const both = await Promise.allSettled([
+    fresh({ name: 'race', partitionCount: 4 }),
+    fresh({ name: 'race', partitionCount: 5 }),
+  ])
+  t.strictSame(
+    both.map(({ status }) => status).toSorted(),
+    ['fulfilled', 'rejected'],
+    'two at once: one of them wins',
+  )
 })
 
 t.test('a stream with unsafe settings is refused', async (t) => {
@@ -59,10 +71,22 @@ t.test('a stream with unsafe settings is refused', async (t) => {
     { persist_mode: 'async', allow_atomic: false },
   ]
   for (const settings of unsafe) {
-    const config = { ...ledgerStreamConfig({ streamName: 'unsafe', subjectPrefix: 'unsafe', replicas: 1, bytesMax }), ...settings }
+    const config = {
+      ...ledgerStreamConfig({
+        streamName: 'unsafe',
+        subjectPrefix: 'unsafe',
+        replicas: 1,
+        bytesMax,
+      }),
+      ...settings,
+    }
     // The library's types know less than the server.
     await manager.streams.add(config as unknown as Parameters<typeof manager.streams.add>[0])
-    await t.rejects(fresh({ name: 'unsafe' }), { code: 'LEDGER_SETTINGS_UNSAFE' }, JSON.stringify(settings))
+    await t.rejects(
+      fresh({ name: 'unsafe' }),
+      { code: 'LEDGER_SETTINGS_UNSAFE' },
+      JSON.stringify(settings),
+    )
     await manager.streams.delete('unsafe')
   }
 })
@@ -71,34 +95,65 @@ t.test('a full ledger refuses, and takes again when there is room', async (t) =>
   const ledger = await fresh({ name: 'small', bytesMax: 1024 * 1024 })
   const data = Buffer.alloc(100_000, 7)
   let written = 0
-  let outcome = await ledger.commit([{ subject: 'log.1', data }, { subject: 'log.1', data }])
+  let outcome = await ledger.commit([
+    { subject: 'log.1', data },
+    { subject: 'log.1', data },
+  ])
   while (outcome.refused === undefined) {
     written += 2
-    outcome = await ledger.commit([{ subject: 'log.1', data }, { subject: 'log.1', data }])
+    outcome = await ledger.commit([
+      { subject: 'log.1', data },
+      { subject: 'log.1', data },
+    ])
   }
   t.equal(outcome.refused, 'full')
-  t.equal((await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(200_000) }])).refused, 'full', 'alone as well')
+  t.equal(
+    (await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(200_000) }])).refused,
+    'full',
+    'alone as well',
+  )
   let found = 0
   await ledger.read('log.1', 1, () => void found++)
   t.equal(found, written, 'a refused batch leaves nothing')
   const manager = await jetstreamManager(connection)
   await manager.streams.purge('small', { filter: 'small.log.1' })
-  t.equal((await ledger.commit([{ subject: 'log.1', data }, { subject: 'log.1', data }])).refused, undefined)
+  t.equal(
+    (
+      await ledger.commit([
+        { subject: 'log.1', data },
+        { subject: 'log.1', data },
+      ])
+    ).refused,
+    undefined,
+  )
   await ledger.close()
 })
 
 t.test('without a server', async (t) => {
-  await t.rejects(connectNats({ servers: 'nats://127.0.0.1:1' }), { code: 'BROKER_LEDGER_UNAVAILABLE' })
-  const fault = await connectNats({ servers: 'nats://127.0.0.1:1' }).catch((error: unknown) => error)
+  await t.rejects(connectNats({ servers: 'nats://127.0.0.1:1' }), {
+    code: 'BROKER_LEDGER_UNAVAILABLE',
+  })
+  const fault = await connectNats({ servers: 'nats://127.0.0.1:1' }).catch(
+    (error: unknown) => error,
+  )
   t.ok(fault instanceof BrokerError)
 })
 
 t.test('a closed connection settles everything, and nothing hangs', async (t) => {
   const own = await connectNats({ servers: nats.url })
-  const ledger = await createLedger({ connection: own, streamName: 'gone', subjectPrefix: 'gone', bytesMax, partitionCount: 4 })
-  const commits = Array.from({ length: 20 }, () => ledger.commit([{ subject: 'log.1', data: Buffer.alloc(100) }]))
+  const ledger = await createLedger({
+    connection: own,
+    streamName: 'gone',
+    subjectPrefix: 'gone',
+    bytesMax,
+    partitionCount: 4,
+  })
+  const commits = Array.from({ length: 20 }, () =>
+    ledger.commit([{ subject: 'log.1', data: Buffer.alloc(100) }]),
+  )
   await own.close()
-  for (const outcome of await Promise.all(commits)) t.ok(outcome.refused === undefined || outcome.refused === 'unknown')
+  for (const outcome of await Promise.all(commits))
+    t.ok(outcome.refused === undefined || outcome.refused === 'unknown')
   t.equal((await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(1) }])).refused, 'unknown')
   await t.rejects(ledger.lastOn('log.1'), { code: 'BROKER_LEDGER_UNAVAILABLE' })
   await t.rejects(

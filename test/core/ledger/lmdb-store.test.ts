@@ -1,5 +1,13 @@
 /** The store on LMDB: the contract, life after a restart, and files that are damaged. */
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -37,7 +45,15 @@ async function written(): Promise<string> {
 function watched(): { log: Log; warnings: string[] } {
   const warnings: string[] = []
   const note = (): void => {}
-  return { warnings, log: { debug: note, info: note, error: note, warn: (fields) => void warnings.push(String(fields['reason'])) } }
+  return {
+    warnings,
+    log: {
+      debug: note,
+      info: note,
+      error: note,
+      warn: (fields) => void warnings.push(String(fields['reason'])),
+    },
+  }
 }
 
 t.test('contract', (t) => {
@@ -124,7 +140,12 @@ t.test('a record that was altered on disk is noticed when it is read', async (t)
 t.test('a store of another format is put aside', async (t) => {
   const folder = freshFolder()
   const { open } = await import('lmdb')
-  const other = open<Buffer, Buffer>({ path: folder, maxDbs: 10, keyEncoding: 'binary', encoding: 'binary' })
+  const other = open<Buffer, Buffer>({
+    path: folder,
+    maxDbs: 10,
+    keyEncoding: 'binary',
+    encoding: 'binary',
+  })
   await other.put(Buffer.from('format'), Buffer.of(99))
   await other.close()
   const { log, warnings } = watched()

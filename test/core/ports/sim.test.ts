@@ -1,4 +1,6 @@
-/** The simulated twins pass the suites of the real ones, and do what simulations ask of them beside. */
+/**
+ * The simulated twins pass the suites of the real ones, and do what simulations ask of them beside.
+ */
 import t from 'tap'
 import { SimBus } from '../../../core/ports/sim/bus.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
@@ -69,7 +71,10 @@ t.test('ledger: faults that are asked for', async (t) => {
 t.test('bus: lost frames are told by the clock only', async (t) => {
   const clock = new SimClock()
   let lose = 'host.a'
-  const bus = new SimBus({ clock, onSend: (subject, frame) => subject === lose && frame.toString() === 'ask' })
+  const bus = new SimBus({
+    clock,
+    onSend: (subject, frame) => subject === lose && frame.toString() === 'ask',
+  })
   await bus.serve('host.a', (_frame, reply) => reply(Buffer.from('answer')))
   const lost = bus.request('host.a', Buffer.from('ask'), 100)
   clock.advanceBy(100)

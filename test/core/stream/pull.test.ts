@@ -65,7 +65,10 @@ t.test('after unsubscribing nothing is taken', async (t) => {
   const queue = new Queue()
   let settle = (): void => {}
   const seen: unknown[] = []
-  const subscription = pullFrom(queue, () => new Promise<void>((resolve) => (settle = resolve))).subscribe((value) => seen.push(value))
+  const subscription = pullFrom(
+    queue,
+    () => new Promise<void>((resolve) => (settle = resolve)),
+  ).subscribe((value) => seen.push(value))
   queue.post(1)
   await Promise.resolve()
   queue.post(2)

@@ -1,0 +1,411 @@
+/** The WAN pool against real sockets and every fault a device or its line can have. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { platform } from 'node:process'
+import fc from 'fast-check'
+import t from 'tap'
+import { Lane } from '../../../core/base/lane.ts'
+import { encodeAare } from '../../../core/dlms/index.ts'
+import type { ExchangeResult } from '../../../core/ports/wan.ts'
+import {
+  aarqTag,
+  descriptorOf,
+  getTag,
+  ScriptedMeter,
+  setTag,
+  valueOf,
+  type Seen,
+} from './scripted-meter.ts'
+import { get, isAnswer, isFailure, set, startMeter, startWan, Trial, turn } from './trial.ts'
+
+t.test(
+  'nobody listens: the address is known to be dead for a while, then tried again',
+  async (t) => {
+    const trial = await Trial.start(t, { deadAddressMs: 3_000 })
+    const { meter } = trial
+    const address = meter.address()
+    await meter.stop()
+    await trial.fails(address, 'DEVICE_UNREACHABLE', /ECONNREFUSED/, 'refused')
+    const again = await startMeter(t, address.port)
+    await trial.fails(address, 'DEVICE_UNREACHABLE', /ECONNREFUSED/, 'remembered')
+    t.equal(again.accepted, 0)
+    t.equal(trial.wan.counts.endpoints, 1)
+    while (trial.wan.counts.endpoints > 0) await turn()
+    await trial.answers(address, 1, 'and then tried again')
+  },
+)
+
+const onLinux = { skip: platform !== 'linux' && 'needs 127.0.0.0/8' }
+t.test('a host that drops connection attempts', onLinux, async (t) => {
+  // A stopped process accepts nothing; the kernel takes what its queue holds and drops the other attempts.
+  const script = `require('net').createServer().listen({ port: 0, host: '0.0.0.0', backlog: 1 }, function () { console.log(this.address().port) })`
+  const listener = spawn(process.execPath, ['-e', script])
+  t.teardown(() => listener.kill('SIGKILL'))
+  const port = Number(String((await once(listener.stdout, 'data'))[0]))
+  listener.kill('SIGSTOP')
+  const wan = startWan(t, { connectMs: 4_000 })
+  const results = await Promise.all(
+    [1, 2, 3, 4, 5, 6].map((last) =>
+      wan.exchange(
+        { host: `127.0.0.${last}`, port, logicalDevice: 1, client: 16 },
+        [get(1)],
+        Lane.NORMAL,
+      ),
+    ),
+  )
+  const late = results.filter((result) => !result.ok && result.code === 'DEVICE_UNREACHABLE')
+  t.ok(late.length >= 3, `${late.length} were not connected`)
+  isFailure(t, late[0]!, 'DEVICE_UNREACHABLE', /no connection in time/, 'unanswered attempt')
+  t.ok(
+    results.every((result) => !result.ok),
+    'and a connection nobody serves is silence',
+  )
+})
+
+t.test(
+  'silence on a connection of its own: cut, and the next exchange is not confused',
+  async (t) => {
+    const trial = await Trial.start(t)
+    const { meter } = trial
+    let held: Seen | undefined
+    meter.script = (seen) => {
+      if (seen.tag === getTag && !held) held = seen
+      else seen.answer()
+    }
+    await trial.fails(1, 'DEVICE_SILENT', /no answer in time/, 'silent')
+    await meter.until(() => meter.ended === 1)
+    await trial.answers(1, 2, 'next')
+    t.equal(meter.accepted, 2)
+  },
+)
+
+t.test('silence from the start', async (t) => {
+  const trial = await Trial.start(t)
+  trial.meter.script = () => {}
+  await trial.fails(1, 'DEVICE_SILENT', /no association in time/, 'silent')
+})
+
+const lateOrders = [
+  'late answer before the AARE',
+  'late answer before the next exchange',
+  'late AARE',
+  'never',
+] as const
+for (const order of lateOrders) {
+  t.test(`a slow device behind a hub, ${order}: the hub keeps its connection`, async (t) => {
+    const trial = await Trial.start(t)
+    const { meter } = trial
+    await trial.answers(1, 1, 'before')
+    await trial.answers(2, 1, 'before')
+    // Device 2 keeps the connection at work: each of its answers makes the test ask again.
+    let isBusy = true
+    let busyCount = 0
+    const busy = (async () => {
+      while (isBusy) {
+        const result = await trial.ask(2, [get(busyCount)])
+        if (!result.ok) return t.fail(`device 2: ${result.code} ${result.detail}`)
+        busyCount++
+      }
+    })()
+    let held: Seen | undefined
+    let heldAarq: Seen | undefined
+    meter.script = (seen) => {
+      const isFirst = seen.device === 1
+      if (isFirst && seen.tag === getTag && !held) held = seen
+      else if (isFirst && seen.tag === aarqTag && order === 'late AARE' && !heldAarq)
+        heldAarq = seen
+      else {
+        if (isFirst && seen.tag === aarqTag) {
+          if (order === 'late answer before the AARE') held!.answer()
+          if (order === 'late AARE') heldAarq!.answer()
+        }
+        seen.answer()
+      }
+    }
+    await trial.fails(1, 'DEVICE_SILENT', /no answer in time/, 'silent')
+    if (order === 'late answer before the next exchange') {
+      held!.answer()
+      const before = busyCount
+      while (isBusy && busyCount < before + 3) await turn()
+    }
+    if (order === 'late AARE')
+      await trial.fails(1, 'DEVICE_SILENT', /no association in time/, 'silent again')
+    await trial.answers(1, 4, 'the right answer')
+    await trial.answers(1, 5, 'and the one after it')
+    isBusy = false
+    await busy
+    t.ok(busyCount > 3)
+    t.equal(meter.accepted, 1, 'one connection all the time')
+    t.equal(meter.count(aarqTag, 2), 1, 'device 2 was left alone')
+  })
+}
+
+t.test(
+  'a device that will not associate anew after a time-out gets a new connection',
+  async (t) => {
+    const trial = await Trial.start(t)
+    const { meter } = trial
+    let isBusy = true
+    const busy = (async () => {
+      while (isBusy) {
+        const result = await trial.ask(2, [get(1)])
+        if (!result.ok) return t.fail(`device 2: ${result.code} ${result.detail}`)
+      }
+    })()
+    let isSilent = true
+    let associations = 0
+    meter.script = (seen) => {
+      // Refuses a second association on one connection, as a device does that thinks it has one.
+      const isOurs = seen.device === 1 && seen.tag === aarqTag
+      if (isOurs && ++associations === 2) seen.say(encodeAare({ result: 1, diagnostic: 1 }))
+      else if (seen.device !== 1 || seen.tag !== getTag || !isSilent) seen.answer()
+    }
+    await trial.fails(1, 'DEVICE_SILENT', /no answer in time/, 'silent')
+    isSilent = false
+    await trial.fails(
+      1,
+      'DEVICE_ASSOCIATION_REFUSED',
+      /DLMS_ASSOCIATION_REFUSED/,
+      'refused in doubt',
+    )
+    await trial.answers(1, 3, 'on a new connection')
+    isBusy = false
+    await busy
+    t.equal(meter.accepted, 2)
+  },
+)
+
+t.test('a hub that falls silent altogether is given up', async (t) => {
+  const trial = await Trial.start(t)
+  const { meter } = trial
+  await Promise.all([1, 2].map((device) => trial.answers(device, 1, 'before')))
+  let isSilent = true
+  meter.script = (seen) => {
+    if (!isSilent) seen.answer()
+  }
+  await Promise.all(
+    [1, 2].map((device) => trial.fails(device, 'DEVICE_SILENT', /no answer in time/, 'silent')),
+  )
+  isSilent = false
+  await trial.answers(2, 3, 'next')
+  t.equal(meter.accepted, 2)
+})
+
+t.test('a connection that drops', async (t) => {
+  const trial = await Trial.start(t)
+  const { meter } = trial
+  meter.script = (seen) => {
+    if (seen.tag !== getTag) seen.answer()
+    else seen.socket.write(seen.truth().subarray(0, 11), () => seen.socket.destroy())
+  }
+  await trial.fails(1, 'DEVICE_SILENT', /closed by the device|ECONNRESET/, 'in the middle')
+  meter.script = (seen) => void seen.socket.resetAndDestroy()
+  await trial.fails(1, 'DEVICE_SILENT', /ECONNRESET/, 'reset')
+  meter.script = undefined
+  await trial.answers(1, 2, 'and comes back')
+  for (const socket of meter.sockets) socket.destroy()
+  await meter.until(() => meter.sockets.size === 0)
+  await trial.answers(1, 3, 'dropped while idle')
+})
+
+t.test(
+  'a kept connection that is gone is replaced once, unless the device may have acted',
+  async (t) => {
+    const trial = await Trial.start(t)
+    const { meter } = trial
+    const gone = /closed|ECONNRESET/
+    const dropOn = (connection: number) => (seen: Seen) => {
+      if (seen.connection <= connection) seen.socket.destroy()
+      else seen.answer()
+    }
+    await trial.answers(1, 1, 'first')
+    meter.script = dropOn(1)
+    await trial.answers(1, 2, 'a GET is asked again')
+    t.equal(meter.accepted, 2)
+    meter.script = dropOn(2)
+    await trial.fails(1, 'DEVICE_SILENT', gone, 'a SET is not', [set(3)])
+    t.equal(meter.count(setTag), 1)
+    meter.script = undefined
+    await trial.answers(1, 4, 'next')
+    meter.script = dropOn(99)
+    await trial.fails(1, 'DEVICE_SILENT', gone, 'once only')
+    meter.script = undefined
+    await trial.answers(1, 6, 'next')
+    meter.script = dropOn(meter.accepted)
+    isAnswer(t, tail(await trial.ask(9, [set(6), get(7)])), 9, [7], 'a SET whose AARQ was lost')
+    t.equal(meter.count(setTag, 9), 1)
+  },
+)
+
+const tail = (result: ExchangeResult): ExchangeResult =>
+  result.ok ? { ok: true, results: result.results.slice(1) } : result
+
+t.test('nonsense', async (t) => {
+  const cases: Array<{
+    what: string
+    detail: RegExp
+    script(seen: Seen): void
+    apduBytesMax?: number
+    get?: () => Buffer
+  }> = [
+    {
+      what: 'garbage APDU',
+      detail: /DLMS_SERVICE_UNEXPECTED/,
+      script: (seen) => seen.say(Buffer.from('garbage')),
+    },
+    {
+      what: 'wrong invoke id',
+      detail: /DLMS_INVOKE_ID_WRONG/,
+      script(seen) {
+        const frame = seen.truth()
+        frame[10]! ^= 5
+        seen.socket.write(frame)
+      },
+    },
+    {
+      what: 'wrong block number',
+      detail: /DLMS_BLOCK_NUMBER_WRONG/,
+      apduBytesMax: 256,
+      get: () => Buffer.concat([Buffer.of(9, 0x82, 4, 0), Buffer.alloc(1024, 7)]),
+      script(seen) {
+        const frame = seen.truth()
+        frame.writeUInt32BE(frame.readUInt32BE(12) + 1, 12)
+        seen.socket.write(frame)
+      },
+    },
+    {
+      what: 'too much',
+      detail: /DLMS_SIZE_EXCEEDED/,
+      script(seen) {
+        // Blocks without an end, each as large as a frame can be.
+        const number = seen.apdu[1] === 2 ? seen.apdu.readUInt32BE(3) + 1 : 1
+        const block = Buffer.alloc(60_000, 9)
+        block.set([
+          0xc4,
+          2,
+          seen.apdu[2]!,
+          0,
+          0,
+          0,
+          0,
+          number,
+          0,
+          0x82,
+          (60_000 - 12) >> 8,
+          (60_000 - 12) & 255,
+        ])
+        seen.say(block)
+      },
+    },
+    {
+      what: 'cut short',
+      detail: /DLMS_LENGTH_INVALID/,
+      script: (seen) => seen.say(Buffer.of(0xc4, 1, seen.apdu[2]!, 0, 9, 200)),
+    },
+  ]
+  for (const { what, detail, script, apduBytesMax, get: value } of cases) {
+    const trial = await Trial.start(t, { responseMs: 1e12 })
+    const { meter } = trial
+    if (apduBytesMax) meter.apduBytesMax = apduBytesMax
+    if (value)
+      meter.get = (device, descriptor) => (device === 1 ? value() : valueOf(device, descriptor))
+    let held: Seen | undefined
+    meter.script = (seen) => {
+      if (seen.device === 1 && seen.tag === getTag) script(seen)
+      else if (seen.device === 2 && seen.tag === getTag && !held) held = seen
+      else seen.answer()
+    }
+    const other = trial.answers(2, 1, `${what}: the other device behind the connection is answered`)
+    await meter.until(() => held !== undefined)
+    await trial.fails(1, 'DEVICE_ANSWER_INVALID', detail, what)
+    held!.answer()
+    await other
+    t.equal(meter.accepted, 1)
+    meter.script = undefined
+    meter.get = valueOf
+    await trial.answers(1, 2, `${what}: next`)
+  }
+})
+
+t.test('octets that are no frame close the connection', async (t) => {
+  const trial = await Trial.start(t)
+  const { meter } = trial
+  meter.script = (seen) => {
+    if (seen.tag !== getTag) seen.answer()
+    else if (seen.device === 1) seen.socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')
+  }
+  await Promise.all(
+    [2, 1].map((device) =>
+      trial.fails(device, 'DEVICE_ANSWER_INVALID', /DLMS_WRAPPER_INVALID/, 'no frame'),
+    ),
+  )
+  meter.script = undefined
+  await trial.answers(1, 2, 'next')
+})
+
+const faults = ['answer', 'hold', 'late', 'garbage', 'stray', 'drop', 'noFrame'] as const
+type FaultName = (typeof faults)[number]
+
+/** Does to each APDU what stands next in `plan`, over and over. */
+function faulty(plan: readonly FaultName[]): (seen: Seen) => void {
+  const held: Seen[] = []
+  let step = 0
+  return (seen) => {
+    switch (plan[step++ % plan.length]!) {
+      case 'answer':
+        return seen.answer()
+      case 'hold':
+        return void held.push(seen)
+      case 'late':
+        // Everything held so far comes now, in order and in front.
+        for (const late of held.splice(0)) if (!late.socket.destroyed) late.answer()
+        return seen.answer()
+      case 'garbage':
+        return seen.say(Buffer.of(0xc4, 9, 9))
+      case 'stray':
+        seen.answer()
+        return seen.say(Buffer.of(0x0e, 1, 1, 1))
+      case 'drop':
+        return void seen.socket.destroy()
+      case 'noFrame':
+        return void seen.socket.write('no frame at all')
+    }
+  }
+}
+
+t.test('property: every exchange ends, and no answer goes to another question', async (t) => {
+  const fault = fc.oneof(
+    { weight: 3, arbitrary: fc.constant('answer' as const) },
+    { weight: 4, arbitrary: fc.constantFrom('hold' as const, 'late' as const) },
+    { weight: 4, arbitrary: fc.constantFrom(...faults) },
+  )
+  const plan = fc.array(fault, { minLength: 4, maxLength: 60 })
+  await fc.assert(
+    fc.asyncProperty(plan, fc.integer({ min: 1, max: 4 }), async (names, devices) => {
+      const meter = await ScriptedMeter.start()
+      const wan = startWan(t, { responseMs: 60 })
+      const ask = async (device: number, number: number): Promise<boolean> => {
+        const result = await wan.exchange(meter.address(device), [get(number)], Lane.NORMAL)
+        if (!result.ok) return false
+        const value = Buffer.from(result.results[0]!.value!)
+        if (value.equals(valueOf(device, descriptorOf(number)))) return true
+        throw new Error(`device ${device}, question ${number}: ${value.toString('hex')}`)
+      }
+      meter.script = faulty(names)
+      await Promise.all(
+        Array.from({ length: devices }, async (_, i) => {
+          for (let question = 0; question < 6; question++) await ask(i + 1, question)
+        }),
+      )
+      // When the faults stop, everybody is served: a connection in doubt costs one more try.
+      meter.script = undefined
+      for (let device = 1; device <= devices; device++) {
+        const isServed = (await ask(device, 100)) || (await ask(device, 101))
+        if (!isServed) throw new Error(`device ${device} is not served again`)
+      }
+      await wan.close()
+      await meter.stop()
+    }),
+    { numRuns: 40 },
+  )
+})
