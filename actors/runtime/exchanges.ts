@@ -3,7 +3,7 @@
  * at a time, also across a reload of its partition.
  */
 import { emptyBytes } from '../../core/base/bytes.ts'
-import { errorId } from '../../core/base/error-table.ts'
+import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { formatSrv } from '../../core/base/srv.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
@@ -45,33 +45,42 @@ export class Exchanges {
       return
     }
     this.underway.set(device, { send, after: undefined })
-    void this.exchange(device, send).then((answered) => {
+    const { request, record } = send
+    const end = (outcome: ErrorCode, bodyBytes: Buffer): void => {
       const after = this.underway.get(device)?.after
       this.underway.delete(device)
-      onAnswered(answered)
+      const { originator, counter } = request
+      onAnswered({ type: 'ANSWERED', originator, counter, outcome: errorId(outcome), bodyBytes })
       after?.()
-    })
-  }
-
-  private async exchange(device: Eui64Key, send: Send): Promise<Answered> {
-    const { originator, counter, srv, bodyBytes, lane } = send.request
-    try {
-      const row = serviceRequestOf(srv)
-      if (row === undefined) throw new Error(`no row for ${formatSrv(srv)}`)
-      const operations = commandOf(row, bodyBytes, this.clock.now(), send.record.type)
-      const exchanged = await this.wan.exchange(send.record.address, operations, lane)
-      if (exchanged.ok) {
-        const { outcome, bodyBytes: answerBytes } = answerOf(row, operations, exchanged.results)
-        return { type: 'ANSWERED', originator, counter, outcome: errorId(outcome), bodyBytes: answerBytes }
-      }
-      this.log.debug(
-        { device: formatEui64Key(device), srv: formatSrv(srv), code: exchanged.code, detail: exchanged.detail },
-        'an exchange failed',
-      )
-      return { type: 'ANSWERED', originator, counter, outcome: errorId(exchanged.code), bodyBytes: emptyBytes }
-    } catch (fault) {
-      this.log.error({ device: formatEui64Key(device), srv: formatSrv(srv), fault: String(fault) }, 'a command failed in translation')
-      return { type: 'ANSWERED', originator, counter, outcome: errorId('DEVICE_ACTOR_PARKED'), bodyBytes: emptyBytes }
     }
+    // A fault of ours, not of the device: the request is put aside, and its party told.
+    const fail = (fault: unknown): void => {
+      const { srv } = request
+      this.log.error(
+        { device: formatEui64Key(device), srv: formatSrv(srv), fault: String(fault) },
+        'a command failed in translation',
+      )
+      end('DEVICE_ACTOR_PARKED', emptyBytes)
+    }
+    const row = serviceRequestOf(request.srv)
+    if (row === undefined) return fail('no such service reference variant')
+    let operations: ReturnType<typeof commandOf>
+    try {
+      operations = commandOf(row, request.bodyBytes, this.clock.now(), record.type)
+    } catch (fault) {
+      return fail(fault)
+    }
+    this.wan
+      .exchange(record.address, operations, request.lane)
+      .then((exchanged) => {
+        if (exchanged.ok) {
+          const { outcome, bodyBytes } = answerOf(row, operations, exchanged.results)
+          return end(outcome, bodyBytes)
+        }
+        const { code, detail } = exchanged
+        this.log.debug({ device: formatEui64Key(device), srv: row.text, code, detail }, 'an exchange failed')
+        end(code, emptyBytes)
+      })
+      .catch(fail)
   }
 }

@@ -78,14 +78,24 @@ export class DlmsClient {
    *   that come late are told from answers to us
    */
   constructor(
-    options: { secret?: Uint8Array | undefined; apduBytesMax?: number | undefined } = {},
+    options: {
+      secret?: Uint8Array | undefined
+      apduBytesMax?: number | undefined
+      invokeIdLast?: number | undefined
+    } = {},
   ) {
     this.secret = options.secret
+    this.invokeId = (options.invokeIdLast ?? 0) & invokeIdMask
     this.apduBytesMax = Math.min(options.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
   }
 
   get state(): ClientState {
     return this.current
+  }
+
+  /** The invoke id of the last service sent. */
+  get invokeIdLast(): number {
+    return this.invokeId
   }
 
   /** What the meter agreed to: conformance bits, and the octets of the largest APDU it receives. */

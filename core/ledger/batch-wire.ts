@@ -11,7 +11,7 @@
  *   one message can be fenced for every partition at once;
  * - a message alone needs no batch headers: a plain publish takes the same expectation. It is much
  *   cheaper too: with one replica the server stages every batch in a file store of its own, with
- *   several flushes before that of the stream (decision 0003).
+ *   several flushes before that of the stream (decision 0004).
  *
  * @source NATS ADR-50, atomic batch publishing; the server's table of JetStream error codes
  */

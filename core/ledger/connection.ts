@@ -3,7 +3,7 @@
  *
  * The composition root opens one for commits and the bus and, when the host also follows much (an
  * output gateway), a second one for following: a large delivery in front of a commit's
- * acknowledgement on the same socket delays it. Figures: decision 0003.
+ * acknowledgement on the same socket delays it. Figures: decision 0004.
  */
 import {
   compare,

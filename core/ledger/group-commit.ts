@@ -16,7 +16,7 @@
  * With more than one batch under way a fence on the lease alone could not stop a later batch from
  * being written after an earlier one was refused. So additions wait while a batch with the same
  * fence subject is under way, and more than one batch helps only when partitions are idle in turn:
- * one is the default (figures in decision 0003).
+ * one is the default (figures in decision 0004).
  *
  * It holds what it is given without a limit of its own: partitions bound their mailboxes,
  * `queuedBytes` tells how much there is.

@@ -6,43 +6,26 @@
  *   CONNECTING → OPEN → RELEASING → CLOSED       any state → CLOSED on an error, a time-out or octets that are no frame
  *                  └→ DOOMED → CLOSED            takes nothing new, ends what is under way
  *
- * Late answers. The wrapper has no ids, so after a time-out the next frame of that device may belong to the question
- * given up. When nothing else is under way on the link it is cut: certain and simple. Otherwise (a hub with other
- * devices at work) that association alone is given up and remembers that an answer is still due. The next
- * exchange associates anew: until the AARE comes, one frame that is no AARE is dropped for each answer due; after it, one
- * AARE. If nothing at all has come on the link since the question, or the device refuses to associate anew, the
- * link is doomed. The same holds after nonsense.
+ * After a time-out or nonsense a device's next frame may belong to the question given up. When nothing else is under way
+ * on the link it is cut: certain and simple. Otherwise (a hub with other devices at work) that association alone is given
+ * up, the next exchange associates anew, and late answers are told by their invoke id (association.ts). If nothing at
+ * all has come on the link since the question, or the device refuses to associate anew, the link is doomed.
  */
 import { connect, type Socket } from 'node:net'
 import { platform } from 'node:process'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { DlmsClient } from '../dlms/client.ts'
 import { WrapperReader, wrapInPlace, type WrapperFrame } from '../dlms/wrapper.ts'
 import type { DeviceAddress, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
+import { Association } from './association.ts'
 import type { Exchange } from './exchange.ts'
 import type { WanOptions } from './options.ts'
 
-// The first octet of an AARE. [IEC 62056-5-3, ACSE APDUs: application 1, constructed]
-const aareTag = 0x61
 const keepAliveMs = 60_000
 
 // Reads are synchronous where sockets are polled, so one buffer serves every link; on Windows reads are pending with their buffer.
 const readBytes = 64 * 1024
 const sharedReadBuffer = platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(readBytes)
-
-/** One client address at one logical device. */
-type Association = {
-  readonly device: number
-  readonly client: number
-  /** Absent before the first exchange and after anything that leaves it in doubt. */
-  dlms: DlmsClient | undefined
-  exchange: Exchange | undefined
-  /** Exchanges that came while another was under way; callers see to it that there are none. */
-  waiting: Exchange[] | undefined
-  /** Answers given up on that may still come. */
-  lateAnswersDue: number
-}
 
 /** What the pool does for its links. */
 export interface LinkOwner {
@@ -123,14 +106,7 @@ export class Link {
     const key = address.logicalDevice * 0x1_0000 + address.client
     let association = this.associations.get(key)
     if (!association) {
-      association = {
-        device: address.logicalDevice,
-        client: address.client,
-        dlms: undefined,
-        exchange: undefined,
-        waiting: undefined,
-        lateAnswersDue: 0,
-      }
+      association = new Association(address.logicalDevice, address.client)
       this.associations.set(key, association)
     }
     return association
@@ -140,10 +116,11 @@ export class Link {
     association.exchange = exchange
     const { secret } = exchange.address
     const { apduBytesMax } = this.owner.options
-    association.dlms ??= new DlmsClient(secret ? { secret, apduBytesMax } : { apduBytesMax })
+    const dlms = association.dlmsFor(secret, apduBytesMax)
     try {
-      this.send(association, exchange, association.dlms.begin(exchange.operations))
-      exchange.isServiceSent = association.dlms.state !== 'ASSOCIATING'
+      const apdu = dlms.begin(exchange.operations)
+      exchange.isServiceSent = dlms.state !== 'ASSOCIATING'
+      this.send(association, exchange, apdu)
     } catch (error) {
       this.fail(association, exchange, this.failureOf(error))
     }
@@ -154,6 +131,7 @@ export class Link {
     exchange.sentMs = now
     exchange.answerDueMs = now + this.owner.options.responseMs
     exchange.flushNumber = this.flushNumber
+    if (exchange.isServiceSent) association.noteSent()
     this.write(association, apdu)
   }
 
@@ -206,15 +184,9 @@ export class Link {
     if (!exchange) {
       if (this.state === 'RELEASING' && dlms?.state === 'RELEASING')
         return this.onRelease(association, frame.apduView)
-      if (association.lateAnswersDue === 0) return this.unsolicited()
-      association.lateAnswersDue--
-      return this.owner.lateFrame()
+      return association.takeLate(frame.apduView) ? this.owner.lateFrame() : this.unsolicited()
     }
-    const isAare = frame.apduView[0] === aareTag
-    if (association.lateAnswersDue > 0 && isAare !== (dlms!.state === 'ASSOCIATING')) {
-      association.lateAnswersDue--
-      return this.owner.lateFrame()
-    }
+    if (association.takeLate(frame.apduView)) return this.owner.lateFrame()
     this.unsolicitedInRow = 0
     exchange.isAnswered = true
     try {
@@ -247,8 +219,7 @@ export class Link {
   // What comes after an exchange on an association.
   private proceed(association: Association): void {
     const next = association.waiting?.shift()
-    if (next && this.state === 'OPEN') return this.start(association, next)
-    if (next) association.waiting!.unshift(next)
+    if (next) return this.start(association, next)
     if (this.state === 'DOOMED' && this.activeCount === 0) this.cut('given up')
     else if (this.state === 'OPEN') this.owner.freed(this)
   }
@@ -281,18 +252,16 @@ export class Link {
       this.end(association, exchange, failure)
       return this.proceed(association)
     }
-    const isRefusedInDoubt =
-      failure.code === 'DEVICE_ASSOCIATION_REFUSED' && association.lateAnswersDue > 0
-    association.dlms = undefined
-    if (failure.code !== 'DEVICE_ASSOCIATION_REFUSED') association.lateAnswersDue++
+    const isRefused = failure.code === 'DEVICE_ASSOCIATION_REFUSED'
+    if (isRefused) association.forget()
+    else association.giveUp(exchange.isServiceSent)
     this.end(association, exchange, failure)
-    if (isRefusedInDoubt) this.doom()
-    if (this.activeCount === 0 && failure.code !== 'DEVICE_ASSOCIATION_REFUSED')
-      this.cut('in doubt after a wrong answer')
+    if (isRefused && association.isInDoubt) this.doom()
+    if (this.activeCount === 0 && !isRefused) this.cut('in doubt after a wrong answer')
     else this.proceed(association)
   }
 
-  /** Gives up on an exchange whose time has come; see "Late answers". */
+  /** Gives up on an exchange whose time has come; see above. */
   timeOut(exchange: Exchange): void {
     const association = this.associationOf(exchange.address)
     const failure = silent(exchange.isServiceSent ? 'no answer in time' : 'no association in time')
@@ -302,8 +271,7 @@ export class Link {
       this.activeCount--
       return this.owner.ended(exchange, failure)
     }
-    association.dlms = undefined
-    association.lateAnswersDue++
+    association.giveUp(exchange.isServiceSent)
     const isLinkSilent = this.lastFrameMs < exchange.sentMs
     this.end(association, exchange, failure)
     if (this.activeCount === 0) return this.cut('in doubt after a time-out')
