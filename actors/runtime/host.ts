@@ -59,6 +59,8 @@ export type HostOptions = {
   behaviour?: DeviceBehaviour
 }
 
+/** What makes a partition's log unreadable for good; everything else is tried again. */
+const damage = new Set<ErrorCode>(['LEDGER_CHAIN_BROKEN', 'FRAME_MALFORMED', 'ENVELOPE_MALFORMED'])
 /** How often due wakes are looked for. */
 const wakeIntervalMs = 100
 /** Wait before the ledger is tried again after a refusal. */
@@ -143,11 +145,11 @@ export class Host {
     try {
       await this.bringUp(partition, taken.sequence)
     } catch (fault) {
-      if (!(fault instanceof BrokerError)) throw fault
+      await partition.close()
+      if (!(fault instanceof BrokerError && damage.has(fault.code))) throw fault
       // One damaged partition does not stop the others; its devices answer BROKER_PARTITION_UNAVAILABLE.
       log.error({ partition: number, code: fault.code, detail: fault.detail }, 'the partition cannot be served')
       this.damaged.add(number)
-      await partition.close()
     }
   }
 
@@ -209,14 +211,13 @@ export class Host {
   private armWakes(): void {
     const { clock } = this.options
     this.callOff = clock.at(clock.now() + wakeIntervalMs, () => {
-      if (!this.isBusy) {
-        const now = clock.now()
-        for (const partition of this.partitions.values()) {
-          for (const device of partition.due(now)) this.mailbox.post({ partition, device, message: wake })
-        }
-        this.betweenTicks(now)
-        this.beat(now)
+      const now = clock.now()
+      // Under load a tick is nearly always under way; time goes on all the same.
+      for (const partition of this.partitions.values()) {
+        for (const device of partition.due(now)) this.mailbox.post({ partition, device, message: wake })
       }
+      this.beat(now)
+      if (!this.isBusy) this.betweenTicks(now)
       this.armWakes()
     })
   }
@@ -272,6 +273,7 @@ export class Host {
     const { mails } = tick
     const now = clock.now()
     let factBytes = 0
+    let frames = 0
     for (let index = 0; index < mails.length; index++) {
       const { partition, device, message } = mails[index]!
       // The partition may have gone to another host since.
@@ -282,7 +284,10 @@ export class Host {
       const before = partition.factBytes
       partition.process(device, message, now, tick)
       factBytes += partition.factBytes - before
-      if (factBytes + tick.deliveryBytes > limits.tickBytesMax) return mails.slice(index + 1)
+      if (before === 0 && partition.factBytes > 0) frames++
+      // What is left over is decided next, before everything else.
+      const isFull = factBytes + tick.deliveryBytes > limits.tickBytesMax
+      if (isFull || frames + tick.deliveryFrames >= limits.ledgerBatchMessagesMax) return mails.slice(index + 1)
     }
     return []
   }
@@ -355,7 +360,7 @@ export class Host {
         this.partitions.delete(number)
         return await this.bringUp(partition, leaseSequence)
       } catch (fault) {
-        if (fault instanceof BrokerError && fault.code === 'LEDGER_CHAIN_BROKEN') {
+        if (fault instanceof BrokerError && damage.has(fault.code)) {
           log.error({ partition: number, detail: fault.detail }, 'the partition cannot be served')
           this.damaged.add(number)
           return await this.drop(partition)

@@ -31,6 +31,11 @@ export class Tick {
     this.mails = mails
   }
 
+  /** Messages that the deliveries will be. */
+  get deliveryFrames(): number {
+    return this.closed.length + this.writers.size
+  }
+
   effect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
     this.effects.push({ partition, device, effect })
   }
