@@ -157,12 +157,13 @@ export class Host {
   private async takeWhatIsFree(): Promise<void> {
     if (this.isTaking) return
     this.isTaking = true
-    try {
-      for (let number = 0; number < this.options.partitionCount && !this.isClosing; number++) {
-        if (!this.partitions.has(number) && !this.damaged.has(number)) await this.takeOver(number)
+    for (let number = 0; number < this.options.partitionCount && !this.isClosing; number++) {
+      if (this.partitions.has(number) || this.damaged.has(number)) continue
+      try {
+        await this.takeOver(number)
+      } catch (fault) {
+        this.options.log.warn({ partition: number, fault: String(fault) }, 'a free partition could not be taken yet')
       }
-    } catch (fault) {
-      this.options.log.warn({ fault: String(fault) }, 'free partitions could not be taken')
     }
     this.isTaking = false
   }
