@@ -15,7 +15,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
-import { forEachEnvelope } from '../../core/envelope/frame.ts'
+import { forEachEnvelope, type FrameWriter } from '../../core/envelope/frame.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
 import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
@@ -84,6 +84,7 @@ export class Host {
   /** Partitions whose chain does not hold: not served, not tried again. */
   private readonly damaged = new Set<number>()
   private heartbeatAt = 0
+  private readonly spareWriters: FrameWriter[] = []
   private isTaking = false
 
   constructor(options: HostOptions) {
@@ -238,12 +239,13 @@ export class Host {
   private async gather(mails: Mail[]): Promise<Tick | undefined> {
     this.isBusy = true
     const startedAt = this.options.clock.now()
-    const tick = new Tick(mails)
+    const tick = new Tick(mails, this.spareWriters)
     const left = this.decideAll(tick)
     if (left.length > 0) this.mailbox.putBack(left)
     const { entries, written } = tick.entries(this.partitions.values())
     if (entries.length === 0) return tick
     const committed = await this.options.ledger.commit(entries)
+    tick.release()
     if (committed.refused !== undefined) {
       await this.recover(mails.slice(0, mails.length - left.length), committed)
       return undefined

@@ -102,7 +102,7 @@ export class Partition {
     await this.saving
     this.awake.clear()
     this.dirty.clear()
-    this.frame.take()
+    this.frame.clear()
     this.taken = undefined
     const { store, ledger } = this.options
     const subject = logSubject(this.number)
@@ -254,13 +254,13 @@ export class Partition {
   }
 
   /**
-   * The facts of this tick as a ledger frame, chained to the one before; undefined when there are none. Must be followed
-   * by `committed` or `load`.
+   * The facts of this tick as a ledger frame, chained to the one before; undefined when there are none. Borrowed until
+   * `committed` or `load`, one of which must follow.
    */
   takeFrame(): Buffer | undefined {
     if (this.frame.count === 0) return undefined
     const frameNumber = this.folded.frameNumber + 1
-    const frame = this.frame.take()
+    const frame = this.frame.lend()
     writeChainLink(frame, 0, {
       partition: this.number,
       frameNumber,
@@ -274,6 +274,7 @@ export class Partition {
   committed(sequence: number): void {
     if (this.taken !== undefined) this.folded = { sequence, ...this.taken }
     this.taken = undefined
+    this.frame.clear()
   }
 
   /** Starts a save when one is due; to be called between ticks only. */

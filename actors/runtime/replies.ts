@@ -14,7 +14,7 @@ export const replyToOf = (asked: Asked): ReplyTo => asked as unknown as ReplyTo
 export const askedOf = (replyTo: ReplyTo): Asked | undefined => replyTo as unknown as Asked | undefined
 
 export class FrameReplies {
-  private readonly writer = new FrameWriter(1024)
+  private readonly writer = new FrameWriter()
   private readonly send: (frame: Uint8Array) => void
   private expected = 0
 

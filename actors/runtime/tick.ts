@@ -18,6 +18,9 @@ export type WantedEffect = { partition: Partition; device: Eui64Key; effect: Exc
 export const outSubject = (party: Eui64Key): string =>
   `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
 
+// Parties that are served in one tick, as a rule.
+const spareWritersMax = 64
+
 export class Tick {
   readonly mails: readonly Mail[]
   readonly effects: WantedEffect[] = []
@@ -27,8 +30,21 @@ export class Tick {
   private readonly closed: LedgerEntry[] = []
   private readonly writers = new Map<Eui64Key, FrameWriter>()
 
-  constructor(mails: readonly Mail[]) {
+  private readonly spare: FrameWriter[]
+
+  /** `spare` are writers of earlier ticks, kept by the host from one tick to the next. */
+  constructor(mails: readonly Mail[], spare: FrameWriter[] = []) {
     this.mails = mails
+    this.spare = spare
+  }
+
+  /** The batch has settled: the writers may serve the next tick. */
+  release(): void {
+    for (const frame of this.writers.values()) {
+      frame.clear()
+      if (this.spare.length < spareWritersMax) this.spare.push(frame)
+    }
+    this.writers.clear()
   }
 
   /** Messages that the deliveries will be. */
@@ -46,7 +62,7 @@ export class Tick {
     const envelopeBytes = headerBytes + bodyBytes.length
     let frame = this.writers.get(request.originator)
     if (frame === undefined) {
-      frame = new FrameWriter()
+      frame = this.spare.pop() ?? new FrameWriter()
       this.writers.set(request.originator, frame)
     } else if (frame.isFullFor(envelopeBytes) || frame.count === limits.deliveriesPerFrameMax) {
       this.closed.push({ subject: outSubject(request.originator), data: frame.take() })
@@ -84,7 +100,7 @@ export class Tick {
     }
     entries.push(...this.closed)
     for (const [party, frame] of this.writers) {
-      if (frame.count > 0) entries.push({ subject: outSubject(party), data: frame.take() })
+      if (frame.count > 0) entries.push({ subject: outSubject(party), data: frame.lend() })
     }
     return { entries, written }
   }

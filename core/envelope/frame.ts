@@ -67,16 +67,21 @@ export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number
   }
 }
 
-/** A growing buffer in which one frame is gathered: each envelope is copied once, into its place. */
-export class FrameWriter {
-  private buffer: Buffer
-  private used = 0
-  /** Envelopes written since the last `take`. */
-  count = 0
+const noBytes = Buffer.alloc(0)
+// Room that a writer starts with, and keeps from one frame to the next.
+const startBytes = 4096
+const keptBytesMax = 1024 * 1024
 
-  constructor(initialBytes = 4096) {
-    this.buffer = Buffer.allocUnsafeSlow(initialBytes)
-  }
+/**
+ * A growing buffer in which one frame is gathered: each envelope is copied once, into its place. The frame is either taken (owned by
+ * the caller, the writer starts anew) or lent and cleared (one buffer serves frame after frame).
+ */
+export class FrameWriter {
+  private buffer: Buffer = noBytes
+  private used = 0
+  private wantedBytes = startBytes
+  /** Envelopes written since the last `take` or `clear`. */
+  count = 0
 
   get bytes(): number {
     return this.used
@@ -92,7 +97,7 @@ export class FrameWriter {
     const at = this.used
     const needed = at + count
     if (needed > this.buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2))
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2, this.wantedBytes))
       larger.set(this.buffer.subarray(0, at))
       this.buffer = larger
     }
@@ -105,12 +110,24 @@ export class FrameWriter {
     return this.buffer
   }
 
-  /** The frame, owned by the caller from now on; the writer starts a new one. */
+  /** The frame, owned by the caller from now on. */
   take(): Buffer {
     const frame = this.buffer.subarray(0, this.used)
-    this.buffer = Buffer.allocUnsafeSlow(Math.max(4096, Math.min(this.used * 2, 256 * 1024)))
-    this.used = 0
-    this.count = 0
+    // The next one is likely to be about as large.
+    this.wantedBytes = Math.max(startBytes, Math.min(this.used, keptBytesMax))
+    this.buffer = noBytes
+    this.used = this.count = 0
     return frame
+  }
+
+  /** The frame, borrowed until `clear`; nothing may be reserved before that. */
+  lend(): Buffer {
+    return this.buffer.subarray(0, this.used)
+  }
+
+  /** Forgets the frame and keeps its buffer for the next. */
+  clear(): void {
+    if (this.buffer.length > keptBytesMax) this.buffer = noBytes
+    this.used = this.count = 0
   }
 }

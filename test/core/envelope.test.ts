@@ -337,7 +337,7 @@ t.test('a frame gives its envelopes back in order', async () => {
 })
 
 t.test('a frame that was taken is never written again', async (t) => {
-  const writer = new FrameWriter(8)
+  const writer = new FrameWriter()
   const put = (counter: bigint): void => {
     const at = writer.reserve(headerBytes)
     writeEnvelope(writer.target, at, { ...golden, counter }, Buffer.alloc(0))
