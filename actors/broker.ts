@@ -12,12 +12,14 @@ import { deviceEntryOf, type DeviceEntry } from '../core/catalogue/device-record
 import { Gateway } from '../core/gateway/gateway.ts'
 import { connectNats } from '../core/ledger/connection.ts'
 import { createCursorStore } from '../core/ledger/cursors.ts'
+import { PartyFeed } from '../core/ledger/party-feed.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
 import type { BrokerConfig } from '../core/ops/config.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
 import { startNatsServer } from '../core/ops/nats-child.ts'
+import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { startOpsServer } from '../core/ops/server.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { systemRandom } from '../core/ports/random.ts'
@@ -34,8 +36,11 @@ export type Broker = {
   readonly ops: string
   /** Where its nats-server listens. */
   readonly nats: string
-  /** Settles when it cannot go on: the embedded nats-server has been given up. */
-  readonly failed: Promise<void>
+  /**
+   * Settles, with why, when it cannot go on: the embedded nats-server has been given up, a follower of the ledger or the
+   * host's pipeline has ended. It must be closed then, and the process ended: a supervisor starts it anew.
+   */
+  readonly failed: Promise<string>
   /** Adds devices to the inventory, or replaces their records. At most 1,000 at a time. */
   register(entries: readonly DeviceEntry[]): Promise<RegistrationResult>
   /** Why it is not ready; empty when it is. */
@@ -79,15 +84,24 @@ async function start(
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
   const hostId = hostIdOf(config.dataDir)
   const { partitionCount } = config
+  const { promise: failed, resolve: fail } = Promise.withResolvers<string>()
 
-  const server = await natsServer(config, { log, metrics, closers })
-  const connection = await connectNats({ ...server.login, name: `busbar ${hostId}` })
+  const server = await natsServer(config, { log, metrics, closers, fail })
+  const connection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId}`))
   closers.push(() => connection.close())
+  // It reconnects for ever, unless the server lets us in no more.
+  void connection.closed().then(() => fail('the connection to NATS is closed'))
   // Deliveries on their way out must not stand before a commit's acknowledgement on one socket.
-  const followConnection = await connectNats({ ...server.login, name: `busbar ${hostId} follow` })
+  const followConnection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId} follow`))
   closers.push(() => followConnection.close())
   const ledger = await createLedger({
     connection, followConnection, bytesMax: config.ledgerBytesMax, partitionCount, clock, log,
+    onFollowFault(subject, fault) {
+      // Without it this process would go on with old news: owners that are none, parties that hear nothing.
+      const code = fault instanceof BrokerError ? fault.code : String(fault)
+      log.error({ subject, code }, 'the ledger is not followed any more')
+      fail(`${subject} is not followed any more: ${code}`)
+    },
   })
   closers.push(() => ledger.close())
   const cursors = await createCursorStore({ connection: followConnection })
@@ -106,14 +120,16 @@ async function start(
     mayTakeFrom: (owner) => owners.isSilent(owner),
     actorsAwakeMax: config.actorsAwakeMax,
     actorIdleMs: config.actorIdleMs,
+    onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
   })
   closers.push(() => host.close())
   await host.start()
 
-  const gateway = new Gateway({ bus, directory: owners, ledger, cursors, parties, clock, random, log, metrics })
-  const { grpcPort, httpPort } = await gateway.listen({
-    host: config.grpc.host, grpcPort: config.grpc.port, httpPort: config.http.port,
-  })
+  const feed = new PartyFeed({ ledger, log, clock })
+  await feed.start()
+  closers.push(() => feed.close())
+  const gateway = new Gateway({ bus, directory: owners, ledger: feed, cursors, parties, clock, random, log, metrics })
+  const { grpcPort, httpPort } = await gateway.listen(config.grpc, config.http)
   closers.push(() => gateway.close())
 
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
@@ -137,25 +153,28 @@ async function start(
   return {
     hostId,
     grpc: `${config.grpc.host}:${grpcPort}`,
-    http: `${config.grpc.host}:${httpPort}`,
+    http: `${config.http.host}:${httpPort}`,
     ops: new URL(ops.url).host,
     nats: server.url,
-    failed: server.failed,
+    failed,
     register,
     reasons: () => ops.reasons(),
   }
 }
 
-type NatsPlace = { url: string; login: { servers: string; user?: string; pass?: string }; failed: Promise<void> }
+type NatsParts = {
+  log: ReturnType<typeof createLog>
+  metrics: ReturnType<typeof createMetrics>
+  closers: Array<() => Promise<unknown> | void>
+  fail: (why: string) => void
+}
 
-async function natsServer(
-  config: BrokerConfig,
-  parts: { log: ReturnType<typeof createLog>; metrics: ReturnType<typeof createMetrics>; closers: Array<() => Promise<unknown> | void> },
-): Promise<NatsPlace> {
+/** Where the nats-server is; `url` may be shown. */
+async function natsServer(config: BrokerConfig, parts: NatsParts): Promise<{ url: string; address: NatsAddress }> {
   if (config.nats.kind === 'external') {
     // Shown without the credentials that the address may hold.
     const url = config.nats.url.split(',').map((one) => one.trim().replace(/\/\/[^@/]*@/, '//')).join(',')
-    return { url, login: { servers: config.nats.url }, failed: new Promise(() => {}) }
+    return { url, address: { url: config.nats.url } }
   }
   const child = await startNatsServer({
     dataDir: config.dataDir,
@@ -165,8 +184,8 @@ async function natsServer(
     storeBytesMax: config.ledgerBytesMax + 256 * 1024 ** 2,
   })
   parts.closers.push(() => child.stop())
-  const failed = new Promise<void>((resolve) => child.onExit(() => resolve()))
-  return { url: child.url, login: { servers: child.url, user: child.user, pass: child.password }, failed }
+  child.onExit((fault) => parts.fail(fault?.message ?? 'nats-server has ended'))
+  return { url: child.url, address: child }
 }
 
 /** The name of this host for as long as its data directory lives: what it owned before a crash is its own again at once. */
@@ -188,7 +207,10 @@ function readParties(file: string): Parties {
   try {
     json = JSON.parse(readFileSync(file, 'utf8'))
   } catch (cause) {
-    throw new BrokerError('CONFIG_INVALID', `the parties file ${file} cannot be read as JSON`, { cause })
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    const why = isMissing ? `there is no parties file ${file}` : `the parties file ${file} cannot be read as JSON`
+    const example = '[{"eui64":"90-B3-D5-1F-30-01-00-00","role":"IS","name":"Supplier"}]'
+    throw new BrokerError('CONFIG_INVALID', `${why}; it says who may ask: ${example}`, { cause })
   }
   const parties = partiesOf(json)
   if ('faults' in parties) throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)

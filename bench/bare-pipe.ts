@@ -20,16 +20,11 @@ import { headerBytes } from '../core/envelope/layout.ts'
 import { sizes } from './path/sizes.ts'
 import { bytesField, textField, varintBytes, varintField, writeVarint } from './path/wire.ts'
 
-/**
- * `writes`: 'batch', one atomic batch a tick with a message for each partition and one for the party, each partition under its
- * fence, as the ledger does it; or 'message', the whole tick as one ordinary message: what the disk could do.
- */
 export type BarePipeOptions = {
   nats: string
   meterPort: number
   connections: number
   partitions: number
-  writes: 'batch' | 'message'
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as BarePipeOptions
@@ -83,7 +78,6 @@ for (let p = 0; p < options.partitions; p++)
   leases.push((await jetstream(ledgerNc).publish(`bare.lease.${p}`, 'x')).seq)
 
 const logs = Array.from({ length: options.partitions }, () => new Gather())
-const logSubjects = logs.map((_, p) => `bare.log.${p}`)
 const fences = leases.map(
   (sequence, p) =>
     `Nats-Expected-Last-Subject-Sequence: ${sequence}\r\nNats-Expected-Last-Subject-Sequence-Subject: bare.lease.${p}\r\n`,
@@ -91,8 +85,6 @@ const fences = leases.map(
 const out = new Gather()
 let afterCommit: Array<() => void> = []
 let isCommitting = false
-let batchNumber = 0
-const batchPrefix = `${process.pid}-${Date.now()}-`
 
 // The client only ever calls `encode` of the headers of a message to be sent.
 const headerBlock = (text: string): MsgHdrs => {
@@ -114,47 +106,20 @@ function wantCommit(): void {
 async function commit(): Promise<void> {
   const actions = afterCommit
   afterCommit = []
-  if (options.writes === 'message') await commitMessage()
-  else await commitBatch()
+  await commitTick()
   for (const action of actions) action()
   isCommitting = false
   if (afterCommit.length > 0) wantCommit()
 }
 
-// Deliveries first, so that the consumer finds their end by a count in front.
-async function commitMessage(): Promise<void> {
+// One message, as the ledger has it; deliveries first, so that the consumer finds their end by a count in front.
+async function commitTick(): Promise<void> {
   const parts = [Buffer.allocUnsafe(4), out.take()]
   parts[0]!.writeUInt32BE(parts[1]!.length)
   for (const log of logs) if (log.used > 0) parts.push(log.take())
   const answer = await ledgerNc.request('bare.tick', Buffer.concat(parts), {
     timeout: 10_000,
     headers: headerBlock(fences[0]!),
-  })
-  const json = answer.json<{ error?: { description: string } }>()
-  if (json.error) throw new Error(json.error.description)
-}
-
-async function commitBatch(): Promise<void> {
-  const id = `${batchPrefix}${batchNumber++}`
-  let sequence = 0
-  let lastPartition = -1
-  if (out.used === 0) for (let p = 0; p < logs.length; p++) if (logs[p]!.used > 0) lastPartition = p
-  for (let p = 0; p < logs.length; p++) {
-    if (logs[p]!.used === 0 || p === lastPartition) continue
-    ledgerNc.publish(logSubjects[p]!, logs[p]!.take(), {
-      headers: headerBlock(
-        `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${++sequence}\r\n${fences[p]}`,
-      ),
-    })
-  }
-  const last = lastPartition < 0 ? 'bare.out.party' : logSubjects[lastPartition]!
-  const octets = lastPartition < 0 ? out.take() : logs[lastPartition]!.take()
-  const fence = lastPartition < 0 ? '' : fences[lastPartition]!
-  const answer = await ledgerNc.request(last, octets, {
-    timeout: 10_000,
-    headers: headerBlock(
-      `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${++sequence}\r\n${fence}Nats-Batch-Commit: 1\r\n`,
-    ),
   })
   const json = answer.json<{ error?: { description: string } }>()
   if (json.error) throw new Error(json.error.description)
@@ -334,13 +299,13 @@ async function receive(call: Call): Promise<void> {
   call.on('data', () => {})
   call.on('error', () => {})
   const consumer = await jetstream(nc).consumers.get('BARE', {
-    filter_subjects: options.writes === 'message' ? 'bare.tick' : 'bare.out.party',
+    filter_subjects: 'bare.tick',
   })
   const messages = await consumer.consume({
     max_messages: 256,
     callback: (message) => {
       let frame = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength)
-      if (options.writes === 'message') frame = frame.subarray(4, 4 + frame.readUInt32BE(0))
+      frame = frame.subarray(4, 4 + frame.readUInt32BE(0))
       if (frame.length === 0) return
       const first = message.seq * 4096
       const bytes = Buffer.allocUnsafe(

@@ -21,9 +21,10 @@ type Plan = {
 
 const full: Plan = {
   meters: 2_500,
-  rounds: 2,
+  rounds: 3,
   warmSeconds: 1,
   seconds: 2.5,
+  // The first is the one that is reported: as many as the design's own measurement of the bare pipe had.
   inFlight: [400, 2_000],
 }
 const smallest: Plan = { meters: 40, rounds: 1, warmSeconds: 0.05, seconds: 0.25, inFlight: [20] }
@@ -75,7 +76,7 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
       for (const path of [barePath, realPath])
         await path.client.run({ mode: 'closed', inFlight: 400, warmSeconds: 0.5, seconds: 1.5 })
     const closed: Record<string, unknown>[] = []
-    let best = { inFlight: 0, perSecond: 0, bare: 0, p50Ms: 0, p99Ms: 0 }
+    let main: { inFlight: number; perSecond: number; bare: number; p50Ms: number; p99Ms: number } | undefined
     for (const count of inFlight) {
       const bareFigures: ClientFigures[] = []
       const realFigures: ClientFigures[] = []
@@ -98,10 +99,10 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
         barePipeP50Ms: middle(bareFigures, 'p50Ms'),
         barePipeP99Ms: middle(bareFigures, 'p99Ms'),
       })
-      if (perSecond > best.perSecond)
-        best = { inFlight: count, perSecond, bare: barePerSecond, p50Ms, p99Ms }
+      main ??= { inFlight: count, perSecond, bare: barePerSecond, p50Ms, p99Ms }
     }
-    const openLoopRate = Math.max(10, Math.floor(best.perSecond / 2))
+    if (main === undefined) throw new Error('the plan has no closed loop')
+    const openLoopRate = Math.max(10, Math.floor(main.perSecond / 2))
     const open = await ask(realPath, `busbar, ${openLoopRate} /s by schedule`, {
       mode: 'open',
       rate: openLoopRate,
@@ -135,11 +136,11 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
       seconds,
     })
     return {
-      requestsPerSecond: best.perSecond,
-      barePipeRequestsPerSecond: best.bare,
-      ratio: best.perSecond / best.bare,
-      p50Ms: best.p50Ms,
-      p99Ms: best.p99Ms,
+      requestsPerSecond: main.perSecond,
+      barePipeRequestsPerSecond: main.bare,
+      ratio: main.perSecond / main.bare,
+      p50Ms: main.p50Ms,
+      p99Ms: main.p99Ms,
       openLoopRate,
       openLoopP50Ms: open.p50Ms,
       openLoopP99Ms: open.p99Ms,
@@ -148,7 +149,7 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
       unaryPerSecond: unary.perSecond,
       batchPerSecond: batch.perSecond,
       httpPerSecond: http.perSecond,
-      inFlight: best.inFlight,
+      inFlight: main.inFlight,
       closedLoop: closed,
       meters: plan.meters,
       connections: realPath.connections,

@@ -141,7 +141,7 @@ type Way = (sample: Sample) => Uint8Array
 
 function busbarWay(): Way {
   const scan = new RequestScan()
-  const frame = new FrameWriter(1 << 16)
+  const frame = new FrameWriter()
   const writer = new ProtobufWriter()
   const header: Header = {
     kind: Kind.SERVICE_REQUEST,

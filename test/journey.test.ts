@@ -24,6 +24,9 @@ import { WrapperReader, wrapInPlace } from '../core/dlms/wrapper.ts'
 import { readCounter, readOriginator, readTarget, writeEnvelope } from '../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope, FrameWriter, genesisHash, writeChainLink } from '../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../core/envelope/layout.ts'
+import { writeTickMessage } from '../core/envelope/tick-message.ts'
+import { outSubject, PartyFeed, tickSubject } from '../core/ledger/party-feed.ts'
+import { silentLog } from '../core/ports/log.ts'
 import { SimClock } from '../core/ports/sim/clock.ts'
 import { SimLedger } from '../core/ports/sim/ledger.ts'
 import { answerOf } from '../core/translate/answer.ts'
@@ -95,16 +98,18 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const accepted = step({ type: 'ARRIVED', buffer: frame, at: 0, replyTo: undefined })
   t.equal(accepted.facts[0]?.type, 'REQUEST_ACCEPTED')
 
-  // 6. Group commit: the facts of the tick, chained by hash, in one batch that is refused unless the lease still stands.
+  // 6. Group commit: the facts of all partitions of the tick, each partition's chained by hash, in one message that is refused when any lease
+  //    has changed since.
   const lease = await ledger.commit([{ subject: `lease.${partition}`, data: Buffer.from('{}') }])
   const leaseSequence = lease.refused === undefined ? lease.firstSequence : -1
-  const fence = { subject: `lease.${partition}`, sequence: leaseSequence }
+  const fence = { subject: 'lease.*', sequence: leaseSequence }
   const facts = new FrameWriter()
   facts.reserve(chainLinkBytes)
   for (const fact of [...registered.facts, ...accepted.facts]) writeFact(facts, device, fact)
   const logged = facts.take()
   writeChainLink(logged, 0, { partition, frameNumber: 1, previousHash: genesisHash })
-  const committed = await ledger.commit([{ subject: `log.${partition}`, data: logged, expect: fence }])
+  const first = writeTickMessage([{ partition, frame: logged }], [])
+  const committed = await ledger.commit([{ subject: tickSubject('host'), data: first, expect: fence }])
   t.equal(committed.refused, undefined, 'on disk')
 
   // 7. Only now the acknowledgement goes back to the party.
@@ -146,12 +151,16 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   // 12. Group commit again: the outcome and its delivery together, or neither.
   const tick = new Tick([])
   for (const delivery of ended.deliveries) tick.deliver(device, delivery)
-  const out = tick.entries([]).entries[0]!
-  t.equal(out.subject, 'out.90B3D51F30010000')
-  await ledger.commit([{ ...out, expect: fence }])
+  for (const fact of ended.facts) if (fact.type === 'REQUEST_ENDED') writeFact(facts, device, fact)
+  const [deliveries] = tick.frames()
+  const second = writeTickMessage([{ partition, frame: facts.take() }], [deliveries!])
+  await ledger.commit([{ subject: tickSubject('host'), data: second, expect: fence }])
 
-  // 13. The output gateway follows `out.<party>` and streams it as protobuf; the party acknowledges by its delivery id.
-  const stored = (await ledger.lastOn(out.subject))!
+  // 13. The output gateway follows the ticks, sorted by party, and streams deliveries as protobuf; the party acknowledges by delivery id.
+  const feed = new PartyFeed({ ledger, log: silentLog })
+  await feed.start()
+  const stored = (await feed.lastOn(outSubject(party.key), 1))!
+  await feed.close()
   const writer = new ProtobufWriter()
   forEachEnvelope(stored.data, 0, (envelopeAt) => appendDelivery(writer, stored.sequence * 4096, stored.data, envelopeAt))
   const [delivered] = ReceiveResponse.decode(writer.take()).deliveries

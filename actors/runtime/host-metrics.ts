@@ -1,5 +1,4 @@
 /** What a host counts. */
-import type { LedgerEntry } from '../../core/ports/ledger.ts'
 import type { Gauge, Counter, Metrics } from '../../core/ports/metrics.ts'
 import type { Tick } from './tick.ts'
 
@@ -12,7 +11,7 @@ export type HostMetrics = {
   exchanges: Gauge
   parked: Counter
   refused: (why: string) => void
-  onCommit: (tick: Tick, entries: readonly LedgerEntry[], tookMs: number) => void
+  onCommit: (tick: Tick, messageBytes: number, tookMs: number) => void
 }
 
 export function hostMetrics(metrics: Metrics): HostMetrics {
@@ -28,13 +27,11 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
     exchanges: metrics.gauge('busbar_exchanges_underway', 'Requests on their way to devices'),
     parked: metrics.counter('busbar_messages_parked_total', 'Messages on which an actor failed'),
     refused: (why) => metrics.counter('busbar_ledger_refusals_total', 'Batches not written, by reason', { why }).add(),
-    onCommit(tick, entries, tookMs) {
+    onCommit(tick, messageBytes, tookMs) {
       commits.add()
       messages.add(tick.mails.length)
       deliveries.add(tick.deliveryCount)
-      let count = 0
-      for (const entry of entries) count += entry.data.length
-      octets.add(count)
+      octets.add(messageBytes)
       seconds.observe(tookMs / 1000)
     },
   }

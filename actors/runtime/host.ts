@@ -8,94 +8,81 @@
  *
  * The pull is the clock: while one batch is on its way to disk the next one gathers in the mailbox. Repeating a message is
  * harmless (requests are known by their RequestID, answers by what is on its way), so every doubt is settled the same
- * way: forget what is in memory, read what is on disk, decide again.
+ * way: forget what is in memory, read what is on disk, decide again (owned-partitions.ts).
  */
 import { tap, type Subscription } from 'rxjs'
-import { BrokerError } from '../../core/base/broker-error.ts'
+import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
-import { readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
+import { envelopeEnd, readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../core/envelope/frame.ts'
-import { Kind, offsetOf } from '../../core/envelope/layout.ts'
-import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
-import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
+import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { announceAlive } from '../../core/bus/owners.ts'
+import { tickSubject } from '../../core/ledger/party-feed.ts'
 import { hostSubject, type Bus } from '../../core/ports/bus.ts'
-import type { Clock } from '../../core/ports/clock.ts'
-import { aliveSubject, leaseSubject } from '../../core/ports/lease.ts'
-import type { CommitRefusal, Ledger } from '../../core/ports/ledger.ts'
-import type { Log } from '../../core/ports/log.ts'
+import type { CommitRefusal } from '../../core/ports/ledger.ts'
 import type { Metrics } from '../../core/ports/metrics.ts'
-import type { Random } from '../../core/ports/random.ts'
-import type { PartitionStore } from '../../core/ports/store.ts'
 import type { Wan } from '../../core/ports/wan.ts'
 import { pullFrom, type PullSource } from '../../core/stream/pull.ts'
-import type { DeviceBehaviour } from '../device/actor.ts'
 import { resume, wake } from '../device/messages.ts'
 import { Exchanges } from './exchanges.ts'
 import { hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
-import { Partition } from './partition.ts'
+import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
+import { isStoreDamage, type Partition } from './partition.ts'
 import { answer, FrameReplies, replyToOf } from './replies.ts'
 import { Tick } from './tick.ts'
 
-export type HostOptions = {
-  hostId: string
-  partitionCount: number
-  ledger: Ledger
+export type HostOptions = PartitionPorts & {
   bus: Bus
-  openStore: (partition: number) => PartitionStore
   wan: Wan
-  clock: Clock
-  random: Random
-  log: Log
   metrics: Metrics
-  /** True for an owner that has been silent for too long. */
-  mayTakeFrom: (owner: string) => boolean
-  /** Awake actors of the whole host. */
-  actorsAwakeMax: number
-  actorIdleMs: number
   checkpointIntervalMs: number
-  /** What partitions run; the device, unless a test says otherwise. */
-  behaviour?: DeviceBehaviour
+  /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
+  onFault: (fault: unknown) => void
 }
 
-/** What makes a partition's log unreadable for good; everything else is tried again. */
-const damage = new Set<ErrorCode>(['LEDGER_CHAIN_BROKEN', 'FRAME_MALFORMED', 'ENVELOPE_MALFORMED'])
 /** How often due wakes are looked for. */
 const wakeIntervalMs = 100
-/** Wait before the ledger is tried again after a refusal. */
-const ledgerRetryMs = 500
 /** Wait for exchanges under way when the host is closed; what is still out then is sent again by the next owner. */
 const drainMsMax = 5_000
 
 export class Host {
   private readonly options: HostOptions
   private readonly mailbox = new Mailbox()
-  private readonly partitions = new Map<number, Partition>()
+  private readonly partitions: OwnedPartitions
   private readonly exchanges: Exchanges
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
   private served: { close(): Promise<void> } | undefined
   private callOff: (() => void) | undefined
+  private fallSilent: (() => void) | undefined
   private isBusy = false
   private isClosing = false
+  private hasFailed = false
   /** No new requests before this time: the ledger has no room. 0: there is room. */
   private fullUntil = 0
-  /** Partitions whose chain does not hold: not served, not tried again. */
-  private readonly damaged = new Set<number>()
-  private heartbeatAt = 0
+  /** Fewer after a batch that was too large for the ledger, until one is written again. */
+  private mailsPerTickMax: number = limits.tickMessagesMax
+  /** Stores being rebuilt between two ticks; the next tick waits for it. */
+  private mending: Promise<void> | undefined
+  private lookedAroundAt = 0
+  /** Sequence of our last tick. */
+  private lastSequence = 0
   private readonly spareWriters: FrameWriter[] = []
-  private isTaking = false
 
   constructor(options: HostOptions) {
     this.options = options
     this.exchanges = new Exchanges(options.wan, options.clock, options.log)
     this.metrics = hostMetrics(options.metrics)
+    this.partitions = new OwnedPartitions(options, this.metrics, (partition, unfinished) => {
+      for (const device of unfinished) this.mailbox.post({ partition, device, message: resume })
+    })
   }
 
   /** Partitions served here. */
   get owned(): number[] {
-    return [...this.partitions.keys()]
+    return this.partitions.numbers
   }
 
   get isLedgerFull(): boolean {
@@ -104,8 +91,10 @@ export class Host {
 
   /** Takes every partition that nobody else has, brings it up to date, and serves it. What cannot be taken now is tried again. */
   async start(): Promise<void> {
-    const { bus, hostId } = this.options
-    await this.takeWhatIsFree()
+    const { bus, clock, hostId } = this.options
+    // From here on, and whatever keeps the pipeline busy: a host that reads a long log is alive.
+    this.fallSilent = announceAlive(bus, clock, hostId)
+    await this.partitions.takeFree()
     const mail: PullSource<Mail> = {
       take: (countMax) => this.mailbox.take(countMax),
       onReady: (ready) => {
@@ -114,67 +103,9 @@ export class Host {
     }
     this.pipeline = pullFrom(mail, (mails) => this.gather(mails), { batchMax: limits.tickMessagesMax })
       .pipe(tap((tick) => this.run(tick)))
-      .subscribe({
-        error: (fault: unknown) => this.options.log.error({ fault: String(fault) }, 'the pipeline has ended'),
-      })
+      .subscribe({ error: (fault: unknown) => this.fail(fault) })
     this.served = await bus.serve(hostSubject(hostId), (frame, reply) => this.onFrame(frame, reply))
     this.armWakes()
-  }
-
-  private lease(number: number): Promise<LeaseTaken | LeaseHeld> {
-    const { ledger, hostId, clock, random, mayTakeFrom } = this.options
-    return takeLease(ledger, number, hostId, { mayTakeFrom, clock, random })
-  }
-
-  private async takeOver(number: number): Promise<void> {
-    const { ledger, log, openStore } = this.options
-    const taken = await this.lease(number)
-    if (!taken.taken) {
-      log.debug({ partition: number, owner: taken.owner }, 'the partition belongs to another host')
-      return
-    }
-    const partition = new Partition({
-      number,
-      ledger,
-      store: openStore(number),
-      log,
-      actorsAwakeMax: Math.ceil(this.options.actorsAwakeMax / this.options.partitionCount),
-      actorIdleMs: this.options.actorIdleMs,
-      onParked: () => this.metrics.parked.add(),
-      ...(this.options.behaviour && { behaviour: this.options.behaviour }),
-    })
-    try {
-      await this.bringUp(partition, taken.sequence)
-    } catch (fault) {
-      await partition.close()
-      if (!(fault instanceof BrokerError && damage.has(fault.code))) throw fault
-      // One damaged partition does not stop the others; its devices answer BROKER_PARTITION_UNAVAILABLE.
-      log.error({ partition: number, code: fault.code, detail: fault.detail }, 'the partition cannot be served')
-      this.damaged.add(number)
-    }
-  }
-
-  /** Partitions that nobody serves any more come here. */
-  private async takeWhatIsFree(): Promise<void> {
-    if (this.isTaking) return
-    this.isTaking = true
-    for (let number = 0; number < this.options.partitionCount && !this.isClosing; number++) {
-      if (this.partitions.has(number) || this.damaged.has(number)) continue
-      try {
-        await this.takeOver(number)
-      } catch (fault) {
-        this.options.log.warn({ partition: number, fault: String(fault) }, 'a free partition could not be taken yet')
-      }
-    }
-    this.isTaking = false
-  }
-
-  private async bringUp(partition: Partition, leaseSequence: number): Promise<void> {
-    partition.leaseSequence = leaseSequence
-    await partition.load()
-    this.partitions.set(partition.number, partition)
-    for (const device of partition.unfinished()) this.mailbox.post({ partition, device, message: resume })
-    this.metrics.partitions.set(this.partitions.size)
   }
 
   // ── in ──
@@ -204,6 +135,8 @@ export class Host {
     const partition = this.partitions.get(number)
     if (partition === undefined) return refuse('BROKER_PARTITION_UNAVAILABLE')
     if (this.isClosing) return refuse('BROKER_DRAINING')
+    // What a tick may write is counted on it.
+    if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax) return refuse('REQUEST_SIZE_EXCEEDED')
     if (now < this.fullUntil && readKind(buffer, at) === Kind.SERVICE_REQUEST) return refuse('BROKER_LEDGER_FULL')
     const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
     const mail = { partition, device: readTarget(buffer, at), message }
@@ -218,41 +151,63 @@ export class Host {
       for (const partition of this.partitions.values()) {
         for (const device of partition.due(now)) this.mailbox.post({ partition, device, message: wake })
       }
-      this.beat(now)
+      // Partitions that have lost their host come here.
+      if (now - this.lookedAroundAt >= limits.aliveIntervalMs) {
+        this.lookedAroundAt = now
+        void this.partitions.takeFree()
+      }
       if (!this.isBusy) this.betweenTicks(now)
       this.armWakes()
     })
   }
 
-  /** Says that this host is alive, and looks for partitions that have lost theirs. */
-  private beat(now: number): void {
-    const { bus, hostId, partitionCount } = this.options
-    if (now - this.heartbeatAt < limits.aliveIntervalMs) return
-    this.heartbeatAt = now
-    bus.announce(aliveSubject(hostId), emptyBytes)
-    if (this.partitions.size + this.damaged.size < partitionCount) void this.takeWhatIsFree()
+  /** A bug of ours: what is in memory is not to be trusted, so it is not saved; the next life starts from the ledger. */
+  private fail(fault: unknown): void {
+    const { log, onFault } = this.options
+    this.hasFailed = true
+    this.isClosing = true
+    this.partitions.settleDown()
+    this.callOff?.()
+    log.error({ fault: fault instanceof Error ? fault.stack : String(fault) }, 'the pipeline has ended')
+    onFault(fault)
   }
 
   // ── decide, commit, effects ──
 
   /** Decides and commits; settles with what is to be run now that it is on disk, or undefined when it is not. */
-  private async gather(mails: Mail[]): Promise<Tick | undefined> {
+  private async gather(taken: readonly Mail[]): Promise<Tick | undefined> {
+    if (this.mending !== undefined) await this.mending
     this.isBusy = true
     const startedAt = this.options.clock.now()
+    const mails = this.ours(taken, startedAt)
     const tick = new Tick(mails, this.spareWriters)
-    const left = this.decideAll(tick)
+    let left: readonly Mail[]
+    try {
+      left = this.decideAll(tick)
+    } catch (fault) {
+      if (!isStoreDamage(fault)) throw fault
+      // Nothing of this tick is written; what it did to memory is undone by reading again.
+      tick.release()
+      await this.partitions.reload(false)
+      this.mailbox.putBack(mails)
+      return undefined
+    }
     if (left.length > 0) this.mailbox.putBack(left)
-    const { entries, written } = tick.entries(this.partitions.values())
-    if (entries.length === 0) return tick
-    const committed = await this.options.ledger.commit(entries)
+    const message = tick.message(this.partitions.values())
+    if (message === undefined) return tick
+    const { hostId, ledger } = this.options
+    const expect = { subject: 'lease.*', sequence: this.partitions.fence }
+    const committed = await ledger.commit([{ subject: tickSubject(hostId), data: message.data, expect }])
     tick.release()
     if (committed.refused !== undefined) {
       await this.recover(mails.slice(0, mails.length - left.length), committed)
       return undefined
     }
     this.fullUntil = 0
-    for (const [index, partition] of written.entries()) partition.committed(committed.firstSequence + index)
-    this.metrics.onCommit(tick, entries, this.options.clock.now() - startedAt)
+    this.mailsPerTickMax = Math.min(limits.tickMessagesMax, this.mailsPerTickMax * 2)
+    this.lastSequence = committed.firstSequence
+    for (const partition of message.written) partition.committed(committed.firstSequence)
+    this.metrics.onCommit(tick, message.data.length, this.options.clock.now() - startedAt)
     return tick
   }
 
@@ -260,9 +215,10 @@ export class Host {
     for (const { partition, device, effect } of tick?.effects ?? []) {
       if (effect.type === 'SEND') {
         this.exchanges.start(device, effect, (message) => {
-          // Looked up again: the partition may have been given away and come back while the exchange was under way.
-          const owner = this.partitions.get(partition.number)
-          if (owner !== undefined) this.mailbox.post({ partition: owner, device, message })
+          // Looked up again: the partition may have been given away and come back while the exchange was under way. While it
+          // is being reloaded it is not there, and will be the same one; of one that is gone for good the mail is dropped.
+          const owner = this.partitions.get(partition.number) ?? partition
+          this.mailbox.post({ partition: owner, device, message })
         })
       } else answer(effect)
     }
@@ -276,38 +232,40 @@ export class Host {
     const { mails } = tick
     const now = clock.now()
     let factBytes = 0
-    let frames = 0
     for (let index = 0; index < mails.length; index++) {
       const { partition, device, message } = mails[index]!
-      // The partition may have gone to another host since.
-      if (this.partitions.get(partition.number) !== partition) {
-        this.disown(mails[index]!, now)
-        continue
-      }
       const before = partition.factBytes
       partition.process(device, message, now, tick)
       factBytes += partition.factBytes - before
-      if (before === 0 && partition.factBytes > 0) frames++
       // What is left over is decided next, before everything else.
-      const isFull = factBytes + tick.deliveryBytes > limits.tickBytesMax
-      if (isFull || frames + tick.deliveryFrames >= limits.ledgerBatchMessagesMax) return mails.slice(index + 1)
+      if (tick.isFullWith(factBytes) || index + 1 >= this.mailsPerTickMax) return mails.slice(index + 1)
     }
     return []
   }
 
-  private disown({ message }: Mail, now: number): void {
-    if (message.type !== 'ARRIVED') return
-    const notBefore = now + limits.busyRetryAfterMs
-    const outcome = errorId('BROKER_PARTITION_UNAVAILABLE')
-    answer({ type: 'ACKNOWLEDGE', replyTo: message.replyTo, outcome, time: now, notBefore })
+  /** Without those whose partition has gone to another host since, which are told so. Once, before anything is decided. */
+  private ours(mails: readonly Mail[], now: number): readonly Mail[] {
+    const isOurs = ({ partition }: Mail): boolean => this.partitions.get(partition.number) === partition
+    if (mails.every(isOurs)) return mails
+    return mails.filter((mail) => {
+      if (isOurs(mail)) return true
+      refuse(mail, 'BROKER_PARTITION_UNAVAILABLE', now)
+      return false
+    })
   }
 
-  /** Between two ticks memory is what is on disk: the moment for checkpoints. */
+  /** Between two ticks memory is what is on disk: the moment for checkpoints, and to rebuild a store that is damaged. */
   private betweenTicks(now: number): void {
     let awake = 0
+    let isDamaged = false
     for (const partition of this.partitions.values()) {
-      partition.saveWhenDue(now, this.options.checkpointIntervalMs)
+      if (partition.isStoreDamaged) isDamaged = true
+      else partition.saveWhenDue(now, this.options.checkpointIntervalMs, this.lastSequence)
       awake += partition.awakeCount
+    }
+    if (isDamaged && !this.isClosing) {
+      this.isBusy = true
+      this.mending = this.mend().catch((fault: unknown) => this.fail(fault))
     }
     this.metrics.awake.set(awake)
     this.metrics.waiting.set(this.mailbox.length)
@@ -316,68 +274,52 @@ export class Host {
 
   // ── when the ledger says no ──
 
-  private async recover(mails: readonly Mail[], refusal: CommitRefusal): Promise<void> {
+  private async recover(mails: readonly Mail[], { refused, detail }: CommitRefusal): Promise<void> {
     const { log, clock } = this.options
-    this.metrics.refused(refusal.refused)
-    log.warn({ refused: refusal.refused, detail: refusal.detail }, 'a batch was not written; its messages are decided again')
-    for (const partition of [...this.partitions.values()]) await this.reload(partition, refusal.refused === 'unknown')
+    this.metrics.refused(refused)
+    log.warn({ refused, detail }, 'a batch was not written; its messages are decided again')
+    await this.partitions.reload(refused === 'unknown')
+    const now = clock.now()
     let again = mails
-    if (refusal.refused === 'full' || refusal.refused === 'too-large') {
-      const now = clock.now()
+    if (refused === 'full') {
       this.fullUntil = now + ledgerRetryMs
       again = mails.filter((mail) => !this.refuseForRoom(mail, now))
       await this.pause(ledgerRetryMs)
+    } else if (refused === 'too-large') {
+      this.mailsPerTickMax = Math.max(1, mails.length >> 1)
+      if (mails.length === 1) again = await this.smaller(mails[0]!, now)
     }
     this.mailbox.putBack(again)
   }
 
-  private refuseForRoom({ message }: Mail, now: number): boolean {
+  private async mend(): Promise<void> {
+    await this.partitions.reload(false)
+    this.mending = undefined
+    this.isBusy = false
+  }
+
+  private refuseForRoom(mail: Mail, now: number): boolean {
+    const { message } = mail
     if (message.type !== 'ARRIVED' || readKind(message.buffer, message.at) !== Kind.SERVICE_REQUEST) return false
-    const notBefore = now + limits.busyRetryAfterMs
-    const outcome = errorId('BROKER_LEDGER_FULL')
-    answer({ type: 'ACKNOWLEDGE', replyTo: message.replyTo, outcome, time: now, notBefore })
+    refuse(mail, 'BROKER_LEDGER_FULL', now)
     return true
   }
 
   /**
-   * Brings a partition back to what is on disk. After a batch of unknown fate the lease is taken anew first, so that
-   * this batch, should it still be under way, is refused for ever.
+   * What is left to do with a message that is too large for the ledger all by itself, which its settings exclude at the start: it may
+   * have been told a smaller `max_payload` since. A request is refused; an answer goes on as one that was too large.
    */
-  private async reload(partition: Partition, isInDoubt: boolean): Promise<void> {
-    const { ledger, log } = this.options
-    const { number } = partition
-    for (;;) {
-      try {
-        let { leaseSequence } = partition
-        if (isInDoubt) {
-          const taken = await this.lease(number)
-          leaseSequence = taken.taken ? taken.sequence : 0
-        } else {
-          const lease = await ledger.lastOn(leaseSubject(number))
-          if (lease?.sequence !== leaseSequence) leaseSequence = 0
-        }
-        if (leaseSequence === 0) {
-          log.warn({ partition: number }, 'the partition has gone to another host')
-          return await this.drop(partition)
-        }
-        this.partitions.delete(number)
-        return await this.bringUp(partition, leaseSequence)
-      } catch (fault) {
-        if (fault instanceof BrokerError && damage.has(fault.code)) {
-          log.error({ partition: number, detail: fault.detail }, 'the partition cannot be served')
-          this.damaged.add(number)
-          return await this.drop(partition)
-        }
-        log.warn({ partition: number, fault: String(fault) }, 'the ledger does not answer; trying again')
-        await this.pause(ledgerRetryMs)
-      }
+  private async smaller(mail: Mail, now: number): Promise<Mail[]> {
+    const { message } = mail
+    if (message.type === 'ARRIVED') {
+      refuse(mail, 'BROKER_LEDGER_FULL', now)
+      return []
     }
-  }
-
-  private async drop(partition: Partition): Promise<void> {
-    this.partitions.delete(partition.number)
-    this.metrics.partitions.set(this.partitions.size)
-    await partition.close()
+    if (message.type === 'ANSWERED' && message.bodyBytes.length > 0) {
+      return [{ ...mail, message: { ...message, outcome: errorId('DLMS_SIZE_EXCEEDED'), bodyBytes: emptyBytes } }]
+    }
+    await this.pause(ledgerRetryMs)
+    return [mail]
   }
 
   private pause(ms: number): Promise<void> {
@@ -389,19 +331,25 @@ export class Host {
 
   /** Takes nothing new, ends what it can, saves, and lets go. */
   async close(): Promise<void> {
-    const { clock, log } = this.options
+    const { clock } = this.options
     this.isClosing = true
+    this.partitions.settleDown()
     const deadline = clock.now() + drainMsMax
-    while ((this.exchanges.count > 0 || this.mailbox.length > 0 || this.isBusy) && clock.now() < deadline) {
-      await this.pause(20)
-    }
+    const isOver = (): boolean =>
+      this.hasFailed || (this.exchanges.count === 0 && this.mailbox.length === 0 && !this.isBusy)
+    while (!isOver() && clock.now() < deadline) await this.pause(20)
     await this.served?.close()
     this.callOff?.()
     this.pipeline?.unsubscribe()
-    for (const partition of this.partitions.values()) {
-      await partition.save().catch((fault: unknown) => log.error({ fault: String(fault) }, 'the store could not be saved'))
-      await partition.close()
-    }
-    this.partitions.clear()
+    // In the middle of a tick memory is ahead of the ledger.
+    await this.partitions.close(!this.isBusy && !this.hasFailed)
+    this.fallSilent?.()
   }
+}
+
+/** Answers what came from outside; a message of the host's own is dropped. */
+function refuse({ message }: Mail, code: ErrorCode, now: number): void {
+  if (message.type !== 'ARRIVED') return
+  const notBefore = now + limits.busyRetryAfterMs
+  answer({ type: 'ACKNOWLEDGE', replyTo: message.replyTo, outcome: errorId(code), time: now, notBefore })
 }

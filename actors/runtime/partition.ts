@@ -4,19 +4,16 @@
  * checkpoint is taken there.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { sameBytes } from '../../core/base/bytes.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { readTarget } from '../../core/envelope/envelope.ts'
 import {
   chainLinkBytes,
   forEachEnvelope,
   FrameWriter,
-  genesisHash,
   hashOfFrame,
-  readChainLink,
   writeChainLink,
 } from '../../core/envelope/frame.ts'
-import type { Ledger, LedgerMessage } from '../../core/ports/ledger.ts'
+import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
 import { decide, evolve, nextWakeMs, park, type DeviceBehaviour } from '../device/actor.ts'
@@ -24,6 +21,7 @@ import type { DeviceEffect, Outbox } from '../device/effects.ts'
 import { readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
 import { emptyState, type DeviceState } from '../device/state.ts'
+import { genesis, isInChain, stepChain } from './chain.ts'
 import { packState, unpackState } from './state-codec.ts'
 import type { Tick } from './tick.ts'
 import { WakeWheel, type Waking } from './wake-wheel.ts'
@@ -38,7 +36,6 @@ type Awake = Waking & {
 
 export type PartitionOptions = {
   number: number
-  ledger: Ledger
   store: PartitionStore
   log: Log
   actorsAwakeMax: number
@@ -47,7 +44,14 @@ export type PartitionOptions = {
   behaviour?: DeviceBehaviour
 }
 
-export const logSubject = (partition: number): string => `log.${partition}`
+/** Reads the tick with a sequence, or undefined. */
+type TickAt = (sequence: number) => Promise<LedgerMessage | undefined>
+
+/** Ticks without a fact of this partition after which its checkpoint is moved on, so that a restart need not read them. */
+const idleTicksMax = 5_000
+
+/** A record of a partition's store cannot be read: the store is to be cleared and rebuilt. */
+export const isStoreDamage = (fault: unknown): boolean => fault instanceof BrokerError && fault.code === 'STORE_DAMAGED'
 
 /** Dirty actors after which replay saves, so that a long replay stays in bounded memory. */
 const replayDirtyMax = 20_000
@@ -60,6 +64,9 @@ export class Partition {
   waiting = 0
   /** Sequence of the lease message: the fence of every batch. */
   leaseSequence = 0
+  /** The store cannot be trusted; `open` clears it, and until then nothing is saved or read. */
+  isStoreDamaged = false
+  isClosed = false
 
   private readonly options: PartitionOptions
   private readonly behaviour: DeviceBehaviour
@@ -68,10 +75,12 @@ export class Partition {
   private readonly wheel = new WakeWheel()
   private readonly frame = new FrameWriter()
   private readonly outbox: Outbox = { facts: [], deliveries: [], effects: [] }
-  private folded: Checkpoint = { sequence: 0, frameNumber: 0, hash: genesisHash }
+  private folded: Checkpoint = genesis
   private taken: { frameNumber: number; hash: Buffer } | undefined
   private saving: Promise<void> | undefined
   private savedAt = 0
+  /** Sequence of the store's checkpoint; -1 when it has none. */
+  private savedSequence = -1
   private isSaveWanted = false
 
   constructor(options: PartitionOptions) {
@@ -94,50 +103,87 @@ export class Partition {
   }
 
   /**
-   * Rebuilds memory from the store and the ledger behind it, and checks the hash chain on the way. Used at take-over
-   * and whenever it is not known what of the last tick reached the disk.
-   * @throws BrokerError LEDGER_CHAIN_BROKEN
+   * Forgets what is in memory and opens the store where it was last saved. `lastSequence` is that of the ledger's last tick. A store that
+   * is damaged, or was not folded from this ledger, is cleared. Follow with `replay` of the ticks behind `checkpoint`, then `ready`.
+   * @throws BrokerError STORE_DAMAGED when the store is so even though it has been cleared
    */
-  async load(): Promise<void> {
-    await this.saving
+  async open(lastSequence: number, tickAt: TickAt): Promise<void> {
+    // That it failed has been told already.
+    await this.saving?.catch(() => undefined)
+    if (!this.isStoreDamaged) {
+      try {
+        return await this.reopen(lastSequence, tickAt)
+      } catch (fault) {
+        if (!isStoreDamage(fault)) throw fault
+      }
+    }
+    this.options.log.warn({ partition: this.number }, 'the store is damaged and is rebuilt from the ledger')
+    try {
+      await this.options.store.clear()
+    } catch (cause) {
+      throw new BrokerError('STORE_DAMAGED', 'it cannot be cleared', { cause })
+    }
+    this.isStoreDamaged = false
+    return this.reopen(lastSequence, tickAt)
+  }
+
+  private async reopen(lastSequence: number, tickAt: TickAt): Promise<void> {
     this.awake.clear()
     this.dirty.clear()
     this.frame.clear()
     this.taken = undefined
-    const { store, ledger } = this.options
-    const subject = logSubject(this.number)
-    const last = await ledger.lastOn(subject)
-    let checkpoint = store.checkpoint()
-    if (checkpoint !== undefined && !belongs(checkpoint, last)) {
-      this.options.log.warn({ partition: this.number }, 'the store does not belong to this ledger and is rebuilt')
+    const { store, log } = this.options
+    let checkpoint = this.reading('checkpoint', () => store.checkpoint())
+    if (checkpoint !== undefined && !(await this.belongs(checkpoint, lastSequence, tickAt))) {
+      log.warn({ partition: this.number }, 'the store does not belong to this ledger and is rebuilt')
       await store.clear()
       checkpoint = undefined
     }
-    this.folded = checkpoint ?? { sequence: 0, frameNumber: 0, hash: genesisHash }
-    await ledger.read(subject, this.folded.sequence + 1, (message) => this.replay(message))
-    await this.save()
+    this.savedSequence = checkpoint?.sequence ?? -1
+    this.folded = checkpoint ?? genesis
   }
 
-  private replay(message: LedgerMessage): void | Promise<void> {
-    const { data, sequence } = message
-    const link = readChainLink(data)
-    if (
-      link.partition !== this.number ||
-      link.frameNumber !== this.folded.frameNumber + 1 ||
-      !sameBytes(link.previousHash, this.folded.hash)
-    ) {
-      throw new BrokerError(
-        'LEDGER_CHAIN_BROKEN',
-        `partition ${this.number}, sequence ${sequence}, frame ${link.frameNumber} after ${this.folded.frameNumber}`,
-      )
+  private async belongs(checkpoint: Checkpoint, lastSequence: number, tickAt: TickAt): Promise<boolean> {
+    if (checkpoint.sequence > lastSequence) return false
+    const tick = checkpoint.frameNumber === 0 ? undefined : await tickAt(checkpoint.frameSequence)
+    return isInChain(this.number, checkpoint, tick?.data)
+  }
+
+  /** Every tick up to `lastSequence` has been replayed. @returns devices that may have something on its way or waiting: to be told to resume */
+  async ready(lastSequence: number): Promise<Eui64Key[]> {
+    this.foldedTo(lastSequence)
+    await this.save()
+    return this.unfinished()
+  }
+
+  private foldedTo(sequence: number): void {
+    if (sequence > this.folded.sequence) this.folded = { ...this.folded, sequence }
+  }
+
+  /** Whatever is wrong with what is read, it is the store's fault, and the store is a cache. */
+  private reading<T>(what: string, read: () => T): T {
+    try {
+      return read()
+    } catch (cause) {
+      this.isStoreDamaged = true
+      throw isStoreDamage(cause) ? cause : new BrokerError('STORE_DAMAGED', what, { cause })
     }
+  }
+
+  /**
+   * Applies this partition's frame of the tick `sequence` and checks the hash chain. A promise means: wait, it saves.
+   * @throws BrokerError LEDGER_CHAIN_BROKEN, FRAME_MALFORMED, ENVELOPE_MALFORMED, STORE_DAMAGED
+   */
+  replay(data: Buffer, sequence: number): void | Promise<void> {
+    if (sequence <= this.folded.sequence) return
+    const folded = stepChain(this.number, this.folded, data, sequence)
     forEachEnvelope(data, chainLinkBytes, (at) => {
       const device = readTarget(data, at)
       const actor = this.wake(device, 0)
       this.markDirty(device, actor)
       this.apply(actor, readFact(data, at), device)
     })
-    this.folded = { sequence, frameNumber: link.frameNumber, hash: hashOfFrame(data) }
+    this.folded = folded
     if (this.dirty.size >= replayDirtyMax) {
       return this.save().then(() => {
         for (const [device, actor] of this.awake) if (!actor.isDirty) this.awake.delete(device)
@@ -145,14 +191,18 @@ export class Partition {
     }
   }
 
-  /** Devices that may have something on its way or waiting: to be told to resume. */
-  unfinished(): Eui64Key[] {
-    const devices = new Set(this.options.store.dueWakes(Number.MAX_SAFE_INTEGER, 10_000_000).map(({ device }) => device))
+  private unfinished(): Eui64Key[] {
+    const { store } = this.options
+    const wakes = this.reading('wakes', () => store.dueWakes(Number.MAX_SAFE_INTEGER, 10_000_000))
+    const devices = new Set(wakes.map(({ device }) => device))
     for (const [device, { state }] of this.awake) if (state.open.length > 0) devices.add(device)
     return [...devices]
   }
 
-  /** Decides one message of one device, and what follows from it; all of it becomes part of `tick`. */
+  /**
+   * Decides one message of one device, and what follows from it; all of it becomes part of `tick`.
+   * @throws BrokerError STORE_DAMAGED; memory is then behind or ahead of the ledger, and a reload must follow
+   */
   process(device: Eui64Key, message: DeviceMessage, now: number, tick: Tick): void {
     const actor = this.wake(device, now)
     const { outbox } = this
@@ -216,12 +266,16 @@ export class Partition {
       known.usedAt = now
       return known
     }
-    const packed = this.options.store.load(device)
-    const state = (packed && unpackState(packed)) ?? emptyState()
+    const state = this.reading('state', () => this.stored(device)) ?? emptyState()
     const actor: Awake = { state, isDirty: false, usedAt: now, wakeAt: nextWakeMs(state, now), slot: 0 }
     this.wheel.schedule(device, actor)
     this.awake.set(device, actor)
     return actor
+  }
+
+  private stored(device: Eui64Key): DeviceState | undefined {
+    const packed = this.options.store.load(device)
+    return packed && unpackState(packed)
   }
 
   private markDirty(device: Eui64Key, actor: Awake): void {
@@ -230,7 +284,7 @@ export class Partition {
     this.dirty.add(device)
   }
 
-  /** Devices whose time has come, awake and asleep; those asleep are woken. */
+  /** Devices whose time has come, awake and asleep; those asleep are woken. None when the store is found damaged: a reload finds them. */
   due(now: number): Eui64Key[] {
     const devices: Eui64Key[] = []
     this.wheel.advance(now, (device, slot) => {
@@ -240,22 +294,30 @@ export class Partition {
       if (actor.wakeAt !== 0 && actor.wakeAt <= now) devices.push(device)
       else this.wheel.schedule(device, actor)
     })
-    const { store } = this.options
-    const nextWake = this.saving === undefined ? store.nextWakeMs() : undefined
-    if (nextWake !== undefined && nextWake <= now) {
-      for (const { device } of store.dueWakes(now, wakesPerTickMax)) {
-        // The index is behind for those awake; the next save mends it.
-        if (!this.awake.has(device)) devices.push(device)
-        this.markDirty(device, this.wake(device, now))
-      }
-      this.isSaveWanted = true
+    if (this.saving !== undefined || this.isStoreDamaged) return devices
+    try {
+      this.wakeStored(now, devices)
+    } catch (fault) {
+      if (!isStoreDamage(fault)) throw fault
     }
     return devices
   }
 
+  private wakeStored(now: number, devices: Eui64Key[]): void {
+    const { store } = this.options
+    const nextWake = this.reading('wakes', () => store.nextWakeMs())
+    if (nextWake === undefined || nextWake > now) return
+    for (const { device } of this.reading('wakes', () => store.dueWakes(now, wakesPerTickMax))) {
+      // The index is behind for those awake; the next save mends it.
+      if (!this.awake.has(device)) devices.push(device)
+      this.markDirty(device, this.wake(device, now))
+    }
+    this.isSaveWanted = true
+  }
+
   /**
    * The facts of this tick as a ledger frame, chained to the one before; undefined when there are none. Borrowed until
-   * `committed` or `load`, one of which must follow.
+   * `committed` or `open`, one of which must follow.
    */
   takeFrame(): Buffer | undefined {
     if (this.frame.count === 0) return undefined
@@ -272,16 +334,19 @@ export class Partition {
 
   /** The frame taken last is on disk at `sequence`. */
   committed(sequence: number): void {
-    if (this.taken !== undefined) this.folded = { sequence, ...this.taken }
+    if (this.taken !== undefined) this.folded = { sequence, frameSequence: sequence, ...this.taken }
     this.taken = undefined
     this.frame.clear()
   }
 
   /** Starts a save when one is due; to be called between ticks only. */
-  saveWhenDue(now: number, intervalMs: number): void {
-    if (this.saving !== undefined || this.dirty.size === 0) return
+  saveWhenDue(now: number, intervalMs: number, lastSequence: number): void {
+    if (this.saving !== undefined || this.isStoreDamaged) return
+    const isBehind = lastSequence - this.savedSequence > idleTicksMax
+    if (this.dirty.size === 0 && !isBehind) return
     const isCrowded = this.awake.size > this.options.actorsAwakeMax
     if (!this.isSaveWanted && !isCrowded && now - this.savedAt < intervalMs) return
+    this.foldedTo(lastSequence)
     this.savedAt = now
     void this.save().then(
       () => this.passivate(now),
@@ -292,7 +357,7 @@ export class Partition {
   /** Writes all that has changed, and the checkpoint it belongs to; to be called between ticks only. */
   save(): Promise<void> {
     if (this.saving !== undefined) return this.saving.then(() => this.save())
-    if (this.dirty.size === 0 && this.options.store.checkpoint()?.sequence === this.folded.sequence) return Promise.resolve()
+    if (this.dirty.size === 0 && this.savedSequence === this.folded.sequence) return Promise.resolve()
     this.isSaveWanted = false
     const states = new Map<Eui64Key, Uint8Array>()
     const wakes = new Map<Eui64Key, number>()
@@ -306,12 +371,16 @@ export class Partition {
     }
     const saved = [...this.dirty]
     this.dirty.clear()
-    this.saving = this.options.store.save({ states, wakes, checkpoint: this.folded }).then(
+    const checkpoint = this.folded
+    this.saving = this.options.store.save({ states, wakes, checkpoint }).then(
       () => {
         this.saving = undefined
+        this.savedSequence = checkpoint.sequence
       },
       (fault) => {
         this.saving = undefined
+        // Anything else (no room on the disk) may pass, and is tried again.
+        if (isStoreDamage(fault)) this.isStoreDamaged = true
         for (const device of saved) {
           const actor = this.awake.get(device)
           if (actor !== undefined) this.markDirty(device, actor)
@@ -337,18 +406,11 @@ export class Partition {
     for (const [device] of idle.slice(0, excess)) this.awake.delete(device)
   }
 
+  /** May be called again. */
   async close(): Promise<void> {
+    if (this.isClosed) return
+    this.isClosed = true
     await this.saving?.catch(() => undefined)
     await this.options.store.close()
   }
 }
-
-/** True when the ledger has what the checkpoint was folded from: at least as many frames, and the same last one if as many. */
-function belongs(checkpoint: Checkpoint, last: LedgerMessage | undefined): boolean {
-  if (checkpoint.frameNumber === 0) return true
-  if (last === undefined) return false
-  const { frameNumber } = readChainLink(last.data)
-  if (frameNumber === checkpoint.frameNumber) return sameBytes(hashOfFrame(last.data), checkpoint.hash)
-  return frameNumber > checkpoint.frameNumber && last.sequence > checkpoint.sequence
-}
-

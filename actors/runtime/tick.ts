@@ -2,21 +2,17 @@
  * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run once both are on disk.
  */
 import { writeOctetsOf } from '../../core/base/bytes.ts'
-import { bytesOfEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
-import type { LedgerEntry } from '../../core/ports/ledger.ts'
+import { writeTickMessage, type PartitionFrame, type PartyFrame } from '../../core/envelope/tick-message.ts'
 import type { Deliver, DeviceEffect, WakeAt } from '../device/effects.ts'
 import type { Mail } from './mailbox.ts'
-import { logSubject, type Partition } from './partition.ts'
+import type { Partition } from './partition.ts'
 
 export type WantedEffect = { partition: Partition; device: Eui64Key; effect: Exclude<DeviceEffect, WakeAt> }
-
-/** Sixteen hexadecimal digits: the last token of a party's subject. */
-export const outSubject = (party: Eui64Key): string =>
-  `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
 
 // Parties that are served in one tick, as a rule.
 const spareWritersMax = 64
@@ -27,7 +23,8 @@ export class Tick {
   deliveryCount = 0
   /** Octets gathered, without the partitions' own frames. */
   deliveryBytes = 0
-  private readonly closed: LedgerEntry[] = []
+  /** Deliveries in the fullest party's frame. */
+  private largestFrame = 0
   private readonly writers = new Map<Eui64Key, FrameWriter>()
 
   private readonly spare: FrameWriter[]
@@ -47,11 +44,6 @@ export class Tick {
     this.writers.clear()
   }
 
-  /** Messages that the deliveries will be. */
-  get deliveryFrames(): number {
-    return this.closed.length + this.writers.size
-  }
-
   effect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
     this.effects.push({ partition, device, effect })
   }
@@ -64,8 +56,6 @@ export class Tick {
     if (frame === undefined) {
       frame = this.spare.pop() ?? new FrameWriter()
       this.writers.set(request.originator, frame)
-    } else if (frame.isFullFor(envelopeBytes) || frame.count === limits.deliveriesPerFrameMax) {
-      this.closed.push({ subject: outSubject(request.originator), data: frame.take() })
     }
     const at = frame.reserve(envelopeBytes)
     const buffer = frame.target
@@ -83,25 +73,35 @@ export class Tick {
     buffer.writeUInt32BE(bodyBytes.length, at + offsetOf.body)
     buffer.set(bodyBytes, at + headerBytes)
     frame.count++
+    this.largestFrame = Math.max(this.largestFrame, frame.count)
     this.deliveryCount++
     this.deliveryBytes += envelopeBytes
   }
 
-  /** The batch: the partitions' frames, each behind its fence, then the deliveries. */
-  entries(partitions: Iterable<Partition>): { entries: LedgerEntry[]; written: Partition[] } {
-    const entries: LedgerEntry[] = []
+  /** True when another message, whatever it gives, might not fit any more. */
+  isFullWith(factBytes: number): boolean {
+    return (
+      factBytes + this.deliveryBytes > limits.tickBytesMax ||
+      this.largestFrame + limits.deviceQueueMax > limits.deliveriesPerFrameMax
+    )
+  }
+
+  /** The tick as one message of the ledger, and whose facts are in it; undefined when nothing has happened. */
+  message(partitions: Iterable<Partition>): { data: Buffer; written: Partition[] } | undefined {
+    const facts: PartitionFrame[] = []
     const written: Partition[] = []
     for (const partition of partitions) {
-      const data = partition.takeFrame()
-      if (data === undefined) continue
-      const expect = { subject: `lease.${partition.number}`, sequence: partition.leaseSequence }
-      entries.push({ subject: logSubject(partition.number), data, expect })
+      const frame = partition.takeFrame()
+      if (frame === undefined) continue
+      facts.push({ partition: partition.number, frame })
       written.push(partition)
     }
-    entries.push(...this.closed)
-    for (const [party, frame] of this.writers) {
-      if (frame.count > 0) entries.push({ subject: outSubject(party), data: frame.lend() })
-    }
-    return { entries, written }
+    if (facts.length === 0) return undefined
+    return { data: writeTickMessage(facts, this.frames()), written }
+  }
+
+  /** Deliveries by party; borrowed until `release`. */
+  frames(): PartyFrame[] {
+    return Array.from(this.writers, ([party, frame]) => ({ party, frame: frame.lend() }))
   }
 }

@@ -65,7 +65,7 @@ export function startBarePath({ meters, flags }: PathOptions): Promise<RunningPa
     )
     const { port: meterPort } = await meterProcess.json<{ port: number }>()
     const connections = Math.ceil(meters / sizes.metersPerConnection)
-    const options = { nats: nats.url, meterPort, connections, partitions: 16, writes: 'batch' }
+    const options = { nats: nats.url, meterPort, connections, partitions: 16 }
     const pipe = stack.push(
       startNode('bare pipe', 'bench/bare-pipe.ts', [JSON.stringify(options)], flags),
     )

@@ -14,14 +14,12 @@ export const limits = {
   partyMessageBytesMax: 4 * 1024 * 1024,
   /** A response body; a profile of 13 months of half hours is about 500 kB. */
   responseBodyBytesMax: 2 * 1024 * 1024,
-  /** One frame on NATS: under the server's max_payload, which Busbar sets to 8 MiB on its own server. */
-  frameBytesMax: 4 * 1024 * 1024,
+  /** One frame on NATS: under the server's max_payload, which Busbar sets to 8 MiB on its own server and checks on any other. */
+  frameBytesMax: 5 * 1024 * 1024,
   /** Deliveries in one frame: the index within a frame takes 12 bits of a delivery id. */
   deliveriesPerFrameMax: 4_096,
   /** Messages of one atomic batch; nats-server refuses more than 1,000 by default. */
   ledgerBatchMessagesMax: 900,
-  /** Payload octets of one atomic batch: two of the largest frames and room for small ones. A larger addition is refused, not split. */
-  ledgerBatchBytesMax: 16 * 1024 * 1024,
   /** Messages that a reader of the ledger holds before they are taken; octets are bounded by the server's max_payload. */
   ledgerPrefetchMessagesMax: 1_000,
 
@@ -161,6 +159,6 @@ assert(limits.partyRequestsInFlightMax <= limits.gatewayRequestsInFlightMax / 2,
 assert(limits.streamRequestsInFlightMax + limits.requestsPerBatchMax <= limits.partyRequestsInFlightMax, 'a full stream is paused before its party is refused')
 assert(limits.deliveriesPerMessageMax <= limits.deliveriesPerFrameMax, 'a frame may take several messages, not the other way round')
 assert(limits.leaseSilenceMsMax >= 3 * limits.aliveIntervalMs, 'two lost announcements are not a dead host')
-assert(limits.ledgerBatchBytesMax >= 2 * limits.frameBytesMax, 'a batch holds a frame of facts and one of deliveries')
+assert(limits.frameBytesMax >= limits.tickBytesMax + limits.responseBodyBytesMax + 4 * limits.requestBytesMax, 'a tick, with the largest answer as its last, is one message')
 assert(limits.wanDeadAddressMs < limits.retryDelayMs, 'a retry is not refused for the failure before it')
 assert(limits.requestFrameBytesMax > 2 * limits.requestBytesMax, 'a frame of requests holds the largest one')

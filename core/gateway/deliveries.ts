@@ -12,14 +12,14 @@ import { limits } from '../base/limits.ts'
 import { writeSafeU64 } from '../envelope/envelope.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { CursorStore, Ledger, LedgerMessage } from '../ports/ledger.ts'
+import type { CursorStore, DeliveryFeed, LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
 import { DeliveryCursor } from './delivery-cursor.ts'
 
 export type DeliveryPorts = {
   bus: Bus
-  ledger: Ledger
+  ledger: DeliveryFeed
   cursors: CursorStore
   clock: Clock
   random: Random
@@ -46,7 +46,7 @@ export class Seat {
   /** Eight octets time, eight of chance: the larger one is the newer. */
   readonly stamp: Buffer
   private readonly superseded: () => void
-  private readonly ledger: Ledger
+  private readonly ledger: DeliveryFeed
   private readonly giveBack: (seat: Seat) => Promise<void>
   private isLost = false
   private isLeft = false
@@ -55,7 +55,7 @@ export class Seat {
     subject: string,
     cursor: DeliveryCursor,
     stamp: Buffer,
-    ledger: Ledger,
+    ledger: DeliveryFeed,
     superseded: () => void,
     giveBack: (seat: Seat) => Promise<void>,
   ) {

@@ -8,13 +8,13 @@ import { limits } from '../base/limits.ts'
 import { checkEnvelope, readKind } from '../envelope/envelope.ts'
 import { Kind } from '../envelope/layout.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Ledger, LedgerMessage } from '../ports/ledger.ts'
+import type { DeliveryFeed, LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import { appendDelivery } from '../translate/delivery.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { deliveryIdOf, indexOf, sequenceOf, type Deliveries } from './deliveries.ts'
 
-export type PollPorts = { deliveries: Deliveries; ledger: Ledger; clock: Clock; log: Log }
+export type PollPorts = { deliveries: Deliveries; ledger: DeliveryFeed; clock: Clock; log: Log }
 
 /** Octets of deliveries in one answer; the last one may stand above. */
 const pollBytesMax = 1024 * 1024
@@ -53,7 +53,7 @@ export async function pollDeliveries(
   })
   try {
     const { acknowledged } = seat.cursor
-    const backlogSequence = (await ledger.lastOn(seat.subject))?.sequence ?? 0
+    const backlogSequence = (await ledger.lastOn(seat.subject, sequenceOf(acknowledged)))?.sequence ?? 0
     // Only when what was there is read does the party wait for more.
     const wait = (): void => {
       disarm()

@@ -6,7 +6,7 @@ import type { Parties } from '../access/parties.ts'
 import { limits } from '../base/limits.ts'
 import type { Bus, OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { CursorStore, Ledger } from '../ports/ledger.ts'
+import type { CursorStore, DeliveryFeed } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
@@ -19,7 +19,7 @@ import { PartyAccounts } from './party-account.ts'
 export type GatewayPorts = {
   bus: Bus
   directory: OwnerDirectory
-  ledger: Ledger
+  ledger: DeliveryFeed
   cursors: CursorStore
   parties: Parties
   clock: Clock
@@ -28,8 +28,8 @@ export type GatewayPorts = {
   metrics: Metrics
 }
 
-/** Where to listen; port 0 for any. */
-export type GatewayAddress = { host: string; grpcPort: number; httpPort: number }
+/** Where a door listens; port 0 for any. */
+export type DoorAddress = { host: string; port: number }
 
 export class Gateway {
   readonly intake: Intake
@@ -47,13 +47,16 @@ export class Gateway {
   }
 
   /**
-   * Opens both doors; settles with the ports. Rejects when an address is taken, with nothing left
-   * open.
+   * Opens both doors, each at its own address; settles with the ports. Rejects when an address is
+   * taken, with nothing left open.
    */
-  async listen(address: GatewayAddress): Promise<{ grpcPort: number; httpPort: number }> {
-    const grpcPort = await this.grpc.listen(address.host, address.grpcPort)
+  async listen(
+    grpc: DoorAddress,
+    http: DoorAddress,
+  ): Promise<{ grpcPort: number; httpPort: number }> {
+    const grpcPort = await this.grpc.listen(grpc.host, grpc.port)
     try {
-      return { grpcPort, httpPort: await this.http.listen(address.host, address.httpPort) }
+      return { grpcPort, httpPort: await this.http.listen(http.host, http.port) }
     } catch (error) {
       await this.grpc.close()
       throw error

@@ -19,6 +19,7 @@ import { InputGatewayService } from '../../proto/gen/busbar/v1/input_gateway.ts'
 import { OutputGatewayService } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
+import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -58,6 +59,9 @@ const raw = ({ path, requestStream, responseStream }: Shape): RawMethod => ({
 })
 const rawService = (methods: Readonly<Record<string, Shape>>): ServiceDefinition =>
   Object.fromEntries(Object.entries(methods).map(([name, shape]) => [name, raw(shape)]))
+
+/** What the operating system says, without what grpc-js says around it. */
+const reasonOf = ({ message }: Error): string => /E[A-Z]+: [^\]]*/.exec(message)?.[0] ?? message
 
 const descriptorSet = new URL('../../proto/gen/descriptors.binpb', import.meta.url)
 
@@ -123,14 +127,18 @@ export class GrpcGateway {
   }
 
   /**
-   * Listens on `host:port`, 0 for any; settles with the port. Rejects when the address is taken.
+   * Listens on `host:port`, 0 for any; settles with the port.
+   * @throws BrokerError CONFIG_INVALID when the address is taken, or is none of this machine
    */
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.server.bindAsync(
         `${host.includes(':') ? `[${host}]` : host}:${port}`,
         ServerCredentials.createInsecure(),
-        (error, bound) => (error ? reject(error) : resolve(bound)),
+        (cause, bound) =>
+          cause
+            ? reject(new BrokerError('CONFIG_INVALID', `gRPC cannot listen on ${host}:${port}: ${reasonOf(cause)}`, { cause }))
+            : resolve(bound),
       )
     })
   }

@@ -35,6 +35,10 @@ export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
   DEADLINE_EXCEEDED: 504,
 }
 
+/** A request that is too large has a status of its own in HTTP, which gRPC lacks. */
+const statusOf = (code: ErrorCode): number =>
+  code === 'REQUEST_SIZE_EXCEEDED' ? 413 : httpStatusOf[errorTable[code].grpc]
+
 export type HttpAnswer = { status: number; body: string; retryAfterSeconds: number }
 
 // Outcome parts are the same for every request with that outcome: made once.
@@ -57,7 +61,7 @@ function outcomeTextsOf(outcome: number): {
   const reason = JSON.stringify(code ?? `OUTCOME_${outcome}`)
   const sentence = JSON.stringify(code ? explain(code) : 'This outcome is of a newer Busbar.')
   texts = {
-    status: httpStatusOf[row?.grpc ?? 'INTERNAL'],
+    status: code ? statusOf(code) : httpStatusOf.INTERNAL,
     isGood: row?.grpc === 'OK',
     asAcknowledgement: `"responseCode":${responseCode},"reason":${reason},"message":${sentence}`,
     asError: `"code":${reason},"responseCode":${responseCode},"message":${sentence}`,
@@ -111,7 +115,7 @@ export function httpRefusal(code: ErrorCode, detail?: string): HttpAnswer {
     ...(retryMs > 0 ? { retryAfterMs: retryMs } : {}),
   }
   return {
-    status: httpStatusOf[row.grpc],
+    status: statusOf(code),
     body: JSON.stringify(body),
     retryAfterSeconds: Math.ceil(retryMs / 1000),
   }

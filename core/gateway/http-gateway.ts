@@ -16,13 +16,14 @@ import { ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
+import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import { readKind } from '../envelope/envelope.ts'
 import { Kind } from '../envelope/layout.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Ledger } from '../ports/ledger.ts'
+import type { DeliveryFeed } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { appendStatus } from '../translate/status.ts'
@@ -50,7 +51,7 @@ export type HttpGatewayPorts = {
   deliveries: Deliveries
   accounts: PartyAccounts
   parties: Parties
-  ledger: Ledger
+  ledger: DeliveryFeed
   clock: Clock
   log: Log
 }
@@ -220,9 +221,17 @@ export class HttpGateway {
     )
   }
 
-  /** Listens on `host:port`, 0 for any; settles with the port. */
+  /**
+   * Listens on `host:port`, 0 for any; settles with the port.
+   * @throws BrokerError CONFIG_INVALID when the address is taken, or is none of this machine
+   */
   async listen(host: string, port: number): Promise<number> {
-    await this.server.listen({ host, port })
+    try {
+      await this.server.listen({ host, port })
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new BrokerError('CONFIG_INVALID', `HTTP cannot listen on ${host}:${port}: ${why}`, { cause })
+    }
     const address = this.server.server.address()
     return typeof address === 'object' && address !== null ? address.port : port
   }
@@ -344,8 +353,10 @@ export class HttpGateway {
     const { deliveries, ledger } = this.ports
     try {
       const subject = deliveries.subjectOf(account.party)
-      const last = await ledger.lastOn(subject)
-      if (!Number.isSafeInteger(deliveryId) || sequenceOf(deliveryId) > (last?.sequence ?? 0)) {
+      const cursor = await deliveries.cursorOf(account.party)
+      const acknowledged = sequenceOf(cursor.acknowledged)
+      const last = (await ledger.lastOn(subject, acknowledged))?.sequence ?? acknowledged
+      if (!Number.isSafeInteger(deliveryId) || sequenceOf(deliveryId) > last) {
         return this.sent(
           reply,
           httpRefusal(
@@ -354,7 +365,6 @@ export class HttpGateway {
           ),
         )
       }
-      const cursor = await deliveries.cursorOf(account.party)
       cursor.acknowledge(deliveryId)
       if (!(await cursor.settle()))
         return this.sent(reply, httpRefusal('BROKER_LEDGER_UNAVAILABLE'))

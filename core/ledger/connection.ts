@@ -11,48 +11,49 @@ import {
   parseSemVer,
   type Msg,
   type NatsConnection,
+  type NodeConnectionOptions,
 } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 
-export type NatsOptions = {
-  /** `nats://host:port`, one or several of a cluster. */
-  servers: string | readonly string[]
-  user?: string | undefined
-  pass?: string | undefined
-  /** Shown in the server's connection list. */
-  name?: string | undefined
-}
-
 /** Fenced batches over several subjects were measured on this one; older ones have bugs there. */
 export const natsServerVersionMin = '2.15.1'
 
 /**
- * Connects, and reconnects for ever afterwards.
- * @throws BrokerError BROKER_LEDGER_UNAVAILABLE when no server answers, NATS_SERVER_MISSING when it
- * is too old
+ * It reconnects for ever, quickly: what is out of reach is refused by time-outs of its own, and an
+ * idle broker must find its server again.
  */
-export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
+const steadiness = {
+  reconnect: true,
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: 100,
+  reconnectJitter: 50,
+  reconnectJitterTLS: 200,
+  // A server that hangs without closing is found out after two of these.
+  pingInterval: 5_000,
+  maxPingOut: 2,
+  timeout: 10_000,
+  // A stack trace for each request would cost more than the request.
+  noAsyncTraces: true,
+} as const satisfies NodeConnectionOptions
+
+/**
+ * Connects, and reconnects for ever afterwards.
+ * @param options  who we are, to which servers, with TLS or without, as natsConnectOptions
+ * (core/ops) reads them from an address; how the connection is kept is decided here
+ * @throws BrokerError BROKER_LEDGER_UNAVAILABLE when no server answers or it does not let us in,
+ * NATS_SERVER_TOO_OLD
+ */
+export async function connectNats(options: NodeConnectionOptions): Promise<NatsConnection> {
   let connection: NatsConnection
   try {
-    connection = await connect({
-      servers: typeof options.servers === 'string' ? options.servers : [...options.servers],
-      ...(options.user === undefined ? {} : { user: options.user }),
-      ...(options.pass === undefined ? {} : { pass: options.pass }),
-      ...(options.name === undefined ? {} : { name: options.name }),
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 200,
-      reconnectJitter: 50,
-      pingInterval: 5_000,
-      maxPingOut: 2,
-      // A stack trace for each request would cost more than the request.
-      noAsyncTraces: true,
-    })
+    connection = await connect({ ...options, ...steadiness })
   } catch (cause) {
+    const why = cause instanceof Error ? cause.message : 'unknown fault'
     throw new BrokerError(
       'BROKER_LEDGER_UNAVAILABLE',
-      `no NATS server at ${String(options.servers)}`,
+      `no connection to NATS at ${String(options.servers)}: ${why}`,
       { cause },
     )
   }
@@ -60,7 +61,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
   if (compare(parseSemVer(version), parseSemVer(natsServerVersionMin)) < 0) {
     await connection.close()
     throw new BrokerError(
-      'NATS_SERVER_MISSING',
+      'NATS_SERVER_TOO_OLD',
       `the server at ${connection.getServer()} is ${version}`,
     )
   }

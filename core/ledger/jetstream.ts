@@ -5,8 +5,8 @@
  * A commit is one hop, one flush of the server's disk, one acknowledgement for all of its messages
  * (batch-publisher.ts).
  *
- * It does not decide who may write (lease.ts), gather (group-commit.ts) or find out what became of
- * a doubtful batch (recover.ts).
+ * It does not decide who may write (lease.ts), gather (whoever commits does, while the batch before
+ * is under way), or find out what became of a doubtful batch (decision 0003).
  *
  * @source NATS ADR-50 (atomic batches), DESIGN.md section 3
  */
@@ -54,6 +54,9 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
 export const ledgerStreamNameDefault = 'LEDGER'
 export const subjectPrefixDefault = 'busbar'
 const deploymentSubject = 'meta.deployment'
+
+// Headers of one message of a batch: its id and place, and an expectation.
+const headersBytesMax = 512
 
 // err_code of the server: no stream of this name; no message on this subject.
 const streamNotFoundCode = 10059
@@ -127,6 +130,7 @@ export class JetStreamLedger implements Ledger {
       offReaders()
       offAcknowledgements()
     }
+    this.checkPayload()
     await this.openStream()
     await this.recordDeployment()
   }
@@ -140,7 +144,7 @@ export class JetStreamLedger implements Ledger {
 
   /** Largest payload of one message, octets: the server's limit less room for headers. */
   get messageBytesMax(): number {
-    return (this.connection.info?.max_payload ?? 1024 * 1024) - 512
+    return (this.connection.info?.max_payload ?? 1024 * 1024) - headersBytesMax
   }
 
   async commit(entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal> {
@@ -164,12 +168,22 @@ export class JetStreamLedger implements Ledger {
     return this.publisher.publish(entries, payloadBytes, deadlineMs)
   }
 
-  async lastOn(subject: string): Promise<LedgerMessage | undefined> {
+  lastOn(subject: string): Promise<LedgerMessage | undefined> {
+    return this.message({ last_by_subj: this.prefix + subject })
+  }
+
+  at(sequence: number): Promise<LedgerMessage | undefined> {
+    return this.message({ seq: sequence })
+  }
+
+  private async message(
+    wanted: { last_by_subj: string } | { seq: number },
+  ): Promise<LedgerMessage | undefined> {
     // By the leader, not by "direct get": that may be answered by a replica that has not caught up,
     // and fences are judged by this.
     const answer = await this.ask(
       `STREAM.MSG.GET.${this.stream.streamName}`,
-      JSON.stringify({ last_by_subj: this.prefix + subject }),
+      JSON.stringify(wanted),
     )
     const { error, message } = answer as {
       error?: { err_code: number; description: string }
@@ -250,6 +264,17 @@ export class JetStreamLedger implements Ledger {
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', operation, { cause })
     }
+  }
+
+  /** A frame that the server does not take could be neither written nor left out. */
+  private checkPayload(): void {
+    const found = this.messageBytesMax + headersBytesMax
+    const needed = limits.frameBytesMax + headersBytesMax
+    if (found < needed)
+      throw new BrokerError(
+        'LEDGER_SETTINGS_UNSAFE',
+        `max_payload of the nats-server is ${found} octets, at least ${needed} are needed`,
+      )
   }
 
   private async openStream(): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * Taking a partition: one compare-and-set message on `lease.<partition>`, whose sequence is the
  * fence of everything that is written for the partition afterwards. Written only when a partition
- * changes hands or a writer is in doubt (recover.ts); whether its owner is alive is said on the
- * bus, decision 0002.
+ * changes hands or a writer is in doubt about a batch: taken anew, it refuses that batch for ever
+ * (decision 0003). Whether its owner is alive is said on the bus, decision 0002.
  */
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'

@@ -5,7 +5,7 @@
  * of its own.
  *
  *  key                          value
- *  00                           checkpoint: sequence u64 | frame number u64 | hash
+ *  00                           checkpoint: sequence u64 | its frame's sequence u64 | frame number u64 | hash
  *  01 | device 8                packed state
  *  02 | time u64 | device 8     empty: the wake index, in order of time
  *  03 | device 8                time u64: where the device's wake stands in the index
@@ -26,7 +26,7 @@ import type { Checkpoint, PartitionStore, StoreChanges } from '../ports/store.ts
 import { faultOfLmdbFile } from './lmdb-file.ts'
 
 const formatName = 'format'
-const formatVersion = 1
+const formatVersion = 2
 const partitionsMax = 4096
 const tag = { checkpoint: 0, state: 1, wake: 2, wakeOf: 3, end: 4 } as const
 const crcBytes = 4
@@ -170,11 +170,12 @@ class LmdbPartitionStore implements PartitionStore {
     const value = this.database.getBinary(checkpointKey)
     if (value === undefined) return undefined
     const payload = payloadOf(value, 'checkpoint')
-    if (payload.length < 16) throw new BrokerError('STORE_DAMAGED', 'checkpoint')
+    if (payload.length < 24) throw new BrokerError('STORE_DAMAGED', 'checkpoint')
     return {
       sequence: Number(payload.readBigUInt64BE(0)),
-      frameNumber: Number(payload.readBigUInt64BE(8)),
-      hash: payload.subarray(16),
+      frameSequence: Number(payload.readBigUInt64BE(8)),
+      frameNumber: Number(payload.readBigUInt64BE(16)),
+      hash: payload.subarray(24),
     }
   }
 
@@ -199,10 +200,11 @@ class LmdbPartitionStore implements PartitionStore {
         void database.put(key, guarded(state))
       }
       for (const [device, atMs] of wakes) this.moveWake(device, atMs)
-      const payload = Buffer.allocUnsafe(16 + checkpoint.hash.length)
+      const payload = Buffer.allocUnsafe(24 + checkpoint.hash.length)
       payload.writeBigUInt64BE(BigInt(checkpoint.sequence), 0)
-      payload.writeBigUInt64BE(BigInt(checkpoint.frameNumber), 8)
-      payload.set(checkpoint.hash, 16)
+      payload.writeBigUInt64BE(BigInt(checkpoint.frameSequence), 8)
+      payload.writeBigUInt64BE(BigInt(checkpoint.frameNumber), 16)
+      payload.set(checkpoint.hash, 24)
       void database.put(checkpointKey, guarded(payload))
     })
     this.devices += added

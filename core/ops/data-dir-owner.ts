@@ -45,7 +45,7 @@ async function endProcess(record: ProcessRecord, clock: Clock, stopMsMax: number
 
 /**
  * Takes the data directory for this process and ends a server that an earlier broker left behind.
- * @throws BrokerError NATS_SERVER_FAILED when a living broker has it
+ * @throws BrokerError DATA_DIR_TAKEN when a living broker has it, NATS_SERVER_FAILED when this process cannot see itself
  */
 export async function takeDataDir(
   path: string,
@@ -71,10 +71,7 @@ export async function takeDataDir(
     }
     const other = readRunRecord(path)
     if (other && isSameProcessAlive(other.broker)) {
-      throw new BrokerError(
-        'NATS_SERVER_FAILED',
-        `process ${other.broker.pid} uses this data directory already; give each broker its own`,
-      )
+      throw new BrokerError('DATA_DIR_TAKEN', `process ${other.broker.pid}`)
     }
     if (other?.server && isSameProcessAlive(other.server)) {
       log.warn(

@@ -1,8 +1,9 @@
 /**
- * How Busbar's processes connect to NATS: to the embedded server with its credentials, or to what BUSBAR_NATS_URL names.
- * Options only; who connects is core/bus and core/ledger.
+ * Which NATS servers Busbar's processes connect to, and as whom: the embedded server with its credentials, or what
+ * BUSBAR_NATS_URL names. Options only; who connects, and how the connection is kept, is core/ledger/connection.
  */
-import type { NodeConnectionOptions } from '@nats-io/transport-node'
+import { isIP } from 'node:net'
+import type { NodeConnectionOptions, TlsOptions } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 
 /** Where a server is and who we are there. */
@@ -13,11 +14,11 @@ export type NatsAddress = {
 }
 
 /**
- * Options for `connect` of @nats-io/transport-node: it reconnects for ever, quickly, because what is out of reach is
- * refused by time-outs of its own and an idle broker must find its server again.
+ * Options for `connectNats`.
  *
  * `url` may hold several addresses, separated by commas, with credentials (`nats://user:password@host:4222`, or a token in
- * place of both) in the first; `tls://` asks for TLS.
+ * place of both) in the first; `tls://` asks for TLS. Authorities besides those of Node are named in NODE_EXTRA_CA_CERTS. Of several
+ * servers with TLS at most one may be named by its IP address.
  *
  * @param clientName  what the server's monitoring shows
  * @throws BrokerError CONFIG_INVALID
@@ -40,15 +41,14 @@ export function natsConnectOptions(
     servers: addresses.map(({ hostname, port }) => `${hostname}:${port || 4222}`),
     name: clientName,
     ...(name && secret ? { user: name, pass: secret } : name ? { token: name } : {}),
-    ...(addresses.some(({ protocol }) => protocol === 'tls:') ? { tls: {} } : {}),
-    reconnect: true,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 100,
-    reconnectJitter: 50,
-    reconnectJitterTLS: 200,
-    // A server that hangs without closing is found out after two of these.
-    pingInterval: 5_000,
-    maxPingOut: 2,
-    timeout: 10_000,
+    ...(addresses.some(({ protocol }) => protocol === 'tls:') ? { tls: tlsOf(addresses) } : {}),
   }
+}
+
+// The client tells TLS whom it expects only when that is a name; for an address TLS would expect `localhost`.
+function tlsOf(addresses: readonly URL[]): TlsOptions & { host?: string } {
+  const ips = new Set(addresses.map(({ hostname }) => hostname.replace(/^\[|\]$/g, '')).filter((host) => isIP(host) !== 0))
+  if (ips.size > 1) throw new BrokerError('CONFIG_INVALID', 'several NATS servers with TLS must be named by host names')
+  const [host] = ips
+  return host === undefined ? {} : { host }
 }

@@ -5,7 +5,7 @@
 
 /** One message of a batch. `data` is borrowed until the commit settles. */
 export type LedgerEntry = {
-  /** Without the deployment's prefix: `log.3`, `out.90B3D51F30010000`, `lease.3`, `meta.deployment`. */
+  /** Without the deployment's prefix: `log.<host id>`, `lease.3`, `meta.deployment`. */
   subject: string
   data: Uint8Array
   /** The batch is refused whole unless the last message on `subject` has this sequence (0: there is none). */
@@ -25,8 +25,10 @@ export interface Ledger {
    * `ledgerBatchMessagesMax` entries. Never rejects: what went wrong is in the value.
    */
   commit(entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal>
-  /** The last message on `subject`, or undefined. */
+  /** The last message on `subject`, which may end in `.*`, or undefined. */
   lastOn(subject: string): Promise<LedgerMessage | undefined>
+  /** The message with this sequence, or undefined when there is none. */
+  at(sequence: number): Promise<LedgerMessage | undefined>
   /**
    * Every message on `subject` with sequence ≥ `fromSequence`, in order, up to the last one present at the call; settles at the end.
    * `onMessage` may return a promise: the next message waits for it.
@@ -37,6 +39,15 @@ export interface Ledger {
    * While `onMessage`'s promise is pending nothing more is delivered (bounded prefetch).
    */
   follow(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<{ close(): Promise<void> }>
+}
+
+/**
+ * What an output gateway follows: `out.<party>`, frames of that party's deliveries with the sequence of the tick they are in. From a
+ * ledger that has such subjects, or from a feed that sorts ticks by party (core/ledger/party-feed).
+ */
+export type DeliveryFeed = Pick<Ledger, 'follow'> & {
+  /** The last frame on `subject` at or behind `fromSequence`, or undefined. */
+  lastOn(subject: string, fromSequence: number): Promise<LedgerMessage | undefined>
 }
 
 /** Small named values that are overwritten: cursors of parties. Durable when `put` settles. */

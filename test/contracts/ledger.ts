@@ -134,6 +134,21 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
     t.strictSame(texts(await readAll(ledger, 'log.*')), ['a', 'b', 'c'])
   })
 
+  t.test('a message is found by its sequence, and the last one by a pattern', async (t) => {
+    const ledger = await create()
+    t.equal(await ledger.lastOn('log.*'), undefined)
+    const written = await ledger.commit([
+      { subject: 'log.a', data: Buffer.from('one') },
+      { subject: 'log.b', data: Buffer.from('two') },
+    ])
+    const first = written.refused === undefined ? written.firstSequence : -1
+    const found = await ledger.at(first)
+    t.equal(found?.subject, 'log.a')
+    t.equal(found?.data.toString(), 'one')
+    t.equal((await ledger.lastOn('log.*'))?.sequence, first + 1)
+    t.equal(await ledger.at(first + 2), undefined)
+  })
+
   t.test('what is too large is refused before it does harm', async (t) => {
     const ledger = await create()
     const many = Array.from({ length: limits.ledgerBatchMessagesMax + 1 }, () =>

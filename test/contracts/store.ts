@@ -14,6 +14,7 @@ const device = (number: number): Eui64Key => {
 }
 const mark = (sequence: number): Checkpoint => ({
   sequence,
+  frameSequence: sequence,
   frameNumber: sequence * 2,
   hash: Buffer.alloc(32, sequence),
 })

@@ -5,6 +5,7 @@
 import fc from 'fast-check'
 import { Packr, Unpackr } from 'msgpackr'
 import t from 'tap'
+import { readTickMessage, writeTickMessage } from '../../core/envelope/tick-message.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { asBuffer, sameBytes } from '../../core/base/bytes.ts'
 import { eui64Key } from '../../core/base/eui64.ts'
@@ -313,7 +314,7 @@ t.test('a frame gives its envelopes back in order', async () => {
       fc.array(fc.tuple(header, body), { maxLength: 20 }),
       fc.integer({ min: 1, max: 64 }),
       (all, initialBytes) => {
-        const writer = new FrameWriter(initialBytes)
+        const writer = new FrameWriter()
         for (const [fields, content] of all) {
           const at = writer.reserve(headerBytes + content.length)
           writeEnvelope(writer.target, at, fields, content)
@@ -414,4 +415,81 @@ t.test('the hash of a frame depends on every octet, the link included', async (t
     frame[i]! ^= 0x80
   }
   t.ok(hashOfFrame(frame).equals(whole))
+})
+
+t.test('tick messages', (t) => {
+  type Read = { facts: Array<[number, Buffer]>; deliveries: Array<[string, Buffer]> }
+  const read = (message: Buffer): Read => {
+    const found: Read = { facts: [], deliveries: [] }
+    readTickMessage(
+      message,
+      (partition, frame) => found.facts.push([partition, Buffer.from(frame)]),
+      (party, frame) => found.deliveries.push([party, Buffer.from(frame)]),
+    )
+    return found
+  }
+  const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array))
+  const tick = fc.record({
+    facts: fc.array(fc.record({ partition: fc.nat(1023), frame: bytes }), { maxLength: 5 }),
+    deliveries: fc.array(
+      fc.record({ party: fc.uint8Array({ minLength: 8, maxLength: 8 }).map((id) => eui64Key(id)), frame: bytes }),
+      { maxLength: 5 },
+    ),
+  })
+
+  t.test('are read back as they were written, by us and by any MessagePack library', (t) => {
+    fc.assert(
+      fc.property(tick, ({ facts, deliveries }) => {
+        const message = writeTickMessage(facts, deliveries)
+        const found = read(message)
+        const [version, frames, parties] = new Unpackr({ useRecords: false }).unpack(message) as [
+          number,
+          Array<[number, Buffer]>,
+          Array<[Buffer, Buffer]>,
+        ]
+        return (
+          version === 1 &&
+          facts.every(({ partition, frame }, i) => found.facts[i]![0] === partition && sameBytes(found.facts[i]![1], frame)) &&
+          found.facts.length === facts.length &&
+          frames.every(([partition, frame], i) => partition === facts[i]!.partition && sameBytes(frame, facts[i]!.frame)) &&
+          deliveries.every(({ party, frame }, i) => found.deliveries[i]![0] === party && sameBytes(found.deliveries[i]![1], frame)) &&
+          parties.every(([party, frame], i) => eui64Key(party) === deliveries[i]!.party && sameBytes(frame, deliveries[i]!.frame))
+        )
+      }),
+    )
+    t.end()
+  })
+
+  t.test('cut anywhere, or followed by anything, are refused before anything is read', (t) => {
+    fc.assert(
+      fc.property(tick, fc.nat(), fc.boolean(), ({ facts, deliveries }, cut, isLonger) => {
+        const message = writeTickMessage(facts, deliveries)
+        const wrong = isLonger ? Buffer.concat([message, Buffer.of(cut & 255)]) : message.subarray(0, cut % message.length)
+        let calls = 0
+        try {
+          readTickMessage(wrong, () => calls++, () => calls++)
+        } catch (fault) {
+          return calls === 0 && fault instanceof BrokerError && fault.code === 'FRAME_MALFORMED'
+        }
+        return false
+      }),
+    )
+    t.end()
+  })
+
+  t.test('any octets are a tick or FRAME_MALFORMED', (t) => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), fc.boolean(), (array, hasHead) => {
+        try {
+          read(Buffer.concat([hasHead ? Buffer.of(0x93, 0xcd, 0, 1, 0xdd) : Buffer.alloc(0), Buffer.from(array)]))
+          return true
+        } catch (fault) {
+          return fault instanceof BrokerError && fault.code === 'FRAME_MALFORMED'
+        }
+      }),
+      { numRuns: 2_000 },
+    )
+    t.end()
+  })
+  t.end()
 })

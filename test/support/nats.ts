@@ -52,6 +52,8 @@ export type TestNatsOptions = {
   syncAlways?: boolean
   maxPayloadBytes?: number
   maxFileStoreBytes?: number
+  /** More lines of its configuration, asked for at each start. */
+  moreConfig?: () => readonly string[]
 }
 
 /** Starts one; the caller closes it. */
@@ -60,8 +62,7 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'busbar-nats-'))
   const configFile = join(folder, 'nats.conf')
-  writeFileSync(
-    configFile,
+  const config = (): string =>
     [
       `listen: 127.0.0.1:${port}`,
       `max_payload: ${options.maxPayloadBytes ?? 8 * 1024 * 1024}`,
@@ -72,13 +73,14 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
         ? []
         : [`  max_file_store: ${options.maxFileStoreBytes}`]),
       `}`,
+      ...(options.moreConfig?.() ?? []),
       '',
-    ].join('\n'),
-  )
+    ].join('\n')
   let child: ChildProcess | undefined
 
   const start = (): Promise<void> =>
     new Promise((resolve, reject) => {
+      writeFileSync(configFile, config())
       const started = spawn(file, ['-c', configFile], { stdio: ['ignore', 'ignore', 'pipe'] })
       child = started
       let log = ''

@@ -60,7 +60,7 @@ export class SimLedger implements Ledger {
   }
 
   private judge(entries: readonly LedgerEntry[]): Committed | CommitRefusal {
-    const { bytesMax = Infinity, messageBytesMax = limits.frameBytesMax * 2 - 512 } = this.options
+    const { bytesMax = Infinity, messageBytesMax = 8 * 1024 * 1024 - 512 } = this.options
     if (entries.length > limits.ledgerBatchMessagesMax)
       return { refused: 'too-large', detail: `${entries.length} messages` }
     let bytes = 0
@@ -102,7 +102,11 @@ export class SimLedger implements Ledger {
   }
 
   lastOn(subject: string): Promise<LedgerMessage | undefined> {
-    return Promise.resolve(this.lastBySubject.get(subject))
+    return Promise.resolve(this.messages.findLast((message) => isMatching(subject, message.subject)))
+  }
+
+  at(sequence: number): Promise<LedgerMessage | undefined> {
+    return Promise.resolve(this.messages[sequence - 1])
   }
 
   async read(

@@ -136,7 +136,7 @@ t.test('what can be decided at the gateway is refused at once and reaches no hos
       'PARTY_ORIGINATOR_MISMATCH',
       wire({ requestId: { originator: '90-B3-D5-1F-30-02-00-00', target: supplier, counter: 1n } }),
     ],
-    ['REQUEST_DEADLINE_PAST', wire({ deadline: new Date(startMs - 1) })],
+    ['REQUEST_DEADLINE_PAST', wire({ deadline: new Date(startMs + 31 * 86_400_000) })],
     ['REQUEST_BODY_MISMATCH', wire({ body: { $case: 'displayMessage', value: { text: 'x' } } })],
     [
       'REQUEST_RANGE_BACKWARDS',

@@ -146,11 +146,10 @@ export async function makeRig(
     log: silentLog,
     metrics: noMetrics,
   })
-  const { grpcPort, httpPort } = await gateway.listen({
-    host: '127.0.0.1',
-    grpcPort: 0,
-    httpPort: 0,
-  })
+  const { grpcPort, httpPort } = await gateway.listen(
+    { host: '127.0.0.1', port: 0 },
+    { host: '127.0.0.1', port: 0 },
+  )
   const address = `127.0.0.1:${grpcPort}`
   const clients: SupplierClient[] = []
   return {

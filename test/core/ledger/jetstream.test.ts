@@ -1,7 +1,8 @@
 /**
- * The ledger on a real nats-server: the contract, the settings, and what happens when the server is
- * killed.
+ * The ledger on a real nats-server: the contract, the settings, and which servers are none for it.
+ * What happens when the server is killed: lease.test.ts.
  */
+import { createServer } from 'node:net'
 import { jetstreamManager } from '@nats-io/jetstream'
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -137,6 +138,36 @@ t.test('without a server', async (t) => {
     (error: unknown) => error,
   )
   t.ok(fault instanceof BrokerError)
+})
+
+t.test('a server that takes no frame of ours is refused before anything is written', async (t) => {
+  const small = await startTestNats({ maxPayloadBytes: 1024 * 1024 })
+  const own = await connectNats({ servers: small.url })
+  await t.rejects(createLedger({ connection: own, bytesMax, partitionCount: 4 }), {
+    code: 'LEDGER_SETTINGS_UNSAFE',
+    detail: /^max_payload of the nats-server is 1048576 octets, at least \d+ are needed$/,
+  })
+  const { streams } = await (await jetstreamManager(own)).getAccountInfo()
+  t.equal(streams, 0)
+  await own.close()
+  await small.close()
+})
+
+t.test('a server that is too old is refused by its own code', async (t) => {
+  // The version that a server tells stands in its first line.
+  const old = createServer((socket) => {
+    socket.on('error', () => {})
+    const info = { server_id: 'old', version: '2.10.4', proto: 1, max_payload: 1024, headers: true }
+    socket.write(`INFO ${JSON.stringify(info)}\r\n`)
+    socket.on('data', (chunk) => chunk.includes('PING') && socket.write('PONG\r\n'))
+  })
+  await new Promise<void>((resolve) => old.listen(0, '127.0.0.1', resolve))
+  const { port } = old.address() as { port: number }
+  await t.rejects(connectNats({ servers: `127.0.0.1:${port}` }), {
+    code: 'NATS_SERVER_TOO_OLD',
+    detail: /2\.10\.4/,
+  })
+  old.close()
 })
 
 t.test('a closed connection settles everything, and nothing hangs', async (t) => {

@@ -12,6 +12,7 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import t from 'tap'
 import type { BrokerError } from '../../../core/base/broker-error.ts'
+import { connectNats } from '../../../core/ledger/connection.ts'
 import { startNatsServer, type NatsChild } from '../../../core/ops/nats-child.ts'
 import { natsConnectOptions } from '../../../core/ops/nats-connection.ts'
 import { formatNatsConfig, loadNatsSettings } from '../../../core/ops/nats-settings.ts'
@@ -45,7 +46,7 @@ async function untilGone(pid: number): Promise<void> {
 }
 
 const connectTo = ({ url, user, password }: NatsChild): Promise<NatsConnection> =>
-  connect(natsConnectOptions({ url, user, password }, 'nats-child.test'))
+  connectNats(natsConnectOptions({ url, user, password }, 'nats-child.test'))
 
 type Parent = { process: ChildProcess; pid: number; port: number }
 
@@ -193,8 +194,8 @@ t.test('two brokers do not share a data directory', async (t) => {
   const child = await startNatsServer({ dataDir, log: silentLog })
   t.teardown(() => child.stop())
   await t.rejects(startNatsServer({ dataDir, log: silentLog }), {
-    code: 'NATS_SERVER_FAILED',
-    detail: /uses this data directory/,
+    code: 'DATA_DIR_TAKEN',
+    detail: /^process \d+$/,
   })
   const connection = await connectTo(child)
   await connection.close()
@@ -237,7 +238,7 @@ t.test('addresses of NATS', async (t) => {
     servers: ['127.0.0.1:4333'],
     user: 'u',
     pass: 'p',
-    maxReconnectAttempts: -1,
+    name: 'busbar',
   })
   t.match(natsConnectOptions({ url: 'tls://a%40b:p%3Aq@one.example:1, tls://two.example' }), {
     servers: ['one.example:1', 'two.example:4222'],
@@ -247,7 +248,10 @@ t.test('addresses of NATS', async (t) => {
   })
   t.match(natsConnectOptions({ url: 'nats://secrettoken@one.example' }), { token: 'secrettoken' })
   t.notOk('user' in natsConnectOptions({ url: 'nats://one.example' }))
-  for (const url of ['', 'one.example', 'http://one.example', 'nats://']) {
+  t.match(natsConnectOptions({ url: 'tls://10.0.0.1,tls://two.example' }), { tls: { host: '10.0.0.1' } })
+  t.match(natsConnectOptions({ url: 'tls://[::1]:4222' }), { tls: { host: '::1' } })
+  const several = 'tls://10.0.0.1,tls://10.0.0.2'
+  for (const url of ['', 'one.example', 'http://one.example', 'nats://', several]) {
     t.throws(() => natsConnectOptions({ url }), { code: 'CONFIG_INVALID' }, url)
   }
 })

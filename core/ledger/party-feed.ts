@@ -1,0 +1,214 @@
+/**
+ * Sorts ticks by party for output gateways, station 13: follows the ledger's ticks once for the whole process and gives each
+ * receiver the frames of its party, `out.<party>`, as if these stood on a subject of their own.
+ *
+ *   ticks ─▶ tail ─▶ cache of the latest ─┐
+ *              └──▶ index of each party ───┴─▶ a reader at each receiver's own pace
+ *
+ * A party is indexed from the first time that somebody asks for it: the past is scanned once from where its cursor stands, and the tail
+ * keeps the index from then on. A reader that is slow holds up nobody: it finds its place in the index and reads older ticks again.
+ */
+import { bytesOfEui64Key, eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { readTickMessage } from '../envelope/tick-message.ts'
+import { systemClock, type Clock } from '../ports/clock.ts'
+import type { DeliveryFeed, Ledger, LedgerMessage } from '../ports/ledger.ts'
+import type { Log } from '../ports/log.ts'
+
+/** The ticks of all hosts. */
+export const tickSubjects = 'log.*'
+/** Where a host's ticks stand. */
+export const tickSubject = (hostId: string): string => `log.${hostId}`
+/** The name under which a gateway follows a party's deliveries: sixteen hexadecimal digits. */
+export const outSubject = (party: Eui64Key): string => `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
+
+const partyOf = (subject: string): Eui64Key => eui64Key(Buffer.from(subject.slice('out.'.length), 'hex'))
+
+export type PartyFeedOptions = { ledger: Ledger; log: Log; clock?: Clock }
+
+/** Ticks of one party, by sequence, rising; complete from `from` on once `isComplete`. */
+type PartyIndex = { from: number; sequences: number[]; isComplete: boolean }
+
+/** Ticks kept for readers that are up to date, and their octets. */
+const cachedTicksMax = 256
+const cachedBytesMax = 32 * 1024 * 1024
+/** Entries of one party's index; the older half goes when there are more, and is scanned again if somebody needs it. */
+const indexEntriesMax = 500_000
+const retryMs = 500
+
+export class PartyFeed implements DeliveryFeed {
+  private readonly ledger: Ledger
+  private readonly log: Log
+  private readonly clock: Clock
+  private readonly indexes = new Map<Eui64Key, PartyIndex>()
+  private readonly scans = new Map<Eui64Key, Promise<void>>()
+  private readonly cache = new Map<number, LedgerMessage>()
+  private cachedBytes = 0
+  private tailSequence = 0
+  private tail: { close(): Promise<void> } | undefined
+  private waiting: Array<() => void> = []
+
+  constructor({ ledger, log, clock = systemClock }: PartyFeedOptions) {
+    this.ledger = ledger
+    this.log = log
+    this.clock = clock
+  }
+
+  /** Joins the end of the log. */
+  async start(): Promise<void> {
+    this.tailSequence = (await this.ledger.lastOn(tickSubjects))?.sequence ?? 0
+    this.tail = await this.ledger.follow(tickSubjects, this.tailSequence + 1, (message) => this.onTick(message))
+  }
+
+  async close(): Promise<void> {
+    await this.tail?.close()
+    this.tell()
+  }
+
+  /** See Ledger.follow; `subject` is `out.<party>`. */
+  follow(
+    subject: string,
+    fromSequence: number,
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+  ): Promise<{ close(): Promise<void> }> {
+    const party = partyOf(subject)
+    const reader = { isClosed: false }
+    const running = this.read(party, subject, fromSequence, onMessage, reader)
+    return Promise.resolve({
+      close: async () => {
+        reader.isClosed = true
+        this.tell()
+        await running
+      },
+    })
+  }
+
+  /** The last frame of the party at or behind `fromSequence`; see DeliveryFeed. */
+  async lastOn(subject: string, fromSequence: number): Promise<LedgerMessage | undefined> {
+    const party = partyOf(subject)
+    const index = await this.indexOf(party, fromSequence)
+    const sequence = index.sequences.at(-1)
+    if (sequence === undefined || sequence < fromSequence) return undefined
+    const tick = this.cache.get(sequence) ?? (await this.ledger.at(sequence))
+    const frame = tick && framesOf(tick).get(party)
+    return frame && { subject, sequence, data: frame }
+  }
+
+  private async read(
+    party: Eui64Key,
+    subject: string,
+    fromSequence: number,
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+    reader: { isClosed: boolean },
+  ): Promise<void> {
+    let next = fromSequence
+    while (!reader.isClosed) {
+      try {
+        const index = await this.indexOf(party, next)
+        const sequence = index.sequences[lowerBound(index.sequences, next)]
+        if (reader.isClosed) return
+        if (sequence === undefined) {
+          await new Promise<void>((resolve) => this.waiting.push(resolve))
+          continue
+        }
+        const tick = this.cache.get(sequence) ?? (await this.ledger.at(sequence))
+        if (reader.isClosed) return
+        const frame = tick && framesOf(tick).get(party)
+        if (frame !== undefined) await onMessage({ subject, sequence, data: frame })
+        next = sequence + 1
+      } catch (fault) {
+        // The ledger is away; what is not read now is read later.
+        this.log.warn({ subject, fault: String(fault) }, 'deliveries cannot be read for the moment')
+        await new Promise<void>((resolve) => void this.clock.at(this.clock.now() + retryMs, resolve))
+      }
+    }
+  }
+
+  /** The index of `party`, complete from `from` on. */
+  private async indexOf(party: Eui64Key, from: number): Promise<PartyIndex> {
+    for (;;) {
+      const known = this.indexes.get(party)
+      if (known?.isComplete && known.from <= from) return known
+      const scan = this.scans.get(party) ?? this.scan(party, from)
+      this.scans.set(party, scan)
+      try {
+        await scan
+      } finally {
+        if (this.scans.get(party) === scan) this.scans.delete(party)
+      }
+    }
+  }
+
+  private async scan(party: Eui64Key, from: number): Promise<void> {
+    // From this moment on the tail adds to it; the scan fills in what came before.
+    const index: PartyIndex = { from, sequences: [], isComplete: false }
+    this.indexes.set(party, index)
+    const until = this.tailSequence
+    const past: number[] = []
+    if (from <= until) {
+      await this.ledger.read(tickSubjects, Math.max(1, from), (message) => {
+        if (message.sequence <= until && framesOf(message).has(party)) past.push(message.sequence)
+      })
+    }
+    index.sequences = past.concat(index.sequences)
+    index.isComplete = true
+  }
+
+  private onTick(message: LedgerMessage): void {
+    this.tailSequence = message.sequence
+    const frames = framesOf(message)
+    if (frames.size === 0) return
+    let isWanted = false
+    for (const party of frames.keys()) {
+      const index = this.indexes.get(party)
+      if (index === undefined) continue
+      isWanted = true
+      index.sequences.push(message.sequence)
+      if (index.isComplete && index.sequences.length > indexEntriesMax) {
+        index.sequences.splice(0, indexEntriesMax / 2)
+        index.from = index.sequences[0]!
+      }
+    }
+    if (!isWanted) return
+    this.keep(message)
+    this.tell()
+  }
+
+  private keep(message: LedgerMessage): void {
+    this.cache.set(message.sequence, message)
+    this.cachedBytes += message.data.length
+    for (const [sequence, { data }] of this.cache) {
+      if (this.cache.size <= cachedTicksMax && this.cachedBytes <= cachedBytesMax) return
+      this.cache.delete(sequence)
+      this.cachedBytes -= data.length
+    }
+  }
+
+  private tell(): void {
+    const { waiting } = this
+    this.waiting = []
+    for (const resolve of waiting) resolve()
+  }
+}
+
+/** Deliveries of a tick by party; a message that is no tick has none, and the hosts' hash chains name it. */
+function framesOf(message: LedgerMessage): Map<Eui64Key, Buffer> {
+  const frames = new Map<Eui64Key, Buffer>()
+  try {
+    readTickMessage(message.data, undefined, (party, frame) => frames.set(party, frame))
+  } catch {
+    frames.clear()
+  }
+  return frames
+}
+
+/** The first index whose value is at least `wanted`. */
+function lowerBound(rising: readonly number[], wanted: number): number {
+  let low = 0
+  let high = rising.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (rising[middle]! < wanted) low = middle + 1
+    else high = middle
+  }
+  return low
+}
