@@ -1,34 +1,39 @@
 /** The `busbar` command: everything that a person or a script starts. */
-import { Command, Option } from 'commander'
-import { BrokerError } from '../core/base/broker-error.ts'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import type { ReceiveOptions, StatusOptions, SubmitOptions } from '../core/gateway/cli.ts'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
+import { explainFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
   .description('The open switchboard between energy parties and smart meters')
   .version('0.1.0')
-  .showHelpAfterError()
+  .showHelpAfterError('(--help lists the options)')
+  // Wrong options end with 2, as `busbar submit` and its like do; what goes wrong later with 1.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
 const wholeNumber = (text: string): number => {
-  if (!/^\d{1,9}$/.test(text)) throw new BrokerError('CONFIG_INVALID', `${text} is not a whole number`)
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
   return Number(text)
 }
 
 /** Settles at SIGINT or SIGTERM, or when stdin ends and the parent asked for that. */
-function untilTold(isEndingWithInput: boolean): Promise<void> {
+function untilTold(isEndingWithInput: boolean): Promise<undefined> {
   return new Promise((resolve) => {
     const told = (): void => {
       // An open pipe would keep the process alive.
       if (isEndingWithInput) process.stdin.destroy()
-      resolve()
+      resolve(undefined)
     }
     process.once('SIGINT', told)
     process.once('SIGTERM', told)
     if (isEndingWithInput) process.stdin.on('end', told).resume()
   })
 }
+
+/** For an orderly end after a failure: above what gateway and host wait for at most. */
+const failedCloseMsMax = 30_000
 
 const endsWithInput = new Option('--ends-with-input', 'end when stdin does, for a process that starts this one').hideHelp()
 
@@ -47,7 +52,15 @@ serve.action(async (options: Record<string, string | boolean | undefined>) => {
   const told = untilTold(isEndingWithInput === true)
   const { grpc, http, ops, nats, hostId } = broker
   process.stdout.write(`${JSON.stringify({ listening: { grpc, http, ops, nats }, hostId })}\n`)
-  await Promise.race([told, broker.failed])
+  const why = await Promise.race([told, broker.failed])
+  if (why !== undefined) {
+    process.stderr.write(`busbar: it cannot go on: ${why}\n`)
+    process.exitCode = 1
+    // Whatever is broken may hold up the end as well; whoever supervises this process waits for it.
+    setTimeout(() => process.exit(1), failedCloseMsMax).unref()
+    // Listened to until now, an open pipe would keep the process alive.
+    process.stdin.destroy()
+  }
   await broker.close()
 })
 
@@ -179,7 +192,6 @@ program
 try {
   await program.parseAsync()
 } catch (fault) {
-  // A fault of the table explains itself; anything else is a bug and shows where.
-  process.stderr.write(fault instanceof BrokerError ? `busbar: ${fault.message}\n` : `${String((fault as Error)?.stack ?? fault)}\n`)
+  process.stderr.write(`${explainFault(fault).text}\n`)
   process.exitCode = 1
 }

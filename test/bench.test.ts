@@ -39,6 +39,7 @@ function runBench(args: readonly string[]): Promise<Ended> {
 }
 
 const figuresOf: Record<string, readonly string[]> = {
+  ledger: ['commitsPerSecond', 'envelopesPerSecond', 'plainPublishesPerSecond', 'ratio'],
   path: [
     'requestsPerSecond',
     'barePipeRequestsPerSecond',

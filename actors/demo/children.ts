@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { OperatorFault } from '../operator-fault.ts'
 
 const entry = fileURLToPath(new URL('../main.ts', import.meta.url))
 
@@ -16,11 +17,14 @@ export type Child = {
   stop(): Promise<void>
 }
 
-/** Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours. */
-export async function startChild(args: readonly string[]): Promise<Child> {
+/**
+ * Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours, or goes to the open file `errorsTo`.
+ * @throws OperatorFault when it ends before; why stands on its stderr
+ */
+export async function startChild(args: readonly string[], errorsTo: 'inherit' | number = 'inherit'): Promise<Child> {
   // In a group of its own: Ctrl-C is for us, who end the children in order; `--ends-with-input` sees to it should we be killed.
   const child = spawn(process.execPath, [entry, ...args, '--ends-with-input'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', errorsTo],
     detached: true,
   })
   let isStopping = false
@@ -29,7 +33,7 @@ export async function startChild(args: readonly string[]): Promise<Child> {
   const first = await Promise.race([
     once(lines, 'line').then(([line]) => String(line)),
     ended.then(([code]) => {
-      throw new Error(`busbar ${args[0]} ended with ${String(code)} before it was ready`)
+      throw new OperatorFault(`busbar ${args[0]} ended with ${String(code)} before it was ready`)
     }),
   ])
   const started: Child = {

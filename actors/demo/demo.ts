@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import type { Role } from '../../core/catalogue/service-requests.ts'
 import { readingLines } from '../../core/gateway/format.ts'
+import { OperatorFault } from '../operator-fault.ts'
 import { startChild, type Child } from './children.ts'
 import { planOf, type DemoDevice } from './plan.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -27,6 +28,10 @@ export type DemoOptions = {
   faults?: string | undefined
 }
 
+/** Ended by a signal, as shells have it. */
+const interrupted = 130
+/** Signals closer together are one and the same. */
+const sameSignalMs = 500
 const sampleFile = fileURLToPath(new URL('requests.jsonl', import.meta.url))
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
@@ -35,7 +40,13 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const children: Child[] = []
   let isStopped = false
   const stopped = new Promise<void>((resolveStopped) => {
+    let askedAt = 0
     const stop = (): void => {
+      // Whoever asks a second time does not want to wait; the children end when we are gone. One Ctrl-C may come several times,
+      // from the terminal and from those who started us.
+      const now = performance.now()
+      if (isStopped && now - askedAt > sameSignalMs) process.exit(interrupted)
+      askedAt = now
       if (isStopped) return
       isStopped = true
       say('draining …')
@@ -45,46 +56,60 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     process.on('SIGTERM', stop)
   })
   try {
-    const code = await demonstrate(options, children, stopped)
+    const code = await demonstrate(options, children, { stopped, isStopped: () => isStopped })
     if (code !== undefined) return code
     await stopped
     return 0
   } finally {
-    // The broker first: it ends what it has under way, and needs the meters for that.
     for (const child of children.toReversed()) await child.stop()
   }
 }
 
-async function demonstrate(options: DemoOptions, children: Child[], stopped: Promise<void>): Promise<number | undefined> {
+type Stop = { stopped: Promise<void>; isStopped: () => boolean }
+
+/** The exit code, or undefined to wait for the end. */
+async function demonstrate(options: DemoOptions, children: Child[], { stopped, isStopped }: Stop): Promise<number | undefined> {
+  const requestsText = readFileSync(options.requests ?? sampleFile, 'utf8')
+  // No summary is no success to a script that asked for one.
+  const cutShort = options.isOnce ? interrupted : 0
   const dataDir = resolve(options.dataDir)
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const devicesFile = join(dataDir, 'devices.jsonl')
   const partiesFile = join(dataDir, 'parties.json')
   writeFileSync(partiesFile, `${JSON.stringify(demoPartiesJson, null, 2)}\n`)
 
-  say(`starting ${options.meters} simulated meters …`)
-  const fleet = await startChild([
-    'meters', '--meters', String(options.meters), '--devices', devicesFile,
-    ...(options.faults ? ['--faults', options.faults] : []),
-  ])
-  children.push(fleet)
   say('starting nats-server and the broker …')
   const broker = await startChild([
     'serve', '--data-dir', dataDir, '--parties', partiesFile, '--grpc', options.grpc, '--http', options.http, '--ops', options.ops,
     '--log-level', process.env['BUSBAR_LOG_LEVEL'] ?? 'warn',
   ])
   children.push(broker)
+  if (isStopped()) return cutShort
+  say(`starting ${options.meters} simulated meters …`)
+  const fleet = await startChild([
+    'meters', '--meters', String(options.meters), '--devices', devicesFile,
+    ...(options.faults ? ['--faults', options.faults] : []),
+  ])
+  // The broker ends first: it ends what it has under way, and needs the meters for that.
+  children.unshift(fleet)
+  if (isStopped()) return cutShort
   const listening = broker.said['listening'] as { grpc: string; http: string; ops: string; nats: string }
   const died = new Promise<never>((_, reject) => {
-    broker.onDeath = (code) => reject(new Error(`the broker ended with ${String(code)}`))
-    fleet.onDeath = (code) => reject(new Error(`the meters ended with ${String(code)}`))
+    broker.onDeath = (code) => reject(new OperatorFault(`the broker ended with ${String(code)}`))
+    fleet.onDeath = (code) => reject(new OperatorFault(`the meters ended with ${String(code)}`))
   })
   died.catch(() => undefined)
-  const registered = await registerDevicesFile(devicesFile, listening.ops)
+  const registering = registerDevicesFile(devicesFile, listening.ops)
+  const registered = await Promise.race([registering, died, stopped.then(() => undefined)])
+  if (registered === undefined) {
+    // What comes of it is of no interest any more.
+    registering.catch(() => undefined)
+    return cutShort
+  }
   say(`${registered} devices in the inventory`)
 
   const devices = readFileSync(devicesFile, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as DemoDevice)
-  const plan = planOf(readFileSync(options.requests ?? sampleFile, 'utf8'), devices, Date.now())
+  const plan = planOf(requestsText, devices, Date.now())
   const bar = new ProgressBar(process.stderr)
   const supplier = new Supplier({
     address: listening.grpc,
@@ -95,7 +120,7 @@ async function demonstrate(options: DemoOptions, children: Child[], stopped: Pro
   bar.end()
   if (account === undefined) {
     await supplier.close()
-    return 0
+    return cutShort
   }
   await supplier.close()
   report(account, listening, options.isJson)

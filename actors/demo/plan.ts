@@ -7,6 +7,7 @@
  * `target`. The body is given as in the HTTP form; times may be RFC 3339, `now`, or `-<number>` of d, h or m before it.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { parseEui64 } from '../../core/base/eui64.ts'
 import { parseSrv } from '../../core/base/srv.ts'
 import { serviceRequestOf, type Role } from '../../core/catalogue/service-requests.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
@@ -42,8 +43,9 @@ function plansOfLine(json: Record<string, unknown>, devices: readonly DemoDevice
   const { deviceType, share = 1, target, serviceReferenceVariant: srv, ...rest } = json
   if (typeof srv !== 'string') throw new Error('serviceReferenceVariant is missing')
   if (typeof share !== 'number' || share < 0 || share > 1) throw new Error('share must lie between 0 and 1')
+  if (target !== undefined && (typeof target !== 'string' || parseEui64(target) === undefined)) throw new Error('target must be an EUI-64')
   const known = devices.filter((device) => (target === undefined ? device.type === deviceType : device.eui64 === target))
-  const targets = target === undefined ? known.slice(0, Math.ceil(known.length * share)) : [known[0] ?? { eui64: String(target), type: 'ESME' }]
+  const targets = target === undefined ? known.slice(0, Math.ceil(known.length * share)) : [known[0] ?? { eui64: target, type: 'ESME' }]
   const body = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, withTimes(value, nowMs)]))
   const row = serviceRequestOf(parseSrv(srv))
   return targets.map(({ eui64, type }) => {

@@ -3,12 +3,14 @@ import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
+import { OperatorFault } from '../operator-fault.ts'
 
 type Answer = { registered?: number; refused?: Array<{ eui64: string; code: string }>; message?: string }
 
 /**
  * Registers every line of `file` (JSON lines, see the README) at `ops` (`host:port`); settles with how many are registered.
- * @throws BrokerError DEVICE_RECORD_MALFORMED naming what was refused; nothing else of the file is undone
+ * @throws BrokerError DEVICE_RECORD_MALFORMED naming what was refused; nothing else of the file is undone. OperatorFault when nobody
+ * listens there
  */
 export async function registerDevicesFile(file: string, ops: string): Promise<number> {
   let registered = 0
@@ -19,6 +21,9 @@ export async function registerDevicesFile(file: string, ops: string): Promise<nu
     lines = []
     const response = await fetch(`http://${ops}/v1/devices`, {
       method: 'POST', headers: { 'content-type': 'application/json' }, body,
+    }).catch((cause: unknown) => {
+      const hint = 'Start a broker with `busbar serve`, or name its operators\' door with --ops host:port.'
+      throw new OperatorFault(`nobody answers at ${ops}. ${hint}`, { cause })
     })
     const answer = (await response.json()) as Answer
     if (!response.ok) throw new BrokerError('DEVICE_RECORD_MALFORMED', answer.message ?? `HTTP ${response.status}`)

@@ -87,6 +87,9 @@ export class Supplier {
   }
 
   async close(): Promise<void> {
+    // Nothing new: what is on its way is acknowledged, and waits at the output gateway when it is answered.
+    this.waiting = []
+    this.onDone()
     for (const { client, stream, receiver } of this.clients.values()) {
       await Promise.allSettled([stream.end(), receiver.end()])
       client.close()

@@ -144,7 +144,8 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
 }
 
 function decideAnswered(state: DeviceState, message: Answered, now: number, out: Outbox): void {
-  const request = state.sent
+  // What was sent is not on disk: after a reload it is forgotten, and its answer is as good as before.
+  const request = state.sent ?? findOpen(state, message.originator, message.counter)
   // An answer to what has ended meanwhile, or came twice: nobody waits for it.
   if (request === undefined || request.counter !== message.counter || request.originator !== message.originator) return
   const attempt = request.attempt + 1

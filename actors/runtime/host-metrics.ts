@@ -15,7 +15,7 @@ export type HostMetrics = {
 }
 
 export function hostMetrics(metrics: Metrics): HostMetrics {
-  const commits = metrics.counter('busbar_ledger_commits_total', 'Batches written to the ledger')
+  const commits = metrics.counter('busbar_ledger_commits_total', 'Ticks written to the ledger')
   const octets = metrics.counter('busbar_ledger_bytes_total', 'Octets of facts and deliveries written to the ledger')
   const messages = metrics.counter('busbar_messages_decided_total', 'Messages decided by actors and committed')
   const deliveries = metrics.counter('busbar_deliveries_written_total', 'Deliveries written for parties')
@@ -26,7 +26,7 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
     waiting: metrics.gauge('busbar_mailbox_messages', 'Messages waiting for the next tick'),
     exchanges: metrics.gauge('busbar_exchanges_underway', 'Requests on their way to devices'),
     parked: metrics.counter('busbar_messages_parked_total', 'Messages on which an actor failed'),
-    refused: (why) => metrics.counter('busbar_ledger_refusals_total', 'Batches not written, by reason', { why }).add(),
+    refused: (why) => metrics.counter('busbar_ledger_refusals_total', 'Ticks not written, by reason', { why }).add(),
     onCommit(tick, messageBytes, tookMs) {
       commits.add()
       messages.add(tick.mails.length)

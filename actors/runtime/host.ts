@@ -1,12 +1,12 @@
 /**
- * The host of partitions: one pipeline that turns messages into decisions, decisions into one fenced batch on the ledger
+ * The host of partitions: one pipeline that turns messages into decisions, decisions into one fenced message on the ledger
  * (facts of all its partitions and deliveries together), and only then runs the effects.
  *
  *   mailbox ─ pull ─▶ decide ─▶ commit ─▶ effects: acknowledgements, exchanges with devices
  *      ▲                           │
  *      └──── put back, after reloading from disk, when it is not known to be written
  *
- * The pull is the clock: while one batch is on its way to disk the next one gathers in the mailbox. Repeating a message is
+ * The pull is the clock: while one tick is on its way to disk the next one gathers in the mailbox. Repeating a message is
  * harmless (requests are known by their RequestID, answers by what is on its way), so every doubt is settled the same
  * way: forget what is in memory, read what is on disk, decide again (owned-partitions.ts).
  */
@@ -62,7 +62,7 @@ export class Host {
   private hasFailed = false
   /** No new requests before this time: the ledger has no room. 0: there is room. */
   private fullUntil = 0
-  /** Fewer after a batch that was too large for the ledger, until one is written again. */
+  /** Fewer after a tick that was too large for the ledger, until one is written again. */
   private mailsPerTickMax: number = limits.tickMessagesMax
   /** Stores being rebuilt between two ticks; the next tick waits for it. */
   private mending: Promise<void> | undefined
@@ -226,7 +226,7 @@ export class Host {
     this.betweenTicks(this.options.clock.now())
   }
 
-  /** Decides until all is decided or the batch is large enough; returns what is left. */
+  /** Decides until all is decided or the tick is large enough; returns what is left. */
   private decideAll(tick: Tick): readonly Mail[] {
     const { clock } = this.options
     const { mails } = tick
@@ -277,7 +277,7 @@ export class Host {
   private async recover(mails: readonly Mail[], { refused, detail }: CommitRefusal): Promise<void> {
     const { log, clock } = this.options
     this.metrics.refused(refused)
-    log.warn({ refused, detail }, 'a batch was not written; its messages are decided again')
+    log.warn({ refused, detail }, 'a tick was not written; its messages are decided again')
     await this.partitions.reload(refused === 'unknown')
     const now = clock.now()
     let again = mails

@@ -62,7 +62,7 @@ export class Partition {
   readonly number: number
   /** Requests in the mailbox. */
   waiting = 0
-  /** Sequence of the lease message: the fence of every batch. */
+  /** Sequence of the lease message: ours for as long as it is the last. */
   leaseSequence = 0
   /** The store cannot be trusted; `open` clears it, and until then nothing is saved or read. */
   isStoreDamaged = false

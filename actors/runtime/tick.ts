@@ -35,7 +35,7 @@ export class Tick {
     this.spare = spare
   }
 
-  /** The batch has settled: the writers may serve the next tick. */
+  /** The commit has settled: the writers may serve the next tick. */
   release(): void {
     for (const frame of this.writers.values()) {
       frame.clear()

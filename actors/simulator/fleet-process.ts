@@ -6,6 +6,7 @@
  *   devices  {"eui64":"00-DB-10-00-00-00-00-01","type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":1,"secret":"hex"}}
  *   stdin    slow=200ms:5%           replaces the faults of the fleet; an empty line clears them
  *            7 silent                those of meter number 7, from 0 on; 7 alone clears them
+ *   stdout   {"faults":"7 silent"}   a line of stdin has been obeyed
  */
 import { once } from 'node:events'
 import { createWriteStream, renameSync, rmSync } from 'node:fs'
@@ -55,7 +56,7 @@ export async function runFleetProcess(
     const ended = new Promise<void>((resolve) => {
       shell.onSignal(resolve)
       if (shell.input !== undefined)
-        listenForFaults(shell.input, fleet, log, endsWithInput ? resolve : () => undefined)
+        listenForFaults({ input: shell.input, output: shell.output }, fleet, log, endsWithInput ? resolve : () => undefined)
     })
     if (devicesFile !== undefined) await writeDevices(fleet, devicesFile)
     const { host, ports, meterCount } = fleet
@@ -81,12 +82,18 @@ async function writeDevices(fleet: Fleet, path: string): Promise<void> {
   renameSync(unfinished, path)
 }
 
-function listenForFaults(input: Readable, fleet: Fleet, log: Log, onEnd: () => void): void {
+function listenForFaults(
+  { input, output }: { input: Readable; output: Writable },
+  fleet: Fleet,
+  log: Log,
+  onEnd: () => void,
+): void {
   const lines = createInterface({ input })
   lines.on('line', (line) => {
     const match = /^\s*(?:(\d+)(?:\s+|$))?(.*?)\s*$/.exec(line)!
     try {
       fleet.setFault(match[1] === undefined ? 'all' : Number(match[1]), parseFaults(match[2]!))
+      output.write(`${JSON.stringify({ faults: line.trim() })}\n`)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       log.warn({ code: error.code, detail: error.detail }, 'no such fault')

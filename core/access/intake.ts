@@ -1,7 +1,7 @@
 /**
  * Everything about a request that can be decided before its device is asked: whose it is, whether the variant exists and is
  * served, whether the role may send it, whether body and deadline are in order. Station 2 of a message's way. Whether the
- * device exists, fits, has room or has seen the RequestID is for the device's actor.
+ * device exists, fits, has room, has time or has seen the RequestID is for the device's actor.
  */
 import type { ErrorCode } from '../base/error-table.ts'
 import { eui64Key, type Eui64Key } from '../base/eui64.ts'
@@ -46,8 +46,8 @@ export function decideIntake(
   if (!row.isServed) return 'REQUEST_SRV_UNSUPPORTED'
   if (!row.roles.includes(party.role)) return 'PARTY_ROLE_INELIGIBLE'
   const { deadlineMs } = scan
-  if (deadlineMs !== 0 && (deadlineMs <= nowMs || deadlineMs > nowMs + limits.requestLifetimeMsMax))
-    return 'REQUEST_DEADLINE_PAST'
+  // Whether it has passed is for the device, which knows whether this is a repeat: that one gets its first acknowledgement.
+  if (deadlineMs > nowMs + limits.requestLifetimeMsMax) return 'REQUEST_DEADLINE_PAST'
   return scan.bodyFault(row, view, nowMs)
 }
 

@@ -1,7 +1,8 @@
 /** A whole deployment of real processes for tests: meters, broker, its nats-server; each can be killed and started again. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
+import { createInterface, type Interface } from 'node:readline'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startChild, type Child } from '../../actors/demo/children.ts'
@@ -18,7 +19,16 @@ export class Deployment {
   meters: Child | undefined
   broker: Child | undefined
   devices: Array<{ eui64: string; type: string }> = []
+  /** Where the broker's stderr goes instead of ours, with every line that it can write. */
+  readonly logFile: string | undefined
+  private readonly metersPerListener: number
   private ports: Listening | undefined
+  private fleetLines: Interface | undefined
+
+  constructor({ logTo, metersPerListener = 20 }: { logTo?: string; metersPerListener?: number } = {}) {
+    this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
+    this.metersPerListener = metersPerListener
+  }
 
   get listening(): Listening {
     return this.ports!
@@ -28,7 +38,8 @@ export class Deployment {
   async start(count: number, faults = ''): Promise<void> {
     writeFileSync(join(this.dataDir, 'parties.json'), JSON.stringify(demoPartiesJson))
     this.meters = await startChild(
-      ['meters', '--meters', String(count), '--seed', '7', '--devices', this.devicesFile, '--base-port', String(meterPort())]
+      ['meters', '--meters', String(count), '--seed', '7', '--devices', this.devicesFile, '--base-port', String(meterPort()),
+        '--meters-per-listener', String(this.metersPerListener)]
         .concat(faults === '' ? [] : ['--faults', faults]),
     )
     // The same doors after a restart, as in a real deployment.
@@ -45,9 +56,26 @@ export class Deployment {
     const { grpc, http, ops } = this.listening
     this.broker = await startChild([
       'serve', '--data-dir', join(this.dataDir, 'data'), '--parties', join(this.dataDir, 'parties.json'),
-      '--grpc', grpc, '--http', http, '--ops', ops, '--log-level', process.env['BUSBAR_LOG_LEVEL'] ?? 'silent',
-    ])
+      '--grpc', grpc, '--http', http, '--ops', ops,
+      '--log-level', this.logFile === undefined ? (process.env['BUSBAR_LOG_LEVEL'] ?? 'silent') : 'debug',
+    ], this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a'))
     this.ports = { ...this.listening, ...(this.broker.said['listening'] as Listening) }
+  }
+
+  /** Says a line of actors/simulator/fleet-process.ts to the meters; settles when they have obeyed. */
+  async tellMeters(line: string): Promise<void> {
+    const { stdin, stdout } = this.meters!.process
+    this.fleetLines ??= createInterface({ input: stdout! })
+    const lines = this.fleetLines
+    await new Promise<void>((resolve) => {
+      const onLine = (answer: string): void => {
+        if ((JSON.parse(answer) as { faults?: string }).faults !== line) return
+        lines.off('line', onLine)
+        resolve()
+      }
+      lines.on('line', onLine)
+      stdin!.write(`${line}\n`)
+    })
   }
 
   /** kill -9; settles when it is gone. */
