@@ -100,7 +100,7 @@ function reserveRecord(gather: Gather, extraBytes: number, isLog: boolean): numb
 function wantCommit(): void {
   if (isCommitting) return
   isCommitting = true
-  setImmediate(commit)
+  setImmediate(() => void commit())
 }
 
 async function commit(): Promise<void> {
@@ -251,7 +251,7 @@ function submitStream(call: Call): void {
       at = end
     }
     inboundCalls.push({ call, count })
-    if (inboundCalls.length === 1) setImmediate(askOwner)
+    if (inboundCalls.length === 1) setImmediate(() => void askOwner())
   })
   call.on('end', () => call.end())
   call.on('error', () => {})

@@ -73,7 +73,7 @@ function rounded(value: unknown): unknown {
 function print(name: string, figures: Record<string, unknown>): void {
   process.stdout.write(`${name}\n`)
   for (const [key, value] of Object.entries(figures)) {
-    const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
     process.stdout.write(`  ${key.padEnd(28)} ${text}\n`)
   }
 }

@@ -29,7 +29,7 @@ import { Exchanges } from './exchanges.ts'
 import { hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
-import { isStoreDamage, type Partition } from './partition.ts'
+import { isStoreDamage } from './partition.ts'
 import { answer, FrameReplies, replyToOf } from './replies.ts'
 import { Tick } from './tick.ts'
 

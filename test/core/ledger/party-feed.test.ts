@@ -103,7 +103,7 @@ t.test('a message that is no tick is passed over', async (t) => {
   await feed.close()
 })
 
-t.test('property: whoever follows from anywhere at any time gets exactly the frames from there on', async (t) => {
+t.test('property: whoever follows from anywhere at any time gets exactly the frames from there on', async () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant('write' as const), to: fc.uniqueArray(fc.nat(2), { maxLength: 3 }) }),
     fc.record({ do: fc.constant('follow' as const), party: fc.nat(2), from: fc.integer({ min: 1, max: 30 }) }),
