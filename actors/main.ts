@@ -62,6 +62,8 @@ serve.action(async (options: Record<string, string | boolean | undefined>) => {
     process.stdin.destroy()
   }
   await broker.close()
+  // Everything is on disk and let go. A client that keeps its side of a connection open must not keep this process alive.
+  process.exit()
 })
 
 program

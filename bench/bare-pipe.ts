@@ -1,7 +1,7 @@
 /**
  * The bare pipe: the hops and the durable writes of the whole path with no logic in them, as the ceiling that
  * bench/path is held against. One process, like the broker: gRPC stream in, one NATS request a tick to the "owner"
- * (ourselves, through nats-server), durable write 1 as one JetStream atomic batch in flight, acknowledgement back over the
+ * (ourselves, through nats-server), durable write 1 as one fenced JetStream message in flight, acknowledgement back over the
  * same way, TCP to the meters, durable write 2 with the deliveries, ordered consumer, gRPC stream out.
  * No checks, no state, no codec, no retries; records are as long as real envelopes.
  * Entry: `bare-pipe.ts '{"nats":…,"meterPort":…,"connections":…,"partitions":…}'`; prints the port it listens on.
@@ -71,7 +71,7 @@ await jsm.streams.add({
   allow_direct: true,
 } as Parameters<typeof jsm.streams.add>[0])
 
-// ── ledger: one atomic batch in flight, the next one gathers ──
+// ── ledger: one message in flight, the next one gathers ──
 
 const leases: number[] = []
 for (let p = 0; p < options.partitions; p++)

@@ -1,20 +1,22 @@
 /**
- * The ledger alone, on a real nats-server that flushes every write: what group commit gives, as the host does it (one fenced atomic
- * batch in flight, whose messages are frames of many envelopes), over one publish an envelope; what one commit takes at different
- * sizes; how fast a log is replayed; and what renewing leases on disk would cost (decision 0002).
+ * The ledger alone, on a real nats-server that flushes every write: what group commit gives, as the host does it (one fenced
+ * message in flight, in which stand the frames of a tick), over one publish an envelope; what the same frames take as an atomic
+ * batch (decision 0005); how fast a log is replayed; and what renewing leases on disk would cost (decision 0002).
  */
 import { jetstream } from '@nats-io/jetstream'
+import { eui64Key, parseEui64 } from '../core/base/eui64.ts'
+import { writeTickMessage } from '../core/envelope/tick-message.ts'
 import { connectNats } from '../core/ledger/connection.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { takeLease } from '../core/ledger/lease.ts'
 import { natsConnectOptions } from '../core/ops/nats-connection.ts'
-import type { Ledger, LedgerEntry } from '../core/ports/ledger.ts'
+import { tickSubject, type Ledger, type LedgerEntry } from '../core/ports/ledger.ts'
 import { median, type BenchOptions } from './harness.ts'
 import { startNats } from './path/processes.ts'
 
 export const name = 'ledger'
 export const describe =
-  'fenced batches of frames against one publish an envelope, commit latency, replay; every write fsynced'
+  'ticks against one publish an envelope and against atomic batches, replay; every write fsynced'
 
 const envelopeBytes = 256
 /** Of a busy tick: about a thousand envelopes over all partitions and one party. */
@@ -25,18 +27,26 @@ const publishesInFlight = 512
 
 type Latency = { p50Ms: number; p99Ms: number }
 
-/** A tick of the host: frames of `count - 1` partitions behind their fences and one of deliveries; alone, a frame of one partition. */
-function batchOf(count: number, fences: readonly number[]): LedgerEntry[] {
-  const data = Buffer.alloc(envelopeBytes * envelopesPerFrame, 1)
-  const logs = Array.from({ length: Math.max(1, count - 1) }, (_, partition) => ({
-    subject: `log.${partition}`,
-    data,
-    expect: { subject: `lease.${partition}`, sequence: fences[partition]! },
-  }))
-  return count === 1 ? logs : [...logs, { subject: 'out.90B3D51F30010000', data }]
+const frame = Buffer.alloc(envelopeBytes * envelopesPerFrame, 1)
+
+/** A tick of the host: frames of all partitions and one of deliveries, in one message behind the last of all leases. */
+function tickOf(lastLease: number): LedgerEntry[] {
+  const facts = Array.from({ length: partitionCount }, (_, partition) => ({ partition, frame }))
+  const data = writeTickMessage(facts, [{ party: eui64Key(parseEui64('90B3D51F30010000')!), frame }])
+  return [{ subject: tickSubject('bench'), data, expect: { subject: 'lease.*', sequence: lastLease } }]
 }
 
-/** Commits the same batch over and over, one in flight; gives what each took, in ms. */
+/** The same as an atomic batch: frames of `count - 1` partitions behind their fences and one of deliveries. */
+function batchOf(count: number, fences: readonly number[]): LedgerEntry[] {
+  const logs = Array.from({ length: count - 1 }, (_, partition) => ({
+    subject: `log.${partition}`,
+    data: frame,
+    expect: { subject: `lease.${partition}`, sequence: fences[partition]! },
+  }))
+  return [...logs, { subject: 'log.deliveries', data: frame }]
+}
+
+/** Commits the same entries over and over, one in flight; gives what each took, in ms. */
 async function commits(
   ledger: Ledger,
   entries: readonly LedgerEntry[],
@@ -88,25 +98,24 @@ export async function run({ smoke, log }: BenchOptions): Promise<Record<string, 
       return (total * 1_000) / (performance.now() - startedAt)
     }
 
-    const sizes = [1, 3, partitionCount + 1] as const
-    const batches = sizes.map((size) => batchOf(size, fences))
-    for (const batch of batches) await commits(ledger, batch, scale(50))
+    const kinds = [tickOf(fences.at(-1)!), batchOf(3, fences), batchOf(partitionCount + 1, fences)]
+    for (const entries of kinds) await commits(ledger, entries, scale(50))
     await publishes(scale(1_000))
 
     // Turn by turn, so that a machine that is busy for a while is so for both.
     const turns = smoke ? 1 : 5
-    const times: number[][] = sizes.map(() => [])
+    const times: number[][] = kinds.map(() => [])
     const plain: number[] = []
     const grouped: number[] = []
     for (let turn = 0; turn < turns; turn++) {
-      for (const [index, batch] of batches.entries()) {
-        const taken = await commits(ledger, batch, scale(100))
+      for (const [index, entries] of kinds.entries()) {
+        const taken = await commits(ledger, entries, scale(100))
         times[index]!.push(...taken)
-        if (index === batches.length - 1) grouped.push(perSecond(taken.length, taken))
+        if (index === 0) grouped.push(perSecond(taken.length, taken))
       }
       plain.push(await publishes(scale(3_000)))
     }
-    const [commit1, commit3, commit17] = times.map(latencyOf)
+    const [tick, batch3, batch17] = times.map(latencyOf)
     const commitsPerSecond = median(grouped)
     const envelopesPerSecond = commitsPerSecond * (partitionCount + 1) * envelopesPerFrame
     const plainPublishesPerSecond = median(plain)
@@ -131,9 +140,9 @@ export async function run({ smoke, log }: BenchOptions): Promise<Record<string, 
       envelopesPerSecond,
       plainPublishesPerSecond,
       ratio,
-      commit1,
-      commit3,
-      commit17,
+      tick,
+      batch3,
+      batch17,
       replayEnvelopesPerSecond,
       leaseRenewalMs: latencyOf(renewals).p50Ms,
     }

@@ -236,7 +236,11 @@ export function park(state: DeviceState, message: DeviceMessage, now: number, ou
     const originator = readOriginator(message.buffer, message.at)
     const counter = counterKey(message.buffer, message.at + offsetOf.counter)
     const bodyBytes = copyOf(readBodyView(message.buffer, message.at))
-    out.facts.push({ type: 'REQUEST_PARKED', originator, counter, time: now, outcome, attempt: 0, bodyBytes })
+    // Not only a new request: a repeat, a cancellation or a query may have failed on one that is open, which the fact ends.
+    const request = findOpen(state, originator, counter)
+    const attempt = request?.attempt ?? 0
+    out.facts.push({ type: 'REQUEST_PARKED', originator, counter, time: now, outcome, attempt, bodyBytes })
+    if (request !== undefined) out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: emptyBytes })
     return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   }
   const request = state.sent ?? state.open[0]

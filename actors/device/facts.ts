@@ -1,5 +1,5 @@
 /**
- * What has happened to a device: version 1. All but SENT are in the ledger as envelopes on `log.<partition>`.
+ * What has happened to a device: version 1. All but SENT are in the ledger, as envelopes in the partition's frame of a tick.
  * A kind's meaning never changes; what must be said differently becomes a new kind.
  */
 import { copyOf, emptyBytes, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'

@@ -17,6 +17,7 @@ export class FrameReplies {
   private readonly writer = new FrameWriter()
   private readonly send: (frame: Uint8Array) => void
   private expected = 0
+  private isRead = false
 
   constructor(send: (frame: Uint8Array) => void) {
     this.send = send
@@ -32,7 +33,6 @@ export class FrameReplies {
     if (this.expected === this.writer.count) this.send(this.writer.take())
     else this.isRead = true
   }
-  private isRead = false
 
   acknowledge(asked: Asked, outcome: number, time: number, notBefore: number): void {
     const at = this.begin(asked, Kind.ACKNOWLEDGEMENT, 0)

@@ -14,9 +14,9 @@ export const limits = {
   partyMessageBytesMax: 4 * 1024 * 1024,
   /** A response body; a profile of 13 months of half hours is about 500 kB. */
   responseBodyBytesMax: 2 * 1024 * 1024,
-  /** One frame on NATS: under the server's max_payload, which Busbar sets to 8 MiB on its own server and checks on any other. */
+  /** One message on NATS, a whole tick: under the server's max_payload, which Busbar sets to 8 MiB on its own server and checks on any other. */
   frameBytesMax: 5 * 1024 * 1024,
-  /** Deliveries in one frame: the index within a frame takes 12 bits of a delivery id. */
+  /** Deliveries to one party in one tick: the index within its frame takes 12 bits of a delivery id. */
   deliveriesPerFrameMax: 4_096,
   /** Messages of one atomic batch; nats-server refuses more than 1,000 by default. */
   ledgerBatchMessagesMax: 900,
@@ -24,7 +24,7 @@ export const limits = {
   ledgerPrefetchMessagesMax: 1_000,
 
   // ── queues ──
-  /** Messages decided in one tick of a host: one batch on the ledger. */
+  /** Messages decided in one tick of a host: one message on the ledger. */
   tickMessagesMax: 4_096,
   /** Octets of facts and deliveries after which a tick is closed. */
   tickBytesMax: 2 * 1024 * 1024,
@@ -55,8 +55,6 @@ export const limits = {
   deviceOriginatorsMax: 256,
   /** Deliveries a party may leave unacknowledged on one stream. */
   receiverCreditMax: 100_000,
-  /** Bytes queued towards one receiver that does not read, before it is cut off. */
-  receiverBufferedBytesMax: 16 * 1024 * 1024,
 
   // ── waits, in ms ──
   /** A party's wait for an acknowledgement. */
@@ -70,7 +68,7 @@ export const limits = {
   requestLifetimeMs: 120_000,
   /** The furthest deadline a party may ask for: 30 days. */
   requestLifetimeMsMax: 30 * 24 * 3_600_000,
-  /** One fsynced batch on the ledger. */
+  /** One fsynced commit on the ledger. */
   ledgerCommitMsMax: 10_000,
   /** How often a host says that it is alive; nobody keeps it. */
   aliveIntervalMs: 1_000,

@@ -1,11 +1,10 @@
 /**
- * A frame is envelopes back to back, the unit that moves on NATS. On `log.<partition>` a chain link stands before them:
+ * A frame is envelopes back to back, the unit that moves on NATS. Before the facts of a partition (tick-message.ts) stands a chain link:
  * a MessagePack array [version, partition, frame number, hash of the frame before], fixed-width like the envelopes, so
  * that the facts of a partition form a hash chain.
  */
 import { hash as digest } from 'node:crypto'
 import { BrokerError } from '../base/broker-error.ts'
-import { limits } from '../base/limits.ts'
 import { checkEnvelope, readSafeU64, writeSafeU64 } from './envelope.ts'
 
 export const hashBytes = 32
@@ -85,11 +84,6 @@ export class FrameWriter {
 
   get bytes(): number {
     return this.used
-  }
-
-  /** True when another envelope of `envelopeBytes` would make the frame larger than allowed. */
-  isFullFor(envelopeBytes: number): boolean {
-    return this.used + envelopeBytes > limits.frameBytesMax
   }
 
   /** Makes room for `count` octets and returns where they begin; write them with `target` at once. */

@@ -20,7 +20,6 @@
  *
  * @source MessagePack specification, "Formats"; golden bytes in test/core/envelope
  */
-import { limits } from '../base/limits.ts'
 
 export const layoutVersion = 1
 
@@ -32,13 +31,13 @@ export const Kind = {
   STATUS_QUERY: 4,
   STATUS: 5,
   DEVICE_REGISTRATION: 6,
-  // facts, on log.<partition>
+  // facts, in a tick's frame of a partition
   DEVICE_REGISTERED: 32,
   REQUEST_ACCEPTED: 33,
   ATTEMPT_FAILED: 34,
   REQUEST_ENDED: 35,
   REQUEST_PARKED: 36,
-  // deliveries, on out.<party>
+  // deliveries, in a tick's frame of a party
   RESPONSE: 64,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
@@ -99,5 +98,3 @@ export const fixedOffsets: readonly number[] = (() => {
   fixed.push(offsetOf.kind)
   return fixed
 })()
-
-export const envelopeBytesMax = headerBytes + limits.responseBodyBytesMax

@@ -2,9 +2,9 @@
  * Who receives the deliveries of which party, in this gateway and among all gateways: one receiver
  * a party, the newest wins. A receiver that opens tells the others on the bus with a stamp (time,
  * then chance); whoever has an older stamp ends, whoever has a newer one tells again. Reads
- * `out.<party>` of the ledger from the party's cursor on (station 13).
+ * `out.<party>` of the feed from the party's cursor on (station 13).
  *
- * A delivery id is the ledger sequence of its frame × 4096 + its index in the frame.
+ * A delivery id is the ledger sequence of its tick × 4096 + its index in the party's frame.
  */
 import type { Party } from '../access/parties.ts'
 import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
@@ -12,7 +12,7 @@ import { limits } from '../base/limits.ts'
 import { writeSafeU64 } from '../envelope/envelope.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { CursorStore, DeliveryFeed, LedgerMessage } from '../ports/ledger.ts'
+import { outSubject, type CursorStore, type DeliveryFeed, type LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
 import { DeliveryCursor } from './delivery-cursor.ts'
@@ -158,9 +158,9 @@ export class Deliveries {
     return seat
   }
 
-  /** Where the frames of a party's deliveries stand in the ledger. */
+  /** The name under which the feed has a party's deliveries. */
   subjectOf(party: Party): string {
-    return `out.${hexOf(party)}`
+    return outSubject(party.key)
   }
 
   /**

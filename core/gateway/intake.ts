@@ -82,19 +82,19 @@ export class Intake {
     this.partitionStranded = new Int32Array(partitionCount)
     this.partitionWatched = new Uint8Array(partitionCount)
     this.submitted = ports.metrics.counter(
-      'gateway_requests_total',
+      'busbar_gateway_requests_total',
       'Service requests handed on to their partition.',
     )
     this.refused = ports.metrics.counter(
-      'gateway_refusals_total',
+      'busbar_gateway_refusals_total',
       'Service requests refused at the gateway.',
     )
     this.resent = ports.metrics.counter(
-      'gateway_resent_total',
+      'busbar_gateway_resent_total',
       'Envelopes sent again to another owner of their partition.',
     )
     this.inFlight = ports.metrics.gauge(
-      'gateway_requests_in_flight',
+      'busbar_gateway_requests_in_flight',
       'Requests without an acknowledgement.',
     )
   }

@@ -1,12 +1,12 @@
 /**
- * The ledger over NATS JetStream: one stream, fenced atomic batches, ordered readers. Stations 6
- * and 12 of the way of a message.
+ * The ledger over NATS JetStream: one stream, fenced commits, ordered readers. Stations 6 and 12 of
+ * the way of a message.
  *
  * A commit is one hop, one flush of the server's disk, one acknowledgement for all of its messages
  * (batch-publisher.ts).
  *
- * It does not decide who may write (lease.ts), gather (whoever commits does, while the batch before
- * is under way), or find out what became of a doubtful batch (decision 0003).
+ * It does not decide who may write (lease.ts), gather (whoever commits does, while the commit before
+ * is under way), or find out what became of a doubtful one (decision 0003).
  *
  * @source NATS ADR-50 (atomic batches), DESIGN.md section 3
  */

@@ -1,7 +1,7 @@
 /**
  * Taking a partition: one compare-and-set message on `lease.<partition>`, whose sequence is the
  * fence of everything that is written for the partition afterwards. Written only when a partition
- * changes hands or a writer is in doubt about a batch: taken anew, it refuses that batch for ever
+ * changes hands or a writer is in doubt about a commit: taken anew, it refuses that one for ever
  * (decision 0003). Whether its owner is alive is said on the bus, decision 0002.
  */
 import { assert } from '../base/assert.ts'

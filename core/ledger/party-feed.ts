@@ -8,18 +8,11 @@
  * A party is indexed from the first time that somebody asks for it: the past is scanned once from where its cursor stands, and the tail
  * keeps the index from then on. A reader that is slow holds up nobody: it finds its place in the index and reads older ticks again.
  */
-import { bytesOfEui64Key, eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { eui64Key, type Eui64Key } from '../base/eui64.ts'
 import { readTickMessage } from '../envelope/tick-message.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
-import type { DeliveryFeed, Ledger, LedgerMessage } from '../ports/ledger.ts'
+import { tickSubjects, type DeliveryFeed, type Ledger, type LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-
-/** The ticks of all hosts. */
-export const tickSubjects = 'log.*'
-/** Where a host's ticks stand. */
-export const tickSubject = (hostId: string): string => `log.${hostId}`
-/** The name under which a gateway follows a party's deliveries: sixteen hexadecimal digits. */
-export const outSubject = (party: Eui64Key): string => `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
 
 const partyOf = (subject: string): Eui64Key => eui64Key(Buffer.from(subject.slice('out.'.length), 'hex'))
 

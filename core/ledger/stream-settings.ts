@@ -17,7 +17,7 @@ export type LedgerStreamOptions = {
 // The client library has no field for persist_mode yet; the server gives it back when it is set.
 type LedgerStreamConfig = StreamConfig & { persist_mode?: string }
 
-const subjectKinds = ['log', 'out', 'lease', 'meta'] as const
+const subjectKinds = ['log', 'lease', 'meta'] as const
 
 /**
  * What the stream is created with. No deduplication by message id is used: the shortest window
@@ -39,7 +39,7 @@ export function ledgerStreamConfig(
     num_replicas: options.replicas,
     allow_direct: true,
     allow_atomic: true,
-    // Nobody may take a fact out of the chain by hand; the ledger ages by purges up to a snapshot.
+    // Nobody may take a fact out of the chain by hand. Purging below a sequence stays possible.
     deny_delete: true,
     duplicate_window: 100_000_000,
   }

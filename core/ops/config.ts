@@ -142,7 +142,7 @@ export const settings = {
     option: 'partitions',
     default: String(partitionCountDefault),
     unit: 'partitions',
-    reason: 'Enough for sixteen hosts; each costs a subject and a store.',
+    reason: 'Enough for sixteen hosts; each costs a lease and a store.',
     consequence:
       'Fixed when a deployment is created: a start with another number is refused (LEDGER_DEPLOYMENT_MISMATCH).',
     schema: whole(1, 1_024),
@@ -191,7 +191,7 @@ export const settings = {
     unit: 'addresses, separated by commas',
     reason: 'Empty means an embedded nats-server: one command on a laptop.',
     consequence:
-      'With a cluster the ledger is replicated; its settings are checked at start (LEDGER_SETTINGS_UNSAFE).',
+      'The ledger is created there with one replica, unless a stream LEDGER with more exists; its settings are checked at start (LEDGER_SETTINGS_UNSAFE).',
     schema: natsUrl,
   },
   wanConnectionsMax: {

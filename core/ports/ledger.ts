@@ -1,22 +1,30 @@
 /**
- * The ledger: an ordered, durable log of messages by subject, written in fenced atomic batches. Twins: core/ledger/jetstream
+ * The ledger: an ordered, durable log of messages by subject, written in fenced commits of one message or several. Twins: core/ledger/jetstream
  * (NATS JetStream) and core/ports/sim/ledger (memory); both pass test/contracts/ledger.ts.
  */
+import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
 
-/** One message of a batch. `data` is borrowed until the commit settles. */
+/** The ticks of all hosts. */
+export const tickSubjects = 'log.*'
+/** Where a host's ticks stand. */
+export const tickSubject = (hostId: string): string => `log.${hostId}`
+/** The name under which a gateway follows a party's deliveries (DeliveryFeed): sixteen hexadecimal digits. */
+export const outSubject = (party: Eui64Key): string => `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
+
+/** One message of a commit. `data` is borrowed until the commit settles. */
 export type LedgerEntry = {
   /** Without the deployment's prefix: `log.<host id>`, `lease.3`, `meta.deployment`. */
   subject: string
   data: Uint8Array
-  /** The batch is refused whole unless the last message on `subject` has this sequence (0: there is none). */
+  /** The commit is refused whole unless the last message on `subject`, which may end in `.*`, has this sequence (0: there is none). */
   expect?: { subject: string; sequence: number }
 }
 
 export type LedgerMessage = { subject: string; sequence: number; data: Buffer }
 
-/** Why nothing of a batch was written, or `unknown`: it may or may not have been, the server did not say. */
+/** Why nothing of a commit was written, or `unknown`: it may or may not have been, the server did not say. */
 export type CommitRefusal = { refused: 'fence' | 'full' | 'too-large' | 'unknown'; detail: string }
-/** Sequence of the batch's first message; the others follow without gaps. */
+/** Sequence of the commit's first message; the others follow without gaps. */
 export type Committed = { refused?: undefined; firstSequence: number }
 
 export interface Ledger {
@@ -42,8 +50,8 @@ export interface Ledger {
 }
 
 /**
- * What an output gateway follows: `out.<party>`, frames of that party's deliveries with the sequence of the tick they are in. From a
- * ledger that has such subjects, or from a feed that sorts ticks by party (core/ledger/party-feed).
+ * What an output gateway follows: `out.<party>`, frames of that party's deliveries with the sequence of the tick they are in. No such
+ * subject is in the ledger: a feed sorts ticks by party (core/ledger/party-feed).
  */
 export type DeliveryFeed = Pick<Ledger, 'follow'> & {
   /** The last frame on `subject` at or behind `fromSequence`, or undefined. */

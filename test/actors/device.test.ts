@@ -244,6 +244,20 @@ t.test('parking ends the request and tells its party', (t) => {
   t.end()
 })
 
+t.test('parking what came about an open request ends that with its one delivery', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1 })
+  life.submit({ counter: 2 })
+  const buffer = envelopeOf({ kind: Kind.CANCEL, device, counter: 2 })
+  const out: Outbox = { facts: [], deliveries: [], effects: [] }
+  park(life.state, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, life.now, out)
+  for (const fact of out.facts) evolve(life.state, fact)
+  t.strictSame(life.state.open.map(counterOf), [1])
+  t.strictSame(out.deliveries.map(({ request }) => counterOf(request)), [2])
+  t.equal(errorCodeOf(out.deliveries[0]!.outcome), 'DEVICE_ACTOR_PARKED')
+  t.end()
+})
+
 type Step =
   | { do: 'submit'; counter: number; lane: Lane; body: string; lifetimeMs: number }
   | { do: 'answer'; code: ErrorCode }

@@ -38,7 +38,7 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
     const ledger = await create()
     const first = await ledger.commit([
       entry('log.1', 'a'),
-      entry('out.A', 'b'),
+      entry('meta.A', 'b'),
       entry('log.1', 'c'),
     ])
     if (first.refused !== undefined) return t.fail(first.detail)
@@ -67,7 +67,7 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
       entry('log.1', 'a', fence1),
       entry('log.2', 'b', fence2),
       entry('log.1', 'c', fence1),
-      entry('out.A', 'd'),
+      entry('meta.A', 'd'),
     ])
     t.equal(
       both.refused,
@@ -220,12 +220,12 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
       const ledger = await create()
       const count = 3_000
       for (let i = 0; i < 500; i += 100)
-        await ledger.commit(Array.from({ length: 100 }, (_, j) => entry('out.A', `${i + j}`)))
+        await ledger.commit(Array.from({ length: 100 }, (_, j) => entry('meta.A', `${i + j}`)))
       const seen: string[] = []
       const whole = gate()
       const atTen = gate()
       const goOn = gate()
-      const follower = await ledger.follow('out.A', 1, async ({ data }) => {
+      const follower = await ledger.follow('meta.A', 1, async ({ data }) => {
         if (seen.length === 10) {
           atTen.open()
           await goOn.promise
@@ -235,7 +235,7 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
       })
       await atTen.promise
       for (let i = 500; i < count; i += 500) {
-        await ledger.commit(Array.from({ length: 500 }, (_, j) => entry('out.A', `${i + j}`)))
+        await ledger.commit(Array.from({ length: 500 }, (_, j) => entry('meta.A', `${i + j}`)))
       }
       t.equal(seen.length, 10, 'nothing more is delivered while the reader is at work')
       goOn.open()
@@ -245,7 +245,7 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
         Array.from({ length: count }, (_, i) => `${i}`),
       )
       await follower.close()
-      await ledger.commit([entry('out.A', 'after')])
+      await ledger.commit([entry('meta.A', 'after')])
       t.equal(seen.length, count, 'closed means closed')
     },
   )

@@ -142,3 +142,16 @@ export async function stalledCall(
   await once(stream, 'response')
   return { cut, close: () => session.destroy() }
 }
+
+/** Says `text` over TCP and gives what the other side says until it closes the connection. */
+export async function sayTo(address: string, text: string): Promise<string> {
+  const [host, port] = address.split(':')
+  const socket = connect({ host: host!, port: Number(port) })
+  socket.on('error', () => undefined)
+  let said = ''
+  socket.on('data', (chunk) => (said += chunk.toString('utf8')))
+  const closed = once(socket, 'close')
+  socket.write(text)
+  await closed
+  return said
+}

@@ -68,7 +68,7 @@ t.test('a stream with unsafe settings is refused', async (t) => {
     { allow_atomic: false },
     { max_bytes: -1 },
     { retention: 'interest' },
-    { subjects: ['unsafe.log.*', 'unsafe.out.*', 'unsafe.lease.*'] },
+    { subjects: ['unsafe.log.*', 'unsafe.lease.*'] },
     { persist_mode: 'async', allow_atomic: false },
   ]
   for (const settings of unsafe) {

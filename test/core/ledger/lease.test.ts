@@ -29,7 +29,7 @@ const frameOf = (partition: number, frameNumber: number, previousHash: Buffer): 
 function batchOf(partition: number, frameNumber: number, frame: Buffer, fence: number): LedgerEntry[] {
   const expect = { subject: `lease.${partition}`, sequence: fence }
   const deliveries = [0, 1, 2].map((number) => ({
-    subject: 'out.A',
+    subject: 'meta.A',
     data: Buffer.from(`${partition}:${frameNumber}:${number}`),
   }))
   return [{ subject: `log.${partition}`, data: frame, expect }, ...deliveries]
@@ -231,7 +231,7 @@ t.test('kill -9 of the server in the middle of commits loses, doubles and tears 
     frames += frameNumber
   }
   const deliveries = new Map<string, number>()
-  await ledger.read('out.A', 1, ({ data }) => {
+  await ledger.read('meta.A', 1, ({ data }) => {
     const name = data.toString()
     deliveries.set(name, (deliveries.get(name) ?? 0) + 1)
   })

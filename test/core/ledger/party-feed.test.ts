@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
-import { outSubject, PartyFeed, tickSubject } from '../../../core/ledger/party-feed.ts'
+import { PartyFeed } from '../../../core/ledger/party-feed.ts'
+import { outSubject, tickSubject } from '../../../core/ports/ledger.ts'
 import { writeTickMessage } from '../../../core/envelope/tick-message.ts'
 import { silentLog } from '../../../core/ports/log.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
