@@ -130,6 +130,7 @@ export const errorTable = {
   NATS_SERVER_TOO_OLD: row(221, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server is older than 2.15.1, which lacks atomic batches.', 'Install 2.15.1 or newer, or unset NATS_SERVER_BIN and let Busbar get one.'),
   NATS_SERVER_FAILED: row(222, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The embedded nats-server did not start or keeps stopping.', 'Read its log in the data directory.'),
   DATA_DIR_TAKEN: row(223, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'Another broker uses this data directory.', 'End it, or give each broker a data directory of its own.'),
+  NATS_UNREACHABLE: row(224, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The NATS server cannot be reached, does not let Busbar in, or has no JetStream.', 'Start it, correct BUSBAR_NATS_URL, or enable JetStream there.'),
   CONFIG_INVALID: row(230, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The configuration has faults.', 'Correct the listed ones.'),
   SIMULATOR_LISTEN_FAILED: row(240, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A listener of the simulated meters could not be opened.', 'Choose another base port, fewer listeners, or raise the limit of open files.'),
 } as const satisfies Record<string, ErrorRow>

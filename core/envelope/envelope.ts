@@ -4,7 +4,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { eui64Key, type Eui64Key } from '../base/eui64.ts'
-import type { Lane } from '../base/lane.ts'
+import { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
 import type { Srv } from '../base/srv.ts'
 import { fixedOffsets, headerBytes, headerTemplate, Kind, offsetOf } from './layout.ts'
@@ -51,7 +51,8 @@ export function writeSafeU64(buffer: Buffer, value: number, at: number): void {
 }
 
 export const readKind = (b: Buffer, at: number): Kind => b[at + offsetOf.kind + 1]! as Kind
-export const readLane = (b: Buffer, at: number): Lane => b[at + offsetOf.lane + 1]! as Lane
+/** A lane that does not exist is the last one: whoever sent it waits longest. */
+export const readLane = (b: Buffer, at: number): Lane => Math.min(b[at + offsetOf.lane + 1]!, Lane.BULK) as Lane
 export const readSrv = (b: Buffer, at: number): Srv => b.readUInt32BE(at + offsetOf.srv) as Srv
 export const readOutcome = (b: Buffer, at: number): number => b.readUInt16BE(at + offsetOf.outcome)
 export const readBodyType = (b: Buffer, at: number): number => b.readUInt16BE(at + offsetOf.bodyType)

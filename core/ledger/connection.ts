@@ -42,8 +42,7 @@ const steadiness = {
  * Connects, and reconnects for ever afterwards.
  * @param options  who we are, to which servers, with TLS or without, as natsConnectOptions
  * (core/ops) reads them from an address; how the connection is kept is decided here
- * @throws BrokerError BROKER_LEDGER_UNAVAILABLE when no server answers or it does not let us in,
- * NATS_SERVER_TOO_OLD
+ * @throws BrokerError NATS_UNREACHABLE when no server answers or it does not let us in, NATS_SERVER_TOO_OLD
  */
 export async function connectNats(options: NodeConnectionOptions): Promise<NatsConnection> {
   let connection: NatsConnection
@@ -52,7 +51,7 @@ export async function connectNats(options: NodeConnectionOptions): Promise<NatsC
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : 'unknown fault'
     throw new BrokerError(
-      'BROKER_LEDGER_UNAVAILABLE',
+      'NATS_UNREACHABLE',
       `no connection to NATS at ${String(options.servers)}: ${why}`,
       { cause },
     )
@@ -149,7 +148,10 @@ export class ConnectionHealth {
   private change(isConnected: boolean): void {
     if (this.isConnected === isConnected) return
     this.isConnected = isConnected
-    this.log.info({ isConnected }, isConnected ? 'NATS is back' : 'NATS is gone, reconnecting')
+    // Closed by ourselves is no news.
+    if (!this.connection.isClosed()) {
+      this.log.info({ isConnected }, isConnected ? 'NATS is back' : 'NATS is gone, reconnecting')
+    }
     for (const listener of [...this.listeners]) listener(isConnected)
   }
 }

@@ -127,7 +127,7 @@ export async function startOpsServer({
   } catch (cause) {
     throw new BrokerError(
       'CONFIG_INVALID',
-      `ops server cannot listen on ${listen.host}:${listen.port}`,
+      `ops server cannot listen on ${listen.host}:${listen.port}: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     )
   }

@@ -84,6 +84,6 @@ t.test('an address that lets nobody in is one clear message', async (t) => {
   const complaint = textOf(broker.stderr!)
   const [code] = (await once(broker, 'exit')) as [number | null]
   t.equal(code, 1)
-  t.match(await complaint, /^busbar: BROKER_LEDGER_UNAVAILABLE: .*127\.0\.0\.1:\d+: authorization/i)
+  t.match(await complaint, /^busbar: NATS_UNREACHABLE: .*127\.0\.0\.1:\d+: authorization/i)
   t.notMatch(await complaint, /wrong/)
 })

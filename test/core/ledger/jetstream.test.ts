@@ -132,7 +132,7 @@ t.test('a full ledger refuses, and takes again when there is room', async (t) =>
 
 t.test('without a server', async (t) => {
   await t.rejects(connectNats({ servers: 'nats://127.0.0.1:1' }), {
-    code: 'BROKER_LEDGER_UNAVAILABLE',
+    code: 'NATS_UNREACHABLE',
   })
   const fault = await connectNats({ servers: 'nats://127.0.0.1:1' }).catch(
     (error: unknown) => error,
