@@ -24,7 +24,7 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
     partitions: metrics.gauge('busbar_partitions_owned', 'Partitions served by this host'),
     awake: metrics.gauge('busbar_actors_awake', 'Actors in memory'),
     waiting: metrics.gauge('busbar_mailbox_messages', 'Messages waiting for the next tick'),
-    exchanges: metrics.gauge('busbar_exchanges_underway', 'Requests on their way to devices'),
+    exchanges: metrics.gauge('busbar_exchanges_under_way', 'Requests on their way to devices'),
     parked: metrics.counter('busbar_messages_parked_total', 'Messages on which an actor failed'),
     refused: (why) => metrics.counter('busbar_ledger_refusals_total', 'Ticks not written, by reason', { why }).add(),
     onCommit(tick, messageBytes, tookMs) {

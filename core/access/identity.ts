@@ -1,5 +1,5 @@
 /**
- * The one door for identity: which party is speaking. Station 2 of a message's way. In this issue a header names the party;
+ * The one door for identity: which party is speaking. Station 2 of a message's way. For now a header names the party;
  * certificates will come in behind this same function, and nothing else looks at headers.
  */
 import type { ErrorCode } from '../base/error-table.ts'

@@ -4,7 +4,7 @@
  * device exists, fits, has room, has time or has seen the RequestID is for the device's actor.
  */
 import type { ErrorCode } from '../base/error-table.ts'
-import { eui64Key, type Eui64Key } from '../base/eui64.ts'
+import type { Eui64Key } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import type { Srv } from '../base/srv.ts'
 import { serviceRequestOf, type ServiceRequestRow } from '../catalogue/service-requests.ts'
@@ -39,7 +39,7 @@ export function decideIntake(
   scan: ScannedRequest,
   nowMs: number,
 ): ErrorCode | undefined {
-  if (!isSame(scan.originator, party.key)) return 'PARTY_ORIGINATOR_MISMATCH'
+  if (!isOriginator(party, scan.originator)) return 'PARTY_ORIGINATOR_MISMATCH'
   const row = serviceRequestOf(scan.srv)
   if (row === undefined) return 'REQUEST_SRV_UNKNOWN'
   // What nobody can have is said before who may not: no party is sent to look for another role in vain.
@@ -53,5 +53,5 @@ export function decideIntake(
 
 /** True when a RequestID read from a Cancel or a status query is the party's own. */
 export function isOriginator(party: Party, originator: Uint8Array): boolean {
-  return eui64Key(originator) === party.key
+  return isSame(originator, party.key)
 }

@@ -122,7 +122,6 @@ export const errorTable = {
   ENVELOPE_MALFORMED: row(200, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not an envelope of a known layout version.', 'Check that all hosts run compatible versions.'),
   FRAME_MALFORMED: row(201, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not a frame.', 'Check that all hosts run compatible versions.'),
   LEDGER_CHAIN_BROKEN: row(210, 'E51', 'operator', 'never', 'INTERNAL', "A partition's hash chain does not hold: the ledger was changed or damaged.", 'Stop writing, keep a copy, restore from a replica.'),
-  LEDGER_FENCE_LOST: row(211, 'E57', 'broker', 'later', 'UNAVAILABLE', 'Another host has taken the partition; nothing of the tick was written.', 'Nothing: the new owner goes on.'),
   LEDGER_SETTINGS_UNSAFE: row(212, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The stream, or the nats-server it lives on, has settings under which accepted requests could be lost or never end.', 'Change the settings named here.'),
   LEDGER_DEPLOYMENT_MISMATCH: row(213, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The ledger was created with another number of partitions.', 'Start with the recorded number.'),
   STORE_DAMAGED: row(214, 'E51', 'operator', 'later', 'INTERNAL', 'A record of the local store is damaged; the store is a cache and is rebuilt from the ledger.', 'Check the disk; start again to rebuild.'),

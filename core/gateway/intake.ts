@@ -50,7 +50,6 @@ export type IntakePorts = {
 }
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
-const fenceLostId = errorId('LEDGER_FENCE_LOST')
 
 export class Intake {
   private readonly ports: IntakePorts
@@ -284,11 +283,7 @@ export class Intake {
         const kind = readKind(reply, at)
         if (kind !== Kind.ACKNOWLEDGEMENT && kind !== Kind.STATUS) return
         const outcome = readOutcome(reply, at)
-        if (
-          kind === Kind.ACKNOWLEDGEMENT &&
-          (outcome === partitionUnavailableId || outcome === fenceLostId)
-        )
-          this.strand(slot)
+        if (kind === Kind.ACKNOWLEDGEMENT && outcome === partitionUnavailableId) this.strand(slot)
         else this.answer(slot, reply, at)
       })
     } catch (error) {

@@ -75,7 +75,7 @@ export type NatsChild = {
   onExit(listener: (fault: BrokerError | undefined) => void): void
 }
 
-/** The ledger's default limit of 8 GiB, and as much again for snapshots, cursors and files that wait to be compacted. */
+/** The ledger's default limit of 8 GiB, and as much again for cursors and files that wait to be compacted. */
 const storeBytesMaxDefault = 16 * 1024 ** 3
 const pollMs = 20
 

@@ -99,7 +99,7 @@ const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').repla
 /**
  * The configuration file of the server.
  *
- * @param storeBytesMax  of all streams together: the ledger's limit and room for cursors and snapshots
+ * @param storeBytesMax  of all streams together: the ledger's limit and room for cursors
  * @source docs.nats.io, "Server configuration"; durability: DESIGN.md section 3
  */
 export function formatNatsConfig(

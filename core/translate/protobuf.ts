@@ -202,11 +202,6 @@ export class ProtobufWriter {
     this.at = this.start
   }
 
-  /** Goes back to an earlier `bytes`, dropping what was written after it. */
-  rewind(bytes: number): void {
-    this.at = this.start + bytes
-  }
-
   private grow(count: number): void {
     const used = this.at - this.start
     const larger = Buffer.allocUnsafeSlow(Math.max((used + count) * 2, slabBytesMin))
