@@ -95,7 +95,7 @@ async function start(
   const followConnection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId} follow`))
   closers.push(() => followConnection.close())
   const ledger = await createLedger({
-    connection, followConnection, bytesMax: config.ledgerBytesMax, partitionCount, clock, log,
+    connection, followConnection, bytesMax: config.ledgerBytesMax, replicas: config.replicas, partitionCount, clock, log,
     onFollowFault(subject, fault) {
       // Without it this process would go on with old news: owners that are none, parties that hear nothing.
       const code = fault instanceof BrokerError ? fault.code : String(fault)
@@ -104,7 +104,7 @@ async function start(
     },
   })
   closers.push(() => ledger.close())
-  const cursors = await createCursorStore({ connection: followConnection })
+  const cursors = await createCursorStore({ connection: followConnection, replicas: config.replicas })
   const bus = new NatsBus({ connection, clock, log })
   const owners = new Owners({ ledger, bus, clock, log, partitionCount })
   await owners.start()

@@ -7,16 +7,33 @@ import { parseArgs } from 'node:util'
 import { machine, readable, type Bench } from './harness.ts'
 
 const suffix = '.bench.ts'
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'boolean', default: false },
-    smoke: { type: 'boolean', default: false },
-    seed: { type: 'string', default: '1' },
-  },
-})
+const usage = 'npm run bench -- [NAME …] [--json] [--smoke] [--seed N]'
+
+function readArguments() {
+  return parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      smoke: { type: 'boolean', default: false },
+      seed: { type: 'string', default: '1' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+}
 
 async function main(): Promise<number> {
+  let given: ReturnType<typeof readArguments>
+  try {
+    given = readArguments()
+  } catch (fault) {
+    process.stderr.write(`${fault instanceof Error ? fault.message : String(fault)}\n${usage}\n`)
+    return 2
+  }
+  const { values, positionals } = given
+  if (values.help) {
+    process.stdout.write(`${usage}\n`)
+    return 0
+  }
   const names = (await readdir(import.meta.dirname))
     .filter((file) => file.endsWith(suffix))
     .map((file) => file.slice(0, -suffix.length))

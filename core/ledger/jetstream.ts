@@ -8,7 +8,7 @@
  * It does not decide who may write (lease.ts), gather (whoever commits does, while the commit before
  * is under way), or find out what became of a doubtful one (decision 0003).
  *
- * @source NATS ADR-50 (atomic batches), DESIGN.md section 3
+ * @source NATS ADR-50 (atomic batches), core/decisions/0006
  */
 import { jetstreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'

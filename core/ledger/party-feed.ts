@@ -21,6 +21,9 @@ export type PartyFeedOptions = { ledger: Ledger; log: Log; clock?: Clock }
 /** Ticks of one party, by sequence, rising; complete from `from` on once `isComplete`. */
 type PartyIndex = { from: number; sequences: number[]; isComplete: boolean }
 
+/** What a tick holds for whom; frames borrow from the message they came in, which they keep alive. */
+type Tick = { frames: ReadonlyMap<Eui64Key, Buffer>; bytes: number }
+
 /** Ticks kept for readers that are up to date, and their octets. */
 const cachedTicksMax = 256
 const cachedBytesMax = 32 * 1024 * 1024
@@ -34,11 +37,12 @@ export class PartyFeed implements DeliveryFeed {
   private readonly clock: Clock
   private readonly indexes = new Map<Eui64Key, PartyIndex>()
   private readonly scans = new Map<Eui64Key, Promise<void>>()
-  private readonly cache = new Map<number, LedgerMessage>()
+  private readonly cache = new Map<number, Tick>()
   private cachedBytes = 0
   private tailSequence = 0
   private tail: { close(): Promise<void> } | undefined
-  private waiting: Array<() => void> = []
+  /** Readers that have all there is, by party. */
+  private readonly waiting = new Map<Eui64Key, Array<() => void>>()
 
   constructor({ ledger, log, clock = systemClock }: PartyFeedOptions) {
     this.ledger = ledger
@@ -54,7 +58,7 @@ export class PartyFeed implements DeliveryFeed {
 
   async close(): Promise<void> {
     await this.tail?.close()
-    this.tell()
+    for (const party of [...this.waiting.keys()]) this.tell(party)
   }
 
   /** See Ledger.follow; `subject` is `out.<party>`. */
@@ -69,7 +73,7 @@ export class PartyFeed implements DeliveryFeed {
     return Promise.resolve({
       close: async () => {
         reader.isClosed = true
-        this.tell()
+        this.tell(party)
         await running
       },
     })
@@ -81,8 +85,7 @@ export class PartyFeed implements DeliveryFeed {
     const index = await this.indexOf(party, fromSequence)
     const sequence = index.sequences.at(-1)
     if (sequence === undefined || sequence < fromSequence) return undefined
-    const tick = this.cache.get(sequence) ?? (await this.ledger.at(sequence))
-    const frame = tick && framesOf(tick).get(party)
+    const frame = (await this.framesAt(sequence)).get(party)
     return frame && { subject, sequence, data: frame }
   }
 
@@ -100,12 +103,11 @@ export class PartyFeed implements DeliveryFeed {
         const sequence = index.sequences[lowerBound(index.sequences, next)]
         if (reader.isClosed) return
         if (sequence === undefined) {
-          await new Promise<void>((resolve) => this.waiting.push(resolve))
+          await new Promise<void>((resolve) => this.wait(party, resolve))
           continue
         }
-        const tick = this.cache.get(sequence) ?? (await this.ledger.at(sequence))
+        const frame = (this.cache.get(sequence)?.frames ?? (await this.framesAt(sequence))).get(party)
         if (reader.isClosed) return
-        const frame = tick && framesOf(tick).get(party)
         if (frame !== undefined) await onMessage({ subject, sequence, data: frame })
         next = sequence + 1
       } catch (fault) {
@@ -162,23 +164,37 @@ export class PartyFeed implements DeliveryFeed {
       }
     }
     if (!isWanted) return
-    this.keep(message)
-    this.tell()
+    this.keep(message.sequence, { frames, bytes: message.data.length })
+    for (const party of frames.keys()) this.tell(party)
   }
 
-  private keep(message: LedgerMessage): void {
-    this.cache.set(message.sequence, message)
-    this.cachedBytes += message.data.length
-    for (const [sequence, { data }] of this.cache) {
+  private keep(sequence: number, tick: Tick): void {
+    this.cache.set(sequence, tick)
+    this.cachedBytes += tick.bytes
+    for (const [oldest, { bytes }] of this.cache) {
       if (this.cache.size <= cachedTicksMax && this.cachedBytes <= cachedBytesMax) return
-      this.cache.delete(sequence)
-      this.cachedBytes -= data.length
+      this.cache.delete(oldest)
+      this.cachedBytes -= bytes
     }
   }
 
-  private tell(): void {
-    const { waiting } = this
-    this.waiting = []
+  private async framesAt(sequence: number): Promise<ReadonlyMap<Eui64Key, Buffer>> {
+    const cached = this.cache.get(sequence)
+    if (cached !== undefined) return cached.frames
+    const message = await this.ledger.at(sequence)
+    return message === undefined ? new Map() : framesOf(message)
+  }
+
+  private wait(party: Eui64Key, resolve: () => void): void {
+    const waiting = this.waiting.get(party)
+    if (waiting === undefined) this.waiting.set(party, [resolve])
+    else waiting.push(resolve)
+  }
+
+  private tell(party: Eui64Key): void {
+    const waiting = this.waiting.get(party)
+    if (waiting === undefined) return
+    this.waiting.delete(party)
     for (const resolve of waiting) resolve()
   }
 }

@@ -1,6 +1,6 @@
 /**
  * The settings of the ledger's stream, and the check of one that exists already: without them
- * "nothing accepted is lost" is not true (DESIGN.md section 3). Pure.
+ * "nothing accepted is lost" is not true (core/decisions/0006). Pure.
  */
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from '@nats-io/jetstream'
 

@@ -25,6 +25,8 @@ export type BrokerConfig = {
   readonly nats: { readonly kind: 'embedded' } | { readonly kind: 'external'; readonly url: string }
   readonly wanConnectionsMax: number
   readonly ledgerBytesMax: number
+  /** Copies of the ledger and of the cursors in a cluster. */
+  readonly replicas: number
   readonly actorsAwakeMax: number
   readonly actorIdleMs: number
   readonly logLevel: LogLevel
@@ -204,6 +206,18 @@ export const settings = {
       'Fewer: requests to many devices wait for a connection. More: raise the limit of open files first.',
     schema: whole(1, 100_000),
   },
+  replicas: {
+    env: 'BUSBAR_REPLICAS',
+    option: 'replicas',
+    default: '1',
+    unit: 'servers; 1, 3 or 5',
+    reason: 'The embedded nats-server is one machine.',
+    consequence:
+      'With a cluster of nats-servers give 3: what is accepted then survives the loss of one. Fixed when the ledger is created.',
+    schema: z
+      .enum(['1', '3', '5'], 'must be 1, 3 or 5')
+      .transform(Number),
+  },
   ledgerBytesMax: {
     env: 'BUSBAR_LEDGER_BYTES',
     option: 'ledgerBytes',
@@ -297,6 +311,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     nats: url ? { kind: 'external', url } : { kind: 'embedded' },
     wanConnectionsMax: read(settings.wanConnectionsMax),
     ledgerBytesMax: read(settings.ledgerBytesMax),
+    replicas: read(settings.replicas),
     actorsAwakeMax: read(settings.actorsAwakeMax),
     actorIdleMs: read(settings.actorIdleMs),
     logLevel: read(settings.logLevel),

@@ -12,7 +12,7 @@ import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { obtainNatsServer } from './nats-obtain.mjs'
 
-/** The first release with atomic batches that hold under a fence (DESIGN.md, section 9). */
+/** The first release with atomic batches that hold under a fence (core/decisions/0006). */
 export const natsServerVersionMin = '2.15.1'
 
 /** @typedef {{ path: string, version: string }} NatsServerBinary */

@@ -100,7 +100,7 @@ const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').repla
  * The configuration file of the server.
  *
  * @param storeBytesMax  of all streams together: the ledger's limit and room for cursors
- * @source docs.nats.io, "Server configuration"; durability: DESIGN.md section 3
+ * @source docs.nats.io, "Server configuration"; durability: core/decisions/0006
  */
 export function formatNatsConfig(
   dataDir: string,

@@ -25,6 +25,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     nats: { kind: 'embedded' },
     wanConnectionsMax: 8_192,
     ledgerBytesMax: 8_589_934_592,
+    replicas: 1,
     actorsAwakeMax: 100_000,
     actorIdleMs: 300_000,
     logLevel: 'info',
