@@ -92,10 +92,18 @@ async function start(
   // It reconnects for ever, unless the server lets us in no more.
   void connection.closed().then(() => fail('the connection to NATS is closed'))
   // Deliveries on their way out must not stand before a commit's acknowledgement on one socket.
-  const followConnection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId} follow`))
+  const followConnection = await connectNats(
+    natsConnectOptions(server.address, `busbar ${hostId} follow`),
+  )
   closers.push(() => followConnection.close())
   const ledger = await createLedger({
-    connection, followConnection, bytesMax: config.ledgerBytesMax, replicas: config.replicas, partitionCount, clock, log,
+    connection,
+    followConnection,
+    bytesMax: config.ledgerBytesMax,
+    replicas: config.replicas,
+    partitionCount,
+    clock,
+    log,
     onFollowFault(subject, fault) {
       // Without it this process would go on with old news: owners that are none, parties that hear nothing.
       const code = fault instanceof BrokerError ? fault.code : String(fault)
@@ -104,7 +112,10 @@ async function start(
     },
   })
   closers.push(() => ledger.close())
-  const cursors = await createCursorStore({ connection: followConnection, replicas: config.replicas })
+  const cursors = await createCursorStore({
+    connection: followConnection,
+    replicas: config.replicas,
+  })
   const bus = new NatsBus({ connection, clock, log })
   const owners = new Owners({ ledger, bus, clock, log, partitionCount })
   await owners.start()
@@ -115,7 +126,16 @@ async function start(
   const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
   closers.push(() => wan.close())
   const host = new Host({
-    hostId, partitionCount, ledger, bus, wan, clock, random, log, metrics, checkpointIntervalMs,
+    hostId,
+    partitionCount,
+    ledger,
+    bus,
+    wan,
+    clock,
+    random,
+    log,
+    metrics,
+    checkpointIntervalMs,
     openStore: (partition) => stores.open(partition),
     mayTakeFrom: (owner) => owners.isSilent(owner),
     actorsAwakeMax: config.actorsAwakeMax,
@@ -128,7 +148,17 @@ async function start(
   const feed = new PartyFeed({ ledger, log, clock })
   await feed.start()
   closers.push(() => feed.close())
-  const gateway = new Gateway({ bus, directory: owners, ledger: feed, cursors, parties, clock, random, log, metrics })
+  const gateway = new Gateway({
+    bus,
+    directory: owners,
+    ledger: feed,
+    cursors,
+    parties,
+    clock,
+    random,
+    log,
+    metrics,
+  })
   const { grpcPort, httpPort } = await gateway.listen(config.grpc, config.http)
   closers.push(() => gateway.close())
 
@@ -149,7 +179,10 @@ async function start(
   })
   ops.addCheck('ledger', () => (host.isLedgerFull ? 'BROKER_LEDGER_FULL' : undefined))
   ops.addCheck('nats', () => (connection.isClosed() ? 'the connection is closed' : undefined))
-  log.info({ hostId, grpcPort, httpPort, ops: ops.url, partitions: host.owned.length }, 'busbar serves')
+  log.info(
+    { hostId, grpcPort, httpPort, ops: ops.url, partitions: host.owned.length },
+    'busbar serves',
+  )
   return {
     hostId,
     grpc: `${config.grpc.host}:${grpcPort}`,
@@ -170,10 +203,16 @@ type NatsParts = {
 }
 
 /** Where the nats-server is; `url` may be shown. */
-async function natsServer(config: BrokerConfig, parts: NatsParts): Promise<{ url: string; address: NatsAddress }> {
+async function natsServer(
+  config: BrokerConfig,
+  parts: NatsParts,
+): Promise<{ url: string; address: NatsAddress }> {
   if (config.nats.kind === 'external') {
     // Shown without the credentials that the address may hold.
-    const url = config.nats.url.split(',').map((one) => one.trim().replace(/\/\/[^@/]*@/, '//')).join(',')
+    const url = config.nats.url
+      .split(',')
+      .map((one) => one.trim().replace(/\/\/[^@/]*@/, '//'))
+      .join(',')
     return { url, address: { url: config.nats.url } }
   }
   const child = await startNatsServer({
@@ -208,12 +247,15 @@ function readParties(file: string): Parties {
     json = JSON.parse(readFileSync(file, 'utf8'))
   } catch (cause) {
     const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    const why = isMissing ? `there is no parties file ${file}` : `the parties file ${file} cannot be read as JSON`
+    const why = isMissing
+      ? `there is no parties file ${file}`
+      : `the parties file ${file} cannot be read as JSON`
     const example = '[{"eui64":"90-B3-D5-1F-30-01-00-00","role":"IS","name":"Supplier"}]'
     throw new BrokerError('CONFIG_INVALID', `${why}; it says who may ask: ${example}`, { cause })
   }
   const parties = partiesOf(json)
-  if ('faults' in parties) throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)
+  if ('faults' in parties)
+    throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)
   return parties
 }
 
@@ -226,6 +268,7 @@ function entriesOf(body: unknown): DeviceEntry[] {
     if ('faults' in entry) faults.push(`device ${index + 1}: ${entry.faults.join(', ')}`)
     else entries.push(entry)
   }
-  if (faults.length > 0) throw new BrokerError('DEVICE_RECORD_MALFORMED', faults.slice(0, 10).join('; '))
+  if (faults.length > 0)
+    throw new BrokerError('DEVICE_RECORD_MALFORMED', faults.slice(0, 10).join('; '))
   return entries
 }

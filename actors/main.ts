@@ -12,7 +12,8 @@ const program = new Command('busbar')
   // Wrong options end with 2, as `busbar submit` and its like do; what goes wrong later with 1.
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
 
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
+const kebab = (name: string): string =>
+  name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
 const wholeNumber = (text: string): number => {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
   return Number(text)
@@ -35,20 +36,31 @@ function untilTold(isEndingWithInput: boolean): Promise<undefined> {
 /** For an orderly end after a failure: above what gateway and host wait for at most. */
 const failedCloseMsMax = 30_000
 
-const endsWithInput = new Option('--ends-with-input', 'end when stdin does, for a process that starts this one').hideHelp()
+const endsWithInput = new Option(
+  '--ends-with-input',
+  'end when stdin does, for a process that starts this one',
+).hideHelp()
 
 const serve = program
   .command('serve')
-  .description('run a broker: gateways, partitions, WAN, and an embedded nats-server unless --nats-url is given')
+  .description(
+    'run a broker: gateways, partitions, WAN, and an embedded nats-server unless --nats-url is given',
+  )
   .addOption(endsWithInput)
 for (const setting of Object.values(settings) as Setting[]) {
   const help = `${setting.unit}; ${setting.reason}`
-  serve.addOption(new Option(`--${kebab(setting.option)} <value>`, help).default(undefined, setting.default || 'none').env(setting.env))
+  serve.addOption(
+    new Option(`--${kebab(setting.option)} <value>`, help)
+      .default(undefined, setting.default || 'none')
+      .env(setting.env),
+  )
 }
 serve.action(async (options: Record<string, string | boolean | undefined>) => {
   const { startBroker } = await import('./broker.ts')
   const { endsWithInput: isEndingWithInput, ...given } = options
-  const broker = await startBroker(loadConfig({ env: process.env, options: given, workingDir: process.cwd() }))
+  const broker = await startBroker(
+    loadConfig({ env: process.env, options: given, workingDir: process.cwd() }),
+  )
   const told = untilTold(isEndingWithInput === true)
   const { grpc, http, ops, nats, hostId } = broker
   process.stdout.write(`${JSON.stringify({ listening: { grpc, http, ops, nats }, hostId })}\n`)
@@ -71,7 +83,12 @@ program
   .description('run a fleet of simulated meters that speak DLMS/COSEM over TCP')
   .option('--meters <count>', 'how many', wholeNumber, 1_000)
   .option('--seed <number>', 'what they are and what they measured', wholeNumber, 1)
-  .option('--meters-per-listener <count>', 'logical devices behind one address, as behind a concentrator', wholeNumber, 20)
+  .option(
+    '--meters-per-listener <count>',
+    'logical devices behind one address, as behind a concentrator',
+    wholeNumber,
+    20,
+  )
   .option('--host <address>', 'where to listen', '127.0.0.1')
   .option('--base-port <port>', 'first TCP port; any free ones when left out', wholeNumber)
   .option('--devices <file>', 'write the devices there as JSON lines, for `busbar devices`')
@@ -100,7 +117,10 @@ type FleetOptions = {
 program
   .command('devices')
   .description('put devices into the inventory of a running broker')
-  .argument('<file>', 'JSON lines: {"eui64":…,"type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":16}}')
+  .argument(
+    '<file>',
+    'JSON lines: {"eui64":…,"type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":16}}',
+  )
   .option('--ops <address>', "the broker's operators' door", '127.0.0.1:9464')
   .action(async (file: string, { ops }: { ops: string }) => {
     const { registerDevicesFile } = await import('./demo/register.ts')
@@ -109,7 +129,9 @@ program
 
 program
   .command('demo')
-  .description('what `npm start` runs: meters, broker, and a supplier that submits the requests of a sample file')
+  .description(
+    'what `npm start` runs: meters, broker, and a supplier that submits the requests of a sample file',
+  )
   .option('--meters <count>', 'simulated meters', wholeNumber, 1_000)
   .option('--requests <file>', 'JSON lines of requests, see actors/demo/plan.ts')
   .option('--once', 'end after the summary: 0, or 1 when anything went missing', false)
@@ -141,8 +163,13 @@ const terminal = {
   clock: systemClock,
   onInterrupt: (action: () => void): void => void process.once('SIGINT', action),
 }
-const gateway = new Option('--gateway <address>', 'host:port of the gRPC gateway').default('127.0.0.1:50051')
-const party = new Option('--party <eui64>', 'who asks').default('90-B3-D5-1F-30-01-00-00', 'the demonstration import supplier')
+const gateway = new Option('--gateway <address>', 'host:port of the gRPC gateway').default(
+  '127.0.0.1:50051',
+)
+const party = new Option('--party <eui64>', 'who asks').default(
+  '90-B3-D5-1F-30-01-00-00',
+  'the demonstration import supplier',
+)
 
 program
   .command('submit')

@@ -12,6 +12,9 @@ export class OperatorFault extends Error {
  */
 export function explainFault(fault: unknown): { text: string; isOurs: boolean } {
   if (!(fault instanceof Error)) return { text: String(fault), isOurs: true }
-  const isTold = fault instanceof OperatorFault || fault instanceof BrokerError || 'syscall' in fault
-  return isTold ? { text: `busbar: ${fault.message}`, isOurs: false } : { text: fault.stack ?? fault.message, isOurs: true }
+  const isTold =
+    fault instanceof OperatorFault || fault instanceof BrokerError || 'syscall' in fault
+  return isTold
+    ? { text: `busbar: ${fault.message}`, isOurs: false }
+    : { text: fault.stack ?? fault.message, isOurs: true }
 }

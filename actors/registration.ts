@@ -17,7 +17,10 @@ import { hostSubject, type Bus, type OwnerDirectory } from '../core/ports/bus.ts
 import type { Clock } from '../core/ports/clock.ts'
 
 export type RegistrationPorts = { bus: Bus; directory: OwnerDirectory; clock: Clock }
-export type RegistrationResult = { registered: number; refused: Array<{ eui64: string; code: ErrorCode }> }
+export type RegistrationResult = {
+  registered: number
+  refused: Array<{ eui64: string; code: ErrorCode }>
+}
 
 const noId = Buffer.alloc(8)
 const attemptsMax = 10
@@ -51,9 +54,16 @@ export async function registerDevices(
     await Promise.all(
       Array.from(frames, async ([owner, frame]) => {
         try {
-          const answer = await bus.request(hostSubject(owner), frame.take(), limits.acknowledgementWaitMsMax)
+          const answer = await bus.request(
+            hostSubject(owner),
+            frame.take(),
+            limits.acknowledgementWaitMsMax,
+          )
           forEachEnvelope(answer, 0, (at) => {
-            codes.set(readCorrelation(answer, at), errorCodeOf(readOutcome(answer, at)) ?? 'ENVELOPE_MALFORMED')
+            codes.set(
+              readCorrelation(answer, at),
+              errorCodeOf(readOutcome(answer, at)) ?? 'ENVELOPE_MALFORMED',
+            )
           })
         } catch (fault) {
           if (!(fault instanceof BrokerError)) throw fault
@@ -71,7 +81,11 @@ export async function registerDevices(
 }
 
 function isToBeTriedAgain(code: ErrorCode | undefined): boolean {
-  return code === undefined || code === 'BROKER_PARTITION_UNAVAILABLE' || code === 'BROKER_PARTITION_BUSY'
+  return (
+    code === undefined ||
+    code === 'BROKER_PARTITION_UNAVAILABLE' ||
+    code === 'BROKER_PARTITION_BUSY'
+  )
 }
 
 function write(frame: FrameWriter, entry: DeviceEntry, correlation: number, now: number): void {
@@ -82,8 +96,18 @@ function write(frame: FrameWriter, entry: DeviceEntry, correlation: number, now:
     frame.target,
     at,
     {
-      kind: Kind.DEVICE_REGISTRATION, lane: Lane.BULK, srv: 0 as Srv, outcome: 0, bodyType: 0, attempt: 0,
-      originator: noId, target, counter: 0n, time: now, deadline: 0, correlation,
+      kind: Kind.DEVICE_REGISTRATION,
+      lane: Lane.BULK,
+      srv: 0 as Srv,
+      outcome: 0,
+      bodyType: 0,
+      attempt: 0,
+      originator: noId,
+      target,
+      counter: 0n,
+      time: now,
+      deadline: 0,
+      correlation,
     },
     body,
   )
@@ -92,4 +116,3 @@ function write(frame: FrameWriter, entry: DeviceEntry, correlation: number, now:
 
 const pause = (clock: Clock, ms: number): Promise<void> =>
   new Promise((resolve) => void clock.at(clock.now() + ms, resolve))
-

@@ -32,8 +32,12 @@ const frame = Buffer.alloc(envelopeBytes * envelopesPerFrame, 1)
 /** A tick of the host: frames of all partitions and one of deliveries, in one message behind the last of all leases. */
 function tickOf(lastLease: number): LedgerEntry[] {
   const facts = Array.from({ length: partitionCount }, (_, partition) => ({ partition, frame }))
-  const data = writeTickMessage(facts, [{ party: eui64Key(parseEui64('90B3D51F30010000')!), frame }])
-  return [{ subject: tickSubject('bench'), data, expect: { subject: 'lease.*', sequence: lastLease } }]
+  const data = writeTickMessage(facts, [
+    { party: eui64Key(parseEui64('90B3D51F30010000')!), frame },
+  ])
+  return [
+    { subject: tickSubject('bench'), data, expect: { subject: 'lease.*', sequence: lastLease } },
+  ]
 }
 
 /** The same as an atomic batch: frames of `count - 1` partitions behind their fences and one of deliveries. */

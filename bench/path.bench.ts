@@ -76,7 +76,9 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
       for (const path of [barePath, realPath])
         await path.client.run({ mode: 'closed', inFlight: 400, warmSeconds: 0.5, seconds: 1.5 })
     const closed: Record<string, unknown>[] = []
-    let main: { inFlight: number; perSecond: number; bare: number; p50Ms: number; p99Ms: number } | undefined
+    let main:
+      | { inFlight: number; perSecond: number; bare: number; p50Ms: number; p99Ms: number }
+      | undefined
     for (const count of inFlight) {
       const bareFigures: ClientFigures[] = []
       const realFigures: ClientFigures[] = []

@@ -21,8 +21,20 @@ import { serviceRequestOf } from '../core/catalogue/service-requests.ts'
 import { DlmsClient } from '../core/dlms/client.ts'
 import { DlmsServer } from '../core/dlms/server.ts'
 import { WrapperReader, wrapInPlace } from '../core/dlms/wrapper.ts'
-import { readCounter, readOriginator, readTarget, writeEnvelope } from '../core/envelope/envelope.ts'
-import { chainLinkBytes, forEachEnvelope, FrameWriter, genesisHash, hashOfFrame, writeChainLink } from '../core/envelope/frame.ts'
+import {
+  readCounter,
+  readOriginator,
+  readTarget,
+  writeEnvelope,
+} from '../core/envelope/envelope.ts'
+import {
+  chainLinkBytes,
+  forEachEnvelope,
+  FrameWriter,
+  genesisHash,
+  hashOfFrame,
+  writeChainLink,
+} from '../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../core/envelope/layout.ts'
 import { writeTickMessage } from '../core/envelope/tick-message.ts'
 import { PartyFeed } from '../core/ledger/party-feed.ts'
@@ -62,7 +74,11 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   if (typeof party === 'string') throw new Error(party)
   const scan = new RequestScan()
   t.equal(scanServiceRequest(received, 0, received.length, scan), undefined, 'well formed')
-  t.equal(decideIntake(party, received, scan, now), undefined, 'an import supplier may read import registers')
+  t.equal(
+    decideIntake(party, received, scan, now),
+    undefined,
+    'an import supplier may read import registers',
+  )
   const row = serviceRequestOf(scan.srv)!
   t.equal(row.name, 'Read Instantaneous Import Registers')
 
@@ -76,8 +92,18 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
     toHost.target,
     at,
     {
-      kind: Kind.SERVICE_REQUEST, lane: row.lane, srv, outcome: 0, bodyType, attempt: 0,
-      originator, target, counter, time: now, deadline, correlation: 1,
+      kind: Kind.SERVICE_REQUEST,
+      lane: row.lane,
+      srv,
+      outcome: 0,
+      bodyType,
+      attempt: 0,
+      originator,
+      target,
+      counter,
+      time: now,
+      deadline,
+      correlation: 1,
     },
     bodyView,
   )
@@ -95,7 +121,12 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
     for (const fact of out.facts) evolve(state, fact)
     return out
   }
-  const registered = step({ type: 'ARRIVED', buffer: registrationOf(device), at: 0, replyTo: undefined })
+  const registered = step({
+    type: 'ARRIVED',
+    buffer: registrationOf(device),
+    at: 0,
+    replyTo: undefined,
+  })
   const accepted = step({ type: 'ARRIVED', buffer: frame, at: 0, replyTo: undefined })
   t.equal(accepted.facts[0]?.type, 'REQUEST_ACCEPTED')
 
@@ -110,7 +141,9 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const logged = facts.take()
   writeChainLink(logged, 0, { partition, frameNumber: 1, previousHash: genesisHash })
   const first = writeTickMessage([{ partition, frame: logged }], [])
-  const committed = await ledger.commit([{ subject: tickSubject('host'), data: first, expect: fence }])
+  const committed = await ledger.commit([
+    { subject: tickSubject('host'), data: first, expect: fence },
+  ])
   t.equal(committed.refused, undefined, 'on disk')
 
   // 7. Only now the acknowledgement goes back to the party.
@@ -145,7 +178,11 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const { outcome, bodyBytes } = answerOf(row, operations, results!)
   const { request } = send
   const ended = step({
-    type: 'ANSWERED', originator: request.originator, counter: request.counter, outcome: errorId(outcome), bodyBytes,
+    type: 'ANSWERED',
+    originator: request.originator,
+    counter: request.counter,
+    outcome: errorId(outcome),
+    bodyBytes,
   })
   t.equal(ended.facts[0]?.type, 'REQUEST_ENDED')
 
@@ -158,7 +195,9 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const loggedNext = facts.take()
   writeChainLink(loggedNext, 0, { partition, frameNumber: 2, previousHash: hashOfFrame(logged) })
   const second = writeTickMessage([{ partition, frame: loggedNext }], [deliveries!])
-  const committedNext = await ledger.commit([{ subject: tickSubject('host'), data: second, expect: fence }])
+  const committedNext = await ledger.commit([
+    { subject: tickSubject('host'), data: second, expect: fence },
+  ])
   t.equal(committedNext.refused, undefined, 'on disk')
 
   // 13. The output gateway follows the ticks, sorted by party, and streams deliveries as protobuf; the party acknowledges by delivery id.
@@ -167,13 +206,18 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const stored = (await feed.lastOn(outSubject(party.key), 1))!
   await feed.close()
   const writer = new ProtobufWriter()
-  forEachEnvelope(stored.data, 0, (envelopeAt) => appendDelivery(writer, stored.sequence * 4096, stored.data, envelopeAt))
+  forEachEnvelope(stored.data, 0, (envelopeAt) =>
+    appendDelivery(writer, stored.sequence * 4096, stored.data, envelopeAt),
+  )
   const [delivered] = ReceiveResponse.decode(writer.take()).deliveries
   const response = delivered?.content?.$case === 'response' ? delivered.content.value : undefined
   t.equal(response?.responseCode, 'I0')
   const [reading] = response?.body?.readings ?? []
   t.equal(reading?.obis, '1-0:1.8.0.255')
-  t.ok(reading?.value?.kind?.$case === 'integer' && reading.value.kind.value > 0n, 'an exact integer, in Wh')
+  t.ok(
+    reading?.value?.kind?.$case === 'integer' && reading.value.kind.value > 0n,
+    'an exact integer, in Wh',
+  )
   t.equal(reading?.unit, 30)
 
   // 14. The ledger is the truth: views read it, and whoever takes the partition over folds it into the same state.

@@ -19,7 +19,9 @@ t.test('kill -9 of everything in turn loses and doubles nothing', async (t) => {
   supplier.receive()
   const devices = deployment.devices.filter(({ type }) => type === 'ESME')
   const rounds = Array.from({ length: roundCount }, (_, round) =>
-    devices.map(({ eui64 }) => supplier.request(eui64, round + 1, round % 3 === 0 ? '4.1.1' : '11.2')),
+    devices.map(({ eui64 }) =>
+      supplier.request(eui64, round + 1, round % 3 === 0 ? '4.1.1' : '11.2'),
+    ),
   )
   const total = roundCount * devices.length
 
@@ -41,5 +43,9 @@ t.test('kill -9 of everything in turn loses and doubles nothing', async (t) => {
   t.equal(supplier.refused.size, 0)
   const twice = [...supplier.delivered].filter(([, ids]) => ids.size !== 1)
   t.same(twice, [], 'each ended once: what came twice bears the same delivery id')
-  t.equal([...supplier.responses.values()].filter(({ responseCode }) => responseCode !== 'I0').length, 0, 'all were carried out')
+  t.equal(
+    [...supplier.responses.values()].filter(({ responseCode }) => responseCode !== 'I0').length,
+    0,
+    'all were carried out',
+  )
 })

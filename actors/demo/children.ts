@@ -21,7 +21,10 @@ export type Child = {
  * Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours, or goes to the open file `errorsTo`.
  * @throws OperatorFault when it ends before; why stands on its stderr
  */
-export async function startChild(args: readonly string[], errorsTo: 'inherit' | number = 'inherit'): Promise<Child> {
+export async function startChild(
+  args: readonly string[],
+  errorsTo: 'inherit' | number = 'inherit',
+): Promise<Child> {
   // In a group of its own: Ctrl-C is for us, who end the children in order; `--ends-with-input` sees to it should we be killed.
   const child = spawn(process.execPath, [entry, ...args, '--ends-with-input'], {
     stdio: ['pipe', 'pipe', errorsTo],

@@ -68,7 +68,11 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 type Stop = { stopped: Promise<void>; isStopped: () => boolean }
 
 /** The exit code, or undefined to wait for the end. */
-async function demonstrate(options: DemoOptions, children: Child[], { stopped, isStopped }: Stop): Promise<number | undefined> {
+async function demonstrate(
+  options: DemoOptions,
+  children: Child[],
+  { stopped, isStopped }: Stop,
+): Promise<number | undefined> {
   const requestsText = readFileSync(options.requests ?? sampleFile, 'utf8')
   // No summary is no success to a script that asked for one.
   const cutShort = options.isOnce ? interrupted : 0
@@ -80,20 +84,40 @@ async function demonstrate(options: DemoOptions, children: Child[], { stopped, i
 
   say('starting nats-server and the broker …')
   const broker = await startChild([
-    'serve', '--data-dir', dataDir, '--parties', partiesFile, '--grpc', options.grpc, '--http', options.http, '--ops', options.ops,
-    '--log-level', process.env['BUSBAR_LOG_LEVEL'] ?? 'warn',
+    'serve',
+    '--data-dir',
+    dataDir,
+    '--parties',
+    partiesFile,
+    '--grpc',
+    options.grpc,
+    '--http',
+    options.http,
+    '--ops',
+    options.ops,
+    '--log-level',
+    process.env['BUSBAR_LOG_LEVEL'] ?? 'warn',
   ])
   children.push(broker)
   if (isStopped()) return cutShort
   say(`starting ${options.meters} simulated meters …`)
   const fleet = await startChild([
-    'meters', '--meters', String(options.meters), '--devices', devicesFile,
+    'meters',
+    '--meters',
+    String(options.meters),
+    '--devices',
+    devicesFile,
     ...(options.faults ? ['--faults', options.faults] : []),
   ])
   // The broker ends first: it ends what it has under way, and needs the meters for that.
   children.unshift(fleet)
   if (isStopped()) return cutShort
-  const listening = broker.said['listening'] as { grpc: string; http: string; ops: string; nats: string }
+  const listening = broker.said['listening'] as {
+    grpc: string
+    http: string
+    ops: string
+    nats: string
+  }
   const died = new Promise<never>((_, reject) => {
     broker.onDeath = (code) => reject(new OperatorFault(`the broker ended with ${String(code)}`))
     fleet.onDeath = (code) => reject(new OperatorFault(`the meters ended with ${String(code)}`))
@@ -108,13 +132,17 @@ async function demonstrate(options: DemoOptions, children: Child[], { stopped, i
   }
   say(`${registered} devices in the inventory`)
 
-  const devices = readFileSync(devicesFile, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as DemoDevice)
+  const devices = readFileSync(devicesFile, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as DemoDevice)
   const plan = planOf(requestsText, devices, Date.now())
   const bar = new ProgressBar(process.stderr)
   const supplier = new Supplier({
     address: listening.grpc,
     parties: new Map(demoPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64])),
-    onProgress: (account, total) => bar.show(account.answered + account.timedOut + account.refused, total, 'requests'),
+    onProgress: (account, total) =>
+      bar.show(account.answered + account.timedOut + account.refused, total, 'requests'),
   })
   const account = await Promise.race([supplier.run(plan), died, stopped.then(() => undefined)])
   bar.end()
@@ -124,7 +152,9 @@ async function demonstrate(options: DemoOptions, children: Child[], { stopped, i
   }
   await supplier.close()
   report(account, listening, options.isJson)
-  const isGood = account.missing === 0 && account.answered + account.refused + account.timedOut === account.submitted
+  const isGood =
+    account.missing === 0 &&
+    account.answered + account.refused + account.timedOut === account.submitted
   if (options.isOnce) return isGood ? 0 : 1
   say('serving until Ctrl-C')
   await Promise.race([stopped, died])
@@ -134,7 +164,12 @@ async function demonstrate(options: DemoOptions, children: Child[], { stopped, i
 function report(account: Account, listening: Record<string, string>, isJson: boolean): void {
   const { submitted, accepted, refused, answered, timedOut, missing, tookMs, latenciesMs } = account
   const summary = {
-    submitted, accepted, refused, answered, timedOut, missing,
+    submitted,
+    accepted,
+    refused,
+    answered,
+    timedOut,
+    missing,
     requestsPerSecond: Math.round((answered + timedOut) / (tookMs / 1000)),
     p50Ms: Math.round(quantile(latenciesMs, 0.5) * 10) / 10,
     p99Ms: Math.round(quantile(latenciesMs, 0.99) * 10) / 10,
@@ -153,7 +188,14 @@ function report(account: Account, listening: Record<string, string>, isJson: boo
     for (const line of readingLines(response.body).slice(0, 8)) out(`    ${line}`)
   }
   out()
-  for (const name of ['submitted', 'accepted', 'refused', 'answered', 'timedOut', 'missing'] as const) {
+  for (const name of [
+    'submitted',
+    'accepted',
+    'refused',
+    'answered',
+    'timedOut',
+    'missing',
+  ] as const) {
     out(`${name.padEnd(12)}${summary[name]}`)
   }
   for (const [reason, count] of account.refusals) out(`    ${count} × ${reason}`)

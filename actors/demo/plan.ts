@@ -28,7 +28,9 @@ export function planOf(text: string, devices: readonly DemoDevice[], nowMs: numb
       return [plansOfLine(JSON.parse(line) as Record<string, unknown>, devices, nowMs)]
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new BrokerError('CONFIG_INVALID', `line ${index + 1} of the requests file: ${why}`, { cause })
+      throw new BrokerError('CONFIG_INVALID', `line ${index + 1} of the requests file: ${why}`, {
+        cause,
+      })
     }
   })
   const longest = Math.max(0, ...lists.map((list) => list.length))
@@ -39,20 +41,38 @@ export function planOf(text: string, devices: readonly DemoDevice[], nowMs: numb
   return mixed
 }
 
-function plansOfLine(json: Record<string, unknown>, devices: readonly DemoDevice[], nowMs: number): Planned[] {
+function plansOfLine(
+  json: Record<string, unknown>,
+  devices: readonly DemoDevice[],
+  nowMs: number,
+): Planned[] {
   const { deviceType, share = 1, target, serviceReferenceVariant: srv, ...rest } = json
   if (typeof srv !== 'string') throw new Error('serviceReferenceVariant is missing')
-  if (typeof share !== 'number' || share < 0 || share > 1) throw new Error('share must lie between 0 and 1')
-  if (target !== undefined && (typeof target !== 'string' || parseEui64(target) === undefined)) throw new Error('target must be an EUI-64')
-  const known = devices.filter((device) => (target === undefined ? device.type === deviceType : device.eui64 === target))
-  const targets = target === undefined ? known.slice(0, Math.ceil(known.length * share)) : [known[0] ?? { eui64: target, type: 'ESME' }]
-  const body = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, withTimes(value, nowMs)]))
+  if (typeof share !== 'number' || share < 0 || share > 1)
+    throw new Error('share must lie between 0 and 1')
+  if (target !== undefined && (typeof target !== 'string' || parseEui64(target) === undefined))
+    throw new Error('target must be an EUI-64')
+  const known = devices.filter((device) =>
+    target === undefined ? device.type === deviceType : device.eui64 === target,
+  )
+  const targets =
+    target === undefined
+      ? known.slice(0, Math.ceil(known.length * share))
+      : [known[0] ?? { eui64: target, type: 'ESME' }]
+  const body = Object.fromEntries(
+    Object.entries(rest).map(([name, value]) => [name, withTimes(value, nowMs)]),
+  )
   const row = serviceRequestOf(parseSrv(srv))
   return targets.map(({ eui64, type }) => {
     const eligible = preferredRoles.filter((role) => row?.roles.includes(role) ?? true)
     const isGas = type !== 'ESME'
     const role = eligible.find((one) => (isGas ? one !== 'IS' : one !== 'GS')) ?? 'IS'
-    return { srv, role, target: eui64, request: ServiceRequest.fromJSON({ ...body, serviceReferenceVariant: srv }) }
+    return {
+      srv,
+      role,
+      target: eui64,
+      request: ServiceRequest.fromJSON({ ...body, serviceReferenceVariant: srv }),
+    }
   })
 }
 
@@ -63,5 +83,7 @@ function withTimes(value: unknown, nowMs: number): unknown {
     return ago ? new Date(nowMs - Number(ago[1]) * unitMs[ago[2]!]!).toISOString() : value
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withTimes(inner, nowMs)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [name, withTimes(inner, nowMs)]),
+  )
 }

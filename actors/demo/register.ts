@@ -5,7 +5,11 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import { OperatorFault } from '../operator-fault.ts'
 
-type Answer = { registered?: number; refused?: Array<{ eui64: string; code: string }>; message?: string }
+type Answer = {
+  registered?: number
+  refused?: Array<{ eui64: string; code: string }>
+  message?: string
+}
 
 /**
  * Registers every line of `file` (JSON lines, see the README) at `ops` (`host:port`); settles with how many are registered.
@@ -20,17 +24,24 @@ export async function registerDevicesFile(file: string, ops: string): Promise<nu
     const body = `[${lines.join(',')}]`
     lines = []
     const response = await fetch(`http://${ops}/v1/devices`, {
-      method: 'POST', headers: { 'content-type': 'application/json' }, body,
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
     }).catch((cause: unknown) => {
-      const hint = 'Start a broker with `busbar serve`, or name its operators\' door with --ops host:port.'
+      const hint =
+        "Start a broker with `busbar serve`, or name its operators' door with --ops host:port."
       throw new OperatorFault(`nobody answers at ${ops}. ${hint}`, { cause })
     })
     const answer = (await response.json()) as Answer
-    if (!response.ok) throw new BrokerError('DEVICE_RECORD_MALFORMED', answer.message ?? `HTTP ${response.status}`)
+    if (!response.ok)
+      throw new BrokerError('DEVICE_RECORD_MALFORMED', answer.message ?? `HTTP ${response.status}`)
     const refused = answer.refused ?? []
     if (refused.length > 0) {
       const some = refused.slice(0, 5).map(({ eui64, code }) => `${eui64} ${code}`)
-      throw new BrokerError('DEVICE_RECORD_MALFORMED', `${refused.length} refused: ${some.join(', ')}`)
+      throw new BrokerError(
+        'DEVICE_RECORD_MALFORMED',
+        `${refused.length} refused: ${some.join(', ')}`,
+      )
     }
     registered += answer.registered ?? 0
   }

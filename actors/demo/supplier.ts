@@ -2,8 +2,15 @@
  * The demonstration supplier: an ordinary gRPC client. Submits a plan over the bidirectional stream, takes the answers from the
  * output gateway, and keeps account of every request until it has one.
  */
-import { SupplierClient, type DeliveryStream, type SubmissionStream } from '../../core/gateway/client.ts'
-import type { Acknowledgement, ServiceResponse } from '../../proto/gen/busbar/v1/service_response.ts'
+import {
+  SupplierClient,
+  type DeliveryStream,
+  type SubmissionStream,
+} from '../../core/gateway/client.ts'
+import type {
+  Acknowledgement,
+  ServiceResponse,
+} from '../../proto/gen/busbar/v1/service_response.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import type { Role } from '../../core/catalogue/service-requests.ts'
 import type { Planned } from './plan.ts'
@@ -43,11 +50,22 @@ export type SupplierOptions = {
 
 export class Supplier {
   private readonly options: SupplierOptions
-  private readonly clients = new Map<Role, { client: SupplierClient; stream: SubmissionStream; receiver: DeliveryStream }>()
+  private readonly clients = new Map<
+    Role,
+    { client: SupplierClient; stream: SubmissionStream; receiver: DeliveryStream }
+  >()
   private readonly open = new Map<string, Open>()
   private readonly account: Account = {
-    submitted: 0, accepted: 0, refused: 0, answered: 0, timedOut: 0, missing: 0, tookMs: 0,
-    latenciesMs: [], refusals: new Map(), samples: new Map(),
+    submitted: 0,
+    accepted: 0,
+    refused: 0,
+    answered: 0,
+    timedOut: 0,
+    missing: 0,
+    tookMs: 0,
+    latenciesMs: [],
+    refusals: new Map(),
+    samples: new Map(),
   }
   private waiting: Planned[] = []
   // Rising over all runs on one ledger: microseconds since 1970.
@@ -98,7 +116,8 @@ export class Supplier {
   }
 
   private fill(): void {
-    while (this.open.size < windowMax && this.waiting.length > 0) this.submit(this.waiting.pop()!, 0)
+    while (this.open.size < windowMax && this.waiting.length > 0)
+      this.submit(this.waiting.pop()!, 0)
     if (this.open.size + this.waiting.length + this.retrying === 0) this.onDone()
   }
 
@@ -109,14 +128,22 @@ export class Supplier {
     const requestId = { originator, target: planned.target, counter: ++this.counter }
     const request = { ...planned.request, requestId }
     this.account.submitted += tries === 0 ? 1 : 0
-    this.open.set(keyOf(requestId), { planned, sentAt: performance.now(), isAccepted: false, tries })
+    this.open.set(keyOf(requestId), {
+      planned,
+      sentAt: performance.now(),
+      isAccepted: false,
+      tries,
+    })
     this.connection(planned.role).stream.send([request])
   }
 
   private connection(role: Role): { stream: SubmissionStream } {
     const known = this.clients.get(role)
     if (known !== undefined) return known
-    const client = new SupplierClient({ address: this.options.address, party: this.options.parties.get(role)! })
+    const client = new SupplierClient({
+      address: this.options.address,
+      party: this.options.parties.get(role)!,
+    })
     const receiver = client.receive(credit, (list) => this.onDeliveries(list, receiver))
     const stream = client.submitStream((list) => list.forEach((one) => this.onAcknowledgement(one)))
     const connection = { client, stream, receiver }
@@ -176,7 +203,8 @@ export class Supplier {
 }
 
 type Id = { originator: string; target: string; counter: bigint } | undefined
-const keyOf = (id: Id): string => (id === undefined ? '' : `${id.originator}:${id.target}:${id.counter}`)
+const keyOf = (id: Id): string =>
+  id === undefined ? '' : `${id.originator}:${id.target}:${id.counter}`
 
 /** The value below which `fraction` of the rising `values` lie. */
 export function quantile(values: readonly number[], fraction: number): number {

@@ -11,7 +11,13 @@ import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord } from '../../core/catalogue/device-record.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
-import { readBodyView, readDeadline, readKind, readOriginator, readSrv } from '../../core/envelope/envelope.ts'
+import {
+  readBodyView,
+  readDeadline,
+  readKind,
+  readOriginator,
+  readSrv,
+} from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import type { Outbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
@@ -64,9 +70,11 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   const counter = counterKey(buffer, at + offsetOf.counter)
   const originator = state.originators.get(originatorKey)
   if (originator !== undefined && counter <= originator.highest) {
-    const known = findOpen(state, originatorKey, counter) ?? findEnded(state.ended, originatorKey, counter)
+    const known =
+      findOpen(state, originatorKey, counter) ?? findEnded(state.ended, originatorKey, counter)
     if (known !== undefined) {
-      if (known.contentHash !== contentHashOf(buffer, at)) return refuse(out, message, 'REQUEST_COUNTER_REUSED', now)
+      if (known.contentHash !== contentHashOf(buffer, at))
+        return refuse(out, message, 'REQUEST_COUNTER_REUSED', now)
       // The first acknowledgement once more, with its time.
       return acknowledge(out, message, accepted, known.acceptedAt)
     }
@@ -76,15 +84,25 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   }
   const row = serviceRequestOf(readSrv(buffer, at))
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
-  if (!row.deviceTypes.includes(state.record.type)) return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
+  if (!row.deviceTypes.includes(state.record.type))
+    return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
   if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
   if (originator === undefined && state.originators.size >= limits.deviceOriginatorsMax) {
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
   }
   if (state.open.length >= limits.deviceQueueMax) {
-    return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, now + limits.deviceRetryAfterMs)
+    return acknowledge(
+      out,
+      message,
+      errorId('DEVICE_QUEUE_FULL'),
+      now,
+      now + limits.deviceRetryAfterMs,
+    )
   }
-  out.facts.push({ type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, originatorKey, counter, now) })
+  out.facts.push({
+    type: 'REQUEST_ACCEPTED',
+    request: readRequest(buffer, at, originatorKey, counter, now),
+  })
   acknowledge(out, message, accepted, now)
 }
 
@@ -113,7 +131,8 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: Ou
   const request = findOpen(state, originator, counter)
   if (request === undefined) {
     const ended = findEnded(state.ended, originator, counter)
-    if (ended?.outcome === errorId('REQUEST_CANCELLED')) return acknowledge(out, message, ended.outcome, ended.endedAt)
+    if (ended?.outcome === errorId('REQUEST_CANCELLED'))
+      return acknowledge(out, message, ended.outcome, ended.endedAt)
     return refuse(out, message, ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED', now)
   }
   if (state.sent === request) return refuse(out, message, 'REQUEST_ENDED', now)
@@ -130,8 +149,15 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
     const { srv, attempt, acceptedAt, deadline } = open
     const isSent = state.sent === open
     out.effects.push({
-      type: 'REPORT_STATUS', replyTo, srv, state: isSent ? 2 : 1, outcome: notEnded,
-      attempt: attempt + (isSent ? 1 : 0), acceptedAt, endedAt: 0, deadline,
+      type: 'REPORT_STATUS',
+      replyTo,
+      srv,
+      state: isSent ? 2 : 1,
+      outcome: notEnded,
+      attempt: attempt + (isSent ? 1 : 0),
+      acceptedAt,
+      endedAt: 0,
+      deadline,
     })
     return
   }
@@ -139,7 +165,15 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
   if (ended === undefined) return refuse(out, message, 'REQUEST_NOT_FOUND', now)
   const { srv, outcome, attempt, acceptedAt, endedAt } = ended
   out.effects.push({
-    type: 'REPORT_STATUS', replyTo, srv, state: 3, outcome, attempt, acceptedAt, endedAt, deadline: 0,
+    type: 'REPORT_STATUS',
+    replyTo,
+    srv,
+    state: 3,
+    outcome,
+    attempt,
+    acceptedAt,
+    endedAt,
+    deadline: 0,
   })
 }
 
@@ -147,7 +181,12 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
   // What was sent is not on disk: after a reload it is forgotten, and its answer is as good as before.
   const request = state.sent ?? findOpen(state, message.originator, message.counter)
   // An answer to what has ended meanwhile, or came twice: nobody waits for it.
-  if (request === undefined || request.counter !== message.counter || request.originator !== message.originator) return
+  if (
+    request === undefined ||
+    request.counter !== message.counter ||
+    request.originator !== message.originator
+  )
+    return
   const attempt = request.attempt + 1
   const { outcome } = message
   const code = errorCodeOf(outcome)
@@ -155,7 +194,15 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
     const nextAttemptAt = now + retryDelayMs(request, attempt)
     if (nextAttemptAt < request.deadline) {
       const { originator, counter } = request
-      out.facts.push({ type: 'ATTEMPT_FAILED', originator, counter, time: now, outcome, attempt, nextAttemptAt })
+      out.facts.push({
+        type: 'ATTEMPT_FAILED',
+        originator,
+        counter,
+        time: now,
+        outcome,
+        attempt,
+        nextAttemptAt,
+      })
       return
     }
   }
@@ -212,13 +259,26 @@ export function nextWakeMs(state: DeviceState, now: number): number {
   return at === Number.POSITIVE_INFINITY ? 0 : at
 }
 
-function end(out: Outbox, request: OpenRequest, outcome: number, attempt: number, now: number, body: Buffer): void {
+function end(
+  out: Outbox,
+  request: OpenRequest,
+  outcome: number,
+  attempt: number,
+  now: number,
+  body: Buffer,
+): void {
   const { originator, counter } = request
   out.facts.push({ type: 'REQUEST_ENDED', originator, counter, time: now, outcome, attempt })
   out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: body })
 }
 
-function acknowledge(out: Outbox, message: Arrived, outcome: number, time: number, notBefore = 0): void {
+function acknowledge(
+  out: Outbox,
+  message: Arrived,
+  outcome: number,
+  time: number,
+  notBefore = 0,
+): void {
   out.effects.push({ type: 'ACKNOWLEDGE', replyTo: message.replyTo, outcome, time, notBefore })
 }
 
@@ -239,14 +299,31 @@ export function park(state: DeviceState, message: DeviceMessage, now: number, ou
     // Not only a new request: a repeat, a cancellation or a query may have failed on one that is open, which the fact ends.
     const request = findOpen(state, originator, counter)
     const attempt = request?.attempt ?? 0
-    out.facts.push({ type: 'REQUEST_PARKED', originator, counter, time: now, outcome, attempt, bodyBytes })
-    if (request !== undefined) out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: emptyBytes })
+    out.facts.push({
+      type: 'REQUEST_PARKED',
+      originator,
+      counter,
+      time: now,
+      outcome,
+      attempt,
+      bodyBytes,
+    })
+    if (request !== undefined)
+      out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: emptyBytes })
     return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   }
   const request = state.sent ?? state.open[0]
   if (request === undefined) return
   const { originator, counter, attempt, bodyBytes } = request
-  out.facts.push({ type: 'REQUEST_PARKED', originator, counter, time: now, outcome, attempt, bodyBytes })
+  out.facts.push({
+    type: 'REQUEST_PARKED',
+    originator,
+    counter,
+    time: now,
+    outcome,
+    attempt,
+    bodyBytes,
+  })
   out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: emptyBytes })
 }
 
@@ -279,11 +356,16 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       state.open.splice(state.open.indexOf(request), 1)
       if (state.sent === request) state.sent = undefined
       const { outcome, attempt, time } = fact
-      rememberEnded(state.ended, request, { endedAt: time, outcome, attempt }, (originator, counter) => {
-        const forgotten = state.originators.get(originator)
-        if (forgotten === undefined) return
-        if (forgotten.floor === undefined || forgotten.floor < counter) forgotten.floor = counter
-      })
+      rememberEnded(
+        state.ended,
+        request,
+        { endedAt: time, outcome, attempt },
+        (originator, counter) => {
+          const forgotten = state.originators.get(originator)
+          if (forgotten === undefined) return
+          if (forgotten.floor === undefined || forgotten.floor < counter) forgotten.floor = counter
+        },
+      )
     }
   }
 }

@@ -28,7 +28,13 @@ export type DeviceRegistered = { type: 'DEVICE_REGISTERED'; time: number; record
 export type RequestAccepted = { type: 'REQUEST_ACCEPTED'; request: OpenRequest }
 /** Not in the ledger: after a crash nobody can know whether it went out, so it is sent again. */
 export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest }
-type Concerning = { originator: Eui64Key; counter: CounterKey; time: number; outcome: number; attempt: number }
+type Concerning = {
+  originator: Eui64Key
+  counter: CounterKey
+  time: number
+  outcome: number
+  attempt: number
+}
 export type AttemptFailed = Concerning & { type: 'ATTEMPT_FAILED'; nextAttemptAt: number }
 export type RequestEnded = Concerning & { type: 'REQUEST_ENDED' }
 /** The actor threw on a message about this request, whose body is kept here. It has ended, with DEVICE_ACTOR_PARKED. */
@@ -48,14 +54,30 @@ const noId = '\0'.repeat(8)
 export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED': {
-      const at = begin(frame, Kind.DEVICE_REGISTERED, device, noId, noId, fact.recordBytes, fact.time)
+      const at = begin(
+        frame,
+        Kind.DEVICE_REGISTERED,
+        device,
+        noId,
+        noId,
+        fact.recordBytes,
+        fact.time,
+      )
       writeSafeU64(frame.target, 0, at + offsetOf.deadline)
       return
     }
     case 'REQUEST_ACCEPTED': {
       const { request } = fact
       const { originator, counter, bodyBytes, acceptedAt } = request
-      const at = begin(frame, Kind.REQUEST_ACCEPTED, device, originator, counter, bodyBytes, acceptedAt)
+      const at = begin(
+        frame,
+        Kind.REQUEST_ACCEPTED,
+        device,
+        originator,
+        counter,
+        bodyBytes,
+        acceptedAt,
+      )
       const buffer = frame.target
       buffer[at + offsetOf.lane + 1] = request.lane
       buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
@@ -157,15 +179,36 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
   const kind = readKind(buffer, at)
   switch (kind) {
     case Kind.DEVICE_REGISTERED:
-      return { type: 'DEVICE_REGISTERED', time: readTime(buffer, at), recordBytes: copyOf(readBodyView(buffer, at)) }
+      return {
+        type: 'DEVICE_REGISTERED',
+        time: readTime(buffer, at),
+        recordBytes: copyOf(readBodyView(buffer, at)),
+      }
     case Kind.REQUEST_ACCEPTED:
-      return { type: 'REQUEST_ACCEPTED', request: readRequest(buffer, at, readOriginator(buffer, at), counterKey(buffer, at + offsetOf.counter), readTime(buffer, at)) }
+      return {
+        type: 'REQUEST_ACCEPTED',
+        request: readRequest(
+          buffer,
+          at,
+          readOriginator(buffer, at),
+          counterKey(buffer, at + offsetOf.counter),
+          readTime(buffer, at),
+        ),
+      }
     case Kind.ATTEMPT_FAILED:
-      return { type: 'ATTEMPT_FAILED', ...readConcerning(buffer, at), nextAttemptAt: readDeadline(buffer, at) }
+      return {
+        type: 'ATTEMPT_FAILED',
+        ...readConcerning(buffer, at),
+        nextAttemptAt: readDeadline(buffer, at),
+      }
     case Kind.REQUEST_ENDED:
       return { type: 'REQUEST_ENDED', ...readConcerning(buffer, at) }
     case Kind.REQUEST_PARKED:
-      return { type: 'REQUEST_PARKED', ...readConcerning(buffer, at), bodyBytes: copyOf(readBodyView(buffer, at)) }
+      return {
+        type: 'REQUEST_PARKED',
+        ...readConcerning(buffer, at),
+        bodyBytes: copyOf(readBodyView(buffer, at)),
+      }
     default:
       throw new BrokerError('ENVELOPE_MALFORMED', `kind ${kind} is no fact of a device`)
   }
@@ -180,4 +223,3 @@ function readConcerning(buffer: Buffer, at: number): Concerning {
     attempt: readAttempt(buffer, at),
   }
 }
-

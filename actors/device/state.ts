@@ -90,7 +90,11 @@ export function emptyState(): DeviceState {
   }
 }
 
-export function findOpen(state: DeviceState, originator: Eui64Key, counter: CounterKey): OpenRequest | undefined {
+export function findOpen(
+  state: DeviceState,
+  originator: Eui64Key,
+  counter: CounterKey,
+): OpenRequest | undefined {
   for (const request of state.open) {
     if (request.counter === counter && request.originator === originator) return request
   }
@@ -98,7 +102,11 @@ export function findOpen(state: DeviceState, originator: Eui64Key, counter: Coun
 }
 
 /** The remembered end of a request, or undefined. */
-export function findEnded(ended: EndedRequests, originator: Eui64Key, counter: CounterKey): EndedRequest | undefined {
+export function findEnded(
+  ended: EndedRequests,
+  originator: Eui64Key,
+  counter: CounterKey,
+): EndedRequest | undefined {
   const { bytes, count } = ended
   if (count === 0) return undefined
   const wanted = Buffer.from(originator + counter, 'latin1')
@@ -133,10 +141,7 @@ export function rememberEnded(
   }
   const { bytes } = ended
   if (ended.count === limits.deviceRequestsRememberedMax) {
-    forget(
-      textOfOctets(bytes, at) as Eui64Key,
-      textOfOctets(bytes, at + 8) as CounterKey,
-    )
+    forget(textOfOctets(bytes, at) as Eui64Key, textOfOctets(bytes, at + 8) as CounterKey)
   } else ended.count++
   writeOctetsOf(request.originator, bytes, at)
   writeOctetsOf(request.counter, bytes, at + 8)

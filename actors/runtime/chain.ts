@@ -6,15 +6,29 @@ import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 
 /** Where every partition begins. */
-export const genesis: Checkpoint = { sequence: 0, frameSequence: 0, frameNumber: 0, hash: genesisHash }
+export const genesis: Checkpoint = {
+  sequence: 0,
+  frameSequence: 0,
+  frameNumber: 0,
+  hash: genesisHash,
+}
 
 /**
  * Where the partition stands behind `frame` of the tick `sequence`, which must be the one that follows `before`.
  * @throws BrokerError LEDGER_CHAIN_BROKEN, FRAME_MALFORMED
  */
-export function stepChain(partition: number, before: Checkpoint, frame: Buffer, sequence: number): Checkpoint {
+export function stepChain(
+  partition: number,
+  before: Checkpoint,
+  frame: Buffer,
+  sequence: number,
+): Checkpoint {
   const { frameNumber, previousHash, partition: named } = readChainLink(frame)
-  if (named !== partition || frameNumber !== before.frameNumber + 1 || !sameBytes(previousHash, before.hash)) {
+  if (
+    named !== partition ||
+    frameNumber !== before.frameNumber + 1 ||
+    !sameBytes(previousHash, before.hash)
+  ) {
     throw new BrokerError(
       'LEDGER_CHAIN_BROKEN',
       `partition ${partition}, sequence ${sequence}, frame ${frameNumber} after ${before.frameNumber}`,
@@ -24,7 +38,11 @@ export function stepChain(partition: number, before: Checkpoint, frame: Buffer, 
 }
 
 /** True when `tick`, the one that `checkpoint` names, holds the frame that it was folded from. */
-export function isInChain(partition: number, checkpoint: Checkpoint, tick: Buffer | undefined): boolean {
+export function isInChain(
+  partition: number,
+  checkpoint: Checkpoint,
+  tick: Buffer | undefined,
+): boolean {
   if (checkpoint.frameNumber === 0) return true
   let isSame = false
   const compare = (number: number, frame: Buffer): void => {

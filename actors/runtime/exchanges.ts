@@ -40,7 +40,11 @@ export class Exchanges {
     if (present !== undefined) {
       const { request } = present.send
       // The same one is on its way already; its answer will do.
-      if (request.counter === send.request.counter && request.originator === send.request.originator) return
+      if (
+        request.counter === send.request.counter &&
+        request.originator === send.request.originator
+      )
+        return
       present.after = () => this.start(device, send, onAnswered)
       return
     }
@@ -78,7 +82,10 @@ export class Exchanges {
           return end(outcome, bodyBytes)
         }
         const { code, detail } = exchanged
-        this.log.debug({ device: formatEui64Key(device), srv: row.text, code, detail }, 'an exchange failed')
+        this.log.debug(
+          { device: formatEui64Key(device), srv: row.text, code, detail },
+          'an exchange failed',
+        )
         end(code, emptyBytes)
       })
       .catch(fail)

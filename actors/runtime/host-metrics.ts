@@ -16,17 +16,33 @@ export type HostMetrics = {
 
 export function hostMetrics(metrics: Metrics): HostMetrics {
   const commits = metrics.counter('busbar_ledger_commits_total', 'Ticks written to the ledger')
-  const octets = metrics.counter('busbar_ledger_bytes_total', 'Octets of facts and deliveries written to the ledger')
-  const messages = metrics.counter('busbar_messages_decided_total', 'Messages decided by actors and committed')
-  const deliveries = metrics.counter('busbar_deliveries_written_total', 'Deliveries written for parties')
-  const seconds = metrics.histogram('busbar_tick_seconds', 'From taking messages to their facts being on disk', secondsBounds)
+  const octets = metrics.counter(
+    'busbar_ledger_bytes_total',
+    'Octets of facts and deliveries written to the ledger',
+  )
+  const messages = metrics.counter(
+    'busbar_messages_decided_total',
+    'Messages decided by actors and committed',
+  )
+  const deliveries = metrics.counter(
+    'busbar_deliveries_written_total',
+    'Deliveries written for parties',
+  )
+  const seconds = metrics.histogram(
+    'busbar_tick_seconds',
+    'From taking messages to their facts being on disk',
+    secondsBounds,
+  )
   return {
     partitions: metrics.gauge('busbar_partitions_owned', 'Partitions served by this host'),
     awake: metrics.gauge('busbar_actors_awake', 'Actors in memory'),
     waiting: metrics.gauge('busbar_mailbox_messages', 'Messages waiting for the next tick'),
     exchanges: metrics.gauge('busbar_exchanges_under_way', 'Requests on their way to devices'),
     parked: metrics.counter('busbar_messages_parked_total', 'Messages on which an actor failed'),
-    refused: (why) => metrics.counter('busbar_ledger_refusals_total', 'Ticks not written, by reason', { why }).add(),
+    refused: (why) =>
+      metrics
+        .counter('busbar_ledger_refusals_total', 'Ticks not written, by reason', { why })
+        .add(),
     onCommit(tick, messageBytes, tookMs) {
       commits.add()
       messages.add(tick.mails.length)

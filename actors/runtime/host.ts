@@ -100,7 +100,9 @@ export class Host {
         this.mailbox.onReady = ready
       },
     }
-    this.pipeline = pullFrom(mail, (mails) => this.gather(mails), { batchMax: limits.tickMessagesMax })
+    this.pipeline = pullFrom(mail, (mails) => this.gather(mails), {
+      batchMax: limits.tickMessagesMax,
+    })
       .pipe(tap((tick) => this.run(tick)))
       .subscribe({ error: (fault: unknown) => this.fail(fault) })
     this.served = await bus.serve(hostSubject(hostId), (frame, reply) => this.onFrame(frame, reply))
@@ -135,8 +137,10 @@ export class Host {
     if (partition === undefined) return refuse('BROKER_PARTITION_UNAVAILABLE')
     if (this.isClosing) return refuse('BROKER_DRAINING')
     // What a tick may write is counted on it.
-    if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax) return refuse('REQUEST_SIZE_EXCEEDED')
-    if (now < this.fullUntil && readKind(buffer, at) === Kind.SERVICE_REQUEST) return refuse('BROKER_LEDGER_FULL')
+    if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
+      return refuse('REQUEST_SIZE_EXCEEDED')
+    if (now < this.fullUntil && readKind(buffer, at) === Kind.SERVICE_REQUEST)
+      return refuse('BROKER_LEDGER_FULL')
     const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
     const mail = { partition, device: readTarget(buffer, at), message }
     if (!this.mailbox.offer(mail, readLane(buffer, at))) refuse('BROKER_PARTITION_BUSY')
@@ -148,7 +152,8 @@ export class Host {
       const now = clock.now()
       // Under load a tick is nearly always under way; time goes on all the same.
       for (const partition of this.partitions.values()) {
-        for (const device of partition.due(now)) this.mailbox.post({ partition, device, message: wake })
+        for (const device of partition.due(now))
+          this.mailbox.post({ partition, device, message: wake })
       }
       // Partitions that have lost their host come here.
       if (now - this.lookedAroundAt >= limits.aliveIntervalMs) {
@@ -167,7 +172,10 @@ export class Host {
     this.isClosing = true
     this.partitions.settleDown()
     this.callOff?.()
-    log.error({ fault: fault instanceof Error ? fault.stack : String(fault) }, 'the pipeline has ended')
+    log.error(
+      { fault: fault instanceof Error ? fault.stack : String(fault) },
+      'the pipeline has ended',
+    )
     onFault(fault)
   }
 
@@ -196,7 +204,9 @@ export class Host {
     if (message === undefined) return tick
     const { hostId, ledger } = this.options
     const expect = { subject: 'lease.*', sequence: this.partitions.fence }
-    const committed = await ledger.commit([{ subject: tickSubject(hostId), data: message.data, expect }])
+    const committed = await ledger.commit([
+      { subject: tickSubject(hostId), data: message.data, expect },
+    ])
     tick.release()
     if (committed.refused !== undefined) {
       await this.recover(mails.slice(0, mails.length - left.length), committed)
@@ -237,14 +247,16 @@ export class Host {
       partition.process(device, message, now, tick)
       factBytes += partition.factBytes - before
       // What is left over is decided next, before everything else.
-      if (tick.isFullWith(factBytes) || index + 1 >= this.mailsPerTickMax) return mails.slice(index + 1)
+      if (tick.isFullWith(factBytes) || index + 1 >= this.mailsPerTickMax)
+        return mails.slice(index + 1)
     }
     return []
   }
 
   /** Without those whose partition has gone to another host since, which are told so. Once, before anything is decided. */
   private ours(mails: readonly Mail[], now: number): readonly Mail[] {
-    const isOurs = ({ partition }: Mail): boolean => this.partitions.get(partition.number) === partition
+    const isOurs = ({ partition }: Mail): boolean =>
+      this.partitions.get(partition.number) === partition
     if (mails.every(isOurs)) return mails
     return mails.filter((mail) => {
       if (isOurs(mail)) return true
@@ -299,7 +311,8 @@ export class Host {
 
   private refuseForRoom(mail: Mail, now: number): boolean {
     const { message } = mail
-    if (message.type !== 'ARRIVED' || readKind(message.buffer, message.at) !== Kind.SERVICE_REQUEST) return false
+    if (message.type !== 'ARRIVED' || readKind(message.buffer, message.at) !== Kind.SERVICE_REQUEST)
+      return false
     refuse(mail, 'BROKER_LEDGER_FULL', now)
     return true
   }
@@ -315,7 +328,12 @@ export class Host {
       return []
     }
     if (message.type === 'ANSWERED' && message.bodyBytes.length > 0) {
-      return [{ ...mail, message: { ...message, outcome: errorId('DLMS_SIZE_EXCEEDED'), bodyBytes: emptyBytes } }]
+      return [
+        {
+          ...mail,
+          message: { ...message, outcome: errorId('DLMS_SIZE_EXCEEDED'), bodyBytes: emptyBytes },
+        },
+      ]
     }
     await this.pause(ledgerRetryMs)
     return [mail]
@@ -350,5 +368,11 @@ export class Host {
 function refuse({ message }: Mail, code: ErrorCode, now: number): void {
   if (message.type !== 'ARRIVED') return
   const notBefore = now + limits.busyRetryAfterMs
-  answer({ type: 'ACKNOWLEDGE', replyTo: message.replyTo, outcome: errorId(code), time: now, notBefore })
+  answer({
+    type: 'ACKNOWLEDGE',
+    replyTo: message.replyTo,
+    outcome: errorId(code),
+    time: now,
+    notBefore,
+  })
 }

@@ -38,7 +38,12 @@ export type PartitionPorts = {
 type OnServed = (partition: Partition, unfinished: readonly Eui64Key[]) => void
 
 /** What makes a partition unreadable for good, its store having been cleared; everything else is tried again. */
-const damage = new Set<ErrorCode>(['LEDGER_CHAIN_BROKEN', 'FRAME_MALFORMED', 'ENVELOPE_MALFORMED', 'STORE_DAMAGED'])
+const damage = new Set<ErrorCode>([
+  'LEDGER_CHAIN_BROKEN',
+  'FRAME_MALFORMED',
+  'ENVELOPE_MALFORMED',
+  'STORE_DAMAGED',
+])
 
 /** Wait before the ledger is asked again after it did not answer, or had no room. */
 export const ledgerRetryMs = 500
@@ -85,14 +90,16 @@ export class OwnedPartitions {
     const taken: Partition[] = []
     try {
       for (let number = 0; number < partitionCount && !this.isClosing; number++) {
-        if (this.served.has(number) || this.reloading.has(number) || this.damaged.has(number)) continue
+        if (this.served.has(number) || this.reloading.has(number) || this.damaged.has(number))
+          continue
         const partition = await this.take(number)
         if (partition !== undefined) taken.push(partition)
       }
       await this.bringUp(taken)
     } catch (fault) {
       log.warn({ fault: String(fault) }, 'free partitions could not be taken yet')
-      for (const partition of taken) if (this.served.get(partition.number) !== partition) await partition.close()
+      for (const partition of taken)
+        if (this.served.get(partition.number) !== partition) await partition.close()
     }
     this.isTaking = false
   }
@@ -164,7 +171,8 @@ export class OwnedPartitions {
         await fail(partition, fault)
       }
     }
-    const from = Math.min(...Array.from(loading.values(), ({ checkpoint }) => checkpoint.sequence)) + 1
+    const from =
+      Math.min(...Array.from(loading.values(), ({ checkpoint }) => checkpoint.sequence)) + 1
     const onTick = async ({ data, sequence }: LedgerMessage): Promise<void> => {
       const frames: Array<[Partition, Buffer]> = []
       try {
@@ -178,7 +186,10 @@ export class OwnedPartitions {
         )
       } catch (fault) {
         // Whose frames were in it is shown by the chains, which do not hold across it.
-        this.ports.log.error({ sequence, fault: String(fault) }, 'a tick in the ledger is malformed')
+        this.ports.log.error(
+          { sequence, fault: String(fault) },
+          'a tick in the ledger is malformed',
+        )
       }
       for (const [partition, frame] of frames) {
         try {
@@ -227,7 +238,7 @@ export class OwnedPartitions {
     // Nobody looks into them meanwhile: requests that come are sent back, and come again.
     this.served.clear()
     for (const { number } of ours) this.reloading.add(number)
-    for (let isDone = false; !isDone; ) {
+    for (let isDone = false; !isDone;) {
       try {
         const [first] = ours
         if (isInDoubt && first !== undefined) {
@@ -268,7 +279,11 @@ export class OwnedPartitions {
     const { log } = this.ports
     for (const partition of this.served.values()) {
       if (isSettled && !partition.isStoreDamaged) {
-        await partition.save().catch((fault: unknown) => log.error({ fault: String(fault) }, 'the store could not be saved'))
+        await partition
+          .save()
+          .catch((fault: unknown) =>
+            log.error({ fault: String(fault) }, 'the store could not be saved'),
+          )
       }
       await partition.close()
     }

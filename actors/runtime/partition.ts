@@ -51,7 +51,8 @@ type TickAt = (sequence: number) => Promise<LedgerMessage | undefined>
 const idleTicksMax = 5_000
 
 /** A record of a partition's store cannot be read: the store is to be cleared and rebuilt. */
-export const isStoreDamage = (fault: unknown): boolean => fault instanceof BrokerError && fault.code === 'STORE_DAMAGED'
+export const isStoreDamage = (fault: unknown): boolean =>
+  fault instanceof BrokerError && fault.code === 'STORE_DAMAGED'
 
 /** Dirty actors after which replay saves, so that a long replay stays in bounded memory. */
 const replayDirtyMax = 20_000
@@ -117,7 +118,10 @@ export class Partition {
         if (!isStoreDamage(fault)) throw fault
       }
     }
-    this.options.log.warn({ partition: this.number }, 'the store is damaged and is rebuilt from the ledger')
+    this.options.log.warn(
+      { partition: this.number },
+      'the store is damaged and is rebuilt from the ledger',
+    )
     try {
       await this.options.store.clear()
     } catch (cause) {
@@ -135,7 +139,10 @@ export class Partition {
     const { store, log } = this.options
     let checkpoint = this.reading('checkpoint', () => store.checkpoint())
     if (checkpoint !== undefined && !(await this.belongs(checkpoint, lastSequence, tickAt))) {
-      log.warn({ partition: this.number }, 'the store does not belong to this ledger and is rebuilt')
+      log.warn(
+        { partition: this.number },
+        'the store does not belong to this ledger and is rebuilt',
+      )
       await store.clear()
       checkpoint = undefined
     }
@@ -143,7 +150,11 @@ export class Partition {
     this.folded = checkpoint ?? genesis
   }
 
-  private async belongs(checkpoint: Checkpoint, lastSequence: number, tickAt: TickAt): Promise<boolean> {
+  private async belongs(
+    checkpoint: Checkpoint,
+    lastSequence: number,
+    tickAt: TickAt,
+  ): Promise<boolean> {
     if (checkpoint.sequence > lastSequence) return false
     const tick = checkpoint.frameNumber === 0 ? undefined : await tickAt(checkpoint.frameSequence)
     return isInChain(this.number, checkpoint, tick?.data)
@@ -213,7 +224,13 @@ export class Partition {
   }
 
   /** True when it gave facts. */
-  private step(device: Eui64Key, actor: Awake, message: DeviceMessage, now: number, tick: Tick): boolean {
+  private step(
+    device: Eui64Key,
+    actor: Awake,
+    message: DeviceMessage,
+    now: number,
+    tick: Tick,
+  ): boolean {
     const { outbox } = this
     outbox.facts.length = outbox.deliveries.length = outbox.effects.length = 0
     try {
@@ -222,7 +239,12 @@ export class Partition {
       outbox.facts.length = outbox.deliveries.length = outbox.effects.length = 0
       this.options.onParked()
       this.options.log.error(
-        { partition: this.number, device: formatEui64Key(device), message: message.type, fault: String(fault) },
+        {
+          partition: this.number,
+          device: formatEui64Key(device),
+          message: message.type,
+          fault: String(fault),
+        },
         'an actor failed on a message, which is parked',
       )
       this.behaviour.park(actor.state, message, now, outbox)
@@ -254,7 +276,12 @@ export class Partition {
       // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
       this.options.onParked()
       this.options.log.error(
-        { partition: this.number, device: formatEui64Key(device), fact: fact.type, fault: String(fault) },
+        {
+          partition: this.number,
+          device: formatEui64Key(device),
+          fact: fact.type,
+          fault: String(fault),
+        },
         'a fact could not be applied',
       )
     }
@@ -267,7 +294,13 @@ export class Partition {
       return known
     }
     const state = this.reading('state', () => this.stored(device)) ?? emptyState()
-    const actor: Awake = { state, isDirty: false, usedAt: now, wakeAt: nextWakeMs(state, now), slot: 0 }
+    const actor: Awake = {
+      state,
+      isDirty: false,
+      usedAt: now,
+      wakeAt: nextWakeMs(state, now),
+      slot: 0,
+    }
     this.wheel.schedule(device, actor)
     this.awake.set(device, actor)
     return actor
@@ -350,14 +383,19 @@ export class Partition {
     this.savedAt = now
     void this.save().then(
       () => this.passivate(now),
-      (fault) => this.options.log.error({ partition: this.number, fault: String(fault) }, 'the store could not be saved'),
+      (fault) =>
+        this.options.log.error(
+          { partition: this.number, fault: String(fault) },
+          'the store could not be saved',
+        ),
     )
   }
 
   /** Writes all that has changed, and the checkpoint it belongs to; to be called between ticks only. */
   save(): Promise<void> {
     if (this.saving !== undefined) return this.saving.then(() => this.save())
-    if (this.dirty.size === 0 && this.savedSequence === this.folded.sequence) return Promise.resolve()
+    if (this.dirty.size === 0 && this.savedSequence === this.folded.sequence)
+      return Promise.resolve()
     this.isSaveWanted = false
     const states = new Map<Eui64Key, Uint8Array>()
     const wakes = new Map<Eui64Key, number>()

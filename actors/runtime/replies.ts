@@ -11,7 +11,8 @@ import type { ReplyTo } from '../device/messages.ts'
 export type Asked = { replies: FrameReplies; buffer: Buffer; at: number }
 
 export const replyToOf = (asked: Asked): ReplyTo => asked as unknown as ReplyTo
-export const askedOf = (replyTo: ReplyTo): Asked | undefined => replyTo as unknown as Asked | undefined
+export const askedOf = (replyTo: ReplyTo): Asked | undefined =>
+  replyTo as unknown as Asked | undefined
 
 export class FrameReplies {
   private readonly writer = new FrameWriter()
@@ -80,4 +81,3 @@ export function answer(effect: Acknowledge | ReportStatus): void {
     asked.replies.acknowledge(asked, effect.outcome, effect.time, effect.notBefore)
   } else asked.replies.reportStatus(asked, effect)
 }
-

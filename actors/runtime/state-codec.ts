@@ -18,24 +18,54 @@ export function packState(state: DeviceState): Buffer {
     stateVersion,
     recordBytes ?? null,
     open.map((r) => [
-      latin1(r.originator), latin1(r.counter), r.lane, r.srv, r.bodyType, r.contentHash, r.acceptedAt,
-      r.deadline, r.attempt, r.nextAttemptAt, r.lastOutcome, r.bodyBytes,
+      latin1(r.originator),
+      latin1(r.counter),
+      r.lane,
+      r.srv,
+      r.bodyType,
+      r.contentHash,
+      r.acceptedAt,
+      r.deadline,
+      r.attempt,
+      r.nextAttemptAt,
+      r.lastOutcome,
+      r.bodyBytes,
     ]),
     ended.bytes,
     ended.count,
     ended.nextIndex,
     Array.from(originators, ([key, { highest, floor }]) => [
-      latin1(key), latin1(highest), floor === undefined ? null : latin1(floor),
+      latin1(key),
+      latin1(highest),
+      floor === undefined ? null : latin1(floor),
     ]),
   ])
 }
 
 type PackedRequest = [
-  Uint8Array, Uint8Array, OpenRequest['lane'], OpenRequest['srv'], number, number, number, number, number, number,
-  number, Uint8Array,
+  Uint8Array,
+  Uint8Array,
+  OpenRequest['lane'],
+  OpenRequest['srv'],
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  Uint8Array,
 ]
 type PackedOriginator = [Uint8Array, Uint8Array, Uint8Array | null]
-type PackedState = [number, Uint8Array | null, PackedRequest[], Uint8Array, number, number, PackedOriginator[]]
+type PackedState = [
+  number,
+  Uint8Array | null,
+  PackedRequest[],
+  Uint8Array,
+  number,
+  number,
+  PackedOriginator[],
+]
 
 /** The state in `bytes`, which it keeps; undefined when another version wrote them. */
 export function unpackState(bytes: Uint8Array): DeviceState | undefined {
@@ -62,11 +92,29 @@ export function unpackState(bytes: Uint8Array): DeviceState | undefined {
 }
 
 function unpackRequest(packed: PackedRequest): OpenRequest {
-  const [originator, counter, lane, srv, bodyType, contentHash, acceptedAt, deadline, attempt, nextAttemptAt] = packed
+  const [
+    originator,
+    counter,
+    lane,
+    srv,
+    bodyType,
+    contentHash,
+    acceptedAt,
+    deadline,
+    attempt,
+    nextAttemptAt,
+  ] = packed
   return {
     originator: keyOf(originator) as Eui64Key,
     counter: keyOf(counter) as CounterKey,
-    lane, srv, bodyType, contentHash, acceptedAt, deadline, attempt, nextAttemptAt,
+    lane,
+    srv,
+    bodyType,
+    contentHash,
+    acceptedAt,
+    deadline,
+    attempt,
+    nextAttemptAt,
     lastOutcome: packed[10],
     bodyBytes: Buffer.from(packed[11]),
   }

@@ -7,12 +7,20 @@ import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
-import { writeTickMessage, type PartitionFrame, type PartyFrame } from '../../core/envelope/tick-message.ts'
+import {
+  writeTickMessage,
+  type PartitionFrame,
+  type PartyFrame,
+} from '../../core/envelope/tick-message.ts'
 import type { Deliver, DeviceEffect, WakeAt } from '../device/effects.ts'
 import type { Mail } from './mailbox.ts'
 import type { Partition } from './partition.ts'
 
-export type WantedEffect = { partition: Partition; device: Eui64Key; effect: Exclude<DeviceEffect, WakeAt> }
+export type WantedEffect = {
+  partition: Partition
+  device: Eui64Key
+  effect: Exclude<DeviceEffect, WakeAt>
+}
 
 // Parties that are served in one tick, as a rule.
 const spareWritersMax = 64

@@ -56,7 +56,12 @@ export async function runFleetProcess(
     const ended = new Promise<void>((resolve) => {
       shell.onSignal(resolve)
       if (shell.input !== undefined)
-        listenForFaults({ input: shell.input, output: shell.output }, fleet, log, endsWithInput ? resolve : () => undefined)
+        listenForFaults(
+          { input: shell.input, output: shell.output },
+          fleet,
+          log,
+          endsWithInput ? resolve : () => undefined,
+        )
     })
     if (devicesFile !== undefined) await writeDevices(fleet, devicesFile)
     const { host, ports, meterCount } = fleet

@@ -23,7 +23,12 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
  * FNV-1a, 32 bit, over `view[start, end)`; an unsigned integer.
  * @source the FNV-1a parameters of draft-eastlake-fnv, section 5
  */
-export function fnv1a32(view: Uint8Array, start = 0, end = view.byteLength, seed = 0x811c9dc5): number {
+export function fnv1a32(
+  view: Uint8Array,
+  start = 0,
+  end = view.byteLength,
+  seed = 0x811c9dc5,
+): number {
   let hash = seed
   for (let i = start; i < end; i++) hash = Math.imul(hash ^ view[i]!, 0x01000193)
   return hash >>> 0
@@ -35,7 +40,14 @@ export function fnv1a32(view: Uint8Array, start = 0, end = view.byteLength, seed
  */
 export function textOfOctets(v: Uint8Array, at: number): string {
   return String.fromCharCode(
-    v[at]!, v[at + 1]!, v[at + 2]!, v[at + 3]!, v[at + 4]!, v[at + 5]!, v[at + 6]!, v[at + 7]!,
+    v[at]!,
+    v[at + 1]!,
+    v[at + 2]!,
+    v[at + 3]!,
+    v[at + 4]!,
+    v[at + 5]!,
+    v[at + 6]!,
+    v[at + 7]!,
   )
 }
 

@@ -15,7 +15,9 @@ const digitOf = new Uint8Array(256).fill(255)
 for (let i = 0; i < 10; i++) digitOf[48 + i] = i
 for (let i = 0; i < 6; i++) digitOf[65 + i] = digitOf[97 + i] = 10 + i
 
-const octetTexts = Array.from({ length: 256 }, (_, octet) => octet.toString(16).toUpperCase().padStart(2, '0'))
+const octetTexts = Array.from({ length: 256 }, (_, octet) =>
+  octet.toString(16).toUpperCase().padStart(2, '0'),
+)
 
 const dash = 45
 const colon = 58
@@ -24,7 +26,13 @@ const colon = 58
  * Parses the ASCII text at `view[start, end)` into `out` at `at` (8 octets).
  * Returns false, leaving `out` undefined there, when the text is not an EUI-64.
  */
-export function parseEui64Into(view: Uint8Array, start: number, end: number, out: Uint8Array, at: number): boolean {
+export function parseEui64Into(
+  view: Uint8Array,
+  start: number,
+  end: number,
+  out: Uint8Array,
+  at: number,
+): boolean {
   const length = end - start
   const step = length === 16 ? 2 : length === 23 ? 3 : 0
   if (step === 0) return false

@@ -148,15 +148,49 @@ export const limits = {
   dataElementsMax: 65_536,
 } as const
 
-assert(limits.frameBytesMax >= limits.responseBodyBytesMax + limits.requestBytesMax, 'a frame holds the largest envelope')
-assert(limits.wanExchangeMsMax > limits.wanResponseMsMax + limits.wanConnectMsMax, 'an exchange outlasts its first answer')
-assert(limits.requestLifetimeMs > limits.wanExchangeMsMax * limits.attemptsMax, 'every attempt fits in the default lifetime')
+assert(
+  limits.frameBytesMax >= limits.responseBodyBytesMax + limits.requestBytesMax,
+  'a frame holds the largest envelope',
+)
+assert(
+  limits.wanExchangeMsMax > limits.wanResponseMsMax + limits.wanConnectMsMax,
+  'an exchange outlasts its first answer',
+)
+assert(
+  limits.requestLifetimeMs > limits.wanExchangeMsMax * limits.attemptsMax,
+  'every attempt fits in the default lifetime',
+)
 assert(limits.partyMessageBytesMax > limits.requestBytesMax, 'a message holds the largest request')
-assert(limits.acknowledgementWaitMsMax > limits.ledgerCommitMsMax, 'an acknowledgement outlasts its commit')
-assert(limits.partyRequestsInFlightMax <= limits.gatewayRequestsInFlightMax / 2, 'one party leaves room for another')
-assert(limits.streamRequestsInFlightMax + limits.requestsPerBatchMax <= limits.partyRequestsInFlightMax, 'a full stream is paused before its party is refused')
-assert(limits.deliveriesPerMessageMax <= limits.deliveriesPerFrameMax, 'a frame may take several messages, not the other way round')
-assert(limits.leaseSilenceMsMax >= 3 * limits.aliveIntervalMs, 'two lost announcements are not a dead host')
-assert(limits.frameBytesMax >= limits.tickBytesMax + limits.responseBodyBytesMax + 4 * limits.requestBytesMax, 'a tick, with the largest answer as its last, is one message')
-assert(limits.wanDeadAddressMs < limits.retryDelayMs, 'a retry is not refused for the failure before it')
-assert(limits.requestFrameBytesMax > 2 * limits.requestBytesMax, 'a frame of requests holds the largest one')
+assert(
+  limits.acknowledgementWaitMsMax > limits.ledgerCommitMsMax,
+  'an acknowledgement outlasts its commit',
+)
+assert(
+  limits.partyRequestsInFlightMax <= limits.gatewayRequestsInFlightMax / 2,
+  'one party leaves room for another',
+)
+assert(
+  limits.streamRequestsInFlightMax + limits.requestsPerBatchMax <= limits.partyRequestsInFlightMax,
+  'a full stream is paused before its party is refused',
+)
+assert(
+  limits.deliveriesPerMessageMax <= limits.deliveriesPerFrameMax,
+  'a frame may take several messages, not the other way round',
+)
+assert(
+  limits.leaseSilenceMsMax >= 3 * limits.aliveIntervalMs,
+  'two lost announcements are not a dead host',
+)
+assert(
+  limits.frameBytesMax >=
+    limits.tickBytesMax + limits.responseBodyBytesMax + 4 * limits.requestBytesMax,
+  'a tick, with the largest answer as its last, is one message',
+)
+assert(
+  limits.wanDeadAddressMs < limits.retryDelayMs,
+  'a retry is not refused for the failure before it',
+)
+assert(
+  limits.requestFrameBytesMax > 2 * limits.requestBytesMax,
+  'a frame of requests holds the largest one',
+)

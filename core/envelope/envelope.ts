@@ -18,13 +18,18 @@ const tagValues = Uint8Array.from(fixedOffsets, (offset) => headerTemplate[offse
  * @throws BrokerError ENVELOPE_MALFORMED with the offset
  */
 export function checkEnvelope(buffer: Buffer, at: number): number {
-  if (at + headerBytes > buffer.length) throw new BrokerError('ENVELOPE_MALFORMED', `cut short at octet ${at}`)
+  if (at + headerBytes > buffer.length)
+    throw new BrokerError('ENVELOPE_MALFORMED', `cut short at octet ${at}`)
   for (let i = 0; i < tagOffsets.length; i++) {
     if (buffer[at + tagOffsets[i]!] !== tagValues[i]) {
-      throw new BrokerError('ENVELOPE_MALFORMED', `octet ${at + tagOffsets[i]!} is ${buffer[at + tagOffsets[i]!]}`)
+      throw new BrokerError(
+        'ENVELOPE_MALFORMED',
+        `octet ${at + tagOffsets[i]!} is ${buffer[at + tagOffsets[i]!]}`,
+      )
     }
   }
-  if (!kinds.has(buffer[at + offsetOf.kind + 1]!)) throw new BrokerError('ENVELOPE_MALFORMED', `kind at octet ${at}`)
+  if (!kinds.has(buffer[at + offsetOf.kind + 1]!))
+    throw new BrokerError('ENVELOPE_MALFORMED', `kind at octet ${at}`)
   const length = buffer.readUInt32BE(at + offsetOf.body)
   const end = at + headerBytes + length
   if (length > limits.responseBodyBytesMax || end > buffer.length) {
@@ -52,18 +57,25 @@ export function writeSafeU64(buffer: Buffer, value: number, at: number): void {
 
 export const readKind = (b: Buffer, at: number): Kind => b[at + offsetOf.kind + 1]! as Kind
 /** A lane that does not exist is the last one: whoever sent it waits longest. */
-export const readLane = (b: Buffer, at: number): Lane => Math.min(b[at + offsetOf.lane + 1]!, Lane.BULK) as Lane
+export const readLane = (b: Buffer, at: number): Lane =>
+  Math.min(b[at + offsetOf.lane + 1]!, Lane.BULK) as Lane
 export const readSrv = (b: Buffer, at: number): Srv => b.readUInt32BE(at + offsetOf.srv) as Srv
 export const readOutcome = (b: Buffer, at: number): number => b.readUInt16BE(at + offsetOf.outcome)
-export const readBodyType = (b: Buffer, at: number): number => b.readUInt16BE(at + offsetOf.bodyType)
+export const readBodyType = (b: Buffer, at: number): number =>
+  b.readUInt16BE(at + offsetOf.bodyType)
 export const readAttempt = (b: Buffer, at: number): number => b.readUInt16BE(at + offsetOf.attempt)
-export const readOriginator = (b: Buffer, at: number): Eui64Key => eui64Key(b, at + offsetOf.originator)
+export const readOriginator = (b: Buffer, at: number): Eui64Key =>
+  eui64Key(b, at + offsetOf.originator)
 export const readTarget = (b: Buffer, at: number): Eui64Key => eui64Key(b, at + offsetOf.target)
-export const readCounter = (b: Buffer, at: number): bigint => b.readBigUInt64BE(at + offsetOf.counter)
+export const readCounter = (b: Buffer, at: number): bigint =>
+  b.readBigUInt64BE(at + offsetOf.counter)
 export const readTime = (b: Buffer, at: number): number => readSafeU64(b, at + offsetOf.time)
-export const readDeadline = (b: Buffer, at: number): number => readSafeU64(b, at + offsetOf.deadline)
-export const readCorrelation = (b: Buffer, at: number): number => readSafeU64(b, at + offsetOf.correlation)
-export const readBodyView = (b: Buffer, at: number): Buffer => b.subarray(at + headerBytes, envelopeEnd(b, at))
+export const readDeadline = (b: Buffer, at: number): number =>
+  readSafeU64(b, at + offsetOf.deadline)
+export const readCorrelation = (b: Buffer, at: number): number =>
+  readSafeU64(b, at + offsetOf.correlation)
+export const readBodyView = (b: Buffer, at: number): Buffer =>
+  b.subarray(at + headerBytes, envelopeEnd(b, at))
 
 /** The header fields of an envelope that is to be written; the RequestID is copied from where it stands. */
 export type Header = {
@@ -108,7 +120,12 @@ export function writeHeader(buffer: Buffer, at: number, header: Header, bodyByte
 }
 
 /** Writes header and body as one envelope at `at`; returns the offset behind it. This is the gather-write. */
-export function writeEnvelope(buffer: Buffer, at: number, header: Header, bodyView: Uint8Array): number {
+export function writeEnvelope(
+  buffer: Buffer,
+  at: number,
+  header: Header,
+  bodyView: Uint8Array,
+): number {
   const bodyAt = writeHeader(buffer, at, header, bodyView.length)
   buffer.set(bodyView, bodyAt)
   return bodyAt + bodyView.length

@@ -46,7 +46,11 @@ export function readChainLink(frame: Buffer): ChainLink {
     frame[16] === 0xc4 &&
     frame[17] === hashBytes
   if (!whole) throw new BrokerError('FRAME_MALFORMED', 'no chain link at its front')
-  return { partition: frame.readUInt16BE(5), frameNumber: readSafeU64(frame, 8), previousHash: frame.subarray(hashAt, chainLinkBytes) }
+  return {
+    partition: frame.readUInt16BE(5),
+    frameNumber: readSafeU64(frame, 8),
+    previousHash: frame.subarray(hashAt, chainLinkBytes),
+  }
 }
 
 /** SHA-256 over the whole frame, link included: so over everything before it too. */
@@ -59,7 +63,7 @@ export function hashOfFrame(frame: Uint8Array): Buffer {
  * @throws BrokerError ENVELOPE_MALFORMED
  */
 export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number) => void): void {
-  for (let at = start; at < frame.length; ) {
+  for (let at = start; at < frame.length;) {
     const end = checkEnvelope(frame, at)
     visit(at)
     at = end
@@ -91,7 +95,9 @@ export class FrameWriter {
     const at = this.used
     const needed = at + count
     if (needed > this.buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2, this.wantedBytes))
+      const larger = Buffer.allocUnsafeSlow(
+        Math.max(needed, this.buffer.length * 2, this.wantedBytes),
+      )
       larger.set(this.buffer.subarray(0, at))
       this.buffer = larger
     }

@@ -92,7 +92,8 @@ export const headerTemplate: Buffer = (() => {
 /** Offsets of the octets that never change, to check a received header by. */
 export const fixedOffsets: readonly number[] = (() => {
   const valueOctets = new Set<number>()
-  for (const { name, width } of fields) for (let i = 0; i < width; i++) valueOctets.add(offsetOf[name] + i)
+  for (const { name, width } of fields)
+    for (let i = 0; i < width; i++) valueOctets.add(offsetOf[name] + i)
   const fixed: number[] = []
   for (let i = 0; i < headerBytes; i++) if (!valueOctets.has(i)) fixed.push(i)
   fixed.push(offsetOf.kind)

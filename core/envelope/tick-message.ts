@@ -22,7 +22,10 @@ export type PartitionFrame = { partition: number; frame: Buffer }
 export type PartyFrame = { party: Eui64Key; frame: Buffer }
 
 /** The message, in memory of its own: the one copy of what the tick has gathered. */
-export function writeTickMessage(facts: readonly PartitionFrame[], deliveries: readonly PartyFrame[]): Buffer {
+export function writeTickMessage(
+  facts: readonly PartitionFrame[],
+  deliveries: readonly PartyFrame[],
+): Buffer {
   let length = headBytes + 2 * countBytes
   for (const { frame } of facts) length += partitionHeadBytes + frame.length
   for (const { frame } of deliveries) length += partyHeadBytes + frame.length
@@ -79,14 +82,27 @@ function walk(
   onFacts: ((partition: number, frameView: Buffer) => void) | undefined,
   onDeliveries: ((party: Eui64Key, frameView: Buffer) => void) | undefined,
 ): void {
-  expect(message, 0, headBytes, message[0] === 0x93 && message[1] === 0xcd && message[2] === 0 && message[3] === version)
+  expect(
+    message,
+    0,
+    headBytes,
+    message[0] === 0x93 && message[1] === 0xcd && message[2] === 0 && message[3] === version,
+  )
   let at = headBytes
-  for (let left = readCount(message, at), start = (at += countBytes); left > 0; left--, start = at) {
+  for (
+    let left = readCount(message, at), start = (at += countBytes);
+    left > 0;
+    left--, start = at
+  ) {
     expect(message, at, partitionHeadBytes, message[at] === 0x92 && message[at + 1] === 0xcd)
     at = frameEnd(message, start + 4)
     onFacts?.(message.readUInt16BE(start + 2), message.subarray(start + partitionHeadBytes, at))
   }
-  for (let left = readCount(message, at), start = (at += countBytes); left > 0; left--, start = at) {
+  for (
+    let left = readCount(message, at), start = (at += countBytes);
+    left > 0;
+    left--, start = at
+  ) {
     const isHead = message[at] === 0x92 && message[at + 1] === 0xc4 && message[at + 2] === 8
     expect(message, at, partyHeadBytes, isHead)
     at = frameEnd(message, start + 11)
@@ -108,5 +124,6 @@ function frameEnd(message: Buffer, at: number): number {
 }
 
 function expect(message: Buffer, at: number, bytes: number, isRight: boolean): void {
-  if (!isRight || at + bytes > message.length) throw new BrokerError('FRAME_MALFORMED', `no tick: octet ${at}`)
+  if (!isRight || at + bytes > message.length)
+    throw new BrokerError('FRAME_MALFORMED', `no tick: octet ${at}`)
 }

@@ -12,7 +12,12 @@ import { limits } from '../base/limits.ts'
 import { writeSafeU64 } from '../envelope/envelope.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import { outSubject, type CursorStore, type DeliveryFeed, type LedgerMessage } from '../ports/ledger.ts'
+import {
+  outSubject,
+  type CursorStore,
+  type DeliveryFeed,
+  type LedgerMessage,
+} from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
 import { DeliveryCursor } from './delivery-cursor.ts'

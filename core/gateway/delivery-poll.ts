@@ -53,7 +53,8 @@ export async function pollDeliveries(
   })
   try {
     const { acknowledged } = seat.cursor
-    const backlogSequence = (await ledger.lastOn(seat.subject, sequenceOf(acknowledged)))?.sequence ?? 0
+    const backlogSequence =
+      (await ledger.lastOn(seat.subject, sequenceOf(acknowledged)))?.sequence ?? 0
     // Only when what was there is read does the party wait for more.
     const wait = (): void => {
       disarm()

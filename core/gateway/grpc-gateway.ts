@@ -137,7 +137,13 @@ export class GrpcGateway {
         ServerCredentials.createInsecure(),
         (cause, bound) =>
           cause
-            ? reject(new BrokerError('CONFIG_INVALID', `gRPC cannot listen on ${host}:${port}: ${reasonOf(cause)}`, { cause }))
+            ? reject(
+                new BrokerError(
+                  'CONFIG_INVALID',
+                  `gRPC cannot listen on ${host}:${port}: ${reasonOf(cause)}`,
+                  { cause },
+                ),
+              )
             : resolve(bound),
       )
     })

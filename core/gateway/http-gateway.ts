@@ -230,7 +230,9 @@ export class HttpGateway {
       await this.server.listen({ host, port })
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new BrokerError('CONFIG_INVALID', `HTTP cannot listen on ${host}:${port}: ${why}`, { cause })
+      throw new BrokerError('CONFIG_INVALID', `HTTP cannot listen on ${host}:${port}: ${why}`, {
+        cause,
+      })
     }
     const address = this.server.server.address()
     return typeof address === 'object' && address !== null ? address.port : port

@@ -136,7 +136,9 @@ export class JetStreamLedger implements Ledger {
     } catch (cause) {
       // At the start this is an operator's business, not a party's.
       if (!(cause instanceof BrokerError && cause.code === 'BROKER_LEDGER_UNAVAILABLE')) throw cause
-      throw new BrokerError('NATS_UNREACHABLE', `JetStream does not answer: ${cause.detail}`, { cause })
+      throw new BrokerError('NATS_UNREACHABLE', `JetStream does not answer: ${cause.detail}`, {
+        cause,
+      })
     }
     await this.recordDeployment()
   }

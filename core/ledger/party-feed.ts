@@ -11,10 +11,16 @@
 import { eui64Key, type Eui64Key } from '../base/eui64.ts'
 import { readTickMessage } from '../envelope/tick-message.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
-import { tickSubjects, type DeliveryFeed, type Ledger, type LedgerMessage } from '../ports/ledger.ts'
+import {
+  tickSubjects,
+  type DeliveryFeed,
+  type Ledger,
+  type LedgerMessage,
+} from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 
-const partyOf = (subject: string): Eui64Key => eui64Key(Buffer.from(subject.slice('out.'.length), 'hex'))
+const partyOf = (subject: string): Eui64Key =>
+  eui64Key(Buffer.from(subject.slice('out.'.length), 'hex'))
 
 export type PartyFeedOptions = { ledger: Ledger; log: Log; clock?: Clock }
 
@@ -53,7 +59,9 @@ export class PartyFeed implements DeliveryFeed {
   /** Joins the end of the log. */
   async start(): Promise<void> {
     this.tailSequence = (await this.ledger.lastOn(tickSubjects))?.sequence ?? 0
-    this.tail = await this.ledger.follow(tickSubjects, this.tailSequence + 1, (message) => this.onTick(message))
+    this.tail = await this.ledger.follow(tickSubjects, this.tailSequence + 1, (message) =>
+      this.onTick(message),
+    )
   }
 
   async close(): Promise<void> {
@@ -106,14 +114,18 @@ export class PartyFeed implements DeliveryFeed {
           await new Promise<void>((resolve) => this.wait(party, resolve))
           continue
         }
-        const frame = (this.cache.get(sequence)?.frames ?? (await this.framesAt(sequence))).get(party)
+        const frame = (this.cache.get(sequence)?.frames ?? (await this.framesAt(sequence))).get(
+          party,
+        )
         if (reader.isClosed) return
         if (frame !== undefined) await onMessage({ subject, sequence, data: frame })
         next = sequence + 1
       } catch (fault) {
         // The ledger is away; what is not read now is read later.
         this.log.warn({ subject, fault: String(fault) }, 'deliveries cannot be read for the moment')
-        await new Promise<void>((resolve) => void this.clock.at(this.clock.now() + retryMs, resolve))
+        await new Promise<void>(
+          (resolve) => void this.clock.at(this.clock.now() + retryMs, resolve),
+        )
       }
     }
   }

@@ -214,9 +214,7 @@ export const settings = {
     reason: 'The embedded nats-server is one machine.',
     consequence:
       'With a cluster of nats-servers give 3: what is accepted then survives the loss of one. Fixed when the ledger is created.',
-    schema: z
-      .enum(['1', '3', '5'], 'must be 1, 3 or 5')
-      .transform(Number),
+    schema: z.enum(['1', '3', '5'], 'must be 1, 3 or 5').transform(Number),
   },
   ledgerBytesMax: {
     env: 'BUSBAR_LEDGER_BYTES',

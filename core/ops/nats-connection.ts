@@ -47,8 +47,16 @@ export function natsConnectOptions(
 
 // The client tells TLS whom it expects only when that is a name; for an address TLS would expect `localhost`.
 function tlsOf(addresses: readonly URL[]): TlsOptions & { host?: string } {
-  const ips = new Set(addresses.map(({ hostname }) => hostname.replace(/^\[|\]$/g, '')).filter((host) => isIP(host) !== 0))
-  if (ips.size > 1) throw new BrokerError('CONFIG_INVALID', 'several NATS servers with TLS must be named by host names')
+  const ips = new Set(
+    addresses
+      .map(({ hostname }) => hostname.replace(/^\[|\]$/g, ''))
+      .filter((host) => isIP(host) !== 0),
+  )
+  if (ips.size > 1)
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      'several NATS servers with TLS must be named by host names',
+    )
   const [host] = ips
   return host === undefined ? {} : { host }
 }

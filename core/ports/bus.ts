@@ -8,7 +8,10 @@ export interface Bus {
    */
   request(subject: string, frame: Uint8Array, timeoutMs: number): Promise<Buffer>
   /** Answers frames on `subject` until closed; `frame` is borrowed until `reply` is called, which must happen once, at any later time. */
-  serve(subject: string, onFrame: (frame: Buffer, reply: (frame: Uint8Array) => void) => void): Promise<{ close(): Promise<void> }>
+  serve(
+    subject: string,
+    onFrame: (frame: Buffer, reply: (frame: Uint8Array) => void) => void,
+  ): Promise<{ close(): Promise<void> }>
   /** Tells everybody who listens now; nobody keeps it. */
   announce(subject: string, data: Uint8Array): void
   listen(subject: string, onData: (data: Buffer) => void): Promise<{ close(): Promise<void> }>

@@ -13,7 +13,10 @@ export const systemClock: Clock = {
     let timer: NodeJS.Timeout
     const arm = (): void => {
       const left = atMs - Date.now()
-      timer = setTimeout(left > 0x7fff_ffff ? arm : action, Math.min(Math.max(left, 0), 0x7fff_ffff))
+      timer = setTimeout(
+        left > 0x7fff_ffff ? arm : action,
+        Math.min(Math.max(left, 0), 0x7fff_ffff),
+      )
     }
     arm()
     return () => clearTimeout(timer)

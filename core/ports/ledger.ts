@@ -9,7 +9,8 @@ export const tickSubjects = 'log.*'
 /** Where a host's ticks stand. */
 export const tickSubject = (hostId: string): string => `log.${hostId}`
 /** The name under which a gateway follows a party's deliveries (DeliveryFeed): sixteen hexadecimal digits. */
-export const outSubject = (party: Eui64Key): string => `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
+export const outSubject = (party: Eui64Key): string =>
+  `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
 
 /** One message of a commit. `data` is borrowed until the commit settles. */
 export type LedgerEntry = {
@@ -41,12 +42,20 @@ export interface Ledger {
    * Every message on `subject` with sequence ≥ `fromSequence`, in order, up to the last one present at the call; settles at the end.
    * `onMessage` may return a promise: the next message waits for it.
    */
-  read(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<void>
+  read(
+    subject: string,
+    fromSequence: number,
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+  ): Promise<void>
   /**
    * Like `read`, and goes on with new messages as they come, through reconnections, until `close`.
    * While `onMessage`'s promise is pending nothing more is delivered (bounded prefetch).
    */
-  follow(subject: string, fromSequence: number, onMessage: (message: LedgerMessage) => void | Promise<void>): Promise<{ close(): Promise<void> }>
+  follow(
+    subject: string,
+    fromSequence: number,
+    onMessage: (message: LedgerMessage) => void | Promise<void>,
+  ): Promise<{ close(): Promise<void> }>
 }
 
 /**

@@ -19,4 +19,8 @@ export interface Metrics {
 }
 
 const nothing = { add() {}, set() {}, observe() {} }
-export const noMetrics: Metrics = { counter: () => nothing, gauge: () => nothing, histogram: () => nothing }
+export const noMetrics: Metrics = {
+  counter: () => nothing,
+  gauge: () => nothing,
+  histogram: () => nothing,
+}

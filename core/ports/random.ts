@@ -7,7 +7,10 @@ export interface Random {
   fraction(): number
 }
 
-export const systemRandom: Random = { bytes: (count) => randomBytes(count), fraction: () => randomBytes(4).readUInt32BE(0) / 2 ** 32 }
+export const systemRandom: Random = {
+  bytes: (count) => randomBytes(count),
+  fraction: () => randomBytes(4).readUInt32BE(0) / 2 ** 32,
+}
 
 /** mulberry32: small, fast, good enough for workloads and jitter; not for keys. */
 export function seededRandom(seed: number): Random {

@@ -8,7 +8,12 @@ import type { Eui64Key } from '../base/eui64.ts'
  * How far a partition's store has been folded: every tick up to `sequence`. Its last frame stood in the tick `frameSequence`
  * (0 for none yet), had this number and this hash.
  */
-export type Checkpoint = { sequence: number; frameSequence: number; frameNumber: number; hash: Uint8Array }
+export type Checkpoint = {
+  sequence: number
+  frameSequence: number
+  frameNumber: number
+  hash: Uint8Array
+}
 
 /** Changes that go to disk in one transaction, with the checkpoint they belong to. */
 export type StoreChanges = {

@@ -34,7 +34,10 @@ export type CosemResult = { value?: Uint8Array | undefined; result: number }
 
 export type ExchangeFailure = {
   ok: false
-  code: Extract<ErrorCode, 'DEVICE_UNREACHABLE' | 'DEVICE_SILENT' | 'DEVICE_ANSWER_INVALID' | 'DEVICE_ASSOCIATION_REFUSED'>
+  code: Extract<
+    ErrorCode,
+    'DEVICE_UNREACHABLE' | 'DEVICE_SILENT' | 'DEVICE_ANSWER_INVALID' | 'DEVICE_ASSOCIATION_REFUSED'
+  >
   /** For logs: an error code of the table and where; never readings. */
   detail: string
 }
@@ -45,7 +48,11 @@ export interface Wan {
    * Carries out `operations` in order and settles with one result each. Never rejects. Exchanges with one device do not overlap: the caller
    * (the device's actor) sees to it. `lane` decides who gets a free connection first.
    */
-  exchange(address: DeviceAddress, operations: readonly CosemOperation[], lane: Lane): Promise<ExchangeResult>
+  exchange(
+    address: DeviceAddress,
+    operations: readonly CosemOperation[],
+    lane: Lane,
+  ): Promise<ExchangeResult>
   /** Releases associations and closes connections. */
   close(): Promise<void>
 }

@@ -23,20 +23,50 @@ function selfSigned(): { certificate: string; key: string } | undefined {
   const certificate = join(folder, 'certificate.pem')
   const key = join(folder, 'key.pem')
   const made = spawnSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=busbar-test', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate,
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=busbar-test',
+    '-addext',
+    'subjectAltName=IP:127.0.0.1',
+    '-keyout',
+    key,
+    '-out',
+    certificate,
   ])
   return made.status === 0 ? { certificate, key } : undefined
 }
 
-function startBroker(natsUrl: string, name: string, env: Record<string, string> = {}): ChildProcess {
+function startBroker(
+  natsUrl: string,
+  name: string,
+  env: Record<string, string> = {},
+): ChildProcess {
   const places = ['--data-dir', join(folder, name), '--parties', join(folder, 'parties.json')]
   const doors = ['--grpc', '127.0.0.1:0', '--http', '127.0.0.1:0', '--ops', '127.0.0.1:0']
-  return spawn(process.execPath, ['actors/main.ts', 'serve', ...places, ...doors, '--log-level', process.env['BUSBAR_LOG_LEVEL'] ?? 'silent'], {
-    cwd: join(import.meta.dirname, '..', '..'),
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env, BUSBAR_NATS_URL: natsUrl },
-  })
+  return spawn(
+    process.execPath,
+    [
+      'actors/main.ts',
+      'serve',
+      ...places,
+      ...doors,
+      '--log-level',
+      process.env['BUSBAR_LOG_LEVEL'] ?? 'silent',
+    ],
+    {
+      cwd: join(import.meta.dirname, '..', '..'),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env, BUSBAR_NATS_URL: natsUrl },
+    },
+  )
 }
 
 const textOf = async (stream: NodeJS.ReadableStream): Promise<string> => {
@@ -48,33 +78,42 @@ const textOf = async (stream: NodeJS.ReadableStream): Promise<string> => {
 const made = selfSigned()
 const tls = { skip: made === undefined && 'no openssl to make a certificate with' }
 
-t.test('TLS and a token in the address; a ledger that cannot be followed any more ends the process', tls, async (t) => {
-  let token = 'first-token'
-  const nats = await startTestNats({
-    moreConfig: () => [
-      `authorization { token: "${token}" }`,
-      `tls { cert_file: "${made?.certificate}", key_file: "${made?.key}" }`,
-    ],
-  })
-  t.teardown(() => nats.close())
-  const url = `tls://${token}@127.0.0.1:${nats.port}`
-  const broker = startBroker(url, 'one', { NODE_EXTRA_CA_CERTS: made?.certificate ?? '' })
-  t.teardown(() => broker.kill('SIGKILL'))
-  const ended = once(broker, 'exit')
-  const complaint = textOf(broker.stderr!)
-  const started = once(createInterface({ input: broker.stdout! }), 'line').then(([text]) => String(text))
-  const line = await Promise.race([started, ended.then(() => complaint)])
-  const { listening } = JSON.parse(line) as { listening: { nats: string; ops: string } }
-  t.equal(listening.nats, `tls://127.0.0.1:${nats.port}`, 'shown without its token')
+t.test(
+  'TLS and a token in the address; a ledger that cannot be followed any more ends the process',
+  tls,
+  async (t) => {
+    let token = 'first-token'
+    const nats = await startTestNats({
+      moreConfig: () => [
+        `authorization { token: "${token}" }`,
+        `tls { cert_file: "${made?.certificate}", key_file: "${made?.key}" }`,
+      ],
+    })
+    t.teardown(() => nats.close())
+    const url = `tls://${token}@127.0.0.1:${nats.port}`
+    const broker = startBroker(url, 'one', { NODE_EXTRA_CA_CERTS: made?.certificate ?? '' })
+    t.teardown(() => broker.kill('SIGKILL'))
+    const ended = once(broker, 'exit')
+    const complaint = textOf(broker.stderr!)
+    const started = once(createInterface({ input: broker.stdout! }), 'line').then(([text]) =>
+      String(text),
+    )
+    const line = await Promise.race([started, ended.then(() => complaint)])
+    const { listening } = JSON.parse(line) as { listening: { nats: string; ops: string } }
+    t.equal(listening.nats, `tls://127.0.0.1:${nats.port}`, 'shown without its token')
 
-  // It is not let in any more: the client gives up, and with it everything that follows the ledger.
-  await nats.kill()
-  token = 'second-token'
-  await nats.start()
-  const [code] = (await ended) as [number | null]
-  t.equal(code, 1)
-  t.match(await complaint, /^busbar: it cannot go on: (the connection to NATS is closed|\S+ is not followed any more)/m)
-})
+    // It is not let in any more: the client gives up, and with it everything that follows the ledger.
+    await nats.kill()
+    token = 'second-token'
+    await nats.start()
+    const [code] = (await ended) as [number | null]
+    t.equal(code, 1)
+    t.match(
+      await complaint,
+      /^busbar: it cannot go on: (the connection to NATS is closed|\S+ is not followed any more)/m,
+    )
+  },
+)
 
 t.test('an address that lets nobody in is one clear message', async (t) => {
   const nats = await startTestNats({ moreConfig: () => ['authorization { token: "right" }'] })

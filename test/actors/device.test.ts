@@ -5,7 +5,13 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { decide, evolve, nextWakeMs, park } from '../../actors/device/actor.ts'
-import type { Acknowledge, DeviceEffect, Outbox, ReportStatus, Send } from '../../actors/device/effects.ts'
+import type {
+  Acknowledge,
+  DeviceEffect,
+  Outbox,
+  ReportStatus,
+  Send,
+} from '../../actors/device/effects.ts'
 import { readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { next, resume, wake, type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
@@ -15,7 +21,13 @@ import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { FrameWriter, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
-import { deviceKey, envelopeOf, registrationOf, supplier, type Wanted } from '../support/envelopes.ts'
+import {
+  deviceKey,
+  envelopeOf,
+  registrationOf,
+  supplier,
+  type Wanted,
+} from '../support/envelopes.ts'
 
 const device = deviceKey(1)
 const start = 1_800_000_000_000
@@ -58,7 +70,13 @@ class Life {
   answer(code: ErrorCode, request: OpenRequest | undefined = this.state.sent): void {
     if (request === undefined) throw new Error('nothing is on its way')
     const { originator, counter } = request
-    this.feed({ type: 'ANSWERED', originator, counter, outcome: errorId(code), bodyBytes: Buffer.from('body') })
+    this.feed({
+      type: 'ANSWERED',
+      originator,
+      counter,
+      outcome: errorId(code),
+      bodyBytes: Buffer.from('body'),
+    })
   }
 }
 
@@ -67,7 +85,8 @@ function codeOf(effects: DeviceEffect[]): ErrorCode | undefined {
   return acknowledged && errorCodeOf(acknowledged.outcome)
 }
 
-const lastSend = (life: Life): Send | undefined => life.effects.findLast((e): e is Send => e.type === 'SEND')
+const lastSend = (life: Life): Send | undefined =>
+  life.effects.findLast((e): e is Send => e.type === 'SEND')
 const counterOf = (request: OpenRequest | undefined): number =>
   request === undefined ? -1 : Number(Buffer.from(request.counter, 'latin1').readBigUInt64BE())
 
@@ -92,7 +111,10 @@ t.test('refusals say why and leave no fact', (t) => {
   t.equal(life.submit({ deadline: life.now }), 'REQUEST_DEADLINE_PAST')
   t.equal(life.submit({ srv: '8.1.9' }), 'REQUEST_SRV_UNKNOWN')
   const broken = envelopeOf({ kind: Kind.DEVICE_REGISTRATION, device, body: Buffer.from([0xc1]) })
-  t.equal(codeOf(life.feed({ type: 'ARRIVED', buffer: broken, at: 0, replyTo: undefined })), 'DEVICE_RECORD_MALFORMED')
+  t.equal(
+    codeOf(life.feed({ type: 'ARRIVED', buffer: broken, at: 0, replyTo: undefined })),
+    'DEVICE_RECORD_MALFORMED',
+  )
   t.equal(life.facts.length, facts)
   t.end()
 })
@@ -132,7 +154,10 @@ t.test('what is forgotten is refused, not run again', (t) => {
   }
   t.equal(life.submit({ counter: 1 }), 'REQUEST_COUNTER_STALE')
   t.equal(life.submit({ counter: 2 }), 'REQUEST_ACCEPTED', 'still remembered')
-  t.equal(life.effects.filter((e) => e.type === 'SEND').length, limits.deviceRequestsRememberedMax + 1)
+  t.equal(
+    life.effects.filter((e) => e.type === 'SEND').length,
+    limits.deviceRequestsRememberedMax + 1,
+  )
   t.end()
 })
 
@@ -145,7 +170,8 @@ t.test('a counter below the highest that was never used is taken', (t) => {
 
 t.test('the queue is bounded and says when to come back', (t) => {
   const life = new Life().register()
-  for (let counter = 1; counter <= limits.deviceQueueMax; counter++) t.equal(life.submit({ counter }), 'REQUEST_ACCEPTED')
+  for (let counter = 1; counter <= limits.deviceQueueMax; counter++)
+    t.equal(life.submit({ counter }), 'REQUEST_ACCEPTED')
   const buffer = envelopeOf({ device, counter: 1000, deadline: life.now + 1000 })
   const effects = life.feed({ type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
   t.equal(codeOf(effects), 'DEVICE_QUEUE_FULL')
@@ -153,22 +179,29 @@ t.test('the queue is bounded and says when to come back', (t) => {
   t.end()
 })
 
-t.test('urgent overtakes bulk, also one that waits for its next attempt; order holds within a lane', (t) => {
-  const life = new Life().register()
-  life.submit({ counter: 1, lane: Lane.BULK })
-  life.submit({ counter: 2, lane: Lane.BULK })
-  life.submit({ counter: 3, lane: Lane.URGENT })
-  life.answer('DEVICE_SILENT')
-  t.equal(counterOf(life.state.sent), 3)
-  life.answer('OK')
-  t.equal(life.state.sent, undefined, 'bulk 2 waits behind bulk 1, which waits for its next attempt')
-  life.now = nextWakeMs(life.state, life.now)
-  life.feed(wake)
-  t.equal(counterOf(life.state.sent), 1)
-  life.answer('OK')
-  t.equal(counterOf(life.state.sent), 2)
-  t.end()
-})
+t.test(
+  'urgent overtakes bulk, also one that waits for its next attempt; order holds within a lane',
+  (t) => {
+    const life = new Life().register()
+    life.submit({ counter: 1, lane: Lane.BULK })
+    life.submit({ counter: 2, lane: Lane.BULK })
+    life.submit({ counter: 3, lane: Lane.URGENT })
+    life.answer('DEVICE_SILENT')
+    t.equal(counterOf(life.state.sent), 3)
+    life.answer('OK')
+    t.equal(
+      life.state.sent,
+      undefined,
+      'bulk 2 waits behind bulk 1, which waits for its next attempt',
+    )
+    life.now = nextWakeMs(life.state, life.now)
+    life.feed(wake)
+    t.equal(counterOf(life.state.sent), 1)
+    life.answer('OK')
+    t.equal(counterOf(life.state.sent), 2)
+    t.end()
+  },
+)
 
 t.test('attempts back off and end with the last outcome', (t) => {
   const life = new Life().register()
@@ -186,27 +219,39 @@ t.test('attempts back off and end with the last outcome', (t) => {
   t.end()
 })
 
-t.test('the deadline ends what waits, with E30 before the first attempt and the last outcome after it', (t) => {
-  const life = new Life().register()
-  life.submit({ counter: 1, deadline: life.now + 120_000 })
-  life.submit({ counter: 2, deadline: life.now + 1_000 })
-  life.now += 1_000
-  life.feed(wake)
-  t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'REQUEST_EXPIRED')
-  t.equal(counterOf(life.state.sent), 1, 'what is on its way ends by its own time-outs')
-  const other = new Life().register()
-  other.submit({ counter: 1, deadline: other.now + 1_000 })
-  other.answer('DEVICE_SILENT')
-  t.equal(errorCodeOf(other.deliveries[0]!.outcome), 'DEVICE_SILENT', 'the next attempt would come too late')
-  t.end()
-})
+t.test(
+  'the deadline ends what waits, with E30 before the first attempt and the last outcome after it',
+  (t) => {
+    const life = new Life().register()
+    life.submit({ counter: 1, deadline: life.now + 120_000 })
+    life.submit({ counter: 2, deadline: life.now + 1_000 })
+    life.now += 1_000
+    life.feed(wake)
+    t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'REQUEST_EXPIRED')
+    t.equal(counterOf(life.state.sent), 1, 'what is on its way ends by its own time-outs')
+    const other = new Life().register()
+    other.submit({ counter: 1, deadline: other.now + 1_000 })
+    other.answer('DEVICE_SILENT')
+    t.equal(
+      errorCodeOf(other.deliveries[0]!.outcome),
+      'DEVICE_SILENT',
+      'the next attempt would come too late',
+    )
+    t.end()
+  },
+)
 
 t.test('cancel and status', (t) => {
   const life = new Life().register()
   life.submit({ counter: 1 })
   life.submit({ counter: 2 })
   const ask = (kind: Kind, counter: number): DeviceEffect[] =>
-    life.feed({ type: 'ARRIVED', buffer: envelopeOf({ kind, device, counter }), at: 0, replyTo: undefined })
+    life.feed({
+      type: 'ARRIVED',
+      buffer: envelopeOf({ kind, device, counter }),
+      at: 0,
+      replyTo: undefined,
+    })
   t.equal((ask(Kind.STATUS_QUERY, 1)[0] as ReportStatus).state, 2)
   t.equal((ask(Kind.STATUS_QUERY, 2)[0] as ReportStatus).state, 1)
   t.equal(codeOf(ask(Kind.CANCEL, 1)), 'REQUEST_ENDED', 'it is on its way')
@@ -237,7 +282,12 @@ t.test('parking ends the request and tells its party', (t) => {
   life.submit({ counter: 1 })
   const { originator, counter } = life.state.sent!
   const out: Outbox = { facts: [], deliveries: [], effects: [] }
-  park(life.state, { type: 'ANSWERED', originator, counter, outcome: 0, bodyBytes: Buffer.alloc(0) }, life.now, out)
+  park(
+    life.state,
+    { type: 'ANSWERED', originator, counter, outcome: 0, bodyBytes: Buffer.alloc(0) },
+    life.now,
+    out,
+  )
   for (const fact of out.facts) evolve(life.state, fact)
   t.equal(life.state.open.length, 0)
   t.equal(errorCodeOf(out.deliveries[0]!.outcome), 'DEVICE_ACTOR_PARKED')
@@ -253,7 +303,10 @@ t.test('parking what came about an open request ends that with its one delivery'
   park(life.state, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, life.now, out)
   for (const fact of out.facts) evolve(life.state, fact)
   t.strictSame(life.state.open.map(counterOf), [1])
-  t.strictSame(out.deliveries.map(({ request }) => counterOf(request)), [2])
+  t.strictSame(
+    out.deliveries.map(({ request }) => counterOf(request)),
+    [2],
+  )
   t.equal(errorCodeOf(out.deliveries[0]!.outcome), 'DEVICE_ACTOR_PARKED')
   t.end()
 })
@@ -275,7 +328,12 @@ const steps = fc.array(
     }),
     fc.record({
       do: fc.constant('answer' as const),
-      code: fc.constantFrom<ErrorCode>('OK', 'DEVICE_SILENT', 'DEVICE_UNREACHABLE', 'DEVICE_REFUSED'),
+      code: fc.constantFrom<ErrorCode>(
+        'OK',
+        'DEVICE_SILENT',
+        'DEVICE_UNREACHABLE',
+        'DEVICE_REFUSED',
+      ),
     }),
     fc.record({ do: fc.constant('cancel' as const), counter: fc.integer({ min: 0, max: 40 }) }),
     fc.record({ do: fc.constant('later' as const), ms: fc.integer({ min: 1, max: 8_000 }) }),
@@ -311,29 +369,35 @@ function drain(life: Life): void {
   }
 }
 
-t.test('any life: each accepted request ends exactly once, and faults over, everything drains', (t) => {
-  fc.assert(
-    fc.property(steps, (all) => {
-      const life = new Life().register()
-      for (const step of all) {
-        live(life, step)
-        if (life.state.sent !== undefined && !life.state.open.includes(life.state.sent)) throw new Error('sent but not open')
-      }
-      drain(life)
-      const accepted = life.facts.filter((f) => f.type === 'REQUEST_ACCEPTED').map((f) => f.request.counter)
-      const ended = life.facts.filter((f) => f.type === 'REQUEST_ENDED').map((f) => f.counter)
-      const delivered = life.deliveries.map((d) => d.request.counter)
-      return (
-        new Set(accepted).size === accepted.length &&
-        ended.length === accepted.length &&
-        JSON.stringify(ended) === JSON.stringify(delivered) &&
-        JSON.stringify([...ended].sort()) === JSON.stringify([...accepted].sort())
-      )
-    }),
-    { numRuns: 300 },
-  )
-  t.end()
-})
+t.test(
+  'any life: each accepted request ends exactly once, and faults over, everything drains',
+  (t) => {
+    fc.assert(
+      fc.property(steps, (all) => {
+        const life = new Life().register()
+        for (const step of all) {
+          live(life, step)
+          if (life.state.sent !== undefined && !life.state.open.includes(life.state.sent))
+            throw new Error('sent but not open')
+        }
+        drain(life)
+        const accepted = life.facts
+          .filter((f) => f.type === 'REQUEST_ACCEPTED')
+          .map((f) => f.request.counter)
+        const ended = life.facts.filter((f) => f.type === 'REQUEST_ENDED').map((f) => f.counter)
+        const delivered = life.deliveries.map((d) => d.request.counter)
+        return (
+          new Set(accepted).size === accepted.length &&
+          ended.length === accepted.length &&
+          JSON.stringify(ended) === JSON.stringify(delivered) &&
+          JSON.stringify([...ended].sort()) === JSON.stringify([...accepted].sort())
+        )
+      }),
+      { numRuns: 300 },
+    )
+    t.end()
+  },
+)
 
 t.test('any life: replayed from the ledger, or through the store, it gives the same state', (t) => {
   fc.assert(
@@ -341,7 +405,8 @@ t.test('any life: replayed from the ledger, or through the store, it gives the s
       const life = new Life().register()
       for (const step of all) live(life, step)
       const frame = new FrameWriter()
-      for (const fact of life.facts) if (fact.type !== 'REQUEST_SENT') writeFact(frame, device, fact)
+      for (const fact of life.facts)
+        if (fact.type !== 'REQUEST_SENT') writeFact(frame, device, fact)
       const bytes = frame.take()
       let replayed = emptyState()
       let index = 0
@@ -351,7 +416,9 @@ t.test('any life: replayed from the ledger, or through the store, it gives the s
         evolve(replayed, readFact(bytes, at))
       })
       const expected = packState(life.state)
-      return packState(replayed).equals(expected) && packState(unpackState(expected)!).equals(expected)
+      return (
+        packState(replayed).equals(expected) && packState(unpackState(expected)!).equals(expected)
+      )
     }),
     { numRuns: 300 },
   )
@@ -373,7 +440,10 @@ t.test('parties are bounded', (t) => {
   const life = new Life().register()
   for (let index = 0; index <= limits.deviceOriginatorsMax; index++) {
     const code = life.submit({ originator: deviceKey(1000 + index), counter: 1 })
-    t.equal(code, index < limits.deviceOriginatorsMax ? 'REQUEST_ACCEPTED' : 'DEVICE_ORIGINATORS_FULL')
+    t.equal(
+      code,
+      index < limits.deviceOriginatorsMax ? 'REQUEST_ACCEPTED' : 'DEVICE_ORIGINATORS_FULL',
+    )
     if (life.state.sent !== undefined) life.answer('OK')
   }
   t.equal(life.submit({ originator: supplier, counter: 1 }), 'DEVICE_ORIGINATORS_FULL')

@@ -14,7 +14,12 @@ import type { Clock } from '../../core/ports/clock.ts'
 import type { Ledger } from '../../core/ports/ledger.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { AxdrWriter } from '../../core/dlms/axdr.ts'
-import { readCorrelation, readCounter, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
+import {
+  readCorrelation,
+  readCounter,
+  readOutcome,
+  readTarget,
+} from '../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
@@ -30,7 +35,13 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
-import { deviceKey, envelopeOf, registrationOf, supplier, type Wanted } from '../support/envelopes.ts'
+import {
+  deviceKey,
+  envelopeOf,
+  registrationOf,
+  supplier,
+  type Wanted,
+} from '../support/envelopes.ts'
 
 const partitionCount = 4
 
@@ -110,7 +121,10 @@ class World {
   constructor(options: WorldOptions = {}) {
     this.options = options
     const { onCommit, messageBytesMax } = options
-    this.ledger = new SimLedger({ ...(onCommit && { onCommit }), ...(messageBytesMax && { messageBytesMax }) })
+    this.ledger = new SimLedger({
+      ...(onCommit && { onCommit }),
+      ...(messageBytesMax && { messageBytesMax }),
+    })
   }
 
   async start(hostId = 'a'): Promise<Host> {
@@ -169,7 +183,10 @@ class World {
   }
 
   /** Sends envelopes in one frame; settles with the codes by correlation, or undefined when no answer came in time. */
-  async ask(envelopes: Buffer[], hostId = 'a'): Promise<Map<number, ErrorCode | undefined> | undefined> {
+  async ask(
+    envelopes: Buffer[],
+    hostId = 'a',
+  ): Promise<Map<number, ErrorCode | undefined> | undefined> {
     let answer: Buffer | undefined
     this.bus.request(hostSubject(hostId), Buffer.concat(envelopes), 15_000).then(
       (frame) => (answer = frame),
@@ -182,17 +199,26 @@ class World {
     if (answer === undefined) return undefined
     const codes = new Map<number, ErrorCode | undefined>()
     const frame = answer
-    forEachEnvelope(frame, 0, (at) => codes.set(readCorrelation(frame, at), errorCodeOf(readOutcome(frame, at))))
+    forEachEnvelope(frame, 0, (at) =>
+      codes.set(readCorrelation(frame, at), errorCodeOf(readOutcome(frame, at))),
+    )
     return codes
   }
 
   async register(count: number): Promise<void> {
-    const codes = await this.ask(Array.from({ length: count }, (_, i) => registrationOf(deviceKey(i), undefined, i)))
+    const codes = await this.ask(
+      Array.from({ length: count }, (_, i) => registrationOf(deviceKey(i), undefined, i)),
+    )
     if (codes?.size !== count) throw new Error('devices could not be registered')
   }
 
   async submit(wanted: Wanted): Promise<ErrorCode | undefined> {
-    const envelope = envelopeOf({ srv: '11.2', deadline: this.clock.now() + 120_000, correlation: 1, ...wanted })
+    const envelope = envelopeOf({
+      srv: '11.2',
+      deadline: this.clock.now() + 120_000,
+      correlation: 1,
+      ...wanted,
+    })
     return (await this.ask([envelope]))?.get(1)
   }
 
@@ -204,7 +230,9 @@ class World {
       readTickMessage(data, undefined, (party, frame) => {
         if (party !== supplier) return
         forEachEnvelope(frame, 0, (at) =>
-          found.push(`${nameOf(readTarget(frame, at))}/${readCounter(frame, at)} ${errorCodeOf(readOutcome(frame, at))}`),
+          found.push(
+            `${nameOf(readTarget(frame, at))}/${readCounter(frame, at)} ${errorCodeOf(readOutcome(frame, at))}`,
+          ),
         )
       })
     }
@@ -214,18 +242,24 @@ class World {
 
 const nameOf = (device: Eui64Key): number => Buffer.from(device, 'latin1').readUInt32BE(4)
 const good = (exchange: SimExchange): void =>
-  exchange.answer({ ok: true, results: exchange.operations.map(() => ({ value: text, result: 0 })) })
+  exchange.answer({
+    ok: true,
+    results: exchange.operations.map(() => ({ value: text, result: 0 })),
+  })
 
-t.test('a request is acknowledged after its fact, sent after that, and delivered once', async (t) => {
-  const world = new World({ onExchange: good })
-  await world.start()
-  await world.register(1)
-  const facts = world.ledger.lastSequence
-  t.equal(await world.submit({ device: deviceKey(0) }), 'REQUEST_ACCEPTED')
-  await settle()
-  t.equal(world.ledger.lastSequence, facts + 2, 'accepted; ended with its delivery')
-  t.same(world.deliveries(), ['0/1 OK'])
-})
+t.test(
+  'a request is acknowledged after its fact, sent after that, and delivered once',
+  async (t) => {
+    const world = new World({ onExchange: good })
+    await world.start()
+    await world.register(1)
+    const facts = world.ledger.lastSequence
+    t.equal(await world.submit({ device: deviceKey(0) }), 'REQUEST_ACCEPTED')
+    await settle()
+    t.equal(world.ledger.lastSequence, facts + 2, 'accepted; ended with its delivery')
+    t.same(world.deliveries(), ['0/1 OK'])
+  },
+)
 
 t.test('nothing is said or sent while the batch is on its way', async (t) => {
   let release: (() => void) | undefined
@@ -238,7 +272,11 @@ t.test('nothing is said or sent while the batch is on its way', async (t) => {
     return commit(entries)
   }
   let answered = false
-  const envelope = envelopeOf({ srv: '11.2', device: deviceKey(0), deadline: world.clock.now() + 9_999 })
+  const envelope = envelopeOf({
+    srv: '11.2',
+    device: deviceKey(0),
+    deadline: world.clock.now() + 9_999,
+  })
   void world.bus.request(hostSubject('a'), envelope, 60_000).then(() => (answered = true))
   await settle()
   t.equal(answered, false)
@@ -268,30 +306,36 @@ t.test('a malformed frame is answered by nothing and hurts nobody', async (t) =>
   t.equal(await world.submit({ device: deviceKey(0) }), 'REQUEST_ACCEPTED')
 })
 
-t.test('a full ledger refuses new requests, keeps accepted ones, and goes on when there is room', async (t) => {
-  let isFull = false
-  const world = new World({ onCommit: () => (isFull ? { refuse: 'full' } : undefined) })
-  await world.start()
-  await world.register(1)
-  t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
-  isFull = true
-  t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), 'BROKER_LEDGER_FULL')
-  good(world.exchanges[0]!)
-  await settle()
-  t.same(world.deliveries(), [])
-  isFull = false
-  for (let turn = 0; turn < 10; turn++) {
-    world.clock.advanceBy(500)
+t.test(
+  'a full ledger refuses new requests, keeps accepted ones, and goes on when there is room',
+  async (t) => {
+    let isFull = false
+    const world = new World({ onCommit: () => (isFull ? { refuse: 'full' } : undefined) })
+    await world.start()
+    await world.register(1)
+    t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
+    isFull = true
+    t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), 'BROKER_LEDGER_FULL')
+    good(world.exchanges[0]!)
     await settle()
-    world.exchanges.forEach(good)
-  }
-  t.same(world.deliveries(), ['0/1 OK'])
-  t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), 'REQUEST_ACCEPTED')
-})
+    t.same(world.deliveries(), [])
+    isFull = false
+    for (let turn = 0; turn < 10; turn++) {
+      world.clock.advanceBy(500)
+      await settle()
+      world.exchanges.forEach(good)
+    }
+    t.same(world.deliveries(), ['0/1 OK'])
+    t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), 'REQUEST_ACCEPTED')
+  },
+)
 
 t.test('a lost answer of the ledger neither loses nor doubles anything', async (t) => {
   let isLosing = false
-  const world = new World({ onCommit: () => (isLosing ? 'lose-answer' : undefined), onExchange: good })
+  const world = new World({
+    onCommit: () => (isLosing ? 'lose-answer' : undefined),
+    onExchange: good,
+  })
   await world.start()
   await world.register(1)
   isLosing = true
@@ -343,30 +387,38 @@ t.test('a damaged chain stops its partition only', async (t) => {
   const again = new World({ onExchange: good })
   Object.assign(again, { ledger: world.ledger, clock: world.clock, bus: world.bus })
   const host = await again.start('a')
-  t.same(host.owned, [0, 1, 2, 3].filter((p) => p !== number))
+  t.same(
+    host.owned,
+    [0, 1, 2, 3].filter((p) => p !== number),
+  )
 })
 
-t.test('a message that breaks the actor is parked, its party told, the partition goes on', async (t) => {
-  const world = new World({
-    onExchange: good,
-    behaviour: {
-      evolve,
-      park,
-      decide(state, message, now, out) {
-        if (message.type === 'ARRIVED' && readCounter(message.buffer, message.at) === 13n) throw new TypeError('poison')
-        if (message.type === 'ANSWERED' && state.sent?.counter.endsWith('\x0e')) throw new TypeError('poison')
-        decide(state, message, now, out)
+t.test(
+  'a message that breaks the actor is parked, its party told, the partition goes on',
+  async (t) => {
+    const world = new World({
+      onExchange: good,
+      behaviour: {
+        evolve,
+        park,
+        decide(state, message, now, out) {
+          if (message.type === 'ARRIVED' && readCounter(message.buffer, message.at) === 13n)
+            throw new TypeError('poison')
+          if (message.type === 'ANSWERED' && state.sent?.counter.endsWith('\x0e'))
+            throw new TypeError('poison')
+          decide(state, message, now, out)
+        },
       },
-    },
-  })
-  await world.start()
-  await world.register(1)
-  t.equal(await world.submit({ device: deviceKey(0), counter: 13 }), 'DEVICE_ACTOR_PARKED')
-  t.equal(await world.submit({ device: deviceKey(0), counter: 14 }), 'REQUEST_ACCEPTED')
-  t.equal(await world.submit({ device: deviceKey(0), counter: 15 }), 'REQUEST_ACCEPTED')
-  await settle()
-  t.same(world.deliveries(), ['0/14 DEVICE_ACTOR_PARKED', '0/15 OK'])
-})
+    })
+    await world.start()
+    await world.register(1)
+    t.equal(await world.submit({ device: deviceKey(0), counter: 13 }), 'DEVICE_ACTOR_PARKED')
+    t.equal(await world.submit({ device: deviceKey(0), counter: 14 }), 'REQUEST_ACCEPTED')
+    t.equal(await world.submit({ device: deviceKey(0), counter: 15 }), 'REQUEST_ACCEPTED')
+    await settle()
+    t.same(world.deliveries(), ['0/14 DEVICE_ACTOR_PARKED', '0/15 OK'])
+  },
+)
 
 t.test('sleeping actors are woken by their deadline', async (t) => {
   const world = new World()
@@ -385,7 +437,8 @@ t.test('sleeping actors are woken by their deadline', async (t) => {
   t.same(world.deliveries(), ['0/1 OK', '0/2 DEVICE_UNREACHABLE'])
 })
 
-const numberOf = (device: Eui64Key): number => fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
+const numberOf = (device: Eui64Key): number =>
+  fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
 
 /** Lets time go on until `isDone`, or for two minutes. */
 async function pass(world: World, isDone: () => boolean): Promise<void> {
@@ -395,69 +448,87 @@ async function pass(world: World, isDone: () => boolean): Promise<void> {
   }
 }
 
-t.test('a damaged store is cleared and rebuilt at the start, whatever of it is damaged', async (t) => {
-  for (const on of ['checkpoint', 'load', 'dueWakes', 'save'] as const) {
-    const world = new World()
+t.test(
+  'a damaged store is cleared and rebuilt at the start, whatever of it is damaged',
+  async (t) => {
+    for (const on of ['checkpoint', 'load', 'dueWakes', 'save'] as const) {
+      const world = new World()
+      await world.start()
+      await world.register(6)
+      t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
+      world.kill()
+      const store = world.stores.get(numberOf(deviceKey(0)))!
+      // Something in the log that the store does not have yet: replay reads the state of its device.
+      store.damage = { on, after: 0 }
+      world.options.onExchange = good
+      const host = await world.start()
+      t.equal(host.owned.length, partitionCount, on)
+      await pass(world, () => world.deliveries().length === 1)
+      t.same(world.deliveries(), ['0/1 OK'], on)
+      t.equal(store.clears, 1, on)
+      t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), 'REQUEST_ACCEPTED')
+    }
+  },
+)
+
+t.test(
+  'a store that turns out damaged in the middle of a tick is rebuilt, and the tick is decided again',
+  async (t) => {
+    const world = new World({ onExchange: good })
     await world.start()
-    await world.register(6)
-    t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
+    await world.register(40)
     world.kill()
-    const store = world.stores.get(numberOf(deviceKey(0)))!
-    // Something in the log that the store does not have yet: replay reads the state of its device.
-    store.damage = { on, after: 0 }
-    world.options.onExchange = good
-    const host = await world.start()
-    t.equal(host.owned.length, partitionCount, on)
-    await pass(world, () => world.deliveries().length === 1)
-    t.same(world.deliveries(), ['0/1 OK'], on)
-    t.equal(store.clears, 1, on)
-    t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), 'REQUEST_ACCEPTED')
-  }
-})
-
-t.test('a store that turns out damaged in the middle of a tick is rebuilt, and the tick is decided again', async (t) => {
-  const world = new World({ onExchange: good })
-  await world.start()
-  await world.register(40)
-  world.kill()
-  await world.start()
-  // Asleep now, all of them: the tick finds the damage after it has decided for others.
-  const store = world.stores.get(numberOf(deviceKey(0)))!
-  store.damage = { on: 'load', after: 3 }
-  const deadline = world.clock.now() + 120_000
-  const codes = await world.ask(
-    Array.from({ length: 40 }, (_, i) => envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i })),
-  )
-  t.equal(store.clears, 1)
-  t.equal(codes?.size, 40, 'each is answered once')
-  t.same(new Set(codes?.values()), new Set(['REQUEST_ACCEPTED']))
-  await pass(world, () => world.deliveries().length >= 40)
-  t.same(new Set(world.deliveries()), new Set(Array.from({ length: 40 }, (_, i) => `${i}/1 OK`)))
-  t.equal(world.deliveries().length, 40)
-})
-
-t.test('a store found damaged between ticks, by a wake or a save, is rebuilt before the next tick', async (t) => {
-  for (const on of ['nextWakeMs', 'dueWakes', 'save'] as const) {
-    const world = new World()
     await world.start()
-    await world.register(4)
-    const device = deviceKey(0)
-    const deadline = world.clock.now() + 30_000
-    t.equal(await world.submit({ device, counter: 1, deadline: deadline + 90_000 }), 'REQUEST_ACCEPTED')
-    // It waits behind the first and expires: a wake of the store when its actor sleeps.
-    t.equal(await world.submit({ device, counter: 2, deadline }), 'REQUEST_ACCEPTED')
-    const store = world.stores.get(numberOf(device))!
-    store.damage = { on, after: 0 }
-    await pass(world, () => store.clears > 0 && world.deliveries().length === 1)
-    t.equal(store.clears, 1, on)
-    t.same(world.deliveries(), ['0/2 REQUEST_EXPIRED'], on)
-    good(world.exchanges[0]!)
-    await pass(world, () => world.deliveries().length === 2)
-    // The index is asked at the first one's deadline, when it can only expire: what is on its way is not in the store.
-    t.same(world.deliveries(), ['0/2 REQUEST_EXPIRED', on === 'dueWakes' ? '0/1 REQUEST_EXPIRED' : '0/1 OK'], on)
-    t.equal(await world.submit({ device, counter: 3 }), 'REQUEST_ACCEPTED')
-  }
-})
+    // Asleep now, all of them: the tick finds the damage after it has decided for others.
+    const store = world.stores.get(numberOf(deviceKey(0)))!
+    store.damage = { on: 'load', after: 3 }
+    const deadline = world.clock.now() + 120_000
+    const codes = await world.ask(
+      Array.from({ length: 40 }, (_, i) =>
+        envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i }),
+      ),
+    )
+    t.equal(store.clears, 1)
+    t.equal(codes?.size, 40, 'each is answered once')
+    t.same(new Set(codes?.values()), new Set(['REQUEST_ACCEPTED']))
+    await pass(world, () => world.deliveries().length >= 40)
+    t.same(new Set(world.deliveries()), new Set(Array.from({ length: 40 }, (_, i) => `${i}/1 OK`)))
+    t.equal(world.deliveries().length, 40)
+  },
+)
+
+t.test(
+  'a store found damaged between ticks, by a wake or a save, is rebuilt before the next tick',
+  async (t) => {
+    for (const on of ['nextWakeMs', 'dueWakes', 'save'] as const) {
+      const world = new World()
+      await world.start()
+      await world.register(4)
+      const device = deviceKey(0)
+      const deadline = world.clock.now() + 30_000
+      t.equal(
+        await world.submit({ device, counter: 1, deadline: deadline + 90_000 }),
+        'REQUEST_ACCEPTED',
+      )
+      // It waits behind the first and expires: a wake of the store when its actor sleeps.
+      t.equal(await world.submit({ device, counter: 2, deadline }), 'REQUEST_ACCEPTED')
+      const store = world.stores.get(numberOf(device))!
+      store.damage = { on, after: 0 }
+      await pass(world, () => store.clears > 0 && world.deliveries().length === 1)
+      t.equal(store.clears, 1, on)
+      t.same(world.deliveries(), ['0/2 REQUEST_EXPIRED'], on)
+      good(world.exchanges[0]!)
+      await pass(world, () => world.deliveries().length === 2)
+      // The index is asked at the first one's deadline, when it can only expire: what is on its way is not in the store.
+      t.same(
+        world.deliveries(),
+        ['0/2 REQUEST_EXPIRED', on === 'dueWakes' ? '0/1 REQUEST_EXPIRED' : '0/1 OK'],
+        on,
+      )
+      t.equal(await world.submit({ device, counter: 3 }), 'REQUEST_ACCEPTED')
+    }
+  },
+)
 
 t.test('a store that stays damaged stops its partition only', async (t) => {
   const world = new World({ onExchange: good })
@@ -469,27 +540,46 @@ t.test('a store that stays damaged stops its partition only', async (t) => {
   store.damage = { on: 'checkpoint', after: 0 }
   store.isBeyondHelp = true
   const host = await world.start()
-  t.same(host.owned, [0, 1, 2, 3].filter((other) => other !== number))
+  t.same(
+    host.owned,
+    [0, 1, 2, 3].filter((other) => other !== number),
+  )
   t.equal(await world.submit({ device: deviceKey(0) }), 'BROKER_PARTITION_UNAVAILABLE')
 })
 
-t.test('what is too large for the ledger is written in smaller batches, or told; nothing loops', async (t) => {
-  // Enough for one accepted request of this size, not for the whole tick, and not for an answer of several kilobytes.
-  const world = new World({ messageBytesMax: 4_000 })
-  await world.start()
-  await world.register(1)
-  const device = deviceKey(0)
-  const deadline = world.clock.now() + 120_000
-  const requests = Array.from({ length: 8 }, (_, i) =>
-    envelopeOf({ srv: '11.2', device, counter: i + 1, deadline, correlation: i, body: Buffer.alloc(1_000, 1) }),
-  )
-  const codes = await world.ask(requests)
-  t.same([...(codes?.values() ?? [])], Array(8).fill('REQUEST_ACCEPTED'))
-  t.equal(await world.submit({ device, counter: 9, deadline, body: Buffer.alloc(5_000) }), 'BROKER_LEDGER_FULL')
-  for (let counter = 1; counter <= 8; counter++) {
-    t.equal(await world.submit({ kind: Kind.CANCEL, device, counter }), counter === 1 ? 'REQUEST_ENDED' : 'REQUEST_CANCELLED')
-  }
-})
+t.test(
+  'what is too large for the ledger is written in smaller batches, or told; nothing loops',
+  async (t) => {
+    // Enough for one accepted request of this size, not for the whole tick, and not for an answer of several kilobytes.
+    const world = new World({ messageBytesMax: 4_000 })
+    await world.start()
+    await world.register(1)
+    const device = deviceKey(0)
+    const deadline = world.clock.now() + 120_000
+    const requests = Array.from({ length: 8 }, (_, i) =>
+      envelopeOf({
+        srv: '11.2',
+        device,
+        counter: i + 1,
+        deadline,
+        correlation: i,
+        body: Buffer.alloc(1_000, 1),
+      }),
+    )
+    const codes = await world.ask(requests)
+    t.same([...(codes?.values() ?? [])], Array(8).fill('REQUEST_ACCEPTED'))
+    t.equal(
+      await world.submit({ device, counter: 9, deadline, body: Buffer.alloc(5_000) }),
+      'BROKER_LEDGER_FULL',
+    )
+    for (let counter = 1; counter <= 8; counter++) {
+      t.equal(
+        await world.submit({ kind: Kind.CANCEL, device, counter }),
+        counter === 1 ? 'REQUEST_ENDED' : 'REQUEST_CANCELLED',
+      )
+    }
+  },
+)
 
 t.test('an answer that the ledger cannot take ends its request all the same', async (t) => {
   const world = new World({ messageBytesMax: 4_000 })
@@ -515,51 +605,74 @@ t.test('the largest answers fit the ledger together', async (t) => {
   await world.start()
   await world.register(6)
   const deadline = world.clock.now() + 120_000
-  await world.ask(Array.from({ length: 6 }, (_, i) => envelopeOf({ srv: '11.2', device: deviceKey(i), deadline })))
+  await world.ask(
+    Array.from({ length: 6 }, (_, i) =>
+      envelopeOf({ srv: '11.2', device: deviceKey(i), deadline }),
+    ),
+  )
   const writer = new AxdrWriter()
   writer.visibleString('x'.repeat(limits.responseBodyBytesMax - 64))
   const value = writer.take()
   for (const exchange of world.exchanges) {
-    exchange.answer({ ok: true, results: exchange.operations.map((_, i) => (i === 0 ? { value, result: 0 } : { value: text, result: 0 })) })
+    exchange.answer({
+      ok: true,
+      results: exchange.operations.map((_, i) =>
+        i === 0 ? { value, result: 0 } : { value: text, result: 0 },
+      ),
+    })
   }
   await pass(world, () => world.deliveries().length === 6)
-  t.same(world.deliveries().toSorted(), Array.from({ length: 6 }, (_, i) => `${i}/1 OK`))
-  t.ok(Math.max(...world.ledger.all().map(({ data }) => data.length)) > limits.responseBodyBytesMax - 64)
+  t.same(
+    world.deliveries().toSorted(),
+    Array.from({ length: 6 }, (_, i) => `${i}/1 OK`),
+  )
+  t.ok(
+    Math.max(...world.ledger.all().map(({ data }) => data.length)) >
+      limits.responseBodyBytesMax - 64,
+  )
 })
 
-t.test('an answer that comes while its partition is being reloaded counts, and the device is not asked again', async (t) => {
-  let isLosing = false
-  const world = new World({ onCommit: () => (isLosing ? 'lose-answer' : undefined) })
-  await world.start()
-  await world.register(1)
-  t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
-  const read = world.ledger.read.bind(world.ledger)
-  const reading = new Promise<void>((resolve) => {
-    world.ledger.read = async (...asked) => {
-      isLosing = false
-      resolve()
-      await new Promise<void>((go) => (release = go))
-      return read(...asked)
-    }
-  })
-  let release = (): void => {}
-  isLosing = true
-  const envelope = envelopeOf({ srv: '11.2', device: deviceKey(0), counter: 2, deadline: world.clock.now() + 120_000 })
-  const answered = world.bus.request(hostSubject('a'), envelope, 60_000)
-  // The lease is tried until the ledger answers; then the log is read.
-  await settle()
-  isLosing = false
-  world.clock.advanceBy(500)
-  await reading
-  good(world.exchanges[0]!)
-  await settle()
-  world.ledger.read = read
-  release()
-  await answered
-  await pass(world, () => world.deliveries().length === 1)
-  t.same(world.deliveries(), ['0/1 OK'])
-  t.equal(world.exchanges.length, 2, 'one for each request')
-})
+t.test(
+  'an answer that comes while its partition is being reloaded counts, and the device is not asked again',
+  async (t) => {
+    let isLosing = false
+    const world = new World({ onCommit: () => (isLosing ? 'lose-answer' : undefined) })
+    await world.start()
+    await world.register(1)
+    t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
+    const read = world.ledger.read.bind(world.ledger)
+    const reading = new Promise<void>((resolve) => {
+      world.ledger.read = async (...asked) => {
+        isLosing = false
+        resolve()
+        await new Promise<void>((go) => (release = go))
+        return read(...asked)
+      }
+    })
+    let release = (): void => {}
+    isLosing = true
+    const envelope = envelopeOf({
+      srv: '11.2',
+      device: deviceKey(0),
+      counter: 2,
+      deadline: world.clock.now() + 120_000,
+    })
+    const answered = world.bus.request(hostSubject('a'), envelope, 60_000)
+    // The lease is tried until the ledger answers; then the log is read.
+    await settle()
+    isLosing = false
+    world.clock.advanceBy(500)
+    await reading
+    good(world.exchanges[0]!)
+    await settle()
+    world.ledger.read = read
+    release()
+    await answered
+    await pass(world, () => world.deliveries().length === 1)
+    t.same(world.deliveries(), ['0/1 OK'])
+    t.equal(world.exchanges.length, 2, 'one for each request')
+  },
+)
 
 t.test('a thousand parties are told in one tick', async (t) => {
   const world = new World()
@@ -567,10 +680,19 @@ t.test('a thousand parties are told in one tick', async (t) => {
   const count = 1_000
   const deviceCount = Math.ceil(count / limits.deviceQueueMax)
   await world.register(deviceCount)
-  const partyOf = (number: number): Eui64Key => eui64Key(Buffer.from((0x0a00000000000000n + BigInt(number)).toString(16).padStart(16, '0'), 'hex'))
+  const partyOf = (number: number): Eui64Key =>
+    eui64Key(
+      Buffer.from((0x0a00000000000000n + BigInt(number)).toString(16).padStart(16, '0'), 'hex'),
+    )
   const deadline = world.clock.now() + 60_000
   const requests = Array.from({ length: count }, (_, i) =>
-    envelopeOf({ srv: '11.2', device: deviceKey(i % deviceCount), originator: partyOf(i), deadline, correlation: i }),
+    envelopeOf({
+      srv: '11.2',
+      device: deviceKey(i % deviceCount),
+      originator: partyOf(i),
+      deadline,
+      correlation: i,
+    }),
   )
   t.same(new Set((await world.ask(requests))?.values()), new Set(['REQUEST_ACCEPTED']))
   const parties = (): Set<string> => {
@@ -593,30 +715,41 @@ t.test('a body larger than any request is refused at the door of the host', asyn
   t.equal(await world.submit({ device: deviceKey(0), body }), 'REQUEST_SIZE_EXCEEDED')
 })
 
-t.test('a mail whose partition has gone is answered once, also when its tick is decided again', async (t) => {
-  let refusals = 0
-  const world = new World({ onCommit: () => (refusals-- > 0 ? { refuse: 'unknown' } : undefined), onExchange: good })
-  const host = await world.start()
-  await world.register(12)
-  const gone = numberOf(deviceKey(0))
-  const lease = await world.ledger.lastOn(`lease.${gone}`)
-  await world.ledger.commit([
-    {
-      subject: `lease.${gone}`,
-      data: Buffer.from(JSON.stringify({ hostId: 'b', takenAtMs: 1, nonce: 'x' })),
-      expect: { subject: `lease.${gone}`, sequence: lease!.sequence },
-    },
-  ])
-  refusals = 1
-  const deadline = world.clock.now() + 120_000
-  const codes = await world.ask(
-    Array.from({ length: 12 }, (_, i) => envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i })),
-  )
-  t.notOk(host.owned.includes(gone))
-  for (let i = 0; i < 12; i++) {
-    t.equal(codes?.get(i), numberOf(deviceKey(i)) === gone ? 'BROKER_PARTITION_UNAVAILABLE' : 'REQUEST_ACCEPTED')
-  }
-})
+t.test(
+  'a mail whose partition has gone is answered once, also when its tick is decided again',
+  async (t) => {
+    let refusals = 0
+    const world = new World({
+      onCommit: () => (refusals-- > 0 ? { refuse: 'unknown' } : undefined),
+      onExchange: good,
+    })
+    const host = await world.start()
+    await world.register(12)
+    const gone = numberOf(deviceKey(0))
+    const lease = await world.ledger.lastOn(`lease.${gone}`)
+    await world.ledger.commit([
+      {
+        subject: `lease.${gone}`,
+        data: Buffer.from(JSON.stringify({ hostId: 'b', takenAtMs: 1, nonce: 'x' })),
+        expect: { subject: `lease.${gone}`, sequence: lease!.sequence },
+      },
+    ])
+    refusals = 1
+    const deadline = world.clock.now() + 120_000
+    const codes = await world.ask(
+      Array.from({ length: 12 }, (_, i) =>
+        envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i }),
+      ),
+    )
+    t.notOk(host.owned.includes(gone))
+    for (let i = 0; i < 12; i++) {
+      t.equal(
+        codes?.get(i),
+        numberOf(deviceKey(i)) === gone ? 'BROKER_PARTITION_UNAVAILABLE' : 'REQUEST_ACCEPTED',
+      )
+    }
+  },
+)
 
 t.test('a fault of ours ends the host visibly, and what is in memory is not saved', async (t) => {
   const faults: unknown[] = []
@@ -625,7 +758,8 @@ t.test('a fault of ours ends the host visibly, and what is in memory is not save
     behaviour: {
       evolve,
       decide(state, message, now, out) {
-        if (message.type === 'ARRIVED' && readCounter(message.buffer, message.at) === 13n) throw new TypeError('poison')
+        if (message.type === 'ARRIVED' && readCounter(message.buffer, message.at) === 13n)
+          throw new TypeError('poison')
         decide(state, message, now, out)
       },
       park: () => {
@@ -637,8 +771,12 @@ t.test('a fault of ours ends the host visibly, and what is in memory is not save
   await world.register(6)
   const before = world.ledger.lastSequence
   const deadline = world.clock.now() + 120_000
-  const envelopes = Array.from({ length: 6 }, (_, i) => envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i }))
-  envelopes.push(envelopeOf({ srv: '11.2', device: deviceKey(0), counter: 13, deadline, correlation: 6 }))
+  const envelopes = Array.from({ length: 6 }, (_, i) =>
+    envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i }),
+  )
+  envelopes.push(
+    envelopeOf({ srv: '11.2', device: deviceKey(0), counter: 13, deadline, correlation: 6 }),
+  )
   t.equal(await world.ask(envelopes), undefined, 'nobody is told that anything was accepted')
   t.match(faults, [{ message: 'parking is broken as well' }])
   t.equal(faults.length, 1)
@@ -646,35 +784,43 @@ t.test('a fault of ours ends the host visibly, and what is in memory is not save
   t.equal(await world.submit({ device: deviceKey(1), counter: 2 }), 'BROKER_DRAINING')
   await host.close()
   const next = new World({ onExchange: good })
-  Object.assign(next, { ledger: world.ledger, clock: world.clock, bus: world.bus, stores: world.stores })
+  Object.assign(next, {
+    ledger: world.ledger,
+    clock: world.clock,
+    bus: world.bus,
+    stores: world.stores,
+  })
   await next.start()
   await pass(next, () => false)
   t.same(next.deliveries(), [], 'what was decided and never written has not happened')
   t.equal(await next.submit({ device: deviceKey(1), counter: 1 }), 'REQUEST_ACCEPTED')
 })
 
-t.test('a host is heard by its name for as long as it lives, however long its ledger is away', async (t) => {
-  let isAway = false
-  const world = new World({ onCommit: () => (isAway ? { refuse: 'unknown' } : undefined) })
-  const { ledger, bus, clock } = world
-  const host = await world.start('a')
-  await world.register(1)
-  const owners = new Owners({ ledger, bus, clock, log: silentLog, partitionCount })
-  await owners.start()
-  isAway = true
-  await world.submit({ device: deviceKey(0) })
-  for (let turn = 0; turn < 20; turn++) {
-    clock.advanceBy(500)
-    await settle()
-  }
-  t.notOk(owners.isSilent('a'))
-  isAway = false
-  const closed = host.close()
-  await pass(world, () => owners.isSilent('a'))
-  await closed
-  t.ok(owners.isSilent('a'))
-  await owners.close()
-})
+t.test(
+  'a host is heard by its name for as long as it lives, however long its ledger is away',
+  async (t) => {
+    let isAway = false
+    const world = new World({ onCommit: () => (isAway ? { refuse: 'unknown' } : undefined) })
+    const { ledger, bus, clock } = world
+    const host = await world.start('a')
+    await world.register(1)
+    const owners = new Owners({ ledger, bus, clock, log: silentLog, partitionCount })
+    await owners.start()
+    isAway = true
+    await world.submit({ device: deviceKey(0) })
+    for (let turn = 0; turn < 20; turn++) {
+      clock.advanceBy(500)
+      await settle()
+    }
+    t.notOk(owners.isSilent('a'))
+    isAway = false
+    const closed = host.close()
+    await pass(world, () => owners.isSilent('a'))
+    await closed
+    t.ok(owners.isSilent('a'))
+    await owners.close()
+  },
+)
 
 /**
  * Devices that answer well, badly, or never; commits that are refused or whose answer is lost; stores that are damaged; hosts that die at
@@ -701,7 +847,9 @@ async function randomLife(random: Random): Promise<string | undefined> {
   const accepted = new Set<string>()
   for (let counter = 1; counter <= 60; counter++) {
     const device = Math.floor(random.fraction() * 6)
-    const lane = ([Lane.URGENT, Lane.NORMAL, Lane.BULK] as const)[Math.floor(random.fraction() * 3)]!
+    const lane = ([Lane.URGENT, Lane.NORMAL, Lane.BULK] as const)[
+      Math.floor(random.fraction() * 3)
+    ]!
     const lifetimeMs = 1_000 + random.fraction() * 200_000
     const deadline = Math.round(world.clock.now() + lifetimeMs)
     const code = await world.submit({ device: deviceKey(device), counter, lane, deadline })
@@ -709,7 +857,9 @@ async function randomLife(random: Random): Promise<string | undefined> {
     if (chance(0.1)) world.clock.advanceBy(Math.round(random.fraction() * 10_000))
     if (chance(0.05)) {
       const store = world.stores.get(Math.floor(random.fraction() * partitionCount))
-      const on = (['checkpoint', 'load', 'dueWakes', 'nextWakeMs', 'save'] as const)[Math.floor(random.fraction() * 5)]!
+      const on = (['checkpoint', 'load', 'dueWakes', 'nextWakeMs', 'save'] as const)[
+        Math.floor(random.fraction() * 5)
+      ]!
       if (store) store.damage = { on, after: Math.floor(random.fraction() * 4) }
     }
     if (chance(0.05)) {

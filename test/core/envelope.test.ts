@@ -308,28 +308,25 @@ t.test('any octets: an end or ENVELOPE_MALFORMED, never a third thing', async (t
 
 t.test('a frame gives its envelopes back in order', async () => {
   fc.assert(
-    fc.property(
-      fc.array(fc.tuple(header, body), { maxLength: 20 }),
-      (all) => {
-        const writer = new FrameWriter()
-        for (const [fields, content] of all) {
-          const at = writer.reserve(headerBytes + content.length)
-          writeEnvelope(writer.target, at, fields, content)
-          writer.count++
-        }
-        const bytes = writer.bytes
-        const frame = writer.take()
-        const seen: bigint[] = []
-        forEachEnvelope(frame, 0, (at) => seen.push(readCounter(frame, at)))
-        return (
-          frame.length === bytes &&
-          writer.bytes === 0 &&
-          writer.count === 0 &&
-          seen.length === all.length &&
-          seen.every((counter, i) => counter === all[i]![0].counter)
-        )
-      },
-    ),
+    fc.property(fc.array(fc.tuple(header, body), { maxLength: 20 }), (all) => {
+      const writer = new FrameWriter()
+      for (const [fields, content] of all) {
+        const at = writer.reserve(headerBytes + content.length)
+        writeEnvelope(writer.target, at, fields, content)
+        writer.count++
+      }
+      const bytes = writer.bytes
+      const frame = writer.take()
+      const seen: bigint[] = []
+      forEachEnvelope(frame, 0, (at) => seen.push(readCounter(frame, at)))
+      return (
+        frame.length === bytes &&
+        writer.bytes === 0 &&
+        writer.count === 0 &&
+        seen.length === all.length &&
+        seen.every((counter, i) => counter === all[i]![0].counter)
+      )
+    }),
     { numRuns: 200 },
   )
 })
@@ -427,7 +424,10 @@ t.test('tick messages', (t) => {
   const tick = fc.record({
     facts: fc.array(fc.record({ partition: fc.nat(1023), frame: bytes }), { maxLength: 5 }),
     deliveries: fc.array(
-      fc.record({ party: fc.uint8Array({ minLength: 8, maxLength: 8 }).map((id) => eui64Key(id)), frame: bytes }),
+      fc.record({
+        party: fc.uint8Array({ minLength: 8, maxLength: 8 }).map((id) => eui64Key(id)),
+        frame: bytes,
+      }),
       { maxLength: 5 },
     ),
   })
@@ -444,11 +444,23 @@ t.test('tick messages', (t) => {
         ]
         return (
           version === 1 &&
-          facts.every(({ partition, frame }, i) => found.facts[i]![0] === partition && sameBytes(found.facts[i]![1], frame)) &&
+          facts.every(
+            ({ partition, frame }, i) =>
+              found.facts[i]![0] === partition && sameBytes(found.facts[i]![1], frame),
+          ) &&
           found.facts.length === facts.length &&
-          frames.every(([partition, frame], i) => partition === facts[i]!.partition && sameBytes(frame, facts[i]!.frame)) &&
-          deliveries.every(({ party, frame }, i) => found.deliveries[i]![0] === party && sameBytes(found.deliveries[i]![1], frame)) &&
-          parties.every(([party, frame], i) => eui64Key(party) === deliveries[i]!.party && sameBytes(frame, deliveries[i]!.frame))
+          frames.every(
+            ([partition, frame], i) =>
+              partition === facts[i]!.partition && sameBytes(frame, facts[i]!.frame),
+          ) &&
+          deliveries.every(
+            ({ party, frame }, i) =>
+              found.deliveries[i]![0] === party && sameBytes(found.deliveries[i]![1], frame),
+          ) &&
+          parties.every(
+            ([party, frame], i) =>
+              eui64Key(party) === deliveries[i]!.party && sameBytes(frame, deliveries[i]!.frame),
+          )
         )
       }),
     )
@@ -459,10 +471,16 @@ t.test('tick messages', (t) => {
     fc.assert(
       fc.property(tick, fc.nat(), fc.boolean(), ({ facts, deliveries }, cut, isLonger) => {
         const message = writeTickMessage(facts, deliveries)
-        const wrong = isLonger ? Buffer.concat([message, Buffer.of(cut & 255)]) : message.subarray(0, cut % message.length)
+        const wrong = isLonger
+          ? Buffer.concat([message, Buffer.of(cut & 255)])
+          : message.subarray(0, cut % message.length)
         let calls = 0
         try {
-          readTickMessage(wrong, () => calls++, () => calls++)
+          readTickMessage(
+            wrong,
+            () => calls++,
+            () => calls++,
+          )
         } catch (fault) {
           return calls === 0 && fault instanceof BrokerError && fault.code === 'FRAME_MALFORMED'
         }
@@ -476,7 +494,12 @@ t.test('tick messages', (t) => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.boolean(), (array, hasHead) => {
         try {
-          read(Buffer.concat([hasHead ? Buffer.of(0x93, 0xcd, 0, 1, 0xdd) : Buffer.alloc(0), Buffer.from(array)]))
+          read(
+            Buffer.concat([
+              hasHead ? Buffer.of(0x93, 0xcd, 0, 1, 0xdd) : Buffer.alloc(0),
+              Buffer.from(array),
+            ]),
+          )
           return true
         } catch (fault) {
           return fault instanceof BrokerError && fault.code === 'FRAME_MALFORMED'

@@ -25,7 +25,10 @@ export class Deployment {
   private ports: Listening | undefined
   private fleetLines: Interface | undefined
 
-  constructor({ logTo, metersPerListener = 20 }: { logTo?: string; metersPerListener?: number } = {}) {
+  constructor({
+    logTo,
+    metersPerListener = 20,
+  }: { logTo?: string; metersPerListener?: number } = {}) {
     this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
     this.metersPerListener = metersPerListener
   }
@@ -38,9 +41,19 @@ export class Deployment {
   async start(count: number, faults = ''): Promise<void> {
     writeFileSync(join(this.dataDir, 'parties.json'), JSON.stringify(demoPartiesJson))
     this.meters = await startChild(
-      ['meters', '--meters', String(count), '--seed', '7', '--devices', this.devicesFile, '--base-port', String(meterPort()),
-        '--meters-per-listener', String(this.metersPerListener)]
-        .concat(faults === '' ? [] : ['--faults', faults]),
+      [
+        'meters',
+        '--meters',
+        String(count),
+        '--seed',
+        '7',
+        '--devices',
+        this.devicesFile,
+        '--base-port',
+        String(meterPort()),
+        '--meters-per-listener',
+        String(this.metersPerListener),
+      ].concat(faults === '' ? [] : ['--faults', faults]),
     )
     // The same doors after a restart, as in a real deployment.
     const grpc = `127.0.0.1:${await freePort()}`
@@ -48,17 +61,33 @@ export class Deployment {
     const ops = `127.0.0.1:${await freePort()}`
     this.ports = { grpc, http, ops, nats: '' }
     await this.startBroker()
-    this.devices = readFileSync(this.devicesFile, 'utf8').trim().split('\n').map((line) => JSON.parse(line))
+    this.devices = readFileSync(this.devicesFile, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
     await registerDevicesFile(this.devicesFile, ops)
   }
 
   async startBroker(): Promise<void> {
     const { grpc, http, ops } = this.listening
-    this.broker = await startChild([
-      'serve', '--data-dir', join(this.dataDir, 'data'), '--parties', join(this.dataDir, 'parties.json'),
-      '--grpc', grpc, '--http', http, '--ops', ops,
-      '--log-level', this.logFile === undefined ? (process.env['BUSBAR_LOG_LEVEL'] ?? 'silent') : 'debug',
-    ], this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a'))
+    this.broker = await startChild(
+      [
+        'serve',
+        '--data-dir',
+        join(this.dataDir, 'data'),
+        '--parties',
+        join(this.dataDir, 'parties.json'),
+        '--grpc',
+        grpc,
+        '--http',
+        http,
+        '--ops',
+        ops,
+        '--log-level',
+        this.logFile === undefined ? (process.env['BUSBAR_LOG_LEVEL'] ?? 'silent') : 'debug',
+      ],
+      this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a'),
+    )
     this.ports = { ...this.listening, ...(this.broker.said['listening'] as Listening) }
   }
 
@@ -85,7 +114,9 @@ export class Deployment {
 
   /** kill -9 of the nats-server that the broker supervises. */
   killNats(): void {
-    const run = JSON.parse(readFileSync(join(this.dataDir, 'data', 'nats-server.run'), 'utf8')) as Run
+    const run = JSON.parse(
+      readFileSync(join(this.dataDir, 'data', 'nats-server.run'), 'utf8'),
+    ) as Run
     process.kill(run.server.pid, 'SIGKILL')
   }
 

@@ -128,15 +128,13 @@ export const simpleValues: fc.Arbitrary<AxdrValue> = fc.oneof(
   octets(4).map((value): AxdrValue => ({ tag: Tag.TIME, value })),
   latin1.map((value): AxdrValue => ({ tag: Tag.VISIBLE_STRING, value })),
   fc.string({ unit: 'grapheme' }).map((value): AxdrValue => ({ tag: Tag.UTF8_STRING, value })),
-  fc
-    .integer({ min: 0, max: 70 })
-    .chain((bitCount) =>
-      octets(Math.ceil(bitCount / 8)).map((value): AxdrValue => ({
-        tag: Tag.BIT_STRING,
-        bitCount,
-        value,
-      })),
-    ),
+  fc.integer({ min: 0, max: 70 }).chain((bitCount) =>
+    octets(Math.ceil(bitCount / 8)).map((value): AxdrValue => ({
+      tag: Tag.BIT_STRING,
+      bitCount,
+      value,
+    })),
+  ),
 )
 
 /** Values of any shape, compact arrays of a structure among them. */

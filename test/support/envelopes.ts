@@ -57,6 +57,15 @@ export const plainRecord: DeviceRecord = {
   address: { host: '127.0.0.1', port: 4059, logicalDevice: 1, client: 16 },
 }
 
-export function registrationOf(device: Eui64Key, record: DeviceRecord = plainRecord, correlation = 0): Buffer {
-  return envelopeOf({ kind: Kind.DEVICE_REGISTRATION, device, body: encodeDeviceRecord(record), correlation })
+export function registrationOf(
+  device: Eui64Key,
+  record: DeviceRecord = plainRecord,
+  correlation = 0,
+): Buffer {
+  return envelopeOf({
+    kind: Kind.DEVICE_REGISTRATION,
+    device,
+    body: encodeDeviceRecord(record),
+    correlation,
+  })
 }

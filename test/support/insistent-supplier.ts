@@ -3,7 +3,10 @@
  * receives until it has an answer, over as many connections as it takes; and writes down everything it was told.
  */
 import { SupplierClient, type DeliveryStream } from '../../core/gateway/client.ts'
-import type { Acknowledgement, ServiceResponse } from '../../proto/gen/busbar/v1/service_response.ts'
+import type {
+  Acknowledgement,
+  ServiceResponse,
+} from '../../proto/gen/busbar/v1/service_response.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { supplierText } from './envelopes.ts'
 
@@ -40,7 +43,11 @@ export class InsistentSupplier {
   async submit(requests: readonly ServiceRequest[]): Promise<void> {
     let open = [...requests]
     while (open.length > 0 && !this.isClosed) {
-      const client = new SupplierClient({ address: this.address, party: this.party, callMs: this.callMs })
+      const client = new SupplierClient({
+        address: this.address,
+        party: this.party,
+        callMs: this.callMs,
+      })
       try {
         const acknowledgements = await client.submitBatch(open)
         open = open.filter((_, index) => !this.onAcknowledgement(acknowledgements[index]!))
@@ -80,10 +87,12 @@ export class InsistentSupplier {
       this.tell()
     })
     this.receiver = stream
-    stream.done.catch(() => undefined).finally(() => {
-      client.close()
-      if (!this.isClosed) setTimeout(() => this.receive(), 50)
-    })
+    stream.done
+      .catch(() => undefined)
+      .finally(() => {
+        client.close()
+        if (!this.isClosed) setTimeout(() => this.receive(), 50)
+      })
   }
 
   /** Settles when `condition` holds; it is looked at whenever something comes in. */

@@ -2,7 +2,14 @@
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
-import { Client, credentials, Metadata, status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js'
+import {
+  Client,
+  credentials,
+  Metadata,
+  status,
+  type ClientDuplexStream,
+  type ServiceError,
+} from '@grpc/grpc-js'
 import { busbarCode } from '../../core/gateway/client.ts'
 import {
   SubmitBatchRequest,
@@ -31,7 +38,9 @@ export class RawGrpc {
   private readonly metadata = new Metadata()
 
   constructor(address: string, party: string | undefined = supplierText) {
-    this.client = new Client(address, credentials.createInsecure(), { 'grpc.max_send_message_length': -1 })
+    this.client = new Client(address, credentials.createInsecure(), {
+      'grpc.max_send_message_length': -1,
+    })
     if (party !== undefined) this.metadata.set('x-busbar-party', party)
   }
 
@@ -39,7 +48,12 @@ export class RawGrpc {
     return new Promise((resolve, reject) => {
       const deadline = new Date(Date.now() + 20_000)
       this.client.makeUnaryRequest(
-        input + method, asItIs, asItIs, Buffer.from(message), this.metadata, { deadline },
+        input + method,
+        asItIs,
+        asItIs,
+        Buffer.from(message),
+        this.metadata,
+        { deadline },
         (error, response) => (error ? reject(error) : resolve(response!)),
       )
     })
@@ -50,7 +64,9 @@ export class RawGrpc {
     try {
       const answer = await this.call(method, message)
       const acknowledgement =
-        method === 'Submit' ? SubmitResponse.decode(answer).acknowledgement : SubmitBatchResponse.decode(answer).acknowledgements[0]
+        method === 'Submit'
+          ? SubmitResponse.decode(answer).acknowledgement
+          : SubmitBatchResponse.decode(answer).acknowledgements[0]
       return { code: acknowledgement?.reason ?? 'NOTHING', message: acknowledgement?.message ?? '' }
     } catch (error) {
       return outcomeOfFault(error)
@@ -97,8 +113,13 @@ export async function http(
     ...(body === undefined ? {} : { body: new Uint8Array(Buffer.from(body)) }),
   })
   const json = (await response.json()) as Record<string, unknown>
-  const code = json['code'] ?? json['error'] ?? json['reason'] ?? ''
-  return { status: response.status, code: String(code), message: String(json['message'] ?? ''), body: json }
+  const text = (name: string): string => (typeof json[name] === 'string' ? json[name] : '')
+  return {
+    status: response.status,
+    code: text('code') || text('error') || text('reason'),
+    message: text('message'),
+    body: json,
+  }
 }
 
 /** Sends octets to a TCP port and settles when the other side has closed the connection, or at once when `isLeaving`. */

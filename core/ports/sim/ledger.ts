@@ -102,7 +102,9 @@ export class SimLedger implements Ledger {
   }
 
   lastOn(subject: string): Promise<LedgerMessage | undefined> {
-    return Promise.resolve(this.messages.findLast((message) => isMatching(subject, message.subject)))
+    return Promise.resolve(
+      this.messages.findLast((message) => isMatching(subject, message.subject)),
+    )
   }
 
   at(sequence: number): Promise<LedgerMessage | undefined> {

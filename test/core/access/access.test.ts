@@ -121,7 +121,11 @@ t.test('intake, rule by rule', (t) => {
   t.equal(period(nowMs - 1000, nowMs), undefined)
   t.equal(period(nowMs, nowMs - 1000), 'REQUEST_RANGE_BACKWARDS')
   t.equal(period(nowMs - 401 * 86_400_000, nowMs), 'REQUEST_RANGE_EXCEEDED')
-  t.equal(decide({ deadline: new Date(nowMs - 1) }), undefined, 'a repeat, perhaps: the device knows')
+  t.equal(
+    decide({ deadline: new Date(nowMs - 1) }),
+    undefined,
+    'a repeat, perhaps: the device knows',
+  )
   t.equal(decide({ deadline: new Date(nowMs + 1) }), undefined)
   t.equal(decide({ deadline: new Date(nowMs + limits.requestLifetimeMsMax) }), undefined)
   t.equal(

@@ -26,7 +26,12 @@ const frameOf = (partition: number, frameNumber: number, previousHash: Buffer): 
 }
 
 /** The batch of one frame and three deliveries, named by partition and frame. */
-function batchOf(partition: number, frameNumber: number, frame: Buffer, fence: number): LedgerEntry[] {
+function batchOf(
+  partition: number,
+  frameNumber: number,
+  frame: Buffer,
+  fence: number,
+): LedgerEntry[] {
   const expect = { subject: `lease.${partition}`, sequence: fence }
   const deliveries = [0, 1, 2].map((number) => ({
     subject: 'meta.A',
@@ -63,7 +68,8 @@ class Writer {
         this.hash = last === undefined ? genesisHash : hashOfFrame(last.data)
         return
       } catch (fault) {
-        if (!(fault instanceof BrokerError) || fault.code !== 'BROKER_LEDGER_UNAVAILABLE') throw fault
+        if (!(fault instanceof BrokerError) || fault.code !== 'BROKER_LEDGER_UNAVAILABLE')
+          throw fault
       }
     }
   }
@@ -95,7 +101,8 @@ async function checkChain(ledger: Ledger, partition: number): Promise<number> {
     const link = readChainLink(data)
     if (link.frameNumber !== ++frameNumber || !link.previousHash.equals(hash))
       throw new Error(`the chain breaks at ${link.frameNumber}`)
-    if (!data.equals(frameOf(partition, frameNumber, hash))) throw new Error(`${frameNumber} is not what was written`)
+    if (!data.equals(frameOf(partition, frameNumber, hash)))
+      throw new Error(`${frameNumber} is not what was written`)
     hash = hashOfFrame(data)
   })
   return frameNumber
@@ -138,29 +145,32 @@ t.test('free, ours, held, silent, raced, unanswered', async (t) => {
   await t.rejects(takeLease(ledger, 1, 'no dots.'), { name: 'AssertionFault' })
 })
 
-t.test('a batch that straggles in after the lease was taken anew is refused for ever', async (t) => {
-  let release = (): void => {}
-  let isHeld = false
-  const ledger = new SimLedger({
-    onCommit: (entries) => {
-      if (!isHeld || entries.length === 1) return undefined
-      return new Promise((resolve) => (release = () => resolve(undefined)))
-    },
-  })
-  const writer = new Writer(ledger, 3)
-  await writer.settle()
-  await writer.write()
-  isHeld = true
-  const straggler = ledger.commit(batchOf(3, 2, frameOf(3, 2, writer.hash), writer.fence))
-  await writer.settle()
-  t.equal(writer.frameNumber, 1, 'not there, and it never will be')
-  isHeld = false
-  await writer.write()
-  release()
-  t.match(await straggler, { refused: 'fence' })
-  await writer.write()
-  t.equal(await checkChain(ledger, 3), 3)
-})
+t.test(
+  'a batch that straggles in after the lease was taken anew is refused for ever',
+  async (t) => {
+    let release = (): void => {}
+    let isHeld = false
+    const ledger = new SimLedger({
+      onCommit: (entries) => {
+        if (!isHeld || entries.length === 1) return undefined
+        return new Promise((resolve) => (release = () => resolve(undefined)))
+      },
+    })
+    const writer = new Writer(ledger, 3)
+    await writer.settle()
+    await writer.write()
+    isHeld = true
+    const straggler = ledger.commit(batchOf(3, 2, frameOf(3, 2, writer.hash), writer.fence))
+    await writer.settle()
+    t.equal(writer.frameNumber, 1, 'not there, and it never will be')
+    isHeld = false
+    await writer.write()
+    release()
+    t.match(await straggler, { refused: 'fence' })
+    await writer.write()
+    t.equal(await checkChain(ledger, 3), 3)
+  },
+)
 
 t.test('written or not written, both are found out', async (t) => {
   let next: SimCommitFault | undefined
@@ -174,7 +184,14 @@ t.test('written or not written, both are found out', async (t) => {
   const writer = new Writer(ledger, 3)
   await writer.settle()
   const unknown = { refuse: 'unknown' } as const
-  for (const fault of [unknown, 'lose-answer', undefined, 'lose-answer', unknown, undefined] as const) {
+  for (const fault of [
+    unknown,
+    'lose-answer',
+    undefined,
+    'lose-answer',
+    unknown,
+    undefined,
+  ] as const) {
     next = fault
     await writer.write()
   }
@@ -182,81 +199,97 @@ t.test('written or not written, both are found out', async (t) => {
   t.strictSame([writer.doubts, writer.absent], [4, 2])
 })
 
-t.test('kill -9 of the server in the middle of commits loses, doubles and tears nothing', { timeout: 120_000 }, async (t) => {
-  const nats = await startTestNats()
-  const connection = await connectNats({ servers: nats.url })
-  const ledger = await createLedger({ connection, bytesMax: 256 * 1024 * 1024, partitionCount: 4 })
-  const writers = [0, 1, 2, 3].map((partition) => new Writer(ledger, partition))
-  for (const writer of writers) await writer.settle()
-  const followed = new Map<number, number>()
-  let follows = 0
-  let onFollowed = (): void => {}
-  const follower = await ledger.follow('log.*', 1, ({ subject, data }) => {
-    const partition = Number(subject.slice(4))
-    const { frameNumber } = readChainLink(data)
-    if (frameNumber !== (followed.get(partition) ?? 0) + 1) t.fail(`followed ${frameNumber} of ${partition} out of turn`)
-    followed.set(partition, frameNumber)
-    follows++
-    onFollowed()
-  })
+t.test(
+  'kill -9 of the server in the middle of commits loses, doubles and tears nothing',
+  { timeout: 120_000 },
+  async (t) => {
+    const nats = await startTestNats()
+    const connection = await connectNats({ servers: nats.url })
+    const ledger = await createLedger({
+      connection,
+      bytesMax: 256 * 1024 * 1024,
+      partitionCount: 4,
+    })
+    const writers = [0, 1, 2, 3].map((partition) => new Writer(ledger, partition))
+    for (const writer of writers) await writer.settle()
+    const followed = new Map<number, number>()
+    let follows = 0
+    let onFollowed = (): void => {}
+    const follower = await ledger.follow('log.*', 1, ({ subject, data }) => {
+      const partition = Number(subject.slice(4))
+      const { frameNumber } = readChainLink(data)
+      if (frameNumber !== (followed.get(partition) ?? 0) + 1)
+        t.fail(`followed ${frameNumber} of ${partition} out of turn`)
+      followed.set(partition, frameNumber)
+      follows++
+      onFollowed()
+    })
 
-  let isOver = false
-  let onProgress = (): void => {}
-  const running = writers.map(async (writer) => {
-    while (!isOver) {
-      await writer.write()
-      onProgress()
-    }
-  })
-  /** Settles after so many batches from now, so that the kill falls among commits under way. */
-  const progress = (count: number): Promise<void> =>
-    new Promise((resolve) => {
-      let left = count
-      onProgress = () => {
-        if (--left <= 0) resolve()
+    let isOver = false
+    let onProgress = (): void => {}
+    const running = writers.map(async (writer) => {
+      while (!isOver) {
+        await writer.write()
+        onProgress()
       }
     })
-  for (let round = 0; round < 5; round++) {
-    await progress(20 + round * 7)
+    /** Settles after so many batches from now, so that the kill falls among commits under way. */
+    const progress = (count: number): Promise<void> =>
+      new Promise((resolve) => {
+        let left = count
+        onProgress = () => {
+          if (--left <= 0) resolve()
+        }
+      })
+    for (let round = 0; round < 5; round++) {
+      await progress(20 + round * 7)
+      await nats.kill()
+      await nats.start()
+    }
+    await progress(40)
+    isOver = true
+    await Promise.all(running)
+
+    let frames = 0
+    for (const { partition, frameNumber } of writers) {
+      t.equal(await checkChain(ledger, partition), frameNumber, `partition ${partition}`)
+      frames += frameNumber
+    }
+    const deliveries = new Map<string, number>()
+    await ledger.read('meta.A', 1, ({ data }) => {
+      const name = data.toString()
+      deliveries.set(name, (deliveries.get(name) ?? 0) + 1)
+    })
+    t.equal(deliveries.size, frames * 3, 'each batch brought its deliveries')
+    t.ok(
+      [...deliveries.values()].every((count) => count === 1),
+      'once',
+    )
+    t.ok(
+      writers.some(({ doubts }) => doubts > 0),
+      'there was doubt',
+    )
+    await new Promise<void>((resolve) => {
+      onFollowed = () => follows === frames && resolve()
+      onFollowed()
+    })
+    for (const { partition, frameNumber } of writers)
+      t.equal(followed.get(partition), frameNumber, 'followed to the end, through restarts')
+    const counted = (key: 'doubts' | 'absent'): string =>
+      writers.map((writer) => writer[key]).join(' ')
+    t.comment(`${frames} frames, doubts ${counted('doubts')}, absent ${counted('absent')}`)
+    await follower.close()
+
     await nats.kill()
+    const waiting = ledger.commit([{ subject: 'log.0', data: Buffer.alloc(1) }])
     await nats.start()
-  }
-  await progress(40)
-  isOver = true
-  await Promise.all(running)
-
-  let frames = 0
-  for (const { partition, frameNumber } of writers) {
-    t.equal(await checkChain(ledger, partition), frameNumber, `partition ${partition}`)
-    frames += frameNumber
-  }
-  const deliveries = new Map<string, number>()
-  await ledger.read('meta.A', 1, ({ data }) => {
-    const name = data.toString()
-    deliveries.set(name, (deliveries.get(name) ?? 0) + 1)
-  })
-  t.equal(deliveries.size, frames * 3, 'each batch brought its deliveries')
-  t.ok([...deliveries.values()].every((count) => count === 1), 'once')
-  t.ok(writers.some(({ doubts }) => doubts > 0), 'there was doubt')
-  await new Promise<void>((resolve) => {
-    onFollowed = () => follows === frames && resolve()
-    onFollowed()
-  })
-  for (const { partition, frameNumber } of writers)
-    t.equal(followed.get(partition), frameNumber, 'followed to the end, through restarts')
-  const counted = (key: 'doubts' | 'absent'): string => writers.map((writer) => writer[key]).join(' ')
-  t.comment(`${frames} frames, doubts ${counted('doubts')}, absent ${counted('absent')}`)
-  await follower.close()
-
-  await nats.kill()
-  const waiting = ledger.commit([{ subject: 'log.0', data: Buffer.alloc(1) }])
-  await nats.start()
-  const outcome = await waiting
-  t.ok(
-    outcome.refused === undefined || outcome.refused === 'unknown',
-    'a commit asked for while the server is away settles',
-  )
-  await ledger.close()
-  await connection.close()
-  await nats.close()
-})
+    const outcome = await waiting
+    t.ok(
+      outcome.refused === undefined || outcome.refused === 'unknown',
+      'a commit asked for while the server is away settles',
+    )
+    await ledger.close()
+    await connection.close()
+    await nats.close()
+  },
+)

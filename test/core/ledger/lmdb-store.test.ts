@@ -26,7 +26,12 @@ const device = (number: number): Eui64Key => {
   bytes.writeUInt32BE(number, 4)
   return eui64Key(bytes)
 }
-const checkpoint = { sequence: 2 ** 50, frameSequence: 1, frameNumber: 12, hash: Buffer.alloc(32, 9) }
+const checkpoint = {
+  sequence: 2 ** 50,
+  frameSequence: 1,
+  frameNumber: 12,
+  hash: Buffer.alloc(32, 9),
+}
 const stateOf = (number: number): Buffer => Buffer.alloc(900, number)
 
 /** A store with 500 devices, closed; returns its folder. */

@@ -18,8 +18,16 @@ const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 30; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-async function write(ledger: SimLedger, host: string, to: readonly number[], text: string): Promise<void> {
-  const deliveries = to.map((party) => ({ party: parties[party]!, frame: Buffer.from(`${party} ${text}`) }))
+async function write(
+  ledger: SimLedger,
+  host: string,
+  to: readonly number[],
+  text: string,
+): Promise<void> {
+  const deliveries = to.map((party) => ({
+    party: parties[party]!,
+    frame: Buffer.from(`${party} ${text}`),
+  }))
   const data = writeTickMessage([{ partition: 0, frame: Buffer.from('facts') }], deliveries)
   await ledger.commit([{ subject: tickSubject(host), data }])
 }
@@ -57,7 +65,11 @@ t.test('a receiver that comes again with an older cursor is given the past again
   const feed = await feedOf(ledger)
   for (const from of [3, 1]) {
     const got: number[] = []
-    const following = await feed.follow(outSubject(parties[0]!), from, ({ sequence }) => void got.push(sequence))
+    const following = await feed.follow(
+      outSubject(parties[0]!),
+      from,
+      ({ sequence }) => void got.push(sequence),
+    )
     await settle()
     t.same(got, from === 3 ? [3] : [1, 2, 3])
     await following.close()
@@ -75,7 +87,11 @@ t.test('a slow receiver holds up nobody and misses nothing', async (t) => {
     slow.push(sequence)
     if (slow.length === 1) await new Promise<void>((resolve) => (release = resolve))
   })
-  const quickly = await feed.follow(outSubject(parties[1]!), 1, ({ sequence }) => void quick.push(sequence))
+  const quickly = await feed.follow(
+    outSubject(parties[1]!),
+    1,
+    ({ sequence }) => void quick.push(sequence),
+  )
   for (let count = 0; count < 400; count++) await write(ledger, 'h', [0, 1], String(count))
   await settle()
   t.equal(slow.length, 1)
@@ -95,7 +111,11 @@ t.test('a message that is no tick is passed over', async (t) => {
   await write(ledger, 'h', [0], 'after')
   const feed = await feedOf(ledger)
   const got: number[] = []
-  const following = await feed.follow(outSubject(parties[0]!), 1, ({ sequence }) => void got.push(sequence))
+  const following = await feed.follow(
+    outSubject(parties[0]!),
+    1,
+    ({ sequence }) => void got.push(sequence),
+  )
   await ledger.commit([{ subject: tickSubject('h'), data: Buffer.from('rubbish') }])
   await write(ledger, 'h', [0], 'later')
   await settle()
@@ -104,37 +124,58 @@ t.test('a message that is no tick is passed over', async (t) => {
   await feed.close()
 })
 
-t.test('property: whoever follows from anywhere at any time gets exactly the frames from there on', async () => {
-  const step = fc.oneof(
-    fc.record({ do: fc.constant('write' as const), to: fc.uniqueArray(fc.nat(2), { maxLength: 3 }) }),
-    fc.record({ do: fc.constant('follow' as const), party: fc.nat(2), from: fc.integer({ min: 1, max: 30 }) }),
-    fc.record({ do: fc.constant('pause' as const) }),
-  )
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const ledger = new SimLedger()
-      const feed = await feedOf(ledger)
-      const expected: number[][] = [[], [], []]
-      const followers: Array<{ party: number; from: number; got: number[]; close(): Promise<void> }> = []
-      for (const one of steps) {
-        if (one.do === 'write') {
-          await write(ledger, 'h', one.to, 'x')
-          for (const party of one.to) expected[party]!.push(ledger.lastSequence)
-        } else if (one.do === 'follow') {
-          const got: number[] = []
-          const subject = outSubject(parties[one.party]!)
-          const { close } = await feed.follow(subject, one.from, ({ sequence }) => void got.push(sequence))
-          followers.push({ ...one, got, close })
-        } else await settle()
-      }
-      await settle()
-      const areRight = followers.every(
-        ({ party, from, got }) => JSON.stringify(got) === JSON.stringify(expected[party]!.filter((sequence) => sequence >= from)),
-      )
-      for (const follower of followers) await follower.close()
-      await feed.close()
-      return areRight
-    }),
-    { numRuns: 60 },
-  )
-})
+t.test(
+  'property: whoever follows from anywhere at any time gets exactly the frames from there on',
+  async () => {
+    const step = fc.oneof(
+      fc.record({
+        do: fc.constant('write' as const),
+        to: fc.uniqueArray(fc.nat(2), { maxLength: 3 }),
+      }),
+      fc.record({
+        do: fc.constant('follow' as const),
+        party: fc.nat(2),
+        from: fc.integer({ min: 1, max: 30 }),
+      }),
+      fc.record({ do: fc.constant('pause' as const) }),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const ledger = new SimLedger()
+        const feed = await feedOf(ledger)
+        const expected: number[][] = [[], [], []]
+        const followers: Array<{
+          party: number
+          from: number
+          got: number[]
+          close(): Promise<void>
+        }> = []
+        for (const one of steps) {
+          if (one.do === 'write') {
+            await write(ledger, 'h', one.to, 'x')
+            for (const party of one.to) expected[party]!.push(ledger.lastSequence)
+          } else if (one.do === 'follow') {
+            const got: number[] = []
+            const subject = outSubject(parties[one.party]!)
+            const { close } = await feed.follow(
+              subject,
+              one.from,
+              ({ sequence }) => void got.push(sequence),
+            )
+            followers.push({ ...one, got, close })
+          } else await settle()
+        }
+        await settle()
+        const areRight = followers.every(
+          ({ party, from, got }) =>
+            JSON.stringify(got) ===
+            JSON.stringify(expected[party]!.filter((sequence) => sequence >= from)),
+        )
+        for (const follower of followers) await follower.close()
+        await feed.close()
+        return areRight
+      }),
+      { numRuns: 60 },
+    )
+  },
+)

@@ -248,7 +248,9 @@ t.test('addresses of NATS', async (t) => {
   })
   t.match(natsConnectOptions({ url: 'nats://secrettoken@one.example' }), { token: 'secrettoken' })
   t.notOk('user' in natsConnectOptions({ url: 'nats://one.example' }))
-  t.match(natsConnectOptions({ url: 'tls://10.0.0.1,tls://two.example' }), { tls: { host: '10.0.0.1' } })
+  t.match(natsConnectOptions({ url: 'tls://10.0.0.1,tls://two.example' }), {
+    tls: { host: '10.0.0.1' },
+  })
   t.match(natsConnectOptions({ url: 'tls://[::1]:4222' }), { tls: { host: '::1' } })
   const several = 'tls://10.0.0.1,tls://10.0.0.2'
   for (const url of ['', 'one.example', 'http://one.example', 'nats://', several]) {
