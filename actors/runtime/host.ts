@@ -12,7 +12,7 @@
  */
 import { tap, type Subscription } from 'rxjs'
 import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
-import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { envelopeEnd, readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../core/envelope/frame.ts'
@@ -130,7 +130,7 @@ export class Host {
     const asked = { replies, buffer, at }
     const now = this.options.clock.now()
     const refuse = (code: ErrorCode): void =>
-      replies.acknowledge(asked, errorId(code), now, now + limits.busyRetryAfterMs)
+      replies.acknowledge(asked, errorId(code), now, notBeforeOf(code, now))
     const targetAt = at + offsetOf.target
     const number = fnv1a32(buffer, targetAt, targetAt + 8) % this.options.partitionCount
     const partition = this.partitions.get(number)
@@ -367,7 +367,7 @@ export class Host {
 /** Answers what came from outside; a message of the host's own is dropped. */
 function refuse({ message }: Mail, code: ErrorCode, now: number): void {
   if (message.type !== 'ARRIVED') return
-  const notBefore = now + limits.busyRetryAfterMs
+  const notBefore = notBeforeOf(code, now)
   answer({
     type: 'ACKNOWLEDGE',
     replyTo: message.replyTo,
@@ -375,4 +375,9 @@ function refuse({ message }: Mail, code: ErrorCode, now: number): void {
     time: now,
     notBefore,
   })
+}
+
+/** When to come again after a refusal: shortly when there was no room, never when it would not help. */
+function notBeforeOf(code: ErrorCode, now: number): number {
+  return errorTable[code].retry === 'later' ? now + limits.busyRetryMs : 0
 }

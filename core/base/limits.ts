@@ -98,9 +98,6 @@ export const limits = {
 
   /** Hint with DEVICE_QUEUE_FULL. */
   deviceRetryAfterMs: 1_000,
-  /** Hint with BROKER_…_BUSY and BROKER_LEDGER_FULL. */
-  busyRetryAfterMs: 500,
-
   // ── operations ──
   /** One request to the ops server, headers to answer. */
   opsRequestMsMax: 30_000,
