@@ -295,7 +295,7 @@ t.test('dependencies are pinned exactly', async (t) => {
   }
 })
 
-t.test('every error code is used', async (t) => {
+t.test('every error code is used, and produced by a test', async (t) => {
   const table = sources.find(({ path }) => path === 'core/base/error-table.ts')?.text ?? ''
   const codes = [...table.matchAll(/^ {2}([A-Z][A-Z_]+): row\(/gm)].map(([, code = '']) => code)
   t.ok(codes.length > 50, `${codes.length} codes`)
@@ -309,5 +309,14 @@ t.test('every error code is used', async (t) => {
     codes.filter((code) => !new RegExp(`\\b${code}\\b`).test(others)),
     [],
     'take the row out, or return the code where it fits',
+  )
+  const tests = files
+    .filter(({ path }) => path.startsWith('test/') && path !== 'test/tidy.test.ts')
+    .map(({ text }) => text)
+    .join('\n')
+  t.same(
+    codes.filter((code) => !new RegExp(`\\b${code}\\b`).test(tests)),
+    [],
+    'write the test that makes it happen',
   )
 })

@@ -196,6 +196,18 @@ t.test('JSON that is not ours: a named error that says where, never a crash', as
   t.equal((await call(rig, submit, { body: requestJson() })).status, 202)
 })
 
+t.test('a fault of ours is named as such, without its stack', async (t) => {
+  const rig = await makeRig({})
+  t.teardown(() => rig.close())
+  rig.directory.ownerOf = () => {
+    throw new TypeError('a bug of ours')
+  }
+  const { status, json } = await call(rig, '/v1/service-requests', { body: requestJson() })
+  t.equal(status, 500)
+  t.equal(json['code'], 'BROKER_GATEWAY_FAILED')
+  t.notMatch(JSON.stringify(json), /a bug of ours|at .*\.ts/)
+})
+
 t.test('any JSON value gives an answer of the table', async (t) => {
   const rig = await makeRig()
   t.teardown(() => rig.close())

@@ -295,6 +295,45 @@ t.test(
   },
 )
 
+t.test('a stalled receiver that reads again before the reset is told why', async (t) => {
+  const clock = new SimClock(Date.now())
+  const ledger = new WatchedLedger()
+  const rig = await makeRig({ clock, ledger })
+  await deliver(rig.ledger, supplier, 1, 60, 5, Buffer.alloc(200_000))
+  const session = connect(`http://${rig.address}`)
+  t.teardown(async () => {
+    session.destroy()
+    const closed = rig.close()
+    for (let i = 0; i < 20; i++) {
+      clock.advanceBy(1_000)
+      await turn()
+    }
+    await closed
+  })
+  const request = session.request({
+    ':method': 'POST',
+    ':path': '/busbar.v1.OutputGateway/Receive',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    'x-busbar-party': supplier,
+  })
+  request.on('error', () => {})
+  const trailers = new Promise<Record<string, unknown>>((resolve) =>
+    request.on('trailers', (headers) => resolve(headers)),
+  )
+  const open = Buffer.from(
+    ReceiveRequest.encode({ step: { $case: 'open', value: { credit: 1_000 } } }).finish(),
+  )
+  request.write(Buffer.concat([Buffer.from([0, 0, 0, 0, open.length]), open]))
+  while (ledger.following === 0) await turn()
+  while (ledger.following === 1) {
+    clock.advanceBy(500)
+    for (let i = 0; i < 5; i++) await turn()
+  }
+  request.resume()
+  t.equal((await trailers)['busbar-code'], 'DELIVERY_RECEIVER_STALLED')
+})
+
 t.test('a receiver without credit left is not stalled, however long it takes', async (t) => {
   const clock = new SimClock(Date.now())
   const rig = await makeRig({ clock })
