@@ -1,0 +1,247 @@
+/**
+ * A deployment on simulated twins: what survives a crash (ledger, stores, clock), the host that may not, and devices that answer
+ * when they are told to.
+ */
+import { Host } from '../../actors/runtime/host.ts'
+import { readTickMessage } from '../../core/envelope/tick-message.ts'
+import type { decide, evolve, park } from '../../actors/device/actor.ts'
+import { fnv1a32 } from '../../core/base/bytes.ts'
+import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
+import { type Eui64Key } from '../../core/base/eui64.ts'
+import type { Clock } from '../../core/ports/clock.ts'
+import type { Ledger } from '../../core/ports/ledger.ts'
+import { AxdrWriter } from '../../core/dlms/axdr.ts'
+import {
+  readCorrelation,
+  readCounter,
+  readOutcome,
+  readTarget,
+} from '../../core/envelope/envelope.ts'
+import { forEachEnvelope } from '../../core/envelope/frame.ts'
+import { hostSubject } from '../../core/ports/bus.ts'
+import { silentLog } from '../../core/ports/log.ts'
+import { noMetrics } from '../../core/ports/metrics.ts'
+import { seededRandom } from '../../core/ports/random.ts'
+import { SimBus } from '../../core/ports/sim/bus.ts'
+import { SimClock } from '../../core/ports/sim/clock.ts'
+import { SimLedger, type SimCommitFault } from '../../core/ports/sim/ledger.ts'
+import { SimPartitionStore } from '../../core/ports/sim/store.ts'
+import type { PartitionStore, StoreChanges } from '../../core/ports/store.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
+import { deviceKey, envelopeOf, registrationOf, supplier, type Wanted } from './envelopes.ts'
+
+export const partitionCount = 4
+
+export const text = (() => {
+  const writer = new AxdrWriter()
+  writer.visibleString('v1')
+  return writer.take()
+})()
+
+/** Lets every promise that can settle do so. */
+export const settle = async (): Promise<void> => {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+export type WorldOptions = {
+  onCommit?: () => SimCommitFault | undefined
+  onExchange?: (exchange: SimExchange) => void
+  behaviour?: { decide: typeof decide; evolve: typeof evolve; park: typeof park }
+  messageBytesMax?: number
+  onFault?: (fault: unknown) => void
+}
+
+export type Reading = 'checkpoint' | 'load' | 'dueWakes' | 'nextWakeMs' | 'save'
+
+/** A store of which some answers fail, as a record does whose checksum is wrong, until it is cleared. */
+export class FailingStore extends SimPartitionStore {
+  clears = 0
+  /** What fails, and how often it may be asked before; nothing when undefined. */
+  damage: { on: Reading; after: number } | undefined
+  /** Clearing does not help. */
+  isBeyondHelp = false
+
+  private ask(on: Reading): void {
+    if (this.damage?.on !== on || this.damage.after-- > 0) return
+    this.damage.after = 0
+    throw new BrokerError('STORE_DAMAGED', on)
+  }
+
+  override checkpoint() {
+    this.ask('checkpoint')
+    return super.checkpoint()
+  }
+  override load(device: Eui64Key) {
+    this.ask('load')
+    return super.load(device)
+  }
+  override dueWakes(untilMs: number, count: number) {
+    this.ask('dueWakes')
+    return super.dueWakes(untilMs, count)
+  }
+  override nextWakeMs() {
+    this.ask('nextWakeMs')
+    return super.nextWakeMs()
+  }
+  override async save(changes: StoreChanges): Promise<void> {
+    this.ask('save')
+    return super.save(changes)
+  }
+  override clear(): Promise<void> {
+    this.clears++
+    if (!this.isBeyondHelp) this.damage = undefined
+    return super.clear()
+  }
+}
+
+/** One deployment: what survives a crash (ledger, stores, clock) and the host that may not. */
+export class World {
+  readonly clock = new SimClock(1_800_000_000_000)
+  readonly bus = new SimBus({ clock: this.clock })
+  readonly stores = new Map<number, FailingStore>()
+  readonly ledger: SimLedger
+  readonly options: WorldOptions
+  exchanges: SimExchange[] = []
+  host: Host | undefined
+  private life = { isOver: false }
+
+  constructor(options: WorldOptions = {}) {
+    this.options = options
+    const { onCommit, messageBytesMax } = options
+    this.ledger = new SimLedger({
+      ...(onCommit && { onCommit }),
+      ...(messageBytesMax && { messageBytesMax }),
+    })
+  }
+
+  async start(hostId = 'a'): Promise<Host> {
+    const life = { isOver: false }
+    this.life = life
+    const wan = new SimWan((exchange) => {
+      this.exchanges.push(exchange)
+      this.options.onExchange?.(exchange)
+    })
+    // What a dead host still had in hand must reach nobody.
+    const never = new Promise<never>(() => {})
+    const ledger: Ledger = {
+      commit: (entries) => (life.isOver ? never : this.ledger.commit(entries)),
+      lastOn: (subject) => this.ledger.lastOn(subject),
+      at: (sequence) => this.ledger.at(sequence),
+      read: (subject, from, onMessage) => this.ledger.read(subject, from, onMessage),
+      follow: (subject, from, onMessage) => this.ledger.follow(subject, from, onMessage),
+    }
+    const clock: Clock = {
+      now: () => this.clock.now(),
+      at: (atMs, action) => this.clock.at(atMs, () => (life.isOver ? undefined : action())),
+    }
+    this.host = new Host({
+      hostId,
+      partitionCount,
+      ledger,
+      bus: this.bus,
+      openStore: (number): PartitionStore => {
+        const store = this.stores.get(number) ?? new FailingStore()
+        this.stores.set(number, store)
+        return store
+      },
+      wan,
+      clock,
+      random: seededRandom(1),
+      log: silentLog,
+      metrics: noMetrics,
+      mayTakeFrom: () => false,
+      actorsAwakeMax: 1_000,
+      actorIdleMs: 60_000,
+      checkpointIntervalMs: 1_000,
+      onFault: (fault) => {
+        if (this.options.onFault === undefined) throw fault
+        this.options.onFault(fault)
+      },
+      ...(this.options.behaviour ? { behaviour: this.options.behaviour } : {}),
+    })
+    await this.host.start()
+    return this.host
+  }
+
+  /** kill -9: what it had in memory is gone, exchanges under way too. */
+  kill(): void {
+    this.life.isOver = true
+    this.exchanges = []
+  }
+
+  /** Sends envelopes in one frame; settles with the codes by correlation, or undefined when no answer came in time. */
+  async ask(
+    envelopes: Buffer[],
+    hostId = 'a',
+  ): Promise<Map<number, ErrorCode | undefined> | undefined> {
+    let answer: Buffer | undefined
+    this.bus.request(hostSubject(hostId), Buffer.concat(envelopes), 15_000).then(
+      (frame) => (answer = frame),
+      () => undefined,
+    )
+    for (let turn = 0; turn < 40 && answer === undefined; turn++) {
+      await settle()
+      if (answer === undefined) this.clock.advanceBy(500)
+    }
+    if (answer === undefined) return undefined
+    const codes = new Map<number, ErrorCode | undefined>()
+    const frame = answer
+    forEachEnvelope(frame, 0, (at) =>
+      codes.set(readCorrelation(frame, at), errorCodeOf(readOutcome(frame, at))),
+    )
+    return codes
+  }
+
+  async register(count: number): Promise<void> {
+    const codes = await this.ask(
+      Array.from({ length: count }, (_, i) => registrationOf(deviceKey(i), undefined, i)),
+    )
+    if (codes?.size !== count) throw new Error('devices could not be registered')
+  }
+
+  async submit(wanted: Wanted): Promise<ErrorCode | undefined> {
+    const envelope = envelopeOf({
+      srv: '11.2',
+      deadline: this.clock.now() + 120_000,
+      correlation: 1,
+      ...wanted,
+    })
+    return (await this.ask([envelope]))?.get(1)
+  }
+
+  /** Deliveries of the supplier in the ledger: `device/counter code`. */
+  deliveries(): string[] {
+    const found: string[] = []
+    for (const { subject, data } of this.ledger.all()) {
+      if (!subject.startsWith('log.')) continue
+      readTickMessage(data, undefined, (party, frame) => {
+        if (party !== supplier) return
+        forEachEnvelope(frame, 0, (at) =>
+          found.push(
+            `${nameOf(readTarget(frame, at))}/${readCounter(frame, at)} ${errorCodeOf(readOutcome(frame, at))}`,
+          ),
+        )
+      })
+    }
+    return found
+  }
+}
+
+export const nameOf = (device: Eui64Key): number => Buffer.from(device, 'latin1').readUInt32BE(4)
+export const good = (exchange: SimExchange): void =>
+  exchange.answer({
+    ok: true,
+    results: exchange.operations.map(() => ({ value: text, result: 0 })),
+  })
+
+export const numberOf = (device: Eui64Key): number =>
+  fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
+
+/** Lets time go on until `isDone`, or for two minutes. */
+export async function pass(world: World, isDone: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 240 && !isDone(); turn++) {
+    world.clock.advanceBy(500)
+    await settle()
+  }
+}
