@@ -12,7 +12,7 @@ export type Child = {
   readonly said: Record<string, unknown>
   readonly process: ChildProcess
   /** Called when it ends without having been asked to. */
-  onDeath: (code: number | null) => void
+  onDeath: (how: string) => void
   /** Ends it in order. */
   stop(): Promise<void>
 }
@@ -49,6 +49,12 @@ export async function startChild(
       await ended
     },
   }
-  void ended.then(([code]) => (isStopping ? undefined : started.onDeath(code as number | null)))
+  void ended.then(([code, signal]) => {
+    if (!isStopping) {
+      started.onDeath(
+        signal === null ? `ended with code ${String(code)}` : `was ended by ${String(signal)}`,
+      )
+    }
+  })
   return started
 }

@@ -119,8 +119,8 @@ async function demonstrate(
     nats: string
   }
   const died = new Promise<never>((_, reject) => {
-    broker.onDeath = (code) => reject(new OperatorFault(`the broker ended with ${String(code)}`))
-    fleet.onDeath = (code) => reject(new OperatorFault(`the meters ended with ${String(code)}`))
+    broker.onDeath = (how) => reject(new OperatorFault(`the broker ${how}`))
+    fleet.onDeath = (how) => reject(new OperatorFault(`the meters' process ${how}`))
   })
   died.catch(() => undefined)
   const registering = registerDevicesFile(devicesFile, listening.ops)
