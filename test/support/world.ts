@@ -95,6 +95,21 @@ export class FailingStore extends SimPartitionStore {
   }
 }
 
+/** The store as one life of a host has it: a process that was killed writes nothing any more, whatever it had under way. */
+function ofLife(store: FailingStore, life: { isOver: boolean }): PartitionStore {
+  const never = new Promise<never>(() => {})
+  return {
+    checkpoint: () => store.checkpoint(),
+    load: (device) => store.load(device),
+    dueWakes: (untilMs, count) => store.dueWakes(untilMs, count),
+    nextWakeMs: () => store.nextWakeMs(),
+    deviceCount: () => store.deviceCount(),
+    save: (changes) => (life.isOver ? never : store.save(changes)),
+    clear: () => (life.isOver ? never : store.clear()),
+    close: () => (life.isOver ? never : store.close()),
+  }
+}
+
 /** One deployment: what survives a crash (ledger, stores, clock) and the host that may not. */
 export class World {
   readonly clock = new SimClock(1_800_000_000_000)
@@ -105,6 +120,7 @@ export class World {
   exchanges: SimExchange[] = []
   host: Host | undefined
   private life = { isOver: false }
+  private lifeCount = 0
 
   constructor(options: WorldOptions = {}) {
     this.options = options
@@ -143,11 +159,12 @@ export class World {
       openStore: (number): PartitionStore => {
         const store = this.stores.get(number) ?? new FailingStore()
         this.stores.set(number, store)
-        return store
+        return ofLife(store, life)
       },
       wan,
       clock,
-      random: seededRandom(1),
+      // As in the world: a host that starts again draws other nonces than it did before.
+      random: seededRandom(++this.lifeCount),
       log: silentLog,
       metrics: noMetrics,
       mayTakeFrom: () => false,
