@@ -15,7 +15,7 @@ import { createCursorStore } from '../core/ledger/cursors.ts'
 import { PartyFeed } from '../core/ledger/party-feed.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
-import type { BrokerConfig } from '../core/ops/config.ts'
+import type { BrokerConfig, Role } from '../core/ops/config.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
 import { startNatsServer } from '../core/ops/nats-child.ts'
@@ -26,11 +26,12 @@ import { systemRandom } from '../core/ports/random.ts'
 import { TcpWan } from '../core/wan/pool.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
 import { Host } from './runtime/host.ts'
+import { startWorkers } from './workers.ts'
 
 /** A running broker. */
 export type Broker = {
   readonly hostId: string
-  /** `host:port` each. */
+  /** `host:port` each; empty without the role gateway. */
   readonly grpc: string
   readonly http: string
   readonly ops: string
@@ -80,7 +81,8 @@ async function start(
   const metrics = createMetrics()
   const clock = systemClock
   const random = systemRandom
-  const parties = readParties(config.partiesFile)
+  // Read early: a fault in it is told before anything is started.
+  if (config.roles.includes('gateway')) readParties(config.partiesFile)
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
   const hostId = hostIdOf(config.dataDir)
   const { partitionCount } = config
@@ -121,46 +123,56 @@ async function start(
   await owners.start()
   closers.push(() => owners.close())
 
-  const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
-  closers.push(() => stores.close())
-  const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
-  closers.push(() => wan.close())
-  const host = new Host({
-    hostId,
-    partitionCount,
-    ledger,
-    bus,
-    wan,
-    clock,
-    random,
-    log,
-    metrics,
-    checkpointIntervalMs,
-    openStore: (partition) => stores.open(partition),
-    mayTakeFrom: (owner) => owners.isSilent(owner),
-    actorsAwakeMax: config.actorsAwakeMax,
-    actorIdleMs: config.actorIdleMs,
-    onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
-  })
-  closers.push(() => host.close())
-  await host.start()
+  const does = (role: Role): boolean => config.roles.includes(role)
+  let host: Host | undefined
+  if (does('host')) {
+    const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
+    closers.push(() => stores.close())
+    const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
+    closers.push(() => wan.close())
+    const started = new Host({
+      hostId,
+      roles: config.roles,
+      partitionCount,
+      ledger,
+      bus,
+      wan,
+      clock,
+      random,
+      log,
+      metrics,
+      checkpointIntervalMs,
+      openStore: (partition) => stores.open(partition),
+      mayTakeFrom: (owner) => owners.isSilent(owner),
+      peers: owners,
+      actorsAwakeMax: config.actorsAwakeMax,
+      actorIdleMs: config.actorIdleMs,
+      onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
+    })
+    closers.push(() => started.close())
+    await started.start()
+    host = started
+  }
 
-  const feed = new PartyFeed({ ledger, log, clock })
-  await feed.start()
-  closers.push(() => feed.close())
-  const gateway = new Gateway({
-    bus,
-    directory: owners,
-    ledger: feed,
-    cursors,
-    parties,
-    clock,
-    random,
-    log,
-    metrics,
-  })
-  const { grpcPort, httpPort } = await gateway.listen(config.grpc, config.http)
-  closers.push(() => gateway.close())
+  let doors = { grpcPort: 0, httpPort: 0 }
+  if (does('gateway')) {
+    const feed = new PartyFeed({ ledger, log, clock })
+    await feed.start()
+    closers.push(() => feed.close())
+    const gateway = new Gateway({
+      bus,
+      directory: owners,
+      ledger: feed,
+      cursors,
+      parties: readParties(config.partiesFile),
+      clock,
+      random,
+      log,
+      metrics,
+    })
+    doors = await gateway.listen(config.grpc, config.http)
+    closers.push(() => gateway.close())
+  }
 
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock })
@@ -177,16 +189,28 @@ async function start(
     const missing = partitionCount - owners.ownedCount
     return missing === 0 ? undefined : `${missing} of ${partitionCount} have no owner`
   })
-  ops.addCheck('ledger', () => (host.isLedgerFull ? 'BROKER_LEDGER_FULL' : undefined))
+  ops.addCheck('host', () => host?.trouble)
   ops.addCheck('nats', () => (connection.isClosed() ? 'the connection is closed' : undefined))
+  if (config.workerCount !== 0) {
+    const workers = startWorkers(config, server.address, log)
+    closers.push(() => workers.close())
+  }
+  const { grpcPort, httpPort } = doors
   log.info(
-    { hostId, grpcPort, httpPort, ops: ops.url, partitions: host.owned.length },
+    {
+      hostId,
+      roles: config.roles.join(),
+      grpcPort,
+      httpPort,
+      ops: ops.url,
+      partitions: host?.owned.length ?? 0,
+    },
     'busbar serves',
   )
   return {
     hostId,
-    grpc: `${config.grpc.host}:${grpcPort}`,
-    http: `${config.http.host}:${httpPort}`,
+    grpc: does('gateway') ? `${config.grpc.host}:${grpcPort}` : '',
+    http: does('gateway') ? `${config.http.host}:${httpPort}` : '',
     ops: new URL(ops.url).host,
     nats: server.url,
     failed,

@@ -19,12 +19,14 @@ import { forEachEnvelope, type FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { announceAlive } from '../../core/bus/owners.ts'
 import { hostSubject, type Bus } from '../../core/ports/bus.ts'
+import { encodeHostStatus, statusSubject, type HostStatus } from '../../core/ports/host-status.ts'
 import { tickSubject, type CommitRefusal } from '../../core/ports/ledger.ts'
 import type { Metrics } from '../../core/ports/metrics.ts'
 import type { Wan } from '../../core/ports/wan.ts'
 import { pullFrom, type PullSource } from '../../core/stream/pull.ts'
 import { resume, wake } from '../device/messages.ts'
 import { Exchanges } from './exchanges.ts'
+import { Handover } from './handover.ts'
 import { hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
@@ -37,6 +39,8 @@ export type HostOptions = PartitionPorts & {
   wan: Wan
   metrics: Metrics
   checkpointIntervalMs: number
+  /** What this process does, for the cluster's status. */
+  roles?: readonly string[]
   /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
   onFault: (fault: unknown) => void
 }
@@ -63,9 +67,13 @@ export class Host {
   private fullUntil = 0
   /** Fewer after a tick that was too large for the ledger, until one is written again. */
   private mailsPerTickMax: number = limits.tickMessagesMax
-  /** Stores being rebuilt between two ticks; the next tick waits for it. */
-  private mending: Promise<void> | undefined
+  /** What is to be done between two ticks, and its doing; the next tick waits for it. */
+  private readonly held: Array<() => Promise<void>> = []
+  private holding: Promise<void> | undefined
   private lookedAroundAt = 0
+  private readonly handover: Handover
+  private tickStartedAt = 0
+  private statuses: { close(): Promise<void> } | undefined
   /** Sequence of our last tick. */
   private lastSequence = 0
   private readonly spareWriters: FrameWriter[] = []
@@ -74,9 +82,15 @@ export class Host {
     this.options = options
     this.exchanges = new Exchanges(options.wan, options.clock, options.log)
     this.metrics = hostMetrics(options.metrics)
-    this.partitions = new OwnedPartitions(options, this.metrics, (partition, unfinished) => {
-      for (const device of unfinished) this.mailbox.post({ partition, device, message: resume })
-    })
+    this.partitions = new OwnedPartitions(
+      options,
+      this.metrics,
+      (partition, unfinished) => {
+        for (const device of unfinished) this.mailbox.post({ partition, device, message: resume })
+      },
+      (action) => this.hold(action),
+    )
+    this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
   }
 
   /** Partitions served here. */
@@ -106,7 +120,30 @@ export class Host {
       .pipe(tap((tick) => this.run(tick)))
       .subscribe({ error: (fault: unknown) => this.fail(fault) })
     this.served = await bus.serve(hostSubject(hostId), (frame, reply) => this.onFrame(frame, reply))
+    this.statuses = await bus.serve(statusSubject(hostId), (_frame, reply) =>
+      reply(encodeHostStatus(this.status())),
+    )
+    await this.handover.start()
     this.armWakes()
+  }
+
+  /** Why this host cannot serve as it should now, or undefined. */
+  get trouble(): string | undefined {
+    if (this.hasFailed) return 'the pipeline has ended'
+    if (this.isLedgerFull) return 'BROKER_LEDGER_FULL'
+    const ticking = this.options.clock.now() - this.tickStartedAt
+    if (this.isBusy && this.tickStartedAt > 0 && ticking > limits.tickMsMax)
+      return `a tick is under way for ${ticking} ms: the ledger does not answer`
+    return undefined
+  }
+
+  status(): HostStatus {
+    const { hostId, roles = ['host'] } = this.options
+    return {
+      hostId,
+      roles: [...roles],
+      partitions: Array.from(this.partitions.values(), (partition) => partition.status()),
+    }
   }
 
   // ── in ──
@@ -156,9 +193,9 @@ export class Host {
           this.mailbox.post({ partition, device, message: wake })
       }
       // Partitions that have lost their host come here.
-      if (now - this.lookedAroundAt >= limits.aliveIntervalMs) {
+      if (now - this.lookedAroundAt >= limits.lookAroundMs) {
         this.lookedAroundAt = now
-        void this.partitions.takeFree()
+        void this.partitions.takeFree().then(() => this.handover.balance())
       }
       if (!this.isBusy) this.betweenTicks(now)
       this.armWakes()
@@ -183,9 +220,11 @@ export class Host {
 
   /** Decides and commits; settles with what is to be run now that it is on disk, or undefined when it is not. */
   private async gather(taken: readonly Mail[]): Promise<Tick | undefined> {
-    if (this.mending !== undefined) await this.mending
+    while (this.holding !== undefined) await this.holding
     this.isBusy = true
     const startedAt = this.options.clock.now()
+    this.tickStartedAt = startedAt
+    if (this.partitions.isFenceStale) await this.partitions.refreshFence()
     const mails = this.ours(taken, startedAt)
     const tick = new Tick(mails, this.spareWriters)
     let left: readonly Mail[]
@@ -274,13 +313,31 @@ export class Host {
       else partition.saveWhenDue(now, this.options.checkpointIntervalMs, this.lastSequence)
       awake += partition.awakeCount
     }
-    if (isDamaged && !this.isClosing) {
-      this.isBusy = true
-      this.mending = this.mend().catch((fault: unknown) => this.fail(fault))
-    }
+    if (isDamaged && !this.isClosing)
+      this.hold(() => this.partitions.reload(false)).catch((fault: unknown) => this.fail(fault))
+    else this.runHeld()
     this.metrics.awake.set(awake)
     this.metrics.waiting.set(this.mailbox.length)
     this.metrics.exchanges.set(this.exchanges.count)
+  }
+
+  /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
+  private hold(action: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.held.push(() => action().then(resolve, reject))
+      if (!this.isBusy) this.runHeld()
+    })
+  }
+
+  private runHeld(): void {
+    if (this.held.length === 0) return
+    this.isBusy = true
+    this.tickStartedAt = this.options.clock.now()
+    this.holding = (async () => {
+      for (let next = this.held.shift(); next !== undefined; next = this.held.shift()) await next()
+      this.holding = undefined
+      this.isBusy = false
+    })()
   }
 
   // ── when the ledger says no ──
@@ -301,12 +358,6 @@ export class Host {
       if (mails.length === 1) again = await this.smaller(mails[0]!, now)
     }
     this.mailbox.putBack(again)
-  }
-
-  private async mend(): Promise<void> {
-    await this.partitions.reload(false)
-    this.mending = undefined
-    this.isBusy = false
   }
 
   private refuseForRoom(mail: Mail, now: number): boolean {
@@ -349,8 +400,11 @@ export class Host {
   /** Takes nothing new, ends what it can, saves, and lets go. */
   async close(): Promise<void> {
     const { clock } = this.options
+    // What is here goes where it can be served.
+    await this.handover.close(!this.hasFailed)
     this.isClosing = true
     this.partitions.settleDown()
+    await this.statuses?.close()
     const deadline = clock.now() + drainMsMax
     const isOver = (): boolean =>
       this.hasFailed || (this.exchanges.count === 0 && this.mailbox.length === 0 && !this.isBusy)

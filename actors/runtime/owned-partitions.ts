@@ -8,14 +8,25 @@ import type { Eui64Key } from '../../core/base/eui64.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import { leaseSubject } from '../../core/ports/lease.ts'
+import type { Prepared } from '../../core/ports/handover.ts'
+import { decodeLease, encodeLease, leaseSubject } from '../../core/ports/lease.ts'
 import { tickSubjects, type Ledger, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Random } from '../../core/ports/random.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import type { DeviceBehaviour } from '../device/actor.ts'
+import { shareOf } from './balance.ts'
 import type { HostMetrics } from './host-metrics.ts'
 import { isStoreDamage, Partition } from './partition.ts'
+
+/** The other hosts, as they are heard on the bus and as the leases name them. */
+export type Peers = {
+  /** Hosts heard lately; this one may be among them. */
+  readonly aliveHosts: readonly string[]
+  ownerOf(partition: number): string | undefined
+  /** Calls `listener` with the sequence of each lease that changes, whoever writes it. */
+  onLeaseChange(listener: (sequence: number) => void): () => void
+}
 
 export type PartitionPorts = {
   hostId: string
@@ -27,6 +38,8 @@ export type PartitionPorts = {
   log: Log
   /** True for an owner that has been silent for too long. */
   mayTakeFrom: (owner: string) => boolean
+  /** Left out, this host is alone and takes all that it may. */
+  peers?: Peers
   /** Awake actors of the whole host. */
   actorsAwakeMax: number
   actorIdleMs: number
@@ -36,6 +49,8 @@ export type PartitionPorts = {
 
 /** Called with each partition that is served from now on, and the devices in it that must be told to resume. */
 type OnServed = (partition: Partition, unfinished: readonly Eui64Key[]) => void
+/** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
+export type Hold = (action: () => Promise<void>) => Promise<void>
 
 /** What makes a partition unreadable for good, its store having been cleared; everything else is tried again. */
 const damage = new Set<ErrorCode>([
@@ -52,6 +67,7 @@ export class OwnedPartitions {
   private readonly ports: PartitionPorts
   private readonly metrics: HostMetrics
   private readonly onServed: OnServed
+  private readonly hold: Hold
   private readonly served = new Map<number, Partition>()
   /** Partitions that cannot be read: not served, not tried again. */
   private readonly damaged = new Set<number>()
@@ -59,15 +75,22 @@ export class OwnedPartitions {
   private readonly cleared = new Set<Partition>()
   /** Ours, and being brought back to what is on disk. */
   private readonly reloading = new Set<number>()
+  /** Being brought up to date for another host to give them to us. */
+  private readonly warming = new Set<number>()
+  /** Offered to us and ready: the nonces by which their leases are known as given to this life of ours. */
+  private readonly promised = new Map<number, string>()
   /** Sequence of the last lease of anybody's; a tick is refused when there is a later one. */
   fence = 0
+  /** A lease has changed since: the next tick would be refused. */
+  isFenceStale = false
   private isTaking = false
   private isClosing = false
 
-  constructor(ports: PartitionPorts, metrics: HostMetrics, onServed: OnServed) {
+  constructor(ports: PartitionPorts, metrics: HostMetrics, onServed: OnServed, hold: Hold) {
     this.ports = ports
     this.metrics = metrics
     this.onServed = onServed
+    this.hold = hold
   }
 
   get(number: number): Partition | undefined {
@@ -82,36 +105,79 @@ export class OwnedPartitions {
     return [...this.served.keys()]
   }
 
-  /** Takes every partition that nobody else has. What cannot be taken now is left for the next call. */
+  /**
+   * Takes every partition that nobody else has, up to our share while there are others. What cannot be taken now is left for the next
+   * call. Leases are taken between two ticks, so that none of ours is refused for them; reading up goes on beside the ticks.
+   */
   async takeFree(): Promise<void> {
-    const { partitionCount, log } = this.ports
-    if (this.isTaking || this.served.size + this.damaged.size >= partitionCount) return
+    const { log } = this.ports
+    if (this.isTaking) return
+    const free = this.free()
+    if (free.length === 0) return
+    await this.taking(async (taken) => {
+      try {
+        await this.hold(async () => {
+          for (const number of free) {
+            if (this.isClosing) break
+            const partition = await this.take(number)
+            if (partition !== undefined) taken.push(partition)
+          }
+          if (taken.length > 0) this.fence = await this.newFence()
+        })
+      } catch (fault) {
+        // Those that were taken are ours all the same.
+        log.warn({ fault: String(fault) }, 'free partitions could not be taken yet')
+      }
+    })
+  }
+
+  /** Runs `take`, which gathers partitions whose lease is ours, and serves them. */
+  private async taking(take: (taken: Partition[]) => Promise<void>): Promise<void> {
     this.isTaking = true
     const taken: Partition[] = []
     try {
-      for (let number = 0; number < partitionCount && !this.isClosing; number++) {
-        if (this.served.has(number) || this.reloading.has(number) || this.damaged.has(number))
-          continue
-        const partition = await this.take(number)
-        if (partition !== undefined) taken.push(partition)
-      }
-      await this.bringUp(taken)
+      await take(taken)
+      if (taken.length > 0) await this.bringUp(taken)
     } catch (fault) {
-      log.warn({ fault: String(fault) }, 'free partitions could not be taken yet')
+      this.ports.log.warn({ fault: String(fault) }, 'partitions could not be brought up yet')
       for (const partition of taken)
         if (this.served.get(partition.number) !== partition) await partition.close()
     }
     this.isTaking = false
   }
 
+  /** Partitions that may be ours for the asking. */
+  private free(): number[] {
+    const { partitionCount, peers, hostId, mayTakeFrom } = this.ports
+    const free: number[] = []
+    const hosts = new Set([hostId, ...(peers?.aliveHosts ?? [])])
+    let room = shareOf(partitionCount, hosts.size) - this.served.size - this.reloading.size
+    for (let number = 0; number < partitionCount; number++) {
+      const isHere =
+        this.served.has(number) || this.reloading.has(number) || this.warming.has(number)
+      if (isHere || this.damaged.has(number)) continue
+      const owner = peers?.ownerOf(number)
+      if (owner === hostId || peers === undefined) free.push(number)
+      else if ((owner === undefined || mayTakeFrom(owner)) && room-- > 0) free.push(number)
+    }
+    return free
+  }
+
   /** Takes the lease of a partition; undefined when it belongs to another host. */
   private async take(number: number): Promise<Partition | undefined> {
-    const { log, openStore } = this.ports
     const taken = await this.lease(number)
     if (!taken.taken) {
-      log.debug({ partition: number, owner: taken.owner }, 'the partition belongs to another host')
+      this.ports.log.debug(
+        { partition: number, owner: taken.owner },
+        'the partition belongs to another host',
+      )
       return undefined
     }
+    return this.partition(number, taken.sequence)
+  }
+
+  private partition(number: number, leaseSequence: number): Partition {
+    const { log, openStore } = this.ports
     const partition = new Partition({
       number,
       store: openStore(number),
@@ -121,8 +187,116 @@ export class OwnedPartitions {
       onParked: () => this.metrics.parked.add(),
       ...(this.ports.behaviour && { behaviour: this.ports.behaviour }),
     })
-    partition.leaseSequence = taken.sequence
+    partition.leaseSequence = leaseSequence
     return partition
+  }
+
+  // ── hand-over: a partition goes from one live host to another ──
+
+  /**
+   * Brings the stores of `numbers`, which another host serves, up to date. Those that are ready are promised: their leases,
+   * when they come with the nonce returned here, are ours without our writing anything.
+   */
+  async warm(numbers: readonly number[]): Promise<Prepared[]> {
+    const ours = numbers.filter(
+      (number) =>
+        number < this.ports.partitionCount &&
+        !this.isClosing &&
+        !this.served.has(number) &&
+        !this.reloading.has(number) &&
+        !this.warming.has(number) &&
+        !this.damaged.has(number),
+    )
+    if (this.isTaking || ours.length === 0) return []
+    for (const number of ours) this.warming.add(number)
+    const partitions: Partition[] = []
+    const ready: Partition[] = []
+    try {
+      for (const number of ours) partitions.push(this.partition(number, 0))
+      let open: readonly Partition[] = partitions
+      while (open.length > 0) open = await this.load(open, (partition) => ready.push(partition))
+    } catch (fault) {
+      this.ports.log.warn({ fault: String(fault) }, 'offered partitions could not be brought up')
+    }
+    for (const partition of partitions) await partition.close()
+    for (const number of ours) this.warming.delete(number)
+    return ready.map(({ number }) => {
+      const nonce = this.ports.random.bytes(9).toString('base64url')
+      this.promised.set(number, nonce)
+      return { partition: number, nonce }
+    })
+  }
+
+  /** Serves what was promised and has been given since. */
+  async adopt(): Promise<void> {
+    const { ledger, peers, hostId } = this.ports
+    if (this.isTaking || this.isClosing) return
+    const given = [...this.promised.keys()].filter(
+      (number) => peers?.ownerOf(number) === hostId && !this.served.has(number),
+    )
+    if (given.length === 0) return
+    await this.taking(async (taken) => {
+      for (const number of given) {
+        const found = await ledger.lastOn(leaseSubject(number))
+        const nonce = this.promised.get(number)
+        this.promised.delete(number)
+        // Not the one that was promised: left to takeFree, which writes a lease of our own.
+        if (found === undefined || decodeLease(found.data).nonce !== nonce) continue
+        taken.push(this.partition(number, found.sequence))
+      }
+    })
+  }
+
+  /**
+   * Gives `prepared` to `target`: stops serving them, saves, and writes all their leases in one commit. Whatever becomes of that,
+   * they are not served here until the ledger says that they are ours. Must run between two ticks.
+   */
+  async give(target: string, prepared: readonly Prepared[]): Promise<void> {
+    const { ledger, clock, log } = this.ports
+    const leaving: Array<Prepared & { served: Partition }> = []
+    for (const one of prepared) {
+      const served = this.served.get(one.partition)
+      if (served !== undefined) leaving.push({ ...one, served })
+    }
+    if (leaving.length === 0) return
+    for (const { served } of leaving) this.served.delete(served.number)
+    this.metrics.partitions.set(this.served.size)
+    const takenAtMs = clock.now()
+    const outcome = await ledger.commit(
+      leaving.map(({ partition, nonce, served }) => {
+        const subject = leaseSubject(partition)
+        const data = encodeLease({ hostId: target, takenAtMs, nonce })
+        return { subject, data, expect: { subject, sequence: served.leaseSequence } }
+      }),
+    )
+    for (const { served } of leaving)
+      await served.save().then(
+        () => served.close(),
+        () => served.close(),
+      )
+    if (outcome.refused === undefined) {
+      log.info({ target, partitions: leaving.length }, 'partitions were given to another host')
+      this.isFenceStale = true
+    } else
+      log.warn({ target, ...outcome }, 'partitions could not be given away; their leases decide')
+    await this.refreshFence()
+  }
+
+  /** A lease has changed: whoever wrote it, the next tick is to stand behind it. */
+  onLeaseChange(sequence: number): void {
+    if (sequence > this.fence) this.isFenceStale = true
+  }
+
+  /** Finds the fence anew after a lease has changed; must run between two ticks. When the ledger does not answer the old one stays. */
+  async refreshFence(): Promise<void> {
+    if (!this.isFenceStale) return
+    try {
+      this.isFenceStale = false
+      this.fence = await this.newFence()
+    } catch (fault) {
+      this.isFenceStale = true
+      this.ports.log.warn({ fault: String(fault) }, 'the fence could not be read')
+    }
   }
 
   /** One damaged partition does not stop the others; its devices answer BROKER_PARTITION_UNAVAILABLE. */
@@ -143,13 +317,18 @@ export class OwnedPartitions {
   private async bringUp(partitions: readonly Partition[]): Promise<void> {
     let open = partitions
     // A store that is found damaged on the way is cleared, and its partition read once more.
-    while (open.length > 0) open = await this.load(open)
+    while (open.length > 0) {
+      open = await this.load(open, (partition, unfinished) => {
+        this.served.set(partition.number, partition)
+        this.onServed(partition, unfinished)
+      })
+    }
     this.fence = await this.newFence()
     this.metrics.partitions.set(this.served.size)
   }
 
   /** Folds the ticks into `partitions`, each from its own checkpoint, in one reading. @returns those whose store was found damaged */
-  private async load(partitions: readonly Partition[]): Promise<Partition[]> {
+  private async load(partitions: readonly Partition[], onReady: OnServed): Promise<Partition[]> {
     const { ledger } = this.ports
     const last = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
     const loading = new Map<number, Partition>()
@@ -204,8 +383,7 @@ export class OwnedPartitions {
       try {
         const unfinished = await partition.ready(last)
         this.cleared.delete(partition)
-        this.served.set(partition.number, partition)
-        this.onServed(partition, unfinished)
+        onReady(partition, unfinished)
       } catch (fault) {
         await fail(partition, fault)
       }
@@ -220,8 +398,10 @@ export class OwnedPartitions {
   private async newFence(): Promise<number> {
     const { ledger, log } = this.ports
     const fence = (await ledger.lastOn('lease.*'))?.sequence ?? 0
-    for (const partition of [...this.served.values()]) {
-      const lease = await ledger.lastOn(leaseSubject(partition.number))
+    const ours = [...this.served.values()]
+    const leases = await Promise.all(ours.map(({ number }) => ledger.lastOn(leaseSubject(number))))
+    for (const [index, partition] of ours.entries()) {
+      const lease = leases[index]
       if (lease?.sequence === partition.leaseSequence) continue
       log.warn({ partition: partition.number }, 'the partition has gone to another host')
       await this.drop(partition)

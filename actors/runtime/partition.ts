@@ -13,6 +13,7 @@ import {
   hashOfFrame,
   writeChainLink,
 } from '../../core/envelope/frame.ts'
+import type { PartitionStatus } from '../../core/ports/host-status.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
@@ -101,6 +102,20 @@ export class Partition {
 
   get checkpoint(): Checkpoint {
     return this.folded
+  }
+
+  /** For operators. */
+  status(): PartitionStatus {
+    const { number, waiting, savedSequence } = this
+    const sequence = this.folded.sequence
+    return {
+      number,
+      sequence,
+      savedSequence: Math.max(0, savedSequence),
+      snapshotSequence: 0,
+      awake: this.awake.size,
+      waiting,
+    }
   }
 
   /**

@@ -73,7 +73,17 @@ export const limits = {
   /** How often a host says that it is alive; nobody keeps it. */
   aliveIntervalMs: 1_000,
   /** A host silent for so long may lose its partitions: several intervals, so that one pause of a garbage collector is not a take-over. */
-  leaseSilenceMsMax: 5_000,
+  leaseSilenceMsMax: 3_000,
+  /** How often a host looks for partitions without an owner, and whether it has more than its share. */
+  lookAroundMs: 500,
+  /** A host that is offered partitions brings its stores up to date within this; offered again otherwise, from where it stood. */
+  handoverWarmMsMax: 30_000,
+  /** Partitions offered at one time. */
+  handoverPartitionsMax: 64,
+  /** Before a worker process that died is started again. */
+  workerRestartDelayMs: 1_000,
+  /** A tick that is under way for longer makes a host not ready. */
+  tickMsMax: 3_000,
   /** Heartbeat asked of the server by a reader of the ledger that has nothing to read. */
   ledgerHeartbeatMs: 2_000,
   /** A bounded read of the ledger without any progress. */

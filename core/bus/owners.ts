@@ -42,6 +42,7 @@ export class Owners implements OwnerDirectory {
   private readonly ownerByPartition: Array<string | undefined>
   private readonly heardAtMs = new Map<string, number>()
   private waiters: Waiter[] = []
+  private readonly leaseListeners = new Set<(sequence: number) => void>()
   private closers: Array<{ close(): Promise<void> }> = []
   private startedAtMs = 0
 
@@ -63,6 +64,7 @@ export class Owners implements OwnerDirectory {
     const onLease = (message: { subject: string; sequence: number; data: Buffer }): void => {
       nextSequence = message.sequence + 1
       this.onLease(message.subject, message.data)
+      for (const listener of this.leaseListeners) listener(message.sequence)
     }
     await ledger.read('lease.*', 1, onLease)
     this.closers.push(await ledger.follow('lease.*', nextSequence, onLease))
@@ -70,6 +72,21 @@ export class Owners implements OwnerDirectory {
 
   ownerOf(partition: number): string | undefined {
     return this.ownerByPartition[partition]
+  }
+
+  /** Hosts heard within `leaseSilenceMsMax`, in order of their names. */
+  get aliveHosts(): string[] {
+    const since = this.options.clock.now() - limits.leaseSilenceMsMax
+    return Array.from(this.heardAtMs)
+      .filter(([, atMs]) => atMs > since)
+      .map(([hostId]) => hostId)
+      .sort()
+  }
+
+  /** Calls `listener` with the sequence of each lease that changes from now on, once its owner is known here. */
+  onLeaseChange(listener: (sequence: number) => void): () => void {
+    this.leaseListeners.add(listener)
+    return () => void this.leaseListeners.delete(listener)
   }
 
   /** Partitions that somebody owns. */

@@ -11,10 +11,17 @@ import { limits } from '../base/limits.ts'
 /** Where a gateway listens; port 0 for any free one. */
 export type ListenAddress = { readonly host: string; readonly port: number }
 
+/** What a process does. `gateway` serves parties, `host` decides for partitions and reaches their devices. */
+export const Role = ['gateway', 'host'] as const
+export type Role = (typeof Role)[number]
+
 /** The compiled form: all defaults applied, nothing left to parse. Frozen. */
 export type BrokerConfig = {
   /** Absolute. */
   readonly dataDir: string
+  readonly roles: readonly Role[]
+  /** Further processes with the role host that this one starts and supervises. */
+  readonly workerCount: number
   readonly partitionCount: number
   readonly grpc: ListenAddress
   readonly http: ListenAddress
@@ -102,6 +109,11 @@ const listenAddress: z.ZodType<ListenAddress, string> = z
   })
   .refine(({ port }) => port <= 65_535, 'has a port above 65535')
 
+const roles: z.ZodType<Role[], string> = z
+  .string()
+  .transform((text) => [...new Set(text.split(',').map((one) => one.trim()))])
+  .pipe(z.array(z.enum(Role, `must be some of ${Role.join(', ')}, separated by commas`)).min(1))
+
 const natsUrl = z
   .string()
   .refine(
@@ -138,6 +150,30 @@ export const settings = {
     consequence:
       'The ledger of an embedded nats-server, its credentials and the actor store live there: keep it on a disk that survives.',
     schema: z.string().min(1, 'must not be empty'),
+  },
+  roles: {
+    env: 'BUSBAR_ROLES',
+    option: 'roles',
+    default: 'gateway,host',
+    unit: 'some of gateway, host, separated by commas',
+    reason: 'One process does everything.',
+    consequence:
+      'Processes over one NATS share the work: partitions spread over all hosts. A gateway without host needs a host elsewhere.',
+    schema: roles,
+  },
+  workers: {
+    env: 'BUSBAR_WORKERS',
+    option: 'workers',
+    default: '0',
+    unit: 'processes, or auto for one less than there are cores',
+    reason: 'One process uses about one core and a half, nats-server another half.',
+    consequence:
+      'So many more processes with the role host are started beside this one, in folders of the data directory; partitions spread over them.',
+    schema: z
+      .string()
+      .regex(/^(auto|\d{1,3})$/, 'must be a number or auto')
+      .transform((text) => (text === 'auto' ? -1 : Number(text)))
+      .pipe(z.number().max(256)),
   },
   partitionCount: {
     env: 'BUSBAR_PARTITIONS',
@@ -298,6 +334,8 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   const url = read(settings.natsUrl)
   const config: BrokerConfig = {
     dataDir: resolve(source.workingDir, dataDir ?? ''),
+    roles: read(settings.roles),
+    workerCount: read(settings.workers),
     partitionCount: read(settings.partitionCount),
     grpc: read(settings.grpc),
     http: read(settings.http),

@@ -60,3 +60,14 @@ function tlsOf(addresses: readonly URL[]): TlsOptions & { host?: string } {
   const [host] = ips
   return host === undefined ? {} : { host }
 }
+
+/** The address with its credentials as one text, for the environment of a process of ours; never on a command line or in a log. */
+export function natsUrlOf({ url, user, password }: NatsAddress): string {
+  if (user === undefined || password === undefined) return url
+  return url
+    .split(',')
+    .map((one) =>
+      one.trim().replace('://', `://${encodeURIComponent(user)}:${encodeURIComponent(password)}@`),
+    )
+    .join(',')
+}

@@ -17,6 +17,8 @@ const load = (
 t.test('config: the effective defaults, so that a changed one is seen in review', async (t) => {
   t.same(load(), {
     dataDir: '/srv/.busbar/data',
+    roles: ['gateway', 'host'],
+    workerCount: 0,
     partitionCount: 16,
     grpc: { host: '127.0.0.1', port: 50_051 },
     http: { host: '127.0.0.1', port: 8_080 },

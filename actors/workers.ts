@@ -1,0 +1,88 @@
+/**
+ * The further processes of one `busbar serve --workers`: each a host over the same NATS, in a folder of the
+ * data directory, started again when it dies. What a dead one served is taken over by the others meanwhile.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { limits } from '../core/base/limits.ts'
+import type { BrokerConfig } from '../core/ops/config.ts'
+import { natsUrlOf, type NatsAddress } from '../core/ops/nats-connection.ts'
+import { systemClock } from '../core/ports/clock.ts'
+import type { Log } from '../core/ports/log.ts'
+
+const entry = fileURLToPath(new URL('main.ts', import.meta.url))
+
+export type Workers = { close(): Promise<void> }
+
+/** Starts them; does not wait for them: partitions move to each when it is there. */
+export function startWorkers(config: BrokerConfig, nats: NatsAddress, log: Log): Workers {
+  const count = config.workerCount < 0 ? availableParallelism() - 1 : config.workerCount
+  const workers = Array.from({ length: count }, (_, index) => new Worker(index + 1))
+  for (const worker of workers) worker.start(config, nats, log)
+  return {
+    close: async () => {
+      await Promise.all(workers.map((worker) => worker.stop()))
+    },
+  }
+}
+
+class Worker {
+  private readonly number: number
+  private child: ChildProcess | undefined
+  private isStopping = false
+  private callOff: (() => void) | undefined
+
+  constructor(number: number) {
+    this.number = number
+  }
+
+  start(config: BrokerConfig, nats: NatsAddress, log: Log): void {
+    const child = spawn(process.execPath, [entry, 'serve', '--ends-with-input'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+      // In a group of its own: Ctrl-C is for us, who end the workers in order.
+      detached: true,
+      env: {
+        ...process.env,
+        BUSBAR_DATA_DIR: join(config.dataDir, `worker-${this.number}`),
+        BUSBAR_ROLES: 'host',
+        BUSBAR_WORKERS: '0',
+        BUSBAR_OPS: '127.0.0.1:0',
+        // In the environment, not on the command line: it holds the password.
+        BUSBAR_NATS_URL: natsUrlOf(nats),
+        BUSBAR_PARTITIONS: String(config.partitionCount),
+        BUSBAR_REPLICAS: String(config.replicas),
+        BUSBAR_LEDGER_BYTES: String(config.ledgerBytesMax),
+        BUSBAR_WAN_CONNECTIONS: String(config.wanConnectionsMax),
+        BUSBAR_ACTORS: String(config.actorsAwakeMax),
+        BUSBAR_ACTOR_IDLE: String(config.actorIdleMs),
+        BUSBAR_LOG_LEVEL: config.logLevel,
+      },
+    })
+    this.child = child
+    log.info({ worker: this.number, pid: child.pid }, 'a worker was started')
+    child.once('exit', (code, signal) => {
+      this.child = undefined
+      if (this.isStopping) return
+      log.error(
+        { worker: this.number, how: String(signal ?? code) },
+        'a worker died; it is started again',
+      )
+      this.callOff = systemClock.at(systemClock.now() + limits.workerRestartDelayMs, () =>
+        this.start(config, nats, log),
+      )
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.isStopping = true
+    this.callOff?.()
+    const { child } = this
+    if (child === undefined) return
+    const ended = once(child, 'exit')
+    child.kill('SIGTERM')
+    await ended
+  }
+}
