@@ -1,0 +1,69 @@
+/** Bugs planted between a host and its ports, to show that the simulation finds their like. No product code knows of them. */
+import { decide, evolve, park } from '../../actors/device/actor.ts'
+import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import type { Plant } from './deployment.ts'
+
+export const planted: Readonly<Record<string, Plant>> = {
+  'acknowledged before the commit': {
+    ledger: (ledger, clock) => ({
+      commit: async (entries) => {
+        if (!entries[0]!.subject.startsWith('log.')) return ledger.commit(entries)
+        const kept = entries.map((entry) => ({ ...entry, data: Buffer.from(entry.data) }))
+        const last = await ledger.lastOn('log.*')
+        clock.at(clock.now() + 50, () => void ledger.commit(kept))
+        return { firstSequence: (last?.sequence ?? 0) + 1 }
+      },
+      lastOn: (subject) => ledger.lastOn(subject),
+      at: (sequence) => ledger.at(sequence),
+      read: (subject, from, onMessage) => ledger.read(subject, from, onMessage),
+      follow: (subject, from, onMessage) => ledger.follow(subject, from, onMessage),
+    }),
+  },
+  'no fence': {
+    ledger: (ledger) => ({
+      commit: (entries) =>
+        ledger.commit(
+          entries.map(({ subject, data, expect }) =>
+            subject.startsWith('log.') || expect === undefined
+              ? { subject, data }
+              : { subject, data, expect },
+          ),
+        ),
+      lastOn: (subject) => ledger.lastOn(subject),
+      at: (sequence) => ledger.at(sequence),
+      read: (subject, from, onMessage) => ledger.read(subject, from, onMessage),
+      follow: (subject, from, onMessage) => ledger.follow(subject, from, onMessage),
+    }),
+  },
+  'wakes lost when a partition changes hands': {
+    store: (store) => ({
+      ...store,
+      save: (changes) => store.save({ ...changes, wakes: new Map() }),
+    }),
+  },
+  'ended requests not persisted': {
+    store: (store) => ({
+      ...store,
+      save: (changes) => {
+        const states = new Map(changes.states)
+        for (const [device, packed] of states) {
+          const state = unpackState(packed)!
+          state.ended = { bytes: Buffer.alloc(0), count: 0, nextIndex: 0 }
+          state.originators = new Map()
+          states.set(device, packState(state))
+        }
+        return store.save({ ...changes, states })
+      },
+    }),
+  },
+  'an outcome delivered twice': {
+    behaviour: {
+      decide(state, message, now, out) {
+        decide(state, message, now, out)
+        if (message.type === 'ANSWERED') out.deliveries.push(...out.deliveries)
+      },
+      evolve,
+      park,
+    },
+  },
+}
