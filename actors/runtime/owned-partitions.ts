@@ -4,6 +4,7 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../core/base/error-table.ts'
+import { limits } from '../../core/base/limits.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
@@ -69,8 +70,8 @@ export class OwnedPartitions {
   private readonly onServed: OnServed
   private readonly hold: Hold
   private readonly served = new Map<number, Partition>()
-  /** Partitions that cannot be read: not served, not tried again. */
-  private readonly damaged = new Set<number>()
+  /** Partitions that cannot be read, and until when they are not tried again: never for a ledger that is damaged, a while for a store. */
+  private readonly damaged = new Map<number, number>()
   /** Their stores have been cleared once in this attempt to bring them up. */
   private readonly cleared = new Set<Partition>()
   /** Ours, and being brought back to what is on disk. */
@@ -155,7 +156,7 @@ export class OwnedPartitions {
     for (let number = 0; number < partitionCount; number++) {
       const isHere =
         this.served.has(number) || this.reloading.has(number) || this.warming.has(number)
-      if (isHere || this.damaged.has(number)) continue
+      if (isHere || this.isDamaged(number)) continue
       const owner = peers?.ownerOf(number)
       if (owner === hostId || peers === undefined) free.push(number)
       else if ((owner === undefined || mayTakeFrom(owner)) && room-- > 0) free.push(number)
@@ -205,7 +206,7 @@ export class OwnedPartitions {
         !this.served.has(number) &&
         !this.reloading.has(number) &&
         !this.warming.has(number) &&
-        !this.damaged.has(number),
+        !this.isDamaged(number),
     )
     if (this.isTaking || ours.length === 0) return []
     for (const number of ours) this.warming.add(number)
@@ -299,12 +300,17 @@ export class OwnedPartitions {
     }
   }
 
+  private isDamaged(number: number): boolean {
+    return this.ports.clock.now() < (this.damaged.get(number) ?? 0)
+  }
+
   /** One damaged partition does not stop the others; its devices answer BROKER_PARTITION_UNAVAILABLE. */
   private isDamage(number: number, fault: unknown): boolean {
     if (!(fault instanceof BrokerError && damage.has(fault.code))) return false
     const { code, detail } = fault
     this.ports.log.error({ partition: number, code, detail }, 'the partition cannot be served')
-    this.damaged.add(number)
+    const until = code === 'STORE_DAMAGED' ? this.ports.clock.now() + limits.storeRetryMs : Infinity
+    this.damaged.set(number, until)
     return true
   }
 

@@ -80,6 +80,8 @@ export const limits = {
   handoverWarmMsMax: 30_000,
   /** Partitions offered at one time. */
   handoverPartitionsMax: 64,
+  /** Before a partition is tried again whose store stayed damaged after it had been cleared. */
+  storeRetryMs: 30_000,
   /** Before a worker process that died is started again. */
   workerRestartDelayMs: 1_000,
   /** A tick that is under way for longer makes a host not ready. */

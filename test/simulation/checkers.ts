@@ -4,7 +4,12 @@ import { genesis, stepChain } from '../../actors/runtime/chain.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
-import { readCounter, readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
+import {
+  readCounter,
+  readOriginator,
+  readOutcome,
+  readTarget,
+} from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
@@ -58,7 +63,11 @@ export class LedgerChecker {
           this.ended.set(request, count)
           if (count > 1) this.fault(`ended ${count} times`, request)
           if (!this.accepted.has(request)) this.fault('ended without having been accepted', request)
-          this.lines.push({ sequence, request, text: `ended ${errorCodeOf(readOutcome(frame, at))}` })
+          this.lines.push({
+            sequence,
+            request,
+            text: `ended ${errorCodeOf(readOutcome(frame, at))}`,
+          })
           this.checkOrder(request, readOutcome(frame, at))
         }),
     )

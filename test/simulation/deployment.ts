@@ -127,8 +127,7 @@ export class Deployment {
           life.run(() => onFrame(frame, (answer) => life.run(() => reply(answer)))),
         ),
       announce: (subject, data) => life.run(() => this.bus.announce(subject, data)),
-      listen: (subject, onData) =>
-        this.bus.listen(subject, (data) => life.run(() => onData(data))),
+      listen: (subject, onData) => this.bus.listen(subject, (data) => life.run(() => onData(data))),
     }
     const plain: Ledger = {
       commit: async (entries) => {

@@ -177,7 +177,10 @@ export async function simulate(
 }
 
 /** The shortest life of `seed` that still goes wrong: fewer steps before faults stop. */
-export async function shrink(seed: number, plant: Plant = {}): Promise<Outcome & { steps: number }> {
+export async function shrink(
+  seed: number,
+  plant: Plant = {},
+): Promise<Outcome & { steps: number }> {
   let low = 1
   let high = stepCountDefault
   let found = await simulate(seed, plant, high)
