@@ -218,6 +218,121 @@ program
     process.exitCode = await statusCommand(options, terminal)
   })
 
+const natsUrl = new Option('--nats-url <address>', 'where the deployment has its NATS').env(
+  'BUSBAR_NATS_URL',
+)
+const dataDir = new Option(
+  '--data-dir <folder>',
+  'data directory of a broker with an embedded nats-server',
+)
+  .env('BUSBAR_DATA_DIR')
+  .default('.busbar/data')
+type Place = { natsUrl?: string; dataDir: string }
+type Opened = Awaited<ReturnType<typeof import('./cli/operator-ledger.ts').openOperatorLedger>>
+
+/** Runs `action` on the deployment's ledger; what it returns is the exit code. */
+async function withLedger(
+  where: Place,
+  action: (opened: Opened) => Promise<number>,
+): Promise<void> {
+  const { addressOf, openOperatorLedger } = await import('./cli/operator-ledger.ts')
+  const opened = await openOperatorLedger(addressOf(where))
+  try {
+    process.exitCode = await action(opened)
+  } finally {
+    await opened.close()
+  }
+}
+
+const ledger = program.command('ledger').description('what a deployment has written, for operators')
+ledger
+  .command('verify')
+  .description('check every hash chain and count; ends with 1 when something does not hold')
+  .addOption(natsUrl)
+  .addOption(dataDir)
+  .option('--json', 'one line of JSON', false)
+  .action(async ({ json, ...where }: Place & { json: boolean }) => {
+    const { verify } = await import('./cli/ledger-commands.ts')
+    await withLedger(where, (opened) => verify(opened.ledger, terminal.out, json))
+  })
+ledger
+  .command('show')
+  .description('everything that is written about one request')
+  .argument('<requestId>', 'originator:target:counter')
+  .addOption(natsUrl)
+  .addOption(dataDir)
+  .action(async (requestId: string, where: Place) => {
+    const { show } = await import('./cli/ledger-commands.ts')
+    await withLedger(where, (opened) => show(opened.ledger, requestId, terminal.out))
+  })
+ledger
+  .command('tail')
+  .description('facts and deliveries as they are written, until Ctrl-C')
+  .option('--from <sequence>', 'from this tick on; from now on when left out', wholeNumber, 0)
+  .option('--count <lines>', 'end after so many', wholeNumber)
+  .addOption(natsUrl)
+  .addOption(dataDir)
+  .action(async ({ from, count, ...where }: Place & { from: number; count?: number }) => {
+    const { tail } = await import('./cli/ledger-commands.ts')
+    const until = untilTold(false)
+    await withLedger(where, async (opened) => {
+      await tail(opened.ledger, { from, count: count ?? Infinity, print: terminal.out, until })
+      return 0
+    })
+  })
+
+program
+  .command('cluster')
+  .description('the processes of a deployment')
+  .command('status')
+  .description(
+    'partitions, their owners and how far each is; ends with 1 when one has no live owner',
+  )
+  .addOption(natsUrl)
+  .addOption(dataDir)
+  .option('--json', 'one line of JSON', false)
+  .action(async ({ json, ...where }: Place & { json: boolean }) => {
+    const { clusterStatus, formatStatus } = await import('./cli/cluster-status.ts')
+    await withLedger(where, async (opened) => {
+      const status = await clusterStatus(opened.ledger, opened.bus, opened.partitionCount)
+      for (const line of json ? [JSON.stringify(status)] : formatStatus(status)) terminal.out(line)
+      return status.partitions.every(({ isAlive }) => isAlive) ? 0 : 1
+    })
+  })
+
+program
+  .command('backup')
+  .description('copy ledger and cursors of a deployment, which may go on running')
+  .argument('<folder>', 'new, or empty')
+  .addOption(natsUrl)
+  .addOption(dataDir)
+  .action(async (folder: string, where: Place) => {
+    const { backup } = await import('./cli/backup.ts')
+    await withLedger(where, async (opened) => {
+      const { audit, cursors } = await backup(opened.ledger, await opened.cursors(), folder)
+      const { messages, lastSequence, accepted, open, faults } = audit
+      for (const fault of faults) terminal.err(`FAULT  ${fault}`)
+      terminal.out(
+        `${messages} messages up to ${lastSequence} and ${cursors} cursors: ${accepted} requests accepted, ${open} open`,
+      )
+      return faults.length === 0 ? 0 : 1
+    })
+  })
+
+program
+  .command('restore')
+  .description('bring a backup into a new data directory, or a NATS without a deployment')
+  .argument('<folder>', 'of the backup')
+  .addOption(natsUrl)
+  .addOption(dataDir)
+  .action(async (folder: string, where: Place) => {
+    const { restoreInto } = await import('./cli/restore.ts')
+    const { messages, accepted, open } = await restoreInto(where, folder)
+    terminal.out(
+      `${messages} messages are back, every hash chain holds: ${accepted} requests accepted, ${open} open`,
+    )
+  })
+
 try {
   await program.parseAsync()
 } catch (fault) {

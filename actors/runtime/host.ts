@@ -315,7 +315,11 @@ export class Host {
     }
     if (isDamaged && !this.isClosing)
       this.hold(() => this.partitions.reload(false)).catch((fault: unknown) => this.fail(fault))
-    else this.runHeld()
+    else {
+      // An owner that nobody asks any more must hear that it is none, too.
+      if (this.partitions.isFenceStale) this.held.push(() => this.partitions.refreshFence())
+      this.runHeld()
+    }
     this.metrics.awake.set(awake)
     this.metrics.waiting.set(this.mailbox.length)
     this.metrics.exchanges.set(this.exchanges.count)

@@ -124,6 +124,7 @@ export const errorTable = {
   LEDGER_CHAIN_BROKEN: row(210, 'E51', 'operator', 'never', 'INTERNAL', "A partition's hash chain does not hold: the ledger was changed or damaged.", 'Stop writing, keep a copy, restore from a replica.'),
   LEDGER_SETTINGS_UNSAFE: row(212, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The stream, or the nats-server it lives on, has settings under which accepted requests could be lost or never end.', 'Change the settings named here.'),
   LEDGER_DEPLOYMENT_MISMATCH: row(213, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The ledger was created with another number of partitions.', 'Start with the recorded number.'),
+  BACKUP_DAMAGED: row(229, 'E51', 'operator', 'never', 'INTERNAL', 'The backup is not whole: nothing of it is to be trusted.', 'Take another one.'),
   STORE_DAMAGED: row(214, 'E51', 'operator', 'later', 'INTERNAL', 'A record of the local store is damaged; the store is a cache and is rebuilt from the ledger.', 'Check the disk; start again to rebuild.'),
   NATS_SERVER_MISSING: row(220, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'No nats-server of version 2.15.1 or newer could be found or obtained.', 'Install one and name it in NATS_SERVER_BIN, or give BUSBAR_NATS_URL.'),
   NATS_SERVER_TOO_OLD: row(221, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server is older than 2.15.1, which lacks atomic batches.', 'Install 2.15.1 or newer, or unset NATS_SERVER_BIN and let Busbar get one.'),

@@ -15,10 +15,13 @@ export type CursorStoreOptions = {
   bytesMax?: number | undefined
 }
 
+/** With what a backup needs. */
+export type CursorBucket = CursorStore & { names(): Promise<string[]> }
+
 export const cursorBucketNameDefault = 'CURSORS'
 const cursorBytesMax = 4096
 
-class KvCursorStore implements CursorStore {
+class KvCursorStore implements CursorBucket {
   private readonly bucket: KV
 
   constructor(bucket: KV) {
@@ -34,6 +37,16 @@ class KvCursorStore implements CursorStore {
     }
   }
 
+  async names(): Promise<string[]> {
+    try {
+      const names: string[] = []
+      for await (const name of await this.bucket.keys()) names.push(name)
+      return names
+    } catch (cause) {
+      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'the names of cursors', { cause })
+    }
+  }
+
   async put(name: string, value: Uint8Array): Promise<void> {
     try {
       await this.bucket.put(name, value)
@@ -44,7 +57,7 @@ class KvCursorStore implements CursorStore {
 }
 
 /** @throws BrokerError LEDGER_SETTINGS_UNSAFE, BROKER_LEDGER_UNAVAILABLE */
-export async function createCursorStore(options: CursorStoreOptions): Promise<CursorStore> {
+export async function createCursorStore(options: CursorStoreOptions): Promise<CursorBucket> {
   const name = options.bucketName ?? cursorBucketNameDefault
   let bucket: KV
   let isOnFile: boolean

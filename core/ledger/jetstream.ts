@@ -42,6 +42,11 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
   bytesMax: number
   /** Fixed when a deployment is created. */
   partitionCount: number
+  /**
+   * `serve`, when left out, records the partition count or compares it; `read` changes nothing and ignores it; `restore` wants a
+   * ledger without a deployment, and makes its stream.
+   */
+  purpose?: 'serve' | 'read' | 'restore' | undefined
   clock?: Clock | undefined
   log?: Log | undefined
   /**
@@ -53,7 +58,7 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
 
 export const ledgerStreamNameDefault = 'LEDGER'
 export const subjectPrefixDefault = 'busbar'
-const deploymentSubject = 'meta.deployment'
+export const deploymentSubject = 'meta.deployment'
 
 // Headers of one message of a batch: its id and place, and an expectation.
 const headersBytesMax = 512
@@ -64,6 +69,7 @@ const messageNotFoundCode = 10037
 
 export class JetStreamLedger implements Ledger {
   readonly partitionCount: number
+  private readonly purpose: 'serve' | 'read' | 'restore'
   private readonly connection: NatsConnection
   private readonly followConnection: NatsConnection
   private readonly stream: LedgerStreamOptions
@@ -82,6 +88,7 @@ export class JetStreamLedger implements Ledger {
     this.connection = options.connection
     this.followConnection = options.followConnection ?? options.connection
     this.partitionCount = options.partitionCount
+    this.purpose = options.purpose ?? 'serve'
     this.stream = {
       streamName: options.streamName ?? ledgerStreamNameDefault,
       subjectPrefix: options.subjectPrefix ?? subjectPrefixDefault,
@@ -131,6 +138,15 @@ export class JetStreamLedger implements Ledger {
       offAcknowledgements()
     }
     this.checkPayload()
+    await this.openForUse()
+  }
+
+  private async openForUse(): Promise<void> {
+    if (this.purpose === 'read') {
+      if ((await this.lastOn(deploymentSubject)) === undefined)
+        throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', 'there is no deployment')
+      return
+    }
     try {
       await this.openStream()
     } catch (cause) {
@@ -140,7 +156,9 @@ export class JetStreamLedger implements Ledger {
         cause,
       })
     }
-    await this.recordDeployment()
+    if (this.purpose === 'serve') await this.recordDeployment()
+    else if ((await this.lastOn(deploymentSubject)) !== undefined)
+      throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', 'there is a deployment already')
   }
 
   /** Stops readers and settles commits under way as unknown. Connections stay open. */

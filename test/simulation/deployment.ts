@@ -241,6 +241,21 @@ export class Deployment {
     return answer
   }
 
+  /** Partitions that are not served by their owner, or by somebody else as well. */
+  ownership(): string[] {
+    const faults: string[] = []
+    for (let partition = 0; partition < partitionCount; partition++) {
+      const servers = [...this.hosts].filter(([, host]) => host.owned.includes(partition))
+      const names = servers.map(([hostId]) => hostId).join()
+      const owner = this.owners.ownerOf(partition)
+      if (names !== owner)
+        faults.push(
+          `partition ${partition} is served by ${names || 'nobody'}, its owner is ${owner}`,
+        )
+    }
+    return faults
+  }
+
   /** All awake, all faults gone: lets time go on. */
   async pass(ms: number, stepMs: number): Promise<void> {
     for (let left = ms; left > 0; left -= stepMs) {

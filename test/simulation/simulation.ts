@@ -157,6 +157,7 @@ export async function simulate(
   }
   if (violation === undefined) {
     checker.drained(acknowledged)
+    for (const what of deployment.ownership()) checker.violations.push({ what, request: undefined })
     violation = checker.violations[0]
   }
   for (const { sequence, request, text } of checker.lines)

@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startChild, type Child } from '../../actors/demo/children.ts'
 import { registerDevicesFile } from '../../actors/demo/register.ts'
+import { addressOf } from '../../actors/cli/operator-ledger.ts'
+import { natsUrlOf } from '../../core/ops/nats-connection.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 
 type Run = { server: { pid: number } }
@@ -91,6 +93,32 @@ export class Deployment {
     this.ports = { ...this.listening, ...(this.broker.said['listening'] as Listening) }
   }
 
+  get brokerDir(): string {
+    return join(this.dataDir, 'data')
+  }
+
+  /** Where the broker's own nats-server listens, with who we are there. */
+  get natsUrl(): string {
+    return natsUrlOf(addressOf({ dataDir: this.brokerDir }))
+  }
+
+  /** A further process of the same deployment with the role host alone. */
+  startHost(name: string): Promise<Child> {
+    return startChild([
+      'serve',
+      '--roles',
+      'host',
+      '--data-dir',
+      join(this.dataDir, name),
+      '--nats-url',
+      this.natsUrl,
+      '--ops',
+      '127.0.0.1:0',
+      '--log-level',
+      process.env['BUSBAR_LOG_LEVEL'] ?? 'silent',
+    ])
+  }
+
   /** Says a line of actors/simulator/fleet-process.ts to the meters; settles when they have obeyed. */
   async tellMeters(line: string): Promise<void> {
     const { stdin, stdout } = this.meters!.process
@@ -127,7 +155,7 @@ export class Deployment {
   }
 }
 
-async function kill(child: Child): Promise<void> {
+export async function kill(child: Child): Promise<void> {
   const ended = once(child.process, 'exit')
   child.process.kill('SIGKILL')
   await ended
