@@ -78,7 +78,11 @@ export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
       })
       return new LmdbPartitionStore(database, () => openStores.delete(partition))
     },
-    close: () => environment.close(),
+    async close() {
+      // Opening a database is a write that lmdb begins in a later turn; closed before it, it would throw there, past everybody.
+      await environment.transaction(() => undefined)
+      await environment.close()
+    },
   }
 }
 

@@ -15,7 +15,6 @@ export async function statesIn(
     maxDbs: 4097,
     keyEncoding: 'binary',
     encoding: 'binary',
-    readOnly: true,
   })
   const states = new Map<string, string>()
   for (let partition = 0; partition < partitionCount; partition++) {
@@ -30,6 +29,9 @@ export async function statesIn(
       states.set(Buffer.from(key).subarray(1).toString('hex'), hash)
     }
   }
+  // Opening a database is a write, which lmdb begins in a later turn; closed before, it would throw there.
+  await new Promise((resolve) => setImmediate(resolve))
+  await environment.flushed
   await environment.close()
   return new Map([...states].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
