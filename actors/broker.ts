@@ -15,6 +15,7 @@ import { createCursorStore } from '../core/ledger/cursors.ts'
 import { PartyFeed } from '../core/ledger/party-feed.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
+import { createSnapshotStore, snapshotBytesMaxOf } from '../core/ledger/snapshots.ts'
 import type { BrokerConfig, Role } from '../core/ops/config.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
@@ -128,6 +129,13 @@ async function start(
   if (does('host')) {
     const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
     closers.push(() => stores.close())
+    const snapshots = await createSnapshotStore({
+      connection: followConnection,
+      replicas: config.replicas,
+      bytesMax: snapshotBytesMaxOf(config.ledgerBytesMax),
+      clock,
+      log,
+    })
     const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
     closers.push(() => wan.close())
     const started = new Host({
@@ -145,6 +153,9 @@ async function start(
       openStore: (partition) => stores.open(partition),
       mayTakeFrom: (owner) => owners.isSilent(owner),
       peers: owners,
+      snapshots,
+      cursors,
+      deliveryKeepMs: config.deliveryKeepMs,
       actorsAwakeMax: config.actorsAwakeMax,
       actorIdleMs: config.actorIdleMs,
       onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
@@ -243,8 +254,9 @@ async function natsServer(
     dataDir: config.dataDir,
     log: parts.log,
     metrics: parts.metrics,
-    // Room for the ledger and for what stands beside it.
-    storeBytesMax: config.ledgerBytesMax + 256 * 1024 ** 2,
+    // Room for the ledger, the snapshots and the cursors beside it.
+    storeBytesMax:
+      config.ledgerBytesMax + snapshotBytesMaxOf(config.ledgerBytesMax) + 256 * 1024 ** 2,
   })
   parts.closers.push(() => child.stop())
   child.onExit((fault) => parts.fail(fault?.message ?? 'nats-server has ended'))

@@ -55,6 +55,7 @@ class Worker {
         BUSBAR_PARTITIONS: String(config.partitionCount),
         BUSBAR_REPLICAS: String(config.replicas),
         BUSBAR_LEDGER_BYTES: String(config.ledgerBytesMax),
+        BUSBAR_DELIVERY_KEEP: String(config.deliveryKeepMs),
         BUSBAR_WAN_CONNECTIONS: String(config.wanConnectionsMax),
         BUSBAR_ACTORS: String(config.actorsAwakeMax),
         BUSBAR_ACTOR_IDLE: String(config.actorIdleMs),

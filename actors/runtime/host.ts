@@ -32,18 +32,20 @@ import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
 import { isStoreDamage } from './partition.ts'
 import { answer, FrameReplies, replyToOf } from './replies.ts'
+import { Snapshots, type SnapshotPorts } from './snapshots.ts'
 import { Tick } from './tick.ts'
 
-export type HostOptions = PartitionPorts & {
-  bus: Bus
-  wan: Wan
-  metrics: Metrics
-  checkpointIntervalMs: number
-  /** What this process does, for the cluster's status. */
-  roles?: readonly string[]
-  /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
-  onFault: (fault: unknown) => void
-}
+export type HostOptions = PartitionPorts &
+  SnapshotPorts & {
+    bus: Bus
+    wan: Wan
+    metrics: Metrics
+    checkpointIntervalMs: number
+    /** What this process does, for the cluster's status. */
+    roles?: readonly string[]
+    /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
+    onFault: (fault: unknown) => void
+  }
 
 /** How often due wakes are looked for. */
 const wakeIntervalMs = 100
@@ -72,6 +74,7 @@ export class Host {
   private holding: Promise<void> | undefined
   private lookedAroundAt = 0
   private readonly handover: Handover
+  private readonly snapshots: Snapshots
   private tickStartedAt = 0
   private statuses: { close(): Promise<void> } | undefined
   /** Sequence of our last tick. */
@@ -91,6 +94,7 @@ export class Host {
       (action) => this.hold(action),
     )
     this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
+    this.snapshots = new Snapshots(options, this.partitions)
   }
 
   /** Partitions served here. */
@@ -197,6 +201,7 @@ export class Host {
         this.lookedAroundAt = now
         void this.partitions.takeFree().then(() => this.handover.balance())
       }
+      this.snapshots.look(now)
       if (!this.isBusy) this.betweenTicks(now)
       this.armWakes()
     })
@@ -404,6 +409,7 @@ export class Host {
   /** Takes nothing new, ends what it can, saves, and lets go. */
   async close(): Promise<void> {
     const { clock } = this.options
+    await this.snapshots.close()
     // What is here goes where it can be served.
     await this.handover.close(!this.hasFailed)
     this.isClosing = true

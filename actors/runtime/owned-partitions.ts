@@ -14,11 +14,13 @@ import { decodeLease, encodeLease, leaseSubject } from '../../core/ports/lease.t
 import { tickSubjects, type Ledger, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Random } from '../../core/ports/random.ts'
+import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import type { DeviceBehaviour } from '../device/actor.ts'
 import { shareOf } from './balance.ts'
 import type { HostMetrics } from './host-metrics.ts'
 import { isStoreDamage, Partition } from './partition.ts'
+import { Past } from './past.ts'
 
 /** The other hosts, as they are heard on the bus and as the leases name them. */
 export type Peers = {
@@ -34,6 +36,8 @@ export type PartitionPorts = {
   partitionCount: number
   ledger: Ledger
   openStore: (partition: number) => PartitionStore
+  /** Left out, no snapshots are made or read. */
+  snapshots?: SnapshotStore
   clock: Clock
   random: Random
   log: Log
@@ -59,6 +63,7 @@ const damage = new Set<ErrorCode>([
   'FRAME_MALFORMED',
   'ENVELOPE_MALFORMED',
   'STORE_DAMAGED',
+  'SNAPSHOT_DAMAGED',
 ])
 
 /** Wait before the ledger is asked again after it did not answer, or had no room. */
@@ -69,6 +74,7 @@ export class OwnedPartitions {
   private readonly metrics: HostMetrics
   private readonly onServed: OnServed
   private readonly hold: Hold
+  private readonly past: Past
   private readonly served = new Map<number, Partition>()
   /** Partitions that cannot be read, and until when they are not tried again: never for a ledger that is damaged, a while for a store. */
   private readonly damaged = new Map<number, number>()
@@ -92,6 +98,7 @@ export class OwnedPartitions {
     this.metrics = metrics
     this.onServed = onServed
     this.hold = hold
+    this.past = new Past(ports.ledger, ports.snapshots)
   }
 
   get(number: number): Partition | undefined {
@@ -309,7 +316,8 @@ export class OwnedPartitions {
     if (!(fault instanceof BrokerError && damage.has(fault.code))) return false
     const { code, detail } = fault
     this.ports.log.error({ partition: number, code, detail }, 'the partition cannot be served')
-    const until = code === 'STORE_DAMAGED' ? this.ports.clock.now() + limits.storeRetryMs : Infinity
+    const isLasting = code !== 'STORE_DAMAGED' && code !== 'SNAPSHOT_DAMAGED'
+    const until = isLasting ? Infinity : this.ports.clock.now() + limits.storeRetryMs
     this.damaged.set(number, until)
     return true
   }
@@ -336,10 +344,23 @@ export class OwnedPartitions {
   /** Folds the ticks into `partitions`, each from its own checkpoint, in one reading. @returns those whose store was found damaged */
   private async load(partitions: readonly Partition[], onReady: OnServed): Promise<Partition[]> {
     const { ledger } = this.ports
+    await this.past.look()
     const last = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
     const loading = new Map<number, Partition>()
     const again: Partition[] = []
+    // What is forgotten while it is read looks like a chain that is broken, or like nothing at all.
+    const checkForgotten = (partition: Partition): void => {
+      if (partition.checkpoint.frameNumber < this.past.headOf(partition.number).frameNumber)
+        throw new BrokerError(
+          'BROKER_LEDGER_UNAVAILABLE',
+          `partition ${partition.number}: its next ticks were forgotten while they were read`,
+        )
+    }
     const fail = async (partition: Partition, fault: unknown): Promise<void> => {
+      if (fault instanceof BrokerError && fault.code === 'LEDGER_CHAIN_BROKEN') {
+        await this.past.look()
+        checkForgotten(partition)
+      }
       loading.delete(partition.number)
       const wasCleared = this.cleared.has(partition)
       if (isStoreDamage(fault) && !wasCleared) {
@@ -351,7 +372,7 @@ export class OwnedPartitions {
     for (const partition of partitions) {
       loading.set(partition.number, partition)
       try {
-        await partition.open(last, (sequence) => ledger.at(sequence))
+        await partition.open(last, this.past)
       } catch (fault) {
         await fail(partition, fault)
       }
@@ -384,8 +405,12 @@ export class OwnedPartitions {
         }
       }
     }
-    if (loading.size > 0) await ledger.read(tickSubjects, from, onTick)
+    if (loading.size > 0) {
+      await ledger.read(tickSubjects, from, onTick)
+      await this.past.look()
+    }
     for (const partition of loading.values()) {
+      checkForgotten(partition)
       try {
         const unfinished = await partition.ready(last)
         this.cleared.delete(partition)

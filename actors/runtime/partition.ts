@@ -14,15 +14,16 @@ import {
   writeChainLink,
 } from '../../core/envelope/frame.ts'
 import type { PartitionStatus } from '../../core/ports/host-status.ts'
-import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
-import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
+import type { Checkpoint, PartitionStore, StoreCopy } from '../../core/ports/store.ts'
 import { decide, evolve, nextWakeMs, park, type DeviceBehaviour } from '../device/actor.ts'
 import type { DeviceEffect, Outbox } from '../device/effects.ts'
 import { readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
 import { emptyState, type DeviceState } from '../device/state.ts'
-import { genesis, isInChain, stepChain } from './chain.ts'
+import { genesis, stepChain } from './chain.ts'
+import { openStore } from './opening.ts'
+import type { Past } from './past.ts'
 import { packState, unpackState } from './state-codec.ts'
 import type { Tick } from './tick.ts'
 import { WakeWheel, type Waking } from './wake-wheel.ts'
@@ -44,9 +45,6 @@ export type PartitionOptions = {
   onParked: () => void
   behaviour?: DeviceBehaviour
 }
-
-/** Reads the tick with a sequence, or undefined. */
-type TickAt = (sequence: number) => Promise<LedgerMessage | undefined>
 
 /** Ticks without a fact of this partition after which its checkpoint is moved on, so that a restart need not read them. */
 const idleTicksMax = 5_000
@@ -83,6 +81,8 @@ export class Partition {
   private savedAt = 0
   /** Sequence of the store's checkpoint; -1 when it has none. */
   private savedSequence = -1
+  /** Of the last snapshot; 0 for none, or none known. */
+  snapshotSequence = 0
   private isSaveWanted = false
 
   constructor(options: PartitionOptions) {
@@ -104,15 +104,25 @@ export class Partition {
     return this.folded
   }
 
+  /** Sequence up to which the store is folded. */
+  get storedSequence(): number {
+    return Math.max(0, this.savedSequence)
+  }
+
+  /** The store as it is now; undefined when it cannot be trusted, or has nothing to show. */
+  copy(): StoreCopy | undefined {
+    return this.isClosed || this.isStoreDamaged ? undefined : this.options.store.copy()
+  }
+
   /** For operators. */
   status(): PartitionStatus {
-    const { number, waiting, savedSequence } = this
+    const { number, waiting, savedSequence, snapshotSequence } = this
     const sequence = this.folded.sequence
     return {
       number,
       sequence,
       savedSequence: Math.max(0, savedSequence),
-      snapshotSequence: 0,
+      snapshotSequence,
       awake: this.awake.size,
       waiting,
     }
@@ -120,15 +130,16 @@ export class Partition {
 
   /**
    * Forgets what is in memory and opens the store where it was last saved. `lastSequence` is that of the ledger's last tick. A store that
-   * is damaged, or was not folded from this ledger, is cleared. Follow with `replay` of the ticks behind `checkpoint`, then `ready`.
-   * @throws BrokerError STORE_DAMAGED when the store is so even though it has been cleared
+   * is damaged, or was not folded from this ledger, is cleared; one that lacks what the ledger has forgotten is loaded from the snapshot.
+   * Follow with `replay` of the ticks behind `checkpoint`, then `ready`.
+   * @throws BrokerError STORE_DAMAGED when the store is so even though it has been cleared; SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE
    */
-  async open(lastSequence: number, tickAt: TickAt): Promise<void> {
+  async open(lastSequence: number, past: Past): Promise<void> {
     // That it failed has been told already.
     await this.saving?.catch(() => undefined)
     if (!this.isStoreDamaged) {
       try {
-        return await this.reopen(lastSequence, tickAt)
+        return await this.reopen(lastSequence, past)
       } catch (fault) {
         if (!isStoreDamage(fault)) throw fault
       }
@@ -143,36 +154,25 @@ export class Partition {
       throw new BrokerError('STORE_DAMAGED', 'it cannot be cleared', { cause })
     }
     this.isStoreDamaged = false
-    return this.reopen(lastSequence, tickAt)
+    return this.reopen(lastSequence, past)
   }
 
-  private async reopen(lastSequence: number, tickAt: TickAt): Promise<void> {
+  private async reopen(lastSequence: number, past: Past): Promise<void> {
     this.awake.clear()
     this.dirty.clear()
     this.frame.clear()
     this.taken = undefined
+    const { number: partition } = this
     const { store, log } = this.options
-    let checkpoint = this.reading('checkpoint', () => store.checkpoint())
-    if (checkpoint !== undefined && !(await this.belongs(checkpoint, lastSequence, tickAt))) {
-      log.warn(
-        { partition: this.number },
-        'the store does not belong to this ledger and is rebuilt',
-      )
-      await store.clear()
-      checkpoint = undefined
+    let checkpoint: Checkpoint | undefined
+    try {
+      checkpoint = await openStore({ partition, store, log, lastSequence, past })
+    } catch (fault) {
+      this.isStoreDamaged = isStoreDamage(fault)
+      throw fault
     }
     this.savedSequence = checkpoint?.sequence ?? -1
     this.folded = checkpoint ?? genesis
-  }
-
-  private async belongs(
-    checkpoint: Checkpoint,
-    lastSequence: number,
-    tickAt: TickAt,
-  ): Promise<boolean> {
-    if (checkpoint.sequence > lastSequence) return false
-    const tick = checkpoint.frameNumber === 0 ? undefined : await tickAt(checkpoint.frameSequence)
-    return isInChain(this.number, checkpoint, tick?.data)
   }
 
   /** Every tick up to `lastSequence` has been replayed. @returns devices that may have something on its way or waiting: to be told to resume */

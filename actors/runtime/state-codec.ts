@@ -1,5 +1,9 @@
-/** Device states as bytes for the store: MessagePack arrays with a version in front. A cache's format: another version reads as nothing. */
+/**
+ * Device states as bytes for stores and snapshots: MessagePack arrays with a version in front. A snapshot may hold what the ledger has forgotten:
+ * a new version must be able to read the older ones.
+ */
 import { Packr } from 'msgpackr'
+import { BrokerError } from '../../core/base/broker-error.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { decodeDeviceRecord } from '../../core/catalogue/device-record.ts'
@@ -67,10 +71,11 @@ type PackedState = [
   PackedOriginator[],
 ]
 
-/** The state in `bytes`, which it keeps; undefined when another version wrote them. */
-export function unpackState(bytes: Uint8Array): DeviceState | undefined {
+/** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when a version that is not known here wrote them */
+export function unpackState(bytes: Uint8Array): DeviceState {
   const packed = packr.unpack(bytes) as PackedState
-  if (!Array.isArray(packed) || packed[0] !== stateVersion) return undefined
+  if (!Array.isArray(packed) || packed[0] !== stateVersion)
+    throw new BrokerError('STORE_DAMAGED', 'a state of another version')
   const [, record, open, endedBytes, count, nextIndex, originators] = packed
   const state = emptyState()
   if (record !== null) {

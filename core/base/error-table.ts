@@ -126,6 +126,7 @@ export const errorTable = {
   LEDGER_DEPLOYMENT_MISMATCH: row(213, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The ledger was created with another number of partitions.', 'Start with the recorded number.'),
   BACKUP_DAMAGED: row(229, 'E51', 'operator', 'never', 'INTERNAL', 'The backup is not whole: nothing of it is to be trusted.', 'Take another one.'),
   STORE_DAMAGED: row(214, 'E51', 'operator', 'later', 'INTERNAL', 'A record of the local store is damaged; the store is a cache and is rebuilt from the ledger.', 'Check the disk; start again to rebuild.'),
+  SNAPSHOT_DAMAGED: row(215, 'E51', 'operator', 'later', 'INTERNAL', 'The snapshot of a partition cannot be read, and the ledger alone does not hold its beginning any more.', 'Restore from a backup, or bring back a host that served the partition.'),
   NATS_SERVER_MISSING: row(220, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'No nats-server of version 2.15.1 or newer could be found or obtained.', 'Install one and name it in NATS_SERVER_BIN, or give BUSBAR_NATS_URL.'),
   NATS_SERVER_TOO_OLD: row(221, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server is older than 2.15.1, which lacks atomic batches.', 'Install 2.15.1 or newer, or unset NATS_SERVER_BIN and let Busbar get one.'),
   NATS_SERVER_FAILED: row(222, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The embedded nats-server did not start or keeps stopping.', 'Read its log in the data directory.'),

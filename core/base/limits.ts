@@ -56,6 +56,13 @@ export const limits = {
   /** Deliveries a party may leave unacknowledged on one stream. */
   receiverCreditMax: 100_000,
 
+  /** Ticks of a ledger after which a partition's snapshot is made anew; a host that takes it over cold reads about so many at most. */
+  snapshotTicks: 20_000,
+  /** Ticks that a store may lie behind the snapshot before it is rather loaded from it. */
+  snapshotWorthTicks: 5_000,
+  /** Share of the ledger, of 100, above which it forgets what nobody needs any more. */
+  ledgerTrimPercent: 50,
+
   // ── waits, in ms ──
   /** A party's wait for an acknowledgement. */
   acknowledgementWaitMsMax: 15_000,
@@ -70,6 +77,10 @@ export const limits = {
   requestLifetimeMsMax: 30 * 24 * 3_600_000,
   /** One fsynced commit on the ledger. */
   ledgerCommitMsMax: 10_000,
+  /** Forgetting old ticks: the server goes through its blocks. */
+  ledgerForgetMsMax: 60_000,
+  /** How often a host looks whether snapshots are due, and whether the ledger is short of room. */
+  snapshotLookMs: 2_000,
   /** How often a host says that it is alive; nobody keeps it. */
   aliveIntervalMs: 1_000,
   /** A host silent for so long may lose its partitions: several intervals, so that one pause of a garbage collector is not a take-over. */

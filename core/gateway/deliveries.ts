@@ -20,6 +20,7 @@ import {
 } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
+import { cursorNameOf, sequenceOf } from '../envelope/delivery-id.ts'
 import { DeliveryCursor } from './delivery-cursor.ts'
 
 export type DeliveryPorts = {
@@ -30,14 +31,6 @@ export type DeliveryPorts = {
   random: Random
   log: Log
 }
-
-const hexOf = (party: Party): string => bytesOfEui64Key(party.key).toString('hex').toUpperCase()
-
-export const deliveryIdOf = (sequence: number, index: number): number =>
-  sequence * limits.deliveriesPerFrameMax + index
-export const sequenceOf = (deliveryId: number): number =>
-  Math.floor(deliveryId / limits.deliveriesPerFrameMax)
-export const indexOf = (deliveryId: number): number => deliveryId % limits.deliveriesPerFrameMax
 
 const stampBytes = 16
 
@@ -121,7 +114,7 @@ export class Deliveries {
    */
   async open(party: Party, superseded: () => void): Promise<Seat> {
     const { bus, clock, random, ledger, cursors, log } = this.ports
-    const hex = hexOf(party)
+    const hex = cursorNameOf(party.key)
     let entry = this.entries.get(party.key)
     if (!entry) {
       entry = {
@@ -173,7 +166,7 @@ export class Deliveries {
    * store.
    */
   async cursorOf(party: Party): Promise<DeliveryCursor> {
-    const hex = hexOf(party)
+    const hex = cursorNameOf(party.key)
     const { cursors, clock, log } = this.ports
     const cursor =
       this.entries.get(party.key)?.cursor ?? new DeliveryCursor(cursors, hex, clock, log)

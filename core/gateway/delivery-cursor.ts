@@ -3,14 +3,11 @@
  * coalesced, one write at a time and not more often than every `cursorWriteMs`: what a crash
  * forgets is delivered again, which the contract allows.
  */
-import { readSafeU64, writeSafeU64 } from '../envelope/envelope.ts'
-import { asBuffer } from '../base/bytes.ts'
+import { decodeCursor, encodeCursor } from '../envelope/delivery-id.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CursorStore } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-
-const cursorBytes = 8
 
 export class DeliveryCursor {
   /** The last acknowledged delivery id; 0 when there is none. */
@@ -35,9 +32,7 @@ export class DeliveryCursor {
    * store does.
    */
   async load(): Promise<void> {
-    const stored = await this.store.get(this.name)
-    if (stored === undefined || stored.length !== cursorBytes) return
-    const id = readSafeU64(asBuffer(stored), 0)
+    const id = decodeCursor(await this.store.get(this.name))
     if (id > this.acknowledged) this.acknowledged = id
     if (id > this.written) this.written = id
   }
@@ -74,10 +69,8 @@ export class DeliveryCursor {
 
   private async write(): Promise<void> {
     const id = this.acknowledged
-    const value = Buffer.allocUnsafeSlow(cursorBytes)
-    writeSafeU64(value, id, 0)
     try {
-      await this.store.put(this.name, value)
+      await this.store.put(this.name, encodeCursor(id))
       if (id > this.written) this.written = id
     } catch (error) {
       this.log.warn(

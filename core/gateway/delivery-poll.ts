@@ -12,7 +12,8 @@ import type { DeliveryFeed, LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import { appendDelivery } from '../translate/delivery.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
-import { deliveryIdOf, indexOf, sequenceOf, type Deliveries } from './deliveries.ts'
+import { deliveryIdOf, indexOf, sequenceOf } from '../envelope/delivery-id.ts'
+import type { Deliveries } from './deliveries.ts'
 
 export type PollPorts = { deliveries: Deliveries; ledger: DeliveryFeed; clock: Clock; log: Log }
 

@@ -27,7 +27,8 @@ import type { DeliveryFeed } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { appendStatus } from '../translate/status.ts'
-import { sequenceOf, type Deliveries } from './deliveries.ts'
+import { sequenceOf } from '../envelope/delivery-id.ts'
+import type { Deliveries } from './deliveries.ts'
 import { pollDeliveries } from './delivery-poll.ts'
 import {
   acknowledgementJson,

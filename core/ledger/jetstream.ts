@@ -22,6 +22,7 @@ import type {
   Ledger,
   LedgerEntry,
   LedgerMessage,
+  LedgerUsage,
 } from '../ports/ledger.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import { BatchPublisher } from './batch-publisher.ts'
@@ -47,6 +48,8 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
    * ledger without a deployment, and makes its stream.
    */
   purpose?: 'serve' | 'read' | 'restore' | undefined
+  /** Of a ledger that is made: the sequence of its first message; 1 when left out. For `restore` of one that was trimmed. */
+  firstSequence?: number | undefined
   clock?: Clock | undefined
   log?: Log | undefined
   /**
@@ -94,6 +97,7 @@ export class JetStreamLedger implements Ledger {
       subjectPrefix: options.subjectPrefix ?? subjectPrefixDefault,
       replicas: options.replicas ?? 1,
       bytesMax: options.bytesMax,
+      firstSequence: options.firstSequence ?? 1,
     }
     this.prefix = `${this.stream.subjectPrefix}.`
     this.clock = options.clock ?? systemClock
@@ -254,6 +258,29 @@ export class JetStreamLedger implements Ledger {
     return Promise.resolve({ close: () => reader.close() })
   }
 
+  async forget(subject: string, fromSequence: number): Promise<void> {
+    const { error } = (await this.ask(
+      `STREAM.PURGE.${this.stream.streamName}`,
+      JSON.stringify({ filter: this.prefix + subject, seq: fromSequence }),
+      limits.ledgerForgetMsMax,
+    )) as { error?: { err_code: number; description: string } }
+    if (error !== undefined)
+      throw new BrokerError(
+        'BROKER_LEDGER_UNAVAILABLE',
+        `purge: ${error.err_code} ${error.description}`,
+      )
+  }
+
+  async usage(): Promise<LedgerUsage> {
+    const { config, state } = (await this.ask(`STREAM.INFO.${this.stream.streamName}`, '')) as {
+      config?: { max_bytes: number }
+      state?: { bytes: number }
+    }
+    if (config === undefined || state === undefined)
+      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'no state in the answer')
+    return { bytes: state.bytes, bytesMax: config.max_bytes }
+  }
+
   private startReader(
     subject: string,
     fromSequence: number,
@@ -279,13 +306,13 @@ export class JetStreamLedger implements Ledger {
     return reader
   }
 
-  private async ask(operation: string, payload: string): Promise<unknown> {
+  private async ask(
+    operation: string,
+    payload: string,
+    waitMs: number = limits.ledgerCommitMsMax,
+  ): Promise<unknown> {
     try {
-      const reply = await this.health.request(
-        `$JS.API.${operation}`,
-        payload,
-        limits.ledgerCommitMsMax,
-      )
+      const reply = await this.health.request(`$JS.API.${operation}`, payload, waitMs)
       return reply.json<unknown>()
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', operation, { cause })

@@ -17,12 +17,18 @@
 import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { open, type Database, type RootDatabase } from 'lmdb'
+import { open, type Database, type RootDatabase, type Transaction } from 'lmdb'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { bytesOfEui64Key, eui64Bytes, eui64Key, type Eui64Key } from '../base/eui64.ts'
 import { silentLog, type Log } from '../ports/log.ts'
-import type { Checkpoint, PartitionStore, StoreChanges } from '../ports/store.ts'
+import type {
+  Checkpoint,
+  PartitionStore,
+  StoreChanges,
+  StoreCopy,
+  StoreRecord,
+} from '../ports/store.ts'
 import { faultOfLmdbFile } from './lmdb-file.ts'
 
 const formatName = 'format'
@@ -152,6 +158,30 @@ function wakeKey(atMs: number, device: Eui64Key): Buffer {
   return key
 }
 
+/** Both ranges are in order of devices, and a device with a wake has a state: they are walked side by side. */
+function* recordsIn(
+  database: Database<Buffer, Buffer>,
+  transaction: Transaction,
+): Generator<StoreRecord> {
+  const rangeOf = (kind: number) => ({
+    start: Buffer.of(kind),
+    end: Buffer.of(kind + 1),
+    transaction,
+  })
+  const wakes = database.getRange(rangeOf(tag.wakeOf))[Symbol.iterator]()
+  let wake = wakes.next()
+  for (const { key, value } of database.getRange(rangeOf(tag.state))) {
+    const device = eui64Key(key, 1)
+    let wakeAtMs = 0
+    if (wake.done !== true && eui64Key(wake.value.key, 1) === device) {
+      wakeAtMs = Number(payloadOf(wake.value.value, 'wake').readBigUInt64BE(0))
+      wake = wakes.next()
+    }
+    yield { device, state: payloadOf(value, 'state'), wakeAtMs }
+  }
+  if (wake.done !== true) throw new BrokerError('STORE_DAMAGED', 'a wake without a device')
+}
+
 const empty = guarded(Buffer.alloc(0))
 
 class LmdbPartitionStore implements PartitionStore {
@@ -171,7 +201,11 @@ class LmdbPartitionStore implements PartitionStore {
   }
 
   checkpoint(): Checkpoint | undefined {
-    const value = this.database.getBinary(checkpointKey)
+    return this.checkpointIn(undefined)
+  }
+
+  private checkpointIn(transaction: Transaction | undefined): Checkpoint | undefined {
+    const value = this.database.get(checkpointKey, transaction && { transaction })
     if (value === undefined) return undefined
     const payload = payloadOf(value, 'checkpoint')
     if (payload.length < 24) throw new BrokerError('STORE_DAMAGED', 'checkpoint')
@@ -204,6 +238,7 @@ class LmdbPartitionStore implements PartitionStore {
         void database.put(key, guarded(state))
       }
       for (const [device, atMs] of wakes) this.moveWake(device, atMs)
+      if (checkpoint === undefined) return
       const payload = Buffer.allocUnsafe(24 + checkpoint.hash.length)
       payload.writeBigUInt64BE(BigInt(checkpoint.sequence), 0)
       payload.writeBigUInt64BE(BigInt(checkpoint.frameSequence), 8)
@@ -255,6 +290,23 @@ class LmdbPartitionStore implements PartitionStore {
 
   deviceCount(): number {
     return this.devices
+  }
+
+  copy(): StoreCopy | undefined {
+    const { database } = this
+    const transaction = database.useReadTransaction()
+    let checkpoint: Checkpoint | undefined
+    try {
+      checkpoint = this.checkpointIn(transaction)
+    } finally {
+      if (checkpoint === undefined) transaction.done()
+    }
+    if (checkpoint === undefined) return undefined
+    return {
+      checkpoint,
+      records: () => recordsIn(database, transaction),
+      close: () => transaction.done(),
+    }
   }
 
   clear(): Promise<void> {

@@ -12,6 +12,8 @@ export type LedgerStreamOptions = {
   replicas: number
   /** The stream refuses when it holds so many octets, instead of forgetting. */
   bytesMax: number
+  /** Sequence of the first message of a stream that is made; 1 when left out. */
+  firstSequence?: number
 }
 
 // The client library has no field for persist_mode yet; the server gives it back when it is set.
@@ -37,6 +39,7 @@ export function ledgerStreamConfig(
     max_msgs: -1,
     max_msgs_per_subject: -1,
     num_replicas: options.replicas,
+    ...((options.firstSequence ?? 1) > 1 && { first_seq: options.firstSequence! }),
     allow_direct: true,
     allow_atomic: true,
     // Nobody may take a fact out of the chain by hand. Purging below a sequence stays possible.

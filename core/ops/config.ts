@@ -34,6 +34,8 @@ export type BrokerConfig = {
   readonly ledgerBytesMax: number
   /** Copies of the ledger and of the cursors in a cluster. */
   readonly replicas: number
+  /** Deliveries that nobody acknowledged may be forgotten after so long, when the ledger is short of room. */
+  readonly deliveryKeepMs: number
   readonly actorsAwakeMax: number
   readonly actorIdleMs: number
   readonly logLevel: LogLevel
@@ -259,8 +261,18 @@ export const settings = {
     unit: 'bytes; B, KiB, MiB, GiB or TiB',
     reason: 'About ten million requests with their answers, on a disk that a laptop has.',
     consequence:
-      'When it is full, requests are refused (BROKER_LEDGER_FULL); nothing that was accepted is forgotten.',
-    schema: quantity(unitBytes, '8GiB', 64 * 1024 ** 2, 1_024 * 1024 ** 4),
+      'Above half of it the ledger forgets ticks whose facts are in snapshots and whose deliveries were acknowledged. When it is full all the same, requests are refused (BROKER_LEDGER_FULL). Snapshots take up to a quarter of it beside it.',
+    schema: quantity(unitBytes, '8GiB', 16 * 1024 ** 2, 1_024 * 1024 ** 4),
+  },
+  deliveryKeepMs: {
+    env: 'BUSBAR_DELIVERY_KEEP',
+    option: 'deliveryKeep',
+    default: '30d',
+    unit: 'ms; ms, s, m, h or d',
+    reason: 'A party that is away for its holidays finds its answers.',
+    consequence:
+      'A party that never acknowledges keeps the ledger from forgetting for so long; then its deliveries go when room is needed.',
+    schema: quantity(unitMs, '30d', 60_000, 3_650 * 86_400_000),
   },
   actorsAwakeMax: {
     env: 'BUSBAR_ACTORS',
@@ -348,6 +360,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     wanConnectionsMax: read(settings.wanConnectionsMax),
     ledgerBytesMax: read(settings.ledgerBytesMax),
     replicas: read(settings.replicas),
+    deliveryKeepMs: read(settings.deliveryKeepMs),
     actorsAwakeMax: read(settings.actorsAwakeMax),
     actorIdleMs: read(settings.actorIdleMs),
     logLevel: read(settings.logLevel),

@@ -28,6 +28,9 @@ export type CommitRefusal = { refused: 'fence' | 'full' | 'too-large' | 'unknown
 /** Sequence of the commit's first message; the others follow without gaps. */
 export type Committed = { refused?: undefined; firstSequence: number }
 
+/** Octets that the ledger holds, and how many it takes at most. */
+export type LedgerUsage = { bytes: number; bytesMax: number }
+
 export interface Ledger {
   /**
    * Writes all entries or none, and settles when they are on disk (or are known not to be). At most
@@ -56,6 +59,13 @@ export interface Ledger {
     fromSequence: number,
     onMessage: (message: LedgerMessage) => void | Promise<void>,
   ): Promise<{ close(): Promise<void> }>
+  /**
+   * Forgets the messages on `subject`, which may end in `.*`, before `fromSequence`. Sequences stay as they are. Readers may or may not see
+   * what is being forgotten. Rejects with BROKER_LEDGER_UNAVAILABLE: it may be done or not, and can be asked for again.
+   */
+  forget(subject: string, fromSequence: number): Promise<void>
+  /** Rejects with BROKER_LEDGER_UNAVAILABLE. */
+  usage(): Promise<LedgerUsage>
 }
 
 /**

@@ -21,7 +21,23 @@ export type StoreChanges = {
   states: ReadonlyMap<Eui64Key, Uint8Array>
   /** The one time at which each device wants to be woken next, UTC ms; 0 for never. Replaces its older wake. */
   wakes: ReadonlyMap<Eui64Key, number>
-  checkpoint: Checkpoint
+  /** Left out while a store is loaded from a snapshot: until one comes, what is in it belongs to nothing and is to be cleared. */
+  checkpoint?: Checkpoint
+}
+
+/** One device of a store; the state is borrowed until the next one. */
+export type StoreRecord = {
+  device: Eui64Key
+  state: Uint8Array
+  /** 0 for never. */
+  wakeAtMs: number
+}
+/** A store as it was at one moment, whatever is saved meanwhile; close it soon, old pages cannot be reused before. */
+export type StoreCopy = {
+  readonly checkpoint: Checkpoint
+  /** In order of device ids. @throws BrokerError STORE_DAMAGED */
+  records(): Iterable<StoreRecord>
+  close(): void
 }
 
 export interface PartitionStore {
@@ -35,6 +51,8 @@ export interface PartitionStore {
   /** The earliest wake, or undefined. */
   nextWakeMs(): number | undefined
   deviceCount(): number
+  /** What is in it now; undefined without a checkpoint. */
+  copy(): StoreCopy | undefined
   /** Forgets everything: the store does not belong to this ledger. */
   clear(): Promise<void>
   close(): Promise<void>

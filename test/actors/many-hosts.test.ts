@@ -3,6 +3,7 @@
  * On simulated twins; as processes in test/faults.
  */
 import t from 'tap'
+import { ledgerOver } from '../support/pass-through.ts'
 import { nextMove, shareOf } from '../../actors/runtime/balance.ts'
 import { Host } from '../../actors/runtime/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
@@ -13,7 +14,6 @@ import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { readOutcome } from '../../core/envelope/envelope.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import type { Ledger } from '../../core/ports/ledger.ts'
 import { hostSubject, type Bus } from '../../core/ports/bus.ts'
 import {
   decodeOffer,
@@ -69,13 +69,9 @@ class Cluster {
       announce: (subject, data) => this.bus.announce(subject, data),
       listen: (subject, onData) => this.bus.listen(subject, onData),
     }
-    const ledger: Ledger = {
+    const ledger = ledgerOver(this.ledger, {
       commit: (entries) => (life.isOver ? never : this.ledger.commit(entries)),
-      lastOn: (subject) => this.ledger.lastOn(subject),
-      at: (sequence) => this.ledger.at(sequence),
-      read: (subject, from, onMessage) => this.ledger.read(subject, from, onMessage),
-      follow: (subject, from, onMessage) => this.ledger.follow(subject, from, onMessage),
-    }
+    })
     const owners = new Owners({ ledger, bus, clock, log: silentLog, partitionCount })
     await owners.start()
     this.owners = owners

@@ -149,6 +149,38 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
     t.equal(await ledger.at(first + 2), undefined)
   })
 
+  t.test('forgets what it is told to, and nothing else', async (t) => {
+    const ledger = await create()
+    const { bytes: empty, bytesMax } = await ledger.usage()
+    t.ok(bytesMax > 0)
+    await ledger.commit([entry('lease.1', 'h')])
+    for (const text of ['a', 'b', 'c', 'd'])
+      await ledger.commit([entry('log.1', text), entry('log.2', text)])
+    const held = (await ledger.usage()).bytes
+    t.ok(held > empty)
+    const third = (await readAll(ledger, 'log.1'))[2]!.sequence
+    const seen: string[] = []
+    const end = gate()
+    const follower = await ledger.follow('log.*', 1, ({ data }) => {
+      seen.push(data.toString())
+      if (data.toString() === 'e') end.open()
+    })
+    await ledger.forget('log.*', third)
+    t.strictSame(texts(await readAll(ledger, 'log.*')), ['c', 'c', 'd', 'd'])
+    t.equal(await ledger.at(third - 1), undefined)
+    t.equal((await ledger.at(third))?.data.toString(), 'c')
+    t.equal((await ledger.lastOn('lease.*'))?.data.toString(), 'h', 'another kind of subject')
+    t.ok((await ledger.usage()).bytes < held)
+    await ledger.forget('log.1', 1_000)
+    t.equal(await ledger.lastOn('log.1'), undefined)
+    t.strictSame(texts(await readAll(ledger, 'log.*')), ['c', 'd'])
+    const next = await ledger.commit([entry('log.1', 'e', { subject: 'log.1', sequence: 0 })])
+    t.equal(next.refused === undefined && next.firstSequence, third + 4, 'sequences go on')
+    await end.promise
+    await follower.close()
+    t.strictSame(seen.slice(-2), ['d', 'e'], 'who follows goes on')
+  })
+
   t.test('what is too large is refused before it does harm', async (t) => {
     const ledger = await create()
     const many = Array.from({ length: limits.ledgerBatchMessagesMax + 1 }, () =>

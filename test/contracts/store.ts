@@ -59,6 +59,56 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     await store.close()
   })
 
+  t.test('a copy stays as it was, whatever is saved meanwhile', async (t) => {
+    const store = create()
+    t.equal(store.copy(), undefined, 'of an empty store there is none')
+    const states = new Map(
+      Array.from({ length: 300 }, (_, i) => [device(i), Buffer.from(`state ${i}`)] as const),
+    )
+    const wakes = new Map([
+      [device(3), 33],
+      [device(299), 44],
+    ])
+    await store.save({ states, wakes })
+    t.equal(store.copy(), undefined, 'nor before there is a checkpoint')
+    await store.save({ states: nothing, wakes: nothing, checkpoint: mark(5) })
+    const copy = store.copy()!
+    const reading = copy.records()[Symbol.iterator]()
+    const records = [reading.next().value!].map(({ device, state, wakeAtMs }) => ({
+      device,
+      text: Buffer.from(state).toString(),
+      wakeAtMs,
+    }))
+    await store.save({
+      states: new Map([...states.keys()].map((key) => [key, Buffer.from('later')])),
+      wakes: new Map([
+        [device(3), 0],
+        [device(7), 1],
+      ]),
+      checkpoint: mark(6),
+    })
+    for (let next = reading.next(); next.done !== true; next = reading.next())
+      records.push({
+        device: next.value.device,
+        text: Buffer.from(next.value.state).toString(),
+        wakeAtMs: next.value.wakeAtMs,
+      })
+    t.same({ ...copy.checkpoint, hash: Buffer.from(copy.checkpoint.hash) }, mark(5))
+    t.strictSame(
+      records,
+      [...states].map(([key, state]) => ({
+        device: key,
+        text: state.toString(),
+        wakeAtMs: wakes.get(key) ?? 0,
+      })),
+    )
+    copy.close()
+    t.equal(store.copy()!.checkpoint.sequence, 6)
+    await store.clear()
+    t.equal(store.copy(), undefined)
+    await store.close()
+  })
+
   t.test('saves that overlap are applied in the order they were asked for', async (t) => {
     const store = create()
     const saves = Array.from({ length: 20 }, (_, i) =>

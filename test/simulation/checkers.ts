@@ -32,6 +32,9 @@ export class LedgerChecker {
   /** The last one carried out, by device and lane: its place in the order of acceptance. */
   private readonly carriedOut = new Map<string, number>()
   private next = 0
+  private readonly ticks: Array<{ sequence: number; hasDeliveries: boolean }> = []
+  /** Ticks that the ledger has forgotten, from its beginning. */
+  forgottenCount = 0
 
   /** Reads what has been written since. */
   read(messages: readonly LedgerMessage[]): void {
@@ -44,6 +47,8 @@ export class LedgerChecker {
 
   private readOne({ subject, sequence, data }: LedgerMessage): void {
     if (!subject.startsWith('log.')) return
+    const tick = { sequence, hasDeliveries: false }
+    this.ticks.push(tick)
     readTickMessage(
       data,
       (partition, frame) => {
@@ -55,7 +60,8 @@ export class LedgerChecker {
         }
         forEachEnvelope(frame, chainLinkBytes, (at) => this.readFactAt(frame, at, sequence))
       },
-      (party, frame) =>
+      (party, frame) => {
+        tick.hasDeliveries = true
         forEachEnvelope(frame, 0, (at) => {
           const request = `${deviceName(readTarget(frame, at))}/${readCounter(frame, at)}`
           if (readOriginator(frame, at) !== party) this.fault('delivered to another party', request)
@@ -69,7 +75,8 @@ export class LedgerChecker {
             text: `ended ${errorCodeOf(readOutcome(frame, at))}`,
           })
           this.checkOrder(request, readOutcome(frame, at))
-        }),
+        })
+      },
     )
   }
 
@@ -93,6 +100,16 @@ export class LedgerChecker {
     const before = this.carriedOut.get(lane) ?? -1
     if (accepted.at < before) this.fault('carried out after a later one of its lane', request)
     this.carriedOut.set(lane, Math.max(before, accepted.at))
+  }
+
+  /** What the ledger has forgotten, nobody needs: every delivery in it was acknowledged, which the supplier has up to `acknowledged`. */
+  forgotten(isForgotten: (sequence: number) => boolean, acknowledged: number): void {
+    for (let next = this.ticks[this.forgottenCount]; next !== undefined;) {
+      if (!isForgotten(next.sequence)) break
+      if (next.hasDeliveries && next.sequence > acknowledged)
+        this.fault(`tick ${next.sequence} was forgotten before its deliveries were acknowledged`)
+      next = this.ticks[++this.forgottenCount]
+    }
   }
 
   /** When nothing is wrong any more, everything that was acknowledged has ended. */

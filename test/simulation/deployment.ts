@@ -16,12 +16,17 @@ import { noMetrics } from '../../core/ports/metrics.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import { SimBus } from '../../core/ports/sim/bus.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
-import { SimLedger, type SimCommitFault } from '../../core/ports/sim/ledger.ts'
+import { SimCursorStore, SimLedger, type SimCommitFault } from '../../core/ports/sim/ledger.ts'
 import { SimPartitionStore } from '../../core/ports/sim/store.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
+import { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
+import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
+import { ledgerOver, storeOver } from '../support/pass-through.ts'
 
 export const partitionCount = 4
+/** Octets of the ledger that hosts are told it takes. */
+const ledgerBytesShort = 10_000
 export const hostIds = ['a', 'b', 'c'] as const
 
 /** Lets every promise that can settle do so. */
@@ -43,6 +48,8 @@ export type Faults = {
   onFrame: () => boolean
   /** True fails a save, whole. */
   onSave: () => boolean
+  /** True makes the store of snapshots fail. */
+  onSnapshot: () => boolean
 }
 
 class Life {
@@ -86,6 +93,8 @@ export class Deployment {
     throw fault
   }
   readonly owners: Owners
+  readonly cursors = new SimCursorStore()
+  readonly snapshots: SimSnapshotStore
   private readonly bus: SimBus
   private readonly lives = new Map<string, Life>()
   private readonly stores = new Map<string, SimPartitionStore>()
@@ -97,6 +106,7 @@ export class Deployment {
     this.faults = faults
     this.plant = plant
     this.ledger = new SimLedger({ onCommit: faults.onCommit })
+    this.snapshots = new SimSnapshotStore(faults.onSnapshot)
     this.bus = new SimBus({
       clock: this.clock,
       onSend: (subject) => subject.startsWith('host.') && faults.onFrame(),
@@ -129,22 +139,25 @@ export class Deployment {
       announce: (subject, data) => life.run(() => this.bus.announce(subject, data)),
       listen: (subject, onData) => this.bus.listen(subject, (data) => life.run(() => onData(data))),
     }
-    const plain: Ledger = {
+    const plain = ledgerOver(this.ledger, {
       commit: async (entries) => {
         await life.turn()
         const outcome = await this.ledger.commit(entries)
         await life.turn()
         return outcome
       },
-      lastOn: (subject) => this.ledger.lastOn(subject),
-      at: (sequence) => this.ledger.at(sequence),
-      read: (subject, from, onMessage) => this.ledger.read(subject, from, onMessage),
       follow: (subject, from, onMessage) =>
         this.ledger.follow(subject, from, async (message) => {
           await life.turn()
           return onMessage(message)
         }),
-    }
+      forget: async (subject, from) => {
+        await life.turn()
+        return this.ledger.forget(subject, from)
+      },
+      // Short of room all the time, and never without.
+      usage: async () => ({ ...(await this.ledger.usage()), bytesMax: ledgerBytesShort }),
+    })
     const ledger = this.plant.ledger?.(plain, this.clock) ?? plain
     const owners = new Owners({ ledger, bus, clock, log: silentLog, partitionCount })
     await owners.start()
@@ -164,6 +177,9 @@ export class Deployment {
       openStore: (number) => this.storeOf(hostId, number, life),
       mayTakeFrom: (owner) => owners.isSilent(owner),
       peers: owners,
+      snapshots: this.snapshotsOf(life),
+      cursors: this.cursors,
+      snapshotTicks: 20,
       actorsAwakeMax: 1_000,
       actorIdleMs: 60_000,
       checkpointIntervalMs: 1_000,
@@ -174,16 +190,27 @@ export class Deployment {
     await host.start()
   }
 
+  private snapshotsOf(life: Life): SnapshotStore {
+    const { snapshots } = this
+    return {
+      put: async (name, chunks) => {
+        await life.turn()
+        await snapshots.put(name, chunks)
+      },
+      get: (name, onChunk) => snapshots.get(name, onChunk),
+      remove: async (name) => {
+        await life.turn()
+        await snapshots.remove(name)
+      },
+      names: () => snapshots.names(),
+    }
+  }
+
   private storeOf(hostId: string, number: number, life: Life): PartitionStore {
     const name = `${hostId}/${number}`
     const store = this.stores.get(name) ?? new SimPartitionStore()
     this.stores.set(name, store)
-    const its: PartitionStore = {
-      checkpoint: () => store.checkpoint(),
-      load: (device) => store.load(device),
-      dueWakes: (untilMs, count) => store.dueWakes(untilMs, count),
-      nextWakeMs: () => store.nextWakeMs(),
-      deviceCount: () => store.deviceCount(),
+    const its = storeOver(store, {
       save: async (changes) => {
         await life.turn()
         if (this.faults.onSave()) throw new BrokerError('STORE_DAMAGED', 'the simulation tore it')
@@ -194,7 +221,7 @@ export class Deployment {
         return store.clear()
       },
       close: () => life.turn(),
-    }
+    })
     return this.plant.store?.(its) ?? its
   }
 

@@ -25,10 +25,12 @@ const count = whole(values.count)
 const startedAt = performance.now()
 let simulatedMs = 0
 let accepted = 0
+let forgotten = 0
 for (let seed = first; seed < first + count; seed++) {
   const outcome = await simulate(seed)
   simulatedMs += outcome.simulatedMs
   accepted += outcome.accepted
+  forgotten += outcome.forgotten
   if (outcome.violation !== undefined) {
     const { violation, trace, steps } = await shrink(seed)
     const { what, request } = violation ?? outcome.violation
@@ -43,6 +45,6 @@ for (let seed = first; seed < first + count; seed++) {
 }
 const seconds = (performance.now() - startedAt) / 1_000
 process.stdout.write(
-  `${count} lives, ${accepted} requests accepted, each ended once; ${(simulatedMs / 3_600_000).toFixed(1)} simulated hours ` +
+  `${count} lives, ${accepted} requests accepted, each ended once, ${forgotten} ticks forgotten; ${(simulatedMs / 3_600_000).toFixed(1)} simulated hours ` +
     `in ${seconds.toFixed(1)} s: ${(simulatedMs / 3_600_000 / seconds).toFixed(2)} hours per second\n`,
 )

@@ -1,39 +1,41 @@
 /** Bugs planted between a host and its ports, to show that the simulation finds their like. No product code knows of them. */
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { ledgerOver } from '../support/pass-through.ts'
 import type { Plant } from './deployment.ts'
 
 export const planted: Readonly<Record<string, Plant>> = {
   'acknowledged before the commit': {
-    ledger: (ledger, clock) => ({
-      commit: async (entries) => {
-        if (!entries[0]!.subject.startsWith('log.')) return ledger.commit(entries)
-        const kept = entries.map((entry) => ({ ...entry, data: Buffer.from(entry.data) }))
-        const last = await ledger.lastOn('log.*')
-        clock.at(clock.now() + 50, () => void ledger.commit(kept))
-        return { firstSequence: (last?.sequence ?? 0) + 1 }
-      },
-      lastOn: (subject) => ledger.lastOn(subject),
-      at: (sequence) => ledger.at(sequence),
-      read: (subject, from, onMessage) => ledger.read(subject, from, onMessage),
-      follow: (subject, from, onMessage) => ledger.follow(subject, from, onMessage),
-    }),
+    ledger: (ledger, clock) =>
+      ledgerOver(ledger, {
+        commit: async (entries) => {
+          if (!entries[0]!.subject.startsWith('log.')) return ledger.commit(entries)
+          const kept = entries.map((entry) => ({ ...entry, data: Buffer.from(entry.data) }))
+          const last = await ledger.lastOn('log.*')
+          clock.at(clock.now() + 50, () => void ledger.commit(kept))
+          return { firstSequence: (last?.sequence ?? 0) + 1 }
+        },
+      }),
   },
   'no fence': {
-    ledger: (ledger) => ({
-      commit: (entries) =>
-        ledger.commit(
-          entries.map(({ subject, data, expect }) =>
-            subject.startsWith('log.') || expect === undefined
-              ? { subject, data }
-              : { subject, data, expect },
+    ledger: (ledger) =>
+      ledgerOver(ledger, {
+        commit: (entries) =>
+          ledger.commit(
+            entries.map(({ subject, data, expect }) =>
+              subject.startsWith('log.') || expect === undefined
+                ? { subject, data }
+                : { subject, data, expect },
+            ),
           ),
-        ),
-      lastOn: (subject) => ledger.lastOn(subject),
-      at: (sequence) => ledger.at(sequence),
-      read: (subject, from, onMessage) => ledger.read(subject, from, onMessage),
-      follow: (subject, from, onMessage) => ledger.follow(subject, from, onMessage),
-    }),
+      }),
+  },
+  'more is forgotten than the snapshots hold': {
+    ledger: (ledger) =>
+      ledgerOver(ledger, {
+        forget: (subject, fromSequence) =>
+          ledger.forget(subject, fromSequence + (subject.startsWith('log.') ? 3 : 0)),
+      }),
   },
   'wakes lost when a partition changes hands': {
     store: (store) => ({

@@ -7,9 +7,16 @@ import { createHash } from 'node:crypto'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { readOutcome } from '../../core/envelope/envelope.ts'
+import { limits } from '../../core/base/limits.ts'
+import {
+  cursorNameOf,
+  deliveryIdOf,
+  encodeCursor,
+  sequenceOf,
+} from '../../core/envelope/delivery-id.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import type { SimExchange } from '../../core/ports/sim/wan.ts'
-import { deviceKey, envelopeOf, registrationOf } from '../support/envelopes.ts'
+import { deviceKey, envelopeOf, registrationOf, supplier } from '../support/envelopes.ts'
 import { good } from '../support/world.ts'
 import { LedgerChecker, type Violation } from './checkers.ts'
 import { Deployment, hostIds, settle, type Plant } from './deployment.ts'
@@ -22,6 +29,8 @@ export type Outcome = {
   hash: string
   simulatedMs: number
   accepted: number
+  /** Ticks. */
+  forgotten: number
 }
 
 export const stepCountDefault = 60
@@ -50,6 +59,7 @@ export async function simulate(
       },
       onFrame: () => areFaultsOn && chance(0.03),
       onSave: () => areFaultsOn && chance(0.01),
+      onSnapshot: () => areFaultsOn && chance(0.05),
     },
     plant,
   )
@@ -78,9 +88,16 @@ export async function simulate(
 
   const up = new Set<string>(['a'])
   const submitted: Submitted[] = []
+  let acknowledgedTo = 0
   const acknowledged = new Set<string>()
+  /** The supplier acknowledges all that it has been delivered. */
+  const acknowledge = async (): Promise<void> => {
+    acknowledgedTo = deliveryIdOf(ledger.lastSequence, limits.deliveriesPerFrameMax - 1)
+    await deployment.cursors.put(cursorNameOf(supplier), encodeCursor(acknowledgedTo))
+  }
   const violationNow = (): Violation | undefined => {
     checker.read(ledger.all())
+    checker.forgotten((sequence) => ledger.isForgotten(sequence), sequenceOf(acknowledgedTo))
     if (hostFault !== undefined)
       return { what: `a host's pipeline ended: ${hostFault}`, request: undefined }
     return checker.violations[0]
@@ -142,6 +159,7 @@ export async function simulate(
       await settle()
     }
     if (chance(0.1)) await trouble()
+    if (chance(0.2)) await acknowledge()
     if (kept.length > 0 && chance(0.3)) good(kept.splice(pick(kept.length), 1)[0]!)
     violation = violationNow()
   }
@@ -152,6 +170,7 @@ export async function simulate(
   if (up.size === 0) await deployment.start('a')
   for (let turn = 0; turn < 40 && violation === undefined; turn++) {
     for (const exchange of kept.splice(0)) good(exchange)
+    await acknowledge()
     await deployment.pass(turn < 10 ? 5_000 : 50_000, turn < 10 ? 500 : 10_000)
     violation = violationNow()
   }
@@ -174,6 +193,7 @@ export async function simulate(
     hash: hash.digest('hex'),
     simulatedMs: clock.now() - startedAt,
     accepted: acknowledged.size,
+    forgotten: checker.forgottenCount,
   }
 }
 

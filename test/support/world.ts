@@ -9,7 +9,6 @@ import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { type Eui64Key } from '../../core/base/eui64.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import type { Ledger } from '../../core/ports/ledger.ts'
 import { AxdrWriter } from '../../core/dlms/axdr.ts'
 import {
   readCorrelation,
@@ -29,6 +28,7 @@ import { SimPartitionStore } from '../../core/ports/sim/store.ts'
 import type { PartitionStore, StoreChanges } from '../../core/ports/store.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
+import { ledgerOver, storeOver } from './pass-through.ts'
 import { deviceKey, envelopeOf, registrationOf, supplier, type Wanted } from './envelopes.ts'
 
 export const partitionCount = 4
@@ -98,16 +98,11 @@ export class FailingStore extends SimPartitionStore {
 /** The store as one life of a host has it: a process that was killed writes nothing any more, whatever it had under way. */
 function ofLife(store: FailingStore, life: { isOver: boolean }): PartitionStore {
   const never = new Promise<never>(() => {})
-  return {
-    checkpoint: () => store.checkpoint(),
-    load: (device) => store.load(device),
-    dueWakes: (untilMs, count) => store.dueWakes(untilMs, count),
-    nextWakeMs: () => store.nextWakeMs(),
-    deviceCount: () => store.deviceCount(),
+  return storeOver(store, {
     save: (changes) => (life.isOver ? never : store.save(changes)),
     clear: () => (life.isOver ? never : store.clear()),
     close: () => (life.isOver ? never : store.close()),
-  }
+  })
 }
 
 /** One deployment: what survives a crash (ledger, stores, clock) and the host that may not. */
@@ -140,13 +135,9 @@ export class World {
     })
     // What a dead host still had in hand must reach nobody.
     const never = new Promise<never>(() => {})
-    const ledger: Ledger = {
+    const ledger = ledgerOver(this.ledger, {
       commit: (entries) => (life.isOver ? never : this.ledger.commit(entries)),
-      lastOn: (subject) => this.ledger.lastOn(subject),
-      at: (sequence) => this.ledger.at(sequence),
-      read: (subject, from, onMessage) => this.ledger.read(subject, from, onMessage),
-      follow: (subject, from, onMessage) => this.ledger.follow(subject, from, onMessage),
-    }
+    })
     const clock: Clock = {
       now: () => this.clock.now(),
       at: (atMs, action) => this.clock.at(atMs, () => (life.isOver ? undefined : action())),

@@ -13,6 +13,7 @@ import type {
   Ledger,
   LedgerEntry,
   LedgerMessage,
+  LedgerUsage,
 } from '../ledger.ts'
 import { isMatching } from './subject.ts'
 
@@ -37,7 +38,9 @@ export type SimCommitFault = { refuse: CommitRefusal['refused'] } | 'lose-answer
 type Waiter = () => void
 
 export class SimLedger implements Ledger {
+  /** All that were ever written; those forgotten are in `gone`. */
   private readonly messages: LedgerMessage[] = []
+  private readonly gone = new Set<number>()
   private readonly lastBySubject = new Map<string, LedgerMessage>()
   private readonly waiters = new Set<Waiter>()
   private readonly options: SimLedgerOptions
@@ -103,12 +106,14 @@ export class SimLedger implements Ledger {
 
   lastOn(subject: string): Promise<LedgerMessage | undefined> {
     return Promise.resolve(
-      this.messages.findLast((message) => isMatching(subject, message.subject)),
+      this.messages.findLast(
+        (message) => isMatching(subject, message.subject) && !this.gone.has(message.sequence),
+      ),
     )
   }
 
   at(sequence: number): Promise<LedgerMessage | undefined> {
-    return Promise.resolve(this.messages[sequence - 1])
+    return Promise.resolve(this.gone.has(sequence) ? undefined : this.messages[sequence - 1])
   }
 
   async read(
@@ -119,7 +124,7 @@ export class SimLedger implements Ledger {
     const end = this.messages.length
     for (let sequence = Math.max(1, fromSequence); sequence <= end; sequence++) {
       const message = this.messages[sequence - 1]!
-      if (isMatching(subject, message.subject)) await onMessage(message)
+      if (isMatching(subject, message.subject) && !this.gone.has(sequence)) await onMessage(message)
     }
   }
 
@@ -142,7 +147,8 @@ export class SimLedger implements Ledger {
           continue
         }
         const message = this.messages[sequence++ - 1]!
-        if (isMatching(subject, message.subject)) await onMessage(message)
+        if (isMatching(subject, message.subject) && !this.gone.has(message.sequence))
+          await onMessage(message)
       }
     }
     const running = run()
@@ -155,7 +161,27 @@ export class SimLedger implements Ledger {
     })
   }
 
-  /** Every message, for checkers. */
+  forget(subject: string, fromSequence: number): Promise<void> {
+    for (const { subject: its, sequence, data } of this.messages) {
+      if (sequence >= fromSequence) break
+      if (!isMatching(subject, its) || this.gone.has(sequence)) continue
+      this.gone.add(sequence)
+      this.bytes -= data.length
+      if (this.lastBySubject.get(its)?.sequence === sequence) this.lastBySubject.delete(its)
+    }
+    return Promise.resolve()
+  }
+
+  usage(): Promise<LedgerUsage> {
+    return Promise.resolve({ bytes: this.bytes, bytesMax: this.options.bytesMax ?? 1024 ** 3 })
+  }
+
+  /** True when the message was there and is forgotten. */
+  isForgotten(sequence: number): boolean {
+    return this.gone.has(sequence)
+  }
+
+  /** Every message that was ever written, for checkers. */
   all(): readonly LedgerMessage[] {
     return this.messages
   }

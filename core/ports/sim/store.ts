@@ -4,7 +4,7 @@
  */
 import { copyOf } from '../../base/bytes.ts'
 import type { Eui64Key } from '../../base/eui64.ts'
-import type { Checkpoint, PartitionStore, StoreChanges } from '../store.ts'
+import type { Checkpoint, PartitionStore, StoreChanges, StoreCopy } from '../store.ts'
 
 export class SimPartitionStore implements PartitionStore {
   private readonly states = new Map<Eui64Key, Uint8Array>()
@@ -26,7 +26,8 @@ export class SimPartitionStore implements PartitionStore {
       if (atMs === 0) this.wakes.delete(device)
       else this.wakes.set(device, atMs)
     }
-    this.saved = { ...changes.checkpoint, hash: copyOf(changes.checkpoint.hash) }
+    const { checkpoint } = changes
+    if (checkpoint !== undefined) this.saved = { ...checkpoint, hash: copyOf(checkpoint.hash) }
     return Promise.resolve()
   }
 
@@ -45,6 +46,15 @@ export class SimPartitionStore implements PartitionStore {
 
   deviceCount(): number {
     return this.states.size
+  }
+
+  copy(): StoreCopy | undefined {
+    const { saved } = this
+    if (saved === undefined) return undefined
+    const records = [...this.states]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([device, state]) => ({ device, state, wakeAtMs: this.wakes.get(device) ?? 0 }))
+    return { checkpoint: { ...saved }, records: () => records, close: () => undefined }
   }
 
   clear(): Promise<void> {

@@ -9,8 +9,10 @@ import { BrokerError } from '../../../core/base/broker-error.ts'
 import { createCursorStore } from '../../../core/ledger/cursors.ts'
 import { connectNats } from '../../../core/ledger/connection.ts'
 import { createLedger } from '../../../core/ledger/jetstream.ts'
+import { createSnapshotStore } from '../../../core/ledger/snapshots.ts'
 import { ledgerStreamConfig } from '../../../core/ledger/stream-settings.ts'
 import { cursorStoreContract, ledgerContract } from '../../contracts/ledger.ts'
+import { readWhole, snapshotContract } from '../../contracts/snapshots.ts'
 import { startTestNats } from '../../support/nats.ts'
 
 const nats = await startTestNats()
@@ -34,11 +36,44 @@ const fresh = (options: { bytesMax?: number; partitionCount?: number; name?: str
   })
 }
 
+const freshSnapshots = (bytesMax?: number) =>
+  createSnapshotStore({ connection, bucketName: `S${deployments++}`, bytesMax })
+
 t.test('contract', (t) => {
   ledgerContract(t, () => fresh())
   cursorStoreContract(t, () => createCursorStore({ connection, bucketName: 'TEST' }))
+  snapshotContract(t, () => freshSnapshots())
   t.end()
 })
+
+t.test(
+  'a snapshot that was changed or broken off is refused; fragments make room again',
+  async (t) => {
+    const snapshots = await freshSnapshots(4 * 1024 * 1024)
+    const name = `S${deployments - 1}`
+    const ofBytes = async function* (bytes: number): AsyncGenerator<Uint8Array> {
+      for (let left = bytes; left > 0; left -= 500_000)
+        yield Buffer.alloc(Math.min(left, 500_000), left)
+    }
+    await snapshots.put('1.1.a', ofBytes(2_000_000))
+    const manager = await jetstreamManager(connection)
+    const { state } = await manager.streams.info(`OBJ_${name}`, { subjects_filter: '>' })
+    const [chunks] = Object.keys(state.subjects!).filter((subject) => subject.includes('.C.'))
+    // What a process leaves behind that dies in the middle.
+    const { jetstream } = await import('@nats-io/jetstream')
+    for (let i = 0; i < 4; i++)
+      await jetstream(connection).publish(`$O.${name}.C.fragment`, Buffer.alloc(400_000))
+    await t.rejects(snapshots.put('2.1.a', ofBytes(1_500_000)), {
+      code: 'BROKER_LEDGER_UNAVAILABLE',
+    })
+    await snapshots.put('2.1.a', ofBytes(1_500_000))
+    t.equal((await readWhole(snapshots, '2.1.a')).length, 1_500_000)
+    const message = (await manager.streams.getMessage(`OBJ_${name}`, { last_by_subj: chunks! }))!
+    await manager.streams.purge(`OBJ_${name}`, { filter: chunks!, keep: 3 })
+    await jetstream(connection).publish(chunks!, Buffer.alloc(message.data.length))
+    await t.rejects(readWhole(snapshots, '1.1.a'), { code: 'SNAPSHOT_DAMAGED' })
+  },
+)
 
 t.test('the partition count is recorded once', async (t) => {
   await (await fresh({ name: 'once', partitionCount: 8 })).close()

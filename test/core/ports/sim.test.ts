@@ -5,16 +5,19 @@ import t from 'tap'
 import { SimBus } from '../../../core/ports/sim/bus.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { SimCursorStore, SimLedger } from '../../../core/ports/sim/ledger.ts'
+import { SimSnapshotStore } from '../../../core/ports/sim/snapshots.ts'
 import { SimPartitionStore } from '../../../core/ports/sim/store.ts'
 import { SimWan, type SimExchange } from '../../../core/ports/sim/wan.ts'
 import { busContract } from '../../contracts/bus.ts'
 import { cursorStoreContract, ledgerContract } from '../../contracts/ledger.ts'
+import { snapshotContract } from '../../contracts/snapshots.ts'
 import { storeContract } from '../../contracts/store.ts'
 
 t.test('contracts', (t) => {
   ledgerContract(t, () => Promise.resolve(new SimLedger()))
   cursorStoreContract(t, () => Promise.resolve(new SimCursorStore()))
   storeContract(t, () => new SimPartitionStore())
+  snapshotContract(t, () => Promise.resolve(new SimSnapshotStore()))
   const clock = new SimClock()
   busContract(
     t,

@@ -1,0 +1,166 @@
+/**
+ * Snapshots of the partitions that a host serves: made beside its work from what the stores hold, recorded on the ledger behind the
+ * partition's lease. So the ledger may forget, and another host need not read it from its beginning.
+ */
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { limits } from '../../core/base/limits.ts'
+import type { Clock } from '../../core/ports/clock.ts'
+import { leaseSubject } from '../../core/ports/lease.ts'
+import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
+import type { Log } from '../../core/ports/log.ts'
+import {
+  encodeSnapshotRecord,
+  snapshotSubject,
+  type SnapshotRecord,
+  type SnapshotStore,
+} from '../../core/ports/snapshot.ts'
+import type { StoreCopy, StoreRecord } from '../../core/ports/store.ts'
+import type { OwnedPartitions } from './owned-partitions.ts'
+import type { Partition } from './partition.ts'
+import { snapshotRecordOf, trimRecordOf } from './past.ts'
+import { snapshotChunks } from './snapshot-codec.ts'
+import { trim } from './trimming.ts'
+
+export type SnapshotPorts = {
+  hostId: string
+  partitionCount: number
+  ledger: Ledger
+  clock: Clock
+  log: Log
+  /** Left out, none are made and nothing is forgotten. */
+  snapshots?: SnapshotStore
+  /** Where parties have got to; left out, nothing is forgotten. */
+  cursors?: CursorStore
+  /** A delivery that nobody acknowledged for so long may be forgotten when the ledger is short of room. */
+  deliveryKeepMs?: number
+  /** `limits.snapshotTicks` when left out. */
+  snapshotTicks?: number
+}
+
+export class Snapshots {
+  private readonly ports: SnapshotPorts
+  private readonly partitions: OwnedPartitions
+  private looking: Promise<void> | undefined
+  private lookedAt = 0
+  private isClosing = false
+
+  constructor(ports: SnapshotPorts, partitions: OwnedPartitions) {
+    this.ports = ports
+    this.partitions = partitions
+  }
+
+  /** To be called now and then: makes what is due, and lets the ledger forget when it is short of room. */
+  look(now: number): void {
+    const { snapshots, log } = this.ports
+    if (snapshots === undefined || this.isClosing || this.looking !== undefined) return
+    if (now - this.lookedAt < limits.snapshotLookMs) return
+    this.lookedAt = now
+    this.looking = this.makeAndTrim(snapshots)
+      .catch((fault: unknown) => log.warn({ fault: String(fault) }, 'no snapshots for the moment'))
+      .then(() => {
+        this.looking = undefined
+      })
+  }
+
+  private async makeAndTrim(snapshots: SnapshotStore): Promise<void> {
+    const { ledger, cursors, snapshotTicks = limits.snapshotTicks } = this.ports
+    const { bytes, bytesMax } = await ledger.usage()
+    const isShort = bytes * 100 > bytesMax * limits.ledgerTrimPercent
+    const { through } = await trimRecordOf(ledger)
+    for (const partition of this.partitions.values()) {
+      if (this.isClosing) return
+      const record = await snapshotRecordOf(ledger, partition.number)
+      const from = record?.sequence ?? 0
+      partition.snapshotSequence = from
+      const to = partition.storedSequence
+      // Half of what is there can be forgotten then.
+      const isNeeded = isShort && to > from && from < (through + partition.checkpoint.sequence) / 2
+      if (to - from >= snapshotTicks || isNeeded) await this.make(snapshots, partition, record)
+    }
+    if (isShort && cursors !== undefined && this.partitions.get(0) !== undefined)
+      await trim({ ...this.ports, cursors }, bytes - (bytesMax * limits.ledgerTrimPercent) / 200)
+  }
+
+  private async make(
+    snapshots: SnapshotStore,
+    partition: Partition,
+    before: SnapshotRecord | undefined,
+  ): Promise<void> {
+    const { hostId, ledger, clock, log } = this.ports
+    const { number } = partition
+    const copy = partition.copy()
+    if (copy === undefined) return
+    try {
+      const { checkpoint } = copy
+      const takenAtMs = clock.now()
+      // Nothing has happened since but time.
+      const isSame = before !== undefined && before.frameNumber === checkpoint.frameNumber
+      const name = isSame ? before.name : `${number}.${checkpoint.sequence}.${hostId}`
+      let devices = before?.devices ?? 0
+      if (!isSame) {
+        devices = 0
+        await snapshots.put(
+          name,
+          this.chunksOf(copy, partition, () => devices++),
+        )
+      }
+      const subject = snapshotSubject(number)
+      const outcome = await ledger.commit([
+        {
+          subject,
+          data: encodeSnapshotRecord({ name, devices, takenAtMs, ...checkpoint }),
+          expect: { subject: leaseSubject(number), sequence: partition.leaseSequence },
+        },
+      ])
+      if (outcome.refused !== undefined) {
+        log.warn({ partition: number, ...outcome }, 'a snapshot was not recorded')
+        // Of unknown fate it may be the one that is recorded; the next one clears up.
+        if (!isSame && outcome.refused !== 'unknown') await snapshots.remove(name)
+        return
+      }
+      partition.snapshotSequence = checkpoint.sequence
+      if (isSame) return
+      log.info(
+        { partition: number, devices, sequence: checkpoint.sequence, ms: clock.now() - takenAtMs },
+        'a snapshot was made',
+      )
+      await ledger.forget(subject, outcome.firstSequence)
+      // Also those that a host recorded no more before it died.
+      for (const other of await snapshots.names())
+        if (other !== name && other.startsWith(`${number}.`)) await snapshots.remove(other)
+    } finally {
+      copy.close()
+    }
+  }
+
+  private async *chunksOf(
+    copy: StoreCopy,
+    partition: Partition,
+    onRecord: () => void,
+  ): AsyncGenerator<Buffer> {
+    try {
+      for (const chunk of snapshotChunks(counted(copy.records(), onRecord))) {
+        if (this.isClosing || partition.isClosed)
+          throw new BrokerError('BROKER_DRAINING', 'the partition is given up')
+        yield chunk
+      }
+    } catch (fault) {
+      // Found by reading all of it: the host rebuilds the store between two ticks.
+      if (fault instanceof BrokerError && fault.code === 'STORE_DAMAGED')
+        partition.isStoreDamaged = true
+      throw fault
+    }
+  }
+
+  async close(): Promise<void> {
+    this.isClosing = true
+    await this.looking
+  }
+}
+
+function* counted(records: Iterable<StoreRecord>, onRecord: () => void): Generator<StoreRecord> {
+  for (const record of records) {
+    onRecord()
+    yield record
+  }
+}

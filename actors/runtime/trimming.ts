@@ -1,0 +1,126 @@
+/**
+ * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, and whose deliveries were acknowledged or are too old.
+ * First where the chains stand behind them is recorded, then they are forgotten; whoever is stopped in between goes on from there.
+ */
+import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../core/envelope/delivery-id.ts'
+import { readTime } from '../../core/envelope/envelope.ts'
+import { forEachEnvelope } from '../../core/envelope/frame.ts'
+import { readTickMessage } from '../../core/envelope/tick-message.ts'
+import type { Clock } from '../../core/ports/clock.ts'
+import {
+  tickSubjects,
+  type CursorStore,
+  type Ledger,
+  type LedgerMessage,
+} from '../../core/ports/ledger.ts'
+import type { Log } from '../../core/ports/log.ts'
+import { encodeTrimRecord, trimSubject } from '../../core/ports/snapshot.ts'
+import type { Checkpoint } from '../../core/ports/store.ts'
+import { genesis, stepChain } from './chain.ts'
+import { snapshotRecordOf, trimRecordOf } from './past.ts'
+
+export type TrimPorts = {
+  partitionCount: number
+  ledger: Ledger
+  cursors: CursorStore
+  clock: Clock
+  log: Log
+  deliveryKeepMs?: number
+}
+
+/** Ends the reading: this tick must stay. */
+class Stop {
+  readonly why: string
+  constructor(why: string) {
+    this.why = why
+  }
+}
+
+/**
+ * Forgets about `wantedBytes` of ticks, or fewer when somebody needs them.
+ * @throws BrokerError BROKER_LEDGER_UNAVAILABLE; SNAPSHOT_DAMAGED, LEDGER_CHAIN_BROKEN when a record or tick is damaged: nothing is forgotten then
+ */
+export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void> {
+  const { ledger, log } = ports
+  const before = await trimRecordOf(ledger)
+  // The last tick always stays: it says how far the ledger goes.
+  const last = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
+  const heads = new Map(before.heads)
+  const isNeeded = await needOf(ports)
+  let { through } = before
+  let bytes = 0
+  let why = ''
+  try {
+    await ledger.read(tickSubjects, through + 1, async (message) => {
+      if (bytes >= wantedBytes || message.sequence >= last) throw new Stop('')
+      const stepped = await isNeeded(message, heads)
+      for (const [partition, head] of stepped) heads.set(partition, head)
+      through = message.sequence
+      bytes += message.data.length
+    })
+  } catch (stop) {
+    if (!(stop instanceof Stop)) throw stop
+    why = stop.why
+  }
+  if (why !== '') log.warn({ through, bytes, why }, 'the ledger cannot forget more')
+  if (through === before.through) return
+  const outcome = await ledger.commit([
+    {
+      subject: trimSubject,
+      data: encodeTrimRecord({ through, heads }),
+      expect: { subject: trimSubject, sequence: before.sequence },
+    },
+  ])
+  if (outcome.refused !== undefined) {
+    log.warn({ ...outcome }, 'what may be forgotten was not recorded')
+    return
+  }
+  await ledger.forget(tickSubjects, through + 1)
+  await ledger.forget(trimSubject, outcome.firstSequence)
+  log.info({ through, bytes }, 'ticks were forgotten')
+}
+
+/** A judge of ticks: gives where their chains go on, or throws Stop. */
+async function needOf(
+  ports: TrimPorts,
+): Promise<
+  (
+    tick: LedgerMessage,
+    heads: ReadonlyMap<number, Checkpoint>,
+  ) => Promise<Array<[number, Checkpoint]>>
+> {
+  const { partitionCount, ledger, cursors, clock, deliveryKeepMs = Infinity } = ports
+  const keptFrom = clock.now() - deliveryKeepMs
+  const snapshots = await Promise.all(
+    Array.from({ length: partitionCount }, (_, partition) => snapshotRecordOf(ledger, partition)),
+  )
+  const acknowledged = new Map<Eui64Key, number>()
+  return async ({ sequence, data }, heads) => {
+    const stepped: Array<[number, Checkpoint]> = []
+    const deliveries: Array<[Eui64Key, Buffer]> = []
+    readTickMessage(
+      data,
+      (partition, frame) => {
+        if ((snapshots[partition]?.sequence ?? 0) < sequence)
+          throw new Stop(`partition ${partition} has no snapshot behind it`)
+        const head = heads.get(partition) ?? genesis
+        stepped.push([partition, stepChain(partition, head, frame, sequence)])
+      },
+      (party, frame) => deliveries.push([party, frame]),
+    )
+    for (const [party, frame] of deliveries) {
+      const id = acknowledged.get(party) ?? decodeCursor(await cursors.get(cursorNameOf(party)))
+      acknowledged.set(party, id)
+      let count = 0
+      let newest = 0
+      forEachEnvelope(frame, 0, (at) => {
+        count++
+        newest = Math.max(newest, readTime(frame, at))
+      })
+      if (id < deliveryIdOf(sequence, count - 1) && newest >= keptFrom)
+        throw new Stop(`party ${formatEui64Key(party)} has not acknowledged its deliveries`)
+    }
+    return stepped
+  }
+}
