@@ -302,18 +302,19 @@ program
 
 program
   .command('backup')
-  .description('copy ledger and cursors of a deployment, which may go on running')
+  .description('copy ledger, snapshots and cursors of a deployment, which may go on running')
   .argument('<folder>', 'new, or empty')
   .addOption(natsUrl)
   .addOption(dataDir)
   .action(async (folder: string, where: Place) => {
     const { backup } = await import('./cli/backup.ts')
+    const { backupPortsOf } = await import('./cli/operator-ledger.ts')
     await withLedger(where, async (opened) => {
-      const { audit, cursors } = await backup(opened.ledger, await opened.cursors(), folder)
-      const { messages, lastSequence, accepted, open, faults } = audit
+      const { audit, cursors } = await backup(await backupPortsOf(opened), folder)
+      const { ticks, lastSequence, accepted, open, faults } = audit
       for (const fault of faults) terminal.err(`FAULT  ${fault}`)
       terminal.out(
-        `${messages} messages up to ${lastSequence} and ${cursors} cursors: ${accepted} requests accepted, ${open} open`,
+        `${ticks} ticks up to ${lastSequence} and ${cursors} cursors: ${accepted} requests accepted, ${open} open`,
       )
       return faults.length === 0 ? 0 : 1
     })
@@ -327,9 +328,9 @@ program
   .addOption(dataDir)
   .action(async (folder: string, where: Place) => {
     const { restoreInto } = await import('./cli/restore.ts')
-    const { messages, accepted, open } = await restoreInto(where, folder)
+    const { ticks, accepted, open } = await restoreInto(where, folder)
     terminal.out(
-      `${messages} messages are back, every hash chain holds: ${accepted} requests accepted, ${open} open`,
+      `${ticks} ticks are back, every hash chain holds: ${accepted} requests accepted, ${open} open`,
     )
   })
 

@@ -1,14 +1,22 @@
 /**
- * A deployment's ledger and cursors as one file, taken while it runs, and brought back with the same sequences (delivery ids are made
- * of them). Local stores are caches and not in it.
+ * A deployment's ledger, snapshots and cursors as one file, taken while it runs, and brought back with the same sequences (delivery ids are
+ * made of them). Local stores are caches and not in it.
  *
  *   ledger.backup   records: crc32 u32 of what follows | sequence u64 | subject length u16 | data length u32 | subject | data
  *   manifest.json   how many, how far, where each chain ends, and the file's SHA-256; written last, so a backup without it is none
  *
- * Integers are big-endian; a cursor is a record `cursor.<name>` with sequence 0.
+ * Integers are big-endian. A record with sequence 0 is no message: `cursor.<name>`, or `snapshot.<name>`, the octets of a snapshot in as
+ * many records as they take. Messages before the first tick that is not forgotten keep their subjects, not their sequences.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -16,6 +24,8 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import type { CursorBucket } from '../../core/ledger/cursors.ts'
 import { writePrivateFile } from '../../core/ops/nats-settings.ts'
 import type { Ledger, LedgerEntry, LedgerMessage } from '../../core/ports/ledger.ts'
+import { decodeSnapshotRecord, trimSubject, type SnapshotStore } from '../../core/ports/snapshot.ts'
+import { trimRecordOf } from '../runtime/past.ts'
 import { LedgerAudit, type AuditResult } from './ledger-audit.ts'
 
 export type Manifest = {
@@ -26,10 +36,17 @@ export type Manifest = {
   audit: AuditResult
 }
 
+export type BackupPorts = { ledger: Ledger; cursors: CursorBucket; snapshots: SnapshotStore }
+
 const headBytes = 4 + 8 + 2 + 4
 const subjectBytesMax = 1_024
 const dataBytesMax = 16 * 1024 ** 2
 const cursorPrefix = 'cursor.'
+const snapshotPrefix = 'snapshot.'
+const snapshotSubjectPrefix = 'meta.snapshot-'
+/** Stands where a message was that is not in the backup, until all is written. */
+const gapSubject = 'meta.gap'
+const attemptsMax = 5
 /** Everything that a ledger holds. */
 const subjects = ['log.*', 'lease.*', 'meta.*'] as const
 /** Messages and octets of one commit while restoring. */
@@ -58,47 +75,83 @@ function recordOf(sequence: number, subject: string, data: Uint8Array): Buffer {
  * @throws BrokerError CONFIG_INVALID when it does, BROKER_LEDGER_UNAVAILABLE
  */
 export async function backup(
-  ledger: Ledger,
-  cursors: CursorBucket,
+  { ledger, cursors, snapshots }: BackupPorts,
   folder: string,
 ): Promise<Manifest> {
   const { records, manifest } = places(folder)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   if (existsSync(manifest) || existsSync(records))
     throw new BrokerError('CONFIG_INVALID', `${folder} holds a backup already`)
-  // Cursors first: one that is older than the ledger repeats a delivery, a newer one would skip some.
-  const names = await cursors.names()
-  const saved: Array<[string, Uint8Array]> = []
-  for (const name of names) {
-    const value = await cursors.get(name)
-    if (value !== undefined) saved.push([name, value])
+  for (let attempt = 1; ; attempt++) {
+    const made = await tryBackup({ ledger, cursors, snapshots }, records)
+    if (typeof made !== 'string') {
+      writePrivateFile(manifest, `${JSON.stringify(made, undefined, 2)}\n`)
+      return made
+    }
+    rmSync(records)
+    if (attempt === attemptsMax) throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', made)
   }
+}
+
+/** @returns why it must be begun anew: what it had read was replaced or forgotten meanwhile */
+async function tryBackup(
+  { ledger, cursors, snapshots }: BackupPorts,
+  records: string,
+): Promise<Manifest | string> {
   const file = createWriteStream(records, { mode: 0o600, flush: true })
   const hash = createHash('sha256')
   const write = async (record: Buffer): Promise<void> => {
     hash.update(record)
     if (!file.write(record)) await once(file, 'drain')
   }
-  const audit = new LedgerAudit()
-  for await (const message of inOrder(ledger)) {
+  const end = async (): Promise<void> => {
+    file.end()
+    await once(file, 'close')
+  }
+  // Cursors first: one that is older than the ledger repeats a delivery, a newer one would skip some.
+  const cursorNames = await cursors.names()
+  for (const name of cursorNames) {
+    const value = await cursors.get(name)
+    if (value !== undefined) await write(recordOf(0, cursorPrefix + name, value))
+  }
+  const trimmed = await trimRecordOf(ledger)
+  const recorded: LedgerMessage[] = []
+  await ledger.read('meta.*', 1, (message) => {
+    const { subject } = message
+    if (subject.startsWith(snapshotSubjectPrefix)) recorded.push(message)
+    else if (message.sequence === trimmed.sequence || subject !== trimSubject)
+      recorded.push(message)
+  })
+  const newest = new Map(recorded.map((message) => [message.subject, message]))
+  try {
+    for (const { subject, data } of newest.values()) {
+      if (!subject.startsWith(snapshotSubjectPrefix)) continue
+      const { name } = decodeSnapshotRecord(data)
+      await snapshots.get(name, (chunk) => write(recordOf(0, snapshotPrefix + name, chunk)))
+    }
+  } catch (fault) {
+    await end()
+    if (!(fault instanceof BrokerError && fault.code === 'SNAPSHOT_DAMAGED')) throw fault
+    return `a snapshot was replaced while it was read, or is damaged: ${fault.detail}`
+  }
+  const audit = new LedgerAudit(trimmed)
+  for await (const message of inOrder(ledger, trimmed.through + 1)) {
+    const { sequence, subject, data } = message
     audit.read(message)
-    await write(recordOf(message.sequence, message.subject, message.data))
+    // Records are those of the beginning: what they name is in the backup.
+    if (subject.startsWith('meta.')) continue
+    await write(recordOf(sequence > trimmed.through ? sequence : 0, subject, data))
   }
-  for (const [name, value] of saved) await write(recordOf(0, cursorPrefix + name, value))
-  file.end()
-  await once(file, 'close')
-  const made: Manifest = {
-    version: 1,
-    sha256: hash.digest('hex'),
-    cursors: saved.length,
-    audit: audit.result(),
-  }
-  writePrivateFile(manifest, `${JSON.stringify(made, undefined, 2)}\n`)
-  return made
+  for (const { subject, data } of newest.values()) await write(recordOf(0, subject, data))
+  await end()
+  if ((await trimRecordOf(ledger)).through !== trimmed.through)
+    return 'ticks were forgotten while they were read'
+  const sha256 = hash.digest('hex')
+  return { version: 1, sha256, cursors: cursorNames.length, audit: audit.result() }
 }
 
 /** Every message up to the last tick or lease of now, by sequence: one reader a kind of subject, merged. */
-async function* inOrder(ledger: Ledger): AsyncGenerator<LedgerMessage> {
+async function* inOrder(ledger: Ledger, fromSequence: number): AsyncGenerator<LedgerMessage> {
   const ends = await Promise.all(subjects.map((subject) => ledger.lastOn(subject)))
   const last = Math.max(0, ...ends.map((end) => end?.sequence ?? 0))
   const others: LedgerMessage[] = []
@@ -110,7 +163,7 @@ async function* inOrder(ledger: Ledger): AsyncGenerator<LedgerMessage> {
   let wake = (): void => {}
   let room = (): void => {}
   const reading = ledger
-    .read(subjects[0], 1, (message) => {
+    .read(subjects[0], fromSequence, (message) => {
       queue.push(message)
       wake()
       if (queue.length >= batchMessagesMax) return new Promise<void>((resolve) => (room = resolve))
@@ -188,51 +241,94 @@ async function* recordsIn(path: string): AsyncGenerator<LedgerMessage> {
 }
 
 /**
- * Brings the backup in `folder` into `ledger`, which must be empty, and checks what is there then against the manifest.
+ * Brings the backup in `folder` into `ledger`, which must be empty with `firstSequenceOf` the manifest as its first, and checks what is
+ * there then against the manifest.
  * @throws BrokerError BACKUP_DAMAGED, BROKER_LEDGER_FULL, BROKER_LEDGER_UNAVAILABLE
  */
 export async function restore(
-  ledger: Ledger,
-  cursors: CursorBucket,
+  { ledger, cursors, snapshots }: BackupPorts,
   folder: string,
 ): Promise<AuditResult> {
-  const { audit: wanted } = await readManifest(folder)
-  let batch: LedgerEntry[] = []
-  let batchBytes = 0
-  let nextSequence = 1
-  const flush = async (): Promise<void> => {
-    if (batch.length === 0) return
-    const expected = nextSequence - batch.length
-    const outcome = await ledger.commit(batch)
-    if (outcome.refused === 'full')
-      throw new BrokerError('BROKER_LEDGER_FULL', `at sequence ${expected}: ${outcome.detail}`)
+  const manifest = await readManifest(folder)
+  const writer = new LedgerWriter(ledger, firstSequenceOf(manifest))
+  const late: LedgerEntry[] = []
+  const records = recordsIn(places(folder).records)
+  let next = await records.next()
+  while (next.done !== true) {
+    const { sequence, subject, data } = next.value
+    if (subject.startsWith(snapshotPrefix)) {
+      await snapshots.put(subject.slice(snapshotPrefix.length), octetsOf(subject))
+      continue
+    }
+    if (subject.startsWith(cursorPrefix))
+      await cursors.put(subject.slice(cursorPrefix.length), data)
+    else if (sequence === 0) late.push({ subject, data })
+    else await writer.writeAt(sequence, { subject, data })
+    next = await records.next()
+  }
+  await writer.flush()
+  for (const entry of late) await writer.write(entry)
+  await writer.flush()
+  await ledger.forget(gapSubject, Number.MAX_SAFE_INTEGER)
+  const audit = new LedgerAudit(await trimRecordOf(ledger))
+  await ledger.read(subjects[0], 1, (message) => audit.read(message))
+  const found = audit.result()
+  if (JSON.stringify(found) !== JSON.stringify(manifest.audit))
+    throw new BrokerError('BACKUP_DAMAGED', 'what was restored is not what was backed up')
+  return found
+
+  /** Of the records of one snapshot, which follow one another. */
+  async function* octetsOf(subject: string): AsyncGenerator<Uint8Array> {
+    while (next.done !== true && next.value.subject === subject) {
+      yield next.value.data
+      next = await records.next()
+    }
+  }
+}
+
+/** Of the ledger that a backup is to be restored into. */
+export const firstSequenceOf = ({ audit }: Manifest): number => audit.forgottenThrough + 1
+
+/** Writes in large commits, each message at the sequence it is to have. */
+class LedgerWriter {
+  private readonly ledger: Ledger
+  private batch: LedgerEntry[] = []
+  private batchBytes = 0
+  private nextSequence: number
+
+  constructor(ledger: Ledger, firstSequence: number) {
+    this.ledger = ledger
+    this.nextSequence = firstSequence
+  }
+
+  async writeAt(sequence: number, entry: LedgerEntry): Promise<void> {
+    if (sequence < this.nextSequence)
+      throw new BrokerError('BACKUP_DAMAGED', `sequence ${sequence} after ${this.nextSequence - 1}`)
+    while (this.nextSequence < sequence)
+      await this.write({ subject: gapSubject, data: Buffer.alloc(0) })
+    await this.write(entry)
+  }
+
+  async write(entry: LedgerEntry): Promise<void> {
+    this.nextSequence++
+    this.batch.push(entry)
+    this.batchBytes += entry.data.length
+    if (this.batch.length >= batchMessagesMax || this.batchBytes >= batchBytesMax)
+      await this.flush()
+  }
+
+  async flush(): Promise<void> {
+    if (this.batch.length === 0) return
+    const expected = this.nextSequence - this.batch.length
+    const outcome = await this.ledger.commit(this.batch)
     if (outcome.refused !== undefined)
       throw new BrokerError(
-        'BROKER_LEDGER_UNAVAILABLE',
+        outcome.refused === 'full' ? 'BROKER_LEDGER_FULL' : 'BROKER_LEDGER_UNAVAILABLE',
         `at sequence ${expected}: ${outcome.detail}`,
       )
     if (outcome.firstSequence !== expected)
       throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', 'somebody else writes to this ledger')
-    batch = []
-    batchBytes = 0
+    this.batch = []
+    this.batchBytes = 0
   }
-  for await (const { sequence, subject, data } of recordsIn(places(folder).records)) {
-    if (subject.startsWith(cursorPrefix)) {
-      await cursors.put(subject.slice(cursorPrefix.length), data)
-      continue
-    }
-    if (sequence !== nextSequence)
-      throw new BrokerError('BACKUP_DAMAGED', `sequence ${nextSequence} is missing`)
-    nextSequence++
-    batch.push({ subject, data })
-    batchBytes += data.length
-    if (batch.length >= batchMessagesMax || batchBytes >= batchBytesMax) await flush()
-  }
-  await flush()
-  const audit = new LedgerAudit()
-  for await (const message of inOrder(ledger)) audit.read(message)
-  const found = audit.result()
-  if (JSON.stringify(found) !== JSON.stringify(wanted))
-    throw new BrokerError('BACKUP_DAMAGED', 'what was restored is not what was backed up')
-  return found
 }

@@ -1,5 +1,5 @@
 /**
- * Reads a ledger from its first tick and says whether it holds together: the hash chain of each partition, and that what was accepted
+ * Reads a ledger from its first tick, or from the first that it has not forgotten, and says whether it holds together: the hash chain of each partition, and that what was accepted
  * ends once at most. Pure; one damaged partition does not stop the others.
  */
 import { stepChain, genesis } from '../runtime/chain.ts'
@@ -20,6 +20,7 @@ import {
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
+import type { TrimRecord } from '../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 
 /** One thing that the ledger says, in words; never a reading or a secret. */
@@ -35,7 +36,6 @@ export type AuditLine = {
 }
 
 export type AuditResult = {
-  messages: number
   ticks: number
   frames: number
   facts: number
@@ -45,6 +45,8 @@ export type AuditResult = {
   /** Accepted and not ended yet. */
   open: number
   lastSequence: number
+  /** Ticks up to this sequence were forgotten, and are not counted. */
+  forgottenThrough: number
   /** Where each partition's chain ends. */
   chains: Record<string, { frameNumber: number; hash: string }>
   faults: string[]
@@ -59,7 +61,6 @@ export class LedgerAudit {
   /** RequestIDs that are accepted and not ended: what a deployment has open, not what it ever had. */
   private readonly open = new Set<string>()
   private readonly counts = {
-    messages: 0,
     ticks: 0,
     frames: 0,
     facts: 0,
@@ -70,16 +71,19 @@ export class LedgerAudit {
   private readonly faults: string[] = []
   private lastSequence = 0
   private readonly onLine: ((line: AuditLine) => void) | undefined
+  private readonly trimmed: TrimRecord
 
-  /** `onLine` hears every fact and delivery. */
-  constructor(onLine?: (line: AuditLine) => void) {
+  /** `trimmed` says what the ledger has forgotten; `onLine` hears every fact and delivery. */
+  constructor(trimmed: TrimRecord, onLine?: (line: AuditLine) => void) {
+    this.trimmed = trimmed
     this.onLine = onLine
+    for (const [partition, head] of trimmed.heads) this.chains.set(partition, head)
   }
 
   read({ subject, sequence, data }: LedgerMessage): void {
-    this.counts.messages++
+    // Still there when somebody was stopped between the record and the forgetting.
+    if (!subject.startsWith('log.') || sequence <= this.trimmed.through) return
     this.lastSequence = sequence
-    if (!subject.startsWith('log.')) return
     this.counts.ticks++
     try {
       readTickMessage(
@@ -163,8 +167,9 @@ export class LedgerAudit {
     }
     if (fact.type === 'REQUEST_ENDED' || fact.type === 'REQUEST_PARKED') {
       this.counts.ended++
-      // A request may be parked that was never accepted: the message about it was what failed.
-      if (!this.open.delete(requestId) && fact.type === 'REQUEST_ENDED')
+      // A request may be parked that was never accepted: the message about it was what failed. What was accepted in a forgotten tick is not known.
+      const mayBeUnknown = fact.type === 'REQUEST_PARKED' || this.trimmed.through > 0
+      if (!this.open.delete(requestId) && !mayBeUnknown)
         this.fault(`sequence ${sequence}: ${requestId} ended without being open`)
     }
     const outcome = 'outcome' in fact ? (errorCodeOf(fact.outcome) ?? String(fact.outcome)) : ''
@@ -198,6 +203,7 @@ export class LedgerAudit {
       ...this.counts,
       open: this.open.size,
       lastSequence: this.lastSequence,
+      forgottenThrough: this.trimmed.through,
       chains,
       faults: [...this.faults],
     }

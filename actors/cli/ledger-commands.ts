@@ -1,5 +1,7 @@
 /** `busbar ledger verify|tail|show`: what the ledger says, for people. Headers only: no reading and no secret is ever printed. */
+import { trimRecordOf } from '../runtime/past.ts'
 import type { Ledger } from '../../core/ports/ledger.ts'
+import { untrimmed } from '../../core/ports/snapshot.ts'
 import { LedgerAudit, type AuditLine, type AuditResult } from './ledger-audit.ts'
 
 type Print = (line: string) => void
@@ -14,14 +16,17 @@ export const formatLine = ({
 }: AuditLine): string =>
   `${sequence}  ${new Date(time).toISOString()}  ${partition ?? '-'}  ${requestId ?? device}  ${what}`
 
-/** Reads all ticks. */
+/** Reads all ticks; those that are forgotten meanwhile make it begin again. */
 export async function auditOf(
   ledger: Ledger,
   onLine?: (line: AuditLine) => void,
 ): Promise<AuditResult> {
-  const audit = new LedgerAudit(onLine)
-  await ledger.read('log.*', 1, (message) => audit.read(message))
-  return audit.result()
+  const trimmed = await trimRecordOf(ledger)
+  const audit = new LedgerAudit(trimmed, onLine)
+  await ledger.read('log.*', trimmed.through + 1, (message) => audit.read(message))
+  const { through } = await trimRecordOf(ledger)
+  // Forgotten while it was read, the chains seem broken.
+  return through === trimmed.through ? audit.result() : auditOf(ledger, onLine)
 }
 
 /** @returns the exit code: 1 when something does not hold */
@@ -30,7 +35,9 @@ export async function verify(ledger: Ledger, print: Print, isJson: boolean): Pro
   if (isJson) print(JSON.stringify(result))
   else {
     for (const fault of result.faults) print(`FAULT  ${fault}`)
-    const { ticks, frames, facts, accepted, ended, open, deliveries } = result
+    const { ticks, frames, facts, accepted, ended, open, deliveries, forgottenThrough } = result
+    if (forgottenThrough > 0)
+      print(`ticks up to ${forgottenThrough} were forgotten, snapshots hold what they said`)
     print(
       `${ticks} ticks, ${frames} frames of ${Object.keys(result.chains).length} partitions, ${facts} facts: ` +
         `${accepted} requests accepted, ${ended} ended, ${open} open; ${deliveries} deliveries`,
@@ -53,7 +60,7 @@ export async function show(ledger: Ledger, requestId: string, print: Print): Pro
     count++
     print(formatLine(line))
   })
-  if (count === 0) print(`the ledger knows no request ${wanted}`)
+  if (count === 0) print(`the ledger knows no request ${wanted}, or has forgotten it`)
   return count === 0 ? 1 : 0
 }
 
@@ -70,7 +77,7 @@ export async function tail(
   const start = from > 0 ? from : ((await ledger.lastOn('log.*'))?.sequence ?? 0) + 1
   let left = count
   const { promise: enough, resolve } = Promise.withResolvers<void>()
-  const audit = new LedgerAudit((line) => {
+  const audit = new LedgerAudit(untrimmed, (line) => {
     if (left-- > 0) print(formatLine(line))
     if (left <= 0) resolve()
   })

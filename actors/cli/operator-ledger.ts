@@ -5,6 +5,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { NatsBus } from '../../core/bus/nats-bus.ts'
 import { connectNats } from '../../core/ledger/connection.ts'
 import { createCursorStore, type CursorBucket } from '../../core/ledger/cursors.ts'
+import { createSnapshotStore, snapshotBytesMaxOf } from '../../core/ledger/snapshots.ts'
 import {
   createLedger,
   deploymentSubject,
@@ -13,6 +14,7 @@ import {
 import { natsConnectOptions, type NatsAddress } from '../../core/ops/nats-connection.ts'
 import { natsPlaces } from '../../core/ops/nats-settings.ts'
 import type { Bus } from '../../core/ports/bus.ts'
+import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { silentLog } from '../../core/ports/log.ts'
 
@@ -23,6 +25,7 @@ export type OperatorLedger = {
   bus: Bus
   partitionCount: number
   cursors(): Promise<CursorBucket>
+  snapshots(): Promise<SnapshotStore>
   close(): Promise<void>
 }
 
@@ -41,17 +44,25 @@ export function addressOf({ natsUrl, dataDir }: Where): NatsAddress {
 }
 
 /**
- * `restore` makes the stream of a ledger that must not be there yet, of `bytesMax` octets; `read` changes nothing.
+ * `restore` makes the stream of a ledger that must not be there yet, of `bytesMax` octets, whose first message is to be `firstSequence`;
+ * `read` changes nothing.
  * @throws BrokerError NATS_UNREACHABLE, LEDGER_DEPLOYMENT_MISMATCH
  */
 export async function openOperatorLedger(
   address: NatsAddress,
   purpose: 'read' | 'restore' = 'read',
   bytesMax = 8 * 1024 ** 3,
+  firstSequence = 1,
 ): Promise<OperatorLedger> {
   const connection = await connectNats(natsConnectOptions(address, 'busbar operator'))
   try {
-    const ledger = await createLedger({ connection, bytesMax, partitionCount: 1, purpose })
+    const ledger = await createLedger({
+      connection,
+      bytesMax,
+      firstSequence,
+      partitionCount: 1,
+      purpose,
+    })
     const recorded = await ledger.lastOn(deploymentSubject)
     const { partitionCount = 0 } = (
       recorded === undefined ? {} : JSON.parse(recorded.data.toString('utf8'))
@@ -61,6 +72,7 @@ export async function openOperatorLedger(
       partitionCount,
       bus: new NatsBus({ connection, clock: systemClock, log: silentLog }),
       cursors: () => createCursorStore({ connection }),
+      snapshots: () => createSnapshotStore({ connection, bytesMax: snapshotBytesMaxOf(bytesMax) }),
       close: async () => {
         await ledger.close()
         await connection.close()
@@ -71,3 +83,12 @@ export async function openOperatorLedger(
     throw fault
   }
 }
+
+/** What backup and restore work on. */
+export const backupPortsOf = async (
+  opened: OperatorLedger,
+): Promise<{ ledger: JetStreamLedger; cursors: CursorBucket; snapshots: SnapshotStore }> => ({
+  ledger: opened.ledger,
+  cursors: await opened.cursors(),
+  snapshots: await opened.snapshots(),
+})

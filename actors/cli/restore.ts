@@ -4,19 +4,19 @@ import { resolve } from 'node:path'
 import { startNatsServer } from '../../core/ops/nats-child.ts'
 import { createLog } from '../../core/ops/log.ts'
 import type { AuditResult } from './ledger-audit.ts'
-import { readManifest, restore } from './backup.ts'
-import { openOperatorLedger, type Where } from './operator-ledger.ts'
+import { firstSequenceOf, readManifest, restore } from './backup.ts'
+import { backupPortsOf, openOperatorLedger, type Where } from './operator-ledger.ts'
 
 /** @throws BrokerError BACKUP_DAMAGED, LEDGER_DEPLOYMENT_MISMATCH when there is a deployment already, and what a start may */
 export async function restoreInto(where: Where, folder: string): Promise<AuditResult> {
   // Before anything is made.
-  await readManifest(folder)
-  if (where.natsUrl) return into({ url: where.natsUrl }, folder)
+  const firstSequence = firstSequenceOf(await readManifest(folder))
+  if (where.natsUrl) return into({ url: where.natsUrl }, folder, firstSequence)
   const dataDir = resolve(where.dataDir ?? '.busbar/data')
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const server = await startNatsServer({ dataDir, log: createLog('warn') })
   try {
-    return await into(server, folder)
+    return await into(server, folder, firstSequence)
   } finally {
     await server.stop()
   }
@@ -25,10 +25,11 @@ export async function restoreInto(where: Where, folder: string): Promise<AuditRe
 async function into(
   address: { url: string; user?: string; password?: string },
   folder: string,
+  firstSequence: number,
 ): Promise<AuditResult> {
-  const opened = await openOperatorLedger(address, 'restore')
+  const opened = await openOperatorLedger(address, 'restore', undefined, firstSequence)
   try {
-    return await restore(opened.ledger, await opened.cursors(), folder)
+    return await restore(await backupPortsOf(opened), folder)
   } finally {
     await opened.close()
   }

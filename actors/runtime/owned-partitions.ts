@@ -5,13 +5,11 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
-import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import type { Prepared } from '../../core/ports/handover.ts'
 import { decodeLease, encodeLease, leaseSubject } from '../../core/ports/lease.ts'
-import { tickSubjects, type Ledger, type LedgerMessage } from '../../core/ports/ledger.ts'
+import type { Ledger } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Random } from '../../core/ports/random.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
@@ -19,8 +17,8 @@ import type { PartitionStore } from '../../core/ports/store.ts'
 import type { DeviceBehaviour } from '../device/actor.ts'
 import { shareOf } from './balance.ts'
 import type { HostMetrics } from './host-metrics.ts'
-import { isStoreDamage, Partition } from './partition.ts'
-import { Past } from './past.ts'
+import { Loader, type OnLoaded } from './loader.ts'
+import { Partition } from './partition.ts'
 
 /** The other hosts, as they are heard on the bus and as the leases name them. */
 export type Peers = {
@@ -52,8 +50,6 @@ export type PartitionPorts = {
   behaviour?: DeviceBehaviour
 }
 
-/** Called with each partition that is served from now on, and the devices in it that must be told to resume. */
-type OnServed = (partition: Partition, unfinished: readonly Eui64Key[]) => void
 /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
 export type Hold = (action: () => Promise<void>) => Promise<void>
 
@@ -72,14 +68,12 @@ export const ledgerRetryMs = 500
 export class OwnedPartitions {
   private readonly ports: PartitionPorts
   private readonly metrics: HostMetrics
-  private readonly onServed: OnServed
+  private readonly onServed: OnLoaded
   private readonly hold: Hold
-  private readonly past: Past
+  private readonly loader: Loader
   private readonly served = new Map<number, Partition>()
   /** Partitions that cannot be read, and until when they are not tried again: never for a ledger that is damaged, a while for a store. */
   private readonly damaged = new Map<number, number>()
-  /** Their stores have been cleared once in this attempt to bring them up. */
-  private readonly cleared = new Set<Partition>()
   /** Ours, and being brought back to what is on disk. */
   private readonly reloading = new Set<number>()
   /** Being brought up to date for another host to give them to us. */
@@ -93,12 +87,12 @@ export class OwnedPartitions {
   private isTaking = false
   private isClosing = false
 
-  constructor(ports: PartitionPorts, metrics: HostMetrics, onServed: OnServed, hold: Hold) {
+  constructor(ports: PartitionPorts, metrics: HostMetrics, onServed: OnLoaded, hold: Hold) {
     this.ports = ports
     this.metrics = metrics
     this.onServed = onServed
     this.hold = hold
-    this.past = new Past(ports.ledger, ports.snapshots)
+    this.loader = new Loader(ports, (number, fault) => this.isDamage(number, fault))
   }
 
   get(number: number): Partition | undefined {
@@ -221,8 +215,7 @@ export class OwnedPartitions {
     const ready: Partition[] = []
     try {
       for (const number of ours) partitions.push(this.partition(number, 0))
-      let open: readonly Partition[] = partitions
-      while (open.length > 0) open = await this.load(open, (partition) => ready.push(partition))
+      await this.loader.load(partitions, (partition) => ready.push(partition))
     } catch (fault) {
       this.ports.log.warn({ fault: String(fault) }, 'offered partitions could not be brought up')
     }
@@ -329,97 +322,12 @@ export class OwnedPartitions {
 
   /** Brings partitions up to date and serves them; those that cannot be read are closed. */
   private async bringUp(partitions: readonly Partition[]): Promise<void> {
-    let open = partitions
-    // A store that is found damaged on the way is cleared, and its partition read once more.
-    while (open.length > 0) {
-      open = await this.load(open, (partition, unfinished) => {
-        this.served.set(partition.number, partition)
-        this.onServed(partition, unfinished)
-      })
-    }
+    await this.loader.load(partitions, (partition, unfinished) => {
+      this.served.set(partition.number, partition)
+      this.onServed(partition, unfinished)
+    })
     this.fence = await this.newFence()
     this.metrics.partitions.set(this.served.size)
-  }
-
-  /** Folds the ticks into `partitions`, each from its own checkpoint, in one reading. @returns those whose store was found damaged */
-  private async load(partitions: readonly Partition[], onReady: OnServed): Promise<Partition[]> {
-    const { ledger } = this.ports
-    await this.past.look()
-    const last = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
-    const loading = new Map<number, Partition>()
-    const again: Partition[] = []
-    // What is forgotten while it is read looks like a chain that is broken, or like nothing at all.
-    const checkForgotten = (partition: Partition): void => {
-      if (partition.checkpoint.frameNumber < this.past.headOf(partition.number).frameNumber)
-        throw new BrokerError(
-          'BROKER_LEDGER_UNAVAILABLE',
-          `partition ${partition.number}: its next ticks were forgotten while they were read`,
-        )
-    }
-    const fail = async (partition: Partition, fault: unknown): Promise<void> => {
-      if (fault instanceof BrokerError && fault.code === 'LEDGER_CHAIN_BROKEN') {
-        await this.past.look()
-        checkForgotten(partition)
-      }
-      loading.delete(partition.number)
-      const wasCleared = this.cleared.has(partition)
-      if (isStoreDamage(fault) && !wasCleared) {
-        this.cleared.add(partition)
-        again.push(partition)
-      } else if (this.isDamage(partition.number, fault)) await partition.close()
-      else throw fault
-    }
-    for (const partition of partitions) {
-      loading.set(partition.number, partition)
-      try {
-        await partition.open(last, this.past)
-      } catch (fault) {
-        await fail(partition, fault)
-      }
-    }
-    const from =
-      Math.min(...Array.from(loading.values(), ({ checkpoint }) => checkpoint.sequence)) + 1
-    const onTick = async ({ data, sequence }: LedgerMessage): Promise<void> => {
-      const frames: Array<[Partition, Buffer]> = []
-      try {
-        readTickMessage(
-          data,
-          (number, frame) => {
-            const partition = loading.get(number)
-            if (partition !== undefined) frames.push([partition, frame])
-          },
-          undefined,
-        )
-      } catch (fault) {
-        // Whose frames were in it is shown by the chains, which do not hold across it.
-        this.ports.log.error(
-          { sequence, fault: String(fault) },
-          'a tick in the ledger is malformed',
-        )
-      }
-      for (const [partition, frame] of frames) {
-        try {
-          await partition.replay(frame, sequence)
-        } catch (fault) {
-          await fail(partition, fault)
-        }
-      }
-    }
-    if (loading.size > 0) {
-      await ledger.read(tickSubjects, from, onTick)
-      await this.past.look()
-    }
-    for (const partition of loading.values()) {
-      checkForgotten(partition)
-      try {
-        const unfinished = await partition.ready(last)
-        this.cleared.delete(partition)
-        onReady(partition, unfinished)
-      } catch (fault) {
-        await fail(partition, fault)
-      }
-    }
-    return again
   }
 
   /**

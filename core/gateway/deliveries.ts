@@ -7,8 +7,7 @@
  * A delivery id is the ledger sequence of its tick × 4096 + its index in the party's frame.
  */
 import type { Party } from '../access/parties.ts'
-import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
-import { limits } from '../base/limits.ts'
+import type { Eui64Key } from '../base/eui64.ts'
 import { writeSafeU64 } from '../envelope/envelope.ts'
 import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { backup, readManifest } from '../../actors/cli/backup.ts'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { addressOf, backupPortsOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
 import { show, tail, verify } from '../../actors/cli/ledger-commands.ts'
 import { restoreInto } from '../../actors/cli/restore.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -35,13 +35,10 @@ t.test('backup under load, restore, and stores lost in every way', async (t) => 
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const open = () => openOperatorLedger(addressOf({ dataDir: deployment.brokerDir }))
   const operator = await open()
-  const manifest = await backup(operator.ledger, await operator.cursors(), join(folder, 'one'))
+  const manifest = await backup(await backupPortsOf(operator), join(folder, 'one'))
   t.same(manifest.audit.faults, [])
   t.ok(manifest.audit.accepted > 0)
-  await t.rejects(
-    backup(operator.ledger, await operator.cursors(), join(folder, 'one')),
-    BrokerError,
-  )
+  await t.rejects(backup(await backupPortsOf(operator), join(folder, 'one')), BrokerError)
   await submitting
   await supplier.until(() => supplier.delivered.size === total)
 

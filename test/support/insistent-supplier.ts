@@ -34,9 +34,14 @@ export class InsistentSupplier {
     return id === undefined ? '' : `${id.target}:${id.counter}`
   }
 
-  request(target: string, counter: number, srv: string): ServiceRequest {
+  request(
+    target: string,
+    counter: number,
+    srv: string,
+    body?: ServiceRequest['body'],
+  ): ServiceRequest {
     const requestId = { originator: this.party, target, counter: BigInt(counter) }
-    return ServiceRequest.fromPartial({ requestId, serviceReferenceVariant: srv })
+    return ServiceRequest.fromPartial({ requestId, serviceReferenceVariant: srv, body })
   }
 
   /** Settles when each request is accepted or refused for good. */

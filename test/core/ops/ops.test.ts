@@ -29,6 +29,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     ledgerBytesMax: 8_589_934_592,
     replicas: 1,
     actorsAwakeMax: 100_000,
+    deliveryKeepMs: 2_592_000_000,
     actorIdleMs: 300_000,
     logLevel: 'info',
   })
