@@ -1,5 +1,5 @@
 /** What a host counts. */
-import type { Gauge, Counter, Metrics } from '../../core/ports/metrics.ts'
+import type { Counter, Gauge, Histogram, Metrics } from '../../core/ports/metrics.ts'
 import type { Tick } from './tick.ts'
 
 const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -12,6 +12,12 @@ export type HostMetrics = {
   parked: Counter
   refused: (why: string) => void
   onCommit: (tick: Tick, messageBytes: number, tookMs: number) => void
+  ledgerBytes: Gauge
+  ledgerBytesMax: Gauge
+  snapshots: Counter
+  snapshotSeconds: Histogram
+  ticksForgotten: Counter
+  deliveriesForgotten: Counter
 }
 
 export function hostMetrics(metrics: Metrics): HostMetrics {
@@ -43,6 +49,22 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
       metrics
         .counter('busbar_ledger_refusals_total', 'Ticks not written, by reason', { why })
         .add(),
+    ledgerBytes: metrics.gauge('busbar_ledger_used_bytes', 'Octets that the ledger holds'),
+    ledgerBytesMax: metrics.gauge('busbar_ledger_max_bytes', 'Octets that the ledger may hold'),
+    snapshots: metrics.counter('busbar_snapshots_total', 'Snapshots of partitions made'),
+    snapshotSeconds: metrics.histogram(
+      'busbar_snapshot_seconds',
+      'From opening the store to the snapshot being kept',
+      secondsBounds,
+    ),
+    ticksForgotten: metrics.counter(
+      'busbar_ledger_ticks_forgotten_total',
+      'Ticks that the ledger was made to forget',
+    ),
+    deliveriesForgotten: metrics.counter(
+      'busbar_deliveries_forgotten_total',
+      'Deliveries forgotten before their party acknowledged them: older than --delivery-keep',
+    ),
     onCommit(tick, messageBytes, tookMs) {
       commits.add()
       messages.add(tick.mails.length)

@@ -94,7 +94,7 @@ export class Host {
       (action) => this.hold(action),
     )
     this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
-    this.snapshots = new Snapshots(options, this.partitions)
+    this.snapshots = new Snapshots(options, this.metrics, this.partitions)
   }
 
   /** Partitions served here. */

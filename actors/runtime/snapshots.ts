@@ -15,6 +15,7 @@ import {
   type SnapshotStore,
 } from '../../core/ports/snapshot.ts'
 import type { StoreCopy, StoreRecord } from '../../core/ports/store.ts'
+import type { HostMetrics } from './host-metrics.ts'
 import type { OwnedPartitions } from './owned-partitions.ts'
 import type { Partition } from './partition.ts'
 import { snapshotRecordOf, trimRecordOf } from './past.ts'
@@ -39,13 +40,15 @@ export type SnapshotPorts = {
 
 export class Snapshots {
   private readonly ports: SnapshotPorts
+  private readonly metrics: HostMetrics
   private readonly partitions: OwnedPartitions
   private looking: Promise<void> | undefined
   private lookedAt = 0
   private isClosing = false
 
-  constructor(ports: SnapshotPorts, partitions: OwnedPartitions) {
+  constructor(ports: SnapshotPorts, metrics: HostMetrics, partitions: OwnedPartitions) {
     this.ports = ports
+    this.metrics = metrics
     this.partitions = partitions
   }
 
@@ -65,6 +68,8 @@ export class Snapshots {
   private async makeAndTrim(snapshots: SnapshotStore): Promise<void> {
     const { ledger, cursors, snapshotTicks = limits.snapshotTicks } = this.ports
     const { bytes, bytesMax } = await ledger.usage()
+    this.metrics.ledgerBytes.set(bytes)
+    this.metrics.ledgerBytesMax.set(bytesMax)
     const isShort = bytes * 100 > bytesMax * limits.ledgerTrimPercent
     const { through } = await trimRecordOf(ledger)
     for (const partition of this.partitions.values()) {
@@ -78,7 +83,10 @@ export class Snapshots {
       if (to - from >= snapshotTicks || isNeeded) await this.make(snapshots, partition, record)
     }
     if (isShort && cursors !== undefined && this.partitions.get(0) !== undefined)
-      await trim({ ...this.ports, cursors }, bytes - (bytesMax * limits.ledgerTrimPercent) / 200)
+      await trim(
+        { ...this.ports, metrics: this.metrics, cursors },
+        bytes - (bytesMax * limits.ledgerTrimPercent) / 200,
+      )
   }
 
   private async make(
@@ -120,8 +128,11 @@ export class Snapshots {
       }
       partition.snapshotSequence = checkpoint.sequence
       if (isSame) return
+      const tookMs = clock.now() - takenAtMs
+      this.metrics.snapshots.add()
+      this.metrics.snapshotSeconds.observe(tookMs / 1000)
       log.info(
-        { partition: number, devices, sequence: checkpoint.sequence, ms: clock.now() - takenAtMs },
+        { partition: number, devices, sequence: checkpoint.sequence, tookMs },
         'a snapshot was made',
       )
       await ledger.forget(subject, outcome.firstSequence)

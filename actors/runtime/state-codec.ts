@@ -71,9 +71,18 @@ type PackedState = [
   PackedOriginator[],
 ]
 
-/** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when a version that is not known here wrote them */
+/** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of a version that is not known here */
 export function unpackState(bytes: Uint8Array): DeviceState {
-  const packed = packr.unpack(bytes) as PackedState
+  try {
+    return stateIn(packr.unpack(bytes) as PackedState)
+  } catch (cause) {
+    if (cause instanceof BrokerError) throw cause
+    // Of MessagePack, or of a member that is not there: octets that we did not write, or not these.
+    throw new BrokerError('STORE_DAMAGED', 'not the state of a device', { cause })
+  }
+}
+
+function stateIn(packed: PackedState): DeviceState {
   if (!Array.isArray(packed) || packed[0] !== stateVersion)
     throw new BrokerError('STORE_DAMAGED', 'a state of another version')
   const [, record, open, endedBytes, count, nextIndex, originators] = packed

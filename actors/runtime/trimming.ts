@@ -18,6 +18,7 @@ import type { Log } from '../../core/ports/log.ts'
 import { encodeTrimRecord, trimSubject } from '../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { genesis, stepChain } from './chain.ts'
+import type { HostMetrics } from './host-metrics.ts'
 import { snapshotRecordOf, trimRecordOf } from './past.ts'
 
 export type TrimPorts = {
@@ -26,6 +27,7 @@ export type TrimPorts = {
   cursors: CursorStore
   clock: Clock
   log: Log
+  metrics: HostMetrics
   deliveryKeepMs?: number
 }
 
@@ -42,7 +44,7 @@ class Stop {
  * @throws BrokerError BROKER_LEDGER_UNAVAILABLE; SNAPSHOT_DAMAGED, LEDGER_CHAIN_BROKEN when a record or tick is damaged: nothing is forgotten then
  */
 export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void> {
-  const { ledger, log } = ports
+  const { ledger, log, metrics } = ports
   const before = await trimRecordOf(ledger)
   // The last tick always stays: it says how far the ledger goes.
   const last = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
@@ -50,12 +52,16 @@ export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void>
   const isNeeded = await needOf(ports)
   let { through } = before
   let bytes = 0
+  let ticks = 0
+  let unheard = 0
   let why = ''
   try {
     await ledger.read(tickSubjects, through + 1, async (message) => {
       if (bytes >= wantedBytes || message.sequence >= last) throw new Stop('')
-      const stepped = await isNeeded(message, heads)
-      for (const [partition, head] of stepped) heads.set(partition, head)
+      const judged = await isNeeded(message, heads)
+      for (const [partition, head] of judged.stepped) heads.set(partition, head)
+      unheard += judged.unheard
+      ticks++
       through = message.sequence
       bytes += message.data.length
     })
@@ -78,18 +84,20 @@ export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void>
   }
   await ledger.forget(tickSubjects, through + 1)
   await ledger.forget(trimSubject, outcome.firstSequence)
-  log.info({ through, bytes }, 'ticks were forgotten')
+  metrics.ticksForgotten.add(ticks)
+  log.info({ through, ticks, bytes }, 'ticks were forgotten')
+  if (unheard === 0) return
+  metrics.deliveriesForgotten.add(unheard)
+  log.error({ deliveries: unheard, through }, 'deliveries that nobody acknowledged were too old')
 }
 
-/** A judge of ticks: gives where their chains go on, or throws Stop. */
+/** A tick that may go: where its chains go on, and how many of its deliveries were never acknowledged. */
+type Judged = { stepped: Array<[number, Checkpoint]>; unheard: number }
+
+/** A judge of ticks, who throws Stop at one that must stay. */
 async function needOf(
   ports: TrimPorts,
-): Promise<
-  (
-    tick: LedgerMessage,
-    heads: ReadonlyMap<number, Checkpoint>,
-  ) => Promise<Array<[number, Checkpoint]>>
-> {
+): Promise<(tick: LedgerMessage, heads: ReadonlyMap<number, Checkpoint>) => Promise<Judged>> {
   const { partitionCount, ledger, cursors, clock, deliveryKeepMs = Infinity } = ports
   const keptFrom = clock.now() - deliveryKeepMs
   const snapshots = await Promise.all(
@@ -109,6 +117,7 @@ async function needOf(
       },
       (party, frame) => deliveries.push([party, frame]),
     )
+    let unheard = 0
     for (const [party, frame] of deliveries) {
       const id = acknowledged.get(party) ?? decodeCursor(await cursors.get(cursorNameOf(party)))
       acknowledged.set(party, id)
@@ -118,9 +127,11 @@ async function needOf(
         count++
         newest = Math.max(newest, readTime(frame, at))
       })
-      if (id < deliveryIdOf(sequence, count - 1) && newest >= keptFrom)
+      if (id >= deliveryIdOf(sequence, count - 1)) continue
+      if (newest >= keptFrom)
         throw new Stop(`party ${formatEui64Key(party)} has not acknowledged its deliveries`)
+      for (let index = 0; index < count; index++) if (id < deliveryIdOf(sequence, index)) unheard++
     }
-    return stepped
+    return { stepped, unheard }
   }
 }

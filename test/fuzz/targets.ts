@@ -2,6 +2,8 @@
 import { readFact, writeFact } from '../../actors/device/facts.ts'
 import { partiesOf, demoPartiesJson } from '../../core/access/parties.ts'
 import { counterKey } from '../../core/base/counter.ts'
+import { Lane } from '../../core/base/lane.ts'
+import { parseSrv } from '../../core/base/srv.ts'
 import {
   decodeDeviceRecord,
   deviceEntryOf,
@@ -17,7 +19,20 @@ import {
   writeChainLink,
 } from '../../core/envelope/frame.ts'
 import { readTickMessage, writeTickMessage } from '../../core/envelope/tick-message.ts'
-import { decodeAarq, encodeAarq } from '../../core/dlms/acse.ts'
+import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { SnapshotReader, snapshotChunks } from '../../actors/runtime/snapshot-codec.ts'
+import { emptyState, rememberEnded, type OpenRequest } from '../../actors/device/state.ts'
+import { conformanceSupported } from '../../core/dlms/apdu.ts'
+import { decodeAare, decodeAarq, encodeAare, encodeAarq } from '../../core/dlms/acse.ts'
+import { DlmsClient } from '../../core/dlms/client.ts'
+import { DlmsServer } from '../../core/dlms/server.ts'
+import { readPublishAnswer } from '../../core/ledger/batch-wire.ts'
+import {
+  decodeSnapshotRecord,
+  decodeTrimRecord,
+  encodeSnapshotRecord,
+  encodeTrimRecord,
+} from '../../core/ports/snapshot.ts'
 import { AxdrWriter } from '../../core/dlms/axdr.ts'
 import { decodeType, decodeValue, encodeValue } from '../../core/dlms/axdr-value.ts'
 import { WrapperReader } from '../../core/dlms/wrapper.ts'
@@ -29,6 +44,7 @@ import {
 } from '../../core/ports/handover.ts'
 import { decodeHostStatus, encodeHostStatus } from '../../core/ports/host-status.ts'
 import { decodeLease, encodeLease } from '../../core/ports/lease.ts'
+import type { CosemOperation } from '../../core/ports/wan.ts'
 import { RequestScan, scanRequestId, scanServiceRequest } from '../../core/translate/scan.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import {
@@ -98,6 +114,83 @@ const axdrValue = ((): Buffer => {
   writer.visibleString('v1')
   return Buffer.from(writer.take())
 })()
+
+/** Conversations of our own client and server, block transfer both ways included: what each side received, as `number of conversation | APDU`. */
+const operations = [
+  [{ kind: 'get', descriptor: Buffer.alloc(9, 1) }],
+  [
+    { kind: 'get', descriptor: Buffer.alloc(9, 2) },
+    { kind: 'get', descriptor: Buffer.alloc(9, 3), selection: Buffer.of(1, 0) },
+  ],
+  [{ kind: 'set', descriptor: Buffer.alloc(9, 4), value: octetString(600) }],
+  [{ kind: 'action', descriptor: Buffer.alloc(9, 5), value: Buffer.of(0) }],
+] as const satisfies CosemOperation[][]
+
+function octetString(count: number): Buffer {
+  return Buffer.concat([Buffer.of(9, 0x82, count >> 8, count & 0xff), Buffer.alloc(count, 7)])
+}
+
+function serverOf(): DlmsServer {
+  const objects = {
+    get: (descriptor: Buffer) => (descriptor[0] === 1 ? octetString(600) : 4),
+    set: () => 0,
+    invoke: () => ({ result: 0, value: Buffer.of(0) }),
+  }
+  return new DlmsServer({ objects, apduBytesMax: 128 })
+}
+
+const conversations = operations.map((asked) => {
+  const client = new DlmsClient({ apduBytesMax: 128 })
+  const server = serverOf()
+  const toServer: Buffer[] = []
+  const toClient: Buffer[] = []
+  let sent: Buffer | undefined = client.begin(asked)
+  while (sent !== undefined) {
+    toServer.push(Buffer.from(sent))
+    const answer: Buffer = server.receive(sent)!
+    toClient.push(Buffer.from(answer))
+    const step = client.receive(answer)
+    sent = 'send' in step ? step.send : undefined
+  }
+  return { toServer, toClient }
+})
+/** `conversation u8 | which APDU u8 | the APDU` for one side of all of them. */
+const apdusOf = (side: 'toServer' | 'toClient'): Buffer[] =>
+  conversations.flatMap((conversation, number) =>
+    conversation[side].map((apdu, index) => Buffer.concat([Buffer.of(number, index), apdu])),
+  )
+
+const checkpoint = { sequence: 9, frameSequence: 8, frameNumber: 3, hash: Buffer.alloc(32, 1) }
+const stateBytes = ((): Buffer => {
+  const state = emptyState()
+  state.record = decodeDeviceRecord(Buffer.from(encodeDeviceRecord(plainRecord)))
+  state.recordBytes = Buffer.from(encodeDeviceRecord(plainRecord))
+  const counter = counterKey(Buffer.from([0, 0, 0, 0, 0, 0, 0, 7]), 0)
+  state.originators.set(supplier, { highest: counter, floor: undefined })
+  const request: OpenRequest = {
+    originator: supplier,
+    counter,
+    lane: Lane.NORMAL,
+    srv: parseSrv('4.1.1'),
+    bodyType: 0,
+    contentHash: 1,
+    acceptedAt: 1e12,
+    deadline: 2e12,
+    attempt: 1,
+    nextAttemptAt: 1.5e12,
+    lastOutcome: 1,
+    bodyBytes: Buffer.of(8, 1),
+  }
+  state.open.push(request)
+  rememberEnded(state.ended, request, { endedAt: 1e12, outcome: 1, attempt: 1 }, () => undefined)
+  return packState(state)
+})()
+const snapshotOctets = Buffer.concat([
+  ...snapshotChunks([
+    { device: deviceKey(1), state: stateBytes, wakeAtMs: 0 },
+    { device: deviceKey(2), state: stateBytes, wakeAtMs: 1e12 },
+  ]),
+])
 
 export const targets: readonly Target[] = [
   {
@@ -191,6 +284,66 @@ export const targets: readonly Target[] = [
   },
   { name: 'A-XDR type', corpus: [Buffer.of(2, 2, 18, 17)], decode: (input) => decodeType(input) },
   { name: 'AARQ', corpus: [aarq], decode: decodeAarq },
+  {
+    name: 'AARE',
+    corpus: [
+      encodeAare({
+        result: 0,
+        diagnostic: 0,
+        initiate: { conformance: conformanceSupported, pduBytesMax: 512 },
+      }),
+      encodeAare({ result: 1, diagnostic: 13, initiateError: 1 }),
+    ].map((aare) => Buffer.from(aare)),
+    decode: decodeAare,
+  },
+  {
+    name: 'APDU to a client, at any point of a conversation',
+    corpus: apdusOf('toClient'),
+    decode: (input) => {
+      const number = (input[0] ?? 0) % conversations.length
+      const { toClient } = conversations[number]!
+      const client = new DlmsClient({ apduBytesMax: 128 })
+      client.begin(operations[number]!)
+      for (const apdu of toClient.slice(0, (input[1] ?? 0) % toClient.length)) client.receive(apdu)
+      client.receive(input.subarray(2))
+    },
+  },
+  {
+    name: 'APDU to a meter, at any point of a conversation',
+    corpus: apdusOf('toServer'),
+    decode: (input) => {
+      const { toServer } = conversations[(input[0] ?? 0) % conversations.length]!
+      const server = serverOf()
+      for (const apdu of toServer.slice(0, (input[1] ?? 0) % toServer.length)) server.receive(apdu)
+      server.receive(input.subarray(2))
+    },
+  },
+  { name: 'state of a device', corpus: [stateBytes], decode: unpackState },
+  {
+    name: 'snapshot',
+    corpus: [snapshotOctets],
+    decode: (input) => {
+      const reader = new SnapshotReader()
+      for (let at = 0; at < input.length; at += 100)
+        for (const { state } of reader.push(input.subarray(at, at + 100))) unpackState(state)
+      reader.end()
+    },
+  },
+  {
+    name: 'record of a snapshot (JSON)',
+    corpus: [encodeSnapshotRecord({ name: '1.9.a', devices: 2, takenAtMs: 1e12, ...checkpoint })],
+    decode: decodeSnapshotRecord,
+  },
+  {
+    name: 'record of what was forgotten (JSON)',
+    corpus: [encodeTrimRecord({ through: 9, heads: new Map([[1, checkpoint]]) })],
+    decode: decodeTrimRecord,
+  },
+  {
+    name: 'acknowledgement of nats-server (JSON)',
+    corpus: [json({ stream: 'LEDGER', seq: 7 }), json({ error: { err_code: 10071 } })],
+    decode: (input) => readPublishAnswer(input.toString('utf8')),
+  },
   {
     name: 'wrapper',
     corpus: [wrapped],
