@@ -25,6 +25,7 @@ import { startOpsServer } from '../core/ops/server.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { systemRandom } from '../core/ports/random.ts'
 import { TcpWan } from '../core/wan/pool.ts'
+import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
 import { Host } from './runtime/host.ts'
 import { startWorkers } from './workers.ts'
@@ -165,15 +166,21 @@ async function start(
     host = started
   }
 
+  const watch = new LedgerWatch(ledger, clock)
+  watch.start()
+  closers.push(() => watch.close())
+
   let doors = { grpcPort: 0, httpPort: 0 }
+  let feed: PartyFeed | undefined
   if (does('gateway')) {
-    const feed = new PartyFeed({ ledger, log, clock })
-    await feed.start()
-    closers.push(() => feed.close())
+    const following = new PartyFeed({ ledger, log, clock })
+    await following.start()
+    closers.push(() => following.close())
+    feed = following
     const gateway = new Gateway({
       bus,
       directory: owners,
-      ledger: feed,
+      ledger: following,
       cursors,
       parties: readParties(config.partiesFile),
       clock,
@@ -196,10 +203,9 @@ async function start(
     },
   })
   closers.push(() => ops.close())
-  ops.addCheck('partitions', () => {
-    const missing = partitionCount - owners.ownedCount
-    return missing === 0 ? undefined : `${missing} of ${partitionCount} have no owner`
-  })
+  ops.addCheck('partitions', () => partitionTrouble(owners, host && hostId, host?.owned))
+  ops.addCheck('ledger', () => watch.trouble)
+  ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))
   ops.addCheck('host', () => host?.trouble)
   ops.addCheck('nats', () => (connection.isClosed() ? 'the connection is closed' : undefined))
   if (config.workerCount !== 0) {

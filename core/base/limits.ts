@@ -89,6 +89,8 @@ export const limits = {
   lookAroundMs: 500,
   /** A host that is offered partitions brings its stores up to date within this; offered again otherwise, from where it stood. */
   handoverWarmMsMax: 30_000,
+  /** Hosts that are known as alive. */
+  hostsMax: 1_024,
   /** Partitions offered at one time. */
   handoverPartitionsMax: 64,
   /** Before a partition is tried again whose store stayed damaged after it had been cleared. */
@@ -134,6 +136,12 @@ export const limits = {
   /** Deaths of a nats-server child within `natsFailuresWindowMs` after which Busbar gives up (NATS_SERVER_FAILED). */
   natsFailuresMax: 8,
   natsFailuresWindowMs: 60_000,
+
+  /** How often a process looks at the ledger to know whether it is ready, and the silence after which it is not. */
+  readinessLookMs: 1_000,
+  readinessSilenceMsMax: 5_000,
+  /** Ticks that an output gateway may be behind the ledger and still be ready. */
+  deliveryLagTicksMax: 2_000,
 
   // ── devices ──
   /** First delay before another attempt, doubled each time. */

@@ -8,7 +8,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import type { Bus, OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import { aliveSubject, decodeLease, partitionOfLease } from '../ports/lease.ts'
+import { aliveSubject, decodeLease, isHostId, partitionOfLease } from '../ports/lease.ts'
 import type { Ledger } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 
@@ -89,11 +89,6 @@ export class Owners implements OwnerDirectory {
     return () => void this.leaseListeners.delete(listener)
   }
 
-  /** Partitions that somebody owns. */
-  get ownedCount(): number {
-    return this.ownerByPartition.filter((owner) => owner !== undefined).length
-  }
-
   /**
    * True when nothing was heard of `hostId` for `leaseSilenceMsMax`, counted from our own start at
    * the earliest.
@@ -151,8 +146,14 @@ export class Owners implements OwnerDirectory {
   }
 
   private onAlive(hostId: string): void {
-    // Forget the dead: names are the sender's, so their number must be bounded.
-    if (this.heardAtMs.size >= 10_000 && !this.heardAtMs.has(hostId)) this.heardAtMs.clear()
-    this.heardAtMs.set(hostId, this.options.clock.now())
+    if (!isHostId(hostId)) return
+    const now = this.options.clock.now()
+    // Names are the sender's, so their number is bounded: of too many the silent ones go, and a new one is not taken for a host.
+    if (this.heardAtMs.size >= limits.hostsMax && !this.heardAtMs.has(hostId)) {
+      for (const [other, atMs] of this.heardAtMs)
+        if (now - atMs >= limits.leaseSilenceMsMax) this.heardAtMs.delete(other)
+      if (this.heardAtMs.size >= limits.hostsMax) return
+    }
+    this.heardAtMs.set(hostId, now)
   }
 }

@@ -274,11 +274,11 @@ export class JetStreamLedger implements Ledger {
   async usage(): Promise<LedgerUsage> {
     const { config, state } = (await this.ask(`STREAM.INFO.${this.stream.streamName}`, '')) as {
       config?: { max_bytes: number }
-      state?: { bytes: number }
+      state?: { bytes: number; last_seq: number }
     }
     if (config === undefined || state === undefined)
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'no state in the answer')
-    return { bytes: state.bytes, bytesMax: config.max_bytes }
+    return { bytes: state.bytes, bytesMax: config.max_bytes, lastSequence: state.last_seq }
   }
 
   private startReader(

@@ -56,6 +56,11 @@ export class PartyFeed implements DeliveryFeed {
     this.clock = clock
   }
 
+  /** Sequence of the last tick that it has seen. */
+  get sequence(): number {
+    return this.tailSequence
+  }
+
   /** Joins the end of the log. */
   async start(): Promise<void> {
     this.tailSequence = (await this.ledger.lastOn(tickSubjects))?.sequence ?? 0

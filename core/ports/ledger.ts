@@ -29,7 +29,7 @@ export type CommitRefusal = { refused: 'fence' | 'full' | 'too-large' | 'unknown
 export type Committed = { refused?: undefined; firstSequence: number }
 
 /** Octets that the ledger holds, and how many it takes at most. */
-export type LedgerUsage = { bytes: number; bytesMax: number }
+export type LedgerUsage = { bytes: number; bytesMax: number; lastSequence: number }
 
 export interface Ledger {
   /**

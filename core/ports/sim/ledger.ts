@@ -173,7 +173,8 @@ export class SimLedger implements Ledger {
   }
 
   usage(): Promise<LedgerUsage> {
-    return Promise.resolve({ bytes: this.bytes, bytesMax: this.options.bytesMax ?? 1024 ** 3 })
+    const { bytes, lastSequence, options } = this
+    return Promise.resolve({ bytes, bytesMax: options.bytesMax ?? 1024 ** 3, lastSequence })
   }
 
   /** True when the message was there and is forgotten. */
