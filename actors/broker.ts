@@ -24,7 +24,11 @@ import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connectio
 import { startOpsServer } from '../core/ops/server.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { systemRandom } from '../core/ports/random.ts'
+import type { Bus } from '../core/ports/bus.ts'
+import type { Wan } from '../core/ports/wan.ts'
+import { BusWan } from '../core/wan/bus-wan.ts'
 import { TcpWan } from '../core/wan/pool.ts'
+import { WanServer } from '../core/wan/wan-server.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
 import { Host } from './runtime/host.ts'
@@ -126,8 +130,9 @@ async function start(
   closers.push(() => owners.close())
 
   const does = (role: Role): boolean => config.roles.includes(role)
+  const way = await startWan(config, { hostId, bus, log, metrics, closers })
   let host: Host | undefined
-  if (does('host')) {
+  if (way && does('host')) {
     const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
     closers.push(() => stores.close())
     const snapshots = await createSnapshotStore({
@@ -137,15 +142,13 @@ async function start(
       clock,
       log,
     })
-    const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
-    closers.push(() => wan.close())
     const started = new Host({
       hostId,
       roles: config.roles,
       partitionCount,
       ledger,
       bus,
-      wan,
+      wan: way.wan,
       clock,
       random,
       log,
@@ -207,6 +210,7 @@ async function start(
   ops.addCheck('ledger', () => watch.trouble)
   ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))
   ops.addCheck('host', () => host?.trouble)
+  ops.addCheck('wan', () => way?.trouble())
   ops.addCheck('nats', () => (connection.isClosed() ? 'the connection is closed' : undefined))
   if (config.workerCount !== 0) {
     const workers = startWorkers(config, server.address, log)
@@ -234,6 +238,36 @@ async function start(
     register,
     reasons: () => ops.reasons(),
   }
+}
+
+type WanParts = Omit<NatsParts, 'fail'> & { hostId: string; bus: Bus }
+/** The way to devices, and why there is none now. */
+type WanWay = { wan: Wan; trouble: () => string | undefined }
+
+/** The role wan has connections of its own, for itself and for others; a host without it uses those of other processes. */
+async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay | undefined> {
+  const { hostId, bus, log, metrics, closers } = parts
+  const ports = { bus, clock: systemClock, log, metrics }
+  if (config.roles.includes('wan')) {
+    const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
+    closers.push(() => wan.close())
+    const wanServer = new WanServer({
+      ...ports,
+      // Of this life: what was under way in the one before is lost, and hosts must not wait for it.
+      wanId: `${hostId}-${systemRandom.bytes(4).toString('hex')}`,
+      roles: config.roles,
+      wan,
+      connectionCount: () => wan.counts.connections,
+    })
+    closers.push(() => wanServer.close())
+    await wanServer.start()
+    return { wan, trouble: () => undefined }
+  }
+  if (!config.roles.includes('host')) return undefined
+  const wan = new BusWan({ ...ports, random: systemRandom })
+  closers.push(() => wan.close())
+  await wan.start()
+  return { wan, trouble: () => wan.trouble }
 }
 
 type NatsParts = {

@@ -286,15 +286,16 @@ program
   .description('the processes of a deployment')
   .command('status')
   .description(
-    'partitions, their owners and how far each is; ends with 1 when one has no live owner',
+    'partitions, their owners and how far each is, wan processes; ends with 1 when a partition has no live owner',
   )
   .addOption(natsUrl)
   .addOption(dataDir)
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
-    const { clusterStatus, formatStatus } = await import('./cli/cluster-status.ts')
-    await withLedger(where, async (opened) => {
-      const status = await clusterStatus(opened.ledger, opened.bus, opened.partitionCount)
+    const { clusterStatus, formatStatus, heardWanIds } = await import('./cli/cluster-status.ts')
+    await withLedger(where, async ({ ledger: itsLedger, bus, partitionCount }) => {
+      const wanIds = await heardWanIds(bus, systemClock)
+      const status = await clusterStatus(itsLedger, bus, partitionCount, wanIds)
       for (const line of json ? [JSON.stringify(status)] : formatStatus(status)) terminal.out(line)
       return status.partitions.every(({ isAlive }) => isAlive) ? 0 : 1
     })

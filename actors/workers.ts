@@ -1,5 +1,5 @@
 /**
- * The further processes of one `busbar serve --workers`: each a host over the same NATS, in a folder of the
+ * The further processes of one `busbar serve --workers`: each a host with its own connections to devices, over the same NATS, in a folder of the
  * data directory, started again when it dies. What a dead one served is taken over by the others meanwhile.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -47,7 +47,7 @@ class Worker {
       env: {
         ...process.env,
         BUSBAR_DATA_DIR: join(config.dataDir, `worker-${this.number}`),
-        BUSBAR_ROLES: 'host',
+        BUSBAR_ROLES: 'host,wan',
         BUSBAR_WORKERS: '0',
         BUSBAR_OPS: '127.0.0.1:0',
         // In the environment, not on the command line: it holds the password.

@@ -1,9 +1,17 @@
-/** `busbar cluster status`: who owns which partition, how far each host is, and who has fallen silent. */
+/** `busbar cluster status`: who owns which partition, how far each host is, who reaches devices, and who has fallen silent. */
 import { limits } from '../../core/base/limits.ts'
 import type { Bus } from '../../core/ports/bus.ts'
-import { decodeHostStatus, statusSubject, type HostStatus } from '../../core/ports/host-status.ts'
+import type { Clock } from '../../core/ports/clock.ts'
+import {
+  decodeHostStatus,
+  decodeWanStatus,
+  statusSubject,
+  type HostStatus,
+  type WanStatus,
+} from '../../core/ports/host-status.ts'
 import { decodeLease, leaseSubject } from '../../core/ports/lease.ts'
 import type { Ledger } from '../../core/ports/ledger.ts'
+import { WanProcesses } from '../../core/wan/wan-processes.ts'
 
 export type PartitionRow = {
   partition: number
@@ -20,34 +28,49 @@ export type PartitionRow = {
 export type ClusterStatus = {
   lastSequence: number
   hosts: HostStatus[]
+  wans: WanStatus[]
+  /** Hosts that own partitions, and wan processes, that do not answer. */
   silent: string[]
   partitions: PartitionRow[]
 }
 
-/** Asks every owner that the leases name. */
+/** Asks every owner that the leases name, and the wan processes `wanIds` that were heard (WanProcesses). */
 export async function clusterStatus(
   ledger: Ledger,
   bus: Bus,
   partitionCount: number,
+  wanIds: readonly string[] = [],
 ): Promise<ClusterStatus> {
   const leases = await Promise.all(
     Array.from({ length: partitionCount }, (_, number) => ledger.lastOn(leaseSubject(number))),
   )
   const owners = leases.map((lease) => (lease === undefined ? '' : decodeLease(lease.data).hostId))
   const names = [...new Set(owners)].filter((name) => name !== '').sort()
-  const answers = await Promise.all(
-    names.map((name) =>
-      bus
-        .request(statusSubject(name), Buffer.alloc(0), limits.aliveIntervalMs)
-        .then(decodeHostStatus, () => undefined),
-    ),
-  )
+  const ask = <T>(
+    ids: readonly string[],
+    decode: (view: Buffer) => T,
+  ): Promise<(T | undefined)[]> =>
+    Promise.all(
+      ids.map((id) =>
+        bus
+          .request(statusSubject(id), Buffer.alloc(0), limits.aliveIntervalMs)
+          .then(decode, () => undefined),
+      ),
+    )
+  const [answers, wanAnswers] = await Promise.all([
+    ask(names, decodeHostStatus),
+    ask(wanIds, decodeWanStatus),
+  ])
   const hosts = answers.filter((answer) => answer !== undefined)
   const lastSequence = (await ledger.lastOn('log.*'))?.sequence ?? 0
   return {
     lastSequence,
     hosts,
-    silent: names.filter((_, index) => answers[index] === undefined),
+    wans: wanAnswers.filter((answer) => answer !== undefined),
+    silent: [
+      ...names.filter((_, index) => answers[index] === undefined),
+      ...wanIds.filter((_, index) => wanAnswers[index] === undefined),
+    ],
     partitions: owners.map((owner, partition) => {
       const host = hosts.find(({ hostId }) => hostId === owner)
       const its = host?.partitions.find(({ number }) => number === partition)
@@ -66,7 +89,13 @@ export async function clusterStatus(
   }
 }
 
-export function formatStatus({ lastSequence, hosts, silent, partitions }: ClusterStatus): string[] {
+export function formatStatus({
+  lastSequence,
+  hosts,
+  wans,
+  silent,
+  partitions,
+}: ClusterStatus): string[] {
   const rows = [
     ['partition', 'owner', 'lease', 'alive', 'lag', 'checkpoint', 'snapshot', 'awake', 'waiting'],
     ...partitions.map((row) => [
@@ -83,12 +112,16 @@ export function formatStatus({ lastSequence, hosts, silent, partitions }: Cluste
   ].map((row) => row.map(String))
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   return [
-    `last tick ${lastSequence}; ${hosts.length} hosts alive`,
+    `last tick ${lastSequence}; ${hosts.length} hosts and ${wans.length} wan processes alive`,
     ...hosts.map(
       ({ hostId, roles, partitions: owned }) =>
         `host ${hostId}  ${roles.join()}  ${owned.length} partitions`,
     ),
-    ...silent.map((hostId) => `host ${hostId}  SILENT`),
+    ...wans.map(
+      ({ wanId, roles, exchanges, connections }) =>
+        `wan ${wanId}  ${roles.join()}  ${connections} connections to devices, ${exchanges} exchanges for other processes`,
+    ),
+    ...silent.map((id) => `${id}  SILENT`),
     '',
     ...rows.map((row) =>
       row
@@ -97,4 +130,15 @@ export function formatStatus({ lastSequence, hosts, silent, partitions }: Cluste
         .trimEnd(),
     ),
   ]
+}
+
+/** Listens for as long as it takes every wan process to say that it is alive. */
+export async function heardWanIds(bus: Bus, clock: Clock): Promise<string[]> {
+  const heard = new WanProcesses({ bus, clock })
+  await heard.start()
+  await new Promise<void>((resolve) =>
+    clock.at(clock.now() + limits.aliveIntervalMs * 1.25, resolve),
+  )
+  await heard.close()
+  return heard.names
 }

@@ -17,7 +17,7 @@ import { limits } from '../../core/base/limits.ts'
 import { envelopeEnd, readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
-import { announceAlive } from '../../core/bus/owners.ts'
+import { aliveSubject, announceAlive } from '../../core/ports/alive.ts'
 import { hostSubject, type Bus } from '../../core/ports/bus.ts'
 import { encodeHostStatus, statusSubject, type HostStatus } from '../../core/ports/host-status.ts'
 import { tickSubject, type CommitRefusal } from '../../core/ports/ledger.ts'
@@ -110,7 +110,7 @@ export class Host {
   async start(): Promise<void> {
     const { bus, clock, hostId } = this.options
     // From here on, and whatever keeps the pipeline busy: a host that reads a long log is alive.
-    this.fallSilent = announceAlive(bus, clock, hostId)
+    this.fallSilent = announceAlive(bus, clock, aliveSubject(hostId), hostId)
     await this.partitions.takeFree()
     const mail: PullSource<Mail> = {
       take: (countMax) => this.mailbox.take(countMax),

@@ -89,7 +89,7 @@ export const limits = {
   lookAroundMs: 500,
   /** A host that is offered partitions brings its stores up to date within this; offered again otherwise, from where it stood. */
   handoverWarmMsMax: 30_000,
-  /** Hosts that are known as alive. */
+  /** Hosts that are known as alive, and as many wan processes. */
   hostsMax: 1_024,
   /** Partitions offered at one time. */
   handoverPartitionsMax: 64,
@@ -156,6 +156,25 @@ export const limits = {
   wanConnectsMax: 256,
   /** Exchanges that the WAN holds, waiting ones included; the next one fails at once. */
   wanExchangesMax: 100_000,
+  /**
+   * Octets of exchanges and results that one process holds for others: a host those it has sent to wan processes, a wan process those
+   * it carries. What comes on top is refused.
+   */
+  wanBytesInFlightMax: 128 * 1024 * 1024,
+  /** One frame between a host and a wan process, unless a single result is larger. */
+  wanFrameBytesMax: 512 * 1024,
+  /** Frames on their way from one process to another; while they are out the next frame gathers. */
+  wanFramesInFlightMax: 2,
+  /** Wait for the receipt of such a frame. */
+  wanReceiptMsMax: 4_000,
+  /** What an exchange may take beyond its time at the wan process, on its way there and back. */
+  wanTransitMsMax: 5_000,
+  /** A wan process silent for so long is dead: what it had under way has failed. */
+  wanSilenceMsMax: 3_000,
+  /** How often a host looks for wan processes that fell silent and exchanges whose time is over. */
+  wanLookMs: 250,
+  /** Wait of a wan process that ends for what it has under way. */
+  wanDrainMsMax: 5_000,
   /** Exchanges under way on one connection; more wait by lane, so that an urgent one is not behind them. */
   wanExchangesPerConnectionMax: 1_024,
   /** Wait for the release of associations before a connection is closed all the same. */
@@ -185,7 +204,8 @@ assert(
   'an exchange outlasts its first answer',
 )
 assert(
-  limits.requestLifetimeMs > limits.wanExchangeMsMax * limits.attemptsMax,
+  limits.requestLifetimeMs >
+    (limits.wanExchangeMsMax + limits.wanTransitMsMax) * limits.attemptsMax,
   'every attempt fits in the default lifetime',
 )
 assert(limits.partyMessageBytesMax > limits.requestBytesMax, 'a message holds the largest request')
@@ -208,6 +228,14 @@ assert(
 assert(
   limits.leaseSilenceMsMax >= 3 * limits.aliveIntervalMs,
   'two lost announcements are not a dead host',
+)
+assert(
+  limits.wanSilenceMsMax >= 3 * limits.aliveIntervalMs,
+  'two lost announcements are not a dead wan process',
+)
+assert(
+  limits.wanTransitMsMax > limits.wanReceiptMsMax,
+  'a lost frame is known before its exchanges are over',
 )
 assert(
   limits.frameBytesMax >=

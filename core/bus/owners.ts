@@ -6,9 +6,10 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
+import { aliveSubject, Heard } from '../ports/alive.ts'
 import type { Bus, OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import { aliveSubject, decodeLease, isHostId, partitionOfLease } from '../ports/lease.ts'
+import { decodeLease, partitionOfLease } from '../ports/lease.ts'
 import type { Ledger } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 
@@ -22,25 +23,11 @@ export type OwnersOptions = {
 
 type Waiter = { partition: number; was: string | undefined; done: () => void }
 
-/**
- * Says every `aliveIntervalMs` that `hostId` is alive, until called off. The first time at once.
- */
-export function announceAlive(bus: Bus, clock: Clock, hostId: string): () => void {
-  const data = Buffer.from(hostId, 'latin1')
-  let callOff = (): void => {}
-  const beat = (): void => {
-    bus.announce(aliveSubject(hostId), data)
-    callOff = clock.at(clock.now() + limits.aliveIntervalMs, beat)
-  }
-  beat()
-  return () => callOff()
-}
-
 export class Owners implements OwnerDirectory {
   readonly partitionCount: number
   private readonly options: OwnersOptions
   private readonly ownerByPartition: Array<string | undefined>
-  private readonly heardAtMs = new Map<string, number>()
+  private readonly heard = new Heard(limits.leaseSilenceMsMax)
   private waiters: Waiter[] = []
   private readonly leaseListeners = new Set<(sequence: number) => void>()
   private closers: Array<{ close(): Promise<void> }> = []
@@ -59,7 +46,11 @@ export class Owners implements OwnerDirectory {
   async start(): Promise<void> {
     const { ledger, bus, clock } = this.options
     this.startedAtMs = clock.now()
-    this.closers.push(await bus.listen('alive.*', (data) => this.onAlive(data.toString('latin1'))))
+    this.closers.push(
+      await bus.listen(aliveSubject('*'), (data) =>
+        this.heard.note(data.toString('latin1'), clock.now()),
+      ),
+    )
     let nextSequence = 1
     const onLease = (message: { subject: string; sequence: number; data: Buffer }): void => {
       nextSequence = message.sequence + 1
@@ -76,11 +67,7 @@ export class Owners implements OwnerDirectory {
 
   /** Hosts heard within `leaseSilenceMsMax`, in order of their names. */
   get aliveHosts(): string[] {
-    const since = this.options.clock.now() - limits.leaseSilenceMsMax
-    return Array.from(this.heardAtMs)
-      .filter(([, atMs]) => atMs > since)
-      .map(([hostId]) => hostId)
-      .sort()
+    return this.heard.alive(this.options.clock.now())
   }
 
   /** Calls `listener` with the sequence of each lease that changes from now on, once its owner is known here. */
@@ -94,11 +81,7 @@ export class Owners implements OwnerDirectory {
    * the earliest.
    */
   isSilent(hostId: string): boolean {
-    const { clock } = this.options
-    return (
-      clock.now() - Math.max(this.heardAtMs.get(hostId) ?? 0, this.startedAtMs) >=
-      limits.leaseSilenceMsMax
-    )
+    return this.heard.isSilent(hostId, this.options.clock.now(), this.startedAtMs)
   }
 
   changed(partition: number, was: string | undefined, timeoutMs: number): Promise<void> {
@@ -143,17 +126,5 @@ export class Owners implements OwnerDirectory {
       if (waiter.partition === partition && this.ownerByPartition[partition] !== waiter.was)
         waiter.done()
     }
-  }
-
-  private onAlive(hostId: string): void {
-    if (!isHostId(hostId)) return
-    const now = this.options.clock.now()
-    // Names are the sender's, so their number is bounded: of too many the silent ones go, and a new one is not taken for a host.
-    if (this.heardAtMs.size >= limits.hostsMax && !this.heardAtMs.has(hostId)) {
-      for (const [other, atMs] of this.heardAtMs)
-        if (now - atMs >= limits.leaseSilenceMsMax) this.heardAtMs.delete(other)
-      if (this.heardAtMs.size >= limits.hostsMax) return
-    }
-    this.heardAtMs.set(hostId, now)
   }
 }

@@ -11,8 +11,8 @@ import { limits } from '../base/limits.ts'
 /** Where a gateway listens; port 0 for any free one. */
 export type ListenAddress = { readonly host: string; readonly port: number }
 
-/** What a process does. `gateway` serves parties, `host` decides for partitions and reaches their devices. */
-export const Role = ['gateway', 'host'] as const
+/** What a process does. `gateway` serves parties, `host` decides for partitions, `wan` holds the connections to devices. */
+export const Role = ['gateway', 'host', 'wan'] as const
 export type Role = (typeof Role)[number]
 
 /** The compiled form: all defaults applied, nothing left to parse. Frozen. */
@@ -20,7 +20,7 @@ export type BrokerConfig = {
   /** Absolute. */
   readonly dataDir: string
   readonly roles: readonly Role[]
-  /** Further processes with the role host that this one starts and supervises. */
+  /** Further processes with the roles host and wan that this one starts and supervises. */
   readonly workerCount: number
   readonly partitionCount: number
   readonly grpc: ListenAddress
@@ -156,11 +156,11 @@ export const settings = {
   roles: {
     env: 'BUSBAR_ROLES',
     option: 'roles',
-    default: 'gateway,host',
-    unit: 'some of gateway, host, separated by commas',
+    default: 'gateway,host,wan',
+    unit: 'some of gateway, host, wan, separated by commas',
     reason: 'One process does everything.',
     consequence:
-      'Processes over one NATS share the work: partitions spread over all hosts. A gateway without host needs a host elsewhere.',
+      'Processes over one NATS share the work: partitions spread over all hosts. A gateway without host needs a host elsewhere; a host without wan sends its exchanges to processes with wan, each address to one of them, and needs one.',
     schema: roles,
   },
   workers: {
@@ -170,7 +170,7 @@ export const settings = {
     unit: 'processes, or auto for one less than there are cores',
     reason: 'One process uses about one core and a half, nats-server another half.',
     consequence:
-      'So many more processes with the role host are started beside this one, in folders of the data directory; partitions spread over them.',
+      'So many more processes with the roles host and wan are started beside this one, in folders of the data directory; partitions spread over them.',
     schema: z
       .string()
       .regex(/^(auto|\d{1,3})$/, 'must be a number or auto')

@@ -1,10 +1,13 @@
-/** What a host says about itself when it is asked on the bus (`status.<host id>`), for `busbar cluster status`. JSON: asked by people. */
+/**
+ * What a host or a wan process says about itself when it is asked on the bus (`status.<its id>`), for `busbar cluster status`. JSON:
+ * asked by people.
+ */
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { isHostId } from './lease.ts'
 
-/** Where a host answers. */
-export const statusSubject = (hostId: string): string => `status.${hostId}`
+/** Where a host or a wan process answers. */
+export const statusSubject = (id: string): string => `status.${id}`
 
 /** Sequences are the ledger's. */
 export type PartitionStatus = {
@@ -21,6 +24,14 @@ export type PartitionStatus = {
   waiting: number
 }
 export type HostStatus = { hostId: string; roles: string[]; partitions: PartitionStatus[] }
+export type WanStatus = {
+  wanId: string
+  roles: string[]
+  /** Under way for hosts of other processes. */
+  exchanges: number
+  /** To devices, open ones. */
+  connections: number
+}
 
 const statusBytesMax = 512 * 1024
 
@@ -38,35 +49,53 @@ const partitionFields = [
 
 /** @throws BrokerError FRAME_MALFORMED when it is not a host's status */
 export function decodeHostStatus(view: Uint8Array): HostStatus {
-  let parsed: unknown
-  try {
-    if (view.length <= statusBytesMax) parsed = JSON.parse(asBuffer(view).toString('utf8'))
-  } catch {
-    // Told below.
-  }
-  const { hostId, roles, partitions } = (
-    typeof parsed === 'object' && parsed !== null ? parsed : {}
-  ) as Record<string, unknown>
-  if (
-    typeof hostId !== 'string' ||
-    !isHostId(hostId) ||
-    !Array.isArray(roles) ||
-    !roles.every((role) => typeof role === 'string' && isHostId(role)) ||
-    !Array.isArray(partitions)
-  )
+  const { hostId, roles, partitions } = objectIn(view)
+  if (!isName(hostId) || !isNames(roles) || !Array.isArray(partitions))
     throw new BrokerError(
       'FRAME_MALFORMED',
       'the status of a host without name, roles or partitions',
     )
-  return { hostId, roles: roles as string[], partitions: partitions.map(partitionIn) }
+  return { hostId, roles, partitions: partitions.map(partitionIn) }
 }
+
+export const encodeWanStatus = (status: WanStatus): Buffer =>
+  Buffer.from(JSON.stringify(status), 'utf8')
+
+/** @throws BrokerError FRAME_MALFORMED when it is not a wan process's status */
+export function decodeWanStatus(view: Uint8Array): WanStatus {
+  const { wanId, roles, exchanges, connections } = objectIn(view)
+  if (!isName(wanId) || !isNames(roles) || !isCount(exchanges) || !isCount(connections))
+    throw new BrokerError(
+      'FRAME_MALFORMED',
+      'the status of a wan process without name, roles or counts',
+    )
+  return { wanId, roles, exchanges, connections }
+}
+
+/** Empty when it is none. */
+function objectIn(view: Uint8Array): Record<string, unknown> {
+  try {
+    if (view.length <= statusBytesMax) {
+      const parsed: unknown = JSON.parse(asBuffer(view).toString('utf8'))
+      if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>
+    }
+  } catch {
+    // What is asked of it is missing then.
+  }
+  return {}
+}
+
+const isName = (value: unknown): value is string => typeof value === 'string' && isHostId(value)
+const isNames = (value: unknown): value is string[] => Array.isArray(value) && value.every(isName)
+const isCount = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 function partitionIn(json: unknown): PartitionStatus {
   const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>
   const status: Partial<PartitionStatus> = {}
   for (const field of partitionFields) {
     const value = found[field]
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    if (!isCount(value))
       throw new BrokerError('FRAME_MALFORMED', `the status of a partition: ${field}`)
     status[field] = value
   }

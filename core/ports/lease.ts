@@ -18,8 +18,6 @@ const hostIdPattern = /^[A-Za-z0-9_-]{1,64}$/
 export const isHostId = (text: string): boolean => hostIdPattern.test(text)
 
 export const leaseSubject = (partition: number): string => `lease.${partition}`
-/** Where a host announces that it is alive. */
-export const aliveSubject = (hostId: string): string => `alive.${hostId}`
 
 /** The partition of `lease.<partition>`, or -1. */
 export function partitionOfLease(subject: string): number {

@@ -77,3 +77,31 @@ export function wanMetrics(metrics: Metrics): WanMetrics {
     ),
   }
 }
+
+/** What a host counts that reaches devices through wan processes. */
+export type BusWanMetrics = {
+  readonly frames: Counter
+  readonly exchanges: Counter
+  readonly lost: Counter
+  readonly underWay: Gauge
+  readonly processes: Gauge
+}
+
+export function busWanMetrics(metrics: Metrics): BusWanMetrics {
+  return {
+    frames: metrics.counter(
+      'busbar_wan_bus_frames_total',
+      'Frames of exchanges sent to wan processes',
+    ),
+    exchanges: metrics.counter('busbar_wan_bus_exchanges_total', 'Exchanges sent to wan processes'),
+    lost: metrics.counter(
+      'busbar_wan_bus_exchanges_lost_total',
+      'Exchanges that failed because no wan process took them, or it went or refused or gave no result',
+    ),
+    underWay: metrics.gauge(
+      'busbar_wan_bus_exchanges_under_way',
+      'Exchanges that wait for a wan process or its result',
+    ),
+    processes: metrics.gauge('busbar_wan_processes_alive', 'Wan processes that take exchanges'),
+  }
+}

@@ -1,7 +1,8 @@
 /** The bus over a real nats-server, and the directory of owners over ledger and bus. */
 import t from 'tap'
 import { NatsBus } from '../../../core/bus/nats-bus.ts'
-import { announceAlive, Owners } from '../../../core/bus/owners.ts'
+import { Owners } from '../../../core/bus/owners.ts'
+import { aliveSubject, announceAlive } from '../../../core/ports/alive.ts'
 import { connectNats } from '../../../core/ledger/connection.ts'
 import { takeLease } from '../../../core/ledger/lease.ts'
 import { limits } from '../../../core/base/limits.ts'
@@ -87,7 +88,7 @@ t.test('owners: leases and heartbeats', async (t) => {
   t.equal(owners.ownerOf(3), undefined, 'a malformed record names nobody')
 
   t.notOk(owners.isSilent('east'), 'just started: nobody is silent yet')
-  const quiet = announceAlive(bus, clock, 'east')
+  const quiet = announceAlive(bus, clock, aliveSubject('east'), 'east')
   clock.advanceBy(limits.leaseSilenceMsMax)
   await Promise.resolve()
   t.notOk(owners.isSilent('east'))

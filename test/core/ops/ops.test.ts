@@ -17,7 +17,7 @@ const load = (
 t.test('config: the effective defaults, so that a changed one is seen in review', async (t) => {
   t.same(load(), {
     dataDir: '/srv/.busbar/data',
-    roles: ['gateway', 'host'],
+    roles: ['gateway', 'host', 'wan'],
     workerCount: 0,
     partitionCount: 16,
     grpc: { host: '127.0.0.1', port: 50_051 },
