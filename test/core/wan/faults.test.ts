@@ -1,21 +1,12 @@
-/** The WAN pool against real sockets and every fault a device or its line can have. */
+/** The WAN pool against real sockets and every fault a device or its line can have; chance ones: test/contracts/wan.ts. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { platform } from 'node:process'
-import fc from 'fast-check'
 import t from 'tap'
 import { Lane } from '../../../core/base/lane.ts'
 import { encodeAare } from '../../../core/dlms/index.ts'
 import type { ExchangeResult } from '../../../core/ports/wan.ts'
-import {
-  aarqTag,
-  descriptorOf,
-  getTag,
-  ScriptedMeter,
-  setTag,
-  valueOf,
-  type Seen,
-} from './scripted-meter.ts'
+import { aarqTag, getTag, setTag, valueOf, type Seen } from './scripted-meter.ts'
 import { get, isAnswer, isFailure, set, startMeter, startWan, Trial, turn } from './trial.ts'
 
 t.test(
@@ -78,12 +69,6 @@ t.test(
     t.equal(meter.accepted, 2)
   },
 )
-
-t.test('silence from the start', async (t) => {
-  const trial = await Trial.start(t)
-  trial.meter.script = () => {}
-  await trial.fails(1, 'DEVICE_SILENT', /no association in time/, 'silent')
-})
 
 const lateOrders = [
   'late answer before the AARE',
@@ -344,74 +329,4 @@ t.test('octets that are no frame close the connection', async (t) => {
   )
   meter.script = undefined
   await trial.answers(1, 2, 'next')
-})
-
-const faults = ['answer', 'hold', 'late', 'garbage', 'stray', 'drop', 'noFrame'] as const
-type FaultName = (typeof faults)[number]
-
-/** Does to each APDU what stands next in `plan`, over and over. */
-function faulty(plan: readonly FaultName[]): (seen: Seen) => void {
-  const held: Seen[] = []
-  let step = 0
-  return (seen) => {
-    switch (plan[step++ % plan.length]!) {
-      case 'answer':
-        return seen.answer()
-      case 'hold':
-        return void held.push(seen)
-      case 'late':
-        // Everything held so far comes now, in order and in front.
-        for (const late of held.splice(0)) if (!late.socket.destroyed) late.answer()
-        return seen.answer()
-      case 'garbage':
-        return seen.say(Buffer.of(0xc4, 9, 9))
-      case 'stray':
-        seen.answer()
-        return seen.say(Buffer.of(0x0e, 1, 1, 1))
-      case 'drop':
-        return void seen.socket.destroy()
-      case 'noFrame':
-        return void seen.socket.write('no frame at all')
-    }
-  }
-}
-
-t.test('property: every exchange ends, and no answer goes to another question', async (t) => {
-  const fault = fc.oneof(
-    { weight: 3, arbitrary: fc.constant('answer' as const) },
-    { weight: 4, arbitrary: fc.constantFrom('hold' as const, 'late' as const) },
-    { weight: 4, arbitrary: fc.constantFrom(...faults) },
-  )
-  const plan = fc.array(fault, { minLength: 4, maxLength: 60 })
-  await fc.assert(
-    fc.asyncProperty(plan, fc.integer({ min: 1, max: 4 }), async (names, devices) => {
-      const meter = await ScriptedMeter.start()
-      const wan = startWan(t, { responseMs: 60 })
-      const ask = async (device: number, number: number): Promise<boolean> => {
-        const result = await wan.exchange(meter.address(device), [get(number)], Lane.NORMAL)
-        if (!result.ok) return false
-        const value = Buffer.from(result.results[0]!.value!)
-        if (value.equals(valueOf(device, descriptorOf(number)))) return true
-        throw new Error(`device ${device}, question ${number}: ${value.toString('hex')}`)
-      }
-      try {
-        meter.script = faulty(names)
-        await Promise.all(
-          Array.from({ length: devices }, async (_, i) => {
-            for (let question = 0; question < 6; question++) await ask(i + 1, question)
-          }),
-        )
-        // When the faults stop, everybody is served: a connection in doubt costs one more try.
-        meter.script = undefined
-        for (let device = 1; device <= devices; device++) {
-          const isServed = (await ask(device, 100)) || (await ask(device, 101))
-          if (!isServed) throw new Error(`device ${device} is not served again`)
-        }
-      } finally {
-        await wan.close()
-        await meter.stop()
-      }
-    }),
-    { numRuns: 40 },
-  )
 })

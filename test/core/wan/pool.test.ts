@@ -1,6 +1,7 @@
-/** The WAN pool against real sockets: reuse, multiplexing, caps, lanes, closing. Faults: faults.test.ts. */
+/** The WAN pool against real sockets: the contract, reuse, multiplexing, caps, lanes, closing. Faults: faults.test.ts. */
 import t from 'tap'
 import { Lane } from '../../../core/base/lane.ts'
+import { wanContract } from '../../contracts/wan.ts'
 import { get, isAnswer, isFailure, set, startMeter, startWan, Trial } from './trial.ts'
 import {
   aarqTag,
@@ -14,6 +15,11 @@ import {
 
 // Longer than any test has turns, for tests in which a device is held up on purpose.
 const neverMs = 1e12
+
+t.test('contract', (t) => {
+  wanContract(t, startWan)
+  t.end()
+})
 
 t.test('one connection carries many devices and is used again', async (t) => {
   const trial = await Trial.start(t)
@@ -56,23 +62,6 @@ t.test('two exchanges with one device at once run one after the other', async (t
   const trial = await Trial.start(t)
   await Promise.all([1, 2, 3].map((number) => trial.answers(1, number, 'in order')))
   t.equal(trial.meter.count(aarqTag), 1)
-})
-
-t.test('low-level security, and a refused association', async (t) => {
-  const trial = await Trial.start(t)
-  const { meter } = trial
-  meter.secret = Buffer.from('12345678')
-  const trusted = meter.address(1, 32, Buffer.from('12345678'))
-  await trial.answers(trusted, 1, 'right secret')
-  const mistaken = meter.address(2, 32, Buffer.from('wrong'))
-  await trial.fails(
-    mistaken,
-    'DEVICE_ASSOCIATION_REFUSED',
-    /DLMS_ASSOCIATION_REFUSED/,
-    'wrong secret',
-  )
-  await trial.answers(trusted, 2, 'the other goes on')
-  t.equal(meter.accepted, 1, 'a refusal does not cost the connection')
 })
 
 t.test('an exception-response ends the exchange and not the association', async (t) => {

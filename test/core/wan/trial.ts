@@ -5,7 +5,7 @@
  */
 import type { Test } from 'tap'
 import { Lane } from '../../../core/base/lane.ts'
-import type { CosemOperation, DeviceAddress, ExchangeResult } from '../../../core/ports/wan.ts'
+import type { CosemOperation, DeviceAddress, ExchangeResult, Wan } from '../../../core/ports/wan.ts'
 import type { WanOptions } from '../../../core/wan/options.ts'
 import { TcpWan } from '../../../core/wan/pool.ts'
 import { descriptorOf, ScriptedMeter, valueOf } from './scripted-meter.ts'
@@ -83,13 +83,13 @@ export function isFailure(
   if (!result.ok) test.match(result.detail, detail, `${what}: it says why`)
 }
 
-/** One pool and one meter. */
-export class Trial {
+/** One pool, or whatever else is a Wan, and one meter. */
+export class Trial<W extends Wan = TcpWan> {
   readonly test: Test
-  readonly wan: TcpWan
+  readonly wan: W
   readonly meter: ScriptedMeter
 
-  constructor(test: Test, wan: TcpWan, meter: ScriptedMeter) {
+  constructor(test: Test, wan: W, meter: ScriptedMeter) {
     this.test = test
     this.wan = wan
     this.meter = meter
