@@ -158,7 +158,6 @@ export function wanContract(t: Test, create: CreateWan): void {
           }
         } finally {
           await wan.close()
-          const address = meter.address()
           await meter.stop()
         }
       }),

@@ -42,9 +42,22 @@ import {
   encodeOffer,
   encodePrepared,
 } from '../../core/ports/handover.ts'
-import { decodeHostStatus, encodeHostStatus } from '../../core/ports/host-status.ts'
+import {
+  decodeHostStatus,
+  decodeWanStatus,
+  encodeHostStatus,
+  encodeWanStatus,
+} from '../../core/ports/host-status.ts'
 import { decodeLease, encodeLease } from '../../core/ports/lease.ts'
 import type { CosemOperation } from '../../core/ports/wan.ts'
+import {
+  decodeExchanges,
+  decodeReceipt,
+  decodeResults,
+  encodeExchanges,
+  encodeReceipt,
+  encodeResults,
+} from '../../core/wan/exchange-frame.ts'
 import { RequestScan, scanRequestId, scanServiceRequest } from '../../core/translate/scan.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import {
@@ -277,6 +290,32 @@ export const targets: readonly Target[] = [
     ],
     decode: decodeHostStatus,
   },
+  {
+    name: 'status of a wan process',
+    corpus: [encodeWanStatus({ wanId: 'a', roles: ['wan'], exchanges: 1, connections: 1 })],
+    decode: decodeWanStatus,
+  },
+  {
+    name: 'frame of exchanges',
+    corpus: operations.map((asked, number) =>
+      encodeExchanges('c', [
+        { number, lane: Lane.NORMAL, address: plainRecord.address, operations: asked },
+        { number: 9, lane: Lane.BULK, address: plainRecord.address, operations: [] },
+      ]),
+    ),
+    decode: decodeExchanges,
+  },
+  {
+    name: 'frame of results',
+    corpus: [
+      encodeResults('w', [
+        { number: 1, result: { ok: true, results: [{ value: axdrValue, result: 0 }] } },
+        { number: 2, result: { ok: false, code: 'DEVICE_SILENT', detail: 'why' } },
+      ]),
+    ],
+    decode: decodeResults,
+  },
+  { name: 'receipt of a frame', corpus: [encodeReceipt(0)], decode: decodeReceipt },
   {
     name: 'A-XDR value',
     corpus: [axdrValue, nested],

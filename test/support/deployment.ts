@@ -24,23 +24,30 @@ export class Deployment {
   /** Where the broker's stderr goes instead of ours, with every line that it can write. */
   readonly logFile: string | undefined
   private readonly metersPerListener: number
+  private readonly roles: string
   private ports: Listening | undefined
   private fleetLines: Interface | undefined
 
   constructor({
     logTo,
     metersPerListener = 20,
-  }: { logTo?: string; metersPerListener?: number } = {}) {
+    roles = '',
+  }: { logTo?: string; metersPerListener?: number; roles?: string } = {}) {
     this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
     this.metersPerListener = metersPerListener
+    this.roles = roles
   }
 
   get listening(): Listening {
     return this.ports!
   }
 
-  /** Starts `count` meters with the given faults, a broker, and registers the devices. */
-  async start(count: number, faults = ''): Promise<void> {
+  /** Starts `count` meters with the given faults, a broker, what `beside` starts, and registers the devices. */
+  async start(
+    count: number,
+    faults = '',
+    beside: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<void> {
     writeFileSync(join(this.dataDir, 'parties.json'), JSON.stringify(demoPartiesJson))
     this.meters = await startChild(
       [
@@ -63,6 +70,7 @@ export class Deployment {
     const ops = `127.0.0.1:${await freePort()}`
     this.ports = { grpc, http, ops, nats: '' }
     await this.startBroker()
+    await beside()
     this.devices = readFileSync(this.devicesFile, 'utf8')
       .trim()
       .split('\n')
@@ -87,7 +95,7 @@ export class Deployment {
         ops,
         '--log-level',
         this.logFile === undefined ? (process.env['BUSBAR_LOG_LEVEL'] ?? 'silent') : 'debug',
-      ],
+      ].concat(this.roles === '' ? [] : ['--roles', this.roles]),
       this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a'),
     )
     this.ports = { ...this.listening, ...(this.broker.said['listening'] as Listening) }
@@ -102,12 +110,12 @@ export class Deployment {
     return natsUrlOf(addressOf({ dataDir: this.brokerDir }))
   }
 
-  /** A further process of the same deployment with the role host alone. */
-  startHost(name: string): Promise<Child> {
+  /** A further process of the same deployment. */
+  startHost(name: string, roles = 'host,wan'): Promise<Child> {
     return startChild([
       'serve',
       '--roles',
-      'host',
+      roles,
       '--data-dir',
       join(this.dataDir, name),
       '--nats-url',
