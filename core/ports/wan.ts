@@ -1,6 +1,6 @@
 /**
  * The way to devices: one exchange is an association (kept when it can be), a list of COSEM operations, and their results.
- * Twins: core/wan (TCP) and core/ports/sim/wan.
+ * Twins: core/wan (TCP, and over the bus to a process that has the connections) and core/ports/sim/wan.
  */
 import type { ErrorCode } from '../base/error-table.ts'
 import type { Lane } from '../base/lane.ts'
