@@ -310,12 +310,11 @@ export class BusWan implements Wan {
     const { clock } = this.options
     const now = clock.now()
     this.directory.look()
-    const over = [...this.pending.values()].filter(({ dueMs }) => dueMs <= now)
-    this.fail(
-      over.filter(({ process }) => process !== undefined),
-      'the wan process gave no result in time',
-    )
-    this.fail(over, 'no wan process was there in time')
+    for (const pending of this.pending.values()) {
+      if (pending.dueMs > now) continue
+      const who = pending.process ? 'the wan process gave no result' : 'no wan process was there'
+      this.fail([pending], `${who} in time`)
+    }
     this.warnWhenAlone(now)
     this.metrics.underWay.set(this.pending.size)
     this.metrics.processes.set(this.directory.names.length)
