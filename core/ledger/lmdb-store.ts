@@ -14,14 +14,11 @@
  * ledger: a file that is damaged, or of another format, is moved aside, and the partition is
  * rebuilt by replay.
  */
-import { mkdirSync, renameSync } from 'node:fs'
-import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
-import { open, type Database, type RootDatabase, type Transaction } from 'lmdb'
+import type { Database, Transaction } from 'lmdb'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { bytesOfEui64Key, eui64Bytes, eui64Key, type Eui64Key } from '../base/eui64.ts'
-import { silentLog, type Log } from '../ports/log.ts'
+import type { Log } from '../ports/log.ts'
 import type {
   Checkpoint,
   PartitionStore,
@@ -29,13 +26,16 @@ import type {
   StoreCopy,
   StoreRecord,
 } from '../ports/store.ts'
-import { faultOfLmdbFile } from './lmdb-file.ts'
+import {
+  closeLmdbEnvironment,
+  guarded,
+  openLmdbEnvironment,
+  payloadOf,
+} from './lmdb-environment.ts'
 
-const formatName = 'format'
 const formatVersion = 2
 const partitionsMax = 4096
 const tag = { checkpoint: 0, state: 1, wake: 2, wakeOf: 3, end: 4 } as const
-const crcBytes = 4
 const checkpointKey = Buffer.of(tag.checkpoint)
 
 export type LmdbStoresOptions = {
@@ -57,17 +57,11 @@ export type LmdbStores = {
  * replaced by an empty one.
  */
 export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
-  const { folder, log = silentLog } = options
-  mkdirSync(folder, { recursive: true })
-  const fault = faultOfLmdbFile(join(folder, 'data.mdb'))
-  if (fault !== undefined) moveAside(folder, fault, log)
-  let environment: RootDatabase<Buffer, Buffer>
-  try {
-    environment = openEnvironment(folder)
-  } catch (cause) {
-    moveAside(folder, cause instanceof Error ? cause.message : String(cause), log)
-    environment = openEnvironment(folder)
-  }
+  const environment = openLmdbEnvironment({
+    ...options,
+    formatVersion,
+    databasesMax: partitionsMax,
+  })
   const openStores = new Set<number>()
   return {
     open(partition) {
@@ -84,63 +78,8 @@ export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
       })
       return new LmdbPartitionStore(database, () => openStores.delete(partition))
     },
-    async close() {
-      // Opening a database is a write that lmdb begins in a later turn; closed before it, it would throw there, past everybody.
-      await environment.transaction(() => undefined)
-      await environment.close()
-    },
+    close: () => closeLmdbEnvironment(environment),
   }
-}
-
-function openEnvironment(folder: string): RootDatabase<Buffer, Buffer> {
-  const environment = open<Buffer, Buffer>({
-    path: folder,
-    maxDbs: partitionsMax + 1,
-    keyEncoding: 'binary',
-    encoding: 'binary',
-    // Pages of old readers cannot be reused; we keep no read open across turns.
-    maxReaders: 64,
-  })
-  try {
-    const key = Buffer.from(formatName, 'latin1')
-    const found = environment.getBinary(key)
-    if (found === undefined) environment.putSync(key, Buffer.of(formatVersion))
-    else if (found.length !== 1 || found[0] !== formatVersion)
-      throw new Error(`format ${found.toString('hex')}, ${formatVersion} wanted`)
-  } catch (fault) {
-    void environment.close()
-    throw fault
-  }
-  return environment
-}
-
-/** Keeps one damaged copy, the newest, for whoever wants to look at it. */
-function moveAside(folder: string, reason: string, log: Log): void {
-  log.warn(
-    { folder, reason },
-    'the local store is damaged; it is put aside and rebuilt from the ledger',
-  )
-  for (const name of ['data.mdb', 'lock.mdb']) {
-    try {
-      renameSync(join(folder, name), join(folder, `${name}.damaged`))
-    } catch (fault) {
-      if ((fault as NodeJS.ErrnoException).code !== 'ENOENT') throw fault
-    }
-  }
-}
-
-function guarded(payload: Uint8Array): Buffer {
-  const value = Buffer.allocUnsafe(crcBytes + payload.length)
-  value.set(payload, crcBytes)
-  value.writeUInt32BE(crc32(payload), 0)
-  return value
-}
-
-function payloadOf(value: Buffer, what: string): Buffer {
-  const payload = value.subarray(crcBytes)
-  if (value.length < crcBytes || value.readUInt32BE(0) !== crc32(payload))
-    throw new BrokerError('STORE_DAMAGED', what)
-  return payload
 }
 
 function deviceKey(kind: number, device: Eui64Key): Buffer {
