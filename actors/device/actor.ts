@@ -331,6 +331,7 @@ export function park(state: DeviceState, message: DeviceMessage, now: number, ou
 export function evolve(state: DeviceState, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED':
+      if (state.record === undefined) state.registeredAt = fact.time
       state.recordBytes = fact.recordBytes
       state.record = decodeDeviceRecord(fact.recordBytes)
       return

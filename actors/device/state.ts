@@ -47,6 +47,8 @@ export type Originator = { highest: CounterKey; floor: CounterKey | undefined }
 
 export type DeviceState = {
   record: DeviceRecord | undefined
+  /** When it was first registered, UTC ms; 0 when that is not known. */
+  registeredAt: number
   /** `record` as it came: tells a registration that changes nothing. */
   recordBytes: Buffer | undefined
   /** In order of acceptance. */
@@ -82,6 +84,7 @@ const noBytes = Buffer.alloc(0)
 export function emptyState(): DeviceState {
   return {
     record: undefined,
+    registeredAt: 0,
     recordBytes: undefined,
     open: [],
     sent: undefined,
@@ -111,19 +114,26 @@ export function findEnded(
   if (count === 0) return undefined
   const wanted = Buffer.from(originator + counter, 'latin1')
   for (let at = 0; at < count * endedRecordBytes; at += endedRecordBytes) {
-    if (bytes.compare(wanted, 0, 16, at, at + 16) === 0) {
-      return {
-        contentHash: bytes.readUInt32BE(at + 16),
-        srv: bytes.readUInt32BE(at + 20) as Srv,
-        acceptedAt: bytes.readDoubleBE(at + 24),
-        endedAt: bytes.readDoubleBE(at + 32),
-        outcome: bytes.readUInt16BE(at + 40),
-        attempt: bytes.readUInt16BE(at + 42),
-      }
-    }
+    if (bytes.compare(wanted, 0, 16, at, at + 16) === 0) return endedAt(bytes, at)
   }
   return undefined
 }
+
+/** The newest of the remembered ends, or undefined. */
+export function lastEnded({ bytes, count, nextIndex }: EndedRequests): EndedRequest | undefined {
+  if (count === 0) return undefined
+  const remembered = limits.deviceRequestsRememberedMax
+  return endedAt(bytes, ((nextIndex + remembered - 1) % remembered) * endedRecordBytes)
+}
+
+const endedAt = (bytes: Buffer, at: number): EndedRequest => ({
+  contentHash: bytes.readUInt32BE(at + 16),
+  srv: bytes.readUInt32BE(at + 20) as Srv,
+  acceptedAt: bytes.readDoubleBE(at + 24),
+  endedAt: bytes.readDoubleBE(at + 32),
+  outcome: bytes.readUInt16BE(at + 40),
+  attempt: bytes.readUInt16BE(at + 42),
+})
 
 /** Remembers the end of `request`; calls `forget` with the RequestID that had to make room, if one had to. */
 export function rememberEnded(

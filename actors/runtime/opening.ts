@@ -63,8 +63,8 @@ async function loadSnapshot(opening: Opening, own: Checkpoint): Promise<void> {
 }
 
 /** True when `checkpoint` was folded from this ledger, as far as that has not been forgotten. */
-async function belongs(
-  { partition, lastSequence, past }: Opening,
+export async function belongs(
+  { partition, lastSequence, past }: Pick<Opening, 'partition' | 'lastSequence' | 'past'>,
   checkpoint: Checkpoint,
 ): Promise<boolean> {
   if (checkpoint.sequence > lastSequence) return false

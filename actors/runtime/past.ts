@@ -15,7 +15,7 @@ import {
   type SnapshotStore,
   type TrimRecord,
 } from '../../core/ports/snapshot.ts'
-import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
+import type { Checkpoint, PartitionStore, StoreRecord } from '../../core/ports/store.ts'
 import { genesis } from './chain.ts'
 import { SnapshotReader } from './snapshot-codec.ts'
 
@@ -59,6 +59,11 @@ export class Past {
     return this.trimmed.heads.get(partition) ?? genesis
   }
 
+  /** Every tick up to this sequence may be gone, as of the last look. */
+  get through(): number {
+    return this.trimmed.through
+  }
+
   tickAt(sequence: number): Promise<LedgerMessage | undefined> {
     return this.ledger.at(sequence)
   }
@@ -68,15 +73,36 @@ export class Past {
   }
 
   /**
+   * Gives `onRecords` every device of the snapshot, many at a time.
+   * @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE
+   */
+  async read(
+    record: SnapshotRecord,
+    onRecords: (records: readonly StoreRecord[]) => Promise<void>,
+  ): Promise<void> {
+    if (this.snapshots === undefined)
+      throw new BrokerError('SNAPSHOT_DAMAGED', 'no store of snapshots was given')
+    const reader = new SnapshotReader()
+    let devices = 0
+    await this.snapshots.get(record.name, async (chunk) => {
+      const records = reader.push(chunk)
+      devices += records.length
+      await onRecords(records)
+    })
+    reader.end()
+    if (devices !== record.devices)
+      throw new BrokerError(
+        'SNAPSHOT_DAMAGED',
+        `${record.name}: ${devices} devices, ${record.devices} recorded`,
+      )
+  }
+
+  /**
    * Replaces what is in `store` by the snapshot. Broken off, it has no checkpoint and is cleared at its next opening.
    * @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE, STORE_DAMAGED
    */
   async restore(record: SnapshotRecord, store: PartitionStore): Promise<void> {
-    if (this.snapshots === undefined)
-      throw new BrokerError('SNAPSHOT_DAMAGED', 'no store of snapshots was given')
     let isCleared = false
-    const reader = new SnapshotReader()
-    let devices = 0
     let states = new Map<Eui64Key, Uint8Array>()
     let wakes = new Map<Eui64Key, number>()
     const flush = async (checkpoint?: Checkpoint): Promise<void> => {
@@ -86,20 +112,13 @@ export class Past {
       states = new Map()
       wakes = new Map()
     }
-    await this.snapshots.get(record.name, async (chunk) => {
-      for (const { device, state, wakeAtMs } of reader.push(chunk)) {
-        devices++
+    await this.read(record, async (records) => {
+      for (const { device, state, wakeAtMs } of records) {
         states.set(device, state)
         if (wakeAtMs > 0) wakes.set(device, wakeAtMs)
       }
       if (states.size >= batchDevicesMax) await flush()
     })
-    reader.end()
-    if (devices !== record.devices)
-      throw new BrokerError(
-        'SNAPSHOT_DAMAGED',
-        `${record.name}: ${devices} devices, ${record.devices} recorded`,
-      )
     const { sequence, frameSequence, frameNumber, hash } = record
     await flush({ sequence, frameSequence, frameNumber, hash })
   }

@@ -43,6 +43,7 @@ export function packState(state: DeviceState): Buffer {
       latin1(highest),
       floor === undefined ? null : latin1(floor),
     ]),
+    state.registeredAt,
   ])
 }
 
@@ -69,6 +70,8 @@ type PackedState = [
   number,
   number,
   PackedOriginator[],
+  /** Not in the first states of this version. */
+  number?,
 ]
 
 /** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of a version that is not known here */
@@ -85,8 +88,9 @@ export function unpackState(bytes: Uint8Array): DeviceState {
 function stateIn(packed: PackedState): DeviceState {
   if (!Array.isArray(packed) || packed[0] !== stateVersion)
     throw new BrokerError('STORE_DAMAGED', 'a state of another version')
-  const [, record, open, endedBytes, count, nextIndex, originators] = packed
+  const [, record, open, endedBytes, count, nextIndex, originators, registeredAt = 0] = packed
   const state = emptyState()
+  state.registeredAt = registeredAt
   if (record !== null) {
     state.recordBytes = Buffer.from(record)
     state.record = decodeDeviceRecord(state.recordBytes)
