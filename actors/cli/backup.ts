@@ -21,9 +21,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import type { CursorBucket } from '../../core/ledger/cursors.ts'
 import { writePrivateFile } from '../../core/ops/nats-settings.ts'
-import type { Ledger, LedgerEntry, LedgerMessage } from '../../core/ports/ledger.ts'
+import type { CursorStore, Ledger, LedgerEntry, LedgerMessage } from '../../core/ports/ledger.ts'
 import { decodeSnapshotRecord, trimSubject, type SnapshotStore } from '../../core/ports/snapshot.ts'
 import { trimRecordOf } from '../runtime/past.ts'
 import { LedgerAudit, type AuditResult } from './ledger-audit.ts'
@@ -36,7 +35,7 @@ export type Manifest = {
   audit: AuditResult
 }
 
-export type BackupPorts = { ledger: Ledger; cursors: CursorBucket; snapshots: SnapshotStore }
+export type BackupPorts = { ledger: Ledger; cursors: CursorStore; snapshots: SnapshotStore }
 
 const headBytes = 4 + 8 + 2 + 4
 const subjectBytesMax = 1_024

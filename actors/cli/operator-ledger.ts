@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { NatsBus } from '../../core/bus/nats-bus.ts'
 import { connectNats } from '../../core/ledger/connection.ts'
-import { createCursorStore, type CursorBucket } from '../../core/ledger/cursors.ts'
+import { createCursorStore } from '../../core/ledger/cursors.ts'
 import { createSnapshotStore, snapshotBytesMaxOf } from '../../core/ledger/snapshots.ts'
 import {
   createLedger,
@@ -14,6 +14,7 @@ import {
 import { natsConnectOptions, type NatsAddress } from '../../core/ops/nats-connection.ts'
 import { natsPlaces } from '../../core/ops/nats-settings.ts'
 import type { Bus } from '../../core/ports/bus.ts'
+import type { CursorStore } from '../../core/ports/ledger.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { silentLog } from '../../core/ports/log.ts'
@@ -24,7 +25,7 @@ export type OperatorLedger = {
   ledger: JetStreamLedger
   bus: Bus
   partitionCount: number
-  cursors(): Promise<CursorBucket>
+  cursors(): Promise<CursorStore>
   snapshots(): Promise<SnapshotStore>
   close(): Promise<void>
 }
@@ -87,7 +88,7 @@ export async function openOperatorLedger(
 /** What backup and restore work on. */
 export const backupPortsOf = async (
   opened: OperatorLedger,
-): Promise<{ ledger: JetStreamLedger; cursors: CursorBucket; snapshots: SnapshotStore }> => ({
+): Promise<{ ledger: JetStreamLedger; cursors: CursorStore; snapshots: SnapshotStore }> => ({
   ledger: opened.ledger,
   cursors: await opened.cursors(),
   snapshots: await opened.snapshots(),

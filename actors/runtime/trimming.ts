@@ -1,11 +1,12 @@
 /**
- * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, and whose deliveries were acknowledged or are too old.
+ * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, whose deliveries were acknowledged and which views have
+ * counted, or which are too old for the latter two.
  * First where the chains stand behind them is recorded, then they are forgotten; whoever is stopped in between goes on from there.
  */
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../core/envelope/delivery-id.ts'
 import { readTime } from '../../core/envelope/envelope.ts'
-import { forEachEnvelope } from '../../core/envelope/frame.ts'
+import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import {
@@ -16,6 +17,7 @@ import {
 } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import { encodeTrimRecord, trimSubject } from '../../core/ports/snapshot.ts'
+import { viewsCursorsIn } from '../../core/ports/views-cursor.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { genesis, stepChain } from './chain.ts'
 import type { HostMetrics } from './host-metrics.ts'
@@ -103,6 +105,9 @@ async function needOf(
   const snapshots = await Promise.all(
     Array.from({ length: partitionCount }, (_, partition) => snapshotRecordOf(ledger, partition)),
   )
+  const countedThrough = Math.min(
+    ...(await viewsCursorsIn(cursors)).map((cursor) => cursor.sequence),
+  )
   const acknowledged = new Map<Eui64Key, number>()
   return async ({ sequence, data }, heads) => {
     const stepped: Array<[number, Checkpoint]> = []
@@ -114,6 +119,8 @@ async function needOf(
           throw new Stop(`partition ${partition} has no snapshot behind it`)
         const head = heads.get(partition) ?? genesis
         stepped.push([partition, stepChain(partition, head, frame, sequence)])
+        if (sequence > countedThrough && newestIn(frame, chainLinkBytes).time >= keptFrom)
+          throw new Stop('a process with the role views has not counted it')
       },
       (party, frame) => deliveries.push([party, frame]),
     )
@@ -121,17 +128,23 @@ async function needOf(
     for (const [party, frame] of deliveries) {
       const id = acknowledged.get(party) ?? decodeCursor(await cursors.get(cursorNameOf(party)))
       acknowledged.set(party, id)
-      let count = 0
-      let newest = 0
-      forEachEnvelope(frame, 0, (at) => {
-        count++
-        newest = Math.max(newest, readTime(frame, at))
-      })
+      const { count, time } = newestIn(frame, 0)
       if (id >= deliveryIdOf(sequence, count - 1)) continue
-      if (newest >= keptFrom)
+      if (time >= keptFrom)
         throw new Stop(`party ${formatEui64Key(party)} has not acknowledged its deliveries`)
       for (let index = 0; index < count; index++) if (id < deliveryIdOf(sequence, index)) unheard++
     }
     return { stepped, unheard }
   }
+}
+
+/** How many envelopes there are from `start` on, and the time of the newest. */
+function newestIn(frame: Buffer, start: number): { count: number; time: number } {
+  let count = 0
+  let time = 0
+  forEachEnvelope(frame, start, (at) => {
+    count++
+    time = Math.max(time, readTime(frame, at))
+  })
+  return { count, time }
 }

@@ -15,12 +15,12 @@ export class DeliveryCursor {
   private written = 0
   private writing: Promise<void> | undefined
   private disarm: (() => void) | undefined
-  private readonly store: CursorStore
+  private readonly store: Pick<CursorStore, 'get' | 'put'>
   private readonly name: string
   private readonly clock: Clock
   private readonly log: Log
 
-  constructor(store: CursorStore, name: string, clock: Clock, log: Log) {
+  constructor(store: Pick<CursorStore, 'get' | 'put'>, name: string, clock: Clock, log: Log) {
     this.store = store
     this.name = name
     this.clock = clock

@@ -15,13 +15,10 @@ export type CursorStoreOptions = {
   bytesMax?: number | undefined
 }
 
-/** With what a backup needs. */
-export type CursorBucket = CursorStore & { names(): Promise<string[]> }
-
 export const cursorBucketNameDefault = 'CURSORS'
 const cursorBytesMax = 4096
 
-class KvCursorStore implements CursorBucket {
+class KvCursorStore implements CursorStore {
   private readonly bucket: KV
 
   constructor(bucket: KV) {
@@ -57,7 +54,7 @@ class KvCursorStore implements CursorBucket {
 }
 
 /** @throws BrokerError LEDGER_SETTINGS_UNSAFE, BROKER_LEDGER_UNAVAILABLE */
-export async function createCursorStore(options: CursorStoreOptions): Promise<CursorBucket> {
+export async function createCursorStore(options: CursorStoreOptions): Promise<CursorStore> {
   const name = options.bucketName ?? cursorBucketNameDefault
   let bucket: KV
   let isOnFile: boolean

@@ -77,8 +77,9 @@ export type DeliveryFeed = Pick<Ledger, 'follow'> & {
   lastOn(subject: string, fromSequence: number): Promise<LedgerMessage | undefined>
 }
 
-/** Small named values that are overwritten: cursors of parties. Durable when `put` settles. */
+/** Small named values that are overwritten: cursors of parties and of views. Durable when `put` settles. */
 export interface CursorStore {
   get(name: string): Promise<Uint8Array | undefined>
   put(name: string, value: Uint8Array): Promise<void>
+  names(): Promise<string[]>
 }

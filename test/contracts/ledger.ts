@@ -348,5 +348,6 @@ export function cursorStoreContract(t: Test, create: () => Promise<CursorStore>)
     await cursors.put('A', bytes('3'))
     t.equal(Buffer.from((await cursors.get('A'))!).toString(), '3')
     t.equal(Buffer.from((await cursors.get('B'))!).toString(), '2')
+    t.same((await cursors.names()).sort(), ['A', 'B'])
   })
 }

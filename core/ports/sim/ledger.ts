@@ -204,6 +204,10 @@ export class SimCursorStore implements CursorStore {
     return Promise.resolve()
   }
 
+  names(): Promise<string[]> {
+    return this.isDown ? Promise.reject(this.fault()) : Promise.resolve([...this.values.keys()])
+  }
+
   private fault(): BrokerError {
     return new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'asked for by the simulation')
   }
