@@ -22,6 +22,7 @@ import { createMetrics } from '../core/ops/metrics.ts'
 import { startNatsServer } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { startOpsServer } from '../core/ops/server.ts'
+import type { SnapshotStore } from '../core/ports/snapshot.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { systemRandom } from '../core/ports/random.ts'
 import type { Bus } from '../core/ports/bus.ts'
@@ -32,6 +33,7 @@ import { WanServer } from '../core/wan/wan-server.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
 import { Host } from './runtime/host.ts'
+import { startViews, type ViewsRole } from './views-role.ts'
 import { startWorkers } from './workers.ts'
 
 /** A running broker. */
@@ -130,18 +132,20 @@ async function start(
   closers.push(() => owners.close())
 
   const does = (role: Role): boolean => config.roles.includes(role)
-  const way = await startWan(config, { hostId, bus, log, metrics, closers })
-  let host: Host | undefined
-  if (way && does('host')) {
-    const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
-    closers.push(() => stores.close())
-    const snapshots = await createSnapshotStore({
+  const openSnapshots = (): Promise<SnapshotStore> =>
+    createSnapshotStore({
       connection: followConnection,
       replicas: config.replicas,
       bytesMax: snapshotBytesMaxOf(config.ledgerBytesMax),
       clock,
       log,
     })
+  const way = await startWan(config, { hostId, bus, log, metrics, closers })
+  let host: Host | undefined
+  if (way && does('host')) {
+    const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
+    closers.push(() => stores.close())
+    const snapshots = await openSnapshots()
     const started = new Host({
       hostId,
       roles: config.roles,
@@ -195,6 +199,23 @@ async function start(
     closers.push(() => gateway.close())
   }
 
+  let views: ViewsRole | undefined
+  if (does('views')) {
+    const started = startViews({
+      folder: join(config.dataDir, 'views'),
+      processId: hostId,
+      partitionCount,
+      ledger,
+      snapshots: await openSnapshots(),
+      cursors,
+      clock,
+      log,
+      metrics,
+    })
+    closers.push(() => started.close())
+    views = started
+  }
+
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock })
   const ops = await startOpsServer({
@@ -203,6 +224,7 @@ async function start(
     log,
     routes: (app) => {
       app.post('/v1/devices', async (request) => register(entriesOf(request.body)))
+      views?.routes(app)
     },
   })
   closers.push(() => ops.close())
@@ -211,6 +233,7 @@ async function start(
   ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))
   ops.addCheck('host', () => host?.trouble)
   ops.addCheck('wan', () => way?.trouble())
+  ops.addCheck('views', () => views?.trouble)
   ops.addCheck('nats', () => (connection.isClosed() ? 'the connection is closed' : undefined))
   if (config.workerCount !== 0) {
     const workers = startWorkers(config, server.address, log)

@@ -293,13 +293,56 @@ program
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
     const { clusterStatus, formatStatus, heardWanIds } = await import('./cli/cluster-status.ts')
-    await withLedger(where, async ({ ledger: itsLedger, bus, partitionCount }) => {
+    await withLedger(where, async ({ ledger: itsLedger, bus, cursors, partitionCount }) => {
       const wanIds = await heardWanIds(bus, systemClock)
-      const status = await clusterStatus(itsLedger, bus, partitionCount, wanIds)
+      const status = await clusterStatus(itsLedger, bus, await cursors(), partitionCount, wanIds)
       for (const line of json ? [JSON.stringify(status)] : formatStatus(status)) terminal.out(line)
       return status.partitions.every(({ isAlive }) => isAlive) ? 0 : 1
     })
   })
+
+const opsOfViews = new Option(
+  '--ops <address>',
+  "operators' door of a process with the role views",
+).default('127.0.0.1:9464')
+
+program
+  .command('inventory')
+  .description('devices: how they are reached, what they have open, how their last request ended')
+  .argument('[eui64]', 'this one alone')
+  .option('--type <type>', 'for example ESME')
+  .option('--prefix <digits>', 'EUI-64 begins so')
+  .option('--open <count>', 'at least so many open requests')
+  .option('--outcome <code>', 'last request ended so, for example E20 or DEVICE_SILENT')
+  .option('--after <eui64>', 'behind this one')
+  .option('--limit <count>', 'at most so many', wholeNumber, 100)
+  .option('--json', 'one line of JSON', false)
+  .addOption(opsOfViews)
+  .action(async (eui64: string | undefined, options: InventoryArguments) => {
+    const { inventoryCommand } = await import('./cli/views-commands.ts')
+    const { ops, json, limit, prefix, ...query } = options
+    const asked = { eui64, limit, query: { ...query, eui64: prefix } }
+    await inventoryCommand(ops, asked, terminal.out, json)
+  })
+type InventoryArguments = { ops: string; json: boolean; limit: number; prefix?: string } & Partial<
+  Record<'type' | 'open' | 'outcome' | 'after', string>
+>
+
+program
+  .command('usage')
+  .description('requests accepted and ended, by UTC day, party, service and outcome')
+  .option('--from <day>', 'first day, for example 2026-11-01')
+  .option('--to <day>', 'the day behind the last one')
+  .option('--party <eui64>', 'of this party alone')
+  .option('--json', 'one line of JSON', false)
+  .addOption(opsOfViews)
+  .action(async ({ ops, json, ...query }: UsageArguments) => {
+    const { usageCommand } = await import('./cli/views-commands.ts')
+    await usageCommand(ops, query, terminal.out, json)
+  })
+type UsageArguments = { ops: string; json: boolean } & Partial<
+  Record<'from' | 'to' | 'party', string>
+>
 
 program
   .command('backup')

@@ -73,7 +73,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // Above both the edges and the kinds of actor; it reaches the edges through ports where it can.
   'actors/runtime': [...belowEdges, ...edges, ...actorKinds],
   'actors/simulator': belowTranslate,
-  'actors/views': [...belowEdges, ...actorKinds],
+  // Folds what the runtime writes: its chains and its snapshots.
+  'actors/views': [...belowEdges, ...actorKinds, 'actors/runtime'],
   // The composition root and what people run put everything together.
   ...Object.fromEntries(
     composition.map((folder) => [

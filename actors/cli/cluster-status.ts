@@ -10,8 +10,10 @@ import {
   type WanStatus,
 } from '../../core/ports/host-status.ts'
 import { decodeLease, leaseSubject } from '../../core/ports/lease.ts'
-import type { Ledger } from '../../core/ports/ledger.ts'
+import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
+import { viewsCursorsIn } from '../../core/ports/views-cursor.ts'
 import { WanProcesses } from '../../core/wan/wan-processes.ts'
+import { tableOf } from './table.ts'
 
 export type PartitionRow = {
   partition: number
@@ -31,6 +33,8 @@ export type ClusterStatus = {
   wans: WanStatus[]
   /** Hosts that own partitions, and wan processes, that do not answer. */
   silent: string[]
+  /** Processes that have ever had the role views; ticks that each had not counted when it last said so. */
+  views: Array<{ processId: string; lag: number; atMs: number }>
   partitions: PartitionRow[]
 }
 
@@ -38,6 +42,7 @@ export type ClusterStatus = {
 export async function clusterStatus(
   ledger: Ledger,
   bus: Bus,
+  cursors: CursorStore,
   partitionCount: number,
   wanIds: readonly string[] = [],
 ): Promise<ClusterStatus> {
@@ -63,6 +68,7 @@ export async function clusterStatus(
   ])
   const hosts = answers.filter((answer) => answer !== undefined)
   const lastSequence = (await ledger.lastOn('log.*'))?.sequence ?? 0
+  const views = await viewsCursorsIn(cursors)
   return {
     lastSequence,
     hosts,
@@ -71,6 +77,11 @@ export async function clusterStatus(
       ...names.filter((_, index) => answers[index] === undefined),
       ...wanIds.filter((_, index) => wanAnswers[index] === undefined),
     ],
+    views: views.map(({ processId, sequence, atMs }) => ({
+      processId,
+      lag: Math.max(0, lastSequence - sequence),
+      atMs,
+    })),
     partitions: owners.map((owner, partition) => {
       const host = hosts.find(({ hostId }) => hostId === owner)
       const its = host?.partitions.find(({ number }) => number === partition)
@@ -94,6 +105,7 @@ export function formatStatus({
   hosts,
   wans,
   silent,
+  views,
   partitions,
 }: ClusterStatus): string[] {
   const rows = [
@@ -109,8 +121,7 @@ export function formatStatus({
       row.awake ?? '-',
       row.waiting ?? '-',
     ]),
-  ].map((row) => row.map(String))
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  ]
   return [
     `last tick ${lastSequence}; ${hosts.length} hosts and ${wans.length} wan processes alive`,
     ...hosts.map(
@@ -122,13 +133,12 @@ export function formatStatus({
         `wan ${wanId}  ${roles.join()}  ${connections} connections to devices, ${exchanges} exchanges for other processes`,
     ),
     ...silent.map((id) => `${id}  SILENT`),
-    '',
-    ...rows.map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
+    ...views.map(
+      ({ processId, lag, atMs }) =>
+        `views ${processId}  lag ${lag}  as of ${new Date(atMs).toISOString()}`,
     ),
+    '',
+    ...tableOf(rows),
   ]
 }
 

@@ -75,6 +75,8 @@ export const errorTable = {
   REQUEST_JSON_MALFORMED: row(36, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not JSON of the published messages.', 'See the HTTP section of proto/README.md; names and types are those of the proto files.'),
   REQUEST_PATH_UNKNOWN: row(37, 'E48', 'party', 'never', 'NOT_FOUND', 'There is no such path or method here.', 'See the HTTP section of proto/README.md.'),
 
+  VIEW_QUERY_INVALID: row(38, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A parameter of the query is not one, or out of range.', 'See the README, or `busbar inventory --help` and `busbar usage --help`.'),
+
   // ── device ──
   DEVICE_ORIGINATORS_FULL: row(39, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The device remembers counters of as many parties as it may.', 'Ask the operator to look at who uses this device.'),
   DEVICE_UNKNOWN: row(40, 'E19', 'party', 'never', 'NOT_FOUND', 'No device with this EUI-64 is in the inventory.', 'Check the target of the RequestID.'),

@@ -63,6 +63,14 @@ export const limits = {
   /** Share of the ledger, of 100, above which it forgets what nobody needs any more. */
   ledgerTrimPercent: 50,
 
+  /** Rows that a views process changes before it saves them: encoding so many takes some ms of its thread. */
+  viewsBatchRowsMax: 4_000,
+  /** Ticks that a views process may lie behind before it is not ready. */
+  viewsLagTicksMax: 5_000,
+  /** Rows of one answer of views to an operator, and rows looked at for it. */
+  viewsPageRowsMax: 1_000,
+  viewsScanRowsMax: 10_000,
+
   // ── waits, in ms ──
   /** A party's wait for an acknowledgement. */
   acknowledgementWaitMsMax: 15_000,
@@ -81,6 +89,12 @@ export const limits = {
   ledgerForgetMsMax: 60_000,
   /** How often a host looks whether snapshots are due, and whether the ledger is short of room. */
   snapshotLookMs: 2_000,
+  /** How long what views have counted may wait to be saved. */
+  viewsSaveMs: 1_000,
+  /** How often a views process looks how far behind it is, and says how far it has come. */
+  viewsLookMs: 2_000,
+  /** Before a views process that could not go on begins again from what it has saved. */
+  viewsRetryMs: 2_000,
   /** How often a host says that it is alive; nobody keeps it. */
   aliveIntervalMs: 1_000,
   /** A host silent for so long may lose its partitions: several intervals, so that one pause of a garbage collector is not a take-over. */
@@ -245,6 +259,10 @@ assert(
 assert(
   limits.wanDeadAddressMs < limits.retryDelayMs,
   'a retry is not refused for the failure before it',
+)
+assert(
+  limits.viewsScanRowsMax >= limits.viewsPageRowsMax,
+  'a page may be filled by what is looked at for it',
 )
 assert(
   limits.requestFrameBytesMax > 2 * limits.requestBytesMax,

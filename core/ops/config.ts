@@ -11,8 +11,11 @@ import { limits } from '../base/limits.ts'
 /** Where a gateway listens; port 0 for any free one. */
 export type ListenAddress = { readonly host: string; readonly port: number }
 
-/** What a process does. `gateway` serves parties, `host` decides for partitions, `wan` holds the connections to devices. */
-export const Role = ['gateway', 'host', 'wan'] as const
+/**
+ * What a process does. `gateway` serves parties, `host` decides for partitions, `wan` holds the connections to devices, `views` answers
+ * operators' questions of inventory and usage.
+ */
+export const Role = ['gateway', 'host', 'wan', 'views'] as const
 export type Role = (typeof Role)[number]
 
 /** The compiled form: all defaults applied, nothing left to parse. Frozen. */
@@ -157,7 +160,7 @@ export const settings = {
     env: 'BUSBAR_ROLES',
     option: 'roles',
     default: 'gateway,host,wan',
-    unit: 'some of gateway, host, wan, separated by commas',
+    unit: 'some of gateway, host, wan, views, separated by commas',
     reason: 'One process does everything.',
     consequence:
       'Processes over one NATS share the work: partitions spread over all hosts. A gateway without host needs a host elsewhere; a host without wan sends its exchanges to processes with wan, each address to one of them, and needs one.',

@@ -96,7 +96,12 @@ t.test('a ledger of 16 MiB takes several times as much', async (t) => {
   // Another host comes without a store, and takes its half from the snapshots.
   const second = await deployment.startHost('second')
   for (;;) {
-    const status = await clusterStatus(operator.ledger, operator.bus, operator.partitionCount)
+    const status = await clusterStatus(
+      operator.ledger,
+      operator.bus,
+      await operator.cursors(),
+      operator.partitionCount,
+    )
     if (
       status.hosts.length === 2 &&
       status.hosts.every(({ partitions }) => partitions.length === 8)

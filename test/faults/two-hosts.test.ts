@@ -34,7 +34,12 @@ t.test(
     /** Polled: settles when the cluster is so. */
     const until = async (isSo: (status: ClusterStatus) => boolean): Promise<ClusterStatus> => {
       for (;;) {
-        const status = await clusterStatus(operator.ledger, operator.bus, operator.partitionCount)
+        const status = await clusterStatus(
+          operator.ledger,
+          operator.bus,
+          await operator.cursors(),
+          operator.partitionCount,
+        )
         if (isSo(status)) return status
         await new Promise((resolve) => setImmediate(resolve))
       }

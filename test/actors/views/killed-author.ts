@@ -1,0 +1,8 @@
+/** The ledger that killed.test.ts and its process count. */
+import { LedgerAuthor } from '../../support/ledger-author.ts'
+
+export async function killedAuthor(seed: number): Promise<LedgerAuthor> {
+  const author = new LedgerAuthor(seed, 300)
+  for (let tick = 0; tick < 400; tick++) await author.tick(60)
+  return author
+}
