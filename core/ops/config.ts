@@ -161,9 +161,10 @@ export const settings = {
     option: 'roles',
     default: 'gateway,host,wan',
     unit: 'some of gateway, host, wan, views, separated by commas',
-    reason: 'One process does everything.',
+    reason:
+      'One process does everything that parties need. Not views: they take up to a third more of its time for each request.',
     consequence:
-      'Processes over one NATS share the work: partitions spread over all hosts. A gateway without host needs a host elsewhere; a host without wan sends its exchanges to processes with wan, each address to one of them, and needs one.',
+      'Processes over one NATS share the work: partitions spread over all hosts. A gateway without host needs a host elsewhere; a host without wan sends its exchanges to processes with wan, each address to one of them, and needs one. Once there was one with views, the ledger keeps what it has not counted, for as long as deliveries.',
     schema: roles,
   },
   workers: {
@@ -264,7 +265,7 @@ export const settings = {
     unit: 'bytes; B, KiB, MiB, GiB or TiB',
     reason: 'About ten million requests with their answers, on a disk that a laptop has.',
     consequence:
-      'Above half of it the ledger forgets ticks whose facts are in snapshots and whose deliveries were acknowledged. When it is full all the same, requests are refused (BROKER_LEDGER_FULL). Snapshots take up to a quarter of it beside it.',
+      'Above half of it the ledger forgets ticks whose facts are in snapshots, whose deliveries were acknowledged and which views have counted. When it is full all the same, requests are refused (BROKER_LEDGER_FULL). Snapshots take up to a quarter of it beside it.',
     schema: quantity(unitBytes, '8GiB', 16 * 1024 ** 2, 1_024 * 1024 ** 4),
   },
   deliveryKeepMs: {
@@ -272,9 +273,9 @@ export const settings = {
     option: 'deliveryKeep',
     default: '30d',
     unit: 'ms; ms, s, m, h or d',
-    reason: 'A party that is away for its holidays finds its answers.',
+    reason: 'A party that is away for its holidays finds its answers; so do views.',
     consequence:
-      'A party that never acknowledges keeps the ledger from forgetting for so long; then its deliveries go when room is needed.',
+      'A party that never acknowledges keeps the ledger from forgetting for so long; then its deliveries go when room is needed. A process with the role views that does not come back likewise.',
     schema: quantity(unitMs, '30d', 60_000, 3_650 * 86_400_000),
   },
   actorsAwakeMax: {

@@ -35,7 +35,7 @@ t.test(`seed ${seed}`, async (t) => {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const ended = once(child, 'exit')
-    let savesLeft = kills < killsMax ? 1 + Math.floor(random.fraction() * 25) : Infinity
+    let savesLeft = kills < killsMax ? 1 + Math.floor(random.fraction() * 4) : Infinity
     for await (const line of createInterface({ input: child.stdout })) {
       isCounted ||= line === 'counted'
       if (isCounted || savesLeft-- === 0) child.kill('SIGKILL')
