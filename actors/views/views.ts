@@ -128,6 +128,7 @@ export class Views {
     const { ledger, store } = this.ports
     this.standing = await openViews(this.ports)
     this.savedSequence = this.standing.sequence
+    this.lastSequence = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
     this.fold = this.newFold()
     this.leaving = new Map()
     // Before anything is read: from now on the ledger keeps what is not counted.
@@ -146,7 +147,7 @@ export class Views {
     const follower = await ledger.follow(tickSubjects, sequence + 1, (message) =>
       this.isFailed || this.isClosing ? undefined : this.onTick(message),
     )
-    this.why = undefined
+    if (this.lagTicks === 0) this.why = undefined
     try {
       await ended
     } finally {
@@ -219,6 +220,7 @@ export class Views {
     this.leaving = new Map()
     this.savedSequence = standing.sequence
     this.deviceCount += fold.added
+    this.why = undefined
   }
 
   private newFold(): Fold {
