@@ -45,10 +45,10 @@ export class Owners implements OwnerDirectory {
    */
   async start(): Promise<void> {
     const { ledger, bus, clock } = this.options
-    this.startedAtMs = clock.now()
+    this.startedAtMs = clock.elapsedMs()
     this.closers.push(
       await bus.listen(aliveSubject('*'), (data) =>
-        this.heard.note(data.toString('latin1'), clock.now()),
+        this.heard.note(data.toString('latin1'), clock.elapsedMs()),
       ),
     )
     let nextSequence = 1
@@ -67,7 +67,7 @@ export class Owners implements OwnerDirectory {
 
   /** Hosts heard within `leaseSilenceMsMax`, in order of their names. */
   get aliveHosts(): string[] {
-    return this.heard.alive(this.options.clock.now())
+    return this.heard.alive(this.options.clock.elapsedMs())
   }
 
   /** Calls `listener` with the sequence of each lease that changes from now on, once its owner is known here. */
@@ -81,7 +81,7 @@ export class Owners implements OwnerDirectory {
    * the earliest.
    */
   isSilent(hostId: string): boolean {
-    return this.heard.isSilent(hostId, this.options.clock.now(), this.startedAtMs)
+    return this.heard.isSilent(hostId, this.options.clock.elapsedMs(), this.startedAtMs)
   }
 
   changed(partition: number, was: string | undefined, timeoutMs: number): Promise<void> {

@@ -26,7 +26,7 @@ export function announceAlive(bus: Bus, clock: Clock, subject: string, name: str
   return () => callOff()
 }
 
-/** Who has been heard, and when. */
+/** Who has been heard, and when; all times are the clock's elapsed time, so that a clock that is set makes nobody silent, and nobody heard. */
 export class Heard {
   private readonly atMs = new Map<string, number>()
   private readonly silenceMsMax: number

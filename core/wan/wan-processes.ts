@@ -77,12 +77,12 @@ export class WanProcesses {
 
   /** Forgets those that have fallen silent. */
   look(): void {
-    const alive = new Set(this.heard.alive(this.options.clock.now()))
+    const alive = new Set(this.heard.alive(this.options.clock.elapsedMs()))
     for (const wanId of [...this.present.keys()]) if (!alive.has(wanId)) this.forget(wanId)
   }
 
   private onAlive(wanId: string): void {
-    if (!this.heard.note(wanId, this.options.clock.now()) || this.present.has(wanId)) return
+    if (!this.heard.note(wanId, this.options.clock.elapsedMs()) || this.present.has(wanId)) return
     this.present.set(wanId, { wanId, hash: hashOf(wanId), isLeaving: false })
     this.chooseAnew()
     this.options.onCame?.(wanId)

@@ -58,6 +58,7 @@ class Cluster {
     const never = new Promise<never>(() => {})
     const clock: Clock = {
       now: () => this.clock.now(),
+      elapsedMs: () => this.clock.elapsedMs(),
       at: (atMs, action) => this.clock.at(atMs, () => (life.isOver ? undefined : action())),
     }
     const bus: Bus = {

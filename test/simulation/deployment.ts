@@ -125,6 +125,7 @@ export class Deployment {
     this.lives.set(hostId, life)
     const clock: Clock = {
       now: () => this.clock.now(),
+      elapsedMs: () => this.clock.elapsedMs(),
       at: (atMs, action) => this.clock.at(atMs, () => life.run(action)),
     }
     const bus: Bus = {

@@ -140,6 +140,7 @@ export class World {
     })
     const clock: Clock = {
       now: () => this.clock.now(),
+      elapsedMs: () => this.clock.elapsedMs(),
       at: (atMs, action) => this.clock.at(atMs, () => (life.isOver ? undefined : action())),
     }
     this.host = new Host({

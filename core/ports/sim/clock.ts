@@ -16,6 +16,10 @@ export class SimClock implements Clock {
     return this.nowMs
   }
 
+  elapsedMs(): number {
+    return this.nowMs
+  }
+
   at(atMs: number, action: () => void): () => void {
     const due = { atMs, order: this.order++, action }
     this.due.add(due)

@@ -831,7 +831,7 @@ t.test('every served variant has a command for each of its device types', (t) =>
 
 t.test('simulated meters carry out every variant that their type takes', (t) => {
   const population = { seed: 7, gasShare: 0.3, gasProxyShare: 0.2, solarShare: 0.5, secretShare: 0 }
-  const clock = { now: () => nowMs, at: () => () => {} }
+  const clock = { now: () => nowMs, elapsedMs: () => nowMs, at: () => () => {} }
   const seen = new Set<string>()
   for (let number = 0; number < 20; number++) {
     const meter = new Meter({ population, clock }, number)
