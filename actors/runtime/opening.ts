@@ -6,6 +6,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { sameBytes } from '../../core/base/bytes.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Log } from '../../core/ports/log.ts'
+import type { SnapshotRecord } from '../../core/ports/snapshot.ts'
 import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
 import { genesis, isInChain } from './chain.ts'
 import type { Past } from './past.ts'
@@ -42,8 +43,9 @@ export async function openStore(opening: Opening): Promise<Checkpoint | undefine
 async function loadSnapshot(opening: Opening, own: Checkpoint): Promise<void> {
   const { partition, store, past, log } = opening
   const isForgotten = own.frameNumber < past.headOf(partition).frameNumber
+  let snapshot: SnapshotRecord | undefined
   try {
-    const snapshot = await past.snapshotOf(partition)
+    snapshot = await past.snapshotOf(partition)
     if (snapshot === undefined) {
       if (isForgotten) throw new BrokerError('SNAPSHOT_DAMAGED', 'there is none')
       return
@@ -55,8 +57,16 @@ async function loadSnapshot(opening: Opening, own: Checkpoint): Promise<void> {
     const { devices, sequence } = snapshot
     log.info({ partition, devices, sequence }, 'the store was loaded from the snapshot')
   } catch (fault) {
-    const isDamage = fault instanceof BrokerError && fault.code === 'SNAPSHOT_DAMAGED'
-    if (isForgotten || !isDamage) throw fault
+    if (!(fault instanceof BrokerError && fault.code === 'SNAPSHOT_DAMAGED')) throw fault
+    // Another host may have recorded a later one meanwhile, and removed this one.
+    const latest = await past.snapshotOf(partition).catch(() => undefined)
+    if (latest !== undefined && latest.name !== snapshot?.name)
+      throw new BrokerError(
+        'BROKER_LEDGER_UNAVAILABLE',
+        `partition ${partition}: its snapshot was replaced while it was read`,
+        { cause: fault },
+      )
+    if (isForgotten) throw fault
     log.error({ partition, detail: fault.detail }, 'the snapshot cannot be read, the ledger can')
     if (store.checkpoint() === undefined) await store.clear()
   }
@@ -68,8 +78,15 @@ export async function belongs(
   checkpoint: Checkpoint,
 ): Promise<boolean> {
   if (checkpoint.sequence > lastSequence) return false
-  const head = past.headOf(partition)
-  if (checkpoint.frameNumber < head.frameNumber) return false
-  if (checkpoint.frameNumber === head.frameNumber) return sameBytes(checkpoint.hash, head.hash)
-  return isInChain(partition, checkpoint, (await past.tickAt(checkpoint.frameSequence))?.data)
+  for (;;) {
+    const head = past.headOf(partition)
+    if (checkpoint.frameNumber < head.frameNumber) return false
+    if (checkpoint.frameNumber === head.frameNumber) return sameBytes(checkpoint.hash, head.hash)
+    const tick = await past.tickAt(checkpoint.frameSequence)
+    if (isInChain(partition, checkpoint, tick?.data)) return true
+    if (tick !== undefined) return false
+    // It may have been forgotten since the last look.
+    await past.look()
+    if (past.headOf(partition).frameNumber === head.frameNumber) return false
+  }
 }

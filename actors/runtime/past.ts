@@ -29,13 +29,13 @@ export async function trimRecordOf(ledger: Ledger): Promise<TrimRecord & { seque
   return { ...decodeTrimRecord(found.data), sequence: found.sequence }
 }
 
-/** @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE */
+/** `recordSequence` is where it stands in the ledger. @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE */
 export async function snapshotRecordOf(
   ledger: Ledger,
   partition: number,
-): Promise<SnapshotRecord | undefined> {
+): Promise<(SnapshotRecord & { recordSequence: number }) | undefined> {
   const found = await ledger.lastOn(snapshotSubject(partition))
-  return found && decodeSnapshotRecord(found.data)
+  return found && { ...decodeSnapshotRecord(found.data), recordSequence: found.sequence }
 }
 
 export class Past {

@@ -1,11 +1,10 @@
 /**
- * Snapshots of the partitions that a host serves: made beside its work from what the stores hold, recorded on the ledger behind the
- * partition's lease. So the ledger may forget, and another host need not read it from its beginning.
+ * Snapshots of the partitions that a host serves: made beside its work from what the stores hold, recorded on the ledger each behind the one
+ * before. So the ledger may forget, and another host need not read it from its beginning.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import { leaseSubject } from '../../core/ports/lease.ts'
 import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import {
@@ -52,12 +51,12 @@ export class Snapshots {
     this.partitions = partitions
   }
 
-  /** To be called now and then: makes what is due, and lets the ledger forget when it is short of room. */
-  look(now: number): void {
+  /** To be called now and then, with the clock's elapsed time: makes what is due, and lets the ledger forget when it is short of room. */
+  look(elapsedMs: number): void {
     const { snapshots, log } = this.ports
     if (snapshots === undefined || this.isClosing || this.looking !== undefined) return
-    if (now - this.lookedAt < limits.snapshotLookMs) return
-    this.lookedAt = now
+    if (elapsedMs - this.lookedAt < limits.snapshotLookMs) return
+    this.lookedAt = elapsedMs
     this.looking = this.makeAndTrim(snapshots)
       .catch((fault: unknown) => log.warn({ fault: String(fault) }, 'no snapshots for the moment'))
       .then(() => {
@@ -92,7 +91,7 @@ export class Snapshots {
   private async make(
     snapshots: SnapshotStore,
     partition: Partition,
-    before: SnapshotRecord | undefined,
+    before: (SnapshotRecord & { recordSequence: number }) | undefined,
   ): Promise<void> {
     const { hostId, ledger, clock, log } = this.ports
     const { number } = partition
@@ -101,9 +100,10 @@ export class Snapshots {
     try {
       const { checkpoint } = copy
       const takenAtMs = clock.now()
+      const startedAt = clock.elapsedMs()
       // Nothing has happened since but time.
       const isSame = before !== undefined && before.frameNumber === checkpoint.frameNumber
-      const name = isSame ? before.name : `${number}.${checkpoint.sequence}.${hostId}`
+      const name = isSame ? before.name : snapshotName(number, checkpoint.sequence, hostId)
       let devices = before?.devices ?? 0
       if (!isSame) {
         devices = 0
@@ -117,18 +117,18 @@ export class Snapshots {
         {
           subject,
           data: encodeSnapshotRecord({ name, devices, takenAtMs, ...checkpoint }),
-          expect: { subject: leaseSubject(number), sequence: partition.leaseSequence },
+          // Neither a stale owner nor an attempt of our own that comes late puts an older one, which is removed, in place of a newer one.
+          expect: { subject, sequence: before?.recordSequence ?? 0 },
         },
       ])
       if (outcome.refused !== undefined) {
         log.warn({ partition: number, ...outcome }, 'a snapshot was not recorded')
-        // Of unknown fate it may be the one that is recorded; the next one clears up.
-        if (!isSame && outcome.refused !== 'unknown') await snapshots.remove(name)
+        // What was put stays: an earlier attempt, of unknown fate then, may have recorded it under this name. The next snapshot clears up.
         return
       }
       partition.snapshotSequence = checkpoint.sequence
       if (isSame) return
-      const tookMs = clock.now() - takenAtMs
+      const tookMs = clock.elapsedMs() - startedAt
       this.metrics.snapshots.add()
       this.metrics.snapshotSeconds.observe(tookMs / 1000)
       log.info(
@@ -136,9 +136,9 @@ export class Snapshots {
         'a snapshot was made',
       )
       await ledger.forget(subject, outcome.firstSequence)
-      // Also those that a host recorded no more before it died.
+      // Also those that a host recorded no more before it died. Never later ones: another host may have taken the partition and recorded its own.
       for (const other of await snapshots.names())
-        if (other !== name && other.startsWith(`${number}.`)) await snapshots.remove(other)
+        if (isOlder(other, number, checkpoint.sequence)) await snapshots.remove(other)
     } finally {
       copy.close()
     }
@@ -167,6 +167,15 @@ export class Snapshots {
     this.isClosing = true
     await this.looking
   }
+}
+
+const snapshotName = (partition: number, sequence: number, hostId: string): string =>
+  `${partition}.${sequence}.${hostId}`
+
+/** True when `name` is that of a snapshot of `partition` from before `sequence`. */
+function isOlder(name: string, partition: number, sequence: number): boolean {
+  const [itsPartition, itsSequence] = name.split('.')
+  return Number(itsPartition) === partition && Number(itsSequence) < sequence
 }
 
 function* counted(records: Iterable<StoreRecord>, onRecord: () => void): Generator<StoreRecord> {
