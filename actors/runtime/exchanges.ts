@@ -18,8 +18,8 @@ import type { Answered } from '../device/messages.ts'
 type OnAnswered = (answered: Answered) => void
 
 export class Exchanges {
-  /** By device, what is on its way; `after` waits for it: sent again by a partition that was reloaded meanwhile. */
-  private readonly underway = new Map<Eui64Key, { send: Send; after: (() => void) | undefined }>()
+  /** By device, what is on its way, and what to call when it has come back. */
+  private readonly underway = new Map<Eui64Key, { send: Send; onFree: (() => void) | undefined }>()
   private readonly wan: Wan
   private readonly clock: Clock
   private readonly log: Log
@@ -34,8 +34,11 @@ export class Exchanges {
     return this.underway.size
   }
 
-  /** Sends `send.request`; `onAnswered` is called once, at any later time. */
-  start(device: Eui64Key, send: Send, onAnswered: OnAnswered): void {
+  /**
+   * Sends `send.request`; `onAnswered` is called once, at any later time. While another one of the device is on its way (sent before its
+   * partition was reloaded) nothing is sent, and `onFree` is called when that has come back.
+   */
+  start(device: Eui64Key, send: Send, onAnswered: OnAnswered, onFree: () => void): void {
     const present = this.underway.get(device)
     if (present !== undefined) {
       const { request } = present.send
@@ -45,17 +48,17 @@ export class Exchanges {
         request.originator === send.request.originator
       )
         return
-      present.after = () => this.start(device, send, onAnswered)
+      present.onFree = onFree
       return
     }
-    this.underway.set(device, { send, after: undefined })
+    this.underway.set(device, { send, onFree: undefined })
     const { request, record } = send
     const end = (outcome: ErrorCode, bodyBytes: Buffer): void => {
-      const after = this.underway.get(device)?.after
+      const onFree = this.underway.get(device)?.onFree
       this.underway.delete(device)
       const { originator, counter } = request
       onAnswered({ type: 'ANSWERED', originator, counter, outcome: errorId(outcome), bodyBytes })
-      after?.()
+      onFree?.()
     }
     // A fault of ours, not of the device: the request is put aside, and its party told.
     const fail = (fault: unknown): void => {

@@ -13,6 +13,7 @@
 import { tap, type Subscription } from 'rxjs'
 import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
 import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { envelopeEnd, readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../core/envelope/frame.ts'
@@ -24,13 +25,14 @@ import { tickSubject, type CommitRefusal } from '../../core/ports/ledger.ts'
 import type { Metrics } from '../../core/ports/metrics.ts'
 import type { Wan } from '../../core/ports/wan.ts'
 import { pullFrom, type PullSource } from '../../core/stream/pull.ts'
-import { resume, wake } from '../device/messages.ts'
+import type { Send } from '../device/effects.ts'
+import { resume, wake, type Answered } from '../device/messages.ts'
 import { Exchanges } from './exchanges.ts'
 import { Handover } from './handover.ts'
 import { hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
-import { isStoreDamage } from './partition.ts'
+import { isStoreDamage, type Partition } from './partition.ts'
 import { answer, FrameReplies, replyToOf } from './replies.ts'
 import { Snapshots, type SnapshotPorts } from './snapshots.ts'
 import { Tick } from './tick.ts'
@@ -65,7 +67,7 @@ export class Host {
   private isBusy = false
   private isClosing = false
   private hasFailed = false
-  /** No new requests before this time: the ledger has no room. 0: there is room. */
+  /** No new requests before this time: the ledger has no room. 0: there is room. Elapsed time, as all times here that are not told to anybody. */
   private fullUntil = 0
   /** Fewer after a tick that was too large for the ledger, until one is written again. */
   private mailsPerTickMax: number = limits.tickMessagesMax
@@ -135,7 +137,7 @@ export class Host {
   get trouble(): string | undefined {
     if (this.hasFailed) return 'the pipeline has ended'
     if (this.isLedgerFull) return 'BROKER_LEDGER_FULL'
-    const ticking = this.options.clock.now() - this.tickStartedAt
+    const ticking = this.options.clock.elapsedMs() - this.tickStartedAt
     if (this.isBusy && this.tickStartedAt > 0 && ticking > limits.tickMsMax)
       return `a tick is under way for ${ticking} ms: the ledger does not answer`
     return undefined
@@ -180,8 +182,8 @@ export class Host {
     // What a tick may write is counted on it.
     if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
       return refuse('REQUEST_SIZE_EXCEEDED')
-    if (now < this.fullUntil && readKind(buffer, at) === Kind.SERVICE_REQUEST)
-      return refuse('BROKER_LEDGER_FULL')
+    const isFull = this.fullUntil > 0 && this.options.clock.elapsedMs() < this.fullUntil
+    if (isFull && readKind(buffer, at) === Kind.SERVICE_REQUEST) return refuse('BROKER_LEDGER_FULL')
     const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
     const mail = { partition, device: readTarget(buffer, at), message }
     if (!this.mailbox.offer(mail, readLane(buffer, at))) refuse('BROKER_PARTITION_BUSY')
@@ -197,12 +199,13 @@ export class Host {
           this.mailbox.post({ partition, device, message: wake })
       }
       // Partitions that have lost their host come here.
-      if (now - this.lookedAroundAt >= limits.lookAroundMs) {
-        this.lookedAroundAt = now
+      const elapsedMs = clock.elapsedMs()
+      if (elapsedMs - this.lookedAroundAt >= limits.lookAroundMs) {
+        this.lookedAroundAt = elapsedMs
         void this.partitions.takeFree().then(() => this.handover.balance())
       }
-      this.snapshots.look(now)
-      if (!this.isBusy) this.betweenTicks(now)
+      this.snapshots.look(elapsedMs)
+      if (!this.isBusy) this.betweenTicks()
       this.armWakes()
     })
   }
@@ -227,10 +230,11 @@ export class Host {
   private async gather(taken: readonly Mail[]): Promise<Tick | undefined> {
     while (this.holding !== undefined) await this.holding
     this.isBusy = true
-    const startedAt = this.options.clock.now()
+    const { clock } = this.options
+    const startedAt = clock.elapsedMs()
     this.tickStartedAt = startedAt
     if (this.partitions.isFenceStale) await this.partitions.refreshFence()
-    const mails = this.ours(taken, startedAt)
+    const mails = this.ours(taken, clock.now())
     const tick = new Tick(mails, this.spareWriters)
     let left: readonly Mail[]
     try {
@@ -245,7 +249,7 @@ export class Host {
     }
     if (left.length > 0) this.mailbox.putBack(left)
     const message = tick.message(this.partitions.values())
-    if (message === undefined) return tick
+    if (message === undefined) return this.sendable(tick, -Infinity)
     const { hostId, ledger } = this.options
     const expect = { subject: 'lease.*', sequence: this.partitions.fence }
     const committed = await ledger.commit([
@@ -260,23 +264,49 @@ export class Host {
     this.mailsPerTickMax = Math.min(limits.tickMessagesMax, this.mailsPerTickMax * 2)
     this.lastSequence = committed.firstSequence
     for (const partition of message.written) partition.committed(committed.firstSequence)
-    this.metrics.onCommit(tick, message.data.length, this.options.clock.now() - startedAt)
+    this.metrics.onCommit(tick, message.data.length, clock.elapsedMs() - startedAt)
+    return this.sendable(tick, startedAt)
+  }
+
+  /**
+   * `tick`, when the partitions were known to be ours at or after `knownAt`. This process may have been stopped for long since, and what is to be
+   * sent may have ended elsewhere: unless that was just now the ledger is asked, and in doubt all is reloaded, so that nothing of it is sent.
+   */
+  private async sendable(tick: Tick, knownAt: number): Promise<Tick> {
+    const isRecent = this.options.clock.elapsedMs() - knownAt < limits.leaseSilenceMsMax
+    if (tick.hasSends && !isRecent && !(await this.partitions.isFenceCurrent()))
+      await this.partitions.reload(false)
     return tick
   }
 
   private run(tick: Tick | undefined): void {
     for (const { partition, device, effect } of tick?.effects ?? []) {
-      if (effect.type === 'SEND') {
-        this.exchanges.start(device, effect, (message) => {
-          // Looked up again: the partition may have been given away and come back while the exchange was under way. While it
-          // is being reloaded it is not there, and will be the same one; of one that is gone for good the mail is dropped.
-          const owner = this.partitions.get(partition.number) ?? partition
-          this.mailbox.post({ partition: owner, device, message })
-        })
-      } else answer(effect)
+      if (effect.type === 'SEND') this.send(partition, device, effect)
+      else answer(effect)
     }
     this.isBusy = false
-    this.betweenTicks(this.options.clock.now())
+    this.betweenTicks()
+  }
+
+  private send(partition: Partition, device: Eui64Key, effect: Send): void {
+    const { number } = partition
+    // It may have ended in the tick that decided to send it.
+    const isWanted = (): boolean => this.partitions.get(number)?.sentOf(device) === effect.request
+    if (!isWanted()) return
+    const onAnswered = (message: Answered): void => {
+      // Looked up again: the partition may have been given away and come back while the exchange was under way. While it
+      // is being reloaded it is not there, and will be the same one; of one that is gone for good the mail is dropped.
+      const owner = this.partitions.get(number) ?? partition
+      this.mailbox.post({ partition: owner, device, message })
+    }
+    const onFree = (): void => {
+      this.hold(async () => {
+        if (!isWanted()) return
+        if (await this.partitions.isFenceCurrent()) this.send(partition, device, effect)
+        else await this.partitions.reload(false)
+      }).catch((fault: unknown) => this.fail(fault))
+    }
+    this.exchanges.start(device, effect, onAnswered, onFree)
   }
 
   /** Decides until all is decided or the tick is large enough; returns what is left. */
@@ -310,12 +340,13 @@ export class Host {
   }
 
   /** Between two ticks memory is what is on disk: the moment for checkpoints, and to rebuild a store that is damaged. */
-  private betweenTicks(now: number): void {
+  private betweenTicks(): void {
+    const { clock, checkpointIntervalMs } = this.options
     let awake = 0
     let isDamaged = false
     for (const partition of this.partitions.values()) {
       if (partition.isStoreDamaged) isDamaged = true
-      else partition.saveWhenDue(now, this.options.checkpointIntervalMs, this.lastSequence)
+      else partition.saveWhenDue(clock, checkpointIntervalMs, this.lastSequence)
       awake += partition.awakeCount
     }
     if (isDamaged && !this.isClosing)
@@ -341,7 +372,7 @@ export class Host {
   private runHeld(): void {
     if (this.held.length === 0) return
     this.isBusy = true
-    this.tickStartedAt = this.options.clock.now()
+    this.tickStartedAt = this.options.clock.elapsedMs()
     this.holding = (async () => {
       for (let next = this.held.shift(); next !== undefined; next = this.held.shift()) await next()
       this.holding = undefined
@@ -359,7 +390,7 @@ export class Host {
     const now = clock.now()
     let again = mails
     if (refused === 'full') {
-      this.fullUntil = now + ledgerRetryMs
+      this.fullUntil = clock.elapsedMs() + ledgerRetryMs
       again = mails.filter((mail) => !this.refuseForRoom(mail, now))
       await this.pause(ledgerRetryMs)
     } else if (refused === 'too-large') {
@@ -415,10 +446,10 @@ export class Host {
     this.isClosing = true
     this.partitions.settleDown()
     await this.statuses?.close()
-    const deadline = clock.now() + drainMsMax
+    const deadline = clock.elapsedMs() + drainMsMax
     const isOver = (): boolean =>
       this.hasFailed || (this.exchanges.count === 0 && this.mailbox.length === 0 && !this.isBusy)
-    while (!isOver() && clock.now() < deadline) await this.pause(20)
+    while (!isOver() && clock.elapsedMs() < deadline) await this.pause(20)
     await this.served?.close()
     this.callOff?.()
     this.pipeline?.unsubscribe()

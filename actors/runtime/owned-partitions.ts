@@ -4,6 +4,7 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../core/base/error-table.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
 import type { Clock } from '../../core/ports/clock.ts'
@@ -50,6 +51,9 @@ export type PartitionPorts = {
   behaviour?: DeviceBehaviour
 }
 
+/** A partition that is up to date, and the devices in it that must be told to resume. */
+type Loaded = { partition: Partition; unfinished: readonly Eui64Key[] }
+
 /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
 export type Hold = (action: () => Promise<void>) => Promise<void>
 
@@ -72,7 +76,7 @@ export class OwnedPartitions {
   private readonly hold: Hold
   private readonly loader: Loader
   private readonly served = new Map<number, Partition>()
-  /** Partitions that cannot be read, and until when they are not tried again: never for a ledger that is damaged, a while for a store. */
+  /** Partitions that cannot be read, and until when (elapsed time) they are not tried again: never for a ledger that is damaged, a while for a store. */
   private readonly damaged = new Map<number, number>()
   /** Ours, and being brought back to what is on disk. */
   private readonly reloading = new Set<number>()
@@ -139,11 +143,19 @@ export class OwnedPartitions {
     const taken: Partition[] = []
     try {
       await take(taken)
-      if (taken.length > 0) await this.bringUp(taken)
+      if (taken.length > 0) {
+        const loaded = await this.bringUp(taken)
+        await this.hold(async () => {
+          if (!this.isClosing) await this.serve(loaded)
+        })
+      }
     } catch (fault) {
       this.ports.log.warn({ fault: String(fault) }, 'partitions could not be brought up yet')
-      for (const partition of taken)
-        if (this.served.get(partition.number) !== partition) await partition.close()
+    }
+    for (const partition of taken) {
+      const { number } = partition
+      if (this.served.get(number) !== partition && !this.reloading.has(number))
+        await partition.close()
     }
     this.isTaking = false
   }
@@ -232,8 +244,10 @@ export class OwnedPartitions {
   async adopt(): Promise<void> {
     const { ledger, peers, hostId } = this.ports
     if (this.isTaking || this.isClosing) return
+    // One that is offered once more is being warmed: its store is in use, and takeFree takes it afterwards.
     const given = [...this.promised.keys()].filter(
-      (number) => peers?.ownerOf(number) === hostId && !this.served.has(number),
+      (number) =>
+        peers?.ownerOf(number) === hostId && !this.served.has(number) && !this.warming.has(number),
     )
     if (given.length === 0) return
     await this.taking(async (taken) => {
@@ -300,8 +314,21 @@ export class OwnedPartitions {
     }
   }
 
+  /** True when the ledger says, and said it soon, that no lease has changed behind the fence. */
+  async isFenceCurrent(): Promise<boolean> {
+    const { ledger, clock, log } = this.ports
+    const askedAt = clock.elapsedMs()
+    try {
+      const last = await ledger.lastOn('lease.*')
+      return last?.sequence === this.fence && clock.elapsedMs() - askedAt < limits.leaseSilenceMsMax
+    } catch (fault) {
+      log.warn({ fault: String(fault) }, 'the fence could not be read')
+      return false
+    }
+  }
+
   private isDamaged(number: number): boolean {
-    return this.ports.clock.now() < (this.damaged.get(number) ?? 0)
+    return this.ports.clock.elapsedMs() < (this.damaged.get(number) ?? 0)
   }
 
   /** One damaged partition does not stop the others; its devices answer BROKER_PARTITION_UNAVAILABLE. */
@@ -310,7 +337,7 @@ export class OwnedPartitions {
     const { code, detail } = fault
     this.ports.log.error({ partition: number, code, detail }, 'the partition cannot be served')
     const isLasting = code !== 'STORE_DAMAGED' && code !== 'SNAPSHOT_DAMAGED'
-    const until = isLasting ? Infinity : this.ports.clock.now() + limits.storeRetryMs
+    const until = isLasting ? Infinity : this.ports.clock.elapsedMs() + limits.storeRetryMs
     this.damaged.set(number, until)
     return true
   }
@@ -320,13 +347,29 @@ export class OwnedPartitions {
     return takeLease(ledger, number, hostId, { mayTakeFrom, clock, random })
   }
 
-  /** Brings partitions up to date and serves them; those that cannot be read are closed. */
-  private async bringUp(partitions: readonly Partition[]): Promise<void> {
-    await this.loader.load(partitions, (partition, unfinished) => {
-      this.served.set(partition.number, partition)
-      this.onServed(partition, unfinished)
-    })
-    this.fence = await this.newFence()
+  /** Brings partitions up to date; those that cannot be read are closed. */
+  private async bringUp(partitions: readonly Partition[]): Promise<Loaded[]> {
+    const loaded: Loaded[] = []
+    await this.loader.load(partitions, (partition, unfinished) =>
+      loaded.push({ partition, unfinished }),
+    )
+    return loaded
+  }
+
+  /**
+   * Serves those of `loaded` whose leases are still ours: while they were read they were not looked after. Must run between two ticks, so that
+   * none is written for them before.
+   */
+  private async serve(loaded: readonly Loaded[]): Promise<void> {
+    for (const { partition } of loaded) this.served.set(partition.number, partition)
+    try {
+      this.fence = await this.newFence()
+    } catch (fault) {
+      for (const { partition } of loaded) this.served.delete(partition.number)
+      throw fault
+    }
+    for (const { partition, unfinished } of loaded)
+      if (this.served.get(partition.number) === partition) this.onServed(partition, unfinished)
     this.metrics.partitions.set(this.served.size)
   }
 
@@ -364,7 +407,7 @@ export class OwnedPartitions {
           const taken = await this.lease(first.number)
           if (taken.taken) first.leaseSequence = taken.sequence
         }
-        await this.bringUp(ours)
+        await this.serve(await this.bringUp(ours))
         isDone = true
       } catch (fault) {
         this.served.clear()

@@ -13,6 +13,7 @@ import {
   hashOfFrame,
   writeChainLink,
 } from '../../core/envelope/frame.ts'
+import type { Clock } from '../../core/ports/clock.ts'
 import type { PartitionStatus } from '../../core/ports/host-status.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../core/ports/store.ts'
@@ -20,7 +21,7 @@ import { decide, evolve, nextWakeMs, park, type DeviceBehaviour } from '../devic
 import type { DeviceEffect, Outbox } from '../device/effects.ts'
 import { readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
-import { emptyState, type DeviceState } from '../device/state.ts'
+import { emptyState, type DeviceState, type OpenRequest } from '../device/state.ts'
 import { genesis, stepChain } from './chain.ts'
 import { openStore } from './opening.ts'
 import type { Past } from './past.ts'
@@ -238,6 +239,11 @@ export class Partition {
     if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
   }
 
+  /** The request that is on its way to `device`. */
+  sentOf(device: Eui64Key): OpenRequest | undefined {
+    return this.awake.get(device)?.state.sent
+  }
+
   /** True when it gave facts. */
   private step(
     device: Eui64Key,
@@ -388,16 +394,16 @@ export class Partition {
   }
 
   /** Starts a save when one is due; to be called between ticks only. */
-  saveWhenDue(now: number, intervalMs: number, lastSequence: number): void {
+  saveWhenDue(clock: Clock, intervalMs: number, lastSequence: number): void {
     if (this.saving !== undefined || this.isStoreDamaged) return
     const isBehind = lastSequence - this.savedSequence > idleTicksMax
     if (this.dirty.size === 0 && !isBehind) return
     const isCrowded = this.awake.size > this.options.actorsAwakeMax
-    if (!this.isSaveWanted && !isCrowded && now - this.savedAt < intervalMs) return
+    if (!this.isSaveWanted && !isCrowded && clock.elapsedMs() - this.savedAt < intervalMs) return
     this.foldedTo(lastSequence)
-    this.savedAt = now
+    this.savedAt = clock.elapsedMs()
     void this.save().then(
-      () => this.passivate(now),
+      () => this.passivate(clock.now()),
       (fault) =>
         this.options.log.error(
           { partition: this.number, fault: String(fault) },

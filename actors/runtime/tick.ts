@@ -56,6 +56,11 @@ export class Tick {
     this.effects.push({ partition, device, effect })
   }
 
+  /** True when something is to go to a device. */
+  get hasSends(): boolean {
+    return this.effects.some(({ effect }) => effect.type === 'SEND')
+  }
+
   /** Writes a RESPONSE envelope into the frame of its party. */
   deliver(device: Eui64Key, delivery: Deliver): void {
     const { request, outcome, attempt, time, bodyBytes } = delivery
