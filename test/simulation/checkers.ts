@@ -1,53 +1,56 @@
 /** What must hold of the ledger whatever happened; each fault names the request or partition concerned. Reads each tick once. */
 import { readFact } from '../../actors/device/facts.ts'
 import { genesis, stepChain } from '../../actors/runtime/chain.ts'
+import { counterKey } from '../../core/base/counter.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
-import type { CounterKey } from '../../core/base/counter.ts'
-import {
-  readCounter,
-  readOriginator,
-  readOutcome,
-  readTarget,
-} from '../../core/envelope/envelope.ts'
+import { deliveryIdOf } from '../../core/envelope/delivery-id.ts'
+import { readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
+import { offsetOf } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
+import { requestName } from './names.ts'
 
-/** `request` is `<device>/<counter>`, undefined for a fault of no single one. */
+/** `request` is a name of names.ts, undefined for a fault of no single one. */
 export type Violation = { what: string; request: string | undefined }
 
-const deviceName = (device: Eui64Key): string =>
-  String(Buffer.from(device, 'latin1').readUInt32BE(4))
-const counterName = (counter: CounterKey): string =>
-  String(Buffer.from(counter, 'latin1').readBigUInt64BE())
+/** How a request ended: the tick, its delivery, and whether its device carried it out. */
+export type End = { sequence: number; deliveryId: number; isCarriedOut: boolean }
+
+type Tick = { sequence: number; lastDeliveries: Map<Eui64Key, number> }
 
 export class LedgerChecker {
   readonly accepted = new Map<string, { at: number; lane: number }>()
-  readonly ended = new Map<string, number>()
+  readonly ended = new Map<string, End>()
   readonly violations: Violation[] = []
-  readonly lines: Array<{ sequence: number; request: string; text: string }> = []
+  /** Called with each line of what the ledger says. */
+  private readonly onLine: (text: string, request: string) => void
   private readonly chains = new Map<number, Checkpoint>()
   /** The last one carried out, by device and lane: its place in the order of acceptance. */
   private readonly carriedOut = new Map<string, number>()
+  private readonly ticks: Tick[] = []
   private next = 0
-  private readonly ticks: Array<{ sequence: number; hasDeliveries: boolean }> = []
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
+
+  constructor(onLine: (text: string, request: string) => void) {
+    this.onLine = onLine
+  }
+
+  fault(what: string, request?: string): void {
+    this.violations.push({ what, request })
+  }
 
   /** Reads what has been written since. */
   read(messages: readonly LedgerMessage[]): void {
     for (; this.next < messages.length; this.next++) this.readOne(messages[this.next]!)
   }
 
-  private fault(what: string, request?: string): void {
-    this.violations.push({ what, request })
-  }
-
   private readOne({ subject, sequence, data }: LedgerMessage): void {
     if (!subject.startsWith('log.')) return
-    const tick = { sequence, hasDeliveries: false }
+    const tick: Tick = { sequence, lastDeliveries: new Map() }
     this.ticks.push(tick)
     readTickMessage(
       data,
@@ -58,63 +61,73 @@ export class LedgerChecker {
         } catch (fault) {
           this.fault(`the hash chain is broken: ${String(fault)}`)
         }
-        forEachEnvelope(frame, chainLinkBytes, (at) => this.readFactAt(frame, at, sequence))
+        forEachEnvelope(frame, chainLinkBytes, (at) => this.readFactAt(frame, at, subject))
       },
       (party, frame) => {
-        tick.hasDeliveries = true
+        let index = 0
         forEachEnvelope(frame, 0, (at) => {
-          const request = `${deviceName(readTarget(frame, at))}/${readCounter(frame, at)}`
-          if (readOriginator(frame, at) !== party) this.fault('delivered to another party', request)
-          const count = (this.ended.get(request) ?? 0) + 1
-          this.ended.set(request, count)
-          if (count > 1) this.fault(`ended ${count} times`, request)
-          if (!this.accepted.has(request)) this.fault('ended without having been accepted', request)
-          this.lines.push({
-            sequence,
-            request,
-            text: `ended ${errorCodeOf(readOutcome(frame, at))}`,
-          })
-          this.checkOrder(request, readOutcome(frame, at))
+          const deliveryId = deliveryIdOf(sequence, index++)
+          tick.lastDeliveries.set(party, deliveryId)
+          this.readDeliveryAt(frame, at, party, { sequence, deliveryId })
         })
       },
     )
   }
 
-  private readFactAt(frame: Buffer, at: number, sequence: number): void {
+  private readFactAt(frame: Buffer, at: number, subject: string): void {
     const fact = readFact(frame, at)
     if (fact.type === 'DEVICE_REGISTERED' || fact.type === 'REQUEST_SENT') return
-    const device = deviceName(readTarget(frame, at))
-    const counter = fact.type === 'REQUEST_ACCEPTED' ? fact.request.counter : fact.counter
-    const request = `${device}/${counterName(counter)}`
-    this.lines.push({ sequence, request, text: fact.type })
+    const { originator, counter } = fact.type === 'REQUEST_ACCEPTED' ? fact.request : fact
+    const request = requestName(originator, readTarget(frame, at), counter)
+    this.onLine(`${subject}: ${fact.type}`, request)
     if (fact.type !== 'REQUEST_ACCEPTED') return
     if (this.accepted.has(request)) this.fault('accepted twice', request)
     this.accepted.set(request, { at: this.accepted.size, lane: fact.request.lane })
   }
 
+  private readDeliveryAt(
+    frame: Buffer,
+    at: number,
+    party: Eui64Key,
+    place: { sequence: number; deliveryId: number },
+  ): void {
+    const originator = readOriginator(frame, at)
+    const request = requestName(
+      originator,
+      readTarget(frame, at),
+      counterKey(frame, at + offsetOf.counter),
+    )
+    const outcome = errorCodeOf(readOutcome(frame, at))
+    this.onLine(`ended ${outcome}`, request)
+    if (originator !== party) this.fault('delivered to another party', request)
+    if (this.ended.has(request)) this.fault('ended twice', request)
+    if (!this.accepted.has(request)) this.fault('ended without having been accepted', request)
+    const isCarriedOut = outcome === 'OK'
+    this.ended.set(request, { ...place, isCarriedOut })
+    if (isCarriedOut) this.checkOrder(request)
+  }
+
   /** What a device carried out within one lane, it carried out in the order of acceptance. */
-  private checkOrder(request: string, outcome: number): void {
+  private checkOrder(request: string): void {
     const accepted = this.accepted.get(request)
-    if (accepted === undefined || errorCodeOf(outcome) !== 'OK') return
-    const lane = `${request.split('/')[0]}/${accepted.lane}`
+    if (accepted === undefined) return
+    const lane = `${request.split('/')[1]}/${accepted.lane}`
     const before = this.carriedOut.get(lane) ?? -1
     if (accepted.at < before) this.fault('carried out after a later one of its lane', request)
     this.carriedOut.set(lane, Math.max(before, accepted.at))
   }
 
-  /** What the ledger has forgotten, nobody needs: every delivery in it was acknowledged, which the supplier has up to `acknowledged`. */
-  forgotten(isForgotten: (sequence: number) => boolean, acknowledged: number): void {
+  /** What the ledger has forgotten, nobody needs: every delivery in it was acknowledged by its party. */
+  forgotten(
+    isForgotten: (sequence: number) => boolean,
+    acknowledgedBy: (party: Eui64Key) => number,
+  ): void {
     for (let next = this.ticks[this.forgottenCount]; next !== undefined;) {
       if (!isForgotten(next.sequence)) break
-      if (next.hasDeliveries && next.sequence > acknowledged)
-        this.fault(`tick ${next.sequence} was forgotten before its deliveries were acknowledged`)
+      for (const [party, deliveryId] of next.lastDeliveries)
+        if (deliveryId > acknowledgedBy(party))
+          this.fault(`tick ${next.sequence} was forgotten before its deliveries were acknowledged`)
       next = this.ticks[++this.forgottenCount]
     }
-  }
-
-  /** When nothing is wrong any more, everything that was acknowledged has ended. */
-  drained(acknowledged: Iterable<string>): void {
-    for (const request of acknowledged)
-      if (!this.ended.has(request)) this.fault('never ended', request)
   }
 }

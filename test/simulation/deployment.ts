@@ -1,281 +1,277 @@
 /**
- * Several hosts in one process on simulated clock, bus, ledger, stores and WAN. A host can be killed, paused (SIGSTOP) and woken: whatever
- * it does goes through its life, which a killed process does not have any more and a paused one gets back later, late writes included.
+ * Several hosts and gateways in one process on simulated clock, bus, ledger, stores and WAN. Whatever a process does goes through its life
+ * (life.ts, ports.ts), which a killed one does not have any more and a paused one gets back later, late writes included.
  */
 import type { DeviceBehaviour } from '../../actors/device/actor.ts'
+import { registerDevices } from '../../actors/registration.ts'
 import { Host } from '../../actors/runtime/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
-import { BrokerError } from '../../core/base/broker-error.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
-import { hostSubject, type Bus } from '../../core/ports/bus.ts'
-import type { Clock } from '../../core/ports/clock.ts'
-import type { Ledger } from '../../core/ports/ledger.ts'
-import { silentLog } from '../../core/ports/log.ts'
+import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
+import { silentLog, type Log } from '../../core/ports/log.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import { SimBus } from '../../core/ports/sim/bus.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
-import { SimCursorStore, SimLedger, type SimCommitFault } from '../../core/ports/sim/ledger.ts'
-import { SimPartitionStore } from '../../core/ports/sim/store.ts'
-import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
+import { SimCursorStore, SimLedger } from '../../core/ports/sim/ledger.ts'
 import { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
-import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
-import { ledgerOver, storeOver } from '../support/pass-through.ts'
+import type { Wan } from '../../core/ports/wan.ts'
+import { deviceKey, plainRecord } from '../support/envelopes.ts'
+import type { LedgerChecker } from './checkers.ts'
+import { Disks } from './disks.ts'
+import type { Faults } from './faults.ts'
+import { Gateway } from './gateway.ts'
+import { Life } from './life.ts'
+import { addressOf, meterCount, Meters } from './meters.ts'
+import { portsOf, type LifePorts, type Shared } from './ports.ts'
 
 export const partitionCount = 4
-/** Octets of the ledger that hosts are told it takes. */
-const ledgerBytesShort = 10_000
 export const hostIds = ['a', 'b', 'c'] as const
+export const gatewayIds = ['x', 'y'] as const
 
-/** Lets every promise that can settle do so. */
-export const settle = async (): Promise<void> => {
-  for (let turn = 0; turn < 12; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** Where a planted bug sits: between a host and its ports. */
+/** Where a planted bug sits: between a process and its ports. */
 export type Plant = {
   ledger?: (ledger: Ledger, clock: SimClock) => Ledger
   store?: (store: PartitionStore) => PartitionStore
+  wan?: (wan: Wan) => Wan
+  cursors?: (cursors: CursorStore) => CursorStore
   behaviour?: DeviceBehaviour
 }
 
-/** What the simulated world does wrong; asked each time. */
-export type Faults = {
-  onCommit: () => SimCommitFault | undefined
-  /** True loses a frame on the bus. */
-  onFrame: () => boolean
-  /** True fails a save, whole. */
-  onSave: () => boolean
-  /** True makes the store of snapshots fail. */
-  onSnapshot: () => boolean
-}
+/** How finely time is cut: what is due within it runs before what follows from it. */
+const grainMs = 5
 
-class Life {
-  isOver = false
-  private waiting: Array<() => void> | undefined
-
-  get isPaused(): boolean {
-    return this.waiting !== undefined
-  }
-
-  pause(): void {
-    this.waiting ??= []
-  }
-
-  wake(): void {
-    const { waiting = [] } = this
-    this.waiting = undefined
-    for (const action of waiting) this.run(action)
-  }
-
-  /** Now, when it goes on, or never. */
-  run(action: () => void): void {
-    if (this.isOver) return
-    if (this.waiting !== undefined) this.waiting.push(action)
-    else action()
-  }
-
-  /** Settles when the process runs; never when it is over. */
-  turn(): Promise<void> {
-    return new Promise((resolve) => this.run(resolve))
-  }
+/** Lets every promise that can settle do so, and what gateways gather in a turn go out. */
+const settle = async (): Promise<void> => {
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 export class Deployment {
   readonly clock = new SimClock(1_800_000_000_000)
-  readonly ledger: SimLedger
-  readonly hosts = new Map<string, Host>()
-  exchanges: Array<{ hostId: string; exchange: SimExchange }> = []
-  onExchange: (hostId: string, exchange: SimExchange) => void = () => undefined
-  onFault: (fault: unknown) => void = (fault) => {
-    throw fault
-  }
-  readonly owners: Owners
-  readonly cursors = new SimCursorStore()
-  readonly snapshots: SimSnapshotStore
-  private readonly bus: SimBus
-  private readonly lives = new Map<string, Life>()
-  private readonly stores = new Map<string, SimPartitionStore>()
+  readonly ledger = new SimLedger()
+  readonly meters: Meters
+  readonly hosts = new Map<string, { life: Life; host: Host }>()
+  readonly gateways = new Map<string, Gateway>()
+  private readonly shared: Shared
+  private readonly disks: Disks
   private readonly faults: Faults
+  private readonly checker: LedgerChecker
   private readonly plant: Plant
+  private readonly note: (text: string, request?: string) => void
+  /** Hosts that nobody hears on the bus, nor they anybody, and until when. */
+  private readonly cutOffUntil = new Map<string, number>()
   private lifeCount = 0
 
-  constructor(faults: Faults, plant: Plant = {}) {
+  constructor(
+    faults: Faults,
+    checker: LedgerChecker,
+    plant: Plant,
+    note: (text: string, request?: string) => void,
+  ) {
+    const { clock, ledger } = this
     this.faults = faults
+    this.checker = checker
     this.plant = plant
-    this.ledger = new SimLedger({ onCommit: faults.onCommit })
-    this.snapshots = new SimSnapshotStore(faults.onSnapshot)
-    this.bus = new SimBus({
-      clock: this.clock,
-      onSend: (subject) => subject.startsWith('host.') && faults.onFrame(),
-    })
-    this.owners = new Owners({
-      ledger: this.ledger,
-      bus: this.bus,
-      clock: this.clock,
-      log: silentLog,
-      partitionCount,
-    })
+    this.note = note
+    this.disks = new Disks(faults)
+    this.meters = new Meters(faults, clock, checker, note)
+    this.shared = {
+      clock,
+      faults,
+      ledger,
+      bus: new SimBus({
+        clock,
+        onSend: (subject) => (this.isCutOff(subject) ? [] : faults.arrivals()),
+      }),
+      cursors: new SimCursorStore(),
+      snapshots: new SimSnapshotStore(),
+      onExchange: (life, exchange, confirmedTo) => {
+        this.look()
+        this.meters.ask(life, exchange, confirmedTo)
+      },
+    }
   }
 
-  async start(hostId: string): Promise<void> {
-    const life = new Life()
-    this.lives.set(hostId, life)
-    const clock: Clock = {
-      now: () => this.clock.now(),
-      elapsedMs: () => this.clock.elapsedMs(),
-      at: (atMs, action) => this.clock.at(atMs, () => life.run(action)),
+  /** The first host, and the meters registered with it. */
+  async begin(): Promise<void> {
+    const { clock, ledger, shared } = this
+    this.startHost('a')
+    for (const gatewayId of gatewayIds) this.startGateway(gatewayId)
+    const base = { ledger, bus: shared.bus, clock }
+    const directory = new Owners({ ...base, log: silentLog, partitionCount })
+    await directory.start()
+    const entries = Array.from({ length: meterCount }, (_, meter) => ({
+      key: deviceKey(meter),
+      record: { ...plainRecord, address: addressOf(meter) },
+    }))
+    let isDone = false
+    void registerDevices(entries, { ...base, directory }).then(() => (isDone = true))
+    while (!isDone) await this.pass(100)
+    await directory.close()
+  }
+
+  /** Brings the checker up to the present. */
+  look(): void {
+    this.checker.read(this.ledger.all())
+  }
+
+  /** What a process warns of stands in the trace. */
+  private logOf(id: string): Log {
+    const tell = (fields: object, text: string): void =>
+      this.note(`  ${id}: ${text} ${JSON.stringify(fields)}`)
+    return { ...silentLog, warn: tell, error: tell }
+  }
+
+  private live(id: string): { life: Life; ports: LifePorts } {
+    const life = new Life(id, this.clock, this.onPlace)
+    const ports = portsOf(life, this.shared)
+    const { ledger, cursors, wan } = this.plant
+    return {
+      life,
+      ports: {
+        ...ports,
+        ledger: ledger?.(ports.ledger, this.clock) ?? ports.ledger,
+        cursors: cursors?.(ports.cursors) ?? ports.cursors,
+        wan: wan?.(ports.wan) ?? ports.wan,
+      },
     }
-    const bus: Bus = {
-      request: async (subject, frame, timeoutMs) => {
-        await life.turn()
-        return this.bus.request(subject, frame, timeoutMs)
-      },
-      serve: (subject, onFrame) =>
-        this.bus.serve(subject, (frame, reply) =>
-          life.run(() => onFrame(frame, (answer) => life.run(() => reply(answer)))),
-        ),
-      announce: (subject, data) => life.run(() => this.bus.announce(subject, data)),
-      listen: (subject, onData) => this.bus.listen(subject, (data) => life.run(() => onData(data))),
-    }
-    const plain = ledgerOver(this.ledger, {
-      commit: async (entries) => {
-        await life.turn()
-        const outcome = await this.ledger.commit(entries)
-        await life.turn()
-        return outcome
-      },
-      follow: (subject, from, onMessage) =>
-        this.ledger.follow(subject, from, async (message) => {
-          await life.turn()
-          return onMessage(message)
-        }),
-      forget: async (subject, from) => {
-        await life.turn()
-        return this.ledger.forget(subject, from)
-      },
-      // Short of room all the time, and never without.
-      usage: async () => ({ ...(await this.ledger.usage()), bytesMax: ledgerBytesShort }),
-    })
-    const ledger = this.plant.ledger?.(plain, this.clock) ?? plain
-    const owners = new Owners({ ledger, bus, clock, log: silentLog, partitionCount })
-    await owners.start()
+  }
+
+  /** Begins to start; what fails on the way ends it. */
+  startHost(hostId: string): void {
+    const { life, ports } = this.live(hostId)
+    const { ledger, bus, cursors, snapshots, wan } = ports
+    const { clock } = life
+    const log = this.logOf(hostId)
+    const owners = new Owners({ ledger, bus, clock, log, partitionCount })
     const host = new Host({
       hostId,
       partitionCount,
       ledger,
       bus,
       clock,
-      wan: new SimWan((exchange) => {
-        if (!life.isOver) this.onExchange(hostId, exchange)
-      }),
+      wan,
       // A host that starts again draws other nonces than it did before.
       random: seededRandom(++this.lifeCount),
-      log: silentLog,
+      log,
       metrics: noMetrics,
-      openStore: (number) => this.storeOf(hostId, number, life),
+      openStore: (number) => {
+        const store = this.disks.open(life, number, ports.takeTime)
+        return this.plant.store?.(store) ?? store
+      },
       mayTakeFrom: (owner) => owners.isSilent(owner),
       peers: owners,
-      snapshots: this.snapshotsOf(life),
-      cursors: this.cursors,
+      snapshots,
+      cursors,
       snapshotTicks: 20,
       actorsAwakeMax: 1_000,
       actorIdleMs: 60_000,
       checkpointIntervalMs: 1_000,
-      onFault: (fault) => this.onFault(fault),
+      onFault: (fault) =>
+        this.checker.fault(`the pipeline of host ${hostId} ended: ${String(fault)}`),
       ...(this.plant.behaviour && { behaviour: this.plant.behaviour }),
     })
-    this.hosts.set(hostId, host)
-    await host.start()
+    this.hosts.set(hostId, { life, host })
+    void owners
+      .start()
+      .then(() => host.start())
+      .catch((fault: unknown) => {
+        this.note(`host ${hostId} does not start: ${String(fault)}`)
+        this.killHost(hostId)
+      })
   }
 
-  private snapshotsOf(life: Life): SnapshotStore {
-    const { snapshots } = this
-    return {
-      put: async (name, chunks) => {
-        await life.turn()
-        await snapshots.put(name, chunks)
-      },
-      get: (name, onChunk) => snapshots.get(name, onChunk),
-      remove: async (name) => {
-        await life.turn()
-        await snapshots.remove(name)
-      },
-      names: () => snapshots.names(),
-    }
-  }
-
-  private storeOf(hostId: string, number: number, life: Life): PartitionStore {
-    const name = `${hostId}/${number}`
-    const store = this.stores.get(name) ?? new SimPartitionStore()
-    this.stores.set(name, store)
-    const its = storeOver(store, {
-      save: async (changes) => {
-        await life.turn()
-        if (this.faults.onSave()) throw new BrokerError('STORE_DAMAGED', 'the simulation tore it')
-        return store.save(changes)
-      },
-      clear: async () => {
-        await life.turn()
-        return store.clear()
-      },
-      close: () => life.turn(),
-    })
-    return this.plant.store?.(its) ?? its
-  }
-
-  /** kill -9, and perhaps the loss of its disk. */
-  kill(hostId: string, isDiskLost: boolean): void {
-    const life = this.lives.get(hostId)
-    if (life !== undefined) life.isOver = true
-    this.hosts.delete(hostId)
-    if (isDiskLost)
-      for (const name of [...this.stores.keys()])
-        if (name.startsWith(`${hostId}/`)) this.stores.delete(name)
-  }
-
-  pause(hostId: string): void {
-    this.lives.get(hostId)?.pause()
-  }
-
-  /** True when it was paused. */
-  wake(hostId: string): boolean {
-    const life = this.lives.get(hostId)
-    const wasPaused = life?.isPaused === true
-    life?.wake()
-    return wasPaused
-  }
-
-  /** Sends one envelope to whoever owns its device, as a gateway does; undefined when no answer came in this time. */
-  async ask(device: Eui64Key, envelope: Buffer, waitMs: number): Promise<Buffer | undefined> {
-    const partition = fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
-    const owner = this.owners.ownerOf(partition)
-    if (owner === undefined) return undefined
-    let answer: Buffer | undefined
-    let isOver = false
-    this.bus.request(hostSubject(owner), envelope, waitMs).then(
-      (frame) => {
-        answer = frame
-        isOver = true
-      },
-      () => (isOver = true),
+  startGateway(gatewayId: string): void {
+    const { life, ports } = this.live(gatewayId)
+    Gateway.start(life, ports, partitionCount, ++this.lifeCount).then(
+      (gateway) => this.gateways.set(gatewayId, gateway),
+      (fault: unknown) => this.note(`gateway ${gatewayId} does not start: ${String(fault)}`),
     )
-    for (let left = waitMs + 500; left > 0 && !isOver; left -= 500) {
-      await settle()
-      if (!isOver) this.clock.advanceBy(500)
+  }
+
+  /** A process has come to a place where it touches the world: where one dies, the other may not have begun. */
+  private readonly onPlace = (place: string, life: Life): void => {
+    const { faults } = this
+    const host = this.hosts.get(life.id)
+    if (host?.life !== life) return
+    // Rare places would hardly ever be hit otherwise.
+    const isRare = /handover|snapshot|ticks|lease|trim|cleared/.test(place)
+    if (faults.strikes('hosts die', isRare ? 0.01 : 0.001)) {
+      this.note(`host ${life.id} dies ${place}${this.killHost(life.id)}`)
+    } else if (faults.strikes('hosts are paused', isRare ? 0.01 : 0.001)) {
+      const ms = faults.of('hosts are paused').between(100, 15_000)
+      this.note(`host ${life.id} is paused ${place} for ${ms} ms`)
+      this.pause(life, ms)
     }
-    return answer
+  }
+
+  /** kill -9. @returns what became of its disk, for the trace */
+  killHost(hostId: string): string {
+    this.hosts.get(hostId)?.life.end()
+    this.hosts.delete(hostId)
+    return this.disks.afterDeath(hostId)
+  }
+
+  /** Ends in order, handing over what it has. */
+  leave(hostId: string): void {
+    const leaving = this.hosts.get(hostId)
+    if (leaving === undefined) return
+    void leaving.host.close().then(() => {
+      this.note(`host ${hostId} has left`)
+      leaving.life.end()
+      if (this.hosts.get(hostId) === leaving) this.hosts.delete(hostId)
+    })
+  }
+
+  damageDisk(hostId: string): void {
+    this.disks.damage(hostId)
+  }
+
+  cutOff(hostId: string, ms: number): void {
+    this.cutOffUntil.set(hostId, this.clock.now() + ms)
+  }
+
+  private isCutOff(subject: string): boolean {
+    if (this.cutOffUntil.size === 0) return false
+    const id = subject.slice(subject.indexOf('.') + 1)
+    return (this.cutOffUntil.get(id) ?? 0) > this.clock.now()
+  }
+
+  killGateway(gatewayId: string): void {
+    this.gateways.get(gatewayId)?.life.end()
+    this.gateways.delete(gatewayId)
+  }
+
+  pause(life: Life, ms: number): void {
+    life.pause()
+    this.clock.at(this.clock.now() + ms, () => life.wake())
+  }
+
+  /** All that was wrong is over: who is paused goes on, clocks are right, the bus and the meters are there again. */
+  mend(): void {
+    this.cutOffUntil.clear()
+    this.meters.comeBack()
+    for (const { life } of [...this.hosts.values(), ...this.gateways.values()]) {
+      life.clockAheadMs = 0
+      life.wake()
+    }
   }
 
   /** Partitions that are not served by their owner, or by somebody else as well. */
   ownership(): string[] {
+    const owners = new Map<number, string>()
+    for (const { subject, data } of this.ledger.all()) {
+      if (!subject.startsWith('lease.')) continue
+      owners.set(
+        Number(subject.slice(6)),
+        (JSON.parse(data.toString()) as { hostId: string }).hostId,
+      )
+    }
     const faults: string[] = []
     for (let partition = 0; partition < partitionCount; partition++) {
-      const servers = [...this.hosts].filter(([, host]) => host.owned.includes(partition))
+      const servers = [...this.hosts].filter(([, { host }]) => host.owned.includes(partition))
       const names = servers.map(([hostId]) => hostId).join()
-      const owner = this.owners.ownerOf(partition)
+      const owner = owners.get(partition)
       if (names !== owner)
         faults.push(
           `partition ${partition} is served by ${names || 'nobody'}, its owner is ${owner}`,
@@ -284,11 +280,15 @@ export class Deployment {
     return faults
   }
 
-  /** All awake, all faults gone: lets time go on. */
-  async pass(ms: number, stepMs: number): Promise<void> {
-    for (let left = ms; left > 0; left -= stepMs) {
-      this.clock.advanceBy(stepMs)
+  /** Lets time go on, from one thing that is due to the next. */
+  async pass(ms: number): Promise<void> {
+    const { clock } = this
+    const until = clock.now() + ms
+    await settle()
+    while (clock.now() < until) {
+      clock.advanceTo(Math.min(until, Math.max(clock.nextMs() ?? until, clock.now() + grainMs)))
       await settle()
     }
+    this.look()
   }
 }

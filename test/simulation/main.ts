@@ -1,11 +1,13 @@
 /** `npm run simulate -- --seed N --count M`: lives of a deployment from seeds, until one goes wrong. */
 import { parseArgs } from 'node:util'
-import { shrink, simulate } from './simulation.ts'
+import { shrink } from './shrink.ts'
+import { simulate } from './simulation.ts'
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     count: { type: 'string', default: '100' },
+    'keep-going': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
@@ -16,35 +18,42 @@ const whole = (text: string): number => {
 }
 if (values.help) {
   process.stdout.write(
-    'npm run simulate -- [--seed N] [--count M]\n\nLives M deployments of up to three hosts, from the seeds N, N+1 …; ends with 1 at the first that goes wrong.\n',
+    'npm run simulate -- [--seed N] [--count M] [--keep-going]\n\n' +
+      'Lives M deployments of up to three hosts and two gateways, from the seeds N, N+1 …; ends with 1 at the first that goes wrong.\n' +
+      'With --keep-going it goes through all of them and says only which go wrong.\n',
   )
   process.exit(0)
 }
 const first = whole(values.seed)
 const count = whole(values.count)
 const startedAt = performance.now()
-let simulatedMs = 0
-let accepted = 0
-let forgotten = 0
+const sum = { simulatedMs: 0, accepted: 0, asked: 0, forgotten: 0 }
+let wrongCount = 0
 for (let seed = first; seed < first + count; seed++) {
-  const outcome = await simulate(seed)
-  simulatedMs += outcome.simulatedMs
-  accepted += outcome.accepted
-  forgotten += outcome.forgotten
-  if (outcome.violation !== undefined) {
-    const { violation, trace, steps } = await shrink(seed)
-    const { what, request } = violation ?? outcome.violation
+  const { violation, ...outcome } = await simulate(seed)
+  for (const key of ['simulatedMs', 'accepted', 'asked', 'forgotten'] as const)
+    sum[key] += outcome[key]
+  if (violation === undefined) continue
+  wrongCount++
+  const { what, request } = violation
+  process.stdout.write(
+    `seed ${seed} goes wrong: ${request === undefined ? '' : `request ${request} `}${what}\n` +
+      `again: npm run simulate -- --seed ${seed} --count 1\n`,
+  )
+  if (values['keep-going']) continue
+  const shrunk = await shrink(seed)
+  if (shrunk !== undefined)
     process.stdout.write(
-      `seed ${seed} goes wrong: ${request === undefined ? '' : `request ${request} `}${what}\n` +
-        `what happened to it, in the shortest life that shows it (${steps} steps):\n` +
-        `${trace.map((line) => `  ${line}`).join('\n')}\n` +
-        `again: npm run simulate -- --seed ${seed} --count 1\n`,
+      `in the smallest life that goes wrong (${shrunk.stepCount} steps; ${shrunk.kinds.join(', ') || 'no faults'}): ` +
+        `${shrunk.violation?.request ?? ''} ${shrunk.violation?.what}\n` +
+        `${shrunk.trace.map((line) => `  ${line}`).join('\n')}\n`,
     )
-    process.exit(1)
-  }
+  process.exit(1)
 }
 const seconds = (performance.now() - startedAt) / 1_000
+const hours = sum.simulatedMs / 3_600_000
 process.stdout.write(
-  `${count} lives, ${accepted} requests accepted, each ended once, ${forgotten} ticks forgotten; ${(simulatedMs / 3_600_000).toFixed(1)} simulated hours ` +
-    `in ${seconds.toFixed(1)} s: ${(simulatedMs / 3_600_000 / seconds).toFixed(2)} hours per second\n`,
+  `${count} lives, ${wrongCount} went wrong; ${sum.accepted} requests accepted, ${sum.asked} exchanges with meters, ` +
+    `${sum.forgotten} ticks forgotten; ${hours.toFixed(1)} simulated hours in ${seconds.toFixed(1)} s: ${(hours / seconds).toFixed(2)} hours per second\n`,
 )
+process.exit(wrongCount > 0 ? 1 : 0)

@@ -1,4 +1,6 @@
 /** Bugs planted between a host and its ports, to show that the simulation finds their like. No product code knows of them. */
+import { limits } from '../../core/base/limits.ts'
+import { decodeCursor, encodeCursor } from '../../core/envelope/delivery-id.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { ledgerOver } from '../support/pass-through.ts'
@@ -56,6 +58,22 @@ export const planted: Readonly<Record<string, Plant>> = {
         }
         return store.save({ ...changes, states })
       },
+    }),
+  },
+  'an exchange run twice': {
+    wan: (wan) => ({
+      exchange(address, operations, lane) {
+        void wan.exchange(address, operations, lane)
+        return wan.exchange(address, operations, lane)
+      },
+      close: () => wan.close(),
+    }),
+  },
+  'a cursor written ahead of its party': {
+    cursors: (cursors) => ({
+      get: (name) => cursors.get(name),
+      put: (name, value) =>
+        cursors.put(name, encodeCursor(decodeCursor(value) + limits.deliveriesPerFrameMax)),
     }),
   },
   'an outcome delivered twice': {

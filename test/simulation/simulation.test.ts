@@ -1,12 +1,13 @@
 /** Lives of a whole deployment from seeds, and that the simulation finds bugs that are planted for it. More: `npm run simulate`. */
 import t from 'tap'
 import { planted } from './planted.ts'
-import { shrink, simulate } from './simulation.ts'
+import { shrink } from './shrink.ts'
+import { simulate } from './simulation.ts'
 
-const seedCount = 20
+const seedCount = 30
 const plantedSeedsMax = 200
 
-t.test('any life: each accepted request ends once, in order, and everything drains', async (t) => {
+t.test('any life: safe while everything goes wrong, and drained when it does not', async (t) => {
   for (let seed = 1; seed <= seedCount; seed++) {
     const { violation, trace } = await simulate(seed)
     const again = `npm run simulate -- --seed ${seed} --count 1`
@@ -23,10 +24,22 @@ t.test('the same seed is the same life', async (t) => {
 for (const [name, plant] of Object.entries(planted)) {
   t.test(`finds a planted bug: ${name}`, async (t) => {
     let seed = 1
-    while (seed <= plantedSeedsMax && (await simulate(seed, plant)).violation === undefined) seed++
-    t.ok(seed <= plantedSeedsMax, `caught at seed ${seed}`)
-    const { violation, trace, steps } = await shrink(seed, plant)
-    t.ok(violation, `${violation?.what} (${steps} steps)`)
-    t.ok(trace.length > 0)
+    let found = await simulate(seed, { plant })
+    while (found.violation === undefined && seed < plantedSeedsMax)
+      found = await simulate(++seed, { plant })
+    t.ok(found.violation, `${found.violation?.what} (seed ${seed})`)
+    t.ok(found.trace.length > 0)
   })
 }
+
+t.test(
+  'a failure is shrunk: fewer steps, only the faults it takes, what happened to one request',
+  async (t) => {
+    const plant = planted['an outcome delivered twice']!
+    const shrunk = await shrink(1, { plant })
+    t.equal(shrunk?.violation?.what, 'ended twice')
+    t.ok(shrunk!.stepCount < 30)
+    t.strictSame(shrunk?.kinds, [], 'it takes no fault at all')
+    t.ok(shrunk!.trace.some((line) => line.includes('REQUEST_ACCEPTED')))
+  },
+)

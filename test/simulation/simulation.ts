@@ -1,186 +1,109 @@
 /**
- * One life of a deployment, drawn from a seed: parties submit, repeat and wait; devices answer well, badly, late or never; commits are
- * refused or their answers lost; frames are lost; stores are torn; hosts die, lose their disks, are paused past their leases and wake; time
- * jumps. Then all faults stop and everything must drain. The same seed gives the same life.
+ * One life of a deployment, drawn from a seed: parties submit, repeat, cancel and receive; everything that faults.ts names goes wrong. Then all
+ * faults stop and everything must drain. The same seed gives the same life.
  */
 import { createHash } from 'node:crypto'
-import { errorCodeOf } from '../../core/base/error-table.ts'
-import { Lane } from '../../core/base/lane.ts'
-import { readOutcome } from '../../core/envelope/envelope.ts'
-import { limits } from '../../core/base/limits.ts'
-import {
-  cursorNameOf,
-  deliveryIdOf,
-  encodeCursor,
-  sequenceOf,
-} from '../../core/envelope/delivery-id.ts'
-import { seededRandom } from '../../core/ports/random.ts'
-import type { SimExchange } from '../../core/ports/sim/wan.ts'
-import { deviceKey, envelopeOf, registrationOf, supplier } from '../support/envelopes.ts'
-import { good } from '../support/world.ts'
 import { LedgerChecker, type Violation } from './checkers.ts'
-import { Deployment, hostIds, settle, type Plant } from './deployment.ts'
+import { Deployment, gatewayIds, type Plant } from './deployment.ts'
+import { Chance, Faults, type FaultKind } from './faults.ts'
+import { meterCount } from './meters.ts'
+import { Supplier } from './supplier.ts'
+import { trouble } from './trouble.ts'
+
+export type LifeOptions = {
+  plant?: Plant
+  /** Steps of the workload before the faults stop. */
+  stepCount?: number
+  /** Kinds of faults that are left out. */
+  without?: ReadonlySet<FaultKind>
+}
 
 export type Outcome = {
   violation: Violation | undefined
-  /** What happened, line by line; of one request when a violation names it. */
+  /** What happened, line by line; of one request when the violation names it. */
   trace: string[]
   /** Of the whole trace. */
   hash: string
   simulatedMs: number
   accepted: number
+  /** Exchanges with meters. */
+  asked: number
   /** Ticks. */
   forgotten: number
 }
 
 export const stepCountDefault = 60
-const deviceCount = 6
-const requestLifetimeMs = 900_000
+const supplierCount = 3
+/** After the faults have stopped: partitions are served again, and everything has drained. Deadlines are shorter. */
+const servedMsMax = 30_000
+const drainedMsMax = 900_000
 
-type Submitted = { device: number; counter: number; lane: Lane; deadline: number; request: string }
-
-/** Lives the life of `seed`, for `stepCount` steps of the workload before faults stop. */
 export async function simulate(
   seed: number,
-  plant: Plant = {},
-  stepCount = stepCountDefault,
+  { plant = {}, stepCount = stepCountDefault, without = new Set() }: LifeOptions = {},
 ): Promise<Outcome> {
-  const random = seededRandom(seed)
-  const chance = (probability: number): boolean => random.fraction() < probability
-  const pick = (count: number): number => Math.floor(random.fraction() * count)
+  const faults = new Faults(seed, without)
+  const work = new Chance(seed, 'workload')
   const lines: Array<{ request: string | undefined; text: string }> = []
-  let areFaultsOn = false
-  const deployment = new Deployment(
-    {
-      onCommit: () => {
-        if (!areFaultsOn) return undefined
-        if (chance(0.02)) return 'lose-answer'
-        return chance(0.02) ? { refuse: chance(0.5) ? 'unknown' : 'full' } : undefined
-      },
-      onFrame: () => areFaultsOn && chance(0.03),
-      onSave: () => areFaultsOn && chance(0.01),
-      onSnapshot: () => areFaultsOn && chance(0.05),
-    },
-    plant,
-  )
-  const { clock, ledger } = deployment
-  const startedAt = clock.now()
-  const checker = new LedgerChecker()
-  let hostFault: string | undefined
   const note = (text: string, request?: string): void =>
     void lines.push({ request, text: `${String(clock.now() - startedAt).padStart(8)} ms  ${text}` })
-  deployment.onFault = (fault) => (hostFault ??= String(fault))
-
-  const kept: SimExchange[] = []
-  deployment.onExchange = (hostId, exchange) => {
-    if (!areFaultsOn || chance(0.6)) good(exchange)
-    else if (chance(0.5)) exchange.answer({ ok: false, code: 'DEVICE_SILENT', detail: '' })
-    // Late: the device was away, and answers when somebody thinks of it again.
-    else kept.push(exchange)
-    note(`host ${hostId} asked a device`)
+  const checker = new LedgerChecker(note)
+  const deployment = new Deployment(faults, checker, plant, note)
+  const { clock, ledger, meters } = deployment
+  const startedAt = clock.now()
+  const look = (): void => deployment.look()
+  const gateway = () => {
+    const up = [...deployment.gateways.values()]
+    return up.length > 0 ? work.oneOf(up) : undefined
   }
 
-  await deployment.owners.start()
-  await deployment.start('a')
-  for (let index = 0; index < deviceCount; index++)
-    await deployment.ask(deviceKey(index), registrationOf(deviceKey(index)), 5_000)
-  areFaultsOn = true
-
-  const up = new Set<string>(['a'])
-  const submitted: Submitted[] = []
-  let acknowledgedTo = 0
-  const acknowledged = new Set<string>()
-  /** The supplier acknowledges all that it has been delivered. */
-  const acknowledge = async (): Promise<void> => {
-    acknowledgedTo = deliveryIdOf(ledger.lastSequence, limits.deliveriesPerFrameMax - 1)
-    await deployment.cursors.put(cursorNameOf(supplier), encodeCursor(acknowledgedTo))
-  }
+  await deployment.begin()
+  const suppliers = Array.from(
+    { length: supplierCount },
+    (_, index) => new Supplier(index + 1, { clock, faults, checker, look, gateway, note }),
+  )
   const violationNow = (): Violation | undefined => {
-    checker.read(ledger.all())
-    checker.forgotten((sequence) => ledger.isForgotten(sequence), sequenceOf(acknowledgedTo))
-    if (hostFault !== undefined)
-      return { what: `a host's pipeline ended: ${hostFault}`, request: undefined }
+    checker.forgotten(
+      (sequence) => ledger.isForgotten(sequence),
+      (party) => suppliers.find((one) => one.party.key === party)?.acknowledgedTo ?? 0,
+    )
     return checker.violations[0]
   }
 
-  const submit = async (wanted: Submitted): Promise<void> => {
-    const { device, counter, lane, deadline, request } = wanted
-    const envelope = envelopeOf({ srv: '11.2', device: deviceKey(device), counter, lane, deadline })
-    const answer = await deployment.ask(deviceKey(device), envelope, 5_000)
-    const code = answer && errorCodeOf(readOutcome(answer, 0))
-    note(`submitted: ${code ?? 'no answer'}`, request)
-    if (code !== 'REQUEST_ACCEPTED') return
-    checker.read(ledger.all())
-    if (!checker.accepted.has(request))
-      checker.violations.push({ what: 'acknowledged before it was in the ledger', request })
-    acknowledged.add(request)
-  }
-
-  const trouble = async (): Promise<void> => {
-    const hostId = hostIds[pick(hostIds.length)]!
-    if (!up.has(hostId)) {
-      note(`host ${hostId} starts`)
-      up.add(hostId)
-      // Not waited for: a start may need a ledger that answers, and faults are on.
-      void deployment.start(hostId)
-      await settle()
-    } else if (chance(0.5)) {
-      const isDiskLost = chance(0.3)
-      note(`host ${hostId} is killed${isDiskLost ? ', its disk lost' : ''}`)
-      up.delete(hostId)
-      deployment.kill(hostId, isDiskLost)
-    } else if (chance(0.6)) {
-      note(`host ${hostId} is paused`)
-      deployment.pause(hostId)
-    } else if (deployment.wake(hostId)) note(`host ${hostId} goes on`)
-  }
-
+  faults.areOn = true
   let violation: Violation | undefined
   for (let step = 1; step <= stepCount && violation === undefined; step++) {
-    if (submitted.length > 0 && chance(0.3)) await submit(submitted[pick(submitted.length)]!)
-    else {
-      const device = pick(deviceCount)
-      const lane = ([Lane.URGENT, Lane.NORMAL, Lane.BULK] as const)[pick(3)]!
-      const lifetimeMs = chance(0.2) ? 1_000 + pick(20_000) : requestLifetimeMs
-      const wanted: Submitted = {
-        device,
-        counter: step,
-        lane,
-        deadline: clock.now() + lifetimeMs,
-        request: `${device}/${step}`,
-      }
-      submitted.push(wanted)
-      await submit(wanted)
-    }
-    if (chance(0.3)) await deployment.pass(500 + pick(5_000), 500)
-    if (chance(0.02)) {
-      note('time jumps')
-      clock.advanceBy(pick(60_000))
-      await settle()
-    }
-    if (chance(0.1)) await trouble()
-    if (chance(0.2)) await acknowledge()
-    if (kept.length > 0 && chance(0.3)) good(kept.splice(pick(kept.length), 1)[0]!)
+    ask(work, suppliers)
+    trouble(deployment, faults, note)
+    await deployment.pass(work.is(0.2) ? work.between(1_000, 8_000) : work.between(1, 500))
     violation = violationNow()
   }
 
-  areFaultsOn = false
+  faults.areOn = false
   note('faults stop')
-  for (const hostId of hostIds) deployment.wake(hostId)
-  if (up.size === 0) await deployment.start('a')
-  for (let turn = 0; turn < 40 && violation === undefined; turn++) {
-    for (const exchange of kept.splice(0)) good(exchange)
-    await acknowledge()
-    await deployment.pass(turn < 10 ? 5_000 : 50_000, turn < 10 ? 500 : 10_000)
-    violation = violationNow()
-  }
-  if (violation === undefined) {
-    checker.drained(acknowledged)
-    for (const what of deployment.ownership()) checker.violations.push({ what, request: undefined })
-    violation = checker.violations[0]
-  }
-  for (const { sequence, request, text } of checker.lines)
-    lines.push({ request, text: `tick ${sequence}: ${text}` })
+  deployment.mend()
+  const stoppedAt = clock.now()
+  const waitedMs = (): number => clock.now() - stoppedAt
+  for (const gatewayId of gatewayIds)
+    if (!deployment.gateways.has(gatewayId)) deployment.startGateway(gatewayId)
+  let open: Violation[] = []
+  do {
+    if (deployment.hosts.size === 0) deployment.startHost('a')
+    await deployment.pass(1_000)
+    const misplaced = deployment.ownership()
+    open = openOf(suppliers, checker)
+    if (misplaced.length > 0) {
+      if (waitedMs() > servedMsMax)
+        checker.fault(`${misplaced[0]}, ${waitedMs()} ms after the faults`)
+      open.push({ what: misplaced[0]!, request: undefined })
+    }
+    violation ??= violationNow()
+  } while (violation === undefined && open.length > 0 && waitedMs() < drainedMsMax)
+  for (const [request, { isCarriedOut }] of checker.ended)
+    if (isCarriedOut && !meters.carriedOut.has(request))
+      checker.fault('answered well by a meter that did not carry it out', request)
+  violation ??= open[0] ?? checker.violations[0]
+
   const hash = createHash('sha256')
   for (const { text, request } of lines) hash.update(`${request} ${text}\n`)
   const about = violation?.request
@@ -188,31 +111,36 @@ export async function simulate(
     violation,
     trace: lines
       .filter(({ request }) => request === undefined || about === undefined || request === about)
-      .map(({ text }) => text)
-      .filter((text) => about === undefined || !text.includes('asked a device')),
+      .map(({ text, request }) => (request === undefined || about ? text : `${text} (${request})`)),
     hash: hash.digest('hex'),
     simulatedMs: clock.now() - startedAt,
-    accepted: acknowledged.size,
+    accepted: suppliers.reduce((sum, { accepted }) => sum + accepted.size, 0),
+    asked: meters.askedCount,
     forgotten: checker.forgottenCount,
   }
 }
 
-/** The shortest life of `seed` that still goes wrong: fewer steps before faults stop. */
-export async function shrink(
-  seed: number,
-  plant: Plant = {},
-): Promise<Outcome & { steps: number }> {
-  let low = 1
-  let high = stepCountDefault
-  let found = await simulate(seed, plant, high)
-  while (low < high) {
-    const middle = (low + high) >> 1
-    const outcome = await simulate(seed, plant, middle)
-    if (outcome.violation === undefined) low = middle + 1
-    else {
-      high = middle
-      found = outcome
-    }
+/** What was accepted and has not come to its party, acknowledged or not. */
+function openOf(suppliers: readonly Supplier[], checker: LedgerChecker): Violation[] {
+  const open: Violation[] = []
+  for (const request of checker.accepted.keys()) {
+    if (!checker.ended.has(request)) open.push({ what: 'never ended', request })
+    else if (!suppliers.some(({ received }) => received.has(request)))
+      open.push({ what: 'never received', request })
   }
-  return { ...found, steps: high }
+  return open
+}
+
+function ask(work: Chance, suppliers: readonly Supplier[]): void {
+  for (let left = work.between(0, 3); left > 0; left--) {
+    const supplier = work.oneOf(suppliers)
+    if (work.is(0.25)) supplier.repeat(work.pick(1_000))
+    else if (work.is(0.05)) supplier.cancel(work.pick(1_000))
+    else
+      supplier.submit(
+        work.pick(meterCount),
+        work.oneOf([1, 2, 3]),
+        work.is(0.2) ? work.between(1_000, 20_000) : 600_000,
+      )
+  }
 }

@@ -24,10 +24,9 @@ import { seededRandom } from '../../core/ports/random.ts'
 import { SimBus } from '../../core/ports/sim/bus.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
 import { SimLedger, type SimCommitFault } from '../../core/ports/sim/ledger.ts'
-import { SimPartitionStore } from '../../core/ports/sim/store.ts'
-import type { PartitionStore, StoreChanges } from '../../core/ports/store.ts'
-import { BrokerError } from '../../core/base/broker-error.ts'
+import type { PartitionStore } from '../../core/ports/store.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
+import { FailingStore } from './failing-store.ts'
 import { ledgerOver, storeOver } from './pass-through.ts'
 import { deviceKey, envelopeOf, registrationOf, supplier, type Wanted } from './envelopes.ts'
 
@@ -50,49 +49,6 @@ export type WorldOptions = {
   behaviour?: { decide: typeof decide; evolve: typeof evolve; park: typeof park }
   messageBytesMax?: number
   onFault?: (fault: unknown) => void
-}
-
-export type Reading = 'checkpoint' | 'load' | 'dueWakes' | 'nextWakeMs' | 'save'
-
-/** A store of which some answers fail, as a record does whose checksum is wrong, until it is cleared. */
-export class FailingStore extends SimPartitionStore {
-  clears = 0
-  /** What fails, and how often it may be asked before; nothing when undefined. */
-  damage: { on: Reading; after: number } | undefined
-  /** Clearing does not help. */
-  isBeyondHelp = false
-
-  private ask(on: Reading): void {
-    if (this.damage?.on !== on || this.damage.after-- > 0) return
-    this.damage.after = 0
-    throw new BrokerError('STORE_DAMAGED', on)
-  }
-
-  override checkpoint() {
-    this.ask('checkpoint')
-    return super.checkpoint()
-  }
-  override load(device: Eui64Key) {
-    this.ask('load')
-    return super.load(device)
-  }
-  override dueWakes(untilMs: number, count: number) {
-    this.ask('dueWakes')
-    return super.dueWakes(untilMs, count)
-  }
-  override nextWakeMs() {
-    this.ask('nextWakeMs')
-    return super.nextWakeMs()
-  }
-  override async save(changes: StoreChanges): Promise<void> {
-    this.ask('save')
-    return super.save(changes)
-  }
-  override clear(): Promise<void> {
-    this.clears++
-    if (!this.isBeyondHelp) this.damage = undefined
-    return super.clear()
-  }
 }
 
 /** The store as one life of a host has it: a process that was killed writes nothing any more, whatever it had under way. */

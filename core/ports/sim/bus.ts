@@ -11,9 +11,14 @@ import { isMatching } from './subject.ts'
 
 export type SimBusOptions = {
   clock: Clock
-  /** Called for every frame and answer: true loses it. */
-  onSend?: ((subject: string, frame: Uint8Array) => boolean) | undefined
+  /**
+   * Called for every frame, answer and announcement: after how many ms it arrives, once for each copy. `[0]` is the plain way, at once and in
+   * order; an empty list loses it, several double it, different ones reorder.
+   */
+  onSend?: ((subject: string, frame: Uint8Array) => readonly number[]) | undefined
 }
+
+const plainly = [0]
 
 type OnFrame = (frame: Buffer, reply: (frame: Uint8Array) => void) => void
 
@@ -26,8 +31,12 @@ export class SimBus implements Bus {
     this.options = options
   }
 
-  private isLost(subject: string, frame: Uint8Array): boolean {
-    return this.options.onSend?.(subject, frame) ?? false
+  private send(subject: string, frame: Uint8Array, arrive: () => void): void {
+    const { clock, onSend } = this.options
+    for (const delayMs of onSend?.(subject, frame) ?? plainly) {
+      if (delayMs === 0) queueMicrotask(arrive)
+      else clock.at(clock.now() + delayMs, arrive)
+    }
   }
 
   request(subject: string, frame: Uint8Array, timeoutMs: number): Promise<Buffer> {
@@ -37,18 +46,16 @@ export class SimBus implements Bus {
       const cancel = clock.at(clock.now() + timeoutMs, () =>
         reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', `${subject} did not answer`)),
       )
-      if (this.isLost(subject, sent)) return
-      queueMicrotask(() => {
+      this.send(subject, sent, () => {
         const onFrame = this.servers.get(subject)
         if (onFrame === undefined) {
           cancel()
           reject(new BrokerError('BROKER_PARTITION_UNAVAILABLE', `nobody serves ${subject}`))
           return
         }
-        onFrame(sent, (answer) => {
+        onFrame(copyOf(sent), (answer) => {
           const answered = copyOf(answer)
-          if (this.isLost(subject, answered)) return
-          queueMicrotask(() => {
+          this.send(subject, answered, () => {
             cancel()
             resolve(answered)
           })
@@ -69,8 +76,7 @@ export class SimBus implements Bus {
 
   announce(subject: string, data: Uint8Array): void {
     const sent = copyOf(data)
-    if (this.isLost(subject, sent)) return
-    queueMicrotask(() => {
+    this.send(subject, sent, () => {
       for (const [pattern, listeners] of this.listeners) {
         if (isMatching(pattern, subject)) for (const listener of [...listeners]) listener(sent)
       }

@@ -71,19 +71,30 @@ t.test('ledger: faults that are asked for', async (t) => {
   await t.rejects(cursors.put('a', Buffer.alloc(1)), { code: 'BROKER_LEDGER_UNAVAILABLE' })
 })
 
-t.test('bus: lost frames are told by the clock only', async (t) => {
+t.test('bus: frames that are lost, late and doubled', async (t) => {
   const clock = new SimClock()
-  let lose = 'host.a'
+  let delays: number[] = []
   const bus = new SimBus({
     clock,
-    onSend: (subject, frame) => subject === lose && frame.toString() === 'ask',
+    onSend: (_subject, frame) => (frame.toString().startsWith('ask') ? delays : [0]),
   })
-  await bus.serve('host.a', (_frame, reply) => reply(Buffer.from('answer')))
+  const seen: string[] = []
+  await bus.serve('host.a', (frame, reply) => {
+    seen.push(frame.toString())
+    reply(Buffer.from('answer'))
+  })
   const lost = bus.request('host.a', Buffer.from('ask'), 100)
   clock.advanceBy(100)
-  await t.rejects(lost, { code: 'BROKER_PARTITION_UNAVAILABLE' })
-  lose = ''
+  await t.rejects(lost, { code: 'BROKER_PARTITION_UNAVAILABLE' }, 'told by the clock only')
+  t.strictSame(seen, [])
+  delays = [50, 70]
+  const late = bus.request('host.a', Buffer.from('ask late'), 100)
+  delays = [0]
   t.equal((await bus.request('host.a', Buffer.from('ask'), 100)).toString(), 'answer')
+  clock.advanceBy(60)
+  t.equal((await late).toString(), 'answer')
+  clock.advanceBy(60)
+  t.strictSame(seen, ['ask', 'ask late', 'ask late'])
 })
 
 t.test('wan: answers from a script, later, or never until closed', async (t) => {

@@ -86,7 +86,7 @@ class Rig {
     clock: this.clock,
     onSend: (subject, frame) => {
       if (!subject.startsWith('wan-alive')) this.frames.push({ subject, frame: Buffer.from(frame) })
-      return this.lost.has(subject) || this.dead.has(subject.split('.')[1] ?? '')
+      return this.lost.has(subject) || this.dead.has(subject.split('.')[1] ?? '') ? [] : [0]
     },
   })
   readonly log: Log

@@ -1,0 +1,107 @@
+/**
+ * The devices of a life, as they see it: each carries out what it is asked, at once or after a while, unless it has vanished. They show what
+ * may not be seen from outside: two exchanges of one host at a time, or a request that has ended before.
+ */
+import type { CosemOperation, ExchangeResult } from '../../core/ports/wan.ts'
+import type { SimClock } from '../../core/ports/sim/clock.ts'
+import type { SimExchange } from '../../core/ports/sim/wan.ts'
+import type { LedgerChecker } from './checkers.ts'
+import type { Faults } from './faults.ts'
+import type { Life } from './life.ts'
+
+export const meterCount = 6
+/** A meter is known by its port. */
+const firstPort = 4_000
+export const addressOf = (meter: number) => ({
+  host: 'meters',
+  port: firstPort + meter,
+  logicalDevice: 1,
+  client: 16,
+})
+
+/** The request that wrote its name as text for the meter's display, SRV 3.1. */
+const nameIn = (operations: readonly CosemOperation[]): string =>
+  /\d+\/\d+\/\d+$/.exec(Buffer.from(operations[0]?.value ?? []).toString('latin1'))?.[0] ??
+  'no name'
+
+const kind = 'meters vanish'
+
+export class Meters {
+  /** Requests that were carried out, and how often. */
+  readonly carriedOut = new Map<string, number>()
+  askedCount = 0
+  private readonly awayUntil = new Map<number, number>()
+  private readonly underway = new Map<Life, Set<number>>()
+  private readonly faults: Faults
+  private readonly clock: SimClock
+  private readonly checker: LedgerChecker
+  private readonly note: (text: string, request?: string) => void
+
+  constructor(
+    faults: Faults,
+    clock: SimClock,
+    checker: LedgerChecker,
+    note: (text: string, request?: string) => void,
+  ) {
+    this.faults = faults
+    this.clock = clock
+    this.checker = checker
+    this.note = note
+  }
+
+  vanish(meter: number, ms: number): void {
+    this.note(`meter ${meter} is away for ${ms} ms`)
+    this.awayUntil.set(meter, this.clock.now() + ms)
+  }
+
+  /** The faults have stopped. */
+  comeBack(): void {
+    this.awayUntil.clear()
+  }
+
+  ask(life: Life, exchange: SimExchange, confirmedTo: number | undefined): void {
+    const { clock, checker } = this
+    const meter = exchange.address.port - firstPort
+    const request = nameIn(exchange.operations)
+    this.askedCount++
+    this.note(`host ${life.id} asks meter ${meter}`, request)
+    const underway = this.underway.get(life) ?? new Set()
+    this.underway.set(life, underway)
+    if (underway.has(meter))
+      checker.fault(`host ${life.id} asks meter ${meter} twice at the same time`, request)
+    underway.add(meter)
+    if (!checker.accepted.has(request)) checker.fault('sent before it was accepted', request)
+    const end = checker.ended.get(request)
+    if (end && (confirmedTo === undefined || end.sequence <= confirmedTo))
+      checker.fault(
+        `sent by host ${life.id} after it had ended in tick ${end.sequence}, its leases confirmed up to ${confirmedTo}`,
+        request,
+      )
+    const answer = (afterMs: number, result: ExchangeResult): void => {
+      clock.at(clock.now() + afterMs, () => {
+        underway.delete(meter)
+        exchange.answer(result)
+      })
+    }
+    const isAway = (this.awayUntil.get(meter) ?? 0) > clock.now()
+    const draw = this.faults.of(kind)
+    if (isAway)
+      return answer(draw.between(1, 20_000), {
+        ok: false,
+        code: draw.is(0.5) ? 'DEVICE_UNREACHABLE' : 'DEVICE_SILENT',
+        detail: '',
+      })
+    const tookMs = this.faults.strikes(kind, 0.2)
+      ? draw.between(1_000, 40_000)
+      : draw.between(5, 300)
+    const isRefused = this.faults.strikes(kind, 0.03)
+    clock.at(clock.now() + (tookMs >> 1), () => {
+      if (!isRefused) this.carriedOut.set(request, (this.carriedOut.get(request) ?? 0) + 1)
+    })
+    // Carried out all the same, only the answer is lost on its way.
+    if (this.faults.strikes(kind, 0.05))
+      return answer(30_000, { ok: false, code: 'DEVICE_SILENT', detail: '' })
+    const result = isRefused ? 3 : 0
+    answer(tookMs, { ok: true, results: exchange.operations.map(() => ({ result })) })
+  }
+}

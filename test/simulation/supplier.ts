@@ -1,0 +1,161 @@
+/**
+ * A party as the contract wants it: it submits, repeats what was not acknowledged with the same RequestID, receives over any gateway, and
+ * acknowledges what it has. It writes down what it was told, and says when that cannot be.
+ */
+import type { Party } from '../../core/access/parties.ts'
+import { errorCodeOf } from '../../core/base/error-table.ts'
+import { formatEui64Key } from '../../core/base/eui64.ts'
+import { readOutcome } from '../../core/envelope/envelope.ts'
+import type { SimClock } from '../../core/ports/sim/clock.ts'
+import { CancelRequest } from '../../proto/gen/busbar/v1/input_gateway.ts'
+import { ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
+import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
+import { deviceKey } from '../support/envelopes.ts'
+import type { LedgerChecker } from './checkers.ts'
+import type { Faults } from './faults.ts'
+import type { Gateway } from './gateway.ts'
+import { partyOf } from './names.ts'
+
+const pollMax = 20
+const pollWaitMs = 1_000
+/** A call that was not answered for so long is given up. */
+const callMsMax = 20_000
+const kind = 'parties stall'
+
+type Asked = { name: string; request: Buffer; cancellation: Buffer }
+
+export type SupplierPorts = {
+  clock: SimClock
+  faults: Faults
+  checker: LedgerChecker
+  /** Brings the checker up to the present. */
+  look: () => void
+  /** Any gateway that is up. */
+  gateway: () => Gateway | undefined
+  note: (text: string, request?: string) => void
+}
+
+export class Supplier {
+  readonly party: Party
+  /** Told that they were accepted. */
+  readonly accepted = new Set<string>()
+  /** Delivery ids of what has come. */
+  readonly received = new Map<string, number>()
+  /** The last delivery id that it has acknowledged, whether or not anybody heard. */
+  acknowledgedTo = 0
+  private readonly number: number
+  private readonly ports: SupplierPorts
+  private readonly asked: Asked[] = []
+  private counter = 0
+
+  constructor(number: number, ports: SupplierPorts) {
+    this.number = number
+    this.party = partyOf(number)
+    this.ports = ports
+    void this.receive()
+  }
+
+  submit(meter: number, priority: 1 | 2 | 3, lifetimeMs: number): void {
+    const name = `${this.number}/${meter}/${++this.counter}`
+    const requestId = {
+      originator: formatEui64Key(this.party.key),
+      target: formatEui64Key(deviceKey(meter)),
+      counter: BigInt(this.counter),
+    }
+    const request = ServiceRequest.fromPartial({
+      requestId,
+      serviceReferenceVariant: '3.1',
+      priority,
+      deadline: new Date(this.ports.clock.now() + lifetimeMs),
+      body: { $case: 'displayMessage', value: { text: name } },
+    })
+    this.asked.push({
+      name,
+      request: Buffer.from(ServiceRequest.encode(request).finish()),
+      cancellation: Buffer.from(
+        CancelRequest.encode(CancelRequest.fromPartial({ requestId })).finish(),
+      ),
+    })
+    this.send(this.asked.length - 1)
+  }
+
+  /** One of those asked so far, once more: acknowledged or not, ended or not. */
+  repeat(chosen: number): void {
+    if (this.asked.length > 0) this.send(chosen % this.asked.length)
+  }
+
+  cancel(chosen: number): void {
+    const asked = this.asked[chosen % this.asked.length]
+    if (asked === undefined) return
+    const { note } = this.ports
+    this.ports.gateway()?.cancel(this.party, asked.cancellation, {
+      answer: (_tag, buffer, at) =>
+        note(`cancelling: ${errorCodeOf(readOutcome(buffer, at))}`, asked.name),
+    })
+  }
+
+  private send(index: number): void {
+    const { name, request } = this.asked[index]!
+    const { note, look, checker } = this.ports
+    note('submitted', name)
+    this.ports.gateway()?.submit(this.party, request, {
+      answer: (_tag, buffer, at) => {
+        const code = errorCodeOf(readOutcome(buffer, at))
+        note(`answered: ${code}`, name)
+        if (code !== 'REQUEST_ACCEPTED') return
+        look()
+        if (!checker.accepted.has(name))
+          checker.fault('acknowledged before it was in the ledger', name)
+        this.accepted.add(name)
+      },
+    })
+  }
+
+  private async receive(): Promise<void> {
+    const { clock, faults } = this.ports
+    const wait = (ms: number): Promise<undefined> =>
+      new Promise((resolve) => void clock.at(clock.now() + ms, () => resolve(undefined)))
+    for (;;) {
+      if (faults.strikes(kind, 0.03)) await wait(faults.of(kind).between(1_000, 40_000))
+      const gateway = this.ports.gateway()
+      const message = await Promise.race([
+        gateway?.poll(this.party, pollMax, pollWaitMs).catch(() => undefined),
+        wait(gateway === undefined ? 500 : callMsMax),
+      ])
+      if (message === undefined) {
+        await wait(250)
+        continue
+      }
+      const last = this.take(ReceiveResponse.decode(message))
+      // It may die before it acknowledges, and gets the same again.
+      if (last === 0 || faults.strikes(kind, 0.1)) continue
+      this.acknowledgedTo = Math.max(this.acknowledgedTo, last)
+      await Promise.race([
+        gateway?.acknowledge(this.party, last).catch(() => undefined),
+        wait(callMsMax),
+      ])
+    }
+  }
+
+  /** @returns the id of the last delivery, or 0 */
+  private take({ deliveries }: ReceiveResponse): number {
+    const { checker, look, note } = this.ports
+    look()
+    let last = 0
+    for (const { deliveryId, content } of deliveries) {
+      const id = Number(deliveryId)
+      const requestId = content?.$case === 'response' ? content.value.requestId : undefined
+      const meter = Number.parseInt(requestId?.target.slice(-11).replaceAll('-', '') ?? '', 16)
+      const name = `${this.number}/${meter}/${requestId?.counter}`
+      note(`received as ${id}`, name)
+      if (requestId?.originator !== formatEui64Key(this.party.key))
+        checker.fault(`supplier ${this.number} received what belongs to ${requestId?.originator}`)
+      if (id <= last) checker.fault('received out of order', name)
+      if (checker.ended.get(name)?.deliveryId !== id)
+        checker.fault(`received as ${id}, which is not its place in the ledger`, name)
+      this.received.set(name, id)
+      last = id
+    }
+    return last
+  }
+}

@@ -1,0 +1,69 @@
+/** What goes wrong by itself, whatever processes do just then; once for each step of a life. */
+import { gatewayIds, hostIds, type Deployment } from './deployment.ts'
+import type { Faults } from './faults.ts'
+import { meterCount } from './meters.ts'
+
+type Note = (text: string) => void
+
+export function trouble(deployment: Deployment, faults: Faults, note: Note): void {
+  hostTrouble(deployment, faults, note)
+  gatewayTrouble(deployment, faults, note)
+  if (faults.strikes('meters vanish', 0.06)) {
+    const draw = faults.of('meters vanish')
+    deployment.meters.vanish(draw.pick(meterCount), draw.between(1_000, 120_000))
+  }
+}
+
+function hostTrouble(deployment: Deployment, faults: Faults, note: Note): void {
+  const hostId = faults.of('hosts die').oneOf(hostIds)
+  const host = deployment.hosts.get(hostId)
+  if (host === undefined) {
+    if (faults.of('hosts die').is(0.15)) {
+      note(`host ${hostId} starts`)
+      deployment.startHost(hostId)
+    }
+    return
+  }
+  const { life } = host
+  if (faults.strikes('hosts die', 0.02)) note(`host ${hostId} dies${deployment.killHost(hostId)}`)
+  if (faults.strikes('hosts are paused', 0.04)) {
+    const ms = faults.of('hosts are paused').between(100, 20_000)
+    note(`host ${hostId} is paused for ${ms} ms`)
+    deployment.pause(life, ms)
+  }
+  if (faults.strikes('hosts leave', 0.03)) {
+    note(`host ${hostId} leaves`)
+    deployment.leave(hostId)
+  }
+  if (faults.strikes('disks are lost, old or damaged', 0.03)) {
+    note(`the disk of host ${hostId} is damaged`)
+    deployment.damageDisk(hostId)
+  }
+  // Nobody sets the clock of a machine and stops its process in the same moment.
+  if (!life.isPaused && faults.strikes('clocks jump', 0.04)) {
+    const draw = faults.of('clocks jump')
+    const most = draw.is(0.2) ? 3_600_000 : 20_000
+    life.clockAheadMs = draw.between(-most, most)
+    note(`the clock of host ${hostId} is ${life.clockAheadMs} ms ahead now`)
+  }
+  if (faults.strikes('hosts are cut off the bus', 0.03)) {
+    const ms = faults.of('hosts are cut off the bus').between(500, 15_000)
+    note(`host ${hostId} is cut off the bus for ${ms} ms`)
+    deployment.cutOff(hostId, ms)
+  }
+}
+
+function gatewayTrouble(deployment: Deployment, faults: Faults, note: Note): void {
+  const kind = 'gateways die or are paused'
+  const draw = faults.of(kind)
+  const gatewayId = draw.oneOf(gatewayIds)
+  const gateway = deployment.gateways.get(gatewayId)
+  if (gateway === undefined) {
+    if (draw.is(0.3)) deployment.startGateway(gatewayId)
+  } else if (faults.strikes(kind, 0.06)) {
+    const isDeath = draw.is(0.5)
+    note(`gateway ${gatewayId} ${isDeath ? 'dies' : 'is paused'}`)
+    if (isDeath) deployment.killGateway(gatewayId)
+    else deployment.pause(gateway.life, draw.between(100, 15_000))
+  }
+}
