@@ -72,6 +72,7 @@ export const planted: Readonly<Record<string, Plant>> = {
   'a cursor written ahead of its party': {
     cursors: (cursors) => ({
       get: (name) => cursors.get(name),
+      names: () => cursors.names(),
       put: (name, value) =>
         cursors.put(name, encodeCursor(decodeCursor(value) + limits.deliveriesPerFrameMax)),
     }),

@@ -77,6 +77,7 @@ export function portsOf(life: Life, shared: Shared): LifePorts {
     cursors: {
       get: (name) => asking('reading a cursor', () => shared.cursors.get(name)),
       put: (name, value) => asking('writing a cursor', () => shared.cursors.put(name, value)),
+      names: () => asking('listing cursors', () => shared.cursors.names()),
     },
     snapshots: {
       put: (name, chunks) => asking('writing a snapshot', () => shared.snapshots.put(name, chunks)),

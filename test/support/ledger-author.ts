@@ -207,7 +207,7 @@ export class LedgerAuthor {
     return trim(
       {
         ...ports,
-        clock: { now: () => this.now, at: () => () => undefined },
+        clock: { now: () => this.now, elapsedMs: () => 0, at: () => () => undefined },
         log: silentLog,
         metrics: hostMetrics(noMetrics),
       },

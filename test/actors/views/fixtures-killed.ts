@@ -30,6 +30,7 @@ const views = new Views({
   partitionCount: authorPartitions,
   clock: {
     now: () => systemClock.now(),
+    elapsedMs: () => systemClock.elapsedMs(),
     // No wait before a save; no looking around.
     at(atMs, action) {
       if (atMs - systemClock.now() > 1_000) return () => undefined
