@@ -4,12 +4,16 @@
  * replay runs it alone. No I/O, clock, promise or randomness; what a request asks for is none of its business.
  */
 import { counterKey, type CounterKey } from '../../core/base/counter.ts'
-import { copyOf, emptyBytes, sameBytes } from '../../core/base/bytes.ts'
+import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
-import { decodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import {
+  decodeDeviceRecord,
+  sameDeviceRecord,
+  type DeviceRecord,
+} from '../../core/catalogue/device-record.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
 import {
   readBodyView,
@@ -22,7 +26,14 @@ import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import type { Outbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
 import type { Answered, Arrived, DeviceMessage } from './messages.ts'
-import { findEnded, findOpen, rememberEnded, type DeviceState, type OpenRequest } from './state.ts'
+import {
+  findEnded,
+  findOpen,
+  findOriginator,
+  rememberEnded,
+  type DeviceState,
+  type OpenRequest,
+} from './state.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
 const notEnded = 0xffff
@@ -68,7 +79,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const originatorKey = readOriginator(buffer, at)
   const counter = counterKey(buffer, at + offsetOf.counter)
-  const originator = state.originators.get(originatorKey)
+  const originator = findOriginator(state, originatorKey)
   if (originator !== undefined && counter <= originator.highest) {
     const known =
       findOpen(state, originatorKey, counter) ?? findEnded(state.ended, originatorKey, counter)
@@ -87,7 +98,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   if (!row.deviceTypes.includes(state.record.type))
     return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
   if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
-  if (originator === undefined && state.originators.size >= limits.deviceOriginatorsMax) {
+  if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax) {
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
   }
   if (state.open.length >= limits.deviceQueueMax) {
@@ -108,19 +119,19 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
 
 function decideRegistration(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const recordView = readBodyView(message.buffer, message.at)
-  if (!isRecord(recordView)) return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
-  if (state.recordBytes === undefined || !sameBytes(state.recordBytes, recordView)) {
+  const record = recordIn(recordView)
+  if (record === undefined) return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
+  if (state.record === undefined || !sameDeviceRecord(state.record, record)) {
     out.facts.push({ type: 'DEVICE_REGISTERED', time: now, recordBytes: copyOf(recordView) })
   }
   acknowledge(out, message, accepted, now)
 }
 
-function isRecord(view: Buffer): boolean {
+function recordIn(view: Buffer): DeviceRecord | undefined {
   try {
-    decodeDeviceRecord(view)
-    return true
+    return decodeDeviceRecord(view)
   } catch {
-    return false
+    return undefined
   }
 }
 
@@ -332,11 +343,10 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED':
       if (state.record === undefined) state.registeredAt = fact.time
-      state.recordBytes = fact.recordBytes
       state.record = decodeDeviceRecord(fact.recordBytes)
       return
     case 'REQUEST_ACCEPTED':
-      state.open.push(fact.request)
+      state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)
     case 'REQUEST_SENT':
       state.sent = fact.request
@@ -354,15 +364,15 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'REQUEST_PARKED': {
       const request = findOpen(state, fact.originator, fact.counter)
       if (request === undefined) return
-      state.open.splice(state.open.indexOf(request), 1)
+      state.open = state.open.filter((other) => other !== request)
       if (state.sent === request) state.sent = undefined
       const { outcome, attempt, time } = fact
-      rememberEnded(
+      state.ended = rememberEnded(
         state.ended,
         request,
         { endedAt: time, outcome, attempt },
         (originator, counter) => {
-          const forgotten = state.originators.get(originator)
+          const forgotten = findOriginator(state, originator)
           if (forgotten === undefined) return
           if (forgotten.floor === undefined || forgotten.floor < counter) forgotten.floor = counter
         },
@@ -372,7 +382,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
 }
 
 function raise(state: DeviceState, key: Eui64Key, counter: CounterKey): void {
-  const originator = state.originators.get(key)
-  if (originator === undefined) state.originators.set(key, { highest: counter, floor: undefined })
+  const originator = findOriginator(state, key)
+  if (originator === undefined)
+    state.originators = [...state.originators, { key, highest: counter, floor: undefined }]
   else if (originator.highest < counter) originator.highest = counter
 }

@@ -14,7 +14,7 @@
  * Repeats: a device remembers its open requests and the last `deviceRequestsRememberedMax` ended ones. What it has
  * forgotten lies at or below its originator's `floor` and is refused, so that no RequestID is ever run twice.
  */
-import { textOfOctets, writeOctetsOf } from '../../core/base/bytes.ts'
+import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
@@ -43,30 +43,26 @@ export type OpenRequest = {
 }
 
 /** Counters of one originator: nothing above `highest` was ever accepted; nothing at or below `floor` is remembered. */
-export type Originator = { highest: CounterKey; floor: CounterKey | undefined }
+export type Originator = { key: Eui64Key; highest: CounterKey; floor: CounterKey | undefined }
 
 export type DeviceState = {
   record: DeviceRecord | undefined
   /** When it was first registered, UTC ms; 0 when that is not known. */
   registeredAt: number
-  /** `record` as it came: tells a registration that changes nothing. */
-  recordBytes: Buffer | undefined
-  /** In order of acceptance. */
-  open: OpenRequest[]
+  /** In order of acceptance; replaced, never changed: an array that grows in place takes room for sixteen. */
+  open: readonly OpenRequest[]
   /** The one on its way; not in the ledger: after a restart it is sent again. */
   sent: OpenRequest | undefined
   ended: EndedRequests
-  originators: Map<Eui64Key, Originator>
+  /** An array: most devices have one or two, and an empty Map takes 200 octets. */
+  originators: readonly Originator[]
 }
 
-/** Ended requests, oldest overwritten first, packed because a sleeping estate is mostly these. */
-export type EndedRequests = {
-  /** Records of `endedRecordBytes`, see below. */
-  bytes: Buffer
-  count: number
-  /** Index of the record to be written next. */
-  nextIndex: number
-}
+/**
+ * Ended requests, oldest first: records of `endedRecordBytes`, see below, an octet a latin-1 character. A string, because an estate is mostly
+ * these, and a Buffer takes 300 octets besides its contents.
+ */
+export type EndedRequests = string
 
 export type EndedRequest = {
   contentHash: number
@@ -79,18 +75,23 @@ export type EndedRequest = {
 
 // originator 8 | counter 8 | contentHash u32 | srv u32 | acceptedAt f64 | endedAt f64 | outcome u16 | attempt u16
 export const endedRecordBytes = 44
-const noBytes = Buffer.alloc(0)
+const none: readonly never[] = []
 
 export function emptyState(): DeviceState {
   return {
     record: undefined,
     registeredAt: 0,
-    recordBytes: undefined,
-    open: [],
+    open: none,
     sent: undefined,
-    ended: { bytes: noBytes, count: 0, nextIndex: 0 },
-    originators: new Map(),
+    ended: '',
+    originators: none,
   }
+}
+
+/** What is known of the counters of `key`, or undefined. */
+export function findOriginator(state: DeviceState, key: Eui64Key): Originator | undefined {
+  for (const originator of state.originators) if (originator.key === key) return originator
+  return undefined
 }
 
 export function findOpen(
@@ -110,56 +111,53 @@ export function findEnded(
   originator: Eui64Key,
   counter: CounterKey,
 ): EndedRequest | undefined {
-  const { bytes, count } = ended
-  if (count === 0) return undefined
-  const wanted = Buffer.from(originator + counter, 'latin1')
-  for (let at = 0; at < count * endedRecordBytes; at += endedRecordBytes) {
-    if (bytes.compare(wanted, 0, 16, at, at + 16) === 0) return endedAt(bytes, at)
-  }
-  return undefined
+  const wanted = originator + counter
+  let at = ended.indexOf(wanted)
+  // The same octets may stand across the places of a record.
+  while (at > 0 && at % endedRecordBytes !== 0) at = ended.indexOf(wanted, at + 1)
+  return at < 0 ? undefined : endedAt(ended, at)
 }
 
 /** The newest of the remembered ends, or undefined. */
-export function lastEnded({ bytes, count, nextIndex }: EndedRequests): EndedRequest | undefined {
-  if (count === 0) return undefined
-  const remembered = limits.deviceRequestsRememberedMax
-  return endedAt(bytes, ((nextIndex + remembered - 1) % remembered) * endedRecordBytes)
+export function lastEnded(ended: EndedRequests): EndedRequest | undefined {
+  return ended === '' ? undefined : endedAt(ended, ended.length - endedRecordBytes)
 }
 
-const endedAt = (bytes: Buffer, at: number): EndedRequest => ({
-  contentHash: bytes.readUInt32BE(at + 16),
-  srv: bytes.readUInt32BE(at + 20) as Srv,
-  acceptedAt: bytes.readDoubleBE(at + 24),
-  endedAt: bytes.readDoubleBE(at + 32),
-  outcome: bytes.readUInt16BE(at + 40),
-  attempt: bytes.readUInt16BE(at + 42),
-})
+function endedAt(ended: EndedRequests, at: number): EndedRequest {
+  const bytes = Buffer.from(ended.slice(at, at + endedRecordBytes), 'latin1')
+  return {
+    contentHash: bytes.readUInt32BE(16),
+    srv: bytes.readUInt32BE(20) as Srv,
+    acceptedAt: bytes.readDoubleBE(24),
+    endedAt: bytes.readDoubleBE(32),
+    outcome: bytes.readUInt16BE(40),
+    attempt: bytes.readUInt16BE(42),
+  }
+}
 
-/** Remembers the end of `request`; calls `forget` with the RequestID that had to make room, if one had to. */
+// A string put together by `+` would keep all its parts.
+const scratch = Buffer.alloc(limits.deviceRequestsRememberedMax * endedRecordBytes)
+
+/** `ended` with the end of `request`; calls `forget` with the RequestID that had to make room, if one had to. */
 export function rememberEnded(
   ended: EndedRequests,
   request: OpenRequest,
   end: { endedAt: number; outcome: number; attempt: number },
   forget: (originator: Eui64Key, counter: CounterKey) => void,
-): void {
-  const at = ended.nextIndex * endedRecordBytes
-  if (at === ended.bytes.length) {
-    const records = Math.min(Math.max(4, ended.count * 2), limits.deviceRequestsRememberedMax)
-    const larger = Buffer.alloc(records * endedRecordBytes)
-    ended.bytes.copy(larger)
-    ended.bytes = larger
+): EndedRequests {
+  let kept: string = ended
+  if (ended.length === scratch.length) {
+    forget(ended.slice(0, 8) as Eui64Key, ended.slice(8, 16) as CounterKey)
+    kept = ended.slice(endedRecordBytes)
   }
-  const { bytes } = ended
-  if (ended.count === limits.deviceRequestsRememberedMax) {
-    forget(textOfOctets(bytes, at) as Eui64Key, textOfOctets(bytes, at + 8) as CounterKey)
-  } else ended.count++
-  writeOctetsOf(request.originator, bytes, at)
-  writeOctetsOf(request.counter, bytes, at + 8)
-  bytes.writeUInt32BE(request.contentHash, at + 16)
-  bytes.writeUInt32BE(request.srv, at + 20)
-  bytes.writeDoubleBE(request.acceptedAt, at + 24)
-  bytes.writeDoubleBE(end.endedAt, at + 32)
-  bytes.writeUInt16BE(end.outcome, at + 40)
-  bytes.writeUInt16BE(end.attempt, at + 42)
-  ended.nextIndex = (ended.nextIndex + 1) % limits.deviceRequestsRememberedMax
+  const at = scratch.write(kept, 'latin1')
+  writeOctetsOf(request.originator, scratch, at)
+  writeOctetsOf(request.counter, scratch, at + 8)
+  scratch.writeUInt32BE(request.contentHash, at + 16)
+  scratch.writeUInt32BE(request.srv, at + 20)
+  scratch.writeDoubleBE(request.acceptedAt, at + 24)
+  scratch.writeDoubleBE(end.endedAt, at + 32)
+  scratch.writeUInt16BE(end.outcome, at + 40)
+  scratch.writeUInt16BE(end.attempt, at + 42)
+  return latin1Of(scratch.subarray(0, at + endedRecordBytes))
 }

@@ -4,23 +4,32 @@
  */
 import { Packr } from 'msgpackr'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { copyOf, latin1Of } from '../../core/base/bytes.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
-import { decodeDeviceRecord } from '../../core/catalogue/device-record.ts'
-import { emptyState, type DeviceState, type OpenRequest, type Originator } from '../device/state.ts'
+import { limits } from '../../core/base/limits.ts'
+import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import {
+  emptyState,
+  endedRecordBytes,
+  type DeviceState,
+  type EndedRequests,
+  type OpenRequest,
+  type Originator,
+} from '../device/state.ts'
 
 export const stateVersion = 1
 
 const packr = new Packr({ useRecords: false })
 const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
-const keyOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 
 /** Bytes of their own. What is not in the ledger (`sent`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { recordBytes, open, ended, originators } = state
+  const { record, open, ended, originators } = state
+  const endedCount = ended.length / endedRecordBytes
   return packr.pack([
     stateVersion,
-    recordBytes ?? null,
+    record === undefined ? null : encodeDeviceRecord(record),
     open.map((r) => [
       latin1(r.originator),
       latin1(r.counter),
@@ -35,10 +44,10 @@ export function packState(state: DeviceState): Buffer {
       r.lastOutcome,
       r.bodyBytes,
     ]),
-    ended.bytes,
-    ended.count,
-    ended.nextIndex,
-    Array.from(originators, ([key, { highest, floor }]) => [
+    latin1(ended),
+    endedCount,
+    endedCount % limits.deviceRequestsRememberedMax,
+    originators.map(({ key, highest, floor }) => [
       latin1(key),
       latin1(highest),
       floor === undefined ? null : latin1(floor),
@@ -91,22 +100,24 @@ function stateIn(packed: PackedState): DeviceState {
   const [, record, open, endedBytes, count, nextIndex, originators, registeredAt = 0] = packed
   const state = emptyState()
   state.registeredAt = registeredAt
-  if (record !== null) {
-    state.recordBytes = Buffer.from(record)
-    state.record = decodeDeviceRecord(state.recordBytes)
+  if (record !== null) state.record = decodeDeviceRecord(record)
+  if (open.length > 0) state.open = open.map(unpackRequest)
+  if (count > 0) state.ended = unpackEnded(endedBytes, count, nextIndex)
+  if (originators.length > 0) {
+    state.originators = originators.map(([key, highest, floor]): Originator => ({
+      key: latin1Of(key) as Eui64Key,
+      highest: latin1Of(highest) as CounterKey,
+      floor: floor === null ? undefined : (latin1Of(floor) as CounterKey),
+    }))
   }
-  state.open = open.map(unpackRequest)
-  state.ended = { bytes: Buffer.from(endedBytes), count, nextIndex }
-  state.originators = new Map(
-    originators.map(([key, highest, floor]): [Eui64Key, Originator] => [
-      keyOf(key) as Eui64Key,
-      {
-        highest: keyOf(highest) as CounterKey,
-        floor: floor === null ? undefined : (keyOf(floor) as CounterKey),
-      },
-    ]),
-  )
   return state
+}
+
+/** In order of their ends; states written before 2026-11-25 have them in a ring, with room behind. */
+function unpackEnded(bytes: Uint8Array, count: number, nextIndex: number): EndedRequests {
+  const ended = latin1Of(bytes.subarray(0, count * endedRecordBytes))
+  const oldestAt = nextIndex < count ? nextIndex * endedRecordBytes : 0
+  return oldestAt === 0 ? ended : ended.slice(oldestAt) + ended.slice(0, oldestAt)
 }
 
 function unpackRequest(packed: PackedRequest): OpenRequest {
@@ -123,8 +134,8 @@ function unpackRequest(packed: PackedRequest): OpenRequest {
     nextAttemptAt,
   ] = packed
   return {
-    originator: keyOf(originator) as Eui64Key,
-    counter: keyOf(counter) as CounterKey,
+    originator: latin1Of(originator) as Eui64Key,
+    counter: latin1Of(counter) as CounterKey,
     lane,
     srv,
     bodyType,
@@ -134,6 +145,6 @@ function unpackRequest(packed: PackedRequest): OpenRequest {
     attempt,
     nextAttemptAt,
     lastOutcome: packed[10],
-    bodyBytes: Buffer.from(packed[11]),
+    bodyBytes: copyOf(packed[11]),
   }
 }

@@ -51,6 +51,11 @@ export function textOfOctets(v: Uint8Array, at: number): string {
   )
 }
 
+/** All octets of `view` as latin-1 characters, one an octet. */
+export function latin1Of(view: Uint8Array): string {
+  return asBuffer(view).toString('latin1')
+}
+
 /** Writes the eight octets that `text` stands for at `at`. */
 export function writeOctetsOf(text: string, out: Uint8Array, at: number): void {
   for (let i = 0; i < 8; i++) out[at + i] = text.charCodeAt(i)

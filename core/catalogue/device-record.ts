@@ -4,7 +4,7 @@
  * writes either form. It knows nothing of life cycles or of who may use the device.
  */
 import { Packr } from 'msgpackr'
-import { copyOf } from '../base/bytes.ts'
+import { copyOf, emptyBytes, sameBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { eui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
@@ -129,6 +129,20 @@ export function jsonOfDeviceEntry(eui64: string, record: DeviceRecord): Record<s
   const { secret, ...address } = record.address
   const asHex = secret === undefined ? {} : { secret: Buffer.from(secret).toString('hex') }
   return { eui64, type: record.type, address: { ...address, ...asHex } }
+}
+
+/** True when both say the same of a device. */
+export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
+  const { host, port, logicalDevice, client, secret } = a.address
+  const other = b.address
+  return (
+    a.type === b.type &&
+    host === other.host &&
+    port === other.port &&
+    logicalDevice === other.logicalDevice &&
+    client === other.client &&
+    sameBytes(secret ?? emptyBytes, other.secret ?? emptyBytes)
+  )
 }
 
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true })

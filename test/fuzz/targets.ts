@@ -177,9 +177,8 @@ const checkpoint = { sequence: 9, frameSequence: 8, frameNumber: 3, hash: Buffer
 const stateBytes = ((): Buffer => {
   const state = emptyState()
   state.record = decodeDeviceRecord(Buffer.from(encodeDeviceRecord(plainRecord)))
-  state.recordBytes = Buffer.from(encodeDeviceRecord(plainRecord))
   const counter = counterKey(Buffer.from([0, 0, 0, 0, 0, 0, 0, 7]), 0)
-  state.originators.set(supplier, { highest: counter, floor: undefined })
+  state.originators = [{ key: supplier, highest: counter, floor: undefined }]
   const request: OpenRequest = {
     originator: supplier,
     counter,
@@ -194,8 +193,9 @@ const stateBytes = ((): Buffer => {
     lastOutcome: 1,
     bodyBytes: Buffer.of(8, 1),
   }
-  state.open.push(request)
-  rememberEnded(state.ended, request, { endedAt: 1e12, outcome: 1, attempt: 1 }, () => undefined)
+  state.open = [request]
+  const end = { endedAt: 1e12, outcome: 1, attempt: 1 }
+  state.ended = rememberEnded(state.ended, request, end, () => undefined)
   return packState(state)
 })()
 const snapshotOctets = Buffer.concat([

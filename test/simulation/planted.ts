@@ -52,8 +52,8 @@ export const planted: Readonly<Record<string, Plant>> = {
         const states = new Map(changes.states)
         for (const [device, packed] of states) {
           const state = unpackState(packed)!
-          state.ended = { bytes: Buffer.alloc(0), count: 0, nextIndex: 0 }
-          state.originators = new Map()
+          state.ended = ''
+          state.originators = []
           states.set(device, packState(state))
         }
         return store.save({ ...changes, states })

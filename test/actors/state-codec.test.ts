@@ -1,0 +1,121 @@
+/** States as octets: what was packed comes back, also from the form that was written before ended requests were a string. */
+import { Packr } from 'msgpackr'
+import t from 'tap'
+import { evolve } from '../../actors/device/actor.ts'
+import { emptyState, endedRecordBytes, findEnded } from '../../actors/device/state.ts'
+import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { emptyBytes, writeOctetsOf } from '../../core/base/bytes.ts'
+import { counterKey, type CounterKey } from '../../core/base/counter.ts'
+import { Lane } from '../../core/base/lane.ts'
+import { limits } from '../../core/base/limits.ts'
+import { parseSrv } from '../../core/base/srv.ts'
+import { encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { plainRecord, supplier } from '../support/envelopes.ts'
+
+const rememberedMax = limits.deviceRequestsRememberedMax
+
+function counterOf(number: number): CounterKey {
+  const octets = Buffer.alloc(8)
+  octets.writeUInt32BE(number, 4)
+  return counterKey(octets)
+}
+
+/** A device that has ended `count` requests, numbered from 1, at the times of their numbers. */
+function aged(count: number) {
+  const state = emptyState()
+  evolve(state, {
+    type: 'DEVICE_REGISTERED',
+    time: 1,
+    recordBytes: encodeDeviceRecord(plainRecord),
+  })
+  for (let number = 1; number <= count; number++) {
+    const id = { originator: supplier, counter: counterOf(number) }
+    evolve(state, {
+      type: 'REQUEST_ACCEPTED',
+      request: {
+        ...id,
+        lane: Lane.NORMAL,
+        srv: parseSrv('4.1.1')!,
+        bodyType: 0,
+        contentHash: number,
+        acceptedAt: number,
+        deadline: 1e12,
+        attempt: 0,
+        nextAttemptAt: 0,
+        lastOutcome: 0,
+        bodyBytes: emptyBytes,
+      },
+    })
+    evolve(state, { type: 'REQUEST_ENDED', ...id, time: number, outcome: number, attempt: 1 })
+  }
+  return state
+}
+
+t.test('a state comes back, whatever the device remembers', async (t) => {
+  for (const count of [0, 1, 5, rememberedMax, rememberedMax + 6]) {
+    const state = aged(count)
+    const packed = packState(state)
+    t.strictSame(unpackState(packed), state, `${count} ended`)
+    t.strictSame(packState(unpackState(packed)), packed, 'and is packed the same')
+  }
+})
+
+t.test(
+  'ended requests are found by their RequestID, and by nothing that looks like it',
+  async (t) => {
+    const { ended } = aged(rememberedMax + 6)
+    t.equal(findEnded(ended, supplier, counterOf(6)), undefined, 'made room')
+    for (const number of [7, 40, rememberedMax + 6])
+      t.match(findEnded(ended, supplier, counterOf(number)), { endedAt: number, outcome: number })
+    // Sixteen octets from the middle of a record.
+    const across = ended.slice(endedRecordBytes + 20, endedRecordBytes + 36)
+    const [originator, counter] = [across.slice(0, 8), across.slice(8)]
+    t.equal(findEnded(ended, originator as typeof supplier, counter as CounterKey), undefined)
+  },
+)
+
+t.test('states of before: a ring with its oldest in the middle, or with room behind', async (t) => {
+  const older = (count: number, capacity: number): Buffer => {
+    const ring = Buffer.alloc(capacity * endedRecordBytes)
+    const { ended } = aged(count)
+    const kept = ended.length / endedRecordBytes
+    for (let index = 0; index < kept; index++) {
+      const number = count - kept + index
+      const record = Buffer.from(ended, 'latin1').subarray(index * endedRecordBytes)
+      record.copy(ring, (number % rememberedMax) * endedRecordBytes, 0, endedRecordBytes)
+    }
+    const key = (text: string): Buffer => {
+      const octets = Buffer.alloc(8)
+      writeOctetsOf(text, octets, 0)
+      return octets
+    }
+    const [known] = aged(count).originators
+    const originators =
+      known === undefined
+        ? []
+        : [
+            [
+              key(known.key),
+              key(known.highest),
+              known.floor === undefined ? null : key(known.floor),
+            ],
+          ]
+    const record = encodeDeviceRecord(plainRecord)
+    const nextIndex = count % rememberedMax
+    return new Packr({ useRecords: false }).pack([
+      1,
+      record,
+      [],
+      ring,
+      kept,
+      nextIndex,
+      originators,
+    ])
+  }
+  for (const [count, capacity] of [
+    [3, 4],
+    [rememberedMax, rememberedMax],
+    [rememberedMax + 6, rememberedMax],
+  ] as const)
+    t.strictSame(unpackState(older(count, capacity)), { ...aged(count), registeredAt: 0 })
+})
