@@ -39,6 +39,22 @@ function runBench(args: readonly string[]): Promise<Ended> {
 }
 
 const figuresOf: Record<string, readonly string[]> = {
+  host: [
+    'messagesPerCpuSecond',
+    'mapUpdatesPerCpuSecond',
+    'ratio',
+    'indexWakesPerSecond',
+    'dueWakesPerSecond',
+    'registeredPerSecond',
+    'storeBytesPerDevice',
+    'ledgerBytesPerDevice',
+    'bytesPerAwakeActor',
+    'awake',
+    'storeReadMicros',
+    'unpackMicros',
+  ],
+  hosts: ['ratio', 'oneHostPerCpuSecond', 'natsPerCpuSecond'],
+  restart: ['servesMs', 'loadMs', 'firstAnswerMs', 'takenUpMs', 'replayFactsPerSecond', 'ratio'],
   ledger: ['commitsPerSecond', 'envelopesPerSecond', 'plainPublishesPerSecond', 'ratio'],
   path: [
     'requestsPerSecond',
@@ -82,6 +98,12 @@ t.test('every bench runs in smoke mode and gives one JSON object', async (t) => 
         `${name}: ${figure} is ${String(figures[figure])}`,
       )
     }
+    if (name === 'ledger') {
+      const { flushesPerCommit } = figures
+      t.ok(flushesPerCommit === 'unknown' || Number(flushesPerCommit) >= 1, 'every commit flushes')
+    }
+    if (name === 'restart')
+      t.equal(figures['facts'], 2_000 + 2 * 401, 'each device once, each request twice')
     if (name === 'path') {
       t.match(
         figures,

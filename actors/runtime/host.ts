@@ -26,13 +26,14 @@ import type { Metrics } from '../../core/ports/metrics.ts'
 import type { Wan } from '../../core/ports/wan.ts'
 import { pullFrom, type PullSource } from '../../core/stream/pull.ts'
 import type { Send } from '../device/effects.ts'
-import { resume, wake, type Answered } from '../device/messages.ts'
+import type { Answered } from '../device/messages.ts'
 import { Exchanges } from './exchanges.ts'
 import { Handover } from './handover.ts'
 import { hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
 import { isStoreDamage, type Partition } from './partition.ts'
+import { OwnMessages } from './own-messages.ts'
 import { answer, FrameReplies, replyToOf } from './replies.ts'
 import { Snapshots, type SnapshotPorts } from './snapshots.ts'
 import { Tick } from './tick.ts'
@@ -59,6 +60,7 @@ export class Host {
   private readonly mailbox = new Mailbox()
   private readonly partitions: OwnedPartitions
   private readonly exchanges: Exchanges
+  private readonly ownMessages: OwnMessages
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
   private served: { close(): Promise<void> } | undefined
@@ -90,11 +92,10 @@ export class Host {
     this.partitions = new OwnedPartitions(
       options,
       this.metrics,
-      (partition, unfinished) => {
-        for (const device of unfinished) this.mailbox.post({ partition, device, message: resume })
-      },
+      () => this.ownMessages.post(options.clock.now()),
       (action) => this.hold(action),
     )
+    this.ownMessages = new OwnMessages(this.mailbox, this.partitions, this.exchanges)
     this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
     this.snapshots = new Snapshots(options, this.metrics, this.partitions)
   }
@@ -194,10 +195,7 @@ export class Host {
     this.callOff = clock.at(clock.now() + wakeIntervalMs, () => {
       const now = clock.now()
       // Under load a tick is nearly always under way; time goes on all the same.
-      for (const partition of this.partitions.values()) {
-        for (const device of partition.due(now))
-          this.mailbox.post({ partition, device, message: wake })
-      }
+      this.ownMessages.post(now)
       // Partitions that have lost their host come here.
       const elapsedMs = clock.elapsedMs()
       if (elapsedMs - this.lookedAroundAt >= limits.lookAroundMs) {
@@ -285,6 +283,7 @@ export class Host {
       else answer(effect)
     }
     this.isBusy = false
+    if (this.ownMessages.isMoreDue) this.ownMessages.post(this.options.clock.now())
     this.betweenTicks()
   }
 
@@ -344,16 +343,26 @@ export class Host {
     const { clock, checkpointIntervalMs } = this.options
     let awake = 0
     let isDamaged = false
+    // One partition at a time, in turn: packing the states of all would be a long pause.
+    let due: Partition | undefined
+    let isFarBehind = false
     for (const partition of this.partitions.values()) {
       if (partition.isStoreDamaged) isDamaged = true
-      else partition.saveWhenDue(clock, checkpointIntervalMs, this.lastSequence)
+      else if (
+        (due === undefined || partition.savedAt < due.savedAt) &&
+        partition.isSaveDue(clock.elapsedMs(), checkpointIntervalMs, this.lastSequence)
+      )
+        due = partition
+      isFarBehind ||= partition.isFarBehind
       awake += partition.awakeCount
     }
+    void due?.saveAndSleep(clock, this.lastSequence)
     if (isDamaged && !this.isClosing)
       this.hold(() => this.partitions.reload(false)).catch((fault: unknown) => this.fail(fault))
     else {
       // An owner that nobody asks any more must hear that it is none, too.
       if (this.partitions.isFenceStale) this.held.push(() => this.partitions.refreshFence())
+      if (isFarBehind) this.held.push(() => this.partitions.catchUp(this.lastSequence))
       this.runHeld()
     }
     this.metrics.awake.set(awake)

@@ -3,7 +3,6 @@
  * is found damaged on the way is cleared, and its partition read once more.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { tickSubjects, type Ledger, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
@@ -13,8 +12,8 @@ import { Past } from './past.ts'
 
 export type LoaderPorts = { ledger: Ledger; log: Log; snapshots?: SnapshotStore }
 
-/** Called with each partition that is up to date, and the devices in it that must be told to resume. */
-export type OnLoaded = (partition: Partition, unfinished: readonly Eui64Key[]) => void
+/** Called with each partition that is up to date. */
+export type OnLoaded = (partition: Partition) => void
 
 export class Loader {
   private readonly ledger: Ledger
@@ -81,9 +80,9 @@ export class Loader {
     for (const partition of loading.values()) {
       this.checkForgotten(partition)
       try {
-        const unfinished = await partition.ready(last)
+        await partition.ready(last)
         this.cleared.delete(partition)
-        onLoaded(partition, unfinished)
+        onLoaded(partition)
       } catch (fault) {
         await fail(partition, fault)
       }

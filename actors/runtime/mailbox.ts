@@ -48,6 +48,11 @@ export class Mailbox {
   /** Messages in all lanes. */
   length = 0
 
+  /** Messages of the host's own that wait. */
+  get ownLength(): number {
+    return this.queues.get('own')!.length
+  }
+
   /** Adds a request; false when its partition has as many waiting as it may. */
   offer(mail: Mail, lane: Lane): boolean {
     if (mail.partition.waiting >= limits.mailboxMessagesMax) return false

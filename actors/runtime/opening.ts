@@ -29,7 +29,7 @@ export async function openStore(opening: Opening): Promise<Checkpoint | undefine
   let checkpoint = store.checkpoint()
   // States without a checkpoint: a snapshot was being loaded.
   const isUseless =
-    checkpoint === undefined ? store.deviceCount() > 0 : !(await belongs(opening, checkpoint))
+    checkpoint === undefined ? !store.isEmpty() : !(await belongs(opening, checkpoint))
   if (isUseless) {
     log.warn({ partition }, 'the store does not belong to this ledger and is rebuilt')
     await store.clear()

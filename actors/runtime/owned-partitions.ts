@@ -4,7 +4,6 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../core/base/error-table.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
 import type { Clock } from '../../core/ports/clock.ts'
@@ -18,7 +17,7 @@ import type { PartitionStore } from '../../core/ports/store.ts'
 import type { DeviceBehaviour } from '../device/actor.ts'
 import { shareOf } from './balance.ts'
 import type { HostMetrics } from './host-metrics.ts'
-import { Loader, type OnLoaded } from './loader.ts'
+import { Loader } from './loader.ts'
 import { Partition } from './partition.ts'
 
 /** The other hosts, as they are heard on the bus and as the leases name them. */
@@ -51,9 +50,6 @@ export type PartitionPorts = {
   behaviour?: DeviceBehaviour
 }
 
-/** A partition that is up to date, and the devices in it that must be told to resume. */
-type Loaded = { partition: Partition; unfinished: readonly Eui64Key[] }
-
 /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
 export type Hold = (action: () => Promise<void>) => Promise<void>
 
@@ -72,7 +68,7 @@ export const ledgerRetryMs = 500
 export class OwnedPartitions {
   private readonly ports: PartitionPorts
   private readonly metrics: HostMetrics
-  private readonly onServed: OnLoaded
+  private readonly onServed: () => void
   private readonly hold: Hold
   private readonly loader: Loader
   private readonly served = new Map<number, Partition>()
@@ -91,7 +87,8 @@ export class OwnedPartitions {
   private isTaking = false
   private isClosing = false
 
-  constructor(ports: PartitionPorts, metrics: HostMetrics, onServed: OnLoaded, hold: Hold) {
+  /** `onServed` is called when there are more. */
+  constructor(ports: PartitionPorts, metrics: HostMetrics, onServed: () => void, hold: Hold) {
     this.ports = ports
     this.metrics = metrics
     this.onServed = onServed
@@ -231,7 +228,10 @@ export class OwnedPartitions {
     } catch (fault) {
       this.ports.log.warn({ fault: String(fault) }, 'offered partitions could not be brought up')
     }
-    for (const partition of partitions) await partition.close()
+    for (const partition of partitions) {
+      if (ready.includes(partition)) await partition.save().catch(() => undefined)
+      await partition.close()
+    }
     for (const number of ours) this.warming.delete(number)
     return ready.map(({ number }) => {
       const nonce = this.ports.random.bytes(9).toString('base64url')
@@ -348,11 +348,9 @@ export class OwnedPartitions {
   }
 
   /** Brings partitions up to date; those that cannot be read are closed. */
-  private async bringUp(partitions: readonly Partition[]): Promise<Loaded[]> {
-    const loaded: Loaded[] = []
-    await this.loader.load(partitions, (partition, unfinished) =>
-      loaded.push({ partition, unfinished }),
-    )
+  private async bringUp(partitions: readonly Partition[]): Promise<Partition[]> {
+    const loaded: Partition[] = []
+    await this.loader.load(partitions, (partition) => loaded.push(partition))
     return loaded
   }
 
@@ -360,16 +358,15 @@ export class OwnedPartitions {
    * Serves those of `loaded` whose leases are still ours: while they were read they were not looked after. Must run between two ticks, so that
    * none is written for them before.
    */
-  private async serve(loaded: readonly Loaded[]): Promise<void> {
-    for (const { partition } of loaded) this.served.set(partition.number, partition)
+  private async serve(loaded: readonly Partition[]): Promise<void> {
+    for (const partition of loaded) this.served.set(partition.number, partition)
     try {
       this.fence = await this.newFence()
     } catch (fault) {
-      for (const { partition } of loaded) this.served.delete(partition.number)
+      for (const partition of loaded) this.served.delete(partition.number)
       throw fault
     }
-    for (const { partition, unfinished } of loaded)
-      if (this.served.get(partition.number) === partition) this.onServed(partition, unfinished)
+    this.onServed()
     this.metrics.partitions.set(this.served.size)
   }
 
@@ -417,6 +414,14 @@ export class OwnedPartitions {
       }
     }
     this.reloading.clear()
+  }
+
+  /** Waits for the stores of partitions that are far behind. */
+  async catchUp(lastSequence: number): Promise<void> {
+    const behind = [...this.served.values()].filter((partition) => partition.isFarBehind)
+    await Promise.all(
+      behind.map((partition) => partition.saveAndSleep(this.ports.clock, lastSequence)),
+    )
   }
 
   private async drop(partition: Partition): Promise<void> {

@@ -22,20 +22,14 @@ import type { DeviceEffect, Outbox } from '../device/effects.ts'
 import { readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../device/state.ts'
+import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
+import { IndexWalk, Unfinished } from './index-walk.ts'
 import { openStore } from './opening.ts'
 import type { Past } from './past.ts'
 import { packState, unpackState } from './state-codec.ts'
 import type { Tick } from './tick.ts'
-import { WakeWheel, type Waking } from './wake-wheel.ts'
-
-/** One awake actor. */
-type Awake = Waking & {
-  state: DeviceState
-  /** Changed since the store last had it. */
-  isDirty: boolean
-  usedAt: number
-}
+import { WakeWheel } from './wake-wheel.ts'
 
 export type PartitionOptions = {
   number: number
@@ -56,13 +50,15 @@ export const isStoreDamage = (fault: unknown): boolean =>
 
 /** Dirty actors after which replay saves, so that a long replay stays in bounded memory. */
 const replayDirtyMax = 20_000
-/** Sleeping devices woken in one go. */
-const wakesPerTickMax = 1_000
+/** Between two saves that are made only because too many are awake. */
+const crowdedSaveMs = 500
 
 export class Partition {
   readonly number: number
   /** Requests in the mailbox. */
   waiting = 0
+  /** When the last save began, elapsed time. */
+  savedAt = 0
   /** Sequence of the lease message: ours for as long as it is the last. */
   leaseSequence = 0
   /** The store cannot be trusted; `open` clears it, and until then nothing is saved or read. */
@@ -71,7 +67,7 @@ export class Partition {
 
   private readonly options: PartitionOptions
   private readonly behaviour: DeviceBehaviour
-  private readonly awake = new Map<Eui64Key, Awake>()
+  private readonly awake: AwakeActors = new Map()
   private readonly dirty = new Set<Eui64Key>()
   private readonly wheel = new WakeWheel()
   private readonly frame = new FrameWriter()
@@ -79,12 +75,14 @@ export class Partition {
   private folded: Checkpoint = genesis
   private taken: { frameNumber: number; hash: Buffer } | undefined
   private saving: Promise<void> | undefined
-  private savedAt = 0
   /** Sequence of the store's checkpoint; -1 when it has none. */
   private savedSequence = -1
   /** Of the last snapshot; 0 for none, or none known. */
   snapshotSequence = 0
   private isSaveWanted = false
+  private readonly dueWalk = new IndexWalk()
+  private toResume: Unfinished | undefined
+  private besideReplay: Promise<void> | undefined
 
   constructor(options: PartitionOptions) {
     this.number = options.number
@@ -94,6 +92,11 @@ export class Partition {
 
   get awakeCount(): number {
     return this.awake.size
+  }
+
+  /** More has changed than may be awake, and the store is not done with the last save: memory grows until it is. */
+  get isFarBehind(): boolean {
+    return this.saving !== undefined && this.dirty.size > this.options.actorsAwakeMax
   }
 
   /** Octets of facts that the present tick has gathered. */
@@ -163,6 +166,9 @@ export class Partition {
     this.dirty.clear()
     this.frame.clear()
     this.taken = undefined
+    this.toResume = this.besideReplay = undefined
+    this.isSaveWanted = false
+    this.dueWalk.restart()
     const { number: partition } = this
     const { store, log } = this.options
     let checkpoint: Checkpoint | undefined
@@ -176,11 +182,14 @@ export class Partition {
     this.folded = checkpoint ?? genesis
   }
 
-  /** Every tick up to `lastSequence` has been replayed. @returns devices that may have something on its way or waiting: to be told to resume */
-  async ready(lastSequence: number): Promise<Eui64Key[]> {
+  /** Every tick up to `lastSequence` has been replayed: the partition can be served, and `unfinished` tells what it has to take up. */
+  async ready(lastSequence: number): Promise<void> {
     this.foldedTo(lastSequence)
-    await this.save()
-    return this.unfinished()
+    await this.besideReplay
+    // What is not saved yet is so in its turn, when requests are answered already.
+    const isOpen = (key: Eui64Key): boolean => this.awake.get(key)?.state.open.length !== 0
+    const unsaved = [...this.dirty].filter(isOpen)
+    this.toResume = new Unfinished(unsaved)
   }
 
   private foldedTo(sequence: number): void {
@@ -211,19 +220,37 @@ export class Partition {
       this.apply(actor, readFact(data, at), device)
     })
     this.folded = folded
-    if (this.dirty.size >= replayDirtyMax) {
-      return this.save().then(() => {
-        for (const [device, actor] of this.awake) if (!actor.isDirty) this.awake.delete(device)
-      })
-    }
+    if (this.dirty.size >= replayDirtyMax) return this.saveBesideReplay()
   }
 
-  private unfinished(): Eui64Key[] {
-    const { store } = this.options
-    const wakes = this.reading('wakes', () => store.dueWakes(Number.MAX_SAFE_INTEGER, 10_000_000))
-    const devices = new Set(wakes.map(({ device }) => device))
-    for (const [device, { state }] of this.awake) if (state.open.length > 0) devices.add(device)
-    return [...devices]
+  /** Starts a save, when the one before is done: the store writes while the next states are folded. */
+  private async saveBesideReplay(): Promise<void> {
+    await this.besideReplay
+    this.besideReplay = this.save().then(() => {
+      for (const [device, actor] of this.awake) if (!actor.isDirty) this.awake.delete(device)
+    })
+    // Told to whoever waits for it.
+    this.besideReplay.catch(() => undefined)
+  }
+
+  /** The next `countMax` devices that may have had something on its way when the partition was loaded: a restart takes them up beside its work. */
+  unfinished(countMax: number): Eui64Key[] {
+    const { toResume } = this
+    if (toResume === undefined) return []
+    const found = this.unlessDamaged(() => toResume.next(this.options.store, countMax)) ?? []
+    if (toResume.isOver) this.toResume = undefined
+    return found.filter((device) => this.awake.get(device)?.state.sent === undefined)
+  }
+
+  /** What `read` gives of the store; undefined when that is damaged. */
+  private unlessDamaged<T>(read: () => T): T | undefined {
+    if (this.isStoreDamaged) return undefined
+    try {
+      return this.reading('wakes', read)
+    } catch (fault) {
+      if (!isStoreDamage(fault)) throw fault
+      return undefined
+    }
   }
 
   /**
@@ -258,16 +285,7 @@ export class Partition {
       this.behaviour.decide(actor.state, message, now, outbox)
     } catch (fault) {
       outbox.facts.length = outbox.deliveries.length = outbox.effects.length = 0
-      this.options.onParked()
-      this.options.log.error(
-        {
-          partition: this.number,
-          device: formatEui64Key(device),
-          message: message.type,
-          fault: String(fault),
-        },
-        'an actor failed on a message, which is parked',
-      )
+      this.parked(device, message.type, fault, 'an actor failed on a message, which is parked')
       this.behaviour.park(actor.state, message, now, outbox)
     }
     for (const fact of outbox.facts) {
@@ -295,23 +313,22 @@ export class Partition {
       this.behaviour.evolve(actor.state, fact)
     } catch (fault) {
       // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
-      this.options.onParked()
-      this.options.log.error(
-        {
-          partition: this.number,
-          device: formatEui64Key(device),
-          fact: fact.type,
-          fault: String(fault),
-        },
-        'a fact could not be applied',
-      )
+      this.parked(device, fact.type, fault, 'a fact could not be applied')
     }
+  }
+
+  private parked(device: Eui64Key, what: string, fault: unknown, text: string): void {
+    this.options.onParked()
+    this.options.log.error(
+      { partition: this.number, device: formatEui64Key(device), what, fault: String(fault) },
+      text,
+    )
   }
 
   private wake(device: Eui64Key, now: number): Awake {
     const known = this.awake.get(device)
     if (known !== undefined) {
-      known.usedAt = now
+      use(this.awake, device, known, now)
       return known
     }
     const state = this.reading('state', () => this.stored(device)) ?? emptyState()
@@ -338,35 +355,38 @@ export class Partition {
     this.dirty.add(device)
   }
 
-  /** Devices whose time has come, awake and asleep; those asleep are woken. None when the store is found damaged: a reload finds them. */
-  due(now: number): Eui64Key[] {
+  /** Up to `countMax` devices whose time has come, awake and asleep. None of those asleep when the store is found damaged: a reload finds them. */
+  due(now: number, countMax: number): Eui64Key[] {
     const devices: Eui64Key[] = []
-    this.wheel.advance(now, (device, slot) => {
+    this.wheel.advance(now, countMax, (device, slot) => {
       const actor = this.awake.get(device)
       if (actor === undefined || actor.slot !== slot) return
       actor.slot = 0
       if (actor.wakeAt !== 0 && actor.wakeAt <= now) devices.push(device)
       else this.wheel.schedule(device, actor)
     })
-    if (this.saving !== undefined || this.isStoreDamaged) return devices
-    try {
-      this.wakeStored(now, devices)
-    } catch (fault) {
-      if (!isStoreDamage(fault)) throw fault
-    }
+    if (devices.length < countMax)
+      this.unlessDamaged(() => this.dueStored(now, countMax - devices.length, devices))
     return devices
   }
 
-  private wakeStored(now: number, devices: Eui64Key[]): void {
+  /** The index is behind for devices that are awake: a walk begins after the save of all that the last one has woken. Many wait for room in memory. */
+  private dueStored(now: number, countMax: number, devices: Eui64Key[]): void {
+    if (this.awake.size > this.options.actorsAwakeMax) return
     const { store } = this.options
-    const nextWake = this.reading('wakes', () => store.nextWakeMs())
-    if (nextWake === undefined || nextWake > now) return
-    for (const { device } of this.reading('wakes', () => store.dueWakes(now, wakesPerTickMax))) {
-      // The index is behind for those awake; the next save mends it.
-      if (!this.awake.has(device)) devices.push(device)
-      this.markDirty(device, this.wake(device, now))
+    if (!this.dueWalk.isUnderWay) {
+      if (this.saving !== undefined || this.isSaveWanted) return
+      if ((store.nextWakeMs() ?? Infinity) > now) return
     }
-    this.isSaveWanted = true
+    const found = this.dueWalk.next(store, now, countMax)
+    for (const { device } of found) {
+      const awake = this.awake.get(device)
+      // What is awake is woken by the wheel, unless its wake was too far away for it.
+      if (awake === undefined || (awake.slot === 0 && awake.wakeAt !== 0 && awake.wakeAt <= now))
+        devices.push(device)
+      this.markDirty(device, awake ?? this.wake(device, now))
+    }
+    if (found.length > 0) this.isSaveWanted = true
   }
 
   /**
@@ -393,23 +413,28 @@ export class Partition {
     this.frame.clear()
   }
 
-  /** Starts a save when one is due; to be called between ticks only. */
-  saveWhenDue(clock: Clock, intervalMs: number, lastSequence: number): void {
-    if (this.saving !== undefined || this.isStoreDamaged) return
+  /** To be asked between ticks only. */
+  isSaveDue(elapsedMs: number, intervalMs: number, lastSequence: number): boolean {
+    if (this.saving !== undefined || this.isStoreDamaged) return false
     const isBehind = lastSequence - this.savedSequence > idleTicksMax
-    if (this.dirty.size === 0 && !isBehind) return
+    if (this.dirty.size === 0 && !isBehind) return false
     const isCrowded = this.awake.size > this.options.actorsAwakeMax
-    if (!this.isSaveWanted && !isCrowded && clock.elapsedMs() - this.savedAt < intervalMs) return
+    const waitMs = isCrowded ? Math.min(crowdedSaveMs, intervalMs) : intervalMs
+    return this.isSaveWanted || elapsedMs - this.savedAt >= waitMs
+  }
+
+  /** Saves, then puts to sleep who may be; to be called between ticks only. That it failed is told here. */
+  async saveAndSleep(clock: Clock, lastSequence: number): Promise<void> {
     this.foldedTo(lastSequence)
     this.savedAt = clock.elapsedMs()
-    void this.save().then(
-      () => this.passivate(clock.now()),
-      (fault) =>
-        this.options.log.error(
-          { partition: this.number, fault: String(fault) },
-          'the store could not be saved',
-        ),
-    )
+    try {
+      await this.save()
+      const { actorIdleMs, actorsAwakeMax } = this.options
+      putToSleep(this.awake, clock.now(), actorIdleMs, actorsAwakeMax)
+    } catch (fault) {
+      const { log } = this.options
+      log.error({ partition: this.number, fault: String(fault) }, 'the store could not be saved')
+    }
   }
 
   /** Writes all that has changed, and the checkpoint it belongs to; to be called between ticks only. */
@@ -448,21 +473,6 @@ export class Partition {
       },
     )
     return this.saving
-  }
-
-  /** Puts to sleep who has been idle, and the longest idle ones when there are more awake than may be. */
-  private passivate(now: number): void {
-    const { actorIdleMs, actorsAwakeMax } = this.options
-    const idle: Array<[Eui64Key, number]> = []
-    for (const [device, actor] of this.awake) {
-      if (actor.isDirty || actor.state.sent !== undefined) continue
-      if (now - actor.usedAt >= actorIdleMs) this.awake.delete(device)
-      else idle.push([device, actor.usedAt])
-    }
-    const excess = this.awake.size - actorsAwakeMax
-    if (excess <= 0) return
-    idle.sort((a, b) => a[1] - b[1])
-    for (const [device] of idle.slice(0, excess)) this.awake.delete(device)
   }
 
   /** May be called again. */

@@ -24,6 +24,7 @@ import type {
   PartitionStore,
   StoreChanges,
   StoreCopy,
+  StoredWake,
   StoreRecord,
 } from '../ports/store.ts'
 import {
@@ -126,17 +127,12 @@ const empty = guarded(Buffer.alloc(0))
 class LmdbPartitionStore implements PartitionStore {
   private readonly database: Database<Buffer, Buffer>
   private readonly onClose: () => void
-  private devices: number
   /** Saves run one after the other: each reads where the wakes stand that it moves. */
   private tail: Promise<unknown> = Promise.resolve()
 
   constructor(database: Database<Buffer, Buffer>, onClose: () => void) {
     this.database = database
     this.onClose = onClose
-    this.devices = database.getKeysCount({
-      start: Buffer.of(tag.state),
-      end: Buffer.of(tag.state + 1),
-    })
   }
 
   checkpoint(): Checkpoint | undefined {
@@ -169,13 +165,9 @@ class LmdbPartitionStore implements PartitionStore {
 
   private async write({ states, wakes, checkpoint }: StoreChanges): Promise<void> {
     const { database } = this
-    let added = 0
     await database.batch(() => {
-      for (const [device, state] of states) {
-        const key = deviceKey(tag.state, device)
-        if (!database.doesExist(key)) added++
-        void database.put(key, guarded(state))
-      }
+      for (const [device, state] of states)
+        void database.put(deviceKey(tag.state, device), guarded(state))
       for (const [device, atMs] of wakes) this.moveWake(device, atMs)
       if (checkpoint === undefined) return
       const payload = Buffer.allocUnsafe(24 + checkpoint.hash.length)
@@ -185,7 +177,6 @@ class LmdbPartitionStore implements PartitionStore {
       payload.set(checkpoint.hash, 24)
       void database.put(checkpointKey, guarded(payload))
     })
-    this.devices += added
   }
 
   private moveWake(device: Eui64Key, atMs: number): void {
@@ -205,12 +196,17 @@ class LmdbPartitionStore implements PartitionStore {
     void database.put(wakeOfKey, guarded(payload))
   }
 
-  dueWakes(untilMs: number, count: number): Array<{ device: Eui64Key; atMs: number }> {
-    const due: Array<{ device: Eui64Key; atMs: number }> = []
+  dueWakes(untilMs: number, count: number, after?: StoredWake): StoredWake[] {
+    const due: StoredWake[] = []
+    // The key behind it, whatever that is.
+    const start =
+      after === undefined
+        ? Buffer.of(tag.wake)
+        : Buffer.concat([wakeKey(after.atMs, after.device), Buffer.of(0)])
     const end = Buffer.alloc(9)
     end[0] = tag.wake
     end.writeBigUInt64BE(BigInt(untilMs) + 1n, 1)
-    for (const key of this.database.getKeys({ start: Buffer.of(tag.wake), end, limit: count })) {
+    for (const key of this.database.getKeys({ start, end, limit: count })) {
       due.push({ device: eui64Key(key, 9), atMs: Number(key.readBigUInt64BE(1)) })
     }
     return due
@@ -227,8 +223,13 @@ class LmdbPartitionStore implements PartitionStore {
     return undefined
   }
 
-  deviceCount(): number {
-    return this.devices
+  isEmpty(): boolean {
+    const [first] = this.database.getKeys({
+      start: Buffer.of(tag.state),
+      end: Buffer.of(tag.state + 1),
+      limit: 1,
+    })
+    return first === undefined
   }
 
   copy(): StoreCopy | undefined {
@@ -249,10 +250,7 @@ class LmdbPartitionStore implements PartitionStore {
   }
 
   clear(): Promise<void> {
-    const cleared = this.tail.then(async () => {
-      await this.database.clearAsync()
-      this.devices = 0
-    })
+    const cleared = this.tail.then(() => this.database.clearAsync())
     this.tail = cleared.catch(() => {})
     return cleared
   }

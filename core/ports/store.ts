@@ -40,17 +40,24 @@ export type StoreCopy = {
   close(): void
 }
 
+/** A place in the wake index. */
+export type StoredWake = { device: Eui64Key; atMs: number }
+
 export interface PartitionStore {
   checkpoint(): Checkpoint | undefined
   /** The packed state, owned by the caller. */
   load(device: Eui64Key): Uint8Array | undefined
   /** Settles when the transaction is committed. */
   save(changes: StoreChanges): Promise<void>
-  /** Devices due at or before `untilMs`, earliest first, at most `count`. They stay in the index until a save moves them. */
-  dueWakes(untilMs: number, count: number): Array<{ device: Eui64Key; atMs: number }>
+  /**
+   * Devices due at or before `untilMs`, earliest first, at most `count`; only those behind `after`, when it is given. They stay in the index until
+   * a save moves them.
+   */
+  dueWakes(untilMs: number, count: number, after?: StoredWake): StoredWake[]
   /** The earliest wake, or undefined. */
   nextWakeMs(): number | undefined
-  deviceCount(): number
+  /** True when it holds no device. */
+  isEmpty(): boolean
   /** What is in it now; undefined without a checkpoint. */
   copy(): StoreCopy | undefined
   /** Forgets everything: the store does not belong to this ledger. */

@@ -15,7 +15,7 @@ import { hostSubject } from '../../core/ports/bus.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { limits } from '../../core/base/limits.ts'
 import { Owners } from '../../core/bus/owners.ts'
-import { deviceKey, envelopeOf } from '../support/envelopes.ts'
+import { deviceKey, envelopeOf, plainRecord, registrationOf } from '../support/envelopes.ts'
 
 import { partitionCount, text, settle, good, numberOf, pass, World } from '../support/world.ts'
 
@@ -209,6 +209,72 @@ t.test('sleeping actors are woken by their deadline', async (t) => {
   t.same(world.deliveries(), ['0/1 OK', '0/2 DEVICE_UNREACHABLE'])
 })
 
+/** More than half a tick, and more than may be awake. */
+const many = limits.tickMessagesMax / 2 + 500
+
+t.test('a restart serves at once, and takes up beside it all that was pending', async (t) => {
+  const world = new World()
+  await world.start()
+  await world.register(many + 1)
+  const deadline = world.clock.now() + 120_000
+  const asked = Array.from({ length: many }, (_, i) =>
+    envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i }),
+  )
+  t.equal((await world.ask(asked))?.size, many)
+  t.equal(world.exchanges.length, many)
+  await pass(world, () => world.clock.now() > deadline - 110_000)
+  world.kill()
+  world.options.onExchange = good
+  await world.start()
+  t.equal(await world.submit({ device: deviceKey(many) }), 'REQUEST_ACCEPTED')
+  await pass(world, () => world.deliveries().length > many)
+  t.same(
+    new Set(world.deliveries()),
+    new Set(Array.from({ length: many + 1 }, (_, i) => `${i}/1 OK`)),
+  )
+  t.equal(world.deliveries().length, many + 1, 'each once')
+})
+
+t.test('many actors that sleep are all woken when they asked for it at one time', async (t) => {
+  const seen = new Set<number>()
+  let retries = 0
+  const world = new World({
+    onExchange(exchange) {
+      const { port } = exchange.address
+      if (seen.has(port)) {
+        retries++
+        good(exchange)
+      } else exchange.answer({ ok: false, code: 'DEVICE_UNREACHABLE', detail: '' })
+      seen.add(port)
+    },
+  })
+  const host = await world.start()
+  const registrations = Array.from({ length: many }, (_, i) =>
+    registrationOf(
+      deviceKey(i),
+      { ...plainRecord, address: { ...plainRecord.address, port: i + 1 } },
+      i,
+    ),
+  )
+  await world.ask(registrations)
+  const deadline = world.clock.now() + 120_000
+  const asked = Array.from({ length: many }, (_, i) =>
+    envelopeOf({ srv: '11.2', device: deviceKey(i), deadline, correlation: i }),
+  )
+  t.equal((await world.ask(asked))?.size, many)
+  const awake = (): number =>
+    host.status().partitions.reduce((sum, partition) => sum + partition.awake, 0)
+  for (let turn = 0; turn < 12 && awake() > 1_000; turn++) {
+    world.clock.advanceBy(100)
+    await settle()
+  }
+  t.ok(awake() <= 1_000, `${awake()} awake`)
+  t.equal(retries, 0, 'the others sleep until their next attempt')
+  await pass(world, () => world.deliveries().length >= many)
+  t.same(new Set(world.deliveries()), new Set(Array.from({ length: many }, (_, i) => `${i}/1 OK`)))
+  t.equal(world.deliveries().length, many)
+})
+
 t.test(
   'a damaged store is cleared and rebuilt at the start, whatever of it is damaged',
   async (t) => {
@@ -224,7 +290,8 @@ t.test(
       world.options.onExchange = good
       const host = await world.start()
       t.equal(host.owned.length, partitionCount, on)
-      await pass(world, () => world.deliveries().length === 1)
+      // A save that fails does so after the start.
+      await pass(world, () => world.deliveries().length === 1 && store.clears === 1)
       t.same(world.deliveries(), ['0/1 OK'], on)
       t.equal(store.clears, 1, on)
       t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), 'REQUEST_ACCEPTED')

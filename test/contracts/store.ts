@@ -27,7 +27,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     t.equal(store.load(device(1)), undefined)
     t.equal(store.nextWakeMs(), undefined)
     t.strictSame(store.dueWakes(Number.MAX_SAFE_INTEGER, 10), [])
-    t.equal(store.deviceCount(), 0)
+    t.equal(store.isEmpty(), true)
     await store.close()
   })
 
@@ -40,7 +40,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     await store.save({ states, wakes: new Map([[device(1), 50]]), checkpoint: mark(7) })
     t.same(Buffer.from(store.load(device(1))!).toString(), 'one')
     t.equal(store.load(device(2))?.length, 0)
-    t.equal(store.deviceCount(), 2)
+    t.equal(store.isEmpty(), false)
     const found = store.checkpoint()
     t.same({ ...found, hash: Buffer.from(found!.hash) }, mark(7))
     await store.save({
@@ -49,12 +49,12 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
       checkpoint: mark(8),
     })
     t.same(Buffer.from(store.load(device(1))!).toString(), 'uno')
-    t.equal(store.deviceCount(), 2)
+    t.equal(store.isEmpty(), false)
     t.equal(store.checkpoint()?.sequence, 8)
     t.strictSame(store.dueWakes(50, 10), [{ device: device(1), atMs: 50 }])
     await store.clear()
     t.equal(store.checkpoint(), undefined)
-    t.equal(store.deviceCount(), 0)
+    t.equal(store.isEmpty(), true)
     t.equal(store.nextWakeMs(), undefined)
     await store.close()
   })
@@ -126,7 +126,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
       'one wake a device',
     )
     t.equal(store.checkpoint()?.sequence, 19)
-    t.equal(store.deviceCount(), 1)
+    t.equal(store.isEmpty(), false)
     await store.close()
   })
 
@@ -155,6 +155,13 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
         const found = store.dueWakes(untilMs, count)
         if (JSON.stringify(found) !== JSON.stringify(due))
           throw new Error(`${JSON.stringify(found)} is not ${JSON.stringify(due)}`)
+        const [first] = due
+        const behind = first === undefined ? [] : store.dueWakes(untilMs, count, first)
+        const rest = all.filter(({ atMs }) => atMs <= untilMs).slice(1, count + 1)
+        if (first !== undefined && JSON.stringify(behind) !== JSON.stringify(rest))
+          throw new Error(
+            `${JSON.stringify(behind)} is not ${JSON.stringify(rest)}, behind the first`,
+          )
         if (store.nextWakeMs() !== all[0]?.atMs) throw new Error('next wake')
         if (store.dueWakes(Number.MAX_SAFE_INTEGER, 1_000_000).length !== all.length)
           throw new Error('all wakes')

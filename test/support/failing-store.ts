@@ -2,7 +2,7 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { SimPartitionStore } from '../../core/ports/sim/store.ts'
-import type { StoreChanges } from '../../core/ports/store.ts'
+import type { StoreChanges, StoredWake } from '../../core/ports/store.ts'
 
 export const readings = ['checkpoint', 'load', 'dueWakes', 'nextWakeMs', 'copy', 'save'] as const
 export type Reading = (typeof readings)[number]
@@ -29,9 +29,9 @@ export class FailingStore extends SimPartitionStore {
     this.ask('load')
     return super.load(device)
   }
-  override dueWakes(untilMs: number, count: number) {
+  override dueWakes(untilMs: number, count: number, after?: StoredWake) {
     this.ask('dueWakes')
-    return super.dueWakes(untilMs, count)
+    return super.dueWakes(untilMs, count, after)
   }
   override nextWakeMs() {
     this.ask('nextWakeMs')

@@ -4,7 +4,12 @@
  */
 import { copyOf } from '../../base/bytes.ts'
 import type { Eui64Key } from '../../base/eui64.ts'
-import type { Checkpoint, PartitionStore, StoreChanges, StoreCopy } from '../store.ts'
+import type { Checkpoint, PartitionStore, StoreChanges, StoreCopy, StoredWake } from '../store.ts'
+
+function order(a: StoredWake, b: StoredWake): number {
+  if (a.atMs !== b.atMs) return a.atMs - b.atMs
+  return a.device === b.device ? 0 : a.device < b.device ? -1 : 1
+}
 
 export class SimPartitionStore implements PartitionStore {
   private readonly states = new Map<Eui64Key, Uint8Array>()
@@ -31,11 +36,13 @@ export class SimPartitionStore implements PartitionStore {
     return Promise.resolve()
   }
 
-  dueWakes(untilMs: number, count: number): Array<{ device: Eui64Key; atMs: number }> {
-    const due: Array<{ device: Eui64Key; atMs: number }> = []
-    for (const [device, atMs] of this.wakes) if (atMs <= untilMs) due.push({ device, atMs })
-    due.sort((a, b) => a.atMs - b.atMs || (a.device < b.device ? -1 : 1))
-    return due.slice(0, count)
+  dueWakes(untilMs: number, count: number, after?: StoredWake): StoredWake[] {
+    const due: StoredWake[] = []
+    for (const [device, atMs] of this.wakes) {
+      const wake = { device, atMs }
+      if (atMs <= untilMs && (after === undefined || order(after, wake) < 0)) due.push(wake)
+    }
+    return due.sort(order).slice(0, count)
   }
 
   nextWakeMs(): number | undefined {
@@ -44,8 +51,8 @@ export class SimPartitionStore implements PartitionStore {
     return next
   }
 
-  deviceCount(): number {
-    return this.states.size
+  isEmpty(): boolean {
+    return this.states.size === 0
   }
 
   copy(): StoreCopy | undefined {
