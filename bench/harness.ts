@@ -5,12 +5,19 @@
  * that two runs with one seed can be seen to have done the same.
  */
 import { execFileSync } from 'node:child_process'
+import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { fnv1a32 } from '../core/base/bytes.ts'
 
 /** `smoke`: so little work that a test can run it; its figures mean nothing. */
-export type BenchOptions = { smoke: boolean; seed: number; log: (line: string) => void }
+export type BenchOptions = {
+  smoke: boolean
+  seed: number
+  /** How many, for a bench that is about devices; its own number when left out. */
+  devices?: number
+  log: (line: string) => void
+}
 
 /** What a bench file exports; `run` gives figures by name. */
 export type Bench = {
@@ -173,6 +180,30 @@ export function countCopies(work: () => void): Copies {
     Object.assign(Buffer, { concat, from })
   }
   return copies
+}
+
+/**
+ * Flushes that the disk under `folder` has completed since it was attached, whoever asked for them; undefined where the kernel does not count
+ * them: not Linux, a kernel before 5.5, a file system without a disk of its own.
+ *
+ * @source the kernel's Documentation/admin-guide/iostats: major, minor, name, then field 16 is flush requests completed
+ */
+export function flushesOf(folder: string): number | undefined {
+  try {
+    const { dev } = statSync(folder, { bigint: true })
+    // As the kernel packs them for user space: the low 8 bits of the minor, 12 of the major, the rest of the minor.
+    const major = Number((dev >> 8n) & 0xfffn)
+    const minor = Number((dev & 0xffn) | ((dev >> 12n) & 0xfff00n))
+    for (const line of readFileSync('/proc/diskstats', 'utf8').split('\n')) {
+      const fields = line.trim().split(/\s+/)
+      if (fields[0] !== String(major) || fields[1] !== String(minor)) continue
+      const flushes = Number(fields[3 + 15])
+      return Number.isFinite(flushes) ? flushes : undefined
+    }
+  } catch {
+    // Told as unknown.
+  }
+  return undefined
 }
 
 export type Machine = { node: string; cpu: string; cpus: number; commit: string }

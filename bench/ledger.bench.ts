@@ -1,7 +1,8 @@
 /**
  * The ledger alone, on a real nats-server that flushes every write: what group commit gives, as the host does it (one fenced
  * message in flight, in which stand the frames of a tick), over one publish an envelope; what the same frames take as an atomic
- * batch (decision 0005); how fast a log is replayed; and what renewing leases on disk would cost (decision 0002).
+ * batch (decision 0005); how fast a log is replayed; and what renewing leases on disk would cost (decision 0002). Then the same ticks on a
+ * cluster of three, each of which flushes.
  */
 import { jetstream } from '@nats-io/jetstream'
 import { eui64Key, parseEui64 } from '../core/base/eui64.ts'
@@ -11,8 +12,8 @@ import { createLedger } from '../core/ledger/jetstream.ts'
 import { takeLease } from '../core/ledger/lease.ts'
 import { natsConnectOptions } from '../core/ops/nats-connection.ts'
 import { tickSubject, type Ledger, type LedgerEntry } from '../core/ports/ledger.ts'
-import { median, type BenchOptions } from './harness.ts'
-import { startNats } from './path/processes.ts'
+import { flushesOf, median, type BenchOptions } from './harness.ts'
+import { startNats, startNatsCluster, type NatsProcess } from './path/processes.ts'
 
 export const name = 'ledger'
 export const describe =
@@ -74,22 +75,37 @@ function latencyOf(times: readonly number[]): Latency {
 const perSecond = (count: number, times: readonly number[]): number =>
   (count * 1_000) / times.reduce((sum, time) => sum + time, 0)
 
-export async function run({ smoke, log }: BenchOptions): Promise<Record<string, unknown>> {
-  const scale = (count: number): number => (smoke ? Math.max(3, Math.floor(count / 500)) : count)
-  const nats = await startNats()
-  const connection = await connectNats(natsConnectOptions({ url: nats.url }, 'bench'))
-  const followConnection = await connectNats(natsConnectOptions({ url: nats.url }, 'bench follow'))
+type Groups = {
+  /** Of ticks; one a turn. */
+  commitsPerSecond: number[]
+  plainPublishesPerSecond: number[]
+  times: number[][]
+  /** Of the disk, for a tick; undefined when the kernel does not count them. */
+  flushesPerCommit: number | undefined
+}
+
+/** What `measureOn` needs of the ledger. */
+type Rig = { ledger: Ledger; kinds: LedgerEntry[][]; publishes: (total: number) => Promise<number> }
+
+async function withLedger<T>(
+  nats: NatsProcess,
+  replicas: number,
+  use: (rig: Rig) => Promise<T>,
+): Promise<T> {
+  const options = natsConnectOptions({ url: nats.url }, 'bench')
+  const connection = await connectNats(options)
+  const followConnection = await connectNats({ ...options, name: 'bench follow' })
   try {
     const ledger = await createLedger({
       connection,
       followConnection,
       bytesMax: 8 * 1024 ** 3,
       partitionCount,
+      replicas,
     })
     const fences: number[] = []
     for (let partition = 0; partition < partitionCount; partition++)
       fences.push((await takeLease(ledger, partition, 'bench')).sequence)
-
     const js = jetstream(connection)
     const envelope = Buffer.alloc(envelopeBytes, 1)
     const publishes = async (total: number): Promise<number> => {
@@ -101,58 +117,106 @@ export async function run({ smoke, log }: BenchOptions): Promise<Record<string, 
       await Promise.all(Array.from({ length: Math.min(publishesInFlight, total) }, publisher))
       return (total * 1_000) / (performance.now() - startedAt)
     }
-
     const kinds = [tickOf(fences.at(-1)!), batchOf(3, fences), batchOf(partitionCount + 1, fences)]
-    for (const entries of kinds) await commits(ledger, entries, scale(50))
-    await publishes(scale(1_000))
-
-    // Turn by turn, so that a machine that is busy for a while is so for both.
-    const turns = smoke ? 1 : 5
-    const times: number[][] = kinds.map(() => [])
-    const plain: number[] = []
-    const grouped: number[] = []
-    for (let turn = 0; turn < turns; turn++) {
-      for (const [index, entries] of kinds.entries()) {
-        const taken = await commits(ledger, entries, scale(100))
-        times[index]!.push(...taken)
-        if (index === 0) grouped.push(perSecond(taken.length, taken))
-      }
-      plain.push(await publishes(scale(3_000)))
-    }
-    const [tick, batch3, batch17] = times.map(latencyOf)
-    const commitsPerSecond = median(grouped)
-    const envelopesPerSecond = commitsPerSecond * (partitionCount + 1) * envelopesPerFrame
-    const plainPublishesPerSecond = median(plain)
-    const ratio = envelopesPerSecond / plainPublishesPerSecond
-    log(
-      `${envelopesPerSecond.toFixed(0)} envelopes/s in ${commitsPerSecond.toFixed(0)} commits/s, ${plainPublishesPerSecond.toFixed(0)} plain publishes/s: ${ratio.toFixed(1)} to 1`,
-    )
-
-    let replayedBytes = 0
-    const replayFrom = performance.now()
-    await ledger.read('log.*', 1, ({ data }) => void (replayedBytes += data.length))
-    const replayEnvelopesPerSecond =
-      (replayedBytes / envelopeBytes) * (1_000 / (performance.now() - replayFrom))
-
-    // A renewal is one small message, flushed.
-    const renewals: number[] = []
-    for (let i = 0; i < scale(500); i++)
-      renewals.push(...(await commits(ledger, [{ subject: 'lease.0', data: Buffer.alloc(80) }], 1)))
-    await ledger.close()
-    return {
-      commitsPerSecond,
-      envelopesPerSecond,
-      plainPublishesPerSecond,
-      ratio,
-      tick,
-      batch3,
-      batch17,
-      replayEnvelopesPerSecond,
-      leaseRenewalMs: latencyOf(renewals).p50Ms,
+    try {
+      return await use({ ledger, kinds, publishes })
+    } finally {
+      await ledger.close()
     }
   } finally {
     await connection.close()
     await followConnection.close()
     await nats.stop()
   }
+}
+
+/** Turn by turn, so that a machine that is busy for a while is so for all. */
+async function measureOn(
+  { ledger, kinds, publishes }: Rig,
+  folder: string,
+  turns: number,
+  scale: (count: number) => number,
+): Promise<Groups> {
+  for (const entries of kinds) await commits(ledger, entries, scale(50))
+  await publishes(scale(1_000))
+  const groups: Groups = {
+    commitsPerSecond: [],
+    plainPublishesPerSecond: [],
+    times: kinds.map(() => []),
+    flushesPerCommit: undefined,
+  }
+  let flushes: number | undefined = 0
+  for (let turn = 0; turn < turns; turn++) {
+    for (const [index, entries] of kinds.entries()) {
+      const before = flushesOf(folder)
+      const taken = await commits(ledger, entries, scale(100))
+      const after = flushesOf(folder)
+      groups.times[index]!.push(...taken)
+      if (index > 0) continue
+      groups.commitsPerSecond.push(perSecond(taken.length, taken))
+      flushes =
+        flushes === undefined || before === undefined || after === undefined
+          ? undefined
+          : flushes + after - before
+    }
+    groups.plainPublishesPerSecond.push(await publishes(scale(3_000)))
+  }
+  if (flushes !== undefined) groups.flushesPerCommit = flushes / groups.times[0]!.length
+  return groups
+}
+
+const envelopesPerCommit = (partitionCount + 1) * envelopesPerFrame
+
+function figuresOf(groups: Groups) {
+  const [tick, batch3, batch17] = groups.times.map(latencyOf)
+  const commitsPerSecond = median(groups.commitsPerSecond)
+  const envelopesPerSecond = commitsPerSecond * envelopesPerCommit
+  const plainPublishesPerSecond = median(groups.plainPublishesPerSecond)
+  const { flushesPerCommit } = groups
+  return {
+    commitsPerSecond,
+    envelopesPerSecond,
+    plainPublishesPerSecond,
+    ratio: envelopesPerSecond / plainPublishesPerSecond,
+    // Those of other programs on the same disk are among them.
+    flushesPerCommit: flushesPerCommit ?? 'unknown',
+    flushesPerSecond:
+      flushesPerCommit === undefined ? 'unknown' : flushesPerCommit * commitsPerSecond,
+    tick,
+    batch3,
+    batch17,
+  }
+}
+
+export async function run({ smoke, log }: BenchOptions): Promise<Record<string, unknown>> {
+  const scale = (count: number): number => (smoke ? Math.max(3, Math.floor(count / 500)) : count)
+  const turns = smoke ? 1 : 5
+  const nats = await startNats()
+  const single = await withLedger(nats, 1, async (rig) => {
+    const figures = figuresOf(await measureOn(rig, nats.folder, turns, scale))
+    const { envelopesPerSecond, commitsPerSecond, plainPublishesPerSecond, ratio } = figures
+    log(
+      `${envelopesPerSecond.toFixed(0)} envelopes/s in ${commitsPerSecond.toFixed(0)} commits/s, ${plainPublishesPerSecond.toFixed(0)} plain publishes/s: ${ratio.toFixed(1)} to 1`,
+    )
+    const { ledger } = rig
+    let replayedBytes = 0
+    const replayFrom = performance.now()
+    await ledger.read('log.*', 1, ({ data }) => void (replayedBytes += data.length))
+    const replayEnvelopesPerSecond =
+      (replayedBytes / envelopeBytes) * (1_000 / (performance.now() - replayFrom))
+    // A renewal is one small message, flushed.
+    const renewals: number[] = []
+    for (let i = 0; i < scale(500); i++)
+      renewals.push(...(await commits(ledger, [{ subject: 'lease.0', data: Buffer.alloc(80) }], 1)))
+    return { ...figures, replayEnvelopesPerSecond, leaseRenewalMs: latencyOf(renewals).p50Ms }
+  })
+  const cluster = await startNatsCluster()
+  const replicas3 = await withLedger(cluster, 3, async (rig) =>
+    figuresOf(await measureOn(rig, cluster.folder, Math.min(turns, 3), scale)),
+  )
+  const toSingle = replicas3.commitsPerSecond / single.commitsPerSecond
+  log(
+    `three replicas: ${replicas3.envelopesPerSecond.toFixed(0)} envelopes/s in ${replicas3.commitsPerSecond.toFixed(0)} commits/s, ${toSingle.toFixed(2)} of one`,
+  )
+  return { ...single, replicas3: { ...replicas3, toSingle } }
 }

@@ -1,5 +1,5 @@
 /**
- * Runs the benches: `npm run bench -- [NAME] [--json] [--smoke] [--seed N]`. Without a name all of them, one after
+ * Runs the benches: `npm run bench -- [NAME] [--json] [--smoke] [--seed N] [--devices N]`. Without a name all of them, one after
  * another. Progress goes to stderr; stdout has the figures, with --json as one object and nothing else.
  */
 import { readdir } from 'node:fs/promises'
@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { machine, readable, type Bench } from './harness.ts'
 
 const suffix = '.bench.ts'
-const usage = 'npm run bench -- [NAME …] [--json] [--smoke] [--seed N]'
+const usage = 'npm run bench -- [NAME …] [--json] [--smoke] [--seed N] [--devices N]'
 
 function readArguments() {
   return parseArgs({
@@ -16,6 +16,7 @@ function readArguments() {
       json: { type: 'boolean', default: false },
       smoke: { type: 'boolean', default: false },
       seed: { type: 'string', default: '1' },
+      devices: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
@@ -41,10 +42,12 @@ async function main(): Promise<number> {
   const asked = positionals.length > 0 ? positionals : names
   const unknown = asked.filter((name) => !names.includes(name))
   const seed = Number(values.seed)
-  if (unknown.length > 0 || !Number.isSafeInteger(seed)) {
+  const devices = values.devices === undefined ? undefined : Number(values.devices)
+  const isNumber = Number.isSafeInteger(seed) && Number.isSafeInteger(devices ?? 1)
+  if (unknown.length > 0 || !isNumber) {
     if (unknown.length > 0)
       process.stderr.write(`There is no bench ${unknown.join(', ')}. There are:\n`)
-    else process.stderr.write('--seed takes a whole number. Benches:\n')
+    else process.stderr.write('--seed and --devices take a whole number. Benches:\n')
     for (const name of names) {
       const { describe } = await load(name)
       process.stderr.write(`  ${name.padEnd(12)} ${describe}\n`)
@@ -60,7 +63,12 @@ async function main(): Promise<number> {
   for (const name of asked) {
     const bench = await load(name)
     log(`${name}: ${bench.describe}`)
-    const figures = await bench.run({ smoke: values.smoke, seed, log: (line) => log(`  ${line}`) })
+    const figures = await bench.run({
+      smoke: values.smoke,
+      seed,
+      ...(devices !== undefined && { devices }),
+      log: (line) => log(`  ${line}`),
+    })
     results[name] = rounded(figures) as Record<string, unknown>
     if (!values.json) print(name, results[name])
   }

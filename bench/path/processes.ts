@@ -3,13 +3,14 @@
  * the Node that runs the bench.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createConnection, createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createInterface, type Interface } from 'node:readline'
+import { connect } from '@nats-io/transport-node'
 import type { ClientCommand, ClientFigures, ClientOptions } from './client.ts'
 
 /** A process of ours, its lines, and how it ends. */
@@ -91,25 +92,82 @@ export function startNode(
 }
 
 /** A nats-server that flushes every write, in a folder of its own. */
-export type NatsProcess = { url: string; stop(): Promise<void> }
+export type NatsProcess = {
+  /** Of a cluster: all of them, separated by commas. */
+  url: string
+  /** Where it keeps what it flushes. */
+  folder: string
+  /** Milliseconds of CPU that it has used; 0 where the system does not tell. */
+  cpuMs(): number
+  stop(): Promise<void>
+}
 
-export async function startNats(): Promise<NatsProcess> {
+export function startNats(): Promise<NatsProcess> {
+  return startServer((port) => [`listen: "127.0.0.1:${port}"`])
+}
+
+/** Three servers that are one cluster, on one disk. */
+export async function startNatsCluster(): Promise<NatsProcess> {
+  const routePorts: number[] = []
+  for (let i = 0; i < 3; i++) routePorts.push(await freePort())
+  const routes = routePorts.map((port) => `"nats://127.0.0.1:${port}"`).join(', ')
+  const servers: NatsProcess[] = []
+  for (const [index, routePort] of routePorts.entries()) {
+    const cluster = `cluster { name: bench, listen: "127.0.0.1:${routePort}", routes: [${routes}] }`
+    servers.push(
+      await startServer((port) => [
+        `server_name: n${index}`,
+        `listen: "127.0.0.1:${port}"`,
+        cluster,
+      ]),
+    )
+  }
+  const url = servers.map((server) => server.url).join(',')
+  await waitForJetStream(url)
+  return {
+    url,
+    folder: servers[0]!.folder,
+    cpuMs: () => servers.reduce((sum, server) => sum + server.cpuMs(), 0),
+    async stop() {
+      await Promise.all(servers.map((server) => server.stop()))
+    },
+  }
+}
+
+async function startServer(linesFor: (port: number) => string[]): Promise<NatsProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
   const port = await freePort()
   const config = join(folder, 'nats.conf')
-  await writeFile(
-    config,
-    `listen: "127.0.0.1:${port}"\nmax_payload: 8MB\nmax_pending: 256MB\njetstream { store_dir: "${folder}/store", sync_interval: always, max_file_store: 20GB }\n`,
-  )
+  const lines = [
+    ...linesFor(port),
+    'max_payload: 8MB',
+    'max_pending: 256MB',
+    `jetstream { store_dir: "${folder}/store", sync_interval: always, max_file_store: 20GB }`,
+  ]
+  await writeFile(config, `${lines.join('\n')}\n`)
   const child = new Child('nats-server', await findNatsServer(), ['-c', config])
   child.ignoreOutput()
   await waitForPort(port)
   return {
     url: `nats://127.0.0.1:${port}`,
+    folder,
+    cpuMs: () => cpuMsOf(child.process.pid),
     async stop() {
       await child.stop()
       await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+// Linux counts in hundredths of a second: utime and stime are the 14th and 15th field, behind a name that may hold anything.
+function cpuMsOf(pid: number | undefined): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    return 0
   }
 }
 
@@ -140,10 +198,9 @@ async function freePort(): Promise<number> {
 
 // nats-server says that it is ready in its log only; an answered connection says it too.
 async function waitForPort(port: number): Promise<void> {
-  const { connect } = await import('node:net')
   for (let attempt = 0; attempt < 400; attempt++) {
     const isOpen = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1')
+      const socket = createConnection(port, '127.0.0.1')
       socket.once('connect', () => {
         socket.destroy()
         resolve(true)
@@ -154,6 +211,23 @@ async function waitForPort(port: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
   throw new Error('nats-server did not start')
+}
+
+// A cluster answers once its servers have agreed on a leader.
+async function waitForJetStream(url: string): Promise<void> {
+  const connection = await connect({ servers: url.split(',') })
+  try {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const answer = await connection
+        .request('$JS.API.INFO', '', { timeout: 500 })
+        .catch(() => undefined)
+      if (answer !== undefined && (answer.json() as { error?: unknown }).error === undefined) return
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    throw new Error('the cluster of nats-servers did not become one')
+  } finally {
+    await connection.close()
+  }
 }
 
 /** The load client as a process that takes commands. */

@@ -1,0 +1,101 @@
+/**
+ * One host against two that share the partitions, over the same ledger: requests a second from a gateway's frame to the acknowledgement, and whose
+ * CPU they took. On a machine with few CPUs, hosts, nats-server and the client take it from one another: the figures of CPU say what would be the
+ * ceiling of each on cores of its own.
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import { Kind } from '../core/envelope/layout.ts'
+import { Estate, partitionCount, type EstateHost } from './estate/estate.ts'
+import { cpuMsNow } from './estate/local-host.ts'
+import { median, type BenchOptions } from './harness.ts'
+
+export const name = 'hosts'
+export const describe = 'requests accepted a second by one host and by two, and the CPU it takes'
+
+/** CPU milliseconds, by whom. */
+type Cpu = { hosts: number[]; nats: number; client: number }
+type Turn = {
+  requestsPerSecond: number
+  hostMicros: number
+  natsMicros: number
+  clientMicros: number
+  cpusBusy: number
+}
+
+export async function run({ smoke, log }: BenchOptions): Promise<Record<string, unknown>> {
+  const devices = smoke ? 1_000 : 40_000
+  const estate = await Estate.start()
+  try {
+    const first = await estate.startHost('a', 100_000)
+    await estate.register(0, devices)
+    const second = await estate.startHost('b', 100_000)
+    await estate.until(second, ({ partitions }) => partitions === partitionCount / 2)
+    let counter = 1
+    const turn = async (hosts: readonly EstateHost[]): Promise<Turn> => {
+      const cpuOf = async (): Promise<Cpu> => ({
+        hosts: await Promise.all(
+          hosts.map(async (host) => (await host.figures({ isQuick: true })).cpuMs),
+        ),
+        nats: estate.natsCpuMs(),
+        client: cpuMsNow(),
+      })
+      const before = await cpuOf()
+      const from = performance.now()
+      const accepted = await estate.ask(Kind.SERVICE_REQUEST, 0, devices, counter++)
+      const seconds = (performance.now() - from) / 1_000
+      if (accepted !== devices) throw new Error(`${accepted} of ${devices} accepted`)
+      // Outcomes that are still to be written belong to these requests, too.
+      await wait(smoke ? 50 : 500)
+      const after = await cpuOf()
+      const spent = (cpu: Cpu): number[] => [
+        cpu.hosts.reduce((a, b) => a + b),
+        cpu.nats,
+        cpu.client,
+      ]
+      const earlier = spent(before)
+      const [host = 0, nats = 0, client = 0] = spent(after).map((ms, i) => ms - earlier[i]!)
+      return {
+        requestsPerSecond: devices / seconds,
+        hostMicros: (host * 1_000) / devices,
+        natsMicros: (nats * 1_000) / devices,
+        clientMicros: (client * 1_000) / devices,
+        cpusBusy: (host + nats + client) / 1_000 / (seconds + 0.5),
+      }
+    }
+    const turns = smoke ? 1 : 5
+    const times = async (hosts: readonly EstateHost[]): Promise<Turn> => {
+      await turn(hosts)
+      const all: Turn[] = []
+      for (let i = 0; i < turns; i++) all.push(await turn(hosts))
+      const of = (figure: keyof Turn): number => median(all.map((one) => one[figure]))
+      return {
+        requestsPerSecond: of('requestsPerSecond'),
+        hostMicros: of('hostMicros'),
+        natsMicros: of('natsMicros'),
+        clientMicros: of('clientMicros'),
+        cpusBusy: of('cpusBusy'),
+      }
+    }
+    const two = await times([first, second])
+    await second.stop()
+    await estate.until(first, ({ partitions }) => partitions === partitionCount)
+    const one = await times([first])
+    const ratio = two.requestsPerSecond / one.requestsPerSecond
+    const ceilings = {
+      oneHost: 1_000_000 / one.hostMicros,
+      nats: 1_000_000 / one.natsMicros,
+    }
+    log(
+      `one host ${one.requestsPerSecond.toFixed(0)} requests/s, two ${two.requestsPerSecond.toFixed(0)}: ${ratio.toFixed(2)} to 1`,
+    )
+    return {
+      one,
+      two,
+      ratio,
+      oneHostPerCpuSecond: ceilings.oneHost,
+      natsPerCpuSecond: ceilings.nats,
+    }
+  } finally {
+    await estate.stop()
+  }
+}
