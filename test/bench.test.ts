@@ -53,7 +53,7 @@ const figuresOf: Record<string, readonly string[]> = {
     'storeReadMicros',
     'unpackMicros',
   ],
-  hosts: ['ratio', 'oneHostPerCpuSecond', 'natsPerCpuSecond'],
+  hosts: ['ratio', 'oneHostPerCpuSecond'],
   restart: ['servesMs', 'loadMs', 'firstAnswerMs', 'takenUpMs', 'replayFactsPerSecond', 'ratio'],
   ledger: ['commitsPerSecond', 'envelopesPerSecond', 'plainPublishesPerSecond', 'ratio'],
   path: [
