@@ -234,7 +234,7 @@ async function start(
   ops.addCheck('host', () => host?.trouble)
   ops.addCheck('wan', () => way?.trouble())
   ops.addCheck('views', () => views?.trouble)
-  ops.addCheck('nats', () => (connection.isClosed() ? 'the connection is closed' : undefined))
+  ops.addCheck('nats', () => (ledger.isConnected ? undefined : 'no connection to nats-server'))
   if (config.workerCount !== 0) {
     const workers = startWorkers(config, server.address, log)
     closers.push(() => workers.close())

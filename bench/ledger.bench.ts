@@ -11,6 +11,7 @@ import { connectNats } from '../core/ledger/connection.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { takeLease } from '../core/ledger/lease.ts'
 import { natsConnectOptions } from '../core/ops/nats-connection.ts'
+import { leaseSubject } from '../core/ports/lease.ts'
 import { tickSubject, type Ledger, type LedgerEntry } from '../core/ports/ledger.ts'
 import { flushesOf, median, type BenchOptions } from './harness.ts'
 import { startNats, startNatsCluster, type NatsProcess } from './path/processes.ts'
@@ -30,15 +31,14 @@ type Latency = { p50Ms: number; p99Ms: number }
 
 const frame = Buffer.alloc(envelopeBytes * envelopesPerFrame, 1)
 
-/** A tick of the host: frames of all partitions and one of deliveries, in one message behind the last of all leases. */
-function tickOf(lastLease: number): LedgerEntry[] {
+/** A tick of the host: frames of all partitions and one of deliveries, in one message behind a fence, which stands still here. */
+function tickOf(fence: number): LedgerEntry[] {
   const facts = Array.from({ length: partitionCount }, (_, partition) => ({ partition, frame }))
   const data = writeTickMessage(facts, [
     { party: eui64Key(parseEui64('90B3D51F30010000')!), frame },
   ])
-  return [
-    { subject: tickSubject('bench'), data, expect: { subject: 'lease.*', sequence: lastLease } },
-  ]
+  const expect = { subject: leaseSubject(partitionCount - 1), sequence: fence }
+  return [{ subject: tickSubject('bench'), data, expect }]
 }
 
 /** The same as an atomic batch: frames of `count - 1` partitions behind their fences and one of deliveries. */

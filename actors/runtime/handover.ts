@@ -43,8 +43,8 @@ export class Handover {
     this.offers = await bus.serve(handoverSubject(hostId), (frame, reply) =>
       this.onOffer(frame, reply),
     )
-    this.stopListening = peers?.onLeaseChange((sequence) => {
-      this.partitions.onLeaseChange(sequence)
+    this.stopListening = peers?.onLeaseChange(() => {
+      this.partitions.onLeaseChange()
       void this.partitions.adopt()
     })
   }

@@ -249,10 +249,9 @@ export class Host {
     const message = tick.message(this.partitions.values())
     if (message === undefined) return this.sendable(tick, -Infinity)
     const { hostId, ledger } = this.options
-    const expect = { subject: 'lease.*', sequence: this.partitions.fence }
-    const committed = await ledger.commit([
-      { subject: tickSubject(hostId), data: message.data, expect },
-    ])
+    const subject = tickSubject(hostId)
+    const expect = { subject, sequence: this.partitions.fence }
+    const committed = await ledger.commit([{ subject, data: message.data, expect }])
     tick.release()
     if (committed.refused !== undefined) {
       await this.recover(mails.slice(0, mails.length - left.length), committed)
@@ -260,7 +259,7 @@ export class Host {
     }
     this.fullUntil = 0
     this.mailsPerTickMax = Math.min(limits.tickMessagesMax, this.mailsPerTickMax * 2)
-    this.lastSequence = committed.firstSequence
+    this.lastSequence = this.partitions.fence = committed.firstSequence
     for (const partition of message.written) partition.committed(committed.firstSequence)
     this.metrics.onCommit(tick, message.data.length, clock.elapsedMs() - startedAt)
     return this.sendable(tick, startedAt)
@@ -273,7 +272,7 @@ export class Host {
   private async sendable(tick: Tick, knownAt: number): Promise<Tick> {
     const isRecent = this.options.clock.elapsedMs() - knownAt < limits.leaseSilenceMsMax
     if (tick.hasSends && !isRecent && !(await this.partitions.isFenceCurrent()))
-      await this.partitions.reload(false)
+      await this.partitions.reload(true)
     return tick
   }
 
@@ -395,7 +394,7 @@ export class Host {
     const { log, clock } = this.options
     this.metrics.refused(refused)
     log.warn({ refused, detail }, 'a tick was not written; its messages are decided again')
-    await this.partitions.reload(refused === 'unknown')
+    await this.partitions.reload(refused === 'unknown' || refused === 'fence')
     const now = clock.now()
     let again = mails
     if (refused === 'full') {

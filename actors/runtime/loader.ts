@@ -34,20 +34,23 @@ export class Loader {
     this.isDamage = isDamage
   }
 
-  /** Those that are given up are closed. Rejects when it is to be tried again. */
-  async load(partitions: readonly Partition[], onLoaded: OnLoaded): Promise<void> {
+  /**
+   * Reads to the end, and to the tick `through` at least. Those that are given up are closed. Rejects when it is to be tried again.
+   */
+  async load(partitions: readonly Partition[], onLoaded: OnLoaded, through: number): Promise<void> {
     let open = partitions
-    while (open.length > 0) open = await this.loadOnce(open, onLoaded)
+    while (open.length > 0) open = await this.loadOnce(open, onLoaded, through)
   }
 
   /** @returns those whose store was found damaged */
   private async loadOnce(
     partitions: readonly Partition[],
     onLoaded: OnLoaded,
+    through: number,
   ): Promise<Partition[]> {
     const { ledger, past } = this
     await past.look()
-    const last = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
+    const last = Math.max((await ledger.lastOn(tickSubjects))?.sequence ?? 0, through)
     const loading = new Map<number, Partition>()
     const again: Partition[] = []
     const fail = async (partition: Partition, fault: unknown): Promise<void> => {
@@ -72,9 +75,8 @@ export class Loader {
     }
     if (loading.size > 0) {
       const checkpoints = Array.from(loading.values(), ({ checkpoint }) => checkpoint.sequence)
-      await ledger.read(tickSubjects, Math.min(...checkpoints) + 1, (tick) =>
-        this.onTick(tick, loading, fail),
-      )
+      const onTick = (tick: LedgerMessage): Promise<void> => this.onTick(tick, loading, fail)
+      await ledger.read(tickSubjects, Math.min(...checkpoints) + 1, onTick, last)
       await past.look()
     }
     for (const partition of loading.values()) {

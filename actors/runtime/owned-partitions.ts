@@ -5,11 +5,16 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
-import { takeLease, type LeaseHeld, type LeaseTaken } from '../../core/ledger/lease.ts'
+import {
+  sealOwnTicks,
+  takeLease,
+  type LeaseHeld,
+  type LeaseTaken,
+} from '../../core/ledger/lease.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import type { Prepared } from '../../core/ports/handover.ts'
 import { decodeLease, encodeLease, leaseSubject } from '../../core/ports/lease.ts'
-import type { Ledger } from '../../core/ports/ledger.ts'
+import { tickSubject, type Ledger } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Random } from '../../core/ports/random.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
@@ -25,8 +30,8 @@ export type Peers = {
   /** Hosts heard lately; this one may be among them. */
   readonly aliveHosts: readonly string[]
   ownerOf(partition: number): string | undefined
-  /** Calls `listener` with the sequence of each lease that changes, whoever writes it. */
-  onLeaseChange(listener: (sequence: number) => void): () => void
+  /** Calls `listener` at each lease that changes, whoever writes it. */
+  onLeaseChange(listener: () => void): () => void
 }
 
 export type PartitionPorts = {
@@ -62,6 +67,7 @@ const damage = new Set<ErrorCode>([
   'SNAPSHOT_DAMAGED',
 ])
 
+const sealAttemptsMax = 5
 /** Wait before the ledger is asked again after it did not answer, or had no room. */
 export const ledgerRetryMs = 500
 
@@ -76,13 +82,15 @@ export class OwnedPartitions {
   private readonly damaged = new Map<number, number>()
   /** Ours, and being brought back to what is on disk. */
   private readonly reloading = new Set<number>()
+  /** Ours, and being brought up to date to be served. */
+  private readonly rising = new Set<Partition>()
   /** Being brought up to date for another host to give them to us. */
   private readonly warming = new Set<number>()
   /** Offered to us and ready: the nonces by which their leases are known as given to this life of ours. */
   private readonly promised = new Map<number, string>()
-  /** Sequence of the last lease of anybody's; a tick is refused when there is a later one. */
+  /** Sequence of our last tick, or of the last seal on our ticks; a tick is refused when there is a later one. */
   fence = 0
-  /** A lease has changed since: the next tick would be refused. */
+  /** A lease has changed since: perhaps one of ours, and our ticks are sealed. */
   isFenceStale = false
   private isTaking = false
   private isClosing = false
@@ -123,9 +131,11 @@ export class OwnedPartitions {
           for (const number of free) {
             if (this.isClosing) break
             const partition = await this.take(number)
-            if (partition !== undefined) taken.push(partition)
+            if (partition === undefined) continue
+            taken.push(partition)
+            this.rising.add(partition)
           }
-          if (taken.length > 0) this.fence = await this.newFence()
+          if (taken.length > 0) await this.renewFence()
         })
       } catch (fault) {
         // Those that were taken are ours all the same.
@@ -154,6 +164,7 @@ export class OwnedPartitions {
       if (this.served.get(number) !== partition && !this.reloading.has(number))
         await partition.close()
     }
+    for (const partition of taken) this.rising.delete(partition)
     this.isTaking = false
   }
 
@@ -224,7 +235,7 @@ export class OwnedPartitions {
     const ready: Partition[] = []
     try {
       for (const number of ours) partitions.push(this.partition(number, 0))
-      await this.loader.load(partitions, (partition) => ready.push(partition))
+      await this.loader.load(partitions, (partition) => ready.push(partition), 0)
     } catch (fault) {
       this.ports.log.warn({ fault: String(fault) }, 'offered partitions could not be brought up')
     }
@@ -257,8 +268,11 @@ export class OwnedPartitions {
         this.promised.delete(number)
         // Not the one that was promised: left to takeFree, which writes a lease of our own.
         if (found === undefined || decodeLease(found.data).nonce !== nonce) continue
-        taken.push(this.partition(number, found.sequence))
+        const partition = this.partition(number, found.sequence)
+        taken.push(partition)
+        this.rising.add(partition)
       }
+      if (taken.length > 0) await this.hold(() => this.renewFence())
     })
   }
 
@@ -297,29 +311,29 @@ export class OwnedPartitions {
     await this.refreshFence()
   }
 
-  /** A lease has changed: whoever wrote it, the next tick is to stand behind it. */
-  onLeaseChange(sequence: number): void {
-    if (sequence > this.fence) this.isFenceStale = true
+  /** A lease has changed: whether it is one of ours is looked up before the next tick. */
+  onLeaseChange(): void {
+    this.isFenceStale = true
   }
 
-  /** Finds the fence anew after a lease has changed; must run between two ticks. When the ledger does not answer the old one stays. */
+  /** Lets go of what another host has taken. Must run between two ticks. When the ledger does not answer, the next tick finds out. */
   async refreshFence(): Promise<void> {
     if (!this.isFenceStale) return
     try {
       this.isFenceStale = false
-      this.fence = await this.newFence()
+      if (await this.dropLost()) await this.renewFence()
     } catch (fault) {
       this.isFenceStale = true
-      this.ports.log.warn({ fault: String(fault) }, 'the fence could not be read')
+      this.ports.log.warn({ fault: String(fault) }, 'the leases could not be looked up')
     }
   }
 
-  /** True when the ledger says, and said it soon, that no lease has changed behind the fence. */
+  /** True when the ledger says, and said it soon, that nobody has sealed our ticks behind the fence. */
   async isFenceCurrent(): Promise<boolean> {
-    const { ledger, clock, log } = this.ports
+    const { ledger, clock, log, hostId } = this.ports
     const askedAt = clock.elapsedMs()
     try {
-      const last = await ledger.lastOn('lease.*')
+      const last = await ledger.lastOn(tickSubject(hostId))
       return last?.sequence === this.fence && clock.elapsedMs() - askedAt < limits.leaseSilenceMsMax
     } catch (fault) {
       log.warn({ fault: String(fault) }, 'the fence could not be read')
@@ -347,10 +361,14 @@ export class OwnedPartitions {
     return takeLease(ledger, number, hostId, { mayTakeFrom, clock, random })
   }
 
-  /** Brings partitions up to date; those that cannot be read are closed. */
+  /** Brings partitions, which the fence speaks for, up to date; those that cannot be read are closed. */
   private async bringUp(partitions: readonly Partition[]): Promise<Partition[]> {
     const loaded: Partition[] = []
-    await this.loader.load(partitions, (partition) => loaded.push(partition))
+    await this.loader.load(
+      partitions.filter(({ isClosed }) => !isClosed),
+      (partition) => loaded.push(partition),
+      this.fence,
+    )
     return loaded
   }
 
@@ -359,51 +377,69 @@ export class OwnedPartitions {
    * none is written for them before.
    */
   private async serve(loaded: readonly Partition[]): Promise<void> {
-    for (const partition of loaded) this.served.set(partition.number, partition)
-    try {
-      this.fence = await this.newFence()
-    } catch (fault) {
-      for (const partition of loaded) this.served.delete(partition.number)
-      throw fault
+    await this.dropLost()
+    for (const partition of loaded) {
+      if (partition.isClosed) continue
+      this.rising.delete(partition)
+      this.served.set(partition.number, partition)
     }
     this.onServed()
     this.metrics.partitions.set(this.served.size)
   }
 
   /**
-   * The sequence behind which no lease has changed, after making sure that ours are among those before it; partitions that have
-   * gone to another host are let go. Whatever changes a lease from now on makes our next tick refused.
+   * Moves the fence to a seal of our own behind everything that was written for our partitions; those that have gone to another host are
+   * let go. Whoever takes one from now on seals our ticks behind it, and the next one is refused. Must run between two ticks.
    */
-  private async newFence(): Promise<number> {
+  private async renewFence(): Promise<void> {
+    const { ledger, hostId } = this.ports
+    for (let attempt = 0; attempt < sealAttemptsMax; attempt++) {
+      const sealed = await sealOwnTicks(ledger, hostId, this.held())
+      if (sealed !== 'fence') {
+        this.fence = sealed
+        return
+      }
+      await this.dropLost()
+    }
+    throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'the leases change too fast')
+  }
+
+  /** Those that the fence speaks for. */
+  private held(): Partition[] {
+    return [...this.served.values(), ...this.rising].filter(({ isClosed }) => !isClosed)
+  }
+
+  /** Lets go of the partitions whose lease is a later one than ours; true when there were any. */
+  private async dropLost(): Promise<boolean> {
     const { ledger, log } = this.ports
-    const fence = (await ledger.lastOn('lease.*'))?.sequence ?? 0
-    const ours = [...this.served.values()]
+    const ours = this.held()
     const leases = await Promise.all(ours.map(({ number }) => ledger.lastOn(leaseSubject(number))))
+    let isAnyLost = false
     for (const [index, partition] of ours.entries()) {
-      const lease = leases[index]
-      if (lease?.sequence === partition.leaseSequence) continue
+      // An earlier one is told by a server that lags.
+      if ((leases[index]?.sequence ?? 0) <= partition.leaseSequence) continue
       log.warn({ partition: partition.number }, 'the partition has gone to another host')
+      isAnyLost = true
+      this.rising.delete(partition)
       await this.drop(partition)
     }
-    return fence
+    return isAnyLost
   }
 
   /**
-   * Brings all partitions back to what is on disk. After a tick of unknown fate a lease is taken anew first: that moves the fence, so
-   * the tick, should it still be under way, is refused for ever.
+   * Brings all partitions back to what is on disk. After a tick of unknown fate, or behind a foreign seal, the fence is renewed first:
+   * should the tick still be under way, it is refused for ever.
    */
   async reload(isInDoubt: boolean): Promise<void> {
-    let ours = [...this.served.values()]
+    const before = [...this.served.values()]
+    let ours = before
     // Nobody looks into them meanwhile: requests that come are sent back, and come again.
     this.served.clear()
     for (const { number } of ours) this.reloading.add(number)
     for (let isDone = false; !isDone;) {
       try {
-        const [first] = ours
-        if (isInDoubt && first !== undefined) {
-          const taken = await this.lease(first.number)
-          if (taken.taken) first.leaseSequence = taken.sequence
-        }
+        for (const partition of ours) this.rising.add(partition)
+        if (isInDoubt) await this.renewFence()
         await this.serve(await this.bringUp(ours))
         isDone = true
       } catch (fault) {
@@ -413,6 +449,7 @@ export class OwnedPartitions {
         await this.pause(ledgerRetryMs)
       }
     }
+    for (const partition of before) this.rising.delete(partition)
     this.reloading.clear()
   }
 
@@ -425,7 +462,7 @@ export class OwnedPartitions {
   }
 
   private async drop(partition: Partition): Promise<void> {
-    this.served.delete(partition.number)
+    if (this.served.get(partition.number) === partition) this.served.delete(partition.number)
     this.metrics.partitions.set(this.served.size)
     await partition.close()
   }

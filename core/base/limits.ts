@@ -83,8 +83,17 @@ export const limits = {
   requestLifetimeMs: 120_000,
   /** The furthest deadline a party may ask for: 30 days. */
   requestLifetimeMsMax: 30 * 24 * 3_600_000,
-  /** One fsynced commit on the ledger. */
-  ledgerCommitMsMax: 10_000,
+  /** One fsynced commit on the ledger; what a server that dies had not answered is in doubt for so long. */
+  ledgerCommitMsMax: 5_000,
+  /** A question to the ledger that changes nothing. In a cluster nobody answers while a new leader is elected (4 to 9 s): it is asked anew after the first. */
+  ledgerAskMs: 2_500,
+  ledgerAskMsMax: 10_000,
+  /** The same at the start, when a cluster may be starting as well. */
+  ledgerStartMsMax: 30_000,
+  /** How often each connection asks the ledger something, to know whether its server still has a leader to ask. */
+  ledgerProbeMs: 3_000,
+  /** A server over which the ledger has done nothing of what was asked for so long is left for another one. */
+  ledgerSilenceMsMax: 6_000,
   /** Forgetting old ticks: the server goes through its blocks. */
   ledgerForgetMsMax: 60_000,
   /** How often a host looks whether snapshots are due, and whether the ledger is short of room. */
@@ -226,6 +235,10 @@ assert(limits.partyMessageBytesMax > limits.requestBytesMax, 'a message holds th
 assert(
   limits.acknowledgementWaitMsMax > limits.ledgerCommitMsMax,
   'an acknowledgement outlasts its commit',
+)
+assert(
+  limits.ledgerAskMsMax > 3 * limits.ledgerAskMs && limits.ledgerStartMsMax > limits.ledgerAskMsMax,
+  'a question may get lost twice',
 )
 assert(
   limits.partyRequestsInFlightMax <= limits.gatewayRequestsInFlightMax / 2,

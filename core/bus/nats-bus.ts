@@ -48,6 +48,7 @@ export class NatsBus implements Bus {
   private readonly pending = new Map<string, Pending>()
   private answers: Subscription | undefined
   private requestCount = 0
+  private isWatching = false
 
   constructor(options: NatsBusOptions) {
     this.connection = options.connection
@@ -79,9 +80,12 @@ export class NatsBus implements Bus {
         new BrokerError('BROKER_PARTITION_UNAVAILABLE', 'the connection is closed'),
       )
     }
-    this.answers ??= this.connection.subscribe(`${this.inbox}.*`, {
-      callback: (fault, message) => this.onAnswer(fault, message),
-    })
+    if (this.answers === undefined) {
+      this.answers = this.connection.subscribe(`${this.inbox}.*`, {
+        callback: (fault, message) => this.onAnswer(fault, message),
+      })
+      void this.watch()
+    }
     const token = (this.requestCount++).toString(36)
     return new Promise((resolve, reject) => {
       const cancelTimer = this.clock.at(this.clock.now() + timeoutMs, () =>
@@ -94,6 +98,16 @@ export class NatsBus implements Bus {
         this.fail(token, 'the connection is closed', cause)
       }
     })
+  }
+
+  /** What was under way when the connection went is not answered any more, or too late: whoever asked is told at once. */
+  private async watch(): Promise<void> {
+    if (this.isWatching) return
+    this.isWatching = true
+    for await (const { type } of this.connection.status()) {
+      if (type !== 'disconnect') continue
+      for (const token of [...this.pending.keys()]) this.fail(token, 'the connection was lost')
+    }
   }
 
   private fail(token: string, detail: string, cause?: unknown): void {

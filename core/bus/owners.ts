@@ -29,7 +29,7 @@ export class Owners implements OwnerDirectory {
   private readonly ownerByPartition: Array<string | undefined>
   private readonly heard = new Heard(limits.leaseSilenceMsMax)
   private waiters: Waiter[] = []
-  private readonly leaseListeners = new Set<(sequence: number) => void>()
+  private readonly leaseListeners = new Set<() => void>()
   private closers: Array<{ close(): Promise<void> }> = []
   private startedAtMs = 0
 
@@ -55,7 +55,7 @@ export class Owners implements OwnerDirectory {
     const onLease = (message: { subject: string; sequence: number; data: Buffer }): void => {
       nextSequence = message.sequence + 1
       this.onLease(message.subject, message.data)
-      for (const listener of this.leaseListeners) listener(message.sequence)
+      for (const listener of this.leaseListeners) listener()
     }
     await ledger.read('lease.*', 1, onLease)
     this.closers.push(await ledger.follow('lease.*', nextSequence, onLease))
@@ -70,8 +70,8 @@ export class Owners implements OwnerDirectory {
     return this.heard.alive(this.options.clock.elapsedMs())
   }
 
-  /** Calls `listener` with the sequence of each lease that changes from now on, once its owner is known here. */
-  onLeaseChange(listener: (sequence: number) => void): () => void {
+  /** Calls `listener` at each lease that changes from now on, once its owner is known here. */
+  onLeaseChange(listener: () => void): () => void {
     this.leaseListeners.add(listener)
     return () => void this.leaseListeners.delete(listener)
   }

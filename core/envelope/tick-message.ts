@@ -51,6 +51,12 @@ export function writeTickMessage(
   return out
 }
 
+/**
+ * A tick in which nothing happened. Written on a host's subject it is a seal: whatever that host has sent before, and is not written yet,
+ * never will be (decision 0011).
+ */
+export const emptyTick: Uint8Array = writeTickMessage([], [])
+
 function writeCount(out: Buffer, at: number, count: number): number {
   out[at] = 0xdd
   out.writeUInt32BE(count, at + 1)

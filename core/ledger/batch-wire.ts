@@ -7,8 +7,9 @@
  * - several expectations, on different or the same subject, may stand in one batch;
  * - an expectation on a subject that an *earlier* message of the same batch writes is refused
  *   (10164); on one that a later message writes, or the message itself, it is fine;
- * - the subject of an expectation may be `lease.*`: then the last message on any lease counts, so
- *   one message can be fenced for every partition at once;
+ * - the subject of an expectation is spelled out: of a pattern (`lease.*`) a cluster does not see
+ *   what is on its way to disk, so that a tick could be written behind a lease (decision 0011);
+ * - of two messages on their way with an expectation on one subject a cluster refuses the second;
  * - a message alone needs no batch headers: a plain publish takes the same expectation. It is much
  *   cheaper too: with one replica the server stages every batch in a file store of its own, with
  *   several flushes before that of the stream (decision 0004).

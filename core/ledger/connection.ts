@@ -14,6 +14,7 @@ import {
   type NodeConnectionOptions,
 } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 
@@ -30,10 +31,10 @@ const steadiness = {
   reconnectTimeWait: 100,
   reconnectJitter: 50,
   reconnectJitterTLS: 200,
-  // A server that hangs without closing is found out after two of these.
-  pingInterval: 5_000,
+  // A server that hangs without closing, or was cut off, is found out after two of these; one that does not greet in time is left for the next.
+  pingInterval: 2_000,
   maxPingOut: 2,
-  timeout: 10_000,
+  timeout: 5_000,
   // A stack trace for each request would cost more than the request.
   noAsyncTraces: true,
 } as const satisfies NodeConnectionOptions
@@ -68,12 +69,37 @@ export async function connectNats(options: NodeConnectionOptions): Promise<NatsC
 }
 
 /**
+ * Makes a stream or bucket with `make`. With several replicas it is tried again for `ledgerStartMsMax`: a cluster that is starting has no
+ * leader, or not enough servers yet.
+ */
+export async function insistOnMaking<T>(
+  make: () => Promise<T>,
+  replicas: number,
+  clock: Clock,
+): Promise<T> {
+  const deadlineMs = clock.now() + (replicas > 1 ? limits.ledgerStartMsMax : 0)
+  for (;;) {
+    try {
+      return await make()
+    } catch (cause) {
+      if (clock.now() + retryMs > deadlineMs) throw cause
+      await new Promise<void>((resolve) => void clock.at(clock.now() + retryMs, resolve))
+    }
+  }
+}
+const retryMs = 500
+
+/**
  * Tells when the connection goes and comes back. One loop over the library's notices for everybody
  * who wants to know.
  */
 export class ConnectionHealth {
   isConnected = true
   private readonly listeners = new Set<(isConnected: boolean) => void>()
+  /** Since when nothing of a kind was done over this connection, UTC ms. */
+  private readonly failingSince = new Map<string, number>()
+  /** The server that was just left for another one. */
+  private left: string | undefined
   private readonly connection: NatsConnection
   private readonly clock: Clock
   private readonly log: Log
@@ -135,11 +161,35 @@ export class ConnectionHealth {
     }
   }
 
+  /**
+   * Whether the server did what it was asked. One that has not for `ledgerSilenceMsMax`, though connected, may be cut off from
+   * the rest of its cluster: another one is tried.
+   */
+  report(kind: 'asked' | 'written', isDone: boolean): void {
+    if (isDone) return void this.failingSince.delete(kind)
+    const now = this.clock.now()
+    if (!this.failingSince.has(kind)) this.failingSince.set(kind, now)
+    const since = Math.min(...this.failingSince.values())
+    if (now - since < limits.ledgerSilenceMsMax || !this.isConnected) return
+    this.failingSince.clear()
+    this.left = this.connection.getServer()
+    this.log.warn(
+      { server: this.left, kind },
+      'the ledger does not answer over this server, another one is tried',
+    )
+    this.connection.reconnect().catch(() => undefined)
+  }
+
   private async watch(): Promise<void> {
     for await (const status of this.connection.status()) {
       if (status.type === 'disconnect') this.change(false)
-      else if (status.type === 'reconnect') this.change(true)
-      else if (status.type === 'error')
+      else if (status.type === 'reconnect') {
+        this.change(true)
+        // The library's first choice may be the same one again; of a single server it is the only one.
+        if (this.left === this.connection.getServer())
+          this.connection.reconnect().catch(() => undefined)
+        this.left = undefined
+      } else if (status.type === 'error')
         this.log.warn({ fault: status.error.name }, 'NATS connection error')
     }
     this.change(false)

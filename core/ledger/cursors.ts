@@ -6,7 +6,9 @@ import { StorageType } from '@nats-io/jetstream'
 import { Kvm, type KV } from '@nats-io/kv'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
+import { systemClock } from '../ports/clock.ts'
 import type { CursorStore } from '../ports/ledger.ts'
+import { insistOnMaking } from './connection.ts'
 
 export type CursorStoreOptions = {
   connection: NatsConnection
@@ -59,15 +61,18 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
   let bucket: KV
   let isOnFile: boolean
   try {
-    bucket = await new Kvm(options.connection).create(name, {
-      history: 1,
-      storage: StorageType.File,
-      replicas: options.replicas ?? 1,
-      maxValueSize: cursorBytesMax,
-      // A replica that has not caught up would answer with an old cursor.
-      allow_direct: false,
-      max_bytes: options.bytesMax ?? 64 * 1024 * 1024,
-    })
+    const replicas = options.replicas ?? 1
+    const make = () =>
+      new Kvm(options.connection).create(name, {
+        history: 1,
+        storage: StorageType.File,
+        replicas,
+        maxValueSize: cursorBytesMax,
+        // A replica that has not caught up would answer with an old cursor.
+        allow_direct: false,
+        max_bytes: options.bytesMax ?? 64 * 1024 * 1024,
+      })
+    bucket = await insistOnMaking(make, replicas, systemClock)
     isOnFile = (await bucket.status()).storage === StorageType.File
   } catch (cause) {
     throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `bucket ${name}`, { cause })

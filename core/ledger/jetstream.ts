@@ -11,7 +11,7 @@
  * @source NATS ADR-50 (atomic batches), core/decisions/0006
  */
 import { jetstreamManager } from '@nats-io/jetstream'
-import type { NatsConnection } from '@nats-io/transport-node'
+import { TimeoutError, type NatsConnection } from '@nats-io/transport-node'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
@@ -26,13 +26,13 @@ import type {
 } from '../ports/ledger.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import { BatchPublisher } from './batch-publisher.ts'
-import { ConnectionHealth } from './connection.ts'
+import { ConnectionHealth, insistOnMaking } from './connection.ts'
 import {
   ledgerStreamConfig,
   unsafeLedgerSettings,
   type LedgerStreamOptions,
 } from './stream-settings.ts'
-import { SubjectReader } from './subject-reader.ts'
+import { messageNotFoundCode, SubjectReader } from './subject-reader.ts'
 
 export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
   /** Carries commits; closed by whoever opened it, after `close`. */
@@ -66,9 +66,13 @@ export const deploymentSubject = 'meta.deployment'
 // Headers of one message of a batch: its id and place, and an expectation.
 const headersBytesMax = 512
 
-// err_code of the server: no stream of this name; no message on this subject.
+// err_code of the server: no stream of this name; JetStream has no leader.
 const streamNotFoundCode = 10059
-const messageNotFoundCode = 10037
+const noLeaderCode = 10008
+
+/** False when the server had no leader to ask. */
+const isAnswer = (answer: unknown): boolean =>
+  (answer as { error?: { err_code?: number } } | null)?.error?.err_code !== noLeaderCode
 
 export class JetStreamLedger implements Ledger {
   readonly partitionCount: number
@@ -85,6 +89,7 @@ export class JetStreamLedger implements Ledger {
   private readonly publisher: BatchPublisher
   private readonly readers = new Set<SubjectReader>()
   private stopListening: () => void = () => {}
+  private cancelProbe: () => void = () => {}
 
   /** Use createLedger. */
   constructor(options: JetStreamLedgerOptions) {
@@ -143,6 +148,25 @@ export class JetStreamLedger implements Ledger {
     }
     this.checkPayload()
     await this.openForUse()
+    this.probe()
+  }
+
+  /** Asks over each connection now and then: whoever only follows would not hear that its server is cut off from the others. */
+  private probe(): void {
+    const request = [
+      `$JS.API.STREAM.MSG.GET.${this.stream.streamName}`,
+      JSON.stringify({ last_by_subj: this.prefix + deploymentSubject }),
+      limits.ledgerAskMs,
+    ] as const
+    this.cancelProbe = this.clock.at(this.clock.now() + limits.ledgerProbeMs, () => {
+      if (this.connection.isClosed() || this.followConnection.isClosed()) return
+      for (const health of new Set([this.health, this.followHealth]))
+        health.request(...request).then(
+          (reply) => health.report('asked', isAnswer(reply.json())),
+          () => health.report('asked', false),
+        )
+      this.probe()
+    })
   }
 
   private async openForUse(): Promise<void> {
@@ -168,8 +192,14 @@ export class JetStreamLedger implements Ledger {
   /** Stops readers and settles commits under way as unknown. Connections stay open. */
   async close(): Promise<void> {
     this.stopListening()
+    this.cancelProbe()
     this.publisher.settleAllUnknown('the ledger was closed')
     await Promise.all([...this.readers].map((reader) => reader.close()))
+  }
+
+  /** False while the connection that carries commits is away, or closed. */
+  get isConnected(): boolean {
+    return this.health.isConnected && !this.connection.isClosed()
   }
 
   /** Largest payload of one message, octets: the server's limit less room for headers. */
@@ -195,7 +225,10 @@ export class JetStreamLedger implements Ledger {
     // our back.
     if (!this.health.isConnected && !(await this.health.connected(deadlineMs)))
       return { refused: 'unknown', detail: 'not connected' }
-    return this.publisher.publish(entries, payloadBytes, deadlineMs)
+    const outcome = await this.publisher.publish(entries, payloadBytes, deadlineMs)
+    // A leader that was cut off refuses by its fences, and writes nothing; a full one does its work.
+    this.health.report('written', outcome.refused === undefined || outcome.refused === 'full')
+    return outcome
   }
 
   lastOn(subject: string): Promise<LedgerMessage | undefined> {
@@ -237,8 +270,9 @@ export class JetStreamLedger implements Ledger {
     subject: string,
     fromSequence: number,
     onMessage: (message: LedgerMessage) => void | Promise<void>,
+    throughSequence = 0,
   ): Promise<void> {
-    const reader = this.startReader(subject, fromSequence, onMessage, true)
+    const reader = this.startReader(subject, fromSequence, onMessage, true, throughSequence)
     await reader.ended
   }
 
@@ -286,6 +320,7 @@ export class JetStreamLedger implements Ledger {
     fromSequence: number,
     onMessage: (message: LedgerMessage) => void | Promise<void>,
     isBounded: boolean,
+    throughSequence = 0,
   ): SubjectReader {
     const reader = new SubjectReader({
       connection: this.followConnection,
@@ -298,6 +333,7 @@ export class JetStreamLedger implements Ledger {
       fromSequence,
       onMessage,
       isBounded,
+      throughSequence,
     })
     this.readers.add(reader)
     const forget = (): void => void this.readers.delete(reader)
@@ -309,13 +345,22 @@ export class JetStreamLedger implements Ledger {
   private async ask(
     operation: string,
     payload: string,
-    waitMs: number = limits.ledgerCommitMsMax,
+    waitMs: number = limits.ledgerAskMsMax,
   ): Promise<unknown> {
-    try {
-      const reply = await this.health.request(`$JS.API.${operation}`, payload, waitMs)
-      return reply.json<unknown>()
-    } catch (cause) {
-      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', operation, { cause })
+    const deadlineMs = this.clock.now() + waitMs
+    for (;;) {
+      const leftMs = deadlineMs - this.clock.now()
+      try {
+        const timeoutMs = Math.min(leftMs, limits.ledgerAskMs)
+        const reply = await this.health.request(`$JS.API.${operation}`, payload, timeoutMs)
+        const answer = reply.json<unknown>()
+        this.health.report('asked', isAnswer(answer))
+        return answer
+      } catch (cause) {
+        this.health.report('asked', false)
+        if (leftMs > limits.ledgerAskMs && cause instanceof TimeoutError) continue
+        throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', operation, { cause })
+      }
     }
   }
 
@@ -332,7 +377,7 @@ export class JetStreamLedger implements Ledger {
 
   private async openStream(): Promise<void> {
     const { streamName } = this.stream
-    const info = (await this.ask(`STREAM.INFO.${streamName}`, '')) as {
+    const info = (await this.ask(`STREAM.INFO.${streamName}`, '', limits.ledgerStartMsMax)) as {
       error?: { err_code: number; description: string }
     }
     if (info.error?.err_code === streamNotFoundCode) {
@@ -355,7 +400,8 @@ export class JetStreamLedger implements Ledger {
   private async createStream(): Promise<void> {
     try {
       const manager = await jetstreamManager(this.connection, { checkAPI: false })
-      await manager.streams.add(ledgerStreamConfig(this.stream))
+      const make = () => manager.streams.add(ledgerStreamConfig(this.stream))
+      await insistOnMaking(make, this.stream.replicas, this.clock)
       this.log.info(
         {
           stream: this.stream.streamName,
@@ -367,7 +413,7 @@ export class JetStreamLedger implements Ledger {
     } catch (cause) {
       throw new BrokerError(
         'BROKER_LEDGER_UNAVAILABLE',
-        `stream ${this.stream.streamName} could not be created`,
+        `stream ${this.stream.streamName} could not be created: ${String(cause)}`,
         { cause },
       )
     }

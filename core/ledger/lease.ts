@@ -1,11 +1,12 @@
 /**
- * Taking a partition: one compare-and-set message on `lease.<partition>`, whose sequence is the
- * fence of everything that is written for the partition afterwards. Written only when a partition
- * changes hands or a writer is in doubt about a commit: taken anew, it refuses that one for ever
- * (decision 0003). Whether its owner is alive is said on the bus, decision 0002.
+ * Taking a partition: one compare-and-set message on `lease.<partition>`, and with it, in one commit, a seal on the ticks of the
+ * host that had it: what that one sends without knowing of it is refused (decision 0011). Written only when a partition changes
+ * hands. Whether its owner is alive is said on the bus, decision 0002.
  */
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+import { emptyTick } from '../envelope/tick-message.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import {
   decodeLease,
@@ -14,10 +15,10 @@ import {
   leaseSubject,
   type LeaseRecord,
 } from '../ports/lease.ts'
-import type { Ledger, LedgerMessage } from '../ports/ledger.ts'
+import { tickSubject, type Ledger, type LedgerMessage } from '../ports/ledger.ts'
 import { systemRandom, type Random } from '../ports/random.ts'
 
-/** `sequence` is the fence. */
+/** `sequence` is the lease's. */
 export type LeaseTaken = { taken: true; sequence: number }
 /** Somebody else owns it, since `sequence`. */
 export type LeaseHeld = { taken: false; owner: string; sequence: number }
@@ -26,7 +27,7 @@ export type TakeLeaseOptions = {
   /**
    * Whether the partition may be taken from this other owner: true only when its heartbeats have
    * been missing for `leaseSilenceMsMax`. A wrong yes costs a change of hands, never a message: the
-   * fence keeps the order. Never, when left out.
+   * seal keeps the order. Never, when left out.
    */
   mayTakeFrom?: ((owner: string) => boolean) | undefined
   clock?: Clock | undefined
@@ -34,11 +35,11 @@ export type TakeLeaseOptions = {
 }
 
 const attemptsMax = 5
+const leasesPerSealMax = limits.ledgerBatchMessagesMax - 1
 
 /**
- * Takes `partition` for `hostId` when nobody has it, when that host has it already (its life
- * before, or a writer in doubt), or when `mayTakeFrom` says so of its owner. Taking again gives a
- * new fence and makes the old one stale.
+ * Takes `partition` for `hostId` when nobody has it, when that host has it already (in its life
+ * before), or when `mayTakeFrom` says so of its owner. The ticks of whoever had it are sealed.
  * @throws BrokerError BROKER_LEDGER_FULL, BROKER_LEDGER_UNAVAILABLE; FRAME_MALFORMED when the
  * record found is not one
  */
@@ -69,9 +70,9 @@ export async function takeLease(
       if (held.hostId !== hostId && !mayTakeFrom?.(held.hostId))
         return { taken: false, owner: held.hostId, sequence: found.sequence }
     }
-    const outcome = await ledger.commit([
-      { subject, data, expect: { subject, sequence: found?.sequence ?? 0 } },
-    ])
+    const lease = { subject, data, expect: { subject, sequence: found?.sequence ?? 0 } }
+    const seal = held && { subject: tickSubject(held.hostId), data: emptyTick }
+    const outcome = await ledger.commit(seal === undefined ? [lease] : [lease, seal])
     if (outcome.refused === undefined) return { taken: true, sequence: outcome.firstSequence }
     if (outcome.refused === 'full')
       throw new BrokerError('BROKER_LEDGER_FULL', `${subject}: ${outcome.detail}`)
@@ -81,6 +82,43 @@ export async function takeLease(
     detail = `${outcome.refused} ${outcome.detail}`
   }
   throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: ${detail}`)
+}
+
+/** A partition and the sequence of its lease, as its owner knows it. */
+export type HeldLease = { number: number; leaseSequence: number }
+
+/**
+ * Seals the ticks of `hostId` itself, on condition that `leases` are its own still: what it sent before and is not written yet is refused
+ * for ever, and all that was ever written for these partitions lies before the seal. It is a write because in a cluster nothing
+ * that is read proves that it is the newest.
+ * @returns the seal's sequence, which the host's next tick has to expect; `fence` when a lease, or the last of its ticks, is another one
+ * @throws BrokerError BROKER_LEDGER_FULL, BROKER_LEDGER_UNAVAILABLE
+ */
+export async function sealOwnTicks(
+  ledger: Ledger,
+  hostId: string,
+  leases: readonly HeldLease[],
+): Promise<number | 'fence'> {
+  const subject = tickSubject(hostId)
+  let last = (await ledger.lastOn(subject))?.sequence ?? 0
+  for (let at = 0; at === 0 || at < leases.length; at += leasesPerSealMax) {
+    const seal = { subject, data: emptyTick }
+    const outcome = await ledger.commit([
+      { ...seal, expect: { subject, sequence: last } },
+      ...leases.slice(at, at + leasesPerSealMax).map(({ number, leaseSequence }) => ({
+        ...seal,
+        expect: { subject: leaseSubject(number), sequence: leaseSequence },
+      })),
+    ])
+    if (outcome.refused === 'fence') return 'fence'
+    if (outcome.refused !== undefined)
+      throw new BrokerError(
+        outcome.refused === 'full' ? 'BROKER_LEDGER_FULL' : 'BROKER_LEDGER_UNAVAILABLE',
+        `${subject}: ${outcome.refused} ${outcome.detail}`,
+      )
+    last = outcome.firstSequence + Math.min(leases.length - at, leasesPerSealMax)
+  }
+  return last
 }
 
 /**

@@ -157,9 +157,10 @@ export class PartyFeed implements DeliveryFeed {
     const until = this.tailSequence
     const past: number[] = []
     if (from <= until) {
-      await this.ledger.read(tickSubjects, Math.max(1, from), (message) => {
+      const onTick = (message: LedgerMessage): void => {
         if (message.sequence <= until && framesOf(message).has(party)) past.push(message.sequence)
-      })
+      }
+      await this.ledger.read(tickSubjects, Math.max(1, from), onTick, until)
     }
     index.sequences = past.concat(index.sequences)
     index.isComplete = true

@@ -11,7 +11,7 @@ import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import type { SnapshotStore } from '../ports/snapshot.ts'
-import { ConnectionHealth } from './connection.ts'
+import { ConnectionHealth, insistOnMaking } from './connection.ts'
 import { SubjectReader } from './subject-reader.ts'
 
 export type SnapshotBucketOptions = {
@@ -72,7 +72,7 @@ class ObjectSnapshots implements SnapshotStore {
     })
     try {
       await this.bucket.put({ name, options: { max_chunk_size: chunkBytes } }, source, {
-        timeout: limits.ledgerCommitMsMax,
+        timeout: limits.ledgerAskMsMax,
       })
     } catch (cause) {
       await iterator.return?.().catch(() => undefined)
@@ -157,12 +157,15 @@ export async function createSnapshotStore(options: SnapshotBucketOptions): Promi
   let bucket: ObjectStore
   let isOnFile: boolean
   try {
-    bucket = await new Objm(options.connection).create(name, {
-      storage: StorageType.File,
-      replicas: options.replicas ?? 1,
-      compression: true,
-      ...(options.bytesMax !== undefined && { max_bytes: options.bytesMax }),
-    })
+    const replicas = options.replicas ?? 1
+    const make = () =>
+      new Objm(options.connection).create(name, {
+        storage: StorageType.File,
+        replicas,
+        compression: true,
+        ...(options.bytesMax !== undefined && { max_bytes: options.bytesMax }),
+      })
+    bucket = await insistOnMaking(make, replicas, options.clock ?? systemClock)
     isOnFile = (await bucket.status()).storage === StorageType.File
   } catch (cause) {
     throw unavailable(`bucket ${name}`, cause)

@@ -12,6 +12,9 @@
  *      ▲                 │ gap, silence, disconnect, consumer gone
  *      └────back-off─────┘
  *
+ * In a cluster the consumer reads from whichever replica it was put on, which may lag: how far a bounded read goes is asked of the
+ * leader, never counted by the consumer.
+ *
  * It does not acknowledge anything and keeps no position anywhere: positions are its caller's.
  *
  * @source NATS ADR-37 (pull consumers), ADR-15 (the reply subject's tokens)
@@ -42,10 +45,21 @@ export type SubjectReaderOptions = {
   subject: string
   fromSequence: number
   onMessage: (message: LedgerMessage) => void | Promise<void>
-  /** True: ends behind the last message that was there at the start. False: goes on. */
+  /** True: ends behind the message that the stream's leader calls the last at the start. False: goes on. */
   isBounded: boolean
+  /** A bounded read goes on to this sequence at least. */
+  throughSequence?: number
   prefetchMessagesMax?: number
 }
+
+type ApiError = { err_code: number; description: string }
+const refusal = (error: ApiError | undefined): BrokerError =>
+  new BrokerError(
+    'BROKER_LEDGER_UNAVAILABLE',
+    error === undefined ? 'nothing in the answer' : `${error.err_code} ${error.description}`,
+  )
+/** err_code of the server: no message on this subject. */
+export const messageNotFoundCode = 10037
 
 const nanosOfMs = (ms: number): number => ms * 1_000_000
 const retryDelayMsMax = 2_000
@@ -73,11 +87,8 @@ export class SubjectReader {
   /** Stream sequence of the last message put in the queue. */
   private lastQueued: number
   private lastTaken: number
-  /**
-   * Messages a bounded read has still to take; undefined before the first consumer has counted
-   * them.
-   */
-  private leftToRead: number | undefined
+  /** Sequence behind which a bounded read ends; undefined before the leader has said it. */
+  private untilSequence: number | undefined
   private queue: LedgerMessage[] = []
   private queueIndex = 0
   private isTaking = false
@@ -170,25 +181,22 @@ export class SubjectReader {
       inactive_threshold: nanosOfMs(2 * pullExpiryMs),
     }
     try {
+      if (this.options.isBounded && this.untilSequence === undefined) {
+        this.untilSequence = Math.max(await this.lastSequence(), this.options.throughSequence ?? 0)
+        if (this.untilSequence <= this.lastTaken) return this.finish()
+      }
       const reply = await health.request(
         `$JS.API.CONSUMER.CREATE.${streamName}.${name}.${config.filter_subject}`,
         JSON.stringify({ stream_name: streamName, config, action: 'create' }),
-        limits.ledgerCommitMsMax,
+        limits.ledgerAskMs,
       )
-      const answer = reply.json<{
-        error?: { err_code: number; description: string }
-        num_pending?: number
-      }>()
-      if (answer.error)
-        throw new BrokerError(
-          'BROKER_LEDGER_UNAVAILABLE',
-          `${answer.error.err_code} ${answer.error.description}`,
-        )
+      const answer = reply.json<{ error?: ApiError }>()
+      if (answer.error) throw refusal(answer.error)
       this.isCreating = false
       this.attempts = 0
       this.consumerName = name
       if (this.isDone) return this.dropConsumer()
-      this.onCreated(answer.num_pending ?? 0)
+      this.onCreated()
     } catch (fault) {
       this.isCreating = false
       if (this.isDone) return
@@ -204,17 +212,24 @@ export class SubjectReader {
     }
   }
 
-  private onCreated(pending: number): void {
-    const { connection, isBounded } = this.options
+  /** As the stream's leader has it; 0 when there is no message. */
+  private async lastSequence(): Promise<number> {
+    const { health, streamName, subject } = this.options
+    const reply = await health.request(
+      `$JS.API.STREAM.MSG.GET.${streamName}`,
+      JSON.stringify({ last_by_subj: this.prefix + subject }),
+      limits.ledgerAskMs,
+    )
+    const { error, message } = reply.json<{ error?: ApiError; message?: { seq: number } }>()
+    if (error?.err_code === messageNotFoundCode) return 0
+    if (error !== undefined || message === undefined) throw refusal(error)
+    return message.seq
+  }
+
+  private onCreated(): void {
+    const { connection } = this.options
     this.consumerSequence = 0
     this.hasHeard = true
-    if (isBounded) {
-      // Messages queued but not taken are not among the pending ones.
-      const queued = this.queue.length - this.queueIndex
-      const left = pending + queued
-      this.leftToRead = this.leftToRead === undefined ? left : Math.min(this.leftToRead, left)
-      if (this.leftToRead === 0) return this.finish()
-    }
     this.inbox = createInbox()
     this.subscription = connection.subscribe(`${this.inbox}.*`, {
       callback: (fault, message) => this.onDelivered(fault, message),
@@ -233,10 +248,9 @@ export class SubjectReader {
       return
     const { connection, streamName } = this.options
     const batch =
-      this.leftToRead === undefined
+      this.untilSequence === undefined
         ? this.pullMessages
-        : Math.min(this.pullMessages, this.leftToRead)
-    if (batch === 0) return
+        : Math.min(this.pullMessages, Math.max(1, this.untilSequence - this.lastQueued))
     this.pullLeft = batch
     this.pullDelivered = 0
     this.pullNumber++
@@ -299,6 +313,8 @@ export class SubjectReader {
     const { onMessage } = this.options
     while (this.queueIndex < this.queue.length && !this.isDone) {
       const message = this.queue[this.queueIndex++]!
+      // The last one was forgotten while we read.
+      if (message.sequence > (this.untilSequence ?? Infinity)) return this.finish()
       let pending: void | Promise<void>
       this.isTaking = true
       try {
@@ -337,7 +353,7 @@ export class SubjectReader {
 
   private onTaken(message: LedgerMessage): void {
     this.lastTaken = message.sequence
-    if (this.leftToRead !== undefined && --this.leftToRead <= 0) this.finish()
+    if (message.sequence >= (this.untilSequence ?? Infinity)) this.finish()
   }
 
   /** Looks now and then whether the server has been heard, and whether a bounded read gets on. */

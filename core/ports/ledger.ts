@@ -17,7 +17,7 @@ export type LedgerEntry = {
   /** Without the deployment's prefix: `log.<host id>`, `lease.3`, `meta.deployment`. */
   subject: string
   data: Uint8Array
-  /** The commit is refused whole unless the last message on `subject`, which may end in `.*`, has this sequence (0: there is none). */
+  /** The commit is refused whole unless the last message on `subject` has this sequence (0: there is none). */
   expect?: { subject: string; sequence: number }
 }
 
@@ -43,12 +43,14 @@ export interface Ledger {
   at(sequence: number): Promise<LedgerMessage | undefined>
   /**
    * Every message on `subject` with sequence ≥ `fromSequence`, in order, up to the last one present at the call; settles at the end.
-   * `onMessage` may return a promise: the next message waits for it.
+   * `onMessage` may return a promise: the next message waits for it. In a cluster a server that was cut off may take an older one for
+   * the last: whoever knows of one names its sequence as `throughSequence`, and that one is waited for.
    */
   read(
     subject: string,
     fromSequence: number,
     onMessage: (message: LedgerMessage) => void | Promise<void>,
+    throughSequence?: number,
   ): Promise<void>
   /**
    * Like `read`, and goes on with new messages as they come, through reconnections, until `close`.

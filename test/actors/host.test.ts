@@ -15,6 +15,7 @@ import { hostSubject } from '../../core/ports/bus.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { limits } from '../../core/base/limits.ts'
 import { Owners } from '../../core/bus/owners.ts'
+import { takeLease } from '../../core/ledger/lease.ts'
 import { deviceKey, envelopeOf, plainRecord, registrationOf } from '../support/envelopes.ts'
 
 import { partitionCount, text, settle, good, numberOf, pass, World } from '../support/world.ts'
@@ -127,14 +128,7 @@ t.test('a stale owner cannot write and lets go', async (t) => {
   await world.register(1)
   const target = Buffer.from(deviceKey(0), 'latin1')
   const number = fnv1a32(target) % partitionCount
-  const lease = await world.ledger.lastOn(`lease.${number}`)
-  await world.ledger.commit([
-    {
-      subject: `lease.${number}`,
-      data: Buffer.from(JSON.stringify({ hostId: 'b', takenAtMs: 1, nonce: 'x' })),
-      expect: { subject: `lease.${number}`, sequence: lease!.sequence },
-    },
-  ])
+  await takeLease(world.ledger, number, 'b', { mayTakeFrom: () => true })
   t.equal(await world.submit({ device: deviceKey(0) }), 'BROKER_PARTITION_UNAVAILABLE')
   t.notOk(host.owned.includes(number))
   t.equal(host.owned.length, partitionCount - 1)

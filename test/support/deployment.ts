@@ -25,14 +25,24 @@ export class Deployment {
   readonly logFile: string | undefined
   private readonly metersPerListener: number
   private readonly roles: string
+  /** Servers that are not the broker's own; undefined for an embedded one. */
+  private readonly cluster: { url: string; replicas: number } | undefined
   private ports: Listening | undefined
   private fleetLines: Interface | undefined
+  private meterArguments: readonly string[] = []
 
   constructor({
     logTo,
     metersPerListener = 20,
     roles = '',
-  }: { logTo?: string; metersPerListener?: number; roles?: string } = {}) {
+    cluster,
+  }: {
+    logTo?: string
+    metersPerListener?: number
+    roles?: string
+    cluster?: { url: string; replicas: number }
+  } = {}) {
+    this.cluster = cluster
     this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
     this.metersPerListener = metersPerListener
     this.roles = roles
@@ -49,21 +59,20 @@ export class Deployment {
     beside: () => Promise<unknown> = () => Promise.resolve(),
   ): Promise<void> {
     writeFileSync(join(this.dataDir, 'parties.json'), JSON.stringify(demoPartiesJson))
-    this.meters = await startChild(
-      [
-        'meters',
-        '--meters',
-        String(count),
-        '--seed',
-        '7',
-        '--devices',
-        this.devicesFile,
-        '--base-port',
-        String(meterPort()),
-        '--meters-per-listener',
-        String(this.metersPerListener),
-      ].concat(faults === '' ? [] : ['--faults', faults]),
-    )
+    this.meterArguments = [
+      'meters',
+      '--meters',
+      String(count),
+      '--seed',
+      '7',
+      '--devices',
+      this.devicesFile,
+      '--base-port',
+      String(meterPort()),
+      '--meters-per-listener',
+      String(this.metersPerListener),
+    ].concat(faults === '' ? [] : ['--faults', faults])
+    await this.startMeters()
     // The same doors after a restart, as in a real deployment.
     const grpc = `127.0.0.1:${await freePort()}`
     const http = `127.0.0.1:${await freePort()}`
@@ -76,6 +85,12 @@ export class Deployment {
       .split('\n')
       .map((line) => JSON.parse(line))
     await registerDevicesFile(this.devicesFile, ops)
+  }
+
+  /** The same meters, at the same ports. */
+  async startMeters(): Promise<void> {
+    this.meters = await startChild(this.meterArguments)
+    this.fleetLines = undefined
   }
 
   async startBroker(): Promise<void> {
@@ -95,7 +110,11 @@ export class Deployment {
         ops,
         '--log-level',
         this.logFile === undefined ? (process.env['BUSBAR_LOG_LEVEL'] ?? 'silent') : 'debug',
-      ].concat(this.roles === '' ? [] : ['--roles', this.roles]),
+        ...(this.roles === '' ? [] : ['--roles', this.roles]),
+        ...(this.cluster === undefined
+          ? []
+          : ['--nats-url', this.cluster.url, '--replicas', String(this.cluster.replicas)]),
+      ],
       this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a'),
     )
     this.ports = { ...this.listening, ...(this.broker.said['listening'] as Listening) }
@@ -105,9 +124,9 @@ export class Deployment {
     return join(this.dataDir, 'data')
   }
 
-  /** Where the broker's own nats-server listens, with who we are there. */
+  /** Where nats-server listens, with who we are there. */
   get natsUrl(): string {
-    return natsUrlOf(addressOf({ dataDir: this.brokerDir }))
+    return this.cluster?.url ?? natsUrlOf(addressOf({ dataDir: this.brokerDir }))
   }
 
   /** A further process of the same deployment. */
@@ -120,6 +139,8 @@ export class Deployment {
       join(this.dataDir, name),
       '--nats-url',
       this.natsUrl,
+      '--replicas',
+      String(this.cluster?.replicas ?? 1),
       '--ops',
       '127.0.0.1:0',
       '--log-level',

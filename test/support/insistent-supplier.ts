@@ -16,6 +16,8 @@ export class InsistentSupplier {
   /** By RequestID, the delivery ids it came with. */
   readonly delivered = new Map<string, Set<bigint>>()
   readonly responses = new Map<string, ServiceResponse>()
+  /** By device, counters in the order in which their responses came first. */
+  readonly order = new Map<string, bigint[]>()
   private readonly address: string
   private readonly party: string
   private readonly callMs: number
@@ -85,6 +87,12 @@ export class InsistentSupplier {
         if (content?.$case !== 'response') continue
         const key = InsistentSupplier.keyOf(content.value.requestId)
         const ids = this.delivered.get(key) ?? new Set()
+        if (ids.size === 0) {
+          const { target = '', counter = 0n } = content.value.requestId ?? {}
+          const counters = this.order.get(target) ?? []
+          counters.push(counter)
+          this.order.set(target, counters)
+        }
         this.delivered.set(key, ids.add(deliveryId))
         this.responses.set(key, content.value)
       }

@@ -19,7 +19,8 @@ function natsServerFile(): string {
   throw new Error('tests need nats-server >= 2.15.1: name it in NATS_SERVER_BIN')
 }
 
-function freePort(): Promise<number> {
+/** A port of the loopback that nobody had a moment ago. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.once('error', reject)
@@ -37,8 +38,12 @@ function freePort(): Promise<number> {
 export type TestNats = {
   readonly url: string
   readonly port: number
+  /** Of the process that runs now. */
+  readonly pid: number | undefined
   /** SIGKILL; settles when the process is gone. */
   kill(): Promise<void>
+  /** SIGTERM: it ends in order. */
+  stop(): Promise<void>
   /** Starts again on the same port and store; settles when it is ready for connections. */
   start(): Promise<void>
   /** Stops reading sockets without dying (SIGSTOP), and goes on (SIGCONT). */
@@ -52,6 +57,8 @@ export type TestNatsOptions = {
   syncAlways?: boolean
   maxPayloadBytes?: number
   maxFileStoreBytes?: number
+  /** Instead of one of its own; the caller removes it. */
+  storeDir?: string
   /** More lines of its configuration, asked for at each start. */
   moreConfig?: () => readonly string[]
 }
@@ -67,7 +74,7 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
       `listen: 127.0.0.1:${port}`,
       `max_payload: ${options.maxPayloadBytes ?? 8 * 1024 * 1024}`,
       `jetstream {`,
-      `  store_dir: ${JSON.stringify(join(folder, 'store'))}`,
+      `  store_dir: ${JSON.stringify(options.storeDir ?? join(folder, 'store'))}`,
       ...(options.syncAlways === false ? [] : [`  sync_interval: always`]),
       ...(options.maxFileStoreBytes === undefined
         ? []
@@ -96,14 +103,15 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
       started.once('exit', () => reject(new Error(`nats-server ended at once:\n${log}`)))
     })
 
-  const kill = (): Promise<void> =>
+  const endBy = (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> =>
     new Promise((resolve) => {
       const dying = child
       child = undefined
       if (!dying || dying.exitCode !== null || dying.signalCode !== null) return resolve()
       dying.once('exit', () => resolve())
-      dying.kill('SIGKILL')
+      dying.kill(signal)
     })
+  const kill = (): Promise<void> => endBy('SIGKILL')
 
   // A test that ends early, or fails to close it, leaves no server behind.
   const end = (): void => {
@@ -115,8 +123,12 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
   return {
     url: `nats://127.0.0.1:${port}`,
     port,
+    get pid() {
+      return child?.pid
+    },
     start,
     kill,
+    stop: () => endBy('SIGTERM'),
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
     async close() {

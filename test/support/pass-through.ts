@@ -6,7 +6,7 @@ export const ledgerOver = (ledger: Ledger, changes: Partial<Ledger>): Ledger => 
   commit: (entries) => ledger.commit(entries),
   lastOn: (subject) => ledger.lastOn(subject),
   at: (sequence) => ledger.at(sequence),
-  read: (subject, from, onMessage) => ledger.read(subject, from, onMessage),
+  read: (subject, from, onMessage, through) => ledger.read(subject, from, onMessage, through),
   follow: (subject, from, onMessage) => ledger.follow(subject, from, onMessage),
   forget: (subject, fromSequence) => ledger.forget(subject, fromSequence),
   usage: () => ledger.usage(),

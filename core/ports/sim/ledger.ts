@@ -75,10 +75,9 @@ export class SimLedger implements Ledger {
     const written = new Set<string>()
     for (const { subject, expect } of entries) {
       if (expect) {
-        const last = this.lastSequenceOn(expect.subject)
+        const last = this.lastBySubject.get(expect.subject)?.sequence ?? 0
         // As on the server: an expectation on what this batch has already written never holds.
-        const isWritten = [...written].some((earlier) => isMatching(expect.subject, earlier))
-        if (isWritten || last !== expect.sequence)
+        if (written.has(expect.subject) || last !== expect.sequence)
           return { refused: 'fence', detail: `last on ${expect.subject} is ${last}` }
       }
       written.add(subject)
@@ -94,14 +93,6 @@ export class SimLedger implements Ledger {
     this.bytes += bytes
     for (const wake of [...this.waiters]) wake()
     return { firstSequence }
-  }
-
-  private lastSequenceOn(pattern: string): number {
-    if (!pattern.endsWith('*')) return this.lastBySubject.get(pattern)?.sequence ?? 0
-    let last = 0
-    for (const [subject, { sequence }] of this.lastBySubject)
-      if (sequence > last && isMatching(pattern, subject)) last = sequence
-    return last
   }
 
   lastOn(subject: string): Promise<LedgerMessage | undefined> {

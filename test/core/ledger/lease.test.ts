@@ -1,6 +1,6 @@
 /**
- * Leases, and what they are for: whoever does not know what became of a batch takes the lease anew, after which that
- * batch is refused for ever, reads the last frame, and goes on from it (decision 0003). First on the simulated ledger,
+ * Leases and seals, and what they are for: whoever does not know what became of a batch seals its ticks, after which that
+ * batch is refused for ever, reads the last frame, and goes on from it (decisions 0003, 0011). First on the simulated ledger,
  * every case; then on a real server that is killed with SIGKILL in the middle of commits and started again on its store.
  */
 import t from 'tap'
@@ -12,10 +12,11 @@ import {
   readChainLink,
   writeChainLink,
 } from '../../../core/envelope/frame.ts'
+import { emptyTick } from '../../../core/envelope/tick-message.ts'
 import { connectNats } from '../../../core/ledger/connection.ts'
 import { createLedger } from '../../../core/ledger/jetstream.ts'
-import { leaseOf, takeLease } from '../../../core/ledger/lease.ts'
-import type { Ledger, LedgerEntry } from '../../../core/ports/ledger.ts'
+import { leaseOf, sealOwnTicks, takeLease } from '../../../core/ledger/lease.ts'
+import { tickSubject, type Ledger, type LedgerEntry } from '../../../core/ports/ledger.ts'
 import { SimLedger, type SimCommitFault } from '../../../core/ports/sim/ledger.ts'
 import { startTestNats } from '../../support/nats.ts'
 
@@ -25,6 +26,9 @@ const frameOf = (partition: number, frameNumber: number, previousHash: Buffer): 
   return frame
 }
 
+const hostOf = (partition: number): string => `host-${partition}`
+const isSeal = (data: Buffer): boolean => data.equals(emptyTick)
+
 /** The batch of one frame and three deliveries, named by partition and frame. */
 function batchOf(
   partition: number,
@@ -32,12 +36,12 @@ function batchOf(
   frame: Buffer,
   fence: number,
 ): LedgerEntry[] {
-  const expect = { subject: `lease.${partition}`, sequence: fence }
+  const subject = tickSubject(hostOf(partition))
   const deliveries = [0, 1, 2].map((number) => ({
     subject: 'meta.A',
     data: Buffer.from(`${partition}:${frameNumber}:${number}`),
   }))
-  return [{ subject: `log.${partition}`, data: frame, expect }, ...deliveries]
+  return [{ subject, data: frame, expect: { subject, sequence: fence } }, ...deliveries]
 }
 
 /** Writes one chain, one batch after the other, and settles every doubt as the host does. */
@@ -56,16 +60,19 @@ class Writer {
     this.partition = partition
   }
 
-  /** Takes the lease anew and reads where the log ends. Every step may be repeated. */
+  /** Seals its ticks and reads where the log ends. Every step may be repeated. */
   async settle(): Promise<void> {
     for (;;) {
       try {
-        const taken = await takeLease(this.ledger, this.partition, 'east')
-        if (!taken.taken) throw new Error(`lost to ${taken.owner}`)
-        const last = await this.ledger.lastOn(`log.${this.partition}`)
-        this.fence = taken.sequence
-        this.frameNumber = last === undefined ? 0 : readChainLink(last.data).frameNumber
-        this.hash = last === undefined ? genesisHash : hashOfFrame(last.data)
+        const sealed = await sealOwnTicks(this.ledger, hostOf(this.partition), [])
+        // What was on its way has arrived.
+        if (sealed === 'fence') continue
+        this.fence = sealed
+        await this.ledger.read(tickSubject(hostOf(this.partition)), 1, ({ data }) => {
+          if (isSeal(data)) return
+          this.frameNumber = readChainLink(data).frameNumber
+          this.hash = hashOfFrame(data)
+        })
         return
       } catch (fault) {
         if (!(fault instanceof BrokerError) || fault.code !== 'BROKER_LEDGER_UNAVAILABLE')
@@ -83,6 +90,7 @@ class Writer {
       if (outcome.refused === undefined) {
         this.frameNumber = wanted
         this.hash = hashOfFrame(frame)
+        this.fence = outcome.firstSequence
         return
       }
       if (outcome.refused !== 'unknown') throw new Error(`${outcome.refused} ${outcome.detail}`)
@@ -97,7 +105,8 @@ class Writer {
 async function checkChain(ledger: Ledger, partition: number): Promise<number> {
   let frameNumber = 0
   let hash: Buffer = genesisHash
-  await ledger.read(`log.${partition}`, 1, ({ data }) => {
+  await ledger.read(tickSubject(hostOf(partition)), 1, ({ data }) => {
+    if (isSeal(data)) return
     const link = readChainLink(data)
     if (link.frameNumber !== ++frameNumber || !link.previousHash.equals(hash))
       throw new Error(`the chain breaks at ${link.frameNumber}`)
@@ -120,20 +129,24 @@ t.test('free, ours, held, silent, raced, unanswered', async (t) => {
   t.equal(await leaseOf(ledger, 1), undefined)
   t.match(await takeLease(ledger, 1, 'east'), { taken: true, sequence: 1 })
   t.match(await takeLease(ledger, 1, 'east'), { taken: true, sequence: 2 }, 'its life before')
+  const stale = { subject: tickSubject('east'), sequence: 3 }
+  t.equal((await ledger.lastOn('log.*'))?.sequence, 3, 'whose ticks are sealed')
   t.match(await takeLease(ledger, 1, 'west'), { taken: false, owner: 'east', sequence: 2 })
   t.match(await takeLease(ledger, 1, 'west', { mayTakeFrom: (owner) => owner === 'east' }), {
     taken: true,
-    sequence: 3,
+    sequence: 4,
   })
-  t.match(await leaseOf(ledger, 1), { hostId: 'west', sequence: 3 })
+  t.match(await leaseOf(ledger, 1), { hostId: 'west', sequence: 4 })
+  const late = { subject: tickSubject('east'), data: Buffer.from('late'), expect: stale }
+  t.match(await ledger.commit([late]), { refused: 'fence' }, 'a stale owner cannot write')
   next = 'lose-answer'
   t.match(
     await takeLease(ledger, 1, 'west'),
-    { taken: true, sequence: 4 },
+    { taken: true, sequence: 6 },
     'written, though the answer was lost',
   )
   next = { refuse: 'unknown' }
-  t.match(await takeLease(ledger, 1, 'west'), { taken: true, sequence: 5 })
+  t.match(await takeLease(ledger, 1, 'west'), { taken: true, sequence: 8 })
   next = { refuse: 'full' }
   await t.rejects(takeLease(ledger, 1, 'west'), { code: 'BROKER_LEDGER_FULL' })
   const both = await Promise.all([takeLease(ledger, 2, 'east'), takeLease(ledger, 2, 'west')])
@@ -142,35 +155,39 @@ t.test('free, ours, held, silent, raced, unanswered', async (t) => {
   await t.rejects(takeLease(ledger, 7, 'east'), { code: 'FRAME_MALFORMED' })
   const mute = new SimLedger({ onCommit: () => ({ refuse: 'unknown' }) })
   await t.rejects(takeLease(mute, 1, 'east'), { code: 'BROKER_LEDGER_UNAVAILABLE' })
+  await t.rejects(sealOwnTicks(mute, 'east', []), { code: 'BROKER_LEDGER_UNAVAILABLE' })
+  next = { refuse: 'full' }
+  await t.rejects(sealOwnTicks(ledger, 'east', []), { code: 'BROKER_LEDGER_FULL' })
+  const { sequence: leaseSequence } = (await leaseOf(ledger, 1))!
+  const held = (by: number) => [{ number: 1, leaseSequence: leaseSequence - by }]
+  t.equal(await sealOwnTicks(ledger, 'west', held(1)), 'fence', 'an older lease')
+  t.equal(await sealOwnTicks(ledger, 'west', held(0)), (await ledger.lastOn('log.west'))?.sequence)
   await t.rejects(takeLease(ledger, 1, 'no dots.'), { name: 'AssertionFault' })
 })
 
-t.test(
-  'a batch that straggles in after the lease was taken anew is refused for ever',
-  async (t) => {
-    let release = (): void => {}
-    let isHeld = false
-    const ledger = new SimLedger({
-      onCommit: (entries) => {
-        if (!isHeld || entries.length === 1) return undefined
-        return new Promise((resolve) => (release = () => resolve(undefined)))
-      },
-    })
-    const writer = new Writer(ledger, 3)
-    await writer.settle()
-    await writer.write()
-    isHeld = true
-    const straggler = ledger.commit(batchOf(3, 2, frameOf(3, 2, writer.hash), writer.fence))
-    await writer.settle()
-    t.equal(writer.frameNumber, 1, 'not there, and it never will be')
-    isHeld = false
-    await writer.write()
-    release()
-    t.match(await straggler, { refused: 'fence' })
-    await writer.write()
-    t.equal(await checkChain(ledger, 3), 3)
-  },
-)
+t.test('a batch that straggles in behind a seal is refused for ever', async (t) => {
+  let release = (): void => {}
+  let isHeld = false
+  const ledger = new SimLedger({
+    onCommit: (entries) => {
+      if (!isHeld || entries.length === 1) return undefined
+      return new Promise((resolve) => (release = () => resolve(undefined)))
+    },
+  })
+  const writer = new Writer(ledger, 3)
+  await writer.settle()
+  await writer.write()
+  isHeld = true
+  const straggler = ledger.commit(batchOf(3, 2, frameOf(3, 2, writer.hash), writer.fence))
+  await writer.settle()
+  t.equal(writer.frameNumber, 1, 'not there, and it never will be')
+  isHeld = false
+  await writer.write()
+  release()
+  t.match(await straggler, { refused: 'fence' })
+  await writer.write()
+  t.equal(await checkChain(ledger, 3), 3)
+})
 
 t.test('written or not written, both are found out', async (t) => {
   let next: SimCommitFault | undefined
@@ -216,7 +233,8 @@ t.test(
     let follows = 0
     let onFollowed = (): void => {}
     const follower = await ledger.follow('log.*', 1, ({ subject, data }) => {
-      const partition = Number(subject.slice(4))
+      if (isSeal(data)) return
+      const partition = Number(subject.slice(tickSubject(hostOf(0)).length - 1))
       const { frameNumber } = readChainLink(data)
       if (frameNumber !== (followed.get(partition) ?? 0) + 1)
         t.fail(`followed ${frameNumber} of ${partition} out of turn`)

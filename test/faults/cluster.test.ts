@@ -1,0 +1,149 @@
+/**
+ * Two hosts over a cluster of three nats-servers, every write on three disks, under load: servers are killed (the leader of the ledger, the
+ * one that the broker is connected to) and cut off. Whatever was acknowledged ends once, and in the end all three have the same.
+ */
+import t from 'tap'
+import { clusterStatus } from '../../actors/cli/cluster-status.ts'
+import { openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { connectNats } from '../../core/ledger/connection.ts'
+import { createLedger } from '../../core/ledger/jetstream.ts'
+import { natsConnectOptions } from '../../core/ops/nats-connection.ts'
+import { ledgerContract } from '../contracts/ledger.ts'
+import { Deployment } from '../support/deployment.ts'
+import { Load } from '../support/load.ts'
+import { startTestCluster } from '../support/nats-cluster.ts'
+
+t.setTimeout(240_000)
+
+type StreamState = { messages: number; bytes: number; first_seq: number; last_seq: number }
+type Stream = { name: string; state: StreamState; cluster?: { leader?: string } }
+
+const cluster = await startTestCluster()
+t.teardown(() => cluster.close())
+
+/** The ledger as each server has it on its own disk. */
+async function ledgerOf(index: number): Promise<Stream | undefined> {
+  const { account_details: accounts = [] } = (await cluster.monitor(
+    index,
+    '/jsz?accounts=true&streams=true',
+  )) as { account_details?: Array<{ stream_detail?: Stream[] }> }
+  return accounts
+    .flatMap(({ stream_detail: streams = [] }) => streams)
+    .find(({ name }) => name === 'LEDGER')
+}
+
+t.test('the contract holds on three replicas', async (t) => {
+  const connection = await connectNats(natsConnectOptions({ url: cluster.url }))
+  t.teardown(() => connection.close())
+  let count = 0
+  ledgerContract(t, () => {
+    const name = `d${count++}`
+    return createLedger({
+      connection,
+      streamName: name,
+      subjectPrefix: name,
+      bytesMax: 64 * 1024 ** 2,
+      partitionCount: 16,
+      replicas: 3,
+    })
+  })
+})
+
+t.test('servers are killed and cut off under load', async (t) => {
+  const deployment = new Deployment({ cluster: { url: cluster.url, replicas: 3 } })
+  t.teardown(() => deployment.stop())
+  await deployment.start(40)
+  const second = await deployment.startHost('second')
+  t.teardown(() => second.stop())
+  const operator = await openOperatorLedger({ url: cluster.url })
+  t.teardown(() => operator.close())
+
+  const leader = async (): Promise<number> => {
+    for (;;) {
+      for (const index of cluster.servers.keys()) {
+        const stream = await ledgerOf(index).catch(() => undefined)
+        if (stream?.cluster?.leader === cluster.nameOf(index)) return index
+      }
+    }
+  }
+  /** Settles when all three have the same, and gives it; the ledger stands still for it now and then only, so it is asked for often. */
+  const agreed = async (): Promise<StreamState> => {
+    for (;;) {
+      const states = await Promise.all(
+        [...cluster.servers.keys()].map((index) =>
+          ledgerOf(index).then(
+            (stream) => stream?.state,
+            () => undefined,
+          ),
+        ),
+      )
+      const texts = new Set(
+        states.map(
+          (state) => state && [state.messages, state.bytes, state.first_seq, state.last_seq].join(),
+        ),
+      )
+      if (texts.size === 1 && states[0] !== undefined) return states[0]
+    }
+  }
+  /** The server that the broker commits over. */
+  const broker = async (): Promise<number> => {
+    const name = `busbar ${String(deployment.broker!.said['hostId'])}`
+    for (const index of cluster.servers.keys()) {
+      const { connections } = (await cluster.monitor(index, '/connz')) as {
+        connections: Array<{ name?: string }>
+      }
+      if (connections.some((one) => one.name === name)) return index
+    }
+    throw new Error('the broker is connected to none')
+  }
+
+  const load = new Load(deployment)
+  t.teardown(() => load.close())
+  await load.progress()
+  const phase = async (what: string, fault: () => Promise<() => unknown>): Promise<void> => {
+    const startedAt = performance.now()
+    const undo = await fault()
+    await load.progress()
+    const servedAt = performance.now()
+    await undo()
+    await load.progress()
+    t.comment(
+      `${what}: ${Math.round(servedAt - startedAt)} ms to two rounds, undone: ${Math.round(performance.now() - servedAt)} ms`,
+    )
+  }
+  const killed = async (index: number): Promise<() => unknown> => {
+    await cluster.servers[index]!.kill()
+    return () => cluster.servers[index]!.start()
+  }
+  await phase('leader killed', async () => killed(await leader()))
+  await agreed()
+  await phase('the broker’s server killed', async () => killed(await broker()))
+  await agreed()
+  for (const from of ['servers', 'everybody'] as const) {
+    await phase(`leader cut off from ${from}`, async () => {
+      const index = await leader()
+      cluster.cutOff(index, from)
+      return () => cluster.reconnect(index)
+    })
+    await agreed()
+  }
+  await load.finish()
+  await load.check(t, operator.ledger)
+  const state = await agreed()
+  t.equal(state.last_seq, (await operator.ledger.lastOn('*.*'))?.sequence)
+  for (;;) {
+    const status = await clusterStatus(
+      operator.ledger,
+      operator.bus,
+      await operator.cursors(),
+      operator.partitionCount,
+    )
+    if (
+      status.silent.length === 0 &&
+      status.hosts.length === 2 &&
+      status.hosts.every(({ partitions }) => partitions.length === 8)
+    )
+      break
+  }
+  t.pass('half and half again')
+})

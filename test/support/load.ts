@@ -1,0 +1,93 @@
+/**
+ * Load that goes on while faults come and go: one supplier, rounds of one request a device, each round after the one before was accepted,
+ * never more than `openRoundsMax` without an answer. In the end everything that was promised of them is checked.
+ */
+import type { Test } from 'tap'
+import { auditOf } from '../../actors/cli/ledger-commands.ts'
+import type { Ledger } from '../../core/ports/ledger.ts'
+import type { Deployment } from './deployment.ts'
+import { InsistentSupplier } from './insistent-supplier.ts'
+
+const openRoundsMax = 4
+
+export class Load {
+  readonly supplier: InsistentSupplier
+  private readonly devices: readonly string[]
+  private running: Promise<void> | undefined
+  private isOver = false
+  private rounds = 0
+
+  /** Begins at once. */
+  constructor(deployment: Deployment) {
+    this.supplier = new InsistentSupplier(deployment.listening.grpc)
+    this.devices = deployment.devices
+      .filter(({ type }) => type === 'ESME')
+      .map(({ eui64 }) => eui64)
+    this.supplier.receive()
+    this.running = this.run()
+  }
+
+  private async run(): Promise<void> {
+    const { supplier, devices } = this
+    while (!this.isOver) {
+      this.rounds++
+      const srv = this.rounds % 3 === 0 ? '4.1.1' : '11.2'
+      await supplier.submit(devices.map((eui64) => supplier.request(eui64, this.rounds, srv)))
+      const isRoom = (): boolean =>
+        supplier.accepted.size - supplier.delivered.size <= openRoundsMax * devices.length
+      await supplier.until(() => isRoom() || this.isOver)
+    }
+  }
+
+  /** Settles when `rounds` more than now were accepted and as many were answered. */
+  async progress(rounds = 2): Promise<void> {
+    const { accepted, delivered } = this.supplier
+    const more = rounds * this.devices.length
+    const [acceptedBefore, deliveredBefore] = [accepted.size, delivered.size]
+    await this.supplier.until(
+      () => accepted.size >= acceptedBefore + more && delivered.size >= deliveredBefore + more,
+    )
+  }
+
+  /** Submits nothing new; settles when everything was answered. */
+  async finish(): Promise<void> {
+    this.isOver = true
+    const { supplier } = this
+    await this.running
+    await supplier.until(() => supplier.delivered.size >= supplier.accepted.size)
+  }
+
+  /** Everything ended once, in order, and the ledger says so too. `isAllDone` when no device was out of reach for long. */
+  async check(t: Test, ledger: Ledger, isAllDone = true): Promise<void> {
+    const { accepted, refused, delivered, order, responses } = this.supplier
+    const total = this.rounds * this.devices.length
+    t.comment(`${total} requests`)
+    t.equal(accepted.size, total, 'every request was accepted in the end')
+    t.same([...refused], [])
+    t.equal(delivered.size, total, 'and answered')
+    t.same(
+      [...delivered].filter(([, ids]) => ids.size !== 1),
+      [],
+      'each ended once: what came twice bears the same delivery id',
+    )
+    t.same(
+      [...order].filter(([, counters]) =>
+        counters.some((counter, index) => index > 0 && counter <= counters[index - 1]!),
+      ),
+      [],
+      'in order, for each device',
+    )
+    if (isAllDone) {
+      const others = [...responses.values()].filter(({ responseCode }) => responseCode !== 'I0')
+      t.same(others, [], 'all were carried out')
+    }
+    const audit = await auditOf(ledger)
+    t.same(audit.faults, [], 'every hash chain holds')
+    t.same([audit.accepted, audit.ended, audit.open], [total, total, 0], 'the ledger agrees')
+  }
+
+  close(): void {
+    this.isOver = true
+    this.supplier.close()
+  }
+}
