@@ -69,6 +69,7 @@ const headersBytesMax = 512
 // err_code of the server: no stream of this name; JetStream has no leader.
 const streamNotFoundCode = 10059
 const noLeaderCode = 10008
+const noLeaderRetryMs = 250
 
 /** False when the server had no leader to ask. */
 const isAnswer = (answer: unknown): boolean =>
@@ -355,7 +356,10 @@ export class JetStreamLedger implements Ledger {
         const reply = await this.health.request(`$JS.API.${operation}`, payload, timeoutMs)
         const answer = reply.json<unknown>()
         this.health.report('asked', isAnswer(answer))
-        return answer
+        if (isAnswer(answer) || leftMs <= limits.ledgerAskMs) return answer
+        await new Promise<void>(
+          (resolve) => void this.clock.at(this.clock.now() + noLeaderRetryMs, resolve),
+        )
       } catch (cause) {
         this.health.report('asked', false)
         if (leftMs > limits.ledgerAskMs && cause instanceof TimeoutError) continue
