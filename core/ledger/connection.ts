@@ -69,7 +69,7 @@ export async function connectNats(options: NodeConnectionOptions): Promise<NatsC
 }
 
 /**
- * Makes a stream or bucket with `make`. With several replicas it is tried again for `ledgerStartMsMax`: a cluster that is starting has no
+ * Makes a stream or bucket, or the first record in it, with `make`. With several replicas it is tried again for `ledgerStartMsMax`: a cluster that is starting has no
  * leader, or not enough servers yet.
  */
 export async function insistOnMaking<T>(

@@ -423,6 +423,22 @@ export class JetStreamLedger implements Ledger {
     }
   }
 
+  /** The record of the deployment: what is there, or `data`, on condition that there is none. */
+  private async findOrRecord(data: Buffer): Promise<{ data: Buffer }> {
+    const before = await this.lastOn(deploymentSubject)
+    if (before !== undefined) return before
+    const outcome = await this.commit([
+      { subject: deploymentSubject, data, expect: { subject: deploymentSubject, sequence: 0 } },
+    ])
+    if (outcome.refused === undefined) return { data }
+    const found = await this.lastOn(deploymentSubject)
+    if (found !== undefined) return found
+    throw new BrokerError(
+      'BROKER_LEDGER_UNAVAILABLE',
+      `deployment record: ${outcome.refused} ${outcome.detail}`,
+    )
+  }
+
   /**
    * The first one writes the record, with the expectation that there is none; everybody else
    * compares.
@@ -432,19 +448,9 @@ export class JetStreamLedger implements Ledger {
       JSON.stringify({ version: 1, partitionCount: this.partitionCount }),
       'utf8',
     )
-    let found = await this.lastOn(deploymentSubject)
-    if (found === undefined) {
-      const outcome = await this.commit([
-        { subject: deploymentSubject, data, expect: { subject: deploymentSubject, sequence: 0 } },
-      ])
-      if (outcome.refused === undefined) return
-      found = await this.lastOn(deploymentSubject)
-      if (found === undefined)
-        throw new BrokerError(
-          'BROKER_LEDGER_UNAVAILABLE',
-          `deployment record: ${outcome.refused} ${outcome.detail}`,
-        )
-    }
+    // A stream that was just made on a cluster may have no leader yet.
+    const find = () => this.findOrRecord(data)
+    const found = await insistOnMaking(find, this.stream.replicas, this.clock)
     let recorded: unknown
     try {
       recorded = (JSON.parse(found.data.toString('utf8')) as { partitionCount?: unknown } | null)
