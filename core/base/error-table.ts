@@ -120,6 +120,22 @@ export const errorTable = {
   DLMS_TRANSFER_ABORTED: row(111, 'E21', 'meter', 'later', 'INTERNAL', 'The meter ended a block transfer early.', 'Submit again later.'),
   DLMS_STATE_INVALID: row(112, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar tried something that the association does not allow now.', 'Report it: this is a bug.'),
 
+  // ── DLMS/COSEM security: what arrived is not trusted, and nothing of it is used ──
+  DLMS_CIPHER_TAG_WRONG: row(130, 'E21', 'meter', 'later', 'INTERNAL', 'The authentication tag of a ciphered APDU does not verify: it was changed, or its keys are others.', 'Check the keys of the device record.'),
+  DLMS_COUNTER_REPLAYED: row(131, 'E21', 'meter', 'later', 'INTERNAL', 'The invocation counter of a ciphered APDU was used before.', 'Associate anew; report it if it repeats: somebody may replay messages.'),
+  DLMS_COUNTER_EXHAUSTED: row(132, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The invocation counter of a key has come to its end.', 'Replace the key.'),
+  DLMS_PROTECTION_INSUFFICIENT: row(133, 'E21', 'meter', 'later', 'INTERNAL', 'An APDU is protected less than the security policy asks for.', 'Check the security policy of the device record against that of the meter.'),
+  DLMS_SYSTEM_TITLE_WRONG: row(134, 'E21', 'meter', 'later', 'INTERNAL', 'A ciphered APDU names a system title that is not the one of its sender, or not ours as its recipient.', 'Check that the address is that of this device.'),
+  DLMS_KEY_UNKNOWN: row(135, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A key that is needed was not given.', 'Complete the keys of the device record.'),
+  DLMS_SECURITY_CONTROL_INVALID: row(136, 'E21', 'meter', 'later', 'INTERNAL', 'The security control octet is of another suite, or not one that may stand there.', 'Check the security suite of the device record.'),
+  DLMS_COMPRESSION_UNSUPPORTED: row(137, 'E21', 'operator', 'never', 'UNIMPLEMENTED', 'A ciphered APDU is compressed, which Busbar does not read.', 'Turn compression off at the meter.'),
+  DLMS_SIGNATURE_WRONG: row(138, 'E21', 'meter', 'later', 'INTERNAL', 'A digital signature does not verify.', 'Check the certificates of the device record.'),
+  DLMS_AUTHENTICATION_FAILED: row(139, 'E44', 'meter', 'later', 'UNAUTHENTICATED', 'The peer does not prove that it knows the secret.', 'Check secret, keys and mechanism of the device record.'),
+  DLMS_CHALLENGE_REFLECTED: row(140, 'E21', 'meter', 'later', 'UNAUTHENTICATED', 'The peer sent our own challenge back as its own.', 'Report the device: somebody may pretend to be it.'),
+  DLMS_KEY_WRAP_WRONG: row(141, 'E21', 'meter', 'later', 'INTERNAL', 'A wrapped key was not wrapped under the key that unwraps it.', 'Check the master key of the device record.'),
+  DLMS_KEY_AGREEMENT_INVALID: row(142, 'E21', 'meter', 'later', 'INTERNAL', 'A public key or a scheme of a key agreement is not valid.', 'Report the device and its firmware.'),
+  DLMS_CERTIFICATE_INVALID: row(143, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'A certificate cannot be read, has expired, is of another issuer, or lacks a system title or a key of a known curve.', 'Replace the certificate.'),
+
   // ── inside ──
   ENVELOPE_MALFORMED: row(200, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not an envelope of a known layout version.', 'Check that all hosts run compatible versions.'),
   FRAME_MALFORMED: row(201, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not a frame.', 'Check that all hosts run compatible versions.'),

@@ -216,6 +216,12 @@ export const limits = {
   dataDepthMax: 16,
   /** Elements of one array or structure. */
   dataElementsMax: 65_536,
+  /** Layers of protection around one APDU: signed, ciphered around that, signed around that. */
+  protectionLayersMax: 3,
+  /** Keys agreed or transported within APDUs that one association remembers, with their counters; the oldest goes first. */
+  sessionKeysMax: 32,
+  /** An invocation counter this near to its end raises an alarm: 1 % of its range, months of the busiest meter. */
+  invocationCountersLeftMin: 42_949_672,
 } as const
 
 assert(

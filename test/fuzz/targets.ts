@@ -26,6 +26,17 @@ import { conformanceSupported } from '../../core/dlms/apdu.ts'
 import { decodeAare, decodeAarq, encodeAare, encodeAarq } from '../../core/dlms/acse.ts'
 import { DlmsClient } from '../../core/dlms/client.ts'
 import { DlmsServer } from '../../core/dlms/server.ts'
+import {
+  GeneralKey,
+  HlsAuthentication,
+  holderOf,
+  InvocationCounter,
+  Mechanism,
+  readSenderTitle,
+  Shape,
+  suites,
+  type HlsOptions,
+} from '../../core/dlms/security/index.ts'
 import { readPublishAnswer } from '../../core/ledger/batch-wire.ts'
 import {
   decodeSnapshotRecord,
@@ -68,6 +79,8 @@ import {
   supplier,
   supplierText,
 } from '../support/envelopes.ts'
+import { p256Anchor, p256Certificate } from '../support/certificates.ts'
+import { channelPair, clientTitle, meterTitle, secretKeys } from '../support/security.ts'
 import type { Target } from './fuzz.ts'
 
 const id = { originator: supplierText, target: '00-DB-00-00-00-00-00-01', counter: 7n }
@@ -172,6 +185,43 @@ const apdusOf = (side: 'toServer' | 'toClient'): Buffer[] =>
   conversations.flatMap((conversation, number) =>
     conversation[side].map((apdu, index) => Buffer.concat([Buffer.of(number, index), apdu])),
   )
+
+/** One APDU of each shape, as a meter of suite 1 gets them. */
+const protectedApdus = ((): Buffer[] => {
+  const { client } = channelPair(suites[1])
+  const plain = Buffer.from('c001c100030100010800ff0200', 'hex')
+  return [
+    ...Object.values(Shape)
+      .slice(1)
+      .map((shape) => ({ shape, protection: 0x30 })),
+    ...Object.values(GeneralKey).map((generalKey) => ({
+      shape: Shape.GENERAL,
+      protection: 0x10,
+      generalKey,
+      signature: 'around' as const,
+    })),
+  ].map((choice) => Buffer.from(client.protect(plain, choice)))
+})()
+const gmac = ((): { options: HlsOptions; proof: Buffer } => {
+  const [unicast, , authentication] = secretKeys(suites[0])
+  const options = {
+    mechanism: Mechanism.HIGH_GMAC,
+    suite: suites[0],
+    ownTitle: clientTitle,
+    peerTitle: meterTitle,
+    ownChallenge: Buffer.alloc(16, 1),
+    peerChallenge: Buffer.alloc(16, 2),
+    keys: { unicast, authentication },
+  }
+  const meter = new HlsAuthentication({
+    ...options,
+    ownTitle: meterTitle,
+    ownChallenge: options.peerChallenge,
+    peerChallenge: options.ownChallenge,
+    counter: new InvocationCounter(),
+  })
+  return { options, proof: meter.proof() }
+})()
 
 const checkpoint = { sequence: 9, frameSequence: 8, frameNumber: 3, hash: Buffer.alloc(32, 1) }
 const stateBytes = ((): Buffer => {
@@ -356,6 +406,25 @@ export const targets: readonly Target[] = [
       for (const apdu of toServer.slice(0, (input[1] ?? 0) % toServer.length)) server.receive(apdu)
       server.receive(input.subarray(2))
     },
+  },
+  {
+    name: 'protected APDU',
+    corpus: protectedApdus,
+    decode: (input) => {
+      readSenderTitle(input)
+      // New each time: one that has been taken would be refused the next time.
+      return channelPair(suites[1]).meter.unprotect(input)
+    },
+  },
+  {
+    name: 'proof of high level security',
+    corpus: [gmac.proof],
+    decode: (input) => new HlsAuthentication(gmac.options).check(input),
+  },
+  {
+    name: 'certificate',
+    corpus: [p256Certificate],
+    decode: (input) => holderOf(input, Date.UTC(2027, 0, 1), p256Anchor),
   },
   { name: 'state of a device', corpus: [stateBytes], decode: unpackState },
   {

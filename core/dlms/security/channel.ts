@@ -1,0 +1,435 @@
+/**
+ * One association's protection, both roles: plain APDUs become protected ones, protected ones plain. It holds keys, counters and
+ * policy; which APDU may come when is for the association above. Nothing of an APDU that is refused is used, counters included.
+ *
+ *   protect     [sign] → cipher → [sign]
+ *   unprotect   the same layers from outside inwards, then the policy is asked whether that was enough
+ *
+ * [IEC 62056-5-3 ed. 3, 5.7 protecting xDLMS APDUs; Green Book 9.2]
+ */
+import { assert } from '../../base/assert.ts'
+import { BrokerError } from '../../base/broker-error.ts'
+import { limits } from '../../base/limits.ts'
+import type { SecretKey } from '../../ports/crypto.ts'
+import { writeLength } from '../axdr-layout.ts'
+import { allocateApdu } from '../wrapper.ts'
+import { AesProtection, copyOfSystemTitle, protectedBytes, vectorOf } from './aes-protection.ts'
+import {
+  KeySlot,
+  ReceivedProtection,
+  type ChannelOptions,
+  type ProtectionChoice,
+} from './channel-options.ts'
+import {
+  GeneralKey,
+  keyInfoBytes,
+  readKeyInfo,
+  SessionKeys,
+  writeKeyInfo,
+  type SessionKey,
+} from './general-ciphering.ts'
+import {
+  endOf,
+  generalHeaderBytes,
+  lastOctetStringView,
+  octetStringBytes,
+  octetStringView,
+  readGeneralHeader,
+  writeGeneralHeader,
+} from './general-header.ts'
+import { CounterWindow, InvocationCounter, type CounterSource } from './invocation-counter.ts'
+import { needed, type SecurityKeys } from './keys.ts'
+import {
+  isPlainAllowed,
+  noSecurity,
+  standardProfile,
+  type SecurityPolicy,
+  type SecurityProfile,
+} from './policy.ts'
+import { openSignedApdu, signApdu } from './signing.ts'
+import {
+  authenticatedEncrypted,
+  GeneralTag,
+  plainTagOf,
+  protectedTagOf,
+  Protection,
+  securityHeaderBytes,
+  Shape,
+  shapeOfTag,
+  suiteMask,
+  type Suite,
+} from './suite.ts'
+
+const nothing = Buffer.alloc(0)
+
+/** The protection of one association. */
+export class SecurityChannel {
+  /** What the last `unprotect` found. */
+  readonly received = new ReceivedProtection()
+  private readonly role: 'client' | 'server'
+  private readonly suite: Suite
+  private readonly keys: SecurityKeys
+  private readonly policy: SecurityPolicy
+  private readonly profile: SecurityProfile
+  private readonly aes: AesProtection
+  private readonly sessionKeys: SessionKeys
+  private readonly sessionCounter: CounterSource | undefined
+  private readonly spareCounter = new InvocationCounter()
+  private readonly unicast: KeySlot
+  private readonly broadcast: KeySlot
+  private dedicated = new KeySlot('dedicated key', undefined, undefined)
+  private readonly ownTitle: Buffer
+  private readonly ownVector: Buffer
+  private peerTitle: Buffer | undefined
+  private peerVector: Buffer = nothing
+  // Of the ciphered layer being opened: the counter is remembered when the whole APDU has passed.
+  private openedWindow: CounterWindow | undefined
+  private openedSession: SessionKey | undefined
+
+  constructor(options: ChannelOptions) {
+    const { keys, counters, windows = {}, suite } = options
+    for (const key of [keys.unicast, keys.broadcast, keys.authentication, keys.master])
+      assertKey(key, suite)
+    this.role = options.role
+    this.suite = suite
+    this.keys = keys
+    this.policy = options.policy ?? noSecurity
+    this.profile = options.profile ?? standardProfile
+    this.aes = new AesProtection(keys.authentication, this.profile.authenticationOnly)
+    this.unicast = new KeySlot('unicast key', keys.unicast, counters.unicast, windows.unicast)
+    this.broadcast = new KeySlot(
+      'broadcast key',
+      keys.broadcast,
+      counters.broadcast,
+      windows.broadcast,
+    )
+    this.sessionCounter = counters.session
+    this.sessionKeys = new SessionKeys(
+      suite,
+      keys,
+      this.profile,
+      options.random,
+      windows.session ?? new CounterWindow(),
+    )
+    this.ownTitle = copyOfSystemTitle(options.ownTitle)
+    this.ownVector = vectorOf(this.ownTitle)
+    if (options.peerTitle !== undefined) this.setPeerTitle(options.peerTitle)
+  }
+
+  /** Names the peer, once. Copies. @throws BrokerError DLMS_SYSTEM_TITLE_WRONG when it is malformed, ours, or was another before */
+  setPeerTitle(titleView: Uint8Array): void {
+    const title = copyOfSystemTitle(titleView)
+    if (title.equals(this.ownTitle) || this.peerTitle?.equals(title) === false)
+      throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', title.toString('hex'))
+    this.peerTitle = title
+    this.peerVector = vectorOf(title)
+  }
+
+  /** Takes the dedicated key of the initiate-request, which lives as long as the association; what was received counts anew. */
+  setDedicatedKey(key: SecretKey, counter: CounterSource = new InvocationCounter()): void {
+    assertKey(key, this.suite)
+    this.dedicated = new KeySlot('dedicated key', key, counter)
+  }
+
+  // ── outwards ──
+
+  /**
+   * `plainView` protected as `choice` says: owned, with the wrapper's spare octets in front; with nothing chosen, `plainView` itself.
+   * A service that has no tag of its own in the shape, as access-request, goes in the general form of it.
+   * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED, DLMS_COMPRESSION_UNSUPPORTED, DLMS_KEY_AGREEMENT_INVALID
+   */
+  protect(plainView: Buffer, choice: ProtectionChoice): Buffer {
+    const signature = choice.signature ?? 'none'
+    const inner = signature === 'within' ? this.sign(plainView, choice) : plainView
+    const ciphered = choice.shape === Shape.PLAIN ? inner : this.cipher(inner, choice)
+    return signature === 'around' ? this.sign(ciphered, choice) : ciphered
+  }
+
+  private sign(content: Buffer, { transactionId = nothing }: ProtectionChoice): Buffer {
+    const key = needed(this.keys.signing, 'private key for signatures')
+    return signApdu(key, transactionId, this.ownTitle, this.peerTitle ?? nothing, content)
+  }
+
+  private cipher(plainView: Buffer, choice: ProtectionChoice): Buffer {
+    if ((choice.protection & Protection.COMPRESSED) !== 0)
+      throw new BrokerError('DLMS_COMPRESSION_UNSUPPORTED')
+    const chosen = choice.protection & (authenticatedEncrypted | Protection.BROADCAST_KEY)
+    assert((chosen & authenticatedEncrypted) !== 0, 'a ciphered APDU is protected somehow')
+    if (choice.shape === Shape.GENERAL) return this.cipherGeneral(plainView, choice)
+    const isDedicated = choice.shape === Shape.DEDICATED || choice.shape === Shape.GENERAL_DEDICATED
+    const slot = isDedicated ? this.dedicated : this.slotOf(chosen)
+    const key = needed(slot.key, slot.name)
+    // The broadcast bit has no meaning with the dedicated key. [IEC 62056-5-3 ed. 3, security control octet]
+    const securityControl =
+      (isDedicated ? chosen & ~Protection.BROADCAST_KEY : chosen) | this.suite.id
+    const isSpecific = choice.shape === Shape.GLOBAL || choice.shape === Shape.DEDICATED
+    const specificTag = isSpecific ? protectedTagOf(plainView[0]!, choice.shape) : 0
+    const contentBytes = protectedBytes(securityControl, plainView.length)
+    const titleBytes = specificTag === 0 ? 1 + this.ownTitle.length : 0
+    const out = allocateApdu(1 + titleBytes + octetStringBytes(contentBytes))
+    const tag = specificTag || (isDedicated ? GeneralTag.DEDICATED : GeneralTag.GLOBAL)
+    out[0] = tag
+    if (titleBytes > 0) {
+      out[1] = this.ownTitle.length
+      out.set(this.ownTitle, 2)
+    }
+    const at = writeLength(out, 1 + titleBytes, contentBytes)
+    const counter = needed(slot.counter, `counter of the ${slot.name}`).take()
+    this.aes.seal(
+      key,
+      this.ownVector,
+      counter,
+      securityControl,
+      counter,
+      tag,
+      undefined,
+      plainView,
+      out,
+      at,
+    )
+    return out
+  }
+
+  private cipherGeneral(plainView: Buffer, choice: ProtectionChoice): Buffer {
+    const { transactionId = nothing, generalKey = GeneralKey.UNICAST } = choice
+    const recipient = this.peerTitle ?? nothing
+    const securityControl = (choice.protection & authenticatedEncrypted) | this.suite.id
+    const isIdentified = generalKey <= GeneralKey.BROADCAST
+    const slot = generalKey === GeneralKey.BROADCAST ? this.broadcast : this.unicast
+    const { key, keyData } = isIdentified
+      ? { key: needed(slot.key, slot.name), keyData: nothing }
+      : this.sessionKeys.toSend(generalKey, transactionId, this.ownTitle, recipient)
+    const isZero = this.isVectorZero(generalKey)
+    // With one key and one vector for all, the second APDU would give the key stream away.
+    if (isZero && generalKey === GeneralKey.STATIC_UNIFIED && transactionId.length === 0)
+      throw new BrokerError('DLMS_KEY_AGREEMENT_INVALID', 'no transaction id makes the key unique')
+    const counter = (
+      isIdentified
+        ? needed(slot.counter, `counter of the ${slot.name}`)
+        : generalKey === GeneralKey.STATIC_UNIFIED
+          ? needed(this.sessionCounter, 'counter of agreed keys')
+          : (this.sessionCounter ?? this.spareCounter)
+    ).take()
+    const contentBytes = protectedBytes(securityControl, plainView.length)
+    const out = allocateApdu(
+      generalHeaderBytes(transactionId, this.ownTitle, recipient) +
+        keyInfoBytes(generalKey, keyData) +
+        octetStringBytes(contentBytes),
+    )
+    const headerEnd = writeGeneralHeader(
+      out,
+      GeneralTag.CIPHERING,
+      transactionId,
+      this.ownTitle,
+      recipient,
+    )
+    const at = writeLength(out, writeKeyInfo(out, headerEnd, generalKey, keyData), contentBytes)
+    this.aes.seal(
+      key,
+      this.ownVector,
+      isZero ? 0 : counter,
+      securityControl,
+      counter,
+      GeneralTag.CIPHERING,
+      this.coveredHeader(out.subarray(1, headerEnd)),
+      plainView,
+      out,
+      at,
+    )
+    return out
+  }
+
+  // ── inwards ──
+
+  /**
+   * The APDU within `apduView`: owned when it was encrypted, else a view. `received` says how it was protected.
+   * @throws BrokerError DLMS_CIPHER_TAG_WRONG, DLMS_COUNTER_REPLAYED, DLMS_PROTECTION_INSUFFICIENT, DLMS_SYSTEM_TITLE_WRONG,
+   *   DLMS_KEY_UNKNOWN, DLMS_SECURITY_CONTROL_INVALID, DLMS_COMPRESSION_UNSUPPORTED, DLMS_SIGNATURE_WRONG, DLMS_KEY_WRAP_WRONG,
+   *   DLMS_KEY_AGREEMENT_INVALID; DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED; DLMS_SERVICE_UNEXPECTED when the
+   *   content is not what the tag says
+   */
+  unprotect(apduView: Buffer): Buffer {
+    const { received } = this
+    received.shape = Shape.PLAIN
+    received.protection = 0
+    received.securityControl = 0
+    received.invocationCounter = -1
+    received.signature = 'none'
+    received.generalKey = GeneralKey.UNICAST
+    received.transactionId = nothing
+    this.openedWindow = undefined
+    this.openedSession = undefined
+    let apdu = apduView
+    for (let layers = 0; ; layers++) {
+      const tag = apdu[0]
+      if (tag === undefined) throw new BrokerError('DLMS_LENGTH_INVALID', 'no APDU')
+      const shape = shapeOfTag(tag)
+      if (shape === Shape.PLAIN && tag !== GeneralTag.SIGNING) {
+        this.accept(layers === 0 && isPlainAllowed(apdu))
+        return apdu
+      }
+      const isSecondCipher = shape !== Shape.PLAIN && received.shape !== Shape.PLAIN
+      if (layers === limits.protectionLayersMax || isSecondCipher)
+        throw new BrokerError('DLMS_NESTING_EXCEEDED')
+      if (shape === Shape.PLAIN) apdu = this.openSigned(apdu)
+      else if (shape === Shape.GENERAL) apdu = this.openGeneral(apdu)
+      else apdu = this.open(apdu, tag, shape)
+    }
+  }
+
+  /** Asks the policy, and only then remembers counter and key. */
+  private accept(isExempt: boolean): void {
+    const must = this.role === 'server' ? this.policy.request : this.policy.response
+    const { protection, invocationCounter } = this.received
+    if ((protection & must) !== must && !isExempt)
+      throw new BrokerError(
+        'DLMS_PROTECTION_INSUFFICIENT',
+        `${protection.toString(16)} where ${must.toString(16)} is asked for`,
+      )
+    this.openedWindow?.remember(invocationCounter)
+    if (this.openedSession !== undefined) this.sessionKeys.remember(this.openedSession)
+  }
+
+  private openSigned(view: Buffer): Buffer {
+    const key = needed(this.keys.peerSigning, 'public key of the peer for signatures')
+    const { originator, recipient, transactionId, content } = openSignedApdu(key, view)
+    this.checkTitles(originator, recipient)
+    const { received } = this
+    received.signature = received.shape === Shape.PLAIN ? 'around' : 'within'
+    received.protection |= Protection.SIGNED
+    received.transactionId = transactionId
+    return content
+  }
+
+  private open(view: Buffer, tag: number, shape: Shape): Buffer {
+    const expectedTag = plainTagOf(tag)
+    let at = 1
+    if (expectedTag === 0) {
+      const title = octetStringView(view, 1)
+      // Left empty by some when both know it. [IEC 62056-5-3 ed. 3, general-glo-ciphering]
+      if (title.length !== 0) this.checkPeerTitle(title)
+      at = endOf(view, title)
+    }
+    const content = lastOctetStringView(view, at)
+    const isDedicated = shape === Shape.DEDICATED || shape === Shape.GENERAL_DEDICATED
+    const securityControl = this.checkedControl(content, isDedicated)
+    const slot = isDedicated ? this.dedicated : this.slotOf(securityControl)
+    const counter = content.readUInt32BE(1)
+    const plain = this.openContent(
+      needed(slot.key, slot.name),
+      slot.window,
+      counter,
+      tag,
+      undefined,
+      content,
+    )
+    if (expectedTag !== 0 && plain[0] !== expectedTag)
+      throw new BrokerError('DLMS_SERVICE_UNEXPECTED', `tag ${plain[0]} in ${tag}`)
+    this.note(shape, securityControl, counter, slot.window)
+    return plain
+  }
+
+  private openGeneral(view: Buffer): Buffer {
+    const { received } = this
+    const { transactionId, originator, recipient, fieldsView } = readGeneralHeader(view)
+    this.checkTitles(originator, recipient)
+    const keyInfo = readKeyInfo(view, endOf(view, fieldsView))
+    const content = lastOctetStringView(view, keyInfo.end)
+    const securityControl = this.checkedControl(content, true)
+    const slot = keyInfo.key === GeneralKey.BROADCAST ? this.broadcast : this.unicast
+    let session: SessionKey | undefined
+    if (keyInfo.key > GeneralKey.BROADCAST)
+      // Those who sent no recipient have derived with what they sent.
+      session = this.sessionKeys.forReceived(keyInfo, transactionId, originator, recipient)
+    const { window } = session ?? slot
+    const counter = content.readUInt32BE(1)
+    const plain = this.openContent(
+      session?.key ?? needed(slot.key, slot.name),
+      window,
+      counter,
+      GeneralTag.CIPHERING,
+      this.coveredHeader(fieldsView),
+      content,
+      this.isVectorZero(keyInfo.key),
+    )
+    this.note(Shape.GENERAL, securityControl, counter, window)
+    this.openedSession = session
+    received.generalKey = keyInfo.key
+    received.transactionId = transactionId
+    return plain
+  }
+
+  private openContent(
+    key: SecretKey,
+    window: CounterWindow,
+    counter: number,
+    tag: number,
+    header: Buffer | undefined,
+    content: Buffer,
+    isVectorZero = false,
+  ): Buffer {
+    if (this.peerTitle === undefined)
+      throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', "the peer's is not known yet")
+    if (!window.isFresh(counter))
+      throw new BrokerError('DLMS_COUNTER_REPLAYED', `${counter} after ${window.last}`)
+    const vectorCounter = isVectorZero ? 0 : counter
+    return this.aes.open(key, this.peerVector, vectorCounter, tag, header, content)
+  }
+
+  private note(
+    shape: Shape,
+    securityControl: number,
+    counter: number,
+    window: CounterWindow,
+  ): void {
+    const { received } = this
+    received.protection |= securityControl & (authenticatedEncrypted | Protection.BROADCAST_KEY)
+    received.shape = shape
+    received.securityControl = securityControl
+    received.invocationCounter = counter
+    this.openedWindow = window
+  }
+
+  /** The security control octet of `content`, which holds a security header. `isKeyFixed`: the broadcast bit must not stand there. */
+  private checkedControl(content: Buffer, isKeyFixed: boolean): number {
+    if (content.length < securityHeaderBytes)
+      throw new BrokerError('DLMS_LENGTH_INVALID', 'no room for a security header')
+    const control = content[0]!
+    if ((control & Protection.COMPRESSED) !== 0)
+      throw new BrokerError('DLMS_COMPRESSION_UNSUPPORTED')
+    if (
+      (control & suiteMask) !== this.suite.id ||
+      (control & authenticatedEncrypted) === 0 ||
+      (isKeyFixed && (control & Protection.BROADCAST_KEY) !== 0)
+    )
+      throw new BrokerError('DLMS_SECURITY_CONTROL_INVALID', `octet ${control.toString(16)}`)
+    return control
+  }
+
+  private checkTitles(originator: Buffer, recipient: Buffer): void {
+    this.checkPeerTitle(originator)
+    if (recipient.length !== 0 && !recipient.equals(this.ownTitle))
+      throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', `recipient ${recipient.toString('hex')}`)
+  }
+
+  private checkPeerTitle(title: Buffer): void {
+    if (this.peerTitle?.equals(title) !== true)
+      throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', `sender ${title.toString('hex')}`)
+  }
+
+  private slotOf(securityControl: number): KeySlot {
+    return (securityControl & Protection.BROADCAST_KEY) !== 0 ? this.broadcast : this.unicast
+  }
+
+  private coveredHeader(fieldsView: Buffer): Buffer | undefined {
+    return this.profile.generalHeader === 'authenticated' ? fieldsView : undefined
+  }
+
+  private isVectorZero(key: GeneralKey): boolean {
+    return key >= GeneralKey.ONE_PASS && this.profile.agreedKeyCounter === 'zero'
+  }
+}
+
+function assertKey(key: SecretKey | undefined, { keyBytes, id }: Suite): void {
+  assert(key === undefined || key.bytes === keyBytes, `keys of suite ${id} have ${keyBytes} octets`)
+}
