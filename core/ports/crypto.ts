@@ -91,6 +91,11 @@ export class SecretKey extends Secret {
     super(octetsView)
   }
 
+  /** The key with these octets, for those that came from outside; undefined when there are too many or too few. Copies. */
+  static of(octetsView: Uint8Array): SecretKey | undefined {
+    return [16, 24, 32].includes(octetsView.length) ? new SecretKey(octetsView) : undefined
+  }
+
   static random(random: Random, bytes: 16 | 32): SecretKey {
     return new SecretKey(random.bytes(bytes))
   }

@@ -125,9 +125,13 @@ export class SecurityChannel {
     this.peerVector = vectorOf(title)
   }
 
-  /** Takes the dedicated key of the initiate-request, which lives as long as the association; what was received counts anew. */
+  /**
+   * Takes the dedicated key of the initiate-request, which lives as long as the association; what was received counts anew.
+   * @throws BrokerError DLMS_VALUE_INVALID when it is of another length than the suite's keys
+   */
   setDedicatedKey(key: SecretKey, counter: CounterSource = new InvocationCounter()): void {
-    assertKey(key, this.suite)
+    if (key.bytes !== this.suite.keyBytes)
+      throw new BrokerError('DLMS_VALUE_INVALID', `dedicated key of ${key.bytes} octets`)
     this.dedicated = new KeySlot('dedicated key', key, counter)
   }
 
@@ -139,6 +143,7 @@ export class SecurityChannel {
    * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED, DLMS_COMPRESSION_UNSUPPORTED, DLMS_KEY_AGREEMENT_INVALID
    */
   protect(plainView: Buffer, choice: ProtectionChoice): Buffer {
+    assert(plainView.length > 0, 'an APDU has a tag')
     const signature = choice.signature ?? 'none'
     const inner = signature === 'within' ? this.sign(plainView, choice) : plainView
     const ciphered = choice.shape === Shape.PLAIN ? inner : this.cipher(inner, choice)

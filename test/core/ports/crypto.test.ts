@@ -213,6 +213,8 @@ t.test('keys that are none', async (t) => {
   t.equal(PrivateKey.of('P-256', Buffer.alloc(32, 0xff)), undefined, 'above the order')
   t.equal(PrivateKey.of('P-256', Buffer.alloc(31, 1)), undefined, 'short')
   t.throws(() => new SecretKey(Buffer.alloc(15)), { name: 'AssertionFault' })
+  t.equal(SecretKey.of(Buffer.alloc(15)), undefined)
+  t.equal(SecretKey.of(Buffer.alloc(32))?.bytes, 32)
 })
 
 t.test('keys do not print', async (t) => {

@@ -281,6 +281,11 @@ t.test('each refusal has its name', async (t) => {
     codeOf(() => noAuthentication.protect(getRequest, choice)),
     'DLMS_KEY_UNKNOWN',
   )
+  t.equal(
+    codeOf(() => bare.setDedicatedKey(new SecretKey(Buffer.alloc(32)))),
+    'DLMS_VALUE_INVALID',
+    'a dedicated key of another suite',
+  )
   const noCounter = new SecurityChannel(example)
   t.equal(
     codeOf(() => noCounter.protect(getRequest, choice)),
