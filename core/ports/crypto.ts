@@ -1,6 +1,6 @@
 /**
  * Cryptography through the door: the only place where keys meet node:crypto. All of it is synchronous and pure but for
- * signing and making keys, which take their chance from the system. Keys are opaque: they never print, and compare by nobody.
+ * signing and making keys, which take their chance from the system. Keys are opaque: they never print.
  * It knows algorithms, not DLMS: what is protected how stands in core/dlms/security.
  */
 import {

@@ -11,7 +11,7 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { PrivateKey, SecretKey, unwrapKey, wrapKey } from '../../ports/crypto.ts'
+import { digest, PrivateKey, SecretKey, unwrapKey, wrapKey } from '../../ports/crypto.ts'
 import type { Random } from '../../ports/random.ts'
 import { endOf, octetStringBytes, octetStringView, writeOctetString } from './general-header.ts'
 import { CounterWindow } from './invocation-counter.ts'
@@ -197,7 +197,8 @@ export class SessionKeys {
     recipient: Uint8Array,
   ): SessionKey {
     const told = key === GeneralKey.STATIC_UNIFIED ? transactionId : keyDataView
-    const name = `${key}:${told.toString('latin1')}`
+    // A digest, because what is told may be long and be remembered for long; a key agreed without a recipient is another.
+    const name = `${key}:${recipient.length}:${digest('sha256', told).toString('latin1')}`
     const known = this.received.get(name)
     if (known !== undefined) return known
     const made = this.keyOf(key, keyDataView, transactionId, originator, recipient)

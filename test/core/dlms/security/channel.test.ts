@@ -423,6 +423,19 @@ t.test('keys that come with APDUs', async (t) => {
       `${generalKey} again`,
     )
   }
+  const identified = Buffer.from(client.protect(getRequest, general(GeneralKey.UNICAST)))
+  t.same(identified.subarray(24, 27), hex('010000'))
+  const unsaid = Buffer.concat([identified.subarray(0, 24), hex('00'), identified.subarray(27)])
+  t.same(meter.unprotect(unsaid), getRequest, 'without key information it is the unicast key')
+  for (const wrong of ['020000', '010300', '010002', '010101']) {
+    const other = Buffer.from(client.protect(getRequest, general(GeneralKey.UNICAST)))
+    hex(wrong).copy(other, 24)
+    t.equal(
+      codeOf(() => meter.unprotect(other)),
+      'DLMS_VALUE_INVALID',
+      wrong,
+    )
+  }
   // Offset of the key data: tag, 3 + 9 + 9 + 2 of the header, presence, choice, …
   const wrapped = Buffer.from(client.protect(getRequest, general(GeneralKey.WRAPPED)))
   wrapped[24 + 5]! ^= 1
