@@ -4,8 +4,9 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { AssociationResult, decodeAare, Diagnostic } from './acse.ts'
+import { decodeAare } from './acse.ts'
 import { ApduTag } from './apdu.ts'
+import { AssociationResult, Diagnostic } from './apdu/acse.ts'
 import { refusalOf, unexpected } from './service-response.ts'
 
 /** Conformance bits and the octets of the largest APDU that the meter receives. */

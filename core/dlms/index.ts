@@ -2,19 +2,31 @@
  * The door of the DLMS/COSEM codec, `busbar/dlms`: both roles, sans-io. Bytes in, bytes out.
  */
 export {
-  AssociationResult,
   decodeAare,
   decodeAarq,
-  Diagnostic,
   encodeAare,
   encodeAarq,
   encodeRlre,
   encodeRlrq,
-  InitiateError,
   type AssociationRequest,
   type AssociationRequestView,
   type AssociationResponse,
 } from './acse.ts'
+export {
+  ApplicationContext,
+  AssociationResult,
+  Diagnostic,
+  Mechanism,
+  ProviderDiagnostic,
+  ReleaseRequestReason,
+  ReleaseResponseReason,
+  type Aare,
+  type Aarq,
+  type AuthenticationValue,
+  type ResultDiagnostic,
+} from './apdu/acse.ts'
+export { decodeApdu, encodeApdu, type Apdu, type ApduOf } from './apdu/apdu.ts'
+export { ConfirmedService, ErrorGroup, InitiateError, nameOfServiceError } from './apdu/error.ts'
 export {
   ApduTag,
   Conformance,

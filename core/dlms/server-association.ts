@@ -5,17 +5,14 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import {
-  ApplicationContext,
-  AssociationResult,
   decodeAarq,
-  Diagnostic,
   encodeAare,
-  InitiateError,
-  Mechanism,
   type AssociationRequestView,
   type AssociationResponse,
 } from './acse.ts'
 import { conformanceSupported } from './apdu.ts'
+import { ApplicationContext, AssociationResult, Diagnostic, Mechanism } from './apdu/acse.ts'
+import { InitiateError } from './apdu/error.ts'
 
 /** What a device allows; see ServerOptions. */
 export type AssociationPolicy = {

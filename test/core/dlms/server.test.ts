@@ -244,7 +244,7 @@ t.test('who is let in', (t) => {
     'short names',
   )
   t.match(
-    answer({}, hex('6014a109060760857405080103be0704052103300000')),
+    answer({}, hex('6016a109060760857405080103be09040721053000000001')),
     { result: 1, diagnostic: 2 },
     'ciphered',
   )
