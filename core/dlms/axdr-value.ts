@@ -59,8 +59,8 @@ export type AxdrType =
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-// Of one tree: 13 months of half hours of a compact array with ten columns.
-const elementsMax = 4 * limits.dataElementsMax
+/** Elements of one tree: 13 months of half hours of a compact array with ten columns. */
+export const packedElementsMax: number = 4 * limits.dataElementsMax
 
 /** Reads forward; `left` bounds the elements of one tree, since packed types can promise many in few octets. */
 type Cursor = { view: Buffer; at: number; end: number; left: number }
@@ -71,8 +71,14 @@ type Cursor = { view: Buffer; at: number; end: number; left: number }
  */
 export function decodeValue(view: Buffer, at = 0): AxdrValue {
   const end = skipValue(view, at)
-  const cursor: Cursor = { view, at, end, left: elementsMax }
+  const cursor: Cursor = { view, at, end, left: packedElementsMax }
   return readValue(cursor, 0)
+}
+
+/** An element of a compact array: its type is described at `typeAt`, its content lies at `at`. @throws as `decodeValue` */
+export function decodePacked(view: Buffer, typeAt: number, at: number, end: number): AxdrValue {
+  const type = readType({ view, at: typeAt, end: view.length, left: limits.dataElementsMax }, 0)
+  return readPacked({ view, at, end, left: packedElementsMax }, type)
 }
 
 /** Encodes `value`; owned. @throws BrokerError DLMS_SIZE_EXCEEDED */

@@ -25,15 +25,33 @@ export {
   type AuthenticationValue,
   type ResultDiagnostic,
 } from './apdu/acse.ts'
+export type { AccessResult, AccessSpecification } from './apdu/access.ts'
+export type { ActionOutcome } from './apdu/action.ts'
+export { BlockControl } from './apdu/block-transfer.ts'
+export type { InformationApdu } from './apdu/information.ts'
+export type { Datablock, DataResult, ResultDatablock } from './apdu/parts.ts'
+export {
+  SecurityControl,
+  type Ciphered,
+  type CipheredService,
+  type CipheredServiceType,
+  type KeyInformation,
+} from './apdu/protected.ts'
+export type { ReadResult, VariableAccess, WriteResult } from './apdu/short-name.ts'
 export { decodeApdu, encodeApdu, type Apdu, type ApduOf } from './apdu/apdu.ts'
 export { ConfirmedService, ErrorGroup, InitiateError, nameOfServiceError } from './apdu/error.ts'
 export {
   ApduTag,
   Conformance,
+  conformanceBits,
+  conformanceNames,
   conformanceSupported,
   DataAccessResult,
   descriptorBytes,
+  ServiceError,
+  StateError,
 } from './apdu.ts'
+export { AxdrView } from './axdr-view.ts'
 export {
   AxdrWriter,
   decodeType,
@@ -58,6 +76,40 @@ export {
   readDeviation,
   writeCosemDateTime,
 } from './date-time.ts'
+export {
+  decodeDate,
+  decodeDateTime,
+  decodeTime,
+  encodeDate,
+  encodeDateTime,
+  encodeTime,
+  formatDate,
+  formatDateTime,
+  formatTime,
+  RecurringDay,
+  RecurringMonth,
+  type CosemDate,
+  type CosemDateTime,
+  type CosemTime,
+} from './date-time-fields.ts'
+export {
+  decodeDescriptor,
+  decodeSelection,
+  encodeDescriptor,
+  encodeSelection,
+  type CaptureObject,
+  type Descriptor,
+  type Selection,
+} from './descriptor.ts'
+export {
+  explain,
+  explainData,
+  explanationLines,
+  nameOfType,
+  type Envelope,
+  type ExplainedField,
+  type ExplainOptions,
+} from './explain.ts'
 export { formatObis, obisBytes, parseObis } from './obis.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
 export {

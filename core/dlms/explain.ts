@@ -1,0 +1,311 @@
+/**
+ * What the octets of an APDU mean, for people: a tree of fields by the standard's names, each with its place. The grammars of
+ * apdu/ are read as the codec reads them, tolerantly; what cannot be read ends the tree with the reason.
+ */
+import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+import { anyApdu, type Apdu } from './apdu/apdu.ts'
+import { BlockControl } from './apdu/block-transfer.ts'
+import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
+import type { InformationApdu } from './apdu/information.ts'
+import { skipValue, Tag } from './axdr-layout.ts'
+import { AxdrView } from './axdr-view.ts'
+import {
+  cosemDateBytes,
+  cosemTimeBytes,
+  formatDate,
+  formatDateTime,
+  formatTime,
+} from './date-time-fields.ts'
+import { cosemDateTimeBytes } from './date-time.ts'
+import { decodeDescriptor } from './descriptor.ts'
+import { formatObis, obisBytes } from './obis.ts'
+import { wrapperHeaderBytes } from './wrapper.ts'
+
+/** A field: `at` and `bytes` say where it lies in the octets that were given, or in its plaintext when it was enciphered. */
+export type ExplainedField = {
+  name: string
+  value: string
+  at: number
+  bytes: number
+  children: ExplainedField[]
+}
+
+/** The APDUs that have a security header. */
+export type Envelope = Extract<Apdu | InformationApdu, { ciphered: unknown }>
+
+export type ExplainOptions = {
+  /** Opens `envelope`, which is `carrier` or is in its user-information; undefined when it has no key for it. */
+  decipher?: (envelope: Envelope, carrier: Apdu) => Buffer | undefined
+}
+
+/** Explains an APDU, or a wrapper frame around one. It throws nothing: what is wrong is a field called `error`. */
+export function explain(view: Buffer, options: ExplainOptions = {}): ExplainedField {
+  const isFrame =
+    view.length > wrapperHeaderBytes &&
+    view.readUInt16BE(0) === 1 &&
+    view.readUInt16BE(6) === view.length - wrapperHeaderBytes
+  if (!isFrame) return explainApdu(view, 0, options, 0)
+  const header = ['version', 'source', 'destination', 'length'].map((name, i) =>
+    field(name, String(view.readUInt16BE(2 * i)), 2 * i, 2),
+  )
+  const apdu = explainApdu(view.subarray(wrapperHeaderBytes), wrapperHeaderBytes, options, 0)
+  return field('wrapper', '', 0, view.length, [...header, apdu])
+}
+
+/** The tree as lines of text, two spaces a level: name, value, and where the field lies. */
+export function explanationLines(explained: ExplainedField, level = 0): string[] {
+  const { name, value, at, bytes, children } = explained
+  const text = value === '' ? name : `${name}: ${value}`
+  return [
+    `${'  '.repeat(level)}${text}  [${at}+${bytes}]`,
+    ...children.flatMap((child) => explanationLines(child, level + 1)),
+  ]
+}
+
+function field(
+  name: string,
+  value: string,
+  at: number,
+  bytes: number,
+  children: ExplainedField[] = [],
+): ExplainedField {
+  return { name, value, at, bytes, children }
+}
+
+function explainApdu(
+  view: Buffer,
+  offset: number,
+  options: ExplainOptions,
+  depth: number,
+): ExplainedField {
+  const tag = view.length > 0 ? view.toString('hex', 0, 1).toUpperCase() : 'none'
+  const root = field(`APDU ${tag}`, '', offset, view.length)
+  if (depth >= limits.dataDepthMax) return { ...root, value: 'not explained: nested too deeply' }
+  const tracer = new FieldTracer(root, offset, (inner, at) =>
+    explainApdu(inner, at, options, depth + 1),
+  )
+  const reader = new Reader(view, { isTolerant: true, tracer })
+  attempt(root, () => {
+    const apdu = anyApdu.read(reader)
+    root.name = apdu.type
+    root.value = `tag ${tag}`
+    if (reader.left > 0)
+      root.children.push(
+        field('trailing-octets', view.toString('hex', reader.at), offset + reader.at, reader.left),
+      )
+    for (const inner of plaintextsOf(apdu, options))
+      root.children.push(
+        field('plaintext', '', 0, inner.length, [explainApdu(inner, 0, options, depth + 1)]),
+      )
+  })
+  return root
+}
+
+/** Adds why it went no further. */
+function attempt(into: ExplainedField, act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    into.children.push(field('error', `${error.code} ${error.message}`, into.at + into.bytes, 0))
+  }
+}
+
+/** APDUs that are within `apdu` but not as they are: enciphered, or cut into one single block. */
+function plaintextsOf(apdu: Apdu, { decipher }: ExplainOptions): Buffer[] {
+  if (apdu.type === 'general-block-transfer') {
+    const isWhole = apdu.blockControl & BlockControl.LAST_BLOCK && apdu.blockNumber === 1
+    return isWhole && apdu.blockDataView.length > 0 ? [apdu.blockDataView] : []
+  }
+  const candidates = [apdu, 'userInformation' in apdu ? apdu.userInformation : undefined]
+  return candidates.flatMap((candidate) => {
+    if (decipher === undefined || candidate === undefined || !('ciphered' in candidate)) return []
+    return decipher(candidate, apdu) ?? []
+  })
+}
+
+/** Builds the tree while an APDU is read. */
+class FieldTracer implements Tracer {
+  private current: ExplainedField
+  private readonly offset: number
+  private readonly explainInner: (view: Buffer, at: number) => ExplainedField
+
+  constructor(
+    root: ExplainedField,
+    offset: number,
+    explainInner: (view: Buffer, at: number) => ExplainedField,
+  ) {
+    this.current = root
+    this.offset = offset
+    this.explainInner = explainInner
+  }
+
+  trace<T>(reader: Reader, name: string, codec: Codec<T>): T {
+    const parent = this.current
+    const traced = field(nameOfField(name, codec.kind), '', this.offset + reader.at, 0)
+    parent.children.push(traced)
+    this.current = traced
+    try {
+      const value = codec.read(reader)
+      traced.bytes = this.offset + reader.at - traced.at
+      this.describe(traced, reader, codec, value)
+      return value
+    } finally {
+      traced.bytes = this.offset + reader.at - traced.at
+      this.current = parent
+    }
+  }
+
+  private describe<T>(traced: ExplainedField, reader: Reader, codec: Codec<T>, value: T): void {
+    if (value === undefined) traced.value = 'absent'
+    else if (Buffer.isBuffer(value)) {
+      const at = this.offset + value.byteOffset - reader.view.byteOffset
+      this.describeOctets(traced, codec.kind ?? 'octets', value, at)
+    } else if (codec.show !== undefined) traced.value = codec.show(value)
+    else if (typeof value !== 'object') traced.value = String(value)
+  }
+
+  private describeOctets(traced: ExplainedField, kind: string, view: Buffer, at: number): void {
+    switch (kind) {
+      case 'attribute':
+      case 'method': {
+        const { classId, instanceId, memberId } = decodeDescriptor(view)
+        traced.value = `class ${classId}, ${instanceId}, ${kind} ${memberId}`
+        traced.children.push(
+          field('class-id', String(classId), at, 2),
+          field('instance-id', instanceId, at + 2, obisBytes),
+          field(`${kind}-id`, String(memberId), at + 8, 1),
+        )
+        return
+      }
+      case 'data':
+        attempt(traced, () => traced.children.push(explainData(view, 0, at)))
+        return
+      case 'selection':
+        traced.children.push(field('access-selector', String(view[0]), at, 1))
+        attempt(traced, () => {
+          const parameters = explainData(view, 1, at)
+          traced.children.push(
+            field('access-parameters', '', at + 1, view.length - 1, [parameters]),
+          )
+        })
+        return
+      case 'apdu':
+        traced.children.push(this.explainInner(view, at))
+        return
+      case 'date-time':
+        traced.value = view.length === 0 ? 'none' : withMeaning(view)
+        return
+      default:
+        traced.value = withText(view)
+    }
+  }
+}
+
+const fieldNames: Readonly<Record<string, string>> = {
+  attribute: 'cosem-attribute-descriptor',
+  method: 'cosem-method-descriptor',
+  selection: 'access-selection',
+}
+
+/** `invoke-id-and-priority` of `invokeIdAndPriority`; the standard's name where ours is shorter. */
+function nameOfField(name: string, kind: string | undefined): string {
+  const standard = kind === undefined ? undefined : fieldNames[kind]
+  return (
+    standard ??
+    name.replace(/View(s?)$/, '$1').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  )
+}
+
+const typeNames = new Map<number, string>(
+  Object.entries(Tag).map(([name, tag]) => [
+    tag,
+    name === 'NULL' ? 'null-data' : name.toLowerCase().replaceAll('_', '-'),
+  ]),
+)
+
+/** `double-long-unsigned` of tag 6. @throws BrokerError DLMS_TAG_UNKNOWN */
+export function nameOfType(tag: number): string {
+  const name = typeNames.get(tag)
+  if (name === undefined) throw new BrokerError('DLMS_TAG_UNKNOWN', `data tag ${tag}`)
+  return name
+}
+
+/**
+ * The COSEM data at `at` of `view`, whose first octet is octet `offset` of what is explained.
+ * @throws BrokerError as `skipValue`
+ */
+export function explainData(view: Buffer, at = 0, offset = 0): ExplainedField {
+  skipValue(view, at)
+  return explainElement(new AxdrView(view, at), view.byteOffset - offset)
+}
+
+function explainElement(element: AxdrView, origin: number): ExplainedField {
+  const { bytes, tag } = element
+  const explained = field(nameOfType(tag), '', bytes.byteOffset - origin, bytes.length)
+  if (tag === Tag.ARRAY || tag === Tag.STRUCTURE || tag === Tag.COMPACT_ARRAY) {
+    attempt(explained, () => {
+      explained.value = String(element.count)
+      for (const inner of element) explained.children.push(explainElement(inner, origin))
+    })
+  } else attempt(explained, () => (explained.value = textOf(element)))
+  return explained
+}
+
+function textOf(element: AxdrView): string {
+  const value = element.value()
+  switch (value.tag) {
+    case Tag.BIT_STRING:
+      return Array.from(value.value, (octet) => octet.toString(2).padStart(8, '0'))
+        .join('')
+        .slice(0, value.bitCount)
+    case Tag.VISIBLE_STRING:
+    case Tag.UTF8_STRING:
+      return JSON.stringify(value.value)
+    case Tag.OCTET_STRING:
+    case Tag.DATE_TIME:
+    case Tag.DATE:
+    case Tag.TIME:
+      return withMeaning(value.value)
+    default:
+      return 'value' in value ? String(value.value) : ''
+  }
+}
+
+/** Hex, and what octets of this length stand for as a rule: times, OBIS codes, else text. */
+function withMeaning(view: Buffer): string {
+  const hex = view.toString('hex')
+  if (isPlausibleDate(view)) {
+    if (view.length === cosemDateTimeBytes) return `${hex} = ${formatDateTime(view)}`
+    if (view.length === cosemDateBytes) return `${hex} = ${formatDate(view)}`
+  }
+  if (view.length === cosemTimeBytes && isPlausibleTime(view, 0))
+    return `${hex} = ${formatTime(view)}`
+  if (view.length === obisBytes && view[5] === 0xff) return `${hex} = ${formatObis(view)}`
+  return withText(view)
+}
+
+function isPlausibleDate(view: Buffer): boolean {
+  if (view.length !== cosemDateTimeBytes && view.length !== cosemDateBytes) return false
+  const year = view.readUInt16BE(0)
+  const [month, day, weekday] = [view[2]!, view[3]!, view[4]!]
+  return (
+    (year === 0xffff || (year >= 1970 && year < 2200)) &&
+    (month <= 12 || month >= 0xfd) &&
+    (day <= 31 || day >= 0xfd) &&
+    (weekday <= 7 || weekday === 0xff) &&
+    (view.length === cosemDateBytes || isPlausibleTime(view, cosemDateBytes))
+  )
+}
+
+function isPlausibleTime(view: Buffer, at: number): boolean {
+  return [24, 60, 60, 100].every((below, i) => view[at + i]! < below || view[at + i] === 0xff)
+}
+
+/** Hex, and the characters when all of three or more are printable. */
+function withText(view: Buffer): string {
+  const hex = view.toString('hex')
+  const isText = view.length >= 3 && view.every((octet) => octet >= 0x20 && octet < 0x7f)
+  return isText ? `${hex} = ${JSON.stringify(view.toString('latin1'))}` : hex
+}
