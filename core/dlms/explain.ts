@@ -1,6 +1,6 @@
 /**
  * What the octets of an APDU mean, for people: a tree of fields by the standard's names, each with its place. The grammars of
- * apdu/ are read as the codec reads them, tolerantly; what cannot be read ends the tree with the reason.
+ * apdu/ are read as the codec reads them, tolerantly; what cannot be read is said with the reason.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
@@ -39,7 +39,7 @@ export type ExplainOptions = {
   decipher?: (envelope: Envelope, carrier: Apdu) => Buffer | undefined
 }
 
-/** Explains an APDU, or a wrapper frame around one. It throws nothing: what is wrong is a field called `error`. */
+/** Explains an APDU, or a wrapper frame around one. It throws nothing: what cannot be read is a field called `unreadable`. */
 export function explain(view: Buffer, options: ExplainOptions = {}): ExplainedField {
   const isFrame =
     view.length > wrapperHeaderBytes &&
@@ -108,7 +108,9 @@ function attempt(into: ExplainedField, act: () => void): void {
     act()
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
-    into.children.push(field('error', `${error.code} ${error.message}`, into.at + into.bytes, 0))
+    into.children.push(
+      field('unreadable', `${error.code} ${error.message}`, into.at + into.bytes, 0),
+    )
   }
 }
 

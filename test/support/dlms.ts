@@ -15,6 +15,12 @@ export type Vector = {
   hex: string
   meaning: Meaning
   valid: true | false | string
+  checks: Meaning
+  trailing?: string
+  note?: string
+  plaintext?: string
+  plaintext_kind?: string
+  plaintext_meaning?: Meaning
 }
 export type Captured = {
   capture: string
@@ -23,6 +29,7 @@ export type Captured = {
   apdu: string
   kind?: string
   plaintext?: string
+  plaintext_kind?: string
 }
 
 /** The file, or undefined: then the test says that it skips. */

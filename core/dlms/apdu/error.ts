@@ -13,7 +13,7 @@ const serviceErrorNames = enumerated(ServiceError)
 /** The counter that the meter expects; a meter may leave it out, and no other error has one. */
 const serviceError: Codec<{ error: number; invocationCounter?: number | undefined }> = {
   read(reader) {
-    const error = reader.part('error', serviceErrorNames)
+    const error = reader.part('service-error', serviceErrorNames)
     const hasCounter = error === ServiceError.INVOCATION_COUNTER_ERROR && reader.left > 0
     return {
       error,
