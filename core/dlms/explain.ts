@@ -109,7 +109,7 @@ function attempt(into: ExplainedField, act: () => void): void {
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
     into.children.push(
-      field('unreadable', `${error.code} ${error.message}`, into.at + into.bytes, 0),
+      field('unreadable', `${error.code}, ${error.detail ?? ''}`, into.at + into.bytes, 0),
     )
   }
 }

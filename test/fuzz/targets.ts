@@ -1,4 +1,5 @@
 /** Every decoder that faces outside, with good inputs made by our own encoders. */
+import fc from 'fast-check'
 import { readFact, writeFact } from '../../actors/device/facts.ts'
 import { partiesOf, demoPartiesJson } from '../../core/access/parties.ts'
 import { counterKey } from '../../core/base/counter.ts'
@@ -24,6 +25,10 @@ import { SnapshotReader, snapshotChunks } from '../../actors/runtime/snapshot-co
 import { emptyState, rememberEnded, type OpenRequest } from '../../actors/device/state.ts'
 import { conformanceSupported } from '../../core/dlms/apdu.ts'
 import { decodeAare, decodeAarq, encodeAare, encodeAarq } from '../../core/dlms/acse.ts'
+import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/apdu.ts'
+import { AxdrView } from '../../core/dlms/axdr-view.ts'
+import { decodeSelection } from '../../core/dlms/descriptor.ts'
+import { explain } from '../../core/dlms/explain.ts'
 import { DlmsClient } from '../../core/dlms/client.ts'
 import { DlmsServer } from '../../core/dlms/server.ts'
 import {
@@ -44,7 +49,7 @@ import {
   encodeSnapshotRecord,
   encodeTrimRecord,
 } from '../../core/ports/snapshot.ts'
-import { AxdrWriter } from '../../core/dlms/axdr.ts'
+import { AxdrWriter, Tag } from '../../core/dlms/axdr.ts'
 import { decodeType, decodeValue, encodeValue } from '../../core/dlms/axdr-value.ts'
 import { WrapperReader } from '../../core/dlms/wrapper.ts'
 import {
@@ -81,6 +86,8 @@ import {
 } from '../support/envelopes.ts'
 import { p256Anchor, p256Certificate } from '../support/certificates.ts'
 import { channelPair, clientTitle, meterTitle, secretKeys } from '../support/security.ts'
+import { apdus } from '../support/apdu-values.ts'
+import { values } from '../support/dlms.ts'
 import type { Target } from './fuzz.ts'
 
 const id = { originator: supplierText, target: '00-DB-00-00-00-00-00-01', counter: 7n }
@@ -140,6 +147,17 @@ const axdrValue = ((): Buffer => {
   writer.visibleString('v1')
   return Buffer.from(writer.take())
 })()
+
+/** APDUs of most types, always the same ones. */
+const anyApdus = fc.sample(apdus, { seed: 4, numRuns: 300 }).map((apdu) => encodeApdu(apdu))
+const anyValues = fc.sample(values, { seed: 4, numRuns: 100 }).map(encodeValue)
+
+/** Goes through all of a value in place. */
+function walk(view: AxdrView): void {
+  if (view.tag === Tag.ARRAY || view.tag === Tag.STRUCTURE || view.tag === Tag.COMPACT_ARRAY)
+    for (const element of view) walk(element)
+  else view.value()
+}
 
 /** Conversations of our own client and server, block transfer both ways included: what each side received, as `number of conversation | APDU`. */
 const operations = [
@@ -372,6 +390,19 @@ export const targets: readonly Target[] = [
     decode: (input) => encodeValue(decodeValue(input)),
   },
   { name: 'A-XDR type', corpus: [Buffer.of(2, 2, 18, 17)], decode: (input) => decodeType(input) },
+  { name: 'A-XDR value in place', corpus: anyValues, decode: (input) => walk(new AxdrView(input)) },
+  {
+    name: 'selective access',
+    corpus: [Buffer.from('02020406000000010600000003120001120000', 'hex')],
+    decode: decodeSelection,
+  },
+  { name: 'any APDU', corpus: anyApdus, decode: (input) => encodeApdu(decodeApdu(input)) },
+  {
+    name: 'any APDU, tolerantly',
+    corpus: anyApdus,
+    decode: (input) => decodeApdu(input, { isTolerant: true }),
+  },
+  { name: 'explanation of an APDU', corpus: anyApdus, decode: (input) => explain(input) },
   { name: 'AARQ', corpus: [aarq], decode: decodeAarq },
   {
     name: 'AARE',

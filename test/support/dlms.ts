@@ -90,7 +90,7 @@ export function meaningOf(value: AxdrValue): unknown {
   return { t, v: value.value }
 }
 
-const octets = (minLength: number, maxLength = minLength): fc.Arbitrary<Buffer> =>
+export const octets = (minLength: number, maxLength = minLength): fc.Arbitrary<Buffer> =>
   fc.uint8Array({ minLength, maxLength }).map((bytes) => Buffer.from(bytes))
 
 const integers: [Tag, number, number][] = [
