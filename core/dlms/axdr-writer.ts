@@ -7,6 +7,8 @@ import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { lengthBytesFor, Tag, writeLength } from './axdr-layout.ts'
 
+const fewOctets = 32
+
 /** Reusable: `take` copies the octets out, `clear` forgets them; the memory stays. Every method returns the writer. */
 export class AxdrWriter {
   private buffer: Buffer
@@ -149,8 +151,12 @@ export class AxdrWriter {
 
   /** Octets that are a tag's content or whole A-XDR already. */
   octets(view: Uint8Array): this {
-    const at = this.reserve(view.length)
-    this.buffer.set(view, at)
+    const { length } = view
+    const at = this.reserve(length)
+    const { buffer } = this
+    // A few octets by hand cost less than a call out of JavaScript.
+    if (length > fewOctets) buffer.set(view, at)
+    else for (let i = 0; i < length; i++) buffer[at + i] = view[i]!
     return this
   }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Tag, type AxdrType, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { nameOfType } from '../../core/dlms/explain.ts'
 
 const sharedDlms = join(import.meta.dirname, '../../../shared/dlms')
 
@@ -58,22 +59,15 @@ export function loadExchanges(): Map<string, Captured[]> | undefined {
   return sessions
 }
 
-const names = new Map<number, string>(
-  Object.entries(Tag).map(([name, tag]) => [
-    tag,
-    name === 'NULL' ? 'null-data' : name.toLowerCase().replaceAll('_', '-'),
-  ]),
-)
-
 function typeMeaning(type: AxdrType): unknown {
-  const t = names.get(type.tag)
+  const t = nameOfType(type.tag)
   if (type.tag === Tag.STRUCTURE) return { t, of: type.of.map(typeMeaning) }
   return type.tag === Tag.ARRAY ? { t, n: type.count, of: typeMeaning(type.of) } : { t }
 }
 
 /** A value in the words of the vectors. */
 export function meaningOf(value: AxdrValue): unknown {
-  const t = names.get(value.tag)
+  const t = nameOfType(value.tag)
   if ('elements' in value) {
     const v = value.elements.map(meaningOf)
     return value.tag === Tag.COMPACT_ARRAY ? { t, desc: typeMeaning(value.type), v } : { t, v }

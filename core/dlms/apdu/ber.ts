@@ -5,7 +5,7 @@
 import { BrokerError } from '../../base/broker-error.ts'
 import { AxdrWriter } from '../axdr-writer.ts'
 import { cutShort } from '../axdr-layout.ts'
-import type { Codec, Reader, Sequence, TypedCodec } from './grammar.ts'
+import { outOfRange, type Codec, type Reader, type Sequence, type TypedCodec } from './grammar.ts'
 
 /** What is left, whatever it is. */
 export const rest: Codec<Buffer> = {
@@ -24,6 +24,7 @@ export function integer(bytesMax: number): Codec<number> {
       return reader.octets(bytes).readIntBE(0, bytes)
     },
     write(out, value) {
+      if (!(Math.abs(value + 0.5) <= 2 ** (8 * bytesMax - 1))) throw outOfRange(value)
       let bytes = 1
       while (bytes < bytesMax && Math.abs(value + 0.5) > 2 ** (8 * bytes - 1)) bytes++
       const at = out.reserve(bytes)
@@ -43,6 +44,7 @@ export const bitString: Codec<string> = {
     return bits.slice(0, bits.length - unused)
   },
   write(out, bits) {
+    if (!/^[01]*$/.test(bits)) throw outOfRange(bits)
     const bytes = Math.ceil(bits.length / 8)
     const padded = bits.padEnd(8 * bytes, '0')
     out.octet(8 * bytes - bits.length)
@@ -60,7 +62,10 @@ export function objectIdentifier(prefix: Buffer, show: (value: number) => string
       if (reader.isTolerant) return -1
       throw new BrokerError('DLMS_VALUE_INVALID', `object identifier before octet ${reader.at}`)
     },
-    write: (out, value) => void out.octets(prefix).octet(value),
+    write(out, value) {
+      if (!(value >= 0 && value <= 0xff)) throw outOfRange(value)
+      out.octets(prefix).octet(value)
+    },
     show,
   }
 }

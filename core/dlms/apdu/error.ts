@@ -21,7 +21,7 @@ const serviceError: Codec<{ error: number; invocationCounter?: number | undefine
     }
   },
   write(out, { error, invocationCounter }) {
-    out.octet(error)
+    serviceErrorNames.write(out, error)
     if (invocationCounter !== undefined) unsigned32.write(out, invocationCounter)
   },
 }
@@ -126,11 +126,14 @@ export function nameOfServiceError(group: number, error: number): string {
 
 const groupAndError: Codec<{ group: number; error: number }> = {
   read: (reader) => ({ group: reader.octet(), error: reader.octet() }),
-  write: (out, { group, error }) => void out.octet(group).octet(error),
+  write(out, { group, error }) {
+    unsigned8.write(out, group)
+    unsigned8.write(out, error)
+  },
   show: ({ group, error }) => nameOfServiceError(group, error),
 }
 
 export const confirmedServiceError = service('confirmed-service-error', {
-  service: { ...unsigned8, ...enumerated(ConfirmedService) },
+  service: enumerated(ConfirmedService),
   serviceError: groupAndError,
 })

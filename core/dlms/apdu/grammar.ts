@@ -83,6 +83,7 @@ export class Reader {
 }
 
 function unsigned(bytes: number): Codec<number> {
+  const below = 256 ** bytes
   return {
     read(reader) {
       let value = 0
@@ -90,6 +91,7 @@ function unsigned(bytes: number): Codec<number> {
       return value
     },
     write(out, value) {
+      if (!(value >= 0 && value < below)) throw outOfRange(value)
       const at = out.reserve(bytes)
       for (let i = bytes - 1; i >= 0; i--, value = Math.floor(value / 256))
         out.target[at + i] = value & 0xff
@@ -103,7 +105,15 @@ export const unsigned32 = unsigned(4)
 
 export const integer8: Codec<number> = {
   read: (reader) => (reader.octet() << 24) >> 24,
-  write: (out, value) => void out.octet(value & 0xff),
+  write(out, value) {
+    if (!(value >= -0x80 && value < 0x80)) throw outOfRange(value)
+    out.octet(value & 0xff)
+  },
+}
+
+/** A value is written that its octets cannot hold. */
+export function outOfRange(value: unknown): BrokerError {
+  return new BrokerError('DLMS_VALUE_INVALID', `${String(value)} does not fit its field`)
 }
 
 /** Any octet but 0 is true, as elsewhere in COSEM data. */

@@ -17,6 +17,7 @@ import {
   boolean,
   integer8,
   octetString,
+  outOfRange,
   optional,
   service,
   unsigned16,
@@ -41,6 +42,7 @@ const conformance: Codec<number> = {
     return reader.octets(3).readUIntBE(0, 3)
   },
   write(out, value) {
+    if (!(value >= 0 && value <= 0xff_ffff)) throw outOfRange(value)
     out.octet(0x5f).octet(0x1f).octet(4).octet(0)
     out
       .octet((value >> 16) & 0xff)

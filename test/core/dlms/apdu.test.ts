@@ -402,17 +402,53 @@ t.test('refused by name', (t) => {
     t.equal(outcomeOf(() => decodeApdu(hex(octets))).code, code, octets)
   t.equal(outcomeOf(() => decodeApdu(Buffer.alloc(2_000_000, 0x0f))).code, 'DLMS_SIZE_EXCEEDED')
   t.throws(() => encodeApdu({ type: 'nonsense' } as never), { code: 'DLMS_VALUE_INVALID' })
-  t.throws(
-    () =>
-      encodeApdu({
-        type: 'get-request-normal',
-        invokeIdAndPriority: 0,
-        descriptorView: Buffer.alloc(8),
-      }),
-    { code: 'DLMS_VALUE_INVALID' },
-  )
+  const unfit: Apdu[] = [
+    { type: 'get-request-normal', invokeIdAndPriority: 0, descriptorView: Buffer.alloc(8) },
+    { type: 'get-request-next', invokeIdAndPriority: 256, blockNumber: 0 },
+    { type: 'get-request-next', invokeIdAndPriority: 0, blockNumber: 2 ** 32 },
+    { type: 'get-request-next', invokeIdAndPriority: 0, blockNumber: -1 },
+    { type: 'rlrq', reason: 128 },
+    { type: 'aarq', applicationContextName: -1 },
+    { type: 'aarq', senderAcseRequirements: '2' },
+    { type: 'aarq', callingApInvocationId: 2 ** 31 },
+    { type: 'confirmed-service-error', service: 1, serviceError: { group: 6, error: 256 } },
+    {
+      type: 'initiate-response',
+      negotiatedQualityOfService: -129,
+      negotiatedDlmsVersionNumber: 6,
+      negotiatedConformance: 0,
+      serverMaxReceivePduSize: 0,
+      vaaName: 7,
+    },
+    {
+      type: 'initiate-response',
+      negotiatedDlmsVersionNumber: 6,
+      negotiatedConformance: 1 << 24,
+      serverMaxReceivePduSize: 0,
+      vaaName: 7,
+    },
+  ]
+  for (const apdu of unfit)
+    t.equal(outcomeOf(() => encodeApdu(apdu)).code, 'DLMS_VALUE_INVALID', JSON.stringify(apdu))
+  const long = Buffer.alloc(3_000_000)
+  t.throws(() => encodeApdu({ type: 'rlrq', userInformation: signed(long) }), {
+    code: 'DLMS_SIZE_EXCEEDED',
+  })
   t.end()
 })
+
+function signed(contentView: Buffer): Extract<Apdu, { type: 'general-signing' }> {
+  return {
+    type: 'general-signing',
+    transactionIdView: none,
+    originatorSystemTitleView: none,
+    recipientSystemTitleView: none,
+    dateTimeView: none,
+    otherInformationView: none,
+    contentView,
+    signatureView: none,
+  }
+}
 
 t.test('an encoded APDU has room for the wrapper', (t) => {
   const frame = wrapInPlace(encodeApdu({ type: 'rlrq', reason: 0 }), 16, 1)
