@@ -5,7 +5,7 @@
  */
 import { asBuffer } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { decodeApdu, encodeApdu, type ApduOf } from './apdu/apdu.ts'
+import { decodeApdu, encodeApdu, type ApduOf } from './apdu/codec.ts'
 import { ApplicationContext, Diagnostic, Mechanism } from './apdu/acse.ts'
 import { ConfirmedService, ErrorGroup } from './apdu/error.ts'
 

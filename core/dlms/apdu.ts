@@ -101,7 +101,7 @@ export const ActionRequest = {
 /** Second octet of an action-response. */
 export const ActionResponse = { NORMAL: 1, WITH_PBLOCK: 2, WITH_LIST: 3, NEXT_PBLOCK: 4 } as const
 
-/** Data-Access-Result; what they share with it, Action-Result has too. */
+/** Data-Access-Result. */
 export const DataAccessResult = {
   SUCCESS: 0,
   HARDWARE_FAULT: 1,
@@ -118,6 +118,23 @@ export const DataAccessResult = {
   LONG_SET_ABORTED: 17,
   NO_LONG_SET_IN_PROGRESS: 18,
   DATA_BLOCK_NUMBER_INVALID: 19,
+  OTHER_REASON: 250,
+} as const
+
+/** Action-Result. */
+export const ActionResult = {
+  SUCCESS: 0,
+  HARDWARE_FAULT: 1,
+  TEMPORARY_FAILURE: 2,
+  READ_WRITE_DENIED: 3,
+  OBJECT_UNDEFINED: 4,
+  OBJECT_CLASS_INCONSISTENT: 9,
+  OBJECT_UNAVAILABLE: 11,
+  TYPE_UNMATCHED: 12,
+  SCOPE_OF_ACCESS_VIOLATED: 13,
+  DATA_BLOCK_UNAVAILABLE: 14,
+  LONG_ACTION_ABORTED: 15,
+  NO_LONG_ACTION_IN_PROGRESS: 16,
   OTHER_REASON: 250,
 } as const
 

@@ -4,8 +4,8 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { anyApdu, type Apdu } from './apdu/apdu.ts'
-import { BlockControl } from './apdu/block-transfer.ts'
+import { anyApdu, type Apdu } from './apdu/codec.ts'
+import { BlockControl } from './apdu/general-block-transfer.ts'
 import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { skipValue, Tag } from './axdr-layout.ts'

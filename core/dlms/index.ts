@@ -27,7 +27,7 @@ export {
 } from './apdu/acse.ts'
 export type { AccessResult, AccessSpecification } from './apdu/access.ts'
 export type { ActionOutcome } from './apdu/action.ts'
-export { BlockControl } from './apdu/block-transfer.ts'
+export { BlockControl } from './apdu/general-block-transfer.ts'
 export type { InformationApdu } from './apdu/information.ts'
 export type { Datablock, DataResult, ResultDatablock } from './apdu/parts.ts'
 export {
@@ -38,9 +38,10 @@ export {
   type KeyInformation,
 } from './apdu/protected.ts'
 export type { ReadResult, VariableAccess, WriteResult } from './apdu/short-name.ts'
-export { decodeApdu, encodeApdu, type Apdu, type ApduOf } from './apdu/apdu.ts'
+export { decodeApdu, encodeApdu, type Apdu, type ApduOf } from './apdu/codec.ts'
 export { ConfirmedService, ErrorGroup, InitiateError, nameOfServiceError } from './apdu/error.ts'
 export {
+  ActionResult,
   ApduTag,
   Conformance,
   conformanceBits,

@@ -25,7 +25,7 @@ import { SnapshotReader, snapshotChunks } from '../../actors/runtime/snapshot-co
 import { emptyState, rememberEnded, type OpenRequest } from '../../actors/device/state.ts'
 import { conformanceSupported } from '../../core/dlms/apdu.ts'
 import { decodeAare, decodeAarq, encodeAare, encodeAarq } from '../../core/dlms/acse.ts'
-import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/apdu.ts'
+import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
 import { AxdrView } from '../../core/dlms/axdr-view.ts'
 import { decodeSelection } from '../../core/dlms/descriptor.ts'
 import { explain } from '../../core/dlms/explain.ts'

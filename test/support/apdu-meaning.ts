@@ -1,6 +1,6 @@
 /** APDUs in the words of the shared vectors, so that each field can be held against what the vector says. */
 import { conformanceBits } from '../../core/dlms/apdu.ts'
-import type { Apdu } from '../../core/dlms/apdu/apdu.ts'
+import type { Apdu } from '../../core/dlms/apdu/codec.ts'
 import type { InformationApdu } from '../../core/dlms/apdu/information.ts'
 import type { Datablock, DataResult } from '../../core/dlms/apdu/parts.ts'
 import type { Ciphered } from '../../core/dlms/apdu/protected.ts'

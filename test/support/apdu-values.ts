@@ -1,6 +1,6 @@
 /** APDUs of any kind with any fields, for properties: one recipe a type, so that a new type is missed by the compiler. */
 import fc from 'fast-check'
-import type { Apdu, ApduOf } from '../../core/dlms/apdu/apdu.ts'
+import type { Apdu, ApduOf } from '../../core/dlms/apdu/codec.ts'
 import type { Ciphered, CipheredServiceType } from '../../core/dlms/apdu/protected.ts'
 import type { InformationApdu } from '../../core/dlms/apdu/information.ts'
 import { encodeValue } from '../../core/dlms/axdr.ts'

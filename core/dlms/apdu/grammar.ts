@@ -208,19 +208,23 @@ export type Sequence<F> = {
   ? { [K in keyof S]: S[K] }
   : never
 
+type Entries = readonly (readonly [name: string, codec: Codec<unknown>])[]
+
+function readFields(reader: Reader, entries: Entries, into: Record<string, unknown>): unknown {
+  for (const [name, codec] of entries) into[name] = reader.part(name, codec)
+  return into
+}
+
+function writeFields(out: AxdrWriter, entries: Entries, from: unknown): void {
+  for (const [name, codec] of entries) codec.write(out, (from as Record<string, unknown>)[name])
+}
+
 /** SEQUENCE. */
 export function sequence<F extends Fields>(fields: F): Codec<Sequence<F>> {
   const entries = Object.entries(fields)
   return {
-    read(reader) {
-      const value: Record<string, unknown> = {}
-      for (const [name, codec] of entries) value[name] = reader.part(name, codec)
-      return value as Sequence<F>
-    },
-    write(out, value) {
-      for (const [name, codec] of entries)
-        codec.write(out, (value as Record<string, unknown>)[name])
-    },
+    read: (reader) => readFields(reader, entries, {}) as Sequence<F>,
+    write: (out, value) => writeFields(out, entries, value),
   }
 }
 
@@ -238,11 +242,11 @@ type Typed<T extends string, F> = { type: T } & Sequence<F> extends infer S
 
 /** CHOICE of sequences, its tag one octet. */
 export function choice<const V extends Variants>(variants: V): TypedCodec<Choice<V>> {
-  type Variant = { tag: number; type: string; fields: readonly [string, Codec<unknown>][] }
+  type Variant = { tag: number; type: string; entries: Entries }
   const byTag: (Variant | undefined)[] = []
   const byType = new Map<string, Variant>()
   for (const [key, [type, fields]] of Object.entries(variants)) {
-    const variant = { tag: Number(key), type, fields: Object.entries(fields) }
+    const variant = { tag: Number(key), type, entries: Object.entries(fields) }
     byTag[variant.tag] = variant
     byType.set(type, variant)
   }
@@ -253,17 +257,13 @@ export function choice<const V extends Variants>(variants: V): TypedCodec<Choice
       const variant = byTag[tag]
       if (variant === undefined)
         throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${tag} at octet ${reader.at - 1}`)
-      const value: Record<string, unknown> = { type: variant.type }
-      for (const [name, codec] of variant.fields) value[name] = reader.part(name, codec)
-      return value as Choice<V>
+      return readFields(reader, variant.entries, { type: variant.type }) as Choice<V>
     },
     write(out, value) {
       const type = typeOf(value)
       const variant = byType.get(type)
       if (variant === undefined) throw new BrokerError('DLMS_VALUE_INVALID', `choice ${type}`)
-      out.octet(variant.tag)
-      for (const [name, codec] of variant.fields)
-        codec.write(out, (value as Record<string, unknown>)[name])
+      writeFields(out.octet(variant.tag), variant.entries, value)
     },
     show: typeOf,
   }
@@ -274,11 +274,11 @@ export function service<const T extends string, F extends Fields>(
   type: T,
   fields: F,
 ): TypedCodec<Typed<T, F>> {
-  const content = sequence(fields)
+  const entries = Object.entries(fields)
   return {
     types: [type],
-    read: (reader) => ({ type, ...content.read(reader) }) as Typed<T, F>,
-    write: (out, value) => content.write(out, value as unknown as Sequence<F>),
+    read: (reader) => readFields(reader, entries, { type }) as Typed<T, F>,
+    write: (out, value) => writeFields(out, entries, value),
     show: () => type,
   }
 }

@@ -10,7 +10,7 @@
  * [IEC 62056-5-3, ASN.1 module COSEMpdu]. Descriptors, selections and values stay the octets that they are, borrowed:
  * `descriptor.ts` takes them apart, `decodeValue` and `AxdrView` read values.
  */
-import { DataAccessResult, descriptorBytes } from '../apdu.ts'
+import { ActionResult, DataAccessResult, descriptorBytes } from '../apdu.ts'
 import { skipValue } from '../axdr-layout.ts'
 import {
   boolean,
@@ -54,8 +54,7 @@ export const selection: Codec<Buffer> = {
 }
 
 export const dataAccessResult: Codec<number> = enumerated(DataAccessResult)
-/** Its numbers are those of Data-Access-Result, but for the ones of long GET and SET. */
-export const actionResult: Codec<number> = dataAccessResult
+export const actionResult: Codec<number> = enumerated(ActionResult)
 
 export const dataResult = choice({
   0: ['data', { valueView: data }],

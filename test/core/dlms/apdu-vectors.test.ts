@@ -3,7 +3,7 @@
  * to mean, field by field, and encoded to the same octets where somebody else's codec does that too.
  */
 import t, { type Test } from 'tap'
-import { decodeApdu, encodeApdu, type Apdu } from '../../../core/dlms/apdu/apdu.ts'
+import { decodeApdu, encodeApdu, type Apdu } from '../../../core/dlms/apdu/codec.ts'
 import { explain, type ExplainedField } from '../../../core/dlms/explain.ts'
 import { WrapperReader } from '../../../core/dlms/wrapper.ts'
 import { apduMeaning } from '../../support/apdu-meaning.ts'

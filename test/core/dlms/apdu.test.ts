@@ -1,7 +1,7 @@
 /** APDUs as values: golden octets of our own, and what must hold for any APDU and for any octets. */
 import fc from 'fast-check'
 import t from 'tap'
-import { decodeApdu, encodeApdu, type Apdu } from '../../../core/dlms/apdu/apdu.ts'
+import { decodeApdu, encodeApdu, type Apdu } from '../../../core/dlms/apdu/codec.ts'
 import { explain, explanationLines, type ExplainedField } from '../../../core/dlms/explain.ts'
 import { wrapInPlace } from '../../../core/dlms/wrapper.ts'
 import { apdus, apduTypeCount } from '../../support/apdu-values.ts'
