@@ -154,7 +154,8 @@ class MeterConnection {
     const answer = association.server.receive(frame.apduView)
     if (frame.apduView[0] === ApduTag.RLRQ)
       this.associations.delete(keyOf(frame.destination, frame.source))
-    if (answer !== undefined) this.gather(wrapInPlace(answer, frame.destination, frame.source))
+    for (let next = answer; next !== undefined; next = association.server.more())
+      this.gather(wrapInPlace(next, frame.destination, frame.source))
     return true
   }
 

@@ -212,6 +212,8 @@ export const limits = {
   apduBytesMax: 65_535,
   /** A whole value gathered from blocks. */
   transferBytesMax: 1024 * 1024,
+  /** Times that the same general blocks are sent again before the transfer is given up. */
+  generalBlockResendsMax: 8,
   /** Nesting of arrays and structures. */
   dataDepthMax: 16,
   /** Elements of one array or structure. */

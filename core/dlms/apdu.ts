@@ -101,6 +101,15 @@ export const ActionRequest = {
 /** Second octet of an action-response. */
 export const ActionResponse = { NORMAL: 1, WITH_PBLOCK: 2, WITH_LIST: 3, NEXT_PBLOCK: 4 } as const
 
+/** Choices of an access-request-specification; the first three are those of an access-response-specification too. */
+export const AccessChoice = {
+  GET: 1,
+  SET: 2,
+  ACTION: 3,
+  GET_WITH_SELECTION: 4,
+  SET_WITH_SELECTION: 5,
+} as const
+
 /** Data-Access-Result. */
 export const DataAccessResult = {
   SUCCESS: 0,
@@ -199,7 +208,10 @@ export function conformanceBits(conformance: number): string[] {
 
 /** What the client and the server here can do, and so what a client proposes and a server allows. */
 export const conformanceSupported: number =
+  Conformance.GENERAL_BLOCK_TRANSFER |
   Conformance.PRIORITY_MANAGEMENT |
+  Conformance.BLOCK_TRANSFER_WITH_ACTION |
+  Conformance.ACCESS |
   Conformance.BLOCK_TRANSFER_WITH_GET |
   Conformance.BLOCK_TRANSFER_WITH_SET |
   Conformance.MULTIPLE_REFERENCES |

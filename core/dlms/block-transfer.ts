@@ -35,10 +35,15 @@ export class BlockGatherer {
     // A block that brings nothing and is not the last would let a meter go on for ever.
     if (count === 0 && !isLast)
       throw new BrokerError('DLMS_LENGTH_INVALID', `block ${blockNumber} is empty`)
+    this.append(view, from, count, isLast)
+    this.blockNumber = blockNumber
+  }
+
+  /** Adds `count` octets from `from` on. @throws BrokerError DLMS_SIZE_EXCEEDED */
+  append(view: Buffer, from: number, count: number, isLast: boolean): void {
     const needed = this.used + count
     if (needed > limits.transferBytesMax)
       throw new BrokerError('DLMS_SIZE_EXCEEDED', `a transfer of ${needed} octets`)
-    this.blockNumber = blockNumber
     let { buffer } = this
     if (buffer === undefined || needed > buffer.length) {
       // One block needs its own size; of several the first says little about how many.

@@ -20,8 +20,15 @@ export type ClientState =
   | 'RELEASING'
   | 'ENDED'
 
-/** What is to be done after an APDU was received. `send` is owned and has spare octets for the wrapper in front. */
-export type ClientStep = { send: Buffer } | { results: CosemResult[] } | { released: true }
+/**
+ * What is to be done after an APDU was received. `send` is owned and has spare octets for the wrapper in front; what `DlmsClient.more` gives is
+ * sent behind it. `wait`: more will come by itself.
+ */
+export type ClientStep =
+  | { send: Buffer }
+  | { results: CosemResult[] }
+  | { released: true }
+  | { wait: true }
 
 /** Where each state may go. */
 export const clientTransitions: Readonly<Record<ClientState, readonly ClientState[]>> = {

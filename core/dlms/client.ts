@@ -8,54 +8,64 @@
  */
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
 import { encodeAarq, encodeRlrq } from './acse.ts'
 import {
-  ActionResponse,
   ApduTag,
   Conformance,
   conformanceSupported,
   DataAccessResult,
   descriptorBytes,
-  GetResponse,
   invokeIdMask,
-  SetResponse,
+  ServiceError,
+  StateError,
 } from './apdu.ts'
-import { readLength } from './axdr-layout.ts'
-import { BlockCutter, BlockGatherer } from './block-transfer.ts'
+import { AccessService, countOfAccesses } from './client-access.ts'
+import { ActionService, countOfActions } from './client-action.ts'
 import { readAgreement } from './client-association.ts'
+import { countOfGets, GetService } from './client-get.ts'
+import { done, oneByOne, type ClientService, type ServiceTerms } from './client-service.ts'
+import { countOfSets, SetService } from './client-set.ts'
 import { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
-import {
-  encodeAction,
-  encodeGet,
-  encodeGetList,
-  encodeGetNext,
-  encodeSet,
-  encodeSetBlock,
-  encodeSetFirstBlock,
-  getListBytes,
-  setBytes,
-} from './service-request.ts'
-import {
-  copyOfOctets,
-  cutShort,
-  readDataResult,
-  readResultList,
-  refusalOf,
-  refusalResult,
-  trimmedTransfer,
-  unexpected,
-} from './service-response.ts'
+import { GeneralBlocks } from './general-block.ts'
+import { cutShort, refusalOf, unexpected } from './service-response.ts'
 
-// The count of a list in one octet; a list is only a matter of round trips, and these are saved by then.
-const listOperationsMax = 127
+/** General blocks that we take at once; each is at most an APDU, so this is memory, and an acknowledgement saved. */
+const generalBlockWindowDefault = 8
 const noOperations: readonly CosemOperation[] = []
 
+/** How a meter is spoken to, where it deviates from what this codec does by itself. */
+export type ClientOptions = {
+  /** Low-level security secret, kept; none: association without security. */
+  secret?: Uint8Array | undefined
+  /** What the meter is told that we can receive, at most 65,535. */
+  apduBytesMax?: number | undefined
+  /**
+   * The invoke id that a client before this one used last with the same meter: answers to it that come late are told from
+   * answers to us.
+   */
+  invokeIdLast?: number | undefined
+  /** What is proposed; all that this codec can when left out. */
+  conformance?: number | undefined
+  /** The kinds that go in lists when the meter agrees to lists: GET alone when left out, since lists of the others are rarely right in meters. */
+  lists?: ReadonlySet<CosemOperation['kind']> | undefined
+  /** Takes ACCESS for everything when the meter agrees to it and to general blocks. */
+  prefersAccess?: boolean | undefined
+  /** Puts every service in general blocks when the meter agrees to them, so that long answers stream. */
+  prefersGeneralBlocks?: boolean | undefined
+  /** General blocks that we take at once. */
+  generalBlockWindow?: number | undefined
+}
+
+// Without general blocks an answer of ACCESS that is too long for an APDU is lost, though everything has been carried out.
+const access = Conformance.ACCESS | Conformance.GENERAL_BLOCK_TRANSFER
+const defaultLists: ReadonlySet<CosemOperation['kind']> = new Set(['get'])
+
 export class DlmsClient {
-  private readonly secret: Uint8Array | undefined
+  private readonly options: ClientOptions
   private readonly apduBytesMax: number
+  private readonly blocks: GeneralBlocks
   private current: ClientState = 'IDLE'
   private conformance = 0
   /** What the meter can receive. */
@@ -63,30 +73,18 @@ export class DlmsClient {
   private usesLists = false
   private invokeId = 0
 
-  // The exchange: operations before `next` have their results; those in [next, next + count) are with the meter.
+  // The exchange: operations before `next` have their results; `service` carries out those that come then.
   private operations: readonly CosemOperation[] = noOperations
   private next = 0
-  private count = 0
   private results: CosemResult[] = []
-  private gatherer: BlockGatherer | undefined
-  private cutter: BlockCutter | undefined
+  private service: ClientService | undefined
 
-  /**
-   * @param options.secret        low-level security secret, kept; none: association without security
-   * @param options.apduBytesMax  what the meter is told that we can receive, at most 65,535
-   * @param options.invokeIdLast  the invoke id that a client before this one used last with the same meter: answers to it
-   *   that come late are told from answers to us
-   */
-  constructor(
-    options: {
-      secret?: Uint8Array | undefined
-      apduBytesMax?: number | undefined
-      invokeIdLast?: number | undefined
-    } = {},
-  ) {
-    this.secret = options.secret
+  /** @param options  kept, and shared between clients of one kind of meter */
+  constructor(options: ClientOptions = {}) {
+    this.options = options
     this.invokeId = (options.invokeIdLast ?? 0) & invokeIdMask
     this.apduBytesMax = Math.min(options.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
+    this.blocks = new GeneralBlocks(options.generalBlockWindow ?? generalBlockWindowDefault, false)
   }
 
   get state(): ClientState {
@@ -105,7 +103,8 @@ export class DlmsClient {
 
   /**
    * Starts an exchange and returns the first APDU to send: the AARQ, or when associated the first service. Owned, with
-   * spare octets for the wrapper in front (`wrapInPlace`). `operations` (at least one) and their octets are kept until the results.
+   * spare octets for the wrapper in front (`wrapInPlace`); `more` gives what is to be sent behind it. `operations` (at least one) and
+   * their octets are kept until the results.
    * @throws BrokerError DLMS_STATE_INVALID in any state but IDLE and ASSOCIATED; DLMS_SIZE_EXCEEDED for a value or
    *   a secret too large to send, which ends the client
    */
@@ -117,19 +116,37 @@ export class DlmsClient {
       assert(descriptor.length === descriptorBytes, 'a COSEM descriptor has nine octets')
     this.operations = operations
     this.next = 0
-    this.count = 0
     this.results = []
     try {
       if (this.current === 'IDLE') {
         this.move('ASSOCIATING')
         return encodeAarq({
-          secret: this.secret,
-          conformance: conformanceSupported,
+          secret: this.options.secret,
+          conformance: this.options.conformance ?? conformanceSupported,
           pduBytesMax: this.apduBytesMax,
         })
       }
       this.move('EXCHANGING')
-      return this.encodeService()
+      return this.startService()
+    } catch (error) {
+      this.end()
+      throw error
+    }
+  }
+
+  /** What is to be sent behind the APDU that was given last, before anything else comes; undefined when that was all. */
+  more(): Buffer | undefined {
+    return this.blocks.more()
+  }
+
+  /**
+   * What to send when no answer has come in time although a part of it, or of the acknowledgement of a part, may have been
+   * lost: only general blocks can be asked for again. Undefined when there is nothing that repeating would mend.
+   * @throws BrokerError DLMS_TRANSFER_ABORTED, which ends the client, when it was repeated too often
+   */
+  remind(): Buffer | undefined {
+    try {
+      return this.blocks.remind()
     } catch (error) {
       this.end()
       throw error
@@ -151,7 +168,9 @@ export class DlmsClient {
     try {
       switch (this.current) {
         case 'EXCHANGING':
-          return this.receiveService(apduView)
+          return apduView[0] === ApduTag.GENERAL_BLOCK_TRANSFER
+            ? this.receiveBlock(apduView)
+            : this.receiveService(apduView)
         case 'ASSOCIATING':
           return this.receiveAssociation(apduView)
         case 'RELEASING':
@@ -193,8 +212,8 @@ export class DlmsClient {
   private forgetExchange(): void {
     this.operations = noOperations
     this.results = []
-    this.gatherer = undefined
-    this.cutter = undefined
+    this.service = undefined
+    this.blocks.reset()
   }
 
   private receiveAssociation(view: Buffer): ClientStep {
@@ -203,7 +222,7 @@ export class DlmsClient {
     this.pduBytesMax = agreed.pduBytesMax
     this.usesLists = (this.conformance & Conformance.MULTIPLE_REFERENCES) !== 0
     this.move('EXCHANGING')
-    return { send: this.encodeService() }
+    return { send: this.startService() }
   }
 
   private receiveRelease(view: Buffer): ClientStep {
@@ -215,195 +234,121 @@ export class DlmsClient {
     return { released: true }
   }
 
+  private receiveBlock(view: Buffer): ClientStep {
+    const step = this.blocks.receive(view)
+    if (step === undefined) return waiting
+    return 'apdu' in step ? this.receiveService(step.apdu) : step
+  }
+
   private receiveService(view: Buffer): ClientStep {
     const tag = view[0]
     if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR)
       return this.receiveRefusal(view)
-    const { kind } = this.operations[this.next]!
-    const expected =
-      kind === 'get'
-        ? ApduTag.GET_RESPONSE
-        : kind === 'set'
-          ? ApduTag.SET_RESPONSE
-          : ApduTag.ACTION_RESPONSE
-    if (tag !== expected) throw unexpected(view, this.current)
+    const service = this.service!
+    if (tag !== service.responseTag) throw unexpected(view, this.current)
     if (view.length < 4) throw cutShort(view)
-    if ((view[2]! & invokeIdMask) !== this.invokeId) {
+    // A long invoke id has its low bits three octets on. [IEC 62056-5-3, Long-Invoke-Id-And-Priority]
+    const idAt = tag === ApduTag.ACCESS_RESPONSE ? 4 : 2
+    if ((view[idAt]! & invokeIdMask) !== this.invokeId) {
       throw new BrokerError(
         'DLMS_INVOKE_ID_WRONG',
-        `${view[2]! & invokeIdMask} in place of ${this.invokeId}`,
+        `${view[idAt]! & invokeIdMask} in place of ${this.invokeId}`,
       )
     }
-    if (kind === 'get') return this.receiveGet(view)
-    return kind === 'set' ? this.receiveSet(view) : this.receiveAction(view)
+    const step = service.receive(view)
+    if (step === oneByOne) return this.withoutList()
+    return step === done ? this.proceed(service.count) : { send: this.sendable(step) }
   }
 
   /** An exception-response or confirmed-service-error in answer to a service. */
   private receiveRefusal(view: Buffer): ClientStep {
-    if (this.count > 1) return this.withoutList()
     const { kind } = this.operations[this.next]!
+    // A list of methods may have been carried out in part, unless the meter says that it does not know lists.
+    if (this.service!.count > 1 && (kind === 'get' || kind === 'set' || isNotSupported(view)))
+      return this.withoutList()
     const isAgreed =
       kind === 'get' ||
       (this.conformance & (kind === 'set' ? Conformance.SET : Conformance.ACTION)) !== 0
-    if (!isAgreed)
-      return this.finish({ value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED })
+    if (!isAgreed) {
+      this.results.push({ value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED })
+      return this.proceed(1)
+    }
     this.forgetExchange()
     this.move('ASSOCIATED')
     throw new BrokerError('DLMS_EXCEPTION', refusalOf(view))
   }
 
-  private receiveGet(view: Buffer): ClientStep {
-    switch (view[1]!) {
-      case GetResponse.NORMAL: {
-        if (this.count > 1) return this.withoutList()
-        const result = readDataResult(view, 3)
-        // In the middle of a transfer only a refusal can come outside a block.
-        if (this.gatherer !== undefined && result.value !== undefined)
-          throw unexpected(view, 'a transfer')
-        return this.finish(result)
-      }
-      case GetResponse.WITH_LIST:
-        if (this.count === 1 || this.gatherer !== undefined)
-          throw unexpected(view, 'a transfer or of a single GET')
-        return this.finishList(copyOfOctets(view, 3, view.length))
-      case GetResponse.WITH_DATABLOCK:
-        return this.receiveBlock(view)
-      default:
-        throw unexpected(view, this.current)
-    }
-  }
-
-  private receiveBlock(view: Buffer): ClientStep {
-    if (view.length < 10) throw cutShort(view)
-    const isLast = view[3] !== 0
-    const blockNumber = view.readUInt32BE(4)
-    const choice = view[8]!
-    if (choice === 1) {
-      if (this.count > 1) return this.withoutList()
-      return this.finish({ value: undefined, result: refusalResult(view[9]!) })
-    }
-    if (choice !== 0) throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${choice} at octet 8`)
-    const gatherer = (this.gatherer ??= new BlockGatherer())
-    gatherer.add(view, 9, blockNumber, isLast)
-    if (!isLast) return { send: encodeGetNext(this.invokeId, blockNumber) }
-    this.gatherer = undefined
-    const gathered = gatherer.take()
-    if (this.count > 1) return this.finishList(gathered)
-    return this.finish({ value: trimmedTransfer(gathered), result: DataAccessResult.SUCCESS })
-  }
-
-  private receiveSet(view: Buffer): ClientStep {
-    const { cutter } = this
-    const type = view[1]
-    if (type === SetResponse.NORMAL) return this.finish({ value: undefined, result: view[3]! })
-    if (cutter === undefined) throw unexpected(view, 'a SET without blocks')
-    let numberAt = 3
-    if (type === SetResponse.LAST_DATABLOCK) {
-      // Some meters acknowledge every block as if it were the last; a refusal ends the transfer all the same.
-      if (cutter.isDone || view[3] !== DataAccessResult.SUCCESS)
-        return this.finish({ value: undefined, result: view[3]! })
-      numberAt = 4
-    } else if (type !== SetResponse.DATABLOCK) throw unexpected(view, this.current)
-    if (view.length < numberAt + 4) throw cutShort(view)
-    const blockNumber = view.readUInt32BE(numberAt)
-    if (blockNumber !== cutter.blockNumber || cutter.isDone) {
-      throw new BrokerError(
-        'DLMS_BLOCK_NUMBER_WRONG',
-        `acknowledged ${blockNumber}, sent ${cutter.blockNumber}`,
-      )
-    }
-    return { send: encodeSetBlock(this.invokeId, cutter, this.pduBytesMax) }
-  }
-
-  private receiveAction(view: Buffer): ClientStep {
-    if (view[1] !== ActionResponse.NORMAL) throw unexpected(view, this.current)
-    const actionResult = view[3]!
-    // The octet that says whether a value follows is left out by some meters.
-    if (view.length === 4 || view[4] === 0)
-      return this.finish({ value: undefined, result: actionResult })
-    if (view[4] !== 1) throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${view[4]} at octet 4`)
-    const { value, result } = readDataResult(view, 5)
-    return this.finish({
-      value,
-      result: actionResult === DataAccessResult.SUCCESS ? result : actionResult,
-    })
-  }
-
   /** The meter will not have lists: the same operations again, and all later ones, one by one. */
   private withoutList(): ClientStep {
     this.usesLists = false
-    this.gatherer = undefined
-    return { send: this.encodeService() }
+    return { send: this.startService() }
   }
 
-  private finish(result: CosemResult): ClientStep {
-    this.results.push(result)
-    return this.proceed()
-  }
-
-  /** Reads a count and as many results from owned octets, on which the values are views. */
-  private finishList(bytes: Buffer): ClientStep {
-    const count = readLength(bytes, 0)
-    if (count > this.count)
-      throw new BrokerError('DLMS_LENGTH_INVALID', `${count} results for ${this.count} operations`)
-    if (count < this.count) return this.withoutList()
-    const results = readResultList(bytes, count)
-    // A list that is cut short is how some meters say that an object is missing.
-    if (results === undefined) return this.withoutList()
-    for (const result of results) this.results.push(result)
-    return this.proceed()
-  }
-
-  private proceed(): ClientStep {
-    this.next += this.count
-    this.gatherer = undefined
-    this.cutter = undefined
-    if (this.next < this.operations.length) return { send: this.encodeService() }
+  private proceed(count: number): ClientStep {
+    this.next += count
+    if (this.next < this.operations.length) return { send: this.startService() }
     const { results } = this
     this.forgetExchange()
     this.move('ASSOCIATED')
     return { results }
   }
 
-  /** Encodes the service for the operation at `next`, or for several GETs in a row. */
-  private encodeService(): Buffer {
-    const operation = this.operations[this.next]!
+  /** The first APDU for the operation at `next`, or for several in a row. */
+  private startService(): Buffer {
     this.invokeId = (this.invokeId + 1) & invokeIdMask
-    this.count = 1
-    switch (operation.kind) {
-      case 'get':
-        if (this.usesLists) this.count = this.countOfList()
-        return this.count > 1
-          ? encodeGetList(this.invokeId, this.operations, this.next, this.count)
-          : encodeGet(this.invokeId, operation)
-      case 'set':
-        return this.encodeSet(operation)
-      case 'action':
-        return encodeAction(this.invokeId, operation)
+    this.blocks.reset()
+    this.service = this.serviceFor({
+      conformance: this.conformance,
+      pduBytesMax: this.pduBytesMax,
+      invokeId: this.invokeId,
+    })
+    return this.sendable(this.service.start())
+  }
+
+  private serviceFor(terms: ServiceTerms): ClientService {
+    const { operations, next, results } = this
+    const { kind } = operations[next]!
+    const { prefersAccess = false, lists = defaultLists } = this.options
+    if (prefersAccess && this.usesLists && (terms.conformance & access) === access) {
+      const count = countOfAccesses(operations, next, terms.pduBytesMax)
+      return new AccessService(terms, operations, next, count, results)
+    }
+    const isList = this.usesLists && lists.has(kind)
+    switch (kind) {
+      case 'get': {
+        const count = isList ? countOfGets(operations, next, terms.pduBytesMax) : 1
+        return new GetService(terms, operations, next, count, results)
+      }
+      case 'set': {
+        const count = isList ? countOfSets(operations, next, terms) : 1
+        return new SetService(terms, operations, next, count, results)
+      }
+      case 'action': {
+        const count = isList ? countOfActions(operations, next, terms) : 1
+        return new ActionService(terms, operations, next, count, results)
+      }
     }
   }
 
-  /** How many GETs from `next` on go in one list. */
-  private countOfList(): number {
-    const { operations, next } = this
-    const most = Math.min(operations.length, next + listOperationsMax)
-    let end = next
-    while (end < most && getListBytes(end + 1 - next) <= this.pduBytesMax) {
-      const { kind, selection } = operations[end]!
-      if (kind !== 'get' || selection !== undefined) break
-      end++
-    }
-    return Math.max(1, end - next)
+  /** As it is, or the first general block of it. */
+  private sendable(apdu: Buffer): Buffer {
+    if ((this.conformance & Conformance.GENERAL_BLOCK_TRANSFER) === 0) return apdu
+    const isNeeded = apdu.length > this.pduBytesMax || this.blocks.isUnderWay
+    if (!isNeeded && this.options.prefersGeneralBlocks !== true) return apdu
+    return this.blocks.send(apdu, this.pduBytesMax)
   }
+}
 
-  private encodeSet(operation: CosemOperation): Buffer {
-    const isWhole = setBytes(operation) <= this.pduBytesMax
-    if (isWhole || (this.conformance & Conformance.BLOCK_TRANSFER_WITH_SET) === 0)
-      return encodeSet(this.invokeId, operation)
-    assert(operation.value !== undefined, 'a SET has a value')
-    this.cutter = new BlockCutter(asBuffer(operation.value))
-    return encodeSetFirstBlock(this.invokeId, operation, this.cutter, this.pduBytesMax)
-  }
+const waiting: ClientStep = { wait: true }
+
+/** True for an exception-response by which nothing was carried out: the service is not known, or too long. */
+function isNotSupported(view: Buffer): boolean {
+  return (
+    view[0] === ApduTag.EXCEPTION_RESPONSE &&
+    (view[1] === StateError.SERVICE_UNKNOWN ||
+      view[2] === ServiceError.SERVICE_NOT_SUPPORTED ||
+      view[2] === ServiceError.PDU_TOO_LONG)
+  )
 }
 
 function stateInvalid(what: string, state: ClientState): BrokerError {

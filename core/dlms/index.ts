@@ -66,7 +66,7 @@ export {
   type AxdrType,
   type AxdrValue,
 } from './axdr.ts'
-export { DlmsClient } from './client.ts'
+export { DlmsClient, type ClientOptions } from './client.ts'
 export { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 export {
   ClockStatus,
@@ -111,6 +111,7 @@ export {
   type ExplainedField,
   type ExplainOptions,
 } from './explain.ts'
+export { GeneralBlocks, type GeneralBlockStep } from './general-block.ts'
 export { formatObis, obisBytes, parseObis } from './obis.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
 export {

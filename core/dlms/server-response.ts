@@ -3,7 +3,7 @@
  * [IEC 62056-5-3, Cosem-Attribute-Descriptor with selection, GET-Response, SET-Response, ExceptionResponse]
  */
 import { BrokerError } from '../base/broker-error.ts'
-import { ApduTag, descriptorBytes, GetResponse } from './apdu.ts'
+import { ApduTag, descriptorBytes, GetResponse, ServiceError, StateError } from './apdu.ts'
 import { skipValue } from './axdr-layout.ts'
 import { allocateApdu } from './wrapper.ts'
 
@@ -54,6 +54,11 @@ export function encodeGetRefusal(invokeId: number, result: number): Buffer {
   apdu[3] = 1
   apdu[4] = result
   return apdu
+}
+
+/** The service, or this form of it, is not for this association. */
+export function notSupported(): Buffer {
+  return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
 }
 
 /** Exception-response. */

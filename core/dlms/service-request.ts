@@ -20,11 +20,8 @@ import { allocateApdu } from './wrapper.ts'
 
 // Tag, type, invoke id and priority.
 const serviceHeadBytes = 3
-
-/** Octets of a get-request-with-list of `count` attributes, at most 127. */
-export function getListBytes(count: number): number {
-  return serviceHeadBytes + 1 + count * (descriptorBytes + 1)
-}
+/** Those of a service with a list, its count in one octet. */
+export const listHeadBytes: number = serviceHeadBytes + 1
 
 /** Octets of a set-request-normal. */
 export function setBytes({ selection, value }: CosemOperation): number {
@@ -58,7 +55,7 @@ export function encodeGetList(
   count: number,
 ): Buffer {
   const apdu = allocateService(
-    getListBytes(count),
+    listHeadBytes + count * (descriptorBytes + 1),
     ApduTag.GET_REQUEST,
     GetRequest.WITH_LIST,
     invokeId,
@@ -115,6 +112,158 @@ export function encodeSetBlock(invokeId: number, cutter: BlockCutter, pduBytesMa
     invokeId,
   )
   cutter.write(apdu, serviceHeadBytes, count, false)
+  return apdu
+}
+
+/** Set-request-with-list of `count` operations from `from` on. */
+export function encodeSetList(
+  invokeId: number,
+  operations: readonly CosemOperation[],
+  from: number,
+  count: number,
+): Buffer {
+  const values = valueListOf(operations, from, count)
+  const apdu = allocateService(
+    attributeListEnd(operations, from, count) + values.length,
+    ApduTag.SET_REQUEST,
+    SetRequest.WITH_LIST,
+    invokeId,
+  )
+  values.copy(apdu, writeAttributeList(apdu, operations, from, count))
+  return apdu
+}
+
+/** Set-request-with-list-and-first-datablock: the attributes, and as much of their values as fits. */
+export function encodeSetListFirstBlock(
+  invokeId: number,
+  operations: readonly CosemOperation[],
+  from: number,
+  count: number,
+  cutter: BlockCutter,
+  pduBytesMax: number,
+): Buffer {
+  const at = attributeListEnd(operations, from, count)
+  const bytes = cutter.nextBytes(pduBytesMax - at, 0)
+  const apdu = allocateService(
+    at + BlockCutter.blockBytes(bytes),
+    ApduTag.SET_REQUEST,
+    SetRequest.WITH_LIST_AND_FIRST_DATABLOCK,
+    invokeId,
+  )
+  cutter.write(apdu, writeAttributeList(apdu, operations, from, count), bytes, false)
+  return apdu
+}
+
+/** A count and the values of `count` operations; null-data where a method has no parameter. Owned. */
+export function valueListOf(
+  operations: readonly CosemOperation[],
+  from: number,
+  count: number,
+): Buffer {
+  const parts: Uint8Array[] = [Buffer.of(count)]
+  for (let i = from; i < from + count; i++) parts.push(operations[i]!.value ?? nullBytes)
+  return Buffer.concat(parts)
+}
+
+const nullBytes = Buffer.of(0)
+
+function attributeListEnd(
+  operations: readonly CosemOperation[],
+  from: number,
+  count: number,
+): number {
+  let at = listHeadBytes
+  for (let i = from; i < from + count; i++)
+    at += descriptorBytes + 1 + (operations[i]!.selection?.length ?? 0)
+  return at
+}
+
+function writeAttributeList(
+  out: Buffer,
+  operations: readonly CosemOperation[],
+  from: number,
+  count: number,
+): number {
+  out[serviceHeadBytes] = count
+  let at = listHeadBytes
+  for (let i = from; i < from + count; i++)
+    at = writeAttribute(out, at, operations[i]!.descriptor, operations[i]!.selection)
+  return at
+}
+
+/** Octets of an action-request-normal. */
+export function actionBytes({ value }: CosemOperation): number {
+  return attributeEnd(value)
+}
+
+/** Action-request-with-list of `count` operations from `from` on. */
+export function encodeActionList(
+  invokeId: number,
+  operations: readonly CosemOperation[],
+  from: number,
+  count: number,
+): Buffer {
+  const parameters = valueListOf(operations, from, count)
+  const apdu = allocateService(
+    listHeadBytes + count * descriptorBytes + parameters.length,
+    ApduTag.ACTION_REQUEST,
+    ActionRequest.WITH_LIST,
+    invokeId,
+  )
+  apdu[serviceHeadBytes] = count
+  let at = listHeadBytes
+  for (let i = from; i < from + count; i++, at += descriptorBytes)
+    apdu.set(operations[i]!.descriptor, at)
+  parameters.copy(apdu, at)
+  return apdu
+}
+
+/** Action-request-with-first-pblock: as much of the parameter from `cutter` as an APDU of `pduBytesMax` takes. */
+export function encodeActionFirstBlock(
+  invokeId: number,
+  { descriptor }: CosemOperation,
+  cutter: BlockCutter,
+  pduBytesMax: number,
+): Buffer {
+  const at = serviceHeadBytes + descriptorBytes
+  const count = cutter.nextBytes(pduBytesMax - at, 0)
+  const apdu = allocateService(
+    at + BlockCutter.blockBytes(count),
+    ApduTag.ACTION_REQUEST,
+    ActionRequest.WITH_FIRST_PBLOCK,
+    invokeId,
+  )
+  apdu.set(descriptor, serviceHeadBytes)
+  cutter.write(apdu, at, count, false)
+  return apdu
+}
+
+/** Action-request-with-pblock: the next block of the parameter. */
+export function encodeActionBlock(
+  invokeId: number,
+  cutter: BlockCutter,
+  pduBytesMax: number,
+): Buffer {
+  const count = cutter.nextBytes(pduBytesMax - serviceHeadBytes, 0)
+  const apdu = allocateService(
+    serviceHeadBytes + BlockCutter.blockBytes(count),
+    ApduTag.ACTION_REQUEST,
+    ActionRequest.WITH_PBLOCK,
+    invokeId,
+  )
+  cutter.write(apdu, serviceHeadBytes, count, false)
+  return apdu
+}
+
+/** Action-request-next-pblock: block `blockNumber` of the returned value has come, the one after it may. */
+export function encodeActionNext(invokeId: number, blockNumber: number): Buffer {
+  const apdu = allocateService(
+    serviceHeadBytes + 4,
+    ApduTag.ACTION_REQUEST,
+    ActionRequest.NEXT_PBLOCK,
+    invokeId,
+  )
+  apdu.writeUInt32BE(blockNumber, serviceHeadBytes)
   return apdu
 }
 

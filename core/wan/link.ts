@@ -132,7 +132,9 @@ export class Link {
     exchange.answerDueMs = now + this.owner.options.responseMs
     exchange.flushNumber = this.flushNumber
     if (exchange.isServiceSent) association.noteSent()
-    this.write(association, apdu)
+    const { dlms } = association
+    for (let next: Buffer | undefined = apdu; next !== undefined; next = dlms?.more())
+      this.write(association, next)
   }
 
   private write(association: Association, apdu: Buffer): void {
@@ -197,7 +199,7 @@ export class Link {
       } else if ('results' in step) {
         this.end(association, exchange, { ok: true, results: step.results })
         this.proceed(association)
-      }
+      } else exchange.answerDueMs = this.owner.nowMs() + this.owner.options.responseMs
     } catch (error) {
       this.fail(association, exchange, this.failureOf(error))
     }

@@ -60,7 +60,7 @@ t.test('association without security, GET, release', (t) => {
   const client = new DlmsClient({ apduBytesMax: 1200 })
   t.equal(client.state, 'IDLE')
   const aarq = client.begin([get(register)])
-  t.same(aarq, hex('601d a109060760857405080101 be10040e 01000000065f1f0400 005a1d 04b0'))
+  t.same(aarq, hex('601d a109060760857405080101 be10040e 01000000065f1f0400 205e5d 04b0'))
   t.ok(aarq.byteOffset >= 8, 'room for the wrapper in front')
   t.equal(client.state, 'ASSOCIATING')
   const sent = sentOf(
@@ -92,7 +92,7 @@ t.test('association without security, GET, release', (t) => {
 t.test('low-level security', (t) => {
   const client = new DlmsClient({ secret: Buffer.from('12345678') })
   const expected =
-    '6036 a109060760857405080101 8a020780 8b0760857405080201 ac0a80083132333435363738 be10040e 01000000065f1f0400 005a1d ffff'
+    '6036 a109060760857405080101 8a020780 8b0760857405080201 ac0a80083132333435363738 be10040e 01000000065f1f0400 205e5d ffff'
   t.same(client.begin([get(clock)]), hex(expected))
   t.throws(() => new DlmsClient({ secret: Buffer.alloc(65) }).begin([get(clock)]), {
     code: 'DLMS_SIZE_EXCEEDED',

@@ -6,7 +6,7 @@ import { limits } from '../../../core/base/limits.ts'
 import { decodeAare, encodeAarq } from '../../../core/dlms/acse.ts'
 import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
 import { encodeValue, Tag } from '../../../core/dlms/axdr.ts'
-import { DlmsClient } from '../../../core/dlms/client.ts'
+import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import { DlmsServer, type CosemObjects, type ServerOptions } from '../../../core/dlms/server.ts'
 import { wrapInPlace, WrapperReader } from '../../../core/dlms/wrapper.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
@@ -53,16 +53,30 @@ function exchange(
 ): { results: CosemResult[]; apdus: number } {
   const towardsServer = new WrapperReader()
   const towardsClient = new WrapperReader()
-  let apdu = client.begin(operations)
-  for (let apdus = 1; ; apdus++) {
-    towardsServer.push(wrapInPlace(apdu, 16, 1))
-    const answer = server.receive(towardsServer.next()!.apduView)!
-    towardsClient.push(wrapInPlace(answer, 1, 16))
-    const step = client.receive(towardsClient.next()!.apduView)
-    if ('send' in step) apdu = step.send
-    else if ('results' in step) return { results: step.results, apdus }
-    else throw new Error('released')
+  const over = (reader: WrapperReader, frame: Buffer): Buffer => {
+    reader.push(frame)
+    return reader.next()!.apduView
   }
+  let apdus = 0
+  /** What is on its way; `undefined` is nobody's turn any more. */
+  const answers: Buffer[] = []
+  const toServer = (first: Buffer): void => {
+    for (let apdu: Buffer | undefined = first; apdu !== undefined; apdu = client.more()) {
+      apdus++
+      const answer = server.receive(over(towardsServer, wrapInPlace(apdu, 16, 1)))
+      if (answer === undefined) continue
+      answers.push(answer)
+      for (let more = server.more(); more !== undefined; more = server.more()) answers.push(more)
+    }
+  }
+  toServer(client.begin(operations))
+  for (let answer = answers.shift(); answer !== undefined; answer = answers.shift()) {
+    const step = client.receive(over(towardsClient, wrapInPlace(answer, 1, 16)))
+    if ('send' in step) toServer(step.send)
+    else if ('results' in step) return { results: step.results, apdus }
+    else if ('released' in step) throw new Error('released')
+  }
+  throw new Error('nobody has anything to say')
 }
 
 /** What `operations` give when the objects are asked without anything between. */
@@ -112,14 +126,31 @@ const operations: fc.Arbitrary<CosemOperation[]> = fc.array(
       value: octetString(bytes),
     })),
     fc.nat(9).map((index): CosemOperation => ({ kind: 'action', descriptor: descriptor(index) })),
-    fc.tuple(fc.nat(9), fc.nat(20)).map(([index, bytes]): CosemOperation => ({
-      kind: 'action',
-      descriptor: descriptor(index),
-      value: octetString(bytes),
-    })),
+    fc
+      .tuple(fc.nat(9), fc.oneof(fc.nat(20), fc.nat(400)))
+      .map(([index, bytes]): CosemOperation => ({
+        kind: 'action',
+        descriptor: descriptor(index),
+        value: octetString(bytes),
+      })),
   ),
   { minLength: 1, maxLength: 12 },
 )
+
+const inServiceBlocks =
+  Conformance.BLOCK_TRANSFER_WITH_GET |
+  Conformance.BLOCK_TRANSFER_WITH_SET |
+  Conformance.BLOCK_TRANSFER_WITH_ACTION
+
+/** Ways in which a client may go about it. */
+const ways: fc.Arbitrary<Omit<ClientOptions, 'secret'>> = fc.record({
+  lists: fc.constantFrom(new Set(['get']), new Set(['get', 'set', 'action'])) as fc.Arbitrary<
+    ReadonlySet<CosemOperation['kind']>
+  >,
+  prefersAccess: fc.boolean(),
+  prefersGeneralBlocks: fc.boolean(),
+  generalBlockWindow: fc.constantFrom(1, 3, 63),
+})
 
 t.test('client and server agree on every operation, whatever they negotiate', (t) => {
   const bits = fc.constantFrom(
@@ -127,6 +158,9 @@ t.test('client and server agree on every operation, whatever they negotiate', (t
     conformanceSupported & ~Conformance.MULTIPLE_REFERENCES,
     conformanceSupported & ~Conformance.SELECTIVE_ACCESS,
     conformanceSupported & ~Conformance.SET,
+    conformanceSupported & ~Conformance.GENERAL_BLOCK_TRANSFER,
+    conformanceSupported & ~inServiceBlocks,
+    conformanceSupported & ~Conformance.ACCESS,
     Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET,
   )
   const pdu = fc.constantFrom(100, 128, 200, 512, 65_535)
@@ -140,7 +174,9 @@ t.test('client and server agree on every operation, whatever they negotiate', (t
       pdu,
       pdu,
       secrets,
-      (exchanges, sizes, conformance, ours, theirs, secret) => {
+      ways,
+      fc.constantFrom(1, 5),
+      (exchanges, sizes, conformance, ours, theirs, secret, way, generalBlockWindow) => {
         const objects = new MapObjects()
         const twin = new MapObjects()
         // Two of the ten objects are missing.
@@ -148,8 +184,14 @@ t.test('client and server agree on every operation, whatever they negotiate', (t
           objects.values.set(descriptor(index).toString('hex'), octetString(bytes))
           twin.values.set(descriptor(index).toString('hex'), octetString(bytes))
         })
-        const server = new DlmsServer({ objects, conformance, apduBytesMax: theirs, secret })
-        const client = new DlmsClient({ secret, apduBytesMax: ours })
+        const server = new DlmsServer({
+          objects,
+          conformance,
+          apduBytesMax: theirs,
+          secret,
+          generalBlockWindow,
+        })
+        const client = new DlmsClient({ ...way, secret, apduBytesMax: ours })
         for (const operations of exchanges) {
           const { results } = exchange(client, server, operations)
           t.same(results, expected(twin, operations, conformance))
@@ -159,7 +201,7 @@ t.test('client and server agree on every operation, whatever they negotiate', (t
         t.notOk(server.isAssociated)
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 300 },
   )
   t.end()
 })
@@ -308,10 +350,10 @@ t.test('outside an association nothing is served', (t) => {
 t.test('requests that no client of ours sends', (t) => {
   const requests: [string, string, string][] = [
     ['unknown APDU', 'c8 00', 'd80202'],
-    ['access-request', 'd9c00000010c', 'd80202'],
+    ['access-request', 'd9c00000010c', 'd80103'],
     ['no such type of GET', 'c004c1 00', 'd80102'],
-    ['no such type of SET', 'c104c1 00', 'd80102'],
-    ['no such type of ACTION', 'c302c1 00', 'd80102'],
+    ['no such type of SET', 'c106c1 00', 'd80102'],
+    ['no such type of ACTION', 'c307c1 00', 'd80102'],
     ['cut short', 'c001c1 0003 0100', 'd80103'],
     ['without selective access octet', 'c001c1 0003 0100010802ff 02', 'd80103'],
     ['no such selective access', 'c001c1 0003 0100010802ff 02 02 00', 'd80103'],
@@ -396,7 +438,8 @@ t.test('more than may be answered', (t) => {
     set: () => 0,
     invoke: () => ({ result: 0, value: big }),
   }
-  const server = associated({ objects })
+  const inBlocks = Conformance.BLOCK_TRANSFER_WITH_ACTION | Conformance.GENERAL_BLOCK_TRANSFER
+  const server = associated({ objects, conformance: conformanceSupported & ~inBlocks })
   const one = '0003 0100010801ff 02 00'
   t.same(server.receive(hex(`c003c1 03 ${one.repeat(3)}`)), hex('d80104'))
   t.same(

@@ -1,0 +1,124 @@
+/** ACCESS from the device's side; the layout stands in client-access.ts. [IEC 62056-5-3, Access-Request, Access-Response] */
+import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+import { AccessChoice, ApduTag, Conformance, DataAccessResult, descriptorBytes } from './apdu.ts'
+import {
+  lengthBytes,
+  lengthBytesFor,
+  readCount,
+  skipOctets,
+  skipValue,
+  writeLength,
+} from './axdr-layout.ts'
+import { leftOver } from './server-response.ts'
+import {
+  descriptorAt,
+  parameterOf,
+  readAttribute,
+  writeAttribute,
+  type ServerSession,
+} from './server-session.ts'
+import { allocateApdu } from './wrapper.ts'
+
+type Asked = { choice: number; descriptor: Buffer; selection: Buffer | undefined }
+type Given = { choice: number; value: Buffer | undefined; result: number }
+
+export function receiveAccess(session: ServerSession, view: Buffer): Buffer {
+  if (view.length < 8) throw leftOver(view.length)
+  let at = skipOctets(view, 5)
+  const [asked, behind] = specificationsAt(view, at)
+  at = behind
+  if (readCount(view, at, view.length, 0) !== asked.length) throw leftOver(at)
+  at += lengthBytes(view, at)
+  const values: Buffer[] = []
+  for (let i = 0; i < asked.length; i++) {
+    const end = skipValue(view, at)
+    values.push(view.subarray(at, end))
+    at = end
+  }
+  if (at !== view.length) throw leftOver(at)
+  session.transfer = undefined
+  const given = asked.map((one, i) => carryOut(session, one, values[i]!))
+  const apdu = encode(view, given)
+  if (apdu.length <= session.pduBytesMax || session.takesAnySize) return apdu
+  // What has been written is written: the results come, and the values are refused.
+  const refused = given.map(({ choice, value, result }) => ({
+    choice,
+    value: undefined,
+    result: value === undefined ? result : DataAccessResult.OTHER_REASON,
+  }))
+  return encode(view, refused)
+}
+
+function specificationsAt(view: Buffer, countAt: number): [Asked[], number] {
+  const count = readCount(view, countAt, view.length, 0)
+  let at = countAt + lengthBytes(view, countAt)
+  const asked: Asked[] = []
+  for (let i = 0; i < count; i++) {
+    const choice = view[at]
+    if (
+      choice === undefined ||
+      choice < AccessChoice.GET ||
+      choice > AccessChoice.SET_WITH_SELECTION
+    )
+      throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${choice} at octet ${at}`)
+    const descriptor = descriptorAt(view, at + 1)
+    const end = at + 1 + descriptorBytes
+    const hasSelection = choice >= AccessChoice.GET_WITH_SELECTION
+    at = hasSelection ? skipValue(view, end + 1) : end
+    if (at > view.length) throw leftOver(view.length)
+    asked.push({ choice, descriptor, selection: hasSelection ? view.subarray(end, at) : undefined })
+  }
+  return [asked, at]
+}
+
+function carryOut(session: ServerSession, { choice, ...target }: Asked, value: Buffer): Given {
+  const { descriptor, selection } = target
+  const { conformance } = session
+  const none = (kind: number, result: number): Given => ({ choice: kind, value: undefined, result })
+  switch (choice) {
+    case AccessChoice.GET:
+    case AccessChoice.GET_WITH_SELECTION: {
+      if ((conformance & Conformance.GET) === 0)
+        return none(AccessChoice.GET, DataAccessResult.SCOPE_OF_ACCESS_VIOLATED)
+      const read = readAttribute(session, descriptor, selection)
+      return typeof read === 'number'
+        ? none(AccessChoice.GET, read)
+        : { choice: AccessChoice.GET, value: read, result: DataAccessResult.SUCCESS }
+    }
+    case AccessChoice.ACTION: {
+      if ((conformance & Conformance.ACTION) === 0)
+        return none(AccessChoice.ACTION, DataAccessResult.SCOPE_OF_ACCESS_VIOLATED)
+      const invoked = session.objects.invoke(descriptor, parameterOf(value))
+      return { choice, value: invoked.value, result: invoked.result }
+    }
+    default:
+      if ((conformance & Conformance.SET) === 0)
+        return none(AccessChoice.SET, DataAccessResult.SCOPE_OF_ACCESS_VIOLATED)
+      return none(AccessChoice.SET, writeAttribute(session, target, value))
+  }
+}
+
+function encode(request: Buffer, given: readonly Given[]): Buffer {
+  const countBytes = lengthBytesFor(given.length)
+  let bytes = 1 + 4 + 1 + 1 + 2 * countBytes
+  for (const { value } of given) bytes += (value?.length ?? 1) + 2
+  if (bytes > limits.transferBytesMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', 'a list of values')
+  const apdu = allocateApdu(bytes)
+  apdu[0] = ApduTag.ACCESS_RESPONSE
+  request.copy(apdu, 1, 1, 5)
+  // No date-time, and the specifications are not repeated.
+  apdu[5] = apdu[6] = 0
+  let at = writeLength(apdu, 7, given.length)
+  for (const { value } of given) {
+    if (value === undefined) apdu[at++] = 0
+    else at += value.copy(apdu, at)
+  }
+  at = writeLength(apdu, at, given.length)
+  for (const { choice, result } of given) {
+    apdu[at++] = choice
+    apdu[at++] = result
+  }
+  return apdu
+}
