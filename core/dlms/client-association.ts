@@ -1,40 +1,320 @@
 /**
- * How the head-end reads a meter's answer to its AARQ: in, on which terms, or refused.
- * [IEC 62056-5-3, AARE result and diagnostic]. Meters word acceptance in several ways; high-level security is not here.
+ * How the head-end gets in: its AARQ, what a meter's answer means, and the proofs of high-level security. It has the association's
+ * protection, too; client.ts is the machine above. Meters word acceptance in several ways.
+ *
+ *   AARQ  context, our system title, mechanism, secret or challenge, InitiateRequest, ciphered when the context is
+ *   AARE  result, the meter's title and challenge, InitiateResponse in whatever shape
+ *   reply_to_HLS_authentication (class 15, method 1): our proof there, the meter's back
+ *
+ * [IEC 62056-5-3, ACSE APDUs, 5.3.4 authentication; IEC 62056-6-2, association LN]
  */
+import { assert } from '../base/assert.ts'
+import { asBuffer } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { decodeAare } from './acse.ts'
-import { ApduTag } from './apdu.ts'
-import { AssociationResult, Diagnostic } from './apdu/acse.ts'
+import { Secret, type SecretKey } from '../ports/crypto.ts'
+import type { Random } from '../ports/random.ts'
+import type { CosemOperation, CosemResult } from '../ports/wan.ts'
+import { ApduTag, DataAccessResult } from './apdu.ts'
+import {
+  ApplicationContext,
+  AssociationResult,
+  Diagnostic,
+  Mechanism,
+  type Aare,
+} from './apdu/acse.ts'
+import { decodeApdu, encodeApdu } from './apdu/codec.ts'
+import type { InformationApdu } from './apdu/information.ts'
+import { decodeValue, encodeValue, Tag } from './axdr.ts'
+import {
+  HlsAuthentication,
+  type MakerProof,
+  type Mechanism as HlsMechanism,
+} from './security/authentication.ts'
+import type {
+  ProtectionChoice,
+  ReceivingWindows,
+  SendingCounters,
+} from './security/channel-options.ts'
+import { SecurityChannel } from './security/channel.ts'
+import { CounterWindow } from './security/invocation-counter.ts'
+import type { SecurityKeys } from './security/keys.ts'
+import { protectionBytesMax } from './security/overhead.ts'
+import type { SecurityPolicy, SecurityProfile } from './security/policy.ts'
+import { authenticatedEncrypted, Protection, Shape, suites, type Suite } from './security/suite.ts'
 import { refusalOf, unexpected } from './service-response.ts'
+
+/** How a meter is spoken to under security suites. Kept. */
+export type ClientSecurity = {
+  readonly suite: Suite
+  /** System titles, eight octets. The meter's is learnt from its AARE when it is not known; a known one must be the same. */
+  readonly ownTitle: Uint8Array
+  readonly peerTitle?: Uint8Array | undefined
+  readonly keys: SecurityKeys
+  readonly counters: SendingCounters
+  readonly windows?: ReceivingWindows | undefined
+  /** How requests are protected: authenticated and encrypted, each service in its own tag, when left out. */
+  readonly choice?: ProtectionChoice | undefined
+  /** What responses must have at least: the same as requests when left out. */
+  readonly policy?: SecurityPolicy | undefined
+  readonly profile?: SecurityProfile | undefined
+  /** False for an association in the clear that only proves itself with keys (high-level security with GMAC). */
+  readonly isCiphered?: boolean | undefined
+  /** Given to the meter in the InitiateRequest and used instead of the global one; its choice is then a dedicated shape. */
+  readonly dedicatedKey?: SecretKey | undefined
+}
+
+/** What one needs to get in. */
+export type ClientCredentials = {
+  /** Low when there is a secret and none otherwise, when left out. */
+  readonly mechanism?: Mechanism | undefined
+  /** Of low-level security, or of the high-level mechanisms 2, 3, 4 and 6. */
+  readonly secret?: Uint8Array | undefined
+  readonly security?: ClientSecurity | undefined
+  /** Challenges and transaction ids come from it: needed for high-level security. */
+  readonly random?: Random | undefined
+  /** Of mechanism 2, which the standard leaves to makers. */
+  readonly makerProof?: MakerProof | undefined
+}
+type Mechanism = (typeof Mechanism)[keyof typeof Mechanism]
 
 /** Conformance bits and the octets of the largest APDU that the meter receives. */
 export type Agreement = { conformance: number; pduBytesMax: number }
 
-/**
- * What the meter agrees to.
- * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_SERVICE_UNEXPECTED, and those of `decodeAare`
- */
-export function readAgreement(view: Buffer): Agreement {
-  const tag = view[0]
-  if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR) {
-    throw new BrokerError('DLMS_ASSOCIATION_REFUSED', refusalOf(view))
-  }
-  if (tag !== ApduTag.AARE) throw unexpected(view, 'ASSOCIATING')
-  const { result, diagnostic, initiate, initiateError } = decodeAare(view)
-  // "Authentication required" with "accepted" asks for high-level security, which we did not offer.
-  if (result !== AssociationResult.ACCEPTED || diagnostic === Diagnostic.AUTHENTICATION_REQUIRED) {
-    const cause = initiateError === undefined ? '' : `, initiate error ${initiateError}`
-    throw new BrokerError(
-      'DLMS_ASSOCIATION_REFUSED',
-      `result ${result}, diagnostic ${diagnostic}${cause}`,
+// 16 is what makers take for granted, of 8 to 64.
+const challengeBytes = 16
+// Far more than any meter takes.
+const secretBytesMax = 64
+const dlmsVersion = 6
+// Association LN of the present association 0-0:40.0.0.255, method reply_to_HLS_authentication.
+const replyToHls = Buffer.from('000f0000280000ff01', 'hex')
+
+const defaultChoice: ProtectionChoice = {
+  shape: Shape.GLOBAL,
+  protection: authenticatedEncrypted,
+}
+
+export class ClientAssociation {
+  private readonly credentials: ClientCredentials
+  private readonly mechanism: Mechanism
+  private channel: SecurityChannel | undefined
+  private challenge: Buffer | undefined
+  private proofs: HlsAuthentication | undefined
+  private readonly window: CounterWindow
+
+  constructor(credentials: ClientCredentials) {
+    const { mechanism, secret, security, random } = credentials
+    this.credentials = credentials
+    this.mechanism = mechanism ?? (secret === undefined ? Mechanism.NONE : Mechanism.LOW)
+    assert(
+      this.mechanism < Mechanism.HIGH || random !== undefined,
+      'high-level security needs challenges',
     )
+    this.window = security?.windows?.unicast ?? new CounterWindow()
+    this.channel = undefined
+    if (security !== undefined) this.channel = this.newChannel(security)
   }
-  // A meter that leaves the InitiateResponse out has agreed to nothing beyond the plain services.
-  return {
-    conformance: initiate?.conformance ?? 0,
+
+  /** Octets that protection takes from each APDU at most. */
+  get overheadBytes(): number {
+    return this.isCiphered ? protectionBytesMax(this.choice, this.credentials.security!.suite) : 0
+  }
+
+  /** The highest invocation counter that the meter was heard with; -1 when there was none. */
+  get receivedCounter(): number {
+    return this.window.last
+  }
+
+  private get isCiphered(): boolean {
+    const { security } = this.credentials
+    return security !== undefined && security.isCiphered !== false
+  }
+
+  private get choice(): ProtectionChoice {
+    return this.credentials.security?.choice ?? defaultChoice
+  }
+
+  private newChannel(security: ClientSecurity): SecurityChannel {
+    const { suite, ownTitle, peerTitle, keys, counters, profile, windows, dedicatedKey } = security
+    const { random } = this.credentials
+    const asked = this.choice.protection & (authenticatedEncrypted | Protection.SIGNED)
+    const channel = new SecurityChannel({
+      role: 'client',
+      suite,
+      ownTitle,
+      peerTitle,
+      keys,
+      counters,
+      windows: { ...windows, unicast: this.window },
+      policy: security.policy ?? { request: 0, response: this.isCiphered ? asked : 0 },
+      ...(profile && { profile }),
+      ...(random && { random }),
+    })
+    if (dedicatedKey !== undefined) channel.setDedicatedKey(dedicatedKey)
+    return channel
+  }
+
+  // ── getting in ──
+
+  /**
+   * The AARQ. Owned, with spare octets in front.
+   * @throws BrokerError DLMS_SIZE_EXCEEDED for a secret of more than 64 octets; DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED
+   */
+  encodeRequest(proposed: Agreement): Buffer {
+    const { mechanism } = this
+    const { secret, security, random } = this.credentials
+    if (secret !== undefined && secret.length > secretBytesMax)
+      throw new BrokerError('DLMS_SIZE_EXCEEDED', `a secret of ${secret.length} octets`)
+    this.proofs = undefined
+    this.challenge = mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytes) : undefined
+    const value = this.challenge ?? (mechanism === Mechanism.LOW ? asBuffer(secret!) : undefined)
+    return encodeApdu({
+      type: 'aarq',
+      applicationContextName: this.isCiphered
+        ? ApplicationContext.LOGICAL_NAME_CIPHERED
+        : ApplicationContext.LOGICAL_NAME,
+      ...(security !== undefined && { callingApTitleView: asBuffer(security.ownTitle) }),
+      ...(value !== undefined && {
+        senderAcseRequirements: '1',
+        mechanismName: mechanism,
+        callingAuthenticationValue: { type: 'charstring', valueView: value },
+      }),
+      userInformation: this.initiateRequest(proposed),
+    })
+  }
+
+  private initiateRequest({ conformance, pduBytesMax }: Agreement): InformationApdu {
+    const dedicatedKey = this.credentials.security?.dedicatedKey
+    const request = {
+      type: 'initiate-request',
+      ...(dedicatedKey && { dedicatedKeyView: dedicatedKey.copyOfOctets() }),
+      responseAllowed: true,
+      proposedDlmsVersionNumber: dlmsVersion,
+      proposedConformance: conformance,
+      clientMaxReceivePduSize: pduBytesMax,
+    } as const
+    if (!this.isCiphered) return request
+    // The dedicated key comes with it, so it is the global one that protects. [Green Book 9.2.3.3.7.4]
+    const shape = isDedicated(this.choice.shape) ? toGlobal(this.choice.shape) : this.choice.shape
+    const protectedBytes = this.channel!.protect(encodeApdu(request), { ...this.choice, shape })
+    return decodeApdu(protectedBytes) as InformationApdu
+  }
+
+  /**
+   * What the meter agrees to. `proof` asks whether it wants one, and has one to give; then nothing but that may be said to it.
+   * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_SERVICE_UNEXPECTED, those of `decodeApdu` and of `SecurityChannel.unprotect`
+   */
+  readAnswer(view: Buffer): Agreement {
+    const tag = view[0]
+    if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR)
+      throw new BrokerError('DLMS_ASSOCIATION_REFUSED', refusalOf(view))
+    if (tag !== ApduTag.AARE) throw unexpected(view, 'ASSOCIATING')
+    const aare = decodeApdu(view, { isTolerant: true }) as Aare
+    const { result, resultSourceDiagnostic, respondingApTitleView } = aare
+    if (result === undefined) throw new BrokerError('DLMS_VALUE_INVALID', 'AARE without result')
+    const diagnostic = resultSourceDiagnostic?.diagnostic ?? Diagnostic.NULL
+    const isHigh = this.mechanism >= Mechanism.HIGH
+    // "Authentication required" with "accepted" asks for high-level security, which may not be what we offered.
+    if (
+      result !== AssociationResult.ACCEPTED ||
+      (diagnostic === Diagnostic.AUTHENTICATION_REQUIRED && !isHigh)
+    )
+      throw new BrokerError(
+        'DLMS_ASSOCIATION_REFUSED',
+        `result ${result}, diagnostic ${diagnostic}${causeIn(aare.userInformation)}`,
+      )
+    // Some meters leave their title out, or give none in the clear: the record's has to do then.
+    if (respondingApTitleView?.length === 8) this.channel?.setPeerTitle(respondingApTitleView)
+    if (isHigh) this.startProofs(aare)
+    return this.readInitiate(aare.userInformation)
+  }
+
+  private readInitiate(information: InformationApdu | undefined): Agreement {
+    // A meter that leaves the InitiateResponse out has agreed to nothing beyond the plain services.
+    if (information === undefined) return { conformance: 0, pduBytesMax: limits.apduBytesMax }
+    let initiate = information
+    if (this.isCiphered) {
+      const plain = this.channel!.unprotect(encodeApdu(information))
+      initiate = decodeApdu(plain, { isTolerant: true }) as InformationApdu
+    }
+    if (initiate.type === 'confirmed-service-error')
+      throw new BrokerError('DLMS_ASSOCIATION_REFUSED', causeIn(initiate).slice(2))
+    if (initiate.type !== 'initiate-response')
+      throw new BrokerError('DLMS_TAG_UNKNOWN', `${initiate.type} in an AARE`)
+    const { negotiatedDlmsVersionNumber, negotiatedConformance, serverMaxReceivePduSize } = initiate
+    if (negotiatedDlmsVersionNumber !== dlmsVersion)
+      throw new BrokerError('DLMS_VALUE_INVALID', `DLMS version ${negotiatedDlmsVersionNumber}`)
     // 0 is no limit.
-    pduBytesMax: initiate?.pduBytesMax || limits.apduBytesMax,
+    return {
+      conformance: negotiatedConformance,
+      pduBytesMax: serverMaxReceivePduSize || limits.apduBytesMax,
+    }
   }
+
+  // ── proofs ──
+
+  /** True when proofs are to be exchanged before anything else. */
+  get needsProof(): boolean {
+    return this.proofs !== undefined
+  }
+
+  private startProofs({ respondingAuthenticationValue, respondingApTitleView }: Aare): void {
+    const { secret, security, makerProof } = this.credentials
+    if (respondingAuthenticationValue === undefined)
+      throw new BrokerError('DLMS_AUTHENTICATION_FAILED', 'no challenge came')
+    this.proofs = new HlsAuthentication({
+      mechanism: this.mechanism as HlsMechanism,
+      suite: security?.suite ?? suites[0],
+      ownTitle: security?.ownTitle,
+      peerTitle: security?.peerTitle ?? respondingApTitleView,
+      ownChallenge: this.challenge!,
+      peerChallenge: respondingAuthenticationValue.valueView,
+      secret: secret && new Secret(secret),
+      keys: security?.keys,
+      counter: security?.counters.unicast,
+      window: this.window,
+      makerProof,
+    })
+  }
+
+  /** The operation that gives our proof and asks for the meter's. @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED */
+  proofOperation(): CosemOperation {
+    const value = encodeValue({ tag: Tag.OCTET_STRING, value: this.proofs!.proof() })
+    return { kind: 'action', descriptor: replyToHls, value }
+  }
+
+  /** Checks the meter's proof. @throws BrokerError DLMS_AUTHENTICATION_FAILED, DLMS_ASSOCIATION_REFUSED when it does not take ours */
+  checkProof({ result, value }: CosemResult): void {
+    if (result !== DataAccessResult.SUCCESS)
+      throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `our proof: action-result ${result}`)
+    const given = value && decodeValue(asBuffer(value))
+    if (given?.tag !== Tag.OCTET_STRING)
+      throw new BrokerError('DLMS_AUTHENTICATION_FAILED', 'no proof came')
+    this.proofs!.check(given.value)
+    this.proofs = undefined
+  }
+
+  // ── protection ──
+
+  /** `apdu` as it goes out. @throws those of `SecurityChannel.protect` */
+  protect(apdu: Buffer): Buffer {
+    return this.isCiphered ? this.channel!.protect(apdu, this.choice) : apdu
+  }
+
+  /** What came, in the clear. @throws those of `SecurityChannel.unprotect` */
+  unprotect(view: Buffer): Buffer {
+    return this.isCiphered ? this.channel!.unprotect(view) : view
+  }
+}
+
+const isDedicated = (shape: Shape): boolean =>
+  shape === Shape.DEDICATED || shape === Shape.GENERAL_DEDICATED
+
+const toGlobal = (shape: Shape): Shape =>
+  shape === Shape.DEDICATED ? Shape.GLOBAL : Shape.GENERAL_GLOBAL
+
+function causeIn(information: InformationApdu | undefined): string {
+  return information?.type === 'confirmed-service-error'
+    ? `, initiate error ${information.serviceError.error}`
+    : ''
 }

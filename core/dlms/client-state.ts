@@ -15,6 +15,7 @@ import type { CosemResult } from '../ports/wan.ts'
 export type ClientState =
   | 'IDLE'
   | 'ASSOCIATING'
+  | 'AUTHENTICATING'
   | 'ASSOCIATED'
   | 'EXCHANGING'
   | 'RELEASING'
@@ -33,7 +34,8 @@ export type ClientStep =
 /** Where each state may go. */
 export const clientTransitions: Readonly<Record<ClientState, readonly ClientState[]>> = {
   IDLE: ['ASSOCIATING'],
-  ASSOCIATING: ['EXCHANGING', 'ENDED'],
+  ASSOCIATING: ['AUTHENTICATING', 'EXCHANGING', 'ENDED'],
+  AUTHENTICATING: ['EXCHANGING', 'ENDED'],
   ASSOCIATED: ['EXCHANGING', 'RELEASING', 'ENDED'],
   EXCHANGING: ['ASSOCIATED', 'ENDED'],
   RELEASING: ['IDLE', 'ENDED'],

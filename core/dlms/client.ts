@@ -10,7 +10,7 @@ import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
-import { encodeAarq, encodeRlrq } from './acse.ts'
+import { encodeRlrq } from './acse.ts'
 import {
   ApduTag,
   Conformance,
@@ -23,7 +23,7 @@ import {
 } from './apdu.ts'
 import { AccessService, countOfAccesses } from './client-access.ts'
 import { ActionService, countOfActions } from './client-action.ts'
-import { readAgreement } from './client-association.ts'
+import { ClientAssociation, type ClientCredentials } from './client-association.ts'
 import { countOfGets, GetService } from './client-get.ts'
 import { done, oneByOne, type ClientService, type ServiceTerms } from './client-service.ts'
 import { countOfSets, SetService } from './client-set.ts'
@@ -36,9 +36,7 @@ const generalBlockWindowDefault = 8
 const noOperations: readonly CosemOperation[] = []
 
 /** How a meter is spoken to, where it deviates from what this codec does by itself. */
-export type ClientOptions = {
-  /** Low-level security secret, kept; none: association without security. */
-  secret?: Uint8Array | undefined
+export type ClientOptions = ClientCredentials & {
   /** What the meter is told that we can receive, at most 65,535. */
   apduBytesMax?: number | undefined
   /**
@@ -65,6 +63,7 @@ const defaultLists: ReadonlySet<CosemOperation['kind']> = new Set(['get'])
 export class DlmsClient {
   private readonly options: ClientOptions
   private readonly apduBytesMax: number
+  private readonly association: ClientAssociation
   private readonly blocks: GeneralBlocks
   private current: ClientState = 'IDLE'
   private conformance = 0
@@ -84,6 +83,7 @@ export class DlmsClient {
     this.options = options
     this.invokeId = (options.invokeIdLast ?? 0) & invokeIdMask
     this.apduBytesMax = Math.min(options.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
+    this.association = new ClientAssociation(options)
     this.blocks = new GeneralBlocks(options.generalBlockWindow ?? generalBlockWindowDefault, false)
   }
 
@@ -120,8 +120,7 @@ export class DlmsClient {
     try {
       if (this.current === 'IDLE') {
         this.move('ASSOCIATING')
-        return encodeAarq({
-          secret: this.options.secret,
+        return this.association.encodeRequest({
           conformance: this.options.conformance ?? conformanceSupported,
           pduBytesMax: this.apduBytesMax,
         })
@@ -168,9 +167,10 @@ export class DlmsClient {
     try {
       switch (this.current) {
         case 'EXCHANGING':
+        case 'AUTHENTICATING':
           return apduView[0] === ApduTag.GENERAL_BLOCK_TRANSFER
             ? this.receiveBlock(apduView)
-            : this.receiveService(apduView)
+            : this.receiveService(this.association.unprotect(apduView))
         case 'ASSOCIATING':
           return this.receiveAssociation(apduView)
         case 'RELEASING':
@@ -217,10 +217,24 @@ export class DlmsClient {
   }
 
   private receiveAssociation(view: Buffer): ClientStep {
-    const agreed = readAgreement(view)
+    const agreed = this.association.readAnswer(view)
     this.conformance = agreed.conformance & conformanceSupported
     this.pduBytesMax = agreed.pduBytesMax
     this.usesLists = (this.conformance & Conformance.MULTIPLE_REFERENCES) !== 0
+    if (this.association.needsProof) {
+      this.move('AUTHENTICATING')
+      const operation = this.association.proofOperation()
+      return {
+        send: this.start((terms) => new ActionService(terms, [operation], 0, 1, this.results)),
+      }
+    }
+    this.move('EXCHANGING')
+    return { send: this.startService() }
+  }
+
+  /** The meter's proof has come. */
+  private authenticated(): ClientStep {
+    this.association.checkProof(this.results.pop()!)
     this.move('EXCHANGING')
     return { send: this.startService() }
   }
@@ -237,7 +251,7 @@ export class DlmsClient {
   private receiveBlock(view: Buffer): ClientStep {
     const step = this.blocks.receive(view)
     if (step === undefined) return waiting
-    return 'apdu' in step ? this.receiveService(step.apdu) : step
+    return 'apdu' in step ? this.receiveService(this.association.unprotect(step.apdu)) : step
   }
 
   private receiveService(view: Buffer): ClientStep {
@@ -257,11 +271,14 @@ export class DlmsClient {
     }
     const step = service.receive(view)
     if (step === oneByOne) return this.withoutList()
-    return step === done ? this.proceed(service.count) : { send: this.sendable(step) }
+    if (step !== done) return { send: this.sendable(step) }
+    return this.current === 'AUTHENTICATING' ? this.authenticated() : this.proceed(service.count)
   }
 
   /** An exception-response or confirmed-service-error in answer to a service. */
   private receiveRefusal(view: Buffer): ClientStep {
+    if (this.current === 'AUTHENTICATING')
+      throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `our proof: ${refusalOf(view)}`)
     const { kind } = this.operations[this.next]!
     // A list of methods may have been carried out in part, unless the meter says that it does not know lists.
     if (this.service!.count > 1 && (kind === 'get' || kind === 'set' || isNotSupported(view)))
@@ -295,11 +312,14 @@ export class DlmsClient {
 
   /** The first APDU for the operation at `next`, or for several in a row. */
   private startService(): Buffer {
+    return this.start((terms) => this.serviceFor(terms))
+  }
+
+  private start(make: (terms: ServiceTerms) => ClientService): Buffer {
     this.invokeId = (this.invokeId + 1) & invokeIdMask
-    this.blocks.reset()
-    this.service = this.serviceFor({
+    this.service = make({
       conformance: this.conformance,
-      pduBytesMax: this.pduBytesMax,
+      pduBytesMax: Math.max(1, this.pduBytesMax - this.association.overheadBytes),
       invokeId: this.invokeId,
     })
     return this.sendable(this.service.start())
@@ -330,12 +350,14 @@ export class DlmsClient {
     }
   }
 
-  /** As it is, or the first general block of it. */
-  private sendable(apdu: Buffer): Buffer {
-    if ((this.conformance & Conformance.GENERAL_BLOCK_TRANSFER) === 0) return apdu
-    const isNeeded = apdu.length > this.pduBytesMax || this.blocks.isUnderWay
-    if (!isNeeded && this.options.prefersGeneralBlocks !== true) return apdu
-    return this.blocks.send(apdu, this.pduBytesMax)
+  /** Protected, and the first general block of it when it takes several. */
+  private sendable(plain: Buffer): Buffer {
+    const apdu = this.association.protect(plain)
+    const isAgreed = (this.conformance & Conformance.GENERAL_BLOCK_TRANSFER) !== 0
+    const isNeeded = apdu.length > this.pduBytesMax || this.options.prefersGeneralBlocks === true
+    // A question of its own in the clear of blocks: the meter's numbers begin anew.
+    this.blocks.reset()
+    return isAgreed && isNeeded ? this.blocks.send(apdu, this.pduBytesMax) : apdu
   }
 }
 

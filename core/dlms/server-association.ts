@@ -1,105 +1,359 @@
 /**
- * How a device answers an AARQ: whom it lets in, and on what both agree.
- * [IEC 62056-5-3, AARE result and diagnostic, ConfirmedServiceError initiateError]. High-level security is not here.
+ * How a device answers an AARQ: whom it lets in, on what both agree, and the proofs of high-level security. It has the association's
+ * protection, too; server.ts is the machine above. [IEC 62056-5-3, AARE result and diagnostic, ConfirmedServiceError initiateError,
+ * 5.3.4 authentication]
  */
+import { asBuffer } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
+import { sameSecret, Secret, SecretKey } from '../ports/crypto.ts'
+import type { Random } from '../ports/random.ts'
+import { conformanceSupported, DataAccessResult, ServiceError, StateError } from './apdu.ts'
 import {
-  decodeAarq,
-  encodeAare,
-  type AssociationRequestView,
-  type AssociationResponse,
-} from './acse.ts'
-import { conformanceSupported } from './apdu.ts'
-import { ApplicationContext, AssociationResult, Diagnostic, Mechanism } from './apdu/acse.ts'
-import { InitiateError } from './apdu/error.ts'
+  ApplicationContext,
+  AssociationResult,
+  Diagnostic,
+  Mechanism,
+  type Aarq,
+} from './apdu/acse.ts'
+import { decodeApdu, encodeApdu } from './apdu/codec.ts'
+import { ConfirmedService, ErrorGroup, InitiateError } from './apdu/error.ts'
+import type { InformationApdu } from './apdu/information.ts'
+import { decodeValue, encodeValue, Tag } from './axdr.ts'
+import {
+  HlsAuthentication,
+  isPassword,
+  type MakerProof,
+  type Mechanism as HlsMechanism,
+} from './security/authentication.ts'
+import type {
+  ProtectionChoice,
+  ReceivingWindows,
+  SendingCounters,
+} from './security/channel-options.ts'
+import { SecurityChannel } from './security/channel.ts'
+import { CounterWindow } from './security/invocation-counter.ts'
+import type { SecurityKeys } from './security/keys.ts'
+import { protectionBytesMax } from './security/overhead.ts'
+import type { SecurityPolicy, SecurityProfile } from './security/policy.ts'
+import {
+  authenticatedEncrypted,
+  Protection,
+  Shape,
+  suites,
+  systemTitleBytes,
+  type Suite,
+} from './security/suite.ts'
+import { encodeException } from './server-response.ts'
+
+/** How a device protects itself under security suites. Kept; counters and windows outlive associations, and belong to the device. */
+export type ServerSecurity = {
+  readonly suite: Suite
+  readonly ownTitle: Uint8Array
+  readonly keys: SecurityKeys
+  readonly counters: SendingCounters
+  readonly windows?: ReceivingWindows | undefined
+  readonly policy?: SecurityPolicy | undefined
+  readonly profile?: SecurityProfile | undefined
+  /** True when an association in the clear is refused. */
+  readonly isCipheringNeeded?: boolean | undefined
+}
 
 /** What a device allows; see ServerOptions. */
 export type AssociationPolicy = {
+  /** Of low-level security, or of the high-level mechanisms 2, 3, 4 and 6. */
   secret?: Uint8Array | undefined
+  /** Low when there is a secret and none otherwise, when left out. */
+  mechanism?: (typeof Mechanism)[keyof typeof Mechanism] | undefined
+  security?: ServerSecurity | undefined
+  /** Challenges come from it: needed for high-level security. */
+  random?: Random | undefined
+  makerProof?: MakerProof | undefined
+  /** Largest APDU that the device receives and sends; at most 65,535. */
   apduBytesMax?: number | undefined
+  /** What the device agrees to of what a client proposes; everything this codec can, when not given. */
   conformance?: number | undefined
 }
 
 /** The AARE to send, and what was agreed: conformance 0 when the association is refused. */
 export type AssociationAnswer = { aareBytes: Buffer; conformance: number; pduBytesMax: number }
 
+const dlmsVersion = 6
 const dlmsVersionMin = 6
 // A client that takes less than this would need a block for every few octets.
 const pduBytesMin = 32
+const challengeBytes = 16
+// Says that a logical-name association was made.
+const logicalNameVaa = 0x0007
 
-/** Answers the AARQ that `view` is; a malformed one is refused. */
-export function answerAssociation(view: Buffer, policy: AssociationPolicy): AssociationAnswer {
-  let request: AssociationRequestView
-  try {
-    request = decodeAarq(view)
-  } catch (error) {
-    if (!(error instanceof BrokerError)) throw error
-    return refused({
-      result: AssociationResult.REJECTED_PERMANENT,
-      diagnostic: Diagnostic.NO_REASON,
+type Refusal = { diagnostic: number; initiateError?: number | undefined }
+
+export class ServerAssociation {
+  private readonly policy: AssociationPolicy
+  private channel: SecurityChannel | undefined
+  private isCiphered = false
+  private proofs: HlsAuthentication | undefined
+  private readonly challenge: Buffer | undefined
+  private readonly mechanism: number
+  private readonly window: CounterWindow
+
+  constructor(policy: AssociationPolicy) {
+    const { mechanism, secret, security, random } = policy
+    this.policy = policy
+    this.mechanism = mechanism ?? (secret === undefined ? Mechanism.NONE : Mechanism.LOW)
+    this.challenge = this.mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytes) : undefined
+    this.window = security?.windows?.unicast ?? new CounterWindow()
+    this.channel = undefined
+    this.proofs = undefined
+  }
+
+  /** Octets that protection takes from each APDU at most. */
+  get overheadBytes(): number {
+    const { suite } = this.policy.security ?? { suite: suites[0] }
+    return this.isCiphered ? protectionBytesMax(this.choice, suite) : 0
+  }
+
+  /** True until the client has proved who it is. */
+  get awaitsProof(): boolean {
+    return this.proofs !== undefined
+  }
+
+  /** Answers the AARQ that `view` is, once; a malformed one is refused. */
+  answer(view: Buffer): AssociationAnswer {
+    try {
+      return this.answerRequest(decodeApdu(view, { isTolerant: true }) as Aarq)
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      const isSecurity = this.isCiphered
+      return this.refuse({
+        diagnostic: isSecurity ? Diagnostic.AUTHENTICATION_FAILURE : Diagnostic.NO_REASON,
+      })
+    }
+  }
+
+  private answerRequest(aarq: Aarq): AssociationAnswer {
+    const { policy } = this
+    if (aarq.userInformation === undefined || aarq.applicationContextName === undefined)
+      throw new BrokerError('DLMS_VALUE_INVALID', 'AARQ without context or InitiateRequest')
+    const refusal = this.refusalOf(aarq)
+    if (refusal !== undefined) return this.refuse(refusal)
+    const initiate = this.readInitiate(aarq)
+    const { proposedConformance, clientMaxReceivePduSize, proposedDlmsVersionNumber } = initiate
+    const conformance =
+      proposedConformance & conformanceSupported & (policy.conformance ?? conformanceSupported)
+    const cause =
+      proposedDlmsVersionNumber < dlmsVersionMin
+        ? InitiateError.DLMS_VERSION_TOO_LOW
+        : conformance === 0
+          ? InitiateError.INCOMPATIBLE_CONFORMANCE
+          : clientMaxReceivePduSize !== 0 && clientMaxReceivePduSize < pduBytesMin
+            ? InitiateError.PDU_SIZE_TOO_SHORT
+            : undefined
+    if (cause !== undefined)
+      return this.refuse({ diagnostic: Diagnostic.NO_REASON, initiateError: cause })
+    if (initiate.dedicatedKeyView !== undefined && this.channel !== undefined)
+      this.channel.setDedicatedKey(new SecretKey(initiate.dedicatedKeyView))
+    if (this.challenge !== undefined) this.startProofs(aarq, this.challenge)
+    const apduBytesMax = Math.min(policy.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
+    const aareBytes = this.encodeAnswer(
+      AssociationResult.ACCEPTED,
+      this.challenge === undefined ? Diagnostic.NULL : Diagnostic.AUTHENTICATION_REQUIRED,
+      this.protectInformation({
+        type: 'initiate-response',
+        negotiatedDlmsVersionNumber: dlmsVersion,
+        negotiatedConformance: conformance,
+        serverMaxReceivePduSize: apduBytesMax,
+        vaaName: logicalNameVaa,
+      }),
+    )
+    // A client that gives 0 takes APDUs of any size.
+    const pduBytesMax = Math.min(clientMaxReceivePduSize || limits.apduBytesMax, apduBytesMax)
+    return { aareBytes, conformance, pduBytesMax }
+  }
+
+  /** Why the association is refused before its InitiateRequest is looked at, or undefined. */
+  private refusalOf(aarq: Aarq): Refusal | undefined {
+    const { secret, security } = this.policy
+    const { applicationContextName, callingAuthenticationValue, callingApTitleView } = aarq
+    this.isCiphered = applicationContextName === ApplicationContext.LOGICAL_NAME_CIPHERED
+    const isKnown = applicationContextName === ApplicationContext.LOGICAL_NAME || this.isCiphered
+    const isWanted = this.isCiphered ? security !== undefined : security?.isCipheringNeeded !== true
+    if (!isKnown || !isWanted) return { diagnostic: Diagnostic.CONTEXT_NAME_UNSUPPORTED }
+    const mechanism = aarq.mechanismName ?? Mechanism.NONE
+    if (mechanism !== this.mechanism) {
+      return {
+        diagnostic:
+          mechanism === Mechanism.NONE
+            ? Diagnostic.AUTHENTICATION_REQUIRED
+            : Diagnostic.MECHANISM_UNKNOWN,
+      }
+    }
+    const needsTitle = this.isCiphered || mechanism >= Mechanism.HIGH_GMAC
+    if (needsTitle && callingApTitleView?.length !== systemTitleBytes)
+      return { diagnostic: Diagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED }
+    if (mechanism === Mechanism.LOW) {
+      const given = callingAuthenticationValue?.valueView
+      if (given === undefined || !isPassword(new Secret(asBuffer(secret!)), given))
+        return { diagnostic: Diagnostic.AUTHENTICATION_FAILURE }
+    }
+    if (mechanism >= Mechanism.HIGH) {
+      const given = callingAuthenticationValue?.valueView
+      if (given === undefined || sameSecret(given, this.challenge!))
+        return { diagnostic: Diagnostic.AUTHENTICATION_REQUIRED }
+    }
+    return undefined
+  }
+
+  private readInitiate({ callingApTitleView, userInformation }: Aarq) {
+    let initiate: InformationApdu = userInformation!
+    if (this.isCiphered) {
+      const { suite, ownTitle, keys, counters, windows, policy, profile } = this.policy.security!
+      const { random } = this.policy
+      this.channel = new SecurityChannel({
+        role: 'server',
+        suite,
+        ownTitle,
+        peerTitle: callingApTitleView,
+        keys,
+        counters,
+        windows: { ...windows, unicast: this.window },
+        ...(policy && { policy }),
+        ...(profile && { profile }),
+        ...(random && { random }),
+      })
+      const plain = this.channel.unprotect(encodeApdu(initiate))
+      initiate = decodeApdu(plain, { isTolerant: true }) as InformationApdu
+    }
+    if (initiate.type !== 'initiate-request')
+      throw new BrokerError('DLMS_TAG_UNKNOWN', `${initiate.type} in an AARQ`)
+    return initiate
+  }
+
+  private refuse({ diagnostic, initiateError }: Refusal): AssociationAnswer {
+    const information: InformationApdu | undefined =
+      initiateError === undefined
+        ? undefined
+        : {
+            type: 'confirmed-service-error',
+            service: ConfirmedService.INITIATE_ERROR,
+            serviceError: { group: ErrorGroup.INITIATE, error: initiateError },
+          }
+    const aareBytes = this.encodeAnswer(
+      AssociationResult.REJECTED_PERMANENT,
+      diagnostic,
+      information,
+    )
+    return { aareBytes, conformance: 0, pduBytesMax: 0 }
+  }
+
+  private encodeAnswer(
+    result: number,
+    diagnostic: number,
+    information: InformationApdu | undefined,
+  ): Buffer {
+    const { security } = this.policy
+    const isAccepted = result === AssociationResult.ACCEPTED
+    const needsTitle = security !== undefined && isAccepted
+    return encodeApdu({
+      type: 'aare',
+      applicationContextName: this.isCiphered
+        ? ApplicationContext.LOGICAL_NAME_CIPHERED
+        : ApplicationContext.LOGICAL_NAME,
+      result,
+      resultSourceDiagnostic: { source: 'acse-service-user', diagnostic },
+      ...(needsTitle && { respondingApTitleView: asBuffer(security.ownTitle) }),
+      ...(this.challenge !== undefined &&
+        isAccepted && {
+          responderAcseRequirements: '1',
+          mechanismName: this.mechanism,
+          respondingAuthenticationValue: { type: 'charstring', valueView: this.challenge },
+        }),
+      userInformation: information,
     })
   }
-  const conformance =
-    request.conformance & conformanceSupported & (policy.conformance ?? conformanceSupported)
-  const refusal = refusalOfAssociation(request, conformance, policy.secret)
-  if (refusal !== undefined) return refused(refusal)
-  const apduBytesMax = Math.min(policy.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
-  const aareBytes = encodeAare({
-    result: AssociationResult.ACCEPTED,
-    diagnostic: Diagnostic.NULL,
-    initiate: { conformance, pduBytesMax: apduBytesMax },
-  })
-  // A client that gives 0 takes APDUs of any size.
-  return {
-    aareBytes,
-    conformance,
-    pduBytesMax: Math.min(request.pduBytesMax || limits.apduBytesMax, apduBytesMax),
-  }
-}
 
-function refused(response: AssociationResponse): AssociationAnswer {
-  return { aareBytes: encodeAare(response), conformance: 0, pduBytesMax: 0 }
-}
-
-/** Why the association is refused, or undefined. */
-function refusalOfAssociation(
-  request: AssociationRequestView,
-  conformance: number,
-  secret: Uint8Array | undefined,
-): AssociationResponse | undefined {
-  const refused = (diagnostic: number, initiateError?: number): AssociationResponse => ({
-    result: AssociationResult.REJECTED_PERMANENT,
-    diagnostic,
-    initiateError,
-  })
-  if (request.context !== ApplicationContext.LOGICAL_NAME)
-    return refused(Diagnostic.CONTEXT_NAME_UNSUPPORTED)
-  if (request.mechanism !== (secret === undefined ? Mechanism.NONE : Mechanism.LOW)) {
-    return refused(
-      request.mechanism === Mechanism.NONE
-        ? Diagnostic.AUTHENTICATION_REQUIRED
-        : Diagnostic.MECHANISM_UNKNOWN,
-    )
+  private protectInformation(information: InformationApdu): InformationApdu {
+    if (!this.isCiphered) return information
+    return decodeApdu(this.protect(encodeApdu(information))) as InformationApdu
   }
-  if (
-    secret !== undefined &&
-    (request.secretView === undefined || !sameSecret(secret, request.secretView))
-  ) {
-    return refused(Diagnostic.AUTHENTICATION_FAILURE)
-  }
-  if (request.dlmsVersion < dlmsVersionMin)
-    return refused(Diagnostic.NO_REASON, InitiateError.DLMS_VERSION_TOO_LOW)
-  if (conformance === 0)
-    return refused(Diagnostic.NO_REASON, InitiateError.INCOMPATIBLE_CONFORMANCE)
-  if (request.pduBytesMax !== 0 && request.pduBytesMax < pduBytesMin)
-    return refused(Diagnostic.NO_REASON, InitiateError.PDU_SIZE_TOO_SHORT)
-  return undefined
-}
 
-/** Looks at every octet, whatever the first ones were. */
-function sameSecret(a: Uint8Array, b: Uint8Array): boolean {
-  let difference = a.length ^ b.length
-  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ (b[i] ?? 0)
-  return difference === 0
+  // ── proofs ──
+
+  private startProofs(
+    { callingAuthenticationValue, callingApTitleView }: Aarq,
+    challenge: Buffer,
+  ): void {
+    const { secret, security, makerProof } = this.policy
+    this.proofs = new HlsAuthentication({
+      mechanism: this.mechanism as HlsMechanism,
+      suite: security?.suite ?? suites[0],
+      ownTitle: security?.ownTitle,
+      peerTitle: callingApTitleView,
+      ownChallenge: challenge,
+      peerChallenge: callingAuthenticationValue!.valueView,
+      secret: secret && new Secret(secret),
+      keys: security?.keys,
+      counter: security?.counters.unicast,
+      window: this.window,
+      makerProof,
+    })
+  }
+
+  /** Takes the client's proof, the parameter of reply_to_HLS_authentication, and gives ours; a wrong one is refused. */
+  prove(parameterView: Buffer | undefined): { result: number; value?: Buffer } {
+    const proofs = this.proofs!
+    try {
+      const given = parameterView && decodeValue(parameterView)
+      if (given?.tag !== Tag.OCTET_STRING) return { result: DataAccessResult.TYPE_UNMATCHED }
+      proofs.check(given.value)
+      this.proofs = undefined
+      const value = encodeValue({ tag: Tag.OCTET_STRING, value: proofs.proof() })
+      return { result: DataAccessResult.SUCCESS, value }
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      return { result: DataAccessResult.READ_WRITE_DENIED }
+    }
+  }
+
+  // ── protection ──
+
+  /** What came, in the clear. @throws those of `SecurityChannel.unprotect` */
+  unprotect(view: Buffer): Buffer {
+    return this.isCiphered ? this.channel!.unprotect(view) : view
+  }
+
+  /** As the request was protected. */
+  private get choice(): ProtectionChoice {
+    const { shape, protection, signature, generalKey, transactionId } = this.channel!.received
+    return {
+      shape,
+      // Nobody answers a broadcast with its key.
+      protection: protection & (authenticatedEncrypted | Protection.SIGNED),
+      signature,
+      generalKey,
+      transactionId,
+    }
+  }
+
+  /** An answer in the shape that the request had; what came in the clear is answered in the clear. */
+  protect(apdu: Buffer): Buffer {
+    if (!this.isCiphered) return apdu
+    const { choice } = this
+    if (choice.shape === Shape.PLAIN && choice.signature === 'none') return apdu
+    return this.channel!.protect(apdu, choice)
+  }
+
+  /** The exception-response that says why a protected APDU was not taken. */
+  exceptionFor(error: BrokerError): Buffer {
+    if (error.code !== 'DLMS_COUNTER_REPLAYED')
+      return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.DECIPHERING_ERROR)
+    return encodeApdu({
+      type: 'exception-response',
+      stateError: StateError.SERVICE_NOT_ALLOWED,
+      serviceError: {
+        error: ServiceError.INVOCATION_COUNTER_ERROR,
+        invocationCounter: Math.min(0xffff_ffff, this.window.last + 1),
+      },
+    })
+  }
 }

@@ -12,11 +12,11 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { encodeRlre } from './acse.ts'
-import { ApduTag, Conformance, ServiceError, StateError } from './apdu.ts'
+import { ApduTag, Conformance, DataAccessResult, ServiceError, StateError } from './apdu.ts'
 import { GeneralBlocks } from './general-block.ts'
 import { receiveAccess } from './server-access.ts'
 import { receiveAction } from './server-action.ts'
-import { answerAssociation } from './server-association.ts'
+import { ServerAssociation, type AssociationPolicy } from './server-association.ts'
 import { receiveGet } from './server-get.ts'
 import { encodeException } from './server-response.ts'
 import type { CosemObjects, ServerSession, Transfer } from './server-session.ts'
@@ -24,17 +24,20 @@ import { receiveSet } from './server-set.ts'
 
 export type { CosemObjects } from './server-session.ts'
 
-export type ServerOptions = {
+export type ServerOptions = AssociationPolicy & {
   objects: CosemObjects
-  /** Low-level security secret; none: association without security. */
-  secret?: Uint8Array | undefined
-  /** Largest APDU that the device receives and sends; at most 65,535. */
-  apduBytesMax?: number | undefined
-  /** What the device agrees to of what a client proposes; everything this codec can, when not given. */
-  conformance?: number | undefined
   /** General blocks that the device takes at once. */
   generalBlockWindow?: number | undefined
+  /** Told of each protected APDU that was not taken, and why: to be counted. */
+  onRefused?: ((error: BrokerError) => void) | undefined
 }
+
+/** Association LN of the present association, method reply_to_HLS_authentication; the fifth octet of its name is anybody's. */
+const isReplyToHls = (descriptor: Buffer): boolean =>
+  descriptor.readUInt16BE(0) === 15 &&
+  descriptor.subarray(2, 6).equals(presentAssociation) &&
+  descriptor[8] === 1
+const presentAssociation = Buffer.of(0, 0, 40, 0)
 
 export class DlmsServer implements ServerSession {
   /** Kept as it is: several devices may share one. */
@@ -42,14 +45,21 @@ export class DlmsServer implements ServerSession {
   /** Agreed bits; 0 while there is no association. */
   conformance = 0
   /** What the client receives and we send. */
-  pduBytesMax = 0
+  private agreedBytesMax = 0
   transfer: Transfer | undefined
   private blocks: GeneralBlocks | undefined
+  private association: ServerAssociation | undefined
 
   constructor(options: ServerOptions) {
     this.options = options
     this.transfer = undefined
     this.blocks = undefined
+    this.association = undefined
+  }
+
+  /** What an answer may have before it is protected. */
+  get pduBytesMax(): number {
+    return Math.max(1, this.agreedBytesMax - (this.association?.overheadBytes ?? 0))
   }
 
   get objects(): CosemObjects {
@@ -69,6 +79,7 @@ export class DlmsServer implements ServerSession {
     this.conformance = 0
     this.transfer = undefined
     this.blocks = undefined
+    this.association = undefined
   }
 
   /**
@@ -87,8 +98,10 @@ export class DlmsServer implements ServerSession {
       if (apduView[0] === ApduTag.AARQ) return this.receiveAssociation(apduView)
       // Whoever asks anew has given up what was on its way.
       this.blocks?.reset()
-      const answer = this.answer(apduView)
-      return answer.length > this.pduBytesMax && this.takesAnySize ? this.inBlocks(answer) : answer
+      const answer = this.answerProtected(apduView)
+      return answer.length > this.agreedBytesMax && this.takesAnySize
+        ? this.inBlocks(answer)
+        : answer
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.transfer = undefined
@@ -111,7 +124,7 @@ export class DlmsServer implements ServerSession {
   /** As `answer`; a fault in what was gathered is answered in blocks, too. */
   private answerWhole(view: Buffer): Buffer {
     try {
-      return this.answer(view)
+      return this.answerProtected(view)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.transfer = undefined
@@ -120,11 +133,49 @@ export class DlmsServer implements ServerSession {
   }
 
   private inBlocks(answer: Buffer): Buffer {
-    return this.generalBlocks().send(answer, this.pduBytesMax)
+    return this.generalBlocks().send(answer, this.agreedBytesMax)
   }
 
   private generalBlocks(): GeneralBlocks {
     return (this.blocks ??= new GeneralBlocks(this.options.generalBlockWindow ?? 1, true))
+  }
+
+  /** Takes the protection off, answers, and puts it on again. */
+  private answerProtected(view: Buffer): Buffer {
+    const { association } = this
+    if (association === undefined) return this.answer(view)
+    let plain: Buffer
+    try {
+      plain = association.unprotect(view)
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      this.options.onRefused?.(error)
+      return association.exceptionFor(error)
+    }
+    return association.protect(
+      association.awaitsProof ? this.answerProof(association, plain) : this.answer(plain),
+    )
+  }
+
+  /** Before the client has proved who it is, nothing else is answered. */
+  private answerProof(association: ServerAssociation, view: Buffer): Buffer {
+    if (view[0] === ApduTag.RLRQ) return this.answer(view)
+    if (view[0] !== ApduTag.ACTION_REQUEST || !isReplyToHls(view.subarray(3, 12)))
+      return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+    const proving: CosemObjects = {
+      get: () => DataAccessResult.READ_WRITE_DENIED,
+      set: () => DataAccessResult.READ_WRITE_DENIED,
+      invoke: (_descriptor, parameterView) => association.prove(parameterView),
+    }
+    const { conformance, pduBytesMax, takesAnySize } = this
+    const session = {
+      objects: proving,
+      conformance,
+      pduBytesMax,
+      takesAnySize,
+      transfer: undefined,
+    }
+    return receiveAction(session, view)
   }
 
   private answer(view: Buffer): Buffer {
@@ -160,9 +211,13 @@ export class DlmsServer implements ServerSession {
 
   private receiveAssociation(view: Buffer): Buffer {
     this.abort()
-    const { aareBytes, conformance, pduBytesMax } = answerAssociation(view, this.options)
+    const association = new ServerAssociation(this.options)
+    const { aareBytes, conformance, pduBytesMax } = association.answer(view)
     this.conformance = conformance
-    this.pduBytesMax = pduBytesMax
+    this.agreedBytesMax = pduBytesMax
+    // One without security has nothing to remember.
+    if (conformance !== 0 && (association.overheadBytes > 0 || association.awaitsProof))
+      this.association = association
     return aareBytes
   }
 }

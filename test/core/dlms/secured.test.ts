@@ -1,0 +1,388 @@
+/** Associations under security suites, both roles against one another: every mechanism, suite, protection and shape; and what is refused. */
+import fc from 'fast-check'
+import t from 'tap'
+import type { BrokerError } from '../../../core/base/broker-error.ts'
+import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
+import { Mechanism } from '../../../core/dlms/apdu/acse.ts'
+import { encodeValue, Tag } from '../../../core/dlms/axdr.ts'
+import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
+import {
+  blockCipherProof,
+  CounterWindow,
+  GeneralKey,
+  InvocationCounter,
+  Protection,
+  Shape,
+  suites,
+  type ProtectionChoice,
+  type SecurityKeys,
+} from '../../../core/dlms/security/index.ts'
+import { DlmsServer, type CosemObjects, type ServerOptions } from '../../../core/dlms/server.ts'
+import { PrivateKey, SecretKey } from '../../../core/ports/crypto.ts'
+import { seededRandom } from '../../../core/ports/random.ts'
+import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
+import { outcomeOf } from '../../support/dlms.ts'
+
+const clientTitle = Buffer.from('4255530000000001', 'hex')
+const meterTitle = Buffer.from('4255534d00000007', 'hex')
+const descriptor = Buffer.from('0003 0100010800ff 02'.replaceAll(' ', ''), 'hex')
+const value = (bytes: number): Buffer =>
+  encodeValue({ tag: Tag.OCTET_STRING, value: Buffer.alloc(bytes, 7) })
+
+const objects: CosemObjects = {
+  get: (asked) => (asked.equals(descriptor) ? value(300) : DataAccessResult.OBJECT_UNDEFINED),
+  set: () => 0,
+  invoke: (_asked, parameterView) => ({
+    result: 0,
+    value: parameterView && Buffer.from(parameterView),
+  }),
+}
+const operations: CosemOperation[] = [
+  { kind: 'get', descriptor },
+  { kind: 'set', descriptor, value: value(200) },
+  { kind: 'action', descriptor, value: value(20) },
+]
+
+/** Keys of one meter; both sides of a suite with curves have pairs. */
+function keysOf(suiteId: 0 | 1 | 2): { client: SecurityKeys; meter: SecurityKeys } {
+  const { keyBytes, curve } = suites[suiteId]
+  const random = seededRandom(5)
+  const secret = {
+    unicast: SecretKey.random(random, keyBytes),
+    authentication: SecretKey.random(random, keyBytes),
+    master: SecretKey.random(random, keyBytes),
+  }
+  if (curve === undefined) return { client: secret, meter: secret }
+  const [ours, theirs] = [PrivateKey.generate(curve), PrivateKey.generate(curve)]
+  return {
+    client: {
+      ...secret,
+      signing: ours,
+      peerSigning: theirs.publicKey,
+      agreement: ours,
+      peerAgreement: theirs.publicKey,
+    },
+    meter: {
+      ...secret,
+      signing: theirs,
+      peerSigning: ours.publicKey,
+      agreement: theirs,
+      peerAgreement: ours.publicKey,
+    },
+  }
+}
+
+type Pair = {
+  client: DlmsClient
+  server: DlmsServer
+  refused: string[]
+  /** Changes what goes by; undefined drops it. */
+  onWire: (apdu: Buffer, toServer: boolean) => Buffer | undefined
+}
+
+function pairOf(
+  suiteId: 0 | 1 | 2,
+  choice: ProtectionChoice,
+  more: {
+    client?: Partial<ClientOptions>
+    server?: Partial<ServerOptions>
+    windows?: CounterWindow
+  } = {},
+): Pair {
+  const keys = keysOf(suiteId)
+  const suite = suites[suiteId]
+  const random = seededRandom(11)
+  const refused: string[] = []
+  const isDedicated = choice.shape === Shape.DEDICATED || choice.shape === Shape.GENERAL_DEDICATED
+  const dedicatedKey = isDedicated ? SecretKey.random(random, suite.keyBytes) : undefined
+  const counters = () => ({
+    unicast: new InvocationCounter(100),
+    session: new InvocationCounter(1),
+  })
+  const client = new DlmsClient({
+    random,
+    security: {
+      suite,
+      ownTitle: clientTitle,
+      ...(choice.shape === Shape.GENERAL && { peerTitle: meterTitle }),
+      keys: keys.client,
+      counters: counters(),
+      choice,
+      dedicatedKey,
+    },
+    ...more.client,
+  })
+  const server = new DlmsServer({
+    objects,
+    random: seededRandom(12),
+    security: {
+      suite,
+      ownTitle: meterTitle,
+      keys: keys.meter,
+      counters: counters(),
+      ...(more.windows && { windows: { unicast: more.windows } }),
+      isCipheringNeeded: more.client?.security?.isCiphered !== false,
+      policy: { request: choice.protection & 0x130, response: 0 },
+    },
+    onRefused: (error: BrokerError) => void refused.push(error.code),
+    ...more.server,
+  })
+  return { client, server, refused, onWire: (apdu) => apdu }
+}
+
+function exchange(pair: Pair, asked: readonly CosemOperation[]): CosemResult[] {
+  const { client, server } = pair
+  const answers: Buffer[] = []
+  const toServer = (first: Buffer): void => {
+    for (let apdu: Buffer | undefined = first; apdu !== undefined; apdu = client.more()) {
+      const arrived = pair.onWire(Buffer.from(apdu), true)
+      const answer = arrived && server.receive(arrived)
+      for (let next = answer; next !== undefined; next = server.more()) answers.push(next)
+    }
+  }
+  toServer(client.begin(asked))
+  for (let answer = answers.shift(); answer !== undefined; answer = answers.shift()) {
+    const arrived = pair.onWire(Buffer.from(answer), false)
+    if (arrived === undefined) continue
+    const step = client.receive(arrived)
+    if ('send' in step) toServer(step.send)
+    else if ('results' in step) return step.results
+  }
+  throw new Error('nobody has anything to say')
+}
+
+const plainResults = [
+  { value: value(300), result: 0 },
+  { value: undefined, result: 0 },
+  { value: value(20), result: 0 },
+]
+const both = Protection.AUTHENTICATED | Protection.ENCRYPTED
+
+t.test('every suite, protection and shape', (t) => {
+  for (const suiteId of [0, 1, 2] as const)
+    for (const protection of [Protection.AUTHENTICATED, Protection.ENCRYPTED, both])
+      for (const shape of [
+        Shape.GLOBAL,
+        Shape.DEDICATED,
+        Shape.GENERAL_GLOBAL,
+        Shape.GENERAL_DEDICATED,
+        Shape.GENERAL,
+      ]) {
+        const pair = pairOf(suiteId, { shape, protection })
+        const what = `suite ${suiteId}, protection ${protection}, shape ${shape}`
+        t.same(exchange(pair, operations), plainResults, what)
+        t.same(exchange(pair, operations), plainResults, `${what}, kept association`)
+        t.same(pair.refused, [])
+        const release = pair.client.release()
+        t.same(pair.client.receive(pair.server.receive(release)!), { released: true })
+      }
+  t.end()
+})
+
+t.test('keys that come with the APDU, signatures', (t) => {
+  for (const suiteId of [1, 2] as const) {
+    for (const generalKey of [GeneralKey.WRAPPED, GeneralKey.ONE_PASS, GeneralKey.STATIC_UNIFIED]) {
+      const transactionId = Buffer.from('0102030405060708', 'hex')
+      const choice = { shape: Shape.GENERAL, protection: both, generalKey, transactionId } as const
+      t.same(exchange(pairOf(suiteId, choice), operations), plainResults, `key ${generalKey}`)
+    }
+    for (const signature of ['within', 'around'] as const) {
+      const choice = {
+        shape: Shape.GENERAL,
+        protection: both | Protection.SIGNED,
+        signature,
+        transactionId: Buffer.of(1),
+      }
+      t.same(exchange(pairOf(suiteId, choice), operations), plainResults, signature)
+    }
+  }
+  t.end()
+})
+
+t.test('every mechanism of authentication', (t) => {
+  const secret = Buffer.from('Sixteen octets!!')
+  for (const mechanism of Object.values(Mechanism)) {
+    const needsCurve = mechanism === Mechanism.HIGH_ECDSA
+    for (const suiteId of needsCurve ? ([1, 2] as const) : ([0, 1, 2] as const)) {
+      const credentials = { mechanism, secret, makerProof: blockCipherProof }
+      const pair = pairOf(
+        suiteId,
+        { shape: Shape.GLOBAL, protection: both },
+        { client: credentials, server: credentials },
+      )
+      t.same(exchange(pair, operations), plainResults, `mechanism ${mechanism}, suite ${suiteId}`)
+      // The same in the clear: keys only prove who one is.
+      const clear = pairOf(
+        suiteId,
+        { shape: Shape.GLOBAL, protection: both },
+        { client: credentials, server: credentials },
+      )
+      const { security } = (clear.client as unknown as { options: ClientOptions }).options
+      const plain = new DlmsClient({
+        ...credentials,
+        random: seededRandom(3),
+        security: { ...security!, isCiphered: false },
+      })
+      const server = new DlmsServer({
+        ...(clear.server as unknown as { options: ServerOptions }).options,
+        security: {
+          ...(clear.server as unknown as { options: ServerOptions }).options.security!,
+          isCipheringNeeded: false,
+        },
+      })
+      t.same(
+        exchange({ ...clear, client: plain, server }, operations),
+        plainResults,
+        'in the clear',
+      )
+    }
+  }
+  t.end()
+})
+
+t.test('a wrong secret, a wrong key, another meter', (t) => {
+  const choice = { shape: Shape.GLOBAL, protection: both }
+  const wrong = (mechanism: number, more: Partial<ClientOptions>) =>
+    outcomeOf(() =>
+      exchange(
+        pairOf(0, choice, {
+          client: {
+            mechanism,
+            secret: Buffer.from('right'),
+            makerProof: blockCipherProof,
+            ...more,
+          } as ClientOptions,
+          server: {
+            mechanism,
+            secret: Buffer.from('right'),
+            makerProof: blockCipherProof,
+          } as Partial<ServerOptions>,
+        }),
+        operations,
+      ),
+    ).code
+  for (const mechanism of [1, 2, 3, 4, 6])
+    t.equal(
+      wrong(mechanism, { secret: Buffer.from('wrong') }),
+      'DLMS_ASSOCIATION_REFUSED',
+      `mechanism ${mechanism}`,
+    )
+  const { client } = pairOf(0, choice)
+  const { security } = (client as unknown as { options: ClientOptions }).options
+  const otherKeys = { ...security!.keys, authentication: SecretKey.random(seededRandom(99), 16) }
+  t.equal(
+    wrong(Mechanism.HIGH_GMAC, { security: { ...security!, keys: otherKeys } }),
+    'DLMS_ASSOCIATION_REFUSED',
+    'another authentication key',
+  )
+  t.equal(
+    wrong(0, { security: { ...security!, peerTitle: Buffer.alloc(8, 9) } }),
+    'DLMS_SYSTEM_TITLE_WRONG',
+  )
+  t.end()
+})
+
+t.test('what is changed, played again or stripped on the way is refused and counted', (t) => {
+  const choice = { shape: Shape.GLOBAL, protection: both }
+  const get = operations.slice(0, 1)
+  // A request that was changed.
+  const changed = pairOf(0, choice)
+  exchange(changed, get)
+  changed.onWire = (apdu, toServer) => {
+    if (toServer) apdu[apdu.length - 1]! ^= 1
+    return apdu
+  }
+  t.equal(outcomeOf(() => exchange(changed, get)).code, 'DLMS_EXCEPTION')
+  t.same(changed.refused, ['DLMS_CIPHER_TAG_WRONG'])
+  // A request that comes twice.
+  const again = pairOf(0, choice)
+  let recorded: Buffer | undefined
+  again.onWire = (apdu, toServer) => {
+    if (toServer) recorded = Buffer.from(apdu)
+    return apdu
+  }
+  exchange(again, get)
+  t.same(again.server.receive(recorded!)!.subarray(0, 3), Buffer.from('d80106', 'hex'))
+  t.same(again.refused, ['DLMS_COUNTER_REPLAYED'])
+  // A request in the clear.
+  const stripped = pairOf(0, choice)
+  exchange(stripped, get)
+  const clear = Buffer.concat([Buffer.from('c001c1', 'hex'), descriptor, Buffer.of(0)])
+  t.same(stripped.server.receive(clear), Buffer.from('d80105', 'hex'))
+  t.same(stripped.refused, ['DLMS_PROTECTION_INSUFFICIENT'])
+  // A response that was changed, and one in the clear.
+  for (const [code, change] of [
+    ['DLMS_CIPHER_TAG_WRONG', (apdu: Buffer) => ((apdu[apdu.length - 1]! ^= 1), apdu)],
+    ['DLMS_PROTECTION_INSUFFICIENT', () => Buffer.from('c401c20000', 'hex')],
+  ] as const) {
+    const pair = pairOf(0, choice)
+    exchange(pair, get)
+    pair.onWire = (apdu, toServer) => (toServer ? apdu : change(apdu))
+    t.equal(outcomeOf(() => exchange(pair, get)).code, code)
+    t.equal(pair.client.state, 'ENDED')
+  }
+  t.end()
+})
+
+t.test('small APDUs: blocks of both kinds under protection', (t) => {
+  const blocks =
+    Conformance.BLOCK_TRANSFER_WITH_GET |
+    Conformance.BLOCK_TRANSFER_WITH_SET |
+    Conformance.BLOCK_TRANSFER_WITH_ACTION
+  for (const conformance of [conformanceSupported, conformanceSupported & ~blocks])
+    for (const shape of [Shape.GLOBAL, Shape.GENERAL_GLOBAL, Shape.GENERAL]) {
+      const sizes: number[] = []
+      const pair = pairOf(
+        0,
+        { shape, protection: both },
+        { client: { apduBytesMax: 120 }, server: { apduBytesMax: 128, conformance } },
+      )
+      pair.onWire = (apdu) => (sizes.push(apdu.length), apdu)
+      t.same(exchange(pair, operations), plainResults)
+      t.ok(
+        Math.max(...sizes.slice(2)) <= 128,
+        `the largest APDU has ${Math.max(...sizes.slice(2))}`,
+      )
+    }
+  t.end()
+})
+
+t.test('counters are never used twice, over associations too', (t) => {
+  const seen = new Set<string>()
+  const counter = new InvocationCounter(1)
+  const windows = new CounterWindow()
+  const note = (apdu: Buffer, toServer: boolean): Buffer => {
+    // glo-get-request: tag, length, security control, counter.
+    if (toServer && apdu[0] === 0xc8) {
+      const used = apdu.subarray(3, 7).toString('hex')
+      t.notOk(seen.has(used), `counter ${used}`)
+      seen.add(used)
+    }
+    return apdu
+  }
+  for (let association = 0; association < 3; association++) {
+    const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both }, { windows })
+    const { security } = (pair.client as unknown as { options: ClientOptions }).options
+    const client = new DlmsClient({ security: { ...security!, counters: { unicast: counter } } })
+    const going = { ...pair, client, onWire: note }
+    for (let i = 0; i < 3; i++) exchange(going, operations.slice(0, 1))
+  }
+  t.equal(seen.size, 9)
+  t.end()
+})
+
+t.test('any octets in a ciphered association: an answer, a step or a named error', (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 8 }), (all) => {
+      const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both })
+      exchange(pair, operations.slice(0, 1))
+      for (const octets of all) {
+        pair.server.receive(Buffer.from(octets))
+        outcomeOf(() => pair.client.receive(Buffer.from(octets)))
+      }
+    }),
+    { numRuns: 300 },
+  )
+  t.pass()
+  t.end()
+})
