@@ -119,6 +119,10 @@ export const errorTable = {
   DLMS_WRAPPER_INVALID: row(110, 'E21', 'meter', 'later', 'INTERNAL', 'The octets are not a TCP wrapper frame of version 1.', 'Check that the address is that of a DLMS meter.'),
   DLMS_TRANSFER_ABORTED: row(111, 'E21', 'meter', 'later', 'INTERNAL', 'The meter ended a block transfer early.', 'Submit again later.'),
   DLMS_STATE_INVALID: row(112, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar tried something that the association does not allow now.', 'Report it: this is a bug.'),
+  DLMS_HDLC_INVALID: row(160, 'E21', 'meter', 'later', 'INTERNAL', 'What came is not HDLC frames.', 'Check the address, and the speed and parity of the serial server.'),
+  DLMS_HDLC_SILENT: row(161, 'E21', 'meter', 'later', 'DEADLINE_EXCEEDED', 'No useful frame came in time, though it was asked for again.', 'Check the HDLC addresses in the device record, and the line.'),
+  DLMS_HDLC_REFUSED: row(162, 'E21', 'meter', 'later', 'UNAVAILABLE', 'The meter does not open the HDLC link, or has closed it.', 'Submit again later; check the HDLC addresses in the device record.'),
+  DLMS_HDLC_BROKEN: row(163, 'E21', 'meter', 'later', 'INTERNAL', 'The meter rejected a frame, or acknowledges nothing that is sent.', 'Submit again later; report the device and its firmware.'),
 
   // ── DLMS/COSEM security: what arrived is not trusted, and nothing of it is used ──
   DLMS_CIPHER_TAG_WRONG: row(130, 'E21', 'meter', 'later', 'INTERNAL', 'The authentication tag of a ciphered APDU does not verify: it was changed, or its keys are others.', 'Check the keys of the device record.'),

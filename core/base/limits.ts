@@ -224,6 +224,22 @@ export const limits = {
   sessionKeysMax: 32,
   /** An invocation counter this near to its end raises an alarm: 1 % of its range, months of the busiest meter. */
   invocationCountersLeftMin: 42_949_672,
+  /** Information in one HDLC frame, and frames without an acknowledgement; 128 and 1 hold until more is agreed [IEC 62056-46, 6.4.4.4.3.2]. */
+  hdlcInformationBytesMax: 2_030,
+  hdlcWindowMax: 7,
+  /** Octets from a line without one good frame before the peer is taken for something else. */
+  hdlcGarbageBytesMax: 64 * 1024,
+  /** An answer to a frame; then the station is asked again, so often. */
+  hdlcResponseMs: 3_000,
+  hdlcRetriesMax: 3,
+  /** Between two polls of a station that has nothing to say yet. */
+  hdlcPollMs: 100,
+  /** A link without a frame is closed by the station after this: the default of IEC HDLC setup, interface class 23. */
+  hdlcInactivityMs: 120_000,
+  /** APDUs that wait behind the one being sent on a link. */
+  hdlcQueuedApdusMax: 16,
+  /** Links of all clients with one physical device. */
+  hdlcLinksMax: 64,
 } as const
 
 assert(

@@ -63,6 +63,22 @@ export function wrapInPlace(apdu: Buffer, source: number, destination: number): 
   return frame
 }
 
+/**
+ * The only frame of a UDP datagram, `apduView` borrowed from it. [IEC 62056-4-7, one WPDU in a datagram]
+ * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when it is no frame of version 1, is cut short, or has octets left over
+ */
+export function readWrapperDatagram(
+  datagramView: Buffer,
+  apduBytesMax: number = limits.apduBytesMax,
+): WrapperFrame {
+  if (datagramView.length < wrapperHeaderBytes)
+    throw new BrokerError('DLMS_WRAPPER_INVALID', `${datagramView.length} octets`)
+  const end = wrapperHeaderBytes + readApduBytes(datagramView, 0, apduBytesMax)
+  if (end !== datagramView.length)
+    throw new BrokerError('DLMS_WRAPPER_INVALID', `${datagramView.length} octets, not ${end}`)
+  return frameAt(datagramView, 0, end)
+}
+
 const nothing = Buffer.alloc(0)
 // A gathering buffer larger than this is given back when its frame is done: connections are many.
 const keptBytesMax = 1024
@@ -105,7 +121,7 @@ export class WrapperReader {
     const { chunk, at } = this
     const left = chunk.length - at
     if (left >= wrapperHeaderBytes) {
-      const end = at + wrapperHeaderBytes + this.readApduBytes(chunk, at)
+      const end = at + wrapperHeaderBytes + readApduBytes(chunk, at, this.apduBytesMax)
       if (end <= chunk.length) {
         this.at = end
         return frameAt(chunk, at, end)
@@ -120,7 +136,7 @@ export class WrapperReader {
       this.keep(Math.min(wrapperHeaderBytes - this.restUsed, this.chunk.length - this.at))
       if (this.restUsed < wrapperHeaderBytes) return undefined
     }
-    const end = wrapperHeaderBytes + this.readApduBytes(this.rest, 0)
+    const end = wrapperHeaderBytes + readApduBytes(this.rest, 0, this.apduBytesMax)
     this.keep(Math.min(end - this.restUsed, this.chunk.length - this.at))
     if (this.restUsed < end) return undefined
     const frame = frameAt(this.rest, 0, end)
@@ -141,15 +157,15 @@ export class WrapperReader {
     this.restUsed = needed
     this.at += count
   }
+}
 
-  private readApduBytes(buffer: Buffer, at: number): number {
-    const found = buffer.readUInt16BE(at)
-    if (found !== version) throw new BrokerError('DLMS_WRAPPER_INVALID', `version ${found}`)
-    const apduBytes = buffer.readUInt16BE(at + 6)
-    if (apduBytes === 0 || apduBytes > this.apduBytesMax)
-      throw new BrokerError('DLMS_WRAPPER_INVALID', `length ${apduBytes}`)
-    return apduBytes
-  }
+function readApduBytes(buffer: Buffer, at: number, apduBytesMax: number): number {
+  const found = buffer.readUInt16BE(at)
+  if (found !== version) throw new BrokerError('DLMS_WRAPPER_INVALID', `version ${found}`)
+  const apduBytes = buffer.readUInt16BE(at + 6)
+  if (apduBytes === 0 || apduBytes > apduBytesMax)
+    throw new BrokerError('DLMS_WRAPPER_INVALID', `length ${apduBytes}`)
+  return apduBytes
 }
 
 function frameAt(buffer: Buffer, at: number, end: number): WrapperFrame {
