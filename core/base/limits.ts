@@ -238,6 +238,8 @@ export const limits = {
   hdlcInactivityMs: 120_000,
   /** APDUs that wait behind the one being sent on a link. */
   hdlcQueuedApdusMax: 16,
+  /** What a meter that dials in says of itself before anything else. */
+  pushIdentificationBytesMax: 64,
   /** Links of all clients with one physical device. */
   hdlcLinksMax: 64,
 } as const

@@ -52,8 +52,8 @@ export const hdlcServerTransitions: Readonly<Record<HdlcServerState, readonly Hd
   {
     DISCONNECTED: ['IDLE'],
     IDLE: ['RECEIVING', 'ASKED', 'ANSWERING', 'DISCONNECTED'],
-    RECEIVING: ['ASKED', 'ANSWERING', 'IDLE', 'DISCONNECTED'],
-    ASKED: ['ANSWERING', 'RECEIVING', 'IDLE', 'DISCONNECTED'],
+    RECEIVING: ['ASKED', 'DISCONNECTED'],
+    ASKED: ['ANSWERING', 'RECEIVING', 'DISCONNECTED'],
     ANSWERING: ['IDLE', 'RECEIVING', 'ASKED', 'DISCONNECTED'],
   }
 

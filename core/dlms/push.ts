@@ -1,0 +1,128 @@
+/**
+ * What a meter that dials in sends first. It has not been asked, so nothing says how it speaks: in the wrapper, in HDLC, an
+ * APDU with nothing around it, or only its name. Told apart by the first octets; bounded, and nothing is guessed twice.
+ *
+ *   00 01 …                                  wrapper of version 1 [IEC 62056-4-7]
+ *   7e a…                                    HDLC frame: UI or I [IEC 62056-46, 6.4.1]
+ *   0f, c2, 18, d2, db to df, e0 …           an APDU that is sent unasked [IEC 62056-5-3, COSEMpdu]
+ *   17 printable characters, a comma, 4 or 6 octets      equipment identifier with alarm register or OBIS code (DSMR 4 meters)
+ *   printable characters, up to a line end   an identification as configured
+ */
+import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+import { flagOctet, frameBytesAt, hasGoodFcs, readFrame, type HdlcFrame } from './hdlc/frame.ts'
+import { behindLlc } from './hdlc/transfer.ts'
+import { wrapperHeaderBytes, WrapperReader, type WrapperFrame } from './wrapper.ts'
+
+/**
+ * What stands at the start of the octets; `bytes` is how many it takes, what is behind belongs to the next. Views borrow
+ * from the octets given.
+ */
+export type Push =
+  | { kind: 'WRAPPER'; bytes: number; frame: WrapperFrame }
+  /** `apduView` is empty where a frame carries none, or only a segment of one (`frame.isSegmented`): feed a link with it. */
+  | { kind: 'HDLC'; bytes: number; frame: HdlcFrame; apduView: Buffer }
+  | { kind: 'APDU'; bytes: number; apduView: Buffer }
+  /** `alarmView`: 4 octets of an alarm register, 6 of an OBIS code, none. */
+  | { kind: 'IDENTIFICATION'; bytes: number; identificationView: Buffer; alarmView: Buffer }
+
+// information-report, event-notification, data-notification, and what ciphers, signs, or cuts them.
+const unaskedTags: ReadonlySet<number> = new Set([
+  0x0f, 0x18, 0xc2, 0xca, 0xd2, 0xdb, 0xdc, 0xdd, 0xdf, 0xe0,
+])
+const identifierBytes = 17
+const comma = 0x2c
+
+const isPrintable = (octet: number): boolean => octet >= 0x20 && octet <= 0x7e
+const isLineEnd = (octet: number): boolean => octet === 0x0d || octet === 0x0a
+
+/**
+ * What stands at the start of `view`, or undefined when more must come to tell. An APDU without anything around it, and an
+ * identification without a line end, have no length of their own: they end where the peer pauses or the datagram ends, which
+ * the caller says by `isEnd`.
+ * @throws BrokerError DLMS_TAG_UNKNOWN (fault: meter) when it is none of these; DLMS_LENGTH_INVALID when it was cut short;
+ *   DLMS_SIZE_EXCEEDED when it goes on too long; DLMS_WRAPPER_INVALID, DLMS_HDLC_INVALID when a frame of theirs is wrong
+ */
+export function classifyPush(
+  view: Buffer,
+  isEnd: boolean,
+  apduBytesMax: number = limits.apduBytesMax,
+): Push | undefined {
+  if (view.length === 0) return undefined
+  const first = view[0]!
+  if (first === 0) return orCutShort(wrapperPush(view, apduBytesMax), isEnd)
+  if (first === flagOctet) return orCutShort(hdlcPush(view), isEnd)
+  if (unaskedTags.has(first)) return apduPush(view, isEnd, apduBytesMax)
+  return orCutShort(identificationPush(view, isEnd), isEnd)
+}
+
+function orCutShort(push: Push | undefined, isEnd: boolean): Push | undefined {
+  if (push === undefined && isEnd) throw new BrokerError('DLMS_LENGTH_INVALID', 'cut short')
+  return push
+}
+
+function wrapperPush(view: Buffer, apduBytesMax: number): Push | undefined {
+  const reader = new WrapperReader({ apduBytesMax })
+  reader.push(view)
+  const frame = reader.next()
+  if (frame === undefined) return undefined
+  return { kind: 'WRAPPER', bytes: wrapperHeaderBytes + frame.apduView.length, frame }
+}
+
+function hdlcPush(view: Buffer): Push | undefined {
+  // A line may idle with flags.
+  let at = 0
+  while (view[at + 1] === flagOctet) at++
+  if (at > limits.pushIdentificationBytesMax)
+    throw new BrokerError('DLMS_HDLC_INVALID', 'flags only')
+  const bytes = frameBytesAt(view, at, view.length)
+  if (bytes > view.length - at) return undefined
+  if (bytes === 0 || !hasGoodFcs(view, at, bytes))
+    throw new BrokerError('DLMS_HDLC_INVALID', 'the first frame')
+  const frame = readFrame(view, at, bytes)
+  const isWhole = (frame.kind === 'UI' || frame.kind === 'I') && !frame.isSegmented
+  const apduView = isWhole ? behindLlc(frame.informationView) : view.subarray(0, 0)
+  return { kind: 'HDLC', bytes: at + bytes, frame, apduView }
+}
+
+function apduPush(view: Buffer, isEnd: boolean, apduBytesMax: number): Push | undefined {
+  if (view.length > apduBytesMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `an APDU above ${apduBytesMax} octets`)
+  return isEnd ? { kind: 'APDU', bytes: view.length, apduView: view } : undefined
+}
+
+function identificationPush(view: Buffer, isEnd: boolean): Push | undefined {
+  const scanned = Math.min(view.length, limits.pushIdentificationBytesMax)
+  let count = 0
+  while (count < scanned && isPrintable(view[count]!)) count++
+  if (count >= identifierBytes && view[identifierBytes] === comma) {
+    const alarmAt = identifierBytes + 1
+    const alarmBytes = view.length - alarmAt
+    // Four or six: only the pause behind them tells.
+    if (alarmBytes < 6 && !isEnd) return undefined
+    if (alarmBytes >= 6 || alarmBytes === 4)
+      return identificationOf(view, identifierBytes, alarmAt, alarmAt + Math.min(alarmBytes, 6))
+    if (alarmBytes > 0 && count < view.length)
+      throw new BrokerError('DLMS_LENGTH_INVALID', 'an alarm of 4 or 6 octets')
+  }
+  if (count === 0) throw new BrokerError('DLMS_TAG_UNKNOWN', `first octet ${view[0]}`)
+  if (count < view.length) {
+    if (count === scanned)
+      throw new BrokerError('DLMS_SIZE_EXCEEDED', `an identification above ${scanned} octets`)
+    if (!isLineEnd(view[count]!))
+      throw new BrokerError('DLMS_TAG_UNKNOWN', `octet ${view[count]} at ${count}`)
+    let end = count + 1
+    while (end < view.length && isLineEnd(view[end]!)) end++
+    return identificationOf(view, count, end, end)
+  }
+  return isEnd ? identificationOf(view, count, count, count) : undefined
+}
+
+function identificationOf(view: Buffer, nameEnd: number, alarmAt: number, end: number): Push {
+  return {
+    kind: 'IDENTIFICATION',
+    bytes: end,
+    identificationView: view.subarray(0, nameEnd),
+    alarmView: view.subarray(alarmAt, end),
+  }
+}
