@@ -240,6 +240,10 @@ export const limits = {
   hdlcQueuedApdusMax: 16,
   /** What a meter that dials in says of itself before anything else. */
   pushIdentificationBytesMax: 64,
+  /** An identification in mode E, or its confirmation: a meter may take 1.5 s to begin, and 300 baud are slow [IEC 62056-21, 6.3.14]. */
+  modeEResponseMs: 3_000,
+  /** One line of the handshake in mode E. */
+  modeELineBytesMax: 64,
   /** Links of all clients with one physical device. */
   hdlcLinksMax: 64,
 } as const

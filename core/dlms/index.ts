@@ -112,9 +112,46 @@ export {
   type ExplainOptions,
 } from './explain.ts'
 export { GeneralBlocks, type GeneralBlockStep } from './general-block.ts'
+export {
+  hdlcAddress,
+  isAddressed,
+  isBroadcast,
+  isSameStation,
+  ReservedAddress,
+  type HdlcAddress,
+} from './hdlc/address.ts'
+export { HdlcClient, type HdlcClientOptions } from './hdlc/client.ts'
+export { encodeFrame, type HdlcFrame, type HdlcHeader, type HdlcKind } from './hdlc/frame.ts'
+export {
+  hdlcClientTransitions,
+  hdlcServerTransitions,
+  type HdlcClientState,
+  type HdlcServerState,
+  type HdlcStep,
+} from './hdlc/link-state.ts'
+export {
+  agreeParameters,
+  defaultHdlcParameters,
+  encodeParameters,
+  readParameters,
+  type HdlcParameters,
+} from './hdlc/parameters.ts'
+export { HdlcReader } from './hdlc/reader.ts'
+export { HdlcServer, type HdlcServerOptions, type HdlcServerStep } from './hdlc/server.ts'
+export { type HdlcServerLink } from './hdlc/server-link.ts'
+export {
+  behindLlc,
+  encodeUnconfirmed,
+  llcToClient,
+  llcToServer,
+  type HdlcEnds,
+} from './hdlc/transfer.ts'
+export { ModeEHandshake, type ModeEOptions, type ModeEState, type ModeEStep } from './mode-e.ts'
 export { formatObis, obisBytes, parseObis } from './obis.ts'
+export { classifyPush, type Push } from './push.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
 export {
+  readWrapperDatagram,
   wrapInPlace,
   WrapperReader,
   wrapperHeaderBytes,

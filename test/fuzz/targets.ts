@@ -51,7 +51,13 @@ import {
 } from '../../core/ports/snapshot.ts'
 import { AxdrWriter, Tag } from '../../core/dlms/axdr.ts'
 import { decodeType, decodeValue, encodeValue } from '../../core/dlms/axdr-value.ts'
-import { WrapperReader } from '../../core/dlms/wrapper.ts'
+import { hdlcAddress } from '../../core/dlms/hdlc/address.ts'
+import { HdlcClient } from '../../core/dlms/hdlc/client.ts'
+import { HdlcServer } from '../../core/dlms/hdlc/server.ts'
+import { encodeUnconfirmed, llcToClient } from '../../core/dlms/hdlc/transfer.ts'
+import { ModeEHandshake } from '../../core/dlms/mode-e.ts'
+import { classifyPush } from '../../core/dlms/push.ts'
+import { readWrapperDatagram, WrapperReader } from '../../core/dlms/wrapper.ts'
 import {
   decodeOffer,
   decodePrepared,
@@ -240,6 +246,49 @@ const gmac = ((): { options: HlsOptions; proof: Buffer } => {
   })
   return { options, proof: meter.proof() }
 })()
+const stations = { client: hdlcAddress(16), server: hdlcAddress(1, 17) }
+/** Both ends of an HDLC link, connected, a question of 300 octets sent: what each side was sent meanwhile. */
+function hdlcEnds() {
+  const client = new HdlcClient({
+    ...stations,
+    parameters: { transmitBytesMax: 64, receiveWindow: 3 },
+  })
+  const server = new HdlcServer({
+    servers: [stations.server],
+    parameters: { transmitBytesMax: 64 },
+  })
+  const toServer: Buffer[] = []
+  const toClient: Buffer[] = []
+  const settle = (): void => {
+    for (let isMoving = true; isMoving;) {
+      isMoving = false
+      for (let step; (step = client.next(0)) !== undefined; isMoving = true) {
+        if (!('send' in step)) continue
+        toServer.push(step.send)
+        server.receive(step.send)
+      }
+      for (let next; (next = server.next(0)) !== undefined; isMoving = true) {
+        const { link, step } = next
+        if ('apdu' in step) link!.send(step.apdu)
+        if (!('send' in step)) continue
+        toClient.push(step.send)
+        client.receive(step.send, 0)
+      }
+    }
+  }
+  client.connect(0)
+  settle()
+  client.send(Buffer.alloc(300, 7), 0)
+  settle()
+  return { client, server, toServer, toClient }
+}
+const linked = hdlcEnds()
+const unasked = encodeUnconfirmed(
+  { local: stations.server, remote: stations.client },
+  llcToClient,
+  Buffer.of(0x0f, 0, 0, 0, 1),
+)
+const raw = Buffer.from('45313233343536373839303132333435362c00000001', 'hex')
 
 const checkpoint = { sequence: 9, frameSequence: 8, frameNumber: 3, hash: Buffer.alloc(32, 1) }
 const stateBytes = ((): Buffer => {
@@ -482,6 +531,52 @@ export const targets: readonly Target[] = [
     name: 'acknowledgement of nats-server (JSON)',
     corpus: [json({ stream: 'LEDGER', seq: 7 }), json({ error: { err_code: 10071 } })],
     decode: (input) => readPublishAnswer(input.toString('utf8')),
+  },
+  {
+    name: 'HDLC to a client',
+    corpus: [...linked.toClient, unasked],
+    decode: (input) => {
+      const { client } = hdlcEnds()
+      client.send(Buffer.alloc(300, 7), 0)
+      for (let at = 0; at < input.length; at += 50) {
+        client.receive(input.subarray(at, at + 50), at)
+        while (client.next(at) !== undefined);
+      }
+    },
+  },
+  {
+    name: 'HDLC to a meter',
+    corpus: linked.toServer,
+    decode: (input) => {
+      const { server } = hdlcEnds()
+      for (let at = 0; at < input.length; at += 50) {
+        server.receive(input.subarray(at, at + 50))
+        while (server.next(at) !== undefined);
+      }
+    },
+  },
+  {
+    name: 'push of a meter that dials in',
+    corpus: [wrapped, unasked, raw, Buffer.from('METER-7\r\n')],
+    decode: (input) => {
+      classifyPush(input, false)
+      classifyPush(input, true)
+    },
+  },
+  {
+    name: 'wrapper datagram',
+    corpus: [wrapped.subarray(0, 12)],
+    decode: (input) => readWrapperDatagram(input),
+  },
+  {
+    name: 'mode E',
+    corpus: [Buffer.from('/ISK5\\2ME\r\n\x06252\r\n')],
+    decode: (input) => {
+      const handshake = new ModeEHandshake()
+      handshake.begin(0)
+      handshake.receive(input, 0)
+      handshake.next(0)
+    },
   },
   {
     name: 'wrapper',

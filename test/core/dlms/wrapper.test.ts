@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import {
   allocateApdu,
+  readWrapperDatagram,
   wrapInPlace,
   WrapperReader,
   wrapperHeaderBytes,
@@ -193,5 +194,26 @@ t.test('any octets give frames, "not yet" or a named error', (t) => {
       },
     ),
   )
+  t.end()
+})
+
+t.test('one datagram is one frame, whole and alone', (t) => {
+  t.match(readWrapperDatagram(hex('0001000100100003d80102')), {
+    source: 1,
+    destination: 16,
+    apduView: hex('d80102'),
+  })
+  for (const bad of [
+    '',
+    '00010001001000',
+    '0002000100100003d80102',
+    '0001000100100003d801',
+    '0001000100100003d8010200',
+    '0001000100100000',
+  ])
+    t.throws(() => readWrapperDatagram(hex(bad)), { code: 'DLMS_WRAPPER_INVALID' }, bad)
+  t.throws(() => readWrapperDatagram(hex('0001000100100003d80102'), 2), {
+    code: 'DLMS_WRAPPER_INVALID',
+  })
   t.end()
 })
