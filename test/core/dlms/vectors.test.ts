@@ -2,6 +2,8 @@
  * The client and the server, and the codec of data, against vectors and recorded conversations of other code bases, read in
  * place. What belongs to security, HDLC, notifications and services not served yet is counted and left out here; all APDUs as
  * values are in apdu-vectors.test.ts.
+ * The codec against vectors and recorded conversations of other code bases, read in place. What belongs to security,
+ * HDLC (it has tests of its own), notifications and services not served yet is counted and left out.
  */
 import t, { type Test } from 'tap'
 import {
