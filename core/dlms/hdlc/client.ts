@@ -15,6 +15,7 @@ import {
   agreeParameters,
   defaultHdlcParameters,
   encodeParameters,
+  ownParameters,
   readParameters,
   type HdlcParameters,
 } from './parameters.ts'
@@ -89,13 +90,7 @@ export class HdlcClient {
       ...options,
     }
     this.ends = { local: options.client, remote: options.server }
-    this.proposed = {
-      transmitBytesMax: limits.hdlcInformationBytesMax,
-      receiveBytesMax: limits.hdlcInformationBytesMax,
-      transmitWindow: 1,
-      receiveWindow: 1,
-      ...options.parameters,
-    }
+    this.proposed = ownParameters(options.parameters ?? {}, 1)
     this.receiver = new SegmentReceiver(this.options.apduBytesMax)
     this.unconfirmed = new SegmentGatherer(this.options.apduBytesMax)
   }
@@ -237,7 +232,7 @@ export class HdlcClient {
   }
 
   private onUnconfirmed({ informationView, isSegmented, source, destination }: HdlcFrame): void {
-    const unconfirmed = this.unconfirmed.add(informationView, isSegmented)
+    const unconfirmed = this.unconfirmed.addUnordered(informationView, isSegmented)
     if (unconfirmed === 'TOO_LONG') this.ignored++
     else if (unconfirmed !== undefined) this.steps.push({ unconfirmed, source, destination })
   }
@@ -267,10 +262,17 @@ export class HdlcClient {
       frame.isFinal ||
       (isNext && (this.receiver.isWindowFull || !this.receiver.isPartial)) ||
       (frame.kind !== 'I' && acknowledged !== undefined && acknowledged > 0 && !this.sender.isOut)
-    if (!isTurn) this.timeMs = nowMs + this.options.responseMs
+    if (!isTurn) this.awaitMore(nowMs)
     else if (!isNext && !this.countFruitless())
       this.end('DLMS_HDLC_BROKEN', 'nothing is acknowledged')
     else this.takeTurn(nowMs)
+  }
+
+  /** The meter goes on. A frame that means nothing to an idle link leaves it idle. */
+  private awaitMore(nowMs: number): void {
+    if (this.current === 'IDLE' && !this.receiver.isPartial) return
+    if (this.current === 'IDLE') this.go('WAITING')
+    this.timeMs = nowMs + this.options.responseMs
   }
 
   /** Our turn: sends what there is, or asks for what is wanted, or rests. */
@@ -294,7 +296,10 @@ export class HdlcClient {
 
   /** Counts a turn that brought nothing while something is out; false when there were too many. A busy or thinking meter is not blamed. */
   private countFruitless(): boolean {
-    if (this.isPeerBusy || (this.sender.isEmpty && !this.receiver.isPartial)) return true
+    if (this.isPeerBusy || (this.sender.isEmpty && !this.receiver.isPartial)) {
+      this.fruitless = 0
+      return true
+    }
     return this.fruitless++ <= this.options.retriesMax
   }
 

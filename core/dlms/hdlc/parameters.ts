@@ -5,6 +5,7 @@
  *
  * Transmit and receive are the sender's own; what is left out is 128 and 1. [IEC 62056-46, 6.4.4.4.3.2; ISO/IEC 13239, 5.5.3.2.2]
  */
+import { assert } from '../../base/assert.ts'
 import { emptyBytes } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
 
@@ -77,6 +78,23 @@ function readGroup(
     if (field !== undefined && value > 0) found[field[1]] = Math.min(value, field[2])
     at += 2 + octets
   }
+}
+
+/**
+ * `given`, and for the rest the largest information and a window of `window`.
+ * @throws AssertionFault when a value is below 1 or beyond what a frame takes
+ */
+export function ownParameters(given: Partial<HdlcParameters>, window: number): HdlcParameters {
+  const own = {
+    transmitBytesMax: limits.hdlcInformationBytesMax,
+    receiveBytesMax: limits.hdlcInformationBytesMax,
+    transmitWindow: window,
+    receiveWindow: window,
+    ...given,
+  }
+  for (const [, name, max] of fields)
+    assert(own[name] >= 1 && own[name] <= max, `${name} is 1 to ${max}`)
+  return own
 }
 
 /** What `own` and the peer's `theirs` allow together, as one's own side sees it. */

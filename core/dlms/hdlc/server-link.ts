@@ -181,6 +181,7 @@ export class HdlcServerLink {
 
   private end(disconnected: ErrorCode, detail?: string): void {
     this.go('DISCONNECTED')
+    this.timeMs = undefined
     this.holdsTurn = false
     this.sender.reset(defaultHdlcParameters)
     this.receiver.reset(defaultHdlcParameters)

@@ -9,7 +9,7 @@ import { limits } from '../../base/limits.ts'
 import { isAddressed, isBroadcast, type HdlcAddress } from './address.ts'
 import { encodeFrame, type HdlcFrame } from './frame.ts'
 import type { HdlcStep } from './link-state.ts'
-import type { HdlcParameters } from './parameters.ts'
+import { ownParameters, type HdlcParameters } from './parameters.ts'
 import { HdlcReader } from './reader.ts'
 import { HdlcServerLink, type HdlcServerLinkOptions } from './server-link.ts'
 import { SegmentGatherer } from './transfer.ts'
@@ -45,13 +45,7 @@ export class HdlcServer {
     this.accepts = options.accepts ?? (() => true)
     this.linksMax = options.linksMax ?? limits.hdlcLinksMax
     this.linkOptions = {
-      parameters: {
-        transmitBytesMax: limits.hdlcInformationBytesMax,
-        receiveBytesMax: limits.hdlcInformationBytesMax,
-        transmitWindow: limits.hdlcWindowMax,
-        receiveWindow: limits.hdlcWindowMax,
-        ...options.parameters,
-      },
+      parameters: ownParameters(options.parameters ?? {}, limits.hdlcWindowMax),
       apduBytesMax: options.apduBytesMax ?? limits.apduBytesMax,
       inactivityMs: options.inactivityMs ?? limits.hdlcInactivityMs,
     }
@@ -146,7 +140,7 @@ export class HdlcServer {
   }
 
   private onUnconfirmed({ informationView, isSegmented, source, destination }: HdlcFrame): void {
-    const unconfirmed = this.unconfirmed.add(informationView, isSegmented)
+    const unconfirmed = this.unconfirmed.addUnordered(informationView, isSegmented)
     if (unconfirmed === 'TOO_LONG') this.ignored++
     else if (unconfirmed !== undefined)
       this.steps.push({ link: undefined, step: { unconfirmed, source, destination } })

@@ -17,9 +17,11 @@ export const llcToClient: Buffer = Buffer.of(0xe6, 0xe7, 0x00)
  * APDU begins with E6.
  */
 export function behindLlc(unitView: Buffer): Buffer {
-  const isHeader =
-    unitView[0] === 0xe6 && (unitView[1] === 0xe6 || unitView[1] === 0xe7) && unitView[2] === 0
-  return isHeader ? unitView.subarray(3) : unitView
+  return hasLlc(unitView) ? unitView.subarray(3) : unitView
+}
+
+function hasLlc(view: Buffer): boolean {
+  return view[0] === 0xe6 && (view[1] === 0xe6 || view[1] === 0xe7) && view[2] === 0
 }
 
 /** Both ends of a link: `local` stands as source in what is sent. */
@@ -221,6 +223,12 @@ export class SegmentGatherer {
     const apdu = Buffer.from(behindLlc(this.gathered.subarray(0, this.used)))
     this.reset()
     return apdu
+  }
+
+  /** The same for frames without numbers: one with an LLC header begins anew, since the end of the one before was lost. */
+  addUnordered(segmentView: Buffer, isSegmented: boolean): Buffer | undefined | 'TOO_LONG' {
+    if (hasLlc(segmentView)) this.reset()
+    return this.add(segmentView, isSegmented)
   }
 }
 

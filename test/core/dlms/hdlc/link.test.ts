@@ -16,14 +16,14 @@ import {
 } from '../../../../core/dlms/hdlc/link-state.ts'
 import { encodeParameters } from '../../../../core/dlms/hdlc/parameters.ts'
 import { HdlcReader } from '../../../../core/dlms/hdlc/reader.ts'
-import { HdlcServer, type HdlcServerOptions } from '../../../../core/dlms/hdlc/server.ts'
+import { HdlcServer } from '../../../../core/dlms/hdlc/server.ts'
 import { HdlcServerLink } from '../../../../core/dlms/hdlc/server-link.ts'
 import { encodeUnconfirmed, llcToClient, llcToServer } from '../../../../core/dlms/hdlc/transfer.ts'
+import { fine, stations, Wire, type Weather } from '../../../support/hdlc.ts'
 import { seededRandom, type Random } from '../../../../core/ports/random.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
-const client = hdlcAddress(16)
-const server = hdlcAddress(1, 17)
+const { client, server } = stations
 
 /** Moves between states that were made in any test, as `from>to`. */
 function movesOf(machine: { prototype: object }): Set<string> {
@@ -37,84 +37,6 @@ function movesOf(machine: { prototype: object }): Set<string> {
   return moves
 }
 const made = { client: movesOf(HdlcClient), server: movesOf(HdlcServerLink) }
-
-/** What happens to a piece of the line: the octets that arrive, in chunks. */
-type Weather = (octets: Buffer) => Buffer[]
-const fine: Weather = (octets) => [octets]
-
-/** A client and a server with a line between them, and a clock that goes on when nothing else does. */
-class Wire {
-  nowMs = 1_000
-  readonly client: HdlcClient
-  readonly server: HdlcServer
-  readonly toClient: HdlcStep[] = []
-  readonly toServer: HdlcStep[] = []
-  link: HdlcServerLink | undefined
-  weather: Weather = fine
-  /** What the server does with an APDU. */
-  onApdu: (apdu: Buffer, link: HdlcServerLink) => void = (apdu, link) => void link.send(apdu)
-  constructor(
-    ofClient: Partial<HdlcClientOptions> = {},
-    ofServer: Partial<HdlcServerOptions> = {},
-  ) {
-    this.client = new HdlcClient({ client, server, ...ofClient })
-    this.server = new HdlcServer({ servers: [server], ...ofServer })
-  }
-
-  /** Lets both act until neither has anything to do now. */
-  settle(): void {
-    this.drain()
-    for (let turn = 0; this.line.server.length + this.line.client.length > 0; turn++) {
-      if (turn > 100_000) throw new Error('the line never rests')
-      const toServer = this.line.server.shift()
-      if (toServer !== undefined) this.server.receive(toServer)
-      else this.client.receive(this.line.client.shift()!, this.nowMs)
-      this.drain()
-    }
-  }
-
-  private readonly line: { client: Buffer[]; server: Buffer[] } = { client: [], server: [] }
-
-  private drain(): void {
-    for (let step; (step = this.client.next(this.nowMs)) !== undefined;) {
-      if ('send' in step) this.line.server.push(...this.weather(step.send))
-      else this.toClient.push(step)
-    }
-    for (let next; (next = this.server.next(this.nowMs)) !== undefined;) {
-      const { step, link } = next
-      if (link) this.link = link
-      if ('send' in step) this.line.client.push(...this.weather(step.send))
-      else this.toServer.push(step)
-      if ('apdu' in step) this.onApdu(step.apdu, link!)
-    }
-  }
-
-  /** Settles, then lets time pass to the next moment at which somebody acts, until `isDone`; false when nobody will act, or too long. */
-  run(isDone: () => boolean, untilMs = this.nowMs + 600_000): boolean {
-    for (;;) {
-      this.settle()
-      if (isDone()) return true
-      const times = [this.client.actAtMs, this.server.actAtMs].filter((time) => time !== undefined)
-      if (times.length === 0 || this.nowMs > untilMs) return false
-      this.nowMs = Math.max(this.nowMs, Math.min(...times))
-    }
-  }
-
-  connect(): void {
-    this.client.connect(this.nowMs)
-    this.run(() => this.client.state === 'IDLE')
-  }
-
-  /** APDUs that came to `side`. */
-  apdus(side: 'toClient' | 'toServer'): string[] {
-    return this[side].flatMap((step) => ('apdu' in step ? [step.apdu.toString('hex')] : []))
-  }
-
-  get end(): string | undefined {
-    const step = this.toClient.findLast((step) => 'disconnected' in step)
-    return step && 'disconnected' in step ? step.disconnected : undefined
-  }
-}
 
 const apduOf = (count: number, first = 0xc0): Buffer =>
   Buffer.from(
@@ -506,7 +428,14 @@ t.test('odd meters', (t) => {
   t.same(others.says('DM', { destination: hdlcAddress(0x7f) }), [])
   t.same(others.says('SNRM'), [])
   t.equal(others.client.framesIgnored, 4)
-  t.equal(others.client.state, 'IDLE')
+  t.same(others.says('RR', { isFinal: false }), [])
+  t.equal(others.client.actAtMs, undefined, 'it stays idle')
+  t.same(
+    others.says('I', { isFinal: false, isSegmented: true }, hex('e6e700c2')),
+    ['RR 1'],
+    'a window of one is full',
+  )
+  t.equal(others.client.state, 'WAITING', 'the rest is asked for')
   t.end()
 })
 
@@ -803,9 +732,12 @@ t.test('what a meter says by itself, one frame at a time or in segments', (t) =>
   t.same(hand.says('UI', { isSegmented: true }, hex('e6e7000f')), [])
   t.same(hand.says('UI', {}, hex('03')), [])
   t.match(hand.steps.at(-1), { unconfirmed: hex('0f03') })
+  hand.says('UI', { isSegmented: true }, hex('e6e7000f'))
+  hand.says('UI', {}, hex('e6e7000f04'))
+  t.match(hand.steps.at(-1), { unconfirmed: hex('0f04') }, 'the end of the one before was lost')
   hand.says('UI', { isSegmented: true }, Buffer.alloc(150))
   hand.says('UI', {}, Buffer.alloc(150))
-  t.equal(hand.steps.length, 3)
+  t.equal(hand.steps.length, 4)
   t.equal(hand.client.framesIgnored, 1)
   t.throws(() => encodeUnconfirmed(ends, llcToServer, Buffer.alloc(2040)), {
     name: 'AssertionFault',
