@@ -7,7 +7,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { lengthBytesFor, Tag, writeLength } from './axdr-layout.ts'
 
-const fewOctets = 32
+const fewOctets = 12
 
 /** Reusable: `take` copies the octets out, `clear` forgets them; the memory stays. Every method returns the writer. */
 export class AxdrWriter {
