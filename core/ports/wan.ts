@@ -3,9 +3,14 @@
  * Twins: core/wan (TCP, and over the bus to a process that has the connections) and core/ports/sim/wan.
  */
 import type { ErrorCode } from '../base/error-table.ts'
+import type { Eui64Key } from '../base/eui64.ts'
 import type { Lane } from '../base/lane.ts'
 
-/** Where and how a device is reached over the TCP wrapper (IEC 62056-4-7). */
+/** How octets travel to a device: the wrapper over TCP or UDP (IEC 62056-4-7), HDLC over TCP (a serial server), or a device that connects to us. */
+export const Transport = ['tcp', 'udp', 'hdlc', 'dial-in'] as const
+export type Transport = (typeof Transport)[number]
+
+/** Where and how a device is reached. */
 export type DeviceAddress = {
   host: string
   /** TCP port; DLMS has 4059 registered. */
@@ -16,6 +21,44 @@ export type DeviceAddress = {
   client: number
   /** Low-level security secret, or undefined for association without security. */
   secret?: Uint8Array | undefined
+  /** `tcp` when left out. */
+  transport?: Transport | undefined
+  /** Name of the device profile that says how its model deviates (core/catalogue/device-profiles). */
+  profile?: string | undefined
+  /** Under a security suite; undefined for association without security, or with the secret alone. */
+  security?: DeviceSecurity | undefined
+}
+
+/** What is known of a device's security beside its keys, which an exchange brings along. */
+export type DeviceSecurity = {
+  suite: 0 | 1 | 2
+  /** Mechanism of authentication, 0 to 7. [IEC 62056-5-3, 5.3.4] */
+  mechanism: number
+  /** Of requests, and of responses at least: 0x10 authenticated, 0x20 encrypted, 0x30 both, 0 neither. */
+  protection: number
+  /** System titles, eight octets. The device's is learnt from its AARE when it is not known. */
+  clientTitle: Uint8Array
+  deviceTitle?: Uint8Array | undefined
+}
+
+/** What an exchange with a device under a security suite brings along: its keys, sealed (KeyVault opens them), and counters. */
+export type ExchangeSecurity = {
+  device: Eui64Key
+  sealedKeys: Uint8Array
+  /**
+   * Invocation counters that may be sent with: from `from` on, below `to`. They are reserved on the ledger: nobody else ever
+   * sends with one of them under these keys. `received`: the highest that the device was heard with, -1 for none.
+   */
+  counters: { from: number; to: number; received: number }
+}
+
+/** What became of the counters of an exchange, in success and failure alike. */
+export type CountersUsed = {
+  /** The next one that was not sent with. */
+  next: number
+  received: number
+  /** The counter that the device said it expects, when it refused ours as too low. Not authenticated. */
+  expected?: number | undefined
 }
 
 /** One COSEM operation, its descriptor laid out as on the wire so that nothing is built on the hot path. */
@@ -40,18 +83,22 @@ export type ExchangeFailure = {
   >
   /** For logs: an error code of the table and where; never readings. */
   detail: string
+  counters?: CountersUsed | undefined
 }
-export type ExchangeResult = { ok: true; results: CosemResult[] } | ExchangeFailure
+export type ExchangeResult =
+  | { ok: true; results: CosemResult[]; counters?: CountersUsed | undefined }
+  | ExchangeFailure
 
 export interface Wan {
   /**
    * Carries out `operations` in order and settles with one result each. Never rejects. Exchanges with one device do not overlap: the caller
-   * (the device's actor) sees to it. `lane` decides who gets a free connection first.
+   * (the device's actor) sees to it. `lane` decides who gets a free connection first. `security` is there when the address has one.
    */
   exchange(
     address: DeviceAddress,
     operations: readonly CosemOperation[],
     lane: Lane,
+    security?: ExchangeSecurity,
   ): Promise<ExchangeResult>
   /** Releases associations and closes connections. */
   close(): Promise<void>
