@@ -220,6 +220,18 @@ export const conformanceSupported: number =
   Conformance.SELECTIVE_ACCESS |
   Conformance.ACTION
 
+/** The same with short-name referencing. */
+export const conformanceShortName: number =
+  Conformance.GENERAL_BLOCK_TRANSFER |
+  Conformance.READ |
+  Conformance.WRITE |
+  Conformance.UNCONFIRMED_WRITE |
+  Conformance.BLOCK_TRANSFER_WITH_GET |
+  Conformance.BLOCK_TRANSFER_WITH_SET |
+  Conformance.MULTIPLE_REFERENCES |
+  Conformance.INFORMATION_REPORT |
+  Conformance.PARAMETERIZED_ACCESS
+
 /** Class-id u16, instance-id 6, attribute-id or method-id i8. */
 export const descriptorBytes = 9
 

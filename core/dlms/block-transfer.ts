@@ -89,6 +89,14 @@ export class BlockCutter {
     )
   }
 
+  /** The octets of the next block, at most `bytesMax` and at least one; a view. */
+  next(bytesMax: number): Buffer {
+    const block = this.valueBytes.subarray(this.at, this.at + Math.max(1, bytesMax))
+    this.at += block.length
+    this.blockNumber++
+    return block
+  }
+
   /** Octets that a block of `count` octets of raw data takes, without choice. */
   static blockBytes(count: number): number {
     return 1 + 4 + lengthBytesFor(count) + count

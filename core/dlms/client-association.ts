@@ -97,14 +97,16 @@ const defaultChoice: ProtectionChoice = {
 export class ClientAssociation {
   private readonly credentials: ClientCredentials
   private readonly mechanism: Mechanism
+  private readonly isShortName: boolean
   private channel: SecurityChannel | undefined
   private challenge: Buffer | undefined
   private proofs: HlsAuthentication | undefined
   private readonly window: CounterWindow
 
-  constructor(credentials: ClientCredentials) {
+  constructor(credentials: ClientCredentials, isShortName: boolean) {
     const { mechanism, secret, security, random } = credentials
     this.credentials = credentials
+    this.isShortName = isShortName
     this.mechanism = mechanism ?? (secret === undefined ? Mechanism.NONE : Mechanism.LOW)
     assert(
       this.mechanism < Mechanism.HIGH || random !== undefined,
@@ -170,9 +172,7 @@ export class ClientAssociation {
     const value = this.challenge ?? (mechanism === Mechanism.LOW ? asBuffer(secret!) : undefined)
     return encodeApdu({
       type: 'aarq',
-      applicationContextName: this.isCiphered
-        ? ApplicationContext.LOGICAL_NAME_CIPHERED
-        : ApplicationContext.LOGICAL_NAME,
+      applicationContextName: contextOf(this.isShortName, this.isCiphered),
       ...(security !== undefined && { callingApTitleView: asBuffer(security.ownTitle) }),
       ...(value !== undefined && {
         senderAcseRequirements: '1',
@@ -305,6 +305,13 @@ export class ClientAssociation {
   unprotect(view: Buffer): Buffer {
     return this.isCiphered ? this.channel!.unprotect(view) : view
   }
+}
+
+/** The application context of a way of referencing, ciphered or not. */
+export function contextOf(isShortName: boolean, isCiphered: boolean): number {
+  if (isShortName)
+    return isCiphered ? ApplicationContext.SHORT_NAME_CIPHERED : ApplicationContext.SHORT_NAME
+  return isCiphered ? ApplicationContext.LOGICAL_NAME_CIPHERED : ApplicationContext.LOGICAL_NAME
 }
 
 const isDedicated = (shape: Shape): boolean =>

@@ -14,6 +14,7 @@ import { encodeRlrq } from './acse.ts'
 import {
   ApduTag,
   Conformance,
+  conformanceShortName,
   conformanceSupported,
   DataAccessResult,
   descriptorBytes,
@@ -27,6 +28,15 @@ import { ClientAssociation, type ClientCredentials } from './client-association.
 import { countOfGets, GetService } from './client-get.ts'
 import { done, oneByOne, type ClientService, type ServiceTerms } from './client-service.ts'
 import { countOfSets, SetService } from './client-set.ts'
+import {
+  countOfShortNames,
+  isParameterized,
+  proofService,
+  ReadService,
+  unknownName,
+  WriteService,
+  type ShortNames,
+} from './client-short-name.ts'
 import { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 import { GeneralBlocks } from './general-block.ts'
 import { cutShort, refusalOf, unexpected } from './service-response.ts'
@@ -54,6 +64,8 @@ export type ClientOptions = ClientCredentials & {
   prefersGeneralBlocks?: boolean | undefined
   /** General blocks that we take at once. */
   generalBlockWindow?: number | undefined
+  /** With it the meter is spoken to by short names; an operation on what has none asks for a name that no object has. */
+  shortNames?: ShortNames | undefined
 }
 
 // Without general blocks an answer of ACCESS that is too long for an APDU is lost, though everything has been carried out.
@@ -83,7 +95,7 @@ export class DlmsClient {
     this.options = options
     this.invokeId = (options.invokeIdLast ?? 0) & invokeIdMask
     this.apduBytesMax = Math.min(options.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
-    this.association = new ClientAssociation(options)
+    this.association = new ClientAssociation(options, options.shortNames !== undefined)
     this.blocks = new GeneralBlocks(options.generalBlockWindow ?? generalBlockWindowDefault, false)
   }
 
@@ -121,7 +133,7 @@ export class DlmsClient {
       if (this.current === 'IDLE') {
         this.move('ASSOCIATING')
         return this.association.encodeRequest({
-          conformance: this.options.conformance ?? conformanceSupported,
+          conformance: this.options.conformance ?? this.conformanceOwn,
           pduBytesMax: this.apduBytesMax,
         })
       }
@@ -218,14 +230,18 @@ export class DlmsClient {
 
   private receiveAssociation(view: Buffer): ClientStep {
     const agreed = this.association.readAnswer(view)
-    this.conformance = agreed.conformance & conformanceSupported
+    this.conformance = agreed.conformance & this.conformanceOwn
     this.pduBytesMax = agreed.pduBytesMax
     this.usesLists = (this.conformance & Conformance.MULTIPLE_REFERENCES) !== 0
     if (this.association.needsProof) {
       this.move('AUTHENTICATING')
       const operation = this.association.proofOperation()
       return {
-        send: this.start((terms) => new ActionService(terms, [operation], 0, 1, this.results)),
+        send: this.start((terms) =>
+          this.isShortName
+            ? proofService(terms, operation, this.results)
+            : new ActionService(terms, [operation], 0, 1, this.results),
+        ),
       }
     }
     this.move('EXCHANGING')
@@ -260,19 +276,24 @@ export class DlmsClient {
       return this.receiveRefusal(view)
     const service = this.service!
     if (tag !== service.responseTag) throw unexpected(view, this.current)
+    if (!this.isShortName) this.checkInvokeId(view)
+    const step = service.receive(view)
+    if (step === oneByOne) return this.withoutList()
+    if (step !== done) return { send: this.sendable(step) }
+    return this.current === 'AUTHENTICATING' ? this.authenticated() : this.proceed(service.count)
+  }
+
+  /** Short-name services have none. */
+  private checkInvokeId(view: Buffer): void {
     if (view.length < 4) throw cutShort(view)
     // A long invoke id has its low bits three octets on. [IEC 62056-5-3, Long-Invoke-Id-And-Priority]
-    const idAt = tag === ApduTag.ACCESS_RESPONSE ? 4 : 2
+    const idAt = view[0] === ApduTag.ACCESS_RESPONSE ? 4 : 2
     if ((view[idAt]! & invokeIdMask) !== this.invokeId) {
       throw new BrokerError(
         'DLMS_INVOKE_ID_WRONG',
         `${view[idAt]! & invokeIdMask} in place of ${this.invokeId}`,
       )
     }
-    const step = service.receive(view)
-    if (step === oneByOne) return this.withoutList()
-    if (step !== done) return { send: this.sendable(step) }
-    return this.current === 'AUTHENTICATING' ? this.authenticated() : this.proceed(service.count)
   }
 
   /** An exception-response or confirmed-service-error in answer to a service. */
@@ -285,6 +306,7 @@ export class DlmsClient {
       return this.withoutList()
     const isAgreed =
       kind === 'get' ||
+      this.isShortName ||
       (this.conformance & (kind === 'set' ? Conformance.SET : Conformance.ACTION)) !== 0
     if (!isAgreed) {
       this.results.push({ value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED })
@@ -328,7 +350,8 @@ export class DlmsClient {
   private serviceFor(terms: ServiceTerms): ClientService {
     const { operations, next, results } = this
     const { kind } = operations[next]!
-    const { prefersAccess = false, lists = defaultLists } = this.options
+    const { prefersAccess = false, lists = defaultLists, shortNames } = this.options
+    if (shortNames !== undefined) return this.shortNameServiceFor(terms, shortNames)
     if (prefersAccess && this.usesLists && (terms.conformance & access) === access) {
       const count = countOfAccesses(operations, next, terms.pduBytesMax)
       return new AccessService(terms, operations, next, count, results)
@@ -348,6 +371,24 @@ export class DlmsClient {
         return new ActionService(terms, operations, next, count, results)
       }
     }
+  }
+
+  private shortNameServiceFor(terms: ServiceTerms, shortNames: ShortNames): ClientService {
+    const { operations, next, results } = this
+    const count = this.usesLists ? countOfShortNames(operations, next, terms.pduBytesMax) : 1
+    const some = operations.slice(next, next + count)
+    const names = some.map((operation) => shortNames(operation) ?? unknownName)
+    return some[0]!.kind === 'get' || (some[0]!.kind === 'action' && isParameterized(terms))
+      ? new ReadService(terms, some, names, results)
+      : new WriteService(terms, some, names, results)
+  }
+
+  private get isShortName(): boolean {
+    return this.options.shortNames !== undefined
+  }
+
+  private get conformanceOwn(): number {
+    return this.isShortName ? conformanceShortName : conformanceSupported
   }
 
   /** Protected, and the first general block of it when it takes several. */

@@ -67,6 +67,8 @@ export {
   type AxdrValue,
 } from './axdr.ts'
 export { DlmsClient, type ClientOptions } from './client.ts'
+export type { ClientCredentials, ClientSecurity } from './client-association.ts'
+export { associationBaseName, attributeStride, type ShortNames } from './client-short-name.ts'
 export { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 export {
   ClockStatus,
@@ -150,6 +152,8 @@ export { ModeEHandshake, type ModeEOptions, type ModeEState, type ModeEStep } fr
 export { formatObis, obisBytes, parseObis } from './obis.ts'
 export { classifyPush, type Push } from './push.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
+export type { ServerSecurity } from './server-association.ts'
+export type { MemberOf, NamedMember } from './server-short-name.ts'
 export {
   readWrapperDatagram,
   wrapInPlace,

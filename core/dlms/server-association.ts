@@ -8,7 +8,13 @@ import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { sameSecret, Secret, SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
-import { conformanceSupported, DataAccessResult, ServiceError, StateError } from './apdu.ts'
+import {
+  conformanceShortName,
+  conformanceSupported,
+  DataAccessResult,
+  ServiceError,
+  StateError,
+} from './apdu.ts'
 import {
   ApplicationContext,
   AssociationResult,
@@ -20,6 +26,8 @@ import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { ConfirmedService, ErrorGroup, InitiateError } from './apdu/error.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
+import { contextOf } from './client-association.ts'
+import { associationBaseName } from './client-short-name.ts'
 import {
   HlsAuthentication,
   isPassword,
@@ -73,6 +81,8 @@ export type AssociationPolicy = {
   apduBytesMax?: number | undefined
   /** What the device agrees to of what a client proposes; everything this codec can, when not given. */
   conformance?: number | undefined
+  /** Takes associations with short-name referencing, too. */
+  hasShortNames?: boolean | undefined
 }
 
 /** The AARE to send, and what was agreed: conformance 0 when the association is refused. */
@@ -92,6 +102,7 @@ export class ServerAssociation {
   private readonly policy: AssociationPolicy
   private channel: SecurityChannel | undefined
   private isCiphered = false
+  isShortName = false
   private proofs: HlsAuthentication | undefined
   private readonly challenge: Buffer | undefined
   private readonly mechanism: number
@@ -140,7 +151,7 @@ export class ServerAssociation {
     const initiate = this.readInitiate(aarq)
     const { proposedConformance, clientMaxReceivePduSize, proposedDlmsVersionNumber } = initiate
     const conformance =
-      proposedConformance & conformanceSupported & (policy.conformance ?? conformanceSupported)
+      proposedConformance & this.conformanceOwn & (policy.conformance ?? this.conformanceOwn)
     const cause =
       proposedDlmsVersionNumber < dlmsVersionMin
         ? InitiateError.DLMS_VERSION_TOO_LOW
@@ -163,7 +174,7 @@ export class ServerAssociation {
         negotiatedDlmsVersionNumber: dlmsVersion,
         negotiatedConformance: conformance,
         serverMaxReceivePduSize: apduBytesMax,
-        vaaName: logicalNameVaa,
+        vaaName: this.isShortName ? associationBaseName : logicalNameVaa,
       }),
     )
     // A client that gives 0 takes APDUs of any size.
@@ -175,8 +186,15 @@ export class ServerAssociation {
   private refusalOf(aarq: Aarq): Refusal | undefined {
     const { secret, security } = this.policy
     const { applicationContextName, callingAuthenticationValue, callingApTitleView } = aarq
-    this.isCiphered = applicationContextName === ApplicationContext.LOGICAL_NAME_CIPHERED
-    const isKnown = applicationContextName === ApplicationContext.LOGICAL_NAME || this.isCiphered
+    this.isCiphered =
+      applicationContextName === ApplicationContext.LOGICAL_NAME_CIPHERED ||
+      applicationContextName === ApplicationContext.SHORT_NAME_CIPHERED
+    this.isShortName =
+      applicationContextName === ApplicationContext.SHORT_NAME ||
+      applicationContextName === ApplicationContext.SHORT_NAME_CIPHERED
+    const isKnown =
+      applicationContextName === contextOf(this.isShortName, this.isCiphered) &&
+      (!this.isShortName || this.policy.hasShortNames === true)
     const isWanted = this.isCiphered ? security !== undefined : security?.isCipheringNeeded !== true
     if (!isKnown || !isWanted) return { diagnostic: Diagnostic.CONTEXT_NAME_UNSUPPORTED }
     const mechanism = aarq.mechanismName ?? Mechanism.NONE
@@ -202,6 +220,10 @@ export class ServerAssociation {
         return { diagnostic: Diagnostic.AUTHENTICATION_REQUIRED }
     }
     return undefined
+  }
+
+  private get conformanceOwn(): number {
+    return this.isShortName ? conformanceShortName : conformanceSupported
   }
 
   private readInitiate({ callingApTitleView, userInformation }: Aarq) {
@@ -256,9 +278,7 @@ export class ServerAssociation {
     const needsTitle = security !== undefined && isAccepted
     return encodeApdu({
       type: 'aare',
-      applicationContextName: this.isCiphered
-        ? ApplicationContext.LOGICAL_NAME_CIPHERED
-        : ApplicationContext.LOGICAL_NAME,
+      applicationContextName: contextOf(this.isShortName, this.isCiphered),
       result,
       resultSourceDiagnostic: { source: 'acse-service-user', diagnostic },
       ...(needsTitle && { respondingApTitleView: asBuffer(security.ownTitle) }),

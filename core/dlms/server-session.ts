@@ -27,6 +27,8 @@ export interface CosemObjects {
 export type Transfer =
   | { kind: 'get'; invokeId: number; cutter: BlockCutter }
   | { kind: 'action-out'; invokeId: number; cutter: BlockCutter }
+  | { kind: 'read'; cutter: BlockCutter }
+  | { kind: 'write'; gatherer: BlockGatherer }
   | {
       kind: 'set' | 'action-in'
       invokeId: number

@@ -12,7 +12,14 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { encodeRlre } from './acse.ts'
-import { ApduTag, Conformance, DataAccessResult, ServiceError, StateError } from './apdu.ts'
+import {
+  ApduTag,
+  Conformance,
+  DataAccessResult,
+  descriptorBytes,
+  ServiceError,
+  StateError,
+} from './apdu.ts'
 import { GeneralBlocks } from './general-block.ts'
 import { receiveAccess } from './server-access.ts'
 import { receiveAction } from './server-action.ts'
@@ -21,11 +28,20 @@ import { receiveGet } from './server-get.ts'
 import { encodeException } from './server-response.ts'
 import type { CosemObjects, ServerSession, Transfer } from './server-session.ts'
 import { receiveSet } from './server-set.ts'
+import {
+  receiveRead,
+  receiveUnconfirmedWrite,
+  receiveWrite,
+  type MemberOf,
+} from './server-short-name.ts'
+import { replyToHlsName } from './client-short-name.ts'
 
 export type { CosemObjects } from './server-session.ts'
 
-export type ServerOptions = AssociationPolicy & {
+export type ServerOptions = Omit<AssociationPolicy, 'hasShortNames'> & {
   objects: CosemObjects
+  /** What short names stand for; with it associations by short name are taken, too. */
+  memberOf?: MemberOf | undefined
   /** General blocks that the device takes at once. */
   generalBlockWindow?: number | undefined
   /** Told of each protected APDU that was not taken, and why: to be counted. */
@@ -37,6 +53,7 @@ const isReplyToHls = (descriptor: Buffer): boolean =>
   descriptor.readUInt16BE(0) === 15 &&
   descriptor.subarray(2, 6).equals(presentAssociation) &&
   descriptor[8] === 1
+const noDescriptor = Buffer.alloc(descriptorBytes)
 const presentAssociation = Buffer.of(0, 0, 40, 0)
 
 export class DlmsServer implements ServerSession {
@@ -99,6 +116,7 @@ export class DlmsServer implements ServerSession {
       // Whoever asks anew has given up what was on its way.
       this.blocks?.reset()
       const answer = this.answerProtected(apduView)
+      if (answer === undefined) return undefined
       return answer.length > this.agreedBytesMax && this.takesAnySize
         ? this.inBlocks(answer)
         : answer
@@ -118,11 +136,13 @@ export class DlmsServer implements ServerSession {
   private receiveBlock(view: Buffer): Buffer | undefined {
     const step = this.generalBlocks().receive(view)
     if (step === undefined) return undefined
-    return 'apdu' in step ? this.inBlocks(this.answerWhole(step.apdu)) : step.send
+    if ('send' in step) return step.send
+    const answer = this.answerWhole(step.apdu)
+    return answer && this.inBlocks(answer)
   }
 
   /** As `answer`; a fault in what was gathered is answered in blocks, too. */
-  private answerWhole(view: Buffer): Buffer {
+  private answerWhole(view: Buffer): Buffer | undefined {
     try {
       return this.answerProtected(view)
     } catch (error) {
@@ -141,9 +161,9 @@ export class DlmsServer implements ServerSession {
   }
 
   /** Takes the protection off, answers, and puts it on again. */
-  private answerProtected(view: Buffer): Buffer {
+  private answerProtected(view: Buffer): Buffer | undefined {
     const { association } = this
-    if (association === undefined) return this.answer(view)
+    if (association === undefined) return this.answerConfirmed(view)
     let plain: Buffer
     try {
       plain = association.unprotect(view)
@@ -152,15 +172,27 @@ export class DlmsServer implements ServerSession {
       this.options.onRefused?.(error)
       return association.exceptionFor(error)
     }
-    return association.protect(
-      association.awaitsProof ? this.answerProof(association, plain) : this.answer(plain),
-    )
+    const answer = association.awaitsProof
+      ? this.answerProof(association, plain)
+      : this.answerConfirmed(plain)
+    return answer && association.protect(answer)
+  }
+
+  /** The answer, or undefined to what wants none: an unconfirmed write. */
+  private answerConfirmed(view: Buffer): Buffer | undefined {
+    const { memberOf } = this.options
+    if (memberOf === undefined || view[0] !== ApduTag.UNCONFIRMED_WRITE_REQUEST)
+      return this.answer(view)
+    if ((this.conformance & Conformance.UNCONFIRMED_WRITE) !== 0)
+      receiveUnconfirmedWrite(this, memberOf, view)
+    return undefined
   }
 
   /** Before the client has proved who it is, nothing else is answered. */
   private answerProof(association: ServerAssociation, view: Buffer): Buffer {
     if (view[0] === ApduTag.RLRQ) return this.answer(view)
-    if (view[0] !== ApduTag.ACTION_REQUEST || !isReplyToHls(view.subarray(3, 12)))
+    const isRead = association.isShortName && view[0] === ApduTag.READ_REQUEST
+    if (!isRead && (view[0] !== ApduTag.ACTION_REQUEST || !isReplyToHls(view.subarray(3, 12))))
       return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
     const proving: CosemObjects = {
       get: () => DataAccessResult.READ_WRITE_DENIED,
@@ -175,7 +207,11 @@ export class DlmsServer implements ServerSession {
       takesAnySize,
       transfer: undefined,
     }
-    return receiveAction(session, view)
+    if (!isRead) return receiveAction(session, view)
+    const proofName: MemberOf = (variableName) =>
+      variableName === replyToHlsName ? { kind: 'method', descriptor: noDescriptor } : undefined
+    const reading = { ...session, conformance: conformance | Conformance.PARAMETERIZED_ACCESS }
+    return receiveRead(reading, proofName, view)
   }
 
   private answer(view: Buffer): Buffer {
@@ -188,6 +224,10 @@ export class DlmsServer implements ServerSession {
         return this.refusal(Conformance.ACTION) ?? receiveAction(this, view)
       case ApduTag.ACCESS_REQUEST:
         return this.refusal(Conformance.ACCESS) ?? receiveAccess(this, view)
+      case ApduTag.READ_REQUEST:
+        return this.refusal(Conformance.READ) ?? receiveRead(this, this.options.memberOf!, view)
+      case ApduTag.WRITE_REQUEST:
+        return this.refusal(Conformance.WRITE) ?? receiveWrite(this, this.options.memberOf!, view)
       case ApduTag.RLRQ:
         if (!this.isAssociated)
           return encodeException(
@@ -211,7 +251,9 @@ export class DlmsServer implements ServerSession {
 
   private receiveAssociation(view: Buffer): Buffer {
     this.abort()
-    const association = new ServerAssociation(this.options)
+    const association = new ServerAssociation(
+      this.options.memberOf === undefined ? this.options : { ...this.options, hasShortNames: true },
+    )
     const { aareBytes, conformance, pduBytesMax } = association.answer(view)
     this.conformance = conformance
     this.agreedBytesMax = pduBytesMax

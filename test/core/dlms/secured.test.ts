@@ -240,6 +240,25 @@ t.test('every mechanism of authentication', (t) => {
   t.end()
 })
 
+t.test('short names under every mechanism', (t) => {
+  const secret = Buffer.from('Sixteen octets!!')
+  const name = 0x2008
+  const shortNames = (): number => name
+  const memberOf = (asked: number) =>
+    asked === name ? ({ kind: 'attribute', descriptor } as const) : undefined
+  for (const mechanism of Object.values(Mechanism)) {
+    const credentials = { mechanism, secret, makerProof: blockCipherProof }
+    const pair = pairOf(
+      mechanism === Mechanism.HIGH_ECDSA ? 1 : 0,
+      { shape: Shape.GLOBAL, protection: both },
+      { client: { ...credentials, shortNames }, server: { ...credentials, memberOf } },
+    )
+    const get = operations.slice(0, 1)
+    t.same(exchange(pair, get), plainResults.slice(0, 1), `mechanism ${mechanism}`)
+  }
+  t.end()
+})
+
 t.test('a wrong secret, a wrong key, another meter', (t) => {
   const choice = { shape: Shape.GLOBAL, protection: both }
   const wrong = (mechanism: number, more: Partial<ClientOptions>) =>

@@ -4,7 +4,14 @@ import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { decodeAare, encodeAarq } from '../../../core/dlms/acse.ts'
-import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
+import {
+  Conformance,
+  conformanceShortName,
+  conformanceSupported,
+  DataAccessResult,
+} from '../../../core/dlms/apdu.ts'
+import type { ShortNames } from '../../../core/dlms/client-short-name.ts'
+import type { MemberOf } from '../../../core/dlms/server-short-name.ts'
 import { encodeValue, Tag } from '../../../core/dlms/axdr.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import { DlmsServer, type CosemObjects, type ServerOptions } from '../../../core/dlms/server.ts'
@@ -203,6 +210,87 @@ t.test('client and server agree on every operation, whatever they negotiate', (t
     ),
     { numRuns: 300 },
   )
+  t.end()
+})
+
+/** Ten registers by short name: attribute 2 of each at its base name + 8. */
+const nameOf = (index: number): number => 0x1000 + index * 0x50
+const shortNames: ShortNames = ({ kind, descriptor: asked }) =>
+  asked[1] === 3 ? nameOf(asked[6]!) + (kind === 'action' ? 0x28 : 8) : undefined
+const memberOf: MemberOf = (variableName) => {
+  const index = Math.floor((variableName - 0x1000) / 0x50)
+  if (index < 0 || index > 9) return undefined
+  const offset = variableName - nameOf(index)
+  if (offset === 8) return { kind: 'attribute', descriptor: descriptor(index) }
+  return offset === 0x28 ? { kind: 'method', descriptor: descriptor(index) } : undefined
+}
+
+t.test('short names: client and server agree on every operation, whatever they negotiate', (t) => {
+  const bits = fc.constantFrom(
+    conformanceShortName,
+    conformanceShortName & ~Conformance.MULTIPLE_REFERENCES,
+    conformanceShortName & ~Conformance.GENERAL_BLOCK_TRANSFER,
+  )
+  const pdu = fc.constantFrom(100, 200, 65_535)
+  const sizes = fc.array(fc.oneof(fc.nat(20), fc.nat(2000)), { minLength: 8, maxLength: 8 })
+  fc.assert(
+    fc.property(
+      fc.array(operations, { minLength: 1, maxLength: 3 }),
+      sizes,
+      bits,
+      pdu,
+      pdu,
+      (exchanges, sizes, conformance, ours, theirs) => {
+        const objects = new MapObjects()
+        const twin = new MapObjects()
+        sizes.forEach((bytes, index) => {
+          objects.values.set(descriptor(index).toString('hex'), octetString(bytes))
+          twin.values.set(descriptor(index).toString('hex'), octetString(bytes))
+        })
+        const server = new DlmsServer({ objects, memberOf, conformance, apduBytesMax: theirs })
+        const client = new DlmsClient({ shortNames, apduBytesMax: ours })
+        for (const some of exchanges) {
+          // A method is called by a read, whose parameter goes in no blocks but general ones.
+          const takesAny = (conformance & Conformance.GENERAL_BLOCK_TRANSFER) !== 0
+          const asked = some.filter(
+            ({ kind, value }) => kind !== 'action' || takesAny || (value?.length ?? 0) < 60,
+          )
+          if (asked.length === 0) continue
+          const { results } = exchange(client, server, asked)
+          const wanted = expected(twin, asked, conformanceSupported).map((one, i) =>
+            asked[i]!.kind === 'action' && one.result === 0 && one.value === undefined
+              ? { value: Buffer.of(Tag.NULL), result: 0 }
+              : one,
+          )
+          t.same(results, wanted)
+        }
+        t.same(objects.values, twin.values)
+      },
+    ),
+    { numRuns: 200 },
+  )
+  t.end()
+})
+
+t.test('short names: what is not there, what is not allowed, what wants no answer', (t) => {
+  const objects = new MapObjects()
+  objects.values.set(descriptor(1).toString('hex'), octetString(4))
+  const server = new DlmsServer({ objects, memberOf })
+  const client = new DlmsClient({ shortNames })
+  const unknown = { kind: 'get', descriptor: Buffer.alloc(9) } as const
+  t.same(exchange(client, server, [unknown]).results, [{ value: undefined, result: 4 }])
+  // unconfirmed-write-request of one name and value. [IEC 62056-5-3, UnconfirmedWriteRequest]
+  t.equal(server.receive(hex('16 01 02 1058 01 1107')), undefined)
+  t.same(objects.values.get(descriptor(1).toString('hex')), hex('1107'))
+  t.same(server.receive(hex('05 01 02 1058')), hex('0c 01 00 1107'), 'a read laid out by hand')
+  t.same(server.receive(hex('06 01 02 1058 01 1108')), hex('0d 01 00'), 'and a write')
+  t.same(server.receive(hex('05 01 05 0001')), hex('0c 01 01 10'), 'no long read in progress')
+  t.same(server.receive(hex('06 02 02 1058 01 1108')), hex('d80103'), 'two names, one value')
+  t.same(server.receive(hex('c001c1 0003 0100010801ff 02 00')), hex('d80102'), 'no GET here')
+  const logical = new DlmsServer({ objects })
+  t.throws(() => exchange(new DlmsClient({ shortNames }), logical, [unknown]), {
+    code: 'DLMS_ASSOCIATION_REFUSED',
+  })
   t.end()
 })
 
