@@ -19,7 +19,7 @@ export class InsistentSupplier {
   /** By device, counters in the order in which their responses came first. */
   readonly order = new Map<string, bigint[]>()
   private readonly address: string
-  private readonly party: string
+  readonly party: string
   private readonly callMs: number
   private receiver: DeliveryStream | undefined
   private receiving: SupplierClient | undefined
