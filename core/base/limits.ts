@@ -246,6 +246,8 @@ export const limits = {
   modeELineBytesMax: 64,
   /** Links of all clients with one physical device. */
   hdlcLinksMax: 64,
+  /** Notes on what is odd about one value that a device gave. */
+  cosemNotesMax: 100,
 } as const
 
 assert(

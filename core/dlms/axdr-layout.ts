@@ -244,3 +244,12 @@ export function skipTypeDescription(view: Buffer, at: number, end: number, depth
   contentBytesOf(tag, at)
   return at + 1
 }
+
+/**
+ * Some meters put a length octet between the tag and the content of a float (17 04 …). Only where the value stands by
+ * itself can that be told from its length; then this says where the value would begin if the length were not there.
+ */
+export function hasFloatLength(view: Buffer): boolean {
+  const width = view[0] === Tag.FLOAT32 ? 4 : view[0] === Tag.FLOAT64 ? 8 : 0
+  return width > 0 && view.length === width + 2 && view[1] === width
+}

@@ -1,6 +1,7 @@
 /** COSEM data in A-XDR, the door of its three files: layout (tags, lengths, skipping), writer, value trees. */
 export {
   contentBytesOf,
+  hasFloatLength,
   lengthBytes,
   lengthBytesFor,
   readLength,

@@ -17,14 +17,14 @@ import { asBuffer, emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
-import { Tag } from '../dlms/axdr.ts'
+import { hasFloatLength, Tag } from '../dlms/axdr.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
 import { PlannedOperation } from './plan.ts'
 import { appendProfile } from './profile.ts'
 import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 import { ReadingStatus, statusOf } from './reading-status.ts'
 import { appendScalerUnit } from './scaler-unit.ts'
-import { appendValue, hasFloatLength, timeOfValue } from './value.ts'
+import { appendValue, timeOfValue } from './value.ts'
 
 /**
  * What a request came to. `bodyBytes` is a ResponseBody, owned by the receiver, in memory shared with other answers of the

@@ -234,12 +234,3 @@ export function appendValue(
   writer.close(mark)
   return behind
 }
-
-/**
- * Some meters put a length octet between the tag and the content of a float (17 04 …). Only where the value stands by
- * itself can that be told from its length; then this says where the value would begin if the length were not there.
- */
-export function hasFloatLength(view: Buffer): boolean {
-  const width = view[0] === Tag.FLOAT32 ? 4 : view[0] === Tag.FLOAT64 ? 8 : 0
-  return width > 0 && view.length === width + 2 && view[1] === width
-}
