@@ -6,7 +6,7 @@ import { array, attributeReference, captureObject, choice, names, objectDefiniti
 const maskDefinition = structure({ mask_name: 'octets-text', index_list: array('unsigned') })
 
 /** The order of a profile's entries, from 1. */
-export const sortMethods = { 1: 'fifo', 2: 'lifo', 3: 'largest', 4: 'smallest', 5: 'nearest_to_zero', 6: 'farest_from_zero' } as const
+const sortMethods = { 1: 'fifo', 2: 'lifo', 3: 'largest', 4: 'smallest', 5: 'nearest_to_zero', 6: 'farest_from_zero' } as const
 
 // A buffer is read by its columns (profile.ts); without them its rows are what they are.
 const buffer: CosemType = 'any'
