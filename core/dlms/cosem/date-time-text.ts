@@ -28,7 +28,6 @@ import {
   type CosemTime,
 } from '../date-time-fields.ts'
 
-const minuteMs = 60_000
 const daysOfWeek = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']
 const statusBits = new Map(
   Object.entries(ClockStatus).map(([name, bit]) => [name.toLowerCase().replaceAll('_', '-'), bit]),

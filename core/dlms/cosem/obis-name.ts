@@ -87,7 +87,7 @@ function nameIn(
 function electricityWords(c: number, d: number, e: number): string[] {
   if (c === 81 && d === 7) return [angleName(e), 'instantaneous']
   const integral = integralNames[d]
-  const quantity = (c === 83 ? lossNames[e] : undefined) ?? electricityQuantity(c)
+  const quantity = (c === 83 && lossNames[e]) || electricityQuantity(c)
   const processing = integral ?? electricityProcessings[d] ?? `processing ${d}`
   const words = [quantity.replace('{p}', integral === undefined ? 'power' : 'energy'), processing]
   if (c === 83) return words

@@ -7,7 +7,7 @@ import { limits } from '../../base/limits.ts'
 import { Tag, type AxdrValue } from '../axdr.ts'
 import { nameOfType } from '../explain.ts'
 import { formatObis, obisBytes } from '../obis.ts'
-import { textOfDate, textOfDateTime, textOfTime, textOfTimeOctets } from './date-time-text.ts'
+import { textOfTimeOctets } from './date-time-text.ts'
 import { bitText, integerJson, rawJson, simpleJson } from './raw-json.ts'
 import {
   formatType,

@@ -125,7 +125,7 @@ t.test(
   },
 )
 
-t.test('any value as any type: a meaning, whose JSON is a value again', async (t) => {
+t.test('any value as any type: a meaning, whose JSON is a value again', async () => {
   const types = interfaceClasses.flatMap(({ attributes, methods }) => [
     ...attributes.map(({ type }) => type),
     ...methods.map(({ parameter }) => parameter),

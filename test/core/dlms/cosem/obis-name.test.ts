@@ -69,6 +69,7 @@ t.test('golden names', async (t) => {
     ['6-0:1.0.0.255', 'Thermal energy, heat, energy, current value, rate total, current'],
     ['8-0:1.0.0.255', 'Cold water, accumulated volume, current value, rate total, current'],
     // Without a word
+    ['1-0:83.8.0.255', 'Electricity, transformer and line losses, total, current'],
     ['1-0:200.8.0.255', 'Electricity, object 200.8.0'],
     ['1-0:150.8.0.255', 'Electricity, manufacturer specific 150.8.0'],
     [
