@@ -165,7 +165,7 @@ t.test('golden values, both ways', async (t) => {
       22,
       0,
       4,
-      '01 01 02 02 09 04 00000000 09 05 ffffff01ff'.replace('ffffff01ff', 'ffffff01ff'),
+      '01 01 02 02 09 04 00000000 09 05 ffffff01ff',
       [{ time: '00:00:00.00', date: '*-*-01' }],
     ],
     ['4.5.8 Disconnect control', 70, 0, 3, '16 02', 'ready_for_reconnection'],
