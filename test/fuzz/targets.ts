@@ -28,6 +28,12 @@ import { decodeAare, decodeAarq, encodeAare, encodeAarq } from '../../core/dlms/
 import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
 import { AxdrView } from '../../core/dlms/axdr-view.ts'
 import { decodeSelection } from '../../core/dlms/descriptor.ts'
+import {
+  decodeObjectList,
+  encodeObjectList,
+  readAttribute,
+  readProfile,
+} from '../../core/dlms/cosem/index.ts'
 import { explain } from '../../core/dlms/explain.ts'
 import { DlmsClient } from '../../core/dlms/client.ts'
 import { DlmsServer } from '../../core/dlms/server.ts'
@@ -143,6 +149,18 @@ const parsed = (input: Buffer): unknown => {
 
 // structure { unsigned 1, octet-string of two }, array of none
 const nested = Buffer.from('0203110109020a0b0100', 'hex')
+const objectList = encodeObjectList(
+  [
+    {
+      classId: 15,
+      version: 3,
+      instanceId: '0-0:40.0.0.255',
+      attributes: [{ id: 2, mode: 1, selectors: [1, 2] }],
+      methods: [{ id: 1, mode: 1 }],
+    },
+  ],
+  3,
+)
 const aarq = Buffer.from(
   encodeAarq({ conformance: 0x1e1d, pduBytesMax: 1024, secret: Buffer.from('12345678') }),
 )
@@ -444,6 +462,27 @@ export const targets: readonly Target[] = [
     name: 'selective access',
     corpus: [Buffer.from('02020406000000010600000003120001120000', 'hex')],
     decode: decodeSelection,
+  },
+  {
+    name: 'attribute in words',
+    corpus: [objectList],
+    decode: (input) => readAttribute({ classId: 15, version: 3 }, 2, input),
+  },
+  { name: 'object list', corpus: [objectList], decode: (input) => decodeObjectList(input) },
+  {
+    name: 'profile',
+    corpus: [...anyValues, Buffer.from('010202021100060000006402021c0100', 'hex')],
+    decode: (input) =>
+      readProfile(
+        input,
+        [2, 3].map((attributeId) => ({
+          classId: 8,
+          instanceId: '0-0:1.0.0.255',
+          attributeId,
+          dataIndex: 0,
+        })),
+        { capturePeriodSeconds: 60 },
+      ),
   },
   { name: 'any APDU', corpus: anyApdus, decode: (input) => encodeApdu(decodeApdu(input)) },
   {

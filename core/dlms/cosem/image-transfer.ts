@@ -252,7 +252,7 @@ function compared(plan: ImagePlan, state: ImageState, results: readonly CosemRes
   const bits = valueIn(results[1])
   // One of the two is enough.
   const known =
-    bits?.tag === Tag.BIT_STRING
+    bits?.tag === Tag.BIT_STRING && bits.bitCount > 0
       ? bitText(bits.value, Math.min(bits.bitCount, blockCount))
       : '1'.repeat(Math.min(firstMissing ?? 0, blockCount))
   if (firstMissing === undefined && bits === undefined)
