@@ -64,6 +64,7 @@ export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
     databasesMax: partitionsMax,
   })
   const openStores = new Set<number>()
+  let isClosed = false
   return {
     open(partition) {
       assert(
@@ -77,9 +78,16 @@ export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
         keyEncoding: 'binary',
         encoding: 'binary',
       })
-      return new LmdbPartitionStore(database, () => openStores.delete(partition))
+      return new LmdbPartitionStore(
+        database,
+        () => isClosed,
+        () => openStores.delete(partition),
+      )
     },
-    close: () => closeLmdbEnvironment(environment),
+    close() {
+      isClosed = true
+      return closeLmdbEnvironment(environment)
+    },
   }
 }
 
@@ -125,14 +133,22 @@ function* recordsIn(
 const empty = guarded(Buffer.alloc(0))
 
 class LmdbPartitionStore implements PartitionStore {
-  private readonly database: Database<Buffer, Buffer>
+  private readonly opened: Database<Buffer, Buffer>
+  private readonly isGone: () => boolean
   private readonly onClose: () => void
   /** Saves run one after the other: each reads where the wakes stand that it moves. */
   private tail: Promise<unknown> = Promise.resolve()
 
-  constructor(database: Database<Buffer, Buffer>, onClose: () => void) {
-    this.database = database
+  constructor(database: Database<Buffer, Buffer>, isGone: () => boolean, onClose: () => void) {
+    this.opened = database
+    this.isGone = isGone
     this.onClose = onClose
+  }
+
+  /** lmdb ends the process, from a timer of its own, when an environment is read after it was closed. */
+  private get database(): Database<Buffer, Buffer> {
+    if (this.isGone()) throw new BrokerError('BROKER_DRAINING', 'the store is closed')
+    return this.opened
   }
 
   checkpoint(): Checkpoint | undefined {

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { eui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
 import { openLmdbStores, type LmdbStores } from '../../../core/ledger/lmdb-store.ts'
-import type { Log } from '../../../core/ports/log.ts'
+import { silentLog, type Log } from '../../../core/ports/log.ts'
 import { storeContract } from '../../contracts/store.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'busbar-lmdb-'))
@@ -167,3 +167,18 @@ t.test('a folder that was wiped is an empty store', async (t) => {
   t.equal(stores.open(3).isEmpty(), true)
   await stores.close()
 })
+
+t.test(
+  'a store that is read after everything was closed says so, and the process lives on',
+  async (t) => {
+    const stores = openLmdbStores({ folder: freshFolder(), log: silentLog })
+    const store = stores.open(1)
+    t.equal(store.nextWakeMs(), undefined)
+    const closed = stores.close()
+    t.throws(() => store.nextWakeMs(), { code: 'BROKER_DRAINING' })
+    t.throws(() => store.checkpoint(), { code: 'BROKER_DRAINING' })
+    t.throws(() => store.copy(), { code: 'BROKER_DRAINING' })
+    await closed
+    t.throws(() => store.load('\0'.repeat(8) as Eui64Key), { code: 'BROKER_DRAINING' })
+  },
+)
