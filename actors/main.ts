@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { ReceiveOptions, StatusOptions, SubmitOptions } from '../core/gateway/cli.ts'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
+import { Transport } from '../core/ports/wan.ts'
 import { explainFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
@@ -17,6 +18,20 @@ const kebab = (name: string): string =>
 const wholeNumber = (text: string): number => {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
   return Number(text)
+}
+
+const sharesOf = (text: string): [number, number, number] => {
+  const shares = text.split(',').map(Number)
+  if (shares.length !== 3 || shares.some((share) => !(share >= 0 && share <= 1)))
+    throw new InvalidArgumentError('Three shares from 0 to 1, with commas between.')
+  return shares as [number, number, number]
+}
+type HostPort = { host: string; port: number }
+const targetOf = (text: string): HostPort => {
+  const [, host, port] = /^(.+):(\d{1,5})$/.exec(text) ?? []
+  if (host === undefined || port === undefined || Number(port) > 65_535)
+    throw new InvalidArgumentError('It must be host:port.')
+  return { host, port: Number(port) }
 }
 
 /** Settles at SIGINT or SIGTERM, or when stdin ends and the parent asked for that. */
@@ -93,14 +108,26 @@ program
   .option('--base-port <port>', 'first TCP port; any free ones when left out', wholeNumber)
   .option('--devices <file>', 'write the devices there as JSON lines, for `busbar devices`')
   .option('--faults <words>', 'for example slow=200ms:5% or silent:1%; also as lines on stdin', '')
+  .option(
+    '--security-shares <shares>',
+    'of meters under security suites 0, 1 and 2, for example 0.5,0.1,0.1',
+    sharesOf,
+  )
+  .addOption(
+    new Option('--transport <way>', 'how they are reached').choices([...Transport]).default('tcp'),
+  )
+  .option('--push-to <address>', 'host:port that notifications go to, see stdin', targetOf)
+  .option('--push-every <seconds>', 'each meter sends a notification so often', wholeNumber)
+  .option('--dial-in-to <address>', 'host:port that meters connect to', targetOf)
   .addOption(endsWithInput)
   .action(async (options: FleetOptions) => {
     const { runFleetProcess } = await import('./simulator/fleet-process.ts')
-    const { basePort, devices, ...rest } = options
+    const { basePort, devices, pushEvery, ...rest } = options
     await runFleetProcess({
       ...rest,
       ...(basePort === undefined ? {} : { basePort }),
       ...(devices === undefined ? {} : { devicesFile: devices }),
+      ...(pushEvery === undefined ? {} : { pushEveryMs: pushEvery * 1_000 }),
     })
   })
 type FleetOptions = {
@@ -111,6 +138,11 @@ type FleetOptions = {
   basePort?: number
   devices?: string
   faults: string
+  securityShares?: readonly [number, number, number]
+  transport: Transport
+  pushTo?: HostPort
+  pushEvery?: number
+  dialInTo?: HostPort
   endsWithInput?: boolean
 }
 

@@ -21,6 +21,8 @@ export const Stream = {
   FAULT: 14,
   FAULTY_METER: 15,
   GARBAGE: 16,
+  SUITE: 17,
+  KEY: 18,
 } as const
 export type Stream = (typeof Stream)[keyof typeof Stream]
 

@@ -1,5 +1,5 @@
 /**
- * One client's TCP connection to a concentrator of simulated meters: frames in, answers out. Each logical device and client
+ * One client's connection to a concentrator of simulated meters, over TCP or UDP: frames in, answers out. Each logical device and client
  * on it has an association of its own. Answers to all frames of one chunk leave in one write. A client that does not
  * read its answers is not read from either. Station 9 of the path, on the meters' side.
  */
@@ -8,7 +8,8 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { ApduTag } from '../../core/dlms/apdu.ts'
 import { DlmsServer } from '../../core/dlms/server.ts'
-import { WrapperReader, wrapInPlace, type WrapperFrame } from '../../core/dlms/wrapper.ts'
+import type { WrapperFrame } from '../../core/dlms/wrapper.ts'
+import type { Random } from '../../core/ports/random.ts'
 import type { Fault, FaultBoard } from './faults.ts'
 import {
   endlessBlock,
@@ -21,7 +22,9 @@ import {
   withWrongBlockNumber,
   withWrongInvokeId,
 } from './faulty-answer.ts'
+import { WrapperFraming, type MeterFraming } from './framing.ts'
 import type { Meter } from './meter.ts'
+import { simulatedMechanism } from './meter-security.ts'
 import { publicClient, PublicObjects } from './public-objects.ts'
 import { secretOf } from './population.ts'
 
@@ -48,6 +51,8 @@ export type FleetCounts = {
   faults: number
   /** Connections closed because the client's octets made no sense. */
   malformed: number
+  /** Protected APDUs that were not taken. */
+  refused: number
 }
 
 /** What a connection needs of its fleet. `meterAt` takes the wrapper port of a logical device. */
@@ -55,6 +60,8 @@ export type Concentrator = {
   readonly clock: Clock
   readonly faults: FaultBoard
   readonly counts: FleetCounts
+  /** Challenges come from it. */
+  readonly random: Random
   meterAt(logicalDevice: number): Meter | undefined
 }
 
@@ -65,9 +72,36 @@ type Association = {
   endlessBlockNumber: number
 }
 
+/** What a connection does with what carries it. */
+export type Line = {
+  write(pieces: readonly Buffer[]): void
+  /** Octets that wait in it. */
+  bufferedBytes(): number
+  pause(): void
+  resume(): void
+  /** Closes once everything is sent. */
+  end(): void
+  destroy(): void
+}
+
+export function lineOf(socket: Socket): Line {
+  return {
+    write: (pieces) => void socket.write(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)),
+    bufferedBytes: () => socket.writableLength,
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    end: () => socket.destroySoon(),
+    destroy: () => void socket.destroy(),
+  }
+}
+
 /** Serves `socket` until it closes. */
-export function serveConnection(socket: Socket, concentrator: Concentrator): void {
-  const connection = new MeterConnection(socket, concentrator)
+export function serveConnection(
+  socket: Socket,
+  concentrator: Concentrator,
+  framing: MeterFraming = new WrapperFraming(),
+): void {
+  const connection = new MeterConnection(lineOf(socket), concentrator, framing)
   concentrator.counts.connections++
   socket.on('data', (chunk: Buffer) => connection.take(chunk))
   socket.on('drain', () => connection.goOn())
@@ -80,10 +114,10 @@ export function serveConnection(socket: Socket, concentrator: Concentrator): voi
   })
 }
 
-class MeterConnection {
-  private readonly socket: Socket
+export class MeterConnection {
+  private readonly line: Line
   private readonly concentrator: Concentrator
-  private readonly reader = new WrapperReader()
+  private readonly framing: MeterFraming
   private readonly associations = new Map<number, Association>()
   private gathered: Buffer[] = []
   private gatheredBytes = 0
@@ -91,14 +125,15 @@ class MeterConnection {
   private isEnding = false
   private readonly delayed = new Set<() => void>()
 
-  constructor(socket: Socket, concentrator: Concentrator) {
-    this.socket = socket
+  constructor(line: Line, concentrator: Concentrator, framing: MeterFraming) {
+    this.line = line
     this.concentrator = concentrator
+    this.framing = framing
   }
 
   take(chunk: Buffer): void {
     if (this.isEnding) return
-    this.reader.push(chunk)
+    this.framing.take(chunk)
     this.work()
   }
 
@@ -107,7 +142,7 @@ class MeterConnection {
     if (!this.isPaused || this.isEnding) return
     this.isPaused = false
     this.work()
-    if (!this.isPaused) this.socket.resume()
+    if (!this.isPaused) this.line.resume()
   }
 
   stop(): void {
@@ -118,13 +153,14 @@ class MeterConnection {
 
   private work(): void {
     try {
-      for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
+      const { framing } = this
+      for (let frame = framing.next(); frame !== undefined; frame = framing.next()) {
         if (!this.answer(frame)) return
         if (this.gatheredBytes < connectionLimits.gatheredBytesMax) continue
         this.flush()
-        if (this.socket.writableLength > connectionLimits.bufferedBytesMax) {
+        if (this.line.bufferedBytes() > connectionLimits.bufferedBytesMax) {
           this.isPaused = true
-          this.socket.pause()
+          this.line.pause()
           return
         }
       }
@@ -132,7 +168,7 @@ class MeterConnection {
       if (!(error instanceof BrokerError)) throw error
       this.concentrator.counts.malformed++
       this.isEnding = true
-      this.socket.destroy()
+      this.line.destroy()
       return
     }
     this.flush()
@@ -155,22 +191,25 @@ class MeterConnection {
     if (frame.apduView[0] === ApduTag.RLRQ)
       this.associations.delete(keyOf(frame.destination, frame.source))
     for (let next = answer; next !== undefined; next = association.server.more())
-      this.gather(wrapInPlace(next, frame.destination, frame.source))
+      this.gather(this.framing.frame(next, frame.destination, frame.source))
     return true
   }
 
-  private gather(answerBytes: Buffer): void {
+  private gather(pieces: readonly Buffer[]): void {
     this.concentrator.counts.answers++
-    this.gathered.push(answerBytes)
-    this.gatheredBytes += answerBytes.length
+    for (const piece of pieces) this.put(piece)
+  }
+
+  private put(piece: Buffer): void {
+    this.gathered.push(piece)
+    this.gatheredBytes += piece.length
   }
 
   private flush(): void {
+    for (const piece of this.framing.own.splice(0)) this.put(piece)
     const { gathered } = this
     if (gathered.length === 0) return
-    this.socket.write(
-      gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered, this.gatheredBytes),
-    )
+    this.line.write(gathered)
     this.gathered = []
     this.gatheredBytes = 0
   }
@@ -182,8 +221,8 @@ class MeterConnection {
     const meter = this.concentrator.meterAt(logicalDevice)
     if (meter === undefined || this.associations.size >= connectionLimits.associationsMax)
       return undefined
-    const secret = secretOf(meter.model.population, meter.seed)
-    const association = { meter, server: serverFor(meter, client, secret), endlessBlockNumber: 0 }
+    const server = serverFor(meter, client, this.concentrator)
+    const association = { meter, server, endlessBlockNumber: 0 }
     this.associations.set(key, association)
     return association
   }
@@ -202,7 +241,7 @@ class MeterConnection {
     const { apduView, destination, source } = frame
     const { meter, server } = association
     const send = (apdu: Buffer): true => {
-      this.gather(wrapInPlace(apdu, destination, source))
+      this.gather(this.framing.frame(apdu, destination, source))
       return true
     }
     this.concentrator.counts.faults++
@@ -214,7 +253,7 @@ class MeterConnection {
       case 'garbage':
         return send(garbage(meter.seed, meter.faultDraws))
       case 'noise':
-        this.gather(noise(meter.seed, meter.faultDraws))
+        this.gather([noise(meter.seed, meter.faultDraws)])
         return true
       case 'too-much':
         return send(endlessBlock(apduView, ++association.endlessBlockNumber))
@@ -228,17 +267,20 @@ class MeterConnection {
       default:
         break
     }
+    const replacements = meter.security?.replacements
     const answer = server.receive(apduView)
     if (answer === undefined) return true
     switch (fault.kind) {
       case 'slow':
-        this.delay(wrapInPlace(answer, destination, source), fault.delayMs)
+        this.delay(answer, destination, source, fault.delayMs)
         return true
       case 'truncate': {
-        const frameBytes = wrapInPlace(answer, destination, source)
-        this.gather(frameBytes.subarray(0, frameBytes.length >> 1))
+        const frameBytes = Buffer.concat(this.framing.frame(answer, destination, source))
+        this.gather([frameBytes.subarray(0, frameBytes.length >> 1)])
         return this.end()
       }
+      case 'lose-key-answer':
+        return meter.security?.replacements === replacements ? send(answer) : true
       case 'wrong-invoke-id':
         return send(withWrongInvokeId(answer) ?? answer)
       case 'wrong-block-number':
@@ -252,11 +294,11 @@ class MeterConnection {
   private end(): false {
     this.isEnding = true
     this.flush()
-    this.socket.destroySoon()
+    this.line.end()
     return false
   }
 
-  private delay(answerBytes: Buffer, delayMs: number): void {
+  private delay(answer: Buffer, device: number, client: number, delayMs: number): void {
     const { clock, counts } = this.concentrator
     if (this.delayed.size >= connectionLimits.delayedAnswersMax) {
       counts.discarded++
@@ -264,8 +306,10 @@ class MeterConnection {
     }
     const callOff = clock.at(clock.now() + delayMs, () => {
       this.delayed.delete(callOff)
-      counts.answers++
-      this.socket.write(answerBytes)
+      this.gather(this.framing.frame(answer, device, client))
+      // An HDLC link says by itself what it has to say, when it is asked.
+      void this.framing.next()
+      this.flush()
     })
     this.delayed.add(callOff)
   }
@@ -275,10 +319,22 @@ const endless: Fault = { kind: 'too-much', delayMs: 0, requestShare: 1, meterSha
 
 const keyOf = (logicalDevice: number, client: number): number => logicalDevice * 0x1_0000 + client
 
-/** The public client of a meter with a secret sees little; anybody else must know the secret. */
-function serverFor(meter: Meter, client: number, secret: Buffer | undefined): DlmsServer {
-  if (secret === undefined) return new DlmsServer({ objects: meter })
-  return client === publicClient
-    ? new DlmsServer({ objects: new PublicObjects(meter) })
-    : new DlmsServer({ objects: meter, secret })
+/** The public client of a meter with a secret or under a suite sees little; anybody else must know the secret, or have the keys. */
+function serverFor(meter: Meter, client: number, { random, counts }: Concentrator): DlmsServer {
+  const { security } = meter
+  const secret = secretOf(meter.model.population, meter.seed)
+  const isPublic = client === publicClient
+  if (security === undefined && secret === undefined) return new DlmsServer({ objects: meter })
+  if (isPublic) return new DlmsServer({ objects: new PublicObjects(meter) })
+  if (security === undefined) return new DlmsServer({ objects: meter, secret })
+  return new DlmsServer({
+    objects: meter,
+    mechanism: simulatedMechanism,
+    random,
+    // Asked for with each association, which has the keys of its beginning.
+    get security() {
+      return security.forAssociation
+    },
+    onRefused: () => void counts.refused++,
+  })
 }

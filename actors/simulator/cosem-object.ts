@@ -27,13 +27,13 @@ export type SimulatedObject = {
   ): Buffer | number
   /** Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR value. */
   readonly write?: (meter: Meter, attribute: number, valueView: Buffer, nowMs: number) => number
-  /** Gives an action-result; absent when nobody may invoke anything. */
+  /** Gives an action-result, with a value where the method returns one; absent when nobody may invoke anything. */
   readonly invoke?: (
     meter: Meter,
     method: number,
     parameterView: Buffer | undefined,
     nowMs: number,
-  ) => number
+  ) => number | { result: number; value: Buffer }
 }
 
 type Shape = {

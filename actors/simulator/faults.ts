@@ -21,6 +21,7 @@ export const faultKinds = {
   'too-much': 'answers in blocks that never end',
   'refuse-association': 'refuses associations',
   exception: 'answers with an exception-response',
+  'lose-key-answer': 'takes new keys and does not say so',
 } as const
 export type FaultKind = keyof typeof faultKinds
 

@@ -1,16 +1,42 @@
 /**
- * A fleet: simulated meters behind real TCP listeners, in one process. A listener stands for a concentrator with a few meters, told apart by
- * the wrapper port of their logical device (1 and up). Meters come into being when first spoken to. Station 9, the meters' side.
+ * A fleet: simulated meters behind real listeners, in one process. A listener stands for a concentrator with a few meters, told apart by
+ * the wrapper port of their logical device (1 and up), or by their address on an HDLC line. Instead of listening they may dial in. Meters come
+ * into being when first spoken to. Station 9, the meters' side.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import { systemClock, type Clock } from '../../core/ports/clock.ts'
 import { silentLog, type Log } from '../../core/ports/log.ts'
+import { systemRandom } from '../../core/ports/random.ts'
+import { authenticatedEncrypted } from '../../core/dlms/security/index.ts'
+import type { DeviceAddress, Transport } from '../../core/ports/wan.ts'
 import { serveConnection, type Concentrator, type FleetCounts } from './connection.ts'
+import { listenForDatagrams, type DatagramServer } from './datagrams.ts'
 import { FaultBoard, type Fault } from './faults.ts'
+import { hdlcDeviceOf, HdlcFraming, hdlcMetersMax, hdlcPlaceOf } from './framing.ts'
+import { clientKeyOctets, simulatedClientTitle, type KeyOctets } from './meter-keys.ts'
+import { simulatedMechanism } from './meter-security.ts'
 import { Meter, type MeterModel } from './meter.ts'
-import { meterEui64, meterSeed, secretOf, typeOf, type Population } from './population.ts'
+import {
+  dialIn,
+  nameOf,
+  pushBytes,
+  sendPush,
+  type Announcement,
+  type PushFraming,
+  type PushKind,
+  type PushTarget,
+} from './outgoing.ts'
+import {
+  meterEui64,
+  meterSeed,
+  secretOf,
+  suiteOf,
+  typeOf,
+  writeMeterEui64,
+  type Population,
+} from './population.ts'
 import { managementClient, publicClient } from './public-objects.ts'
 
 export const fleetLimits = {
@@ -41,13 +67,18 @@ export type FleetOptions = {
   gasProxyShare?: number
   solarShare?: number
   secretShare?: number
+  /** Of meters under security suites 0, 1 and 2; default none. */
+  securityShares?: readonly [number, number, number]
+  /** Default `tcp`. Meters that dial in do so when `dialIn` says it, and need no listener. */
+  transport?: Transport
   /** Faults of the whole fleet from the start. */
   faults?: readonly Fault[]
   clock?: Clock
   log?: Log
 }
 
-export type FleetDevice = { eui64: string; record: DeviceRecord }
+/** `keys` of a meter under a security suite. */
+export type FleetDevice = { eui64: string; record: DeviceRecord; keys?: KeyOctets }
 
 export interface Fleet {
   readonly host: string
@@ -61,6 +92,10 @@ export interface Fleet {
   meter(index: number): Meter
   /** Replaces the faults of one meter or of the whole fleet; undefined clears them. Meters with faults of their own have only those. */
   setFault(meters: number | 'all', fault: Fault | readonly Fault[] | undefined): void
+  /** Meter number `index` sends a notification to `target`; settles when it has closed its connection. */
+  push(index: number, target: PushTarget, kind?: PushKind, framing?: PushFraming): Promise<void>
+  /** Meter number `index` connects to `target`, says who it is, and answers there until the connection closes. */
+  dialIn(index: number, target: PushTarget, announcement?: Announcement): Socket
   /** Cuts all connections, as a failing WAN does; listeners stay. */
   cutConnections(): void
   /** Stops listening and cuts what is connected. */
@@ -85,12 +120,21 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     gasProxyShare = 0.05,
     solarShare = 0.3,
     secretShare = 0.25,
+    securityShares = [0, 0, 0],
+    transport = 'tcp',
     clock = systemClock,
     log = silentLog,
   } = options
-  const population: Population = { seed, gasShare, gasProxyShare, solarShare, secretShare }
-  const listenerCount = Math.ceil(meterCount / metersPerListener)
-  check(meterCount, metersPerListener, listenerCount, basePort, population)
+  const population: Population = {
+    seed,
+    gasShare,
+    gasProxyShare,
+    solarShare,
+    secretShare,
+    securityShares,
+  }
+  const listenerCount = transport === 'dial-in' ? 0 : Math.ceil(meterCount / metersPerListener)
+  check(meterCount, metersPerListener, listenerCount, basePort, population, transport)
 
   const model: MeterModel = { population, clock }
   const meters: Array<Meter | undefined> = Array.from({ length: meterCount })
@@ -103,31 +147,52 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     discarded: 0,
     faults: 0,
     malformed: 0,
+    refused: 0,
   }
   const sockets = new Set<Socket>()
-  const servers: Server[] = []
+  const servers: Array<Server | DatagramServer> = []
   const ports: number[] = []
 
   const meter = (index: number): Meter =>
     (meters[index] ??= new Meter(model, inRange(index, meterCount)))
 
-  const listenerAt = (index: number): Server => {
+  /** `count` meters, the first of them number `first`. */
+  const concentratorOf = (first: number, count: number): Concentrator => ({
+    clock,
+    faults: board,
+    counts,
+    random: systemRandom,
+    meterAt: (logicalDevice) => {
+      const place = transport === 'hdlc' ? hdlcPlaceOf(logicalDevice) : logicalDevice
+      return place >= 1 && place <= count ? meter(first + place - 1) : undefined
+    },
+  })
+
+  const track = (socket: Socket): void => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  }
+
+  const listenAt = async (index: number, port: number): Promise<number> => {
     const first = index * metersPerListener
     const count = Math.min(metersPerListener, meterCount - first)
-    const concentrator: Concentrator = {
-      clock,
-      faults: board,
-      counts,
-      meterAt: (logicalDevice) =>
-        logicalDevice >= 1 && logicalDevice <= count ? meter(first + logicalDevice - 1) : undefined,
+    const concentrator = concentratorOf(first, count)
+    if (transport === 'udp') {
+      const server = await listenForDatagrams(host, port, concentrator)
+      servers.push(server)
+      return server.port
     }
     const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-      sockets.add(socket)
-      socket.on('close', () => sockets.delete(socket))
-      serveConnection(socket, concentrator)
+      track(socket)
+      serveConnection(
+        socket,
+        concentrator,
+        transport === 'hdlc' ? new HdlcFraming(count, () => clock.now()) : undefined,
+      )
     })
     server.maxConnections = fleetLimits.connectionsPerListenerMax
-    return server
+    servers.push(server)
+    return listen(server, host, port)
   }
 
   // In one turn: nobody connects between the two, and each listener's close waits for its connections' ends.
@@ -143,13 +208,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       const batch = Array.from(
         { length: Math.min(fleetLimits.listensMax, listenerCount - first) },
         async (_, i) => {
-          const server = listenerAt(first + i)
-          servers.push(server)
-          ports[first + i] = await listen(
-            server,
-            host,
-            basePort === undefined ? 0 : basePort + first + i,
-          )
+          const at = first + i
+          ports[at] = await listenAt(at, basePort === undefined ? 0 : basePort + at)
         },
       )
       // All of them have settled when one has failed, so that closing misses none.
@@ -175,11 +235,24 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     const number = inRange(index, meterCount)
     const own = meterSeed(population, number)
     const secret = secretOf(population, own)
-    const port = ports[Math.floor(number / metersPerListener)]!
-    const client = secret === undefined ? publicClient : managementClient
-    const logicalDevice = 1 + (number % metersPerListener)
-    const address = { host, port, logicalDevice, client, ...(secret && { secret }) }
-    return { eui64: meterEui64(number), record: { type: typeOf(population, number), address } }
+    const suite = suiteOf(population, own)
+    const isOpen = secret === undefined && suite === undefined
+    const place = number % metersPerListener
+    const address: DeviceAddress = {
+      host: transport === 'dial-in' ? nameOf({ number }) : host,
+      port: ports[Math.floor(number / metersPerListener)] ?? dialInPort,
+      logicalDevice:
+        transport === 'hdlc' ? hdlcDeviceOf(place) : transport === 'dial-in' ? 1 : 1 + place,
+      client: isOpen ? publicClient : managementClient,
+      ...(secret && { secret }),
+      ...(transport !== 'tcp' && { transport }),
+      ...(suite !== undefined && { security: securityOf(suite, number) }),
+    }
+    return {
+      eui64: meterEui64(number),
+      record: { type: typeOf(population, number), address },
+      ...(suite !== undefined && { keys: clientKeyOctets(seed, own, suite) }),
+    }
   }
 
   return {
@@ -198,10 +271,32 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         fault === undefined ? [] : 'kind' in fault ? [fault] : fault,
       )
     },
+    push: (index, target, kind, framing) =>
+      sendPush(target, pushBytes(meter(index), kind, framing)),
+    dialIn(index, target, announcement) {
+      const socket = dialIn(target, meter(index), concentratorOf(index, 1), announcement)
+      track(socket)
+      return socket
+    },
     cutConnections() {
       for (const socket of sockets) socket.destroy()
     },
     close,
+  }
+}
+
+/** The port in the record of a device that dials in: it has none. */
+const dialInPort = 4059
+
+function securityOf(suite: 0 | 1 | 2, number: number): NonNullable<DeviceAddress['security']> {
+  const deviceTitle = Buffer.alloc(8)
+  writeMeterEui64(number, deviceTitle)
+  return {
+    suite,
+    mechanism: simulatedMechanism,
+    protection: authenticatedEncrypted,
+    clientTitle: simulatedClientTitle,
+    deviceTitle,
   }
 }
 
@@ -216,6 +311,7 @@ function check(
   listenerCount: number,
   basePort: number | undefined,
   population: Population,
+  transport: Transport,
 ): void {
   const wrong: string[] = []
   const whole = (name: string, value: number, min: number, max: number): void => {
@@ -232,12 +328,16 @@ function check(
   }
   if (basePort !== undefined)
     whole('basePort', basePort, 1, 65_536 - Math.max(1, Math.min(listenerCount, 65_535)))
-  for (const [name, share] of Object.entries(population)) {
-    if (name !== 'seed' && !(share >= 0 && share <= 1))
-      wrong.push(`${name} is ${share}, not from 0 to 1`)
-  }
-  if (population.gasShare + population.gasProxyShare > 1)
-    wrong.push('gasShare and gasProxyShare make more than 1')
+  if (transport === 'hdlc' && metersPerListener > hdlcMetersMax)
+    wrong.push(`metersPerListener is above the ${hdlcMetersMax} of an HDLC line`)
+  const { gasShare, gasProxyShare, solarShare, secretShare, securityShares = [] } = population
+  const shares = { gasShare, gasProxyShare, solarShare, secretShare }
+  const bySuite = securityShares.map((share, suite) => [`securityShares[${suite}]`, share] as const)
+  for (const [name, share] of [...Object.entries(shares), ...bySuite])
+    if (!(share >= 0 && share <= 1)) wrong.push(`${name} is ${share}, not from 0 to 1`)
+  if (securityShares.reduce((sum, share) => sum + share, 0) > 1)
+    wrong.push('securityShares make more than 1')
+  if (gasShare + gasProxyShare > 1) wrong.push('gasShare and gasProxyShare make more than 1')
   if (wrong.length > 0) throw new BrokerError('CONFIG_INVALID', wrong.join('; '))
 }
 

@@ -7,10 +7,21 @@ import type { Clock } from '../../core/ports/clock.ts'
 import type { CosemObjects } from '../../core/dlms/server.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
 import { Stream, drawBelow } from './chance.ts'
+import type { SimulatedObject } from './cosem-object.ts'
 import { doingsMax, type EventCode, type MeterEvent } from './event-log.ts'
 import { amountAt, dayMs, type LoadTraits } from './load-curve.ts'
-import { objectKey, objectsOf } from './object-table.ts'
-import { feedOf, loadOf, meterSeed, typeOf, type MeterType, type Population } from './population.ts'
+import { MeterSecurity } from './meter-security.ts'
+import { objectKey, objectsOf, securedObjectsOf } from './object-table.ts'
+import {
+  feedOf,
+  loadOf,
+  meterSeed,
+  suiteOf,
+  typeOf,
+  writeMeterEui64,
+  type MeterType,
+  type Population,
+} from './population.ts'
 
 /** Shared by all meters of a fleet. */
 export type MeterModel = { readonly population: Population; readonly clock: Clock }
@@ -49,6 +60,8 @@ export class Meter implements CosemObjects {
   /** Requests seen while faults are on: the argument of chance for the next one. */
   faultDraws = 0
   doings: MeterDoings | undefined = undefined
+  /** Of a meter under a security suite. */
+  readonly security: MeterSecurity | undefined
 
   constructor(model: MeterModel, number: number) {
     this.model = model
@@ -57,11 +70,21 @@ export class Meter implements CosemObjects {
     this.type = typeOf(model.population, number)
     this.load = loadOf(this.type, this.seed)
     this.feed = feedOf(model.population, this.type, this.seed, this.load)
+    const suite = suiteOf(model.population, this.seed)
+    this.security =
+      suite === undefined
+        ? undefined
+        : new MeterSecurity(model.population.seed, this.seed, suite, titleOf(number))
     this.clockAheadMs = (drawBelow(1601, this.seed, Stream.CLOCK, 0) - 800) * 10
   }
 
+  private objectOf(descriptor: Buffer): SimulatedObject | undefined {
+    const tables = this.security === undefined ? objectsOf : securedObjectsOf
+    return tables[this.type].get(objectKey(descriptor))
+  }
+
   get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {
-    const object = objectsOf[this.type].get(objectKey(descriptor))
+    const object = this.objectOf(descriptor)
     if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
     if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
       return DataAccessResult.OBJECT_CLASS_INCONSISTENT
@@ -78,7 +101,7 @@ export class Meter implements CosemObjects {
   }
 
   set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number {
-    const object = objectsOf[this.type].get(objectKey(descriptor))
+    const object = this.objectOf(descriptor)
     if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
     if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
       return DataAccessResult.OBJECT_CLASS_INCONSISTENT
@@ -87,13 +110,17 @@ export class Meter implements CosemObjects {
     return object.write(this, descriptor[8]!, valueView, this.model.clock.now())
   }
 
-  invoke(descriptor: Buffer, parameterView: Buffer | undefined): { result: number } {
-    const object = objectsOf[this.type].get(objectKey(descriptor))
+  invoke(
+    descriptor: Buffer,
+    parameterView: Buffer | undefined,
+  ): { result: number; value?: Buffer } {
+    const object = this.objectOf(descriptor)
     if (object === undefined) return { result: DataAccessResult.OBJECT_UNDEFINED }
     if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
       return { result: DataAccessResult.OBJECT_CLASS_INCONSISTENT }
     if (object.invoke === undefined) return { result: DataAccessResult.READ_WRITE_DENIED }
-    return { result: object.invoke(this, descriptor[8]!, parameterView, this.model.clock.now()) }
+    const outcome = object.invoke(this, descriptor[8]!, parameterView, this.model.clock.now())
+    return typeof outcome === 'number' ? { result: outcome } : outcome
   }
 
   /** What this meter's clock shows when it is `nowMs`: off by what it was, and drifting a little since it was set. */
@@ -178,6 +205,13 @@ export class Meter implements CosemObjects {
     }
     return this.doings
   }
+}
+
+/** The system title of a meter: its EUI-64. */
+function titleOf(number: number): Buffer {
+  const title = Buffer.alloc(8)
+  writeMeterEui64(number, title)
+  return title
 }
 
 /** `amount` at `utcMs` without what would have flowed in the gaps before. */

@@ -4,6 +4,7 @@
  */
 import { cosemObject, encoded, type SimulatedObject } from './cosem-object.ts'
 import { deviceObjects } from './device-objects.ts'
+import { securityObjects } from './meter-security.ts'
 import { electricityRegisters, gasRegisters } from './measuring-objects.ts'
 import type { MeterType } from './population.ts'
 import { electricityProfiles, gasProfiles } from './profile-objects.ts'
@@ -71,11 +72,14 @@ function tableOf(objects: readonly SimulatedObject[]): ObjectTable {
   return new Map(all.map((object) => [objectKey(descriptorOf(object)), object]))
 }
 
-const electricity = tableOf([...deviceObjects, ...electricityRegisters, ...electricityProfiles])
-const gas = tableOf([...deviceObjects, ...gasRegisters, ...gasProfiles])
+const electricityObjects = [...deviceObjects, ...electricityRegisters, ...electricityProfiles]
+const gasObjects = [...deviceObjects, ...gasRegisters, ...gasProfiles]
 
-export const objectsOf: Readonly<Record<MeterType, ObjectTable>> = {
-  ESME: electricity,
-  GSME: gas,
-  GPF: gas,
+function tablesOf(further: readonly SimulatedObject[]): Readonly<Record<MeterType, ObjectTable>> {
+  const gas = tableOf([...gasObjects, ...further])
+  return { ESME: tableOf([...electricityObjects, ...further]), GSME: gas, GPF: gas }
 }
+
+export const objectsOf = tablesOf([])
+/** Of meters under a security suite. */
+export const securedObjectsOf = tablesOf(securityObjects)

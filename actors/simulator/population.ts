@@ -25,6 +25,8 @@ export type Population = {
   readonly solarShare: number
   /** Of all: they ask client 1 for a secret (low-level security); the rest talk to the public client. */
   readonly secretShare: number
+  /** Of all, by suite: under security suites 0, 1 and 2. These have no secret. */
+  readonly securityShares?: readonly [number, number, number]
 }
 
 /** Meters were put in from 2019 to 2022, so each has a full 13 months. */
@@ -100,8 +102,21 @@ export function meterEui64(number: number): string {
   return formatEui64(euiScratch)
 }
 
+/** The security suite of a meter, or undefined without one. */
+export function suiteOf({ securityShares }: Population, seed: number): 0 | 1 | 2 | undefined {
+  if (securityShares === undefined) return undefined
+  let drawn = drawFraction(seed, Stream.SUITE, 0)
+  for (const suite of [0, 1, 2] as const) {
+    if (drawn < securityShares[suite]) return suite
+    drawn -= securityShares[suite]
+  }
+  return undefined
+}
+
 /** Sixteen printable octets, or undefined for a meter without low-level security. Owned by the caller. */
-export function secretOf({ secretShare }: Population, seed: number): Buffer | undefined {
+export function secretOf(population: Population, seed: number): Buffer | undefined {
+  const { secretShare } = population
+  if (suiteOf(population, seed) !== undefined) return undefined
   if (drawFraction(seed, Stream.SECRET, 0) >= secretShare) return undefined
   const octets = Buffer.alloc(8)
   octets.writeInt32BE(draw(seed, Stream.SECRET, 1), 0)

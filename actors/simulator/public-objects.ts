@@ -1,5 +1,6 @@
 /**
- * What a meter with a secret shows to the public client, which needs none: who it is and what time it has. [Green Book, public client]
+ * What a meter with a secret, or under a security suite, shows to the public client: who it is, what time it has, and which counter it
+ * heard last. [Green Book, public client]
  */
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
 import type { CosemObjects } from '../../core/dlms/server.ts'
@@ -16,6 +17,7 @@ const shown: ReadonlySet<number> = new Set([
   keyOf([0, 0, 42, 0, 0]),
   keyOf([0, 0, 1, 0, 0]),
   keyOf([0, 0, 40, 0, 0]),
+  keyOf([0, 0, 43, 1, 0]),
 ])
 
 export class PublicObjects implements CosemObjects {

@@ -58,6 +58,8 @@ export type ClientSecurity = {
   /** What responses must have at least: the same as requests when left out. */
   readonly policy?: SecurityPolicy | undefined
   readonly profile?: SecurityProfile | undefined
+  /** True when the RLRQ of a ciphered association goes without a ciphered InitiateRequest. */
+  readonly releasesInClear?: boolean | undefined
   /** False for an association in the clear that only proves itself with keys (high-level security with GMAC). */
   readonly isCiphered?: boolean | undefined
   /** Given to the meter in the InitiateRequest and used instead of the global one; its choice is then a dedicated shape. */
@@ -125,6 +127,11 @@ export class ClientAssociation {
   /** The highest invocation counter that the meter was heard with; -1 when there was none. */
   get receivedCounter(): number {
     return this.window.last
+  }
+
+  /** Of the APDU that `unprotect` opened last. */
+  get received(): { protection: number; invocationCounter: number } {
+    return this.isCiphered ? this.channel!.received : unprotected
   }
 
   private get isCiphered(): boolean {
@@ -251,6 +258,22 @@ export class ClientAssociation {
     }
   }
 
+  /** The RLRQ. Owned, with spare octets in front. [IEC 62056-5-3, 5.3, the user-information of a ciphered RLRQ is a ciphered InitiateRequest] */
+  encodeRelease(proposed: Agreement): Buffer {
+    const isPlain = !this.isCiphered || this.credentials.security!.releasesInClear === true
+    let userInformation: InformationApdu | undefined
+    try {
+      if (!isPlain) userInformation = this.initiateRequest(proposed)
+    } catch (error) {
+      if (!(error instanceof BrokerError && error.code === 'DLMS_COUNTER_EXHAUSTED')) throw error
+    }
+    return encodeApdu({
+      type: 'rlrq',
+      reason: 0,
+      ...(userInformation && { userInformation }),
+    })
+  }
+
   // ── proofs ──
 
   /** True when proofs are to be exchanged before anything else. */
@@ -313,6 +336,7 @@ export function contextOf(isShortName: boolean, isCiphered: boolean): number {
     return isCiphered ? ApplicationContext.SHORT_NAME_CIPHERED : ApplicationContext.SHORT_NAME
   return isCiphered ? ApplicationContext.LOGICAL_NAME_CIPHERED : ApplicationContext.LOGICAL_NAME
 }
+const unprotected = { protection: 0, invocationCounter: -1 }
 
 const isDedicated = (shape: Shape): boolean =>
   shape === Shape.DEDICATED || shape === Shape.GENERAL_DEDICATED

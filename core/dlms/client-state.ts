@@ -8,6 +8,8 @@
  *    │                    ▼                      ▼                            ▼
  *    │                  ENDED ◀─────────────── nonsense ◀──────────────── RELEASING
  *    └─────────────────────────────────────────────────────────────────────────┘
+ *
+ * A pre-established association goes from IDLE to EXCHANGING at once, and is never released.
  */
 import type { CosemResult } from '../ports/wan.ts'
 
@@ -23,17 +25,18 @@ export type ClientState =
 
 /**
  * What is to be done after an APDU was received. `send` is owned and has spare octets for the wrapper in front; what `DlmsClient.more` gives is
- * sent behind it. `wait`: more will come by itself.
+ * sent behind it. `wait`: more will come by itself. `push`: a notification came between, in the clear and owned; the answer is still to come.
  */
 export type ClientStep =
   | { send: Buffer }
   | { results: CosemResult[] }
   | { released: true }
   | { wait: true }
+  | { push: Buffer }
 
 /** Where each state may go. */
 export const clientTransitions: Readonly<Record<ClientState, readonly ClientState[]>> = {
-  IDLE: ['ASSOCIATING'],
+  IDLE: ['ASSOCIATING', 'EXCHANGING'],
   ASSOCIATING: ['AUTHENTICATING', 'EXCHANGING', 'ENDED'],
   AUTHENTICATING: ['EXCHANGING', 'ENDED'],
   ASSOCIATED: ['EXCHANGING', 'RELEASING', 'ENDED'],

@@ -4,13 +4,13 @@
  *
  * Beside it runs a transfer in blocks, when one does (block-transfer.ts).
  * [IEC 62056-5-3, ACSE and xDLMS services with logical-name referencing]. Security comes as a layer around APDUs;
- * notifications are not taken here.
+ * notifications that come between are passed on as they are.
  */
 import { assert } from '../base/assert.ts'
+import { copyOf } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
-import { encodeRlrq } from './acse.ts'
 import {
   ApduTag,
   Conformance,
@@ -24,7 +24,7 @@ import {
 } from './apdu.ts'
 import { AccessService, countOfAccesses } from './client-access.ts'
 import { ActionService, countOfActions } from './client-action.ts'
-import { ClientAssociation, type ClientCredentials } from './client-association.ts'
+import { ClientAssociation, type Agreement, type ClientCredentials } from './client-association.ts'
 import { countOfGets, GetService } from './client-get.ts'
 import { done, oneByOne, type ClientService, type ServiceTerms } from './client-service.ts'
 import { countOfSets, SetService } from './client-set.ts'
@@ -66,6 +66,8 @@ export type ClientOptions = ClientCredentials & {
   generalBlockWindow?: number | undefined
   /** With it the meter is spoken to by short names; an operation on what has none asks for a name that no object has. */
   shortNames?: ShortNames | undefined
+  /** The association is there already, with `conformance` and APDUs of `apduBytesMax`: no AARQ, and nothing to release. */
+  isPreEstablished?: boolean | undefined
 }
 
 // Without general blocks an answer of ACCESS that is too long for an APDU is lost, though everything has been carried out.
@@ -83,6 +85,7 @@ export class DlmsClient {
   private pduBytesMax: number = limits.apduBytesMax
   private usesLists = false
   private invokeId = 0
+  private counterExpected: number | undefined
 
   // The exchange: operations before `next` have their results; `service` carries out those that come then.
   private operations: readonly CosemOperation[] = noOperations
@@ -113,6 +116,21 @@ export class DlmsClient {
     return { conformance: this.conformance, pduBytesMax: this.pduBytesMax }
   }
 
+  /** What the protection of the APDU that was received last was: bits of `Protection`, and its invocation counter, -1 without one. */
+  get received(): { protection: number; invocationCounter: number } {
+    return this.association.received
+  }
+
+  /** The invocation counter that the meter said it expects, when it refused ours. Not authenticated. */
+  get expectedCounter(): number | undefined {
+    return this.counterExpected
+  }
+
+  /** True when there is an association that should be released before the connection goes. */
+  get isReleasable(): boolean {
+    return this.current === 'ASSOCIATED' && this.options.isPreEstablished !== true
+  }
+
   /**
    * Starts an exchange and returns the first APDU to send: the AARQ, or when associated the first service. Owned, with
    * spare octets for the wrapper in front (`wrapInPlace`); `more` gives what is to be sent behind it. `operations` (at least one) and
@@ -130,12 +148,11 @@ export class DlmsClient {
     this.next = 0
     this.results = []
     try {
-      if (this.current === 'IDLE') {
+      if (this.current === 'IDLE' && this.options.isPreEstablished === true)
+        this.agree(this.proposed)
+      else if (this.current === 'IDLE') {
         this.move('ASSOCIATING')
-        return this.association.encodeRequest({
-          conformance: this.options.conformance ?? this.conformanceOwn,
-          pduBytesMax: this.apduBytesMax,
-        })
+        return this.association.encodeRequest(this.proposed)
       }
       this.move('EXCHANGING')
       return this.startService()
@@ -176,6 +193,7 @@ export class DlmsClient {
    *   DLMS_LENGTH_INVALID, DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED, DLMS_VALUE_INVALID
    */
   receive(apduView: Buffer): ClientStep {
+    this.counterExpected = expectedCounterIn(apduView) ?? this.counterExpected
     try {
       switch (this.current) {
         case 'EXCHANGING':
@@ -196,11 +214,25 @@ export class DlmsClient {
     }
   }
 
-  /** RLRQ; the association ends with the step `released`. @throws BrokerError DLMS_STATE_INVALID unless ASSOCIATED */
+  /**
+   * A notification in the clear, when that is what came while nothing was asked: borrowed, or owned when it was encrypted. It changes
+   * nothing. Undefined when it is something else, or there is no association.
+   * @throws those of `SecurityChannel.unprotect`
+   */
+  openUnasked(apduView: Buffer): Buffer | undefined {
+    if (this.current !== 'ASSOCIATED') return undefined
+    const plain = this.association.unprotect(apduView)
+    return isNotification(plain) ? plain : undefined
+  }
+
+  /**
+   * RLRQ; the association ends with the step `released`. Under protection it takes one more counter, or goes in the clear when there is none.
+   * @throws BrokerError DLMS_STATE_INVALID unless `isReleasable`
+   */
   release(): Buffer {
-    if (this.current !== 'ASSOCIATED') throw stateInvalid('release', this.current)
+    if (!this.isReleasable) throw stateInvalid('release', this.current)
     this.move('RELEASING')
-    return encodeRlrq()
+    return this.association.encodeRelease(this.proposed)
   }
 
   /** Forgets association and exchange, in any state: the connection is gone. */
@@ -228,11 +260,19 @@ export class DlmsClient {
     this.blocks.reset()
   }
 
-  private receiveAssociation(view: Buffer): ClientStep {
-    const agreed = this.association.readAnswer(view)
-    this.conformance = agreed.conformance & this.conformanceOwn
-    this.pduBytesMax = agreed.pduBytesMax
+  private get proposed(): Agreement {
+    const { conformance = this.conformanceOwn } = this.options
+    return { conformance, pduBytesMax: this.apduBytesMax }
+  }
+
+  private agree({ conformance, pduBytesMax }: Agreement): void {
+    this.conformance = conformance & this.conformanceOwn
+    this.pduBytesMax = pduBytesMax
     this.usesLists = (this.conformance & Conformance.MULTIPLE_REFERENCES) !== 0
+  }
+
+  private receiveAssociation(view: Buffer): ClientStep {
+    this.agree(this.association.readAnswer(view))
     if (this.association.needsProof) {
       this.move('AUTHENTICATING')
       const operation = this.association.proofOperation()
@@ -274,6 +314,7 @@ export class DlmsClient {
     const tag = view[0]
     if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR)
       return this.receiveRefusal(view)
+    if (isNotification(view)) return { push: copyOf(view) }
     const service = this.service!
     if (tag !== service.responseTag) throw unexpected(view, this.current)
     if (!this.isShortName) this.checkInvokeId(view)
@@ -403,6 +444,19 @@ export class DlmsClient {
 }
 
 const waiting: ClientStep = { wait: true }
+
+const isNotification = ([tag]: Buffer): boolean =>
+  tag === ApduTag.DATA_NOTIFICATION ||
+  tag === ApduTag.EVENT_NOTIFICATION ||
+  tag === ApduTag.INFORMATION_REPORT_REQUEST
+
+/** Exception-response with the choice invocation-counter-error, which carries a u32. */
+const expectedCounterIn = (view: Buffer): number | undefined =>
+  view[0] === ApduTag.EXCEPTION_RESPONSE &&
+  view[2] === ServiceError.INVOCATION_COUNTER_ERROR &&
+  view.length >= 7
+    ? view.readUInt32BE(3)
+    : undefined
 
 /** True for an exception-response by which nothing was carried out: the service is not known, or too long. */
 function isNotSupported(view: Buffer): boolean {

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
+import { seededRandom } from '../../../core/ports/random.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../../core/dlms/apdu.ts'
 import { AxdrWriter, decodeValue, skipValue } from '../../../core/dlms/axdr.ts'
@@ -301,7 +302,16 @@ function concentratorOf(): Concentrator {
   return {
     clock,
     faults: new FaultBoard(1),
-    counts: { connections: 0, requests: 0, answers: 0, discarded: 0, faults: 0, malformed: 0 },
+    counts: {
+      connections: 0,
+      requests: 0,
+      answers: 0,
+      discarded: 0,
+      faults: 0,
+      malformed: 0,
+      refused: 0,
+    },
+    random: seededRandom(1),
     meterAt: (logicalDevice) => meters[logicalDevice - 1],
   }
 }

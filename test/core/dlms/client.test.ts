@@ -277,13 +277,46 @@ t.test('block transfer', (t) => {
   t.end()
 })
 
+t.test('a notification in the middle is passed on, and the answer still comes', async (t) => {
+  const { client } = started([get(register)])
+  const push = hex('0f 00000001 00 0200')
+  t.same(client.receive(push), { push })
+  t.same(resultsOf(client.receive(hex('c401c1 00 1101'))), [['1101', 0]])
+  t.same(client.openUnasked(push), push, 'and while nothing is asked')
+  t.equal(client.openUnasked(hex('c401c1 00 1101')), undefined)
+  t.equal(client.state, 'ASSOCIATED')
+})
+
+t.test('a pre-established association: no AARQ, nothing to release', async (t) => {
+  const client = new DlmsClient({ isPreEstablished: true, conformance: Conformance.GET })
+  t.same(client.begin([get(register), get(clock)]), hex(`c0 01 c1 ${register} 00`))
+  t.same(sentOf(client.receive(hex('c401c1 00 1101'))), hex(`c0 01 c2 ${clock} 00`), 'no lists')
+  t.same(resultsOf(client.receive(hex('c401c2 00 1102'))), [
+    ['1101', 0],
+    ['1102', 0],
+  ])
+  t.equal(client.isReleasable, false)
+  t.throws(() => client.release(), { code: 'DLMS_STATE_INVALID' })
+  t.same(client.begin([get(register)]), hex(`c0 01 c3 ${register} 00`))
+})
+
+t.test('the counter that a meter expects, from its exception', async (t) => {
+  const { client } = started([get(register)])
+  t.equal(client.expectedCounter, undefined)
+  t.throws(() => client.receive(hex('d8 01 06 000003eb')), { code: 'DLMS_EXCEPTION' })
+  t.equal(client.expectedCounter, 1_003)
+  const short = started([get(register)]).client
+  t.throws(() => short.receive(hex('d8 01 06')), { code: 'DLMS_EXCEPTION' })
+  t.equal(short.expectedCounter, undefined)
+})
+
 t.test('broken answers end the association with a named error', (t) => {
   const bad: [string, string[], string][] = [
     ['another invoke id', ['c401c2 00 00'], 'DLMS_INVOKE_ID_WRONG'],
     ['another service', ['c501c1 00'], 'DLMS_SERVICE_UNEXPECTED'],
     ['another type', ['c404c1 00'], 'DLMS_SERVICE_UNEXPECTED'],
     ['a list for one', ['c403c1 01 00 00'], 'DLMS_SERVICE_UNEXPECTED'],
-    ['a notification', ['0f00000001000200'], 'DLMS_SERVICE_UNEXPECTED'],
+    ['a question', ['c001c1'], 'DLMS_SERVICE_UNEXPECTED'],
     ['nothing', [''], 'DLMS_SERVICE_UNEXPECTED'],
     ['too short', ['c401c1'], 'DLMS_LENGTH_INVALID'],
     ['no value', ['c401c1 00'], 'DLMS_LENGTH_INVALID'],

@@ -1,0 +1,127 @@
+/**
+ * How the client speaks to one device: its address, the profile of its model and its keys, as options of the DLMS client. Also the
+ * counters that it sends with, which stay within what the ledger has reserved.
+ */
+import { BrokerError } from '../base/broker-error.ts'
+import { deviceProfileOf, type DeviceProfile } from '../catalogue/device-profiles.ts'
+import type { ClientSecurity } from '../dlms/client-association.ts'
+import type { ClientOptions } from '../dlms/client.ts'
+import {
+  blockCipherProof,
+  type CounterWindow,
+  Shape,
+  standardProfile,
+  suites,
+  type CounterSource,
+} from '../dlms/security/index.ts'
+import { SecretKey } from '../ports/crypto.ts'
+import type { DeviceKeys } from '../ports/key-vault.ts'
+import type { Random } from '../ports/random.ts'
+import type { DeviceAddress } from '../ports/wan.ts'
+
+/** Values from `next` on and below `to`, which are reserved for us. */
+export class ReservedCounter implements CounterSource {
+  private upcoming: number
+  private to: number
+
+  constructor(from: number, to: number) {
+    this.upcoming = from
+    this.to = to
+  }
+
+  /** The first value that was not taken. */
+  get next(): number {
+    return this.upcoming
+  }
+
+  get isExhausted(): boolean {
+    return this.upcoming >= this.to
+  }
+
+  /** Goes on within another reservation; never back. */
+  admit(from: number, to: number): void {
+    this.upcoming = Math.max(this.upcoming, from)
+    this.to = to
+  }
+
+  take(): number {
+    if (this.isExhausted)
+      throw new BrokerError('DLMS_COUNTER_EXHAUSTED', `${this.to} and above are not reserved`)
+    return this.upcoming++
+  }
+}
+
+/** What of a device under a security suite is not in its address. */
+export type OpenedSecurity = { keys: DeviceKeys; counter: ReservedCounter; window: CounterWindow }
+
+/**
+ * The profile that `address` names.
+ * @throws BrokerError DEVICE_RECORD_MALFORMED for an unknown name
+ */
+export function profileOf({ profile }: DeviceAddress): DeviceProfile {
+  const found = deviceProfileOf(profile)
+  if (found === undefined)
+    throw new BrokerError('DEVICE_RECORD_MALFORMED', `no device profile ${profile}`)
+  return found
+}
+
+/** Options of a client for one association with `address`; `opened` is there when the address has security. Secrets are kept, not copied. */
+export function clientOptionsOf(
+  address: DeviceAddress,
+  {
+    apduBytesMax,
+    invokeIdLast,
+    random,
+  }: { apduBytesMax: number; invokeIdLast: number; random: Random },
+  opened?: OpenedSecurity,
+): ClientOptions {
+  const profile = profileOf(address)
+  const { secret, security } = address
+  return {
+    secret,
+    invokeIdLast,
+    random,
+    apduBytesMax: Math.min(apduBytesMax, profile.apduBytesMax ?? apduBytesMax),
+    conformance: profile.conformance,
+    lists: profile.lists && new Set(profile.lists),
+    prefersAccess: profile.prefersAccess,
+    prefersGeneralBlocks: profile.prefersGeneralBlocks,
+    isPreEstablished: profile.isPreEstablished,
+    ...(profile.makerProof && { makerProof: blockCipherProof }),
+    ...(security !== undefined &&
+      opened !== undefined && {
+        mechanism: security.mechanism as NonNullable<ClientOptions['mechanism']>,
+        security: securityOf(security, profile, opened, random),
+      }),
+  }
+}
+
+const shapes = {
+  global: Shape.GLOBAL,
+  'general-global': Shape.GENERAL_GLOBAL,
+  dedicated: Shape.DEDICATED,
+  'general-dedicated': Shape.GENERAL_DEDICATED,
+} as const
+
+function securityOf(
+  { suite: suiteId, protection, clientTitle, deviceTitle }: NonNullable<DeviceAddress['security']>,
+  { shape = 'global', security, releasesInClear }: DeviceProfile,
+  { keys, counter, window }: OpenedSecurity,
+  random: Random,
+): ClientSecurity {
+  const suite = suites[suiteId]
+  const isDedicated = shape === 'dedicated' || shape === 'general-dedicated'
+  return {
+    suite,
+    ownTitle: clientTitle,
+    peerTitle: deviceTitle,
+    keys,
+    counters: { unicast: counter },
+    windows: { unicast: window },
+    choice: { shape: shapes[shape], protection },
+    isCiphered: protection !== 0,
+    releasesInClear,
+    ...(security && { profile: { ...standardProfile, ...security } }),
+    ...(isDedicated && { dedicatedKey: SecretKey.random(random, suite.keyBytes) }),
+  }
+}
