@@ -402,9 +402,15 @@ program
   .argument('<folder>', 'of the backup')
   .addOption(natsUrl)
   .addOption(dataDir)
-  .action(async (folder: string, where: Place) => {
+  .addOption(
+    new Option('--replicas <count>', 'servers of the cluster that have the ledger')
+      .choices(['1', '3', '5'])
+      .env('BUSBAR_REPLICAS')
+      .default('1'),
+  )
+  .action(async (folder: string, where: Place & { replicas: string }) => {
     const { restoreInto } = await import('./cli/restore.ts')
-    const { ticks, accepted, open } = await restoreInto(where, folder)
+    const { ticks, accepted, open } = await restoreInto(where, folder, Number(where.replicas))
     terminal.out(
       `${ticks} ticks are back, every hash chain holds: ${accepted} requests accepted, ${open} open`,
     )

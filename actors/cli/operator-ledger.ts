@@ -44,6 +44,13 @@ export function addressOf({ natsUrl, dataDir }: Where): NatsAddress {
   return { url: `nats://127.0.0.1:${port}`, user, password }
 }
 
+/** How a ledger is made that is not there yet, for a restore; `replicas` are servers of a cluster that have it. */
+export type MadeLedger = {
+  bytesMax?: number | undefined
+  firstSequence?: number | undefined
+  replicas?: number | undefined
+}
+
 /**
  * `restore` makes the stream of a ledger that must not be there yet, of `bytesMax` octets, whose first message is to be `firstSequence`;
  * `read` changes nothing.
@@ -52,8 +59,7 @@ export function addressOf({ natsUrl, dataDir }: Where): NatsAddress {
 export async function openOperatorLedger(
   address: NatsAddress,
   purpose: 'read' | 'restore' = 'read',
-  bytesMax = 8 * 1024 ** 3,
-  firstSequence = 1,
+  { bytesMax = 8 * 1024 ** 3, firstSequence = 1, replicas = 1 }: MadeLedger = {},
 ): Promise<OperatorLedger> {
   const connection = await connectNats(natsConnectOptions(address, 'busbar operator'))
   try {
@@ -61,6 +67,7 @@ export async function openOperatorLedger(
       connection,
       bytesMax,
       firstSequence,
+      replicas,
       partitionCount: 1,
       purpose,
     })
@@ -72,8 +79,9 @@ export async function openOperatorLedger(
       ledger,
       partitionCount,
       bus: new NatsBus({ connection, clock: systemClock, log: silentLog }),
-      cursors: () => createCursorStore({ connection }),
-      snapshots: () => createSnapshotStore({ connection, bytesMax: snapshotBytesMaxOf(bytesMax) }),
+      cursors: () => createCursorStore({ connection, replicas }),
+      snapshots: () =>
+        createSnapshotStore({ connection, replicas, bytesMax: snapshotBytesMaxOf(bytesMax) }),
       close: async () => {
         await ledger.close()
         await connection.close()

@@ -5,18 +5,27 @@ import { startNatsServer } from '../../core/ops/nats-child.ts'
 import { createLog } from '../../core/ops/log.ts'
 import type { AuditResult } from './ledger-audit.ts'
 import { firstSequenceOf, readManifest, restore } from './backup.ts'
-import { backupPortsOf, openOperatorLedger, type Where } from './operator-ledger.ts'
+import {
+  backupPortsOf,
+  openOperatorLedger,
+  type MadeLedger,
+  type Where,
+} from './operator-ledger.ts'
 
 /** @throws BrokerError BACKUP_DAMAGED, LEDGER_DEPLOYMENT_MISMATCH when there is a deployment already, and what a start may */
-export async function restoreInto(where: Where, folder: string): Promise<AuditResult> {
+export async function restoreInto(
+  where: Where,
+  folder: string,
+  replicas = 1,
+): Promise<AuditResult> {
   // Before anything is made.
   const firstSequence = firstSequenceOf(await readManifest(folder))
-  if (where.natsUrl) return into({ url: where.natsUrl }, folder, firstSequence)
+  if (where.natsUrl) return into({ url: where.natsUrl }, folder, { firstSequence, replicas })
   const dataDir = resolve(where.dataDir ?? '.busbar/data')
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const server = await startNatsServer({ dataDir, log: createLog('warn') })
   try {
-    return await into(server, folder, firstSequence)
+    return await into(server, folder, { firstSequence })
   } finally {
     await server.stop()
   }
@@ -25,9 +34,9 @@ export async function restoreInto(where: Where, folder: string): Promise<AuditRe
 async function into(
   address: { url: string; user?: string; password?: string },
   folder: string,
-  firstSequence: number,
+  made: MadeLedger,
 ): Promise<AuditResult> {
-  const opened = await openOperatorLedger(address, 'restore', undefined, firstSequence)
+  const opened = await openOperatorLedger(address, 'restore', made)
   try {
     return await restore(await backupPortsOf(opened), folder)
   } finally {

@@ -2,9 +2,15 @@
  * Two hosts over a cluster of three nats-servers, every write on three disks, under load: servers are killed (the leader of the ledger, the
  * one that the broker is connected to) and cut off. Whatever was acknowledged ends once, and in the end all three have the same.
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { jetstreamManager } from '@nats-io/jetstream'
 import t from 'tap'
+import { backup } from '../../actors/cli/backup.ts'
 import { clusterStatus } from '../../actors/cli/cluster-status.ts'
-import { openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { backupPortsOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { restoreInto } from '../../actors/cli/restore.ts'
 import { connectNats } from '../../core/ledger/connection.ts'
 import { createLedger } from '../../core/ledger/jetstream.ts'
 import { natsConnectOptions } from '../../core/ops/nats-connection.ts'
@@ -146,4 +152,18 @@ t.test('servers are killed and cut off under load', async (t) => {
       break
   }
   t.pass('half and half again')
+
+  // A backup of it comes back on another cluster, on three disks again.
+  const folder = mkdtempSync(join(tmpdir(), 'busbar-backup-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const { audit } = await backup(await backupPortsOf(operator), join(folder, 'one'))
+  t.same(audit.faults, [])
+  const other = await startTestCluster()
+  t.teardown(() => other.close())
+  t.same(await restoreInto({ natsUrl: other.url }, join(folder, 'one'), 3), audit)
+  const connection = await connectNats(natsConnectOptions({ url: other.url }))
+  t.teardown(() => connection.close())
+  const manager = await jetstreamManager(connection)
+  for await (const { config } of manager.streams.list())
+    t.equal(config.num_replicas, 3, `${config.name} has three replicas`)
 })
