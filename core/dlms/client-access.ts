@@ -14,10 +14,10 @@ import { lengthBytes, readLength, skipOctets, skipValue } from './axdr-layout.ts
 import {
   done,
   listOperationsMax,
+  OperationsService,
   takeResults,
   type ClientService,
   type ServiceStep,
-  type ServiceTerms,
 } from './client-service.ts'
 import { copyOfOctets, cutShort, refusalResult } from './service-response.ts'
 import { allocateApdu } from './wrapper.ts'
@@ -51,27 +51,8 @@ function choiceOf({ kind, selection }: CosemOperation): number {
   return selection === undefined ? AccessChoice.SET : AccessChoice.SET_WITH_SELECTION
 }
 
-export class AccessService implements ClientService {
+export class AccessService extends OperationsService implements ClientService {
   readonly responseTag = ApduTag.ACCESS_RESPONSE
-  readonly count: number
-  private readonly terms: ServiceTerms
-  private readonly operations: readonly CosemOperation[]
-  private readonly from: number
-  private readonly results: CosemResult[]
-
-  constructor(
-    terms: ServiceTerms,
-    operations: readonly CosemOperation[],
-    from: number,
-    count: number,
-    results: CosemResult[],
-  ) {
-    this.terms = terms
-    this.operations = operations
-    this.from = from
-    this.count = count
-    this.results = results
-  }
 
   start(): Buffer {
     const { from, count } = this

@@ -14,6 +14,7 @@ import {
   countInRow,
   done,
   wrongAcknowledgement,
+  OperationsService,
   type ClientService,
   type ServiceStep,
   type ServiceTerms,
@@ -44,31 +45,10 @@ export function countOfActions(
   )
 }
 
-export class ActionService implements ClientService {
+export class ActionService extends OperationsService implements ClientService {
   readonly responseTag = ApduTag.ACTION_RESPONSE
-  readonly count: number
-  private readonly terms: ServiceTerms
-  private readonly operations: readonly CosemOperation[]
-  private readonly from: number
-  private readonly results: CosemResult[]
-  private cutter: BlockCutter | undefined
-  private gatherer: BlockGatherer | undefined
-
-  constructor(
-    terms: ServiceTerms,
-    operations: readonly CosemOperation[],
-    from: number,
-    count: number,
-    results: CosemResult[],
-  ) {
-    this.terms = terms
-    this.operations = operations
-    this.from = from
-    this.count = count
-    this.results = results
-    this.cutter = undefined
-    this.gatherer = undefined
-  }
+  private cutter: BlockCutter | undefined = undefined
+  private gatherer: BlockGatherer | undefined = undefined
 
   start(): Buffer {
     const { operations, from, count } = this

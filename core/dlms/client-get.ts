@@ -3,7 +3,7 @@
  * [IEC 62056-5-3, GET service]
  */
 import { BrokerError } from '../base/broker-error.ts'
-import type { CosemOperation, CosemResult } from '../ports/wan.ts'
+import type { CosemOperation } from '../ports/wan.ts'
 import { ApduTag, DataAccessResult, descriptorBytes, GetResponse } from './apdu.ts'
 import { readLength } from './axdr-layout.ts'
 import { BlockGatherer } from './block-transfer.ts'
@@ -11,10 +11,10 @@ import {
   countInRow,
   done,
   oneByOne,
+  OperationsService,
   takeResults,
   type ClientService,
   type ServiceStep,
-  type ServiceTerms,
 } from './client-service.ts'
 import { encodeGet, encodeGetList, encodeGetNext, listHeadBytes } from './service-request.ts'
 import {
@@ -39,29 +39,9 @@ export function countOfGets(
   )
 }
 
-export class GetService implements ClientService {
+export class GetService extends OperationsService implements ClientService {
   readonly responseTag = ApduTag.GET_RESPONSE
-  readonly count: number
-  private readonly terms: ServiceTerms
-  private readonly operations: readonly CosemOperation[]
-  private readonly from: number
-  private readonly results: CosemResult[]
-  private gatherer: BlockGatherer | undefined
-
-  constructor(
-    terms: ServiceTerms,
-    operations: readonly CosemOperation[],
-    from: number,
-    count: number,
-    results: CosemResult[],
-  ) {
-    this.terms = terms
-    this.operations = operations
-    this.from = from
-    this.count = count
-    this.results = results
-    this.gatherer = undefined
-  }
+  private gatherer: BlockGatherer | undefined = undefined
 
   start(): Buffer {
     const { operations, from, count } = this

@@ -26,6 +26,29 @@ export interface ClientService {
   receive(view: Buffer): ServiceStep
 }
 
+/** What the services with logical names are made of: `count` operations from `from` on, whose results go to `results`. */
+export abstract class OperationsService {
+  readonly count: number
+  protected readonly terms: ServiceTerms
+  protected readonly operations: readonly CosemOperation[]
+  protected readonly from: number
+  protected readonly results: CosemResult[]
+
+  constructor(
+    terms: ServiceTerms,
+    operations: readonly CosemOperation[],
+    from: number,
+    count: number,
+    results: CosemResult[],
+  ) {
+    this.terms = terms
+    this.operations = operations
+    this.from = from
+    this.count = count
+    this.results = results
+  }
+}
+
 /** The octets of the largest list of operations in one request, in its count: beyond one octet nothing is saved any more. */
 export const listOperationsMax = 127
 

@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { asBuffer } from '../base/bytes.ts'
-import type { CosemOperation, CosemResult } from '../ports/wan.ts'
+import type { CosemOperation } from '../ports/wan.ts'
 import { ApduTag, Conformance, DataAccessResult, descriptorBytes, SetResponse } from './apdu.ts'
 import { lengthBytes, readLength } from './axdr-layout.ts'
 import { BlockCutter } from './block-transfer.ts'
@@ -13,6 +13,7 @@ import {
   done,
   takeResults,
   wrongAcknowledgement,
+  OperationsService,
   type ClientService,
   type ServiceStep,
   type ServiceTerms,
@@ -45,29 +46,9 @@ export function countOfSets(
   )
 }
 
-export class SetService implements ClientService {
+export class SetService extends OperationsService implements ClientService {
   readonly responseTag = ApduTag.SET_RESPONSE
-  readonly count: number
-  private readonly terms: ServiceTerms
-  private readonly operations: readonly CosemOperation[]
-  private readonly from: number
-  private readonly results: CosemResult[]
-  private cutter: BlockCutter | undefined
-
-  constructor(
-    terms: ServiceTerms,
-    operations: readonly CosemOperation[],
-    from: number,
-    count: number,
-    results: CosemResult[],
-  ) {
-    this.terms = terms
-    this.operations = operations
-    this.from = from
-    this.count = count
-    this.results = results
-    this.cutter = undefined
-  }
+  private cutter: BlockCutter | undefined = undefined
 
   start(): Buffer {
     const { operations, from, count } = this
