@@ -53,5 +53,6 @@ export {
   Protection,
   Shape,
   suites,
+  systemTitleBytes,
   type Suite,
 } from './suite.ts'
