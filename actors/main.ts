@@ -1,11 +1,10 @@
 /** The `busbar` command: everything that a person or a script starts. */
-import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { ReceiveOptions, StatusOptions, SubmitOptions } from '../core/gateway/cli.ts'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { Transport } from '../core/ports/wan.ts'
-import type { DecodeOptions } from './cli/dlms-decode.ts'
+import { addDlmsCommands } from './cli/dlms-program.ts'
 import { explainFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
@@ -418,24 +417,7 @@ program
     )
   })
 
-program
-  .command('dlms')
-  .description('the codec for people')
-  .command('decode')
-  .description('explain an APDU, a wrapper frame or HDLC frames, field by field')
-  .argument('<hex>', 'hexadecimal digits, or - for standard input')
-  .option('--key <hex>', 'global unicast encryption key')
-  .option('--authentication-key <hex>', 'authentication key')
-  .option('--dedicated-key <hex>', 'dedicated key of the association')
-  .option('--master-key <hex>', 'master key, for keys that come wrapped')
-  .option('--system-title <hex>', 'of the sender, where the octets do not name it')
-  .option('--recipient-title <hex>', 'of the recipient, for agreed keys')
-  .option('--json', 'one line of JSON', false)
-  .action(async (hex: string, options: DecodeOptions) => {
-    const { decodeLines } = await import('./cli/dlms-decode.ts')
-    const text = hex === '-' ? readFileSync(0, 'utf8') : hex
-    for (const line of decodeLines(text, options)) terminal.out(line)
-  })
+addDlmsCommands(program, terminal)
 
 try {
   await program.parseAsync()

@@ -1,0 +1,131 @@
+/** The commands `busbar dlms` and `busbar meter`: their words on the command line; what they do is loaded when it is asked for. */
+import { readFileSync } from 'node:fs'
+import { Option, type Command } from 'commander'
+import type { DecodeOptions } from './dlms-decode.ts'
+import type { ObjectOptions, ProfileOptions } from './meter-commands.ts'
+import type { MeterOptions } from './meter-options.ts'
+
+export function addDlmsCommands(
+  program: Command,
+  terminal: { out: (line: string) => void; err: (line: string) => void },
+): void {
+  program
+    .command('dlms')
+    .description('the codec for people')
+    .command('decode')
+    .description('explain an APDU, a wrapper frame or HDLC frames, field by field')
+    .argument('<hex>', 'hexadecimal digits, or - for standard input')
+    .option('--key <hex>', 'global unicast encryption key')
+    .option('--authentication-key <hex>', 'authentication key')
+    .option('--dedicated-key <hex>', 'dedicated key of the association')
+    .option('--master-key <hex>', 'master key, for keys that come wrapped')
+    .option('--system-title <hex>', 'of the sender, where the octets do not name it')
+    .option('--recipient-title <hex>', 'of the recipient, for agreed keys')
+    .option('--json', 'one line of JSON', false)
+    .action(async (hex: string, options: DecodeOptions) => {
+      const { decodeLines } = await import('./dlms-decode.ts')
+      const text = hex === '-' ? readFileSync(0, 'utf8') : hex
+      for (const line of decodeLines(text, options)) terminal.out(line)
+    })
+
+  const meter = program
+    .command('meter')
+    .description(
+      'speak DLMS with one meter, without a broker; keys and password from the environment stay out of lists of processes',
+    )
+
+  /** A command of `busbar meter`, with everything that says how the meter is reached. */
+  const meterCommand = (name: string, description: string): Command =>
+    meter
+      .command(name)
+      .description(description)
+      .argument('<address>', 'host:port of the meter or its concentrator')
+      .option('--client <number>', 'wrapper port of the client; 16 is the public one', '16')
+      .option('--logical-device <number>', 'wrapper port of the logical device', '1')
+      .addOption(
+        new Option('--password <text>', 'secret of authentication, or 0x and hex').env(
+          'BUSBAR_METER_PASSWORD',
+        ),
+      )
+      .option(
+        '--mechanism <number>',
+        'of authentication, 0 to 7; low with a password, none without',
+      )
+      .option('--suite <number>', 'security suite 0, 1 or 2; none when left out')
+      .option('--protection <how>', 'none, authenticated, encrypted or both', 'both')
+      .addOption(
+        new Option('--unicast-key <hex>', 'global unicast encryption key').env(
+          'BUSBAR_METER_UNICAST_KEY',
+        ),
+      )
+      .addOption(
+        new Option('--authentication-key <hex>', 'authentication key').env(
+          'BUSBAR_METER_AUTHENTICATION_KEY',
+        ),
+      )
+      .option('--system-title <hex>', 'ours', '4255530000000001')
+      .option('--meter-title <hex>', "the meter's, where its answer does not name it")
+      .option(
+        '--counter <number>',
+        'invocation counter to begin with; asked of the meter when left out',
+      )
+      .option('--hex', 'show the frames that go and come, on stderr', false)
+      .option('--json', 'one line of JSON', false)
+
+  const ofClass = '3'
+  meterCommand('read', 'read one attribute; a register with scaler and unit')
+    .argument('<obis>', 'logical name, 1-0:1.8.0.255')
+    .option('--class <number>', 'interface class', ofClass)
+    .option('--attribute <name>', 'by name or number', '2')
+    .action(async (address: string, obis: string, options: ObjectOptions) => {
+      const { readCommand } = await import('./meter-commands.ts')
+      await readCommand(address, obis, options, terminal)
+    })
+
+  meterCommand('write', 'write one attribute')
+    .argument('<obis>', 'logical name')
+    .argument(
+      '<value>',
+      'JSON in the words of the attribute, or {"axdr": "long-unsigned", "value": 5}',
+    )
+    .option('--class <number>', 'interface class', ofClass)
+    .option('--attribute <name>', 'by name or number', '2')
+    .action(async (address: string, obis: string, value: string, options: ObjectOptions) => {
+      const { writeCommand } = await import('./meter-commands.ts')
+      await writeCommand(address, obis, value, options, terminal)
+    })
+
+  meterCommand('invoke', 'invoke one method')
+    .argument('<obis>', 'logical name')
+    .argument('[parameter]', 'JSON in the words of the method')
+    .option('--class <number>', 'interface class', ofClass)
+    .option('--method <name>', 'by name or number', '1')
+    .action(
+      async (
+        address: string,
+        obis: string,
+        parameter: string | undefined,
+        options: ObjectOptions,
+      ) => {
+        const { invokeCommand } = await import('./meter-commands.ts')
+        await invokeCommand(address, obis, parameter, options, terminal)
+      },
+    )
+
+  meterCommand('objects', 'list the objects that the association sees, with rights').action(
+    async (address: string, options: MeterOptions) => {
+      const { objectsCommand } = await import('./meter-commands.ts')
+      await objectsCommand(address, options, terminal)
+    },
+  )
+
+  meterCommand('profile', 'print the rows of a profile')
+    .argument('<obis>', 'logical name of the profile')
+    .option('--from <time>', 'ISO 8601')
+    .option('--to <time>', 'now when left out')
+    .option('--entries <range>', 'rows by number, 1-10')
+    .action(async (address: string, obis: string, options: ProfileOptions) => {
+      const { profileCommand } = await import('./meter-commands.ts')
+      await profileCommand(address, obis, options, terminal)
+    })
+}
