@@ -140,6 +140,16 @@ export const errorTable = {
   DLMS_KEY_AGREEMENT_INVALID: row(142, 'E21', 'meter', 'later', 'INTERNAL', 'A public key or a scheme of a key agreement is not valid.', 'Report the device and its firmware.'),
   DLMS_CERTIFICATE_INVALID: row(143, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'A certificate cannot be read, has expired, is of another issuer, or lacks a system title or a key of a known curve.', 'Replace the certificate.'),
 
+  // ── keys at rest ──
+  KEYS_ENCRYPTION_KEY_MISSING: row(150, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A device brings keys, and there is no key-encryption key to seal them under.', 'Give BUSBAR_KEY_ENCRYPTION_KEY_FILE or BUSBAR_KEY_ENCRYPTION_KEY to every process; `busbar keys rotate` makes a file.'),
+  KEYS_SEALED_UNREADABLE: row(151, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'The sealed keys of a device cannot be opened.', 'Give every process all key-encryption keys that are still in use; `busbar keys status` names them.'),
+  KEYS_REPLACEMENT_UNFIT: row(152, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The keys of this device cannot be replaced: it has no security suite, no protection, or no master key.', 'Complete its record.'),
+  KEYS_REPLACEMENT_REFUSED: row(153, 'E44', 'meter', 'later', 'FAILED_PRECONDITION', 'The meter was given new keys and has proved that it keeps the old ones, which stay in use.', 'Check the master key in the device record.'),
+  KEYS_COUNTER_AHEAD: row(154, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'The device says that it expects an invocation counter further ahead than is believed without proof.', 'Check whether another head-end uses its keys; replace them.'),
+  KEYS_COUNTER_NEAR_END: row(155, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The invocation counter of a key comes near its end.', 'Replace the keys: `busbar keys replace`.'),
+  KEYS_SUPERSEDED: row(156, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'A registration brings keys that were replaced; the newer ones stay in use.', 'Take the keys out of that inventory file.'),
+  KEYS_REPLACEMENT_UNDERWAY: row(157, 'E57', 'operator', 'later', 'ABORTED', 'The keys of this device are being replaced, and it has not proved yet which ones it has.', 'Register it again when `busbar keys status` counts no replacement under way.'),
+
   // ── inside ──
   ENVELOPE_MALFORMED: row(200, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not an envelope of a known layout version.', 'Check that all hosts run compatible versions.'),
   FRAME_MALFORMED: row(201, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not a frame.', 'Check that all hosts run compatible versions.'),

@@ -224,6 +224,25 @@ export const limits = {
   sessionKeysMax: 32,
   /** An invocation counter this near to its end raises an alarm: 1 % of its range, months of the busiest meter. */
   invocationCountersLeftMin: 42_949_672,
+  /** Devices whose keys a process holds opened, about 2 kB each; the one used longest ago is opened again when it is needed. */
+  keysOpenedMax: 20_000,
+  /** Invocation counters reserved on the ledger at a time: one fact for many exchanges; what a crash burns is 1 / 260,000 of all. */
+  countersReserved: 16_384,
+  /** An exchange is begun with at least so many: the longest profile in the smallest blocks, with repeats. */
+  countersPerExchangeMin: 4_096,
+  /** How far a device may say that its counter is ahead, which nobody signs: 1/256 of all, so that a forger wears out no key. */
+  counterJumpMax: 0x100_0000,
+  /** Earlier keys of a device whose counters are remembered, each by its mark. */
+  keysRememberedMax: 32,
+  /** Times that new keys are offered to a meter that then proves that it has kept the old ones. */
+  keyTransfersMax: 3,
+  /** Longest wait between two attempts to learn which keys a meter has. */
+  keysRetryMsMax: 300_000,
+  /** How often a host goes through its devices for keys that were sealed under an older key-encryption key, when they have changed. */
+  keysSweepMs: 15_000,
+  /** How often it looks whether there is a new one; and the devices it reads at a time, ten times a second: 1 ms of its thread. */
+  keysLookMs: 5_000,
+  keysSweepDevicesMax: 200,
   /** Information in one HDLC frame, and frames without an acknowledgement; 128 and 1 hold until more is agreed [IEC 62056-46, 6.4.4.4.3.2]. */
   hdlcInformationBytesMax: 2_030,
   hdlcWindowMax: 7,
@@ -308,6 +327,10 @@ assert(
 assert(
   limits.viewsScanRowsMax >= limits.viewsPageRowsMax,
   'a page may be filled by what is looked at for it',
+)
+assert(
+  limits.countersReserved >= 2 * limits.countersPerExchangeMin,
+  'a reservation lasts for more than one exchange',
 )
 assert(
   limits.requestFrameBytesMax > 2 * limits.requestBytesMax,

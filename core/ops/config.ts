@@ -7,6 +7,8 @@ import { z } from 'zod'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
+import type { SecretKey } from '../ports/crypto.ts'
+import { keyEncryptionKeyOf, type KeyEncryption } from './key-encryption-keys.ts'
 
 /** Where a gateway listens; port 0 for any free one. */
 export type ListenAddress = { readonly host: string; readonly port: number }
@@ -33,6 +35,8 @@ export type BrokerConfig = {
   readonly partiesFile: string
   /** An embedded nats-server as a child, or the address of one that runs elsewhere. */
   readonly nats: { readonly kind: 'embedded' } | { readonly kind: 'external'; readonly url: string }
+  /** What seals the keys of devices. */
+  readonly keyEncryption: KeyEncryption
   readonly wanConnectionsMax: number
   readonly ledgerBytesMax: number
   /** Copies of the ledger and of the cursors in a cluster. */
@@ -130,6 +134,16 @@ const natsUrl = z
     'must look like nats://host:4222 or tls://user:password@host:4222, several separated by commas',
   )
 
+const keyEncryptionKeys: z.ZodType<SecretKey[], string> = z.string().transform((text, context) => {
+  const keys: SecretKey[] = []
+  for (const one of text === '' ? [] : text.split(',')) {
+    const key = keyEncryptionKeyOf(one.trim())
+    if (key !== undefined) keys.push(key)
+    else context.addIssue('must be 64 hexadecimal digits, or base64 of 32 octets')
+  }
+  return keys
+})
+
 /** One thing that an operator may set. */
 export type Setting = {
   readonly env: string
@@ -142,6 +156,8 @@ export type Setting = {
   /** What another value does. */
   readonly consequence: string
   readonly schema: z.ZodType<unknown, string>
+  /** Never on the command line, which everybody on the machine can read. */
+  readonly isEnvironmentOnly?: boolean
 }
 
 /** Every setting: the defaults stand here and nowhere else. */
@@ -238,6 +254,28 @@ export const settings = {
       'The ledger is created there with one replica, unless a stream LEDGER with more exists; its settings are checked at start (LEDGER_SETTINGS_UNSAFE).',
     schema: natsUrl,
   },
+  keyEncryptionKey: {
+    env: 'BUSBAR_KEY_ENCRYPTION_KEY',
+    option: 'keyEncryptionKey',
+    default: '',
+    unit: '64 hexadecimal digits, or base64 of 32 octets; several separated by commas',
+    reason: 'Empty: keys of devices are sealed under a key that Busbar does not keep.',
+    consequence:
+      'The first seals the keys of devices, all open them; every process needs it. Without one devices with keys or secrets are refused (KEYS_ENCRYPTION_KEY_MISSING). It stands in the environment only.',
+    schema: keyEncryptionKeys,
+    isEnvironmentOnly: true,
+  },
+  keyEncryptionKeyFile: {
+    env: 'BUSBAR_KEY_ENCRYPTION_KEY_FILE',
+    option: 'keyEncryptionKeyFile',
+    default: '',
+    unit: 'file, one key a line, mode 600',
+    reason:
+      'Empty means none. A file can be rotated while Busbar runs, and keeps the key out of the environment of every child.',
+    consequence:
+      'As for BUSBAR_KEY_ENCRYPTION_KEY. In the data directory it is refused: a copy of that folder must not open itself.',
+    schema: z.string(),
+  },
   wanConnectionsMax: {
     env: 'BUSBAR_WAN_CONNECTIONS',
     option: 'wanConnections',
@@ -313,7 +351,7 @@ function givenText(
   { env, options = {} }: ConfigSource,
   setting: Setting,
 ): { text: string; from: string } | undefined {
-  const option = options[setting.option]
+  const option = setting.isEnvironmentOnly ? undefined : options[setting.option]
   if (option !== undefined) {
     const flag = setting.option.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
     return { text: String(option), from: `--${flag}` }
@@ -348,6 +386,12 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   const dataDir = read(settings.dataDir)
   const partiesFile = read(settings.partiesFile)
   const url = read(settings.natsUrl)
+  const keys = read(settings.keyEncryptionKey)
+  const keyFile = read(settings.keyEncryptionKeyFile)
+  if (keys?.length && keyFile) {
+    const { keyEncryptionKey, keyEncryptionKeyFile } = settings
+    faults.push(`${keyEncryptionKey.env} and ${keyEncryptionKeyFile.env} are both given; give one`)
+  }
   const config: BrokerConfig = {
     dataDir: resolve(source.workingDir, dataDir ?? ''),
     roles: read(settings.roles),
@@ -361,6 +405,11 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
       partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
     ),
     nats: url ? { kind: 'external', url } : { kind: 'embedded' },
+    keyEncryption: keys?.length
+      ? { kind: 'given', keys }
+      : keyFile
+        ? { kind: 'file', path: resolve(source.workingDir, keyFile) }
+        : { kind: 'none' },
     wanConnectionsMax: read(settings.wanConnectionsMax),
     ledgerBytesMax: read(settings.ledgerBytesMax),
     replicas: read(settings.replicas),

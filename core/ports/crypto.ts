@@ -7,6 +7,7 @@ import {
   createCipheriv,
   createDecipheriv,
   createECDH,
+  createHmac,
   createPrivateKey,
   createPublicKey,
   createSecretKey,
@@ -177,6 +178,23 @@ export class PrivateKey extends Opaque {
     }
   }
 
+  /** The key in a PEM text of PKCS #8 or SEC 1, or undefined when it is none, or of another curve. */
+  static ofPem(text: string): PrivateKey | undefined {
+    try {
+      const { crv, d } = createPrivateKey(text).export({ format: 'jwk' })
+      if ((crv !== 'P-256' && crv !== 'P-384') || d === undefined) return undefined
+      return PrivateKey.of(crv, Buffer.from(d, 'base64url'))
+    } catch {
+      // No PEM, enciphered, or of an algorithm that has no such form: the caller names the error.
+      return undefined
+    }
+  }
+
+  /** The scalar, big-endian, for sealing. Whoever takes it keeps it secret. */
+  copyOfScalar(): Buffer {
+    return Buffer.from(keyObjectOf(this).export({ format: 'jwk' }).d!, 'base64url')
+  }
+
   /** A new key, from the system's randomness. */
   static generate(curve: Curve): PrivateKey {
     const pair = generateKeyPairSync('ec', { namedCurve: curve })
@@ -295,6 +313,13 @@ export function unwrapKey(wrappingKey: SecretKey, wrappedView: Uint8Array): Secr
 /** Digest of `view`: 16, 20, 32 or 48 octets. Owned. [RFC 1321; FIPS 180-4] */
 export function digest(name: HashName, view: Uint8Array): Buffer {
   return hash(name, view, 'buffer')
+}
+
+/** HMAC-SHA-256 over `views`, one behind the other: 32 octets. Owned. [RFC 2104; FIPS 180-4] */
+export function authenticate(key: Secret, ...views: readonly Uint8Array[]): Buffer {
+  const hmac = createHmac('sha256', keyObjectOf(key))
+  for (const view of views) hmac.update(view)
+  return hmac.digest()
 }
 
 const hashOf = (curve: Curve): HashName => (curve === 'P-256' ? 'sha256' : 'sha384')

@@ -25,6 +25,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     ops: { host: '127.0.0.1', port: 9_464 },
     partiesFile: '/srv/.busbar/data/parties.json',
     nats: { kind: 'embedded' },
+    keyEncryption: { kind: 'none' },
     wanConnectionsMax: 8_192,
     ledgerBytesMax: 8_589_934_592,
     replicas: 1,
