@@ -1,13 +1,17 @@
 /**
- * What the inventory says of a device: its type and how it is reached. Travels as the body of DEVICE_REGISTRATION and
- * DEVICE_REGISTERED, a MessagePack map with these names; operators write it as JSON. This is the one place that reads or
- * writes either form. It knows nothing of life cycles or of who may use the device.
+ * What the inventory says of a device: its type, how it is reached, how it is secured, and its keys, sealed. Travels as the body of
+ * DEVICE_REGISTRATION and DEVICE_REGISTERED, a MessagePack map with these names; operators write it as JSON, keys in the clear
+ * (device-keys.ts), which are sealed before anything is written. This is the one place that reads or writes either form. It knows nothing
+ * of life cycles or of who may use the device.
  */
 import { Packr } from 'msgpackr'
-import { copyOf, emptyBytes, sameBytes } from '../base/bytes.ts'
+import { asBuffer, copyOf, emptyBytes, sameBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { eui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
-import type { DeviceAddress } from '../ports/wan.ts'
+import type { DeviceKeys } from '../ports/key-vault.ts'
+import { isSealedKeys } from '../ports/sealed-keys.ts'
+import { Transport, type DeviceAddress, type DeviceSecurity } from '../ports/wan.ts'
+import { deviceKeysOf } from './device-keys.ts'
 
 export const DeviceType = [
   'ESME',
@@ -22,10 +26,16 @@ export const DeviceType = [
 ] as const
 export type DeviceType = (typeof DeviceType)[number]
 
-export type DeviceRecord = { type: DeviceType; address: DeviceAddress }
+export type DeviceRecord = {
+  type: DeviceType
+  /** Its secret is there in what operators write, and in records of ledgers from before keys were sealed. */
+  address: DeviceAddress
+  /** Keys and secret, as a vault has sealed them. Left out by a registration under a suite, the device keeps those that it has. */
+  sealedKeys?: Buffer
+}
 
-/** A device of an inventory file: who it is and its record. */
-export type DeviceEntry = { key: Eui64Key; record: DeviceRecord }
+/** A device of an inventory file: who it is, its record, and its keys, not sealed yet. */
+export type DeviceEntry = { key: Eui64Key; record: DeviceRecord; keys?: DeviceKeys }
 
 /** Why a record is none: every fault, one sentence each, naming the field. Belongs to DEVICE_RECORD_MALFORMED. */
 export type DeviceRecordFault = { faults: string[] }
@@ -33,6 +43,18 @@ export type DeviceRecordFault = { faults: string[] }
 // A low-level security secret is an octet string of the meter's; 64 octets is more than any meter takes.
 const secretBytesMax = 64
 const hostCharactersMax = 253
+const titleBytes = 8
+const protections: readonly unknown[] = [0, 0x10, 0x20, 0x30]
+const addressFields = [
+  'host',
+  'port',
+  'logicalDevice',
+  'client',
+  'secret',
+  'transport',
+  'profile',
+  'security',
+]
 
 function isPlain(json: unknown): json is Record<string, unknown> {
   return (
@@ -63,25 +85,55 @@ function checkInteger(
   return min
 }
 
-function readSecret(value: unknown, faults: string[]): Uint8Array | undefined {
+/** From hexadecimal digits, or octets, which are copied. */
+function readOctets(
+  value: unknown,
+  min: number,
+  max: number,
+  where: string,
+  faults: string[],
+): Buffer | undefined {
   if (value === undefined || value === null) return undefined
-  if (ArrayBuffer.isView(value)) {
-    const octets = new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-    if (octets.length >= 1 && octets.length <= secretBytesMax) return copyOf(octets)
-  } else if (
-    typeof value === 'string' &&
-    value.length % 2 === 0 &&
-    /^[0-9a-fA-F]{2,128}$/.test(value)
-  ) {
-    return Buffer.from(value, 'hex')
-  }
-  faults.push(`address.secret must be hexadecimal digits for 1 to ${secretBytesMax} octets`)
+  let octets: Buffer | undefined
+  if (ArrayBuffer.isView(value))
+    octets = copyOf(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+  else if (typeof value === 'string' && /^([0-9a-fA-F]{2})+$/.test(value))
+    octets = Buffer.from(value, 'hex')
+  if (octets !== undefined && octets.length >= min && octets.length <= max) return octets
+  const count = min === max ? min : `${min} to ${max}`
+  faults.push(`${where} must be hexadecimal digits for ${count} octets`)
   return undefined
+}
+
+function readSecurity(raw: unknown, faults: string[]): DeviceSecurity | undefined {
+  if (raw === undefined || raw === null) return undefined
+  const where = 'address.security'
+  if (!isPlain(raw)) {
+    faults.push(`${where} must be an object with suite, mechanism, protection and clientTitle`)
+    return undefined
+  }
+  const known = ['suite', 'mechanism', 'protection', 'clientTitle', 'deviceTitle']
+  faults.push(...unknownFields(raw, known, `${where}: `))
+  const { protection } = raw
+  if (!protections.includes(protection))
+    faults.push(`${where}.protection must be 0, 16 authenticated, 32 encrypted, or 48 both`)
+  const title = (name: string): Buffer | undefined =>
+    readOctets(raw[name], titleBytes, titleBytes, `${where}.${name}`, faults)
+  const clientTitle = title('clientTitle')
+  if (clientTitle === undefined) faults.push(`${where}.clientTitle is missing`)
+  const deviceTitle = title('deviceTitle')
+  return {
+    suite: checkInteger(raw['suite'], 0, 2, `${where}.suite`, faults) as 0 | 1 | 2,
+    mechanism: checkInteger(raw['mechanism'], 0, 7, `${where}.mechanism`, faults),
+    protection: protection as number,
+    clientTitle: clientTitle ?? Buffer.alloc(titleBytes),
+    ...(deviceTitle && { deviceTitle }),
+  }
 }
 
 function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device record is an object with type and address'] }
-  const faults = unknownFields(json, ['type', 'address'], '')
+  const faults = unknownFields(json, ['type', 'address', 'sealedKeys'], '')
   const type = DeviceType.find((known) => known === json['type'])
   if (type === undefined) faults.push(`type must be one of ${DeviceType.join(', ')}`)
   const raw = json['address']
@@ -89,9 +141,7 @@ function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
     faults.push('address must be an object with host, port, logicalDevice and client')
     return { faults }
   }
-  faults.push(
-    ...unknownFields(raw, ['host', 'port', 'logicalDevice', 'client', 'secret'], 'address: '),
-  )
+  faults.push(...unknownFields(raw, addressFields, 'address: '))
   const host = raw['host']
   const isHost =
     typeof host === 'string' && host.length <= hostCharactersMax && /^[0-9A-Za-z.:_%-]+$/.test(host)
@@ -102,38 +152,94 @@ function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
     logicalDevice: checkInteger(raw['logicalDevice'], 1, 65_535, 'address.logicalDevice', faults),
     client: checkInteger(raw['client'], 1, 65_535, 'address.client', faults),
   }
-  const secret = readSecret(raw['secret'], faults)
+  const secret = readOctets(raw['secret'], 1, secretBytesMax, 'address.secret', faults)
   if (secret !== undefined) address.secret = secret
-  return type === undefined || faults.length > 0 ? { faults } : { type, address }
+  const { transport, profile } = raw
+  if (transport !== undefined && transport !== null) {
+    const found = Transport.find((one) => one === transport)
+    if (found !== undefined) address.transport = found
+    else faults.push(`address.transport must be one of ${Transport.join(', ')}`)
+  }
+  if (profile !== undefined && profile !== null) {
+    if (typeof profile === 'string' && /^[0-9A-Za-z._-]{1,64}$/.test(profile))
+      address.profile = profile
+    else faults.push('address.profile must be the name of a device profile')
+  }
+  const security = readSecurity(raw['security'], faults)
+  if (security !== undefined) address.security = security
+  const sealed = json['sealedKeys']
+  const sealedKeys = Buffer.isBuffer(sealed) && isSealedKeys(sealed) ? copyOf(sealed) : undefined
+  if (sealed !== undefined && sealedKeys === undefined) faults.push('sealedKeys are not a field')
+  return type === undefined || faults.length > 0
+    ? { faults }
+    : { type, address, ...(sealedKeys && { sealedKeys }) }
 }
 
-/** Reads a record from parsed JSON, strictly: unknown fields are faults. The secret is hexadecimal text. */
+/** Reads a record from parsed JSON, strictly: unknown fields are faults. Secret and titles are hexadecimal text. */
 export function deviceRecordOf(json: unknown): DeviceRecord | DeviceRecordFault {
   return readRecord(json)
 }
 
-/** Reads `{ "eui64": …, "type": …, "address": … }`, one device of an inventory file or of the operators' interface. */
+/**
+ * Reads `{ "eui64": …, "type": …, "address": …, "keys": … }`, one device of an inventory file or of the operators' interface. Faults name
+ * fields and show nothing of keys.
+ */
 export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device is an object with eui64, type and address'] }
-  const { eui64, ...rest } = json
+  const { eui64, keys: rawKeys, ...rest } = json
   const octets = typeof eui64 === 'string' ? parseEui64(eui64) : undefined
   const record = readRecord(rest)
   const faults = 'faults' in record ? record.faults : []
   if (octets === undefined)
     faults.unshift('eui64 must be sixteen hexadecimal digits, bare or with - or : between octets')
-  return octets === undefined || 'faults' in record ? { faults } : { key: eui64Key(octets), record }
+  const security = 'faults' in record ? undefined : record.address.security
+  const keys = rawKeys === undefined ? undefined : deviceKeysOf(rawKeys, security?.suite, faults)
+  if (octets === undefined || 'faults' in record || faults.length > 0) return { faults }
+  return { key: eui64Key(octets), record, ...(keys && { keys }) }
 }
 
-/** The JSON form of an entry, which `deviceEntryOf` reads back. Contains the secret: not for logs. */
+/** The JSON form of an entry without its keys, which `deviceEntryOf` reads back. Contains the secret: not for logs. */
 export function jsonOfDeviceEntry(eui64: string, record: DeviceRecord): Record<string, unknown> {
-  const { secret, ...address } = record.address
-  const asHex = secret === undefined ? {} : { secret: Buffer.from(secret).toString('hex') }
-  return { eui64, type: record.type, address: { ...address, ...asHex } }
+  const address = addressFieldsOf(record.address)
+  return { eui64, type: record.type, address: withHex(address) as Record<string, unknown> }
 }
 
-/** True when both say the same of a device. */
+/** Octets as hexadecimal text, however deep they stand. */
+function withHex(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return value.toString('hex')
+  if (!isPlain(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withHex(one)]))
+}
+
+/** Without what is undefined, in an order that never changes: the same record gives the same octets. */
+function addressFieldsOf(address: DeviceAddress): Record<string, unknown> {
+  const { host, port, logicalDevice, client, secret, transport, profile, security } = address
+  return {
+    host,
+    port,
+    logicalDevice,
+    client,
+    ...(secret && { secret: asBuffer(secret) }),
+    ...(transport && { transport }),
+    ...(profile && { profile }),
+    ...(security && { security: securityFieldsOf(security) }),
+  }
+}
+
+function securityFieldsOf(security: DeviceSecurity): Record<string, unknown> {
+  const { suite, mechanism, protection, clientTitle, deviceTitle } = security
+  return {
+    suite,
+    mechanism,
+    protection,
+    clientTitle: asBuffer(clientTitle),
+    ...(deviceTitle && { deviceTitle: asBuffer(deviceTitle) }),
+  }
+}
+
+/** True when both say the same of a device, but for its sealed keys. */
 export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
-  const { host, port, logicalDevice, client, secret } = a.address
+  const { host, port, logicalDevice, client, secret, transport, profile, security } = a.address
   const other = b.address
   return (
     a.type === b.type &&
@@ -141,23 +247,33 @@ export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
     port === other.port &&
     logicalDevice === other.logicalDevice &&
     client === other.client &&
-    sameBytes(secret ?? emptyBytes, other.secret ?? emptyBytes)
+    sameOctets(secret, other.secret) &&
+    transport === other.transport &&
+    profile === other.profile &&
+    sameSecurity(security, other.security)
   )
 }
+
+function sameSecurity(a: DeviceSecurity | undefined, b: DeviceSecurity | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b
+  return (
+    a.suite === b.suite &&
+    a.mechanism === b.mechanism &&
+    a.protection === b.protection &&
+    sameOctets(a.clientTitle, b.clientTitle) &&
+    sameOctets(a.deviceTitle, b.deviceTitle)
+  )
+}
+
+const sameOctets = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  sameBytes(a ?? emptyBytes, b ?? emptyBytes)
 
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true })
 
 /** The MessagePack form, in memory of its own. */
-export function encodeDeviceRecord(record: DeviceRecord): Buffer {
-  const { host, port, logicalDevice, client, secret } = record.address
-  const address = {
-    host,
-    port,
-    logicalDevice,
-    client,
-    ...(secret === undefined ? {} : { secret: Buffer.from(secret) }),
-  }
-  return copyOf(packr.pack({ type: record.type, address }))
+export function encodeDeviceRecord({ type, address, sealedKeys }: DeviceRecord): Buffer {
+  const fields = { type, address: addressFieldsOf(address), ...(sealedKeys && { sealedKeys }) }
+  return copyOf(packr.pack(fields))
 }
 
 /**

@@ -18,9 +18,11 @@ import type { Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
 import type {
   CosemOperation,
+  CountersUsed,
   DeviceAddress,
   ExchangeFailure,
   ExchangeResult,
+  ExchangeSecurity,
   Wan,
 } from '../ports/wan.ts'
 import {
@@ -123,23 +125,26 @@ export class BusWan implements Wan {
     address: DeviceAddress,
     operations: readonly CosemOperation[],
     lane: Lane,
+    security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     const { exchangesMax, bytesInFlightMax, clock } = this.options
-    const bytes = exchangeBytes(address, operations)
-    if (this.isClosed) return Promise.resolve(unreachable('the broker is closing'))
-    if (bytes > limits.frameBytesMax)
-      return Promise.resolve(unreachable(`an exchange of ${bytes} octets`))
+    const bytes = exchangeBytes(address, operations, security)
+    const refuse = (why: string): Promise<ExchangeResult> =>
+      Promise.resolve({ ...unreachable(why), ...unused(security) })
+    if (this.isClosed) return refuse('the broker is closing')
+    if (bytes > limits.frameBytesMax) return refuse(`an exchange of ${bytes} octets`)
     if (
       this.pending.size >= (exchangesMax ?? limits.wanExchangesMax) ||
       this.bytesInFlight + bytes > (bytesInFlightMax ?? limits.wanBytesInFlightMax)
     )
-      return Promise.resolve(unreachable('too many exchanges'))
+      return refuse('too many exchanges')
     return new Promise((settle) => {
       const pending: Pending = {
         number: this.nextNumber(),
         lane,
         address,
         operations,
+        security,
         bytes,
         route: this.routeOf(address),
         process: undefined,
@@ -267,7 +272,7 @@ export class BusWan implements Wan {
     this.pending.delete(pending.number)
     this.bytesInFlight -= pending.bytes
     if (--pending.route.count === 0) this.routes.delete(pending.route.key)
-    pending.settle(result)
+    pending.settle(pending.isSent ? result : { ...result, ...unused(pending.security) })
   }
 
   private fail(items: Iterable<Pending>, why: string): void {
@@ -338,6 +343,13 @@ function receiptIn(view: Buffer): Receipt {
     if (!(fault instanceof BrokerError)) throw fault
     return Receipt.MALFORMED
   }
+}
+
+/** Says of an exchange that went nowhere that it has used no counter; of others it is not known. */
+function unused(security: ExchangeSecurity | undefined): { counters?: CountersUsed } {
+  if (security === undefined) return {}
+  const { from: next, received } = security.counters
+  return { counters: { next, received } }
 }
 
 function unreachable(detail: string): ExchangeFailure {

@@ -3,26 +3,36 @@
  * MessagePack (pack.ts), records with every field at its place:
  *
  *   frame of exchanges  [version, client, list of exchange]
- *     exchange          [number u32, lane u8, address, list of operation]
- *     address           [host, port u16, logicalDevice u16, client u16, secret or nil]
+ *     exchange          [number u32, lane u8, address, list of operation, list of keys, none or one]
+ *     address           [host, port u16, logicalDevice u16, client u16, secret or nil, transport u8 (0 when left out, else one more than
+ *                       its place in Transport), profile ('' when left out), list of security, none or one]
+ *     security          [suite u8, mechanism u8, protection u8, title of the client, title of the device or nil]
+ *     keys              [device, sealed keys, from u64, to u64, received + 1 u64]
  *     operation         [kind u8, descriptor, selection or nil, value or nil]
  *   frame of results    [version, wanId, list of result]
- *     result            [number u32, outcome u16 (ids of the error table), detail, list of [result u16, value or nil]]
+ *     result            [number u32, outcome u16 (ids of the error table), detail, list of [result u16, value or nil], list of counters]
+ *     counters          [next u64, received + 1 u64, expected + 1 u64, 0 when there is none]; none or one
  *   receipt             [version, receipt u8]
  *
  * A new field goes to the end of its record, and `version` is raised: processes of two versions refuse each other's frames, by name.
- * Frames hold the secrets of devices: they stay on the bus and are never logged.
+ * Keys and secrets are sealed; secrets of records from before they were stand in the clear, so frames stay on the bus and are never logged.
  */
 import { errorCodeOf, errorId } from '../base/error-table.ts'
+import { bytesOfEui64Key, eui64Bytes, eui64Key } from '../base/eui64.ts'
 import { laneCount, type Lane } from '../base/lane.ts'
 import { descriptorBytes } from '../dlms/apdu.ts'
 import { isHostId } from '../ports/lease.ts'
-import type {
-  CosemOperation,
-  CosemResult,
-  DeviceAddress,
-  ExchangeFailure,
-  ExchangeResult,
+import { isSealedKeys } from '../ports/sealed-keys.ts'
+import {
+  Transport,
+  type CosemOperation,
+  type CosemResult,
+  type CountersUsed,
+  type DeviceAddress,
+  type DeviceSecurity,
+  type ExchangeFailure,
+  type ExchangeResult,
+  type ExchangeSecurity,
 } from '../ports/wan.ts'
 import { PackReader, PackWriter } from './pack.ts'
 
@@ -36,6 +46,7 @@ export type NumberedExchange = {
   lane: Lane
   address: DeviceAddress
   operations: readonly CosemOperation[]
+  security?: ExchangeSecurity | undefined
 }
 export type NumberedResult = { number: number; result: ExchangeResult }
 
@@ -43,7 +54,7 @@ export type NumberedResult = { number: number; result: ExchangeResult }
 export const Receipt = { TAKEN: 0, FULL: 1, LEAVING: 2, MALFORMED: 3 } as const
 export type Receipt = (typeof Receipt)[keyof typeof Receipt]
 
-const version = 1
+const version = 2
 const kinds = ['get', 'set', 'action'] as const satisfies CosemOperation['kind'][]
 const failures = [
   'DEVICE_UNREACHABLE',
@@ -57,8 +68,12 @@ const detailCharactersMax = 500
 export function exchangeBytes(
   address: DeviceAddress,
   operations: readonly CosemOperation[],
+  security?: ExchangeSecurity,
 ): number {
-  let bytes = 40 + 3 * address.host.length + (address.secret?.length ?? 0)
+  const { host, secret, profile } = address
+  let bytes = 60 + 3 * (host.length + (profile?.length ?? 0)) + (secret?.length ?? 0)
+  if (address.security !== undefined) bytes += 40
+  if (security !== undefined) bytes += 50 + security.sealedKeys.length
   for (const { descriptor, selection, value } of operations)
     bytes += 20 + descriptor.length + (selection?.length ?? 0) + (value?.length ?? 0)
   return bytes
@@ -66,23 +81,42 @@ export function exchangeBytes(
 
 /** The same of a result. */
 export function resultBytes(result: ExchangeResult): number {
-  if (!result.ok) return 20 + 3 * Math.min(result.detail.length, detailCharactersMax)
-  let bytes = 20
+  const headBytes = result.counters === undefined ? 25 : 55
+  if (!result.ok) return headBytes + 3 * Math.min(result.detail.length, detailCharactersMax)
+  let bytes = headBytes
   for (const { value } of result.results) bytes += 10 + (value?.length ?? 0)
   return bytes
 }
 
 export function encodeExchanges(client: string, exchanges: readonly NumberedExchange[]): Buffer {
   const writer = headOf(client, exchanges.length)
-  for (const { number, lane, address, operations } of exchanges) {
-    writer.record(4).uint32(number).uint8(lane)
-    const { host, port, logicalDevice, client: clientPort, secret } = address
-    writer.record(5).text(host).uint16(port).uint16(logicalDevice).uint16(clientPort).octets(secret)
+  for (const { number, lane, address, operations, security } of exchanges) {
+    writer.record(5).uint32(number).uint8(lane)
+    writeAddress(writer, address)
     writer.list(operations.length)
     for (const { kind, descriptor, selection, value } of operations)
       writer.record(4).uint8(kinds.indexOf(kind)).octets(descriptor).octets(selection).octets(value)
+    writer.list(security === undefined ? 0 : 1)
+    if (security === undefined) continue
+    const { device, sealedKeys, counters } = security
+    writer.record(5).octets(bytesOfEui64Key(device)).octets(sealedKeys)
+    writer
+      .uint64(counters.from)
+      .uint64(counters.to)
+      .uint64(counters.received + 1)
   }
   return writer.take()
+}
+
+function writeAddress(writer: PackWriter, address: DeviceAddress): void {
+  const { host, port, logicalDevice, client, secret, transport, profile, security } = address
+  writer.record(8).text(host).uint16(port).uint16(logicalDevice).uint16(client).octets(secret)
+  writer.uint8(transport === undefined ? 0 : 1 + Transport.indexOf(transport)).text(profile ?? '')
+  writer.list(security === undefined ? 0 : 1)
+  if (security === undefined) return
+  const { suite, mechanism, protection, clientTitle, deviceTitle } = security
+  writer.record(5).uint8(suite).uint8(mechanism).uint8(protection)
+  writer.octets(clientTitle).octets(deviceTitle)
 }
 
 /**
@@ -96,24 +130,72 @@ export function decodeExchanges(frameView: Buffer): {
   const reader = new PackReader(frameView)
   const client = headIn(reader)
   const exchanges = listIn(reader, () => {
-    reader.record(4)
+    reader.record(5)
     const number = reader.uint32()
     const lane = reader.uint8()
     if (lane >= laneCount) reader.fail()
     const address = addressIn(reader)
-    return { number, lane: lane as Lane, address, operations: listIn(reader, operationIn) }
+    const operations = listIn(reader, operationIn)
+    const security = optionalIn(reader, keysIn)
+    return { number, lane: lane as Lane, address, operations, ...(security && { security }) }
   })
   reader.close()
   return { client, exchanges }
 }
 
 function addressIn(reader: PackReader): DeviceAddress {
-  reader.record(5)
+  reader.record(8)
   const host = reader.text()
   const port = reader.uint16()
   const logicalDevice = reader.uint16()
   const client = reader.uint16()
-  return { host, port, logicalDevice, client, secret: reader.optionalOctets() }
+  const secret = reader.optionalOctets()
+  const place = reader.uint8()
+  const transport = place === 0 ? undefined : (Transport[place - 1] ?? reader.fail())
+  const profile = reader.text()
+  const security = optionalIn(reader, securityIn)
+  return {
+    host,
+    port,
+    logicalDevice,
+    client,
+    secret,
+    ...(transport && { transport }),
+    ...(profile !== '' && { profile }),
+    ...(security && { security }),
+  }
+}
+
+function securityIn(reader: PackReader): DeviceSecurity {
+  reader.record(5)
+  const suite = reader.uint8()
+  const mechanism = reader.uint8()
+  if (suite > 2 || mechanism > 7) reader.fail()
+  const protection = reader.uint8()
+  const clientTitle = reader.octets()
+  const deviceTitle = reader.optionalOctets()
+  return {
+    suite: suite as DeviceSecurity['suite'],
+    mechanism,
+    protection,
+    clientTitle,
+    ...(deviceTitle && { deviceTitle }),
+  }
+}
+
+function keysIn(reader: PackReader): ExchangeSecurity {
+  reader.record(5)
+  const device = reader.octets()
+  const sealedKeys = reader.octets()
+  if (device.length !== eui64Bytes || !isSealedKeys(sealedKeys)) reader.fail()
+  const from = reader.uint64()
+  const to = reader.uint64()
+  if (to < from) reader.fail()
+  return {
+    device: eui64Key(device),
+    sealedKeys,
+    counters: { from, to, received: reader.uint64() - 1 },
+  }
 }
 
 function operationIn(reader: PackReader): CosemOperation {
@@ -129,7 +211,7 @@ function operationIn(reader: PackReader): CosemOperation {
 export function encodeResults(wanId: string, results: readonly NumberedResult[]): Buffer {
   const writer = headOf(wanId, results.length)
   for (const { number, result } of results) {
-    writer.record(4).uint32(number)
+    writer.record(5).uint32(number)
     if (result.ok) {
       writer.uint16(errorId('OK')).text('').list(result.results.length)
       for (const one of result.results) writer.record(2).uint16(one.result).octets(one.value)
@@ -137,6 +219,14 @@ export function encodeResults(wanId: string, results: readonly NumberedResult[])
       const detail = result.detail.slice(0, detailCharactersMax)
       writer.uint16(errorId(result.code)).text(detail).list(0)
     }
+    const { counters } = result
+    writer.list(counters === undefined ? 0 : 1)
+    if (counters === undefined) continue
+    writer
+      .record(3)
+      .uint64(counters.next)
+      .uint64(counters.received + 1)
+    writer.uint64((counters.expected ?? -1) + 1)
   }
   return writer.take()
 }
@@ -149,17 +239,27 @@ export function decodeResults(frameView: Buffer): { wanId: string; results: Numb
   const reader = new PackReader(frameView)
   const wanId = headIn(reader)
   const results = listIn(reader, (): NumberedResult => {
-    reader.record(4)
+    reader.record(5)
     const number = reader.uint32()
     const outcome = errorCodeOf(reader.uint16())
     const detail = reader.text()
     const values = listIn(reader, valueIn)
-    if (outcome === 'OK') return { number, result: { ok: true, results: values } }
+    const counters = optionalIn(reader, countersIn)
+    const using = counters && { counters }
+    if (outcome === 'OK') return { number, result: { ok: true, results: values, ...using } }
     const code = failures.find((failure) => failure === outcome) ?? reader.fail()
-    return { number, result: { ok: false, code, detail } }
+    return { number, result: { ok: false, code, detail, ...using } }
   })
   reader.close()
   return { wanId, results }
+}
+
+function countersIn(reader: PackReader): CountersUsed {
+  reader.record(3)
+  const next = reader.uint64()
+  const received = reader.uint64() - 1
+  const expected = reader.uint64() - 1
+  return { next, received, ...(expected >= 0 && { expected }) }
 }
 
 function valueIn(reader: PackReader): CosemResult {
@@ -200,4 +300,10 @@ function listIn<T>(reader: PackReader, read: (reader: PackReader) => T): T[] {
   const list: T[] = []
   for (let left = reader.list(); left > 0; left--) list.push(read(reader))
   return list
+}
+
+/** Of a list of none or one. */
+function optionalIn<T>(reader: PackReader, read: (reader: PackReader) => T): T | undefined {
+  const list = listIn(reader, read)
+  return list.length > 1 ? reader.fail() : list[0]
 }

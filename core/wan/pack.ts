@@ -1,8 +1,9 @@
 /**
  * MessagePack with one fixed-width encoding for each kind of field, so that any library reads it and nothing has to be guessed: uint8
- * `cc`, uint16 `cd`, uint32 `ce`, text `da`, octets `c6` (or nil), a record of known length `9x`, a list `dd`. For exchange-frame.ts.
+ * `cc`, uint16 `cd`, uint32 `ce`, uint64 `cf`, text `da`, octets `c6` (or nil), a record of known length `9x`, a list `dd`. For exchange-frame.ts.
  */
 import { BrokerError } from '../base/broker-error.ts'
+import { readSafeU64, writeSafeU64 } from '../envelope/envelope.ts'
 import { FrameWriter } from '../envelope/frame.ts'
 
 const nil = 0xc0
@@ -10,6 +11,7 @@ const bin32 = 0xc6
 const uint8 = 0xcc
 const uint16 = 0xcd
 const uint32 = 0xce
+const uint64 = 0xcf
 const str16 = 0xda
 const fixarray = 0x90
 const array32 = 0xdd
@@ -46,6 +48,13 @@ export class PackWriter {
   uint32(value: number): this {
     const at = this.tag(uint32, 4)
     this.writer.target.writeUInt32BE(value, at)
+    return this
+  }
+
+  /** A whole number below 2^53. */
+  uint64(value: number): this {
+    const at = this.tag(uint64, 8)
+    writeSafeU64(this.writer.target, value, at)
     return this
   }
 
@@ -115,6 +124,11 @@ export class PackReader {
 
   uint32(): number {
     return this.view.readUInt32BE(this.skip(uint32, 4))
+  }
+
+  uint64(): number {
+    const value = readSafeU64(this.view, this.skip(uint64, 8))
+    return Number.isSafeInteger(value) ? value : this.fail()
   }
 
   text(): string {

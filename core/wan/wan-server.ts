@@ -145,8 +145,9 @@ export class WanServer {
     return Receipt.TAKEN
   }
 
-  private carry(taken: Taken, { number, lane, address, operations }: NumberedExchange): void {
-    void this.options.wan.exchange(address, operations, lane).then((result) => {
+  private carry(taken: Taken, exchange: NumberedExchange): void {
+    const { number, lane, address, operations, security } = exchange
+    void this.options.wan.exchange(address, operations, lane, security).then((result) => {
       this.underWay--
       if (--taken.left === 0) this.hold(-taken.bytes)
       const fitting = this.fitting(result)
@@ -159,10 +160,16 @@ export class WanServer {
   /** The result, or a failure instead of one for which there is no room. */
   private fitting(result: ExchangeResult): ExchangeResult {
     const bytes = resultBytes(result)
+    const { counters } = result
     if (bytes > limits.frameBytesMax)
-      return { ok: false, code: 'DEVICE_ANSWER_INVALID', detail: `a result of ${bytes} octets` }
+      return {
+        ok: false,
+        code: 'DEVICE_ANSWER_INVALID',
+        detail: `a result of ${bytes} octets`,
+        counters,
+      }
     return result.ok && this.bytesInFlight + bytes > this.bytesMax
-      ? { ok: false, code: 'DEVICE_UNREACHABLE', detail: 'too many octets of results' }
+      ? { ok: false, code: 'DEVICE_UNREACHABLE', detail: 'too many octets of results', counters }
       : result
   }
 

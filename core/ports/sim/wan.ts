@@ -1,12 +1,19 @@
 /** Devices that answer from a script: for tests of whoever asks, without sockets. */
 import type { Lane } from '../../base/lane.ts'
-import type { CosemOperation, DeviceAddress, ExchangeResult, Wan } from '../wan.ts'
+import type {
+  CosemOperation,
+  DeviceAddress,
+  ExchangeResult,
+  ExchangeSecurity,
+  Wan,
+} from '../wan.ts'
 
 /** What was asked, and how to answer it: at once, or later. */
 export type SimExchange = {
   address: DeviceAddress
   operations: readonly CosemOperation[]
   lane: Lane
+  security: ExchangeSecurity | undefined
   answer(result: ExchangeResult): void
 }
 
@@ -23,12 +30,14 @@ export class SimWan implements Wan {
     address: DeviceAddress,
     operations: readonly CosemOperation[],
     lane: Lane,
+    security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     return new Promise((resolve) => {
       const exchange: SimExchange = {
         address,
         operations,
         lane,
+        security,
         answer: (result) => {
           this.open.delete(exchange)
           resolve(result)

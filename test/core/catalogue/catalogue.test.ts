@@ -1,4 +1,5 @@
 /** The catalogue's rows, and device records in JSON and MessagePack. */
+import { generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
 import { pack } from 'msgpackr'
 import t from 'tap'
@@ -12,8 +13,13 @@ import {
   DeviceType,
   encodeDeviceRecord,
   jsonOfDeviceEntry,
+  sameDeviceRecord,
   type DeviceRecord,
 } from '../../../core/catalogue/device-record.ts'
+import type { DeviceKeys } from '../../../core/ports/key-vault.ts'
+import { Transport } from '../../../core/ports/wan.ts'
+import { p256Certificate, p256Point } from '../../support/certificates.ts'
+import { clientTitle, meterTitle } from '../../support/security.ts'
 import { serviceRequestOf, serviceRequests } from '../../../core/catalogue/service-requests.ts'
 
 t.test('all variants of DUIS 5.4, each once', (t) => {
@@ -88,10 +94,27 @@ const record: fc.Arbitrary<DeviceRecord> = fc
     logicalDevice: fc.integer({ min: 1, max: 65_535 }),
     client: fc.integer({ min: 1, max: 65_535 }),
     secret: fc.option(fc.uint8Array({ minLength: 1, maxLength: 64 }), { nil: undefined }),
+    beside: fc.record(
+      {
+        transport: fc.constantFrom(...Transport),
+        profile: fc.constantFrom('plain', 'maker-2.1'),
+        security: fc.record(
+          {
+            suite: fc.constantFrom(0 as const, 1 as const, 2 as const),
+            mechanism: fc.integer({ min: 0, max: 7 }),
+            protection: fc.constantFrom(0, 0x10, 0x20, 0x30),
+            clientTitle: fc.constant(clientTitle),
+            deviceTitle: fc.constant(meterTitle),
+          },
+          { requiredKeys: ['suite', 'mechanism', 'protection', 'clientTitle'] },
+        ),
+      },
+      { requiredKeys: [] },
+    ),
   })
-  .map(({ type, secret, ...address }) => ({
+  .map(({ type, secret, beside, ...address }) => ({
     type,
-    address: secret === undefined ? address : { ...address, secret: Buffer.from(secret) },
+    address: { ...address, ...beside, ...(secret && { secret: Buffer.from(secret) }) },
   }))
 
 t.test('device records keep their fields in MessagePack and JSON', (t) => {
@@ -108,6 +131,92 @@ t.test('device records keep their fields in MessagePack and JSON', (t) => {
     }),
     { numRuns: 100 },
   )
+  t.end()
+})
+
+t.test('two records are the same when nothing about them differs', (t) => {
+  const same = fc.sample(record, { seed: 1, numRuns: 50 })
+  for (const each of same) {
+    t.ok(sameDeviceRecord(each, decodeDeviceRecord(encodeDeviceRecord(each))))
+    for (const name of Object.keys(each.address)) {
+      const address = { ...each.address, [name]: undefined } as never
+      t.notOk(sameDeviceRecord(each, { ...each, address }), name)
+    }
+  }
+  t.end()
+})
+
+t.test('keys: hexadecimal digits and PEM, checked against the suite, shown in no fault', (t) => {
+  const security = (suite: number): object => ({
+    suite,
+    mechanism: 5,
+    protection: 0x30,
+    clientTitle: clientTitle.toString('hex'),
+  })
+  const entry = (suite: number | undefined, keys: unknown): ReturnType<typeof deviceEntryOf> =>
+    deviceEntryOf({
+      eui64: '00-DB-00-00-00-00-00-01',
+      type: 'ESME',
+      address: {
+        host: 'h',
+        port: 4059,
+        logicalDevice: 1,
+        client: 1,
+        ...(suite !== undefined && { security: security(suite) }),
+      },
+      keys,
+    })
+  const keysOf = (suite: number, keys: unknown): DeviceKeys => {
+    const read = entry(suite, keys)
+    if ('faults' in read) throw new Error(read.faults.join())
+    return read.keys!
+  }
+  const faultsOf = (suite: number | undefined, keys: unknown): string[] => {
+    const read = entry(suite, keys)
+    return 'faults' in read ? read.faults : []
+  }
+  const hex = '0f'.repeat(16)
+  t.equal(keysOf(0, { unicast: hex, master: hex }).unicast!.copyOfOctets().toString('hex'), hex)
+  t.equal(keysOf(2, { unicast: hex + hex }).unicast!.bytes, 32)
+  const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  const pem = pair.export({ format: 'pem', type: 'pkcs8' }).toString()
+  const signing = keysOf(1, { signing: pem }).signing!
+  t.equal(signing.curve, 'P-256')
+  t.same(
+    keysOf(1, { signing: signing.copyOfScalar().toString('hex') }).signing!.publicKey.pointBytes,
+    signing.publicKey.pointBytes,
+  )
+  const point = signing.publicKey.pointBytes
+  t.same(keysOf(1, { peerSigning: point.toString('hex') }).peerSigning!.pointBytes, point)
+  const base64 = p256Certificate.toString('base64')
+  const peerAgreement = `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
+  t.same(keysOf(1, { peerAgreement }).peerAgreement!.pointBytes, p256Point)
+  t.match(faultsOf(undefined, { unicast: hex }), ['keys need address.security'])
+  t.match(faultsOf(0, 'x'), ['keys must be an object'])
+  for (const [suite, keys] of [
+    [0, { unicast: hex + hex }],
+    [0, { signing: pem }],
+    [2, { signing: pem }],
+    [1, { signing: 'not a key 0f0f' }],
+    [1, { peerSigning: 'not a certificate 0f0f' }],
+    [1, { peerSigning: '0f'.repeat(64) }],
+    [0, { guek: hex }],
+    [0, { unicast: 7 }],
+  ] as const) {
+    const faults = faultsOf(suite, keys)
+    t.equal(faults.length, 1, JSON.stringify(keys).slice(0, 40))
+    t.notMatch(faults.join(), /0f0f|BEGIN/)
+  }
+  const spoilt = { type: 'ESME', address: { transport: 'x', profile: 'a b', security: 1 } }
+  const read = deviceRecordOf(spoilt)
+  t.match('faults' in read && read.faults.join(), /transport.*profile.*security/)
+  const titles = { security: { suite: 9, mechanism: 9, protection: 1, clientTitle: '00' } }
+  const untitled = deviceRecordOf({ ...spoilt, address: { ...spoilt.address, ...titles } })
+  t.match(
+    'faults' in untitled && untitled.faults.join(),
+    /protection.*clientTitle.*suite.*mechanism/,
+  )
+  t.ok('faults' in deviceRecordOf({ ...spoilt, sealedKeys: 'anything' }))
   t.end()
 })
 

@@ -19,6 +19,8 @@ import { BusWan, type BusWanOptions } from '../../../core/wan/bus-wan.ts'
 import { decodeExchanges } from '../../../core/wan/exchange-frame.ts'
 import { WanServer, type WanServerOptions } from '../../../core/wan/wan-server.ts'
 import { wanContract } from '../../contracts/wan.ts'
+import { deviceKey } from '../../support/envelopes.ts'
+import { securedRecord } from '../../support/keys.ts'
 import { settle } from '../../support/world.ts'
 import { get, startWan } from './trial.ts'
 
@@ -159,6 +161,35 @@ class Rig {
 const codeOf = (result: ExchangeResult): string =>
   result.ok ? 'OK' : `${result.code} ${result.detail}`
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
+
+t.test('keys go along sealed, counters come back; what went nowhere has used none', async (t) => {
+  const { rig, processes } = await Rig.start(t, ['a'])
+  const [process] = processes
+  process!.isAnswering = false
+  const device = deviceKey(1)
+  const { address, sealedKeys } = securedRecord(device)
+  const security = {
+    device,
+    sealedKeys: sealedKeys!,
+    counters: { from: 5, to: 9, received: 3 },
+  }
+  const asked = rig.client.exchange(address, [get(1)], Lane.NORMAL, security)
+  await settle()
+  t.same(process!.asked[0]!.security, security)
+  t.same({ ...process!.asked[0]!.address, secret: undefined }, { ...address, secret: undefined })
+  const counters = { next: 7, received: 4, expected: 12 }
+  process!.asked[0]!.answer({ ok: false, code: 'DEVICE_SILENT', detail: '', counters })
+  await settle()
+  t.same((await asked).counters, counters)
+  const lost = rig.client.exchange(address, [get(1)], Lane.NORMAL, security)
+  await settle()
+  process!.die()
+  await rig.pass(6_000)
+  t.equal((await lost).counters, undefined, 'nobody knows')
+  const waiting = rig.client.exchange(address, [get(1)], Lane.NORMAL, security)
+  await rig.pass(40_000)
+  t.same((await waiting).counters, { next: 5, received: 3 }, 'no wan process was there')
+})
 
 t.test('an address stays with one process, and only those of one that goes move', async (t) => {
   const { rig, processes } = await Rig.start(t, ['a', 'b', 'c'])
@@ -394,7 +425,7 @@ t.test('frames that are none are refused by name, and nothing secret is logged',
   const { client } = decodeExchanges(frame!.frame)
   for (const subject of ['wan.a', `wan-results.${client}`]) {
     const receipt = await rig.bus.request(subject, frame!.frame.subarray(0, 60), 1_000)
-    t.equal(receipt.toString('hex'), '92cd0001cc03')
+    t.equal(receipt.toString('hex'), '92cd0002cc03')
   }
   processes[0]!.die()
   const lost = rig.client.exchange({ ...addressOf(1), secret }, [get(1)], Lane.NORMAL)

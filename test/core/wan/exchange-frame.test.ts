@@ -5,7 +5,8 @@ import { Unpackr } from 'msgpackr'
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import type { Lane } from '../../../core/base/lane.ts'
-import type { CosemOperation, ExchangeResult } from '../../../core/ports/wan.ts'
+import { eui64Key } from '../../../core/base/eui64.ts'
+import { Transport, type CosemOperation, type ExchangeResult } from '../../../core/ports/wan.ts'
 import {
   decodeExchanges,
   decodeReceipt,
@@ -19,11 +20,14 @@ import {
   type NumberedExchange,
   type NumberedResult,
 } from '../../../core/wan/exchange-frame.ts'
+import { deviceKey } from '../../support/envelopes.ts'
+import { vault } from '../../support/keys.ts'
 
 const plain = { noNullPrototype: true }
 const u16 = fc.integer({ min: 0, max: 0xffff })
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
 const octets = fc.uint8Array({ maxLength: 300 }).map((view) => Buffer.from(view))
+const eight = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((view) => Buffer.from(view))
 const nine = fc.uint8Array({ minLength: 9, maxLength: 9 }).map((view) => Buffer.from(view))
 const operation: fc.Arbitrary<CosemOperation> = fc.record(
   {
@@ -45,12 +49,47 @@ const exchange: fc.Arbitrary<NumberedExchange> = fc.record(
         logicalDevice: u16,
         client: u16,
         secret: fc.option(octets, { nil: undefined }),
+        transport: fc.constantFrom(...Transport),
+        profile: fc.string({ minLength: 1, maxLength: 64 }),
+        security: fc.record(
+          {
+            suite: fc.constantFrom(0 as const, 1 as const, 2 as const),
+            mechanism: fc.integer({ min: 0, max: 7 }),
+            protection: fc.constantFrom(0, 0x10, 0x20, 0x30),
+            clientTitle: eight,
+            deviceTitle: eight,
+          },
+          { requiredKeys: ['suite', 'mechanism', 'protection', 'clientTitle'], ...plain },
+        ),
+      },
+      { requiredKeys: ['host', 'port', 'logicalDevice', 'client', 'secret'], ...plain },
+    ),
+    operations: fc.array(operation, { maxLength: 5 }),
+    security: fc.record(
+      {
+        device: eight.map((view) => eui64Key(view)),
+        sealedKeys: fc.constant(vault.seal(deviceKey(1), {})),
+        counters: fc.record(
+          {
+            from: u32,
+            to: fc.constant(2 ** 32),
+            received: fc.integer({ min: -1, max: 0xffff_ffff }),
+          },
+          plain,
+        ),
       },
       plain,
     ),
-    operations: fc.array(operation, { maxLength: 5 }),
   },
-  plain,
+  { requiredKeys: ['number', 'lane', 'address', 'operations'], ...plain },
+)
+const counters = fc.record(
+  {
+    next: fc.integer({ min: 0, max: 2 ** 32 }),
+    received: fc.integer({ min: -1, max: 0xffff_ffff }),
+    expected: u32,
+  },
+  { requiredKeys: ['next', 'received'], ...plain },
 )
 const result: fc.Arbitrary<ExchangeResult> = fc.oneof(
   fc.record(
@@ -62,8 +101,9 @@ const result: fc.Arbitrary<ExchangeResult> = fc.oneof(
           maxLength: 5,
         },
       ),
+      counters,
     },
-    plain,
+    { requiredKeys: ['ok', 'results'], ...plain },
   ),
   fc.record(
     {
@@ -75,8 +115,9 @@ const result: fc.Arbitrary<ExchangeResult> = fc.oneof(
         'DEVICE_ASSOCIATION_REFUSED' as const,
       ),
       detail: fc.string({ maxLength: 500, unit: 'binary' }),
+      counters,
     },
-    plain,
+    { requiredKeys: ['ok', 'code', 'detail'], ...plain },
   ),
 )
 const numbered: fc.Arbitrary<NumberedResult> = fc.record({ number: u32, result }, plain)
@@ -88,7 +129,8 @@ t.test('round trips, and sizes are never under-estimated', async (t) => {
       deepStrictEqual(decodeExchanges(frame), { client: 'client-1', exchanges })
       const head = encodeExchanges('client-1', []).length
       const estimated = exchanges.reduce(
-        (sum, { address, operations }) => sum + exchangeBytes(address, operations),
+        (sum, { address, operations, security }) =>
+          sum + exchangeBytes(address, operations, security),
         head,
       )
       if (frame.length > estimated) throw new Error(`${frame.length} octets, not ${estimated}`)
@@ -117,26 +159,26 @@ t.test('golden octets, and what any MessagePack library reads', async (t) => {
   ])
   t.equal(
     frame.toString('hex'),
-    '93cd0001da000163dd00000001' +
-      '94ce00000005cc01' +
-      '95da000168cd0fdbcd0001cd0010c60000000107' +
-      'dd0000000194cc00c6000000090001000000000aff02c0c0',
+    '93cd0002da000163dd00000001' +
+      '95ce00000005cc01' +
+      '98da000168cd0fdbcd0001cd0010c60000000107cc00da0000dd00000000' +
+      'dd0000000194cc00c6000000090001000000000aff02c0c0dd00000000',
   )
   t.same(new Unpackr().unpack(frame), [
-    1,
+    2,
     'c',
-    [[5, 1, ['h', 4059, 1, 16, Buffer.of(7)], [[0, descriptor, null, null]]]],
+    [[5, 1, ['h', 4059, 1, 16, Buffer.of(7), 0, '', []], [[0, descriptor, null, null]], []]],
   ])
   const results = encodeResults('w', [
     { number: 5, result: { ok: true, results: [{ value: Buffer.of(1), result: 0 }] } },
     { number: 6, result: { ok: false, code: 'DEVICE_SILENT', detail: 'why' } },
   ])
   t.same(new Unpackr().unpack(results), [
-    1,
+    2,
     'w',
     [
-      [5, 0, '', [[0, Buffer.of(1)]]],
-      [6, 44, 'why', []],
+      [5, 0, '', [[0, Buffer.of(1)]], []],
+      [6, 44, 'why', [], []],
     ],
   ])
 })
@@ -165,7 +207,7 @@ t.test('cut anywhere, another version, and what cannot be: FRAME_MALFORMED', asy
       refuses(decode, frame.subarray(0, length), `cut at ${length}`)
     refuses(decode, Buffer.concat([frame, Buffer.of(0)]), 'an octet too many')
     const other = Buffer.from(frame)
-    other.writeUInt16BE(2, 2)
+    other.writeUInt16BE(1, 2)
     refuses(decode, other, 'another version')
   }
   const promising = Buffer.from(exchanges)
@@ -186,5 +228,5 @@ t.test('cut anywhere, another version, and what cannot be: FRAME_MALFORMED', asy
     bad((copy) => (copy[7] = 0x2e)),
     'a client that is no subject token',
   )
-  refuses(decodeReceipt, Buffer.from('92cd0001cc09', 'hex'), 'receipt 9')
+  refuses(decodeReceipt, Buffer.from('92cd0002cc09', 'hex'), 'receipt 9')
 })
