@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { partiesOf, type Parties } from '../core/access/parties.ts'
 import { BrokerError } from '../core/base/broker-error.ts'
+import { eui64Key, parseEui64, type Eui64Key } from '../core/base/eui64.ts'
 import { NatsBus } from '../core/bus/nats-bus.ts'
 import { Owners } from '../core/bus/owners.ts'
 import { deviceEntryOf, type DeviceEntry } from '../core/catalogue/device-record.ts'
@@ -17,11 +18,13 @@ import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
 import { createSnapshotStore, snapshotBytesMaxOf } from '../core/ledger/snapshots.ts'
 import type { BrokerConfig, Role } from '../core/ops/config.ts'
+import { openVault } from '../core/ops/key-encryption-keys.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
 import { startNatsServer } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { startOpsServer } from '../core/ops/server.ts'
+import type { KeyVault } from '../core/ports/key-vault.ts'
 import type { SnapshotStore } from '../core/ports/snapshot.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { systemRandom } from '../core/ports/random.ts'
@@ -29,9 +32,10 @@ import type { Bus } from '../core/ports/bus.ts'
 import type { Wan } from '../core/ports/wan.ts'
 import { BusWan } from '../core/wan/bus-wan.ts'
 import { TcpWan } from '../core/wan/pool.ts'
+import { SecretOpeningWan } from '../core/wan/secret-opening.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
-import { registerDevices, type RegistrationResult } from './registration.ts'
+import { registerDevices, replaceKeys, type RegistrationResult } from './registration.ts'
 import { Host } from './runtime/host.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
 import { startWorkers } from './workers.ts'
@@ -94,6 +98,7 @@ async function start(
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
   const hostId = hostIdOf(config.dataDir)
   const { partitionCount } = config
+  const keys = openVault(config.keyEncryption, config.dataDir, log)
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>()
 
   const server = await natsServer(config, { log, metrics, closers, fail })
@@ -140,7 +145,7 @@ async function start(
       clock,
       log,
     })
-  const way = await startWan(config, { hostId, bus, log, metrics, closers })
+  const way = await startWan(config, { hostId, bus, keys, log, metrics, closers })
   let host: Host | undefined
   if (way && does('host')) {
     const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
@@ -153,6 +158,7 @@ async function start(
       ledger,
       bus,
       wan: way.wan,
+      keys,
       clock,
       random,
       log,
@@ -217,13 +223,16 @@ async function start(
   }
 
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
-    registerDevices(entries, { bus, directory: owners, clock })
+    registerDevices(entries, { bus, directory: owners, clock, keys })
   const ops = await startOpsServer({
     listen: config.ops,
     metrics,
     log,
     routes: (app) => {
       app.post('/v1/devices', async (request) => register(entriesOf(request.body)))
+      app.post<{ Params: { eui64: string } }>('/v1/devices/:eui64/keys', async (request) =>
+        replaceKeys([deviceIn(request.params.eui64)], { bus, directory: owners, clock }),
+      )
       views?.routes(app)
     },
   })
@@ -263,16 +272,17 @@ async function start(
   }
 }
 
-type WanParts = Omit<NatsParts, 'fail'> & { hostId: string; bus: Bus }
+type WanParts = Omit<NatsParts, 'fail'> & { hostId: string; bus: Bus; keys: KeyVault }
 /** The way to devices, and why there is none now. */
 type WanWay = { wan: Wan; trouble: () => string | undefined }
 
 /** The role wan has connections of its own, for itself and for others; a host without it uses those of other processes. */
 async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay | undefined> {
-  const { hostId, bus, log, metrics, closers } = parts
+  const { hostId, bus, keys, log, metrics, closers } = parts
   const ports = { bus, clock: systemClock, log, metrics }
   if (config.roles.includes('wan')) {
-    const wan = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
+    const tcp = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
+    const wan = new SecretOpeningWan(tcp, keys, log)
     closers.push(() => wan.close())
     const wanServer = new WanServer({
       ...ports,
@@ -280,7 +290,7 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
       wanId: `${hostId}-${systemRandom.bytes(4).toString('hex')}`,
       roles: config.roles,
       wan,
-      connectionCount: () => wan.counts.connections,
+      connectionCount: () => tcp.counts.connections,
     })
     closers.push(() => wanServer.close())
     await wanServer.start()
@@ -356,6 +366,13 @@ function readParties(file: string): Parties {
   if ('faults' in parties)
     throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)
   return parties
+}
+
+/** @throws BrokerError DEVICE_UNKNOWN for what is no EUI-64 */
+function deviceIn(text: string): Eui64Key {
+  const octets = parseEui64(text)
+  if (octets === undefined) throw new BrokerError('DEVICE_UNKNOWN', 'not an EUI-64')
+  return eui64Key(octets)
 }
 
 function entriesOf(body: unknown): DeviceEntry[] {

@@ -64,6 +64,7 @@ const serve = program
   )
   .addOption(endsWithInput)
 for (const setting of Object.values(settings) as Setting[]) {
+  if (setting.isEnvironmentOnly) continue
   const help = `${setting.unit}; ${setting.reason}`
   serve.addOption(
     new Option(`--${kebab(setting.option)} <value>`, help)
@@ -332,6 +333,53 @@ program
       for (const line of json ? [JSON.stringify(status)] : formatStatus(status)) terminal.out(line)
       return status.partitions.every(({ isAlive }) => isAlive) ? 0 : 1
     })
+  })
+
+const keys = program.command('keys').description('keys of devices, and what seals them')
+keys
+  .command('rotate')
+  .description(
+    'write a new key-encryption key as the first line of the file, which is made when it is not there; running brokers take it and seal anew',
+  )
+  .addOption(
+    new Option('--key-encryption-key-file <file>', 'outside every data directory')
+      .env('BUSBAR_KEY_ENCRYPTION_KEY_FILE')
+      .makeOptionMandatory(),
+  )
+  .action(async ({ keyEncryptionKeyFile: file }: { keyEncryptionKeyFile: string }) => {
+    const { rotateKeyFile } = await import('../core/ops/key-encryption-keys.ts')
+    const count = rotateKeyFile(file)
+    terminal.out(
+      `${file} has ${count} ${count === 1 ? 'key' : 'keys'}, the first of them new; keep the others until \`busbar keys status\` counts none older`,
+    )
+  })
+keys
+  .command('replace')
+  .description('give devices new keys, wrapped under their master keys')
+  .argument('<eui64...>', 'devices')
+  .option('--ops <address>', "a broker's operators' door", '127.0.0.1:9464')
+  .action(async (devices: string[], { ops }: { ops: string }) => {
+    const { replaceKeysCommand } = await import('./cli/keys-commands.ts')
+    process.exitCode = await replaceKeysCommand(ops, devices, terminal.out)
+  })
+keys
+  .command('status')
+  .description(
+    'devices with keys: sealed under an older key-encryption key, being replaced, near the end of a counter',
+  )
+  .addOption(natsUrl)
+  .addOption(dataDir)
+  .option('--json', 'one line of JSON', false)
+  .action(async ({ json, ...where }: Place & { json: boolean }) => {
+    const { clusterStatus } = await import('./cli/cluster-status.ts')
+    const { keysStatus } = await import('./cli/keys-commands.ts')
+    await withLedger(where, async ({ ledger: itsLedger, bus, cursors, partitionCount }) =>
+      keysStatus(
+        await clusterStatus(itsLedger, bus, await cursors(), partitionCount),
+        terminal.out,
+        json,
+      ),
+    )
   })
 
 const opsOfViews = new Option(

@@ -1,20 +1,28 @@
 /**
- * Tells the devices' actors what the inventory says of them: the same way that requests take, from the operator's side.
- * Registering a device again with the same record changes nothing; with another, the record is replaced.
+ * Tells the devices' actors what the inventory says of them, and what operators want done with their keys: the same way that requests take,
+ * from the operator's side. Registering a device again with the same record changes nothing; with another, the record is replaced.
+ *
+ * This is the door at which keys and secrets are sealed: nothing behind it sees them in the clear but exchanges.
  */
 import { BrokerError } from '../core/base/broker-error.ts'
-import { fnv1a32 } from '../core/base/bytes.ts'
+import { emptyBytes, fnv1a32 } from '../core/base/bytes.ts'
 import { errorCodeOf, type ErrorCode } from '../core/base/error-table.ts'
-import { bytesOfEui64Key, formatEui64Key } from '../core/base/eui64.ts'
+import { bytesOfEui64Key, formatEui64Key, type Eui64Key } from '../core/base/eui64.ts'
 import { Lane } from '../core/base/lane.ts'
 import { limits } from '../core/base/limits.ts'
 import type { Srv } from '../core/base/srv.ts'
-import { encodeDeviceRecord, type DeviceEntry } from '../core/catalogue/device-record.ts'
+import {
+  encodeDeviceRecord,
+  type DeviceEntry,
+  type DeviceRecord,
+} from '../core/catalogue/device-record.ts'
 import { readCorrelation, readOutcome, writeEnvelope } from '../core/envelope/envelope.ts'
 import { forEachEnvelope, FrameWriter } from '../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../core/envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../core/ports/bus.ts'
 import type { Clock } from '../core/ports/clock.ts'
+import { Secret } from '../core/ports/crypto.ts'
+import type { KeyVault } from '../core/ports/key-vault.ts'
 
 export type RegistrationPorts = { bus: Bus; directory: OwnerDirectory; clock: Clock }
 export type RegistrationResult = {
@@ -28,27 +36,73 @@ const attemptsMax = 10
 /** Settles when every entry is on disk or refused. At most `requestsPerBatchMax` entries. */
 export async function registerDevices(
   entries: readonly DeviceEntry[],
-  { bus, directory, clock }: RegistrationPorts,
+  ports: RegistrationPorts & { keys: KeyVault },
 ): Promise<RegistrationResult> {
-  if (entries.length > limits.requestsPerBatchMax) {
-    throw new BrokerError('REQUEST_SIZE_EXCEEDED', `${entries.length} devices`)
+  const questions: Question[] = []
+  const refused: RegistrationResult['refused'] = []
+  for (const entry of entries) {
+    try {
+      const body = encodeDeviceRecord(sealedRecordOf(entry, ports.keys))
+      questions.push({ kind: Kind.DEVICE_REGISTRATION, device: entry.key, body })
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      refused.push({ eui64: formatEui64Key(entry.key), code: fault.code })
+    }
   }
+  refused.push(...(await askActors(questions, ports)))
+  return { registered: entries.length - refused.length, refused }
+}
+
+/** Keys and secret are sealed together. */
+function sealedRecordOf({ key, record, keys }: DeviceEntry, vault: KeyVault): DeviceRecord {
+  const { secret, ...address } = record.address
+  if (keys === undefined && secret === undefined) return record
+  const all = { ...keys, ...(secret && { secret: new Secret(secret) }) }
+  return { ...record, address, sealedKeys: vault.seal(key, all) }
+}
+
+export type ReplacementResult = { started: number; refused: RegistrationResult['refused'] }
+
+/** Settles when each device has new keys on disk, which are on their way to it from then on, or has refused. */
+export async function replaceKeys(
+  devices: readonly Eui64Key[],
+  ports: RegistrationPorts,
+): Promise<ReplacementResult> {
+  const question = { kind: Kind.KEYS_REPLACEMENT, body: emptyBytes }
+  const refused = await askActors(
+    devices.map((device) => ({ ...question, device })),
+    ports,
+  )
+  return { started: devices.length - refused.length, refused }
+}
+
+/** What an operator wants of one device. */
+type Question = { kind: Kind; device: Eui64Key; body: Buffer }
+
+/** Settles with those that were not accepted. */
+async function askActors(
+  questions: readonly Question[],
+  { bus, directory, clock }: RegistrationPorts,
+): Promise<RegistrationResult['refused']> {
+  if (questions.length > limits.requestsPerBatchMax) {
+    throw new BrokerError('REQUEST_SIZE_EXCEEDED', `${questions.length} devices`)
+  }
+  const partitionOf = (index: number): number =>
+    fnv1a32(bytesOfEui64Key(questions[index]!.device)) % directory.partitionCount
   const codes = new Map<number, ErrorCode>()
-  let open = entries.map((_, index) => index)
+  let open = questions.map((_, index) => index)
   for (let attempt = 1; open.length > 0 && attempt <= attemptsMax; attempt++) {
     const frames = new Map<string, FrameWriter>()
     const orphan = open.find((index) => {
-      const partition = fnv1a32(bytesOfEui64Key(entries[index]!.key)) % directory.partitionCount
-      const owner = directory.ownerOf(partition)
+      const owner = directory.ownerOf(partitionOf(index))
       if (owner === undefined) return true
       const frame = frames.get(owner) ?? new FrameWriter()
       frames.set(owner, frame)
-      write(frame, entries[index]!, index, clock.now())
+      write(frame, questions[index]!, index, clock.now())
       return false
     })
     if (orphan !== undefined) {
-      const partition = fnv1a32(bytesOfEui64Key(entries[orphan]!.key)) % directory.partitionCount
-      await directory.changed(partition, undefined, limits.unavailableRetryMs)
+      await directory.changed(partitionOf(orphan), undefined, limits.unavailableRetryMs)
       continue
     }
     await Promise.all(
@@ -73,11 +127,10 @@ export async function registerDevices(
     open = open.filter((index) => isToBeTriedAgain(codes.get(index)))
     if (open.length > 0) await pause(clock, limits.unavailableRetryMs)
   }
-  const refused = entries.flatMap(({ key }, index) => {
+  return questions.flatMap(({ device }, index) => {
     const code = codes.get(index) ?? 'BROKER_PARTITION_UNAVAILABLE'
-    return code === 'REQUEST_ACCEPTED' ? [] : [{ eui64: formatEui64Key(key), code }]
+    return code === 'REQUEST_ACCEPTED' ? [] : [{ eui64: formatEui64Key(device), code }]
   })
-  return { registered: entries.length - refused.length, refused }
 }
 
 function isToBeTriedAgain(code: ErrorCode | undefined): boolean {
@@ -88,15 +141,19 @@ function isToBeTriedAgain(code: ErrorCode | undefined): boolean {
   )
 }
 
-function write(frame: FrameWriter, entry: DeviceEntry, correlation: number, now: number): void {
-  const body = encodeDeviceRecord(entry.record)
+function write(
+  frame: FrameWriter,
+  { kind, device, body }: Question,
+  correlation: number,
+  now: number,
+): void {
   const at = frame.reserve(headerBytes + body.length)
-  const target = bytesOfEui64Key(entry.key)
+  const target = bytesOfEui64Key(device)
   writeEnvelope(
     frame.target,
     at,
     {
-      kind: Kind.DEVICE_REGISTRATION,
+      kind,
       lane: Lane.BULK,
       srv: 0 as Srv,
       outcome: 0,

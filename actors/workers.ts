@@ -52,6 +52,10 @@ class Worker {
         BUSBAR_OPS: '127.0.0.1:0',
         // In the environment, not on the command line: it holds the password.
         BUSBAR_NATS_URL: natsUrlOf(nats),
+        // One given as such is in our environment.
+        ...(config.keyEncryption.kind === 'file' && {
+          BUSBAR_KEY_ENCRYPTION_KEY_FILE: config.keyEncryption.path,
+        }),
         BUSBAR_PARTITIONS: String(config.partitionCount),
         BUSBAR_REPLICAS: String(config.replicas),
         BUSBAR_LEDGER_BYTES: String(config.ledgerBytesMax),

@@ -3,7 +3,7 @@
  * ends once at most. Pure; one damaged partition does not stop the others.
  */
 import { stepChain, genesis } from '../runtime/chain.ts'
-import { readFact, type DeviceFact } from '../device/facts.ts'
+import { isOfRequest, readFact, type DeviceFact } from '../device/facts.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
@@ -150,7 +150,7 @@ export class LedgerAudit {
   ): void {
     this.counts.facts++
     const line = { sequence, time, partition, device: formatEui64Key(device) }
-    if (fact.type === 'DEVICE_REGISTERED') {
+    if (!isOfRequest(fact)) {
       this.onLine?.({ ...line, requestId: undefined, what: fact.type })
       return
     }

@@ -3,12 +3,13 @@
  * the requests of a sample file and takes the answers; then it keeps serving until Ctrl-C. Everything is started through the
  * command line and used through the public doors, so what it shows is what anybody gets.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import type { Role } from '../../core/catalogue/service-requests.ts'
 import { readingLines } from '../../core/gateway/format.ts'
+import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { startChild, type Child } from './children.ts'
 import { planOf, type DemoDevice } from './plan.ts'
@@ -82,6 +83,10 @@ async function demonstrate(
   const partiesFile = join(dataDir, 'parties.json')
   writeFileSync(partiesFile, `${JSON.stringify(demoPartiesJson, null, 2)}\n`)
 
+  // Beside the data directory: a copy of that must not open what is sealed in it.
+  const keyFile = `${dataDir}.key-encryption-keys`
+  if (!existsSync(keyFile)) rotateKeyFile(keyFile)
+
   say('starting nats-server and the broker …')
   const broker = await startChild([
     'serve',
@@ -89,6 +94,8 @@ async function demonstrate(
     dataDir,
     '--parties',
     partiesFile,
+    '--key-encryption-key-file',
+    keyFile,
     '--grpc',
     options.grpc,
     '--http',

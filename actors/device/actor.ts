@@ -5,15 +5,10 @@
  */
 import { counterKey, type CounterKey } from '../../core/base/counter.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
-import { errorCodeOf, errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
+import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
-import {
-  decodeDeviceRecord,
-  sameDeviceRecord,
-  type DeviceRecord,
-} from '../../core/catalogue/device-record.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
 import {
   readBodyView,
@@ -23,8 +18,22 @@ import {
   readSrv,
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
-import type { Outbox } from './effects.ts'
+import { acknowledge, refuse, type Outbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
+import { burn, isInDoubt, noted, type CountersNoted } from './keyring.ts'
+import {
+  burnt,
+  decideMade,
+  decideRegistration,
+  decideReplacement,
+  decideSealed,
+  decideStepAnswered,
+  evolveKeys,
+  keysFor,
+  note,
+  register,
+  sendKeyStep,
+} from './keys.ts'
 import type { Answered, Arrived, DeviceMessage } from './messages.ts'
 import {
   findEnded,
@@ -48,6 +57,12 @@ export function decide(state: DeviceState, message: DeviceMessage, now: number, 
       return decideArrived(state, message, now, out)
     case 'ANSWERED':
       return decideAnswered(state, message, now, out)
+    case 'KEY_STEP_ANSWERED':
+      return decideStepAnswered(state, message, now, out)
+    case 'KEYS_MADE':
+      return decideMade(state, message, now, out)
+    case 'KEYS_SEALED':
+      return decideSealed(state, message, now, out)
     case 'WAKE':
       expire(state, now, out)
       // Nothing may have expired, yet an attempt may be due.
@@ -65,6 +80,8 @@ function decideArrived(state: DeviceState, message: Arrived, now: number, out: O
       return decideRequest(state, message, now, out)
     case Kind.DEVICE_REGISTRATION:
       return decideRegistration(state, message, now, out)
+    case Kind.KEYS_REPLACEMENT:
+      return decideReplacement(state, message, now, out)
     case Kind.CANCEL:
       return decideCancel(state, message, now, out)
     case Kind.STATUS_QUERY:
@@ -117,24 +134,6 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   acknowledge(out, message, accepted, now)
 }
 
-function decideRegistration(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
-  const recordView = readBodyView(message.buffer, message.at)
-  const record = recordIn(recordView)
-  if (record === undefined) return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
-  if (state.record === undefined || !sameDeviceRecord(state.record, record)) {
-    out.facts.push({ type: 'DEVICE_REGISTERED', time: now, recordBytes: copyOf(recordView) })
-  }
-  acknowledge(out, message, accepted, now)
-}
-
-function recordIn(view: Buffer): DeviceRecord | undefined {
-  try {
-    return decodeDeviceRecord(view)
-  } catch {
-    return undefined
-  }
-}
-
 function decideCancel(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const { buffer, at } = message
   const originator = readOriginator(buffer, at)
@@ -147,7 +146,8 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: Ou
     return refuse(out, message, ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED', now)
   }
   if (state.sent === request) return refuse(out, message, 'REQUEST_ENDED', now)
-  end(out, request, errorId('REQUEST_CANCELLED'), request.attempt, now, emptyBytes)
+  const using = burnt(state.keyring)
+  end(out, request, errorId('REQUEST_CANCELLED'), request.attempt, now, emptyBytes, using)
   acknowledge(out, message, errorId('REQUEST_CANCELLED'), now)
 }
 
@@ -200,9 +200,10 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
     return
   const attempt = request.attempt + 1
   const { outcome } = message
+  const { using, isRaised } = note(state, message.counters, out)
   const code = errorCodeOf(outcome)
   if (code !== undefined && errorTable[code].retry === 'later' && attempt < limits.attemptsMax) {
-    const nextAttemptAt = now + retryDelayMs(request, attempt)
+    const nextAttemptAt = isRaised ? now : now + retryDelayMs(request, attempt)
     if (nextAttemptAt < request.deadline) {
       const { originator, counter } = request
       out.facts.push({
@@ -213,11 +214,12 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
         outcome,
         attempt,
         nextAttemptAt,
+        ...using,
       })
       return
     }
   }
-  end(out, request, outcome, attempt, now, message.bodyBytes)
+  end(out, request, outcome, attempt, now, message.bodyBytes, using)
 }
 
 /** Doubles each time, ± 25 % by the request's own content, so that a lost region does not come back all at once. */
@@ -232,19 +234,36 @@ function expire(state: DeviceState, now: number, out: Outbox): void {
   for (const request of state.open) {
     if (request === state.sent || request.deadline > now) continue
     const outcome = request.attempt === 0 ? errorId('REQUEST_EXPIRED') : request.lastOutcome
-    end(out, request, outcome, request.attempt, now, emptyBytes)
+    end(out, request, outcome, request.attempt, now, emptyBytes, burnt(state.keyring))
   }
 }
 
 function decideNext(state: DeviceState, now: number, out: Outbox): void {
-  if (state.sent === undefined && state.record !== undefined) {
-    const request = nextInTurn(state, now)
-    if (request !== undefined) {
-      out.facts.push({ type: 'REQUEST_SENT', request })
-      out.effects.push({ type: 'SEND', request, record: state.record })
-    }
+  if (state.sent === undefined && state.keyStep === undefined) {
+    // While nobody knows which keys the device has, requests wait.
+    if (isInDoubt(state.keyring)) {
+      // What is next is seen when its fact has been applied.
+      if (sendKeyStep(state, now, out) === 'skipped')
+        return void out.effects.push({ type: 'WAKE_AT', at: now + 1 })
+    } else sendRequest(state, now, out)
   }
   out.effects.push({ type: 'WAKE_AT', at: nextWakeMs(state, now) })
+}
+
+function sendRequest(state: DeviceState, now: number, out: Outbox): void {
+  const { record, keyring } = state
+  const request = nextInTurn(state, now)
+  if (record === undefined || request === undefined) return
+  const keys = keysFor(state, now, out)
+  if (typeof keys !== 'string') {
+    const countersFrom = keys?.counters.from ?? 0
+    out.facts.push({ type: 'REQUEST_SENT', request, countersFrom })
+    out.effects.push({ type: 'SEND', request, record, keys })
+    return
+  }
+  // No request gets anywhere any more, until an operator does something about it.
+  for (const one of state.open)
+    end(out, one, errorId(keys), one.attempt, now, emptyBytes, burnt(keyring))
 }
 
 /** The first of the most urgent lane whose first may go now; a request that waits for its next attempt holds up its lane. */
@@ -262,12 +281,22 @@ function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
 /** When something is to happen if no message comes before: an attempt or a deadline of what waits; 0 for never. */
 export function nextWakeMs(state: DeviceState, now: number): number {
   let at = Number.POSITIVE_INFINITY
+  const replacement = isInDoubt(state.keyring) ? state.keyring?.replacement : undefined
+  if (replacement && state.keyStep === undefined && replacement.nextAttemptAt > now)
+    at = replacement.nextAttemptAt
   for (const request of state.open) {
     if (request === state.sent) continue
     if (request.deadline < at) at = request.deadline
     if (request.nextAttemptAt > now && request.nextAttemptAt < at) at = request.nextAttemptAt
   }
   return at === Number.POSITIVE_INFINITY ? 0 : at
+}
+
+/** The same for the store, where what is on its way must be found after a restart. */
+export function storedWakeMs(state: DeviceState): number {
+  const replacement = state.keyStep && state.keyring?.replacement
+  if (replacement !== undefined) return replacement.nextAttemptAt + limits.keysRetryMsMax
+  return state.sent?.deadline ?? nextWakeMs(state, 0)
 }
 
 function end(
@@ -277,24 +306,12 @@ function end(
   attempt: number,
   now: number,
   body: Buffer,
+  using: { counters?: CountersNoted } = {},
 ): void {
   const { originator, counter } = request
-  out.facts.push({ type: 'REQUEST_ENDED', originator, counter, time: now, outcome, attempt })
+  const about = { originator, counter, time: now, outcome, attempt }
+  out.facts.push({ type: 'REQUEST_ENDED', ...about, ...using })
   out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: body })
-}
-
-function acknowledge(
-  out: Outbox,
-  message: Arrived,
-  outcome: number,
-  time: number,
-  notBefore = 0,
-): void {
-  out.effects.push({ type: 'ACKNOWLEDGE', replyTo: message.replyTo, outcome, time, notBefore })
-}
-
-function refuse(out: Outbox, message: Arrived, code: ErrorCode, now: number): void {
-  acknowledge(out, message, errorId(code), now)
 }
 
 /**
@@ -343,15 +360,23 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED':
       if (state.record === undefined) state.registeredAt = fact.time
-      state.record = decodeDeviceRecord(fact.recordBytes)
-      return
+      return register(state, fact.recordBytes)
     case 'REQUEST_ACCEPTED':
       state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)
     case 'REQUEST_SENT':
       state.sent = fact.request
+      state.sentCountersFrom = fact.countersFrom
       return
+    case 'KEY_STEP_SENT':
+    case 'COUNTERS_RESERVED':
+    case 'KEYS_PENDING':
+    case 'KEYS_TRIED':
+    case 'KEYS_PROVED':
+    case 'DEVICE_KEYS_SEALED':
+      return evolveKeys(state, fact)
     case 'ATTEMPT_FAILED': {
+      noted(state.keyring, fact.counters)
       const request = findOpen(state, fact.originator, fact.counter)
       if (request === undefined) return
       request.attempt = fact.attempt
@@ -362,6 +387,12 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     }
     case 'REQUEST_ENDED':
     case 'REQUEST_PARKED': {
+      if (fact.type === 'REQUEST_ENDED') noted(state.keyring, fact.counters)
+      // What it was sent with, if it was, nobody waits for any more.
+      else {
+        burn(state.keyring)
+        state.keyStep = undefined
+      }
       const request = findOpen(state, fact.originator, fact.counter)
       if (request === undefined) return
       state.open = state.open.filter((other) => other !== request)

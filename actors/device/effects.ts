@@ -1,8 +1,10 @@
 /** What a device wants done. The runtime does it after the facts of the same tick are on disk; deliveries go to disk with them. */
-import type { OpenRequest } from './state.ts'
+import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
-import type { ReplyTo } from './messages.ts'
+import type { ExchangeSecurity } from '../../core/ports/wan.ts'
+import type { Arrived, ReplyTo } from './messages.ts'
 import type { DeviceFact } from './facts.ts'
+import type { KeyStep, OpenRequest } from './state.ts'
 
 /** Answers an envelope from outside. */
 export type Acknowledge = {
@@ -29,13 +31,57 @@ export type ReportStatus = {
   deadline: number
 }
 
+/** A set of keys for one exchange, and the counters that it may use; without a security suite it uses none. */
+export type SendKeys = {
+  number: number
+  sealedKeys: Buffer
+  counters: ExchangeSecurity['counters']
+}
+
 /** Takes the request to the device. */
-export type Send = { type: 'SEND'; request: OpenRequest; record: DeviceRecord }
+export type Send = {
+  type: 'SEND'
+  request: OpenRequest
+  record: DeviceRecord
+  keys: SendKeys | undefined
+}
+
+/** Carries out a step of the replacement of keys, under `keys`. */
+export type SendKeyStep = {
+  type: 'SEND_KEY_STEP'
+  step: KeyStep
+  record: DeviceRecord
+  keys: SendKeys
+  newSealedKeys: Buffer
+}
+
+/**
+ * Makes new keys for set `number`'s successor, or takes those of `restingKeys`, seals them with the rest of the set, and comes back with
+ * KEYS_MADE; or answers with why not.
+ */
+export type MakeKeys = {
+  type: 'MAKE_KEYS'
+  number: number
+  sealedKeys: Buffer
+  restingKeys: Buffer | undefined
+  record: DeviceRecord
+  replyTo: ReplyTo
+}
+
+/** Tells operators: in the log, and counted. */
+export type Alarm = { type: 'ALARM'; code: ErrorCode }
 
 /** Wakes the actor at `at`, UTC ms, instead of any time asked for before; 0 for never. */
 export type WakeAt = { type: 'WAKE_AT'; at: number }
 
-export type DeviceEffect = Acknowledge | ReportStatus | Send | WakeAt
+export type DeviceEffect =
+  | Acknowledge
+  | ReportStatus
+  | Send
+  | SendKeyStep
+  | MakeKeys
+  | Alarm
+  | WakeAt
 
 /** The final answer to a request, for its originator. */
 export type Deliver = {
@@ -48,3 +94,23 @@ export type Deliver = {
 
 /** Where `decide` puts what it has decided; in order. */
 export type Outbox = { facts: DeviceFact[]; deliveries: Deliver[]; effects: DeviceEffect[] }
+
+/** Answers `message` with a row of the error table. */
+export function acknowledge(
+  out: Outbox,
+  { replyTo }: Pick<Arrived, 'replyTo'>,
+  outcome: number,
+  time: number,
+  notBefore = 0,
+): void {
+  out.effects.push({ type: 'ACKNOWLEDGE', replyTo, outcome, time, notBefore })
+}
+
+export function refuse(
+  out: Outbox,
+  message: Pick<Arrived, 'replyTo'>,
+  code: ErrorCode,
+  now: number,
+): void {
+  acknowledge(out, message, errorId(code), now)
+}

@@ -1,8 +1,8 @@
 /**
- * What has happened to a device: version 1. All but SENT are in the ledger, as envelopes in the partition's frame of a tick.
+ * What has happened to a device: version 1. All but what was sent are in the ledger, as envelopes in the partition's frame of a tick.
  * A kind's meaning never changes; what must be said differently becomes a new kind.
  */
-import { copyOf, emptyBytes, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
+import { copyOf, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
 import { counterKey, type CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -22,12 +22,22 @@ import {
 } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
-import type { OpenRequest } from './state.ts'
+import {
+  countersBody,
+  countersIn,
+  keysBody,
+  readKeysFact,
+  type KeysFact,
+  type Using,
+} from './keys-facts.ts'
+import type { KeyStep, OpenRequest } from './state.ts'
 
 export type DeviceRegistered = { type: 'DEVICE_REGISTERED'; time: number; recordBytes: Buffer }
 export type RequestAccepted = { type: 'REQUEST_ACCEPTED'; request: OpenRequest }
 /** Not in the ledger: after a crash nobody can know whether it went out, so it is sent again. */
-export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest }
+export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest; countersFrom: number }
+/** Likewise. */
+export type KeyStepSent = { type: 'KEY_STEP_SENT'; step: KeyStep; countersFrom: number }
 type Concerning = {
   originator: Eui64Key
   counter: CounterKey
@@ -35,22 +45,35 @@ type Concerning = {
   outcome: number
   attempt: number
 }
-export type AttemptFailed = Concerning & { type: 'ATTEMPT_FAILED'; nextAttemptAt: number }
-export type RequestEnded = Concerning & { type: 'REQUEST_ENDED' }
+export type AttemptFailed = Concerning & Using & { type: 'ATTEMPT_FAILED'; nextAttemptAt: number }
+export type RequestEnded = Concerning & Using & { type: 'REQUEST_ENDED' }
 /** The actor threw on a message about this request, whose body is kept here. It has ended, with DEVICE_ACTOR_PARKED. */
 export type RequestParked = Concerning & { type: 'REQUEST_PARKED'; bodyBytes: Buffer }
 
 export type DeviceFact =
+  | KeysFact
   | DeviceRegistered
   | RequestAccepted
   | RequestSent
+  | KeyStepSent
   | AttemptFailed
   | RequestEnded
   | RequestParked
 
+/** True for facts that name a request. */
+export function isOfRequest(
+  fact: DeviceFact,
+): fact is Exclude<DeviceFact, KeysFact | DeviceRegistered | KeyStepSent> {
+  return 'originator' in fact || 'request' in fact
+}
+
 const noId = '\0'.repeat(8)
 
-/** Appends `fact` of `device` to the partition's frame. REQUEST_SENT must not be given. */
+/** True for facts that have a place in the ledger. */
+export const isWritten = ({ type }: DeviceFact): boolean =>
+  type !== 'REQUEST_SENT' && type !== 'KEY_STEP_SENT'
+
+/** Appends `fact` of `device` to the partition's frame. Only those that `isWritten`. */
 export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED': {
@@ -86,16 +109,36 @@ export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact
       return
     }
     case 'ATTEMPT_FAILED':
-      concerning(frame, Kind.ATTEMPT_FAILED, device, fact, emptyBytes, fact.nextAttemptAt)
+      concerning(
+        frame,
+        Kind.ATTEMPT_FAILED,
+        device,
+        fact,
+        countersBody(fact.counters),
+        fact.nextAttemptAt,
+      )
       return
     case 'REQUEST_ENDED':
-      concerning(frame, Kind.REQUEST_ENDED, device, fact, emptyBytes, 0)
+      concerning(frame, Kind.REQUEST_ENDED, device, fact, countersBody(fact.counters), 0)
       return
     case 'REQUEST_PARKED':
       concerning(frame, Kind.REQUEST_PARKED, device, fact, fact.bodyBytes, 0)
       return
+    case 'COUNTERS_RESERVED':
+    case 'KEYS_PENDING':
+    case 'KEYS_TRIED':
+    case 'KEYS_PROVED':
+    case 'DEVICE_KEYS_SEALED': {
+      const at = begin(frame, Kind[fact.type], device, noId, noId, keysBody(fact), fact.time)
+      const isTried = fact.type === 'KEYS_TRIED'
+      frame.target.writeUInt16BE(isTried ? fact.outcome : 0, at + offsetOf.outcome)
+      frame.target.writeUInt16BE(isTried ? fact.attempt : 0, at + offsetOf.attempt)
+      writeSafeU64(frame.target, isTried ? fact.nextAttemptAt : 0, at + offsetOf.deadline)
+      return
+    }
     case 'REQUEST_SENT':
-      throw new BrokerError('ENVELOPE_MALFORMED', 'REQUEST_SENT has no place in the ledger')
+    case 'KEY_STEP_SENT':
+      throw new BrokerError('ENVELOPE_MALFORMED', `${fact.type} has no place in the ledger`)
   }
 }
 
@@ -176,6 +219,8 @@ export function readRequest(
  * @throws BrokerError ENVELOPE_MALFORMED when the envelope is no fact of a device
  */
 export function readFact(buffer: Buffer, at: number): DeviceFact {
+  const keysFact = readKeysFact(buffer, at)
+  if (keysFact !== undefined) return keysFact
   const kind = readKind(buffer, at)
   switch (kind) {
     case Kind.DEVICE_REGISTERED:
@@ -199,10 +244,11 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
       return {
         type: 'ATTEMPT_FAILED',
         ...readConcerning(buffer, at),
+        ...usingIn(buffer, at),
         nextAttemptAt: readDeadline(buffer, at),
       }
     case Kind.REQUEST_ENDED:
-      return { type: 'REQUEST_ENDED', ...readConcerning(buffer, at) }
+      return { type: 'REQUEST_ENDED', ...readConcerning(buffer, at), ...usingIn(buffer, at) }
     case Kind.REQUEST_PARKED:
       return {
         type: 'REQUEST_PARKED',
@@ -212,6 +258,11 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
     default:
       throw new BrokerError('ENVELOPE_MALFORMED', `kind ${kind} is no fact of a device`)
   }
+}
+
+function usingIn(buffer: Buffer, at: number): Using {
+  const counters = countersIn(readBodyView(buffer, at))
+  return counters === undefined ? {} : { counters }
 }
 
 function readConcerning(buffer: Buffer, at: number): Concerning {

@@ -1,12 +1,14 @@
 /** Everything that can happen to a device. */
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { CountersUsed } from '../../core/ports/wan.ts'
+import type { KeyStep } from './state.ts'
 
 /** Names the asker to whom the runtime takes an acknowledgement; the actor only passes it on. */
 export type ReplyTo = { readonly brand: 'ReplyTo' } | undefined
 
 /**
- * An envelope from outside: SERVICE_REQUEST, CANCEL, STATUS_QUERY or DEVICE_REGISTRATION at `buffer[at]`, checked before.
+ * An envelope from outside: SERVICE_REQUEST, CANCEL, STATUS_QUERY, DEVICE_REGISTRATION or KEYS_REPLACEMENT at `buffer[at]`, checked before.
  * Borrowed until the tick it is decided in has been committed.
  */
 export type Arrived = { type: 'ARRIVED'; buffer: Buffer; at: number; replyTo: ReplyTo }
@@ -20,6 +22,35 @@ export type Answered = {
   outcome: number
   /** A ResponseBody of busbar.v1. */
   bodyBytes: Buffer
+  /** Of an exchange under a security suite; all that it might have used when it does not know. */
+  counters?: CountersOf | undefined
+}
+
+/** Counters of the set `number`, of the exchange that was sent with `from` and above. */
+export type CountersOf = CountersUsed & { number: number; from: number }
+
+/** The WAN has come back with a step of the replacement of keys. Any answer at all, OK or DEVICE_REFUSED, proves the keys it was asked under. */
+export type KeyStepAnswered = {
+  type: 'KEY_STEP_ANSWERED'
+  step: KeyStep
+  outcome: number
+  counters: CountersOf
+}
+
+/** New keys were made for the device, whose current ones were the set `number` then. */
+export type KeysMade = {
+  type: 'KEYS_MADE'
+  number: number
+  sealedKeys: Buffer
+  replyTo: ReplyTo
+}
+
+/** The same keys as `before` of the set `number`, sealed under a newer key-encryption key. */
+export type KeysSealed = {
+  type: 'KEYS_SEALED'
+  number: number
+  before: Buffer
+  sealedKeys: Buffer
 }
 
 /** The time that the actor asked for has come. */
@@ -31,7 +62,15 @@ export type Resume = { type: 'RESUME' }
 /** The facts of the message before have been applied: what now? Follows every message that gave facts. */
 export type Next = { type: 'NEXT' }
 
-export type DeviceMessage = Arrived | Answered | Wake | Resume | Next
+export type DeviceMessage =
+  | Arrived
+  | Answered
+  | KeyStepAnswered
+  | KeysMade
+  | KeysSealed
+  | Wake
+  | Resume
+  | Next
 
 export const wake: Wake = { type: 'WAKE' }
 export const resume: Resume = { type: 'RESUME' }

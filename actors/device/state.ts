@@ -11,6 +11,8 @@
  * At most one request of a device is sent at a time. Its turn comes by lane, then in order of acceptance; a request
  * that waits for its next attempt holds up its own lane only, so a top-up is never behind a bulk read.
  *
+ * Keys: keyring.ts has what is known of them, their counters, and how they are replaced; meanwhile requests wait.
+ *
  * Repeats: a device remembers its open requests and the last `deviceRequestsRememberedMax` ended ones. What it has
  * forgotten lies at or below its originator's `floor` and is refused, so that no RequestID is ever run twice.
  */
@@ -21,6 +23,7 @@ import type { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
 
 export type OpenRequest = {
   originator: Eui64Key
@@ -45,7 +48,11 @@ export type OpenRequest = {
 /** Counters of one originator: nothing above `highest` was ever accepted; nothing at or below `floor` is remembered. */
 export type Originator = { key: Eui64Key; highest: CounterKey; floor: CounterKey | undefined }
 
+/** An exchange that is to bring the new keys of set `number` to the device, or to prove which it has. */
+export type KeyStep = { number: number; stage: Exclude<KeyStage, 'RESTING'> }
+
 export type DeviceState = {
+  /** Without its keys, which are in the ring. */
   record: DeviceRecord | undefined
   /** When it was first registered, UTC ms; 0 when that is not known. */
   registeredAt: number
@@ -53,6 +60,11 @@ export type DeviceState = {
   open: readonly OpenRequest[]
   /** The one on its way; not in the ledger: after a restart it is sent again. */
   sent: OpenRequest | undefined
+  /** The same of a step of the replacement of its keys; never both. */
+  keyStep: KeyStep | undefined
+  /** The first counter of what is on its way, by which its answer is told from one to what was sent before a reload. */
+  sentCountersFrom: number
+  keyring: Keyring | undefined
   ended: EndedRequests
   /** An array: most devices have one or two, and an empty Map takes 200 octets. */
   originators: readonly Originator[]
@@ -83,6 +95,9 @@ export function emptyState(): DeviceState {
     registeredAt: 0,
     open: none,
     sent: undefined,
+    keyStep: undefined,
+    sentCountersFrom: 0,
+    keyring: undefined,
     ended: '',
     originators: none,
   }
@@ -92,6 +107,23 @@ export function emptyState(): DeviceState {
 export function findOriginator(state: DeviceState, key: Eui64Key): Originator | undefined {
   for (const originator of state.originators) if (originator.key === key) return originator
   return undefined
+}
+
+/** True when something may have been on its way, or waits: to be taken up after a restart. */
+export function isUnfinished(state: DeviceState | undefined): boolean {
+  return state !== undefined && (state.open.length > 0 || isInDoubt(state.keyring))
+}
+
+/**
+ * To be called when `state` has been read from disk, the ledger's tail included: whatever is open may have been on its way, from here or
+ * from another host.
+ */
+export function loaded(state: DeviceState): void {
+  const { keyring } = state
+  if (keyring === undefined) return
+  const { current, replacement } = keyring
+  if (current !== undefined) current.isUncertain = isUnfinished(state)
+  if (replacement !== undefined) replacement.keys.isUncertain = isInDoubt(keyring)
 }
 
 export function findOpen(

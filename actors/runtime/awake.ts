@@ -33,6 +33,7 @@ export function putToSleep(
 ): void {
   for (const [device, actor] of actors) {
     if (now - actor.usedAt < idleMs && actors.size <= awakeMax) return
-    if (!actor.isDirty && actor.state.sent === undefined) actors.delete(device)
+    const { sent, keyStep } = actor.state
+    if (!actor.isDirty && sent === undefined && keyStep === undefined) actors.delete(device)
   }
 }

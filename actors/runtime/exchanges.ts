@@ -7,25 +7,38 @@ import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { formatSrv } from '../../core/base/srv.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { Lane } from '../../core/base/lane.ts'
+import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import type { Clock } from '../../core/ports/clock.ts'
+import type { KeyVault } from '../../core/ports/key-vault.ts'
 import type { Log } from '../../core/ports/log.ts'
-import type { Wan } from '../../core/ports/wan.ts'
+import type { CosemOperation, ExchangeResult, Wan } from '../../core/ports/wan.ts'
 import { answerOf } from '../../core/translate/answer.ts'
 import { commandOf } from '../../core/translate/command.ts'
-import type { Send } from '../device/effects.ts'
-import type { Answered } from '../device/messages.ts'
+import { keyTransferOf, provingOperations } from '../../core/translate/key-transfer.ts'
+import type { Send, SendKeys, SendKeyStep } from '../device/effects.ts'
+import type { Answered, CountersOf, KeyStepAnswered } from '../device/messages.ts'
 
-type OnAnswered = (answered: Answered) => void
+export type ExchangePorts = { wan: Wan; keys: KeyVault; clock: Clock; log: Log }
+
+type Sending = Send | SendKeyStep
+type OnAnswered = (answered: Answered | KeyStepAnswered) => void
 
 export class Exchanges {
   /** By device, what is on its way, and what to call when it has come back. */
-  private readonly underway = new Map<Eui64Key, { send: Send; onFree: (() => void) | undefined }>()
+  private readonly underway = new Map<
+    Eui64Key,
+    { sending: Sending; onFree: (() => void) | undefined }
+  >()
   private readonly wan: Wan
+  private readonly keys: KeyVault
   private readonly clock: Clock
   private readonly log: Log
 
-  constructor(wan: Wan, clock: Clock, log: Log) {
+  constructor({ wan, keys, clock, log }: ExchangePorts) {
     this.wan = wan
+    this.keys = keys
     this.clock = clock
     this.log = log
   }
@@ -35,62 +48,141 @@ export class Exchanges {
   }
 
   /**
-   * Sends `send.request`; `onAnswered` is called once, at any later time. While another one of the device is on its way (sent before its
+   * Sends what `sending` has; `onAnswered` is called once, at any later time. While another one of the device is on its way (sent before its
    * partition was reloaded) nothing is sent, and `onFree` is called when that has come back.
    */
-  start(device: Eui64Key, send: Send, onAnswered: OnAnswered, onFree: () => void): void {
+  start(device: Eui64Key, sending: Sending, onAnswered: OnAnswered, onFree: () => void): void {
     const present = this.underway.get(device)
     if (present !== undefined) {
-      const { request } = present.send
       // The same one is on its way already; its answer will do.
-      if (
-        request.counter === send.request.counter &&
-        request.originator === send.request.originator
-      )
-        return
-      present.onFree = onFree
+      if (!isSame(present.sending, sending)) present.onFree = onFree
       return
     }
-    this.underway.set(device, { send, onFree: undefined })
-    const { request, record } = send
-    const end = (outcome: ErrorCode, bodyBytes: Buffer): void => {
-      const onFree = this.underway.get(device)?.onFree
+    this.underway.set(device, { sending, onFree: undefined })
+    const carried =
+      sending.type === 'SEND' ? this.request(device, sending) : this.keyStep(device, sending)
+    void carried.then((answered) => {
+      const onFreeNow = this.underway.get(device)?.onFree
       this.underway.delete(device)
-      const { originator, counter } = request
-      onAnswered({ type: 'ANSWERED', originator, counter, outcome: errorId(outcome), bodyBytes })
-      onFree?.()
-    }
-    // A fault of ours, not of the device: the request is put aside, and its party told.
-    const fail = (fault: unknown): void => {
-      const { srv } = request
+      onAnswered(answered)
+      onFreeNow?.()
+    })
+  }
+
+  private async request(device: Eui64Key, { request, record, keys }: Send): Promise<Answered> {
+    const { originator, counter, srv, lane } = request
+    const row = serviceRequestOf(srv)
+    let counters = unusedOf(keys)
+    const end = (outcome: ErrorCode, bodyBytes: Buffer): Answered => ({
+      type: 'ANSWERED',
+      originator,
+      counter,
+      outcome: errorId(outcome),
+      bodyBytes,
+      counters: record.address.security && counters,
+    })
+    try {
+      if (row === undefined) throw new Error('no such service reference variant')
+      const operations = commandOf(row, request.bodyBytes, this.clock.now(), record.type)
+      counters = allOf(keys)
+      const exchanged = await this.exchange(device, record, operations, lane, keys)
+      counters = usedOf(keys, exchanged)
+      if (exchanged.ok) {
+        const { outcome, bodyBytes } = answerOf(row, operations, exchanged.results)
+        return end(outcome, bodyBytes)
+      }
+      return end(exchanged.code, emptyBytes)
+    } catch (fault) {
+      // A fault of ours, not of the device: the request is put aside, and its party told.
       this.log.error(
         { device: formatEui64Key(device), srv: formatSrv(srv), fault: String(fault) },
         'a command failed in translation',
       )
-      end('DEVICE_ACTOR_PARKED', emptyBytes)
+      return end('DEVICE_ACTOR_PARKED', emptyBytes)
     }
-    const row = serviceRequestOf(request.srv)
-    if (row === undefined) return fail('no such service reference variant')
-    let operations: ReturnType<typeof commandOf>
-    try {
-      operations = commandOf(row, request.bodyBytes, this.clock.now(), record.type)
-    } catch (fault) {
-      return fail(fault)
-    }
-    this.wan
-      .exchange(record.address, operations, request.lane)
-      .then((exchanged) => {
-        if (exchanged.ok) {
-          const { outcome, bodyBytes } = answerOf(row, operations, exchanged.results)
-          return end(outcome, bodyBytes)
-        }
-        const { code, detail } = exchanged
-        this.log.debug(
-          { device: formatEui64Key(device), srv: row.text, code, detail },
-          'an exchange failed',
-        )
-        end(code, emptyBytes)
-      })
-      .catch(fail)
   }
+
+  private async keyStep(device: Eui64Key, sending: SendKeyStep): Promise<KeyStepAnswered> {
+    const { step, record, keys, newSealedKeys } = sending
+    let counters = unusedOf(keys)!
+    const end = (outcome: ErrorCode): KeyStepAnswered => ({
+      type: 'KEY_STEP_ANSWERED',
+      step,
+      outcome: errorId(outcome),
+      counters,
+    })
+    try {
+      const operations =
+        step.stage === 'TRANSFER'
+          ? this.transferOf(device, keys.sealedKeys, newSealedKeys)
+          : provingOperations
+      counters = allOf(keys)!
+      const exchanged = await this.exchange(device, record, operations, Lane.NORMAL, keys)
+      counters = usedOf(keys, exchanged)!
+      if (!exchanged.ok) return end(exchanged.code)
+      return end(exchanged.results.every(({ result }) => result === 0) ? 'OK' : 'DEVICE_REFUSED')
+    } catch (fault) {
+      const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
+      this.log.error(
+        { device: formatEui64Key(device), stage: step.stage, code },
+        'a step of a replacement of keys could not be taken',
+      )
+      return end(code)
+    }
+  }
+
+  private transferOf(device: Eui64Key, sealedKeys: Buffer, newSealedKeys: Buffer) {
+    const { master } = this.keys.open(device, sealedKeys)
+    if (master === undefined) throw new BrokerError('KEYS_REPLACEMENT_UNFIT')
+    return keyTransferOf(master, this.keys.open(device, newSealedKeys))
+  }
+
+  private async exchange(
+    device: Eui64Key,
+    { address }: DeviceRecord,
+    operations: readonly CosemOperation[],
+    lane: Lane,
+    keys: SendKeys | undefined,
+  ): Promise<ExchangeResult> {
+    const security = keys && { device, sealedKeys: keys.sealedKeys, counters: keys.counters }
+    const exchanged = await this.wan.exchange(address, operations, lane, security)
+    if (!exchanged.ok) {
+      const { code, detail } = exchanged
+      this.log.debug({ device: formatEui64Key(device), code, detail }, 'an exchange failed')
+    }
+    return exchanged
+  }
+}
+
+function isSame(a: Sending, b: Sending): boolean {
+  if (a.type === 'SEND')
+    return (
+      b.type === 'SEND' &&
+      a.request.counter === b.request.counter &&
+      a.request.originator === b.request.originator
+    )
+  return (
+    b.type === 'SEND_KEY_STEP' && a.step.stage === b.step.stage && a.step.number === b.step.number
+  )
+}
+
+/** Nothing was sent. */
+function unusedOf(keys: SendKeys | undefined): CountersOf | undefined {
+  if (keys === undefined) return undefined
+  const { from, received } = keys.counters
+  return { number: keys.number, from, next: from, received }
+}
+
+/** It is not known what was sent: perhaps all of them. */
+function allOf(keys: SendKeys | undefined): CountersOf | undefined {
+  if (keys === undefined) return undefined
+  const { from, to, received } = keys.counters
+  return { number: keys.number, from, next: to, received }
+}
+
+function usedOf(keys: SendKeys | undefined, { counters }: ExchangeResult): CountersOf | undefined {
+  if (keys === undefined || counters === undefined) return allOf(keys)
+  const { from, to } = keys.counters
+  const isWithin = counters.next >= from && counters.next <= to
+  return { ...counters, number: keys.number, from, next: isWithin ? counters.next : to }
 }

@@ -10,6 +10,7 @@ export type HostMetrics = {
   waiting: Gauge
   exchanges: Gauge
   parked: Counter
+  alarm: (code: string) => void
   refused: (why: string) => void
   onCommit: (tick: Tick, messageBytes: number, tookMs: number) => void
   ledgerBytes: Gauge
@@ -45,6 +46,12 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
     waiting: metrics.gauge('busbar_mailbox_messages', 'Messages waiting for the next tick'),
     exchanges: metrics.gauge('busbar_exchanges_under_way', 'Requests on their way to devices'),
     parked: metrics.counter('busbar_messages_parked_total', 'Messages on which an actor failed'),
+    alarm: (code) =>
+      metrics
+        .counter('busbar_device_alarms_total', 'What devices want operators to know, by code', {
+          code,
+        })
+        .add(),
     refused: (why) =>
       metrics
         .counter('busbar_ledger_refusals_total', 'Ticks not written, by reason', { why })

@@ -12,7 +12,7 @@
  */
 import { tap, type Subscription } from 'rxjs'
 import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
-import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
+import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { envelopeEnd, readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
@@ -22,26 +22,32 @@ import { aliveSubject, announceAlive } from '../../core/ports/alive.ts'
 import { hostSubject, type Bus } from '../../core/ports/bus.ts'
 import { encodeHostStatus, statusSubject, type HostStatus } from '../../core/ports/host-status.ts'
 import { tickSubject, type CommitRefusal } from '../../core/ports/ledger.ts'
+import { SealingVault } from '../../core/ports/key-vault-sealing.ts'
+import type { KeyVault } from '../../core/ports/key-vault.ts'
 import type { Metrics } from '../../core/ports/metrics.ts'
 import type { Wan } from '../../core/ports/wan.ts'
 import { pullFrom, type PullSource } from '../../core/stream/pull.ts'
-import type { Send } from '../device/effects.ts'
-import type { Answered } from '../device/messages.ts'
+import type { Send, SendKeyStep } from '../device/effects.ts'
+import type { Answered, KeyStepAnswered } from '../device/messages.ts'
 import { Exchanges } from './exchanges.ts'
 import { Handover } from './handover.ts'
 import { hostMetrics, type HostMetrics } from './host-metrics.ts'
+import { KeyWork } from './key-work.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
-import { isStoreDamage, type Partition } from './partition.ts'
+import { isStoreDamage } from './opening.ts'
+import type { Partition } from './partition.ts'
 import { OwnMessages } from './own-messages.ts'
-import { answer, FrameReplies, replyToOf } from './replies.ts'
+import { answer, FrameReplies, notBeforeOf, refuse, replyToOf } from './replies.ts'
 import { Snapshots, type SnapshotPorts } from './snapshots.ts'
-import { Tick } from './tick.ts'
+import { Tick, type WantedEffect } from './tick.ts'
 
 export type HostOptions = PartitionPorts &
   SnapshotPorts & {
     bus: Bus
     wan: Wan
+    /** Opens and seals keys of devices; left out, devices that bring any cannot be spoken to. */
+    keys?: KeyVault
     metrics: Metrics
     checkpointIntervalMs: number
     /** What this process does, for the cluster's status. */
@@ -79,6 +85,7 @@ export class Host {
   private lookedAroundAt = 0
   private readonly handover: Handover
   private readonly snapshots: Snapshots
+  private readonly keyWork: KeyWork
   private tickStartedAt = 0
   private statuses: { close(): Promise<void> } | undefined
   /** Sequence of our last tick. */
@@ -87,7 +94,8 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.options = options
-    this.exchanges = new Exchanges(options.wan, options.clock, options.log)
+    const { keys = new SealingVault(() => []), clock } = options
+    this.exchanges = new Exchanges({ ...options, keys })
     this.metrics = hostMetrics(options.metrics)
     this.partitions = new OwnedPartitions(
       options,
@@ -98,6 +106,14 @@ export class Host {
     this.ownMessages = new OwnMessages(this.mailbox, this.partitions, this.exchanges)
     this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
     this.snapshots = new Snapshots(options, this.metrics, this.partitions)
+    this.keyWork = new KeyWork({
+      ...options,
+      keys,
+      onAlarm: this.metrics.alarm,
+      partitions: this.partitions,
+      post: (partition, device, message) => this.mailbox.post({ partition, device, message }),
+      now: () => clock.now(),
+    })
   }
 
   /** Partitions served here. */
@@ -203,6 +219,7 @@ export class Host {
         void this.partitions.takeFree().then(() => this.handover.balance())
       }
       this.snapshots.look(elapsedMs)
+      this.keyWork.look(elapsedMs)
       if (!this.isBusy) this.betweenTicks()
       this.armWakes()
     })
@@ -277,21 +294,34 @@ export class Host {
   }
 
   private run(tick: Tick | undefined): void {
-    for (const { partition, device, effect } of tick?.effects ?? []) {
-      if (effect.type === 'SEND') this.send(partition, device, effect)
-      else answer(effect)
-    }
+    for (const { partition, device, effect } of tick?.effects ?? [])
+      this.runEffect(partition, device, effect)
     this.isBusy = false
     if (this.ownMessages.isMoreDue) this.ownMessages.post(this.options.clock.now())
     this.betweenTicks()
   }
 
-  private send(partition: Partition, device: Eui64Key, effect: Send): void {
+  private runEffect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
+    switch (effect.type) {
+      case 'SEND':
+      case 'SEND_KEY_STEP':
+        return this.send(partition, device, effect)
+      case 'MAKE_KEYS':
+        return this.keyWork.make(partition, device, effect)
+      case 'ALARM':
+        return this.keyWork.alarm(device, effect.code)
+      default:
+        return answer(effect)
+    }
+  }
+
+  private send(partition: Partition, device: Eui64Key, effect: Send | SendKeyStep): void {
     const { number } = partition
+    const sent = effect.type === 'SEND' ? effect.request : effect.step
     // It may have ended in the tick that decided to send it.
-    const isWanted = (): boolean => this.partitions.get(number)?.sentOf(device) === effect.request
+    const isWanted = (): boolean => this.partitions.get(number)?.sentOf(device) === sent
     if (!isWanted()) return
-    const onAnswered = (message: Answered): void => {
+    const onAnswered = (message: Answered | KeyStepAnswered): void => {
       // Looked up again: the partition may have been given away and come back while the exchange was under way. While it
       // is being reloaded it is not there, and will be the same one; of one that is gone for good the mail is dropped.
       const owner = this.partitions.get(number) ?? partition
@@ -332,7 +362,7 @@ export class Host {
     if (mails.every(isOurs)) return mails
     return mails.filter((mail) => {
       if (isOurs(mail)) return true
-      refuse(mail, 'BROKER_PARTITION_UNAVAILABLE', now)
+      refuse(mail.message, 'BROKER_PARTITION_UNAVAILABLE', now)
       return false
     })
   }
@@ -412,7 +442,7 @@ export class Host {
     const { message } = mail
     if (message.type !== 'ARRIVED' || readKind(message.buffer, message.at) !== Kind.SERVICE_REQUEST)
       return false
-    refuse(mail, 'BROKER_LEDGER_FULL', now)
+    refuse(mail.message, 'BROKER_LEDGER_FULL', now)
     return true
   }
 
@@ -423,7 +453,7 @@ export class Host {
   private async smaller(mail: Mail, now: number): Promise<Mail[]> {
     const { message } = mail
     if (message.type === 'ARRIVED') {
-      refuse(mail, 'BROKER_LEDGER_FULL', now)
+      refuse(mail.message, 'BROKER_LEDGER_FULL', now)
       return []
     }
     if (message.type === 'ANSWERED' && message.bodyBytes.length > 0) {
@@ -449,6 +479,7 @@ export class Host {
   async close(): Promise<void> {
     const { clock } = this.options
     await this.snapshots.close()
+    this.keyWork.close()
     // What is here goes where it can be served.
     await this.handover.close(!this.hasFailed)
     this.isClosing = true
@@ -465,22 +496,4 @@ export class Host {
     await this.partitions.close(!this.isBusy && !this.hasFailed)
     this.fallSilent?.()
   }
-}
-
-/** Answers what came from outside; a message of the host's own is dropped. */
-function refuse({ message }: Mail, code: ErrorCode, now: number): void {
-  if (message.type !== 'ARRIVED') return
-  const notBefore = notBeforeOf(code, now)
-  answer({
-    type: 'ACKNOWLEDGE',
-    replyTo: message.replyTo,
-    outcome: errorId(code),
-    time: now,
-    notBefore,
-  })
-}
-
-/** When to come again after a refusal: shortly when there was no room, never when it would not help. */
-function notBeforeOf(code: ErrorCode, now: number): number {
-  return errorTable[code].retry === 'later' ? now + limits.busyRetryMs : 0
 }

@@ -7,7 +7,8 @@ import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { tickSubjects, type Ledger, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
-import { isStoreDamage, type Partition } from './partition.ts'
+import { isStoreDamage } from './opening.ts'
+import type { Partition } from './partition.ts'
 import { Past } from './past.ts'
 
 export type LoaderPorts = { ledger: Ledger; log: Log; snapshots?: SnapshotStore }

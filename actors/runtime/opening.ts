@@ -20,6 +20,10 @@ export type Opening = {
   log: Log
 }
 
+/** A record of a partition's store cannot be read: the store is to be cleared and rebuilt. */
+export const isStoreDamage = (fault: unknown): boolean =>
+  fault instanceof BrokerError && fault.code === 'STORE_DAMAGED'
+
 /**
  * Makes the store fit to be replayed into. @returns its checkpoint then, undefined for an empty one
  * @throws BrokerError STORE_DAMAGED, SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE

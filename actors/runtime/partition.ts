@@ -14,18 +14,25 @@ import {
   writeChainLink,
 } from '../../core/envelope/frame.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import type { PartitionStatus } from '../../core/ports/host-status.ts'
+import { noKeyCounts, type KeyCounts, type PartitionStatus } from '../../core/ports/host-status.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../core/ports/store.ts'
-import { decide, evolve, nextWakeMs, park, type DeviceBehaviour } from '../device/actor.ts'
+import {
+  decide,
+  evolve,
+  nextWakeMs,
+  park,
+  storedWakeMs,
+  type DeviceBehaviour,
+} from '../device/actor.ts'
 import type { DeviceEffect, Outbox } from '../device/effects.ts'
-import { readFact, writeFact } from '../device/facts.ts'
+import { isWritten, readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
-import { emptyState, type DeviceState, type OpenRequest } from '../device/state.ts'
+import { emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
 import { IndexWalk, Unfinished } from './index-walk.ts'
-import { openStore } from './opening.ts'
+import { isStoreDamage, openStore } from './opening.ts'
 import type { Past } from './past.ts'
 import { packState, unpackState } from './state-codec.ts'
 import type { Tick } from './tick.ts'
@@ -44,10 +51,6 @@ export type PartitionOptions = {
 /** Ticks without a fact of this partition after which its checkpoint is moved on, so that a restart need not read them. */
 const idleTicksMax = 5_000
 
-/** A record of a partition's store cannot be read: the store is to be cleared and rebuilt. */
-export const isStoreDamage = (fault: unknown): boolean =>
-  fault instanceof BrokerError && fault.code === 'STORE_DAMAGED'
-
 /** Dirty actors after which replay saves, so that a long replay stays in bounded memory. */
 const replayDirtyMax = 20_000
 /** Between two saves that are made only because too many are awake. */
@@ -64,6 +67,8 @@ export class Partition {
   /** The store cannot be trusted; `open` clears it, and until then nothing is saved or read. */
   isStoreDamaged = false
   isClosed = false
+  /** Of its devices with keys, when they were last gone through. */
+  keyCounts: KeyCounts = noKeyCounts
 
   private readonly options: PartitionOptions
   private readonly behaviour: DeviceBehaviour
@@ -129,6 +134,7 @@ export class Partition {
       snapshotSequence,
       awake: this.awake.size,
       waiting,
+      keys: this.keyCounts,
     }
   }
 
@@ -187,9 +193,9 @@ export class Partition {
     this.foldedTo(lastSequence)
     await this.besideReplay
     // What is not saved yet is so in its turn, when requests are answered already.
-    const isOpen = (key: Eui64Key): boolean => this.awake.get(key)?.state.open.length !== 0
-    const unsaved = [...this.dirty].filter(isOpen)
-    this.toResume = new Unfinished(unsaved)
+    for (const { state } of this.awake.values()) loaded(state)
+    const isOpen = (key: Eui64Key): boolean => isUnfinished(this.awake.get(key)?.state)
+    this.toResume = new Unfinished([...this.dirty].filter(isOpen))
   }
 
   private foldedTo(sequence: number): void {
@@ -239,7 +245,7 @@ export class Partition {
     if (toResume === undefined) return []
     const found = this.unlessDamaged(() => toResume.next(this.options.store, countMax)) ?? []
     if (toResume.isOver) this.toResume = undefined
-    return found.filter((device) => this.awake.get(device)?.state.sent === undefined)
+    return found.filter((device) => this.sentOf(device) === undefined)
   }
 
   /** What `read` gives of the store; undefined when that is damaged. */
@@ -266,9 +272,10 @@ export class Partition {
     if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
   }
 
-  /** The request that is on its way to `device`. */
-  sentOf(device: Eui64Key): OpenRequest | undefined {
-    return this.awake.get(device)?.state.sent
+  /** What is on its way to `device`. */
+  sentOf(device: Eui64Key): DeviceState['sent' | 'keyStep'] {
+    const { sent, keyStep } = this.awake.get(device)?.state ?? {}
+    return sent ?? keyStep
   }
 
   /** True when it gave facts. */
@@ -289,7 +296,7 @@ export class Partition {
       this.behaviour.park(actor.state, message, now, outbox)
     }
     for (const fact of outbox.facts) {
-      if (fact.type !== 'REQUEST_SENT') {
+      if (isWritten(fact)) {
         if (this.frame.count === 0) this.frame.reserve(chainLinkBytes)
         writeFact(this.frame, device, fact)
         this.markDirty(device, actor)
@@ -346,7 +353,9 @@ export class Partition {
 
   private stored(device: Eui64Key): DeviceState | undefined {
     const packed = this.options.store.load(device)
-    return packed && unpackState(packed)
+    const state = packed && unpackState(packed)
+    if (state !== undefined) loaded(state)
+    return state
   }
 
   private markDirty(device: Eui64Key, actor: Awake): void {
@@ -451,7 +460,7 @@ export class Partition {
       actor.isDirty = false
       states.set(device, packState(actor.state))
       // What is on its way must be found after a restart.
-      wakes.set(device, actor.state.sent?.deadline ?? nextWakeMs(actor.state, 0))
+      wakes.set(device, storedWakeMs(actor.state))
     }
     const saved = [...this.dirty]
     this.dirty.clear()

@@ -1,11 +1,13 @@
 /**
  * Answers to a frame of envelopes: one envelope each, gathered, and sent back as one frame when the last has come.
  */
+import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
+import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import type { Acknowledge, ReportStatus } from '../device/effects.ts'
-import type { ReplyTo } from '../device/messages.ts'
+import type { DeviceMessage, ReplyTo } from '../device/messages.ts'
 
 /** One asked envelope and the frame its answer goes into. */
 export type Asked = { replies: FrameReplies; buffer: Buffer; at: number }
@@ -80,4 +82,17 @@ export function answer(effect: Acknowledge | ReportStatus): void {
   if (effect.type === 'ACKNOWLEDGE') {
     asked.replies.acknowledge(asked, effect.outcome, effect.time, effect.notBefore)
   } else asked.replies.reportStatus(asked, effect)
+}
+
+/** Answers what came from outside with a refusal; a message of the host's own is dropped. */
+export function refuse(message: DeviceMessage, code: ErrorCode, now: number): void {
+  if (!('replyTo' in message)) return
+  const { replyTo } = message
+  const outcome = errorId(code)
+  answer({ type: 'ACKNOWLEDGE', replyTo, outcome, time: now, notBefore: notBeforeOf(code, now) })
+}
+
+/** When to come again after a refusal: shortly when there was no room, never when it would not help. */
+export function notBeforeOf(code: ErrorCode, now: number): number {
+  return errorTable[code].retry === 'later' ? now + limits.busyRetryMs : 0
 }

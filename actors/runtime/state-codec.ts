@@ -9,6 +9,7 @@ import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { packRing, unpackRing, type PackedRing } from './ring-codec.ts'
 import {
   emptyState,
   endedRecordBytes,
@@ -18,17 +19,19 @@ import {
   type Originator,
 } from '../device/state.ts'
 
-export const stateVersion = 1
+/** Without keys a state is as it was in version 1, and says so: whoever reads that only still reads it. */
+export const stateVersion = 2
+const keylessVersion = 1
 
 const packr = new Packr({ useRecords: false })
 const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 
-/** Bytes of their own. What is not in the ledger (`sent`) is not kept. */
+/** Bytes of their own. What is not in the ledger (`sent`, `keyStep`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { record, open, ended, originators } = state
+  const { record, open, ended, originators, keyring } = state
   const endedCount = ended.length / endedRecordBytes
-  return packr.pack([
-    stateVersion,
+  const packed: unknown[] = [
+    keyring === undefined ? keylessVersion : stateVersion,
     record === undefined ? null : encodeDeviceRecord(record),
     open.map((r) => [
       latin1(r.originator),
@@ -53,7 +56,9 @@ export function packState(state: DeviceState): Buffer {
       floor === undefined ? null : latin1(floor),
     ]),
     state.registeredAt,
-  ])
+  ]
+  if (keyring !== undefined) packed.push(packRing(keyring))
+  return packr.pack(packed)
 }
 
 type PackedRequest = [
@@ -79,8 +84,10 @@ type PackedState = [
   number,
   number,
   PackedOriginator[],
-  /** Not in the first states of this version. */
+  /** Not in the first states of version 1. */
   number?,
+  /** From version 2 on. */
+  PackedRing?,
 ]
 
 /** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of a version that is not known here */
@@ -95,11 +102,12 @@ export function unpackState(bytes: Uint8Array): DeviceState {
 }
 
 function stateIn(packed: PackedState): DeviceState {
-  if (!Array.isArray(packed) || packed[0] !== stateVersion)
+  if (!Array.isArray(packed) || (packed[0] !== keylessVersion && packed[0] !== stateVersion))
     throw new BrokerError('STORE_DAMAGED', 'a state of another version')
   const [, record, open, endedBytes, count, nextIndex, originators, registeredAt = 0] = packed
   const state = emptyState()
   state.registeredAt = registeredAt
+  if (packed[8] !== undefined) state.keyring = unpackRing(packed[8])
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) state.ended = unpackEnded(endedBytes, count, nextIndex)

@@ -58,7 +58,7 @@ export class Tick {
 
   /** True when something is to go to a device. */
   get hasSends(): boolean {
-    return this.effects.some(({ effect }) => effect.type === 'SEND')
+    return this.effects.some(({ effect }) => effect.type.startsWith('SEND'))
   }
 
   /** Writes a RESPONSE envelope into the frame of its party. */

@@ -11,7 +11,7 @@ import type { Gauge, Metrics } from '../../core/ports/metrics.ts'
 import type { RowStore, StoredRow } from '../../core/ports/rows.ts'
 import { writeViewsCursor } from '../../core/ports/views-cursor.ts'
 import { genesis, stepChain } from '../runtime/chain.ts'
-import { isStoreDamage } from '../runtime/partition.ts'
+import { isStoreDamage } from '../runtime/opening.ts'
 import { Fold, type TickFrames } from './fold.ts'
 import { openViews, type OpeningPorts } from './opening.ts'
 import {

@@ -25,6 +25,7 @@ import { createLedger, type JetStreamLedger } from '../../core/ledger/jetstream.
 import { natsConnectOptions } from '../../core/ops/nats-connection.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
 import { systemClock } from '../../core/ports/clock.ts'
+import { SealingVault } from '../../core/ports/key-vault-sealing.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { startNats, startNode, type Child, type NatsProcess } from '../path/processes.ts'
 import type {
@@ -218,6 +219,7 @@ export class Estate {
           bus,
           directory: owners,
           clock: systemClock,
+          keys: new SealingVault(() => []),
         })
         if (refused.length > 0) throw new Error(`not registered: ${JSON.stringify(refused[0])}`)
       }

@@ -2,6 +2,7 @@
  * The two paths that bench/path compares, each four processes: load client, broker or bare pipe, nats-server, meters.
  * What is theirs alone stands in `startBarePath` and `startRealPath`; both end with a client that takes commands.
  */
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -97,6 +98,7 @@ export function startRealPath({ meters, seed, flags }: PathOptions): Promise<Run
       BUSBAR_DATA_DIR: join(folder, 'data'),
       BUSBAR_PARTIES: partiesFile,
       BUSBAR_NATS_URL: nats.url,
+      BUSBAR_KEY_ENCRYPTION_KEY: randomBytes(32).toString('hex'),
       BUSBAR_GRPC: '127.0.0.1:0',
       BUSBAR_HTTP: '127.0.0.1:0',
       BUSBAR_OPS: '127.0.0.1:0',
@@ -133,7 +135,8 @@ async function register(ops: string, records: readonly object[]): Promise<void> 
       body: JSON.stringify(records.slice(at, at + 500)),
     })
     const text = await response.text()
-    if (!response.ok)
+    const { refused = [] } = (response.ok ? JSON.parse(text) : {}) as { refused?: unknown[] }
+    if (!response.ok || refused.length > 0)
       throw new Error(`devices were not registered: ${response.status} ${text.slice(0, 500)}`)
   }
 }

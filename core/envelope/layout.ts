@@ -14,7 +14,7 @@
  *  target         c4 08      EUI-64 of the device
  *  counter        cf u64     of the RequestID
  *  time           cf u64     when this envelope came to be, UTC ms
- *  deadline       cf u64     UTC ms, 0 for none; in a refusal: not before this time again; in ATTEMPT_FAILED: the next attempt
+ *  deadline       cf u64     UTC ms, 0 for none; in a refusal: not before this time again; in ATTEMPT_FAILED and KEYS_TRIED: the next attempt
  *  correlation    cf u64     whatever its sender needs to find its place again; in deliveries: when the request was accepted, UTC ms
  *  body           c6 u32     borrowed as it came in
  *
@@ -31,12 +31,18 @@ export const Kind = {
   STATUS_QUERY: 4,
   STATUS: 5,
   DEVICE_REGISTRATION: 6,
+  KEYS_REPLACEMENT: 7,
   // facts, in a tick's frame of a partition
   DEVICE_REGISTERED: 32,
   REQUEST_ACCEPTED: 33,
   ATTEMPT_FAILED: 34,
   REQUEST_ENDED: 35,
   REQUEST_PARKED: 36,
+  COUNTERS_RESERVED: 37,
+  KEYS_PENDING: 38,
+  KEYS_TRIED: 39,
+  KEYS_PROVED: 40,
+  DEVICE_KEYS_SEALED: 41,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
 } as const

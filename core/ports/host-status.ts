@@ -22,6 +22,19 @@ export type PartitionStatus = {
   awake: number
   /** Requests in the mailbox. */
   waiting: number
+  keys: KeyCounts
+}
+/** Of devices with keys, as they were when the partition was last gone through. */
+export type KeyCounts = {
+  keyed: number
+  /** Sealed under an older key-encryption key than the first. */
+  older: number
+  /** Of those, under one that the host does not have. */
+  unreadable: number
+  /** Whose new keys are on their way, and not proved yet. */
+  replacing: number
+  /** Whose counter is near its end. */
+  nearEnd: number
 }
 export type HostStatus = { hostId: string; roles: string[]; partitions: PartitionStatus[] }
 export type WanStatus = {
@@ -31,6 +44,14 @@ export type WanStatus = {
   exchanges: number
   /** To devices, open ones. */
   connections: number
+}
+
+export const noKeyCounts: KeyCounts = {
+  keyed: 0,
+  older: 0,
+  unreadable: 0,
+  replacing: 0,
+  nearEnd: 0,
 }
 
 const statusBytesMax = 512 * 1024
@@ -92,12 +113,24 @@ const isCount = (value: unknown): value is number =>
 
 function partitionIn(json: unknown): PartitionStatus {
   const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>
-  const status: Partial<PartitionStatus> = {}
+  const status: Partial<Omit<PartitionStatus, 'keys'>> = {}
   for (const field of partitionFields) {
     const value = found[field]
     if (!isCount(value))
       throw new BrokerError('FRAME_MALFORMED', `the status of a partition: ${field}`)
     status[field] = value
   }
-  return status as PartitionStatus
+  return { ...(status as Omit<PartitionStatus, 'keys'>), keys: keyCountsIn(found['keys']) }
+}
+
+/** All zero in the status of a host from before there were any. */
+function keyCountsIn(json: unknown): KeyCounts {
+  const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>
+  const counts = { ...noKeyCounts }
+  for (const field of Object.keys(counts) as (keyof KeyCounts)[]) {
+    const value = found[field] ?? 0
+    if (!isCount(value)) throw new BrokerError('FRAME_MALFORMED', `counts of keys: ${field}`)
+    counts[field] = value
+  }
+  return counts
 }

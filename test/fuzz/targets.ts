@@ -1,12 +1,14 @@
 /** Every decoder that faces outside, with good inputs made by our own encoders. */
 import fc from 'fast-check'
 import { readFact, writeFact } from '../../actors/device/facts.ts'
+import { beginReplacement, endReplacement, withKeys } from '../../actors/device/keyring.ts'
 import { partiesOf, demoPartiesJson } from '../../core/access/parties.ts'
 import { counterKey } from '../../core/base/counter.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { parseSrv } from '../../core/base/srv.ts'
 import {
   decodeDeviceRecord,
+  jsonOfDeviceEntry,
   deviceEntryOf,
   encodeDeviceRecord,
 } from '../../core/catalogue/device-record.ts'
@@ -74,6 +76,7 @@ import {
   decodeHostStatus,
   decodeWanStatus,
   encodeHostStatus,
+  noKeyCounts,
   encodeWanStatus,
 } from '../../core/ports/host-status.ts'
 import { decodeLease, encodeLease } from '../../core/ports/lease.ts'
@@ -98,8 +101,10 @@ import {
 } from '../support/envelopes.ts'
 import { p256Anchor, p256Certificate } from '../support/certificates.ts'
 import { channelPair, clientTitle, meterTitle, secretKeys } from '../support/security.ts'
+import { otherKeys, securedRecord, suite0Keys, vault } from '../support/keys.ts'
 import { apdus } from '../support/apdu-values.ts'
 import { values } from '../support/dlms.ts'
+import type { SecretKey } from '../../core/ports/crypto.ts'
 import type { Target } from './fuzz.ts'
 
 const id = { originator: supplierText, target: '00-DB-00-00-00-00-00-01', counter: 7n }
@@ -116,6 +121,14 @@ const requests = [
 )
 const scan = new RequestScan()
 
+const sealedKeys = vault.seal(deviceKey(1), suite0Keys)
+const secured = securedRecord(deviceKey(1))
+const keysInHex = Object.fromEntries(
+  Object.entries(suite0Keys).map(([name, key]) => [
+    name,
+    (key as SecretKey).copyOfOctets().toString('hex'),
+  ]),
+)
 const factFrame = ((): Buffer => {
   const writer = new FrameWriter()
   writer.reserve(chainLinkBytes)
@@ -128,10 +141,27 @@ const factFrame = ((): Buffer => {
   })
   writeFact(writer, deviceKey(1), { type: 'ATTEMPT_FAILED', ...concerning, nextAttemptAt: 2e12 })
   writeFact(writer, deviceKey(1), { type: 'REQUEST_ENDED', ...concerning })
+  const counters = { number: 1, next: 2 ** 32, received: -1 }
+  writeFact(writer, deviceKey(1), { type: 'REQUEST_ENDED', ...concerning, counters })
+  const about = { time: 1e12, number: 1 }
+  const tried = { stage: 'PROVE_OLD', outcome: 44, attempt: 1, transfers: 0 } as const
+  for (const fact of [
+    { type: 'COUNTERS_RESERVED', ...about, from: 0, to: 16_384 },
+    { type: 'KEYS_PENDING', ...about, sealedKeys },
+    { type: 'KEYS_TRIED', ...about, ...tried, transferOutcome: 0, nextAttemptAt: 2e12, counters },
+    { type: 'KEYS_PROVED', ...about, counters },
+    { type: 'DEVICE_KEYS_SEALED', ...about, sealedKeys },
+  ] as const)
+    writeFact(writer, deviceKey(1), fact)
   const frame = Buffer.from(writer.lend())
   writeChainLink(frame, 0, { partition: 1, frameNumber: 1, previousHash: genesisHash })
   return frame
 })()
+const security = {
+  device: deviceKey(1),
+  sealedKeys,
+  counters: { from: 0, to: 2 ** 32, received: -1 },
+}
 const envelopes = [
   envelopeOf({}),
   registrationOf(deviceKey(1)),
@@ -333,6 +363,16 @@ const stateBytes = ((): Buffer => {
   state.ended = rememberEnded(state.ended, request, end, () => undefined)
   return packState(state)
 })()
+/** A device whose keys are being replaced. */
+const keyedStateBytes = ((): Buffer => {
+  const state = emptyState()
+  state.record = decodeDeviceRecord(Buffer.from(encodeDeviceRecord(plainRecord)))
+  state.keyring = withKeys(undefined, sealedKeys)
+  beginReplacement(state.keyring, 2, vault.seal(deviceKey(1), otherKeys(5)), 1e12)
+  endReplacement(state.keyring)
+  beginReplacement(state.keyring, 3, vault.seal(deviceKey(1), otherKeys(7)), 1e12)
+  return packState(state)
+})()
 const snapshotOctets = Buffer.concat([
   ...snapshotChunks([
     { device: deviceKey(1), state: stateBytes, wakeAtMs: 0 },
@@ -384,13 +424,21 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'device record',
-    corpus: [Buffer.from(encodeDeviceRecord(plainRecord))],
+    corpus: [plainRecord, secured].map((record) => Buffer.from(encodeDeviceRecord(record))),
     decode: decodeDeviceRecord,
   },
   {
     name: 'device entry (JSON)',
-    corpus: [json({ eui64: id.target, ...plainRecord })],
+    corpus: [
+      json({ eui64: id.target, ...plainRecord }),
+      json({ ...jsonOfDeviceEntry(id.target, secured), keys: keysInHex }),
+    ],
     decode: (input) => deviceEntryOf(parsed(input)),
+  },
+  {
+    name: 'sealed keys',
+    corpus: [sealedKeys],
+    decode: (input) => vault.open(deviceKey(1), input),
   },
   {
     name: 'parties (JSON)',
@@ -419,7 +467,15 @@ export const targets: readonly Target[] = [
         hostId: 'a',
         roles: ['host'],
         partitions: [
-          { number: 1, sequence: 1, savedSequence: 1, snapshotSequence: 0, awake: 1, waiting: 0 },
+          {
+            number: 1,
+            sequence: 1,
+            savedSequence: 1,
+            snapshotSequence: 0,
+            awake: 1,
+            waiting: 0,
+            keys: { ...noKeyCounts, keyed: 3 },
+          },
         ],
       }),
     ],
@@ -435,7 +491,7 @@ export const targets: readonly Target[] = [
     corpus: operations.map((asked, number) =>
       encodeExchanges('c', [
         { number, lane: Lane.NORMAL, address: plainRecord.address, operations: asked },
-        { number: 9, lane: Lane.BULK, address: plainRecord.address, operations: [] },
+        { number: 9, lane: Lane.BULK, address: secured.address, operations: [], security },
       ]),
     ),
     decode: decodeExchanges,
@@ -446,6 +502,7 @@ export const targets: readonly Target[] = [
       encodeResults('w', [
         { number: 1, result: { ok: true, results: [{ value: axdrValue, result: 0 }] } },
         { number: 2, result: { ok: false, code: 'DEVICE_SILENT', detail: 'why' } },
+        { number: 3, result: { ok: true, results: [], counters: { next: 2 ** 32, received: 7 } } },
       ]),
     ],
     decode: decodeResults,
@@ -545,7 +602,7 @@ export const targets: readonly Target[] = [
     corpus: [p256Certificate],
     decode: (input) => holderOf(input, Date.UTC(2027, 0, 1), p256Anchor),
   },
-  { name: 'state of a device', corpus: [stateBytes], decode: unpackState },
+  { name: 'state of a device', corpus: [stateBytes, keyedStateBytes], decode: unpackState },
   {
     name: 'snapshot',
     corpus: [snapshotOctets],

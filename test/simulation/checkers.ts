@@ -1,5 +1,5 @@
 /** What must hold of the ledger whatever happened; each fault names the request or partition concerned. Reads each tick once. */
-import { readFact } from '../../actors/device/facts.ts'
+import { isOfRequest, readFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { genesis, stepChain } from '../../actors/runtime/chain.ts'
 import { counterKey } from '../../core/base/counter.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
@@ -34,6 +34,8 @@ export class LedgerChecker {
   private next = 0
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
+  /** Called with each fact of the ledger. */
+  onFact: (device: Eui64Key, fact: DeviceFact) => void = () => undefined
 
   constructor(onLine: (text: string, request: string) => void) {
     this.onLine = onLine
@@ -76,7 +78,8 @@ export class LedgerChecker {
 
   private readFactAt(frame: Buffer, at: number, subject: string): void {
     const fact = readFact(frame, at)
-    if (fact.type === 'DEVICE_REGISTERED' || fact.type === 'REQUEST_SENT') return
+    this.onFact(readTarget(frame, at), fact)
+    if (!isOfRequest(fact) || fact.type === 'REQUEST_SENT') return
     const { originator, counter } = fact.type === 'REQUEST_ACCEPTED' ? fact.request : fact
     const request = requestName(originator, readTarget(frame, at), counter)
     this.onLine(`${subject}: ${fact.type}`, request)

@@ -3,7 +3,7 @@
  * (life.ts, ports.ts), which a killed one does not have any more and a paused one gets back later, late writes included.
  */
 import type { DeviceBehaviour } from '../../actors/device/actor.ts'
-import { registerDevices } from '../../actors/registration.ts'
+import { registerDevices, replaceKeys } from '../../actors/registration.ts'
 import { Host } from '../../actors/runtime/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
@@ -16,14 +16,17 @@ import { SimCursorStore, SimLedger } from '../../core/ports/sim/ledger.ts'
 import { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import type { Wan } from '../../core/ports/wan.ts'
-import { deviceKey, plainRecord } from '../support/envelopes.ts'
+import { deviceKey } from '../support/envelopes.ts'
+import { vault } from '../support/keys.ts'
 import type { LedgerChecker } from './checkers.ts'
 import { Disks } from './disks.ts'
 import type { Faults } from './faults.ts'
 import { Gateway } from './gateway.ts'
 import { Life } from './life.ts'
-import { addressOf, meterCount, Meters } from './meters.ts'
+import { Meters } from './meters.ts'
+import { entryOf } from './secured-meters.ts'
 import { portsOf, type LifePorts, type Shared } from './ports.ts'
+import { meterCount } from './names.ts'
 
 export const partitionCount = 4
 export const hostIds = ['a', 'b', 'c'] as const
@@ -100,15 +103,19 @@ export class Deployment {
     const base = { ledger, bus: shared.bus, clock }
     const directory = new Owners({ ...base, log: silentLog, partitionCount })
     await directory.start()
-    const entries = Array.from({ length: meterCount }, (_, meter) => ({
-      key: deviceKey(meter),
-      record: { ...plainRecord, address: addressOf(meter) },
-    }))
+    const ports = { ...base, directory, keys: vault }
+    const entries = Array.from({ length: meterCount }, (_, meter) => entryOf(meter))
     let isDone = false
-    void registerDevices(entries, { ...base, directory }).then(() => (isDone = true))
+    void registerDevices(entries, ports).then(() => (isDone = true))
     while (!isDone) await this.pass(100)
-    await directory.close()
+    this.replaceKeys = (meter) => {
+      this.note(`the operator wants new keys for meter ${meter}`)
+      void replaceKeys([deviceKey(meter)], ports)
+    }
   }
+
+  /** As the operators' door does, which stays where it is. */
+  replaceKeys: (meter: number) => void = () => undefined
 
   /** Brings the checker up to the present. */
   look(): void {
@@ -151,6 +158,7 @@ export class Deployment {
       bus,
       clock,
       wan,
+      keys: vault,
       // A host that starts again draws other nonces than it did before.
       random: seededRandom(++this.lifeCount),
       log,

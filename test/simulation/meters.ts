@@ -8,16 +8,8 @@ import type { SimExchange } from '../../core/ports/sim/wan.ts'
 import type { LedgerChecker } from './checkers.ts'
 import type { Faults } from './faults.ts'
 import type { Life } from './life.ts'
-
-export const meterCount = 6
-/** A meter is known by its port. */
-const firstPort = 4_000
-export const addressOf = (meter: number) => ({
-  host: 'meters',
-  port: firstPort + meter,
-  logicalDevice: 1,
-  client: 16,
-})
+import { firstPort } from './names.ts'
+import { isOfKeys, SecuredMeters } from './secured-meters.ts'
 
 /** The request that wrote its name as text for the meter's display, SRV 3.1. */
 const nameIn = (operations: readonly CosemOperation[]): string =>
@@ -30,6 +22,7 @@ export class Meters {
   /** Requests that were carried out, and how often. */
   readonly carriedOut = new Map<string, number>()
   askedCount = 0
+  readonly secured: SecuredMeters
   private readonly awayUntil = new Map<number, number>()
   private readonly underway = new Map<Life, Set<number>>()
   private readonly faults: Faults
@@ -47,6 +40,8 @@ export class Meters {
     this.clock = clock
     this.checker = checker
     this.note = note
+    this.secured = new SecuredMeters((what) => checker.fault(what))
+    checker.onFact = (device, fact) => this.secured.readFact(device, fact)
   }
 
   vanish(meter: number, ms: number): void {
@@ -70,13 +65,21 @@ export class Meters {
     if (underway.has(meter))
       checker.fault(`host ${life.id} asks meter ${meter} twice at the same time`, request)
     underway.add(meter)
-    if (!checker.accepted.has(request)) checker.fault('sent before it was accepted', request)
+    const isStep = isOfKeys(exchange.operations)
+    if (!isStep && !checker.accepted.has(request))
+      checker.fault('sent before it was accepted', request)
     const end = checker.ended.get(request)
     if (end && (confirmedTo === undefined || end.sequence <= confirmedTo))
       checker.fault(
         `sent by host ${life.id} after it had ended in tick ${end.sequence}, its leases confirmed up to ${confirmedTo}`,
         request,
       )
+    const { security, operations } = exchange
+    // As many as a profile in small blocks takes, from time to time.
+    const counters = security && this.secured.use(security, 1 + ((this.askedCount * 7919) % 5_000))
+    if (counters)
+      this.note(`  with counters ${security.counters.from} to ${counters.next}`, request)
+    // Of an answer that does not come nobody says what was used.
     const answer = (afterMs: number, result: ExchangeResult): void => {
       clock.at(clock.now() + afterMs, () => {
         underway.delete(meter)
@@ -91,17 +94,25 @@ export class Meters {
         code: draw.is(0.5) ? 'DEVICE_UNREACHABLE' : 'DEVICE_SILENT',
         detail: '',
       })
+    const refused = security && this.secured.refusal(meter, security, counters!.next)
+    if (refused !== undefined) {
+      const failure = { ok: false, code: 'DEVICE_ASSOCIATION_REFUSED', detail: '' } as const
+      return answer(20, { ...failure, counters: { ...counters!, ...refused } })
+    }
     const tookMs = this.faults.strikes(kind, 0.2)
       ? draw.between(1_000, 40_000)
       : draw.between(5, 300)
     const isRefused = this.faults.strikes(kind, 0.03)
+    // A meter does nothing else before it has changed its keys.
+    if (isStep && !isRefused) this.secured.carryOut(meter, operations)
     clock.at(clock.now() + (tookMs >> 1), () => {
-      if (!isRefused) this.carriedOut.set(request, (this.carriedOut.get(request) ?? 0) + 1)
+      if (!isRefused && !isStep)
+        this.carriedOut.set(request, (this.carriedOut.get(request) ?? 0) + 1)
     })
     // Carried out all the same, only the answer is lost on its way.
-    if (this.faults.strikes(kind, 0.05))
+    if (this.faults.strikes(kind, isStep ? 0.3 : 0.05))
       return answer(30_000, { ok: false, code: 'DEVICE_SILENT', detail: '' })
     const result = isRefused ? 3 : 0
-    answer(tookMs, { ok: true, results: exchange.operations.map(() => ({ result })) })
+    answer(tookMs, { ok: true, results: operations.map(() => ({ result })), counters })
   }
 }

@@ -62,9 +62,9 @@ export const planted: Readonly<Record<string, Plant>> = {
   },
   'an exchange run twice': {
     wan: (wan) => ({
-      exchange(address, operations, lane) {
-        void wan.exchange(address, operations, lane)
-        return wan.exchange(address, operations, lane)
+      exchange(...asked) {
+        void wan.exchange(...asked)
+        return wan.exchange(...asked)
       },
       close: () => wan.close(),
     }),
@@ -76,6 +76,26 @@ export const planted: Readonly<Record<string, Plant>> = {
       put: (name, value) =>
         cursors.put(name, encodeCursor(decodeCursor(value) + limits.deliveriesPerFrameMax)),
     }),
+  },
+  'counters believed after a crash': {
+    behaviour: {
+      decide(state, message, now, out) {
+        if (state.keyring?.current) state.keyring.current.isUncertain = false
+        decide(state, message, now, out)
+      },
+      evolve,
+      park,
+    },
+  },
+  'old keys forgotten before the new ones are proved': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        const isSent = fact.type === 'KEYS_TRIED' && fact.stage === 'PROVE_NEW'
+        evolve(state, isSent ? { ...fact, type: 'KEYS_PROVED' } : fact)
+      },
+      park,
+    },
   },
   'an outcome delivered twice': {
     behaviour: {

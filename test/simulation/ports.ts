@@ -194,12 +194,12 @@ function busOf(life: Life, bus: Bus): Bus {
 
 function wanOf(life: Life, onExchange: Shared['onExchange']): Wan {
   return {
-    async exchange(address, operations, lane) {
+    async exchange(address, operations, lane, security) {
       // Nothing can be done about a pause that comes now.
       const { confirmedTo } = life
       const wan = new SimWan((exchange) => onExchange(life, exchange, confirmedTo))
       await life.turnAt('before an exchange')
-      const result = await wan.exchange(address, operations, lane)
+      const result = await wan.exchange(address, operations, lane, security)
       await life.turnAt('after an exchange')
       return result
     },

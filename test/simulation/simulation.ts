@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto'
 import { LedgerChecker, type Violation } from './checkers.ts'
 import { Deployment, gatewayIds, type Plant } from './deployment.ts'
 import { Chance, Faults, type FaultKind } from './faults.ts'
-import { meterCount } from './meters.ts'
 import { Supplier } from './supplier.ts'
 import { trouble } from './trouble.ts'
+import { meterCount } from './names.ts'
 
 export type LifeOptions = {
   plant?: Plant
@@ -30,6 +30,8 @@ export type Outcome = {
   asked: number
   /** Ticks. */
   forgotten: number
+  /** Keys that meters took into use. */
+  keysChanged: number
 }
 
 export const stepCountDefault = 60
@@ -74,6 +76,7 @@ export async function simulate(
   let violation: Violation | undefined
   for (let step = 1; step <= stepCount && violation === undefined; step++) {
     ask(work, suppliers)
+    if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
     trouble(deployment, faults, note)
     await deployment.pass(work.is(0.2) ? work.between(1_000, 8_000) : work.between(1, 500))
     violation = violationNow()
@@ -87,11 +90,18 @@ export async function simulate(
   for (const gatewayId of gatewayIds)
     if (!deployment.gateways.has(gatewayId)) deployment.startGateway(gatewayId)
   let open: Violation[] = []
+  let isAskedAgain = false
   do {
+    // A clock that was far ahead has put off what is tried next; the operator does not wait for it.
+    if (waitedMs() > servedMsMax && !isAskedAgain) {
+      isAskedAgain = true
+      for (let meter = 0; meter < meterCount; meter++) deployment.replaceKeys(meter)
+    }
     if (deployment.hosts.size === 0) deployment.startHost('a')
     await deployment.pass(1_000)
     const misplaced = deployment.ownership()
     open = openOf(suppliers, checker)
+    for (const what of meters.secured.lockedOut()) open.push({ what, request: undefined })
     if (misplaced.length > 0) {
       if (waitedMs() > servedMsMax)
         checker.fault(`${misplaced[0]}, ${waitedMs()} ms after the faults`)
@@ -117,6 +127,7 @@ export async function simulate(
     accepted: suppliers.reduce((sum, { accepted }) => sum + accepted.size, 0),
     asked: meters.askedCount,
     forgotten: checker.forgottenCount,
+    keysChanged: meters.secured.changedCount,
   }
 }
 

@@ -1,7 +1,7 @@
 /** What goes wrong by itself, whatever processes do just then; once for each step of a life. */
 import { gatewayIds, hostIds, type Deployment } from './deployment.ts'
 import type { Faults } from './faults.ts'
-import { meterCount } from './meters.ts'
+import { meterCount } from './names.ts'
 
 type Note = (text: string) => void
 

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { startChild, type Child } from '../../actors/demo/children.ts'
 import { registerDevicesFile } from '../../actors/demo/register.ts'
 import { addressOf } from '../../actors/cli/operator-ledger.ts'
+import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
 import { natsUrlOf } from '../../core/ops/nats-connection.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 
@@ -17,6 +18,7 @@ export type Listening = { grpc: string; http: string; ops: string; nats: string 
 export class Deployment {
   readonly dataDir = mkdtempSync(join(tmpdir(), 'busbar-test-'))
   readonly devicesFile = join(this.dataDir, 'devices.jsonl')
+  readonly keyFile = join(this.dataDir, 'key-encryption-keys')
   readonly env: Record<string, string> = {}
   meters: Child | undefined
   broker: Child | undefined
@@ -59,6 +61,7 @@ export class Deployment {
     beside: () => Promise<unknown> = () => Promise.resolve(),
   ): Promise<void> {
     writeFileSync(join(this.dataDir, 'parties.json'), JSON.stringify(demoPartiesJson))
+    rotateKeyFile(this.keyFile)
     this.meterArguments = [
       'meters',
       '--meters',
@@ -102,6 +105,8 @@ export class Deployment {
         join(this.dataDir, 'data'),
         '--parties',
         join(this.dataDir, 'parties.json'),
+        '--key-encryption-key-file',
+        this.keyFile,
         '--grpc',
         grpc,
         '--http',
@@ -137,6 +142,8 @@ export class Deployment {
       roles,
       '--data-dir',
       join(this.dataDir, name),
+      '--key-encryption-key-file',
+      this.keyFile,
       '--nats-url',
       this.natsUrl,
       '--replicas',

@@ -18,6 +18,7 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../core/envelope/frame.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
+import type { KeyVault } from '../../core/ports/key-vault.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'
 import { seededRandom } from '../../core/ports/random.ts'
@@ -49,6 +50,7 @@ export type WorldOptions = {
   behaviour?: { decide: typeof decide; evolve: typeof evolve; park: typeof park }
   messageBytesMax?: number
   onFault?: (fault: unknown) => void
+  keys?: KeyVault
 }
 
 /** The store as one life of a host has it: a process that was killed writes nothing any more, whatever it had under way. */
@@ -110,6 +112,7 @@ export class World {
         return ofLife(store, life)
       },
       wan,
+      ...(this.options.keys && { keys: this.options.keys }),
       clock,
       // As in the world: a host that starts again draws other nonces than it did before.
       random: seededRandom(++this.lifeCount),

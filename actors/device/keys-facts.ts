@@ -1,0 +1,160 @@
+/**
+ * Facts of a device that are of its keys alone, of no request, and what they look like in the body of an envelope. What facts.ts is for all
+ * others.
+ */
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
+import {
+  readAttempt,
+  readBodyView,
+  readDeadline,
+  readKind,
+  readOutcome,
+  readTime,
+} from '../../core/envelope/envelope.ts'
+import { Kind } from '../../core/envelope/layout.ts'
+import { isSealedKeys } from '../../core/ports/sealed-keys.ts'
+import { KeyStage, type CountersNoted } from './keyring.ts'
+
+/** What an exchange under keys has used; not there in facts from before there were any. */
+export type Using = { counters?: CountersNoted | undefined }
+/** Invocation counters of the set `number`, from `from` on and below `to`, may be sent with from here on. */
+export type CountersReserved = {
+  type: 'COUNTERS_RESERVED'
+  time: number
+  number: number
+  from: number
+  to: number
+}
+/** There are new keys, which the device may have from here on. Of the set that rests, it is to be tried again. */
+export type KeysPending = {
+  type: 'KEYS_PENDING'
+  time: number
+  number: number
+  sealedKeys: Buffer
+}
+/** A step of the replacement has not proved the new keys; what is next, and when. */
+export type KeysTried = Using & {
+  type: 'KEYS_TRIED'
+  time: number
+  number: number
+  stage: KeyStage
+  outcome: number
+  attempt: number
+  transfers: number
+  transferOutcome: number
+  nextAttemptAt: number
+}
+/** The device has proved that it has the keys of the set `number`: the ones before are not used any more. */
+export type KeysProved = Using & { type: 'KEYS_PROVED'; time: number; number: number }
+/** The same keys, sealed under a newer key-encryption key. */
+export type DeviceKeysSealed = {
+  type: 'DEVICE_KEYS_SEALED'
+  time: number
+  number: number
+  sealedKeys: Buffer
+}
+/** Facts of keys alone, of no request. */
+export type KeysFact = CountersReserved | KeysPending | KeysTried | KeysProved | DeviceKeysSealed
+
+const malformed = (what: string): BrokerError =>
+  new BrokerError('ENVELOPE_MALFORMED', `${what} of a fact`)
+
+/** The body of the envelope of `fact`. */
+export function keysBody(fact: KeysFact): Buffer {
+  switch (fact.type) {
+    case 'COUNTERS_RESERVED':
+      return reservedBody(fact)
+    case 'KEYS_TRIED':
+      return triedBody(fact)
+    case 'KEYS_PROVED':
+      return numbered(fact.number, countersBody(fact.counters))
+    case 'KEYS_PENDING':
+    case 'DEVICE_KEYS_SEALED':
+      return numbered(fact.number, fact.sealedKeys)
+  }
+}
+
+// Counters: number u32 | next u40 | received + 1 u40. A counter may stand one past its 32 bits.
+const countersBytes = 14
+
+export function countersBody(counters: CountersNoted | undefined): Buffer {
+  if (counters === undefined) return emptyBytes
+  const body = Buffer.allocUnsafe(countersBytes)
+  body.writeUInt32BE(counters.number, 0)
+  body.writeUIntBE(counters.next, 4, 5)
+  body.writeUIntBE(counters.received + 1, 9, 5)
+  return body
+}
+
+export function countersIn(body: Buffer, at = 0): CountersNoted | undefined {
+  if (body.length === at) return undefined
+  if (body.length !== at + countersBytes) throw malformed('counters')
+  return {
+    number: body.readUInt32BE(at),
+    next: body.readUIntBE(at + 4, 5),
+    received: body.readUIntBE(at + 9, 5) - 1,
+  }
+}
+
+/** `number u32 | from u40 | to u40` */
+function reservedBody({ number, from, to }: CountersReserved): Buffer {
+  return countersBody({ number, next: from, received: to - 1 })
+}
+
+/** `number u32 | octets` */
+function numbered(number: number, octets: Buffer): Buffer {
+  const front = Buffer.allocUnsafe(4)
+  front.writeUInt32BE(number)
+  return Buffer.concat([front, octets])
+}
+
+/** `number u32 | stage u8 | transfers u8 | outcome of the transfer u16 | counters, when there are any` */
+function triedBody({ number, stage, transfers, transferOutcome, counters }: KeysTried): Buffer {
+  const front = Buffer.allocUnsafe(8)
+  front.writeUInt32BE(number)
+  front[4] = KeyStage.indexOf(stage)
+  front[5] = transfers
+  front.writeUInt16BE(transferOutcome, 6)
+  return Buffer.concat([front, countersBody(counters)])
+}
+
+/** The fact of keys at `buffer[at]`, or undefined when it is none. @throws BrokerError ENVELOPE_MALFORMED */
+export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
+  const kind = readKind(buffer, at)
+  if (kind < Kind.COUNTERS_RESERVED || kind > Kind.DEVICE_KEYS_SEALED) return undefined
+  const time = readTime(buffer, at)
+  const body = copyOf(readBodyView(buffer, at))
+  if (body.length < 4) throw malformed('keys')
+  const number = body.readUInt32BE()
+  switch (kind) {
+    case Kind.COUNTERS_RESERVED: {
+      const { next: from, received } = countersIn(body) ?? { next: 0, received: -1 }
+      return { type: 'COUNTERS_RESERVED', time, number, from, to: received + 1 }
+    }
+    case Kind.KEYS_TRIED: {
+      const stage = KeyStage[body[4] ?? KeyStage.length]
+      if (stage === undefined || body.length < 8) throw malformed('stage')
+      return {
+        type: 'KEYS_TRIED',
+        time,
+        number,
+        stage,
+        outcome: readOutcome(buffer, at),
+        attempt: readAttempt(buffer, at),
+        transfers: body[5]!,
+        transferOutcome: body.readUInt16BE(6),
+        nextAttemptAt: readDeadline(buffer, at),
+        counters: countersIn(body, 8),
+      }
+    }
+    case Kind.KEYS_PROVED:
+      return { type: 'KEYS_PROVED', time, number, counters: countersIn(body, 4) }
+    default: {
+      const type = kind === Kind.KEYS_PENDING ? 'KEYS_PENDING' : 'DEVICE_KEYS_SEALED'
+      const sealedKeys = body.subarray(4)
+      if (!isSealedKeys(sealedKeys)) throw malformed('sealed keys')
+      return { type, time, number, sealedKeys }
+    }
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * What a device decides about its keys: which ones an exchange goes under and with which counters, what a registration with keys means, and
+ * the replacement of keys step by step. Pure, a part of actor.ts; what it decides on is in keyring.ts, where the replacement is drawn.
+ *
+ * Why nobody is locked out: the new keys are in the ledger before they are sent, the old ones stay until the device has answered under the
+ * new ones. A transfer that comes late, after the device has answered under the old keys, has a lower counter than that answer's question,
+ * and is refused as a replay.
+ */
+import { copyOf } from '../../core/base/bytes.ts'
+import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { limits } from '../../core/base/limits.ts'
+import {
+  decodeDeviceRecord,
+  sameDeviceRecord,
+  type DeviceRecord,
+} from '../../core/catalogue/device-record.ts'
+import { readBodyView } from '../../core/envelope/envelope.ts'
+import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
+import type { DeviceAddress } from '../../core/ports/wan.ts'
+import { acknowledge, refuse, type Outbox, type SendKeys } from './effects.ts'
+import type { KeyStepSent } from './facts.ts'
+import type { KeysFact, KeysPending } from './keys-facts.ts'
+import {
+  beginReplacement,
+  bringingOf,
+  countersEnd,
+  countersFor,
+  endReplacement,
+  isInDoubt,
+  noted,
+  reserved,
+  setOf,
+  withKeys,
+  withoutKeys,
+  type CountersNoted,
+  type Keyring,
+  type Keyset,
+  type Replacement,
+} from './keyring.ts'
+import type { Arrived, CountersOf, KeysMade, KeysSealed, KeyStepAnswered } from './messages.ts'
+import type { DeviceState } from './state.ts'
+
+const accepted = errorId('REQUEST_ACCEPTED')
+/** Requests leave so many at the end of a counter, for the replacement of its key. */
+const requestCountersEnd = countersEnd - limits.countersReserved
+const noCounters = { from: 0, to: 0, received: -1 }
+
+/** True when nothing goes to the device without keys: its mechanism proves them, or its APDUs are protected. */
+function needsKeys({ security }: DeviceAddress): boolean {
+  return security !== undefined && (security.mechanism >= 5 || security.protection !== 0)
+}
+
+/** True when an answer proves the unicast key: not a signature, or a secret that is hashed. */
+function provesKeys({ security }: DeviceAddress): boolean {
+  return security !== undefined && (security.mechanism === 5 || security.protection !== 0)
+}
+
+/** The keys that a request goes under, undefined when it needs none; or why there are none. What must be on disk before is in `out`. */
+export function keysFor(
+  { record, keyring }: DeviceState,
+  now: number,
+  out: Outbox,
+): SendKeys | undefined | ErrorCode {
+  const set = keyring?.current
+  const address = record?.address
+  if (address === undefined || set === undefined)
+    return address !== undefined && needsKeys(address) ? 'DLMS_KEY_UNKNOWN' : undefined
+  if (address.security === undefined)
+    return { number: set.number, sealedKeys: set.sealedKeys, counters: noCounters }
+  return sendKeys(set, requestCountersEnd, now, out) ?? 'DLMS_COUNTER_EXHAUSTED'
+}
+
+function sendKeys(set: Keyset, end: number, now: number, out: Outbox): SendKeys | undefined {
+  const { number, sealedKeys } = set
+  const counters = countersFor(set, end, (from, to) => {
+    out.facts.push({ type: 'COUNTERS_RESERVED', time: now, number, from, to })
+    if (countersEnd - to < limits.invocationCountersLeftMin)
+      out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_NEAR_END' })
+  })
+  return counters && { number, sealedKeys, counters }
+}
+
+/** What a fact that ends a request says of counters though no exchange came back: with requests open at the start, all may have been used. */
+export function burnt(ring: Keyring | undefined): { counters?: CountersNoted } {
+  const set = ring?.current
+  if (set === undefined || !set.isUncertain) return {}
+  const { number, reservedTo: next, received } = set
+  return { counters: { number, next, received } }
+}
+
+/**
+ * What a fact says of the counters that an exchange has used. `isRaised`: the device expects a higher one, and the next exchange begins
+ * there.
+ */
+export function note(
+  { keyring: ring, sentCountersFrom }: DeviceState,
+  used: CountersOf | undefined,
+  out: Outbox,
+): { using: { counters?: CountersNoted }; isRaised: boolean } {
+  const set = used && setOf(ring, used.number)
+  if (used === undefined || set === undefined) return { using: burnt(ring), isRaised: false }
+  const { number, reservedTo } = set
+  const { received, expected = 0 } = used
+  // Of what was sent before a reload: the one that was sent since may be on its way still.
+  const isOther = set.isUncertain || used.from !== sentCountersFrom
+  const next = Math.max(used.next, set.next, isOther ? reservedTo : 0)
+  const counters = { number, next, received }
+  // Not authenticated: whoever is in between could wear out the key otherwise.
+  const isAhead = expected > counters.next
+  const isRaised = isAhead && expected - counters.next <= limits.counterJumpMax
+  if (isRaised) counters.next = expected
+  else if (isAhead) out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_AHEAD' })
+  return { using: { counters }, isRaised }
+}
+
+export function decideRegistration(
+  state: DeviceState,
+  message: Arrived,
+  now: number,
+  out: Outbox,
+): void {
+  const recordView = readBodyView(message.buffer, message.at)
+  const read = recordIn(recordView)
+  if (read === undefined) return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
+  const { sealedKeys, ...record } = read
+  const { keyring } = state
+  const { address } = record
+  const isWithoutKeys = sealedKeys === undefined && keyring?.current === undefined
+  if (isWithoutKeys && needsKeys(address))
+    return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
+  const bringing = sealedKeys && bringingOf(keyring, sealedKeys)
+  const isDropping = !sealedKeys && !address.security && keyring?.current !== undefined
+  if (bringing === 'underway' || (isDropping && isInDoubt(keyring)))
+    return refuse(out, message, 'KEYS_REPLACEMENT_UNDERWAY', now)
+  if (bringing === 'superseded') out.effects.push({ type: 'ALARM', code: 'KEYS_SUPERSEDED' })
+  const isKeyChange = isDropping || bringing === 'new' || bringing === 'resealed'
+  const isSame = state.record && sameDeviceRecord(state.record, record)
+  if (isKeyChange || !isSame)
+    out.facts.push({ type: 'DEVICE_REGISTERED', time: now, recordBytes: copyOf(recordView) })
+  acknowledge(out, message, accepted, now)
+}
+
+function recordIn(view: Buffer): DeviceRecord | undefined {
+  try {
+    return decodeDeviceRecord(view)
+  } catch {
+    return undefined
+  }
+}
+
+/** The record of a registration, and what becomes of the keys. */
+export function register(state: DeviceState, recordBytes: Buffer): void {
+  const { sealedKeys, ...record } = decodeDeviceRecord(recordBytes)
+  state.record = record
+  if (sealedKeys !== undefined) state.keyring = withKeys(state.keyring, sealedKeys)
+  else if (record.address.security === undefined) state.keyring = withoutKeys(state.keyring)
+}
+
+// ── replacement ──
+
+export function decideReplacement(
+  { record, keyring, keyStep }: DeviceState,
+  message: Arrived,
+  now: number,
+  out: Outbox,
+): void {
+  const { replyTo } = message
+  if (record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
+  const current = keyring?.current
+  if (current === undefined || !provesKeys(record.address))
+    return refuse(out, message, 'KEYS_REPLACEMENT_UNFIT', now)
+  const known = keyring?.replacement
+  if (known === undefined || known.stage === 'RESTING') {
+    // Those that rest are tried again before there are others: the device may have them after all.
+    const { number, sealedKeys } = current
+    const restingKeys = known?.keys.sealedKeys
+    out.effects.push({ type: 'MAKE_KEYS', number, sealedKeys, restingKeys, record, replyTo })
+    return
+  }
+  // Whoever asks does not want to wait.
+  if (known.nextAttemptAt > now && keyStep === undefined)
+    out.facts.push(pending(known.keys.number, known.keys.sealedKeys, now))
+  acknowledge(out, message, accepted, now)
+}
+
+const isSameKey = (a: Buffer, b: Buffer): boolean => keyMarkOf(a) === keyMarkOf(b)
+
+const pending = (number: number, sealedKeys: Buffer, time: number): KeysPending => ({
+  type: 'KEYS_PENDING',
+  time,
+  number,
+  sealedKeys,
+})
+
+export function decideMade(
+  { keyring }: DeviceState,
+  message: KeysMade,
+  now: number,
+  out: Outbox,
+): void {
+  const { sealedKeys } = message
+  if (keyring?.current?.number !== message.number)
+    return refuse(out, message, 'KEYS_REPLACEMENT_UNFIT', now)
+  const { replacement, lastNumber } = keyring
+  if (replacement === undefined) out.facts.push(pending(lastNumber + 1, sealedKeys, now))
+  // Else it was asked for twice: the first ones are on their way, or rest; never others in the place of those that rest.
+  else if (replacement.stage === 'RESTING' && isSameKey(replacement.keys.sealedKeys, sealedKeys))
+    out.facts.push(pending(replacement.keys.number, sealedKeys, now))
+  acknowledge(out, message, accepted, now)
+}
+
+export function decideSealed(
+  { keyring }: DeviceState,
+  { number, before, sealedKeys }: KeysSealed,
+  now: number,
+  out: Outbox,
+): void {
+  if (setOf(keyring, number)?.sealedKeys.equals(before))
+    out.facts.push({ type: 'DEVICE_KEYS_SEALED', time: now, number, sealedKeys })
+}
+
+/** Sends what is due of a replacement that is in doubt; or skips it, for want of counters, with a fact that says what is next. */
+export function sendKeyStep(state: DeviceState, now: number, out: Outbox): 'skipped' | undefined {
+  const { record, keyring } = state
+  const replacement = keyring?.replacement
+  if (record === undefined || replacement === undefined) return undefined
+  const { keys: newSet, stage, nextAttemptAt } = replacement
+  const waitMs = nextAttemptAt - now
+  // Longer than anybody waits: the clock was wrong then, or is now.
+  if (stage === 'RESTING' || (waitMs > 0 && waitMs <= limits.keysRetryMsMax)) return undefined
+  const { number, sealedKeys: newSealedKeys } = newSet
+  const set = stage === 'PROVE_NEW' ? newSet : keyring?.current
+  const keys = set && sendKeys(set, countersEnd, now, out)
+  if (keys === undefined) {
+    // The counter of the old ones has come to its end: the device may have the new ones all the same.
+    tried(replacement, errorId('DLMS_COUNTER_EXHAUSTED'), {}, now, out)
+    return 'skipped'
+  }
+  const step = { number, stage }
+  out.facts.push({ type: 'KEY_STEP_SENT', step, countersFrom: keys.counters.from })
+  out.effects.push({ type: 'SEND_KEY_STEP', step, record, keys, newSealedKeys })
+  return undefined
+}
+
+export function decideStepAnswered(
+  state: DeviceState,
+  { step, outcome, counters }: KeyStepAnswered,
+  now: number,
+  out: Outbox,
+): void {
+  const replacement = state.keyring?.replacement
+  // Of before a reload, and settled since by another one.
+  if (replacement?.keys.number !== step.number || replacement.stage !== step.stage) return
+  const { using, isRaised } = note(state, counters, out)
+  if (step.stage === 'PROVE_NEW' && isProof(outcome)) {
+    out.facts.push({ type: 'KEYS_PROVED', time: now, number: step.number, ...using })
+  } else if (isRaised && replacement.attempt < limits.attemptsMax) {
+    const { stage, attempt, transfers, transferOutcome } = replacement
+    out.facts.push({
+      type: 'KEYS_TRIED',
+      time: now,
+      number: step.number,
+      outcome,
+      stage,
+      attempt: attempt + 1,
+      transfers,
+      transferOutcome,
+      nextAttemptAt: now,
+      ...using,
+    })
+  } else tried(replacement, outcome, using, now, out)
+}
+
+/** An answer, whatever it says, was opened with the keys that it was asked under. */
+const isProof = (outcome: number): boolean =>
+  outcome === errorId('OK') || outcome === errorId('DEVICE_REFUSED')
+
+/** The new keys are not proved: what is next. */
+function tried(
+  { keys, stage, attempt, transfers, transferOutcome }: Replacement,
+  outcome: number,
+  using: { counters?: CountersNoted },
+  now: number,
+  out: Outbox,
+): void {
+  const delayMs = Math.min(limits.retryDelayMs * 2 ** attempt, limits.keysRetryMsMax)
+  const about = { type: 'KEYS_TRIED', time: now, number: keys.number, outcome, ...using } as const
+  const later = { attempt: attempt + 1, nextAttemptAt: now + delayMs }
+  const atOnce = { attempt, nextAttemptAt: now }
+  switch (stage) {
+    case 'TRANSFER':
+      // Answered or not, with yes or no: only a question under each of the keys tells.
+      out.facts.push({
+        ...about,
+        stage: 'PROVE_NEW',
+        transfers,
+        transferOutcome: outcome,
+        ...atOnce,
+      })
+      return
+    case 'PROVE_NEW':
+      out.facts.push({ ...about, stage: 'PROVE_OLD', transfers, transferOutcome, ...atOnce })
+      return
+    case 'RESTING':
+      return
+    case 'PROVE_OLD': {
+      if (!isProof(outcome)) {
+        out.facts.push({ ...about, stage: 'PROVE_NEW', transfers, transferOutcome, ...later })
+        return
+      }
+      const isRefused = errorCodeOf(transferOutcome) === 'DEVICE_REFUSED'
+      const isOver = isRefused || transfers + 1 >= limits.keyTransfersMax
+      out.facts.push({
+        ...about,
+        stage: isOver ? 'RESTING' : 'TRANSFER',
+        transfers: transfers + 1,
+        transferOutcome,
+        ...later,
+      })
+      if (isOver) out.effects.push({ type: 'ALARM', code: 'KEYS_REPLACEMENT_REFUSED' })
+    }
+  }
+}
+
+/** Applies a fact of keys. */
+export function evolveKeys(state: DeviceState, fact: KeysFact | KeyStepSent): void {
+  const ring = state.keyring
+  if (fact.type === 'KEY_STEP_SENT') {
+    state.keyStep = fact.step
+    state.sentCountersFrom = fact.countersFrom
+    return
+  }
+  if (ring === undefined) return
+  switch (fact.type) {
+    case 'COUNTERS_RESERVED':
+      return reserved(ring, fact.number, fact.from, fact.to)
+    case 'KEYS_PENDING':
+      return beginReplacement(ring, fact.number, fact.sealedKeys, fact.time)
+    case 'KEYS_TRIED': {
+      const { replacement } = ring
+      state.keyStep = undefined
+      noted(ring, fact.counters)
+      if (replacement?.keys.number !== fact.number) return
+      const { stage, attempt, transfers, transferOutcome, nextAttemptAt } = fact
+      Object.assign(replacement, { stage, attempt, transfers, transferOutcome, nextAttemptAt })
+      // What may have been under way with them is not asked for any more.
+      if (stage === 'RESTING') replacement.keys.next = replacement.keys.reservedTo
+      return
+    }
+    case 'KEYS_PROVED':
+      state.keyStep = undefined
+      noted(ring, fact.counters)
+      if (ring.replacement?.keys.number === fact.number) endReplacement(ring)
+      return
+    case 'DEVICE_KEYS_SEALED': {
+      const set = setOf(ring, fact.number)
+      if (set !== undefined) set.sealedKeys = fact.sealedKeys
+    }
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * What a host does with keys besides exchanges: makes new ones when an actor wants them, and goes through the devices of its partitions
+ * beside its work, so that keys that were sealed under an older key-encryption key are sealed anew, and operators are told how many there are.
+ */
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { explain, type ErrorCode } from '../../core/base/error-table.ts'
+import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
+import { SecretKey } from '../../core/ports/crypto.ts'
+import { noKeyCounts, type KeyCounts } from '../../core/ports/host-status.ts'
+import type { KeyVault } from '../../core/ports/key-vault.ts'
+import type { Log } from '../../core/ports/log.ts'
+import type { Random } from '../../core/ports/random.ts'
+import { kekNameOf } from '../../core/ports/sealed-keys.ts'
+import type { StoreCopy, StoreRecord } from '../../core/ports/store.ts'
+import type { MakeKeys } from '../device/effects.ts'
+import { countersEnd, isInDoubt, type Keyset } from '../device/keyring.ts'
+import type { KeysMade, KeysSealed } from '../device/messages.ts'
+import type { Partition } from './partition.ts'
+import { refuse as refuseMessage } from './replies.ts'
+import { unpackState } from './state-codec.ts'
+
+export type KeyWorkPorts = {
+  keys: KeyVault
+  random: Random
+  log: Log
+  onAlarm: (code: string) => void
+  partitions: { values(): Iterable<Partition> }
+  post: (partition: Partition, device: Eui64Key, message: KeysMade | KeysSealed) => void
+  now: () => number
+}
+
+/** A partition that is being gone through. */
+type Sweep = {
+  partition: Partition
+  kekName: string
+  copy: StoreCopy
+  records: Iterator<StoreRecord>
+  counts: KeyCounts
+}
+
+type Swept = { atMs: number; sequence: number; kekName: string }
+
+export class KeyWork {
+  private readonly ports: KeyWorkPorts
+  /** When each partition was last gone through, elapsed time, as of which tick, and for which key-encryption key. */
+  private readonly swept = new WeakMap<Partition, Swept>()
+  private sweep: Sweep | undefined
+  private lookedAtMs = -Infinity
+
+  constructor(ports: KeyWorkPorts) {
+    this.ports = ports
+  }
+
+  /** What a device wants operators to know. */
+  alarm(device: Eui64Key, code: ErrorCode): void {
+    this.ports.onAlarm(code)
+    this.ports.log.warn({ device: formatEui64Key(device), code }, explain(code))
+  }
+
+  /** New keys, or those that rest, in the place of those that the device has; all others stay. */
+  make(partition: Partition, device: Eui64Key, effect: MakeKeys): void {
+    const { number, sealedKeys, restingKeys, replyTo } = effect
+    const { keys: vault, random, log, post } = this.ports
+    const asked = { type: 'KEYS_MADE', number, sealedKeys, replyTo } as const
+    const refuse = (code: ErrorCode): void => refuseMessage(asked, code, this.ports.now())
+    try {
+      const keys = vault.open(device, sealedKeys)
+      if (keys.master === undefined || keys.unicast === undefined)
+        return refuse('KEYS_REPLACEMENT_UNFIT')
+      const fresh = (key: SecretKey | undefined): SecretKey | undefined =>
+        key && SecretKey.random(random, key.bytes === 16 ? 16 : 32)
+      const renewed = {
+        unicast: fresh(keys.unicast),
+        broadcast: fresh(keys.broadcast),
+        authentication: fresh(keys.authentication),
+      }
+      const { unicast, broadcast, authentication } =
+        restingKeys === undefined ? renewed : vault.open(device, restingKeys)
+      const made = vault.seal(device, { ...keys, unicast, broadcast, authentication })
+      post(partition, device, { ...asked, sealedKeys: made })
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      log.error({ device: formatEui64Key(device), code: fault.code }, 'new keys cannot be made')
+      refuse(fault.code)
+    }
+  }
+
+  /** To be called now and then, with the clock's elapsed time: goes on with a few devices. */
+  look(elapsedMs: number): void {
+    try {
+      if (this.sweep === undefined) this.begin(elapsedMs)
+      if (this.sweep !== undefined) this.goOn(this.sweep, elapsedMs)
+    } catch (fault) {
+      this.end()
+      this.ports.log.warn({ fault: String(fault) }, 'keys were not gone through for the moment')
+    }
+  }
+
+  private begin(elapsedMs: number): void {
+    const { keys, partitions } = this.ports
+    if (elapsedMs - this.lookedAtMs < limits.keysLookMs) return
+    const kekName = keys.currentName()
+    const due =
+      kekName === undefined
+        ? undefined
+        : [...partitions.values()].find((one) => this.isDue(one, kekName, elapsedMs))
+    if (kekName === undefined || due === undefined) {
+      this.lookedAtMs = elapsedMs
+      return
+    }
+    this.swept.set(due, { atMs: elapsedMs, sequence: due.storedSequence, kekName })
+    const copy = due.copy()
+    if (copy === undefined) return
+    const records = copy.records()[Symbol.iterator]()
+    const counts = { ...noKeyCounts }
+    this.sweep = { partition: due, kekName, copy, records, counts }
+  }
+
+  private isDue(partition: Partition, kekName: string, elapsedMs: number): boolean {
+    const swept = this.swept.get(partition)
+    if (swept === undefined || swept.kekName !== kekName) return true
+    const isChanged = partition.storedSequence !== swept.sequence
+    return isChanged && elapsedMs - swept.atMs >= limits.keysSweepMs
+  }
+
+  private goOn(sweep: Sweep, elapsedMs: number): void {
+    const { partition, records, counts } = sweep
+    if (partition.isClosed || partition.isStoreDamaged) return this.end()
+    for (let left = limits.keysSweepDevicesMax; left > 0; left--) {
+      const next = records.next()
+      if (next.done) {
+        partition.keyCounts = counts
+        this.lookedAtMs = elapsedMs - limits.keysLookMs
+        return this.end()
+      }
+      const { device, state } = next.value
+      const { keyring } = unpackState(state)
+      const sets = [keyring?.current, keyring?.replacement?.keys].filter((set) => set !== undefined)
+      if (sets.length === 0) continue
+      counts.keyed++
+      if (isInDoubt(keyring)) counts.replacing++
+      if (sets.some(isNearEnd)) counts.nearEnd++
+      const older = sets.filter(({ sealedKeys }) => kekNameOf(sealedKeys) !== sweep.kekName)
+      if (older.length === 0) continue
+      counts.older++
+      if (!older.every((set) => this.sealAnew(partition, device, set))) counts.unreadable++
+    }
+  }
+
+  /** False when it cannot be opened any more. */
+  private sealAnew(partition: Partition, device: Eui64Key, set: Keyset): boolean {
+    const { keys, log, post } = this.ports
+    const { number, sealedKeys: before } = set
+    try {
+      const sealedKeys = keys.seal(device, keys.open(device, before))
+      post(partition, device, { type: 'KEYS_SEALED', number, before, sealedKeys })
+      return true
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      const { code, detail } = fault
+      log.error({ device: formatEui64Key(device), code, detail }, 'keys cannot be sealed anew')
+      return false
+    }
+  }
+
+  private end(): void {
+    this.sweep?.copy.close()
+    this.sweep = undefined
+  }
+
+  close(): void {
+    this.end()
+  }
+}
+
+const isNearEnd = ({ reservedTo }: Keyset): boolean =>
+  countersEnd - reservedTo < limits.invocationCountersLeftMin

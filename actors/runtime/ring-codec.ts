@@ -1,0 +1,83 @@
+/** The keys of a device's state as what MessagePack takes, for state-codec.ts: sealed as they are, counters, and what was before. */
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { copyOf, latin1Of } from '../../core/base/bytes.ts'
+import { isSealedKeys } from '../../core/ports/sealed-keys.ts'
+import { KeyStage, type Keyring, type Keyset, type Replacement } from '../device/keyring.ts'
+
+type PackedSet = [
+  number: number,
+  sealedKeys: Uint8Array,
+  next: number,
+  reservedTo: number,
+  received: number,
+]
+type PackedReplacement = [
+  keys: PackedSet,
+  stage: number,
+  attempt: number,
+  transfers: number,
+  nextAttemptAt: number,
+  transferOutcome: number,
+]
+type PackedRemembered = [mark: Uint8Array, reservedTo: number, isReplaced: boolean]
+export type PackedRing = [
+  current: PackedSet | null,
+  replacement: PackedReplacement | null,
+  remembered: PackedRemembered[],
+  floor: number,
+  lastNumber: number,
+]
+
+export function packRing(ring: Keyring): PackedRing {
+  const { current, replacement, remembered, floor, lastNumber } = ring
+  return [
+    current === undefined ? null : packSet(current),
+    replacement === undefined ? null : packReplacement(replacement),
+    remembered.map(({ mark, reservedTo, isReplaced }) => [
+      Buffer.from(mark, 'latin1'),
+      reservedTo,
+      isReplaced,
+    ]),
+    floor,
+    lastNumber,
+  ]
+}
+
+function packSet({ number, sealedKeys, next, reservedTo, received }: Keyset): PackedSet {
+  return [number, sealedKeys, next, reservedTo, received]
+}
+
+function packReplacement(replacement: Replacement): PackedReplacement {
+  const { keys, stage, attempt, transfers, nextAttemptAt, transferOutcome } = replacement
+  const place = KeyStage.indexOf(stage)
+  return [packSet(keys), place, attempt, transfers, nextAttemptAt, transferOutcome]
+}
+
+/** @throws BrokerError STORE_DAMAGED */
+export function unpackRing(packed: PackedRing): Keyring {
+  const [current, replacement, remembered, floor, lastNumber] = packed
+  return {
+    current: current === null ? undefined : unpackSet(current),
+    replacement: replacement === null ? undefined : unpackReplacement(replacement),
+    remembered: remembered.map(([mark, reservedTo, isReplaced]) => ({
+      mark: latin1Of(mark),
+      reservedTo,
+      isReplaced,
+    })),
+    floor,
+    lastNumber,
+  }
+}
+
+function unpackSet([number, sealedView, next, reservedTo, received]: PackedSet): Keyset {
+  const sealedKeys = copyOf(sealedView)
+  if (!isSealedKeys(sealedKeys)) throw new BrokerError('STORE_DAMAGED', 'keys that are not sealed')
+  return { number, sealedKeys, next, reservedTo, received, isUncertain: false }
+}
+
+function unpackReplacement(packed: PackedReplacement): Replacement {
+  const [keys, place, attempt, transfers, nextAttemptAt, transferOutcome] = packed
+  const stage = KeyStage[place]
+  if (stage === undefined) throw new BrokerError('STORE_DAMAGED', `stage ${place}`)
+  return { keys: unpackSet(keys), stage, attempt, transfers, nextAttemptAt, transferOutcome }
+}

@@ -1,0 +1,142 @@
+/**
+ * What meters under a security suite add to a life: each has the keys of one set, refuses all others and counters that it has seen, and takes
+ * new keys when they come. They show that no counter value is used twice with a key, none before it was reserved on the ledger, and that
+ * nobody is locked out.
+ */
+import type { DeviceFact } from '../../actors/device/facts.ts'
+import { asBuffer } from '../../core/base/bytes.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
+import { decodeDeviceRecord, type DeviceRecord } from '../../core/catalogue/device-record.ts'
+import { decodeValue } from '../../core/dlms/index.ts'
+import { unwrapKey, type SecretKey } from '../../core/ports/crypto.ts'
+import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
+import type { CosemOperation, CountersUsed, ExchangeSecurity } from '../../core/ports/wan.ts'
+import { deviceKey, plainRecord } from '../support/envelopes.ts'
+import { securedRecord, suite0Keys, vault } from '../support/keys.ts'
+import { addressOf, meterCount } from './names.ts'
+
+export const isSecured = (meter: number): boolean => meter % 2 === 1
+
+/** What the operator registers; the door seals the keys. */
+export function entryOf(meter: number) {
+  const key = deviceKey(meter)
+  const address = addressOf(meter)
+  if (!isSecured(meter)) return { key, record: { ...plainRecord, address } }
+  const { type, address: secured } = securedRecord(key)
+  const record: DeviceRecord = { type, address: { ...secured, ...address } }
+  return { key, record, keys: suite0Keys }
+}
+
+const securitySetup = 64
+export const isOfKeys = ([operation]: readonly CosemOperation[]): boolean =>
+  operation !== undefined && asBuffer(operation.descriptor).readUInt16BE(0) === securitySetup
+const isTransfer = ([operation]: readonly CosemOperation[]): boolean => operation?.kind === 'action'
+
+const markOf = (device: Eui64Key, unicast: SecretKey): string =>
+  keyMarkOf(vault.seal(device, { unicast }))
+
+type Known = { sets: Map<number, string>; current: number; isInDoubt: boolean }
+
+export class SecuredMeters {
+  private readonly marks = new Map<number, string>()
+  private readonly highest = new Map<string, number>()
+  private readonly used = new Map<string, Array<readonly [from: number, to: number]>>()
+  /** By mark, as the ledger says. */
+  private readonly reservedTo = new Map<string, number>()
+  private readonly known = new Map<Eui64Key, Known>()
+  private readonly fault: (what: string) => void
+  /** Keys that were taken into use. */
+  changedCount = 0
+
+  constructor(fault: (what: string) => void) {
+    this.fault = fault
+    for (let meter = 0; meter < meterCount; meter++)
+      if (isSecured(meter)) this.marks.set(meter, markOf(deviceKey(meter), suite0Keys.unicast!))
+  }
+
+  /** An exchange goes out with `count` of its counters, if there are so many. */
+  use({ device, sealedKeys, counters }: ExchangeSecurity, count: number): CountersUsed {
+    const { from, to, received } = counters
+    const mark = keyMarkOf(sealedKeys)
+    const next = Math.min(from + count, to)
+    const before = this.used.get(mark) ?? []
+    for (const [start, end] of before)
+      if (from < end && start < next)
+        this.fault(`counters ${from} to ${next} of ${nameOf(device)} used twice`)
+    if (next > (this.reservedTo.get(mark) ?? 0))
+      this.fault(`counters up to ${next} of ${nameOf(device)} used before they were reserved`)
+    this.used.set(mark, [...before, [from, next]])
+    return { next, received }
+  }
+
+  /** Why meter number `meter` does not answer, or undefined. Takes note of the counters. */
+  refusal(
+    meter: number,
+    { sealedKeys, counters: { from } }: ExchangeSecurity,
+    next: number,
+  ): { expected?: number } | undefined {
+    const mark = keyMarkOf(sealedKeys)
+    if (this.marks.get(meter) !== mark) return {}
+    const highest = this.highest.get(mark) ?? -1
+    if (from <= highest) return { expected: highest + 1 }
+    this.highest.set(mark, next - 1)
+    return undefined
+  }
+
+  /** Carries out an operation on its security setup. */
+  carryOut(meter: number, operations: readonly CosemOperation[]): void {
+    if (!isTransfer(operations)) return
+    const transferred = decodeValue(Buffer.from(operations[0]!.value!)) as unknown as Transfer
+    const unicast = transferred.elements.find(({ elements: [id] }) => id!.value === 0)!
+    const key = unwrapKey(suite0Keys.master!, unicast.elements[1]!.value as Buffer)!
+    const mark = markOf(deviceKey(meter), key)
+    if (this.marks.get(meter) !== mark) this.changedCount++
+    this.marks.set(meter, mark)
+  }
+
+  /** What the ledger says. */
+  readFact(device: Eui64Key, fact: DeviceFact): void {
+    if (fact.type === 'DEVICE_REGISTERED') {
+      const { sealedKeys } = decodeDeviceRecord(fact.recordBytes)
+      if (sealedKeys === undefined || this.known.has(device)) return
+      const sets = new Map([[1, keyMarkOf(sealedKeys)]])
+      this.known.set(device, { sets, current: 1, isInDoubt: false })
+      return
+    }
+    const known = this.known.get(device)
+    if (known === undefined) return
+    switch (fact.type) {
+      case 'COUNTERS_RESERVED':
+        this.reservedTo.set(known.sets.get(fact.number)!, fact.to)
+        return
+      case 'KEYS_PENDING':
+        known.sets.set(fact.number, keyMarkOf(fact.sealedKeys))
+        known.isInDoubt = true
+        return
+      case 'KEYS_TRIED':
+        known.isInDoubt = fact.stage !== 'RESTING'
+        return
+      case 'KEYS_PROVED':
+        known.isInDoubt = false
+        known.current = fact.number
+        return
+      default:
+    }
+  }
+
+  /** Meters of which the ledger does not know which keys they have, or knows it wrongly. */
+  lockedOut(): string[] {
+    const out: string[] = []
+    for (const [meter, mark] of this.marks) {
+      const known = this.known.get(deviceKey(meter))
+      if (known === undefined) continue
+      if (known.isInDoubt) out.push(`the keys of meter ${meter} are in doubt`)
+      else if (known.sets.get(known.current) !== mark) out.push(`meter ${meter} is locked out`)
+    }
+    return out
+  }
+}
+
+type Transfer = { elements: Array<{ elements: Array<{ value: unknown }> }> }
+const nameOf = (device: Eui64Key): string =>
+  `meter ${Buffer.from(device, 'latin1').readUInt32BE(4)}`
