@@ -1,6 +1,5 @@
 /** A whole deployment of real processes for tests: meters, broker, its nats-server; each can be killed and started again. */
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
 import { tmpdir } from 'node:os'
@@ -11,6 +10,7 @@ import { addressOf } from '../../actors/cli/operator-ledger.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
 import { natsUrlOf } from '../../core/ops/nats-connection.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
+import { freePort } from './free-port.ts'
 
 type Run = { server: { pid: number } }
 export type Listening = { grpc: string; http: string; ops: string; nats: string }
@@ -199,12 +199,3 @@ export async function kill(child: Child): Promise<void> {
 
 // Below the ports that the system gives to clients, which would take a meter's while it is away.
 const meterPort = (): number => 20_000 + (process.pid % 1_000) * 10
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}

@@ -4,7 +4,8 @@
  */
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { freePort, startTestNats, type TestNats } from './nats.ts'
+import { freePort } from './free-port.ts'
+import { startTestNats, type TestNats } from './nats.ts'
 
 const size = 3
 

@@ -5,9 +5,9 @@
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 
 const cachedServer = join(homedir(), '.cache', 'busbar', 'nats-server-2.15.1', 'nats-server')
 
@@ -17,22 +17,6 @@ function natsServerFile(): string {
   if (spawnSync('nats-server', ['--version']).status === 0) return 'nats-server'
   if (existsSync(cachedServer)) return cachedServer
   throw new Error('tests need nats-server >= 2.15.1: name it in NATS_SERVER_BIN')
-}
-
-/** A port of the loopback that nobody had a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() =>
-        typeof address === 'object' && address
-          ? resolve(address.port)
-          : reject(new Error('no port')),
-      )
-    })
-  })
 }
 
 export type TestNats = {
