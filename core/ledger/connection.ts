@@ -69,10 +69,10 @@ export async function connectNats(options: NodeConnectionOptions): Promise<NatsC
 }
 
 /**
- * Makes a stream or bucket, or the first record in it, with `make`. With several replicas it is tried again for `ledgerStartMsMax`: a cluster that is starting has no
- * leader, or not enough servers yet.
+ * Makes or reads something with `make`. With several replicas it is tried again for `ledgerStartMsMax`: a cluster that is starting, or
+ * in the middle of an election, has no leader for it, or not enough servers yet.
  */
-export async function insistOnMaking<T>(
+export async function insist<T>(
   make: () => Promise<T>,
   replicas: number,
   clock: Clock,

@@ -8,7 +8,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { systemClock } from '../ports/clock.ts'
 import type { CursorStore } from '../ports/ledger.ts'
-import { insistOnMaking } from './connection.ts'
+import { insist } from './connection.ts'
 
 export type CursorStoreOptions = {
   connection: NatsConnection
@@ -22,14 +22,16 @@ const cursorBytesMax = 4096
 
 class KvCursorStore implements CursorStore {
   private readonly bucket: KV
+  private readonly replicas: number
 
-  constructor(bucket: KV) {
+  constructor(bucket: KV, replicas: number) {
     this.bucket = bucket
+    this.replicas = replicas
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
     try {
-      const entry = await this.bucket.get(name)
+      const entry = await insist(() => this.bucket.get(name), this.replicas, systemClock)
       return entry === null || entry.operation !== 'PUT' ? undefined : entry.value
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `cursor ${name}`, { cause })
@@ -38,9 +40,12 @@ class KvCursorStore implements CursorStore {
 
   async names(): Promise<string[]> {
     try {
-      const names: string[] = []
-      for await (const name of await this.bucket.keys()) names.push(name)
-      return names
+      const readAll = async (): Promise<string[]> => {
+        const names: string[] = []
+        for await (const name of await this.bucket.keys()) names.push(name)
+        return names
+      }
+      return await insist(readAll, this.replicas, systemClock)
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'the names of cursors', { cause })
     }
@@ -58,10 +63,10 @@ class KvCursorStore implements CursorStore {
 /** @throws BrokerError LEDGER_SETTINGS_UNSAFE, BROKER_LEDGER_UNAVAILABLE */
 export async function createCursorStore(options: CursorStoreOptions): Promise<CursorStore> {
   const name = options.bucketName ?? cursorBucketNameDefault
+  const { replicas = 1 } = options
   let bucket: KV
   let isOnFile: boolean
   try {
-    const replicas = options.replicas ?? 1
     const make = () =>
       new Kvm(options.connection).create(name, {
         history: 1,
@@ -72,12 +77,12 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
         allow_direct: false,
         max_bytes: options.bytesMax ?? 64 * 1024 * 1024,
       })
-    bucket = await insistOnMaking(make, replicas, systemClock)
+    bucket = await insist(make, replicas, systemClock)
     isOnFile = (await bucket.status()).storage === StorageType.File
   } catch (cause) {
     throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `bucket ${name}`, { cause })
   }
   if (!isOnFile)
     throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)
-  return new KvCursorStore(bucket)
+  return new KvCursorStore(bucket, replicas)
 }

@@ -26,7 +26,7 @@ import type {
 } from '../ports/ledger.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import { BatchPublisher } from './batch-publisher.ts'
-import { ConnectionHealth, insistOnMaking } from './connection.ts'
+import { ConnectionHealth, insist } from './connection.ts'
 import {
   ledgerStreamConfig,
   unsafeLedgerSettings,
@@ -405,7 +405,7 @@ export class JetStreamLedger implements Ledger {
     try {
       const manager = await jetstreamManager(this.connection, { checkAPI: false })
       const make = () => manager.streams.add(ledgerStreamConfig(this.stream))
-      await insistOnMaking(make, this.stream.replicas, this.clock)
+      await insist(make, this.stream.replicas, this.clock)
       this.log.info(
         {
           stream: this.stream.streamName,
@@ -450,7 +450,7 @@ export class JetStreamLedger implements Ledger {
     )
     // A stream that was just made on a cluster may have no leader yet.
     const find = () => this.findOrRecord(data)
-    const found = await insistOnMaking(find, this.stream.replicas, this.clock)
+    const found = await insist(find, this.stream.replicas, this.clock)
     let recorded: unknown
     try {
       recorded = (JSON.parse(found.data.toString('utf8')) as { partitionCount?: unknown } | null)

@@ -11,7 +11,7 @@ import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import type { SnapshotStore } from '../ports/snapshot.ts'
-import { ConnectionHealth, insistOnMaking } from './connection.ts'
+import { ConnectionHealth, insist } from './connection.ts'
 import { SubjectReader } from './subject-reader.ts'
 
 export type SnapshotBucketOptions = {
@@ -165,7 +165,7 @@ export async function createSnapshotStore(options: SnapshotBucketOptions): Promi
         compression: true,
         ...(options.bytesMax !== undefined && { max_bytes: options.bytesMax }),
       })
-    bucket = await insistOnMaking(make, replicas, options.clock ?? systemClock)
+    bucket = await insist(make, replicas, options.clock ?? systemClock)
     isOnFile = (await bucket.status()).storage === StorageType.File
   } catch (cause) {
     throw unavailable(`bucket ${name}`, cause)
