@@ -71,8 +71,8 @@ export function run({ smoke, seed, log }: BenchOptions): Promise<Record<string, 
   ): number => {
     const { nsPerOp, bytesPerOp } = measure({ op: work, count, smoke })
     figures[`${label}Ns`] = nsPerOp
-    figures[`${label}HeapBytes`] = bytesPerOp
-    log(`${label}: ${Math.round(nsPerOp)} ns, ${Math.round(bytesPerOp ?? NaN)} B of heap`)
+    figures[`${label}AllocatedBytes`] = bytesPerOp
+    log(`${label}: ${Math.round(nsPerOp)} ns, ${Math.round(bytesPerOp ?? NaN)} octets allocated`)
     return nsPerOp
   }
   for (const bytes of [20, 128, 2030]) {

@@ -1,13 +1,13 @@
 /**
  * What every bench has in common: how it is asked, how a piece of work is measured, and what the machine was.
- * A measurement warms up, then takes several samples of equal work; time is the median sample's, memory the least of
- * samples in which no collection ran. Results are folded into a hash so that the work cannot be optimised away, and so
+ * A measurement warms up, then takes several samples of equal work; time is the median sample's, memory the median of
+ * samples of a tenth of the work in which no collection ran. Results are folded into a hash so that the work cannot be optimised away, and so
  * that two runs with one seed can be seen to have done the same.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
-import { PerformanceObserver } from 'node:perf_hooks'
+import { GCProfiler } from 'node:v8'
 import { fnv1a32 } from '../core/base/bytes.ts'
 
 /** `smoke`: so little work that a test can run it; its figures mean nothing. */
@@ -26,7 +26,7 @@ export type Bench = {
   run(options: BenchOptions): Promise<Record<string, unknown>>
 }
 
-/** `bytesPerOp`: heap allocated; undefined when a collection ran in every sample. */
+/** `bytesPerOp`: heap and buffers allocated; undefined when a collection ran in every sample. */
 export type Measurement = {
   opsPerSecond: number
   nsPerOp: number
@@ -48,10 +48,12 @@ export type MeasureOptions = {
 export function measure({ op, count, samples = 7, smoke = false }: MeasureOptions): Measurement {
   const perSample = smoke ? Math.min(count, 20) : count
   const rounds = smoke ? 1 : samples
+  // So few that most often no collection runs meanwhile.
+  const perAllocation = Math.ceil(perSample / 10)
   let hash = 0
-  const round = (): void => {
+  const round = (operations: number): void => {
     hash = 0x811c9dc5
-    for (let i = 0; i < perSample; i++) {
+    for (let i = 0; i < operations; i++) {
       const result = op(i)
       hash =
         typeof result === 'number'
@@ -59,50 +61,36 @@ export function measure({ op, count, samples = 7, smoke = false }: MeasureOption
           : fnv1a32(result, 0, Math.min(result.length, 64), hash)
     }
   }
-  for (let i = 0; i < (smoke ? 1 : 3); i++) round()
-  const collections = new Collections()
-  const times: number[] = []
-  let bytesPerOp: number | undefined
+  for (let i = 0; i < (smoke ? 1 : 3); i++) round(perSample)
+  const allocated: number[] = []
   for (let i = 0; i < rounds; i++) {
-    const collected = collections.count()
-    const heapBefore = process.memoryUsage().heapUsed
-    const before = process.hrtime.bigint()
-    round()
-    times.push(Number(process.hrtime.bigint() - before) / perSample)
-    const bytes = (process.memoryUsage().heapUsed - heapBefore) / perSample
-    if (collections.count() === collected && bytes >= 0)
-      bytesPerOp = Math.min(bytesPerOp ?? Infinity, bytes)
+    // It hears of collections while they run; a PerformanceObserver would hear of them after all the samples.
+    const collections = new GCProfiler()
+    collections.start()
+    const before = bytesInUse()
+    round(perAllocation)
+    const bytes = bytesInUse() - before
+    if (collections.stop().statistics.length === 0) allocated.push(bytes / perAllocation)
   }
-  collections.close()
+  const times: number[] = []
+  for (let i = 0; i < rounds; i++) {
+    const before = process.hrtime.bigint()
+    round(perSample)
+    times.push(Number(process.hrtime.bigint() - before) / perSample)
+  }
   const nsPerOp = median(times)
   return {
     opsPerSecond: 1e9 / nsPerOp,
     nsPerOp,
-    bytesPerOp,
+    bytesPerOp: allocated.length === 0 ? undefined : median(allocated),
     samples: rounds,
     hash: (hash >>> 0).toString(16).padStart(8, '0'),
   }
 }
 
-// Counts collections as they are reported; `count` takes the reports that have not been delivered yet.
-class Collections {
-  private seen = 0
-  private readonly observer = new PerformanceObserver((list) => {
-    this.seen += list.getEntries().length
-  })
-
-  constructor() {
-    this.observer.observe({ entryTypes: ['gc'] })
-  }
-
-  count(): number {
-    this.seen += this.observer.takeRecords().length
-    return this.seen
-  }
-
-  close(): void {
-    this.observer.disconnect()
-  }
+function bytesInUse(): number {
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
 }
 
 export function median(values: readonly number[]): number {

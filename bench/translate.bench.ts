@@ -430,19 +430,12 @@ export async function run({ smoke, log }: BenchOptions): Promise<Record<string, 
     for (let turn = 0; turn < (smoke ? 1 : 2); turn++) {
       for (const [label, way] of ways) {
         const op = (): Uint8Array => way(sample)
-        const { nsPerOp } = measure({
+        const { nsPerOp, bytesPerOp } = measure({
           op,
           count: Math.ceil(4_000 / sample.batch / sample.work),
           smoke,
         })
         nanoseconds[label] = Math.min(nanoseconds[label] ?? Infinity, nsPerOp / sample.batch)
-        // So few that no collection runs meanwhile.
-        const { bytesPerOp } = measure({
-          op,
-          count: Math.ceil(400 / sample.batch / sample.work),
-          samples: 3,
-          smoke,
-        })
         if (bytesPerOp !== undefined)
           allocatedBytes[label] = Math.min(
             allocatedBytes[label] ?? Infinity,
@@ -457,14 +450,14 @@ export async function run({ smoke, log }: BenchOptions): Promise<Record<string, 
     figures[key] = {
       batch: sample.batch,
       nanoseconds,
-      heapBytes: allocatedBytes,
+      allocatedBytes,
       copiedBytes,
       ratioToMsgpack,
       ratioToJson,
     }
     for (const [label] of ways)
       log(
-        `${sample.label}, ${label}: ${Math.round(nanoseconds[label]!)} ns, ${Math.round(allocatedBytes[label] ?? NaN)} B of heap, ${Math.round(copiedBytes[label]!)} B copied`,
+        `${sample.label}, ${label}: ${Math.round(nanoseconds[label]!)} ns, ${Math.round(allocatedBytes[label] ?? NaN)} octets allocated, ${Math.round(copiedBytes[label]!)} B copied`,
       )
     log(`${sample.label}: ${ratioToMsgpack.toFixed(1)} × msgpack, ${ratioToJson.toFixed(1)} × json`)
   }

@@ -39,6 +39,7 @@ function runBench(args: readonly string[]): Promise<Ended> {
 }
 
 const figuresOf: Record<string, readonly string[]> = {
+  dlms: ['clearApduNs'],
   host: [
     'messagesPerCpuSecond',
     'mapUpdatesPerCpuSecond',
@@ -101,6 +102,13 @@ t.test('every bench runs in smoke mode and gives one JSON object', async (t) => 
     if (name === 'ledger') {
       const { flushesPerCommit } = figures
       t.ok(flushesPerCommit === 'unknown' || Number(flushesPerCommit) >= 1, 'every commit flushes')
+    }
+    if (name === 'dlms') {
+      t.match(
+        figures['suite0.register.exchange'],
+        { ns: Number, floorNs: Number, ratio: Number },
+        'what is protected stands beside its floor',
+      )
     }
     if (name === 'restart')
       t.equal(figures['facts'], 2_000 + 2 * 401, 'each device once, each request twice')
