@@ -83,10 +83,10 @@ export function decodePacked(view: Buffer, typeAt: number, at: number, end: numb
 
 /** Encodes `value`; owned. @throws BrokerError DLMS_SIZE_EXCEEDED */
 export function encodeValue(value: AxdrValue): Buffer {
-  const out = new AxdrWriter()
-  writeValue(out, value)
-  return out.take()
+  writeValue(scratch.clear(), value)
+  return scratch.take()
 }
+const scratch = new AxdrWriter()
 
 /** The type description at `at` of a compact array. @throws as `decodeValue` */
 export function decodeType(view: Buffer, at = 0): AxdrType {

@@ -173,6 +173,23 @@ export class AxdrWriter {
     return this
   }
 
+  /** Makes room for the length of what is written next; returns where that begins, for `closeLength`. */
+  openLength(): number {
+    return this.reserve(1) + 1
+  }
+
+  /** Writes the length of what was written since `start`, in front of it. */
+  closeLength(start: number): this {
+    const bytes = this.used - start
+    const more = lengthBytesFor(bytes) - 1
+    if (more > 0) {
+      this.reserve(more)
+      this.buffer.copyWithin(start + more, start, start + bytes)
+    }
+    writeLength(this.buffer, start - 1, bytes)
+    return this
+  }
+
   /** Makes room for `count` octets, which the caller writes into `target` at once, and returns where they begin. */
   reserve(count: number): number {
     const at = this.used

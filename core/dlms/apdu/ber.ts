@@ -3,7 +3,7 @@
  * [ISO/IEC 8825-1, BER, definite lengths]. Fields that are not known are passed over; one that comes twice is refused.
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { AxdrWriter } from '../axdr-writer.ts'
+import type { AxdrWriter } from '../axdr-writer.ts'
 import { cutShort } from '../axdr-layout.ts'
 import { outOfRange, type Codec, type Reader, type Sequence, type TypedCodec } from './grammar.ts'
 
@@ -122,28 +122,31 @@ export function taggedFields<const T extends string, F extends TaggedFields>(
         const declaredInner = reader.length()
         const bytes = isFree && tag === lastTag ? reader.left : declaredInner
         const field = byTag.get(tag)
-        if (field === undefined) reader.part(`field ${tag}`, bounded(rest, bytes))
+        if (field === undefined) readField(reader, `field ${tag}`, rest, bytes)
         else if (value[field.name] === undefined)
-          value[field.name] = reader.part(field.name, bounded(field.codec, bytes))
+          value[field.name] = readField(reader, field.name, field.codec, bytes)
         else throw new BrokerError('DLMS_VALUE_INVALID', `field ${tag} twice before ${reader.at}`)
       }
       reader.end = end
       return value as { type: T } & TaggedSequence<F>
     },
     write(out, value) {
-      const content = new AxdrWriter()
+      const start = out.openLength()
       for (const [name, [tag, codec]] of entries) {
         const field = (value as Record<string, unknown>)[name]
-        if (field !== undefined) writeTagged(content, tag, codec, field)
+        if (field !== undefined) writeTagged(out, tag, codec, field)
       }
-      out.length(content.bytes).octets(content.view)
+      out.closeLength(start)
     },
     show: () => type,
   }
 }
 
-function bounded<T>(codec: Codec<T>, bytes: number): Codec<T> {
-  return { ...codec, read: (reader) => readContent(reader, codec, bytes) }
+/** The part called `name`: `codec` within the next `bytes` octets. */
+function readField<T>(reader: Reader, name: string, codec: Codec<T>, bytes: number): T {
+  // Most often nobody looks on, and a codec a field is not made for nothing.
+  if (reader.tracer === undefined) return readContent(reader, codec, bytes)
+  return reader.part(name, { ...codec, read: (inner) => readContent(inner, codec, bytes) })
 }
 
 /** `codec` within the next `bytes` octets, all of them unless the reader is tolerant. */
@@ -161,7 +164,7 @@ function readContent<T>(reader: Reader, codec: Codec<T>, bytes: number): T {
 }
 
 function writeTagged<T>(out: AxdrWriter, tag: number, codec: Codec<T>, value: T): void {
-  const content = new AxdrWriter()
-  codec.write(content, value)
-  out.octet(tag).length(content.bytes).octets(content.view)
+  const start = out.octet(tag).openLength()
+  codec.write(out, value)
+  out.closeLength(start)
 }

@@ -71,6 +71,7 @@ export class HlsAuthentication {
   private readonly options: HlsOptions
   private readonly ownChallenge: Buffer
   private readonly peerChallenge: Buffer
+  private aes: AesProtection | undefined = undefined
 
   /**
    * @throws BrokerError DLMS_VALUE_INVALID for a challenge that is too short or too long; DLMS_CHALLENGE_REFLECTED when the peer's is
@@ -160,7 +161,8 @@ export class HlsAuthentication {
     const header = Buffer.allocUnsafe(securityHeaderBytes)
     header[0] = securityControl
     header.writeUInt32BE(counter, 1)
-    const tag = new AesProtection(keys.authentication).gmac(
+    this.aes ??= new AesProtection(keys.authentication)
+    const tag = this.aes.gmac(
       needed(keys.unicast, 'unicast key'),
       vectorOf(title),
       counter,

@@ -92,6 +92,20 @@ t.test('lengths', (t) => {
   t.end()
 })
 
+t.test('a length that is known only afterwards', (t) => {
+  for (const bytes of [0, 1, 127, 128, 255, 256, 65_535, 65_536]) {
+    const content = Buffer.alloc(bytes, 0xa5)
+    const out = new AxdrWriter(1).octet(0x60)
+    const outer = out.openLength()
+    const inner = out.octet(0x04).openLength()
+    out.octets(content).closeLength(inner).closeLength(outer).octet(0xff)
+    const part = new AxdrWriter().octet(0x04).length(bytes).octets(content).take()
+    const whole = new AxdrWriter().octet(0x60).length(part.length).octets(part).octet(0xff).take()
+    t.ok(out.take().equals(whole), `${bytes} octets`)
+  }
+  t.end()
+})
+
 t.test('values keep every bit on the way out and back', (t) => {
   fc.assert(
     fc.property(values, fc.uint8Array({ maxLength: 4 }), (value, behind) => {
