@@ -172,12 +172,14 @@ function skipNested(view: Buffer, at: number, end: number, depth: number): numbe
       const count = readCount(view, at + 1, end, depth)
       let next = at + 1 + lengthBytes(view, at + 1)
       for (let i = 0; i < count; i++) {
-        // Half of all elements are numbers: they are stepped over here, without a call.
-        const elementBytes = next < end ? contentBytes[view[next]!]! : variable
-        if (elementBytes >= 0) {
-          next += 1 + elementBytes
-          if (next > end) throw cutShort(next)
-        } else next = skipNested(view, next, end, depth + 1)
+        // Most elements are numbers and short octet strings: they are stepped over here, without a call.
+        const elementTag = next < end ? view[next]! : tag
+        const elementBytes = contentBytes[elementTag]!
+        if (elementBytes >= 0) next += 1 + elementBytes
+        else if (elementTag === Tag.OCTET_STRING && view[next + 1]! < 0x80)
+          next += 2 + view[next + 1]!
+        else next = skipNested(view, next, end, depth + 1)
+        if (next > end) throw cutShort(next)
       }
       return next
     }

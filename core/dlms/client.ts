@@ -276,8 +276,9 @@ export class DlmsClient {
     if (this.association.needsProof) {
       this.move('AUTHENTICATING')
       const operation = this.association.proofOperation()
+      const terms = this.nextTerms()
       return {
-        send: this.start((terms) =>
+        send: this.start(
           this.isShortName
             ? proofService(terms, operation, this.results)
             : new ActionService(terms, [operation], 0, 1, this.results),
@@ -375,17 +376,22 @@ export class DlmsClient {
 
   /** The first APDU for the operation at `next`, or for several in a row. */
   private startService(): Buffer {
-    return this.start((terms) => this.serviceFor(terms))
+    return this.start(this.serviceFor(this.nextTerms()))
   }
 
-  private start(make: (terms: ServiceTerms) => ClientService): Buffer {
+  private start(service: ClientService): Buffer {
+    this.service = service
+    return this.sendable(service.start())
+  }
+
+  /** For a service that begins: it has an invoke id of its own. */
+  private nextTerms(): ServiceTerms {
     this.invokeId = (this.invokeId + 1) & invokeIdMask
-    this.service = make({
+    return {
       conformance: this.conformance,
       pduBytesMax: Math.max(1, this.pduBytesMax - this.association.overheadBytes),
       invokeId: this.invokeId,
-    })
-    return this.sendable(this.service.start())
+    }
   }
 
   private serviceFor(terms: ServiceTerms): ClientService {

@@ -121,7 +121,7 @@ export class ServerAssociation {
   /** Octets that protection takes from each APDU at most. */
   get overheadBytes(): number {
     const { suite } = this.policy.security ?? { suite: suites[0] }
-    return this.isCiphered ? protectionBytesMax(this.choice, suite) : 0
+    return this.isCiphered ? protectionBytesMax(this.channel!.received, suite) : 0
   }
 
   /** True until the client has proved who it is. */
