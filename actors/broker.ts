@@ -31,8 +31,7 @@ import { systemRandom } from '../core/ports/random.ts'
 import type { Bus } from '../core/ports/bus.ts'
 import type { Wan } from '../core/ports/wan.ts'
 import { BusWan } from '../core/wan/bus-wan.ts'
-import { TcpWan } from '../core/wan/pool.ts'
-import { SecretOpeningWan } from '../core/wan/secret-opening.ts'
+import { SocketWan } from '../core/wan/pool.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { registerDevices, replaceKeys, type RegistrationResult } from './registration.ts'
@@ -281,8 +280,7 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
   const { hostId, bus, keys, log, metrics, closers } = parts
   const ports = { bus, clock: systemClock, log, metrics }
   if (config.roles.includes('wan')) {
-    const tcp = new TcpWan({ connectionsMax: config.wanConnectionsMax, metrics, log })
-    const wan = new SecretOpeningWan(tcp, keys, log)
+    const wan = new SocketWan({ connectionsMax: config.wanConnectionsMax, keys, metrics, log })
     closers.push(() => wan.close())
     const wanServer = new WanServer({
       ...ports,
@@ -290,7 +288,7 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
       wanId: `${hostId}-${systemRandom.bytes(4).toString('hex')}`,
       roles: config.roles,
       wan,
-      connectionCount: () => tcp.counts.connections,
+      connectionCount: () => wan.counts.connections,
     })
     closers.push(() => wanServer.close())
     await wanServer.start()

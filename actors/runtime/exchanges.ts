@@ -145,7 +145,7 @@ export class Exchanges {
     keys: SendKeys | undefined,
   ): Promise<ExchangeResult> {
     const security = keys && { device, sealedKeys: keys.sealedKeys, counters: keys.counters }
-    const exchanged = await this.wan.exchange(address, operations, lane, security)
+    const exchanged = await this.wan.exchange({ ...address, device }, operations, lane, security)
     if (!exchanged.ok) {
       const { code, detail } = exchanged
       this.log.debug({ device: formatEui64Key(device), code, detail }, 'an exchange failed')

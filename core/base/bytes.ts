@@ -14,9 +14,9 @@ export function copyOf(view: Uint8Array): Buffer {
   return view.byteLength === 0 ? emptyBytes : Buffer.from(view)
 }
 
-/** True when both have the same octets. */
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return asBuffer(a).equals(b)
+/** True when both have the same octets; undefined has none. */
+export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === b || asBuffer(a ?? emptyBytes).equals(b ?? emptyBytes)
 }
 
 /**

@@ -204,10 +204,19 @@ export const limits = {
   wanReleaseMsMax: 1_000,
   /** An address that could not be connected to is not tried again for this long; below `retryDelayMs`. */
   wanDeadAddressMs: 1_000,
-  /** Frames without a question, one after another, before a connection is cut: the peer is flooding. */
+  /** Frames without a question within a minute before a connection is cut: the peer is flooding. */
   wanUnsolicitedFramesMax: 1_000,
+  /** An HDLC link that nobody uses for this long is closed; below what meters wait themselves, `hdlcInactivityMs`. */
+  wanHdlcIdleMs: 60_000,
+  /** Before a connection that a device made has said who it is, and the pause that ends what has no length of its own. */
+  dialInAnnouncementMsMax: 30_000,
+  dialInPauseMs: 500,
+  /** Connections that devices made and that have not said who they are. */
+  dialInUnknownMax: 4_096,
 
   // ── DLMS ──
+  /** One APDU in a datagram: with its headers it goes through any network whole. */
+  datagramApduBytesMax: 1_200,
   /** One APDU before block transfer; the wrapper's length field is 16 bits. */
   apduBytesMax: 65_535,
   /** A whole value gathered from blocks. */
@@ -269,6 +278,10 @@ export const limits = {
   cosemNotesMax: 100,
 } as const
 
+assert(
+  limits.wanHdlcIdleMs < limits.hdlcInactivityMs,
+  'an HDLC link is closed by us before the device does it',
+)
 assert(
   limits.frameBytesMax >= limits.responseBodyBytesMax + limits.requestBytesMax,
   'a frame holds the largest envelope',

@@ -5,7 +5,7 @@
  * of life cycles or of who may use the device.
  */
 import { Packr } from 'msgpackr'
-import { asBuffer, copyOf, emptyBytes, sameBytes } from '../base/bytes.ts'
+import { asBuffer, copyOf, sameBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { eui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
 import type { DeviceKeys } from '../ports/key-vault.ts'
@@ -247,26 +247,27 @@ export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
     port === other.port &&
     logicalDevice === other.logicalDevice &&
     client === other.client &&
-    sameOctets(secret, other.secret) &&
+    sameBytes(secret, other.secret) &&
     transport === other.transport &&
     profile === other.profile &&
     sameSecurity(security, other.security)
   )
 }
 
-function sameSecurity(a: DeviceSecurity | undefined, b: DeviceSecurity | undefined): boolean {
+/** True when both say the same of a device's security. */
+export function sameSecurity(
+  a: DeviceSecurity | undefined,
+  b: DeviceSecurity | undefined,
+): boolean {
   if (a === undefined || b === undefined) return a === b
   return (
     a.suite === b.suite &&
     a.mechanism === b.mechanism &&
     a.protection === b.protection &&
-    sameOctets(a.clientTitle, b.clientTitle) &&
-    sameOctets(a.deviceTitle, b.deviceTitle)
+    sameBytes(a.clientTitle, b.clientTitle) &&
+    sameBytes(a.deviceTitle, b.deviceTitle)
   )
 }
-
-const sameOctets = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
-  sameBytes(a ?? emptyBytes, b ?? emptyBytes)
 
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true })
 

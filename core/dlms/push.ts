@@ -30,6 +30,9 @@ export type Push =
 const unaskedTags: ReadonlySet<number> = new Set([
   0x0f, 0x18, 0xc2, 0xca, 0xd2, 0xdb, 0xdc, 0xdd, 0xdf, 0xe0,
 ])
+/** True for an APDU that a device sends without being asked, or that may cipher, sign or cut one. */
+export const isUnaskedApdu = ([tag]: Uint8Array): boolean => unaskedTags.has(tag!)
+
 const identifierBytes = 17
 const comma = 0x2c
 

@@ -12,6 +12,7 @@ export type Transport = (typeof Transport)[number]
 
 /** Where and how a device is reached. */
 export type DeviceAddress = {
+  /** Of a device that dials in: the name that it announces itself by, or the address that it comes from (core/wan/dial-in). */
   host: string
   /** TCP port; DLMS has 4059 registered. */
   port: number
@@ -27,6 +28,8 @@ export type DeviceAddress = {
   profile?: string | undefined
   /** Under a security suite; undefined for association without security, or with the secret alone. */
   security?: DeviceSecurity | undefined
+  /** Whose address it is: what comes from there unasked is told as this device's. Not in records, which stand under it. */
+  device?: Eui64Key | undefined
 }
 
 /** What is known of a device's security beside its keys, which an exchange brings along. */
@@ -88,6 +91,22 @@ export type ExchangeFailure = {
 export type ExchangeResult =
   | { ok: true; results: CosemResult[]; counters?: CountersUsed | undefined }
   | ExchangeFailure
+
+/** What a device said without being asked: a notification, or what ciphers one. */
+export type DevicePush = {
+  /** Known where the device has been asked something on the same connection. */
+  device?: Eui64Key | undefined
+  /** Where it came from. */
+  address: DeviceAddress
+  /** What it says that it is called, most telling first: an identification, its system title as hexadecimal digits, names in its notification. */
+  names: readonly string[]
+  /** In the clear, or as it came when there was no association to open it with; none where there was an identification alone. Owned. */
+  apduBytes: Buffer
+  /** Octets of an alarm register or OBIS code behind an identification. Owned. */
+  alarmBytes?: Buffer | undefined
+  /** What protected it, when an association has opened it: bits of 0x30. */
+  protection: number
+}
 
 export interface Wan {
   /**

@@ -7,9 +7,18 @@
  * forgotten when the count comes round to it, fifteen services later. AAREs have no id but are all alike: as many
  * as were given up are dropped where none is expected.
  */
+import { BrokerError } from '../base/broker-error.ts'
+import { sameBytes } from '../base/bytes.ts'
+import type { Eui64Key } from '../base/eui64.ts'
+import { sameSecurity } from '../catalogue/device-record.ts'
 import { ApduTag, invokeIdMask } from '../dlms/apdu.ts'
 import { DlmsClient } from '../dlms/client.ts'
+import { CounterWindow, type CounterSource } from '../dlms/security/index.ts'
+import type { KeyVault } from '../ports/key-vault.ts'
+import type { DeviceAddress, ExchangeSecurity } from '../ports/wan.ts'
+import { clientOptionsOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
+import type { WanOptions } from './options.ts'
 
 export class Association {
   /** Wrapper ports. */
@@ -20,6 +29,19 @@ export class Association {
   exchange: Exchange | undefined
   /** Exchanges that came while another was under way; callers see to it that there are none. */
   waiting: Exchange[] | undefined
+  /** What the last exchange was for and came with: an association belongs to one address and one set of keys. */
+  private address: DeviceAddress | undefined
+  private sealedKeys: Uint8Array | undefined
+  /** What was heard under these keys. */
+  private window: CounterWindow | undefined
+  /** Values are the exchange's that is under way. Between exchanges there are none, since it has told how many it took. */
+  private readonly counter: CounterSource = {
+    take: () => {
+      const { counter } = this.exchange ?? {}
+      if (counter === undefined) throw new BrokerError('DLMS_COUNTER_EXHAUSTED', 'no exchange')
+      return counter.take()
+    },
+  }
   // One bit for each invoke id whose answer was given up on.
   private lateInvokeIds = 0
   private lateAares = 0
@@ -30,10 +52,61 @@ export class Association {
     this.client = client
   }
 
-  /** The association to go on with, made anew when there is none. Keeps `secret`. */
-  dlmsFor(secret: Uint8Array | undefined, apduBytesMax: number): DlmsClient {
-    const { invokeIdLast } = this
-    return (this.dlms ??= new DlmsClient({ secret, apduBytesMax, invokeIdLast }))
+  /** Whose it is, as far as exchanges have told. */
+  get deviceKey(): Eui64Key | undefined {
+    return this.address?.device
+  }
+
+  /** True when what is protected on it cannot be told apart by invoke id. */
+  get isCiphered(): boolean {
+    return (this.address?.security?.protection ?? 0) !== 0
+  }
+
+  /** False when there is an association that the exchange must not use: it was made for other keys, or in another way. */
+  isFor({ address, security }: Exchange): boolean {
+    return (
+      this.dlms === undefined ||
+      (isSameWay(this.address!, address) && sameBytes(this.sealedKeys, security?.sealedKeys))
+    )
+  }
+
+  /**
+   * The association to go on with, made anew when there is none.
+   * @throws BrokerError DEVICE_RECORD_MALFORMED, and those of `KeyVault.open`
+   */
+  dlmsFor({ address, security }: Exchange, options: WanOptions): DlmsClient {
+    const isUnderOtherKeys = !sameBytes(this.sealedKeys, security?.sealedKeys)
+    this.address = address
+    this.sealedKeys = security?.sealedKeys
+    if (isUnderOtherKeys || security === undefined) this.window = undefined
+    if (security !== undefined) this.listenFrom(security.counters.received)
+    return (this.dlms ??= this.clientFor(address, security, options))
+  }
+
+  private listenFrom(received: number): void {
+    if (this.window === undefined) this.window = new CounterWindow({ highest: received })
+    else if (received > this.window.last) this.window.remember(received)
+  }
+
+  private clientFor(
+    address: DeviceAddress,
+    security: ExchangeSecurity | undefined,
+    { keys, random, apduBytesMax }: WanOptions,
+  ): DlmsClient {
+    const { counter, invokeIdLast } = this
+    const shared = { apduBytesMax, invokeIdLast, random }
+    if (security === undefined) return new DlmsClient(clientOptionsOf(address, shared))
+    const opened = openedBy(keys, security)
+    const window = this.window!
+    return new DlmsClient(clientOptionsOf(address, shared, { keys: opened, counter, window }))
+  }
+
+  /** To be called after everything that came: what the device was heard with belongs to the exchange. */
+  noteReceived(): void {
+    const { exchange, window, dlms } = this
+    if (exchange?.counter === undefined) return
+    if (window !== undefined) exchange.received = Math.max(exchange.received, window.last)
+    exchange.expected = dlms?.expectedCounter ?? exchange.expected
   }
 
   /** True when an answer to something given up may still come. */
@@ -82,4 +155,18 @@ export class Association {
         return false
     }
   }
+}
+
+function openedBy(keys: KeyVault | undefined, { device, sealedKeys }: ExchangeSecurity) {
+  if (keys === undefined) throw new BrokerError('KEYS_ENCRYPTION_KEY_MISSING')
+  return keys.open(device, sealedKeys)
+}
+
+function isSameWay(a: DeviceAddress, b: DeviceAddress): boolean {
+  return (
+    a === b ||
+    (a.profile === b.profile &&
+      sameBytes(a.secret, b.secret) &&
+      sameSecurity(a.security, b.security))
+  )
 }

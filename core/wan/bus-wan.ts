@@ -177,8 +177,8 @@ export class BusWan implements Wan {
     return this.lastNumber
   }
 
-  private routeOf({ host, port }: DeviceAddress): Route {
-    const key = `${host}:${port}`
+  private routeOf({ transport = 'tcp', host, port }: DeviceAddress): Route {
+    const key = transport === 'tcp' ? `${host}:${port}` : `${transport}:${host}:${port}`
     let route = this.routes.get(key)
     if (!route) this.routes.set(key, (route = { key, process: undefined, count: 0 }))
     return route

@@ -3,26 +3,27 @@
  * counters that it sends with, which stay within what the ledger has reserved.
  */
 import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
 import { deviceProfileOf, type DeviceProfile } from '../catalogue/device-profiles.ts'
 import type { ClientSecurity } from '../dlms/client-association.ts'
 import type { ClientOptions } from '../dlms/client.ts'
 import {
   blockCipherProof,
+  type CounterSource,
   type CounterWindow,
   Shape,
   standardProfile,
   suites,
-  type CounterSource,
 } from '../dlms/security/index.ts'
 import { SecretKey } from '../ports/crypto.ts'
 import type { DeviceKeys } from '../ports/key-vault.ts'
 import type { Random } from '../ports/random.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 
-/** Values from `next` on and below `to`, which are reserved for us. */
+/** Values from `from` on and below `to`, which are reserved on the ledger for one exchange. */
 export class ReservedCounter implements CounterSource {
   private upcoming: number
-  private to: number
+  private readonly to: number
 
   constructor(from: number, to: number) {
     this.upcoming = from
@@ -34,25 +35,15 @@ export class ReservedCounter implements CounterSource {
     return this.upcoming
   }
 
-  get isExhausted(): boolean {
-    return this.upcoming >= this.to
-  }
-
-  /** Goes on within another reservation; never back. */
-  admit(from: number, to: number): void {
-    this.upcoming = Math.max(this.upcoming, from)
-    this.to = to
-  }
-
   take(): number {
-    if (this.isExhausted)
+    if (this.upcoming >= this.to)
       throw new BrokerError('DLMS_COUNTER_EXHAUSTED', `${this.to} and above are not reserved`)
     return this.upcoming++
   }
 }
 
-/** What of a device under a security suite is not in its address. */
-export type OpenedSecurity = { keys: DeviceKeys; counter: ReservedCounter; window: CounterWindow }
+/** Keys that an association goes under, where its counters come from, and what it has heard. */
+export type OpenedSecurity = { keys: DeviceKeys; counter: CounterSource; window: CounterWindow }
 
 /**
  * The profile that `address` names.
@@ -65,7 +56,7 @@ export function profileOf({ profile }: DeviceAddress): DeviceProfile {
   return found
 }
 
-/** Options of a client for one association with `address`; `opened` is there when the address has security. Secrets are kept, not copied. */
+/** Options of a client for one association with `address`; `opened` is there when the device has keys or a sealed secret. */
 export function clientOptionsOf(
   address: DeviceAddress,
   {
@@ -76,12 +67,13 @@ export function clientOptionsOf(
   opened?: OpenedSecurity,
 ): ClientOptions {
   const profile = profileOf(address)
-  const { secret, security } = address
+  const { security, transport } = address
+  const carriedMax = transport === 'udp' ? limits.datagramApduBytesMax : apduBytesMax
   return {
-    secret,
+    secret: opened?.keys.secret?.copyOfOctets() ?? address.secret,
     invokeIdLast,
     random,
-    apduBytesMax: Math.min(apduBytesMax, profile.apduBytesMax ?? apduBytesMax),
+    apduBytesMax: Math.min(apduBytesMax, carriedMax, profile.apduBytesMax ?? apduBytesMax),
     conformance: profile.conformance,
     lists: profile.lists && new Set(profile.lists),
     prefersAccess: profile.prefersAccess,

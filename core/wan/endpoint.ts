@@ -1,15 +1,19 @@
-/** One host and port: the link to it, when there is one, and the exchanges that wait for it. */
+/** One way to devices (a host and port, or a name that one dials in by): the link, when there is one, and the exchanges that wait for it. */
 import { laneCount, type Lane } from '../base/lane.ts'
 import type { Exchange } from './exchange.ts'
 import { LaneQueue } from './lane-queue.ts'
 import type { Link } from './link.ts'
+import type { Transport } from '../ports/wan.ts'
 
 /** `wantedLane` of an endpoint that is not waiting for a link. */
 export const notWanted = laneCount
 
 export class Endpoint {
+  readonly transport: Transport
   readonly host: string
   readonly port: number
+  /** Further names by which a device that dialled in is known while it is connected. */
+  aliases: readonly string[] = []
   link: Link | undefined
   /** The lane in which it waits for a link to be opened. */
   wantedLane: number = notWanted
@@ -18,7 +22,8 @@ export class Endpoint {
   deadReason = ''
   private readonly waiting = new LaneQueue<Exchange>()
 
-  constructor(host: string, port: number) {
+  constructor(transport: Transport, host: string, port: number) {
+    this.transport = transport
     this.host = host
     this.port = port
   }

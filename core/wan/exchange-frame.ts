@@ -5,7 +5,7 @@
  *   frame of exchanges  [version, client, list of exchange]
  *     exchange          [number u32, lane u8, address, list of operation, list of keys, none or one]
  *     address           [host, port u16, logicalDevice u16, client u16, secret or nil, transport u8 (0 when left out, else one more than
- *                       its place in Transport), profile ('' when left out), list of security, none or one]
+ *                       its place in Transport), profile ('' when left out), list of security, none or one, device or nil]
  *     security          [suite u8, mechanism u8, protection u8, title of the client, title of the device or nil]
  *     keys              [device, sealed keys, from u64, to u64, received + 1 u64]
  *     operation         [kind u8, descriptor, selection or nil, value or nil]
@@ -54,7 +54,7 @@ export type NumberedResult = { number: number; result: ExchangeResult }
 export const Receipt = { TAKEN: 0, FULL: 1, LEAVING: 2, MALFORMED: 3 } as const
 export type Receipt = (typeof Receipt)[keyof typeof Receipt]
 
-const version = 2
+const version = 3
 const kinds = ['get', 'set', 'action'] as const satisfies CosemOperation['kind'][]
 const failures = [
   'DEVICE_UNREACHABLE',
@@ -71,7 +71,7 @@ export function exchangeBytes(
   security?: ExchangeSecurity,
 ): number {
   const { host, secret, profile } = address
-  let bytes = 60 + 3 * (host.length + (profile?.length ?? 0)) + (secret?.length ?? 0)
+  let bytes = 70 + 3 * (host.length + (profile?.length ?? 0)) + (secret?.length ?? 0)
   if (address.security !== undefined) bytes += 40
   if (security !== undefined) bytes += 50 + security.sealedKeys.length
   for (const { descriptor, selection, value } of operations)
@@ -109,14 +109,17 @@ export function encodeExchanges(client: string, exchanges: readonly NumberedExch
 }
 
 function writeAddress(writer: PackWriter, address: DeviceAddress): void {
-  const { host, port, logicalDevice, client, secret, transport, profile, security } = address
-  writer.record(8).text(host).uint16(port).uint16(logicalDevice).uint16(client).octets(secret)
+  const { host, port, logicalDevice, client, secret, transport, profile, security, device } =
+    address
+  writer.record(9).text(host).uint16(port).uint16(logicalDevice).uint16(client).octets(secret)
   writer.uint8(transport === undefined ? 0 : 1 + Transport.indexOf(transport)).text(profile ?? '')
   writer.list(security === undefined ? 0 : 1)
-  if (security === undefined) return
-  const { suite, mechanism, protection, clientTitle, deviceTitle } = security
-  writer.record(5).uint8(suite).uint8(mechanism).uint8(protection)
-  writer.octets(clientTitle).octets(deviceTitle)
+  if (security !== undefined) {
+    const { suite, mechanism, protection, clientTitle, deviceTitle } = security
+    writer.record(5).uint8(suite).uint8(mechanism).uint8(protection)
+    writer.octets(clientTitle).octets(deviceTitle)
+  }
+  writer.octets(device && bytesOfEui64Key(device))
 }
 
 /**
@@ -144,7 +147,7 @@ export function decodeExchanges(frameView: Buffer): {
 }
 
 function addressIn(reader: PackReader): DeviceAddress {
-  reader.record(8)
+  reader.record(9)
   const host = reader.text()
   const port = reader.uint16()
   const logicalDevice = reader.uint16()
@@ -154,6 +157,8 @@ function addressIn(reader: PackReader): DeviceAddress {
   const transport = place === 0 ? undefined : (Transport[place - 1] ?? reader.fail())
   const profile = reader.text()
   const security = optionalIn(reader, securityIn)
+  const device = reader.optionalOctets()
+  if (device !== undefined && device.length !== eui64Bytes) reader.fail()
   return {
     host,
     port,
@@ -163,6 +168,7 @@ function addressIn(reader: PackReader): DeviceAddress {
     ...(transport && { transport }),
     ...(profile !== '' && { profile }),
     ...(security && { security }),
+    ...(device && { device: eui64Key(device) }),
   }
 }
 

@@ -3,7 +3,14 @@
  * time-outs walks. No timer and no promise of its own beside the caller's.
  */
 import type { Lane } from '../base/lane.ts'
-import type { CosemOperation, DeviceAddress, ExchangeResult } from '../ports/wan.ts'
+import type {
+  CosemOperation,
+  CountersUsed,
+  DeviceAddress,
+  ExchangeResult,
+  ExchangeSecurity,
+} from '../ports/wan.ts'
+import { ReservedCounter } from './client-terms.ts'
 import type { Link } from './link.ts'
 
 export class Exchange {
@@ -13,6 +20,13 @@ export class Exchange {
   readonly startedMs: number
   /** The end of the whole exchange, waiting included. */
   readonly dueMs: number
+  /** What it brings along for a device with keys. */
+  readonly security: ExchangeSecurity | undefined
+  /** Its own, wherever it is begun again: no value of it goes out twice. */
+  readonly counter: ReservedCounter | undefined
+  /** The highest counter that the device was heard with, and the one that it said it expects. */
+  received = -1
+  expected: number | undefined
   private readonly settle: (result: ExchangeResult) => void
   /** The link it is under way on. */
   link: Link | undefined
@@ -38,6 +52,7 @@ export class Exchange {
     address: DeviceAddress,
     operations: readonly CosemOperation[],
     lane: Lane,
+    security: ExchangeSecurity | undefined,
     startedMs: number,
     dueMs: number,
     settle: (result: ExchangeResult) => void,
@@ -45,15 +60,26 @@ export class Exchange {
     this.address = address
     this.operations = operations
     this.lane = lane
+    this.security = security
     this.startedMs = startedMs
     this.dueMs = dueMs
     this.settle = settle
+    if (security === undefined) return
+    const { from, to, received } = security.counters
+    this.counter = new ReservedCounter(from, to)
+    this.received = received
   }
 
   /** Gives the result to the caller; at most once. */
   end(result: ExchangeResult): void {
     this.isEnded = true
+    if (this.counter !== undefined) result.counters = this.countersUsed(this.counter)
     this.settle(result)
+  }
+
+  private countersUsed({ next }: ReservedCounter): CountersUsed {
+    const { received, expected } = this
+    return { next, received, ...(expected !== undefined && { expected }) }
   }
 
   /** True when carrying it out twice does no harm: it only reads. */

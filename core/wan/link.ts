@@ -1,7 +1,7 @@
 /**
- * One TCP connection to devices and the associations on it: station 9 of the way of one message. Several logical devices
- * and client addresses share it; frames find their association by wrapper ports [IEC 62056-4-7]. Octets go out once a turn
- * of the event loop and are read in place. Which exchange goes on which link, caps and retries are the pool's affair.
+ * One way to devices, whatever carries it (carrier.ts) and however APDUs lie in it (framing.ts), and the associations on it: station 9 of
+ * the way of one message. Several logical devices and client addresses share it; APDUs find their association by both. Octets go out once
+ * a turn of the event loop and are read in place. Which exchange goes on which link, caps and retries are the pool's affair.
  *
  *   CONNECTING → OPEN → RELEASING → CLOSED       any state → CLOSED on an error, a time-out or octets that are no frame
  *                  └→ DOOMED → CLOSED            takes nothing new, ends what is under way
@@ -9,23 +9,22 @@
  * After a time-out or nonsense a device's next frame may belong to the question given up. When nothing else is under way
  * on the link it is cut: certain and simple. Otherwise (a hub with other devices at work) that association alone is given
  * up, the next exchange associates anew, and late answers are told by their invoke id (association.ts). If nothing at
- * all has come on the link since the question, or the device refuses to associate anew, the link is doomed.
+ * all has come on the link since the question, or the device refuses to associate anew, the link is doomed; so it is when the
+ * answer given up is ciphered, since then nothing tells it from the next.
+ *
+ * An association belongs to one set of keys and one way of association; an exchange under others begins on a new connection, where we can make one.
  */
-import { connect, type Socket } from 'node:net'
-import { platform } from 'node:process'
 import { BrokerError } from '../base/broker-error.ts'
+import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
-import { WrapperReader, wrapInPlace, type WrapperFrame } from '../dlms/wrapper.ts'
-import type { DeviceAddress, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
+import type { DeviceAddress, DevicePush, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
 import { Association } from './association.ts'
+import type { Carrier, CarrierEvents } from './carrier.ts'
+import { profileOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
+import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
+import type { Framing, FramingEvents } from './framing.ts'
 import type { WanOptions } from './options.ts'
-
-const keepAliveMs = 60_000
-
-// Reads are synchronous where sockets are polled, so one buffer serves every link; on Windows reads are pending with their buffer.
-const readBytes = 64 * 1024
-const sharedReadBuffer = platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(readBytes)
 
 /** What the pool does for its links. */
 export interface LinkOwner {
@@ -36,6 +35,8 @@ export interface LinkOwner {
   opened(link: Link): void
   /** The exchange has ended; its place on the link is free. */
   ended(exchange: Exchange, result: ExchangeResult): void
+  /** The exchange is to begin anew, on a link that is not this one. */
+  displaced(link: Link, exchange: Exchange): void
   /** The link has room, or nothing to do any more when `activeCount` is 0. */
   freed(link: Link): void
   /** The link takes nothing new; what waits for it goes elsewhere. */
@@ -43,10 +44,27 @@ export interface LinkOwner {
   /** The link is gone without having opened (`failure`), or with exchanges that it had not ended (`lost`). */
   closed(link: Link, reason: string, lost: Exchange[]): void
   lateFrame(): void
-  unsolicitedFrame(): void
+  /** Nobody had asked for it: told as a push where it is one. The view is borrowed for the call. */
+  unasked(link: Link, from: UnaskedFrom, apduView: Buffer): void
+  /** What came was not taken, for this reason. */
+  refusedFrame(code: ErrorCode): void
+}
+
+/** Where something came from on a link: device and client as device records have them, whose it is, and how it was protected. */
+export type UnaskedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | 'device'> &
+  Pick<DevicePush, 'protection'>
+
+/** What a link is made of. */
+export type LinkParts = {
+  open(events: CarrierEvents): Carrier
+  frame(events: FramingEvents): Framing
+  /** True when the device has connected to us: a connection that is cut comes back only when it likes. */
+  isTheirs: boolean
 }
 
 export type LinkState = 'CONNECTING' | 'OPEN' | 'DOOMED' | 'RELEASING' | 'CLOSED'
+
+const floodWindowMs = 60_000
 
 export class Link {
   state: LinkState = 'CONNECTING'
@@ -58,38 +76,50 @@ export class Link {
   olderIdle: Link | undefined
   newerIdle: Link | undefined
   isIdleListed = false
+  readonly isTheirs: boolean
   private readonly owner: LinkOwner
-  private readonly socket: Socket
-  private readonly reader: WrapperReader
+  private readonly carrier: Carrier
+  private readonly framing: Framing
   private readonly associations = new Map<number, Association>()
   private outgoing: Buffer[] = []
   private flushNumber = 0
   private servedCount = 0
   private releasesDue = 0
-  private unsolicitedInRow = 0
+  private unaskedCount = 0
+  private unaskedSinceMs = 0
   private lastFrameMs = 0
-  private reason = 'closed by the device'
 
-  constructor(owner: LinkOwner, host: string, port: number) {
+  constructor(owner: LinkOwner, { open, frame, isTheirs }: LinkParts) {
     this.owner = owner
-    this.reader = new WrapperReader({ apduBytesMax: owner.options.apduBytesMax })
+    this.isTheirs = isTheirs
     this.dueMs = owner.nowMs() + owner.options.connectMs
-    const base = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }
-    if (sharedReadBuffer) {
-      const callback = (count: number): boolean => {
-        this.read(sharedReadBuffer.subarray(0, count))
-        return true
-      }
-      this.socket = connect({ ...base, onread: { buffer: sharedReadBuffer, callback } })
-    } else {
-      this.socket = connect(base)
-      this.socket.on('data', (chunk: Buffer) => this.read(chunk))
-    }
-    this.socket.on('connect', () => this.opened())
-    this.socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.reason = error.code ?? error.message
+    this.framing = frame({
+      apdu: (device, client, apduView) => this.onApdu(device, client, apduView),
+      unasked: (device, client, apduView) => this.onUnasked(undefined, device, client, apduView),
+      lost: (device, client, code, detail) => this.onLost(device, client, code, detail),
+      dropped: (code) => {
+        this.owner.refusedFrame(code)
+        this.countUnasked()
+      },
+      write: (piece) => {
+        if (this.outgoing.push(piece) === 1) this.owner.wantFlush(this)
+      },
     })
-    this.socket.on('close', () => this.cut(this.reason))
+    this.carrier = open({
+      opened: () => this.opened(),
+      octets: (view) => this.read(view),
+      closed: (reason) => this.cut(reason),
+    })
+  }
+
+  /** Exchanges that it takes at one time. */
+  get exchangesMax(): number {
+    return this.framing.exchangesMax
+  }
+
+  /** True when `onTime` must be called every now and then. */
+  get keepsTime(): boolean {
+    return this.framing.keepsTime
   }
 
   /** Starts an exchange; only on an open link. */
@@ -113,102 +143,199 @@ export class Link {
   }
 
   private start(association: Association, exchange: Exchange): void {
+    if (!association.isFor(exchange)) {
+      if (this.activeCount === 1 && !this.isTheirs) return this.displace(exchange)
+      association.forget()
+    }
     association.exchange = exchange
-    const { secret } = exchange.address
-    const { apduBytesMax } = this.owner.options
-    const dlms = association.dlmsFor(secret, apduBytesMax)
     try {
-      const apdu = dlms.begin(exchange.operations)
+      const { address, operations } = exchange
+      // An association does not outlive the way to its device.
+      if (!this.framing.admit(address, profileOf(address))) association.forget()
+      const dlms = association.dlmsFor(exchange, this.owner.options)
+      const apdu = dlms.begin(operations)
       exchange.isServiceSent = dlms.state !== 'ASSOCIATING'
       this.send(association, exchange, apdu)
     } catch (error) {
-      this.fail(association, exchange, this.failureOf(error))
+      if (!isOurs(error)) return this.fail(association, exchange, this.failureOf(error))
+      this.owner.options.log.error({ code: error.code }, 'a device cannot be asked')
+      association.forget()
+      this.end(association, exchange, unreachable(textOf(error)))
+      this.proceed(association)
     }
+  }
+
+  /** The device forgets its association with the connection: whatever it makes of a second one, it cannot mix them. */
+  private displace(exchange: Exchange): void {
+    this.activeCount--
+    this.cut('the association is for other keys')
+    this.owner.displaced(this, exchange)
   }
 
   private send(association: Association, exchange: Exchange, apdu: Buffer): void {
     const now = this.owner.nowMs()
     exchange.sentMs = now
-    exchange.answerDueMs = now + this.owner.options.responseMs
+    exchange.answerDueMs = this.framing.keepsTime ? Infinity : now + this.owner.options.responseMs
     exchange.flushNumber = this.flushNumber
     if (exchange.isServiceSent) association.noteSent()
-    const { dlms } = association
-    for (let next: Buffer | undefined = apdu; next !== undefined; next = dlms?.more())
-      this.write(association, next)
+    this.write(association, apdu, now)
   }
 
-  private write(association: Association, apdu: Buffer): void {
-    if (this.outgoing.push(wrapInPlace(apdu, association.client, association.device)) === 1)
-      this.owner.wantFlush(this)
-  }
-
-  /** Gives this turn's frames to the socket, as one write. */
-  flush(): void {
-    const { outgoing } = this
-    this.flushNumber++
-    if (this.state === 'CLOSED') outgoing.length = 0
-    else if (outgoing.length === 1) {
-      this.socket.write(outgoing[0]!)
-      outgoing.length = 0
-    } else if (outgoing.length > 1) {
-      this.socket.write(Buffer.concat(outgoing))
-      outgoing.length = 0
+  private write(association: Association, first: Buffer, now: number): void {
+    const { dlms, device, client } = association
+    for (let apdu: Buffer | undefined = first; apdu !== undefined;) {
+      const next: Buffer | undefined = dlms?.more()
+      this.framing.send(apdu, device, client, now, next === undefined)
+      apdu = next
     }
   }
 
-  private opened(): void {
+  /** Gives this turn's octets to the carrier. */
+  flush(): void {
+    const { outgoing } = this
+    this.flushNumber++
+    if (outgoing.length === 0) return
+    this.outgoing = []
+    if (this.state !== 'CLOSED') this.carrier.write(outgoing)
+  }
+
+  /** Does what is due where a framing keeps time. */
+  onTime(now: number): void {
+    if (this.state !== 'CLOSED') this.framing.onTime(now)
+  }
+
+  /** The way is open: told by the carrier, or by whoever took an open connection. */
+  opened(): void {
     if (this.state !== 'CONNECTING') return
     this.state = 'OPEN'
     this.dueMs = Infinity
     this.owner.opened(this)
   }
 
-  private read(chunkView: Buffer): void {
+  /** Takes octets that have come, borrowed for the call. */
+  read(chunkView: Buffer): void {
     if (this.state === 'CLOSED') return
     this.lastFrameMs = this.owner.nowMs()
-    this.reader.push(chunkView)
     try {
-      for (let frame = this.reader.next(); frame; frame = this.reader.next()) {
-        this.onFrame(frame)
-        // A frame may be the reason to cut the link; what follows it is of no use then.
-        if ((this.state as LinkState) === 'CLOSED') return
-      }
+      this.framing.receive(chunkView, this.lastFrameMs)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
-      this.cut(`${error.code} ${error.detail ?? ''}`, true)
+      this.cut(textOf(error), true)
     }
   }
 
-  private onFrame(frame: WrapperFrame): void {
-    const association = this.associations.get(frame.source * 0x1_0000 + frame.destination)
-    if (!association) return this.unsolicited()
-    const { exchange, dlms } = association
-    if (!exchange) {
-      if (this.state === 'RELEASING' && dlms?.state === 'RELEASING')
-        return this.onRelease(association, frame.apduView)
-      return association.takeLate(frame.apduView) ? this.owner.lateFrame() : this.unsolicited()
-    }
-    if (association.takeLate(frame.apduView)) return this.owner.lateFrame()
-    this.unsolicitedInRow = 0
+  private onApdu(device: number, client: number, apduView: Buffer): boolean {
+    const association = this.associations.get(device * 0x1_0000 + client)
+    if (association?.exchange === undefined) this.onIdle(association, device, client, apduView)
+    else if (association.takeLate(apduView)) this.owner.lateFrame()
+    else this.onAnswer(association, association.exchange, apduView)
+    return this.state !== 'CLOSED'
+  }
+
+  private onAnswer(association: Association, exchange: Exchange, apduView: Buffer): void {
+    this.unaskedCount = 0
     exchange.isAnswered = true
     try {
-      const step = dlms!.receive(frame.apduView)
+      const step = association.dlms!.receive(apduView)
+      association.noteReceived()
       if ('send' in step) {
         exchange.isServiceSent = true
         this.send(association, exchange, step.send)
       } else if ('results' in step) {
         this.end(association, exchange, { ok: true, results: step.results })
         this.proceed(association)
-      } else exchange.answerDueMs = this.owner.nowMs() + this.owner.options.responseMs
+      } else this.awaitMore(association, exchange, 'push' in step ? step.push : undefined)
     } catch (error) {
+      association.noteReceived()
       this.fail(association, exchange, this.failureOf(error))
     }
   }
 
-  private unsolicited(): void {
-    this.owner.unsolicitedFrame()
-    if (++this.unsolicitedInRow > limits.wanUnsolicitedFramesMax)
+  /** A part of the answer has come, or a notification in front of it. */
+  private awaitMore(association: Association, exchange: Exchange, push: Buffer | undefined): void {
+    const { device, client, dlms } = association
+    const now = this.owner.nowMs()
+    if (!this.framing.keepsTime) exchange.answerDueMs = now + this.owner.options.responseMs
+    if (push !== undefined) this.tell(association, device, client, push, dlms!.received.protection)
+    this.framing.awaitMore(device, client, now)
+  }
+
+  /** Nothing is under way on the association, if there is one. */
+  private onIdle(
+    association: Association | undefined,
+    device: number,
+    client: number,
+    apduView: Buffer,
+  ): void {
+    if (association === undefined) return this.onUnasked(undefined, device, client, apduView)
+    if (this.state === 'RELEASING' && association.dlms?.state === 'RELEASING')
+      return this.onRelease(association, apduView)
+    if (association.takeLate(apduView)) return this.owner.lateFrame()
+    this.onUnasked(association, device, client, apduView)
+  }
+
+  private onUnasked(
+    known: Association | undefined,
+    device: number,
+    client: number,
+    apduView: Buffer,
+  ): void {
+    const association = known ?? this.associations.get(device * 0x1_0000 + client)
+    let opened: Buffer | undefined
+    try {
+      opened = association?.dlms?.openUnasked(apduView)
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      this.owner.refusedFrame(error.code)
+      return this.countUnasked()
+    }
+    const protection = opened === undefined ? 0 : association!.dlms!.received.protection
+    this.tell(association, device, client, opened ?? apduView, protection)
+    this.countUnasked()
+  }
+
+  private tell(
+    association: Association | undefined,
+    logicalDevice: number,
+    client: number,
+    apduView: Buffer,
+    protection: number,
+  ): void {
+    const device = association?.deviceKey ?? this.deviceAt(logicalDevice)
+    this.owner.unasked(this, { logicalDevice, client, device, protection }, apduView)
+  }
+
+  /** Whose the logical device is, whichever client has asked it. */
+  private deviceAt(logicalDevice: number): DeviceAddress['device'] {
+    for (const association of this.associations.values())
+      if (association.device === logicalDevice && association.deviceKey !== undefined)
+        return association.deviceKey
+    return undefined
+  }
+
+  private countUnasked(): void {
+    const now = this.owner.nowMs()
+    if (now - this.unaskedSinceMs > floodWindowMs) {
+      this.unaskedSinceMs = now
+      this.unaskedCount = 0
+    }
+    if (++this.unaskedCount > limits.wanUnsolicitedFramesMax)
       this.cut('flooded with frames nobody asked for', true)
+  }
+
+  /** The framing has lost the way to one device. */
+  private onLost(device: number, client: number, code: ErrorCode, detail: string): void {
+    const association = this.associations.get(device * 0x1_0000 + client)
+    if (association === undefined || this.state === 'CLOSED') return
+    const { exchange } = association
+    if (exchange === undefined) return association.forget()
+    // On a link of before that the device has closed; a new connection takes it up again.
+    if (this.mayRepeat(exchange)) return this.cut(detail)
+    const failure =
+      code === 'DLMS_HDLC_SILENT' ? silent(`${code} ${detail}`) : invalid(`${code} ${detail}`)
+    association.forget()
+    this.end(association, exchange, failure)
+    this.proceed(association)
   }
 
   private end(association: Association, exchange: Exchange, result: ExchangeResult): void {
@@ -228,22 +355,15 @@ export class Link {
 
   private failureOf(error: unknown): ExchangeFailure {
     if (error instanceof BrokerError) {
-      const code =
-        error.code === 'DLMS_ASSOCIATION_REFUSED'
-          ? 'DEVICE_ASSOCIATION_REFUSED'
-          : 'DEVICE_ANSWER_INVALID'
-      return {
-        ok: false,
-        code,
-        detail: error.detail ? `${error.code} ${error.detail}` : error.code,
-      }
+      this.owner.refusedFrame(error.code)
+      return answered(error)
     }
     // A bug of ours: it ends as a wrong answer, so that one device cannot stop the rest, and it is told.
     this.owner.options.log.error(
       { stack: error instanceof Error ? error.stack : String(error) },
       'fault in a WAN exchange',
     )
-    return { ok: false, code: 'DEVICE_ANSWER_INVALID', detail: String(error) }
+    return invalid(String(error))
   }
 
   // The device, or what it said, was wrong: the association is in doubt unless it goes on by itself.
@@ -264,7 +384,7 @@ export class Link {
   }
 
   /** Gives up on an exchange whose time has come; see above. */
-  timeOut(exchange: Exchange): void {
+  timeOut(exchange: Exchange, now: number): void {
     const association = this.associationOf(exchange.address)
     const failure = silent(exchange.isServiceSent ? 'no answer in time' : 'no association in time')
     if (association.exchange !== exchange) {
@@ -273,12 +393,25 @@ export class Link {
       this.activeCount--
       return this.owner.ended(exchange, failure)
     }
+    if (exchange.dueMs > now && this.remind(association, exchange)) return
     association.giveUp(exchange.isServiceSent)
-    const isLinkSilent = this.lastFrameMs < exchange.sentMs
+    const isDoubtful = this.lastFrameMs < exchange.sentMs || association.isCiphered
     this.end(association, exchange, failure)
     if (this.activeCount === 0) return this.cut('in doubt after a time-out')
-    if (isLinkSilent) this.doom()
+    if (isDoubtful) this.doom()
     this.proceed(association)
+  }
+
+  /** A block of a long answer may be lost, and is asked for again. */
+  private remind(association: Association, exchange: Exchange): boolean {
+    try {
+      const again = association.dlms?.remind()
+      if (again !== undefined) this.send(association, exchange, again)
+      return again !== undefined
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      return false
+    }
   }
 
   private doom(): void {
@@ -292,14 +425,22 @@ export class Link {
     if (this.state === 'CONNECTING') return this.cut('not needed any more')
     if (this.state !== 'OPEN') return
     this.state = 'RELEASING'
-    this.dueMs = this.owner.nowMs() + this.owner.options.releaseMs
+    const now = this.owner.nowMs()
+    this.dueMs = now + this.owner.options.releaseMs
     this.owner.retired(this)
-    for (const association of this.associations.values()) {
-      if (association.dlms?.state !== 'ASSOCIATED') continue
-      this.releasesDue++
-      this.write(association, association.dlms.release())
-    }
-    if (this.releasesDue === 0) this.socket.end()
+    if (!this.framing.endsAssociations)
+      for (const association of this.associations.values()) {
+        if (association.dlms?.isReleasable !== true) continue
+        this.releasesDue++
+        this.write(association, association.dlms.release(), now)
+      }
+    if (this.releasesDue === 0) this.leave()
+  }
+
+  private leave(): void {
+    this.framing.leave(this.owner.nowMs())
+    this.flush()
+    this.carrier.end()
   }
 
   private onRelease(association: Association, apduView: Buffer): void {
@@ -309,24 +450,24 @@ export class Link {
       // Whatever it says now, it has been told, and the connection closes next.
     }
     association.dlms = undefined
-    if (--this.releasesDue === 0) this.socket.end()
+    if (--this.releasesDue === 0) this.leave()
   }
 
   /** Closes at once. `isNonsense`: what came was no frame, so what is under way has had a wrong answer, not none. */
   cut(reason: string, isNonsense = false): void {
     if (this.state === 'CLOSED') return
     this.state = 'CLOSED'
-    this.socket.destroy()
+    this.carrier.destroy()
     const lost: Exchange[] = []
     for (const association of this.associations.values()) {
       if (association.exchange) lost.push(association.exchange)
       if (association.waiting) lost.push(...association.waiting)
+      association.exchange = undefined
     }
     this.associations.clear()
     this.activeCount = 0
     if (isNonsense) {
-      for (const exchange of lost.splice(0))
-        this.owner.ended(exchange, { ok: false, code: 'DEVICE_ANSWER_INVALID', detail: reason })
+      for (const exchange of lost.splice(0)) this.owner.ended(exchange, invalid(reason))
     }
     this.owner.closed(this, reason, lost)
   }
@@ -338,8 +479,4 @@ export class Link {
       !exchange.isServiceSent || exchange.flushNumber === this.flushNumber || exchange.isRepeatable
     )
   }
-}
-
-export function silent(detail: string): ExchangeFailure {
-  return { ok: false, code: 'DEVICE_SILENT', detail }
 }

@@ -1,7 +1,10 @@
 /** What an operator or a test may set of the WAN; the defaults are limits of the house. */
 import { limits } from '../base/limits.ts'
 import { silentLog, type Log } from '../ports/log.ts'
+import type { KeyVault } from '../ports/key-vault.ts'
 import { noMetrics, type Metrics } from '../ports/metrics.ts'
+import { systemRandom, type Random } from '../ports/random.ts'
+import type { DevicePush } from '../ports/wan.ts'
 
 /** Times in ms. */
 export type WanOptions = {
@@ -20,6 +23,12 @@ export type WanOptions = {
   apduBytesMax: number
   /** A clock that never goes back, from any start: time-outs must not follow corrections of the time of day. */
   nowMs: () => number
+  /** Opens the keys that exchanges bring along; without it none can be opened. */
+  keys: KeyVault | undefined
+  /** Challenges and dedicated keys come from it. */
+  random: Random
+  /** Takes what devices say without being asked. */
+  onPush: (push: DevicePush) => void
   metrics: Metrics
   log: Log
 }
@@ -37,6 +46,9 @@ export const defaultWanOptions: WanOptions = {
   sweepMs: 100,
   apduBytesMax: limits.apduBytesMax,
   nowMs: () => performance.now(),
+  keys: undefined,
+  random: systemRandom,
+  onPush: () => {},
   metrics: noMetrics,
   log: silentLog,
 }

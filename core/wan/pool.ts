@@ -1,5 +1,6 @@
 /**
- * The way to devices over TCP: implements the Wan port with the sans-io DLMS client. Station 9 of the way of one message.
+ * The way to devices over sockets: implements the Wan port with the sans-io DLMS client, over TCP, UDP, HDLC behind serial servers, and
+ * connections that devices make to us (dial-in.ts). Station 9 of the way of one message.
  * Keeps connections and associations open and uses them again, under a cap: when another address needs a connection the
  * least recently used idle one is released. What has to wait, for a connection or for room on one, waits by lane.
  * One coarse sweep finds every time-out; there is no timer and no promise beside the caller's for an exchange.
@@ -10,19 +11,30 @@
  * Late answers: see link.ts. Retries with back-off are the device actor's.
  */
 import type { Lane } from '../base/lane.ts'
-import type {
-  CosemOperation,
-  DeviceAddress,
-  ExchangeFailure,
-  ExchangeResult,
-  Wan,
+import type { Socket } from 'node:net'
+import { assert } from '../base/assert.ts'
+import { copyOf } from '../base/bytes.ts'
+import {
+  Transport,
+  type CosemOperation,
+  type DeviceAddress,
+  type ExchangeResult,
+  type ExchangeSecurity,
+  type Wan,
 } from '../ports/wan.ts'
+import { isUnaskedApdu } from '../dlms/push.ts'
+import { takeTcp } from './carrier.ts'
+import { afterCounter, counterQuestion } from './counter-reading.ts'
+import { DialIn, type Announcement } from './dial-in.ts'
 import { Endpoint, notWanted } from './endpoint.ts'
 import { Exchange, ExchangeList } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
 import { LaneQueue } from './lane-queue.ts'
-import { Link, silent, type LinkOwner } from './link.ts'
+import { silent, unreachable } from './failures.ts'
+import { Link, type LinkOwner, type UnaskedFrom } from './link.ts'
+import { dialledParts, frameBy } from './link-parts.ts'
 import { defaultWanOptions, type WanOptions } from './options.ts'
+import { nameOf, namesInApdu } from './push-names.ts'
 import { wanMetrics, type WanMetrics } from './wan-metrics.ts'
 
 /** What the pool holds now. `connections` includes opening and closing ones, `idle` those with nothing under way. */
@@ -34,7 +46,7 @@ export type WanCounts = {
   endpoints: number
 }
 
-export class TcpWan implements Wan {
+export class SocketWan implements Wan {
   private readonly options: WanOptions
   private readonly metrics: WanMetrics
   private readonly hosts = new Map<string, Map<number, Endpoint>>()
@@ -43,6 +55,9 @@ export class TcpWan implements Wan {
   private readonly links = new Map<Link, Endpoint>()
   private readonly connecting = new Set<Link>()
   private readonly releasing = new Set<Link>()
+  /** Those whose framing keeps time. */
+  private readonly timed = new Set<Link>()
+  private dialIn: DialIn | undefined
   private readonly idle = new IdleLinks()
   // Endpoints that need a link; an entry counts only while the endpoint still waits in that lane.
   private readonly wanted = new LaneQueue<Endpoint>()
@@ -69,17 +84,26 @@ export class TcpWan implements Wan {
     address: DeviceAddress,
     operations: readonly CosemOperation[],
     lane: Lane,
+    security?: ExchangeSecurity,
+  ): Promise<ExchangeResult> {
+    const question = security && counterQuestion(address, security)
+    if (question === undefined) return this.carry(address, operations, lane, security)
+    return this.carry(question.address, question.operations, lane).then((answer) => {
+      const goesOn = afterCounter(answer, security!)
+      return 'ok' in goesOn ? goesOn : this.carry(address, operations, lane, goesOn)
+    })
+  }
+
+  private carry(
+    address: DeviceAddress,
+    operations: readonly CosemOperation[],
+    lane: Lane,
+    security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     return new Promise((resolve) => {
       const now = this.options.nowMs()
-      const exchange = new Exchange(
-        address,
-        operations,
-        lane,
-        now,
-        now + this.options.exchangeMs,
-        resolve,
-      )
+      const dueMs = now + this.options.exchangeMs
+      const exchange = new Exchange(address, operations, lane, security, now, dueMs, resolve)
       const isRefused =
         this.closed !== undefined || this.exchanges.count >= this.options.exchangesMax
       this.exchanges.add(exchange)
@@ -90,6 +114,27 @@ export class TcpWan implements Wan {
         )
       else this.place(exchange)
     })
+  }
+
+  /**
+   * Takes devices that dial in, and notifications in datagrams, at `port` (0: any) of `host`; settles with the port.
+   * @throws BrokerError DIAL_IN_LISTEN_FAILED
+   */
+  listen(host: string, port: number): Promise<number> {
+    assert(this.dialIn === undefined, 'there is one door')
+    const { apduBytesMax, nowMs, onPush } = this.options
+    this.dialIn = new DialIn(
+      { host, port, apduBytesMax, nowMs },
+      {
+        connected: (socket, announcement) => this.onDialledIn(socket, announcement),
+        pushed: (push) => {
+          this.metrics.pushes.add()
+          onPush(push)
+        },
+        refused: (code) => this.metrics.refused(code).add(),
+      },
+    )
+    return this.dialIn.listen()
   }
 
   get counts(): WanCounts {
@@ -116,13 +161,16 @@ export class TcpWan implements Wan {
       }
       for (const link of [...this.links.keys()]) if (link.activeCount === 0) link.release()
       this.sweeper.ref()
-      this.closeWhenEmpty()
+      void (this.dialIn?.close() ?? Promise.resolve()).then(() => {
+        this.dialIn = undefined
+        this.closeWhenEmpty()
+      })
     })
     return this.closed
   }
 
   private closeWhenEmpty(): void {
-    if (this.links.size === 0) this.closing?.()
+    if (this.links.size === 0 && this.dialIn === undefined) this.closing?.()
   }
 
   // ── from exchange to link ──
@@ -130,18 +178,17 @@ export class TcpWan implements Wan {
   private place(exchange: Exchange): void {
     const endpoint = this.endpointOf(exchange.address)
     const { link } = endpoint
-    if (
-      link?.state === 'OPEN' &&
-      link.activeCount < this.options.exchangesPerConnectionMax &&
-      endpoint.waitingCount === 0
-    ) {
+    if (link?.state === 'OPEN' && this.hasRoom(link) && endpoint.waitingCount === 0)
       return this.begin(link, exchange)
-    }
     if (endpoint.deadUntilMs > exchange.startedMs)
       return this.end(exchange, unreachable(endpoint.deadReason))
     exchange.isWaiting = true
     endpoint.wait(exchange)
     if (!link) this.wantLink(endpoint, exchange.lane)
+  }
+
+  private hasRoom({ activeCount, exchangesMax }: Link): boolean {
+    return activeCount < Math.min(exchangesMax, this.options.exchangesPerConnectionMax)
   }
 
   private begin(link: Link, exchange: Exchange): void {
@@ -151,15 +198,22 @@ export class TcpWan implements Wan {
     link.begin(exchange)
   }
 
-  private endpointOf({ host, port }: DeviceAddress): Endpoint {
-    let ports = this.hosts.get(host)
-    if (!ports) this.hosts.set(host, (ports = new Map()))
-    let endpoint = ports.get(port)
-    if (!endpoint) {
-      ports.set(port, (endpoint = new Endpoint(host, port)))
-      this.endpointCount++
-    }
+  private endpointOf({ transport = 'tcp', host, port }: DeviceAddress): Endpoint {
+    const isDialIn = transport === 'dial-in'
+    const name = isDialIn ? nameOf(host) : host
+    const place = placeOf(transport, port)
+    const known = this.hosts.get(name)?.get(place)
+    if (known !== undefined) return known
+    const endpoint = new Endpoint(transport, name, port)
+    this.setEndpoint(name, place, endpoint)
+    this.endpointCount++
     return endpoint
+  }
+
+  private setEndpoint(name: string, place: number, endpoint: Endpoint): void {
+    let places = this.hosts.get(name)
+    if (!places) this.hosts.set(name, (places = new Map()))
+    places.set(place, endpoint)
   }
 
   // Addresses are many and may never be asked again: what is not in use is not remembered.
@@ -167,19 +221,25 @@ export class TcpWan implements Wan {
     if (
       endpoint.link ||
       endpoint.wantedLane !== notWanted ||
-      endpoint.waitingCount > 0 ||
+      endpoint.mostUrgentLane !== notWanted ||
       this.dead.has(endpoint)
     )
       return
-    const ports = this.hosts.get(endpoint.host)
-    if (ports?.get(endpoint.port) !== endpoint) return
-    ports.delete(endpoint.port)
+    const { transport, host, port, aliases } = endpoint
+    const place = placeOf(transport, port)
+    if (this.hosts.get(host)?.get(place) !== endpoint) return
     this.endpointCount--
-    if (ports.size === 0) this.hosts.delete(endpoint.host)
+    for (const name of [host, ...aliases]) {
+      const places = this.hosts.get(name)
+      if (places?.get(place) !== endpoint) continue
+      places.delete(place)
+      if (places.size === 0) this.hosts.delete(name)
+    }
   }
 
   private wantLink(endpoint: Endpoint, lane: Lane): void {
-    if (lane >= endpoint.wantedLane) return
+    // A device that dials in comes when it likes.
+    if (lane >= endpoint.wantedLane || endpoint.transport === 'dial-in') return
     endpoint.wantedLane = lane
     this.wanted.push(lane, endpoint)
     this.connectWanted()
@@ -194,12 +254,61 @@ export class TcpWan implements Wan {
       endpoint.wantedLane = notWanted
       if (endpoint.mostUrgentLane === notWanted) this.forgetUnused(endpoint)
       else {
-        const link = new Link(this.owner, endpoint.host, endpoint.port)
-        endpoint.link = link
-        this.links.set(link, endpoint)
+        const link = new Link(this.owner, dialledParts(endpoint, this.options))
+        this.add(link, endpoint)
         this.connecting.add(link)
       }
     }
+  }
+
+  private add(link: Link, endpoint: Endpoint): void {
+    endpoint.link = link
+    this.links.set(link, endpoint)
+    if (link.keepsTime) this.timed.add(link)
+  }
+
+  /** A device has connected, and is from now on reached by each of its names. The connection that it had before is of no use any more. */
+  private onDialledIn(socket: Socket, { framing, names, rest, push }: Announcement): void {
+    const [host = ''] = names
+    if (this.closed !== undefined || this.links.size >= this.options.connectionsMax) {
+      this.metrics.refused('DIAL_IN_FULL').add()
+      return void socket.destroy()
+    }
+    const address = { transport: 'dial-in', host, port: 0, logicalDevice: 1, client: 1 } as const
+    const endpoint = this.endpointOf(address)
+    const before = endpoint.link
+    const link = new Link(this.owner, {
+      open: (events) => takeTcp(socket, events),
+      frame: frameBy(framing, this.options),
+      isTheirs: true,
+    })
+    this.add(link, endpoint)
+    before?.cut('the device has connected again')
+    this.callAlso(endpoint, names.slice(1))
+    if (push !== undefined) {
+      this.metrics.pushes.add()
+      this.options.onPush({ address, names, protection: 0, ...push })
+    }
+    link.opened()
+    if (rest.length > 0) link.read(rest)
+  }
+
+  /** Under a name that another device is connected by, that one stays. */
+  private callAlso(endpoint: Endpoint, aliases: readonly string[]): void {
+    const place = placeOf('dial-in', 0)
+    const free = aliases.filter((name) => {
+      const other = this.hosts.get(name)?.get(place)
+      return other === undefined || (other !== endpoint && other.link === undefined)
+    })
+    for (const name of free) {
+      const other = this.hosts.get(name)?.get(place)
+      if (other !== undefined) {
+        this.endpointCount--
+        for (let one = other.takeWaiting(); one; one = other.takeWaiting()) endpoint.wait(one)
+      }
+      this.setEndpoint(name, place, endpoint)
+    }
+    endpoint.aliases = [...endpoint.aliases, ...free]
   }
 
   private evictIdle(): void {
@@ -225,9 +334,30 @@ export class TcpWan implements Wan {
       freed: (link) => this.onFreed(link),
       retired: (link) => this.onRetired(link),
       closed: (link, reason, lost) => this.onClosed(link, reason, lost),
+      displaced: (link, exchange) => {
+        exchange.link = undefined
+        this.place(exchange)
+      },
       lateFrame: () => this.metrics.lateFrames.add(),
-      unsolicitedFrame: () => this.metrics.unsolicitedFrames.add(),
+      unasked: (link, from, apduView) => this.onUnasked(link, from, apduView),
+      refusedFrame: (code) => this.metrics.refused(code).add(),
     }
+  }
+
+  private onUnasked(link: Link, { protection, ...ends }: UnaskedFrom, apduView: Buffer): void {
+    if (!isUnaskedApdu(apduView)) return this.metrics.unsolicitedFrames.add()
+    const endpoint = this.links.get(link)
+    if (endpoint === undefined) return
+    const { transport, host, port, aliases } = endpoint
+    const ownNames = link.isTheirs ? [host, ...aliases] : []
+    this.metrics.pushes.add()
+    this.options.onPush({
+      device: ends.device,
+      address: { transport, host, port, ...ends },
+      names: [...namesInApdu(apduView), ...ownNames],
+      apduBytes: copyOf(apduView),
+      protection,
+    })
   }
 
   private readonly flush = (): void => {
@@ -252,7 +382,7 @@ export class TcpWan implements Wan {
   // Starts what waits for this link as far as it has room.
   private fill(link: Link): void {
     const endpoint = this.links.get(link)!
-    while (link.state === 'OPEN' && link.activeCount < this.options.exchangesPerConnectionMax) {
+    while (link.state === 'OPEN' && this.hasRoom(link)) {
       const exchange = endpoint.takeWaiting()
       if (!exchange) break
       this.begin(link, exchange)
@@ -283,6 +413,7 @@ export class TcpWan implements Wan {
   private onClosed(link: Link, reason: string, lost: Exchange[]): void {
     const endpoint = this.links.get(link)!
     this.links.delete(link)
+    this.timed.delete(link)
     this.releasing.delete(link)
     this.idle.remove(link)
     if (endpoint.link === link) endpoint.link = undefined
@@ -329,13 +460,15 @@ export class TcpWan implements Wan {
 
   // `now` is older than the reads since: what came while this process was held up is an answer in time.
   private sweep(now: number): void {
+    this.dialIn?.sweep(now)
+    for (const link of this.timed) link.onTime(now)
     for (const link of this.connecting) if (link.dueMs <= now) link.cut('no connection in time')
     for (const link of this.releasing) if (link.dueMs <= now) link.cut('no release in time')
     for (const exchange of this.exchanges.due(now)) {
       // An exchange may have ended with another one's link.
       if (exchange.isEnded) continue
-      if (exchange.link && !exchange.isWaiting) exchange.link.timeOut(exchange)
-      else this.end(exchange, unreachable('no connection became free in time'))
+      if (exchange.link && !exchange.isWaiting) exchange.link.timeOut(exchange, now)
+      else this.endWaiting(exchange)
     }
     for (const endpoint of this.dead) {
       if (endpoint.deadUntilMs > now) break
@@ -345,8 +478,16 @@ export class TcpWan implements Wan {
     this.metrics.underWay.set(this.exchanges.count)
     this.metrics.connections.set(this.links.size)
   }
+
+  private endWaiting(exchange: Exchange): void {
+    const endpoint = this.endpointOf(exchange.address)
+    const isDialIn = endpoint.transport === 'dial-in'
+    const why = isDialIn ? 'the device has not dialled in' : 'no connection became free in time'
+    this.end(exchange, unreachable(why))
+    this.forgetUnused(endpoint)
+  }
 }
 
-function unreachable(detail: string): ExchangeFailure {
-  return { ok: false, code: 'DEVICE_UNREACHABLE', detail }
-}
+/** Where an endpoint stands among those of its host. A device that dials in has no port. */
+const placeOf = (transport: Transport, port: number): number =>
+  Transport.indexOf(transport) * 0x1_0000 + (transport === 'dial-in' ? 0 : port)

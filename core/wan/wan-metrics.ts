@@ -1,4 +1,5 @@
 /** What the WAN counts, looked up once. */
+import type { ErrorCode } from '../base/error-table.ts'
 import type { Counter, Gauge, Histogram, Metrics } from '../ports/metrics.ts'
 import type { ExchangeResult } from '../ports/wan.ts'
 
@@ -17,6 +18,10 @@ export type WanMetrics = {
   readonly begunAgain: Counter
   readonly lateFrames: Counter
   readonly unsolicitedFrames: Counter
+  /** Notifications that were handed on. */
+  readonly pushes: Counter
+  /** What came and was not taken, by the code that says why: what security refuses, too. */
+  refused(code: ErrorCode): Counter
 }
 
 const outcomes = [
@@ -75,6 +80,21 @@ export function wanMetrics(metrics: Metrics): WanMetrics {
       'busbar_wan_frames_unsolicited_total',
       'Frames nobody had asked for, dropped',
     ),
+    pushes: metrics.counter('busbar_wan_pushes_total', 'Notifications that devices sent unasked'),
+    refused: refusedBy(metrics),
+  }
+}
+
+function refusedBy(metrics: Metrics): (code: ErrorCode) => Counter {
+  const counters = new Map<ErrorCode, Counter>()
+  return (code) => {
+    let counter = counters.get(code)
+    if (counter === undefined) {
+      const name = 'busbar_wan_apdus_refused_total'
+      counter = metrics.counter(name, 'What devices sent and was refused, by code', { code })
+      counters.set(code, counter)
+    }
+    return counter
   }
 }
 

@@ -10,13 +10,10 @@ import { Kind } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { Secret, unwrapKey } from '../../core/ports/crypto.ts'
 import { SealingVault } from '../../core/ports/key-vault-sealing.ts'
-import { silentLog } from '../../core/ports/log.ts'
 import { kekNameOf } from '../../core/ports/sealed-keys.ts'
-import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
-import { SecretOpeningWan } from '../../core/wan/secret-opening.ts'
 import { deviceKey, envelopeOf, plainRecord, registrationOf } from '../support/envelopes.ts'
 import { kekOf, securedRecord, suite0Keys, vault } from '../support/keys.ts'
-import { good, numberOf, partitionCount, pass, settle, text, World } from '../support/world.ts'
+import { good, numberOf, partitionCount, pass, text, World } from '../support/world.ts'
 
 const device = deviceKey(1)
 
@@ -239,38 +236,3 @@ t.test(
     t.notMatch(JSON.stringify(entry), hex(suite0Keys.unicast!))
   },
 )
-
-t.test('a secret is opened where connections are; keys of suites go on sealed', async (t) => {
-  const seen: SimExchange[] = []
-  const wan = new SecretOpeningWan(
-    new SimWan((exchange) => {
-      seen.push(exchange)
-      good(exchange)
-    }),
-    vault,
-    silentLog,
-  )
-  const secret = new Secret(Buffer.from('12345678'))
-  const counters = { from: 7, to: 9, received: -1 }
-  const sealedKeys = vault.seal(device, { secret })
-  const { address } = plainRecord
-  await wan.exchange(address, [], Lane.NORMAL, { device, sealedKeys, counters })
-  t.same(seen[0]!.address, { ...address, secret: Buffer.from('12345678') })
-  t.equal(seen[0]!.security, undefined)
-  const record = securedRecord(device, { ...suite0Keys, secret })
-  const keys = { device, sealedKeys: record.sealedKeys!, counters }
-  await wan.exchange(record.address, [], Lane.NORMAL, keys)
-  t.same(seen[1]!.security, keys)
-  t.same(seen[1]!.address.secret, Buffer.from('12345678'))
-  await wan.exchange(address, [], Lane.NORMAL)
-  t.equal(seen[2]!.address, address)
-  const failed = await wan.exchange(address, [], Lane.NORMAL, { ...keys, device: deviceKey(2) })
-  t.same(failed, {
-    ok: false,
-    code: 'DEVICE_UNREACHABLE',
-    detail: 'KEYS_SEALED_UNREADABLE',
-    counters: { next: 7, received: -1 },
-  })
-  await settle()
-  await wan.close()
-})

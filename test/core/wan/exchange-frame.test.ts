@@ -159,22 +159,22 @@ t.test('golden octets, and what any MessagePack library reads', async (t) => {
   ])
   t.equal(
     frame.toString('hex'),
-    '93cd0002da000163dd00000001' +
+    '93cd0003da000163dd00000001' +
       '95ce00000005cc01' +
-      '98da000168cd0fdbcd0001cd0010c60000000107cc00da0000dd00000000' +
+      '99da000168cd0fdbcd0001cd0010c60000000107cc00da0000dd00000000c0' +
       'dd0000000194cc00c6000000090001000000000aff02c0c0dd00000000',
   )
   t.same(new Unpackr().unpack(frame), [
-    2,
+    3,
     'c',
-    [[5, 1, ['h', 4059, 1, 16, Buffer.of(7), 0, '', []], [[0, descriptor, null, null]], []]],
+    [[5, 1, ['h', 4059, 1, 16, Buffer.of(7), 0, '', [], null], [[0, descriptor, null, null]], []]],
   ])
   const results = encodeResults('w', [
     { number: 5, result: { ok: true, results: [{ value: Buffer.of(1), result: 0 }] } },
     { number: 6, result: { ok: false, code: 'DEVICE_SILENT', detail: 'why' } },
   ])
   t.same(new Unpackr().unpack(results), [
-    2,
+    3,
     'w',
     [
       [5, 0, '', [[0, Buffer.of(1)]], []],
@@ -228,5 +228,5 @@ t.test('cut anywhere, another version, and what cannot be: FRAME_MALFORMED', asy
     bad((copy) => (copy[7] = 0x2e)),
     'a client that is no subject token',
   )
-  refuses(decodeReceipt, Buffer.from('92cd0002cc09', 'hex'), 'receipt 9')
+  refuses(decodeReceipt, Buffer.from('92cd0003cc09', 'hex'), 'receipt 9')
 })

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { parseObis, readCosemDateTime, skipValue } from '../../../core/dlms/index.ts'
 import type { CosemOperation, ExchangeResult } from '../../../core/ports/wan.ts'
-import { TcpWan } from '../../../core/wan/pool.ts'
+import { SocketWan } from '../../../core/wan/pool.ts'
 
 // Generous: a busy machine must not make an answer late; the silent ones wait for it.
 const patient = { responseMs: 2_000, sweepMs: 10, deadAddressMs: 0 }
@@ -29,7 +29,7 @@ const fleet = await startFleet({
   gasProxyShare: 0,
   secretShare: 0.3,
 })
-const wan = new TcpWan(patient)
+const wan = new SocketWan(patient)
 
 const ask = (index: number, operations: CosemOperation[]): Promise<ExchangeResult> =>
   wan.exchange(fleet.device(index).record.address, operations, Lane.NORMAL)
@@ -77,7 +77,7 @@ const codes: Record<FaultKind, ErrorCode | 'OK'> = {
 t.test('each fault has its code, and passes', async (t) => {
   for (const [kind, code] of Object.entries(codes) as Array<[FaultKind, ErrorCode | 'OK']>) {
     // A connection of its own: associations made before would hide a refusal.
-    const pool = new TcpWan(patient)
+    const pool = new SocketWan(patient)
     const { address } = fleet.device(25).record
     fleet.setFault(25, [makeFault(kind, kind === 'slow' ? { delayMs: 5 } : {})])
     const result = await pool.exchange(address, [identity], Lane.NORMAL)

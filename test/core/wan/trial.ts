@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { Lane } from '../../../core/base/lane.ts'
 import type { CosemOperation, DeviceAddress, ExchangeResult, Wan } from '../../../core/ports/wan.ts'
 import type { WanOptions } from '../../../core/wan/options.ts'
-import { TcpWan } from '../../../core/wan/pool.ts'
+import { SocketWan } from '../../../core/wan/pool.ts'
 import { descriptorOf, ScriptedMeter, valueOf } from './scripted-meter.ts'
 
 export const get = (number: number): CosemOperation => ({
@@ -31,8 +31,8 @@ const tick = (): void => {
 }
 
 /** A pool whose time is turns, closed with the test. */
-export function startWan(test: Test, options: Partial<WanOptions> = {}): TcpWan {
-  const wan = new TcpWan({
+export function startWan(test: Test, options: Partial<WanOptions> = {}): SocketWan {
+  const wan = new SocketWan({
     responseMs: 400,
     connectMs: 2_000,
     exchangeMs: 100_000,
@@ -84,7 +84,7 @@ export function isFailure(
 }
 
 /** One pool, or whatever else is a Wan, and one meter. */
-export class Trial<W extends Wan = TcpWan> {
+export class Trial<W extends Wan = SocketWan> {
   readonly test: Test
   readonly wan: W
   readonly meter: ScriptedMeter

@@ -1,0 +1,214 @@
+/**
+ * Devices that connect to us: a door for TCP connections and datagrams. A connection says who it is before anything is asked of it: by an
+ * identification, by a notification, or by the address that it comes from; core/dlms/push.ts tells these apart. From then on it is a link
+ * like any other, the pool's. Station 10 of the way of one message, and station 9 for devices that we cannot reach.
+ */
+import { createSocket, type RemoteInfo, type Socket as DatagramSocket } from 'node:dgram'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { BrokerError } from '../base/broker-error.ts'
+import { copyOf, emptyBytes } from '../base/bytes.ts'
+import type { ErrorCode } from '../base/error-table.ts'
+import { limits } from '../base/limits.ts'
+import { classifyPush, type Push } from '../dlms/push.ts'
+import type { DevicePush } from '../ports/wan.ts'
+import { namesIn } from './push-names.ts'
+
+/** Who has connected: how it speaks, what it is called, and what of its octets is not dealt with. */
+export type Announcement = {
+  framing: 'wrapper' | 'hdlc'
+  names: string[]
+  /** For the framing. Owned. */
+  rest: Buffer
+  /** What it has said that is in no frame. */
+  push: Pick<DevicePush, 'apduBytes' | 'alarmBytes'> | undefined
+}
+
+export type DialInEvents = {
+  /** The socket is the receiver's from here on. */
+  connected(socket: Socket, announcement: Announcement): void
+  pushed(push: DevicePush): void
+  /** What came said nothing that could be understood. */
+  refused(code: ErrorCode): void
+}
+
+export type DialInOptions = {
+  host: string
+  /** 0: any. The same for connections and datagrams. */
+  port: number
+  apduBytesMax: number
+  nowMs: () => number
+}
+
+type Newcomer = { octets: Buffer[]; bytes: number; sinceMs: number; heardMs: number }
+
+export class DialIn {
+  private readonly options: DialInOptions
+  private readonly events: DialInEvents
+  private readonly newcomers = new Map<Socket, Newcomer>()
+  private server: Server | undefined
+  private datagrams: DatagramSocket | undefined
+
+  constructor(options: DialInOptions, events: DialInEvents) {
+    this.options = options
+    this.events = events
+  }
+
+  /** Settles with the port when it listens. @throws BrokerError DIAL_IN_LISTEN_FAILED */
+  async listen(): Promise<number> {
+    const { host } = this.options
+    const server = createServer({ noDelay: true }, (socket) => this.onConnection(socket))
+    this.server = server
+    try {
+      await listening(server, () => server.listen({ host, port: this.options.port }))
+      const { port } = server.address() as AddressInfo
+      const datagrams = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+      this.datagrams = datagrams
+      datagrams.on('message', (datagram, remote) => this.onDatagram(datagram, remote))
+      await listening(datagrams, () => datagrams.bind({ address: host, port }))
+      return port
+    } catch (cause) {
+      await this.close()
+      const { message } = cause as Error
+      throw new BrokerError('DIAL_IN_LISTEN_FAILED', message, { cause })
+    }
+  }
+
+  /** Connections that have not said who they are. */
+  get unknownCount(): number {
+    return this.newcomers.size
+  }
+
+  private onConnection(socket: Socket): void {
+    // Whatever happens to it, 'close' follows.
+    socket.on('error', () => undefined)
+    if (this.newcomers.size >= limits.dialInUnknownMax) {
+      this.events.refused('DIAL_IN_FULL')
+      return void socket.destroy()
+    }
+    const now = this.options.nowMs()
+    const newcomer: Newcomer = { octets: [], bytes: 0, sinceMs: now, heardMs: now }
+    this.newcomers.set(socket, newcomer)
+    socket.on('data', (chunk: Buffer) => {
+      newcomer.octets.push(chunk)
+      newcomer.bytes += chunk.length
+      newcomer.heardMs = this.options.nowMs()
+      this.look(socket, newcomer, false)
+    })
+    socket.on('end', () => this.look(socket, newcomer, true))
+    socket.on('close', () => this.newcomers.delete(socket))
+  }
+
+  private look(socket: Socket, newcomer: Newcomer, isEnd: boolean): void {
+    if (!this.newcomers.has(socket) || newcomer.bytes === 0) return
+    const view = newcomer.octets.length === 1 ? newcomer.octets[0]! : Buffer.concat(newcomer.octets)
+    newcomer.octets = [view]
+    const push = this.understood(view, isEnd)
+    if (push === 'REFUSED') return void socket.destroy()
+    if (push === undefined) return
+    const names = [...namesIn(push), ...addressOf(socket)]
+    this.handOver(socket, { names, ...dealtWith(push, view) })
+  }
+
+  private understood(view: Buffer, isEnd: boolean): Push | undefined | 'REFUSED' {
+    try {
+      return classifyPush(view, isEnd, this.options.apduBytesMax)
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      this.events.refused(fault.code)
+      return 'REFUSED'
+    }
+  }
+
+  private onDatagram(datagram: Buffer, { address, port }: RemoteInfo): void {
+    const push = this.understood(datagram, true)
+    if (push === undefined || push === 'REFUSED') return
+    const { logicalDevice, client } = endsOf(push)
+    this.events.pushed({
+      address: { transport: 'udp', host: address, port, logicalDevice, client },
+      names: [...namesIn(push), address],
+      protection: 0,
+      ...contentOf(push),
+    })
+  }
+
+  /** Ends what has no length of its own behind a pause, takes those that say nothing by where they come from, and gives up on the rest. */
+  sweep(now: number): void {
+    for (const [socket, newcomer] of this.newcomers) {
+      if (newcomer.bytes > 0 && now - newcomer.heardMs >= limits.dialInPauseMs)
+        this.look(socket, newcomer, true)
+      else if (newcomer.bytes === 0 && now - newcomer.sinceMs >= limits.dialInPauseMs)
+        this.takeSilent(socket)
+      if (!this.newcomers.has(socket) || now - newcomer.sinceMs < limits.dialInAnnouncementMsMax)
+        continue
+      this.events.refused('DEVICE_SILENT')
+      socket.destroy()
+    }
+  }
+
+  /** It waits to be asked. */
+  private takeSilent(socket: Socket): void {
+    const names = addressOf(socket)
+    this.handOver(socket, { framing: 'wrapper', names, rest: emptyBytes, push: undefined })
+  }
+
+  private handOver(socket: Socket, announcement: Announcement): void {
+    this.newcomers.delete(socket)
+    socket.removeAllListeners('data').removeAllListeners('end').removeAllListeners('close')
+    this.events.connected(socket, announcement)
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.newcomers.keys()) socket.destroy()
+    this.newcomers.clear()
+    const { server, datagrams } = this
+    if (server?.listening) await new Promise<void>((resolve) => void server.close(() => resolve()))
+    if (datagrams) await new Promise<void>((resolve) => void datagrams.close(() => resolve()))
+    this.server = this.datagrams = undefined
+  }
+}
+
+function listening(server: Server | DatagramSocket, listen: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.once('listening', () => {
+      server.off('error', reject)
+      // Running out of descriptors refuses one connection; it must not end the process.
+      server.on('error', () => undefined)
+      resolve()
+    })
+    listen()
+  })
+}
+
+/** What the first octets were: said by themselves, or the beginning of what the framing reads. */
+function dealtWith(push: Push, view: Buffer): Omit<Announcement, 'names'> {
+  if (push.kind === 'WRAPPER' || push.kind === 'HDLC') {
+    const framing = push.kind === 'HDLC' ? 'hdlc' : 'wrapper'
+    return { framing, rest: copyOf(view), push: undefined }
+  }
+  const isName = push.kind === 'IDENTIFICATION' && push.alarmView.length === 0
+  return {
+    framing: 'wrapper',
+    rest: copyOf(view.subarray(push.bytes)),
+    push: isName ? undefined : contentOf(push),
+  }
+}
+
+function contentOf(push: Push): Pick<DevicePush, 'apduBytes' | 'alarmBytes'> {
+  switch (push.kind) {
+    case 'WRAPPER':
+      return { apduBytes: copyOf(push.frame.apduView) }
+    case 'IDENTIFICATION':
+      return { apduBytes: emptyBytes, alarmBytes: copyOf(push.alarmView) }
+    default:
+      return { apduBytes: copyOf(push.apduView) }
+  }
+}
+
+function endsOf(push: Push): { logicalDevice: number; client: number } {
+  if (push.kind !== 'WRAPPER') return { logicalDevice: 1, client: 1 }
+  return { logicalDevice: push.frame.source, client: push.frame.destination }
+}
+
+const addressOf = ({ remoteAddress }: Socket): string[] =>
+  remoteAddress === undefined ? [] : [remoteAddress.replace(/^::ffff:/, '')]

@@ -1,0 +1,121 @@
+/**
+ * How APDUs lie in the octets of a link: in the wrapper, as a stream or one in each datagram [IEC 62056-4-7], or in HDLC
+ * (hdlc-framing.ts). Devices are told apart by numbers as device records have them.
+ */
+import { BrokerError } from '../base/broker-error.ts'
+import type { ErrorCode } from '../base/error-table.ts'
+import type { DeviceProfile } from '../catalogue/device-profiles.ts'
+import {
+  readWrapperDatagram,
+  wrapInPlace,
+  WrapperReader,
+  type WrapperFrame,
+} from '../dlms/wrapper.ts'
+import type { DeviceAddress } from '../ports/wan.ts'
+
+/** What a framing tells its link. */
+export type FramingEvents = {
+  /** An APDU has come, borrowed for the call; false when the link is gone by it. */
+  apdu(device: number, client: number, apduView: Buffer): boolean
+  /** An APDU that is outside any question, borrowed for the call. */
+  unasked(device: number, client: number, apduView: Buffer): void
+  /** The way to this device on the link is gone, with its association. OK: nothing was under way. */
+  lost(device: number, client: number, code: ErrorCode, detail: string): void
+  /** What came was nothing, and has been dropped. */
+  dropped(code: ErrorCode): void
+  /** Octets that go out. */
+  write(piece: Buffer): void
+}
+
+export interface Framing {
+  /** Exchanges that may be under way at one time. */
+  readonly exchangesMax: number
+  /** True when it finds out by itself that no answer comes, by `onTime`. */
+  readonly keepsTime: boolean
+  /** True when an association ends with the way to its device, by `leave`, so that nothing is to be released. */
+  readonly endsAssociations: boolean
+  /** Takes octets, borrowed for the call. @throws BrokerError when there are no boundaries in them any more */
+  receive(view: Buffer, nowMs: number): void
+  /** Sends to a device that was `admitted`; `isLast`: no further APDU follows before an answer. */
+  send(apdu: Buffer, device: number, client: number, nowMs: number, isLast: boolean): void
+  /**
+   * To be called before the first `send` of an exchange; false when the way to the device is not open, and so no association can be.
+   * @throws BrokerError DEVICE_RECORD_MALFORMED when there is no address that could be written
+   */
+  admit(address: DeviceAddress, profile: DeviceProfile): boolean
+  /** The device has more to say to what was asked. */
+  awaitMore(device: number, client: number, nowMs: number): void
+  /** Does what is due; called every now and then. */
+  onTime(nowMs: number): void
+  /** Takes leave, before the octets' way is closed. */
+  leave(nowMs: number): void
+}
+
+const nothing = (): void => {}
+const always = (): boolean => true
+
+/** The wrapper over TCP. */
+export class WrapperFraming implements Framing {
+  readonly keepsTime = false
+  readonly endsAssociations = false
+  readonly exchangesMax: number
+  readonly admit = always
+  readonly awaitMore = nothing
+  readonly onTime = nothing
+  readonly leave = nothing
+  private readonly events: FramingEvents
+  private readonly reader: WrapperReader
+
+  constructor(events: FramingEvents, options: { apduBytesMax: number; exchangesMax: number }) {
+    this.events = events
+    this.exchangesMax = options.exchangesMax
+    this.reader = new WrapperReader(options)
+  }
+
+  receive(view: Buffer): void {
+    const { reader, events } = this
+    reader.push(view)
+    for (let frame = reader.next(); frame; frame = reader.next())
+      // A frame may be the reason to cut the link; what follows it is of no use then.
+      if (!events.apdu(frame.source, frame.destination, frame.apduView)) return
+  }
+
+  send(apdu: Buffer, device: number, client: number): void {
+    this.events.write(wrapInPlace(apdu, client, device))
+  }
+}
+
+/** The wrapper over UDP: one frame in each datagram. */
+export class DatagramFraming implements Framing {
+  readonly keepsTime = false
+  readonly endsAssociations = false
+  readonly exchangesMax: number
+  readonly admit = always
+  readonly awaitMore = nothing
+  readonly onTime = nothing
+  readonly leave = nothing
+  private readonly events: FramingEvents
+  private readonly apduBytesMax: number
+
+  constructor(events: FramingEvents, options: { apduBytesMax: number; exchangesMax: number }) {
+    this.events = events
+    this.exchangesMax = options.exchangesMax
+    this.apduBytesMax = options.apduBytesMax
+  }
+
+  receive(view: Buffer): void {
+    let frame: WrapperFrame
+    try {
+      frame = readWrapperDatagram(view, this.apduBytesMax)
+    } catch (fault) {
+      // One datagram says nothing of the next.
+      if (!(fault instanceof BrokerError)) throw fault
+      return this.events.dropped(fault.code)
+    }
+    this.events.apdu(frame.source, frame.destination, frame.apduView)
+  }
+
+  send(apdu: Buffer, device: number, client: number): void {
+    this.events.write(wrapInPlace(apdu, client, device))
+  }
+}
