@@ -626,7 +626,9 @@ t.test('flipped octets on the way never give anything but results or a named err
       try {
         let apdu = client.begin(operations)
         for (let i = 0; ; i++) {
-          const answer = server.receive(apdu)!
+          const answer = server.receive(apdu)
+          // What a spoilt answer makes the client say may want none.
+          if (answer === undefined) return
           if (i === turn) answer[at % answer.length]! ^= flip
           const step = client.receive(answer)
           if (!('send' in step)) return
