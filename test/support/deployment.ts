@@ -22,10 +22,15 @@ export class Deployment {
   readonly env: Record<string, string> = {}
   meters: Child | undefined
   broker: Child | undefined
-  devices: Array<{ eui64: string; type: string }> = []
+  devices: Array<{
+    eui64: string
+    type: string
+    address: { security?: { suite: number } }
+  }> = []
   /** Where the broker's stderr goes instead of ours, with every line that it can write. */
   readonly logFile: string | undefined
   private readonly metersPerListener: number
+  private readonly moreMeterOptions: readonly string[]
   private readonly roles: string
   /** Servers that are not the broker's own; undefined for an embedded one. */
   private readonly cluster: { url: string; replicas: number } | undefined
@@ -36,17 +41,21 @@ export class Deployment {
   constructor({
     logTo,
     metersPerListener = 20,
+    meterOptions = [],
     roles = '',
     cluster,
   }: {
     logTo?: string
     metersPerListener?: number
+    /** Further options of `busbar meters`. */
+    meterOptions?: readonly string[]
     roles?: string
     cluster?: { url: string; replicas: number }
   } = {}) {
     this.cluster = cluster
     this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
     this.metersPerListener = metersPerListener
+    this.moreMeterOptions = meterOptions
     this.roles = roles
   }
 
@@ -74,6 +83,7 @@ export class Deployment {
       String(meterPort()),
       '--meters-per-listener',
       String(this.metersPerListener),
+      ...this.moreMeterOptions,
     ].concat(faults === '' ? [] : ['--faults', faults])
     await this.startMeters()
     // The same doors after a restart, as in a real deployment.
