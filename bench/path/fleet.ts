@@ -2,9 +2,10 @@
 import { systemClock } from '../../core/ports/clock.ts'
 import { runFleetProcess } from '../../actors/simulator/fleet-process.ts'
 
-const { meters, seed, devicesFile } = JSON.parse(process.argv[2] ?? '{}') as {
+const options = JSON.parse(process.argv[2] ?? '{}') as {
   meters: number
   seed: number
   devicesFile: string
+  securityShares?: [number, number, number]
 }
-await runFleetProcess({ meters, seed, devicesFile, clock: systemClock, endsWithInput: true })
+await runFleetProcess({ ...options, clock: systemClock, endsWithInput: true })

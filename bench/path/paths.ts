@@ -16,7 +16,13 @@ import {
 import { sizes } from './sizes.ts'
 
 /** `flags` go to Node for the process in the middle, a profile for example. */
-export type PathOptions = { meters: number; seed: number; flags?: readonly string[] }
+export type PathOptions = {
+  meters: number
+  seed: number
+  flags?: readonly string[]
+  /** Of meters under security suites 0, 1 and 2; none. */
+  securityShares?: readonly [number, number, number]
+}
 
 export type RunningPath = {
   client: LoadClientProcess
@@ -82,14 +88,21 @@ export function startBarePath({ meters, flags }: PathOptions): Promise<RunningPa
   })
 }
 
-export function startRealPath({ meters, seed, flags }: PathOptions): Promise<RunningPath> {
+export function startRealPath({
+  meters,
+  seed,
+  flags,
+  securityShares = [0, 0, 0],
+}: PathOptions): Promise<RunningPath> {
   return started(async (stack) => {
     const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
     stack.defer(() => rm(folder, { recursive: true, force: true }))
     const nats: NatsProcess = stack.push(await startNats())
     const devicesFile = join(folder, 'devices.jsonl')
     const fleet = stack.push(
-      startNode('fleet', 'bench/path/fleet.ts', [JSON.stringify({ meters, seed, devicesFile })]),
+      startNode('fleet', 'bench/path/fleet.ts', [
+        JSON.stringify({ meters, seed, devicesFile, securityShares }),
+      ]),
     )
     const { listening } = await fleet.json<{ listening: { ports: number[] } }>()
     const partiesFile = join(folder, 'parties.json')

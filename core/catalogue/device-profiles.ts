@@ -23,8 +23,21 @@ export type DeviceProfile = {
   readonly apduBytesMax?: number
   /** The association is there without an AARQ, with `conformance` and `apduBytesMax`. */
   readonly isPreEstablished?: boolean
-  /** How requests are protected: each service in a tag of its own, or all in one; under the global key, or one of each association. */
-  readonly shape?: 'global' | 'general-global' | 'dedicated' | 'general-dedicated'
+  /**
+   * How requests are protected: each service in a tag of its own, or all in one, under the global key or one of each association; or in
+   * general-ciphering, under the global key named there, a key wrapped under the master key, or an agreed one.
+   */
+  readonly shape?:
+    | 'global'
+    | 'general-global'
+    | 'dedicated'
+    | 'general-dedicated'
+    | 'identified'
+    | 'wrapped'
+    | 'one-pass'
+    | 'static-unified'
+  /** Whether requests are signed: what is ciphered, or around that. */
+  readonly signature?: 'within' | 'around'
   readonly security?: Partial<SecurityProfile>
   /** The proof of mechanism 2, which the standard leaves to makers: the challenge under the secret as a key. */
   readonly makerProof?: 'block-cipher'
@@ -89,6 +102,30 @@ export const deviceProfiles = {
   'general-dedicated-key': {
     description: 'a key of its own for each association, in general-ded-ciphering',
     shape: 'general-dedicated',
+  },
+  'identified-key': {
+    description: 'general-ciphering with the global key named in it',
+    shape: 'identified',
+  },
+  'wrapped-key': {
+    description: 'general-ciphering with a key wrapped under the master key',
+    shape: 'wrapped',
+  },
+  'one-pass-key': {
+    description: 'general-ciphering with a key agreed by one-pass Diffie-Hellman, C(1e, 1s)',
+    shape: 'one-pass',
+  },
+  'static-unified-key': {
+    description: 'general-ciphering with a key agreed by static unified Diffie-Hellman, C(0e, 2s)',
+    shape: 'static-unified',
+  },
+  'signed-within': {
+    description: 'requests are signed before they are ciphered',
+    signature: 'within',
+  },
+  'signed-around': {
+    description: 'requests are signed after they are ciphered',
+    signature: 'around',
   },
   'tag-authenticated': {
     description:

@@ -11,6 +11,8 @@ import {
   blockCipherProof,
   type CounterSource,
   type CounterWindow,
+  GeneralKey,
+  type ProtectionChoice,
   Shape,
   standardProfile,
   suites,
@@ -88,29 +90,41 @@ export function clientOptionsOf(
   }
 }
 
-const shapes = {
-  global: Shape.GLOBAL,
-  'general-global': Shape.GENERAL_GLOBAL,
-  dedicated: Shape.DEDICATED,
-  'general-dedicated': Shape.GENERAL_DEDICATED,
-} as const
+type Place = Pick<ProtectionChoice, 'shape' | 'generalKey'>
+const shapes: Readonly<Record<NonNullable<DeviceProfile['shape']>, Place>> = {
+  global: { shape: Shape.GLOBAL },
+  'general-global': { shape: Shape.GENERAL_GLOBAL },
+  dedicated: { shape: Shape.DEDICATED },
+  'general-dedicated': { shape: Shape.GENERAL_DEDICATED },
+  identified: { shape: Shape.GENERAL, generalKey: GeneralKey.UNICAST },
+  wrapped: { shape: Shape.GENERAL, generalKey: GeneralKey.WRAPPED },
+  'one-pass': { shape: Shape.GENERAL, generalKey: GeneralKey.ONE_PASS },
+  'static-unified': { shape: Shape.GENERAL, generalKey: GeneralKey.STATIC_UNIFIED },
+}
+const transactionIdBytes = 8
 
 function securityOf(
   { suite: suiteId, protection, clientTitle, deviceTitle }: NonNullable<DeviceAddress['security']>,
-  { shape = 'global', security, releasesInClear }: DeviceProfile,
+  { shape = 'global', signature, security, releasesInClear }: DeviceProfile,
   { keys, counter, window }: OpenedSecurity,
   random: Random,
 ): ClientSecurity {
   const suite = suites[suiteId]
   const isDedicated = shape === 'dedicated' || shape === 'general-dedicated'
+  const isTransaction = signature !== undefined || shapes[shape].shape === Shape.GENERAL
   return {
     suite,
     ownTitle: clientTitle,
     peerTitle: deviceTitle,
     keys,
-    counters: { unicast: counter },
+    counters: { unicast: counter, session: counter },
     windows: { unicast: window },
-    choice: { shape: shapes[shape], protection },
+    choice: {
+      ...shapes[shape],
+      protection,
+      ...(signature && { signature }),
+      ...(isTransaction && { transactionId: random.bytes(transactionIdBytes) }),
+    },
     isCiphered: protection !== 0,
     releasesInClear,
     ...(security && { profile: { ...standardProfile, ...security } }),

@@ -184,6 +184,26 @@ for (const transport of ['tcp', 'udp', 'hdlc'] as const satisfies Transport[])
       t.ok(long.results[0]!.value!.length > 50_000, 'an answer of many blocks')
     })
 
+t.test('each way to protect that a device profile names', async (t) => {
+  const curves = ['one-pass-key', 'static-unified-key', 'signed-within', 'signed-around']
+  const ways = [
+    ...['one-by-one', 'all-lists', 'small-apdus', 'streaming', 'access', 'clear-release'],
+    ...['general-ciphering', 'dedicated-key', 'general-dedicated-key', 'dedicated-key+streaming'],
+    ...['identified-key', 'wrapped-key', ...curves],
+  ]
+  for (const suite of suiteIds) {
+    const trial = await Trial.start(t, { securityShares: sharesOf(suite) })
+    for (const profile of ways) {
+      if (suite === 0 && curves.includes(profile)) continue
+      const address = { ...trial.addressOf(0), profile }
+      for (let round = 0; round < 2; round++) {
+        t.comment(`suite ${suite}, ${profile}`)
+        isItself(t, 0, await trial.ask(0, listed, trial.securityOf(0), address))
+      }
+    }
+  }
+})
+
 t.test('in the clear and with a secret over UDP and HDLC', async (t) => {
   for (const transport of ['udp', 'hdlc'] as const) {
     const trial = await Trial.start(t, { transport, secretShare: 0.5 })
