@@ -206,7 +206,7 @@ export function conformanceBits(conformance: number): string[] {
   return conformanceNames.filter((_, bit) => (conformance >> (23 - bit)) & 1)
 }
 
-/** What the client and the server here can do, and so what a client proposes and a server allows. */
+/** What the client and the server here can do, and so what a client proposes and a server allows; under a suite general protection, too. */
 export const conformanceSupported: number =
   Conformance.GENERAL_BLOCK_TRANSFER |
   Conformance.PRIORITY_MANAGEMENT |

@@ -134,7 +134,8 @@ export class ClientAssociation {
     return this.isCiphered ? this.channel!.received : unprotected
   }
 
-  private get isCiphered(): boolean {
+  /** True for an association whose APDUs are protected. */
+  get isCiphered(): boolean {
     const { security } = this.credentials
     return security !== undefined && security.isCiphered !== false
   }
@@ -201,8 +202,9 @@ export class ClientAssociation {
       clientMaxReceivePduSize: pduBytesMax,
     } as const
     if (!this.isCiphered) return request
-    // The dedicated key comes with it, so it is the global one that protects. [Green Book 9.2.3.3.7.4]
-    const shape = isDedicated(this.choice.shape) ? toGlobal(this.choice.shape) : this.choice.shape
+    // The dedicated key comes with it, so it is the global one that protects; and general protection is not agreed to before the
+    // answer has come, so it goes in its own tag. [Green Book 9.2.3.3.7.4; IEC 62056-5-3, Conformance, general-protection]
+    const shape = this.choice.shape === Shape.GENERAL ? Shape.GENERAL : Shape.GLOBAL
     const protectedBytes = this.channel!.protect(encodeApdu(request), { ...this.choice, shape })
     return decodeApdu(protectedBytes) as InformationApdu
   }
@@ -337,12 +339,6 @@ export function contextOf(isShortName: boolean, isCiphered: boolean): number {
   return isCiphered ? ApplicationContext.LOGICAL_NAME_CIPHERED : ApplicationContext.LOGICAL_NAME
 }
 const unprotected = { protection: 0, invocationCounter: -1 }
-
-const isDedicated = (shape: Shape): boolean =>
-  shape === Shape.DEDICATED || shape === Shape.GENERAL_DEDICATED
-
-const toGlobal = (shape: Shape): Shape =>
-  shape === Shape.DEDICATED ? Shape.GLOBAL : Shape.GENERAL_GLOBAL
 
 function causeIn(information: InformationApdu | undefined): string {
   return information?.type === 'confirmed-service-error'

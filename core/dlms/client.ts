@@ -435,7 +435,8 @@ export class DlmsClient {
   }
 
   private get conformanceOwn(): number {
-    return this.isShortName ? conformanceShortName : conformanceSupported
+    const services = this.isShortName ? conformanceShortName : conformanceSupported
+    return this.association.isCiphered ? services | Conformance.GENERAL_PROTECTION : services
   }
 
   /** Protected, and the first general block of it when it takes several. */

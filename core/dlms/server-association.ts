@@ -9,6 +9,7 @@ import { limits } from '../base/limits.ts'
 import { sameSecret, Secret, SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
 import {
+  Conformance,
   conformanceShortName,
   conformanceSupported,
   DataAccessResult,
@@ -223,7 +224,8 @@ export class ServerAssociation {
   }
 
   private get conformanceOwn(): number {
-    return this.isShortName ? conformanceShortName : conformanceSupported
+    const services = this.isShortName ? conformanceShortName : conformanceSupported
+    return this.isCiphered ? services | Conformance.GENERAL_PROTECTION : services
   }
 
   private readInitiate({ callingApTitleView, userInformation }: Aarq) {

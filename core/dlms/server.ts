@@ -175,7 +175,10 @@ export class DlmsServer implements ServerSession {
     const answer = association.awaitsProof
       ? this.answerProof(association, plain)
       : this.answerConfirmed(plain)
-    return answer && association.protect(answer)
+    // Exceptions go in the clear, as meters send them: they have no ciphered form of their own, and tell nothing of what a meter holds.
+    return answer === undefined || answer[0] === ApduTag.EXCEPTION_RESPONSE
+      ? answer
+      : association.protect(answer)
   }
 
   /** The answer, or undefined to what wants none: an unconfirmed write. */

@@ -4,6 +4,7 @@ import t from 'tap'
 import type { BrokerError } from '../../../core/base/broker-error.ts'
 import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
 import { Mechanism } from '../../../core/dlms/apdu/acse.ts'
+import { decodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import { encodeValue, Tag } from '../../../core/dlms/axdr.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import {
@@ -176,6 +177,36 @@ t.test('every suite, protection and shape', (t) => {
         const release = pair.client.release()
         t.same(pair.client.receive(pair.server.receive(release)!), { released: true })
       }
+  t.end()
+})
+
+t.test('what goes before anything is agreed, and what says that nothing was done', (t) => {
+  for (const shape of [Shape.GLOBAL, Shape.GENERAL_GLOBAL, Shape.GENERAL_DEDICATED]) {
+    const pair = pairOf(0, { shape, protection: both })
+    const seen: Buffer[] = []
+    pair.onWire = (apdu) => (seen.push(Buffer.from(apdu)), apdu)
+    exchange(pair, operations.slice(0, 1))
+    const [aarq, aare] = seen.map((apdu) => decodeApdu(apdu))
+    t.match(aarq, { userInformation: { type: 'glo-initiate-request' } }, 'AARQ in its own tag')
+    t.match(aare, { userInformation: { type: 'glo-initiate-response' } })
+    t.ok(pair.client.negotiated.conformance & Conformance.GENERAL_PROTECTION, 'is proposed')
+    const release = decodeApdu(pair.client.release())
+    t.match(release, { userInformation: { type: 'glo-initiate-request' } }, 'RLRQ, too')
+  }
+  const clear = new DlmsClient()
+  const proposal = decodeApdu(clear.begin(operations))
+  t.match(proposal, { userInformation: { proposedConformance: conformanceSupported } })
+  // An exception has no ciphered form of its own: it goes in the clear, as meters send it, and takes no counter.
+  const conformance = conformanceSupported & ~Conformance.ACTION
+  const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both }, { server: { conformance } })
+  const answers: Buffer[] = []
+  pair.onWire = (apdu, toServer) => {
+    if (!toServer) answers.push(Buffer.from(apdu))
+    return apdu
+  }
+  const refused = { value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED }
+  t.same(exchange(pair, [operations[2]!, operations[0]!]), [refused, plainResults[0]])
+  t.equal(answers[1]!.toString('hex'), 'd80102')
   t.end()
 })
 
