@@ -1,9 +1,7 @@
 /**
- * The client and the server, and the codec of data, against vectors and recorded conversations of other code bases, read in
- * place. What belongs to security, HDLC, notifications and services not served yet is counted and left out here; all APDUs as
- * values are in apdu-vectors.test.ts.
- * The codec against vectors and recorded conversations of other code bases, read in place. What belongs to security,
- * HDLC (it has tests of its own), notifications and services not served yet is counted and left out.
+ * The client and the server, and the codec of data, against vectors of other code bases, read in place. What belongs to security,
+ * HDLC, notifications and services not served yet is counted and left out here; all APDUs as values are in apdu-vectors.test.ts,
+ * recorded conversations in replay-client.test.ts and replay-server.test.ts.
  */
 import t, { type Test } from 'tap'
 import {
@@ -14,7 +12,7 @@ import {
   encodeRlre,
   encodeRlrq,
 } from '../../../core/dlms/acse.ts'
-import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
+import { conformanceSupported } from '../../../core/dlms/apdu.ts'
 import { decodeValue, encodeValue, skipValue, Tag } from '../../../core/dlms/axdr.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'
 import {
@@ -27,19 +25,10 @@ import { parseObis } from '../../../core/dlms/obis.ts'
 import { DlmsServer, type CosemObjects } from '../../../core/dlms/server.ts'
 import { WrapperReader } from '../../../core/dlms/wrapper.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
-import {
-  loadExchanges,
-  loadVectors,
-  meaningOf,
-  outcomeOf,
-  type Captured,
-  type Meaning,
-  type Vector,
-} from '../../support/dlms.ts'
+import { loadVectors, meaningOf, outcomeOf, type Meaning, type Vector } from '../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text, 'hex')
 const vectors = loadVectors()
-const exchanges = loadExchanges()
 const absent =
   'SKIPPED: ../shared/dlms is not there, so the codec is NOT tried against vectors of others'
 
@@ -514,150 +503,6 @@ t.test(
         }
       }
     }
-    t.end()
-  },
-)
-
-/** The operations that a recorded request asks for, or undefined when it is not one of ours. */
-function operationsOf(apdu: Buffer): CosemOperation[] | undefined {
-  const descriptor = apdu.subarray(3, 12)
-  const optional = apdu[12] === 1 ? apdu.subarray(13) : undefined
-  switch (apdu.readUInt16BE(0)) {
-    case 0xc001:
-      return [operation('get', descriptor, optional)]
-    case 0xc101:
-      return [operation('set', descriptor, undefined, apdu.subarray(13))]
-    case 0xc301:
-      return [operation('action', descriptor, undefined, optional)]
-    case 0xc003:
-      return Array.from({ length: apdu[3]! }, (_, i) =>
-        operation('get', apdu.subarray(4 + 10 * i, 13 + 10 * i)),
-      )
-    default:
-      return undefined
-  }
-}
-
-/** Takes the recorded client's place: sends the same octets, takes the recorded answers. Returns exchanges replayed. */
-function replay(t: Test, session: Captured[]): number {
-  const apdus = session.map(({ apdu }) => hex(apdu))
-  let client = new DlmsClient()
-  let at = 1
-  let count = 0
-  const agreed = decodeAare(apdus[at++]!).initiate!.conformance
-  while (at < apdus.length) {
-    const request = apdus[at++]!
-    const operations = operationsOf(request)
-    if (
-      operations === undefined ||
-      (operations.length > 1 && !(agreed & Conformance.MULTIPLE_REFERENCES))
-    ) {
-      while (at < apdus.length && session[at]!.dir !== 'client>server') at++
-      continue
-    }
-    let sent = client.begin(operations)
-    if (client.state === 'ASSOCIATING') {
-      const step = client.receive(apdus[1]!)
-      if ('send' in step) sent = step.send
-    }
-    for (let recorded = request; ; recorded = apdus[at++]!) {
-      t.same(
-        withOurPriority(
-          Buffer.concat([sent.subarray(0, 2), recorded.subarray(2, 3), sent.subarray(3)]),
-        ),
-        withOurPriority(recorded),
-      )
-      const answer = Buffer.from(apdus[at++]!)
-      if (answer[0]! !== 0xd8) answer[2] = sent[2]!
-      const outcome = outcomeOf(() => client.receive(answer))
-      if (outcome.code !== undefined) {
-        // One meter sends a long64 without content: the association ends, and is made again.
-        const expected = answer.subarray(3).equals(hex('0014'))
-          ? 'DLMS_LENGTH_INVALID'
-          : 'DLMS_EXCEPTION'
-        t.equal(outcome.code, expected)
-        if (client.state === 'ENDED') client = new DlmsClient()
-        break
-      }
-      if (!('send' in outcome.value)) break
-      sent = outcome.value.send
-    }
-    count++
-  }
-  return count
-}
-
-t.test(
-  'recorded conversations, in the place of the client',
-  { skip: exchanges === undefined && absent },
-  (t) => {
-    if (exchanges === undefined) return t.end()
-    let replayed = 0
-    const left: string[] = []
-    for (const [name, session] of exchanges) {
-      const accepted = session[1] && outcomeOf(() => decodeAare(hex(session[1]!.apdu))).value
-      if (
-        session.some(({ plaintext }) => plaintext !== undefined) ||
-        !accepted?.initiate ||
-        accepted.diagnostic !== 0
-      )
-        left.push(name)
-      else replayed += replay(t, session)
-    }
-    t.comment(`${replayed} exchanges replayed; left to the security layer: ${left.join(', ')}`)
-    t.ok(replayed > 100)
-    t.end()
-  },
-)
-
-t.test(
-  'recorded conversations, in the place of the meter',
-  { skip: exchanges === undefined && absent },
-  (t) => {
-    if (exchanges === undefined) return t.end()
-    let same = 0
-    for (const session of exchanges.values()) {
-      let server: DlmsServer | undefined
-      let answer: Buffer | undefined
-      for (const [i, { dir, apdu, plaintext }] of session.entries()) {
-        if (plaintext !== undefined) break
-        const bytes = hex(apdu)
-        if (dir !== 'client>server' || session[i + 1] === undefined) continue
-        answer = hex(session[i + 1]!.apdu)
-        if (bytes[0] === 0x60) {
-          const accepted = outcomeOf(() => decodeAare(answer!)).value
-          if (!accepted?.initiate || accepted.diagnostic !== 0) break
-          // The recorded meter's own answers, given again.
-          const recorded = (): Buffer => answer!
-          server = new DlmsServer({
-            conformance:
-              (accepted.initiate.conformance & ~Conformance.SELECTIVE_ACCESS) |
-              Conformance.SELECTIVE_ACCESS,
-            objects: {
-              get: () => (recorded()[3] === 1 ? recorded()[4]! : recorded().subarray(4)),
-              set: () => recorded()[3]!,
-              invoke: () => ({
-                result: recorded()[3]!,
-                ...(recorded()[4] === 1 && { value: recorded().subarray(6) }),
-              }),
-            },
-          })
-          const { secretView } = decodeAarq(bytes)
-          if (secretView !== undefined) break
-          t.equal(decodeAare(server.receive(bytes)!).result, 0)
-        } else if (
-          server !== undefined &&
-          answer[1] === 1 &&
-          [0xc4, 0xc5, 0xc7].includes(answer[0]!) &&
-          bytes[1] === 1
-        ) {
-          t.same(server.receive(bytes), answer)
-          same++
-        } else if (server !== undefined && bytes[0] === 0x62) t.same(server.receive(bytes), answer)
-      }
-    }
-    t.comment(`${same} answers with the same octets`)
-    t.ok(same > 50)
     t.end()
   },
 )
