@@ -239,8 +239,13 @@ export class ClientAssociation {
   }
 
   private readInitiate(information: InformationApdu | undefined): Agreement {
-    // A meter that leaves the InitiateResponse out has agreed to nothing beyond the plain services.
-    if (information === undefined) return { conformance: 0, pduBytesMax: limits.apduBytesMax }
+    if (information === undefined) {
+      // Under a suite it is what shows that the meter has the keys: somebody may have taken it away.
+      if (this.isCiphered)
+        throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT', 'no InitiateResponse')
+      // A meter that leaves the InitiateResponse out has agreed to nothing beyond the plain services.
+      return { conformance: 0, pduBytesMax: limits.apduBytesMax }
+    }
     let initiate = information
     if (this.isCiphered) {
       const plain = this.channel!.unprotect(encodeApdu(information))

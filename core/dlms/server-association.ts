@@ -86,8 +86,13 @@ export type AssociationPolicy = {
   hasShortNames?: boolean | undefined
 }
 
-/** The AARE to send, and what was agreed: conformance 0 when the association is refused. */
-export type AssociationAnswer = { aareBytes: Buffer; conformance: number; pduBytesMax: number }
+/** The AARE to send, and what was agreed: conformance 0 when the association is refused; `refusal` when it is for its protection. */
+export type AssociationAnswer = {
+  aareBytes: Buffer
+  conformance: number
+  pduBytesMax: number
+  refusal?: BrokerError | undefined
+}
 
 const dlmsVersion = 6
 const dlmsVersionMin = 6
@@ -104,6 +109,8 @@ export class ServerAssociation {
   private channel: SecurityChannel | undefined
   private isCiphered = false
   isShortName = false
+  /** Why the client's proof was not taken: then the association is over. */
+  proofRefusal: BrokerError | undefined
   private proofs: HlsAuthentication | undefined
   private readonly challenge: Buffer | undefined
   private readonly mechanism: number
@@ -117,6 +124,7 @@ export class ServerAssociation {
     this.window = security?.windows?.unicast ?? new CounterWindow()
     this.channel = undefined
     this.proofs = undefined
+    this.proofRefusal = undefined
   }
 
   /** Octets that protection takes from each APDU at most. */
@@ -136,10 +144,8 @@ export class ServerAssociation {
       return this.answerRequest(decodeApdu(view, { isTolerant: true }) as Aarq)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
-      const isSecurity = this.isCiphered
-      return this.refuse({
-        diagnostic: isSecurity ? Diagnostic.AUTHENTICATION_FAILURE : Diagnostic.NO_REASON,
-      })
+      if (!this.isCiphered) return this.refuse({ diagnostic: Diagnostic.NO_REASON })
+      return { ...this.refuse({ diagnostic: Diagnostic.AUTHENTICATION_FAILURE }), refusal: error }
     }
   }
 
@@ -333,6 +339,7 @@ export class ServerAssociation {
       return { result: DataAccessResult.SUCCESS, value }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
+      this.proofRefusal = error
       return { result: DataAccessResult.READ_WRITE_DENIED }
     }
   }

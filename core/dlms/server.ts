@@ -44,7 +44,7 @@ export type ServerOptions = Omit<AssociationPolicy, 'hasShortNames'> & {
   memberOf?: MemberOf | undefined
   /** General blocks that the device takes at once. */
   generalBlockWindow?: number | undefined
-  /** Told of each protected APDU that was not taken, and why: to be counted. */
+  /** Told of each protected APDU and each proof that was not taken, and why: to be counted. */
   onRefused?: ((error: BrokerError) => void) | undefined
 }
 
@@ -175,6 +175,12 @@ export class DlmsServer implements ServerSession {
     const answer = association.awaitsProof
       ? this.answerProof(association, plain)
       : this.answerConfirmed(plain)
+    const { proofRefusal } = association
+    if (proofRefusal !== undefined) {
+      // Nobody gets a second try with the same challenge.
+      this.abort()
+      this.options.onRefused?.(proofRefusal)
+    }
     // Exceptions go in the clear, as meters send them: they have no ciphered form of their own, and tell nothing of what a meter holds.
     return answer === undefined || answer[0] === ApduTag.EXCEPTION_RESPONSE
       ? answer
@@ -257,7 +263,8 @@ export class DlmsServer implements ServerSession {
     const association = new ServerAssociation(
       this.options.memberOf === undefined ? this.options : { ...this.options, hasShortNames: true },
     )
-    const { aareBytes, conformance, pduBytesMax } = association.answer(view)
+    const { aareBytes, conformance, pduBytesMax, refusal } = association.answer(view)
+    if (refusal !== undefined) this.options.onRefused?.(refusal)
     this.conformance = conformance
     this.agreedBytesMax = pduBytesMax
     // One without security has nothing to remember.
