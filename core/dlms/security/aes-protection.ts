@@ -42,15 +42,31 @@ export function vectorOf(title: Uint8Array): Buffer {
   return vector
 }
 
+type Deviation = SecurityProfile['authenticationOnly']
+const deviations: readonly Deviation[] = ['standard', 'apdu-tag', 'enciphered']
+
+type Opening = {
+  key: SecretKey
+  vector: Buffer
+  apduTag: number
+  header: Uint8Array | undefined
+  content: Buffer
+  tag: Buffer
+}
+
+function isEnciphered(securityControl: number, deviation: Deviation): boolean {
+  return (
+    (securityControl & authenticatedEncrypted) === authenticatedEncrypted ||
+    deviation === 'enciphered'
+  )
+}
+
 export class AesProtection {
   /** Security control, authentication key. */
   readonly #aad: Buffer | undefined
-  private readonly deviation: SecurityProfile['authenticationOnly']
+  private readonly deviation: Deviation
 
-  constructor(
-    authenticationKey: SecretKey | undefined,
-    deviation: SecurityProfile['authenticationOnly'] = 'standard',
-  ) {
+  constructor(authenticationKey: SecretKey | undefined, deviation: Deviation = 'standard') {
     this.#aad = authenticationKey && Buffer.concat([Buffer.of(0), authenticationKey.copyOfOctets()])
     this.deviation = deviation
   }
@@ -80,13 +96,13 @@ export class AesProtection {
       out.set(streamGcm(key, vector, plainView), start)
       return start + plainView.length
     }
-    if (this.isEnciphered(securityControl))
+    if (isEnciphered(securityControl, this.deviation))
       return sealGcm(key, vector, this.aad(securityControl), header, plainView, out, start)
     out.set(plainView, start)
     return sealGcm(
       key,
       vector,
-      this.clearAad(securityControl, apduTag, header),
+      this.clearAad(securityControl, apduTag, header, this.deviation),
       plainView,
       undefined,
       out,
@@ -115,15 +131,30 @@ export class AesProtection {
       throw new BrokerError('DLMS_LENGTH_INVALID', 'no room for an authentication tag')
     const content = protectedView.subarray(securityHeaderBytes, contentEnd)
     const tag = protectedView.subarray(contentEnd)
-    let plain: Buffer | undefined
-    if (this.isEnciphered(securityControl)) {
-      plain = openGcm(key, vector, this.aad(securityControl), header, content, tag)
-    } else {
-      const aad = this.clearAad(securityControl, apduTag, header)
-      plain = openGcm(key, vector, aad, content, undefined, tag) && content
-    }
-    if (plain === undefined) throw new BrokerError('DLMS_CIPHER_TAG_WRONG')
-    return plain
+    const opening = { key, vector, apduTag, header, content, tag }
+    const plain = this.openAs(this.deviation, securityControl, opening)
+    if (plain !== undefined) return plain
+    // A device that deviates is refused until its profile says so; which profile that is, is said here.
+    const isEncrypted = (securityControl & Protection.ENCRYPTED) !== 0
+    const fitting = isEncrypted
+      ? undefined
+      : deviations.find((other) => this.openAs(other, securityControl, opening))
+    throw new BrokerError(
+      'DLMS_CIPHER_TAG_WRONG',
+      fitting && `authenticated only, in the way of authenticationOnly: ${fitting}`,
+    )
+  }
+
+  /** The plaintext, or undefined when the tag does not fit. */
+  private openAs(
+    deviation: Deviation,
+    securityControl: number,
+    { key, vector, apduTag, header, content, tag }: Opening,
+  ): Buffer | undefined {
+    if (isEnciphered(securityControl, deviation))
+      return openGcm(key, vector, this.aad(securityControl), header, content, tag)
+    const aad = this.clearAad(securityControl, apduTag, header, deviation)
+    return openGcm(key, vector, aad, content, undefined, tag) && content
   }
 
   /** Tag of `challengeView` for an authentication pass: 12 octets, owned. @throws BrokerError DLMS_KEY_UNKNOWN */
@@ -140,20 +171,14 @@ export class AesProtection {
     return tag
   }
 
-  private isEnciphered(securityControl: number): boolean {
-    return (
-      (securityControl & authenticatedEncrypted) === authenticatedEncrypted ||
-      this.deviation === 'enciphered'
-    )
-  }
-
   /** What is authenticated in front of a content in the clear. */
   private clearAad(
     securityControl: number,
     apduTag: number,
     header: Uint8Array | undefined,
+    deviation: Deviation,
   ): Buffer {
-    const aad = this.aad(this.deviation === 'apdu-tag' ? apduTag : securityControl)
+    const aad = this.aad(deviation === 'apdu-tag' ? apduTag : securityControl)
     return header === undefined ? aad : Buffer.concat([aad, header])
   }
 
