@@ -148,6 +148,10 @@ export const deviceProfiles = {
     description: 'static unified key agreement without the length of the transaction id',
     security: { agreementNonce: 'without-length' },
   },
+  'ephemeral-key-identified': {
+    description: 'signs the ephemeral key of an APDU with the number of the scheme in front',
+    security: { ephemeralSignature: 'identified' },
+  },
   'block-cipher-proof': {
     description: 'mechanism 2 with the challenge enciphered under the secret',
     makerProof: 'block-cipher',

@@ -49,7 +49,7 @@ function bitsOf(needed: number): number {
  * `generalHeader`        whether the tag of a general-ciphering covers its header
  * `agreedKeyCounter`     the counter in the vector with agreed keys: that of the header, or always zero
  * `agreementNonce`       static unified: the transaction id within the key derivation, with its length in front or without
- * `ephemeralSignature`   what is signed with an ephemeral key: the scheme or key id and the key, or the key alone; on
+ * `ephemeralSignature`   what is signed with the ephemeral key of an APDU: the key alone, or the scheme's number and the key; on
  *   receipt both are taken
  * `sessionKeyCounters`   counters with wrapped and agreed keys: one running over all of them, or one of each key; then only the
  *   last `limits.sessionKeysMax` keys are guarded against replay, and what comes with older ones is for the transaction id to tell
@@ -68,7 +68,7 @@ export const standardProfile: SecurityProfile = {
   generalHeader: 'authenticated',
   agreedKeyCounter: 'header',
   agreementNonce: 'with-length',
-  ephemeralSignature: 'identified',
+  ephemeralSignature: 'key-alone',
   sessionKeyCounters: 'running',
 }
 

@@ -528,7 +528,7 @@ t.test('deviations are refused, and let through by the profile that names them',
     { generalHeader: 'not-authenticated' },
     { agreedKeyCounter: 'zero' },
     { agreementNonce: 'without-length' },
-    { ephemeralSignature: 'key-alone' },
+    { ephemeralSignature: 'identified' },
   ]
   for (const deviation of deviations) {
     const profile = { ...standardProfile, ...deviation }
