@@ -50,6 +50,7 @@ export type ServerOptions = Omit<AssociationPolicy, 'hasShortNames'> & {
 
 /** Association LN of the present association, method reply_to_HLS_authentication; the fifth octet of its name is anybody's. */
 const isReplyToHls = (descriptor: Buffer): boolean =>
+  descriptor.length === descriptorBytes &&
   descriptor.readUInt16BE(0) === 15 &&
   descriptor.subarray(2, 6).equals(presentAssociation) &&
   descriptor[8] === 1

@@ -106,6 +106,7 @@ import { apdus } from '../support/apdu-values.ts'
 import { values } from '../support/dlms.ts'
 import type { SecretKey } from '../../core/ports/crypto.ts'
 import type { Target } from './fuzz.ts'
+import { securedTargets } from './secured-targets.ts'
 
 const id = { originator: supplierText, target: '00-DB-00-00-00-00-00-01', counter: 7n }
 const requests = [
@@ -380,7 +381,12 @@ const snapshotOctets = Buffer.concat([
   ]),
 ])
 
+const codes = 'DLMS_'
+/** How many octets come at once. */
+const pieces = [1, 5, 50]
+
 export const targets: readonly Target[] = [
+  ...securedTargets,
   {
     name: 'protobuf scan: service request',
     corpus: requests,
@@ -510,24 +516,38 @@ export const targets: readonly Target[] = [
   { name: 'receipt of a frame', corpus: [encodeReceipt(0)], decode: decodeReceipt },
   {
     name: 'A-XDR value',
+    codes,
     corpus: [axdrValue, nested],
     decode: (input) => encodeValue(decodeValue(input)),
   },
-  { name: 'A-XDR type', corpus: [Buffer.of(2, 2, 18, 17)], decode: (input) => decodeType(input) },
-  { name: 'A-XDR value in place', corpus: anyValues, decode: (input) => walk(new AxdrView(input)) },
+  {
+    name: 'A-XDR type',
+    codes,
+    corpus: [Buffer.of(2, 2, 18, 17)],
+    decode: (input) => decodeType(input),
+  },
+  {
+    name: 'A-XDR value in place',
+    codes,
+    corpus: anyValues,
+    decode: (input) => walk(new AxdrView(input)),
+  },
   {
     name: 'selective access',
+    codes,
     corpus: [Buffer.from('02020406000000010600000003120001120000', 'hex')],
     decode: decodeSelection,
   },
   {
     name: 'attribute in words',
+    codes,
     corpus: [objectList],
     decode: (input) => readAttribute({ classId: 15, version: 3 }, 2, input),
   },
-  { name: 'object list', corpus: [objectList], decode: (input) => decodeObjectList(input) },
+  { name: 'object list', codes, corpus: [objectList], decode: (input) => decodeObjectList(input) },
   {
     name: 'profile',
+    codes,
     corpus: [...anyValues, Buffer.from('010202021100060000006402021c0100', 'hex')],
     decode: (input) =>
       readProfile(
@@ -541,16 +561,18 @@ export const targets: readonly Target[] = [
         { capturePeriodSeconds: 60 },
       ),
   },
-  { name: 'any APDU', corpus: anyApdus, decode: (input) => encodeApdu(decodeApdu(input)) },
+  { name: 'any APDU', codes, corpus: anyApdus, decode: (input) => encodeApdu(decodeApdu(input)) },
   {
     name: 'any APDU, tolerantly',
+    codes,
     corpus: anyApdus,
     decode: (input) => decodeApdu(input, { isTolerant: true }),
   },
-  { name: 'explanation of an APDU', corpus: anyApdus, decode: (input) => explain(input) },
-  { name: 'AARQ', corpus: [aarq], decode: decodeAarq },
+  { name: 'explanation of an APDU', codes, corpus: anyApdus, decode: (input) => explain(input) },
+  { name: 'AARQ', codes, corpus: [aarq], decode: decodeAarq },
   {
     name: 'AARE',
+    codes,
     corpus: [
       encodeAare({
         result: 0,
@@ -563,6 +585,7 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'APDU to a client, at any point of a conversation',
+    codes,
     corpus: apdusOf('toClient'),
     decode: (input) => {
       const number = (input[0] ?? 0) % conversations.length
@@ -575,6 +598,7 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'APDU to a meter, at any point of a conversation',
+    codes,
     corpus: apdusOf('toServer'),
     decode: (input) => {
       const { toServer } = conversations[(input[0] ?? 0) % conversations.length]!
@@ -585,6 +609,7 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'protected APDU',
+    codes,
     corpus: protectedApdus,
     decode: (input) => {
       readSenderTitle(input)
@@ -594,6 +619,7 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'proof of high level security',
+    codes,
     corpus: [gmac.proof],
     decode: (input) => new HlsAuthentication(gmac.options).check(input),
   },
@@ -630,42 +656,53 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'HDLC to a client',
+    codes,
     corpus: [...linked.toClient, unasked],
     decode: (input) => {
-      const { client } = hdlcEnds()
-      client.send(Buffer.alloc(300, 7), 0)
-      for (let at = 0; at < input.length; at += 50) {
-        client.receive(input.subarray(at, at + 50), at)
-        while (client.next(at) !== undefined);
+      for (const piece of pieces) {
+        const { client } = hdlcEnds()
+        client.send(Buffer.alloc(300, 7), 0)
+        for (let at = 0; at < input.length; at += piece) {
+          client.receive(input.subarray(at, at + piece), at)
+          while (client.next(at) !== undefined);
+        }
       }
     },
   },
   {
     name: 'HDLC to a meter',
+    codes,
     corpus: linked.toServer,
     decode: (input) => {
-      const { server } = hdlcEnds()
-      for (let at = 0; at < input.length; at += 50) {
-        server.receive(input.subarray(at, at + 50))
-        while (server.next(at) !== undefined);
+      for (const piece of pieces) {
+        const { server } = hdlcEnds()
+        for (let at = 0; at < input.length; at += piece) {
+          server.receive(input.subarray(at, at + piece))
+          while (server.next(at) !== undefined);
+        }
       }
     },
   },
   {
     name: 'push of a meter that dials in',
+    codes,
     corpus: [wrapped, unasked, raw, Buffer.from('METER-7\r\n')],
     decode: (input) => {
+      const come = Math.min(input.length, 64)
+      for (let bytes = 0; bytes < come; bytes++) classifyPush(input.subarray(0, bytes), false)
       classifyPush(input, false)
       classifyPush(input, true)
     },
   },
   {
     name: 'wrapper datagram',
+    codes,
     corpus: [wrapped.subarray(0, 12)],
     decode: (input) => readWrapperDatagram(input),
   },
   {
     name: 'mode E',
+    codes,
     corpus: [Buffer.from('/ISK5\\2ME\r\n\x06252\r\n')],
     decode: (input) => {
       const handshake = new ModeEHandshake()
@@ -676,12 +713,15 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'wrapper',
+    codes,
     corpus: [wrapped],
     decode: (input) => {
-      const reader = new WrapperReader()
-      for (let at = 0; at < input.length; at += 5) {
-        reader.push(input.subarray(at, at + 5))
-        while (reader.next() !== undefined);
+      for (const piece of pieces) {
+        const reader = new WrapperReader()
+        for (let at = 0; at < input.length; at += piece) {
+          reader.push(input.subarray(at, at + piece))
+          while (reader.next() !== undefined);
+        }
       }
     },
   },

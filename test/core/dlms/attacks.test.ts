@@ -538,6 +538,33 @@ t.test(
   },
 )
 
+t.test('a proof that is cut at each octet is answered, and is none', (t) => {
+  const { clientOptions, serverOptions } = pairUnder(Mechanism.HIGH_GMAC)
+  const asked = (): { server: DlmsServer; proof: Buffer } => {
+    const client = new DlmsClient({
+      ...clientOptions,
+      security: { ...clientOptions.security!, isCiphered: false },
+    })
+    const server = new DlmsServer({
+      ...serverOptions,
+      security: { ...serverOptions.security!, isCipheringNeeded: false },
+    })
+    const step = client.receive(server.receive(client.begin(get))!)
+    return { server, proof: 'send' in step ? Buffer.from(step.send) : Buffer.alloc(0) }
+  }
+  const { length } = asked().proof
+  t.ok(length > 30)
+  for (let at = 1; at < length; at++) {
+    const { server, proof } = asked()
+    const answer = decodeApdu(server.receive(proof.subarray(0, at))!)
+    const isRefused =
+      answer.type === 'exception-response' ||
+      (answer.type === 'action-response-normal' && answer.result !== 0)
+    t.ok(isRefused, `cut at ${at}: ${answer.type}`)
+  }
+  t.end()
+})
+
 t.test('between questions: what comes unasked, and blocks that were changed', (t) => {
   const windows = new CounterWindow()
   const { clientOptions } = pairOf(0, choice)
