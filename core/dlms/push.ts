@@ -66,7 +66,10 @@ function orCutShort(push: Push | undefined, isEnd: boolean): Push | undefined {
 
 function wrapperPush(view: Buffer, apduBytesMax: number): Push | undefined {
   const reader = new WrapperReader({ apduBytesMax })
-  reader.push(view)
+  // The header alone until the frame is whole: what comes octet by octet is not copied each time.
+  const isWhole =
+    view.length >= wrapperHeaderBytes && view.length >= wrapperHeaderBytes + view.readUInt16BE(6)
+  reader.push(isWhole ? view : view.subarray(0, wrapperHeaderBytes))
   const frame = reader.next()
   if (frame === undefined) return undefined
   return { kind: 'WRAPPER', bytes: wrapperHeaderBytes + frame.apduView.length, frame }
