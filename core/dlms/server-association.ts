@@ -169,8 +169,11 @@ export class ServerAssociation {
             : undefined
     if (cause !== undefined)
       return this.refuse({ diagnostic: Diagnostic.NO_REASON, initiateError: cause })
-    if (initiate.dedicatedKeyView !== undefined && this.channel !== undefined)
-      this.channel.setDedicatedKey(new SecretKey(initiate.dedicatedKeyView))
+    if (initiate.dedicatedKeyView !== undefined && this.channel !== undefined) {
+      const key = SecretKey.of(initiate.dedicatedKeyView)
+      if (key === undefined) throw new BrokerError('DLMS_VALUE_INVALID', 'dedicated key')
+      this.channel.setDedicatedKey(key)
+    }
     if (this.challenge !== undefined) this.startProofs(aarq, this.challenge)
     const apduBytesMax = Math.min(policy.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
     const aareBytes = this.encodeAnswer(

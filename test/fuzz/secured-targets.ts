@@ -2,8 +2,11 @@
  * A client and a meter under suite 0 in the middle of a session: what comes is changed on the way, or comes from somebody who has the
  * keys and says anything at all. Keys, challenges and counters come from seeds, so a recorded conversation fits a new pair each time.
  */
+import fc from 'fast-check'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { Mechanism } from '../../core/dlms/apdu/acse.ts'
+import { Mechanism, type Aarq } from '../../core/dlms/apdu/acse.ts'
+import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
+import type { InformationApdu } from '../../core/dlms/apdu/information.ts'
 import { conformanceSupported, Conformance } from '../../core/dlms/apdu.ts'
 import type { DlmsClient } from '../../core/dlms/client.ts'
 import type { DlmsServer } from '../../core/dlms/server.ts'
@@ -13,6 +16,7 @@ import {
   Shape,
   suites,
 } from '../../core/dlms/security/index.ts'
+import { apdus } from '../support/apdu-values.ts'
 import {
   both,
   clientTitle,
@@ -149,6 +153,22 @@ function sealed(number: number, role: 'client' | 'server', plain: Buffer): Buffe
 
 const codes = 'DLMS_'
 
+/** The AARQ or AARE of a conversation with `plain` as its ciphered user information. */
+function withInformation(number: number, toServer: boolean, plain: Buffer): Buffer {
+  const [acse] = saidTo(number, toServer)
+  const role = toServer ? 'client' : 'server'
+  const protectedBytes = channelOf(number, role).protect(plain, {
+    shape: Shape.GENERAL_GLOBAL,
+    protection: both,
+  })
+  const userInformation = decodeApdu(protectedBytes) as InformationApdu
+  return encodeApdu({ ...(decodeApdu(acse!) as Aarq & { type: 'aarq' }), userInformation })
+}
+const initiates = fc
+  .sample(apdus, { seed: 7, numRuns: 2_000 })
+  .filter(({ type }) => type.startsWith('initiate-') || type === 'confirmed-service-error')
+  .map((apdu) => Buffer.concat([Buffer.of(0), encodeApdu(apdu)]))
+
 export const securedTargets: readonly Target[] = [
   {
     name: 'ciphered APDU to a client, at any point of a conversation',
@@ -190,6 +210,26 @@ export const securedTargets: readonly Target[] = [
       const number = kindAt(input[0])
       const place = Math.max(1, (input[1] ?? 0) % saidTo(number, true).length)
       giveToServer(serverAt(number, place), sealed(number, 'client', input.subarray(2)))
+    },
+  },
+  {
+    name: 'any InitiateRequest to a meter from one with the keys',
+    codes,
+    corpus: initiates,
+    decode(input) {
+      if (input.length < 2) return
+      const number = kindAt(input[0])
+      giveToServer(serverAt(number, 0), withInformation(number, true, input.subarray(1)))
+    },
+  },
+  {
+    name: 'any InitiateResponse to a client from one with the keys',
+    codes,
+    corpus: initiates,
+    decode(input) {
+      if (input.length < 2) return
+      const number = kindAt(input[0])
+      giveToClient(clientAt(number, 0), withInformation(number, false, input.subarray(1)))
     },
   },
 ]

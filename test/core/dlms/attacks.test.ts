@@ -411,6 +411,42 @@ t.test('an AARQ that was changed, weakened or played again is refused, and count
   t.end()
 })
 
+t.test('a dedicated key of any other length than the suite has is refused', (t) => {
+  for (const bytes of [0, 5, 15, 24, 32]) {
+    const pair = pairOf(0, choice)
+    const { security } = pair.clientOptions
+    const channel = new SecurityChannel({
+      role: 'client',
+      suite: suites[0],
+      ownTitle: clientTitle,
+      keys: security!.keys,
+      counters: security!.counters,
+    })
+    const initiate = encodeApdu({
+      type: 'initiate-request',
+      dedicatedKeyView: Buffer.alloc(bytes, 1),
+      responseAllowed: true,
+      proposedDlmsVersionNumber: 6,
+      proposedConformance: 0x1d,
+      clientMaxReceivePduSize: 0xffff,
+    })
+    const userInformation = decodeApdu(
+      channel.protect(initiate, choice),
+    ) as ApduOf<'glo-initiate-request'>
+    const answer = pair.server.receive(
+      encodeApdu({
+        type: 'aarq',
+        applicationContextName: 3,
+        callingApTitleView: clientTitle,
+        userInformation,
+      }),
+    )!
+    t.match(decodeApdu(answer), { type: 'aare', result: 1 }, `${bytes} octets`)
+    t.same(pair.refused, ['DLMS_VALUE_INVALID'])
+  }
+  t.end()
+})
+
 t.test('an AARE that was changed or weakened ends the client', (t) => {
   const edit =
     (change: Partial<ApduOf<'aare'>>) =>
