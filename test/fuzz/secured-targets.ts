@@ -153,6 +153,30 @@ function sealed(number: number, role: 'client' | 'server', plain: Buffer): Buffe
 
 const codes = 'DLMS_'
 
+/** `conversation u8`, then `sealed u8 (odd) | length u16 | APDU` one behind the other: a session of somebody who has the keys. */
+function sessionOf(number: number, toServer: boolean): Buffer {
+  const said = saidTo(number, toServer).slice(1)
+  const pieces = said.flatMap((apdu) => {
+    const head = Buffer.of(0, apdu.length >> 8, apdu.length & 0xff)
+    return [head, apdu]
+  })
+  const plain = Buffer.from('c001c100030100010800ff0200', 'hex')
+  return Buffer.concat([Buffer.of(number), ...pieces, Buffer.of(1, 0, plain.length), plain])
+}
+
+function forEachSaid(input: Buffer, role: 'client' | 'server', give: (apdu: Buffer) => void): void {
+  const number = kindAt(input[0])
+  const { shape } = kinds[number]!
+  const channel = channelOf(number, role)
+  for (let at = 1; at + 3 < input.length;) {
+    const bytes = Math.min(input.readUInt16BE(at + 1) % 700, input.length - at - 3)
+    const apdu = input.subarray(at + 3, at + 3 + bytes)
+    const isSealed = (input[at]! & 1) !== 0 && bytes > 0
+    give(isSealed ? channel.protect(apdu, { shape, protection: both }) : apdu)
+    at += 3 + bytes
+  }
+}
+
 /** The AARQ or AARE of a conversation with `plain` as its ciphered user information. */
 function withInformation(number: number, toServer: boolean, plain: Buffer): Buffer {
   const [acse] = saidTo(number, toServer)
@@ -230,6 +254,24 @@ export const securedTargets: readonly Target[] = [
       if (input.length < 2) return
       const number = kindAt(input[0])
       giveToClient(clientAt(number, 0), withInformation(number, false, input.subarray(1)))
+    },
+  },
+  {
+    name: 'any session of ciphered APDUs with a meter',
+    codes,
+    corpus: kinds.map((_kind, number) => sessionOf(number, true)),
+    decode(input) {
+      const server = serverAt(kindAt(input[0]), 1)
+      forEachSaid(input, 'client', (apdu) => giveToServer(server, apdu))
+    },
+  },
+  {
+    name: 'any session of ciphered APDUs with a client',
+    codes,
+    corpus: kinds.map((_kind, number) => sessionOf(number, false)),
+    decode(input) {
+      const client = clientAt(kindAt(input[0]), 1)
+      forEachSaid(input, 'server', (apdu) => giveToClient(client, apdu))
     },
   },
 ]
