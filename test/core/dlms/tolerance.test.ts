@@ -187,6 +187,26 @@ t.test('what is missing or empty: denied or undefined, alone and in a list; null
   t.end()
 })
 
+t.test('a list of methods, answered without the optional octets, and cut short', (t) => {
+  const methods = [1, 2, 3].map(() => ({ kind: 'action', descriptor }) as const)
+  const resultsOf = (answer: string): unknown => {
+    const client = new DlmsClient({ lists: new Set(['action']) })
+    client.begin(methods)
+    client.receive(aare(conformanceSupported))
+    const step = client.receive(hex(answer))
+    return 'results' in step ? step.results.map(({ result }) => result) : step
+  }
+  t.same(resultsOf('c703c1 03 00 00 03 00 0b 00'), [0, 3, 11])
+  t.same(resultsOf('c703c1 03 00 03 0b'), [0, 3, 11], 'bare results')
+  t.same(
+    resultsOf('c703c1 03 00 00 03 00'),
+    [0, 3, 250],
+    'the last one is missing, and not asked again',
+  )
+  t.same(resultsOf('c703c1 02 00 00 03 00'), [0, 3, 250], 'fewer than were asked for')
+  t.end()
+})
+
 t.test('a meter that begins general block transfer by itself, with streaming and a window', (t) => {
   const value = Buffer.concat([hex('0982 012c'), Buffer.alloc(300, 7)])
   const response = Buffer.concat([hex('c401c1 00'), value])
