@@ -31,6 +31,8 @@ export type Captured = {
   kind?: string
   plaintext?: string
   plaintext_kind?: string
+  /** Octets behind what the APDU is said to be. */
+  trailing?: string
 }
 
 /** The file, or undefined: then the test says that it skips. */

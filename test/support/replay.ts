@@ -64,7 +64,7 @@ export function turnsOf(session: readonly Captured[]): Turn[] {
     turns.push({
       request: saidOf(captured),
       answer: answered && saidOf(answered),
-      answerTrailing: hex((answered as { trailing?: string } | undefined)?.trailing ?? ''),
+      answerTrailing: hex(answered?.trailing ?? ''),
     })
   }
   return turns

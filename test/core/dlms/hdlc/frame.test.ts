@@ -48,6 +48,16 @@ function framesIn(reader: HdlcReader, chunks: Iterable<Buffer>): Kept[] {
   return frames
 }
 
+/** All frames of a line that falls silent: noise that looks like the head of a longer frame is waited for, and given up then. */
+function framesUntilSilence(reader: HdlcReader, chunks: Iterable<Buffer>): Kept[] {
+  const frames = framesIn(reader, chunks)
+  while (reader.keptBytes > 0) {
+    reader.abandon()
+    frames.push(...framesIn(reader, [Buffer.alloc(0)]))
+  }
+  return frames
+}
+
 const framesOf = (octets: Buffer): Kept[] => framesIn(new HdlcReader(), [octets])
 const client = hdlcAddress(16)
 
@@ -277,14 +287,14 @@ t.test(
             }),
           )
           const reader = new HdlcReader()
-          const came = framesIn(reader, cut(line, cuts))
+          const came = framesUntilSilence(reader, cut(line, cuts))
           t.match(
             came,
             sent.map(([[header, information]]) => visible(header, information)),
           )
           t.equal(came.length, sent.length)
           t.equal(reader.framesDropped, 0)
-          const single = framesIn(
+          const single = framesUntilSilence(
             new HdlcReader(),
             [...line].map((octet) => Buffer.of(octet)),
           )
@@ -294,6 +304,23 @@ t.test(
       { numRuns: 150 },
     )
     t.end()
+  },
+)
+
+t.test(
+  'noise like the head of a frame holds the last one back until the line is silent',
+  async (t) => {
+    // A frame, noise that promises 1,450 octets, a short frame: what follows the noise could be its addresses.
+    const line = Buffer.concat([
+      encodeFrame(plain('RR', { receiveNumber: 1 })),
+      Buffer.of(0xa5, 0xa9),
+      encodeFrame(plain('RR', { receiveNumber: 2 })),
+    ])
+    t.equal(framesIn(new HdlcReader(), [line]).length, 1)
+    t.match(framesUntilSilence(new HdlcReader(), [line]), [
+      { receiveNumber: 1 },
+      { receiveNumber: 2 },
+    ])
   },
 )
 
