@@ -4,11 +4,9 @@ import { Option, type Command } from 'commander'
 import type { DecodeOptions } from './dlms-decode.ts'
 import type { ObjectOptions, ProfileOptions } from './meter-commands.ts'
 import type { MeterOptions } from './meter-options.ts'
+import type { ListeningTerminal, PushListenOptions } from './push-listen.ts'
 
-export function addDlmsCommands(
-  program: Command,
-  terminal: { out: (line: string) => void; err: (line: string) => void },
-): void {
+export function addDlmsCommands(program: Command, terminal: ListeningTerminal): void {
   program
     .command('dlms')
     .description('the codec for people')
@@ -34,28 +32,22 @@ export function addDlmsCommands(
       'speak DLMS with one meter, without a broker; keys and password from the environment stay out of lists of processes',
     )
 
-  /** A command of `busbar meter`, with everything that says how the meter is reached. */
-  const meterCommand = (name: string, description: string): Command =>
-    meter
-      .command(name)
-      .description(description)
-      .argument('<address>', 'host:port of the meter or its concentrator')
-      .option('--client <number>', 'wrapper port of the client; 16 is the public one', '16')
-      .option('--logical-device <number>', 'wrapper port of the logical device', '1')
-      .addOption(
-        new Option('--password <text>', 'secret of authentication, or 0x and hex').env(
-          'BUSBAR_METER_PASSWORD',
-        ),
-      )
-      .option(
-        '--mechanism <number>',
-        'of authentication, 0 to 7; low with a password, none without',
-      )
+  /** Where keys come from, and whose they are. */
+  const withKeys = (command: Command): Command =>
+    command
       .option('--suite <number>', 'security suite 0, 1 or 2; none when left out')
-      .option('--protection <how>', 'none, authenticated, encrypted or both', 'both')
+      .option(
+        '--keys <file>',
+        'JSON as in an inventory: {"unicast": hex, "authentication": hex, "signing": PEM, …}',
+      )
       .addOption(
         new Option('--unicast-key <hex>', 'global unicast encryption key').env(
           'BUSBAR_METER_UNICAST_KEY',
+        ),
+      )
+      .addOption(
+        new Option('--broadcast-key <hex>', 'global broadcast encryption key').env(
+          'BUSBAR_METER_BROADCAST_KEY',
         ),
       )
       .addOption(
@@ -63,8 +55,48 @@ export function addDlmsCommands(
           'BUSBAR_METER_AUTHENTICATION_KEY',
         ),
       )
-      .option('--system-title <hex>', 'ours', '4255530000000001')
-      .option('--meter-title <hex>', "the meter's, where its answer does not name it")
+      .option('--devices <file>', 'an inventory, JSON lines: addresses and keys of devices')
+      .option('--system-title <hex>', 'ours; 4255530000000001 unless the inventory says another')
+      .option('--meter-title <hex>', "the meter's, where it does not name itself")
+
+  /** A command of `busbar meter`, with everything that says how the meter is reached. */
+  const meterCommand = (name: string, description: string): Command =>
+    withKeys(
+      meter
+        .command(name)
+        .description(description)
+        .argument('<address>', 'host:port, or the EUI-64 of a device in --devices')
+        .option(
+          '--client <number>',
+          'wrapper port or HDLC address of the client; 16, the public one',
+        )
+        .option(
+          '--logical-device <number>',
+          'wrapper port or HDLC address of the logical device; 1. Upper and lower HDLC address as 1/17',
+        )
+        .option('--transport <way>', 'the wrapper over tcp or udp, or hdlc over TCP; tcp')
+        .option(
+          '--hdlc-address-octets <count>',
+          "1, 2 or 4: how the device's HDLC address is written; as few as it takes",
+        )
+        .option('--profile <name>', 'how the model deviates, several joined by +; see the README')
+        .option('--wait-ms <ms>', 'for each answer; 10000')
+        .addOption(
+          new Option('--password <text>', 'secret of authentication, or 0x and hex').env(
+            'BUSBAR_METER_PASSWORD',
+          ),
+        )
+        .option(
+          '--mechanism <number>',
+          'of authentication, 0 to 7; 1 with a password, 0 without. 5 and 7 prove themselves by keys',
+        ),
+    )
+      .option('--protection <how>', 'none, authenticated, encrypted or both; both')
+      .option(
+        '--general-ciphering <key>',
+        'under the unicast key, or a wrapped or an agreed one: unicast, wrapped, one-pass or static',
+      )
+      .option('--sign <where>', 'general-signing within or around what is ciphered')
       .option(
         '--counter <number>',
         'invocation counter to begin with; asked of the meter when left out',
@@ -127,5 +159,28 @@ export function addDlmsCommands(
     .action(async (address: string, obis: string, options: ProfileOptions) => {
       const { profileCommand } = await import('./meter-commands.ts')
       await profileCommand(address, obis, options, terminal)
+    })
+
+  withKeys(
+    meter
+      .command('push-listen')
+      .description(
+        'print what meters push by themselves: in the wrapper, in HDLC, bare APDUs, identifications; until Ctrl-C',
+      )
+      .option('--host <address>', 'where to listen', '127.0.0.1')
+      .option('--port <port>', 'of TCP, and of UDP with --udp; 0 for any', '4059')
+      .option('--udp', 'listen for datagrams, too', false),
+  )
+    .option(
+      '--counter <number>',
+      'invocation counter to begin with, for confirmations that are ciphered; none is sent when left out',
+    )
+    .option('--count <count>', 'end after so many')
+    .option('--wait-ms <ms>', 'end after so long; with --count, 1 when fewer have come')
+    .option('--hex', 'show the octets, too', false)
+    .option('--json', 'one line of JSON for each', false)
+    .action(async (options: PushListenOptions) => {
+      const { pushListenCommand } = await import('./push-listen.ts')
+      await pushListenCommand(options, terminal)
     })
 }

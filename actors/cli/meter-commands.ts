@@ -2,7 +2,7 @@
 import { asBuffer } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
-import { decodeValue, Tag } from '../../core/dlms/axdr.ts'
+import { decodeValue } from '../../core/dlms/axdr.ts'
 import {
   attributeOf,
   classOf,
@@ -30,57 +30,77 @@ import {
 } from '../../core/dlms/cosem/index.ts'
 import type { Selection } from '../../core/dlms/descriptor.ts'
 import type { CosemResult } from '../../core/ports/wan.ts'
-import { clientOptionsOf, givenCounter, placeOf, type MeterOptions } from './meter-options.ts'
+import { clientOptionsOf, meterOf, type Meter, type MeterOptions } from './meter-options.ts'
 import { MeterSession, type MeterAssociation } from './meter-session.ts'
+import { describeApdu } from './push-words.ts'
 
 type Terminal = { out: (line: string) => void; err: (line: string) => void }
 /** Of one object, beside what says how the meter is reached. */
 export type ObjectOptions = MeterOptions & { class?: string; attribute?: string; method?: string }
 export type ProfileOptions = MeterOptions & { from?: string; to?: string; entries?: string }
 
-const publicClient = 16
 const registerClass = 3
 const profileClass = 7
 const associationList: CosemObject = { classId: 15, instanceId: '0-0:40.0.0.255' }
-const counterObject: CosemObject = { classId: 1, instanceId: '0-0:43.1.0.255' }
+const dataClass = 1
 
 /** Opens the meter, runs `action`, and leaves in order whatever happens. */
 export async function withMeter<T>(
-  address: string,
+  where: string,
   options: MeterOptions,
   terminal: Terminal,
   action: (meter: MeterAssociation) => Promise<T>,
 ): Promise<T> {
-  const place = placeOf(address, options)
   // Faults in what was given are told before anybody is called.
-  clientOptionsOf(options, 1)
-  const given = givenCounter(options)
-  const session = await MeterSession.open(place, (direction, frame) => {
-    if (options.hex) terminal.err(`${direction} ${frame.toString('hex')}`)
+  const asked = await meterOf(where, options)
+  const session = await MeterSession.open(asked.place, {
+    trace(direction, octetsView) {
+      if (options.hex) terminal.err(`${direction} ${octetsView.toString('hex')}`)
+    },
+    pushed: (apdu) => terminal.err(`note: it sent meanwhile: ${describeApdu(apdu)}`),
   })
   try {
-    const counter = given ?? (options.suite === undefined ? 1 : await counterOf(session))
-    const meter = session.associate(clientOptionsOf(options, counter))
-    const result = await action(meter)
+    const meter = session.associate(clientOptionsOf(asked, await counterFor(asked, session)))
+    const result = await action(meter).catch((fault: unknown) => {
+      throw withCounter(fault, meter.client.expectedCounter)
+    })
     await meter.release()
     return result
   } finally {
-    session.close()
+    await session.close()
   }
 }
 
-/** The meter's invocation counter, as its public client is told it; the next one is ours. */
-async function counterOf(session: MeterSession): Promise<number> {
-  const asPublic = session.associate({}, publicClient)
-  const [told] = await asPublic.exchange([readOperation(counterObject, 2)])
+/** What a meter said of the counter that it expects helps the person more than that it refused. */
+function withCounter(fault: unknown, expected: number | undefined): unknown {
+  if (expected === undefined || !(fault instanceof BrokerError)) return fault
+  const told = `the meter says that it expects the counter ${expected}: give --counter ${expected}`
+  return new BrokerError(fault.code, `${fault.detail ?? ''}; ${told}`, { cause: fault })
+}
+
+/** The next counter to send with: as it was given, or one above what the meter tells its public client. */
+async function counterFor(
+  { address, counter, counterAt }: Meter,
+  session: MeterSession,
+): Promise<number> {
+  if (counter !== undefined) return counter
+  if (address.security === undefined) return 1
+  if (counterAt === undefined)
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      'this profile tells no invocation counter: give --counter',
+    )
+  const asPublic = session.associate({}, counterAt.client)
+  const object = { classId: dataClass, instanceId: counterAt.obis }
+  const [told] = await asPublic.exchange([readOperation(object, 2)])
   await asPublic.release()
-  const value = told?.value && decodeValue(asBuffer(told.value))
-  if (value?.tag !== Tag.DOUBLE_LONG_UNSIGNED)
+  const value = numberOf(told)
+  if (value === undefined)
     throw new BrokerError(
       'DEVICE_ANSWER_INVALID',
-      'the meter does not tell its public client the invocation counter: give --counter',
+      `the meter does not tell client ${counterAt.client} its invocation counter (${counterAt.obis}): give --counter`,
     )
-  return value.value + 1
+  return value + 1
 }
 
 /** The octets of a result, or the refusal by name. @throws BrokerError DEVICE_REFUSED */

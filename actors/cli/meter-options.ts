@@ -1,116 +1,385 @@
-/** What a person says of a meter on the command line, as options of the DLMS client. Keys may come from the environment, so that no list of processes shows them. */
+/**
+ * What a person says of a meter on the command line, or an inventory says of it, as where it is and how it is spoken to. Keys may come
+ * from the environment or a file, so that no list of processes shows them.
+ */
+import { createReadStream, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { eui64Key, parseEui64 } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
+import { deviceKeysOf } from '../../core/catalogue/device-keys.ts'
+import { deviceProfileOf, deviceProfiles } from '../../core/catalogue/device-profiles.ts'
+import { deviceEntryOf, type DeviceEntry } from '../../core/catalogue/device-record.ts'
 import type { ClientOptions } from '../../core/dlms/client.ts'
+import { hdlcAddress, type HdlcAddress } from '../../core/dlms/hdlc/address.ts'
 import {
   blockCipherProof,
+  CounterWindow,
+  GeneralKey,
   InvocationCounter,
+  invocationCounterMax,
   Shape,
   suites,
   systemTitleBytes,
+  type SignaturePlace,
 } from '../../core/dlms/security/index.ts'
+import type { DeviceKeys } from '../../core/ports/key-vault.ts'
 import { SecretKey } from '../../core/ports/crypto.ts'
 import { systemRandom } from '../../core/ports/random.ts'
+import type { DeviceAddress } from '../../core/ports/wan.ts'
+import { clientOptionsOf as wanOptionsOf, ReservedCounter } from '../../core/wan/client-terms.ts'
 import { octetsIn } from './dlms-decode.ts'
-import type { MeterPlace } from './meter-session.ts'
+import type { MeterPlace } from './meter-line.ts'
 
-/** Texts of the command line. */
-export type MeterOptions = {
-  client: string
-  logicalDevice: string
+/** Texts of the command line that say which keys there are. */
+export type KeyOptions = {
+  suite?: string
+  keys?: string
+  unicastKey?: string
+  broadcastKey?: string
+  authenticationKey?: string
+  devices?: string
+}
+
+/** Texts of the command line. What is left out is as the inventory has it, or as it is usual. */
+export type MeterOptions = KeyOptions & {
+  client?: string
+  logicalDevice?: string
+  transport?: string
+  hdlcAddressOctets?: string
+  profile?: string
+  waitMs?: string
   password?: string
   mechanism?: string
-  suite?: string
-  protection: string
-  unicastKey?: string
-  authenticationKey?: string
-  systemTitle: string
+  protection?: string
+  generalCiphering?: string
+  sign?: string
+  systemTitle?: string
   meterTitle?: string
   counter?: string
   hex: boolean
   json: boolean
 }
 
+/** A meter as it was asked for: where it is, and how it is spoken to. */
+export type Meter = {
+  place: MeterPlace
+  address: DeviceAddress
+  keys: DeviceKeys
+  /** Of authentication, where no suite says it. */
+  mechanism: ClientOptions['mechanism']
+  generalKey: GeneralKey | undefined
+  signature: SignaturePlace
+  /** The next counter to send with, when it was given. */
+  counter: number | undefined
+  /** Where the meter tells the counter; undefined when it does not, or none is needed. */
+  counterAt: { obis: string; client: number } | undefined
+}
+
+export const publicClient = 16
+/** Ours, where neither the command line nor the inventory says another. */
+export const titleDefault = '4255530000000001'
+
 const invalid = (detail: string): BrokerError => new BrokerError('CONFIG_INVALID', detail)
 
-function wholeIn(text: string, what: string, min: number, max: number): number {
+export function wholeIn(text: string, what: string, min: number, max: number): number {
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
   if (!(value >= min && value <= max))
-    throw invalid(`${what} must be a whole number from ${min} to ${max}`)
+    throw invalid(`${what} must be a whole number from ${min} to ${max}, not ${text}`)
   return value
 }
 
-/** `host:port`, `[host]:port`. @throws BrokerError CONFIG_INVALID, as those below */
-export function placeOf(address: string, options: MeterOptions): MeterPlace {
-  const match = /^(\[[0-9a-f:]+\]|[^:\s]+):(\d{1,5})$/i.exec(address)
-  if (match === null) throw invalid(`${address} is not host:port`)
+function oneOf<T>(
+  text: string | undefined,
+  what: string,
+  among: { readonly [name: string]: T },
+): T | undefined {
+  if (text === undefined) return undefined
+  if (!Object.hasOwn(among, text))
+    throw invalid(`${what} is one of ${Object.keys(among).join(', ')}, not ${text}`)
+  return among[text]
+}
+
+const transports = { tcp: 'tcp', udp: 'udp', hdlc: 'hdlc' } as const
+const protections = { none: 0, authenticated: 0x10, encrypted: 0x20, both: 0x30 } as const
+const generalKeys = {
+  unicast: GeneralKey.UNICAST,
+  wrapped: GeneralKey.WRAPPED,
+  'one-pass': GeneralKey.ONE_PASS,
+  static: GeneralKey.STATIC_UNIFIED,
+} as const
+const signaturePlaces = { within: 'within', around: 'around' } as const
+const octetCounts = { 1: 1, 2: 2, 4: 4 } as const
+
+/** Everything about the meter at `where`: host and port, or the EUI-64 of a device in the inventory. @throws BrokerError CONFIG_INVALID */
+export async function meterOf(where: string, options: MeterOptions): Promise<Meter> {
+  const entry = await entryOf(where, options)
+  const address = addressOf(where, options, entry?.record.address)
+  const { suite } = address.security ?? {}
+  const profile = deviceProfileOf(address.profile)!
+  const transport =
+    oneOf(options.transport ?? address.transport, '--transport', transports) ?? 'tcp'
+  const octets =
+    oneOf(options.hdlcAddressOctets, '--hdlc-address-octets', octetCounts) ??
+    profile.hdlc?.addressOctets
+  const logicalDevice = options.logicalDevice ?? String(address.logicalDevice)
+  const isHdlc = transport === 'hdlc'
+  if (isHdlc && address.client > 0x7f) throw invalid('--client is at most 127 in HDLC')
+  const place: MeterPlace = {
+    host: address.host,
+    port: address.port,
+    transport,
+    client: address.client,
+    logicalDevice: address.logicalDevice,
+    server: isHdlc ? hdlcAddressIn(logicalDevice, octets) : hdlcAddress(0),
+    hdlc: profile.hdlc ?? {},
+    answerMs:
+      options.waitMs === undefined
+        ? limits.wanResponseMsMax
+        : wholeIn(options.waitMs, '--wait-ms', 1, limits.meterWaitMsMax),
+  }
+  needSecret(address, mechanismIn(options))
+  const generalKey = oneOf(options.generalCiphering, '--general-ciphering', generalKeys)
+  const signature = oneOf(options.sign, '--sign', signaturePlaces) ?? 'none'
+  if (suite === undefined && (generalKey !== undefined || signature !== 'none'))
+    throw invalid('--general-ciphering and --sign need --suite')
+  return {
+    place,
+    address,
+    keys: { ...entry?.keys, ...keysOf(options, suite) },
+    mechanism: mechanismIn(options) ?? (address.security?.mechanism as ClientOptions['mechanism']),
+    generalKey,
+    signature,
+    counter:
+      options.counter === undefined
+        ? undefined
+        : wholeIn(options.counter, '--counter', 0, invocationCounterMax),
+    counterAt: suite === undefined ? undefined : profile.invocationCounter,
+  }
+}
+
+const withSecret: readonly (number | undefined)[] = [1, 2, 3, 4, 6]
+const withSuite: readonly (number | undefined)[] = [5, 7]
+
+function needSecret({ secret, security }: DeviceAddress, given: number | undefined): void {
+  const mechanism = given ?? security?.mechanism
+  if (withSecret.includes(mechanism) && secret === undefined)
+    throw invalid(`mechanism ${mechanism} needs --password, or BUSBAR_METER_PASSWORD`)
+  if (withSuite.includes(mechanism) && security === undefined)
+    throw invalid(`mechanism ${mechanism} needs --suite and keys`)
+}
+
+const mechanismIn = ({ mechanism }: MeterOptions): ClientOptions['mechanism'] =>
+  mechanism === undefined
+    ? undefined
+    : (wholeIn(mechanism, '--mechanism', 0, 7) as ClientOptions['mechanism'])
+
+/** The address as the WAN takes it: of the inventory, with what the command line says otherwise. */
+function addressOf(
+  where: string,
+  options: MeterOptions,
+  known: DeviceAddress | undefined,
+): DeviceAddress {
+  const { client, logicalDevice, password, profile = known?.profile } = options
+  if (deviceProfileOf(profile) === undefined)
+    throw invalid(`--profile is some of ${Object.keys(deviceProfiles).join(', ')}, joined by +`)
+  return {
+    ...(known ?? hostAndPort(where)),
+    client:
+      client === undefined
+        ? (known?.client ?? publicClient)
+        : wholeIn(client, '--client', 1, 0xffff),
+    logicalDevice:
+      logicalDevice === undefined ? (known?.logicalDevice ?? 1) : numberOfDevice(logicalDevice),
+    secret: password === undefined ? known?.secret : secretIn(password),
+    profile,
+    security: securityOf(options, known),
+  }
+}
+
+function hostAndPort(where: string): { host: string; port: number } {
+  const match = /^(\[[0-9a-f:]+\]|[^:\s]+):(\d{1,5})$/i.exec(where)
+  if (match === null)
+    throw invalid(`${where} is not host:port, and not the EUI-64 of a device in --devices`)
   return {
     host: match[1]!.replace(/^\[|\]$/g, ''),
     port: wholeIn(match[2]!, 'the port', 1, 65_535),
-    client: wholeIn(options.client, '--client', 1, 65_535),
-    logicalDevice: wholeIn(options.logicalDevice, '--logical-device', 0, 65_535),
   }
 }
 
-const protections: { readonly [name: string]: number } = {
-  none: 0,
-  authenticated: 0x10,
-  encrypted: 0x20,
-  both: 0x30,
-}
-
-const keyOf = (text: string | undefined, name: string, bytes: number): SecretKey | undefined => {
-  if (text === undefined) return undefined
-  const octets = octetsIn(text, name)
-  if (octets.length !== bytes) throw invalid(`${name} has ${bytes} octets in this suite`)
-  return SecretKey.of(octets)
-}
-
-function titleOf(text: string, name: string): Buffer {
-  const title = octetsIn(text, name)
-  if (title.length !== systemTitleBytes) throw invalid(`${name} has eight octets`)
-  return title
-}
-
-/** The client's options; `counter` is the next one to send with, where there is a suite. */
-export function clientOptionsOf(options: MeterOptions, counter: number): ClientOptions {
-  const { password, suite: suiteText, meterTitle } = options
-  const protection = protections[options.protection]
-  if (protection === undefined)
-    throw invalid(`--protection is one of ${Object.keys(protections).join(', ')}`)
-  const plain: ClientOptions = {
-    secret: password === undefined ? undefined : secretIn(password),
-    random: systemRandom,
-    makerProof: blockCipherProof,
-    ...(options.mechanism !== undefined && {
-      mechanism: wholeIn(options.mechanism, '--mechanism', 0, 7) as NonNullable<
-        ClientOptions['mechanism']
-      >,
-    }),
-  }
-  if (suiteText === undefined) return plain
-  const suite = suites[wholeIn(suiteText, '--suite', 0, 2) as 0 | 1 | 2]
+function securityOf(
+  options: MeterOptions,
+  known: DeviceAddress | undefined,
+): DeviceAddress['security'] {
+  const { suite, systemTitle, meterTitle } = options
+  const protection = oneOf(options.protection, '--protection', protections)
+  const mechanism = mechanismIn(options)
+  if (suite === undefined && known?.security === undefined) return undefined
+  const { security } = known ?? {}
+  const deviceTitle =
+    meterTitle === undefined ? security?.deviceTitle : titleIn(meterTitle, '--meter-title')
+  const hasSecret = options.password !== undefined || known?.secret !== undefined
   return {
-    ...plain,
-    security: {
-      suite,
-      ownTitle: titleOf(options.systemTitle, '--system-title'),
-      peerTitle: meterTitle === undefined ? undefined : titleOf(meterTitle, '--meter-title'),
-      keys: {
-        unicast: keyOf(options.unicastKey, '--unicast-key', suite.keyBytes),
-        authentication: keyOf(options.authenticationKey, '--authentication-key', suite.keyBytes),
-      },
-      counters: { unicast: new InvocationCounter(counter) },
-      choice: { shape: Shape.GLOBAL, protection },
-      isCiphered: protection !== 0,
-    },
+    suite: suite === undefined ? security!.suite : suiteIn(suite),
+    mechanism: mechanism ?? security?.mechanism ?? (hasSecret ? 1 : 0),
+    protection: protection ?? security?.protection ?? protections.both,
+    clientTitle:
+      systemTitle === undefined && security !== undefined
+        ? security.clientTitle
+        : titleIn(systemTitle ?? titleDefault, '--system-title'),
+    ...(deviceTitle && { deviceTitle }),
   }
+}
+
+export const suiteIn = (text: string): 0 | 1 | 2 => wholeIn(text, '--suite', 0, 2) as 0 | 1 | 2
+
+export function titleIn(text: string, what: string): Buffer {
+  const title = octetsIn(text, what)
+  if (title.length !== systemTitleBytes) throw invalid(`${what} has eight octets`)
+  return title
 }
 
 /** A password as it is, or in hexadecimal digits behind 0x. */
 const secretIn = (text: string): Buffer =>
   /^0x/i.test(text) ? octetsIn(text, '--password') : Buffer.from(text, 'latin1')
 
-/** The counter that was given, or undefined: then the meter is asked. */
-export function givenCounter({ counter }: MeterOptions): number | undefined {
-  return counter === undefined ? undefined : wholeIn(counter, '--counter', 0, 0xffff_ffff)
+const partFactor = 128
+
+/** `1`, `1/17`, or both in one number as inventories have it. */
+function partsOf(text: string): { upper: number; lower: number | undefined } {
+  const match = /^(\d{1,5})(?:\/(\d{1,5}))?$/.exec(text)
+  if (match === null)
+    throw invalid(`--logical-device looks like 1, or 1/17 for an upper and a lower HDLC address`)
+  const first = Number(match[1])
+  if (match[2] !== undefined) return { upper: first, lower: Number(match[2]) }
+  return first < partFactor
+    ? { upper: first, lower: undefined }
+    : { upper: Math.floor(first / partFactor), lower: first % partFactor }
+}
+
+function numberOfDevice(text: string): number {
+  if (!text.includes('/')) return wholeIn(text, '--logical-device', 0, 0xffff)
+  const { upper, lower = 0 } = partsOf(text)
+  return upper * partFactor + lower
+}
+
+function hdlcAddressIn(text: string, octets: 1 | 2 | 4 | undefined): HdlcAddress {
+  const { upper, lower } = partsOf(text)
+  try {
+    return hdlcAddress(upper, lower, octets)
+  } catch {
+    throw invalid(
+      `${text} is no HDLC address in ${octets ?? 'one, two or four'} octets: each part is up to 127, or 16383 in four octets`,
+    )
+  }
+}
+
+// ── keys ──
+
+function keyIn(text: string | undefined, what: string, keyBytes: number): SecretKey | undefined {
+  if (text === undefined) return undefined
+  const octets = octetsIn(text, what)
+  if (octets.length !== keyBytes) throw invalid(`${what} has ${keyBytes} octets in this suite`)
+  return SecretKey.of(octets)
+}
+
+/** Keys that are given by themselves, or in a file. @throws BrokerError CONFIG_INVALID, which shows nothing of them */
+export function keysOf(options: KeyOptions, suite: 0 | 1 | 2 | undefined): DeviceKeys {
+  const { keys: file, unicastKey, broadcastKey, authenticationKey } = options
+  if (suite === undefined) {
+    if (file !== undefined) throw invalid('--keys needs --suite')
+    return {}
+  }
+  const { keyBytes } = suites[suite]
+  const unicast = keyIn(unicastKey, '--unicast-key', keyBytes)
+  const broadcast = keyIn(broadcastKey, '--broadcast-key', keyBytes)
+  const authentication = keyIn(authenticationKey, '--authentication-key', keyBytes)
+  return {
+    ...(file !== undefined && keysInFile(file, suite)),
+    ...(unicast && { unicast }),
+    ...(broadcast && { broadcast }),
+    ...(authentication && { authentication }),
+  }
+}
+
+function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys | undefined {
+  const faults: string[] = []
+  const json = jsonIn(readFileSync(file, 'utf8'))
+  if (json === undefined) throw invalid(`${file} is not JSON`)
+  const keys = deviceKeysOf(json, suite, faults)
+  if (faults.length > 0) throw invalid(`${file}: ${faults.join('; ')}`)
+  return keys
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // What JSON.parse says of it would show a part of it.
+    return undefined
+  }
+}
+
+/** The devices of an inventory file. @throws BrokerError CONFIG_INVALID for a line that is no device */
+export async function* devicesIn(file: string): AsyncGenerator<DeviceEntry> {
+  const input = createReadStream(file)
+  const lines = createInterface({ input, crlfDelay: Infinity })
+  let number = 0
+  try {
+    for await (const line of lines) {
+      number++
+      if (line.trim() === '') continue
+      const entry = deviceEntryOf(jsonIn(line))
+      if ('faults' in entry) throw invalid(`${file}, line ${number}: ${entry.faults.join('; ')}`)
+      yield entry
+    }
+  } finally {
+    input.destroy()
+  }
+}
+
+async function entryOf(where: string, { devices }: MeterOptions): Promise<DeviceEntry | undefined> {
+  const octets = parseEui64(where)
+  if (octets === undefined || devices === undefined) return undefined
+  const wanted = eui64Key(octets)
+  for await (const entry of devicesIn(devices)) if (entry.key === wanted) return entry
+  throw invalid(`${where} is not in ${devices}`)
+}
+
+// ── the client ──
+
+/** The client's options; `counter` is the next one to send with, where there is a suite. */
+export function clientOptionsOf(meter: Meter, counter: number): ClientOptions {
+  const { address, keys, mechanism, generalKey, signature } = meter
+  const terms = {
+    apduBytesMax: limits.apduBytesMax,
+    invokeIdLast: 0,
+    random: systemRandom,
+  }
+  const opened = {
+    keys,
+    counter: new ReservedCounter(counter, invocationCounterMax + 1),
+    window: new CounterWindow(),
+  }
+  const { security, ...plain } = wanOptionsOf(address, terms, opened)
+  return {
+    ...plain,
+    makerProof: plain.makerProof ?? blockCipherProof,
+    ...(mechanism !== undefined && { mechanism }),
+    ...(security && {
+      security: {
+        ...security,
+        // Keys that are agreed for this association alone: their counter begins anew.
+        counters: { ...security.counters, session: new InvocationCounter() },
+        isCiphered: security.isCiphered !== false || signature !== 'none',
+        choice: {
+          ...security.choice!,
+          ...(security.isCiphered === false && { shape: Shape.PLAIN }),
+          ...(generalKey !== undefined && { shape: Shape.GENERAL, generalKey }),
+          signature,
+          transactionId: systemRandom.bytes(systemTitleBytes),
+        },
+      },
+    }),
+  }
 }

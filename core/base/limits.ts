@@ -268,6 +268,19 @@ export const limits = {
   hdlcQueuedApdusMax: 16,
   /** What a meter that dials in says of itself before anything else. */
   pushIdentificationBytesMax: 64,
+  /** Connections that `busbar meter push-listen` has open at one time; more are closed at once. */
+  pushConnectionsMax: 1_000,
+  /** A pause that ends an APDU or an identification with nothing around it; and one after which a connection is closed. */
+  pushPauseMs: 300,
+  pushIdleMs: 60_000,
+  /** Senders whose pushes in segments or general blocks are put together at one time. */
+  pushGatheringsMax: 100,
+  /** The longest that it can be told to listen: a week. */
+  pushListenMsMax: 7 * 24 * 3_600_000,
+  /** Devices of an inventory whose keys `busbar meter push-listen` takes. */
+  pushDevicesMax: 100_000,
+  /** The longest that `busbar meter` can be told to wait for an answer. */
+  meterWaitMsMax: 600_000,
   /** An identification in mode E, or its confirmation: a meter may take 1.5 s to begin, and 300 baud are slow [IEC 62056-21, 6.3.14]. */
   modeEResponseMs: 3_000,
   /** One line of the handshake in mode E. */

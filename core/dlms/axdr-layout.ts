@@ -48,6 +48,20 @@ export const Tag = {
 } as const
 export type Tag = (typeof Tag)[keyof typeof Tag]
 
+const typeNames = new Map<number, string>(
+  Object.entries(Tag).map(([name, tag]) => [
+    tag,
+    name === 'NULL' ? 'null-data' : name.toLowerCase().replaceAll('_', '-'),
+  ]),
+)
+
+/** `double-long-unsigned` of tag 6. @throws BrokerError DLMS_TAG_UNKNOWN */
+export function nameOfType(tag: number): string {
+  const name = typeNames.get(tag)
+  if (name === undefined) throw new BrokerError('DLMS_TAG_UNKNOWN', `data tag ${tag}`)
+  return name
+}
+
 const variable = -1
 const unknown = -2
 

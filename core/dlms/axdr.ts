@@ -4,6 +4,7 @@ export {
   hasFloatLength,
   lengthBytes,
   lengthBytesFor,
+  nameOfType,
   readLength,
   skipOctets,
   skipValue,

@@ -8,7 +8,7 @@ import { anyApdu, type Apdu } from './apdu/codec.ts'
 import { BlockControl } from './apdu/general-block-transfer.ts'
 import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
-import { skipValue, Tag } from './axdr-layout.ts'
+import { nameOfType, skipValue, Tag } from './axdr-layout.ts'
 import { AxdrView } from './axdr-view.ts'
 import {
   cosemDateBytes,
@@ -218,20 +218,6 @@ function nameOfField(name: string, kind: string | undefined): string {
     standard ??
     name.replace(/View(s?)$/, '$1').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   )
-}
-
-const typeNames = new Map<number, string>(
-  Object.entries(Tag).map(([name, tag]) => [
-    tag,
-    name === 'NULL' ? 'null-data' : name.toLowerCase().replaceAll('_', '-'),
-  ]),
-)
-
-/** `double-long-unsigned` of tag 6. @throws BrokerError DLMS_TAG_UNKNOWN */
-export function nameOfType(tag: number): string {
-  const name = typeNames.get(tag)
-  if (name === undefined) throw new BrokerError('DLMS_TAG_UNKNOWN', `data tag ${tag}`)
-  return name
 }
 
 /**

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Tag, type AxdrType, type AxdrValue } from '../../core/dlms/axdr.ts'
-import { nameOfType } from '../../core/dlms/explain.ts'
+import { nameOfType } from '../../core/dlms/axdr.ts'
 
 const sharedDlms = join(import.meta.dirname, '../../../shared/dlms')
 

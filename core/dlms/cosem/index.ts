@@ -47,6 +47,7 @@ export {
   type ImagePlan,
   type ImageState,
 } from './image-transfer.ts'
+export { labelledValues, obisIn, scalerUnitIn, type LabelledValue } from './labelled.ts'
 export {
   decodeObjectList,
   decodeShortNameList,

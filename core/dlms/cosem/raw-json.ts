@@ -5,9 +5,8 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { Tag, type AxdrType, type AxdrValue } from '../axdr.ts'
+import { nameOfType, Tag, type AxdrType, type AxdrValue } from '../axdr.ts'
 import { readCosemDateTime } from '../date-time.ts'
-import { nameOfType } from '../explain.ts'
 import {
   octetsOfDate,
   octetsOfDateTime,

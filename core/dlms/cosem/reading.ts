@@ -4,8 +4,7 @@
  * way back is writing.ts: what has no note encodes to the same value.
  */
 import { limits } from '../../base/limits.ts'
-import { Tag, type AxdrValue } from '../axdr.ts'
-import { nameOfType } from '../explain.ts'
+import { nameOfType, Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes } from '../obis.ts'
 import { textOfTimeOctets } from './date-time-text.ts'
 import { bitText, integerJson, rawJson, simpleJson } from './raw-json.ts'

@@ -3,8 +3,7 @@
  * against, shown by field names, and encoded from JSON. What is written in them stands in classes/; reading.ts and writing.ts
  * walk over them. [IEC 62056-6-2, Common data types]
  */
-import { Tag } from '../axdr.ts'
-import { nameOfType } from '../explain.ts'
+import { nameOfType, Tag } from '../axdr.ts'
 
 /** JSON that a value is shown as and made from. Integers beyond 2^53 are strings of digits. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }

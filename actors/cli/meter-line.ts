@@ -1,0 +1,303 @@
+/**
+ * What carries a person's octets to a meter, and how APDUs lie in them: the wrapper over TCP, or one frame in each datagram over UDP
+ * [IEC 62056-4-7]; HDLC over TCP, as behind a serial server [IEC 62056-46].
+ */
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { limits } from '../../core/base/limits.ts'
+import type { DeviceProfile } from '../../core/catalogue/device-profiles.ts'
+import { hdlcAddress, type HdlcAddress } from '../../core/dlms/hdlc/address.ts'
+import { HdlcClient } from '../../core/dlms/hdlc/client.ts'
+import { HdlcReader } from '../../core/dlms/hdlc/reader.ts'
+import {
+  allocateApdu,
+  readWrapperDatagram,
+  WrapperReader,
+  wrapInPlace,
+  type WrapperFrame,
+} from '../../core/dlms/wrapper.ts'
+import { systemClock } from '../../core/ports/clock.ts'
+
+/** Where the meter is, and how it is reached. */
+export type MeterPlace = {
+  host: string
+  port: number
+  transport: 'tcp' | 'udp' | 'hdlc'
+  /** Wrapper port, or HDLC address, of the client. */
+  client: number
+  /** Wrapper port of the logical device; its HDLC address is `server`. */
+  logicalDevice: number
+  server: HdlcAddress
+  /** How the model deviates. */
+  hdlc: NonNullable<DeviceProfile['hdlc']>
+  /** How long an answer is waited for, ms. */
+  answerMs: number
+}
+
+/** Is shown what goes and comes. */
+export type Trace = (direction: '>' | '<', octetsView: Buffer) => void
+
+export type LineEvents = {
+  trace: Trace
+  /** An APDU for `client`, borrowed for the call. */
+  heard(client: number, apduView: Buffer): void
+  /** Nothing can be expected any more. */
+  failed(fault: unknown): void
+}
+
+/** One way to one logical device. */
+export interface MeterLine {
+  /** Sends `apdus` one behind the other, and waits for an answer. */
+  ask(apdus: readonly Buffer[], client: number): void
+  /** More will come without a question. */
+  awaitMore(): void
+  /** Takes leave of the meter; settles when that is done, or has taken long enough. */
+  leave(): Promise<void>
+  close(): void
+}
+
+type Carrier = {
+  write(octets: Buffer): void
+  close(): void
+  /** What comes is borrowed for the call. */
+  start(receive: (view: Buffer) => void, closed: (why: string) => void): void
+}
+
+/** @throws BrokerError DEVICE_UNREACHABLE */
+export async function openLine(place: MeterPlace, events: LineEvents): Promise<MeterLine> {
+  const carrier = await (place.transport === 'udp' ? openUdp : openTcp)(place)
+  const line =
+    place.transport === 'hdlc'
+      ? new HdlcLine(place, carrier, events)
+      : new WrapperLine(place, carrier, events)
+  carrier.start(
+    (view) => {
+      try {
+        line.receive(view)
+      } catch (fault) {
+        events.failed(fault)
+      }
+    },
+    (why) => events.failed(new BrokerError('DEVICE_SILENT', why)),
+  )
+  return line
+}
+
+async function openTcp({ host, port }: MeterPlace): Promise<Carrier> {
+  const socket = connect({ host, port, noDelay: true })
+  const callOff = systemClock.at(systemClock.now() + limits.wanConnectMsMax, () =>
+    socket.destroy(new Error('no connection in time')),
+  )
+  try {
+    await once(socket, 'connect')
+  } catch (cause) {
+    throw unreachable(host, port, cause)
+  } finally {
+    callOff()
+  }
+  return {
+    write: (octets) => void socket.write(octets),
+    close: () => void socket.destroy(),
+    start(receive, closed) {
+      socket.on('data', receive)
+      socket.on('error', () => undefined)
+      socket.on('close', () => closed('the meter closed the connection'))
+    },
+  }
+}
+
+async function openUdp({ host, port }: MeterPlace): Promise<Carrier> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+  try {
+    socket.connect(port, host)
+    await once(socket, 'connect')
+  } catch (cause) {
+    socket.close()
+    throw unreachable(host, port, cause)
+  }
+  let isClosed = false
+  return {
+    write(octets) {
+      if (!isClosed) socket.send(octets)
+    },
+    close() {
+      if (!isClosed) socket.close()
+      isClosed = true
+    },
+    start(receive, closed) {
+      socket.on('message', receive)
+      // Nobody listens there: the host says so.
+      socket.on('error', (error: NodeJS.ErrnoException) => closed(error.code ?? error.message))
+    },
+  }
+}
+
+const unreachable = (host: string, port: number, cause: unknown): BrokerError =>
+  new BrokerError('DEVICE_UNREACHABLE', `${host}:${port}: ${(cause as Error).message}`, { cause })
+
+/** The wrapper, over either. */
+class WrapperLine implements MeterLine {
+  private readonly place: MeterPlace
+  private readonly carrier: Carrier
+  private readonly events: LineEvents
+  private readonly reader = new WrapperReader()
+  private callOff: () => void = () => undefined
+
+  constructor(place: MeterPlace, carrier: Carrier, events: LineEvents) {
+    this.place = place
+    this.carrier = carrier
+    this.events = events
+  }
+
+  ask(apdus: readonly Buffer[], client: number): void {
+    for (const apdu of apdus) {
+      const frame = wrapInPlace(apdu, client, this.place.logicalDevice)
+      this.events.trace('>', frame)
+      this.carrier.write(frame)
+    }
+    this.awaitMore()
+  }
+
+  awaitMore(): void {
+    const { answerMs } = this.place
+    this.callOff()
+    this.callOff = systemClock.at(systemClock.now() + answerMs, () =>
+      this.events.failed(new BrokerError('DEVICE_SILENT', `no answer within ${answerMs} ms`)),
+    )
+  }
+
+  receive(view: Buffer): void {
+    if (this.place.transport === 'udp') return this.take(readWrapperDatagram(view))
+    this.reader.push(view)
+    for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next())
+      this.take(frame)
+  }
+
+  private take({ source, destination, apduView }: WrapperFrame): void {
+    const apdu = allocateApdu(apduView.length)
+    apduView.copy(apdu)
+    this.events.trace('<', wrapInPlace(apdu, source, destination))
+    if (source !== this.place.logicalDevice) return
+    this.callOff()
+    this.events.heard(destination, apduView)
+  }
+
+  async leave(): Promise<void> {
+    this.callOff()
+  }
+
+  close(): void {
+    this.callOff()
+    this.carrier.close()
+  }
+}
+
+/** HDLC: a link with one client address at a time, opened when something is asked. */
+class HdlcLine implements MeterLine {
+  private readonly place: MeterPlace
+  private readonly carrier: Carrier
+  private readonly events: LineEvents
+  private readonly reader = new HdlcReader()
+  private link: { client: number; hdlc: HdlcClient } | undefined
+  private waiting: readonly Buffer[] = []
+  private callOff: () => void = () => undefined
+  private onLeft: () => void = () => undefined
+
+  constructor(place: MeterPlace, carrier: Carrier, events: LineEvents) {
+    this.place = place
+    this.carrier = carrier
+    this.events = events
+  }
+
+  ask(apdus: readonly Buffer[], client: number): void {
+    const { server, hdlc: quirks, answerMs } = this.place
+    const open = this.link?.client === client ? this.link.hdlc : undefined
+    if (open !== undefined && open.state !== 'DISCONNECTED') this.send(open, apdus)
+    else {
+      const ends = { client: hdlcAddress(client, undefined, 1), server }
+      const responseMs = Math.min(answerMs, limits.hdlcResponseMs)
+      const hdlc = new HdlcClient({ ...ends, ...quirks, answerMs, responseMs })
+      this.link = { client, hdlc }
+      this.waiting = apdus
+      hdlc.connect(systemClock.now())
+    }
+    this.work()
+  }
+
+  private send(hdlc: HdlcClient, apdus: readonly Buffer[]): void {
+    for (const [index, apdu] of apdus.entries())
+      hdlc.send(apdu, systemClock.now(), { wantsAnswer: index === apdus.length - 1 })
+  }
+
+  awaitMore(): void {
+    const hdlc = this.link?.hdlc
+    if (hdlc?.state === 'IDLE') hdlc.poll(systemClock.now())
+    this.work()
+  }
+
+  receive(view: Buffer): void {
+    this.events.trace('<', view)
+    this.reader.push(view)
+    for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
+      this.link?.hdlc.take(frame, systemClock.now())
+      this.work()
+    }
+  }
+
+  /** Does what the link asks for, and comes back when it wants that. */
+  private work(): void {
+    const { link } = this
+    if (link === undefined) return
+    const { hdlc, client } = link
+    for (
+      let step = hdlc.next(systemClock.now());
+      step !== undefined;
+      step = hdlc.next(systemClock.now())
+    ) {
+      if ('send' in step) {
+        this.events.trace('>', step.send)
+        this.carrier.write(step.send)
+      } else if ('connected' in step) {
+        const { waiting } = this
+        this.waiting = []
+        this.send(hdlc, waiting)
+      } else if ('apdu' in step) this.events.heard(client, step.apdu)
+      else if ('unconfirmed' in step) this.events.heard(step.destination.upper, step.unconfirmed)
+      else {
+        this.onLeft()
+        if (step.disconnected !== 'OK')
+          this.events.failed(new BrokerError(step.disconnected, step.detail))
+      }
+    }
+    this.callOff()
+    const { actAtMs } = hdlc
+    if (actAtMs !== undefined && this.link === link)
+      this.callOff = systemClock.at(actAtMs, () => this.work())
+  }
+
+  leave(): Promise<void> {
+    const hdlc = this.link?.hdlc
+    if (hdlc === undefined || hdlc.state === 'DISCONNECTED') return Promise.resolve()
+    return new Promise((resolve) => {
+      const callOff = systemClock.at(systemClock.now() + limits.wanReleaseMsMax, () =>
+        this.onLeft(),
+      )
+      this.onLeft = () => {
+        callOff()
+        this.onLeft = () => undefined
+        this.link = undefined
+        resolve()
+      }
+      hdlc.disconnect(systemClock.now())
+      this.work()
+    })
+  }
+
+  close(): void {
+    this.callOff()
+    this.link = undefined
+    this.carrier.close()
+  }
+}

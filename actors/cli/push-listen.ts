@@ -1,0 +1,304 @@
+/**
+ * `busbar meter push-listen`: hears meters that push by themselves, over TCP and UDP, and prints what they say. Answers only what asks for
+ * an answer: a confirmed data-notification, general blocks with a window.
+ */
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { limits } from '../../core/base/limits.ts'
+import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
+import { nameOfObis } from '../../core/dlms/cosem/index.ts'
+import { formatObis, obisBytes } from '../../core/dlms/obis.ts'
+import type { Clock } from '../../core/ports/clock.ts'
+import { wholeIn } from './meter-options.ts'
+import { PushOpening, type Opened, type OpeningOptions } from './push-opening.ts'
+import {
+  answerFrame,
+  nameOfRecipient,
+  nameOfSender,
+  PushStream,
+  type Around,
+  type Heard,
+} from './push-stream.ts'
+import { contentOf, wordsOf, type PushContent } from './push-words.ts'
+
+/** Texts of the command line. */
+export type PushListenOptions = OpeningOptions & {
+  host: string
+  port: string
+  udp: boolean
+  count?: string
+  waitMs?: string
+  hex: boolean
+  json: boolean
+}
+
+export type ListeningTerminal = {
+  out: (line: string) => void
+  err: (line: string) => void
+  clock: Clock
+  onInterrupt: (action: () => void) => void
+}
+
+/** Where a push came from, and how one answers there. */
+type Peer = { name: string; transport: 'tcp' | 'udp'; send: (octets: Buffer) => void }
+
+/**
+ * Listens until `--count` pushes have come, `--wait-ms` are over, or it is interrupted.
+ * @throws BrokerError CONFIG_INVALID; DEVICE_SILENT when fewer than `--count` came in time. What the system says when the port is taken
+ */
+export async function pushListenCommand(
+  options: PushListenOptions,
+  terminal: ListeningTerminal,
+): Promise<void> {
+  const port = wholeIn(options.port, '--port', 0, 65_535)
+  const count =
+    options.count === undefined ? Infinity : wholeIn(options.count, '--count', 1, 0x7fff_ffff)
+  const waitMs =
+    options.waitMs === undefined
+      ? undefined
+      : wholeIn(options.waitMs, '--wait-ms', 1, limits.pushListenMsMax)
+  const listener = new PushListener(options, terminal, await PushOpening.of(options), count)
+  try {
+    await listener.listen(port)
+    const { clock } = terminal
+    const callOff = waitMs === undefined ? undefined : clock.at(clock.now() + waitMs, listener.end)
+    terminal.onInterrupt(listener.end)
+    await listener.ended
+    callOff?.()
+  } finally {
+    await listener.close()
+  }
+  if (waitMs !== undefined && count !== Infinity && listener.heardCount < count)
+    throw new BrokerError(
+      'DEVICE_SILENT',
+      `${listener.heardCount} of ${count} pushes came within ${waitMs} ms`,
+    )
+}
+
+class PushListener {
+  readonly ended: Promise<void>
+  end: () => void = () => undefined
+  heardCount = 0
+  private readonly options: PushListenOptions
+  private readonly terminal: ListeningTerminal
+  private readonly opening: PushOpening
+  private readonly count: number
+  private readonly sockets = new Set<Socket>()
+  private readonly datagramPeers = new Map<string, PushStream>()
+  private server: Server | undefined
+  private datagrams: DatagramSocket | undefined
+
+  constructor(
+    options: PushListenOptions,
+    terminal: ListeningTerminal,
+    opening: PushOpening,
+    count: number,
+  ) {
+    this.options = options
+    this.terminal = terminal
+    this.opening = opening
+    this.count = count
+    this.ended = new Promise((resolve) => (this.end = resolve))
+  }
+
+  async listen(port: number): Promise<void> {
+    const { host, udp } = this.options
+    // A meter may say all that it has to say and close its side; it hears us all the same.
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.accept(socket),
+    )
+    this.server = server
+    server.maxConnections = limits.pushConnectionsMax
+    server.listen(port, host)
+    await once(server, 'listening')
+    const at = (server.address() as AddressInfo).port
+    if (udp) await this.listenForDatagrams(at)
+    this.terminal.err(`listening on ${host}:${at}, TCP${udp ? ' and UDP' : ''}`)
+  }
+
+  private async listenForDatagrams(port: number): Promise<void> {
+    const { host } = this.options
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+    this.datagrams = socket
+    socket.bind(port, host)
+    await once(socket, 'listening')
+    socket.on('message', (datagram: Buffer, { address, port: from }) => {
+      const stream = this.streamOf(`${address}:${from}`, (octets) =>
+        socket.send(octets, from, address),
+      )
+      stream.receive(datagram)
+      stream.pause()
+    })
+    // An answer that nobody takes is the meter's loss.
+    socket.on('error', () => undefined)
+  }
+
+  private streamOf(name: string, send: (octets: Buffer) => void): PushStream {
+    const known = this.datagramPeers.get(name)
+    if (known !== undefined) return known
+    if (this.datagramPeers.size >= limits.pushGatheringsMax)
+      this.datagramPeers.delete(this.datagramPeers.keys().next().value!)
+    const stream = this.newStream({ name, transport: 'udp', send })
+    this.datagramPeers.set(name, stream)
+    return stream
+  }
+
+  private accept(socket: Socket): void {
+    const { clock } = this.terminal
+    const name = `${socket.remoteAddress}:${socket.remotePort}`
+    const stream = this.newStream({
+      name,
+      transport: 'tcp',
+      send: (octets) => {
+        if (socket.writable) socket.write(octets)
+      },
+    })
+    let callOff = (): void => undefined
+    this.sockets.add(socket)
+    socket.setTimeout(limits.pushIdleMs, () => socket.destroy())
+    socket.on('data', (chunk: Buffer) => {
+      callOff()
+      stream.receive(chunk)
+      if (stream.isWaiting)
+        callOff = clock.at(clock.now() + limits.pushPauseMs, () => stream.pause())
+    })
+    socket.on('end', () => {
+      callOff()
+      stream.pause()
+      socket.end()
+    })
+    // What was cut off is told when the connection ends in order; a reset is the meter's business.
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      callOff()
+      this.sockets.delete(socket)
+    })
+  }
+
+  private newStream(peer: Peer): PushStream {
+    let octets: Buffer[] = []
+    return new PushStream({
+      octets: (view) => void octets.push(Buffer.from(view)),
+      heard: (heard) => {
+        this.onHeard(peer, heard, octets)
+        octets = []
+      },
+      wrong: (fault) => {
+        octets = []
+        this.terminal.err(`${this.now()}  ${peer.name}  ${fault.message}`)
+      },
+      send: (answer) => this.send(peer, answer),
+    })
+  }
+
+  private send(peer: Peer, octets: Buffer): void {
+    if (this.options.hex) this.terminal.err(`> ${octets.toString('hex')}`)
+    peer.send(octets)
+  }
+
+  private now(): string {
+    return new Date(this.terminal.clock.now()).toISOString()
+  }
+
+  private onHeard(peer: Peer, heard: Heard, octets: readonly Buffer[]): void {
+    if (this.heardCount >= this.count) return
+    const told = 'apdu' in heard ? this.tellApdu(heard.apdu, heard.around) : tellName(heard)
+    const { terminal, options } = this
+    const from = { at: this.now(), from: peer.name, transport: peer.transport }
+    const hex = octets.map((frame) => frame.toString('hex'))
+    if (options.json)
+      terminal.out(JSON.stringify({ ...from, ...told.json, ...(options.hex && { octets: hex }) }))
+    else {
+      terminal.out([from.at, `${from.from} ${from.transport}`, ...told.words].join('  '))
+      if (options.hex) for (const frame of hex) terminal.out(`< ${frame}`)
+    }
+    if ('apdu' in heard && told.opened !== undefined)
+      this.acknowledge(peer, heard.around, told.opened)
+    if (++this.heardCount >= this.count) this.end()
+  }
+
+  private tellApdu(apdu: Buffer, around: Around): Told {
+    const opened = this.opening.open(apdu)
+    const { plain, fault, systemTitle, invocationCounter } = opened
+    const ends =
+      around.framing === 'none'
+        ? { framing: 'none' }
+        : {
+            framing: around.framing,
+            source: nameOfSender(around),
+            destination: nameOfRecipient(around),
+          }
+    const words = [
+      around.framing === 'none'
+        ? 'bare APDU'
+        : `${ends.framing} ${ends.source}>${ends.destination}`,
+      ...(systemTitle === undefined ? [] : [`system title ${systemTitle}`]),
+      ...(invocationCounter === undefined ? [] : [`counter ${invocationCounter}`]),
+    ]
+    const json = { ...ends, systemTitle, invocationCounter }
+    const failed = (why: BrokerError): Told => ({
+      words: [...words, apdu.toString('hex'), why.message],
+      json: { ...json, apdu: apdu.toString('hex'), fault: why.code, detail: why.detail },
+      opened: undefined,
+    })
+    if (plain === undefined) return failed(fault!)
+    let content: PushContent
+    try {
+      content = contentOf(plain)
+    } catch (why) {
+      if (!(why instanceof BrokerError)) throw why
+      return failed(why)
+    }
+    return { words: [...words, ...wordsOf(content)], json: { ...json, ...content }, opened }
+  }
+
+  /** Confirms a data-notification that asks for it. [IEC 62056-5-3, Data-Notification-Confirm] */
+  private acknowledge(peer: Peer, around: Around, { plain, protect }: Opened): void {
+    const apdu = decodeApdu(plain!, { isTolerant: true })
+    if (apdu.type !== 'data-notification' || !isConfirmed(apdu.longInvokeIdAndPriority)) return
+    if (protect === undefined)
+      return this.terminal.err(
+        'note: it asks for a confirmation, which is ciphered: give --counter',
+      )
+    const { longInvokeIdAndPriority, dateTimeView } = apdu
+    const confirm = encodeApdu({
+      type: 'data-notification-confirm',
+      longInvokeIdAndPriority,
+      dateTimeView,
+    })
+    this.send(peer, answerFrame(protect(confirm), around))
+  }
+
+  async close(): Promise<void> {
+    const { server, datagrams, sockets } = this
+    // What was written goes out first.
+    for (const socket of sockets) socket.destroySoon()
+    if (server?.listening === true) {
+      server.close()
+      await once(server, 'close')
+    }
+    datagrams?.close()
+  }
+}
+
+type Told = { words: string[]; json: object; opened: Opened | undefined }
+
+const confirmedBit = 0x4000_0000
+const isConfirmed = (longInvokeIdAndPriority: number): boolean =>
+  (longInvokeIdAndPriority & confirmedBit) !== 0
+
+function tellName({ identification, alarm }: Extract<Heard, { identification: string }>): Told {
+  const isObis = alarm.length === obisBytes
+  const code = isObis ? formatObis(alarm) : alarm.toString('hex')
+  const what = isObis ? `${nameOfObis(alarm)} (${code})` : `alarm register ${code}`
+  return {
+    words: [`identification ${identification}`, ...(alarm.length === 0 ? [] : [what])],
+    json: {
+      identification,
+      ...(alarm.length > 0 && (isObis ? { obis: code } : { alarm: code })),
+    },
+    opened: undefined,
+  }
+}

@@ -1,0 +1,95 @@
+/** What an unasked APDU says, for people and for scripts: kind, time, and its fields in words where the content shows what they are. */
+import { asBuffer } from '../../core/base/bytes.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { decodeApdu, type Apdu } from '../../core/dlms/apdu/codec.ts'
+import { decodeValue, type AxdrValue } from '../../core/dlms/axdr.ts'
+import {
+  labelledValues,
+  nameOfObis,
+  rawJson,
+  readAttribute,
+  textOfDateTime,
+  type Json,
+} from '../../core/dlms/cosem/index.ts'
+import { decodeDescriptor } from '../../core/dlms/descriptor.ts'
+
+export type PushField = { obis?: string; name?: string; value: Json; unit?: string }
+
+export type PushContent = {
+  type: Apdu['type']
+  /** As the meter wrote it; absent where it gave none. */
+  time?: string
+  fields: PushField[]
+}
+
+/** What `apdu`, in the clear, says. @throws BrokerError as `decodeApdu`, `decodeValue` */
+export function contentOf(apdu: Buffer): PushContent {
+  const decoded = decodeApdu(apdu, { isTolerant: true })
+  const { type } = decoded
+  if (type === 'data-notification')
+    return {
+      type,
+      ...timeIn(decoded.dateTimeView),
+      fields: labelledValues(decodeValue(decoded.valueView)).map(fieldOf),
+    }
+  if (type === 'event-notification-request')
+    return {
+      type,
+      ...timeIn(decoded.timeView),
+      fields: [attributeField(decoded.descriptorView, decoded.valueView)],
+    }
+  return { type, fields: [] }
+}
+
+function timeIn(view: Buffer | undefined): { time?: string } {
+  return view === undefined || view.length === 0 ? {} : { time: textOfDateTime(view) }
+}
+
+function attributeField(descriptorView: Buffer, valueView: Buffer): PushField {
+  const { classId, instanceId, memberId } = decodeDescriptor(descriptorView)
+  const { className, name, json } = readAttribute({ classId }, memberId, asBuffer(valueView))
+  return {
+    obis: instanceId,
+    name: `${nameOfObis(instanceId)}, ${className} ${name}`,
+    value: json,
+  }
+}
+
+function fieldOf({ obis, value, scaled }: ReturnType<typeof labelledValues>[number]): PushField {
+  return {
+    ...(obis !== undefined && { obis, name: nameOfObis(obis) }),
+    value: scaled?.decimal ?? valueText(value),
+    ...(scaled !== undefined && scaled.unit !== '' && { unit: scaled.unit }),
+  }
+}
+
+/** A number or text by itself; octets as the time or the text that they are taken for. */
+function valueText(value: AxdrValue): Json {
+  const json = rawJson(value)
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return json
+  return json['time'] ?? json['text'] ?? json['value'] ?? null
+}
+
+/** The same in words: kind, time, fields. */
+export function wordsOf({ type, time, fields }: PushContent): string[] {
+  const words = fields.map(({ obis, name, value, unit }) => {
+    const label = obis === undefined ? '' : `${name} (${obis}): `
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    return `${label}${text}${unit === undefined ? '' : ` ${unit}`}`
+  })
+  return [
+    type,
+    ...(time === undefined ? [] : [time]),
+    ...(words.length > 0 ? [words.join('; ')] : []),
+  ]
+}
+
+/** `apdu` in words, or why it has none. */
+export function describeApdu(apdu: Buffer): string {
+  try {
+    return wordsOf(contentOf(apdu)).join('  ')
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return `${apdu.toString('hex')}: ${error.message}`
+  }
+}
