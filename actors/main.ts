@@ -5,7 +5,7 @@ import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { Transport } from '../core/ports/wan.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
-import { explainFault } from './operator-fault.ts'
+import { explainFault, UsageFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
   .description('The open switchboard between energy parties and smart meters')
@@ -467,9 +467,15 @@ program
 
 addDlmsCommands(program, terminal)
 
+// Whoever reads along may have seen enough: `busbar … | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
 try {
   await program.parseAsync()
 } catch (fault) {
   process.stderr.write(`${explainFault(fault).text}\n`)
-  process.exitCode = 1
+  process.exitCode = fault instanceof UsageFault ? 2 : 1
 }

@@ -6,6 +6,11 @@ export class OperatorFault extends Error {
   override name = 'OperatorFault'
 }
 
+/** Wrong options, found behind the command line's own checks: the command ends with 2. */
+export class UsageFault extends OperatorFault {
+  override name = 'UsageFault'
+}
+
 /**
  * The sentence for a fault that explains itself (of the table, of the command line, of the operating system), or where a bug of ours
  * is. `isOurs` is true for the latter.

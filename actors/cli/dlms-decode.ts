@@ -15,6 +15,7 @@ import { HdlcReader } from '../../core/dlms/hdlc/reader.ts'
 import { flagOctet, type HdlcFrame } from '../../core/dlms/hdlc/frame.ts'
 import { SecurityChannel, suites, systemTitleBytes } from '../../core/dlms/security/index.ts'
 import { SecretKey } from '../../core/ports/crypto.ts'
+import { hexIn } from './hex.ts'
 
 /** Texts of the command line, keys and titles in hexadecimal digits. */
 export type DecodeOptions = {
@@ -29,12 +30,11 @@ export type DecodeOptions = {
 
 const llcBytes = 3
 
-/** The octets of `text`: hexadecimal digits, with or without white space, colons or 0x. @throws BrokerError DLMS_VALUE_INVALID */
-export function octetsIn(text: string, what: string): Buffer {
-  const digits = text.replace(/0x|[\s:,-]/gi, '')
-  if (digits.length === 0 || digits.length % 2 !== 0 || !/^[0-9a-f]+$/i.test(digits))
+function octetsIn(text: string, what: string): Buffer {
+  const octets = hexIn(text)
+  if (octets === undefined)
     throw new BrokerError('DLMS_VALUE_INVALID', `${what} must be pairs of hexadecimal digits`)
-  return Buffer.from(digits, 'hex')
+  return octets
 }
 
 /** Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID for what is no hexadecimal, or a key or title of a wrong length */

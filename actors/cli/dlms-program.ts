@@ -104,15 +104,29 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
       .option('--hex', 'show the frames that go and come, on stderr', false)
       .option('--json', 'one line of JSON', false)
 
+  /** What an action ends with, told so that a person with one meter knows what to do. */
+  const advised =
+    <Arguments extends unknown[]>(action: (...given: Arguments) => Promise<void>) =>
+    async (...given: Arguments): Promise<void> => {
+      try {
+        await action(...given)
+      } catch (fault) {
+        const { withAdvice } = await import('./meter-advice.ts')
+        throw withAdvice(fault)
+      }
+    }
+
   const ofClass = '3'
   meterCommand('read', 'read one attribute; a register with scaler and unit')
     .argument('<obis>', 'logical name, 1-0:1.8.0.255')
     .option('--class <number>', 'interface class', ofClass)
     .option('--attribute <name>', 'by name or number', '2')
-    .action(async (address: string, obis: string, options: ObjectOptions) => {
-      const { readCommand } = await import('./meter-commands.ts')
-      await readCommand(address, obis, options, terminal)
-    })
+    .action(
+      advised(async (address: string, obis: string, options: ObjectOptions) => {
+        const { readCommand } = await import('./meter-commands.ts')
+        await readCommand(address, obis, options, terminal)
+      }),
+    )
 
   meterCommand('write', 'write one attribute')
     .argument('<obis>', 'logical name')
@@ -122,10 +136,12 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     )
     .option('--class <number>', 'interface class', ofClass)
     .option('--attribute <name>', 'by name or number', '2')
-    .action(async (address: string, obis: string, value: string, options: ObjectOptions) => {
-      const { writeCommand } = await import('./meter-commands.ts')
-      await writeCommand(address, obis, value, options, terminal)
-    })
+    .action(
+      advised(async (address: string, obis: string, value: string, options: ObjectOptions) => {
+        const { writeCommand } = await import('./meter-commands.ts')
+        await writeCommand(address, obis, value, options, terminal)
+      }),
+    )
 
   meterCommand('invoke', 'invoke one method')
     .argument('<obis>', 'logical name')
@@ -133,22 +149,24 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     .option('--class <number>', 'interface class', ofClass)
     .option('--method <name>', 'by name or number', '1')
     .action(
-      async (
-        address: string,
-        obis: string,
-        parameter: string | undefined,
-        options: ObjectOptions,
-      ) => {
-        const { invokeCommand } = await import('./meter-commands.ts')
-        await invokeCommand(address, obis, parameter, options, terminal)
-      },
+      advised(
+        async (
+          address: string,
+          obis: string,
+          parameter: string | undefined,
+          options: ObjectOptions,
+        ) => {
+          const { invokeCommand } = await import('./meter-commands.ts')
+          await invokeCommand(address, obis, parameter, options, terminal)
+        },
+      ),
     )
 
   meterCommand('objects', 'list the objects that the association sees, with rights').action(
-    async (address: string, options: MeterOptions) => {
+    advised(async (address: string, options: MeterOptions) => {
       const { objectsCommand } = await import('./meter-commands.ts')
       await objectsCommand(address, options, terminal)
-    },
+    }),
   )
 
   meterCommand('profile', 'print the rows of a profile')
@@ -156,10 +174,12 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     .option('--from <time>', 'ISO 8601')
     .option('--to <time>', 'now when left out')
     .option('--entries <range>', 'rows by number, 1-10')
-    .action(async (address: string, obis: string, options: ProfileOptions) => {
-      const { profileCommand } = await import('./meter-commands.ts')
-      await profileCommand(address, obis, options, terminal)
-    })
+    .action(
+      advised(async (address: string, obis: string, options: ProfileOptions) => {
+        const { profileCommand } = await import('./meter-commands.ts')
+        await profileCommand(address, obis, options, terminal)
+      }),
+    )
 
   withKeys(
     meter
@@ -179,8 +199,10 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     .option('--wait-ms <ms>', 'end after so long; with --count, 1 when fewer have come')
     .option('--hex', 'show the octets, too', false)
     .option('--json', 'one line of JSON for each', false)
-    .action(async (options: PushListenOptions) => {
-      const { pushListenCommand } = await import('./push-listen.ts')
-      await pushListenCommand(options, terminal)
-    })
+    .action(
+      advised(async (options: PushListenOptions) => {
+        const { pushListenCommand } = await import('./push-listen.ts')
+        await pushListenCommand(options, terminal)
+      }),
+    )
 }

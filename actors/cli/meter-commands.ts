@@ -30,6 +30,7 @@ import {
 } from '../../core/dlms/cosem/index.ts'
 import type { Selection } from '../../core/dlms/descriptor.ts'
 import type { CosemResult } from '../../core/ports/wan.ts'
+import { wordsOfJson } from './json-words.ts'
 import { clientOptionsOf, meterOf, type Meter, type MeterOptions } from './meter-options.ts'
 import { MeterSession, type MeterAssociation } from './meter-session.ts'
 import { describeApdu } from './push-words.ts'
@@ -159,7 +160,7 @@ export async function readCommand(
   )
   if (options.json)
     return terminal.out(JSON.stringify({ obis, className, name, json, scaled, notes }))
-  const shown = scaled === undefined ? JSON.stringify(json) : scaledText(scaled)
+  const shown = scaled === undefined ? wordsOfJson(json) : scaledText(scaled)
   terminal.out(`${obis}  ${nameOfObis(obis)}  ${className} ${name}: ${shown}`)
   for (const note of notes) terminal.err(`note: ${note.path} ${note.problem} ${note.detail}`)
 }
@@ -207,7 +208,8 @@ export async function invokeCommand(
   if (result?.result !== DataAccessResult.SUCCESS) throw refusal(result)
   if (result.value === undefined) return terminal.out('done')
   const { id } = methodOf(classOf(object.classId), method)
-  terminal.out(`done: ${JSON.stringify(readReturn(object, id, asBuffer(result.value)).json)}`)
+  const { json } = readReturn(object, id, asBuffer(result.value))
+  terminal.out(options.json ? JSON.stringify(json) : `done: ${wordsOfJson(json)}`)
 }
 
 /** Lists what the association sees. */
@@ -263,14 +265,12 @@ export async function profileCommand(
   for (const { cells } of profile.rows)
     terminal.out(
       cells
-        .map(({ json, scaled }) => (scaled === undefined ? textOf(json) : scaledText(scaled)))
+        .map(({ json, scaled }) => (scaled === undefined ? wordsOfJson(json) : scaledText(scaled)))
         .join('\t'),
     )
   for (const { path, problem, detail } of profile.notes)
     terminal.err(`note: ${path} ${problem} ${detail}`)
 }
-
-const textOf = (json: Json): string => (typeof json === 'string' ? json : JSON.stringify(json))
 
 function numberOf(result: CosemResult | undefined): number | undefined {
   const value = result?.value && decodeValue(asBuffer(result.value))

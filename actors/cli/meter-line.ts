@@ -62,7 +62,7 @@ type Carrier = {
   write(octets: Buffer): void
   close(): void
   /** What comes is borrowed for the call. */
-  start(receive: (view: Buffer) => void, closed: (why: string) => void): void
+  start(receive: (view: Buffer) => void, closed: (fault: BrokerError) => void): void
 }
 
 /** @throws BrokerError DEVICE_UNREACHABLE */
@@ -72,16 +72,13 @@ export async function openLine(place: MeterPlace, events: LineEvents): Promise<M
     place.transport === 'hdlc'
       ? new HdlcLine(place, carrier, events)
       : new WrapperLine(place, carrier, events)
-  carrier.start(
-    (view) => {
-      try {
-        line.receive(view)
-      } catch (fault) {
-        events.failed(fault)
-      }
-    },
-    (why) => events.failed(new BrokerError('DEVICE_SILENT', why)),
-  )
+  carrier.start((view) => {
+    try {
+      line.receive(view)
+    } catch (fault) {
+      events.failed(fault)
+    }
+  }, events.failed)
   return line
 }
 
@@ -103,7 +100,9 @@ async function openTcp({ host, port }: MeterPlace): Promise<Carrier> {
     start(receive, closed) {
       socket.on('data', receive)
       socket.on('error', () => undefined)
-      socket.on('close', () => closed('the meter closed the connection'))
+      socket.on('close', () =>
+        closed(new BrokerError('DEVICE_SILENT', 'the meter closed the connection')),
+      )
     },
   }
 }
@@ -129,7 +128,7 @@ async function openUdp({ host, port }: MeterPlace): Promise<Carrier> {
     start(receive, closed) {
       socket.on('message', receive)
       // Nobody listens there: the host says so.
-      socket.on('error', (error: NodeJS.ErrnoException) => closed(error.code ?? error.message))
+      socket.on('error', (error) => closed(unreachable(host, port, error)))
     },
   }
 }

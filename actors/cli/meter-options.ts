@@ -28,7 +28,7 @@ import { SecretKey } from '../../core/ports/crypto.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
 import { clientOptionsOf as wanOptionsOf, ReservedCounter } from '../../core/wan/client-terms.ts'
-import { octetsIn } from './dlms-decode.ts'
+import { hexIn } from './hex.ts'
 import type { MeterPlace } from './meter-line.ts'
 
 /** Texts of the command line that say which keys there are. */
@@ -232,6 +232,13 @@ function securityOf(
 }
 
 export const suiteIn = (text: string): 0 | 1 | 2 => wholeIn(text, '--suite', 0, 2) as 0 | 1 | 2
+
+/** Hexadecimal digits, with or without white space, colons or 0x. */
+function octetsIn(text: string, what: string): Buffer {
+  const octets = hexIn(text)
+  if (octets === undefined) throw invalid(`${what} must be pairs of hexadecimal digits`)
+  return octets
+}
 
 export function titleIn(text: string, what: string): Buffer {
   const title = octetsIn(text, what)

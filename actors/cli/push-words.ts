@@ -2,7 +2,7 @@
 import { asBuffer } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { decodeApdu, type Apdu } from '../../core/dlms/apdu/codec.ts'
-import { decodeValue, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { decodeValue } from '../../core/dlms/axdr.ts'
 import {
   labelledValues,
   nameOfObis,
@@ -12,6 +12,7 @@ import {
   type Json,
 } from '../../core/dlms/cosem/index.ts'
 import { decodeDescriptor } from '../../core/dlms/descriptor.ts'
+import { wordsOfJson } from './json-words.ts'
 
 export type PushField = { obis?: string; name?: string; value: Json; unit?: string }
 
@@ -58,24 +59,16 @@ function attributeField(descriptorView: Buffer, valueView: Buffer): PushField {
 function fieldOf({ obis, value, scaled }: ReturnType<typeof labelledValues>[number]): PushField {
   return {
     ...(obis !== undefined && { obis, name: nameOfObis(obis) }),
-    value: scaled?.decimal ?? valueText(value),
+    value: scaled?.decimal ?? rawJson(value),
     ...(scaled !== undefined && scaled.unit !== '' && { unit: scaled.unit }),
   }
-}
-
-/** A number or text by itself; octets as the time or the text that they are taken for. */
-function valueText(value: AxdrValue): Json {
-  const json = rawJson(value)
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) return json
-  return json['time'] ?? json['text'] ?? json['value'] ?? null
 }
 
 /** The same in words: kind, time, fields. */
 export function wordsOf({ type, time, fields }: PushContent): string[] {
   const words = fields.map(({ obis, name, value, unit }) => {
     const label = obis === undefined ? '' : `${name} (${obis}): `
-    const text = typeof value === 'string' ? value : JSON.stringify(value)
-    return `${label}${text}${unit === undefined ? '' : ` ${unit}`}`
+    return `${label}${wordsOfJson(value)}${unit === undefined ? '' : ` ${unit}`}`
   })
   return [
     type,

@@ -21,9 +21,12 @@ import {
   AssociationResult,
   Diagnostic,
   Mechanism,
+  ProviderDiagnostic,
   type Aare,
 } from './apdu/acse.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
+import { InitiateError } from './apdu/error.ts'
+import { nameOf } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
 import {
@@ -222,6 +225,8 @@ export class ClientAssociation {
     const { result, resultSourceDiagnostic, respondingApTitleView } = aare
     if (result === undefined) throw new BrokerError('DLMS_VALUE_INVALID', 'AARE without result')
     const diagnostic = resultSourceDiagnostic?.diagnostic ?? Diagnostic.NULL
+    const isProvider = resultSourceDiagnostic?.source === 'acse-service-provider'
+    const diagnostics = isProvider ? ProviderDiagnostic : Diagnostic
     const isHigh = this.mechanism >= Mechanism.HIGH
     // "Authentication required" with "accepted" asks for high-level security, which may not be what we offered.
     if (
@@ -230,7 +235,7 @@ export class ClientAssociation {
     )
       throw new BrokerError(
         'DLMS_ASSOCIATION_REFUSED',
-        `result ${result}, diagnostic ${diagnostic}${causeIn(aare.userInformation)}`,
+        `result ${result}, diagnostic ${diagnostic}${causeIn(aare.userInformation)}: ${nameOf(AssociationResult, result)}, ${nameOf(diagnostics, diagnostic)}`,
       )
     // Some meters leave their title out, or give none in the clear: the record's has to do then.
     if (respondingApTitleView?.length === 8) this.channel?.setPeerTitle(respondingApTitleView)
@@ -347,6 +352,6 @@ const unprotected = { protection: 0, invocationCounter: -1 }
 
 function causeIn(information: InformationApdu | undefined): string {
   return information?.type === 'confirmed-service-error'
-    ? `, initiate error ${information.serviceError.error}`
+    ? `, initiate error ${information.serviceError.error} ${nameOf(InitiateError, information.serviceError.error)}`
     : ''
 }

@@ -4,7 +4,9 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import type { CosemResult } from '../ports/wan.ts'
-import { ApduTag, DataAccessResult } from './apdu.ts'
+import { ApduTag, DataAccessResult, ServiceError, StateError } from './apdu.ts'
+import { nameOfServiceError } from './apdu/error.ts'
+import { nameOf } from './apdu/grammar.ts'
 import { lengthBytes, skipValue, Tag } from './axdr-layout.ts'
 
 /** Get-Data-Result at `at`: choice 0 and a value, which is copied, or choice 1 and a data-access-result. */
@@ -64,8 +66,8 @@ export function trimmedTransfer(gathered: Buffer): Buffer {
 /** What an exception-response or a confirmed-service-error says, for logs. */
 export function refusalOf(view: Buffer): string {
   return view[0] === ApduTag.EXCEPTION_RESPONSE
-    ? `exception, state ${view[1]}, service ${view[2]}`
-    : `confirmed service error, service ${view[1]}, group ${view[2]}, error ${view[3]}`
+    ? `exception, state ${view[1]}, service ${view[2]}: ${nameOf(StateError, view[1]!)}, ${nameOf(ServiceError, view[2]!)}`
+    : `confirmed service error, service ${view[1]}, group ${view[2]}, error ${view[3]}: ${nameOfServiceError(view[2]!, view[3]!)}`
 }
 
 /**
