@@ -11,6 +11,7 @@ import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
 import { nameOfObis } from '../../core/dlms/cosem/index.ts'
 import { formatObis, obisBytes } from '../../core/dlms/obis.ts'
 import type { Clock } from '../../core/ports/clock.ts'
+import { OperatorFault } from '../operator-fault.ts'
 import { wholeIn } from './meter-options.ts'
 import { PushOpening, type Opened, type OpeningOptions } from './push-opening.ts'
 import {
@@ -46,7 +47,7 @@ type Peer = { name: string; transport: 'tcp' | 'udp'; send: (octets: Buffer) => 
 
 /**
  * Listens until `--count` pushes have come, `--wait-ms` are over, or it is interrupted.
- * @throws BrokerError CONFIG_INVALID; DEVICE_SILENT when fewer than `--count` came in time. What the system says when the port is taken
+ * @throws BrokerError CONFIG_INVALID; OperatorFault when fewer than `--count` came in time. What the system says when the port is taken
  */
 export async function pushListenCommand(
   options: PushListenOptions,
@@ -71,9 +72,8 @@ export async function pushListenCommand(
     await listener.close()
   }
   if (waitMs !== undefined && count !== Infinity && listener.heardCount < count)
-    throw new BrokerError(
-      'DEVICE_SILENT',
-      `${listener.heardCount} of ${count} pushes came within ${waitMs} ms`,
+    throw new OperatorFault(
+      `DEVICE_SILENT: ${listener.heardCount} of ${count} pushes came within ${waitMs} ms. Check where the meters push to; --host and --port say where this listens.`,
     )
 }
 
@@ -194,7 +194,8 @@ class PushListener {
   }
 
   private send(peer: Peer, octets: Buffer): void {
-    if (this.options.hex) this.terminal.err(`> ${octets.toString('hex')}`)
+    const { hex, json } = this.options
+    if (hex) this.terminal[json ? 'err' : 'out'](`> ${octets.toString('hex')}`)
     peer.send(octets)
   }
 

@@ -14,7 +14,14 @@ import {
 import { decodeDescriptor } from '../../core/dlms/descriptor.ts'
 import { wordsOfJson } from './json-words.ts'
 
-export type PushField = { obis?: string; name?: string; value: Json; unit?: string }
+/** `member` is the class and attribute, where the push says it. */
+export type PushField = {
+  obis?: string
+  name?: string
+  member?: string
+  value: Json
+  unit?: string
+}
 
 export type PushContent = {
   type: Apdu['type']
@@ -51,7 +58,8 @@ function attributeField(descriptorView: Buffer, valueView: Buffer): PushField {
   const { className, name, json } = readAttribute({ classId }, memberId, asBuffer(valueView))
   return {
     obis: instanceId,
-    name: `${nameOfObis(instanceId)}, ${className} ${name}`,
+    name: nameOfObis(instanceId),
+    member: `${className} ${name}`,
     value: json,
   }
 }
@@ -66,8 +74,9 @@ function fieldOf({ obis, value, scaled }: ReturnType<typeof labelledValues>[numb
 
 /** The same in words: kind, time, fields. */
 export function wordsOf({ type, time, fields }: PushContent): string[] {
-  const words = fields.map(({ obis, name, value, unit }) => {
-    const label = obis === undefined ? '' : `${name} (${obis}): `
+  const words = fields.map(({ obis, name, member, value, unit }) => {
+    const of = member === undefined ? '' : ` ${member}`
+    const label = obis === undefined ? '' : `${name} (${obis})${of}: `
     return `${label}${wordsOfJson(value)}${unit === undefined ? '' : ` ${unit}`}`
   })
   return [
