@@ -159,7 +159,7 @@ export async function meterOf(where: string, options: MeterOptions): Promise<Met
 }
 
 const withSecret: readonly (number | undefined)[] = [1, 2, 3, 4, 6]
-const withSuite: readonly (number | undefined)[] = [5, 7]
+const withSuite: readonly (number | undefined)[] = [5, 6, 7]
 
 function needSecret({ secret, security }: DeviceAddress, given: number | undefined): void {
   const mechanism = given ?? security?.mechanism

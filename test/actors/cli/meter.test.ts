@@ -1,6 +1,8 @@
-/** `busbar meter` against simulated meters over real sockets: read, write, invoke, objects, profile; in the clear and under every suite; and what goes wrong. */
+/** `busbar meter` against simulated meters over real sockets: read, write, invoke, objects, profile; over each transport; under suites; and what goes wrong. */
+import { spawnSync } from 'node:child_process'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import t from 'tap'
 import {
   invokeCommand,
@@ -11,7 +13,13 @@ import {
   type ProfileOptions,
 } from '../../../actors/cli/meter-commands.ts'
 import type { MeterOptions } from '../../../actors/cli/meter-options.ts'
+import { withAdvice } from '../../../actors/cli/meter-advice.ts'
 import { startFleet } from '../../../actors/simulator/fleet.ts'
+import { pushBytes } from '../../../actors/simulator/outgoing.ts'
+import { BrokerError } from '../../../core/base/broker-error.ts'
+import { ApduTag } from '../../../core/dlms/apdu.ts'
+import { DlmsServer } from '../../../core/dlms/server.ts'
+import { wrapInPlace, WrapperReader } from '../../../core/dlms/wrapper.ts'
 
 const plain: MeterOptions = {
   client: '16',
@@ -92,6 +100,92 @@ t.test('a meter in the clear', async (t) => {
   })
 })
 
+t.test('over UDP and HDLC', async (t) => {
+  for (const transport of ['udp', 'hdlc'] as const) {
+    const fleet = await startFleet({ meters: 2, seed: 3, ...quiet, transport })
+    t.teardown(() => fleet.close())
+    const { logicalDevice } = fleet.device(1).record.address
+    const address = `127.0.0.1:${fleet.ports[0]}`
+    const options = { ...plain, transport, logicalDevice: String(logicalDevice), hex: true }
+    const objects = terminal()
+    await objectsCommand(address, options, objects)
+    t.ok(objects.said.length > 10)
+    const profile = terminal()
+    const day = { from: '2026-11-22T00:00:00Z', to: '2026-11-24T00:00:00Z' }
+    await profileCommand(address, '1-0:99.1.0.255', { ...options, ...day }, profile)
+    t.equal(profile.said.length, 1 + 97, `two days over ${transport}`)
+    const [opening, answer] = profile.complained
+    t.match(opening, transport === 'hdlc' ? /^> 7ea0.*7e$/ : /^> 0001001000020/)
+    t.match(answer, transport === 'hdlc' ? /^< 7ea0.*7e$/ : /^< 0001000200100/)
+    if (transport === 'hdlc') t.match(profile.complained.at(-1), /^< 7ea0.*73.*7e$/, 'UA to DISC')
+  }
+})
+
+t.test('HDLC addresses as people write them, and what is wrong with them', async (t) => {
+  const fleet = await startFleet({ meters: 1, seed: 3, ...quiet, transport: 'hdlc' })
+  t.teardown(() => fleet.close())
+  const address = `127.0.0.1:${fleet.ports[0]}`
+  const hdlc = { ...plain, transport: 'hdlc' }
+  for (const options of [
+    { logicalDevice: '1/16' },
+    { logicalDevice: '144' },
+    { logicalDevice: '1/16', hdlcAddressOctets: '4' },
+    { logicalDevice: '1/16', profile: 'hdlc-wide+hdlc-not-proposing' },
+  ]) {
+    const read = terminal()
+    await readCommand(address, '1-0:1.8.0.255', { ...hdlc, ...options }, read)
+    t.match(read.said[0], /Wh$/, JSON.stringify(options))
+  }
+  for (const options of [
+    { logicalDevice: '1/x' },
+    { logicalDevice: '1/99999' },
+    { logicalDevice: '1/16', hdlcAddressOctets: '1' },
+    { hdlcAddressOctets: '3' },
+    { client: '200' },
+  ])
+    await t.rejects(
+      readCommand(address, '1-0:1.8.0.255', { ...hdlc, ...options }, terminal()),
+      { code: 'CONFIG_INVALID' },
+      JSON.stringify(options),
+    )
+  const nobody = { ...hdlc, logicalDevice: '1/99', waitMs: '20' }
+  await t.rejects(readCommand(address, '1-0:1.8.0.255', nobody, terminal()), {
+    code: 'DLMS_HDLC_SILENT',
+  })
+})
+
+t.test('a notification between question and answer is shown', async (t) => {
+  const fleet = await startFleet({ meters: 1, seed: 3, ...quiet })
+  t.teardown(() => fleet.close())
+  const meter = createServer((socket) => {
+    const dlms = new DlmsServer({ objects: fleet.meter(0) })
+    const reader = new WrapperReader()
+    socket.on('data', (chunk: Buffer) => {
+      reader.push(chunk)
+      for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+        const isGet = frame.apduView[0] === ApduTag.GET_REQUEST
+        if (isGet) socket.write(pushBytes(fleet.meter(0), 'event').fill(16, 5, 6))
+        socket.write(wrapInPlace(dlms.receive(frame.apduView)!, 1, 16))
+      }
+    })
+  })
+  meter.listen(0, '127.0.0.1')
+  await once(meter, 'listening')
+  t.teardown(() => meter.close())
+  const read = terminal()
+  await readCommand(
+    `127.0.0.1:${(meter.address() as AddressInfo).port}`,
+    '1-0:1.8.0.255',
+    plain,
+    read,
+  )
+  t.match(read.said[0], /Wh$/)
+  t.match(
+    read.complained[0],
+    /^note: it sent meanwhile: event-notification-request .*0-0:97\.98\.0\.255/,
+  )
+})
+
 t.test('under every suite, its counter asked of the meter', async (t) => {
   for (const suite of [0, 1, 2] as const) {
     const securityShares: [number, number, number] = [0, 0, 0]
@@ -153,4 +247,30 @@ t.test('what goes wrong is one error with a code', async (t) => {
   await t.rejects(bad({}, `127.0.0.1:${(rude.address() as AddressInfo).port}`), {
     code: 'DEVICE_SILENT',
   })
+})
+
+t.test('faults say what to do with one meter', async (t) => {
+  const silent = withAdvice(new BrokerError('DEVICE_SILENT', 'no answer within 5 ms'))
+  t.match(String(silent), /DEVICE_SILENT: .*\(no answer within 5 ms\) Check --transport/)
+  const wrong = withAdvice(new BrokerError('CONFIG_INVALID', '--client is odd'))
+  t.match(wrong, { name: 'UsageFault', message: /^CONFIG_INVALID: --client is odd\. --help/ })
+  const other = new Error('ours')
+  t.equal(withAdvice(other), other)
+})
+
+t.test('as a command: wrong usage ends with 2, a fault with 1', async (t) => {
+  const busbar = join(import.meta.dirname, '../../../actors/main.ts')
+  for (const [given, status, said] of [
+    [['--client', 'x'], 2, /CONFIG_INVALID: --client must be/],
+    [['--nonsense'], 2, /unknown option/],
+    [[], 1, /DEVICE_UNREACHABLE: .* Check host and port/],
+  ] as const) {
+    const ended = spawnSync(
+      process.execPath,
+      [busbar, 'meter', 'read', '127.0.0.1:1', '1-0:1.8.0.255', ...given],
+      { encoding: 'utf8' },
+    )
+    t.equal(ended.status, status)
+    t.match(ended.stderr, said)
+  }
 })
