@@ -1,183 +1,243 @@
 /**
- * `busbar dlms decode`: what octets mean that go between a head-end and a meter, field by field. Takes an APDU, a wrapper frame or HDLC
- * frames; opens what is ciphered when it is given the keys. It prints secrets that are in the octets: for people who have them anyway.
+ * `busbar dlms decode`: what octets mean that go between a head-end and a meter, field by field. Takes APDUs, wrapper frames and HDLC
+ * frames, one or many, also as `busbar meter --hex` shows them, and COSEM data by itself; opens what is ciphered when it is given the
+ * keys. It prints secrets that are in the octets: for people who have them anyway.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import type { Apdu } from '../../core/dlms/apdu/codec.ts'
-import { encodeApdu } from '../../core/dlms/apdu/codec.ts'
+import { limits } from '../../core/base/limits.ts'
+import { anyApdu, decodeApdu } from '../../core/dlms/apdu/codec.ts'
+import { Reader } from '../../core/dlms/apdu/grammar.ts'
+import { skipValue } from '../../core/dlms/axdr.ts'
 import {
   explain,
+  explainData,
   explanationLines,
-  type Envelope,
   type ExplainedField,
 } from '../../core/dlms/explain.ts'
-import { HdlcReader } from '../../core/dlms/hdlc/reader.ts'
 import { flagOctet, type HdlcFrame } from '../../core/dlms/hdlc/frame.ts'
-import { SecurityChannel, suites, systemTitleBytes } from '../../core/dlms/security/index.ts'
-import { SecretKey } from '../../core/ports/crypto.ts'
+import { behindLlc, SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
+import { wrapperHeaderBytes } from '../../core/dlms/wrapper.ts'
+import { BlockWatch } from './dlms-blocks.ts'
+import { hdlcPieceAt, leaf, textOfAddress } from './dlms-hdlc.ts'
+import { DlmsOpening, type OpeningKeys } from './dlms-opening.ts'
 import { hexIn } from './hex.ts'
 
-/** Texts of the command line, keys and titles in hexadecimal digits. */
-export type DecodeOptions = {
-  key?: string | undefined
-  authenticationKey?: string | undefined
-  dedicatedKey?: string | undefined
-  masterKey?: string | undefined
-  systemTitle?: string | undefined
-  recipientTitle?: string | undefined
+/** Texts of the command line. */
+export type DecodeOptions = OpeningKeys & {
   json?: boolean | undefined
+  /** Long octets as they are. */
+  full?: boolean | undefined
 }
 
-const llcBytes = 3
-
-function octetsIn(text: string, what: string): Buffer {
-  const octets = hexIn(text)
-  if (octets === undefined)
-    throw new BrokerError('DLMS_VALUE_INVALID', `${what} must be pairs of hexadecimal digits`)
-  return octets
-}
-
-/** Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID for what is no hexadecimal, or a key or title of a wrong length */
+/** Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID for what is no hexadecimal, or a key or title of a wrong length; DLMS_SIZE_EXCEEDED */
 export function decodeLines(text: string, options: DecodeOptions): string[] {
-  const octets = octetsIn(text, 'what is to be decoded')
-  const notes: string[] = []
-  const decipher = deciphererOf(options, notes)
-  const fields =
-    octets[0] === flagOctet ? hdlcFields(octets, decipher) : [explain(octets, { decipher })]
+  const { fields, notes } = explainText(text, options)
   if (options.json === true) return [JSON.stringify({ fields, notes })]
+  const lines = fields.flatMap((one) => explanationLines(one))
   return [
-    ...fields.flatMap((one) => explanationLines(one)),
-    ...[...new Set(notes)].map((note) => `note: ${note}`),
+    ...(options.full === true ? lines : lines.map(shortened)),
+    ...notes.map((note) => `note: ${note}`),
   ]
 }
 
-type Decipher = (envelope: Envelope, carrier: Apdu) => Buffer | undefined
+const shownDigits = 128
 
-/** Each frame, and the APDU behind the LLC header once its last segment has come. */
-function hdlcFields(octets: Buffer, decipher: Decipher): ExplainedField[] {
-  const reader = new HdlcReader()
-  const fields: ExplainedField[] = []
-  let gathered: Buffer[] = []
-  reader.push(octets)
-  for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
-    const children: ExplainedField[] = []
-    if (frame.kind === 'I' || frame.kind === 'UI') {
-      gathered.push(Buffer.from(frame.informationView))
-      if (!frame.isSegmented) {
-        const unit = Buffer.concat(gathered)
-        gathered = []
-        const hasLlc = unit[0] === 0xe6 && unit.length > llcBytes
-        children.push(explain(hasLlc ? unit.subarray(llcBytes) : unit, { decipher }))
+/** Octets in a line up to so many, and how many there are. */
+const shortened = (line: string): string =>
+  line.replaceAll(
+    /[0-9a-f]{140,}/g,
+    (digits) => `${digits.slice(0, shownDigits)}… (${digits.length / 2} octets, --full shows them)`,
+  )
+
+type Explained = { fields: ExplainedField[]; notes: string[] }
+
+function explainText(text: string, options: DecodeOptions): Explained {
+  // As a trace has them: `> ` and `< ` in front of frames.
+  const clean = text.replaceAll(/^\s*[<>]/gm, ' ')
+  const joined = hexIn(clean)
+  if (joined === undefined)
+    throw new BrokerError(
+      'DLMS_VALUE_INVALID',
+      'what is to be decoded must be pairs of hexadecimal digits, or a file with them',
+    )
+  if (joined.length > limits.decodeBytesMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `${joined.length} octets to decode`)
+  const whole = explainOctets([joined], options)
+  // Octets may be broken over lines, or each line may be an APDU of its own.
+  const pieces = clean
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map(hexIn)
+  if (pieces.length === 1 || !whole.fields.some(isUnreadable) || pieces.includes(undefined))
+    return whole
+  const apart = explainOctets(pieces as Buffer[], options)
+  return unreadables(apart) < unreadables(whole) ? apart : whole
+}
+
+const unreadables = ({ fields }: Explained): number =>
+  // The more pieces, the more may be unreadable: what counts is the share.
+  fields.filter(isUnreadable).length / fields.length
+
+const isUnreadable = ({ name, children }: ExplainedField): boolean =>
+  name === 'unreadable' ||
+  name === 'trailing-octets' ||
+  children.some((child) => child.name !== 'plaintext' && isUnreadable(child))
+
+function explainOctets(pieces: readonly Buffer[], options: DecodeOptions): Explained {
+  const decoder = new Decoder(options)
+  const fields = pieces.flatMap((octets) => decoder.decode(octets))
+  return { fields, notes: [...decoder.opening.notes] }
+}
+
+/** Remembers of what it has seen what explains the rest: titles, keys, segments and blocks. */
+class Decoder {
+  readonly opening: DlmsOpening
+  private readonly blocks = new BlockWatch()
+  private readonly gatherers = new Map<string, SegmentGatherer>()
+
+  constructor(options: OpeningKeys) {
+    this.opening = new DlmsOpening(options)
+  }
+
+  decode(octets: Buffer): ExplainedField[] {
+    const fields: ExplainedField[] = []
+    let at = 0
+    while (at < octets.length) {
+      // Between frames of a line there is noise.
+      const isNoise =
+        fields.at(-1)?.name === 'hdlc-frame' &&
+        octets[at] !== flagOctet &&
+        !this.isReadable(octets, at)
+      const { field, end } = isNoise ? hdlcPieceAt(octets, at) : this.next(octets, at)
+      if (field !== undefined) fields.push(field)
+      at = end
+    }
+    return fields
+  }
+
+  private next(octets: Buffer, at: number): { field: ExplainedField | undefined; end: number } {
+    if (octets[at] === flagOctet) {
+      // One flag may close a frame and open the next; a line may idle with them.
+      if (at + 1 === octets.length && at > 0) return { field: undefined, end: at + 1 }
+      if (octets[at + 1] === flagOctet) return { field: undefined, end: at + 1 }
+      const { field, frame, end } = hdlcPieceAt(octets, at)
+      if (frame !== undefined) this.addContent(field, frame)
+      const isShared =
+        octets[end] !== flagOctet && end < octets.length && (octets[end]! & 0xf0) === 0xa0
+      return { field, end: isShared ? end - 1 : end }
+    }
+    const wrapped = wrapperBytesAt(octets, at)
+    if (wrapped > 0) {
+      const from = String(octets.readUInt16BE(at + 2))
+      return { field: this.apdu(octets, at, at + wrapped, from), end: at + wrapped }
+    }
+    const end = endOfApdu(octets, at)
+    const isOther = end < octets.length && !this.isReadable(octets, end)
+    // What stands behind and is nothing by itself belongs to it, or to nobody.
+    const until = isOther ? octets.length : end
+    return { field: this.apdu(octets, at, until, ''), end: until }
+  }
+
+  private isReadable(octets: Buffer, at: number): boolean {
+    return octets[at] === flagOctet || wrapperBytesAt(octets, at) > 0 || isApdu(octets, at)
+  }
+
+  /** The APDU, or the wrapper frame, or the data, from `at` to `end`. */
+  private apdu(octets: Buffer, at: number, end: number, from: string): ExplainedField {
+    const view = octets.subarray(at, end)
+    let opened: Buffer | undefined
+    let field = explain(view, {
+      decipher: (envelope, carrier) => (opened = this.opening.open(envelope, carrier)),
+    })
+    const apduView = wrapperBytesAt(view, 0) > 0 ? view.subarray(wrapperHeaderBytes) : view
+    if (field.children.some(({ name }) => name === 'unreadable')) field = dataIn(view) ?? field
+    else {
+      this.opening.learn(apduView)
+      const whole = this.blocks.add(opened ?? apduView, from)
+      if (whole !== undefined) {
+        const inner = whole.isApdu
+          ? this.apdu(whole.octets, 0, whole.octets.length, from)
+          : (dataIn(whole.octets) ??
+            leaf('octets', whole.octets.toString('hex'), 0, whole.octets.length))
+        field.children.push({
+          ...leaf('gathered', whole.text, 0, whole.octets.length),
+          children: [inner],
+        })
       }
     }
-    fields.push({ name: 'hdlc-frame', value: headOf(frame), at: 0, bytes: octets.length, children })
+    return shifted(field, at)
   }
-  if (reader.framesDropped > 0)
-    fields.push(plain('unreadable', `${reader.framesDropped} frames with a wrong check sequence`))
-  if (fields.length === 0) fields.push(plain('unreadable', 'no whole frame'))
-  return fields
-}
 
-const plain = (name: string, value: string): ExplainedField => ({
-  name,
-  value,
-  at: 0,
-  bytes: 0,
-  children: [],
-})
-
-function headOf(frame: HdlcFrame): string {
-  const { kind, source, destination, sendNumber, receiveNumber, isFinal, isSegmented } = frame
-  const numbers =
-    kind === 'I'
-      ? ` N(S) ${sendNumber} N(R) ${receiveNumber}`
-      : kind === 'RR'
-        ? ` N(R) ${receiveNumber}`
-        : ''
-  const addressOf = ({ upper, lower }: { upper: number; lower?: number | undefined }): string =>
-    lower === undefined ? String(upper) : `${upper}/${lower}`
-  return `${kind}${numbers} from ${addressOf(source)} to ${addressOf(destination)}${isFinal ? ', P/F' : ''}${isSegmented ? ', more follows' : ''}`
-}
-
-function keyIn(text: string | undefined, what: string): SecretKey | undefined {
-  if (text === undefined) return undefined
-  const key = SecretKey.of(octetsIn(text, what))
-  if (key === undefined) throw new BrokerError('DLMS_VALUE_INVALID', `${what} has 16 or 32 octets`)
-  return key
-}
-
-function titleIn(text: string | undefined, what: string): Buffer | undefined {
-  if (text === undefined) return undefined
-  const title = octetsIn(text, what)
-  if (title.length !== systemTitleBytes)
-    throw new BrokerError('DLMS_VALUE_INVALID', `${what} has eight octets`)
-  return title
-}
-
-/** Stands for us, whom nobody asks: what is decoded was sent by somebody else. */
-const nobody = Buffer.alloc(systemTitleBytes, 0xff)
-
-function deciphererOf(options: DecodeOptions, notes: string[]): Decipher {
-  const unicast = keyIn(options.key, '--key')
-  const authentication = keyIn(options.authenticationKey, '--authentication-key')
-  const dedicated = keyIn(options.dedicatedKey, '--dedicated-key')
-  const master = keyIn(options.masterKey, '--master-key')
-  const givenTitle = titleIn(options.systemTitle, '--system-title')
-  const recipient = titleIn(options.recipientTitle, '--recipient-title')
-  return (envelope, carrier) => {
-    const title = titleOf(envelope) ?? titleOfCarrier(carrier) ?? givenTitle
-    const suite = suites[envelope.ciphered.securityControl & 0x0f]
-    if (unicast === undefined && dedicated === undefined && master === undefined) {
-      notes.push('ciphered: --key, --authentication-key and perhaps --system-title open it')
-      return undefined
-    }
-    if (title === undefined) {
-      notes.push('the sender is not named here: give --system-title')
-      return undefined
-    }
-    if (suite === undefined) {
-      notes.push('the security control octet names no suite that there is')
-      return undefined
-    }
-    try {
-      const fits = (key: SecretKey | undefined) => (key?.bytes === suite.keyBytes ? key : undefined)
-      const channel = new SecurityChannel({
-        role: 'client',
-        suite,
-        ownTitle: recipient ?? recipientOf(envelope) ?? nobody,
-        peerTitle: title,
-        keys: {
-          unicast: fits(unicast),
-          broadcast: fits(unicast),
-          authentication: fits(authentication),
-          master: fits(master),
-        },
-        counters: {},
-      })
-      const own = fits(dedicated)
-      if (own !== undefined) channel.setDedicatedKey(own)
-      return channel.unprotect(encodeApdu(envelope as Apdu))
-    } catch (error) {
-      if (!(error instanceof BrokerError)) throw error
-      notes.push(`not deciphered: ${error.message}`)
-      return undefined
-    }
+  /** The APDU of a frame, once its last segment has come. */
+  private addContent(field: ExplainedField, frame: HdlcFrame): void {
+    const { kind, source, destination, informationView, isSegmented } = frame
+    if ((kind !== 'I' && kind !== 'UI') || informationView.length === 0) return
+    const from = `${textOfAddress(source)}>${textOfAddress(destination)}`
+    const gatherer = this.gatherers.get(from) ?? new SegmentGatherer()
+    this.gatherers.set(from, gatherer)
+    const isWhole = !gatherer.isPartial && !isSegmented
+    const apdu = gatherer.addUnordered(informationView, isSegmented)
+    const information = field.children.find(({ name }) => name === 'information')!
+    if (apdu === undefined) return
+    if (apdu === 'TOO_LONG')
+      return void information.children.push(leaf('unreadable', 'segments without an end', 0, 0))
+    const llcBytes = informationView.length - behindLlc(informationView).length
+    if (llcBytes > 0)
+      information.children.push(
+        leaf('llc', informationView.toString('hex', 0, llcBytes), information.at, llcBytes),
+      )
+    const explained = this.apdu(apdu, 0, apdu.length, from)
+    information.children.push(isWhole ? shifted(explained, information.at + llcBytes) : explained)
+    information.value = isWhole ? '' : `last of the segments of ${apdu.length} octets`
   }
 }
 
-function titleOf(envelope: Envelope): Buffer | undefined {
-  if ('systemTitleView' in envelope) return asTitle(envelope.systemTitleView)
-  if ('originatorSystemTitleView' in envelope) return asTitle(envelope.originatorSystemTitleView)
-  return undefined
+/** Octets of the wrapper frame at `at`; 0 when there is none. */
+function wrapperBytesAt(octets: Buffer, at: number): number {
+  if (octets.length - at <= wrapperHeaderBytes || octets.readUInt16BE(at) !== 1) return 0
+  const bytes = wrapperHeaderBytes + octets.readUInt16BE(at + 6)
+  return bytes > wrapperHeaderBytes && bytes <= octets.length - at ? bytes : 0
 }
 
-const recipientOf = (envelope: Envelope): Buffer | undefined =>
-  'recipientSystemTitleView' in envelope ? asTitle(envelope.recipientSystemTitleView) : undefined
-
-function titleOfCarrier(carrier: Apdu): Buffer | undefined {
-  if (carrier.type === 'aarq') return asTitle(carrier.callingApTitleView)
-  return carrier.type === 'aare' ? asTitle(carrier.respondingApTitleView) : undefined
+/** Where the APDU at `at` ends: at the end of all where it is none. */
+function endOfApdu(octets: Buffer, at: number): number {
+  const view = octets.subarray(at, at + limits.apduBytesMax)
+  const reader = new Reader(view, { isTolerant: true })
+  try {
+    anyApdu.read(reader)
+    return at + reader.at
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return octets.length
+  }
 }
 
-const asTitle = (view: Buffer | undefined): Buffer | undefined =>
-  view?.length === systemTitleBytes ? view : undefined
+function isApdu(octets: Buffer, at: number): boolean {
+  try {
+    decodeApdu(octets.subarray(at, at + limits.apduBytesMax), { isTolerant: true })
+    return true
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return false
+  }
+}
+
+/** COSEM data by itself, when `view` is that and nothing else. */
+function dataIn(view: Buffer): ExplainedField | undefined {
+  try {
+    if (skipValue(view, 0) !== view.length) return undefined
+    return { ...leaf('data', '', 0, view.length), children: [explainData(view)] }
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return undefined
+  }
+}
+
+/** `field` in octets that begin `by` later. What was enciphered or gathered has places of its own. */
+function shifted(field: ExplainedField, by: number): ExplainedField {
+  if (by === 0) return field
+  const children = field.children.map((child) =>
+    child.name === 'plaintext' || child.name === 'gathered' ? child : shifted(child, by),
+  )
+  return { ...field, at: field.at + by, children }
+}

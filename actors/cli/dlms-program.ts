@@ -1,30 +1,54 @@
 /** The commands `busbar dlms` and `busbar meter`: their words on the command line; what they do is loaded when it is asked for. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { Option, type Command } from 'commander'
 import type { DecodeOptions } from './dlms-decode.ts'
+import { hexIn } from './hex.ts'
 import type { ObjectOptions, ProfileOptions } from './meter-commands.ts'
 import type { MeterOptions } from './meter-options.ts'
 import type { ListeningTerminal, PushListenOptions } from './push-listen.ts'
+
+/** What an action ends with, told so that a person with one meter knows what to do. */
+const advised =
+  <Arguments extends unknown[]>(action: (...given: Arguments) => Promise<void>) =>
+  async (...given: Arguments): Promise<void> => {
+    try {
+      await action(...given)
+    } catch (fault) {
+      const { withAdvice } = await import('./meter-advice.ts')
+      throw withAdvice(fault)
+    }
+  }
+
+/** What is given, or stands in the file of that name, or on standard input. */
+function textIn(given: string): string {
+  if (given === '-') return readFileSync(0, 'utf8')
+  return hexIn(given) === undefined && existsSync(given) ? readFileSync(given, 'utf8') : given
+}
 
 export function addDlmsCommands(program: Command, terminal: ListeningTerminal): void {
   program
     .command('dlms')
     .description('the codec for people')
     .command('decode')
-    .description('explain an APDU, a wrapper frame or HDLC frames, field by field')
-    .argument('<hex>', 'hexadecimal digits, or - for standard input')
+    .description(
+      'explain APDUs, wrapper frames, HDLC frames or COSEM data, one or many, field by field',
+    )
+    .argument('<hex>', 'hexadecimal digits, a file with them, or - for standard input')
     .option('--key <hex>', 'global unicast encryption key')
     .option('--authentication-key <hex>', 'authentication key')
     .option('--dedicated-key <hex>', 'dedicated key of the association')
     .option('--master-key <hex>', 'master key, for keys that come wrapped')
+    .option('--keys <file>', 'all keys as in an inventory, those for signatures and agreement too')
     .option('--system-title <hex>', 'of the sender, where the octets do not name it')
     .option('--recipient-title <hex>', 'of the recipient, for agreed keys')
+    .option('--full', 'show long octets whole', false)
     .option('--json', 'one line of JSON', false)
-    .action(async (hex: string, options: DecodeOptions) => {
-      const { decodeLines } = await import('./dlms-decode.ts')
-      const text = hex === '-' ? readFileSync(0, 'utf8') : hex
-      for (const line of decodeLines(text, options)) terminal.out(line)
-    })
+    .action(
+      advised(async (hex: string, options: DecodeOptions) => {
+        const { decodeLines } = await import('./dlms-decode.ts')
+        for (const line of decodeLines(textIn(hex), options)) terminal.out(line)
+      }),
+    )
 
   const meter = program
     .command('meter')
@@ -103,18 +127,6 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
       )
       .option('--hex', 'show the frames that go and come, on stderr', false)
       .option('--json', 'one line of JSON', false)
-
-  /** What an action ends with, told so that a person with one meter knows what to do. */
-  const advised =
-    <Arguments extends unknown[]>(action: (...given: Arguments) => Promise<void>) =>
-    async (...given: Arguments): Promise<void> => {
-      try {
-        await action(...given)
-      } catch (fault) {
-        const { withAdvice } = await import('./meter-advice.ts')
-        throw withAdvice(fault)
-      }
-    }
 
   const ofClass = '3'
   meterCommand('read', 'read one attribute; a register with scaler and unit')

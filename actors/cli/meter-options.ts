@@ -2,14 +2,11 @@
  * What a person says of a meter on the command line, or an inventory says of it, as where it is and how it is spoken to. Keys may come
  * from the environment or a file, so that no list of processes shows them.
  */
-import { createReadStream, readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { eui64Key, parseEui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
-import { deviceKeysOf } from '../../core/catalogue/device-keys.ts'
 import { deviceProfileOf, deviceProfiles } from '../../core/catalogue/device-profiles.ts'
-import { deviceEntryOf, type DeviceEntry } from '../../core/catalogue/device-record.ts'
+import type { DeviceEntry } from '../../core/catalogue/device-record.ts'
 import type { ClientOptions } from '../../core/dlms/client.ts'
 import { hdlcAddress, type HdlcAddress } from '../../core/dlms/hdlc/address.ts'
 import {
@@ -29,6 +26,7 @@ import { systemRandom } from '../../core/ports/random.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
 import { clientOptionsOf as wanOptionsOf, ReservedCounter } from '../../core/wan/client-terms.ts'
 import { hexIn } from './hex.ts'
+import { devicesIn, keysInFile } from './key-files.ts'
 import type { MeterPlace } from './meter-line.ts'
 
 /** Texts of the command line that say which keys there are. */
@@ -306,42 +304,6 @@ export function keysOf(options: KeyOptions, suite: 0 | 1 | 2 | undefined): Devic
     ...(unicast && { unicast }),
     ...(broadcast && { broadcast }),
     ...(authentication && { authentication }),
-  }
-}
-
-function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys | undefined {
-  const faults: string[] = []
-  const json = jsonIn(readFileSync(file, 'utf8'))
-  if (json === undefined) throw invalid(`${file} is not JSON`)
-  const keys = deviceKeysOf(json, suite, faults)
-  if (faults.length > 0) throw invalid(`${file}: ${faults.join('; ')}`)
-  return keys
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // What JSON.parse says of it would show a part of it.
-    return undefined
-  }
-}
-
-/** The devices of an inventory file. @throws BrokerError CONFIG_INVALID for a line that is no device */
-export async function* devicesIn(file: string): AsyncGenerator<DeviceEntry> {
-  const input = createReadStream(file)
-  const lines = createInterface({ input, crlfDelay: Infinity })
-  let number = 0
-  try {
-    for await (const line of lines) {
-      number++
-      if (line.trim() === '') continue
-      const entry = deviceEntryOf(jsonIn(line))
-      if ('faults' in entry) throw invalid(`${file}, line ${number}: ${entry.faults.join('; ')}`)
-      yield entry
-    }
-  } finally {
-    input.destroy()
   }
 }
 

@@ -8,7 +8,6 @@ import { GeneralTag, Shape, shapeOfTag, suites } from '../../core/dlms/security/
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import {
-  devicesIn,
   keysOf,
   suiteIn,
   titleDefault,
@@ -16,6 +15,7 @@ import {
   wholeIn,
   type KeyOptions,
 } from './meter-options.ts'
+import { devicesIn } from './key-files.ts'
 
 export type OpeningOptions = KeyOptions & {
   systemTitle?: string

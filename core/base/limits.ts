@@ -279,6 +279,8 @@ export const limits = {
   pushListenMsMax: 7 * 24 * 3_600_000,
   /** Devices of an inventory whose keys `busbar meter push-listen` takes. */
   pushDevicesMax: 100_000,
+  /** What `busbar dlms decode` takes at one time. */
+  decodeBytesMax: 1024 * 1024,
   /** The longest that `busbar meter` can be told to wait for an answer. */
   meterWaitMsMax: 600_000,
   /** An identification in mode E, or its confirmation: a meter may take 1.5 s to begin, and 300 baud are slow [IEC 62056-21, 6.3.14]. */

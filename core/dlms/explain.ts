@@ -10,6 +10,10 @@ import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { nameOfType, skipValue, Tag } from './axdr-layout.ts'
 import { AxdrView } from './axdr-view.ts'
+import { findClass } from './cosem/class-table.ts'
+import { scaledText } from './cosem/decimal.ts'
+import { nameOfObis } from './cosem/obis-name.ts'
+import { unitNames, unitOf } from './cosem/units.ts'
 import {
   cosemDateBytes,
   cosemTimeBytes,
@@ -173,11 +177,16 @@ class FieldTracer implements Tracer {
       case 'attribute':
       case 'method': {
         const { classId, instanceId, memberId } = decodeDescriptor(view)
+        const known = findClass(classId, Number.MAX_SAFE_INTEGER)
+        const members = kind === 'attribute' ? known?.attributes : known?.methods
+        const member = members?.[memberId - 1]?.name
+        const name = nameOfObis(instanceId)
         traced.value = `class ${classId}, ${instanceId}, ${kind} ${memberId}`
+        if (member !== undefined) traced.value += ` = ${known?.name} ${member}: ${name}`
         traced.children.push(
-          field('class-id', String(classId), at, 2),
-          field('instance-id', instanceId, at + 2, obisBytes),
-          field(`${kind}-id`, String(memberId), at + 8, 1),
+          field('class-id', withName(classId, known?.name), at, 2),
+          field('instance-id', withName(instanceId, name), at + 2, obisBytes),
+          field(`${kind}-id`, withName(memberId, member), at + 8, 1),
         )
         return
       }
@@ -209,6 +218,8 @@ const fieldNames: Readonly<Record<string, string>> = {
   attribute: 'cosem-attribute-descriptor',
   method: 'cosem-method-descriptor',
   selection: 'access-selection',
+  dataViews: 'data-list',
+  parametersViews: 'parameters-list',
 }
 
 /** `invoke-id-and-priority` of `invokeIdAndPriority`; the standard's name where ours is shorter. */
@@ -216,9 +227,13 @@ function nameOfField(name: string, kind: string | undefined): string {
   const standard = kind === undefined ? undefined : fieldNames[kind]
   return (
     standard ??
+    fieldNames[name] ??
     name.replace(/View(s?)$/, '$1').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   )
 }
+
+const withName = (value: number | string, name: string | undefined): string =>
+  name === undefined ? String(value) : `${value} = ${name}`
 
 /**
  * The COSEM data at `at` of `view`, whose first octet is octet `offset` of what is explained.
@@ -236,9 +251,56 @@ function explainElement(element: AxdrView, origin: number): ExplainedField {
     attempt(explained, () => {
       explained.value = String(element.count)
       for (const inner of element) explained.children.push(explainElement(inner, origin))
+      if (tag !== Tag.COMPACT_ARRAY) addUnits(explained)
     })
   } else attempt(explained, () => (explained.value = textOf(element)))
   return explained
+}
+
+const integerNames: ReadonlySet<string> = new Set(
+  [
+    Tag.DOUBLE_LONG,
+    Tag.DOUBLE_LONG_UNSIGNED,
+    Tag.INTEGER,
+    Tag.LONG,
+    Tag.UNSIGNED,
+    Tag.LONG_UNSIGNED,
+    Tag.LONG64,
+    Tag.LONG64_UNSIGNED,
+  ].map(nameOfType),
+)
+
+/** Says in `list` what is a scaler_unit, and what the integers in front of one mean. [IEC 62056-6-2, Register, scal_unit_type] */
+function addUnits(list: ExplainedField): void {
+  const { name, children } = list
+  const own = name === 'structure' && children.length === 2 ? scalerUnitOf(children, 0) : undefined
+  if (own !== undefined) {
+    list.value += ` = scaler ${own.scaler}, unit ${unitNames[own.unit]}`
+    children[1]!.value += ` = ${unitNames[own.unit]}`
+    return
+  }
+  for (const [index, { name: type, value }] of children.entries()) {
+    const behind = children[index + 1]
+    if (behind === undefined || !integerNames.has(type)) continue
+    const isApart = behind.name === 'structure' && behind.children.length === 2
+    const found = isApart ? scalerUnitOf(behind.children, 0) : scalerUnitOf(children, index + 1)
+    if (found === undefined) continue
+    const text = `${scaledText(BigInt(value), found.scaler)} ${unitOf(found.unit)}`.trimEnd()
+    children[index]!.value += ` = ${text}`
+  }
+}
+
+/** An integer and a unit at `at`; undefined for all else. */
+function scalerUnitOf(
+  fields: readonly ExplainedField[],
+  at: number,
+): { scaler: number; unit: number } | undefined {
+  const [scaler, unit] = [fields[at], fields[at + 1]]
+  if (scaler?.name !== 'integer' || unit?.name !== 'enum') return undefined
+  const code = Number.parseInt(unit.value, 10)
+  return unitNames[code] === undefined
+    ? undefined
+    : { scaler: Number.parseInt(scaler.value, 10), unit: code }
 }
 
 function textOf(element: AxdrView): string {
@@ -270,7 +332,10 @@ function withMeaning(view: Buffer): string {
   }
   if (view.length === cosemTimeBytes && isPlausibleTime(view, 0))
     return `${hex} = ${formatTime(view)}`
-  if (view.length === obisBytes && view[5] === 0xff) return `${hex} = ${formatObis(view)}`
+  if (view.length === obisBytes && view[5] === 0xff) {
+    const code = formatObis(view)
+    return `${hex} = ${code}, ${nameOfObis(code)}`
+  }
   return withText(view)
 }
 
@@ -293,6 +358,7 @@ function isPlausibleTime(view: Buffer, at: number): boolean {
 
 /** Hex, and the characters when all of three or more are printable. */
 function withText(view: Buffer): string {
+  if (view.length === 0) return 'empty'
   const hex = view.toString('hex')
   const isText = view.length >= 3 && view.every((octet) => octet >= 0x20 && octet < 0x7f)
   return isText ? `${hex} = ${JSON.stringify(view.toString('latin1'))}` : hex

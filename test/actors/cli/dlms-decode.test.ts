@@ -1,16 +1,33 @@
-/** `busbar dlms decode`: plain, wrapped, in HDLC, ciphered with the right and the wrong keys; and what is no octets at all. */
+/** `busbar dlms decode`: plain, wrapped, in HDLC, in blocks, whole conversations; ciphered with the right and the wrong keys; and what is no octets at all. */
 import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeLines } from '../../../actors/cli/dlms-decode.ts'
+import { hexIn } from '../../../actors/cli/hex.ts'
+import { limits } from '../../../core/base/limits.ts'
+import { encodeApdu } from '../../../core/dlms/apdu/codec.ts'
+import { encodeValue, Tag } from '../../../core/dlms/axdr.ts'
+import { DlmsClient } from '../../../core/dlms/client.ts'
+import { GeneralBlocks } from '../../../core/dlms/general-block.ts'
+import { hdlcAddress } from '../../../core/dlms/hdlc/address.ts'
+import { encodeFrame } from '../../../core/dlms/hdlc/frame.ts'
+import { defaultHdlcParameters, encodeParameters } from '../../../core/dlms/hdlc/parameters.ts'
+import { llcToServer } from '../../../core/dlms/hdlc/transfer.ts'
+import { InvocationCounter, Shape, suites } from '../../../core/dlms/security/index.ts'
+import { DlmsServer, type CosemObjects } from '../../../core/dlms/server.ts'
+import type { SecretKey } from '../../../core/ports/crypto.ts'
+import { seededRandom } from '../../../core/ports/random.ts'
 import { loadVectors, outcomeOf } from '../../support/dlms.ts'
+import { channelPair, clientTitle, meterTitle, secretKeys } from '../../support/security.ts'
 
 const lines = (hex: string, options = {}): string => decodeLines(hex, options).join('\n')
+const get = 'c001c1 0003 0100010800ff 02 00'
 const root = join(import.meta.dirname, '../../..')
 
 t.test('an APDU, a wrapper frame around it, HDLC frames', (t) => {
-  const get = 'c001c1 0003 0100010800ff 02 00'
   t.match(lines(get), /get-request-normal[\s\S]*1-0:1\.8\.0/)
   t.match(lines(`0001 0010 0001 000d ${get}`), /^wrapper[\s\S]*destination: 1[\s\S]*get-request/)
   t.match(lines('C0:01:C1:00:03:01:00:01:08:00:FF:02:00'), /get-request-normal/, 'with colons')
@@ -66,6 +83,202 @@ t.test(
   },
 )
 
+t.test('COSEM data by itself, and what stands together in it', (t) => {
+  const said = lines('0203 09060100010800ff 06000004d2 02020ffd161e')
+  t.match(said, /^data/)
+  t.match(said, /octet-string: 0100010800ff = 1-0:1\.8\.0\.255, Electricity, active energy import/)
+  t.match(said, /double-long-unsigned: 1234 = 1\.234 Wh/)
+  t.match(said, /structure: 2 = scaler -3, unit Wh/)
+  t.match(lines('0203 120005 0f00 161b'), /long-unsigned: 5 = 5 W /, 'one after another')
+  t.match(lines(get), /attribute 2 = Register value: Electricity, active energy import/)
+  t.match(lines('c301c1 0046 0000600300ff 01 00'), /method-id: 1 = remote_disconnect/)
+  t.end()
+})
+
+t.test('many, one behind the other or on lines of their own', (t) => {
+  const roots = (text: string, options = {}): string[] =>
+    decodeLines(text, options).filter((line) => !line.startsWith(' '))
+  const answer = 'c401c10006000004d2'
+  t.match(roots(`${get}${answer}d80102`), [/^get-request/, /^get-response/, /^exception/])
+  t.match(roots(`${get}\n0x${answer}\n`), [/^get-request/, /^get-response/])
+  t.match(
+    roots(`${get.slice(0, 10)}\n${get.slice(10)}`),
+    [/^get-request.*\[0\+13\]$/],
+    'broken over lines',
+  )
+  const frame = (apdu: string): string =>
+    `00010001001000${(apdu.replaceAll(' ', '').length / 2).toString(16).padStart(2, '0')}${apdu}`
+  t.match(roots(`> ${frame(get)}\n< ${frame(answer)}`), [
+    /^wrapper.*\[0\+21\]/,
+    /^wrapper.*\[21\+17\]/,
+  ])
+  t.match(roots('7ea0070321930f017e 7ea0070321930f017e'), [/SNRM/, /SNRM/])
+  t.match(roots('7ea0070321930f017ea0070321930f017e'), [/SNRM/, /SNRM/], 'with one flag between')
+  t.match(roots('7e7e7ea0070321930f017e ff00 7ea0070321930f007e 7ea00703'), [
+    /SNRM/,
+    /unreadable: no HDLC frame, or a damaged one: ff00/,
+    /unreadable: no HDLC frame, or a damaged one: 7ea0070321930f00 /,
+    /unreadable: cut short/,
+  ])
+  // What is nothing by itself belongs to what stands in front of it.
+  t.match(roots(`${get}ffff`), [/^get-request.*\[0\+15\]/])
+  t.throws(() => lines('00'.repeat(limits.decodeBytesMax + 1)), { code: 'DLMS_SIZE_EXCEEDED' })
+  t.end()
+})
+
+t.test('HDLC field by field, segments put together', (t) => {
+  const [client, server] = [hdlcAddress(16), hdlcAddress(1, 17)]
+  const apdu = Buffer.concat([llcToServer, hexIn(get)!])
+  const header = {
+    destination: server,
+    source: client,
+    kind: 'I',
+    isFinal: true,
+    receiveNumber: 2,
+  } as const
+  const frames = [
+    encodeFrame({ ...header, sendNumber: 0, isSegmented: true }, apdu.subarray(0, 7)),
+    encodeFrame({ ...header, sendNumber: 1, isSegmented: false }, apdu.subarray(7)),
+  ]
+  const said = lines(Buffer.concat(frames).toString('hex'))
+  t.match(said, /hdlc-frame: I N\(S\) 0 N\(R\) 2 from 16 to 1\/17, P\/F, more follows/)
+  t.match(said, /information: last of the segments of 13 octets[\s\S]*get-request-normal/)
+  const damaged = Buffer.concat(frames)
+  damaged[frames[0]!.length + 15]! ^= 1
+  t.match(
+    lines(damaged.toString('hex')),
+    /more follows[\s\S]*unreadable: a frame with a wrong check sequence/,
+  )
+  const opening = encodeFrame(
+    { ...header, kind: 'SNRM', sendNumber: 0, isSegmented: false },
+    encodeParameters({ ...defaultHdlcParameters, transmitBytesMax: 512 }),
+  )
+  t.match(
+    lines(opening.toString('hex')),
+    /max-information-field-transmit: 512 octets[\s\S]*window-receive: 1 frames/,
+  )
+  t.end()
+})
+
+t.test('blocks are put together', (t) => {
+  const value = encodeValue({ tag: Tag.OCTET_STRING, value: Buffer.alloc(200, 7) })
+  const block = (number: number, from: number, to: number): string =>
+    encodeApdu({
+      type: 'get-response-with-datablock',
+      invokeIdAndPriority: 0xc1,
+      datablock: {
+        lastBlock: to >= value.length,
+        blockNumber: number,
+        result: { type: 'raw-data', rawDataView: value.subarray(from, to) },
+      },
+    }).toString('hex')
+  const said = lines(`${block(1, 0, 150)}\n${block(2, 150, 300)}`)
+  t.match(
+    said,
+    /gathered: 2 blocks[\s\S]*octet-string: (07){64}… \(200 octets, --full shows them\)/,
+  )
+  t.match(
+    lines(block(1, 0, 300), { full: true }),
+    /gathered: 1 blocks[\s\S]*octet-string: (07){200} /,
+  )
+  t.notMatch(lines(block(2, 150, 300)), /gathered/, 'the beginning is missing')
+  const sender = new GeneralBlocks(8, false)
+  const first = sender.send(hexIn(get)!, 16).toString('hex')
+  const second = sender.receive(hexIn('e0 88 0001 0001 00')!)
+  t.ok(second && 'send' in second)
+  const general = lines(`${first}${second && 'send' in second ? second.send.toString('hex') : ''}`)
+  t.match(general, /gathered: 2 blocks[\s\S]*get-request-normal/)
+  t.end()
+})
+
+t.test('a whole ciphered conversation: titles and the dedicated key are learnt from it', (t) => {
+  for (const suite of [suites[0], suites[1], suites[2]]) {
+    const [unicast, , authentication, , dedicatedKey] = secretKeys(suite)
+    const keys = { unicast: unicast!, authentication: authentication! }
+    const base = { suite, keys }
+    const client = new DlmsClient({
+      random: seededRandom(1),
+      security: {
+        ...base,
+        ownTitle: clientTitle,
+        counters: { unicast: new InvocationCounter() },
+        choice: { shape: Shape.DEDICATED, protection: 0x30 },
+        dedicatedKey: dedicatedKey!,
+      },
+    })
+    const server = new DlmsServer({
+      objects: {
+        get: () => encodeValue({ tag: Tag.UNSIGNED, value: 5 }),
+      } as unknown as CosemObjects,
+      random: seededRandom(2),
+      security: { ...base, ownTitle: meterTitle, counters: { unicast: new InvocationCounter() } },
+    })
+    const trace: string[] = []
+    const operation = { kind: 'get', descriptor: hexIn('0003 0100010800ff 02')! } as const
+    let apdu: Buffer | undefined = client.begin([operation])
+    while (apdu !== undefined) {
+      trace.push(`> ${apdu.toString('hex')}`)
+      const answer: Buffer | undefined = server.receive(apdu)
+      if (answer === undefined) break
+      trace.push(`< ${answer.toString('hex')}`)
+      const step = client.receive(answer)
+      apdu = 'send' in step ? step.send : undefined
+    }
+    const text = trace.join('\n')
+    const hexOf = (key: SecretKey): string => key.copyOfOctets().toString('hex')
+    const said = lines(text, { key: hexOf(unicast!), authenticationKey: hexOf(authentication!) })
+    t.match(
+      said,
+      /aarq[\s\S]*initiate-request[\s\S]*ded-get-request[\s\S]*plaintext[\s\S]*get-request-normal/,
+    )
+    t.match(said, /ded-get-response[\s\S]*plaintext[\s\S]*get-response-normal/)
+    t.notMatch(said, /note:/)
+    t.match(lines(text), /note: ciphered: --key/)
+  }
+  t.end()
+})
+
+t.test('signatures, agreed keys and keys from a file', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'busbar-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  for (const suiteId of [1, 2] as const) {
+    const { client, options } = channelPair(suites[suiteId])
+    const plain = hexIn(get)!
+    const signed = client.protect(plain, { shape: Shape.PLAIN, protection: 0, signature: 'around' })
+    const file = join(folder, 'keys.json')
+    const { unicast, authentication, signing } = options.keys
+    writeFileSync(
+      file,
+      JSON.stringify({
+        unicast: unicast!.copyOfOctets().toString('hex'),
+        authentication: authentication!.copyOfOctets().toString('hex'),
+        peerSigning: signing!.publicKey.pointBytes.toString('hex'),
+      }),
+    )
+    const text = signed.toString('hex')
+    t.match(lines(text), /get-request-normal[\s\S]*note: the signature is not checked/)
+    t.match(lines(text, { keys: file }), /note: the signature holds/)
+    const changed = Buffer.from(signed)
+    changed[changed.length - 1]! ^= 1
+    t.match(lines(changed.toString('hex'), { keys: file }), /note: the signature does not hold/)
+    const both = client.protect(plain, {
+      shape: Shape.GENERAL,
+      protection: 0x30,
+      signature: 'within',
+    })
+    t.match(
+      lines(both.toString('hex'), { keys: file }),
+      /general-ciphering[\s\S]*plaintext[\s\S]*get-request-normal/,
+    )
+    writeFileSync(file, '{"unicast":"00"}')
+    t.match(
+      lines(both.toString('hex'), { keys: file }),
+      /note: no keys of suite \d: .*keys\.unicast must be/,
+    )
+  }
+  t.end()
+})
+
 t.test('any octets are explained, whatever keys there are', (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 80 }), fc.boolean(), (octets, isHdlc) => {
@@ -91,6 +304,14 @@ t.test('as a command', (t) => {
   const from = (input: string): string =>
     execFileSync(process.execPath, [...busbar, '-'], { input, encoding: 'utf8' })
   t.match(from('c001c1 0003 0100010800ff 02 00\n'), /get-request-normal/)
+  const folder = mkdtempSync(join(tmpdir(), 'busbar-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'trace.txt')
+  writeFileSync(file, `> ${get}\n< c401c10006000004d2\n`)
+  t.match(
+    execFileSync(process.execPath, [...busbar, file], { encoding: 'utf8' }),
+    /get-request-normal[\s\S]*get-response-normal/,
+  )
   const bad = spawnSync(process.execPath, [...busbar, 'not hex'], { encoding: 'utf8' })
   t.equal(bad.status, 1)
   t.match(bad.stderr, /DLMS_VALUE_INVALID.*hexadecimal/)

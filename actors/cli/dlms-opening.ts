@@ -1,0 +1,209 @@
+/**
+ * Opens what is ciphered for `busbar dlms decode`: with the keys that were given, and with what the APDUs before have told, where a
+ * whole conversation is decoded: system titles, and dedicated keys.
+ */
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { decodeApdu, encodeApdu, type Apdu, type ApduOf } from '../../core/dlms/apdu/codec.ts'
+import type { Envelope } from '../../core/dlms/explain.ts'
+import {
+  openSignedApdu,
+  SecurityChannel,
+  suites,
+  systemTitleBytes,
+} from '../../core/dlms/security/index.ts'
+import { SecretKey } from '../../core/ports/crypto.ts'
+import type { DeviceKeys } from '../../core/ports/key-vault.ts'
+import { hexIn } from './hex.ts'
+import { keysInFile } from './key-files.ts'
+
+/** Texts of the command line, keys and titles in hexadecimal digits. */
+export type OpeningKeys = {
+  keys?: string | undefined
+  key?: string | undefined
+  authenticationKey?: string | undefined
+  dedicatedKey?: string | undefined
+  masterKey?: string | undefined
+  systemTitle?: string | undefined
+  recipientTitle?: string | undefined
+}
+
+function octetsIn(text: string, what: string): Buffer {
+  const octets = hexIn(text)
+  if (octets === undefined)
+    throw new BrokerError('DLMS_VALUE_INVALID', `${what} must be pairs of hexadecimal digits`)
+  return octets
+}
+
+function keyIn(text: string | undefined, what: string): SecretKey | undefined {
+  if (text === undefined) return undefined
+  const key = SecretKey.of(octetsIn(text, what))
+  if (key === undefined) throw new BrokerError('DLMS_VALUE_INVALID', `${what} has 16 or 32 octets`)
+  return key
+}
+
+function titleIn(text: string | undefined, what: string): Buffer | undefined {
+  if (text === undefined) return undefined
+  const title = octetsIn(text, what)
+  if (title.length !== systemTitleBytes)
+    throw new BrokerError('DLMS_VALUE_INVALID', `${what} has eight octets`)
+  return title
+}
+
+/** Stands for us, whom nobody asks: what is decoded was sent by somebody else. */
+const nobody = Buffer.alloc(systemTitleBytes, 0xff)
+
+export class DlmsOpening {
+  /** What there is to say about what could not be opened. */
+  readonly notes = new Set<string>()
+  private readonly options: OpeningKeys
+  private readonly unicast: SecretKey | undefined
+  private readonly authentication: SecretKey | undefined
+  private readonly master: SecretKey | undefined
+  private readonly titleGiven: Buffer | undefined
+  private readonly recipientGiven: Buffer | undefined
+  private dedicated: SecretKey | undefined
+  private readonly told: { client?: Buffer; meter?: Buffer } = {}
+  private readonly filed = new Map<number, DeviceKeys>()
+
+  /** @throws BrokerError DLMS_VALUE_INVALID for keys and titles that are none */
+  constructor(options: OpeningKeys) {
+    this.options = options
+    this.unicast = keyIn(options.key, '--key')
+    this.authentication = keyIn(options.authenticationKey, '--authentication-key')
+    this.dedicated = keyIn(options.dedicatedKey, '--dedicated-key')
+    this.master = keyIn(options.masterKey, '--master-key')
+    this.titleGiven = titleIn(options.systemTitle, '--system-title')
+    this.recipientGiven = titleIn(options.recipientTitle, '--recipient-title')
+  }
+
+  /** Remembers what `view`, an APDU in the clear, tells for those to come. */
+  learn(view: Buffer): void {
+    let apdu: Apdu
+    try {
+      apdu = decodeApdu(view, { isTolerant: true })
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      return
+    }
+    const title = titleOfCarrier(apdu)
+    if (title !== undefined)
+      this.told[apdu.type === 'aarq' ? 'client' : 'meter'] = Buffer.from(title)
+    if (apdu.type === 'initiate-request' && apdu.dedicatedKeyView !== undefined)
+      this.dedicated = SecretKey.of(apdu.dedicatedKeyView) ?? this.dedicated
+    if (apdu.type === 'general-signing') this.checkSignature(apdu, view)
+  }
+
+  /** The plaintext, or undefined with a note. */
+  open(envelope: Envelope, carrier: Apdu): Buffer | undefined {
+    const suite = suites[envelope.ciphered.securityControl & 0x0f]
+    const { key, dedicatedKey, masterKey, keys } = this.options
+    const hasKey = [key, dedicatedKey, masterKey, keys].some((given) => given !== undefined)
+    if (!hasKey && this.dedicated === undefined)
+      return this.note('ciphered: --key with --authentication-key, or --keys FILE, opens it')
+    if (suite === undefined)
+      return this.note('the security control octet names no suite that there is')
+    const titles = [
+      titleOf(envelope) ?? titleOfCarrier(carrier) ?? this.told[senderOf(envelope)],
+      this.titleGiven,
+    ].filter((title) => title !== undefined)
+    if (titles.length === 0) return this.note('the sender is not named here: give --system-title')
+    let fault: BrokerError | undefined
+    for (const title of titles) {
+      try {
+        return this.openAs(envelope, title, suite.id as 0 | 1 | 2)
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error
+        fault ??= error
+      }
+    }
+    const { code, detail, row } = fault!
+    return this.note(`not deciphered: ${code}: ${row.meaning}${detail ? ` (${detail})` : ''}`)
+  }
+
+  private openAs(envelope: Envelope, title: Buffer, suiteId: 0 | 1 | 2): Buffer {
+    const suite = suites[suiteId]
+    const fits = (key: SecretKey | undefined) => (key?.bytes === suite.keyBytes ? key : undefined)
+    const filed = this.keysFor(suiteId)
+    const own = this.recipientGiven ?? recipientOf(envelope)
+    const channel = new SecurityChannel({
+      role: 'client',
+      suite,
+      ownTitle: own === undefined || own.equals(title) ? nobody : own,
+      peerTitle: title,
+      keys: {
+        ...filed,
+        unicast: fits(this.unicast) ?? filed.unicast,
+        broadcast: fits(this.unicast) ?? filed.broadcast,
+        authentication: fits(this.authentication) ?? filed.authentication,
+        master: fits(this.master) ?? filed.master,
+      },
+      counters: {},
+    })
+    const dedicated = fits(this.dedicated)
+    if (dedicated !== undefined) channel.setDedicatedKey(dedicated)
+    const plain = channel.unprotect(encodeApdu(envelope as Apdu))
+    this.learn(plain)
+    return plain
+  }
+
+  private keysFor(suite: 0 | 1 | 2): DeviceKeys {
+    const { keys } = this.options
+    if (keys === undefined) return {}
+    let known = this.filed.get(suite)
+    if (known === undefined) {
+      try {
+        known = keysInFile(keys, suite)
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error
+        this.note(`no keys of suite ${suite}: ${error.detail}`)
+        known = {}
+      }
+      this.filed.set(suite, known)
+    }
+    return known
+  }
+
+  private checkSignature({ signatureView }: ApduOf<'general-signing'>, view: Buffer): void {
+    const suite = signatureView.length === 96 ? 2 : 1
+    const { peerSigning, signing } = this.keysFor(suite)
+    const candidates = [peerSigning, signing?.publicKey].filter((key) => key !== undefined)
+    if (candidates.length === 0)
+      return this.note('the signature is not checked: --keys FILE with peerSigning does')
+    const holds = candidates.some((key) => {
+      try {
+        openSignedApdu(key, view)
+        return true
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error
+        return false
+      }
+    })
+    this.note(holds ? 'the signature holds' : 'the signature does not hold under the keys given')
+  }
+
+  private note(text: string): undefined {
+    this.notes.add(text)
+    return undefined
+  }
+}
+
+/** Whose system title protects it, where it does not say so. */
+const senderOf = ({ type }: Envelope): 'client' | 'meter' =>
+  /-(response|error)$|event-notification|information-report/.test(type) ? 'meter' : 'client'
+
+function titleOf(envelope: Envelope): Buffer | undefined {
+  if ('systemTitleView' in envelope) return asTitle(envelope.systemTitleView)
+  if ('originatorSystemTitleView' in envelope) return asTitle(envelope.originatorSystemTitleView)
+  return undefined
+}
+
+const recipientOf = (envelope: Envelope): Buffer | undefined =>
+  'recipientSystemTitleView' in envelope ? asTitle(envelope.recipientSystemTitleView) : undefined
+
+function titleOfCarrier(carrier: Apdu): Buffer | undefined {
+  if (carrier.type === 'aarq') return asTitle(carrier.callingApTitleView)
+  return carrier.type === 'aare' ? asTitle(carrier.respondingApTitleView) : undefined
+}
+
+const asTitle = (view: Buffer | undefined): Buffer | undefined =>
+  view?.length === systemTitleBytes ? view : undefined

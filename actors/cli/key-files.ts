@@ -1,0 +1,51 @@
+/** Keys and devices in files, as operators keep them. No fault shows what is written there. */
+import { createReadStream, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { deviceKeysOf } from '../../core/catalogue/device-keys.ts'
+import { deviceEntryOf, type DeviceEntry } from '../../core/catalogue/device-record.ts'
+import type { DeviceKeys } from '../../core/ports/key-vault.ts'
+
+/**
+ * The keys in `file`: JSON as the `keys` of an inventory.
+ * @throws BrokerError CONFIG_INVALID when they are none of that suite; what the system says when the file cannot be read
+ */
+export function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys {
+  const faults: string[] = []
+  const json = jsonIn(readFileSync(file, 'utf8'))
+  if (json === undefined) throw new BrokerError('CONFIG_INVALID', `${file} is not JSON`)
+  const keys = deviceKeysOf(json, suite, faults)
+  if (keys === undefined || faults.length > 0)
+    throw new BrokerError('CONFIG_INVALID', `${file}: ${faults.join('; ')}`)
+  return keys
+}
+
+/** The devices of an inventory file, one after the other. @throws BrokerError CONFIG_INVALID for a line that is no device */
+export async function* devicesIn(file: string): AsyncGenerator<DeviceEntry> {
+  const input = createReadStream(file)
+  let number = 0
+  try {
+    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+      number++
+      if (line.trim() === '') continue
+      const entry = deviceEntryOf(jsonIn(line))
+      if ('faults' in entry)
+        throw new BrokerError(
+          'CONFIG_INVALID',
+          `${file}, line ${number}: ${entry.faults.join('; ')}`,
+        )
+      yield entry
+    }
+  } finally {
+    input.destroy()
+  }
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // What JSON.parse says of it would show a part of it.
+    return undefined
+  }
+}
