@@ -59,7 +59,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
   /** Where keys come from, and whose they are. */
   const withKeys = (command: Command): Command =>
     command
-      .option('--suite <number>', 'security suite 0, 1 or 2; none when left out')
+      .option('--suite <number>', 'security suite: 0, 1 or 2')
       .option(
         '--keys <file>',
         'JSON as in an inventory: {"unicast": hex, "authentication": hex, "signing": PEM, …}',
@@ -103,7 +103,10 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
           '--hdlc-address-octets <count>',
           "1, 2 or 4: how the device's HDLC address is written; as few as it takes",
         )
-        .option('--profile <name>', 'how the model deviates, several joined by +; see the README')
+        .option(
+          '--profile <name>',
+          'how the model deviates, several joined by +; `busbar meter device-profiles` lists them',
+        )
         .option('--wait-ms <ms>', 'for each answer; 10000')
         .addOption(
           new Option('--password <text>', 'secret of authentication, or 0x and hex').env(
@@ -128,10 +131,13 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
       .option('--hex', 'show the frames that go and come, on stderr', false)
       .option('--json', 'one line of JSON', false)
 
-  const ofClass = '3'
+  const ofClass = [
+    '--class <number>',
+    'interface class; what objects of that name usually have',
+  ] as const
   meterCommand('read', 'read one attribute; a register with scaler and unit')
     .argument('<obis>', 'logical name, 1-0:1.8.0.255')
-    .option('--class <number>', 'interface class', ofClass)
+    .option(...ofClass)
     .option('--attribute <name>', 'by name or number', '2')
     .action(
       advised(async (address: string, obis: string, options: ObjectOptions) => {
@@ -146,7 +152,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
       '<value>',
       'JSON in the words of the attribute, or {"axdr": "long-unsigned", "value": 5}',
     )
-    .option('--class <number>', 'interface class', ofClass)
+    .option(...ofClass)
     .option('--attribute <name>', 'by name or number', '2')
     .action(
       advised(async (address: string, obis: string, value: string, options: ObjectOptions) => {
@@ -158,7 +164,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
   meterCommand('invoke', 'invoke one method')
     .argument('<obis>', 'logical name')
     .argument('[parameter]', 'JSON in the words of the method')
-    .option('--class <number>', 'interface class', ofClass)
+    .option(...ofClass)
     .option('--method <name>', 'by name or number', '1')
     .action(
       advised(
@@ -192,6 +198,15 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
         await profileCommand(address, obis, options, terminal)
       }),
     )
+
+  meter
+    .command('device-profiles')
+    .description('list what --profile knows')
+    .action(async () => {
+      const { deviceProfiles } = await import('../../core/catalogue/device-profiles.ts')
+      for (const [name, { description }] of Object.entries(deviceProfiles))
+        terminal.out(`${name.padEnd(26)}${description}`)
+    })
 
   withKeys(
     meter

@@ -21,6 +21,7 @@ import {
   readProfile,
   readReturn,
   scalerAttributeOf,
+  usualClassOf,
   writeOperation,
   type CosemObject,
   type Json,
@@ -40,7 +41,6 @@ type Terminal = { out: (line: string) => void; err: (line: string) => void }
 export type ObjectOptions = MeterOptions & { class?: string; attribute?: string; method?: string }
 export type ProfileOptions = MeterOptions & { from?: string; to?: string; entries?: string }
 
-const registerClass = 3
 const profileClass = 7
 const associationList: CosemObject = { classId: 15, instanceId: '0-0:40.0.0.255' }
 const dataClass = 1
@@ -121,7 +121,7 @@ function refusal(result: CosemResult | undefined): BrokerError {
 }
 
 function objectOf(obis: string, { class: classText }: ObjectOptions): CosemObject {
-  const classId = classText === undefined ? registerClass : Number(classText)
+  const classId = classText === undefined ? usualClassOf(obis) : Number(classText)
   if (!Number.isInteger(classId) || classId < 0 || classId > 0xffff)
     throw new BrokerError('CONFIG_INVALID', '--class is a number, 3 for a register')
   return { classId, instanceId: obis }

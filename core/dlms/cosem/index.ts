@@ -61,6 +61,7 @@ export {
   type Protection,
   type ShownObject,
 } from './object-list.ts'
+export { usualClassOf } from './obis-class.ts'
 export { formatObisWithStar, nameOfObis } from './obis-name.ts'
 export { invokeOperation, readOperation, writeOperation, type CosemObject } from './operation.ts'
 export {

@@ -16,6 +16,7 @@ import type { MeterOptions } from '../../../actors/cli/meter-options.ts'
 import { withAdvice } from '../../../actors/cli/meter-advice.ts'
 import { startFleet } from '../../../actors/simulator/fleet.ts'
 import { pushBytes } from '../../../actors/simulator/outgoing.ts'
+import { usualClassOf } from '../../../core/dlms/cosem/index.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { ApduTag } from '../../../core/dlms/apdu.ts'
 import { DlmsServer } from '../../../core/dlms/server.ts'
@@ -65,6 +66,10 @@ t.test('a meter in the clear', async (t) => {
   const objects = terminal()
   await objectsCommand(address, plain, objects)
   t.ok(objects.said.some((line) => /^1-0:1\.8\.0\.255 +Register 3 v0 .* read 1,2,3$/.test(line)))
+  for (const line of objects.said) {
+    const [obis, , classId] = /^(\S+) +(.*?) (\d+) v\d/.exec(line)!.slice(1)
+    t.equal(usualClassOf(obis!), Number(classId), line)
+  }
   const profile = terminal()
   const day = { ...plain, from: '2026-11-24T00:00:00Z', to: '2026-11-24T02:00:00Z' }
   await profileCommand(address, '1-0:99.1.0.255', day, profile)
