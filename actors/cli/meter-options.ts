@@ -115,8 +115,7 @@ export async function meterOf(where: string, options: MeterOptions): Promise<Met
   const address = addressOf(where, options, entry?.record.address)
   const { suite } = address.security ?? {}
   const profile = deviceProfileOf(address.profile)!
-  const transport =
-    oneOf(options.transport ?? address.transport, '--transport', transports) ?? 'tcp'
+  const transport = address.transport as MeterPlace['transport']
   const octets =
     oneOf(options.hdlcAddressOctets, '--hdlc-address-octets', octetCounts) ??
     profile.hdlc?.addressOctets
@@ -190,6 +189,8 @@ function addressOf(
     logicalDevice:
       logicalDevice === undefined ? (known?.logicalDevice ?? 1) : numberOfDevice(logicalDevice),
     secret: password === undefined ? known?.secret : secretIn(password),
+    transport:
+      oneOf(options.transport ?? known?.transport, '--transport', transports) ?? transports.tcp,
     profile,
     security: securityOf(options, known),
   }
@@ -248,28 +249,34 @@ export function titleIn(text: string, what: string): Buffer {
 const secretIn = (text: string): Buffer =>
   /^0x/i.test(text) ? octetsIn(text, '--password') : Buffer.from(text, 'latin1')
 
-const partFactor = 128
+const narrowFactor = 128
+const wideFactor = 16_384
 
-/** `1`, `1/17`, or both in one number as inventories have it. */
-function partsOf(text: string): { upper: number; lower: number | undefined } {
+/** `1`, `1/17`, or both in one number as inventories have it: upper × 128 + lower, or × 16384 where the address has four octets. */
+function partsOf(
+  text: string,
+  octets: 1 | 2 | 4 | undefined,
+): { upper: number; lower: number | undefined } {
   const match = /^(\d{1,5})(?:\/(\d{1,5}))?$/.exec(text)
   if (match === null)
     throw invalid(`--logical-device looks like 1, or 1/17 for an upper and a lower HDLC address`)
   const first = Number(match[1])
   if (match[2] !== undefined) return { upper: first, lower: Number(match[2]) }
-  return first < partFactor
+  const isWide = octets === 4 || (octets === undefined && first >= wideFactor)
+  const factor = isWide ? wideFactor : narrowFactor
+  return first < factor
     ? { upper: first, lower: undefined }
-    : { upper: Math.floor(first / partFactor), lower: first % partFactor }
+    : { upper: Math.floor(first / factor), lower: first % factor }
 }
 
 function numberOfDevice(text: string): number {
   if (!text.includes('/')) return wholeIn(text, '--logical-device', 0, 0xffff)
-  const { upper, lower = 0 } = partsOf(text)
-  return upper * partFactor + lower
+  const { upper, lower = 0 } = partsOf(text, undefined)
+  return upper * narrowFactor + lower
 }
 
 function hdlcAddressIn(text: string, octets: 1 | 2 | 4 | undefined): HdlcAddress {
-  const { upper, lower } = partsOf(text)
+  const { upper, lower } = partsOf(text, octets)
   try {
     return hdlcAddress(upper, lower, octets)
   } catch {
