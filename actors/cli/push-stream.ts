@@ -43,6 +43,7 @@ export class PushStream {
   private kept: Buffer = emptyBytes
   private used = 0
   private isSkipping = false
+  private isBehindName = false
   private readonly senders = new Map<string, Sender>()
 
   constructor(events: PushEvents) {
@@ -87,6 +88,11 @@ export class PushStream {
     let at = 0
     try {
       while (at < this.used) {
+        // The second octet of a line end may come after the first.
+        if (this.isBehindName && isLineEnd(this.kept[at]!)) {
+          at++
+          continue
+        }
         const view = this.kept.subarray(at, this.used)
         if (!isEnd && isWrapperPart(view)) break
         const push = classifyPush(view, isEnd)
@@ -96,6 +102,7 @@ export class PushStream {
           break
         }
         at += push.bytes
+        this.isBehindName = push.kind === 'IDENTIFICATION'
         this.events.octets(view.subarray(0, push.bytes))
         this.onPush(push)
       }
@@ -105,7 +112,7 @@ export class PushStream {
       this.isSkipping = !isEnd
       at = this.used
     }
-    this.kept.copyWithin(0, at, this.used)
+    if (at > 0) this.kept.copyWithin(0, at, this.used)
     this.used -= at
   }
 
@@ -170,6 +177,8 @@ export class PushStream {
     return sender
   }
 }
+
+const isLineEnd = (octet: number): boolean => octet === 0x0d || octet === 0x0a
 
 /** More of a wrapper frame is to come: to look at it again for every octet would be long for nothing. */
 const isWrapperPart = (view: Buffer): boolean =>

@@ -254,6 +254,26 @@ t.test('what goes wrong is one error with a code', async (t) => {
   })
 })
 
+t.test('a meter that tells which counter it expects is quoted', async (t) => {
+  const meter = createServer((socket) => {
+    socket.on('data', () => socket.write(Buffer.from('0001000100010007d80106000003eb', 'hex')))
+  })
+  meter.listen(0, '127.0.0.1')
+  await once(meter, 'listening')
+  t.teardown(() => meter.close())
+  const key = '00'.repeat(16)
+  const options = { suite: '0', unicastKey: key, authenticationKey: key, client: '1', counter: '5' }
+  await t.rejects(
+    readCommand(
+      `127.0.0.1:${(meter.address() as AddressInfo).port}`,
+      '1-0:1.8.0.255',
+      { ...plain, ...options },
+      terminal(),
+    ),
+    { code: 'DLMS_ASSOCIATION_REFUSED', detail: /expects the counter 1003: give --counter 1003/ },
+  )
+})
+
 t.test('faults say what to do with one meter', async (t) => {
   const silent = withAdvice(new BrokerError('DEVICE_SILENT', 'no answer within 5 ms'))
   t.match(String(silent), /DEVICE_SILENT: .*\(no answer within 5 ms\) Check --transport/)
