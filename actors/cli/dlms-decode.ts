@@ -20,7 +20,7 @@ import { wrapperHeaderBytes } from '../../core/dlms/wrapper.ts'
 import { BlockWatch } from './dlms-blocks.ts'
 import { hdlcPieceAt, leaf, textOfAddress } from './dlms-hdlc.ts'
 import { DlmsOpening, type OpeningKeys } from './dlms-opening.ts'
-import { hexIn } from './hex.ts'
+import { hexIn } from './option-octets.ts'
 
 /** Texts of the command line. */
 export type DecodeOptions = OpeningKeys & {
@@ -29,7 +29,7 @@ export type DecodeOptions = OpeningKeys & {
   full?: boolean | undefined
 }
 
-/** Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID for what is no hexadecimal, or a key or title of a wrong length; DLMS_SIZE_EXCEEDED */
+/** Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID for what is no hexadecimal; CONFIG_INVALID for a key or title that is none; DLMS_SIZE_EXCEEDED */
 export function decodeLines(text: string, options: DecodeOptions): string[] {
   const { fields, notes } = explainText(text, options)
   if (options.json === true) return [JSON.stringify({ fields, notes })]

@@ -13,8 +13,9 @@ import {
 } from '../../core/dlms/security/index.ts'
 import { SecretKey } from '../../core/ports/crypto.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
-import { hexIn } from './hex.ts'
 import { keysInFile } from './key-files.ts'
+import { inShort } from './meter-advice.ts'
+import { keyIn, titleIn } from './option-octets.ts'
 
 /** Texts of the command line, keys and titles in hexadecimal digits. */
 export type OpeningKeys = {
@@ -27,27 +28,9 @@ export type OpeningKeys = {
   recipientTitle?: string | undefined
 }
 
-function octetsIn(text: string, what: string): Buffer {
-  const octets = hexIn(text)
-  if (octets === undefined)
-    throw new BrokerError('DLMS_VALUE_INVALID', `${what} must be pairs of hexadecimal digits`)
-  return octets
-}
-
-function keyIn(text: string | undefined, what: string): SecretKey | undefined {
-  if (text === undefined) return undefined
-  const key = SecretKey.of(octetsIn(text, what))
-  if (key === undefined) throw new BrokerError('DLMS_VALUE_INVALID', `${what} has 16 or 32 octets`)
-  return key
-}
-
-function titleIn(text: string | undefined, what: string): Buffer | undefined {
-  if (text === undefined) return undefined
-  const title = octetsIn(text, what)
-  if (title.length !== systemTitleBytes)
-    throw new BrokerError('DLMS_VALUE_INVALID', `${what} has eight octets`)
-  return title
-}
+const keyLengths = [16, 32]
+const given = <T>(text: string | undefined, read: (text: string) => T): T | undefined =>
+  text === undefined ? undefined : read(text)
 
 /** Stands for us, whom nobody asks: what is decoded was sent by somebody else. */
 const nobody = Buffer.alloc(systemTitleBytes, 0xff)
@@ -65,15 +48,21 @@ export class DlmsOpening {
   private readonly told: { client?: Buffer; meter?: Buffer } = {}
   private readonly filed = new Map<number, DeviceKeys>()
 
-  /** @throws BrokerError DLMS_VALUE_INVALID for keys and titles that are none */
+  /** @throws BrokerError CONFIG_INVALID for keys and titles that are none */
   constructor(options: OpeningKeys) {
     this.options = options
-    this.unicast = keyIn(options.key, '--key')
-    this.authentication = keyIn(options.authenticationKey, '--authentication-key')
-    this.dedicated = keyIn(options.dedicatedKey, '--dedicated-key')
-    this.master = keyIn(options.masterKey, '--master-key')
-    this.titleGiven = titleIn(options.systemTitle, '--system-title')
-    this.recipientGiven = titleIn(options.recipientTitle, '--recipient-title')
+    this.unicast = given(options.key, (text) => keyIn(text, '--key', keyLengths))
+    this.authentication = given(options.authenticationKey, (text) =>
+      keyIn(text, '--authentication-key', keyLengths),
+    )
+    this.dedicated = given(options.dedicatedKey, (text) =>
+      keyIn(text, '--dedicated-key', keyLengths),
+    )
+    this.master = given(options.masterKey, (text) => keyIn(text, '--master-key', keyLengths))
+    this.titleGiven = given(options.systemTitle, (text) => titleIn(text, '--system-title'))
+    this.recipientGiven = given(options.recipientTitle, (text) =>
+      titleIn(text, '--recipient-title'),
+    )
   }
 
   /** Remembers what `view`, an APDU in the clear, tells for those to come. */
@@ -116,8 +105,7 @@ export class DlmsOpening {
         fault ??= error
       }
     }
-    const { code, detail, row } = fault!
-    return this.note(`not deciphered: ${code}: ${row.meaning}${detail ? ` (${detail})` : ''}`)
+    return this.note(`not deciphered: ${inShort(fault!)}`)
   }
 
   private openAs(envelope: Envelope, title: Buffer, suiteId: 0 | 1 | 2): Buffer {

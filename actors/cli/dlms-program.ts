@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Option, type Command } from 'commander'
 import type { DecodeOptions } from './dlms-decode.ts'
-import { hexIn } from './hex.ts'
+import { hexIn } from './option-octets.ts'
 import type { ObjectOptions, ProfileOptions } from './meter-commands.ts'
 import type { MeterOptions } from './meter-options.ts'
 import type { ListeningTerminal, PushListenOptions } from './push-listen.ts'

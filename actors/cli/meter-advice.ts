@@ -48,6 +48,11 @@ const advice: { readonly [code in ErrorCode]?: string } = {
   DLMS_KEY_AGREEMENT_INVALID: 'Check agreement and peerAgreement in --keys FILE.',
 }
 
+/** What happened, without advice. */
+export function inShort({ code, detail, row }: BrokerError): string {
+  return `${code}: ${row.meaning}${detail === undefined ? '' : ` (${detail})`}`
+}
+
 /** `fault` with that advice; unchanged where the table says it as well. */
 export function withAdvice(fault: unknown): unknown {
   if (!(fault instanceof BrokerError)) return fault
@@ -56,8 +61,5 @@ export function withAdvice(fault: unknown): unknown {
   if (action === undefined) return fault
   if (code === 'CONFIG_INVALID')
     return new UsageFault(`${code}: ${detail ?? row.meaning}. ${action}`, { cause: fault })
-  return new OperatorFault(
-    `${code}: ${row.meaning}${detail === undefined ? '' : ` (${detail})`} ${action}`,
-    { cause: fault },
-  )
+  return new OperatorFault(`${inShort(fault)} ${action}`, { cause: fault })
 }

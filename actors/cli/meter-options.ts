@@ -21,13 +21,13 @@ import {
   type SignaturePlace,
 } from '../../core/dlms/security/index.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
-import { SecretKey } from '../../core/ports/crypto.ts'
+import type { SecretKey } from '../../core/ports/crypto.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
 import { clientOptionsOf as wanOptionsOf, ReservedCounter } from '../../core/wan/client-terms.ts'
-import { hexIn } from './hex.ts'
 import { devicesIn, keysInFile } from './key-files.ts'
 import type { MeterPlace } from './meter-line.ts'
+import { keyIn, octetsIn, titleIn } from './option-octets.ts'
 
 /** Texts of the command line that say which keys there are. */
 export type KeyOptions = {
@@ -74,7 +74,7 @@ export type Meter = {
   counterAt: { obis: string; client: number } | undefined
 }
 
-export const publicClient = 16
+const publicClient = 16
 /** Ours, where neither the command line nor the inventory says another. */
 export const titleDefault = '4255530000000001'
 
@@ -232,19 +232,6 @@ function securityOf(
 
 export const suiteIn = (text: string): 0 | 1 | 2 => wholeIn(text, '--suite', 0, 2) as 0 | 1 | 2
 
-/** Hexadecimal digits, with or without white space, colons or 0x. */
-function octetsIn(text: string, what: string): Buffer {
-  const octets = hexIn(text)
-  if (octets === undefined) throw invalid(`${what} must be pairs of hexadecimal digits`)
-  return octets
-}
-
-export function titleIn(text: string, what: string): Buffer {
-  const title = octetsIn(text, what)
-  if (title.length !== systemTitleBytes) throw invalid(`${what} has eight octets`)
-  return title
-}
-
 /** A password as it is, or in hexadecimal digits behind 0x. */
 const secretIn = (text: string): Buffer =>
   /^0x/i.test(text) ? octetsIn(text, '--password') : Buffer.from(text, 'latin1')
@@ -288,13 +275,6 @@ function hdlcAddressIn(text: string, octets: 1 | 2 | 4 | undefined): HdlcAddress
 
 // ── keys ──
 
-function keyIn(text: string | undefined, what: string, keyBytes: number): SecretKey | undefined {
-  if (text === undefined) return undefined
-  const octets = octetsIn(text, what)
-  if (octets.length !== keyBytes) throw invalid(`${what} has ${keyBytes} octets in this suite`)
-  return SecretKey.of(octets)
-}
-
 /** Keys that are given by themselves, or in a file. @throws BrokerError CONFIG_INVALID, which shows nothing of them */
 export function keysOf(options: KeyOptions, suite: 0 | 1 | 2 | undefined): DeviceKeys {
   const { keys: file, unicastKey, broadcastKey, authenticationKey } = options
@@ -303,9 +283,11 @@ export function keysOf(options: KeyOptions, suite: 0 | 1 | 2 | undefined): Devic
     return {}
   }
   const { keyBytes } = suites[suite]
-  const unicast = keyIn(unicastKey, '--unicast-key', keyBytes)
-  const broadcast = keyIn(broadcastKey, '--broadcast-key', keyBytes)
-  const authentication = keyIn(authenticationKey, '--authentication-key', keyBytes)
+  const given = (text: string | undefined, what: string): SecretKey | undefined =>
+    text === undefined ? undefined : keyIn(text, what, [keyBytes])
+  const unicast = given(unicastKey, '--unicast-key')
+  const broadcast = given(broadcastKey, '--broadcast-key')
+  const authentication = given(authenticationKey, '--authentication-key')
   return {
     ...(file !== undefined && keysInFile(file, suite)),
     ...(unicast && { unicast }),

@@ -12,6 +12,7 @@ import { nameOfObis } from '../../core/dlms/cosem/index.ts'
 import { formatObis, obisBytes } from '../../core/dlms/obis.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { OperatorFault } from '../operator-fault.ts'
+import { inShort } from './meter-advice.ts'
 import { wholeIn } from './meter-options.ts'
 import { PushOpening, type Opened, type OpeningOptions } from './push-opening.ts'
 import {
@@ -179,15 +180,21 @@ class PushListener {
 
   private newStream(peer: Peer): PushStream {
     let octets: Buffer[] = []
+    let bytes = 0
     return new PushStream({
-      octets: (view) => void octets.push(Buffer.from(view)),
+      octets: (view) => {
+        // Of a push in many pieces the last ones are shown.
+        if (bytes > limits.transferBytesMax) octets = []
+        bytes = octets.length === 0 ? view.length : bytes + view.length
+        if (this.options.hex) octets.push(Buffer.from(view))
+      },
       heard: (heard) => {
         this.onHeard(peer, heard, octets)
         octets = []
       },
       wrong: (fault) => {
         octets = []
-        this.terminal.err(`${this.now()}  ${peer.name}  ${fault.message}`)
+        this.terminal.err(`${this.now()}  ${peer.name}  ${inShort(fault)}`)
       },
       send: (answer) => this.send(peer, answer),
     })
@@ -240,7 +247,7 @@ class PushListener {
     ]
     const json = { ...ends, systemTitle, invocationCounter }
     const failed = (why: BrokerError): Told => ({
-      words: [...words, apdu.toString('hex'), why.message],
+      words: [...words, apdu.toString('hex'), inShort(why)],
       json: { ...json, apdu: apdu.toString('hex'), fault: why.code, detail: why.detail },
       opened: undefined,
     })
@@ -274,12 +281,17 @@ class PushListener {
 
   async close(): Promise<void> {
     const { server, datagrams, sockets } = this
-    // What was written goes out first.
+    const { clock } = this.terminal
+    // What was written goes out first, if it is taken.
     for (const socket of sockets) socket.destroySoon()
+    const callOff = clock.at(clock.now() + limits.wanReleaseMsMax, () => {
+      for (const socket of sockets) socket.destroy()
+    })
     if (server?.listening === true) {
       server.close()
       await once(server, 'close')
     }
+    callOff()
     datagrams?.close()
   }
 }

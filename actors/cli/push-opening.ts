@@ -7,15 +7,9 @@ import { readSenderTitle } from '../../core/dlms/security/general-header.ts'
 import { GeneralTag, Shape, shapeOfTag, suites } from '../../core/dlms/security/suite.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
 import { systemRandom } from '../../core/ports/random.ts'
-import {
-  keysOf,
-  suiteIn,
-  titleDefault,
-  titleIn,
-  wholeIn,
-  type KeyOptions,
-} from './meter-options.ts'
+import { keysOf, suiteIn, titleDefault, wholeIn, type KeyOptions } from './meter-options.ts'
 import { devicesIn } from './key-files.ts'
+import { titleIn } from './option-octets.ts'
 
 export type OpeningOptions = KeyOptions & {
   systemTitle?: string
@@ -91,7 +85,9 @@ export class PushOpening {
       invocationCounter: undefined,
       protect: (answer) => answer,
     }
-    if (shapeOfTag(apdu[0]!) === Shape.PLAIN && apdu[0] !== GeneralTag.SIGNING) return opened
+    const tag = apdu[0]
+    const isPlain = tag === undefined || shapeOfTag(tag) === Shape.PLAIN
+    if (isPlain && tag !== GeneralTag.SIGNING) return opened
     opened.plain = opened.protect = undefined
     try {
       const title = readSenderTitle(apdu) ?? this.titleOtherwise

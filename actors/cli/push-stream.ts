@@ -10,6 +10,7 @@ import { GeneralBlocks } from '../../core/dlms/general-block.ts'
 import type { HdlcAddress } from '../../core/dlms/hdlc/address.ts'
 import { encodeUnconfirmed, llcToServer, SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
 import { classifyPush, type Push } from '../../core/dlms/push.ts'
+import { textOfAddress } from './dlms-hdlc.ts'
 import { allocateApdu, wrapInPlace, wrapperHeaderBytes } from '../../core/dlms/wrapper.ts'
 
 /** What is around an APDU, and who wrote it to whom. */
@@ -187,19 +188,16 @@ const isWrapperPart = (view: Buffer): boolean =>
   view.length < wrapperHeaderBytes + view.readUInt16BE(6) &&
   view.readUInt16BE(0) === 1
 
-const partsOf = ({ upper, lower }: HdlcAddress): string =>
-  lower === undefined ? String(upper) : `${upper}/${lower}`
-
 /** The sender's number or address, for people. */
 export function nameOfSender(around: Around): string {
   if (around.framing === 'none') return ''
-  return around.framing === 'hdlc' ? partsOf(around.source) : String(around.source)
+  return around.framing === 'hdlc' ? textOfAddress(around.source) : String(around.source)
 }
 
 /** And the one it is for. */
 export function nameOfRecipient(around: Around): string {
   if (around.framing === 'none') return ''
-  return around.framing === 'hdlc' ? partsOf(around.destination) : String(around.destination)
+  return around.framing === 'hdlc' ? textOfAddress(around.destination) : String(around.destination)
 }
 
 /** `apdu`, owned with spare octets or copied, on its way back to where `around` came from. */

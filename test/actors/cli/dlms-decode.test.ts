@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeLines } from '../../../actors/cli/dlms-decode.ts'
-import { hexIn } from '../../../actors/cli/hex.ts'
+import { hexIn } from '../../../actors/cli/option-octets.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { encodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import { encodeValue, Tag } from '../../../core/dlms/axdr.ts'
@@ -62,7 +62,7 @@ t.test('ciphered, given the keys', (t) => {
     [{ key: '00' }, /--key has 16 or 32 octets/],
     [{ systemTitle: '00' }, /--system-title has eight octets/],
   ] as const)
-    t.throws(() => lines(ciphered, options), { code: 'DLMS_VALUE_INVALID', message: why })
+    t.throws(() => lines(ciphered, options), { code: 'CONFIG_INVALID', message: why })
   t.throws(() => lines(''), { code: 'DLMS_VALUE_INVALID' })
   t.end()
 })
