@@ -140,6 +140,8 @@ export function exchange(pair: Pair, asked: readonly CosemOperation[]): CosemRes
     for (let apdu: Buffer | undefined = first; apdu !== undefined; apdu = client.more()) {
       const arrived = pair.onWire(Buffer.from(apdu), true)
       const answer = arrived && server.receive(arrived)
+      // As in a read buffer that serves many connections.
+      arrived?.fill(0xee)
       for (let next = answer; next !== undefined; next = server.more()) answers.push(next)
     }
   }
@@ -148,6 +150,7 @@ export function exchange(pair: Pair, asked: readonly CosemOperation[]): CosemRes
     const arrived = pair.onWire(Buffer.from(answer), false)
     if (arrived === undefined) continue
     const step = client.receive(arrived)
+    arrived.fill(0xee)
     if ('send' in step) toServer(step.send)
     else if ('results' in step) return step.results
   }

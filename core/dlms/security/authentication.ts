@@ -78,7 +78,9 @@ export class HlsAuthentication {
    *   ours: it could have us answer our own question
    */
   constructor(options: HlsOptions) {
-    this.options = options
+    const { peerTitle } = options
+    // The title is a view on an APDU, whose octets are gone when the proof comes.
+    this.options = peerTitle === undefined ? options : { ...options, peerTitle: copyOf(peerTitle) }
     this.ownChallenge = copyOf(options.ownChallenge)
     this.peerChallenge = copyOf(options.peerChallenge)
     for (const { length } of [this.ownChallenge, this.peerChallenge])
