@@ -2,9 +2,6 @@
  * What carries a person's octets to a meter, and how APDUs lie in them: the wrapper over TCP, or one frame in each datagram over UDP
  * [IEC 62056-4-7]; HDLC over TCP, as behind a serial server [IEC 62056-46].
  */
-import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceProfile } from '../../core/catalogue/device-profiles.ts'
@@ -19,6 +16,7 @@ import {
   type WrapperFrame,
 } from '../../core/dlms/wrapper.ts'
 import { systemClock } from '../../core/ports/clock.ts'
+import { dialTcp, dialUdp, type Carrier } from '../../core/wan/carrier.ts'
 
 /** Where the meter is, and how it is reached. */
 export type MeterPlace = {
@@ -58,83 +56,58 @@ export interface MeterLine {
   close(): void
 }
 
-type Carrier = {
-  write(octets: Buffer): void
-  close(): void
-  /** What comes is borrowed for the call. */
-  start(receive: (view: Buffer) => void, closed: (fault: BrokerError) => void): void
-}
-
 /** @throws BrokerError DEVICE_UNREACHABLE */
 export async function openLine(place: MeterPlace, events: LineEvents): Promise<MeterLine> {
-  const carrier = await (place.transport === 'udp' ? openUdp : openTcp)(place)
-  const line =
+  // There is no line before the carrier, and nothing comes before that.
+  const opened: { line?: MeterLine & { receive(view: Buffer): void } } = {}
+  const carrier = await openCarrier(
+    place,
+    (view) => {
+      try {
+        opened.line?.receive(view)
+      } catch (fault) {
+        events.failed(fault)
+      }
+    },
+    events.failed,
+  )
+  opened.line =
     place.transport === 'hdlc'
       ? new HdlcLine(place, carrier, events)
       : new WrapperLine(place, carrier, events)
-  carrier.start((view) => {
-    try {
-      line.receive(view)
-    } catch (fault) {
-      events.failed(fault)
-    }
-  }, events.failed)
-  return line
+  return opened.line
 }
 
-async function openTcp({ host, port }: MeterPlace): Promise<Carrier> {
-  const socket = connect({ host, port, noDelay: true })
-  const callOff = systemClock.at(systemClock.now() + limits.wanConnectMsMax, () =>
-    socket.destroy(new Error('no connection in time')),
-  )
-  try {
-    await once(socket, 'connect')
-  } catch (cause) {
-    throw unreachable(host, port, cause)
-  } finally {
-    callOff()
-  }
-  return {
-    write: (octets) => void socket.write(octets),
-    close: () => void socket.destroy(),
-    start(receive, closed) {
-      socket.on('data', receive)
-      socket.on('error', () => undefined)
-      socket.on('close', () =>
-        closed(new BrokerError('DEVICE_SILENT', 'the meter closed the connection')),
-      )
-    },
-  }
+function openCarrier(
+  { host, port, transport }: MeterPlace,
+  octets: (view: Buffer) => void,
+  failed: (fault: BrokerError) => void,
+): Promise<Carrier> {
+  const unreachable = (why: string): BrokerError =>
+    new BrokerError('DEVICE_UNREACHABLE', `${host}:${port}: ${why}`)
+  return new Promise((resolve, reject) => {
+    let isOpen = false
+    const carrier = (transport === 'udp' ? dialUdp : dialTcp)(host, port, {
+      opened() {
+        isOpen = true
+        callOff()
+        resolve(carrier)
+      },
+      octets,
+      closed(reason) {
+        callOff()
+        if (!isOpen) reject(unreachable(reason))
+        // Over UDP the host says so when nobody listens there.
+        else if (transport === 'udp') failed(unreachable(reason))
+        else failed(new BrokerError('DEVICE_SILENT', reason))
+      },
+    })
+    const callOff = systemClock.at(systemClock.now() + limits.wanConnectMsMax, () => {
+      reject(unreachable(`no connection within ${limits.wanConnectMsMax} ms`))
+      carrier.destroy()
+    })
+  })
 }
-
-async function openUdp({ host, port }: MeterPlace): Promise<Carrier> {
-  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
-  try {
-    socket.connect(port, host)
-    await once(socket, 'connect')
-  } catch (cause) {
-    socket.close()
-    throw unreachable(host, port, cause)
-  }
-  let isClosed = false
-  return {
-    write(octets) {
-      if (!isClosed) socket.send(octets)
-    },
-    close() {
-      if (!isClosed) socket.close()
-      isClosed = true
-    },
-    start(receive, closed) {
-      socket.on('message', receive)
-      // Nobody listens there: the host says so.
-      socket.on('error', (error) => closed(unreachable(host, port, error)))
-    },
-  }
-}
-
-const unreachable = (host: string, port: number, cause: unknown): BrokerError =>
-  new BrokerError('DEVICE_UNREACHABLE', `${host}:${port}: ${(cause as Error).message}`, { cause })
 
 /** The wrapper, over either. */
 class WrapperLine implements MeterLine {
@@ -154,7 +127,7 @@ class WrapperLine implements MeterLine {
     for (const apdu of apdus) {
       const frame = wrapInPlace(apdu, client, this.place.logicalDevice)
       this.events.trace('>', frame)
-      this.carrier.write(frame)
+      this.carrier.write([frame])
     }
     this.awaitMore()
   }
@@ -189,7 +162,7 @@ class WrapperLine implements MeterLine {
 
   close(): void {
     this.callOff()
-    this.carrier.close()
+    this.carrier.destroy()
   }
 }
 
@@ -257,7 +230,7 @@ class HdlcLine implements MeterLine {
     ) {
       if ('send' in step) {
         this.events.trace('>', step.send)
-        this.carrier.write(step.send)
+        this.carrier.write([step.send])
       } else if ('connected' in step) {
         const { waiting } = this
         this.waiting = []
@@ -297,6 +270,6 @@ class HdlcLine implements MeterLine {
   close(): void {
     this.callOff()
     this.link = undefined
-    this.carrier.close()
+    this.carrier.destroy()
   }
 }

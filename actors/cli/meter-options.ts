@@ -25,6 +25,7 @@ import type { SecretKey } from '../../core/ports/crypto.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
 import { clientOptionsOf as wanOptionsOf, ReservedCounter } from '../../core/wan/client-terms.ts'
+import { hdlcAddressOf } from '../../core/wan/hdlc-framing.ts'
 import { devicesIn, keysInFile } from './key-files.ts'
 import type { MeterPlace } from './meter-line.ts'
 import { keyIn, octetsIn, titleIn } from './option-octets.ts'
@@ -186,8 +187,11 @@ function addressOf(
       client === undefined
         ? (known?.client ?? publicClient)
         : wholeIn(client, '--client', 1, 0xffff),
+    // An address in two parts is the HDLC line's alone.
     logicalDevice:
-      logicalDevice === undefined ? (known?.logicalDevice ?? 1) : numberOfDevice(logicalDevice),
+      logicalDevice === undefined || partsOf(logicalDevice) !== undefined
+        ? (known?.logicalDevice ?? 1)
+        : wholeIn(logicalDevice, '--logical-device', 0, 0xffff),
     secret: password === undefined ? known?.secret : secretIn(password),
     transport:
       oneOf(options.transport ?? known?.transport, '--transport', transports) ?? transports.tcp,
@@ -236,37 +240,20 @@ export const suiteIn = (text: string): 0 | 1 | 2 => wholeIn(text, '--suite', 0, 
 const secretIn = (text: string): Buffer =>
   /^0x/i.test(text) ? octetsIn(text, '--password') : Buffer.from(text, 'latin1')
 
-const narrowFactor = 128
-const wideFactor = 16_384
-
-/** `1`, `1/17`, or both in one number as inventories have it: upper × 128 + lower, or × 16384 where the address has four octets. */
-function partsOf(
-  text: string,
-  octets: 1 | 2 | 4 | undefined,
-): { upper: number; lower: number | undefined } {
-  const match = /^(\d{1,5})(?:\/(\d{1,5}))?$/.exec(text)
-  if (match === null)
-    throw invalid(`--logical-device looks like 1, or 1/17 for an upper and a lower HDLC address`)
-  const first = Number(match[1])
-  if (match[2] !== undefined) return { upper: first, lower: Number(match[2]) }
-  const isWide = octets === 4 || (octets === undefined && first >= wideFactor)
-  const factor = isWide ? wideFactor : narrowFactor
-  return first < factor
-    ? { upper: first, lower: undefined }
-    : { upper: Math.floor(first / factor), lower: first % factor }
-}
-
-function numberOfDevice(text: string): number {
-  if (!text.includes('/')) return wholeIn(text, '--logical-device', 0, 0xffff)
-  const { upper, lower = 0 } = partsOf(text, undefined)
-  return upper * narrowFactor + lower
+/** `1/17`, an upper and a lower HDLC address; undefined for a number as inventories have it. */
+function partsOf(text: string): [upper: number, lower: number] | undefined {
+  const match = /^(\d{1,5})\/(\d{1,5})$/.exec(text)
+  return match === null ? undefined : [Number(match[1]), Number(match[2])]
 }
 
 function hdlcAddressIn(text: string, octets: 1 | 2 | 4 | undefined): HdlcAddress {
-  const { upper, lower } = partsOf(text, octets)
+  const parts = partsOf(text)
   try {
-    return hdlcAddress(upper, lower, octets)
-  } catch {
+    return parts === undefined
+      ? hdlcAddressOf(wholeIn(text, '--logical-device', 0, 0xffff), octets)
+      : hdlcAddress(...parts, octets)
+  } catch (fault) {
+    if (fault instanceof BrokerError) throw fault
     throw invalid(
       `${text} is no HDLC address in ${octets ?? 'one, two or four'} octets: each part is up to 127, or 16383 in four octets`,
     )
