@@ -599,7 +599,8 @@ t.test(
         for (const request of requests) {
           const answer = server.receive(request)
           if (answer === undefined) {
-            if (request.length > 0) throw new Error('no answer')
+            // A general block may be a mere acknowledgement, or one of several.
+            if (request.length > 0 && request[0] !== 0xe0) throw new Error('no answer')
             continue
           }
           const client = new DlmsClient()
