@@ -11,6 +11,7 @@ import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import { classifyPush, type Push } from '../dlms/push.ts'
 import type { DevicePush } from '../ports/wan.ts'
+import type { CarrierEvents } from './carrier.ts'
 import { namesIn } from './push-names.ts'
 
 /** Who has connected: how it speaks, what it is called, and what of its octets is not dealt with. */
@@ -19,6 +20,8 @@ export type Announcement = {
   names: string[]
   /** For the framing. Owned. */
   rest: Buffer
+  /** True behind a name, the end of whose line may still come. */
+  isNamed: boolean
   /** What it has said that is in no frame. */
   push: Pick<DevicePush, 'apduBytes' | 'alarmBytes'> | undefined
 }
@@ -148,7 +151,8 @@ export class DialIn {
   /** It waits to be asked. */
   private takeSilent(socket: Socket): void {
     const names = addressOf(socket)
-    this.handOver(socket, { framing: 'wrapper', names, rest: emptyBytes, push: undefined })
+    const nothing = { rest: emptyBytes, isNamed: false, push: undefined }
+    this.handOver(socket, { framing: 'wrapper', names, ...nothing })
   }
 
   private handOver(socket: Socket, announcement: Announcement): void {
@@ -184,13 +188,28 @@ function listening(server: Server | DatagramSocket, listen: () => void): Promise
 function dealtWith(push: Push, view: Buffer): Omit<Announcement, 'names'> {
   if (push.kind === 'WRAPPER' || push.kind === 'HDLC') {
     const framing = push.kind === 'HDLC' ? 'hdlc' : 'wrapper'
-    return { framing, rest: copyOf(view), push: undefined }
+    return { framing, rest: copyOf(view), isNamed: false, push: undefined }
   }
-  const isName = push.kind === 'IDENTIFICATION' && push.alarmView.length === 0
+  const isNamed = push.kind === 'IDENTIFICATION'
   return {
     framing: 'wrapper',
     rest: copyOf(view.subarray(push.bytes)),
-    push: isName ? undefined : contentOf(push),
+    isNamed,
+    push: isNamed && push.alarmView.length === 0 ? undefined : contentOf(push),
+  }
+}
+
+/** Hears nothing of the line ends that come first. */
+export function behindLineEnds(events: CarrierEvents): CarrierEvents {
+  let isBehind = false
+  return {
+    ...events,
+    octets(view) {
+      let at = 0
+      while (!isBehind && (view[at] === 0x0d || view[at] === 0x0a)) at++
+      isBehind ||= at < view.length
+      if (isBehind) events.octets(view.subarray(at))
+    },
   }
 }
 

@@ -25,7 +25,7 @@ import {
 import { isUnaskedApdu } from '../dlms/push.ts'
 import { takeTcp } from './carrier.ts'
 import { afterCounter, counterQuestion } from './counter-reading.ts'
-import { DialIn, type Announcement } from './dial-in.ts'
+import { behindLineEnds, DialIn, type Announcement } from './dial-in.ts'
 import { Endpoint, notWanted } from './endpoint.ts'
 import { Exchange, ExchangeList } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
@@ -268,7 +268,8 @@ export class SocketWan implements Wan {
   }
 
   /** A device has connected, and is from now on reached by each of its names. The connection that it had before is of no use any more. */
-  private onDialledIn(socket: Socket, { framing, names, rest, push }: Announcement): void {
+  private onDialledIn(socket: Socket, announcement: Announcement): void {
+    const { framing, names, rest, isNamed, push } = announcement
     const [host = ''] = names
     if (this.closed !== undefined || this.links.size >= this.options.connectionsMax) {
       this.metrics.refused('DIAL_IN_FULL').add()
@@ -278,7 +279,7 @@ export class SocketWan implements Wan {
     const endpoint = this.endpointOf(address)
     const before = endpoint.link
     const link = new Link(this.owner, {
-      open: (events) => takeTcp(socket, events),
+      open: (events) => takeTcp(socket, isNamed ? behindLineEnds(events) : events),
       frame: frameBy(framing, this.options),
       isTheirs: true,
     })

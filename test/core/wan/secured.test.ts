@@ -357,6 +357,20 @@ t.test('devices that dial in', async (t) => {
     }
 })
 
+t.test('the end of the line behind a name may come late', async (t) => {
+  const trial = await Trial.start(t, { meters: 1 })
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  const ours = connect(port, '127.0.0.1')
+  const theirs = connect(trial.fleet.ports[0]!, '127.0.0.1')
+  for (const socket of [ours, theirs]) t.teardown(() => socket.destroy())
+  ours.write('EQUIPMENT-7\r')
+  while (trial.wan.counts.connections === 0) await new Promise((resolve) => setImmediate(resolve))
+  ours.write('\n')
+  ours.pipe(theirs).pipe(ours)
+  const address = { ...trial.addressOf(0), transport: 'dial-in', host: 'EQUIPMENT-7' } as const
+  isItself(t, 0, await trial.ask(0, listed, undefined, address))
+})
+
 t.test('a device that does not dial in is waited for, and told of', async (t) => {
   const trial = await Trial.start(t, { transport: 'dial-in' }, { exchangeMs: 50 })
   const port = await trial.wan.listen('127.0.0.1', 0)
