@@ -1,6 +1,8 @@
 /**
  * The door of the DLMS/COSEM codec, `busbar/dlms`: both roles, sans-io. Bytes in, bytes out.
  */
+export { BrokerError } from '../base/broker-error.ts'
+export type { CosemOperation, CosemResult } from '../ports/wan.ts'
 export {
   decodeAare,
   decodeAarq,

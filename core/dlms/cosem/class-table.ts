@@ -85,7 +85,12 @@ export const interfaceClasses: readonly InterfaceClass[] = [
   .flatMap((rows) => rows.flatMap(classesOf))
   .toSorted((a, b) => a.id - b.id || a.version - b.version)
 
-const versionsById = Map.groupBy(interfaceClasses, ({ id }) => id)
+const versionsById = new Map<number, InterfaceClass[]>()
+for (const one of interfaceClasses) {
+  const versions = versionsById.get(one.id)
+  if (versions) versions.push(one)
+  else versionsById.set(one.id, [one])
+}
 
 /** The class in that version; else, with `version` unlike the one asked for, in the next lower or the lowest; undefined when not known. */
 export function findClass(classId: number, version: number): InterfaceClass | undefined {

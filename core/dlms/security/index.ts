@@ -56,3 +56,5 @@ export {
   systemTitleBytes,
   type Suite,
 } from './suite.ts'
+export { PrivateKey, PublicKey, Secret, SecretKey, unwrapKey, wrapKey } from '../../ports/crypto.ts'
+export { systemRandom, type Random } from '../../ports/random.ts'
