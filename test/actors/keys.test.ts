@@ -319,7 +319,7 @@ t.test('no counter is used twice with a key, whatever crashes', async (t) => {
     }),
     { numRuns: 400, seed },
   )
-  t.ok(madeCount > 100, `seed ${seed}`)
+  t.ok(madeCount > 20, `${madeCount} replacements, seed ${seed}`)
 })
 
 t.test('the counter that a device expects is believed up to a limit', async (t) => {
