@@ -230,6 +230,8 @@ async function waitForJetStream(url: string): Promise<void> {
   }
 }
 
+type Figures = Omit<ClientFigures, 'p50Ms' | 'p99Ms'> & Record<'p50Ms' | 'p99Ms', number | null>
+
 /** The load client as a process that takes commands. */
 export class LoadClientProcess {
   private readonly child: Child
@@ -239,9 +241,11 @@ export class LoadClientProcess {
     this.child.write(JSON.stringify(devices))
   }
 
-  run(command: ClientCommand): Promise<ClientFigures> {
+  async run(command: ClientCommand): Promise<ClientFigures> {
     this.child.write(JSON.stringify(command))
-    return this.child.json<ClientFigures>()
+    const { p50Ms, p99Ms, ...figures } = await this.child.json<Figures>()
+    // JSON has no NaN, which is the median of nothing.
+    return { ...figures, p50Ms: p50Ms ?? NaN, p99Ms: p99Ms ?? NaN }
   }
 
   stop(): Promise<void> {
