@@ -198,12 +198,17 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
     request.originator !== message.originator
   )
     return
-  const attempt = request.attempt + 1
   const { outcome } = message
   const { using, isRaised } = note(state, message.counters, out)
   const code = errorCodeOf(outcome)
-  if (code !== undefined && errorTable[code].retry === 'later' && attempt < limits.attemptsMax) {
-    const nextAttemptAt = isRaised ? now : now + retryDelayMs(request, attempt)
+  // A device that dials in was not there to be asked: that is no attempt, and it is waited for up to the deadline.
+  const isAway =
+    code === 'DEVICE_UNREACHABLE' && state.record?.address.transport === 'dial-in' && !isRaised
+  const attempt = request.attempt + (isAway ? 0 : 1)
+  const mayRepeat = code !== undefined && errorTable[code].retry === 'later'
+  if (mayRepeat && attempt < limits.attemptsMax) {
+    const delayMs = isAway ? spread(request, limits.dialInRetryMs) : retryDelayMs(request, attempt)
+    const nextAttemptAt = isRaised ? now : now + delayMs
     if (nextAttemptAt < request.deadline) {
       const { originator, counter } = request
       out.facts.push({
@@ -222,11 +227,15 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
   end(out, request, outcome, attempt, now, message.bodyBytes, using)
 }
 
-/** Doubles each time, ± 25 % by the request's own content, so that a lost region does not come back all at once. */
+/** Doubles each time. */
 function retryDelayMs(request: OpenRequest, attempt: number): number {
-  const delayMs = Math.min(limits.retryDelayMs * 2 ** (attempt - 1), limits.retryDelayMsMax)
-  const spread = ((request.contentHash ^ request.acceptedAt) & 0xff) / 0xff
-  return Math.round(delayMs * (0.75 + spread / 2))
+  return spread(request, Math.min(limits.retryDelayMs * 2 ** (attempt - 1), limits.retryDelayMsMax))
+}
+
+/** ± 25 % by the request's own content, so that a lost region does not come back all at once. */
+function spread({ contentHash, acceptedAt }: OpenRequest, delayMs: number): number {
+  const share = ((contentHash ^ acceptedAt) & 0xff) / 0xff
+  return Math.round(delayMs * (0.75 + share / 2))
 }
 
 /** Ends what waits and whose deadline has come. What is on its way ends by the WAN's own time-outs. */

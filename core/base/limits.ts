@@ -170,6 +170,8 @@ export const limits = {
   /** First delay before another attempt, doubled each time. */
   retryDelayMs: 2_000,
   retryDelayMsMax: 60_000,
+  /** Before a device is waited for again that dials in and has not, `wanExchangeMsMax` each time. */
+  dialInRetryMs: 10_000,
   /** Attempts at a command before E20 or E21. */
   attemptsMax: 3,
   /** The oldest half hour a meter keeps: 13 months, SMETS2 5.7.5.20 [GK]. */

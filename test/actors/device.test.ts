@@ -19,11 +19,13 @@ import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
+import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import { FrameWriter, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import {
   deviceKey,
   envelopeOf,
+  plainRecord,
   registrationOf,
   supplier,
   type Wanted,
@@ -56,8 +58,9 @@ class Life {
     return out.facts.length > 0 && message.type !== 'NEXT'
   }
 
-  register(): this {
-    this.feed({ type: 'ARRIVED', buffer: registrationOf(device), at: 0, replyTo: undefined })
+  register(record?: DeviceRecord): this {
+    const buffer = registrationOf(device, record)
+    this.feed({ type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
     return this
   }
 
@@ -216,6 +219,34 @@ t.test('attempts back off and end with the last outcome', (t) => {
   life.answer('DEVICE_UNREACHABLE')
   t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'DEVICE_UNREACHABLE')
   t.equal(life.deliveries[0]!.attempt, limits.attemptsMax)
+  t.end()
+})
+
+t.test('a device that dials in is waited for up to the deadline, and only then', (t) => {
+  const { type, address } = plainRecord
+  const life = new Life().register({ type, address: { ...address, transport: 'dial-in' } })
+  life.submit({ deadline: life.now + 600_000 })
+  let waits = 0
+  while (life.deliveries.length === 0) {
+    life.now += 30_000
+    life.answer('DEVICE_UNREACHABLE')
+    if (life.deliveries.length > 0) break
+    waits++
+    life.now = nextWakeMs(life.state, life.now)
+    life.feed(wake)
+  }
+  t.ok(waits > 10, `${waits} times`)
+  t.ok(life.now <= start + 600_000 + 30_000)
+  t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'DEVICE_UNREACHABLE')
+  life.deliveries = []
+  life.submit({ counter: 9, deadline: life.now + 600_000 })
+  life.answer('DEVICE_UNREACHABLE')
+  for (let attempt = 1; attempt <= limits.attemptsMax; attempt++) {
+    life.now = nextWakeMs(life.state, life.now)
+    life.feed(wake)
+    life.answer('DEVICE_SILENT')
+  }
+  t.equal(life.deliveries[0]?.attempt, limits.attemptsMax, 'one that is there has its attempts')
   t.end()
 })
 
