@@ -18,6 +18,7 @@ import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
 import { createSnapshotStore, snapshotBytesMaxOf } from '../core/ledger/snapshots.ts'
 import type { BrokerConfig, Role } from '../core/ops/config.ts'
+import { openDialInNames } from '../core/ops/dial-in-names.ts'
 import { openVault } from '../core/ops/key-encryption-keys.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
@@ -28,10 +29,11 @@ import type { KeyVault } from '../core/ports/key-vault.ts'
 import type { SnapshotStore } from '../core/ports/snapshot.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { systemRandom } from '../core/ports/random.ts'
-import type { Bus } from '../core/ports/bus.ts'
+import type { Bus, OwnerDirectory } from '../core/ports/bus.ts'
 import type { Wan } from '../core/ports/wan.ts'
 import { BusWan } from '../core/wan/bus-wan.ts'
 import { SocketWan } from '../core/wan/pool.ts'
+import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { registerDevices, replaceKeys, type RegistrationResult } from './registration.ts'
@@ -46,6 +48,8 @@ export type Broker = {
   readonly grpc: string
   readonly http: string
   readonly ops: string
+  /** Where devices dial in; empty when they do not. */
+  readonly dialIn: string
   /** Where its nats-server listens. */
   readonly nats: string
   /**
@@ -144,7 +148,7 @@ async function start(
       clock,
       log,
     })
-  const way = await startWan(config, { hostId, bus, keys, log, metrics, closers })
+  const way = await startWan(config, { hostId, bus, owners, keys, log, metrics, closers })
   let host: Host | undefined
   if (way && does('host')) {
     const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
@@ -264,6 +268,7 @@ async function start(
     grpc: does('gateway') ? `${config.grpc.host}:${grpcPort}` : '',
     http: does('gateway') ? `${config.http.host}:${httpPort}` : '',
     ops: new URL(ops.url).host,
+    dialIn: way?.dialIn ?? '',
     nats: server.url,
     failed,
     register,
@@ -271,16 +276,35 @@ async function start(
   }
 }
 
-type WanParts = Omit<NatsParts, 'fail'> & { hostId: string; bus: Bus; keys: KeyVault }
-/** The way to devices, and why there is none now. */
-type WanWay = { wan: Wan; trouble: () => string | undefined }
+type WanParts = Omit<NatsParts, 'fail'> & {
+  hostId: string
+  bus: Bus
+  owners: OwnerDirectory
+  keys: KeyVault
+}
+/** The way to devices, why there is none now, and where they come from by themselves. */
+type WanWay = { wan: Wan; trouble: () => string | undefined; dialIn: string }
 
 /** The role wan has connections of its own, for itself and for others; a host without it uses those of other processes. */
 async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay | undefined> {
-  const { hostId, bus, keys, log, metrics, closers } = parts
+  const { hostId, bus, owners, keys, log, metrics, closers } = parts
   const ports = { bus, clock: systemClock, log, metrics }
   if (config.roles.includes('wan')) {
-    const wan = new SocketWan({ connectionsMax: config.wanConnectionsMax, keys, metrics, log })
+    const { dialIn, dialInNamesFile: names } = config
+    const pushes = new PushSender({
+      ...ports,
+      directory: owners,
+      random: systemRandom,
+      ...(names !== undefined && { deviceCalled: openDialInNames(names, systemClock, log) }),
+    })
+    closers.push(() => pushes.close())
+    const wan = new SocketWan({
+      connectionsMax: config.wanConnectionsMax,
+      keys,
+      metrics,
+      log,
+      onPush: (push) => pushes.send(push),
+    })
     closers.push(() => wan.close())
     const wanServer = new WanServer({
       ...ports,
@@ -292,13 +316,15 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
     })
     closers.push(() => wanServer.close())
     await wanServer.start()
-    return { wan, trouble: () => undefined }
+    // At once, not when all is up: what comes before there is an owner waits for it.
+    const port = dialIn && (await wan.listen(dialIn.host, dialIn.port))
+    return { wan, trouble: () => undefined, dialIn: dialIn ? `${dialIn.host}:${port}` : '' }
   }
   if (!config.roles.includes('host')) return undefined
   const wan = new BusWan({ ...ports, random: systemRandom })
   closers.push(() => wan.close())
   await wan.start()
-  return { wan, trouble: () => wan.trouble }
+  return { wan, trouble: () => wan.trouble, dialIn: '' }
 }
 
 type NatsParts = {

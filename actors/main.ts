@@ -79,8 +79,9 @@ serve.action(async (options: Record<string, string | boolean | undefined>) => {
     loadConfig({ env: process.env, options: given, workingDir: process.cwd() }),
   )
   const told = untilTold(isEndingWithInput === true)
-  const { grpc, http, ops, nats, hostId } = broker
-  process.stdout.write(`${JSON.stringify({ listening: { grpc, http, ops, nats }, hostId })}\n`)
+  const { grpc, http, ops, nats, dialIn, hostId } = broker
+  const listening = { grpc, http, ops, nats, ...(dialIn && { dialIn }) }
+  process.stdout.write(`${JSON.stringify({ listening, hostId })}\n`)
   const why = await Promise.race([told, broker.failed])
   if (why !== undefined) {
     process.stderr.write(`busbar: it cannot go on: ${why}\n`)

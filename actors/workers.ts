@@ -50,6 +50,9 @@ class Worker {
         BUSBAR_ROLES: 'host,wan',
         BUSBAR_WORKERS: '0',
         BUSBAR_OPS: '127.0.0.1:0',
+        // There is one such door, ours.
+        BUSBAR_DIAL_IN: '',
+        BUSBAR_DIAL_IN_NAMES: config.dialInNamesFile ?? '',
         // In the environment, not on the command line: it holds the password.
         BUSBAR_NATS_URL: natsUrlOf(nats),
         // One given as such is in our environment.

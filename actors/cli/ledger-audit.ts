@@ -11,6 +11,7 @@ import { formatSrv, type Srv } from '../../core/base/srv.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import {
   readCounter,
+  readKind,
   readOriginator,
   readOutcome,
   readSrv,
@@ -18,6 +19,7 @@ import {
   readTime,
 } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../core/ports/snapshot.ts'
@@ -30,7 +32,7 @@ export type AuditLine = {
   time: number
   partition: number | undefined
   device: string
-  /** `originator:device:counter`; undefined for the registration of a device. */
+  /** `originator:device:counter`; undefined for what is of a device and of no request. */
   requestId: string | undefined
   what: string
 }
@@ -180,18 +182,16 @@ export class LedgerAudit {
     forEachEnvelope(frame, 0, (at) => {
       this.counts.deliveries++
       const device = formatEui64Key(readTarget(frame, at))
+      const line = { sequence, time: readTime(frame, at), partition: undefined, device }
+      const to = `to ${formatEui64Key(party)}`
+      if (readKind(frame, at) === Kind.ALERT) {
+        this.onLine?.({ ...line, requestId: undefined, what: `ALERT ${to}` })
+        return
+      }
       const requestId = `${formatEui64Key(readOriginator(frame, at))}:${device}:${readCounter(frame, at)}`
       const srv = formatSrv(readSrv(frame, at) as Srv)
       const outcome = errorCodeOf(readOutcome(frame, at))
-      const what = `DELIVERY to ${formatEui64Key(party)} ${srv} ${outcome}`
-      this.onLine?.({
-        sequence,
-        time: readTime(frame, at),
-        partition: undefined,
-        device,
-        requestId,
-        what,
-      })
+      this.onLine?.({ ...line, requestId, what: `DELIVERY ${to} ${srv} ${outcome}` })
     })
   }
 

@@ -18,6 +18,7 @@ import {
   readSrv,
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { alerted, decideOpened, decidePush } from './alerts.ts'
 import { acknowledge, refuse, type Outbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
 import { burn, isInDoubt, noted, type CountersNoted } from './keyring.ts'
@@ -63,6 +64,8 @@ export function decide(state: DeviceState, message: DeviceMessage, now: number, 
       return decideMade(state, message, now, out)
     case 'KEYS_SEALED':
       return decideSealed(state, message, now, out)
+    case 'PUSH_OPENED':
+      return decideOpened(state, message, now, out)
     case 'WAKE':
       expire(state, now, out)
       // Nothing may have expired, yet an attempt may be due.
@@ -82,6 +85,8 @@ function decideArrived(state: DeviceState, message: Arrived, now: number, out: O
       return decideRegistration(state, message, now, out)
     case Kind.KEYS_REPLACEMENT:
       return decideReplacement(state, message, now, out)
+    case Kind.DEVICE_PUSH:
+      return decidePush(state, message, now, out)
     case Kind.CANCEL:
       return decideCancel(state, message, now, out)
     case Kind.STATUS_QUERY:
@@ -329,7 +334,11 @@ function end(
  */
 export function park(state: DeviceState, message: DeviceMessage, now: number, out: Outbox): void {
   const outcome = errorId('DEVICE_ACTOR_PARKED')
+  // What a device has said unasked concerns no request.
+  if (message.type === 'PUSH_OPENED') return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   if (message.type === 'ARRIVED') {
+    if (readKind(message.buffer, message.at) === Kind.DEVICE_PUSH)
+      return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
     const originator = readOriginator(message.buffer, message.at)
     const counter = counterKey(message.buffer, message.at + offsetOf.counter)
     const bodyBytes = copyOf(readBodyView(message.buffer, message.at))
@@ -377,6 +386,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom
       return
+    case 'DEVICE_ALERTED':
+      return alerted(state, fact)
     case 'KEY_STEP_SENT':
     case 'COUNTERS_RESERVED':
     case 'KEYS_PENDING':

@@ -1,6 +1,9 @@
 /** What a device wants done. The runtime does it after the facts of the same tick are on disk; deliveries go to disk with them. */
+import type { CounterKey } from '../../core/base/counter.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import type { PushContent } from '../../core/envelope/device-push.ts'
 import type { ExchangeSecurity } from '../../core/ports/wan.ts'
 import type { Arrived, ReplyTo } from './messages.ts'
 import type { DeviceFact } from './facts.ts'
@@ -68,6 +71,20 @@ export type MakeKeys = {
   replyTo: ReplyTo
 }
 
+/** Opens and translates what the device has said unasked, under one of the sets of `keys`, and comes back with PUSH_OPENED. */
+export type OpenPush = {
+  type: 'OPEN_PUSH'
+  /** Names this push among all. */
+  id: CounterKey
+  push: PushContent
+  /** UTC ms. */
+  receivedAt: number
+  record: DeviceRecord
+  /** In the order in which they are tried. Nothing at or below `pushFloor` is fresh. */
+  keys: ReadonlyArray<{ number: number; sealedKeys: Buffer; pushFloor: number }>
+  replyTo: ReplyTo
+}
+
 /** Tells operators: in the log, and counted. */
 export type Alarm = { type: 'ALARM'; code: ErrorCode }
 
@@ -80,17 +97,28 @@ export type DeviceEffect =
   | Send
   | SendKeyStep
   | MakeKeys
+  | OpenPush
   | Alarm
   | WakeAt
 
 /** The final answer to a request, for its originator. */
-export type Deliver = {
+export type DeliverResponse = {
   request: OpenRequest
   outcome: number
   attempt: number
   time: number
   bodyBytes: Buffer
 }
+
+/** What the device has said unasked, for one party. */
+export type DeliverAlert = {
+  party: Eui64Key
+  receivedAt: number
+  time: number
+  bodyBytes: Buffer
+}
+
+export type Deliver = DeliverResponse | DeliverAlert
 
 /** Where `decide` puts what it has decided; in order. */
 export type Outbox = { facts: DeviceFact[]; deliveries: Deliver[]; effects: DeviceEffect[] }

@@ -50,8 +50,12 @@ export type RequestEnded = Concerning & Using & { type: 'REQUEST_ENDED' }
 /** The actor threw on a message about this request, whose body is kept here. It has ended, with DEVICE_ACTOR_PARKED. */
 export type RequestParked = Concerning & { type: 'REQUEST_PARKED'; bodyBytes: Buffer }
 
+/** It has said something unasked, the push `id`, which went to its parties; `received` is the counter that it came with. */
+export type DeviceAlerted = Using & { type: 'DEVICE_ALERTED'; time: number; id: CounterKey }
+
 export type DeviceFact =
   | KeysFact
+  | DeviceAlerted
   | DeviceRegistered
   | RequestAccepted
   | RequestSent
@@ -63,7 +67,7 @@ export type DeviceFact =
 /** True for facts that name a request. */
 export function isOfRequest(
   fact: DeviceFact,
-): fact is Exclude<DeviceFact, KeysFact | DeviceRegistered | KeyStepSent> {
+): fact is Exclude<DeviceFact, KeysFact | DeviceRegistered | KeyStepSent | DeviceAlerted> {
   return 'originator' in fact || 'request' in fact
 }
 
@@ -124,6 +128,19 @@ export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact
     case 'REQUEST_PARKED':
       concerning(frame, Kind.REQUEST_PARKED, device, fact, fact.bodyBytes, 0)
       return
+    case 'DEVICE_ALERTED': {
+      const at = begin(
+        frame,
+        Kind.DEVICE_ALERTED,
+        device,
+        noId,
+        fact.id,
+        countersBody(fact.counters),
+        fact.time,
+      )
+      writeSafeU64(frame.target, 0, at + offsetOf.deadline)
+      return
+    }
     case 'COUNTERS_RESERVED':
     case 'KEYS_PENDING':
     case 'KEYS_TRIED':
@@ -228,6 +245,13 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
         type: 'DEVICE_REGISTERED',
         time: readTime(buffer, at),
         recordBytes: copyOf(readBodyView(buffer, at)),
+      }
+    case Kind.DEVICE_ALERTED:
+      return {
+        type: 'DEVICE_ALERTED',
+        time: readTime(buffer, at),
+        id: counterKey(buffer, at + offsetOf.counter),
+        ...usingIn(buffer, at),
       }
     case Kind.REQUEST_ACCEPTED:
       return {

@@ -24,6 +24,12 @@ export type Keyset = {
   received: number
   /** Not in the ledger: values from `next` on may have been used. */
   isUncertain: boolean
+  /**
+   * What the device pushed was heard with these, and it may come later than an answer that the device sent after it. Nothing at or below
+   * `pushFloor` is taken. Not in the store: what is read from there has all up to `received` below the floor.
+   */
+  pushFloor: number
+  pushed: readonly number[]
 }
 
 /** A unicast key that the device had before: it never begins anew. */
@@ -79,6 +85,9 @@ export type CountersNoted = { number: number; next: number; received: number }
 /** One past the last value of a counter. */
 export const countersEnd = 2 ** 32
 
+/** Shared by all that have heard of no pushes. */
+export const noCounters: readonly number[] = []
+
 const emptyRing = (): Keyring => ({
   current: undefined,
   replacement: undefined,
@@ -128,7 +137,31 @@ export function withoutKeys(ring: Keyring | undefined): Keyring | undefined {
 }
 
 function keyset(number: number, sealedKeys: Buffer, next: number): Keyset {
-  return { number, sealedKeys, next, reservedTo: next, received: -1, isUncertain: false }
+  return {
+    number,
+    sealedKeys,
+    next,
+    reservedTo: next,
+    received: -1,
+    isUncertain: false,
+    pushFloor: -1,
+    pushed: noCounters,
+  }
+}
+
+/** True when nothing was pushed under `set` with this counter before. */
+export const isFreshPush = (set: Keyset, counter: number): boolean =>
+  counter > set.pushFloor && !set.pushed.includes(counter)
+
+/** The device has pushed something with the counter `received` of the set. */
+export function notedPush(ring: Keyring | undefined, counters: CountersNoted | undefined): void {
+  const set = counters && setOf(ring, counters.number)
+  if (counters === undefined || set === undefined) return
+  const pushed = [...set.pushed, counters.received].sort((a, b) => a - b)
+  const forgotten = pushed.splice(0, pushed.length - limits.pushCountersRememberedMax)
+  set.pushFloor = Math.max(set.pushFloor, ...forgotten)
+  set.pushed = pushed
+  noted(ring, counters)
 }
 
 function remember(ring: Keyring, isReplaced: boolean): void {

@@ -8,7 +8,7 @@ import type { KeyStep } from './state.ts'
 export type ReplyTo = { readonly brand: 'ReplyTo' } | undefined
 
 /**
- * An envelope from outside: SERVICE_REQUEST, CANCEL, STATUS_QUERY, DEVICE_REGISTRATION or KEYS_REPLACEMENT at `buffer[at]`, checked before.
+ * An envelope from outside: SERVICE_REQUEST, CANCEL, STATUS_QUERY, DEVICE_REGISTRATION, KEYS_REPLACEMENT or DEVICE_PUSH at `buffer[at]`, checked before.
  * Borrowed until the tick it is decided in has been committed.
  */
 export type Arrived = { type: 'ARRIVED'; buffer: Buffer; at: number; replyTo: ReplyTo }
@@ -53,6 +53,21 @@ export type KeysSealed = {
   sealedKeys: Buffer
 }
 
+/** What the device has said unasked is opened and translated, or is not to be believed. */
+export type PushOpened = {
+  type: 'PUSH_OPENED'
+  id: CounterKey
+  /** Row of the error table: OK, or why not. */
+  outcome: number
+  /** The set of keys that opened it, and its invocation counter; none for what was not ciphered, or not under the unicast key. */
+  opened: { number: number; counter: number } | undefined
+  /** When it came in, UTC ms. */
+  receivedAt: number
+  /** Fields of a DeviceAlert of busbar.v1, from the third on. */
+  bodyBytes: Buffer
+  replyTo: ReplyTo
+}
+
 /** The time that the actor asked for has come. */
 export type Wake = { type: 'WAKE' }
 
@@ -68,6 +83,7 @@ export type DeviceMessage =
   | KeyStepAnswered
   | KeysMade
   | KeysSealed
+  | PushOpened
   | Wake
   | Resume
   | Next

@@ -65,6 +65,11 @@ export type DeviceState = {
   /** The first counter of what is on its way, by which its answer is told from one to what was sent before a reload. */
   sentCountersFrom: number
   keyring: Keyring | undefined
+  /**
+   * Alerts since then, UTC ms, and the pushes that the last ones were, so that one which is decided again is not delivered again. Not in the
+   * store: what is decided again was written after that was, and whoever sleeps has not said much lately.
+   */
+  alerts: { since: number; count: number; ids: readonly CounterKey[] } | undefined
   ended: EndedRequests
   /** An array: most devices have one or two, and an empty Map takes 200 octets. */
   originators: readonly Originator[]
@@ -98,6 +103,7 @@ export function emptyState(): DeviceState {
     keyStep: undefined,
     sentCountersFrom: 0,
     keyring: undefined,
+    alerts: undefined,
     ended: '',
     originators: none,
   }

@@ -11,13 +11,13 @@
  * way: forget what is in memory, read what is on disk, decide again (owned-partitions.ts).
  */
 import { tap, type Subscription } from 'rxjs'
-import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
+import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
-import { envelopeEnd, readKind, readLane, readTarget } from '../../core/envelope/envelope.ts'
+import { envelopeEnd, readLane, readTarget } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { headerBytes, offsetOf } from '../../core/envelope/layout.ts'
 import { aliveSubject, announceAlive } from '../../core/ports/alive.ts'
 import { hostSubject, type Bus } from '../../core/ports/bus.ts'
 import { encodeHostStatus, statusSubject, type HostStatus } from '../../core/ports/host-status.ts'
@@ -39,6 +39,8 @@ import { isStoreDamage } from './opening.ts'
 import type { Partition } from './partition.ts'
 import { OwnMessages } from './own-messages.ts'
 import { answer, FrameReplies, notBeforeOf, refuse, replyToOf } from './replies.ts'
+import { openPush, type PushPorts } from './pushes.ts'
+import { isNew, smallerOf } from './room.ts'
 import { Snapshots, type SnapshotPorts } from './snapshots.ts'
 import { Tick, type WantedEffect } from './tick.ts'
 
@@ -67,6 +69,7 @@ export class Host {
   private readonly partitions: OwnedPartitions
   private readonly exchanges: Exchanges
   private readonly ownMessages: OwnMessages
+  private readonly pushPorts: PushPorts
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
   private served: { close(): Promise<void> } | undefined
@@ -96,6 +99,7 @@ export class Host {
     this.options = options
     const { keys = new SealingVault(() => []), clock } = options
     this.exchanges = new Exchanges({ ...options, keys })
+    this.pushPorts = { keys, log: options.log }
     this.metrics = hostMetrics(options.metrics)
     this.partitions = new OwnedPartitions(
       options,
@@ -200,8 +204,8 @@ export class Host {
     if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
       return refuse('REQUEST_SIZE_EXCEEDED')
     const isFull = this.fullUntil > 0 && this.options.clock.elapsedMs() < this.fullUntil
-    if (isFull && readKind(buffer, at) === Kind.SERVICE_REQUEST) return refuse('BROKER_LEDGER_FULL')
     const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
+    if (isFull && isNew(message)) return refuse('BROKER_LEDGER_FULL')
     const mail = { partition, device: readTarget(buffer, at), message }
     if (!this.mailbox.offer(mail, readLane(buffer, at))) refuse('BROKER_PARTITION_BUSY')
   }
@@ -308,6 +312,10 @@ export class Host {
         return this.send(partition, device, effect)
       case 'MAKE_KEYS':
         return this.keyWork.make(partition, device, effect)
+      case 'OPEN_PUSH': {
+        const message = openPush(device, effect, this.pushPorts)
+        return this.mailbox.post({ partition, device, message })
+      }
       case 'ALARM':
         return this.keyWork.alarm(device, effect.code)
       default:
@@ -438,34 +446,21 @@ export class Host {
     this.mailbox.putBack(again)
   }
 
-  private refuseForRoom(mail: Mail, now: number): boolean {
-    const { message } = mail
-    if (message.type !== 'ARRIVED' || readKind(message.buffer, message.at) !== Kind.SERVICE_REQUEST)
-      return false
-    refuse(mail.message, 'BROKER_LEDGER_FULL', now)
-    return true
+  private refuseForRoom({ message }: Mail, now: number): boolean {
+    const isRefused = isNew(message)
+    if (isRefused) refuse(message, 'BROKER_LEDGER_FULL', now)
+    return isRefused
   }
 
   /**
    * What is left to do with a message that is too large for the ledger all by itself, which its settings exclude at the start: it may
-   * have been told a smaller `max_payload` since. A request is refused; an answer goes on as one that was too large.
+   * have been told a smaller `max_payload` since.
    */
   private async smaller(mail: Mail, now: number): Promise<Mail[]> {
-    const { message } = mail
-    if (message.type === 'ARRIVED') {
-      refuse(mail.message, 'BROKER_LEDGER_FULL', now)
-      return []
-    }
-    if (message.type === 'ANSWERED' && message.bodyBytes.length > 0) {
-      return [
-        {
-          ...mail,
-          message: { ...message, outcome: errorId('DLMS_SIZE_EXCEEDED'), bodyBytes: emptyBytes },
-        },
-      ]
-    }
-    await this.pause(ledgerRetryMs)
-    return [mail]
+    const message = smallerOf(mail.message)
+    if (message === undefined) refuse(mail.message, 'BROKER_LEDGER_FULL', now)
+    else if (message === mail.message) await this.pause(ledgerRetryMs)
+    return message === undefined ? [] : [{ ...mail, message }]
   }
 
   private pause(ms: number): Promise<void> {

@@ -2,7 +2,13 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf, latin1Of } from '../../core/base/bytes.ts'
 import { isSealedKeys } from '../../core/ports/sealed-keys.ts'
-import { KeyStage, type Keyring, type Keyset, type Replacement } from '../device/keyring.ts'
+import {
+  KeyStage,
+  noCounters,
+  type Keyring,
+  type Keyset,
+  type Replacement,
+} from '../device/keyring.ts'
 
 type PackedSet = [
   number: number,
@@ -72,7 +78,16 @@ export function unpackRing(packed: PackedRing): Keyring {
 function unpackSet([number, sealedView, next, reservedTo, received]: PackedSet): Keyset {
   const sealedKeys = copyOf(sealedView)
   if (!isSealedKeys(sealedKeys)) throw new BrokerError('STORE_DAMAGED', 'keys that are not sealed')
-  return { number, sealedKeys, next, reservedTo, received, isUncertain: false }
+  return {
+    number,
+    sealedKeys,
+    next,
+    reservedTo,
+    received,
+    isUncertain: false,
+    pushFloor: received,
+    pushed: noCounters,
+  }
 }
 
 function unpackReplacement(packed: PackedReplacement): Replacement {

@@ -3,6 +3,7 @@
  */
 import { writeOctetsOf } from '../../core/base/bytes.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
+import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
@@ -61,28 +62,36 @@ export class Tick {
     return this.effects.some(({ effect }) => effect.type.startsWith('SEND'))
   }
 
-  /** Writes a RESPONSE envelope into the frame of its party. */
+  /** Writes a RESPONSE or ALERT envelope into the frame of its party. */
   deliver(device: Eui64Key, delivery: Deliver): void {
-    const { request, outcome, attempt, time, bodyBytes } = delivery
+    const { time, bodyBytes } = delivery
+    const party = 'party' in delivery ? delivery.party : delivery.request.originator
     const envelopeBytes = headerBytes + bodyBytes.length
-    let frame = this.writers.get(request.originator)
+    let frame = this.writers.get(party)
     if (frame === undefined) {
       frame = this.spare.pop() ?? new FrameWriter()
-      this.writers.set(request.originator, frame)
+      this.writers.set(party, frame)
     }
     const at = frame.reserve(envelopeBytes)
     const buffer = frame.target
     buffer.set(headerTemplate, at)
-    buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
-    buffer[at + offsetOf.lane + 1] = request.lane
-    buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
-    buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
-    buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
-    writeOctetsOf(request.originator, buffer, at + offsetOf.originator)
+    writeOctetsOf(party, buffer, at + offsetOf.originator)
     writeOctetsOf(device, buffer, at + offsetOf.target)
-    writeOctetsOf(request.counter, buffer, at + offsetOf.counter)
     writeSafeU64(buffer, time, at + offsetOf.time)
-    writeSafeU64(buffer, request.acceptedAt, at + offsetOf.correlation)
+    if ('party' in delivery) {
+      buffer[at + offsetOf.kind + 1] = Kind.ALERT
+      buffer[at + offsetOf.lane + 1] = Lane.NORMAL
+      writeSafeU64(buffer, delivery.receivedAt, at + offsetOf.correlation)
+    } else {
+      const { request, outcome, attempt } = delivery
+      buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
+      buffer[at + offsetOf.lane + 1] = request.lane
+      buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
+      buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
+      buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
+      writeOctetsOf(request.counter, buffer, at + offsetOf.counter)
+      writeSafeU64(buffer, request.acceptedAt, at + offsetOf.correlation)
+    }
     buffer.writeUInt32BE(bodyBytes.length, at + offsetOf.body)
     buffer.set(bodyBytes, at + headerBytes)
     frame.count++

@@ -105,6 +105,12 @@ export const errorTable = {
   DELIVERY_RECEIVER_SUPERSEDED: row(62, 'E48', 'party', 'never', 'ABORTED', 'Another connection of this party now receives its deliveries.', 'Keep one receiver a party; the newest wins.'),
   DELIVERY_RECEIVER_STALLED: row(63, 'E57', 'party', 'now', 'RESOURCE_EXHAUSTED', 'The receiver does not read; its stream was cut to protect others.', 'Reconnect; nothing is lost.'),
 
+  // ── alerts ──
+  DEVICE_ALERT_UNADDRESSED: row(70, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A device said something unasked, and its record names nobody who is to get it.', 'Give the device record alertsTo.'),
+  DEVICE_ALERTS_EXCEEDED: row(71, 'E57', 'meter', 'later', 'RESOURCE_EXHAUSTED', 'A device sends more alerts than are delivered in a time; the rest is dropped.', 'Find out what the device reports; turn off what nobody needs.'),
+  DEVICE_PUSH_UNATTRIBUTED: row(72, 'E51', 'operator', 'never', 'NOT_FOUND', 'What came unasked does not say which device it is of.', 'Add what the device calls itself to the file of BUSBAR_DIAL_IN_NAMES.'),
+  DEVICE_PUSH_DROPPED: row(73, 'E57', 'broker', 'never', 'RESOURCE_EXHAUSTED', 'What a device said unasked was dropped: there was no room for it, no host took it in time, or the one that had it died and it might have been delivered.', 'Add hosts, or ask the device.'),
+
   // ── DLMS/COSEM: from here on the fault is the meter's unless said otherwise ──
   DLMS_TAG_UNKNOWN: row(100, 'E21', 'meter', 'later', 'INTERNAL', 'An octet that should name a type or an APDU names none.', 'Report the device and its firmware.'),
   DLMS_LENGTH_INVALID: row(101, 'E21', 'meter', 'later', 'INTERNAL', 'A length runs past the end, or octets are left over.', 'Report the device and its firmware.'),

@@ -213,6 +213,25 @@ export const limits = {
   /** Before a connection that a device made has said who it is, and the pause that ends what has no length of its own. */
   dialInAnnouncementMsMax: 30_000,
   dialInPauseMs: 500,
+  /** What a device says unasked, alarm and APDU: eight parties get it in one tick, and the ledger keeps it for all of them. */
+  pushBytesMax: 32 * 1024,
+  /** What devices have said that a process with their connections holds until it is on disk: how many, and their octets. */
+  pushesWaitingMax: 10_000,
+  pushBytesWaitingMax: 32 * 1024 * 1024,
+  /** How long that waits for an owner of the device with room, and how often it looks for one. */
+  pushWaitMsMax: 15_000,
+  pushRetryMs: 250,
+  /** Lines that say that a push was not delivered come no more often than this; all are counted. */
+  pushRefusalLogMs: 1_000,
+  /** Alerts of one device that are delivered within the time; more are counted and dropped. */
+  deviceAlertsMax: 60,
+  deviceAlertsMs: 60_000,
+  /** Parties that the alerts of one device go to. */
+  alertPartiesMax: 8,
+  /** Invocation counters of pushes that are remembered one by one, so that one that was overtaken by another is no replay. */
+  pushCountersRememberedMax: 32,
+  /** How often the file of what devices call themselves is looked at, while any of them speaks. */
+  dialInNamesLookMs: 1_000,
   /** Connections that devices made and that have not said who they are. */
   dialInUnknownMax: 4_096,
 
@@ -298,6 +317,15 @@ export const limits = {
 assert(
   limits.wanHdlcIdleMs < limits.hdlcInactivityMs,
   'an HDLC link is closed by us before the device does it',
+)
+assert(
+  // Each octet of A-XDR is there once as it is, and as values in up to two.
+  limits.responseBodyBytesMax >= limits.alertPartiesMax * 4 * limits.pushBytesMax,
+  'an alert for all its parties takes no more of a tick than a response',
+)
+assert(
+  limits.requestBytesMax > limits.pushBytesMax && limits.wanFrameBytesMax > 2 * limits.pushBytesMax,
+  'a push is an envelope like a request',
 )
 assert(
   limits.frameBytesMax >= limits.responseBodyBytesMax + limits.requestBytesMax,

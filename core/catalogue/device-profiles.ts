@@ -48,6 +48,8 @@ export type DeviceProfile = {
    * when it tells nobody.
    */
   readonly invocationCounter?: { readonly obis: string; readonly client: number } | undefined
+  /** What it says unasked may come with less protection than its answers, or none: then anybody can say it. */
+  readonly clearPushes?: boolean
   readonly hdlc?: {
     /** In how many octets the device's address is written; as few as it takes. */
     readonly addressOctets?: 1 | 2 | 4
@@ -163,6 +165,10 @@ export const deviceProfiles = {
   'counter-untold': {
     description: 'has no public client, or does not tell it the invocation counter',
     invocationCounter: undefined,
+  },
+  'clear-pushes': {
+    description: 'pushes in the clear what it protects when asked',
+    clearPushes: true,
   },
   'hdlc-proposing': {
     description: 'drops an SNRM without parameters',

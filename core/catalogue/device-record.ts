@@ -7,7 +7,8 @@
 import { Packr } from 'msgpackr'
 import { asBuffer, copyOf, sameBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { eui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
+import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
+import { limits } from '../base/limits.ts'
 import type { DeviceKeys } from '../ports/key-vault.ts'
 import { isSealedKeys } from '../ports/sealed-keys.ts'
 import { Transport, type DeviceAddress, type DeviceSecurity } from '../ports/wan.ts'
@@ -32,6 +33,8 @@ export type DeviceRecord = {
   address: DeviceAddress
   /** Keys and secret, as a vault has sealed them. Left out by a registration under a suite, the device keeps those that it has. */
   sealedKeys?: Buffer
+  /** Parties that get what it says unasked; nobody when left out. Rising, each once. */
+  alertsTo?: readonly Eui64Key[]
 }
 
 /** A device of an inventory file: who it is, its record, and its keys, not sealed yet. */
@@ -131,9 +134,23 @@ function readSecurity(raw: unknown, faults: string[]): DeviceSecurity | undefine
   }
 }
 
+/** Of both forms: texts. */
+function readAlertsTo(raw: unknown, faults: string[]): Eui64Key[] | undefined {
+  if (raw === undefined || raw === null) return undefined
+  const count = limits.alertPartiesMax
+  const octets = Array.isArray(raw)
+    ? raw.map((one: unknown) => (typeof one === 'string' ? parseEui64(one) : undefined))
+    : []
+  const keys = new Set(octets.map((one) => one && eui64Key(one)))
+  const isWhole = keys.size === octets.length && !keys.has(undefined)
+  if (isWhole && keys.size >= 1 && keys.size <= count) return ([...keys] as Eui64Key[]).sort()
+  faults.push(`alertsTo must be a list of 1 to ${count} EUI-64 of parties, each once`)
+  return undefined
+}
+
 function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device record is an object with type and address'] }
-  const faults = unknownFields(json, ['type', 'address', 'sealedKeys'], '')
+  const faults = unknownFields(json, ['type', 'address', 'sealedKeys', 'alertsTo'], '')
   const type = DeviceType.find((known) => known === json['type'])
   if (type === undefined) faults.push(`type must be one of ${DeviceType.join(', ')}`)
   const raw = json['address']
@@ -170,9 +187,10 @@ function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
   const sealed = json['sealedKeys']
   const sealedKeys = Buffer.isBuffer(sealed) && isSealedKeys(sealed) ? copyOf(sealed) : undefined
   if (sealed !== undefined && sealedKeys === undefined) faults.push('sealedKeys are not a field')
+  const alertsTo = readAlertsTo(json['alertsTo'], faults)
   return type === undefined || faults.length > 0
     ? { faults }
-    : { type, address, ...(sealedKeys && { sealedKeys }) }
+    : { type, address, ...(sealedKeys && { sealedKeys }), ...(alertsTo && { alertsTo }) }
 }
 
 /** Reads a record from parsed JSON, strictly: unknown fields are faults. Secret and titles are hexadecimal text. */
@@ -200,9 +218,12 @@ export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
 
 /** The JSON form of an entry without its keys, which `deviceEntryOf` reads back. Contains the secret: not for logs. */
 export function jsonOfDeviceEntry(eui64: string, record: DeviceRecord): Record<string, unknown> {
-  const address = addressFieldsOf(record.address)
-  return { eui64, type: record.type, address: withHex(address) as Record<string, unknown> }
+  const address = withHex(addressFieldsOf(record.address)) as Record<string, unknown>
+  return { eui64, type: record.type, address, ...alertsToFieldOf(record) }
 }
+
+const alertsToFieldOf = ({ alertsTo }: DeviceRecord): { alertsTo?: string[] } =>
+  alertsTo === undefined ? {} : { alertsTo: alertsTo.map(formatEui64Key) }
 
 /** Octets as hexadecimal text, however deep they stand. */
 function withHex(value: unknown): unknown {
@@ -250,7 +271,8 @@ export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
     sameBytes(secret, other.secret) &&
     transport === other.transport &&
     profile === other.profile &&
-    sameSecurity(security, other.security)
+    sameSecurity(security, other.security) &&
+    a.alertsTo?.join('') === b.alertsTo?.join('')
   )
 }
 
@@ -272,8 +294,14 @@ export function sameSecurity(
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true })
 
 /** The MessagePack form, in memory of its own. */
-export function encodeDeviceRecord({ type, address, sealedKeys }: DeviceRecord): Buffer {
-  const fields = { type, address: addressFieldsOf(address), ...(sealedKeys && { sealedKeys }) }
+export function encodeDeviceRecord(record: DeviceRecord): Buffer {
+  const { type, address, sealedKeys } = record
+  const fields = {
+    type,
+    address: addressFieldsOf(address),
+    ...(sealedKeys && { sealedKeys }),
+    ...alertsToFieldOf(record),
+  }
   return copyOf(packr.pack(fields))
 }
 

@@ -40,6 +40,7 @@ import type {
   SendingCounters,
 } from './security/channel-options.ts'
 import { SecurityChannel } from './security/channel.ts'
+import { ReceivedProtection } from './security/channel-options.ts'
 import { CounterWindow } from './security/invocation-counter.ts'
 import type { SecurityKeys } from './security/keys.ts'
 import { protectionBytesMax } from './security/overhead.ts'
@@ -133,7 +134,7 @@ export class ClientAssociation {
   }
 
   /** Of the APDU that `unprotect` opened last. */
-  get received(): { protection: number; invocationCounter: number } {
+  get received(): Readonly<ReceivedProtection> {
     return this.isCiphered ? this.channel!.received : unprotected
   }
 
@@ -348,7 +349,7 @@ export function contextOf(isShortName: boolean, isCiphered: boolean): number {
     return isCiphered ? ApplicationContext.SHORT_NAME_CIPHERED : ApplicationContext.SHORT_NAME
   return isCiphered ? ApplicationContext.LOGICAL_NAME_CIPHERED : ApplicationContext.LOGICAL_NAME
 }
-const unprotected = { protection: 0, invocationCounter: -1 }
+const unprotected = new ReceivedProtection()
 
 function causeIn(information: InformationApdu | undefined): string {
   return information?.type === 'confirmed-service-error'

@@ -40,6 +40,7 @@ import {
 import { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 import { GeneralBlocks } from './general-block.ts'
 import { cutShort, refusalOf, unexpected } from './service-response.ts'
+import type { ReceivedProtection } from './security/channel-options.ts'
 
 /** General blocks that we take at once; each is at most an APDU, so this is memory, and an acknowledgement saved. */
 const generalBlockWindowDefault = 8
@@ -116,8 +117,8 @@ export class DlmsClient {
     return { conformance: this.conformance, pduBytesMax: this.pduBytesMax }
   }
 
-  /** What the protection of the APDU that was received last was: bits of `Protection`, and its invocation counter, -1 without one. */
-  get received(): { protection: number; invocationCounter: number } {
+  /** What the protection of the APDU that was received last was. */
+  get received(): Readonly<ReceivedProtection> {
     return this.association.received
   }
 

@@ -12,10 +12,10 @@
  *  attempt        cd u16     attempts at the command so far
  *  originator     c4 08      EUI-64 of the party
  *  target         c4 08      EUI-64 of the device
- *  counter        cf u64     of the RequestID
+ *  counter        cf u64     of the RequestID; in DEVICE_PUSH and DEVICE_ALERTED any number that names the push
  *  time           cf u64     when this envelope came to be, UTC ms
  *  deadline       cf u64     UTC ms, 0 for none; in a refusal: not before this time again; in ATTEMPT_FAILED and KEYS_TRIED: the next attempt
- *  correlation    cf u64     whatever its sender needs to find its place again; in deliveries: when the request was accepted, UTC ms
+ *  correlation    cf u64     whatever its sender needs to find its place again; in a RESPONSE: when the request was accepted, in an ALERT: when it came in, UTC ms
  *  body           c6 u32     borrowed as it came in
  *
  * @source MessagePack specification, "Formats"; golden bytes in test/core/envelope
@@ -32,6 +32,8 @@ export const Kind = {
   STATUS: 5,
   DEVICE_REGISTRATION: 6,
   KEYS_REPLACEMENT: 7,
+  // between a process with connections to devices and a host
+  DEVICE_PUSH: 8,
   // facts, in a tick's frame of a partition
   DEVICE_REGISTERED: 32,
   REQUEST_ACCEPTED: 33,
@@ -43,8 +45,10 @@ export const Kind = {
   KEYS_TRIED: 39,
   KEYS_PROVED: 40,
   DEVICE_KEYS_SEALED: 41,
+  DEVICE_ALERTED: 42,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
+  ALERT: 65,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 

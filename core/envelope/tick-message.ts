@@ -4,7 +4,7 @@
  *
  *   93 | cd u16 version
  *      | dd u32 count, then each:  92 | cd u16 partition        | c6 u32 length, frame (with its chain link)
- *      | dd u32 count, then each:  92 | c4 08 EUI-64 of a party | c6 u32 length, frame of RESPONSE envelopes
+ *      | dd u32 count, then each:  92 | c4 08 EUI-64 of a party | c6 u32 length, frame of RESPONSE and ALERT envelopes
  *
  * A partition and a party stand in a tick once at most. Why one message: decision 0005.
  */

@@ -12,7 +12,7 @@ import { parseSrv } from '../base/srv.ts'
 import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import type { Clock } from '../ports/clock.ts'
 import { busbarCode, SupplierClient, type DeliveryStream } from './client.ts'
-import { responseLines, timeText } from './format.ts'
+import { alertLines, responseLines, timeText } from './format.ts'
 
 /** Where lines go, what time it is, and how Ctrl-C is heard. */
 export type Terminal = {
@@ -260,6 +260,9 @@ export function receiveCommand(options: ReceiveOptions, terminal: Terminal): Pro
         if (content?.$case === 'response') {
           terminal.out(`delivery ${deliveryId}`)
           for (const line of responseLines(content.value, entries)) terminal.out(line)
+        } else if (content?.$case === 'alert') {
+          terminal.out(`delivery ${deliveryId}`)
+          for (const line of alertLines(content.value)) terminal.out(line)
         } else terminal.out(`delivery ${deliveryId} of a kind that this version does not know`)
       }
       if (last !== undefined && !options.keep) stream.acknowledge(last)

@@ -5,12 +5,11 @@
  */
 import type { Party } from '../access/parties.ts'
 import { limits } from '../base/limits.ts'
-import { checkEnvelope, readKind } from '../envelope/envelope.ts'
-import { Kind } from '../envelope/layout.ts'
+import { checkEnvelope } from '../envelope/envelope.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { DeliveryFeed, LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-import { appendDelivery } from '../translate/delivery.ts'
+import { appendDelivery, isDelivery } from '../translate/delivery.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { deliveryIdOf, indexOf, sequenceOf } from '../envelope/delivery-id.ts'
 import type { Deliveries } from './deliveries.ts'
@@ -72,7 +71,7 @@ export async function pollDeliveries(
           index++
         ) {
           const end = checkEnvelope(data, at)
-          if (index > done && readKind(data, at) === Kind.RESPONSE) {
+          if (index > done && isDelivery(data, at)) {
             appendDelivery(writer, deliveryIdOf(sequence, index), data, at)
             count++
           }

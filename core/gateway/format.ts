@@ -2,6 +2,7 @@
  * Values, units and times of readings as text for people. Integers stay exact: no floating point on
  * the way.
  */
+import { DeviceAlertKind, type DeviceAlert } from '../../proto/gen/busbar/v1/device_alert.ts'
 import {
   Unit,
   type Profile,
@@ -131,6 +132,32 @@ export function readingLines(body: ResponseBody | undefined, entriesMax = 48): s
     ...(body?.readings ?? []).map(readingLine),
     ...(body?.profiles ?? []).flatMap((profile) => profileLines(profile, entriesMax)),
   ]
+}
+
+const alertWords: Readonly<Record<number, string>> = {
+  [DeviceAlertKind.DEVICE_ALERT_KIND_DATA_NOTIFICATION]: 'data notification',
+  [DeviceAlertKind.DEVICE_ALERT_KIND_EVENT_NOTIFICATION]: 'event notification',
+  [DeviceAlertKind.DEVICE_ALERT_KIND_INFORMATION_REPORT]: 'information report',
+  [DeviceAlertKind.DEVICE_ALERT_KIND_IDENTIFICATION]: 'identification',
+}
+
+/** An alert as lines: who said it, how it was protected, and what it says. */
+export function alertLines(alert: DeviceAlert): string[] {
+  const { device, kind, receivedAt, deviceTime, readings, values, alarm } = alert
+  const protection = [
+    alert.isAuthenticated && 'authenticated',
+    alert.isEncrypted && 'encrypted',
+    alert.isSigned && 'signed',
+  ].filter(Boolean)
+  const clock = deviceTime === undefined ? '' : `, ${timeText(deviceTime)} by the device`
+  const lines = [
+    `alert  ${alertWords[kind] ?? `kind ${kind}`}  device ${device}`,
+    `  received ${timeText(receivedAt)}${clock}, ${protection.join(' and ') || 'not protected'}`,
+  ]
+  for (const reading of readings) lines.push(`  ${readingLine(reading)}`)
+  for (const value of values) lines.push(`  ${valueText(value, 0)}`)
+  if (alarm.length > 0) lines.push(`  alarm ${Buffer.from(alarm).toString('hex')}`)
+  return lines
 }
 
 /**

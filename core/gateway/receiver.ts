@@ -9,12 +9,11 @@ import { ReceiveRequest } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import type { Party } from '../access/parties.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
-import { checkEnvelope, readKind } from '../envelope/envelope.ts'
-import { Kind } from '../envelope/layout.ts'
+import { checkEnvelope } from '../envelope/envelope.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-import { appendDelivery } from '../translate/delivery.ts'
+import { appendDelivery, isDelivery } from '../translate/delivery.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { resetCall } from './call-reset.ts'
 import { deliveryIdOf, indexOf, sequenceOf } from '../envelope/delivery-id.ts'
@@ -200,7 +199,7 @@ export class Receiver implements Flushable {
         this.bytesUnsent < windowBytes
       ) {
         const end = checkEnvelope(frame, this.at)
-        if (this.index > alreadyDone && readKind(frame, this.at) === Kind.RESPONSE) {
+        if (this.index > alreadyDone && isDelivery(frame, this.at)) {
           appendDelivery(this.writer, deliveryIdOf(this.sequence, this.index), frame, this.at)
           this.writerCount++
         }

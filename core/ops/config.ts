@@ -38,6 +38,10 @@ export type BrokerConfig = {
   /** What seals the keys of devices. */
   readonly keyEncryption: KeyEncryption
   readonly wanConnectionsMax: number
+  /** Where devices dial in, and send datagrams to; undefined for nowhere. */
+  readonly dialIn: ListenAddress | undefined
+  /** Absolute; what devices call themselves that do not say their EUI-64. */
+  readonly dialInNamesFile: string | undefined
   readonly ledgerBytesMax: number
   /** Copies of the ledger and of the cursors in a cluster. */
   readonly replicas: number
@@ -117,6 +121,14 @@ const listenAddress: z.ZodType<ListenAddress, string> = z
     }
   })
   .refine(({ port }) => port <= 65_535, 'has a port above 65535')
+
+const listenAddressOrNone: z.ZodType<ListenAddress | undefined, string> = z
+  .string()
+  .transform((text, context) => {
+    const result = text === '' ? undefined : listenAddress.safeParse(text)
+    for (const { message } of result?.error?.issues ?? []) context.addIssue(message)
+    return result?.data
+  })
 
 const roles: z.ZodType<Role[], string> = z
   .string()
@@ -286,6 +298,28 @@ export const settings = {
       'Fewer: requests to many devices wait for a connection. More: raise the limit of open files first.',
     schema: whole(1, 100_000),
   },
+  dialIn: {
+    env: 'BUSBAR_DIAL_IN',
+    option: 'dialIn',
+    default: '',
+    unit: 'host:port, port 0 for any free one',
+    reason:
+      'Empty: nobody dials in. What devices say on connections that Busbar has made is taken all the same.',
+    consequence:
+      'A process with the role wan takes connections and datagrams of devices there. Whoever reaches it can say that it is a device: only what is ciphered proves it. Let none but devices reach it.',
+    schema: listenAddressOrNone,
+  },
+  dialInNames: {
+    env: 'BUSBAR_DIAL_IN_NAMES',
+    option: 'dialInNames',
+    default: '',
+    unit: 'file of lines NAME EUI-64',
+    reason:
+      'Empty: what devices say unasked names them by their EUI-64, or comes on a connection to them.',
+    consequence:
+      'For devices that call themselves otherwise, by an identification, a system title or the address that they come from. Read again when it changes.',
+    schema: z.string(),
+  },
   replicas: {
     env: 'BUSBAR_REPLICAS',
     option: 'replicas',
@@ -386,6 +420,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   const dataDir = read(settings.dataDir)
   const partiesFile = read(settings.partiesFile)
   const url = read(settings.natsUrl)
+  const dialInNames = read(settings.dialInNames)
   const keys = read(settings.keyEncryptionKey)
   const keyFile = read(settings.keyEncryptionKeyFile)
   if (keys?.length && keyFile) {
@@ -411,6 +446,8 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
         ? { kind: 'file', path: resolve(source.workingDir, keyFile) }
         : { kind: 'none' },
     wanConnectionsMax: read(settings.wanConnectionsMax),
+    dialIn: read(settings.dialIn),
+    dialInNamesFile: dialInNames ? resolve(source.workingDir, dialInNames) : undefined,
     ledgerBytesMax: read(settings.ledgerBytesMax),
     replicas: read(settings.replicas),
     deliveryKeepMs: read(settings.deliveryKeepMs),
@@ -419,11 +456,13 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     logLevel: read(settings.logLevel),
   }
   if (faults.length === 0) {
-    const ports = [config.grpc, config.http, config.ops].map(({ host, port }) => `${host}:${port}`)
+    const doors = [config.grpc, config.http, config.ops, ...(config.dialIn ? [config.dialIn] : [])]
+    const ports = doors.map(({ host, port }) => `${host}:${port}`)
     const shared = ports.find(
       (address, index) => !address.endsWith(':0') && ports.indexOf(address) !== index,
     )
-    if (shared) faults.push(`${shared} is given to two of gRPC, HTTP and ops; give each its own`)
+    if (shared)
+      faults.push(`${shared} is given to two of gRPC, HTTP, ops and dial-in; give each its own`)
   }
   if (faults.length > 0) throw new BrokerError('CONFIG_INVALID', faults.join('; '))
   assert(config.actorIdleMs >= limits.requestLifetimeMs, 'an actor stays awake for a whole request')

@@ -106,6 +106,8 @@ export type DevicePush = {
   alarmBytes?: Buffer | undefined
   /** What protected it, when an association has opened it: bits of 0x30. */
   protection: number
+  /** The invocation counter that it was opened with, and the mark of the unicast key that counts so (sealed-keys.ts). */
+  counter?: { mark: string; value: number } | undefined
 }
 
 export interface Wan {

@@ -1,13 +1,15 @@
 /**
- * Deliveries: from a RESPONSE envelope to busbar.v1.Delivery. Station 13 of a message's way. The envelope's body is a
- * ResponseBody already and is copied as it is. Written as field 1 of the message around it, which is
+ * Deliveries: from a RESPONSE or ALERT envelope to busbar.v1.Delivery. Station 13 of a message's way. The envelope's body is a
+ * ResponseBody, or fields of a DeviceAlert, already and is copied as it is. Written as field 1 of the message around it, which is
  * `deliveries` of ReceiveResponse: one after another they make the whole message.
  */
-import { headerBytes } from '../envelope/layout.ts'
+import { formatEui64 } from '../base/eui64.ts'
+import { headerBytes, Kind, offsetOf } from '../envelope/layout.ts'
 import {
   envelopeEnd,
   readAttempt,
   readCorrelation,
+  readKind,
   readOutcome,
   readSrv,
   readTime,
@@ -20,8 +22,14 @@ const fieldsOf = outcomeFields(3, 'unless-good')
 // What a good response takes besides its body: id 62, variant 7, outcome 8, two times 28, attempts 2, body's own front 3.
 const usualFrontBytes = 110
 
+/** True for the envelope of a delivery that this version knows. */
+export function isDelivery(buffer: Buffer, at: number): boolean {
+  const kind = readKind(buffer, at)
+  return kind === Kind.RESPONSE || kind === Kind.ALERT
+}
+
 /**
- * Appends the Delivery of the RESPONSE envelope at `at`, as field 1.
+ * Appends the Delivery of the envelope at `at`, which `isDelivery`, as field 1.
  * @param deliveryId  a whole number below 2^53
  */
 export function appendDelivery(
@@ -38,8 +46,26 @@ export function appendDelivery(
   const delivery = writer.open(lengthBytes)
   writer.octet(tagOf(1, WireType.VARINT))
   writer.varint(deliveryId)
-  writer.octet(tagOf(2, WireType.LENGTH))
-  const response = writer.open(lengthBytes)
+  const isAlert = readKind(buffer, at) === Kind.ALERT
+  writer.octet(tagOf(isAlert ? 3 : 2, WireType.LENGTH))
+  const content = writer.open(lengthBytes)
+  if (isAlert) appendAlert(writer, buffer, at, bodyEnd)
+  else appendResponse(writer, buffer, at, bodyEnd)
+  writer.close(content, lengthBytes)
+  writer.close(delivery, lengthBytes)
+}
+
+/** The fields of a DeviceAlert, the body being those from the third on. */
+function appendAlert(writer: ProtobufWriter, buffer: Buffer, at: number, bodyEnd: number): void {
+  const device = Buffer.from(formatEui64(buffer, at + offsetOf.target), 'latin1')
+  writer.octet(tagOf(1, WireType.LENGTH))
+  writer.lengthDelimited(device, 0, device.length)
+  appendTime(writer, 2, readCorrelation(buffer, at))
+  writer.rawPart(buffer, at + headerBytes, bodyEnd)
+}
+
+function appendResponse(writer: ProtobufWriter, buffer: Buffer, at: number, bodyEnd: number): void {
+  const bodyStart = at + headerBytes
   appendRequestIdOf(writer, buffer, at)
   appendSrv(writer, 2, readSrv(buffer, at))
   writer.raw(fieldsOf(readOutcome(buffer, at)))
@@ -54,6 +80,4 @@ export function appendDelivery(
     writer.octet(tagOf(9, WireType.LENGTH))
     writer.lengthDelimited(buffer, bodyStart, bodyEnd)
   }
-  writer.close(response, lengthBytes)
-  writer.close(delivery, lengthBytes)
 }

@@ -15,7 +15,8 @@ import { ApduTag, invokeIdMask } from '../dlms/apdu.ts'
 import { DlmsClient } from '../dlms/client.ts'
 import { CounterWindow, type CounterSource } from '../dlms/security/index.ts'
 import type { KeyVault } from '../ports/key-vault.ts'
-import type { DeviceAddress, ExchangeSecurity } from '../ports/wan.ts'
+import { keyMarkOf } from '../ports/sealed-keys.ts'
+import type { DeviceAddress, DevicePush, ExchangeSecurity } from '../ports/wan.ts'
 import { clientOptionsOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import type { WanOptions } from './options.ts'
@@ -55,6 +56,14 @@ export class Association {
   /** Whose it is, as far as exchanges have told. */
   get deviceKey(): Eui64Key | undefined {
     return this.address?.device
+  }
+
+  /** What protected the APDU that came last, and what it counted with under the keys that the association is made for. */
+  get receivedProtection(): Pick<DevicePush, 'protection' | 'counter'> {
+    const { protection, unicastCounter } = this.dlms!.received
+    const isCounted = unicastCounter >= 0 && this.sealedKeys !== undefined
+    const counter = isCounted && { mark: keyMarkOf(this.sealedKeys!), value: unicastCounter }
+    return { protection, ...(counter && { counter }) }
   }
 
   /** True when what is protected on it cannot be told apart by invoke id. */

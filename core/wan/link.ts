@@ -52,7 +52,7 @@ export interface LinkOwner {
 
 /** Where something came from on a link: device and client as device records have them, whose it is, and how it was protected. */
 export type UnaskedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | 'device'> &
-  Pick<DevicePush, 'protection'>
+  Pick<DevicePush, 'protection' | 'counter'>
 
 /** What a link is made of. */
 export type LinkParts = {
@@ -253,10 +253,10 @@ export class Link {
 
   /** A part of the answer has come, or a notification in front of it. */
   private awaitMore(association: Association, exchange: Exchange, push: Buffer | undefined): void {
-    const { device, client, dlms } = association
+    const { device, client } = association
     const now = this.owner.nowMs()
     if (!this.framing.keepsTime) exchange.answerDueMs = now + this.owner.options.responseMs
-    if (push !== undefined) this.tell(association, device, client, push, dlms!.received.protection)
+    if (push !== undefined) this.tell(association, device, client, push, true)
     this.framing.awaitMore(device, client, now)
   }
 
@@ -289,8 +289,7 @@ export class Link {
       this.owner.refusedFrame(error.code)
       return this.countUnasked()
     }
-    const protection = opened === undefined ? 0 : association!.dlms!.received.protection
-    this.tell(association, device, client, opened ?? apduView, protection)
+    this.tell(association, device, client, opened ?? apduView, opened !== undefined)
     this.countUnasked()
   }
 
@@ -299,10 +298,12 @@ export class Link {
     logicalDevice: number,
     client: number,
     apduView: Buffer,
-    protection: number,
+    isOpened: boolean,
   ): void {
     const device = association?.deviceKey ?? this.deviceAt(logicalDevice)
-    this.owner.unasked(this, { logicalDevice, client, device, protection }, apduView)
+    const opened = isOpened ? association?.receivedProtection : undefined
+    const { protection = 0, counter } = opened ?? {}
+    this.owner.unasked(this, { logicalDevice, client, device, protection, counter }, apduView)
   }
 
   /** Whose the logical device is, whichever client has asked it. */

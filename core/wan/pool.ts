@@ -345,7 +345,11 @@ export class SocketWan implements Wan {
     }
   }
 
-  private onUnasked(link: Link, { protection, ...ends }: UnaskedFrom, apduView: Buffer): void {
+  private onUnasked(
+    link: Link,
+    { protection, counter, ...ends }: UnaskedFrom,
+    apduView: Buffer,
+  ): void {
     if (!isUnaskedApdu(apduView)) return this.metrics.unsolicitedFrames.add()
     const endpoint = this.links.get(link)
     if (endpoint === undefined) return
@@ -358,6 +362,7 @@ export class SocketWan implements Wan {
       names: [...namesInApdu(apduView), ...ownNames],
       apduBytes: copyOf(apduView),
       protection,
+      counter,
     })
   }
 

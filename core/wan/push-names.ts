@@ -21,9 +21,14 @@ export function nameOf(text: string): string {
   return eui64 === undefined ? text : eui64.toString('hex').toUpperCase()
 }
 
-/** The device whose EUI-64 is among the names. */
-export function deviceNamed(names: readonly string[]): Eui64Key | undefined {
+/** The device of the first name that is known as one's, or that is an EUI-64. */
+export function deviceNamed(
+  names: readonly string[],
+  known: (name: string) => Eui64Key | undefined = () => undefined,
+): Eui64Key | undefined {
   for (const name of names) {
+    const device = known(name)
+    if (device !== undefined) return device
     const eui64 = parseEui64(name)
     if (eui64 !== undefined) return eui64Key(eui64)
   }

@@ -7,6 +7,7 @@ import t from 'tap'
 import { decide, evolve, nextWakeMs, park } from '../../actors/device/actor.ts'
 import type {
   Acknowledge,
+  DeliverResponse,
   DeviceEffect,
   Outbox,
   ReportStatus,
@@ -39,7 +40,7 @@ class Life {
   state: DeviceState = emptyState()
   now = start
   facts: DeviceFact[] = []
-  deliveries: Outbox['deliveries'] = []
+  deliveries: DeliverResponse[] = []
   effects: DeviceEffect[] = []
 
   feed(message: DeviceMessage): DeviceEffect[] {
@@ -53,7 +54,7 @@ class Life {
     decide(this.state, message, this.now, out)
     for (const fact of out.facts) evolve(this.state, fact)
     this.facts.push(...out.facts)
-    this.deliveries.push(...out.deliveries)
+    this.deliveries.push(...responsesOf(out))
     this.effects.push(...out.effects)
     return out.facts.length > 0 && message.type !== 'NEXT'
   }
@@ -82,6 +83,9 @@ class Life {
     })
   }
 }
+
+const responsesOf = ({ deliveries }: Outbox): DeliverResponse[] =>
+  deliveries.filter((one) => 'request' in one)
 
 function codeOf(effects: DeviceEffect[]): ErrorCode | undefined {
   const acknowledged = effects.find((e): e is Acknowledge => e.type === 'ACKNOWLEDGE')
@@ -321,7 +325,7 @@ t.test('parking ends the request and tells its party', (t) => {
   )
   for (const fact of out.facts) evolve(life.state, fact)
   t.equal(life.state.open.length, 0)
-  t.equal(errorCodeOf(out.deliveries[0]!.outcome), 'DEVICE_ACTOR_PARKED')
+  t.equal(errorCodeOf(responsesOf(out)[0]!.outcome), 'DEVICE_ACTOR_PARKED')
   t.end()
 })
 
@@ -335,10 +339,10 @@ t.test('parking what came about an open request ends that with its one delivery'
   for (const fact of out.facts) evolve(life.state, fact)
   t.strictSame(life.state.open.map(counterOf), [1])
   t.strictSame(
-    out.deliveries.map(({ request }) => counterOf(request)),
+    responsesOf(out).map(({ request }) => counterOf(request)),
     [2],
   )
-  t.equal(errorCodeOf(out.deliveries[0]!.outcome), 'DEVICE_ACTOR_PARKED')
+  t.equal(errorCodeOf(responsesOf(out)[0]!.outcome), 'DEVICE_ACTOR_PARKED')
   t.end()
 })
 

@@ -12,6 +12,7 @@ import {
   deviceEntryOf,
   encodeDeviceRecord,
 } from '../../core/catalogue/device-record.ts'
+import { decodePush, encodePush } from '../../core/envelope/device-push.ts'
 import { envelopeEnd } from '../../core/envelope/envelope.ts'
 import {
   chainLinkBytes,
@@ -89,6 +90,7 @@ import {
   encodeReceipt,
   encodeResults,
 } from '../../core/wan/exchange-frame.ts'
+import { alertBodyOf } from '../../core/translate/alert.ts'
 import { RequestScan, scanRequestId, scanServiceRequest } from '../../core/translate/scan.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import {
@@ -427,6 +429,17 @@ export const targets: readonly Target[] = [
         () => undefined,
         () => undefined,
       ),
+  },
+  {
+    name: 'push in an envelope',
+    corpus: [encodePush({ protection: 0x30, apduBytes: Buffer.from('0f00', 'hex') })],
+    decode: decodePush,
+  },
+  {
+    name: 'alert',
+    corpus: anyApdus,
+    decode: (input) =>
+      alertBodyOf({ apduView: input, alarmView: Buffer.of(0, 0, 0, 1), protection: 0 }),
   },
   {
     name: 'device record',

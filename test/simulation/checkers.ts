@@ -5,9 +5,9 @@ import { counterKey } from '../../core/base/counter.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { deliveryIdOf } from '../../core/envelope/delivery-id.ts'
-import { readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
+import { readKind, readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
-import { offsetOf } from '../../core/envelope/layout.ts'
+import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
@@ -70,6 +70,8 @@ export class LedgerChecker {
         forEachEnvelope(frame, 0, (at) => {
           const deliveryId = deliveryIdOf(sequence, index++)
           tick.lastDeliveries.set(party, deliveryId)
+          // An alert ends no request.
+          if (readKind(frame, at) !== Kind.RESPONSE) return
           this.readDeliveryAt(frame, at, party, { sequence, deliveryId })
         })
       },

@@ -7,7 +7,7 @@ import { GeneralKey } from './general-ciphering.ts'
 import { CounterWindow, type CounterSource } from './invocation-counter.ts'
 import type { SecurityKeys } from './keys.ts'
 import type { SecurityPolicy, SecurityProfile } from './policy.ts'
-import { Shape, type Suite } from './suite.ts'
+import { Protection, Shape, type Suite } from './suite.ts'
 
 /** Where a signature stands: none, on what is ciphered, or on the outside. */
 export type SignaturePlace = 'none' | 'within' | 'around'
@@ -37,6 +37,16 @@ export class ReceivedProtection {
   generalKey: GeneralKey = GeneralKey.UNICAST
   /** A view on the APDU; empty when it had none. */
   transactionId: Buffer = nothing
+
+  /** The invocation counter when it is of the global unicast key, else -1: other keys count for themselves. */
+  get unicastCounter(): number {
+    const isUnicast =
+      this.shape === Shape.GENERAL
+        ? this.generalKey === GeneralKey.UNICAST
+        : (this.shape === Shape.GLOBAL || this.shape === Shape.GENERAL_GLOBAL) &&
+          (this.protection & Protection.BROADCAST_KEY) === 0
+    return isUnicast ? this.invocationCounter : -1
+  }
 }
 const nothing = Buffer.alloc(0)
 

@@ -52,6 +52,7 @@ export {
   KeyId,
   Protection,
   Shape,
+  shapeOfTag,
   suites,
   systemTitleBytes,
   type Suite,

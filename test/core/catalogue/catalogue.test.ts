@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { pack } from 'msgpackr'
 import t from 'tap'
 import { formatEui64Key } from '../../../core/base/eui64.ts'
+import { limits } from '../../../core/base/limits.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { parseSrv, type Srv } from '../../../core/base/srv.ts'
 import {
@@ -19,6 +20,7 @@ import {
 import type { DeviceKeys } from '../../../core/ports/key-vault.ts'
 import { Transport } from '../../../core/ports/wan.ts'
 import { p256Certificate, p256Point } from '../../support/certificates.ts'
+import { deviceKey } from '../../support/envelopes.ts'
 import { clientTitle, meterTitle } from '../../support/security.ts'
 import { serviceRequestOf, serviceRequests } from '../../../core/catalogue/service-requests.ts'
 
@@ -94,6 +96,12 @@ const record: fc.Arbitrary<DeviceRecord> = fc
     logicalDevice: fc.integer({ min: 1, max: 65_535 }),
     client: fc.integer({ min: 1, max: 65_535 }),
     secret: fc.option(fc.uint8Array({ minLength: 1, maxLength: 64 }), { nil: undefined }),
+    alertsTo: fc.option(
+      fc
+        .uniqueArray(fc.nat(1_000), { minLength: 1, maxLength: limits.alertPartiesMax })
+        .map((numbers) => numbers.map(deviceKey).sort()),
+      { nil: undefined },
+    ),
     beside: fc.record(
       {
         transport: fc.constantFrom(...Transport),
@@ -112,9 +120,10 @@ const record: fc.Arbitrary<DeviceRecord> = fc
       { requiredKeys: [] },
     ),
   })
-  .map(({ type, secret, beside, ...address }) => ({
+  .map(({ type, secret, beside, alertsTo, ...address }) => ({
     type,
     address: { ...address, ...beside, ...(secret && { secret: Buffer.from(secret) }) },
+    ...(alertsTo && { alertsTo }),
   }))
 
 t.test('device records keep their fields in MessagePack and JSON', (t) => {
@@ -142,6 +151,9 @@ t.test('two records are the same when nothing about them differs', (t) => {
       const address = { ...each.address, [name]: undefined } as never
       t.notOk(sameDeviceRecord(each, { ...each, address }), name)
     }
+    const { type, address, alertsTo } = each
+    t.equal(sameDeviceRecord(each, { type, address }), alertsTo === undefined)
+    t.notOk(sameDeviceRecord(each, { ...each, alertsTo: [deviceKey(1_001)] }))
   }
   t.end()
 })
@@ -245,6 +257,22 @@ t.test('a record with faults lists all of them', (t) => {
   t.match(faultsOf({ ...good, address: { ...good.address, port: '4059' } }), [
     'address.port must be a whole number from 1 to 65535',
   ])
+  const party = '90-B3-D5-1F-30-01-00-00'
+  const nine = Array.from({ length: 9 }, (_, i) => `90-B3-D5-1F-30-0${i}-00-00`)
+  for (const alertsTo of [
+    party,
+    [],
+    ['x'],
+    [7],
+    [party, party],
+    [party, party.toLowerCase()],
+    nine,
+  ])
+    t.match(faultsOf({ ...good, alertsTo }), [/alertsTo must be a list of 1 to 8/])
+  t.same(
+    deviceRecordOf({ ...good, alertsTo: [party] }),
+    deviceRecordOf({ ...good, alertsTo: [party.replaceAll('-', '').toLowerCase()] }),
+  )
   const entry = deviceEntryOf({ eui64: 'nothing', type: 'ESME' })
   t.equal('faults' in entry && entry.faults.length, 2)
   t.ok('faults' in deviceEntryOf(7))

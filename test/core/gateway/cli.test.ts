@@ -4,7 +4,13 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
-import { decimalText, readingLines, unitText, valueText } from '../../../core/gateway/format.ts'
+import {
+  alertLines,
+  decimalText,
+  readingLines,
+  unitText,
+  valueText,
+} from '../../../core/gateway/format.ts'
 import {
   receiveCommand,
   statusCommand,
@@ -14,6 +20,7 @@ import {
 import { readCounter, readKind } from '../../../core/envelope/envelope.ts'
 import { Kind } from '../../../core/envelope/layout.ts'
 import { systemClock } from '../../../core/ports/clock.ts'
+import { DeviceAlert, DeviceAlertKind } from '../../../proto/gen/busbar/v1/device_alert.ts'
 import { ResponseBody } from '../../../proto/gen/busbar/v1/service_response.ts'
 import {
   accepted,
@@ -205,5 +212,29 @@ t.test('decimal text is exact', (t) => {
     'a device writes no escape sequences to a terminal',
   )
   t.same(readingLines(undefined), [])
+  t.end()
+})
+
+t.test('an alert in words', (t) => {
+  const receivedAt = new Date(1_700_000_000_000)
+  const alert = DeviceAlert.fromPartial({
+    device: meter,
+    receivedAt,
+    deviceTime: receivedAt,
+    kind: DeviceAlertKind.DEVICE_ALERT_KIND_EVENT_NOTIFICATION,
+    isAuthenticated: true,
+    isEncrypted: true,
+    readings: [
+      { obis: '0-0:97.98.0.255', value: { kind: { $case: 'integer', value: 1n } }, status: 1 },
+    ],
+    values: [{ kind: { $case: 'text', value: '\u001b[2J' } }],
+    alarm: Buffer.of(1, 2),
+  })
+  t.match(
+    alertLines(alert).join('\n'),
+    /^alert {2}event notification {2}device 00-DB.*\n {2}received 2023-11-14T22:13:20Z, 2023-11-14T22:13:20Z by the device, authenticated and encrypted\n {2}0-0:97\.98\.0\.255 +1\n {2}"\\u001b\[2J"\n {2}alarm 0102$/,
+  )
+  const bare = DeviceAlert.fromPartial({ device: meter })
+  t.match(alertLines(bare).join(), /kind 0.*received -, not protected/)
   t.end()
 })

@@ -27,6 +27,8 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     nats: { kind: 'embedded' },
     keyEncryption: { kind: 'none' },
     wanConnectionsMax: 8_192,
+    dialIn: undefined,
+    dialInNamesFile: undefined,
     ledgerBytesMax: 8_589_934_592,
     replicas: 1,
     actorsAwakeMax: 100_000,
@@ -64,6 +66,11 @@ t.test(
     t.equal(config.actorIdleMs, 600_000)
     t.equal(config.dataDir, '/srv/here')
     t.equal(config.partiesFile, '/srv/p.json')
+    const dialIn = load({ BUSBAR_DIAL_IN: '0.0.0.0:4059' }, { dialInNames: 'names' })
+    t.same(dialIn.dialIn, { host: '0.0.0.0', port: 4_059 })
+    t.equal(dialIn.dialInNamesFile, '/srv/names')
+    t.throws(() => load({ BUSBAR_DIAL_IN: '4059' }), { message: /BUSBAR_DIAL_IN: must look like/ })
+    t.throws(() => load({ BUSBAR_DIAL_IN: '127.0.0.1:8080' }), { message: /HTTP, ops and dial-in/ })
     t.same(load({ BUSBAR_NATS_URL: 'nats://a:1,tls://b' }).nats, {
       kind: 'external',
       url: 'nats://a:1,tls://b',

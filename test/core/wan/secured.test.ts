@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
+import { pushBytes } from '../../../actors/simulator/outgoing.ts'
 import { startFleet, type Fleet, type FleetOptions } from '../../../actors/simulator/fleet.ts'
 import { deviceKeysOf } from '../../../actors/simulator/meter-keys.ts'
 import { makeFault } from '../../../actors/simulator/faults.ts'
@@ -27,6 +28,7 @@ import type {
 } from '../../../core/ports/wan.ts'
 import type { WanOptions } from '../../../core/wan/options.ts'
 import { SocketWan } from '../../../core/wan/pool.ts'
+import { keyMarkOf } from '../../../core/ports/sealed-keys.ts'
 import { deviceNamed } from '../../../core/wan/push-names.ts'
 import { vault } from '../../support/keys.ts'
 
@@ -453,4 +455,25 @@ t.test('rubbish, silence and crowds at the door', async (t) => {
   trial.fleet.dialIn(3, { host: '127.0.0.1', port })
   isItself(t, 3, await trial.ask(3, listed))
   for (const socket of crowd) socket.destroy()
+})
+
+t.test('a ciphered push on an association is opened, and its counter told', async (t) => {
+  const trial = await Trial.start(t, { transport: 'dial-in', securityShares: [1, 0, 0] })
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  const socket = trial.fleet.dialIn(0, { host: '127.0.0.1', port })
+  isItself(t, 0, await trial.ask(0, listed))
+  const octets = pushBytes(trial.fleet.meter(0))
+  socket.write(octets)
+  const { apduBytes, protection, counter, device } = await trial.push()
+  t.equal(apduBytes[0], 0x0f)
+  t.equal(device, trial.deviceOf(0))
+  t.equal(protection, 0x30)
+  const { sealedKeys, counters } = trial.securityOf(0)!
+  t.equal(counter?.mark, keyMarkOf(sealedKeys))
+  t.ok(counter!.value > counters.received, `${counter!.value} after ${counters.received}`)
+  socket.write(octets)
+  while (trial.metrics.refused('DLMS_COUNTER_REPLAYED') === 0)
+    await new Promise((resolve) => setImmediate(resolve))
+  t.equal(trial.pushes.length, 0, 'and once only')
+  isItself(t, 0, await trial.ask(0, listed))
 })

@@ -14,6 +14,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { DeviceAlert } from "./device_alert.ts";
 import { ServiceResponse } from "./service_response.ts";
 
 export interface ReceiveRequest {
@@ -37,7 +38,7 @@ export interface ReceiveResponse {
 export interface Delivery {
   /** Rises within a party; not without gaps. */
   deliveryId: bigint;
-  content: { $case: "response"; value: ServiceResponse } | undefined;
+  content: { $case: "response"; value: ServiceResponse } | { $case: "alert"; value: DeviceAlert } | undefined;
 }
 
 function createBaseReceiveRequest(): ReceiveRequest {
@@ -373,6 +374,9 @@ export const Delivery: MessageFns<Delivery> = {
       case "response":
         ServiceResponse.encode(message.content.value, writer.uint32(18).fork()).join();
         break;
+      case "alert":
+        DeviceAlert.encode(message.content.value, writer.uint32(26).fork()).join();
+        break;
     }
     return writer;
   },
@@ -406,6 +410,14 @@ export const Delivery: MessageFns<Delivery> = {
             message.content = { $case: "response", value: ServiceResponse.decode(reader, reader.uint32()) };
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.content = { $case: "alert", value: DeviceAlert.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -427,6 +439,8 @@ export const Delivery: MessageFns<Delivery> = {
         : 0n,
       content: isSet(object.response)
         ? { $case: "response", value: ServiceResponse.fromJSON(object.response) }
+        : isSet(object.alert)
+        ? { $case: "alert", value: DeviceAlert.fromJSON(object.alert) }
         : undefined,
     };
   },
@@ -438,6 +452,8 @@ export const Delivery: MessageFns<Delivery> = {
     }
     if (message.content?.$case === "response") {
       obj.response = ServiceResponse.toJSON(message.content.value);
+    } else if (message.content?.$case === "alert") {
+      obj.alert = DeviceAlert.toJSON(message.content.value);
     }
     return obj;
   },
@@ -457,12 +473,18 @@ export const Delivery: MessageFns<Delivery> = {
         }
         break;
       }
+      case "alert": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "alert", value: DeviceAlert.fromPartial(object.content.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
-/** Where parties take responses. The metadata entry x-busbar-party names the party. */
+/** Where parties take responses, and alerts of devices. The metadata entry x-busbar-party names the party. */
 export type OutputGatewayService = typeof OutputGatewayService;
 export const OutputGatewayService = {
   /**

@@ -1,0 +1,80 @@
+/**
+ * What a device decides about what it says unasked: whether that is to be believed, and who gets it. Pure, a part of actor.ts. It is opened
+ * elsewhere (actors/runtime/pushes.ts), under the keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
+ */
+import { counterKey } from '../../core/base/counter.ts'
+import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { limits } from '../../core/base/limits.ts'
+import { decodePush } from '../../core/envelope/device-push.ts'
+import { readBodyView, readTime } from '../../core/envelope/envelope.ts'
+import { offsetOf } from '../../core/envelope/layout.ts'
+import { acknowledge, refuse, type Outbox } from './effects.ts'
+import type { DeviceAlerted } from './facts.ts'
+import { isFreshPush, notedPush, setOf } from './keyring.ts'
+import type { Arrived, PushOpened } from './messages.ts'
+import type { DeviceState } from './state.ts'
+
+const accepted = errorId('REQUEST_ACCEPTED')
+
+/** Why nothing that the device pushes at `now` is delivered, whatever it says. */
+function refusalOf({ record, alerts }: DeviceState, now: number): ErrorCode | undefined {
+  if (record === undefined) return 'DEVICE_UNKNOWN'
+  if (record.alertsTo === undefined) return 'DEVICE_ALERT_UNADDRESSED'
+  const isRecent = alerts !== undefined && isWithin(alerts.since, now)
+  return isRecent && alerts.count >= limits.deviceAlertsMax ? 'DEVICE_ALERTS_EXCEEDED' : undefined
+}
+
+/** A clock that was put back begins anew. */
+const isWithin = (since: number, now: number): boolean =>
+  now >= since && now - since < limits.deviceAlertsMs
+
+export function decidePush(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+  const { record, keyring } = state
+  const { buffer, at, replyTo } = message
+  const refusal = refusalOf(state, now)
+  if (record === undefined || refusal !== undefined)
+    return refuse(out, message, refusal ?? 'DEVICE_UNKNOWN', now)
+  const sets = [keyring?.current, keyring?.replacement?.keys].filter((set) => set !== undefined)
+  out.effects.push({
+    type: 'OPEN_PUSH',
+    id: counterKey(buffer, at + offsetOf.counter),
+    push: decodePush(readBodyView(buffer, at)),
+    receivedAt: readTime(buffer, at),
+    record,
+    keys: sets.map(({ number, sealedKeys, pushFloor }) => ({ number, sealedKeys, pushFloor })),
+    replyTo,
+  })
+}
+
+export function decideOpened(
+  state: DeviceState,
+  message: PushOpened,
+  now: number,
+  out: Outbox,
+): void {
+  const { id, outcome, opened, receivedAt, bodyBytes } = message
+  if (errorCodeOf(outcome) !== 'OK') return acknowledge(out, message, outcome, now)
+  if (state.alerts?.ids.includes(id)) return acknowledge(out, message, accepted, now)
+  const refusal = refusalOf(state, now)
+  if (refusal !== undefined) return refuse(out, message, refusal, now)
+  const set = opened && setOf(state.keyring, opened.number)
+  if (set !== undefined && !isFreshPush(set, opened!.counter))
+    return refuse(out, message, 'DLMS_COUNTER_REPLAYED', now)
+  const counters = set && { number: set.number, next: set.next, received: opened!.counter }
+  out.facts.push({ type: 'DEVICE_ALERTED', time: now, id, ...(counters && { counters }) })
+  for (const party of state.record!.alertsTo!)
+    out.deliveries.push({ party, receivedAt, time: now, bodyBytes })
+  acknowledge(out, message, accepted, now)
+}
+
+/** Applies DEVICE_ALERTED. */
+export function alerted(state: DeviceState, { time, id, counters }: DeviceAlerted): void {
+  notedPush(state.keyring, counters)
+  const { since, count, ids } = state.alerts ?? { since: time, count: 0, ids: [] }
+  const isRecent = isWithin(since, time)
+  state.alerts = {
+    since: isRecent ? since : time,
+    count: isRecent ? count + 1 : 1,
+    ids: [...ids, id].slice(-limits.deviceAlertsMax),
+  }
+}

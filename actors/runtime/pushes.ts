@@ -1,0 +1,131 @@
+/**
+ * Opens what devices say unasked: with the keys that they have, or may have, as far as that is ciphered; asks whether it is protected as the
+ * record wants it; and translates it for parties. Keeps nothing. Whether its counter was used before is the actor's to say.
+ */
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { emptyBytes } from '../../core/base/bytes.ts'
+import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { bytesOfEui64Key, formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { deviceProfileOf, type DeviceProfile } from '../../core/catalogue/device-profiles.ts'
+import {
+  CounterWindow,
+  GeneralTag,
+  readSenderTitle,
+  SecurityChannel,
+  Shape,
+  shapeOfTag,
+  standardProfile,
+  suites,
+} from '../../core/dlms/security/index.ts'
+import type { KeyVault } from '../../core/ports/key-vault.ts'
+import type { Log } from '../../core/ports/log.ts'
+import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
+import type { DeviceSecurity } from '../../core/ports/wan.ts'
+import { alertBodyOf } from '../../core/translate/alert.ts'
+import type { OpenPush } from '../device/effects.ts'
+import type { PushOpened } from '../device/messages.ts'
+
+export type PushPorts = { keys: KeyVault; log: Log }
+
+/** A notification in the clear, what protected it, and the set and counter that opened it. */
+type Opened = { apduView: Buffer; protection: number; opened: PushOpened['opened'] }
+
+/** Never throws for what a device sends. */
+export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: PushPorts): PushOpened {
+  const { id, push, record, receivedAt, replyTo } = effect
+  const end = (
+    outcome: ErrorCode,
+    opened: PushOpened['opened'],
+    bodyBytes: Buffer,
+  ): PushOpened => ({
+    type: 'PUSH_OPENED',
+    id,
+    outcome: errorId(outcome),
+    opened,
+    receivedAt,
+    bodyBytes,
+    replyTo,
+  })
+  try {
+    const { profile: name, security } = record.address
+    const profile = deviceProfileOf(name)
+    if (profile === undefined) throw new BrokerError('DEVICE_RECORD_MALFORMED', `profile ${name}`)
+    const { apduView, protection, opened } = isCiphered(push.apduBytes)
+      ? decipher(device, effect, profile, keys)
+      : asOpened(effect)
+    const wanted = profile.clearPushes ? 0 : (security?.protection ?? 0)
+    if ((protection & wanted) !== wanted) throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT')
+    const alarmView = push.alarmBytes
+    return end('OK', opened, alertBodyOf({ apduView, alarmView, protection }))
+  } catch (fault) {
+    const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
+    const about = { device: formatEui64Key(device), code }
+    if (fault instanceof BrokerError) log.debug(about, 'a push was refused')
+    // A fault of ours.
+    else log.error({ ...about, fault: String(fault) }, 'a push failed in translation')
+    return end(code, undefined, emptyBytes)
+  }
+}
+
+function isCiphered([tag]: Buffer): boolean {
+  return tag !== undefined && (shapeOfTag(tag) !== Shape.PLAIN || tag === GeneralTag.SIGNING)
+}
+
+/** In the clear, or as an association has opened it, under a key that the device may have no more. */
+function asOpened({ push, keys }: OpenPush): Opened {
+  const { protection, counter, apduBytes } = push
+  const set = counter && keys.find(({ sealedKeys }) => keyMarkOf(sealedKeys) === counter.mark)
+  const opened = set && { number: set.number, counter: counter!.value }
+  return { apduView: apduBytes, protection, opened }
+}
+
+/** Under the first set of keys that opens it. @throws BrokerError what the first set had against it */
+function decipher(
+  device: Eui64Key,
+  { push, record, keys }: OpenPush,
+  profile: DeviceProfile,
+  vault: KeyVault,
+): Opened {
+  const { security } = record.address
+  let first: BrokerError | undefined
+  for (const set of security === undefined ? [] : keys) {
+    try {
+      const channel = channelFor(device, security!, profile, vault, set, push.apduBytes)
+      const apduView = channel.unprotect(push.apduBytes)
+      const { protection, unicastCounter: counter } = channel.received
+      // A signature alone counts nothing.
+      const opened = counter < 0 ? undefined : { number: set.number, counter }
+      return { apduView, protection, opened }
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      first ??= fault
+    }
+  }
+  throw first ?? new BrokerError('DLMS_KEY_UNKNOWN', 'the device is registered without keys')
+}
+
+/**
+ * With the unicast key alone: a broadcast key is not one device's, and for keys that come along or are agreed nobody remembers
+ * what was received.
+ */
+function channelFor(
+  device: Eui64Key,
+  { suite, clientTitle, deviceTitle }: DeviceSecurity,
+  { security }: DeviceProfile,
+  vault: KeyVault,
+  { sealedKeys, pushFloor }: OpenPush['keys'][number],
+  apduView: Buffer,
+): SecurityChannel {
+  const { unicast, authentication, peerSigning } = vault.open(device, sealedKeys)
+  return new SecurityChannel({
+    role: 'client',
+    suite: suites[suite],
+    ownTitle: clientTitle,
+    // A system title is authenticated with what it stands in front of.
+    peerTitle: deviceTitle ?? readSenderTitle(apduView) ?? bytesOfEui64Key(device),
+    keys: { unicast, authentication, peerSigning },
+    counters: {},
+    windows: { unicast: new CounterWindow({ highest: pushFloor }) },
+    ...(security && { profile: { ...standardProfile, ...security } }),
+  })
+}
