@@ -37,6 +37,11 @@ export class Deployment {
   private ports: Listening | undefined
   private fleetLines: Interface | undefined
   private meterArguments: readonly string[] = []
+  /** Where devices dial in and push to; empty unless they do. */
+  dialIn = ''
+  private readonly alertsTo: readonly string[]
+  private readonly moreMeterArguments: readonly string[]
+  private readonly isDialIn: boolean
 
   constructor({
     logTo,
@@ -44,6 +49,9 @@ export class Deployment {
     meterOptions = [],
     roles = '',
     cluster,
+    alertsTo = [],
+    meterArguments = [],
+    isDialIn = false,
   }: {
     logTo?: string
     metersPerListener?: number
@@ -51,7 +59,15 @@ export class Deployment {
     meterOptions?: readonly string[]
     roles?: string
     cluster?: { url: string; replicas: number }
+    /** Parties of all devices' alerts: there is a door for devices then, and the meters know it. */
+    alertsTo?: readonly string[]
+    meterArguments?: readonly string[]
+    /** Meters connect to that door, and are reached so. */
+    isDialIn?: boolean
   } = {}) {
+    this.alertsTo = alertsTo
+    this.moreMeterArguments = meterArguments
+    this.isDialIn = isDialIn
     this.cluster = cluster
     this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
     this.metersPerListener = metersPerListener
@@ -71,8 +87,12 @@ export class Deployment {
   ): Promise<void> {
     writeFileSync(join(this.dataDir, 'parties.json'), JSON.stringify(demoPartiesJson))
     rotateKeyFile(this.keyFile)
+    if (this.alertsTo.length > 0) this.dialIn = `127.0.0.1:${await freePort()}`
     this.meterArguments = [
       'meters',
+      ...this.moreMeterArguments,
+      ...(this.dialIn === '' ? [] : ['--push-to', this.dialIn]),
+      ...(this.isDialIn ? ['--transport', 'dial-in', '--dial-in-to', this.dialIn] : []),
       '--meters',
       String(count),
       '--seed',
@@ -97,6 +117,10 @@ export class Deployment {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
+    if (this.alertsTo.length > 0) {
+      const told = this.devices.map((one) => JSON.stringify({ ...one, alertsTo: this.alertsTo }))
+      writeFileSync(this.devicesFile, told.join('\n'))
+    }
     await registerDevicesFile(this.devicesFile, ops)
   }
 
@@ -126,6 +150,7 @@ export class Deployment {
         '--log-level',
         this.logFile === undefined ? (process.env['BUSBAR_LOG_LEVEL'] ?? 'silent') : 'debug',
         ...(this.roles === '' ? [] : ['--roles', this.roles]),
+        ...(this.dialIn === '' ? [] : ['--dial-in', this.dialIn]),
         ...(this.cluster === undefined
           ? []
           : ['--nats-url', this.cluster.url, '--replicas', String(this.cluster.replicas)]),
@@ -172,7 +197,8 @@ export class Deployment {
     const lines = this.fleetLines
     await new Promise<void>((resolve) => {
       const onLine = (answer: string): void => {
-        if ((JSON.parse(answer) as { faults?: string }).faults !== line) return
+        const { faults, pushed } = JSON.parse(answer) as { faults?: string; pushed?: string }
+        if ((faults ?? pushed) !== line) return
         lines.off('line', onLine)
         resolve()
       }

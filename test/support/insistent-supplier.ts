@@ -3,6 +3,7 @@
  * receives until it has an answer, over as many connections as it takes; and writes down everything it was told.
  */
 import { SupplierClient, type DeliveryStream } from '../../core/gateway/client.ts'
+import type { DeviceAlert } from '../../proto/gen/busbar/v1/device_alert.ts'
 import type {
   Acknowledgement,
   ServiceResponse,
@@ -16,6 +17,8 @@ export class InsistentSupplier {
   /** By RequestID, the delivery ids it came with. */
   readonly delivered = new Map<string, Set<bigint>>()
   readonly responses = new Map<string, ServiceResponse>()
+  /** As they came, repeats too. */
+  readonly alerts: DeviceAlert[] = []
   /** By device, counters in the order in which their responses came first. */
   readonly order = new Map<string, bigint[]>()
   private readonly address: string
@@ -84,6 +87,7 @@ export class InsistentSupplier {
     this.receiving = client
     const stream = client.receive(1_000, (list) => {
       for (const { deliveryId, content } of list) {
+        if (content?.$case === 'alert') this.alerts.push(content.value)
         if (content?.$case !== 'response') continue
         const key = InsistentSupplier.keyOf(content.value.requestId)
         const ids = this.delivered.get(key) ?? new Set()
