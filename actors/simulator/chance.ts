@@ -23,6 +23,8 @@ export const Stream = {
   GARBAGE: 16,
   SUITE: 17,
   KEY: 18,
+  PREPAYMENT: 19,
+  TOKEN: 20,
 } as const
 export type Stream = (typeof Stream)[keyof typeof Stream]
 

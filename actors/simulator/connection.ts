@@ -7,9 +7,7 @@ import type { Socket } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { ApduTag } from '../../core/dlms/apdu.ts'
-import { DlmsServer } from '../../core/dlms/server.ts'
 import type { WrapperFrame } from '../../core/dlms/wrapper.ts'
-import type { Random } from '../../core/ports/random.ts'
 import type { Fault, FaultBoard } from './faults.ts'
 import {
   endlessBlock,
@@ -23,10 +21,8 @@ import {
   withWrongInvokeId,
 } from './faulty-answer.ts'
 import { WrapperFraming, type MeterFraming } from './framing.ts'
+import { MeterAssociation, type AssociationSurroundings } from './meter-association.ts'
 import type { Meter } from './meter.ts'
-import { simulatedMechanism } from './meter-security.ts'
-import { publicClient, PublicObjects } from './public-objects.ts'
-import { secretOf } from './population.ts'
 
 /** What a connection may cost. */
 export const connectionLimits = {
@@ -56,18 +52,15 @@ export type FleetCounts = {
 }
 
 /** What a connection needs of its fleet. `meterAt` takes the wrapper port of a logical device. */
-export type Concentrator = {
+export type Concentrator = AssociationSurroundings & {
   readonly clock: Clock
   readonly faults: FaultBoard
   readonly counts: FleetCounts
-  /** Challenges come from it. */
-  readonly random: Random
   meterAt(logicalDevice: number): Meter | undefined
 }
 
 type Association = {
-  readonly meter: Meter
-  readonly server: DlmsServer
+  readonly of: MeterAssociation
   /** The last block of an answer that never ends, 0 without one. */
   endlessBlockNumber: number
 }
@@ -187,10 +180,11 @@ export class MeterConnection {
       const fault = this.chooseFault(association, frame.apduView)
       if (fault !== undefined) return this.answerFaulty(frame, association, fault)
     }
-    const answer = association.server.receive(frame.apduView)
+    const { server } = association.of
+    const answer = server.receive(frame.apduView)
     if (frame.apduView[0] === ApduTag.RLRQ)
       this.associations.delete(keyOf(frame.destination, frame.source))
-    for (let next = answer; next !== undefined; next = association.server.more())
+    for (let next = answer; next !== undefined; next = server.more())
       this.gather(this.framing.frame(next, frame.destination, frame.source))
     return true
   }
@@ -221,14 +215,14 @@ export class MeterConnection {
     const meter = this.concentrator.meterAt(logicalDevice)
     if (meter === undefined || this.associations.size >= connectionLimits.associationsMax)
       return undefined
-    const server = serverFor(meter, client, this.concentrator)
-    const association = { meter, server, endlessBlockNumber: 0 }
+    const of = new MeterAssociation(meter, client, logicalDevice, this.concentrator)
+    const association = { of, endlessBlockNumber: 0 }
     this.associations.set(key, association)
     return association
   }
 
   private chooseFault(association: Association, requestView: Buffer): Fault | undefined {
-    const { meter } = association
+    const { meter } = association.of
     if (association.endlessBlockNumber > 0 && !isGetNext(requestView))
       association.endlessBlockNumber = 0
     if (association.endlessBlockNumber > 0) return endless
@@ -239,7 +233,7 @@ export class MeterConnection {
   /** As `answer`, with `fault`; a request on which the fault has no bearing is answered well. */
   private answerFaulty(frame: WrapperFrame, association: Association, fault: Fault): boolean {
     const { apduView, destination, source } = frame
-    const { meter, server } = association
+    const { meter, server } = association.of
     const send = (apdu: Buffer): true => {
       this.gather(this.framing.frame(apdu, destination, source))
       return true
@@ -318,23 +312,3 @@ export class MeterConnection {
 const endless: Fault = { kind: 'too-much', delayMs: 0, requestShare: 1, meterShare: 1 }
 
 const keyOf = (logicalDevice: number, client: number): number => logicalDevice * 0x1_0000 + client
-
-/** The public client of a meter with a secret or under a suite sees little; anybody else must know the secret, or have the keys. */
-function serverFor(meter: Meter, client: number, { random, counts }: Concentrator): DlmsServer {
-  const { security } = meter
-  const secret = secretOf(meter.model.population, meter.seed)
-  const isPublic = client === publicClient
-  if (security === undefined && secret === undefined) return new DlmsServer({ objects: meter })
-  if (isPublic) return new DlmsServer({ objects: new PublicObjects(meter) })
-  if (security === undefined) return new DlmsServer({ objects: meter, secret })
-  return new DlmsServer({
-    objects: meter,
-    mechanism: simulatedMechanism,
-    random,
-    // Asked for with each association, which has the keys of its beginning.
-    get security() {
-      return security.forAssociation
-    },
-    onRefused: () => void counts.refused++,
-  })
-}

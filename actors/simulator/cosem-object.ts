@@ -4,7 +4,11 @@
  */
 import { AxdrWriter } from '../../core/dlms/axdr.ts'
 import { parseObis } from '../../core/dlms/obis.ts'
+import type { Link } from './link.ts'
 import type { Meter } from './meter.ts'
+
+/** An action-result, with a value where the method returns one. */
+export type Outcome = number | { result: number; value: Buffer }
 
 export type SimulatedObject = {
   readonly obisBytes: Buffer
@@ -16,24 +20,31 @@ export type SimulatedObject = {
   readonly methodMax: number
   /** Whether attribute 2 takes selective access. */
   readonly isSelective: boolean
-  /** Attributes that may be set. */
+  /** Whether the public client may read it, too. */
+  readonly isPublic: boolean
+  /** Attributes that may be set, that may not be read, and methods that may be invoked. */
   readonly writable: readonly number[]
+  readonly unreadable: readonly number[]
+  readonly invocable: readonly number[]
+  /** Absent for an object that is always there. */
+  readonly isThere?: (link: Link) => boolean
   /** Reads attribute 2 to `attributeMax`: its A-XDR value (shared: not to be changed), or a data-access-result. */
   read(
     meter: Meter,
     attribute: number,
     nowMs: number,
     selection: Buffer | undefined,
+    link: Link,
   ): Buffer | number
   /** Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR value. */
   readonly write?: (meter: Meter, attribute: number, valueView: Buffer, nowMs: number) => number
-  /** Gives an action-result, with a value where the method returns one; absent when nobody may invoke anything. */
+  /** Absent when nobody may invoke anything. */
   readonly invoke?: (
     meter: Meter,
     method: number,
     parameterView: Buffer | undefined,
     nowMs: number,
-  ) => number | { result: number; value: Buffer }
+  ) => Outcome
 }
 
 type Shape = {
@@ -43,7 +54,12 @@ type Shape = {
   attributeMax: number
   methodMax?: number
   isSelective?: boolean
+  isPublic?: boolean
   writable?: readonly number[]
+  unreadable?: readonly number[]
+  /** All methods when there is an `invoke`. */
+  invocable?: readonly number[]
+  isThere?: NonNullable<SimulatedObject['isThere']>
   read: SimulatedObject['read']
   write?: NonNullable<SimulatedObject['write']>
   invoke?: NonNullable<SimulatedObject['invoke']>
@@ -51,15 +67,9 @@ type Shape = {
 
 export function cosemObject(shape: Shape): SimulatedObject {
   const obisBytes = parseObis(shape.obis)
-  const {
-    classId,
-    version = 0,
-    attributeMax,
-    methodMax = 0,
-    isSelective = false,
-    writable = [],
-    read,
-  } = shape
+  const { classId, version = 0, attributeMax, methodMax = 0, read, isThere, write, invoke } = shape
+  const { isSelective = false, isPublic = false, writable = [], unreadable = [] } = shape
+  const allMethods = Array.from({ length: invoke === undefined ? 0 : methodMax }, (_, i) => i + 1)
   return {
     obisBytes,
     classId,
@@ -68,10 +78,14 @@ export function cosemObject(shape: Shape): SimulatedObject {
     attributeMax,
     methodMax,
     isSelective,
+    isPublic,
     writable,
+    unreadable,
+    invocable: shape.invocable ?? allMethods,
     read,
-    ...(shape.write && { write: shape.write }),
-    ...(shape.invoke && { invoke: shape.invoke }),
+    ...(isThere && { isThere }),
+    ...(write && { write }),
+    ...(invoke && { invoke }),
   }
 }
 
@@ -93,3 +107,16 @@ export const encodedFalse: Buffer = encoded((w) => w.boolean(false))
 export const encodedNull: Buffer = encoded((w) => w.null())
 export const encodedUint8Zero: Buffer = encoded((w) => w.uint8(0))
 export const encodedInt16Zero: Buffer = encoded((w) => w.int16(0))
+
+/** A number for the OBIS code at `at`; -1 for codes that no object here has. */
+export function obisKey(view: Buffer, at: number): number {
+  // All objects are of media below 8 and channels below 16, and stand for the present.
+  if (view[at]! > 7 || view[at + 1]! > 15 || view[at + 5] !== 255) return -1
+  return (
+    (view[at]! << 28) |
+    (view[at + 1]! << 24) |
+    (view[at + 2]! << 16) |
+    (view[at + 3]! << 8) |
+    view[at + 4]!
+  )
+}

@@ -1,6 +1,5 @@
 /**
- * What is not measured: identity, firmware, the consumer message (class 1), the clock (class 8) and the supply switch (class 70).
- * [IEC 62056-6-2, Data, Clock, Disconnect control]
+ * What is not measured: identity, firmware, the consumer message (class 1) and the clock (class 8). [IEC 62056-6-2, Data, Clock]
  */
 import { Tag, lengthBytes, readLength } from '../../core/dlms/axdr.ts'
 import { copyOf } from '../../core/base/bytes.ts'
@@ -12,15 +11,15 @@ import {
   encodedEnumerations,
   encodedFalse,
   encodedInt16Zero,
-  encodedTrue,
   encodedUint8Zero,
   type SimulatedObject,
 } from './cosem-object.ts'
 import { EventCode } from './event-log.ts'
+import { settleImage } from './image-objects.ts'
 import { dateTime } from './measuring-objects.ts'
 import type { Meter } from './meter.ts'
 import { ParameterReader } from './parameter-reader.ts'
-import { meterEui64, type MeterType } from './population.ts'
+import { meterEui64, typeOf, type MeterType, type Population } from './population.ts'
 
 /** An octet-string of fewer than 128 latin-1 characters, made in one step. */
 const octetsOf = (text: string): Buffer =>
@@ -29,11 +28,12 @@ const octetsOf = (text: string): Buffer =>
 const typeLetter = { ESME: 'E', GSME: 'G', GPF: 'P' } as const satisfies Record<MeterType, string>
 const digits = (number: number, count: number): string => String(number).padStart(count, '0')
 
-function text(obis: string, textOf: (meter: Meter) => string): SimulatedObject {
+function text(obis: string, textOf: (meter: Meter) => string, isPublic = false): SimulatedObject {
   return cosemObject({
     obis,
     classId: 1,
     attributeMax: 2,
+    isPublic,
     read: (meter) => octetsOf(textOf(meter)),
   })
 }
@@ -41,9 +41,12 @@ function text(obis: string, textOf: (meter: Meter) => string): SimulatedObject {
 const firmwareVersions = ['4.1.0', '4.2.1', '4.2.3']
 
 // The logical device name is sixteen octets: three letters of the maker, then what the maker likes.
+export const logicalDeviceNameOf = (population: Population, number: number): string =>
+  `BSB${typeLetter[typeOf(population, number)]}${digits(number + 1, 12)}`
 const logicalDeviceName = text(
   '0-0:42.0.0.255',
-  (meter) => `BSB${typeLetter[meter.type]}${digits(meter.number + 1, 12)}`,
+  ({ model, number }) => logicalDeviceNameOf(model.population, number),
+  true,
 )
 
 const serialNumber = text(
@@ -52,6 +55,8 @@ const serialNumber = text(
 )
 const deviceIdentity = text('0-0:96.1.1.255', (meter) => meterEui64(meter.number))
 const firmware = text('1-0:0.2.0.255', (meter) => {
+  settleImage(meter)
+  if (meter.doings?.firmware !== undefined) return meter.doings.firmware
   const version =
     firmwareVersions[drawBelow(firmwareVersions.length, meter.seed, Stream.FIRMWARE, 0)]!
   return `BSB-${typeLetter[meter.type]}-${version}`
@@ -148,6 +153,7 @@ const clock = cosemObject({
   attributeMax: 9,
   methodMax: 6,
   writable: [2, 9],
+  isPublic: true,
   read(meter, attribute, nowMs) {
     switch (attribute) {
       case 2:
@@ -211,27 +217,6 @@ const clock = cosemObject({
   },
 })
 
-/** Control mode 4: switched from afar or by hand, and reconnected from afar without a button. @source IEC 62056-6-2, Disconnect control */
-const controlMode = 4
-
-const supply = cosemObject({
-  obis: '0-0:96.3.10.255',
-  classId: 70,
-  attributeMax: 4,
-  methodMax: 2,
-  read(meter, attribute) {
-    if (attribute === 2) return meter.isConnected ? encodedTrue : encodedFalse
-    return encodedEnumerations[attribute === 4 ? controlMode : meter.isConnected ? 1 : 0]!
-  },
-  invoke(meter, method, parameterView, nowMs) {
-    if (method !== 1 && method !== 2) return DataAccessResult.READ_WRITE_DENIED
-    if (!isZero(parameterView)) return DataAccessResult.TYPE_UNMATCHED
-    if (method === 1) meter.disconnect(nowMs, EventCode.REMOTE_DISCONNECTION)
-    else meter.reconnect(nowMs, EventCode.REMOTE_RECONNECTION)
-    return DataAccessResult.SUCCESS
-  },
-})
-
 export const deviceObjects: readonly SimulatedObject[] = [
   logicalDeviceName,
   serialNumber,
@@ -239,5 +224,4 @@ export const deviceObjects: readonly SimulatedObject[] = [
   firmware,
   consumerMessage,
   clock,
-  supply,
 ]

@@ -22,6 +22,7 @@ import {
   dialIn,
   nameOf,
   pushBytes,
+  sendNotification,
   sendPush,
   type Announcement,
   type PushFraming,
@@ -37,7 +38,7 @@ import {
   writeMeterEui64,
   type Population,
 } from './population.ts'
-import { managementClient, publicClient } from './public-objects.ts'
+import { managementClient, publicClient } from './link.ts'
 
 export const fleetLimits = {
   /** More than any process here was tried with. */
@@ -136,8 +137,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const listenerCount = transport === 'dial-in' ? 0 : Math.ceil(meterCount / metersPerListener)
   check(meterCount, metersPerListener, listenerCount, basePort, population, transport)
 
-  const model: MeterModel = { population, clock }
   const meters: Array<Meter | undefined> = Array.from({ length: meterCount })
+  const model: MeterModel = {
+    population,
+    clock,
+    meterOf: (number) => (number < meterCount ? meter(number) : new Meter(model, number)),
+    send: sendNotification,
+  }
   const board = new FaultBoard(seed)
   board.set('all', faults)
   const counts: FleetCounts = {
@@ -162,6 +168,12 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     faults: board,
     counts,
     random: systemRandom,
+    onRefused: () => void counts.refused++,
+    places: () =>
+      Array.from({ length: count }, (_, place) => ({
+        device: transport === 'hdlc' ? hdlcDeviceOf(place) : 1 + place,
+        number: first + place,
+      })),
     meterAt: (logicalDevice) => {
       const place = transport === 'hdlc' ? hdlcPlaceOf(logicalDevice) : logicalDevice
       return place >= 1 && place <= count ? meter(first + place - 1) : undefined
@@ -197,6 +209,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
 
   // In one turn: nobody connects between the two, and each listener's close waits for its connections' ends.
   const close = async (): Promise<void> => {
+    for (const each of meters) each?.callOffPlans()
     for (const socket of sockets) socket.destroy()
     await Promise.all(
       servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),

@@ -5,14 +5,14 @@ import { Tag } from '../../core/dlms/axdr.ts'
 import { cosemDateTimeBytes, writeCosemDateTime } from '../../core/dlms/date-time.ts'
 import { Stream, drawBelow } from './chance.ts'
 import { cosemObject, encoded, encodedNull, type SimulatedObject } from './cosem-object.ts'
-import { halfHourOf } from './load-curve.ts'
+import { amountBeforeHalfHour, halfHourOf } from './load-curve.ts'
 import type { Meter } from './meter.ts'
 import { averageDecivolts, disturbanceCount, momentaryDecivolts } from './voltage.ts'
 
 /** COSEM unit codes. @source IEC 62056-6-2, table of units */
-export const Unit = { CUBIC_METRE: 13, WATT_HOUR: 30, VAR_HOUR: 32, VOLT: 35 } as const
+export const Unit = { CUBIC_METRE: 13, WATT: 27, WATT_HOUR: 30, VAR_HOUR: 32, VOLT: 35 } as const
 
-function uint32(value: number): Buffer {
+export function uint32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(5)
   bytes[0] = Tag.DOUBLE_LONG_UNSIGNED
   bytes[1] = value >>> 24
@@ -40,7 +40,7 @@ export function dateTime(utcMs: number): Buffer {
 }
 
 // Reset is a method of registers, and nobody may: there is no `invoke`.
-function register(
+export function register(
   obis: string,
   scaler: number,
   unit: number,
@@ -86,6 +86,14 @@ function counter(obis: string, kind: 'sag' | 'swell'): SimulatedObject {
   })
 }
 
+/** W that are drawn: even within a half hour. */
+export function powerAt(meter: Meter, nowMs: number): number {
+  if (!meter.isConnected) return 0
+  const halfHour = halfHourOf(nowMs)
+  const from = amountBeforeHalfHour(meter.load, halfHour)
+  return (amountBeforeHalfHour(meter.load, halfHour + 1) - from) * 2
+}
+
 /** Reactive energy follows the active one: between 0.15 and 0.35 of it, by meter. */
 const reactive = (seed: number, amount: number): number =>
   Math.floor((amount * (150 + drawBelow(200, seed, Stream.LEVEL, 2))) / 1000)
@@ -106,6 +114,7 @@ export const electricityRegisters: readonly SimulatedObject[] = [
   register('1-0:32.24.0.255', -1, Unit.VOLT, (meter, nowMs) =>
     uint16(averageDecivolts(meter.seed, halfHourOf(nowMs) - 1)),
   ),
+  register('1-0:1.7.0.255', 0, Unit.WATT, (meter, nowMs) => uint32(powerAt(meter, nowMs))),
   counter('1-0:32.32.0.255', 'sag'),
   counter('1-0:32.36.0.255', 'swell'),
 ]

@@ -23,7 +23,7 @@ import {
 } from '../../core/dlms/security/index.ts'
 import type { ServerSecurity } from '../../core/dlms/server-association.ts'
 import { PrivateKey, unwrapKey, type SecretKey } from '../../core/ports/crypto.ts'
-import { cosemObject, encoded, type SimulatedObject } from './cosem-object.ts'
+import { cosemObject, encoded, type Outcome, type SimulatedObject } from './cosem-object.ts'
 import { MeterKeys, simulatedClientTitle } from './meter-keys.ts'
 import type { Meter } from './meter.ts'
 
@@ -104,8 +104,6 @@ export class MeterSecurity {
     this.current = { ...this.current, policy: this.policy }
   }
 }
-
-type Outcome = number | { result: number; value: Buffer }
 
 /** An array of structures of a key id and octets: what key_transfer and key_agreement take. */
 function keyParts(parameterView: Buffer | undefined): Map<KeyId, Buffer> | undefined {
@@ -197,7 +195,8 @@ const securitySetup = cosemObject({
   classId: 64,
   version: 1,
   attributeMax: 6,
-  methodMax: 3,
+  methodMax: 8,
+  invocable: [1, 2, 3],
   read(meter, attribute) {
     const { policy, suite, title } = meter.security!
     switch (attribute) {
@@ -233,6 +232,7 @@ const invocationCounter = cosemObject({
   obis: '0-0:43.1.0.255',
   classId: 1,
   attributeMax: 2,
+  isPublic: true,
   read: (meter: Meter) => encoded((w) => w.uint32(Math.max(0, meter.security!.received))),
 })
 

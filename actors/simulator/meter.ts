@@ -6,16 +6,27 @@
 import type { Clock } from '../../core/ports/clock.ts'
 import type { CosemObjects } from '../../core/dlms/server.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
+import {
+  ControlState,
+  type ImageReceiver,
+  type ProfileBuffer,
+} from '../../core/dlms/cosem/index.ts'
+import type { Guard } from './association-objects.ts'
 import { Stream, drawBelow } from './chance.ts'
 import type { SimulatedObject } from './cosem-object.ts'
 import { doingsMax, type EventCode, type MeterEvent } from './event-log.ts'
 import { amountAt, dayMs, type LoadTraits } from './load-curve.ts'
+import { noLink, type Link } from './link.ts'
+import { tableOf } from './meter-objects.ts'
 import { MeterSecurity } from './meter-security.ts'
-import { objectKey, objectsOf, securedObjectsOf } from './object-table.ts'
+import type { ObjectTable } from './object-table.ts'
 import {
   feedOf,
+  gasMeterBehind,
+  isPrepaid,
   loadOf,
   meterSeed,
+  secretOf,
   suiteOf,
   typeOf,
   writeMeterEui64,
@@ -24,7 +35,14 @@ import {
 } from './population.ts'
 
 /** Shared by all meters of a fleet. */
-export type MeterModel = { readonly population: Population; readonly clock: Clock }
+export type MeterModel = {
+  readonly population: Population
+  readonly clock: Clock
+  /** Another meter of the fleet. */
+  meterOf?(number: number): Meter
+  /** Sends a meter's push to where it was told to; settles when that is done. @throws what the way there says */
+  send?(meter: Meter, destination: string): Promise<void>
+}
 
 /** A time without supply, UTC ms; `untilMs` is Infinity while it lasts. Nothing flows in it. */
 export type SupplyGap = { readonly fromMs: number; untilMs: number }
@@ -42,6 +60,36 @@ export type MeterDoings = {
   messageBytes: Buffer | undefined
   /** Of preset_adjusting_time. */
   preset: { timeMs: number; fromMs: number; untilMs: number } | undefined
+  /** Attributes that clients have set, by number. */
+  written?: Map<number, Buffer>
+  /** What the meter will do by itself, by what it is for; each calls it off. */
+  agenda?: Map<string, () => void>
+  secretBytes?: Buffer
+  image?: ImageReceiver
+  firmware?: string
+  /** Of the demand register: where its period began out of turn, and the average that it showed then. */
+  demand?: { fromMs: number; lastAverage: number; capturedMs: number }
+  /** Since when the highest demand is looked for. */
+  highestSinceMs?: number
+  /** Amounts by rate up to a change of the calendar. */
+  rates?: { sinceMs: number; amounts: number[] }
+  payment?: Payment
+  /** Of the profile that clients may set up. */
+  captured?: ProfileBuffer
+}
+
+/** What was paid and for what, since somebody changed it; amounts in hundredths. */
+export type Payment = {
+  /** Beside what is paid in without anybody asking. */
+  addedAmount: number
+  /** What had been used up, and the energy then, Wh, when the price was last changed. */
+  usedAmount: number
+  usedWh: number
+  /** A kWh. */
+  price: number
+  isEmergencySelected: boolean
+  lastSequence: number
+  token: { octets: Buffer; atMs: number; status: number } | undefined
 }
 
 export class Meter implements CosemObjects {
@@ -56,12 +104,14 @@ export class Meter implements CosemObjects {
   clockSetAtMs = 0
   /** Attribute 9 of the clock: 1 internal crystal. */
   clockBase = 1
-  isConnected = true
+  controlState: ControlState = ControlState.CONNECTED
   /** Requests seen while faults are on: the argument of chance for the next one. */
   faultDraws = 0
   doings: MeterDoings | undefined = undefined
   /** Of a meter under a security suite. */
   readonly security: MeterSecurity | undefined
+  /** Shared by all meters of its kind. */
+  readonly table: ObjectTable
 
   constructor(model: MeterModel, number: number) {
     this.model = model
@@ -76,18 +126,53 @@ export class Meter implements CosemObjects {
         ? undefined
         : new MeterSecurity(model.population.seed, this.seed, suite, titleOf(number))
     this.clockAheadMs = (drawBelow(1601, this.seed, Stream.CLOCK, 0) - 800) * 10
+    this.table = tableOf({
+      type: this.type,
+      guard: this.guard,
+      isPrepaid: isPrepaid(this.type, this.seed),
+      hasGasMeter: gasMeterBehind(model.population, number) !== undefined,
+    })
   }
 
-  private objectOf(descriptor: Buffer): SimulatedObject | undefined {
-    const tables = this.security === undefined ? objectsOf : securedObjectsOf
-    return tables[this.type].get(objectKey(descriptor))
+  /** The secret of low-level security. */
+  get secret(): Buffer | undefined {
+    return this.doings?.secretBytes ?? secretOf(this.model.population, this.seed)
   }
 
-  get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {
-    const object = this.objectOf(descriptor)
-    if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
+  private get guard(): Guard {
+    return this.security !== undefined ? 'suite' : this.secret !== undefined ? 'secret' : 'open'
+  }
+
+  /** True when not everybody may do everything. */
+  get isGuarded(): boolean {
+    return this.guard !== 'open'
+  }
+
+  get isConnected(): boolean {
+    return this.controlState === ControlState.CONNECTED
+  }
+
+  /** The gas meter that this one reads over M-Bus. */
+  get gasMeter(): Meter | undefined {
+    const number = gasMeterBehind(this.model.population, this.number)
+    if (number === undefined) return undefined
+    return this.model.meterOf?.(number) ?? new Meter(this.model, number)
+  }
+
+  /** The object, or why there is none for that client. */
+  private objectFor(descriptor: Buffer, link: Link): SimulatedObject | number {
+    const object = this.table.find(descriptor)
+    if (object === undefined || object.isThere?.(link) === false)
+      return DataAccessResult.OBJECT_UNDEFINED
     if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
       return DataAccessResult.OBJECT_CLASS_INCONSISTENT
+    if (link.role === 'public' && !object.isPublic) return DataAccessResult.READ_WRITE_DENIED
+    return object
+  }
+
+  get(descriptor: Buffer, selection: Buffer | undefined, link: Link = noLink): Buffer | number {
+    const object = this.objectFor(descriptor, link)
+    if (typeof object === 'number') return object
     const attribute = descriptor[8]!
     if (attribute === 1)
       return selection === undefined
@@ -97,15 +182,19 @@ export class Meter implements CosemObjects {
       return DataAccessResult.READ_WRITE_DENIED
     if (selection !== undefined && !object.isSelective)
       return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    return object.read(this, attribute, this.model.clock.now(), selection)
+    return object.read(this, attribute, this.model.clock.now(), selection, link)
   }
 
-  set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number {
-    const object = this.objectOf(descriptor)
-    if (object === undefined) return DataAccessResult.OBJECT_UNDEFINED
-    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
-      return DataAccessResult.OBJECT_CLASS_INCONSISTENT
-    if (object.write === undefined) return DataAccessResult.READ_WRITE_DENIED
+  set(
+    descriptor: Buffer,
+    selection: Buffer | undefined,
+    valueView: Buffer,
+    link: Link = noLink,
+  ): number {
+    const object = this.objectFor(descriptor, link)
+    if (typeof object === 'number') return object
+    if (object.write === undefined || link.role === 'public')
+      return DataAccessResult.READ_WRITE_DENIED
     if (selection !== undefined) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     return object.write(this, descriptor[8]!, valueView, this.model.clock.now())
   }
@@ -113,12 +202,12 @@ export class Meter implements CosemObjects {
   invoke(
     descriptor: Buffer,
     parameterView: Buffer | undefined,
+    link: Link = noLink,
   ): { result: number; value?: Buffer } {
-    const object = this.objectOf(descriptor)
-    if (object === undefined) return { result: DataAccessResult.OBJECT_UNDEFINED }
-    if (object.classId !== ((descriptor[0]! << 8) | descriptor[1]!))
-      return { result: DataAccessResult.OBJECT_CLASS_INCONSISTENT }
-    if (object.invoke === undefined) return { result: DataAccessResult.READ_WRITE_DENIED }
+    const object = this.objectFor(descriptor, link)
+    if (typeof object === 'number') return { result: object }
+    if (object.invoke === undefined || link.role === 'public')
+      return { result: DataAccessResult.READ_WRITE_DENIED }
     const outcome = object.invoke(this, descriptor[8]!, parameterView, this.model.clock.now())
     return typeof outcome === 'number' ? { result: outcome } : outcome
   }
@@ -168,10 +257,16 @@ export class Meter implements CosemObjects {
     return this.load.firstDay * dayMs
   }
 
-  disconnect(nowMs: number, code: EventCode): void {
-    if (!this.isConnected) return
-    this.isConnected = false
+  /** Switches the supply; what flows in the time without it is missing for good. */
+  switchTo(state: ControlState, nowMs: number, code: EventCode): void {
+    const wasConnected = this.isConnected
+    this.controlState = state
     const doings = this.record(code, nowMs)
+    if (wasConnected === this.isConnected) return
+    if (this.isConnected) {
+      doings.gaps.at(-1)!.untilMs = nowMs
+      return
+    }
     doings.gaps.push({ fromMs: nowMs, untilMs: Infinity })
     if (doings.gaps.length <= supplyGapsMax) return
     const { fromMs, untilMs } = doings.gaps.shift()!
@@ -180,10 +275,25 @@ export class Meter implements CosemObjects {
       doings.forgottenFeed += amountAt(this.feed, untilMs) - amountAt(this.feed, fromMs)
   }
 
-  reconnect(nowMs: number, code: EventCode): void {
-    if (this.isConnected) return
-    this.isConnected = true
-    this.record(code, nowMs).gaps.at(-1)!.untilMs = nowMs
+  /** Does `action` at `atMs`, instead of what was to be done for that purpose before; never, when there is no `atMs`. */
+  plan(purpose: string, atMs: number | undefined, action: () => void): void {
+    if (atMs === undefined && this.doings?.agenda === undefined) return
+    const doings = this.doingsOrNew()
+    doings.agenda ??= new Map()
+    doings.agenda.get(purpose)?.()
+    doings.agenda.delete(purpose)
+    if (atMs === undefined) return
+    const callOff = this.model.clock.at(atMs, () => {
+      doings.agenda!.delete(purpose)
+      action()
+    })
+    doings.agenda.set(purpose, callOff)
+  }
+
+  /** Does nothing more by itself. */
+  callOffPlans(): void {
+    for (const callOff of this.doings?.agenda?.values() ?? []) callOff()
+    this.doings?.agenda?.clear()
   }
 
   /** Remembers an event; gives the doings, which exist then. */

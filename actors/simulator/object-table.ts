@@ -1,85 +1,135 @@
 /**
- * Which objects a meter of each type has, by OBIS code, and the list that the meter itself gives of them.
- * [IEC 62056-6-2, Association LN]
+ * The objects that meters of one kind have: found by OBIS code, listed with the rights of a client, and under short names. One for each
+ * kind of meter, shared by all of them. [IEC 62056-6-2, Association LN object_list, Association SN; 4.1.2 short names]
  */
-import { cosemObject, encoded, type SimulatedObject } from './cosem-object.ts'
-import { deviceObjects } from './device-objects.ts'
-import { securityObjects } from './meter-security.ts'
-import { electricityRegisters, gasRegisters } from './measuring-objects.ts'
-import type { MeterType } from './population.ts'
-import { electricityProfiles, gasProfiles } from './profile-objects.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { associationBaseName } from '../../core/dlms/client-short-name.ts'
+import {
+  attributeShortName,
+  classOf,
+  encodeObjectList,
+  methodShortName,
+  type ShownObject,
+} from '../../core/dlms/cosem/index.ts'
+import { formatObis } from '../../core/dlms/obis.ts'
+import type { MemberOf, NamedMember } from '../../core/dlms/server-short-name.ts'
+import { encoded, obisKey, type SimulatedObject } from './cosem-object.ts'
+import type { Link, Role } from './link.ts'
 
-/** A number for the OBIS code of a descriptor (class-id u16, OBIS 6, attribute i8); -1 for codes that no object here has. */
-export function objectKey(descriptor: Buffer): number {
-  // All objects are of media and channels below 16, and stand for the present.
-  if (descriptor[2]! > 7 || descriptor[3]! > 15 || descriptor[7] !== 255) return -1
-  return (
-    (descriptor[2]! << 28) |
-    (descriptor[3]! << 24) |
-    (descriptor[4]! << 16) |
-    (descriptor[5]! << 8) |
-    descriptor[6]!
-  )
-}
+/** Of the association objects here; from 3 on rights are bits. */
+export const associationVersion = 1
+const associationSn = 12
+const baseNameMin = 0x0100
 
-type ObjectTable = ReadonlyMap<number, SimulatedObject>
+/** Access modes of versions 0 to 2. */
+const attributeModeOf = (canRead: boolean, canWrite: boolean): number =>
+  (canRead ? 1 : 0) + (canWrite ? 2 : 0)
 
-const descriptorOf = (object: SimulatedObject): Buffer =>
-  Buffer.concat([Buffer.alloc(2), object.obisBytes, Buffer.alloc(1)])
+export class ObjectTable {
+  private readonly objects: readonly SimulatedObject[]
+  private readonly byKey: ReadonlyMap<number, SimulatedObject>
+  /** Not listed where logical names are used: its own name belongs to the present association. */
+  private readonly shortNameAssociation: SimulatedObject
+  private readonly lists = new Map<string, Buffer>()
+  private names: { members: ReadonlyMap<number, NamedMember>; listBytes: Buffer } | undefined
 
-// Access modes: 0 none, 1 read, 3 read and write. Method modes: 0 none, 1 allowed.
-function objectList(objects: readonly SimulatedObject[]): Buffer {
-  return encoded((w) => {
-    w.array(objects.length)
-    for (const {
-      classId,
-      version,
-      obisBytes,
-      attributeMax,
-      methodMax,
-      isSelective,
-      writable,
-      invoke,
-    } of objects) {
-      w.structure(4).uint16(classId).uint8(version).octetString(obisBytes).structure(2)
-      w.array(attributeMax)
-      for (let attribute = 1; attribute <= attributeMax; attribute++) {
-        w.structure(3)
-          .int8(attribute)
-          .enumeration(writable.includes(attribute) ? 3 : 1)
-        if (isSelective && attribute === 2) w.array(2).int8(1).int8(2)
-        else w.null()
-      }
-      w.array(methodMax)
-      for (let method = 1; method <= methodMax; method++)
-        w.structure(2)
-          .int8(method)
-          .enumeration(invoke === undefined ? 0 : 1)
+  constructor(objects: readonly SimulatedObject[], shortNameAssociation: SimulatedObject) {
+    this.objects = objects
+    this.shortNameAssociation = shortNameAssociation
+    this.byKey = new Map(objects.map((object) => [obisKey(object.obisBytes, 0), object]))
+    if (this.byKey.size !== objects.length)
+      throw new BrokerError('DLMS_VALUE_INVALID', 'two objects of one name')
+  }
+
+  /** By class-id u16, OBIS code, attribute i8; of another class, too, if only the name is there. */
+  find(descriptor: Buffer): SimulatedObject | undefined {
+    const found = this.byKey.get(obisKey(descriptor, 2))
+    const isShortNamed = descriptor[1] === associationSn && descriptor[0] === 0
+    return isShortNamed && found?.classId === 15 ? this.shortNameAssociation : found
+  }
+
+  /** The object_list that a client of that role is shown. Shared: not to be changed. */
+  list(role: Role, link: Link): Buffer {
+    const objects = this.objects.filter(
+      (object) => object.isThere?.(link) !== false && (role !== 'public' || object.isPublic),
+    )
+    const key = `${role} ${objects.length}`
+    let bytes = this.lists.get(key)
+    if (bytes === undefined) {
+      bytes = encodeObjectList(
+        objects.map((object) => shownTo(role, object)),
+        associationVersion,
+      )
+      this.lists.set(key, bytes)
     }
-  })
+    return bytes
+  }
+
+  /** What a short name stands for. */
+  readonly memberOf: MemberOf = (variableName) => this.shortNames().members.get(variableName)
+
+  /** The object_list of an Association SN. Shared. */
+  get shortNameList(): Buffer {
+    return this.shortNames().listBytes
+  }
+
+  private shortNames(): NonNullable<typeof this.names> {
+    if (this.names !== undefined) return this.names
+    const members = new Map<number, NamedMember>()
+    const entries: Array<[baseName: number, object: SimulatedObject]> = []
+    let next = baseNameMin
+    const place = (object: SimulatedObject, baseName: number): void => {
+      const { classId, version, obisBytes } = object
+      const known = classOf(classId, version)
+      const descriptorOf = (member: number): Buffer =>
+        Buffer.concat([Buffer.of(classId >> 8, classId), obisBytes, Buffer.of(member)])
+      entries.push([baseName, object])
+      for (const { id } of known.attributes)
+        members.set(attributeShortName(baseName, id), {
+          kind: 'attribute',
+          descriptor: descriptorOf(id),
+        })
+      for (const { id } of known.methods)
+        members.set(methodShortName(known, baseName, id), {
+          kind: 'method',
+          descriptor: descriptorOf(id),
+        })
+      const lastMethod = methodShortName(known, 0, known.methods.length)
+      next = baseName + Math.max(attributeShortName(0, known.attributes.length), lastMethod) + 8
+    }
+    for (const object of this.objects) if (object.classId !== 15) place(object, next)
+    if (next > associationBaseName) throw new BrokerError('DLMS_SIZE_EXCEEDED', 'short names')
+    place(this.shortNameAssociation, associationBaseName)
+    const listBytes = encoded((w) => {
+      w.array(entries.length)
+      for (const [baseName, { classId, version, obisBytes }] of entries)
+        w.structure(4)
+          .int16((baseName << 16) >> 16)
+          .uint16(classId)
+          .uint8(version)
+          .octetString(obisBytes)
+    })
+    this.names = { members, listBytes }
+    return this.names
+  }
 }
 
-function tableOf(objects: readonly SimulatedObject[]): ObjectTable {
-  const association = cosemObject({
-    obis: '0-0:40.0.0.255',
-    classId: 15,
-    version: 0,
-    attributeMax: 2,
-    read: () => list,
-  })
-  const all = [...objects, association]
-  const list = objectList(all)
-  return new Map(all.map((object) => [objectKey(descriptorOf(object)), object]))
+function shownTo(role: Role, object: SimulatedObject): ShownObject {
+  const { classId, version, obisBytes, attributeMax, methodMax } = object
+  const { isSelective, writable, unreadable, invocable } = object
+  const isManaging = role === 'management'
+  return {
+    classId,
+    version,
+    instanceId: formatObis(obisBytes),
+    attributes: Array.from({ length: attributeMax }, (_, i) => ({
+      id: i + 1,
+      mode: attributeModeOf(!unreadable.includes(i + 1), isManaging && writable.includes(i + 1)),
+      ...(isSelective && i + 1 === 2 && { selectors: [1, 2] }),
+    })),
+    methods: Array.from({ length: methodMax }, (_, i) => ({
+      id: i + 1,
+      mode: isManaging && invocable.includes(i + 1) ? 1 : 0,
+    })),
+  }
 }
-
-const electricityObjects = [...deviceObjects, ...electricityRegisters, ...electricityProfiles]
-const gasObjects = [...deviceObjects, ...gasRegisters, ...gasProfiles]
-
-function tablesOf(further: readonly SimulatedObject[]): Readonly<Record<MeterType, ObjectTable>> {
-  const gas = tableOf([...gasObjects, ...further])
-  return { ESME: tableOf([...electricityObjects, ...further]), GSME: gas, GPF: gas }
-}
-
-export const objectsOf = tablesOf([])
-/** Of meters under a security suite. */
-export const securedObjectsOf = tablesOf(securityObjects)

@@ -4,6 +4,7 @@
  * Data-Notification, Event-Notification-Request; IEC 62056-6-2, Push setup]
  */
 import { connect, type Socket } from 'node:net'
+import { BrokerError } from '../../core/base/broker-error.ts'
 import { encodeApdu } from '../../core/dlms/apdu/codec.ts'
 import { encodeValue, Tag } from '../../core/dlms/axdr.ts'
 import { cosemDateTimeBytes, writeCosemDateTime } from '../../core/dlms/date-time.ts'
@@ -15,7 +16,8 @@ import { serveConnection, type Concentrator } from './connection.ts'
 import { simulatedClientTitle } from './meter-keys.ts'
 import type { Meter } from './meter.ts'
 import { meterEui64 } from './population.ts'
-import { managementClient } from './public-objects.ts'
+import { pushedValue } from './push-objects.ts'
+import { managementClient } from './link.ts'
 
 /** What is sent: a data-notification, an event-notification, or the meter's name and an alarm register without any APDU. */
 export const pushKinds = ['data', 'event', 'alarm'] as const
@@ -34,12 +36,8 @@ function now(meter: Meter): Buffer {
   return bytes
 }
 
-/** The APDU, in the clear: who it is, when, and how much it has measured. */
+/** The APDU, in the clear: when it is, and what the meter's push setup lists. */
 export function notificationOf(meter: Meter, kind: 'data' | 'event', invokeId = 1): Buffer {
-  const energy = {
-    tag: Tag.DOUBLE_LONG_UNSIGNED,
-    value: Math.floor(meter.loadAt(meter.model.clock.now())) >>> 0,
-  } as const
   if (kind === 'event')
     return encodeApdu({
       type: 'event-notification-request',
@@ -51,13 +49,7 @@ export function notificationOf(meter: Meter, kind: 'data' | 'event', invokeId = 
     type: 'data-notification',
     longInvokeIdAndPriority: invokeId,
     dateTimeView: now(meter),
-    valueView: encodeValue({
-      tag: Tag.STRUCTURE,
-      elements: [
-        { tag: Tag.OCTET_STRING, value: Buffer.from(meterEui64(meter.number), 'latin1') },
-        energy,
-      ],
-    }),
+    valueView: pushedValue(meter),
   })
 }
 
@@ -116,6 +108,14 @@ export function sendPush({ host, port }: PushTarget, octets: Buffer): Promise<vo
     socket.on('data', () => undefined)
     socket.end(octets)
   })
+}
+
+/** Sends a push to `host:port`, as a meter was told to. @throws BrokerError CONFIG_INVALID, and what the socket says */
+export async function sendNotification(meter: Meter, destination: string): Promise<void> {
+  const [, host, port] = /^\[?([^\s\]]+?)\]?:(\d{1,5})$/.exec(destination) ?? []
+  if (host === undefined || Number(port) > 65_535)
+    throw new BrokerError('CONFIG_INVALID', `${destination} is no host:port`)
+  await sendPush({ host, port: Number(port) }, pushBytes(meter))
 }
 
 /** How a meter says who it is when it dials in. */

@@ -113,6 +113,17 @@ export function suiteOf({ securityShares }: Population, seed: number): 0 | 1 | 2
   return undefined
 }
 
+/** Of the electricity meters, by seed: those that are paid in advance. */
+const prepaidShare = 0.25
+export const isPrepaid = (type: MeterType, seed: number): boolean =>
+  type === 'ESME' && drawFraction(seed, Stream.PREPAYMENT, 0) < prepaidShare
+
+/** The gas meter that an electricity meter reads over M-Bus: the next number, when that is one. */
+export const gasMeterBehind = (population: Population, number: number): number | undefined =>
+  typeOf(population, number) === 'ESME' && typeOf(population, number + 1) === 'GSME'
+    ? number + 1
+    : undefined
+
 /** Sixteen printable octets, or undefined for a meter without low-level security. Owned by the caller. */
 export function secretOf(population: Population, seed: number): Buffer | undefined {
   const { secretShare } = population

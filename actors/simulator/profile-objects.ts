@@ -28,6 +28,7 @@ type Column = CaptureObject & { readonly cell: Cell }
 const column = (classId: number, obis: string, attribute: number, cell: Cell): Column => ({
   classId,
   obisBytes: parseObis(obis),
+  instanceId: obis,
   attribute,
   cell,
 })
@@ -65,14 +66,18 @@ function readBuffer(
   const source = profile.open(meter, nowMs)
   let { first, end } = source
   let cells: readonly Cell[] = columns.map(({ cell }) => cell)
+  let within: { cell: Cell; from: number; to: number } | undefined
   if (selection !== undefined) {
     const asked = parseSelection(selection, columns)
-    if (asked === 'malformed') return DataAccessResult.TYPE_UNMATCHED
-    if (asked === 'unknown') return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    if (typeof asked === 'number') return asked
     if (asked.kind === 'range') {
-      if (asked.fromMs > -Infinity) first = Math.max(first, source.seek(asked.fromMs))
-      if (asked.toMs < Infinity) end = Math.min(end, source.seek(asked.toMs + 1))
-      if (asked.columns !== undefined) cells = asked.columns.map((index) => columns[index]!.cell)
+      const { cell } = columns[asked.column]!
+      if (cell !== 'clock') within = { cell, from: asked.from, to: asked.to }
+      else {
+        if (asked.from > -Infinity) first = Math.max(first, source.seek(asked.from))
+        if (asked.to < Infinity) end = Math.min(end, source.seek(asked.to + 1))
+      }
+      if (asked.columns.length > 0) cells = asked.columns.map((index) => columns[index]!.cell)
     } else {
       if (asked.toEntry !== 0) end = Math.min(end, first + asked.toEntry)
       first += asked.fromEntry - 1
@@ -81,7 +86,25 @@ function readBuffer(
   }
   scratch.count = Math.max(0, end - first)
   if (scratch.count > 0) source.fill(first, scratch)
+  if (within !== undefined)
+    keepRows(scratch, within.cell === 'status' ? scratch.statuses : scratch.values, within)
   return encodeRows(scratch, cells)
+}
+
+/** Lets go of the rows whose cell is not between the bounds. */
+function keepRows(
+  rows: ProfileRows,
+  cells: Float64Array | Uint8Array,
+  { from, to }: { from: number; to: number },
+): void {
+  let count = 0
+  for (let row = 0; row < rows.count; row++) {
+    if (cells[row]! < from || cells[row]! > to) continue
+    rows.stamps[count] = rows.stamps[row]!
+    rows.values[count] = rows.values[row]!
+    rows.statuses[count++] = rows.statuses[row]!
+  }
+  rows.count = count
 }
 
 function profileObject(profile: Profile): SimulatedObject {
@@ -233,15 +256,48 @@ const voltage = profileObject({
   }),
 })
 
+/** What the profiles capture beside what is measured: the status of the present half hour, and the last event. */
+const captured: readonly SimulatedObject[] = [
+  cosemObject({
+    obis: '0-0:96.10.1.255',
+    classId: 1,
+    attributeMax: 2,
+    read(meter, _attribute, nowMs) {
+      scratch.count = 1
+      scratch.stamps[0] = Math.ceil(nowMs / halfHourMs) * halfHourMs
+      fillStatuses(meter, scratch, halfHourMs)
+      return encoded((w) => w.uint8(scratch.statuses[0]!))
+    },
+  }),
+  cosemObject({
+    obis: '0-0:96.11.0.255',
+    classId: 1,
+    attributeMax: 2,
+    read(meter, _attribute, nowMs) {
+      const { doings, seed, putInAtMs } = meter
+      const last = eventsUntil(seed, putInAtMs, nowMs, doings?.events ?? []).at(-1)
+      return encoded((w) => w.uint8(last?.code ?? 0))
+    },
+  }),
+]
+
 export const electricityProfiles: readonly SimulatedObject[] = [
   profileObject({ ...halfHours, obis: '1-0:99.1.0.255', columns: energyColumns }),
   profileObject({ ...days, columns: energyColumns }),
   voltage,
   events,
+  ...captured,
 ]
 
+export const gasHalfHours: SimulatedObject = profileObject({
+  ...halfHours,
+  obis: '0-1:24.3.0.255',
+  columns: gasColumns,
+})
+
 export const gasProfiles: readonly SimulatedObject[] = [
-  profileObject({ ...halfHours, obis: '0-1:24.3.0.255', columns: gasColumns }),
+  gasHalfHours,
   profileObject({ ...days, columns: gasColumns }),
   events,
+  ...captured,
 ]

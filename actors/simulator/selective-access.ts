@@ -1,19 +1,21 @@
 /**
- * What part of a profile's buffer a client asks for. [IEC 62056-6-2, Profile generic, selective access by range and by entry]
- *
- *   1 by range  structure { restricting capture object, from, to, array of capture objects (empty: all) }
- *   2 by entry  structure { from entry, to entry, from column, to column }, u32 u32 u16 u16, from 1 on, 0: the last one
- *
- *   capture object = structure { class-id u16, logical name, attribute i8, index u16 }
+ * What part of a profile's buffer a client asks for, as numbers: core reads the selection, and here it is held against the columns that
+ * there are. [IEC 62056-6-2, Profile generic, selective access by range and by entry]
  */
-import { ParameterReader } from './parameter-reader.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { DataAccessResult } from '../../core/dlms/apdu.ts'
+import { skipValue, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { utcMsOf } from '../../core/dlms/cosem/profile.ts'
+import { integerRanges } from '../../core/dlms/cosem/type.ts'
+import { decodeSelection, type CaptureObject as NamedColumn } from '../../core/dlms/descriptor.ts'
 
-/** Entries with a time in [fromMs, toMs]; columns by number in the order asked for, undefined for all. */
+/** Rows whose cell in column `column` is in [from, to]: UTC ms of a clock, else a number; columns to show by number, none: all. */
 export type RangeSelection = {
   kind: 'range'
-  fromMs: number
-  toMs: number
-  columns: readonly number[] | undefined
+  column: number
+  from: number
+  to: number
+  columns: readonly number[]
 }
 /** Entries and columns from 1 on, both ends included, 0: the last one. */
 export type EntrySelection = {
@@ -24,72 +26,69 @@ export type EntrySelection = {
   toColumn: number
 }
 
-/** Why a selection cannot be followed: not of the shape, or of things that this profile does not have. */
-export type SelectionFault = 'malformed' | 'unknown'
-
 export type CaptureObject = {
   readonly classId: number
   readonly obisBytes: Buffer
+  /** The same as text. */
+  readonly instanceId: string
   readonly attribute: number
 }
 
-const columnsAskedMax = 16
+const clockClass = 8
+const { SCOPE_OF_ACCESS_VIOLATED, TYPE_UNMATCHED } = DataAccessResult
 
-function columnOf(
-  view: Buffer,
-  parameter: ParameterReader,
-  columns: readonly CaptureObject[],
-): number {
-  parameter.structure(4)
-  const classId = parameter.uint16()
-  const obisAt = parameter.obisAt()
-  const attribute = parameter.int8()
-  parameter.uint16()
-  if (!parameter.isGood) return -1
+/** The column's number; -1 for none. */
+function columnOf(named: NamedColumn, columns: readonly CaptureObject[]): number {
   return columns.findIndex(
-    (column) =>
-      column.classId === classId &&
-      column.attribute === attribute &&
-      column.obisBytes.compare(view, obisAt, obisAt + 6) === 0,
+    ({ classId, attribute, instanceId }) =>
+      classId === named.classId &&
+      attribute === named.attributeId &&
+      instanceId === named.instanceId,
   )
 }
 
-/**
- * Parses `view`: the access-selector octet and its A-XDR parameters. `columns` are those of the profile, of which number 0 is its clock,
- * the only one that a range can go by. A from or to that leaves something open counts as no bound.
- */
+/** A bound that names no time is none; undefined for a value of another type than the column's. */
+function boundOf(value: AxdrValue, isClock: boolean, open: number): number | undefined {
+  const isNumber = integerRanges.has(value.tag)
+  if (isClock) return isNumber || !('value' in value) ? undefined : (utcMsOf(value) ?? open)
+  return isNumber ? Number((value as { value: number | bigint }).value) : undefined
+}
+
+/** Parses `view`: the access-selector octet and its A-XDR parameters; or gives the data-access-result that says no. */
 export function parseSelection(
   view: Buffer,
   columns: readonly CaptureObject[],
-): RangeSelection | EntrySelection | SelectionFault {
-  const parameter = new ParameterReader(view, 1)
-  parameter.structure(4)
-  if (view[0] === 2) {
-    const fromEntry = parameter.uint32()
-    const toEntry = parameter.uint32()
-    const fromColumn = parameter.uint16()
-    const toColumn = parameter.uint16()
-    if (!parameter.isDone()) return 'malformed'
-    if (
-      fromEntry === 0 ||
-      fromColumn === 0 ||
-      fromColumn > columns.length ||
-      toColumn > columns.length
-    )
-      return 'unknown'
-    if ((toEntry !== 0 && toEntry < fromEntry) || (toColumn !== 0 && toColumn < fromColumn))
-      return 'unknown'
-    return { kind: 'entry', fromEntry, toEntry, fromColumn, toColumn }
+): RangeSelection | EntrySelection | number {
+  try {
+    if (view.length < 2 || skipValue(view, 1) !== view.length) return TYPE_UNMATCHED
+    const asked = decodeSelection(view)
+    if (asked.type === 'other')
+      return asked.selector === 1 || asked.selector === 2
+        ? TYPE_UNMATCHED
+        : SCOPE_OF_ACCESS_VIOLATED
+    if (asked.type === 'entry') {
+      const { fromEntry, toEntry, fromColumn, toColumn } = asked
+      const isThere =
+        fromEntry > 0 && fromColumn > 0 && Math.max(fromColumn, toColumn) <= columns.length
+      const isForward =
+        (toEntry === 0 || toEntry >= fromEntry) && (toColumn === 0 || toColumn >= fromColumn)
+      return isThere && isForward
+        ? { kind: 'entry', fromEntry, toEntry, fromColumn, toColumn }
+        : SCOPE_OF_ACCESS_VIOLATED
+    }
+    const column = columnOf(asked.restricting, columns)
+    const chosen = asked.columns.map((named) => columnOf(named, columns))
+    if (column < 0 || chosen.includes(-1) || chosen.length > columns.length)
+      return SCOPE_OF_ACCESS_VIOLATED
+    const isClock = columns[column]!.classId === clockClass
+    const from = boundOf(asked.from, isClock, -Infinity)
+    const to = boundOf(asked.to, isClock, Infinity)
+    if (from === undefined || to === undefined) return TYPE_UNMATCHED
+    return from > to
+      ? SCOPE_OF_ACCESS_VIOLATED
+      : { kind: 'range', column, from, to, columns: chosen }
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return TYPE_UNMATCHED
   }
-  if (view[0] !== 1) return 'unknown'
-  const restricting = columnOf(view, parameter, columns)
-  const fromMs = parameter.dateTime() ?? -Infinity
-  const toMs = parameter.dateTime() ?? Infinity
-  const count = parameter.shortArray()
-  if (!parameter.isGood || count > columnsAskedMax) return 'malformed'
-  const chosen: number[] = []
-  for (let i = 0; i < count; i++) chosen.push(columnOf(view, parameter, columns))
-  if (!parameter.isDone()) return 'malformed'
-  if (restricting !== 0 || chosen.includes(-1) || fromMs > toMs) return 'unknown'
-  return { kind: 'range', fromMs, toMs, columns: count === 0 ? undefined : chosen }
 }

@@ -63,7 +63,7 @@ export class DlmsServer implements ServerSession {
   /** Agreed bits; 0 while there is no association. */
   conformance = 0
   /** What the client receives and we send. */
-  private agreedBytesMax = 0
+  agreedBytesMax = 0
   transfer: Transfer | undefined
   private blocks: GeneralBlocks | undefined
   private association: ServerAssociation | undefined

@@ -16,7 +16,7 @@ import {
   type FaultKind,
 } from '../../../actors/simulator/faults.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
-import { PublicObjects } from '../../../actors/simulator/public-objects.ts'
+import { noLink } from '../../../actors/simulator/link.ts'
 import {
   nowMs,
   electricity,
@@ -44,7 +44,11 @@ t.test('every object of the list can be read, and nothing else', async (t) => {
       names.add(name)
       const [attributes, methods] = elementsOf(rights!)
       for (const attribute of elementsOf(attributes!)) {
-        const id = Number(simpleOf(elementsOf(attribute)[0]!))
+        const [id, mode] = elementsOf(attribute).slice(0, 2).map(simpleOf).map(Number) as [
+          number,
+          number,
+        ]
+        if (mode === 0) continue
         const value = read(meter, Number(simpleOf(classId!)), name, id)
         if (id === 1) t.same(simpleOf(decodeValue(value, 0)), parseObis(name))
         else if (skipValue(value, 0) !== value.length) t.fail(`${name} ${id}`)
@@ -52,14 +56,14 @@ t.test('every object of the list can be read, and nothing else', async (t) => {
       const past = descriptor(Number(simpleOf(classId!)), name, elementsOf(attributes!).length + 1)
       t.equal(meter.get(past, undefined), DataAccessResult.READ_WRITE_DENIED, `${name} ends there`)
       t.equal(
-        meter.get(descriptor(9, name, 1), undefined),
+        meter.get(descriptor(99, name, 1), undefined),
         DataAccessResult.OBJECT_CLASS_INCONSISTENT,
       )
-      t.same(meter.invoke(descriptor(9, name, 1), undefined), {
+      t.same(meter.invoke(descriptor(99, name, 1), undefined), {
         result: DataAccessResult.OBJECT_CLASS_INCONSISTENT,
       })
       t.equal(
-        meter.set(descriptor(9, name, 1), undefined, Buffer.from([0])),
+        meter.set(descriptor(99, name, 1), undefined, Buffer.from([0])),
         DataAccessResult.OBJECT_CLASS_INCONSISTENT,
       )
       for (const method of elementsOf(methods!)) {
@@ -142,15 +146,19 @@ t.test('identity, message, public client', async (t) => {
     DataAccessResult.OBJECT_UNDEFINED,
   )
 
-  const seen = new PublicObjects(meter)
-  t.type(seen.get(descriptor(8, '0-0:1.0.0.255', 2), undefined), Buffer)
-  t.type(seen.get(descriptor(1, '0-0:42.0.0.255', 2), undefined), Buffer)
+  const asPublic = { ...noLink, client: 16, role: 'public' } as const
+  t.type(meter.get(descriptor(8, '0-0:1.0.0.255', 2), undefined, asPublic), Buffer)
+  t.type(meter.get(descriptor(1, '0-0:42.0.0.255', 2), undefined, asPublic), Buffer)
+  const { READ_WRITE_DENIED } = DataAccessResult
+  t.equal(meter.get(descriptor(3, '1-0:1.8.0.255', 2), undefined, asPublic), READ_WRITE_DENIED)
+  const time = Buffer.concat([Buffer.from([9, 12]), dateTimeBytes(nowMs)])
   t.equal(
-    seen.get(descriptor(3, '1-0:1.8.0.255', 2), undefined),
-    DataAccessResult.READ_WRITE_DENIED,
+    meter.set(descriptor(8, '0-0:1.0.0.255', 2), undefined, time, asPublic),
+    READ_WRITE_DENIED,
   )
-  t.equal(seen.set(), DataAccessResult.READ_WRITE_DENIED)
-  t.same(seen.invoke(), { result: DataAccessResult.READ_WRITE_DENIED })
+  t.same(meter.invoke(descriptor(8, '0-0:1.0.0.255', 1), Buffer.from([15, 0]), asPublic), {
+    result: READ_WRITE_DENIED,
+  })
 })
 
 t.test('the clock', async (t) => {

@@ -1,21 +1,17 @@
 /** Simulated meters under security suites: associations, counters that outlive them, new keys by transfer and by agreement. */
 import t, { type Test } from 'tap'
-import { MeterConnection, type Concentrator } from '../../../actors/simulator/connection.ts'
-import { FaultBoard, makeFault } from '../../../actors/simulator/faults.ts'
-import { WrapperFraming } from '../../../actors/simulator/framing.ts'
+import { makeFault } from '../../../actors/simulator/faults.ts'
 import {
   clientKeyOctets,
   deviceKeysOf,
   simulatedClientTitle,
 } from '../../../actors/simulator/meter-keys.ts'
-import { simulatedMechanism } from '../../../actors/simulator/meter-security.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
 import { suiteOf } from '../../../actors/simulator/population.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { decodeValue, encodeValue, Tag } from '../../../core/dlms/axdr.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'
 import {
-  CounterWindow,
   ephemeralUnifiedKey,
   InvocationCounter,
   KeyId,
@@ -23,12 +19,12 @@ import {
   signedEphemeralKey,
   suites,
 } from '../../../core/dlms/security/index.ts'
-import { wrapInPlace, WrapperReader } from '../../../core/dlms/wrapper.ts'
 import { PrivateKey, SecretKey, wrapKey } from '../../../core/ports/crypto.ts'
 import type { DeviceKeys } from '../../../core/ports/key-vault.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
+import { managerOf, MeterLine } from '../../support/meter-line.ts'
 
 type SuiteId = 0 | 1 | 2
 const seed = 3
@@ -44,25 +40,11 @@ const setup = '0040 00002b0000ff'
 /** One meter of a suite behind its connection, and a client with keys. */
 class Trial {
   readonly meter: Meter
-  readonly board = new FaultBoard(1)
-  readonly counts = {
-    connections: 0,
-    requests: 0,
-    answers: 0,
-    discarded: 0,
-    faults: 0,
-    malformed: 0,
-    refused: 0,
-  }
-  readonly connection: MeterConnection
+  readonly line: MeterLine
   readonly counter = new InvocationCounter(1)
   keys: DeviceKeys
-  private readonly answers = new WrapperReader()
-  private pending: Buffer[] = []
-  private readonly suiteId: SuiteId
 
   constructor(suiteId: SuiteId) {
-    this.suiteId = suiteId
     const securityShares: [number, number, number] = [0, 0, 0]
     securityShares[suiteId] = 1
     const population = {
@@ -76,37 +58,11 @@ class Trial {
     const clock = new SimClock(Date.UTC(2026, 5, 1))
     this.meter = new Meter({ population, clock }, 6)
     this.keys = deviceKeysOf(clientKeyOctets(seed, this.meter.seed, suiteId), suiteId)
-    const concentrator: Concentrator = {
-      clock,
-      faults: this.board,
-      counts: this.counts,
-      random: seededRandom(9),
-      meterAt: () => this.meter,
-    }
-    const line = {
-      write: (pieces: readonly Buffer[]) => void this.pending.push(...pieces),
-      bufferedBytes: () => 0,
-      pause() {},
-      resume() {},
-      end() {},
-      destroy() {},
-    }
-    this.connection = new MeterConnection(line, concentrator, new WrapperFraming())
+    this.line = new MeterLine([this.meter])
   }
 
   client(port: number): DlmsClient {
-    if (port === 16) return new DlmsClient()
-    return new DlmsClient({
-      mechanism: simulatedMechanism,
-      random: seededRandom(4),
-      security: {
-        suite: suites[this.suiteId],
-        ownTitle: simulatedClientTitle,
-        keys: this.keys,
-        counters: { unicast: this.counter },
-        windows: { unicast: new CounterWindow() },
-      },
-    })
+    return port === 16 ? new DlmsClient() : managerOf(this.meter, this.counter, this.keys)
   }
 
   /** A whole exchange on a client of its own; undefined when no answer comes. */
@@ -115,17 +71,7 @@ class Trial {
   }
 
   on(client: DlmsClient, operations: CosemOperation[], port = 1): CosemResult[] | undefined {
-    let apdu = client.begin(operations)
-    for (;;) {
-      this.connection.take(Buffer.from(wrapInPlace(apdu, port, 1)))
-      const octets = Buffer.concat(this.pending.splice(0))
-      if (octets.length === 0) return undefined
-      this.answers.push(octets)
-      const step = client.receive(this.answers.next()!.apduView)
-      this.answers.next()
-      if ('results' in step) return step.results
-      apdu = (step as { send: Buffer }).send
-    }
+    return this.line.exchange(client, operations, port)
   }
 }
 
@@ -205,13 +151,13 @@ for (const suiteId of [0, 1, 2] as const) {
     trial.keys = { ...trial.keys, unicast: fresh }
     Object.assign(trial, { counter: new InvocationCounter(0) })
     t.equal(nameOf(trial.ask([name])), 'BSBE000000000007', 'the new one, counted from the start')
-    t.ok(trial.counts.refused > 0 || trial.counts.answers > 0)
+    t.ok(trial.line.counts.refused > 0 || trial.line.counts.answers > 0)
   })
 }
 
 t.test('an answer about new keys that is lost: they hold all the same', async (t) => {
   const trial = new Trial(0)
-  trial.board.set('all', [makeFault('lose-key-answer')])
+  trial.line.board.set('all', [makeFault('lose-key-answer')])
   const fresh = SecretKey.random(seededRandom(5), 16)
   t.equal(nameOf(trial.ask([name])), 'BSBE000000000007', 'nothing else is lost')
   t.equal(trial.ask([transfer(trial.keys, [[KeyId.AUTHENTICATION, fresh]])]), undefined)

@@ -1,0 +1,97 @@
+/**
+ * One client's association with a meter, from the meter's side: the server of core/dlms, told what this client may see. Who asks with a
+ * secret or a suite is let in by it; the public client of such a meter is let in without, and sees little. [Green Book, public client]
+ */
+import { limits } from '../../core/base/limits.ts'
+import type { BrokerError } from '../../core/base/broker-error.ts'
+import { DlmsServer, type CosemObjects } from '../../core/dlms/server.ts'
+import type { Random } from '../../core/ports/random.ts'
+import { publicClient, type Link, type Place, type Role } from './link.ts'
+import { simulatedMechanism } from './meter-security.ts'
+import type { Meter } from './meter.ts'
+
+/** What the concentrator adds. */
+export type AssociationSurroundings = {
+  /** Challenges come from it. */
+  readonly random: Random
+  /** Its logical devices, the first address first. */
+  places?(): readonly Place[]
+  onRefused?(error: BrokerError): void
+}
+
+export class MeterAssociation implements CosemObjects, Link {
+  readonly meter: Meter
+  readonly client: number
+  readonly device: number
+  readonly role: Role
+  readonly server: DlmsServer
+  private readonly surroundings: AssociationSurroundings
+
+  constructor(meter: Meter, client: number, device: number, surroundings: AssociationSurroundings) {
+    this.meter = meter
+    this.client = client
+    this.device = device
+    this.surroundings = surroundings
+    const isPublic = meter.isGuarded && client === publicClient
+    this.role = isPublic ? 'public' : 'management'
+    this.server = this.serverFor(isPublic)
+  }
+
+  get conformance(): number {
+    return this.server.conformance
+  }
+
+  get receivedBytesMax(): number {
+    return limits.apduBytesMax
+  }
+
+  get sentBytesMax(): number {
+    return this.server.agreedBytesMax
+  }
+
+  places(): readonly Place[] {
+    return this.surroundings.places?.() ?? []
+  }
+
+  get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {
+    return this.meter.get(descriptor, selection, this)
+  }
+
+  set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number {
+    return this.meter.set(descriptor, selection, valueView, this)
+  }
+
+  invoke(
+    descriptor: Buffer,
+    parameterView: Buffer | undefined,
+  ): { result: number; value?: Buffer } {
+    return this.meter.invoke(descriptor, parameterView, this)
+  }
+
+  private serverFor(isPublic: boolean): DlmsServer {
+    const { meter, surroundings } = this
+    const { memberOf } = meter.table
+    if (isPublic || !meter.isGuarded) return new DlmsServer({ objects: this, memberOf })
+    const { security } = meter
+    if (security === undefined)
+      return new DlmsServer({
+        objects: this,
+        memberOf,
+        // A client may change it.
+        get secret() {
+          return meter.secret
+        },
+      })
+    return new DlmsServer({
+      objects: this,
+      memberOf,
+      mechanism: simulatedMechanism,
+      random: surroundings.random,
+      // Asked for with each association, which has the keys of its beginning.
+      get security() {
+        return security.forAssociation
+      },
+      onRefused: (error) => surroundings.onRefused?.(error),
+    })
+  }
+}
