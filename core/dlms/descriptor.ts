@@ -12,7 +12,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { descriptorBytes } from './apdu.ts'
-import { Tag } from './axdr-layout.ts'
+import { skipValue, Tag } from './axdr-layout.ts'
 import { AxdrView } from './axdr-view.ts'
 import { decodeValue, encodeValue, type AxdrValue } from './axdr-value.ts'
 import { AxdrWriter } from './axdr-writer.ts'
@@ -90,13 +90,14 @@ export function encodeSelection(selection: Selection): Buffer {
 export function decodeSelection(view: Buffer): Selection {
   const selector = view[0]
   if (selector === undefined) throw new BrokerError('DLMS_LENGTH_INVALID', 'no selector')
-  const parameters = decodeValue(view, 1)
+  // Whole, so that what follows may look at parts.
+  void skipValue(view, 1)
   return (
     (selector === rangeSelector ? rangeOf(view) : undefined) ??
     (selector === entrySelector ? entryOf(view) : undefined) ?? {
       type: 'other',
       selector,
-      parameters,
+      parameters: decodeValue(view, 1),
     }
   )
 }

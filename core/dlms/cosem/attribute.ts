@@ -2,15 +2,26 @@
  * Attributes and methods of COSEM objects in words: what a meter answered to a read, what is written, what a method is given and
  * returns. A-XDR on one side, named JSON on the other, by the tables of classes/.
  */
+import { BrokerError } from '../../base/broker-error.ts'
 import { decodeValue, encodeValue, hasFloatLength, Tag, type AxdrValue } from '../axdr.ts'
-import { attributeOf, classOf, findClass, methodOf, type InterfaceClass } from './class-table.ts'
+import {
+  attributeOf,
+  classOf,
+  findClass,
+  methodOf,
+  versionsOf,
+  type InterfaceClass,
+} from './class-table.ts'
 import { scaledFloatText, scaledText } from './decimal.ts'
 import { meaningOf, type Note } from './reading.ts'
 import { integerRanges, type CosemType, type Json } from './type.ts'
 import { unitNames, unitOf } from './units.ts'
 import { valueOf } from './writing.ts'
 
-/** A member of a class: `version` as the object list says it; the newest known when it is not known. */
+/**
+ * A member of a class: `version` as the object list says it. When it is not known, the newest one that what is read or written fits;
+ * the newest when it fits none.
+ */
 export type MemberOf = { classId: number; version?: number | undefined }
 
 /** A register's scaler_unit: ten to the `scaler`, and the unit's code. */
@@ -66,7 +77,11 @@ export function readAttribute(
   const value = decodeValue(
     hasFloatLength(view) ? Buffer.concat([view.subarray(0, 1), view.subarray(2)]) : view,
   )
-  const known = knownClass(of, notes)
+  const newest = knownClass(of, notes)
+  const known =
+    of.version === undefined && newest !== undefined
+      ? (versionsOf(of.classId).find((version) => fits(value, version, attributeId)) ?? newest)
+      : newest
   const attribute = known?.attributes[attributeId - 1]
   if (known !== undefined && attribute === undefined)
     notes.push({
@@ -110,9 +125,35 @@ export function readReturn(of: MemberOf, methodId: number, view: Buffer): Readin
   }
 }
 
+function fits(value: AxdrValue, version: InterfaceClass, attributeId: number): boolean {
+  const type = version.attributes[attributeId - 1]?.type
+  return type !== undefined && meaningOf(value, type).notes.length === 0
+}
+
 /** The A-XDR to write. @throws BrokerError DLMS_VALUE_INVALID, saying which field should have been what */
 export function writeAttribute(of: MemberOf, attribute: number | string, json: Json): Buffer {
-  return encodeTyped(json, attributeOf(classOf(of.classId, of.version), attribute).type)
+  const newest = classOf(of.classId, of.version)
+  const older = of.version === undefined ? versionsOf(of.classId).slice(1) : []
+  try {
+    return encodeTyped(json, attributeOf(newest, attribute).type)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    for (const version of older) {
+      const type = version.attributes.find(({ id, name }) => attribute === id || attribute === name)
+      const octets = type && encodedIfFitting(json, type.type)
+      if (octets !== undefined) return octets
+    }
+    throw error
+  }
+}
+
+function encodedIfFitting(json: Json, type: CosemType): Buffer | undefined {
+  try {
+    return encodeTyped(json, type)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return undefined
+  }
 }
 
 /** The A-XDR of a method's parameter. @throws as `writeAttribute` */

@@ -98,6 +98,11 @@ export function findClass(classId: number, version: number): InterfaceClass | un
   return versions?.findLast((candidate) => candidate.version <= version) ?? versions?.[0]
 }
 
+/** All versions that are known, the newest first. */
+export function versionsOf(classId: number): readonly InterfaceClass[] {
+  return versionsById.get(classId)?.toReversed() ?? []
+}
+
 /** As `findClass`, the newest version when none is given. @throws BrokerError DLMS_VALUE_INVALID for a class that is not known */
 export function classOf(classId: number, version = Number.MAX_SAFE_INTEGER): InterfaceClass {
   const found = findClass(classId, version)

@@ -1,6 +1,6 @@
 /** Interface classes for time- and event-bound control: clock, scripts, calendars, monitors, switches. [IEC 62056-6-2, 4.5] */
 import type { AttributeTuple, ClassRow } from '../class-row.ts'
-import { array, attributeReference, names, script, structure, zero } from './parts.ts'
+import { actionSet, array, attributeReference, names, script, structure, zero } from './parts.ts'
 import type { CosemType } from '../type.ts'
 
 const clockStatus: CosemType = {
@@ -112,7 +112,7 @@ export const controlClasses: readonly ClassRow[] = [
     attributes: [
       ['thresholds', array('any'), 'sw'],
       ['monitored_value', attributeReference, 'sw'],
-      ['actions', array(structure({ action_up: script, action_down: script })), 'sw'],
+      ['actions', array(actionSet), 'sw'],
     ],
   },
   {

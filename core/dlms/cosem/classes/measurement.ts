@@ -1,7 +1,7 @@
 /** Interface classes for parameters and measured values. [IEC 62056-6-2, 4.3] */
 import type { ClassRow } from '../class-row.ts'
 import type { CosemType } from '../type.ts'
-import { array, attributeReference, captureObject, choice, names, objectDefinition, scalerUnit, structure, zero } from './parts.ts'
+import { actionSet, array, attributeReference, captureObject, choice, names, objectDefinition, scalerUnit, structure, zero } from './parts.ts'
 
 const maskDefinition = structure({ mask_name: 'octets-text', index_list: array('unsigned') })
 
@@ -141,10 +141,10 @@ export const measurementClasses: readonly ClassRow[] = [
       ['status', 'any', 'dr'],
       ['capture_time', 'octets-date-time', 'dr'],
       ['raw_value_thresholds', array('any'), 'sw'],
-      ['raw_value_actions', array('any'), 'sw'],
+      ['raw_value_actions', array(actionSet), 'sw'],
       ['processed_value', attributeReference, 'sw'],
       ['processed_value_thresholds', array('any'), 'sw'],
-      ['processed_value_actions', array('any'), 'sw'],
+      ['processed_value_actions', array(actionSet), 'sw'],
     ],
     methods: [reset], methodsAt: 0x80,
   },

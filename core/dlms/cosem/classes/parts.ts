@@ -28,4 +28,7 @@ export const attributeReference = structure({
 
 export const script = structure({ script_logical_name: 'obis', script_selector: 'long-unsigned' })
 
+/** What a monitor does when a threshold is passed, either way. [4.5.6, action_set] */
+export const actionSet = structure({ action_up: script, action_down: script })
+
 export const objectDefinition = structure({ class_id: 'long-unsigned', logical_name: 'obis' })

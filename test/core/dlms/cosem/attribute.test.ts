@@ -691,3 +691,27 @@ t.test('any octets as any attribute: a meaning or a named error', async (t) => {
     { numRuns: 3_000 },
   )
 })
+
+t.test('a version that nobody told: the newest that fits', async (t) => {
+  const pushed = hex('01 01 02 04 12 00 03 09 06 01 00 01 08 00 ff 0f 02 12 00 00')
+  const list = readAttribute({ classId: 40 }, 2, pushed)
+  t.same(list.notes, [])
+  t.match(
+    list.json,
+    [{ class_id: 3, logical_name: '1-0:1.8.0.255' }],
+    'versions 0 and 1 have four fields',
+  )
+  t.same(writeAttribute({ classId: 40 }, 'push_object_list', list.json), pushed)
+  t.same(writeAttribute({ classId: 40 }, 'repetition_delay', 60), hex('12 00 3c'))
+  t.match(
+    readAttribute({ classId: 40, version: 3 }, 2, pushed).notes,
+    [{ problem: 'fields-unexpected' }],
+    'one that was told is believed',
+  )
+  const [newest] = [readAttribute({ classId: 40 }, 2, hex('01 01 11 00'))]
+  t.equal(newest.notes[0]!.problem, 'type-unexpected', 'what fits none')
+  t.throws(() => writeAttribute({ classId: 40 }, 'repetition_delay', 'soon'), {
+    code: 'DLMS_VALUE_INVALID',
+  })
+  t.throws(() => writeAttribute({ classId: 40 }, 'nothing', 1), { code: 'DLMS_VALUE_INVALID' })
+})
