@@ -138,11 +138,19 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   check(meterCount, metersPerListener, listenerCount, basePort, population, transport)
 
   const meters: Array<Meter | undefined> = Array.from({ length: meterCount })
+  let isClosed = false
   const model: MeterModel = {
     population,
     clock,
     meterOf: (number) => (number < meterCount ? meter(number) : new Meter(model, number)),
-    send: sendNotification,
+    async send(sender, destination) {
+      try {
+        await sendNotification(sender, destination)
+      } catch (error) {
+        // Nobody tries again when the fleet is closed.
+        if (!isClosed) throw error
+      }
+    },
   }
   const board = new FaultBoard(seed)
   board.set('all', faults)
@@ -209,6 +217,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
 
   // In one turn: nobody connects between the two, and each listener's close waits for its connections' ends.
   const close = async (): Promise<void> => {
+    isClosed = true
     for (const each of meters) each?.callOffPlans()
     for (const socket of sockets) socket.destroy()
     await Promise.all(

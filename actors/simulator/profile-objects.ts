@@ -2,6 +2,9 @@
  * Profiles (class 7): half hours, days, voltage, events; worked out when asked for. The energy column is the cumulative register at
  * the end of the period, as capturing 1-0:1.8.0 attribute 2 says; consumption is the difference of two rows. Rows are stamped with true time, the end of
  * their period, whatever the meter's clock was set to. [IEC 62056-6-2, Profile generic]
+ *
+ * Nothing is kept in core's ProfileBuffer, as the billing values are: the half hours of 400 days are 5.9 MB in it, for each of 50,000
+ * meters, and a day out of them takes 2 ms instead of 10 µs.
  */
 import { limits } from '../../core/base/limits.ts'
 import { parseObis } from '../../core/dlms/obis.ts'

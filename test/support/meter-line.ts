@@ -11,6 +11,7 @@ import { simulatedMechanism } from '../../actors/simulator/meter-security.ts'
 import type { Meter } from '../../actors/simulator/meter.ts'
 import { suiteOf } from '../../actors/simulator/population.ts'
 import { DlmsClient } from '../../core/dlms/client.ts'
+import type { ShortNames } from '../../core/dlms/client-short-name.ts'
 import { CounterWindow, InvocationCounter, suites } from '../../core/dlms/security/index.ts'
 import { wrapInPlace, WrapperReader } from '../../core/dlms/wrapper.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
@@ -99,11 +100,14 @@ export function managerOf(
   meter: Meter,
   counter = new InvocationCounter(1),
   keys?: DeviceKeys,
+  shortNames?: ShortNames,
 ): DlmsClient {
   const { population } = meter.model
   const suite = suiteOf(population, meter.seed)
-  if (suite === undefined) return new DlmsClient(meter.secret && { secret: meter.secret })
+  if (suite === undefined)
+    return new DlmsClient({ shortNames, ...(meter.secret && { secret: meter.secret }) })
   return new DlmsClient({
+    shortNames,
     mechanism: simulatedMechanism,
     random: seededRandom(4),
     security: {

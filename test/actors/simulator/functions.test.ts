@@ -426,6 +426,50 @@ t.test('pushes go where the meter was told, with what its list says', async (t) 
   })
 })
 
+t.test(
+  'a push that does not arrive is tried again, and none leaves outside its window',
+  async (t) => {
+    const clock = new SimClock(Date.UTC(2026, 10, 23, 18))
+    const attempts: string[] = []
+    let failures = 2
+    const send = async (_meter: Meter, destination: string): Promise<void> => {
+      attempts.push(destination)
+      if (failures-- > 0) throw new Error('nobody there')
+    }
+    const meter = new Meter({ population: electricity, clock, send }, 0)
+    const setup = (name: string): Member => [40, '0-0:25.9.0.255', name]
+    const push = (): number => invoke(meter, setup('push'))
+    const destination = {
+      transport_service: 'TCP',
+      destination: 'hes:4059',
+      message: 'A_XDR_encoded_xDLMS_APDU',
+    }
+    t.equal(write(meter, setup('send_destination_and_method'), destination), 0)
+    t.equal(write(meter, setup('repetition_delay'), 30), 0)
+    t.equal(push(), 0)
+    for (let i = 0; i < 5; i++) {
+      // What was rejected is heard of in a later turn.
+      await new Promise(setImmediate)
+      clock.advanceBy(30_000)
+    }
+    t.same(attempts, ['hes:4059', 'hes:4059', 'hes:4059'], 'until it arrived')
+    const window = { start_time: '*-*-* 20:00:00.00', end_time: '*-*-* 21:00:00.00' }
+    t.equal(write(meter, setup('communication_window'), [window]), 0)
+    t.equal(push(), ActionResult.TEMPORARY_FAILURE)
+    clock.advanceTo(Date.UTC(2026, 10, 23, 20, 30))
+    t.equal(push(), 0)
+    t.equal(attempts.length, 4)
+    t.equal(
+      write(meter, setup('send_destination_and_method'), {
+        ...destination,
+        transport_service: 'SMS',
+      }),
+      0,
+    )
+    t.equal(push(), ActionResult.OTHER_REASON, 'meters here have no other way')
+  },
+)
+
 t.test('billing values: set up, captured, sorted, in every form of buffer', async (t) => {
   const forms = new Set<string>()
   for (let number = 0; number < 24; number++) {

@@ -228,16 +228,15 @@ t.test('a concentrator tells of its logical devices, at the first address only',
 })
 
 t.test('by short names', async (t) => {
-  for (const some of [guards.open, guards.secret]) {
+  for (const some of [guards.open, guards.secret, guards['suite 0'], guards['suite 2']]) {
     const meter = meterOf(some, kinds.ESME!)
     const line = new MeterLine([meter])
     const names = new Map<string, number>()
     const nameOf = (kind: string, descriptor: Uint8Array): string =>
       `${kind === 'action' ? 'method' : 'attribute'} ${Buffer.from(descriptor).toString('hex')}`
-    const client = new DlmsClient({
-      ...(meter.secret && { secret: meter.secret }),
-      shortNames: ({ kind, descriptor }) => names.get(nameOf(kind, descriptor)),
-    })
+    const client = managerOf(meter, undefined, undefined, ({ kind, descriptor }) =>
+      names.get(nameOf(kind, descriptor)),
+    )
     const present = { classId: 12, version: 1, instanceId: '0-0:40.0.0.255' }
     const list = readOperation(present, 'object_list')
     names.set(nameOf('get', list.descriptor), 0xfa08)
