@@ -14,7 +14,7 @@ import type { DeviceAddress, Transport } from '../../core/ports/wan.ts'
 import { serveConnection, type Concentrator, type FleetCounts } from './connection.ts'
 import { listenForDatagrams, type DatagramServer } from './datagrams.ts'
 import { FaultBoard, type Fault } from './faults.ts'
-import { hdlcDeviceOf, HdlcFraming, hdlcMetersMax, hdlcPlaceOf } from './framing.ts'
+import { hdlcDeviceOf, HdlcFraming, hdlcMetersMax, hdlcPlaceOf, hdlcSapOf } from './framing.ts'
 import { clientKeyOctets, simulatedClientTitle, type KeyOctets } from './meter-keys.ts'
 import { simulatedMechanism } from './meter-security.ts'
 import { Meter, type MeterModel } from './meter.ts'
@@ -177,11 +177,20 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     counts,
     random: systemRandom,
     onRefused: () => void counts.refused++,
-    places: () =>
-      Array.from({ length: count }, (_, place) => ({
-        device: transport === 'hdlc' ? hdlcDeviceOf(place) : 1 + place,
-        number: first + place,
-      })),
+    ...(transport === 'hdlc'
+      ? {
+          sapOf: hdlcSapOf,
+          placesOf: (address) => [
+            { device: hdlcSapOf(address), number: first + hdlcPlaceOf(address) - 1 },
+          ],
+        }
+      : {
+          placesOf: () =>
+            Array.from({ length: count }, (_, place) => ({
+              device: 1 + place,
+              number: first + place,
+            })),
+        }),
     meterAt: (logicalDevice) => {
       const place = transport === 'hdlc' ? hdlcPlaceOf(logicalDevice) : logicalDevice
       return place >= 1 && place <= count ? meter(first + place - 1) : undefined

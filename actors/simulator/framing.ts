@@ -72,6 +72,8 @@ export const hdlcMetersMax = 125 - lowerAddressMin
 /** The number of meter `index` on an HDLC line, as device records have it. */
 export const hdlcDeviceOf = (index: number): number =>
   upperAddress * upperFactor + lowerAddressMin + index
+/** The logical device there: a meter on an HDLC line is a physical device with one of its own. */
+export const hdlcSapOf = (device: number): number => Math.floor(device / upperFactor)
 /** Which meter on the line that is, from 1 on as wrapper ports are. */
 export const hdlcPlaceOf = (device: number): number => (device % upperFactor) - lowerAddressMin + 1
 

@@ -10,7 +10,7 @@ export const managementClient = 1
 /** A client that is not known sees what everybody may; the other one everything. */
 export type Role = 'public' | 'management'
 
-/** A logical device of the concentrator: its wrapper port or HDLC address, and the number of the meter. */
+/** A logical device, by wrapper port or upper HDLC address, and the number of the meter that it is. */
 export type Place = { readonly device: number; readonly number: number }
 
 export interface Link {
@@ -22,7 +22,7 @@ export interface Link {
   /** Largest APDU that the meter takes, and that the client takes. */
   readonly receivedBytesMax: number
   readonly sentBytesMax: number
-  /** All meters of the concentrator, the one with the first address first; empty for a meter by itself. */
+  /** All logical devices of the same physical device, the first address first; empty for a meter by itself. */
   places(): readonly Place[]
 }
 

@@ -14,8 +14,9 @@ import type { Meter } from './meter.ts'
 export type AssociationSurroundings = {
   /** Challenges come from it. */
   readonly random: Random
-  /** Its logical devices, the first address first. */
-  places?(): readonly Place[]
+  /** The logical device at an address, and all those of the same physical device, the first one first. */
+  sapOf?(address: number): number
+  placesOf?(address: number): readonly Place[]
   onRefused?(error: BrokerError): void
 }
 
@@ -25,12 +26,19 @@ export class MeterAssociation implements CosemObjects, Link {
   readonly device: number
   readonly role: Role
   readonly server: DlmsServer
+  private readonly address: number
   private readonly surroundings: AssociationSurroundings
 
-  constructor(meter: Meter, client: number, device: number, surroundings: AssociationSurroundings) {
+  constructor(
+    meter: Meter,
+    client: number,
+    address: number,
+    surroundings: AssociationSurroundings,
+  ) {
     this.meter = meter
     this.client = client
-    this.device = device
+    this.address = address
+    this.device = surroundings.sapOf?.(address) ?? address
     this.surroundings = surroundings
     const isPublic = meter.isGuarded && client === publicClient
     this.role = isPublic ? 'public' : 'management'
@@ -50,7 +58,7 @@ export class MeterAssociation implements CosemObjects, Link {
   }
 
   places(): readonly Place[] {
-    return this.surroundings.places?.() ?? []
+    return this.surroundings.placesOf?.(this.address) ?? []
   }
 
   get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {

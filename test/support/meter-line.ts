@@ -58,7 +58,7 @@ export class MeterLine {
         faults: this.board,
         counts: this.counts,
         random: seededRandom(9),
-        places: () => this.meters.map(({ number }, i) => ({ device: 1 + i, number })),
+        placesOf: () => this.meters.map(({ number }, i) => ({ device: 1 + i, number })),
         meterAt: (device) => this.meters[device - 1],
       },
       new WrapperFraming(),

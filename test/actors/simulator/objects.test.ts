@@ -3,6 +3,8 @@
  * of each object, held against the class tables of core; what may be written and invoked, and what may not; short names.
  */
 import t, { type Test } from 'tap'
+import { hdlcDeviceOf, hdlcPlaceOf, hdlcSapOf } from '../../../actors/simulator/framing.ts'
+import { MeterAssociation } from '../../../actors/simulator/meter-association.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
 import { isPrepaid, typeOf, type Population } from '../../../actors/simulator/population.ts'
 import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu.ts'
@@ -19,14 +21,16 @@ import {
   readOperation,
   shortNamesOf,
   writeOperation,
+  type Json,
   type ListedObject,
 } from '../../../core/dlms/cosem/index.ts'
 import { encodeDescriptor } from '../../../core/dlms/descriptor.ts'
 import { InvocationCounter } from '../../../core/dlms/security/index.ts'
+import { seededRandom } from '../../../core/ports/random.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import type { CosemOperation } from '../../../core/ports/wan.ts'
 import { managerOf, MeterLine } from '../../support/meter-line.ts'
-import { nowMs } from '../../support/meters.ts'
+import { descriptor, nowMs } from '../../support/meters.ts'
 
 const population: Population = {
   seed: 7,
@@ -225,6 +229,26 @@ t.test('a concentrator tells of its logical devices, at the first address only',
   )
   const [second] = line.exchange(new DlmsClient(), [sap], 16, 2)!
   t.equal(second!.result, DataAccessResult.OBJECT_UNDEFINED)
+})
+
+t.test('on an HDLC line each meter is a physical device with one logical device', async (t) => {
+  const model = { population, clock: new SimClock(nowMs) }
+  const meter = new Meter(model, 4)
+  const address = hdlcDeviceOf(4)
+  t.equal(hdlcSapOf(address), 1)
+  t.equal(hdlcPlaceOf(address), 5)
+  const of = new MeterAssociation(meter, 1, address, {
+    random: seededRandom(1),
+    sapOf: hdlcSapOf,
+    placesOf: () => [{ device: 1, number: 4 }],
+  })
+  const answer = (classId: number, obis: string, attribute: number): Json => {
+    const value = of.get(descriptor(classId, obis, attribute), undefined)
+    if (typeof value === 'number') return value
+    return readAttribute({ classId }, attribute, value).json
+  }
+  t.same(answer(15, '0-0:40.0.0.255', 3), { client_SAP: 1, server_SAP: 1 })
+  t.match(answer(17, '0-0:41.0.0.255', 2), [{ SAP: 1, logical_device_name: /5$/ }])
 })
 
 t.test('by short names', async (t) => {
