@@ -251,6 +251,26 @@ t.test('on an HDLC line each meter is a physical device with one logical device'
   t.match(answer(17, '0-0:41.0.0.255', 2), [{ SAP: 1, logical_device_name: /5$/ }])
 })
 
+t.test('a secret that a client changes holds from the next association on', async (t) => {
+  const meter = meterOf(guards.secret, kinds.ESME!)
+  const line = new MeterLine([meter])
+  const old = managerOf(meter)
+  const object = { classId: 15, version: 1, instanceId: '0-0:40.0.0.255' }
+  const secret = Buffer.from('another secret')
+  const change = writeOperation(object, 'secret', secret.toString('hex'))
+  t.equal(line.exchange(old, [change])![0]!.result, DataAccessResult.SUCCESS)
+  const [still] = line.exchange(old, [readOperation(object, 'association_status')])!
+  t.equal(still!.result, DataAccessResult.SUCCESS, 'the association goes on')
+  line.reconnect()
+  t.throws(() => line.exchange(new DlmsClient({ secret: Buffer.from('wrong') }), [change]), {
+    code: 'DLMS_ASSOCIATION_REFUSED',
+  })
+  const [changed] = line.exchange(new DlmsClient({ secret }), [
+    readOperation(object, 'object_list'),
+  ])!
+  t.equal(changed!.result, DataAccessResult.SUCCESS)
+})
+
 t.test('by short names', async (t) => {
   for (const some of [guards.open, guards.secret, guards['suite 0'], guards['suite 2']]) {
     const meter = meterOf(some, kinds.ESME!)
