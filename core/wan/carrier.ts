@@ -23,7 +23,8 @@ export type CarrierEvents = {
   closed(reason: string): void
 }
 
-const keepAliveMs = 60_000
+/** For sockets of both directions: a peer that has gone without a word is found out by the system. */
+export const keepAlive = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 const defaultReason = 'closed by the device'
 
 // Reads are synchronous where sockets are polled, so one buffer serves every link; on Windows reads are pending with their buffer.
@@ -32,7 +33,7 @@ const sharedReadBuffer = platform === 'win32' ? undefined : Buffer.allocUnsafeSl
 
 /** A TCP connection to `host` and `port`. */
 export function dialTcp(host: string, port: number, events: CarrierEvents): Carrier {
-  const base = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }
+  const base = { host, port, noDelay: true, ...keepAlive }
   let socket: Socket
   if (sharedReadBuffer) {
     const callback = (count: number): boolean => {

@@ -2,6 +2,19 @@
  * Devices that connect to us: a door for TCP connections and datagrams. A connection says who it is before anything is asked of it: by an
  * identification, by a notification, or by the address that it comes from; core/dlms/push.ts tells these apart. From then on it is a link
  * like any other, the pool's. Station 10 of the way of one message, and station 9 for devices that we cannot reach.
+ *
+ * A name is a claim that nothing proves, so that of two connections with one first name the newer holds: a device that comes back looks
+ * the same as somebody who pretends to be it. It loses the true device its connection until that comes again. What is known of a
+ * device beside its first name (others in its notification, the address) is believed only while no connected device has it.
+ * What a pretender gets depends on the association that a device record asks for:
+ *
+ *   without keys or secret    every question that is asked, with what is written; its answers are believed
+ *   a low-level secret        that secret too, in the clear: it can then be the client towards the true device
+ *   high-level, no ciphering  the questions; no secret, but nothing that protects the answers either once it relays the proofs
+ *   a suite with protection   ciphered octets, which client and which device; it answers nothing and has counters used up
+ *
+ * So devices that dial in want a suite with protection, or a network in which nobody but them reaches the door. Two devices behind one
+ * address cannot be told apart by it: such ones must say names.
  */
 import { createSocket, type RemoteInfo, type Socket as DatagramSocket } from 'node:dgram'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -11,7 +24,7 @@ import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import { classifyPush, type Push } from '../dlms/push.ts'
 import type { DevicePush } from '../ports/wan.ts'
-import type { CarrierEvents } from './carrier.ts'
+import { keepAlive, type CarrierEvents } from './carrier.ts'
 import { namesIn } from './push-names.ts'
 
 /** Who has connected: how it speaks, what it is called, and what of its octets is not dealt with. */
@@ -30,6 +43,8 @@ export type DialInEvents = {
   /** The socket is the receiver's from here on. */
   connected(socket: Socket, announcement: Announcement): void
   pushed(push: DevicePush): void
+  /** True when there is something to ask of whoever comes from this address. */
+  isAwaited(name: string): boolean
   /** What came said nothing that could be understood. */
   refused(code: ErrorCode): void
 }
@@ -50,6 +65,7 @@ export class DialIn {
   private readonly newcomers = new Map<Socket, Newcomer>()
   private server: Server | undefined
   private datagrams: DatagramSocket | undefined
+  private opening: Promise<number> | undefined
 
   constructor(options: DialInOptions, events: DialInEvents) {
     this.options = options
@@ -57,9 +73,15 @@ export class DialIn {
   }
 
   /** Settles with the port when it listens. @throws BrokerError DIAL_IN_LISTEN_FAILED */
-  async listen(): Promise<number> {
+  listen(): Promise<number> {
+    this.opening = this.open()
+    return this.opening
+  }
+
+  private async open(): Promise<number> {
     const { host } = this.options
-    const server = createServer({ noDelay: true }, (socket) => this.onConnection(socket))
+    const options = { noDelay: true, ...keepAlive }
+    const server = createServer(options, (socket) => this.onConnection(socket))
     this.server = server
     try {
       await listening(server, () => server.listen({ host, port: this.options.port }))
@@ -70,7 +92,7 @@ export class DialIn {
       await listening(datagrams, () => datagrams.bind({ address: host, port }))
       return port
     } catch (cause) {
-      await this.close()
+      await this.shut()
       const { message } = cause as Error
       throw new BrokerError('DIAL_IN_LISTEN_FAILED', message, { cause })
     }
@@ -137,20 +159,22 @@ export class DialIn {
   /** Ends what has no length of its own behind a pause, takes those that say nothing by where they come from, and gives up on the rest. */
   sweep(now: number): void {
     for (const [socket, newcomer] of this.newcomers) {
-      if (newcomer.bytes > 0 && now - newcomer.heardMs >= limits.dialInPauseMs)
-        this.look(socket, newcomer, true)
-      else if (newcomer.bytes === 0 && now - newcomer.sinceMs >= limits.dialInPauseMs)
-        this.takeSilent(socket)
-      if (!this.newcomers.has(socket) || now - newcomer.sinceMs < limits.dialInAnnouncementMsMax)
-        continue
-      this.events.refused('DEVICE_SILENT')
-      socket.destroy()
+      const isOver = now - newcomer.sinceMs >= limits.dialInAnnouncementMsMax
+      if (newcomer.bytes === 0) this.sweepSilent(socket, now - newcomer.sinceMs, isOver)
+      else {
+        if (now - newcomer.heardMs >= limits.dialInPauseMs) this.look(socket, newcomer, true)
+        if (!isOver || !this.newcomers.has(socket)) continue
+        this.events.refused('DEVICE_SILENT')
+        socket.destroy()
+      }
     }
   }
 
-  /** It waits to be asked. */
-  private takeSilent(socket: Socket): void {
+  // One that waits to be asked, or is slow to say its name: it has time for that while nobody waits for it.
+  private sweepSilent(socket: Socket, silentMs: number, isOver: boolean): void {
     const names = addressOf(socket)
+    const isDue = silentMs >= limits.dialInPauseMs && names.some(this.events.isAwaited)
+    if (!isDue && !isOver) return
     const nothing = { rest: emptyBytes, isNamed: false, push: undefined }
     this.handOver(socket, { framing: 'wrapper', names, ...nothing })
   }
@@ -161,7 +185,13 @@ export class DialIn {
     this.events.connected(socket, announcement)
   }
 
+  /** Closes the door, also one that is being opened. Connections that were handed over are others' to close, and waited for. */
   async close(): Promise<void> {
+    await this.opening?.catch(() => undefined)
+    await this.shut()
+  }
+
+  private async shut(): Promise<void> {
     for (const socket of this.newcomers.keys()) socket.destroy()
     this.newcomers.clear()
     const { server, datagrams } = this

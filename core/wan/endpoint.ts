@@ -41,6 +41,13 @@ export class Endpoint {
     }
   }
 
+  /** All of these, the most urgent first. */
+  takeAllWaiting(): Exchange[] {
+    const all: Exchange[] = []
+    for (let one = this.takeWaiting(); one; one = this.takeWaiting()) all.push(one)
+    return all
+  }
+
   get waitingCount(): number {
     return this.waiting.length
   }
@@ -51,5 +58,10 @@ export class Endpoint {
     if (!exchange) return notWanted
     this.waiting.unshift(exchange.lane, exchange)
     return exchange.lane
+  }
+
+  /** True when an exchange waits that has not ended. */
+  get isAwaited(): boolean {
+    return this.mostUrgentLane !== notWanted
   }
 }

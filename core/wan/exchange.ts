@@ -41,7 +41,7 @@ export class Exchange {
   isServiceSent = false
   /** True from when the device has answered anything to it. */
   isAnswered = false
-  /** True when it was started on a connection that had served others before, which the device may have dropped. */
+  /** True when it was started on a connection that had served others before, or that the device has made: it may have dropped it. */
   isOnReusedLink = false
   isRetried = false
   isEnded = false

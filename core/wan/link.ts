@@ -125,7 +125,7 @@ export class Link {
   /** Starts an exchange; only on an open link. */
   begin(exchange: Exchange): void {
     this.activeCount++
-    exchange.isOnReusedLink = this.servedCount > 0
+    exchange.isOnReusedLink = this.servedCount > 0 || this.isTheirs
     exchange.isAnswered = exchange.isServiceSent = false
     const association = this.associationOf(exchange.address)
     if (association.exchange) (association.waiting ??= []).push(exchange)

@@ -14,19 +14,19 @@ import type { Lane } from '../base/lane.ts'
 import type { Socket } from 'node:net'
 import { assert } from '../base/assert.ts'
 import { copyOf } from '../base/bytes.ts'
-import {
-  Transport,
-  type CosemOperation,
-  type DeviceAddress,
-  type ExchangeResult,
-  type ExchangeSecurity,
-  type Wan,
+import type {
+  CosemOperation,
+  DeviceAddress,
+  ExchangeResult,
+  ExchangeSecurity,
+  Wan,
 } from '../ports/wan.ts'
 import { isUnaskedApdu } from '../dlms/push.ts'
 import { takeTcp } from './carrier.ts'
 import { afterCounter, counterQuestion } from './counter-reading.ts'
 import { behindLineEnds, DialIn, type Announcement } from './dial-in.ts'
-import { Endpoint, notWanted } from './endpoint.ts'
+import { notWanted, type Endpoint } from './endpoint.ts'
+import { Endpoints } from './endpoints.ts'
 import { Exchange, ExchangeList } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
 import { LaneQueue } from './lane-queue.ts'
@@ -34,7 +34,7 @@ import { silent, unreachable } from './failures.ts'
 import { Link, type LinkOwner, type UnaskedFrom } from './link.ts'
 import { dialledParts, frameBy } from './link-parts.ts'
 import { defaultWanOptions, type WanOptions } from './options.ts'
-import { nameOf, namesInApdu } from './push-names.ts'
+import { namesInApdu } from './push-names.ts'
 import { wanMetrics, type WanMetrics } from './wan-metrics.ts'
 
 /** What the pool holds now. `connections` includes opening and closing ones, `idle` those with nothing under way. */
@@ -49,8 +49,7 @@ export type WanCounts = {
 export class SocketWan implements Wan {
   private readonly options: WanOptions
   private readonly metrics: WanMetrics
-  private readonly hosts = new Map<string, Map<number, Endpoint>>()
-  private endpointCount = 0
+  private readonly endpoints = new Endpoints()
   private readonly exchanges = new ExchangeList()
   private readonly links = new Map<Link, Endpoint>()
   private readonly connecting = new Set<Link>()
@@ -131,6 +130,7 @@ export class SocketWan implements Wan {
           this.metrics.pushes.add()
           onPush(push)
         },
+        isAwaited: (name) => this.endpoints.dialledIn(name)?.isAwaited === true,
         refused: (code) => this.metrics.refused(code).add(),
       },
     )
@@ -143,7 +143,7 @@ export class SocketWan implements Wan {
       connections: this.links.size,
       connecting: this.connecting.size,
       idle: this.idle.count,
-      endpoints: this.endpointCount,
+      endpoints: this.endpoints.count,
     }
   }
 
@@ -176,7 +176,7 @@ export class SocketWan implements Wan {
   // ── from exchange to link ──
 
   private place(exchange: Exchange): void {
-    const endpoint = this.endpointOf(exchange.address)
+    const endpoint = this.endpoints.at(exchange.address)
     const { link } = endpoint
     if (link?.state === 'OPEN' && this.hasRoom(link) && endpoint.waitingCount === 0)
       return this.begin(link, exchange)
@@ -198,43 +198,15 @@ export class SocketWan implements Wan {
     link.begin(exchange)
   }
 
-  private endpointOf({ transport = 'tcp', host, port }: DeviceAddress): Endpoint {
-    const isDialIn = transport === 'dial-in'
-    const name = isDialIn ? nameOf(host) : host
-    const place = placeOf(transport, port)
-    const known = this.hosts.get(name)?.get(place)
-    if (known !== undefined) return known
-    const endpoint = new Endpoint(transport, name, port)
-    this.setEndpoint(name, place, endpoint)
-    this.endpointCount++
-    return endpoint
-  }
-
-  private setEndpoint(name: string, place: number, endpoint: Endpoint): void {
-    let places = this.hosts.get(name)
-    if (!places) this.hosts.set(name, (places = new Map()))
-    places.set(place, endpoint)
-  }
-
-  // Addresses are many and may never be asked again: what is not in use is not remembered.
   private forgetUnused(endpoint: Endpoint): void {
     if (
       endpoint.link ||
       endpoint.wantedLane !== notWanted ||
-      endpoint.mostUrgentLane !== notWanted ||
+      endpoint.isAwaited ||
       this.dead.has(endpoint)
     )
       return
-    const { transport, host, port, aliases } = endpoint
-    const place = placeOf(transport, port)
-    if (this.hosts.get(host)?.get(place) !== endpoint) return
-    this.endpointCount--
-    for (const name of [host, ...aliases]) {
-      const places = this.hosts.get(name)
-      if (places?.get(place) !== endpoint) continue
-      places.delete(place)
-      if (places.size === 0) this.hosts.delete(name)
-    }
+    this.endpoints.forget(endpoint)
   }
 
   private wantLink(endpoint: Endpoint, lane: Lane): void {
@@ -252,7 +224,7 @@ export class SocketWan implements Wan {
       const endpoint = this.wanted.shift()!
       if (endpoint.wantedLane !== this.wanted.shiftedLane) continue
       endpoint.wantedLane = notWanted
-      if (endpoint.mostUrgentLane === notWanted) this.forgetUnused(endpoint)
+      if (!endpoint.isAwaited) this.forgetUnused(endpoint)
       else {
         const link = new Link(this.owner, dialledParts(endpoint, this.options))
         this.add(link, endpoint)
@@ -270,14 +242,16 @@ export class SocketWan implements Wan {
   /** A device has connected, and is from now on reached by each of its names. The connection that it had before is of no use any more. */
   private onDialledIn(socket: Socket, announcement: Announcement): void {
     const { framing, names, rest, isNamed, push } = announcement
-    const [host = ''] = names
-    if (this.closed !== undefined || this.links.size >= this.options.connectionsMax) {
+    const [host] = names
+    // It is gone again already.
+    if (host === undefined) return void socket.destroy()
+    const before = this.endpoints.dialledIn(host)?.link
+    const isFull = this.links.size >= this.options.connectionsMax && before === undefined
+    if (this.closed !== undefined || isFull) {
       this.metrics.refused('DIAL_IN_FULL').add()
       return void socket.destroy()
     }
-    const address = { transport: 'dial-in', host, port: 0, logicalDevice: 1, client: 1 } as const
-    const endpoint = this.endpointOf(address)
-    const before = endpoint.link
+    const endpoint = this.endpoints.takeName(host)
     const link = new Link(this.owner, {
       open: (events) => takeTcp(socket, isNamed ? behindLineEnds(events) : events),
       frame: frameBy(framing, this.options),
@@ -285,31 +259,20 @@ export class SocketWan implements Wan {
     })
     this.add(link, endpoint)
     before?.cut('the device has connected again')
-    this.callAlso(endpoint, names.slice(1))
+    this.forgetAliases(endpoint)
+    this.endpoints.callAlso(endpoint, names.slice(1))
     if (push !== undefined) {
+      const address = { transport: 'dial-in', host, port: 0, logicalDevice: 1, client: 1 } as const
       this.metrics.pushes.add()
       this.options.onPush({ address, names, protection: 0, ...push })
     }
-    link.opened()
+    // What it has said already is no answer to what is asked next.
     if (rest.length > 0) link.read(rest)
+    link.opened()
   }
 
-  /** Under a name that another device is connected by, that one stays. */
-  private callAlso(endpoint: Endpoint, aliases: readonly string[]): void {
-    const place = placeOf('dial-in', 0)
-    const free = aliases.filter((name) => {
-      const other = this.hosts.get(name)?.get(place)
-      return other === undefined || (other !== endpoint && other.link === undefined)
-    })
-    for (const name of free) {
-      const other = this.hosts.get(name)?.get(place)
-      if (other !== undefined) {
-        this.endpointCount--
-        for (let one = other.takeWaiting(); one; one = other.takeWaiting()) endpoint.wait(one)
-      }
-      this.setEndpoint(name, place, endpoint)
-    }
-    endpoint.aliases = [...endpoint.aliases, ...free]
+  private forgetAliases(endpoint: Endpoint): void {
+    for (const exchange of this.endpoints.dropAliases(endpoint)) this.place(exchange)
   }
 
   private evictIdle(): void {
@@ -423,6 +386,7 @@ export class SocketWan implements Wan {
     this.releasing.delete(link)
     this.idle.remove(link)
     if (endpoint.link === link) endpoint.link = undefined
+    if (endpoint.link === undefined) this.forgetAliases(endpoint)
     if (this.connecting.delete(link)) this.onConnectFailed(endpoint, reason)
     for (const exchange of lost) {
       if (exchange.isRetried || this.closed || !link.mayRepeat(exchange))
@@ -450,8 +414,7 @@ export class SocketWan implements Wan {
       this.dead.delete(endpoint)
       this.dead.add(endpoint)
     }
-    for (let exchange = endpoint.takeWaiting(); exchange; exchange = endpoint.takeWaiting())
-      this.end(exchange, unreachable(reason))
+    for (const exchange of endpoint.takeAllWaiting()) this.end(exchange, unreachable(reason))
   }
 
   private end(exchange: Exchange, result: ExchangeResult): void {
@@ -486,14 +449,10 @@ export class SocketWan implements Wan {
   }
 
   private endWaiting(exchange: Exchange): void {
-    const endpoint = this.endpointOf(exchange.address)
+    const endpoint = this.endpoints.at(exchange.address)
     const isDialIn = endpoint.transport === 'dial-in'
     const why = isDialIn ? 'the device has not dialled in' : 'no connection became free in time'
     this.end(exchange, unreachable(why))
     this.forgetUnused(endpoint)
   }
 }
-
-/** Where an endpoint stands among those of its host. A device that dials in has no port. */
-const placeOf = (transport: Transport, port: number): number =>
-  Transport.indexOf(transport) * 0x1_0000 + (transport === 'dial-in' ? 0 : port)
