@@ -8,6 +8,7 @@ import { limits } from '../base/limits.ts'
 import type { DeviceProfile } from '../catalogue/device-profiles.ts'
 import { hdlcAddress, type HdlcAddress } from '../dlms/hdlc/address.ts'
 import { HdlcClient } from '../dlms/hdlc/client.ts'
+import type { HdlcStep } from '../dlms/hdlc/link-state.ts'
 import { HdlcReader } from '../dlms/hdlc/reader.ts'
 import { SegmentGatherer } from '../dlms/hdlc/transfer.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
@@ -38,7 +39,7 @@ type Station = {
   device: number
   client: number
   hdlc: HdlcClient
-  /** APDUs that wait for the link to open. */
+  /** APDUs that wait for the link to open, or for the line to be free. */
   waiting: Array<{ apdu: Buffer; isLast: boolean }>
 }
 
@@ -51,8 +52,11 @@ export class HdlcFraming implements Framing {
   private readonly events: FramingEvents
   private readonly options: HdlcFramingOptions
   private readonly stations = new Map<number, Station>()
-  /** Whose turn it is: octets are for it. */
+  /** Whose turn it is on the line: octets are for it. */
   private active: Station | undefined
+  /** Who was asked last, and gets the turn when the line is free. */
+  private asked: Station | undefined
+  private isWorking = false
   /** Without anybody whose turn it is. */
   private readonly reader = new HdlcReader()
   private readonly unconfirmed: SegmentGatherer
@@ -92,30 +96,23 @@ export class HdlcFraming implements Framing {
   }
 
   send(apdu: Buffer, device: number, client: number, nowMs: number, isLast: boolean): void {
-    const station = this.stations.get(keyOf(device, client))!
-    this.active = station
-    const { hdlc } = station
-    if (isOpen(hdlc)) hdlc.send(apdu, nowMs, { wantsAnswer: isLast })
-    else {
-      station.waiting.push({ apdu, isLast })
-      // One that is being closed is opened again when that is done.
-      if (hdlc.state === 'DISCONNECTED') hdlc.connect(nowMs)
-    }
-    this.work(station, nowMs)
+    this.asked = this.stations.get(keyOf(device, client))!
+    this.asked.waiting.push({ apdu, isLast })
+    this.work(nowMs)
   }
 
   awaitMore(device: number, client: number, nowMs: number): void {
     const station = this.stations.get(keyOf(device, client))
     if (station?.hdlc.state !== 'IDLE') return
     station.hdlc.poll(nowMs)
-    this.work(station, nowMs)
+    this.work(nowMs)
   }
 
   receive(view: Buffer, nowMs: number): void {
     const { active } = this
     if (active !== undefined) {
       active.hdlc.receive(view, nowMs)
-      return this.work(active, nowMs)
+      return this.work(nowMs)
     }
     this.reader.push(view)
     for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
@@ -127,8 +124,15 @@ export class HdlcFraming implements Framing {
   }
 
   onTime(nowMs: number): void {
+    // A link that was idle for too long is closed when nobody else is being asked: the line carries one conversation.
+    if (!isBusy(this.active)) this.active = this.firstDue(nowMs) ?? this.active
+    if (this.active !== undefined) this.work(nowMs)
+  }
+
+  private firstDue(nowMs: number): Station | undefined {
     for (const station of this.stations.values())
-      if ((station.hdlc.actAtMs ?? Infinity) <= nowMs) this.work(station, nowMs)
+      if ((station.hdlc.actAtMs ?? Infinity) <= nowMs) return station
+    return undefined
   }
 
   leave(nowMs: number): void {
@@ -138,31 +142,63 @@ export class HdlcFraming implements Framing {
         if ('send' in step) this.events.write(step.send)
     }
     this.stations.clear()
-    this.active = undefined
+    this.active = this.asked = undefined
   }
 
-  private work(station: Station, nowMs: number): void {
-    const { hdlc, device, client } = station
-    for (let step = hdlc.next(nowMs); step !== undefined; step = hdlc.next(nowMs)) {
-      if ('send' in step) this.events.write(step.send)
-      else if ('connected' in step) {
-        for (const { apdu, isLast } of station.waiting.splice(0))
-          hdlc.send(apdu, nowMs, { wantsAnswer: isLast })
-      } else if ('apdu' in step) {
-        if (!this.events.apdu(device, client, step.apdu)) return
-      } else if ('unconfirmed' in step)
-        this.events.unasked(numberOfHdlc(step.source), step.destination.upper, step.unconfirmed)
-      else if (step.disconnected === 'OK' && station.waiting.length > 0) hdlc.connect(nowMs)
-      else {
-        station.waiting = []
-        this.events.lost(device, client, step.disconnected, step.detail ?? 'the link is closed')
-      }
+  // What comes may be the reason to ask the next question: that is seen to by the call that is at work.
+  private work(nowMs: number): void {
+    if (this.isWorking) return
+    this.isWorking = true
+    try {
+      do {
+        const { active } = this
+        let step = active?.hdlc.next(nowMs)
+        for (; step !== undefined; step = active!.hdlc.next(nowMs))
+          if (!this.take(active!, step)) return
+      } while (this.giveTurn(nowMs))
+    } finally {
+      this.isWorking = false
     }
+  }
+
+  /** Does what a step says; false when the link is gone by it. */
+  private take(station: Station, step: HdlcStep): boolean {
+    const { device, client } = station
+    if ('send' in step) this.events.write(step.send)
+    else if ('apdu' in step) return this.events.apdu(device, client, step.apdu)
+    else if ('unconfirmed' in step)
+      this.events.unasked(numberOfHdlc(step.source), step.destination.upper, step.unconfirmed)
+    else if ('disconnected' in step) {
+      // It was closed on purpose, and is opened again for what waits.
+      if (step.disconnected === 'OK' && station.waiting.length > 0) return true
+      station.waiting = []
+      this.events.lost(device, client, step.disconnected, step.detail ?? 'the link is closed')
+    }
+    return true
+  }
+
+  /** Lets the station that was asked go on, when the line is free for it and something waits; true when it has to be worked for. */
+  private giveTurn(nowMs: number): boolean {
+    const { asked, active } = this
+    if (asked === undefined || asked.waiting.length === 0) return false
+    if (active !== asked && isBusy(active)) return false
+    this.active = asked
+    const { hdlc } = asked
+    if (isOpen(hdlc))
+      for (const { apdu, isLast } of asked.waiting.splice(0))
+        hdlc.send(apdu, nowMs, { wantsAnswer: isLast })
+    else if (hdlc.state === 'DISCONNECTED') hdlc.connect(nowMs)
+    else return false
+    return true
   }
 }
 
 const isOpen = ({ state }: HdlcClient): boolean =>
   state === 'IDLE' || state === 'SENDING' || state === 'WAITING'
+
+/** In a conversation, which nobody else may disturb. */
+const isBusy = (station: Station | undefined): boolean =>
+  station !== undefined && station.hdlc.state !== 'IDLE' && station.hdlc.state !== 'DISCONNECTED'
 
 function addressesOf(device: number, client: number, octets: 1 | 2 | 4 | undefined) {
   try {

@@ -201,7 +201,7 @@ export class Link {
 
   /** Does what is due where a framing keeps time. */
   onTime(now: number): void {
-    if (this.state !== 'CLOSED') this.framing.onTime(now)
+    this.guard(() => this.framing.onTime(now))
   }
 
   /** The way is open: told by the carrier, or by whoever took an open connection. */
@@ -214,10 +214,15 @@ export class Link {
 
   /** Takes octets that have come, borrowed for the call. */
   read(chunkView: Buffer): void {
-    if (this.state === 'CLOSED') return
     this.lastFrameMs = this.owner.nowMs()
+    this.guard(() => this.framing.receive(chunkView, this.lastFrameMs))
+  }
+
+  /** What comes may make no sense, or no more than before now that its time is over. */
+  private guard(work: () => void): void {
+    if (this.state === 'CLOSED') return
     try {
-      this.framing.receive(chunkView, this.lastFrameMs)
+      work()
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.cut(textOf(error), true)
@@ -439,7 +444,8 @@ export class Link {
   }
 
   private leave(): void {
-    this.framing.leave(this.owner.nowMs())
+    this.guard(() => this.framing.leave(this.owner.nowMs()))
+    if (this.state === 'CLOSED') return
     this.flush()
     this.carrier.end()
   }

@@ -182,7 +182,8 @@ export class HdlcClient {
     const { destination, source, kind } = frame
     const isOurs =
       isAddressed(this.ends.local, destination) && (kind === 'UI' || !isBroadcast(destination))
-    if (!isOurs || !isSameStation(source, this.ends.remote)) {
+    // Outside any link others on the line may speak, too: the step says who.
+    if (!isOurs || (kind !== 'UI' && !isSameStation(source, this.ends.remote))) {
       this.ignored++
       return
     }
