@@ -208,6 +208,8 @@ export const limits = {
   wanDeadAddressMs: 1_000,
   /** Frames without a question within a minute before a connection is cut: the peer is flooding. */
   wanUnsolicitedFramesMax: 1_000,
+  /** Octets that wait on one connection, beyond what the system takes, for a device that does not read; then it is cut. */
+  wanUnreadBytesMax: 4 * 1024 * 1024,
   /** An HDLC link that nobody uses for this long is closed; below what meters wait themselves, `hdlcInactivityMs`. */
   wanHdlcIdleMs: 60_000,
   /** Before a connection that a device made has said who it is, and the pause that ends what has no length of its own. */

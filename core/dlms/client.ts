@@ -195,6 +195,8 @@ export class DlmsClient {
    */
   receive(apduView: Buffer): ClientStep {
     this.counterExpected = expectedCounterIn(apduView) ?? this.counterExpected
+    if (this.current === 'ASSOCIATING' && isNotification(apduView))
+      return { push: copyOf(apduView) }
     try {
       switch (this.current) {
         case 'EXCHANGING':

@@ -7,6 +7,8 @@ import { connect, type Socket } from 'node:net'
 import { platform } from 'node:process'
 
 export interface Carrier {
+  /** Octets that were written and that the system has not taken yet. */
+  readonly unreadBytes: number
   /** Each buffer is one piece: a datagram where there are datagrams. */
   write(pieces: readonly Buffer[]): void
   /** Closes once everything is sent. */
@@ -62,6 +64,9 @@ function tcpCarrier(socket: Socket, events: CarrierEvents): Carrier {
   })
   socket.on('close', () => events.closed(reason))
   return {
+    get unreadBytes() {
+      return socket.writableLength
+    },
     write: (pieces) => void socket.write(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)),
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
@@ -87,6 +92,9 @@ export function dialUdp(host: string, port: number, events: CarrierEvents): Carr
   socket.on('close', () => events.closed(reason))
   socket.connect(port, host)
   return {
+    get unreadBytes() {
+      return isClosed ? 0 : socket.getSendQueueSize()
+    },
     write(pieces) {
       if (!isClosed) for (const piece of pieces) socket.send(piece)
     },

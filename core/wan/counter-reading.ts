@@ -43,15 +43,17 @@ export function counterQuestion(
 
 /**
  * What to go on with after the answer: the exchange with the counters above the one that the device told, or why it failed. A device that
- * does not tell is taken at its first answer.
+ * does not tell is taken at its first answer, when there is time left for that.
  */
 export function afterCounter(
   answer: ExchangeResult,
   security: ExchangeSecurity,
+  isTimeLeft: boolean,
 ): ExchangeSecurity | ExchangeFailure {
   const { from, to, received } = security.counters
   const unused = { next: from, received }
-  if (!answer.ok && answer.code === 'DEVICE_UNREACHABLE') return { ...answer, counters: unused }
+  if (!answer.ok && (answer.code === 'DEVICE_UNREACHABLE' || !isTimeLeft))
+    return { ...answer, counters: unused }
   const told = answer.ok ? counterIn(answer) : undefined
   if (told === undefined || told < from) return security
   const expected = told + 1

@@ -19,7 +19,7 @@ export class Exchange {
   readonly lane: Lane
   readonly startedMs: number
   /** The end of the whole exchange, waiting included. */
-  readonly dueMs: number
+  dueMs: number
   /** What it brings along for a device with keys. */
   readonly security: ExchangeSecurity | undefined
   /** Its own, wherever it is begun again: no value of it goes out twice. */

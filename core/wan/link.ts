@@ -112,9 +112,8 @@ export class Link {
     })
   }
 
-  /** Exchanges that it takes at one time. */
-  get exchangesMax(): number {
-    return this.framing.exchangesMax
+  get hasRoom(): boolean {
+    return this.activeCount < this.framing.exchangesMax
   }
 
   /** True when `onTime` must be called every now and then. */
@@ -196,7 +195,10 @@ export class Link {
     this.flushNumber++
     if (outgoing.length === 0) return
     this.outgoing = []
-    if (this.state !== 'CLOSED') this.carrier.write(outgoing)
+    if (this.state === 'CLOSED') return
+    this.carrier.write(outgoing)
+    if (this.carrier.unreadBytes > this.owner.options.unreadBytesMax)
+      this.cut('the device does not read')
   }
 
   /** Does what is due where a framing keeps time. */
@@ -238,11 +240,11 @@ export class Link {
   }
 
   private onAnswer(association: Association, exchange: Exchange, apduView: Buffer): void {
-    this.unaskedCount = 0
     exchange.isAnswered = true
     try {
       const step = association.dlms!.receive(apduView)
       association.noteReceived()
+      if (!('push' in step)) this.unaskedCount = 0
       if ('send' in step) {
         exchange.isServiceSent = true
         this.send(association, exchange, step.send)
@@ -261,8 +263,10 @@ export class Link {
     const { device, client } = association
     const now = this.owner.nowMs()
     if (!this.framing.keepsTime) exchange.answerDueMs = now + this.owner.options.responseMs
-    if (push !== undefined) this.tell(association, device, client, push, true)
     this.framing.awaitMore(device, client, now)
+    if (push === undefined) return
+    this.tell(association, device, client, push, true)
+    this.countUnasked()
   }
 
   /** Nothing is under way on the association, if there is one. */

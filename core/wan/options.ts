@@ -21,6 +21,8 @@ export type WanOptions = {
   /** How often time-outs are looked for: they come late by this much at most. */
   sweepMs: number
   apduBytesMax: number
+  /** What may wait on one connection for a device to read it. */
+  unreadBytesMax: number
   /** A clock that never goes back, from any start: time-outs must not follow corrections of the time of day. */
   nowMs: () => number
   /** Opens the keys that exchanges bring along; without it none can be opened. */
@@ -45,6 +47,7 @@ export const defaultWanOptions: WanOptions = {
   deadAddressMs: limits.wanDeadAddressMs,
   sweepMs: 100,
   apduBytesMax: limits.apduBytesMax,
+  unreadBytesMax: limits.wanUnreadBytesMax,
   nowMs: () => performance.now(),
   keys: undefined,
   random: systemRandom,

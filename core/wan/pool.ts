@@ -63,6 +63,8 @@ export class SocketWan implements Wan {
   // In the order in which they come to life again, as all stay dead equally long.
   private readonly dead = new Set<Endpoint>()
   private dirty: Link[] = []
+  /** The link on which exchanges are being started. */
+  private filling: Link | undefined
   private readonly owner: LinkOwner
   private readonly sweeper: NodeJS.Timeout
   private closing: (() => void) | undefined
@@ -85,11 +87,12 @@ export class SocketWan implements Wan {
     lane: Lane,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
+    const dueMs = this.options.nowMs() + this.options.exchangeMs
     const question = security && counterQuestion(address, security)
-    if (question === undefined) return this.carry(address, operations, lane, security)
-    return this.carry(question.address, question.operations, lane).then((answer) => {
-      const goesOn = afterCounter(answer, security!)
-      return 'ok' in goesOn ? goesOn : this.carry(address, operations, lane, goesOn)
+    if (question === undefined) return this.carry(address, operations, lane, dueMs, security)
+    return this.carry(question.address, question.operations, lane, dueMs).then((answer) => {
+      const goesOn = afterCounter(answer, security!, this.options.nowMs() < dueMs)
+      return 'ok' in goesOn ? goesOn : this.carry(address, operations, lane, dueMs, goesOn)
     })
   }
 
@@ -97,20 +100,16 @@ export class SocketWan implements Wan {
     address: DeviceAddress,
     operations: readonly CosemOperation[],
     lane: Lane,
+    dueMs: number,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     return new Promise((resolve) => {
       const now = this.options.nowMs()
-      const dueMs = now + this.options.exchangeMs
       const exchange = new Exchange(address, operations, lane, security, now, dueMs, resolve)
-      const isRefused =
-        this.closed !== undefined || this.exchanges.count >= this.options.exchangesMax
+      const isFull = this.exchanges.count >= this.options.exchangesMax
       this.exchanges.add(exchange)
-      if (isRefused)
-        this.end(
-          exchange,
-          unreachable(this.closed ? 'the broker is closing' : 'too many exchanges'),
-        )
+      if (this.closed) this.end(exchange, unreachable('the broker is closing'))
+      else if (isFull) this.end(exchange, unreachable('too many exchanges'))
       else this.place(exchange)
     })
   }
@@ -157,7 +156,7 @@ export class SocketWan implements Wan {
       const dueMs = this.options.nowMs() + this.options.releaseMs
       for (const exchange of this.exchanges.all()) {
         if (exchange.isWaiting) this.end(exchange, unreachable('the broker is closing'))
-        else exchange.answerDueMs = Math.min(exchange.answerDueMs, dueMs)
+        else exchange.dueMs = Math.min(exchange.dueMs, dueMs)
       }
       for (const link of [...this.links.keys()]) if (link.activeCount === 0) link.release()
       this.sweeper.ref()
@@ -178,17 +177,13 @@ export class SocketWan implements Wan {
   private place(exchange: Exchange): void {
     const endpoint = this.endpoints.at(exchange.address)
     const { link } = endpoint
-    if (link?.state === 'OPEN' && this.hasRoom(link) && endpoint.waitingCount === 0)
+    if (link?.state === 'OPEN' && link.hasRoom && endpoint.waitingCount === 0)
       return this.begin(link, exchange)
     if (endpoint.deadUntilMs > exchange.startedMs)
       return this.end(exchange, unreachable(endpoint.deadReason))
     exchange.isWaiting = true
     endpoint.wait(exchange)
     if (!link) this.wantLink(endpoint, exchange.lane)
-  }
-
-  private hasRoom({ activeCount, exchangesMax }: Link): boolean {
-    return activeCount < Math.min(exchangesMax, this.options.exchangesPerConnectionMax)
   }
 
   private begin(link: Link, exchange: Exchange): void {
@@ -343,6 +338,8 @@ export class SocketWan implements Wan {
   }
 
   private onFreed(link: Link): void {
+    // One of those that are being started has ended at once; the next follows in the loop that started it.
+    if (this.filling === link) return
     const endpoint = this.links.get(link)!
     if (endpoint.waitingCount > 0) this.fill(link)
     else if (link.activeCount === 0) this.onIdle(link)
@@ -351,11 +348,13 @@ export class SocketWan implements Wan {
   // Starts what waits for this link as far as it has room.
   private fill(link: Link): void {
     const endpoint = this.links.get(link)!
-    while (link.state === 'OPEN' && this.hasRoom(link)) {
+    this.filling = link
+    while (link.state === 'OPEN' && link.hasRoom) {
       const exchange = endpoint.takeWaiting()
       if (!exchange) break
       this.begin(link, exchange)
     }
+    this.filling = undefined
     if (link.state === 'OPEN' && link.activeCount === 0) this.onIdle(link)
   }
 

@@ -5,7 +5,8 @@ import { platform } from 'node:process'
 import t from 'tap'
 import { Lane } from '../../../core/base/lane.ts'
 import { encodeAare } from '../../../core/dlms/index.ts'
-import type { ExchangeResult } from '../../../core/ports/wan.ts'
+import { limits } from '../../../core/base/limits.ts'
+import type { DevicePush, ExchangeResult } from '../../../core/ports/wan.ts'
 import { aarqTag, getTag, setTag, valueOf, type Seen } from './scripted-meter.ts'
 import { get, isAnswer, isFailure, set, startMeter, startWan, Trial, turn } from './trial.ts'
 
@@ -329,4 +330,48 @@ t.test('octets that are no frame close the connection', async (t) => {
   )
   meter.script = undefined
   await trial.answers(1, 2, 'next')
+})
+
+t.test('a device that does not read what it makes us say', async (t) => {
+  const trial = await Trial.start(t, { unreadBytesMax: 100_000, exchangeMs: 20_000 })
+  const { meter } = trial
+  // A general block out of order, which is acknowledged each time.
+  const block = Buffer.of(0, 1, 0, 1, 0, 16, 0, 8, 0xe0, 1, 0, 5, 0, 0, 1, 0)
+  const blocks = Buffer.concat(Array.from({ length: 4_000 }, () => block))
+  meter.script = (seen) => {
+    if (seen.tag !== getTag) return seen.answer()
+    const { socket } = seen
+    socket.pause()
+    const flood = (): void => {
+      while (!socket.destroyed && socket.write(blocks));
+      socket.once('drain', flood)
+    }
+    flood()
+  }
+  await trial.fails(1, 'DEVICE_SILENT', /does not read/, 'it is cut')
+  meter.script = undefined
+  await trial.answers(1, 2, 'next')
+})
+
+// The wrapped APDU: a data-notification of one octet-string.
+const notification = Buffer.of(0x0f, 0, 0, 0, 1, 0, 9, 1, 0x41)
+
+t.test('notifications in front of answers, of the association too', async (t) => {
+  const pushes: DevicePush[] = []
+  const trial = await Trial.start(t, { onPush: (push) => void pushes.push(push) })
+  const { meter } = trial
+  meter.script = (seen) => {
+    seen.say(notification)
+    seen.answer()
+  }
+  await trial.answers(1, 1, 'the first')
+  await trial.answers(1, 2, 'the next')
+  t.equal(pushes.length, 3)
+  meter.script = (seen) => {
+    for (let i = 0; i < 2_000; i++) seen.say(notification)
+  }
+  await trial.fails(1, 'DEVICE_ANSWER_INVALID', /flooded/, 'a flood in place of an answer')
+  t.equal(pushes.length, 3 + limits.wanUnsolicitedFramesMax + 1)
+  meter.script = undefined
+  await trial.answers(1, 3, 'next')
 })

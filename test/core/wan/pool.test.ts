@@ -1,7 +1,9 @@
 /** The WAN pool against real sockets: the contract, reuse, multiplexing, caps, lanes, closing. Faults: faults.test.ts. */
 import t from 'tap'
+import { eui64Key } from '../../../core/base/eui64.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { wanContract } from '../../contracts/wan.ts'
+import { securedRecord, vault } from '../../support/keys.ts'
 import { get, isAnswer, isFailure, set, startMeter, startWan, Trial } from './trial.ts'
 import {
   aarqTag,
@@ -15,6 +17,7 @@ import {
 
 // Longer than any test has turns, for tests in which a device is held up on purpose.
 const neverMs = 1e12
+const device = eui64Key(Buffer.alloc(8, 1))
 
 t.test('contract', (t) => {
   wanContract(t, startWan)
@@ -240,6 +243,60 @@ t.test('close lets end what can, within reason', async (t) => {
   await never
   await closed
   t.match(wan.counts, { exchanges: 0, connections: 0 })
+})
+
+t.test('close does not wait for an answer that goes on and on', async (t) => {
+  const trial = await Trial.start(t, { responseMs: neverMs, exchangeMs: neverMs })
+  const { wan, meter } = trial
+  meter.apduBytesMax = 64
+  meter.get = () => Buffer.concat([Buffer.of(9, 0x83, 8, 0, 0), Buffer.alloc(0x8_0000)])
+  const endless = trial.fails(1, 'DEVICE_SILENT', /in time/, 'an answer of ten thousand blocks')
+  await meter.until(() => meter.count(getTag) > 2)
+  await wan.close()
+  await endless
+})
+
+t.test('thousands that fail before anything is sent', async (t) => {
+  const trial = await Trial.start(t)
+  const security = {
+    suite: 0,
+    mechanism: 5,
+    protection: 0x30,
+    clientTitle: Buffer.alloc(8),
+  } as const
+  const results = await Promise.all(
+    Array.from({ length: 20_000 }, (_, i) => {
+      const counters = { from: 0, to: 9, received: 0 }
+      return trial.wan.exchange(
+        { ...trial.meter.address(1 + i), security },
+        [get(1)],
+        Lane.NORMAL,
+        { device, sealedKeys: Buffer.of(1), counters },
+      )
+    }),
+  )
+  const details = new Set(results.map((result) => (result.ok ? 'OK' : result.detail)))
+  t.same([...details], ['KEYS_ENCRYPTION_KEY_MISSING'])
+  await trial.answers(1, 1, 'and the connection is as it was')
+  t.equal(trial.meter.accepted, 1)
+})
+
+t.test('the question for a counter takes of the time of the exchange', async (t) => {
+  const trial = await Trial.start(t, { responseMs: neverMs, exchangeMs: 1_000, keys: vault })
+  const { meter } = trial
+  meter.script = () => {}
+  const { address, sealedKeys } = securedRecord(device)
+  const { security } = address
+  const counters = { from: 3, to: 9, received: -1 }
+  const result = await trial.wan.exchange(
+    { ...meter.address(1, 1), security },
+    [get(1)],
+    Lane.NORMAL,
+    { device, sealedKeys: sealedKeys!, counters },
+  )
+  isFailure(t, result, 'DEVICE_SILENT', /in time/, 'silent')
+  t.same(result.counters, { next: 3, received: -1 })
+  t.equal(meter.count(aarqTag), 1, 'nothing was begun after that')
 })
 
 t.test('close while connecting', async (t) => {
