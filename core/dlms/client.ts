@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts'
 import { copyOf } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
+import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
 import {
@@ -63,6 +64,8 @@ export type ClientOptions = ClientCredentials & {
   prefersAccess?: boolean | undefined
   /** Puts every service in general blocks when the meter agrees to them, so that long answers stream. */
   prefersGeneralBlocks?: boolean | undefined
+  /** APDUs come in datagrams, twice or late: what answers nothing that was asked is passed over, and does not end the association. */
+  isUnordered?: boolean | undefined
   /** General blocks that we take at once. */
   generalBlockWindow?: number | undefined
   /** With it the meter is spoken to by short names; an operation on what has none asks for a name that no object has. */
@@ -212,6 +215,7 @@ export class DlmsClient {
           throw unexpected(apduView, this.current)
       }
     } catch (error) {
+      if (this.options.isUnordered === true && isOfAnother(error)) return waiting
       if (!(error instanceof BrokerError && error.code === 'DLMS_EXCEPTION')) this.end()
       throw error
     }
@@ -454,6 +458,16 @@ export class DlmsClient {
 }
 
 const waiting: ClientStep = { wait: true }
+
+/** Faults of an APDU that belongs to another question, or came before; they are found before anything of it is used. */
+const faultsOfOthers: ReadonlySet<ErrorCode> = new Set([
+  'DLMS_BLOCK_NUMBER_WRONG',
+  'DLMS_COUNTER_REPLAYED',
+  'DLMS_INVOKE_ID_WRONG',
+  'DLMS_SERVICE_UNEXPECTED',
+])
+const isOfAnother = (error: unknown): boolean =>
+  error instanceof BrokerError && faultsOfOthers.has(error.code)
 
 const isNotification = ([tag]: Buffer): boolean =>
   tag === ApduTag.DATA_NOTIFICATION ||

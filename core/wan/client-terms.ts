@@ -76,6 +76,7 @@ export function clientOptionsOf(
     invokeIdLast,
     random,
     apduBytesMax: Math.min(apduBytesMax, carriedMax, profile.apduBytesMax ?? apduBytesMax),
+    isUnordered: transport === 'udp',
     conformance: profile.conformance,
     lists: profile.lists && new Set(profile.lists),
     prefersAccess: profile.prefersAccess,

@@ -54,6 +54,8 @@ export class FleetTrial {
   readonly metrics: Counted
   readonly pushes: DevicePush[] = []
   nameEnd = ''
+  /** Ports of relays by those of the listeners behind them. */
+  readonly ports = new Map<number, number>()
   private readonly told = new Map<number, ExchangeSecurity['counters']>()
   private heard: (() => void) | undefined
 
@@ -102,7 +104,8 @@ export class FleetTrial {
 
   addressOf(index: number): DeviceAddress {
     const { address } = this.fleet.device(index).record
-    return { ...address, host: address.host + this.nameEnd, device: this.deviceOf(index) }
+    const port = this.ports.get(address.port) ?? address.port
+    return { ...address, port, host: address.host + this.nameEnd, device: this.deviceOf(index) }
   }
 
   /** What the ledger would say: counters from where the exchange before has left them. */
