@@ -125,7 +125,7 @@ export class DlmsClient {
     return this.association.received
   }
 
-  /** The invocation counter that the meter said it expects, when it refused ours. Not authenticated. */
+  /** The invocation counter that the meter said it expects, when it refused ours in this exchange. Not authenticated. */
   get expectedCounter(): number | undefined {
     return this.counterExpected
   }
@@ -151,6 +151,7 @@ export class DlmsClient {
     this.operations = operations
     this.next = 0
     this.results = []
+    this.counterExpected = undefined
     try {
       if (this.current === 'IDLE' && this.options.isPreEstablished === true)
         this.agree(this.proposed)
@@ -469,7 +470,8 @@ const faultsOfOthers: ReadonlySet<ErrorCode> = new Set([
 const isOfAnother = (error: unknown): boolean =>
   error instanceof BrokerError && faultsOfOthers.has(error.code)
 
-const isNotification = ([tag]: Buffer): boolean =>
+/** True for a notification in the clear. */
+export const isNotification = ([tag]: Buffer): boolean =>
   tag === ApduTag.DATA_NOTIFICATION ||
   tag === ApduTag.EVENT_NOTIFICATION ||
   tag === ApduTag.INFORMATION_REPORT_REQUEST

@@ -70,8 +70,9 @@ export class HdlcFraming implements Framing {
   admit(address: DeviceAddress, profile: DeviceProfile): boolean {
     const { logicalDevice, client } = address
     const key = keyOf(logicalDevice, client)
-    const station = this.stations.get(key)
-    if (station !== undefined) return isOpen(station.hdlc)
+    const { hdlc: known } = this.stations.get(key) ?? {}
+    // Anew where it is closed: the profile may have been corrected since.
+    if (known !== undefined && known.state !== 'DISCONNECTED') return isOpen(known)
     const hdlc = this.clientFor(address, profile)
     this.stations.set(key, { device: logicalDevice, client, hdlc, waiting: [] })
     return false

@@ -20,6 +20,7 @@ import { limits } from '../base/limits.ts'
 import type { DeviceAddress, DevicePush, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
 import { Association } from './association.ts'
 import type { Carrier, CarrierEvents } from './carrier.ts'
+import { isNotification } from '../dlms/client.ts'
 import { profileOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
@@ -240,6 +241,11 @@ export class Link {
   }
 
   private onAnswer(association: Association, exchange: Exchange, apduView: Buffer): void {
+    if (association.isCiphered && isNotification(apduView)) {
+      // As between exchanges: anybody could have said it.
+      this.owner.refusedFrame('DLMS_PROTECTION_INSUFFICIENT')
+      return this.countUnasked()
+    }
     exchange.isAnswered = true
     try {
       const step = association.dlms!.receive(apduView)

@@ -305,6 +305,8 @@ t.test('the counter that a meter expects, from its exception', async (t) => {
   t.equal(client.expectedCounter, undefined)
   t.throws(() => client.receive(hex('d8 01 06 000003eb')), { code: 'DLMS_EXCEPTION' })
   t.equal(client.expectedCounter, 1_003)
+  client.begin([get(register)])
+  t.equal(client.expectedCounter, undefined, 'it was said of the exchange before')
   const short = started([get(register)]).client
   t.throws(() => short.receive(hex('d8 01 06')), { code: 'DLMS_EXCEPTION' })
   t.equal(short.expectedCounter, undefined)

@@ -1,6 +1,6 @@
 /** HDLC on a line of several devices, against the meters' end of it, on a clock of the test: whose turn it is on the line. */
 import t, { type Test } from 'tap'
-import { deviceProfileOf } from '../../../core/catalogue/device-profiles.ts'
+import type { DeviceProfile } from '../../../core/catalogue/device-profiles.ts'
 import { limits } from '../../../core/base/limits.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { hdlcAddress } from '../../../core/dlms/hdlc/address.ts'
@@ -14,6 +14,8 @@ import { HdlcFraming } from '../../../core/wan/hdlc-framing.ts'
 const client = 16
 const devices = [128 + 17, 128 + 18]
 const addresses = [17, 18].map((lower) => hdlcAddress(1, lower, 2))
+
+const usual: DeviceProfile = { description: 'as it comes' }
 
 class Line {
   now = 0
@@ -47,9 +49,8 @@ class Line {
     )
   }
 
-  ask(index: number, text: string): void {
+  ask(index: number, text: string, profile: DeviceProfile = usual): void {
     const device = devices[index]!
-    const profile = deviceProfileOf(undefined)!
     this.framing.admit({ host: '', port: 0, logicalDevice: device, client }, profile)
     const apdu = allocateApdu(text.length)
     apdu.write(text, 'latin1')
@@ -156,5 +157,17 @@ t.test('an answer that starts the next question does so once the line is free', 
   line.settle()
   t.equal(line.came.length, 2_001)
   t.equal(line.came.at(-1), `${devices[0]}: yes, 2000`)
+  t.end()
+})
+
+t.test('how a device is spoken to is corrected once its link is closed', (t) => {
+  const line = new Line()
+  line.ask(0, 'one', { ...usual, hdlc: { addressOctets: 4 } })
+  while (line.lost.length === 0) {
+    line.settle()
+    line.pass(limits.hdlcResponseMs)
+  }
+  t.same(line.lost, ['DLMS_HDLC_SILENT'], 'nobody has an address of four octets')
+  isOn(t, line, 0, 'two')
   t.end()
 })

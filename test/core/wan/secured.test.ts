@@ -2,6 +2,8 @@
  * Devices under security suites over every transport: associations that are kept, counters that are counted exactly, keys that change, what
  * is refused.
  */
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import t from 'tap'
 import { deviceKeysOf } from '../../../actors/simulator/meter-keys.ts'
 import { makeFault } from '../../../actors/simulator/faults.ts'
@@ -176,4 +178,26 @@ t.test('what is lost or late under a suite: no counter twice, and it goes on', a
     trial.fleet.cutConnections()
     isItself(t, 0, await trial.ask(0, listed))
   }
+})
+
+t.test('a notification in the clear is not taken, and no answer either', async (t) => {
+  const trial = await FleetTrial.start(t, { meters: 1, securityShares: sharesOf(0) })
+  // A data-notification from the meter to its client, in front of each answer.
+  const notification = Buffer.of(0, 1, 0, 1, 0, 1, 0, 9, 0x0f, 0, 0, 0, 1, 0, 9, 1, 0x41)
+  const server = createServer((near) => {
+    const far = connect(trial.fleet.ports[0]!, '127.0.0.1')
+    near.pipe(far)
+    far.on('data', (octets) => void near.write(Buffer.concat([notification, octets])))
+    for (const socket of [near, far]) socket.on('close', () => far.destroy())
+    near.on('close', () => server.close())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  // Heard once, so that nothing is asked in the clear any more.
+  isItself(t, 0, await trial.ask(0, listed))
+  trial.ports.set(trial.fleet.ports[0]!, port)
+  isItself(t, 0, await trial.ask(0, listed))
+  t.ok(trial.metrics.refused('DLMS_PROTECTION_INSUFFICIENT') > 1)
+  t.same(trial.pushes, [])
 })
