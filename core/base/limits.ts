@@ -234,6 +234,10 @@ export const limits = {
   pushCountersRememberedMax: 32,
   /** How often the file of what devices call themselves is looked at, while any of them speaks. */
   dialInNamesLookMs: 1_000,
+  /** How often a wan process tells which devices have dialled in to it, names in one announcement, and names that a host remembers. */
+  dialInTellMs: 10_000,
+  dialInNamesMax: 1_000,
+  dialInPlacesMax: 1_000_000,
   /** Connections that devices made and that have not said who they are. */
   dialInUnknownMax: 4_096,
 

@@ -38,6 +38,8 @@ import {
 } from './exchange-frame.ts'
 import { FrameQueue, type Queued } from './frame-queue.ts'
 import { busWanMetrics, type BusWanMetrics } from './wan-metrics.ts'
+import { decodeDialledIn, DialInPlaces, dialInSubject } from './dial-in-places.ts'
+import { nameOf } from './push-names.ts'
 import { hashOf, WanProcesses } from './wan-processes.ts'
 
 export type BusWanOptions = {
@@ -53,7 +55,13 @@ export type BusWanOptions = {
 /** One wan process, as long as it is heard. */
 type Process = { wanId: string; queue: FrameQueue<Pending> }
 /** Where the exchanges with one address go, while there are any. */
-type Route = { key: string; process: Process | undefined; count: number }
+type Route = {
+  key: string
+  /** Of a device that dials in, which is where it says; else undefined. */
+  name: string | undefined
+  process: Process | undefined
+  count: number
+}
 
 type Pending = NumberedExchange &
   Queued & {
@@ -75,6 +83,7 @@ export class BusWan implements Wan {
   private readonly metrics: BusWanMetrics
   private readonly client: string
   private readonly directory: WanProcesses
+  private readonly dialledIn = new DialInPlaces()
   private readonly processes = new Map<string, Process>()
   private readonly routes = new Map<string, Route>()
   private readonly pending = new Map<number, Pending>()
@@ -82,7 +91,7 @@ export class BusWan implements Wan {
   private lastNumber = 0
   private aloneSinceMs: number
   private isClosed = false
-  private results: { close(): Promise<void> } | undefined
+  private served: Array<{ close(): Promise<void> }> = []
   private callOff: (() => void) | undefined
 
   constructor(options: BusWanOptions) {
@@ -101,10 +110,13 @@ export class BusWan implements Wan {
   /** Settles when it hears wan processes and results. */
   async start(): Promise<void> {
     const { bus } = this.options
-    this.results = await bus.serve(resultsSubject(this.client), (frame, reply) => {
-      const receipt = this.onResults(frame)
-      reply(encodeReceipt(receipt))
-    })
+    this.served = [
+      await bus.serve(resultsSubject(this.client), (frame, reply) => {
+        const receipt = this.onResults(frame)
+        reply(encodeReceipt(receipt))
+      }),
+      await bus.listen(dialInSubject('*'), (data) => this.onDialledIn(data)),
+    ]
     await this.directory.start()
     this.look()
   }
@@ -166,7 +178,7 @@ export class BusWan implements Wan {
     for (const pending of [...this.pending.values()])
       this.end(pending, unreachable('the broker is closing'))
     await this.directory.close()
-    await this.results?.close()
+    await Promise.all(this.served.map((one) => one.close()))
   }
 
   // ── from exchange to process ──
@@ -178,17 +190,48 @@ export class BusWan implements Wan {
   }
 
   private routeOf({ transport = 'tcp', host, port }: DeviceAddress): Route {
-    const key = transport === 'tcp' ? `${host}:${port}` : `${transport}:${host}:${port}`
+    const name = transport === 'dial-in' ? nameOf(host) : undefined
+    const key =
+      transport === 'tcp' ? `${host}:${port}` : `${transport}:${name ?? `${host}:${port}`}`
     let route = this.routes.get(key)
-    if (!route) this.routes.set(key, (route = { key, process: undefined, count: 0 }))
+    if (!route) this.routes.set(key, (route = { key, name, process: undefined, count: 0 }))
     return route
   }
 
+  /** An exchange with a device that has not dialled in anywhere waits here. */
   private place(pending: Pending): void {
     const { route } = pending
-    route.process ??= this.processOf(this.directory.choose(hashOf(route.key)))
+    if (route.name !== undefined) route.process = this.processOf(this.whereIs(route.name))
+    else route.process ??= this.processOf(this.directory.choose(hashOf(route.key)))
     pending.process = route.process
     pending.process?.queue.push(pending)
+  }
+
+  private whereIs(name: string): string | undefined {
+    const wanId = this.dialledIn.at(name)
+    return wanId !== undefined && this.directory.names.includes(wanId) ? wanId : undefined
+  }
+
+  private onDialledIn(data: Buffer): void {
+    let told: ReturnType<typeof decodeDialledIn>
+    try {
+      told = decodeDialledIn(data)
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      return this.options.log.error({ code: fault.code }, 'names of devices are malformed')
+    }
+    const now = this.options.clock.elapsedMs()
+    for (const name of told.names) {
+      this.dialledIn.note(told.wanId, name, now)
+      if (this.routes.has(`dial-in:${name}`)) this.placeWaiting(name)
+    }
+  }
+
+  /** Those that wait for a process, or for one device. */
+  private placeWaiting(name?: string): void {
+    for (const pending of this.pending.values())
+      if (pending.process === undefined && (name === undefined || pending.route.name === name))
+        this.place(pending)
   }
 
   private processOf(wanId: string | undefined): Process | undefined {
@@ -287,8 +330,7 @@ export class BusWan implements Wan {
 
   private onCame(wanId: string): void {
     this.options.log.info({ wanId }, 'a wan process is there')
-    for (const pending of this.pending.values())
-      if (pending.process === undefined) this.place(pending)
+    this.placeWaiting()
   }
 
   private onGone(wanId: string): void {
@@ -315,10 +357,10 @@ export class BusWan implements Wan {
     const { clock } = this.options
     const now = clock.now()
     this.directory.look()
+    this.dialledIn.forgetSilent(clock.elapsedMs())
     for (const pending of this.pending.values()) {
       if (pending.dueMs > now) continue
-      const who = pending.process ? 'the wan process gave no result' : 'no wan process was there'
-      this.fail([pending], `${who} in time`)
+      this.fail([pending], whyNot(pending))
     }
     this.warnWhenAlone(now)
     this.metrics.underWay.set(this.pending.size)
@@ -334,6 +376,13 @@ export class BusWan implements Wan {
       this.aloneSinceMs = Infinity
     }
   }
+}
+
+function whyNot({ process, route }: Pending): string {
+  if (process !== undefined) return 'the wan process gave no result in time'
+  return route.name === undefined
+    ? 'no wan process was there in time'
+    : 'the device has not dialled in'
 }
 
 function receiptIn(view: Buffer): Receipt {

@@ -31,6 +31,8 @@ export type WanOptions = {
   random: Random
   /** Takes what devices say without being asked. */
   onPush: (push: DevicePush) => void
+  /** Hears the names of a device that has dialled in. */
+  onDialIn: (names: readonly string[]) => void
   metrics: Metrics
   log: Log
 }
@@ -52,6 +54,7 @@ export const defaultWanOptions: WanOptions = {
   keys: undefined,
   random: systemRandom,
   onPush: () => {},
+  onDialIn: () => {},
   metrics: noMetrics,
   log: silentLog,
 }

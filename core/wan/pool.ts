@@ -261,9 +261,17 @@ export class SocketWan implements Wan {
       this.metrics.pushes.add()
       this.options.onPush({ address, names, protection: 0, ...push })
     }
+    this.options.onDialIn([endpoint.host, ...endpoint.aliases])
     // What it has said already is no answer to what is asked next.
     if (rest.length > 0) link.read(rest)
     link.opened()
+  }
+
+  /** Names of the devices that have dialled in and are connected. */
+  get dialledIn(): string[] {
+    return [...this.links].flatMap(([link, { host, aliases }]) =>
+      link.isTheirs ? [host, ...aliases] : [],
+    )
   }
 
   private forgetAliases(endpoint: Endpoint): void {

@@ -23,6 +23,7 @@ import {
   type NumberedExchange,
   type NumberedResult,
 } from './exchange-frame.ts'
+import { dialInSubject, encodeDialledIn } from './dial-in-places.ts'
 import { FrameQueue, type Queued } from './frame-queue.ts'
 
 export type WanServerOptions = {
@@ -33,6 +34,8 @@ export type WanServerOptions = {
   wan: Wan
   /** Connections to devices that are open. */
   connectionCount: () => number
+  /** Names of the devices that have dialled in to this process. */
+  dialledIn?: () => readonly string[]
   bus: Bus
   clock: Clock
   log: Log
@@ -57,6 +60,7 @@ export class WanServer {
   private closed: Promise<void> | undefined
   private served: Array<{ close(): Promise<void> }> = []
   private fallSilent: (() => void) | undefined
+  private stopTelling: (() => void) | undefined
   private readonly carried: Counter
   private readonly bytesGauge: Gauge
 
@@ -85,6 +89,21 @@ export class WanServer {
       ),
     ]
     this.fallSilent = announceAlive(bus, clock, wanAliveSubject(wanId), wanId)
+    this.tellAll()
+  }
+
+  /** Tells hosts that these devices have dialled in here. */
+  tell(names: readonly string[]): void {
+    const { bus, wanId } = this.options
+    for (const frame of encodeDialledIn(wanId, names)) bus.announce(dialInSubject(wanId), frame)
+  }
+
+  /** For hosts that were not there when they came. */
+  private tellAll(): void {
+    const { clock, dialledIn } = this.options
+    if (dialledIn === undefined) return
+    this.tell(dialledIn())
+    this.stopTelling = clock.at(clock.now() + limits.dialInTellMs, () => this.tellAll())
   }
 
   status(): WanStatus {
@@ -109,6 +128,7 @@ export class WanServer {
     await this.options.wan.close()
     await this.until(() => this.underWay === 0 && this.queues.size === 0)
     this.fallSilent?.()
+    this.stopTelling?.()
     await Promise.all(this.served.map((one) => one.close()))
   }
 

@@ -16,6 +16,8 @@ import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { SimWan, type SimExchange } from '../../../core/ports/sim/wan.ts'
 import type { DeviceAddress, ExchangeResult } from '../../../core/ports/wan.ts'
 import { BusWan, type BusWanOptions } from '../../../core/wan/bus-wan.ts'
+import { decodeDialledIn, DialInPlaces, encodeDialledIn } from '../../../core/wan/dial-in-places.ts'
+import { EitherWan } from '../../../core/wan/either-wan.ts'
 import { decodeExchanges } from '../../../core/wan/exchange-frame.ts'
 import { WanServer, type WanServerOptions } from '../../../core/wan/wan-server.ts'
 import { wanContract } from '../../contracts/wan.ts'
@@ -414,6 +416,58 @@ t.test('limits: exchanges and octets under way, here and there; refused as value
   const operations = [{ ...get(1), value }]
   const sent = await rig.client.exchange(addressOf(1), operations, Lane.NORMAL)
   t.match(codeOf(sent), /^DEVICE_UNREACHABLE an exchange of \d+ octets/)
+})
+
+t.test('a device that dials in is asked where it is', async (t) => {
+  const { rig, processes } = await Rig.start(t, ['a', 'b'])
+  const [a, b] = processes
+  const at = (host: string): DeviceAddress => ({ ...addressOf(1), transport: 'dial-in', host })
+  const own = new SimWan(() => t.fail('not by connections of its own'))
+  const either = new EitherWan(own, rig.client)
+  const ask = (host = '00DB100000000007') => either.exchange(at(host), [get(1)], Lane.NORMAL)
+  const first = ask()
+  await rig.pass(5_000)
+  t.same([a!.hosts.size, b!.hosts.size], [0, 0], 'it waits for the device')
+  b!.server.tell(['EQUIPMENT-7', '00DB100000000007'])
+  t.equal(codeOf(await first), 'OK')
+  t.same([a!.hosts.size, b!.hosts.size], [0, 1])
+  // However its name is written in the record.
+  t.equal(codeOf(await ask('00-DB-10-00-00-00-00-07')), 'OK')
+  a!.server.tell(['00DB100000000007'])
+  await settle()
+  t.equal(codeOf(await ask()), 'OK')
+  t.equal(a!.hosts.size, 1, 'it has connected elsewhere')
+  a!.die()
+  await rig.pass(limits.wanSilenceMsMax + 2 * limits.wanLookMs)
+  const second = ask()
+  await rig.pass(1_000)
+  b!.server.tell(['00DB100000000007'])
+  t.equal(codeOf(await second), 'OK', 'and comes back when that one has gone')
+  await rig.pass(4 * limits.dialInTellMs)
+  const third = ask()
+  await rig.pass(limits.wanExchangeMsMax + limits.wanTransitMsMax + limits.wanLookMs)
+  t.match(codeOf(await third), /^DEVICE_UNREACHABLE the device has not dialled in/)
+  rig.bus.announce('dial-in.b', Buffer.from('odd'))
+  await settle()
+  t.match(JSON.stringify(rig.lines), /names of devices are malformed/)
+  await own.close()
+})
+
+t.test('names of many devices take several announcements, and come again', async (t) => {
+  const names = Array.from({ length: 2 * limits.dialInNamesMax + 1 }, (_, i) => `DEVICE-${i}`)
+  const frames = encodeDialledIn('a', names)
+  t.equal(frames.length, 3)
+  t.same(
+    frames.flatMap((frame) => decodeDialledIn(frame).names),
+    names,
+  )
+  const { rig } = await Rig.start(t, ['a'], { dialledIn: () => names })
+  const address: DeviceAddress = { ...addressOf(1), transport: 'dial-in', host: names.at(-1)! }
+  t.equal(codeOf(await rig.client.exchange(address, [get(1)], Lane.NORMAL)), 'OK')
+  const places = new DialInPlaces()
+  for (let i = 0; i <= limits.dialInPlacesMax; i++) places.note('a', `${i}`, 0)
+  t.equal(places.at('0'), undefined, 'the longest unheard is forgotten')
+  t.equal(places.at('1'), 'a')
 })
 
 t.test('frames that are none are refused by name, and nothing secret is logged', async (t) => {
