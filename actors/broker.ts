@@ -31,7 +31,8 @@ import { systemClock } from '../core/ports/clock.ts'
 import { systemRandom } from '../core/ports/random.ts'
 import type { Bus, OwnerDirectory } from '../core/ports/bus.ts'
 import type { Wan } from '../core/ports/wan.ts'
-import { BusWan } from '../core/wan/bus-wan.ts'
+import { BusWan, type BusWanOptions } from '../core/wan/bus-wan.ts'
+import { EitherWan } from '../core/wan/either-wan.ts'
 import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
@@ -304,6 +305,7 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
       metrics,
       log,
       onPush: (push) => pushes.send(push),
+      onDialIn: (called) => wanServer.tell(called),
     })
     closers.push(() => wan.close())
     const wanServer = new WanServer({
@@ -313,18 +315,30 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
       roles: config.roles,
       wan,
       connectionCount: () => wan.counts.connections,
+      dialledIn: () => wan.dialledIn,
     })
     closers.push(() => wanServer.close())
     await wanServer.start()
     // At once, not when all is up: what comes before there is an owner waits for it.
     const port = dialIn && (await wan.listen(dialIn.host, dialIn.port))
-    return { wan, trouble: () => undefined, dialIn: dialIn ? `${dialIn.host}:${port}` : '' }
+    const listening = dialIn ? `${dialIn.host}:${port}` : ''
+    if (!config.roles.includes('host')) return { wan, trouble: () => undefined, dialIn: listening }
+    const either = new EitherWan(wan, await startBusWan(ports, closers))
+    return { wan: either, trouble: () => undefined, dialIn: listening }
   }
   if (!config.roles.includes('host')) return undefined
+  const wan = await startBusWan(ports, closers)
+  return { wan, trouble: () => wan.trouble, dialIn: '' }
+}
+
+async function startBusWan(
+  ports: Omit<BusWanOptions, 'random'>,
+  closers: WanParts['closers'],
+): Promise<BusWan> {
   const wan = new BusWan({ ...ports, random: systemRandom })
   closers.push(() => wan.close())
   await wan.start()
-  return { wan, trouble: () => wan.trouble, dialIn: '' }
+  return wan
 }
 
 type NatsParts = {

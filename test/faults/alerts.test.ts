@@ -213,7 +213,12 @@ t.test(
       isDialIn: true,
     })
     t.teardown(() => deployment.stop())
-    await deployment.start(8)
+    // Half of the devices are this one's, which has connections of its own and no door.
+    let other: Child | undefined
+    await deployment.start(8, '', async () => {
+      other = await deployment.startHost('other', 'host,wan')
+    })
+    t.teardown(() => other?.stop())
     const { grpc } = deployment.listening
     const supplier = new InsistentSupplier(grpc)
     t.teardown(() => supplier.close())

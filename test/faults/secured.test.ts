@@ -17,7 +17,7 @@ for (const transport of ['tcp', 'udp', 'hdlc'])
   t.test(`suites 0, 1 and 2 over ${transport}`, async (t) => {
     const deployment = new Deployment({
       metersPerListener: 4,
-      meterOptions: ['--transport', transport, '--security-shares', '0.34,0.33,0.33'],
+      meterArguments: ['--transport', transport, '--security-shares', '0.34,0.33,0.33'],
     })
     t.teardown(() => deployment.stop())
     await deployment.start(24)

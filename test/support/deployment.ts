@@ -30,7 +30,6 @@ export class Deployment {
   /** Where the broker's stderr goes instead of ours, with every line that it can write. */
   readonly logFile: string | undefined
   private readonly metersPerListener: number
-  private readonly moreMeterOptions: readonly string[]
   private readonly roles: string
   /** Servers that are not the broker's own; undefined for an embedded one. */
   private readonly cluster: { url: string; replicas: number } | undefined
@@ -46,7 +45,6 @@ export class Deployment {
   constructor({
     logTo,
     metersPerListener = 20,
-    meterOptions = [],
     roles = '',
     cluster,
     alertsTo = [],
@@ -55,8 +53,6 @@ export class Deployment {
   }: {
     logTo?: string
     metersPerListener?: number
-    /** Further options of `busbar meters`. */
-    meterOptions?: readonly string[]
     roles?: string
     cluster?: { url: string; replicas: number }
     /** Parties of all devices' alerts: there is a door for devices then, and the meters know it. */
@@ -71,7 +67,6 @@ export class Deployment {
     this.cluster = cluster
     this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
     this.metersPerListener = metersPerListener
-    this.moreMeterOptions = meterOptions
     this.roles = roles
   }
 
@@ -103,7 +98,6 @@ export class Deployment {
       String(meterPort()),
       '--meters-per-listener',
       String(this.metersPerListener),
-      ...this.moreMeterOptions,
     ].concat(faults === '' ? [] : ['--faults', faults])
     await this.startMeters()
     // The same doors after a restart, as in a real deployment.
