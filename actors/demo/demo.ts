@@ -33,6 +33,8 @@ export type DemoOptions = {
 const interrupted = 130
 /** Signals closer together are one and the same. */
 const sameSignalMs = 500
+// Of the meters: under suite 0, 1 and 2.
+const securityShares = '0.3,0.1,0.1'
 const sampleFile = fileURLToPath(new URL('requests.jsonl', import.meta.url))
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
@@ -114,6 +116,8 @@ async function demonstrate(
     String(options.meters),
     '--devices',
     devicesFile,
+    '--security-shares',
+    securityShares,
     ...(options.faults ? ['--faults', options.faults] : []),
   ])
   // The broker ends first: it ends what it has under way, and needs the meters for that.

@@ -45,11 +45,18 @@ export class MeterSecurity {
   private readonly session = new InvocationCounter()
   private current: ServerSecurity
 
-  constructor(fleetSeed: number, meterSeed: number, suiteId: 0 | 1 | 2, title: Buffer) {
+  /** @param startMs  when the meter comes into being, UTC ms */
+  constructor(
+    fleetSeed: number,
+    meterSeed: number,
+    suiteId: 0 | 1 | 2,
+    title: Buffer,
+    startMs: number,
+  ) {
     this.suite = suites[suiteId]
     this.title = title
     this.keys = new MeterKeys(fleetSeed, meterSeed, this.suite)
-    this.current = this.begin(new InvocationCounter(0), new CounterWindow())
+    this.current = this.begin(new InvocationCounter(firstCounter(startMs)), new CounterWindow())
   }
 
   /** For an association that begins now; one that goes on keeps the keys that it has. */
@@ -237,3 +244,10 @@ const invocationCounter = cosemObject({
 })
 
 export const securityObjects: readonly SimulatedObject[] = [securitySetup, invocationCounter]
+
+/**
+ * A real meter remembers its counters. One that lives in memory begins each life above the last: it sends fewer than ten APDUs a second,
+ * and the counter lasts for thirteen years.
+ */
+const firstCounter = (startMs: number): number =>
+  Math.max(0, Math.floor((startMs - Date.UTC(2024, 0, 1)) / 100))

@@ -124,7 +124,13 @@ export class Meter implements CosemObjects {
     this.security =
       suite === undefined
         ? undefined
-        : new MeterSecurity(model.population.seed, this.seed, suite, titleOf(number))
+        : new MeterSecurity(
+            model.population.seed,
+            this.seed,
+            suite,
+            titleOf(number),
+            model.clock.now(),
+          )
     this.clockAheadMs = (drawBelow(1601, this.seed, Stream.CLOCK, 0) - 800) * 10
     this.table = tableOf({
       type: this.type,
