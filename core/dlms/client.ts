@@ -460,7 +460,7 @@ export class DlmsClient {
 
 const waiting: ClientStep = { wait: true }
 
-/** Faults of an APDU that belongs to another question, or came before; they are found before anything of it is used. */
+/** Faults of an APDU that belongs to another question, or came before; they are found before anything of it but its counter is used. */
 const faultsOfOthers: ReadonlySet<ErrorCode> = new Set([
   'DLMS_BLOCK_NUMBER_WRONG',
   'DLMS_COUNTER_REPLAYED',

@@ -17,10 +17,10 @@
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
+import { isNotification } from '../dlms/client.ts'
 import type { DeviceAddress, DevicePush, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
 import { Association } from './association.ts'
 import type { Carrier, CarrierEvents } from './carrier.ts'
-import { isNotification } from '../dlms/client.ts'
 import { profileOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
@@ -241,11 +241,8 @@ export class Link {
   }
 
   private onAnswer(association: Association, exchange: Exchange, apduView: Buffer): void {
-    if (association.isCiphered && isNotification(apduView)) {
-      // As between exchanges: anybody could have said it.
-      this.owner.refusedFrame('DLMS_PROTECTION_INSUFFICIENT')
-      return this.countUnasked()
-    }
+    if (association.isCiphered && isNotification(apduView))
+      return this.onUnasked(association, association.device, association.client, apduView)
     exchange.isAnswered = true
     try {
       const step = association.dlms!.receive(apduView)
@@ -298,7 +295,8 @@ export class Link {
     const association = known ?? this.associations.get(device * 0x1_0000 + client)
     let opened: Buffer | undefined
     try {
-      opened = association?.dlms?.openUnasked(apduView)
+      // In the clear it is told as that, beside a protected association too: the device's record says whether it may be.
+      if (!isNotification(apduView)) opened = association?.dlms?.openUnasked(apduView)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.owner.refusedFrame(error.code)
