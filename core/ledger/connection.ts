@@ -69,15 +69,16 @@ export async function connectNats(options: NodeConnectionOptions): Promise<NatsC
 }
 
 /**
- * Makes or reads something with `make`. With several replicas it is tried again for `ledgerStartMsMax`: a cluster that is starting, or
- * in the middle of an election, has no leader for it, or not enough servers yet.
+ * Makes or reads something with `make`. Where the server is one of a cluster it is tried again for `ledgerStartMsMax`: a cluster that is
+ * starting, or in the middle of an election, has no leader for it, or not enough servers yet.
  */
 export async function insist<T>(
+  connection: NatsConnection,
   make: () => Promise<T>,
-  replicas: number,
   clock: Clock,
 ): Promise<T> {
-  const deadlineMs = clock.now() + (replicas > 1 ? limits.ledgerStartMsMax : 0)
+  const isCluster = connection.info?.cluster !== undefined
+  const deadlineMs = clock.now() + (isCluster ? limits.ledgerStartMsMax : 0)
   for (;;) {
     try {
       return await make()

@@ -22,16 +22,16 @@ const cursorBytesMax = 4096
 
 class KvCursorStore implements CursorStore {
   private readonly bucket: KV
-  private readonly replicas: number
+  private readonly connection: NatsConnection
 
-  constructor(bucket: KV, replicas: number) {
+  constructor(bucket: KV, connection: NatsConnection) {
     this.bucket = bucket
-    this.replicas = replicas
+    this.connection = connection
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
     try {
-      const entry = await insist(() => this.bucket.get(name), this.replicas, systemClock)
+      const entry = await insist(this.connection, () => this.bucket.get(name), systemClock)
       return entry === null || entry.operation !== 'PUT' ? undefined : entry.value
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `cursor ${name}`, { cause })
@@ -45,7 +45,7 @@ class KvCursorStore implements CursorStore {
         for await (const name of await this.bucket.keys()) names.push(name)
         return names
       }
-      return await insist(readAll, this.replicas, systemClock)
+      return await insist(this.connection, readAll, systemClock)
     } catch (cause) {
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'the names of cursors', { cause })
     }
@@ -64,11 +64,11 @@ class KvCursorStore implements CursorStore {
 export async function createCursorStore(options: CursorStoreOptions): Promise<CursorStore> {
   const name = options.bucketName ?? cursorBucketNameDefault
   const { replicas = 1 } = options
-  let bucket: KV
+  let bucket: KV | undefined
   let isOnFile: boolean
   try {
-    const make = () =>
-      new Kvm(options.connection).create(name, {
+    const make = async (): Promise<boolean> => {
+      bucket = await new Kvm(options.connection).create(name, {
         history: 1,
         storage: StorageType.File,
         replicas,
@@ -77,12 +77,13 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
         allow_direct: false,
         max_bytes: options.bytesMax ?? 64 * 1024 * 1024,
       })
-    bucket = await insist(make, replicas, systemClock)
-    isOnFile = (await bucket.status()).storage === StorageType.File
+      return (await bucket.status()).storage === StorageType.File
+    }
+    isOnFile = await insist(options.connection, make, systemClock)
   } catch (cause) {
     throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `bucket ${name}`, { cause })
   }
   if (!isOnFile)
     throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)
-  return new KvCursorStore(bucket, replicas)
+  return new KvCursorStore(bucket!, options.connection)
 }

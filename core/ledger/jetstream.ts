@@ -405,7 +405,7 @@ export class JetStreamLedger implements Ledger {
     try {
       const manager = await jetstreamManager(this.connection, { checkAPI: false })
       const make = () => manager.streams.add(ledgerStreamConfig(this.stream))
-      await insist(make, this.stream.replicas, this.clock)
+      await insist(this.connection, make, this.clock)
       this.log.info(
         {
           stream: this.stream.streamName,
@@ -450,7 +450,7 @@ export class JetStreamLedger implements Ledger {
     )
     // A stream that was just made on a cluster may have no leader yet.
     const find = () => this.findOrRecord(data)
-    const found = await insist(find, this.stream.replicas, this.clock)
+    const found = await insist(this.connection, find, this.clock)
     let recorded: unknown
     try {
       recorded = (JSON.parse(found.data.toString('utf8')) as { partitionCount?: unknown } | null)

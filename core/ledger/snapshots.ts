@@ -165,7 +165,7 @@ export async function createSnapshotStore(options: SnapshotBucketOptions): Promi
         compression: true,
         ...(options.bytesMax !== undefined && { max_bytes: options.bytesMax }),
       })
-    bucket = await insist(make, replicas, options.clock ?? systemClock)
+    bucket = await insist(options.connection, make, options.clock ?? systemClock)
     isOnFile = (await bucket.status()).storage === StorageType.File
   } catch (cause) {
     throw unavailable(`bucket ${name}`, cause)
