@@ -9,6 +9,7 @@
  *    │                  ENDED ◀─────────────── nonsense ◀──────────────── RELEASING
  *    └─────────────────────────────────────────────────────────────────────────┘
  *
+ * A meter that turns out to have forgotten the association takes EXCHANGING back to ASSOCIATING, once an exchange.
  * A pre-established association goes from IDLE to EXCHANGING at once, and is never released.
  */
 import type { CosemResult } from '../ports/wan.ts'
@@ -40,7 +41,7 @@ export const clientTransitions: Readonly<Record<ClientState, readonly ClientStat
   ASSOCIATING: ['AUTHENTICATING', 'EXCHANGING', 'ENDED'],
   AUTHENTICATING: ['EXCHANGING', 'ENDED'],
   ASSOCIATED: ['EXCHANGING', 'RELEASING', 'ENDED'],
-  EXCHANGING: ['ASSOCIATED', 'ENDED'],
+  EXCHANGING: ['ASSOCIATED', 'ASSOCIATING', 'ENDED'],
   RELEASING: ['IDLE', 'ENDED'],
   ENDED: [],
 }

@@ -20,8 +20,6 @@ import {
   DataAccessResult,
   descriptorBytes,
   invokeIdMask,
-  ServiceError,
-  StateError,
 } from './apdu.ts'
 import { AccessService, countOfAccesses } from './client-access.ts'
 import { ActionService, countOfActions } from './client-action.ts'
@@ -40,7 +38,14 @@ import {
 } from './client-short-name.ts'
 import { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 import { GeneralBlocks } from './general-block.ts'
-import { cutShort, refusalOf, unexpected } from './service-response.ts'
+import {
+  cutShort,
+  expectedCounterIn,
+  isNotAssociated,
+  isNotSupported,
+  refusalOf,
+  unexpected,
+} from './service-response.ts'
 import type { ReceivedProtection } from './security/channel-options.ts'
 
 /** General blocks that we take at once; each is at most an APDU, so this is memory, and an acknowledgement saved. */
@@ -96,6 +101,8 @@ export class DlmsClient {
   private next = 0
   private results: CosemResult[] = []
   private service: ClientService | undefined
+  /** True until the meter has answered to an association of before, which it may have forgotten in silence. */
+  private mayHaveForgotten = false
 
   /** @param options  kept, and shared between clients of one kind of meter */
   constructor(options: ClientOptions = {}) {
@@ -152,13 +159,11 @@ export class DlmsClient {
     this.next = 0
     this.results = []
     this.counterExpected = undefined
+    this.mayHaveForgotten = this.isReleasable
     try {
       if (this.current === 'IDLE' && this.options.isPreEstablished === true)
         this.agree(this.proposed)
-      else if (this.current === 'IDLE') {
-        this.move('ASSOCIATING')
-        return this.association.encodeRequest(this.proposed)
-      }
+      else if (this.current === 'IDLE') return this.associate()
       this.move('EXCHANGING')
       return this.startService()
     } catch (error) {
@@ -191,7 +196,8 @@ export class DlmsClient {
    * DLMS_EXCEPTION ends the association: make a new client after reconnecting.
    *
    * What the meter says to one operation (a data-access-result, an action-result) is a result. An exception-response to
-   * SET or ACTION is one too, scope-of-access-violated, when the meter had not agreed to that service.
+   * SET or ACTION is one too, scope-of-access-violated, when the meter had not agreed to that service. When it says to the first service of an exchange
+   * that it allows none, on an association of before, it is associated with anew, once: meters forget without a word.
    *
    * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_EXCEPTION (after it begin may be called again), and for nonsense
    *   DLMS_SERVICE_UNEXPECTED, DLMS_INVOKE_ID_WRONG, DLMS_BLOCK_NUMBER_WRONG, DLMS_TRANSFER_ABORTED, DLMS_TAG_UNKNOWN,
@@ -279,6 +285,11 @@ export class DlmsClient {
     this.usesLists = (this.conformance & Conformance.MULTIPLE_REFERENCES) !== 0
   }
 
+  private associate(): Buffer {
+    this.move('ASSOCIATING')
+    return this.association.encodeRequest(this.proposed)
+  }
+
   private receiveAssociation(view: Buffer): ClientStep {
     this.agree(this.association.readAnswer(view))
     if (this.association.needsProof) {
@@ -324,6 +335,7 @@ export class DlmsClient {
     if (tag === ApduTag.EXCEPTION_RESPONSE || tag === ApduTag.CONFIRMED_SERVICE_ERROR)
       return this.receiveRefusal(view)
     if (isNotification(view)) return { push: copyOf(view) }
+    this.mayHaveForgotten = false
     const service = this.service!
     if (tag !== service.responseTag) throw unexpected(view, this.current)
     if (!this.isShortName) this.checkInvokeId(view)
@@ -350,6 +362,10 @@ export class DlmsClient {
   private receiveRefusal(view: Buffer): ClientStep {
     if (this.current === 'AUTHENTICATING')
       throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `our proof: ${refusalOf(view)}`)
+    if (this.mayHaveForgotten && isNotAssociated(view)) {
+      this.mayHaveForgotten = false
+      return { send: this.associate() }
+    }
     const { kind } = this.operations[this.next]!
     // A list of methods may have been carried out in part, unless the meter says that it does not know lists.
     if (this.service!.count > 1 && (kind === 'get' || kind === 'set' || isNotSupported(view)))
@@ -475,24 +491,6 @@ export const isNotification = ([tag]: Buffer): boolean =>
   tag === ApduTag.DATA_NOTIFICATION ||
   tag === ApduTag.EVENT_NOTIFICATION ||
   tag === ApduTag.INFORMATION_REPORT_REQUEST
-
-/** Exception-response with the choice invocation-counter-error, which carries a u32. */
-const expectedCounterIn = (view: Buffer): number | undefined =>
-  view[0] === ApduTag.EXCEPTION_RESPONSE &&
-  view[2] === ServiceError.INVOCATION_COUNTER_ERROR &&
-  view.length >= 7
-    ? view.readUInt32BE(3)
-    : undefined
-
-/** True for an exception-response by which nothing was carried out: the service is not known, or too long. */
-function isNotSupported(view: Buffer): boolean {
-  return (
-    view[0] === ApduTag.EXCEPTION_RESPONSE &&
-    (view[1] === StateError.SERVICE_UNKNOWN ||
-      view[2] === ServiceError.SERVICE_NOT_SUPPORTED ||
-      view[2] === ServiceError.PDU_TOO_LONG)
-  )
-}
 
 function stateInvalid(what: string, state: ClientState): BrokerError {
   return new BrokerError('DLMS_STATE_INVALID', `${what} in ${state}`)

@@ -70,6 +70,30 @@ export function refusalOf(view: Buffer): string {
     : `confirmed service error, service ${view[1]}, group ${view[2]}, error ${view[3]}: ${nameOfServiceError(view[2]!, view[3]!)}`
 }
 
+/** Exception-response with the choice invocation-counter-error, which carries a u32. */
+export const expectedCounterIn = (view: Buffer): number | undefined =>
+  view[0] === ApduTag.EXCEPTION_RESPONSE &&
+  view[2] === ServiceError.INVOCATION_COUNTER_ERROR &&
+  view.length >= 7
+    ? view.readUInt32BE(3)
+    : undefined
+
+/** True for an exception-response by which nothing was carried out: the service is not known, or too long. */
+export function isNotSupported(view: Buffer): boolean {
+  return (
+    view[0] === ApduTag.EXCEPTION_RESPONSE &&
+    (view[1] === StateError.SERVICE_UNKNOWN ||
+      view[2] === ServiceError.SERVICE_NOT_SUPPORTED ||
+      view[2] === ServiceError.PDU_TOO_LONG)
+  )
+}
+
+/** True for an exception-response as one gets outside of an association; other service errors say what else is wrong. */
+export const isNotAssociated = (view: Buffer): boolean =>
+  view[0] === ApduTag.EXCEPTION_RESPONSE &&
+  view[1] === StateError.SERVICE_NOT_ALLOWED &&
+  (view[2] === ServiceError.OPERATION_NOT_POSSIBLE || view[2] === ServiceError.OTHER_REASON)
+
 /**
  * `count` results, behind the count that `bytes` begins with; values are views on `bytes`, which the caller owns and
  * hands over. Undefined when it ends before the last result does.

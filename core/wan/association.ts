@@ -133,7 +133,7 @@ export class Association {
     const { dlms } = this
     if (!dlms) return
     this.invokeIdLast = dlms.invokeIdLast
-    if (isServiceSent) this.lateInvokeIds |= 1 << this.invokeIdLast
+    if (isServiceSent && dlms.state !== 'ASSOCIATING') this.lateInvokeIds |= 1 << this.invokeIdLast
     else this.lateAares++
     this.dlms = undefined
   }

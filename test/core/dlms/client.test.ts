@@ -408,6 +408,28 @@ t.test('an exception to a service leaves the association usable', (t) => {
   t.end()
 })
 
+t.test('a meter that has forgotten the association is associated with anew, once', (t) => {
+  const { client } = started([get(register)])
+  t.same(resultsOf(client.receive(hex('c4 01 c1 00 1101'))), [['1101', 0]])
+  t.same(client.begin([set(clock, hex('1101'))]), hex(`c1 01 c2 ${clock} 00 1101`))
+  t.equal(sentOf(client.receive(hex('d80101')))[0], 0x60)
+  t.equal(client.state, 'ASSOCIATING')
+  t.same(sentOf(client.receive(aare(conformanceSupported))), hex(`c1 01 c3 ${clock} 00 1101`))
+  t.throws(() => client.receive(hex('d80101')), { code: 'DLMS_EXCEPTION' }, 'it is refused indeed')
+  t.equal(client.state, 'ASSOCIATED')
+
+  client.begin([get(register), get(clock)])
+  client.receive(hex('c4 03 c4 02 00 1101 00 1102'))
+  client.begin([action(clock, '0f00'), action(clock, '0f00')])
+  t.same(sentOf(client.receive(hex('c7 01 c5 00 00'))), hex(`c3 01 c6 ${clock} 01 0f00`))
+  t.throws(
+    () => client.receive(hex('d80101')),
+    { code: 'DLMS_EXCEPTION' },
+    'it has answered before',
+  )
+  t.end()
+})
+
 t.test('a service that the meter had not agreed to gives a result, and the others go on', (t) => {
   const { client } = started(
     [action('0009 00000a0000ff 01', '120001'), get(clock)],

@@ -152,6 +152,23 @@ for (const { transport, isCiphered } of ways)
   })
 
 for (const { transport, isCiphered } of ways)
+  t.test(`a hub that forgets over ${transport}${isCiphered ? ' under suite 0' : ''}`, async (t) => {
+    const wire = await Wire.start(t, transport, isCiphered)
+    await wire.isWell('at first', everyone)
+    wire.trial.fleet.setFault(0, makeFault('drop'))
+    let isOver = false
+    const dropped = wire.ask(0, 0).then(() => (isOver = true))
+    // A way with others at work on it stays when one is given up.
+    while (!isOver) await wire.ask(1, 0)
+    await dropped
+    wire.trial.fleet.setFault(0, undefined)
+    for (const index of [1, 2]) {
+      const result = await wire.ask(index, 0)
+      t.ok(result.ok, `meter ${index} behind it`, { result })
+    }
+  })
+
+for (const { transport, isCiphered } of ways)
   if (transport === 'udp' || transport === 'hdlc')
     t.test(`a bad way over ${transport}${isCiphered ? ' under suite 0' : ''}`, async (t) => {
       const wire = await Wire.start(t, transport, isCiphered)
