@@ -7,22 +7,15 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
-import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
 import { nameOfObis } from '../../core/dlms/cosem/index.ts'
 import { formatObis, obisBytes } from '../../core/dlms/obis.ts'
+import { answerFrame, confirmationOf, type Around } from '../../core/dlms/push.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { inShort } from './meter-advice.ts'
 import { wholeIn } from './meter-options.ts'
 import { PushOpening, type Opened, type OpeningOptions } from './push-opening.ts'
-import {
-  answerFrame,
-  nameOfRecipient,
-  nameOfSender,
-  PushStream,
-  type Around,
-  type Heard,
-} from './push-stream.ts'
+import { nameOfRecipient, nameOfSender, PushStream, type Heard } from './push-stream.ts'
 import { contentOf, wordsOf, type PushContent } from './push-words.ts'
 
 /** Texts of the command line. */
@@ -264,19 +257,13 @@ class PushListener {
 
   /** Confirms a data-notification that asks for it. [IEC 62056-5-3, Data-Notification-Confirm] */
   private acknowledge(peer: Peer, around: Around, { plain, protect }: Opened): void {
-    const apdu = decodeApdu(plain!, { isTolerant: true })
-    if (apdu.type !== 'data-notification' || !isConfirmed(apdu.longInvokeIdAndPriority)) return
+    const confirmation = confirmationOf(plain!)
+    if (confirmation === undefined) return
     if (protect === undefined)
       return this.terminal.err(
         'note: it asks for a confirmation, which is ciphered: give --counter',
       )
-    const { longInvokeIdAndPriority, dateTimeView } = apdu
-    const confirm = encodeApdu({
-      type: 'data-notification-confirm',
-      longInvokeIdAndPriority,
-      dateTimeView,
-    })
-    this.send(peer, answerFrame(protect(confirm), around))
+    this.send(peer, answerFrame(protect(confirmation), around))
   }
 
   async close(): Promise<void> {
@@ -297,10 +284,6 @@ class PushListener {
 }
 
 type Told = { words: string[]; json: object; opened: Opened | undefined }
-
-const confirmedBit = 0x4000_0000
-const isConfirmed = (longInvokeIdAndPriority: number): boolean =>
-  (longInvokeIdAndPriority & confirmedBit) !== 0
 
 function tellName({ identification, alarm }: Extract<Heard, { identification: string }>): Told {
   const isObis = alarm.length === obisBytes

@@ -6,18 +6,17 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { limits } from '../../core/base/limits.ts'
 import { ApduTag } from '../../core/dlms/apdu.ts'
-import { GeneralBlocks } from '../../core/dlms/general-block.ts'
-import type { HdlcAddress } from '../../core/dlms/hdlc/address.ts'
-import { encodeUnconfirmed, llcToServer, SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
-import { classifyPush, type Push } from '../../core/dlms/push.ts'
+import { SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
+import { PushBlocks } from '../../core/dlms/push-blocks.ts'
+import {
+  answerFrame,
+  aroundOf,
+  classifyPush,
+  type Around,
+  type Push,
+} from '../../core/dlms/push.ts'
 import { textOfAddress } from './dlms-hdlc.ts'
-import { allocateApdu, wrapInPlace, wrapperHeaderBytes } from '../../core/dlms/wrapper.ts'
-
-/** What is around an APDU, and who wrote it to whom. */
-export type Around =
-  | { framing: 'wrapper'; source: number; destination: number }
-  | { framing: 'hdlc'; source: HdlcAddress; destination: HdlcAddress }
-  | { framing: 'none' }
+import { wrapperHeaderBytes } from '../../core/dlms/wrapper.ts'
 
 export type Heard =
   /** Owned. */
@@ -32,12 +31,7 @@ export type PushEvents = {
   send(octets: Buffer): void
 }
 
-type Sender = { segments: SegmentGatherer; blocks: GeneralBlocks }
-
-const generalBlockWindow = 8
 const streamBytesMax = limits.apduBytesMax + wrapperHeaderBytes
-const windowMask = 0x3f
-const blockNumberAt = 2
 
 export class PushStream {
   private readonly events: PushEvents
@@ -45,7 +39,8 @@ export class PushStream {
   private used = 0
   private isSkipping = false
   private isBehindName = false
-  private readonly senders = new Map<string, Sender>()
+  private readonly segments = new Map<string, SegmentGatherer>()
+  private readonly blocks = new PushBlocks<string>()
 
   constructor(events: PushEvents) {
     this.events = events
@@ -119,19 +114,17 @@ export class PushStream {
 
   private onPush(push: Push): void {
     switch (push.kind) {
-      case 'WRAPPER': {
-        const { source, destination, apduView } = push.frame
-        return this.onApdu(apduView, { framing: 'wrapper', source, destination })
-      }
+      case 'WRAPPER':
+        return this.onApdu(push.frame.apduView, aroundOf(push))
       case 'HDLC': {
-        const { kind, source, destination, informationView, isSegmented } = push.frame
+        const { kind, informationView, isSegmented } = push.frame
         if (kind !== 'UI' && kind !== 'I')
           throw new BrokerError(
             'DLMS_SERVICE_UNEXPECTED',
             `an HDLC frame ${kind} outside of a link`,
           )
-        const around = { framing: 'hdlc', source, destination } as const
-        const apdu = this.senderOf(around).segments.addUnordered(informationView, isSegmented)
+        const around = aroundOf(push)
+        const apdu = this.segmentsOf(around).addUnordered(informationView, isSegmented)
         if (apdu === 'TOO_LONG')
           throw new BrokerError(
             'DLMS_SIZE_EXCEEDED',
@@ -140,7 +133,7 @@ export class PushStream {
         return apdu === undefined ? undefined : this.onApdu(apdu, around)
       }
       case 'APDU':
-        return this.onApdu(push.apduView, { framing: 'none' })
+        return this.onApdu(push.apduView, aroundOf(push))
       default:
         this.events.heard({
           identification: push.identificationView.toString('latin1'),
@@ -152,30 +145,22 @@ export class PushStream {
   private onApdu(apduView: Buffer, around: Around): void {
     if (apduView[0] !== ApduTag.GENERAL_BLOCK_TRANSFER)
       return this.events.heard({ apdu: copyOf(apduView), around })
-    const { blocks } = this.senderOf(around)
-    // Each transfer counts from one, and so does one that is begun again.
-    if (apduView.length > blockNumberAt + 1 && apduView.readUInt16BE(blockNumberAt) === 1)
-      blocks.reset()
-    const step = blocks.receive(apduView)
+    const step = this.blocks.receive(nameOfSender(around), apduView)
     if (step === undefined) return
     if ('apdu' in step) this.events.heard({ apdu: step.apdu, around })
-    // A window of 0 wants no acknowledgement.
-    else if ((apduView[1]! & windowMask) > 0) this.events.send(answerFrame(step.send, around))
+    else this.events.send(answerFrame(step.send, around))
   }
 
-  private senderOf(around: Around): Sender {
+  private segmentsOf(around: Around): SegmentGatherer {
     const key = nameOfSender(around)
-    let sender = this.senders.get(key)
-    if (sender === undefined) {
-      if (this.senders.size >= limits.pushGatheringsMax)
-        this.senders.delete(this.senders.keys().next().value!)
-      sender = {
-        segments: new SegmentGatherer(),
-        blocks: new GeneralBlocks(generalBlockWindow, false),
-      }
-      this.senders.set(key, sender)
+    let segments = this.segments.get(key)
+    if (segments === undefined) {
+      if (this.segments.size >= limits.pushGatheringsMax)
+        this.segments.delete(this.segments.keys().next().value!)
+      segments = new SegmentGatherer()
+      this.segments.set(key, segments)
     }
-    return sender
+    return segments
   }
 }
 
@@ -198,18 +183,4 @@ export function nameOfSender(around: Around): string {
 export function nameOfRecipient(around: Around): string {
   if (around.framing === 'none') return ''
   return around.framing === 'hdlc' ? textOfAddress(around.destination) : String(around.destination)
-}
-
-/** `apdu`, owned with spare octets or copied, on its way back to where `around` came from. */
-export function answerFrame(apdu: Buffer, around: Around): Buffer {
-  if (around.framing === 'none') return apdu
-  if (around.framing === 'hdlc')
-    return encodeUnconfirmed(
-      { local: around.destination, remote: around.source },
-      llcToServer,
-      apdu,
-    )
-  const roomy = allocateApdu(apdu.length)
-  apdu.copy(roomy)
-  return wrapInPlace(roomy, around.destination, around.source)
 }

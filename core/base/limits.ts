@@ -302,6 +302,10 @@ export const limits = {
   pushIdleMs: 60_000,
   /** Senders whose pushes in segments or general blocks are put together at one time. */
   pushGatheringsMax: 100,
+  /** The same on one connection of the broker, each of `pushBytesMax` at most. */
+  pushGatheringsPerLinkMax: 4,
+  /** Datagrams that the door takes in a second; more are dropped before they are read. */
+  dialInDatagramsMax: 20_000,
   /** The longest that it can be told to listen: a week. */
   pushListenMsMax: 7 * 24 * 3_600_000,
   /** Devices of an inventory whose keys `busbar meter push-listen` takes. */

@@ -14,8 +14,13 @@ import { lengthBytes, lengthBytesFor, readLength, writeLength } from './axdr-lay
 export class BlockGatherer {
   /** Number of the last block that was added. */
   blockNumber = 0
+  private readonly bytesMax: number
   private buffer: Buffer | undefined
   private used = 0
+
+  constructor(bytesMax: number = limits.transferBytesMax) {
+    this.bytesMax = bytesMax
+  }
 
   /**
    * Adds the raw data whose length stands at `at`; octets behind it are passed over, since meters leave some there.
@@ -42,7 +47,7 @@ export class BlockGatherer {
   /** Adds `count` octets from `from` on. @throws BrokerError DLMS_SIZE_EXCEEDED */
   append(view: Buffer, from: number, count: number, isLast: boolean): void {
     const needed = this.used + count
-    if (needed > limits.transferBytesMax)
+    if (needed > this.bytesMax)
       throw new BrokerError('DLMS_SIZE_EXCEEDED', `a transfer of ${needed} octets`)
     let { buffer } = this
     if (buffer === undefined || needed > buffer.length) {

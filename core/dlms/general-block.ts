@@ -30,6 +30,7 @@ export type GeneralBlockStep = { apdu: Buffer } | { send: Buffer } | undefined
 
 export class GeneralBlocks {
   private readonly windowOwn: number
+  private readonly bytesMax: number
   private readonly isServer: boolean
   /** Blocks that the other side takes at once. */
   private windowOther = 1
@@ -57,11 +58,13 @@ export class GeneralBlocks {
   /**
    * @param windowOwn  blocks that we take at once, 1 to 63
    * @param isServer   an acknowledgement of a server says that its answer is still to come, a client's that nothing is
+   * @param bytesMax   octets of an APDU that is received
    */
-  constructor(windowOwn: number, isServer: boolean) {
+  constructor(windowOwn: number, isServer: boolean, bytesMax: number = limits.transferBytesMax) {
     assert(windowOwn >= 1 && windowOwn <= windowMask, 'a window has 1 to 63 blocks')
     this.windowOwn = windowOwn
     this.isServer = isServer
+    this.bytesMax = bytesMax
   }
 
   /** True from the first block of a transfer until it is over, either way. */
@@ -161,7 +164,7 @@ export class GeneralBlocks {
     // Some do not count their acknowledgements: their data begins with 1 all the same.
     const isFirst = number === 1 && !this.hasData
     if (isFirst || number === this.receivedNumber + 1) {
-      this.gatherer ??= new BlockGatherer()
+      this.gatherer ??= new BlockGatherer(this.bytesMax)
       this.hasData = true
       // Data from the other says that it has all of ours: it could not have answered otherwise.
       this.outgoing = undefined

@@ -152,7 +152,16 @@ export {
 } from './hdlc/transfer.ts'
 export { ModeEHandshake, type ModeEOptions, type ModeEState, type ModeEStep } from './mode-e.ts'
 export { formatObis, obisBytes, parseObis } from './obis.ts'
-export { classifyPush, type Push } from './push.ts'
+export {
+  answerFrame,
+  aroundOf,
+  classifyPush,
+  confirmationOf,
+  isUnaskedApdu,
+  type Around,
+  type Push,
+} from './push.ts'
+export { PushBlocks } from './push-blocks.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
 export type { ServerSecurity } from './server-association.ts'
 export type { MemberOf, NamedMember } from './server-short-name.ts'

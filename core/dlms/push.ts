@@ -10,9 +10,18 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
+import { ApduTag } from './apdu.ts'
+import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { flagOctet, frameBytesAt, hasGoodFcs, readFrame, type HdlcFrame } from './hdlc/frame.ts'
-import { behindLlc } from './hdlc/transfer.ts'
-import { wrapperHeaderBytes, WrapperReader, type WrapperFrame } from './wrapper.ts'
+import type { HdlcAddress } from './hdlc/address.ts'
+import { behindLlc, encodeUnconfirmed, llcToServer } from './hdlc/transfer.ts'
+import {
+  allocateApdu,
+  wrapInPlace,
+  wrapperHeaderBytes,
+  WrapperReader,
+  type WrapperFrame,
+} from './wrapper.ts'
 
 /**
  * What stands at the start of the octets; `bytes` is how many it takes, what is behind belongs to the next. Views borrow
@@ -32,6 +41,56 @@ const unaskedTags: ReadonlySet<number> = new Set([
 ])
 /** True for an APDU that a device sends without being asked, or that may cipher, sign or cut one. */
 export const isUnaskedApdu = ([tag]: Uint8Array): boolean => unaskedTags.has(tag!)
+
+/** What is around an APDU, and who wrote it to whom. */
+export type Around =
+  | { framing: 'wrapper'; source: number; destination: number }
+  | { framing: 'hdlc'; source: HdlcAddress; destination: HdlcAddress }
+  | { framing: 'none' }
+
+export function aroundOf(push: Push): Around {
+  switch (push.kind) {
+    case 'WRAPPER': {
+      const { source, destination } = push.frame
+      return { framing: 'wrapper', source, destination }
+    }
+    case 'HDLC': {
+      const { source, destination } = push.frame
+      return { framing: 'hdlc', source, destination }
+    }
+    default:
+      return { framing: 'none' }
+  }
+}
+
+/** `apdu` on its way back to where `around` came from: copied into a frame; itself where there is nothing around it. */
+export function answerFrame(apdu: Buffer, around: Around): Buffer {
+  if (around.framing === 'none') return apdu
+  if (around.framing === 'hdlc')
+    return encodeUnconfirmed(
+      { local: around.destination, remote: around.source },
+      llcToServer,
+      apdu,
+    )
+  const roomy = allocateApdu(apdu.length)
+  apdu.copy(roomy)
+  return wrapInPlace(roomy, around.destination, around.source)
+}
+
+const confirmedBit = 0x4000_0000
+
+/**
+ * What confirms the data-notification in `apduView`, owned; undefined when it asks for no confirmation, or is something else.
+ * [IEC 62056-5-3, Data-Notification-Confirm, Long-Invoke-Id-And-Priority: service-class]
+ */
+export function confirmationOf(apduView: Buffer): Buffer | undefined {
+  if (apduView[0] !== ApduTag.DATA_NOTIFICATION) return undefined
+  const apdu = decodeApdu(apduView, { isTolerant: true })
+  if (apdu.type !== 'data-notification') return undefined
+  const { longInvokeIdAndPriority, dateTimeView } = apdu
+  if ((longInvokeIdAndPriority & confirmedBit) === 0) return undefined
+  return encodeApdu({ type: 'data-notification-confirm', longInvokeIdAndPriority, dateTimeView })
+}
 
 const identifierBytes = 17
 const comma = 0x2c

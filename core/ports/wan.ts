@@ -108,6 +108,8 @@ export type DevicePush = {
   protection: number
   /** The invocation counter that it was opened with, and the mark of the unicast key that counts so (sealed-keys.ts). */
   counter?: { mark: string; value: number } | undefined
+  /** To be called once it is on disk, where the device wants to hear so: it says again what was not confirmed. */
+  confirm?: (() => void) | undefined
 }
 
 export interface Wan {

@@ -22,10 +22,14 @@ import { BrokerError } from '../base/broker-error.ts'
 import { copyOf, emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
-import { classifyPush, type Push } from '../dlms/push.ts'
+import { ApduTag } from '../dlms/apdu.ts'
+import type { GeneralBlockStep } from '../dlms/general-block.ts'
+import { answerFrame, aroundOf, classifyPush, isUnaskedApdu, type Push } from '../dlms/push.ts'
+import { PushBlocks } from '../dlms/push-blocks.ts'
 import type { DevicePush } from '../ports/wan.ts'
 import { keepAlive, type CarrierEvents } from './carrier.ts'
-import { namesIn } from './push-names.ts'
+import { namesIn, namesInApdu } from './push-names.ts'
+import { confirmationIn } from './unasked.ts'
 
 /** Who has connected: how it speaks, what it is called, and what of its octets is not dealt with. */
 export type Announcement = {
@@ -66,6 +70,9 @@ export class DialIn {
   private server: Server | undefined
   private datagrams: DatagramSocket | undefined
   private opening: Promise<number> | undefined
+  private readonly blocks = new PushBlocks<string>({ bytesMax: limits.pushBytesMax })
+  private datagramCount = 0
+  private datagramsSinceMs = 0
 
   constructor(options: DialInOptions, events: DialInEvents) {
     this.options = options
@@ -145,15 +152,53 @@ export class DialIn {
   }
 
   private onDatagram(datagram: Buffer, { address, port }: RemoteInfo): void {
+    if (this.isFlooded()) return this.events.refused('DIAL_IN_FULL')
     const push = this.understood(datagram, true)
     if (push === undefined || push === 'REFUSED') return
+    const around = aroundOf(push)
+    // An answer that nobody takes is the device's loss.
+    const answer = (apdu: Buffer): void =>
+      this.datagrams?.send(answerFrame(apdu, around), port, address, () => undefined)
+    let content = contentOf(push)
+    let names = namesIn(push)
+    if (content.apduBytes[0] === ApduTag.GENERAL_BLOCK_TRANSFER) {
+      const step = this.ofBlock(`${address} ${port}`, content.apduBytes)
+      if (step === undefined) return
+      if ('send' in step) return answer(step.send)
+      content = { apduBytes: step.apdu }
+      names = namesInApdu(step.apdu)
+    }
+    if (content.apduBytes.length > 0 && !isUnaskedApdu(content.apduBytes))
+      return this.events.refused('DLMS_SERVICE_UNEXPECTED')
     const { logicalDevice, client } = endsOf(push)
+    const confirmation = confirmationIn(content.apduBytes)
     this.events.pushed({
       address: { transport: 'udp', host: address, port, logicalDevice, client },
-      names: [...namesIn(push), address],
+      names: [...names, address],
       protection: 0,
-      ...contentOf(push),
+      ...content,
+      ...(confirmation && { confirm: () => answer(confirmation) }),
     })
+  }
+
+  private ofBlock(sender: string, view: Buffer): GeneralBlockStep {
+    try {
+      return this.blocks.receive(sender, view)
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      this.events.refused(fault.code)
+      return undefined
+    }
+  }
+
+  /** True when more datagrams have come within a second than are taken. */
+  private isFlooded(): boolean {
+    const now = this.options.nowMs()
+    if (now - this.datagramsSinceMs >= 1_000) {
+      this.datagramsSinceMs = now
+      this.datagramCount = 0
+    }
+    return ++this.datagramCount > limits.dialInDatagramsMax
   }
 
   /** Ends what has no length of its own behind a pause, takes those that say nothing by where they come from, and gives up on the rest. */

@@ -38,6 +38,8 @@ export interface Framing {
   receive(view: Buffer, nowMs: number): void
   /** Sends to a device that was `admitted`; `isLast`: no further APDU follows before an answer. */
   send(apdu: Buffer, device: number, client: number, nowMs: number, isLast: boolean): void
+  /** Sends what answers something unasked, and wants no answer itself; not at all while it would disturb somebody. */
+  answer(apdu: Buffer, device: number, client: number): void
   /**
    * To be called before the first `send` of an exchange; false when the way to the device is not open, and so no association can be.
    * @throws BrokerError DEVICE_RECORD_MALFORMED when there is no address that could be written
@@ -83,6 +85,10 @@ export class WrapperFraming implements Framing {
   send(apdu: Buffer, device: number, client: number): void {
     this.events.write(wrapInPlace(apdu, client, device))
   }
+
+  answer(apdu: Buffer, device: number, client: number): void {
+    this.send(apdu, device, client)
+  }
 }
 
 /** The wrapper over UDP: one frame in each datagram. */
@@ -117,5 +123,8 @@ export class DatagramFraming implements Framing {
 
   send(apdu: Buffer, device: number, client: number): void {
     this.events.write(wrapInPlace(apdu, client, device))
+  }
+  answer(apdu: Buffer, device: number, client: number): void {
+    this.send(apdu, device, client)
   }
 }

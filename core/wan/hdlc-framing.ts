@@ -10,7 +10,7 @@ import { hdlcAddress, type HdlcAddress } from '../dlms/hdlc/address.ts'
 import { HdlcClient } from '../dlms/hdlc/client.ts'
 import type { HdlcStep } from '../dlms/hdlc/link-state.ts'
 import { HdlcReader } from '../dlms/hdlc/reader.ts'
-import { SegmentGatherer } from '../dlms/hdlc/transfer.ts'
+import { encodeUnconfirmed, llcToServer, SegmentGatherer } from '../dlms/hdlc/transfer.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 import type { Framing, FramingEvents } from './framing.ts'
 
@@ -100,6 +100,13 @@ export class HdlcFraming implements Framing {
     this.asked = this.stations.get(keyOf(device, client))!
     this.asked.waiting.push({ apdu, isLast })
     this.work(nowMs)
+  }
+
+  /** In a UI frame, between two conversations on the line. */
+  answer(apdu: Buffer, device: number, client: number): void {
+    if (isBusy(this.active)) return
+    const ends = { local: hdlcAddress(client, undefined, 1), remote: hdlcAddressOf(device) }
+    this.events.write(encodeUnconfirmed(ends, llcToServer, apdu))
   }
 
   awaitMore(device: number, client: number, nowMs: number): void {

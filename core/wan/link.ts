@@ -16,7 +16,6 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
-import { limits } from '../base/limits.ts'
 import { isNotification } from '../dlms/client.ts'
 import type { DeviceAddress, DevicePush, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
 import { Association } from './association.ts'
@@ -26,6 +25,7 @@ import type { Exchange } from './exchange.ts'
 import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
 import type { Framing, FramingEvents } from './framing.ts'
 import type { WanOptions } from './options.ts'
+import { Unasked } from './unasked.ts'
 
 /** What the pool does for its links. */
 export interface LinkOwner {
@@ -51,9 +51,9 @@ export interface LinkOwner {
   refusedFrame(code: ErrorCode): void
 }
 
-/** Where something came from on a link: device and client as device records have them, whose it is, and how it was protected. */
+/** Where something came from on a link: device and client as device records have them, whose it is, how it was protected, and how to confirm it. */
 export type UnaskedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | 'device'> &
-  Pick<DevicePush, 'protection' | 'counter'>
+  Pick<DevicePush, 'protection' | 'counter' | 'confirm'>
 
 /** What a link is made of. */
 export type LinkParts = {
@@ -64,8 +64,6 @@ export type LinkParts = {
 }
 
 export type LinkState = 'CONNECTING' | 'OPEN' | 'DOOMED' | 'RELEASING' | 'CLOSED'
-
-const floodWindowMs = 60_000
 
 export class Link {
   state: LinkState = 'CONNECTING'
@@ -82,25 +80,25 @@ export class Link {
   private readonly carrier: Carrier
   private readonly framing: Framing
   private readonly associations = new Map<number, Association>()
+  private readonly unasked: Unasked
   private outgoing: Buffer[] = []
   private flushNumber = 0
   private servedCount = 0
   private releasesDue = 0
-  private unaskedCount = 0
-  private unaskedSinceMs = 0
   private lastFrameMs = 0
 
   constructor(owner: LinkOwner, { open, frame, isTheirs }: LinkParts) {
     this.owner = owner
     this.isTheirs = isTheirs
+    this.unasked = new Unasked(this, owner, this.associations)
     this.dueMs = owner.nowMs() + owner.options.connectMs
     this.framing = frame({
       apdu: (device, client, apduView) => this.onApdu(device, client, apduView),
-      unasked: (device, client, apduView) => this.onUnasked(undefined, device, client, apduView),
+      unasked: (device, client, apduView) => this.unasked.receive(device, client, apduView),
       lost: (device, client, code, detail) => this.onLost(device, client, code, detail),
       dropped: (code) => {
         this.owner.refusedFrame(code)
-        this.countUnasked()
+        this.unasked.note()
       },
       write: (piece) => {
         if (this.outgoing.push(piece) === 1) this.owner.wantFlush(this)
@@ -242,12 +240,12 @@ export class Link {
 
   private onAnswer(association: Association, exchange: Exchange, apduView: Buffer): void {
     if (association.isCiphered && isNotification(apduView))
-      return this.onUnasked(association, association.device, association.client, apduView)
+      return this.unasked.receive(association.device, association.client, apduView)
     exchange.isAnswered = true
     try {
       const step = association.dlms!.receive(apduView)
       association.noteReceived()
-      if (!('push' in step)) this.unaskedCount = 0
+      if (!('push' in step)) this.unasked.forgive()
       if ('send' in step) {
         exchange.isServiceSent = true
         this.send(association, exchange, step.send)
@@ -268,8 +266,7 @@ export class Link {
     if (!this.framing.keepsTime) exchange.answerDueMs = now + this.owner.options.responseMs
     this.framing.awaitMore(device, client, now)
     if (push === undefined) return
-    this.tell(association, device, client, push, true)
-    this.countUnasked()
+    this.unasked.tell(device, client, push, true)
   }
 
   /** Nothing is under way on the association, if there is one. */
@@ -279,62 +276,16 @@ export class Link {
     client: number,
     apduView: Buffer,
   ): void {
-    if (association === undefined) return this.onUnasked(undefined, device, client, apduView)
+    if (association === undefined) return this.unasked.receive(device, client, apduView)
     if (this.state === 'RELEASING' && association.dlms?.state === 'RELEASING')
       return this.onRelease(association, apduView)
     if (association.takeLate(apduView)) return this.owner.lateFrame()
-    this.onUnasked(association, device, client, apduView)
+    this.unasked.receive(device, client, apduView)
   }
 
-  private onUnasked(
-    known: Association | undefined,
-    device: number,
-    client: number,
-    apduView: Buffer,
-  ): void {
-    const association = known ?? this.associations.get(device * 0x1_0000 + client)
-    let opened: Buffer | undefined
-    try {
-      // In the clear it is told as that, beside a protected association too: the device's record says whether it may be.
-      if (!isNotification(apduView)) opened = association?.dlms?.openUnasked(apduView)
-    } catch (error) {
-      if (!(error instanceof BrokerError)) throw error
-      this.owner.refusedFrame(error.code)
-      return this.countUnasked()
-    }
-    this.tell(association, device, client, opened ?? apduView, opened !== undefined)
-    this.countUnasked()
-  }
-
-  private tell(
-    association: Association | undefined,
-    logicalDevice: number,
-    client: number,
-    apduView: Buffer,
-    isOpened: boolean,
-  ): void {
-    const device = association?.deviceKey ?? this.deviceAt(logicalDevice)
-    const opened = isOpened ? association?.receivedProtection : undefined
-    const { protection = 0, counter } = opened ?? {}
-    this.owner.unasked(this, { logicalDevice, client, device, protection, counter }, apduView)
-  }
-
-  /** Whose the logical device is, whichever client has asked it. */
-  private deviceAt(logicalDevice: number): DeviceAddress['device'] {
-    for (const association of this.associations.values())
-      if (association.device === logicalDevice && association.deviceKey !== undefined)
-        return association.deviceKey
-    return undefined
-  }
-
-  private countUnasked(): void {
-    const now = this.owner.nowMs()
-    if (now - this.unaskedSinceMs > floodWindowMs) {
-      this.unaskedSinceMs = now
-      this.unaskedCount = 0
-    }
-    if (++this.unaskedCount > limits.wanUnsolicitedFramesMax)
-      this.cut('flooded with frames nobody asked for', true)
+  /** Sends what answers something unasked, when there is a way for that just now: a device says again what was not confirmed. */
+  answerUnasked(apdu: Buffer, device: number, client: number): void {
+    if (this.state === 'OPEN' || this.state === 'DOOMED') this.framing.answer(apdu, device, client)
   }
 
   /** The framing has lost the way to one device. */

@@ -313,7 +313,7 @@ export class SocketWan implements Wan {
 
   private onUnasked(
     link: Link,
-    { protection, counter, ...ends }: UnaskedFrom,
+    { protection, counter, confirm, ...ends }: UnaskedFrom,
     apduView: Buffer,
   ): void {
     if (!isUnaskedApdu(apduView)) return this.metrics.unsolicitedFrames.add()
@@ -329,6 +329,7 @@ export class SocketWan implements Wan {
       apduBytes: copyOf(apduView),
       protection,
       counter,
+      confirm,
     })
   }
 

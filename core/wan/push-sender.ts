@@ -19,6 +19,7 @@ import { headerBytes, Kind } from '../envelope/layout.ts'
 import { Shape, shapeOfTag } from '../dlms/security/index.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
+import { digest } from '../ports/crypto.ts'
 import type { Log } from '../ports/log.ts'
 import type { Counter, Gauge, Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
@@ -49,6 +50,7 @@ type Waiting = Queued & {
   dueMs: number
   /** The actor knows it again: it may be sent twice. */
   isKnownAgain: boolean
+  confirm: DevicePush['confirm']
 }
 
 const noId = Buffer.alloc(8)
@@ -89,15 +91,19 @@ export class PushSender {
       this.bytesWaiting + bytes > limits.pushBytesWaitingMax
     if (isFull || this.isClosed) return this.count('DEVICE_PUSH_DROPPED')
     const target = bytesOfEui64Key(device)
+    const body = encodePush(push)
     const item: Waiting = {
       number: ++this.lastNumber,
-      id: random.bytes(8).readBigUInt64BE(),
+      // One that is said again until it is confirmed is the same one.
+      id: (push.confirm ? digest('sha256', body) : random.bytes(8)).readBigUInt64BE(),
       target,
       partition: fnv1a32(target) % directory.partitionCount,
-      body: encodePush(push),
+      body,
       receivedAt: clock.now(),
       dueMs: clock.elapsedMs() + limits.pushWaitMsMax,
-      isKnownAgain: push.counter !== undefined || isCounted(push.apduBytes),
+      isKnownAgain:
+        push.counter !== undefined || push.confirm !== undefined || isCounted(push.apduBytes),
+      confirm: push.confirm,
       lane: Lane.NORMAL,
       bytes,
       isEnded: false,
@@ -215,6 +221,7 @@ export class PushSender {
     this.bytesWaiting -= item.bytes
     this.waitingGauge.set(this.waiting.size)
     this.count(code)
+    if (code === 'REQUEST_ACCEPTED') item.confirm?.()
   }
 
   /** Never what it said; `from` is where it came from. */

@@ -344,6 +344,25 @@ t.test('after kill -9 nothing comes twice, and nothing that was accepted is gone
   )
 })
 
+t.test(
+  'what wants to be confirmed is confirmed when it is on disk, and known when it is said again',
+  async (t) => {
+    const trial = await Trial.start({ ...plainRecord, alertsTo: [supplier] })
+    const confirmed: number[] = []
+    const asking = (value: number): DevicePush =>
+      pushOf(notification(value), { confirm: () => void confirmed.push(value) })
+    trial.repliesToLose = 1
+    t.same(await trial.push(asking(1)), accepted(), 'the answer was lost, and it was sent again')
+    t.same(await trial.push(asking(1)), accepted(), 'the confirmation was lost')
+    t.same(confirmed, [1, 1])
+    t.same(await trial.push(asking(2)), accepted())
+    t.same(trial.alerts(), ['supplier: 01 1', 'supplier: 01 2'])
+    const stranger = { ...asking(3), device: deviceKey(99) }
+    t.same(await trial.push(stranger), { DEVICE_UNKNOWN: 1 })
+    t.same(confirmed, [1, 1, 2], 'not what nobody gets')
+  },
+)
+
 t.test('what was written, with nobody told, is not delivered again', async (t) => {
   for (const isCiphered of [true, false]) {
     const trial = await Trial.start(isCiphered ? secured : { ...plain, alertsTo: [supplier] })

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { makeFault } from '../../../actors/simulator/faults.ts'
 import { pushBytes } from '../../../actors/simulator/outgoing.ts'
 import { formatEui64Key } from '../../../core/base/eui64.ts'
+import { limits } from '../../../core/base/limits.ts'
 import { encodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import { keyMarkOf } from '../../../core/ports/sealed-keys.ts'
 import type { DeviceAddress, ExchangeResult } from '../../../core/ports/wan.ts'
@@ -120,6 +121,91 @@ t.test('pushes: on connections of their own, in datagrams, between answers', asy
   datagram.send(Buffer.of(0, 9, 9), port, '127.0.0.1')
   await until(() => trial.metrics.refused('DLMS_LENGTH_INVALID') > 0)
   t.pass('rubbish is counted')
+})
+
+/** `apdu` in general blocks of `blockBytes`, all of them at once, with a window of 1 at the end. */
+function blocksOf(apdu: Buffer, blockBytes: number): Buffer[] {
+  const count = Math.ceil(apdu.length / blockBytes)
+  return Array.from({ length: count }, (_, index) => {
+    const data = apdu.subarray(index * blockBytes, (index + 1) * blockBytes)
+    const control = index + 1 === count ? 0x81 : 0x41
+    return Buffer.concat([Buffer.of(0xe0, control, 0, index + 1, 0, 0, data.length), data])
+  })
+}
+
+const wrapped = (apdu: Buffer): Buffer =>
+  Buffer.concat([Buffer.of(0, 1, 0, 1, 0, 102, 0, apdu.length), apdu])
+
+/** A data-notification that asks for a confirmation, and the confirmation. */
+const confirmable = (name: string): [notification: Buffer, confirmation: Buffer] => {
+  const head = { longInvokeIdAndPriority: 0x4000_0007, dateTimeView: Buffer.alloc(0) }
+  const valueView = Buffer.from([9, name.length, ...Buffer.from(name)])
+  return [
+    encodeApdu({ type: 'data-notification', ...head, valueView }),
+    encodeApdu({ type: 'data-notification-confirm', ...head }),
+  ]
+}
+const confirmed = (confirmation: Buffer): Buffer =>
+  Buffer.concat([Buffer.of(0, 1, 0, 102, 0, 1, 0, confirmation.length), confirmation])
+
+t.test('pushes in general blocks, and such as are to be confirmed, on a connection', async (t) => {
+  const trial = await FleetTrial.start(t, {})
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  const name = formatEui64Key(trial.deviceOf(4)).replaceAll('-', '')
+  const [notification, confirmation] = confirmable(name)
+  socket.write(wrapped(notification))
+  const push = await trial.push()
+  t.equal(socket.bytesRead, 0, 'nothing is confirmed before somebody has it')
+  push.confirm!()
+  t.same((await once(socket, 'data'))[0], confirmed(confirmation))
+
+  const blocks = blocksOf(notification, 10)
+  for (const block of blocks) socket.write(wrapped(block))
+  const whole = await trial.push()
+  t.same(whole.apduBytes, notification)
+  t.equal(deviceNamed(whole.names), trial.deviceOf(4))
+  // One is lost: what follows is dropped, and asked for again.
+  socket.write(Buffer.concat([blocks[0]!, blocks[2]!].map(wrapped)))
+  socket.write(wrapped(Buffer.from(blocks[2]!).fill(0x01, 1, 2)))
+  const [asked] = (await once(socket, 'data')) as [Buffer]
+  t.same([asked[8], asked.readUInt16BE(12)], [0xe0, 1], 'the first has come')
+  for (const block of blocks.slice(1)) socket.write(wrapped(block))
+  t.same((await trial.push()).apduBytes, notification)
+  socket.write(wrapped(Buffer.of(0xe0, 0x81, 0, 9)))
+  await until(() => trial.metrics.refused('DLMS_LENGTH_INVALID') > 0)
+  socket.write(wrapped(notification))
+  whole.confirm!()
+  await trial.push()
+  t.pass('it goes on')
+})
+
+t.test('the same in datagrams; too many of them are dropped', async (t) => {
+  const trial = await FleetTrial.start(t, {}, { nowMs: () => 1 })
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  const socket = createSocket('udp4')
+  t.teardown(() => socket.close())
+  const [notification, confirmation] = confirmable('0123456789ABCDEF')
+  const say = (apdu: Buffer): void => socket.send(wrapped(apdu), port, '127.0.0.1')
+  for (const block of blocksOf(notification, 10)) say(block)
+  const push = await trial.push()
+  t.same(push.apduBytes, notification)
+  t.equal(
+    deviceNamed(push.names) && formatEui64Key(deviceNamed(push.names)!),
+    '01-23-45-67-89-AB-CD-EF',
+  )
+  push.confirm!()
+  t.same((await once(socket, 'message'))[0], confirmed(confirmation))
+  say(Buffer.of(0xe0, 0x01, 0, 1, 0, 0, 1, 0x0f))
+  const [acknowledgement] = (await once(socket, 'message')) as [Buffer]
+  t.equal(acknowledgement[8], 0xe0)
+  for (let sent = 0; trial.metrics.refused('DIAL_IN_FULL') === 0; sent++) {
+    if (sent > 2 * limits.dialInDatagramsMax) return t.fail('the door takes any number')
+    say(Buffer.of(0xff))
+    if (sent % 50 === 0) await turn()
+  }
+  t.ok(trial.metrics.refused('DLMS_SERVICE_UNEXPECTED') > 0, 'what came before was looked at')
 })
 
 t.test('rubbish, silence and crowds at the door', async (t) => {

@@ -1,0 +1,54 @@
+/**
+ * General blocks of what meters send unasked, put together by sender. Bounded; of too many senders the one that began first gives way. Sans-io.
+ */
+import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
+import { GeneralBlocks, type GeneralBlockStep } from './general-block.ts'
+
+/** Blocks that we take at once. */
+const window = 8
+const windowMask = 0x3f
+const blockNumberAt = 2
+
+export class PushBlocks<Sender> {
+  private readonly sendersMax: number
+  private readonly bytesMax: number
+  private readonly senders = new Map<Sender, GeneralBlocks>()
+
+  /** @param bytesMax  octets of one APDU */
+  constructor({
+    sendersMax = limits.pushGatheringsMax,
+    bytesMax = limits.transferBytesMax,
+  }: { sendersMax?: number; bytesMax?: number } = {}) {
+    this.sendersMax = sendersMax
+    this.bytesMax = bytesMax
+  }
+
+  /**
+   * Takes one general-block-transfer APDU, borrowed: gives the whole APDU, owned, or what is to be sent back, or undefined while more is to
+   * come. @throws BrokerError those of `GeneralBlocks.receive`; the transfer is forgotten
+   */
+  receive(sender: Sender, view: Buffer): GeneralBlockStep {
+    const blocks = this.blocksOf(sender)
+    // Each transfer counts from one, and so does one that is begun again.
+    if (view.length > blockNumberAt + 1 && view.readUInt16BE(blockNumberAt) === 1) blocks.reset()
+    let step: GeneralBlockStep
+    try {
+      step = blocks.receive(view)
+    } catch (fault) {
+      if (fault instanceof BrokerError) this.senders.delete(sender)
+      throw fault
+    }
+    // A window of 0 wants no acknowledgement.
+    return step !== undefined && 'send' in step && (view[1]! & windowMask) === 0 ? undefined : step
+  }
+
+  private blocksOf(sender: Sender): GeneralBlocks {
+    const known = this.senders.get(sender)
+    if (known !== undefined) return known
+    if (this.senders.size >= this.sendersMax) this.senders.delete(this.senders.keys().next().value!)
+    const blocks = new GeneralBlocks(window, false, this.bytesMax)
+    this.senders.set(sender, blocks)
+    return blocks
+  }
+}
