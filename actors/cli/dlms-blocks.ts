@@ -10,7 +10,16 @@ export type GatheredBlocks = { octets: Buffer; text: string; isApdu: boolean }
 type Block = { kind: string; number: number; isLast: boolean; view: Buffer }
 
 export class BlockWatch {
+  private readonly gaps: string[] = []
   private readonly kept = new Map<string, { next: number; parts: Buffer[]; bytes: number }>()
+
+  /** What is missing, in words. */
+  get notes(): string[] {
+    const unfinished = Array.from(this.kept, ([key, { next }]) =>
+      unfinishedText(next - 1, key.slice(0, key.lastIndexOf(' '))),
+    )
+    return [...new Set([...this.gaps, ...unfinished])]
+  }
 
   /** Takes the APDU `view`, of the sender `from`; what it completes, when it is more than a block. */
   add(view: Buffer, from: string): GatheredBlocks | undefined {
@@ -20,6 +29,11 @@ export class BlockWatch {
     const begun = this.kept.get(key)
     if (block.number === 1 || begun?.next !== block.number) {
       this.kept.delete(key)
+      if (block.number !== 1 && begun !== undefined)
+        this.gaps.push(`block ${block.number} comes after block ${begun.next - 1}${ofSender(from)}`)
+      else if (begun !== undefined) this.gaps.push(unfinishedText(begun.next - 1, from))
+      else if (block.number !== 1)
+        this.gaps.push(`block ${block.number} comes without those before it${ofSender(from)}`)
       // One block alone is explained where it stands; one without those before it explains nothing.
       if (block.number !== 1 || (block.isLast && block.kind === 'general')) return undefined
     }
@@ -40,6 +54,10 @@ export class BlockWatch {
     }
   }
 }
+
+const ofSender = (from: string): string => (from === '' ? '' : `, from ${from}`)
+const unfinishedText = (number: number, from: string): string =>
+  `nothing comes behind block ${number}, which is not the last${ofSender(from)}`
 
 function blockIn(view: Buffer): Block | undefined {
   let apdu: Apdu

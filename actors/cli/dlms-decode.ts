@@ -86,13 +86,13 @@ const isUnreadable = ({ name, children }: ExplainedField): boolean =>
 function explainOctets(pieces: readonly Buffer[], options: DecodeOptions): Explained {
   const decoder = new Decoder(options)
   const fields = pieces.flatMap((octets) => decoder.decode(octets))
-  return { fields, notes: [...decoder.opening.notes] }
+  return { fields, notes: [...decoder.opening.notes, ...decoder.blocks.notes] }
 }
 
 /** Remembers of what it has seen what explains the rest: titles, keys, segments and blocks. */
 class Decoder {
   readonly opening: DlmsOpening
-  private readonly blocks = new BlockWatch()
+  readonly blocks = new BlockWatch()
   private readonly gatherers = new Map<string, SegmentGatherer>()
 
   constructor(options: OpeningKeys) {
@@ -131,6 +131,12 @@ class Decoder {
       const from = String(octets.readUInt16BE(at + 2))
       return { field: this.apdu(octets, at, at + wrapped, from), end: at + wrapped }
     }
+    const llcBytes = llcBytesAt(octets, at)
+    if (llcBytes > 0)
+      return {
+        field: leaf('llc', octets.toString('hex', at, at + llcBytes), at, llcBytes),
+        end: at + llcBytes,
+      }
     const end = endOfApdu(octets, at)
     const isOther = end < octets.length && !this.isReadable(octets, end)
     // What stands behind and is nothing by itself belongs to it, or to nobody.
@@ -139,7 +145,12 @@ class Decoder {
   }
 
   private isReadable(octets: Buffer, at: number): boolean {
-    return octets[at] === flagOctet || wrapperBytesAt(octets, at) > 0 || isApdu(octets, at)
+    return (
+      octets[at] === flagOctet ||
+      wrapperBytesAt(octets, at) > 0 ||
+      llcBytesAt(octets, at) > 0 ||
+      isApdu(octets, at)
+    )
   }
 
   /** The APDU, or the wrapper frame, or the data, from `at` to `end`. */
@@ -197,6 +208,12 @@ function wrapperBytesAt(octets: Buffer, at: number): number {
   if (octets.length - at <= wrapperHeaderBytes || octets.readUInt16BE(at) !== 1) return 0
   const bytes = wrapperHeaderBytes + octets.readUInt16BE(at + 6)
   return bytes > wrapperHeaderBytes && bytes <= octets.length - at ? bytes : 0
+}
+
+/** Octets of the LLC header at `at`, which some logs show without the frame around it; 0 when there is none. */
+function llcBytesAt(octets: Buffer, at: number): number {
+  const view = octets.subarray(at)
+  return view.length - behindLlc(view).length
 }
 
 /** Where the APDU at `at` ends: at the end of all where it is none. */

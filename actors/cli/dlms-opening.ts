@@ -6,12 +6,15 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { decodeApdu, encodeApdu, type Apdu, type ApduOf } from '../../core/dlms/apdu/codec.ts'
 import type { Envelope } from '../../core/dlms/explain.ts'
 import {
+  authenticatedEncrypted,
   openSignedApdu,
   SecurityChannel,
   suites,
   systemTitleBytes,
+  systemTitleOf,
 } from '../../core/dlms/security/index.ts'
-import { SecretKey } from '../../core/ports/crypto.ts'
+import { vectorOf } from '../../core/dlms/security/aes-protection.ts'
+import { SecretKey, streamGcm, tagBytes } from '../../core/ports/crypto.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
 import { keysInFile } from './key-files.ts'
 import { inShort } from './meter-advice.ts'
@@ -105,7 +108,26 @@ export class DlmsOpening {
         fault ??= error
       }
     }
-    return this.note(`not deciphered: ${inShort(fault!)}`)
+    return this.unverified(envelope, titles) ?? this.note(`not deciphered: ${inShort(fault!)}`)
+  }
+
+  /** Without the authentication key nothing is verified, but what the key enciphers can be read, when it is any APDU. */
+  private unverified({ ciphered }: Envelope, titles: readonly Buffer[]): Buffer | undefined {
+    const { securityControl, invocationCounter, contentView } = ciphered
+    const { unicast, authentication, options } = this
+    const isMissing = authentication === undefined && options.keys === undefined
+    const isEncrypted = (securityControl & authenticatedEncrypted) === authenticatedEncrypted
+    if (unicast === undefined || !isMissing || !isEncrypted) return undefined
+    for (const title of titles) {
+      const vector = vectorOf(title)
+      vector.writeUInt32BE(invocationCounter, systemTitleBytes)
+      const plain = streamGcm(unicast, vector, contentView.subarray(0, -tagBytes))
+      if (!isApdu(plain)) continue
+      this.note('opened but not verified: --authentication-key does')
+      this.learn(plain)
+      return plain
+    }
+    return undefined
   }
 
   private openAs(envelope: Envelope, title: Buffer, suiteId: 0 | 1 | 2): Buffer {
@@ -175,6 +197,17 @@ export class DlmsOpening {
   }
 }
 
+/** Nothing left over: a wrong key gives octets that are none. */
+function isApdu(view: Buffer): boolean {
+  try {
+    decodeApdu(view)
+    return true
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return false
+  }
+}
+
 /** Whose system title protects it, where it does not say so. */
 const senderOf = ({ type }: Envelope): 'client' | 'meter' =>
   /-(response|error)$|event-notification|information-report/.test(type) ? 'meter' : 'client'
@@ -193,5 +226,7 @@ function titleOfCarrier(carrier: Apdu): Buffer | undefined {
   return carrier.type === 'aare' ? asTitle(carrier.respondingApTitleView) : undefined
 }
 
-const asTitle = (view: Buffer | undefined): Buffer | undefined =>
-  view?.length === systemTitleBytes ? view : undefined
+function asTitle(view: Buffer | undefined): Buffer | undefined {
+  const title = view && systemTitleOf(view)
+  return title?.length === systemTitleBytes ? title : undefined
+}

@@ -160,7 +160,7 @@ class PushListener {
     })
     socket.on('end', () => {
       callOff()
-      stream.pause()
+      stream.end()
       socket.end()
     })
     // What was cut off is told when the connection ends in order; a reset is the meter's business.

@@ -7,6 +7,7 @@ import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { limits } from '../../core/base/limits.ts'
 import { ApduTag } from '../../core/dlms/apdu.ts'
 import { SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
+import type { GeneralBlockStep } from '../../core/dlms/general-block.ts'
 import { PushBlocks } from '../../core/dlms/push-blocks.ts'
 import {
   answerFrame,
@@ -68,6 +69,18 @@ export class PushStream {
     if (!this.isSkipping) this.take(true)
     this.isSkipping = false
     this.used = 0
+  }
+
+  /** The connection ends, and with it what was to go on. */
+  end(): void {
+    this.pause()
+    const partial = [...this.segments].flatMap(([sender, { isPartial }]) =>
+      isPartial ? [sender] : [],
+    )
+    for (const sender of new Set([...partial, ...this.blocks.unfinished]))
+      this.events.wrong(
+        new BrokerError('DLMS_TRANSFER_ABORTED', `of sender ${sender}: the rest did not come`),
+      )
   }
 
   private keep(view: Buffer): void {
@@ -145,7 +158,14 @@ export class PushStream {
   private onApdu(apduView: Buffer, around: Around): void {
     if (apduView[0] !== ApduTag.GENERAL_BLOCK_TRANSFER)
       return this.events.heard({ apdu: copyOf(apduView), around })
-    const step = this.blocks.receive(nameOfSender(around), apduView)
+    let step: GeneralBlockStep
+    try {
+      step = this.blocks.receive(nameOfSender(around), apduView)
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      // What is around it was right: the next one stands where it should.
+      return this.events.wrong(fault)
+    }
     if (step === undefined) return
     if ('apdu' in step) this.events.heard({ apdu: step.apdu, around })
     else this.events.send(answerFrame(step.send, around))

@@ -1,8 +1,9 @@
 /** What an unasked APDU says, for people and for scripts: kind, time, and its fields in words where the content shows what they are. */
 import { asBuffer } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { decodeApdu, type Apdu } from '../../core/dlms/apdu/codec.ts'
-import { decodeValue } from '../../core/dlms/axdr.ts'
+import { anyApdu, type Apdu } from '../../core/dlms/apdu/codec.ts'
+import { Reader } from '../../core/dlms/apdu/grammar.ts'
+import { decodeValue, encodeValue } from '../../core/dlms/axdr.ts'
 import {
   labelledValues,
   nameOfObis,
@@ -10,6 +11,8 @@ import {
   readAttribute,
   textOfDateTime,
   type Json,
+  type LabelledValue,
+  type PushObject,
 } from '../../core/dlms/cosem/index.ts'
 import { decodeDescriptor } from '../../core/dlms/descriptor.ts'
 import { wordsOfJson } from './json-words.ts'
@@ -28,11 +31,18 @@ export type PushContent = {
   /** As the meter wrote it; absent where it gave none. */
   time?: string
   fields: PushField[]
+  /** Octets behind the APDU, which the standard knows nothing of, in hexadecimal digits. */
+  trailing?: string
 }
 
 /** What `apdu`, in the clear, says. @throws BrokerError as `decodeApdu`, `decodeValue` */
 export function contentOf(apdu: Buffer): PushContent {
-  const decoded = decodeApdu(apdu, { isTolerant: true })
+  const reader = new Reader(apdu, { isTolerant: true })
+  const content = contentIn(anyApdu.read(reader))
+  return reader.left === 0 ? content : { ...content, trailing: apdu.toString('hex', reader.at) }
+}
+
+function contentIn(decoded: Apdu): PushContent {
   const { type } = decoded
   if (type === 'data-notification')
     return {
@@ -55,16 +65,19 @@ function timeIn(view: Buffer | undefined): { time?: string } {
 
 function attributeField(descriptorView: Buffer, valueView: Buffer): PushField {
   const { classId, instanceId, memberId } = decodeDescriptor(descriptorView)
-  const { className, name, json } = readAttribute({ classId }, memberId, asBuffer(valueView))
-  return {
-    obis: instanceId,
-    name: nameOfObis(instanceId),
-    member: `${className} ${name}`,
-    value: json,
-  }
+  return attributeFieldOf({ classId, obis: instanceId, attributeId: memberId }, asBuffer(valueView))
 }
 
-function fieldOf({ obis, value, scaled }: ReturnType<typeof labelledValues>[number]): PushField {
+function attributeFieldOf(
+  { classId, obis, attributeId }: PushObject,
+  valueView: Buffer,
+): PushField {
+  const { className, name, json } = readAttribute({ classId }, attributeId, valueView)
+  return { obis, name: nameOfObis(obis), member: `${className} ${name}`, value: json }
+}
+
+function fieldOf({ obis, object, value, scaled }: LabelledValue): PushField {
+  if (object !== undefined) return attributeFieldOf(object, encodeValue(value))
   return {
     ...(obis !== undefined && { obis, name: nameOfObis(obis) }),
     value: scaled?.decimal ?? rawJson(value),
@@ -73,7 +86,7 @@ function fieldOf({ obis, value, scaled }: ReturnType<typeof labelledValues>[numb
 }
 
 /** The same in words: kind, time, fields. */
-export function wordsOf({ type, time, fields }: PushContent): string[] {
+export function wordsOf({ type, time, fields, trailing }: PushContent): string[] {
   const words = fields.map(({ obis, name, member, value, unit }) => {
     const of = member === undefined ? '' : ` ${member}`
     const label = obis === undefined ? '' : `${name} (${obis})${of}: `
@@ -83,6 +96,7 @@ export function wordsOf({ type, time, fields }: PushContent): string[] {
     type,
     ...(time === undefined ? [] : [time]),
     ...(words.length > 0 ? [words.join('; ')] : []),
+    ...(trailing === undefined ? [] : [`behind it, not understood: ${trailing}`]),
   ]
 }
 

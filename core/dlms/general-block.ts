@@ -72,6 +72,11 @@ export class GeneralBlocks {
     return this.outgoing !== undefined || this.gatherer !== undefined
   }
 
+  /** Of the transfer towards us, the number of the last block that came in order. */
+  get blocksReceived(): number {
+    return this.receivedNumber
+  }
+
   /** Forgets everything: the next request begins with number 1. */
   reset(): void {
     this.outgoing = undefined

@@ -32,15 +32,27 @@ export class PushBlocks<Sender> {
     const blocks = this.blocksOf(sender)
     // Each transfer counts from one, and so does one that is begun again.
     if (view.length > blockNumberAt + 1 && view.readUInt16BE(blockNumberAt) === 1) blocks.reset()
-    let step: GeneralBlockStep
+    const { blocksReceived } = blocks
     try {
-      step = blocks.receive(view)
+      const step = blocks.receive(view)
+      // A window of 0 wants no acknowledgement: nothing can be asked for again.
+      const isOneWay = (view[1]! & windowMask) === 0
+      if (!isOneWay || (step !== undefined && 'apdu' in step)) return step
+      if (blocks.blocksReceived === blocksReceived)
+        throw new BrokerError(
+          'DLMS_BLOCK_NUMBER_WRONG',
+          `general block ${view.readUInt16BE(blockNumberAt)} after block ${blocksReceived}`,
+        )
+      return undefined
     } catch (fault) {
       if (fault instanceof BrokerError) this.senders.delete(sender)
       throw fault
     }
-    // A window of 0 wants no acknowledgement.
-    return step !== undefined && 'send' in step && (view[1]! & windowMask) === 0 ? undefined : step
+  }
+
+  /** Senders of whom more is to come. */
+  get unfinished(): Sender[] {
+    return [...this.senders].flatMap(([sender, { isUnderWay }]) => (isUnderWay ? [sender] : []))
   }
 
   private blocksOf(sender: Sender): GeneralBlocks {

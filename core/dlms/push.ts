@@ -4,7 +4,7 @@
  *
  *   00 01 …                                  wrapper of version 1 [IEC 62056-4-7]
  *   7e a…                                    HDLC frame: UI or I [IEC 62056-46, 6.4.1]
- *   0f, c2, 18, d2, db to df, e0 …           an APDU that is sent unasked [IEC 62056-5-3, COSEMpdu]
+ *   0f, c2, 18, d2, db to df, e0 …           an APDU that is sent unasked [IEC 62056-5-3, COSEMpdu], perhaps behind an LLC header, e6 …
  *   17 printable characters, a comma, 4 or 6 octets      equipment identifier with alarm register or OBIS code (DSMR 4 meters)
  *   printable characters, up to a line end   an identification as configured
  */
@@ -14,7 +14,7 @@ import { ApduTag } from './apdu.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { flagOctet, frameBytesAt, hasGoodFcs, readFrame, type HdlcFrame } from './hdlc/frame.ts'
 import type { HdlcAddress } from './hdlc/address.ts'
-import { behindLlc, encodeUnconfirmed, llcToServer } from './hdlc/transfer.ts'
+import { behindLlc, encodeUnconfirmed, llcToClient, llcToServer } from './hdlc/transfer.ts'
 import {
   allocateApdu,
   wrapInPlace,
@@ -114,7 +114,9 @@ export function classifyPush(
   const first = view[0]!
   if (first === 0) return orCutShort(wrapperPush(view, apduBytesMax), isEnd)
   if (first === flagOctet) return orCutShort(hdlcPush(view), isEnd)
-  if (unaskedTags.has(first)) return apduPush(view, isEnd, apduBytesMax)
+  if (unaskedTags.has(first)) return apduPush(view, view, isEnd, apduBytesMax)
+  // As some bridges to a line hand it out.
+  if (first === llcToClient[0]) return apduPush(view, behindLlc(view), isEnd, apduBytesMax)
   return orCutShort(identificationPush(view, isEnd), isEnd)
 }
 
@@ -150,10 +152,18 @@ function hdlcPush(view: Buffer): Push | undefined {
   return { kind: 'HDLC', bytes: at + bytes, frame, apduView }
 }
 
-function apduPush(view: Buffer, isEnd: boolean, apduBytesMax: number): Push | undefined {
-  if (view.length > apduBytesMax)
+function apduPush(
+  view: Buffer,
+  apduView: Buffer,
+  isEnd: boolean,
+  apduBytesMax: number,
+): Push | undefined {
+  if (apduView.length > apduBytesMax)
     throw new BrokerError('DLMS_SIZE_EXCEEDED', `an APDU above ${apduBytesMax} octets`)
-  return isEnd ? { kind: 'APDU', bytes: view.length, apduView: view } : undefined
+  if (!isEnd) return undefined
+  if (!isUnaskedApdu(apduView))
+    throw new BrokerError('DLMS_TAG_UNKNOWN', `first octet ${apduView[0] ?? view[0]}`)
+  return { kind: 'APDU', bytes: view.length, apduView }
 }
 
 function identificationPush(view: Buffer, isEnd: boolean): Push | undefined {

@@ -5,9 +5,10 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { decodeApdu, type ApduOf } from '../dlms/apdu/codec.ts'
-import { lengthBytes, readLength, Tag } from '../dlms/axdr.ts'
+import { decodeValue, lengthBytes, readLength, Tag } from '../dlms/axdr.ts'
+import { pushObjectsIn, type PushObject } from '../dlms/cosem/index.ts'
 import { cosemDateTimeBytes } from '../dlms/date-time.ts'
-import { formatObis } from '../dlms/obis.ts'
+import { decodeDescriptor } from '../dlms/descriptor.ts'
 import { Protection } from '../dlms/security/index.ts'
 import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 import { ReadingStatus } from './reading-status.ts'
@@ -82,7 +83,7 @@ function appendContent(notification: Notification): void {
     case 'data-notification':
       return appendFields(notification.valueView)
     case 'event-notification-request':
-      return appendReading(notification)
+      return appendEvent(notification)
     case 'information-report-request':
       for (const view of notification.dataViews) appendWhole(valuesField, view)
   }
@@ -92,22 +93,32 @@ function appendContent(notification: Notification): void {
 function appendFields(view: Buffer): void {
   const isCompound = view[0] === Tag.STRUCTURE || view[0] === Tag.ARRAY
   if (!isCompound) return appendWhole(valuesField, view)
+  const count = readLength(view, 1)
   let at = 1 + lengthBytes(view, 1)
-  for (let left = readLength(view, 1); left > 0; left--)
+  const objects = view[at] === Tag.ARRAY ? pushObjectsIn(decodeValue(view)) : undefined
+  for (let i = 0; i < count; i++) {
+    const from = at
     at = appendValue(writer, valuesField, view, at, view.length, 'any')
+    // The list itself is told as a value only.
+    if (objects !== undefined && i > 0) appendReading(objects[i]!, view.subarray(from, at))
+  }
 }
 
 function appendWhole(field: number, view: Buffer): void {
   appendValue(writer, field, view, 0, view.length, 'any')
 }
 
-/** `class-id u16 | instance-id 6 | attribute-id i8` */
-function appendReading({ descriptorView, valueView }: ApduOf<'event-notification-request'>): void {
+function appendEvent({ descriptorView, valueView }: ApduOf<'event-notification-request'>): void {
+  const { classId, instanceId, memberId } = decodeDescriptor(descriptorView)
+  appendReading({ classId, obis: instanceId, attributeId: memberId }, valueView)
+}
+
+function appendReading({ classId, obis, attributeId }: PushObject, valueView: Buffer): void {
   writer.octet(tagOf(8, WireType.LENGTH))
   const mark = writer.open()
-  octets(1, Buffer.from(formatObis(descriptorView, 2), 'latin1'))
-  number(2, descriptorView.readUInt16BE())
-  number(3, descriptorView[8]!)
+  octets(1, Buffer.from(obis, 'latin1'))
+  number(2, classId)
+  number(3, attributeId & 0xff)
   const isEmpty = valueView[0] === Tag.NULL
   number(5, isEmpty ? ReadingStatus.EMPTY : ReadingStatus.GOOD)
   if (!isEmpty) appendWhole(readingValueField, valueView)

@@ -9,6 +9,7 @@ import { decodeApdu } from '../dlms/apdu/codec.ts'
 import type { Apdu } from '../dlms/apdu/codec.ts'
 import { decodeValue, Tag, type AxdrValue } from '../dlms/axdr.ts'
 import type { Push } from '../dlms/push.ts'
+import { systemTitleOf } from '../dlms/security/index.ts'
 
 /** Longer strings are no names; more of them are not looked at. */
 const nameBytesMin = 4
@@ -73,8 +74,10 @@ function namesOf(apdu: Apdu): string[] {
   }
 }
 
-const namesInTitle = (view: Buffer): string[] =>
-  view.length === eui64Bytes ? [view.toString('hex').toUpperCase()] : []
+function namesInTitle(view: Buffer): string[] {
+  const title = systemTitleOf(view)
+  return title.length === eui64Bytes ? [title.toString('hex').toUpperCase()] : []
+}
 
 function namesInValue(value: AxdrValue): string[] {
   const isCompound = value.tag === Tag.STRUCTURE || value.tag === Tag.ARRAY

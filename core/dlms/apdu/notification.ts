@@ -11,9 +11,24 @@ import { Tag } from '../axdr-layout.ts'
 import { data, octetString, optional, service, type Codec } from './grammar.ts'
 import { attributeDescriptor, longInvokeIdAndPriority } from './parts.ts'
 
+const dateTimeBytes = 12
+
+/** Two makers write the time as Data, `09 0C …`: a tolerant reader takes it, since no time has nine octets and no flag of an OPTIONAL is 9. */
+const orAsData = <T>(plain: Codec<T>): Codec<T | Buffer> => ({
+  ...plain,
+  read(reader) {
+    const { view, at, isTolerant } = reader
+    const isData = isTolerant && view[at] === Tag.OCTET_STRING && view[at + 1] === dateTimeBytes
+    if (!isData) return plain.read(reader)
+    reader.octet()
+    return reader.octets(reader.length())
+  },
+  write: (out, value) => plain.write(out, value as T),
+})
+
 export const dataNotification = service('data-notification', {
   longInvokeIdAndPriority,
-  dateTimeView: octetString('date-time'),
+  dateTimeView: orAsData(octetString('date-time')),
   valueView: data,
 })
 
@@ -22,20 +37,8 @@ export const dataNotificationConfirm = service('data-notification-confirm', {
   dateTimeView: octetString('date-time'),
 })
 
-const plainTime = optional(octetString('date-time'))
-/** One maker writes the time as Data, `09 0C …`: a tolerant reader takes it, since no flag of an OPTIONAL is 9. */
-const time: Codec<Buffer | undefined> = {
-  ...plainTime,
-  read(reader) {
-    if (!reader.isTolerant || reader.view[reader.at] !== Tag.OCTET_STRING)
-      return plainTime.read(reader)
-    reader.octet()
-    return reader.octets(reader.length())
-  },
-}
-
 export const eventNotificationRequest = service('event-notification-request', {
-  timeView: time,
+  timeView: orAsData(optional(octetString('date-time'))),
   descriptorView: attributeDescriptor,
   valueView: data,
 })

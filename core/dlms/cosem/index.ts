@@ -79,6 +79,7 @@ export {
   type ProfileRow,
 } from './profile.ts'
 export { ProfileBuffer, SortMethod, type BufferOptions } from './profile-buffer.ts'
+export { pushObjectsIn, type PushObject } from './push-objects.ts'
 export { rawJson, valueOfRaw } from './raw-json.ts'
 export { meaningOf, type Meaning, type Note, type Problem } from './reading.ts'
 export {

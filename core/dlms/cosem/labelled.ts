@@ -1,16 +1,18 @@
 /**
  * Values that say by themselves what they are, as notifications and free-form structures carry them: a logical name, the value behind it,
- * and perhaps its scaler and unit, in a structure of their own or one after another.
+ * and perhaps its scaler and unit, in a structure of their own or one after another; or a push object list in front of all.
  */
 import { Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes } from '../obis.ts'
 import { scaledValue, type Scaled, type ScalerUnit } from './attribute.ts'
 import { mediumNames } from './obis-media.ts'
+import { pushObjectsIn, type PushObject } from './push-objects.ts'
 import { unitNames } from './units.ts'
 
-/** `obis` where a logical name stood in front; `scaled` where scaler and unit stood behind. */
+/** `obis` where a logical name stood in front, or a push object list says it, and then `object` too; `scaled` where scaler and unit stood behind. */
 export type LabelledValue = {
   obis: string | undefined
+  object?: PushObject
   value: AxdrValue
   scaled: Scaled | undefined
 }
@@ -41,6 +43,12 @@ function scalerUnitOf(
 
 /** Everything in `value` that is no list, in order, with what stands about it. */
 export function labelledValues(value: AxdrValue): LabelledValue[] {
+  const objects = pushObjectsIn(value)
+  if (objects !== undefined && 'elements' in value)
+    return value.elements.slice(1).map((element, i) => {
+      const object = objects[i + 1]!
+      return { obis: object.obis, object, value: element, scaled: undefined }
+    })
   const found: LabelledValue[] = []
   gather('elements' in value ? value.elements : [value], found)
   return found

@@ -6,6 +6,7 @@
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import { nameOfType, Tag, type AxdrType, type AxdrValue } from '../axdr.ts'
+import { cosemDateBytes } from '../date-time-fields.ts'
 import { readCosemDateTime } from '../date-time.ts'
 import {
   octetsOfDate,
@@ -82,6 +83,20 @@ function typeJson(type: AxdrType): Json {
   return nameOfType(type.tag)
 }
 
+/** A date whose day of the week is right, which no five other octets are by chance. */
+function isDated(octets: Buffer): boolean {
+  if (octets.length !== cosemDateBytes) return false
+  const [year, month, day, weekday] = [octets.readUInt16BE(0), octets[2]!, octets[3]!, octets[4]!]
+  const utcMs = Date.UTC(year, month - 1, day)
+  const isDay = month >= 1 && month <= 12 && new Date(utcMs).getUTCDate() === day
+  return (
+    isDay &&
+    utcMs >= datedFrom &&
+    utcMs < datedUntil &&
+    (new Date(utcMs).getUTCDay() || 7) === weekday
+  )
+}
+
 const datedFrom = Date.UTC(1990, 0)
 const datedUntil = Date.UTC(2100, 0)
 
@@ -91,6 +106,7 @@ function hintOf(octets: Buffer): { text?: string; time?: string } {
     if (utcMs !== undefined && utcMs >= datedFrom && utcMs < datedUntil)
       return { time: textOfDateTime(octets) }
   }
+  if (isDated(octets)) return { time: textOfDate(octets) }
   const isPrintable = octets.length > 0 && octets.every((octet) => octet >= 0x20 && octet < 0x7f)
   return isPrintable ? { text: octets.toString('latin1') } : {}
 }

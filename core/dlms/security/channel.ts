@@ -36,6 +36,7 @@ import {
   octetStringView,
   readGeneralHeader,
   writeGeneralHeader,
+  systemTitleOf,
 } from './general-header.ts'
 import { CounterWindow, InvocationCounter, type CounterSource } from './invocation-counter.ts'
 import { needed, type SecurityKeys } from './keys.ts'
@@ -119,7 +120,13 @@ export class SecurityChannel {
   /** Names the peer, once. Copies. @throws BrokerError DLMS_SYSTEM_TITLE_WRONG when it is malformed, ours, or was another before */
   setPeerTitle(titleView: Uint8Array): void {
     const title = copyOfSystemTitle(titleView)
-    if (title.equals(this.ownTitle) || this.peerTitle?.equals(title) === false)
+    // Under one key, two that count alike would use one vector twice.
+    if (title.equals(this.ownTitle))
+      throw new BrokerError(
+        'DLMS_SYSTEM_TITLE_WRONG',
+        `${title.toString('hex')}, the same as ours: give the client another`,
+      )
+    if (this.peerTitle?.equals(title) === false)
       throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', title.toString('hex'))
     this.peerTitle = title
     this.peerVector = vectorOf(title)
@@ -310,7 +317,7 @@ export class SecurityChannel {
     const expectedTag = plainTagOf(tag)
     let at = 1
     if (expectedTag === 0) {
-      const title = octetStringView(view, 1)
+      const title = systemTitleOf(octetStringView(view, 1))
       // Left empty by some when both know it. [IEC 62056-5-3 ed. 3, general-glo-ciphering]
       if (title.length !== 0) this.checkPeerTitle(title)
       at = endOf(view, title)

@@ -7,7 +7,7 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { cutShort, lengthBytes, lengthBytesFor, readLength, writeLength } from '../axdr-layout.ts'
-import { GeneralTag } from './suite.ts'
+import { GeneralTag, systemTitleBytes } from './suite.ts'
 
 /** The octet string whose length stands at `at`; a view. @throws BrokerError DLMS_LENGTH_INVALID when it runs past the end */
 export function octetStringView(view: Buffer, at: number): Buffer {
@@ -93,12 +93,16 @@ export function writeGeneralHeader(
   return at + 2
 }
 
+/** The system title in an octet-string, a view: one maker writes its length a second time, within. */
+export const systemTitleOf = (view: Buffer): Buffer =>
+  view.length === systemTitleBytes + 1 && view[0] === systemTitleBytes ? view.subarray(1) : view
+
 /** The sender's system title in a general APDU, a view; undefined in all others, and in those that leave it out. To find the channel by. */
 export function readSenderTitle(apduView: Buffer): Buffer | undefined {
   const tag = apduView[0]
   let title: Buffer | undefined
   if (tag === GeneralTag.GLOBAL || tag === GeneralTag.DEDICATED)
-    title = octetStringView(apduView, 1)
+    title = systemTitleOf(octetStringView(apduView, 1))
   else if (tag === GeneralTag.CIPHERING || tag === GeneralTag.SIGNING)
     title = readGeneralHeader(apduView).originator
   return title?.length === 0 ? undefined : title

@@ -19,7 +19,7 @@ export {
   type SendingCounters,
   type SignaturePlace,
 } from './channel-options.ts'
-export { readSenderTitle } from './general-header.ts'
+export { readSenderTitle, systemTitleOf } from './general-header.ts'
 export { GeneralKey } from './general-ciphering.ts'
 export {
   CounterWindow,

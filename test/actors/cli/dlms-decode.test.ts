@@ -30,6 +30,11 @@ const root = join(import.meta.dirname, '../../..')
 t.test('an APDU, a wrapper frame around it, HDLC frames', (t) => {
   t.match(lines(get), /get-request-normal[\s\S]*1-0:1\.8\.0/)
   t.match(lines(`0001 0010 0001 000d ${get}`), /^wrapper[\s\S]*destination: 1[\s\S]*get-request/)
+  t.match(
+    lines(`e6e600 ${get} e6e700 c401c1 00 00`),
+    /^llc: e6e600[\s\S]*get-request-normal[\s\S]*llc: e6e700[\s\S]*get-response/,
+    'without the frames',
+  )
   t.match(lines('C0:01:C1:00:03:01:00:01:08:00:FF:02:00'), /get-request-normal/, 'with colons')
   // SNRM of client 16 to server 1, as makers' heads send it.
   const snrm = lines('7ea0070321930f017e')
@@ -57,6 +62,12 @@ t.test('ciphered, given the keys', (t) => {
     lines(ciphered, { key, authenticationKey: key, systemTitle }),
     /note: not deciphered: DLMS_CIPHER_TAG_WRONG/,
   )
+  const unverified = lines(ciphered, { key, systemTitle })
+  t.match(
+    unverified,
+    /get-request-normal[\s\S]*note: opened but not verified: --authentication-key/,
+  )
+  t.match(lines(ciphered, { key: authenticationKey, systemTitle }), /note: not deciphered/)
   for (const [options, why] of [
     [{ key: 'zz' }, /--key must be pairs/],
     [{ key: '00' }, /--key has 16 or 32 octets/],
@@ -182,6 +193,11 @@ t.test('blocks are put together', (t) => {
     /gathered: 1 blocks[\s\S]*octet-string: (07){200} /,
   )
   t.notMatch(lines(block(2, 150, 300)), /gathered/, 'the beginning is missing')
+  t.match(lines(block(2, 150, 300)), /note: block 2 comes without those before it/)
+  t.match(lines(block(1, 0, 150)), /note: nothing comes behind block 1, which is not the last/)
+  t.match(lines(`${block(1, 0, 50)}\n${block(3, 100, 150)}`), /note: block 3 comes after block 1/)
+  t.match(lines(`${block(1, 0, 50)}\n${block(1, 0, 300)}`), /note: nothing comes behind block 1/)
+  t.notMatch(said, /note/)
   const sender = new GeneralBlocks(8, false)
   const first = sender.send(hexIn(get)!, 16).toString('hex')
   const second = sender.receive(hexIn('e0 88 0001 0001 00')!)

@@ -73,6 +73,31 @@ t.test('without a length of its own it ends with a pause', (t) => {
   t.end()
 })
 
+t.test('general blocks that nobody can ask for again, and what ends in the middle', (t) => {
+  const block = (control: number, number: number, data: Buffer): Buffer => {
+    const apdu = Buffer.concat([Buffer.of(0xe0, control, 0, number, 0, 0, data.length), data])
+    const roomy = allocateApdu(apdu.length)
+    apdu.copy(roomy)
+    return wrapInPlace(roomy, 1, 16)
+  }
+  const parts = [notification.subarray(0, 4), notification.subarray(4, 6), notification.subarray(6)]
+  const blocks = (): Buffer[] => parts.map((part, i) => block(i === 2 ? 0x80 : 0x40, i + 1, part))
+  const { pushes, heard, wrong } = stream()
+  pushes.receive(Buffer.concat(blocks()))
+  t.match(heard, [{ apdu: notification }])
+  const [first, , third] = blocks()
+  pushes.receive(Buffer.concat([first!, third!]))
+  t.same(wrong, ['DLMS_BLOCK_NUMBER_WRONG'], 'the one between is missing')
+  pushes.receive(Buffer.concat(blocks()))
+  t.equal(heard.length, 2)
+  pushes.receive(blocks()[0]!)
+  pushes.pause()
+  t.equal(wrong.length, 1, 'a pause ends nothing')
+  pushes.end()
+  t.same(wrong.slice(1), ['DLMS_TRANSFER_ABORTED'])
+  t.end()
+})
+
 t.test('any octets are pushes or a named fault, and behind a pause all is well', (t) => {
   fc.assert(
     fc.property(

@@ -365,6 +365,10 @@ t.test('what makers write otherwise', (t) => {
       'c2090c07e70706040a362600ff8880000100006001 01ff021105',
       { timeView: hex('07e70706040a362600ff8880') },
     ],
+    [
+      '0f00000001 090c07e70706040a362600ff8880 1105',
+      { dateTimeView: hex('07e70706040a362600ff8880'), valueView: hex('1105') },
+    ],
     ['c502c100000001000000', { blockNumber: 1 }],
     // an AARE whose context name is of somebody else, and one with a field nobody knows
     ['6107 a105 0603 2a0304', { applicationContextName: -1 }],

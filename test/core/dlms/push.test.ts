@@ -59,6 +59,8 @@ t.test('each kind, whole', (t) => {
     [hex('0f00000001'), true, ['APDU', 5, '0f00000001']],
     [hex('db084d4d4d'), true, ['APDU', 5, 'db084d4d4d']],
     [hex('e080'), true, ['APDU', 2, 'e080']],
+    [hex('e6e7000f00000001'), true, ['APDU', 8, '0f00000001']],
+    [hex('e6e7000f00000001'), false, undefined],
     [withAlarm('00000001'), false, undefined],
     [withAlarm('00000001'), true, ['IDENTIFICATION', 22, String(identifier), '00000001']],
     [withAlarm('0000190900ff'), false, ['IDENTIFICATION', 24, String(identifier), '0000190900ff']],
@@ -78,6 +80,8 @@ t.test('what is none of them is refused by name', (t) => {
     outcomeOf(() => classifyPush(octets, isEnd)).code
   t.equal(codeOf(hex('05')), 'DLMS_TAG_UNKNOWN')
   t.equal(codeOf(hex('41 42 05')), 'DLMS_TAG_UNKNOWN')
+  t.equal(codeOf(hex('e6 e7 00')), 'DLMS_TAG_UNKNOWN')
+  t.equal(codeOf(hex('e6 e7 00 c4 01 c1 00')), 'DLMS_TAG_UNKNOWN')
   t.equal(codeOf(hex('00 02 0001 0001 0001 00'), false), 'DLMS_WRAPPER_INVALID')
   t.equal(codeOf(hex('0001')), 'DLMS_LENGTH_INVALID')
   t.equal(codeOf(hex('7e a0')), 'DLMS_LENGTH_INVALID')

@@ -73,6 +73,62 @@ const eventNotification = (value: AxdrValue): Buffer =>
   })
 const register: AxdrValue = { tag: Tag.DOUBLE_LONG_UNSIGNED, value: 0x8000_0001 }
 
+t.test(
+  'a data notification that carries its object list: each attribute as a reading, too',
+  (t) => {
+    const entry = (classId: number, name: string, attributeId: number): AxdrValue => ({
+      tag: Tag.STRUCTURE,
+      elements: [
+        { tag: Tag.LONG_UNSIGNED, value: classId },
+        { tag: Tag.OCTET_STRING, value: Buffer.from(name, 'hex') },
+        { tag: Tag.INTEGER, value: attributeId },
+        { tag: Tag.LONG_UNSIGNED, value: 0 },
+      ],
+    })
+    const elements: AxdrValue[] = [
+      entry(40, '0000190900ff', 2),
+      entry(3, '0100010800ff', 2),
+      entry(1, '0000600101ff', 2),
+    ]
+    const value: AxdrValue = {
+      tag: Tag.STRUCTURE,
+      elements: [{ tag: Tag.ARRAY, elements }, register, { tag: Tag.NULL }],
+    }
+    const { readings, values } = alertOf({ apduView: dataNotification(value) })
+    t.match(readings, [
+      {
+        obis: '1-0:1.8.0.255',
+        classId: 3,
+        attributeId: 2,
+        status: ReadingStatus.READING_STATUS_GOOD,
+        value: { kind: { $case: 'integer', value: 0x8000_0001n } },
+      },
+      { obis: '0-0:96.1.1.255', status: ReadingStatus.READING_STATUS_EMPTY, value: undefined },
+    ])
+    t.equal(values.length, 3)
+    t.same(
+      alertOf({ apduView: dataNotification({ ...value, elements: value.elements.slice(0, 2) }) })
+        .readings,
+      [],
+    )
+    t.end()
+  },
+)
+
+t.test('a small push gives no large alert', (t) => {
+  // The shortest elements, each with the shortest entry and the longest name.
+  const entry = '0204 120028 0906 ffffffffffff 0f02 120000'
+  const count = 250
+  const body = `02${'81fa'} 01${'81fa'} ${entry.repeat(count)} ${'00'.repeat(count - 1)}`
+  const apduView = Buffer.from(`0f0000000100${body}`.replaceAll(' ', ''), 'hex')
+  const { length } = alertBodyOf({ apduView, alarmView: undefined, protection: 0 })
+  t.ok(
+    length < 4 * apduView.length,
+    `${length} octets of ${apduView.length}, which room is kept for`,
+  )
+  t.end()
+})
+
 t.test('a data notification: the fields of its body, one level, and the body itself', (t) => {
   const inner: AxdrValue = { tag: Tag.STRUCTURE, elements: [register] }
   const value: AxdrValue = {

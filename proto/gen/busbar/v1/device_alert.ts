@@ -81,7 +81,10 @@ export interface DeviceAlert {
   isEncrypted: boolean;
   /** By the device's own signature. */
   isSigned: boolean;
-  /** Of an event notification: the attribute that it tells of, with its value. */
+  /**
+   * Of an event notification: the attribute that it tells of, with its value. Of a data notification that carries its push object list: each
+   * attribute that the list names, as the device has it, without scaler and unit; they stand among the values too.
+   */
   readings: Reading[];
   /**
    * Of a data notification: the fields of its body, one level; a body that is no structure or array is one field. Of an information report:

@@ -64,3 +64,34 @@ t.test('what is no name and no unit', (t) => {
   t.same(scalerUnitIn(decodeValue(encodeValue({ tag: Tag.STRUCTURE, elements: [] }))), undefined)
   t.end()
 })
+
+t.test('a push object list says what the rest is', (t) => {
+  const entry = (head: string, more = ''): string =>
+    `02${more === '' ? '04' : '06'} ${head} 120000${more}`
+  const list = (more = ''): string =>
+    `0104 ${entry('120028 0906 0000190900ff 0f02', more)} ${entry('120028 0906 0000190900ff 0f01', more)} ${entry('120001 0906 0000600101ff 0f02', more)} ${entry('120003 0906 0100010700ff 0f02', more)}`
+  const rest = '0906 0008190900ff 0906 363031313039 0600000028'
+  const found = [
+    { obis: '0-0:25.9.0.255', object: { classId: 40, attributeId: 1 } },
+    { obis: '0-0:96.1.1.255', object: { classId: 1, attributeId: 2 } },
+    {
+      obis: '1-0:1.7.0.255',
+      object: { classId: 3, attributeId: 2 },
+      value: { tag: Tag.DOUBLE_LONG_UNSIGNED, value: 40 },
+    },
+  ]
+  t.match(labelledValues(value(`0204 ${list()} ${rest}`)), found)
+  // As of version 2, with a restriction and columns.
+  t.match(labelledValues(value(`0204 ${list('0202 1600 00 0100')} ${rest}`)), found)
+  // One element more than the list says, or a list of something else: nothing is said by it.
+  for (const other of [
+    `0205 ${list()} ${rest} 1105`,
+    `0204 ${list().replace('120028', '120029')} ${rest}`,
+    `0204 ${list().replace('0f02', '1102')} ${rest}`,
+  ])
+    t.ok(
+      labelledValues(value(other)).every(({ object }) => object === undefined),
+      other,
+    )
+  t.end()
+})
