@@ -97,8 +97,8 @@ const retryMs = 500
 export class ConnectionHealth {
   isConnected = true
   private readonly listeners = new Set<(isConnected: boolean) => void>()
-  /** Since when nothing of a kind was done over this connection, UTC ms. */
-  private readonly failingSince = new Map<string, number>()
+  /** What was not done over this connection since when, and when that was seen last; UTC ms. */
+  private readonly failing = new Map<string, { sinceMs: number; lastMs: number }>()
   /** The server that was just left for another one. */
   private left: string | undefined
   private readonly connection: NatsConnection
@@ -163,19 +163,22 @@ export class ConnectionHealth {
   }
 
   /**
-   * Whether the server did what it was asked. One that has not for `ledgerSilenceMsMax`, though connected, may be cut off from
-   * the rest of its cluster: another one is tried.
+   * Whether the server did `what` it was asked. One that has not for `ledgerSilenceMsMax`, though connected, may be cut off from
+   * the rest of its cluster: another one is tried. Each is counted by itself, since one that was cut off goes on doing what it needs
+   * nobody for.
    */
-  report(kind: 'asked' | 'written', isDone: boolean): void {
-    if (isDone) return void this.failingSince.delete(kind)
+  report(what: string, isDone: boolean): void {
+    if (isDone) return void this.failing.delete(what)
     const now = this.clock.now()
-    if (!this.failingSince.has(kind)) this.failingSince.set(kind, now)
-    const since = Math.min(...this.failingSince.values())
-    if (now - since < limits.ledgerSilenceMsMax || !this.isConnected) return
-    this.failingSince.clear()
+    const { sinceMs, lastMs } = this.failing.get(what) ?? { sinceMs: now, lastMs: now }
+    // Not asked for so long, it says nothing about the time between.
+    const isOne = now - lastMs < limits.ledgerSilenceMsMax
+    this.failing.set(what, { sinceMs: isOne ? sinceMs : now, lastMs: now })
+    if (!isOne || now - sinceMs < limits.ledgerSilenceMsMax || !this.isConnected) return
+    this.failing.clear()
     this.left = this.connection.getServer()
     this.log.warn(
-      { server: this.left, kind },
+      { server: this.left, what },
       'the ledger does not answer over this server, another one is tried',
     )
     this.connection.reconnect().catch(() => undefined)

@@ -154,8 +154,9 @@ export class JetStreamLedger implements Ledger {
 
   /** Asks over each connection now and then: whoever only follows would not hear that its server is cut off from the others. */
   private probe(): void {
+    const operation = `STREAM.MSG.GET.${this.stream.streamName}`
     const request = [
-      `$JS.API.STREAM.MSG.GET.${this.stream.streamName}`,
+      `$JS.API.${operation}`,
       JSON.stringify({ last_by_subj: this.prefix + deploymentSubject }),
       limits.ledgerAskMs,
     ] as const
@@ -163,8 +164,8 @@ export class JetStreamLedger implements Ledger {
       if (this.connection.isClosed() || this.followConnection.isClosed()) return
       for (const health of new Set([this.health, this.followHealth]))
         health.request(...request).then(
-          (reply) => health.report('asked', isAnswer(reply.json())),
-          () => health.report('asked', false),
+          (reply) => health.report(operation, isAnswer(reply.json())),
+          () => health.report(operation, false),
         )
       this.probe()
     })
@@ -355,13 +356,13 @@ export class JetStreamLedger implements Ledger {
         const timeoutMs = Math.min(leftMs, limits.ledgerAskMs)
         const reply = await this.health.request(`$JS.API.${operation}`, payload, timeoutMs)
         const answer = reply.json<unknown>()
-        this.health.report('asked', isAnswer(answer))
+        this.health.report(operation, isAnswer(answer))
         if (isAnswer(answer) || leftMs <= limits.ledgerAskMs) return answer
         await new Promise<void>(
           (resolve) => void this.clock.at(this.clock.now() + noLeaderRetryMs, resolve),
         )
       } catch (cause) {
-        this.health.report('asked', false)
+        this.health.report(operation, false)
         if (leftMs > limits.ledgerAskMs && cause instanceof TimeoutError) continue
         throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', operation, { cause })
       }
