@@ -16,6 +16,7 @@ import {
 } from '../../core/dlms/explain.ts'
 import { flagOctet, type HdlcFrame } from '../../core/dlms/hdlc/frame.ts'
 import { behindLlc, SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
+import { MbusGatherer, mbusBytesAt, readMbusFrame } from '../../core/dlms/mbus.ts'
 import { wrapperHeaderBytes } from '../../core/dlms/wrapper.ts'
 import { BlockWatch } from './dlms-blocks.ts'
 import { hdlcPieceAt, leaf, textOfAddress } from './dlms-hdlc.ts'
@@ -93,6 +94,7 @@ function explainOctets(pieces: readonly Buffer[], options: DecodeOptions): Expla
 class Decoder {
   readonly opening: DlmsOpening
   readonly blocks = new BlockWatch()
+  private readonly mbus = new MbusGatherer()
   private readonly gatherers = new Map<string, SegmentGatherer>()
 
   constructor(options: OpeningKeys) {
@@ -131,6 +133,11 @@ class Decoder {
       const from = String(octets.readUInt16BE(at + 2))
       return { field: this.apdu(octets, at, at + wrapped, from), end: at + wrapped }
     }
+    const mbusBytes = mbusBytesAt(octets.subarray(at)) ?? 0
+    if (mbusBytes > 0) {
+      const end = Math.min(at + mbusBytes, octets.length)
+      return { field: this.mbusFrame(octets, at, end), end }
+    }
     const llcBytes = llcBytesAt(octets, at)
     if (llcBytes > 0)
       return {
@@ -148,6 +155,7 @@ class Decoder {
     return (
       octets[at] === flagOctet ||
       wrapperBytesAt(octets, at) > 0 ||
+      (mbusBytesAt(octets.subarray(at)) ?? 0) > 0 ||
       llcBytesAt(octets, at) > 0 ||
       isApdu(octets, at)
     )
@@ -177,6 +185,35 @@ class Decoder {
       }
     }
     return shifted(field, at)
+  }
+
+  /** An M-Bus frame, and the APDU when its last part is in it. */
+  private mbusFrame(octets: Buffer, at: number, end: number): ExplainedField {
+    const view = octets.subarray(at, end)
+    try {
+      const frame = readMbusFrame(view, view.length)
+      const { part, isLast, source, destination, partView } = frame
+      const text = `part ${part}${isLast ? ', the last' : ''}, from ${source} to ${destination}`
+      const field = leaf('mbus-frame', text, at, view.length)
+      const partAt = at + view.length - 2 - partView.length
+      field.children.push(leaf('part', partView.toString('hex'), partAt, partView.length))
+      const apdu = this.mbus.add(frame)
+      const from = `mbus ${source}`
+      if (apdu !== undefined)
+        field.children.push({
+          ...leaf('gathered', `${apdu.length} octets`, 0, apdu.length),
+          children: [this.apdu(apdu, 0, apdu.length, from)],
+        })
+      return field
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      return leaf(
+        'unreadable',
+        `${error.code}, ${error.detail}: ${view.toString('hex')}`,
+        at,
+        view.length,
+      )
+    }
   }
 
   /** The APDU of a frame, once its last segment has come. */

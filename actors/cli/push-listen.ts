@@ -263,7 +263,8 @@ class PushListener {
       return this.terminal.err(
         'note: it asks for a confirmation, which is ciphered: give --counter',
       )
-    this.send(peer, answerFrame(protect(confirmation), around))
+    const octets = answerFrame(protect(confirmation), around)
+    if (octets !== undefined) this.send(peer, octets)
   }
 
   async close(): Promise<void> {

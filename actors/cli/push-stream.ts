@@ -8,6 +8,7 @@ import { limits } from '../../core/base/limits.ts'
 import { ApduTag } from '../../core/dlms/apdu.ts'
 import { SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
 import type { GeneralBlockStep } from '../../core/dlms/general-block.ts'
+import { MbusGatherer, mbusBytesAt, readMbusFrame, type MbusFrame } from '../../core/dlms/mbus.ts'
 import { PushBlocks } from '../../core/dlms/push-blocks.ts'
 import {
   answerFrame,
@@ -42,6 +43,8 @@ export class PushStream {
   private isBehindName = false
   private readonly segments = new Map<string, SegmentGatherer>()
   private readonly blocks = new PushBlocks<string>()
+  /** Of one meter: a consumers' port has no other. */
+  private readonly mbus = new MbusGatherer()
 
   constructor(events: PushEvents) {
     this.events = events
@@ -77,6 +80,7 @@ export class PushStream {
     const partial = [...this.segments].flatMap(([sender, { isPartial }]) =>
       isPartial ? [sender] : [],
     )
+    if (this.mbus.isPartial) partial.push('on M-Bus')
     for (const sender of new Set([...partial, ...this.blocks.unfinished]))
       this.events.wrong(
         new BrokerError('DLMS_TRANSFER_ABORTED', `of sender ${sender}: the rest did not come`),
@@ -104,6 +108,15 @@ export class PushStream {
         }
         const view = this.kept.subarray(at, this.used)
         if (!isEnd && isWrapperPart(view)) break
+        const mbusBytes = mbusBytesAt(view)
+        if (!isEnd && (mbusBytes === undefined || mbusBytes > view.length)) break
+        if (mbusBytes !== undefined && mbusBytes > 0) {
+          if (mbusBytes > view.length) throw new BrokerError('DLMS_MBUS_INVALID', 'cut short')
+          at += mbusBytes
+          this.events.octets(view.subarray(0, mbusBytes))
+          this.onMbus(readMbusFrame(view, mbusBytes))
+          continue
+        }
         const push = classifyPush(view, isEnd)
         if (push === undefined) {
           if (view.length > streamBytesMax)
@@ -123,6 +136,13 @@ export class PushStream {
     }
     if (at > 0) this.kept.copyWithin(0, at, this.used)
     this.used -= at
+  }
+
+  private onMbus(frame: MbusFrame): void {
+    const { source, destination } = frame
+    const around = { framing: 'mbus', source, destination } as const
+    const apdu = this.mbus.add(frame)
+    if (apdu !== undefined) this.onApdu(apdu, around)
   }
 
   private onPush(push: Push): void {
@@ -168,7 +188,13 @@ export class PushStream {
     }
     if (step === undefined) return
     if ('apdu' in step) this.events.heard({ apdu: step.apdu, around })
-    else this.events.send(answerFrame(step.send, around))
+    else this.answer(step.send, around)
+  }
+
+  /** Sends `apdu` back, where that can be done. */
+  private answer(apdu: Buffer, around: Around): void {
+    const octets = answerFrame(apdu, around)
+    if (octets !== undefined) this.events.send(octets)
   }
 
   private segmentsOf(around: Around): SegmentGatherer {

@@ -129,6 +129,7 @@ export const errorTable = {
   DLMS_HDLC_SILENT: row(161, 'E21', 'meter', 'later', 'DEADLINE_EXCEEDED', 'No useful frame came in time, though it was asked for again.', 'Check the HDLC addresses in the device record, and the line.'),
   DLMS_HDLC_REFUSED: row(162, 'E21', 'meter', 'later', 'UNAVAILABLE', 'The meter does not open the HDLC link, or has closed it.', 'Submit again later; check the HDLC addresses in the device record.'),
   DLMS_HDLC_BROKEN: row(163, 'E21', 'meter', 'later', 'INTERNAL', 'The meter rejected a frame, or acknowledges nothing that is sent.', 'Submit again later; report the device and its firmware.'),
+  DLMS_MBUS_INVALID: row(164, 'E21', 'meter', 'later', 'INTERNAL', 'What came is not M-Bus frames with parts of an APDU in order.', 'Check the speed and parity of the converter behind the consumers\' port.'),
 
   // ── DLMS/COSEM security: what arrived is not trusted, and nothing of it is used ──
   DLMS_CIPHER_TAG_WRONG: row(130, 'E21', 'meter', 'later', 'INTERNAL', 'The authentication tag of a ciphered APDU does not verify: it was changed, or its keys are others.', 'Check the keys of the device record.'),

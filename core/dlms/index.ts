@@ -150,6 +150,7 @@ export {
   llcToServer,
   type HdlcEnds,
 } from './hdlc/transfer.ts'
+export { MbusGatherer, mbusBytesAt, readMbusFrame, type MbusFrame } from './mbus.ts'
 export { ModeEHandshake, type ModeEOptions, type ModeEState, type ModeEStep } from './mode-e.ts'
 export { formatObis, obisBytes, parseObis } from './obis.ts'
 export {

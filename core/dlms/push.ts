@@ -46,6 +46,8 @@ export const isUnaskedApdu = ([tag]: Uint8Array): boolean => unaskedTags.has(tag
 export type Around =
   | { framing: 'wrapper'; source: number; destination: number }
   | { framing: 'hdlc'; source: HdlcAddress; destination: HdlcAddress }
+  /** On a consumers' port, which nobody answers on. */
+  | { framing: 'mbus'; source: number; destination: number }
   | { framing: 'none' }
 
 export function aroundOf(push: Push): Around {
@@ -63,8 +65,9 @@ export function aroundOf(push: Push): Around {
   }
 }
 
-/** `apdu` on its way back to where `around` came from: copied into a frame; itself where there is nothing around it. */
-export function answerFrame(apdu: Buffer, around: Around): Buffer {
+/** `apdu` on its way back to where `around` came from: copied into a frame; itself where there is nothing around it; undefined where there is no way back. */
+export function answerFrame(apdu: Buffer, around: Around): Buffer | undefined {
+  if (around.framing === 'mbus') return undefined
   if (around.framing === 'none') return apdu
   if (around.framing === 'hdlc')
     return encodeUnconfirmed(

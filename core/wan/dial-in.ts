@@ -157,8 +157,10 @@ export class DialIn {
     if (push === undefined || push === 'REFUSED') return
     const around = aroundOf(push)
     // An answer that nobody takes is the device's loss.
-    const answer = (apdu: Buffer): void =>
-      this.datagrams?.send(answerFrame(apdu, around), port, address, () => undefined)
+    const answer = (apdu: Buffer): void => {
+      const octets = answerFrame(apdu, around)
+      if (octets !== undefined) this.datagrams?.send(octets, port, address, () => undefined)
+    }
     let content = contentOf(push)
     let names = namesIn(push)
     if (content.apduBytes[0] === ApduTag.GENERAL_BLOCK_TRANSFER) {
