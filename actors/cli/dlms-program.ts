@@ -31,7 +31,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     .description('the codec for people')
     .command('decode')
     .description(
-      'explain APDUs, wrapper frames, HDLC frames or COSEM data, one or many, field by field',
+      'explain APDUs, wrapper, HDLC and M-Bus frames or COSEM data, one or many, field by field',
     )
     .argument('<hex>', 'hexadecimal digits, a file with them, or - for standard input')
     .option('--key <hex>', 'global unicast encryption key')
