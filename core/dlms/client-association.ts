@@ -66,8 +66,11 @@ export type ClientSecurity = {
   readonly releasesInClear?: boolean | undefined
   /** False for an association in the clear that only proves itself with keys (high-level security with GMAC). */
   readonly isCiphered?: boolean | undefined
-  /** Given to the meter in the InitiateRequest and used instead of the global one; its choice is then a dedicated shape. */
-  readonly dedicatedKey?: SecretKey | undefined
+  /**
+   * Given to the meter in the InitiateRequest and used instead of the global one; the choice is then a dedicated shape. It serves one
+   * association: counters begin anew with each. A function makes one for every association.
+   */
+  readonly dedicatedKey?: SecretKey | (() => SecretKey) | undefined
 }
 
 /** What one needs to get in. */
@@ -108,6 +111,7 @@ export class ClientAssociation {
   private challenge: Buffer | undefined
   private proofs: HlsAuthentication | undefined
   private readonly window: CounterWindow
+  private usedDedicatedKey: SecretKey | undefined
 
   constructor(credentials: ClientCredentials, isShortName: boolean) {
     const { mechanism, secret, security, random } = credentials
@@ -149,10 +153,10 @@ export class ClientAssociation {
   }
 
   private newChannel(security: ClientSecurity): SecurityChannel {
-    const { suite, ownTitle, peerTitle, keys, counters, profile, windows, dedicatedKey } = security
+    const { suite, ownTitle, peerTitle, keys, counters, profile, windows } = security
     const { random } = this.credentials
     const asked = this.choice.protection & (authenticatedEncrypted | Protection.SIGNED)
-    const channel = new SecurityChannel({
+    return new SecurityChannel({
       role: 'client',
       suite,
       ownTitle,
@@ -164,8 +168,6 @@ export class ClientAssociation {
       ...(profile && { profile }),
       ...(random && { random }),
     })
-    if (dedicatedKey !== undefined) channel.setDedicatedKey(dedicatedKey)
-    return channel
   }
 
   // ── getting in ──
@@ -179,6 +181,7 @@ export class ClientAssociation {
     const { secret, security, random } = this.credentials
     if (secret !== undefined && secret.length > secretBytesMax)
       throw new BrokerError('DLMS_SIZE_EXCEEDED', `a secret of ${secret.length} octets`)
+    this.usedDedicatedKey = this.nextDedicatedKey()
     this.proofs = undefined
     this.challenge = mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytes) : undefined
     const value = this.challenge ?? (mechanism === Mechanism.LOW ? asBuffer(secret!) : undefined)
@@ -196,7 +199,7 @@ export class ClientAssociation {
   }
 
   private initiateRequest({ conformance, pduBytesMax }: Agreement): InformationApdu {
-    const dedicatedKey = this.credentials.security?.dedicatedKey
+    const dedicatedKey = this.usedDedicatedKey
     const request = {
       type: 'initiate-request',
       ...(dedicatedKey && { dedicatedKeyView: dedicatedKey.copyOfOctets() }),
@@ -211,6 +214,17 @@ export class ClientAssociation {
     const shape = this.choice.shape === Shape.GENERAL ? Shape.GENERAL : Shape.GLOBAL
     const protectedBytes = this.channel!.protect(encodeApdu(request), { ...this.choice, shape })
     return decodeApdu(protectedBytes) as InformationApdu
+  }
+
+  /** A key that has served an association would be used with the same vectors again. */
+  private nextDedicatedKey(): SecretKey | undefined {
+    const given = this.credentials.security?.dedicatedKey
+    if (given === undefined) return undefined
+    if (typeof given !== 'function' && this.usedDedicatedKey === given)
+      throw new BrokerError('DLMS_KEY_UNKNOWN', 'a dedicated key for one more association')
+    const key = typeof given === 'function' ? given() : given
+    this.channel!.setDedicatedKey(key)
+    return key
   }
 
   /**

@@ -41,6 +41,7 @@ import { GeneralBlocks } from './general-block.ts'
 import {
   cutShort,
   expectedCounterIn,
+  invokeIdIn,
   isNotAssociated,
   isNotSupported,
   refusalOf,
@@ -287,6 +288,7 @@ export class DlmsClient {
 
   private associate(): Buffer {
     this.move('ASSOCIATING')
+    this.blocks.reset()
     return this.association.encodeRequest(this.proposed)
   }
 
@@ -316,9 +318,8 @@ export class DlmsClient {
   }
 
   private receiveRelease(view: Buffer): ClientStep {
-    // Nothing in an RLRE is worth failing on, and some meters refuse a release although it is one.
-    if (view[0] !== ApduTag.RLRE && view[0] !== ApduTag.EXCEPTION_RESPONSE)
-      throw unexpected(view, this.current)
+    // Nothing in an RLRE is worth failing on.
+    if (!isReleaseAnswer(view)) throw unexpected(view, this.current)
     this.move('IDLE')
     this.forgetExchange()
     return { released: true }
@@ -348,21 +349,16 @@ export class DlmsClient {
   /** Short-name services have none. */
   private checkInvokeId(view: Buffer): void {
     if (view.length < 4) throw cutShort(view)
-    // A long invoke id has its low bits three octets on. [IEC 62056-5-3, Long-Invoke-Id-And-Priority]
-    const idAt = view[0] === ApduTag.ACCESS_RESPONSE ? 4 : 2
-    if ((view[idAt]! & invokeIdMask) !== this.invokeId) {
-      throw new BrokerError(
-        'DLMS_INVOKE_ID_WRONG',
-        `${view[idAt]! & invokeIdMask} in place of ${this.invokeId}`,
-      )
-    }
+    const id = invokeIdIn(view)
+    if (id !== this.invokeId)
+      throw new BrokerError('DLMS_INVOKE_ID_WRONG', `${id} in place of ${this.invokeId}`)
   }
 
   /** An exception-response or confirmed-service-error in answer to a service. */
   private receiveRefusal(view: Buffer): ClientStep {
     if (this.current === 'AUTHENTICATING')
       throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `our proof: ${refusalOf(view)}`)
-    if (this.mayHaveForgotten && isNotAssociated(view)) {
+    if (this.mayHaveForgotten && isNotAssociated(view, this.isShortName)) {
       this.mayHaveForgotten = false
       return { send: this.associate() }
     }
@@ -485,6 +481,10 @@ const faultsOfOthers: ReadonlySet<ErrorCode> = new Set([
 ])
 const isOfAnother = (error: unknown): boolean =>
   error instanceof BrokerError && faultsOfOthers.has(error.code)
+
+/** True for what answers an RLRQ: some meters refuse a release although it is one. */
+export const isReleaseAnswer = ([tag]: Buffer): boolean =>
+  tag === ApduTag.RLRE || tag === ApduTag.EXCEPTION_RESPONSE
 
 /** True for a notification in the clear. */
 export const isNotification = ([tag]: Buffer): boolean =>

@@ -1,5 +1,5 @@
 /**
- * General blocks of what meters send unasked, put together by sender. Bounded; of too many senders the one that began first gives way. Sans-io.
+ * General blocks of what meters send unasked, put together by sender. Bounded; of too many senders one that has nothing under way gives way. Sans-io.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
@@ -31,7 +31,11 @@ export class PushBlocks<Sender> {
   receive(sender: Sender, view: Buffer): GeneralBlockStep {
     const blocks = this.blocksOf(sender)
     // Each transfer counts from one, and so does one that is begun again.
-    if (view.length > blockNumberAt + 1 && view.readUInt16BE(blockNumberAt) === 1) blocks.reset()
+    if (view.length > blockNumberAt + 1 && view.readUInt16BE(blockNumberAt) === 1) {
+      blocks.reset()
+      this.senders.delete(sender)
+      this.senders.set(sender, blocks)
+    }
     const { blocksReceived } = blocks
     try {
       const step = blocks.receive(view)
@@ -55,10 +59,16 @@ export class PushBlocks<Sender> {
     return [...this.senders].flatMap(([sender, { isUnderWay }]) => (isUnderWay ? [sender] : []))
   }
 
+  /** Who has sent all that he began, else who began first. */
+  private leastUseful(): Sender {
+    for (const [sender, { isUnderWay }] of this.senders) if (!isUnderWay) return sender
+    return this.senders.keys().next().value!
+  }
+
   private blocksOf(sender: Sender): GeneralBlocks {
     const known = this.senders.get(sender)
     if (known !== undefined) return known
-    if (this.senders.size >= this.sendersMax) this.senders.delete(this.senders.keys().next().value!)
+    if (this.senders.size >= this.sendersMax) this.senders.delete(this.leastUseful())
     const blocks = new GeneralBlocks(window, false, this.bytesMax)
     this.senders.set(sender, blocks)
     return blocks

@@ -11,6 +11,7 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { ApduTag } from './apdu.ts'
+import { cosemDateTimeBytes } from './date-time.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { flagOctet, frameBytesAt, hasGoodFcs, readFrame, type HdlcFrame } from './hdlc/frame.ts'
 import type { HdlcAddress } from './hdlc/address.ts'
@@ -92,6 +93,8 @@ export function confirmationOf(apduView: Buffer): Buffer | undefined {
   if (apdu.type !== 'data-notification') return undefined
   const { longInvokeIdAndPriority, dateTimeView } = apdu
   if ((longInvokeIdAndPriority & confirmedBit) === 0) return undefined
+  // What goes back is as long as what came: a time is none, or one.
+  if (dateTimeView.length !== 0 && dateTimeView.length !== cosemDateTimeBytes) return undefined
   return encodeApdu({ type: 'data-notification-confirm', longInvokeIdAndPriority, dateTimeView })
 }
 

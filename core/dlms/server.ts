@@ -21,6 +21,7 @@ import {
   StateError,
 } from './apdu.ts'
 import { GeneralBlocks } from './general-block.ts'
+import { Shape, shapeOfTag } from './security/index.ts'
 import { receiveAccess } from './server-access.ts'
 import { receiveAction } from './server-action.ts'
 import { ServerAssociation, type AssociationPolicy } from './server-association.ts'
@@ -247,7 +248,10 @@ export class DlmsServer implements ServerSession {
         this.abort()
         return encodeRlre()
       default:
-        return encodeException(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
+        // Ciphered, with nothing to open it with.
+        return !this.isAssociated && view.length > 0 && shapeOfTag(view[0]!) !== Shape.PLAIN
+          ? encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+          : encodeException(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
     }
   }
 

@@ -4,8 +4,8 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import type { CosemResult } from '../ports/wan.ts'
-import { ApduTag, DataAccessResult, ServiceError, StateError } from './apdu.ts'
-import { nameOfServiceError } from './apdu/error.ts'
+import { ApduTag, DataAccessResult, invokeIdMask, ServiceError, StateError } from './apdu.ts'
+import { ErrorGroup, nameOfServiceError } from './apdu/error.ts'
 import { nameOf } from './apdu/grammar.ts'
 import { lengthBytes, skipValue, Tag } from './axdr-layout.ts'
 
@@ -63,6 +63,10 @@ export function trimmedTransfer(gathered: Buffer): Buffer {
   return end === gathered.length ? gathered : gathered.subarray(0, end)
 }
 
+/** The invoke id of a response; a long one has its low bits three octets on. [IEC 62056-5-3, Long-Invoke-Id-And-Priority] */
+export const invokeIdIn = (view: Buffer): number =>
+  (view[view[0] === ApduTag.ACCESS_RESPONSE ? 4 : 2] ?? 0) & invokeIdMask
+
 /** What an exception-response or a confirmed-service-error says, for logs. */
 export function refusalOf(view: Buffer): string {
   return view[0] === ApduTag.EXCEPTION_RESPONSE
@@ -88,11 +92,20 @@ export function isNotSupported(view: Buffer): boolean {
   )
 }
 
-/** True for an exception-response as one gets outside of an association; other service errors say what else is wrong. */
-export const isNotAssociated = (view: Buffer): boolean =>
-  view[0] === ApduTag.EXCEPTION_RESPONSE &&
-  view[1] === StateError.SERVICE_NOT_ALLOWED &&
-  (view[2] === ServiceError.OPERATION_NOT_POSSIBLE || view[2] === ServiceError.OTHER_REASON)
+// application-reference: application-reference-invalid. [IEC 62056-5-3, ServiceError]
+const referenceInvalid = 3
+
+/** True for what one gets outside of an association; other errors say what else is wrong, or that the service is not known. */
+export function isNotAssociated(view: Buffer, isShortName: boolean): boolean {
+  const [tag, state, error, code] = view
+  if (isShortName && tag === ApduTag.CONFIRMED_SERVICE_ERROR)
+    return error === ErrorGroup.APPLICATION_REFERENCE && code === referenceInvalid
+  return (
+    tag === ApduTag.EXCEPTION_RESPONSE &&
+    state === StateError.SERVICE_NOT_ALLOWED &&
+    (error === ServiceError.OPERATION_NOT_POSSIBLE || error === ServiceError.OTHER_REASON)
+  )
+}
 
 /**
  * `count` results, behind the count that `bytes` begins with; values are views on `bytes`, which the caller owns and

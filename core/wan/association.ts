@@ -11,8 +11,9 @@ import { BrokerError } from '../base/broker-error.ts'
 import { sameBytes } from '../base/bytes.ts'
 import type { Eui64Key } from '../base/eui64.ts'
 import { sameSecurity } from '../catalogue/device-record.ts'
-import { ApduTag, invokeIdMask } from '../dlms/apdu.ts'
+import { ApduTag } from '../dlms/apdu.ts'
 import { DlmsClient } from '../dlms/client.ts'
+import { invokeIdIn } from '../dlms/service-response.ts'
 import { CounterWindow, type CounterSource } from '../dlms/security/index.ts'
 import type { KeyVault } from '../ports/key-vault.ts'
 import { keyMarkOf } from '../ports/sealed-keys.ts'
@@ -150,8 +151,9 @@ export class Association {
     switch (apduView[0]) {
       case ApduTag.GET_RESPONSE:
       case ApduTag.SET_RESPONSE:
-      case ApduTag.ACTION_RESPONSE: {
-        const bit = 1 << ((apduView[2] ?? 0) & invokeIdMask)
+      case ApduTag.ACTION_RESPONSE:
+      case ApduTag.ACCESS_RESPONSE: {
+        const bit = 1 << invokeIdIn(apduView)
         if ((this.lateInvokeIds & bit) === 0) return false
         this.lateInvokeIds &= ~bit
         return true

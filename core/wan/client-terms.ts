@@ -129,6 +129,6 @@ function securityOf(
     isCiphered: protection !== 0,
     releasesInClear,
     ...(security && { profile: { ...standardProfile, ...security } }),
-    ...(isDedicated && { dedicatedKey: SecretKey.random(random, suite.keyBytes) }),
+    ...(isDedicated && { dedicatedKey: () => SecretKey.random(random, suite.keyBytes) }),
   }
 }

@@ -159,7 +159,9 @@ export class DialIn {
     // An answer that nobody takes is the device's loss.
     const answer = (apdu: Buffer): void => {
       const octets = answerFrame(apdu, around)
-      if (octets !== undefined) this.datagrams?.send(octets, port, address, () => undefined)
+      // Whoever writes port 0 as his own is not to be answered.
+      if (octets !== undefined && port !== 0)
+        this.datagrams?.send(octets, port, address, () => undefined)
     }
     let content = contentOf(push)
     let names = namesIn(push)

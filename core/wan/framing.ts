@@ -13,12 +13,15 @@ import {
 } from '../dlms/wrapper.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 
+/** Sends an APDU, owned and with the wrapper's spare octets in front, that wants no answer itself; not at all while it would disturb somebody. */
+export type Answer = (apdu: Buffer) => void
+
 /** What a framing tells its link. */
 export type FramingEvents = {
   /** An APDU has come, borrowed for the call; false when the link is gone by it. */
   apdu(device: number, client: number, apduView: Buffer): boolean
-  /** An APDU that is outside any question, borrowed for the call. */
-  unasked(device: number, client: number, apduView: Buffer): void
+  /** An APDU that is outside any question, borrowed for the call, and how to answer where it came from. */
+  unasked(device: number, client: number, apduView: Buffer, answer: Answer): void
   /** The way to this device on the link is gone, with its association. OK: nothing was under way. */
   lost(device: number, client: number, code: ErrorCode, detail: string): void
   /** What came was nothing, and has been dropped. */
@@ -38,8 +41,8 @@ export interface Framing {
   receive(view: Buffer, nowMs: number): void
   /** Sends to a device that was `admitted`; `isLast`: no further APDU follows before an answer. */
   send(apdu: Buffer, device: number, client: number, nowMs: number, isLast: boolean): void
-  /** Sends what answers something unasked, and wants no answer itself; not at all while it would disturb somebody. */
-  answer(apdu: Buffer, device: number, client: number): void
+  /** How to answer something unasked that came by `apdu`. */
+  answerTo(device: number, client: number): Answer
   /**
    * To be called before the first `send` of an exchange; false when the way to the device is not open, and so no association can be.
    * @throws BrokerError DEVICE_RECORD_MALFORMED when there is no address that could be written
@@ -86,8 +89,8 @@ export class WrapperFraming implements Framing {
     this.events.write(wrapInPlace(apdu, client, device))
   }
 
-  answer(apdu: Buffer, device: number, client: number): void {
-    this.send(apdu, device, client)
+  answerTo(device: number, client: number): Answer {
+    return (apdu) => this.send(apdu, device, client)
   }
 }
 
@@ -124,7 +127,7 @@ export class DatagramFraming implements Framing {
   send(apdu: Buffer, device: number, client: number): void {
     this.events.write(wrapInPlace(apdu, client, device))
   }
-  answer(apdu: Buffer, device: number, client: number): void {
-    this.send(apdu, device, client)
+  answerTo(device: number, client: number): Answer {
+    return (apdu) => this.send(apdu, device, client)
   }
 }

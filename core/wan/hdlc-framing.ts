@@ -12,7 +12,7 @@ import type { HdlcStep } from '../dlms/hdlc/link-state.ts'
 import { HdlcReader } from '../dlms/hdlc/reader.ts'
 import { encodeUnconfirmed, llcToServer, SegmentGatherer } from '../dlms/hdlc/transfer.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
-import type { Framing, FramingEvents } from './framing.ts'
+import type { Answer, Framing, FramingEvents } from './framing.ts'
 
 // Seven bits, or fourteen where an address has four octets, of the lower part.
 const narrowFactor = 128
@@ -102,11 +102,17 @@ export class HdlcFraming implements Framing {
     this.work(nowMs)
   }
 
-  /** In a UI frame, between two conversations on the line. */
-  answer(apdu: Buffer, device: number, client: number): void {
-    if (isBusy(this.active)) return
-    const ends = { local: hdlcAddress(client, undefined, 1), remote: hdlcAddressOf(device) }
-    this.events.write(encodeUnconfirmed(ends, llcToServer, apdu))
+  /** In the order of a link nothing is said unless it is asked. */
+  answerTo(): Answer {
+    return () => undefined
+  }
+
+  private onUnconfirmed(source: HdlcAddress, destination: HdlcAddress, apdu: Buffer): void {
+    const ends = { local: destination, remote: source }
+    this.events.unasked(numberOfHdlc(source), destination.upper, apdu, (answer) => {
+      // Between two conversations on the line.
+      if (!isBusy(this.active)) this.events.write(encodeUnconfirmed(ends, llcToServer, answer))
+    })
   }
 
   awaitMore(device: number, client: number, nowMs: number): void {
@@ -127,7 +133,7 @@ export class HdlcFraming implements Framing {
       if (frame.kind !== 'UI') continue
       const apdu = this.unconfirmed.addUnordered(frame.informationView, frame.isSegmented)
       if (apdu !== undefined && apdu !== 'TOO_LONG')
-        this.events.unasked(numberOfHdlc(frame.source), frame.destination.upper, apdu)
+        this.onUnconfirmed(frame.source, frame.destination, apdu)
     }
   }
 
@@ -175,7 +181,7 @@ export class HdlcFraming implements Framing {
     if ('send' in step) this.events.write(step.send)
     else if ('apdu' in step) return this.events.apdu(device, client, step.apdu)
     else if ('unconfirmed' in step)
-      this.events.unasked(numberOfHdlc(step.source), step.destination.upper, step.unconfirmed)
+      this.onUnconfirmed(step.source, step.destination, step.unconfirmed)
     else if ('disconnected' in step) {
       // It was closed on purpose, and is opened again for what waits.
       if (step.disconnected === 'OK' && station.waiting.length > 0) return true

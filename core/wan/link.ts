@@ -16,14 +16,14 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
-import { isNotification } from '../dlms/client.ts'
+import { isNotification, isReleaseAnswer } from '../dlms/client.ts'
 import type { DeviceAddress, DevicePush, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
 import { Association } from './association.ts'
 import type { Carrier, CarrierEvents } from './carrier.ts'
 import { profileOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
-import type { Framing, FramingEvents } from './framing.ts'
+import type { Answer, Framing, FramingEvents } from './framing.ts'
 import type { WanOptions } from './options.ts'
 import { Unasked } from './unasked.ts'
 
@@ -81,6 +81,7 @@ export class Link {
   private readonly framing: Framing
   private readonly associations = new Map<number, Association>()
   private readonly unasked: Unasked
+  private readonly answersDue: Array<() => void> = []
   private outgoing: Buffer[] = []
   private flushNumber = 0
   private servedCount = 0
@@ -94,7 +95,7 @@ export class Link {
     this.dueMs = owner.nowMs() + owner.options.connectMs
     this.framing = frame({
       apdu: (device, client, apduView) => this.onApdu(device, client, apduView),
-      unasked: (device, client, apduView) => this.unasked.receive(device, client, apduView),
+      unasked: (...unasked) => this.unasked.receive(...unasked),
       lost: (device, client, code, detail) => this.onLost(device, client, code, detail),
       dropped: (code) => {
         this.owner.refusedFrame(code)
@@ -210,6 +211,7 @@ export class Link {
     if (this.state !== 'CONNECTING') return
     this.state = 'OPEN'
     this.dueMs = Infinity
+    for (const answer of this.answersDue.splice(0)) answer()
     this.owner.opened(this)
   }
 
@@ -239,8 +241,10 @@ export class Link {
   }
 
   private onAnswer(association: Association, exchange: Exchange, apduView: Buffer): void {
-    if (association.isCiphered && isNotification(apduView))
-      return this.unasked.receive(association.device, association.client, apduView)
+    if (association.isCiphered && isNotification(apduView)) {
+      this.onUnasked(association.device, association.client, apduView)
+      return this.awaitMore(association, exchange, undefined)
+    }
     exchange.isAnswered = true
     try {
       const step = association.dlms!.receive(apduView)
@@ -261,12 +265,13 @@ export class Link {
 
   /** A part of the answer has come, or a notification in front of it. */
   private awaitMore(association: Association, exchange: Exchange, push: Buffer | undefined): void {
+    if (this.state === 'CLOSED') return
     const { device, client } = association
     const now = this.owner.nowMs()
     if (!this.framing.keepsTime) exchange.answerDueMs = now + this.owner.options.responseMs
     this.framing.awaitMore(device, client, now)
     if (push === undefined) return
-    this.unasked.tell(device, client, push, true)
+    this.unasked.tell(device, client, push, true, this.framing.answerTo(device, client))
   }
 
   /** Nothing is under way on the association, if there is one. */
@@ -276,16 +281,22 @@ export class Link {
     client: number,
     apduView: Buffer,
   ): void {
-    if (association === undefined) return this.unasked.receive(device, client, apduView)
-    if (this.state === 'RELEASING' && association.dlms?.state === 'RELEASING')
-      return this.onRelease(association, apduView)
+    if (association === undefined) return this.onUnasked(device, client, apduView)
+    const isReleasing = this.state === 'RELEASING' && association.dlms?.state === 'RELEASING'
+    if (isReleasing && isReleaseAnswer(apduView)) return this.onRelease(association, apduView)
     if (association.takeLate(apduView)) return this.owner.lateFrame()
-    this.unasked.receive(device, client, apduView)
+    this.onUnasked(device, client, apduView)
   }
 
-  /** Sends what answers something unasked, when there is a way for that just now: a device says again what was not confirmed. */
-  answerUnasked(apdu: Buffer, device: number, client: number): void {
-    if (this.state === 'OPEN' || this.state === 'DOOMED') this.framing.answer(apdu, device, client)
+  /** Answers something unasked, or not: a device says again what was not confirmed. */
+  answer(apdu: Buffer, answer: Answer): void {
+    // What it has said at the door is read before the link is open.
+    if (this.state === 'CONNECTING') this.answersDue.push(() => answer(apdu))
+    else if (this.state === 'OPEN' || this.state === 'DOOMED') answer(apdu)
+  }
+
+  private onUnasked(device: number, client: number, apduView: Buffer): void {
+    this.unasked.receive(device, client, apduView, this.framing.answerTo(device, client))
   }
 
   /** The framing has lost the way to one device. */

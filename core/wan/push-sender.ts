@@ -221,7 +221,15 @@ export class PushSender {
     this.bytesWaiting -= item.bytes
     this.waitingGauge.set(this.waiting.size)
     this.count(code)
-    if (code === 'REQUEST_ACCEPTED') item.confirm?.()
+    if (code === 'REQUEST_ACCEPTED') this.confirm(item)
+  }
+
+  private confirm({ confirm }: Waiting): void {
+    try {
+      confirm?.()
+    } catch (fault) {
+      this.options.log.error({ fault: String(fault) }, 'a push could not be confirmed')
+    }
   }
 
   /** Never what it said; `from` is where it came from. */

@@ -12,6 +12,7 @@ import { PushBlocks } from '../dlms/push-blocks.ts'
 import { allocateApdu } from '../dlms/wrapper.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 import type { Association } from './association.ts'
+import type { Answer } from './framing.ts'
 import type { Link, LinkOwner } from './link.ts'
 
 const floodWindowMs = 60_000
@@ -47,9 +48,9 @@ export class Unasked {
   }
 
   /** Takes an APDU, borrowed. */
-  receive(device: number, client: number, apduView: Buffer): void {
+  receive(device: number, client: number, apduView: Buffer, answer: Answer): void {
     if (apduView[0] === ApduTag.GENERAL_BLOCK_TRANSFER)
-      return this.receiveBlock(device, client, apduView)
+      return this.receiveBlock(device, client, apduView, answer)
     const association = this.associations.get(keyOf(device, client))
     let opened: Buffer | undefined
     try {
@@ -58,10 +59,10 @@ export class Unasked {
     } catch (error) {
       return this.refuse(error)
     }
-    this.tell(device, client, opened ?? apduView, opened !== undefined)
+    this.tell(device, client, opened ?? apduView, opened !== undefined, answer)
   }
 
-  private receiveBlock(device: number, client: number, view: Buffer): void {
+  private receiveBlock(device: number, client: number, view: Buffer, answer: Answer): void {
     this.blocks ??= new PushBlocks({
       sendersMax: limits.pushGatheringsPerLinkMax,
       bytesMax: limits.pushBytesMax,
@@ -73,10 +74,10 @@ export class Unasked {
       return this.refuse(error)
     }
     if (step === undefined) return
-    if ('send' in step) this.link.answerUnasked(step.send, device, client)
+    if ('send' in step) this.link.answer(step.send, answer)
     // Blocks within blocks are none.
     else if (step.apdu[0] === ApduTag.GENERAL_BLOCK_TRANSFER) this.note()
-    else this.receive(device, client, step.apdu)
+    else this.receive(device, client, step.apdu, answer)
   }
 
   private refuse(error: unknown): void {
@@ -86,25 +87,25 @@ export class Unasked {
   }
 
   /** `isOpened`: the association has opened `apduView`. */
-  tell(device: number, client: number, apduView: Buffer, isOpened: boolean): void {
+  tell(device: number, client: number, apduView: Buffer, isOpened: boolean, answer: Answer): void {
     const association = this.associations.get(keyOf(device, client))
     const opened = isOpened ? association?.receivedProtection : undefined
     const { protection = 0, counter } = opened ?? {}
     const from = { logicalDevice: device, client, protection, counter }
-    const confirm = protection === 0 ? this.confirmer(device, client, apduView) : undefined
+    const confirm = protection === 0 ? this.confirmer(apduView, answer) : undefined
     const of = association?.deviceKey ?? this.deviceAt(device)
     this.owner.unasked(this.link, { ...from, device: of, confirm }, apduView)
     this.note()
   }
 
   /** Confirms, when the notification asks for it. What was protected would have to be confirmed under a counter that nobody has reserved. */
-  private confirmer(device: number, client: number, apduView: Buffer): (() => void) | undefined {
+  private confirmer(apduView: Buffer, answer: Answer): (() => void) | undefined {
     const confirmation = isNotification(apduView) ? confirmationIn(apduView) : undefined
     if (confirmation === undefined) return undefined
     return () => {
       const apdu = allocateApdu(confirmation.length)
       confirmation.copy(apdu)
-      this.link.answerUnasked(apdu, device, client)
+      this.link.answer(apdu, answer)
     }
   }
 

@@ -128,7 +128,8 @@ function channelOf(number: number, role: 'client' | 'server'): SecurityChannel {
     counters: { unicast: counter },
   })
   const { dedicatedKey } = clientOptions.security!
-  if (dedicatedKey) channel.setDedicatedKey(dedicatedKey, counter)
+  if (dedicatedKey)
+    channel.setDedicatedKey(dedicatedKey as Exclude<typeof dedicatedKey, () => unknown>, counter)
   return channel
 }
 

@@ -9,8 +9,10 @@
  */
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
+import { asBuffer } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
 import type { SecretKey } from '../../ports/crypto.ts'
+import type { Random } from '../../ports/random.ts'
 import { writeLength } from '../axdr-layout.ts'
 import { allocateApdu } from '../wrapper.ts'
 import { AesProtection, copyOfSystemTitle, protectedBytes, vectorOf } from './aes-protection.ts'
@@ -62,6 +64,8 @@ import {
 } from './suite.ts'
 
 const nothing = Buffer.alloc(0)
+const transactionIdBytes = 8
+const textOf = (octets: Uint8Array): string => asBuffer(octets).toString('latin1')
 
 /** The protection of one association. */
 export class SecurityChannel {
@@ -76,6 +80,9 @@ export class SecurityChannel {
   private readonly sessionKeys: SessionKeys
   private readonly sessionCounter: CounterSource | undefined
   private readonly spareCounter = new InvocationCounter()
+  private readonly random: Random | undefined
+  /** Transaction ids given from outside under which something was sent with a vector of zero; the oldest are forgotten. */
+  private readonly zeroVectorIds = new Set<string>()
   private readonly unicast: KeySlot
   private readonly broadcast: KeySlot
   private dedicated = new KeySlot('dedicated key', undefined, undefined)
@@ -92,6 +99,7 @@ export class SecurityChannel {
     for (const key of [keys.unicast, keys.broadcast, keys.authentication, keys.master])
       assertKey(key, suite)
     this.role = options.role
+    this.random = options.random
     this.suite = suite
     this.keys = keys
     this.policy = options.policy ?? noSecurity
@@ -203,7 +211,9 @@ export class SecurityChannel {
   }
 
   private cipherGeneral(plainView: Buffer, choice: ProtectionChoice): Buffer {
-    const { transactionId = nothing, generalKey = GeneralKey.UNICAST } = choice
+    const { generalKey = GeneralKey.UNICAST } = choice
+    const isZero = this.isVectorZero(generalKey)
+    const transactionId = this.transactionIdFor(choice, isZero)
     const recipient = this.peerTitle ?? nothing
     const securityControl = (choice.protection & authenticatedEncrypted) | this.suite.id
     const isIdentified = generalKey <= GeneralKey.BROADCAST
@@ -211,10 +221,6 @@ export class SecurityChannel {
     const { key, keyData } = isIdentified
       ? { key: needed(slot.key, slot.name), keyData: nothing }
       : this.sessionKeys.toSend(generalKey, transactionId, this.ownTitle, recipient)
-    const isZero = this.isVectorZero(generalKey)
-    // With one key and one vector for all, the second APDU would give the key stream away.
-    if (isZero && generalKey === GeneralKey.STATIC_UNIFIED && transactionId.length === 0)
-      throw new BrokerError('DLMS_KEY_AGREEMENT_INVALID', 'no transaction id makes the key unique')
     const counter = (
       isIdentified
         ? needed(slot.counter, `counter of the ${slot.name}`)
@@ -249,6 +255,30 @@ export class SecurityChannel {
       at,
     )
     return out
+  }
+
+  /**
+   * With one agreed key and one vector for all, a second APDU would give the key stream away: there the transaction id is what makes the
+   * key another one, so each APDU that asks has one of its own, and each that answers that of its question.
+   */
+  private transactionIdFor(
+    { transactionId = nothing, generalKey }: ProtectionChoice,
+    isVectorZero: boolean,
+  ): Uint8Array {
+    if (!isVectorZero || generalKey !== GeneralKey.STATIC_UNIFIED) return transactionId
+    if (transactionId.length > 0 && this.isFresh(textOf(transactionId))) return transactionId
+    if (this.role === 'client' && this.random !== undefined)
+      return this.random.bytes(transactionIdBytes)
+    throw new BrokerError('DLMS_KEY_AGREEMENT_INVALID', 'no transaction id makes the key unique')
+  }
+
+  private isFresh(id: string): boolean {
+    const { zeroVectorIds } = this
+    if (zeroVectorIds.has(id)) return false
+    if (zeroVectorIds.size >= limits.sessionKeysMax)
+      zeroVectorIds.delete(zeroVectorIds.values().next().value!)
+    zeroVectorIds.add(id)
+    return true
   }
 
   // ── inwards ──

@@ -91,7 +91,7 @@ function sceneOf(victim: Role, shape: Shape): Scene {
     ownTitle: to,
     peerTitle: from,
   })
-  const dedicated = security!.dedicatedKey
+  const dedicated = security!.dedicatedKey as SecretKey | undefined
   if (dedicated) receiver.setDedicatedKey(dedicated)
   const plain = Buffer.from(receiver.unprotect(genuine))
   const { invocationCounter } = receiver.received

@@ -5,7 +5,7 @@ import { limits } from '../../../core/base/limits.ts'
 import { encodeAare } from '../../../core/dlms/acse.ts'
 import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
 import { clientTransitions, type ClientStep } from '../../../core/dlms/client-state.ts'
-import { DlmsClient } from '../../../core/dlms/client.ts'
+import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import type { CosemOperation } from '../../../core/ports/wan.ts'
 import { outcomeOf } from '../../support/dlms.ts'
 
@@ -36,8 +36,9 @@ const withoutLists = conformanceSupported & ~Conformance.MULTIPLE_REFERENCES
 function started(
   operations: CosemOperation[],
   agreed?: Buffer,
+  options: ClientOptions = {},
 ): { client: DlmsClient; sent: Buffer } {
-  const client = new DlmsClient()
+  const client = new DlmsClient(options)
   client.begin(operations)
   return { client, sent: sentOf(client.receive(agreed ?? aare())) }
 }
@@ -417,6 +418,15 @@ t.test('a meter that has forgotten the association is associated with anew, once
   t.same(sentOf(client.receive(aare(conformanceSupported))), hex(`c1 01 c3 ${clock} 00 1101`))
   t.throws(() => client.receive(hex('d80101')), { code: 'DLMS_EXCEPTION' }, 'it is refused indeed')
   t.equal(client.state, 'ASSOCIATED')
+
+  // Blocks of the question that was refused are none of the AARQ's.
+  const blocks = started([get(register)], aare(conformanceSupported), {
+    prefersGeneralBlocks: true,
+  })
+  blocks.client.receive(hex('e0 81 0001 0001 07 c4 01 c1 00 1101 00'))
+  blocks.client.begin([get(register)])
+  blocks.client.receive(hex('d80101'))
+  t.equal(blocks.client.remind(), undefined)
 
   client.begin([get(register), get(clock)])
   client.receive(hex('c4 03 c4 02 00 1101 00 1102'))

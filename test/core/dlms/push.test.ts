@@ -4,7 +4,8 @@ import t from 'tap'
 import { hdlcAddress } from '../../../core/dlms/hdlc/address.ts'
 import { encodeFrame } from '../../../core/dlms/hdlc/frame.ts'
 import { encodeUnconfirmed, llcToClient } from '../../../core/dlms/hdlc/transfer.ts'
-import { classifyPush, type Push } from '../../../core/dlms/push.ts'
+import { classifyPush, confirmationOf, type Push } from '../../../core/dlms/push.ts'
+import { PushBlocks } from '../../../core/dlms/push-blocks.ts'
 import { loadVectors, outcomeOf } from '../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
@@ -72,6 +73,33 @@ t.test('each kind, whole', (t) => {
   ]
   for (const [octets, isEnd, expected] of cases)
     t.same(words(classifyPush(octets, isEnd)), expected, octets.toString('latin1'))
+  t.end()
+})
+
+t.test('what confirms a notification', (t) => {
+  const head = '0f 40000007'
+  t.same(confirmationOf(hex(`${head} 00 1105`)), hex('10 40000007 00'))
+  const time = '0c 07e4020f06010830ff800000'
+  t.same(confirmationOf(hex(`${head} ${time} 1105`)), hex(`10 40000007 ${time}`))
+  t.equal(confirmationOf(hex('0f 00000007 00 1105')), undefined, 'none is asked for')
+  t.equal(confirmationOf(hex(`${head} 82 07ed ${'00'.repeat(2029)} 00`)), undefined, 'no time')
+  t.equal(confirmationOf(hex('c2 00 0001 0000600b00ff 02 1105')), undefined)
+  t.end()
+})
+
+t.test('of too many senders, one that has nothing under way gives way', (t) => {
+  const blocks = new PushBlocks<string>({ sendersMax: 2 })
+  const last = hex('e0 81 0001 0000 01 0f')
+  const first = hex('e0 41 0001 0000 01 0f')
+  t.match(blocks.receive('idle', last), { apdu: hex('0f') })
+  t.equal(blocks.receive('busy', first), undefined)
+  t.match(blocks.receive('newcomer', last), { apdu: hex('0f') })
+  t.same(blocks.unfinished, ['busy'])
+  t.match(blocks.receive('busy', hex('e0 81 0002 0000 01 01')), { apdu: hex('0f01') })
+  blocks.receive('idle', first)
+  blocks.receive('busy', first)
+  blocks.receive('newcomer', first)
+  t.same(blocks.unfinished, ['busy', 'newcomer'], 'else the one that began first')
   t.end()
 })
 

@@ -309,3 +309,68 @@ t.test(
     t.end()
   },
 )
+
+/** A pair whose client makes a dedicated key for each association, where it has one, and those keys. */
+function forgetting(shape: Shape): { pair: Pair; keys: string[] } {
+  const random = seededRandom(31)
+  const keys: string[] = []
+  const nextKey = (): SecretKey => {
+    const key = SecretKey.random(random, 16)
+    keys.push(key.copyOfOctets().toString('hex'))
+    return key
+  }
+  const pair = pairOf(0, { shape, protection: both })
+  const security = pair.clientOptions.security!
+  const isDedicated = security.dedicatedKey !== undefined
+  const options = { ...security, dedicatedKey: isDedicated ? nextKey : undefined }
+  return {
+    pair: { ...pair, client: new DlmsClient({ ...pair.clientOptions, security: options }) },
+    keys,
+  }
+}
+
+t.test('a meter that has forgotten a ciphered association', (t) => {
+  for (const said of ['d80101', 'd80103'])
+    for (const shape of [Shape.GLOBAL, Shape.GENERAL_DEDICATED, Shape.DEDICATED]) {
+      const { pair } = forgetting(shape)
+      exchange(pair, get)
+      pair.server.abort()
+      let first = true
+      pair.onWire = (apdu, toServer) => {
+        if (toServer || !first) return apdu
+        first = false
+        return hex(said)
+      }
+      t.same(exchange(pair, get), plainResults.slice(0, 1), `${said}, shape ${shape}`)
+      t.same(exchange(pair, operations), plainResults, 'and goes on')
+    }
+  // Our own says so, too.
+  const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both })
+  exchange(pair, get)
+  pair.server.abort()
+  t.same(exchange(pair, get), plainResults.slice(0, 1))
+  for (const [said, what] of [
+    ['d80106000003eb', 'a wrong counter is that'],
+    ['d80202', 'and a service that is not known is not'],
+  ] as const) {
+    const other = pairOf(0, { shape: Shape.GLOBAL, protection: both })
+    exchange(other, get)
+    other.onWire = (apdu, toServer) => (toServer ? apdu : hex(said))
+    t.equal(outcomeOf(() => exchange(other, get)).code, 'DLMS_EXCEPTION', what)
+  }
+  t.end()
+})
+
+t.test('a dedicated key serves one association', (t) => {
+  const { pair, keys } = forgetting(Shape.DEDICATED)
+  for (let times = 1; times <= 3; times++) {
+    t.same(exchange(pair, get), plainResults.slice(0, 1))
+    pair.client.receive(pair.server.receive(pair.client.release())!)
+    t.equal(new Set(keys).size, times)
+  }
+  const once = pairOf(0, { shape: Shape.DEDICATED, protection: both })
+  exchange(once, get)
+  once.client.receive(once.server.receive(once.client.release())!)
+  t.throws(() => once.client.begin(get), { code: 'DLMS_KEY_UNKNOWN' })
+  t.end()
+})

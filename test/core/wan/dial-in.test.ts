@@ -9,7 +9,8 @@ import { formatEui64Key } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { encodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import { keyMarkOf } from '../../../core/ports/sealed-keys.ts'
-import type { DeviceAddress, ExchangeResult } from '../../../core/ports/wan.ts'
+import type { DeviceAddress, DevicePush, ExchangeResult } from '../../../core/ports/wan.ts'
+import { DialIn } from '../../../core/wan/dial-in.ts'
 import { SocketWan } from '../../../core/wan/pool.ts'
 import { deviceNamed } from '../../../core/wan/push-names.ts'
 import { vault } from '../../support/keys.ts'
@@ -450,4 +451,28 @@ t.test('closed before the door was open', async (t) => {
   const late = connect(port, '127.0.0.1')
   const [error] = (await once(late, 'error')) as [NodeJS.ErrnoException]
   t.equal(error.code, 'ECONNREFUSED')
+})
+
+t.test('a datagram of port 0 is heard and not answered', async (t) => {
+  const pushes: DevicePush[] = []
+  const events = {
+    connected: () => undefined,
+    pushed: (push: DevicePush) => void pushes.push(push),
+    isAwaited: () => false,
+    refused: () => undefined,
+  }
+  const door = new DialIn(
+    { host: '127.0.0.1', port: 0, apduBytesMax: 1_000, nowMs: () => 0 },
+    events,
+  )
+  await door.listen()
+  t.teardown(() => door.close())
+  const [notification] = confirmable('0123456789ABCDEF')
+  // No socket of ours can send such a one.
+  const { datagrams } = door as unknown as { datagrams: Socket }
+  for (const apdu of [Buffer.of(0xe0, 0x01, 0, 1, 0, 0, 1, 0x0f), notification])
+    datagrams.emit('message', wrapped(apdu), { address: '127.0.0.1', port: 0 })
+  t.equal(pushes.length, 1)
+  pushes[0]!.confirm!()
+  t.pass('and nothing was thrown')
 })

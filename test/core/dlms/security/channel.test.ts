@@ -546,12 +546,12 @@ t.test('deviations are refused, and let through by the profile that names them',
     else t.equal(code, 'DLMS_CIPHER_TAG_WRONG', `${name} is refused`)
     t.same(meter.unprotect(apdu), getRequest, `${name} is let through`)
   }
-  const { client } = channelPair(suites[1], {
+  const { meter: pushing } = channelPair(suites[1], {
     profile: { ...standardProfile, agreedKeyCounter: 'zero' },
   })
   t.equal(
     codeOf(() =>
-      client.protect(getRequest, {
+      pushing.protect(getRequest, {
         shape: Shape.GENERAL,
         protection: 0x30,
         generalKey: GeneralKey.STATIC_UNIFIED,
@@ -560,6 +560,29 @@ t.test('deviations are refused, and let through by the profile that names them',
     'DLMS_KEY_AGREEMENT_INVALID',
     'one key and one vector for everything are never sent',
   )
+  const profile = { ...standardProfile, agreedKeyCounter: 'zero' } as const
+  const agreed = channelPair(suites[1], { profile, random: seededRandom(5) })
+  const choice = {
+    shape: Shape.GENERAL,
+    protection: 0x30,
+    generalKey: GeneralKey.STATIC_UNIFIED,
+    transactionId: Buffer.alloc(8, 1),
+  }
+  const asked = [1, 2, 3].map(() => agreed.client.protect(getRequest, choice))
+  const ids = asked.map((apdu) => apdu.toString('hex', 0, 10))
+  t.equal(new Set(ids).size, 3, 'each question has an id of its own')
+  for (const apdu of asked) {
+    t.same(agreed.meter.unprotect(apdu), getRequest)
+    const { shape, protection, generalKey, transactionId } = agreed.meter.received
+    const asAsked = { shape, protection, generalKey, transactionId: Buffer.from(transactionId) }
+    const answer = hex('c4010000 1101')
+    t.same(agreed.client.unprotect(agreed.meter.protect(answer, asAsked)), answer)
+    t.equal(
+      codeOf(() => agreed.meter.protect(answer, asAsked)),
+      'DLMS_KEY_AGREEMENT_INVALID',
+      'and one answer',
+    )
+  }
 })
 
 t.test('windows for transports that change the order', async (t) => {
