@@ -349,9 +349,9 @@ keys
   )
   .action(async ({ keyEncryptionKeyFile: file }: { keyEncryptionKeyFile: string }) => {
     const { rotateKeyFile } = await import('../core/ops/key-encryption-keys.ts')
-    const count = rotateKeyFile(file)
+    const { count, name } = rotateKeyFile(file)
     terminal.out(
-      `${file} has ${count} ${count === 1 ? 'key' : 'keys'}, the first of them new; keep the others until \`busbar keys status\` counts none older`,
+      `${file} has ${count} ${count === 1 ? 'key' : 'keys'}, the first of them new, ${name}; keep the others until \`busbar keys status\` counts none older under ${name}`,
     )
   })
 keys

@@ -1,7 +1,7 @@
 /** `busbar keys`: a new key-encryption key, new keys for devices, and how many devices still wait for either. */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorTable, explain, type ErrorCode } from '../../core/base/error-table.ts'
-import type { KeyCounts } from '../../core/ports/host-status.ts'
+import { keyCountFields } from '../../core/ports/host-status.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { ReplacementResult } from '../registration.ts'
 import type { ClusterStatus } from './cluster-status.ts'
@@ -40,24 +40,34 @@ async function ask(ops: string, device: string): Promise<ReplacementResult> {
   throw new OperatorFault(`HTTP ${response.status} from ${ops}`)
 }
 
-/** Prints the counts of each partition; settles with 1 when there is something for operators to do. */
+/** Prints the counts of each partition; settles with 1 when there is something for operators to do, or to wait for. */
 export function keysStatus({ hosts }: ClusterStatus, print: Print, isJson: boolean): number {
   const rows = hosts.flatMap(({ hostId, partitions }) =>
     partitions.map(({ number, keys }) => ({ partition: number, owner: hostId, ...keys })),
   )
   rows.sort((a, b) => a.partition - b.partition)
-  const total = (field: keyof KeyCounts): number => rows.reduce((sum, row) => sum + row[field], 0)
-  const fields = ['keyed', 'older', 'unreadable', 'replacing', 'nearEnd'] as const
+  const total = (field: (typeof keyCountFields)[number]): number =>
+    rows.reduce((sum, row) => sum + row[field], 0)
+  const names = new Set(rows.map(({ under }) => under))
+  const [under = ''] = names
+  // Between a rotation and the end of the round that follows it the counts of some are those of before, or none.
+  const isWhole = names.size === 1 && under !== ''
   if (isJson) {
-    const totals = Object.fromEntries(fields.map((field) => [field, total(field)]))
-    print(JSON.stringify({ ...totals, partitions: rows }))
+    const totals = Object.fromEntries(keyCountFields.map((field) => [field, total(field)]))
+    print(JSON.stringify({ ...totals, under: isWhole ? under : null, partitions: rows }))
   } else {
-    const head = ['partition', 'owner', 'with keys', 'older', 'unreadable', 'replacing', 'near end']
-    const table = rows.map((row) => [row.partition, row.owner, ...fields.map((one) => row[one])])
-    for (const line of tableOf([head, ...table])) print(line)
+    const head = ['partition', 'owner', 'counted under']
+    const counts = ['with keys', 'older', 'unreadable', 'replacing', 'near end']
+    const table = rows.map((row) => [
+      ...[row.partition, row.owner, row.under || 'not yet'],
+      ...keyCountFields.map((one) => row[one]),
+    ])
+    for (const line of tableOf([[...head, ...counts], ...table])) print(line)
     print(
-      `${total('keyed')} devices with keys, ${total('older')} sealed under an older key-encryption key, ${total('replacing')} whose keys are being replaced`,
+      `${total('keyed')} devices with keys, ${total('older')} sealed under an older key-encryption key${isWhole ? ` than ${under}` : ''}, ${total('replacing')} whose keys are being replaced`,
     )
+    if (!isWhole)
+      print('Not all partitions have been counted under one key yet: take no key away, ask again.')
   }
-  return total('unreadable') + total('nearEnd') > 0 ? 1 : 0
+  return !isWhole || total('unreadable') + total('nearEnd') > 0 ? 1 : 0
 }

@@ -34,6 +34,8 @@ export type KeyWorkPorts = {
 type Sweep = {
   partition: Partition
   kekName: string
+  /** What the store had when it was begun. */
+  sequence: number
   copy: StoreCopy
   records: Iterator<StoreRecord>
   counts: KeyCounts
@@ -92,6 +94,11 @@ export class KeyWork {
       if (this.sweep === undefined) this.begin(elapsedMs)
       if (this.sweep !== undefined) this.goOn(this.sweep, elapsedMs)
     } catch (fault) {
+      // Not at once again: others are to have their turn.
+      if (this.sweep !== undefined) {
+        const { partition, kekName } = this.sweep
+        this.swept.set(partition, { atMs: elapsedMs, sequence: -1, kekName })
+      }
       this.end()
       this.ports.log.warn({ fault: String(fault) }, 'keys were not gone through for the moment')
     }
@@ -100,21 +107,23 @@ export class KeyWork {
   private begin(elapsedMs: number): void {
     const { keys, partitions } = this.ports
     if (elapsedMs - this.lookedAtMs < limits.keysLookMs) return
+    this.lookedAtMs = elapsedMs
     const kekName = keys.currentName()
-    const due =
-      kekName === undefined
-        ? undefined
-        : [...partitions.values()].find((one) => this.isDue(one, kekName, elapsedMs))
-    if (kekName === undefined || due === undefined) {
-      this.lookedAtMs = elapsedMs
+    if (kekName === undefined) {
+      for (const one of partitions.values()) one.keyCounts = { ...noKeyCounts, under: 'none' }
       return
     }
-    this.swept.set(due, { atMs: elapsedMs, sequence: due.storedSequence, kekName })
-    const copy = due.copy()
-    if (copy === undefined) return
-    const records = copy.records()[Symbol.iterator]()
-    const counts = { ...noKeyCounts }
-    this.sweep = { partition: due, kekName, copy, records, counts }
+    for (const partition of partitions.values()) {
+      if (!this.isDue(partition, kekName, elapsedMs)) continue
+      const sequence = partition.storedSequence
+      const copy = partition.copy()
+      // Its store cannot be read just now: it is looked at again, and others meanwhile.
+      if (copy === undefined) continue
+      const records = copy.records()[Symbol.iterator]()
+      const counts = { ...noKeyCounts, under: kekName }
+      this.sweep = { partition, kekName, sequence, copy, records, counts }
+      return
+    }
   }
 
   private isDue(partition: Partition, kekName: string, elapsedMs: number): boolean {
@@ -125,12 +134,13 @@ export class KeyWork {
   }
 
   private goOn(sweep: Sweep, elapsedMs: number): void {
-    const { partition, records, counts } = sweep
+    const { partition, kekName, sequence, records, counts } = sweep
     if (partition.isClosed || partition.isStoreDamaged) return this.end()
     for (let left = limits.keysSweepDevicesMax; left > 0; left--) {
       const next = records.next()
       if (next.done) {
         partition.keyCounts = counts
+        this.swept.set(partition, { atMs: elapsedMs, sequence, kekName })
         this.lookedAtMs = elapsedMs - limits.keysLookMs
         return this.end()
       }
@@ -141,7 +151,7 @@ export class KeyWork {
       counts.keyed++
       if (isInDoubt(keyring)) counts.replacing++
       if (sets.some(isNearEnd)) counts.nearEnd++
-      const older = sets.filter(({ sealedKeys }) => kekNameOf(sealedKeys) !== sweep.kekName)
+      const older = sets.filter(({ sealedKeys }) => kekNameOf(sealedKeys) !== kekName)
       if (older.length === 0) continue
       counts.older++
       if (!older.every((set) => this.sealAnew(partition, device, set))) counts.unreadable++

@@ -16,7 +16,7 @@ import {
 import { dirname, join, relative, resolve } from 'node:path'
 import { BrokerError } from '../base/broker-error.ts'
 import { SecretKey } from '../ports/crypto.ts'
-import { kekBytes, SealingVault } from '../ports/key-vault-sealing.ts'
+import { kekBytes, kekNameFor, SealingVault } from '../ports/key-vault-sealing.ts'
 import type { Log } from '../ports/log.ts'
 
 /** Where key-encryption keys come from. Keys never print. */
@@ -107,14 +107,15 @@ export function readKeyFile(path: string): readonly SecretKey[] {
  * stops it in the middle finds the file as it was. Returns how many keys are in it.
  * @throws BrokerError CONFIG_INVALID when there is a file that is none
  */
-export function rotateKeyFile(path: string): number {
+export function rotateKeyFile(path: string): { count: number; name: string } {
   const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined
   const count = isThere ? readKeyFile(path).length : 0
   const before = isThere ? readFileSync(path, 'utf8') : ''
+  const key = randomBytes(kekBytes)
   const temporary = `${path}.new-${randomBytes(4).toString('hex')}`
   const file = openSync(temporary, 'wx', 0o600)
   try {
-    writeSync(file, `${randomBytes(kekBytes).toString('hex')}\n${before}`)
+    writeSync(file, `${key.toString('hex')}\n${before}`)
     fsyncSync(file)
   } finally {
     closeSync(file)
@@ -123,5 +124,5 @@ export function rotateKeyFile(path: string): number {
   const folder = openSync(dirname(resolve(path)), 'r')
   fsyncSync(folder)
   closeSync(folder)
-  return count + 1
+  return { count: count + 1, name: kekNameFor(new SecretKey(key)) }
 }

@@ -26,6 +26,8 @@ export type PartitionStatus = {
 }
 /** Of devices with keys, as they were when the partition was last gone through. */
 export type KeyCounts = {
+  /** The name of the key-encryption key that was the first then, `none` without any; empty while it has not been gone through yet. */
+  under: string
   keyed: number
   /** Sealed under an older key-encryption key than the first. */
   older: number
@@ -47,12 +49,15 @@ export type WanStatus = {
 }
 
 export const noKeyCounts: KeyCounts = {
+  under: '',
   keyed: 0,
   older: 0,
   unreadable: 0,
   replacing: 0,
   nearEnd: 0,
 }
+
+export const keyCountFields = ['keyed', 'older', 'unreadable', 'replacing', 'nearEnd'] as const
 
 const statusBytesMax = 512 * 1024
 
@@ -123,11 +128,15 @@ function partitionIn(json: unknown): PartitionStatus {
   return { ...(status as Omit<PartitionStatus, 'keys'>), keys: keyCountsIn(found['keys']) }
 }
 
-/** All zero in the status of a host from before there were any. */
+/** Not gone through in the status of a host from before there were any. */
 function keyCountsIn(json: unknown): KeyCounts {
   const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>
   const counts = { ...noKeyCounts }
-  for (const field of Object.keys(counts) as (keyof KeyCounts)[]) {
+  const under = found['under'] ?? ''
+  if (typeof under !== 'string' || !/^\w{0,64}$/.test(under))
+    throw new BrokerError('FRAME_MALFORMED', 'counts of keys: under')
+  counts.under = under
+  for (const field of keyCountFields) {
     const value = found[field] ?? 0
     if (!isCount(value)) throw new BrokerError('FRAME_MALFORMED', `counts of keys: ${field}`)
     counts[field] = value

@@ -148,8 +148,11 @@ t.test(
       }
       return sum
     }
-    await pass(world, () => counts().keyed === 5)
+    const under = (): Set<string> => new Set(host.status().partitions.map((one) => one.keys.under))
+    t.same([...under()], [''], 'not gone through yet')
+    await pass(world, () => counts().keyed === 5 && !under().has(''))
     t.same(counts(), { keyed: 5, older: 0 })
+    t.same([...under()], [rotating.currentName()])
     keks = [kekOf(2), kekOf(1)]
     const sealed = (): DeviceFact[] => factsOf(world).filter((f) => f.type === 'DEVICE_KEYS_SEALED')
     await pass(world, () => sealed().length === 5)
@@ -160,6 +163,7 @@ t.test(
       )
     t.same(counts(), { keyed: 5, older: 5 }, 'as they were found')
     await pass(world, () => counts().older === 0)
+    t.same([...under()], [rotating.currentName()])
     t.same(counts(), { keyed: 5, older: 0 })
     t.equal(sealed().length, 5, 'each once')
     keks = [kekOf(2)]

@@ -63,13 +63,15 @@ t.test('in the data directory it is refused, also through links', async (t) => {
 
 t.test('rotation writes a new first line, and a running vault takes it', async (t) => {
   const path = join(t.testdir({}), 'keys')
-  t.equal(rotateKeyFile(path), 1, 'made when it is not there')
+  t.equal(rotateKeyFile(path).count, 1, 'made when it is not there')
   t.equal(statSync(path).mode & 0o777, 0o600)
   const vault = openVault({ kind: 'file', path }, '/nowhere', silentLog)
   const before = vault.currentName()
   const sealed = vault.seal(deviceKey(1), {})
   const text = readFileSync(path, 'utf8')
-  t.equal(rotateKeyFile(path), 2)
+  const { count, name } = rotateKeyFile(path)
+  t.equal(count, 2)
+  t.equal(name, vault.currentName())
   t.ok(readFileSync(path, 'utf8').endsWith(text), 'what it held stays')
   t.not(vault.currentName(), before)
   t.same(vault.open(deviceKey(1), sealed), {})
