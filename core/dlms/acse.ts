@@ -6,8 +6,9 @@
 import { asBuffer } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { decodeApdu, encodeApdu, type ApduOf } from './apdu/codec.ts'
-import { ApplicationContext, Diagnostic, Mechanism } from './apdu/acse.ts'
+import { ApplicationContext, Diagnostic } from './apdu/acse.ts'
 import { ConfirmedService, ErrorGroup } from './apdu/error.ts'
+import { Mechanism } from './security/suite.ts'
 
 const dlmsVersion = 6
 // Says that a logical-name association was made.

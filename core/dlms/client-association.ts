@@ -20,7 +20,6 @@ import {
   ApplicationContext,
   AssociationResult,
   Diagnostic,
-  Mechanism,
   ProviderDiagnostic,
   type Aare,
 } from './apdu/acse.ts'
@@ -29,11 +28,7 @@ import { InitiateError } from './apdu/error.ts'
 import { nameOf } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
-import {
-  HlsAuthentication,
-  type MakerProof,
-  type Mechanism as HlsMechanism,
-} from './security/authentication.ts'
+import { HlsAuthentication, type MakerProof } from './security/authentication.ts'
 import type {
   ProtectionChoice,
   ReceivingWindows,
@@ -45,7 +40,14 @@ import { CounterWindow } from './security/invocation-counter.ts'
 import type { SecurityKeys } from './security/keys.ts'
 import { protectionBytesMax } from './security/overhead.ts'
 import type { SecurityPolicy, SecurityProfile } from './security/policy.ts'
-import { authenticatedEncrypted, Protection, Shape, suites, type Suite } from './security/suite.ts'
+import {
+  authenticatedEncrypted,
+  Mechanism,
+  Protection,
+  Shape,
+  suites,
+  type Suite,
+} from './security/suite.ts'
 import { refusalOf, unexpected } from './service-response.ts'
 
 /** How a meter is spoken to under security suites. Kept. */
@@ -82,7 +84,6 @@ export type ClientCredentials = {
   /** Of mechanism 2, which the standard leaves to makers. */
   readonly makerProof?: MakerProof | undefined
 }
-type Mechanism = (typeof Mechanism)[keyof typeof Mechanism]
 
 /** Conformance bits and the octets of the largest APDU that the meter receives. */
 export type Agreement = { conformance: number; pduBytesMax: number }
@@ -299,7 +300,7 @@ export class ClientAssociation {
     if (respondingAuthenticationValue === undefined)
       throw new BrokerError('DLMS_AUTHENTICATION_FAILED', 'no challenge came')
     this.proofs = new HlsAuthentication({
-      mechanism: this.mechanism as HlsMechanism,
+      mechanism: this.mechanism,
       suite: security?.suite ?? suites[0],
       ownTitle: security?.ownTitle,
       peerTitle: security?.peerTitle ?? respondingApTitleView,

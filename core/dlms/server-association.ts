@@ -16,25 +16,14 @@ import {
   ServiceError,
   StateError,
 } from './apdu.ts'
-import {
-  ApplicationContext,
-  AssociationResult,
-  Diagnostic,
-  Mechanism,
-  type Aarq,
-} from './apdu/acse.ts'
+import { ApplicationContext, AssociationResult, Diagnostic, type Aarq } from './apdu/acse.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { ConfirmedService, ErrorGroup, InitiateError } from './apdu/error.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
 import { contextOf } from './client-association.ts'
 import { associationBaseName } from './client-short-name.ts'
-import {
-  HlsAuthentication,
-  isPassword,
-  type MakerProof,
-  type Mechanism as HlsMechanism,
-} from './security/authentication.ts'
+import { HlsAuthentication, isPassword, type MakerProof } from './security/authentication.ts'
 import type {
   ProtectionChoice,
   ReceivingWindows,
@@ -47,6 +36,7 @@ import { protectionBytesMax } from './security/overhead.ts'
 import type { SecurityPolicy, SecurityProfile } from './security/policy.ts'
 import {
   authenticatedEncrypted,
+  Mechanism,
   Protection,
   Shape,
   suites,
@@ -73,7 +63,7 @@ export type AssociationPolicy = {
   /** Of low-level security, or of the high-level mechanisms 2, 3, 4 and 6. */
   secret?: Uint8Array | undefined
   /** Low when there is a secret and none otherwise, when left out. */
-  mechanism?: (typeof Mechanism)[keyof typeof Mechanism] | undefined
+  mechanism?: Mechanism | undefined
   security?: ServerSecurity | undefined
   /** Challenges come from it: needed for high-level security. */
   random?: Random | undefined
@@ -113,7 +103,7 @@ export class ServerAssociation {
   proofRefusal: BrokerError | undefined
   private proofs: HlsAuthentication | undefined
   private readonly challenge: Buffer | undefined
-  private readonly mechanism: number
+  private readonly mechanism: Mechanism
   private readonly window: CounterWindow
 
   constructor(policy: AssociationPolicy) {
@@ -316,7 +306,7 @@ export class ServerAssociation {
   ): void {
     const { secret, security, makerProof } = this.policy
     this.proofs = new HlsAuthentication({
-      mechanism: this.mechanism as HlsMechanism,
+      mechanism: this.mechanism,
       suite: security?.suite ?? suites[0],
       ownTitle: security?.ownTitle,
       peerTitle: callingApTitleView,
