@@ -21,12 +21,15 @@ import {
   AssociationResult,
   Diagnostic,
   ProviderDiagnostic,
+  ReleaseRequestReason,
+  secretBytesMax,
   type Aare,
 } from './apdu/acse.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { InitiateError } from './apdu/error.ts'
 import { nameOf } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
+import { dlmsVersion } from './apdu/initiate.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
 import { HlsAuthentication, type MakerProof } from './security/authentication.ts'
 import type {
@@ -90,9 +93,6 @@ export type Agreement = { conformance: number; pduBytesMax: number }
 
 // 16 is what makers take for granted, of 8 to 64.
 const challengeBytes = 16
-// Far more than any meter takes.
-const secretBytesMax = 64
-const dlmsVersion = 6
 // Association LN of the present association 0-0:40.0.0.255, method reply_to_HLS_authentication.
 const replyToHls = Buffer.from('000f0000280000ff01', 'hex')
 
@@ -283,7 +283,7 @@ export class ClientAssociation {
     }
     return encodeApdu({
       type: 'rlrq',
-      reason: 0,
+      reason: ReleaseRequestReason.NORMAL,
       ...(userInformation && { userInformation }),
     })
   }

@@ -4,17 +4,6 @@
 export { BrokerError } from '../base/broker-error.ts'
 export type { CosemOperation, CosemResult } from '../ports/wan.ts'
 export {
-  decodeAare,
-  decodeAarq,
-  encodeAare,
-  encodeAarq,
-  encodeRlre,
-  encodeRlrq,
-  type AssociationRequest,
-  type AssociationRequestView,
-  type AssociationResponse,
-} from './acse.ts'
-export {
   ApplicationContext,
   AssociationResult,
   Diagnostic,

@@ -20,6 +20,7 @@ import { ApplicationContext, AssociationResult, Diagnostic, type Aarq } from './
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { ConfirmedService, ErrorGroup, InitiateError } from './apdu/error.ts'
 import type { InformationApdu } from './apdu/information.ts'
+import { dlmsVersion, logicalNameVaa } from './apdu/initiate.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
 import { contextOf } from './client-association.ts'
 import { associationBaseName } from './client-short-name.ts'
@@ -84,13 +85,9 @@ export type AssociationAnswer = {
   refusal?: BrokerError | undefined
 }
 
-const dlmsVersion = 6
-const dlmsVersionMin = 6
 // A client that takes less than this would need a block for every few octets.
 const pduBytesMin = 32
 const challengeBytes = 16
-// Says that a logical-name association was made.
-const logicalNameVaa = 0x0007
 
 type Refusal = { diagnostic: number; initiateError?: number | undefined }
 
@@ -150,7 +147,7 @@ export class ServerAssociation {
     const conformance =
       proposedConformance & this.conformanceOwn & (policy.conformance ?? this.conformanceOwn)
     const cause =
-      proposedDlmsVersionNumber < dlmsVersionMin
+      proposedDlmsVersionNumber < dlmsVersion
         ? InitiateError.DLMS_VERSION_TOO_LOW
         : conformance === 0
           ? InitiateError.INCOMPATIBLE_CONFORMANCE

@@ -27,6 +27,9 @@ export const ApplicationContext = {
   LOGICAL_NAME_CIPHERED: 3,
   SHORT_NAME_CIPHERED: 4,
 } as const
+/** Octets of a secret of low-level security: far more than any meter takes. */
+export const secretBytesMax = 64
+
 /** Result of an AARE. */
 export const AssociationResult = {
   ACCEPTED: 0,

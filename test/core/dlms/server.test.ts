@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { decodeAare, encodeAarq } from '../../../core/dlms/acse.ts'
+import { decodeAare, encodeAarq } from '../../support/acse.ts'
 import {
   Conformance,
   conformanceShortName,

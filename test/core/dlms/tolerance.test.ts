@@ -8,7 +8,7 @@ import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
 import { decodeApdu, encodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import { BlockControl } from '../../../core/dlms/apdu/general-block-transfer.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'
-import { encodeAare } from '../../../core/dlms/acse.ts'
+import { encodeAare } from '../../support/acse.ts'
 import {
   Mechanism,
   CounterWindow,
