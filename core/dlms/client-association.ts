@@ -15,7 +15,7 @@ import { limits } from '../base/limits.ts'
 import { Secret, type SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
-import { ApduTag, DataAccessResult } from './apdu.ts'
+import { ActionResult, ApduTag } from './apdu.ts'
 import {
   ApplicationContext,
   AssociationResult,
@@ -120,18 +120,12 @@ export class ClientAssociation {
       'high-level security needs challenges',
     )
     this.window = security?.windows?.unicast ?? new CounterWindow()
-    this.channel = undefined
     if (security !== undefined) this.channel = this.newChannel(security)
   }
 
   /** Octets that protection takes from each APDU at most. */
   get overheadBytes(): number {
     return this.isCiphered ? protectionBytesMax(this.choice, this.credentials.security!.suite) : 0
-  }
-
-  /** The highest invocation counter that the meter was heard with; -1 when there was none. */
-  get receivedCounter(): number {
-    return this.window.last
   }
 
   /** Of the APDU that `unprotect` opened last. */
@@ -215,7 +209,7 @@ export class ClientAssociation {
   }
 
   /**
-   * What the meter agrees to. `proof` asks whether it wants one, and has one to give; then nothing but that may be said to it.
+   * What the meter agrees to. `needsProof` says whether it wants one, and has one to give; then nothing but that may be said to it.
    * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_SERVICE_UNEXPECTED, those of `decodeApdu` and of `SecurityChannel.unprotect`
    */
   readAnswer(view: Buffer): Agreement {
@@ -322,7 +316,7 @@ export class ClientAssociation {
 
   /** Checks the meter's proof. @throws BrokerError DLMS_AUTHENTICATION_FAILED, DLMS_ASSOCIATION_REFUSED when it does not take ours */
   checkProof({ result, value }: CosemResult): void {
-    if (result !== DataAccessResult.SUCCESS)
+    if (result !== ActionResult.SUCCESS)
       throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `our proof: action-result ${result}`)
     const given = value && decodeValue(asBuffer(value))
     if (given?.tag !== Tag.OCTET_STRING)

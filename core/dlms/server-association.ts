@@ -9,10 +9,10 @@ import { limits } from '../base/limits.ts'
 import { sameSecret, Secret, SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
 import {
+  ActionResult,
   Conformance,
   conformanceShortName,
   conformanceSupported,
-  DataAccessResult,
   ServiceError,
   StateError,
 } from './apdu.ts'
@@ -109,7 +109,6 @@ export class ServerAssociation {
     this.mechanism = mechanism ?? (secret === undefined ? Mechanism.NONE : Mechanism.LOW)
     this.challenge = this.mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytes) : undefined
     this.window = security?.windows?.unicast ?? new CounterWindow()
-    this.channel = undefined
     this.proofs = undefined
     this.proofRefusal = undefined
   }
@@ -322,15 +321,15 @@ export class ServerAssociation {
     const proofs = this.proofs!
     try {
       const given = parameterView && decodeValue(parameterView)
-      if (given?.tag !== Tag.OCTET_STRING) return { result: DataAccessResult.TYPE_UNMATCHED }
+      if (given?.tag !== Tag.OCTET_STRING) return { result: ActionResult.TYPE_UNMATCHED }
       proofs.check(given.value)
       this.proofs = undefined
       const value = encodeValue({ tag: Tag.OCTET_STRING, value: proofs.proof() })
-      return { result: DataAccessResult.SUCCESS, value }
+      return { result: ActionResult.SUCCESS, value }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.proofRefusal = error
-      return { result: DataAccessResult.READ_WRITE_DENIED }
+      return { result: ActionResult.READ_WRITE_DENIED }
     }
   }
 
