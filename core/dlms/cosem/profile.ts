@@ -221,7 +221,7 @@ export function utcMsOf(value: AxdrValue | undefined): number | undefined {
 }
 
 /** The same clock `stepMs` later, deviation and status kept. */
-export function steppedTime(value: AxdrValue, stepMs: number): AxdrValue | undefined {
+function steppedTime(value: AxdrValue, stepMs: number): AxdrValue | undefined {
   const view = timeView(value)
   const utcMs = utcMsOf(value)
   if (view === undefined || utcMs === undefined) return undefined
