@@ -41,6 +41,8 @@ export type LineEvents = {
   trace: Trace
   /** An APDU for `client`, borrowed for the call. */
   heard(client: number, apduView: Buffer): void
+  /** What to send when a part of what was said may be lost; empty when there is nothing that repeating would mend. */
+  remind(): Buffer[]
   /** Nothing can be expected any more. */
   failed(fault: unknown): void
 }
@@ -109,12 +111,16 @@ function openCarrier(
   })
 }
 
+/** Parts of a wait for an answer over UDP: at the end of each but the last one it is reminded of what may be lost. */
+const waitParts = 4
+
 /** The wrapper, over either. */
 class WrapperLine implements MeterLine {
   private readonly place: MeterPlace
   private readonly carrier: Carrier
   private readonly events: LineEvents
   private readonly reader = new WrapperReader()
+  private client = 0
   private callOff: () => void = () => undefined
 
   constructor(place: MeterPlace, carrier: Carrier, events: LineEvents) {
@@ -124,27 +130,55 @@ class WrapperLine implements MeterLine {
   }
 
   ask(apdus: readonly Buffer[], client: number): void {
-    for (const apdu of apdus) {
-      const frame = wrapInPlace(apdu, client, this.place.logicalDevice)
-      this.events.trace('>', frame)
-      this.carrier.write([frame])
-    }
+    this.client = client
+    this.send(apdus)
     this.awaitMore()
   }
 
+  private send(apdus: readonly Buffer[]): void {
+    for (const apdu of apdus) {
+      const frame = wrapInPlace(apdu, this.client, this.place.logicalDevice)
+      this.events.trace('>', frame)
+      this.carrier.write([frame])
+    }
+  }
+
   awaitMore(): void {
+    // A stream loses nothing.
+    this.wait(this.place.transport === 'udp' ? waitParts : 1, 1)
+  }
+
+  /** Waits for the part `part` of `parts`, and for those behind it. */
+  private wait(parts: number, part: number): void {
     const { answerMs } = this.place
     this.callOff()
-    this.callOff = systemClock.at(systemClock.now() + answerMs, () =>
-      this.events.failed(new BrokerError('DEVICE_SILENT', `no answer within ${answerMs} ms`)),
-    )
+    this.callOff = systemClock.at(systemClock.now() + answerMs / parts, () => {
+      if (part === parts)
+        return this.events.failed(
+          new BrokerError('DEVICE_SILENT', `no answer within ${answerMs} ms`),
+        )
+      this.send(this.events.remind())
+      this.wait(parts, part + 1)
+    })
   }
 
   receive(view: Buffer): void {
-    if (this.place.transport === 'udp') return this.take(readWrapperDatagram(view))
+    if (this.place.transport === 'udp') return this.receiveDatagram(view)
     this.reader.push(view)
     for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next())
       this.take(frame)
+  }
+
+  private receiveDatagram(view: Buffer): void {
+    let frame: WrapperFrame
+    try {
+      frame = readWrapperDatagram(view)
+    } catch (fault) {
+      // One datagram says nothing of the next.
+      if (!(fault instanceof BrokerError)) throw fault
+      return this.events.trace('<', view)
+    }
+    this.take(frame)
   }
 
   private take({ source, destination, apduView }: WrapperFrame): void {

@@ -36,6 +36,7 @@ export class MeterSession {
     session.line = await openLine(place, {
       trace: events.trace ?? (() => undefined),
       heard: (client, apduView) => session.onApdu(client, apduView),
+      remind: () => session.remind(),
       failed: (fault) => session.fail(fault),
     })
     return session
@@ -54,11 +55,8 @@ export class MeterSession {
   private ask(client: DlmsClient, number: number, first: Buffer): Promise<ClientStep> {
     return new Promise((resolve, reject) => {
       this.waiting = { client, number, resolve, reject }
-      const apdus: Buffer[] = []
-      for (let apdu: Buffer | undefined = first; apdu !== undefined; apdu = client.more())
-        apdus.push(apdu)
       try {
-        this.line.ask(apdus, number)
+        this.line.ask(withMore(client, first), number)
       } catch (fault) {
         this.fail(fault)
       }
@@ -80,6 +78,17 @@ export class MeterSession {
     }
   }
 
+  /** Blocks that may be lost are asked for, or sent, again. */
+  private remind(): Buffer[] {
+    const { client } = this.waiting ?? {}
+    try {
+      return client === undefined ? [] : withMore(client, client.remind())
+    } catch (fault) {
+      this.fail(fault)
+      return []
+    }
+  }
+
   private fail(fault: unknown): void {
     const { waiting } = this
     this.waiting = undefined
@@ -91,6 +100,13 @@ export class MeterSession {
     await this.line.leave()
     this.line.close()
   }
+}
+
+/** `first` and what stands behind it. */
+function withMore(client: DlmsClient, first: Buffer | undefined): Buffer[] {
+  const apdus: Buffer[] = []
+  for (let apdu = first; apdu !== undefined; apdu = client.more()) apdus.push(apdu)
+  return apdus
 }
 
 /** Exchanges of one association, one after the other. */

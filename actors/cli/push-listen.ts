@@ -119,6 +119,8 @@ class PushListener {
     socket.bind(port, host)
     await once(socket, 'listening')
     socket.on('message', (datagram: Buffer, { address, port: from }) => {
+      // Nobody can be answered at port 0, which a sender may forge.
+      if (from === 0) return
       const stream = this.streamOf(`${address}:${from}`, (octets) =>
         socket.send(octets, from, address),
       )

@@ -1,10 +1,11 @@
 /** Opens pushes that are ciphered or signed: which keys, by the sender's system title, and what was found about it. */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
+import { ApduTag } from '../../core/dlms/apdu.ts'
 import { invocationCounterMax, InvocationCounter } from '../../core/dlms/security/index.ts'
 import { SecurityChannel } from '../../core/dlms/security/channel.ts'
 import { readSenderTitle } from '../../core/dlms/security/general-header.ts'
-import { GeneralTag, Shape, shapeOfTag, suites } from '../../core/dlms/security/suite.ts'
+import { Shape, shapeOfTag, suites } from '../../core/dlms/security/suite.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import { keysOf, suiteIn, titleDefault, wholeIn, type KeyOptions } from './meter-options.ts'
@@ -87,7 +88,7 @@ export class PushOpening {
     }
     const tag = apdu[0]
     const isPlain = tag === undefined || shapeOfTag(tag) === Shape.PLAIN
-    if (isPlain && tag !== GeneralTag.SIGNING) return opened
+    if (isPlain && tag !== ApduTag.GENERAL_SIGNING) return opened
     opened.plain = opened.protect = undefined
     try {
       const title = readSenderTitle(apdu) ?? this.titleOtherwise

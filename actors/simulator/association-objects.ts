@@ -5,9 +5,10 @@
 import { limits } from '../../core/base/limits.ts'
 import { copyOf } from '../../core/base/bytes.ts'
 import { ActionResult, conformanceSupported, DataAccessResult } from '../../core/dlms/apdu.ts'
-import { ApplicationContext, Mechanism } from '../../core/dlms/apdu/acse.ts'
+import { ApplicationContext, secretBytesMax } from '../../core/dlms/apdu/acse.ts'
 import { Tag } from '../../core/dlms/axdr.ts'
 import { writeAttribute } from '../../core/dlms/cosem/index.ts'
+import { Mechanism } from '../../core/dlms/security/suite.ts'
 import { classObject, valueOfOctets } from './class-object.ts'
 import { cosemObject, encoded, encodedEnumerations, type SimulatedObject } from './cosem-object.ts'
 import { logicalDeviceNameOf } from './device-objects.ts'
@@ -20,7 +21,6 @@ import { associationVersion } from './object-table.ts'
 export type Guard = 'open' | 'secret' | 'suite'
 
 const associated = 2
-const secretBytesMax = 64
 
 const of = { classId: 15, version: associationVersion }
 const objectIdentifier = (

@@ -180,13 +180,19 @@ export class MeterConnection {
       const fault = this.chooseFault(association, frame.apduView)
       if (fault !== undefined) return this.answerFaulty(frame, association, fault)
     }
-    const { server } = association.of
-    const answer = server.receive(frame.apduView)
+    for (const answer of this.answersTo(frame, association))
+      this.gather(this.framing.frame(answer, frame.destination, frame.source))
+    return true
+  }
+
+  /** What a meter says that is well: several APDUs where it answers in general blocks. A release ends the association. */
+  private answersTo(frame: WrapperFrame, { of: { server } }: Association): Buffer[] {
+    const answers: Buffer[] = []
+    for (let answer = server.receive(frame.apduView); answer !== undefined; answer = server.more())
+      answers.push(answer)
     if (frame.apduView[0] === ApduTag.RLRQ)
       this.associations.delete(keyOf(frame.destination, frame.source))
-    for (let next = answer; next !== undefined; next = server.more())
-      this.gather(this.framing.frame(next, frame.destination, frame.source))
-    return true
+    return answers
   }
 
   private gather(pieces: readonly Buffer[]): void {
@@ -233,9 +239,9 @@ export class MeterConnection {
   /** As `answer`, with `fault`; a request on which the fault has no bearing is answered well. */
   private answerFaulty(frame: WrapperFrame, association: Association, fault: Fault): boolean {
     const { apduView, destination, source } = frame
-    const { meter, server } = association.of
-    const send = (apdu: Buffer): true => {
-      this.gather(this.framing.frame(apdu, destination, source))
+    const { meter } = association.of
+    const send = (...apdus: Buffer[]): true => {
+      for (const apdu of apdus) this.gather(this.framing.frame(apdu, destination, source))
       return true
     }
     this.concentrator.counts.faults++
@@ -262,11 +268,12 @@ export class MeterConnection {
         break
     }
     const replacements = meter.security?.replacements
-    const answer = server.receive(apduView)
+    const answers = this.answersTo(frame, association)
+    const [answer] = answers
     if (answer === undefined) return true
     switch (fault.kind) {
       case 'slow':
-        this.delay(answer, destination, source, fault.delayMs)
+        this.delay(answers, destination, source, fault.delayMs)
         return true
       case 'truncate': {
         const frameBytes = Buffer.concat(this.framing.frame(answer, destination, source))
@@ -274,13 +281,13 @@ export class MeterConnection {
         return this.end()
       }
       case 'lose-key-answer':
-        return meter.security?.replacements === replacements ? send(answer) : true
+        return meter.security?.replacements === replacements ? send(...answers) : true
       case 'wrong-invoke-id':
-        return send(withWrongInvokeId(answer) ?? answer)
+        return send(...answers.map((one) => withWrongInvokeId(one) ?? one))
       case 'wrong-block-number':
-        return send(withWrongBlockNumber(answer) ?? answer)
+        return send(...answers.map((one) => withWrongBlockNumber(one) ?? one))
       default:
-        return send(answer)
+        return send(...answers)
     }
   }
 
@@ -292,7 +299,7 @@ export class MeterConnection {
     return false
   }
 
-  private delay(answer: Buffer, device: number, client: number, delayMs: number): void {
+  private delay(answers: readonly Buffer[], device: number, client: number, delayMs: number): void {
     const { clock, counts } = this.concentrator
     if (this.delayed.size >= connectionLimits.delayedAnswersMax) {
       counts.discarded++
@@ -300,7 +307,7 @@ export class MeterConnection {
     }
     const callOff = clock.at(clock.now() + delayMs, () => {
       this.delayed.delete(callOff)
-      this.gather(this.framing.frame(answer, device, client))
+      for (const answer of answers) this.gather(this.framing.frame(answer, device, client))
       // An HDLC link says by itself what it has to say, when it is asked.
       void this.framing.next()
       this.flush()

@@ -5,15 +5,19 @@ import { MeterConnection, type Concentrator } from './connection.ts'
 import { DatagramFraming } from './framing.ts'
 
 /** Clients that are remembered; the one that came first is forgotten first. */
-const clientsMax = 1_024
+const clientsMaxDefault = 1_024
 
 export type DatagramServer = { readonly port: number; close(done?: () => void): void }
 
-/** Settles when it listens. @throws BrokerError SIMULATOR_LISTEN_FAILED */
+/**
+ * Settles when it listens.
+ * @throws BrokerError SIMULATOR_LISTEN_FAILED
+ */
 export function listenForDatagrams(
   host: string,
   port: number,
   concentrator: Concentrator,
+  clientsMax = clientsMaxDefault,
 ): Promise<DatagramServer> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   const clients = new Map<string, MeterConnection>()
@@ -22,8 +26,11 @@ export function listenForDatagrams(
     const name = `${address} ${from}`
     const known = clients.get(name)
     if (known !== undefined) return known
-    const forget = (): void => void clients.delete(name)
-    const client = new MeterConnection(
+    const forget = (): void => {
+      clients.delete(name)
+      client.stop()
+    }
+    const client: MeterConnection = new MeterConnection(
       {
         write(pieces) {
           for (const piece of pieces) socket.send(piece, from, address)
@@ -37,12 +44,19 @@ export function listenForDatagrams(
       concentrator,
       new DatagramFraming(),
     )
-    if (clients.size >= clientsMax) clients.delete(clients.keys().next().value!)
+    if (clients.size >= clientsMax) {
+      const [oldest, itsConnection] = clients.entries().next().value!
+      clients.delete(oldest)
+      itsConnection.stop()
+    }
     clients.set(name, client)
     return client
   }
 
-  socket.on('message', (datagram, remote) => clientOf(remote).take(datagram))
+  socket.on('message', (datagram, remote) => {
+    // Nobody can be answered at port 0, which a sender may forge.
+    if (remote.port !== 0) clientOf(remote).take(datagram)
+  })
   return new Promise((resolve, reject) => {
     const fail = (cause: Error): void =>
       reject(

@@ -129,15 +129,17 @@ function pushRegularly(
   return () => clearInterval(timer)
 }
 
-const dialAgainMs = 1_000
+/** Before a meter whose connection is gone dials in again. */
+export const dialAgainMs = 1_000
 
 /** Every meter dials in, and again a while after its connection is gone; gives what ends it. */
 function keepDialledIn(fleet: Fleet, dialInTo: PushTarget): () => void {
   const timers = new Set<NodeJS.Timeout>()
   let isEnding = false
   const dial = (index: number): void => {
-    if (isEnding) return
     fleet.dialIn(index, dialInTo).on('close', () => {
+      // The end of the fleet closes them all.
+      if (isEnding) return
       const timer = setTimeout(() => {
         timers.delete(timer)
         dial(index)

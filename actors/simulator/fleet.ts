@@ -137,6 +137,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const listenerCount = transport === 'dial-in' ? 0 : Math.ceil(meterCount / metersPerListener)
   check(meterCount, metersPerListener, listenerCount, basePort, population, transport)
 
+  const sockets = new Set<Socket>()
+  const track = (socket: Socket): void => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  }
+  const outgoing = { clock, track }
+
   const meters: Array<Meter | undefined> = Array.from({ length: meterCount })
   let isClosed = false
   const model: MeterModel = {
@@ -145,7 +152,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     meterOf: (number) => (number < meterCount ? meter(number) : new Meter(model, number)),
     async send(sender, destination) {
       try {
-        await sendNotification(sender, destination)
+        await sendNotification(sender, destination, outgoing)
       } catch (error) {
         // Nobody tries again when the fleet is closed.
         if (!isClosed) throw error
@@ -163,7 +170,6 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     malformed: 0,
     refused: 0,
   }
-  const sockets = new Set<Socket>()
   const servers: Array<Server | DatagramServer> = []
   const ports: number[] = []
 
@@ -196,11 +202,6 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       return place >= 1 && place <= count ? meter(first + place - 1) : undefined
     },
   })
-
-  const track = (socket: Socket): void => {
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-  }
 
   const listenAt = async (index: number, port: number): Promise<number> => {
     const first = index * metersPerListener
@@ -303,7 +304,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       )
     },
     push: (index, target, kind, framing) =>
-      sendPush(target, pushBytes(meter(index), kind, framing)),
+      sendPush(target, pushBytes(meter(index), kind, framing), outgoing),
     dialIn(index, target, announcement) {
       const socket = dialIn(target, meter(index), concentratorOf(index, 1), announcement)
       track(socket)

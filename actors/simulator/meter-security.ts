@@ -5,7 +5,6 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
-import { Mechanism } from '../../core/dlms/apdu/acse.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
 import {
   authenticatedEncrypted,
@@ -13,6 +12,7 @@ import {
   ephemeralUnifiedKey,
   InvocationCounter,
   KeyId,
+  Mechanism,
   openEphemeralKey,
   securityPolicyOf,
   securityPolicyValue,

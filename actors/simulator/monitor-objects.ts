@@ -3,8 +3,7 @@
  * and only when a client has set something to look for. [IEC 62056-6-2, Limiter, Register monitor]
  */
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
-import { decodeValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
-import { integerRanges } from '../../core/dlms/cosem/type.ts'
+import { decodeValue, integerRanges, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
 import { readCosemDateTime } from '../../core/dlms/date-time.ts'
 import { classObject, valueOfOctets, type ClassObject } from './class-object.ts'
 import { encodedFalse, encodedTrue, type SimulatedObject } from './cosem-object.ts'

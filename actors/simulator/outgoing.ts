@@ -12,6 +12,7 @@ import { hdlcAddress } from '../../core/dlms/hdlc/address.ts'
 import { encodeUnconfirmed, llcToClient } from '../../core/dlms/hdlc/transfer.ts'
 import { wrapInPlace } from '../../core/dlms/wrapper.ts'
 import { authenticatedEncrypted, SecurityChannel, Shape } from '../../core/dlms/security/index.ts'
+import type { Clock } from '../../core/ports/clock.ts'
 import { serveConnection, type Concentrator } from './connection.ts'
 import { simulatedClientTitle } from './meter-keys.ts'
 import type { Meter } from './meter.ts'
@@ -99,23 +100,50 @@ export function pushBytes(
 export const nameOf = ({ number }: Pick<Meter, 'number'>): string =>
   meterEui64(number).replaceAll('-', '')
 
-/** Sends a push on a connection of its own; settles when that is closed. @throws what the socket says */
-export function sendPush({ host, port }: PushTarget, octets: Buffer): Promise<void> {
+/** How long a push may take, closing included. */
+export const pushMsMax = 10_000
+
+/** Where a fleet's connections are known, so that none outlives it. */
+export type Outgoing = { readonly clock: Clock; track(socket: Socket): void }
+
+/**
+ * Sends a push on a connection of its own; settles when that is closed, by whomever, or after `pushMsMax`.
+ * @throws what the socket says
+ */
+export function sendPush(
+  { host, port }: PushTarget,
+  octets: Buffer,
+  { clock, track }: Outgoing,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, noDelay: true })
+    track(socket)
+    const callOff = clock.at(clock.now() + pushMsMax, () =>
+      // Some receivers never close their side: what they were to hear is with them all the same.
+      socket.destroy(
+        socket.connecting ? new Error(`no connection within ${pushMsMax} ms`) : undefined,
+      ),
+    )
     socket.on('error', reject)
-    socket.on('close', () => resolve())
+    socket.on('close', () => {
+      callOff()
+      resolve()
+    })
     socket.on('data', () => undefined)
     socket.end(octets)
   })
 }
 
 /** Sends a push to `host:port`, as a meter was told to. @throws BrokerError CONFIG_INVALID, and what the socket says */
-export async function sendNotification(meter: Meter, destination: string): Promise<void> {
+export async function sendNotification(
+  meter: Meter,
+  destination: string,
+  outgoing: Outgoing,
+): Promise<void> {
   const [, host, port] = /^\[?([^\s\]]+?)\]?:(\d{1,5})$/.exec(destination) ?? []
   if (host === undefined || Number(port) > 65_535)
     throw new BrokerError('CONFIG_INVALID', `${destination} is no host:port`)
-  await sendPush({ host, port: Number(port) }, pushBytes(meter))
+  await sendPush({ host, port: Number(port) }, pushBytes(meter), outgoing)
 }
 
 /** How a meter says who it is when it dials in. */

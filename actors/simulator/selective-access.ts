@@ -4,9 +4,8 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
-import { skipValue, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { integerRanges, skipValue, type AxdrValue } from '../../core/dlms/axdr.ts'
 import { utcMsOf } from '../../core/dlms/cosem/profile.ts'
-import { integerRanges } from '../../core/dlms/cosem/type.ts'
 import { decodeSelection, type CaptureObject as NamedColumn } from '../../core/dlms/descriptor.ts'
 
 /** Rows whose cell in column `column` is in [from, to]: UTC ms of a clock, else a number; columns to show by number, none: all. */

@@ -11,6 +11,7 @@ import {
   contentBytesOf,
   cutShort,
   lengthBytes,
+  nameOfType,
   readCount,
   readLength,
   skipValue,
@@ -57,6 +58,28 @@ export type AxdrType =
   | { tag: typeof Tag.ARRAY; count: number; of: AxdrType }
   | { tag: typeof Tag.STRUCTURE; of: AxdrType[] }
 
+/** What the integer types hold: numbers, of 64 bits bigints. */
+export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]> = new Map(
+  (
+    [
+      [8, true, [Tag.INTEGER, Tag.BCD, Tag.DELTA_INTEGER]],
+      [8, false, [Tag.UNSIGNED, Tag.ENUM, Tag.DELTA_UNSIGNED]],
+      [16, true, [Tag.LONG, Tag.DELTA_LONG]],
+      [16, false, [Tag.LONG_UNSIGNED, Tag.DELTA_LONG_UNSIGNED]],
+      [32, true, [Tag.DOUBLE_LONG, Tag.DELTA_DOUBLE_LONG]],
+      [32, false, [Tag.DOUBLE_LONG_UNSIGNED, Tag.DELTA_DOUBLE_LONG_UNSIGNED]],
+      [64, true, [Tag.LONG64]],
+      [64, false, [Tag.LONG64_UNSIGNED]],
+    ] as [number, boolean, Tag[]][]
+  ).flatMap(([bits, isSigned, tags]) => {
+    const min = isSigned ? -(2n ** BigInt(bits - 1)) : 0n
+    const max = isSigned ? 2n ** BigInt(bits - 1) - 1n : 2n ** BigInt(bits) - 1n
+    return tags.map((tag) => [tag, [min, max] as const] as const)
+  }),
+)
+
+// eslint-disable-next-line no-control-regex -- control characters are latin-1, too
+const isLatin1 = /^[\u0000-\u00ff]*$/
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Elements of one tree: 13 months of half hours of a compact array with ten columns. */
@@ -81,7 +104,7 @@ export function decodePacked(view: Buffer, typeAt: number, at: number, end: numb
   return readPacked({ view, at, end, left: packedElementsMax }, type)
 }
 
-/** Encodes `value`; owned. @throws BrokerError DLMS_SIZE_EXCEEDED */
+/** Encodes `value`; owned. @throws BrokerError DLMS_SIZE_EXCEEDED; DLMS_VALUE_INVALID for what its type cannot hold */
 export function encodeValue(value: AxdrValue): Buffer {
   writeValue(scratch.clear(), value)
   return scratch.take()
@@ -293,7 +316,7 @@ function writePacked(out: AxdrWriter, value: AxdrValue, type: AxdrType): void {
 function writeType(out: AxdrWriter, type: AxdrType): void {
   out.octet(type.tag)
   if (type.tag === Tag.ARRAY) {
-    out.octet(type.count >> 8).octet(type.count)
+    writeInteger(out, Tag.LONG_UNSIGNED, type.count)
     writeType(out, type.of)
   } else if (type.tag === Tag.STRUCTURE) {
     out.length(type.of.length)
@@ -310,6 +333,7 @@ function writeContent(out: AxdrWriter, value: SimpleValue): void {
       out.octet(value.value ? 1 : 0)
       return
     case Tag.BIT_STRING:
+      checkLength(value, Math.ceil(value.bitCount / 8))
       out.length(value.bitCount).octets(value.value)
       return
     case Tag.OCTET_STRING:
@@ -318,16 +342,20 @@ function writeContent(out: AxdrWriter, value: SimpleValue): void {
     case Tag.DATE_TIME:
     case Tag.DATE:
     case Tag.TIME:
+      checkLength(value, contentBytesOf(value.tag, 0))
       out.octets(value.value)
       return
     case Tag.VISIBLE_STRING:
     case Tag.UTF8_STRING: {
+      if (value.tag === Tag.VISIBLE_STRING && !isLatin1.test(value.value))
+        throw new BrokerError('DLMS_VALUE_INVALID', 'a visible-string that is not latin-1')
       const text = Buffer.from(value.value, value.tag === Tag.UTF8_STRING ? 'utf8' : 'latin1')
       out.length(text.length).octets(text)
       return
     }
     case Tag.LONG64:
     case Tag.LONG64_UNSIGNED: {
+      checkRange(value.tag, value.value, 'bigint')
       const at = out.reserve(8)
       if (value.tag === Tag.LONG64) out.target.writeBigInt64BE(value.value, at)
       else out.target.writeBigUInt64BE(value.value, at)
@@ -344,11 +372,29 @@ function writeContent(out: AxdrWriter, value: SimpleValue): void {
       return
     }
     default:
-      writeInteger(out, contentBytesOf(value.tag, 0), value.value)
+      writeInteger(out, value.tag, value.value)
   }
 }
 
-function writeInteger(out: AxdrWriter, bytes: number, value: number): void {
+function writeInteger(out: AxdrWriter, tag: Tag, value: number): void {
+  const bytes = contentBytesOf(tag, 0)
+  checkRange(tag, value, 'number')
   const at = out.reserve(bytes)
   for (let i = bytes - 1; i >= 0; i--, value >>= 8) out.target[at + i] = value
+}
+
+/** Those who have no types may give anything. */
+function checkRange(tag: Tag, value: number | bigint, kind: 'number' | 'bigint'): void {
+  const [min, max] = integerRanges.get(tag)!
+  const isWhole = typeof value === kind && (kind === 'bigint' || Number.isInteger(value))
+  if (!isWhole || value < min || value > max)
+    throw new BrokerError('DLMS_VALUE_INVALID', `${value} is no ${nameOfType(tag)}`)
+}
+
+function checkLength({ tag, value }: { tag: Tag; value: Buffer }, bytes: number): void {
+  if (value.length !== bytes)
+    throw new BrokerError(
+      'DLMS_VALUE_INVALID',
+      `${value.length} octets in place of ${bytes} of a ${nameOfType(tag)}`,
+    )
 }

@@ -1,6 +1,8 @@
 /**
  * Writes COSEM data once, forwards, into a growing buffer: simulators, translation and tools build values with it.
- * [IEC 62056-5-3, A-XDR encoding of Data]. It does not check that as many elements follow as a count has promised.
+ * [IEC 62056-5-3, A-XDR encoding of Data]. It does not check that as many elements follow as a count has promised,
+ * nor what it is given: of a number that its type cannot hold the low octets are written, of a character that is not latin-1, too, and a
+ * bigint out of range is a RangeError. `encodeValue` checks.
  */
 import { asBuffer } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'

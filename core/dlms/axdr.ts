@@ -15,6 +15,7 @@ export {
   decodeType,
   decodeValue,
   encodeValue,
+  integerRanges,
   type AxdrType,
   type AxdrValue,
 } from './axdr-value.ts'

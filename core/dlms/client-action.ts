@@ -7,7 +7,7 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
-import { ActionResponse, ApduTag, Conformance, DataAccessResult, descriptorBytes } from './apdu.ts'
+import { ActionResponse, ActionResult, ApduTag, Conformance, descriptorBytes } from './apdu.ts'
 import { lengthBytes, readLength, skipValue } from './axdr-layout.ts'
 import { BlockCutter, BlockGatherer } from './block-transfer.ts'
 import {
@@ -114,7 +114,7 @@ export class ActionService extends OperationsService implements ClientService {
     for (let i = 0; i < this.count; i++) {
       if (i >= count || at >= view.length) {
         // The methods have run: what is missing is not asked for again.
-        this.results.push({ value: undefined, result: DataAccessResult.OTHER_REASON })
+        this.results.push({ value: undefined, result: ActionResult.OTHER_REASON })
         continue
       }
       const [result, end] = readActionResult(view, at, isPlain ? at + 1 : view.length)
@@ -125,7 +125,7 @@ export class ActionService extends OperationsService implements ClientService {
   }
 }
 
-const succeeded = (value: Buffer): CosemResult => ({ value, result: DataAccessResult.SUCCESS })
+const succeeded = (value: Buffer): CosemResult => ({ value, result: ActionResult.SUCCESS })
 
 /** True for octets that are one value as a whole and could not be an action-result with what follows it. */
 function isValueAlone(bytes: Buffer): boolean {
@@ -152,7 +152,7 @@ function readActionResult(view: Buffer, at: number, end: number): [CosemResult, 
     throw new BrokerError('DLMS_TAG_UNKNOWN', `choice ${view[next]} at octet ${next}`)
   if (view[next + 1] === 1 && next + 2 < end) {
     const result =
-      actionResult === DataAccessResult.SUCCESS ? refusalResult(view[next + 2]!) : actionResult
+      actionResult === ActionResult.SUCCESS ? refusalResult(view[next + 2]!) : actionResult
     return [{ value: undefined, result }, next + 3]
   }
   const { value } = readDataResult(view, next + 1)

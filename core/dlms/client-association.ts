@@ -15,25 +15,23 @@ import { limits } from '../base/limits.ts'
 import { Secret, type SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
-import { ApduTag, DataAccessResult } from './apdu.ts'
+import { ActionResult, ApduTag } from './apdu.ts'
 import {
   ApplicationContext,
   AssociationResult,
   Diagnostic,
-  Mechanism,
   ProviderDiagnostic,
+  ReleaseRequestReason,
+  secretBytesMax,
   type Aare,
 } from './apdu/acse.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { InitiateError } from './apdu/error.ts'
 import { nameOf } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
+import { dlmsVersion } from './apdu/initiate.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
-import {
-  HlsAuthentication,
-  type MakerProof,
-  type Mechanism as HlsMechanism,
-} from './security/authentication.ts'
+import { HlsAuthentication, type MakerProof } from './security/authentication.ts'
 import type {
   ProtectionChoice,
   ReceivingWindows,
@@ -45,7 +43,14 @@ import { CounterWindow } from './security/invocation-counter.ts'
 import type { SecurityKeys } from './security/keys.ts'
 import { protectionBytesMax } from './security/overhead.ts'
 import type { SecurityPolicy, SecurityProfile } from './security/policy.ts'
-import { authenticatedEncrypted, Protection, Shape, suites, type Suite } from './security/suite.ts'
+import {
+  authenticatedEncrypted,
+  Mechanism,
+  Protection,
+  Shape,
+  suites,
+  type Suite,
+} from './security/suite.ts'
 import { refusalOf, unexpected } from './service-response.ts'
 
 /** How a meter is spoken to under security suites. Kept. */
@@ -85,16 +90,12 @@ export type ClientCredentials = {
   /** Of mechanism 2, which the standard leaves to makers. */
   readonly makerProof?: MakerProof | undefined
 }
-type Mechanism = (typeof Mechanism)[keyof typeof Mechanism]
 
 /** Conformance bits and the octets of the largest APDU that the meter receives. */
 export type Agreement = { conformance: number; pduBytesMax: number }
 
 // 16 is what makers take for granted, of 8 to 64.
 const challengeBytes = 16
-// Far more than any meter takes.
-const secretBytesMax = 64
-const dlmsVersion = 6
 // Association LN of the present association 0-0:40.0.0.255, method reply_to_HLS_authentication.
 const replyToHls = Buffer.from('000f0000280000ff01', 'hex')
 
@@ -123,18 +124,12 @@ export class ClientAssociation {
       'high-level security needs challenges',
     )
     this.window = security?.windows?.unicast ?? new CounterWindow()
-    this.channel = undefined
     if (security !== undefined) this.channel = this.newChannel(security)
   }
 
   /** Octets that protection takes from each APDU at most. */
   get overheadBytes(): number {
     return this.isCiphered ? protectionBytesMax(this.choice, this.credentials.security!.suite) : 0
-  }
-
-  /** The highest invocation counter that the meter was heard with; -1 when there was none. */
-  get receivedCounter(): number {
-    return this.window.last
   }
 
   /** Of the APDU that `unprotect` opened last. */
@@ -228,7 +223,7 @@ export class ClientAssociation {
   }
 
   /**
-   * What the meter agrees to. `proof` asks whether it wants one, and has one to give; then nothing but that may be said to it.
+   * What the meter agrees to. `needsProof` says whether it wants one, and has one to give; then nothing but that may be said to it.
    * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_SERVICE_UNEXPECTED, those of `decodeApdu` and of `SecurityChannel.unprotect`
    */
   readAnswer(view: Buffer): Agreement {
@@ -296,7 +291,7 @@ export class ClientAssociation {
     }
     return encodeApdu({
       type: 'rlrq',
-      reason: 0,
+      reason: ReleaseRequestReason.NORMAL,
       ...(userInformation && { userInformation }),
     })
   }
@@ -313,7 +308,7 @@ export class ClientAssociation {
     if (respondingAuthenticationValue === undefined)
       throw new BrokerError('DLMS_AUTHENTICATION_FAILED', 'no challenge came')
     this.proofs = new HlsAuthentication({
-      mechanism: this.mechanism as HlsMechanism,
+      mechanism: this.mechanism,
       suite: security?.suite ?? suites[0],
       ownTitle: security?.ownTitle,
       peerTitle: security?.peerTitle ?? respondingApTitleView,
@@ -335,7 +330,7 @@ export class ClientAssociation {
 
   /** Checks the meter's proof. @throws BrokerError DLMS_AUTHENTICATION_FAILED, DLMS_ASSOCIATION_REFUSED when it does not take ours */
   checkProof({ result, value }: CosemResult): void {
-    if (result !== DataAccessResult.SUCCESS)
+    if (result !== ActionResult.SUCCESS)
       throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `our proof: action-result ${result}`)
     const given = value && decodeValue(asBuffer(value))
     if (given?.tag !== Tag.OCTET_STRING)

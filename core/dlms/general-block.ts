@@ -14,13 +14,12 @@ import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { ApduTag } from './apdu.ts'
+import { BlockControl } from './apdu/general-block-transfer.ts'
 import { lengthBytes, lengthBytesFor, readLength, writeLength } from './axdr-layout.ts'
 import { BlockGatherer } from './block-transfer.ts'
 import { allocateApdu } from './wrapper.ts'
 
-const lastBit = 0x80
-const streamingBit = 0x40
-const windowMask = 0x3f
+const { LAST_BLOCK, STREAMING, WINDOW_MASK } = BlockControl
 // Tag, control, two numbers, and at most three octets of length.
 const headBytesMax = 9
 const numberMax = 0xffff
@@ -61,7 +60,7 @@ export class GeneralBlocks {
    * @param bytesMax   octets of an APDU that is received
    */
   constructor(windowOwn: number, isServer: boolean, bytesMax: number = limits.transferBytesMax) {
-    assert(windowOwn >= 1 && windowOwn <= windowMask, 'a window has 1 to 63 blocks')
+    assert(windowOwn >= 1 && windowOwn <= WINDOW_MASK, 'a window has 1 to 63 blocks')
     this.windowOwn = windowOwn
     this.isServer = isServer
     this.bytesMax = bytesMax
@@ -137,7 +136,7 @@ export class GeneralBlocks {
         this.firstBlock = Buffer.from(first)
       }
     }
-    this.windowOther = Math.max(1, control & windowMask)
+    this.windowOther = Math.max(1, control & WINDOW_MASK)
     if (count === 0) {
       // Outside a transfer a side only acknowledges: of lost ones nothing is missing but their numbers.
       const isNext = number === this.receivedNumber + 1
@@ -165,7 +164,7 @@ export class GeneralBlocks {
     block: { control: number; number: number; acknowledged: number; from: number; count: number },
   ): GeneralBlockStep {
     const { control, number, acknowledged, from, count } = block
-    const isLast = (control & lastBit) !== 0
+    const isLast = (control & LAST_BLOCK) !== 0
     // Some do not count their acknowledgements: their data begins with 1 all the same.
     const isFirst = number === 1 && !this.hasData
     if (isFirst || number === this.receivedNumber + 1) {
@@ -186,14 +185,14 @@ export class GeneralBlocks {
       // It was sent again because our answer to it was lost.
       return this.onAcknowledged(acknowledged, control)
     }
-    return (control & streamingBit) === 0 ? { send: this.acknowledge() } : undefined
+    return (control & STREAMING) === 0 ? { send: this.acknowledge() } : undefined
   }
 
   private onAcknowledged(acknowledged: number, control: number): GeneralBlockStep {
     const { outgoing } = this
     if (outgoing === undefined) {
       // Somebody waits for what is under way towards us, or for nothing at all.
-      return this.gatherer !== undefined && (control & streamingBit) === 0
+      return this.gatherer !== undefined && (control & STREAMING) === 0
         ? { send: this.acknowledge() }
         : undefined
     }
@@ -233,7 +232,7 @@ export class GeneralBlocks {
     const dataView = outgoing.subarray(start, start + this.blockBytes)
     const isLast = number === this.lastNumber
     const isStreaming = number < this.turnNumber && !isLast
-    return this.encode((isLast ? lastBit : 0) | (isStreaming ? streamingBit : 0), number, dataView)
+    return this.encode((isLast ? LAST_BLOCK : 0) | (isStreaming ? STREAMING : 0), number, dataView)
   }
 
   /** Without data. */
@@ -241,7 +240,7 @@ export class GeneralBlocks {
     if (this.receivedNumber !== this.repliedNumber)
       this.sentNumber = Math.min(numberMax, this.sentNumber + 1)
     this.repliedNumber = this.receivedNumber
-    return this.encode(this.isServer ? 0 : lastBit, this.sentNumber, noOctets)
+    return this.encode(this.isServer ? 0 : LAST_BLOCK, this.sentNumber, noOctets)
   }
 
   private encode(bits: number, number: number, dataView: Buffer): Buffer {

@@ -4,21 +4,9 @@
 export { BrokerError } from '../base/broker-error.ts'
 export type { CosemOperation, CosemResult } from '../ports/wan.ts'
 export {
-  decodeAare,
-  decodeAarq,
-  encodeAare,
-  encodeAarq,
-  encodeRlre,
-  encodeRlrq,
-  type AssociationRequest,
-  type AssociationRequestView,
-  type AssociationResponse,
-} from './acse.ts'
-export {
   ApplicationContext,
   AssociationResult,
   Diagnostic,
-  Mechanism,
   ProviderDiagnostic,
   ReleaseRequestReason,
   ReleaseResponseReason,
@@ -32,12 +20,11 @@ export type { ActionOutcome } from './apdu/action.ts'
 export { BlockControl } from './apdu/general-block-transfer.ts'
 export type { InformationApdu } from './apdu/information.ts'
 export type { Datablock, DataResult, ResultDatablock } from './apdu/parts.ts'
-export {
-  SecurityControl,
-  type Ciphered,
-  type CipheredService,
-  type CipheredServiceType,
-  type KeyInformation,
+export type {
+  Ciphered,
+  CipheredService,
+  CipheredServiceType,
+  KeyInformation,
 } from './apdu/protected.ts'
 export type { ReadResult, VariableAccess, WriteResult } from './apdu/short-name.ts'
 export { decodeApdu, encodeApdu, type Apdu, type ApduOf } from './apdu/codec.ts'
@@ -163,6 +150,7 @@ export {
   type Push,
 } from './push.ts'
 export { PushBlocks } from './push-blocks.ts'
+export { Mechanism } from './security/suite.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
 export type { ServerSecurity } from './server-association.ts'
 export type { MemberOf, NamedMember } from './server-short-name.ts'

@@ -3,11 +3,11 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
+import { BlockControl } from './apdu/general-block-transfer.ts'
 import { GeneralBlocks, type GeneralBlockStep } from './general-block.ts'
 
 /** Blocks that we take at once. */
 const window = 8
-const windowMask = 0x3f
 const blockNumberAt = 2
 
 export class PushBlocks<Sender> {
@@ -40,7 +40,7 @@ export class PushBlocks<Sender> {
     try {
       const step = blocks.receive(view)
       // A window of 0 wants no acknowledgement: nothing can be asked for again.
-      const isOneWay = (view[1]! & windowMask) === 0
+      const isOneWay = (view[1]! & BlockControl.WINDOW_MASK) === 0
       if (!isOneWay || (step !== undefined && 'apdu' in step)) return step
       if (blocks.blocksReceived === blocksReceived)
         throw new BrokerError(

@@ -4,7 +4,7 @@
  *
  *   00 01 …                                  wrapper of version 1 [IEC 62056-4-7]
  *   7e a…                                    HDLC frame: UI or I [IEC 62056-46, 6.4.1]
- *   0f, c2, 18, d2, db to df, e0 …           an APDU that is sent unasked [IEC 62056-5-3, COSEMpdu], perhaps behind an LLC header, e6 …
+ *   0f, 18, c2, ca, d2, db to df, e0 …       an APDU that is sent unasked [IEC 62056-5-3, COSEMpdu], perhaps behind an LLC header, e6 …
  *   17 printable characters, a comma, 4 or 6 octets      equipment identifier with alarm register or OBIS code (DSMR 4 meters)
  *   printable characters, up to a line end   an identification as configured
  */
@@ -36,9 +36,18 @@ export type Push =
   /** `alarmView`: 4 octets of an alarm register, 6 of an OBIS code, none. */
   | { kind: 'IDENTIFICATION'; bytes: number; identificationView: Buffer; alarmView: Buffer }
 
-// information-report, event-notification, data-notification, and what ciphers, signs, or cuts them.
 const unaskedTags: ReadonlySet<number> = new Set([
-  0x0f, 0x18, 0xc2, 0xca, 0xd2, 0xdb, 0xdc, 0xdd, 0xdf, 0xe0,
+  ApduTag.DATA_NOTIFICATION,
+  ApduTag.INFORMATION_REPORT_REQUEST,
+  ApduTag.EVENT_NOTIFICATION,
+  // What ciphers, signs, or cuts them.
+  ApduTag.GLO_EVENT_NOTIFICATION_REQUEST,
+  ApduTag.DED_EVENT_NOTIFICATION_REQUEST,
+  ApduTag.GENERAL_GLO_CIPHERING,
+  ApduTag.GENERAL_DED_CIPHERING,
+  ApduTag.GENERAL_CIPHERING,
+  ApduTag.GENERAL_SIGNING,
+  ApduTag.GENERAL_BLOCK_TRANSFER,
 ])
 /** True for an APDU that a device sends without being asked, or that may cipher, sign or cut one. */
 export const isUnaskedApdu = ([tag]: Uint8Array): boolean => unaskedTags.has(tag!)

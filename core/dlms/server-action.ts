@@ -2,6 +2,7 @@
 import {
   ActionRequest,
   ActionResponse,
+  ActionResult,
   ApduTag,
   Conformance,
   DataAccessResult,
@@ -45,8 +46,8 @@ export function receiveAction(session: ServerSession, view: Buffer): Buffer {
       return encodeRefusal(
         invokeId,
         transfer?.kind === 'action-out'
-          ? DataAccessResult.DATA_BLOCK_NUMBER_INVALID
-          : noLongActionInProgress,
+          ? ActionResult.LONG_ACTION_ABORTED
+          : ActionResult.NO_LONG_ACTION_IN_PROGRESS,
       )
     }
     case ActionRequest.WITH_LIST: {
@@ -71,14 +72,11 @@ export function receiveAction(session: ServerSession, view: Buffer): Buffer {
     case ActionRequest.WITH_PBLOCK:
       if (transfer?.kind === 'action-in' && transfer.invokeId === invokeId)
         return receiveBlock(session, view, 3, transfer)
-      return encodeRefusal(invokeId, noLongActionInProgress)
+      return encodeRefusal(invokeId, ActionResult.NO_LONG_ACTION_IN_PROGRESS)
     default:
       return notSupported()
   }
 }
-
-/** Action-Result: long-action-aborted is 15, no-long-action-in-progress 16. */
-const noLongActionInProgress = DataAccessResult.NO_LONG_GET_IN_PROGRESS
 
 const hasBlocks = ({ conformance }: ServerSession): boolean =>
   (conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION) !== 0
@@ -116,7 +114,7 @@ function receiveBlock(
   const blockNumber = view.readUInt32BE(at + 1)
   const { gatherer, invokeId, targets, isList } = transfer
   if (blockNumber !== gatherer.blockNumber + 1)
-    return encodeRefusal(invokeId, DataAccessResult.DATA_BLOCK_NUMBER_INVALID)
+    return encodeRefusal(invokeId, ActionResult.LONG_ACTION_ABORTED)
   gatherer.add(view, at + 5, blockNumber, isLast)
   if (!isLast) {
     session.transfer = transfer
@@ -160,7 +158,7 @@ function invokeAll(
   if (!isWhole && !hasBlocks(session)) {
     // The methods have run: their results come, and their values are refused.
     const refused = returned.map((one) =>
-      one.value === undefined ? one : { result: DataAccessResult.OTHER_REASON },
+      one.value === undefined ? one : { result: ActionResult.OTHER_REASON },
     )
     return encodeList(invokeId, refused)
   }

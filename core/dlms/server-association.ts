@@ -9,32 +9,22 @@ import { limits } from '../base/limits.ts'
 import { sameSecret, Secret, SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
 import {
+  ActionResult,
   Conformance,
   conformanceShortName,
   conformanceSupported,
-  DataAccessResult,
   ServiceError,
   StateError,
 } from './apdu.ts'
-import {
-  ApplicationContext,
-  AssociationResult,
-  Diagnostic,
-  Mechanism,
-  type Aarq,
-} from './apdu/acse.ts'
+import { ApplicationContext, AssociationResult, Diagnostic, type Aarq } from './apdu/acse.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { ConfirmedService, ErrorGroup, InitiateError } from './apdu/error.ts'
 import type { InformationApdu } from './apdu/information.ts'
+import { dlmsVersion, logicalNameVaa } from './apdu/initiate.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
 import { contextOf } from './client-association.ts'
 import { associationBaseName } from './client-short-name.ts'
-import {
-  HlsAuthentication,
-  isPassword,
-  type MakerProof,
-  type Mechanism as HlsMechanism,
-} from './security/authentication.ts'
+import { HlsAuthentication, isPassword, type MakerProof } from './security/authentication.ts'
 import type {
   ProtectionChoice,
   ReceivingWindows,
@@ -47,6 +37,7 @@ import { protectionBytesMax } from './security/overhead.ts'
 import type { SecurityPolicy, SecurityProfile } from './security/policy.ts'
 import {
   authenticatedEncrypted,
+  Mechanism,
   Protection,
   Shape,
   suites,
@@ -73,7 +64,7 @@ export type AssociationPolicy = {
   /** Of low-level security, or of the high-level mechanisms 2, 3, 4 and 6. */
   secret?: Uint8Array | undefined
   /** Low when there is a secret and none otherwise, when left out. */
-  mechanism?: (typeof Mechanism)[keyof typeof Mechanism] | undefined
+  mechanism?: Mechanism | undefined
   security?: ServerSecurity | undefined
   /** Challenges come from it: needed for high-level security. */
   random?: Random | undefined
@@ -94,13 +85,9 @@ export type AssociationAnswer = {
   refusal?: BrokerError | undefined
 }
 
-const dlmsVersion = 6
-const dlmsVersionMin = 6
 // A client that takes less than this would need a block for every few octets.
 const pduBytesMin = 32
 const challengeBytes = 16
-// Says that a logical-name association was made.
-const logicalNameVaa = 0x0007
 
 type Refusal = { diagnostic: number; initiateError?: number | undefined }
 
@@ -113,7 +100,7 @@ export class ServerAssociation {
   proofRefusal: BrokerError | undefined
   private proofs: HlsAuthentication | undefined
   private readonly challenge: Buffer | undefined
-  private readonly mechanism: number
+  private readonly mechanism: Mechanism
   private readonly window: CounterWindow
 
   constructor(policy: AssociationPolicy) {
@@ -122,7 +109,6 @@ export class ServerAssociation {
     this.mechanism = mechanism ?? (secret === undefined ? Mechanism.NONE : Mechanism.LOW)
     this.challenge = this.mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytes) : undefined
     this.window = security?.windows?.unicast ?? new CounterWindow()
-    this.channel = undefined
     this.proofs = undefined
     this.proofRefusal = undefined
   }
@@ -160,7 +146,7 @@ export class ServerAssociation {
     const conformance =
       proposedConformance & this.conformanceOwn & (policy.conformance ?? this.conformanceOwn)
     const cause =
-      proposedDlmsVersionNumber < dlmsVersionMin
+      proposedDlmsVersionNumber < dlmsVersion
         ? InitiateError.DLMS_VERSION_TOO_LOW
         : conformance === 0
           ? InitiateError.INCOMPATIBLE_CONFORMANCE
@@ -316,7 +302,7 @@ export class ServerAssociation {
   ): void {
     const { secret, security, makerProof } = this.policy
     this.proofs = new HlsAuthentication({
-      mechanism: this.mechanism as HlsMechanism,
+      mechanism: this.mechanism,
       suite: security?.suite ?? suites[0],
       ownTitle: security?.ownTitle,
       peerTitle: callingApTitleView,
@@ -335,15 +321,15 @@ export class ServerAssociation {
     const proofs = this.proofs!
     try {
       const given = parameterView && decodeValue(parameterView)
-      if (given?.tag !== Tag.OCTET_STRING) return { result: DataAccessResult.TYPE_UNMATCHED }
+      if (given?.tag !== Tag.OCTET_STRING) return { result: ActionResult.TYPE_UNMATCHED }
       proofs.check(given.value)
       this.proofs = undefined
       const value = encodeValue({ tag: Tag.OCTET_STRING, value: proofs.proof() })
-      return { result: DataAccessResult.SUCCESS, value }
+      return { result: ActionResult.SUCCESS, value }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.proofRefusal = error
-      return { result: DataAccessResult.READ_WRITE_DENIED }
+      return { result: ActionResult.READ_WRITE_DENIED }
     }
   }
 

@@ -11,7 +11,6 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { encodeRlre } from './acse.ts'
 import {
   ApduTag,
   Conformance,
@@ -20,6 +19,8 @@ import {
   ServiceError,
   StateError,
 } from './apdu.ts'
+import { ReleaseResponseReason } from './apdu/acse.ts'
+import { encodeApdu } from './apdu/codec.ts'
 import { GeneralBlocks } from './general-block.ts'
 import { Shape, shapeOfTag } from './security/index.ts'
 import { receiveAccess } from './server-access.ts'
@@ -246,7 +247,7 @@ export class DlmsServer implements ServerSession {
             ServiceError.OPERATION_NOT_POSSIBLE,
           )
         this.abort()
-        return encodeRlre()
+        return encodeApdu({ type: 'rlre', reason: ReleaseResponseReason.NORMAL })
       default:
         // Ciphered, with nothing to open it with.
         return !this.isAssociated && view.length > 0 && shapeOfTag(view[0]!) !== Shape.PLAIN

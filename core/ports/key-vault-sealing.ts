@@ -165,6 +165,7 @@ function keyMark(device: Eui64Key, { unicast }: DeviceKeys): Buffer {
   return mark.subarray(0, keyMarkBytes)
 }
 
+/** Whoever takes it wipes it. */
 function plainOf(keys: DeviceKeys): Buffer {
   const parts: Buffer[] = []
   for (const [number, field] of fields.entries()) {
@@ -176,13 +177,20 @@ function plainOf(keys: DeviceKeys): Buffer {
     front.writeUInt16BE(octets.length, 1)
     parts.push(front, octets)
   }
-  return Buffer.concat(parts)
+  const plain = Buffer.concat(parts)
+  for (const part of parts) part.fill(0)
+  return plain
 }
 
+/** A copy, for the caller to wipe. */
 function octetsOf(key: Secret | PrivateKey | PublicKey): Buffer {
   if (key instanceof Secret) return key.copyOfOctets()
   const curve = Buffer.of(curves.indexOf(key.curve))
-  return Buffer.concat([curve, key instanceof PrivateKey ? key.copyOfScalar() : key.pointBytes])
+  if (key instanceof PublicKey) return Buffer.concat([curve, key.pointBytes])
+  const scalar = key.copyOfScalar()
+  const octets = Buffer.concat([curve, scalar])
+  scalar.fill(0)
+  return octets
 }
 
 /** Reads what `plainOf` wrote; it was authenticated, so what does not fit was written by a later version. */

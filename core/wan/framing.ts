@@ -59,8 +59,10 @@ export interface Framing {
 const nothing = (): void => {}
 const always = (): boolean => true
 
-/** The wrapper over TCP. */
-export class WrapperFraming implements Framing {
+type FramingOptions = { apduBytesMax: number; exchangesMax: number }
+
+/** The wrapper over either: an APDU goes out behind a header, and the link has nothing to keep. */
+abstract class Wrapping implements Framing {
   readonly keepsTime = false
   readonly endsAssociations = false
   readonly exchangesMax: number
@@ -68,22 +70,14 @@ export class WrapperFraming implements Framing {
   readonly awaitMore = nothing
   readonly onTime = nothing
   readonly leave = nothing
-  private readonly events: FramingEvents
-  private readonly reader: WrapperReader
+  protected readonly events: FramingEvents
 
-  constructor(events: FramingEvents, options: { apduBytesMax: number; exchangesMax: number }) {
+  constructor(events: FramingEvents, { exchangesMax }: FramingOptions) {
     this.events = events
-    this.exchangesMax = options.exchangesMax
-    this.reader = new WrapperReader(options)
+    this.exchangesMax = exchangesMax
   }
 
-  receive(view: Buffer): void {
-    const { reader, events } = this
-    reader.push(view)
-    for (let frame = reader.next(); frame; frame = reader.next())
-      // A frame may be the reason to cut the link; what follows it is of no use then.
-      if (!events.apdu(frame.source, frame.destination, frame.apduView)) return
-  }
+  abstract receive(view: Buffer): void
 
   send(apdu: Buffer, device: number, client: number): void {
     this.events.write(wrapInPlace(apdu, client, device))
@@ -94,21 +88,30 @@ export class WrapperFraming implements Framing {
   }
 }
 
+/** The wrapper over TCP. */
+export class WrapperFraming extends Wrapping {
+  private readonly reader: WrapperReader
+
+  constructor(events: FramingEvents, options: FramingOptions) {
+    super(events, options)
+    this.reader = new WrapperReader(options)
+  }
+
+  receive(view: Buffer): void {
+    const { reader, events } = this
+    reader.push(view)
+    for (let frame = reader.next(); frame; frame = reader.next())
+      // A frame may be the reason to cut the link; what follows it is of no use then.
+      if (!events.apdu(frame.source, frame.destination, frame.apduView)) return
+  }
+}
+
 /** The wrapper over UDP: one frame in each datagram. */
-export class DatagramFraming implements Framing {
-  readonly keepsTime = false
-  readonly endsAssociations = false
-  readonly exchangesMax: number
-  readonly admit = always
-  readonly awaitMore = nothing
-  readonly onTime = nothing
-  readonly leave = nothing
-  private readonly events: FramingEvents
+export class DatagramFraming extends Wrapping {
   private readonly apduBytesMax: number
 
-  constructor(events: FramingEvents, options: { apduBytesMax: number; exchangesMax: number }) {
-    this.events = events
-    this.exchangesMax = options.exchangesMax
+  constructor(events: FramingEvents, options: FramingOptions) {
+    super(events, options)
     this.apduBytesMax = options.apduBytesMax
   }
 
@@ -122,12 +125,5 @@ export class DatagramFraming implements Framing {
       return this.events.dropped(fault.code)
     }
     this.events.apdu(frame.source, frame.destination, frame.apduView)
-  }
-
-  send(apdu: Buffer, device: number, client: number): void {
-    this.events.write(wrapInPlace(apdu, client, device))
-  }
-  answerTo(device: number, client: number): Answer {
-    return (apdu) => this.send(apdu, device, client)
   }
 }

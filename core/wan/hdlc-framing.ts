@@ -32,7 +32,7 @@ export function hdlcAddressOf(number: number, octets?: 1 | 2 | 4): HdlcAddress {
 }
 
 /** The other way round, for addresses that come. */
-export const numberOfHdlc = ({ upper, lower = 0, octets }: HdlcAddress): number =>
+const numberOfHdlc = ({ upper, lower = 0, octets }: HdlcAddress): number =>
   octets === 1 ? upper : upper * (octets === 4 ? wideFactor : narrowFactor) + lower
 
 type Station = {

@@ -58,7 +58,7 @@ export function wanMetrics(metrics: Metrics): WanMetrics {
     ),
     connected: metrics.counter(
       'busbar_wan_connections_opened_total',
-      'Connections made to devices',
+      'Connections with devices that were opened, by us or by them',
     ),
     connectsFailed: metrics.counter(
       'busbar_wan_connects_failed_total',

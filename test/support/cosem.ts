@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { integerJson, rawJson } from '../../core/dlms/cosem/raw-json.ts'
 import { textOfDate, textOfDateTime, textOfTime } from '../../core/dlms/cosem/date-time-text.ts'
-import { integerRanges, tagOfType, type CosemType, type Json } from '../../core/dlms/cosem/type.ts'
+import { integerRanges } from '../../core/dlms/axdr.ts'
+import { tagOfType, type CosemType, type Json } from '../../core/dlms/cosem/type.ts'
 import { formatObis } from '../../core/dlms/obis.ts'
 import { octets, values } from './dlms.ts'
 

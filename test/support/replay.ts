@@ -3,9 +3,9 @@
  * challenges, counters and invoke ids chance or habit gave them.
  */
 import { Conformance, DataAccessResult } from '../../core/dlms/apdu.ts'
-import { Mechanism, type Aare, type Aarq } from '../../core/dlms/apdu/acse.ts'
+import { type Aare, type Aarq } from '../../core/dlms/apdu/acse.ts'
 import { decodeApdu, type ApduOf } from '../../core/dlms/apdu/codec.ts'
-import { Shape, suites, type Suite } from '../../core/dlms/security/index.ts'
+import { Mechanism, Shape, suites, type Suite } from '../../core/dlms/security/index.ts'
 import { shapeOfTag } from '../../core/dlms/security/suite.ts'
 import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'
 import { SecretKey } from '../../core/ports/crypto.ts'

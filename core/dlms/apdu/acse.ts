@@ -15,6 +15,7 @@
  * [IEC 62056-5-3, ACSE APDUs; ISO/IEC 15953 in BER]. The calling AP-title is the system title, the AE-qualifier a certificate.
  */
 import { BrokerError } from '../../base/broker-error.ts'
+import { Mechanism } from '../security/suite.ts'
 import { bitString, integer, objectIdentifier, rest, tagged, taggedFields } from './ber.ts'
 import { nameOf, type Codec, type ValueOf } from './grammar.ts'
 import { informationApdu, type InformationApdu } from './information.ts'
@@ -26,17 +27,9 @@ export const ApplicationContext = {
   LOGICAL_NAME_CIPHERED: 3,
   SHORT_NAME_CIPHERED: 4,
 } as const
-/** Last octet of the object identifier 2.16.756.5.8.2.x of an authentication mechanism. */
-export const Mechanism = {
-  NONE: 0,
-  LOW: 1,
-  HIGH: 2,
-  HIGH_MD5: 3,
-  HIGH_SHA1: 4,
-  HIGH_GMAC: 5,
-  HIGH_SHA256: 6,
-  HIGH_ECDSA: 7,
-} as const
+/** Octets of a secret of low-level security: far more than any meter takes. */
+export const secretBytesMax = 64
+
 /** Result of an AARE. */
 export const AssociationResult = {
   ACCEPTED: 0,

@@ -8,16 +8,18 @@
  */
 import { octetString, service, unsigned16, unsigned8 } from './grammar.ts'
 
+/** Bits of `blockControl`; the others are the window. */
+export const BlockControl = { LAST_BLOCK: 0x80, STREAMING: 0x40, WINDOW_MASK: 0x3f } as const
+
 export const generalBlockTransfer = service('general-block-transfer', {
   blockControl: {
     ...unsigned8,
     show: (value: number) =>
-      `window ${value & 0x3f}${value & 0x40 ? ', streaming' : ''}${value & 0x80 ? ', last block' : ''}`,
+      `window ${value & BlockControl.WINDOW_MASK}` +
+      (value & BlockControl.STREAMING ? ', streaming' : '') +
+      (value & BlockControl.LAST_BLOCK ? ', last block' : ''),
   },
   blockNumber: unsigned16,
   blockNumberAck: unsigned16,
   blockDataView: octetString('raw'),
 })
-
-/** Bits of `blockControl`; the others are the window. */
-export const BlockControl = { LAST_BLOCK: 0x80, STREAMING: 0x40, WINDOW_MASK: 0x3f } as const

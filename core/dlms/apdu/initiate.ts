@@ -26,6 +26,11 @@ import {
 } from './grammar.ts'
 import { objectName } from './short-name.ts'
 
+/** The only version of DLMS that there is in the field. */
+export const dlmsVersion = 6
+/** The `vaaName` that says that a logical-name association was made. */
+export const logicalNameVaa = 0x0007
+
 const responseAllowed: Codec<boolean> = {
   read: (reader) => (reader.octet() === 0 ? true : boolean.read(reader)),
   write: (out, value) => void (value ? out.octet(0) : out.octet(1).octet(0)),

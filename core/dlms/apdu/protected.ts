@@ -16,6 +16,7 @@
  */
 import { ApduTag } from '../apdu.ts'
 import { cutShort } from '../axdr-layout.ts'
+import { KeyId, Protection, securityHeaderBytes, suiteMask } from '../security/suite.ts'
 import {
   choice,
   enumerated,
@@ -29,29 +30,18 @@ import {
   type ValueOf,
 } from './grammar.ts'
 
-/** Bits of the security control octet; the others are the suite. */
-export const SecurityControl = {
-  SUITE_MASK: 0x0f,
-  AUTHENTICATED: 0x10,
-  ENCRYPTED: 0x20,
-  BROADCAST_KEY: 0x40,
-  COMPRESSED: 0x80,
-} as const
-
 const securityControl: Codec<number> = {
   ...unsigned8,
   show: (value) =>
-    `suite ${value & SecurityControl.SUITE_MASK}` +
-    (value & SecurityControl.AUTHENTICATED ? ', authenticated' : '') +
-    (value & SecurityControl.ENCRYPTED ? ', encrypted' : '') +
-    (value & SecurityControl.BROADCAST_KEY ? ', broadcast key' : '') +
-    (value & SecurityControl.COMPRESSED ? ', compressed' : ''),
+    `suite ${value & suiteMask}` +
+    (value & Protection.AUTHENTICATED ? ', authenticated' : '') +
+    (value & Protection.ENCRYPTED ? ', encrypted' : '') +
+    (value & Protection.BROADCAST_KEY ? ', broadcast key' : '') +
+    (value & Protection.COMPRESSED ? ', compressed' : ''),
 }
 
 /** Security header and what it protects. */
 export type Ciphered = { securityControl: number; invocationCounter: number; contentView: Buffer }
-
-const headerBytes = 5
 
 const contentToTheEnd: Codec<Buffer> = {
   kind: 'ciphered',
@@ -62,7 +52,7 @@ const contentToTheEnd: Codec<Buffer> = {
 const ciphered: Codec<Ciphered> = {
   read(reader) {
     const bytes = reader.length()
-    if (bytes > reader.left || bytes < headerBytes) throw cutShort(reader.at)
+    if (bytes > reader.left || bytes < securityHeaderBytes) throw cutShort(reader.at)
     const { end } = reader
     reader.end = reader.at + bytes
     const value = {
@@ -74,7 +64,7 @@ const ciphered: Codec<Ciphered> = {
     return value
   },
   write(out, value) {
-    out.length(headerBytes + value.contentView.length)
+    out.length(securityHeaderBytes + value.contentView.length)
     securityControl.write(out, value.securityControl)
     unsigned32.write(out, value.invocationCounter)
     contentToTheEnd.write(out, value.contentView)
@@ -110,12 +100,16 @@ export const generalDedCiphering = service('general-ded-ciphering', {
   ciphered,
 })
 
-const KeyId = { GLOBAL_UNICAST_ENCRYPTION_KEY: 0, GLOBAL_BROADCAST_ENCRYPTION_KEY: 1 } as const
-const KekId = { MASTER_KEY: 0 } as const
+// In the standard's words; no other key can be identified, and the key-encryption key has a number of its own here.
+const keyIdNames = {
+  GLOBAL_UNICAST_ENCRYPTION_KEY: KeyId.GLOBAL_UNICAST,
+  GLOBAL_BROADCAST_ENCRYPTION_KEY: KeyId.GLOBAL_BROADCAST,
+}
+const kekIdNames = { MASTER_KEY: 0 }
 
 const keyInformation = choice({
-  0: ['identified-key', { keyId: enumerated(KeyId) }],
-  1: ['wrapped-key', { kekId: enumerated(KekId), keyCipheredDataView: octetString() }],
+  0: ['identified-key', { keyId: enumerated(keyIdNames) }],
+  1: ['wrapped-key', { kekId: enumerated(kekIdNames), keyCipheredDataView: octetString() }],
   2: ['agreed-key', { keyParametersView: octetString(), keyCipheredDataView: octetString() }],
 })
 /** Key-Info of a general-ciphering APDU. */

@@ -3,7 +3,14 @@
  * returns. A-XDR on one side, named JSON on the other, by the tables of classes/.
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { decodeValue, encodeValue, hasFloatLength, Tag, type AxdrValue } from '../axdr.ts'
+import {
+  decodeValue,
+  encodeValue,
+  hasFloatLength,
+  integerRanges,
+  Tag,
+  type AxdrValue,
+} from '../axdr.ts'
 import {
   attributeOf,
   classOf,
@@ -14,7 +21,7 @@ import {
 } from './class-table.ts'
 import { scaledFloatText, scaledText } from './decimal.ts'
 import { meaningOf, type Note } from './reading.ts'
-import { integerRanges, type CosemType, type Json } from './type.ts'
+import type { CosemType, Json } from './type.ts'
 import { unitNames, unitOf } from './units.ts'
 import { valueOf } from './writing.ts'
 

@@ -90,7 +90,6 @@ export {
   exportCertificate,
   generateKeyPair,
   importCertificate,
-  KeyId,
   removeCertificate,
   requestCertificateSigning,
   transferKeys,
@@ -100,5 +99,6 @@ export {
   type SecuritySetup,
 } from './security-setup.ts'
 export { formatType, type CosemType, type Json } from './type.ts'
+export { KeyId } from '../security/suite.ts'
 export { unitNames, unitOf } from './units.ts'
 export { valueOf } from './writing.ts'

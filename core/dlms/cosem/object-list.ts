@@ -7,11 +7,11 @@
  * [IEC 62056-6-2, Association LN, object_list; Association SN, object_list and access_rights_list]
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { decodeValue, encodeValue, Tag, type AxdrValue } from '../axdr.ts'
+import { decodeValue, encodeValue, integerRanges, Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes, parseObis } from '../obis.ts'
 import { attributeShortName, findClass, methodShortName } from './class-table.ts'
 import { rawJson } from './raw-json.ts'
-import { integerRanges, type Json } from './type.ts'
+import type { Json } from './type.ts'
 
 /** What a request and its answer must be protected with. */
 export type Protection =

@@ -7,10 +7,9 @@
  *   largest, smallest, nearest_to_zero, farest_from_zero
  *                     by the sort object; a full buffer keeps what comes first, so the last one goes, be it the newest
  */
-import { Tag, type AxdrValue } from '../axdr.ts'
+import { integerRanges, Tag, type AxdrValue } from '../axdr.ts'
 import type { Selection } from '../descriptor.ts'
 import { utcMsOf } from './profile.ts'
-import { integerRanges } from './type.ts'
 
 /** sort_method by its number. */
 export const SortMethod = {

@@ -5,7 +5,7 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { decodeValue, encodeValue, skipValue, Tag, type AxdrValue } from '../axdr.ts'
+import { decodeValue, encodeValue, integerRanges, skipValue, Tag, type AxdrValue } from '../axdr.ts'
 import {
   deviationUnspecified,
   readClockStatus,
@@ -19,7 +19,7 @@ import { isScaled, scaledValue, type Scaled, type ScalerUnit } from './attribute
 import { findClass } from './class-table.ts'
 import { nameOfObis } from './obis-name.ts'
 import { meaningOf, type Note } from './reading.ts'
-import { integerRanges, type CosemType, type Json } from './type.ts'
+import type { CosemType, Json } from './type.ts'
 
 /** A column that may be scaled when its object's scaler_unit is known. */
 export type ProfileColumn = CaptureObject & {
@@ -221,7 +221,7 @@ export function utcMsOf(value: AxdrValue | undefined): number | undefined {
 }
 
 /** The same clock `stepMs` later, deviation and status kept. */
-export function steppedTime(value: AxdrValue, stepMs: number): AxdrValue | undefined {
+function steppedTime(value: AxdrValue, stepMs: number): AxdrValue | undefined {
   const view = timeView(value)
   const utcMs = utcMsOf(value)
   if (view === undefined || utcMs === undefined) return undefined

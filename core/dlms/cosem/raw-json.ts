@@ -5,7 +5,7 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { nameOfType, Tag, type AxdrType, type AxdrValue } from '../axdr.ts'
+import { integerRanges, nameOfType, Tag, type AxdrType, type AxdrValue } from '../axdr.ts'
 import { cosemDateBytes } from '../date-time-fields.ts'
 import { readCosemDateTime } from '../date-time.ts'
 import {
@@ -16,7 +16,7 @@ import {
   textOfDateTime,
   textOfTime,
 } from './date-time-text.ts'
-import { integerRanges, tagOfType, type Json } from './type.ts'
+import { tagOfType, type Json } from './type.ts'
 
 /** `value` in raw form. */
 export function rawJson(value: AxdrValue): Json {

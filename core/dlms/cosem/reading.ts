@@ -4,18 +4,11 @@
  * way back is writing.ts: what has no note encodes to the same value.
  */
 import { limits } from '../../base/limits.ts'
-import { nameOfType, Tag, type AxdrValue } from '../axdr.ts'
+import { integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes } from '../obis.ts'
 import { textOfTimeOctets } from './date-time-text.ts'
 import { bitText, integerJson, rawJson, simpleJson } from './raw-json.ts'
-import {
-  formatType,
-  integerRanges,
-  nameOfNumber,
-  tagOfType,
-  type CosemType,
-  type Json,
-} from './type.ts'
+import { formatType, nameOfNumber, tagOfType, type CosemType, type Json } from './type.ts'
 
 /** What is odd about a value. */
 export type Problem =

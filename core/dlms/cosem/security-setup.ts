@@ -6,17 +6,9 @@ import { asBuffer } from '../../base/bytes.ts'
 import type { CosemOperation } from '../../ports/wan.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { decodeValue, Tag } from '../axdr.ts'
+import { KeyId } from '../security/suite.ts'
 import { invokeOperation, type CosemObject } from './operation.ts'
 import type { Json } from './type.ts'
-
-/** key_id by its number. */
-export const KeyId = {
-  GLOBAL_UNICAST_ENCRYPTION: 0,
-  GLOBAL_BROADCAST_ENCRYPTION: 1,
-  AUTHENTICATION: 2,
-  MASTER: 3,
-} as const
-export type KeyId = (typeof KeyId)[keyof typeof KeyId]
 
 /** `octets`: a wrapped key for a transfer; public key and signature for an agreement. */
 export type KeyOctets = { keyId: KeyId; octets: Uint8Array }

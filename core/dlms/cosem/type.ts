@@ -82,26 +82,6 @@ export function tagOfType(name: string): Tag | undefined {
   return tagsByName.get(name)
 }
 
-/** Tags whose value is an integer number or bigint. */
-export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]> = new Map(
-  (
-    [
-      [8, true, [Tag.INTEGER, Tag.BCD, Tag.DELTA_INTEGER]],
-      [8, false, [Tag.UNSIGNED, Tag.ENUM, Tag.DELTA_UNSIGNED]],
-      [16, true, [Tag.LONG, Tag.DELTA_LONG]],
-      [16, false, [Tag.LONG_UNSIGNED, Tag.DELTA_LONG_UNSIGNED]],
-      [32, true, [Tag.DOUBLE_LONG, Tag.DELTA_DOUBLE_LONG]],
-      [32, false, [Tag.DOUBLE_LONG_UNSIGNED, Tag.DELTA_DOUBLE_LONG_UNSIGNED]],
-      [64, true, [Tag.LONG64]],
-      [64, false, [Tag.LONG64_UNSIGNED]],
-    ] as [number, boolean, Tag[]][]
-  ).flatMap(([bits, isSigned, tags]) => {
-    const min = isSigned ? -(2n ** BigInt(bits - 1)) : 0n
-    const max = isSigned ? 2n ** BigInt(bits - 1) - 1n : 2n ** BigInt(bits) - 1n
-    return tags.map((tag) => [tag, [min, max] as const] as const)
-  }),
-)
-
 /** A type in one line, for notes and help. */
 export function formatType(type: CosemType): string {
   if (typeof type === 'string') return type

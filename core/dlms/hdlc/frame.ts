@@ -65,12 +65,7 @@ function kindOf(control: number): HdlcKind {
 }
 
 /** The control field of a frame. [IEC 62056-46, 6.4.3.1, table of control field bit assignments] */
-export function controlOf(
-  kind: HdlcKind,
-  isFinal: boolean,
-  receiveNumber = 0,
-  sendNumber = 0,
-): number {
+function controlOf(kind: HdlcKind, isFinal: boolean, receiveNumber = 0, sendNumber = 0): number {
   const final = isFinal ? 0x10 : 0
   switch (kind) {
     case 'I':

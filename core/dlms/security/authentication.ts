@@ -25,20 +25,7 @@ import {
 import { AesProtection, vectorOf } from './aes-protection.ts'
 import type { CounterSource, CounterWindow } from './invocation-counter.ts'
 import { needed, type SecurityKeys } from './keys.ts'
-import { Protection, securityHeaderBytes, type Suite } from './suite.ts'
-
-/** Authentication mechanisms. @source IEC 62056-5-3 ed. 3, COSEM authentication mechanism names */
-export const Mechanism = {
-  NONE: 0,
-  LOW: 1,
-  HIGH: 2,
-  HIGH_MD5: 3,
-  HIGH_SHA1: 4,
-  HIGH_GMAC: 5,
-  HIGH_SHA256: 6,
-  HIGH_ECDSA: 7,
-} as const
-export type Mechanism = (typeof Mechanism)[keyof typeof Mechanism]
+import { Mechanism, Protection, securityHeaderBytes, type Suite } from './suite.ts'
 
 /** Octets of a challenge. @source IEC 62056-5-3 ed. 3, 5.3.4.2.3 */
 export const challengeBytesMin = 8

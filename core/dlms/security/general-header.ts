@@ -6,8 +6,9 @@
  * each field a length and as many octets. [IEC 62056-5-3, ASN.1 module, General-Ciphering and General-Signing]
  */
 import { BrokerError } from '../../base/broker-error.ts'
+import { ApduTag } from '../apdu.ts'
 import { cutShort, lengthBytes, lengthBytesFor, readLength, writeLength } from '../axdr-layout.ts'
-import { GeneralTag, systemTitleBytes } from './suite.ts'
+import { systemTitleBytes } from './suite.ts'
 
 /** The octet string whose length stands at `at`; a view. @throws BrokerError DLMS_LENGTH_INVALID when it runs past the end */
 export function octetStringView(view: Buffer, at: number): Buffer {
@@ -101,9 +102,9 @@ export const systemTitleOf = (view: Buffer): Buffer =>
 export function readSenderTitle(apduView: Buffer): Buffer | undefined {
   const tag = apduView[0]
   let title: Buffer | undefined
-  if (tag === GeneralTag.GLOBAL || tag === GeneralTag.DEDICATED)
+  if (tag === ApduTag.GENERAL_GLO_CIPHERING || tag === ApduTag.GENERAL_DED_CIPHERING)
     title = systemTitleOf(octetStringView(apduView, 1))
-  else if (tag === GeneralTag.CIPHERING || tag === GeneralTag.SIGNING)
+  else if (tag === ApduTag.GENERAL_CIPHERING || tag === ApduTag.GENERAL_SIGNING)
     title = readGeneralHeader(apduView).originator
   return title?.length === 0 ? undefined : title
 }

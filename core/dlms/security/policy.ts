@@ -2,6 +2,7 @@
  * What protection is asked for, and which makers' deviations are let through. Values only; the channel holds peers to them.
  */
 import { BrokerError } from '../../base/broker-error.ts'
+import { ApduTag } from '../apdu.ts'
 import { Protection } from './suite.ts'
 
 /** Bits of `Protection` that every request and every response must have: AUTHENTICATED, ENCRYPTED, SIGNED. More is accepted. */
@@ -73,9 +74,18 @@ export const standardProfile: SecurityProfile = {
 }
 
 // ACSE, and the blocks of general block transfer, whose content is protected as a whole.
-const plainTags: ReadonlySet<number> = new Set([0x60, 0x61, 0x62, 0x63, 0xe0])
-// exception-response and confirmed-service-error, which report that ciphering went wrong, and the octets of the longer one.
-const faultTags: ReadonlySet<number> = new Set([0x0e, 0xd8])
+const plainTags: ReadonlySet<number> = new Set([
+  ApduTag.AARQ,
+  ApduTag.AARE,
+  ApduTag.RLRQ,
+  ApduTag.RLRE,
+  ApduTag.GENERAL_BLOCK_TRANSFER,
+])
+// They report that ciphering went wrong; below the octets of the longer one.
+const faultTags: ReadonlySet<number> = new Set([
+  ApduTag.CONFIRMED_SERVICE_ERROR,
+  ApduTag.EXCEPTION_RESPONSE,
+])
 const faultBytesMax = 7
 
 /** Whether `apduView` may come without protection, whatever the policy says. None of these carries what a meter holds. */

@@ -14,6 +14,7 @@ import {
   type PrivateKey,
   type PublicKey,
 } from '../../ports/crypto.ts'
+import { ApduTag } from '../apdu.ts'
 import { allocateApdu } from '../wrapper.ts'
 import {
   endOf,
@@ -26,7 +27,6 @@ import {
   writeOctetString,
   type GeneralHeader,
 } from './general-header.ts'
-import { GeneralTag } from './suite.ts'
 
 /** A general-signing around `content`, signed with `key`. Owned, with spare octets in front. */
 export function signApdu(
@@ -41,7 +41,13 @@ export function signApdu(
   const out = allocateApdu(
     headerBytes + octetStringBytes(content.length) + octetStringBytes(signatureBytes),
   )
-  const start = writeGeneralHeader(out, GeneralTag.SIGNING, transactionId, originator, recipient)
+  const start = writeGeneralHeader(
+    out,
+    ApduTag.GENERAL_SIGNING,
+    transactionId,
+    originator,
+    recipient,
+  )
   const signature = signEcdsa(key, Buffer.concat([out.subarray(1, start), content]))
   writeOctetString(out, writeOctetString(out, start, content), signature)
   return out

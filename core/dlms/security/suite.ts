@@ -1,5 +1,6 @@
 /**
- * Names and numbers of DLMS/COSEM security: suites, the security control octet, tags of protected APDUs, key ids.
+ * Names and numbers of DLMS/COSEM security: suites, mechanisms of authentication, the security control octet, shapes of protected APDUs,
+ * key ids.
  *
  *   security control   bits 0 to 3 suite | 4 authenticated | 5 encrypted | 6 broadcast key | 7 compressed
  *   security header    security control, invocation counter u32
@@ -7,6 +8,7 @@
  * [IEC 62056-5-3 ed. 3, 5.3.7 security suites, 5.7.2 protection with AES-GCM; ASN.1 module for the tags]
  */
 import type { Curve } from '../../ports/crypto.ts'
+import { ApduTag } from '../apdu.ts'
 
 /** A security suite: what its keys and its curve are. @source IEC 62056-5-3 ed. 3, table of security suites */
 export type Suite = {
@@ -22,6 +24,22 @@ export const suites: readonly [Suite, Suite, Suite] = [
   { id: 1, keyBytes: 16, curve: 'P-256' },
   { id: 2, keyBytes: 32, curve: 'P-384' },
 ]
+
+/**
+ * Authentication mechanisms: the last octet of the object identifier 2.16.756.5.8.2.x.
+ * @source IEC 62056-5-3 ed. 3, COSEM authentication mechanism names
+ */
+export const Mechanism = {
+  NONE: 0,
+  LOW: 1,
+  HIGH: 2,
+  HIGH_MD5: 3,
+  HIGH_SHA1: 4,
+  HIGH_GMAC: 5,
+  HIGH_SHA256: 6,
+  HIGH_ECDSA: 7,
+} as const
+export type Mechanism = (typeof Mechanism)[keyof typeof Mechanism]
 
 /** Bits of the security control octet. `SIGNED` is not one of them: it stands beside them where protection is asked for. */
 export const Protection = {
@@ -41,10 +59,10 @@ export const systemTitleBytes = 8
 
 /** Tags of APDUs that carry any other in protected form. */
 export const GeneralTag = {
-  GLOBAL: 0xdb,
-  DEDICATED: 0xdc,
-  CIPHERING: 0xdd,
-  SIGNING: 0xdf,
+  GLOBAL: ApduTag.GENERAL_GLO_CIPHERING,
+  DEDICATED: ApduTag.GENERAL_DED_CIPHERING,
+  CIPHERING: ApduTag.GENERAL_CIPHERING,
+  SIGNING: ApduTag.GENERAL_SIGNING,
 } as const
 
 /** How an APDU was, or is to be, protected. */

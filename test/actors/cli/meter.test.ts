@@ -1,9 +1,10 @@
 /** `busbar meter` against simulated meters over real sockets: read, write, invoke, objects, profile; over each transport; under suites; and what goes wrong. */
 import { spawnSync } from 'node:child_process'
+import { createSocket } from 'node:dgram'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import {
   invokeCommand,
   objectsCommand,
@@ -18,9 +19,9 @@ import { startFleet } from '../../../actors/simulator/fleet.ts'
 import { pushBytes } from '../../../actors/simulator/outgoing.ts'
 import { usualClassOf } from '../../../core/dlms/cosem/index.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { ApduTag } from '../../../core/dlms/apdu.ts'
-import { DlmsServer } from '../../../core/dlms/server.ts'
-import { wrapInPlace, WrapperReader } from '../../../core/dlms/wrapper.ts'
+import { ApduTag, Conformance } from '../../../core/dlms/apdu.ts'
+import { DlmsServer, type CosemObjects } from '../../../core/dlms/server.ts'
+import { readWrapperDatagram, wrapInPlace, WrapperReader } from '../../../core/dlms/wrapper.ts'
 
 const plain: MeterOptions = {
   client: '16',
@@ -189,6 +190,59 @@ t.test('a notification between question and answer is shown', async (t) => {
     read.complained[0],
     /^note: it sent meanwhile: event-notification-request .*0-0:97\.98\.0\.255/,
   )
+})
+
+/** A meter over UDP that answers in general blocks of few octets; `lose` says which of its frames get lost, from 0 on. */
+async function datagramMeter(
+  t: Test,
+  meter: CosemObjects,
+  lose: (frameIndex: number) => boolean,
+): Promise<{ address: string; isLost: () => boolean }> {
+  const { GET, GENERAL_BLOCK_TRANSFER } = Conformance
+  const dlms = new DlmsServer({
+    objects: meter,
+    conformance: GET | GENERAL_BLOCK_TRANSFER,
+    apduBytesMax: 128,
+  })
+  const socket = createSocket('udp4')
+  let frameIndex = 0
+  let isLost = false
+  socket.on('message', (datagram, { address, port }) => {
+    // Somebody's noise, each time.
+    socket.send(Buffer.of(0, 1, 2), port, address)
+    const { apduView } = readWrapperDatagram(datagram)
+    for (let apdu = dlms.receive(apduView); apdu !== undefined; apdu = dlms.more())
+      if (lose(frameIndex++)) isLost = true
+      else socket.send(wrapInPlace(apdu, 1, 16), port, address)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  t.teardown(() => void socket.close())
+  return { address: `127.0.0.1:${socket.address().port}`, isLost: () => isLost }
+}
+
+t.test(
+  'over UDP noise is passed over, and a general block that was lost comes again',
+  async (t) => {
+    const fleet = await startFleet({ meters: 1, seed: 3, ...quiet })
+    t.teardown(() => fleet.close())
+    // Its AARE, and two blocks of its object list.
+    const meter = await datagramMeter(t, fleet.meter(0), (frameIndex) => frameIndex === 3)
+    const objects = terminal()
+    const options = { ...plain, transport: 'udp', waitMs: '2000', hex: true } as const
+    await objectsCommand(meter.address, options, objects)
+    t.ok(objects.said.length > 10)
+    t.ok(meter.isLost())
+    t.ok(objects.complained.includes('< 000102'), 'noise is shown')
+  },
+)
+
+t.test('over UDP what is lost again and again ends as silence', async (t) => {
+  const fleet = await startFleet({ meters: 1, seed: 3, ...quiet })
+  t.teardown(() => fleet.close())
+  const meter = await datagramMeter(t, fleet.meter(0), (frameIndex) => frameIndex >= 3)
+  const options = { ...plain, transport: 'udp', waitMs: '40' } as const
+  await t.rejects(objectsCommand(meter.address, options, terminal()), { code: 'DEVICE_SILENT' })
 })
 
 t.test('under every suite, its counter asked of the meter', async (t) => {

@@ -1,5 +1,5 @@
 /** `busbar meter push-listen` over real sockets: simulated meters that push in every framing, with keys and without; other meters' shapes; rubbish; what is acknowledged. */
-import { createSocket } from 'node:dgram'
+import { createSocket, Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -247,9 +247,14 @@ t.test('HDLC in segments, general blocks, several in one connection', async (t) 
 })
 
 t.test('over UDP, too', async (t) => {
+  const bound = t.capture(DatagramSocket.prototype, 'bind', DatagramSocket.prototype.bind)
   const listener = await listen({ udp: true, count: '2' })
+  const own = bound()[0]!.receiver as unknown as DatagramSocket
   const socket = createSocket('udp4')
   t.teardown(() => socket.close())
+  // Nobody can be answered at port 0, which the system lets a sender have.
+  const unanswerable = { address: '127.0.0.1', family: 'IPv4', port: 0, size: 1 }
+  own.emit('message', wrapped(reading), unanswerable)
   socket.send(wrapped(reading), listener.port, '127.0.0.1')
   const [confirmed] = (await once(socket, 'message')) as [Buffer]
   t.match(decodeApdu(confirmed.subarray(8)), { type: 'data-notification-confirm' })

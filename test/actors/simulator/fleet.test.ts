@@ -3,9 +3,10 @@
  * Coalescing and back-pressure are shown on a socket that counts, since a real one does not say.
  */
 import { spawn } from 'node:child_process'
+import { createSocket, Socket as DatagramSocket } from 'node:dgram'
 import { EventEmitter, once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import type { Socket } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -13,7 +14,7 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { DataAccessResult } from '../../../core/dlms/apdu.ts'
+import { Conformance, DataAccessResult } from '../../../core/dlms/apdu.ts'
 import { AxdrWriter, decodeValue, skipValue } from '../../../core/dlms/axdr.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'
 import { wrapInPlace, WrapperReader, writeWrapperHeader } from '../../../core/dlms/wrapper.ts'
@@ -24,13 +25,19 @@ import {
   serveConnection,
   type Concentrator,
 } from '../../../actors/simulator/connection.ts'
+import { listenForDatagrams } from '../../../actors/simulator/datagrams.ts'
 import { FaultBoard, makeFault, parseFaults } from '../../../actors/simulator/faults.ts'
 import { startFleet, type Fleet, type FleetOptions } from '../../../actors/simulator/fleet.ts'
-import { runFleetProcess } from '../../../actors/simulator/fleet-process.ts'
+import { dialAgainMs, runFleetProcess } from '../../../actors/simulator/fleet-process.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
+import { pushMsMax } from '../../../actors/simulator/outgoing.ts'
+import { encodeRlrq } from '../../support/acse.ts'
 import { Caller, energy, get, outcomeOf, profile } from '../../support/caller.ts'
+import { MeterLine } from '../../support/meter-line.ts'
 import { descriptor, nowMs } from '../../support/meters.ts'
 
+/** The object list. */
+const associations = get(15, '0-0:40.0.0.255', 2)
 const electricity = { seed: 7, gasShare: 0, gasProxyShare: 0, secretShare: 0 }
 
 type Tap = { teardown(action: () => unknown): unknown }
@@ -377,6 +384,98 @@ t.test('after an answer that ends the connection nothing more is read', async (t
   t.same(socket.writes, [])
 })
 
+t.test('a request on which a fault has no bearing is answered well', async (t) => {
+  const clock = new SimClock(nowMs)
+  const line = new MeterLine([
+    new Meter({ population: { ...electricity, solarShare: 0 }, clock }, 1),
+  ])
+  const { GET, GENERAL_BLOCK_TRANSFER } = Conformance
+  const inBlocks = { conformance: GET | GENERAL_BLOCK_TRANSFER, apduBytesMax: 400 }
+  const [well] = line.exchange(new DlmsClient(inBlocks), [associations])!
+  line.board.set('all', [makeFault('wrong-block-number')])
+  const results = line.exchange(new DlmsClient(inBlocks), [associations])
+  t.ok(well!.value!.length > 8 * 400, 'more than a window of blocks')
+  t.same(results, [well], 'all blocks of a window')
+  t.ok(line.counts.faults > 0)
+})
+
+t.test('a release frees its place under a fault, too', async (t) => {
+  const concentrator = concentratorOf()
+  concentrator.faults.set('all', [makeFault('wrong-block-number')])
+  const socket = new CountingSocket()
+  serveConnection(socket as unknown as Socket, concentrator)
+  for (let client = 1; client <= connectionLimits.associationsMax + 1; client++)
+    socket.emit('data', wrapInPlace(encodeRlrq(), client, 1))
+  t.equal(concentrator.counts.discarded, 0)
+})
+
+t.test('over UDP a client that is forgotten takes its answers along', async (t) => {
+  const concentrator = concentratorOf()
+  const bound = t.capture(DatagramSocket.prototype, 'bind', DatagramSocket.prototype.bind)
+  const server = await listenForDatagrams('127.0.0.1', 0, concentrator, 1)
+  t.teardown(() => server.close())
+  concentrator.faults.set(1, [makeFault('slow', { delayMs: 200 })])
+  const [first, second] = await Promise.all(
+    [1, 2].map(async () => {
+      const socket = createSocket('udp4')
+      socket.bind(0, '127.0.0.1')
+      await once(socket, 'listening')
+      t.teardown(() => void socket.close())
+      return socket
+    }),
+  )
+  const ask = (socket: DatagramSocket, logicalDevice: number): Promise<void> =>
+    new Promise((resolve) =>
+      socket.send(
+        wrapInPlace(new DlmsClient().begin([energy]), 16, logicalDevice),
+        server.port,
+        '127.0.0.1',
+        () => resolve(),
+      ),
+    )
+  await ask(first!, 1)
+  await turnsUntil(() => concentrator.counts.faults === 1)
+  t.equal((concentrator.clock as SimClock).nextMs(), nowMs + 200)
+  const answered = once(second!, 'message')
+  await ask(second!, 2)
+  await answered
+  t.equal((concentrator.clock as SimClock).nextMs(), undefined)
+  // Nobody can be answered at port 0, which the system lets a sender have.
+  const own = bound()[0]!.receiver as unknown as DatagramSocket
+  const { requests } = concentrator.counts
+  own.emit('message', wrapInPlace(new DlmsClient().begin([energy]), 16, 2), {
+    address: '127.0.0.1',
+    family: 'IPv4',
+    port: 0,
+    size: 1,
+  })
+  t.equal(concentrator.counts.requests, requests)
+})
+
+t.test('a push ends though nobody closes its connection', async (t) => {
+  const { fleet, clock } = await withFleet(t)
+  const target = createServer({ allowHalfOpen: true })
+  target.listen(0, '127.0.0.1')
+  await once(target, 'listening')
+  t.teardown(() => target.close())
+  const { port } = target.address() as AddressInfo
+  const push = async (): Promise<{ pushed: Promise<void> }> => {
+    const connected = once(target, 'connection')
+    const pushed = fleet.push(0, { host: '127.0.0.1', port })
+    const [socket] = (await connected) as [Socket]
+    t.teardown(() => socket.destroy())
+    await once(socket.resume(), 'end')
+    return { pushed }
+  }
+  const forgotten = await push()
+  clock.advanceBy(pushMsMax)
+  await forgotten.pushed
+  t.equal(clock.nextMs(), undefined)
+  const cut = await push()
+  await fleet.close()
+  await cut.pushed
+})
+
 t.test('a fleet comes back where it was', async (t) => {
   // Ports that the system gives to nobody by itself; the first three in a row that are free.
   let basePort = 21_000
@@ -455,6 +554,27 @@ await runFleetProcess({ meters: 40, seed: 9, secretShare: 1, endsWithInput: true
   t.match(Buffer.from(name!.value!).toString('latin1'), /000000000022$/)
   child.kill('SIGTERM')
   t.same(await exited, [0, null], 'ends cleanly, though a client is connected')
+})
+
+t.test('meters that dial in do not do so again when the process ends', async (t) => {
+  const target = createServer()
+  target.listen(0, '127.0.0.1')
+  await once(target, 'listening')
+  t.teardown(() => target.close())
+  const { port } = target.address() as AddressInfo
+  let end = (): void => undefined
+  const connected = once(target, 'connection')
+  const done = runFleetProcess(
+    { meters: 1, seed: 1, transport: 'dial-in', dialInTo: { host: '127.0.0.1', port } },
+    { output: new PassThrough(), onSignal: (action) => (end = action) },
+  )
+  const [socket] = (await connected) as [Socket]
+  const closed = once(socket.resume(), 'close')
+  const timers = t.capture(globalThis, 'setTimeout', setTimeout)
+  end()
+  await done
+  await closed
+  t.notOk(timers().some(({ args }) => args[1] === dialAgainMs))
 })
 
 t.test('faults by the line', async (t) => {

@@ -5,10 +5,10 @@
  */
 import t from 'tap'
 import { DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { Mechanism } from '../../../core/dlms/apdu/acse.ts'
 import { decodeApdu, encodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import {
+  Mechanism,
   blockCipherProof,
   CounterWindow,
   InvocationCounter,
@@ -361,7 +361,6 @@ const high = (mechanism: number): Partial<ClientOptions> => ({
   secret: Buffer.from('Sixteen octets!!'),
   makerProof: blockCipherProof,
 })
-type Mechanism = (typeof Mechanism)[keyof typeof Mechanism]
 const highMechanisms = Object.values(Mechanism).filter((mechanism) => mechanism >= Mechanism.HIGH)
 const pairUnder = (mechanism: number): Pair =>
   pairOf(mechanism === Mechanism.HIGH_ECDSA ? 1 : 0, choice, {

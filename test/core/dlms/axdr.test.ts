@@ -7,6 +7,7 @@ import {
   decodeType,
   decodeValue,
   encodeValue,
+  integerRanges,
   lengthBytes,
   lengthBytesFor,
   readLength,
@@ -157,6 +158,40 @@ t.test('any octets give a value or a named error, and both readers agree', (t) =
     }),
     { numRuns: 3000 },
   )
+  t.end()
+})
+
+t.test('a value that its type cannot hold is not written', (t) => {
+  for (const [tag, [min, max]] of integerRanges) {
+    const isBig = tag === Tag.LONG64 || tag === Tag.LONG64_UNSIGNED
+    const valueOf = (value: bigint): AxdrValue =>
+      ({ tag, value: isBig ? value : Number(value) }) as AxdrValue
+    for (const held of [min, max])
+      t.same(decodeValue(encodeValue(valueOf(held))), valueOf(held), `${held} as ${tag}`)
+    for (const wrong of [min - 1n, max + 1n])
+      t.throws(() => encodeValue(valueOf(wrong)), { code: 'DLMS_VALUE_INVALID' }, `${wrong}`)
+  }
+  const array = { tag: Tag.ARRAY, count: 0x1_0000, of: { tag: Tag.NULL } } as const
+  const wrong: AxdrValue[] = [
+    { tag: Tag.UNSIGNED, value: NaN },
+    { tag: Tag.DOUBLE_LONG, value: 1.5 },
+    { tag: Tag.LONG_UNSIGNED, value: Infinity },
+    { tag: Tag.LONG64, value: 1 as unknown as bigint },
+    { tag: Tag.UNSIGNED, value: 1n as unknown as number },
+    { tag: Tag.BIT_STRING, bitCount: 9, value: hex('a5') },
+    { tag: Tag.DATE_TIME, value: hex('00') },
+    { tag: Tag.DATE, value: Buffer.alloc(12) },
+    { tag: Tag.TIME, value: Buffer.alloc(5) },
+    { tag: Tag.VISIBLE_STRING, value: '5 €' },
+    { tag: Tag.COMPACT_ARRAY, type: array, elements: [] },
+    {
+      tag: Tag.COMPACT_ARRAY,
+      type: { tag: Tag.UNSIGNED },
+      elements: [{ tag: Tag.UNSIGNED, value: 256 }],
+    },
+  ]
+  for (const value of wrong)
+    t.throws(() => encodeValue(value), { code: 'DLMS_VALUE_INVALID' }, `tag ${value.tag}`)
   t.end()
 })
 

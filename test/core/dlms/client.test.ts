@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
-import { encodeAare } from '../../../core/dlms/acse.ts'
+import { encodeAare } from '../../support/acse.ts'
 import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
 import { clientTransitions, type ClientStep } from '../../../core/dlms/client-state.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'

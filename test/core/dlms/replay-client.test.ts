@@ -3,10 +3,10 @@
  * invoke ids, sends the same octets, and takes the octets that the meters really answered, ciphered ones included. Read in place.
  */
 import t, { type Test } from 'tap'
-import { Mechanism } from '../../../core/dlms/apdu/acse.ts'
 import { decodeValue } from '../../../core/dlms/axdr.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import {
+  Mechanism,
   authenticatedEncrypted,
   blockCipherProof,
   SecurityChannel,

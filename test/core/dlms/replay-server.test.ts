@@ -4,9 +4,10 @@
  */
 import t, { type Test } from 'tap'
 import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
-import { Mechanism, type Aare } from '../../../core/dlms/apdu/acse.ts'
+import { type Aare } from '../../../core/dlms/apdu/acse.ts'
 import { decodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import {
+  Mechanism,
   authenticatedEncrypted,
   blockCipherProof,
   SecurityChannel,

@@ -2,10 +2,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { Mechanism } from '../../../core/dlms/apdu/acse.ts'
 import { decodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import {
+  Mechanism,
   blockCipherProof,
   CounterWindow,
   GeneralKey,

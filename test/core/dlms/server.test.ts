@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { decodeAare, encodeAarq } from '../../../core/dlms/acse.ts'
+import { decodeAare, encodeAarq } from '../../support/acse.ts'
 import {
   Conformance,
   conformanceShortName,
@@ -516,6 +516,25 @@ t.test('transfers end when something else is asked or the block is wrong', (t) =
   const skipping = associated()
   skipping.receive(hex('c102c1 0003 0100010802ff 02 00 00 00000001 02 0902'))
   t.same(skipping.receive(hex('c103c1 01 00000003 02 aabb')), hex('c503c1 13 00000003'))
+  // An action-result has no word for a wrong block number.
+  const firstParameter = hex('c304c1 0003 0100010802ff 01 00 00000001 02 0902')
+  const invoking = associated()
+  t.same(invoking.receive(firstParameter), hex('c704c1 00000001'))
+  t.same(invoking.receive(hex('c306c1 01 00000003 02 aabb')), hex('c701c1 0f 00'))
+  t.same(invoking.receive(hex('c306c1 01 00000002 02 aabb')), hex('c701c1 10 00'))
+  const returning = associated(
+    {
+      objects: {
+        get: () => 4,
+        set: () => 4,
+        invoke: () => ({ result: 0, value: octetString(200) }),
+      },
+    },
+    64,
+  )
+  t.equal(returning.receive(hex('c301c1 0003 0100010802ff 01 00'))![1], 2)
+  t.same(returning.receive(hex('c302c1 00000002')), hex('c701c1 0f 00'))
+  t.same(returning.receive(hex('c302c1 00000001')), hex('c701c1 10 00'))
   t.end()
 })
 

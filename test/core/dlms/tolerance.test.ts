@@ -5,12 +5,12 @@
  */
 import t from 'tap'
 import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
-import { Mechanism } from '../../../core/dlms/apdu/acse.ts'
 import { decodeApdu, encodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import { BlockControl } from '../../../core/dlms/apdu/general-block-transfer.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'
-import { encodeAare } from '../../../core/dlms/acse.ts'
+import { encodeAare } from '../../support/acse.ts'
 import {
+  Mechanism,
   CounterWindow,
   InvocationCounter,
   SecurityChannel,

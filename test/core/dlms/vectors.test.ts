@@ -11,7 +11,7 @@ import {
   encodeAarq,
   encodeRlre,
   encodeRlrq,
-} from '../../../core/dlms/acse.ts'
+} from '../../support/acse.ts'
 import { conformanceSupported } from '../../../core/dlms/apdu.ts'
 import { decodeValue, encodeValue, skipValue, Tag } from '../../../core/dlms/axdr.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'

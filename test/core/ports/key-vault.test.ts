@@ -54,6 +54,28 @@ t.test('nothing of the keys is in the sealed octets', async (t) => {
   t.notOk(sealed.includes(signing!.copyOfScalar().subarray(0, 4)))
 })
 
+t.test('no copy of a key stays behind when it has been sealed', async (t) => {
+  const vault = new SealingVault(() => [kekOf(1)])
+  const [signingScalar, agreementScalar] = [signing, agreement].map((key) => key!.copyOfScalar())
+  const octets = [unicast, broadcast, authentication, master, whole.secret].map((key) =>
+    key!.copyOfOctets(),
+  )
+  const ofSecrets = t.capture(Secret.prototype, 'copyOfOctets', Secret.prototype.copyOfOctets)
+  const ofKeys = t.capture(PrivateKey.prototype, 'copyOfScalar', PrivateKey.prototype.copyOfScalar)
+  const joined = t.capture(Buffer, 'concat', Buffer.concat)
+  vault.seal(device, whole)
+  const copies = [...ofSecrets(), ...ofKeys(), ...joined()].flatMap((call) =>
+    'returned' in call ? [call.returned as Buffer] : [],
+  )
+  t.ok(copies.length > 9, `${copies.length} copies`)
+  for (const secret of [...octets, signingScalar!, agreementScalar!])
+    t.notOk(copies.some((copy) => copy.includes(secret)))
+  t.ok(
+    whole.peerSigning!.pointBytes.some((octet) => octet !== 0),
+    "a key's own octets stay",
+  )
+})
+
 t.test('any octet changed, cut short, or for another device: KEYS_SEALED_UNREADABLE', async (t) => {
   const vault = new SealingVault(() => [kekOf(1)])
   const sealed = vault.seal(device, whole)

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { eui64Key } from '../../../core/base/eui64.ts'
 import { Lane } from '../../../core/base/lane.ts'
-import { encodeAare } from '../../../core/dlms/acse.ts'
+import { encodeAare } from '../../support/acse.ts'
 import { hdlcAddress } from '../../../core/dlms/hdlc/address.ts'
 import { HdlcServer } from '../../../core/dlms/hdlc/server.ts'
 import { encodeUnconfirmed, llcToClient } from '../../../core/dlms/hdlc/transfer.ts'

@@ -31,12 +31,12 @@ import {
   exportCertificate,
   generateKeyPair,
   importCertificate,
-  KeyId,
   removeCertificate,
   requestCertificateSigning,
   transferKeys,
 } from '../../../../core/dlms/cosem/security-setup.ts'
 import { decodeDescriptor } from '../../../../core/dlms/descriptor.ts'
+import { KeyId } from '../../../../core/dlms/security/suite.ts'
 import { outcomeOf } from '../../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')
@@ -78,7 +78,7 @@ t.test('security setup [4.4.7]', async (t) => {
   const v0 = { instanceId: '0-0:43.0.0.255', version: 0 } as const
   const v1 = { instanceId: '0-0:43.0.0.255', version: 1 } as const
   const keys = [
-    { keyId: KeyId.GLOBAL_UNICAST_ENCRYPTION, octets: hex('aabb') },
+    { keyId: KeyId.GLOBAL_UNICAST, octets: hex('aabb') },
     { keyId: KeyId.AUTHENTICATION, octets: hex('cc') },
   ]
   const at = '004000002b0000ff'

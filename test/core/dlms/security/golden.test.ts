@@ -3,10 +3,10 @@
  * glo-get-request are in channel.test.ts, of the algorithms by themselves (GCM, key wrap, hashes, ECDSA, ECDH) in ports/crypto.test.ts.
  */
 import t from 'tap'
-import { Mechanism } from '../../../../core/dlms/apdu/acse.ts'
 import { decodeApdu, encodeApdu } from '../../../../core/dlms/apdu/codec.ts'
 import { DlmsClient } from '../../../../core/dlms/client.ts'
 import {
+  Mechanism,
   deriveKey,
   HlsAuthentication,
   InvocationCounter,

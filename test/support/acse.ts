@@ -1,19 +1,14 @@
 /**
- * Association control as the client and the server here speak it: logical-name referencing, without security or with
- * low-level security. The whole of it, with every field, is in apdu/acse.ts. Once a connection, so it is written for the reader.
- * [IEC 62056-5-3, ACSE APDUs and InitiateRequest]
+ * The plainest AARQ and AARE, for tests that play one side of an association by hand: logical-name referencing, without security or with
+ * low-level security. [IEC 62056-5-3, ACSE APDUs and InitiateRequest]
  */
-import { asBuffer } from '../base/bytes.ts'
-import { BrokerError } from '../base/broker-error.ts'
-import { decodeApdu, encodeApdu, type ApduOf } from './apdu/codec.ts'
-import { ApplicationContext, Diagnostic, Mechanism } from './apdu/acse.ts'
-import { ConfirmedService, ErrorGroup } from './apdu/error.ts'
-
-const dlmsVersion = 6
-// Says that a logical-name association was made.
-const logicalNameVaa = 0x0007
-// Far more than any meter takes.
-const secretBytesMax = 64
+import { asBuffer } from '../../core/base/bytes.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { decodeApdu, encodeApdu, type ApduOf } from '../../core/dlms/apdu/codec.ts'
+import { ApplicationContext, Diagnostic } from '../../core/dlms/apdu/acse.ts'
+import { ConfirmedService, ErrorGroup } from '../../core/dlms/apdu/error.ts'
+import { dlmsVersion, logicalNameVaa } from '../../core/dlms/apdu/initiate.ts'
+import { Mechanism } from '../../core/dlms/security/suite.ts'
 
 /** `conformance` 24 bits; `pduBytesMax` what the sender can receive, 0 for no limit. */
 export type AssociationRequest = {
@@ -41,13 +36,8 @@ export type AssociationResponse = {
   initiateError?: number | undefined
 }
 
-/**
- * Encodes an AARQ, with low-level security when there is a secret. Owned, with spare octets in front.
- * @throws BrokerError DLMS_SIZE_EXCEEDED for a secret of more than 64 octets
- */
+/** Encodes an AARQ, with low-level security when there is a secret. Owned, with spare octets in front. */
 export function encodeAarq({ secret, conformance, pduBytesMax }: AssociationRequest): Buffer {
-  if (secret !== undefined && secret.length > secretBytesMax)
-    throw new BrokerError('DLMS_SIZE_EXCEEDED', `a secret of ${secret.length} octets`)
   return encodeApdu({
     type: 'aarq',
     applicationContextName: ApplicationContext.LOGICAL_NAME,
