@@ -32,6 +32,7 @@ import {
   evolveKeys,
   keysFor,
   note,
+  parkStep,
   register,
   sendKeyStep,
 } from './keys.ts'
@@ -335,7 +336,11 @@ function end(
 export function park(state: DeviceState, message: DeviceMessage, now: number, out: Outbox): void {
   const outcome = errorId('DEVICE_ACTOR_PARKED')
   // What a device has said unasked concerns no request.
-  if (message.type === 'PUSH_OPENED') return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
+  if (message.type === 'PUSH_OPENED' || message.type === 'KEYS_MADE')
+    return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
+  // It is offered again when its partition is gone through the next time.
+  if (message.type === 'KEYS_SEALED') return
+  if (message.type === 'KEY_STEP_ANSWERED') return parkStep(state, message, now, out)
   if (message.type === 'ARRIVED') {
     if (readKind(message.buffer, message.at) === Kind.DEVICE_PUSH)
       return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)

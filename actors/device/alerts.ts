@@ -28,6 +28,10 @@ function refusalOf({ record, alerts }: DeviceState, now: number): ErrorCode | un
 const isWithin = (since: number, now: number): boolean =>
   now >= since && now - since < limits.deviceAlertsMs
 
+/** What a device says in the same octets later on is another event. */
+const isRepeat = (time: number, now: number): boolean =>
+  now >= time && now - time < limits.deviceAlertRepeatMs
+
 export function decidePush(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const { record, keyring } = state
   const { buffer, at, replyTo } = message
@@ -54,7 +58,8 @@ export function decideOpened(
 ): void {
   const { id, outcome, opened, receivedAt, bodyBytes } = message
   if (errorCodeOf(outcome) !== 'OK') return acknowledge(out, message, outcome, now)
-  if (state.alerts?.ids.includes(id)) return acknowledge(out, message, accepted, now)
+  if (state.alerts?.recent.some((one) => one.id === id && isRepeat(one.time, now)))
+    return acknowledge(out, message, accepted, now)
   const refusal = refusalOf(state, now)
   if (refusal !== undefined) return refuse(out, message, refusal, now)
   const set = opened && setOf(state.keyring, opened.number)
@@ -70,11 +75,11 @@ export function decideOpened(
 /** Applies DEVICE_ALERTED. */
 export function alerted(state: DeviceState, { time, id, counters }: DeviceAlerted): void {
   notedPush(state.keyring, counters)
-  const { since, count, ids } = state.alerts ?? { since: time, count: 0, ids: [] }
+  const { since, count, recent } = state.alerts ?? { since: time, count: 0, recent: [] }
   const isRecent = isWithin(since, time)
   state.alerts = {
     since: isRecent ? since : time,
     count: isRecent ? count + 1 : 1,
-    ids: [...ids, id].slice(-limits.deviceAlertsMax),
+    recent: [...recent, { id, time }].slice(-limits.deviceAlertsMax),
   }
 }

@@ -6,6 +6,7 @@
  * new ones. A transfer that comes late, after the device has answered under the old keys, has a lower counter than that answer's question,
  * and is refused as a replay.
  */
+import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -143,7 +144,8 @@ export function decideRegistration(
 function recordIn(view: Buffer): DeviceRecord | undefined {
   try {
     return decodeDeviceRecord(view)
-  } catch {
+  } catch (fault) {
+    if (!(fault instanceof BrokerError)) throw fault
     return undefined
   }
 }
@@ -269,6 +271,18 @@ export function decideStepAnswered(
       ...using,
     })
   } else tried(replacement, outcome, using, now, out)
+}
+
+/** Nobody knows what the answer said: the step counts as one without an answer. */
+export function parkStep(
+  { keyring: ring }: DeviceState,
+  { step }: KeyStepAnswered,
+  now: number,
+  out: Outbox,
+): void {
+  const replacement = ring?.replacement
+  if (replacement?.keys.number === step.number && replacement.stage === step.stage)
+    tried(replacement, errorId('DEVICE_ACTOR_PARKED'), burnt(ring), now, out)
 }
 
 /** An answer, whatever it says, was opened with the keys that it was asked under. */

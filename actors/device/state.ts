@@ -69,11 +69,14 @@ export type DeviceState = {
    * Alerts since then, UTC ms, and the pushes that the last ones were, so that one which is decided again is not delivered again. Not in the
    * store: what is decided again was written after that was, and whoever sleeps has not said much lately.
    */
-  alerts: { since: number; count: number; ids: readonly CounterKey[] } | undefined
+  alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
   ended: EndedRequests
   /** An array: most devices have one or two, and an empty Map takes 200 octets. */
   originators: readonly Originator[]
 }
+
+/** A push that was delivered at `time`, UTC ms. */
+export type RecentPush = { id: CounterKey; time: number }
 
 /**
  * Ended requests, oldest first: records of `endedRecordBytes`, see below, an octet a latin-1 character. A string, because an estate is mostly

@@ -10,6 +10,7 @@ import { deviceProfileOf, type DeviceProfile } from '../../core/catalogue/device
 import {
   CounterWindow,
   GeneralTag,
+  Protection,
   readSenderTitle,
   SecurityChannel,
   Shape,
@@ -24,6 +25,8 @@ import type { DeviceSecurity } from '../../core/ports/wan.ts'
 import { alertBodyOf } from '../../core/translate/alert.ts'
 import type { OpenPush } from '../device/effects.ts'
 import type { PushOpened } from '../device/messages.ts'
+
+const authenticated = Protection.AUTHENTICATED
 
 export type PushPorts = { keys: KeyVault; log: Log }
 
@@ -53,7 +56,9 @@ export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: Push
     const { apduView, protection, opened } = isCiphered(push.apduBytes)
       ? decipher(device, effect, profile, keys)
       : asOpened(effect)
-    const wanted = profile.clearPushes ? 0 : (security?.protection ?? 0)
+    const asked = security?.protection ?? 0
+    // Its profile lets it push in the clear, which nobody takes for more; but not ciphered with no tag, where a device signs with one.
+    const wanted = !profile.clearPushes ? asked : protection === 0 ? 0 : asked & authenticated
     if ((protection & wanted) !== wanted) throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT')
     const alarmView = push.alarmBytes
     return end('OK', opened, alertBodyOf({ apduView, alarmView, protection }))
@@ -74,8 +79,9 @@ function isCiphered([tag]: Buffer): boolean {
 /** In the clear, or as an association has opened it, under a key that the device may have no more. */
 function asOpened({ push, keys }: OpenPush): Opened {
   const { protection, counter, apduBytes } = push
-  const set = counter && keys.find(({ sealedKeys }) => keyMarkOf(sealedKeys) === counter.mark)
-  const opened = set && { number: set.number, counter: counter!.value }
+  const isCounted = counter !== undefined && (protection & authenticated) !== 0
+  const set = isCounted && keys.find(({ sealedKeys }) => keyMarkOf(sealedKeys) === counter.mark)
+  const opened = set ? { number: set.number, counter: counter!.value } : undefined
   return { apduView: apduBytes, protection, opened }
 }
 
@@ -93,8 +99,9 @@ function decipher(
       const channel = channelFor(device, security!, profile, vault, set, push.apduBytes)
       const apduView = channel.unprotect(push.apduBytes)
       const { protection, unicastCounter: counter } = channel.received
-      // A signature alone counts nothing.
-      const opened = counter < 0 ? undefined : { number: set.number, counter }
+      // A signature alone counts nothing, and a counter that nobody has signed would shut out those that follow.
+      const isCounted = counter >= 0 && (protection & authenticated) !== 0
+      const opened = isCounted ? { number: set.number, counter } : undefined
       return { apduView, protection, opened }
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault

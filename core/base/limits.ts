@@ -228,6 +228,8 @@ export const limits = {
   /** Alerts of one device that are delivered within the time; more are counted and dropped. */
   deviceAlertsMax: 60,
   deviceAlertsMs: 60_000,
+  /** A push that comes again within it is the same one, not confirmed or decided again: longer than anybody tries. */
+  deviceAlertRepeatMs: 180_000,
   /** Parties that the alerts of one device go to. */
   alertPartiesMax: 8,
   /** Invocation counters of pushes that are remembered one by one, so that one that was overtaken by another is no replay. */
@@ -266,7 +268,7 @@ export const limits = {
   countersReserved: 16_384,
   /** An exchange is begun with at least so many: the longest profile in the smallest blocks, with repeats. */
   countersPerExchangeMin: 4_096,
-  /** How far a device may say that its counter is ahead, which nobody signs: 1/256 of all, so that a forger wears out no key. */
+  /** How far a device may say that its counter is ahead, which nobody signs: 1/256 of all, so that a forger needs hundreds of answers to wear out a key. */
   counterJumpMax: 0x100_0000,
   /** Earlier keys of a device whose counters are remembered, each by its mark. */
   keysRememberedMax: 32,

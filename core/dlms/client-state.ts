@@ -9,6 +9,7 @@
  *    │                  ENDED ◀─────────────── nonsense ◀──────────────── RELEASING
  *    └─────────────────────────────────────────────────────────────────────────┘
  *
+ * Between ASSOCIATING and EXCHANGING stands AUTHENTICATING where both prove who they are. `abort` ends any state.
  * A meter that turns out to have forgotten the association takes EXCHANGING back to ASSOCIATING, once an exchange.
  * A pre-established association goes from IDLE to EXCHANGING at once, and is never released.
  */
@@ -37,7 +38,7 @@ export type ClientStep =
 
 /** Where each state may go. */
 export const clientTransitions: Readonly<Record<ClientState, readonly ClientState[]>> = {
-  IDLE: ['ASSOCIATING', 'EXCHANGING'],
+  IDLE: ['ASSOCIATING', 'EXCHANGING', 'ENDED'],
   ASSOCIATING: ['AUTHENTICATING', 'EXCHANGING', 'ENDED'],
   AUTHENTICATING: ['EXCHANGING', 'ENDED'],
   ASSOCIATED: ['EXCHANGING', 'RELEASING', 'ENDED'],

@@ -264,7 +264,7 @@ export class DlmsClient {
   }
 
   private end(): void {
-    this.current = 'ENDED'
+    if (this.current !== 'ENDED') this.move('ENDED')
     this.forgetExchange()
   }
 

@@ -61,7 +61,14 @@ export type DialInOptions = {
   nowMs: () => number
 }
 
-type Newcomer = { octets: Buffer[]; bytes: number; sinceMs: number; heardMs: number }
+type Newcomer = {
+  /** Room that grows, of which `bytes` are what has come. */
+  octets: Buffer
+  bytes: number
+  sinceMs: number
+  heardMs: number
+  forget: () => void
+}
 
 export class DialIn {
   private readonly options: DialInOptions
@@ -118,22 +125,25 @@ export class DialIn {
       return void socket.destroy()
     }
     const now = this.options.nowMs()
-    const newcomer: Newcomer = { octets: [], bytes: 0, sinceMs: now, heardMs: now }
-    this.newcomers.set(socket, newcomer)
-    socket.on('data', (chunk: Buffer) => {
-      newcomer.octets.push(chunk)
-      newcomer.bytes += chunk.length
+    const onData = (chunk: Buffer): void => {
+      keep(newcomer, chunk)
       newcomer.heardMs = this.options.nowMs()
       this.look(socket, newcomer, false)
-    })
-    socket.on('end', () => this.look(socket, newcomer, true))
-    socket.on('close', () => this.newcomers.delete(socket))
+    }
+    const onEnd = (): void => this.look(socket, newcomer, true)
+    const onClose = (): void => void this.newcomers.delete(socket)
+    const forget = (): void => {
+      this.newcomers.delete(socket)
+      socket.off('data', onData).off('end', onEnd).off('close', onClose)
+    }
+    const newcomer = { octets: emptyBytes, bytes: 0, sinceMs: now, heardMs: now, forget }
+    this.newcomers.set(socket, newcomer)
+    socket.on('data', onData).on('end', onEnd).on('close', onClose)
   }
 
   private look(socket: Socket, newcomer: Newcomer, isEnd: boolean): void {
     if (!this.newcomers.has(socket) || newcomer.bytes === 0) return
-    const view = newcomer.octets.length === 1 ? newcomer.octets[0]! : Buffer.concat(newcomer.octets)
-    newcomer.octets = [view]
+    const view = newcomer.octets.subarray(0, newcomer.bytes)
     const push = this.understood(view, isEnd)
     if (push === 'REFUSED') return void socket.destroy()
     if (push === undefined) return
@@ -229,8 +239,7 @@ export class DialIn {
   }
 
   private handOver(socket: Socket, announcement: Announcement): void {
-    this.newcomers.delete(socket)
-    socket.removeAllListeners('data').removeAllListeners('end').removeAllListeners('close')
+    this.newcomers.get(socket)?.forget()
     this.events.connected(socket, announcement)
   }
 
@@ -248,6 +257,18 @@ export class DialIn {
     if (datagrams) await new Promise<void>((resolve) => void datagrams.close(() => resolve()))
     this.server = this.datagrams = undefined
   }
+}
+
+/** What comes in many pieces is copied a few times, not once for each of them. It is refused long before there is much of it (`classifyPush`). */
+function keep(newcomer: Newcomer, chunk: Buffer): void {
+  const { octets, bytes } = newcomer
+  const needed = bytes + chunk.length
+  if (needed > octets.length) {
+    newcomer.octets = Buffer.allocUnsafe(Math.max(needed, 2 * octets.length))
+    octets.copy(newcomer.octets, 0, 0, bytes)
+  }
+  chunk.copy(newcomer.octets, bytes)
+  newcomer.bytes = needed
 }
 
 function listening(server: Server | DatagramSocket, listen: () => void): Promise<void> {

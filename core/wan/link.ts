@@ -14,6 +14,7 @@
  *
  * An association belongs to one set of keys and one way of association; an exchange under others begins on a new connection, where we can make one.
  */
+import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { isNotification, isReleaseAnswer } from '../dlms/client.ts'
@@ -156,10 +157,12 @@ export class Link {
       exchange.isServiceSent = dlms.state !== 'ASSOCIATING'
       this.send(association, exchange, apdu)
     } catch (error) {
-      if (!isOurs(error)) return this.fail(association, exchange, this.failureOf(error))
-      this.owner.options.log.error({ code: error.code }, 'a device cannot be asked')
+      // Whatever it is, the device has no part in it: nothing was sent.
+      if (!(error instanceof BrokerError))
+        return this.fail(association, exchange, this.failureOf(error))
+      const failure = this.cannotAsk(error)
       association.forget()
-      this.end(association, exchange, unreachable(textOf(error)))
+      this.end(association, exchange, failure)
       this.proceed(association)
     }
   }
@@ -329,7 +332,13 @@ export class Link {
     else if (this.state === 'OPEN') this.owner.freed(this)
   }
 
+  private cannotAsk(error: BrokerError): ExchangeFailure {
+    this.owner.options.log.error({ code: error.code }, 'a device cannot be asked')
+    return unreachable(textOf(error))
+  }
+
   private failureOf(error: unknown): ExchangeFailure {
+    if (isOurs(error)) return this.cannotAsk(error)
     if (error instanceof BrokerError) {
       this.owner.refusedFrame(error.code)
       return answered(error)
@@ -364,10 +373,14 @@ export class Link {
     const association = this.associationOf(exchange.address)
     const failure = silent(exchange.isServiceSent ? 'no answer in time' : 'no association in time')
     if (association.exchange !== exchange) {
-      const waiting = association.waiting ?? []
-      waiting.splice(waiting.indexOf(exchange), 1)
+      const { waiting = [] } = association
+      const at = waiting.indexOf(exchange)
+      assert(at >= 0, 'an exchange is under way, or waits')
+      waiting.splice(at, 1)
       this.activeCount--
-      return this.owner.ended(exchange, failure)
+      this.owner.ended(exchange, failure)
+      if (this.state === 'OPEN') this.owner.freed(this)
+      return
     }
     if (exchange.dueMs > now && this.remind(association, exchange)) return
     association.giveUp(exchange.isServiceSent)

@@ -16,6 +16,7 @@ import type { Answer } from './framing.ts'
 import type { Link, LinkOwner } from './link.ts'
 
 const floodWindowMs = 60_000
+const blocksCountedAsOne = 8
 
 export class Unasked {
   private readonly link: Link
@@ -23,6 +24,7 @@ export class Unasked {
   private readonly associations: ReadonlyMap<number, Association>
   private blocks: PushBlocks<number> | undefined
   private count = 0
+  private blocksHeard = 0
   private sinceMs = 0
 
   constructor(link: Link, owner: LinkOwner, associations: ReadonlyMap<number, Association>) {
@@ -73,6 +75,8 @@ export class Unasked {
     } catch (error) {
       return this.refuse(error)
     }
+    // Fewer of them make a push than there may be, but they cost something too.
+    if (this.blocksHeard++ % blocksCountedAsOne === 0) this.note()
     if (step === undefined) return
     if ('send' in step) this.link.answer(step.send, answer)
     // Blocks within blocks are none.

@@ -242,6 +242,25 @@ t.test('a profile may say that pushes come in the clear', async (t) => {
     DLMS_COUNTER_REPLAYED: 1,
   })
   t.equal(trial.alerts().length, 3)
+  const unsigned = new Pushing(suite0Keys, 0xffff_fff0).apdu(4, { protection: 0x20 })
+  t.same(await trial.push(pushOf(unsigned)), { DLMS_PROTECTION_INSUFFICIENT: 1 })
+  t.same(await trial.push(pushOf(new Pushing(suite0Keys, 20).apdu(5))), accepted())
+})
+
+t.test('a counter that nobody has signed counts nothing', async (t) => {
+  const security = { ...secured.address.security!, protection: 0x20 as const }
+  const trial = await Trial.start({ ...secured, address: { ...secured.address, security } })
+  const high = new Pushing(suite0Keys, 0xffff_fff0).apdu(1, { protection: 0x20 })
+  t.same(await trial.push(pushOf(high)), accepted())
+  t.same(
+    await trial.push(pushOf(new Pushing(suite0Keys, 5).apdu(2))),
+    accepted(),
+    'nobody is shut out',
+  )
+  const mark = keyMarkOf(secured.sealedKeys!)
+  const opened = { protection: 0x20, counter: { mark, value: 0xffff_fff1 } }
+  t.same(await trial.push(pushOf(notification(3), opened)), accepted())
+  t.same(await trial.push(pushOf(new Pushing(suite0Keys, 6).apdu(4))), accepted())
 })
 
 t.test('each party gets it; a device that is unknown, or tells nobody, is refused', async (t) => {
@@ -360,6 +379,9 @@ t.test(
     const stranger = { ...asking(3), device: deviceKey(99) }
     t.same(await trial.push(stranger), { DEVICE_UNKNOWN: 1 })
     t.same(confirmed, [1, 1, 2], 'not what nobody gets')
+    trial.world.clock.advanceBy(limits.deviceAlertRepeatMs)
+    t.same(await trial.push(asking(2)), accepted())
+    t.equal(trial.alerts().length, 3, 'the same octets later on are another event')
   },
 )
 

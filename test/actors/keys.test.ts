@@ -219,6 +219,52 @@ t.test(
   },
 )
 
+t.test(
+  'a step of a replacement that was parked goes on, and no request is put aside for it',
+  async (t) => {
+    const life = new Life()
+    life.register()
+    life.submit()
+    life.answer('OK', 10)
+    life.replace(4)
+    const { step, keys } = life.sent as Extract<Sent, { type: 'SEND_KEY_STEP' }>
+    const { from, to } = keys.counters
+    const counters = { number: keys.number, from, next: to, received: -1 }
+    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const answered = { type: 'KEY_STEP_ANSWERED', step, outcome: errorId('OK'), counters } as const
+    park(life.state, answered, life.now, out)
+    t.match(
+      out.facts.map(({ type }) => type),
+      ['KEYS_TRIED'],
+    )
+    t.same(out.deliveries, [])
+    for (const fact of out.facts) {
+      life.ledger.push(through(fact))
+      evolve(life.state, fact)
+    }
+    life.sent = undefined
+    life.feed(wake)
+    t.equal((life.sent as Sent | undefined)?.type, 'SEND_KEY_STEP', 'the next one is on its way')
+    const made = {
+      type: 'KEYS_MADE',
+      number: 1,
+      sealedKeys: Buffer.alloc(0),
+      replyTo: undefined,
+    } as const
+    const sealed = {
+      type: 'KEYS_SEALED',
+      number: 1,
+      before: Buffer.alloc(0),
+      sealedKeys: Buffer.alloc(0),
+    } as const
+    const others: Outbox = { facts: [], deliveries: [], effects: [] }
+    park(life.state, made, life.now, others)
+    park(life.state, sealed, life.now, others)
+    t.same([others.facts, others.deliveries], [[], []])
+    t.equal(codeOf(others.effects), 'DEVICE_ACTOR_PARKED', 'who asked for keys is told')
+  },
+)
+
 t.test('a request that ends by its deadline after a restart burns as well', async (t) => {
   const life = new Life()
   life.register()

@@ -32,6 +32,8 @@ class Trial {
   result: ExchangeResult | undefined
   ends = 0
   onSent: (octets: Buffer) => void = () => undefined
+  freed = 0
+  readonly refused: string[] = []
   readonly link: Link
 
   constructor(framing: 'wrapper' | 'hdlc') {
@@ -44,7 +46,7 @@ class Trial {
       opened: nothing,
       ended: (_exchange, result) => (this.result = result),
       displaced: nothing,
-      freed: nothing,
+      freed: () => void this.freed++,
       retired: nothing,
       closed: nothing,
       lateFrame: nothing,
@@ -52,7 +54,7 @@ class Trial {
         this.told.push(Buffer.from(view))
         this.confirm = from.confirm
       },
-      refusedFrame: nothing,
+      refusedFrame: (code) => void this.refused.push(code),
     }
     this.link = new Link(owner, {
       isTheirs: false,
@@ -71,10 +73,12 @@ class Trial {
     })
   }
 
-  begin(address: Partial<DeviceAddress> = {}, security?: ExchangeSecurity): void {
+  begin(address: Partial<DeviceAddress> = {}, security?: ExchangeSecurity): Exchange {
     const whole = { host: 'meter', port: 1, logicalDevice: 1, client: 16, ...address }
     const settle = (result: ExchangeResult): void => void (this.result = result)
-    this.link.begin(new Exchange(whole, [clock], Lane.NORMAL, security, 0, 60_000, settle))
+    const exchange = new Exchange(whole, [clock], Lane.NORMAL, security, 0, 60_000, settle)
+    this.link.begin(exchange)
+    return exchange
   }
 }
 
@@ -168,5 +172,44 @@ t.test('late answers of every service are told by their invoke id', (t) => {
     t.ok(association.takeLate(hex(answer)), answer)
     t.notOk(association.isInDoubt)
   }
+  t.end()
+})
+
+t.test('what cannot be asked is no fault of the device', (t) => {
+  const trial = new Trial('wrapper')
+  trial.link.opened()
+  trial.begin({ secret: Buffer.alloc(100) })
+  t.match(trial.result, { code: 'DEVICE_UNREACHABLE', detail: /DLMS_SIZE_EXCEEDED/ })
+  t.same(trial.refused, [], 'nothing came from it')
+  t.equal(trial.link.state, 'OPEN')
+  trial.begin()
+  trial.link.flush()
+  t.equal(trial.sent[0]?.[8], 0x60)
+  t.end()
+})
+
+t.test('one that waits behind another and is given up makes room', (t) => {
+  const trial = new Trial('wrapper')
+  trial.link.opened()
+  trial.begin()
+  const second = trial.begin()
+  t.equal(trial.link.activeCount, 2)
+  trial.link.timeOut(second, 1)
+  t.match(trial.result, { code: 'DEVICE_SILENT' })
+  t.equal(trial.link.activeCount, 1)
+  t.equal(trial.freed, 1)
+  t.end()
+})
+
+t.test('a flood of general blocks is cut like any other', (t) => {
+  const trial = new Trial('wrapper')
+  trial.link.opened()
+  const block = wrapped(hex('e0 01 0001 0000 01 0f'))
+  let count = 0
+  while (trial.link.state === 'OPEN' && count < 20_000) {
+    trial.link.read(block)
+    count++
+  }
+  t.equal(trial.link.state, 'CLOSED', `after ${count}`)
   t.end()
 })
