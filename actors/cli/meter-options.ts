@@ -68,7 +68,8 @@ export type Meter = {
   /** Of authentication, where no suite says it. */
   mechanism: ClientOptions['mechanism']
   generalKey: GeneralKey | undefined
-  signature: SignaturePlace
+  /** As the profile has it, when undefined. */
+  signature: SignaturePlace | undefined
   /** The next counter to send with, when it was given. */
   counter: number | undefined
   /** Where the meter tells the counter; undefined when it does not, or none is needed. */
@@ -138,8 +139,8 @@ export async function meterOf(where: string, options: MeterOptions): Promise<Met
   }
   needSecret(address, mechanismIn(options))
   const generalKey = oneOf(options.generalCiphering, '--general-ciphering', generalKeys)
-  const signature = oneOf(options.sign, '--sign', signaturePlaces) ?? 'none'
-  if (suite === undefined && (generalKey !== undefined || signature !== 'none'))
+  const signature = oneOf(options.sign, '--sign', signaturePlaces)
+  if (suite === undefined && (generalKey !== undefined || signature !== undefined))
     throw invalid('--general-ciphering and --sign need --suite')
   return {
     place,
@@ -295,7 +296,7 @@ async function entryOf(where: string, { devices }: MeterOptions): Promise<Device
 
 /** The client's options; `counter` is the next one to send with, where there is a suite. */
 export function clientOptionsOf(meter: Meter, counter: number): ClientOptions {
-  const { address, keys, mechanism, generalKey, signature } = meter
+  const { address, keys, mechanism, generalKey } = meter
   const terms = {
     apduBytesMax: limits.apduBytesMax,
     invokeIdLast: 0,
@@ -307,6 +308,8 @@ export function clientOptionsOf(meter: Meter, counter: number): ClientOptions {
     window: new CounterWindow(),
   }
   const { security, ...plain } = wanOptionsOf(address, terms, opened)
+  // What the profile has, unless it is said otherwise.
+  const signature = meter.signature ?? security?.choice?.signature ?? 'none'
   return {
     ...plain,
     makerProof: plain.makerProof ?? blockCipherProof,

@@ -31,7 +31,7 @@ import { nameOf } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { dlmsVersion } from './apdu/initiate.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
-import { HlsAuthentication, type MakerProof } from './security/authentication.ts'
+import { challengeBytesFor, HlsAuthentication, type MakerProof } from './security/authentication.ts'
 import type {
   ProtectionChoice,
   ReceivingWindows,
@@ -94,8 +94,6 @@ export type ClientCredentials = {
 /** Conformance bits and the octets of the largest APDU that the meter receives. */
 export type Agreement = { conformance: number; pduBytesMax: number }
 
-// 16 is what makers take for granted, of 8 to 64.
-const challengeBytes = 16
 // Association LN of the present association 0-0:40.0.0.255, method reply_to_HLS_authentication.
 const replyToHls = Buffer.from('000f0000280000ff01', 'hex')
 
@@ -178,7 +176,8 @@ export class ClientAssociation {
       throw new BrokerError('DLMS_SIZE_EXCEEDED', `a secret of ${secret.length} octets`)
     this.usedDedicatedKey = this.nextDedicatedKey()
     this.proofs = undefined
-    this.challenge = mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytes) : undefined
+    this.challenge =
+      mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytesFor(mechanism)) : undefined
     const value = this.challenge ?? (mechanism === Mechanism.LOW ? asBuffer(secret!) : undefined)
     return encodeApdu({
       type: 'aarq',

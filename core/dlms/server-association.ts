@@ -24,7 +24,12 @@ import { dlmsVersion, logicalNameVaa } from './apdu/initiate.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
 import { contextOf } from './client-association.ts'
 import { associationBaseName } from './client-short-name.ts'
-import { HlsAuthentication, isPassword, type MakerProof } from './security/authentication.ts'
+import {
+  challengeBytesFor,
+  HlsAuthentication,
+  isPassword,
+  type MakerProof,
+} from './security/authentication.ts'
 import type {
   ProtectionChoice,
   ReceivingWindows,
@@ -87,7 +92,6 @@ export type AssociationAnswer = {
 
 // A client that takes less than this would need a block for every few octets.
 const pduBytesMin = 32
-const challengeBytes = 16
 
 type Refusal = { diagnostic: number; initiateError?: number | undefined }
 
@@ -107,7 +111,10 @@ export class ServerAssociation {
     const { mechanism, secret, security, random } = policy
     this.policy = policy
     this.mechanism = mechanism ?? (secret === undefined ? Mechanism.NONE : Mechanism.LOW)
-    this.challenge = this.mechanism >= Mechanism.HIGH ? random!.bytes(challengeBytes) : undefined
+    this.challenge =
+      this.mechanism >= Mechanism.HIGH
+        ? random!.bytes(challengeBytesFor(this.mechanism))
+        : undefined
     this.window = security?.windows?.unicast ?? new CounterWindow()
     this.proofs = undefined
     this.proofRefusal = undefined

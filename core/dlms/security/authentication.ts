@@ -30,6 +30,9 @@ import { Mechanism, Protection, securityHeaderBytes, type Suite } from './suite.
 /** Octets of a challenge. @source IEC 62056-5-3 ed. 3, 5.3.4.2.3 */
 export const challengeBytesMin = 8
 export const challengeBytesMax = 64
+/** Octets of ours: what makers take for granted, and for ECDSA the least that the standard has. @source Green Book, HLS authentication mechanisms */
+export const challengeBytesFor = (mechanism: Mechanism): number =>
+  mechanism === Mechanism.HIGH_ECDSA ? 32 : 16
 
 /** What a maker's own mechanism makes of a challenge; owned. */
 export type MakerProof = (secret: Secret, challengeView: Uint8Array) => Buffer

@@ -1,6 +1,7 @@
 /** The door of DLMS/COSEM security: protection of APDUs, authentication, keys. Sans-io, both roles. */
 export {
   blockCipherProof,
+  challengeBytesFor,
   challengeBytesMax,
   challengeBytesMin,
   HlsAuthentication,

@@ -54,13 +54,17 @@ async function serve(t: Test, options: ServerOptions): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-async function read(address: string, options: Partial<MeterOptions>): Promise<string> {
+async function read(
+  address: string,
+  options: Partial<MeterOptions>,
+  traced: string[] = [],
+): Promise<string> {
   const said: string[] = []
   await readCommand(
     address,
     '1-0:1.8.0.255',
     { hex: false, json: false, ...options },
-    { out: (line) => void said.push(line), err: () => undefined },
+    { out: (line) => void said.push(line), err: (line) => void traced.push(line) },
   )
   return said.join('\n')
 }
@@ -151,6 +155,8 @@ t.test('shapes of protection, keys from a file', async (t) => {
       { sign: 'within' },
       { sign: 'around' },
       { sign: 'around', generalCiphering: 'one-pass' },
+      { profile: 'signed-within' },
+      { profile: 'signed-around' },
     ]
     for (const shape of suite === 0 ? shapes : [...shapes, ...withCurves])
       t.match(
@@ -158,6 +164,12 @@ t.test('shapes of protection, keys from a file', async (t) => {
         /Wh$/,
         `suite ${suite} ${JSON.stringify(shape)}`,
       )
+    if (suite === 1)
+      for (const shape of [{ sign: 'around' }, { profile: 'signed-around' }]) {
+        const traced: string[] = []
+        await read(address, { ...base, ...shape, hex: true }, traced)
+        t.match(traced.join('\n'), /^> (.{16})?df/m, 'signed indeed')
+      }
     if (suite === 0)
       for (const shape of withCurves)
         await t.rejects(read(address, { ...base, ...shape }), { code: 'DLMS_KEY_UNKNOWN' })

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { decodeApdu } from '../../../core/dlms/apdu/codec.ts'
+import { decodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import {
   Mechanism,
@@ -108,7 +108,21 @@ t.test('every mechanism of authentication', (t) => {
         { shape: Shape.GLOBAL, protection: both },
         { client: credentials, server: credentials },
       )
+      const challenges: number[] = []
+      pair.onWire = (apdu) => {
+        if (apdu[0] === 0x60 || apdu[0] === 0x61) {
+          const acse = decodeApdu(apdu) as ApduOf<'aarq'> | ApduOf<'aare'>
+          const value =
+            acse.type === 'aarq'
+              ? acse.callingAuthenticationValue
+              : acse.respondingAuthenticationValue
+          if (value?.type === 'charstring') challenges.push(value.valueView.length)
+        }
+        return apdu
+      }
       t.same(exchange(pair, operations), plainResults, `mechanism ${mechanism}, suite ${suiteId}`)
+      // [Green Book, HLS authentication mechanisms: 8 to 64 octets, 32 to 64 for ECDSA]
+      if (mechanism >= Mechanism.HIGH) t.same(challenges, needsCurve ? [32, 32] : [16, 16])
       // The same in the clear: keys only prove who one is.
       const clear = pairOf(
         suiteId,
