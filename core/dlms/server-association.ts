@@ -107,7 +107,8 @@ type Refusal = { diagnostic: number; initiateError?: number | undefined }
 export class ServerAssociation {
   private readonly policy: AssociationPolicy
   private channel: SecurityChannel | undefined
-  private isCiphered = false
+  /** True under a context with ciphering, whether or not an APDU is protected. */
+  isCiphered = false
   isShortName = false
   /** Why the client's proof was not taken: then the association is over. */
   proofRefusal: BrokerError | undefined
@@ -130,7 +131,7 @@ export class ServerAssociation {
   /** Octets that protection takes from each APDU at most. */
   get overheadBytes(): number {
     const { suite } = this.policy.security ?? { suite: suites[0] }
-    return this.isCiphered ? protectionBytesMax(this.channel!.received, suite) : 0
+    return this.isCiphered ? protectionBytesMax(this.choice, suite) : 0
   }
 
   /** True until the client has proved who it is. */
@@ -354,25 +355,28 @@ export class ServerAssociation {
     return this.isCiphered ? this.channel!.unprotect(view) : view
   }
 
-  /** As the request was protected. */
+  /**
+   * As the request was protected, and by what the policy asks of responses on top: a client that asks for less than it may know gets no
+   * less than is to be known of the answer. [IEC 62056-6-2, class 64, security_policy, version 1, bits 5 to 7]
+   */
   private get choice(): ProtectionChoice {
     const { shape, protection, signature, generalKey, transactionId } = this.channel!.received
+    const must = this.policy.security!.policy?.response ?? 0
+    // Nobody answers a broadcast with its key.
+    const chosen = (protection | must) & (authenticatedEncrypted | Protection.SIGNED)
+    const isCiphered = (chosen & authenticatedEncrypted) !== 0
     return {
-      shape,
-      // Nobody answers a broadcast with its key.
-      protection: protection & (authenticatedEncrypted | Protection.SIGNED),
-      signature,
+      shape: shape === Shape.PLAIN && isCiphered ? Shape.GLOBAL : shape,
+      protection: chosen,
+      signature: signature === 'none' && (must & Protection.SIGNED) !== 0 ? 'around' : signature,
       generalKey,
       transactionId,
     }
   }
 
-  /** An answer in the shape that the request had; what came in the clear is answered in the clear. */
+  /** An answer in the shape that the request had; what came in the clear is answered in the clear, where the policy lets it. */
   protect(apdu: Buffer): Buffer {
-    if (!this.isCiphered) return apdu
-    const { choice } = this
-    if (choice.shape === Shape.PLAIN && choice.signature === 'none') return apdu
-    return this.channel!.protect(apdu, choice)
+    return this.isCiphered ? this.channel!.protect(apdu, this.choice) : apdu
   }
 
   /** The exception-response that says why a protected APDU was not taken. */

@@ -273,7 +273,7 @@ export class DlmsServer implements ServerSession {
     this.conformance = conformance
     this.agreedBytesMax = pduBytesMax
     // One without security has nothing to remember.
-    if (conformance !== 0 && (association.overheadBytes > 0 || association.awaitsProof))
+    if (conformance !== 0 && (association.isCiphered || association.awaitsProof))
       this.association = association
     return aareBytes
   }

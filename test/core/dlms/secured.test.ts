@@ -12,6 +12,8 @@ import {
   InvocationCounter,
   Protection,
   Shape,
+  type ProtectionChoice,
+  type ReceivedProtection,
 } from '../../../core/dlms/security/index.ts'
 import { DlmsServer, type ServerOptions } from '../../../core/dlms/server.ts'
 import { SecretKey } from '../../../core/ports/crypto.ts'
@@ -46,6 +48,59 @@ t.test('every suite, protection and shape', (t) => {
       }
   t.end()
 })
+
+t.test('an answer has what the policy asks of answers, whatever the question had', (t) => {
+  const { GLOBAL, GENERAL_GLOBAL, GENERAL, PLAIN } = Shape
+  const cases: [ProtectionChoice, response: number, answered: Partial<ReceivedProtection>][] = [
+    [{ shape: GLOBAL, protection: 0x10 }, 0x30, { shape: GLOBAL, protection: 0x30 }],
+    [
+      { shape: GENERAL_GLOBAL, protection: 0x20 },
+      0x10,
+      { shape: GENERAL_GLOBAL, protection: 0x30 },
+    ],
+    [{ shape: GENERAL, protection: 0x30 }, 0x10, { shape: GENERAL, protection: 0x30 }],
+    [{ shape: GLOBAL, protection: 0x10 }, 0, { shape: GLOBAL, protection: 0x10 }],
+    [{ shape: PLAIN, protection: 0 }, 0x30, { shape: GLOBAL, protection: 0x30 }],
+    [{ shape: PLAIN, protection: 0 }, 0, { shape: PLAIN, protection: 0 }],
+    [{ shape: GLOBAL, protection: 0x10 }, 0x130, { protection: 0x130, signature: 'around' }],
+    [{ shape: PLAIN, protection: 0 }, 0x100, { shape: PLAIN, protection: 0x100 }],
+    [
+      { shape: GLOBAL, protection: 0x130, signature: 'within' },
+      0x110,
+      { protection: 0x130, signature: 'within' },
+    ],
+  ]
+  for (const [choice, response, answered] of cases) {
+    const pair = pairOf(1, choice)
+    const security = { ...pair.serverOptions.security!, policy: { request: 0, response } }
+    // Blocks show that the room for more protection than the question had is kept.
+    const server = new DlmsServer({ ...pair.serverOptions, security, apduBytesMax: 260 })
+    const sizes: number[] = []
+    const onWire = (apdu: Buffer): Buffer => (sizes.push(apdu.length), apdu)
+    const what = `${JSON.stringify(choice)} under ${response.toString(16)}`
+    t.same(exchange({ ...pair, server, onWire }, operations), plainResults, what)
+    t.match(pair.client.received, answered, what)
+    t.ok(Math.max(...sizes.slice(2)) <= 260, `${what}: at most ${Math.max(...sizes.slice(2))}`)
+  }
+  t.end()
+})
+
+t.test(
+  'nothing chosen: a ciphered context without protection, but never with a dedicated key',
+  (t) => {
+    const choice = { shape: Shape.PLAIN, protection: 0 }
+    const pair = pairOf(0, choice)
+    const seen: Buffer[] = []
+    pair.onWire = (apdu) => (seen.push(Buffer.from(apdu)), apdu)
+    t.same(exchange(pair, operations.slice(0, 1)), plainResults.slice(0, 1))
+    t.match(decodeApdu(seen[0]!), { userInformation: { type: 'initiate-request' } })
+    const { security } = pair.clientOptions
+    const dedicatedKey = SecretKey.random(seededRandom(1), 16)
+    const careless = new DlmsClient({ security: { ...security!, choice, dedicatedKey } })
+    t.throws(() => careless.begin(operations), { code: 'DLMS_PROTECTION_INSUFFICIENT' })
+    t.end()
+  },
+)
 
 t.test('what goes before anything is agreed, and what says that nothing was done', (t) => {
   for (const shape of [Shape.GLOBAL, Shape.GENERAL_GLOBAL, Shape.GENERAL_DEDICATED]) {
