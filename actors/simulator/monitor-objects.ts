@@ -4,7 +4,7 @@
  */
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
 import { decodeValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
-import { integerRanges } from '../../core/dlms/cosem/type.ts'
+import { integerOfValue } from '../../core/dlms/cosem/type.ts'
 import { readCosemDateTime } from '../../core/dlms/date-time.ts'
 import { classObject, valueOfOctets, type ClassObject } from './class-object.ts'
 import { encodedFalse, encodedTrue, type SimulatedObject } from './cosem-object.ts'
@@ -32,10 +32,10 @@ function monitored(meter: Meter, reference: Buffer): number | undefined {
   return typeof value === 'number' ? undefined : integerOf(valueOfOctets(value))
 }
 
-const integerOf = (value: AxdrValue | undefined): number | undefined =>
-  value !== undefined && integerRanges.has(value.tag)
-    ? Number((value as { value: number | bigint }).value)
-    : undefined
+function integerOf(value: AxdrValue | undefined): number | undefined {
+  const integer = integerOfValue(value)
+  return integer === undefined ? undefined : Number(integer)
+}
 
 // ── limiter ──
 

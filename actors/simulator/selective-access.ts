@@ -6,7 +6,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
 import { skipValue, type AxdrValue } from '../../core/dlms/axdr.ts'
 import { utcMsOf } from '../../core/dlms/cosem/profile.ts'
-import { integerRanges } from '../../core/dlms/cosem/type.ts'
+import { integerOfValue } from '../../core/dlms/cosem/type.ts'
 import { decodeSelection, type CaptureObject as NamedColumn } from '../../core/dlms/descriptor.ts'
 
 /** Rows whose cell in column `column` is in [from, to]: UTC ms of a clock, else a number; columns to show by number, none: all. */
@@ -49,9 +49,10 @@ function columnOf(named: NamedColumn, columns: readonly CaptureObject[]): number
 
 /** A bound that names no time is none; undefined for a value of another type than the column's. */
 function boundOf(value: AxdrValue, isClock: boolean, open: number): number | undefined {
-  const isNumber = integerRanges.has(value.tag)
-  if (isClock) return isNumber || !('value' in value) ? undefined : (utcMsOf(value) ?? open)
-  return isNumber ? Number((value as { value: number | bigint }).value) : undefined
+  const number = integerOfValue(value)
+  if (isClock)
+    return number !== undefined || !('value' in value) ? undefined : (utcMsOf(value) ?? open)
+  return number === undefined ? undefined : Number(number)
 }
 
 /** Parses `view`: the access-selector octet and its A-XDR parameters; or gives the data-access-result that says no. */

@@ -1,7 +1,7 @@
 /**
  * COSEM data as a tree, for tests, simulators and tools; the hot path walks over the octets instead.
- * Exact: 64-bit integers are bigint, octet-strings bytes, and what is decoded encodes to the same octets (a boolean
- * other than 0 and 1 and a length in longer form than needed excepted).
+ * Exact: 64-bit integers are bigint, octet-strings bytes, a bcd its octet (`bcdNumber` says what it stands for), and what is decoded
+ * encodes to the same octets (a boolean other than 0 and 1 and a length in longer form than needed excepted).
  *
  * [IEC 62056-5-3, ASN.1 module, Data and TypeDescription]. No meaning is given to octet-strings (times, OBIS codes).
  */
@@ -46,8 +46,12 @@ type SimpleValue =
   | { tag: NumberTag; value: number }
   | { tag: typeof Tag.LONG64 | typeof Tag.LONG64_UNSIGNED; value: bigint }
   | { tag: OctetsTag; value: Buffer }
-  | { tag: typeof Tag.VISIBLE_STRING | typeof Tag.UTF8_STRING; value: string }
-/** One value; octets in it are owned. A visible-string's text is latin-1. */
+  | { tag: typeof Tag.VISIBLE_STRING; value: string }
+  | { tag: typeof Tag.UTF8_STRING; value: string; octets?: Buffer }
+/**
+ * One value; octets in it are owned. A visible-string's text is latin-1. A utf8-string that is no UTF-8 has U+FFFD in its text where it is
+ * none, and its `octets` beside it, which are what is encoded.
+ */
 export type AxdrValue = ListValue | CompactValue | SimpleValue
 
 type SimpleTag = Exclude<Tag, typeof Tag.ARRAY | typeof Tag.STRUCTURE | typeof Tag.COMPACT_ARRAY>
@@ -58,6 +62,7 @@ export type AxdrType =
   | { tag: typeof Tag.STRUCTURE; of: AxdrType[] }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const utf8Lossy = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** Elements of one tree: 13 months of half hours of a compact array with ten columns. */
 export const packedElementsMax: number = 4 * limits.dataElementsMax
@@ -167,11 +172,11 @@ function readContent(cursor: Cursor, tag: SimpleTag): AxdrValue {
       return { tag }
     case Tag.BOOLEAN:
       return { tag, value: readOctet(cursor) !== 0 }
-    case Tag.BCD:
     case Tag.INTEGER:
     case Tag.DELTA_INTEGER:
       return { tag, value: takeOctets(cursor, 1).readInt8(0) }
     case Tag.UNSIGNED:
+    case Tag.BCD:
     case Tag.ENUM:
     case Tag.DELTA_UNSIGNED:
       return { tag, value: readOctet(cursor) }
@@ -206,7 +211,7 @@ function readContent(cursor: Cursor, tag: SimpleTag): AxdrValue {
     case Tag.VISIBLE_STRING:
       return { tag, value: takeOctets(cursor, takeLength(cursor)).toString('latin1') }
     case Tag.UTF8_STRING:
-      return { tag, value: readUtf8(cursor) }
+      return utf8Value(takeOctets(cursor, takeLength(cursor)))
     case Tag.BIT_STRING: {
       const bitCount = takeLength(cursor)
       return { tag, bitCount, value: Buffer.from(takeOctets(cursor, Math.ceil(bitCount / 8))) }
@@ -216,12 +221,12 @@ function readContent(cursor: Cursor, tag: SimpleTag): AxdrValue {
   }
 }
 
-function readUtf8(cursor: Cursor): string {
-  const view = takeOctets(cursor, takeLength(cursor))
+/** The utf8-string of `view`. Meters put other alphabets there: what can be read of it is, and nothing else of the answer is lost. */
+export function utf8Value(view: Uint8Array): Extract<AxdrValue, { tag: typeof Tag.UTF8_STRING }> {
   try {
-    return utf8.decode(view)
-  } catch (cause) {
-    throw new BrokerError('DLMS_VALUE_INVALID', `not UTF-8 before octet ${cursor.at}`, { cause })
+    return { tag: Tag.UTF8_STRING, value: utf8.decode(view) }
+  } catch {
+    return { tag: Tag.UTF8_STRING, value: utf8Lossy.decode(view), octets: Buffer.from(view) }
   }
 }
 
@@ -322,7 +327,10 @@ function writeContent(out: AxdrWriter, value: SimpleValue): void {
       return
     case Tag.VISIBLE_STRING:
     case Tag.UTF8_STRING: {
-      const text = Buffer.from(value.value, value.tag === Tag.UTF8_STRING ? 'utf8' : 'latin1')
+      const text =
+        value.tag === Tag.VISIBLE_STRING
+          ? Buffer.from(value.value, 'latin1')
+          : (value.octets ?? Buffer.from(value.value, 'utf8'))
       out.length(text.length).octets(text)
       return
     }

@@ -8,7 +8,7 @@ import { anyApdu, type Apdu } from './apdu/codec.ts'
 import { BlockControl } from './apdu/general-block-transfer.ts'
 import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
-import { nameOfType, skipValue, Tag } from './axdr-layout.ts'
+import { bcdNumber, nameOfType, skipValue, Tag } from './axdr-layout.ts'
 import { AxdrView } from './axdr-view.ts'
 import { findClass } from './cosem/class-table.ts'
 import { scaledText } from './cosem/decimal.ts'
@@ -310,9 +310,14 @@ function textOf(element: AxdrView): string {
       return Array.from(value.value, (octet) => octet.toString(2).padStart(8, '0'))
         .join('')
         .slice(0, value.bitCount)
+    case Tag.BCD:
+      return String(bcdNumber(value.value) ?? `${value.value.toString(16)}, no pair of digits`)
     case Tag.VISIBLE_STRING:
-    case Tag.UTF8_STRING:
       return JSON.stringify(value.value)
+    case Tag.UTF8_STRING:
+      return value.octets === undefined
+        ? JSON.stringify(value.value)
+        : `${value.octets.toString('hex')} = ${JSON.stringify(value.value)}, no UTF-8`
     case Tag.OCTET_STRING:
     case Tag.DATE_TIME:
     case Tag.DATE:

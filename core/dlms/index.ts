@@ -57,6 +57,7 @@ export {
 export { AxdrView } from './axdr-view.ts'
 export {
   AxdrWriter,
+  bcdNumber,
   decodeType,
   decodeValue,
   encodeValue,

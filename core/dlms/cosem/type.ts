@@ -3,7 +3,7 @@
  * against, shown by field names, and encoded from JSON. What is written in them stands in classes/; reading.ts and writing.ts
  * walk over them. [IEC 62056-6-2, Common data types]
  */
-import { nameOfType, Tag } from '../axdr.ts'
+import { bcdNumber, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
 
 /** JSON that a value is shown as and made from. Integers beyond 2^53 are strings of digits. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
@@ -82,11 +82,12 @@ export function tagOfType(name: string): Tag | undefined {
   return tagsByName.get(name)
 }
 
-/** Tags whose value is an integer number or bigint. */
-export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]> = new Map(
-  (
+/** Tags whose value is an integer number or bigint; `integerOfValue` gives it. */
+export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]> = new Map([
+  [Tag.BCD, [0n, 99n]],
+  ...(
     [
-      [8, true, [Tag.INTEGER, Tag.BCD, Tag.DELTA_INTEGER]],
+      [8, true, [Tag.INTEGER, Tag.DELTA_INTEGER]],
       [8, false, [Tag.UNSIGNED, Tag.ENUM, Tag.DELTA_UNSIGNED]],
       [16, true, [Tag.LONG, Tag.DELTA_LONG]],
       [16, false, [Tag.LONG_UNSIGNED, Tag.DELTA_LONG_UNSIGNED]],
@@ -100,7 +101,15 @@ export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]
     const max = isSigned ? 2n ** BigInt(bits - 1) - 1n : 2n ** BigInt(bits) - 1n
     return tags.map((tag) => [tag, [min, max] as const] as const)
   }),
-)
+])
+
+/** The number that a value of an integer type stands for; undefined for other types, and for a bcd that is no pair of digits. */
+export function integerOfValue(value: AxdrValue | undefined): bigint | undefined {
+  if (value === undefined || !integerRanges.has(value.tag)) return undefined
+  const number =
+    value.tag === Tag.BCD ? bcdNumber(value.value) : (value as { value: number | bigint }).value
+  return number === undefined ? undefined : BigInt(number)
+}
 
 /** A type in one line, for notes and help. */
 export function formatType(type: CosemType): string {
