@@ -8,7 +8,9 @@ import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { sameSecret, Secret, SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
+import { encodeRlre } from './acse.ts'
 import {
+  ApduTag,
   Conformance,
   conformanceShortName,
   conformanceSupported,
@@ -21,9 +23,12 @@ import {
   AssociationResult,
   Diagnostic,
   Mechanism,
+  ProviderDiagnostic,
+  ReleaseResponseReason,
   type Aarq,
+  type ResultDiagnostic,
 } from './apdu/acse.ts'
-import { decodeApdu, encodeApdu } from './apdu/codec.ts'
+import { decodeApdu, encodeApdu, type ApduOf } from './apdu/codec.ts'
 import { ConfirmedService, ErrorGroup, InitiateError } from './apdu/error.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { decodeValue, encodeValue, Tag } from './axdr.ts'
@@ -86,9 +91,12 @@ export type AssociationPolicy = {
   hasShortNames?: boolean | undefined
 }
 
-/** The AARE to send, and what was agreed: conformance 0 when the association is refused; `refusal` when it is for its protection. */
+/**
+ * The AARE to send, none to a client that wants no answer, and what was agreed: conformance 0 when the association is refused; `refusal`
+ * when it is for its protection.
+ */
 export type AssociationAnswer = {
-  aareBytes: Buffer
+  aareBytes: Buffer | undefined
   conformance: number
   pduBytesMax: number
   refusal?: BrokerError | undefined
@@ -102,7 +110,12 @@ const challengeBytes = 16
 // Says that a logical-name association was made.
 const logicalNameVaa = 0x0007
 
-type Refusal = { diagnostic: number; initiateError?: number | undefined }
+type Refusal = {
+  diagnostic: number
+  /** Who refuses: the user when left out. */
+  source?: ResultDiagnostic['source']
+  initiateError?: number | undefined
+}
 
 export class ServerAssociation {
   private readonly policy: AssociationPolicy
@@ -110,9 +123,15 @@ export class ServerAssociation {
   /** True under a context with ciphering, whether or not an APDU is protected. */
   isCiphered = false
   isShortName = false
+  /** False when the InitiateRequest says that no response is allowed. */
+  private isAnswerWanted = true
   /** Why the client's proof was not taken: then the association is over. */
   proofRefusal: BrokerError | undefined
   private proofs: HlsAuthentication | undefined
+  /** The InitiateResponse that was given, which the RLRE of a ciphered association holds once more. */
+  private response: InformationApdu | undefined
+  /** True when the InitiateRequest came in the clear under a context with ciphering, as a policy may let it. */
+  private isOpenedInClear = false
   private readonly challenge: Buffer | undefined
   private readonly mechanism: number
   private readonly window: CounterWindow
@@ -125,6 +144,7 @@ export class ServerAssociation {
     this.window = security?.windows?.unicast ?? new CounterWindow()
     this.channel = undefined
     this.proofs = undefined
+    this.response = undefined
     this.proofRefusal = undefined
   }
 
@@ -142,7 +162,8 @@ export class ServerAssociation {
   /** Answers the AARQ that `view` is, once; a malformed one is refused. */
   answer(view: Buffer): AssociationAnswer {
     try {
-      return this.answerRequest(decodeApdu(view, { isTolerant: true }) as Aarq)
+      const answer = this.answerRequest(decodeApdu(view, { isTolerant: true }) as Aarq)
+      return this.isAnswerWanted ? answer : { ...answer, aareBytes: undefined }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       if (!this.isCiphered) return this.refuse({ diagnostic: Diagnostic.NO_REASON })
@@ -154,9 +175,13 @@ export class ServerAssociation {
     const { policy } = this
     if (aarq.userInformation === undefined || aarq.applicationContextName === undefined)
       throw new BrokerError('DLMS_VALUE_INVALID', 'AARQ without context or InitiateRequest')
+    const { userInformation } = aarq
+    if (userInformation.type === 'initiate-request')
+      this.isAnswerWanted = userInformation.responseAllowed
     const refusal = this.refusalOf(aarq)
     if (refusal !== undefined) return this.refuse(refusal)
     const initiate = this.readInitiate(aarq)
+    this.isAnswerWanted = initiate.responseAllowed
     const { proposedConformance, clientMaxReceivePduSize, proposedDlmsVersionNumber } = initiate
     const conformance =
       proposedConformance & this.conformanceOwn & (policy.conformance ?? this.conformanceOwn)
@@ -177,16 +202,17 @@ export class ServerAssociation {
     }
     if (this.challenge !== undefined) this.startProofs(aarq, this.challenge)
     const apduBytesMax = Math.min(policy.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
+    this.response = {
+      type: 'initiate-response',
+      negotiatedDlmsVersionNumber: dlmsVersion,
+      negotiatedConformance: conformance,
+      serverMaxReceivePduSize: apduBytesMax,
+      vaaName: this.isShortName ? associationBaseName : logicalNameVaa,
+    }
     const aareBytes = this.encodeAnswer(
       AssociationResult.ACCEPTED,
       this.challenge === undefined ? Diagnostic.NULL : Diagnostic.AUTHENTICATION_REQUIRED,
-      this.protectInformation({
-        type: 'initiate-response',
-        negotiatedDlmsVersionNumber: dlmsVersion,
-        negotiatedConformance: conformance,
-        serverMaxReceivePduSize: apduBytesMax,
-        vaaName: this.isShortName ? associationBaseName : logicalNameVaa,
-      }),
+      this.protectInformation(this.response),
     )
     // A client that gives 0 takes APDUs of any size.
     const pduBytesMax = Math.min(clientMaxReceivePduSize || limits.apduBytesMax, apduBytesMax)
@@ -203,6 +229,13 @@ export class ServerAssociation {
     this.isShortName =
       applicationContextName === ApplicationContext.SHORT_NAME ||
       applicationContextName === ApplicationContext.SHORT_NAME_CIPHERED
+    // Left out, it is version 1, the first bit. [ISO/IEC 15954, AARQ; IEC 62056-5-3, protocol-version]
+    const { protocolVersion } = aarq
+    if (protocolVersion !== undefined && !protocolVersion.startsWith('1'))
+      return {
+        source: 'acse-service-provider',
+        diagnostic: ProviderDiagnostic.NO_COMMON_ACSE_VERSION,
+      }
     const isKnown =
       applicationContextName === contextOf(this.isShortName, this.isCiphered) &&
       (!this.isShortName || this.policy.hasShortNames === true)
@@ -256,6 +289,7 @@ export class ServerAssociation {
         ...(random && { random }),
       })
       const plain = this.channel.unprotect(encodeApdu(initiate))
+      this.isOpenedInClear = this.channel.received.protection === 0
       initiate = decodeApdu(plain, { isTolerant: true }) as InformationApdu
     }
     if (initiate.type !== 'initiate-request')
@@ -263,7 +297,7 @@ export class ServerAssociation {
     return initiate
   }
 
-  private refuse({ diagnostic, initiateError }: Refusal): AssociationAnswer {
+  private refuse({ diagnostic, source, initiateError }: Refusal): AssociationAnswer {
     const information: InformationApdu | undefined =
       initiateError === undefined
         ? undefined
@@ -276,6 +310,7 @@ export class ServerAssociation {
       AssociationResult.REJECTED_PERMANENT,
       diagnostic,
       information,
+      source,
     )
     return { aareBytes, conformance: 0, pduBytesMax: 0 }
   }
@@ -284,6 +319,7 @@ export class ServerAssociation {
     result: number,
     diagnostic: number,
     information: InformationApdu | undefined,
+    source: ResultDiagnostic['source'] = 'acse-service-user',
   ): Buffer {
     const { security } = this.policy
     const isAccepted = result === AssociationResult.ACCEPTED
@@ -292,7 +328,7 @@ export class ServerAssociation {
       type: 'aare',
       applicationContextName: contextOf(this.isShortName, this.isCiphered),
       result,
-      resultSourceDiagnostic: { source: 'acse-service-user', diagnostic },
+      resultSourceDiagnostic: { source, diagnostic },
       ...(needsTitle && { respondingApTitleView: asBuffer(security.ownTitle) }),
       ...(this.challenge !== undefined &&
         isAccepted && {
@@ -307,6 +343,29 @@ export class ServerAssociation {
   private protectInformation(information: InformationApdu): InformationApdu {
     if (!this.isCiphered) return information
     return decodeApdu(this.protect(encodeApdu(information))) as InformationApdu
+  }
+
+  /**
+   * The RLRE to the RLRQ that `view` is. Undefined for one that does not show that it comes from whom the association is with: whoever
+   * sees the line could end it. [IEC 62056-5-3, COSEM-RELEASE, user-information]
+   * @throws those of `SecurityChannel.unprotect`, of `decodeApdu`
+   */
+  release(view: Buffer): Buffer | undefined {
+    const { userInformation } = decodeApdu(view, { isTolerant: true }) as ApduOf<'rlrq'>
+    if (!this.isCiphered || (this.isOpenedInClear && userInformation === undefined))
+      return encodeRlre()
+    if (userInformation === undefined) return undefined
+    const channel = this.channel!
+    const plain = channel.unprotect(encodeApdu(userInformation))
+    const isInClear = channel.received.protection === 0
+    if (plain[0] !== ApduTag.INITIATE_REQUEST || (isInClear && !this.isOpenedInClear))
+      return undefined
+    const information = this.protectInformation(this.response!)
+    return encodeApdu({
+      type: 'rlre',
+      reason: ReleaseResponseReason.NORMAL,
+      userInformation: information,
+    })
   }
 
   // ── proofs ──

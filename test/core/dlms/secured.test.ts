@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
 import { Mechanism } from '../../../core/dlms/apdu/acse.ts'
-import { decodeApdu } from '../../../core/dlms/apdu/codec.ts'
+import { decodeApdu, encodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import {
   blockCipherProof,
@@ -129,6 +129,45 @@ t.test('what goes before anything is agreed, and what says that nothing was done
   const refused = { value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED }
   t.same(exchange(pair, [operations[2]!, operations[0]!]), [refused, plainResults[0]])
   t.equal(answers[1]!.toString('hex'), 'd80102')
+  t.end()
+})
+
+t.test('only who is in a ciphered association ends it', (t) => {
+  const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both })
+  exchange(pair, operations.slice(0, 1))
+  const clear = { type: 'initiate-request', responseAllowed: true } as const
+  const numbers = {
+    proposedDlmsVersionNumber: 6,
+    proposedConformance: conformanceSupported,
+    clientMaxReceivePduSize: 500,
+  }
+  const forged = [
+    encodeApdu({ type: 'rlrq', reason: 0 }),
+    encodeApdu({ type: 'rlrq', reason: 0, userInformation: { ...clear, ...numbers } }),
+  ]
+  const release = pair.client.release()
+  const changed = Buffer.from(release)
+  changed[changed.length - 1]! ^= 1
+  for (const rlrq of [...forged, changed]) {
+    t.equal(pair.server.receive(rlrq)![0], 0xd8, rlrq.toString('hex'))
+    t.ok(pair.server.isAssociated)
+  }
+  const rlre = pair.server.receive(Buffer.from(release))!
+  t.match(decodeApdu(rlre), {
+    type: 'rlre',
+    userInformation: { type: 'glo-initiate-response' },
+  })
+  t.notOk(pair.server.isAssociated)
+  t.same(pair.client.receive(rlre), { released: true })
+  // Opened without protection, as the policy lets it, it ends so.
+  const open = pairOf(0, { shape: Shape.PLAIN, protection: 0 })
+  exchange(open, operations.slice(0, 1))
+  t.same(open.client.receive(open.server.receive(open.client.release())!), { released: true })
+  exchange(open, operations.slice(0, 1))
+  t.equal(
+    open.server.receive(encodeApdu({ type: 'rlrq', reason: 0 }))!.toString('hex'),
+    '6303800100',
+  )
   t.end()
 })
 

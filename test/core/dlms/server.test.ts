@@ -4,6 +4,8 @@ import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { decodeAare, encodeAarq } from '../../../core/dlms/acse.ts'
+import type { Aarq } from '../../../core/dlms/apdu/acse.ts'
+import { decodeApdu, encodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import {
   Conformance,
   conformanceShortName,
@@ -476,6 +478,35 @@ t.test('who is let in', (t) => {
       code: 'DLMS_ASSOCIATION_REFUSED',
     },
   )
+  t.end()
+})
+
+t.test('an AARQ of another ACSE version, and one that wants no answer', (t) => {
+  const aarq = decodeApdu(
+    encodeAarq({ conformance: conformanceSupported, pduBytesMax: 500 }),
+  ) as Aarq
+  const get = hex('c001c1 0003 0100010801ff 02 00')
+  const ask = (more: Partial<Aarq>, options: Partial<ServerOptions> = {}) => {
+    const server = new DlmsServer({ objects: new MapObjects(), ...options })
+    const answer = server.receive(encodeApdu({ type: 'aarq', ...aarq, ...more }))
+    return { aare: answer && decodeApdu(answer), isAssociated: server.receive(get)![0] === 0xc4 }
+  }
+  for (const protocolVersion of ['1', '11'])
+    t.match(ask({ protocolVersion }), { aare: { result: 0 }, isAssociated: true })
+  for (const protocolVersion of ['', '0', '01'])
+    t.match(ask({ protocolVersion }), {
+      aare: {
+        result: 1,
+        resultSourceDiagnostic: { source: 'acse-service-provider', diagnostic: 2 },
+      },
+      isAssociated: false,
+    })
+  const silent = {
+    userInformation: { ...aarq.userInformation!, responseAllowed: false },
+  } as Partial<Aarq>
+  t.same(ask(silent), { aare: undefined, isAssociated: true })
+  const secret = Buffer.from('12345678')
+  t.same(ask(silent, { secret }), { aare: undefined, isAssociated: false }, 'nor a refusal')
   t.end()
 })
 
