@@ -48,7 +48,7 @@ export function receiveAccess(session: ServerSession, view: Buffer): Buffer {
   const given: Given[] = []
   let isBroken = false
   for (const [i, one] of asked.entries()) {
-    const done = isBroken ? notCarriedOut(one) : carryOut(session, one, values[i]!)
+    const done: Given = isBroken ? notCarriedOut(one) : carryOut(session, one, values[i]!)
     given.push(done)
     isBroken ||= (view[1]! & breakOnError) !== 0 && done.result !== DataAccessResult.SUCCESS
   }

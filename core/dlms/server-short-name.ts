@@ -166,15 +166,13 @@ function write(
   one: VariableAccess,
   valueView: Buffer,
 ): number {
-  const isParameterized = one.type === 'parameterized-access'
-  if (
-    isParameterized ? !has(session, Conformance.PARAMETERIZED_ACCESS) : one.type !== 'variable-name'
-  )
-    return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-  const { variableName } = one
-  const member = memberOf(variableName)
+  const isAgreed =
+    one.type === 'variable-name' ||
+    (one.type === 'parameterized-access' && has(session, Conformance.PARAMETERIZED_ACCESS))
+  if (!isAgreed) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+  const member = memberOf(one.variableName)
   if (member === undefined) return DataAccessResult.OBJECT_UNDEFINED
-  if (isParameterized) {
+  if (one.type === 'parameterized-access') {
     if (member.kind === 'method') return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     const selection = Buffer.concat([Buffer.of(one.selector), one.parameterView])
     return session.objects.set(member.descriptor, selection, valueView)

@@ -488,7 +488,7 @@ t.test('an AARQ of another ACSE version, and one that wants no answer', (t) => {
   const get = hex('c001c1 0003 0100010801ff 02 00')
   const ask = (more: Partial<Aarq>, options: Partial<ServerOptions> = {}) => {
     const server = new DlmsServer({ objects: new MapObjects(), ...options })
-    const answer = server.receive(encodeApdu({ type: 'aarq', ...aarq, ...more }))
+    const answer = server.receive(encodeApdu({ ...aarq, ...more, type: 'aarq' }))
     return { aare: answer && decodeApdu(answer), isAssociated: server.receive(get)![0] === 0xc4 }
   }
   for (const protocolVersion of ['1', '11'])
