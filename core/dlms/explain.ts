@@ -45,16 +45,24 @@ export type ExplainOptions = {
 
 /** Explains an APDU, or a wrapper frame around one. It throws nothing: what cannot be read is a field called `unreadable`. */
 export function explain(view: Buffer, options: ExplainOptions = {}): ExplainedField {
-  const isFrame =
-    view.length > wrapperHeaderBytes &&
-    view.readUInt16BE(0) === 1 &&
-    view.readUInt16BE(6) === view.length - wrapperHeaderBytes
-  if (!isFrame) return explainApdu(view, 0, options, 0)
+  const isVersionOne = view.length > wrapperHeaderBytes && view.readUInt16BE(0) === 1
+  const thereBytes = view.length - wrapperHeaderBytes
+  const saidBytes = isVersionOne ? view.readUInt16BE(6) : 0
+  // No APDU begins with 00, so what says more than there is has been cut short.
+  if (saidBytes < thereBytes || !isVersionOne) return explainApdu(view, 0, options, 0)
   const header = ['version', 'source', 'destination', 'length'].map((name, i) =>
     field(name, String(view.readUInt16BE(2 * i)), 2 * i, 2),
   )
-  const apdu = explainApdu(view.subarray(wrapperHeaderBytes), wrapperHeaderBytes, options, 0)
-  return field('wrapper', '', 0, view.length, [...header, apdu])
+  const content =
+    saidBytes > thereBytes
+      ? field(
+          'unreadable',
+          `cut short: the length says ${saidBytes} octets, ${thereBytes} are there: ${view.toString('hex', wrapperHeaderBytes)}`,
+          wrapperHeaderBytes,
+          thereBytes,
+        )
+      : explainApdu(view.subarray(wrapperHeaderBytes), wrapperHeaderBytes, options, 0)
+  return field('wrapper', '', 0, view.length, [...header, content])
 }
 
 /** The tree as lines of text, two spaces a level: name, value, and where the field lies. */
