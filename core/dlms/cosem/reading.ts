@@ -7,6 +7,7 @@ import { limits } from '../../base/limits.ts'
 import { bcdNumber, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes } from '../obis.ts'
 import { textOfTimeOctets } from './date-time-text.ts'
+import { textOfMbusMaker, textOfMbusNumber } from './mbus-name.ts'
 import { bitText, integerJson, rawJson, simpleJson } from './raw-json.ts'
 import {
   formatType,
@@ -82,6 +83,12 @@ class Reader {
         if (value.tag === Tag.DOUBLE_LONG_UNSIGNED)
           return [24, 16, 8, 0].map((shift) => (value.value >>> shift) & 0xff).join('.')
         return this.raw(value, type, path)
+      case 'mbus-number':
+        if (value.tag !== Tag.DOUBLE_LONG_UNSIGNED) return this.raw(value, type, path)
+        return this.readNamed(value.value, textOfMbusNumber(value.value), path)
+      case 'mbus-maker':
+        if (value.tag !== Tag.LONG_UNSIGNED) return this.raw(value, type, path)
+        return this.readNamed(value.value, textOfMbusMaker(value.value), path)
       case 'ip6':
         if (value.tag === Tag.OCTET_STRING && octets!.length === 16)
           return octets!.toString('hex').replaceAll(/(.{4})(?!$)/g, '$1:')
@@ -107,6 +114,12 @@ class Reader {
       return this.raw(value, type as CosemType, path)
     this.note(path, 'type-unexpected', `${nameOfType(value.tag)}, not ${type}`)
     return integerJson(number)
+  }
+
+  /** `text`, or the number where it stands for none; 0 is what a meter has of no device. */
+  private readNamed(number: number, text: string | undefined, path: string): Json {
+    if (text === undefined && number !== 0) this.note(path, 'value-reserved', String(number))
+    return text ?? number
   }
 
   /** Names are octets by the standard; those that are no text stay octets. */

@@ -38,7 +38,8 @@ export type SimpleType =
 
 /**
  * Octet-strings with a meaning: an OBIS code of six, a date-time of twelve, a date of five, a time of four, text, an IPv6
- * address of sixteen; and an IPv4 address in a double-long-unsigned.
+ * address of sixteen; an IPv4 address in a double-long-unsigned; and what names an M-Bus device: eight digits of BCD in a
+ * double-long-unsigned, and the three letters of its maker in a long-unsigned.
  */
 export type MeantType =
   | 'obis'
@@ -48,6 +49,8 @@ export type MeantType =
   | 'octets-text'
   | 'ip6'
   | 'ip4'
+  | 'mbus-number'
+  | 'mbus-maker'
 
 /** `any` is a choice that the standard leaves open, or that the logical name decides. */
 export type CosemType =

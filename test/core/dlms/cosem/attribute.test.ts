@@ -486,6 +486,14 @@ t.test('what is odd is shown, with a note that says what', async (t) => {
       },
       [['[0]', 'text-unexpected']],
     ],
+    // M-Bus devices, installed and not.
+    [{ classId: 72 }, 6, '06 12345678', '12345678', []],
+    [{ classId: 72 }, 6, '06 00000042', '00000042', []],
+    [{ classId: 72 }, 6, '06 00bc614e', 12_345_678, [['', 'value-reserved']]],
+    [{ classId: 72 }, 7, '12 2c2d', 'KAM', []],
+    [{ classId: 72 }, 7, '12 8001', 0x8001, [['', 'value-reserved']]],
+    [{ classId: 72 }, 7, '12 0000', 0, []],
+    [{ classId: 72 }, 7, '11 05', { axdr: 'unsigned', value: 5 }, [['', 'type-unexpected']]],
     // A date-time by its own type in place of an octet-string.
     [
       { classId: 8 },
@@ -572,6 +580,21 @@ t.test('bcd and broken text: scaled, and the way back from raw JSON', async (t) 
       { code: 'DLMS_VALUE_INVALID' },
       String(value),
     )
+})
+
+t.test('names of M-Bus devices are written as text or as numbers', async (t) => {
+  const of = { classId: 72 }
+  t.same(writeAttribute(of, 'identification_number', '345'), hex('06 00000345'))
+  t.same(writeAttribute(of, 'identification_number', 0x345), hex('06 00000345'))
+  t.same(writeAttribute(of, 'manufacturer_id', 'KAM'), hex('12 2c2d'))
+  t.same(writeAttribute(of, 'manufacturer_id', 0), hex('12 0000'))
+  for (const [attribute, json] of [
+    ['identification_number', '123456789'],
+    ['identification_number', '12ab'],
+    ['manufacturer_id', 'kam'],
+    ['manufacturer_id', 65_536],
+  ] as const)
+    t.throws(() => writeAttribute(of, attribute, json), { code: 'DLMS_VALUE_INVALID' }, attribute)
 })
 
 t.test('parameters and returns of methods', async (t) => {
