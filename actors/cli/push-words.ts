@@ -3,6 +3,7 @@ import { asBuffer } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { anyApdu, type Apdu } from '../../core/dlms/apdu/codec.ts'
 import { Reader } from '../../core/dlms/apdu/grammar.ts'
+import { objectName, type VariableAccess } from '../../core/dlms/apdu/short-name.ts'
 import { decodeValue, encodeValue } from '../../core/dlms/axdr.ts'
 import {
   labelledValues,
@@ -17,8 +18,9 @@ import {
 import { decodeDescriptor } from '../../core/dlms/descriptor.ts'
 import { wordsOfJson } from './json-words.ts'
 
-/** `member` is the class and attribute, where the push says it. */
+/** `member` is the class and attribute, where the push says it; `variable` the short name, where it has no other. */
 export type PushField = {
+  variable?: string
   obis?: string
   name?: string
   member?: string
@@ -56,7 +58,24 @@ function contentIn(decoded: Apdu): PushContent {
       ...timeIn(decoded.timeView),
       fields: [attributeField(decoded.descriptorView, decoded.valueView)],
     }
+  if (type === 'information-report-request') {
+    const { currentTimeView, specifications, dataViews } = decoded
+    return {
+      type,
+      // A GeneralizedTime, which is text.
+      ...(currentTimeView && { time: currentTimeView.toString('latin1') }),
+      fields: dataViews.map((view, i) => variableField(specifications[i], view)),
+    }
+  }
   return { type, fields: [] }
+}
+
+/** What a short name stands for only the meter's object list says. */
+function variableField(specification: VariableAccess | undefined, valueView: Buffer): PushField {
+  const value = rawJson(decodeValue(valueView))
+  return specification !== undefined && 'variableName' in specification
+    ? { variable: objectName.show!(specification.variableName), value }
+    : { value }
 }
 
 function timeIn(view: Buffer | undefined): { time?: string } {
@@ -87,9 +106,10 @@ function fieldOf({ obis, object, value, scaled }: LabelledValue): PushField {
 
 /** The same in words: kind, time, fields. */
 export function wordsOf({ type, time, fields, trailing }: PushContent): string[] {
-  const words = fields.map(({ obis, name, member, value, unit }) => {
+  const words = fields.map(({ variable, obis, name, member, value, unit }) => {
     const of = member === undefined ? '' : ` ${member}`
-    const label = obis === undefined ? '' : `${name} (${obis})${of}: `
+    const short = variable === undefined ? '' : `variable ${variable}: `
+    const label = obis === undefined ? short : `${name} (${obis})${of}: `
     return `${label}${wordsOfJson(value)}${unit === undefined ? '' : ` ${unit}`}`
   })
   return [

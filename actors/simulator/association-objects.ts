@@ -12,6 +12,7 @@ import { Mechanism } from '../../core/dlms/security/suite.ts'
 import { classObject, valueOfOctets } from './class-object.ts'
 import { cosemObject, encoded, encodedEnumerations, type SimulatedObject } from './cosem-object.ts'
 import { logicalDeviceNameOf } from './device-objects.ts'
+import { listSelectors } from './list-selection.ts'
 import { managementClient, publicClient, type Link } from './link.ts'
 import { simulatedMechanism } from './meter-security.ts'
 import type { Meter } from './meter.ts'
@@ -81,13 +82,19 @@ function association(obis: string, guard: Guard, client?: number): SimulatedObje
     writable: own.hasSecret ? [7] : [],
     // The proof of an association is taken before this is asked.
     ...(own.isCiphered && { invocable: [1], invoke: () => ActionResult.READ_WRITE_DENIED }),
-    read(meter, attribute, _nowMs, _selection, link) {
+    selectors: listSelectors,
+    read(meter, attribute, _nowMs, selection, link) {
+      if (selection !== undefined && attribute !== 2)
+        return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
       const facts = link.role === 'public' ? seenByPublic : own
       const isPresent = client === undefined || client === link.client
       switch (attribute) {
         case 2: {
           const isLimited = guard !== 'open' && (client ?? link.client) === publicClient
-          return meter.table.list(isLimited ? 'public' : 'management', link)
+          const role = isLimited ? 'public' : 'management'
+          return selection === undefined
+            ? meter.table.list(role, link)
+            : meter.table.selectedList(role, link, selection)
         }
         case 3:
           return encoded((w) =>

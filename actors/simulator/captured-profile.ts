@@ -30,6 +30,7 @@ import { encoded, type SimulatedObject } from './cosem-object.ts'
 import { dateTime, uint32 } from './measuring-objects.ts'
 import type { Meter } from './meter.ts'
 import { numberOf } from './script-objects.ts'
+import { profileSelectors } from './selective-access.ts'
 
 const entriesMax = 1_000
 const columnsMax = 16
@@ -210,7 +211,7 @@ function formOf(
 
 export const billingProfile: SimulatedObject = {
   ...configuration,
-  isSelective: true,
+  selectors: profileSelectors,
   read: (meter, attribute, nowMs, selection, link) =>
     attribute === 2
       ? readBuffer(meter, selection)

@@ -18,8 +18,8 @@ export type SimulatedObject = {
   readonly logicalName: Buffer
   readonly attributeMax: number
   readonly methodMax: number
-  /** Whether attribute 2 takes selective access. */
-  readonly isSelective: boolean
+  /** Selectors of selective access that attribute 2 takes. */
+  readonly selectors: readonly number[]
   /** Whether the public client may read it, too. */
   readonly isPublic: boolean
   /** Attributes that may be set, that may not be read, and methods that may be invoked. */
@@ -53,7 +53,7 @@ type Shape = {
   version?: number
   attributeMax: number
   methodMax?: number
-  isSelective?: boolean
+  selectors?: readonly number[]
   isPublic?: boolean
   writable?: readonly number[]
   unreadable?: readonly number[]
@@ -68,7 +68,7 @@ type Shape = {
 export function cosemObject(shape: Shape): SimulatedObject {
   const obisBytes = parseObis(shape.obis)
   const { classId, version = 0, attributeMax, methodMax = 0, read, isThere, write, invoke } = shape
-  const { isSelective = false, isPublic = false, writable = [], unreadable = [] } = shape
+  const { selectors = [], isPublic = false, writable = [], unreadable = [] } = shape
   const allMethods = Array.from({ length: invoke === undefined ? 0 : methodMax }, (_, i) => i + 1)
   return {
     obisBytes,
@@ -77,7 +77,7 @@ export function cosemObject(shape: Shape): SimulatedObject {
     logicalName: encoded((writer) => writer.octetString(obisBytes)),
     attributeMax,
     methodMax,
-    isSelective,
+    selectors,
     isPublic,
     writable,
     unreadable,

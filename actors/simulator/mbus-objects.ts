@@ -21,8 +21,6 @@ const behind = (object: SimulatedObject): SimulatedObject => ({
   },
 })
 
-/** Three letters in fifteen bits: BSB. [EN 13757-3] */
-const manufacturer = Buffer.from('BSB').reduce((all, letter) => all * 32 + letter - 64, 0)
 const gas = 3
 const keyInUse = 'encryption_key_in_use'
 
@@ -42,7 +40,7 @@ export const mbusObjects: readonly SimulatedObject[] = [
         encoded((w) =>
           w.uint32(Number.parseInt(String(((meter.gasMeter?.number ?? 0) + 1) % 1e8), 16)),
         ),
-      manufacturer_id: manufacturer,
+      manufacturer_id: 'BSB',
       version: 1,
       device_type: gas,
       access_number: (_meter, nowMs) =>

@@ -186,7 +186,7 @@ export class Meter implements CosemObjects {
         : DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     if (attribute === 0 || attribute > object.attributeMax)
       return DataAccessResult.READ_WRITE_DENIED
-    if (selection !== undefined && !object.isSelective)
+    if (selection !== undefined && object.selectors.length === 0)
       return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     return object.read(this, attribute, this.model.clock.now(), selection, link)
   }

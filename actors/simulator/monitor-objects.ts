@@ -3,7 +3,8 @@
  * and only when a client has set something to look for. [IEC 62056-6-2, Limiter, Register monitor]
  */
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
-import { decodeValue, integerRanges, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { decodeValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { integerOfValue } from '../../core/dlms/cosem/type.ts'
 import { readCosemDateTime } from '../../core/dlms/date-time.ts'
 import { classObject, valueOfOctets, type ClassObject } from './class-object.ts'
 import { encodedFalse, encodedTrue, type SimulatedObject } from './cosem-object.ts'
@@ -31,10 +32,10 @@ function monitored(meter: Meter, reference: Buffer): number | undefined {
   return typeof value === 'number' ? undefined : integerOf(valueOfOctets(value))
 }
 
-const integerOf = (value: AxdrValue | undefined): number | undefined =>
-  value !== undefined && integerRanges.has(value.tag)
-    ? Number((value as { value: number | bigint }).value)
-    : undefined
+function integerOf(value: AxdrValue | undefined): number | undefined {
+  const integer = integerOfValue(value)
+  return integer === undefined ? undefined : Number(integer)
+}
 
 // ── limiter ──
 

@@ -13,6 +13,7 @@ import {
 } from '../../core/dlms/cosem/index.ts'
 import { formatObis } from '../../core/dlms/obis.ts'
 import type { MemberOf, NamedMember } from '../../core/dlms/server-short-name.ts'
+import { parseListSelection } from './list-selection.ts'
 import { encoded, obisKey, type SimulatedObject } from './cosem-object.ts'
 import type { Link, Role } from './link.ts'
 
@@ -50,9 +51,7 @@ export class ObjectTable {
 
   /** The object_list that a client of that role is shown. Shared: not to be changed. */
   list(role: Role, link: Link): Buffer {
-    const objects = this.objects.filter(
-      (object) => object.isThere?.(link) !== false && (role !== 'public' || object.isPublic),
-    )
+    const objects = this.shown(role, link)
     const key = `${role} ${objects.length}`
     let bytes = this.lists.get(key)
     if (bytes === undefined) {
@@ -63,6 +62,31 @@ export class ObjectTable {
       this.lists.set(key, bytes)
     }
     return bytes
+  }
+
+  /** The part of the object_list that `selection` asks for, or a data-access-result. */
+  selectedList(role: Role, link: Link, selection: Buffer): Buffer | number {
+    const asked = parseListSelection(selection)
+    if (typeof asked === 'number') return asked
+    const objects = this.shown(role, link).filter(({ classId, obisBytes }) =>
+      asked.isWanted(classId, obisBytes),
+    )
+    if (asked.hasRights)
+      return encodeObjectList(
+        objects.map((object) => shownTo(role, object)),
+        associationVersion,
+      )
+    return encoded((w) => {
+      w.array(objects.length)
+      for (const { classId, version, obisBytes } of objects)
+        w.structure(3).uint16(classId).uint8(version).octetString(obisBytes)
+    })
+  }
+
+  private shown(role: Role, link: Link): SimulatedObject[] {
+    return this.objects.filter(
+      (object) => object.isThere?.(link) !== false && (role !== 'public' || object.isPublic),
+    )
   }
 
   /** What a short name stands for. */
@@ -116,7 +140,7 @@ export class ObjectTable {
 
 function shownTo(role: Role, object: SimulatedObject): ShownObject {
   const { classId, version, obisBytes, attributeMax, methodMax } = object
-  const { isSelective, writable, unreadable, invocable } = object
+  const { selectors, writable, unreadable, invocable } = object
   const isManaging = role === 'management'
   return {
     classId,
@@ -125,7 +149,7 @@ function shownTo(role: Role, object: SimulatedObject): ShownObject {
     attributes: Array.from({ length: attributeMax }, (_, i) => ({
       id: i + 1,
       mode: attributeModeOf(!unreadable.includes(i + 1), isManaging && writable.includes(i + 1)),
-      ...(isSelective && i + 1 === 2 && { selectors: [1, 2] }),
+      ...(i + 1 === 2 && selectors.length > 0 && { selectors: [...selectors] }),
     })),
     methods: Array.from({ length: methodMax }, (_, i) => ({
       id: i + 1,

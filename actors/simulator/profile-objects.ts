@@ -15,7 +15,7 @@ import { dayMs, fillDays, fillHalfHours, halfHourMs } from './load-curve.ts'
 import { halfHoursPerDay } from './day-shape.ts'
 import type { Meter } from './meter.ts'
 import { encodeRows, ProfileRows, type Cell } from './profile-buffer.ts'
-import { parseSelection, type CaptureObject } from './selective-access.ts'
+import { parseSelection, profileSelectors, type CaptureObject } from './selective-access.ts'
 import { averageDecivolts } from './voltage.ts'
 
 /** Rows each profile keeps. Half hours: 13 months and more; voltage: 90 days; days: two years. */
@@ -134,7 +134,7 @@ function profileObject(profile: Profile): SimulatedObject {
     version: 1,
     attributeMax: 8,
     methodMax: 2,
-    isSelective: true,
+    selectors: profileSelectors,
     read(meter, attribute, nowMs, selection) {
       if (attribute === 2) return readBuffer(profile, meter, nowMs, selection)
       if (selection !== undefined) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED

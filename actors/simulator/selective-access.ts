@@ -4,8 +4,10 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
-import { integerRanges, skipValue, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { skipValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
 import { utcMsOf } from '../../core/dlms/cosem/profile.ts'
+import { integerOfValue } from '../../core/dlms/cosem/type.ts'
+import { cosemDateTimeBytes } from '../../core/dlms/date-time.ts'
 import { decodeSelection, type CaptureObject as NamedColumn } from '../../core/dlms/descriptor.ts'
 
 /** Rows whose cell in column `column` is in [from, to]: UTC ms of a clock, else a number; columns to show by number, none: all. */
@@ -33,6 +35,9 @@ export type CaptureObject = {
   readonly attribute: number
 }
 
+/** By range and by entry. */
+export const profileSelectors: readonly number[] = [1, 2]
+
 const clockClass = 8
 const { SCOPE_OF_ACCESS_VIOLATED, TYPE_UNMATCHED } = DataAccessResult
 
@@ -46,11 +51,28 @@ function columnOf(named: NamedColumn, columns: readonly CaptureObject[]): number
   )
 }
 
-/** A bound that names no time is none; undefined for a value of another type than the column's. */
-function boundOf(value: AxdrValue, isClock: boolean, open: number): number | undefined {
-  const isNumber = integerRanges.has(value.tag)
-  if (isClock) return isNumber || !('value' in value) ? undefined : (utcMsOf(value) ?? open)
-  return isNumber ? Number((value as { value: number | bigint }).value) : undefined
+type Side = 'from' | 'to'
+
+/** A bound that names no date is none; undefined for a value of another type than the column's. */
+function boundOf(value: AxdrValue, isClock: boolean, side: Side): number | undefined {
+  const number = integerOfValue(value)
+  if (!isClock) return number === undefined ? undefined : Number(number)
+  if (number !== undefined || !('value' in value)) return undefined
+  return utcMsOf(wholeDay(value, side)) ?? (side === 'from' ? -Infinity : Infinity)
+}
+
+// Hour, minute, second and hundredths of a date-time, and their greatest values; any of them may be left open.
+const timeOfDayAt = 5
+const lastOfDay = [23, 59, 59, 99]
+
+/** A date with an open time of day is all of it: `from` its beginning, `to` its end. */
+function wholeDay(value: AxdrValue, side: Side): AxdrValue {
+  const isTime = value.tag === Tag.OCTET_STRING || value.tag === Tag.DATE_TIME
+  if (!isTime || value.value.length !== cosemDateTimeBytes) return value
+  const filled = Buffer.from(value.value)
+  for (const [i, last] of lastOfDay.entries())
+    if (filled[timeOfDayAt + i] === 0xff) filled[timeOfDayAt + i] = side === 'from' ? 0 : last
+  return { tag: value.tag, value: filled }
 }
 
 /** Parses `view`: the access-selector octet and its A-XDR parameters; or gives the data-access-result that says no. */
@@ -80,8 +102,8 @@ export function parseSelection(
     if (column < 0 || chosen.includes(-1) || chosen.length > columns.length)
       return SCOPE_OF_ACCESS_VIOLATED
     const isClock = columns[column]!.classId === clockClass
-    const from = boundOf(asked.from, isClock, -Infinity)
-    const to = boundOf(asked.to, isClock, Infinity)
+    const from = boundOf(asked.from, isClock, 'from')
+    const to = boundOf(asked.to, isClock, 'to')
     if (from === undefined || to === undefined) return TYPE_UNMATCHED
     return from > to
       ? SCOPE_OF_ACCESS_VIOLATED

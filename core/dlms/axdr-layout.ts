@@ -110,6 +110,15 @@ export function contentBytesOf(tag: number, at: number): number {
   return bytes
 }
 
+/**
+ * The number that an octet of BCD stands for, 25 for 0x25; undefined for one that is no pair of digits, as 0xff, which meters fill up with.
+ * [IEC 62056-6-2, Common data types, bcd]
+ */
+export function bcdNumber(octet: number): number | undefined {
+  const [tens, units] = [octet >> 4, octet & 0x0f]
+  return tens > 9 || units > 9 ? undefined : tens * 10 + units
+}
+
 /** A length or a count runs past `end`, or an octet that must be there is not. */
 export function cutShort(at: number): BrokerError {
   return new BrokerError('DLMS_LENGTH_INVALID', `cut short at octet ${at}`)

@@ -1,7 +1,7 @@
 /**
  * COSEM data as a tree, for tests, simulators and tools; the hot path walks over the octets instead.
- * Exact: 64-bit integers are bigint, octet-strings bytes, and what is decoded encodes to the same octets (a boolean
- * other than 0 and 1 and a length in longer form than needed excepted).
+ * Exact: 64-bit integers are bigint, octet-strings bytes, a bcd its octet (`bcdNumber` says what it stands for), and what is decoded
+ * encodes to the same octets (a boolean other than 0 and 1 and a length in longer form than needed excepted).
  *
  * [IEC 62056-5-3, ASN.1 module, Data and TypeDescription]. No meaning is given to octet-strings (times, OBIS codes).
  */
@@ -47,8 +47,12 @@ type SimpleValue =
   | { tag: NumberTag; value: number }
   | { tag: typeof Tag.LONG64 | typeof Tag.LONG64_UNSIGNED; value: bigint }
   | { tag: OctetsTag; value: Buffer }
-  | { tag: typeof Tag.VISIBLE_STRING | typeof Tag.UTF8_STRING; value: string }
-/** One value; octets in it are owned. A visible-string's text is latin-1. */
+  | { tag: typeof Tag.VISIBLE_STRING; value: string }
+  | { tag: typeof Tag.UTF8_STRING; value: string; octets?: Buffer }
+/**
+ * One value; octets in it are owned. A visible-string's text is latin-1. A utf8-string that is no UTF-8 has U+FFFD in its text where it is
+ * none, and its `octets` beside it, which are what is encoded.
+ */
 export type AxdrValue = ListValue | CompactValue | SimpleValue
 
 type SimpleTag = Exclude<Tag, typeof Tag.ARRAY | typeof Tag.STRUCTURE | typeof Tag.COMPACT_ARRAY>
@@ -58,11 +62,12 @@ export type AxdrType =
   | { tag: typeof Tag.ARRAY; count: number; of: AxdrType }
   | { tag: typeof Tag.STRUCTURE; of: AxdrType[] }
 
-/** What the integer types hold: numbers, of 64 bits bigints. */
-export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]> = new Map(
-  (
+/** The numbers that the integer types stand for. A value holds them as numbers, of 64 bits as bigints; of bcd it holds the octet. */
+export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]> = new Map([
+  [Tag.BCD, [0n, 99n]],
+  ...(
     [
-      [8, true, [Tag.INTEGER, Tag.BCD, Tag.DELTA_INTEGER]],
+      [8, true, [Tag.INTEGER, Tag.DELTA_INTEGER]],
       [8, false, [Tag.UNSIGNED, Tag.ENUM, Tag.DELTA_UNSIGNED]],
       [16, true, [Tag.LONG, Tag.DELTA_LONG]],
       [16, false, [Tag.LONG_UNSIGNED, Tag.DELTA_LONG_UNSIGNED]],
@@ -76,11 +81,12 @@ export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]
     const max = isSigned ? 2n ** BigInt(bits - 1) - 1n : 2n ** BigInt(bits) - 1n
     return tags.map((tag) => [tag, [min, max] as const] as const)
   }),
-)
+])
 
 // eslint-disable-next-line no-control-regex -- control characters are latin-1, too
 const isLatin1 = /^[\u0000-\u00ff]*$/
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const utf8Lossy = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** Elements of one tree: 13 months of half hours of a compact array with ten columns. */
 export const packedElementsMax: number = 4 * limits.dataElementsMax
@@ -190,11 +196,11 @@ function readContent(cursor: Cursor, tag: SimpleTag): AxdrValue {
       return { tag }
     case Tag.BOOLEAN:
       return { tag, value: readOctet(cursor) !== 0 }
-    case Tag.BCD:
     case Tag.INTEGER:
     case Tag.DELTA_INTEGER:
       return { tag, value: takeOctets(cursor, 1).readInt8(0) }
     case Tag.UNSIGNED:
+    case Tag.BCD:
     case Tag.ENUM:
     case Tag.DELTA_UNSIGNED:
       return { tag, value: readOctet(cursor) }
@@ -229,7 +235,7 @@ function readContent(cursor: Cursor, tag: SimpleTag): AxdrValue {
     case Tag.VISIBLE_STRING:
       return { tag, value: takeOctets(cursor, takeLength(cursor)).toString('latin1') }
     case Tag.UTF8_STRING:
-      return { tag, value: readUtf8(cursor) }
+      return utf8Value(takeOctets(cursor, takeLength(cursor)))
     case Tag.BIT_STRING: {
       const bitCount = takeLength(cursor)
       return { tag, bitCount, value: Buffer.from(takeOctets(cursor, Math.ceil(bitCount / 8))) }
@@ -239,12 +245,12 @@ function readContent(cursor: Cursor, tag: SimpleTag): AxdrValue {
   }
 }
 
-function readUtf8(cursor: Cursor): string {
-  const view = takeOctets(cursor, takeLength(cursor))
+/** The utf8-string of `view`. Meters put other alphabets there: what can be read of it is, and nothing else of the answer is lost. */
+export function utf8Value(view: Uint8Array): Extract<AxdrValue, { tag: typeof Tag.UTF8_STRING }> {
   try {
-    return utf8.decode(view)
-  } catch (cause) {
-    throw new BrokerError('DLMS_VALUE_INVALID', `not UTF-8 before octet ${cursor.at}`, { cause })
+    return { tag: Tag.UTF8_STRING, value: utf8.decode(view) }
+  } catch {
+    return { tag: Tag.UTF8_STRING, value: utf8Lossy.decode(view), octets: Buffer.from(view) }
   }
 }
 
@@ -349,7 +355,10 @@ function writeContent(out: AxdrWriter, value: SimpleValue): void {
     case Tag.UTF8_STRING: {
       if (value.tag === Tag.VISIBLE_STRING && !isLatin1.test(value.value))
         throw new BrokerError('DLMS_VALUE_INVALID', 'a visible-string that is not latin-1')
-      const text = Buffer.from(value.value, value.tag === Tag.UTF8_STRING ? 'utf8' : 'latin1')
+      const text =
+        value.tag === Tag.VISIBLE_STRING
+          ? Buffer.from(value.value, 'latin1')
+          : (value.octets ?? Buffer.from(value.value, 'utf8'))
       out.length(text.length).octets(text)
       return
     }
@@ -383,9 +392,11 @@ function writeInteger(out: AxdrWriter, tag: Tag, value: number): void {
   for (let i = bytes - 1; i >= 0; i--, value >>= 8) out.target[at + i] = value
 }
 
+const octetRange = [0n, 255n] as const
+
 /** Those who have no types may give anything. */
 function checkRange(tag: Tag, value: number | bigint, kind: 'number' | 'bigint'): void {
-  const [min, max] = integerRanges.get(tag)!
+  const [min, max] = tag === Tag.BCD ? octetRange : integerRanges.get(tag)!
   const isWhole = typeof value === kind && (kind === 'bigint' || Number.isInteger(value))
   if (!isWhole || value < min || value > max)
     throw new BrokerError('DLMS_VALUE_INVALID', `${value} is no ${nameOfType(tag)}`)

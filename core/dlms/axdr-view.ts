@@ -5,6 +5,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import {
+  bcdNumber,
   contentBytesOf,
   cutShort,
   lengthBytes,
@@ -98,7 +99,7 @@ export class AxdrView {
     for (let i = 0; i < count; i++) yield this.element(i)
   }
 
-  /** Any number that is exact as one: integers of up to 32 bits, enum, bcd, floats, a boolean as 0 or 1. */
+  /** Any number that is exact as one: integers of up to 32 bits, enum, the digits of a bcd, floats, a boolean as 0 or 1. */
   number(): number {
     const { view, contentAt: at } = this
     switch (this.tag) {
@@ -108,7 +109,11 @@ export class AxdrView {
       case Tag.ENUM:
       case Tag.DELTA_UNSIGNED:
         return view[at]!
-      case Tag.BCD:
+      case Tag.BCD: {
+        const number = bcdNumber(view[at]!)
+        if (number === undefined) throw this.isNo('pair of digits')
+        return number
+      }
       case Tag.INTEGER:
       case Tag.DELTA_INTEGER:
         return view.readInt8(at)

@@ -65,8 +65,9 @@ export class AxdrWriter {
     return this.tagAndOctet(Tag.BOOLEAN, value ? 1 : 0)
   }
 
-  bcd(value: number): this {
-    return this.tagAndOctet(Tag.BCD, value)
+  /** `octet` as it stands: 0x25 is 25. */
+  bcd(octet: number): this {
+    return this.tagAndOctet(Tag.BCD, octet)
   }
 
   int8(value: number): this {

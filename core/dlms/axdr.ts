@@ -1,5 +1,6 @@
 /** COSEM data in A-XDR, the door of its three files: layout (tags, lengths, skipping), writer, value trees. */
 export {
+  bcdNumber,
   contentBytesOf,
   hasFloatLength,
   lengthBytes,
@@ -16,6 +17,7 @@ export {
   decodeValue,
   encodeValue,
   integerRanges,
+  utf8Value,
   type AxdrType,
   type AxdrValue,
 } from './axdr-value.ts'

@@ -51,7 +51,7 @@ const headBytes = 2
 const specificationBytes = 4
 
 /** How many operations from `from` on go in one request: reads without selection, or writes that fit. */
-export function countOfShortNames(
+function countOfShortNames(
   operations: readonly CosemOperation[],
   from: number,
   pduBytesMax: number,
@@ -63,10 +63,10 @@ export function countOfShortNames(
 }
 
 /** Asked for in place of what has no name: no attribute or method stands at such a number. */
-export const unknownName = 0xfff9
+const unknownName = 0xfff9
 
 /** True when methods can be called by reading them, which brings back what they return. */
-export const isParameterized = ({ conformance }: ServiceTerms): boolean =>
+const isParameterized = ({ conformance }: ServiceTerms): boolean =>
   (conformance & Conformance.PARAMETERIZED_ACCESS) !== 0
 
 /** The read that gives our proof of high-level security and brings the meter's. */
@@ -78,6 +78,10 @@ export function proofService(
   const conformance = terms.conformance | Conformance.PARAMETERIZED_ACCESS
   return new ReadService({ ...terms, conformance }, [proof], [replyToHlsName], results)
 }
+
+/** True for an operation with a selection that this association has no words for: the bit that says so was not agreed to. */
+const isSelectionRefused = (terms: ServiceTerms, { kind, selection }: CosemOperation): boolean =>
+  kind !== 'action' && selection !== undefined && !isParameterized(terms)
 
 abstract class ShortNameService {
   readonly count: number
@@ -120,7 +124,7 @@ abstract class ShortNameService {
   }
 }
 
-export class ReadService extends ShortNameService implements ClientService {
+class ReadService extends ShortNameService implements ClientService {
   readonly responseTag = ApduTag.READ_RESPONSE
   private gatherer: BlockGatherer | undefined
 
@@ -183,14 +187,39 @@ function resultOf(result: ReadResult): CosemResult {
   }
 }
 
-export class WriteService extends ShortNameService implements ClientService {
+/**
+ * In place of an operation with a selection that was not agreed to: without it, all of the attribute would be read or written. Nothing of
+ * the operation goes out; the meter is asked for what has no name, so that the exchange goes on.
+ */
+class SelectionRefusedService extends ShortNameService implements ClientService {
+  readonly responseTag = ApduTag.READ_RESPONSE
+
+  start(): Buffer {
+    return encodeApdu({
+      type: 'read-request',
+      specifications: [{ type: 'variable-name', variableName: unknownName }],
+    })
+  }
+
+  receive(): ServiceStep {
+    this.results.push({ value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED })
+    return done
+  }
+}
+
+class WriteService extends ShortNameService implements ClientService {
   readonly responseTag = ApduTag.WRITE_RESPONSE
   private cutter: BlockCutter | undefined
 
   start(): Buffer {
     const apdu = encodeApdu({
       type: 'write-request',
-      specifications: this.names.map((variableName) => ({ type: 'variable-name', variableName })),
+      specifications: this.operations.map((operation, index) =>
+        // A method that is called by a write has its parameter as the value.
+        operation.kind === 'action'
+          ? { type: 'variable-name', variableName: this.names[index]! }
+          : this.specification(index),
+      ),
       dataViews: this.operations.map(({ value }) =>
         value === undefined ? nullView : asBuffer(value),
       ),
@@ -242,4 +271,24 @@ function writtenOf(result: WriteResult): CosemResult {
     default:
       throw new BrokerError('DLMS_SERVICE_UNEXPECTED', `${result.type} among results`)
   }
+}
+
+/** What carries out the operation at `from`, and with lists those behind it that go with it. */
+export function shortNameService(
+  terms: ServiceTerms,
+  operations: readonly CosemOperation[],
+  from: number,
+  usesLists: boolean,
+  shortNames: ShortNames,
+  results: CosemResult[],
+): ClientService {
+  const count = usesLists ? countOfShortNames(operations, from, terms.pduBytesMax) : 1
+  const some = operations.slice(from, from + count)
+  const [first] = some as [CosemOperation]
+  const names = some.map((operation) => shortNames(operation) ?? unknownName)
+  if (isSelectionRefused(terms, first))
+    return new SelectionRefusedService(terms, some, names, results)
+  return first.kind === 'get' || (first.kind === 'action' && isParameterized(terms))
+    ? new ReadService(terms, some, names, results)
+    : new WriteService(terms, some, names, results)
 }

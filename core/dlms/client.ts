@@ -27,15 +27,7 @@ import { ClientAssociation, type Agreement, type ClientCredentials } from './cli
 import { countOfGets, GetService } from './client-get.ts'
 import { done, oneByOne, type ClientService, type ServiceTerms } from './client-service.ts'
 import { countOfSets, SetService } from './client-set.ts'
-import {
-  countOfShortNames,
-  isParameterized,
-  proofService,
-  ReadService,
-  unknownName,
-  WriteService,
-  type ShortNames,
-} from './client-short-name.ts'
+import { proofService, shortNameService, type ShortNames } from './client-short-name.ts'
 import { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 import { GeneralBlocks } from './general-block.ts'
 import {
@@ -418,7 +410,8 @@ export class DlmsClient {
     const { operations, next, results } = this
     const { kind } = operations[next]!
     const { prefersAccess = false, lists = defaultLists, shortNames } = this.options
-    if (shortNames !== undefined) return this.shortNameServiceFor(terms, shortNames)
+    if (shortNames !== undefined)
+      return shortNameService(terms, operations, next, this.usesLists, shortNames, results)
     if (prefersAccess && this.usesLists && (terms.conformance & access) === access) {
       const count = countOfAccesses(operations, next, terms.pduBytesMax)
       return new AccessService(terms, operations, next, count, results)
@@ -438,16 +431,6 @@ export class DlmsClient {
         return new ActionService(terms, operations, next, count, results)
       }
     }
-  }
-
-  private shortNameServiceFor(terms: ServiceTerms, shortNames: ShortNames): ClientService {
-    const { operations, next, results } = this
-    const count = this.usesLists ? countOfShortNames(operations, next, terms.pduBytesMax) : 1
-    const some = operations.slice(next, next + count)
-    const names = some.map((operation) => shortNames(operation) ?? unknownName)
-    return some[0]!.kind === 'get' || (some[0]!.kind === 'action' && isParameterized(terms))
-      ? new ReadService(terms, some, names, results)
-      : new WriteService(terms, some, names, results)
   }
 
   private get isShortName(): boolean {

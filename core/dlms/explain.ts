@@ -8,7 +8,7 @@ import { anyApdu, type Apdu } from './apdu/codec.ts'
 import { BlockControl } from './apdu/general-block-transfer.ts'
 import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
-import { nameOfType, skipValue, Tag } from './axdr-layout.ts'
+import { bcdNumber, nameOfType, skipValue, Tag } from './axdr-layout.ts'
 import { AxdrView } from './axdr-view.ts'
 import { findClass } from './cosem/class-table.ts'
 import { scaledText } from './cosem/decimal.ts'
@@ -45,16 +45,24 @@ export type ExplainOptions = {
 
 /** Explains an APDU, or a wrapper frame around one. It throws nothing: what cannot be read is a field called `unreadable`. */
 export function explain(view: Buffer, options: ExplainOptions = {}): ExplainedField {
-  const isFrame =
-    view.length > wrapperHeaderBytes &&
-    view.readUInt16BE(0) === 1 &&
-    view.readUInt16BE(6) === view.length - wrapperHeaderBytes
-  if (!isFrame) return explainApdu(view, 0, options, 0)
+  const isVersionOne = view.length > wrapperHeaderBytes && view.readUInt16BE(0) === 1
+  const thereBytes = view.length - wrapperHeaderBytes
+  const saidBytes = isVersionOne ? view.readUInt16BE(6) : 0
+  // No APDU begins with 00, so what says more than there is has been cut short.
+  if (saidBytes < thereBytes || !isVersionOne) return explainApdu(view, 0, options, 0)
   const header = ['version', 'source', 'destination', 'length'].map((name, i) =>
     field(name, String(view.readUInt16BE(2 * i)), 2 * i, 2),
   )
-  const apdu = explainApdu(view.subarray(wrapperHeaderBytes), wrapperHeaderBytes, options, 0)
-  return field('wrapper', '', 0, view.length, [...header, apdu])
+  const content =
+    saidBytes > thereBytes
+      ? field(
+          'unreadable',
+          `cut short: the length says ${saidBytes} octets, ${thereBytes} are there: ${view.toString('hex', wrapperHeaderBytes)}`,
+          wrapperHeaderBytes,
+          thereBytes,
+        )
+      : explainApdu(view.subarray(wrapperHeaderBytes), wrapperHeaderBytes, options, 0)
+  return field('wrapper', '', 0, view.length, [...header, content])
 }
 
 /** The tree as lines of text, two spaces a level: name, value, and where the field lies. */
@@ -310,9 +318,14 @@ function textOf(element: AxdrView): string {
       return Array.from(value.value, (octet) => octet.toString(2).padStart(8, '0'))
         .join('')
         .slice(0, value.bitCount)
+    case Tag.BCD:
+      return String(bcdNumber(value.value) ?? `${value.value.toString(16)}, no pair of digits`)
     case Tag.VISIBLE_STRING:
-    case Tag.UTF8_STRING:
       return JSON.stringify(value.value)
+    case Tag.UTF8_STRING:
+      return value.octets === undefined
+        ? JSON.stringify(value.value)
+        : `${value.octets.toString('hex')} = ${JSON.stringify(value.value)}, no UTF-8`
     case Tag.OCTET_STRING:
     case Tag.DATE_TIME:
     case Tag.DATE:

@@ -44,6 +44,7 @@ export {
 export { AxdrView } from './axdr-view.ts'
 export {
   AxdrWriter,
+  bcdNumber,
   decodeType,
   decodeValue,
   encodeValue,

@@ -21,13 +21,20 @@ import {
 import { allocateApdu } from './wrapper.ts'
 
 type Asked = { choice: number; descriptor: Buffer; selection: Buffer | undefined }
+/** Of the first octet of the long invoke id and priority, bits 28 and 29. [IEC 62056-5-3, Long-Invoke-Id-And-Priority] */
+const selfDescriptive = 0x10
+const breakOnError = 0x20
+
 type Given = { choice: number; value: Buffer | undefined; result: number }
 
 export function receiveAccess(session: ServerSession, view: Buffer): Buffer {
   if (view.length < 8) throw leftOver(view.length)
   let at = skipOctets(view, 5)
+  const specificationsStart = at
   const [asked, behind] = specificationsAt(view, at)
   at = behind
+  const repeated =
+    (view[1]! & selfDescriptive) === 0 ? undefined : view.subarray(specificationsStart, behind)
   if (readCount(view, at, view.length, 0) !== asked.length) throw leftOver(at)
   at += lengthBytes(view, at)
   const values: Buffer[] = []
@@ -38,8 +45,14 @@ export function receiveAccess(session: ServerSession, view: Buffer): Buffer {
   }
   if (at !== view.length) throw leftOver(at)
   session.transfer = undefined
-  const given = asked.map((one, i) => carryOut(session, one, values[i]!))
-  const apdu = encode(view, given)
+  const given: Given[] = []
+  let isBroken = false
+  for (const [i, one] of asked.entries()) {
+    const done: Given = isBroken ? notCarriedOut(one) : carryOut(session, one, values[i]!)
+    given.push(done)
+    isBroken ||= (view[1]! & breakOnError) !== 0 && done.result !== DataAccessResult.SUCCESS
+  }
+  const apdu = encode(view, repeated, given)
   if (apdu.length <= session.pduBytesMax || session.takesAnySize) return apdu
   // What has been written is written: the results come, and the values are refused.
   const refused = given.map(({ choice, value, result }) => ({
@@ -47,7 +60,7 @@ export function receiveAccess(session: ServerSession, view: Buffer): Buffer {
     value: undefined,
     result: value === undefined ? result : DataAccessResult.OTHER_REASON,
   }))
-  return encode(view, refused)
+  return encode(view, repeated, refused)
 }
 
 function specificationsAt(view: Buffer, countAt: number): [Asked[], number] {
@@ -70,6 +83,17 @@ function specificationsAt(view: Buffer, countAt: number): [Asked[], number] {
     asked.push({ choice, descriptor, selection: hasSelection ? view.subarray(end, at) : undefined })
   }
   return [asked, at]
+}
+
+/** Each operation has its result: those behind the one that failed are neither done nor refused. */
+function notCarriedOut({ choice }: Asked): Given {
+  const kind =
+    choice === AccessChoice.GET_WITH_SELECTION
+      ? AccessChoice.GET
+      : choice === AccessChoice.SET_WITH_SELECTION
+        ? AccessChoice.SET
+        : choice
+  return { choice: kind, value: undefined, result: DataAccessResult.OTHER_REASON }
 }
 
 function carryOut(session: ServerSession, { choice, ...target }: Asked, value: Buffer): Given {
@@ -99,18 +123,21 @@ function carryOut(session: ServerSession, { choice, ...target }: Asked, value: B
   }
 }
 
-function encode(request: Buffer, given: readonly Given[]): Buffer {
+/** `repeated`: the count and the specifications of a request that asks for them. */
+function encode(request: Buffer, repeated: Buffer | undefined, given: readonly Given[]): Buffer {
   const countBytes = lengthBytesFor(given.length)
-  let bytes = 1 + 4 + 1 + 1 + 2 * countBytes
+  let bytes = 1 + 4 + 1 + 1 + (repeated?.length ?? 0) + 2 * countBytes
   for (const { value } of given) bytes += (value?.length ?? 1) + 2
   if (bytes > limits.transferBytesMax)
     throw new BrokerError('DLMS_SIZE_EXCEEDED', 'a list of values')
   const apdu = allocateApdu(bytes)
   apdu[0] = ApduTag.ACCESS_RESPONSE
   request.copy(apdu, 1, 1, 5)
-  // No date-time, and the specifications are not repeated.
-  apdu[5] = apdu[6] = 0
-  let at = writeLength(apdu, 7, given.length)
+  // No date-time.
+  apdu[5] = 0
+  apdu[6] = repeated === undefined ? 0 : 1
+  const specificationsEnd = 7 + (repeated?.copy(apdu, 7) ?? 0)
+  let at = writeLength(apdu, specificationsEnd, given.length)
   for (const { value } of given) {
     if (value === undefined) apdu[at++] = 0
     else at += value.copy(apdu, at)

@@ -10,14 +10,23 @@ import { sameSecret, Secret, SecretKey } from '../ports/crypto.ts'
 import type { Random } from '../ports/random.ts'
 import {
   ActionResult,
+  ApduTag,
   Conformance,
   conformanceShortName,
   conformanceSupported,
   ServiceError,
   StateError,
 } from './apdu.ts'
-import { ApplicationContext, AssociationResult, Diagnostic, type Aarq } from './apdu/acse.ts'
-import { decodeApdu, encodeApdu } from './apdu/codec.ts'
+import {
+  ApplicationContext,
+  AssociationResult,
+  Diagnostic,
+  ProviderDiagnostic,
+  ReleaseResponseReason,
+  type Aarq,
+  type ResultDiagnostic,
+} from './apdu/acse.ts'
+import { decodeApdu, encodeApdu, type ApduOf } from './apdu/codec.ts'
 import { ConfirmedService, ErrorGroup, InitiateError } from './apdu/error.ts'
 import type { InformationApdu } from './apdu/information.ts'
 import { dlmsVersion, logicalNameVaa } from './apdu/initiate.ts'
@@ -82,9 +91,12 @@ export type AssociationPolicy = {
   hasShortNames?: boolean | undefined
 }
 
-/** The AARE to send, and what was agreed: conformance 0 when the association is refused; `refusal` when it is for its protection. */
+/**
+ * The AARE to send, none to a client that wants no answer, and what was agreed: conformance 0 when the association is refused; `refusal`
+ * when it is for its protection.
+ */
 export type AssociationAnswer = {
-  aareBytes: Buffer
+  aareBytes: Buffer | undefined
   conformance: number
   pduBytesMax: number
   refusal?: BrokerError | undefined
@@ -93,16 +105,28 @@ export type AssociationAnswer = {
 // A client that takes less than this would need a block for every few octets.
 const pduBytesMin = 32
 
-type Refusal = { diagnostic: number; initiateError?: number | undefined }
+type Refusal = {
+  diagnostic: number
+  /** Who refuses: the user when left out. */
+  source?: ResultDiagnostic['source']
+  initiateError?: number | undefined
+}
 
 export class ServerAssociation {
   private readonly policy: AssociationPolicy
   private channel: SecurityChannel | undefined
-  private isCiphered = false
+  /** True under a context with ciphering, whether or not an APDU is protected. */
+  isCiphered = false
   isShortName = false
+  /** False when the InitiateRequest says that no response is allowed. */
+  private isAnswerWanted = true
   /** Why the client's proof was not taken: then the association is over. */
   proofRefusal: BrokerError | undefined
   private proofs: HlsAuthentication | undefined
+  /** The InitiateResponse that was given, which the RLRE of a ciphered association holds once more. */
+  private response: InformationApdu | undefined
+  /** True when the InitiateRequest came in the clear under a context with ciphering, as a policy may let it. */
+  private isOpenedInClear = false
   private readonly challenge: Buffer | undefined
   private readonly mechanism: Mechanism
   private readonly window: CounterWindow
@@ -117,13 +141,14 @@ export class ServerAssociation {
         : undefined
     this.window = security?.windows?.unicast ?? new CounterWindow()
     this.proofs = undefined
+    this.response = undefined
     this.proofRefusal = undefined
   }
 
   /** Octets that protection takes from each APDU at most. */
   get overheadBytes(): number {
     const { suite } = this.policy.security ?? { suite: suites[0] }
-    return this.isCiphered ? protectionBytesMax(this.channel!.received, suite) : 0
+    return this.isCiphered ? protectionBytesMax(this.choice, suite) : 0
   }
 
   /** True until the client has proved who it is. */
@@ -134,7 +159,8 @@ export class ServerAssociation {
   /** Answers the AARQ that `view` is, once; a malformed one is refused. */
   answer(view: Buffer): AssociationAnswer {
     try {
-      return this.answerRequest(decodeApdu(view, { isTolerant: true }) as Aarq)
+      const answer = this.answerRequest(decodeApdu(view, { isTolerant: true }) as Aarq)
+      return this.isAnswerWanted ? answer : { ...answer, aareBytes: undefined }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       if (!this.isCiphered) return this.refuse({ diagnostic: Diagnostic.NO_REASON })
@@ -146,9 +172,13 @@ export class ServerAssociation {
     const { policy } = this
     if (aarq.userInformation === undefined || aarq.applicationContextName === undefined)
       throw new BrokerError('DLMS_VALUE_INVALID', 'AARQ without context or InitiateRequest')
+    const { userInformation } = aarq
+    if (userInformation.type === 'initiate-request')
+      this.isAnswerWanted = userInformation.responseAllowed
     const refusal = this.refusalOf(aarq)
     if (refusal !== undefined) return this.refuse(refusal)
     const initiate = this.readInitiate(aarq)
+    this.isAnswerWanted = initiate.responseAllowed
     const { proposedConformance, clientMaxReceivePduSize, proposedDlmsVersionNumber } = initiate
     const conformance =
       proposedConformance & this.conformanceOwn & (policy.conformance ?? this.conformanceOwn)
@@ -169,16 +199,17 @@ export class ServerAssociation {
     }
     if (this.challenge !== undefined) this.startProofs(aarq, this.challenge)
     const apduBytesMax = Math.min(policy.apduBytesMax ?? limits.apduBytesMax, limits.apduBytesMax)
+    this.response = {
+      type: 'initiate-response',
+      negotiatedDlmsVersionNumber: dlmsVersion,
+      negotiatedConformance: conformance,
+      serverMaxReceivePduSize: apduBytesMax,
+      vaaName: this.isShortName ? associationBaseName : logicalNameVaa,
+    }
     const aareBytes = this.encodeAnswer(
       AssociationResult.ACCEPTED,
       this.challenge === undefined ? Diagnostic.NULL : Diagnostic.AUTHENTICATION_REQUIRED,
-      this.protectInformation({
-        type: 'initiate-response',
-        negotiatedDlmsVersionNumber: dlmsVersion,
-        negotiatedConformance: conformance,
-        serverMaxReceivePduSize: apduBytesMax,
-        vaaName: this.isShortName ? associationBaseName : logicalNameVaa,
-      }),
+      this.protectInformation(this.response),
     )
     // A client that gives 0 takes APDUs of any size.
     const pduBytesMax = Math.min(clientMaxReceivePduSize || limits.apduBytesMax, apduBytesMax)
@@ -195,6 +226,13 @@ export class ServerAssociation {
     this.isShortName =
       applicationContextName === ApplicationContext.SHORT_NAME ||
       applicationContextName === ApplicationContext.SHORT_NAME_CIPHERED
+    // Left out, it is version 1, the first bit. [ISO/IEC 15954, AARQ; IEC 62056-5-3, protocol-version]
+    const { protocolVersion } = aarq
+    if (protocolVersion !== undefined && !protocolVersion.startsWith('1'))
+      return {
+        source: 'acse-service-provider',
+        diagnostic: ProviderDiagnostic.NO_COMMON_ACSE_VERSION,
+      }
     const isKnown =
       applicationContextName === contextOf(this.isShortName, this.isCiphered) &&
       (!this.isShortName || this.policy.hasShortNames === true)
@@ -248,6 +286,7 @@ export class ServerAssociation {
         ...(random && { random }),
       })
       const plain = this.channel.unprotect(encodeApdu(initiate))
+      this.isOpenedInClear = this.channel.received.protection === 0
       initiate = decodeApdu(plain, { isTolerant: true }) as InformationApdu
     }
     if (initiate.type !== 'initiate-request')
@@ -255,7 +294,7 @@ export class ServerAssociation {
     return initiate
   }
 
-  private refuse({ diagnostic, initiateError }: Refusal): AssociationAnswer {
+  private refuse({ diagnostic, source, initiateError }: Refusal): AssociationAnswer {
     const information: InformationApdu | undefined =
       initiateError === undefined
         ? undefined
@@ -268,6 +307,7 @@ export class ServerAssociation {
       AssociationResult.REJECTED_PERMANENT,
       diagnostic,
       information,
+      source,
     )
     return { aareBytes, conformance: 0, pduBytesMax: 0 }
   }
@@ -276,6 +316,7 @@ export class ServerAssociation {
     result: number,
     diagnostic: number,
     information: InformationApdu | undefined,
+    source: ResultDiagnostic['source'] = 'acse-service-user',
   ): Buffer {
     const { security } = this.policy
     const isAccepted = result === AssociationResult.ACCEPTED
@@ -284,7 +325,7 @@ export class ServerAssociation {
       type: 'aare',
       applicationContextName: contextOf(this.isShortName, this.isCiphered),
       result,
-      resultSourceDiagnostic: { source: 'acse-service-user', diagnostic },
+      resultSourceDiagnostic: { source, diagnostic },
       ...(needsTitle && { respondingApTitleView: asBuffer(security.ownTitle) }),
       ...(this.challenge !== undefined &&
         isAccepted && {
@@ -299,6 +340,29 @@ export class ServerAssociation {
   private protectInformation(information: InformationApdu): InformationApdu {
     if (!this.isCiphered) return information
     return decodeApdu(this.protect(encodeApdu(information))) as InformationApdu
+  }
+
+  /**
+   * The RLRE to the RLRQ that `view` is. Undefined for one that does not show that it comes from whom the association is with: whoever
+   * sees the line could end it. [IEC 62056-5-3, COSEM-RELEASE, user-information]
+   * @throws those of `SecurityChannel.unprotect`, of `decodeApdu`
+   */
+  release(view: Buffer): Buffer | undefined {
+    const { userInformation } = decodeApdu(view, { isTolerant: true }) as ApduOf<'rlrq'>
+    if (!this.isCiphered || (this.isOpenedInClear && userInformation === undefined))
+      return encodeApdu({ type: 'rlre', reason: ReleaseResponseReason.NORMAL })
+    if (userInformation === undefined) return undefined
+    const channel = this.channel!
+    const plain = channel.unprotect(encodeApdu(userInformation))
+    const isInClear = channel.received.protection === 0
+    if (plain[0] !== ApduTag.INITIATE_REQUEST || (isInClear && !this.isOpenedInClear))
+      return undefined
+    const information = this.protectInformation(this.response!)
+    return encodeApdu({
+      type: 'rlre',
+      reason: ReleaseResponseReason.NORMAL,
+      userInformation: information,
+    })
   }
 
   // ── proofs ──
@@ -347,25 +411,28 @@ export class ServerAssociation {
     return this.isCiphered ? this.channel!.unprotect(view) : view
   }
 
-  /** As the request was protected. */
+  /**
+   * As the request was protected, and by what the policy asks of responses on top: a client that asks for less than it may know gets no
+   * less than is to be known of the answer. [IEC 62056-6-2, class 64, security_policy, version 1, bits 5 to 7]
+   */
   private get choice(): ProtectionChoice {
     const { shape, protection, signature, generalKey, transactionId } = this.channel!.received
+    const must = this.policy.security!.policy?.response ?? 0
+    // Nobody answers a broadcast with its key.
+    const chosen = (protection | must) & (authenticatedEncrypted | Protection.SIGNED)
+    const isCiphered = (chosen & authenticatedEncrypted) !== 0
     return {
-      shape,
-      // Nobody answers a broadcast with its key.
-      protection: protection & (authenticatedEncrypted | Protection.SIGNED),
-      signature,
+      shape: shape === Shape.PLAIN && isCiphered ? Shape.GLOBAL : shape,
+      protection: chosen,
+      signature: signature === 'none' && (must & Protection.SIGNED) !== 0 ? 'around' : signature,
       generalKey,
       transactionId,
     }
   }
 
-  /** An answer in the shape that the request had; what came in the clear is answered in the clear. */
+  /** An answer in the shape that the request had; what came in the clear is answered in the clear, where the policy lets it. */
   protect(apdu: Buffer): Buffer {
-    if (!this.isCiphered) return apdu
-    const { choice } = this
-    if (choice.shape === Shape.PLAIN && choice.signature === 'none') return apdu
-    return this.channel!.protect(apdu, choice)
+    return this.isCiphered ? this.channel!.protect(apdu, this.choice) : apdu
   }
 
   /** The exception-response that says why a protected APDU was not taken. */

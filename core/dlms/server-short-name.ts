@@ -166,9 +166,17 @@ function write(
   one: VariableAccess,
   valueView: Buffer,
 ): number {
-  if (one.type !== 'variable-name') return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+  const isAgreed =
+    one.type === 'variable-name' ||
+    (one.type === 'parameterized-access' && has(session, Conformance.PARAMETERIZED_ACCESS))
+  if (!isAgreed) return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
   const member = memberOf(one.variableName)
   if (member === undefined) return DataAccessResult.OBJECT_UNDEFINED
+  if (one.type === 'parameterized-access') {
+    if (member.kind === 'method') return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    const selection = Buffer.concat([Buffer.of(one.selector), one.parameterView])
+    return session.objects.set(member.descriptor, selection, valueView)
+  }
   if (member.kind === 'method')
     return session.objects.invoke(member.descriptor, parameterOf(valueView)).result
   return writeAttribute(session, { descriptor: member.descriptor, selection: undefined }, valueView)

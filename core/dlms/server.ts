@@ -169,6 +169,7 @@ export class DlmsServer implements ServerSession {
     if (association === undefined) return this.answerConfirmed(view)
     let plain: Buffer
     try {
+      if (view[0] === ApduTag.RLRQ) return this.release(association, view)
       plain = association.unprotect(view)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
@@ -190,6 +191,14 @@ export class DlmsServer implements ServerSession {
       : association.protect(answer)
   }
 
+  private release(association: ServerAssociation, view: Buffer): Buffer {
+    const rlre = association.release(view)
+    if (rlre === undefined)
+      return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
+    this.abort()
+    return rlre
+  }
+
   /** The answer, or undefined to what wants none: an unconfirmed write. */
   private answerConfirmed(view: Buffer): Buffer | undefined {
     const { memberOf } = this.options
@@ -202,7 +211,6 @@ export class DlmsServer implements ServerSession {
 
   /** Before the client has proved who it is, nothing else is answered. */
   private answerProof(association: ServerAssociation, view: Buffer): Buffer {
-    if (view[0] === ApduTag.RLRQ) return this.answer(view)
     const isRead = association.isShortName && view[0] === ApduTag.READ_REQUEST
     if (!isRead && (view[0] !== ApduTag.ACTION_REQUEST || !isReplyToHls(view.subarray(3, 12))))
       return encodeException(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
@@ -264,7 +272,7 @@ export class DlmsServer implements ServerSession {
     return encodeException(StateError.SERVICE_NOT_ALLOWED, cause)
   }
 
-  private receiveAssociation(view: Buffer): Buffer {
+  private receiveAssociation(view: Buffer): Buffer | undefined {
     this.abort()
     const association = new ServerAssociation(
       this.options.memberOf === undefined ? this.options : { ...this.options, hasShortNames: true },
@@ -274,7 +282,7 @@ export class DlmsServer implements ServerSession {
     this.conformance = conformance
     this.agreedBytesMax = pduBytesMax
     // One without security has nothing to remember.
-    if (conformance !== 0 && (association.overheadBytes > 0 || association.awaitsProof))
+    if (conformance !== 0 && (association.isCiphered || association.awaitsProof))
       this.association = association
     return aareBytes
   }

@@ -1,7 +1,7 @@
 /**
  * One A-XDR value straight into a busbar.v1.Value, without a tree between. Station 10 to 12 of a message's way.
  *
- *   integers, enum             → integer (sint64); long64-unsigned from 2^63 → unsigned_integer
+ *   integers, enum, bcd        → integer (sint64); long64-unsigned from 2^63 → unsigned_integer
  *   boolean                    → boolean            float32, float64 → floating
  *   visible- and utf8-string   → text when valid UTF-8, else octets
  *   octet-string               → octets; `as` text: text when printable; `as` time: time when it names a point in time
@@ -14,7 +14,7 @@
 import { isUtf8 } from 'node:buffer'
 import { BrokerError } from '../base/broker-error.ts'
 import type { OperationTemplate } from '../catalogue/service-requests.ts'
-import { lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr.ts'
+import { bcdNumber, lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr.ts'
 import { cosemDateTimeBytes, readCosemDateTime } from '../dlms/date-time.ts'
 import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 
@@ -62,6 +62,8 @@ export function uint32OfValue(view: Buffer, at: number, end: number): number | u
     case Tag.ENUM:
     case Tag.BOOLEAN:
       return octets >= 1 ? view[at + 1]! : undefined
+    case Tag.BCD:
+      return octets >= 1 ? bcdNumber(view[at + 1]!) : undefined
     case Tag.LONG_UNSIGNED:
       return octets >= 2 ? view.readUInt16BE(at + 1) : undefined
     case Tag.DOUBLE_LONG_UNSIGNED:
@@ -162,6 +164,15 @@ function appendNumber(
       writer.octet(integerField)
       writer.zigzag(tag === Tag.INTEGER ? view.readInt8(at + 1) : view[at + 1]!)
       return behind
+    case Tag.BCD: {
+      if ((behind = at + 2) > end) throw cutShort(at)
+      const number = bcdNumber(view[at + 1]!)
+      // No pair of digits is no number.
+      if (number === undefined) return 0
+      writer.octet(integerField)
+      writer.zigzag(number)
+      return behind
+    }
     case Tag.BOOLEAN:
       if ((behind = at + 2) > end) throw cutShort(at)
       // A oneof member is written even when false.

@@ -1,5 +1,6 @@
 /** Named JSON of any type of the class tables, for properties. */
 import fc from 'fast-check'
+import { bcdNumber, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
 import { integerJson, rawJson } from '../../core/dlms/cosem/raw-json.ts'
 import { textOfDate, textOfDateTime, textOfTime } from '../../core/dlms/cosem/date-time-text.ts'
 import { integerRanges } from '../../core/dlms/axdr.ts'
@@ -25,8 +26,14 @@ const float = (of: fc.Arbitrary<number>): fc.Arbitrary<Json> =>
         : String(value),
   )
 
+/** Nothing in it has a note: a bcd of other octets than digits would. */
+const isPlain = (value: AxdrValue): boolean =>
+  'elements' in value
+    ? value.elements.every(isPlain)
+    : value.tag !== Tag.BCD || bcdNumber(value.value) !== undefined
+
 const simple: { readonly [type: string]: fc.Arbitrary<Json> } = {
-  any: values.map(rawJson),
+  any: values.filter(isPlain).map(rawJson),
   'null-data': fc.constant(null),
   boolean: fc.boolean(),
   'bit-string': bitText,
@@ -43,6 +50,12 @@ const simple: { readonly [type: string]: fc.Arbitrary<Json> } = {
   'octets-date': octets(5).map(textOfDate),
   'octets-time': octets(4).map(textOfTime),
   'octets-text': text,
+  'mbus-number': fc.integer({ min: 1, max: 99_999_999 }).map((n) => String(n).padStart(8, '0')),
+  'mbus-maker': fc.string({
+    unit: fc.integer({ min: 0x41, max: 0x5a }).map((code) => String.fromCharCode(code)),
+    minLength: 3,
+    maxLength: 3,
+  }),
   ip4: octets(4).map((bytes) => bytes.join('.')),
   ip6: hex(16).map((digits) => digits.replaceAll(/(.{4})(?!$)/g, '$1:')),
 }

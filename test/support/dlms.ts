@@ -91,7 +91,7 @@ export const octets = (minLength: number, maxLength = minLength): fc.Arbitrary<B
 
 const integers: [Tag, number, number][] = [
   [Tag.INTEGER, -0x80, 0x7f],
-  [Tag.BCD, -0x80, 0x7f],
+  [Tag.BCD, 0, 0xff],
   [Tag.DELTA_INTEGER, -0x80, 0x7f],
   [Tag.UNSIGNED, 0, 0xff],
   [Tag.ENUM, 0, 0xff],

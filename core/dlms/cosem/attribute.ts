@@ -3,14 +3,7 @@
  * returns. A-XDR on one side, named JSON on the other, by the tables of classes/.
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import {
-  decodeValue,
-  encodeValue,
-  hasFloatLength,
-  integerRanges,
-  Tag,
-  type AxdrValue,
-} from '../axdr.ts'
+import { decodeValue, encodeValue, hasFloatLength, Tag, type AxdrValue } from '../axdr.ts'
 import {
   attributeOf,
   classOf,
@@ -21,7 +14,7 @@ import {
 } from './class-table.ts'
 import { scaledFloatText, scaledText } from './decimal.ts'
 import { meaningOf, type Note } from './reading.ts'
-import type { CosemType, Json } from './type.ts'
+import { integerOfValue, type CosemType, type Json } from './type.ts'
 import { unitNames, unitOf } from './units.ts'
 import { valueOf } from './writing.ts'
 
@@ -189,7 +182,7 @@ function knownClass({ classId, version }: MemberOf, notes: Note[]): InterfaceCla
 export function decodeScalerUnit(view: Buffer): ScalerUnit | undefined {
   const value = decodeValue(view)
   if (value.tag !== Tag.STRUCTURE || value.elements.length !== 2) return undefined
-  const [scaler, unit] = value.elements.map(integerOf)
+  const [scaler, unit] = value.elements.map(integerOfValue)
   if (scaler === undefined || unit === undefined || scaler < -128n || scaler > 127n)
     return undefined
   return { scaler: Number(scaler), unit: Number(unit) }
@@ -197,19 +190,13 @@ export function decodeScalerUnit(view: Buffer): ScalerUnit | undefined {
 
 /** `value` times its scaler, exact; undefined for what is no number. */
 export function scaledValue(value: AxdrValue, { scaler, unit }: ScalerUnit): Scaled | undefined {
-  const integer = integerOf(value)
+  const integer = integerOfValue(value)
   if (integer !== undefined) return { decimal: scaledText(integer, scaler), unit: unitOf(unit) }
   if (value.tag !== Tag.FLOAT32 && value.tag !== Tag.FLOAT64) return undefined
   return {
     decimal: scaledFloatText(value.value, value.tag === Tag.FLOAT32, scaler),
     unit: unitOf(unit),
   }
-}
-
-function integerOf(value: AxdrValue): bigint | undefined {
-  return integerRanges.has(value.tag)
-    ? BigInt((value as { value: number | bigint }).value)
-    : undefined
 }
 
 /** The code of a unit's name; undefined when there is none of that name. */

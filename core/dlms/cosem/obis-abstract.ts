@@ -24,7 +24,7 @@ export const abstractNames: { readonly [codes: string]: string } = {
   '26': 'S-FSK PLC setup', '27': 'LLC setup', '28': 'PRIME PLC setup', '29': 'G3 PLC setup', '30': 'ZigBee setup', '31': 'wireless M-Bus setup',
   '40.0.0': 'current association', '40.0': 'association {e}', '41.0': 'SAP assignment', '42.0': 'COSEM logical device name',
   '43.0': 'security setup {e}', '43.1': 'invocation counter {e}', '43.2': 'data protection {e}', '44.0': 'image transfer {e}', '44.1': 'function control {e}', '44.2': 'communication port protection {e}',
-  '65': 'utility table', '66.0': 'compact data {e}', '93': 'consortia specific', '94': 'country specific',
+  '65': 'utility table', '66.0': 'compact data {e}', '67.0': 'sensor manager {e}', '93': 'consortia specific', '94': 'country specific',
   '96.1.10': 'metering point ID', '96.1.255': 'device IDs', '96.1': 'device ID {e+1}',
   '96.2.0': 'configuration changes, number', '96.2.1': 'last configuration change', '96.2.2': 'last change of the time switch program', '96.2.3': 'last change of the ripple control program', '96.2.4': 'security switches, status',
   '96.2.5': 'last calibration', '96.2.6': 'next configuration change', '96.2.7': 'activation of the passive calendar', '96.2.10': 'protected configuration changes, number', '96.2.11': 'last protected configuration change',

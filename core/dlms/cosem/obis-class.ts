@@ -15,19 +15,19 @@ const abstractClasses: { readonly [codes: string]: number } = {
   '14.0': 6,
   '15.0': 22,
   '16.0': 21,
-  '16.1': 65,
+  '16.1': 21,
+  '16.2': 65,
   '17.0': 71,
-  '19.0': 111,
-  '19.10': 112,
-  '19.20': 113,
-  '19.40': 115,
   '20.0': 19,
+  '21.0': 7,
   '22.0': 23,
   '24.0': 25,
   '24.1': 72,
   '24.2': 4,
   '24.3': 7,
   '24.4': 70,
+  '24.5': 7,
+  '24.6': 74,
   '25.0': 41,
   '25.1': 42,
   '25.2': 43,
@@ -43,10 +43,28 @@ const abstractClasses: { readonly [codes: string]: number } = {
   '43.0': 64,
   '43.1': 1,
   '44.0': 18,
+  '66.0': 62,
+  '67.0': 67,
   '96.3.10': 70,
   '96.8': 3,
   '96.9': 3,
 }
+/** The same where any number of a group has it: C, its D from and to; then E, where only some have. */
+const abstractRanges: readonly {
+  c: number
+  d: readonly [from: number, to: number]
+  e?: readonly [from: number, to: number]
+  classId: number
+}[] = [
+  // Payment metering: ten accounts, and for each its credits, charges and token gateway.
+  { c: 19, d: [0, 9], classId: 111 },
+  { c: 19, d: [10, 19], classId: 112 },
+  { c: 19, d: [20, 29], classId: 113 },
+  { c: 19, d: [40, 49], classId: 115 },
+  // Utility tables, standard and of makers, present and pending.
+  { c: 65, d: [0, 63], classId: 26 },
+  { c: 96, d: [3, 3], e: [20, 29], classId: 68 },
+]
 const dataClass = 1
 const registerClass = 3
 const extendedRegisterClass = 4
@@ -64,8 +82,19 @@ export function usualClassOf(code: string): number {
   const octets = parseObis(code)
   const [a, c, d, e] = [octets[0]!, octets[2]!, octets[3]!, octets[4]!]
   if (c === 98 || c === 99) return profileClass
-  if (a === 0) return abstractClasses[`${c}.${d}.${e}`] ?? abstractClasses[`${c}.${d}`] ?? dataClass
+  if (a === 0) return abstractClassOf(c, d, e)
   if (c === 0 || c === 96 || c === 97 || (a === 1 && occurrences.has(d))) return dataClass
   if (a === 1 && averages.has(d)) return demandRegisterClass
   return a === 1 && extremes.has(d) ? extendedRegisterClass : registerClass
+}
+
+function abstractClassOf(c: number, d: number, e: number): number {
+  const isIn = (value: number, [from, to]: readonly [number, number]): boolean =>
+    value >= from && value <= to
+  const range = abstractRanges.find(
+    (one) => one.c === c && isIn(d, one.d) && (one.e === undefined || isIn(e, one.e)),
+  )
+  return (
+    range?.classId ?? abstractClasses[`${c}.${d}.${e}`] ?? abstractClasses[`${c}.${d}`] ?? dataClass
+  )
 }

@@ -7,11 +7,11 @@
  * [IEC 62056-6-2, Association LN, object_list; Association SN, object_list and access_rights_list]
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { decodeValue, encodeValue, integerRanges, Tag, type AxdrValue } from '../axdr.ts'
+import { decodeValue, encodeValue, Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes, parseObis } from '../obis.ts'
 import { attributeShortName, findClass, methodShortName } from './class-table.ts'
 import { rawJson } from './raw-json.ts'
-import type { Json } from './type.ts'
+import { integerOfValue, type Json } from './type.ts'
 
 /** What a request and its answer must be protected with. */
 export type Protection =
@@ -285,6 +285,6 @@ function fieldsOf(value: AxdrValue | undefined): AxdrValue[] {
 
 function numberOf(value: AxdrValue | undefined): number | undefined {
   if (value?.tag === Tag.BOOLEAN) return value.value ? 1 : 0
-  if (value === undefined || !integerRanges.has(value.tag)) return undefined
-  return Number((value as { value: number | bigint }).value)
+  const integer = integerOfValue(value)
+  return integer === undefined ? undefined : Number(integer)
 }

@@ -7,9 +7,10 @@
  *   largest, smallest, nearest_to_zero, farest_from_zero
  *                     by the sort object; a full buffer keeps what comes first, so the last one goes, be it the newest
  */
-import { integerRanges, Tag, type AxdrValue } from '../axdr.ts'
+import { Tag, type AxdrValue } from '../axdr.ts'
 import type { Selection } from '../descriptor.ts'
 import { utcMsOf } from './profile.ts'
+import { integerOfValue } from './type.ts'
 
 /** sort_method by its number. */
 export const SortMethod = {
@@ -124,7 +125,8 @@ function distance(key: SortKey): SortKey {
 /** Numbers by their value, clocks by their time; undefined for what has no order. */
 function keyOf(value: AxdrValue | undefined): SortKey | undefined {
   if (value === undefined) return undefined
-  if (integerRanges.has(value.tag)) return (value as { value: number | bigint }).value
+  const integer = integerOfValue(value)
+  if (integer !== undefined) return integer
   if (value.tag === Tag.FLOAT32 || value.tag === Tag.FLOAT64) return value.value
   return utcMsOf(value)
 }

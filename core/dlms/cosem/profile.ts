@@ -244,7 +244,8 @@ function steppedTime(value: AxdrValue, stepMs: number): AxdrValue | undefined {
 
 function grownBy(before: AxdrValue, delta: AxdrValue): AxdrValue | undefined {
   const range = integerRanges.get(before.tag)
-  if (range === undefined || deltaTags.has(before.tag)) return undefined
+  // No delta type goes with bcd, whose octet is no sum.
+  if (range === undefined || before.tag === Tag.BCD || deltaTags.has(before.tag)) return undefined
   const sum =
     BigInt((before as { value: number }).value) + BigInt((delta as { value: number }).value)
   if (sum < range[0] || sum > range[1]) return undefined

@@ -1,11 +1,20 @@
 /**
  * Any A-XDR value as JSON without a type to go by, and back to the same octets: `{ "axdr": "long-unsigned", "value": 5 }`.
  * Arrays, structures and compact-arrays hold values of the same form; null-data is null. Octets are hexadecimal digits, with
- * `text` or `time` beside them when that is what they may be, which the way back does not look at.
+ * `text` or `time` beside them when that is what they may be, which the way back does not look at; a utf8-string that is none has its
+ * `octets`, which it does. A bcd is its number, or two hexadecimal digits when it is none.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { integerRanges, nameOfType, Tag, type AxdrType, type AxdrValue } from '../axdr.ts'
+import {
+  bcdNumber,
+  integerRanges,
+  nameOfType,
+  Tag,
+  utf8Value,
+  type AxdrType,
+  type AxdrValue,
+} from '../axdr.ts'
 import { cosemDateBytes } from '../date-time-fields.ts'
 import { readCosemDateTime } from '../date-time.ts'
 import {
@@ -33,6 +42,12 @@ export function rawJson(value: AxdrValue): Json {
       return { axdr, of: typeJson(value.type), value: value.elements.map(rawJson) }
     case Tag.OCTET_STRING:
       return { axdr, value: value.value.toString('hex'), ...hintOf(value.value) }
+    case Tag.UTF8_STRING:
+      return {
+        axdr,
+        value: value.value,
+        ...(value.octets && { octets: value.octets.toString('hex') }),
+      }
     default:
       return { axdr, value: simpleJson(value) }
   }
@@ -56,6 +71,8 @@ export function simpleJson(value: Simple): Json {
       return textOfTime(value.value)
     case Tag.OCTET_STRING:
       return value.value.toString('hex')
+    case Tag.BCD:
+      return bcdNumber(value.value) ?? value.value.toString(16).padStart(2, '0')
     case Tag.FLOAT32:
     case Tag.FLOAT64:
       // JSON has no word for these.
@@ -112,7 +129,9 @@ function hintOf(octets: Buffer): { text?: string; time?: string } {
 }
 
 /** True for what `rawJson` gives for anything but null-data. */
-export function isRaw(json: Json): json is { axdr: string; value?: Json; of?: Json } {
+export function isRaw(
+  json: Json,
+): json is { axdr: string; value?: Json; of?: Json; octets?: Json } {
   return (
     typeof json === 'object' &&
     json !== null &&
@@ -130,6 +149,8 @@ export function valueOfRaw(json: Json, path = '', depth = 0): AxdrValue {
   const tag = tagOfType(json.axdr)
   if (tag === undefined) throw misfit(path, `a type of A-XDR, not ${json.axdr}`)
   const content = json.value ?? null
+  if (tag === Tag.UTF8_STRING && typeof json.octets === 'string')
+    return utf8Value(octetsOfHex(json.octets, path))
   if (tag !== Tag.ARRAY && tag !== Tag.STRUCTURE && tag !== Tag.COMPACT_ARRAY)
     return simpleValue(tag, content, path)
   if (!Array.isArray(content)) throw misfit(path, 'a list of values')
@@ -159,12 +180,15 @@ type SimpleTag = Simple['tag']
 /** The value of a type without elements that bare JSON stands for. @throws BrokerError DLMS_VALUE_INVALID */
 export function simpleValue(tag: SimpleTag, json: Json, path: string): AxdrValue {
   const name = nameOfType(tag)
+  if (tag === Tag.BCD && typeof json === 'string' && /^[0-9a-f]{2}$/i.test(json))
+    return { tag, value: Number.parseInt(json, 16) }
   const range = integerRanges.get(tag)
   if (range !== undefined) {
     const value = integerOf(json)
     if (value === undefined || value < range[0] || value > range[1])
       throw misfit(path, `${name}: a whole number from ${range[0]} to ${range[1]}`)
     if (tag === Tag.LONG64 || tag === Tag.LONG64_UNSIGNED) return { tag, value }
+    if (tag === Tag.BCD) return { tag, value: Number.parseInt(String(value), 16) }
     return { tag, value: Number(value) } as AxdrValue
   }
   switch (tag) {

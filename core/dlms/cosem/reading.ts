@@ -4,11 +4,19 @@
  * way back is writing.ts: what has no note encodes to the same value.
  */
 import { limits } from '../../base/limits.ts'
-import { integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
+import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes } from '../obis.ts'
 import { textOfTimeOctets } from './date-time-text.ts'
+import { textOfMbusMaker, textOfMbusNumber } from './mbus-name.ts'
 import { bitText, integerJson, rawJson, simpleJson } from './raw-json.ts'
-import { formatType, nameOfNumber, tagOfType, type CosemType, type Json } from './type.ts'
+import {
+  formatType,
+  integerOfValue,
+  nameOfNumber,
+  tagOfType,
+  type CosemType,
+  type Json,
+} from './type.ts'
 
 /** What is odd about a value. */
 export type Problem =
@@ -19,6 +27,10 @@ export type Problem =
   | 'fields-unexpected'
   /** A number that the enumeration has no name for. */
   | 'value-reserved'
+  /** A bcd that is no pair of digits: two hexadecimal ones. */
+  | 'digits-unexpected'
+  /** A utf8-string of other octets than UTF-8: U+FFFD where they are none. */
+  | 'text-unexpected'
   | 'class-unknown'
   /** Read by the nearest version that is known. */
   | 'version-unknown'
@@ -42,7 +54,7 @@ class Reader {
 
   read(value: AxdrValue, type: CosemType, path: string): Json {
     if (value.tag === Tag.NULL) return null
-    if (type === 'any') return rawJson(value)
+    if (type === 'any') return this.rawOfAny(value, path)
     if (typeof type === 'string') return this.readSimple(value, type, path)
     if ('array' in type) {
       if (value.tag !== Tag.ARRAY && value.tag !== Tag.COMPACT_ARRAY)
@@ -70,6 +82,12 @@ class Reader {
         if (value.tag === Tag.DOUBLE_LONG_UNSIGNED)
           return [24, 16, 8, 0].map((shift) => (value.value >>> shift) & 0xff).join('.')
         return this.raw(value, type, path)
+      case 'mbus-number':
+        if (value.tag !== Tag.DOUBLE_LONG_UNSIGNED) return this.raw(value, type, path)
+        return this.readNamed(value.value, textOfMbusNumber(value.value), path)
+      case 'mbus-maker':
+        if (value.tag !== Tag.LONG_UNSIGNED) return this.raw(value, type, path)
+        return this.readNamed(value.value, textOfMbusMaker(value.value), path)
       case 'ip6':
         if (value.tag === Tag.OCTET_STRING && octets!.length === 16)
           return octets!.toString('hex').replaceAll(/(.{4})(?!$)/g, '$1:')
@@ -85,15 +103,22 @@ class Reader {
       return time
     }
     const tag = tagOfType(type)
-    if (value.tag === tag) return simpleJson(value)
+    if (value.tag === tag) {
+      this.noteContent(value, path)
+      return simpleJson(value)
+    }
     const range = tag === undefined ? undefined : integerRanges.get(tag)
-    const number = integerRanges.has(value.tag)
-      ? BigInt((value as { value: number | bigint }).value)
-      : undefined
+    const number = integerOfValue(value)
     if (range === undefined || number === undefined || number < range[0] || number > range[1])
       return this.raw(value, type as CosemType, path)
     this.note(path, 'type-unexpected', `${nameOfType(value.tag)}, not ${type}`)
     return integerJson(number)
+  }
+
+  /** `text`, or the number where it stands for none; 0 is what a meter has of no device. */
+  private readNamed(number: number, text: string | undefined, path: string): Json {
+    if (text === undefined && number !== 0) this.note(path, 'value-reserved', String(number))
+    return text ?? number
   }
 
   /** Names are octets by the standard; those that are no text stay octets. */
@@ -192,6 +217,24 @@ class Reader {
     return bits.map((bit) => type.mask[bit] ?? bit)
   }
 
+  /** Any type is right, but what stands in it may be no number or text of that type. */
+  private rawOfAny(value: AxdrValue, path: string): Json {
+    this.noteContents(value, path)
+    return rawJson(value)
+  }
+
+  private noteContents(value: AxdrValue, path: string): void {
+    if (!('elements' in value)) return this.noteContent(value, path)
+    value.elements.forEach((element, i) => this.noteContents(element, `${path}[${i}]`))
+  }
+
+  private noteContent(value: AxdrValue, path: string): void {
+    if (value.tag === Tag.BCD && bcdNumber(value.value) === undefined)
+      this.note(path, 'digits-unexpected', `octet ${value.value.toString(16)}`)
+    if (value.tag === Tag.UTF8_STRING && value.octets !== undefined)
+      this.note(path, 'text-unexpected', `octets ${value.octets.toString('hex')}`)
+  }
+
   private raw(value: AxdrValue, type: CosemType, path: string): Json {
     const length =
       'value' in value && Buffer.isBuffer(value.value) ? ` of ${value.value.length} octets` : ''
@@ -211,8 +254,8 @@ class Reader {
 /** The number of a small integer type or boolean. */
 function numberOf(value: AxdrValue): number | undefined {
   if (value.tag === Tag.BOOLEAN) return value.value ? 1 : 0
-  if (!integerRanges.has(value.tag)) return undefined
-  return Number((value as { value: number | bigint }).value)
+  const integer = integerOfValue(value)
+  return integer === undefined ? undefined : Number(integer)
 }
 
 function timeOctets(

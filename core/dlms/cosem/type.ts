@@ -3,7 +3,7 @@
  * against, shown by field names, and encoded from JSON. What is written in them stands in classes/; reading.ts and writing.ts
  * walk over them. [IEC 62056-6-2, Common data types]
  */
-import { nameOfType, Tag } from '../axdr.ts'
+import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
 
 /** JSON that a value is shown as and made from. Integers beyond 2^53 are strings of digits. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
@@ -38,7 +38,8 @@ export type SimpleType =
 
 /**
  * Octet-strings with a meaning: an OBIS code of six, a date-time of twelve, a date of five, a time of four, text, an IPv6
- * address of sixteen; and an IPv4 address in a double-long-unsigned.
+ * address of sixteen; an IPv4 address in a double-long-unsigned; and what names an M-Bus device: eight digits of BCD in a
+ * double-long-unsigned, and the three letters of its maker in a long-unsigned.
  */
 export type MeantType =
   | 'obis'
@@ -48,6 +49,8 @@ export type MeantType =
   | 'octets-text'
   | 'ip6'
   | 'ip4'
+  | 'mbus-number'
+  | 'mbus-maker'
 
 /** `any` is a choice that the standard leaves open, or that the logical name decides. */
 export type CosemType =
@@ -80,6 +83,14 @@ export function numberOfName(names: ValueNames, name: string): number | undefine
 /** The A-XDR tag of `double-long-unsigned` and its like; undefined for what is no type. */
 export function tagOfType(name: string): Tag | undefined {
   return tagsByName.get(name)
+}
+
+/** The number that a value of an integer type stands for; undefined for other types, and for a bcd that is no pair of digits. */
+export function integerOfValue(value: AxdrValue | undefined): bigint | undefined {
+  if (value === undefined || !integerRanges.has(value.tag)) return undefined
+  const number =
+    value.tag === Tag.BCD ? bcdNumber(value.value) : (value as { value: number | bigint }).value
+  return number === undefined ? undefined : BigInt(number)
 }
 
 /** A type in one line, for notes and help. */

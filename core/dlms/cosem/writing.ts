@@ -7,6 +7,7 @@ import { limits } from '../../base/limits.ts'
 import { Tag, type AxdrValue } from '../axdr.ts'
 import { parseObis } from '../obis.ts'
 import { octetsOfDate, octetsOfDateTime, octetsOfTime } from './date-time-text.ts'
+import { mbusMakerOf, mbusNumberOf } from './mbus-name.ts'
 import { bitValue, isRaw, misfit, octetsOfHex, simpleValue, valueOfRaw } from './raw-json.ts'
 import {
   formatType,
@@ -97,15 +98,28 @@ function valueOfSimple(json: Json, type: SimpleType | MeantType | 'any', path: s
   }
   const tag = tagOfType(type)
   if (tag !== undefined) return simpleValue(tag as typeof Tag.ENUM, json, path)
+  if (type === 'mbus-number' || type === 'mbus-maker') return mbusValue(json, type, path)
   if (typeof json !== 'string') throw misfit(path, `${type}, a string`)
   if (type === 'ip4') return { tag: Tag.DOUBLE_LONG_UNSIGNED, value: ip4Of(json, path) }
   return {
     tag: Tag.OCTET_STRING,
-    value: meantOctets(json, type as Exclude<MeantType, 'ip4'>, path),
+    value: meantOctets(json, type as OctetsType, path),
   }
 }
 
-function meantOctets(text: string, type: Exclude<MeantType, 'ip4'>, path: string): Buffer {
+/** Text, or the number itself. */
+function mbusValue(json: Json, type: 'mbus-number' | 'mbus-maker', path: string): AxdrValue {
+  const tag = type === 'mbus-number' ? Tag.DOUBLE_LONG_UNSIGNED : Tag.LONG_UNSIGNED
+  if (typeof json !== 'string') return simpleValue(tag, json, path)
+  const number = type === 'mbus-number' ? mbusNumberOf(json) : mbusMakerOf(json)
+  if (number === undefined)
+    throw misfit(path, type === 'mbus-number' ? 'up to eight digits' : 'three capital letters')
+  return { tag, value: number }
+}
+
+type OctetsType = Exclude<MeantType, 'ip4' | 'mbus-number' | 'mbus-maker'>
+
+function meantOctets(text: string, type: OctetsType, path: string): Buffer {
   switch (type) {
     case 'obis':
       return parseObis(text)

@@ -65,6 +65,8 @@ import {
 
 const nothing = Buffer.alloc(0)
 const transactionIdBytes = 8
+// An initiate-request, and the octet that says that a dedicated key follows. [IEC 62056-5-3, ASN.1 module, InitiateRequest]
+const holdsDedicatedKey = (plainView: Buffer): boolean => plainView[0] === 1 && plainView[1] === 1
 const textOf = (octets: Uint8Array): string => asBuffer(octets).toString('latin1')
 
 /** The protection of one association. */
@@ -155,13 +157,18 @@ export class SecurityChannel {
   /**
    * `plainView` protected as `choice` says: owned, with the wrapper's spare octets in front; with nothing chosen, `plainView` itself.
    * A service that has no tag of its own in the shape, as access-request, goes in the general form of it.
-   * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED, DLMS_COMPRESSION_UNSUPPORTED, DLMS_KEY_AGREEMENT_INVALID
+   * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED, DLMS_COMPRESSION_UNSUPPORTED, DLMS_KEY_AGREEMENT_INVALID;
+   *   DLMS_PROTECTION_INSUFFICIENT for an InitiateRequest with a dedicated key that nothing would cipher
    */
   protect(plainView: Buffer, choice: ProtectionChoice): Buffer {
     assert(plainView.length > 0, 'an APDU has a tag')
     const signature = choice.signature ?? 'none'
     const inner = signature === 'within' ? this.sign(plainView, choice) : plainView
-    const ciphered = choice.shape === Shape.PLAIN ? inner : this.cipher(inner, choice)
+    const isClear =
+      choice.shape === Shape.PLAIN || (choice.protection & authenticatedEncrypted) === 0
+    if (isClear && holdsDedicatedKey(plainView))
+      throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT', 'a dedicated key in the clear')
+    const ciphered = isClear ? inner : this.cipher(inner, choice)
     return signature === 'around' ? this.sign(ciphered, choice) : ciphered
   }
 
@@ -174,7 +181,6 @@ export class SecurityChannel {
     if ((choice.protection & Protection.COMPRESSED) !== 0)
       throw new BrokerError('DLMS_COMPRESSION_UNSUPPORTED')
     const chosen = choice.protection & (authenticatedEncrypted | Protection.BROADCAST_KEY)
-    assert((chosen & authenticatedEncrypted) !== 0, 'a ciphered APDU is protected somehow')
     if (choice.shape === Shape.GENERAL) return this.cipherGeneral(plainView, choice)
     const isDedicated = choice.shape === Shape.DEDICATED || choice.shape === Shape.GENERAL_DEDICATED
     const slot = isDedicated ? this.dedicated : this.slotOf(chosen)

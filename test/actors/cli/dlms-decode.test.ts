@@ -31,6 +31,10 @@ t.test('an APDU, a wrapper frame around it, HDLC frames', (t) => {
   t.match(lines(get), /get-request-normal[\s\S]*1-0:1\.8\.0/)
   t.match(lines(`0001 0010 0001 000d ${get}`), /^wrapper[\s\S]*destination: 1[\s\S]*get-request/)
   t.match(
+    lines(`0001 0010 0001 0040 ${get}`),
+    /^wrapper[\s\S]*length: 64 [\s\S]*unreadable: cut short: the length says 64 octets, 13 are there: c001c1/,
+  )
+  t.match(
     lines(`e6e600 ${get} e6e700 c401c1 00 00`),
     /^llc: e6e600[\s\S]*get-request-normal[\s\S]*llc: e6e700[\s\S]*get-response/,
     'without the frames',

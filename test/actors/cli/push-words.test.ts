@@ -39,3 +39,24 @@ t.test('dates and times of day; what stands behind', (t) => {
   t.match(wordsOf(trailing), ['data-notification', '5', 'behind it, not understood: 0011'])
   t.end()
 })
+
+t.test('an information-report: short names and values', (t) => {
+  const report = contentOf(
+    hex('18 01 0f 32303236303631323133313431355a 02 02fa08 02 0100 02 1105 0a0141'),
+  )
+  t.same(report, {
+    type: 'information-report-request',
+    time: '20260612131415Z',
+    fields: [
+      { variable: 'FA08', value: { axdr: 'unsigned', value: 5 } },
+      { variable: '0100', value: { axdr: 'visible-string', value: 'A' } },
+    ],
+  })
+  t.same(wordsOf(report), [
+    'information-report-request',
+    '20260612131415Z',
+    'variable FA08: 5; variable 0100: A',
+  ])
+  t.match(contentOf(hex('18 00 01 02 0100 01 1105')).time, undefined)
+  t.end()
+})

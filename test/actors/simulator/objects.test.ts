@@ -28,7 +28,7 @@ import { encodeDescriptor } from '../../../core/dlms/descriptor.ts'
 import { InvocationCounter } from '../../../core/dlms/security/index.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
-import type { CosemOperation } from '../../../core/ports/wan.ts'
+import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
 import { managerOf, MeterLine } from '../../support/meter-line.ts'
 import { descriptor, nowMs } from '../../support/meters.ts'
 
@@ -269,6 +269,44 @@ t.test('a secret that a client changes holds from the next association on', asyn
     readOperation(object, 'object_list'),
   ])!
   t.equal(changed!.result, DataAccessResult.SUCCESS)
+})
+
+t.test('a part of the object list', async (t) => {
+  const meter = meterOf(guards.open, kinds.ESME!)
+  const line = new MeterLine([meter])
+  const client = managerOf(meter)
+  const list = readOperation(association, 'object_list')
+  const ask = (selection: string): { classIds: number[]; hasRights: boolean } | number => {
+    const asked = { ...list, selection: Buffer.from(selection.replaceAll(' ', ''), 'hex') }
+    const [{ result, value }] = line.exchange(client, [asked])! as [CosemResult]
+    if (value === undefined) return result
+    const { objects, odd } = decodeObjectList(Buffer.from(value), 1)
+    t.same(odd, [])
+    return {
+      classIds: objects.map(({ classId }) => classId),
+      hasRights: objects.every(({ attributes }) => attributes.length > 0),
+    }
+  }
+  const [answer] = line.exchange(client, [list])!
+  const all = decodeObjectList(Buffer.from(answer!.value!)).objects
+  const own = findObject({ objects: all, odd: [] }, association.instanceId)!
+  t.same(own.attributes[1]!.selectors, [1, 2, 3, 4], 'the list says so itself')
+  t.same(ask('01 00'), { classIds: all.map(({ classId }) => classId), hasRights: false })
+  t.same(ask('02 0102 120008 12000f'), {
+    classIds: all.map(({ classId }) => classId).filter((id) => id === 8 || id === 15),
+    hasRights: false,
+  })
+  const clock = '0202 120008 0906 0000010000ff'
+  t.same(ask(`03 0102 ${clock} 0202 12000f 0906 0000280000ff`), {
+    classIds: [15, 8],
+    hasRights: true,
+  })
+  t.same(ask(`04 ${clock}`), { classIds: [8], hasRights: true })
+  t.equal(ask('02 00'), DataAccessResult.TYPE_UNMATCHED)
+  t.equal(ask('04 0201 120008'), DataAccessResult.TYPE_UNMATCHED)
+  t.equal(ask('05 00'), DataAccessResult.SCOPE_OF_ACCESS_VIOLATED)
+  const status = { ...readOperation(association, 'association_status'), selection: Buffer.of(1, 0) }
+  t.equal(line.exchange(client, [status])![0]!.result, DataAccessResult.SCOPE_OF_ACCESS_VIOLATED)
 })
 
 t.test('by short names', async (t) => {

@@ -171,6 +171,20 @@ t.test('selective access', async (t) => {
     'a from that names no time is no bound',
   )
 
+  // Dates whose time of day is open: both days as a whole.
+  const dayOf = (atMs: number): Buffer => Buffer.from(dateTimeBytes(atMs)).fill(0xff, 5, 9)
+  const days = new AxdrWriter().octet(1).structure(4)
+  const midnightMs = Math.floor(nowMs / dayMs) * dayMs
+  clockObject(days)
+    .dateTime(dayOf(midnightMs - 3 * dayMs))
+    .dateTime(dayOf(midnightMs - 2 * dayMs))
+    .array(0)
+  t.same(
+    rowsOf(read(meter, 7, obis, 2, days.take())),
+    all.filter(({ atMs }) => atMs >= midnightMs - 3 * dayMs && atMs < midnightMs - dayMs),
+    'a date with an open time of day',
+  )
+
   const bad = (selection: Buffer, what: string, result: number): void =>
     void t.equal(meter.get(descriptor(7, obis, 2), selection), result, what)
   const { TYPE_UNMATCHED, SCOPE_OF_ACCESS_VIOLATED } = DataAccessResult

@@ -2,7 +2,12 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeApdu, encodeApdu, type Apdu } from '../../../core/dlms/apdu/codec.ts'
-import { explain, explanationLines, type ExplainedField } from '../../../core/dlms/explain.ts'
+import {
+  explain,
+  explainData,
+  explanationLines,
+  type ExplainedField,
+} from '../../../core/dlms/explain.ts'
 import { wrapInPlace } from '../../../core/dlms/wrapper.ts'
 import { apdus, apduTypeCount } from '../../support/apdu-values.ts'
 import { outcomeOf } from '../../support/dlms.ts'
@@ -352,6 +357,14 @@ t.test('golden octets', (t) => {
       name,
     )
   }
+  t.end()
+})
+
+t.test('numbers of two digits and broken text, explained', (t) => {
+  const shown = (octets: string): string => explainData(hex(octets)).value
+  t.equal(shown('0d25'), '25')
+  t.equal(shown('0dff'), 'ff, no pair of digits')
+  t.equal(shown('0c0241ff'), '41ff = "A\ufffd", no UTF-8')
   t.end()
 })
 

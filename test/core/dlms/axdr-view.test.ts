@@ -72,7 +72,8 @@ t.test('numbers, octets, and what is neither', (t) => {
   const numbers: [string, number][] = [
     ['0301', 1],
     ['0300', 0],
-    ['0d42', 0x42],
+    ['0d42', 42],
+    ['0d99', 99],
     ['0fff', -1],
     ['10fffe', -2],
     ['11ff', 255],
@@ -103,6 +104,7 @@ t.test('numbers, octets, and what is neither', (t) => {
     () => new AxdrView(hex('15ffffffffffffffff')).number(),
     () => new AxdrView(hex('173fc00000')).bigint(),
     () => new AxdrView(hex('0900')).number(),
+    () => new AxdrView(hex('0dff')).number(),
     () => new AxdrView(hex('1101')).octets(),
     () => new AxdrView(hex('1101')).count,
     () => new AxdrView(hex('13 01 0000 11 01 00')).count,

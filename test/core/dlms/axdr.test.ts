@@ -4,6 +4,7 @@ import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
 import {
   AxdrWriter,
+  bcdNumber,
   decodeType,
   decodeValue,
   encodeValue,
@@ -35,6 +36,7 @@ t.test('the writer lays values out as the standard says', (t) => {
     ['0a 02 41 e9', (out) => out.visibleString('Aé')],
     ['0c 03 41 c3 a9', (out) => out.utf8String('Aé')],
     ['0d 42', (out) => out.bcd(0x42)],
+    ['0d ff', (out) => out.bcd(0xff)],
     ['0f 80', (out) => out.int8(-128)],
     ['10 8a 55', (out) => out.int16(-30123)],
     ['11 ff', (out) => out.uint8(255)],
@@ -168,7 +170,9 @@ t.test('a value that its type cannot hold is not written', (t) => {
       ({ tag, value: isBig ? value : Number(value) }) as AxdrValue
     for (const held of [min, max])
       t.same(decodeValue(encodeValue(valueOf(held))), valueOf(held), `${held} as ${tag}`)
-    for (const wrong of [min - 1n, max + 1n])
+    // Of bcd a value holds the octet, also one that is no pair of digits.
+    const octets = tag === Tag.BCD ? ([0n, 255n] as const) : ([min, max] as const)
+    for (const wrong of [octets[0] - 1n, octets[1] + 1n])
       t.throws(() => encodeValue(valueOf(wrong)), { code: 'DLMS_VALUE_INVALID' }, `${wrong}`)
   }
   const array = { tag: Tag.ARRAY, count: 0x1_0000, of: { tag: Tag.NULL } } as const
@@ -221,7 +225,6 @@ t.test('nesting, counts and packed promises are bounded', (t) => {
   )
   t.throws(() => skipValue(hex('13 13 00'), 0), { code: 'DLMS_TAG_UNKNOWN' })
   t.throws(() => decodeType(hex('13')), { code: 'DLMS_TAG_UNKNOWN' })
-  t.throws(() => decodeValue(hex('0c01ff')), { code: 'DLMS_VALUE_INVALID' }, 'not UTF-8')
   t.throws(() => decodeValue(hex('07')), { code: 'DLMS_TAG_UNKNOWN' })
   const octet: AxdrValue = { tag: Tag.UNSIGNED, value: 1 }
   t.throws(
@@ -240,5 +243,31 @@ t.test('nesting, counts and packed promises are bounded', (t) => {
   t.throws(() => new AxdrWriter().octetString(Buffer.alloc(3 * 1024 * 1024)), {
     code: 'DLMS_SIZE_EXCEEDED',
   })
+  t.end()
+})
+
+t.test(
+  'a utf8-string of other octets keeps what can be read of it, and the rest of the value',
+  (t) => {
+    const octets = hex('0202 0c04 41ff42c3 1105')
+    const value = decodeValue(octets)
+    t.same(value, {
+      tag: Tag.STRUCTURE,
+      elements: [
+        { tag: Tag.UTF8_STRING, value: 'A\ufffdB\ufffd', octets: hex('41ff42c3') },
+        { tag: Tag.UNSIGNED, value: 5 },
+      ],
+    })
+    t.same(encodeValue(value), octets)
+    // U+FFFD as such is text.
+    t.same(decodeValue(hex('0c03efbfbd')), { tag: Tag.UTF8_STRING, value: '\ufffd' })
+    t.end()
+  },
+)
+
+t.test('a bcd is two digits in an octet', (t) => {
+  const numbers = [0x25, 0x99, 0x00, 0x1a, 0xa1, 0xff].map(bcdNumber)
+  t.same(numbers, [25, 99, 0, undefined, undefined, undefined])
+  t.same(decodeValue(hex('0dff')), { tag: Tag.BCD, value: 0xff })
   t.end()
 })

@@ -44,7 +44,7 @@ const otherwise = {
     'the meter refuses a long SET at its first block, and ours takes it or knows no such blocks',
   trailing: 'the meter leaves octets behind the value, or a length in a float, and ours does not',
   release:
-    'the meter answers a plain RLRQ with an exception, or a ciphered one with a ciphered RLRE that is too short; ours with an RLRE',
+    'the meter answers a ciphered RLRQ with a ciphered RLRE that is too short, and ours with a whole one',
   silent: 'the meter says nothing, and ours refuses or acknowledges',
   conformance: 'the meter gives what it had not agreed to; ours agrees to it',
 } as const
@@ -53,10 +53,10 @@ type Otherwise = keyof typeof otherwise
 const sessions: Record<string, Otherwise[]> = {
   'gxpy-vs-guruxc session 1': ['blocks', 'conformance', 'firstBlock'],
   'gxpy-vs-guruxc session 2': ['blocks', 'firstBlock'],
-  'gxpy-vs-guruxc session 3': ['blocks', 'release', 'silent'],
+  'gxpy-vs-guruxc session 3': ['blocks', 'silent'],
   'gxpy-vs-guruxc session 4': ['blocks', 'firstBlock'],
-  'suite1-vs-guruxc session 1': ['blocks', 'release'],
-  'suite1-vs-guruxc session 2': ['blocks', 'release'],
+  'suite1-vs-guruxc session 1': ['blocks'],
+  'suite1-vs-guruxc session 2': ['blocks'],
   'u9n-vs-guruxc session 1': ['trailing'],
   'u9n-vs-guruxc session 2': [],
   'u9n-vs-guruxc session 3': ['blocks'],
@@ -243,12 +243,14 @@ class Replay {
   }
 
   private checkRelease(turn: Turn, answer: { apdu: Buffer }): void {
-    if (turn.answer!.apdu.toString('hex') === '6303800100') this.same(answer, turn.answer!, 'RLRE')
+    const isOrdinary = ['6303800100', 'd80102'].includes(turn.answer!.apdu.toString('hex'))
+    if (isOrdinary) this.same(answer, turn.answer!, 'RLRE')
     else {
       this.found.add('release')
-      this.t.equal(answer.apdu.toString('hex'), '6303800100')
+      this.t.match(decodeApdu(answer.apdu), { userInformation: { type: 'glo-initiate-response' } })
     }
-    this.t.notOk(this.server.isAssociated)
+    // A plain RLRQ does not end a ciphered association.
+    this.t.equal(this.server.isAssociated, answer.apdu[0] === 0xd8)
   }
 
   private checkAnswer(

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { decodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
+import { decodeApdu, encodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
 import {
   Mechanism,
@@ -12,6 +12,8 @@ import {
   InvocationCounter,
   Protection,
   Shape,
+  type ProtectionChoice,
+  type ReceivedProtection,
 } from '../../../core/dlms/security/index.ts'
 import { DlmsServer, type ServerOptions } from '../../../core/dlms/server.ts'
 import { SecretKey } from '../../../core/ports/crypto.ts'
@@ -47,6 +49,59 @@ t.test('every suite, protection and shape', (t) => {
   t.end()
 })
 
+t.test('an answer has what the policy asks of answers, whatever the question had', (t) => {
+  const { GLOBAL, GENERAL_GLOBAL, GENERAL, PLAIN } = Shape
+  const cases: [ProtectionChoice, response: number, answered: Partial<ReceivedProtection>][] = [
+    [{ shape: GLOBAL, protection: 0x10 }, 0x30, { shape: GLOBAL, protection: 0x30 }],
+    [
+      { shape: GENERAL_GLOBAL, protection: 0x20 },
+      0x10,
+      { shape: GENERAL_GLOBAL, protection: 0x30 },
+    ],
+    [{ shape: GENERAL, protection: 0x30 }, 0x10, { shape: GENERAL, protection: 0x30 }],
+    [{ shape: GLOBAL, protection: 0x10 }, 0, { shape: GLOBAL, protection: 0x10 }],
+    [{ shape: PLAIN, protection: 0 }, 0x30, { shape: GLOBAL, protection: 0x30 }],
+    [{ shape: PLAIN, protection: 0 }, 0, { shape: PLAIN, protection: 0 }],
+    [{ shape: GLOBAL, protection: 0x10 }, 0x130, { protection: 0x130, signature: 'around' }],
+    [{ shape: PLAIN, protection: 0 }, 0x100, { shape: PLAIN, protection: 0x100 }],
+    [
+      { shape: GLOBAL, protection: 0x130, signature: 'within' },
+      0x110,
+      { protection: 0x130, signature: 'within' },
+    ],
+  ]
+  for (const [choice, response, answered] of cases) {
+    const pair = pairOf(1, choice)
+    const security = { ...pair.serverOptions.security!, policy: { request: 0, response } }
+    // Blocks show that the room for more protection than the question had is kept.
+    const server = new DlmsServer({ ...pair.serverOptions, security, apduBytesMax: 260 })
+    const sizes: number[] = []
+    const onWire = (apdu: Buffer): Buffer => (sizes.push(apdu.length), apdu)
+    const what = `${JSON.stringify(choice)} under ${response.toString(16)}`
+    t.same(exchange({ ...pair, server, onWire }, operations), plainResults, what)
+    t.match(pair.client.received, answered, what)
+    t.ok(Math.max(...sizes.slice(2)) <= 260, `${what}: at most ${Math.max(...sizes.slice(2))}`)
+  }
+  t.end()
+})
+
+t.test(
+  'nothing chosen: a ciphered context without protection, but never with a dedicated key',
+  (t) => {
+    const choice = { shape: Shape.PLAIN, protection: 0 }
+    const pair = pairOf(0, choice)
+    const seen: Buffer[] = []
+    pair.onWire = (apdu) => (seen.push(Buffer.from(apdu)), apdu)
+    t.same(exchange(pair, operations.slice(0, 1)), plainResults.slice(0, 1))
+    t.match(decodeApdu(seen[0]!), { userInformation: { type: 'initiate-request' } })
+    const { security } = pair.clientOptions
+    const dedicatedKey = SecretKey.random(seededRandom(1), 16)
+    const careless = new DlmsClient({ security: { ...security!, choice, dedicatedKey } })
+    t.throws(() => careless.begin(operations), { code: 'DLMS_PROTECTION_INSUFFICIENT' })
+    t.end()
+  },
+)
+
 t.test('what goes before anything is agreed, and what says that nothing was done', (t) => {
   for (const shape of [Shape.GLOBAL, Shape.GENERAL_GLOBAL, Shape.GENERAL_DEDICATED]) {
     const pair = pairOf(0, { shape, protection: both })
@@ -74,6 +129,45 @@ t.test('what goes before anything is agreed, and what says that nothing was done
   const refused = { value: undefined, result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED }
   t.same(exchange(pair, [operations[2]!, operations[0]!]), [refused, plainResults[0]])
   t.equal(answers[1]!.toString('hex'), 'd80102')
+  t.end()
+})
+
+t.test('only who is in a ciphered association ends it', (t) => {
+  const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both })
+  exchange(pair, operations.slice(0, 1))
+  const clear = { type: 'initiate-request', responseAllowed: true } as const
+  const numbers = {
+    proposedDlmsVersionNumber: 6,
+    proposedConformance: conformanceSupported,
+    clientMaxReceivePduSize: 500,
+  }
+  const forged = [
+    encodeApdu({ type: 'rlrq', reason: 0 }),
+    encodeApdu({ type: 'rlrq', reason: 0, userInformation: { ...clear, ...numbers } }),
+  ]
+  const release = pair.client.release()
+  const changed = Buffer.from(release)
+  changed[changed.length - 1]! ^= 1
+  for (const rlrq of [...forged, changed]) {
+    t.equal(pair.server.receive(rlrq)![0], 0xd8, rlrq.toString('hex'))
+    t.ok(pair.server.isAssociated)
+  }
+  const rlre = pair.server.receive(Buffer.from(release))!
+  t.match(decodeApdu(rlre), {
+    type: 'rlre',
+    userInformation: { type: 'glo-initiate-response' },
+  })
+  t.notOk(pair.server.isAssociated)
+  t.same(pair.client.receive(rlre), { released: true })
+  // Opened without protection, as the policy lets it, it ends so.
+  const open = pairOf(0, { shape: Shape.PLAIN, protection: 0 })
+  exchange(open, operations.slice(0, 1))
+  t.same(open.client.receive(open.server.receive(open.client.release())!), { released: true })
+  exchange(open, operations.slice(0, 1))
+  t.equal(
+    open.server.receive(encodeApdu({ type: 'rlrq', reason: 0 }))!.toString('hex'),
+    '6303800100',
+  )
   t.end()
 })
 

@@ -4,6 +4,8 @@ import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { decodeAare, encodeAarq } from '../../support/acse.ts'
+import type { Aarq } from '../../../core/dlms/apdu/acse.ts'
+import { decodeApdu, encodeApdu } from '../../../core/dlms/apdu/codec.ts'
 import {
   Conformance,
   conformanceShortName,
@@ -272,6 +274,45 @@ t.test('short names: client and server agree on every operation, whatever they n
   t.end()
 })
 
+t.test('short names: a selection is never left out', (t) => {
+  const selection = hex('01 1105')
+  const asked = [
+    { kind: 'set', descriptor: descriptor(1), selection, value: hex('1107') },
+    { kind: 'get', descriptor: descriptor(1), selection },
+    { kind: 'get', descriptor: descriptor(1) },
+  ] as const
+  const run = (conformance: number) => {
+    const objects = new MapObjects()
+    objects.values.set(descriptor(1).toString('hex'), hex('1101'))
+    const set: string[] = []
+    objects.set = (_asked, given, valueView) => {
+      set.push(`${given?.toString('hex')} ${valueView.toString('hex')}`)
+      return 0
+    }
+    const server = new DlmsServer({ objects, memberOf, conformance })
+    return { ...exchange(new DlmsClient({ shortNames }), server, asked), set }
+  }
+  const agreed = run(conformanceShortName)
+  t.same(agreed.set, ['011105 1107'], 'written by parameterized access')
+  t.same(agreed.results, [
+    { value: undefined, result: 0 },
+    { value: hex('0903 011105'), result: 0 },
+    { value: hex('1101'), result: 0 },
+  ])
+  const refused = {
+    value: undefined,
+    result: DataAccessResult.SCOPE_OF_ACCESS_VIOLATED,
+  }
+  const without = run(conformanceShortName & ~Conformance.PARAMETERIZED_ACCESS)
+  t.same(without.set, [], 'nothing is written when it was not agreed to')
+  t.same(without.results, [refused, refused, { value: hex('1101'), result: 0 }])
+  const server = new DlmsServer({ objects: new MapObjects(), memberOf })
+  exchange(new DlmsClient({ shortNames }), server, [asked[2]])
+  // A method has no selection to be written to. [IEC 62056-5-3, WriteRequest, parameterized-access]
+  t.same(server.receive(hex('06 01 04 1078 01 00 01 1108')), hex('0d 01 01 0d'))
+  t.end()
+})
+
 t.test('short names: what is not there, what is not allowed, what wants no answer', (t) => {
   const objects = new MapObjects()
   objects.values.set(descriptor(1).toString('hex'), octetString(4))
@@ -291,6 +332,29 @@ t.test('short names: what is not there, what is not allowed, what wants no answe
   t.throws(() => exchange(new DlmsClient({ shortNames }), logical, [unknown]), {
     code: 'DLMS_ASSOCIATION_REFUSED',
   })
+  t.end()
+})
+
+t.test('ACCESS: breaking on an error, and describing itself', (t) => {
+  const objects = new MapObjects()
+  objects.values.set(descriptor(1).toString('hex'), hex('1101'))
+  const at = (index: number): string => descriptor(index).toString('hex')
+  // get, get of what is not there, set, get with selection, action
+  const specifications = `05 01${at(1)} 01${at(9)} 02${at(2)} 04${at(1)} 01 1105 03${at(1)}`
+  const request = `00 ${specifications} 05 00 00 1107 00 00`
+  const whole = '05 1101 00 00 0903011105 00 05 0100 0104 0200 0100 0300'
+  const broken = '05 1101 00 00 00 00 05 0100 0104 02fa 01fa 03fa'
+  for (const [options, described, results, isSet] of [
+    ['40', '00', whole, true],
+    ['60', '00', broken, false],
+    ['50', `01 ${specifications}`, whole, true],
+    ['70', `01 ${specifications}`, broken, false],
+  ] as const) {
+    objects.values.delete(at(2))
+    const answer = associated({ objects }).receive(hex(`d9 ${options}000001 ${request}`))
+    t.same(answer, hex(`da ${options}000001 00 ${described} ${results}`), options)
+    t.equal(objects.values.has(at(2)), isSet, options)
+  }
   t.end()
 })
 
@@ -414,6 +478,35 @@ t.test('who is let in', (t) => {
       code: 'DLMS_ASSOCIATION_REFUSED',
     },
   )
+  t.end()
+})
+
+t.test('an AARQ of another ACSE version, and one that wants no answer', (t) => {
+  const aarq = decodeApdu(
+    encodeAarq({ conformance: conformanceSupported, pduBytesMax: 500 }),
+  ) as Aarq
+  const get = hex('c001c1 0003 0100010801ff 02 00')
+  const ask = (more: Partial<Aarq>, options: Partial<ServerOptions> = {}) => {
+    const server = new DlmsServer({ objects: new MapObjects(), ...options })
+    const answer = server.receive(encodeApdu({ ...aarq, ...more, type: 'aarq' }))
+    return { aare: answer && decodeApdu(answer), isAssociated: server.receive(get)![0] === 0xc4 }
+  }
+  for (const protocolVersion of ['1', '11'])
+    t.match(ask({ protocolVersion }), { aare: { result: 0 }, isAssociated: true })
+  for (const protocolVersion of ['', '0', '01'])
+    t.match(ask({ protocolVersion }), {
+      aare: {
+        result: 1,
+        resultSourceDiagnostic: { source: 'acse-service-provider', diagnostic: 2 },
+      },
+      isAssociated: false,
+    })
+  const silent = {
+    userInformation: { ...aarq.userInformation!, responseAllowed: false },
+  } as Partial<Aarq>
+  t.same(ask(silent), { aare: undefined, isAssociated: true })
+  const secret = Buffer.from('12345678')
+  t.same(ask(silent, { secret }), { aare: undefined, isAssociated: false }, 'nor a refusal')
   t.end()
 })
 

@@ -618,6 +618,12 @@ const exact = fc.oneof(
     value: axdr((w) => w.uint8(Number(v))),
     kind: { $case: 'integer', value: v },
   })),
+  uint(7)
+    .filter((v) => v < 100n)
+    .map((v) => ({
+      value: axdr((w) => w.bcd(Number.parseInt(String(v), 16))),
+      kind: { $case: 'integer', value: v },
+    })),
   uint(16).map((v) => ({
     value: axdr((w) => w.uint16(Number(v))),
     kind: { $case: 'integer', value: v },
@@ -655,7 +661,7 @@ const { tree } = fc.letrec((tie) => ({
     fc.constantFrom(
       Buffer.of(0),
       Buffer.of(255),
-      Buffer.from('0d12', 'hex'),
+      Buffer.from('0dff', 'hex'),
       Buffer.from('1a07ea0b17ff', 'hex'),
       Buffer.from('040caaf0', 'hex'),
     ),

@@ -468,6 +468,32 @@ t.test('what is odd is shown, with a note that says what', async (t) => {
       { axdr: 'octet-string', value: '41', text: 'A' },
       [['', 'type-unexpected']],
     ],
+    // Two digits in an octet, and what is none.
+    [{ classId: 1 }, 2, '0d 25', { axdr: 'bcd', value: 25 }, []],
+    [{ classId: 1 }, 2, '0d ff', { axdr: 'bcd', value: 'ff' }, [['', 'digits-unexpected']]],
+    [{ classId: 7 }, 4, '0d 60', 60, [['', 'type-unexpected']]],
+    // Text in another alphabet than was said.
+    [
+      { classId: 1 },
+      2,
+      '02 02 0c 02 41 ff 11 05',
+      {
+        axdr: 'structure',
+        value: [
+          { axdr: 'utf8-string', value: 'A\ufffd', octets: '41ff' },
+          { axdr: 'unsigned', value: 5 },
+        ],
+      },
+      [['[0]', 'text-unexpected']],
+    ],
+    // M-Bus devices, installed and not.
+    [{ classId: 72 }, 6, '06 12345678', '12345678', []],
+    [{ classId: 72 }, 6, '06 00000042', '00000042', []],
+    [{ classId: 72 }, 6, '06 00bc614e', 12_345_678, [['', 'value-reserved']]],
+    [{ classId: 72 }, 7, '12 2c2d', 'KAM', []],
+    [{ classId: 72 }, 7, '12 8001', 0x8001, [['', 'value-reserved']]],
+    [{ classId: 72 }, 7, '12 0000', 0, []],
+    [{ classId: 72 }, 7, '11 05', { axdr: 'unsigned', value: 5 }, [['', 'type-unexpected']]],
     // A date-time by its own type in place of an octet-string.
     [
       { classId: 8 },
@@ -538,6 +564,37 @@ t.test('what is odd is shown, with a note that says what', async (t) => {
     Buffer.concat([hex('01 81 c8'), ...Array.from({ length: 200 }, () => hex('11 00'))]),
   )
   t.equal(many.notes.length, 100, 'notes are bounded')
+})
+
+t.test('bcd and broken text: scaled, and the way back from raw JSON', async (t) => {
+  const register = readAttribute({ classId: 3 }, 2, hex('0d25'), { scaler: -1, unit: 30 })
+  t.strictSame(register.scaled, { decimal: '2.5', unit: 'Wh' })
+  t.equal(readAttribute({ classId: 3 }, 2, hex('0dff'), { scaler: 0, unit: 30 }).scaled, undefined)
+  for (const text of ['0d25', '0d99', '0d05', '0dff', '0d1a', '0c0241ff', '0c024142']) {
+    const { json } = readAttribute({ classId: 1 }, 2, hex(text))
+    t.same(writeAttribute({ classId: 1 }, 2, json), hex(text), text)
+  }
+  for (const value of [100, -1, 'fg', 'fff', 2.5])
+    t.throws(
+      () => writeAttribute({ classId: 1 }, 2, { axdr: 'bcd', value }),
+      { code: 'DLMS_VALUE_INVALID' },
+      String(value),
+    )
+})
+
+t.test('names of M-Bus devices are written as text or as numbers', async (t) => {
+  const of = { classId: 72 }
+  t.same(writeAttribute(of, 'identification_number', '345'), hex('06 00000345'))
+  t.same(writeAttribute(of, 'identification_number', 0x345), hex('06 00000345'))
+  t.same(writeAttribute(of, 'manufacturer_id', 'KAM'), hex('12 2c2d'))
+  t.same(writeAttribute(of, 'manufacturer_id', 0), hex('12 0000'))
+  for (const [attribute, json] of [
+    ['identification_number', '123456789'],
+    ['identification_number', '12ab'],
+    ['manufacturer_id', 'kam'],
+    ['manufacturer_id', 65_536],
+  ] as const)
+    t.throws(() => writeAttribute(of, attribute, json), { code: 'DLMS_VALUE_INVALID' }, attribute)
 })
 
 t.test('parameters and returns of methods', async (t) => {
