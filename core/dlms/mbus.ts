@@ -8,7 +8,6 @@
 import { BrokerError } from '../base/broker-error.ts'
 
 export type MbusFrame = {
-  bytes: number
   part: number
   isLast: boolean
   /** Service access points; that of the source is the logical device. */
@@ -45,7 +44,6 @@ export function readMbusFrame(view: Buffer, bytes: number): MbusFrame {
   if ((control & ~(partMask | lastBit)) !== 0)
     throw new BrokerError('DLMS_MBUS_INVALID', `control information ${control}`)
   return {
-    bytes,
     part: control & partMask,
     isLast: (control & lastBit) !== 0,
     source: view[headBytes + 3]!,

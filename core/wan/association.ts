@@ -22,6 +22,9 @@ import { clientOptionsOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import type { WanOptions } from './options.ts'
 
+/** The key of an association, or of a way to one, on a link: which device, and which client. */
+export const keyOf = (device: number, client: number): number => device * 0x1_0000 + client
+
 export class Association {
   /** Wrapper ports. */
   readonly device: number

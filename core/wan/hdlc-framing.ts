@@ -12,6 +12,7 @@ import type { HdlcStep } from '../dlms/hdlc/link-state.ts'
 import { HdlcReader } from '../dlms/hdlc/reader.ts'
 import { encodeUnconfirmed, llcToServer, SegmentGatherer } from '../dlms/hdlc/transfer.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
+import { keyOf } from './association.ts'
 import type { Answer, Framing, FramingEvents } from './framing.ts'
 
 // Seven bits, or fourteen where an address has four octets, of the lower part.
@@ -222,5 +223,3 @@ function addressesOf(device: number, client: number, octets: 1 | 2 | 4 | undefin
     throw new BrokerError('DEVICE_RECORD_MALFORMED', detail, { cause })
   }
 }
-
-const keyOf = (device: number, client: number): number => device * 0x1_0000 + client

@@ -19,7 +19,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { isNotification, isReleaseAnswer } from '../dlms/client.ts'
 import type { DeviceAddress, DevicePush, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
-import { Association } from './association.ts'
+import { Association, keyOf } from './association.ts'
 import type { Carrier, CarrierEvents } from './carrier.ts'
 import { profileOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
@@ -133,7 +133,7 @@ export class Link {
   }
 
   private associationOf(address: DeviceAddress): Association {
-    const key = address.logicalDevice * 0x1_0000 + address.client
+    const key = keyOf(address.logicalDevice, address.client)
     let association = this.associations.get(key)
     if (!association) {
       association = new Association(address.logicalDevice, address.client)
@@ -236,7 +236,7 @@ export class Link {
   }
 
   private onApdu(device: number, client: number, apduView: Buffer): boolean {
-    const association = this.associations.get(device * 0x1_0000 + client)
+    const association = this.associations.get(keyOf(device, client))
     if (association?.exchange === undefined) this.onIdle(association, device, client, apduView)
     else if (association.takeLate(apduView)) this.owner.lateFrame()
     else this.onAnswer(association, association.exchange, apduView)
@@ -304,7 +304,7 @@ export class Link {
 
   /** The framing has lost the way to one device. */
   private onLost(device: number, client: number, code: ErrorCode, detail: string): void {
-    const association = this.associations.get(device * 0x1_0000 + client)
+    const association = this.associations.get(keyOf(device, client))
     if (association === undefined || this.state === 'CLOSED') return
     const { exchange } = association
     if (exchange === undefined) return association.forget()

@@ -11,7 +11,7 @@ import { confirmationOf } from '../dlms/push.ts'
 import { PushBlocks } from '../dlms/push-blocks.ts'
 import { allocateApdu } from '../dlms/wrapper.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
-import type { Association } from './association.ts'
+import { keyOf, type Association } from './association.ts'
 import type { Answer } from './framing.ts'
 import type { Link, LinkOwner } from './link.ts'
 
@@ -131,5 +131,3 @@ export function confirmationIn(apduView: Buffer): Buffer | undefined {
     return undefined
   }
 }
-
-const keyOf = (device: number, client: number): number => device * 0x1_0000 + client
