@@ -14,6 +14,7 @@ import { Gateway } from '../core/gateway/gateway.ts'
 import { connectNats } from '../core/ledger/connection.ts'
 import { createCursorStore } from '../core/ledger/cursors.ts'
 import { PartyFeed } from '../core/ledger/party-feed.ts'
+import { PendingDeliveries } from '../core/ledger/pending-deliveries.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
 import { createSnapshotStore, snapshotBytesMaxOf } from '../core/ledger/snapshots.ts'
@@ -22,6 +23,7 @@ import { openDialInNames } from '../core/ops/dial-in-names.ts'
 import { openVault } from '../core/ops/key-encryption-keys.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
+import { version } from '../core/ops/version.ts'
 import { startNatsServer } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { startOpsServer } from '../core/ops/server.ts'
@@ -95,6 +97,10 @@ async function start(
 ): Promise<Omit<Broker, 'close'>> {
   const log = createLog(config.logLevel)
   const metrics = createMetrics()
+  metrics.gauge('busbar_build_info', 'Always 1; the version of Busbar and of Node', () => 1, {
+    version,
+    node: process.versions.node,
+  })
   const clock = systemClock
   const random = systemRandom
   // Read early: a fault in it is told before anything is started.
@@ -190,8 +196,19 @@ async function start(
   let doors = { grpcPort: 0, httpPort: 0 }
   let feed: PartyFeed | undefined
   if (does('gateway')) {
-    const following = new PartyFeed({ ledger, log, clock })
+    const parties = readParties(config.partiesFile)
+    const pending = new PendingDeliveries({ cursors, clock, metrics })
+    const following = new PartyFeed({
+      ledger,
+      log,
+      clock,
+      onTick: (sequence, frames) => pending.add(sequence, frames),
+    })
     await following.start()
+    // Beside the work: metrics of a backlog may be late, requests may not.
+    pending.addPast(ledger, following.sequence, parties.keys()).catch((fault: unknown) => {
+      log.warn({ fault: String(fault) }, 'deliveries from before the start are not counted')
+    })
     closers.push(() => following.close())
     feed = following
     const gateway = new Gateway({
@@ -199,7 +216,7 @@ async function start(
       directory: owners,
       ledger: following,
       cursors,
-      parties: readParties(config.partiesFile),
+      parties,
       clock,
       random,
       log,
@@ -241,6 +258,9 @@ async function start(
     },
   })
   closers.push(() => ops.close())
+  metrics.gauge('busbar_ready', '1 while every readiness check passes', () =>
+    ops.reasons().length === 0 ? 1 : 0,
+  )
   ops.addCheck('partitions', () => partitionTrouble(owners, host && hostId, host?.owned))
   ops.addCheck('ledger', () => watch.trouble)
   ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))

@@ -5,11 +5,12 @@ import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { Transport } from '../core/ports/wan.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
+import { version } from '../core/ops/version.ts'
 import { explainFault, UsageFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
   .description('The open switchboard between energy parties and smart meters')
-  .version('0.1.0')
+  .version(version)
   .showHelpAfterError('(--help lists the options)')
   // Wrong options end with 2, as `busbar submit` and its like do; what goes wrong later with 1.
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))

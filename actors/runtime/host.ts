@@ -31,7 +31,7 @@ import type { Send, SendKeyStep } from '../device/effects.ts'
 import type { Answered, KeyStepAnswered } from '../device/messages.ts'
 import { Exchanges } from './exchanges.ts'
 import { Handover } from './handover.ts'
-import { hostMetrics, type HostMetrics } from './host-metrics.ts'
+import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { KeyWork } from './key-work.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
@@ -110,6 +110,13 @@ export class Host {
     this.ownMessages = new OwnMessages(this.mailbox, this.partitions, this.exchanges)
     this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
     this.snapshots = new Snapshots(options, this.metrics, this.partitions)
+    hostGauges(options.metrics, {
+      partitions: () => this.owned.length,
+      awake: () => this.partitions.awakeCount,
+      waiting: () => this.mailbox.length,
+      exchanges: () => this.exchanges.count,
+      ledgerUsage: () => this.snapshots.usage,
+    })
     this.keyWork = new KeyWork({
       ...options,
       keys,
@@ -378,7 +385,6 @@ export class Host {
   /** Between two ticks memory is what is on disk: the moment for checkpoints, and to rebuild a store that is damaged. */
   private betweenTicks(): void {
     const { clock, checkpointIntervalMs } = this.options
-    let awake = 0
     let isDamaged = false
     // One partition at a time, in turn: packing the states of all would be a long pause.
     let due: Partition | undefined
@@ -391,7 +397,6 @@ export class Host {
       )
         due = partition
       isFarBehind ||= partition.isFarBehind
-      awake += partition.awakeCount
     }
     void due?.saveAndSleep(clock, this.lastSequence)
     if (isDamaged && !this.isClosing)
@@ -402,9 +407,6 @@ export class Host {
       if (isFarBehind) this.held.push(() => this.partitions.catchUp(this.lastSequence))
       this.runHeld()
     }
-    this.metrics.awake.set(awake)
-    this.metrics.waiting.set(this.mailbox.length)
-    this.metrics.exchanges.set(this.exchanges.count)
   }
 
   /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */

@@ -112,6 +112,10 @@ export class OwnedPartitions {
     return this.served.values()
   }
 
+  get awakeCount(): number {
+    return [...this.served.values()].reduce((total, { awakeCount }) => total + awakeCount, 0)
+  }
+
   get numbers(): number[] {
     return [...this.served.keys()]
   }
@@ -289,7 +293,6 @@ export class OwnedPartitions {
     }
     if (leaving.length === 0) return
     for (const { served } of leaving) this.served.delete(served.number)
-    this.metrics.partitions.set(this.served.size)
     const takenAtMs = clock.now()
     const outcome = await ledger.commit(
       leaving.map(({ partition, nonce, served }) => {
@@ -384,7 +387,6 @@ export class OwnedPartitions {
       this.served.set(partition.number, partition)
     }
     this.onServed()
-    this.metrics.partitions.set(this.served.size)
   }
 
   /**
@@ -465,7 +467,6 @@ export class OwnedPartitions {
 
   private async drop(partition: Partition): Promise<void> {
     if (this.served.get(partition.number) === partition) this.served.delete(partition.number)
-    this.metrics.partitions.set(this.served.size)
     await partition.close()
   }
 

@@ -44,6 +44,8 @@ export class Snapshots {
   private looking: Promise<void> | undefined
   private lookedAt = 0
   private isClosing = false
+  /** Octets that the ledger held and may hold, as of the last look. */
+  usage = { bytes: 0, bytesMax: 0 }
 
   constructor(ports: SnapshotPorts, metrics: HostMetrics, partitions: OwnedPartitions) {
     this.ports = ports
@@ -67,8 +69,7 @@ export class Snapshots {
   private async makeAndTrim(snapshots: SnapshotStore): Promise<void> {
     const { ledger, cursors, snapshotTicks = limits.snapshotTicks } = this.ports
     const { bytes, bytesMax } = await ledger.usage()
-    this.metrics.ledgerBytes.set(bytes)
-    this.metrics.ledgerBytesMax.set(bytesMax)
+    this.usage = { bytes, bytesMax }
     const isShort = bytes * 100 > bytesMax * limits.ledgerTrimPercent
     const { through } = await trimRecordOf(ledger)
     for (const partition of this.partitions.values()) {

@@ -29,6 +29,8 @@ const spareWritersMax = 64
 export class Tick {
   readonly mails: readonly Mail[]
   readonly effects: WantedEffect[] = []
+  /** Requests that end in this tick: the id of the outcome, and the time since acceptance. */
+  readonly ended: Array<{ outcome: number; tookMs: number }> = []
   deliveryCount = 0
   /** Octets gathered, without the partitions' own frames. */
   deliveryBytes = 0
@@ -84,6 +86,7 @@ export class Tick {
       writeSafeU64(buffer, delivery.receivedAt, at + offsetOf.correlation)
     } else {
       const { request, outcome, attempt } = delivery
+      this.ended.push({ outcome, tookMs: time - request.acceptedAt })
       buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
       buffer[at + offsetOf.lane + 1] = request.lane
       buffer.writeUInt32BE(request.srv, at + offsetOf.srv)

@@ -7,7 +7,7 @@ import { limits } from '../../core/base/limits.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { tickSubjects, type CursorStore, type LedgerMessage } from '../../core/ports/ledger.ts'
-import type { Gauge, Metrics } from '../../core/ports/metrics.ts'
+import type { Metrics } from '../../core/ports/metrics.ts'
 import type { RowStore, StoredRow } from '../../core/ports/rows.ts'
 import { writeViewsCursor } from '../../core/ports/views-cursor.ts'
 import { genesis, stepChain } from '../runtime/chain.ts'
@@ -38,7 +38,6 @@ export type ViewsPorts = OpeningPorts & {
 
 export class Views {
   private readonly ports: ViewsPorts
-  private readonly gauges: { lag: Gauge; devices: Gauge }
   private isClosing = false
   /** Ends each of the waits that are under way. */
   private readonly pauses = new Set<() => void>()
@@ -65,10 +64,12 @@ export class Views {
   constructor(ports: ViewsPorts) {
     this.ports = ports
     const { metrics } = ports
-    this.gauges = {
-      lag: metrics.gauge('busbar_views_lag_ticks', 'Ticks of the ledger that views lack, at most'),
-      devices: metrics.gauge('busbar_views_devices', 'Rows of the inventory'),
-    }
+    metrics.gauge(
+      'busbar_views_lag_ticks',
+      'Ticks of the ledger that views lack, at most',
+      () => this.lagTicks,
+    )
+    metrics.gauge('busbar_views_devices', 'Rows of the inventory', () => this.deviceCount)
   }
 
   /** Begins; readiness says when it has caught up. */
@@ -239,8 +240,6 @@ export class Views {
       await this.pause(limits.viewsLookMs)
       try {
         this.lastSequence = (await ledger.lastOn(tickSubjects))?.sequence ?? 0
-        this.gauges.lag.set(this.lagTicks)
-        this.gauges.devices.set(this.deviceCount)
         await this.tellCursor()
       } catch (fault) {
         log.warn({ fault: String(fault) }, 'views cannot say how far they are')

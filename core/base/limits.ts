@@ -134,6 +134,8 @@ export const limits = {
   /** A receiver that takes nothing for this long is cut off; its stream is reset this long after its status was sent. */
   receiverStallMsMax: 10_000,
   receiverResetMs: 1_000,
+  /** Spans of pending deliveries that a gateway keeps for the metrics of one party; older ones are joined. */
+  pendingSpansMax: 256,
   /** Between two writes of one delivery cursor; what a crash forgets in between is delivered again. */
   cursorWriteMs: 100,
   /** The first message of a receiver, with its credit. */

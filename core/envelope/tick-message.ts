@@ -133,3 +133,15 @@ function expect(message: Buffer, at: number, bytes: number, isRight: boolean): v
   if (!isRight || at + bytes > message.length)
     throw new BrokerError('FRAME_MALFORMED', `no tick: octet ${at}`)
 }
+
+/** Deliveries of a tick by party, borrowed. A message that is not a tick gives none: the hash chains of the hosts show it. */
+export function partyFramesOf(message: Buffer): Map<Eui64Key, Buffer> {
+  const frames = new Map<Eui64Key, Buffer>()
+  try {
+    readTickMessage(message, undefined, (party, frame) => frames.set(party, frame))
+  } catch (fault) {
+    if (!(fault instanceof BrokerError)) throw fault
+    frames.clear()
+  }
+  return frames
+}

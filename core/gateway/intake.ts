@@ -28,7 +28,8 @@ import { headerBytes, Kind } from '../envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
-import type { Counter, Gauge, Metrics } from '../ports/metrics.ts'
+import type { Metrics } from '../ports/metrics.ts'
+import { IntakeMetrics } from './intake-metrics.ts'
 import {
   laneUnspecified,
   RequestScan,
@@ -67,10 +68,7 @@ export class Intake {
   private drained: (() => void) | undefined
   private readonly header = blankHeader()
   private readonly ownAnswer = new OwnAnswer()
-  private readonly submitted: Counter
-  private readonly refused: Counter
-  private readonly resent: Counter
-  private readonly inFlight: Gauge
+  private readonly metrics: IntakeMetrics
 
   constructor(ports: IntakePorts, slotCount: number = limits.gatewayRequestsInFlightMax) {
     this.ports = ports
@@ -80,22 +78,7 @@ export class Intake {
     this.partitionInFlight = new Int32Array(partitionCount)
     this.partitionStranded = new Int32Array(partitionCount)
     this.partitionWatched = new Uint8Array(partitionCount)
-    this.submitted = ports.metrics.counter(
-      'busbar_gateway_requests_total',
-      'Service requests handed on to their partition.',
-    )
-    this.refused = ports.metrics.counter(
-      'busbar_gateway_refusals_total',
-      'Service requests refused at the gateway.',
-    )
-    this.resent = ports.metrics.counter(
-      'busbar_gateway_resent_total',
-      'Envelopes sent again to another owner of their partition.',
-    )
-    this.inFlight = ports.metrics.gauge(
-      'busbar_gateway_requests_in_flight',
-      'Requests without an acknowledgement.',
-    )
+    this.metrics = new IntakeMetrics(ports.metrics, () => this.slots.used)
   }
 
   /** Requests that wait for an acknowledgement. */
@@ -230,14 +213,14 @@ export class Intake {
     const at = queue.writer.reserve(bytes)
     writeEnvelope(queue.writer.target, at, header, bodyView)
     queue.add(slot, at, slots)
-    this.submitted.add()
+    this.metrics.handedOn.add()
     if (this.partitionInFlight[partition]!++ === 0 && this.partitionWatched[partition] === 0)
       void this.watch(partition)
   }
 
   /** Answers with an acknowledgement of the gateway's own, about the request in `scan`. */
   private refuse(code: ErrorCode, sink: AnswerSink, tag: number, nowMs: number): void {
-    this.refused.add()
+    this.metrics.rejected(code)
     sink.answer(tag, this.ownAnswer.toScan(code, this.scan, nowMs), 0)
   }
 
@@ -250,7 +233,6 @@ export class Intake {
       slots.flights[slot] = flight
       if (slots.startedMs[slot]! < oldestMs) oldestMs = slots.startedMs[slot]!
     }
-    this.inFlight.set(slots.used)
     if (queue.owner === undefined) {
       queue.landed()
       return this.strandAll(flight)
@@ -301,6 +283,10 @@ export class Intake {
     const sink = slots.sinks[slot]!
     const tag = slots.tags[slot]!
     const partition = slots.partitions[slot]!
+    if (readKind(buffer, at) === Kind.ACKNOWLEDGEMENT) {
+      const tookMs = this.ports.clock.now() - slots.startedMs[slot]!
+      this.metrics.acknowledged(readOutcome(buffer, at), tookMs)
+    }
     this.leaveFlight(slot)
     this.partitionInFlight[partition]!--
     slots.release(slot)
@@ -378,7 +364,7 @@ export class Intake {
     const at = queue.writer.reserve(to - from)
     flight.frame.copy(queue.writer.target, at, from, to)
     queue.add(slot, at, slots)
-    this.resent.add()
+    this.metrics.sentAgain.add()
   }
 
   private giveUp(slot: number, flight: Flight, nowMs: number): void {

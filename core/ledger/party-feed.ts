@@ -9,7 +9,7 @@
  * keeps the index from then on. A reader that is slow holds up nobody: it finds its place in the index and reads older ticks again.
  */
 import { eui64Key, type Eui64Key } from '../base/eui64.ts'
-import { readTickMessage } from '../envelope/tick-message.ts'
+import { partyFramesOf } from '../envelope/tick-message.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import {
   tickSubjects,
@@ -22,7 +22,13 @@ import type { Log } from '../ports/log.ts'
 const partyOf = (subject: string): Eui64Key =>
   eui64Key(Buffer.from(subject.slice('out.'.length), 'hex'))
 
-export type PartyFeedOptions = { ledger: Ledger; log: Log; clock?: Clock }
+export type PartyFeedOptions = {
+  ledger: Ledger
+  log: Log
+  clock?: Clock
+  /** Sees the deliveries of every tick behind the start, by party; frames are borrowed. */
+  onTick?: (sequence: number, frames: ReadonlyMap<Eui64Key, Buffer>) => void
+}
 
 /** Ticks of one party, by sequence, rising; complete from `from` on once `isComplete`. */
 type PartyIndex = { from: number; sequences: number[]; isComplete: boolean }
@@ -41,6 +47,7 @@ export class PartyFeed implements DeliveryFeed {
   private readonly ledger: Ledger
   private readonly log: Log
   private readonly clock: Clock
+  private readonly onFrames: PartyFeedOptions['onTick']
   private readonly indexes = new Map<Eui64Key, PartyIndex>()
   private readonly scans = new Map<Eui64Key, Promise<void>>()
   private readonly cache = new Map<number, Tick>()
@@ -50,7 +57,8 @@ export class PartyFeed implements DeliveryFeed {
   /** Readers that have all there is, by party. */
   private readonly waiting = new Map<Eui64Key, Array<() => void>>()
 
-  constructor({ ledger, log, clock = systemClock }: PartyFeedOptions) {
+  constructor({ ledger, log, clock = systemClock, onTick }: PartyFeedOptions) {
+    this.onFrames = onTick
     this.ledger = ledger
     this.log = log
     this.clock = clock
@@ -158,7 +166,8 @@ export class PartyFeed implements DeliveryFeed {
     const past: number[] = []
     if (from <= until) {
       const onTick = (message: LedgerMessage): void => {
-        if (message.sequence <= until && framesOf(message).has(party)) past.push(message.sequence)
+        if (message.sequence <= until && partyFramesOf(message.data).has(party))
+          past.push(message.sequence)
       }
       await this.ledger.read(tickSubjects, Math.max(1, from), onTick, until)
     }
@@ -168,8 +177,9 @@ export class PartyFeed implements DeliveryFeed {
 
   private onTick(message: LedgerMessage): void {
     this.tailSequence = message.sequence
-    const frames = framesOf(message)
+    const frames = partyFramesOf(message.data)
     if (frames.size === 0) return
+    this.onFrames?.(message.sequence, frames)
     let isWanted = false
     for (const party of frames.keys()) {
       const index = this.indexes.get(party)
@@ -200,7 +210,7 @@ export class PartyFeed implements DeliveryFeed {
     const cached = this.cache.get(sequence)
     if (cached !== undefined) return cached.frames
     const message = await this.ledger.at(sequence)
-    return message === undefined ? new Map() : framesOf(message)
+    return message === undefined ? new Map() : partyFramesOf(message.data)
   }
 
   private wait(party: Eui64Key, resolve: () => void): void {
@@ -215,17 +225,6 @@ export class PartyFeed implements DeliveryFeed {
     this.waiting.delete(party)
     for (const resolve of waiting) resolve()
   }
-}
-
-/** Deliveries of a tick by party; a message that is no tick has none, and the hosts' hash chains name it. */
-function framesOf(message: LedgerMessage): Map<Eui64Key, Buffer> {
-  const frames = new Map<Eui64Key, Buffer>()
-  try {
-    readTickMessage(message.data, undefined, (party, frame) => frames.set(party, frame))
-  } catch {
-    frames.clear()
-  }
-  return frames
 }
 
 /** The first index whose value is at least `wanted`. */

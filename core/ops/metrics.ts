@@ -4,17 +4,22 @@
  */
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
 import { assert } from '../base/assert.ts'
-import type { Counter, Gauge, Histogram, Labels, Metrics } from '../ports/metrics.ts'
+import type { Counter, GaugeSeries, Histogram, Labels, Metrics } from '../ports/metrics.ts'
 
 type Value = { labels: Record<string, string | number>; value: number; metricName?: string }
 
-class Sum implements Counter, Gauge {
+class Sum implements Counter {
   value = 0
   add(count = 1): void {
     this.value += count
   }
-  set(value: number): void {
-    this.value = value
+}
+
+/** Adds up what its readers give at the moment of collection. */
+class Readers {
+  readonly reads: Array<() => number> = []
+  get value(): number {
+    return this.reads.reduce((total, read) => total + read(), 0)
   }
 }
 
@@ -42,10 +47,12 @@ class Buckets implements Histogram {
   }
 }
 
+type Instrument = Sum | Readers | Buckets
+
 type Family = {
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly labelNames: string
-  readonly series: Map<string, { labels: Labels; instrument: Sum | Buckets }>
+  readonly series: Map<string, { labels: Labels; instrument: Instrument }>
 }
 
 /** Metrics that can be read as Prometheus text. */
@@ -71,6 +78,9 @@ function valuesOfBuckets(name: string, labels: Labels, { bounds, counts, sum }: 
   return values
 }
 
+const valuesOfSeries = (series: readonly GaugeSeries[]): Value[] =>
+  series.map(({ labels, value }) => ({ labels: { ...labels }, value }))
+
 /**
  * A registry of its own, with the metrics of the process when `withProcess`. A name with another type, other label names
  * or a character that Prometheus does not take is a fault of ours and asserts.
@@ -82,13 +92,24 @@ export function createMetrics({
   if (withProcess) collectDefaultMetrics({ register: registry })
   const families = new Map<string, Family>()
 
+  const register = (
+    name: string,
+    help: string,
+    type: Family['type'],
+    values: () => Value[] | Promise<Value[]>,
+  ): void => {
+    const get = async () => ({ name, help, type, aggregator: 'sum', values: await values() })
+    // The registry reads `name` and `get` of a metric, nothing else of prom-client's classes.
+    registry.registerMetric({ name, get } as unknown as Metric)
+  }
+
   const instrumentOf = (
     type: Family['type'],
     name: string,
     help: string,
     labels: Labels,
-    create: () => Sum | Buckets,
-  ) => {
+    create: () => Instrument,
+  ): Instrument => {
     const labelNames = Object.keys(labels).toSorted().join(',')
     let family = families.get(name)
     if (!family) {
@@ -96,22 +117,13 @@ export function createMetrics({
       family = { type, labelNames, series: new Map() }
       families.set(name, family)
       const { series } = family
-      const collected = {
-        name,
-        get: async () => ({
-          name,
-          help,
-          type,
-          aggregator: 'sum',
-          values: [...series.values()].flatMap(({ labels: own, instrument }): Value[] =>
-            instrument instanceof Buckets
-              ? valuesOfBuckets(name, own, instrument)
-              : [{ labels: { ...own }, value: instrument.value }],
-          ),
-        }),
-      }
-      // The registry reads `name` and `get` of a metric, nothing else of prom-client's classes.
-      registry.registerMetric(collected as unknown as Metric)
+      register(name, help, type, () =>
+        [...series.values()].flatMap(({ labels: own, instrument }): Value[] =>
+          instrument instanceof Buckets
+            ? valuesOfBuckets(name, own, instrument)
+            : [{ labels: { ...own }, value: instrument.value }],
+        ),
+      )
     }
     assert(
       family.type === type && family.labelNames === labelNames,
@@ -129,8 +141,15 @@ export function createMetrics({
   return {
     counter: (name, help, labels = {}) =>
       instrumentOf('counter', name, help, labels, () => new Sum()) as Sum,
-    gauge: (name, help, labels = {}) =>
-      instrumentOf('gauge', name, help, labels, () => new Sum()) as Sum,
+    gauge: (name, help, read, labels = {}) => {
+      const readers = instrumentOf('gauge', name, help, labels, () => new Readers()) as Readers
+      readers.reads.push(read)
+    },
+    gauges: (name, help, read) => {
+      assert(!families.has(name), `metric ${name} is used in two ways`)
+      families.set(name, { type: 'gauge', labelNames: '', series: new Map() })
+      register(name, help, 'gauge', async () => valuesOfSeries(await read()))
+    },
     histogram: (name, help, bounds, labels = {}) =>
       instrumentOf('histogram', name, help, labels, () => new Buckets(bounds)) as Buckets,
     text: () => registry.metrics(),

@@ -133,9 +133,9 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
     'busbar_nats_server_restarts_total',
     'Deaths of the embedded nats-server after which it was started again.',
   )
-  const isUp = metrics.gauge(
-    'busbar_nats_server_up',
-    '1 while the embedded nats-server takes connections.',
+  let isUp = false
+  metrics.gauge('busbar_nats_server_up', '1 while the embedded nats-server takes connections', () =>
+    isUp ? 1 : 0,
   )
 
   let child: ChildProcess | undefined
@@ -150,7 +150,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
   const end = (fault: BrokerError | undefined): void => {
     if (ended) return
     ended = { fault }
-    isUp.set(0)
+    isUp = false
     leave()
     for (const listener of listeners) listener(fault)
     listeners = []
@@ -182,7 +182,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
         isGone = true
         child = undefined
         watchdog?.dismiss()
-        isUp.set(0)
+        isUp = false
         settle(how)
       }
       server.once('error', (error) => conclude(error.message))
@@ -215,7 +215,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
       void gone.then(died)
       void ready.then((isReady) => {
         if (!isReady) return
-        isUp.set(1)
+        isUp = true
         log.info({ pid: child?.pid, port }, 'nats-server runs again')
       })
     }
@@ -252,7 +252,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
         `it did not take connections: it ${await first.gone}; log: ${places.log}`,
       )
     }
-    isUp.set(1)
+    isUp = true
     log.info({ pid: child?.pid, port, store: places.store }, 'nats-server runs')
     void first.gone.then(died)
 

@@ -96,7 +96,10 @@ export class BusWan implements Wan {
 
   constructor(options: BusWanOptions) {
     this.options = options
-    this.metrics = busWanMetrics(options.metrics)
+    this.metrics = busWanMetrics(options.metrics, {
+      underWay: () => this.pending.size,
+      processes: () => this.directory.names.length,
+    })
     this.client = options.random.bytes(8).toString('hex')
     this.aloneSinceMs = options.clock.now()
     this.directory = new WanProcesses({
@@ -363,8 +366,6 @@ export class BusWan implements Wan {
       this.fail([pending], whyNot(pending))
     }
     this.warnWhenAlone(now)
-    this.metrics.underWay.set(this.pending.size)
-    this.metrics.processes.set(this.directory.names.length)
     this.callOff = clock.at(now + limits.wanLookMs, () => this.look())
   }
 

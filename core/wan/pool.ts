@@ -72,7 +72,10 @@ export class SocketWan implements Wan {
 
   constructor(options: Partial<WanOptions> = {}) {
     this.options = { ...defaultWanOptions, ...options }
-    this.metrics = wanMetrics(this.options.metrics)
+    this.metrics = wanMetrics(this.options.metrics, {
+      underWay: () => this.exchanges.count,
+      connections: () => this.links.size,
+    })
     this.owner = this.asOwner()
     this.sweeper = setInterval(() => {
       const now = this.options.nowMs()
@@ -452,8 +455,6 @@ export class SocketWan implements Wan {
       this.dead.delete(endpoint)
       this.forgetUnused(endpoint)
     }
-    this.metrics.underWay.set(this.exchanges.count)
-    this.metrics.connections.set(this.links.size)
   }
 
   private endWaiting(exchange: Exchange): void {

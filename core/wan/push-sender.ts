@@ -21,7 +21,7 @@ import { hostSubject, type Bus, type OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import { digest } from '../ports/crypto.ts'
 import type { Log } from '../ports/log.ts'
-import type { Counter, Gauge, Metrics } from '../ports/metrics.ts'
+import type { Counter, Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
 import type { DevicePush } from '../ports/wan.ts'
 import { FrameQueue, type Queued } from './frame-queue.ts'
@@ -68,14 +68,14 @@ export class PushSender {
   private isClosed = false
   private toldAtMs = -Infinity
   private untold = 0
-  private readonly waitingGauge: Gauge
   private readonly ended = new Map<ErrorCode, Counter>()
 
   constructor(options: PushSenderOptions) {
     this.options = options
-    this.waitingGauge = options.metrics.gauge(
+    options.metrics.gauge(
       'busbar_wan_pushes_waiting',
-      'What devices said unasked and no host has answered for',
+      'Unsolicited messages of devices that no host has acknowledged yet',
+      () => this.waiting.size,
     )
   }
 
@@ -110,7 +110,6 @@ export class PushSender {
     }
     this.waiting.set(item.number, item)
     this.bytesWaiting += bytes
-    this.waitingGauge.set(this.waiting.size)
     this.route(item)
   }
 
@@ -219,7 +218,6 @@ export class PushSender {
   private end(item: Waiting, code: ErrorCode): void {
     if (!this.waiting.delete(item.number)) return
     this.bytesWaiting -= item.bytes
-    this.waitingGauge.set(this.waiting.size)
     this.count(code)
     if (code === 'REQUEST_ACCEPTED') this.confirm(item)
   }

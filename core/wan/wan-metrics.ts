@@ -1,6 +1,6 @@
 /** What the WAN counts, looked up once. */
 import type { ErrorCode } from '../base/error-table.ts'
-import type { Counter, Gauge, Histogram, Metrics } from '../ports/metrics.ts'
+import type { Counter, Histogram, Metrics } from '../ports/metrics.ts'
 import type { ExchangeResult } from '../ports/wan.ts'
 
 type Outcome = 'OK' | Extract<ExchangeResult, { ok: false }>['code']
@@ -9,8 +9,6 @@ export type WanMetrics = {
   /** Exchanges by how they ended. */
   readonly ended: Readonly<Record<Outcome, Counter>>
   readonly durations: Histogram
-  readonly underWay: Gauge
-  readonly connections: Gauge
   readonly connected: Counter
   readonly connectsFailed: Counter
   readonly evicted: Counter
@@ -32,7 +30,20 @@ const outcomes = [
   'DEVICE_ASSOCIATION_REFUSED',
 ] as const satisfies Outcome[]
 
-export function wanMetrics(metrics: Metrics): WanMetrics {
+/** What the pool holds, read when metrics are collected. */
+export type WanReadings = { underWay(): number; connections(): number }
+
+export function wanMetrics(metrics: Metrics, readings: WanReadings): WanMetrics {
+  metrics.gauge(
+    'busbar_wan_exchanges_under_way',
+    'Exchanges that have not ended, waiting ones included',
+    readings.underWay,
+  )
+  metrics.gauge(
+    'busbar_wan_connections_open',
+    'Connections to devices, opening and closing ones included',
+    readings.connections,
+  )
   const ended = Object.fromEntries(
     outcomes.map((outcome) => [
       outcome,
@@ -47,14 +58,6 @@ export function wanMetrics(metrics: Metrics): WanMetrics {
       'busbar_wan_exchange_seconds',
       'From the call to the result of an exchange, waiting for a connection included',
       [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30],
-    ),
-    underWay: metrics.gauge(
-      'busbar_wan_exchanges_under_way',
-      'Exchanges that have not ended, waiting ones included',
-    ),
-    connections: metrics.gauge(
-      'busbar_wan_connections_open',
-      'Connections to devices, opening and closing ones included',
     ),
     connected: metrics.counter(
       'busbar_wan_connections_opened_total',
@@ -103,11 +106,22 @@ export type BusWanMetrics = {
   readonly frames: Counter
   readonly exchanges: Counter
   readonly lost: Counter
-  readonly underWay: Gauge
-  readonly processes: Gauge
 }
 
-export function busWanMetrics(metrics: Metrics): BusWanMetrics {
+export function busWanMetrics(
+  metrics: Metrics,
+  readings: { underWay(): number; processes(): number },
+): BusWanMetrics {
+  metrics.gauge(
+    'busbar_wan_bus_exchanges_under_way',
+    'Exchanges that wait for a wan process or its result',
+    readings.underWay,
+  )
+  metrics.gauge(
+    'busbar_wan_processes_alive',
+    'Wan processes that take exchanges',
+    readings.processes,
+  )
   return {
     frames: metrics.counter(
       'busbar_wan_bus_frames_total',
@@ -118,10 +132,5 @@ export function busWanMetrics(metrics: Metrics): BusWanMetrics {
       'busbar_wan_bus_exchanges_lost_total',
       'Exchanges that failed because no wan process took them, or it went or refused or gave no result',
     ),
-    underWay: metrics.gauge(
-      'busbar_wan_bus_exchanges_under_way',
-      'Exchanges that wait for a wan process or its result',
-    ),
-    processes: metrics.gauge('busbar_wan_processes_alive', 'Wan processes that take exchanges'),
   }
 }

@@ -10,7 +10,7 @@ import type { Bus } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import { encodeWanStatus, statusSubject, type WanStatus } from '../ports/host-status.ts'
 import type { Log } from '../ports/log.ts'
-import type { Counter, Gauge, Metrics } from '../ports/metrics.ts'
+import type { Counter, Metrics } from '../ports/metrics.ts'
 import type { ExchangeResult, Wan } from '../ports/wan.ts'
 import {
   decodeExchanges,
@@ -62,7 +62,6 @@ export class WanServer {
   private fallSilent: (() => void) | undefined
   private stopTelling: (() => void) | undefined
   private readonly carried: Counter
-  private readonly bytesGauge: Gauge
 
   constructor(options: WanServerOptions) {
     this.options = options
@@ -72,9 +71,10 @@ export class WanServer {
       'busbar_wan_carried_exchanges_total',
       'Exchanges taken from hosts of other processes',
     )
-    this.bytesGauge = metrics.gauge(
+    metrics.gauge(
       'busbar_wan_carried_bytes',
       'Octets of exchanges and results held for hosts of other processes',
+      () => this.bytesInFlight,
     )
   }
 
@@ -219,6 +219,5 @@ export class WanServer {
 
   private hold(bytes: number): void {
     this.bytesInFlight += bytes
-    this.bytesGauge.set(this.bytesInFlight)
   }
 }

@@ -130,7 +130,7 @@ class Trial {
         ownerOf: () => this.owner,
         changed: () => Promise.resolve(),
       },
-      metrics: { counter, gauge: () => ({ set() {} }), histogram: () => ({ observe() {} }) },
+      metrics: { counter, gauge() {}, gauges() {}, histogram: () => ({ observe() {} }) },
       deviceCalled: (name) => (name === 'kitchen' ? other : undefined),
     })
   }

@@ -13,7 +13,7 @@ import { PartyAccount } from '../../../core/gateway/party-account.ts'
 import type { AnswerSink } from '../../../core/gateway/slots.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
 import { silentLog } from '../../../core/ports/log.ts'
-import { noMetrics } from '../../../core/ports/metrics.ts'
+import { noMetrics, type Metrics } from '../../../core/ports/metrics.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { ServiceRequest } from '../../../proto/gen/busbar/v1/service_request.ts'
 import { answerFrame, requestOf, supplier, TestDirectory, type HostAnswer } from './rig.ts'
@@ -83,11 +83,15 @@ export class Answers implements AnswerSink {
 export const startMs = 1_700_000_000_000
 export const party = demoParties().get(eui64Key(parseEui64(supplier)!))!
 
-export function makeIntake(slots?: number, partitions = 1) {
+export function makeIntake({
+  slots,
+  partitions = 1,
+  metrics = noMetrics,
+}: { slots?: number; partitions?: number; metrics?: Metrics } = {}) {
   const clock = new SimClock(startMs)
   const bus = new HeldBus()
   const directory = new TestDirectory(partitions, 'a', clock)
-  const intake = new Intake({ bus, directory, clock, log: silentLog, metrics: noMetrics }, slots)
+  const intake = new Intake({ bus, directory, clock, log: silentLog, metrics }, slots)
   return { clock, bus, directory, intake, account: new PartyAccount(party), answers: new Answers() }
 }
 

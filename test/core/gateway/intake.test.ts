@@ -192,7 +192,7 @@ t.test('a request cut at every length is refused with a named code, or is whole'
 })
 
 t.test('full slots, a greedy party and a draining gateway are refused with a hint', async (t) => {
-  const { intake, account, answers } = makeIntake(3)
+  const { intake, account, answers } = makeIntake({ slots: 3 })
   for (let tag = 0; tag < 4; tag++) {
     const view = wire()
     intake.submit(account, view, 0, view.length, answers, tag)

@@ -1,4 +1,5 @@
 /** core/ops without servers of others: configuration and its defaults, metrics as text, the operators' HTTP, logs. */
+import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import fc from 'fast-check'
 import t from 'tap'
@@ -7,6 +8,7 @@ import { loadConfig, settings, type BrokerConfig, type Setting } from '../../../
 import { createLog } from '../../../core/ops/log.ts'
 import { createMetrics } from '../../../core/ops/metrics.ts'
 import { startOpsServer, type OpsServer } from '../../../core/ops/server.ts'
+import { version } from '../../../core/ops/version.ts'
 import { silentLog } from '../../../core/ports/log.ts'
 
 const load = (
@@ -138,7 +140,15 @@ t.test('metrics: counters, gauges and histograms as Prometheus reads them', asyn
   metrics.counter('busbar_requests_total', 'Requests.', { outcome: 'ref"used\n' }).add(2)
   accepted.add()
   accepted.add(41)
-  metrics.gauge('busbar_actors', 'Awake.').set(7)
+  let awake = 1
+  metrics.gauge('busbar_actors', 'Awake.', () => awake)
+  metrics.gauge('busbar_actors', 'Awake.', () => 5)
+  metrics.gauges('busbar_pending', 'Pending.', async () => [
+    { labels: { party: 'A' }, value: awake },
+    { labels: { party: 'B' }, value: 0 },
+  ])
+  await metrics.text()
+  awake = 2
   const wait = metrics.histogram('busbar_wait_ms', 'Waits.', [1, 10])
   for (const value of [0, 1, 1.5, 10, 11, 1e9]) wait.observe(value)
   const text = await metrics.text()
@@ -147,7 +157,11 @@ t.test('metrics: counters, gauges and histograms as Prometheus reads them', asyn
     '# TYPE busbar_requests_total counter\nbusbar_requests_total{outcome="accepted"} 42\n',
   )
   t.match(text, 'busbar_requests_total{outcome="ref\\"used\\n"} 2\n')
-  t.match(text, '# TYPE busbar_actors gauge\nbusbar_actors 7\n')
+  t.match(text, '# TYPE busbar_actors gauge\nbusbar_actors 7\n', 'read when it is collected')
+  t.match(
+    text,
+    '# TYPE busbar_pending gauge\nbusbar_pending{party="A"} 2\nbusbar_pending{party="B"} 0\n',
+  )
   t.match(
     text,
     [
@@ -159,7 +173,7 @@ t.test('metrics: counters, gauges and histograms as Prometheus reads them', asyn
       'busbar_wait_ms_count 6',
     ].join('\n'),
   )
-  t.throws(() => metrics.gauge('busbar_requests_total', 'Requests.'), /in two ways/)
+  t.throws(() => metrics.gauge('busbar_requests_total', 'Requests.', () => 0), /in two ways/)
   t.throws(
     () => metrics.counter('busbar_requests_total', 'Requests.', { other: 'x' }),
     /in two ways/,
@@ -305,4 +319,9 @@ t.test('log: one JSON object a line, above its level, secrets withheld', async (
   })
   t.notMatch(lines[0], 'hunter2')
   t.match(JSON.parse(lines[1]!), { level: 'error', code: 'DEVICE_UNKNOWN' })
+})
+
+t.test('the version in the code is the one of package.json', async (t) => {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
+  t.equal(version, (JSON.parse(text) as { version: string }).version)
 })

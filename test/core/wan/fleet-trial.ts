@@ -41,7 +41,8 @@ class Counted implements Metrics {
     const key = [name, ...Object.values(labels)].join(' ')
     return { add: (n = 1) => void this.values.set(key, (this.values.get(key) ?? 0) + n) }
   }
-  gauge = () => ({ set() {} })
+  gauge = () => {}
+  gauges = () => {}
   histogram = () => ({ observe() {} })
   refused(code: string): number {
     return this.values.get(`busbar_wan_apdus_refused_total ${code}`) ?? 0
