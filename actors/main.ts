@@ -6,6 +6,7 @@ import { systemClock } from '../core/ports/clock.ts'
 import { Transport } from '../core/ports/wan.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
 import { version } from '../core/ops/version.ts'
+import { addLoadCommand } from './cli/load-commands.ts'
 import { explainFault, UsageFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
@@ -468,6 +469,7 @@ program
   })
 
 addDlmsCommands(program, terminal)
+addLoadCommand(program, terminal, gateway, party)
 
 // Whoever reads along may have seen enough: `busbar … | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -55,7 +55,7 @@ const codecs = ['core/envelope', 'core/dlms', 'core/catalogue', 'core/access']
 const edges = ['core/bus', 'core/ledger', 'core/wan', 'core/gateway', 'core/ops']
 const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party']
 const aboveKinds = ['actors/runtime', 'actors/views', 'actors/simulator']
-const composition = ['actors', 'actors/cli', 'actors/demo']
+const composition = ['actors', 'actors/cli', 'actors/demo', 'actors/load']
 const belowTranslate = ['core/base', 'core/ports', ...codecs]
 const belowEdges = [...belowTranslate, 'core/translate', 'core/stream', 'proto/gen']
 

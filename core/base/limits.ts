@@ -134,6 +134,11 @@ export const limits = {
   /** A receiver that takes nothing for this long is cut off; its stream is reset this long after its status was sent. */
   receiverStallMsMax: 10_000,
   receiverResetMs: 1_000,
+  /** `busbar load`: latencies kept of each kind, and ended requests remembered to find duplicates. */
+  loadLatenciesMax: 1_000_000,
+  loadEndedMax: 1_000_000,
+  /** `busbar load`: wait after a rejection without a hint before its place is used again. */
+  loadRejectionWaitMs: 100,
   /** Spans of pending deliveries that a gateway keeps for the metrics of one party; older ones are joined. */
   pendingSpansMax: 256,
   /** Between two writes of one delivery cursor; what a crash forgets in between is delivered again. */

@@ -1,4 +1,4 @@
-// What the load client uses of autocannon, which brings no types of its own.
+// What `busbar load` and the benches use of autocannon, which brings no types of its own.
 declare module 'autocannon' {
   namespace autocannon {
     type Request = {
@@ -8,19 +8,24 @@ declare module 'autocannon' {
       headers?: Record<string, string>
     }
     type RequestPlan = Request & {
-      setupRequest?: (request: Request) => Request
-      onResponse?: (status: number, body: string) => void
+      /** `context` is an object for this request and its response alone. */
+      setupRequest?: (request: Request, context: object) => Request
+      onResponse?: (status: number, body: string, context: object) => void
     }
     type Options = {
       url: string
       connections: number
       duration: number
       method: string
+      overallRate?: number
       headers: Record<string, string>
       requests: RequestPlan[]
     }
     type Instance = { on(name: 'done', listener: () => void): void; stop(): void }
   }
   function autocannon(options: autocannon.Options): autocannon.Instance
+  namespace autocannon {
+    function track(run: Instance, options: { renderProgressBar: boolean }): void
+  }
   export default autocannon
 }
