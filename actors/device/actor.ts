@@ -3,12 +3,13 @@
  * Pure: `decide` reads the state and says what has happened and what is wanted; `evolve` alone changes the state, and
  * replay runs it alone. No I/O, clock, promise or randomness; what a request asks for is none of its business.
  */
-import { counterKey, type CounterKey } from '../../core/base/counter.ts'
+import { counterKey, numberOfCounter, type CounterKey } from '../../core/base/counter.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
+import { isCounterTooHigh } from '../../core/base/request-counter.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
 import {
   readBodyView,
@@ -37,6 +38,7 @@ import {
   sendKeyStep,
 } from './keys.ts'
 import type { Answered, Arrived, DeviceMessage } from './messages.ts'
+import { isPast } from './past-counters.ts'
 import {
   findEnded,
   findOpen,
@@ -44,6 +46,7 @@ import {
   rememberEnded,
   type DeviceState,
   type OpenRequest,
+  type Originator,
 } from './state.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
@@ -112,10 +115,12 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
       // The first acknowledgement once more, with its time.
       return acknowledge(out, message, accepted, known.acceptedAt)
     }
-    if (originator.floor !== undefined && counter <= originator.floor) {
+    const isForgotten = originator.floor !== undefined && counter <= originator.floor
+    if (isForgotten || isPast(state.past, originatorKey, counter))
       return refuse(out, message, 'REQUEST_COUNTER_STALE', now)
-    }
   }
+  if (isCounterTooHigh(numberOfCounter(counter), highestOf(originator), now))
+    return refuse(out, message, 'REQUEST_COUNTER_TOO_HIGH', now)
   const row = serviceRequestOf(readSrv(buffer, at))
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
   if (!row.deviceTypes.includes(state.record.type))
@@ -125,13 +130,8 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
   }
   if (state.open.length >= limits.deviceQueueMax) {
-    return acknowledge(
-      out,
-      message,
-      errorId('DEVICE_QUEUE_FULL'),
-      now,
-      now + limits.deviceRetryAfterMs,
-    )
+    const notBefore = now + limits.deviceRetryAfterMs
+    return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, notBefore)
   }
   out.facts.push({
     type: 'REQUEST_ACCEPTED',
@@ -139,6 +139,9 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   })
   acknowledge(out, message, accepted, now)
 }
+
+const highestOf = (originator: Originator | undefined): bigint | undefined =>
+  originator && numberOfCounter(originator.highest)
 
 function decideCancel(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const { buffer, at } = message
@@ -423,16 +426,7 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       state.open = state.open.filter((other) => other !== request)
       if (state.sent === request) state.sent = undefined
       const { outcome, attempt, time } = fact
-      state.ended = rememberEnded(
-        state.ended,
-        request,
-        { endedAt: time, outcome, attempt },
-        (originator, counter) => {
-          const forgotten = findOriginator(state, originator)
-          if (forgotten === undefined) return
-          if (forgotten.floor === undefined || forgotten.floor < counter) forgotten.floor = counter
-        },
-      )
+      rememberEnded(state, request, { endedAt: time, outcome, attempt })
     }
   }
 }

@@ -13,8 +13,10 @@
  *
  * Keys: keyring.ts has what is known of them, their counters, and how they are replaced; meanwhile requests wait.
  *
- * Repeats: a device remembers its open requests and the last `deviceRequestsRememberedMax` ended ones. What it has
- * forgotten lies at or below its originator's `floor` and is refused, so that no RequestID is ever run twice.
+ * Repeats: a device remembers its open requests, the last ended ones whole (`ended`), and of older ones the RequestIDs
+ * (`past`). What it has forgotten lies at or below its originator's `floor` and is rejected, so that no RequestID runs
+ * twice. Above the floor counters may come in any order: a party that repeats a request which was rejected for want of
+ * room finds it still acceptable (decision 0015).
  */
 import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
@@ -23,6 +25,7 @@ import type { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
 
 export type OpenRequest = {
@@ -71,6 +74,7 @@ export type DeviceState = {
    */
   alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
   ended: EndedRequests
+  past: PastCounters
   /** An array: most devices have one or two, and an empty Map takes 200 octets. */
   originators: readonly Originator[]
 }
@@ -108,6 +112,7 @@ export function emptyState(): DeviceState {
     keyring: undefined,
     alerts: undefined,
     ended: '',
+    past: none,
     originators: none,
   }
 }
@@ -179,17 +184,19 @@ function endedAt(ended: EndedRequests, at: number): EndedRequest {
 // A string put together by `+` would keep all its parts.
 const scratch = Buffer.alloc(limits.deviceRequestsRememberedMax * endedRecordBytes)
 
-/** `ended` with the end of `request`; calls `forget` with the RequestID that had to make room, if one had to. */
+/** Remembers the end of `request`. When there is no room the oldest ends go to `past`, many at a time. */
 export function rememberEnded(
-  ended: EndedRequests,
+  state: DeviceState,
   request: OpenRequest,
   end: { endedAt: number; outcome: number; attempt: number },
-  forget: (originator: Eui64Key, counter: CounterKey) => void,
-): EndedRequests {
-  let kept: string = ended
-  if (ended.length === scratch.length) {
-    forget(ended.slice(0, 8) as Eui64Key, ended.slice(8, 16) as CounterKey)
-    kept = ended.slice(endedRecordBytes)
+): void {
+  let kept: string = state.ended
+  if (kept.length === scratch.length) {
+    const goingBytes = limits.deviceCountersPerChunk * endedRecordBytes
+    state.past = addPast(state.past, idsIn(kept, goingBytes), end.endedAt, (originator, counter) =>
+      raiseFloor(state, originator, counter),
+    )
+    kept = kept.slice(goingBytes)
   }
   const at = scratch.write(kept, 'latin1')
   writeOctetsOf(request.originator, scratch, at)
@@ -200,5 +207,18 @@ export function rememberEnded(
   scratch.writeDoubleBE(end.endedAt, at + 32)
   scratch.writeUInt16BE(end.outcome, at + 40)
   scratch.writeUInt16BE(end.attempt, at + 42)
-  return latin1Of(scratch.subarray(0, at + endedRecordBytes))
+  state.ended = latin1Of(scratch.subarray(0, at + endedRecordBytes))
+}
+
+function idsIn(ended: EndedRequests, bytes: number): Array<readonly [Eui64Key, CounterKey]> {
+  const ids: Array<readonly [Eui64Key, CounterKey]> = []
+  for (let at = 0; at < bytes; at += endedRecordBytes)
+    ids.push([ended.slice(at, at + 8) as Eui64Key, ended.slice(at + 8, at + 16) as CounterKey])
+  return ids
+}
+
+function raiseFloor(state: DeviceState, key: Eui64Key, counter: CounterKey): void {
+  const originator = findOriginator(state, key)
+  if (originator === undefined) return
+  if (originator.floor === undefined || originator.floor < counter) originator.floor = counter
 }

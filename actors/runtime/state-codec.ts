@@ -9,6 +9,7 @@ import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { isChunk } from '../device/past-counters.ts'
 import { packRing, unpackRing, type PackedRing } from './ring-codec.ts'
 import {
   emptyState,
@@ -20,7 +21,9 @@ import {
 } from '../device/state.ts'
 
 /** Without keys a state is as it was in version 1, and says so: whoever reads that only still reads it. */
-export const stateVersion = 2
+export const stateVersion = 3
+/** Without `past`. */
+const keyedVersion = 2
 const keylessVersion = 1
 
 const packr = new Packr({ useRecords: false })
@@ -28,10 +31,10 @@ const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 
 /** Bytes of their own. What is not in the ledger (`sent`, `keyStep`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { record, open, ended, originators, keyring } = state
+  const { record, open, ended, past, originators, keyring } = state
   const endedCount = ended.length / endedRecordBytes
   const packed: unknown[] = [
-    keyring === undefined ? keylessVersion : stateVersion,
+    versionOf(state),
     record === undefined ? null : encodeDeviceRecord(record),
     open.map((r) => [
       latin1(r.originator),
@@ -57,8 +60,15 @@ export function packState(state: DeviceState): Buffer {
     ]),
     state.registeredAt,
   ]
-  if (keyring !== undefined) packed.push(packRing(keyring))
+  if (keyring !== undefined || past.length > 0)
+    packed.push(keyring === undefined ? null : packRing(keyring))
+  if (past.length > 0) packed.push(past.map(latin1))
   return packr.pack(packed)
+}
+
+function versionOf({ keyring, past }: DeviceState): number {
+  if (past.length > 0) return stateVersion
+  return keyring === undefined ? keylessVersion : keyedVersion
 }
 
 type PackedRequest = [
@@ -87,7 +97,9 @@ type PackedState = [
   /** Not in the first states of version 1. */
   number?,
   /** From version 2 on. */
-  PackedRing?,
+  (PackedRing | null)?,
+  /** From version 3 on. */
+  Uint8Array[]?,
 ]
 
 /** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of a version that is not known here */
@@ -102,12 +114,13 @@ export function unpackState(bytes: Uint8Array): DeviceState {
 }
 
 function stateIn(packed: PackedState): DeviceState {
-  if (!Array.isArray(packed) || (packed[0] !== keylessVersion && packed[0] !== stateVersion))
+  if (!Array.isArray(packed) || !(packed[0] >= keylessVersion && packed[0] <= stateVersion))
     throw new BrokerError('STORE_DAMAGED', 'a state of another version')
   const [, record, open, endedBytes, count, nextIndex, originators, registeredAt = 0] = packed
   const state = emptyState()
   state.registeredAt = registeredAt
-  if (packed[8] !== undefined) state.keyring = unpackRing(packed[8])
+  if (packed[9] !== undefined) state.past = packed[9].map(unpackChunk)
+  if (packed[8]) state.keyring = unpackRing(packed[8])
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) state.ended = unpackEnded(endedBytes, count, nextIndex)
@@ -119,6 +132,13 @@ function stateIn(packed: PackedState): DeviceState {
     }))
   }
   return state
+}
+
+/** @throws BrokerError STORE_DAMAGED */
+function unpackChunk(bytes: Uint8Array): string {
+  const chunk = latin1Of(bytes)
+  if (!isChunk(chunk)) throw new BrokerError('STORE_DAMAGED', 'counters of past requests')
+  return chunk
 }
 
 /** In order of their ends; states written before 2026-11-25 have them in a ring, with room behind. */

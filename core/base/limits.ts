@@ -49,8 +49,16 @@ export const limits = {
   mailboxMessagesMax: 20_000,
   /** Requests a device holds that have not ended. */
   deviceQueueMax: 64,
-  /** Ended requests a device remembers, for repeats and status; older ones are refused by their counter. */
+  /** Ended requests that a device remembers whole, for repeats and status. */
   deviceRequestsRememberedMax: 64,
+  /** RequestIDs of older ones that it remembers so that none runs twice; how many go together, and for how long they stay. */
+  deviceCountersRememberedMax: 1_024,
+  deviceCountersPerChunk: 32,
+  deviceCountersKeepMs: 86_400_000,
+  /** How far above the highest counter a party that counts by itself may go, see core/base/request-counter.ts. */
+  requestCounterStepMax: 1_000_000,
+  /** How far ahead of the clock a counter that is a time may be. */
+  requestCounterAheadMs: 86_400_000,
   /** Parties that one device remembers counters of. */
   deviceOriginatorsMax: 256,
   /** Deliveries a party may leave unacknowledged on one stream. */
@@ -333,6 +341,11 @@ export const limits = {
   cosemNotesMax: 100,
 } as const
 
+assert(
+  limits.deviceRequestsRememberedMax >= 2 * limits.deviceCountersPerChunk &&
+    limits.deviceCountersRememberedMax % limits.deviceCountersPerChunk === 0,
+  'a chunk of counters leaves whole records behind',
+)
 assert(
   limits.wanHdlcIdleMs < limits.hdlcInactivityMs,
   'an HDLC link is closed by us before the device does it',

@@ -153,18 +153,98 @@ t.test('a repeat returns the first acknowledgement and is not run twice', (t) =>
   t.end()
 })
 
-t.test('what is forgotten is refused, not run again', (t) => {
+t.test('what is no longer remembered whole is rejected, not run again', (t) => {
   const life = new Life().register()
-  for (let counter = 1; counter <= limits.deviceRequestsRememberedMax + 1; counter++) {
-    life.submit({ counter })
+  const perChunk = limits.deviceCountersPerChunk
+  const last = limits.deviceRequestsRememberedMax + 1
+  // Even counters only: odd ones were never used.
+  for (let number = 1; number <= last; number++) {
+    life.submit({ counter: number * 2 })
     life.answer('OK')
   }
-  t.equal(life.submit({ counter: 1 }), 'REQUEST_COUNTER_STALE')
-  t.equal(life.submit({ counter: 2 }), 'REQUEST_ACCEPTED', 'still remembered')
+  t.equal(life.submit({ counter: 2 }), 'REQUEST_COUNTER_STALE')
+  t.equal(life.submit({ counter: perChunk * 2 }), 'REQUEST_COUNTER_STALE')
+  t.equal(life.submit({ counter: perChunk * 2 + 2 }), 'REQUEST_ACCEPTED', 'still remembered whole')
+  t.equal(life.effects.filter((e) => e.type === 'SEND').length, last)
+  t.equal(life.submit({ counter: 1 }), 'REQUEST_ACCEPTED', 'never used, and above the floor')
+  t.end()
+})
+
+t.test('counters are forgotten by age and by number, and raise the floor then', (t) => {
+  const { deviceRequestsRememberedMax, deviceCountersRememberedMax } = limits
+  const run = (pauseMs: number): number => {
+    const life = new Life().register()
+    const total = deviceRequestsRememberedMax + deviceCountersRememberedMax * 2
+    for (let number = 1; number <= total; number++) {
+      life.submit({ counter: number * 2 })
+      life.answer('OK')
+      life.now += pauseMs
+      t.ok(life.state.past.length * limits.deviceCountersPerChunk <= deviceCountersRememberedMax)
+    }
+    const { floor } = life.state.originators[0]!
+    t.equal(life.submit({ counter: 1 }), 'REQUEST_COUNTER_STALE')
+    const again = total - deviceRequestsRememberedMax
+    t.equal(life.submit({ counter: again * 2 }), 'REQUEST_COUNTER_STALE', 'used, not forgotten')
+    return Number(Buffer.from(floor ?? '', 'latin1').readBigUInt64BE()) / 2
+  }
+  t.equal(run(0), deviceCountersRememberedMax, 'the oldest, when there are too many')
   t.equal(
-    life.effects.filter((e) => e.type === 'SEND').length,
-    limits.deviceRequestsRememberedMax + 1,
+    run(limits.deviceCountersKeepMs),
+    deviceCountersRememberedMax * 2 - limits.deviceCountersPerChunk,
   )
+  t.end()
+})
+
+t.test('a party that repeats what was rejected for want of room loses no request (B2-03)', (t) => {
+  // As many as the device remembers; the lowest counters are unlucky as long as there are others.
+  const total = limits.deviceCountersRememberedMax
+  const life = new Life().register()
+  const waiting = new Set(Array.from({ length: total }, (_, index) => index + 1))
+  const codes = new Map<string, number>()
+  for (let round = 0; waiting.size > 0 && round < total; round++) {
+    for (const counter of [...waiting].sort((a, b) => b - a)) {
+      const code = life.submit({ counter, deadline: life.now + 1e9 })!
+      codes.set(code, (codes.get(code) ?? 0) + 1)
+      if (code === 'REQUEST_ACCEPTED') waiting.delete(counter)
+    }
+    life.now += limits.deviceRetryAfterMs
+    while (life.state.sent !== undefined) life.answer('OK')
+  }
+  t.same([...codes.keys()].sort(), ['DEVICE_QUEUE_FULL', 'REQUEST_ACCEPTED'])
+  t.equal(waiting.size, 0, 'all were accepted')
+  t.equal(life.deliveries.length, total, 'each ran once')
+  t.end()
+})
+
+t.test('a counter that would block the following ones is rejected', (t) => {
+  const ns = (ms: number): bigint => BigInt(ms) * 1_000_000n
+  const day = 86_400_000
+  const trials: Array<[bigint | undefined, bigint, ErrorCode]> = [
+    [undefined, ns(start), 'REQUEST_ACCEPTED'],
+    [undefined, ns(start + day), 'REQUEST_ACCEPTED'],
+    [undefined, ns(start + day) + 1n, 'REQUEST_COUNTER_TOO_HIGH'],
+    [undefined, 2n ** 63n, 'REQUEST_COUNTER_TOO_HIGH'],
+    [undefined, 2n ** 64n - 1n, 'REQUEST_COUNTER_TOO_HIGH'],
+    [undefined, 1n, 'REQUEST_ACCEPTED'],
+    [5n, 1_000_005n, 'REQUEST_ACCEPTED'],
+    [5n, 1_000_006n, 'REQUEST_COUNTER_TOO_HIGH'],
+    [5n, BigInt(start), 'REQUEST_COUNTER_TOO_HIGH'],
+    [5n, 10n ** 18n, 'REQUEST_COUNTER_TOO_HIGH'],
+    [5n, ns(start), 'REQUEST_ACCEPTED'],
+    [BigInt(start) - 10_000_000n, BigInt(start), 'REQUEST_ACCEPTED'],
+    [BigInt(start), BigInt(start + day * 2), 'REQUEST_COUNTER_TOO_HIGH'],
+    [BigInt(start), ns(start), 'REQUEST_ACCEPTED'],
+    [BigInt(start / 1000), BigInt(start / 1000) + 50_000n, 'REQUEST_ACCEPTED'],
+    [BigInt(start / 1000), BigInt(start), 'REQUEST_COUNTER_TOO_HIGH'],
+    [ns(start - 400 * day), ns(start - 2 * day), 'REQUEST_ACCEPTED'],
+  ]
+  for (const [highest, counter, wanted] of trials) {
+    const life = new Life().register()
+    if (highest !== undefined) t.equal(life.submit({ counter: highest }), 'REQUEST_ACCEPTED')
+    t.equal(life.submit({ counter }), wanted, `${counter} after ${highest}`)
+    if (wanted !== 'REQUEST_ACCEPTED' && highest !== undefined)
+      t.equal(life.submit({ counter: highest + 1n }), 'REQUEST_ACCEPTED', 'the following one')
+  }
   t.end()
 })
 

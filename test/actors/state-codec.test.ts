@@ -2,6 +2,7 @@
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { evolve } from '../../actors/device/actor.ts'
+import { isPast } from '../../actors/device/past-counters.ts'
 import { emptyState, endedRecordBytes, findEnded } from '../../actors/device/state.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { emptyBytes, writeOctetsOf } from '../../core/base/bytes.ts'
@@ -20,15 +21,15 @@ function counterOf(number: number): CounterKey {
   return counterKey(octets)
 }
 
-/** A device that has ended `count` requests, numbered from 1, at the times of their numbers. */
-function aged(count: number) {
+/** A device that has ended the requests `first` to `count`, at the times of their numbers. */
+function aged(count: number, first = 1) {
   const state = emptyState()
   evolve(state, {
     type: 'DEVICE_REGISTERED',
     time: 1,
     recordBytes: encodeDeviceRecord(plainRecord),
   })
-  for (let number = 1; number <= count; number++) {
+  for (let number = first; number <= count; number++) {
     const id = { originator: supplier, counter: counterOf(number) }
     evolve(state, {
       type: 'REQUEST_ACCEPTED',
@@ -52,7 +53,7 @@ function aged(count: number) {
 }
 
 t.test('a state comes back, whatever the device remembers', async (t) => {
-  for (const count of [0, 1, 5, rememberedMax, rememberedMax + 6]) {
+  for (const count of [0, 1, 5, rememberedMax, rememberedMax + 6, rememberedMax * 4]) {
     const state = aged(count)
     const packed = packState(state)
     t.strictSame(unpackState(packed), state, `${count} ended`)
@@ -63,9 +64,12 @@ t.test('a state comes back, whatever the device remembers', async (t) => {
 t.test(
   'ended requests are found by their RequestID, and by nothing that looks like it',
   async (t) => {
-    const { ended } = aged(rememberedMax + 6)
-    t.equal(findEnded(ended, supplier, counterOf(6)), undefined, 'made room')
-    for (const number of [7, 40, rememberedMax + 6])
+    const { ended, past } = aged(rememberedMax + 6)
+    const made = limits.deviceCountersPerChunk
+    t.equal(findEnded(ended, supplier, counterOf(made)), undefined, 'made room')
+    t.ok(isPast(past, supplier, counterOf(made)), 'its RequestID is left')
+    t.notOk(isPast(past, supplier, counterOf(made + 1)))
+    for (const number of [made + 1, 40, rememberedMax + 6])
       t.match(findEnded(ended, supplier, counterOf(number)), { endedAt: number, outcome: number })
     // Sixteen octets from the middle of a record.
     const across = ended.slice(endedRecordBytes + 20, endedRecordBytes + 36)
@@ -75,9 +79,16 @@ t.test(
 )
 
 t.test('states of before: a ring with its oldest in the middle, or with room behind', async (t) => {
+  // What older versions kept of `count` ends: the last ones, and a floor for those before.
+  const keptOf = (count: number) => {
+    const first = Math.max(1, count - rememberedMax + 1)
+    const state = aged(count, first)
+    if (first > 1) state.originators[0]!.floor = counterOf(first - 1)
+    return { ...state, registeredAt: 0 }
+  }
   const older = (count: number, capacity: number): Buffer => {
     const ring = Buffer.alloc(capacity * endedRecordBytes)
-    const { ended } = aged(count)
+    const { ended, originators: knownOriginators } = keptOf(count)
     const kept = ended.length / endedRecordBytes
     for (let index = 0; index < kept; index++) {
       const number = count - kept + index
@@ -89,7 +100,7 @@ t.test('states of before: a ring with its oldest in the middle, or with room beh
       writeOctetsOf(text, octets, 0)
       return octets
     }
-    const [known] = aged(count).originators
+    const [known] = knownOriginators
     const originators =
       known === undefined
         ? []
@@ -117,5 +128,5 @@ t.test('states of before: a ring with its oldest in the middle, or with room beh
     [rememberedMax, rememberedMax],
     [rememberedMax + 6, rememberedMax],
   ] as const)
-    t.strictSame(unpackState(older(count, capacity)), { ...aged(count), registeredAt: 0 })
+    t.strictSame(unpackState(older(count, capacity)), keptOf(count))
 })

@@ -363,7 +363,7 @@ const stateBytes = ((): Buffer => {
   }
   state.open = [request]
   const end = { endedAt: 1e12, outcome: 1, attempt: 1 }
-  state.ended = rememberEnded(state.ended, request, end, () => undefined)
+  rememberEnded(state, request, end)
   return packState(state)
 })()
 /** A device whose keys are being replaced. */

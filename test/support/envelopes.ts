@@ -23,7 +23,7 @@ export type Wanted = {
   lane?: Lane
   originator?: Eui64Key
   device?: Eui64Key
-  counter?: number
+  counter?: number | bigint
   deadline?: number
   time?: number
   bodyType?: number

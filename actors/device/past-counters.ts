@@ -1,0 +1,76 @@
+/**
+ * RequestCounters of requests that ended a while ago: all that is left of them, so that none runs twice, although counters
+ * may arrive in any order. Chunks, oldest first, each a latin-1 string an octet a character:
+ *
+ *   time of the newest end, f64 | then for each request: originator 8 | counter 8
+ *
+ * A chunk is forgotten when it is older than `limits.deviceCountersKeepMs` or when there are too many; its counters raise
+ * the floor of their originators then (decision 0015).
+ */
+import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'
+import type { CounterKey } from '../../core/base/counter.ts'
+import type { Eui64Key } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
+
+export type PastCounters = readonly string[]
+
+const timeBytes = 8
+const recordBytes = 16
+const chunksMax = limits.deviceCountersRememberedMax / limits.deviceCountersPerChunk
+const scratch = Buffer.alloc(timeBytes + limits.deviceCountersPerChunk * recordBytes)
+
+/** True when a request of this RequestID ended a while ago. */
+export function isPast(past: PastCounters, originator: Eui64Key, counter: CounterKey): boolean {
+  const wanted = originator + counter
+  for (const chunk of past) {
+    let at = chunk.indexOf(wanted, timeBytes)
+    // The same octets may stand across two records.
+    while (at > 0 && (at - timeBytes) % recordBytes !== 0) at = chunk.indexOf(wanted, at + 1)
+    if (at > 0) return true
+  }
+  return false
+}
+
+/**
+ * `past` with `ids` (originator and counter each, at most `deviceCountersPerChunk`), whose newest ended at `endedAt`, UTC ms.
+ * Calls `forget` for each RequestID that had to go.
+ */
+export function addPast(
+  past: PastCounters,
+  ids: ReadonlyArray<readonly [Eui64Key, CounterKey]>,
+  endedAt: number,
+  forget: (originator: Eui64Key, counter: CounterKey) => void,
+): PastCounters {
+  scratch.writeDoubleBE(endedAt, 0)
+  let at = timeBytes
+  for (const [originator, counter] of ids) {
+    writeOctetsOf(originator, scratch, at)
+    writeOctetsOf(counter, scratch, at + 8)
+    at += recordBytes
+  }
+  const kept = past.filter((chunk, index) => {
+    const isOld = timeOf(chunk) < endedAt - limits.deviceCountersKeepMs
+    const isTooMany = past.length - index >= chunksMax
+    if (isOld || isTooMany) forgetChunk(chunk, forget)
+    return !isOld && !isTooMany
+  })
+  return [...kept, latin1Of(scratch.subarray(0, at))]
+}
+
+function timeOf(chunk: string): number {
+  return Buffer.from(chunk.slice(0, timeBytes), 'latin1').readDoubleBE(0)
+}
+
+function forgetChunk(
+  chunk: string,
+  forget: (originator: Eui64Key, counter: CounterKey) => void,
+): void {
+  for (let at = timeBytes; at < chunk.length; at += recordBytes)
+    forget(chunk.slice(at, at + 8) as Eui64Key, chunk.slice(at + 8, at + recordBytes) as CounterKey)
+}
+
+/** True for octets that `addPast` could have written. */
+export function isChunk(chunk: string): boolean {
+  const { length } = chunk
+  return length > timeBytes && length <= scratch.length && (length - timeBytes) % recordBytes === 0
+}
