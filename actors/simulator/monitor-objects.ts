@@ -5,7 +5,7 @@
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
 import { decodeValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
 import { integerOfValue } from '../../core/dlms/cosem/type.ts'
-import { readCosemDateTime } from '../../core/dlms/date-time.ts'
+import { utcMsIn, utcZone } from '../../core/dlms/local-time.ts'
 import { classObject, valueOfOctets, type ClassObject } from './class-object.ts'
 import { encodedFalse, encodedTrue, type SimulatedObject } from './cosem-object.ts'
 import { EventCode } from './event-log.ts'
@@ -47,7 +47,7 @@ function isEmergency(meter: Meter, nowMs: number): boolean {
   const groups = elementsOf(decodeValue(limiter.shown(meter, 'emergency_profile_group_id_list')))
   if (from?.tag !== Tag.OCTET_STRING || !groups.some((group) => numberOf(group) === numberOf(id)))
     return false
-  const fromMs = readCosemDateTime(from.value, 0)
+  const fromMs = utcMsIn(from.value, 0, utcZone)
   return fromMs !== undefined && nowMs >= fromMs && nowMs < fromMs + numberOf(seconds) * 1_000
 }
 

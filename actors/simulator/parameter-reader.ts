@@ -3,7 +3,8 @@
  * makes `isGood` false for good, and every value read then means nothing: ask once, at the end. Never throws.
  */
 import { Tag } from '../../core/dlms/axdr.ts'
-import { cosemDateTimeBytes, readCosemDateTime } from '../../core/dlms/date-time.ts'
+import { cosemDateTimeBytes } from '../../core/dlms/date-time.ts'
+import { utcMsIn, utcZone } from '../../core/dlms/local-time.ts'
 
 export class ParameterReader {
   isGood = true
@@ -86,7 +87,7 @@ export class ParameterReader {
       return undefined
     }
     const content = this.take(cosemDateTimeBytes)
-    return content < 0 ? undefined : readCosemDateTime(this.view, content)
+    return content < 0 ? undefined : utcMsIn(this.view, content, utcZone)
   }
 
   private take(count: number): number {

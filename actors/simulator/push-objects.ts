@@ -4,7 +4,7 @@
  */
 import { ActionResult } from '../../core/dlms/apdu.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
-import { readCosemDateTime } from '../../core/dlms/date-time.ts'
+import { utcMsIn, utcZone } from '../../core/dlms/local-time.ts'
 import { classObject, type ClassObject } from './class-object.ts'
 import type { SimulatedObject } from './cosem-object.ts'
 import type { Meter } from './meter.ts'
@@ -42,7 +42,7 @@ export function pushedValue(meter: Meter): Buffer {
 function isWithin(window: AxdrValue, nowMs: number): boolean {
   const [start, end] = elementsOf(window).map(octetsOf)
   if (start?.length !== 12 || end?.length !== 12) return false
-  const [fromMs, toMs] = [readCosemDateTime(start, 0), readCosemDateTime(end, 0)]
+  const [fromMs, toMs] = [utcMsIn(start, 0, utcZone), utcMsIn(end, 0, utcZone)]
   if (fromMs !== undefined && toMs !== undefined) return nowMs >= fromMs && nowMs < toMs
   const minute = Math.floor(nowMs / 60_000) % 1_440
   const minuteOf = (octets: Buffer): number =>

@@ -6,6 +6,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
 import { skipValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
 import { utcMsOf } from '../../core/dlms/cosem/profile.ts'
+import { utcZone } from '../../core/dlms/local-time.ts'
 import { integerOfValue } from '../../core/dlms/cosem/type.ts'
 import { cosemDateTimeBytes } from '../../core/dlms/date-time.ts'
 import { decodeSelection, type CaptureObject as NamedColumn } from '../../core/dlms/descriptor.ts'
@@ -58,7 +59,7 @@ function boundOf(value: AxdrValue, isClock: boolean, side: Side): number | undef
   const number = integerOfValue(value)
   if (!isClock) return number === undefined ? undefined : Number(number)
   if (number !== undefined || !('value' in value)) return undefined
-  return utcMsOf(wholeDay(value, side)) ?? (side === 'from' ? -Infinity : Infinity)
+  return utcMsOf(wholeDay(value, side), utcZone) ?? (side === 'from' ? -Infinity : Infinity)
 }
 
 // Hour, minute, second and hundredths of a date-time, and their greatest values; any of them may be left open.

@@ -6,7 +6,7 @@
 import { ActionResult } from '../../core/dlms/apdu.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
 import type { Json } from '../../core/dlms/cosem/index.ts'
-import { readCosemDateTime } from '../../core/dlms/date-time.ts'
+import { utcMsIn, utcZone } from '../../core/dlms/local-time.ts'
 import { classObject, type ClassObject } from './class-object.ts'
 import { encoded, type SimulatedObject } from './cosem-object.ts'
 import { EventCode } from './event-log.ts'
@@ -65,7 +65,7 @@ const activityCalendar: ClassObject = classObject({
   methods: { activate_passive_calendar: (meter, _zero, nowMs) => activate(meter, nowMs) },
   written(meter, name) {
     if (name !== 'activate_passive_calendar_time') return
-    const atMs = readCosemDateTime(activityCalendar.shown(meter, name), 2)
+    const atMs = utcMsIn(activityCalendar.shown(meter, name), 2, utcZone)
     meter.plan('calendar', atMs, () => void activate(meter, meter.model.clock.now()))
   },
 })

@@ -18,11 +18,11 @@ const dayMs = 86_400_000
 const minuteMs = 60_000
 
 /**
- * The UTC time, ms since 1970, of the date-time at `at`; undefined when it names no one point in time: a wildcard, or
- * a day that does not exist. Hundredths "any" count as 0, day of week is ignored, deviation "not specified" counts as UTC.
+ * What the date-time at `at` shows, ms since 1970 as if it were UTC; undefined when it names no one time: a wildcard, or a day that
+ * does not exist. Hundredths "any" count as 0, day of week is ignored.
  * @throws BrokerError DLMS_LENGTH_INVALID when fewer than twelve octets are there
  */
-export function readCosemDateTime(view: Uint8Array, at: number): number | undefined {
+export function readLocalMs(view: Uint8Array, at: number): number | undefined {
   if (at + cosemDateTimeBytes > view.length)
     throw new BrokerError('DLMS_LENGTH_INVALID', `date-time at octet ${at}`)
   const year = (view[at]! << 8) | view[at + 1]!
@@ -43,14 +43,23 @@ export function readCosemDateTime(view: Uint8Array, at: number): number | undefi
   )
     return undefined
   if (day > daysOfMonth(year, month) || (hundredths > 99 && hundredths !== 0xff)) return undefined
-  const deviation = readDeviation(view, at)
-  const local =
-    daysFromEpoch(year, month, day) * dayMs + ((hour * 60 + minute) * 60 + second) * 1000
   return (
-    local +
-    (hundredths === 0xff ? 0 : hundredths * 10) +
-    (deviation === deviationUnspecified ? 0 : deviation * minuteMs)
+    daysFromEpoch(year, month, day) * dayMs +
+    ((hour * 60 + minute) * 60 + second) * 1000 +
+    (hundredths === 0xff ? 0 : hundredths * 10)
   )
+}
+
+/**
+ * The UTC time, ms since 1970, of the date-time at `at`; undefined when `readLocalMs` gives none, or when the deviation is not
+ * specified: that is a local time, which only its zone makes a point in time (local-time.ts).
+ * @throws BrokerError DLMS_LENGTH_INVALID when fewer than twelve octets are there
+ */
+export function readCosemDateTime(view: Uint8Array, at: number): number | undefined {
+  const local = readLocalMs(view, at)
+  if (local === undefined) return undefined
+  const deviation = readDeviation(view, at)
+  return deviation === deviationUnspecified ? undefined : local + deviation * minuteMs
 }
 
 /** Minutes from local time to UTC of the date-time at `at`, or `deviationUnspecified`. */
@@ -117,6 +126,14 @@ export function writeCosemDateTime(
   out[at + 10] = deviationMinutes
   out[at + 11] = clockStatus
   return at + cosemDateTimeBytes
+}
+
+/** Writes `localMs`, a local time as if it were UTC, without deviation and clock status; returns the offset behind it. */
+export function writeLocalDateTime(out: Uint8Array, at: number, localMs: number): number {
+  const behind = writeCosemDateTime(out, at, localMs, 0, 0xff)
+  out[at + 9] = 0x80
+  out[at + 10] = 0
+  return behind
 }
 
 function daysOfMonth(year: number, month: number): number {

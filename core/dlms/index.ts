@@ -68,6 +68,7 @@ export {
   readClockStatus,
   readCosemDateTime,
   readDeviation,
+  readLocalMs,
   writeCosemDateTime,
 } from './date-time.ts'
 export {
@@ -86,6 +87,7 @@ export {
   type CosemDateTime,
   type CosemTime,
 } from './date-time-fields.ts'
+export { isLocal, LocalTimes, utcMsIn, utcZone, type LocalZone } from './local-time.ts'
 export {
   decodeDescriptor,
   decodeSelection,

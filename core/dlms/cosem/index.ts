@@ -70,6 +70,7 @@ export {
   isClockColumn,
   nameOfColumn,
   rangeOfEntries,
+  rangeOfLocalTimes,
   rangeOfTimes,
   readProfile,
   type Profile,
@@ -78,6 +79,7 @@ export {
   type ProfileOptions,
   type ProfileRow,
 } from './profile.ts'
+export { localTimeSlackMs, rowsByNumber, rowsWithin, type CutProfile } from './profile-cut.ts'
 export { ProfileBuffer, SortMethod, type BufferOptions } from './profile-buffer.ts'
 export { pushObjectsIn, type PushObject } from './push-objects.ts'
 export { rawJson, valueOfRaw } from './raw-json.ts'

@@ -9,6 +9,7 @@
  */
 import { Tag, type AxdrValue } from '../axdr.ts'
 import type { Selection } from '../descriptor.ts'
+import { utcZone } from '../local-time.ts'
 import { utcMsOf } from './profile.ts'
 import { integerOfValue } from './type.ts'
 
@@ -128,5 +129,5 @@ function keyOf(value: AxdrValue | undefined): SortKey | undefined {
   const integer = integerOfValue(value)
   if (integer !== undefined) return integer
   if (value.tag === Tag.FLOAT32 || value.tag === Tag.FLOAT64) return value.value
-  return utcMsOf(value)
+  return utcMsOf(value, utcZone)
 }

@@ -7,13 +7,14 @@ import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import { decodeValue, encodeValue, integerRanges, skipValue, Tag, type AxdrValue } from '../axdr.ts'
 import {
-  deviationUnspecified,
+  cosemDateTimeBytes,
   readClockStatus,
-  readCosemDateTime,
-  readDeviation,
+  readLocalMs,
   writeCosemDateTime,
+  writeLocalDateTime,
 } from '../date-time.ts'
 import type { CaptureObject, Selection } from '../descriptor.ts'
+import { isLocal, LocalTimes, utcMsIn, type LocalZone } from '../local-time.ts'
 import { formatObis } from '../obis.ts'
 import { isScaled, scaledValue, type Scaled, type ScalerUnit } from './attribute.ts'
 import { findClass } from './class-table.ts'
@@ -33,12 +34,17 @@ export type ProfileOptions = {
   capturePeriodSeconds?: number | undefined
   /** sort_method; 2, last in first out, has the newest row first, so that time runs backwards. */
   sortMethod?: number | undefined
+  /** Of clocks that send no deviation; without it their times are local ones only. */
+  zone?: LocalZone | undefined
 }
 
 /** `isFilled`: the meter left it out, or sent what it grew by. */
 export type ProfileCell = { json: Json; scaled?: Scaled; isFilled?: true }
-/** `utcMs` of the first clock column, when it names a point in time. */
-export type ProfileRow = { utcMs: number | undefined; cells: ProfileCell[] }
+/**
+ * `utcMs` of the first clock column, when it names a point in time. `localMs`: what that clock shows, as if it were UTC, where it sends no
+ * deviation and its zone is not known.
+ */
+export type ProfileRow = { utcMs: number | undefined; localMs?: number; cells: ProfileCell[] }
 export type Profile = {
   /** Names of the columns; those without a column of their own are `column 5`. */
   names: string[]
@@ -129,6 +135,8 @@ class ProfileReader {
   private readonly types: CosemType[]
   private readonly clockIndex: number
   private readonly stepMs: number
+  private readonly zone: LocalZone | undefined
+  private readonly times: LocalTimes
   private previous: AxdrValue[] = []
 
   constructor(columns: readonly ProfileColumn[], options: ProfileOptions) {
@@ -136,6 +144,8 @@ class ProfileReader {
     this.names = columns.map(nameOfColumn)
     this.types = columns.map(typeOfColumn)
     this.clockIndex = columns.findIndex(isClockColumn)
+    this.zone = options.zone
+    this.times = new LocalTimes(options.zone)
     const periodMs = (options.capturePeriodSeconds ?? 0) * 1000
     this.stepMs = options.sortMethod === lastInFirstOut ? -periodMs : periodMs
   }
@@ -157,7 +167,19 @@ class ProfileReader {
     })
     this.previous = resolved
     while (this.names.length < cells.length) this.names.push(`column ${this.names.length + 1}`)
-    this.rows.push({ utcMs: utcMsOf(resolved[this.clockIndex]), cells })
+    const clock = resolved[this.clockIndex]
+    const isFilled = clock !== undefined && clock !== values[this.clockIndex]
+    this.rows.push({ ...this.timesOf(clock, isFilled), cells })
+  }
+
+  private timesOf(
+    clock: AxdrValue | undefined,
+    isFilled: boolean,
+  ): Pick<ProfileRow, 'utcMs' | 'localMs'> {
+    const view = timeView(clock)
+    const utcMs = isFilled ? this.times.step(this.stepMs) : view && this.times.utcMsAt(view, 0)
+    const localMs = view === undefined || utcMs !== undefined ? undefined : readLocalMs(view, 0)
+    return { utcMs, ...(localMs !== undefined && { localMs }) }
   }
 
   note(note: Note): void {
@@ -177,6 +199,15 @@ class ProfileReader {
     return cell
   }
 
+  /** One period on from the clock of the row before, as the clocks of its zone show it. */
+  private steppedClock(before: AxdrValue): AxdrValue | undefined {
+    const utcMs = this.rows.at(-1)?.utcMs
+    const view = timeView(before)
+    const isByZone = utcMs !== undefined && view !== undefined && isLocal(view, 0)
+    const laterMs = isByZone ? this.zone?.localMsOf(utcMs + this.stepMs) : undefined
+    return steppedTime(before, this.stepMs, laterMs)
+  }
+
   /** The value itself, or a new one from the row before. */
   private fill(value: AxdrValue, i: number, path: string): AxdrValue {
     const before = this.previous[i]
@@ -184,7 +215,7 @@ class ProfileReader {
       if (before === undefined || before.tag === Tag.NULL) return value
       const column = this.columns[i]
       if (column === undefined || !isClockColumn(column) || this.stepMs === 0) return { ...before }
-      return steppedTime(before, this.stepMs) ?? value
+      return this.steppedClock(before) ?? value
     }
     if (!deltaTags.has(value.tag)) return value
     const grown = before === undefined ? undefined : grownBy(before, value)
@@ -211,32 +242,35 @@ function typeOfColumn(column: ProfileColumn): CosemType {
 
 function timeView(value: AxdrValue | undefined): Buffer | undefined {
   if (value?.tag !== Tag.OCTET_STRING && value?.tag !== Tag.DATE_TIME) return undefined
-  return value.value.length === 12 ? value.value : undefined
+  if (value.value.length === cosemDateTimeBytes) return value.value
+  // Some meters put the octet-string, or the date-time, into another octet-string.
+  const isNested =
+    (value.value.length === 2 + cosemDateTimeBytes &&
+      value.value.readUInt16BE(0) === ((Tag.OCTET_STRING << 8) | cosemDateTimeBytes)) ||
+    (value.value.length === 1 + cosemDateTimeBytes && value.value[0] === Tag.DATE_TIME)
+  return isNested ? value.value.subarray(-cosemDateTimeBytes) : undefined
 }
 
-/** The point in time of a clock's value; undefined for another value or a wildcard. */
-export function utcMsOf(value: AxdrValue | undefined): number | undefined {
+/**
+ * The point in time of a clock's value; undefined for another value, a wildcard, or a local time of a zone that is not known.
+ */
+export function utcMsOf(
+  value: AxdrValue | undefined,
+  zone: LocalZone | undefined,
+): number | undefined {
   const view = timeView(value)
-  return view === undefined ? undefined : readCosemDateTime(view, 0)
+  return view === undefined ? undefined : utcMsIn(view, 0, zone)
 }
 
-/** The same clock `stepMs` later, deviation and status kept. */
-function steppedTime(value: AxdrValue, stepMs: number): AxdrValue | undefined {
+/** The same clock `stepMs` later, or where its hands show `laterMs`; deviation and status are kept. */
+function steppedTime(value: AxdrValue, stepMs: number, laterMs?: number): AxdrValue | undefined {
   const view = timeView(value)
-  const utcMs = utcMsOf(value)
-  if (view === undefined || utcMs === undefined) return undefined
-  const later = Buffer.alloc(12)
-  const deviation = readDeviation(view, 0)
-  const isUnspecified = deviation === deviationUnspecified
-  writeCosemDateTime(
-    later,
-    0,
-    utcMs + stepMs,
-    isUnspecified ? 0 : deviation,
-    readClockStatus(view, 0),
-  )
-  // What was left open stays so.
-  if (isUnspecified) view.copy(later, 9, 9, 11)
+  const localMs = view && readLocalMs(view, 0)
+  if (view === undefined || localMs === undefined) return undefined
+  const later = Buffer.alloc(cosemDateTimeBytes)
+  writeCosemDateTime(later, 0, laterMs ?? localMs + stepMs, 0, readClockStatus(view, 0))
+  // The deviation goes on; what was left open stays so.
+  view.copy(later, 9, 9, 11)
   if (view[4] === 0xff) later[4] = 0xff
   if (view[8] === 0xff) later[8] = 0xff
   return { tag: value.tag as typeof Tag.OCTET_STRING, value: later }
@@ -267,6 +301,27 @@ export function rangeOfTimes(
     return { tag: Tag.OCTET_STRING, value }
   }
   return { type: 'range', restricting: clock, from: bound(fromUtcMs), to: bound(toUtcMs), columns }
+}
+
+/**
+ * The same for a device that takes bounds without deviation only: in the local time of its zone. Where clocks are put back within the range
+ * it takes in every time that they show, so that rows outside may come too.
+ */
+export function rangeOfLocalTimes(
+  clock: CaptureObject,
+  fromUtcMs: number,
+  toUtcMs: number,
+  zone: LocalZone,
+  columns: CaptureObject[] = [],
+): Selection {
+  const { fromLocalMs, toLocalMs } = zone.localRangeOf(fromUtcMs, toUtcMs)
+  const bound = (localMs: number): AxdrValue => {
+    const value = Buffer.alloc(cosemDateTimeBytes)
+    writeLocalDateTime(value, 0, localMs)
+    return { tag: Tag.OCTET_STRING, value }
+  }
+  const [from, to] = [bound(fromLocalMs), bound(toLocalMs)]
+  return { type: 'range', restricting: clock, from, to, columns }
 }
 
 /** Rows by number from 1, the first one as the sort method has it; 0 the last one, and of columns likewise. */

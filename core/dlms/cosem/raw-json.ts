@@ -16,7 +16,7 @@ import {
   type AxdrValue,
 } from '../axdr.ts'
 import { cosemDateBytes } from '../date-time-fields.ts'
-import { readCosemDateTime } from '../date-time.ts'
+import { readLocalMs } from '../date-time.ts'
 import {
   octetsOfDate,
   octetsOfDateTime,
@@ -119,8 +119,8 @@ const datedUntil = Date.UTC(2100, 0)
 
 function hintOf(octets: Buffer): { text?: string; time?: string } {
   if (octets.length === 12) {
-    const utcMs = readCosemDateTime(octets, 0)
-    if (utcMs !== undefined && utcMs >= datedFrom && utcMs < datedUntil)
+    const localMs = readLocalMs(octets, 0)
+    if (localMs !== undefined && localMs >= datedFrom && localMs < datedUntil)
       return { time: textOfDateTime(octets) }
   }
   if (isDated(octets)) return { time: textOfDate(octets) }

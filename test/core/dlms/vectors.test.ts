@@ -19,6 +19,7 @@ import {
   cosemDateTimeBytes,
   readClockStatus,
   readCosemDateTime,
+  readLocalMs,
   readDeviation,
 } from '../../../core/dlms/date-time.ts'
 import { parseObis } from '../../../core/dlms/obis.ts'
@@ -481,9 +482,10 @@ t.test(
         t.equal(bytes.length, cosemDateTimeBytes)
         t.equal(
           readCosemDateTime(bytes, 0),
-          isDate ? local + (deviation ?? 0) * 60_000 : undefined,
+          isDate && deviation !== null ? local + deviation! * 60_000 : undefined,
           id,
         )
+        if (deviation === null) t.equal(readLocalMs(bytes, 0), isDate ? local : undefined, id)
         t.equal(readDeviation(bytes, 0), deviation ?? -0x8000)
         t.equal(readClockStatus(bytes, 0), status)
       } else if (group === 'wrapper') {
