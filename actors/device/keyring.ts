@@ -240,13 +240,17 @@ export function burn(ring: Keyring | undefined): void {
     if (set !== undefined) set.next = set.reservedTo
 }
 
-/** The counters of an exchange under `set`; when they are to be reserved first, `reserve` is called. Undefined when there are none left below `end`. */
+/**
+ * The counters of an exchange under `set`, none below `floor`; when they are to be reserved first, `reserve` is called. Undefined when there
+ * are none left below `end`.
+ */
 export function countersFor(
   set: Keyset,
   end: number,
   reserve: (from: number, to: number) => void,
+  floor = 0,
 ): ExchangeSecurity['counters'] | undefined {
-  const from = set.isUncertain ? set.reservedTo : set.next
+  const from = Math.max(set.isUncertain ? set.reservedTo : set.next, floor)
   let to = set.reservedTo
   if (set.isUncertain || to - from < limits.countersPerExchangeMin) {
     const wanted = Math.min(from + limits.countersReserved, end)

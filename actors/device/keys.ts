@@ -68,16 +68,26 @@ export function keysFor(
     return address !== undefined && needsKeys(address) ? 'DLMS_KEY_UNKNOWN' : undefined
   if (address.security === undefined)
     return { number: set.number, sealedKeys: set.sealedKeys, counters: noCounters }
-  return sendKeys(set, requestCountersEnd, now, out) ?? 'DLMS_COUNTER_EXHAUSTED'
+  return (
+    sendKeys(set, requestCountersEnd, now, out, address.counter?.initial) ??
+    'DLMS_COUNTER_EXHAUSTED'
+  )
 }
 
-function sendKeys(set: Keyset, end: number, now: number, out: Outbox): SendKeys | undefined {
+function sendKeys(
+  set: Keyset,
+  end: number,
+  now: number,
+  out: Outbox,
+  floor?: number,
+): SendKeys | undefined {
   const { number, sealedKeys } = set
-  const counters = countersFor(set, end, (from, to) => {
+  const reserve = (from: number, to: number): void => {
     out.facts.push({ type: 'COUNTERS_RESERVED', time: now, number, from, to })
     if (countersEnd - to < limits.invocationCountersLeftMin)
       out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_NEAR_END' })
-  })
+  }
+  const counters = countersFor(set, end, reserve, floor)
   return counters && { number, sealedKeys, counters }
 }
 

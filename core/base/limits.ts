@@ -247,6 +247,10 @@ export const limits = {
   deviceAlertRepeatMs: 180_000,
   /** Parties that the alerts of one device go to. */
   alertPartiesMax: 8,
+  /** Base names in a device record: with them a record is still far below a request, and an actor's state below 64 KiB. */
+  shortNamesMax: 300,
+  /** Names of device profiles in a record, joined. */
+  profileCharactersMax: 300,
   /** Invocation counters of pushes that are remembered one by one, so that one that was overtaken by another is no replay. */
   pushCountersRememberedMax: 32,
   /** How often the file of what devices call themselves is looked at, while any of them speaks. */
@@ -267,6 +271,8 @@ export const limits = {
   transferBytesMax: 1024 * 1024,
   /** Times that the same general blocks are sent again before the transfer is given up. */
   generalBlockResendsMax: 8,
+  /** General blocks in a row that bring nothing new: the largest window, sent again as often as we would. */
+  generalBlocksUselessMax: 512,
   /** Nesting of arrays and structures. */
   dataDepthMax: 16,
   /** Elements of one array or structure. */

@@ -3,9 +3,13 @@
  * HDLC is written. A device record names a profile; several are joined by `+`, the later one wins. A model that deviates in a new way
  * is a row here.
  */
+import { Conformance } from '../dlms/apdu.ts'
 import type { HdlcParameters } from '../dlms/hdlc/parameters.ts'
 import type { SecurityProfile } from '../dlms/security/policy.ts'
 import type { CosemOperation } from '../ports/wan.ts'
+
+// Bits of the conformance block that rows leave out.
+const { GENERAL_BLOCK_TRANSFER, ACCESS, SELECTIVE_ACCESS, MULTIPLE_REFERENCES } = Conformance
 
 /** Everything is optional: what is left out is as Busbar does it by itself. */
 export type DeviceProfile = {
@@ -13,6 +17,18 @@ export type DeviceProfile = {
   readonly description: string
   /** Conformance bits that are proposed; all that Busbar can. */
   readonly conformance?: number
+  /** Conformance bits that are not proposed; those of all rows together. */
+  readonly conformanceWithout?: number
+  /** The device is spoken to by short names, which come from its object list unless its record has them. */
+  readonly shortNames?: boolean
+  /** What it is asked for is read whole and cut here: it takes no selective access, whatever it agrees to. */
+  readonly readsWhole?: boolean
+  /** How bounds of ranges are written: in UTC, or in the local time of the device without deviation. */
+  readonly rangeBounds?: 'utc' | 'local'
+  /** Of its clock when it sends no deviation, where its record has none. */
+  readonly timeZone?: string
+  /** The line of the device is opened in mode E. */
+  readonly modeE?: boolean
   /** Kinds of operations that go in lists where the device agrees to lists: GET alone. */
   readonly lists?: ReadonlyArray<CosemOperation['kind']>
   /** ACCESS for everything, where the device agrees to it. */
@@ -36,6 +52,8 @@ export type DeviceProfile = {
     | 'wrapped'
     | 'one-pass'
     | 'static-unified'
+  /** Under which key the proof of high-level security goes where a dedicated key was given: that one when left out. */
+  readonly proofKey?: 'dedicated' | 'global'
   /** Whether requests are signed: what is ciphered, or around that. */
   readonly signature?: 'within' | 'around'
   readonly security?: Partial<SecurityProfile>
@@ -88,6 +106,41 @@ export const deviceProfiles = {
     description: 'promises APDUs that it cannot send: told that we receive 1 KiB',
     apduBytesMax: 1_024,
   },
+  'no-general-blocks': {
+    description:
+      'does not propose general block transfer: agrees to it, and floods or falls silent',
+    conformanceWithout: GENERAL_BLOCK_TRANSFER,
+  },
+  'no-access': {
+    description: 'does not propose ACCESS: the device agrees to it, and cannot do it',
+    conformanceWithout: ACCESS,
+  },
+  'no-lists': {
+    description: 'does not propose lists: refuses an association with them',
+    conformanceWithout: MULTIPLE_REFERENCES,
+  },
+  'no-selective-access': {
+    description: 'reads buffers whole and cuts them here: takes no range and no entry selection',
+    conformanceWithout: SELECTIVE_ACCESS,
+    readsWhole: true,
+  },
+  'range-without-deviation': {
+    description:
+      'bounds of ranges in local time with deviation 8000; needs a time zone (record: timeZone)',
+    rangeBounds: 'local',
+  },
+  'clock-in-utc': {
+    description: 'sends no deviation, and its clock shows UTC',
+    timeZone: 'UTC',
+  },
+  'short-names': {
+    description: 'short names; base names from its object list, or from the record (shortNames)',
+    shortNames: true,
+  },
+  'mode-e': {
+    description: 'HDLC behind the opening of mode E, as on optical heads (transport hdlc)',
+    modeE: true,
+  },
   'pre-established': {
     description: 'an association that needs no AARQ, and knows no release',
     isPreEstablished: true,
@@ -104,6 +157,11 @@ export const deviceProfiles = {
   'general-dedicated-key': {
     description: 'a key of its own for each association, in general-ded-ciphering',
     shape: 'general-dedicated',
+  },
+  'proof-under-global-key': {
+    description:
+      'with a dedicated key: wants pass 3 of high-level security under the global key nevertheless',
+    proofKey: 'global',
   },
   'identified-key': {
     description: 'general-ciphering with the global key named in it',
@@ -166,6 +224,18 @@ export const deviceProfiles = {
     description: 'has no public client, or does not tell it the invocation counter',
     invocationCounter: undefined,
   },
+  'counter-for-reader': {
+    description: 'IS 15959, meter reader: tells the counter in 0-0:43.1.2.255 to client 16',
+    invocationCounter: { obis: '0-0:43.1.2.255', client: 16 },
+  },
+  'counter-for-settings': {
+    description: 'IS 15959, utility settings: tells the counter in 0-0:43.1.3.255 to client 16',
+    invocationCounter: { obis: '0-0:43.1.3.255', client: 16 },
+  },
+  'counter-for-firmware': {
+    description: 'IS 15959, firmware upgrade: tells the counter in 0-0:43.1.5.255 to client 16',
+    invocationCounter: { obis: '0-0:43.1.5.255', client: 16 },
+  },
   'clear-pushes': {
     description: 'pushes in the clear what it protects when asked',
     clearPushes: true,
@@ -201,14 +271,56 @@ export function deviceProfileOf(name = ''): DeviceProfile | undefined {
   let profile: DeviceProfile = standard
   for (const one of name.split('+')) {
     if (!Object.hasOwn(deviceProfiles, one)) return undefined
-    const { security, hdlc, ...rest }: DeviceProfile = deviceProfiles[one as DeviceProfileName]
+    const row: DeviceProfile = deviceProfiles[one as DeviceProfileName]
+    const { security, hdlc, conformanceWithout, ...rest } = row
     profile = {
       ...profile,
       ...rest,
       ...(security && { security: { ...profile.security, ...security } }),
       ...(hdlc && { hdlc: { ...profile.hdlc, ...hdlc } }),
+      ...(conformanceWithout && {
+        conformanceWithout: conformanceWithout | (profile.conformanceWithout ?? 0),
+      }),
     }
   }
   if (joined.size < joinedMax) joined.set(name, profile)
   return profile
+}
+
+/** What is wrong with names joined by `+`, for the operator: one sentence for each that is unknown, with those that it may have meant. */
+export function unknownProfilesIn(name: string): string[] {
+  const names = Object.keys(deviceProfiles)
+  const unknown = name.split('+').filter((one) => !names.includes(one))
+  return [...new Set(unknown)].map((one) => {
+    const close = names.filter((known) => isClose(one, known))
+    const known =
+      close.length > 0 ? `did you mean ${close.join(' or ')}?` : `there are ${names.join(', ')}`
+    return `${JSON.stringify(one.slice(0, 60))} is no device profile; ${known}`
+  })
+}
+
+/** True for a part of the name, or one that takes a few strokes to mend. */
+function isClose(given: string, known: string): boolean {
+  const text = given
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[\s_]+/g, '-')
+  if (text.length < 3 || text.length > 60) return false
+  return (
+    known.includes(text) || editsBetween(text, known) <= Math.min(3, Math.floor(text.length / 3))
+  )
+}
+
+/** Letters to insert, delete or replace. */
+function editsBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[b.length]!
 }

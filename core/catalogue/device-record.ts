@@ -13,6 +13,14 @@ import type { DeviceKeys } from '../ports/key-vault.ts'
 import { isSealedKeys } from '../ports/sealed-keys.ts'
 import { Transport, type DeviceAddress, type DeviceSecurity } from '../ports/wan.ts'
 import { deviceKeysOf } from './device-keys.ts'
+import {
+  modelFields,
+  modelFieldsOf,
+  readModel,
+  readProfileName,
+  sameModel,
+} from './device-model.ts'
+import { timeZoneOf, timeZoneWords } from './time-zone.ts'
 
 export const DeviceType = [
   'ESME',
@@ -35,6 +43,8 @@ export type DeviceRecord = {
   sealedKeys?: Buffer
   /** Parties that get what it says unasked; nobody when left out. Rising, each once. */
   alertsTo?: readonly Eui64Key[]
+  /** Of its clock, for a device that sends no deviation: an IANA name or an offset (time-zone.ts). */
+  timeZone?: string
 }
 
 /** A device of an inventory file: who it is, its record, and its keys, not sealed yet. */
@@ -57,6 +67,7 @@ const addressFields = [
   'transport',
   'profile',
   'security',
+  ...modelFields,
 ]
 
 function isPlain(json: unknown): json is Record<string, unknown> {
@@ -148,9 +159,17 @@ function readAlertsTo(raw: unknown, faults: string[]): Eui64Key[] | undefined {
   return undefined
 }
 
-function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
+function readTimeZone(raw: unknown, isAny: boolean, faults: string[]): string | undefined {
+  if (raw === undefined || raw === null) return undefined
+  if (typeof raw === 'string' && (isAny || timeZoneOf(raw) !== undefined)) return raw
+  faults.push(`timeZone must be ${timeZoneWords}`)
+  return undefined
+}
+
+/** `isAny`: of a ledger, where names may stand that another version of Busbar, or of its time zones, knew. */
+function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device record is an object with type and address'] }
-  const faults = unknownFields(json, ['type', 'address', 'sealedKeys', 'alertsTo'], '')
+  const faults = unknownFields(json, ['type', 'address', 'sealedKeys', 'alertsTo', 'timeZone'], '')
   const type = DeviceType.find((known) => known === json['type'])
   if (type === undefined) faults.push(`type must be one of ${DeviceType.join(', ')}`)
   const raw = json['address']
@@ -171,31 +190,35 @@ function readRecord(json: unknown): DeviceRecord | DeviceRecordFault {
   }
   const secret = readOctets(raw['secret'], 1, secretBytesMax, 'address.secret', faults)
   if (secret !== undefined) address.secret = secret
-  const { transport, profile } = raw
+  const { transport } = raw
   if (transport !== undefined && transport !== null) {
     const found = Transport.find((one) => one === transport)
     if (found !== undefined) address.transport = found
     else faults.push(`address.transport must be one of ${Transport.join(', ')}`)
   }
-  if (profile !== undefined && profile !== null) {
-    if (typeof profile === 'string' && /^[0-9A-Za-z._-]{1,64}$/.test(profile))
-      address.profile = profile
-    else faults.push('address.profile must be the name of a device profile')
-  }
+  const timeZone = readTimeZone(json['timeZone'], isAny, faults)
+  const profile = readProfileName(raw, timeZone, { faults, isAny })
+  if (profile !== undefined) address.profile = profile
   const security = readSecurity(raw['security'], faults)
   if (security !== undefined) address.security = security
+  Object.assign(address, readModel(raw, { faults, isAny }))
   const sealed = json['sealedKeys']
   const sealedKeys = Buffer.isBuffer(sealed) && isSealedKeys(sealed) ? copyOf(sealed) : undefined
   if (sealed !== undefined && sealedKeys === undefined) faults.push('sealedKeys are not a field')
   const alertsTo = readAlertsTo(json['alertsTo'], faults)
-  return type === undefined || faults.length > 0
-    ? { faults }
-    : { type, address, ...(sealedKeys && { sealedKeys }), ...(alertsTo && { alertsTo }) }
+  if (type === undefined || faults.length > 0) return { faults }
+  return {
+    type,
+    address,
+    ...(sealedKeys && { sealedKeys }),
+    ...(alertsTo && { alertsTo }),
+    ...(timeZone && { timeZone }),
+  }
 }
 
 /** Reads a record from parsed JSON, strictly: unknown fields are faults. Secret and titles are hexadecimal text. */
 export function deviceRecordOf(json: unknown): DeviceRecord | DeviceRecordFault {
-  return readRecord(json)
+  return readRecord(json, false)
 }
 
 /**
@@ -206,7 +229,7 @@ export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device is an object with eui64, type and address'] }
   const { eui64, keys: rawKeys, ...rest } = json
   const octets = typeof eui64 === 'string' ? parseEui64(eui64) : undefined
-  const record = readRecord(rest)
+  const record = readRecord(rest, false)
   const faults = 'faults' in record ? record.faults : []
   if (octets === undefined)
     faults.unshift('eui64 must be sixteen hexadecimal digits, bare or with - or : between octets')
@@ -219,11 +242,16 @@ export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
 /** The JSON form of an entry without its keys, which `deviceEntryOf` reads back. Contains the secret: not for logs. */
 export function jsonOfDeviceEntry(eui64: string, record: DeviceRecord): Record<string, unknown> {
   const address = withHex(addressFieldsOf(record.address)) as Record<string, unknown>
-  return { eui64, type: record.type, address, ...alertsToFieldOf(record) }
+  return { eui64, type: record.type, address, ...lastFieldsOf(record) }
 }
 
-const alertsToFieldOf = ({ alertsTo }: DeviceRecord): { alertsTo?: string[] } =>
-  alertsTo === undefined ? {} : { alertsTo: alertsTo.map(formatEui64Key) }
+const lastFieldsOf = ({
+  alertsTo,
+  timeZone,
+}: DeviceRecord): { alertsTo?: string[]; timeZone?: string } => ({
+  ...(alertsTo && { alertsTo: alertsTo.map(formatEui64Key) }),
+  ...(timeZone && { timeZone }),
+})
 
 /** Octets as hexadecimal text, however deep they stand. */
 function withHex(value: unknown): unknown {
@@ -244,6 +272,7 @@ function addressFieldsOf(address: DeviceAddress): Record<string, unknown> {
     ...(transport && { transport }),
     ...(profile && { profile }),
     ...(security && { security: securityFieldsOf(security) }),
+    ...modelFieldsOf(address),
   }
 }
 
@@ -272,6 +301,8 @@ export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
     transport === other.transport &&
     profile === other.profile &&
     sameSecurity(security, other.security) &&
+    sameModel(a.address, other) &&
+    a.timeZone === b.timeZone &&
     a.alertsTo?.join('') === b.alertsTo?.join('')
   )
 }
@@ -300,7 +331,7 @@ export function encodeDeviceRecord(record: DeviceRecord): Buffer {
     type,
     address: addressFieldsOf(address),
     ...(sealedKeys && { sealedKeys }),
-    ...alertsToFieldOf(record),
+    ...lastFieldsOf(record),
   }
   return copyOf(packr.pack(fields))
 }
@@ -316,7 +347,7 @@ export function decodeDeviceRecord(view: Uint8Array): DeviceRecord {
   } catch (cause) {
     throw new BrokerError('DEVICE_RECORD_MALFORMED', 'not MessagePack', { cause })
   }
-  const record = readRecord(tree)
+  const record = readRecord(tree, true)
   if ('faults' in record) throw new BrokerError('DEVICE_RECORD_MALFORMED', record.faults.join('; '))
   return record
 }

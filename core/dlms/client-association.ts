@@ -76,6 +76,8 @@ export type ClientSecurity = {
    * association: counters begin anew with each. A function makes one for every association.
    */
   readonly dedicatedKey?: SecretKey | (() => SecretKey) | undefined
+  /** Under which key our proof goes where there is a dedicated one: that one when left out. */
+  readonly proofKey?: 'dedicated' | 'global' | undefined
 }
 
 /** What one needs to get in. */
@@ -342,7 +344,9 @@ export class ClientAssociation {
 
   /** `apdu` as it goes out. @throws those of `SecurityChannel.protect` */
   protect(apdu: Buffer): Buffer {
-    return this.isCiphered ? this.channel!.protect(apdu, this.choice) : apdu
+    if (!this.isCiphered) return apdu
+    const isGlobal = this.needsProof && this.credentials.security!.proofKey === 'global'
+    return this.channel!.protect(apdu, isGlobal ? underGlobalKey(this.choice) : this.choice)
   }
 
   /** What came, in the clear. @throws those of `SecurityChannel.unprotect` */
@@ -358,6 +362,13 @@ export function contextOf(isShortName: boolean, isCiphered: boolean): number {
   return isCiphered ? ApplicationContext.LOGICAL_NAME_CIPHERED : ApplicationContext.LOGICAL_NAME
 }
 const unprotected = new ReceivedProtection()
+
+function underGlobalKey(choice: ProtectionChoice): ProtectionChoice {
+  if (choice.shape === Shape.DEDICATED) return { ...choice, shape: Shape.GLOBAL }
+  return choice.shape === Shape.GENERAL_DEDICATED
+    ? { ...choice, shape: Shape.GENERAL_GLOBAL }
+    : choice
+}
 
 function causeIn(information: InformationApdu | undefined): string {
   return information?.type === 'confirmed-service-error'

@@ -36,6 +36,15 @@ export type ShortNames = (
   operation: Pick<CosemOperation, 'kind' | 'descriptor'>,
 ) => number | undefined
 
+/** Short names that come from the meter's object list, or are known already. Kept by whoever speaks to the meter, for as long as they hold. */
+export type ShortNameBook = {
+  readonly nameOf: ShortNames
+  /** False while the object list is to be read first. */
+  readonly isComplete: boolean
+  /** Takes the object list of the present association. @throws BrokerError as `decodeValue`, DLMS_VALUE_INVALID for another shape */
+  learn(listView: Buffer): void
+}
+
 /** Base name of the present association, the one object whose place is fixed. [IEC 62056-6-2, association SN] */
 export const associationBaseName = 0xfa00
 /** Octets between the names of two attributes. */
@@ -77,6 +86,26 @@ export function proofService(
 ): ClientService {
   const conformance = terms.conformance | Conformance.PARAMETERIZED_ACCESS
   return new ReadService({ ...terms, conformance }, [proof], [replyToHlsName], results)
+}
+
+// Association SN of the present association 0-0:40.0.0.255, object_list.
+const objectList = Buffer.from('000c0000280000ff02', 'hex')
+const objectListName = associationBaseName + attributeStride
+
+/** The read that brings the object list. */
+export function listingService(terms: ServiceTerms, results: CosemResult[]): ClientService {
+  const operation: CosemOperation = { kind: 'get', descriptor: objectList }
+  return new ReadService(terms, [operation], [objectListName], results)
+}
+
+/** The list that `listingService` brought. @throws BrokerError DLMS_VALUE_INVALID when the meter refused it */
+export function namesIn([listed]: readonly CosemResult[]): Buffer {
+  if (listed?.value === undefined)
+    throw new BrokerError(
+      'DLMS_VALUE_INVALID',
+      `the object list with short names was refused: result ${listed?.result}`,
+    )
+  return asBuffer(listed.value)
 }
 
 /** True for an operation with a selection that this association has no words for: the bit that says so was not agreed to. */

@@ -23,11 +23,19 @@ import {
 } from './apdu.ts'
 import { AccessService, countOfAccesses } from './client-access.ts'
 import { ActionService, countOfActions } from './client-action.ts'
-import { ClientAssociation, type Agreement, type ClientCredentials } from './client-association.ts'
+import { ClientAssociation, type Agreement } from './client-association.ts'
 import { countOfGets, GetService } from './client-get.ts'
 import { done, oneByOne, type ClientService, type ServiceTerms } from './client-service.ts'
 import { countOfSets, SetService } from './client-set.ts'
-import { proofService, shortNameService, type ShortNames } from './client-short-name.ts'
+import type { ClientOptions } from './client-options.ts'
+import { whole, withoutSelections } from './client-selection.ts'
+import {
+  listingService,
+  namesIn,
+  proofService,
+  shortNameService,
+  type ShortNameBook,
+} from './client-short-name.ts'
 import { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 import { GeneralBlocks } from './general-block.ts'
 import {
@@ -45,32 +53,7 @@ import type { ReceivedProtection } from './security/channel-options.ts'
 const generalBlockWindowDefault = 8
 const noOperations: readonly CosemOperation[] = []
 
-/** How a meter is spoken to, where it deviates from what this codec does by itself. */
-export type ClientOptions = ClientCredentials & {
-  /** What the meter is told that we can receive, at most 65,535. */
-  apduBytesMax?: number | undefined
-  /**
-   * The invoke id that a client before this one used last with the same meter: answers to it that come late are told from
-   * answers to us.
-   */
-  invokeIdLast?: number | undefined
-  /** What is proposed; all that this codec can when left out. */
-  conformance?: number | undefined
-  /** The kinds that go in lists when the meter agrees to lists: GET alone when left out, since lists of the others are rarely right in meters. */
-  lists?: ReadonlySet<CosemOperation['kind']> | undefined
-  /** Takes ACCESS for everything when the meter agrees to it and to general blocks. */
-  prefersAccess?: boolean | undefined
-  /** Puts every service in general blocks when the meter agrees to them, so that long answers stream. */
-  prefersGeneralBlocks?: boolean | undefined
-  /** APDUs come in datagrams, twice or late: what answers nothing that was asked is passed over, and does not end the association. */
-  isUnordered?: boolean | undefined
-  /** General blocks that we take at once. */
-  generalBlockWindow?: number | undefined
-  /** With it the meter is spoken to by short names; an operation on what has none asks for a name that no object has. */
-  shortNames?: ShortNames | undefined
-  /** The association is there already, with `conformance` and APDUs of `apduBytesMax`: no AARQ, and nothing to release. */
-  isPreEstablished?: boolean | undefined
-}
+export type { ClientOptions } from './client-options.ts'
 
 // Without general blocks an answer of ACCESS that is too long for an APDU is lost, though everything has been carried out.
 const access = Conformance.ACCESS | Conformance.GENERAL_BLOCK_TRANSFER
@@ -89,13 +72,16 @@ export class DlmsClient {
   private invokeId = 0
   private counterExpected: number | undefined
 
-  // The exchange: operations before `next` have their results; `service` carries out those that come then.
+  // The exchange: what was given, and what is carried out of it; operations before `next` have their results; `service` carries out those that come then.
+  private given: readonly CosemOperation[] = noOperations
   private operations: readonly CosemOperation[] = noOperations
   private next = 0
   private results: CosemResult[] = []
   private service: ClientService | undefined
   /** True until the meter has answered to an association of before, which it may have forgotten in silence. */
   private mayHaveForgotten = false
+  /** Short names that are being read from the object list, and where it comes to. */
+  private listing: { book: ShortNameBook; results: CosemResult[] } | undefined
 
   /** @param options  kept, and shared between clients of one kind of meter */
   constructor(options: ClientOptions = {}) {
@@ -148,7 +134,7 @@ export class DlmsClient {
     if (operations.length === 0) throw stateInvalid('begin of nothing', this.current)
     for (const { descriptor } of operations)
       assert(descriptor.length === descriptorBytes, 'a COSEM descriptor has nine octets')
-    this.operations = operations
+    this.given = this.operations = operations
     this.next = 0
     this.results = []
     this.counterExpected = undefined
@@ -261,14 +247,15 @@ export class DlmsClient {
   }
 
   private forgetExchange(): void {
-    this.operations = noOperations
+    this.given = this.operations = noOperations
     this.results = []
-    this.service = undefined
+    this.service = this.listing = undefined
     this.blocks.reset()
   }
 
   private get proposed(): Agreement {
-    const { conformance = this.conformanceOwn } = this.options
+    const { conformanceWithout = 0 } = this.options
+    const { conformance = this.conformanceOwn & ~conformanceWithout } = this.options
     return { conformance, pduBytesMax: this.apduBytesMax }
   }
 
@@ -335,7 +322,15 @@ export class DlmsClient {
     const step = service.receive(view)
     if (step === oneByOne) return this.withoutList()
     if (step !== done) return { send: this.sendable(step) }
+    if (this.listing !== undefined) return this.listed(this.listing)
     return this.current === 'AUTHENTICATING' ? this.authenticated() : this.proceed(service.count)
+  }
+
+  /** The object list has come. @throws BrokerError those of `ShortNameBook.learn`, DLMS_VALUE_INVALID when it was refused */
+  private listed({ book, results }: { book: ShortNameBook; results: CosemResult[] }): ClientStep {
+    this.listing = undefined
+    book.learn(namesIn(results))
+    return { send: this.startService() }
   }
 
   /** Short-name services have none. */
@@ -354,6 +349,7 @@ export class DlmsClient {
       this.mayHaveForgotten = false
       return { send: this.associate() }
     }
+    if (this.listing !== undefined) throw new BrokerError('DLMS_EXCEPTION', refusalOf(view))
     const { kind } = this.operations[this.next]!
     // A list of methods may have been carried out in part, unless the meter says that it does not know lists.
     if (this.service!.count > 1 && (kind === 'get' || kind === 'set' || isNotSupported(view)))
@@ -380,7 +376,7 @@ export class DlmsClient {
   private proceed(count: number): ClientStep {
     this.next += count
     if (this.next < this.operations.length) return { send: this.startService() }
-    const { results } = this
+    const results = whole(this.results, this.given, this.operations)
     this.forgetExchange()
     this.move('ASSOCIATED')
     return { results }
@@ -388,6 +384,17 @@ export class DlmsClient {
 
   /** The first APDU for the operation at `next`, or for several in a row. */
   private startService(): Buffer {
+    const { shortNames } = this.options
+    if (typeof shortNames === 'object' && !shortNames.isComplete) {
+      this.listing = { book: shortNames, results: [] }
+      return this.start(listingService(this.nextTerms(), this.listing.results))
+    }
+    if (this.next === 0)
+      this.operations = withoutSelections(
+        this.given,
+        this.options.selections ?? 'given',
+        this.takesSelections,
+      )
     return this.start(this.serviceFor(this.nextTerms()))
   }
 
@@ -410,8 +417,10 @@ export class DlmsClient {
     const { operations, next, results } = this
     const { kind } = operations[next]!
     const { prefersAccess = false, lists = defaultLists, shortNames } = this.options
-    if (shortNames !== undefined)
-      return shortNameService(terms, operations, next, this.usesLists, shortNames, results)
+    if (shortNames !== undefined) {
+      const names = typeof shortNames === 'object' ? shortNames.nameOf : shortNames
+      return shortNameService(terms, operations, next, this.usesLists, names, results)
+    }
     if (prefersAccess && this.usesLists && (terms.conformance & access) === access) {
       const count = countOfAccesses(operations, next, terms.pduBytesMax)
       return new AccessService(terms, operations, next, count, results)
@@ -435,6 +444,11 @@ export class DlmsClient {
 
   private get isShortName(): boolean {
     return this.options.shortNames !== undefined
+  }
+
+  private get takesSelections(): boolean {
+    const { PARAMETERIZED_ACCESS, SELECTIVE_ACCESS } = Conformance
+    return (this.conformance & (this.isShortName ? PARAMETERIZED_ACCESS : SELECTIVE_ACCESS)) !== 0
   }
 
   private get conformanceOwn(): number {

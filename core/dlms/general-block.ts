@@ -5,7 +5,8 @@
  *
  * Whoever sends puts as many blocks on the way as the other's window takes; all but the last of a window have the streaming bit. A block
  * without it gives the turn to the other, who acknowledges the last block that came in order; what comes behind a gap is dropped
- * and sent again. Numbers begin at 1 with each request, each side counts its own, and an acknowledgement without data takes a number too; one that
+ * and sent again. A window of ours that has come is acknowledged even when its last block has the streaming bit: such a side may wait for that.
+ * Numbers begin at 1 with each request, each side counts its own, and an acknowledgement without data takes a number too; one that
  * is said again keeps it, so that no number is ever missing. [IEC 62056-5-3, General-Block-Transfer]
  *
  * Sans-io: it keeps no time. Who waits in vain calls `remind`.
@@ -51,6 +52,9 @@ export class GeneralBlocks {
   private receivedNumber = 0
   private isOver = true
   private hasData = false
+  /** The last block that we have acknowledged, and how many blocks have brought nothing since the last that did. */
+  private windowFrom = 0
+  private uselessCount = 0
   /** Of the request that a server received last; owned. */
   private firstBlock: Buffer | undefined
 
@@ -84,6 +88,7 @@ export class GeneralBlocks {
     this.acknowledgedNumber = this.resends = 0
     this.repliedNumber = -1
     this.hasData = false
+    this.windowFrom = this.uselessCount = 0
     this.isOver = true
     this.firstBlock = undefined
   }
@@ -116,7 +121,7 @@ export class GeneralBlocks {
   /**
    * Takes one general-block-transfer APDU, borrowed for the call. A whole APDU is owned by the caller.
    * @throws BrokerError DLMS_LENGTH_INVALID, DLMS_SIZE_EXCEEDED, DLMS_BLOCK_NUMBER_WRONG, and DLMS_TRANSFER_ABORTED when the same
-   * blocks are asked for again and again
+   * blocks are asked for, or sent, again and again
    */
   receive(view: Buffer): GeneralBlockStep {
     if (view.length < 7)
@@ -139,6 +144,7 @@ export class GeneralBlocks {
     this.windowOther = Math.max(1, control & WINDOW_MASK)
     if (count === 0) {
       // Outside a transfer a side only acknowledges: of lost ones nothing is missing but their numbers.
+      if (this.outgoing === undefined) this.countUseless(number)
       const isNext = number === this.receivedNumber + 1
       if (isNext || (number > this.receivedNumber && this.gatherer === undefined))
         this.receivedNumber = number
@@ -172,6 +178,7 @@ export class GeneralBlocks {
       this.hasData = true
       // Data from the other says that it has all of ours: it could not have answered otherwise.
       this.outgoing = undefined
+      this.uselessCount = 0
       this.gatherer.append(view, from, count, isLast)
       this.receivedNumber = number
       this.isOver = false
@@ -181,11 +188,24 @@ export class GeneralBlocks {
         this.isOver = true
         return { apdu }
       }
-    } else if (number <= this.receivedNumber && this.gatherer === undefined) {
+    } else {
+      this.countUseless(number)
       // It was sent again because our answer to it was lost.
-      return this.onAcknowledged(acknowledged, control)
+      if (number <= this.receivedNumber && this.gatherer === undefined)
+        return this.onAcknowledged(acknowledged, control)
     }
-    return (control & STREAMING) === 0 ? { send: this.acknowledge() } : undefined
+    const isTurn = (control & STREAMING) === 0
+    const isWindowFull = this.receivedNumber - this.windowFrom >= this.windowOwn
+    return isTurn || isWindowFull ? { send: this.acknowledge() } : undefined
+  }
+
+  /** Blocks that were sent again are many when an acknowledgement was lost, but not without end. */
+  private countUseless(number: number): void {
+    if (++this.uselessCount > limits.generalBlocksUselessMax)
+      throw new BrokerError(
+        'DLMS_TRANSFER_ABORTED',
+        `${this.uselessCount} general blocks in a row bring nothing new, the last with number ${number}; a device that floods may be asked without them: profile no-general-blocks`,
+      )
   }
 
   private onAcknowledged(acknowledged: number, control: number): GeneralBlockStep {
@@ -239,7 +259,7 @@ export class GeneralBlocks {
   private acknowledge(): Buffer {
     if (this.receivedNumber !== this.repliedNumber)
       this.sentNumber = Math.min(numberMax, this.sentNumber + 1)
-    this.repliedNumber = this.receivedNumber
+    this.repliedNumber = this.windowFrom = this.receivedNumber
     return this.encode(this.isServer ? 0 : LAST_BLOCK, this.sentNumber, noOctets)
   }
 

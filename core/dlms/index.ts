@@ -57,9 +57,15 @@ export {
   type AxdrType,
   type AxdrValue,
 } from './axdr.ts'
-export { DlmsClient, type ClientOptions } from './client.ts'
+export { DlmsClient } from './client.ts'
+export type { ClientOptions } from './client-options.ts'
 export type { ClientCredentials, ClientSecurity } from './client-association.ts'
-export { associationBaseName, attributeStride, type ShortNames } from './client-short-name.ts'
+export {
+  associationBaseName,
+  attributeStride,
+  type ShortNameBook,
+  type ShortNames,
+} from './client-short-name.ts'
 export { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
 export {
   ClockStatus,

@@ -10,8 +10,31 @@ import type { Lane } from '../base/lane.ts'
 export const Transport = ['tcp', 'udp', 'hdlc', 'dial-in'] as const
 export type Transport = (typeof Transport)[number]
 
+/** How one device deviates, beside its profile; see core/catalogue/device-model. */
+export type DeviceModel = {
+  /**
+   * Where it tells which invocation counter it was sent last, and to which client; what is left out is as its profile has it. `initial`: the
+   * lowest one to send with, for a device that tells nobody.
+   */
+  counter?:
+    | {
+        readonly obis?: string | undefined
+        readonly client?: number | undefined
+        readonly initial?: number | undefined
+      }
+    | undefined
+  /** The conformance bits that are proposed to it. */
+  conformance?: number | undefined
+  /** Base names of its objects by OBIS code, in place of its object list. Short names alone are used with it then. */
+  shortNames?: Readonly<Record<string, number>> | undefined
+  /** Its line is opened in mode E: to which device address, and at which speed at most. */
+  modeE?:
+    | { readonly deviceAddress?: string | undefined; readonly baudMax?: number | undefined }
+    | undefined
+}
+
 /** Where and how a device is reached. */
-export type DeviceAddress = {
+export type DeviceAddress = DeviceModel & {
   /** Of a device that dials in: the name that it announces itself by, or the address that it comes from (core/wan/dial-in). */
   host: string
   /** TCP port; DLMS has 4059 registered. */
@@ -76,7 +99,12 @@ export type CosemOperation = {
 }
 
 /** What one operation gave: the A-XDR value (owned by the receiver), or the data-access-result or action-result (0 success). */
-export type CosemResult = { value?: Uint8Array | undefined; result: number }
+export type CosemResult = {
+  value?: Uint8Array | undefined
+  result: number
+  /** All of an attribute, though a part was asked for: the device takes no selective access. Not told over the bus. */
+  isWhole?: boolean
+}
 
 export type ExchangeFailure = {
   ok: false

@@ -10,6 +10,7 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { sameBytes } from '../base/bytes.ts'
 import type { Eui64Key } from '../base/eui64.ts'
+import { sameModel } from '../catalogue/device-model.ts'
 import { sameSecurity } from '../catalogue/device-record.ts'
 import { ApduTag } from '../dlms/apdu.ts'
 import { DlmsClient } from '../dlms/client.ts'
@@ -18,7 +19,8 @@ import { CounterWindow, type CounterSource } from '../dlms/security/index.ts'
 import type { KeyVault } from '../ports/key-vault.ts'
 import { keyMarkOf } from '../ports/sealed-keys.ts'
 import type { DeviceAddress, DevicePush, ExchangeSecurity } from '../ports/wan.ts'
-import { clientOptionsOf } from './client-terms.ts'
+import type { ShortNameBook } from '../dlms/client-short-name.ts'
+import { clientOptionsOf, shortNamesOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import type { WanOptions } from './options.ts'
 
@@ -47,6 +49,8 @@ export class Association {
       return counter.take()
     },
   }
+  /** Short names that this device has told; its object list is read once on a connection. */
+  private shortNames: ShortNameBook | undefined
   // One bit for each invoke id whose answer was given up on.
   private lateInvokeIds = 0
   private lateAares = 0
@@ -88,6 +92,8 @@ export class Association {
    * @throws BrokerError DEVICE_RECORD_MALFORMED, and those of `KeyVault.open`
    */
   dlmsFor({ address, security }: Exchange, options: WanOptions): DlmsClient {
+    // Another record may have other names.
+    if (this.address !== undefined && !isSameWay(this.address, address)) this.shortNames = undefined
     const isUnderOtherKeys = !sameBytes(this.sealedKeys, security?.sealedKeys)
     this.address = address
     this.sealedKeys = security?.sealedKeys
@@ -108,10 +114,11 @@ export class Association {
   ): DlmsClient {
     const { counter, invokeIdLast } = this
     const shared = { apduBytesMax, invokeIdLast, random }
-    if (security === undefined) return new DlmsClient(clientOptionsOf(address, shared))
-    const opened = openedBy(keys, security)
-    const window = this.window!
-    return new DlmsClient(clientOptionsOf(address, shared, { keys: opened, counter, window }))
+    const shortNames = (this.shortNames ??= shortNamesOf(address))
+    if (security === undefined)
+      return new DlmsClient(clientOptionsOf(address, shared, undefined, shortNames))
+    const opened = { keys: openedBy(keys, security), counter, window: this.window! }
+    return new DlmsClient(clientOptionsOf(address, shared, opened, shortNames))
   }
 
   /** To be called after everything that came: what the device was heard with belongs to the exchange. */
@@ -180,6 +187,7 @@ function isSameWay(a: DeviceAddress, b: DeviceAddress): boolean {
   return (
     a === b ||
     (a.profile === b.profile &&
+      sameModel(a, b) &&
       sameBytes(a.secret, b.secret) &&
       sameSecurity(a.security, b.security))
   )

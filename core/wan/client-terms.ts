@@ -6,7 +6,9 @@ import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { deviceProfileOf, type DeviceProfile } from '../catalogue/device-profiles.ts'
 import type { ClientSecurity } from '../dlms/client-association.ts'
-import type { ClientOptions } from '../dlms/client.ts'
+import type { ClientOptions } from '../dlms/client-options.ts'
+import type { ShortNameBook } from '../dlms/client-short-name.ts'
+import { shortNameBook } from '../dlms/cosem/index.ts'
 import {
   blockCipherProof,
   type CounterSource,
@@ -58,7 +60,10 @@ export function profileOf({ profile }: DeviceAddress): DeviceProfile {
   return found
 }
 
-/** Options of a client for one association with `address`; `opened` is there when the device has keys or a sealed secret. */
+/**
+ * Options of a client for one association with `address`; `opened` is there when the device has keys or a sealed secret. `shortNames`: what an
+ * association before it has learnt.
+ */
 export function clientOptionsOf(
   address: DeviceAddress,
   {
@@ -67,6 +72,7 @@ export function clientOptionsOf(
     random,
   }: { apduBytesMax: number; invokeIdLast: number; random: Random },
   opened?: OpenedSecurity,
+  shortNames: ClientOptions['shortNames'] = shortNamesOf(address),
 ): ClientOptions {
   const profile = profileOf(address)
   const { security, transport } = address
@@ -77,7 +83,10 @@ export function clientOptionsOf(
     random,
     apduBytesMax: Math.min(apduBytesMax, carriedMax, profile.apduBytesMax ?? apduBytesMax),
     isUnordered: transport === 'udp',
-    conformance: profile.conformance,
+    conformance: address.conformance ?? profile.conformance,
+    conformanceWithout: profile.conformanceWithout,
+    selections: profile.readsWhole === true ? 'never' : 'agreed',
+    shortNames,
     lists: profile.lists && new Set(profile.lists),
     prefersAccess: profile.prefersAccess,
     prefersGeneralBlocks: profile.prefersGeneralBlocks,
@@ -89,6 +98,13 @@ export function clientOptionsOf(
         security: securityOf(security, profile, opened, random),
       }),
   }
+}
+
+/** The book of short names to speak to a device with; undefined for one with logical names. */
+export function shortNamesOf(address: DeviceAddress): ShortNameBook | undefined {
+  const { shortNames } = address
+  if (shortNames !== undefined) return shortNameBook(shortNames)
+  return profileOf(address).shortNames === true ? shortNameBook() : undefined
 }
 
 type Place = Pick<ProtectionChoice, 'shape' | 'generalKey'>
@@ -106,7 +122,7 @@ const transactionIdBytes = 8
 
 function securityOf(
   { suite: suiteId, protection, clientTitle, deviceTitle }: NonNullable<DeviceAddress['security']>,
-  { shape = 'global', signature, security, releasesInClear }: DeviceProfile,
+  { shape = 'global', signature, security, releasesInClear, proofKey }: DeviceProfile,
   { keys, counter, window }: OpenedSecurity,
   random: Random,
 ): ClientSecurity {
@@ -128,6 +144,7 @@ function securityOf(
     },
     isCiphered: protection !== 0,
     releasesInClear,
+    proofKey,
     ...(security && { profile: { ...standardProfile, ...security } }),
     ...(isDedicated && { dedicatedKey: () => SecretKey.random(random, suite.keyBytes) }),
   }

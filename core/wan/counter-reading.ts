@@ -5,7 +5,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { deviceProfileOf } from '../catalogue/device-profiles.ts'
-import { decodeValue, Tag } from '../dlms/axdr.ts'
+import { decodeValue } from '../dlms/axdr.ts'
 import { encodeDescriptor } from '../dlms/descriptor.ts'
 import { asBuffer } from '../base/bytes.ts'
 import type {
@@ -17,6 +17,18 @@ import type {
 } from '../ports/wan.ts'
 
 const dataClass = 1
+const publicClient = 16
+
+/** Where the device tells its counter: as its record has it, else its profile; undefined when it tells nobody. */
+export function counterPlaceOf(
+  { counter }: Pick<DeviceAddress, 'counter'>,
+  ofProfile: CounterPlace | undefined,
+): CounterPlace | undefined {
+  const { obis = ofProfile?.obis, client = ofProfile?.client ?? publicClient } = counter ?? {}
+  return obis === undefined ? undefined : { obis, client }
+}
+
+type CounterPlace = { readonly obis: string; readonly client: number }
 const valueAttribute = 2
 
 /** The question, or undefined when the device has been heard under these keys, sends no counters, or tells its own to nobody. */
@@ -28,7 +40,7 @@ export function counterQuestion(
   if (address.security === undefined) return undefined
   const { mechanism, protection } = address.security
   if (mechanism !== 5 && protection === 0) return undefined
-  const place = deviceProfileOf(address.profile)?.invocationCounter
+  const place = counterPlaceOf(address, deviceProfileOf(address.profile)?.invocationCounter)
   if (place === undefined) return undefined
   const descriptor = encodeDescriptor({
     classId: dataClass,
@@ -71,7 +83,11 @@ function counterIn({ results }: ExchangeResult & { ok: true }): number | undefin
   if (view === undefined) return undefined
   try {
     const value = decodeValue(asBuffer(view))
-    return value.tag === Tag.DOUBLE_LONG_UNSIGNED ? value.value : undefined
+    const number = 'value' in value ? value.value : undefined
+    // Some give it in another type of whole numbers.
+    return typeof number === 'number' && Number.isInteger(number) && number >= 0
+      ? number
+      : undefined
   } catch (fault) {
     if (!(fault instanceof BrokerError)) throw fault
     return undefined

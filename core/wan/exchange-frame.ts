@@ -5,7 +5,10 @@
  *   frame of exchanges  [version, client, list of exchange]
  *     exchange          [number u32, lane u8, address, list of operation, list of keys, none or one]
  *     address           [host, port u16, logicalDevice u16, client u16, secret or nil, transport u8 (0 when left out, else one more than
- *                       its place in Transport), profile ('' when left out), list of security, none or one, device or nil]
+ *                       its place in Transport), profile ('' when left out), list of security, none or one, device or nil,
+ *                       list of model, none or one]
+ *     model             [obis of the counter ('' when left out), its client u16 (0), its first value + 1 u64 (0), conformance + 1 u64 (0),
+ *                       list of base names [obis, base name u16], list of mode E, none or one: [device address, baudMax u16 (0)]]
  *     security          [suite u8, mechanism u8, protection u8, title of the client, title of the device or nil]
  *     keys              [device, sealed keys, from u64, to u64, received + 1 u64]
  *     operation         [kind u8, descriptor, selection or nil, value or nil]
@@ -29,6 +32,7 @@ import {
   type CosemResult,
   type CountersUsed,
   type DeviceAddress,
+  type DeviceModel,
   type DeviceSecurity,
   type ExchangeFailure,
   type ExchangeResult,
@@ -54,7 +58,7 @@ export type NumberedResult = { number: number; result: ExchangeResult }
 export const Receipt = { TAKEN: 0, FULL: 1, LEAVING: 2, MALFORMED: 3 } as const
 export type Receipt = (typeof Receipt)[keyof typeof Receipt]
 
-const version = 3
+const version = 4
 const kinds = ['get', 'set', 'action'] as const satisfies CosemOperation['kind'][]
 const failures = [
   'DEVICE_UNREACHABLE',
@@ -73,6 +77,8 @@ export function exchangeBytes(
   const { host, secret, profile } = address
   let bytes = 70 + 3 * (host.length + (profile?.length ?? 0)) + (secret?.length ?? 0)
   if (address.security !== undefined) bytes += 40
+  if (address.counter || address.conformance !== undefined || address.modeE) bytes += 100
+  if (address.shortNames) bytes += 100 + 32 * Object.keys(address.shortNames).length
   if (security !== undefined) bytes += 50 + security.sealedKeys.length
   for (const { descriptor, selection, value } of operations)
     bytes += 20 + descriptor.length + (selection?.length ?? 0) + (value?.length ?? 0)
@@ -111,7 +117,7 @@ export function encodeExchanges(client: string, exchanges: readonly NumberedExch
 function writeAddress(writer: PackWriter, address: DeviceAddress): void {
   const { host, port, logicalDevice, client, secret, transport, profile, security, device } =
     address
-  writer.record(9).text(host).uint16(port).uint16(logicalDevice).uint16(client).octets(secret)
+  writer.record(10).text(host).uint16(port).uint16(logicalDevice).uint16(client).octets(secret)
   writer.uint8(transport === undefined ? 0 : 1 + Transport.indexOf(transport)).text(profile ?? '')
   writer.list(security === undefined ? 0 : 1)
   if (security !== undefined) {
@@ -120,6 +126,59 @@ function writeAddress(writer: PackWriter, address: DeviceAddress): void {
     writer.octets(clientTitle).octets(deviceTitle)
   }
   writer.octets(device && bytesOfEui64Key(device))
+  writeModel(writer, address)
+}
+
+function writeModel(writer: PackWriter, address: DeviceAddress): void {
+  const { counter, conformance, shortNames, modeE } = address
+  const isPlain = !counter && conformance === undefined && !shortNames && !modeE
+  writer.list(isPlain ? 0 : 1)
+  if (isPlain) return
+  const { obis = '', client = 0, initial = -1 } = counter ?? {}
+  writer
+    .record(6)
+    .text(obis)
+    .uint16(client)
+    .uint64(initial + 1)
+  writer.uint64((conformance ?? -1) + 1)
+  const names = Object.entries(shortNames ?? {})
+  writer.list(names.length)
+  for (const [name, base] of names) writer.record(2).text(name).uint16(base)
+  writer.list(modeE === undefined ? 0 : 1)
+  if (modeE !== undefined)
+    writer
+      .record(2)
+      .text(modeE.deviceAddress ?? '')
+      .uint16(modeE.baudMax ?? 0)
+}
+
+function modelIn(reader: PackReader): DeviceModel {
+  reader.record(6)
+  const obis = reader.text()
+  const client = reader.uint16()
+  const initial = reader.uint64() - 1
+  const conformance = reader.uint64() - 1
+  const names = listIn(reader, (): [string, number] => {
+    reader.record(2)
+    return [reader.text(), reader.uint16()]
+  })
+  const modeE = optionalIn(reader, () => {
+    reader.record(2)
+    const deviceAddress = reader.text()
+    const baudMax = reader.uint16()
+    return { ...(deviceAddress !== '' && { deviceAddress }), ...(baudMax > 0 && { baudMax }) }
+  })
+  const counter = {
+    ...(obis !== '' && { obis }),
+    ...(client > 0 && { client }),
+    ...(initial >= 0 && { initial }),
+  }
+  return {
+    ...(Object.keys(counter).length > 0 && { counter }),
+    ...(conformance >= 0 && { conformance }),
+    ...(names.length > 0 && { shortNames: Object.fromEntries(names) }),
+    ...(modeE && { modeE }),
+  }
 }
 
 /**
@@ -147,7 +206,7 @@ export function decodeExchanges(frameView: Buffer): {
 }
 
 function addressIn(reader: PackReader): DeviceAddress {
-  reader.record(9)
+  reader.record(10)
   const host = reader.text()
   const port = reader.uint16()
   const logicalDevice = reader.uint16()
@@ -159,6 +218,7 @@ function addressIn(reader: PackReader): DeviceAddress {
   const security = optionalIn(reader, securityIn)
   const device = reader.optionalOctets()
   if (device !== undefined && device.length !== eui64Bytes) reader.fail()
+  const model = optionalIn(reader, modelIn)
   return {
     host,
     port,
@@ -169,6 +229,7 @@ function addressIn(reader: PackReader): DeviceAddress {
     ...(profile !== '' && { profile }),
     ...(security && { security }),
     ...(device && { device: eui64Key(device) }),
+    ...model,
   }
 }
 

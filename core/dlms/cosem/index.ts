@@ -102,5 +102,6 @@ export {
 } from './security-setup.ts'
 export { formatType, type CosemType, type Json } from './type.ts'
 export { KeyId } from '../security/suite.ts'
+export { shortNameBook } from './short-name-book.ts'
 export { unitNames, unitOf } from './units.ts'
 export { valueOf } from './writing.ts'

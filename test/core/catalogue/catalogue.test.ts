@@ -88,6 +88,18 @@ t.test('the served ones, with body and lane', (t) => {
 })
 
 const hostText = fc.constantFrom('127.0.0.1', '::1', 'meter-7.example')
+const model = {
+  counter: fc.record(
+    { obis: fc.constant('0-0:43.1.3.255'), client: fc.constant(48), initial: fc.nat() },
+    { requiredKeys: ['obis'], noNullPrototype: true },
+  ),
+  conformance: fc.nat(0xff_ffff),
+  shortNames: fc.dictionary(
+    fc.constantFrom('1-0:1.8.0.255', '0-0:1.0.0.255', '1-0:2.8.0.255'),
+    fc.nat(0xffff),
+    { minKeys: 1, noNullPrototype: true },
+  ),
+}
 const record: fc.Arbitrary<DeviceRecord> = fc
   .record({
     type: fc.constantFrom(...DeviceType),
@@ -96,6 +108,14 @@ const record: fc.Arbitrary<DeviceRecord> = fc
     logicalDevice: fc.integer({ min: 1, max: 65_535 }),
     client: fc.integer({ min: 1, max: 65_535 }),
     secret: fc.option(fc.uint8Array({ minLength: 1, maxLength: 64 }), { nil: undefined }),
+    modeE: fc.option(
+      fc.record(
+        { deviceAddress: fc.constant('12345678'), baudMax: fc.constant(300) },
+        { requiredKeys: [], noNullPrototype: true },
+      ),
+      { nil: undefined },
+    ),
+    timeZone: fc.option(fc.constantFrom('Europe/Berlin', '+01:00'), { nil: undefined }),
     alertsTo: fc.option(
       fc
         .uniqueArray(fc.nat(1_000), { minLength: 1, maxLength: limits.alertPartiesMax })
@@ -105,7 +125,8 @@ const record: fc.Arbitrary<DeviceRecord> = fc
     beside: fc.record(
       {
         transport: fc.constantFrom(...Transport),
-        profile: fc.constantFrom('plain', 'maker-2.1'),
+        profile: fc.constantFrom('standard', 'dedicated-key+clear-release'),
+        ...model,
         security: fc.record(
           {
             suite: fc.constantFrom(0 as const, 1 as const, 2 as const),
@@ -120,11 +141,79 @@ const record: fc.Arbitrary<DeviceRecord> = fc
       { requiredKeys: [] },
     ),
   })
-  .map(({ type, secret, beside, alertsTo, ...address }) => ({
+  .map(({ type, secret, beside, alertsTo, timeZone, modeE, ...address }) => ({
     type,
-    address: { ...address, ...beside, ...(secret && { secret: Buffer.from(secret) }) },
+    address: {
+      ...address,
+      ...beside,
+      ...(modeE && { modeE, transport: 'hdlc' as const }),
+      ...(secret && { secret: Buffer.from(secret) }),
+    },
     ...(alertsTo && { alertsTo }),
+    ...(timeZone && { timeZone }),
   }))
+
+t.test('how a device deviates: data of its record, checked', async (t) => {
+  const address = { host: 'h', port: 4059, logicalDevice: 1, client: 1 }
+  const faultsOf = (beside: object, record: object = {}): string[] => {
+    const read = deviceRecordOf({ type: 'ESME', address: { ...address, ...beside }, ...record })
+    return 'faults' in read ? read.faults : []
+  }
+  for (const good of [
+    { counter: { obis: '0-0:43.1.3.255' } },
+    { counter: { obis: '0-2:43.1.8.255', client: 48, initial: 4_096 } },
+    { counter: { initial: 0 } },
+    { conformance: '007e1f' },
+    { shortNames: { '1-0:1.8.0.255': 0x2af8 } },
+    { transport: 'hdlc', modeE: {} },
+    { transport: 'hdlc', modeE: { deviceAddress: '12345678', baudMax: 300 } },
+    { transport: 'hdlc', profile: 'mode-e' },
+    { profile: 'dedicated-key+proof-under-global-key+short-names' },
+  ])
+    t.same(faultsOf(good), [], JSON.stringify(good))
+  const wrong: [object, RegExp][] = [
+    [{ counter: {} }, /address.counter must have obis, client or initial/],
+    [{ counter: 7 }, /address.counter must be an object/],
+    [{ counter: { place: 1, initial: 1 } }, /address.counter: "place" is not a field/],
+    [{ counter: { obis: '1-0:1.8.0.255' } }, /counter.obis must be an invocation counter object/],
+    [{ counter: { obis: '0-999:43.1.0.255' } }, /counter.obis/],
+    [{ counter: { client: 0 } }, /counter.client must be a whole number from 1 to 65535/],
+    [{ counter: { initial: 2 ** 32 } }, /counter.initial must be a whole number/],
+    [{ counter: { initial: -1 } }, /counter.initial/],
+    [{ conformance: 0x7e1f }, /address.conformance must be six hexadecimal digits/],
+    [{ conformance: '7e1f' }, /address.conformance/],
+    [{ shortNames: {} }, /address.shortNames must be an object of 1 to/],
+    [{ shortNames: { '1-0:1.8.0.255': 65_536 } }, /address.shortNames/],
+    [{ shortNames: { energy: 1 } }, /address.shortNames/],
+    [{ modeE: {} }, /address.modeE needs the transport hdlc/],
+    [{ profile: 'mode-e' }, /mode-e needs the transport hdlc/],
+    [{ transport: 'hdlc', modeE: { baudMax: 1 } }, /modeE.baudMax must be one of 300/],
+    [{ transport: 'hdlc', modeE: { deviceAddress: 'a!' } }, /modeE.deviceAddress/],
+    [{ profile: 'nobody' }, /address.profile: "nobody" is no device profile; there are standard/],
+    [{ profile: 'standard+dedicated_key' }, /"dedicated_key" is no .* mean dedicated-key or/],
+    [{ profile: 'no-general-block' }, /did you mean no-general-blocks\?/],
+    [{ profile: 'a+b' }, /"a" is no device profile/],
+    [{ profile: 'standard+' }, /"" is no device profile/],
+    [{ profile: '' }, /address.profile must be names/],
+    [{ profile: 'range-without-deviation' }, /needs timeZone/],
+  ]
+  for (const [beside, fault] of wrong)
+    t.match(faultsOf(beside)[0] ?? 'no fault', fault, JSON.stringify(beside))
+  t.equal(faultsOf({ profile: 'a+standard+b' }).length, 2, 'each part that is unknown')
+  t.same(faultsOf({ profile: 'range-without-deviation' }, { timeZone: 'Europe/Berlin' }), [])
+  t.same(faultsOf({ profile: 'range-without-deviation+clock-in-utc' }), [])
+  for (const timeZone of ['Mars/Olympus', '', 7, '+1'])
+    t.match(faultsOf({}, { timeZone }), [/timeZone must be an IANA name/])
+})
+
+t.test('records of a ledger are read though their names are not known any more', async (t) => {
+  const stored = {
+    type: 'ESME' as const,
+    address: { host: 'h', port: 4059, logicalDevice: 1, client: 1, profile: 'of-another-time' },
+    timeZone: 'Of/Another_Time',
+  }
+  t.same(decodeDeviceRecord(encodeDeviceRecord(stored)), stored)
+})
 
 t.test('device records keep their fields in MessagePack and JSON', (t) => {
   fc.assert(
@@ -151,8 +240,10 @@ t.test('two records are the same when nothing about them differs', (t) => {
       const address = { ...each.address, [name]: undefined } as never
       t.notOk(sameDeviceRecord(each, { ...each, address }), name)
     }
-    const { type, address, alertsTo } = each
-    t.equal(sameDeviceRecord(each, { type, address }), alertsTo === undefined)
+    const { type, address, alertsTo, timeZone } = each
+    const zone = timeZone === undefined ? {} : { timeZone }
+    t.equal(sameDeviceRecord(each, { type, address, ...zone }), alertsTo === undefined)
+    t.notOk(sameDeviceRecord(each, { ...each, timeZone: 'UTC' }))
     t.notOk(sameDeviceRecord(each, { ...each, alertsTo: [deviceKey(1_001)] }))
   }
   t.end()

@@ -61,6 +61,23 @@ const exchange: fc.Arbitrary<NumberedExchange> = fc.record(
           },
           { requiredKeys: ['suite', 'mechanism', 'protection', 'clientTitle'], ...plain },
         ),
+        counter: fc.record(
+          {
+            obis: fc.constant('0-0:43.1.3.255'),
+            client: fc.integer({ min: 1, max: 99 }),
+            initial: u32,
+          },
+          { requiredKeys: ['client'], ...plain },
+        ),
+        conformance: fc.integer({ min: 0, max: 0xff_ffff }),
+        shortNames: fc.dictionary(fc.constantFrom('1-0:1.8.0.255', '0-0:1.0.0.255'), u16, {
+          minKeys: 1,
+          noNullPrototype: true,
+        }),
+        modeE: fc.record(
+          { deviceAddress: fc.constant('12345678'), baudMax: fc.constantFrom(300, 9_600) },
+          { requiredKeys: [], ...plain },
+        ),
       },
       { requiredKeys: ['host', 'port', 'logicalDevice', 'client', 'secret'], ...plain },
     ),
@@ -159,22 +176,30 @@ t.test('golden octets, and what any MessagePack library reads', async (t) => {
   ])
   t.equal(
     frame.toString('hex'),
-    '93cd0003da000163dd00000001' +
+    '93cd0004da000163dd00000001' +
       '95ce00000005cc01' +
-      '99da000168cd0fdbcd0001cd0010c60000000107cc00da0000dd00000000c0' +
+      '9ada000168cd0fdbcd0001cd0010c60000000107cc00da0000dd00000000c0dd00000000' +
       'dd0000000194cc00c6000000090001000000000aff02c0c0dd00000000',
   )
   t.same(new Unpackr().unpack(frame), [
-    3,
+    4,
     'c',
-    [[5, 1, ['h', 4059, 1, 16, Buffer.of(7), 0, '', [], null], [[0, descriptor, null, null]], []]],
+    [
+      [
+        5,
+        1,
+        ['h', 4059, 1, 16, Buffer.of(7), 0, '', [], null, []],
+        [[0, descriptor, null, null]],
+        [],
+      ],
+    ],
   ])
   const results = encodeResults('w', [
     { number: 5, result: { ok: true, results: [{ value: Buffer.of(1), result: 0 }] } },
     { number: 6, result: { ok: false, code: 'DEVICE_SILENT', detail: 'why' } },
   ])
   t.same(new Unpackr().unpack(results), [
-    3,
+    4,
     'w',
     [
       [5, 0, '', [[0, Buffer.of(1)]], []],
