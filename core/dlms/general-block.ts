@@ -174,6 +174,8 @@ export class GeneralBlocks {
     // Some do not count their acknowledgements: their data begins with 1 all the same.
     const isFirst = number === 1 && !this.hasData
     if (isFirst || number === this.receivedNumber + 1) {
+      // Acknowledgements of ours took numbers, too.
+      if (this.gatherer === undefined) this.windowFrom = number - 1
       this.gatherer ??= new BlockGatherer(this.bytesMax)
       this.hasData = true
       // Data from the other says that it has all of ours: it could not have answered otherwise.
