@@ -247,6 +247,7 @@ function bodyOfTrees(
         value: kindOf(trees[i]!),
         scaler: numberOf(scaler),
         unit: numberOf(unit) as Unit,
+        statusDetail: '',
       })
     } else if (yields === 'profile') {
       const [scaler, unit] = scalerOf(3, '1-0:1.8.0.255')
@@ -268,8 +269,10 @@ function bodyOfTrees(
             capturedAt: new Date(readCosemDateTime(octetsOf(time), 0)!),
             values: [kindOf(value!)],
             status: numberOf(status),
+            capturedAtLocal: '',
           }
         }),
+        rowsOutside: 0,
       })
     }
   })

@@ -7,6 +7,7 @@ import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { formatSrv } from '../../core/base/srv.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
+import { deviceTimeOf } from '../../core/catalogue/device-time.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Lane } from '../../core/base/lane.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
@@ -82,13 +83,14 @@ export class Exchanges {
       counters: record.address.security && counters,
     })
     try {
+      const time = deviceTimeOf(record)
       if (row === undefined) throw new Error('no such service reference variant')
-      const operations = commandOf(row, request.bodyBytes, this.clock.now(), record.type)
+      const operations = commandOf(row, request.bodyBytes, this.clock.now(), record.type, time)
       counters = allOf(keys)
       const exchanged = await this.exchange(device, record, operations, lane, keys)
       counters = usedOf(keys, exchanged)
       if (exchanged.ok) {
-        const { outcome, bodyBytes } = answerOf(row, operations, exchanged.results)
+        const { outcome, bodyBytes } = answerOf(row, operations, exchanged.results, time)
         return end(outcome, bodyBytes)
       }
       return end(exchanged.code, emptyBytes)

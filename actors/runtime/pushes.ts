@@ -6,6 +6,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { bytesOfEui64Key, formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { deviceTimeOf } from '../../core/catalogue/device-time.ts'
 import { deviceProfileOf, type DeviceProfile } from '../../core/catalogue/device-profiles.ts'
 import {
   CounterWindow,
@@ -61,7 +62,8 @@ export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: Push
     const wanted = !profile.clearPushes ? asked : protection === 0 ? 0 : asked & authenticated
     if ((protection & wanted) !== wanted) throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT')
     const alarmView = push.alarmBytes
-    return end('OK', opened, alertBodyOf({ apduView, alarmView, protection }))
+    const { zone } = deviceTimeOf(record)
+    return end('OK', opened, alertBodyOf({ apduView, alarmView, protection, zone }))
   } catch (fault) {
     const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
     const about = { device: formatEui64Key(device), code }

@@ -142,8 +142,8 @@ export function readProfileName(
   if (isAny) return name
   faults.push(...unknownProfilesIn(name).map((fault) => `address.profile: ${fault}`))
   const profile = deviceProfileOf(name)
-  if (profile?.rangeBounds === 'local' && (timeZone ?? profile.timeZone) === undefined)
-    faults.push(`address.profile: ${name} needs timeZone, in which bounds of ranges are written`)
+  if (profile?.sentTimes === 'local' && (timeZone ?? profile.timeZone) === undefined)
+    faults.push(`address.profile: ${name} needs timeZone, in which times are sent`)
   if (profile?.modeE === true && raw['transport'] !== 'hdlc')
     faults.push(`address.profile: ${name} needs the transport hdlc`)
   return name

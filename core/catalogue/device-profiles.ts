@@ -23,8 +23,8 @@ export type DeviceProfile = {
   readonly shortNames?: boolean
   /** What it is asked for is read whole and cut here: it takes no selective access, whatever it agrees to. */
   readonly readsWhole?: boolean
-  /** How bounds of ranges are written: in UTC, or in the local time of the device without deviation. */
-  readonly rangeBounds?: 'utc' | 'local'
+  /** How times are sent, bounds of ranges first of all: in UTC, or in the local time of the device without deviation. */
+  readonly sentTimes?: 'utc' | 'local'
   /** Of its clock when it sends no deviation, where its record has none. */
   readonly timeZone?: string
   /** The line of the device is opened in mode E. */
@@ -126,8 +126,8 @@ export const deviceProfiles = {
   },
   'range-without-deviation': {
     description:
-      'bounds of ranges in local time with deviation 8000; needs a time zone (record: timeZone)',
-    rangeBounds: 'local',
+      'takes bounds of ranges in local time with deviation 8000 only; needs a time zone (record: timeZone)',
+    sentTimes: 'local',
   },
   'clock-in-utc': {
     description: 'sends no deviation, and its clock shows UTC',

@@ -7,13 +7,15 @@ import { BrokerError } from '../base/broker-error.ts'
 import { decodeApdu, type ApduOf } from '../dlms/apdu/codec.ts'
 import { decodeValue, lengthBytes, readLength, Tag } from '../dlms/axdr.ts'
 import { pushObjectsIn, type PushObject } from '../dlms/cosem/index.ts'
-import { cosemDateTimeBytes } from '../dlms/date-time.ts'
+import { cosemDateTimeBytes, readLocalMs } from '../dlms/date-time.ts'
+import { isLocal, type LocalZone } from '../dlms/local-time.ts'
 import { decodeDescriptor } from '../dlms/descriptor.ts'
 import { Protection } from '../dlms/security/index.ts'
 import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 import { ReadingStatus } from './reading-status.ts'
 import { appendTime } from './request-identity.ts'
-import { appendValue, timeAt } from './value.ts'
+import { localText } from './expectation.ts'
+import { appendValue, isTimestamp, timeAt } from './value.ts'
 
 /** DeviceAlertKind of busbar.v1. */
 const AlertKind = {
@@ -30,6 +32,8 @@ export type Alert = {
   alarmView: Buffer | undefined
   /** What protected it on its way: bits of `Protection`. */
   protection: number
+  /** Of the device's clock where it sends no deviation. */
+  zone?: LocalZone | undefined
 }
 
 const readingValueField = tagOf(6, WireType.LENGTH)
@@ -46,22 +50,27 @@ const kindOf: Readonly<Record<Notification['type'], number>> = {
 }
 
 /**
- * Fields 3 to 11 of a DeviceAlert. Owned.
+ * Fields 3 to 12 of a DeviceAlert. Owned.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED;
  *   DLMS_SERVICE_UNEXPECTED for an APDU that is no notification
  */
-export function alertBodyOf({ apduView, alarmView, protection }: Alert): Buffer {
+export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): Buffer {
   writer.reset()
   const notification = apduView.length === 0 ? undefined : notificationIn(apduView)
-  appendTime(writer, 3, (notification && timeOf(notification)) ?? 0)
+  const clockView = notification && clockOf(notification)
+  appendTime(writer, 3, (clockView && timeAt(clockView, 0, zone)) ?? 0)
   number(4, notification ? kindOf[notification.type] : AlertKind.IDENTIFICATION)
   number(5, protection & Protection.AUTHENTICATED ? 1 : 0)
   number(6, protection & Protection.ENCRYPTED ? 1 : 0)
   number(7, protection & Protection.SIGNED ? 1 : 0)
-  if (notification !== undefined) appendContent(notification)
+  if (notification !== undefined) appendContent(notification, zone)
   octets(10, alarmView)
   if (notification !== undefined)
     octets(11, 'valueView' in notification ? notification.valueView : apduView)
+  if (clockView !== undefined && zone === undefined && isLocal(clockView, 0)) {
+    const localMs = readLocalMs(clockView, 0)
+    if (isTimestamp(localMs)) octets(12, Buffer.from(localText(localMs), 'latin1'))
+  }
   return writer.take()
 }
 
@@ -71,49 +80,56 @@ function notificationIn(apduView: Buffer): Notification {
   throw new BrokerError('DLMS_SERVICE_UNEXPECTED', `${apdu.type} in the place of an alert`)
 }
 
-/** By the device's clock, UTC ms; undefined when it says none, or no point in time. The time of a report is text in a form that nobody defines. */
-function timeOf(notification: Notification): number | undefined {
+/** The twelve octets of the device's clock, where it gives one. The time of a report is text in a form that nobody defines. */
+function clockOf(notification: Notification): Buffer | undefined {
   if (notification.type === 'information-report-request') return undefined
   const view = 'dateTimeView' in notification ? notification.dateTimeView : notification.timeView
-  return view?.length === cosemDateTimeBytes ? timeAt(view, 0) : undefined
+  return view?.length === cosemDateTimeBytes ? view : undefined
 }
 
-function appendContent(notification: Notification): void {
+function appendContent(notification: Notification, zone: LocalZone | undefined): void {
   switch (notification.type) {
     case 'data-notification':
-      return appendFields(notification.valueView)
+      return appendFields(notification.valueView, zone)
     case 'event-notification-request':
-      return appendEvent(notification)
+      return appendEvent(notification, zone)
     case 'information-report-request':
-      for (const view of notification.dataViews) appendWhole(valuesField, view)
+      for (const view of notification.dataViews) appendWhole(valuesField, view, zone)
   }
 }
 
 /** One level: whoever wants what is deeper has the A-XDR. */
-function appendFields(view: Buffer): void {
+function appendFields(view: Buffer, zone: LocalZone | undefined): void {
   const isCompound = view[0] === Tag.STRUCTURE || view[0] === Tag.ARRAY
-  if (!isCompound) return appendWhole(valuesField, view)
+  if (!isCompound) return appendWhole(valuesField, view, zone)
   const count = readLength(view, 1)
   let at = 1 + lengthBytes(view, 1)
   const objects = view[at] === Tag.ARRAY ? pushObjectsIn(decodeValue(view)) : undefined
   for (let i = 0; i < count; i++) {
     const from = at
-    at = appendValue(writer, valuesField, view, at, view.length, 'any')
+    at = appendValue(writer, valuesField, view, at, view.length, 'any', zone)
     // The list itself is told as a value only.
-    if (objects !== undefined && i > 0) appendReading(objects[i]!, view.subarray(from, at))
+    if (objects !== undefined && i > 0) appendReading(objects[i]!, view.subarray(from, at), zone)
   }
 }
 
-function appendWhole(field: number, view: Buffer): void {
-  appendValue(writer, field, view, 0, view.length, 'any')
+function appendWhole(field: number, view: Buffer, zone: LocalZone | undefined): void {
+  appendValue(writer, field, view, 0, view.length, 'any', zone)
 }
 
-function appendEvent({ descriptorView, valueView }: ApduOf<'event-notification-request'>): void {
+function appendEvent(
+  { descriptorView, valueView }: ApduOf<'event-notification-request'>,
+  zone: LocalZone | undefined,
+): void {
   const { classId, instanceId, memberId } = decodeDescriptor(descriptorView)
-  appendReading({ classId, obis: instanceId, attributeId: memberId }, valueView)
+  appendReading({ classId, obis: instanceId, attributeId: memberId }, valueView, zone)
 }
 
-function appendReading({ classId, obis, attributeId }: PushObject, valueView: Buffer): void {
+function appendReading(
+  { classId, obis, attributeId }: PushObject,
+  valueView: Buffer,
+  zone: LocalZone | undefined,
+): void {
   writer.octet(tagOf(8, WireType.LENGTH))
   const mark = writer.open()
   octets(1, Buffer.from(obis, 'latin1'))
@@ -121,7 +137,7 @@ function appendReading({ classId, obis, attributeId }: PushObject, valueView: Bu
   number(3, attributeId & 0xff)
   const isEmpty = valueView[0] === Tag.NULL
   number(5, isEmpty ? ReadingStatus.EMPTY : ReadingStatus.GOOD)
-  if (!isEmpty) appendWhole(readingValueField, valueView)
+  if (!isEmpty) appendWhole(readingValueField, valueView, zone)
   writer.close(mark)
 }
 

@@ -8,6 +8,8 @@
  *              optional: left out when the meter has no such object (UNDEFINED), else a reading with its status;
  *              an optional scaler, columns or period that was refused is just missing
  *   null       a reading with status EMPTY and no value
+ *   not what was expected (a clock that names no point in time, or another than was set; a scaler_unit that is none)
+ *              the reading as it came, with status UNEXPECTED and why; mandatory: the outcome is DEVICE_REFUSED
  *
  * An answer that is no valid A-XDR, of the wrong shape, or too large is DEVICE_ANSWER_INVALID with an empty body.
  */
@@ -17,14 +19,17 @@ import { asBuffer, emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
+import { plainTime, type DeviceTime } from '../catalogue/device-time.ts'
 import { hasFloatLength, Tag } from '../dlms/axdr.ts'
+import type { LocalZone } from '../dlms/local-time.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
 import { PlannedOperation } from './plan.ts'
 import { appendProfile } from './profile.ts'
 import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 import { ReadingStatus, statusOf } from './reading-status.ts'
-import { appendScalerUnit } from './scaler-unit.ts'
-import { appendValue, timeOfValue } from './value.ts'
+import { appendScalerUnit, scalerProblem } from './scaler-unit.ts'
+import { dateTimeProblem, expectationProblem } from './expectation.ts'
+import { appendValue } from './value.ts'
 
 /**
  * What a request came to. `bodyBytes` is a ResponseBody, owned by the receiver, in memory shared with other answers of the
@@ -32,14 +37,10 @@ import { appendValue, timeOfValue } from './value.ts'
  */
 export type Answer = { outcome: ErrorCode; bodyBytes: Buffer; detail?: string }
 
-// A clock that was just set shows the preset time or later: as much later as an exchange may last. Two seconds earlier
-// allows for meters that count whole seconds.
-const clockBehindMsMax = 2_000
-const clockAheadMsMax = limits.wanExchangeMsMax
-
 const readingField = tagOf(1, WireType.LENGTH)
 const statusField = tagOf(5, WireType.VARINT)
 const valueField = tagOf(6, WireType.LENGTH)
+const statusDetailField = tagOf(9, WireType.LENGTH)
 
 // Bodies are taken out of the writer's slabs as views: nothing is copied, and a slab is never written twice.
 const writer = new ProtobufWriter(65_536)
@@ -53,42 +54,47 @@ function appendStatusReading(operation: PlannedOperation, status: ReadingStatus)
   writer.close(mark)
 }
 
+/** False when the reading is not what was expected, which its status says. */
 function appendReading(
   operation: PlannedOperation,
   view: Buffer,
   scaler: CosemResult | undefined,
-): void {
+  zone: LocalZone | undefined,
+): boolean {
   const isEmpty = view[0] === Tag.NULL && view.length === 1
+  const { as } = operation.plan.template
+  const problem =
+    expectationProblem(operation, view, zone) ??
+    (as === 'time' && !isEmpty ? dateTimeProblem(view, zone) : undefined) ??
+    (scaler && scalerProblem(scaler))
   writer.octet(readingField)
   const mark = writer.open()
   writer.raw(operation.plan.readingFront)
   writer.octet(statusField)
-  writer.octet(isEmpty ? ReadingStatus.EMPTY : ReadingStatus.GOOD)
+  writer.octet(
+    problem !== undefined
+      ? ReadingStatus.UNEXPECTED
+      : isEmpty
+        ? ReadingStatus.EMPTY
+        : ReadingStatus.GOOD,
+  )
   if (!isEmpty) {
     const source = hasFloatLength(view)
       ? Buffer.concat([view.subarray(0, 1), view.subarray(2)])
       : view
-    const behind = appendValue(
-      writer,
-      valueField,
-      source,
-      0,
-      source.length,
-      operation.plan.template.as,
-    )
+    const behind = appendValue(writer, valueField, source, 0, source.length, as, zone)
     if (behind !== source.length)
       throw new BrokerError('DLMS_LENGTH_INVALID', `${source.length - behind} octets left over`)
   }
-  if (scaler !== undefined) appendScalerUnit(writer, 7, scaler)
+  if (scaler !== undefined && scalerProblem(scaler) === undefined)
+    appendScalerUnit(writer, 7, scaler)
+  if (problem !== undefined) {
+    const text = Buffer.from(problem)
+    writer.octet(statusDetailField)
+    writer.lengthDelimited(text, 0, text.length)
+  }
   writer.close(mark)
-}
-
-function isExpected(operation: PlannedOperation, view: Buffer): boolean {
-  if (operation.plan.template.expect === undefined) return true
-  const timeMs = timeOfValue(view, 0, view.length)
-  if (timeMs === undefined) return false
-  const aheadMs = timeMs - operation.expectedMs
-  return aheadMs >= -clockBehindMsMax && aheadMs <= clockAheadMsMax
+  return problem === undefined
 }
 
 // Writes what one operation gave; false when the request is refused by it.
@@ -96,6 +102,7 @@ function appendResult(
   operations: readonly PlannedOperation[],
   results: readonly CosemResult[],
   index: number,
+  zone: LocalZone | undefined,
 ): boolean {
   const operation = operations[index]!
   const result = results[index]!
@@ -107,7 +114,7 @@ function appendResult(
       (template.yields !== 'reading' || status === ReadingStatus.UNDEFINED)
     )
       return true
-    if (template.yields === 'profile') appendProfile(writer, operations, results, index)
+    if (template.yields === 'profile') appendProfile(writer, operations, results, index, zone)
     else appendStatusReading(operation, status)
     return template.isOptional
   }
@@ -122,11 +129,11 @@ function appendResult(
   switch (template.yields) {
     case 'reading': {
       const { scalerIndex } = operation.plan
-      appendReading(operation, value, scalerIndex < 0 ? undefined : results[scalerIndex])
-      return isExpected(operation, value)
+      const scaler = scalerIndex < 0 ? undefined : results[scalerIndex]
+      return appendReading(operation, value, scaler, zone) || template.isOptional
     }
     case 'profile':
-      appendProfile(writer, operations, results, index)
+      appendProfile(writer, operations, results, index, zone)
       return true
     default:
       // Scaler, columns and period go where they belong.
@@ -139,11 +146,13 @@ function appendResult(
  *
  * @param operations  the very list that `commandOf` gave
  * @param results     one for each operation; values are borrowed during the call
+ * @param time        how the device's clock is understood
  */
 export function answerOf(
   row: ServiceRequestRow,
   operations: readonly CosemOperation[],
   results: readonly CosemResult[],
+  { zone }: Pick<DeviceTime, 'zone'> = plainTime,
 ): Answer {
   // Lists come whole from commandOf, so the first one speaks for all.
   if (!(operations[0] instanceof PlannedOperation))
@@ -156,7 +165,8 @@ export function answerOf(
   writer.reset()
   try {
     for (; index < operations.length; index++) {
-      if (!appendResult(operations as readonly PlannedOperation[], results, index)) isRefused = true
+      if (!appendResult(operations as readonly PlannedOperation[], results, index, zone))
+        isRefused = true
       if (writer.bytes > limits.responseBodyBytesMax)
         throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')
     }

@@ -6,7 +6,8 @@
 import { BrokerError } from '../base/broker-error.ts'
 import type { DeviceType } from '../catalogue/device-record.ts'
 import type { ServiceRequestRow, ValueSource } from '../catalogue/service-requests.ts'
-import { cosemDateTimeBytes, writeCosemDateTime } from '../dlms/date-time.ts'
+import { plainTime, type DeviceTime } from '../catalogue/device-time.ts'
+import { cosemDateTimeBytes, writeCosemDateTime, writeLocalDateTime } from '../dlms/date-time.ts'
 import { lengthBytesFor, Tag, writeLength } from '../dlms/axdr.ts'
 import { emptyBodyFields, readBody, type BodyFields } from './body.ts'
 import { commandPlanOf, PlannedOperation } from './plan.ts'
@@ -22,10 +23,16 @@ const rangeTemplate = Buffer.from(
 const rangeFromAt = 23
 const rangeToAt = rangeFromAt + cosemDateTimeBytes + 2
 
-function rangeSelection(fromMs: number, toMs: number): Buffer {
+function rangeSelection(fromMs: number, toMs: number, { zone, isSentLocal }: DeviceTime): Buffer {
   const selection = Buffer.from(rangeTemplate)
-  writeCosemDateTime(selection, rangeFromAt, fromMs)
-  writeCosemDateTime(selection, rangeToAt, toMs)
+  if (zone !== undefined && isSentLocal) {
+    const { fromLocalMs, toLocalMs } = zone.localRangeOf(fromMs, toMs)
+    writeLocalDateTime(selection, rangeFromAt, fromLocalMs)
+    writeLocalDateTime(selection, rangeToAt, toLocalMs)
+  } else {
+    writeCosemDateTime(selection, rangeFromAt, fromMs)
+    writeCosemDateTime(selection, rangeToAt, toMs)
+  }
   return selection
 }
 
@@ -45,7 +52,11 @@ const anyTimeToMs = Date.UTC(2099, 11, 31)
 
 // structure of three octet-strings of 12: preset time, start and end of the validity interval. The meter takes the preset
 // time only while its own clock is within the interval, so the interval is the tolerance. [IEC 62056-6-2 clock, method 5]
-function presetTime(nowMs: number, toleranceSeconds: number): Buffer {
+function presetTime(
+  nowMs: number,
+  toleranceSeconds: number,
+  { zone, isSentLocal }: DeviceTime,
+): Buffer {
   const fields = 3
   const out = Buffer.allocUnsafe(2 + fields * (2 + cosemDateTimeBytes))
   const isAny = toleranceSeconds === 0
@@ -60,7 +71,10 @@ function presetTime(nowMs: number, toleranceSeconds: number): Buffer {
   for (const timeMs of times) {
     out[at] = Tag.OCTET_STRING
     out[at + 1] = cosemDateTimeBytes
-    at = writeCosemDateTime(out, at + 2, timeMs)
+    at =
+      zone !== undefined && isSentLocal
+        ? writeLocalDateTime(out, at + 2, zone.localMsOf(timeMs))
+        : writeCosemDateTime(out, at + 2, timeMs)
   }
   return out
 }
@@ -70,12 +84,18 @@ const zeroBytes = Buffer.of(Tag.INTEGER, 0)
 /** clock_base: internal crystal. [IEC 62056-6-2 clock, attribute 9] */
 const internalCrystalBytes = Buffer.of(Tag.ENUM, 1)
 
-function valueOf(source: ValueSource, view: Buffer, fields: BodyFields, nowMs: number): Buffer {
+function valueOf(
+  source: ValueSource,
+  view: Buffer,
+  fields: BodyFields,
+  nowMs: number,
+  time: DeviceTime,
+): Buffer {
   switch (source) {
     case 'text':
       return octetString(view, fields.textStart, fields.textEnd)
     case 'preset-time':
-      return presetTime(nowMs, fields.toleranceSeconds)
+      return presetTime(nowMs, fields.toleranceSeconds, time)
     case 'zero':
       return zeroBytes
     case 'internal-crystal':
@@ -90,6 +110,7 @@ function valueOf(source: ValueSource, view: Buffer, fields: BodyFields, nowMs: n
  * @param bodyView    the request's body as the party sent it, empty when `row` takes none; borrowed during the call
  * @param nowMs       UTC; the time that 6.11 sets
  * @param deviceType  of the target: a gas meter keeps the same things under other names
+ * @param time        how times are sent to the target
  * @throws BrokerError of the codes of `readBody`, for a body that intake would have refused
  */
 export function commandOf(
@@ -97,6 +118,7 @@ export function commandOf(
   bodyView: Buffer,
   nowMs: number,
   deviceType: DeviceType,
+  time: DeviceTime = plainTime,
 ): readonly PlannedOperation[] {
   const { plans, operations } = commandPlanOf(row, deviceType)
   if (operations !== undefined) return operations
@@ -119,9 +141,9 @@ export function commandOf(
     if (selection === 'period') {
       operation.fromMs = fields.fromMs
       operation.toMs = fields.toMs
-      operation.selection = rangeSelection(fields.fromMs, fields.toMs)
+      operation.selection = rangeSelection(fields.fromMs, fields.toMs, time)
     }
-    if (value !== undefined) operation.value = valueOf(value, bodyView, fields, nowMs)
+    if (value !== undefined) operation.value = valueOf(value, bodyView, fields, nowMs, time)
     if (expect === 'now') operation.expectedMs = nowMs
     return operation
   })

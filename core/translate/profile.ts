@@ -10,22 +10,26 @@
  * Blue Book lets meters save octets. Without capture_objects the first element is the clock if it looks like one, and
  * there are no columns to name.
  *
- * Rows that lie outside the period that was asked for, or whose time is no point in time, are dropped: a meter that ignores or misreads
- * the range must not make Busbar deliver what was not asked for.
+ * Rows that lie outside the period that was asked for, or whose time is no point in time, are dropped and counted: a meter that ignores or
+ * misreads the range must not make Busbar deliver what was not asked for. A local time of a zone that is not known is told as one; its row is
+ * dropped when it is outside in every zone.
  * @source IEC 62056-6-2, profile generic
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import { lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr.ts'
-import { cosemDateTimeBytes } from '../dlms/date-time.ts'
+import { localTimeSlackMs } from '../dlms/cosem/index.ts'
+import { readLocalMs } from '../dlms/date-time.ts'
+import { isLocal, LocalTimes, type LocalZone } from '../dlms/local-time.ts'
 import { formatObis, obisBytes } from '../dlms/obis.ts'
 import type { CosemResult } from '../ports/wan.ts'
 import { descriptorBytes, type PlannedOperation } from './plan.ts'
 import { type ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
 import { statusOf } from './reading-status.ts'
 import { appendScalerUnit } from './scaler-unit.ts'
-import { appendValue, timeOfValue, uint32OfValue } from './value.ts'
+import { localText } from './expectation.ts'
+import { appendValue, dateTimeIn, isTimestamp, uint32OfValue } from './value.ts'
 
 const profileField = tagOf(2, WireType.LENGTH)
 const columnField = tagOf(3, WireType.LENGTH)
@@ -33,6 +37,8 @@ const entryField = tagOf(4, WireType.LENGTH)
 const entryTimeField = 1
 const entryValueField = tagOf(2, WireType.LENGTH)
 const entryStatusField = tagOf(3, WireType.VARINT)
+const entryLocalTimeField = tagOf(4, WireType.LENGTH)
+const rowsOutsideField = tagOf(5, WireType.VARINT)
 
 const clockClass = 8
 const dataClass = 1
@@ -41,6 +47,8 @@ const none = -1
 
 /** Where clock and status stand in a row, how many elements it has (0: not known yet), and how long a capture period is. */
 type RowShape = { count: number; clock: number; status: number; periodMs: number }
+/** When a row was captured: a point in time, or the local time of a zone that is not known; neither without a clock. */
+type RowTime = { utcMs: number | undefined; localMs: number | undefined }
 
 function malformed(what: string): BrokerError {
   return new BrokerError('DLMS_VALUE_INVALID', what)
@@ -136,10 +144,7 @@ function walkRow(view: Buffer, at: number, shape: RowShape): number {
   if (shape.count === 0) {
     shape.count = count
     const first = at + 1 + lengthBytes(view, at + 1)
-    const looksLikeTime =
-      view[first] === Tag.DATE_TIME ||
-      (view[first] === Tag.OCTET_STRING && view[first + 1] === cosemDateTimeBytes)
-    if (looksLikeTime) shape.clock = 0
+    if (dateTimeIn(view, first, view.length) >= 0) shape.clock = 0
   }
   if (count !== shape.count)
     throw malformed(`a row of ${count} where there are ${shape.count} columns`)
@@ -152,33 +157,74 @@ function walkRow(view: Buffer, at: number, shape: RowShape): number {
   return next
 }
 
-// The time of the present row: undefined when there is none.
-function timeOfRow(
-  view: Buffer,
-  shape: RowShape,
-  previousMs: number | undefined,
-): number | undefined {
-  const at = elementAt[shape.clock]!
-  if (view[at] !== Tag.NULL) return timeOfValue(view, at, elementAt[shape.clock + 1]!)
-  if (previousMs === undefined || shape.periodMs === 0) throw malformed('a row without a time')
-  return previousMs + shape.periodMs
+/** Times of rows, one after the other. */
+class RowTimes {
+  private readonly times: LocalTimes
+  private readonly zone: LocalZone | undefined
+  private localMs: number | undefined
+
+  constructor(zone: LocalZone | undefined) {
+    this.times = new LocalTimes(zone)
+    this.zone = zone
+  }
+
+  /** Of the present row. */
+  next(view: Buffer, { clock, periodMs }: RowShape): RowTime {
+    const at = elementAt[clock]!
+    if (view[at] === Tag.NULL) return this.step(periodMs)
+    const dateTime = dateTimeIn(view, at, elementAt[clock + 1]!)
+    if (dateTime < 0) return noTime
+    const utcMs = this.times.utcMsAt(view, dateTime)
+    this.localMs =
+      utcMs === undefined && this.zone === undefined && isLocal(view, dateTime)
+        ? readLocalMs(view, dateTime)
+        : undefined
+    return this.timeOf(utcMs)
+  }
+
+  /** One period behind the row before. */
+  private step(periodMs: number): RowTime {
+    if (this.localMs !== undefined && periodMs > 0) this.localMs += periodMs
+    else this.localMs = undefined
+    const utcMs = this.localMs === undefined ? this.times.step(periodMs) : undefined
+    if (periodMs === 0 || (utcMs === undefined && this.localMs === undefined))
+      throw malformed('a row without a time')
+    return this.timeOf(utcMs)
+  }
+
+  private timeOf(utcMs: number | undefined): RowTime {
+    return {
+      utcMs: isTimestamp(utcMs) ? utcMs : undefined,
+      localMs: isTimestamp(this.localMs) ? this.localMs : undefined,
+    }
+  }
+}
+
+const noTime: RowTime = { utcMs: undefined, localMs: undefined }
+
+/** True for a row of the period, as far as its time says. */
+function isInside({ utcMs, localMs }: RowTime, { fromMs, toMs }: PlannedOperation): boolean {
+  if (utcMs !== undefined) return utcMs >= fromMs && utcMs <= toMs
+  if (localMs === undefined) return false
+  return localMs >= fromMs - localTimeSlackMs && localMs <= toMs + localTimeSlackMs
 }
 
 function appendRow(
   writer: ProtobufWriter,
   view: Buffer,
   shape: RowShape,
-  timeMs: number | undefined,
+  { utcMs, localMs }: RowTime,
+  zone: LocalZone | undefined,
 ): void {
   writer.octet(entryField)
   const mark = writer.open()
-  if (timeMs !== undefined) {
+  if (utcMs !== undefined) {
     writer.octet(tagOf(entryTimeField, WireType.LENGTH))
-    writer.timestamp(timeMs)
+    writer.timestamp(utcMs)
   }
   for (let i = 0; i < shape.count; i++) {
     if (i !== shape.clock && i !== shape.status)
-      appendValue(writer, entryValueField, view, elementAt[i]!, elementAt[i + 1]!, 'any')
+      appendValue(writer, entryValueField, view, elementAt[i]!, elementAt[i + 1]!, 'any', zone)
   }
   if (shape.status !== none) {
     const status = uint32OfValue(view, elementAt[shape.status]!, elementAt[shape.status + 1]!)
@@ -188,6 +234,11 @@ function appendRow(
       writer.varint(status)
     }
   }
+  if (utcMs === undefined && localMs !== undefined) {
+    const text = Buffer.from(localText(localMs), 'latin1')
+    writer.octet(entryLocalTimeField)
+    writer.lengthDelimited(text, 0, text.length)
+  }
   writer.close(mark)
 }
 
@@ -196,21 +247,21 @@ function appendRows(
   view: Buffer,
   shape: RowShape,
   operation: PlannedOperation,
+  zone: LocalZone | undefined,
 ): void {
   if (view[0] === Tag.NULL && view.length === 1) return
   const count = countOf(view, 0, Tag.ARRAY, limits.dataElementsMax)
   // What may stand behind a count of 0 is not looked at: some meters send the rows nevertheless, or the empty array twice.
   if (count === 0) return
   let at = 1 + lengthBytes(view, 1)
-  let previousMs: number | undefined
+  const times = new RowTimes(zone)
+  let outside = 0
   for (let i = 0; i < count; i++) {
     at = walkRow(view, at, shape)
-    const timeMs = shape.clock === none ? undefined : timeOfRow(view, shape, previousMs)
-    if (timeMs !== undefined) previousMs = timeMs
-    const isInside =
-      shape.clock === none ||
-      (timeMs !== undefined && timeMs >= operation.fromMs && timeMs <= operation.toMs)
-    if (isInside) appendRow(writer, view, shape, timeMs)
+    const time = shape.clock === none ? noTime : times.next(view, shape)
+    if (shape.clock === none || isInside(time, operation))
+      appendRow(writer, view, shape, time, zone)
+    else outside++
     if (writer.bytes > limits.responseBodyBytesMax)
       throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')
   }
@@ -219,6 +270,10 @@ function appendRows(
       'DLMS_LENGTH_INVALID',
       `${view.length - at} octets left over behind the rows`,
     )
+  if (outside > 0) {
+    writer.octet(rowsOutsideField)
+    writer.varint(outside)
+  }
 }
 
 function valueOf(results: readonly CosemResult[], index: number): Buffer | undefined {
@@ -235,6 +290,7 @@ export function appendProfile(
   operations: readonly PlannedOperation[],
   results: readonly CosemResult[],
   index: number,
+  zone: LocalZone | undefined,
 ): void {
   const operation = operations[index]!
   const { plan } = operation
@@ -254,7 +310,7 @@ export function appendProfile(
     const periodSeconds = period === undefined ? 0 : (uint32OfValue(period, 0, period.length) ?? 0)
     const shape: RowShape = { count: 0, clock: none, status: none, periodMs: periodSeconds * 1000 }
     if (columns !== undefined) appendColumns(writer, columns, shape, operations, results)
-    appendRows(writer, buffer, shape, operation)
+    appendRows(writer, buffer, shape, operation, zone)
   }
   writer.close(mark, profileLengthBytes)
 }

@@ -9,6 +9,7 @@ export const ReadingStatus = {
   TYPE_UNMATCHED: 6,
   OTHER: 8,
   EMPTY: 9,
+  UNEXPECTED: 10,
 } as const
 export type ReadingStatus = (typeof ReadingStatus)[keyof typeof ReadingStatus]
 

@@ -6,6 +6,7 @@
  *   visible- and utf8-string   → text when valid UTF-8, else octets
  *   octet-string               → octets; `as` text: text when printable; `as` time: time when it names a point in time
  *   date-time                  → time when it names a point in time, else axdr
+ *                                a local time, without deviation, names one only where the zone of the device is known
  *   null, don't-care           → no kind: an empty Value
  *   everything else            → axdr, as it is
  *
@@ -16,6 +17,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { OperationTemplate } from '../catalogue/service-requests.ts'
 import { bcdNumber, lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr.ts'
 import { cosemDateTimeBytes, readCosemDateTime } from '../dlms/date-time.ts'
+import { isLocal, utcMsIn, type LocalZone } from '../dlms/local-time.ts'
 import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 
 const integerField = tagOf(1, WireType.VARINT)
@@ -35,17 +37,39 @@ function cutShort(at: number): BrokerError {
   return new BrokerError('DLMS_LENGTH_INVALID', `cut short at octet ${at}`)
 }
 
-/** The UTC ms that the twelve octets at `at` name, or undefined for a wildcard or a time that a Timestamp cannot hold. */
-export function timeAt(view: Buffer, at: number): number | undefined {
-  const timeMs = readCosemDateTime(view, at)
-  return timeMs !== undefined && timeMs >= 0 && timeMs <= timeMsMax ? timeMs : undefined
+/**
+ * The UTC ms that the twelve octets at `at` name, or undefined for a wildcard, a time that a Timestamp cannot hold, or a local time where
+ * `zone` is not known.
+ */
+export function timeAt(view: Buffer, at: number, zone?: LocalZone): number | undefined {
+  const timeMs =
+    readCosemDateTime(view, at) ?? (zone && isLocal(view, at) ? utcMsIn(view, at, zone) : undefined)
+  return isTimestamp(timeMs) ? timeMs : undefined
 }
 
-/** The UTC ms of the date-time or octet-string of twelve at `at`, or undefined when it is neither or no point in time. */
-export function timeOfValue(view: Buffer, at: number, end: number): number | undefined {
-  if (view[at] === Tag.DATE_TIME && at + 1 + cosemDateTimeBytes <= end) return timeAt(view, at + 1)
-  const isOctets = view[at] === Tag.OCTET_STRING && view[at + 1] === cosemDateTimeBytes
-  return isOctets && at + 2 + cosemDateTimeBytes <= end ? timeAt(view, at + 2) : undefined
+/** True for what a Timestamp of ours holds. */
+export function isTimestamp(timeMs: number | undefined): timeMs is number {
+  return timeMs !== undefined && timeMs >= 0 && timeMs <= timeMsMax
+}
+
+/**
+ * Where the twelve octets of a clock stand in the value at `at`: in a date-time, an octet-string, or either of them within an octet-string,
+ * as some meters send it. -1 for another value.
+ */
+export function dateTimeIn(view: Buffer, at: number, end: number): number {
+  const tag = view[at]
+  if (tag === Tag.DATE_TIME) return at + 1 + cosemDateTimeBytes <= end ? at + 1 : -1
+  if (tag !== Tag.OCTET_STRING) return -1
+  const bytes = view[at + 1]!
+  const start = at + 2
+  if (start + bytes > end) return -1
+  if (bytes === cosemDateTimeBytes) return start
+  const isOctets =
+    bytes === 2 + cosemDateTimeBytes &&
+    view[start] === Tag.OCTET_STRING &&
+    view[start + 1] === cosemDateTimeBytes
+  const isDateTime = bytes === 1 + cosemDateTimeBytes && view[start] === Tag.DATE_TIME
+  return isOctets || isDateTime ? start + bytes - cosemDateTimeBytes : -1
 }
 
 /**
@@ -109,13 +133,15 @@ function appendString(
   at: number,
   end: number,
   as: OperationTemplate['as'],
+  zone: LocalZone | undefined,
 ): number {
   const length = readLength(view, at + 1, end)
   const start = at + 1 + lengthBytes(view, at + 1)
   const behind = start + length
   if (behind > end) throw cutShort(at)
-  if (tag === Tag.OCTET_STRING && as === 'time' && length === cosemDateTimeBytes) {
-    const timeMs = timeAt(view, start)
+  const timeOffset = as === 'time' ? dateTimeIn(view, at, behind) : -1
+  if (timeOffset >= 0) {
+    const timeMs = timeAt(view, timeOffset, zone)
     if (timeMs !== undefined) {
       writer.octet(timeField)
       writer.timestamp(timeMs)
@@ -206,7 +232,8 @@ function appendNumber(
 }
 
 /**
- * Appends the value at `view[at, end)` as a Value in the field whose tag is `fieldTag`; returns the offset behind it.
+ * Appends the value at `view[at, end)` as a Value in the field whose tag is `fieldTag`; returns the offset behind it. `zone`: of
+ * date-times without deviation.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
  */
 export function appendValue(
@@ -216,6 +243,7 @@ export function appendValue(
   at: number,
   end: number,
   as: OperationTemplate['as'],
+  zone?: LocalZone,
 ): number {
   if (at >= end) throw cutShort(at)
   const tag = view[at]!
@@ -231,11 +259,11 @@ export function appendValue(
       case Tag.OCTET_STRING:
       case Tag.VISIBLE_STRING:
       case Tag.UTF8_STRING:
-        behind = appendString(writer, tag, view, at, end, as)
+        behind = appendString(writer, tag, view, at, end, as, zone)
         break
       default: {
         behind = skipValue(view, at, end)
-        const timeMs = tag === Tag.DATE_TIME ? timeAt(view, at + 1) : undefined
+        const timeMs = tag === Tag.DATE_TIME ? timeAt(view, at + 1, zone) : undefined
         writer.octet(timeMs === undefined ? axdrField : timeField)
         if (timeMs === undefined) writer.lengthDelimited(view, at, behind)
         else writer.timestamp(timeMs)

@@ -95,6 +95,11 @@ export interface DeviceAlert {
   alarm: Buffer;
   /** The body as the device sent it (A-XDR, IEC 62056-5-3): of a data or event notification its Data, of an information report the whole APDU. */
   axdr: Buffer;
+  /**
+   * In place of `device_time` when the device sends no deviation and its record has no time zone: the local time that its clock showed, as
+   * 2026-02-02T14:10:00.
+   */
+  deviceTimeLocal: string;
 }
 
 function createBaseDeviceAlert(): DeviceAlert {
@@ -110,6 +115,7 @@ function createBaseDeviceAlert(): DeviceAlert {
     values: [],
     alarm: Buffer.alloc(0),
     axdr: Buffer.alloc(0),
+    deviceTimeLocal: "",
   };
 }
 
@@ -147,6 +153,9 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     }
     if (message.axdr.length !== 0) {
       writer.uint32(90).bytes(message.axdr);
+    }
+    if (message.deviceTimeLocal !== "") {
+      writer.uint32(98).string(message.deviceTimeLocal);
     }
     return writer;
   },
@@ -252,6 +261,14 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
             message.axdr = Buffer.from(reader.bytes());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.deviceTimeLocal = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -301,6 +318,11 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
         : [],
       alarm: isSet(object.alarm) ? Buffer.from(bytesFromBase64(object.alarm)) : Buffer.alloc(0),
       axdr: isSet(object.axdr) ? Buffer.from(bytesFromBase64(object.axdr)) : Buffer.alloc(0),
+      deviceTimeLocal: isSet(object.deviceTimeLocal)
+        ? globalThis.String(object.deviceTimeLocal)
+        : isSet(object.device_time_local)
+        ? globalThis.String(object.device_time_local)
+        : "",
     };
   },
 
@@ -339,6 +361,9 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     if (message.axdr.length !== 0) {
       obj.axdr = base64FromBytes(message.axdr);
     }
+    if (message.deviceTimeLocal !== "") {
+      obj.deviceTimeLocal = message.deviceTimeLocal;
+    }
     return obj;
   },
 
@@ -358,6 +383,7 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     message.values = object.values?.map((e) => Value.fromPartial(e)) || [];
     message.alarm = object.alarm ?? Buffer.alloc(0);
     message.axdr = object.axdr ?? Buffer.alloc(0);
+    message.deviceTimeLocal = object.deviceTimeLocal ?? "";
     return message;
   },
 };

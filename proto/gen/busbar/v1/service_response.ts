@@ -20,6 +20,8 @@ export const ReadingStatus = {
   READING_STATUS_OTHER: 8,
   /** READING_STATUS_EMPTY - The device gave null: no value. */
   READING_STATUS_EMPTY: 9,
+  /** READING_STATUS_UNEXPECTED - The device gave a value that is not what was expected of it; `status_detail` says why. The value is as it came. */
+  READING_STATUS_UNEXPECTED: 10,
 } as const;
 
 export type ReadingStatus = typeof ReadingStatus[keyof typeof ReadingStatus];
@@ -35,6 +37,7 @@ export namespace ReadingStatus {
   export type READING_STATUS_OUT_OF_RANGE = typeof ReadingStatus.READING_STATUS_OUT_OF_RANGE;
   export type READING_STATUS_OTHER = typeof ReadingStatus.READING_STATUS_OTHER;
   export type READING_STATUS_EMPTY = typeof ReadingStatus.READING_STATUS_EMPTY;
+  export type READING_STATUS_UNEXPECTED = typeof ReadingStatus.READING_STATUS_UNEXPECTED;
 }
 
 export function readingStatusFromJSON(object: any): ReadingStatus {
@@ -69,6 +72,9 @@ export function readingStatusFromJSON(object: any): ReadingStatus {
     case 9:
     case "READING_STATUS_EMPTY":
       return ReadingStatus.READING_STATUS_EMPTY;
+    case 10:
+    case "READING_STATUS_UNEXPECTED":
+      return ReadingStatus.READING_STATUS_UNEXPECTED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ReadingStatus");
   }
@@ -96,6 +102,8 @@ export function readingStatusToJSON(object: ReadingStatus): string {
       return "READING_STATUS_OTHER";
     case ReadingStatus.READING_STATUS_EMPTY:
       return "READING_STATUS_EMPTY";
+    case ReadingStatus.READING_STATUS_UNEXPECTED:
+      return "READING_STATUS_UNEXPECTED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ReadingStatus");
   }
@@ -271,6 +279,8 @@ export interface Reading {
   /** The quantity is value × 10^scaler, in `unit`. */
   scaler: number;
   unit: Unit;
+  /** Of READING_STATUS_UNEXPECTED: what was expected, and what came instead. */
+  statusDetail: string;
 }
 
 export interface Value {
@@ -300,6 +310,8 @@ export interface Profile {
   status: ReadingStatus;
   columns: ProfileColumn[];
   entries: ProfileEntry[];
+  /** Rows that the device sent although they lie outside the period that was asked for, or have no time; they are left out here. */
+  rowsOutside: number;
 }
 
 export interface ProfileColumn {
@@ -319,6 +331,11 @@ export interface ProfileEntry {
   values: Value[];
   /** AMR profile status of the device, 0 when it reports none. */
   status: number;
+  /**
+   * In place of `captured_at` when the device sends no deviation and its record has no time zone: the local time that its clock showed, as
+   * 2026-02-02T14:10:00.
+   */
+  capturedAtLocal: string;
 }
 
 function createBaseAcknowledgement(): Acknowledgement {
@@ -801,7 +818,17 @@ export const ResponseBody: MessageFns<ResponseBody> = {
 };
 
 function createBaseReading(): Reading {
-  return { obis: "", classId: 0, attributeId: 0, isMethod: false, status: 0, value: undefined, scaler: 0, unit: 0 };
+  return {
+    obis: "",
+    classId: 0,
+    attributeId: 0,
+    isMethod: false,
+    status: 0,
+    value: undefined,
+    scaler: 0,
+    unit: 0,
+    statusDetail: "",
+  };
 }
 
 export const Reading: MessageFns<Reading> = {
@@ -829,6 +856,9 @@ export const Reading: MessageFns<Reading> = {
     }
     if (message.unit !== 0) {
       writer.uint32(64).int32(message.unit);
+    }
+    if (message.statusDetail !== "") {
+      writer.uint32(74).string(message.statusDetail);
     }
     return writer;
   },
@@ -910,6 +940,14 @@ export const Reading: MessageFns<Reading> = {
             message.unit = reader.int32() as any;
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.statusDetail = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -944,6 +982,11 @@ export const Reading: MessageFns<Reading> = {
       value: isSet(object.value) ? Value.fromJSON(object.value) : undefined,
       scaler: isSet(object.scaler) ? globalThis.Number(object.scaler) : 0,
       unit: isSet(object.unit) ? unitFromJSON(object.unit) : 0,
+      statusDetail: isSet(object.statusDetail)
+        ? globalThis.String(object.statusDetail)
+        : isSet(object.status_detail)
+        ? globalThis.String(object.status_detail)
+        : "",
     };
   },
 
@@ -973,6 +1016,9 @@ export const Reading: MessageFns<Reading> = {
     if (message.unit !== 0) {
       obj.unit = unitToJSON(message.unit);
     }
+    if (message.statusDetail !== "") {
+      obj.statusDetail = message.statusDetail;
+    }
     return obj;
   },
 
@@ -989,6 +1035,7 @@ export const Reading: MessageFns<Reading> = {
     message.value = (object.value !== undefined && object.value !== null) ? Value.fromPartial(object.value) : undefined;
     message.scaler = object.scaler ?? 0;
     message.unit = object.unit ?? 0;
+    message.statusDetail = object.statusDetail ?? "";
     return message;
   },
 };
@@ -1229,7 +1276,7 @@ export const Value: MessageFns<Value> = {
 };
 
 function createBaseProfile(): Profile {
-  return { obis: "", status: 0, columns: [], entries: [] };
+  return { obis: "", status: 0, columns: [], entries: [], rowsOutside: 0 };
 }
 
 export const Profile: MessageFns<Profile> = {
@@ -1245,6 +1292,9 @@ export const Profile: MessageFns<Profile> = {
     }
     for (const v of message.entries) {
       ProfileEntry.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.rowsOutside !== 0) {
+      writer.uint32(40).uint32(message.rowsOutside);
     }
     return writer;
   },
@@ -1294,6 +1344,14 @@ export const Profile: MessageFns<Profile> = {
             message.entries.push(ProfileEntry.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.rowsOutside = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1316,6 +1374,11 @@ export const Profile: MessageFns<Profile> = {
       entries: globalThis.Array.isArray(object?.entries)
         ? object.entries.map((e: any) => ProfileEntry.fromJSON(e))
         : [],
+      rowsOutside: isSet(object.rowsOutside)
+        ? globalThis.Number(object.rowsOutside)
+        : isSet(object.rows_outside)
+        ? globalThis.Number(object.rows_outside)
+        : 0,
     };
   },
 
@@ -1333,6 +1396,9 @@ export const Profile: MessageFns<Profile> = {
     if (message.entries?.length) {
       obj.entries = message.entries.map((e) => ProfileEntry.toJSON(e));
     }
+    if (message.rowsOutside !== 0) {
+      obj.rowsOutside = Math.round(message.rowsOutside);
+    }
     return obj;
   },
 
@@ -1345,6 +1411,7 @@ export const Profile: MessageFns<Profile> = {
     message.status = object.status ?? 0;
     message.columns = object.columns?.map((e) => ProfileColumn.fromPartial(e)) || [];
     message.entries = object.entries?.map((e) => ProfileEntry.fromPartial(e)) || [];
+    message.rowsOutside = object.rowsOutside ?? 0;
     return message;
   },
 };
@@ -1491,7 +1558,7 @@ export const ProfileColumn: MessageFns<ProfileColumn> = {
 };
 
 function createBaseProfileEntry(): ProfileEntry {
-  return { capturedAt: undefined, values: [], status: 0 };
+  return { capturedAt: undefined, values: [], status: 0, capturedAtLocal: "" };
 }
 
 export const ProfileEntry: MessageFns<ProfileEntry> = {
@@ -1504,6 +1571,9 @@ export const ProfileEntry: MessageFns<ProfileEntry> = {
     }
     if (message.status !== 0) {
       writer.uint32(24).uint32(message.status);
+    }
+    if (message.capturedAtLocal !== "") {
+      writer.uint32(34).string(message.capturedAtLocal);
     }
     return writer;
   },
@@ -1545,6 +1615,14 @@ export const ProfileEntry: MessageFns<ProfileEntry> = {
             message.status = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.capturedAtLocal = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1566,6 +1644,11 @@ export const ProfileEntry: MessageFns<ProfileEntry> = {
         : undefined,
       values: globalThis.Array.isArray(object?.values) ? object.values.map((e: any) => Value.fromJSON(e)) : [],
       status: isSet(object.status) ? globalThis.Number(object.status) : 0,
+      capturedAtLocal: isSet(object.capturedAtLocal)
+        ? globalThis.String(object.capturedAtLocal)
+        : isSet(object.captured_at_local)
+        ? globalThis.String(object.captured_at_local)
+        : "",
     };
   },
 
@@ -1580,6 +1663,9 @@ export const ProfileEntry: MessageFns<ProfileEntry> = {
     if (message.status !== 0) {
       obj.status = Math.round(message.status);
     }
+    if (message.capturedAtLocal !== "") {
+      obj.capturedAtLocal = message.capturedAtLocal;
+    }
     return obj;
   },
 
@@ -1591,6 +1677,7 @@ export const ProfileEntry: MessageFns<ProfileEntry> = {
     message.capturedAt = object.capturedAt ?? undefined;
     message.values = object.values?.map((e) => Value.fromPartial(e)) || [];
     message.status = object.status ?? 0;
+    message.capturedAtLocal = object.capturedAtLocal ?? "";
     return message;
   },
 };
