@@ -3,8 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { Option, type Command } from 'commander'
 import type { DecodeOptions } from './dlms-decode.ts'
 import { hexIn } from './option-octets.ts'
-import type { ObjectOptions, ProfileOptions } from './meter-commands.ts'
+import type { ObjectOptions } from './meter-commands.ts'
 import type { MeterOptions } from './meter-options.ts'
+import type { ProfileOptions } from './meter-profile.ts'
 import type { ListeningTerminal, PushListenOptions } from './push-listen.ts'
 
 /** What an action ends with, told so that a person with one meter knows what to do. */
@@ -128,6 +129,22 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
         '--counter <number>',
         'invocation counter to begin with; asked of the meter when left out',
       )
+      .option(
+        '--counter-object <obis>',
+        'where the meter tells the counter, 0-0:43.1.3.255; as the profile has it',
+      )
+      .option('--counter-client <number>', 'to which client it tells the counter; 16')
+      .option('--conformance <hex>', 'the 24 bits that are proposed, 007e1f; all that Busbar can')
+      .option(
+        '--short-names <json>',
+        'short names with these base names, {"1-0:1.8.0.255": 11000}, or a file; --profile short-names reads them from the meter',
+      )
+      .option('--mode-e [address]', 'open an HDLC line in mode E, for this device address or any')
+      .option('--mode-e-baud-max <baud>', 'the highest speed to agree to in mode E; 9600')
+      .option(
+        '--time-zone <name>',
+        'of the clock of a meter that sends no deviation: an IANA name, or an offset such as +01:00',
+      )
       .option('--hex', 'show the frames that go and come, on stderr', false)
       .option('--json', 'one line of JSON', false)
 
@@ -194,7 +211,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     .option('--entries <range>', 'rows by number, 1-10')
     .action(
       advised(async (address: string, obis: string, options: ProfileOptions) => {
-        const { profileCommand } = await import('./meter-commands.ts')
+        const { profileCommand } = await import('./meter-profile.ts')
         await profileCommand(address, obis, options, terminal)
       }),
     )
@@ -205,7 +222,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     .action(async () => {
       const { deviceProfiles } = await import('../../core/catalogue/device-profiles.ts')
       for (const [name, { description }] of Object.entries(deviceProfiles))
-        terminal.out(`${name.padEnd(26)}${description}`)
+        terminal.out(`${name.padEnd(26)} ${description}`)
     })
 
   withKeys(

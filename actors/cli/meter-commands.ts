@@ -1,4 +1,4 @@
-/** `busbar meter read | write | invoke | objects | profile`: the DLMS client for people, straight to a meter. */
+/** `busbar meter read | write | invoke | objects` (profile: meter-profile.ts): the DLMS client for people, straight to a meter. */
 import { asBuffer } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
@@ -6,43 +6,43 @@ import { decodeValue } from '../../core/dlms/axdr.ts'
 import {
   attributeOf,
   classOf,
-  decodeColumns,
   decodeObjectList,
+  decodeShortNameList,
   decodeScalerUnit,
   findClass,
   invokeOperation,
   isScaled,
   methodOf,
   nameOfObis,
-  rangeOfEntries,
-  rangeOfTimes,
   readAttribute,
   readOperation,
-  readProfile,
   readReturn,
   scalerAttributeOf,
   usualClassOf,
   writeOperation,
   type CosemObject,
   type Json,
-  type ProfileColumn,
   type Scaled,
-  type ScalerUnit,
 } from '../../core/dlms/cosem/index.ts'
-import type { Selection } from '../../core/dlms/descriptor.ts'
 import type { CosemResult } from '../../core/ports/wan.ts'
 import { wordsOfJson } from './json-words.ts'
-import { clientOptionsOf, meterOf, type Meter, type MeterOptions } from './meter-options.ts'
+import { shortNamesOf } from '../../core/wan/client-terms.ts'
+import {
+  clientOptionsOf,
+  meterOf,
+  publicOptionsOf,
+  type Meter,
+  type MeterOptions,
+} from './meter-options.ts'
 import { MeterSession, type MeterAssociation } from './meter-session.ts'
 import { describeApdu } from './push-words.ts'
 
-type Terminal = { out: (line: string) => void; err: (line: string) => void }
+export type Terminal = { out: (line: string) => void; err: (line: string) => void }
 /** Of one object, beside what says how the meter is reached. */
 export type ObjectOptions = MeterOptions & { class?: string; attribute?: string; method?: string }
-export type ProfileOptions = MeterOptions & { from?: string; to?: string; entries?: string }
 
-const profileClass = 7
 const associationList: CosemObject = { classId: 15, instanceId: '0-0:40.0.0.255' }
+const shortNameList: CosemObject = { classId: 12, instanceId: '0-0:40.0.0.255' }
 const dataClass = 1
 
 /** Opens the meter, runs `action`, and leaves in order whatever happens. */
@@ -50,7 +50,7 @@ export async function withMeter<T>(
   where: string,
   options: MeterOptions,
   terminal: Terminal,
-  action: (meter: MeterAssociation) => Promise<T>,
+  action: (meter: MeterAssociation, asked: Meter) => Promise<T>,
 ): Promise<T> {
   // Faults in what was given are told before anybody is called.
   const asked = await meterOf(where, options)
@@ -62,7 +62,7 @@ export async function withMeter<T>(
   })
   try {
     const meter = session.associate(clientOptionsOf(asked, await counterFor(asked, session)))
-    const result = await action(meter).catch((fault: unknown) => {
+    const result = await action(meter, asked).catch((fault: unknown) => {
       throw withCounter(fault, meter.client.expectedCounter)
     })
     await meter.release()
@@ -80,10 +80,8 @@ function withCounter(fault: unknown, expected: number | undefined): unknown {
 }
 
 /** The next counter to send with: as it was given, or one above what the meter tells its public client. */
-async function counterFor(
-  { address, counter, counterAt }: Meter,
-  session: MeterSession,
-): Promise<number> {
+async function counterFor(asked: Meter, session: MeterSession): Promise<number> {
+  const { address, counter, counterAt } = asked
   if (counter !== undefined) return counter
   if (address.security === undefined) return 1
   if (counterAt === undefined)
@@ -91,7 +89,7 @@ async function counterFor(
       'CONFIG_INVALID',
       'this profile tells no invocation counter: give --counter',
     )
-  const asPublic = session.associate({}, counterAt.client)
+  const asPublic = session.associate(publicOptionsOf(asked), counterAt.client)
   const object = { classId: dataClass, instanceId: counterAt.obis }
   const [told] = await asPublic.exchange([readOperation(object, 2)])
   await asPublic.release()
@@ -105,7 +103,7 @@ async function counterFor(
 }
 
 /** The octets of a result, or the refusal by name. @throws BrokerError DEVICE_REFUSED */
-function valueOf(result: CosemResult | undefined): Buffer {
+export function valueOf(result: CosemResult | undefined): Buffer {
   if (result?.result === DataAccessResult.SUCCESS && result.value !== undefined)
     return asBuffer(result.value)
   throw refusal(result)
@@ -130,7 +128,7 @@ function objectOf(obis: string, { class: classText }: ObjectOptions): CosemObjec
 /** A number, or a name of the class's tables. */
 const memberIn = (text: string): number | string => (/^-?\d+$/.test(text) ? Number(text) : text)
 
-const scaledText = ({ decimal, unit }: Scaled): string =>
+export const scaledText = ({ decimal, unit }: Scaled): string =>
   unit === '' ? decimal : `${decimal} ${unit}`
 
 /** Reads one attribute, a register with its scaler and unit. */
@@ -218,10 +216,18 @@ export async function objectsCommand(
   options: MeterOptions,
   terminal: Terminal,
 ): Promise<void> {
-  const [listed] = await withMeter(address, options, terminal, (meter) =>
-    meter.exchange([readOperation(associationList, 2)]),
-  )
-  const { objects, odd } = decodeObjectList(valueOf(listed))
+  const { objects, odd } = await withMeter(address, options, terminal, async (meter, asked) => {
+    if (shortNamesOf(asked.address) === undefined) {
+      const [listed] = await meter.exchange([readOperation(associationList, 2)])
+      return decodeObjectList(valueOf(listed))
+    }
+    const [listed, rights] = await meter.exchange(
+      [2, 3].map((id) => readOperation(shortNameList, id)),
+    )
+    // Versions before 1 have no list of rights.
+    const rightsView = rights?.value === undefined ? undefined : asBuffer(rights.value)
+    return decodeShortNameList(valueOf(listed), rightsView)
+  })
   if (options.json) return terminal.out(JSON.stringify({ objects, odd }))
   for (const { classId, version, instanceId, attributes, methods } of objects) {
     const readable = attributes.filter(({ canRead }) => canRead).map(({ id }) => id)
@@ -240,82 +246,10 @@ export async function objectsCommand(
   for (const one of odd) terminal.err(`note: an entry of another shape: ${JSON.stringify(one)}`)
 }
 
-/** Prints the rows of a profile. */
-export async function profileCommand(
-  address: string,
-  obis: string,
-  options: ProfileOptions,
-  terminal: Terminal,
-): Promise<void> {
-  const object: CosemObject = { classId: profileClass, instanceId: obis }
-  const profile = await withMeter(address, options, terminal, async (meter) => {
-    const [columnsRead, period, sort] = await meter.exchange(
-      [3, 4, 5].map((id) => readOperation(object, id)),
-    )
-    const columns = decodeColumns(valueOf(columnsRead))
-    const scalers = await scalersOf(meter, columns)
-    const [buffer] = await meter.exchange([readOperation(object, 2, selectionOf(options, columns))])
-    return readProfile(valueOf(buffer), scalers, {
-      capturePeriodSeconds: numberOf(period),
-      sortMethod: numberOf(sort),
-    })
-  })
-  if (options.json) return terminal.out(JSON.stringify(profile))
-  terminal.out(profile.names.join('\t'))
-  for (const { cells } of profile.rows)
-    terminal.out(
-      cells
-        .map(({ json, scaled }) => (scaled === undefined ? wordsOfJson(json) : scaledText(scaled)))
-        .join('\t'),
-    )
-  for (const { path, problem, detail } of profile.notes)
-    terminal.err(`note: ${path} ${problem} ${detail}`)
-}
-
-function numberOf(result: CosemResult | undefined): number | undefined {
+/** A number that was read; undefined for another value, or a refusal. */
+export function numberOf(result: CosemResult | undefined): number | undefined {
   const value = result?.value && decodeValue(asBuffer(result.value))
   return value !== undefined && 'value' in value && typeof value.value === 'number'
     ? value.value
     : undefined
-}
-
-/** Columns with the scaler and unit of the register they come from; a meter that does not give one leaves them raw. */
-async function scalersOf(
-  meter: MeterAssociation,
-  columns: readonly ProfileColumn[],
-): Promise<ProfileColumn[]> {
-  const asked = columns.filter(({ classId, attributeId }) => isScaled(classId, attributeId))
-  if (asked.length === 0) return [...columns]
-  const results = await meter.exchange(
-    asked.map(({ classId, instanceId }) =>
-      readOperation({ classId, instanceId }, scalerAttributeOf(classId)!),
-    ),
-  )
-  const found = new Map<ProfileColumn, ScalerUnit | undefined>()
-  for (const [index, column] of asked.entries()) {
-    const value = results[index]?.value
-    found.set(column, value && decodeScalerUnit(asBuffer(value)))
-  }
-  return columns.map((column) => ({ ...column, scalerUnit: found.get(column) }))
-}
-
-function selectionOf(
-  { from, to, entries }: ProfileOptions,
-  columns: readonly ProfileColumn[],
-): Selection | undefined {
-  if (entries !== undefined) {
-    const match = /^(\d+)(?:-(\d+))?$/.exec(entries)
-    if (match === null) throw new BrokerError('CONFIG_INVALID', '--entries looks like 1-10 or 5')
-    return rangeOfEntries(Number(match[1]), Number(match[2] ?? match[1]))
-  }
-  if (from === undefined && to === undefined) return undefined
-  const clock = columns.find(({ classId }) => classId === 8)
-  if (clock === undefined)
-    throw new BrokerError('CONFIG_INVALID', 'the profile has no clock column: use --entries')
-  const timeOf = (text: string | undefined, otherwise: number): number => {
-    const ms = text === undefined ? otherwise : Date.parse(text)
-    if (Number.isNaN(ms)) throw new BrokerError('CONFIG_INVALID', `${text} is no time in ISO 8601`)
-    return ms
-  }
-  return rangeOfTimes(clock, timeOf(from, 0), timeOf(to, Date.now()))
 }

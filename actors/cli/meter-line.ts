@@ -15,6 +15,7 @@ import {
   wrapInPlace,
   type WrapperFrame,
 } from '../../core/dlms/wrapper.ts'
+import { ModeEHandshake, type ModeEOptions } from '../../core/dlms/mode-e.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { dialTcp, dialUdp, type Carrier } from '../../core/wan/carrier.ts'
 
@@ -30,6 +31,8 @@ export type MeterPlace = {
   server: HdlcAddress
   /** How the model deviates. */
   hdlc: NonNullable<DeviceProfile['hdlc']>
+  /** How its line is opened before HDLC is spoken; undefined when it is spoken at once. */
+  modeE?: ModeEOptions | undefined
   /** How long an answer is waited for, ms. */
   answerMs: number
 }
@@ -207,6 +210,7 @@ class HdlcLine implements MeterLine {
   private readonly events: LineEvents
   private readonly reader = new HdlcReader()
   private link: { client: number; hdlc: HdlcClient } | undefined
+  private opening: ModeEHandshake | undefined
   private waiting: readonly Buffer[] = []
   private callOff: () => void = () => undefined
   private onLeft: () => void = () => undefined
@@ -227,9 +231,30 @@ class HdlcLine implements MeterLine {
       const hdlc = new HdlcClient({ ...ends, ...quirks, answerMs, responseMs })
       this.link = { client, hdlc }
       this.waiting = apdus
-      hdlc.connect(systemClock.now())
+      const { modeE } = this.place
+      if (modeE === undefined) hdlc.connect(systemClock.now())
+      else {
+        this.opening = new ModeEHandshake(modeE)
+        this.opening.begin(systemClock.now())
+      }
     }
     this.work()
+  }
+
+  /** Goes on with the opening in mode E; true while it is not done. */
+  private isOpening(hdlc: HdlcClient): boolean {
+    const now = systemClock.now()
+    for (let step = this.opening?.next(now); step; step = this.opening?.next(now)) {
+      if ('send' in step) {
+        this.events.trace('>', step.send)
+        this.carrier.write([step.send])
+      } else {
+        this.opening = undefined
+        hdlc.connect(now)
+        if (step.rest.length > 0) hdlc.receive(step.rest, now)
+      }
+    }
+    return this.opening !== undefined
   }
 
   private send(hdlc: HdlcClient, apdus: readonly Buffer[]): void {
@@ -245,6 +270,10 @@ class HdlcLine implements MeterLine {
 
   receive(view: Buffer): void {
     this.events.trace('<', view)
+    if (this.opening !== undefined) {
+      this.opening.receive(view, systemClock.now())
+      return this.work()
+    }
     this.reader.push(view)
     for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
       this.link?.hdlc.take(frame, systemClock.now())
@@ -257,6 +286,7 @@ class HdlcLine implements MeterLine {
     const { link } = this
     if (link === undefined) return
     const { hdlc, client } = link
+    if (this.isOpening(hdlc)) return this.comeBack(this.opening?.actAtMs)
     for (
       let step = hdlc.next(systemClock.now());
       step !== undefined;
@@ -277,10 +307,20 @@ class HdlcLine implements MeterLine {
           this.events.failed(new BrokerError(step.disconnected, step.detail))
       }
     }
+    this.comeBack(this.link === link ? hdlc.actAtMs : undefined)
+  }
+
+  private comeBack(actAtMs: number | undefined): void {
     this.callOff()
-    const { actAtMs } = hdlc
-    if (actAtMs !== undefined && this.link === link)
-      this.callOff = systemClock.at(actAtMs, () => this.work())
+    if (actAtMs === undefined) return
+    this.callOff = systemClock.at(actAtMs, () => {
+      try {
+        this.work()
+      } catch (fault) {
+        this.opening = undefined
+        this.events.failed(fault)
+      }
+    })
   }
 
   leave(): Promise<void> {

@@ -5,8 +5,9 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { eui64Key, parseEui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
-import { deviceProfileOf, deviceProfiles } from '../../core/catalogue/device-profiles.ts'
+import { deviceProfileOf, unknownProfilesIn } from '../../core/catalogue/device-profiles.ts'
 import type { DeviceEntry } from '../../core/catalogue/device-record.ts'
+import type { DeviceTime } from '../../core/catalogue/device-time.ts'
 import type { ClientOptions } from '../../core/dlms/client.ts'
 import { hdlcAddress, type HdlcAddress } from '../../core/dlms/hdlc/address.ts'
 import {
@@ -25,9 +26,11 @@ import type { SecretKey } from '../../core/ports/crypto.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
 import { clientOptionsOf as wanOptionsOf, ReservedCounter } from '../../core/wan/client-terms.ts'
-import { hdlcAddressOf } from '../../core/wan/hdlc-framing.ts'
+import { counterPlaceOf } from '../../core/wan/counter-reading.ts'
+import { hdlcAddressOf, modeEOf } from '../../core/wan/hdlc-framing.ts'
 import { devicesIn, keysInFile } from './key-files.ts'
 import type { MeterPlace } from './meter-line.ts'
+import { modelIn, timeIn } from './meter-model.ts'
 import { keyIn, octetsIn, titleIn } from './option-octets.ts'
 
 /** Texts of the command line that say which keys there are. */
@@ -56,6 +59,13 @@ export type MeterOptions = KeyOptions & {
   systemTitle?: string
   meterTitle?: string
   counter?: string
+  counterObject?: string
+  counterClient?: string
+  conformance?: string
+  shortNames?: string
+  modeE?: string | true
+  modeEBaudMax?: string
+  timeZone?: string
   hex: boolean
   json: boolean
 }
@@ -74,6 +84,8 @@ export type Meter = {
   counter: number | undefined
   /** Where the meter tells the counter; undefined when it does not, or none is needed. */
   counterAt: { obis: string; client: number } | undefined
+  /** How its clock is understood. */
+  time: DeviceTime
 }
 
 const publicClient = 16
@@ -123,6 +135,8 @@ export async function meterOf(where: string, options: MeterOptions): Promise<Met
     profile.hdlc?.addressOctets
   const logicalDevice = options.logicalDevice ?? String(address.logicalDevice)
   const isHdlc = transport === 'hdlc'
+  if (!isHdlc && (address.modeE !== undefined || profile.modeE === true))
+    throw invalid('mode E needs --transport hdlc')
   if (isHdlc && address.client > 0x7f) throw invalid('--client is at most 127 in HDLC')
   const place: MeterPlace = {
     host: address.host,
@@ -132,6 +146,7 @@ export async function meterOf(where: string, options: MeterOptions): Promise<Met
     logicalDevice: address.logicalDevice,
     server: isHdlc ? hdlcAddressIn(logicalDevice, octets) : hdlcAddress(0),
     hdlc: profile.hdlc ?? {},
+    modeE: modeEOf(address, profile),
     answerMs:
       options.waitMs === undefined
         ? limits.wanResponseMsMax
@@ -149,11 +164,9 @@ export async function meterOf(where: string, options: MeterOptions): Promise<Met
     mechanism: mechanismIn(options) ?? (address.security?.mechanism as ClientOptions['mechanism']),
     generalKey,
     signature,
-    counter:
-      options.counter === undefined
-        ? undefined
-        : wholeIn(options.counter, '--counter', 0, invocationCounterMax),
-    counterAt: suite === undefined ? undefined : profile.invocationCounter,
+    counter: address.counter?.initial,
+    counterAt: suite === undefined ? undefined : counterPlaceOf(address, profile.invocationCounter),
+    time: timeIn(options, address, entry?.record.timeZone),
   }
 }
 
@@ -181,9 +194,10 @@ function addressOf(
 ): DeviceAddress {
   const { client, logicalDevice, password, profile = known?.profile } = options
   if (deviceProfileOf(profile) === undefined)
-    throw invalid(`--profile is some of ${Object.keys(deviceProfiles).join(', ')}, joined by +`)
+    throw invalid(`--profile: ${unknownProfilesIn(profile!).join('; ')}`)
   return {
     ...(known ?? hostAndPort(where)),
+    ...modelIn(options, known),
     client:
       client === undefined
         ? (known?.client ?? publicClient)
@@ -293,6 +307,12 @@ async function entryOf(where: string, { devices }: MeterOptions): Promise<Device
 }
 
 // ── the client ──
+
+/** Options of the public client, which asks the meter for its counter: without security, in all else as the meter is spoken to. */
+export function publicOptionsOf({ address }: Meter): ClientOptions {
+  const terms = { apduBytesMax: limits.apduBytesMax, invokeIdLast: 0, random: systemRandom }
+  return wanOptionsOf({ ...address, secret: undefined, security: undefined }, terms)
+}
 
 /** The client's options; `counter` is the next one to send with, where there is a suite. */
 export function clientOptionsOf(meter: Meter, counter: number): ClientOptions {

@@ -6,6 +6,7 @@ import { DeviceAlertKind, type DeviceAlert } from '../../proto/gen/busbar/v1/dev
 import {
   Unit,
   type Profile,
+  type ProfileEntry,
   type Reading,
   type ResponseBody,
   type ServiceResponse,
@@ -98,16 +99,22 @@ const statusWords = [
   'out of range',
   'other failure',
   'no value',
+  'not as expected',
 ]
 
 function readingLine(reading: Reading): string {
-  const { obis, isMethod, attributeId, value, scaler, unit, status } = reading
+  const { obis, isMethod, attributeId, value, scaler, unit, status, statusDetail } = reading
   const place = `${obis}${isMethod ? ` method ${attributeId}` : ''}`.padEnd(24)
   const quantity =
     value === undefined ? '' : `${valueText(value, scaler)} ${unitText(unit)}`.trimEnd()
-  const word = statusWords[status] ?? `status ${status}`
+  const word = [statusWords[status] ?? `status ${status}`, statusDetail].filter(Boolean).join(': ')
   return `${place} ${[quantity, word && `(${word})`].filter(Boolean).join(' ')}`
 }
+
+const rowTimeText = ({ capturedAt, capturedAtLocal }: ProfileEntry): string =>
+  capturedAt === undefined && capturedAtLocal !== ''
+    ? `${capturedAtLocal} local`
+    : timeText(capturedAt)
 
 function profileLines(profile: Profile, entriesMax: number): string[] {
   const { columns, entries } = profile
@@ -120,9 +127,11 @@ function profileLines(profile: Profile, entriesMax: number): string[] {
     // the last ones.
     const shift = columns.length - entry.values.length
     const values = entry.values.map((value, i) => valueText(value, columns[i + shift]?.scaler ?? 0))
-    lines.push(`  ${timeText(entry.capturedAt).padEnd(22)}${values.join('  ')}`)
+    lines.push(`  ${rowTimeText(entry).padEnd(22)}${values.join('  ')}`)
   }
   if (entries.length > entriesMax) lines.push(`  … and ${entries.length - entriesMax} more`)
+  const { rowsOutside } = profile
+  if (rowsOutside > 0) lines.push(`  ${rowsOutside} rows outside the period were left out`)
   return lines
 }
 
@@ -149,7 +158,11 @@ export function alertLines(alert: DeviceAlert): string[] {
     alert.isEncrypted && 'encrypted',
     alert.isSigned && 'signed',
   ].filter(Boolean)
-  const clock = deviceTime === undefined ? '' : `, ${timeText(deviceTime)} by the device`
+  const { deviceTimeLocal } = alert
+  const clock =
+    deviceTime !== undefined
+      ? `, ${timeText(deviceTime)} by the device`
+      : deviceTimeLocal && `, ${deviceTimeLocal} local time by the device`
   const lines = [
     `alert  ${alertWords[kind] ?? `kind ${kind}`}  device ${device}`,
     `  received ${timeText(receivedAt)}${clock}, ${protection.join(' and ') || 'not protected'}`,

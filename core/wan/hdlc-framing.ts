@@ -1,6 +1,6 @@
 /**
  * HDLC on a line behind a serial server: several devices, each with an HDLC link of its own, one of them asked at one time. Links stay
- * open between exchanges and are closed when nobody has used them for a while. Also what devices say outside of links (UI frames).
+ * open between exchanges and are closed when nobody has used them for a while. A device that wants it is opened in mode E first. Also what devices say outside of links (UI frames).
  * [IEC 62056-46]
  */
 import { BrokerError } from '../base/broker-error.ts'
@@ -10,6 +10,7 @@ import { hdlcAddress, type HdlcAddress } from '../dlms/hdlc/address.ts'
 import { HdlcClient } from '../dlms/hdlc/client.ts'
 import type { HdlcStep } from '../dlms/hdlc/link-state.ts'
 import { HdlcReader } from '../dlms/hdlc/reader.ts'
+import { ModeEHandshake, type ModeEOptions } from '../dlms/mode-e.ts'
 import { encodeUnconfirmed, llcToServer, SegmentGatherer } from '../dlms/hdlc/transfer.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 import { keyOf } from './association.ts'
@@ -40,6 +41,9 @@ type Station = {
   device: number
   client: number
   hdlc: HdlcClient
+  /** How its line is opened before HDLC is spoken, and the opening that is under way. */
+  modeE: ModeEOptions | undefined
+  opening: ModeEHandshake | undefined
   /** APDUs that wait for the link to open, or for the line to be free. */
   waiting: Array<{ apdu: Buffer; isLast: boolean }>
 }
@@ -75,7 +79,15 @@ export class HdlcFraming implements Framing {
     // Anew where it is closed: the profile may have been corrected since.
     if (known !== undefined && known.state !== 'DISCONNECTED') return isOpen(known)
     const hdlc = this.clientFor(address, profile)
-    this.stations.set(key, { device: logicalDevice, client, hdlc, waiting: [] })
+    const modeE = modeEOf(address, profile)
+    this.stations.set(key, {
+      device: logicalDevice,
+      client,
+      hdlc,
+      modeE,
+      opening: undefined,
+      waiting: [],
+    })
     return false
   }
 
@@ -126,7 +138,9 @@ export class HdlcFraming implements Framing {
   receive(view: Buffer, nowMs: number): void {
     const { active } = this
     if (active !== undefined) {
-      active.hdlc.receive(view, nowMs)
+      if (active.opening !== undefined)
+        this.guardOpening(active, () => active.opening!.receive(view, nowMs))
+      else active.hdlc.receive(view, nowMs)
       return this.work(nowMs)
     }
     this.reader.push(view)
@@ -146,7 +160,7 @@ export class HdlcFraming implements Framing {
 
   private firstDue(nowMs: number): Station | undefined {
     for (const station of this.stations.values())
-      if ((station.hdlc.actAtMs ?? Infinity) <= nowMs) return station
+      if (((station.opening ?? station.hdlc).actAtMs ?? Infinity) <= nowMs) return station
     return undefined
   }
 
@@ -167,12 +181,40 @@ export class HdlcFraming implements Framing {
     try {
       do {
         const { active } = this
+        if (active?.opening !== undefined) this.openInModeE(active, nowMs)
+        if (active?.opening !== undefined) continue
         let step = active?.hdlc.next(nowMs)
         for (; step !== undefined; step = active!.hdlc.next(nowMs))
           if (!this.take(active!, step)) return
       } while (this.giveTurn(nowMs))
     } finally {
       this.isWorking = false
+    }
+  }
+
+  /** Goes on with the opening of a line; HDLC is spoken once it is done. */
+  private openInModeE(station: Station, nowMs: number): void {
+    this.guardOpening(station, () => {
+      for (let step = station.opening?.next(nowMs); step; step = station.opening?.next(nowMs)) {
+        if ('send' in step) this.events.write(step.send)
+        else {
+          station.opening = undefined
+          station.hdlc.connect(nowMs)
+          if (step.rest.length > 0) station.hdlc.receive(step.rest, nowMs)
+        }
+      }
+    })
+  }
+
+  /** An opening that fails concerns its device alone. */
+  private guardOpening(station: Station, work: () => void): void {
+    try {
+      work()
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      station.opening = undefined
+      station.waiting = []
+      this.events.lost(station.device, station.client, fault.code, fault.detail ?? 'mode E')
     }
   }
 
@@ -202,8 +244,12 @@ export class HdlcFraming implements Framing {
     if (isOpen(hdlc))
       for (const { apdu, isLast } of asked.waiting.splice(0))
         hdlc.send(apdu, nowMs, { wantsAnswer: isLast })
-    else if (hdlc.state === 'DISCONNECTED') hdlc.connect(nowMs)
-    else return false
+    else if (hdlc.state !== 'DISCONNECTED' || asked.opening !== undefined) return false
+    else if (asked.modeE === undefined) hdlc.connect(nowMs)
+    else {
+      asked.opening = new ModeEHandshake(asked.modeE)
+      asked.opening.begin(nowMs)
+    }
     return true
   }
 }
@@ -213,7 +259,22 @@ const isOpen = ({ state }: HdlcClient): boolean =>
 
 /** In a conversation, which nobody else may disturb. */
 const isBusy = (station: Station | undefined): boolean =>
-  station !== undefined && station.hdlc.state !== 'IDLE' && station.hdlc.state !== 'DISCONNECTED'
+  station !== undefined &&
+  (station.opening !== undefined ||
+    (station.hdlc.state !== 'IDLE' && station.hdlc.state !== 'DISCONNECTED'))
+
+/** How the line of a device is opened: as its record says, else its profile; undefined when HDLC is spoken at once. */
+export function modeEOf(
+  { modeE }: Pick<DeviceAddress, 'modeE'>,
+  profile: Pick<DeviceProfile, 'modeE'>,
+): ModeEOptions | undefined {
+  if (modeE === undefined) return profile.modeE === true ? {} : undefined
+  const { deviceAddress, baudMax } = modeE
+  return {
+    ...(deviceAddress !== undefined && { deviceAddress }),
+    ...(baudMax !== undefined && { baudMax }),
+  }
+}
 
 function addressesOf(device: number, client: number, octets: 1 | 2 | 4 | undefined) {
   try {

@@ -8,11 +8,10 @@ import t, { type Test } from 'tap'
 import {
   invokeCommand,
   objectsCommand,
-  profileCommand,
   readCommand,
   writeCommand,
-  type ProfileOptions,
 } from '../../../actors/cli/meter-commands.ts'
+import { profileCommand, type ProfileOptions } from '../../../actors/cli/meter-profile.ts'
 import type { MeterOptions } from '../../../actors/cli/meter-options.ts'
 import { withAdvice } from '../../../actors/cli/meter-advice.ts'
 import { startFleet } from '../../../actors/simulator/fleet.ts'
