@@ -81,9 +81,10 @@ function withCounter(fault: unknown, expected: number | undefined): unknown {
 
 /** The next counter to send with: as it was given, or one above what the meter tells its public client. */
 async function counterFor(asked: Meter, session: MeterSession): Promise<number> {
-  const { address, counter, counterAt } = asked
+  const { address, counter, counterFloor, counterAt } = asked
   if (counter !== undefined) return counter
   if (address.security === undefined) return 1
+  if (counterAt === undefined && address.counter?.initial !== undefined) return counterFloor
   if (counterAt === undefined)
     throw new BrokerError(
       'CONFIG_INVALID',
@@ -99,7 +100,7 @@ async function counterFor(asked: Meter, session: MeterSession): Promise<number> 
       'DEVICE_ANSWER_INVALID',
       `the meter does not tell client ${counterAt.client} its invocation counter (${counterAt.obis}): give --counter`,
     )
-  return value + 1
+  return Math.max(value + 1, counterFloor)
 }
 
 /** The octets of a result, or the refusal by name. @throws BrokerError DEVICE_REFUSED */

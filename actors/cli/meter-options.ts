@@ -80,8 +80,9 @@ export type Meter = {
   generalKey: GeneralKey | undefined
   /** As the profile has it, when undefined. */
   signature: SignaturePlace | undefined
-  /** The next counter to send with, when it was given. */
+  /** The next counter to send with, when it was given; the lowest one, where the inventory has one. */
   counter: number | undefined
+  counterFloor: number
   /** Where the meter tells the counter; undefined when it does not, or none is needed. */
   counterAt: { obis: string; client: number } | undefined
   /** How its clock is understood. */
@@ -164,7 +165,8 @@ export async function meterOf(where: string, options: MeterOptions): Promise<Met
     mechanism: mechanismIn(options) ?? (address.security?.mechanism as ClientOptions['mechanism']),
     generalKey,
     signature,
-    counter: address.counter?.initial,
+    counter: options.counter === undefined ? undefined : address.counter?.initial,
+    counterFloor: address.counter?.initial ?? 1,
     counterAt: suite === undefined ? undefined : counterPlaceOf(address, profile.invocationCounter),
     time: timeIn(options, address, entry?.record.timeZone),
   }

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { readCommand, type ObjectOptions } from '../../../actors/cli/meter-commands.ts'
 import { meterOf, type MeterOptions } from '../../../actors/cli/meter-options.ts'
 import { profileCommand, type ProfileOptions } from '../../../actors/cli/meter-profile.ts'
+import { countersFor, withKeys } from '../../../actors/device/keyring.ts'
 import { startFleet } from '../../../actors/simulator/fleet.ts'
 import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
 import { encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr.ts'
@@ -250,6 +251,21 @@ t.test('a counter that is told elsewhere: by profile, and by place and client', 
   const place = { counterObject: '0-0:43.1.8.255', counterClient: '48' }
   await readCommand(`127.0.0.1:${other}`, '1-0:1.8.0.255', { ...secured, ...place }, shown)
   t.match(shown.said[0], /42/)
+})
+
+t.test('the first counter of a record is a floor for what is reserved', async (t) => {
+  const set = withKeys(undefined, vault.seal(deviceKey(7), {})).current!
+  const reservations: [number, number][] = []
+  const reserve = (from: number, to: number): void => {
+    reservations.push([from, to])
+    set.reservedTo = to
+  }
+  const first = countersFor(set, 2 ** 32, reserve, 5_000)
+  t.equal(first?.from, 5_000)
+  t.same(reservations, [[5_000, first?.to]])
+  set.next = 5_003
+  t.equal(countersFor(set, 2 ** 32, reserve, 5_000)?.from, 5_003, 'and goes on')
+  t.equal(countersFor(set, 2 ** 32, reserve)?.from, 5_003)
 })
 
 t.test('through the WAN of a broker, by the fields of a record', async (t) => {
