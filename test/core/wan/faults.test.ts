@@ -335,20 +335,39 @@ t.test('octets that are no frame close the connection', async (t) => {
 t.test('a device that does not read what it makes us say', async (t) => {
   const trial = await Trial.start(t, { unreadBytesMax: 100_000, exchangeMs: 20_000 })
   const { meter } = trial
-  // A general block out of order, which is acknowledged each time.
-  const block = Buffer.of(0, 1, 0, 1, 0, 16, 0, 8, 0xe0, 1, 0, 5, 0, 0, 1, 0)
-  const blocks = Buffer.concat(Array.from({ length: 4_000 }, () => block))
+  // A general block out of order, which is acknowledged each time; every now and then one in order, so that it is no useless flood.
+  const block = Buffer.of(0, 1, 0, 1, 0, 16, 0, 8, 0xe0, 1, 0xff, 0xff, 0, 0, 1, 0)
+  const useless = Array.from({ length: 400 }, () => block)
+  let number = 0
+  const blocks = (): Buffer => {
+    const next = Buffer.from(block)
+    next.writeUInt16BE(++number, 10)
+    return Buffer.concat([next, ...useless])
+  }
   meter.script = (seen) => {
     if (seen.tag !== getTag) return seen.answer()
     const { socket } = seen
     socket.pause()
     const flood = (): void => {
-      while (!socket.destroyed && socket.write(blocks));
+      while (!socket.destroyed && socket.write(blocks()));
       socket.once('drain', flood)
     }
     flood()
   }
   await trial.fails(1, 'DEVICE_SILENT', /does not read/, 'it is cut')
+  meter.script = undefined
+  await trial.answers(1, 2, 'next')
+})
+
+t.test('a device that floods with general blocks', async (t) => {
+  const trial = await Trial.start(t)
+  const { meter } = trial
+  const block = Buffer.of(0xe0, 0x41, 0, 5, 0, 0, 1, 0)
+  meter.script = (seen) => {
+    if (seen.tag !== getTag) return seen.answer()
+    for (let i = 0; i <= limits.generalBlocksUselessMax; i++) seen.say(block)
+  }
+  await trial.fails(1, 'DEVICE_ANSWER_INVALID', /no-general-blocks/, 'it ends, and says what helps')
   meter.script = undefined
   await trial.answers(1, 2, 'next')
 })
