@@ -107,7 +107,7 @@ const dayProfile = (batch: number): Sample =>
     '4.8.1',
     {
       $case: 'readPeriod',
-      value: { from: new Date(nowMs - dayRows * halfHourMs), to: new Date(nowMs) },
+      value: { startTime: new Date(nowMs - dayRows * halfHourMs), endTime: new Date(nowMs) },
     },
     [
       axdr((w) => {
@@ -313,7 +313,7 @@ function naiveWay(handOn: (tree: unknown) => unknown): Way {
       deadline: deadline!.getTime(),
       period:
         body?.$case === 'readPeriod'
-          ? { from: body.value.from!.getTime(), to: body.value.to!.getTime() }
+          ? { from: body.value.startTime!.getTime(), to: body.value.endTime!.getTime() }
           : undefined,
     }) as NaiveRequest
     const row = serviceRequestOf(parseSrv(received.srv))!

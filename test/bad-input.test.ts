@@ -84,7 +84,7 @@ const ask = (target: string, srv: string, more: object = {}): ServiceRequest =>
   })
 const keyOf = ({ requestId }: ServiceRequest): string => InsistentSupplier.keyOf(requestId)
 const period = (from: string, to: string): object => ({
-  body: { $case: 'readPeriod', value: { from: new Date(from), to: new Date(to) } },
+  body: { $case: 'readPeriod', value: { startTime: new Date(from), endTime: new Date(to) } },
 })
 
 /** Somebody else asks somebody else's meter, and is answered. */
@@ -265,7 +265,7 @@ t.test(
     const stream = incapable.stream('OutputGateway/Receive')
     stream.write(
       Buffer.from(
-        ReceiveRequest.encode({ step: { $case: 'open', value: { credit: 0 } } }).finish(),
+        ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit: 0 } } }).finish(),
       ),
     )
     const fault = await new Promise<unknown>((resolve) => stream.on('error', resolve).resume())
@@ -348,7 +348,7 @@ t.test('requests that make no sense, through every door', async (t) => {
     ],
     [
       'half a range',
-      ask(victim, '4.8.1', { body: { $case: 'readPeriod', value: { from: new Date(from) } } }),
+      ask(victim, '4.8.1', { body: { $case: 'readPeriod', value: { startTime: new Date(from) } } }),
       'REQUEST_BODY_MALFORMED',
       400,
     ],
@@ -744,7 +744,9 @@ t.test(
       ),
     )
     await asking.submit(requests)
-    const open = ReceiveRequest.encode({ step: { $case: 'open', value: { credit: 100 } } }).finish()
+    const open = ReceiveRequest.encode({
+      step: { $case: 'openReceiver', value: { credit: 100 } },
+    }).finish()
     const stalled = await stalledCall(grpc, 'OutputGateway/Receive', otherUser, open)
     t.teardown(() => stalled.close())
     await servedMeanwhile(t)

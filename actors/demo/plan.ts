@@ -1,7 +1,7 @@
 /**
  * The sample file of `npm start`: what the demonstration supplier asks for. JSON lines, each
  *
- *   {"serviceReferenceVariant":"4.8.1","deviceType":"ESME","share":0.5,"readPeriod":{"from":"-7d","to":"now"}}
+ *   {"serviceReferenceVariant":"4.8.1","deviceType":"ESME","share":0.5,"readPeriod":{"startTime":"-7d","endTime":"now"}}
  *
  * asks that variant of the first `share` (0 to 1, default all) of the fleet's devices of that type, or of the one device named by
  * `target`. The body is given as in the HTTP form; times may be RFC 3339, `now`, or `-<number>` of d, h or m before it.

@@ -103,7 +103,7 @@ function bodyOf(options: SubmitOptions): ServiceRequest['body'] {
       : undefined
   }
   if (from === undefined || to === undefined) throw new WrongOption('--from and --to go together')
-  return { $case: 'readPeriod', value: { from: time('from', from), to: time('to', to) } }
+  return { $case: 'readPeriod', value: { startTime: time('from', from), endTime: time('to', to) } }
 }
 
 const priorities: Readonly<Record<string, ServiceRequest['priority']>> = {

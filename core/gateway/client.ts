@@ -113,7 +113,7 @@ export class DeliveryStream {
       call.on('error', reject)
     })
     this.done.catch(() => {})
-    call.write({ step: { $case: 'open', value: { credit } } })
+    call.write({ step: { $case: 'openReceiver', value: { credit } } })
   }
 
   /** This delivery and all before it are done with. */

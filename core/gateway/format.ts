@@ -72,7 +72,7 @@ export function valueText(value: Value | undefined, scaler: number): string {
     case 'integer':
     case 'unsignedInteger':
       return decimalText(kind.value, scaler)
-    case 'boolean':
+    case 'booleanValue':
       return kind.value ? 'true' : 'false'
     case 'text':
       return JSON.stringify(kind.value)

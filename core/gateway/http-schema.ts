@@ -74,7 +74,7 @@ const serviceRequest = message({
   deadline: timestamp,
   priority: { enum: priorities },
   displayMessage: message({ text: text(1_000) }),
-  readPeriod: message({ from: timestamp, to: timestamp }),
+  readPeriod: message({ startTime: timestamp, endTime: timestamp }),
   synchroniseClock: message({ toleranceSeconds: uint32 }),
 })
 

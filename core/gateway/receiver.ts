@@ -135,7 +135,7 @@ export class Receiver implements Flushable {
     const { step } = request
     if (step === undefined)
       return this.end('REQUEST_WIRE_MALFORMED', 'neither open nor acknowledge')
-    if (step.$case === 'open') {
+    if (step.$case === 'openReceiver') {
       const { credit } = step.value
       if (this.credit > 0 || credit < 1 || credit > limits.receiverCreditMax) {
         return this.end(

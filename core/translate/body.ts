@@ -71,7 +71,7 @@ function readDisplayMessage(
     : undefined
 }
 
-/** ReadPeriod: 1 from, 2 to; both are needed. */
+/** ReadPeriod: 1 start_time, 2 end_time; both are required. */
 function readReadPeriod(
   view: Buffer,
   start: number,

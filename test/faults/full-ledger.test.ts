@@ -31,7 +31,7 @@ t.test('a full ledger refuses, keeps what it has, and goes on when there is room
   const to = new Date()
   const month = {
     $case: 'readPeriod',
-    value: { from: new Date(to.getTime() - 30 * 86_400_000), to },
+    value: { startTime: new Date(to.getTime() - 30 * 86_400_000), endTime: to },
   } as const
   const accepted = new Set<string>()
   let counter = 0

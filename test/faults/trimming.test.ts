@@ -36,7 +36,7 @@ t.test('a ledger of 16 MiB takes several times as much', async (t) => {
 
   const to = new Date()
   const from = new Date(to.getTime() - 7 * 86_400_000)
-  const week = { $case: 'readPeriod', value: { from, to } } as const
+  const week = { $case: 'readPeriod', value: { startTime: from, endTime: to } } as const
   let counter = 0
   /** Four requests a device, each with an answer of a week of half hours. */
   const load = async (by = supplier, count = 4): Promise<void> => {

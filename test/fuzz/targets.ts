@@ -117,7 +117,7 @@ const requests = [
   {
     requestId: id,
     serviceReferenceVariant: '4.8.1',
-    readPeriod: { from: new Date(1e12), to: new Date(1.1e12) },
+    readPeriod: { startTime: new Date(1e12), endTime: new Date(1.1e12) },
   },
 ].map((json) =>
   Buffer.from(ServiceRequest.encode(ServiceRequest.fromPartial(json as never)).finish()),

@@ -116,7 +116,7 @@ t.test('intake, rule by rule', (t) => {
   const period = (from: number, to: number): string | undefined =>
     decide({
       serviceReferenceVariant: '4.8.1',
-      body: { $case: 'readPeriod', value: { from: new Date(from), to: new Date(to) } },
+      body: { $case: 'readPeriod', value: { startTime: new Date(from), endTime: new Date(to) } },
     })
   t.equal(period(nowMs - 1000, nowMs), undefined)
   t.equal(period(nowMs, nowMs - 1000), 'REQUEST_RANGE_BACKWARDS')

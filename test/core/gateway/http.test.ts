@@ -76,7 +76,7 @@ t.test('one request, a batch, all spellings; the body reaches the host as protob
     responseCode: 'I99',
     reason: 'REQUEST_ACCEPTED',
   })
-  const period = { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00.5+00:00' }
+  const period = { startTime: '2026-01-01T00:00:00Z', endTime: '2026-01-02T00:00:00.5+00:00' }
   const batch = await call(rig, submit, {
     body: {
       requests: [
@@ -102,8 +102,8 @@ t.test('one request, a batch, all spellings; the body reaches the host as protob
   )
   t.equal(acknowledgements[0]!.requestId.counter, '77')
   t.same(ReadPeriod.decode(readBodyView(frames[1]!, 0)), {
-    from: new Date(period.from),
-    to: new Date(period.to),
+    startTime: new Date(period.startTime),
+    endTime: new Date(period.endTime),
   })
   t.same((await call(rig, submit, { body: { requests: [] } })).json, { acknowledgements: [] })
 })

@@ -52,7 +52,7 @@ t.test(
 
 t.test('the envelope says what the request said; lane and deadline have defaults', async (t) => {
   const { bus, intake, account, answers } = makeIntake()
-  const period = { from: new Date(startMs - 86_400_000), to: new Date(startMs) }
+  const period = { startTime: new Date(startMs - 86_400_000), endTime: new Date(startMs) }
   const plain = wire({
     serviceReferenceVariant: '4.8.1',
     body: { $case: 'readPeriod', value: period },
@@ -144,7 +144,7 @@ t.test('what can be decided at the gateway is refused at once and reaches no hos
         serviceReferenceVariant: '4.8.1',
         body: {
           $case: 'readPeriod',
-          value: { from: new Date(startMs), to: new Date(startMs - 1) },
+          value: { startTime: new Date(startMs), endTime: new Date(startMs - 1) },
         },
       }),
     ],
@@ -154,7 +154,7 @@ t.test('what can be decided at the gateway is refused at once and reaches no hos
         serviceReferenceVariant: '4.8.1',
         body: {
           $case: 'readPeriod',
-          value: { from: new Date(startMs - 500 * 86_400_000), to: new Date(startMs) },
+          value: { startTime: new Date(startMs - 500 * 86_400_000), endTime: new Date(startMs) },
         },
       }),
     ],

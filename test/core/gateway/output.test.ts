@@ -201,7 +201,9 @@ t.test(
       }).finally(() => client.close())
     }
     const open = (credit: number): Buffer =>
-      Buffer.from(ReceiveRequest.encode({ step: { $case: 'open', value: { credit } } }).finish())
+      Buffer.from(
+        ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit } } }).finish(),
+      )
     const acknowledge = (deliveryId: bigint): Buffer =>
       Buffer.from(
         ReceiveRequest.encode({ step: { $case: 'acknowledge', value: { deliveryId } } }).finish(),
@@ -260,7 +262,7 @@ t.test(
     )
     request.on('error', () => {})
     const open = Buffer.from(
-      ReceiveRequest.encode({ step: { $case: 'open', value: { credit: 1_000 } } }).finish(),
+      ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit: 1_000 } } }).finish(),
     )
     request.write(Buffer.concat([Buffer.from([0, 0, 0, 0, open.length]), open]))
     const others = new Inbox<Delivery>()
@@ -322,7 +324,7 @@ t.test('a stalled receiver that reads again before the reset is told why', async
     request.on('trailers', (headers) => resolve(headers)),
   )
   const open = Buffer.from(
-    ReceiveRequest.encode({ step: { $case: 'open', value: { credit: 1_000 } } }).finish(),
+    ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit: 1_000 } } }).finish(),
   )
   request.write(Buffer.concat([Buffer.from([0, 0, 0, 0, open.length]), open]))
   while (ledger.following === 0) await turn()

@@ -47,7 +47,7 @@ const scalerUnit = (scaler: number, unit: number): CosemResult =>
   given((w) => w.structure(2).int8(scaler).enumeration(unit))
 
 const periodBody = (fromMs: number, toMs: number): Buffer =>
-  Buffer.from(ReadPeriod.encode({ from: new Date(fromMs), to: new Date(toMs) }).finish())
+  Buffer.from(ReadPeriod.encode({ startTime: new Date(fromMs), endTime: new Date(toMs) }).finish())
 // A body that each body type is content with.
 const bodyOf = (bodyType: number): Buffer => {
   if (bodyType === 16) return Buffer.from(DisplayMessage.encode({ text: 'Grüße' }).finish())
@@ -252,7 +252,7 @@ t.test('6.2.4, 11.2 and 7.4: identity, firmware, supply', (t) => {
     supply.body.readings.map(({ value }) => value!.kind),
     [
       { $case: 'integer', value: 0n },
-      { $case: 'boolean', value: false },
+      { $case: 'booleanValue', value: false },
     ],
     'zero and false are values',
   )
@@ -645,7 +645,7 @@ const exact = fc.oneof(
   })),
   fc
     .boolean()
-    .map((v) => ({ value: axdr((w) => w.boolean(v)), kind: { $case: 'boolean', value: v } })),
+    .map((v) => ({ value: axdr((w) => w.boolean(v)), kind: { $case: 'booleanValue', value: v } })),
   fc
     .double({ noNaN: true })
     .map((v) => ({ value: axdr((w) => w.float64(v)), kind: { $case: 'floating', value: v } })),

@@ -46,7 +46,10 @@ const body: fc.Arbitrary<ServiceRequest['body']> = fc.oneof(
     .string({ unit: 'binary', maxLength: 200 })
     .map((text) => ({ $case: 'displayMessage' as const, value: { text } })),
   fc
-    .record({ from: fc.option(date, { nil: undefined }), to: fc.option(date, { nil: undefined }) })
+    .record({
+      startTime: fc.option(date, { nil: undefined }),
+      endTime: fc.option(date, { nil: undefined }),
+    })
     .map((value) => ({ $case: 'readPeriod' as const, value })),
   fc
     .record({ toleranceSeconds: fc.nat() })
@@ -179,7 +182,7 @@ const sample: ServiceRequest = {
   priority: 3,
   body: {
     $case: 'readPeriod',
-    value: { from: new Date(nowMs - 2 * dayMs), to: new Date(nowMs - dayMs) },
+    value: { startTime: new Date(nowMs - 2 * dayMs), endTime: new Date(nowMs - dayMs) },
   },
 }
 
@@ -488,8 +491,8 @@ t.test('body rules at their edges', (t) => {
     check('4.8.1', {
       $case: 'readPeriod',
       value: {
-        from: from === undefined ? undefined : new Date(from),
-        to: to === undefined ? undefined : new Date(to),
+        startTime: from === undefined ? undefined : new Date(from),
+        endTime: to === undefined ? undefined : new Date(to),
       },
     })
   const kept = limits.profileDaysMax * dayMs
@@ -520,7 +523,7 @@ t.test('body rules at their edges', (t) => {
   )
   t.equal(check('4.8.1', undefined), 'REQUEST_BODY_MISMATCH')
   t.equal(
-    check('3.1', { $case: 'readPeriod', value: { from: undefined, to: undefined } }),
+    check('3.1', { $case: 'readPeriod', value: { startTime: undefined, endTime: undefined } }),
     'REQUEST_BODY_MISMATCH',
   )
   t.end()

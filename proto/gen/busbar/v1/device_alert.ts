@@ -6,13 +6,17 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { Reading, Value } from "./service_response.ts";
 
+/** Type of an unsolicited message. */
 export const DeviceAlertKind = {
+  /** DEVICE_ALERT_KIND_UNSPECIFIED - Not specified; the gateway never sends it. */
   DEVICE_ALERT_KIND_UNSPECIFIED: 0,
+  /** DEVICE_ALERT_KIND_DATA_NOTIFICATION - DataNotification APDU (a push). */
   DEVICE_ALERT_KIND_DATA_NOTIFICATION: 1,
+  /** DEVICE_ALERT_KIND_EVENT_NOTIFICATION - EventNotificationRequest APDU. */
   DEVICE_ALERT_KIND_EVENT_NOTIFICATION: 2,
-  /** DEVICE_ALERT_KIND_INFORMATION_REPORT - Of devices with short names. */
+  /** DEVICE_ALERT_KIND_INFORMATION_REPORT - InformationReportRequest APDU, sent by devices that use short names. */
   DEVICE_ALERT_KIND_INFORMATION_REPORT: 3,
-  /** DEVICE_ALERT_KIND_IDENTIFICATION - A name and perhaps an alarm, without a notification. */
+  /** DEVICE_ALERT_KIND_IDENTIFICATION - Identification of the device, with or without an alarm, and without a notification. */
   DEVICE_ALERT_KIND_IDENTIFICATION: 4,
 } as const;
 
@@ -65,35 +69,49 @@ export function deviceAlertKindToJSON(object: DeviceAlertKind): string {
   }
 }
 
-/** What a device has said without being asked. Opened and checked, but not acted upon: whoever gets it decides what it means. */
+/**
+ * A message that a device sent without being asked. The gateway parses and authenticates it but
+ * does not act on it: the receiving party decides what it means.
+ */
 export interface DeviceAlert {
-  /** EUI-64. */
+  /** EUI-64 of the device. */
   device: string;
-  /** When it came in from the device. */
+  /** Time at which the head-end received the message. */
   receivedAt:
     | Date
     | undefined;
-  /** By the device's own clock, where it says a point in time. */
-  deviceTime: Date | undefined;
+  /** Time by the clock of the device. Absent if the message states no point in time. */
+  deviceTime:
+    | Date
+    | undefined;
+  /** Type of the message. */
   kind: DeviceAlertKind;
-  /** What protected it on its way from the device. With neither of them anybody may have sent it. */
+  /** True if an authentication tag or a signature was verified. Otherwise anybody may have sent it. */
   isAuthenticated: boolean;
+  /** True if the message was encrypted. */
   isEncrypted: boolean;
-  /** By the device's own signature. */
+  /** True if the signature of the device was verified. */
   isSigned: boolean;
   /**
-   * Of an event notification: the attribute that it tells of, with its value. Of a data notification that carries its push object list: each
-   * attribute that the list names, as the device has it, without scaler and unit; they stand among the values too.
+   * Event notification: the attribute reported, with its value. Data notification that carries its
+   * push object list: each attribute of that list as the device sent it, without scaler and unit;
+   * the same content is also in `values`.
    */
   readings: Reading[];
   /**
-   * Of a data notification: the fields of its body, one level; a body that is no structure or array is one field. Of an information report:
-   * the values of its variables.
+   * Data notification: the fields of its body, one level deep; a body that is neither a structure
+   * nor an array is one field. Information report: the values of its variables.
    */
   values: Value[];
-  /** Behind an identification: four octets of an alarm register, or six of an OBIS code. */
+  /**
+   * Identification: the alarm that follows it, four octets of an alarm register or six octets of
+   * an OBIS code. Otherwise empty.
+   */
   alarm: Buffer;
-  /** The body as the device sent it (A-XDR, IEC 62056-5-3): of a data or event notification its Data, of an information report the whole APDU. */
+  /**
+   * The body as the device sent it (A-XDR, IEC 62056-5-3): the Data of a data or event
+   * notification, the whole APDU of an information report.
+   */
   axdr: Buffer;
   /**
    * In place of `device_time` when the device sends no deviation and its record has no time zone: the local time that its clock showed, as

@@ -21,12 +21,15 @@ import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { RequestId, ServiceRequest } from "./service_request.ts";
 import { Acknowledgement } from "./service_response.ts";
 
+/** Progress of a request. */
 export const RequestState = {
+  /** REQUEST_STATE_UNSPECIFIED - Not specified; the gateway never sends it. */
   REQUEST_STATE_UNSPECIFIED: 0,
-  /** REQUEST_STATE_WAITING - Accepted; another request of this device goes first, or the next attempt is due later. */
+  /** REQUEST_STATE_WAITING - Accepted. Another request of this device is served first, or the next attempt is due later. */
   REQUEST_STATE_WAITING: 1,
-  /** REQUEST_STATE_SENT - On its way to the device. */
+  /** REQUEST_STATE_SENT - Sent to the device, which has not answered yet. */
   REQUEST_STATE_SENT: 2,
+  /** REQUEST_STATE_ENDED - Ended: the response has been written to the deliveries of the party. */
   REQUEST_STATE_ENDED: 3,
 } as const;
 
@@ -73,51 +76,83 @@ export function requestStateToJSON(object: RequestState): string {
   }
 }
 
+/** Input of Submit. */
 export interface SubmitRequest {
+  /** The request to submit; required. */
   request: ServiceRequest | undefined;
 }
 
+/** Result of Submit. */
 export interface SubmitResponse {
+  /** The acknowledgement of the request. */
   acknowledgement: Acknowledgement | undefined;
 }
 
+/** Input of SubmitBatch. */
 export interface SubmitBatchRequest {
+  /** The requests to submit, at most 1,000. */
   requests: ServiceRequest[];
 }
 
+/** Result of SubmitBatch. */
 export interface SubmitBatchResponse {
+  /** One acknowledgement for each request, in the order of the requests. */
   acknowledgements: Acknowledgement[];
 }
 
+/** One message of the client on SubmitStream. */
 export interface SubmitStreamRequest {
+  /** The requests to submit, at most 1,000 in a message. */
   requests: ServiceRequest[];
 }
 
+/** One message of the gateway on SubmitStream. */
 export interface SubmitStreamResponse {
+  /** Acknowledgements in any order: match them by request_id. */
   acknowledgements: Acknowledgement[];
 }
 
+/** Input of Cancel. */
 export interface CancelRequest {
+  /** The request to cancel; required. */
   requestId: RequestId | undefined;
 }
 
+/** Result of Cancel. */
 export interface CancelResponse {
+  /** States whether the request was cancelled. */
   acknowledgement: Acknowledgement | undefined;
 }
 
+/** Input of GetRequestStatus. */
 export interface GetRequestStatusRequest {
+  /** The request to look up; required. */
   requestId: RequestId | undefined;
 }
 
+/** Result of GetRequestStatus. */
 export interface GetRequestStatusResponse {
-  requestId: RequestId | undefined;
+  /** The request that was looked up. */
+  requestId:
+    | RequestId
+    | undefined;
+  /** Progress of the request. */
   state: RequestState;
+  /** Service reference variant of the request, for example 4.1.1. */
   serviceReferenceVariant: string;
-  /** Of the final answer, once ended. */
+  /** DUIS response code of the final response. Empty until the request has ended. */
   responseCode: string;
+  /** Busbar's own code of the final response. Empty until the request has ended. */
   reason: string;
-  acceptedAt: Date | undefined;
-  endedAt: Date | undefined;
+  /** Time at which the request was accepted. */
+  acceptedAt:
+    | Date
+    | undefined;
+  /** Time at which the request ended. Absent until then. */
+  endedAt:
+    | Date
+    | undefined;
+  /** Number of attempts to reach the device so far. */
   attempts: number;
 }
 
@@ -979,11 +1014,12 @@ export const GetRequestStatusResponse: MessageFns<GetRequestStatusResponse> = {
 };
 
 /**
- * Where parties hand in service requests. The metadata entry x-busbar-party names the party.
- * Each request gets one acknowledgement, and not before it is on disk.
+ * Accepts service requests. The metadata entry x-busbar-party names the calling party.
+ * Each request gets one acknowledgement, which is sent only when the request is on disk.
  */
 export type InputGatewayService = typeof InputGatewayService;
 export const InputGatewayService = {
+  /** Submits one request and returns its acknowledgement. */
   submit: {
     path: "/busbar.v1.InputGateway/Submit" as const,
     requestStream: false as const,
@@ -993,7 +1029,7 @@ export const InputGatewayService = {
     responseSerialize: (value: SubmitResponse): Buffer => Buffer.from(SubmitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitResponse => SubmitResponse.decode(value),
   },
-  /** Many at once, at most 1,000; acknowledgements in the same order. */
+  /** Submits up to 1,000 requests; the acknowledgements are in the order of the requests. */
   submitBatch: {
     path: "/busbar.v1.InputGateway/SubmitBatch" as const,
     requestStream: false as const,
@@ -1003,7 +1039,10 @@ export const InputGatewayService = {
     responseSerialize: (value: SubmitBatchResponse): Buffer => Buffer.from(SubmitBatchResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitBatchResponse => SubmitBatchResponse.decode(value),
   },
-  /** The fast door: requests as they come, acknowledgements as they are on disk, several in one message, in any order. */
+  /**
+   * Submits requests on a stream, which has the highest throughput. Acknowledgements are returned
+   * when the requests are on disk, several in a message and in any order.
+   */
   submitStream: {
     path: "/busbar.v1.InputGateway/SubmitStream" as const,
     requestStream: true as const,
@@ -1014,7 +1053,7 @@ export const InputGatewayService = {
       Buffer.from(SubmitStreamResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitStreamResponse => SubmitStreamResponse.decode(value),
   },
-  /** Takes a request back that has not been sent to the device yet. */
+  /** Cancels a request that has not been sent to the device yet. */
   cancel: {
     path: "/busbar.v1.InputGateway/Cancel" as const,
     requestStream: false as const,
@@ -1024,6 +1063,7 @@ export const InputGatewayService = {
     responseSerialize: (value: CancelResponse): Buffer => Buffer.from(CancelResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelResponse => CancelResponse.decode(value),
   },
+  /** Returns the progress of a request. */
   getRequestStatus: {
     path: "/busbar.v1.InputGateway/GetRequestStatus" as const,
     requestStream: false as const,
@@ -1038,17 +1078,23 @@ export const InputGatewayService = {
 } as const;
 
 export interface InputGatewayServer extends UntypedServiceImplementation {
+  /** Submits one request and returns its acknowledgement. */
   submit: handleUnaryCall<SubmitRequest, SubmitResponse>;
-  /** Many at once, at most 1,000; acknowledgements in the same order. */
+  /** Submits up to 1,000 requests; the acknowledgements are in the order of the requests. */
   submitBatch: handleUnaryCall<SubmitBatchRequest, SubmitBatchResponse>;
-  /** The fast door: requests as they come, acknowledgements as they are on disk, several in one message, in any order. */
+  /**
+   * Submits requests on a stream, which has the highest throughput. Acknowledgements are returned
+   * when the requests are on disk, several in a message and in any order.
+   */
   submitStream: handleBidiStreamingCall<SubmitStreamRequest, SubmitStreamResponse>;
-  /** Takes a request back that has not been sent to the device yet. */
+  /** Cancels a request that has not been sent to the device yet. */
   cancel: handleUnaryCall<CancelRequest, CancelResponse>;
+  /** Returns the progress of a request. */
   getRequestStatus: handleUnaryCall<GetRequestStatusRequest, GetRequestStatusResponse>;
 }
 
 export interface InputGatewayClient extends Client {
+  /** Submits one request and returns its acknowledgement. */
   submit(
     request: SubmitRequest,
     callback: (error: ServiceError | null, response: SubmitResponse) => void,
@@ -1064,7 +1110,7 @@ export interface InputGatewayClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitResponse) => void,
   ): ClientUnaryCall;
-  /** Many at once, at most 1,000; acknowledgements in the same order. */
+  /** Submits up to 1,000 requests; the acknowledgements are in the order of the requests. */
   submitBatch(
     request: SubmitBatchRequest,
     callback: (error: ServiceError | null, response: SubmitBatchResponse) => void,
@@ -1080,14 +1126,17 @@ export interface InputGatewayClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitBatchResponse) => void,
   ): ClientUnaryCall;
-  /** The fast door: requests as they come, acknowledgements as they are on disk, several in one message, in any order. */
+  /**
+   * Submits requests on a stream, which has the highest throughput. Acknowledgements are returned
+   * when the requests are on disk, several in a message and in any order.
+   */
   submitStream(): ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>;
   submitStream(options: Partial<CallOptions>): ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>;
   submitStream(
     metadata: Metadata,
     options?: Partial<CallOptions>,
   ): ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>;
-  /** Takes a request back that has not been sent to the device yet. */
+  /** Cancels a request that has not been sent to the device yet. */
   cancel(
     request: CancelRequest,
     callback: (error: ServiceError | null, response: CancelResponse) => void,
@@ -1103,6 +1152,7 @@ export interface InputGatewayClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelResponse) => void,
   ): ClientUnaryCall;
+  /** Returns the progress of a request. */
   getRequestStatus(
     request: GetRequestStatusRequest,
     callback: (error: ServiceError | null, response: GetRequestStatusResponse) => void,

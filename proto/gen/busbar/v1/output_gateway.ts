@@ -17,28 +17,50 @@ import {
 import { DeviceAlert } from "./device_alert.ts";
 import { ServiceResponse } from "./service_response.ts";
 
+/** One message of the client on Receive. */
 export interface ReceiveRequest {
-  step: { $case: "open"; value: OpenReceiver } | { $case: "acknowledge"; value: AcknowledgeDeliveries } | undefined;
+  /** The first message opens the receiver, every later one acknowledges. */
+  step:
+    | //
+    /** Opens the receiver. */
+    { $case: "openReceiver"; value: OpenReceiver }
+    | //
+    /** Acknowledges deliveries. */
+    { $case: "acknowledge"; value: AcknowledgeDeliveries }
+    | undefined;
 }
 
+/** Opens a receiver. */
 export interface OpenReceiver {
-  /** Deliveries the party can hold unacknowledged: 1 to 100,000. */
+  /** Number of unacknowledged deliveries that the client can hold: 1 to 100,000. */
   credit: number;
 }
 
+/** Acknowledges deliveries cumulatively. */
 export interface AcknowledgeDeliveries {
-  /** This delivery and all before it are done with. */
+  /** The client has processed this delivery and all deliveries before it. */
   deliveryId: bigint;
 }
 
+/** One message of the gateway on Receive. */
 export interface ReceiveResponse {
+  /** Deliveries in rising order of delivery_id. */
   deliveries: Delivery[];
 }
 
+/** A message for the party. */
 export interface Delivery {
-  /** Rises within a party; not without gaps. */
+  /** Identifies the delivery. Rises within a party, with gaps. */
   deliveryId: bigint;
-  content: { $case: "response"; value: ServiceResponse } | { $case: "alert"; value: DeviceAlert } | undefined;
+  /** Type of the delivery. */
+  content:
+    | //
+    /** The final response to a request of the party. */
+    { $case: "response"; value: ServiceResponse }
+    | //
+    /** A message that a device sent without being asked. */
+    { $case: "alert"; value: DeviceAlert }
+    | undefined;
 }
 
 function createBaseReceiveRequest(): ReceiveRequest {
@@ -48,7 +70,7 @@ function createBaseReceiveRequest(): ReceiveRequest {
 export const ReceiveRequest: MessageFns<ReceiveRequest> = {
   encode(message: ReceiveRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     switch (message.step?.$case) {
-      case "open":
+      case "openReceiver":
         OpenReceiver.encode(message.step.value, writer.uint32(10).fork()).join();
         break;
       case "acknowledge":
@@ -76,7 +98,7 @@ export const ReceiveRequest: MessageFns<ReceiveRequest> = {
               break;
             }
 
-            message.step = { $case: "open", value: OpenReceiver.decode(reader, reader.uint32()) };
+            message.step = { $case: "openReceiver", value: OpenReceiver.decode(reader, reader.uint32()) };
             continue;
           }
           case 2: {
@@ -101,8 +123,10 @@ export const ReceiveRequest: MessageFns<ReceiveRequest> = {
 
   fromJSON(object: any): ReceiveRequest {
     return {
-      step: isSet(object.open)
-        ? { $case: "open", value: OpenReceiver.fromJSON(object.open) }
+      step: isSet(object.openReceiver)
+        ? { $case: "openReceiver", value: OpenReceiver.fromJSON(object.openReceiver) }
+        : isSet(object.open_receiver)
+        ? { $case: "openReceiver", value: OpenReceiver.fromJSON(object.open_receiver) }
         : isSet(object.acknowledge)
         ? { $case: "acknowledge", value: AcknowledgeDeliveries.fromJSON(object.acknowledge) }
         : undefined,
@@ -111,8 +135,8 @@ export const ReceiveRequest: MessageFns<ReceiveRequest> = {
 
   toJSON(message: ReceiveRequest): unknown {
     const obj: any = {};
-    if (message.step?.$case === "open") {
-      obj.open = OpenReceiver.toJSON(message.step.value);
+    if (message.step?.$case === "openReceiver") {
+      obj.openReceiver = OpenReceiver.toJSON(message.step.value);
     } else if (message.step?.$case === "acknowledge") {
       obj.acknowledge = AcknowledgeDeliveries.toJSON(message.step.value);
     }
@@ -125,9 +149,9 @@ export const ReceiveRequest: MessageFns<ReceiveRequest> = {
   fromPartial(object: DeepPartial<ReceiveRequest>): ReceiveRequest {
     const message = createBaseReceiveRequest();
     switch (object.step?.$case) {
-      case "open": {
+      case "openReceiver": {
         if (object.step?.value !== undefined && object.step?.value !== null) {
-          message.step = { $case: "open", value: OpenReceiver.fromPartial(object.step.value) };
+          message.step = { $case: "openReceiver", value: OpenReceiver.fromPartial(object.step.value) };
         }
         break;
       }
@@ -484,13 +508,15 @@ export const Delivery: MessageFns<Delivery> = {
   },
 };
 
-/** Where parties take responses, and alerts of devices. The metadata entry x-busbar-party names the party. */
+/** Delivers responses and device alerts. The metadata entry x-busbar-party names the calling party. */
 export type OutputGatewayService = typeof OutputGatewayService;
 export const OutputGatewayService = {
   /**
-   * The party opens with a credit, gets deliveries, and acknowledges cumulatively. At least once, in order: after
-   * a break it goes on behind the last acknowledgement, and what comes twice bears the same delivery id.
-   * One receiver a party: a newer connection ends the older one with ABORTED (DELIVERY_RECEIVER_SUPERSEDED).
+   * Receives the deliveries of the party, at least once and in order. The client opens the
+   * receiver with a credit and acknowledges cumulatively. After an interruption the deliveries
+   * continue behind the last acknowledgement; a repeated delivery has the same delivery_id.
+   * A party has one receiver: a newer one ends the older one with ABORTED
+   * (DELIVERY_RECEIVER_SUPERSEDED).
    */
   receive: {
     path: "/busbar.v1.OutputGateway/Receive" as const,
@@ -505,18 +531,22 @@ export const OutputGatewayService = {
 
 export interface OutputGatewayServer extends UntypedServiceImplementation {
   /**
-   * The party opens with a credit, gets deliveries, and acknowledges cumulatively. At least once, in order: after
-   * a break it goes on behind the last acknowledgement, and what comes twice bears the same delivery id.
-   * One receiver a party: a newer connection ends the older one with ABORTED (DELIVERY_RECEIVER_SUPERSEDED).
+   * Receives the deliveries of the party, at least once and in order. The client opens the
+   * receiver with a credit and acknowledges cumulatively. After an interruption the deliveries
+   * continue behind the last acknowledgement; a repeated delivery has the same delivery_id.
+   * A party has one receiver: a newer one ends the older one with ABORTED
+   * (DELIVERY_RECEIVER_SUPERSEDED).
    */
   receive: handleBidiStreamingCall<ReceiveRequest, ReceiveResponse>;
 }
 
 export interface OutputGatewayClient extends Client {
   /**
-   * The party opens with a credit, gets deliveries, and acknowledges cumulatively. At least once, in order: after
-   * a break it goes on behind the last acknowledgement, and what comes twice bears the same delivery id.
-   * One receiver a party: a newer connection ends the older one with ABORTED (DELIVERY_RECEIVER_SUPERSEDED).
+   * Receives the deliveries of the party, at least once and in order. The client opens the
+   * receiver with a credit and acknowledges cumulatively. After an interruption the deliveries
+   * continue behind the last acknowledgement; a repeated delivery has the same delivery_id.
+   * A party has one receiver: a newer one ends the older one with ABORTED
+   * (DELIVERY_RECEIVER_SUPERSEDED).
    */
   receive(): ClientDuplexStream<ReceiveRequest, ReceiveResponse>;
   receive(options: Partial<CallOptions>): ClientDuplexStream<ReceiveRequest, ReceiveResponse>;

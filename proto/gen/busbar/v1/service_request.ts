@@ -5,12 +5,15 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 
-/** What waits in a more urgent lane goes first, at the device and on the WAN. */
+/** Lane of a request. At the device and on the WAN, requests of a more urgent lane are served first. */
 export const Priority = {
-  /** PRIORITY_UNSPECIFIED - The lane that the catalogue gives the service reference variant. */
+  /** PRIORITY_UNSPECIFIED - The lane that the catalogue assigns to the service reference variant. */
   PRIORITY_UNSPECIFIED: 0,
+  /** PRIORITY_URGENT - Before all other requests. */
   PRIORITY_URGENT: 1,
+  /** PRIORITY_NORMAL - After urgent requests. */
   PRIORITY_NORMAL: 2,
+  /** PRIORITY_BULK - After all other requests. */
   PRIORITY_BULK: 3,
 } as const;
 
@@ -58,60 +61,74 @@ export function priorityToJSON(object: Priority): string {
 }
 
 /**
- * Identifies a service request for ever: used a second time with the same content it returns the first
- * acknowledgement and is not run again; with other content it is refused.
+ * Identifies a service request permanently. A repeat with the same content returns the first
+ * acknowledgement and is not executed again; a repeat with other content is rejected.
  */
 export interface RequestId {
   /** EUI-64 of the party: sixteen hexadecimal digits, bare or with - or : between octets. */
   originator: string;
-  /** EUI-64 of the device. */
+  /** EUI-64 of the device, in the same form. */
   target: string;
   /** Rises for each pair of originator and target. */
   counter: bigint;
 }
 
-/** What a party wants of a device. */
+/** A request of a party to a device. */
 export interface ServiceRequest {
+  /** Identifies the request; required. */
   requestId:
     | RequestId
     | undefined;
-  /** For example 4.1.1; it decides which body, if any, is to be given. */
+  /** Service reference variant, for example 4.1.1. It determines which body is required, if any. */
   serviceReferenceVariant: string;
-  /** Absent: two minutes from receipt. At most 30 days ahead. */
-  deadline: Date | undefined;
+  /**
+   * Latest time at which the request may be executed, at most 30 days ahead. Absent: two minutes
+   * after receipt.
+   */
+  deadline:
+    | Date
+    | undefined;
+  /** Lane of the request. */
   priority: Priority;
-  /** Variants that need no parameters (4.1.1, 4.2, 6.2.4, 7.4, 11.2) take no body. */
+  /** Parameters. Variants without parameters (4.1.1, 4.2, 6.2.4, 7.4, 11.2) have no body. */
   body:
     | //
-    /** 3.1 */
+    /** Parameters of 3.1. */
     { $case: "displayMessage"; value: DisplayMessage }
     | //
-    /** 4.8.1, 4.10, 4.17 */
+    /** Parameters of 4.8.1, 4.10 and 4.17. */
     { $case: "readPeriod"; value: ReadPeriod }
     | //
-    /** 6.11 */
+    /** Parameters of 6.11. */
     { $case: "synchroniseClock"; value: SynchroniseClock }
     | undefined;
 }
 
-/** 3.1: shows a text at the meter. */
+/** 3.1: displays a text on the meter. */
 export interface DisplayMessage {
   /** 1 to 116 characters of UTF-8. */
   text: string;
 }
 
-/** Selects the entries of a profile with capture times in [from, to]. */
+/**
+ * 4.8.1, 4.10, 4.17: selects the profile entries captured from start_time to end_time, both
+ * inclusive.
+ */
 export interface ReadPeriod {
-  from:
+  /** Start of the period, inclusive; required. */
+  startTime:
     | Date
     | undefined;
-  /** Not before `from`, and at most 400 days after it. */
-  to: Date | undefined;
+  /** End of the period, inclusive; required. Not before start_time, and at most 400 days after it. */
+  endTime: Date | undefined;
 }
 
-/** 6.11: sets the clock of the device to the time at which the command reaches it. */
+/** 6.11: sets the clock of the device to the time at which the command reaches the device. */
 export interface SynchroniseClock {
-  /** Seconds that the clock may be off and the request still be carried out: 0 to 86,400. 0 means any. */
+  /**
+   * Maximum deviation of the clock in seconds up to which the request is executed: 0 to 86,400.
+   * 0 means any deviation.
+   */
   toleranceSeconds: number;
 }
 
@@ -489,16 +506,16 @@ export const DisplayMessage: MessageFns<DisplayMessage> = {
 };
 
 function createBaseReadPeriod(): ReadPeriod {
-  return { from: undefined, to: undefined };
+  return { startTime: undefined, endTime: undefined };
 }
 
 export const ReadPeriod: MessageFns<ReadPeriod> = {
   encode(message: ReadPeriod, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.from !== undefined) {
-      Timestamp.encode(toTimestamp(message.from), writer.uint32(10).fork()).join();
+    if (message.startTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(10).fork()).join();
     }
-    if (message.to !== undefined) {
-      Timestamp.encode(toTimestamp(message.to), writer.uint32(18).fork()).join();
+    if (message.endTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.endTime), writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -521,7 +538,7 @@ export const ReadPeriod: MessageFns<ReadPeriod> = {
               break;
             }
 
-            message.from = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.startTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
           case 2: {
@@ -529,7 +546,7 @@ export const ReadPeriod: MessageFns<ReadPeriod> = {
               break;
             }
 
-            message.to = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.endTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -546,18 +563,26 @@ export const ReadPeriod: MessageFns<ReadPeriod> = {
 
   fromJSON(object: any): ReadPeriod {
     return {
-      from: isSet(object.from) ? fromJsonTimestamp(object.from) : undefined,
-      to: isSet(object.to) ? fromJsonTimestamp(object.to) : undefined,
+      startTime: isSet(object.startTime)
+        ? fromJsonTimestamp(object.startTime)
+        : isSet(object.start_time)
+        ? fromJsonTimestamp(object.start_time)
+        : undefined,
+      endTime: isSet(object.endTime)
+        ? fromJsonTimestamp(object.endTime)
+        : isSet(object.end_time)
+        ? fromJsonTimestamp(object.end_time)
+        : undefined,
     };
   },
 
   toJSON(message: ReadPeriod): unknown {
     const obj: any = {};
-    if (message.from !== undefined) {
-      obj.from = message.from.toISOString();
+    if (message.startTime !== undefined) {
+      obj.startTime = message.startTime.toISOString();
     }
-    if (message.to !== undefined) {
-      obj.to = message.to.toISOString();
+    if (message.endTime !== undefined) {
+      obj.endTime = message.endTime.toISOString();
     }
     return obj;
   },
@@ -567,8 +592,8 @@ export const ReadPeriod: MessageFns<ReadPeriod> = {
   },
   fromPartial(object: DeepPartial<ReadPeriod>): ReadPeriod {
     const message = createBaseReadPeriod();
-    message.from = object.from ?? undefined;
-    message.to = object.to ?? undefined;
+    message.startTime = object.startTime ?? undefined;
+    message.endTime = object.endTime ?? undefined;
     return message;
   },
 };

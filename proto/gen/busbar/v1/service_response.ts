@@ -8,17 +8,25 @@ import { RequestId } from "./service_request.ts";
 
 /** Data-access-result or action-result of the device (IEC 62056-5-3). */
 export const ReadingStatus = {
+  /** READING_STATUS_UNSPECIFIED - Not specified; the gateway never sends it. */
   READING_STATUS_UNSPECIFIED: 0,
+  /** READING_STATUS_GOOD - Success. */
   READING_STATUS_GOOD: 1,
-  /** READING_STATUS_UNDEFINED - The device has no such object, or does not show it to us. */
+  /** READING_STATUS_UNDEFINED - The device has no such object, or does not show it to this client. */
   READING_STATUS_UNDEFINED: 2,
+  /** READING_STATUS_DENIED - The device denied access. */
   READING_STATUS_DENIED: 3,
+  /** READING_STATUS_TEMPORARY_FAILURE - Temporary failure: a later attempt may succeed. */
   READING_STATUS_TEMPORARY_FAILURE: 4,
+  /** READING_STATUS_HARDWARE_FAULT - Hardware fault of the device. */
   READING_STATUS_HARDWARE_FAULT: 5,
+  /** READING_STATUS_TYPE_UNMATCHED - The type of the parameter does not match. */
   READING_STATUS_TYPE_UNMATCHED: 6,
+  /** READING_STATUS_OUT_OF_RANGE - The parameter, or the selected range, is outside the limits of the device. */
   READING_STATUS_OUT_OF_RANGE: 7,
+  /** READING_STATUS_OTHER - Any other result. */
   READING_STATUS_OTHER: 8,
-  /** READING_STATUS_EMPTY - The device gave null: no value. */
+  /** READING_STATUS_EMPTY - The device returned null-data: no value. */
   READING_STATUS_EMPTY: 9,
   /** READING_STATUS_UNEXPECTED - The device gave a value that is not what was expected of it; `status_detail` says why. The value is as it came. */
   READING_STATUS_UNEXPECTED: 10,
@@ -109,20 +117,36 @@ export function readingStatusToJSON(object: ReadingStatus): string {
   }
 }
 
-/** Physical units by their COSEM code (IEC 62056-6-2, table of units); names for the usual ones. */
+/**
+ * Physical unit by its COSEM code (IEC 62056-6-2, table of units). The enum is open: a number
+ * without a name here is a COSEM code, too.
+ */
 export const Unit = {
+  /** UNIT_UNSPECIFIED - No unit stated. */
   UNIT_UNSPECIFIED: 0,
+  /** UNIT_SECOND - Second (s). */
   UNIT_SECOND: 7,
+  /** UNIT_CUBIC_METRE - Cubic metre (m³). */
   UNIT_CUBIC_METRE: 13,
+  /** UNIT_WATT - Watt (W). */
   UNIT_WATT: 27,
+  /** UNIT_VOLT_AMPERE - Volt-ampere (VA). */
   UNIT_VOLT_AMPERE: 28,
-  UNIT_VAR: 29,
+  /** UNIT_VOLT_AMPERE_REACTIVE - Volt-ampere reactive (var). */
+  UNIT_VOLT_AMPERE_REACTIVE: 29,
+  /** UNIT_WATT_HOUR - Watt-hour (Wh). */
   UNIT_WATT_HOUR: 30,
+  /** UNIT_VOLT_AMPERE_HOUR - Volt-ampere-hour (VAh). */
   UNIT_VOLT_AMPERE_HOUR: 31,
-  UNIT_VAR_HOUR: 32,
+  /** UNIT_VOLT_AMPERE_REACTIVE_HOUR - Volt-ampere reactive hour (varh). */
+  UNIT_VOLT_AMPERE_REACTIVE_HOUR: 32,
+  /** UNIT_AMPERE - Ampere (A). */
   UNIT_AMPERE: 33,
+  /** UNIT_VOLT - Volt (V). */
   UNIT_VOLT: 35,
+  /** UNIT_HERTZ - Hertz (Hz). */
   UNIT_HERTZ: 44,
+  /** UNIT_COUNT - Number without a dimension. */
   UNIT_COUNT: 255,
 } as const;
 
@@ -134,10 +158,10 @@ export namespace Unit {
   export type UNIT_CUBIC_METRE = typeof Unit.UNIT_CUBIC_METRE;
   export type UNIT_WATT = typeof Unit.UNIT_WATT;
   export type UNIT_VOLT_AMPERE = typeof Unit.UNIT_VOLT_AMPERE;
-  export type UNIT_VAR = typeof Unit.UNIT_VAR;
+  export type UNIT_VOLT_AMPERE_REACTIVE = typeof Unit.UNIT_VOLT_AMPERE_REACTIVE;
   export type UNIT_WATT_HOUR = typeof Unit.UNIT_WATT_HOUR;
   export type UNIT_VOLT_AMPERE_HOUR = typeof Unit.UNIT_VOLT_AMPERE_HOUR;
-  export type UNIT_VAR_HOUR = typeof Unit.UNIT_VAR_HOUR;
+  export type UNIT_VOLT_AMPERE_REACTIVE_HOUR = typeof Unit.UNIT_VOLT_AMPERE_REACTIVE_HOUR;
   export type UNIT_AMPERE = typeof Unit.UNIT_AMPERE;
   export type UNIT_VOLT = typeof Unit.UNIT_VOLT;
   export type UNIT_HERTZ = typeof Unit.UNIT_HERTZ;
@@ -162,8 +186,8 @@ export function unitFromJSON(object: any): Unit {
     case "UNIT_VOLT_AMPERE":
       return Unit.UNIT_VOLT_AMPERE;
     case 29:
-    case "UNIT_VAR":
-      return Unit.UNIT_VAR;
+    case "UNIT_VOLT_AMPERE_REACTIVE":
+      return Unit.UNIT_VOLT_AMPERE_REACTIVE;
     case 30:
     case "UNIT_WATT_HOUR":
       return Unit.UNIT_WATT_HOUR;
@@ -171,8 +195,8 @@ export function unitFromJSON(object: any): Unit {
     case "UNIT_VOLT_AMPERE_HOUR":
       return Unit.UNIT_VOLT_AMPERE_HOUR;
     case 32:
-    case "UNIT_VAR_HOUR":
-      return Unit.UNIT_VAR_HOUR;
+    case "UNIT_VOLT_AMPERE_REACTIVE_HOUR":
+      return Unit.UNIT_VOLT_AMPERE_REACTIVE_HOUR;
     case 33:
     case "UNIT_AMPERE":
       return Unit.UNIT_AMPERE;
@@ -202,14 +226,14 @@ export function unitToJSON(object: Unit): string {
       return "UNIT_WATT";
     case Unit.UNIT_VOLT_AMPERE:
       return "UNIT_VOLT_AMPERE";
-    case Unit.UNIT_VAR:
-      return "UNIT_VAR";
+    case Unit.UNIT_VOLT_AMPERE_REACTIVE:
+      return "UNIT_VOLT_AMPERE_REACTIVE";
     case Unit.UNIT_WATT_HOUR:
       return "UNIT_WATT_HOUR";
     case Unit.UNIT_VOLT_AMPERE_HOUR:
       return "UNIT_VOLT_AMPERE_HOUR";
-    case Unit.UNIT_VAR_HOUR:
-      return "UNIT_VAR_HOUR";
+    case Unit.UNIT_VOLT_AMPERE_REACTIVE_HOUR:
+      return "UNIT_VOLT_AMPERE_REACTIVE_HOUR";
     case Unit.UNIT_AMPERE:
       return "UNIT_AMPERE";
     case Unit.UNIT_VOLT:
@@ -223,113 +247,154 @@ export function unitToJSON(object: Unit): string {
   }
 }
 
-/** The immediate answer to a request: accepted and on disk, or refused. */
+/** The immediate answer to a request: accepted and on disk, or rejected. */
 export interface Acknowledgement {
+  /** The request that is acknowledged. Absent if the gateway could not read it. */
   requestId:
     | RequestId
     | undefined;
-  /** I99 when accepted, else the refusal: E1, E19, E48, ... (DUIS response codes). */
+  /** DUIS response code: I99 if the request was accepted, otherwise E1, E19, E48, ... */
   responseCode: string;
   /** Busbar's own, finer code: REQUEST_ACCEPTED, DEVICE_UNKNOWN, ... */
   reason: string;
-  /** One sentence for people: what happened and what to do. Not to be parsed. */
+  /** One sentence for people: what happened and what to do. Do not parse it. */
   message: string;
+  /** Time of the acknowledgement. */
   time:
     | Date
     | undefined;
-  /** With a refusal for want of room: wait this long, then send the same request again. */
+  /** Rejected for lack of room: wait this long, then send the same request again. Otherwise 0. */
   retryAfterMs: number;
 }
 
-/** The final answer to a request. */
+/** The final response to a request. */
 export interface ServiceResponse {
-  requestId: RequestId | undefined;
+  /** The request that is answered. */
+  requestId:
+    | RequestId
+    | undefined;
+  /** Service reference variant of the request, for example 4.1.1. */
   serviceReferenceVariant: string;
-  /** I0 when the device did it, else E20, E21, ... */
+  /** DUIS response code: I0 if the device executed the request, otherwise E20, E21, ... */
   responseCode: string;
+  /** Busbar's own, finer code. */
   reason: string;
-  /** For people; empty when response_code is I0. */
+  /** One sentence for people; empty if response_code is I0. Do not parse it. */
   message: string;
-  acceptedAt: Date | undefined;
+  /** Time at which the request was accepted. */
+  acceptedAt:
+    | Date
+    | undefined;
+  /** Time at which the request ended. */
   answeredAt:
     | Date
     | undefined;
-  /** Attempts at the device, the last one included. */
+  /** Number of attempts to reach the device, including the last one. */
   attempts: number;
+  /** What the device returned. Absent if it returned nothing. */
   body: ResponseBody | undefined;
 }
 
+/** What the device returned. */
 export interface ResponseBody {
+  /** Values of attributes and results of methods. */
   readings: Reading[];
+  /** Contents of profiles. */
   profiles: Profile[];
 }
 
-/** One attribute or method of the device: what it gave. */
+/** The value of one attribute, or the result of one method, of the device. */
 export interface Reading {
-  /** For example 1-0:1.8.0.255 */
+  /** OBIS code of the object, for example 1-0:1.8.0.255. */
   obis: string;
+  /** COSEM class of the object. */
   classId: number;
-  /** Attribute id, or method id when `is_method`. */
+  /** Number of the attribute, or of the method if `is_method` is set. */
   attributeId: number;
+  /** True if `attribute_id` is the number of a method. */
   isMethod: boolean;
+  /** Result that the device returned. */
   status: ReadingStatus;
+  /** The value. Absent if the device returned none. */
   value:
     | Value
     | undefined;
   /** The quantity is value × 10^scaler, in `unit`. */
   scaler: number;
+  /** Physical unit of the quantity. */
   unit: Unit;
   /** Of READING_STATUS_UNEXPECTED: what was expected, and what came instead. */
   statusDetail: string;
 }
 
+/** A value of a device. */
 export interface Value {
+  /** The value by type. */
   kind:
     | //
-    /** Exact; every integer type of DLMS but unsigned 64 bit above 2^63. */
+    /** Exact integer: every integer type of DLMS/COSEM, except unsigned 64-bit values from 2^63. */
     { $case: "integer"; value: bigint }
-    | { $case: "unsignedInteger"; value: bigint }
-    | { $case: "boolean"; value: boolean }
-    | { $case: "text"; value: string }
-    | { $case: "octets"; value: Buffer }
     | //
-    /** COSEM date-time as UTC. */
+    /** Exact unsigned 64-bit integer from 2^63. */
+    { $case: "unsignedInteger"; value: bigint }
+    | //
+    /** Boolean. */
+    { $case: "booleanValue"; value: boolean }
+    | //
+    /** Text. */
+    { $case: "text"; value: string }
+    | //
+    /** Octet string. */
+    { $case: "octets"; value: Buffer }
+    | //
+    /** COSEM date-time, converted to UTC. */
     { $case: "time"; value: Date }
     | //
-    /** Anything else, as its A-XDR encoding (IEC 62056-5-3). */
+    /** Any other type in its A-XDR encoding (IEC 62056-5-3). */
     { $case: "axdr"; value: Buffer }
     | //
-    /** Floating point only where the device itself sends it. */
+    /** Floating point, only if the device itself sends it. */
     { $case: "floating"; value: number }
     | undefined;
 }
 
-/** The buffer of a profile: columns once, then entries. */
+/** The entries of a profile: columns once, then the entries. */
 export interface Profile {
+  /** OBIS code of the profile. */
   obis: string;
+  /** Result that the device returned. */
   status: ReadingStatus;
+  /** Columns of the entries, without clock and status. */
   columns: ProfileColumn[];
+  /** Entries in the order of the device. */
   entries: ProfileEntry[];
   /** Rows that the device sent although they lie outside the period that was asked for, or have no time; they are left out here. */
   rowsOutside: number;
 }
 
+/** A column of a profile. */
 export interface ProfileColumn {
+  /** OBIS code of the captured object. */
   obis: string;
+  /** COSEM class of the captured object. */
   classId: number;
+  /** Number of the captured attribute. */
   attributeId: number;
+  /** The quantity is value × 10^scaler, in `unit`. */
   scaler: number;
+  /** Physical unit of the quantity. */
   unit: Unit;
 }
 
+/** An entry of a profile. */
 export interface ProfileEntry {
   /** End of the capture period. */
   capturedAt:
     | Date
     | undefined;
-  /** In the order of the columns after the clock and status. */
+  /** One value for each column, in the order of `columns`. */
   values: Value[];
-  /** AMR profile status of the device, 0 when it reports none. */
+  /** AMR profile status of the device; 0 if the device reports none. */
   status: number;
   /**
    * In place of `captured_at` when the device sends no deviation and its record has no time zone: the local time that its clock showed, as
@@ -1059,7 +1124,7 @@ export const Value: MessageFns<Value> = {
         }
         writer.uint32(16).uint64(message.kind.value);
         break;
-      case "boolean":
+      case "booleanValue":
         writer.uint32(24).bool(message.kind.value);
         break;
       case "text":
@@ -1115,7 +1180,7 @@ export const Value: MessageFns<Value> = {
               break;
             }
 
-            message.kind = { $case: "boolean", value: reader.bool() };
+            message.kind = { $case: "booleanValue", value: reader.bool() };
             continue;
           }
           case 4: {
@@ -1178,8 +1243,10 @@ export const Value: MessageFns<Value> = {
         ? { $case: "unsignedInteger", value: BigInt(object.unsignedInteger) }
         : isSet(object.unsigned_integer)
         ? { $case: "unsignedInteger", value: BigInt(object.unsigned_integer) }
-        : isSet(object.boolean)
-        ? { $case: "boolean", value: globalThis.Boolean(object.boolean) }
+        : isSet(object.booleanValue)
+        ? { $case: "booleanValue", value: globalThis.Boolean(object.booleanValue) }
+        : isSet(object.boolean_value)
+        ? { $case: "booleanValue", value: globalThis.Boolean(object.boolean_value) }
         : isSet(object.text)
         ? { $case: "text", value: globalThis.String(object.text) }
         : isSet(object.octets)
@@ -1200,8 +1267,8 @@ export const Value: MessageFns<Value> = {
       obj.integer = message.kind.value.toString();
     } else if (message.kind?.$case === "unsignedInteger") {
       obj.unsignedInteger = message.kind.value.toString();
-    } else if (message.kind?.$case === "boolean") {
-      obj.boolean = message.kind.value;
+    } else if (message.kind?.$case === "booleanValue") {
+      obj.booleanValue = message.kind.value;
     } else if (message.kind?.$case === "text") {
       obj.text = message.kind.value;
     } else if (message.kind?.$case === "octets") {
@@ -1234,9 +1301,9 @@ export const Value: MessageFns<Value> = {
         }
         break;
       }
-      case "boolean": {
+      case "booleanValue": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "boolean", value: object.kind.value };
+          message.kind = { $case: "booleanValue", value: object.kind.value };
         }
         break;
       }
