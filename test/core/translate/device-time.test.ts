@@ -164,8 +164,8 @@ t.test('a scaler_unit that is none: the value is not scaled, and says so', async
 
 const period = Buffer.from(
   ReadPeriod.encode({
-    from: new Date(at('2026-07-15T00:00')),
-    to: new Date(at('2026-07-15T01:00')),
+    startTime: new Date(at('2026-07-15T00:00')),
+    endTime: new Date(at('2026-07-15T01:00')),
   }).finish(),
 )
 
