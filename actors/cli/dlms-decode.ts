@@ -14,14 +14,17 @@ import {
   explanationLines,
   type ExplainedField,
 } from '../../core/dlms/explain.ts'
+import { textOfAddress } from '../../core/dlms/hdlc/address.ts'
 import { flagOctet, type HdlcFrame } from '../../core/dlms/hdlc/frame.ts'
 import { behindLlc, SegmentGatherer } from '../../core/dlms/hdlc/transfer.ts'
-import { MbusGatherer, mbusBytesAt, readMbusFrame } from '../../core/dlms/mbus.ts'
+import { MbusGatherer, mbusBytesAt, mbusDamageBytes, readMbusFrame } from '../../core/dlms/mbus.ts'
+import { readPushPayload } from '../../core/dlms/push-payload.ts'
 import { wrapperHeaderBytes } from '../../core/dlms/wrapper.ts'
 import { BlockWatch } from './dlms-blocks.ts'
-import { hdlcPieceAt, leaf, textOfAddress } from './dlms-hdlc.ts'
+import { hdlcPieceAt, leaf } from './dlms-hdlc.ts'
 import { DlmsOpening, type OpeningKeys } from './dlms-opening.ts'
 import { hexIn } from './option-octets.ts'
+import { octetsInText, type HexFault, type HexLine, type HexText } from './log-octets.ts'
 
 /** Texts of the command line. */
 export type DecodeOptions = OpeningKeys & {
@@ -53,27 +56,60 @@ const shortened = (line: string): string =>
 type Explained = { fields: ExplainedField[]; notes: string[] }
 
 function explainText(text: string, options: DecodeOptions): Explained {
-  // As a trace has them: `> ` and `< ` in front of frames.
-  const clean = text.replaceAll(/^\s*[<>]/gm, ' ')
-  const joined = hexIn(clean)
-  if (joined === undefined)
+  const { lines, faults } = linesIn(text)
+  const octets = Buffer.concat(lines.map((line) => line.octets))
+  if (octets.length === 0)
     throw new BrokerError(
       'DLMS_VALUE_INVALID',
-      'what is to be decoded must be pairs of hexadecimal digits, or a file with them',
+      `what is to be decoded must be pairs of hexadecimal digits, or a file with them${faults.map((fault) => `; ${placeOf(fault)}`).join('')}`,
     )
-  if (joined.length > limits.decodeBytesMax)
-    throw new BrokerError('DLMS_SIZE_EXCEEDED', `${joined.length} octets to decode`)
-  const whole = explainOctets([joined], options)
-  // Octets may be broken over lines, or each line may be an APDU of its own.
-  const pieces = clean
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map(hexIn)
-  if (pieces.length === 1 || !whole.fields.some(isUnreadable) || pieces.includes(undefined))
-    return whole
-  const apart = explainOctets(pieces as Buffer[], options)
-  return unreadables(apart) < unreadables(whole) ? apart : whole
+  if (octets.length > limits.decodeBytesMax)
+    throw new BrokerError('DLMS_SIZE_EXCEEDED', `${octets.length} octets to decode`)
+  // Octets may be broken over lines, or each line may be an APDU of its own; nothing goes on behind a fault.
+  const ways = [recordsIn(lines), lines.map((line) => line.octets)]
+  if (faults.length === 0) ways.unshift([octets])
+  const explained = nearest(ways, options, faults.length > 0)
+  return { ...explained, notes: [...faults.map(faultText), ...explained.notes] }
 }
+
+/** A pair may be broken over two lines where there is nothing but digits. */
+function linesIn(text: string): HexText {
+  const found = octetsInText(text)
+  const octets = found.faults.length > 0 ? hexIn(text) : undefined
+  return octets === undefined ? found : { lines: [{ octets, isBegun: false }], faults: [] }
+}
+
+/** The first way to cut the octets of which nothing is unreadable, else the one of which the least is. */
+function nearest(ways: readonly Buffer[][], options: DecodeOptions, isCut: boolean): Explained {
+  let best: Explained | undefined
+  let wrong = Infinity
+  let cuts = -1
+  for (const pieces of ways) {
+    if (pieces.length === cuts) continue
+    cuts = pieces.length
+    const explained = explainOctets(pieces, options, isCut)
+    const share = unreadables(explained)
+    if (share < wrong) [best, wrong] = [explained, share]
+    if (wrong === 0) break
+  }
+  return best!
+}
+
+/** Lines that go on what a line with a prefix has begun belong to it. */
+function recordsIn(lines: readonly HexLine[]): Buffer[] {
+  const records: Buffer[][] = []
+  for (const { octets, isBegun } of lines) {
+    if (isBegun || records.length === 0) records.push([octets])
+    else records.at(-1)!.push(octets)
+  }
+  return records.map((parts) => Buffer.concat(parts)).filter(({ length }) => length > 0)
+}
+
+const placeOf = ({ line, column, octet, text }: HexFault): string =>
+  `line ${line}, column ${column}, behind octet ${octet}: ${JSON.stringify(text)} is no pair of hexadecimal digits`
+
+const faultText = (fault: HexFault): string =>
+  `${placeOf(fault)}; what stands behind it there is not decoded`
 
 const unreadables = ({ fields }: Explained): number =>
   // The more pieces, the more may be unreadable: what counts is the share.
@@ -84,8 +120,12 @@ const isUnreadable = ({ name, children }: ExplainedField): boolean =>
   name === 'trailing-octets' ||
   children.some((child) => child.name !== 'plaintext' && isUnreadable(child))
 
-function explainOctets(pieces: readonly Buffer[], options: DecodeOptions): Explained {
-  const decoder = new Decoder(options)
+function explainOctets(
+  pieces: readonly Buffer[],
+  options: DecodeOptions,
+  isCut: boolean,
+): Explained {
+  const decoder = new Decoder(options, isCut)
   const fields = pieces.flatMap((octets) => decoder.decode(octets))
   return { fields, notes: [...decoder.opening.notes, ...decoder.blocks.notes] }
 }
@@ -94,11 +134,14 @@ function explainOctets(pieces: readonly Buffer[], options: DecodeOptions): Expla
 class Decoder {
   readonly opening: DlmsOpening
   readonly blocks = new BlockWatch()
+  private readonly isCut: boolean
   private readonly mbus = new MbusGatherer()
   private readonly gatherers = new Map<string, SegmentGatherer>()
 
-  constructor(options: OpeningKeys) {
+  /** @param isCut  octets are missing: what is left of an APDU is not data */
+  constructor(options: OpeningKeys, isCut: boolean) {
     this.opening = new DlmsOpening(options)
+    this.isCut = isCut
   }
 
   decode(octets: Buffer): ExplainedField[] {
@@ -133,11 +176,8 @@ class Decoder {
       const from = String(octets.readUInt16BE(at + 2))
       return { field: this.apdu(octets, at, at + wrapped, from), end: at + wrapped }
     }
-    const mbusBytes = mbusBytesAt(octets.subarray(at)) ?? 0
-    if (mbusBytes > 0) {
-      const end = Math.min(at + mbusBytes, octets.length)
-      return { field: this.mbusFrame(octets, at, end), end }
-    }
+    const mbusEnd = mbusEndAt(octets, at)
+    if (mbusEnd > at) return { field: this.mbusFrame(octets, at, mbusEnd), end: mbusEnd }
     const llcBytes = llcBytesAt(octets, at)
     if (llcBytes > 0)
       return {
@@ -155,32 +195,64 @@ class Decoder {
     return (
       octets[at] === flagOctet ||
       wrapperBytesAt(octets, at) > 0 ||
-      (mbusBytesAt(octets.subarray(at)) ?? 0) > 0 ||
+      mbusEndAt(octets, at) > at ||
       llcBytesAt(octets, at) > 0 ||
       isApdu(octets, at)
     )
   }
 
+  /** The APDUs of a payload, from `at` to `end`, with the LLC headers between them. */
+  private payload(octets: Buffer, at: number, end: number, from: string): ExplainedField[] {
+    const { apduViews, restView } = readPushPayload(octets.subarray(at, end))
+    const fields: ExplainedField[] = []
+    let behind = at
+    for (const [index, view] of apduViews.entries()) {
+      const apduAt = view.byteOffset - octets.byteOffset
+      if (apduAt > behind)
+        fields.push(leaf('llc', octets.toString('hex', behind, apduAt), behind, apduAt - behind))
+      // What cannot be read behind the last one is shown with it.
+      const isLast = index === apduViews.length - 1
+      behind = apduAt + view.length + (isLast ? restView.length : 0)
+      fields.push(this.apdu(octets, apduAt, behind, from))
+    }
+    return fields
+  }
+
   /** The APDU, or the wrapper frame, or the data, from `at` to `end`. */
   private apdu(octets: Buffer, at: number, end: number, from: string): ExplainedField {
     const view = octets.subarray(at, end)
+    const isWrapped = wrapperBytesAt(view, 0) > 0
+    const contentAt = isWrapped ? wrapperHeaderBytes : 0
+    const apduView = view.subarray(contentAt)
+    if (isWrapped && readPushPayload(apduView).apduViews.length > 1) {
+      const frame = explain(view)
+      frame.children.splice(-1, 1, ...this.payload(view, contentAt, view.length, from))
+      return shifted(frame, at)
+    }
     let opened: Buffer | undefined
     let field = explain(view, {
-      decipher: (envelope, carrier) => (opened = this.opening.open(envelope, carrier)),
+      decipher: (envelope, carrier) => {
+        const plaintext = this.opening.open(envelope, carrier)
+        opened = plaintext?.view
+        return plaintext
+      },
     })
-    const apduView = wrapperBytesAt(view, 0) > 0 ? view.subarray(wrapperHeaderBytes) : view
-    if (field.children.some(({ name }) => name === 'unreadable')) field = dataIn(view) ?? field
+    const content = isWrapped ? field.children.at(-1)! : field
+    if (content.children.some(({ name }) => name === 'unreadable'))
+      field = (this.isCut ? undefined : dataIn(view)) ?? field
     else {
       this.opening.learn(apduView)
       const whole = this.blocks.add(opened ?? apduView, from)
       if (whole !== undefined) {
         const inner = whole.isApdu
-          ? this.apdu(whole.octets, 0, whole.octets.length, from)
-          : (dataIn(whole.octets) ??
-            leaf('octets', whole.octets.toString('hex'), 0, whole.octets.length))
+          ? this.payload(whole.octets, 0, whole.octets.length, from)
+          : [
+              dataIn(whole.octets) ??
+                leaf('octets', whole.octets.toString('hex'), 0, whole.octets.length),
+            ]
         field.children.push({
           ...leaf('gathered', whole.text, 0, whole.octets.length),
-          children: [inner],
+          children: inner,
         })
       }
     }
@@ -202,7 +274,7 @@ class Decoder {
       if (apdu !== undefined)
         field.children.push({
           ...leaf('gathered', `${apdu.length} octets`, 0, apdu.length),
-          children: [this.apdu(apdu, 0, apdu.length, from)],
+          children: this.payload(apdu, 0, apdu.length, from),
         })
       return field
     } catch (error) {
@@ -234,8 +306,8 @@ class Decoder {
       information.children.push(
         leaf('llc', informationView.toString('hex', 0, llcBytes), information.at, llcBytes),
       )
-    const explained = this.apdu(apdu, 0, apdu.length, from)
-    information.children.push(isWhole ? shifted(explained, information.at + llcBytes) : explained)
+    for (const explained of this.payload(apdu, 0, apdu.length, from))
+      information.children.push(isWhole ? shifted(explained, information.at + llcBytes) : explained)
     information.value = isWhole ? '' : `last of the segments of ${apdu.length} octets`
   }
 }
@@ -245,6 +317,14 @@ function wrapperBytesAt(octets: Buffer, at: number): number {
   if (octets.length - at <= wrapperHeaderBytes || octets.readUInt16BE(at) !== 1) return 0
   const bytes = wrapperHeaderBytes + octets.readUInt16BE(at + 6)
   return bytes > wrapperHeaderBytes && bytes <= octets.length - at ? bytes : 0
+}
+
+/** Where the M-Bus frame at `at` ends, a damaged one too; `at` when there is none. */
+function mbusEndAt(octets: Buffer, at: number): number {
+  const view = octets.subarray(at)
+  const bytes = mbusBytesAt(view, true)
+  if (typeof bytes === 'number') return at + bytes
+  return at + mbusDamageBytes(view)
 }
 
 /** Octets of the LLC header at `at`, which some logs show without the frame around it; 0 when there is none. */
@@ -287,11 +367,14 @@ function dataIn(view: Buffer): ExplainedField | undefined {
   }
 }
 
+/** Fields whose octets are not among those around them. */
+const ownPlaces: ReadonlySet<string> = new Set(['plaintext', 'gathered', 'with-tags'])
+
 /** `field` in octets that begin `by` later. What was enciphered or gathered has places of its own. */
 function shifted(field: ExplainedField, by: number): ExplainedField {
   if (by === 0) return field
   const children = field.children.map((child) =>
-    child.name === 'plaintext' || child.name === 'gathered' ? child : shifted(child, by),
+    ownPlaces.has(child.name) ? child : shifted(child, by),
   )
   return { ...field, at: field.at + by, children }
 }

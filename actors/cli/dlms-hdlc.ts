@@ -1,6 +1,6 @@
 /** HDLC frames field by field, for people. [IEC 62056-46, 6.4] */
 import type { ExplainedField } from '../../core/dlms/explain.ts'
-import type { HdlcAddress } from '../../core/dlms/hdlc/address.ts'
+import { textOfAddress } from '../../core/dlms/hdlc/address.ts'
 import {
   flagOctet,
   frameBytesAt,
@@ -76,11 +76,6 @@ function informationField({ kind, informationView }: HdlcFrame, at: number): Exp
     leaf('window-receive', `${receiveWindow} frames`, at, bytes),
   )
   return field
-}
-
-/** `16`, or `1/17` for upper and lower. */
-export function textOfAddress({ upper, lower }: HdlcAddress): string {
-  return lower === undefined ? String(upper) : `${upper}/${lower}`
 }
 
 function textOfControl(

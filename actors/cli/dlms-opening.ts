@@ -4,16 +4,20 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { decodeApdu, encodeApdu, type Apdu, type ApduOf } from '../../core/dlms/apdu/codec.ts'
-import type { Envelope } from '../../core/dlms/explain.ts'
+import type { Envelope, Plaintext } from '../../core/dlms/explain.ts'
+import { readPushPayload } from '../../core/dlms/push-payload.ts'
 import {
   authenticatedEncrypted,
   openSignedApdu,
+  Protection,
   SecurityChannel,
+  suiteMask,
   suites,
   systemTitleBytes,
   systemTitleOf,
 } from '../../core/dlms/security/index.ts'
 import { vectorOf } from '../../core/dlms/security/aes-protection.ts'
+import { readTelegram } from '../../core/dlms/telegram.ts'
 import { SecretKey, streamGcm, tagBytes } from '../../core/ports/crypto.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
 import { keysInFile } from './key-files.ts'
@@ -86,19 +90,42 @@ export class DlmsOpening {
   }
 
   /** The plaintext, or undefined with a note. */
-  open(envelope: Envelope, carrier: Apdu): Buffer | undefined {
-    const suite = suites[envelope.ciphered.securityControl & 0x0f]
+  open(envelope: Envelope, carrier: Apdu): Plaintext | undefined {
+    const { securityControl } = envelope.ciphered
+    const verified = this.verified(envelope, carrier)
+    if (Buffer.isBuffer(verified)) {
+      const isVerified = (securityControl & Protection.AUTHENTICATED) !== 0
+      return { view: verified, remark: isVerified ? '' : notVerified }
+    }
+    const readable = this.readable(envelope) ?? verified.unverified
+    if (readable === undefined) return this.note(verified.why)
+    this.learn(readable)
+    if (verified.unverified === undefined && !this.hasKey)
+      this.note(`not verified: no key is given`)
+    else if (verified.unverified === undefined) this.note(`not verified: ${verified.why}`)
+    else this.note('opened but not verified: --authentication-key does')
+    return { view: readable, remark: notVerified }
+  }
+
+  /** True when anything is given that may open something. */
+  private get hasKey(): boolean {
     const { key, dedicatedKey, masterKey, keys } = this.options
-    const hasKey = [key, dedicatedKey, masterKey, keys].some((given) => given !== undefined)
-    if (!hasKey && this.dedicated === undefined)
-      return this.note('ciphered: --key with --authentication-key, or --keys FILE, opens it')
+    const isGiven = [key, dedicatedKey, masterKey, keys].some((one) => one !== undefined)
+    return isGiven || this.dedicated !== undefined
+  }
+
+  /** The plaintext, verified as far as it was protected so; else why there is none, and what is opened all the same. */
+  private verified(envelope: Envelope, carrier: Apdu): Buffer | Unopened {
+    const suite = suites[envelope.ciphered.securityControl & suiteMask]
+    if (!this.hasKey)
+      return { why: 'ciphered: --key with --authentication-key, or --keys FILE, opens it' }
     if (suite === undefined)
-      return this.note('the security control octet names no suite that there is')
+      return { why: 'the security control octet names no suite that there is' }
     const titles = [
       titleOf(envelope) ?? titleOfCarrier(carrier) ?? this.told[senderOf(envelope)],
       this.titleGiven,
     ].filter((title) => title !== undefined)
-    if (titles.length === 0) return this.note('the sender is not named here: give --system-title')
+    if (titles.length === 0) return { why: 'the sender is not named here: give --system-title' }
     let fault: BrokerError | undefined
     for (const title of titles) {
       try {
@@ -108,7 +135,19 @@ export class DlmsOpening {
         fault ??= error
       }
     }
-    return this.unverified(envelope, titles) ?? this.note(`not deciphered: ${inShort(fault!)}`)
+    return {
+      why: `not deciphered: ${inShort(fault!)}`,
+      unverified: this.unverified(envelope, titles),
+    }
+  }
+
+  /** What is not enciphered, without its authentication tag; undefined where it is enciphered or compressed, or no APDU. */
+  private readable({ ciphered }: Envelope): Buffer | undefined {
+    const { securityControl, contentView } = ciphered
+    if ((securityControl & (Protection.ENCRYPTED | Protection.COMPRESSED)) !== 0) return undefined
+    const isTagged = (securityControl & Protection.AUTHENTICATED) !== 0
+    const view = isTagged ? contentView.subarray(0, -tagBytes) : contentView
+    return isReadable(view) ? view : undefined
   }
 
   /** Without the authentication key nothing is verified, but what the key enciphers can be read, when it is any APDU. */
@@ -122,10 +161,7 @@ export class DlmsOpening {
       const vector = vectorOf(title)
       vector.writeUInt32BE(invocationCounter, systemTitleBytes)
       const plain = streamGcm(unicast, vector, contentView.subarray(0, -tagBytes))
-      if (!isApdu(plain)) continue
-      this.note('opened but not verified: --authentication-key does')
-      this.learn(plain)
-      return plain
+      if (isReadable(plain)) return plain
     }
     return undefined
   }
@@ -197,9 +233,17 @@ export class DlmsOpening {
   }
 }
 
-/** Nothing left over: a wrong key gives octets that are none. */
-function isApdu(view: Buffer): boolean {
+const notVerified = 'not verified'
+
+/** Why something is not open; what was opened without being verified. */
+type Unopened = { why: string; unverified?: Buffer | undefined }
+
+/** APDUs with nothing left over, or a telegram: a wrong key gives octets that are none. */
+function isReadable(view: Buffer): boolean {
+  if (readTelegram(view) !== undefined) return true
   try {
+    const { apduViews, restView } = readPushPayload(view)
+    if (apduViews.length !== 1) return restView.length === 0 && apduViews.length > 0
     decodeApdu(view)
     return true
   } catch (error) {

@@ -10,12 +10,17 @@ import { limits } from '../../core/base/limits.ts'
 import { nameOfObis } from '../../core/dlms/cosem/index.ts'
 import { formatObis, obisBytes } from '../../core/dlms/obis.ts'
 import { answerFrame, confirmationOf, type Around } from '../../core/dlms/push.ts'
+import {
+  nameOfRecipient,
+  nameOfSender,
+  PushStream,
+  type Heard,
+} from '../../core/dlms/push-stream.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { inShort } from './meter-advice.ts'
 import { wholeIn } from './meter-options.ts'
 import { PushOpening, type Opened, type OpeningOptions } from './push-opening.ts'
-import { nameOfRecipient, nameOfSender, PushStream, type Heard } from './push-stream.ts'
 import { contentOf, wordsOf, type PushContent } from './push-words.ts'
 
 /** Texts of the command line. */

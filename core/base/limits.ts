@@ -318,6 +318,12 @@ export const limits = {
   hdlcQueuedApdusMax: 16,
   /** What a meter that dials in says of itself before anything else. */
   pushIdentificationBytesMax: 64,
+  /** An M-Bus frame is taken up to its L octet + 256 times this many octets. */
+  mbusLengthWrapsMax: 7,
+  /** Octets that are shown, of those that came in a push and were not understood. */
+  pushDroppedShownMax: 256,
+  /** What is not understood is reported after so many octets at the latest, where it does not end. */
+  pushDroppedRunBytesMax: 1024 * 1024,
   /** Connections that `busbar meter push-listen` has open at one time; more are closed at once. */
   pushConnectionsMax: 1_000,
   /** A pause that ends an APDU or an identification with nothing around it; and one after which a connection is closed. */

@@ -24,6 +24,9 @@ import {
 import { cosemDateTimeBytes } from './date-time.ts'
 import { decodeDescriptor } from './descriptor.ts'
 import { formatObis, obisBytes } from './obis.ts'
+import { paddedTextIn } from './padded-text.ts'
+import { readPushPayload } from './push-payload.ts'
+import { readTelegram, type Telegram } from './telegram.ts'
 import { wrapperHeaderBytes } from './wrapper.ts'
 
 /** A field: `at` and `bytes` say where it lies in the octets that were given, or in its plaintext when it was enciphered. */
@@ -38,9 +41,12 @@ export type ExplainedField = {
 /** The APDUs that have a security header. */
 export type Envelope = Extract<Apdu | InformationApdu, { ciphered: unknown }>
 
+/** What was protected, and what there is to say about it: `not verified`, or nothing. */
+export type Plaintext = { view: Buffer; remark: string }
+
 export type ExplainOptions = {
   /** Opens `envelope`, which is `carrier` or is in its user-information; undefined when it has no key for it. */
-  decipher?: (envelope: Envelope, carrier: Apdu) => Buffer | undefined
+  decipher?: (envelope: Envelope, carrier: Apdu) => Plaintext | undefined
 }
 
 /** Explains an APDU, or a wrapper frame around one. It throws nothing: what cannot be read is a field called `unreadable`. */
@@ -106,12 +112,36 @@ function explainApdu(
       root.children.push(
         field('trailing-octets', view.toString('hex', reader.at), offset + reader.at, reader.left),
       )
-    for (const inner of plaintextsOf(apdu, options))
+    for (const { view: inner, remark } of plaintextsOf(apdu, options))
       root.children.push(
-        field('plaintext', '', 0, inner.length, [explainApdu(inner, 0, options, depth + 1)]),
+        field('plaintext', remark, 0, inner.length, explainPlaintext(inner, options, depth + 1)),
       )
   })
   return root
+}
+
+/** The APDUs of a plaintext, or the lines of a telegram. */
+function explainPlaintext(view: Buffer, options: ExplainOptions, depth: number): ExplainedField[] {
+  const telegram = readTelegram(view)
+  if (telegram !== undefined) return [telegramField(telegram, view)]
+  const { apduViews, restView } = readPushPayload(view)
+  return apduViews.map((apduView, index) => {
+    const at = apduView.byteOffset - view.byteOffset
+    const isLast = index === apduViews.length - 1
+    const bytes = apduView.length + (isLast ? restView.length : 0)
+    return explainApdu(view.subarray(at, at + bytes), at, options, depth)
+  })
+}
+
+function telegramField(telegram: Telegram, view: Buffer): ExplainedField {
+  const { identification, lines, checksum } = telegram
+  const children = lines.map(({ text, obis, values, at, bytes }) =>
+    obis === undefined
+      ? field('line', text, at, bytes)
+      : field(obis, `${nameOfObis(obis)}: ${values.join(', ')}`, at, bytes),
+  )
+  const name = identification === undefined ? '' : `${identification}, `
+  return field('telegram', `${name}checksum ${checksum}`, 0, view.length, children)
 }
 
 /** Adds why it went no further. */
@@ -127,10 +157,12 @@ function attempt(into: ExplainedField, act: () => void): void {
 }
 
 /** APDUs that are within `apdu` but not as they are: enciphered, or cut into one single block. */
-function plaintextsOf(apdu: Apdu, { decipher }: ExplainOptions): Buffer[] {
+function plaintextsOf(apdu: Apdu, { decipher }: ExplainOptions): Plaintext[] {
   if (apdu.type === 'general-block-transfer') {
     const isWhole = apdu.blockControl & BlockControl.LAST_BLOCK && apdu.blockNumber === 1
-    return isWhole && apdu.blockDataView.length > 0 ? [apdu.blockDataView] : []
+    return isWhole && apdu.blockDataView.length > 0
+      ? [{ view: apdu.blockDataView, remark: '' }]
+      : []
   }
   const candidates = [apdu, 'userInformation' in apdu ? apdu.userInformation : undefined]
   return candidates.flatMap((candidate) => {
@@ -175,12 +207,18 @@ class FieldTracer implements Tracer {
     if (value === undefined) traced.value = 'absent'
     else if (Buffer.isBuffer(value)) {
       const at = this.offset + value.byteOffset - reader.view.byteOffset
-      this.describeOctets(traced, codec.kind ?? 'octets', value, at)
+      this.describeOctets(traced, codec.kind ?? 'octets', value, at, reader.view)
     } else if (codec.show !== undefined) traced.value = codec.show(value)
     else if (typeof value !== 'object') traced.value = String(value)
   }
 
-  private describeOctets(traced: ExplainedField, kind: string, view: Buffer, at: number): void {
+  private describeOctets(
+    traced: ExplainedField,
+    kind: string,
+    view: Buffer,
+    at: number,
+    within: Buffer,
+  ): void {
     switch (kind) {
       case 'attribute':
       case 'method': {
@@ -199,7 +237,11 @@ class FieldTracer implements Tracer {
         return
       }
       case 'data':
-        attempt(traced, () => traced.children.push(explainData(view, 0, at)))
+        attempt(traced, () =>
+          traced.children.push(
+            isWithin(view, within) ? explainData(view, 0, at) : explainRetagged(view),
+          ),
+        )
         return
       case 'selection':
         traced.children.push(field('access-selector', String(view[0]), at, 1))
@@ -251,6 +293,15 @@ export function explainData(view: Buffer, at = 0, offset = 0): ExplainedField {
   skipValue(view, at)
   return explainElement(new AxdrView(view, at), view.byteOffset - offset)
 }
+
+const isWithin = (view: Buffer, whole: Buffer): boolean =>
+  view.buffer === whole.buffer &&
+  view.byteOffset >= whole.byteOffset &&
+  view.byteOffset + view.length <= whole.byteOffset + whole.length
+
+/** Data whose descriptors came without tags: in octets of its own, with tags. */
+const explainRetagged = (view: Buffer): ExplainedField =>
+  field('with-tags', 'the descriptors came without data tags', 0, view.length, [explainData(view)])
 
 function explainElement(element: AxdrView, origin: number): ExplainedField {
   const { bytes, tag } = element
@@ -369,10 +420,13 @@ function isPlausibleTime(view: Buffer, at: number): boolean {
   return [24, 60, 60, 100].every((below, i) => view[at + i]! < below || view[at + i] === 0xff)
 }
 
-/** Hex, and the characters when all of three or more are printable. */
+/** Hex, and the characters when three or more are printable and the rest is filling. */
 function withText(view: Buffer): string {
   if (view.length === 0) return 'empty'
   const hex = view.toString('hex')
-  const isText = view.length >= 3 && view.every((octet) => octet >= 0x20 && octet < 0x7f)
-  return isText ? `${hex} = ${JSON.stringify(view.toString('latin1'))}` : hex
+  const padded = paddedTextIn(view)
+  if (padded === undefined) return hex
+  const { text, paddingBytes } = padded
+  const filling = paddingBytes === 0 ? '' : ` and ${paddingBytes} octets of filling`
+  return `${hex} = ${JSON.stringify(text)}${filling}`
 }

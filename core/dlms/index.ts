@@ -146,7 +146,13 @@ export {
   llcToServer,
   type HdlcEnds,
 } from './hdlc/transfer.ts'
-export { MbusGatherer, mbusBytesAt, readMbusFrame, type MbusFrame } from './mbus.ts'
+export {
+  MbusGatherer,
+  mbusBytesAt,
+  mbusDamageBytes,
+  readMbusFrame,
+  type MbusFrame,
+} from './mbus.ts'
 export { ModeEHandshake, type ModeEOptions, type ModeEState, type ModeEStep } from './mode-e.ts'
 export { formatObis, obisBytes, parseObis } from './obis.ts'
 export {
@@ -159,6 +165,8 @@ export {
   type Push,
 } from './push.ts'
 export { PushBlocks } from './push-blocks.ts'
+export { readPushPayload, type PushPayload } from './push-payload.ts'
+export { PushStream, type Heard, type PushEvents, type PushStreamOptions } from './push-stream.ts'
 export { Mechanism } from './security/suite.ts'
 export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
 export type { ServerSecurity } from './server-association.ts'

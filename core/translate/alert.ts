@@ -5,8 +5,8 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { decodeApdu, type ApduOf } from '../dlms/apdu/codec.ts'
-import { decodeValue, lengthBytes, readLength, Tag } from '../dlms/axdr.ts'
-import { pushObjectsIn, type PushObject } from '../dlms/cosem/index.ts'
+import { decodeValue, encodeValue, lengthBytes, readLength, Tag } from '../dlms/axdr.ts'
+import { labelledValues, pushObjectsIn, type PushObject } from '../dlms/cosem/index.ts'
 import { cosemDateTimeBytes, readLocalMs } from '../dlms/date-time.ts'
 import { isLocal, type LocalZone } from '../dlms/local-time.ts'
 import { decodeDescriptor } from '../dlms/descriptor.ts'
@@ -111,6 +111,16 @@ function appendFields(view: Buffer, zone: LocalZone | undefined): void {
     // The list itself is told as a value only.
     if (objects !== undefined && i > 0) appendReading(objects[i]!, view.subarray(from, at), zone)
   }
+  if (objects === undefined && view.includes(describedStart)) appendDescribed(view, zone)
+}
+
+/** A structure of two that begins with a structure of three and a long-unsigned, as a described value does. */
+const describedStart = Buffer.of(Tag.STRUCTURE, 2, Tag.STRUCTURE, 3, Tag.LONG_UNSIGNED)
+
+/** Attributes that stand in the body with class, name and attribute in front of each. */
+function appendDescribed(view: Buffer, zone: LocalZone | undefined): void {
+  for (const { object, value } of labelledValues(decodeValue(view)))
+    if (object !== undefined) appendReading(object, encodeValue(value), zone)
 }
 
 function appendWhole(field: number, view: Buffer, zone: LocalZone | undefined): void {

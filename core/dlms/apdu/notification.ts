@@ -8,7 +8,9 @@
  * An empty date-time is none. [IEC 62056-5-3, Data-Notification, Data-Notification-Confirm, Event-Notification-Request]
  */
 import { Tag } from '../axdr-layout.ts'
-import { data, octetString, optional, service, type Codec } from './grammar.ts'
+import { ApduTag } from '../apdu.ts'
+import { data, octetString, optional, service, type Codec, type Reader } from './grammar.ts'
+import { retagBody } from '../untagged.ts'
 import { attributeDescriptor, longInvokeIdAndPriority } from './parts.ts'
 
 const dateTimeBytes = 12
@@ -26,10 +28,37 @@ const orAsData = <T>(plain: Codec<T>): Codec<T | Buffer> => ({
   write: (out, value) => plain.write(out, value as T),
 })
 
+/** True where a body may end: at the end of the octets, or in front of another APDU in the same payload, perhaps behind an LLC header. */
+const isBodyEnd = ({ view, end }: Reader, at: number): boolean =>
+  at === end || view[at] === ApduTag.DATA_NOTIFICATION || (view[at] === 0xe6 && view[at + 2] === 0)
+
+/** A tolerant reader takes attributes without data tags, where the body is nothing else: untagged.ts. */
+const body: Codec<Buffer> = {
+  ...data,
+  read(reader) {
+    if (!reader.isTolerant) return data.read(reader)
+    const { view, at, end } = reader
+    let fault: unknown
+    try {
+      const plain = data.read(reader)
+      if (isBodyEnd(reader, reader.at)) return plain
+    } catch (error) {
+      fault = error
+    }
+    const retagged = retagBody(view, at, end)
+    if (retagged !== undefined && isBodyEnd(reader, at + retagged.bytes)) {
+      reader.at = at + retagged.bytes
+      return retagged.valueBytes
+    }
+    if (fault !== undefined) throw fault
+    return view.subarray(at, reader.at)
+  },
+}
+
 export const dataNotification = service('data-notification', {
   longInvokeIdAndPriority,
   dateTimeView: orAsData(octetString('date-time')),
-  valueView: data,
+  valueView: body,
 })
 
 export const dataNotificationConfirm = service('data-notification-confirm', {

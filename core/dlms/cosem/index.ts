@@ -81,7 +81,7 @@ export {
 } from './profile.ts'
 export { localTimeSlackMs, rowsByNumber, rowsWithin, type CutProfile } from './profile-cut.ts'
 export { ProfileBuffer, SortMethod, type BufferOptions } from './profile-buffer.ts'
-export { pushObjectsIn, type PushObject } from './push-objects.ts'
+export { describedValueIn, pushObjectsIn, type PushObject } from './push-objects.ts'
 export { rawJson, valueOfRaw } from './raw-json.ts'
 export { meaningOf, type Meaning, type Note, type Problem } from './reading.ts'
 export {

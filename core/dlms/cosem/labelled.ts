@@ -1,15 +1,16 @@
 /**
  * Values that say by themselves what they are, as notifications and free-form structures carry them: a logical name, the value behind it,
- * and perhaps its scaler and unit, in a structure of their own or one after another; or a push object list in front of all.
+ * and perhaps its scaler and unit, in a structure of their own or one after another; or class, name and attribute in front of each value; or a
+ * push object list in front of all.
  */
 import { Tag, type AxdrValue } from '../axdr.ts'
 import { formatObis, obisBytes } from '../obis.ts'
 import { scaledValue, type Scaled, type ScalerUnit } from './attribute.ts'
 import { mediumNames } from './obis-media.ts'
-import { pushObjectsIn, type PushObject } from './push-objects.ts'
+import { describedValueIn, pushObjectsIn, type PushObject } from './push-objects.ts'
 import { unitNames } from './units.ts'
 
-/** `obis` where a logical name stood in front, or a push object list says it, and then `object` too; `scaled` where scaler and unit stood behind. */
+/** `obis` where a logical name stood in front, or its attribute is named, and then `object` too; `scaled` where scaler and unit stood behind. */
 export type LabelledValue = {
   obis: string | undefined
   object?: PushObject
@@ -50,7 +51,8 @@ export function labelledValues(value: AxdrValue): LabelledValue[] {
       return { obis: object.obis, object, value: element, scaled: undefined }
     })
   const found: LabelledValue[] = []
-  gather('elements' in value ? value.elements : [value], found)
+  if (describedValueIn(value) !== undefined) gather([value], found)
+  else gather('elements' in value ? value.elements : [value], found)
   return found
 }
 
@@ -66,6 +68,12 @@ function gather(elements: readonly AxdrValue[], found: LabelledValue[]): void {
       obisIn(behind) === undefined
     if (isLabel) at++
     const value = elements[at++]!
+    const described = describedValueIn(value)
+    if (described !== undefined) {
+      const { object } = described
+      found.push({ obis: object.obis, object, value: described.value, scaled: undefined })
+      continue
+    }
     if ('elements' in value) {
       gather(value.elements, found)
       continue

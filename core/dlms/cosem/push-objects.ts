@@ -19,21 +19,31 @@ export function pushObjectsIn(value: AxdrValue): PushObject[] | undefined {
   if (value.tag !== Tag.STRUCTURE) return undefined
   const [list] = value.elements
   if (list?.tag !== Tag.ARRAY || list.elements.length !== value.elements.length) return undefined
-  const objects = list.elements.map(objectOf)
+  const objects = list.elements.map((entry) => objectOf(entry))
   const [own] = objects
   const isOwn = own?.classId === pushSetupClassId && own.attributeId === objectListAttributeId
   return isOwn && objects.every((one) => one !== undefined) ? objects : undefined
 }
 
-function objectOf(entry: AxdrValue): PushObject | undefined {
-  if (entry.tag !== Tag.STRUCTURE) return undefined
+/** The attribute and its value that a structure of two is, a name of three or four fields in front; undefined for all else. */
+export function describedValueIn(
+  value: AxdrValue,
+): { object: PushObject; value: AxdrValue } | undefined {
+  if (value.tag !== Tag.STRUCTURE || value.elements.length !== 2) return undefined
+  const [name, inner] = value.elements
+  const object = name && objectOf(name, 3)
+  return object && { object, value: inner! }
+}
+
+function objectOf(entry: AxdrValue, fieldsMin: 3 | 4 = 4): PushObject | undefined {
+  if (entry.tag !== Tag.STRUCTURE || entry.elements.length < fieldsMin) return undefined
   const [classId, name, attribute, dataIndex] = entry.elements
   const isObject =
     classId?.tag === Tag.LONG_UNSIGNED &&
     name?.tag === Tag.OCTET_STRING &&
     name.value.length === obisBytes &&
     attribute?.tag === Tag.INTEGER &&
-    dataIndex?.tag === Tag.LONG_UNSIGNED
+    (dataIndex?.tag === Tag.LONG_UNSIGNED || (dataIndex === undefined && fieldsMin === 3))
   return isObject
     ? { classId: classId.value, obis: formatObis(name.value), attributeId: attribute.value }
     : undefined

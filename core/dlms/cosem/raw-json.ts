@@ -17,6 +17,7 @@ import {
 } from '../axdr.ts'
 import { cosemDateBytes } from '../date-time-fields.ts'
 import { readLocalMs } from '../date-time.ts'
+import { paddedTextIn } from '../padded-text.ts'
 import {
   octetsOfDate,
   octetsOfDateTime,
@@ -125,7 +126,9 @@ function hintOf(octets: Buffer): { text?: string; time?: string } {
   }
   if (isDated(octets)) return { time: textOfDate(octets) }
   const isPrintable = octets.length > 0 && octets.every((octet) => octet >= 0x20 && octet < 0x7f)
-  return isPrintable ? { text: octets.toString('latin1') } : {}
+  if (isPrintable) return { text: octets.toString('latin1') }
+  const padded = paddedTextIn(octets)
+  return padded === undefined ? {} : { text: padded.text }
 }
 
 /** True for what `rawJson` gives for anything but null-data. */

@@ -100,3 +100,8 @@ export function isSameStation(a: HdlcAddress, b: HdlcAddress): boolean {
 function allStations(octets: 1 | 2 | 4): number {
   return octets === 4 ? ReservedAddress.ALL_STATIONS_WIDE : ReservedAddress.ALL_STATIONS
 }
+
+/** `16`, or `1/17` for upper and lower. */
+export function textOfAddress({ upper, lower }: HdlcAddress): string {
+  return lower === undefined ? String(upper) : `${upper}/${lower}`
+}

@@ -337,3 +337,39 @@ t.test('as a command', (t) => {
   t.match(bad.stderr, /DLMS_VALUE_INVALID.*hexadecimal/)
   t.end()
 })
+
+t.test('content that is only authenticated is shown, and marked where nothing verifies it', (t) => {
+  const hexOf = (octets: Buffer): string => octets.toString('hex')
+  const [unicast, , authentication] = secretKeys(suites[0])
+  const keys = {
+    key: hexOf(unicast!.copyOfOctets()),
+    authenticationKey: hexOf(authentication!.copyOfOctets()),
+  }
+  const notification = hexIn('0f000000010002011105')!
+  for (const shape of [Shape.GENERAL_GLOBAL, Shape.GLOBAL] as const) {
+    const { client } = channelPair(suites[0])
+    const content = shape === Shape.GLOBAL ? hexIn(get)! : notification
+    const apdu = Buffer.from(client.protect(content, { shape, protection: 0x10 }))
+    const titles = { systemTitle: hexOf(clientTitle) }
+    const known = lines(hexOf(apdu), { ...keys, ...titles })
+    t.match(known, /plaintext {2}\[[^]*(get-request-normal|data-notification)/)
+    t.notMatch(known, /not verified/)
+    const unknown = lines(hexOf(apdu))
+    t.match(unknown, /plaintext: not verified[^]*(get-request-normal|data-notification)/)
+    t.match(unknown, /note: not verified: no key is given/)
+    const other = lines(hexOf(apdu), { ...keys, ...titles, authenticationKey: keys.key })
+    t.match(other, /plaintext: not verified[^]*note: not verified: .*DLMS_CIPHER_TAG_WRONG/)
+  }
+  // Suite 1, broadcast key, and no protection at all.
+  const frame = (control: string, content: string): string => {
+    const inner = `${control}00000001${content}`
+    return `db084b464d1020000001${(inner.length / 2).toString(16).padStart(2, '0')}${inner}`
+  }
+  const plain = hexOf(notification)
+  for (const control of ['10', '11', '50', '12'])
+    t.match(lines(frame(control, plain + 'aa'.repeat(12))), /not verified[^]*unsigned: 5/, control)
+  t.match(lines(frame('00', plain)), /not verified[^]*unsigned: 5/)
+  for (const control of ['30', '20', '90'])
+    t.notMatch(lines(frame(control, plain + 'aa'.repeat(12))), /plaintext/, control)
+  t.end()
+})

@@ -577,7 +577,7 @@ t.test('an explanation', (t) => {
 
 t.test('an explanation goes into what is enciphered, cut or signed', (t) => {
   const get = 'c001c100080000010000ff0200'
-  const decipher = (): Buffer => hex(get)
+  const decipher = () => ({ view: hex(get), remark: '' })
   const opened = explain(hex('c8 07 30 00000001 aabb'), { decipher })
   t.equal(opened.children.at(-1)?.children[0]?.name, 'get-request-normal')
   t.notOk(explain(hex('c8 07 30 00000001 aabb')).children.some(({ name }) => name === 'plaintext'))

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeLines } from '../../../actors/cli/dlms-decode.ts'
-import { PushStream, type Heard } from '../../../actors/cli/push-stream.ts'
+import { PushStream, type Heard } from '../../../core/dlms/push-stream.ts'
 import { MbusGatherer, mbusBytesAt, readMbusFrame } from '../../../core/dlms/mbus.ts'
 import { outcomeOf } from '../../support/dlms.ts'
 
@@ -49,9 +49,11 @@ t.test('a frame, and what is none', (t) => {
     partView: notification,
   })
   for (let count = 0; count < 4; count++)
-    t.equal(mbusBytesAt(frame.subarray(0, count)), count === 0 ? 0 : undefined, 'not yet')
-  for (const text of ['68 04 04 68', '68 10 11', '68 10 10 69', '6861', '0f'])
+    t.equal(mbusBytesAt(frame.subarray(0, count)), count === 0 ? 0 : 'MORE', 'not yet')
+  for (const text of ['68 10 11', '68 10 10 69', '0f'])
     t.equal(mbusBytesAt(Buffer.from(text.replaceAll(' ', ''), 'hex')) || 0, 0, text)
+  for (const text of ['68 04 04 68', '68 00 00 68 53'])
+    t.equal(mbusBytesAt(Buffer.from(text.replaceAll(' ', ''), 'hex'), true), 'DAMAGED', text)
   for (const at of [4, 12, frame.length - 2, frame.length - 1]) {
     const damaged = Buffer.from(frame)
     damaged[at]! ^= 0x40
@@ -123,5 +125,61 @@ t.test('explained', (t) => {
   const damaged = frameOf(0x10, notification)
   damaged[20]! ^= 1
   t.match(said(damaged), /^unreadable: DLMS_MBUS_INVALID/)
+  t.end()
+})
+
+/** Sagemcom T210-D: 257 octets of user data behind an L of 1; key of the case. */
+const longHex = [
+  '6801016853ff000167db084b464d1020000001820100200000448385b5e57bffc4bb8a1b46e55d211318aa5f',
+  '2070096b320c1ac44780a44556a58d3dc6962fa01e1696938fb79577201460c9e09e712da5ec78c59ee7627f',
+  '4dd56ca3b5ae07dd4cd48ea652054903ca66d2db8a8005ef5a64f8897eca0c3db1191651312c174cec43f0e9',
+  '06b9668ab83eaddf609ff3fba0d6487671c0693bb74e9ecd6c8b35971b25cb4cbc3d3ed1575f5fc540087fd7',
+  '45881b19b0c6425bcd8afbd03940e6b5438d42e936662f991cb0d51234d2e3f60edf3940c7d246fbb967b3ca',
+  'e744e64f6781b584024b7df9a3554a99155576d167f0b01046e1cc1a06c38e477fd9163406ab9e447c6b1668',
+  '16166853ff1101670d65611cf1a03eaf08b53a17f99fdc364c3c16',
+].join('')
+const keyHex = '000102030405060708090a0b0c0d0e0f'
+
+/** An octet-string of `bytes` octets, as Data. */
+const bigString = (bytes: number): Buffer =>
+  Buffer.concat([Buffer.of(0x09, 0x82, bytes >> 8, bytes & 0xff), Buffer.alloc(bytes, 0x41)])
+
+t.test('frames longer than their L can say', (t) => {
+  const long = frameOf(0x10, Buffer.concat([notification.subarray(0, 6), bigString(700)]))
+  t.equal(mbusBytesAt(long), long.length)
+  t.equal(readMbusFrame(long, long.length).partView.length, 6 + 704)
+  for (let count = 4; count < long.length; count++)
+    t.equal(mbusBytesAt(long.subarray(0, count)), 'MORE', `${count}`)
+  for (let count = 4; count < long.length; count++)
+    t.equal(mbusBytesAt(long.subarray(0, count), true), 'DAMAGED', `${count}`)
+  const all = Buffer.concat([long, frameOf(0x10, notification), long])
+  for (let cut = 0; cut <= all.length; cut += 7) {
+    const { pushes, heard, wrong } = stream()
+    pushes.receive(all.subarray(0, cut))
+    pushes.receive(all.subarray(cut))
+    t.same([heard.length, wrong, pushes.isWaiting], [3, [], false])
+  }
+  const damaged = Buffer.from(long)
+  damaged[40]! ^= 1
+  const { pushes, heard, wrong } = stream()
+  pushes.receive(Buffer.concat([damaged, frameOf(0x10, notification)]))
+  pushes.pause()
+  t.same([heard.length, wrong], [1, ['DLMS_MBUS_INVALID']], 'the next one is heard all the same')
+  t.end()
+})
+
+t.test('a meter whose frames are longer, deciphered', (t) => {
+  const octets = Buffer.from(longHex, 'hex')
+  t.equal(mbusBytesAt(octets), 4 + 257 + 2)
+  const said = decodeLines(longHex, { key: keyHex }).join('\n')
+  t.match(said, /^mbus-frame: part 0[^]*part 1, the last[^]*data-notification[^]*structure: 12/)
+  t.match(said, /1-0:32\.7\.0\.255[^]*229\.2 V/)
+  const { pushes, heard, wrong } = stream()
+  for (const octet of octets) pushes.receive(Buffer.of(octet))
+  t.same(
+    heard.map((one) => 'apdu' in one && [one.apdu[0], one.apdu.length]),
+    [[0xdb, 269]],
+  )
+  t.same(wrong, [])
   t.end()
 })

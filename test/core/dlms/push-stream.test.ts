@@ -1,7 +1,7 @@
 /** What meters push, cut anywhere and one octet at a time; any octets at all; and what is kept of them. */
 import fc from 'fast-check'
 import t from 'tap'
-import { PushStream, type Heard } from '../../../actors/cli/push-stream.ts'
+import { PushStream, type Heard } from '../../../core/dlms/push-stream.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { hdlcAddress } from '../../../core/dlms/hdlc/address.ts'
 import { encodeUnconfirmed, llcToClient } from '../../../core/dlms/hdlc/transfer.ts'
@@ -129,6 +129,7 @@ t.test('what never ends is told once, and not kept', (t) => {
   const { pushes, wrong } = stream()
   const chunk = Buffer.alloc(1_000, 0x0f)
   for (let sent = 0; sent < 4 * limits.apduBytesMax; sent += chunk.length) pushes.receive(chunk)
+  pushes.pause()
   t.same(wrong, ['DLMS_SIZE_EXCEEDED'])
   const segments = stream()
   const segment = Buffer.from('7ea80d0323136b6f', 'hex')
