@@ -46,6 +46,8 @@ export type LineEvents = {
   heard(client: number, apduView: Buffer): void
   /** What to send when a part of what was said may be lost; empty when there is nothing that repeating would mend. */
   remind(): Buffer[]
+  /** A segment of a long APDU has come, which is not whole yet. */
+  progressed(): void
   /** Nothing can be expected any more. */
   failed(fault: unknown): void
 }
@@ -54,8 +56,10 @@ export type LineEvents = {
 export interface MeterLine {
   /** Sends `apdus` one behind the other, and waits for an answer. */
   ask(apdus: readonly Buffer[], client: number): void
-  /** More will come without a question. */
-  awaitMore(): void
+  /** More will come without a question; `isPart`: what has come is a part of the answer, so that the wait begins again. */
+  awaitMore(isPart: boolean): void
+  /** Nothing is waited for any more. */
+  rest(): void
   /** Takes leave of the meter; settles when that is done, or has taken long enough. */
   leave(): Promise<void>
   close(): void
@@ -135,7 +139,7 @@ class WrapperLine implements MeterLine {
   ask(apdus: readonly Buffer[], client: number): void {
     this.client = client
     this.send(apdus)
-    this.awaitMore()
+    this.awaitMore(true)
   }
 
   private send(apdus: readonly Buffer[]): void {
@@ -146,23 +150,24 @@ class WrapperLine implements MeterLine {
     }
   }
 
-  awaitMore(): void {
+  awaitMore(isPart: boolean): void {
     // A stream loses nothing.
-    this.wait(this.place.transport === 'udp' ? waitParts : 1, 1)
+    if (isPart && this.place.transport === 'udp') this.remindAt(1)
   }
 
-  /** Waits for the part `part` of `parts`, and for those behind it. */
-  private wait(parts: number, part: number): void {
-    const { answerMs } = this.place
+  /** Reminds the meter at the end of part `part` of the wait, and of those behind it; how long is waited the session knows. */
+  private remindAt(part: number): void {
     this.callOff()
-    this.callOff = systemClock.at(systemClock.now() + answerMs / parts, () => {
-      if (part === parts)
-        return this.events.failed(
-          new BrokerError('DEVICE_SILENT', `no answer within ${answerMs} ms`),
-        )
+    if (part === waitParts) return
+    const partMs = this.place.answerMs / waitParts
+    this.callOff = systemClock.at(systemClock.now() + partMs, () => {
       this.send(this.events.remind())
-      this.wait(parts, part + 1)
+      this.remindAt(part + 1)
     })
+  }
+
+  rest(): void {
+    this.callOff()
   }
 
   receive(view: Buffer): void {
@@ -189,7 +194,6 @@ class WrapperLine implements MeterLine {
     apduView.copy(apdu)
     this.events.trace('<', wrapInPlace(apdu, source, destination))
     if (source !== this.place.logicalDevice) return
-    this.callOff()
     this.events.heard(destination, apduView)
   }
 
@@ -262,6 +266,8 @@ class HdlcLine implements MeterLine {
       hdlc.send(apdu, systemClock.now(), { wantsAnswer: index === apdus.length - 1 })
   }
 
+  rest(): void {}
+
   awaitMore(): void {
     const hdlc = this.link?.hdlc
     if (hdlc?.state === 'IDLE') hdlc.poll(systemClock.now())
@@ -276,7 +282,10 @@ class HdlcLine implements MeterLine {
     }
     this.reader.push(view)
     for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
-      this.link?.hdlc.take(frame, systemClock.now())
+      const { hdlc } = this.link ?? {}
+      const segments = hdlc?.segmentsReceived
+      hdlc?.take(frame, systemClock.now())
+      if (hdlc?.segmentsReceived !== segments) this.events.progressed()
       this.work()
     }
   }

@@ -1,13 +1,20 @@
 /** A person's talk with one meter: operations out, results back, through the DLMS client; each answer waited for so long and no longer. */
 import { copyOf } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { limits } from '../../core/base/limits.ts'
 import { DlmsClient, type ClientOptions } from '../../core/dlms/client.ts'
 import type { ClientStep } from '../../core/dlms/client-state.ts'
+import { systemClock } from '../../core/ports/clock.ts'
 import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'
 import { openLine, type MeterLine, type MeterPlace, type Trace } from './meter-line.ts'
 
 type Waiting = {
   client: DlmsClient
+  /** General blocks of the answer that have come. */
+  blocks: number
+  /** APDUs that have come and were no part of it. */
+  others: number
+  callOff: () => void
   number: number
   resolve: (step: ClientStep) => void
   reject: (fault: unknown) => void
@@ -24,6 +31,8 @@ export class MeterSession {
   private readonly events: SessionEvents
   private line!: MeterLine
   private waiting: Waiting | undefined
+  /** When the whole answer must be there, in all its blocks; undefined between answers. */
+  private completeDueMs: number | undefined
 
   private constructor(place: MeterPlace, events: SessionEvents) {
     this.place = place
@@ -37,6 +46,9 @@ export class MeterSession {
       trace: events.trace ?? (() => undefined),
       heard: (client, apduView) => session.onApdu(client, apduView),
       remind: () => session.remind(),
+      progressed: () => {
+        if (session.waiting !== undefined) session.limit(session.waiting)
+      },
       failed: (fault) => session.fail(fault),
     })
     return session
@@ -48,13 +60,23 @@ export class MeterSession {
       new DlmsClient(options),
       (client, apdu) => this.ask(client, number, apdu),
       () => this.line.leave(),
+      (isUnderWay) => {
+        const completeMs = Math.min(
+          this.place.answerMs * limits.meterAnswerWaitsMax,
+          limits.meterAnswerMsMax,
+        )
+        this.completeDueMs = isUnderWay ? systemClock.now() + completeMs : undefined
+      },
     )
   }
 
   /** Sends `first` and what stands behind it, and waits for a step that is not "more will come". */
   private ask(client: DlmsClient, number: number, first: Buffer): Promise<ClientStep> {
     return new Promise((resolve, reject) => {
-      this.waiting = { client, number, resolve, reject }
+      const { blocksReceived: blocks } = client
+      const nothing = (): void => undefined
+      this.waiting = { client, number, blocks, others: 0, callOff: nothing, resolve, reject }
+      this.limit(this.waiting)
       try {
         this.line.ask(withMore(client, first), number)
       } catch (fault) {
@@ -63,19 +85,56 @@ export class MeterSession {
     })
   }
 
+  /**
+   * The one limit of an answer: nothing that comes and is no part of it puts it off. An HDLC link keeps the time of its own frames, and
+   * may have to be opened first.
+   */
+  private limit(waiting: Waiting): void {
+    const { answerMs, transport } = this.place
+    const openMs = Math.min(answerMs, limits.hdlcResponseMs) * (limits.hdlcRetriesMax + 1)
+    const waitMs = transport === 'hdlc' ? answerMs + openMs : answerMs
+    const now = systemClock.now()
+    const dueMs = Math.min(now + waitMs, this.completeDueMs ?? Infinity)
+    waiting.callOff()
+    waiting.callOff = systemClock.at(dueMs, () => {
+      const { others } = waiting
+      const came = others === 0 ? '' : `; ${others} other APDUs came`
+      const what = dueMs < now + waitMs ? 'the answer was not complete in time' : 'no answer'
+      this.fail(new BrokerError('DEVICE_SILENT', `${what} within ${waitMs} ms${came}`))
+    })
+  }
+
   private onApdu(number: number, apduView: Buffer): void {
     const { waiting } = this
-    if (waiting === undefined || number !== waiting.number)
+    if (waiting === undefined || number !== waiting.number) {
+      if (waiting !== undefined) waiting.others++
       return this.events.pushed?.(copyOf(apduView))
+    }
     try {
       const step = waiting.client.receive(apduView)
       if ('push' in step) this.events.pushed?.(step.push)
-      if ('wait' in step || 'push' in step) return this.line.awaitMore()
-      this.waiting = undefined
+      if ('wait' in step || 'push' in step) return this.onOther(waiting)
+      this.endWait()
       waiting.resolve(step)
     } catch (fault) {
       this.fail(fault)
     }
+  }
+
+  /** More is to come: behind a block of the answer the wait begins again, behind anything else it goes on. */
+  private onOther(waiting: Waiting): void {
+    const { blocksReceived } = waiting.client
+    const isPart = blocksReceived > waiting.blocks
+    waiting.blocks = blocksReceived
+    if (isPart) this.limit(waiting)
+    else waiting.others++
+    this.line.awaitMore(isPart)
+  }
+
+  private endWait(): void {
+    this.waiting?.callOff()
+    this.waiting = undefined
+    this.line.rest()
   }
 
   /** Blocks that may be lost are asked for, or sent, again. */
@@ -91,7 +150,7 @@ export class MeterSession {
 
   private fail(fault: unknown): void {
     const { waiting } = this
-    this.waiting = undefined
+    this.endWait()
     waiting?.reject(fault)
   }
 
@@ -114,25 +173,33 @@ export class MeterAssociation {
   readonly client: DlmsClient
   private readonly ask: (client: DlmsClient, apdu: Buffer) => Promise<ClientStep>
   private readonly leave: () => Promise<void>
+  private readonly underWay: (isUnderWay: boolean) => void
 
   constructor(
     client: DlmsClient,
     ask: (client: DlmsClient, apdu: Buffer) => Promise<ClientStep>,
     leave: () => Promise<void>,
+    underWay: (isUnderWay: boolean) => void,
   ) {
     this.client = client
     this.ask = ask
     this.leave = leave
+    this.underWay = underWay
   }
 
   /** @throws BrokerError DEVICE_SILENT, and those of `DlmsClient.receive` and of an HDLC link */
   async exchange(operations: readonly CosemOperation[]): Promise<CosemResult[]> {
     let apdu = this.client.begin(operations)
-    for (;;) {
-      const step = await this.ask(this.client, apdu)
-      if ('results' in step) return step.results
-      if (!('send' in step)) throw new BrokerError('DLMS_STATE_INVALID', 'released in the middle')
-      apdu = step.send
+    this.underWay(true)
+    try {
+      for (;;) {
+        const step = await this.ask(this.client, apdu)
+        if ('results' in step) return step.results
+        if (!('send' in step)) throw new BrokerError('DLMS_STATE_INVALID', 'released in the middle')
+        apdu = step.send
+      }
+    } finally {
+      this.underWay(false)
     }
   }
 

@@ -343,6 +343,9 @@ export const limits = {
   decodeBytesMax: 1024 * 1024,
   /** The longest that `busbar meter` can be told to wait for an answer. */
   meterWaitMsMax: 600_000,
+  /** A complete answer, in all its blocks, may take so many times what one answer is waited for; and no longer than this. */
+  meterAnswerWaitsMax: 30,
+  meterAnswerMsMax: 1_800_000,
   /** An identification in mode E, or its confirmation: a meter may take 1.5 s to begin, and 300 baud are slow [IEC 62056-21, 6.3.14]. */
   modeEResponseMs: 3_000,
   /** One line of the handshake in mode E. */

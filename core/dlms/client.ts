@@ -151,6 +151,11 @@ export class DlmsClient {
     }
   }
 
+  /** General blocks of the answer under way that have come: grows while it makes progress. */
+  get blocksReceived(): number {
+    return this.blocks.blocksReceived
+  }
+
   /** What is to be sent behind the APDU that was given last, before anything else comes; undefined when that was all. */
   more(): Buffer | undefined {
     return this.blocks.more()

@@ -69,6 +69,8 @@ export class HdlcClient {
   /** What has been asked for without any progress since. */
   private fruitless = 0
   private ignored = 0
+  /** Segments in sequence that have come and were not the last of their APDU: grows while a long one is under way. */
+  segmentsReceived = 0
   private isPeerBusy = false
   private answersWanted = 0
   /** It is our turn, and we wait before we use it for a poll. */
@@ -250,6 +252,7 @@ export class HdlcClient {
     this.isPeerBusy = frame.kind === 'RNR'
     if (isNext || (acknowledged ?? 0) > 0) this.fruitless = 0
     if (isNext) {
+      if (frame.isSegmented) this.segmentsReceived++
       const apdu = this.receiver.take(frame.informationView, frame.isSegmented)
       if (apdu === 'TOO_LONG')
         return this.end('DLMS_SIZE_EXCEEDED', `an APDU above ${this.options.apduBytesMax}`)
@@ -263,8 +266,10 @@ export class HdlcClient {
       frame.isFinal ||
       (isNext && (this.receiver.isWindowFull || !this.receiver.isPartial)) ||
       (frame.kind !== 'I' && acknowledged !== undefined && acknowledged > 0 && !this.sender.isOut)
-    if (!isTurn) this.awaitMore(nowMs)
-    else if (!isNext && !this.countFruitless())
+    // What brings nothing does not put off the end of the wait.
+    if (!isTurn) {
+      if (isNext || (acknowledged ?? 0) > 0 || this.current === 'IDLE') this.awaitMore(nowMs)
+    } else if (!isNext && !this.countFruitless())
       this.end('DLMS_HDLC_BROKEN', 'nothing is acknowledged')
     else this.takeTurn(nowMs)
   }
@@ -278,6 +283,7 @@ export class HdlcClient {
 
   /** Our turn: sends what there is, or asks for what is wanted, or rests. */
   private takeTurn(nowMs: number): void {
+    const heldUntilMs = this.holdsTurn ? this.timeMs : undefined
     this.holdsTurn = false
     if (!this.sender.isEmpty && !this.isPeerBusy) {
       if (this.current !== 'SENDING') this.go('SENDING')
@@ -292,7 +298,7 @@ export class HdlcClient {
     if (this.sender.isEmpty && this.current !== 'WAITING') this.go('WAITING')
     // It has nothing yet, or is busy: asked again in a moment.
     this.holdsTurn = true
-    this.timeMs = nowMs + this.options.pollMs
+    this.timeMs = heldUntilMs ?? nowMs + this.options.pollMs
   }
 
   /** Counts a turn that brought nothing while something is out; false when there were too many. A busy or thinking meter is not blamed. */
