@@ -56,7 +56,7 @@ export function decideOpened(
   now: number,
   out: Outbox,
 ): void {
-  const { id, outcome, opened, receivedAt, bodyBytes } = message
+  const { id, outcome, opened, receivedAt, bodies } = message
   if (errorCodeOf(outcome) !== 'OK') return acknowledge(out, message, outcome, now)
   if (state.alerts?.recent.some((one) => one.id === id && isRepeat(one.time, now)))
     return acknowledge(out, message, accepted, now)
@@ -68,7 +68,7 @@ export function decideOpened(
   const counters = set && { number: set.number, next: set.next, received: opened!.counter }
   out.facts.push({ type: 'DEVICE_ALERTED', time: now, id, ...(counters && { counters }) })
   for (const party of state.record!.alertsTo!)
-    out.deliveries.push({ party, receivedAt, time: now, bodyBytes })
+    for (const bodyBytes of bodies) out.deliveries.push({ party, receivedAt, time: now, bodyBytes })
   acknowledge(out, message, accepted, now)
 }
 

@@ -63,8 +63,8 @@ export type PushOpened = {
   opened: { number: number; counter: number } | undefined
   /** When it came in, UTC ms. */
   receivedAt: number
-  /** Fields of a DeviceAlert of busbar.v1, from the third on. */
-  bodyBytes: Buffer
+  /** Of each notification in it the fields of a DeviceAlert of busbar.v1, from the third on; one as a rule. */
+  bodies: readonly Buffer[]
   replyTo: ReplyTo
 }
 

@@ -8,6 +8,7 @@ import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { bytesOfEui64Key, formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { deviceTimeOf } from '../../core/catalogue/device-time.ts'
 import { deviceProfileOf, type DeviceProfile } from '../../core/catalogue/device-profiles.ts'
+import { readPushPayload } from '../../core/dlms/push-payload.ts'
 import {
   CounterWindow,
   GeneralTag,
@@ -19,11 +20,12 @@ import {
   standardProfile,
   suites,
 } from '../../core/dlms/security/index.ts'
+import { readTelegram } from '../../core/dlms/telegram.ts'
 import type { KeyVault } from '../../core/ports/key-vault.ts'
 import type { Log } from '../../core/ports/log.ts'
 import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
 import type { DeviceSecurity } from '../../core/ports/wan.ts'
-import { alertBodyOf } from '../../core/translate/alert.ts'
+import { alertBodyOf, type Alert } from '../../core/translate/alert.ts'
 import type { OpenPush } from '../device/effects.ts'
 import type { PushOpened } from '../device/messages.ts'
 
@@ -40,14 +42,14 @@ export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: Push
   const end = (
     outcome: ErrorCode,
     opened: PushOpened['opened'],
-    bodyBytes: Buffer,
+    bodies: readonly Buffer[],
   ): PushOpened => ({
     type: 'PUSH_OPENED',
     id,
     outcome: errorId(outcome),
     opened,
     receivedAt,
-    bodyBytes,
+    bodies,
     replyTo,
   })
   try {
@@ -61,17 +63,49 @@ export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: Push
     // Its profile lets it push in the clear, which nobody takes for more; but not ciphered with no tag, where a device signs with one.
     const wanted = !profile.clearPushes ? asked : protection === 0 ? 0 : asked & authenticated
     if ((protection & wanted) !== wanted) throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT')
-    const alarmView = push.alarmBytes
-    const { zone } = deviceTimeOf(record)
-    return end('OK', opened, alertBodyOf({ apduView, alarmView, protection, zone }))
+    const { bodies, dropped } = bodiesOf(apduView, {
+      alarmView: push.alarmBytes,
+      protection,
+      zone: deviceTimeOf(record).zone,
+    })
+    for (const { code, bytes } of dropped)
+      log.info(
+        { device: formatEui64Key(device), code, bytes },
+        'octets behind a notification were not understood',
+      )
+    return end('OK', opened, bodies)
   } catch (fault) {
     const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
     const about = { device: formatEui64Key(device), code }
     if (fault instanceof BrokerError) log.debug(about, 'a push was refused')
     // A fault of ours.
     else log.error({ ...about, fault: String(fault) }, 'a push failed in translation')
-    return end(code, undefined, emptyBytes)
+    return end(code, undefined, [])
   }
+}
+
+type Bodies = { bodies: Buffer[]; dropped: { code: ErrorCode; bytes: number }[] }
+
+/**
+ * The alerts in a push in the clear. What a meter ciphers may be several notifications, or a telegram of text; behind an identification there
+ * is none. @throws BrokerError as `alertBodyOf`, when the first is none; what is wrong behind it is `dropped`
+ */
+function bodiesOf(view: Buffer, about: Omit<Alert, 'apduView'>): Bodies {
+  const isOne = view.length === 0 || readTelegram(view) !== undefined
+  const { apduViews, restView } = isOne
+    ? { apduViews: [view], restView: emptyBytes }
+    : readPushPayload(view)
+  const all: Bodies = { bodies: [], dropped: [] }
+  for (const apduView of apduViews) {
+    try {
+      all.bodies.push(alertBodyOf({ ...about, apduView }))
+    } catch (fault) {
+      if (!(fault instanceof BrokerError) || all.bodies.length === 0) throw fault
+      all.dropped.push({ code: fault.code, bytes: apduView.length })
+    }
+  }
+  if (restView.length > 0) all.dropped.push({ code: 'DLMS_LENGTH_INVALID', bytes: restView.length })
+  return all
 }
 
 function isCiphered([tag]: Buffer): boolean {

@@ -225,6 +225,9 @@ export class PushStream {
         return this.onPayload(push.frame.apduView, aroundOf(push))
       case 'HDLC':
         return this.onHdlc(push)
+      // Frame by frame, above: parts may come apart.
+      case 'MBUS':
+        return this.onPayload(push.apduView, aroundOf(push))
       default:
         this.events.heard({
           identification: push.identificationView.toString('latin1'),

@@ -4,6 +4,7 @@
  *
  *   00 01 …                                  wrapper of version 1 [IEC 62056-4-7]
  *   7e a…                                    HDLC frame: UI or I [IEC 62056-46, 6.4.1]
+ *   68 L L 68                                M-Bus long frames, as on a consumers' port
  *   0f, 18, c2, ca, d2, db to df, e0 …       an APDU that is sent unasked [IEC 62056-5-3, COSEMpdu], perhaps behind an LLC header, e6 …
  *   17 printable characters, a comma, 4 or 6 octets      equipment identifier with alarm register or OBIS code (DSMR 4 meters)
  *   printable characters, up to a line end   an identification as configured
@@ -15,6 +16,7 @@ import { cosemDateTimeBytes } from './date-time.ts'
 import { decodeApdu, encodeApdu } from './apdu/codec.ts'
 import { flagOctet, frameBytesAt, hasGoodFcs, readFrame, type HdlcFrame } from './hdlc/frame.ts'
 import type { HdlcAddress } from './hdlc/address.ts'
+import { MbusGatherer, mbusBytesAt, readMbusFrame } from './mbus.ts'
 import { behindLlc, encodeUnconfirmed, llcToClient, llcToServer } from './hdlc/transfer.ts'
 import {
   allocateApdu,
@@ -33,6 +35,8 @@ export type Push =
   /** `apduView` is empty where a frame carries none, or only a segment of one (`frame.isSegmented`): feed a link with it. */
   | { kind: 'HDLC'; bytes: number; frame: HdlcFrame; apduView: Buffer }
   | { kind: 'APDU'; bytes: number; apduView: Buffer }
+  /** All the frames of one APDU, which is owned. */
+  | { kind: 'MBUS'; bytes: number; source: number; destination: number; apduView: Buffer }
   /** `alarmView`: 4 octets of an alarm register, 6 of an OBIS code, none. */
   | { kind: 'IDENTIFICATION'; bytes: number; identificationView: Buffer; alarmView: Buffer }
 
@@ -70,6 +74,8 @@ export function aroundOf(push: Push): Around {
       const { source, destination } = push.frame
       return { framing: 'hdlc', source, destination }
     }
+    case 'MBUS':
+      return { framing: 'mbus', source: push.source, destination: push.destination }
     default:
       return { framing: 'none' }
   }
@@ -130,6 +136,8 @@ export function classifyPush(
   if (first === 0) return orCutShort(wrapperPush(view, apduBytesMax), isEnd)
   if (first === flagOctet) return orCutShort(hdlcPush(view), isEnd)
   if (unaskedTags.has(first)) return apduPush(view, view, isEnd, apduBytesMax)
+  const mbusBytes = mbusBytesAt(view, isEnd)
+  if (mbusBytes !== 0) return orCutShort(mbusPush(view, isEnd), isEnd)
   // As some bridges to a line hand it out.
   if (first === llcToClient[0]) return apduPush(view, behindLlc(view), isEnd, apduBytesMax)
   return orCutShort(identificationPush(view, isEnd), isEnd)
@@ -149,6 +157,23 @@ function wrapperPush(view: Buffer, apduBytesMax: number): Push | undefined {
   const frame = reader.next()
   if (frame === undefined) return undefined
   return { kind: 'WRAPPER', bytes: wrapperHeaderBytes + frame.apduView.length, frame }
+}
+
+function mbusPush(view: Buffer, isEnd: boolean): Push | undefined {
+  const gatherer = new MbusGatherer()
+  for (let at = 0; at < view.length;) {
+    const rest = view.subarray(at)
+    const bytes = mbusBytesAt(rest, isEnd)
+    if (bytes === 'MORE') return undefined
+    if (bytes === 'DAMAGED' || bytes === 0)
+      throw new BrokerError('DLMS_MBUS_INVALID', 'the sum or the end of a frame')
+    const frame = readMbusFrame(rest, bytes)
+    const apdu = gatherer.add(frame)
+    at += bytes
+    const { source, destination } = frame
+    if (apdu !== undefined) return { kind: 'MBUS', bytes: at, source, destination, apduView: apdu }
+  }
+  return undefined
 }
 
 function hdlcPush(view: Buffer): Push | undefined {

@@ -35,6 +35,7 @@ const crcPattern = /^[0-9A-F]{4}$/i
 export function readTelegram(view: Buffer): Telegram | undefined {
   if (view.length < 4 || view.length > limits.apduBytesMax) return undefined
   const start = view[0] === stx ? 1 : 0
+  if (!isText(view[start]!)) return undefined
   const etxAt = view.lastIndexOf(etx)
   // Behind the end of text stands a check octet, which may be any.
   const end = etxAt > 0 && etxAt >= view.length - 2 ? etxAt : view.length

@@ -11,6 +11,7 @@ import { cosemDateTimeBytes, readLocalMs } from '../dlms/date-time.ts'
 import { isLocal, type LocalZone } from '../dlms/local-time.ts'
 import { decodeDescriptor } from '../dlms/descriptor.ts'
 import { Protection } from '../dlms/security/index.ts'
+import { readTelegram, type Telegram } from '../dlms/telegram.ts'
 import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 import { ReadingStatus } from './reading-status.ts'
 import { appendTime } from './request-identity.ts'
@@ -56,13 +57,13 @@ const kindOf: Readonly<Record<Notification['type'], number>> = {
  */
 export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): Buffer {
   writer.reset()
+  const telegram = readTelegram(apduView)
+  if (telegram !== undefined) return telegramBodyOf(telegram, apduView, protection)
   const notification = apduView.length === 0 ? undefined : notificationIn(apduView)
   const clockView = notification && clockOf(notification)
   appendTime(writer, 3, (clockView && timeAt(clockView, 0, zone)) ?? 0)
   number(4, notification ? kindOf[notification.type] : AlertKind.IDENTIFICATION)
-  number(5, protection & Protection.AUTHENTICATED ? 1 : 0)
-  number(6, protection & Protection.ENCRYPTED ? 1 : 0)
-  number(7, protection & Protection.SIGNED ? 1 : 0)
+  appendProtection(protection)
   if (notification !== undefined) appendContent(notification, zone)
   octets(10, alarmView)
   if (notification !== undefined)
@@ -72,6 +73,33 @@ export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): B
     if (isTimestamp(localMs)) octets(12, Buffer.from(localText(localMs), 'latin1'))
   }
   return writer.take()
+}
+
+/**
+ * A telegram of text is told as a data notification: its lines are the values, those with an OBIS code readings of attribute 2 in the
+ * meter's own words (`123456.789*kWh`), the whole of it a visible-string.
+ */
+function telegramBodyOf({ lines }: Telegram, view: Buffer, protection: number): Buffer {
+  number(4, AlertKind.DATA_NOTIFICATION)
+  appendProtection(protection)
+  for (const { text, obis, values } of lines) {
+    appendWhole(valuesField, textValue(text), undefined)
+    if (obis === undefined) continue
+    const object = { classId: telegramClassId, obis, attributeId: 2 }
+    appendReading(object, textValue(values.join(', ')), undefined)
+  }
+  octets(11, textValue(view.toString('latin1')))
+  return writer.take()
+}
+
+/** Class data: the text says nothing of classes. */
+const telegramClassId = 1
+const textValue = (value: string): Buffer => encodeValue({ tag: Tag.VISIBLE_STRING, value })
+
+function appendProtection(protection: number): void {
+  number(5, protection & Protection.AUTHENTICATED ? 1 : 0)
+  number(6, protection & Protection.ENCRYPTED ? 1 : 0)
+  number(7, protection & Protection.SIGNED ? 1 : 0)
 }
 
 function notificationIn(apduView: Buffer): Notification {

@@ -26,6 +26,7 @@ import { ApduTag } from '../dlms/apdu.ts'
 import type { GeneralBlockStep } from '../dlms/general-block.ts'
 import { answerFrame, aroundOf, classifyPush, isUnaskedApdu, type Push } from '../dlms/push.ts'
 import { PushBlocks } from '../dlms/push-blocks.ts'
+import { readPushPayload } from '../dlms/push-payload.ts'
 import type { DevicePush } from '../ports/wan.ts'
 import { keepAlive, type CarrierEvents } from './carrier.ts'
 import { namesIn, namesInApdu } from './push-names.ts'
@@ -33,14 +34,14 @@ import { confirmationIn } from './unasked.ts'
 
 /** Who has connected: how it speaks, what it is called, and what of its octets is not dealt with. */
 export type Announcement = {
-  framing: 'wrapper' | 'hdlc'
+  framing: 'wrapper' | 'hdlc' | 'mbus'
   names: string[]
   /** For the framing. Owned. */
   rest: Buffer
   /** True behind a name, the end of whose line may still come. */
   isNamed: boolean
   /** What it has said that is in no frame. */
-  push: Pick<DevicePush, 'apduBytes' | 'alarmBytes'> | undefined
+  pushes: Pick<DevicePush, 'apduBytes' | 'alarmBytes'>[]
 }
 
 export type DialInEvents = {
@@ -49,8 +50,8 @@ export type DialInEvents = {
   pushed(push: DevicePush): void
   /** True when there is something to ask of whoever comes from this address. */
   isAwaited(name: string): boolean
-  /** What came said nothing that could be understood. */
-  refused(code: ErrorCode): void
+  /** What came said nothing that could be understood; `bytes` octets, where that is known. */
+  refused(code: ErrorCode, bytes?: number): void
 }
 
 export type DialInOptions = {
@@ -148,7 +149,7 @@ export class DialIn {
     if (push === 'REFUSED') return void socket.destroy()
     if (push === undefined) return
     const names = [...namesIn(push), ...addressOf(socket)]
-    this.handOver(socket, { names, ...dealtWith(push, view) })
+    this.handOver(socket, { names, ...this.dealtWith(push, view) })
   }
 
   private understood(view: Buffer, isEnd: boolean): Push | undefined | 'REFUSED' {
@@ -156,15 +157,23 @@ export class DialIn {
       return classifyPush(view, isEnd, this.options.apduBytesMax)
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
-      this.events.refused(fault.code)
+      this.events.refused(fault.code, view.length)
       return 'REFUSED'
     }
   }
 
-  private onDatagram(datagram: Buffer, { address, port }: RemoteInfo): void {
-    if (this.isFlooded()) return this.events.refused('DIAL_IN_FULL')
-    const push = this.understood(datagram, true)
-    if (push === undefined || push === 'REFUSED') return
+  private onDatagram(datagram: Buffer, remote: RemoteInfo): void {
+    if (this.isFlooded()) return this.events.refused('DIAL_IN_FULL', datagram.length)
+    // As a rule one frame; what follows it is read, too.
+    for (let view = datagram; view.length > 0;) {
+      const push = this.understood(view, true)
+      if (push === undefined || push === 'REFUSED') return
+      this.onDatagramPush(push, remote)
+      view = view.subarray(push.bytes)
+    }
+  }
+
+  private onDatagramPush(push: Push, { address, port }: RemoteInfo): void {
     const around = aroundOf(push)
     // An answer that nobody takes is the device's loss.
     const answer = (apdu: Buffer): void => {
@@ -173,26 +182,54 @@ export class DialIn {
       if (octets !== undefined && port !== 0)
         this.datagrams?.send(octets, port, address, () => undefined)
     }
-    let content = contentOf(push)
-    let names = namesIn(push)
-    if (content.apduBytes[0] === ApduTag.GENERAL_BLOCK_TRANSFER) {
-      const step = this.ofBlock(`${address} ${port}`, content.apduBytes)
-      if (step === undefined) return
-      if ('send' in step) return answer(step.send)
-      content = { apduBytes: step.apdu }
-      names = namesInApdu(step.apdu)
+    const hand = (content: Content, names: string[]): void => {
+      const { logicalDevice, client } = endsOf(push)
+      const confirmation = confirmationIn(content.apduBytes)
+      this.events.pushed({
+        address: { transport: 'udp', host: address, port, logicalDevice, client },
+        names: [...names, address],
+        protection: 0,
+        ...content,
+        ...(confirmation && { confirm: () => answer(confirmation) }),
+      })
     }
-    if (content.apduBytes.length > 0 && !isUnaskedApdu(content.apduBytes))
-      return this.events.refused('DLMS_SERVICE_UNEXPECTED')
-    const { logicalDevice, client } = endsOf(push)
-    const confirmation = confirmationIn(content.apduBytes)
-    this.events.pushed({
-      address: { transport: 'udp', host: address, port, logicalDevice, client },
-      names: [...names, address],
-      protection: 0,
-      ...content,
-      ...(confirmation && { confirm: () => answer(confirmation) }),
-    })
+    if (push.kind === 'IDENTIFICATION') return hand(alarmOf(push), namesIn(push))
+    const take = (payloadView: Buffer): void => {
+      for (const { apduBytes } of this.apdusOf(payloadView)) {
+        const step =
+          apduBytes[0] === ApduTag.GENERAL_BLOCK_TRANSFER
+            ? this.ofBlock(`${address} ${port}`, apduBytes)
+            : { apdu: apduBytes }
+        if (step === undefined) continue
+        if ('send' in step) answer(step.send)
+        else if (step.apdu !== apduBytes && step.apdu[0] !== ApduTag.GENERAL_BLOCK_TRANSFER)
+          take(step.apdu)
+        else if (isUnaskedApdu(step.apdu) && step.apdu === apduBytes)
+          hand({ apduBytes }, namesInApdu(apduBytes))
+        else this.events.refused('DLMS_SERVICE_UNEXPECTED', step.apdu.length)
+      }
+    }
+    take(payloadOf(push))
+  }
+
+  /** The APDUs of a payload, each in memory of its own. What stands behind them is counted. */
+  private apdusOf(payloadView: Buffer): Content[] {
+    const { apduViews, restView } = readPushPayload(payloadView)
+    if (restView.length > 0) this.events.refused('DLMS_LENGTH_INVALID', restView.length)
+    return apduViews.map((view) => ({ apduBytes: copyOf(view) }))
+  }
+
+  /** What the first octets were: said by themselves, or the beginning of what the framing reads. */
+  private dealtWith(push: Push, view: Buffer): Omit<Announcement, 'names'> {
+    if (push.kind === 'WRAPPER' || push.kind === 'HDLC' || push.kind === 'MBUS') {
+      const framing = framings[push.kind]
+      return { framing, rest: copyOf(view), isNamed: false, pushes: [] }
+    }
+    const isNamed = push.kind === 'IDENTIFICATION'
+    const rest = copyOf(view.subarray(push.bytes))
+    if (!isNamed) return { framing: 'wrapper', rest, isNamed, pushes: this.apdusOf(push.apduView) }
+    const pushes = push.alarmView.length === 0 ? [] : [alarmOf(push)]
+    return { framing: 'wrapper', rest, isNamed, pushes }
   }
 
   private ofBlock(sender: string, view: Buffer): GeneralBlockStep {
@@ -200,7 +237,7 @@ export class DialIn {
       return this.blocks.receive(sender, view)
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
-      this.events.refused(fault.code)
+      this.events.refused(fault.code, view.length)
       return undefined
     }
   }
@@ -234,7 +271,7 @@ export class DialIn {
     const names = addressOf(socket)
     const isDue = silentMs >= limits.dialInPauseMs && names.some(this.events.isAwaited)
     if (!isDue && !isOver) return
-    const nothing = { rest: emptyBytes, isNamed: false, push: undefined }
+    const nothing = { rest: emptyBytes, isNamed: false, pushes: [] }
     this.handOver(socket, { framing: 'wrapper', names, ...nothing })
   }
 
@@ -284,20 +321,9 @@ function listening(server: Server | DatagramSocket, listen: () => void): Promise
   })
 }
 
-/** What the first octets were: said by themselves, or the beginning of what the framing reads. */
-function dealtWith(push: Push, view: Buffer): Omit<Announcement, 'names'> {
-  if (push.kind === 'WRAPPER' || push.kind === 'HDLC') {
-    const framing = push.kind === 'HDLC' ? 'hdlc' : 'wrapper'
-    return { framing, rest: copyOf(view), isNamed: false, push: undefined }
-  }
-  const isNamed = push.kind === 'IDENTIFICATION'
-  return {
-    framing: 'wrapper',
-    rest: copyOf(view.subarray(push.bytes)),
-    isNamed,
-    push: isNamed && push.alarmView.length === 0 ? undefined : contentOf(push),
-  }
-}
+type Content = Pick<DevicePush, 'apduBytes' | 'alarmBytes'>
+
+const framings = { WRAPPER: 'wrapper', HDLC: 'hdlc', MBUS: 'mbus' } as const
 
 /** Hears nothing of the line ends that come first. */
 export function behindLineEnds(events: CarrierEvents): CarrierEvents {
@@ -313,18 +339,16 @@ export function behindLineEnds(events: CarrierEvents): CarrierEvents {
   }
 }
 
-function contentOf(push: Push): Pick<DevicePush, 'apduBytes' | 'alarmBytes'> {
-  switch (push.kind) {
-    case 'WRAPPER':
-      return { apduBytes: copyOf(push.frame.apduView) }
-    case 'IDENTIFICATION':
-      return { apduBytes: emptyBytes, alarmBytes: copyOf(push.alarmView) }
-    default:
-      return { apduBytes: copyOf(push.apduView) }
-  }
-}
+const alarmOf = ({ alarmView }: Extract<Push, { kind: 'IDENTIFICATION' }>): Content => ({
+  apduBytes: emptyBytes,
+  alarmBytes: copyOf(alarmView),
+})
+
+const payloadOf = (push: Exclude<Push, { kind: 'IDENTIFICATION' }>): Buffer =>
+  push.kind === 'WRAPPER' ? push.frame.apduView : push.apduView
 
 function endsOf(push: Push): { logicalDevice: number; client: number } {
+  if (push.kind === 'MBUS') return { logicalDevice: push.source, client: push.destination }
   if (push.kind !== 'WRAPPER') return { logicalDevice: 1, client: 1 }
   return { logicalDevice: push.frame.source, client: push.frame.destination }
 }

@@ -24,8 +24,8 @@ export type FramingEvents = {
   unasked(device: number, client: number, apduView: Buffer, answer: Answer): void
   /** The way to this device on the link is gone, with its association. OK: nothing was under way. */
   lost(device: number, client: number, code: ErrorCode, detail: string): void
-  /** What came was nothing, and has been dropped. */
-  dropped(code: ErrorCode): void
+  /** What came was nothing, and has been dropped: so many octets. */
+  dropped(code: ErrorCode, bytes: number): void
   /** Octets that go out. */
   write(piece: Buffer): void
 }
@@ -122,7 +122,7 @@ export class DatagramFraming extends Wrapping {
     } catch (fault) {
       // One datagram says nothing of the next.
       if (!(fault instanceof BrokerError)) throw fault
-      return this.events.dropped(fault.code)
+      return this.events.dropped(fault.code, view.length)
     }
     this.events.apdu(frame.source, frame.destination, frame.apduView)
   }

@@ -34,7 +34,7 @@ export function hdlcAddressOf(number: number, octets?: 1 | 2 | 4): HdlcAddress {
 }
 
 /** The other way round, for addresses that come. */
-const numberOfHdlc = ({ upper, lower = 0, octets }: HdlcAddress): number =>
+export const numberOfHdlc = ({ upper, lower = 0, octets }: HdlcAddress): number =>
   octets === 1 ? upper : upper * (octets === 4 ? wideFactor : narrowFactor) + lower
 
 type Station = {
@@ -147,8 +147,9 @@ export class HdlcFraming implements Framing {
     for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
       if (frame.kind !== 'UI') continue
       const apdu = this.unconfirmed.addUnordered(frame.informationView, frame.isSegmented)
-      if (apdu !== undefined && apdu !== 'TOO_LONG')
-        this.onUnconfirmed(frame.source, frame.destination, apdu)
+      if (apdu === 'TOO_LONG')
+        this.events.dropped('DLMS_SIZE_EXCEEDED', frame.informationView.length)
+      else if (apdu !== undefined) this.onUnconfirmed(frame.source, frame.destination, apdu)
     }
   }
 

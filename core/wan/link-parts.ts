@@ -2,6 +2,7 @@
 import type { Transport } from '../ports/wan.ts'
 import { dialTcp, dialUdp } from './carrier.ts'
 import { DatagramFraming, WrapperFraming, type Framing, type FramingEvents } from './framing.ts'
+import { HearingFraming } from './hearing-framing.ts'
 import { HdlcFraming } from './hdlc-framing.ts'
 import type { LinkParts } from './link.ts'
 import type { WanOptions } from './options.ts'
@@ -21,7 +22,7 @@ export function dialledParts(
 }
 
 export function frameBy(
-  framing: 'wrapper' | 'datagrams' | 'hdlc',
+  framing: 'wrapper' | 'datagrams' | 'hdlc' | 'mbus',
   { apduBytesMax, responseMs, exchangesPerConnectionMax }: WanOptions,
 ): (events: FramingEvents) => Framing {
   const options = { apduBytesMax, exchangesMax: exchangesPerConnectionMax }
@@ -32,5 +33,7 @@ export function frameBy(
       return (events) => new DatagramFraming(events, options)
     case 'hdlc':
       return (events) => new HdlcFraming(events, { apduBytesMax, responseMs })
+    case 'mbus':
+      return (events) => new HearingFraming(events, { apduBytesMax })
   }
 }

@@ -48,8 +48,8 @@ export interface LinkOwner {
   lateFrame(): void
   /** Nobody had asked for it: told as a push where it is one. The view is borrowed for the call. */
   unasked(link: Link, from: UnaskedFrom, apduView: Buffer): void
-  /** What came was not taken, for this reason. */
-  refusedFrame(code: ErrorCode): void
+  /** What came was not taken, for this reason; `bytes` octets, where that is known. */
+  refusedFrame(code: ErrorCode, bytes?: number): void
 }
 
 /** Where something came from on a link: device and client as device records have them, whose it is, how it was protected, and how to confirm it. */
@@ -98,8 +98,8 @@ export class Link {
       apdu: (device, client, apduView) => this.onApdu(device, client, apduView),
       unasked: (...unasked) => this.unasked.receive(...unasked),
       lost: (device, client, code, detail) => this.onLost(device, client, code, detail),
-      dropped: (code) => {
-        this.owner.refusedFrame(code)
+      dropped: (code, bytes) => {
+        this.owner.refusedFrame(code, bytes)
         this.unasked.note()
       },
       write: (piece) => {

@@ -35,6 +35,7 @@ import { Link, type LinkOwner, type UnaskedFrom } from './link.ts'
 import { dialledParts, frameBy } from './link-parts.ts'
 import { defaultWanOptions, type WanOptions } from './options.ts'
 import { namesInApdu } from './push-names.ts'
+import { Refusals } from './refusals.ts'
 import { wanMetrics, type WanMetrics } from './wan-metrics.ts'
 
 /** What the pool holds now. `connections` includes opening and closing ones, `idle` those with nothing under way. */
@@ -49,6 +50,7 @@ export type WanCounts = {
 export class SocketWan implements Wan {
   private readonly options: WanOptions
   private readonly metrics: WanMetrics
+  private readonly refusals: Refusals
   private readonly endpoints = new Endpoints()
   private readonly exchanges = new ExchangeList()
   private readonly links = new Map<Link, Endpoint>()
@@ -76,6 +78,7 @@ export class SocketWan implements Wan {
       underWay: () => this.exchanges.count,
       connections: () => this.links.size,
     })
+    this.refusals = new Refusals(this.metrics, this.options.log, () => this.options.nowMs())
     this.owner = this.asOwner()
     this.sweeper = setInterval(() => {
       const now = this.options.nowMs()
@@ -133,7 +136,7 @@ export class SocketWan implements Wan {
           onPush(push)
         },
         isAwaited: (name) => this.endpoints.dialledIn(name)?.isAwaited === true,
-        refused: (code) => this.metrics.refused(code).add(),
+        refused: (code, bytes) => this.refusals.note(code, bytes),
       },
     )
     return this.dialIn.listen()
@@ -239,7 +242,7 @@ export class SocketWan implements Wan {
 
   /** A device has connected, and is from now on reached by each of its names. The connection that it had before is of no use any more. */
   private onDialledIn(socket: Socket, announcement: Announcement): void {
-    const { framing, names, rest, isNamed, push } = announcement
+    const { framing, names, rest, isNamed, pushes } = announcement
     const [host] = names
     // It is gone again already.
     if (host === undefined) return void socket.destroy()
@@ -259,7 +262,7 @@ export class SocketWan implements Wan {
     before?.cut('the device has connected again')
     this.forgetAliases(endpoint)
     this.endpoints.callAlso(endpoint, names.slice(1))
-    if (push !== undefined) {
+    for (const push of pushes) {
       const address = { transport: 'dial-in', host, port: 0, logicalDevice: 1, client: 1 } as const
       this.metrics.pushes.add()
       this.options.onPush({ address, names, protection: 0, ...push })
@@ -310,7 +313,7 @@ export class SocketWan implements Wan {
       },
       lateFrame: () => this.metrics.lateFrames.add(),
       unasked: (link, from, apduView) => this.onUnasked(link, from, apduView),
-      refusedFrame: (code) => this.metrics.refused(code).add(),
+      refusedFrame: (code, bytes) => this.refusals.note(code, bytes),
     }
   }
 
@@ -319,7 +322,10 @@ export class SocketWan implements Wan {
     { protection, counter, confirm, ...ends }: UnaskedFrom,
     apduView: Buffer,
   ): void {
-    if (!isUnaskedApdu(apduView)) return this.metrics.unsolicitedFrames.add()
+    if (!isUnaskedApdu(apduView)) {
+      this.metrics.unsolicitedFrames.add()
+      return this.refusals.note('DLMS_SERVICE_UNEXPECTED', apduView.length)
+    }
     const endpoint = this.links.get(link)
     if (endpoint === undefined) return
     const { transport, host, port, aliases } = endpoint

@@ -3,12 +3,14 @@
  * blocks put together; told to the link's owner with where it came from. Counted, since a peer may flood.
  */
 import { BrokerError } from '../base/broker-error.ts'
+import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import { ApduTag } from '../dlms/apdu.ts'
 import { isNotification } from '../dlms/client.ts'
 import type { GeneralBlockStep } from '../dlms/general-block.ts'
 import { confirmationOf } from '../dlms/push.ts'
 import { PushBlocks } from '../dlms/push-blocks.ts'
+import { readPushPayload } from '../dlms/push-payload.ts'
 import { allocateApdu } from '../dlms/wrapper.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 import { keyOf, type Association } from './association.ts'
@@ -49,8 +51,19 @@ export class Unasked {
       this.link.cut('flooded with frames nobody asked for', true)
   }
 
-  /** Takes an APDU, borrowed. */
-  receive(device: number, client: number, apduView: Buffer, answer: Answer): void {
+  /** Takes a payload, borrowed: an APDU as a rule, or several one behind the other. */
+  receive(device: number, client: number, payloadView: Buffer, answer: Answer): void {
+    const { apduViews, restView } = readPushPayload(payloadView)
+    for (const apduView of apduViews) this.receiveApdu(device, client, apduView, answer)
+    if (restView.length > 0) this.drop('DLMS_LENGTH_INVALID', restView.length)
+  }
+
+  private drop(code: ErrorCode, bytes: number): void {
+    this.owner.refusedFrame(code, bytes)
+    this.note()
+  }
+
+  private receiveApdu(device: number, client: number, apduView: Buffer, answer: Answer): void {
     if (apduView[0] === ApduTag.GENERAL_BLOCK_TRANSFER)
       return this.receiveBlock(device, client, apduView, answer)
     const association = this.associations.get(keyOf(device, client))
@@ -59,7 +72,7 @@ export class Unasked {
       // In the clear it is told as that, beside a protected association too: the device's record says whether it may be.
       if (!isNotification(apduView)) opened = association?.dlms?.openUnasked(apduView)
     } catch (error) {
-      return this.refuse(error)
+      return this.refuse(error, apduView.length)
     }
     this.tell(device, client, opened ?? apduView, opened !== undefined, answer)
   }
@@ -73,21 +86,21 @@ export class Unasked {
     try {
       step = this.blocks.receive(keyOf(device, client), view)
     } catch (error) {
-      return this.refuse(error)
+      return this.refuse(error, view.length)
     }
     // Fewer of them make a push than there may be, but they cost something too.
     if (this.blocksHeard++ % blocksCountedAsOne === 0) this.note()
     if (step === undefined) return
     if ('send' in step) this.link.answer(step.send, answer)
     // Blocks within blocks are none.
-    else if (step.apdu[0] === ApduTag.GENERAL_BLOCK_TRANSFER) this.note()
+    else if (step.apdu[0] === ApduTag.GENERAL_BLOCK_TRANSFER)
+      this.drop('DLMS_NESTING_EXCEEDED', step.apdu.length)
     else this.receive(device, client, step.apdu, answer)
   }
 
-  private refuse(error: unknown): void {
+  private refuse(error: unknown, bytes: number): void {
     if (!(error instanceof BrokerError)) throw error
-    this.owner.refusedFrame(error.code)
-    this.note()
+    this.drop(error.code, bytes)
   }
 
   /** `isOpened`: the association has opened `apduView`. */

@@ -67,7 +67,10 @@ class Pushing {
     })
   }
   apdu(value: number, choice: Partial<ProtectionChoice> = {}): Buffer {
-    return this.channel.protect(notification(value), {
+    return this.ciphered(notification(value), choice)
+  }
+  ciphered(content: Buffer, choice: Partial<ProtectionChoice> = {}): Buffer {
+    return this.channel.protect(content, {
       shape: Shape.GENERAL_GLOBAL,
       protection: both,
       ...choice,
@@ -229,6 +232,21 @@ t.test(
       trial.alerts(),
       ['1', '2', '9', '9'].map((value) => `supplier: 01 ${value}`),
     )
+  },
+)
+
+t.test(
+  'several notifications under one counter, and a telegram, reach the party whole',
+  async (t) => {
+    const trial = await Trial.start(secured)
+    const meter = new Pushing()
+    const several = Buffer.concat([notification(1), Buffer.from('e6e700', 'hex'), notification(2)])
+    const rest = Buffer.from('99887766', 'hex')
+    t.same(await trial.push(pushOf(meter.ciphered(Buffer.concat([several, rest])))), accepted())
+    t.same(trial.alerts(), ['supplier: 01 1', 'supplier: 01 2'])
+    const text = '/ABC5\\Meter\r\n\r\n1-0:1.8.0(000123.4*kWh)\r\n!\r\n'
+    t.same(await trial.push(pushOf(meter.ciphered(Buffer.from(text, 'latin1')))), accepted())
+    t.equal(trial.alerts().length, 3)
   },
 )
 
@@ -475,7 +493,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   for (let counter = 0; counter < 100; counter++) {
     const out: Outbox = { facts: [], deliveries: [], effects: [] }
     const opened = { number: set.number, counter: counter * 2 }
-    const bodyBytes = Buffer.of(1)
+    const bodies = [Buffer.of(1)]
     const id = numberKey(counter)
     const message = {
       type: 'PUSH_OPENED',
@@ -483,7 +501,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
       outcome: 0,
       opened,
       receivedAt: 3,
-      bodyBytes,
+      bodies,
     } as const
     const now = counter * limits.deviceAlertsMs
     decide(state, { ...message, replyTo: undefined }, now, out)

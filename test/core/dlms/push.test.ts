@@ -27,6 +27,7 @@ function words(push: Push | undefined): unknown {
     case 'HDLC':
       return [push.kind, push.bytes, push.frame.kind, push.frame.source.upper, text(push.apduView)]
     case 'APDU':
+    case 'MBUS':
       return [push.kind, push.bytes, text(push.apduView)]
     default:
       return [

@@ -265,3 +265,23 @@ t.test('a push in an envelope is read as it was written, and never read when it 
   )
   t.end()
 })
+
+t.test('a telegram of text: its lines, and readings in its own words', (t) => {
+  const text =
+    '/ABC5\\Meter\r\n\r\n1-0:1.8.0(000123.4*kWh)\r\n0-1:24.2.1(101209112500W)(12785.1*m3)\r\n!\r\n'
+  const apduView = Buffer.from(text, 'latin1')
+  const alert = DeviceAlert.decode(
+    alertBodyOf({ apduView, alarmView: undefined, protection: 0x30 }),
+  )
+  t.match(alert, { kind: 1, isAuthenticated: true, isEncrypted: true })
+  t.match(
+    alert.readings.map(({ obis, value }) => [obis, value?.kind?.value]),
+    [
+      ['1-0:1.8.0.255', '000123.4*kWh'],
+      ['0-1:24.2.1.255', '101209112500W, 12785.1*m3'],
+    ],
+  )
+  t.equal(alert.values.length, 2)
+  t.equal(alert.axdr.subarray(2).toString('latin1'), text)
+  t.end()
+})

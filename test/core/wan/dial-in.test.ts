@@ -476,3 +476,68 @@ t.test('a datagram of port 0 is heard and not answered', async (t) => {
   pushes[0]!.confirm!()
   t.pass('and nothing was thrown')
 })
+
+/** A long frame of M-Bus around a part, which may have more than 255 octets. */
+function mbusFrame(control: number, part: Buffer): Buffer {
+  const upper = Buffer.concat([Buffer.of(0x53, 0xff, control, 0x01, 0x67), part])
+  const sum = upper.reduce((all, octet) => all + octet, 0) & 0xff
+  const length = upper.length & 0xff
+  return Buffer.concat([Buffer.of(0x68, length, length, 0x68), upper, Buffer.of(sum, 0x16)])
+}
+
+t.test('a consumers’ port behind a converter: M-Bus, and whatever else comes on it', async (t) => {
+  const trial = await FleetTrial.start(t, {})
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  const name = formatEui64Key(trial.deviceOf(4)).replaceAll('-', '')
+  const [notification] = confirmable(name)
+  // General-glo-ciphering of 300 octets, in two frames, the first of which is longer than its L says.
+  const ciphered = Buffer.concat([
+    Buffer.from('db08', 'hex'),
+    Buffer.from(name, 'hex'),
+    Buffer.from('82012520', 'hex'),
+    Buffer.alloc(292, 7),
+  ])
+  const frames = Buffer.concat([
+    mbusFrame(0x00, ciphered.subarray(0, 270)),
+    mbusFrame(0x11, ciphered.subarray(270)),
+  ])
+  socket.write(frames.subarray(0, 100))
+  socket.write(frames.subarray(100))
+  const push = await trial.push()
+  t.same(push.apduBytes, ciphered)
+  t.equal(deviceNamed(push.names), trial.deviceOf(4))
+  t.equal(push.confirm, undefined, 'nobody is answered there')
+  socket.write(Buffer.concat([wrapped(notification), Buffer.from('0102030405', 'hex'), frames]))
+  t.same((await trial.push()).apduBytes, notification)
+  t.same((await trial.push()).apduBytes, ciphered)
+  t.equal(trial.metrics.refused('DLMS_TAG_UNKNOWN'), 1, 'and what lay between is counted')
+})
+
+t.test('several notifications in one payload are pushes of their own', async (t) => {
+  const trial = await FleetTrial.start(t, {})
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  const apdu = (value: number): Buffer => Buffer.from([0x0f, 0, 0, 0, 1, 0, 0x11, value])
+  const llc = Buffer.from('e6e700', 'hex')
+  const rubbish = Buffer.from('99887766', 'hex')
+  const payload = Buffer.concat([apdu(1), llc, apdu(2), apdu(3), rubbish])
+  const values = async (): Promise<number[]> => {
+    const heard = [await trial.push(), await trial.push(), await trial.push()]
+    return heard.map(({ apduBytes }) => apduBytes[7]!)
+  }
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.write(wrapped(payload))
+  t.same(await values(), [1, 2, 3])
+  await until(() => trial.metrics.refused('DLMS_LENGTH_INVALID') === 1)
+  const bare = connect(port, '127.0.0.1')
+  bare.end(payload)
+  t.same(await values(), [1, 2, 3])
+  await until(() => trial.metrics.refused('DLMS_LENGTH_INVALID') === 2)
+  const datagrams = createSocket('udp4')
+  t.teardown(() => datagrams.close())
+  const three = Buffer.concat([wrapped(Buffer.concat([apdu(1), llc, apdu(2)])), wrapped(apdu(3))])
+  datagrams.send(three, port, '127.0.0.1')
+  t.same(await values(), [1, 2, 3])
+})
