@@ -20,7 +20,7 @@ import { vectorOf } from '../../core/dlms/security/aes-protection.ts'
 import { readTelegram } from '../../core/dlms/telegram.ts'
 import { SecretKey, streamGcm, tagBytes } from '../../core/ports/crypto.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
-import { keysInFile } from './key-files.ts'
+import { keySetsInFile } from './key-files.ts'
 import { inShort } from './meter-advice.ts'
 import { keyIn, titleIn } from './option-octets.ts'
 
@@ -53,7 +53,7 @@ export class DlmsOpening {
   private readonly recipientGiven: Buffer | undefined
   private dedicated: SecretKey | undefined
   private readonly told: { client?: Buffer; meter?: Buffer } = {}
-  private readonly filed = new Map<number, DeviceKeys>()
+  private readonly filed = new Map<number, DeviceKeys[]>()
 
   /** @throws BrokerError CONFIG_INVALID for keys and titles that are none */
   constructor(options: OpeningKeys) {
@@ -166,10 +166,28 @@ export class DlmsOpening {
     return undefined
   }
 
+  /** @throws BrokerError what the first set of keys has against it */
   private openAs(envelope: Envelope, title: Buffer, suiteId: 0 | 1 | 2): Buffer {
+    let first: BrokerError | undefined
+    for (const filed of this.keysFor(suiteId)) {
+      try {
+        return this.openWith(filed, envelope, title, suiteId)
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error
+        first ??= error
+      }
+    }
+    throw first!
+  }
+
+  private openWith(
+    filed: DeviceKeys,
+    envelope: Envelope,
+    title: Buffer,
+    suiteId: 0 | 1 | 2,
+  ): Buffer {
     const suite = suites[suiteId]
     const fits = (key: SecretKey | undefined) => (key?.bytes === suite.keyBytes ? key : undefined)
-    const filed = this.keysFor(suiteId)
     const own = this.recipientGiven ?? recipientOf(envelope)
     const channel = new SecurityChannel({
       role: 'client',
@@ -192,17 +210,18 @@ export class DlmsOpening {
     return plain
   }
 
-  private keysFor(suite: 0 | 1 | 2): DeviceKeys {
+  /** Every set of keys of the file that is of that suite; one that is empty where there is none. */
+  private keysFor(suite: 0 | 1 | 2): DeviceKeys[] {
     const { keys } = this.options
-    if (keys === undefined) return {}
+    if (keys === undefined) return [{}]
     let known = this.filed.get(suite)
     if (known === undefined) {
       try {
-        known = keysInFile(keys, suite)
+        known = keySetsInFile(keys, suite)
       } catch (error) {
         if (!(error instanceof BrokerError)) throw error
         this.note(`no keys of suite ${suite}: ${error.detail}`)
-        known = {}
+        known = [{}]
       }
       this.filed.set(suite, known)
     }
@@ -211,8 +230,9 @@ export class DlmsOpening {
 
   private checkSignature({ signatureView }: ApduOf<'general-signing'>, view: Buffer): void {
     const suite = signatureView.length === 96 ? 2 : 1
-    const { peerSigning, signing } = this.keysFor(suite)
-    const candidates = [peerSigning, signing?.publicKey].filter((key) => key !== undefined)
+    const candidates = this.keysFor(suite)
+      .flatMap(({ peerSigning, signing }) => [peerSigning, signing?.publicKey])
+      .filter((key) => key !== undefined)
     if (candidates.length === 0)
       return this.note('the signature is not checked: --keys FILE with peerSigning does')
     const holds = candidates.some((key) => {

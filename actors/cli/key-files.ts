@@ -2,6 +2,7 @@
 import { createReadStream, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { limits } from '../../core/base/limits.ts'
 import { deviceKeysOf } from '../../core/catalogue/device-keys.ts'
 import { deviceEntryOf, type DeviceEntry } from '../../core/catalogue/device-record.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
@@ -18,6 +19,29 @@ export function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys {
   if (keys === undefined || faults.length > 0)
     throw new BrokerError('CONFIG_INVALID', `${file}: ${faults.join('; ')}`)
   return keys
+}
+
+/**
+ * Every set of keys in `file` that is of that suite: JSON as the `keys` of an inventory, an array of such, or one in each line.
+ * @throws BrokerError CONFIG_INVALID when there is none of that suite; what the system says when the file cannot be read
+ */
+export function keySetsInFile(file: string, suite: 0 | 1 | 2): DeviceKeys[] {
+  const text = readFileSync(file, 'utf8')
+  const whole = jsonIn(text)
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  const list: unknown[] =
+    whole === undefined ? lines.map(jsonIn) : Array.isArray(whole) ? whole : [whole]
+  if (list.includes(undefined)) throw new BrokerError('CONFIG_INVALID', `${file} is not JSON`)
+  const faults: string[] = []
+  const sets = list.flatMap((one) => {
+    const own: string[] = []
+    const keys = deviceKeysOf(one, suite, own)
+    if (keys !== undefined && own.length === 0) return [keys]
+    faults.push(...own)
+    return []
+  })
+  if (sets.length === 0) throw new BrokerError('CONFIG_INVALID', `${file}: ${faults.join('; ')}`)
+  return sets.slice(0, limits.keySetsMax)
 }
 
 /** The devices of an inventory file, one after the other. @throws BrokerError CONFIG_INVALID for a line that is no device */

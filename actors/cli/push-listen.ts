@@ -9,6 +9,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import { nameOfObis } from '../../core/dlms/cosem/index.ts'
 import { formatObis, obisBytes } from '../../core/dlms/obis.ts'
+import { readTelegram } from '../../core/dlms/telegram.ts'
 import { answerFrame, confirmationOf, type Around } from '../../core/dlms/push.ts'
 import {
   nameOfRecipient,
@@ -21,7 +22,7 @@ import { OperatorFault } from '../operator-fault.ts'
 import { inShort } from './meter-advice.ts'
 import { wholeIn } from './meter-options.ts'
 import { PushOpening, type Opened, type OpeningOptions } from './push-opening.ts'
-import { contentOf, wordsOf, type PushContent } from './push-words.ts'
+import { contentsOf, wordsOf, type PushContent } from './push-words.ts'
 
 /** Texts of the command line. */
 export type PushListenOptions = OpeningOptions & {
@@ -70,6 +71,11 @@ export async function pushListenCommand(
   } finally {
     await listener.close()
   }
+  const { droppedCount, droppedBytes } = listener
+  if (droppedCount > 0)
+    terminal.err(
+      `note: ${droppedBytes} octets in ${droppedCount} places were not understood, and were passed over`,
+    )
   if (waitMs !== undefined && count !== Infinity && listener.heardCount < count)
     throw new OperatorFault(
       `DEVICE_SILENT: ${listener.heardCount} of ${count} pushes came within ${waitMs} ms. Check where the meters push to; --host and --port say where this listens.`,
@@ -80,6 +86,9 @@ class PushListener {
   readonly ended: Promise<void>
   end: () => void = () => undefined
   heardCount = 0
+  /** Places, and octets in them, that were not understood. */
+  droppedCount = 0
+  droppedBytes = 0
   private readonly options: PushListenOptions
   private readonly terminal: ListeningTerminal
   private readonly opening: PushOpening
@@ -174,6 +183,7 @@ class PushListener {
     socket.on('error', () => undefined)
     socket.on('close', () => {
       callOff()
+      stream.end()
       this.sockets.delete(socket)
     })
   }
@@ -192,12 +202,22 @@ class PushListener {
         this.onHeard(peer, heard, octets)
         octets = []
       },
-      wrong: (fault) => {
+      wrong: (fault, view, dropped) => {
         octets = []
-        this.terminal.err(`${this.now()}  ${peer.name}  ${inShort(fault)}`)
+        this.onWrong(peer, fault, view, dropped)
       },
       send: (answer) => this.send(peer, answer),
     })
+  }
+
+  /** Tells what was not understood, with its first octets: they may be all that helps. */
+  private onWrong(peer: Peer, fault: BrokerError, view: Buffer, bytes: number): void {
+    if (this.heardCount >= this.count) return
+    this.droppedCount++
+    this.droppedBytes += bytes
+    const more = bytes > view.length ? '…' : ''
+    const octets = bytes === 0 ? '' : `  ${bytes} octets: ${view.toString('hex')}${more}`
+    this.terminal.err(`${this.now()}  ${peer.name}  ${inShort(fault)}${octets}`)
   }
 
   private send(peer: Peer, octets: Buffer): void {
@@ -212,24 +232,28 @@ class PushListener {
 
   private onHeard(peer: Peer, heard: Heard, octets: readonly Buffer[]): void {
     if (this.heardCount >= this.count) return
-    const told = 'apdu' in heard ? this.tellApdu(heard.apdu, heard.around) : tellName(heard)
+    const all = 'apdu' in heard ? this.tellApdu(heard.apdu, heard.around) : [tellName(heard)]
     const { terminal, options } = this
     const from = { at: this.now(), from: peer.name, transport: peer.transport }
-    const hex = octets.map((frame) => frame.toString('hex'))
-    if (options.json)
-      terminal.out(JSON.stringify({ ...from, ...told.json, ...(options.hex && { octets: hex }) }))
-    else {
-      terminal.out([from.at, `${from.from} ${from.transport}`, ...told.words].join('  '))
-      if (options.hex) for (const frame of hex) terminal.out(`< ${frame}`)
+    for (const [index, told] of all.entries()) {
+      // What is in one ciphered APDU came in the same octets.
+      const hex = index > 0 ? [] : octets.map((frame) => frame.toString('hex'))
+      if (options.json)
+        terminal.out(JSON.stringify({ ...from, ...told.json, ...(options.hex && { octets: hex }) }))
+      else {
+        terminal.out([from.at, `${from.from} ${from.transport}`, ...told.words].join('  '))
+        if (options.hex) for (const frame of hex) terminal.out(`< ${frame}`)
+      }
+      if ('apdu' in heard && told.opened !== undefined)
+        this.acknowledge(peer, heard.around, told.opened)
+      this.heardCount++
     }
-    if ('apdu' in heard && told.opened !== undefined)
-      this.acknowledge(peer, heard.around, told.opened)
-    if (++this.heardCount >= this.count) this.end()
+    if (this.heardCount >= this.count) this.end()
   }
 
-  private tellApdu(apdu: Buffer, around: Around): Told {
+  private tellApdu(apdu: Buffer, around: Around): Told[] {
     const opened = this.opening.open(apdu)
-    const { plain, fault, systemTitle, invocationCounter } = opened
+    const { plain, fault, systemTitle, invocationCounter, isUnverified } = opened
     const ends =
       around.framing === 'none'
         ? { framing: 'none' }
@@ -244,27 +268,35 @@ class PushListener {
         : `${ends.framing} ${ends.source}>${ends.destination}`,
       ...(systemTitle === undefined ? [] : [`system title ${systemTitle}`]),
       ...(invocationCounter === undefined ? [] : [`counter ${invocationCounter}`]),
+      ...(isUnverified ? [`not verified: ${inShort(fault!)}`] : []),
     ]
-    const json = { ...ends, systemTitle, invocationCounter }
-    const failed = (why: BrokerError): Told => ({
-      words: [...words, apdu.toString('hex'), inShort(why)],
-      json: { ...json, apdu: apdu.toString('hex'), fault: why.code, detail: why.detail },
-      opened: undefined,
-    })
+    const json = { ...ends, systemTitle, invocationCounter, ...(isUnverified && notVerified) }
+    const failed = (why: BrokerError): Told[] => [
+      {
+        words: [...words, apdu.toString('hex'), inShort(why)],
+        json: { ...json, apdu: apdu.toString('hex'), fault: why.code, detail: why.detail },
+        opened: undefined,
+      },
+    ]
     if (plain === undefined) return failed(fault!)
-    let content: PushContent
+    let contents: PushContent[]
     try {
-      content = contentOf(plain)
+      contents = contentsOf(plain)
     } catch (why) {
       if (!(why instanceof BrokerError)) throw why
       return failed(why)
     }
-    return { words: [...words, ...wordsOf(content)], json: { ...json, ...content }, opened }
+    return contents.map((content, index) => ({
+      words: [...words, ...wordsOf(content)],
+      json: { ...json, ...content },
+      // One that asks for a confirmation stands alone.
+      opened: index === 0 && contents.length === 1 ? opened : undefined,
+    }))
   }
 
   /** Confirms a data-notification that asks for it. [IEC 62056-5-3, Data-Notification-Confirm] */
   private acknowledge(peer: Peer, around: Around, { plain, protect }: Opened): void {
-    const confirmation = confirmationOf(plain!)
+    const confirmation = readTelegram(plain!) === undefined ? confirmationOf(plain!) : undefined
     if (confirmation === undefined) return
     if (protect === undefined)
       return this.terminal.err(
@@ -290,6 +322,8 @@ class PushListener {
     datagrams?.close()
   }
 }
+
+const notVerified = { verified: false }
 
 type Told = { words: string[]; json: object; opened: Opened | undefined }
 

@@ -16,6 +16,8 @@ import {
   type PushObject,
 } from '../../core/dlms/cosem/index.ts'
 import { decodeDescriptor } from '../../core/dlms/descriptor.ts'
+import { readPushPayload } from '../../core/dlms/push-payload.ts'
+import { readTelegram, type Telegram } from '../../core/dlms/telegram.ts'
 import { wordsOfJson } from './json-words.ts'
 
 /** `member` is the class and attribute, where the push says it; `variable` the short name, where it has no other. */
@@ -29,12 +31,38 @@ export type PushField = {
 }
 
 export type PushContent = {
-  type: Apdu['type']
+  type: Apdu['type'] | 'telegram'
   /** As the meter wrote it; absent where it gave none. */
   time?: string
   fields: PushField[]
+  /** Of a telegram: what its checksum says. */
+  checksum?: Telegram['checksum']
   /** Octets behind the APDU, which the standard knows nothing of, in hexadecimal digits. */
   trailing?: string
+}
+
+/**
+ * What the APDUs in `plain` say, one as a rule; or a telegram of text. Octets behind them stand with the last.
+ * @throws BrokerError as `contentOf`
+ */
+export function contentsOf(plain: Buffer): PushContent[] {
+  const telegram = readTelegram(plain)
+  if (telegram !== undefined) return [telegramContent(telegram)]
+  const { apduViews, restView } = readPushPayload(plain)
+  const contents = apduViews.map(contentOf)
+  if (restView.length === 0) return contents
+  const last = contents.pop()!
+  return [...contents, { ...last, trailing: restView.toString('hex') }]
+}
+
+function telegramContent({ identification, lines, checksum }: Telegram): PushContent {
+  const fields = lines.map(({ text, obis, values }) =>
+    obis === undefined
+      ? { value: text }
+      : { obis, name: nameOfObis(obis), value: values.join(', ') },
+  )
+  const name = identification === undefined ? [] : [{ value: identification }]
+  return { type: 'telegram', fields: [...name, ...fields], checksum }
 }
 
 /** What `apdu`, in the clear, says. @throws BrokerError as `decodeApdu`, `decodeValue` */
@@ -105,7 +133,7 @@ function fieldOf({ obis, object, value, scaled }: LabelledValue): PushField {
 }
 
 /** The same in words: kind, time, fields. */
-export function wordsOf({ type, time, fields, trailing }: PushContent): string[] {
+export function wordsOf({ type, time, fields, checksum, trailing }: PushContent): string[] {
   const words = fields.map(({ variable, obis, name, member, value, unit }) => {
     const of = member === undefined ? '' : ` ${member}`
     const short = variable === undefined ? '' : `variable ${variable}: `
@@ -116,6 +144,7 @@ export function wordsOf({ type, time, fields, trailing }: PushContent): string[]
     type,
     ...(time === undefined ? [] : [time]),
     ...(words.length > 0 ? [words.join('; ')] : []),
+    ...(checksum === undefined || checksum === 'absent' ? [] : [`checksum ${checksum}`]),
     ...(trailing === undefined ? [] : [`behind it, not understood: ${trailing}`]),
   ]
 }

@@ -337,6 +337,8 @@ export const limits = {
   dialInDatagramsMax: 20_000,
   /** The longest that it can be told to listen: a week. */
   pushListenMsMax: 7 * 24 * 3_600_000,
+  /** Sets of keys in a file that are tried on one APDU. */
+  keySetsMax: 1_000,
   /** Devices of an inventory whose keys `busbar meter push-listen` takes. */
   pushDevicesMax: 100_000,
   /** What `busbar dlms decode` takes at one time. */

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { readFact, writeFact } from '../../actors/device/facts.ts'
 import { beginReplacement, endReplacement, withKeys } from '../../actors/device/keyring.ts'
+import { octetsInText } from '../../actors/cli/log-octets.ts'
 import { partiesOf, demoPartiesJson } from '../../core/access/parties.ts'
 import { counterKey } from '../../core/base/counter.ts'
 import { Lane } from '../../core/base/lane.ts'
@@ -65,7 +66,12 @@ import { HdlcClient } from '../../core/dlms/hdlc/client.ts'
 import { HdlcServer } from '../../core/dlms/hdlc/server.ts'
 import { encodeUnconfirmed, llcToClient } from '../../core/dlms/hdlc/transfer.ts'
 import { ModeEHandshake } from '../../core/dlms/mode-e.ts'
+import { MbusGatherer, mbusBytesAt, mbusDamageBytes, readMbusFrame } from '../../core/dlms/mbus.ts'
+import { readPushPayload } from '../../core/dlms/push-payload.ts'
+import { PushStream } from '../../core/dlms/push-stream.ts'
 import { classifyPush } from '../../core/dlms/push.ts'
+import { readTelegram } from '../../core/dlms/telegram.ts'
+import { retagBody } from '../../core/dlms/untagged.ts'
 import { readWrapperDatagram, WrapperReader } from '../../core/dlms/wrapper.ts'
 import {
   decodeOffer,
@@ -387,6 +393,21 @@ const codes = 'DLMS_'
 /** How many octets come at once. */
 const pieces = [1, 5, 50]
 
+function mbusOf(part: Buffer): Buffer {
+  const upper = Buffer.concat([Buffer.of(0x53, 0xff, 0x10, 1, 0x67), part])
+  const sum = upper.reduce((all, octet) => all + octet, 0) & 0xff
+  const length = upper.length & 0xff
+  return Buffer.concat([Buffer.of(0x68, length, length, 0x68), upper, Buffer.of(sum, 0x16)])
+}
+const notificationOf = (value: number): Buffer => Buffer.of(0x0f, 0, 0, 0, 1, 0, 0x11, value)
+const pushEnds = { local: hdlcAddress(1), remote: hdlcAddress(16) }
+const noted = (): void => undefined
+/** A notification whose descriptors have no data tags. */
+const untaggedPush = Buffer.from(
+  '0f00000001000202160101020202000100006001' + '01ff0209023132020200030100010800ff020600003039',
+  'hex',
+)
+
 export const targets: readonly Target[] = [
   ...securedTargets,
   {
@@ -706,6 +727,61 @@ export const targets: readonly Target[] = [
       classifyPush(input, false)
       classifyPush(input, true)
     },
+  },
+  {
+    name: 'M-Bus frames',
+    codes,
+    corpus: [mbusOf(anyApdus[0]!), mbusOf(Buffer.alloc(600, 0x0f)), mbusOf(Buffer.alloc(10, 1))],
+    decode: (input) => {
+      const bytes = mbusBytesAt(input, true)
+      if (typeof bytes === 'number' && bytes > 0)
+        new MbusGatherer().add(readMbusFrame(input, bytes))
+      else mbusDamageBytes(input)
+    },
+  },
+  {
+    name: 'payload of a push',
+    codes,
+    corpus: [Buffer.concat([notificationOf(1), notificationOf(2)]), untaggedPush],
+    decode: (input) => readPushPayload(input),
+  },
+  {
+    name: 'body with untagged descriptors',
+    codes,
+    corpus: [untaggedPush.subarray(6)],
+    decode: (input) => {
+      const retagged = retagBody(input, 0, input.length)
+      if (retagged !== undefined) decodeValue(retagged.valueBytes)
+    },
+  },
+  {
+    name: 'stream of pushes',
+    codes,
+    corpus: [
+      Buffer.concat([mbusOf(notificationOf(1)), untaggedPush]),
+      Buffer.concat([encodeUnconfirmed(pushEnds, llcToClient, notificationOf(1))]),
+    ],
+    decode: (input) => {
+      const stream = new PushStream({ octets: noted, heard: noted, wrong: noted, send: noted })
+      const half = input.length >> 1
+      stream.receive(input.subarray(0, half))
+      stream.receive(input.subarray(half))
+      stream.end()
+    },
+  },
+  {
+    name: 'telegram of text',
+    codes,
+    corpus: [Buffer.from('/ABC5\\X\r\n\r\n1-0:1.8.0(000123.4*kWh)\r\n!1F28\r\n', 'latin1')],
+    decode: (input) => readTelegram(input),
+  },
+  {
+    name: 'octets in a log',
+    codes,
+    corpus: [
+      Buffer.from('[12:00:01] TX: 7e a0 07 03\n0000  c0 01 c1 00  ....\n-> c001zz', 'latin1'),
+    ],
+    decode: (input) => octetsInText(input.toString('latin1')),
   },
   {
     name: 'wrapper datagram',
