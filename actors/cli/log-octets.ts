@@ -1,7 +1,7 @@
 /**
  * Octets in text as people have it: hexadecimal digits in many notations, hexdumps, and lines of a log with prefixes in front of the octets.
  *
- *   c001c1…   C0:01:C1   0xc0, 0x01   \xc0\x01   7E A0 - 07          notations
+ *   c001c1…   C0:01:C1   C0.01.C1   0xc0, 0x01   \xc0\x01   b'~\xa0'   7E A0 - 07          notations
  *   00000010  7e a0 07 … |~..|   0010: 7ea0 07..                     hexdumps: an offset that counts, perhaps characters behind
  *   [12:00:01.123] TX: 7E A0    2026-11-30 12:00:01 INFO <- 7ea0     lines of a log
  *
@@ -27,7 +27,7 @@ export function octetsInText(text: string): HexText {
   let isBroken = false
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (line.trim() === '') continue
-    const found = dump.take(line) ?? inLine(line)
+    const found = dump.take(line) ?? inLiteral(line) ?? inLine(line)
     // Digits that go on behind a fault belong to what is not known.
     if (isBroken && !found.isBegun) continue
     isBroken = found.faultAt !== undefined
@@ -86,6 +86,24 @@ class HexDump {
 
 const pairsIn = (text: string): string[] => text.match(/[0-9a-f]{2}/gi) ?? []
 
+// ── literals ──
+
+const literal = /\bb(['"])((?:\\.|(?!\1)[^\\])*)\1/
+const literalOctet = /\\x([0-9a-f]{2})|\\(.)|([^\\])/giy
+const escapes: Readonly<Record<string, string>> = { n: '0a', r: '0d', t: '09', 0: '00' }
+
+/** Python's `b'~\xa0\x07'`: what is printable stands there as characters. Only with an escape: else it is text, perhaps of digits. */
+function inLiteral(line: string): Found | undefined {
+  const [, , content = ''] = literal.exec(line) ?? []
+  if (!/\\x[0-9a-f]{2}/i.test(content)) return undefined
+  const digits = Array.from(content.matchAll(literalOctet), ([, pairOf, escaped, plain]) => {
+    if (pairOf !== undefined) return pairOf
+    const known = escaped === undefined ? undefined : escapes[escaped]
+    return known ?? Buffer.from(escaped ?? plain!, 'latin1').toString('hex')
+  })
+  return { digits, isBegun: true, faultAt: undefined }
+}
+
 // ── lines ──
 
 const timestamps = [
@@ -117,7 +135,8 @@ function matchAt(pattern: RegExp, text: string, at: number): RegExpExecArray | u
   return pattern.exec(text) ?? undefined
 }
 
-function inLine(line: string): Found {
+function inLine(given: string): Found {
+  const line = given.replaceAll(dotted, (octets) => octets.replaceAll('.', ':'))
   const from = payloadAt(line)
   const isBegun = line.slice(0, from).trim() !== ''
   return { ...digitsFrom(line, from), isBegun }
@@ -191,6 +210,8 @@ function timestampBytes(line: string, at: number): number {
 
 const pair = /(?:0x|\\x)?([0-9a-f]{2})h?/iy
 const separators = /[\s:,-]+/y
+/** As one firmware writes octets: `A1.08.83.13.E6`, more of them than a network address has. */
+const dotted = /(?<![0-9a-f.])[0-9a-f]{2}(?:\.[0-9a-f]{2}){4,}(?![0-9a-f])/gi
 const pairsAlone = /^\s*(?:[0-9a-f]{2}[\s|:,-]*)+$/i
 /** Remarks behind octets: in brackets, behind a bar or a mark of a comment, quotes; or words without digits, or a count. */
 const remark = /^\s*(?:$|[([{#;|"'`}\])<>]|\/\/|--\s|[a-z]*[g-z][a-z]*(?![0-9a-f])|len\b)/i
