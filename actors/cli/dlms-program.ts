@@ -34,12 +34,18 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     .description(
       'explain APDUs, wrapper, HDLC and M-Bus frames or COSEM data, one or many, field by field',
     )
-    .argument('<hex>', 'hexadecimal digits, a file with them, or - for standard input')
+    .argument(
+      '<hex>',
+      'hexadecimal digits, a log or hexdump with them, a file with that, or - for standard input',
+    )
     .option('--key <hex>', 'global unicast encryption key')
     .option('--authentication-key <hex>', 'authentication key')
     .option('--dedicated-key <hex>', 'dedicated key of the association')
     .option('--master-key <hex>', 'master key, for keys that come wrapped')
-    .option('--keys <file>', 'all keys as in an inventory, those for signatures and agreement too')
+    .option(
+      '--keys <file>',
+      'all keys as in an inventory, or a list of such: those that fit are found',
+    )
     .option('--system-title <hex>', 'of the sender, where the octets do not name it')
     .option('--recipient-title <hex>', 'of the recipient, for agreed keys')
     .option('--full', 'show long octets whole', false)
@@ -108,7 +114,10 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
           '--profile <name>',
           'how the model deviates, several joined by +; `busbar meter device-profiles` lists them',
         )
-        .option('--wait-ms <ms>', 'for each answer; 10000')
+        .option(
+          '--wait-ms <ms>',
+          'for each answer; 10000. A complete answer in all its blocks may take 30 times that',
+        )
         .addOption(
           new Option('--password <text>', 'secret of authentication, or 0x and hex').env(
             'BUSBAR_METER_PASSWORD',
@@ -229,7 +238,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
     meter
       .command('push-listen')
       .description(
-        'print what meters push by themselves: in the wrapper, in HDLC, bare APDUs, identifications; until Ctrl-C',
+        'print what meters push by themselves: in the wrapper, HDLC or M-Bus, bare APDUs, identifications; until Ctrl-C. Without --suite it is that of the octets',
       )
       .option('--host <address>', 'where to listen', '127.0.0.1')
       .option('--port <port>', 'of TCP, and of UDP with --udp; 0 for any', '4059')

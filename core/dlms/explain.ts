@@ -8,7 +8,7 @@ import { anyApdu, type Apdu } from './apdu/codec.ts'
 import { BlockControl } from './apdu/general-block-transfer.ts'
 import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
-import { bcdNumber, nameOfType, skipValue, Tag } from './axdr-layout.ts'
+import { bcdNumber, lengthBytes, nameOfType, readLength, skipValue, Tag } from './axdr-layout.ts'
 import { AxdrView } from './axdr-view.ts'
 import { findClass } from './cosem/class-table.ts'
 import { scaledText } from './cosem/decimal.ts'
@@ -192,15 +192,34 @@ class FieldTracer implements Tracer {
     const traced = field(nameOfField(name, codec.kind), '', this.offset + reader.at, 0)
     parent.children.push(traced)
     this.current = traced
+    const { at, end, view } = reader
     try {
       const value = codec.read(reader)
       traced.bytes = this.offset + reader.at - traced.at
       this.describe(traced, reader, codec, value)
       return value
+    } catch (fault) {
+      reader.at = Math.max(reader.at, this.describeCut(traced, codec.kind, view, at, end))
+      throw fault
     } finally {
       traced.bytes = this.offset + reader.at - traced.at
       this.current = parent
     }
+  }
+
+  /** Shows what there is of a field that is cut short or wrong; the offset behind it. */
+  private describeCut(
+    traced: ExplainedField,
+    kind: string | undefined,
+    view: Buffer,
+    at: number,
+    end: number,
+  ): number {
+    // What it has read of its parts says more.
+    if (traced.children.length > 0 || traced.value !== '' || at >= end) return at
+    if (kind === 'data') traced.children.push(explainCut(view, at, end, this.offset, 0))
+    else traced.value = view.toString('hex', at, end)
+    return end
   }
 
   private describe<T>(traced: ExplainedField, reader: Reader, codec: Codec<T>, value: T): void {
@@ -302,6 +321,45 @@ const isWithin = (view: Buffer, whole: Buffer): boolean =>
 /** Data whose descriptors came without tags: in octets of its own, with tags. */
 const explainRetagged = (view: Buffer): ExplainedField =>
   field('with-tags', 'the descriptors came without data tags', 0, view.length, [explainData(view)])
+
+/** As much as can be read of the value at `at`, which does not end before `end`. */
+function explainCut(
+  view: Buffer,
+  at: number,
+  end: number,
+  offset: number,
+  depth: number,
+): ExplainedField {
+  const rest = field('octets', view.toString('hex', at, end), offset + at, end - at)
+  const tag = view[at]
+  const isList = tag === Tag.ARRAY || tag === Tag.STRUCTURE
+  if (!isList || at + 1 >= end || depth >= limits.dataDepthMax) return rest
+  const list = field(nameOfType(tag), '', offset + at, end - at)
+  attempt(list, () => {
+    const count = readLength(view, at + 1, end)
+    list.value = `${count}, cut short`
+    let next = at + 1 + lengthBytes(view, at + 1)
+    for (let left = count; left > 0 && next < end; left--) {
+      const behind = endOfValue(view, next, end)
+      if (behind === undefined) {
+        list.children.push(explainCut(view, next, end, offset, depth + 1))
+        return
+      }
+      list.children.push(explainData(view.subarray(0, end), next, offset))
+      next = behind
+    }
+  })
+  return list
+}
+
+function endOfValue(view: Buffer, at: number, end: number): number | undefined {
+  try {
+    return skipValue(view, at, end)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return undefined
+  }
+}
 
 function explainElement(element: AxdrView, origin: number): ExplainedField {
   const { bytes, tag } = element

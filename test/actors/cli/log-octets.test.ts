@@ -144,6 +144,12 @@ t.test('decoded up to the fault, and nothing behind it', (t) => {
   t.match(said, /class-id|invoke-id/)
   t.match(said, /note: line 1, column 22, behind octet 9: "O0ff" is no pair/)
   t.notMatch(said, /get-response/)
+  t.match(said, /cosem-attribute-descriptor: 000301000108/, 'what there is of a field')
+  const partial = decodeLines('0f00000001000203110506000000070600zz', {}).join('\n')
+  t.match(
+    partial,
+    /structure: 3, cut short[^]*unsigned: 5[^]*double-long-unsigned: 7[^]*octets: 0600 /,
+  )
   const cut = decodeLines('0f00zz', {}).join('\n')
   t.notMatch(cut, /integer/, 'what is left of an APDU is not data')
   const json = JSON.parse(decodeLines('c001zz', { json: true }).join('')) as { notes: string[] }
