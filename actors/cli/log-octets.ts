@@ -142,7 +142,7 @@ function inLine(given: string): Found {
   return { ...digitsFrom(line, from), isBegun }
 }
 
-/** Where the octets begin: behind everything that is none. */
+/** Where the octets begin: behind the prefixes of the line. */
 function payloadAt(line: string): number {
   let at = 0
   for (;;) {

@@ -12,7 +12,7 @@ import { isUnaskedApdu } from './push.ts'
 export type PushPayload = { apduViews: Buffer[]; restView: Buffer }
 
 /**
- * The APDUs in `view`, one after another. A payload whose first APDU cannot be read is one APDU, whole: whoever decodes it says what
+ * The APDUs in `view`, one after another. A payload whose first APDU cannot be read is one APDU, whole: its decoder says what
  * is wrong with it.
  */
 export function readPushPayload(view: Buffer): PushPayload {

@@ -9,7 +9,7 @@ const mbusStart = 0x68
 
 /**
  * The offset in `view`, from `from` on, of the first frame; where one may begin that is not whole, its offset, unless `isEnd`; the end of
- * `view` where there is none.
+ * `view` where no frame begins.
  */
 export function nextFrameAt(view: Buffer, from: number, isEnd: boolean): number {
   for (let at = from; at < view.length; at++) {

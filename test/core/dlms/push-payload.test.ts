@@ -79,7 +79,7 @@ t.test('a payload is cut at every length', (t) => {
   const odd = Buffer.concat([plain, Buffer.from('0102030405', 'hex')])
   t.equal(readPushPayload(odd).restView.toString('hex'), '0102030405')
   const unreadable = Buffer.from('0f00', 'hex')
-  t.same(readPushPayload(unreadable).apduViews, [unreadable], 'whoever decodes it says why')
+  t.same(readPushPayload(unreadable).apduViews, [unreadable], 'its decoder says why')
   const frame = Buffer.concat([Buffer.of(0, 1, 0, 1, 0, 16, 0, odd.length), odd])
   const { pushes, heard, wrong } = stream()
   pushes.receive(frame)
