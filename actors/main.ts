@@ -7,6 +7,7 @@ import { Transport } from '../core/ports/wan.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
 import { version } from '../core/ops/version.ts'
 import { addLoadCommand } from './cli/load-commands.ts'
+import { addQuirksCommand } from './cli/quirks-commands.ts'
 import { explainFault, UsageFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
@@ -98,7 +99,7 @@ serve.action(async (options: Record<string, string | boolean | undefined>) => {
   process.exit()
 })
 
-program
+const meters = program
   .command('meters')
   .description('run a fleet of simulated meters that speak DLMS/COSEM over TCP')
   .option('--meters <count>', 'how many', wholeNumber, 1_000)
@@ -113,6 +114,11 @@ program
   .option('--base-port <port>', 'first TCP port; any free ones when left out', wholeNumber)
   .option('--devices <file>', 'write the devices there as JSON lines, for `busbar devices`')
   .option('--faults <words>', 'for example slow=200ms:5% or silent:1%; also as lines on stdin', '')
+  .option(
+    '--quirks <words>',
+    'meters of other makers and their share, for example one-association:30%; see `meters quirks`',
+    '',
+  )
   .option(
     '--security-shares <shares>',
     'of meters under security suites 0, 1 and 2, for example 0.5,0.1,0.1',
@@ -135,6 +141,7 @@ program
       ...(pushEvery === undefined ? {} : { pushEveryMs: pushEvery * 1_000 }),
     })
   })
+addQuirksCommand(meters)
 type FleetOptions = {
   meters: number
   seed: number
@@ -143,6 +150,7 @@ type FleetOptions = {
   basePort?: number
   devices?: string
   faults: string
+  quirks: string
   securityShares?: readonly [number, number, number]
   transport: Transport
   pushTo?: HostPort

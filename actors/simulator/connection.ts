@@ -23,6 +23,8 @@ import {
 import { WrapperFraming, type MeterFraming } from './framing.ts'
 import { MeterAssociation, type AssociationSurroundings } from './meter-association.ts'
 import type { Meter } from './meter.ts'
+import { oddRefusal, OddSeats, type Admission } from './odd-connection.ts'
+import { noQuirks } from './quirks.ts'
 
 /** What a connection may cost. */
 export const connectionLimits = {
@@ -116,6 +118,7 @@ export class MeterConnection {
   private gatheredBytes = 0
   private isPaused = false
   private isEnding = false
+  private readonly seats = new OddSeats()
   private readonly delayed = new Set<() => void>()
 
   constructor(line: Line, concentrator: Concentrator, framing: MeterFraming) {
@@ -139,6 +142,7 @@ export class MeterConnection {
   }
 
   stop(): void {
+    for (const { of } of this.associations.values()) of.closed()
     for (const callOff of this.delayed) callOff()
     this.delayed.clear()
     this.associations.clear()
@@ -176,23 +180,52 @@ export class MeterConnection {
       counts.discarded++
       return true
     }
+    const isOdd = association.of.quirks !== noQuirks
+    if (isOdd) {
+      const admission = this.seats.admit(association.of, frame.apduView)
+      if (admission !== 'taken') return this.turnAway(frame, admission)
+    }
     if (faults.isOn || association.endlessBlockNumber > 0) {
       const fault = this.chooseFault(association, frame.apduView)
       if (fault !== undefined) return this.answerFaulty(frame, association, fault)
     }
     for (const answer of this.answersTo(frame, association))
       this.gather(this.framing.frame(answer, frame.destination, frame.source))
-    return true
+    return !(isOdd && this.endsOddly(association.of, frame.apduView))
   }
 
   /** What a meter says that is well: several APDUs where it answers in general blocks. A release ends the association. */
-  private answersTo(frame: WrapperFrame, { of: { server } }: Association): Buffer[] {
+  private answersTo(frame: WrapperFrame, { of }: Association): Buffer[] {
+    const { server } = of
     const answers: Buffer[] = []
+    const isAarq = frame.apduView[0] === ApduTag.AARQ
+    if (isAarq) of.opening()
+    of.refused = undefined
     for (let answer = server.receive(frame.apduView); answer !== undefined; answer = server.more())
       answers.push(answer)
-    if (frame.apduView[0] === ApduTag.RLRQ)
+    of.answered()
+    if (frame.apduView[0] === ApduTag.RLRQ && !server.isAssociated)
       this.associations.delete(keyOf(frame.destination, frame.source))
-    return answers
+    if (of.refused === undefined || of.quirks.refusal === undefined) return answers
+    const refusal = oddRefusal(of, of.refused)
+    return typeof refusal === 'string' ? [] : [refusal]
+  }
+
+  private turnAway(frame: WrapperFrame, admission: Exclude<Admission, 'taken'>): boolean {
+    if (admission === 'close') return this.end()
+    if (admission !== 'silence')
+      this.gather(this.framing.frame(admission.reply, frame.destination, admission.client))
+    return true
+  }
+
+  /** True, and the connection is closed, when a meter with quirks closes it now. */
+  private endsOddly(of: MeterAssociation, requestView: Buffer): boolean {
+    const isOver = this.seats.answered(of, requestView)
+    if (!isOver && !(of.refused !== undefined && of.quirks.refusal === 'close')) return false
+    // An HDLC link gives its answer when it is asked.
+    void this.framing.next()
+    this.end()
+    return true
   }
 
   private gather(pieces: readonly Buffer[]): void {

@@ -7,6 +7,7 @@
  *            under a security suite with "security" in the address, and "keys", hexadecimal too
  *   stdin    slow=200ms:5%           replaces the faults of the fleet; an empty line clears them
  *            7 silent                those of meter number 7, from 0 on; 7 alone clears them
+ *            advance 7 1000          another client uses 1,000 counters of meter number 7; of all for "all"
  *            push 7 event            meter number 7 sends an event-notification to --push-to; data when left out
  *   stdout   {"faults":"7 silent"}   a line of stdin has been obeyed
  */
@@ -18,9 +19,12 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { silentLog, type Log } from '../../core/ports/log.ts'
 import { parseFaults } from './faults.ts'
 import { pushKinds, type PushKind, type PushTarget } from './outgoing.ts'
+import { parseQuirks } from './quirks.ts'
 import { startFleet, type Fleet, type FleetDevice, type FleetOptions } from './fleet.ts'
 
-export type FleetProcessOptions = Omit<FleetOptions, 'faults'> & {
+export type FleetProcessOptions = Omit<FleetOptions, 'faults' | 'quirks'> & {
+  /** Words of quirks.ts. */
+  quirks?: string
   /** Words of faults.ts. */
   faults?: string
   /** Written whole, then put in its place; readable by its owner only, since it holds the secrets. */
@@ -61,6 +65,7 @@ export async function runFleetProcess(
 ): Promise<void> {
   const {
     faults = '',
+    quirks = '',
     devicesFile,
     endsWithInput = false,
     pushTo,
@@ -69,7 +74,11 @@ export async function runFleetProcess(
     ...fleetOptions
   } = options
   const log = options.log ?? silentLog
-  const fleet = await startFleet({ ...fleetOptions, faults: parseFaults(faults) })
+  const fleet = await startFleet({
+    ...fleetOptions,
+    faults: parseFaults(faults),
+    quirks: parseQuirks(quirks),
+  })
   try {
     const ended = new Promise<void>((resolve) => {
       shell.onSignal(resolve)
@@ -172,16 +181,23 @@ function obey({ shell: { input, output }, fleet, log, pushTo, onEnd }: Obeying):
       (error: Error) => log.warn({ meter: index, why: error.message }, 'it did not leave'),
     )
   }
+  const advance = (line: string, which: string, count: number): void => {
+    if (which !== 'all') fleet.advanceCounter(Number(which), count)
+    else for (let index = 0; index < fleet.meterCount; index++) fleet.advanceCounter(index, count)
+    output.write(`${JSON.stringify({ advanced: line.trim() })}\n`)
+  }
   lines.on('line', (line) => {
     const asked = /^\s*push\s+(\d+)(?:\s+(\S+))?\s*$/.exec(line)
     if (asked !== null) return push(line, Number(asked[1]), asked[2] ?? 'data')
+    const moved = /^\s*advance\s+(all|\d+)\s+(\d{1,10})\s*$/.exec(line)
     const match = /^\s*(?:(\d+)(?:\s+|$))?(.*?)\s*$/.exec(line)!
     try {
+      if (moved !== null) return advance(line, moved[1]!, Number(moved[2]))
       fleet.setFault(match[1] === undefined ? 'all' : Number(match[1]), parseFaults(match[2]!))
       output.write(`${JSON.stringify({ faults: line.trim() })}\n`)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
-      log.warn({ code: error.code, detail: error.detail }, 'no such fault')
+      log.warn({ code: error.code, detail: error.detail }, 'not obeyed')
     }
   })
   lines.on('close', onEnd)

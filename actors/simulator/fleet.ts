@@ -39,6 +39,7 @@ import {
   type Population,
 } from './population.ts'
 import { managementClient, publicClient } from './link.ts'
+import type { QuirkShare } from './quirks.ts'
 
 export const fleetLimits = {
   /** More than any process here was tried with. */
@@ -70,6 +71,8 @@ export type FleetOptions = {
   secretShare?: number
   /** Of meters under security suites 0, 1 and 2; default none. */
   securityShares?: readonly [number, number, number]
+  /** How meters of other makers differ, and the share of the fleet that does. */
+  quirks?: readonly QuirkShare[]
   /** Default `tcp`. Meters that dial in do so when `dialIn` says it, and need no listener. */
   transport?: Transport
   /** Faults of the whole fleet from the start. */
@@ -93,6 +96,8 @@ export interface Fleet {
   meter(index: number): Meter
   /** Replaces the faults of one meter or of the whole fleet; undefined clears them. Meters with faults of their own have only those. */
   setFault(meters: number | 'all', fault: Fault | readonly Fault[] | undefined): void
+  /** Another client uses `count` counters of meter number `index`; a meter without keys has none. */
+  advanceCounter(index: number, count: number): void
   /** Meter number `index` sends a notification to `target`; settles when it has closed its connection. */
   push(index: number, target: PushTarget, kind?: PushKind, framing?: PushFraming): Promise<void>
   /** Meter number `index` connects to `target`, says who it is, and answers there until the connection closes. */
@@ -115,6 +120,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     host = '127.0.0.1',
     basePort,
     faults = [],
+    quirks = [],
   } = options
   const {
     gasShare = 0.2,
@@ -133,6 +139,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     solarShare,
     secretShare,
     securityShares,
+    quirkShares: quirks,
   }
   const listenerCount = transport === 'dial-in' ? 0 : Math.ceil(meterCount / metersPerListener)
   check(meterCount, metersPerListener, listenerCount, basePort, population, transport)
@@ -302,6 +309,9 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         which === 'all' ? which : inRange(which, meterCount),
         fault === undefined ? [] : 'kind' in fault ? [fault] : fault,
       )
+    },
+    advanceCounter(index, count) {
+      meter(inRange(index, meterCount)).security?.advance(count)
     },
     push: (index, target, kind, framing) =>
       sendPush(target, pushBytes(meter(index), kind, framing), outgoing),

@@ -9,6 +9,7 @@ import type { Random } from '../../core/ports/random.ts'
 import { publicClient, type Link, type Place, type Role } from './link.ts'
 import { simulatedMechanism } from './meter-security.ts'
 import type { Meter } from './meter.ts'
+import type { Quirks } from './quirks.ts'
 
 /** What the concentrator adds. */
 export type AssociationSurroundings = {
@@ -26,7 +27,11 @@ export class MeterAssociation implements CosemObjects, Link {
   readonly device: number
   readonly role: Role
   readonly server: DlmsServer
-  private readonly address: number
+  readonly address: number
+  readonly quirks: Quirks
+  /** Why the last protected APDU was not taken; the connection clears it. */
+  refused: BrokerError | undefined = undefined
+  private isOpen = false
   private readonly surroundings: AssociationSurroundings
 
   constructor(
@@ -41,8 +46,28 @@ export class MeterAssociation implements CosemObjects, Link {
     this.device = surroundings.sapOf?.(address) ?? address
     this.surroundings = surroundings
     const isPublic = meter.isGuarded && client === publicClient
+    this.quirks = meter.quirks
     this.role = isPublic ? 'public' : 'management'
     this.server = this.serverFor(isPublic)
+  }
+
+  /** Its client sends an AARQ. */
+  opening(): void {
+    this.closed()
+    if (this.role === 'management') this.meter.security?.onOpening()
+  }
+
+  /** A request has been answered. */
+  answered(): void {
+    if (this.server.isAssociated) this.isOpen = true
+    else this.closed()
+  }
+
+  /** Released, or the connection is gone. */
+  closed(): void {
+    if (!this.isOpen) return
+    this.isOpen = false
+    if (this.role === 'management') this.meter.security?.onClosed()
   }
 
   get conformance(): number {
@@ -99,7 +124,10 @@ export class MeterAssociation implements CosemObjects, Link {
       get security() {
         return security.forAssociation
       },
-      onRefused: (error) => surroundings.onRefused?.(error),
+      onRefused: (error) => {
+        this.refused = error
+        surroundings.onRefused?.(error)
+      },
     })
   }
 }

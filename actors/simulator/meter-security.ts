@@ -11,6 +11,7 @@ import {
   CounterWindow,
   ephemeralUnifiedKey,
   InvocationCounter,
+  invocationCounterMax,
   KeyId,
   Mechanism,
   openEphemeralKey,
@@ -26,6 +27,7 @@ import { PrivateKey, unwrapKey, type SecretKey } from '../../core/ports/crypto.t
 import { cosemObject, encoded, type Outcome, type SimulatedObject } from './cosem-object.ts'
 import { MeterKeys, simulatedClientTitle } from './meter-keys.ts'
 import type { Meter } from './meter.ts'
+import { noQuirks, type Quirks } from './quirks.ts'
 
 /** How clients prove themselves to simulated meters: GMAC, which all suites have. */
 export const simulatedMechanism = Mechanism.HIGH_GMAC
@@ -42,6 +44,8 @@ export class MeterSecurity {
   policy = protection
   /** Times that keys were replaced. */
   replacements = 0
+  private readonly quirks: Quirks
+  private associations = 0
   private readonly session = new InvocationCounter()
   private current: ServerSecurity
 
@@ -52,11 +56,14 @@ export class MeterSecurity {
     suiteId: 0 | 1 | 2,
     title: Buffer,
     startMs: number,
+    quirks: Quirks = noQuirks,
   ) {
     this.suite = suites[suiteId]
     this.title = title
     this.keys = new MeterKeys(fleetSeed, meterSeed, this.suite)
-    this.current = this.begin(new InvocationCounter(firstCounter(startMs)), new CounterWindow())
+    this.quirks = quirks
+    const first = quirks.counterRestarts === 'power-up' ? 0 : firstCounter(startMs)
+    this.current = this.begin(new InvocationCounter(first), new CounterWindow())
   }
 
   /** For an association that begins now; one that goes on keeps the keys that it has. */
@@ -67,6 +74,26 @@ export class MeterSecurity {
   /** The highest counter that was heard under the unicast key; -1 for none. */
   get received(): number {
     return this.current.windows!.unicast!.last
+  }
+
+  /** Another client has used `count` counters since we heard the last one. */
+  advance(count: number): void {
+    const window = this.current.windows!.unicast!
+    window.remember(Math.min(invocationCounterMax, window.last + count))
+  }
+
+  /** The managing client sends an AARQ. */
+  onOpening(): void {
+    if (this.quirks.counterRestarts !== 'association') return
+    this.current = this.begin(new InvocationCounter(0), this.current.windows!.unicast!)
+  }
+
+  /** An association of the managing client is over. */
+  onClosed(): void {
+    const count = ++this.associations
+    const isPowerOfTwo = (count & (count - 1)) === 0
+    if (isPowerOfTwo && this.quirks.counterAdvance !== undefined)
+      this.advance(this.quirks.counterAdvance)
   }
 
   private begin(counter: InvocationCounter, window: CounterWindow): ServerSecurity {

@@ -33,6 +33,7 @@ import {
   type MeterType,
   type Population,
 } from './population.ts'
+import { quirksOf, type Quirks } from './quirks.ts'
 
 /** Shared by all meters of a fleet. */
 export type MeterModel = {
@@ -130,6 +131,7 @@ export class Meter implements CosemObjects {
             suite,
             titleOf(number),
             model.clock.now(),
+            this.quirks,
           )
     this.clockAheadMs = (drawBelow(1601, this.seed, Stream.CLOCK, 0) - 800) * 10
     this.table = tableOf({
@@ -152,6 +154,11 @@ export class Meter implements CosemObjects {
   /** True when not everybody may do everything. */
   get isGuarded(): boolean {
     return this.guard !== 'open'
+  }
+
+  /** How it differs from our meters; looked up, so that it costs no memory. */
+  get quirks(): Quirks {
+    return quirksOf(this.model.population.quirkShares, this.number)
   }
 
   get isConnected(): boolean {

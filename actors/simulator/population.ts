@@ -13,6 +13,7 @@ import {
   loadTraits,
   type LoadTraits,
 } from './load-curve.ts'
+import type { QuirkShare } from './quirks.ts'
 
 export type MeterType = 'ESME' | 'GSME' | 'GPF'
 
@@ -27,6 +28,8 @@ export type Population = {
   readonly secretShare: number
   /** Of all, by suite: under security suites 0, 1 and 2. These have no secret. */
   readonly securityShares?: readonly [number, number, number]
+  /** How meters of other makers differ, and how many do. */
+  readonly quirkShares?: readonly QuirkShare[]
 }
 
 /** Meters were put in from 2019 to 2022, so each has a full 13 months. */

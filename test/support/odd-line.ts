@@ -1,0 +1,123 @@
+/** One simulated meter with quirks behind a connection without sockets: raw APDUs in, frames out, and whether it has closed. */
+import { MeterConnection } from '../../actors/simulator/connection.ts'
+import { FaultBoard } from '../../actors/simulator/faults.ts'
+import { WrapperFraming } from '../../actors/simulator/framing.ts'
+import { Meter } from '../../actors/simulator/meter.ts'
+import { parseQuirks } from '../../actors/simulator/quirks.ts'
+import type { DlmsClient } from '../../core/dlms/client.ts'
+import { wrapInPlace, WrapperReader } from '../../core/dlms/wrapper.ts'
+import { seededRandom } from '../../core/ports/random.ts'
+import { SimClock } from '../../core/ports/sim/clock.ts'
+import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'
+
+export type OddFrame = { client: number; apdu: Buffer }
+export type OddOptions = { suite?: 0 | 1 | 2; secretShare?: number; nowMs?: number; seed?: number }
+
+/** A meter with the quirks joined by `+`, under a suite or in the clear. */
+export function oddMeter(quirks: string, options: OddOptions = {}): Meter {
+  const { suite, secretShare = 0, nowMs = Date.UTC(2026, 5, 1), seed = 3 } = options
+  const securityShares: [number, number, number] = [0, 0, 0]
+  if (suite !== undefined) securityShares[suite] = 1
+  const population = {
+    seed,
+    gasShare: 0,
+    gasProxyShare: 0,
+    solarShare: 0,
+    secretShare,
+    securityShares,
+    quirkShares: parseQuirks(quirks),
+  }
+  return new Meter({ population, clock: new SimClock(nowMs) }, 6)
+}
+
+export class OddLine {
+  readonly meter: Meter
+  readonly random = seededRandom(9)
+  /** APDUs that the meter has received. */
+  requests = 0
+  isClosed = false
+  private connection!: MeterConnection
+  private reader = new WrapperReader()
+  private pending: Buffer[] = []
+
+  constructor(meter: Meter) {
+    this.meter = meter
+    this.connect()
+  }
+
+  /** A new connection; the old one is gone. */
+  connect(): void {
+    this.connection?.stop()
+    this.isClosed = false
+    this.pending = []
+    this.reader = new WrapperReader()
+    const close = (): void => {
+      this.isClosed = true
+    }
+    const counts = {
+      connections: 0,
+      requests: 0,
+      answers: 0,
+      discarded: 0,
+      faults: 0,
+      malformed: 0,
+      refused: 0,
+    }
+    this.connection = new MeterConnection(
+      {
+        write: (pieces) => void this.pending.push(...pieces),
+        bufferedBytes: () => 0,
+        pause() {},
+        resume() {},
+        end: close,
+        destroy: close,
+      },
+      {
+        clock: this.meter.model.clock,
+        faults: new FaultBoard(1),
+        counts,
+        random: this.random,
+        placesOf: () => [{ device: 1, number: this.meter.number }],
+        meterAt: (device) => (device === 1 ? this.meter : undefined),
+      },
+      new WrapperFraming(),
+    )
+  }
+
+  /** Sends one APDU of a client, and gives the octets that come back. */
+  octets(apdu: Buffer, client: number): Buffer {
+    this.requests++
+    this.connection.take(Buffer.from(wrapInPlace(apdu, client, 1)))
+    return Buffer.concat(this.pending.splice(0))
+  }
+
+  /** As `octets`, cut into frames. */
+  send(apdu: Buffer, client: number): OddFrame[] {
+    const octets = this.octets(apdu, client)
+    if (octets.length > 0) this.reader.push(octets)
+    const frames: OddFrame[] = []
+    for (let next = this.reader.next(); next !== undefined; next = this.reader.next())
+      frames.push({ client: next.destination, apdu: Buffer.from(next.apduView) })
+    return frames
+  }
+
+  /** The whole exchange; undefined when an answer is missing. @throws what the client says */
+  exchange(
+    client: DlmsClient,
+    operations: CosemOperation[],
+    port: number,
+  ): CosemResult[] | undefined {
+    return this.steps(client, client.begin(operations), port)
+  }
+
+  private steps(client: DlmsClient, first: Buffer, port: number): CosemResult[] | undefined {
+    let frames = this.send(first, port)
+    for (;;) {
+      const frame = frames.shift()
+      if (frame === undefined || frame.client !== port) return undefined
+      const step = client.receive(frame.apdu)
+      if ('results' in step) return step.results
+      if ('send' in step) frames = [...frames, ...this.send(step.send, port)]
+    }
+  }
+}
