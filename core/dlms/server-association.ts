@@ -71,6 +71,13 @@ export type ServerSecurity = {
   readonly profile?: SecurityProfile | undefined
   /** True when an association in the clear is refused. */
   readonly isCipheringNeeded?: boolean | undefined
+  /**
+   * Which RLRQ ends a ciphered association: `any`, when left out, also one in the clear, as clients of several makers send it;
+   * `protected` only one that nobody else could have sent; `clear` only one without a ciphered InitiateRequest, as some meters want it.
+   */
+  readonly releases?: 'any' | 'protected' | 'clear' | undefined
+  /** True when the proof of high-level security is not taken under a dedicated key. */
+  readonly isProofUnderGlobalKey?: boolean | undefined
 }
 
 /** What a device allows; see ServerOptions. */
@@ -89,6 +96,8 @@ export type AssociationPolicy = {
   conformance?: number | undefined
   /** Takes associations with short-name referencing, too. */
   hasShortNames?: boolean | undefined
+  /** False when associations with logical-name referencing are refused. */
+  hasLogicalNames?: boolean | undefined
 }
 
 /**
@@ -235,7 +244,9 @@ export class ServerAssociation {
       }
     const isKnown =
       applicationContextName === contextOf(this.isShortName, this.isCiphered) &&
-      (!this.isShortName || this.policy.hasShortNames === true)
+      (this.isShortName
+        ? this.policy.hasShortNames === true
+        : this.policy.hasLogicalNames !== false)
     const isWanted = this.isCiphered ? security !== undefined : security?.isCipheringNeeded !== true
     if (!isKnown || !isWanted) return { diagnostic: Diagnostic.CONTEXT_NAME_UNSUPPORTED }
     const mechanism = aarq.mechanismName ?? Mechanism.NONE
@@ -343,20 +354,25 @@ export class ServerAssociation {
   }
 
   /**
-   * The RLRE to the RLRQ that `view` is. Undefined for one that does not show that it comes from whom the association is with: whoever
-   * sees the line could end it. [IEC 62056-5-3, COSEM-RELEASE, user-information]
+   * The RLRE to the RLRQ that `view` is: in the clear to one in the clear, protected to one that was. Undefined for one that the
+   * policy does not let end the association (`ServerSecurity.releases`). The user-information of both is optional.
+   * [IEC 62056-5-3, COSEM-RELEASE, user-information]
    * @throws those of `SecurityChannel.unprotect`, of `decodeApdu`
    */
   release(view: Buffer): Buffer | undefined {
     const { userInformation } = decodeApdu(view, { isTolerant: true }) as ApduOf<'rlrq'>
-    if (!this.isCiphered || (this.isOpenedInClear && userInformation === undefined))
-      return encodeApdu({ type: 'rlre', reason: ReleaseResponseReason.NORMAL })
-    if (userInformation === undefined) return undefined
+    const { releases = 'any' } = this.policy.security ?? {}
+    const isPlain = userInformation === undefined || userInformation.type === 'initiate-request'
+    const isPlainAllowed = !this.isCiphered || this.isOpenedInClear || releases !== 'protected'
+    if (!this.isCiphered || isPlain)
+      return isPlainAllowed
+        ? encodeApdu({ type: 'rlre', reason: ReleaseResponseReason.NORMAL })
+        : undefined
+    if (releases === 'clear') return undefined
     const channel = this.channel!
     const plain = channel.unprotect(encodeApdu(userInformation))
     const isInClear = channel.received.protection === 0
-    if (plain[0] !== ApduTag.INITIATE_REQUEST || (isInClear && !this.isOpenedInClear))
-      return undefined
+    if (plain[0] !== ApduTag.INITIATE_REQUEST || (isInClear && !isPlainAllowed)) return undefined
     const information = this.protectInformation(this.response!)
     return encodeApdu({
       type: 'rlre',
@@ -408,7 +424,13 @@ export class ServerAssociation {
 
   /** What came, in the clear. @throws those of `SecurityChannel.unprotect` */
   unprotect(view: Buffer): Buffer {
-    return this.isCiphered ? this.channel!.unprotect(view) : view
+    if (!this.isCiphered) return view
+    const plain = this.channel!.unprotect(view)
+    const { shape } = this.channel!.received
+    const isDedicated = shape === Shape.DEDICATED || shape === Shape.GENERAL_DEDICATED
+    if (isDedicated && this.awaitsProof && this.policy.security!.isProofUnderGlobalKey === true)
+      throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT', 'a proof under the dedicated key')
+    return plain
   }
 
   /**

@@ -27,6 +27,7 @@ import {
   operations,
   pairOf,
   plainResults,
+  type Pair,
 } from '../../support/secured-pair.ts'
 t.test('every suite, protection and shape', (t) => {
   for (const suiteId of [0, 1, 2] as const)
@@ -132,23 +133,68 @@ t.test('what goes before anything is agreed, and what says that nothing was done
   t.end()
 })
 
-t.test('only who is in a ciphered association ends it', (t) => {
+const initiateRequest = {
+  type: 'initiate-request',
+  responseAllowed: true,
+  proposedDlmsVersionNumber: 6,
+  proposedConformance: conformanceSupported,
+  clientMaxReceivePduSize: 500,
+} as const
+/** RLRQ without protection, as several makers' clients send it. */
+const clearReleases = [
+  encodeApdu({ type: 'rlrq', reason: 0 }),
+  encodeApdu({ type: 'rlrq', reason: 0, userInformation: initiateRequest }),
+]
+
+/** A pair whose server takes only some RLRQ, associated. */
+function pairReleasedBy(releases: 'protected' | 'clear' | undefined): Pair {
   const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both })
-  exchange(pair, operations.slice(0, 1))
-  const clear = { type: 'initiate-request', responseAllowed: true } as const
-  const numbers = {
-    proposedDlmsVersionNumber: 6,
-    proposedConformance: conformanceSupported,
-    clientMaxReceivePduSize: 500,
+  const security = { ...pair.serverOptions.security!, releases }
+  const server = new DlmsServer({ ...pair.serverOptions, security })
+  exchange(Object.assign(pair, { server }), operations.slice(0, 1))
+  return pair
+}
+
+t.test('an RLRQ in the clear ends a ciphered association with an RLRE in the clear', (t) => {
+  for (const rlrq of clearReleases) {
+    const pair = pairReleasedBy(undefined)
+    t.equal(pair.server.receive(Buffer.from(rlrq))!.toString('hex'), '6303800100')
+    t.notOk(pair.server.isAssociated)
+    t.same(pair.refused, [])
   }
-  const forged = [
-    encodeApdu({ type: 'rlrq', reason: 0 }),
-    encodeApdu({ type: 'rlrq', reason: 0, userInformation: { ...clear, ...numbers } }),
-  ]
+  const strict = pairReleasedBy('clear')
+  t.equal(strict.server.receive(strict.client.release())![0], 0xd8, 'a meter that wants it so')
+  t.ok(strict.server.isAssociated)
+  t.equal(strict.server.receive(Buffer.from(clearReleases[0]!))![0], 0x63)
+  t.notOk(strict.server.isAssociated)
+  t.end()
+})
+
+t.test('a proof under the dedicated key is taken, unless the meter wants the global key', (t) => {
+  for (const isProofUnderGlobalKey of [false, true])
+    for (const proofKey of ['dedicated', 'global'] as const) {
+      const pair = pairOf(0, { shape: Shape.DEDICATED, protection: both })
+      const mechanism = Mechanism.HIGH_GMAC
+      const security = { ...pair.serverOptions.security!, isProofUnderGlobalKey }
+      const server = new DlmsServer({ ...pair.serverOptions, mechanism, security })
+      const own = { ...pair.clientOptions.security!, proofKey }
+      const client = new DlmsClient({ ...pair.clientOptions, mechanism, security: own })
+      const ask = () => exchange(Object.assign(pair, { server, client }), operations)
+      const name = `${proofKey}, ${isProofUnderGlobalKey}`
+      if (isProofUnderGlobalKey && proofKey === 'dedicated') {
+        t.throws(ask, { code: 'DLMS_ASSOCIATION_REFUSED' }, name)
+        t.same(pair.refused, ['DLMS_PROTECTION_INSUFFICIENT'])
+      } else t.same(ask(), plainResults, name)
+    }
+  t.end()
+})
+
+t.test('only who is in a ciphered association ends it, where a device wants it so', (t) => {
+  const pair = pairReleasedBy('protected')
   const release = pair.client.release()
   const changed = Buffer.from(release)
   changed[changed.length - 1]! ^= 1
-  for (const rlrq of [...forged, changed]) {
+  for (const rlrq of [...clearReleases, changed]) {
     t.equal(pair.server.receive(rlrq)![0], 0xd8, rlrq.toString('hex'))
     t.ok(pair.server.isAssociated)
   }
