@@ -3,11 +3,10 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { ReceiveOptions, StatusOptions, SubmitOptions } from '../core/gateway/cli.ts'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
-import { Transport } from '../core/ports/wan.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
 import { version } from '../core/ops/version.ts'
 import { addLoadCommand } from './cli/load-commands.ts'
-import { addQuirksCommand } from './cli/quirks-commands.ts'
+import { addMetersCommand } from './cli/meters-commands.ts'
 import { explainFault, UsageFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
@@ -24,12 +23,6 @@ const wholeNumber = (text: string): number => {
   return Number(text)
 }
 
-const sharesOf = (text: string): [number, number, number] => {
-  const shares = text.split(',').map(Number)
-  if (shares.length !== 3 || shares.some((share) => !(share >= 0 && share <= 1)))
-    throw new InvalidArgumentError('Three shares from 0 to 1, with commas between.')
-  return shares as [number, number, number]
-}
 type HostPort = { host: string; port: number }
 const targetOf = (text: string): HostPort => {
   const [, host, port] = /^(.+):(\d{1,5})$/.exec(text) ?? []
@@ -99,65 +92,7 @@ serve.action(async (options: Record<string, string | boolean | undefined>) => {
   process.exit()
 })
 
-const meters = program
-  .command('meters')
-  .description('run a fleet of simulated meters that speak DLMS/COSEM over TCP')
-  .option('--meters <count>', 'how many', wholeNumber, 1_000)
-  .option('--seed <number>', 'what they are and what they measured', wholeNumber, 1)
-  .option(
-    '--meters-per-listener <count>',
-    'logical devices behind one address, as behind a concentrator',
-    wholeNumber,
-    20,
-  )
-  .option('--host <address>', 'where to listen', '127.0.0.1')
-  .option('--base-port <port>', 'first TCP port; any free ones when left out', wholeNumber)
-  .option('--devices <file>', 'write the devices there as JSON lines, for `busbar devices`')
-  .option('--faults <words>', 'for example slow=200ms:5% or silent:1%; also as lines on stdin', '')
-  .option(
-    '--quirks <words>',
-    'meters of other makers and their share, for example one-association:30%; see `meters quirks`',
-    '',
-  )
-  .option(
-    '--security-shares <shares>',
-    'of meters under security suites 0, 1 and 2, for example 0.5,0.1,0.1',
-    sharesOf,
-  )
-  .addOption(
-    new Option('--transport <way>', 'how they are reached').choices([...Transport]).default('tcp'),
-  )
-  .option('--push-to <address>', 'host:port that notifications go to, see stdin', targetOf)
-  .option('--push-every <seconds>', 'each meter sends a notification so often', wholeNumber)
-  .option('--dial-in-to <address>', 'host:port that meters connect to', targetOf)
-  .addOption(endsWithInput)
-  .action(async (options: FleetOptions) => {
-    const { runFleetProcess } = await import('./simulator/fleet-process.ts')
-    const { basePort, devices, pushEvery, ...rest } = options
-    await runFleetProcess({
-      ...rest,
-      ...(basePort === undefined ? {} : { basePort }),
-      ...(devices === undefined ? {} : { devicesFile: devices }),
-      ...(pushEvery === undefined ? {} : { pushEveryMs: pushEvery * 1_000 }),
-    })
-  })
-addQuirksCommand(meters)
-type FleetOptions = {
-  meters: number
-  seed: number
-  metersPerListener: number
-  host: string
-  basePort?: number
-  devices?: string
-  faults: string
-  quirks: string
-  securityShares?: readonly [number, number, number]
-  transport: Transport
-  pushTo?: HostPort
-  pushEvery?: number
-  dialInTo?: HostPort
-  endsWithInput?: boolean
-}
+addMetersCommand(program, { wholeNumber, targetOf, endsWithInput })
 
 program
   .command('devices')

@@ -14,7 +14,6 @@ import { cosemObject, encoded, encodedEnumerations, type SimulatedObject } from 
 import { logicalDeviceNameOf } from './device-objects.ts'
 import { listSelectors } from './list-selection.ts'
 import { managementClient, publicClient, type Link } from './link.ts'
-import { simulatedMechanism } from './meter-security.ts'
 import type { Meter } from './meter.ts'
 import { associationVersion } from './object-table.ts'
 
@@ -59,7 +58,7 @@ function factsOf(guard: Guard, client: number): Facts {
   const isCiphered = !isFree && guard === 'suite'
   const hasSecret = !isFree && guard === 'secret'
   const { LOGICAL_NAME, LOGICAL_NAME_CIPHERED } = ApplicationContext
-  const mechanism = isCiphered ? simulatedMechanism : hasSecret ? Mechanism.LOW : Mechanism.NONE
+  const mechanism = hasSecret ? Mechanism.LOW : Mechanism.NONE
   return {
     isCiphered,
     hasSecret,
@@ -108,7 +107,7 @@ function association(obis: string, guard: Guard, client?: number): SimulatedObje
         case 5:
           return xdlmsContext(isPresent ? link : undefined)
         case 6:
-          return facts.mechanismName
+          return facts.isCiphered ? mechanismName(meter.mechanism) : facts.mechanismName
         case 7:
           return DataAccessResult.READ_WRITE_DENIED
         case 8:

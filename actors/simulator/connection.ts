@@ -23,6 +23,7 @@ import {
 import { WrapperFraming, type MeterFraming } from './framing.ts'
 import { MeterAssociation, type AssociationSurroundings } from './meter-association.ts'
 import type { Meter } from './meter.ts'
+import { emptyNotification, uselessApdu, withOddBlocks } from './odd-answer.ts'
 import { oddRefusal, OddSeats, type Admission } from './odd-connection.ts'
 import { noQuirks } from './quirks.ts'
 
@@ -36,6 +37,8 @@ export const connectionLimits = {
   delayedAnswersMax: 1_024,
   /** Clients' wrapper ports with an association on one connection, over all its meters. */
   associationsMax: 4_096,
+  /** Between two APDUs of a meter that sends useless ones without an end. */
+  uselessEveryMs: 100,
 } as const
 
 /** Counted over all connections of a fleet. */
@@ -184,12 +187,15 @@ export class MeterConnection {
     if (isOdd) {
       const admission = this.seats.admit(association.of, frame.apduView)
       if (admission !== 'taken') return this.turnAway(frame, admission)
+      if (this.sendsNothingUseful(association.of, frame)) return true
     }
     if (faults.isOn || association.endlessBlockNumber > 0) {
       const fault = this.chooseFault(association, frame.apduView)
       if (fault !== undefined) return this.answerFaulty(frame, association, fault)
     }
-    for (const answer of this.answersTo(frame, association))
+    const answers = this.answersTo(frame, association)
+    if (isOdd && answers.length > 0) this.putFirst(association.of, frame)
+    for (const answer of answers)
       this.gather(this.framing.frame(answer, frame.destination, frame.source))
     return !(isOdd && this.endsOddly(association.of, frame.apduView))
   }
@@ -203,6 +209,7 @@ export class MeterConnection {
     of.refused = undefined
     for (let answer = server.receive(frame.apduView); answer !== undefined; answer = server.more())
       answers.push(answer)
+    if (of.quirks.blocks !== undefined) withOddBlocks(answers, server, of.quirks.blocks)
     of.answered()
     if (frame.apduView[0] === ApduTag.RLRQ && !server.isAssociated)
       this.associations.delete(keyOf(frame.destination, frame.source))
@@ -215,6 +222,37 @@ export class MeterConnection {
     if (admission === 'close') return this.end()
     if (admission !== 'silence')
       this.gather(this.framing.frame(admission.reply, frame.destination, admission.client))
+    return true
+  }
+
+  /** What a meter with quirks sends in front of its answer. */
+  private putFirst({ quirks }: MeterAssociation, { destination, source }: WrapperFrame): void {
+    if (quirks.hasEmptyFrames === true)
+      for (const piece of this.framing.empty(destination, source)) this.put(piece)
+    for (let i = 1; i <= (quirks.notificationsFirst ?? 0); i++)
+      this.gather(this.framing.frame(emptyNotification(i), destination, source))
+  }
+
+  /** True when the meter answers the request with APDUs that lead nowhere, until the connection closes. */
+  private sendsNothingUseful(
+    { quirks: { uselessApdus } }: MeterAssociation,
+    { apduView, destination, source }: WrapperFrame,
+  ): boolean {
+    const isService = apduView[0] !== ApduTag.AARQ && apduView[0] !== ApduTag.RLRQ
+    if (uselessApdus === undefined || !isService) return false
+    const { clock } = this.concentrator
+    const send = (index: number): void => {
+      this.gather(this.framing.frame(uselessApdu(uselessApdus, index), destination, source))
+      void this.framing.next()
+      this.flush()
+      const callOff = clock.at(clock.now() + connectionLimits.uselessEveryMs, () => {
+        this.delayed.delete(callOff)
+        send(index + 1)
+      })
+      this.delayed.add(callOff)
+    }
+    // One stream is enough, however often the client asks.
+    if (this.delayed.size === 0) send(1)
     return true
   }
 

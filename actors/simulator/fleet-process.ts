@@ -47,9 +47,13 @@ export type FleetConsole = {
 }
 
 /** One line of the devices file: secrets, titles and keys are hexadecimal text. */
-export function formatDevice({ eui64, record: { type, address }, keys }: FleetDevice): string {
+export function formatDevice({
+  eui64,
+  record: { type, address, timeZone },
+  keys,
+}: FleetDevice): string {
   return JSON.stringify(
-    { eui64, type, address, ...(keys && { keys }) },
+    { eui64, type, address, ...(timeZone && { timeZone }), ...(keys && { keys }) },
     // Buffers have a JSON form of their own, which comes first.
     function (this: Record<string, unknown>, name, value: unknown) {
       const octets = this[name]

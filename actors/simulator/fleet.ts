@@ -9,14 +9,23 @@ import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import { systemClock, type Clock } from '../../core/ports/clock.ts'
 import { silentLog, type Log } from '../../core/ports/log.ts'
 import { systemRandom } from '../../core/ports/random.ts'
-import { authenticatedEncrypted } from '../../core/dlms/security/index.ts'
+import { timeZoneOf, timeZoneWords } from '../../core/catalogue/time-zone.ts'
+import { llcToClient, llcToServer } from '../../core/dlms/hdlc/transfer.ts'
+import { utcZone } from '../../core/dlms/local-time.ts'
+import { authenticatedEncrypted, Mechanism } from '../../core/dlms/security/index.ts'
 import type { DeviceAddress, Transport } from '../../core/ports/wan.ts'
 import { serveConnection, type Concentrator, type FleetCounts } from './connection.ts'
 import { listenForDatagrams, type DatagramServer } from './datagrams.ts'
 import { FaultBoard, type Fault } from './faults.ts'
-import { hdlcDeviceOf, HdlcFraming, hdlcMetersMax, hdlcPlaceOf, hdlcSapOf } from './framing.ts'
+import {
+  hdlcDeviceOf,
+  HdlcFraming,
+  hdlcMetersMax,
+  hdlcPlaceOf,
+  hdlcSapOf,
+  type MeterFraming,
+} from './framing.ts'
 import { clientKeyOctets, simulatedClientTitle, type KeyOctets } from './meter-keys.ts'
-import { simulatedMechanism } from './meter-security.ts'
 import { Meter, type MeterModel } from './meter.ts'
 import {
   dialIn,
@@ -30,16 +39,23 @@ import {
   type PushTarget,
 } from './outgoing.ts'
 import {
+  isOfSuite,
+  mechanismOf,
   meterEui64,
   meterSeed,
+  proofSecretOf,
   secretOf,
+  simulatedMechanism,
   suiteOf,
   typeOf,
   writeMeterEui64,
+  zoneNameOf,
   type Population,
 } from './population.ts'
 import { managementClient, publicClient } from './link.ts'
-import type { QuirkShare } from './quirks.ts'
+import { ModeEFraming } from './mode-e-framing.ts'
+import { standardOffsetOf } from './odd-values.ts'
+import { quirkShareOf, quirksOf, type Quirks, type QuirkShare } from './quirks.ts'
 
 export const fleetLimits = {
   /** More than any process here was tried with. */
@@ -71,6 +87,10 @@ export type FleetOptions = {
   secretShare?: number
   /** Of meters under security suites 0, 1 and 2; default none. */
   securityShares?: readonly [number, number, number]
+  /** How clients prove themselves to meters under a suite, spread evenly: 2 to 7; GMAC (5) alone when left out. */
+  mechanisms?: readonly Mechanism[]
+  /** IANA name of the zone of meters that send local times; Europe/Berlin when left out. */
+  timeZone?: string
   /** How meters of other makers differ, and the share of the fleet that does. */
   quirks?: readonly QuirkShare[]
   /** Default `tcp`. Meters that dial in do so when `dialIn` says it, and need no listener. */
@@ -121,6 +141,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     basePort,
     faults = [],
     quirks = [],
+    mechanisms = [simulatedMechanism],
+    timeZone,
   } = options
   const {
     gasShare = 0.2,
@@ -140,6 +162,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     secretShare,
     securityShares,
     quirkShares: quirks,
+    mechanisms,
+    ...(timeZone !== undefined && { timeZone }),
   }
   const listenerCount = transport === 'dial-in' ? 0 : Math.ceil(meterCount / metersPerListener)
   check(meterCount, metersPerListener, listenerCount, basePort, population, transport)
@@ -210,6 +234,15 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     },
   })
 
+  const hdlcFramingOf = (first: number, count: number): MeterFraming => {
+    const framing = new HdlcFraming(
+      count,
+      () => clock.now(),
+      (place) => llcOf(quirksOf(quirks, first + place - 1)),
+    )
+    return quirksOf(quirks, first).hasModeE === true ? new ModeEFraming(framing) : framing
+  }
+
   const listenAt = async (index: number, port: number): Promise<number> => {
     const first = index * metersPerListener
     const count = Math.min(metersPerListener, meterCount - first)
@@ -224,7 +257,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       serveConnection(
         socket,
         concentrator,
-        transport === 'hdlc' ? new HdlcFraming(count, () => clock.now()) : undefined,
+        transport === 'hdlc' ? hdlcFramingOf(first, count) : undefined,
       )
     })
     server.maxConnections = fleetLimits.connectionsPerListenerMax
@@ -275,6 +308,9 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     const own = meterSeed(population, number)
     const secret = secretOf(population, own)
     const suite = suiteOf(population, own)
+    const odd = quirkShareOf(quirks, number)?.record
+    const mechanism = mechanismOf(population, number, suite)
+    const proofSecret = suite === undefined ? undefined : proofSecretOf(mechanism, own)
     const isOpen = secret === undefined && suite === undefined
     const place = number % metersPerListener
     const address: DeviceAddress = {
@@ -283,13 +319,20 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       logicalDevice:
         transport === 'hdlc' ? hdlcDeviceOf(place) : transport === 'dial-in' ? 1 : 1 + place,
       client: isOpen ? publicClient : managementClient,
-      ...(secret && { secret }),
+      ...((secret ?? proofSecret) && { secret: secret ?? proofSecret }),
       ...(transport !== 'tcp' && { transport }),
-      ...(suite !== undefined && { security: securityOf(suite, number) }),
+      ...(suite !== undefined && {
+        security: securityOf(suite, number, mechanism, odd?.protection),
+      }),
+      ...addressPartOf(odd, suite === undefined ? undefined : mechanism),
     }
     return {
       eui64: meterEui64(number),
-      record: { type: typeOf(population, number), address },
+      record: {
+        type: typeOf(population, number),
+        address,
+        ...(odd?.isLocal === true && { timeZone: recordZoneOf(population, number) }),
+      },
       ...(suite !== undefined && { keys: clientKeyOctets(seed, own, suite) }),
     }
   }
@@ -330,13 +373,44 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
 /** The port in the record of a device that dials in: it has none. */
 const dialInPort = 4059
 
-function securityOf(suite: 0 | 1 | 2, number: number): NonNullable<DeviceAddress['security']> {
+/** The zone of a meter that sends no deviation: our meters keep UTC. */
+function recordZoneOf(population: Population, number: number): string {
+  const { localTime } = quirksOf(population.quirkShares, number)
+  const name = zoneNameOf(population)
+  if (localTime === undefined) return utcZone.name
+  return localTime === 'standard' ? standardOffsetOf(name) : name
+}
+
+/** What the address of a meter with quirks, or with a maker's own mechanism, has beside. */
+function addressPartOf(
+  odd: QuirkShare['record'] | undefined,
+  mechanism: Mechanism | undefined,
+): Pick<DeviceAddress, 'profile' | 'counter'> {
+  const profiles = [odd?.profile, mechanism === Mechanism.HIGH && 'block-cipher-proof'].filter(
+    (name) => typeof name === 'string',
+  )
+  return {
+    ...(profiles.length > 0 && { profile: profiles.join('+') }),
+    ...(odd?.counter && { counter: odd.counter }),
+  }
+}
+
+const noOctets = Buffer.alloc(0)
+const llcOf = ({ llc }: Quirks): Buffer =>
+  llc === undefined ? llcToClient : llc === 'none' ? noOctets : llcToServer
+
+function securityOf(
+  suite: 0 | 1 | 2,
+  number: number,
+  mechanism: Mechanism,
+  protection: number = authenticatedEncrypted,
+): NonNullable<DeviceAddress['security']> {
   const deviceTitle = Buffer.alloc(8)
   writeMeterEui64(number, deviceTitle)
   return {
     suite,
-    mechanism: simulatedMechanism,
-    protection: authenticatedEncrypted,
+    mechanism,
+    protection,
     clientTitle: simulatedClientTitle,
     deviceTitle,
   }
@@ -380,7 +454,22 @@ function check(
   if (securityShares.reduce((sum, share) => sum + share, 0) > 1)
     wrong.push('securityShares make more than 1')
   if (gasShare + gasProxyShare > 1) wrong.push('gasShare and gasProxyShare make more than 1')
+  wrong.push(...faultsOf(population))
   if (wrong.length > 0) throw new BrokerError('CONFIG_INVALID', wrong.join('; '))
+}
+
+/** What is wrong with mechanisms and the zone. */
+function faultsOf(population: Population): string[] {
+  const { mechanisms = [], securityShares = [0, 0, 0] } = population
+  const wrong: string[] = []
+  if (mechanisms.some((one) => !(one >= Mechanism.HIGH && one <= Mechanism.HIGH_ECDSA)))
+    wrong.push(`mechanisms are ${mechanisms.join(',')}, not numbers from 2 to 7`)
+  for (const suite of [0, 1, 2] as const)
+    if (securityShares[suite]! > 0 && !mechanisms.some((one) => isOfSuite(one, suite)))
+      wrong.push(`meters of suite ${suite} can have none of the mechanisms ${mechanisms.join(',')}`)
+  if (timeZoneOf(zoneNameOf(population)) === undefined)
+    wrong.push(`timeZone is ${zoneNameOf(population)}, not ${timeZoneWords}`)
+  return wrong
 }
 
 function listen(server: Server, host: string, port: number): Promise<number> {

@@ -2,13 +2,15 @@
  * How APDUs lie in the octets that simulated meters take and give: in the wrapper over TCP, one in each datagram over UDP, or in HDLC as
  * behind a serial server. Meters are told apart by numbers: wrapper ports, or upper and lower HDLC address as one.
  */
-import { hdlcAddress } from '../../core/dlms/hdlc/address.ts'
+import { hdlcAddress, type HdlcAddress } from '../../core/dlms/hdlc/address.ts'
 import { HdlcServer } from '../../core/dlms/hdlc/server.ts'
 import type { HdlcServerLink } from '../../core/dlms/hdlc/server-link.ts'
 import {
   readWrapperDatagram,
   wrapInPlace,
+  wrapperHeaderBytes,
   WrapperReader,
+  writeWrapperHeader,
   type WrapperFrame,
 } from '../../core/dlms/wrapper.ts'
 
@@ -19,6 +21,8 @@ export interface MeterFraming {
   next(): WrapperFrame | undefined
   /** What goes out for `apdu`, each buffer as one piece; empty when it cannot go now. */
   frame(apdu: Buffer, device: number, client: number): Buffer[]
+  /** A frame without an APDU; none where that means nothing. */
+  empty(device: number, client: number): Buffer[]
   /** What is to be sent beside answers. */
   readonly own: Buffer[]
 }
@@ -39,6 +43,18 @@ export class WrapperFraming implements MeterFraming {
   frame(apdu: Buffer, device: number, client: number): Buffer[] {
     return [wrapInPlace(apdu, device, client)]
   }
+
+  empty(device: number, client: number): Buffer[] {
+    return [emptyFrame(device, client)]
+  }
+}
+
+/** A wrapper frame of length 0. */
+function emptyFrame(device: number, client: number): Buffer {
+  const frame = Buffer.alloc(wrapperHeaderBytes)
+  writeWrapperHeader(frame, 0, device, client, 1)
+  frame.writeUInt16BE(0, 6)
+  return frame
 }
 
 /** The wrapper over UDP: a datagram is a frame. */
@@ -58,6 +74,10 @@ export class DatagramFraming implements MeterFraming {
 
   frame(apdu: Buffer, device: number, client: number): Buffer[] {
     return [wrapInPlace(apdu, device, client)]
+  }
+
+  empty(device: number, client: number): Buffer[] {
+    return [emptyFrame(device, client)]
   }
 }
 
@@ -84,13 +104,18 @@ export class HdlcFraming implements MeterFraming {
   private readonly links = new Map<number, HdlcServerLink>()
   private readonly nowMs: () => number
 
-  constructor(count: number, nowMs: () => number) {
+  /** @param llcOf  of the meter at a place, 1 and up: the LLC octets of what it sends; E6 E7 00 when left out */
+  constructor(count: number, nowMs: () => number, llcOf?: (place: number) => Buffer) {
     this.nowMs = nowMs
     this.server = new HdlcServer({
       servers: Array.from({ length: count }, (_, i) =>
         hdlcAddress(upperAddress, lowerAddressMin + i, 2),
       ),
       inactivityMs: 0,
+      ...(llcOf && {
+        llcOf: ({ upper, lower = 0 }: HdlcAddress) =>
+          llcOf(hdlcPlaceOf(upper * upperFactor + lower)),
+      }),
     })
   }
 
@@ -116,6 +141,10 @@ export class HdlcFraming implements MeterFraming {
   frame(apdu: Buffer, device: number, client: number): Buffer[] {
     // What it has to say at once comes as a step, with what the link sends by itself.
     this.links.get(keyOf(device, client))?.send(apdu)
+    return []
+  }
+
+  empty(): Buffer[] {
     return []
   }
 }

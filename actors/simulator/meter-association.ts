@@ -4,12 +4,17 @@
  */
 import { limits } from '../../core/base/limits.ts'
 import type { BrokerError } from '../../core/base/broker-error.ts'
+import { blockCipherProof } from '../../core/dlms/security/index.ts'
 import { DlmsServer, type CosemObjects } from '../../core/dlms/server.ts'
 import type { Random } from '../../core/ports/random.ts'
 import { publicClient, type Link, type Place, type Role } from './link.ts'
-import { simulatedMechanism } from './meter-security.ts'
 import type { Meter } from './meter.ts'
-import type { Quirks } from './quirks.ts'
+import { readOddly, takeOddly, type OddView } from './odd-values.ts'
+import { zoneNameOf } from './population.ts'
+import { noQuirks, type Quirks } from './quirks.ts'
+
+/** All 24 bits. */
+const everyConformance = 0xff_ffff
 
 /** What the concentrator adds. */
 export type AssociationSurroundings = {
@@ -45,8 +50,8 @@ export class MeterAssociation implements CosemObjects, Link {
     this.address = address
     this.device = surroundings.sapOf?.(address) ?? address
     this.surroundings = surroundings
-    const isPublic = meter.isGuarded && client === publicClient
     this.quirks = meter.quirks
+    const isPublic = meter.isGuarded && client === (this.quirks.publicClient ?? publicClient)
     this.role = isPublic ? 'public' : 'management'
     this.server = this.serverFor(isPublic)
   }
@@ -75,7 +80,7 @@ export class MeterAssociation implements CosemObjects, Link {
   }
 
   get receivedBytesMax(): number {
-    return limits.apduBytesMax
+    return this.quirks.apduBytesMax ?? limits.apduBytesMax
   }
 
   get sentBytesMax(): number {
@@ -87,38 +92,58 @@ export class MeterAssociation implements CosemObjects, Link {
   }
 
   get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number {
-    return this.meter.get(descriptor, selection, this)
+    const { meter, quirks } = this
+    return quirks === noQuirks
+      ? meter.get(descriptor, selection, this)
+      : readOddly(this.view, descriptor, selection, (asked) => meter.get(descriptor, asked, this))
   }
 
   set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number {
-    return this.meter.set(descriptor, selection, valueView, this)
+    const value = this.quirks === noQuirks ? valueView : takeOddly(this.view, valueView)
+    return this.meter.set(descriptor, selection, value, this)
   }
 
   invoke(
     descriptor: Buffer,
     parameterView: Buffer | undefined,
   ): { result: number; value?: Buffer } {
-    return this.meter.invoke(descriptor, parameterView, this)
+    const isOdd = parameterView !== undefined && this.quirks !== noQuirks
+    const parameter = isOdd ? takeOddly(this.view, parameterView) : parameterView
+    return this.meter.invoke(descriptor, parameter, this)
+  }
+
+  private get view(): OddView {
+    const { quirks, meter } = this
+    return { quirks, zoneName: zoneNameOf(meter.model.population) }
   }
 
   private serverFor(isPublic: boolean): DlmsServer {
     const { meter, surroundings } = this
-    const { memberOf } = meter.table
-    if (isPublic || !meter.isGuarded) return new DlmsServer({ objects: this, memberOf })
+    const { apduBytesMax, conformanceWithout = 0, hasOnlyShortNames = false } = this.quirks
+    const common = {
+      objects: this,
+      memberOf: meter.table.memberOf,
+      ...(this.quirks !== noQuirks && {
+        apduBytesMax,
+        conformance: everyConformance & ~conformanceWithout,
+        hasLogicalNames: !hasOnlyShortNames,
+      }),
+    }
+    if (isPublic || !meter.isGuarded) return new DlmsServer(common)
     const { security } = meter
     if (security === undefined)
       return new DlmsServer({
-        objects: this,
-        memberOf,
+        ...common,
         // A client may change it.
         get secret() {
           return meter.secret
         },
       })
     return new DlmsServer({
-      objects: this,
-      memberOf,
-      mechanism: simulatedMechanism,
+      ...common,
+      mechanism: meter.mechanism,
+      secret: meter.proofSecret,
+      makerProof: blockCipherProof,
       random: surroundings.random,
       // Asked for with each association, which has the keys of its beginning.
       get security() {

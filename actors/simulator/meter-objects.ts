@@ -10,7 +10,7 @@ import { deviceObjects } from './device-objects.ts'
 import { imageTransfer } from './image-objects.ts'
 import { mbusObjects } from './mbus-objects.ts'
 import { electricityRegisters, gasRegisters } from './measuring-objects.ts'
-import { securityObjects } from './meter-security.ts'
+import { securityObjectsWith } from './meter-security.ts'
 import { monitorObjects } from './monitor-objects.ts'
 import { ObjectTable } from './object-table.ts'
 import { paymentObjects } from './payment-objects.ts'
@@ -26,6 +26,8 @@ export type MeterKind = {
   readonly guard: Guard
   readonly isPrepaid: boolean
   readonly hasGasMeter: boolean
+  /** Of the counter that was received last; `nowhere` for none. */
+  readonly counterObis: string
 }
 
 const ofEveryMeter: readonly SimulatedObject[] = [
@@ -47,22 +49,28 @@ const ofElectricity: readonly SimulatedObject[] = [
   imageTransfer,
 ]
 
-function objectsOf({ type, guard, isPrepaid, hasGasMeter }: MeterKind): SimulatedObject[] {
+function objectsOf({
+  type,
+  guard,
+  isPrepaid,
+  hasGasMeter,
+  counterObis,
+}: MeterKind): SimulatedObject[] {
   return [
     ...associationObjectsOf(guard),
     ...ofEveryMeter,
     ...(type === 'ESME' ? ofElectricity : ofGas),
     ...(isPrepaid ? paymentObjects : []),
     ...(hasGasMeter ? mbusObjects : []),
-    ...(guard === 'suite' ? securityObjects : []),
+    ...(guard === 'suite' ? securityObjectsWith(counterObis) : []),
   ]
 }
 
 const tables = new Map<string, ObjectTable>()
 
 export function tableOf(kind: MeterKind): ObjectTable {
-  const { type, guard, isPrepaid, hasGasMeter } = kind
-  const name = `${type} ${guard} ${isPrepaid} ${hasGasMeter}`
+  const { type, guard, isPrepaid, hasGasMeter, counterObis } = kind
+  const name = `${type} ${guard} ${isPrepaid} ${hasGasMeter} ${counterObis}`
   let table = tables.get(name)
   if (table === undefined) {
     table = new ObjectTable(objectsOf(kind), shortNameAssociation)

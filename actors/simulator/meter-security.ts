@@ -13,7 +13,6 @@ import {
   InvocationCounter,
   invocationCounterMax,
   KeyId,
-  Mechanism,
   openEphemeralKey,
   securityPolicyOf,
   securityPolicyValue,
@@ -28,9 +27,6 @@ import { cosemObject, encoded, type Outcome, type SimulatedObject } from './cose
 import { MeterKeys, simulatedClientTitle } from './meter-keys.ts'
 import type { Meter } from './meter.ts'
 import { noQuirks, type Quirks } from './quirks.ts'
-
-/** How clients prove themselves to simulated meters: GMAC, which all suites have. */
-export const simulatedMechanism = Mechanism.HIGH_GMAC
 
 const protection: SecurityPolicy = {
   request: authenticatedEncrypted,
@@ -58,10 +54,10 @@ export class MeterSecurity {
     startMs: number,
     quirks: Quirks = noQuirks,
   ) {
+    this.quirks = quirks
     this.suite = suites[suiteId]
     this.title = title
     this.keys = new MeterKeys(fleetSeed, meterSeed, this.suite)
-    this.quirks = quirks
     const first = quirks.counterRestarts === 'power-up' ? 0 : firstCounter(startMs)
     this.current = this.begin(new InvocationCounter(first), new CounterWindow())
   }
@@ -112,7 +108,9 @@ export class MeterSecurity {
       counters: { unicast: counter, session: this.session },
       windows: { unicast: window },
       policy: this.policy,
-      isCipheringNeeded: true,
+      isCipheringNeeded: this.quirks.isUnciphered !== true,
+      releases: this.quirks.releases,
+      isProofUnderGlobalKey: this.quirks.isProofUnderGlobalKey,
     }
   }
 
@@ -262,15 +260,19 @@ const securitySetup = cosemObject({
 })
 
 /** The last counter heard under the unicast key, or 0: what a client goes on from. */
-const invocationCounter = cosemObject({
-  obis: '0-0:43.1.0.255',
-  classId: 1,
-  attributeMax: 2,
-  isPublic: true,
-  read: (meter: Meter) => encoded((w) => w.uint32(Math.max(0, meter.security!.received))),
-})
+const invocationCounter = (obis: string): SimulatedObject =>
+  cosemObject({
+    obis,
+    classId: 1,
+    attributeMax: 2,
+    isPublic: true,
+    read: (meter: Meter) => encoded((w) => w.uint32(Math.max(0, meter.security!.received))),
+  })
+export const counterObisDefault = '0-0:43.1.0.255'
 
-export const securityObjects: readonly SimulatedObject[] = [securitySetup, invocationCounter]
+/** @param counterObis  of the invocation counter; `nowhere` for meters that tell nobody */
+export const securityObjectsWith = (counterObis: string): readonly SimulatedObject[] =>
+  counterObis === 'nowhere' ? [securitySetup] : [securitySetup, invocationCounter(counterObis)]
 
 /**
  * A real meter remembers its counters. One that lives in memory begins each life above the last: it sends fewer than ten APDUs a second,

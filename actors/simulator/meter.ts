@@ -11,6 +11,7 @@ import {
   type ImageReceiver,
   type ProfileBuffer,
 } from '../../core/dlms/cosem/index.ts'
+import type { Mechanism } from '../../core/dlms/security/index.ts'
 import type { Guard } from './association-objects.ts'
 import { Stream, drawBelow } from './chance.ts'
 import type { SimulatedObject } from './cosem-object.ts'
@@ -18,14 +19,16 @@ import { doingsMax, type EventCode, type MeterEvent } from './event-log.ts'
 import { amountAt, dayMs, type LoadTraits } from './load-curve.ts'
 import { noLink, type Link } from './link.ts'
 import { tableOf } from './meter-objects.ts'
-import { MeterSecurity } from './meter-security.ts'
+import { counterObisDefault, MeterSecurity } from './meter-security.ts'
 import type { ObjectTable } from './object-table.ts'
 import {
   feedOf,
   gasMeterBehind,
   isPrepaid,
   loadOf,
+  mechanismOf,
   meterSeed,
+  proofSecretOf,
   secretOf,
   suiteOf,
   typeOf,
@@ -139,12 +142,24 @@ export class Meter implements CosemObjects {
       guard: this.guard,
       isPrepaid: isPrepaid(this.type, this.seed),
       hasGasMeter: gasMeterBehind(model.population, number) !== undefined,
+      counterObis: this.quirks.counterObis ?? counterObisDefault,
     })
   }
 
   /** The secret of low-level security. */
   get secret(): Buffer | undefined {
     return this.doings?.secretBytes ?? secretOf(this.model.population, this.seed)
+  }
+
+  /** How clients prove themselves, under a security suite. */
+  get mechanism(): Mechanism {
+    const { population } = this.model
+    return mechanismOf(population, this.number, suiteOf(population, this.seed))
+  }
+
+  /** What clients prove that they know, where the mechanism asks for it. */
+  get proofSecret(): Buffer | undefined {
+    return proofSecretOf(this.mechanism, this.seed)
   }
 
   private get guard(): Guard {

@@ -2,6 +2,7 @@
  * Who meter number n is: its kind, identity, habits and secret, all from the seed and the number. Numbers count from 0.
  */
 import { formatEui64 } from '../../core/base/eui64.ts'
+import { Mechanism, suites } from '../../core/dlms/security/index.ts'
 import { Stream, draw, drawBelow, drawFraction } from './chance.ts'
 import {
   electricityClimate,
@@ -14,6 +15,9 @@ import {
   type LoadTraits,
 } from './load-curve.ts'
 import type { QuirkShare } from './quirks.ts'
+
+/** How clients prove themselves to simulated meters unless told otherwise: GMAC, which all suites have. */
+export const simulatedMechanism: Mechanism = Mechanism.HIGH_GMAC
 
 export type MeterType = 'ESME' | 'GSME' | 'GPF'
 
@@ -28,9 +32,16 @@ export type Population = {
   readonly secretShare: number
   /** Of all, by suite: under security suites 0, 1 and 2. These have no secret. */
   readonly securityShares?: readonly [number, number, number]
+  /** How clients prove themselves to meters under a suite, spread evenly; GMAC alone when left out. */
+  readonly mechanisms?: readonly Mechanism[]
+  /** Of meters that send local times. */
+  readonly timeZone?: string
   /** How meters of other makers differ, and how many do. */
   readonly quirkShares?: readonly QuirkShare[]
 }
+
+/** Where meters that send local times are. */
+export const zoneNameOf = ({ timeZone = 'Europe/Berlin' }: Population): string => timeZone
 
 /** Meters were put in from 2019 to 2022, so each has a full 13 months. */
 const firstDayMin = 17_897
@@ -116,6 +127,26 @@ export function suiteOf({ securityShares }: Population, seed: number): 0 | 1 | 2
   return undefined
 }
 
+/** True when meters under that suite can have the mechanism: ECDSA needs a curve. */
+export const isOfSuite = (mechanism: Mechanism, suite: 0 | 1 | 2): boolean =>
+  mechanism !== Mechanism.HIGH_ECDSA || suites[suite].curve !== undefined
+
+/** How clients prove themselves to meter `number` of `suite`. */
+export function mechanismOf(
+  { mechanisms = [simulatedMechanism] }: Population,
+  number: number,
+  suite: 0 | 1 | 2 | undefined,
+): Mechanism {
+  const possible = mechanisms.filter((one) => isOfSuite(one, suite ?? 0))
+  return possible[number % possible.length] ?? simulatedMechanism
+}
+
+/** Sixteen printable octets that both sides know, for mechanisms that need them. Owned by the caller. */
+export function proofSecretOf(mechanism: Mechanism, seed: number): Buffer | undefined {
+  const needsNone = mechanism === Mechanism.HIGH_GMAC || mechanism === Mechanism.HIGH_ECDSA
+  return needsNone || mechanism === Mechanism.NONE ? undefined : secretOctets(seed)
+}
+
 /** Of the electricity meters, by seed: those that are paid in advance. */
 const prepaidShare = 0.25
 export const isPrepaid = (type: MeterType, seed: number): boolean =>
@@ -132,6 +163,10 @@ export function secretOf(population: Population, seed: number): Buffer | undefin
   const { secretShare } = population
   if (suiteOf(population, seed) !== undefined) return undefined
   if (drawFraction(seed, Stream.SECRET, 0) >= secretShare) return undefined
+  return secretOctets(seed)
+}
+
+function secretOctets(seed: number): Buffer {
   const octets = Buffer.alloc(8)
   octets.writeInt32BE(draw(seed, Stream.SECRET, 1), 0)
   octets.writeInt32BE(draw(seed, Stream.SECRET, 2), 4)

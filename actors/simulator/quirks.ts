@@ -1,85 +1,20 @@
 /**
- * How the meters of other makers differ from ours, as data: each quirk is a name, what it is, and what the meter does. Several on one
- * meter are joined by `+`; the later one wins. A meter finds its quirks by its number, so they cost it no memory.
+ * Which meters of a fleet imitate those of other makers, in the words of the command line. Several quirks on one meter are joined by
+ * `+`; the later one wins. A meter finds its quirks by its number, so they cost it no memory. What they are: quirk-table.ts.
  *
  *   quirks = entry { ',' entry }                one-association:30%,closed-after-release+counter-advanced:10%
  *   entry  = name { '+' name } [ ':' share ]    a share is 10% or 0.1; without one it is every meter
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
+import {
+  quirkNames,
+  quirkRow,
+  type QuirkName,
+  type QuirkRecord,
+  type Quirks,
+} from './quirk-table.ts'
 
-/** Everything is optional: what is left out is as our meters do it. */
-export type Quirks = {
-  /** One client at a time on a connection; what a second one gets. `free` after a release, `taken` until the connection closes. */
-  readonly secondClient?: 'silence' | 'misaddressed'
-  readonly afterRelease?: 'free' | 'taken' | 'closed'
-  /** Closes the connection when it receives the AARQ of a ciphered association. */
-  readonly closesOnAarq?: boolean
-  /** What it answers to a protected APDU that it does not take. */
-  readonly refusal?: 'exception' | 'plain-exception' | 'aare' | 'close' | 'silence'
-  /** Counters that another client uses after our associations 1, 2, 4, 8, … */
-  readonly counterAdvance?: number
-  /** When its own counter begins at 0 again. */
-  readonly counterRestarts?: 'association' | 'power-up'
-}
-
-const rows = {
-  'one-association': {
-    description: 'one association per connection: a second client gets no answer until a release',
-    does: { secondClient: 'silence' },
-  },
-  'one-association-misaddressed': {
-    description: 'as one-association, but the second client gets an error addressed to the first',
-    does: { secondClient: 'misaddressed' },
-  },
-  'one-client': {
-    description: 'one client per connection: another client gets no answer, even after a release',
-    does: { secondClient: 'silence', afterRelease: 'taken' },
-  },
-  'closed-after-release': {
-    description: 'closes the connection after it has answered a release',
-    does: { afterRelease: 'closed' },
-  },
-  'closed-on-aarq': {
-    description: 'closes the connection when it receives the AARQ of a ciphered association',
-    does: { closesOnAarq: true },
-  },
-  'counter-advanced': {
-    description: 'another client uses 1,000 counters after associations 1, 2, 4, 8, …',
-    does: { counterAdvance: 1_000 },
-  },
-  'counter-restarted': {
-    description: 'its own counter begins at 0 again with each association',
-    does: { counterRestarts: 'association' },
-  },
-  'counter-restarted-at-power-up': {
-    description: 'its own counter begins at 0 again when the simulator starts',
-    does: { counterRestarts: 'power-up' },
-  },
-  'refusal-exception': {
-    description: 'refuses a counter or a key with invocation-counter-error, the AARQ too',
-    does: { refusal: 'exception' },
-  },
-  'refusal-plain-exception': {
-    description: 'refuses a counter or a key with an exception-response without a reason',
-    does: { refusal: 'plain-exception' },
-  },
-  'refusal-aare': {
-    description: 'refuses a counter or a key with an AARE, also outside an AARQ',
-    does: { refusal: 'aare' },
-  },
-  'refusal-close': {
-    description: 'closes the connection when a counter or a key is wrong',
-    does: { refusal: 'close' },
-  },
-  'refusal-silence': {
-    description: 'gives no answer when a counter or a key is wrong',
-    does: { refusal: 'silence' },
-  },
-} as const satisfies Record<string, { description: string; does: Quirks }>
-
-export type QuirkName = keyof typeof rows
-export const quirkNames = Object.keys(rows) as QuirkName[]
-export const quirkDescription = (name: QuirkName): string => rows[name].description
+export type { Quirks } from './quirk-table.ts'
 
 /** Of a meter without quirks. */
 export const noQuirks: Quirks = {}
@@ -89,6 +24,8 @@ export type QuirkShare = {
   readonly names: readonly QuirkName[]
   readonly quirks: Quirks
   readonly share: number
+  /** What the record of such a meter says. */
+  readonly record: Omit<QuirkRecord, 'profile'> & { readonly profile?: string }
 }
 
 /** Parses the words above; an empty text is no quirk. @throws BrokerError CONFIG_INVALID */
@@ -126,30 +63,46 @@ const example = 'one-association:30%,closed-after-release+counter-advanced:10%'
 export function makeQuirks(joined: string, share = 1): QuirkShare {
   const names = joined.split('+').map((word) => word.trim())
   for (const name of names)
-    if (!Object.hasOwn(rows, name))
+    if (!(quirkNames as string[]).includes(name))
       throw new BrokerError(
         'CONFIG_INVALID',
         `no quirk is called "${name}"; they are ${quirkNames.join(', ')}`,
       )
-  const quirks: Quirks = Object.assign({}, ...names.map((name) => rows[name as QuirkName].does))
-  return { names: names as QuirkName[], quirks, share }
+  const rows = names.map((name) => quirkRow(name as QuirkName))
+  const quirks: Quirks = Object.assign({}, ...rows.map(({ does }) => does))
+  const without = rows.reduce((bits, { does }) => bits | (does.conformanceWithout ?? 0), 0)
+  const records = rows.flatMap(({ record }) => record ?? [])
+  const profile = records.flatMap((record) => record.profile ?? []).join('+')
+  return {
+    names: names as QuirkName[],
+    quirks: without === 0 ? quirks : { ...quirks, conformanceWithout: without },
+    share,
+    record: { ...Object.assign({}, ...records), ...(profile !== '' && { profile }) },
+  }
 }
 
 // Of the numbers below n, this many have a share; the small addition allows for binary fractions.
 const countBelow = (n: number, share: number): number => Math.floor(n * share + shareError)
 
-/** The quirks of meter `number`, which are spread evenly, so that a small fleet has each kind too. */
-export function quirksOf(shares: readonly QuirkShare[] | undefined, number: number): Quirks {
-  if (shares === undefined || shares.length === 0) return noQuirks
+/** Which quirks meter `number` has: they are spread evenly, so that a small fleet has each kind too. */
+export function quirkShareOf(
+  shares: readonly QuirkShare[] | undefined,
+  number: number,
+): QuirkShare | undefined {
+  if (shares === undefined || shares.length === 0) return undefined
   let rest = 1
   let at = number
-  for (const { quirks, share } of shares) {
-    const own = Math.min(1, share / rest)
+  for (const entry of shares) {
+    const own = Math.min(1, entry.share / rest)
     const before = countBelow(at, own)
-    if (countBelow(at + 1, own) > before) return quirks
+    if (countBelow(at + 1, own) > before) return entry
     at -= before
-    rest -= share
+    rest -= entry.share
     if (rest <= shareError) break
   }
-  return noQuirks
+  return undefined
 }
+
+/** The same as what the meter does. */
+export const quirksOf = (shares: readonly QuirkShare[] | undefined, number: number): Quirks =>
+  quirkShareOf(shares, number)?.quirks ?? noQuirks

@@ -7,7 +7,7 @@ import {
   deviceKeysOf,
   simulatedClientTitle,
 } from '../../actors/simulator/meter-keys.ts'
-import { simulatedMechanism } from '../../actors/simulator/meter-security.ts'
+import { simulatedMechanism } from '../../actors/simulator/population.ts'
 import type { Meter } from '../../actors/simulator/meter.ts'
 import { suiteOf } from '../../actors/simulator/population.ts'
 import { DlmsClient } from '../../core/dlms/client.ts'

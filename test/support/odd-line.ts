@@ -2,20 +2,70 @@
 import { MeterConnection } from '../../actors/simulator/connection.ts'
 import { FaultBoard } from '../../actors/simulator/faults.ts'
 import { WrapperFraming } from '../../actors/simulator/framing.ts'
+import {
+  clientKeyOctets,
+  deviceKeysOf,
+  simulatedClientTitle,
+} from '../../actors/simulator/meter-keys.ts'
 import { Meter } from '../../actors/simulator/meter.ts'
+import { suiteOf } from '../../actors/simulator/population.ts'
 import { parseQuirks } from '../../actors/simulator/quirks.ts'
-import type { DlmsClient } from '../../core/dlms/client.ts'
+import { DlmsClient } from '../../core/dlms/client.ts'
+import type { ClientOptions } from '../../core/dlms/client-options.ts'
+import {
+  blockCipherProof,
+  CounterWindow,
+  InvocationCounter,
+  suites,
+  type Mechanism,
+} from '../../core/dlms/security/index.ts'
 import { wrapInPlace, WrapperReader } from '../../core/dlms/wrapper.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
 import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'
 
 export type OddFrame = { client: number; apdu: Buffer }
-export type OddOptions = { suite?: 0 | 1 | 2; secretShare?: number; nowMs?: number; seed?: number }
+export type OddOptions = {
+  suite?: 0 | 1 | 2
+  secretShare?: number
+  nowMs?: number
+  seed?: number
+  mechanism?: Mechanism
+  timeZone?: string
+}
+
+type SecurityOptions = Partial<NonNullable<ClientOptions['security']>>
+/** The managing client of a meter, as its mechanism and keys want it. */
+export function oddClient(
+  { meter }: OddLine,
+  options: Omit<Partial<ClientOptions>, 'security'> & { security?: SecurityOptions } = {},
+  counter: InvocationCounter = new InvocationCounter(1),
+): DlmsClient {
+  const { population } = meter.model
+  const suite = suiteOf(population, meter.seed)
+  const { security, ...rest } = options
+  if (suite === undefined) return new DlmsClient({ secret: meter.secret, ...rest })
+  return new DlmsClient({
+    mechanism: meter.mechanism,
+    secret: meter.proofSecret,
+    makerProof: blockCipherProof,
+    random: seededRandom(4),
+    ...rest,
+    security: {
+      suite: suites[suite],
+      ownTitle: simulatedClientTitle,
+      keys: deviceKeysOf(clientKeyOctets(population.seed, meter.seed, suite), suite),
+      counters: { unicast: counter, session: new InvocationCounter(1) },
+      windows: { unicast: new CounterWindow() },
+      ...security,
+    },
+  })
+}
 
 /** A meter with the quirks joined by `+`, under a suite or in the clear. */
 export function oddMeter(quirks: string, options: OddOptions = {}): Meter {
   const { suite, secretShare = 0, nowMs = Date.UTC(2026, 5, 1), seed = 3 } = options
+  const { mechanism, timeZone } = options
   const securityShares: [number, number, number] = [0, 0, 0]
   if (suite !== undefined) securityShares[suite] = 1
   const population = {
@@ -26,6 +76,8 @@ export function oddMeter(quirks: string, options: OddOptions = {}): Meter {
     secretShare,
     securityShares,
     quirkShares: parseQuirks(quirks),
+    ...(mechanism !== undefined && { mechanisms: [mechanism] }),
+    ...(timeZone !== undefined && { timeZone }),
   }
   return new Meter({ population, clock: new SimClock(nowMs) }, 6)
 }
@@ -36,6 +88,8 @@ export class OddLine {
   /** APDUs that the meter has received. */
   requests = 0
   isClosed = false
+  /** Wrapper frames of length 0 that came, which are cut out of the rest. */
+  emptyFrames = 0
   private connection!: MeterConnection
   private reader = new WrapperReader()
   private pending: Buffer[] = []
@@ -93,12 +147,32 @@ export class OddLine {
 
   /** As `octets`, cut into frames. */
   send(apdu: Buffer, client: number): OddFrame[] {
-    const octets = this.octets(apdu, client)
+    return this.cut(this.octets(apdu, client))
+  }
+
+  /** What the meter has sent since, by itself. */
+  late(): OddFrame[] {
+    return this.cut(Buffer.concat(this.pending.splice(0)))
+  }
+
+  private cut(given: Buffer): OddFrame[] {
+    const octets = this.withoutEmpty(given)
     if (octets.length > 0) this.reader.push(octets)
     const frames: OddFrame[] = []
     for (let next = this.reader.next(); next !== undefined; next = this.reader.next())
       frames.push({ client: next.destination, apdu: Buffer.from(next.apduView) })
     return frames
+  }
+
+  private withoutEmpty(octets: Buffer): Buffer {
+    const kept: Buffer[] = []
+    for (let at = 0; at < octets.length;) {
+      const bytes = octets.readUInt16BE(at + 6)
+      if (bytes === 0) this.emptyFrames++
+      else kept.push(octets.subarray(at, at + 8 + bytes))
+      at += 8 + bytes
+    }
+    return Buffer.concat(kept)
   }
 
   /** The whole exchange; undefined when an answer is missing. @throws what the client says */
@@ -111,13 +185,16 @@ export class OddLine {
   }
 
   private steps(client: DlmsClient, first: Buffer, port: number): CosemResult[] | undefined {
-    let frames = this.send(first, port)
+    const frames = this.send(first, port)
     for (;;) {
       const frame = frames.shift()
       if (frame === undefined || frame.client !== port) return undefined
       const step = client.receive(frame.apdu)
       if ('results' in step) return step.results
-      if ('send' in step) frames = [...frames, ...this.send(step.send, port)]
+      if (!('send' in step)) continue
+      frames.push(...this.send(step.send, port))
+      for (let next = client.more(); next !== undefined; next = client.more())
+        frames.push(...this.send(next, port))
     }
   }
 }

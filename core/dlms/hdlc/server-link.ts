@@ -16,11 +16,13 @@ import {
   readParameters,
   type HdlcParameters,
 } from './parameters.ts'
-import { llcToClient, SegmentReceiver, SegmentSender, type HdlcEnds } from './transfer.ts'
+import { SegmentReceiver, SegmentSender, type HdlcEnds } from './transfer.ts'
 
 export type HdlcServerLinkOptions = {
   parameters: HdlcParameters
   apduBytesMax: number
+  /** LLC octets of what is sent. */
+  llc: Buffer
   /** Without a frame for so long the link is closed; 0 is never. */
   inactivityMs: number
 }
@@ -31,7 +33,7 @@ export class HdlcServerLink {
   private readonly options: HdlcServerLinkOptions
   private readonly ends: HdlcEnds
   private readonly emit: (step: HdlcStep) => void
-  private readonly sender = new SegmentSender(llcToClient)
+  private readonly sender: SegmentSender
   private readonly receiver: SegmentReceiver
   private current: HdlcServerState = 'DISCONNECTED'
   private isClientBusy = false
@@ -44,6 +46,7 @@ export class HdlcServerLink {
     this.ends = ends
     this.options = options
     this.emit = emit
+    this.sender = new SegmentSender(options.llc)
     this.receiver = new SegmentReceiver(options.apduBytesMax)
   }
 

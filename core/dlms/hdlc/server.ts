@@ -12,7 +12,7 @@ import type { HdlcStep } from './link-state.ts'
 import { ownParameters, type HdlcParameters } from './parameters.ts'
 import { HdlcReader } from './reader.ts'
 import { HdlcServerLink, type HdlcServerLinkOptions } from './server-link.ts'
-import { SegmentGatherer } from './transfer.ts'
+import { llcToClient, SegmentGatherer } from './transfer.ts'
 
 export type HdlcServerOptions = {
   /** The stations that answer here. */
@@ -21,6 +21,8 @@ export type HdlcServerOptions = {
   parameters?: Partial<HdlcParameters>
   /** False refuses a client with DM. */
   accepts?: (client: HdlcAddress, server: HdlcAddress) => boolean
+  /** The LLC octets of what a station sends; E6 E7 00 when left out. */
+  llcOf?: (server: HdlcAddress) => Buffer
   apduBytesMax?: number
   linksMax?: number
   inactivityMs?: number
@@ -31,9 +33,10 @@ export type HdlcServerStep = { readonly link: HdlcServerLink | undefined; readon
 
 export class HdlcServer {
   private readonly servers: readonly HdlcAddress[]
+  private readonly llcOf: (server: HdlcAddress) => Buffer
   private readonly accepts: (client: HdlcAddress, server: HdlcAddress) => boolean
   private readonly linksMax: number
-  private readonly linkOptions: HdlcServerLinkOptions
+  private readonly linkOptions: Omit<HdlcServerLinkOptions, 'llc'>
   private readonly reader = new HdlcReader()
   private readonly links = new Map<string, HdlcServerLink>()
   private readonly steps: HdlcServerStep[] = []
@@ -42,6 +45,7 @@ export class HdlcServer {
 
   constructor(options: HdlcServerOptions) {
     this.servers = options.servers
+    this.llcOf = options.llcOf ?? (() => llcToClient)
     this.accepts = options.accepts ?? (() => true)
     this.linksMax = options.linksMax ?? limits.hdlcLinksMax
     this.linkOptions = {
@@ -118,7 +122,7 @@ export class HdlcServer {
       return this.refuse(frame)
     const link: HdlcServerLink = new HdlcServerLink(
       { local: destination, remote: source },
-      this.linkOptions,
+      { ...this.linkOptions, llc: this.llcOf(destination) },
       (step) => this.steps.push({ link, step }),
     )
     this.links.set(key, link)

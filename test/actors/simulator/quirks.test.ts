@@ -1,12 +1,7 @@
 /** Meters of other makers: the words for their quirks, who gets which, and what each does on the wire. */
 import t, { type Test } from 'tap'
-import {
-  makeQuirks,
-  noQuirks,
-  parseQuirks,
-  quirkNames,
-  quirksOf,
-} from '../../../actors/simulator/quirks.ts'
+import { quirkNames } from '../../../actors/simulator/quirk-table.ts'
+import { makeQuirks, noQuirks, parseQuirks, quirksOf } from '../../../actors/simulator/quirks.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'
 import { InvocationCounter } from '../../../core/dlms/security/index.ts'
