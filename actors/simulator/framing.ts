@@ -119,6 +119,11 @@ export class HdlcFraming implements MeterFraming {
     })
   }
 
+  /** Links that are open. */
+  get linkCount(): number {
+    return this.server.linkCount
+  }
+
   take(octetsView: Buffer): void {
     this.server.receive(octetsView)
   }

@@ -4,10 +4,10 @@
  *   client  /?ADDRESS!<CR><LF>      meter  /BSB5\2BUSBAR<CR><LF>
  *   client  <ACK>2Z2<CR><LF>        meter  the same
  *
- * [IEC 62056-21, 6.3 and annex E]. What comes before that is passed over.
+ * [IEC 62056-21, 6.3 and annex E]. What comes before that is passed over. When the last link is closed, the line has to be opened again.
  */
 import type { WrapperFrame } from '../../core/dlms/wrapper.ts'
-import type { MeterFraming } from './framing.ts'
+import type { HdlcFraming, MeterFraming } from './framing.ts'
 
 const identification = Buffer.from('/BSB5\\2BUSBAR\r\n', 'latin1')
 const signOn = /\/\?[0-9A-Za-z ]{0,32}!$/
@@ -19,12 +19,13 @@ const lineCharactersMax = 80
 
 export class ModeEFraming implements MeterFraming {
   readonly own: Buffer[]
-  private readonly inner: MeterFraming
+  private readonly inner: HdlcFraming
   private line = ''
   private isIdentified = false
   private isOpen = false
+  private hasLink = false
 
-  constructor(inner: MeterFraming) {
+  constructor(inner: HdlcFraming) {
     this.inner = inner
     this.own = inner.own
   }
@@ -57,14 +58,23 @@ export class ModeEFraming implements MeterFraming {
   }
 
   next(): WrapperFrame | undefined {
-    return this.isOpen ? this.inner.next() : undefined
+    if (!this.isOpen) return undefined
+    const next = this.inner.next()
+    const { linkCount } = this.inner
+    // Behind the last DISC the line is as it was in the beginning.
+    if (next === undefined && this.hasLink && linkCount === 0) {
+      this.isOpen = false
+      this.isIdentified = false
+    }
+    this.hasLink = linkCount > 0
+    return next
   }
 
   frame(apdu: Buffer, device: number, client: number): Buffer[] {
     return this.inner.frame(apdu, device, client)
   }
 
-  empty(device: number, client: number): Buffer[] {
-    return this.inner.empty(device, client)
+  empty(): Buffer[] {
+    return this.inner.empty()
   }
 }
