@@ -1,8 +1,23 @@
 /** Meters of other makers: the words for their quirks, who gets which, and what each does on the wire. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
+import {
+  runFleetProcess,
+  type FleetProcessOptions,
+} from '../../../actors/simulator/fleet-process.ts'
 import { quirkNames } from '../../../actors/simulator/quirk-table.ts'
-import { makeQuirks, noQuirks, parseQuirks, quirksOf } from '../../../actors/simulator/quirks.ts'
+import {
+  makeQuirks,
+  noQuirks,
+  parseQuirks,
+  quirkShareOf,
+  quirksOf,
+} from '../../../actors/simulator/quirks.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
+import { deviceEntryOf } from '../../../core/catalogue/device-record.ts'
 import { DlmsClient } from '../../../core/dlms/client.ts'
 import { InvocationCounter } from '../../../core/dlms/security/index.ts'
 import type { CosemOperation } from '../../../core/ports/wan.ts'
@@ -207,3 +222,92 @@ for (const quirk of ['refusal-close', 'refusal-silence'])
     line.connect()
     t.ok(line.exchange(managerOf(line.meter, new InvocationCounter(6_000)), [name], 1))
   })
+
+/** Runs a fleet process with lines on stdin until it has answered as many. */
+async function linesOf(options: Partial<FleetProcessOptions>, ...asked: string[]) {
+  const [input, output] = [new PassThrough(), new PassThrough()]
+  let end = (): void => undefined
+  const running = runFleetProcess(
+    { meters: 2, seed: 3, gasShare: 0, gasProxyShare: 0, ...options },
+    { input, output, onSignal: (stop) => (end = stop) },
+  )
+  const lines: unknown[] = []
+  for await (const line of createInterface({ input: output })) {
+    lines.push(JSON.parse(line))
+    const next = asked.shift()
+    if (next === undefined) break
+    input.write(`${next}\n`)
+  }
+  end()
+  await running
+  return lines
+}
+
+t.test('the devices file has what a record must say, and no more', async (t) => {
+  const devicesFile = join(t.testdir(), 'devices.jsonl')
+  const names = quirkNames.filter((each) => each !== 'mode-e')
+  const quirks = names.map((each) => `${each}:${1 / names.length}`).join(',')
+  await linesOf({
+    devicesFile,
+    quirks,
+    meters: names.length,
+    securityShares: [0, 1, 0],
+    mechanisms: [2, 5],
+    timeZone: 'Asia/Kolkata',
+  })
+  const records = readFileSync(devicesFile, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const shares = parseQuirks(quirks)
+  const told: Record<string, unknown> = {}
+  for (const [number, record] of records.entries()) {
+    const entry = deviceEntryOf(record)
+    t.notOk('faults' in entry, 'a broker takes it')
+    const { address, timeZone } = record
+    const { profile, counter, security, secret } = address
+    t.equal(secret?.length, security.mechanism === 2 ? 32 : undefined)
+    const plain = profile?.replace(/\+?block-cipher-proof/, '') || undefined
+    const said = JSON.parse(JSON.stringify({ profile: plain, counter, timeZone }))
+    if (security.protection !== 48) said.protection = security.protection
+    if (Object.keys(said).length > 0) told[quirkShareOf(shares, number)!.names[0]!] = said
+  }
+  const zone = { timeZone: 'Asia/Kolkata' }
+  t.same(told, {
+    'clear-release': { profile: 'clear-release' },
+    'counter-for-settings': { profile: 'counter-for-settings' },
+    'counter-elsewhere': { counter: { obis: '0-0:43.1.8.255', client: 32 } },
+    'counter-untold': { profile: 'counter-untold' },
+    'proof-under-global-key': { profile: 'proof-under-global-key' },
+    'proof-without-ciphering': { protection: 0 },
+    'short-names-only': { profile: 'short-names' },
+    'range-deviation-refused': { profile: 'range-without-deviation', timeZone: 'UTC' },
+    'local-time': zone,
+    'local-time-unmarked': zone,
+    'local-standard-time': { timeZone: '+05:30' },
+  })
+})
+
+t.test('a line on stdin: another client uses counters', async (t) => {
+  const lines = await linesOf({ securityShares: [1, 0, 0] }, 'advance 1 1000', 'advance all 5')
+  t.same(lines.slice(1), [{ advanced: 'advance 1 1000' }, { advanced: 'advance all 5' }])
+})
+
+t.test('mechanisms and zones that there are not', async (t) => {
+  const wrong: Array<Partial<FleetProcessOptions>> = [
+    { mechanisms: [7], securityShares: [1, 0, 0] },
+    { mechanisms: [1] },
+    { mechanisms: [], securityShares: [0, 1, 0] },
+    { timeZone: 'Europe/Atlantis' },
+    { quirks: 'no-such' },
+  ]
+  for (const options of wrong)
+    await t.rejects(
+      runFleetProcess(
+        { meters: 2, seed: 3, ...options },
+        { output: new PassThrough(), onSignal() {} },
+      ),
+      { code: 'CONFIG_INVALID' },
+      JSON.stringify(options),
+    )
+})
