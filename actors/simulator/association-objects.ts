@@ -179,5 +179,6 @@ export const shortNameAssociation: SimulatedObject = cosemObject({
   version: 1,
   attributeMax: 2,
   methodMax: 8,
-  read: (meter) => meter.table.shortNameList,
+  isPublic: true,
+  read: (meter, _attribute, _nowMs, _selection, link) => meter.table.shortNameList(link.role),
 })

@@ -32,7 +32,9 @@ export class ObjectTable {
   /** Not listed where logical names are used: its own name belongs to the present association. */
   private readonly shortNameAssociation: SimulatedObject
   private readonly lists = new Map<string, Buffer>()
-  private names: { members: ReadonlyMap<number, NamedMember>; listBytes: Buffer } | undefined
+  private names:
+    | { members: ReadonlyMap<number, NamedMember>; lists: Readonly<Record<Role, Buffer>> }
+    | undefined
 
   constructor(objects: readonly SimulatedObject[], shortNameAssociation: SimulatedObject) {
     this.objects = objects
@@ -92,9 +94,9 @@ export class ObjectTable {
   /** What a short name stands for. */
   readonly memberOf: MemberOf = (variableName) => this.shortNames().members.get(variableName)
 
-  /** The object_list of an Association SN. Shared. */
-  get shortNameList(): Buffer {
-    return this.shortNames().listBytes
+  /** The object_list of an Association SN that a client of that role is shown. Shared. */
+  shortNameList(role: Role): Buffer {
+    return this.shortNames().lists[role]
   }
 
   private shortNames(): NonNullable<typeof this.names> {
@@ -124,16 +126,21 @@ export class ObjectTable {
     for (const object of this.objects) if (object.classId !== 15) place(object, next)
     if (next > associationBaseName) throw new BrokerError('DLMS_SIZE_EXCEEDED', 'short names')
     place(this.shortNameAssociation, associationBaseName)
-    const listBytes = encoded((w) => {
-      w.array(entries.length)
-      for (const [baseName, { classId, version, obisBytes }] of entries)
-        w.structure(4)
-          .int16((baseName << 16) >> 16)
-          .uint16(classId)
-          .uint8(version)
-          .octetString(obisBytes)
-    })
-    this.names = { members, listBytes }
+    const listOf = (shown: typeof entries): Buffer =>
+      encoded((w) => {
+        w.array(shown.length)
+        for (const [baseName, { classId, version, obisBytes }] of shown)
+          w.structure(4)
+            .int16((baseName << 16) >> 16)
+            .uint16(classId)
+            .uint8(version)
+            .octetString(obisBytes)
+      })
+    const lists = {
+      public: listOf(entries.filter(([, { isPublic }]) => isPublic)),
+      management: listOf(entries),
+    }
+    this.names = { members, lists }
     return this.names
   }
 }

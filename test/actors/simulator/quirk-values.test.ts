@@ -142,6 +142,26 @@ t.test('short-names-only', async (t) => {
   t.equal(octetsOf(valueOf(result!)).toString('latin1'), 'BSBE000000000007')
 })
 
+t.test(
+  'short-names-only under a suite: the public client finds the counter by its short name',
+  async (t) => {
+    const line = lineOf('short-names-only', { suite: 0 })
+    line.meter.security!.advance(77)
+    const publicNames = new DlmsClient({ shortNames: shortNameBook() })
+    const told = line.exchange(publicNames, [get('0001 00002b0100ff 02'), name], publicClient)!
+    t.match(valueOf(told[0]!), { value: 76 })
+    t.equal(told[1]!.result, 0)
+    const registers = new DlmsClient({ shortNames: shortNameBook() })
+    line.connect()
+    const [hidden] = line.exchange(registers, [get('0003 0100010800ff 02')], publicClient)!
+    t.not(hidden!.result, 0, 'and nothing that is not for everybody')
+    line.connect()
+    const client = oddClient(line, { shortNames: shortNameBook() }, new InvocationCounter(78))
+    const [result] = line.exchange(client, [get('0003 0100010800ff 02')], 1)!
+    t.equal(result!.result, 0)
+  },
+)
+
 t.test('conformance that is not agreed to', async (t) => {
   for (const [quirks, bit] of [
     ['no-selective-access', Conformance.SELECTIVE_ACCESS],
