@@ -187,6 +187,17 @@ t.test('counter-advanced: another client uses counters between associations', as
   t.ok(line.exchange(managerOf(line.meter, moved), [name], 1))
 })
 
+t.test('counter-advanced: an AARQ in place of a release ends the association too', async (t) => {
+  const line = new OddLine(oddMeter('counter-advanced', { suite: 0 }))
+  const counter = new InvocationCounter(1)
+  t.ok(line.exchange(managerOf(line.meter, counter), [name], 1))
+  const again = managerOf(line.meter, counter)
+  t.equal(
+    codeOf(() => line.exchange(again, [name], 1)),
+    'DLMS_ASSOCIATION_REFUSED',
+  )
+})
+
 const refusals: Array<[quirk: string, check: (t: Test, line: OddLine, answer: Buffer) => void]> = [
   [
     'refusal-exception',
