@@ -75,6 +75,8 @@ function sampleOf(
     serviceReferenceVariant: text,
     deadline: new Date(nowMs + 60_000),
     priority: 0,
+    assignCounter: false,
+    correlation: 0,
     body,
   }))
   // In memory of its own, as a message from a socket is: copies out of it are counted.

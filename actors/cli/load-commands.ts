@@ -1,4 +1,5 @@
 /** `busbar load`: offers load to a running gateway and reports throughput and latency. */
+import { RequestCounters } from '../../core/base/request-counter.ts'
 import { readFileSync } from 'node:fs'
 import { status, type ServiceError } from '@grpc/grpc-js'
 import type { Command, Option } from 'commander'
@@ -82,26 +83,18 @@ function rowsOf(text: string): ServiceRequestRow[] {
   })
 }
 
-/** RequestCounters: nanoseconds since 1970, each above the one before. */
-function nanosecondCounters(nowMs: () => number): () => bigint {
-  let last = 0n
-  return () => {
-    const now = BigInt(nowMs()) * 1_000_000n
-    last = now > last ? now : last + 1n
-    return last
-  }
-}
-
 async function runLoad(options: LoadOptions, terminal: Terminal): Promise<number> {
   const { clock } = terminal
   const shape: LoadShape =
     options.rate === undefined
       ? { kind: 'closed', inFlight: positive('in-flight', options.inFlight) }
       : { kind: 'open', perSecond: positive('rate', options.rate, 0.001) }
-  const counters = nanosecondCounters(() => clock.now())
+  const counters = new RequestCounters(() => clock.now())
   const rows = rowsOf(options.srv)
   const variants = rows.map(({ text }) => text)
-  const plan = new LoadPlan(options.party, devicesOf(options, rows), variants, counters)
+  const plan = new LoadPlan(options.party, devicesOf(options, rows), variants, () =>
+    counters.next(),
+  )
   const tally = new LoadTally(Math.random)
   const nowMs = (): number => performance.now()
   const run = new LoadRun({

@@ -12,6 +12,7 @@ import type {
   ServiceResponse,
 } from '../../proto/gen/busbar/v1/service_response.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
+import { RequestCounters } from '../../core/base/request-counter.ts'
 import type { Role } from '../../core/catalogue/service-requests.ts'
 import type { Planned } from './plan.ts'
 
@@ -68,8 +69,7 @@ export class Supplier {
     samples: new Map(),
   }
   private waiting: Planned[] = []
-  // Rising over all runs on one ledger: microseconds since 1970.
-  private counter = BigInt(Date.now()) * 1000n
+  private readonly counters = new RequestCounters(() => Date.now())
   private total = 0
   /** Refused for want of room, to be submitted again shortly. */
   private retrying = 0
@@ -121,11 +121,12 @@ export class Supplier {
     if (this.open.size + this.waiting.length + this.retrying === 0) this.onDone()
   }
 
-  private submit(planned: Planned, tries: number): void {
+  /** @param counter of a request that was refused and is repeated: it keeps its RequestID */
+  private submit(planned: Planned, tries: number, counter = this.counters.next()): void {
     const { parties } = this.options
     const originator = parties.get(planned.role)
     if (originator === undefined) throw new Error(`no party of role ${planned.role}`)
-    const requestId = { originator, target: planned.target, counter: ++this.counter }
+    const requestId = { originator, target: planned.target, counter }
     const request = { ...planned.request, requestId }
     this.account.submitted += tries === 0 ? 1 : 0
     this.open.set(keyOf(requestId), {
@@ -165,7 +166,7 @@ export class Supplier {
       this.retrying++
       setTimeout(() => {
         this.retrying--
-        this.submit(open.planned, open.tries + 1)
+        this.submit(open.planned, open.tries + 1, acknowledgement.requestId?.counter)
       }, acknowledgement.retryAfterMs)
       return
     }

@@ -20,7 +20,8 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
-import { acknowledge, refuse, type Outbox } from './effects.ts'
+import { boundsOf } from './counter-bounds.ts'
+import { acknowledge, refuse, refuseCounter, type Outbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
 import { burn, isInDoubt, noted, type CountersNoted } from './keyring.ts'
 import {
@@ -111,16 +112,16 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
       findOpen(state, originatorKey, counter) ?? findEnded(state.ended, originatorKey, counter)
     if (known !== undefined) {
       if (known.contentHash !== contentHashOf(buffer, at))
-        return refuse(out, message, 'REQUEST_COUNTER_REUSED', now)
+        return refuseCounter(out, message, 'REQUEST_COUNTER_REUSED', now, boundsOf(originator))
       // The first acknowledgement once more, with its time.
       return acknowledge(out, message, accepted, known.acceptedAt)
     }
     const isForgotten = originator.floor !== undefined && counter <= originator.floor
     if (isForgotten || isPast(state.past, originatorKey, counter))
-      return refuse(out, message, 'REQUEST_COUNTER_STALE', now)
+      return refuseCounter(out, message, 'REQUEST_COUNTER_STALE', now, boundsOf(originator))
   }
   if (isCounterTooHigh(numberOfCounter(counter), highestOf(originator), now))
-    return refuse(out, message, 'REQUEST_COUNTER_TOO_HIGH', now)
+    return refuseCounter(out, message, 'REQUEST_COUNTER_TOO_HIGH', now, boundsOf(originator))
   const row = serviceRequestOf(readSrv(buffer, at))
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
   if (!row.deviceTypes.includes(state.record.type))
@@ -152,7 +153,8 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: Ou
     const ended = findEnded(state.ended, originator, counter)
     if (ended?.outcome === errorId('REQUEST_CANCELLED'))
       return acknowledge(out, message, ended.outcome, ended.endedAt)
-    return refuse(out, message, ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED', now)
+    const code = ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED'
+    return refuseCounter(out, message, code, now, boundsOf(findOriginator(state, originator)))
   }
   if (state.sent === request) return refuse(out, message, 'REQUEST_ENDED', now)
   const using = burnt(state.keyring)
@@ -182,7 +184,10 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
     return
   }
   const ended = findEnded(state.ended, originator, counter)
-  if (ended === undefined) return refuse(out, message, 'REQUEST_NOT_FOUND', now)
+  if (ended === undefined) {
+    const bounds = boundsOf(findOriginator(state, originator))
+    return refuseCounter(out, message, 'REQUEST_NOT_FOUND', now, bounds)
+  }
   const { srv, outcome, attempt, acceptedAt, endedAt } = ended
   out.effects.push({
     type: 'REPORT_STATUS',

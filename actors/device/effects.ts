@@ -7,6 +7,7 @@ import type { PushContent } from '../../core/envelope/device-push.ts'
 import type { ExchangeSecurity } from '../../core/ports/wan.ts'
 import type { Arrived, ReplyTo } from './messages.ts'
 import type { DeviceFact } from './facts.ts'
+import type { CounterBounds } from './counter-bounds.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
 /** Answers an envelope from outside. */
@@ -18,6 +19,8 @@ export type Acknowledge = {
   time: number
   /** With a refusal for want of room: not before this time again; else 0. */
   notBefore: number
+  /** With a refusal because of the counter. */
+  bounds?: CounterBounds
 }
 
 export type ReportStatus = {
@@ -141,4 +144,16 @@ export function refuse(
   now: number,
 ): void {
   acknowledge(out, message, errorId(code), now)
+}
+
+/** As `refuse`, with what is known of the originator's counters. */
+export function refuseCounter(
+  out: Outbox,
+  { replyTo }: Pick<Arrived, 'replyTo'>,
+  code: ErrorCode,
+  time: number,
+  bounds: CounterBounds,
+): void {
+  const outcome = errorId(code)
+  out.effects.push({ type: 'ACKNOWLEDGE', replyTo, outcome, time, notBefore: 0, bounds })
 }

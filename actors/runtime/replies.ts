@@ -1,12 +1,15 @@
 /**
  * Answers to a frame of envelopes: one envelope each, gathered, and sent back as one frame when the last has come.
  */
+import { writeOctetsOf } from '../../core/base/bytes.ts'
 import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
+import { counterBoundsBytes } from '../../core/envelope/counter-bounds.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import type { Acknowledge, ReportStatus } from '../device/effects.ts'
+import type { CounterBounds } from '../device/counter-bounds.ts'
 import type { DeviceMessage, ReplyTo } from '../device/messages.ts'
 
 /** One asked envelope and the frame its answer goes into. */
@@ -37,9 +40,21 @@ export class FrameReplies {
     else this.isRead = true
   }
 
-  acknowledge(asked: Asked, outcome: number, time: number, notBefore: number): void {
-    const at = this.begin(asked, Kind.ACKNOWLEDGEMENT, 0)
+  /** `bounds` goes with a refusal because of the counter. */
+  acknowledge(
+    asked: Asked,
+    outcome: number,
+    time: number,
+    notBefore: number,
+    bounds?: CounterBounds,
+  ): void {
+    const bodyBytes = bounds === undefined ? 0 : counterBoundsBytes
+    const at = this.begin(asked, Kind.ACKNOWLEDGEMENT, bodyBytes)
     const { target } = this.writer
+    if (bounds !== undefined) {
+      writeOctetsOf(bounds.highest, target, at + headerBytes)
+      writeOctetsOf(bounds.floor, target, at + headerBytes + 8)
+    }
     target.writeUInt16BE(outcome, at + offsetOf.outcome)
     writeSafeU64(target, time, at + offsetOf.time)
     writeSafeU64(target, notBefore, at + offsetOf.deadline)
@@ -80,7 +95,7 @@ export function answer(effect: Acknowledge | ReportStatus): void {
   const asked = askedOf(effect.replyTo)
   if (asked === undefined) return
   if (effect.type === 'ACKNOWLEDGE') {
-    asked.replies.acknowledge(asked, effect.outcome, effect.time, effect.notBefore)
+    asked.replies.acknowledge(asked, effect.outcome, effect.time, effect.notBefore, effect.bounds)
   } else asked.replies.reportStatus(asked, effect)
 }
 

@@ -58,7 +58,7 @@ export const errorTable = {
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),
-  REQUEST_ID_MALFORMED: row(22, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The RequestID lacks an originator or target, or one of them is not an EUI-64.', 'Send two EUI-64 as sixteen hexadecimal digits and a counter.'),
+  REQUEST_ID_MALFORMED: row(22, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The RequestID lacks an originator, a target or a counter above 0, or one of them is malformed.', 'Send two EUI-64 as sixteen hexadecimal digits, and as counter the nanoseconds since 1970; or set assignCounter and send no counter.'),
   REQUEST_SRV_UNKNOWN: row(23, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'There is no such service reference variant.', 'Use one of the catalogue, for example 4.1.1.'),
   REQUEST_SRV_UNSUPPORTED: row(24, 'E50', 'party', 'never', 'UNIMPLEMENTED', 'The service reference variant exists but is not served by this Busbar yet.', 'See the list of served variants in the README.'),
   REQUEST_BODY_MISMATCH: row(25, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not the one that the service reference variant takes.', 'See the proto comments for the body of each variant.'),
@@ -68,7 +68,7 @@ export const errorTable = {
   REQUEST_RANGE_EXCEEDED: row(29, 'E44', 'party', 'never', 'OUT_OF_RANGE', 'The range is longer, or goes further back, than the meter keeps.', 'Ask for at most 400 days, the last ones.'),
   REQUEST_COUNTER_REUSED: row(30, 'E49', 'party', 'never', 'ALREADY_EXISTS', 'This RequestID was used before for a different request.', 'Use a new counter for each request.'),
   REQUEST_COUNTER_STALE: row(31, 'E49', 'party', 'never', 'ALREADY_EXISTS', 'The counter is one of, or below, those that this device has used and forgotten.', 'Use a higher counter; the rejection names the highest one that was accepted and the floor.'),
-  REQUEST_COUNTER_TOO_HIGH: row(260, 'E49', 'party', 'never', 'OUT_OF_RANGE', 'The counter is far above the other counters of this party, above the present time in nanoseconds, or above 2^63 - 1: later requests would be rejected.', 'Use the present time in nanoseconds since 1970, or the next number of your own counting.'),
+  REQUEST_COUNTER_TOO_HIGH: row(260, 'E49', 'party', 'never', 'OUT_OF_RANGE', 'The counter is far above the other counters of this party, above the present time in nanoseconds, or above 2^63 - 1: later requests would be rejected.', 'Use the present time in nanoseconds since 1970, or the next number of your own counting; to change your convention, ask the operator for `busbar counters reset`.'),
   REQUEST_NOT_FOUND: row(32, 'E49', 'party', 'never', 'NOT_FOUND', 'No request with this RequestID is remembered.', 'Check the RequestID; a device remembers its last requests only.'),
   REQUEST_ENDED: row(33, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request has ended already or is on its way to the device.', 'Take the response from the output gateway.'),
   REQUEST_CANCELLED: row(34, 'I0', 'none', 'never', 'OK', 'The party cancelled the request before it was sent to the device.', 'Nothing.'),

@@ -3,7 +3,7 @@
  * message to the party, or the code with which a whole call is refused.
  */
 import { errorCodeOf, errorId, errorTable, type ErrorCode } from '../base/error-table.ts'
-import { readOutcome, readTime } from '../envelope/envelope.ts'
+import { readCorrelation, readOutcome, readTime } from '../envelope/envelope.ts'
 import { offsetOf } from '../envelope/layout.ts'
 import { appendAcknowledgement, appendRefusal } from '../translate/acknowledgement.ts'
 import type { ProtobufWriter } from '../translate/protobuf.ts'
@@ -31,7 +31,10 @@ export function isNamed(buffer: Buffer, at: number): boolean {
  */
 export function appendAnswer(writer: ProtobufWriter, buffer: Buffer, at: number): void {
   if (isNamed(buffer, at)) appendAcknowledgement(writer, buffer, at)
-  else appendRefusal(writer, unnamed, errorCodeOf(readOutcome(buffer, at))!, readTime(buffer, at))
+  else {
+    const code = errorCodeOf(readOutcome(buffer, at))!
+    appendRefusal(writer, unnamed, code, readTime(buffer, at), 0, readCorrelation(buffer, at))
+  }
 }
 
 /**

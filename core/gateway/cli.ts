@@ -8,6 +8,7 @@ import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/servic
 import { RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { parseEui64 } from '../base/eui64.ts'
+import { requestCounterMax, RequestCounters } from '../base/request-counter.ts'
 import { parseSrv } from '../base/srv.ts'
 import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -35,8 +36,10 @@ export type SubmitOptions = {
   text?: string
   /** For 6.11, in seconds. */
   tolerance?: string
-  /** The time in ms when left out, which rises by itself. */
+  /** Nanoseconds since 1970 when left out. */
   counter?: string
+  /** The gateway assigns the counter. */
+  assignCounter?: boolean
   priority?: string
   /** Seconds from now. */
   deadline?: string
@@ -112,9 +115,18 @@ const priorities: Readonly<Record<string, ServiceRequest['priority']>> = {
   bulk: 3,
 }
 
+function counterOf(text: string | undefined, nowMs: number): bigint {
+  if (text === undefined) return new RequestCounters(() => nowMs).next()
+  const counter = wholeNumber('counter', text, requestCounterMax)
+  if (counter === 0n) throw new WrongOption('--counter must be above 0')
+  return counter
+}
+
 /** The request that the options ask for. @throws WrongOption */
 function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
-  const { party, device, srv, counter, priority, deadline } = options
+  const { party, device, srv, counter, assignCounter = false, priority, deadline } = options
+  if (assignCounter && counter !== undefined)
+    throw new WrongOption('--counter and --assign-counter exclude each other')
   if (parseSrv(srv) === 0)
     throw new WrongOption(`--srv must be a service reference variant such as 4.1.1, not ${srv}`)
   const priorityNumber = priority === undefined ? 0 : priorities[priority]
@@ -124,7 +136,7 @@ function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
     requestId: {
       originator: eui64('party', party),
       target: eui64('device', device),
-      counter: counter === undefined ? BigInt(nowMs) : wholeNumber('counter', counter, u64Max),
+      counter: assignCounter ? 0n : counterOf(counter, nowMs),
     },
     serviceReferenceVariant: srv,
     deadline:
@@ -132,6 +144,7 @@ function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
         ? undefined
         : new Date(nowMs + Number(wholeNumber('deadline', deadline, 2_592_000n)) * 1000),
     priority: priorityNumber,
+    assignCounter,
     body: bodyOf(options),
   })
 }
@@ -223,16 +236,18 @@ export function submitCommand(options: SubmitOptions, terminal: Terminal): Promi
         ? waitSecondsDefault
         : Number(wholeNumber('timeout', options.timeout, 2_592_000n))
     const acknowledgement = await client.submit(request)
-    const { responseCode, reason, message } = acknowledgement
+    const { responseCode, reason, message, requestId } = acknowledgement
+    // That of the acknowledgement: the gateway may have assigned it.
+    const sent = { ...request, requestId: requestId ?? request.requestId }
     const isAccepted = responseCode === 'I99'
-    const line = `${responseCode} ${reason}  counter ${request.requestId?.counter}`
+    const line = `${responseCode} ${reason}  counter ${sent.requestId?.counter}`
     if (!isAccepted) {
       terminal.err(line)
       terminal.err(`  ${message}`)
       return 1
     }
     terminal.out(line)
-    return options.wait ? awaitResponse(client, request, seconds, terminal) : 0
+    return options.wait ? awaitResponse(client, sent, seconds, terminal) : 0
   })
 }
 

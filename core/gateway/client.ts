@@ -25,6 +25,7 @@ import {
 import type { RequestId, ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'
 import { partyHeader } from '../access/identity.ts'
+import { RequestCounters } from '../base/request-counter.ts'
 
 /**
  * A response may be larger than gRPC's default of 4 MiB: several deliveries come in one message.
@@ -155,6 +156,7 @@ export class SupplierClient {
   private readonly output: OutputGatewayClient
   private readonly metadata = new Metadata()
   private readonly callMs: number
+  private readonly counters = new RequestCounters(() => Date.now())
 
   constructor({ address, party, callMs = 20_000 }: SupplierClientOptions) {
     const options = { 'grpc.max_receive_message_length': receiveBytesMax }
@@ -162,6 +164,14 @@ export class SupplierClient {
     this.output = new OutputGatewayClient(address, credentials.createInsecure(), options)
     this.metadata.set(partyHeader, party)
     this.callMs = callMs
+  }
+
+  /**
+   * A RequestCounter for a new request: nanoseconds since 1970, above all that this client has
+   * given before. A repeat takes the RequestID of the first submission instead.
+   */
+  nextCounter(): bigint {
+    return this.counters.next()
   }
 
   async submit(request: ServiceRequest): Promise<Acknowledgement> {

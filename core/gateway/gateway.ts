@@ -41,7 +41,7 @@ export class Gateway {
     this.clock = ports.clock
     this.intake = new Intake(ports)
     const deliveries = new Deliveries(ports)
-    const accounts = new PartyAccounts()
+    const accounts = new PartyAccounts(ports.random)
     this.grpc = new GrpcGateway({ ...ports, intake: this.intake, deliveries, accounts })
     this.http = new HttpGateway({ ...ports, intake: this.intake, deliveries, accounts })
   }

@@ -12,7 +12,8 @@ import {
   type GrpcStatus,
 } from '../base/error-table.ts'
 import { formatEui64 } from '../base/eui64.ts'
-import { readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
+import { boundsText, explainBounds, readCounterBounds } from '../envelope/counter-bounds.ts'
+import { readCorrelation, readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
 import { offsetOf } from '../envelope/layout.ts'
 import { isNamed } from './answer.ts'
 import { retryHintMs } from './own-answer.ts'
@@ -70,6 +71,22 @@ function outcomeTextsOf(outcome: number): {
   return texts
 }
 
+/** What a refusal because of the counter says besides, as members of the JSON object; else nothing. */
+function boundsJson(buffer: Buffer, at: number): string {
+  const bounds = readCounterBounds(buffer, at)
+  if (bounds === undefined) return ''
+  return `,"highestCounter":"${bounds.highest}","counterFloor":"${bounds.floor}"`
+}
+
+function correlationJson(buffer: Buffer, at: number): string {
+  const correlation = readCorrelation(buffer, at)
+  return correlation === 0 ? '' : `,"correlation":${correlation}`
+}
+
+const textsWith = (code: ErrorCode, message: string): { asAcknowledgement: string } => ({
+  asAcknowledgement: `"responseCode":"${errorTable[code].duis}","reason":"${code}","message":${JSON.stringify(message)}`,
+})
+
 const requestIdText = (buffer: Buffer, at: number): string =>
   `{"originator":"${formatEui64(buffer, at + offsetOf.originator)}",` +
   `"target":"${formatEui64(buffer, at + offsetOf.target)}",` +
@@ -77,12 +94,17 @@ const requestIdText = (buffer: Buffer, at: number): string =>
 
 /** The Acknowledgement of the envelope at `at` as proto3 JSON. */
 export function acknowledgementJson(buffer: Buffer, at: number): string {
-  const { asAcknowledgement } = outcomeTextsOf(readOutcome(buffer, at))
+  const outcome = readOutcome(buffer, at)
+  const bounds = readCounterBounds(buffer, at)
+  const code = bounds && errorCodeOf(outcome)
+  const { asAcknowledgement } =
+    bounds && code ? textsWith(code, explainBounds(code, bounds)) : outcomeTextsOf(outcome)
   const id = isNamed(buffer, at) ? `"requestId":${requestIdText(buffer, at)},` : ''
   const timeMs = readTime(buffer, at)
   const retryMs = waitOf(buffer, at)
   const retry = retryMs > 0 ? `,"retryAfterMs":${retryMs}` : ''
-  return `{${id}${asAcknowledgement},"time":"${new Date(timeMs).toISOString()}"${retry}}`
+  const rest = `${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}`
+  return `{${id}${asAcknowledgement},"time":"${new Date(timeMs).toISOString()}"${rest}}`
 }
 
 /**
@@ -96,9 +118,11 @@ export function httpAnswerOf(buffer: Buffer, at: number, goodStatus: number): Ht
   const id = isNamed(buffer, at) ? `,"requestId":${requestIdText(buffer, at)}` : ''
   const retryMs = waitOf(buffer, at)
   const retry = retryMs > 0 ? `,"retryAfterMs":${retryMs}` : ''
+  const bounds = readCounterBounds(buffer, at)
+  const detail = bounds === undefined ? '' : `,"detail":${JSON.stringify(boundsText(bounds))}`
   return {
     status: texts.status,
-    body: `{${texts.asError}${id}${retry}}`,
+    body: `{${texts.asError}${detail}${id}${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}}`,
     retryAfterSeconds: Math.ceil(retryMs / 1000),
   }
 }

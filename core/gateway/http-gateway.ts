@@ -39,6 +39,7 @@ import {
 } from './http-answer.ts'
 import {
   bodyNames,
+  counterFaultOf,
   deliveryAcknowledgementSchema,
   pollSchema,
   submissionSchema,
@@ -127,20 +128,43 @@ class HttpStatus implements AnswerSink {
   }
 }
 
+type Malformed = { code: ErrorCode; detail: string }
+
+/**
+ * Why a RequestID in JSON has no usable counter, in words. One of a list that has none, or one too many, is refused by
+ * itself behind this door: only what has no form in protobuf is a fault of the list.
+ */
+function requestIdFaultOf(object: Record<string, unknown>, isInList: boolean): string | undefined {
+  const id = (object['requestId'] ?? object['request_id'] ?? {}) as Record<string, unknown>
+  const { counter } = id
+  const fault = counterFaultOf(counter)
+  if (fault !== undefined || isInList) return fault
+  const isGiven = counter !== undefined && counter !== null && counter !== '' && Number(counter) > 0
+  const isAssigned = (object['assignCounter'] ?? object['assign_counter']) === true
+  if (isGiven && isAssigned) return 'there is a counter, and assignCounter asks for another one'
+  return isGiven || isAssigned ? undefined : 'the counter is missing or 0'
+}
+
 /**
  * The wire bytes of a ServiceRequest given as JSON that the schema has passed, or what is wrong
  * with it.
  */
-function requestBytesOf(object: Record<string, unknown>): Buffer | string {
+function requestBytesOf(object: Record<string, unknown>, isInList: boolean): Buffer | Malformed {
+  const malformed = (detail: string): Malformed => ({ code: 'REQUEST_JSON_MALFORMED', detail })
   let bodies = 0
   for (const name of bodyNames) if (object[name] !== undefined && object[name] !== null) bodies++
-  if (bodies > 1) return 'a request takes one body at most'
+  if (bodies > 1) return malformed('a request takes one body at most')
+  const fault = requestIdFaultOf(object, isInList)
+  if (fault !== undefined) return { code: 'REQUEST_ID_MALFORMED', detail: fault }
+  const id = object['requestId'] ?? object['request_id']
+  // An empty text is no counter, which the generated code does not know.
+  const { counter, ...names } = (id ?? {}) as Record<string, unknown>
+  const request = { ...object, requestId: counter === '' ? names : id }
   try {
-    return asBuffer(ServiceRequest.encode(ServiceRequest.fromJSON(object)).finish())
+    return asBuffer(ServiceRequest.encode(ServiceRequest.fromJSON(request)).finish())
   } catch {
-    // The schema has seen to names and types: what is left is a date that does not exist, or a
-    // counter above 64 bits.
-    return 'a time does not exist or the counter is above 64 bits'
+    // The schema has seen to names and types: what is left is a date that does not exist.
+    return malformed('a time does not exist')
   }
 }
 
@@ -258,9 +282,8 @@ export class HttpGateway {
     const body = request.body as Record<string, unknown> & { requests?: Record<string, unknown>[] }
     const { intake } = this.ports
     if (body.requests === undefined) {
-      const bytes = requestBytesOf(body)
-      if (typeof bytes === 'string')
-        return send(reply, httpRefusal('REQUEST_JSON_MALFORMED', bytes))
+      const bytes = requestBytesOf(body, false)
+      if (!Buffer.isBuffer(bytes)) return send(reply, httpRefusal(bytes.code, bytes.detail))
       return intake.submit(account, bytes, 0, bytes.length, new HttpSingle(reply, 202), 0)
     }
     const { requests } = body
@@ -270,12 +293,9 @@ export class HttpGateway {
       return send(reply, { status: 200, body: '{"acknowledgements":[]}', retryAfterSeconds: 0 })
     const encoded: Buffer[] = []
     for (const object of requests) {
-      const bytes = requestBytesOf(object)
-      if (typeof bytes === 'string')
-        return send(
-          reply,
-          httpRefusal('REQUEST_JSON_MALFORMED', `requests/${encoded.length}: ${bytes}`),
-        )
+      const bytes = requestBytesOf(object, true)
+      if (!Buffer.isBuffer(bytes))
+        return send(reply, httpRefusal(bytes.code, `requests/${encoded.length}: ${bytes.detail}`))
       encoded.push(bytes)
     }
     const batch = new HttpBatch(reply, encoded.length)

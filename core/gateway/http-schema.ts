@@ -43,7 +43,8 @@ const uint32: Schema = { type: 'integer', nullable: true, minimum: 0, maximum: 0
 const requestId = message({
   originator: text(40),
   target: text(40),
-  counter: { ...uint64, type: ['string', 'integer', 'null'] },
+  // Looked at by `counterFaultOf`, which says what is wrong with it.
+  counter: {},
 })
 
 const priorities = [
@@ -73,10 +74,27 @@ const serviceRequest = message({
   serviceReferenceVariant: text(20),
   deadline: timestamp,
   priority: { enum: priorities },
+  assignCounter: { type: 'boolean', nullable: true },
+  correlation: uint32,
   displayMessage: message({ text: text(1_000) }),
   readPeriod: message({ startTime: timestamp, endTime: timestamp }),
   synchroniseClock: message({ toleranceSeconds: uint32 }),
 })
+
+/** What is wrong with the counter of a RequestID in JSON, as a sentence; undefined for one above 0 of at most 64 bits, and for none. */
+export function counterFaultOf(counter: unknown): string | undefined {
+  if (counter === undefined || counter === null || counter === '') return undefined
+  if (typeof counter === 'number') {
+    if (Number.isSafeInteger(counter)) return counter < 0 ? 'the counter is negative' : undefined
+    return Number.isInteger(counter)
+      ? 'a counter above 2^53 is rounded as a JSON number: send it as text, in quotation marks'
+      : 'the counter is not a whole number'
+  }
+  if (typeof counter !== 'string') return 'the counter is neither text nor a whole number'
+  if (/^-\d+$/.test(counter)) return 'the counter is negative'
+  if (!/^\d{1,20}$/.test(counter)) return 'the counter is not a whole number in decimal digits'
+  return BigInt(counter) > 0xffff_ffff_ffff_ffffn ? 'the counter is above 64 bits' : undefined
+}
 
 /** POST /v1/service-requests: one ServiceRequest, or a SubmitBatchRequest. */
 export const submissionSchema: Schema = {

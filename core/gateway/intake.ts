@@ -14,6 +14,7 @@ import { emptyBytes, fnv1a32 } from '../base/bytes.ts'
 import { errorId, type ErrorCode } from '../base/error-table.ts'
 import type { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
+import { requestCounterMax } from '../base/request-counter.ts'
 import type { Srv } from '../base/srv.ts'
 import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import {
@@ -22,9 +23,11 @@ import {
   readKind,
   readOutcome,
   writeEnvelope,
+  writeSafeU64,
 } from '../envelope/envelope.ts'
 import { forEachEnvelope } from '../envelope/frame.ts'
-import { headerBytes, Kind } from '../envelope/layout.ts'
+import { readCounterBounds } from '../envelope/counter-bounds.ts'
+import { headerBytes, Kind, offsetOf } from '../envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -51,6 +54,11 @@ export type IntakePorts = {
 }
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
+/** Counters that are assigned to one request at most, one after the other. */
+const assignsMax = 3
+const staleId = errorId('REQUEST_COUNTER_STALE')
+const reusedId = errorId('REQUEST_COUNTER_REUSED')
+const isOfTaken = (outcome: number): boolean => outcome === staleId || outcome === reusedId
 
 export class Intake {
   private readonly ports: IntakePorts
@@ -110,6 +118,7 @@ export class Intake {
     header.srv = scan.srv
     header.bodyType = scan.bodyType
     header.deadline = scan.deadlineMs || nowMs + limits.requestLifetimeMs
+    if (scan.assignsCounter) scan.counter = account.assigned.next(nowMs)
     this.send(account, view.subarray(scan.bodyStart, scan.bodyEnd), sink, tag, nowMs)
   }
 
@@ -204,6 +213,8 @@ export class Intake {
       account.inFlight >= limits.partyRequestsInFlightMax
     const slot = isBusy ? -1 : slots.take(sink, tag, account, partition, nowMs)
     if (slot < 0) return this.refuse('BROKER_GATEWAY_BUSY', sink, tag, nowMs)
+    slots.correlations[slot] = scan.correlation
+    if (scan.assignsCounter) slots.assignsLeft[slot] = assignsMax
     header.outcome = 0
     header.originator = scan.originator
     header.target = scan.target
@@ -220,6 +231,8 @@ export class Intake {
 
   /** Answers with an acknowledgement of the gateway's own, about the request in `scan`. */
   private refuse(code: ErrorCode, sink: AnswerSink, tag: number, nowMs: number): void {
+    // An assigned counter that nobody has accepted is nobody's.
+    if (this.scan.assignsCounter) this.scan.counter = 0n
     this.metrics.rejected(code)
     sink.answer(tag, this.ownAnswer.toScan(code, this.scan, nowMs), 0)
   }
@@ -266,6 +279,8 @@ export class Intake {
         if (kind !== Kind.ACKNOWLEDGEMENT && kind !== Kind.STATUS) return
         const outcome = readOutcome(reply, at)
         if (kind === Kind.ACKNOWLEDGEMENT && outcome === partitionUnavailableId) this.strand(slot)
+        else if (slots.assignsLeft[slot]! > 0 && isOfTaken(outcome))
+          this.assignAgain(slot, reply, at)
         else this.answer(slot, reply, at)
       })
     } catch (error) {
@@ -275,6 +290,22 @@ export class Intake {
       )
     }
     if (flight.left > 0) this.strandAll(flight)
+  }
+
+  /** The counter that was assigned is taken, or the clock here lags: assigns one above all that the device has accepted. */
+  private assignAgain(slot: number, reply: Buffer, at: number): void {
+    const { slots } = this
+    const flight = slots.flights[slot]!
+    const { assigned } = slots.accounts[slot]!
+    slots.assignsLeft[slot]!--
+    assigned.passBy(readCounterBounds(reply, at)?.highest ?? 0n)
+    const counterAt = slots.offsets[slot]! + offsetOf.counter
+    const counter = assigned.next(this.ports.clock.now())
+    if (counter > requestCounterMax) return this.answer(slot, reply, at)
+    flight.frame.writeBigUInt64BE(counter, counterAt)
+    const owner = this.ports.directory.ownerOf(slots.partitions[slot]!)
+    if (owner === undefined) this.strand(slot)
+    else this.sendAgain(slot, flight, owner)
   }
 
   /** Frees the slot, then answers: the sink may submit again at once. */
@@ -287,6 +318,8 @@ export class Intake {
       const tookMs = this.ports.clock.now() - slots.startedMs[slot]!
       this.metrics.acknowledged(readOutcome(buffer, at), tookMs)
     }
+    // The host has given it back: from here on it is the party's own number.
+    writeSafeU64(buffer, slots.correlations[slot]!, at + offsetOf.correlation)
     this.leaveFlight(slot)
     this.partitionInFlight[partition]!--
     slots.release(slot)

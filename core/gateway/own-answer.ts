@@ -51,6 +51,7 @@ export class OwnAnswer {
     header.originator = scan.hasRequestId ? scan.originator : nobody
     header.target = scan.hasRequestId ? scan.target : nobody
     header.counter = scan.hasRequestId ? scan.counter : 0n
+    header.correlation = scan.correlation
     return this.write(code, nowMs)
   }
 
@@ -63,6 +64,7 @@ export class OwnAnswer {
     header.originator = buffer.subarray(originatorAt, originatorAt + eui64Bytes)
     header.target = buffer.subarray(targetAt, targetAt + eui64Bytes)
     header.counter = readCounter(buffer, at)
+    header.correlation = 0
     return this.write(code, nowMs)
   }
 

@@ -41,6 +41,10 @@ export class Slots {
   readonly offsets: Uint32Array
   readonly partitions: Uint16Array
   readonly startedMs: Float64Array
+  /** The party's own number of the request. */
+  readonly correlations: Uint32Array
+  /** How often the gateway may still assign another counter; 0 for a request that came with its own. */
+  readonly assignsLeft: Uint8Array
   /** 1 while the envelope is with no host and waits for an owner. */
   readonly stranded: Uint8Array
   private readonly free: Int32Array
@@ -55,6 +59,8 @@ export class Slots {
     this.offsets = new Uint32Array(count)
     this.partitions = new Uint16Array(count)
     this.startedMs = new Float64Array(count)
+    this.correlations = new Uint32Array(count)
+    this.assignsLeft = new Uint8Array(count)
     this.stranded = new Uint8Array(count)
     this.free = new Int32Array(count)
     for (let i = 0; i < count; i++) this.free[i] = count - 1 - i
@@ -80,6 +86,8 @@ export class Slots {
     this.accounts[slot] = account
     this.partitions[slot] = partition
     this.startedMs[slot] = nowMs
+    this.correlations[slot] = 0
+    this.assignsLeft[slot] = 0
     this.stranded[slot] = 0
     account.inFlight++
     return slot

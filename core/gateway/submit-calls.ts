@@ -5,18 +5,19 @@
  */
 import type { sendUnaryData } from '@grpc/grpc-js'
 import { limits } from '../base/limits.ts'
+import { boundsText, readCounterBounds } from '../envelope/counter-bounds.ts'
 import { readKind } from '../envelope/envelope.ts'
 import { Kind } from '../envelope/layout.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { forEachRequest } from '../translate/scan.ts'
 import { appendStatus } from '../translate/status.ts'
-import { appendAnswer, callRefusalOf } from './answer.ts'
+import { appendAnswer, callRefusalOf, isNamed } from './answer.ts'
 import type { Intake } from './intake.ts'
 import type { PartyAccount } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
 import type { AnswerSink } from './slots.ts'
 import { errorCodeOf, type ErrorCode } from '../base/error-table.ts'
-import { readOutcome } from '../envelope/envelope.ts'
+import { readCounter, readOutcome } from '../envelope/envelope.ts'
 
 // One after another they fill it: answers are taken out as views before the next is begun.
 const writer = new ProtobufWriter(64 * 1024)
@@ -31,7 +32,13 @@ export class SingleCall implements AnswerSink {
 
   answer(_tag: number, buffer: Buffer, at: number): void {
     const refusal = callRefusalOf(buffer, at)
-    if (refusal) return this.callback(grpcRefusal(refusal))
+    if (refusal) {
+      const status = grpcRefusal(refusal)
+      // A counter that the gateway has assigned may be accepted all the same: the party needs it to repeat the request.
+      if (isNamed(buffer, at))
+        status.metadata.set('busbar-counter', String(readCounter(buffer, at)))
+      return this.callback(status)
+    }
     appendAnswer(writer, buffer, at)
     this.callback(null, writer.take())
   }
@@ -49,10 +56,11 @@ export class StatusCall implements AnswerSink {
   }
 
   answer(_tag: number, buffer: Buffer, at: number): void {
-    if (readKind(buffer, at) !== Kind.STATUS)
-      return this.callback(
-        grpcRefusal(errorCodeOf(readOutcome(buffer, at)) ?? 'BROKER_PARTITION_UNAVAILABLE'),
-      )
+    if (readKind(buffer, at) !== Kind.STATUS) {
+      const code = errorCodeOf(readOutcome(buffer, at)) ?? 'BROKER_PARTITION_UNAVAILABLE'
+      const bounds = readCounterBounds(buffer, at)
+      return this.callback(grpcRefusal(code, bounds && boundsText(bounds)))
+    }
     try {
       appendStatus(writer, buffer, at)
     } catch {

@@ -4,10 +4,16 @@
  * SubmitStreamResponse and CancelResponse have alike: one after another they make the whole message.
  */
 import { errorId, type ErrorCode } from '../base/error-table.ts'
-import { readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
+import {
+  boundsText,
+  readCounterBounds,
+  type CounterBoundsRead,
+} from '../envelope/counter-bounds.ts'
+import { readCorrelation, readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
 import {
   appendRequestId,
   appendRequestIdOf,
+  appendOutcome,
   appendTime,
   outcomeFields,
 } from './request-identity.ts'
@@ -25,18 +31,35 @@ function appendRest(
   outcome: number,
   timeMs: number,
   retryAfterMs: number,
+  correlation: number,
+  bounds?: CounterBoundsRead,
 ): void {
-  writer.raw(fieldsOf(outcome))
+  if (bounds === undefined) writer.raw(fieldsOf(outcome))
+  else appendOutcome(writer, 2, outcome, boundsText(bounds))
   appendTime(writer, 5, timeMs)
   if (retryAfterMs > 0) {
     writer.octet(tagOf(6, WireType.VARINT))
     writer.varint(Math.min(Math.ceil(retryAfterMs), uint32Max))
   }
+  if (bounds !== undefined) {
+    appendU64(writer, 7, bounds.highest)
+    appendU64(writer, 8, bounds.floor)
+  }
+  if (correlation > 0) {
+    writer.octet(tagOf(9, WireType.VARINT))
+    writer.varint(Math.min(correlation, uint32Max))
+  }
+}
+
+function appendU64(writer: ProtobufWriter, field: number, value: bigint): void {
+  if (value === 0n) return
+  writer.octet(tagOf(field, WireType.VARINT))
+  writer.varint64(Number(value & 0xffff_ffffn), Number(value >> 32n))
 }
 
 /**
  * Appends the Acknowledgement that the ACKNOWLEDGEMENT envelope at `at` stands for, as field 1. Its deadline is "not
- * before this time again", which a refusal gives as `retry_after_ms`.
+ * before this time again", which a refusal gives as `retry_after_ms`; its correlation is the party's own number.
  */
 export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at: number): void {
   writer.octet(tagOf(1, WireType.LENGTH))
@@ -44,7 +67,9 @@ export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at
   appendRequestIdOf(writer, buffer, at)
   const outcome = readOutcome(buffer, at)
   const timeMs = readTime(buffer, at)
-  appendRest(writer, outcome, timeMs, outcome === accepted ? 0 : readDeadline(buffer, at) - timeMs)
+  const retryAfterMs = outcome === accepted ? 0 : readDeadline(buffer, at) - timeMs
+  const bounds = readCounterBounds(buffer, at)
+  appendRest(writer, outcome, timeMs, retryAfterMs, readCorrelation(buffer, at), bounds)
   writer.close(mark, lengthBytes)
 }
 
@@ -59,6 +84,7 @@ export function appendRefusal(
   code: ErrorCode,
   timeMs: number,
   retryAfterMs = 0,
+  correlation: number = scan.correlation,
 ): void {
   writer.octet(tagOf(1, WireType.LENGTH))
   const mark = writer.open(lengthBytes)
@@ -67,6 +93,6 @@ export function appendRefusal(
     const high = Number(scan.counter >> 32n)
     appendRequestId(writer, scan.originator, 0, scan.target, 0, low, high)
   }
-  appendRest(writer, errorId(code), timeMs, retryAfterMs)
+  appendRest(writer, errorId(code), timeMs, retryAfterMs, correlation)
   writer.close(mark, lengthBytes)
 }

@@ -112,6 +112,19 @@ export function outcomeFields(firstField: number, sentence: Sentence): (outcome:
   return (outcome) => encoded[outcome] ?? encode(outcome)
 }
 
+/** response_code at `firstField`, reason and message behind it, the message with `detail`. For what is rare: nothing is kept. */
+export function appendOutcome(
+  writer: ProtobufWriter,
+  firstField: number,
+  outcome: number,
+  detail: string,
+): void {
+  const code = errorCodeOf(outcome)
+  textField(writer, firstField, code === undefined ? 'E51' : errorTable[code].duis)
+  textField(writer, firstField + 1, code ?? `OUTCOME_${outcome}`)
+  textField(writer, firstField + 2, code === undefined ? detail : explain(code, detail))
+}
+
 const srvTexts = new Map<number, Buffer>(
   serviceRequests.map(({ srv, text }) => [srv, Buffer.from(text, 'latin1')]),
 )

@@ -8,6 +8,7 @@
 import type { ErrorCode } from '../base/error-table.ts'
 import { parseEui64Into } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
+import { requestCounterMax } from '../base/request-counter.ts'
 import { parseSrvAt, type Srv } from '../base/srv.ts'
 import type { ScannedRequest } from '../access/intake.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
@@ -33,6 +34,10 @@ export class RequestScan implements ScannedRequest {
   /** EUI-64 of the device, eight octets; meaningful when `hasRequestId`. */
   readonly target: Buffer = Buffer.alloc(8)
   counter = 0n
+  /** The gateway is to assign the counter. */
+  assignsCounter = false
+  /** The party's own number, for the acknowledgement; 0 for none. */
+  correlation = 0
   /** Both EUI-64 were there and well formed: a refusal can name the request. */
   hasRequestId = false
   /** 0 when absent or malformed. */
@@ -49,6 +54,8 @@ export class RequestScan implements ScannedRequest {
 
   reset(): void {
     this.counter = 0n
+    this.assignsCounter = false
+    this.correlation = 0
     this.hasRequestId = false
     this.srv = 0 as Srv
     this.deadlineMs = 0
@@ -95,8 +102,8 @@ const priorityBulk = 3
  * Scans the ServiceRequest in `view[start, end)` into `scan`; `scan.bodyStart` and `bodyEnd` point into `view`, which is
  * borrowed for as long as they are used. An SRV that is none is left to intake (`srv` 0), as are all rules of content.
  *
- * @returns undefined, or REQUEST_SIZE_EXCEEDED, REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED; `scan.hasRequestId` then says
- *   whether the request can be named in the refusal
+ * @returns undefined, or REQUEST_SIZE_EXCEEDED, REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED, REQUEST_COUNTER_TOO_HIGH;
+ *   `scan.hasRequestId` then says whether the request can be named in the refusal
  */
 export function scanServiceRequest(
   view: Buffer,
@@ -131,11 +138,18 @@ export function scanServiceRequest(
       // An enum is an int32; values that this version does not know count as unspecified.
       const { low } = reader
       scan.lane = low >= priorityUrgent && low <= priorityBulk ? low - 1 : laneUnspecified
+    } else if ((field === 5 || field === 6) && wireType === WireType.VARINT) {
+      reader.readVarint()
+      if (field === 5) scan.assignsCounter = (reader.low | reader.high) !== 0
+      else scan.correlation = reader.low
     } else reader.skip()
   }
   if (reader.isBroken) return 'REQUEST_WIRE_MALFORMED'
   if (isTooLarge) return 'REQUEST_SIZE_EXCEEDED'
-  return scan.hasRequestId ? undefined : 'REQUEST_ID_MALFORMED'
+  // proto3 cannot tell a counter of 0 from none: neither is a RequestID that stands for ever.
+  if (!scan.hasRequestId || (scan.counter === 0n) !== scan.assignsCounter)
+    return 'REQUEST_ID_MALFORMED'
+  return scan.counter > requestCounterMax ? 'REQUEST_COUNTER_TOO_HIGH' : undefined
 }
 
 const walker = new ProtobufReader(noBytes)
@@ -193,5 +207,5 @@ export function scanRequestId(
     } else reader.skip()
   }
   if (reader.isBroken) return 'REQUEST_WIRE_MALFORMED'
-  return scan.hasRequestId ? undefined : 'REQUEST_ID_MALFORMED'
+  return scan.hasRequestId && scan.counter > 0n ? undefined : 'REQUEST_ID_MALFORMED'
 }

@@ -23,16 +23,17 @@ export class Gateway {
   private readonly intake: Intake
   private readonly deliveries: Deliveries
   private readonly feed: PartyFeed
-  private readonly accounts = new PartyAccounts()
+  private readonly accounts: PartyAccounts
 
   private constructor(
     life: Life,
-    ports: { intake: Intake; deliveries: Deliveries; feed: PartyFeed },
+    ports: { intake: Intake; deliveries: Deliveries; feed: PartyFeed; accounts: PartyAccounts },
   ) {
     this.life = life
     this.intake = ports.intake
     this.deliveries = ports.deliveries
     this.feed = ports.feed
+    this.accounts = ports.accounts
   }
 
   static async start(
@@ -50,7 +51,7 @@ export class Gateway {
     const intake = new Intake({ ...base, directory, metrics: noMetrics }, slotCount)
     const random = seededRandom(seed)
     const deliveries = new Deliveries({ ...base, ledger: feed, cursors, random })
-    return new Gateway(life, { intake, deliveries, feed })
+    return new Gateway(life, { intake, deliveries, feed, accounts: new PartyAccounts(random) })
   }
 
   submit(party: Party, request: Buffer, sink: AnswerSink): void {

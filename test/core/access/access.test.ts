@@ -74,6 +74,8 @@ const request: ServiceRequest = {
   serviceReferenceVariant: '4.1.1',
   deadline: undefined,
   priority: 0,
+  assignCounter: false,
+  correlation: 0,
   body: undefined,
 }
 const decide = (change: Partial<ServiceRequest>, party = supplier): string | undefined => {

@@ -92,7 +92,14 @@ export function makeIntake({
   const bus = new HeldBus()
   const directory = new TestDirectory(partitions, 'a', clock)
   const intake = new Intake({ bus, directory, clock, log: silentLog, metrics }, slots)
-  return { clock, bus, directory, intake, account: new PartyAccount(party), answers: new Answers() }
+  return {
+    clock,
+    bus,
+    directory,
+    intake,
+    account: new PartyAccount(party, 5),
+    answers: new Answers(),
+  }
 }
 
 export const wire = (fields: Parameters<typeof requestOf>[0] = {}): Buffer =>

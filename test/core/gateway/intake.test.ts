@@ -205,7 +205,7 @@ t.test('full slots, a greedy party and a draining gateway are refused with a hin
   for (let tag = 0; tag <= limits.partyRequestsInFlightMax; tag++)
     other.intake.submit(other.account, view, 0, view.length, greedy, tag)
   t.same([...greedy.codes], [[limits.partyRequestsInFlightMax, 'BROKER_GATEWAY_BUSY']])
-  other.intake.submit(new PartyAccount(party), view, 0, view.length, greedy, -1)
+  other.intake.submit(new PartyAccount(party, 5), view, 0, view.length, greedy, -1)
   t.notOk(greedy.codes.has(-1), 'there is room for another party')
   const drained = intake.drain()
   intake.submit(account, view, 0, view.length, answers, 9)

@@ -65,6 +65,7 @@ export type HostAnswer =
   | {
       outcome: ErrorCode
       retryMs?: number
+      bounds?: { highest: bigint; floor: bigint }
       status?: { state: number; acceptedMs: number; endedMs: number }
     }
   | undefined
@@ -81,7 +82,11 @@ export function answerFrame(frame: Buffer, answerOf: (at: number) => HostAnswer)
     const answer = answerOf(at)
     if (answer === undefined) continue
     const now = Date.now()
-    const body = Buffer.alloc(answer.status ? 9 : 0)
+    const body = Buffer.alloc(answer.status ? 9 : answer.bounds ? 16 : 0)
+    if (answer.bounds) {
+      body.writeBigUInt64BE(answer.bounds.highest, 0)
+      body.writeBigUInt64BE(answer.bounds.floor, 8)
+    }
     if (answer.status) {
       body[0] = answer.status.state
       body.writeBigUInt64BE(BigInt(answer.status.acceptedMs), 1)

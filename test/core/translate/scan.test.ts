@@ -59,7 +59,7 @@ const request: fc.Arbitrary<ServiceRequest> = fc.record({
   requestId: fc.record({
     originator: eui64,
     target: eui64,
-    counter: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    counter: fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }),
   }),
   serviceReferenceVariant: fc
     .tuple(
@@ -70,6 +70,8 @@ const request: fc.Arbitrary<ServiceRequest> = fc.record({
     .map(([a, b, c]) => (c > 0 ? `${a}.${b}.${c}` : `${a}.${b}`)),
   deadline: fc.option(date, { nil: undefined }),
   priority: fc.integer({ min: 0, max: 3 }) as fc.Arbitrary<Priority>,
+  assignCounter: fc.constant(false),
+  correlation: fc.nat(),
   body,
 })
 
@@ -175,11 +177,13 @@ const sample: ServiceRequest = {
   requestId: {
     originator: '90-B3-D5-1F-30-01-00-00',
     target: '00-DB-12-34-56-78-90-A0',
-    counter: 2n ** 63n + 5n,
+    counter: 2n ** 62n + 5n,
   },
   serviceReferenceVariant: '4.8.1',
   deadline: new Date(nowMs + 60_000),
   priority: 3,
+  assignCounter: false,
+  correlation: 0,
   body: {
     $case: 'readPeriod',
     value: { startTime: new Date(nowMs - 2 * dayMs), endTime: new Date(nowMs - dayMs) },
@@ -233,7 +237,7 @@ t.test('refusals of the wire, each with its code', (t) => {
     'varint of eleven octets',
   )
   t.equal(
-    scanOf(whole, Buffer.from([0x28, ...Array<number>(9).fill(0xff), 1])),
+    scanOf(whole, Buffer.from([0x38, ...Array<number>(9).fill(0xff), 1])),
     undefined,
     'varint of ten octets',
   )

@@ -69,7 +69,10 @@ export interface RequestId {
   originator: string;
   /** EUI-64 of the device, in the same form. */
   target: string;
-  /** Rises for each pair of originator and target. */
+  /**
+   * Above 0 and at most 2^63-1; rises for each pair of originator and target. Nanoseconds since 1970-01-01 UTC are the convention.
+   * Leave it out only with `assign_counter`.
+   */
   counter: bigint;
 }
 
@@ -90,6 +93,14 @@ export interface ServiceRequest {
     | undefined;
   /** Lane of the request. */
   priority: Priority;
+  /**
+   * The gateway assigns the counter of the RequestID, which must not have one, and returns it in the acknowledgement. Without the
+   * acknowledgement this request cannot be repeated safely: sent again with `assign_counter`, it is another request.
+   * To repeat it, send the RequestID of the acknowledgement and leave this out.
+   */
+  assignCounter: boolean;
+  /** Any number of the party's own, 0 for none. The acknowledgement repeats it: on a stream it finds the request whose counter was assigned. */
+  correlation: number;
   /** Parameters. Variants without parameters (4.1.1, 4.2, 6.2.4, 7.4, 11.2) have no body. */
   body:
     | //
@@ -237,7 +248,15 @@ export const RequestId: MessageFns<RequestId> = {
 };
 
 function createBaseServiceRequest(): ServiceRequest {
-  return { requestId: undefined, serviceReferenceVariant: "", deadline: undefined, priority: 0, body: undefined };
+  return {
+    requestId: undefined,
+    serviceReferenceVariant: "",
+    deadline: undefined,
+    priority: 0,
+    assignCounter: false,
+    correlation: 0,
+    body: undefined,
+  };
 }
 
 export const ServiceRequest: MessageFns<ServiceRequest> = {
@@ -253,6 +272,12 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     }
     if (message.priority !== 0) {
       writer.uint32(32).int32(message.priority);
+    }
+    if (message.assignCounter !== false) {
+      writer.uint32(40).bool(message.assignCounter);
+    }
+    if (message.correlation !== 0) {
+      writer.uint32(48).uint32(message.correlation);
     }
     switch (message.body?.$case) {
       case "displayMessage":
@@ -313,6 +338,22 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
             message.priority = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.assignCounter = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.correlation = reader.uint32();
+            continue;
+          }
           case 16: {
             if (tag !== 130) {
               break;
@@ -363,6 +404,12 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
         : "",
       deadline: isSet(object.deadline) ? fromJsonTimestamp(object.deadline) : undefined,
       priority: isSet(object.priority) ? priorityFromJSON(object.priority) : 0,
+      assignCounter: isSet(object.assignCounter)
+        ? globalThis.Boolean(object.assignCounter)
+        : isSet(object.assign_counter)
+        ? globalThis.Boolean(object.assign_counter)
+        : false,
+      correlation: isSet(object.correlation) ? globalThis.Number(object.correlation) : 0,
       body: isSet(object.displayMessage)
         ? { $case: "displayMessage", value: DisplayMessage.fromJSON(object.displayMessage) }
         : isSet(object.display_message)
@@ -393,6 +440,12 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     if (message.priority !== 0) {
       obj.priority = priorityToJSON(message.priority);
     }
+    if (message.assignCounter !== false) {
+      obj.assignCounter = message.assignCounter;
+    }
+    if (message.correlation !== 0) {
+      obj.correlation = Math.round(message.correlation);
+    }
     if (message.body?.$case === "displayMessage") {
       obj.displayMessage = DisplayMessage.toJSON(message.body.value);
     } else if (message.body?.$case === "readPeriod") {
@@ -414,6 +467,8 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     message.serviceReferenceVariant = object.serviceReferenceVariant ?? "";
     message.deadline = object.deadline ?? undefined;
     message.priority = object.priority ?? 0;
+    message.assignCounter = object.assignCounter ?? false;
+    message.correlation = object.correlation ?? 0;
     switch (object.body?.$case) {
       case "displayMessage": {
         if (object.body?.value !== undefined && object.body?.value !== null) {

@@ -265,6 +265,12 @@ export interface Acknowledgement {
     | undefined;
   /** Rejected for lack of room: wait this long, then send the same request again. Otherwise 0. */
   retryAfterMs: number;
+  /** With a refusal because of the counter (E49): the highest counter that the device has accepted from this originator; 0 for none. */
+  highestCounter: bigint;
+  /** With the same refusals: at or below this counter the device does not know which RequestIDs it accepted, and refuses all; 0 for none. */
+  counterFloor: bigint;
+  /** That of the request. */
+  correlation: number;
 }
 
 /** The final response to a request. */
@@ -404,7 +410,17 @@ export interface ProfileEntry {
 }
 
 function createBaseAcknowledgement(): Acknowledgement {
-  return { requestId: undefined, responseCode: "", reason: "", message: "", time: undefined, retryAfterMs: 0 };
+  return {
+    requestId: undefined,
+    responseCode: "",
+    reason: "",
+    message: "",
+    time: undefined,
+    retryAfterMs: 0,
+    highestCounter: 0n,
+    counterFloor: 0n,
+    correlation: 0,
+  };
 }
 
 export const Acknowledgement: MessageFns<Acknowledgement> = {
@@ -426,6 +442,21 @@ export const Acknowledgement: MessageFns<Acknowledgement> = {
     }
     if (message.retryAfterMs !== 0) {
       writer.uint32(48).uint32(message.retryAfterMs);
+    }
+    if (message.highestCounter !== 0n) {
+      if (BigInt.asUintN(64, message.highestCounter) !== message.highestCounter) {
+        throw new globalThis.Error("value provided for field message.highestCounter of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.highestCounter);
+    }
+    if (message.counterFloor !== 0n) {
+      if (BigInt.asUintN(64, message.counterFloor) !== message.counterFloor) {
+        throw new globalThis.Error("value provided for field message.counterFloor of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.counterFloor);
+    }
+    if (message.correlation !== 0) {
+      writer.uint32(72).uint32(message.correlation);
     }
     return writer;
   },
@@ -491,6 +522,30 @@ export const Acknowledgement: MessageFns<Acknowledgement> = {
             message.retryAfterMs = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.highestCounter = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.counterFloor = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.correlation = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -523,6 +578,17 @@ export const Acknowledgement: MessageFns<Acknowledgement> = {
         : isSet(object.retry_after_ms)
         ? globalThis.Number(object.retry_after_ms)
         : 0,
+      highestCounter: isSet(object.highestCounter)
+        ? BigInt(object.highestCounter)
+        : isSet(object.highest_counter)
+        ? BigInt(object.highest_counter)
+        : 0n,
+      counterFloor: isSet(object.counterFloor)
+        ? BigInt(object.counterFloor)
+        : isSet(object.counter_floor)
+        ? BigInt(object.counter_floor)
+        : 0n,
+      correlation: isSet(object.correlation) ? globalThis.Number(object.correlation) : 0,
     };
   },
 
@@ -546,6 +612,15 @@ export const Acknowledgement: MessageFns<Acknowledgement> = {
     if (message.retryAfterMs !== 0) {
       obj.retryAfterMs = Math.round(message.retryAfterMs);
     }
+    if (message.highestCounter !== 0n) {
+      obj.highestCounter = message.highestCounter.toString();
+    }
+    if (message.counterFloor !== 0n) {
+      obj.counterFloor = message.counterFloor.toString();
+    }
+    if (message.correlation !== 0) {
+      obj.correlation = Math.round(message.correlation);
+    }
     return obj;
   },
 
@@ -562,6 +637,13 @@ export const Acknowledgement: MessageFns<Acknowledgement> = {
     message.message = object.message ?? "";
     message.time = object.time ?? undefined;
     message.retryAfterMs = object.retryAfterMs ?? 0;
+    message.highestCounter = (object.highestCounter !== undefined && object.highestCounter !== null)
+      ? BigInt(object.highestCounter)
+      : 0n;
+    message.counterFloor = (object.counterFloor !== undefined && object.counterFloor !== null)
+      ? BigInt(object.counterFloor)
+      : 0n;
+    message.correlation = object.correlation ?? 0;
     return message;
   },
 };
