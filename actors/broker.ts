@@ -14,6 +14,7 @@ import { Gateway } from '../core/gateway/gateway.ts'
 import { connectNats } from '../core/ledger/connection.ts'
 import { createCursorStore } from '../core/ledger/cursors.ts'
 import { PartyFeed } from '../core/ledger/party-feed.ts'
+import { ResponseFinder } from '../core/ledger/response-finder.ts'
 import { PendingDeliveries } from '../core/ledger/pending-deliveries.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
@@ -198,11 +199,15 @@ async function start(
   if (does('gateway')) {
     const parties = readParties(config.partiesFile)
     const pending = new PendingDeliveries({ cursors, clock, metrics })
+    const responses = new ResponseFinder(ledger)
     const following = new PartyFeed({
       ledger,
       log,
       clock,
-      onTick: (sequence, frames) => pending.add(sequence, frames),
+      onTick: (sequence, frames) => {
+        pending.add(sequence, frames)
+        responses.add(sequence, frames)
+      },
     })
     await following.start()
     // Beside the work: metrics of a backlog may be late, requests may not.
@@ -216,6 +221,7 @@ async function start(
       directory: owners,
       ledger: following,
       cursors,
+      responses,
       parties,
       clock,
       random,

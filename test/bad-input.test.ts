@@ -265,7 +265,9 @@ t.test(
     const stream = incapable.stream('OutputGateway/Receive')
     stream.write(
       Buffer.from(
-        ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit: 0 } } }).finish(),
+        ReceiveRequest.encode({
+          step: { $case: 'openReceiver', value: { credit: 0, onlyIfFree: false } },
+        }).finish(),
       ),
     )
     const fault = await new Promise<unknown>((resolve) => stream.on('error', resolve).resume())
@@ -745,7 +747,7 @@ t.test(
     )
     await asking.submit(requests)
     const open = ReceiveRequest.encode({
-      step: { $case: 'openReceiver', value: { credit: 100 } },
+      step: { $case: 'openReceiver', value: { credit: 100, onlyIfFree: false } },
     }).finish()
     const stalled = await stalledCall(grpc, 'OutputGateway/Receive', otherUser, open)
     t.teardown(() => stalled.close())

@@ -63,6 +63,17 @@ export const limits = {
   deviceOriginatorsMax: 256,
   /** Deliveries a party may leave unacknowledged on one stream. */
   receiverCreditMax: 100_000,
+  /** Responses that one gateway indexes by RequestID, over all parties: 12 octets each. */
+  responseIndexEntriesMax: 4_000_000,
+  /** Ticks in the first step of a search for a response, from the newest to older ones, and in the largest. */
+  responseSearchTicks: 2_048,
+  responseSearchTicksMax: 65_536,
+  /** Searches for older responses of one party that may wait for each other. */
+  responseSearchesMax: 64,
+  /** Calls that wait for a response at one gateway. */
+  responseWaitsMax: 10_000,
+  /** A call that reads a response waits so long for a search in older deliveries. */
+  responseSearchMsMax: 10_000,
 
   /** Ticks of a ledger after which a partition's snapshot is made anew; a host that takes it over cold reads about so many at most. */
   snapshotTicks: 20_000,
@@ -142,6 +153,10 @@ export const limits = {
   /** A receiver that takes nothing for this long is cut off; its stream is reset this long after its status was sent. */
   receiverStallMsMax: 10_000,
   receiverResetMs: 1_000,
+  /** A receiver that opens only if there is no other waits so long for receivers at other gateways to answer. */
+  receiverAskMs: 500,
+  /** After an HTTP poll the party counts as receiving for so long: most clients poll again at once. */
+  receiverLingerMs: 10_000,
   /** `busbar load`: latencies kept of each kind, and ended requests remembered to find duplicates. */
   loadLatenciesMax: 1_000_000,
   loadEndedMax: 1_000_000,

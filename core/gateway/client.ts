@@ -19,6 +19,8 @@ import {
 import {
   OutputGatewayClient,
   type Delivery,
+  type GetResponseResponse,
+  type OpenReceiver,
   type ReceiveRequest,
   type ReceiveResponse,
 } from '../../proto/gen/busbar/v1/output_gateway.ts'
@@ -104,7 +106,7 @@ export class DeliveryStream {
 
   constructor(
     call: ClientDuplexStream<ReceiveRequest, ReceiveResponse>,
-    credit: number,
+    { credit, onlyIfFree }: OpenReceiver,
     onDeliveries: (list: Delivery[]) => void,
   ) {
     this.call = call
@@ -114,7 +116,7 @@ export class DeliveryStream {
       call.on('error', reject)
     })
     this.done.catch(() => {})
-    call.write({ step: { $case: 'openReceiver', value: { credit } } })
+    call.write({ step: { $case: 'openReceiver', value: { credit, onlyIfFree } } })
   }
 
   /** This delivery and all before it are done with. */
@@ -206,9 +208,35 @@ export class SupplierClient {
     )
   }
 
-  /** Opens a receiver; a receiver of the same party that was open before ends. */
-  receive(credit: number, onDeliveries: (list: Delivery[]) => void): DeliveryStream {
-    return new DeliveryStream(this.output.receive(this.metadata), credit, onDeliveries)
+  /**
+   * The delivery that holds the response to a request; the delivery is not consumed. Rejects with
+   * RESPONSE_NOT_READY when the response does not come within `waitMs` (0 to 30,000).
+   */
+  async response(
+    requestId: RequestId,
+    { waitMs = 0 }: { waitMs?: number } = {},
+  ): Promise<Delivery> {
+    const response = await this.ask<GetResponseResponse>((done) =>
+      this.output.getResponse({ requestId, waitMs }, this.metadata, this.callOptions(waitMs), done),
+    )
+    if (response.delivery === undefined) throw new Error('the gateway sent an empty answer')
+    return response.delivery
+  }
+
+  /**
+   * Opens a receiver; a receiver of the same party that was open before ends. With `onlyIfFree` this
+   * one ends instead, with DELIVERY_RECEIVER_PRESENT.
+   */
+  receive(
+    credit: number,
+    onDeliveries: (list: Delivery[]) => void,
+    { onlyIfFree = false }: { onlyIfFree?: boolean } = {},
+  ): DeliveryStream {
+    return new DeliveryStream(
+      this.output.receive(this.metadata),
+      { credit, onlyIfFree },
+      onDeliveries,
+    )
   }
 
   close(): void {
@@ -216,8 +244,9 @@ export class SupplierClient {
     this.output.close()
   }
 
-  private callOptions(): { deadline?: Date } {
-    return this.callMs > 0 ? { deadline: new Date(Date.now() + this.callMs) } : {}
+  /** `waitMs`: how long the gateway itself waits at most. */
+  private callOptions(waitMs = 0): { deadline?: Date } {
+    return this.callMs > 0 ? { deadline: new Date(Date.now() + waitMs + this.callMs) } : {}
   }
 
   private ask<T>(

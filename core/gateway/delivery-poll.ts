@@ -19,18 +19,28 @@ export type PollPorts = { deliveries: Deliveries; ledger: DeliveryFeed; clock: C
 /** Octets of deliveries in one answer; the last one may stand above. */
 const pollBytesMax = 1024 * 1024
 
-/** What a poll gave: an encoded ReceiveResponse, or that a newer receiver has come. */
-export type PollResult = { message: Buffer; isSuperseded: boolean }
+/** What a poll gave: an encoded ReceiveResponse, or why another receiver has the seat. */
+export type PollResult = {
+  message: Buffer
+  refusal?: 'DELIVERY_RECEIVER_SUPERSEDED' | 'DELIVERY_RECEIVER_PRESENT'
+}
+
+export type PollQuery = {
+  /** Deliveries in the answer. */
+  max: number
+  waitMs: number
+  /** Answers DELIVERY_RECEIVER_PRESENT instead of taking the seat of another receiver. */
+  ifFree: boolean
+}
 
 /**
- * Settles with at most `max` deliveries. `abandoned` is given a function that ends the poll early,
+ * Settles with at most `query.max` deliveries. `abandoned` is given a function that ends the poll early,
  * for a client that has gone. Rejects when ledger or cursor cannot be read.
  */
 export async function pollDeliveries(
   ports: PollPorts,
   party: Party,
-  max: number,
-  waitMs: number,
+  { max, waitMs, ifFree }: PollQuery,
   abandoned: (stop: () => void) => void,
 ): Promise<PollResult> {
   const { deliveries, ledger, clock, log } = ports
@@ -47,10 +57,12 @@ export async function pollDeliveries(
     }
   })
   abandoned(stop)
-  const seat = await deliveries.open(party, () => {
+  const superseded = (): void => {
     isSuperseded = true
     stop()
-  })
+  }
+  const seat = await deliveries.open(party, superseded, { ifFree, isPoll: true })
+  if (seat === undefined) return { message: Buffer.alloc(0), refusal: 'DELIVERY_RECEIVER_PRESENT' }
   try {
     const { acknowledged } = seat.cursor
     const backlogSequence =
@@ -96,5 +108,8 @@ export async function pollDeliveries(
     disarm()
     await seat.leave()
   }
-  return { message: writer.take(), isSuperseded }
+  return {
+    message: writer.take(),
+    ...(isSuperseded ? { refusal: 'DELIVERY_RECEIVER_SUPERSEDED' as const } : {}),
+  }
 }

@@ -10,17 +10,20 @@ import type { CursorStore, DeliveryFeed } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
+import type { ResponseLookup } from '../ports/responses.ts'
 import { Deliveries } from './deliveries.ts'
 import { GrpcGateway } from './grpc-gateway.ts'
 import { HttpGateway } from './http-gateway.ts'
 import { Intake } from './intake.ts'
 import { PartyAccounts } from './party-account.ts'
+import { Responses } from './responses.ts'
 
 export type GatewayPorts = {
   bus: Bus
   directory: OwnerDirectory
   ledger: DeliveryFeed
   cursors: CursorStore
+  responses: ResponseLookup
   parties: Parties
   clock: Clock
   random: Random
@@ -36,14 +39,22 @@ export class Gateway {
   private readonly clock: Clock
   private readonly grpc: GrpcGateway
   private readonly http: HttpGateway
+  private readonly deliveries: Deliveries
+  private readonly responses: Responses
 
   constructor(ports: GatewayPorts) {
     this.clock = ports.clock
     this.intake = new Intake(ports)
-    const deliveries = new Deliveries(ports)
-    const accounts = new PartyAccounts(ports.random)
-    this.grpc = new GrpcGateway({ ...ports, intake: this.intake, deliveries, accounts })
-    this.http = new HttpGateway({ ...ports, intake: this.intake, deliveries, accounts })
+    this.deliveries = new Deliveries(ports)
+    this.responses = new Responses({ ...ports, intake: this.intake })
+    const shared = {
+      intake: this.intake,
+      deliveries: this.deliveries,
+      responses: this.responses,
+      accounts: new PartyAccounts(ports.random),
+    }
+    this.grpc = new GrpcGateway({ ...ports, ...shared })
+    this.http = new HttpGateway({ ...ports, ...shared })
   }
 
   /**
@@ -76,7 +87,9 @@ export class Gateway {
         resolve()
       })
     })
+    this.responses.close()
     await Promise.all([this.grpc.close(), this.http.close()])
+    this.deliveries.close()
     this.intake.close()
   }
 }

@@ -28,12 +28,14 @@ import type { Intake } from './intake.ts'
 import type { PartyAccounts, PartyAccount } from './party-account.ts'
 import { Receiver } from './receiver.ts'
 import { grpcRefusal } from './refusal.ts'
+import type { Responses } from './responses.ts'
 import { BatchCall, SingleCall, StatusCall, submitOne } from './submit-calls.ts'
 import { SubmitStream } from './submit-stream.ts'
 
 export type GrpcGatewayPorts = {
   intake: Intake
   deliveries: Deliveries
+  responses: Responses
   accounts: PartyAccounts
   parties: Parties
   clock: Clock
@@ -121,7 +123,10 @@ export class GrpcGateway {
       cancel: this.cancel,
       getRequestStatus: this.getRequestStatus,
     })
-    this.server.addService(rawService(OutputGatewayService), { receive: this.receive })
+    this.server.addService(rawService(OutputGatewayService), {
+      receive: this.receive,
+      getResponse: this.getResponse,
+    })
     this.health.addToServer(this.server)
     addReflection(this.server)
   }
@@ -219,6 +224,18 @@ export class GrpcGateway {
       new StatusCall(callback),
       0,
     )
+  }
+
+  private readonly getResponse: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
+    const account = this.identify(call.metadata)
+    if (typeof account === 'string') return callback(grpcRefusal(account))
+    void this.ports.responses
+      .get(account, call.request, (stop) => void call.once('cancelled', stop))
+      .then((result) =>
+        'code' in result
+          ? callback(grpcRefusal(result.code, result.detail))
+          : callback(null, result.message),
+      )
   }
 
   private readonly submitStream: handleBidiStreamingCall<Buffer, Buffer> = (call) => {

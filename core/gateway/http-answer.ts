@@ -36,9 +36,14 @@ export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
   DEADLINE_EXCEEDED: 504,
 }
 
-/** A request that is too large has a status of its own in HTTP, which gRPC lacks. */
+/** HTTP has statuses of its own for these, which gRPC lacks. */
+const ownStatusOf: { readonly [code in ErrorCode]?: number } = {
+  REQUEST_SIZE_EXCEEDED: 413,
+  RESPONSE_NOT_KEPT: 410,
+}
+
 const statusOf = (code: ErrorCode): number =>
-  code === 'REQUEST_SIZE_EXCEEDED' ? 413 : httpStatusOf[errorTable[code].grpc]
+  ownStatusOf[code] ?? httpStatusOf[errorTable[code].grpc]
 
 export type HttpAnswer = { status: number; body: string; retryAfterSeconds: number }
 

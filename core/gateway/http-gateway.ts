@@ -12,8 +12,12 @@ import {
   GetRequestStatusRequest,
   GetRequestStatusResponse,
 } from '../../proto/gen/busbar/v1/input_gateway.ts'
-import { ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
-import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
+import {
+  GetResponseRequest,
+  GetResponseResponse,
+  ReceiveResponse,
+} from '../../proto/gen/busbar/v1/output_gateway.ts'
+import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/service_request.ts'
 import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
 import { BrokerError } from '../base/broker-error.ts'
@@ -42,15 +46,18 @@ import {
   counterFaultOf,
   deliveryAcknowledgementSchema,
   pollSchema,
+  responseQuerySchema,
   submissionSchema,
 } from './http-schema.ts'
 import type { Intake } from './intake.ts'
 import type { PartyAccount, PartyAccounts } from './party-account.ts'
+import type { Responses } from './responses.ts'
 import type { AnswerSink } from './slots.ts'
 
 export type HttpGatewayPorts = {
   intake: Intake
   deliveries: Deliveries
+  responses: Responses
   accounts: PartyAccounts
   parties: Parties
   ledger: DeliveryFeed
@@ -172,16 +179,19 @@ function requestBytesOf(object: Record<string, unknown>, isInList: boolean): Buf
 const eui64Text = '(?:[0-9A-Fa-f]{16}|(?:[0-9A-Fa-f]{2}[-:]){7}[0-9A-Fa-f]{2})'
 const requestIdText = new RegExp(`^(${eui64Text}):(${eui64Text}):(\\d{1,20})$`)
 
-function requestIdBytesOf(text: string): Buffer | undefined {
+/** The RequestId of a path; undefined when it has another form. */
+function requestIdOf(text: string): RequestId | undefined {
   const match = requestIdText.exec(text)
   if (!match) return undefined
   const counter = BigInt(match[3]!)
   if (counter > 0xffff_ffff_ffff_ffffn) return undefined
-  return asBuffer(
-    GetRequestStatusRequest.encode({
-      requestId: { originator: match[1]!, target: match[2]!, counter },
-    }).finish(),
-  )
+  return { originator: match[1]!, target: match[2]!, counter }
+}
+
+/** A GetRequestStatusRequest or CancelRequest, which have the same wire form. */
+function requestIdBytesOf(text: string): Buffer | undefined {
+  const requestId = requestIdOf(text)
+  return requestId && asBuffer(GetRequestStatusRequest.encode({ requestId }).finish())
 }
 
 function codeOf(error: FastifyError): ErrorCode {
@@ -207,6 +217,8 @@ export class HttpGateway {
     this.server = fastify({
       bodyLimit: limits.partyMessageBytesMax,
       routerOptions: { maxParamLength: 200 },
+      // HEAD would run the handler of GET: a poll takes the receiver's seat [RFC 9110 9.2.1].
+      exposeHeadRoutes: false,
       requestTimeout: limits.longPollMsMax,
       forceCloseConnections: true,
       ajv: {
@@ -238,6 +250,11 @@ export class HttpGateway {
     this.server.post('/v1/service-requests', { schema: { body: submissionSchema } }, this.submit)
     this.server.get('/v1/service-requests/:id', this.getStatus)
     this.server.delete('/v1/service-requests/:id', this.cancel)
+    this.server.get(
+      '/v1/service-requests/:id/response',
+      { schema: { querystring: responseQuerySchema } },
+      this.getResponse,
+    )
     this.server.get('/v1/deliveries', { schema: { querystring: pollSchema } }, this.poll)
     this.server.post(
       '/v1/deliveries/acknowledgements',
@@ -314,6 +331,35 @@ export class HttpGateway {
     this.ports.intake.queryStatus(account, bytes, 0, bytes.length, new HttpStatus(reply), 0)
   }
 
+  private readonly getResponse = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    const account = this.identify(request)
+    if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
+    const requestId = requestIdOf((request.params as { id: string }).id)
+    if (requestId === undefined)
+      return this.sent(
+        reply,
+        httpRefusal(
+          'REQUEST_ID_MALFORMED',
+          'the path has originator:target:counter before /response',
+        ),
+      )
+    const waitMs = Number((request.query as { waitMs?: string }).waitMs ?? 0)
+    const bytes = asBuffer(GetResponseRequest.encode({ requestId, waitMs }).finish())
+    const result = await this.ports.responses.get(account, bytes, (stop) =>
+      reply.raw.once('close', stop),
+    )
+    if ('code' in result) return this.sent(reply, httpRefusal(result.code, result.detail))
+    const { delivery } = GetResponseResponse.decode(result.message)
+    return this.sent(reply, {
+      status: 200,
+      body: JSON.stringify({ delivery: deliveryJson(delivery!) }),
+      retryAfterSeconds: 0,
+    })
+  }
+
   private readonly cancel = (request: FastifyRequest, reply: FastifyReply): void => {
     const account = this.identify(request)
     if (typeof account === 'string') return send(reply, httpRefusal(account))
@@ -332,25 +378,24 @@ export class HttpGateway {
   ): Promise<FastifyReply> => {
     const account = this.identify(request)
     if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
-    const query = request.query as { max?: string; waitMs?: string }
+    const query = request.query as { max?: string; waitMs?: string; onlyIfFree?: string }
     const max = Math.min(
       Math.max(Number(query.max ?? pollDeliveriesDefault), 1),
       limits.deliveriesPerMessageMax,
     )
     let stop = (): void => {}
     try {
-      const { message, isSuperseded } = await pollDeliveries(
+      const { message, refusal } = await pollDeliveries(
         this.ports,
         account.party,
-        max,
-        Number(query.waitMs ?? 0),
+        { max, waitMs: Number(query.waitMs ?? 0), ifFree: query.onlyIfFree === 'true' },
         (end) => {
           stop = end
           this.polls.add(stop)
           reply.raw.once('close', stop)
         },
       )
-      if (isSuperseded) return this.sent(reply, httpRefusal('DELIVERY_RECEIVER_SUPERSEDED'))
+      if (refusal) return this.sent(reply, httpRefusal(refusal))
       const { deliveries } = ReceiveResponse.decode(message)
       return this.sent(reply, {
         status: 200,

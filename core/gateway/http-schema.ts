@@ -124,5 +124,13 @@ export const pollSchema: Schema = {
   properties: {
     max: { type: 'string', pattern: '^\\d{1,6}$' },
     waitMs: { type: 'string', pattern: '^\\d{1,6}$' },
+    onlyIfFree: { type: 'string', enum: ['true', 'false'] },
   },
+}
+
+/** GET /v1/service-requests/{id}/response */
+export const responseQuerySchema: Schema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { waitMs: { type: 'string', pattern: '^\\d{1,6}$' } },
 }

@@ -145,7 +145,7 @@ export class Receiver implements Flushable {
       }
       this.credit = credit
       this.disarmOpen?.()
-      void this.open()
+      void this.open(step.value.onlyIfFree)
     } else if (this.seat === undefined)
       this.end(this.credit > 0 ? 'DELIVERY_ACKNOWLEDGEMENT_INVALID' : 'DELIVERY_CREDIT_INVALID')
     else if (
@@ -156,11 +156,14 @@ export class Receiver implements Flushable {
     }
   }
 
-  private async open(): Promise<void> {
+  private async open(ifFree: boolean): Promise<void> {
     try {
-      const seat = await this.deliveries.open(this.party, () =>
-        this.end('DELIVERY_RECEIVER_SUPERSEDED'),
+      const seat = await this.deliveries.open(
+        this.party,
+        () => this.end('DELIVERY_RECEIVER_SUPERSEDED'),
+        { ifFree },
       )
+      if (seat === undefined) return this.end('DELIVERY_RECEIVER_PRESENT')
       this.seat = seat
       if (this.isEnded) return await seat.leave()
       this.lastAcknowledged = seat.cursor.acknowledged

@@ -26,7 +26,10 @@ export type PartyFeedOptions = {
   ledger: Ledger
   log: Log
   clock?: Clock
-  /** Sees the deliveries of every tick behind the start, by party; frames are borrowed. */
+  /**
+   * Sees every tick behind the start, also one without deliveries, with the deliveries by party; frames are borrowed. The
+   * first call has the sequence at which the feed starts, and no deliveries.
+   */
   onTick?: (sequence: number, frames: ReadonlyMap<Eui64Key, Buffer>) => void
 }
 
@@ -72,6 +75,7 @@ export class PartyFeed implements DeliveryFeed {
   /** Joins the end of the log. */
   async start(): Promise<void> {
     this.tailSequence = (await this.ledger.lastOn(tickSubjects))?.sequence ?? 0
+    this.onFrames?.(this.tailSequence, new Map())
     this.tail = await this.ledger.follow(tickSubjects, this.tailSequence + 1, (message) =>
       this.onTick(message),
     )
@@ -178,8 +182,8 @@ export class PartyFeed implements DeliveryFeed {
   private onTick(message: LedgerMessage): void {
     this.tailSequence = message.sequence
     const frames = partyFramesOf(message.data)
-    if (frames.size === 0) return
     this.onFrames?.(message.sequence, frames)
+    if (frames.size === 0) return
     let isWanted = false
     for (const party of frames.keys()) {
       const index = this.indexes.get(party)

@@ -71,7 +71,12 @@ export class Gateway {
     await this.life.turn()
     const { deliveries, feed, life } = this
     const ports = { deliveries, ledger: feed, clock: life.clock, log: silentLog }
-    const { message } = await pollDeliveries(ports, party, max, waitMs, () => undefined)
+    const { message } = await pollDeliveries(
+      ports,
+      party,
+      { max, waitMs, ifFree: false },
+      () => undefined,
+    )
     await life.turn()
     return message
   }

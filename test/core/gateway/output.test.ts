@@ -202,7 +202,9 @@ t.test(
     }
     const open = (credit: number): Buffer =>
       Buffer.from(
-        ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit } } }).finish(),
+        ReceiveRequest.encode({
+          step: { $case: 'openReceiver', value: { credit, onlyIfFree: false } },
+        }).finish(),
       )
     const acknowledge = (deliveryId: bigint): Buffer =>
       Buffer.from(
@@ -262,7 +264,9 @@ t.test(
     )
     request.on('error', () => {})
     const open = Buffer.from(
-      ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit: 1_000 } } }).finish(),
+      ReceiveRequest.encode({
+        step: { $case: 'openReceiver', value: { credit: 1_000, onlyIfFree: false } },
+      }).finish(),
     )
     request.write(Buffer.concat([Buffer.from([0, 0, 0, 0, open.length]), open]))
     const others = new Inbox<Delivery>()
@@ -324,7 +328,9 @@ t.test('a stalled receiver that reads again before the reset is told why', async
     request.on('trailers', (headers) => resolve(headers)),
   )
   const open = Buffer.from(
-    ReceiveRequest.encode({ step: { $case: 'openReceiver', value: { credit: 1_000 } } }).finish(),
+    ReceiveRequest.encode({
+      step: { $case: 'openReceiver', value: { credit: 1_000, onlyIfFree: false } },
+    }).finish(),
   )
   request.write(Buffer.concat([Buffer.from([0, 0, 0, 0, open.length]), open]))
   while (ledger.following === 0) await turn()

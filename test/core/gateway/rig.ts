@@ -11,11 +11,13 @@ import { FrameWriter, forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../../core/envelope/layout.ts'
 import { Gateway } from '../../../core/gateway/gateway.ts'
 import { SupplierClient } from '../../../core/gateway/client.ts'
+import { ResponseFinder } from '../../../core/ledger/response-finder.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../../core/ports/bus.ts'
 import { systemClock, type Clock } from '../../../core/ports/clock.ts'
 import { silentLog } from '../../../core/ports/log.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'
 import { systemRandom } from '../../../core/ports/random.ts'
+import type { ResponseLookup } from '../../../core/ports/responses.ts'
 import { SimBus } from '../../../core/ports/sim/bus.ts'
 import { SimCursorStore, SimLedger } from '../../../core/ports/sim/ledger.ts'
 import { parseSrv } from '../../../core/base/srv.ts'
@@ -132,6 +134,7 @@ export async function makeRig(
     directory?: TestDirectory
     ledger?: SimLedger
     cursors?: SimCursorStore
+    responses?: ResponseLookup
     clock?: Clock
   } = {},
 ): Promise<Rig> {
@@ -145,6 +148,7 @@ export async function makeRig(
     directory,
     ledger,
     cursors,
+    responses: options.responses ?? new ResponseFinder(ledger),
     parties: demoParties(),
     clock,
     random: systemRandom,

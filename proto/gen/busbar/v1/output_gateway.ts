@@ -9,12 +9,16 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientUnaryCall,
   type handleBidiStreamingCall,
+  type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
+  type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { DeviceAlert } from "./device_alert.ts";
+import { RequestId } from "./service_request.ts";
 import { ServiceResponse } from "./service_response.ts";
 
 /** One message of the client on Receive. */
@@ -34,6 +38,11 @@ export interface ReceiveRequest {
 export interface OpenReceiver {
   /** Number of unacknowledged deliveries that the client can hold: 1 to 100,000. */
   credit: number;
+  /**
+   * True: the call ends with DELIVERY_RECEIVER_PRESENT if another receiver of the party is
+   * connected, at this or another gateway. False: this receiver takes over.
+   */
+  onlyIfFree: boolean;
 }
 
 /** Acknowledges deliveries cumulatively. */
@@ -61,6 +70,25 @@ export interface Delivery {
     /** A message that a device sent without being asked. */
     { $case: "alert"; value: DeviceAlert }
     | undefined;
+}
+
+/** Input of GetResponse. */
+export interface GetResponseRequest {
+  /** The request whose response is wanted; required. */
+  requestId:
+    | RequestId
+    | undefined;
+  /**
+   * Maximum time to wait for the response, in milliseconds: at most 30,000; larger values count as
+   * 30,000. 0: answer at once.
+   */
+  waitMs: number;
+}
+
+/** Result of GetResponse. */
+export interface GetResponseResponse {
+  /** The delivery that holds the response, as Receive delivers it. */
+  delivery: Delivery | undefined;
 }
 
 function createBaseReceiveRequest(): ReceiveRequest {
@@ -167,13 +195,16 @@ export const ReceiveRequest: MessageFns<ReceiveRequest> = {
 };
 
 function createBaseOpenReceiver(): OpenReceiver {
-  return { credit: 0 };
+  return { credit: 0, onlyIfFree: false };
 }
 
 export const OpenReceiver: MessageFns<OpenReceiver> = {
   encode(message: OpenReceiver, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.credit !== 0) {
       writer.uint32(8).uint32(message.credit);
+    }
+    if (message.onlyIfFree !== false) {
+      writer.uint32(16).bool(message.onlyIfFree);
     }
     return writer;
   },
@@ -199,6 +230,14 @@ export const OpenReceiver: MessageFns<OpenReceiver> = {
             message.credit = reader.uint32();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.onlyIfFree = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -212,13 +251,23 @@ export const OpenReceiver: MessageFns<OpenReceiver> = {
   },
 
   fromJSON(object: any): OpenReceiver {
-    return { credit: isSet(object.credit) ? globalThis.Number(object.credit) : 0 };
+    return {
+      credit: isSet(object.credit) ? globalThis.Number(object.credit) : 0,
+      onlyIfFree: isSet(object.onlyIfFree)
+        ? globalThis.Boolean(object.onlyIfFree)
+        : isSet(object.only_if_free)
+        ? globalThis.Boolean(object.only_if_free)
+        : false,
+    };
   },
 
   toJSON(message: OpenReceiver): unknown {
     const obj: any = {};
     if (message.credit !== 0) {
       obj.credit = Math.round(message.credit);
+    }
+    if (message.onlyIfFree !== false) {
+      obj.onlyIfFree = message.onlyIfFree;
     }
     return obj;
   },
@@ -229,6 +278,7 @@ export const OpenReceiver: MessageFns<OpenReceiver> = {
   fromPartial(object: DeepPartial<OpenReceiver>): OpenReceiver {
     const message = createBaseOpenReceiver();
     message.credit = object.credit ?? 0;
+    message.onlyIfFree = object.onlyIfFree ?? false;
     return message;
   },
 };
@@ -508,6 +558,170 @@ export const Delivery: MessageFns<Delivery> = {
   },
 };
 
+function createBaseGetResponseRequest(): GetResponseRequest {
+  return { requestId: undefined, waitMs: 0 };
+}
+
+export const GetResponseRequest: MessageFns<GetResponseRequest> = {
+  encode(message: GetResponseRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== undefined) {
+      RequestId.encode(message.requestId, writer.uint32(10).fork()).join();
+    }
+    if (message.waitMs !== 0) {
+      writer.uint32(16).uint32(message.waitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetResponseRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetResponseRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = RequestId.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.waitMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetResponseRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? RequestId.fromJSON(object.requestId)
+        : isSet(object.request_id)
+        ? RequestId.fromJSON(object.request_id)
+        : undefined,
+      waitMs: isSet(object.waitMs)
+        ? globalThis.Number(object.waitMs)
+        : isSet(object.wait_ms)
+        ? globalThis.Number(object.wait_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: GetResponseRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== undefined) {
+      obj.requestId = RequestId.toJSON(message.requestId);
+    }
+    if (message.waitMs !== 0) {
+      obj.waitMs = Math.round(message.waitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetResponseRequest>): GetResponseRequest {
+    return GetResponseRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetResponseRequest>): GetResponseRequest {
+    const message = createBaseGetResponseRequest();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null)
+      ? RequestId.fromPartial(object.requestId)
+      : undefined;
+    message.waitMs = object.waitMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetResponseResponse(): GetResponseResponse {
+  return { delivery: undefined };
+}
+
+export const GetResponseResponse: MessageFns<GetResponseResponse> = {
+  encode(message: GetResponseResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.delivery !== undefined) {
+      Delivery.encode(message.delivery, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetResponseResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetResponseResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.delivery = Delivery.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetResponseResponse {
+    return { delivery: isSet(object.delivery) ? Delivery.fromJSON(object.delivery) : undefined };
+  },
+
+  toJSON(message: GetResponseResponse): unknown {
+    const obj: any = {};
+    if (message.delivery !== undefined) {
+      obj.delivery = Delivery.toJSON(message.delivery);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetResponseResponse>): GetResponseResponse {
+    return GetResponseResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetResponseResponse>): GetResponseResponse {
+    const message = createBaseGetResponseResponse();
+    message.delivery = (object.delivery !== undefined && object.delivery !== null)
+      ? Delivery.fromPartial(object.delivery)
+      : undefined;
+    return message;
+  },
+};
+
 /** Delivers responses and device alerts. The metadata entry x-busbar-party names the calling party. */
 export type OutputGatewayService = typeof OutputGatewayService;
 export const OutputGatewayService = {
@@ -527,6 +741,20 @@ export const OutputGatewayService = {
     responseSerialize: (value: ReceiveResponse): Buffer => Buffer.from(ReceiveResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReceiveResponse => ReceiveResponse.decode(value),
   },
+  /**
+   * Returns the final response to one request. It does not consume the delivery: the response is
+   * delivered by Receive all the same, and it can be read here before and after that, as long as
+   * the ledger keeps it. Needs no receiver and does not end one.
+   */
+  getResponse: {
+    path: "/busbar.v1.OutputGateway/GetResponse" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetResponseRequest): Buffer => Buffer.from(GetResponseRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetResponseRequest => GetResponseRequest.decode(value),
+    responseSerialize: (value: GetResponseResponse): Buffer => Buffer.from(GetResponseResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetResponseResponse => GetResponseResponse.decode(value),
+  },
 } as const;
 
 export interface OutputGatewayServer extends UntypedServiceImplementation {
@@ -538,6 +766,12 @@ export interface OutputGatewayServer extends UntypedServiceImplementation {
    * (DELIVERY_RECEIVER_SUPERSEDED).
    */
   receive: handleBidiStreamingCall<ReceiveRequest, ReceiveResponse>;
+  /**
+   * Returns the final response to one request. It does not consume the delivery: the response is
+   * delivered by Receive all the same, and it can be read here before and after that, as long as
+   * the ledger keeps it. Needs no receiver and does not end one.
+   */
+  getResponse: handleUnaryCall<GetResponseRequest, GetResponseResponse>;
 }
 
 export interface OutputGatewayClient extends Client {
@@ -551,6 +785,26 @@ export interface OutputGatewayClient extends Client {
   receive(): ClientDuplexStream<ReceiveRequest, ReceiveResponse>;
   receive(options: Partial<CallOptions>): ClientDuplexStream<ReceiveRequest, ReceiveResponse>;
   receive(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ReceiveRequest, ReceiveResponse>;
+  /**
+   * Returns the final response to one request. It does not consume the delivery: the response is
+   * delivered by Receive all the same, and it can be read here before and after that, as long as
+   * the ledger keeps it. Needs no receiver and does not end one.
+   */
+  getResponse(
+    request: GetResponseRequest,
+    callback: (error: ServiceError | null, response: GetResponseResponse) => void,
+  ): ClientUnaryCall;
+  getResponse(
+    request: GetResponseRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetResponseResponse) => void,
+  ): ClientUnaryCall;
+  getResponse(
+    request: GetResponseRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetResponseResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const OutputGatewayClient = makeGenericClientConstructor(
