@@ -181,6 +181,7 @@ program
   .option('--credit <count>', 'deliveries held unacknowledged')
   .option('--count <count>', 'end after so many')
   .option('--keep', 'acknowledge nothing: they come again', false)
+  .option('--take-over', 'end another receiver of the party instead of leaving it alone', false)
   .option('--entries <count>', 'profile entries shown of each')
   .action(async (options: ReceiveOptions) => {
     const { receiveCommand } = await import('../core/gateway/cli.ts')

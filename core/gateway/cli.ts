@@ -8,11 +8,12 @@ import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/servic
 import { RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { parseEui64 } from '../base/eui64.ts'
+import { limits } from '../base/limits.ts'
 import { requestCounterMax, RequestCounters } from '../base/request-counter.ts'
 import { parseSrv } from '../base/srv.ts'
 import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import type { Clock } from '../ports/clock.ts'
-import { busbarCode, SupplierClient, type DeliveryStream } from './client.ts'
+import { busbarCode, retryAfterMs, SupplierClient } from './client.ts'
 import { alertLines, responseLines, timeText } from './format.ts'
 
 /** Where lines go, what time it is, and how Ctrl-C is heard. */
@@ -55,6 +56,8 @@ export type ReceiveOptions = {
   credit?: string
   count?: string
   keep?: boolean
+  /** Ends another receiver of the party. */
+  takeOver?: boolean
   entries?: string
 }
 
@@ -180,51 +183,49 @@ async function withClient(
   }
 }
 
-const sameRequest = (a: RequestId | undefined, b: RequestId | undefined): boolean =>
-  a !== undefined &&
-  b !== undefined &&
-  a.counter === b.counter &&
-  parseEui64(a.target)?.equals(parseEui64(b.target)!) === true
-
-/**
- * Takes deliveries until the one of `request` comes. Those of other requests are only looked past:
- * they belong to whoever takes them with `busbar receive` or with a client of their own. Its own is
- * acknowledged when no other waits before it.
- */
+/** Waits for the response, which stays among the deliveries of the party; no receiver is disturbed. */
 async function awaitResponse(
   client: SupplierClient,
-  request: ServiceRequest,
+  requestId: RequestId,
   seconds: number,
   terminal: Terminal,
 ): Promise<number> {
-  let others = 0
-  let stream: DeliveryStream | undefined
-  let disarm = (): void => {}
-  const found = new Promise<Delivery | undefined>((resolve) => {
-    disarm = terminal.clock.at(terminal.clock.now() + seconds * 1000, () => resolve(undefined))
-    terminal.onInterrupt(() => resolve(undefined))
-    stream = client.receive(100_000, (list) => {
-      for (const delivery of list) {
-        if (
-          delivery.content?.$case === 'response' &&
-          sameRequest(delivery.content.value.requestId, request.requestId)
-        )
-          return resolve(delivery)
-        others++
-      }
-    })
-  })
-  const delivery = await Promise.race([found, stream!.done.then(() => undefined)]).finally(disarm)
-  if (delivery?.content?.$case !== 'response') {
-    stream!.cancel()
-    terminal.err('No response came in time; it will wait at the output gateway: busbar receive')
-    return 1
+  const { clock } = terminal
+  const endsAt = clock.now() + seconds * 1000
+  const interrupted = new Promise<undefined>((resolve) =>
+    terminal.onInterrupt(() => resolve(undefined)),
+  )
+  for (;;) {
+    const waitMs = Math.min(Math.max(endsAt - clock.now(), 0), limits.longPollMsMax)
+    const delivery = await Promise.race([responseOf(client, requestId, waitMs), interrupted])
+    if (typeof delivery === 'number' && clock.now() + delivery < endsAt) {
+      const later = new Promise<void>((resolve) => clock.at(clock.now() + delivery, resolve))
+      await Promise.race([later, interrupted])
+      continue
+    }
+    if (delivery === undefined || typeof delivery === 'number') {
+      terminal.err('No response came in time; it will be among the deliveries: busbar receive')
+      return 1
+    }
+    if (delivery.content?.$case !== 'response') throw new Error('the delivery has no response')
+    for (const line of responseLines(delivery.content.value, entriesShown)) terminal.out(line)
+    return delivery.content.value.responseCode === 'I0' ? 0 : 1
   }
-  for (const line of responseLines(delivery.content.value, entriesShown)) terminal.out(line)
-  if (others === 0) stream!.acknowledge(delivery.deliveryId)
-  else terminal.err(`${others} deliveries of other requests wait before it: busbar receive`)
-  await stream!.end()
-  return delivery.content.value.responseCode === 'I0' ? 0 : 1
+}
+
+/** The delivery, or the wait in ms after which it is to be asked for again. */
+async function responseOf(
+  client: SupplierClient,
+  requestId: RequestId,
+  waitMs: number,
+): Promise<Delivery | number> {
+  try {
+    return await client.response(requestId, { waitMs })
+  } catch (error) {
+    const retryMs = retryAfterMs(error)
+    if (retryMs > 0) return retryMs
+    throw error
+  }
 }
 
 /** Submits one request; prints its acknowledgement and, with `wait`, its response. */
@@ -247,7 +248,7 @@ export function submitCommand(options: SubmitOptions, terminal: Terminal): Promi
       return 1
     }
     terminal.out(line)
-    return options.wait ? awaitResponse(client, sent, seconds, terminal) : 0
+    return options.wait ? awaitResponse(client, sent.requestId!, seconds, terminal) : 0
   })
 }
 
@@ -266,7 +267,7 @@ export function receiveCommand(options: ReceiveOptions, terminal: Terminal): Pro
     let stop = (): void => {}
     const stopped = new Promise<void>((resolve) => (stop = resolve))
     terminal.onInterrupt(stop)
-    const stream = client.receive(credit, (list) => {
+    const onDeliveries = (list: Delivery[]): void => {
       let last: bigint | undefined
       for (const { content, deliveryId } of list) {
         if (count >= countMax) break
@@ -282,7 +283,8 @@ export function receiveCommand(options: ReceiveOptions, terminal: Terminal): Pro
       }
       if (last !== undefined && !options.keep) stream.acknowledge(last)
       if (count >= countMax) stop()
-    })
+    }
+    const stream = client.receive(credit, onDeliveries, { onlyIfFree: !options.takeOver })
     if (countMax === 0) stop()
     await Promise.race([stopped, stream.done])
     await stream.end()

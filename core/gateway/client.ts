@@ -44,6 +44,13 @@ export function busbarCode(error: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
+/** The wait in ms after which the gateway says that the call may be repeated; 0 when repeating does not help. */
+export function retryAfterMs(error: unknown): number {
+  const metadata = (error as Partial<ServiceError> | undefined)?.metadata
+  const value = metadata instanceof Metadata ? metadata.get('retry-after-ms')[0] : undefined
+  return typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : 0
+}
+
 /** The fast door: requests out, acknowledgements in, in any order. */
 export class SubmissionStream {
   private readonly call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>

@@ -17,14 +17,19 @@ import {
   submitCommand,
   type Terminal,
 } from '../../../core/gateway/cli.ts'
+import { busbarCode } from '../../../core/gateway/client.ts'
 import { readCounter, readKind } from '../../../core/envelope/envelope.ts'
 import { Kind } from '../../../core/envelope/layout.ts'
 import { systemClock } from '../../../core/ports/clock.ts'
 import { DeviceAlert, DeviceAlertKind } from '../../../proto/gen/busbar/v1/device_alert.ts'
+import type { Delivery } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import { ResponseBody } from '../../../proto/gen/busbar/v1/service_response.ts'
 import {
   accepted,
+  commitTick,
   deliver,
+  fault,
+  Inbox,
   makeRig,
   meter,
   outSubject,
@@ -87,12 +92,9 @@ t.test('submit, wait, receive, status', async (t) => {
         outcome: 'OK',
         status: { state: 3, acceptedMs: 1_700_000_000_000, endedMs: 1_700_000_001_000 },
       }
-    void rig.ledger.commit([
-      {
-        subject: outSubject(supplier),
-        data: responseFrame(supplier, [readCounter(frame, at)], body),
-      },
-    ])
+    const responses = responseFrame(supplier, [readCounter(frame, at)], body)
+    void rig.ledger.commit([{ subject: outSubject(supplier), data: responses }])
+    void commitTick(rig.ledger, supplier, responses)
     return accepted
   })
   const waiting = new TestTerminal()
@@ -121,19 +123,10 @@ t.test('submit, wait, receive, status', async (t) => {
   t.equal(await receiveCommand({ gateway, party: supplier, count: '1', entries: '1' }, taken), 0)
   t.match(
     taken.lines.join('\n'),
-    /counter 8[\s\S]*and 2 more/,
-    'the one before was acknowledged by submit --wait',
+    /counter 7[\s\S]*and 2 more/,
+    'the one before was not acknowledged by submit --wait',
   )
   await deliver(rig.ledger, supplier, 100, 101)
-  const behind = new TestTerminal()
-  t.equal(
-    await submitCommand(
-      { gateway, party: supplier, device: meter, srv: '4.1.1', counter: '9', wait: true },
-      behind,
-    ),
-    0,
-  )
-  t.match(behind.errors.join(), /2 deliveries of other requests/)
   const kept = new TestTerminal()
   t.equal(await receiveCommand({ gateway, party: supplier, count: '3', keep: true }, kept), 0)
   t.equal(
@@ -237,4 +230,56 @@ t.test('an alert in words', (t) => {
   const bare = DeviceAlert.fromPartial({ device: meter })
   t.match(alertLines(bare).join(), /kind 0.*received -, not protected/)
   t.end()
+})
+
+t.test('neither submit --wait nor receive takes the seat of a running receiver', async (t) => {
+  const rig = await makeRig()
+  t.teardown(() => rig.close())
+  const common = { gateway: rig.address, party: supplier }
+  const host = { isSlow: true }
+  await serveHost(rig.bus, 'a', (frame, at) => {
+    if (readKind(frame, at) !== Kind.STATUS_QUERY) return accepted
+    if (host.isSlow) {
+      host.isSlow = false
+      return { outcome: 'BROKER_PARTITION_BUSY', retryMs: 1 }
+    }
+    void commitTick(rig.ledger, supplier, responseFrame(supplier, [5n]))
+    return { outcome: 'OK', status: { state: 1, acceptedMs: 1, endedMs: 0 } }
+  })
+  const inbox = new Inbox<Delivery>()
+  const stream = rig.client().receive(10, (list) => inbox.put(...list))
+  await deliver(rig.ledger, supplier, 1, 1)
+  await inbox.until(1)
+  const waiting = new TestTerminal()
+  const options = { ...common, device: meter, srv: '4.1.1', counter: '5', wait: true }
+  t.equal(await submitCommand(options, waiting), 0, waiting.errors.join())
+  t.match(waiting.lines.join('\n'), /I99[\s\S]*I0 OK/, 'after a gateway without room, too')
+  const refused = new TestTerminal()
+  t.equal(await receiveCommand({ ...common, count: '1' }, refused), 1)
+  t.match(refused.errors.join(), /DELIVERY_RECEIVER_PRESENT.*--take-over/)
+  await deliver(rig.ledger, supplier, 2, 2)
+  t.equal((await inbox.until(2)).length, 2, 'the receiver goes on')
+  const taking = new TestTerminal()
+  t.equal(await receiveCommand({ ...common, count: '2', takeOver: true }, taking), 0)
+  t.equal(busbarCode(await fault(stream.done)), 'DELIVERY_RECEIVER_SUPERSEDED')
+})
+
+t.test('submit --wait ends when its time is over, or at Ctrl-C', async (t) => {
+  const rig = await makeRig()
+  t.teardown(() => rig.close())
+  let asked = 0
+  await serveHost(rig.bus, 'a', (frame, at) => {
+    if (readKind(frame, at) !== Kind.STATUS_QUERY) return accepted
+    asked++
+    return { outcome: 'OK', status: { state: 1, acceptedMs: 1, endedMs: 0 } }
+  })
+  const options = { gateway: rig.address, party: supplier, device: meter, srv: '4.1.1', wait: true }
+  const late = new TestTerminal()
+  t.equal(await submitCommand({ ...options, timeout: '0' }, late), 1)
+  t.match(late.errors.join(), /No response came in time.*busbar receive/)
+  const interrupted = new TestTerminal()
+  const waiting = submitCommand(options, interrupted)
+  while (asked < 2) await new Promise<void>((resolve) => setImmediate(resolve))
+  interrupted.interrupt()
+  t.equal(await waiting, 1)
 })

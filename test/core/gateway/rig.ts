@@ -4,15 +4,17 @@
  */
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
-import { parseEui64 } from '../../../core/base/eui64.ts'
+import { eui64Key, parseEui64 } from '../../../core/base/eui64.ts'
 import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
 import { readCorrelation, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
 import { FrameWriter, forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../../core/envelope/layout.ts'
+import { partyFramesOf, writeTickMessage } from '../../../core/envelope/tick-message.ts'
 import { Gateway } from '../../../core/gateway/gateway.ts'
 import { SupplierClient } from '../../../core/gateway/client.ts'
 import { ResponseFinder } from '../../../core/ledger/response-finder.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../../core/ports/bus.ts'
+import { tickSubject, tickSubjects } from '../../../core/ports/ledger.ts'
 import { systemClock, type Clock } from '../../../core/ports/clock.ts'
 import { silentLog } from '../../../core/ports/log.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'
@@ -143,12 +145,17 @@ export async function makeRig(
   const directory = options.directory ?? new TestDirectory()
   const ledger = options.ledger ?? new SimLedger()
   const cursors = options.cursors ?? new SimCursorStore()
+  const responses = new ResponseFinder(ledger)
+  // Past what a WatchedLedger counts: this one is always there.
+  const ticks = await SimLedger.prototype.follow.call(ledger, tickSubjects, 1, (message) =>
+    responses.add(message.sequence, partyFramesOf(message.data)),
+  )
   const gateway = new Gateway({
     bus,
     directory,
     ledger,
     cursors,
-    responses: options.responses ?? new ResponseFinder(ledger),
+    responses: options.responses ?? responses,
     parties: demoParties(),
     clock,
     random: systemRandom,
@@ -177,6 +184,7 @@ export async function makeRig(
     async close() {
       for (const client of clients) client.close()
       await gateway.close(100)
+      await ticks.close()
     },
   }
 }
@@ -261,6 +269,12 @@ export async function deliver(
       { subject: outSubject(party), data: responseFrame(party, counters, body) },
     ])
   }
+}
+
+/** Commits a tick with one frame of deliveries to the party, for GetResponse. */
+export async function commitTick(ledger: SimLedger, party: string, frame: Buffer): Promise<void> {
+  const data = writeTickMessage([], [{ party: eui64Key(octetsOf(party)), frame }])
+  await ledger.commit([{ subject: tickSubject('a'), data }])
 }
 
 /** Things that come, and a way to wait for the n-th. */
