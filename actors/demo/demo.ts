@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { demoPartiesJson } from '../../core/access/parties.ts'
+import { demoPartiesJson, demoSupplierPartiesJson } from '../../core/access/parties.ts'
 import type { Role } from '../../core/catalogue/service-requests.ts'
 import { readingLines } from '../../core/gateway/format.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
@@ -83,7 +83,8 @@ async function demonstrate(
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const devicesFile = join(dataDir, 'devices.jsonl')
   const partiesFile = join(dataDir, 'parties.json')
-  writeFileSync(partiesFile, `${JSON.stringify(demoPartiesJson, null, 2)}\n`)
+  const everyParty = [...demoPartiesJson, ...demoSupplierPartiesJson]
+  writeFileSync(partiesFile, `${JSON.stringify(everyParty, null, 2)}\n`)
 
   // Beside the data directory: a copy of that must not open what is sealed in it.
   const keyFile = `${dataDir}.key-encryption-keys`
@@ -151,7 +152,13 @@ async function demonstrate(
   const bar = new ProgressBar(process.stderr)
   const supplier = new Supplier({
     address: listening.grpc,
-    parties: new Map(demoPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64])),
+    parties: new Map(
+      demoSupplierPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64]),
+    ),
+    onStreamEnd: (line) => {
+      bar.end()
+      say(line)
+    },
     onProgress: (account, total) =>
       bar.show(account.answered + account.timedOut + account.refused, total, 'requests'),
   })

@@ -1,6 +1,7 @@
 /**
  * The demonstration supplier: an ordinary gRPC client. Submits a plan over the bidirectional stream, takes the answers from the
- * output gateway, and keeps account of every request until it has one.
+ * output gateway, and keeps account of every request until it has one. When a stream of a party ends before that, it says so and
+ * counts the party's open requests as missing.
  */
 import {
   SupplierClient,
@@ -47,6 +48,8 @@ export type SupplierOptions = {
   /** EUI-64 by role. */
   parties: ReadonlyMap<Role, string>
   onProgress: (account: Account, total: number) => void
+  /** A stream has ended while it was needed; `line` says which, why and what follows, for people. */
+  onStreamEnd: (line: string) => void
 }
 
 export class Supplier {
@@ -74,6 +77,10 @@ export class Supplier {
   /** Refused for want of room, to be submitted again shortly. */
   private retrying = 0
   private onDone: () => void = () => undefined
+  /** Requests of parties whose streams have ended. */
+  private lost = 0
+  private readonly lostRoles = new Set<Role>()
+  private isClosing = false
 
   constructor(options: SupplierOptions) {
     this.options = options
@@ -98,7 +105,7 @@ export class Supplier {
     await done
     clearInterval(watch)
     this.account.tookMs = performance.now() - startedAt
-    this.account.missing = this.open.size + this.waiting.length + this.retrying
+    this.account.missing = this.open.size + this.waiting.length + this.retrying + this.lost
     this.account.latenciesMs.sort((a, b) => a - b)
     this.options.onProgress(this.account, this.total)
     return this.account
@@ -107,6 +114,7 @@ export class Supplier {
   async close(): Promise<void> {
     // Nothing new: what is on its way is acknowledged, and waits at the output gateway when it is answered.
     this.waiting = []
+    this.isClosing = true
     this.onDone()
     for (const { client, stream, receiver } of this.clients.values()) {
       await Promise.allSettled([stream.end(), receiver.end()])
@@ -124,6 +132,10 @@ export class Supplier {
   /** @param counter of a request that was refused and is repeated: it keeps its RequestID */
   private submit(planned: Planned, tries: number, counter = this.counters.next()): void {
     const { parties } = this.options
+    if (this.lostRoles.has(planned.role)) {
+      this.lost++
+      return
+    }
     const originator = parties.get(planned.role)
     if (originator === undefined) throw new Error(`no party of role ${planned.role}`)
     const requestId = { originator, target: planned.target, counter }
@@ -149,7 +161,32 @@ export class Supplier {
     const stream = client.submitStream((list) => list.forEach((one) => this.onAcknowledgement(one)))
     const connection = { client, stream, receiver }
     this.clients.set(role, connection)
+    this.watch(role, 'receiver', receiver.done)
+    this.watch(role, 'submission stream', stream.done)
     return connection
+  }
+
+  private watch(role: Role, what: string, done: Promise<void>): void {
+    done.then(
+      () => this.onStreamEnd(role, what, 'the gateway closed it'),
+      (error: unknown) => this.onStreamEnd(role, what, reasonOf(error)),
+    )
+  }
+
+  private onStreamEnd(role: Role, what: string, reason: string): void {
+    if (this.isClosing || this.lostRoles.has(role)) return
+    this.lostRoles.add(role)
+    for (const [key, { planned }] of this.open) {
+      if (planned.role !== role) continue
+      this.open.delete(key)
+      this.lost++
+    }
+    const party = this.options.parties.get(role)
+    this.options.onStreamEnd(
+      `The ${what} of the demonstration's party ${party} (${role}) has ended: ${reason}. ` +
+        'Its open requests count as missing.',
+    )
+    this.fill()
   }
 
   private onAcknowledgement(acknowledgement: Acknowledgement): void {
@@ -167,6 +204,8 @@ export class Supplier {
       setTimeout(() => {
         this.retrying--
         this.submit(open.planned, open.tries + 1, acknowledgement.requestId?.counter)
+        // Its party may have lost its streams meanwhile: then this was the last to wait for.
+        this.fill()
       }, acknowledgement.retryAfterMs)
       return
     }
@@ -201,6 +240,11 @@ export class Supplier {
       this.account.samples.set(serviceReferenceVariant, response)
     }
   }
+}
+
+const reasonOf = (error: unknown): string => {
+  const { details } = error as { details?: string }
+  return (details || String(error)).replace(/\.$/, '')
 }
 
 type Id = { originator: string; target: string; counter: bigint } | undefined

@@ -20,8 +20,13 @@ export type PartiesFault = { faults: string[] }
 
 const nameCharactersMax = 100
 
-/** What `npm start` and the tests use: one party of each role. */
-export const demoPartiesJson: readonly { eui64: string; role: Role; name: string }[] = [
+type PartyJson = { eui64: string; role: Role; name: string }
+
+/**
+ * The parties of the README's examples and of the tests: one of each role. `npm start` knows them,
+ * too, and leaves them to the people who try it out.
+ */
+export const demoPartiesJson: readonly PartyJson[] = [
   { eui64: '90-B3-D5-1F-30-01-00-00', role: 'IS', name: 'Demo Import Supplier' },
   { eui64: '90-B3-D5-1F-30-02-00-00', role: 'ES', name: 'Demo Export Supplier' },
   { eui64: '90-B3-D5-1F-30-03-00-00', role: 'GS', name: 'Demo Gas Supplier' },
@@ -31,6 +36,18 @@ export const demoPartiesJson: readonly { eui64: string; role: Role; name: string
   { eui64: '90-B3-D5-1F-30-07-00-00', role: 'OU', name: 'Demo Other User' },
   { eui64: '90-B3-D5-1F-30-08-00-00', role: 'LC', name: 'Demo Load Controller' },
 ]
+
+/**
+ * The parties as which the demonstration supplier itself submits and receives. A party has one
+ * receiver: as one of the parties above it would compete with `busbar receive` of a newcomer.
+ */
+export const demoSupplierPartiesJson: readonly PartyJson[] = demoPartiesJson.map(
+  ({ eui64, role, name }) => ({
+    eui64: eui64.replace(/00$/, '01'),
+    role,
+    name: `${name} of npm start`,
+  }),
+)
 
 /** Reads a parsed parties file, strictly: `[{ "eui64": …, "role": …, "name": … }, …]`. All faults are listed. */
 export function partiesOf(json: unknown): Parties | PartiesFault {
