@@ -226,16 +226,16 @@ export class GrpcGateway {
     )
   }
 
-  private readonly getResponse: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
+  private readonly getResponse: handleUnaryCall<Buffer, Buffer> = async (call, callback) => {
     const account = this.identify(call.metadata)
     if (typeof account === 'string') return callback(grpcRefusal(account))
-    void this.ports.responses
-      .get(account, call.request, (stop) => void call.once('cancelled', stop))
-      .then((result) =>
-        'code' in result
-          ? callback(grpcRefusal(result.code, result.detail))
-          : callback(null, result.message),
-      )
+    const result = await this.ports.responses.get(
+      account,
+      call.request,
+      (stop) => void call.once('cancelled', stop),
+    )
+    if ('code' in result) callback(grpcRefusal(result.code, result.detail))
+    else callback(null, result.message)
   }
 
   private readonly submitStream: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
