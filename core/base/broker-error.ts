@@ -4,16 +4,26 @@
  */
 import { errorTable, explain, type ErrorCode, type ErrorRow } from './error-table.ts'
 
+/** An invocation counter that was refused, and the lowest that would have been accepted. */
+export type RefusedCounter = { counterReceived: number; counterExpected: number }
+
 export class BrokerError extends Error {
   override name = 'BrokerError'
   readonly code: ErrorCode
   /** What exactly was wrong: an offset, a field, a limit. Never a key or a reading. */
   readonly detail: string | undefined
+  /** With DLMS_COUNTER_REPLAYED. */
+  readonly counter: RefusedCounter | undefined
 
-  constructor(code: ErrorCode, detail?: string, options?: { cause?: unknown }) {
+  constructor(
+    code: ErrorCode,
+    detail?: string,
+    options?: { cause?: unknown; counter?: RefusedCounter },
+  ) {
     super(`${code}: ${explain(code, detail)}`, options)
     this.code = code
     this.detail = detail
+    this.counter = options?.counter
   }
 
   get row(): ErrorRow {

@@ -238,6 +238,8 @@ export const limits = {
   wanDeadAddressMs: 1_000,
   /** Frames without a question within a minute before a connection is cut: the peer is flooding. */
   wanUnsolicitedFramesMax: 1_000,
+  /** Before a connection is tried again that a device refused just after the one before had been closed. */
+  wanReconnectMs: 1_000,
   /** Octets that wait on one connection, beyond what the system takes, for a device that does not read; then it is cut. */
   wanUnreadBytesMax: 4 * 1024 * 1024,
   /** An HDLC link that nobody uses for this long is closed; below what meters wait themselves, `hdlcInactivityMs`. */
@@ -306,6 +308,10 @@ export const limits = {
   countersPerExchangeMin: 4_096,
   /** How far a device may say that its counter is ahead, which nobody signs: 1/256 of all, so that a forger needs hundreds of answers to wear out a key. */
   counterJumpMax: 0x100_0000,
+  /** Before the counter of a device is read again whose exchanges still failed after the last reading. */
+  counterRereadMs: 60_000,
+  /** Devices of which that is remembered; the oldest one is forgotten first. */
+  counterRereadsRememberedMax: 100_000,
   /** Earlier keys of a device whose counters are remembered, each by its mark. */
   keysRememberedMax: 32,
   /** Times that new keys are offered to a meter that then proves that it has kept the old ones. */

@@ -66,6 +66,16 @@ export type DeviceProfile = {
    * when it tells nobody.
    */
   readonly invocationCounter?: { readonly obis: string; readonly client: number } | undefined
+  /**
+   * It keeps one association on a connection, and does not take a release for its end: a connection for the public client, and another one
+   * for what follows. All others are tried both ways.
+   */
+  readonly isOneAssociation?: boolean
+  /**
+   * Its own invocation counter begins again with each association or restart: a lower one is accepted at the start of an association.
+   * Whoever has recorded an earlier association can then replay its answers to Busbar: only their challenges tell them apart.
+   */
+  readonly restartsCounter?: boolean
   /** What it says unasked may come with less protection than its answers, or none: then anybody can say it. */
   readonly clearPushes?: boolean
   readonly hdlc?: {
@@ -235,6 +245,15 @@ export const deviceProfiles = {
   'counter-for-firmware': {
     description: 'IS 15959, firmware upgrade: tells the counter in 0-0:43.1.5.255 to client 16',
     invocationCounter: { obis: '0-0:43.1.5.255', client: 16 },
+  },
+  'one-association': {
+    description: 'keeps one association on a connection: every client on a connection of its own',
+    isOneAssociation: true,
+  },
+  'counter-restarts': {
+    description:
+      'begins its own invocation counter again with each association: answers of earlier ones can be replayed',
+    restartsCounter: true,
   },
   'clear-pushes': {
     description: 'pushes in the clear what it protects when asked',

@@ -106,6 +106,19 @@ export type CosemResult = {
   isWhole?: boolean
 }
 
+/** Why an exchange failed, for operators: never a key, a secret or a reading. */
+export type ExchangeCause = {
+  /** A row of the error table, as a rule a more precise one than that of the failure. */
+  code: ErrorCode
+  detail: string
+  /**
+   * Invocation counters: the one that was refused, and the lowest that would have been accepted. With DLMS_COUNTER_REPLAYED Busbar refused
+   * that of an answer, else the device refused ours.
+   */
+  counterReceived?: number | undefined
+  counterExpected?: number | undefined
+}
+
 export type ExchangeFailure = {
   ok: false
   code: Extract<
@@ -114,6 +127,7 @@ export type ExchangeFailure = {
   >
   /** For logs: an error code of the table and where; never readings. */
   detail: string
+  cause?: ExchangeCause | undefined
   counters?: CountersUsed | undefined
 }
 export type ExchangeResult =

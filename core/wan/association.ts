@@ -20,7 +20,7 @@ import type { KeyVault } from '../ports/key-vault.ts'
 import { keyMarkOf } from '../ports/sealed-keys.ts'
 import type { DeviceAddress, DevicePush, ExchangeSecurity } from '../ports/wan.ts'
 import type { ShortNameBook } from '../dlms/client-short-name.ts'
-import { clientOptionsOf, shortNamesOf } from './client-terms.ts'
+import { clientOptionsOf, profileOf, shortNamesOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import type { WanOptions } from './options.ts'
 
@@ -41,6 +41,8 @@ export class Association {
   private sealedKeys: Uint8Array | undefined
   /** What was heard under these keys. */
   private window: CounterWindow | undefined
+  /** The highest counter that was heard before the exchange that is under way. */
+  private heardBefore = -1
   /** Values are the exchange's that is under way. Between exchanges there are none, since it has told how many it took. */
   private readonly counter: CounterSource = {
     take: () => {
@@ -98,12 +100,15 @@ export class Association {
     this.address = address
     this.sealedKeys = security?.sealedKeys
     if (isUnderOtherKeys || security === undefined) this.window = undefined
-    if (security !== undefined) this.listenFrom(security.counters.received)
+    if (security !== undefined) this.listenFrom(address, security.counters.received)
+    this.heardBefore = this.window?.last ?? -1
     return (this.dlms ??= this.clientFor(address, security, options))
   }
 
-  private listenFrom(received: number): void {
-    if (this.window === undefined) this.window = new CounterWindow({ highest: received })
+  private listenFrom(address: DeviceAddress, received: number): void {
+    if (profileOf(address).restartsCounter === true) {
+      if (this.dlms === undefined) this.window = new CounterWindow()
+    } else if (this.window === undefined) this.window = new CounterWindow({ highest: received })
     else if (received > this.window.last) this.window.remember(received)
   }
 
@@ -125,6 +130,7 @@ export class Association {
   noteReceived(): void {
     const { exchange, window, dlms } = this
     if (exchange?.counter === undefined) return
+    if (window !== undefined && window.last > this.heardBefore) exchange.isHeard = true
     if (window !== undefined) exchange.received = Math.max(exchange.received, window.last)
     exchange.expected = dlms?.expectedCounter ?? exchange.expected
   }

@@ -1,12 +1,14 @@
 /**
- * The counter that a device was last sent, asked for as public client before the first association under its keys: whoever was its
- * head-end before us has used values that it does not take again. Pure; the pool asks.
+ * The counter that a device was last sent, asked for as public client before the first association under its keys and after a failed one:
+ * another head-end may have used values that the device does not accept again. Pure; the pool asks.
  * [IEC 62056-6-2, invocation counter objects 0-b:43.1.e.255; the public client has no security]
  */
 import { BrokerError } from '../base/broker-error.ts'
+import { limits } from '../base/limits.ts'
 import { deviceProfileOf } from '../catalogue/device-profiles.ts'
 import { decodeValue } from '../dlms/axdr.ts'
 import { encodeDescriptor } from '../dlms/descriptor.ts'
+import { invocationCounterMax } from '../dlms/security/index.ts'
 import { asBuffer } from '../base/bytes.ts'
 import type {
   CosemOperation,
@@ -15,6 +17,7 @@ import type {
   ExchangeResult,
   ExchangeSecurity,
 } from '../ports/wan.ts'
+import { refused } from './failures.ts'
 
 const dataClass = 1
 const publicClient = 16
@@ -31,15 +34,15 @@ export function counterPlaceOf(
 type CounterPlace = { readonly obis: string; readonly client: number }
 const valueAttribute = 2
 
-/** The question, or undefined when the device has been heard under these keys, sends no counters, or tells its own to nobody. */
+/** True when what is sent to the device carries invocation counters. */
+export function sendsCounters({ security }: DeviceAddress): boolean {
+  return security !== undefined && (security.mechanism === 5 || security.protection !== 0)
+}
+
+/** The question, or undefined when the device tells its counter to nobody. */
 export function counterQuestion(
   address: DeviceAddress,
-  security: ExchangeSecurity | undefined,
 ): { address: DeviceAddress; operations: readonly CosemOperation[] } | undefined {
-  if (security === undefined || security.counters.received >= 0) return undefined
-  if (address.security === undefined) return undefined
-  const { mechanism, protection } = address.security
-  if (mechanism !== 5 && protection === 0) return undefined
   const place = counterPlaceOf(address, deviceProfileOf(address.profile)?.invocationCounter)
   if (place === undefined) return undefined
   const descriptor = encodeDescriptor({
@@ -69,27 +72,46 @@ export function afterCounter(
   const told = answer.ok ? counterIn(answer) : undefined
   if (told === undefined || told < from) return security
   const expected = told + 1
-  if (expected < to) return { ...security, counters: { from: expected, to, received } }
+  if (hasRoomAbove(expected, security.counters, security))
+    return { ...security, counters: { from: expected, to, received } }
+  const detail = `the device was sent higher invocation counters before: it expects ${expected}, Busbar has ${from} to ${to - 1} reserved`
   return {
-    ok: false,
-    code: 'DEVICE_ASSOCIATION_REFUSED',
-    detail: 'the device was sent higher invocation counters before',
+    ...refused(detail),
+    cause: {
+      code: 'DEVICE_ASSOCIATION_REFUSED',
+      detail,
+      counterReceived: Math.max(0, from - 1),
+      counterExpected: expected,
+    },
     counters: { ...unused, expected },
   }
 }
 
-function counterIn({ results }: ExchangeResult & { ok: true }): number | undefined {
+/** True when enough is reserved from `expected` on for an exchange; `whole` is what the exchange began with. */
+export function hasRoomAbove(
+  expected: number,
+  { to }: { to: number },
+  { counters: whole }: ExchangeSecurity,
+): boolean {
+  const wanted = Math.min(limits.countersPerExchangeMin, (whole.to - whole.from) / 2)
+  return expected < to && to - expected >= wanted
+}
+
+/** The counter in the answer of the device; undefined when it tells none. */
+export function counterIn({ results }: ExchangeResult & { ok: true }): number | undefined {
   const view = results[0]?.value
   if (view === undefined) return undefined
   try {
     const value = decodeValue(asBuffer(view))
-    const number = 'value' in value ? value.value : undefined
-    // Some give it in another type of whole numbers.
-    return typeof number === 'number' && Number.isInteger(number) && number >= 0
-      ? number
+    return 'value' in value && typeof value.value === 'number' && isCounter(value.value)
+      ? value.value
       : undefined
   } catch (fault) {
     if (!(fault instanceof BrokerError)) throw fault
     return undefined
   }
 }
+
+/** Some devices tell it as a number of another type. */
+const isCounter = (value: number): boolean =>
+  Number.isInteger(value) && value >= 0 && value <= invocationCounterMax

@@ -5,6 +5,7 @@
 import type { Lane } from '../base/lane.ts'
 import type {
   CosemOperation,
+  CosemResult,
   CountersUsed,
   DeviceAddress,
   ExchangeResult,
@@ -12,6 +13,9 @@ import type {
 } from '../ports/wan.ts'
 import { ReservedCounter } from './client-terms.ts'
 import type { Link } from './link.ts'
+
+/** How an exchange leaves its association, and which connection it takes. */
+export type ExchangeManner = { endsAssociation?: boolean; wantsNewLink?: boolean }
 
 export class Exchange {
   readonly address: DeviceAddress
@@ -39,12 +43,20 @@ export class Exchange {
   flushNumber = 0
   /** True from when an APDU that carries a service was given to the link: from then on the device may have acted. */
   isServiceSent = false
+  /** True from when the device has answered something that was protected under the exchange's keys. */
+  isHeard = false
   /** True from when the device has answered anything to it. */
   isAnswered = false
   /** True when it was started on a connection that had served others before, or that the device has made: it may have dropped it. */
   isOnReusedLink = false
   isRetried = false
   isEnded = false
+  /** Its association is released after it: the next exchange on the connection is another client's. */
+  readonly endsAssociation: boolean
+  /** To be begun on a connection that served nobody before, where we can open one. */
+  readonly wantsNewLink: boolean
+  /** What was answered, while the release of its association is under way. */
+  results: CosemResult[] | undefined
   previous: Exchange | undefined
   next: Exchange | undefined
 
@@ -56,7 +68,10 @@ export class Exchange {
     startedMs: number,
     dueMs: number,
     settle: (result: ExchangeResult) => void,
+    { endsAssociation = false, wantsNewLink = false }: ExchangeManner = {},
   ) {
+    this.endsAssociation = endsAssociation
+    this.wantsNewLink = wantsNewLink
     this.address = address
     this.operations = operations
     this.lane = lane

@@ -48,6 +48,8 @@ export interface Framing {
    * @throws BrokerError DEVICE_RECORD_MALFORMED when there is no address that could be written
    */
   admit(address: DeviceAddress, profile: DeviceProfile): boolean
+  /** Closes the way to one client of a device, where that `endsAssociations`: `lost` follows, with OK when it was closed in order. */
+  leaveDevice(device: number, client: number, nowMs: number): void
   /** The device has more to say to what was asked. */
   awaitMore(device: number, client: number, nowMs: number): void
   /** Does what is due; called every now and then. */
@@ -67,6 +69,7 @@ abstract class Wrapping implements Framing {
   readonly endsAssociations = false
   readonly exchangesMax: number
   readonly admit = always
+  readonly leaveDevice = nothing
   readonly awaitMore = nothing
   readonly onTime = nothing
   readonly leave = nothing

@@ -165,6 +165,14 @@ export class HdlcFraming implements Framing {
     return undefined
   }
 
+  leaveDevice(device: number, client: number, nowMs: number): void {
+    const station = this.stations.get(keyOf(device, client))
+    if (station === undefined) return
+    station.hdlc.disconnect(nowMs)
+    this.active = station
+    this.work(nowMs)
+  }
+
   leave(nowMs: number): void {
     for (const station of this.stations.values()) {
       station.hdlc.disconnect(nowMs)

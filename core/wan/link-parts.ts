@@ -4,7 +4,7 @@ import { dialTcp, dialUdp } from './carrier.ts'
 import { DatagramFraming, WrapperFraming, type Framing, type FramingEvents } from './framing.ts'
 import { HearingFraming } from './hearing-framing.ts'
 import { HdlcFraming } from './hdlc-framing.ts'
-import type { LinkParts } from './link.ts'
+import type { LinkParts } from './link-owner.ts'
 import type { WanOptions } from './options.ts'
 
 /** A link that we open. */

@@ -13,58 +13,23 @@
  * answer given up is ciphered, since then nothing tells it from the next.
  *
  * An association belongs to one set of keys and one way of association; an exchange under others begins on a new connection, where we can make one.
+ *
+ * An exchange that `endsAssociation` is followed by a release (RLRQ, or DISC in HDLC): its results are given when that was answered. A
+ * device that does not answer it, or not with a release, is reached on another connection next.
  */
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { isNotification, isReleaseAnswer } from '../dlms/client.ts'
-import type { DeviceAddress, DevicePush, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
+import type { CosemResult, DeviceAddress, ExchangeFailure, ExchangeResult } from '../ports/wan.ts'
 import { Association, keyOf } from './association.ts'
-import type { Carrier, CarrierEvents } from './carrier.ts'
+import type { Carrier } from './carrier.ts'
 import { profileOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
 import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
-import type { Answer, Framing, FramingEvents } from './framing.ts'
-import type { WanOptions } from './options.ts'
+import type { Answer, Framing } from './framing.ts'
+import type { LinkOwner, LinkParts, LinkState } from './link-owner.ts'
 import { Unasked } from './unasked.ts'
-
-/** What the pool does for its links. */
-export interface LinkOwner {
-  readonly options: WanOptions
-  nowMs(): number
-  /** Calls `flush` at the end of this turn. */
-  wantFlush(link: Link): void
-  opened(link: Link): void
-  /** The exchange has ended; its place on the link is free. */
-  ended(exchange: Exchange, result: ExchangeResult): void
-  /** The exchange is to begin anew, on a link that is not this one. */
-  displaced(link: Link, exchange: Exchange): void
-  /** The link has room, or nothing to do any more when `activeCount` is 0. */
-  freed(link: Link): void
-  /** The link takes nothing new; what waits for it goes elsewhere. */
-  retired(link: Link): void
-  /** The link is gone without having opened (`failure`), or with exchanges that it had not ended (`lost`). */
-  closed(link: Link, reason: string, lost: Exchange[]): void
-  lateFrame(): void
-  /** Nobody had asked for it: told as a push where it is one. The view is borrowed for the call. */
-  unasked(link: Link, from: UnaskedFrom, apduView: Buffer): void
-  /** What came was not taken, for this reason; `bytes` octets, where that is known. */
-  refusedFrame(code: ErrorCode, bytes?: number): void
-}
-
-/** Where something came from on a link: device and client as device records have them, whose it is, how it was protected, and how to confirm it. */
-export type UnaskedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | 'device'> &
-  Pick<DevicePush, 'protection' | 'counter' | 'confirm'>
-
-/** What a link is made of. */
-export type LinkParts = {
-  open(events: CarrierEvents): Carrier
-  frame(events: FramingEvents): Framing
-  /** True when the device has connected to us: a connection that is cut comes back only when it likes. */
-  isTheirs: boolean
-}
-
-export type LinkState = 'CONNECTING' | 'OPEN' | 'DOOMED' | 'RELEASING' | 'CLOSED'
 
 export class Link {
   state: LinkState = 'CONNECTING'
@@ -117,6 +82,11 @@ export class Link {
     return this.activeCount < this.framing.exchangesMax
   }
 
+  /** True when an exchange that wants a connection of its own cannot have this one, and may close it. */
+  get isReplaceable(): boolean {
+    return this.state === 'OPEN' && this.activeCount === 0 && !this.isTheirs && this.servedCount > 0
+  }
+
   /** True when `onTime` must be called every now and then. */
   get keepsTime(): boolean {
     return this.framing.keepsTime
@@ -127,6 +97,7 @@ export class Link {
     this.activeCount++
     exchange.isOnReusedLink = this.servedCount > 0 || this.isTheirs
     exchange.isAnswered = exchange.isServiceSent = false
+    exchange.results = undefined
     const association = this.associationOf(exchange.address)
     if (association.exchange) (association.waiting ??= []).push(exchange)
     else this.start(association, exchange)
@@ -249,6 +220,7 @@ export class Link {
       return this.awaitMore(association, exchange, undefined)
     }
     exchange.isAnswered = true
+    if (exchange.results !== undefined) return this.onReleased(association, exchange, apduView)
     try {
       const step = association.dlms!.receive(apduView)
       association.noteReceived()
@@ -256,14 +228,53 @@ export class Link {
       if ('send' in step) {
         exchange.isServiceSent = true
         this.send(association, exchange, step.send)
-      } else if ('results' in step) {
-        this.end(association, exchange, { ok: true, results: step.results })
-        this.proceed(association)
-      } else this.awaitMore(association, exchange, 'push' in step ? step.push : undefined)
+      } else if ('results' in step) this.succeed(association, exchange, step.results)
+      else this.awaitMore(association, exchange, 'push' in step ? step.push : undefined)
     } catch (error) {
       association.noteReceived()
       this.fail(association, exchange, this.failureOf(error))
     }
+  }
+
+  private succeed(association: Association, exchange: Exchange, results: CosemResult[]): void {
+    if (exchange.endsAssociation) return this.part(association, exchange, results)
+    this.end(association, exchange, { ok: true, results })
+    this.proceed(association)
+  }
+
+  /** Releases the association after its last exchange: many devices keep one at a time on a connection. */
+  private part(association: Association, exchange: Exchange, results: CosemResult[]): void {
+    const { dlms, device, client } = association
+    const now = this.owner.nowMs()
+    exchange.results = results
+    exchange.answerDueMs = now + this.owner.options.releaseMs
+    if (this.framing.endsAssociations)
+      this.guard(() => this.framing.leaveDevice(device, client, now))
+    else if (dlms?.isReleasable === true) this.write(association, dlms.release(), now)
+    else this.parted(association, exchange)
+  }
+
+  /** What came in answer to an RLRQ: a release, or something else. */
+  private onReleased(association: Association, exchange: Exchange, apduView: Buffer): void {
+    if (isNotification(apduView))
+      return this.onUnasked(association.device, association.client, apduView)
+    if (isReleaseAnswer(apduView)) this.parted(association, exchange)
+    else this.partedInDoubt(association, exchange, 'no release was answered')
+  }
+
+  private parted(association: Association, exchange: Exchange): void {
+    association.forget()
+    this.end(association, exchange, { ok: true, results: exchange.results! })
+    this.proceed(association)
+  }
+
+  /** The device may still keep the association: what comes next goes on another connection. */
+  private partedInDoubt(association: Association, exchange: Exchange, reason: string): void {
+    association.forget()
+    this.end(association, exchange, { ok: true, results: exchange.results! })
+    if (this.activeCount === 0) return this.cut(reason)
+    this.doom()
+    this.proceed(association)
   }
 
   /** A part of the answer has come, or a notification in front of it. */
@@ -308,6 +319,7 @@ export class Link {
     if (association === undefined || this.state === 'CLOSED') return
     const { exchange } = association
     if (exchange === undefined) return association.forget()
+    if (exchange.results !== undefined) return this.parted(association, exchange)
     // On a link of before that the device has closed; a new connection takes it up again.
     if (this.mayRepeat(exchange)) return this.cut(detail)
     const failure =
@@ -382,6 +394,8 @@ export class Link {
       if (this.state === 'OPEN') this.owner.freed(this)
       return
     }
+    if (exchange.results !== undefined)
+      return this.partedInDoubt(association, exchange, 'no release in time')
     if (exchange.dueMs > now && this.remind(association, exchange)) return
     association.giveUp(exchange.isServiceSent)
     const isDoubtful = this.lastFrameMs < exchange.sentMs || association.isCiphered
@@ -450,7 +464,11 @@ export class Link {
     this.carrier.destroy()
     const lost: Exchange[] = []
     for (const association of this.associations.values()) {
-      if (association.exchange) lost.push(association.exchange)
+      const { exchange } = association
+      // A device may close the connection in place of an answer to the release.
+      if (exchange?.results !== undefined)
+        this.owner.ended(exchange, { ok: true, results: exchange.results })
+      else if (exchange) lost.push(exchange)
       if (association.waiting) lost.push(...association.waiting)
       association.exchange = undefined
     }

@@ -23,19 +23,21 @@ import type {
 } from '../ports/wan.ts'
 import { isUnaskedApdu } from '../dlms/push.ts'
 import { takeTcp } from './carrier.ts'
-import { afterCounter, counterQuestion } from './counter-reading.ts'
+import { CounterReadings } from './counter-readings.ts'
 import { behindLineEnds, DialIn, type Announcement } from './dial-in.ts'
 import { notWanted, type Endpoint } from './endpoint.ts'
 import { Endpoints } from './endpoints.ts'
-import { Exchange, ExchangeList } from './exchange.ts'
+import { Exchange, ExchangeList, type ExchangeManner } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
 import { LaneQueue } from './lane-queue.ts'
 import { silent, unreachable } from './failures.ts'
-import { Link, type LinkOwner, type UnaskedFrom } from './link.ts'
+import { Link } from './link.ts'
+import type { LinkOwner, UnaskedFrom } from './link-owner.ts'
 import { dialledParts, frameBy } from './link-parts.ts'
 import { defaultWanOptions, type WanOptions } from './options.ts'
 import { namesInApdu } from './push-names.ts'
 import { Refusals } from './refusals.ts'
+import { exchangeSecured, needsParts, type Carried, type PartPorts } from './secured-exchange.ts'
 import { wanMetrics, type WanMetrics } from './wan-metrics.ts'
 
 /** What the pool holds now. `connections` includes opening and closing ones, `idle` those with nothing under way. */
@@ -68,6 +70,8 @@ export class SocketWan implements Wan {
   /** The link on which exchanges are being started. */
   private filling: Link | undefined
   private readonly owner: LinkOwner
+  private readonly parts: PartPorts
+  private paused: Array<{ atMs: number; resume: () => void }> = []
   private readonly sweeper: NodeJS.Timeout
   private closing: (() => void) | undefined
   private closed: Promise<void> | undefined
@@ -80,6 +84,12 @@ export class SocketWan implements Wan {
     })
     this.refusals = new Refusals(this.metrics, this.options.log, () => this.options.nowMs())
     this.owner = this.asOwner()
+    this.parts = {
+      carry: (...part) => this.carry(...part),
+      nowMs: this.options.nowMs,
+      pause: (ms) => this.pause(ms),
+      readings: new CounterReadings(),
+    }
     this.sweeper = setInterval(() => {
       const now = this.options.nowMs()
       setImmediate(() => this.sweep(now))
@@ -94,12 +104,9 @@ export class SocketWan implements Wan {
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     const dueMs = this.options.nowMs() + this.options.exchangeMs
-    const question = security && counterQuestion(address, security)
-    if (question === undefined) return this.carry(address, operations, lane, dueMs, security)
-    return this.carry(question.address, question.operations, lane, dueMs).then((answer) => {
-      const goesOn = afterCounter(answer, security!, this.options.nowMs() < dueMs)
-      return 'ok' in goesOn ? goesOn : this.carry(address, operations, lane, dueMs, goesOn)
-    })
+    const asked = { address, operations, lane, dueMs }
+    if (needsParts(address, security)) return exchangeSecured(asked, security, this.parts)
+    return this.carry(address, operations, lane, dueMs, security).then(({ result }) => result)
   }
 
   private carry(
@@ -107,11 +114,16 @@ export class SocketWan implements Wan {
     operations: readonly CosemOperation[],
     lane: Lane,
     dueMs: number,
-    security?: ExchangeSecurity,
-  ): Promise<ExchangeResult> {
+    security: ExchangeSecurity | undefined,
+    manner?: ExchangeManner,
+  ): Promise<Carried> {
     return new Promise((resolve) => {
       const now = this.options.nowMs()
-      const exchange = new Exchange(address, operations, lane, security, now, dueMs, resolve)
+      const settle = (result: ExchangeResult): void => {
+        const { isServiceSent, isHeard, isOnReusedLink } = exchange
+        resolve({ result, isServiceSent, isHeard, isOnReusedLink })
+      }
+      const exchange = new Exchange(address, operations, lane, security, now, dueMs, settle, manner)
       const isFull = this.exchanges.count >= this.options.exchangesMax
       this.exchanges.add(exchange)
       if (this.closed) this.end(exchange, unreachable('the broker is closing'))
@@ -165,6 +177,7 @@ export class SocketWan implements Wan {
         else exchange.dueMs = Math.min(exchange.dueMs, dueMs)
       }
       for (const link of [...this.links.keys()]) if (link.activeCount === 0) link.release()
+      this.resumePaused(Infinity)
       this.sweeper.ref()
       void (this.dialIn?.close() ?? Promise.resolve()).then(() => {
         this.dialIn = undefined
@@ -181,6 +194,7 @@ export class SocketWan implements Wan {
   // ── from exchange to link ──
 
   private place(exchange: Exchange): void {
+    if (exchange.wantsNewLink && !exchange.isRetried) this.makeWay(exchange.address)
     const endpoint = this.endpoints.at(exchange.address)
     const { link } = endpoint
     if (link?.state === 'OPEN' && link.hasRoom && endpoint.waitingCount === 0)
@@ -190,6 +204,12 @@ export class SocketWan implements Wan {
     exchange.isWaiting = true
     endpoint.wait(exchange)
     if (!link) this.wantLink(endpoint, exchange.lane)
+  }
+
+  /** Closes the connection that is there, where nobody is at work on it. */
+  private makeWay(address: DeviceAddress): void {
+    const { link } = this.endpoints.at(address)
+    if (link?.isReplaceable === true) link.cut('another connection is wanted')
   }
 
   private begin(link: Link, exchange: Exchange): void {
@@ -444,9 +464,23 @@ export class SocketWan implements Wan {
 
   // ── time-outs ──
 
+  private pause(ms: number): Promise<void> {
+    if (this.closed) return Promise.resolve()
+    const atMs = this.options.nowMs() + ms
+    return new Promise((resume) => void this.paused.push({ atMs, resume }))
+  }
+
+  private resumePaused(now: number): void {
+    if (this.paused.length === 0) return
+    const due = this.paused.filter(({ atMs }) => atMs <= now)
+    this.paused = this.paused.filter((one) => !due.includes(one))
+    for (const { resume } of due) resume()
+  }
+
   // `now` is older than the reads since: what came while this process was held up is an answer in time.
   private sweep(now: number): void {
     this.dialIn?.sweep(now)
+    this.resumePaused(now)
     for (const link of this.timed) link.onTime(now)
     for (const link of this.connecting) if (link.dueMs <= now) link.cut('no connection in time')
     for (const link of this.releasing) if (link.dueMs <= now) link.cut('no release in time')

@@ -15,7 +15,8 @@ import { allocateApdu } from '../dlms/wrapper.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 import { keyOf, type Association } from './association.ts'
 import type { Answer } from './framing.ts'
-import type { Link, LinkOwner } from './link.ts'
+import type { Link } from './link.ts'
+import type { LinkOwner } from './link-owner.ts'
 
 const floodWindowMs = 60_000
 const blocksCountedAsOne = 8

@@ -419,7 +419,9 @@ export class SecurityChannel {
     if (this.peerTitle === undefined)
       throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', "the peer's is not known yet")
     if (!window.isFresh(counter))
-      throw new BrokerError('DLMS_COUNTER_REPLAYED', `${counter} after ${window.last}`)
+      throw new BrokerError('DLMS_COUNTER_REPLAYED', `${counter} after ${window.last}`, {
+        counter: { counterReceived: counter, counterExpected: window.last + 1 },
+      })
     const vectorCounter = isVectorZero ? 0 : counter
     return this.aes.open(key, this.peerVector, vectorCounter, tag, header, content)
   }
