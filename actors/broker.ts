@@ -40,7 +40,13 @@ import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
-import { registerDevices, replaceKeys, type RegistrationResult } from './registration.ts'
+import {
+  registerDevices,
+  acceptCounters,
+  counterIn,
+  replaceKeys,
+  type RegistrationResult,
+} from './registration.ts'
 import { Host } from './runtime/host.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
 import { startWorkers } from './workers.ts'
@@ -259,6 +265,13 @@ async function start(
       app.post('/v1/devices', async (request) => register(entriesOf(request.body)))
       app.post<{ Params: { eui64: string } }>('/v1/devices/:eui64/keys', async (request) =>
         replaceKeys([deviceIn(request.params.eui64)], { bus, directory: owners, clock }),
+      )
+      app.post<{ Params: { eui64: string } }>('/v1/devices/:eui64/counter', async (request) =>
+        acceptCounters([deviceIn(request.params.eui64)], counterIn(request.body), {
+          bus,
+          directory: owners,
+          clock,
+        }),
       )
       views?.routes(app)
     },

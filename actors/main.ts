@@ -6,6 +6,7 @@ import { systemClock } from '../core/ports/clock.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
 import { version } from '../core/ops/version.ts'
 import { addLoadCommand } from './cli/load-commands.ts'
+import { addAcceptCounterCommand } from './cli/keys-commands.ts'
 import { addMetersCommand } from './cli/meters-commands.ts'
 import { explainFault, UsageFault } from './operator-fault.ts'
 
@@ -329,6 +330,8 @@ keys
       ),
     )
   })
+
+addAcceptCounterCommand(keys, terminal.out)
 
 const opsOfViews = new Option(
   '--ops <address>',

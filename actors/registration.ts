@@ -76,6 +76,44 @@ export async function replaceKeys(
   return { started: devices.length - refused.length, refused }
 }
 
+export type AcceptanceResult = { accepted: number; refused: RegistrationResult['refused'] }
+
+/**
+ * Settles when the counter of each device is accepted as it is now, as a fact on the ledger: answers with a counter below the last one are
+ * taken again, once. `next` is the lowest counter that Busbar sends with from then on; without it, the next one that was never reserved.
+ */
+export async function acceptCounters(
+  devices: readonly Eui64Key[],
+  next: number | undefined,
+  ports: RegistrationPorts,
+): Promise<AcceptanceResult> {
+  const body = Buffer.alloc(5)
+  body.writeUIntBE(next ?? 0, 0, 5)
+  const question = { kind: Kind.COUNTER_ACCEPTANCE, body }
+  const refused = await askActors(
+    devices.map((device) => ({ ...question, device })),
+    ports,
+  )
+  return { accepted: devices.length - refused.length, refused }
+}
+
+/**
+ * The counter in the body of a call to accept one, undefined when it names none.
+ * @throws BrokerError CONFIG_INVALID when it is no counter of 32 bits
+ */
+export function counterIn(body: unknown): number | undefined {
+  const { counter } = (body ?? {}) as { counter?: unknown }
+  if (counter === undefined || counter === null) return undefined
+  if (
+    typeof counter !== 'number' ||
+    !Number.isInteger(counter) ||
+    counter < 0 ||
+    counter > 0xffff_ffff
+  )
+    throw new BrokerError('CONFIG_INVALID', 'counter is a whole number below 4294967296')
+  return counter
+}
+
 /** What an operator wants of one device. */
 type Question = { kind: Kind; device: Eui64Key; body: Buffer }
 

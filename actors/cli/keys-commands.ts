@@ -3,7 +3,8 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorTable, explain, type ErrorCode } from '../../core/base/error-table.ts'
 import { keyCountFields } from '../../core/ports/host-status.ts'
 import { OperatorFault } from '../operator-fault.ts'
-import type { ReplacementResult } from '../registration.ts'
+import type { AcceptanceResult, ReplacementResult } from '../registration.ts'
+import type { Command } from 'commander'
 import type { ClusterStatus } from './cluster-status.ts'
 import { tableOf } from './table.ts'
 
@@ -17,7 +18,7 @@ export async function replaceKeysCommand(
 ): Promise<number> {
   let refusedCount = 0
   for (const device of devices) {
-    const { refused } = await ask(ops, device)
+    const { refused } = await ask<ReplacementResult>(ops, device, 'keys')
     for (const { eui64, code } of refused) print(`${eui64}  ${code}: ${explain(code)}`)
     refusedCount += refused.length
     if (refused.length === 0) print(`${device}  has new keys, which are on their way to it`)
@@ -25,15 +26,47 @@ export async function replaceKeysCommand(
   return refusedCount === 0 ? 0 : 1
 }
 
-async function ask(ops: string, device: string): Promise<ReplacementResult> {
-  const url = `http://${ops}/v1/devices/${encodeURIComponent(device)}/keys`
-  const response = await fetch(url, { method: 'POST' }).catch((cause: unknown) => {
+/** Accepts the counters of `devices` as they are now; settles with the exit code. `counter`: Busbar sends with it and above. */
+export async function acceptCounterCommand(
+  { ops, counter }: { ops: string; counter?: string | undefined },
+  devices: readonly string[],
+  print: Print,
+): Promise<number> {
+  const next = counter === undefined ? undefined : Number(counter)
+  if (next !== undefined && !(Number.isInteger(next) && next >= 0 && next <= 0xffff_ffff))
+    throw new BrokerError('CONFIG_INVALID', '--counter is a whole number below 4294967296')
+  let refusedCount = 0
+  for (const device of devices) {
+    const body = { counter: next ?? null }
+    const { refused } = await ask<AcceptanceResult>(ops, device, 'counter', body)
+    for (const { eui64, code } of refused) print(`${eui64}  ${code}: ${explain(code)}`)
+    refusedCount += refused.length
+    if (refused.length === 0)
+      print(
+        `${device}  its counter is accepted as it is now; until it has answered, somebody who recorded its earlier answers could replay them`,
+      )
+  }
+  return refusedCount === 0 ? 0 : 1
+}
+
+async function ask<Result>(
+  ops: string,
+  device: string,
+  what: 'keys' | 'counter',
+  body?: object,
+): Promise<Result> {
+  const url = `http://${ops}/v1/devices/${encodeURIComponent(device)}/${what}`
+  const json = body && {
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  }
+  const response = await fetch(url, { method: 'POST', ...json }).catch((cause: unknown) => {
     throw new OperatorFault(
       `nobody answers at ${ops}. Name a broker's operators' door with --ops host:port.`,
       { cause },
     )
   })
-  const answer = (await response.json()) as ReplacementResult & { error?: string }
+  const answer = (await response.json()) as Result & { error?: string }
   if (response.ok) return answer
   const code = answer.error ?? ''
   if (code in errorTable) throw new BrokerError(code as ErrorCode, device)
@@ -70,4 +103,19 @@ export function keysStatus({ hosts }: ClusterStatus, print: Print, isJson: boole
       print('Not all partitions have been counted under one key yet: take no key away, ask again.')
   }
   return !isWhole || total('unreadable') + total('nearEnd') > 0 ? 1 : 0
+}
+
+/** Adds `busbar keys accept-counter`. */
+export function addAcceptCounterCommand(keys: Command, print: Print): void {
+  keys
+    .command('accept-counter')
+    .description(
+      "accept the invocation counter of devices as it is now, after a device's own counter went back or is too far ahead; recorded on the ledger",
+    )
+    .argument('<eui64...>', 'devices')
+    .option('--counter <n>', 'the lowest counter that Busbar sends with from now on')
+    .option('--ops <address>', "a broker's operators' door", '127.0.0.1:9464')
+    .action(async (devices: string[], options: { ops: string; counter?: string }) => {
+      process.exitCode = await acceptCounterCommand(options, devices, print)
+    })
 }

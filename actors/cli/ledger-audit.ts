@@ -3,6 +3,7 @@
  * ends once at most. Pure; one damaged partition does not stop the others.
  */
 import { stepChain, genesis } from '../runtime/chain.ts'
+import { textOfCause, type FailureCause } from '../device/cause.ts'
 import { isOfRequest, readFact, type DeviceFact } from '../device/facts.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
@@ -153,7 +154,7 @@ export class LedgerAudit {
     this.counts.facts++
     const line = { sequence, time, partition, device: formatEui64Key(device) }
     if (!isOfRequest(fact)) {
-      this.onLine?.({ ...line, requestId: undefined, what: fact.type })
+      this.onLine?.({ ...line, requestId: undefined, what: `${fact.type}${becauseOf(fact)}` })
       return
     }
     const { originator, counter } =
@@ -175,7 +176,7 @@ export class LedgerAudit {
         this.fault(`sequence ${sequence}: ${requestId} ended without being open`)
     }
     const outcome = 'outcome' in fact ? (errorCodeOf(fact.outcome) ?? String(fact.outcome)) : ''
-    this.onLine?.({ ...line, requestId, what: `${fact.type} ${outcome}`.trim() })
+    this.onLine?.({ ...line, requestId, what: `${fact.type} ${outcome}`.trim() + becauseOf(fact) })
   }
 
   private readDeliveries(party: Eui64Key, frame: Buffer, sequence: number): void {
@@ -208,6 +209,13 @@ export class LedgerAudit {
       faults: [...this.faults],
     }
   }
+}
+
+/** Why it failed, where the fact says so; and which counters are accepted. */
+function becauseOf(fact: DeviceFact): string {
+  if (fact.type === 'COUNTER_ACCEPTED') return ` from ${fact.next}`
+  const { cause } = fact as { cause?: FailureCause }
+  return cause === undefined ? '' : `  ${textOfCause(cause)}`
 }
 
 const said = (fault: unknown): string =>

@@ -1,4 +1,5 @@
 /** `busbar inventory` and `busbar usage`: what views answer at an operators' door, for people and, as one line of JSON, for scripts. */
+import { textOfCause } from '../device/cause.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -37,8 +38,22 @@ export async function inventoryCommand(
     last?.at ?? '-',
   ])
   for (const line of tableOf([head, ...table])) print(line)
+  for (const { eui64: device, fault } of rows)
+    if (fault !== null) print(`${device} fails since its last success: ${textOfFault(fault)}`)
   if (next !== null) print(`more: --after ${next}`)
   sayLag(lagTicks, print)
+}
+
+/** The cause of the last attempt. */
+function textOfFault(fault: NonNullable<InventoryJson['fault']>): string {
+  const { code, detail, counterReceived, counterExpected, at } = fault
+  const cause = {
+    code: code as ErrorCode,
+    detail,
+    counterReceived: counterReceived ?? undefined,
+    counterExpected: counterExpected ?? undefined,
+  }
+  return `${textOfCause(cause)}, at ${at}`
 }
 
 /** Prints all counts that fit `query`. */

@@ -23,9 +23,12 @@ import { alerted, decideOpened, decidePush } from './alerts.ts'
 import { boundsOf } from './counter-bounds.ts'
 import { acknowledge, refuse, refuseCounter, type Outbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
-import { burn, isInDoubt, noted, type CountersNoted } from './keyring.ts'
+import { faultAfter, type FailureCause } from './cause.ts'
+import { burn, isInDoubt, noted } from './keyring.ts'
+import type { Using } from './keys-facts.ts'
 import {
   burnt,
+  decideAcceptance,
   decideMade,
   decideRegistration,
   decideReplacement,
@@ -90,6 +93,8 @@ function decideArrived(state: DeviceState, message: Arrived, now: number, out: O
       return decideRegistration(state, message, now, out)
     case Kind.KEYS_REPLACEMENT:
       return decideReplacement(state, message, now, out)
+    case Kind.COUNTER_ACCEPTANCE:
+      return decideAcceptance(state, message, now, out)
     case Kind.DEVICE_PUSH:
       return decidePush(state, message, now, out)
     case Kind.CANCEL:
@@ -212,15 +217,17 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
     request.originator !== message.originator
   )
     return
-  const { outcome } = message
-  const { using, isRaised } = note(state, message.counters, out)
+  const { outcome, cause } = message
+  const { using: noted, isRaised } = note(state, message.counters, out)
+  const using: Using = { ...noted, ...(cause && { cause }) }
   const code = errorCodeOf(outcome)
   // A device that dials in was not there to be asked: that is no attempt, and it is waited for up to the deadline.
   const isAway =
     code === 'DEVICE_UNREACHABLE' && state.record?.address.transport === 'dial-in' && !isRaised
   const attempt = request.attempt + (isAway ? 0 : 1)
   const mayRepeat = code !== undefined && errorTable[code].retry === 'later'
-  if (mayRepeat && attempt < limits.attemptsMax) {
+  // What the device has just said of its counter is worth one attempt more.
+  if (mayRepeat && attempt < limits.attemptsMax + (isRaised ? 1 : 0)) {
     const delayMs = isAway ? spread(request, limits.dialInRetryMs) : retryDelayMs(request, attempt)
     const nextAttemptAt = isRaised ? now : now + delayMs
     if (nextAttemptAt < request.deadline) {
@@ -238,7 +245,14 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
       return
     }
   }
+  if (cause !== undefined) alarm(state, cause, out)
   end(out, request, outcome, attempt, now, message.bodyBytes, using)
+}
+
+/** Every request that fails is counted by its cause; the log says so when the cause is another one than before. */
+function alarm({ fault }: DeviceState, cause: FailureCause, out: Outbox): void {
+  const isKnown = fault?.isTold === true && fault.code === cause.code
+  out.effects.push({ type: 'ALARM', code: cause.code, cause, isKnown })
 }
 
 /** Doubles each time. */
@@ -329,12 +343,20 @@ function end(
   attempt: number,
   now: number,
   body: Buffer,
-  using: { counters?: CountersNoted } = {},
+  using: Using = {},
 ): void {
   const { originator, counter } = request
+  const { cause } = using
   const about = { originator, counter, time: now, outcome, attempt }
   out.facts.push({ type: 'REQUEST_ENDED', ...about, ...using })
-  out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: body })
+  out.deliveries.push({
+    request,
+    outcome,
+    attempt,
+    time: now,
+    bodyBytes: body,
+    ...(cause && body.length === 0 && { cause }),
+  })
 }
 
 /**
@@ -407,8 +429,10 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'KEYS_TRIED':
     case 'KEYS_PROVED':
     case 'DEVICE_KEYS_SEALED':
+    case 'COUNTER_ACCEPTED':
       return evolveKeys(state, fact)
     case 'ATTEMPT_FAILED': {
+      state.fault = faultAfter(state.fault, fact, false)
       noted(state.keyring, fact.counters)
       const request = findOpen(state, fact.originator, fact.counter)
       if (request === undefined) return
@@ -420,7 +444,10 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     }
     case 'REQUEST_ENDED':
     case 'REQUEST_PARKED': {
-      if (fact.type === 'REQUEST_ENDED') noted(state.keyring, fact.counters)
+      if (fact.type === 'REQUEST_ENDED') {
+        state.fault = faultAfter(state.fault, fact, true)
+        noted(state.keyring, fact.counters)
+      }
       // What it was sent with, if it was, nobody waits for any more.
       else {
         burn(state.keyring)

@@ -5,6 +5,7 @@ import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import type { PushContent } from '../../core/envelope/device-push.ts'
 import type { ExchangeSecurity } from '../../core/ports/wan.ts'
+import type { FailureCause } from './cause.ts'
 import type { Arrived, ReplyTo } from './messages.ts'
 import type { DeviceFact } from './facts.ts'
 import type { CounterBounds } from './counter-bounds.ts'
@@ -88,8 +89,13 @@ export type OpenPush = {
   replyTo: ReplyTo
 }
 
-/** Tells operators: in the log, and counted. */
-export type Alarm = { type: 'ALARM'; code: ErrorCode }
+/** Tells operators: in the log, and counted. `isKnown`: the same one was told last, so that it is counted only. */
+export type Alarm = {
+  type: 'ALARM'
+  code: ErrorCode
+  cause?: FailureCause | undefined
+  isKnown?: boolean
+}
 
 /** Wakes the actor at `at`, UTC ms, instead of any time asked for before; 0 for never. */
 export type WakeAt = { type: 'WAKE_AT'; at: number }
@@ -111,6 +117,8 @@ export type DeliverResponse = {
   attempt: number
   time: number
   bodyBytes: Buffer
+  /** Instead of a body. */
+  cause?: FailureCause | undefined
 }
 
 /** What the device has said unasked, for one party. */

@@ -24,9 +24,10 @@ import type { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import {
   countersBody,
-  countersIn,
   keysBody,
   readKeysFact,
+  usingBody,
+  usingIn as usingOf,
   type KeysFact,
   type Using,
 } from './keys-facts.ts'
@@ -113,17 +114,10 @@ export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact
       return
     }
     case 'ATTEMPT_FAILED':
-      concerning(
-        frame,
-        Kind.ATTEMPT_FAILED,
-        device,
-        fact,
-        countersBody(fact.counters),
-        fact.nextAttemptAt,
-      )
+      concerning(frame, Kind.ATTEMPT_FAILED, device, fact, usingBody(fact), fact.nextAttemptAt)
       return
     case 'REQUEST_ENDED':
-      concerning(frame, Kind.REQUEST_ENDED, device, fact, countersBody(fact.counters), 0)
+      concerning(frame, Kind.REQUEST_ENDED, device, fact, usingBody(fact), 0)
       return
     case 'REQUEST_PARKED':
       concerning(frame, Kind.REQUEST_PARKED, device, fact, fact.bodyBytes, 0)
@@ -145,6 +139,7 @@ export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact
     case 'KEYS_PENDING':
     case 'KEYS_TRIED':
     case 'KEYS_PROVED':
+    case 'COUNTER_ACCEPTED':
     case 'DEVICE_KEYS_SEALED': {
       const at = begin(frame, Kind[fact.type], device, noId, noId, keysBody(fact), fact.time)
       const isTried = fact.type === 'KEYS_TRIED'
@@ -285,8 +280,7 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
 }
 
 function usingIn(buffer: Buffer, at: number): Using {
-  const counters = countersIn(readBodyView(buffer, at))
-  return counters === undefined ? {} : { counters }
+  return usingOf(readBodyView(buffer, at))
 }
 
 function readConcerning(buffer: Buffer, at: number): Concerning {

@@ -234,6 +234,16 @@ export function noted(ring: Keyring | undefined, counters: CountersNoted | undef
   set.received = Math.max(set.received, counters.received)
 }
 
+/** Nothing counts as received under `number`, and `next` is the lowest value that is sent with. */
+export function acceptCounter(ring: Keyring | undefined, number: number, next: number): void {
+  const set = setOf(ring, number)
+  if (set === undefined) return
+  noted(ring, { number, next, received: -1 })
+  set.received = -1
+  set.pushFloor = -1
+  set.pushed = noCounters
+}
+
 /** All that was reserved counts as used. */
 export function burn(ring: Keyring | undefined): void {
   for (const set of [ring?.current, ring?.replacement?.keys])

@@ -14,10 +14,14 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { isSealedKeys } from '../../core/ports/sealed-keys.ts'
+import { decodeCause, encodeCause, type FailureCause } from './cause.ts'
 import { KeyStage, type CountersNoted } from './keyring.ts'
 
-/** What an exchange under keys has used; not there in facts from before there were any. */
-export type Using = { counters?: CountersNoted | undefined }
+/** What an exchange under keys has used, and why it failed; not there in facts from before there were any. */
+export type Using = {
+  counters?: CountersNoted | undefined
+  cause?: FailureCause | undefined
+}
 /** Invocation counters of the set `number`, from `from` on and below `to`, may be sent with from here on. */
 export type CountersReserved = {
   type: 'COUNTERS_RESERVED'
@@ -54,8 +58,24 @@ export type DeviceKeysSealed = {
   number: number
   sealedKeys: Buffer
 }
+/**
+ * An operator accepts the counter of the device as it is now: nothing counts as received under the set `number`, and Busbar sends with
+ * `next` and above.
+ */
+export type CounterAccepted = {
+  type: 'COUNTER_ACCEPTED'
+  time: number
+  number: number
+  next: number
+}
 /** Facts of keys alone, of no request. */
-export type KeysFact = CountersReserved | KeysPending | KeysTried | KeysProved | DeviceKeysSealed
+export type KeysFact =
+  | CountersReserved
+  | KeysPending
+  | KeysTried
+  | KeysProved
+  | DeviceKeysSealed
+  | CounterAccepted
 
 const malformed = (what: string): BrokerError =>
   new BrokerError('ENVELOPE_MALFORMED', `${what} of a fact`)
@@ -69,6 +89,8 @@ export function keysBody(fact: KeysFact): Buffer {
       return triedBody(fact)
     case 'KEYS_PROVED':
       return numbered(fact.number, countersBody(fact.counters))
+    case 'COUNTER_ACCEPTED':
+      return countersBody({ number: fact.number, next: fact.next, received: -1 })
     case 'KEYS_PENDING':
     case 'DEVICE_KEYS_SEALED':
       return numbered(fact.number, fact.sealedKeys)
@@ -77,6 +99,8 @@ export function keysBody(fact: KeysFact): Buffer {
 
 // Counters: number u32 | next u40 | received + 1 u40. A counter may stand one past its 32 bits.
 const countersBytes = 14
+/** Sets are numbered from 1. */
+const ofNoSet: CountersNoted = { number: 0, next: 0, received: -1 }
 
 export function countersBody(counters: CountersNoted | undefined): Buffer {
   if (counters === undefined) return emptyBytes
@@ -97,6 +121,22 @@ export function countersIn(body: Buffer, at = 0): CountersNoted | undefined {
   }
 }
 
+/** Counters, then the cause; counters of no set stand in front of a cause without any. */
+export function usingBody({ counters, cause }: Using): Buffer {
+  if (cause === undefined) return countersBody(counters)
+  return Buffer.concat([countersBody(counters ?? ofNoSet), encodeCause(cause)])
+}
+
+/** What stands in `body` from `at` on. @throws BrokerError ENVELOPE_MALFORMED */
+export function usingIn(body: Buffer, at = 0): Using {
+  const end = at + countersBytes
+  const counters = countersIn(body.length > end ? body.subarray(0, end) : body, at)
+  if (body.length <= end) return counters === undefined ? {} : { counters }
+  const cause = decodeCause(body.subarray(end))
+  if (cause === undefined) throw malformed('cause')
+  return { ...(counters !== undefined && counters.number !== 0 && { counters }), cause }
+}
+
 /** `number u32 | from u40 | to u40` */
 function reservedBody({ number, from, to }: CountersReserved): Buffer {
   return countersBody({ number, next: from, received: to - 1 })
@@ -109,20 +149,21 @@ function numbered(number: number, octets: Buffer): Buffer {
   return Buffer.concat([front, octets])
 }
 
-/** `number u32 | stage u8 | transfers u8 | outcome of the transfer u16 | counters, when there are any` */
-function triedBody({ number, stage, transfers, transferOutcome, counters }: KeysTried): Buffer {
+/** `number u32 | stage u8 | transfers u8 | outcome of the transfer u16 | counters and cause, when there are any` */
+function triedBody({ number, stage, transfers, transferOutcome, ...using }: KeysTried): Buffer {
   const front = Buffer.allocUnsafe(8)
   front.writeUInt32BE(number)
   front[4] = KeyStage.indexOf(stage)
   front[5] = transfers
   front.writeUInt16BE(transferOutcome, 6)
-  return Buffer.concat([front, countersBody(counters)])
+  return Buffer.concat([front, usingBody(using)])
 }
 
 /** The fact of keys at `buffer[at]`, or undefined when it is none. @throws BrokerError ENVELOPE_MALFORMED */
 export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
   const kind = readKind(buffer, at)
-  if (kind < Kind.COUNTERS_RESERVED || kind > Kind.DEVICE_KEYS_SEALED) return undefined
+  if (kind < Kind.COUNTERS_RESERVED || kind > Kind.DEVICE_KEYS_SEALED)
+    if (kind !== Kind.COUNTER_ACCEPTED) return undefined
   const time = readTime(buffer, at)
   const body = copyOf(readBodyView(buffer, at))
   if (body.length < 4) throw malformed('keys')
@@ -132,6 +173,8 @@ export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
       const { next: from, received } = countersIn(body) ?? { next: 0, received: -1 }
       return { type: 'COUNTERS_RESERVED', time, number, from, to: received + 1 }
     }
+    case Kind.COUNTER_ACCEPTED:
+      return { type: 'COUNTER_ACCEPTED', time, number, next: countersIn(body)?.next ?? 0 }
     case Kind.KEYS_TRIED: {
       const stage = KeyStage[body[4] ?? KeyStage.length]
       if (stage === undefined || body.length < 8) throw malformed('stage')
@@ -145,7 +188,7 @@ export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
         transfers: body[5]!,
         transferOutcome: body.readUInt16BE(6),
         nextAttemptAt: readDeadline(buffer, at),
-        counters: countersIn(body, 8),
+        ...usingIn(body, 8),
       }
     }
     case Kind.KEYS_PROVED:

@@ -22,6 +22,7 @@ import { acknowledge, refuse, type Outbox, type SendKeys } from './effects.ts'
 import type { KeyStepSent } from './facts.ts'
 import type { KeysFact, KeysPending } from './keys-facts.ts'
 import {
+  acceptCounter,
   beginReplacement,
   bringingOf,
   countersEnd,
@@ -119,8 +120,10 @@ export function note(
   // Not authenticated: whoever is in between could wear out the key otherwise.
   const isAhead = expected > counters.next
   const isRaised = isAhead && expected - counters.next <= limits.counterJumpMax
-  if (isRaised) counters.next = expected
-  else if (isAhead) out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_AHEAD' })
+  if (isRaised) {
+    counters.next = expected
+    out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_RAISED' })
+  } else if (isAhead) out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_AHEAD' })
   return { using: { counters }, isRaised }
 }
 
@@ -195,6 +198,30 @@ export function decideReplacement(
   acknowledge(out, message, accepted, now)
 }
 
+/**
+ * An operator accepts the counter of the device as it is now: the body holds the lowest value that Busbar is to send with, u40, 0 for
+ * what the device tells. Whatever was heard before can be replayed to Busbar until the device has been heard again.
+ */
+export function decideAcceptance(
+  { record, keyring }: DeviceState,
+  message: Arrived,
+  now: number,
+  out: Outbox,
+): void {
+  const set = keyring?.current
+  if (record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
+  if (set === undefined) return refuse(out, message, 'DLMS_KEY_UNKNOWN', now)
+  if (isInDoubt(keyring)) return refuse(out, message, 'KEYS_REPLACEMENT_UNDERWAY', now)
+  const body = readBodyView(message.buffer, message.at)
+  const wanted = body.length === 5 ? body.readUIntBE(0, 5) : countersEnd
+  if (wanted >= requestCountersEnd) return refuse(out, message, 'DLMS_COUNTER_EXHAUSTED', now)
+  const { number, reservedTo } = set
+  // Above all that was reserved, so that nothing that is on its way uses the same values.
+  const next = Math.max(wanted, reservedTo)
+  out.facts.push({ type: 'COUNTER_ACCEPTED', time: now, number, next })
+  acknowledge(out, message, accepted, now)
+}
+
 const isSameKey = (a: Buffer, b: Buffer): boolean => keyMarkOf(a) === keyMarkOf(b)
 
 const pending = (number: number, sealedKeys: Buffer, time: number): KeysPending => ({
@@ -256,14 +283,15 @@ export function sendKeyStep(state: DeviceState, now: number, out: Outbox): 'skip
 
 export function decideStepAnswered(
   state: DeviceState,
-  { step, outcome, counters }: KeyStepAnswered,
+  { step, outcome, counters, cause }: KeyStepAnswered,
   now: number,
   out: Outbox,
 ): void {
   const replacement = state.keyring?.replacement
   // Of before a reload, and settled since by another one.
   if (replacement?.keys.number !== step.number || replacement.stage !== step.stage) return
-  const { using, isRaised } = note(state, counters, out)
+  const { using: noted, isRaised } = note(state, counters, out)
+  const using = { ...noted, ...(cause && { cause }) }
   if (step.stage === 'PROVE_NEW' && isProof(outcome)) {
     out.facts.push({ type: 'KEYS_PROVED', time: now, number: step.number, ...using })
   } else if (isRaised && replacement.attempt < limits.attemptsMax) {
@@ -356,6 +384,8 @@ export function evolveKeys(state: DeviceState, fact: KeysFact | KeyStepSent): vo
   }
   if (ring === undefined) return
   switch (fact.type) {
+    case 'COUNTER_ACCEPTED':
+      return acceptCounter(ring, fact.number, fact.next)
     case 'COUNTERS_RESERVED':
       return reserved(ring, fact.number, fact.from, fact.to)
     case 'KEYS_PENDING':

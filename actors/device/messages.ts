@@ -2,13 +2,14 @@
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { CountersUsed } from '../../core/ports/wan.ts'
+import type { FailureCause } from './cause.ts'
 import type { KeyStep } from './state.ts'
 
 /** Names the asker to whom the runtime takes an acknowledgement; the actor only passes it on. */
 export type ReplyTo = { readonly brand: 'ReplyTo' } | undefined
 
 /**
- * An envelope from outside: SERVICE_REQUEST, CANCEL, STATUS_QUERY, DEVICE_REGISTRATION, KEYS_REPLACEMENT or DEVICE_PUSH at `buffer[at]`, checked before.
+ * An envelope from outside: SERVICE_REQUEST, CANCEL, STATUS_QUERY, DEVICE_REGISTRATION, KEYS_REPLACEMENT, COUNTER_ACCEPTANCE or DEVICE_PUSH at `buffer[at]`, checked before.
  * Borrowed until the tick it is decided in has been committed.
  */
 export type Arrived = { type: 'ARRIVED'; buffer: Buffer; at: number; replyTo: ReplyTo }
@@ -24,6 +25,8 @@ export type Answered = {
   bodyBytes: Buffer
   /** Of an exchange under a security suite; all that it might have used when it does not know. */
   counters?: CountersOf | undefined
+  /** Of a failure, and of a refusal of the device. */
+  cause?: FailureCause | undefined
 }
 
 /** Counters of the set `number`, of the exchange that was sent with `from` and above. */
@@ -35,6 +38,7 @@ export type KeyStepAnswered = {
   step: KeyStep
   outcome: number
   counters: CountersOf
+  cause?: FailureCause | undefined
 }
 
 /** New keys were made for the device, whose current ones were the set `number` then. */

@@ -25,6 +25,7 @@ import type { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import type { DeviceFault } from './cause.ts'
 import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
 
@@ -75,6 +76,8 @@ export type DeviceState = {
   alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
   ended: EndedRequests
   past: PastCounters
+  /** Why the last exchange failed, until one succeeds. */
+  fault: DeviceFault | undefined
   /** An array: most devices have one or two, and an empty Map takes 200 octets. */
   originators: readonly Originator[]
 }
@@ -113,6 +116,7 @@ export function emptyState(): DeviceState {
     alerts: undefined,
     ended: '',
     past: none,
+    fault: undefined,
     originators: none,
   }
 }

@@ -2,7 +2,7 @@
  * Takes requests to devices: body → COSEM operations → WAN → results → response body. At most one exchange of a device
  * at a time, also across a reload of its partition.
  */
-import { emptyBytes } from '../../core/base/bytes.ts'
+import { asBuffer, emptyBytes } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { formatSrv } from '../../core/base/srv.ts'
@@ -12,9 +12,17 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { Lane } from '../../core/base/lane.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import type { Clock } from '../../core/ports/clock.ts'
+import { formatObis } from '../../core/dlms/obis.ts'
 import type { KeyVault } from '../../core/ports/key-vault.ts'
 import type { Log } from '../../core/ports/log.ts'
-import type { CosemOperation, ExchangeResult, Wan } from '../../core/ports/wan.ts'
+import type {
+  CosemOperation,
+  CosemResult,
+  ExchangeCause,
+  ExchangeFailure,
+  ExchangeResult,
+  Wan,
+} from '../../core/ports/wan.ts'
 import { answerOf } from '../../core/translate/answer.ts'
 import { commandOf } from '../../core/translate/command.ts'
 import { keyTransferOf, provingOperations } from '../../core/translate/key-transfer.ts'
@@ -74,13 +82,14 @@ export class Exchanges {
     const { originator, counter, srv, lane } = request
     const row = serviceRequestOf(srv)
     let counters = unusedOf(keys)
-    const end = (outcome: ErrorCode, bodyBytes: Buffer): Answered => ({
+    const end = (outcome: ErrorCode, bodyBytes: Buffer, cause?: ExchangeCause): Answered => ({
       type: 'ANSWERED',
       originator,
       counter,
       outcome: errorId(outcome),
       bodyBytes,
       counters: record.address.security && counters,
+      ...(cause && { cause }),
     })
     try {
       const time = deviceTimeOf(record)
@@ -90,10 +99,12 @@ export class Exchanges {
       const exchanged = await this.exchange(device, record, operations, lane, keys)
       counters = usedOf(keys, exchanged)
       if (exchanged.ok) {
-        const { outcome, bodyBytes } = answerOf(row, operations, exchanged.results, time)
-        return end(outcome, bodyBytes)
+        const { outcome, bodyBytes, detail } = answerOf(row, operations, exchanged.results, time)
+        const why = detail ?? firstRefusalIn(operations, exchanged.results)
+        const cause = outcome === 'OK' ? undefined : { code: outcome, detail: why }
+        return end(outcome, bodyBytes, cause)
       }
-      return end(exchanged.code, emptyBytes)
+      return end(exchanged.code, emptyBytes, causeOf(exchanged))
     } catch (fault) {
       // A fault of ours, not of the device: the request is put aside, and its party told.
       this.log.error(
@@ -107,11 +118,12 @@ export class Exchanges {
   private async keyStep(device: Eui64Key, sending: SendKeyStep): Promise<KeyStepAnswered> {
     const { step, record, keys, newSealedKeys } = sending
     let counters = unusedOf(keys)!
-    const end = (outcome: ErrorCode): KeyStepAnswered => ({
+    const end = (outcome: ErrorCode, cause?: ExchangeCause): KeyStepAnswered => ({
       type: 'KEY_STEP_ANSWERED',
       step,
       outcome: errorId(outcome),
       counters,
+      ...(cause && { cause }),
     })
     try {
       const operations =
@@ -121,7 +133,7 @@ export class Exchanges {
       counters = allOf(keys)!
       const exchanged = await this.exchange(device, record, operations, Lane.NORMAL, keys)
       counters = usedOf(keys, exchanged)!
-      if (!exchanged.ok) return end(exchanged.code)
+      if (!exchanged.ok) return end(exchanged.code, causeOf(exchanged))
       return end(exchanged.results.every(({ result }) => result === 0) ? 'OK' : 'DEVICE_REFUSED')
     } catch (fault) {
       const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
@@ -156,6 +168,22 @@ export class Exchanges {
   }
 }
 
+const causeOf = ({ code, detail, cause }: ExchangeFailure): ExchangeCause =>
+  cause ?? { code, detail }
+
+/** Which of the operations the device refused first. */
+function firstRefusalIn(
+  operations: readonly CosemOperation[],
+  results: readonly CosemResult[],
+): string {
+  const index = results.findIndex(({ result }) => result !== 0)
+  if (index < 0) return 'a value is not the one that was to be set'
+  const { kind, descriptor } = operations[index]!
+  const member = asBuffer(descriptor)
+  const obis = formatObis(member.subarray(2, 8))
+  return `${kind} of class ${member.readUInt16BE(0)}, ${obis}, member ${member.readInt8(8)}: result ${results[index]!.result}`
+}
+
 function isSame(a: Sending, b: Sending): boolean {
   if (a.type === 'SEND')
     return (
@@ -184,7 +212,9 @@ function allOf(keys: SendKeys | undefined): CountersOf | undefined {
 
 function usedOf(keys: SendKeys | undefined, { counters }: ExchangeResult): CountersOf | undefined {
   if (keys === undefined || counters === undefined) return allOf(keys)
-  const { from, to } = keys.counters
+  const { from, to, received: known } = keys.counters
   const isWithin = counters.next >= from && counters.next <= to
-  return { ...counters, number: keys.number, from, next: isWithin ? counters.next : to }
+  // What the exchange brought along is no news: an operator may have had it forgotten meanwhile.
+  const received = counters.received > known ? counters.received : -1
+  return { ...counters, number: keys.number, from, next: isWithin ? counters.next : to, received }
 }

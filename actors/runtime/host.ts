@@ -324,7 +324,7 @@ export class Host {
         return this.mailbox.post({ partition, device, message })
       }
       case 'ALARM':
-        return this.keyWork.alarm(device, effect.code)
+        return this.keyWork.alarm(device, effect)
       default:
         return answer(effect)
     }

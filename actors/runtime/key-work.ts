@@ -13,7 +13,7 @@ import type { Log } from '../../core/ports/log.ts'
 import type { Random } from '../../core/ports/random.ts'
 import { kekNameOf } from '../../core/ports/sealed-keys.ts'
 import type { StoreCopy, StoreRecord } from '../../core/ports/store.ts'
-import type { MakeKeys } from '../device/effects.ts'
+import type { Alarm, MakeKeys } from '../device/effects.ts'
 import { countersEnd, isInDoubt, type Keyset } from '../device/keyring.ts'
 import type { KeysMade, KeysSealed } from '../device/messages.ts'
 import type { Partition } from './partition.ts'
@@ -55,9 +55,12 @@ export class KeyWork {
   }
 
   /** What a device wants operators to know. */
-  alarm(device: Eui64Key, code: ErrorCode): void {
+  alarm(device: Eui64Key, { code, cause, isKnown = false }: Alarm): void {
     this.ports.onAlarm(code)
-    this.ports.log.warn({ device: formatEui64Key(device), code }, explain(code))
+    const { log } = this.ports
+    const about = { device: formatEui64Key(device), code, ...cause }
+    if (isKnown) log.debug(about, explain(code))
+    else log.warn(about, explain(code))
   }
 
   /** New keys, or those that rest, in the place of those that the device has; all others stay. */

@@ -4,11 +4,12 @@
  */
 import { Packr } from 'msgpackr'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { copyOf, latin1Of } from '../../core/base/bytes.ts'
+import { asBuffer, copyOf, latin1Of } from '../../core/base/bytes.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { decodeCause, encodeCause, type DeviceFault } from '../device/cause.ts'
 import { isChunk } from '../device/past-counters.ts'
 import { packRing, unpackRing, type PackedRing } from './ring-codec.ts'
 import {
@@ -21,7 +22,9 @@ import {
 } from '../device/state.ts'
 
 /** Without keys a state is as it was in version 1, and says so: whoever reads that only still reads it. */
-export const stateVersion = 3
+export const stateVersion = 4
+/** Without the cause of a failure. */
+const pastVersion = 3
 /** Without `past`. */
 const keyedVersion = 2
 const keylessVersion = 1
@@ -31,7 +34,7 @@ const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 
 /** Bytes of their own. What is not in the ledger (`sent`, `keyStep`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { record, open, ended, past, originators, keyring } = state
+  const { record, open, ended, past, originators, keyring, fault } = state
   const endedCount = ended.length / endedRecordBytes
   const packed: unknown[] = [
     versionOf(state),
@@ -60,14 +63,17 @@ export function packState(state: DeviceState): Buffer {
     ]),
     state.registeredAt,
   ]
-  if (keyring !== undefined || past.length > 0)
+  const hasPast = past.length > 0 || fault !== undefined
+  if (keyring !== undefined || hasPast)
     packed.push(keyring === undefined ? null : packRing(keyring))
-  if (past.length > 0) packed.push(past.map(latin1))
+  if (hasPast) packed.push(past.map(latin1))
+  if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
   return packr.pack(packed)
 }
 
-function versionOf({ keyring, past }: DeviceState): number {
-  if (past.length > 0) return stateVersion
+function versionOf({ keyring, past, fault }: DeviceState): number {
+  if (fault !== undefined) return stateVersion
+  if (past.length > 0) return pastVersion
   return keyring === undefined ? keylessVersion : keyedVersion
 }
 
@@ -100,6 +106,8 @@ type PackedState = [
   (PackedRing | null)?,
   /** From version 3 on. */
   Uint8Array[]?,
+  /** From version 4 on. */
+  [cause: Uint8Array, time: number, isTold: boolean]?,
 ]
 
 /** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of a version that is not known here */
@@ -121,6 +129,7 @@ function stateIn(packed: PackedState): DeviceState {
   state.registeredAt = registeredAt
   if (packed[9] !== undefined) state.past = packed[9].map(unpackChunk)
   if (packed[8]) state.keyring = unpackRing(packed[8])
+  if (packed[10] !== undefined) state.fault = faultIn(packed[10])
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) state.ended = unpackEnded(endedBytes, count, nextIndex)
@@ -139,6 +148,12 @@ function unpackChunk(bytes: Uint8Array): string {
   const chunk = latin1Of(bytes)
   if (!isChunk(chunk)) throw new BrokerError('STORE_DAMAGED', 'counters of past requests')
   return chunk
+}
+
+function faultIn([octets, time, isTold]: [Uint8Array, number, boolean]): DeviceFault {
+  const cause = decodeCause(asBuffer(octets))
+  if (cause === undefined) throw new BrokerError('STORE_DAMAGED', 'a cause that is cut short')
+  return { ...cause, time, isTold }
 }
 
 /** In order of their ends; states written before 2026-11-25 have them in a ring, with room behind. */

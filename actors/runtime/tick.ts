@@ -7,12 +7,19 @@ import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import {
+  causeBodyType,
+  headerBytes,
+  headerTemplate,
+  Kind,
+  offsetOf,
+} from '../../core/envelope/layout.ts'
 import {
   writeTickMessage,
   type PartitionFrame,
   type PartyFrame,
 } from '../../core/envelope/tick-message.ts'
+import { sentenceOfCause } from '../device/cause.ts'
 import type { Deliver, DeviceEffect, WakeAt } from '../device/effects.ts'
 import type { Mail } from './mailbox.ts'
 import type { Partition } from './partition.ts'
@@ -66,7 +73,9 @@ export class Tick {
 
   /** Writes a RESPONSE or ALERT envelope into the frame of its party. */
   deliver(device: Eui64Key, delivery: Deliver): void {
-    const { time, bodyBytes } = delivery
+    const { time } = delivery
+    const cause = 'request' in delivery ? delivery.cause : undefined
+    const bodyBytes = cause ? Buffer.from(sentenceOfCause(cause)) : delivery.bodyBytes
     const party = 'party' in delivery ? delivery.party : delivery.request.originator
     const envelopeBytes = headerBytes + bodyBytes.length
     let frame = this.writers.get(party)
@@ -92,6 +101,7 @@ export class Tick {
       buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
       buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
       buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
+      if (cause) buffer.writeUInt16BE(causeBodyType, at + offsetOf.bodyType)
       writeOctetsOf(request.counter, buffer, at + offsetOf.counter)
       writeSafeU64(buffer, request.acceptedAt, at + offsetOf.correlation)
     }

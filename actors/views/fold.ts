@@ -20,6 +20,8 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { faultAfter } from '../device/cause.ts'
+import { usingIn } from '../device/keys-facts.ts'
 import { lastEnded, type DeviceState } from '../device/state.ts'
 import { dayMs, publicAddressOf, type DeviceRow, type UsageRow } from './rows.ts'
 
@@ -82,15 +84,22 @@ export class Fold {
     if (kind === Kind.DEVICE_REGISTERED) return this.register(device, partition, frame, at)
     const row = this.rowOf(device)
     if (row === undefined) return
+    const isEnd = kind === Kind.REQUEST_ENDED
+    if (isEnd || kind === Kind.ATTEMPT_FAILED) this.fault(row, frame, at, isEnd)
     if (kind === Kind.REQUEST_ACCEPTED) row.openRequests++
-    else if (
-      kind === Kind.REQUEST_ENDED ||
-      (kind === Kind.REQUEST_PARKED && parkedRequests.has(requestOf(frame, at)))
-    ) {
+    else if (isEnd || (kind === Kind.REQUEST_PARKED && parkedRequests.has(requestOf(frame, at)))) {
       row.openRequests--
       row.outcome = readOutcome(frame, at)
       row.outcomeAt = readTime(frame, at)
     }
+  }
+
+  private fault(row: DeviceRow, frame: Buffer, at: number, isEnd: boolean): void {
+    const { cause } = usingIn(readBodyView(frame, at))
+    const fact = { time: readTime(frame, at), outcome: readOutcome(frame, at), cause }
+    const fault = faultAfter(row.fault, fact, isEnd)
+    if (fault === undefined) delete row.fault
+    else row.fault = fault
   }
 
   private register(device: Eui64Key, partition: number, frame: Buffer, at: number): void {
@@ -139,5 +148,6 @@ export function deviceRowFrom(partition: number, state: DeviceState): DeviceRow 
     openRequests: state.open.length,
     outcome: last?.outcome ?? 0,
     outcomeAt: last?.endedAt ?? 0,
+    ...(state.fault && { fault: state.fault }),
   }
 }

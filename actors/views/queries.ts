@@ -31,6 +31,14 @@ export type InventoryJson = {
   openRequests: number
   /** How its last request ended; null before the first. */
   lastOutcome: { outcome: string; code: string; at: string } | null
+  /** Why exchanges fail, until one succeeds: the cause of the last attempt, and the invocation counters where they are the cause. */
+  fault: {
+    code: string
+    detail: string
+    counterReceived: number | null
+    counterExpected: number | null
+    at: string
+  } | null
 }
 /** `code` is I99 for requests that were accepted, else what they ended with; `outcome` is its row of the error table. */
 export type UsageJson = {
@@ -219,7 +227,14 @@ const inventoryJsonOf = (device: Eui64Key, row: DeviceRow): InventoryJson => ({
     row.outcomeAt === 0
       ? null
       : { ...codesOf(row.outcome), at: new Date(row.outcomeAt).toISOString() },
+  fault: faultJsonOf(row),
 })
+
+function faultJsonOf({ fault }: DeviceRow): InventoryJson['fault'] {
+  if (fault === undefined) return null
+  const { code, detail, counterReceived = null, counterExpected = null, time } = fault
+  return { code, detail, counterReceived, counterExpected, at: new Date(time).toISOString() }
+}
 
 const usageJsonOf = ({ day, party, srv, outcome, count }: UsageRow): UsageJson => ({
   day: new Date(day * dayMs).toISOString().slice(0, 10),

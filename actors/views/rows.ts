@@ -10,13 +10,14 @@
  * the error table, REQUEST_ACCEPTED for an acceptance.
  */
 import { Packr } from 'msgpackr'
-import { writeOctetsOf } from '../../core/base/bytes.ts'
+import { asBuffer, writeOctetsOf } from '../../core/base/bytes.ts'
 import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord, DeviceType } from '../../core/catalogue/device-record.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
 import type { StoredRow } from '../../core/ports/rows.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
+import { decodeCause, encodeCause, type DeviceFault } from '../device/cause.ts'
 
 export const dayMs = 86_400_000
 
@@ -35,6 +36,8 @@ export type DeviceRow = {
   /** Row of the error table that its last request ended with, and when; `outcomeAt` is 0 before the first. */
   outcome: number
   outcomeAt: number
+  /** Why exchanges fail, until one succeeds, and since when it was the same cause. */
+  fault?: DeviceFault | undefined
 }
 export type UsageRow = {
   day: number
@@ -95,19 +98,26 @@ type PackedDevice = [
   openRequests: number,
   outcome: number,
   outcomeAt: number,
+  /** Not in rows of before there were causes. */
+  fault?: [cause: Uint8Array, time: number, isTold: boolean],
 ]
 export function deviceRowOf(device: Eui64Key, row: DeviceRow): StoredRow {
   const { type, address, since, partition, openRequests, outcome, outcomeAt } = row
   const { host, port, logicalDevice, client } = address
   const reached = [type, host, port, logicalDevice, client] as const
   const packed: PackedDevice = [...reached, since, partition, openRequests, outcome, outcomeAt]
+  const { fault } = row
+  if (fault) packed.push([encodeCause(fault), fault.time, fault.isTold])
   return { key: deviceKeyOf(device), value: packr.pack(packed) }
 }
 export function deviceRowIn(value: Buffer): DeviceRow {
   const [type, host, port, logicalDevice, client, ...rest] = packr.unpack(value) as PackedDevice
-  const [since, partition, openRequests, outcome, outcomeAt] = rest
+  const [since, partition, openRequests, outcome, outcomeAt, packedFault] = rest
   const address = { host, port, logicalDevice, client }
-  return { type, address, since, partition, openRequests, outcome, outcomeAt }
+  const row = { type, address, since, partition, openRequests, outcome, outcomeAt }
+  const cause = packedFault && decodeCause(asBuffer(packedFault[0]))
+  if (cause === undefined) return row
+  return { ...row, fault: { ...cause, time: packedFault![1], isTold: packedFault![2] } }
 }
 
 /** Of a record that was checked when it was registered. */

@@ -160,6 +160,7 @@ export const errorTable = {
   KEYS_COUNTER_AHEAD: row(154, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'The device says that it expects an invocation counter further ahead than is believed without proof.', 'Check whether another head-end uses its keys; replace them.'),
   KEYS_COUNTER_NEAR_END: row(155, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The invocation counter of a key comes near its end.', 'Replace the keys: `busbar keys replace`.'),
   KEYS_SUPERSEDED: row(156, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'A registration brings keys that were replaced; the newer ones stay in use.', 'Take the keys out of that inventory file.'),
+  KEYS_COUNTER_RAISED: row(158, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'A device was sent higher invocation counters than Busbar has used; Busbar goes on above them.', 'Expect it once after a restore; else find out which other head-end uses its keys.'),
   KEYS_REPLACEMENT_UNDERWAY: row(157, 'E57', 'operator', 'later', 'ABORTED', 'The keys of this device are being replaced, and it has not proved yet which ones it has.', 'Register it again when `busbar keys status` counts no replacement under way.'),
 
   // ── inside ──

@@ -308,6 +308,8 @@ export const limits = {
   countersPerExchangeMin: 4_096,
   /** How far a device may say that its counter is ahead, which nobody signs: 1/256 of all, so that a forger needs hundreds of answers to wear out a key. */
   counterJumpMax: 0x100_0000,
+  /** Of the detail of a failure that facts, states and deliveries keep. */
+  causeDetailBytesMax: 300,
   /** Before the counter of a device is read again whose exchanges still failed after the last reading. */
   counterRereadMs: 60_000,
   /** Devices of which that is remembered; the oldest one is forgotten first. */

@@ -8,7 +8,7 @@
  *  lane           cd u16     0 urgent, 1 normal, 2 bulk
  *  srv            ce u32     service reference variant, see base/srv
  *  outcome        cd u16     row of the error table
- *  bodyType       cd u16     field number of the body in its protobuf oneof, 0 for none
+ *  bodyType       cd u16     field number of the body in its protobuf oneof, 0 for none; in a RESPONSE 65535 when its body is the cause of a failure
  *  attempt        cd u16     attempts at the command so far
  *  originator     c4 08      EUI-64 of the party
  *  target         c4 08      EUI-64 of the device
@@ -34,6 +34,8 @@ export const Kind = {
   KEYS_REPLACEMENT: 7,
   // between a process with connections to devices and a host
   DEVICE_PUSH: 8,
+  // between gateway and host again
+  COUNTER_ACCEPTANCE: 9,
   // facts, in a tick's frame of a partition
   DEVICE_REGISTERED: 32,
   REQUEST_ACCEPTED: 33,
@@ -46,11 +48,15 @@ export const Kind = {
   KEYS_PROVED: 40,
   DEVICE_KEYS_SEALED: 41,
   DEVICE_ALERTED: 42,
+  COUNTER_ACCEPTED: 43,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
+
+/** `bodyType` of a RESPONSE whose body is the sentence that says why the request failed, UTF-8, and no ResponseBody. */
+export const causeBodyType = 0xffff
 
 type Field = { readonly name: string; readonly tag: number; readonly width: number }
 const fields = [

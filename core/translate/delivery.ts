@@ -4,20 +4,31 @@
  * `deliveries` of ReceiveResponse: one after another they make the whole message.
  */
 import { formatEui64 } from '../base/eui64.ts'
-import { headerBytes, Kind, offsetOf } from '../envelope/layout.ts'
+import { errorCodeOf, explain } from '../base/error-table.ts'
+import { causeBodyType, headerBytes, Kind, offsetOf } from '../envelope/layout.ts'
 import {
   envelopeEnd,
   readAttempt,
+  readBodyType,
   readCorrelation,
   readKind,
   readOutcome,
   readSrv,
   readTime,
 } from '../envelope/envelope.ts'
-import { appendRequestIdOf, appendSrv, appendTime, outcomeFields } from './request-identity.ts'
+import {
+  appendRequestIdOf,
+  appendSrv,
+  appendTime,
+  outcomeFields,
+  textField,
+} from './request-identity.ts'
 import { type ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
 
 const fieldsOf = outcomeFields(3, 'unless-good')
+/** Without the sentence, which a cause makes longer. */
+const codesOf = outcomeFields(3, 'never')
+const messageField = 5
 
 // What a good response takes besides its body: id 62, variant 7, outcome 8, two times 28, attempts 2, body's own front 3.
 const usualFrontBytes = 110
@@ -68,7 +79,14 @@ function appendResponse(writer: ProtobufWriter, buffer: Buffer, at: number, body
   const bodyStart = at + headerBytes
   appendRequestIdOf(writer, buffer, at)
   appendSrv(writer, 2, readSrv(buffer, at))
-  writer.raw(fieldsOf(readOutcome(buffer, at)))
+  const outcome = readOutcome(buffer, at)
+  const isCause = readBodyType(buffer, at) === causeBodyType
+  if (isCause) {
+    const code = errorCodeOf(outcome)
+    const cause = buffer.toString('utf8', bodyStart, bodyEnd)
+    writer.raw(codesOf(outcome))
+    textField(writer, messageField, code === undefined ? cause : `${explain(code)} Cause: ${cause}`)
+  } else writer.raw(fieldsOf(outcome))
   appendTime(writer, 6, readCorrelation(buffer, at))
   appendTime(writer, 7, readTime(buffer, at))
   const attempts = readAttempt(buffer, at)
@@ -76,7 +94,7 @@ function appendResponse(writer: ProtobufWriter, buffer: Buffer, at: number, body
     writer.octet(tagOf(8, WireType.VARINT))
     writer.varint(attempts)
   }
-  if (bodyEnd > bodyStart) {
+  if (bodyEnd > bodyStart && !isCause) {
     writer.octet(tagOf(9, WireType.LENGTH))
     writer.lengthDelimited(buffer, bodyStart, bodyEnd)
   }

@@ -77,7 +77,8 @@ export function appendRequestIdOf(writer: ProtobufWriter, buffer: Buffer, at: nu
   )
 }
 
-function textField(writer: ProtobufWriter, field: number, text: string): void {
+/** Appends a text at `field`; nothing when it is empty. */
+export function textField(writer: ProtobufWriter, field: number, text: string): void {
   if (text === '') return
   const bytes = Buffer.from(text, 'utf8')
   writer.octet(tagOf(field, WireType.LENGTH))

@@ -13,8 +13,10 @@
  *     keys              [device, sealed keys, from u64, to u64, received + 1 u64]
  *     operation         [kind u8, descriptor, selection or nil, value or nil]
  *   frame of results    [version, wanId, list of result]
- *     result            [number u32, outcome u16 (ids of the error table), detail, list of [result u16, value or nil], list of counters]
+ *     result            [number u32, outcome u16 (ids of the error table), detail, list of [result u16, value or nil], list of counters,
+ *                       list of causes]
  *     counters          [next u64, received + 1 u64, expected + 1 u64, 0 when there is none]; none or one
+ *     cause             [code u16, detail, counter received + 1 u64, counter expected + 1 u64, 0 when there is none]; none or one
  *   receipt             [version, receipt u8]
  *
  * A new field goes to the end of its record, and `version` is raised: processes of two versions refuse each other's frames, by name.
@@ -34,6 +36,7 @@ import {
   type DeviceAddress,
   type DeviceModel,
   type DeviceSecurity,
+  type ExchangeCause,
   type ExchangeFailure,
   type ExchangeResult,
   type ExchangeSecurity,
@@ -85,11 +88,17 @@ export function exchangeBytes(
   return bytes
 }
 
+const textBytesMax = ({ length }: string): number => 3 * Math.min(length, detailCharactersMax)
+
 /** The same of a result. */
 export function resultBytes(result: ExchangeResult): number {
   const headBytes = result.counters === undefined ? 25 : 55
-  if (!result.ok) return headBytes + 3 * Math.min(result.detail.length, detailCharactersMax)
-  let bytes = headBytes
+  if (!result.ok) {
+    const { detail, cause } = result
+    const causeBytes = cause === undefined ? 0 : 30 + textBytesMax(cause.detail)
+    return headBytes + 6 + textBytesMax(detail) + causeBytes
+  }
+  let bytes = headBytes + 6
   for (const { value } of result.results) bytes += 10 + (value?.length ?? 0)
   return bytes
 }
@@ -278,7 +287,7 @@ function operationIn(reader: PackReader): CosemOperation {
 export function encodeResults(wanId: string, results: readonly NumberedResult[]): Buffer {
   const writer = headOf(wanId, results.length)
   for (const { number, result } of results) {
-    writer.record(5).uint32(number)
+    writer.record(6).uint32(number)
     if (result.ok) {
       writer.uint16(errorId('OK')).text('').list(result.results.length)
       for (const one of result.results) writer.record(2).uint16(one.result).octets(one.value)
@@ -288,12 +297,21 @@ export function encodeResults(wanId: string, results: readonly NumberedResult[])
     }
     const { counters } = result
     writer.list(counters === undefined ? 0 : 1)
-    if (counters === undefined) continue
-    writer
-      .record(3)
-      .uint64(counters.next)
-      .uint64(counters.received + 1)
-    writer.uint64((counters.expected ?? -1) + 1)
+    if (counters !== undefined)
+      writer
+        .record(3)
+        .uint64(counters.next)
+        .uint64(counters.received + 1)
+        .uint64((counters.expected ?? -1) + 1)
+    const cause = result.ok ? undefined : result.cause
+    writer.list(cause === undefined ? 0 : 1)
+    if (cause !== undefined)
+      writer
+        .record(4)
+        .uint16(errorId(cause.code))
+        .text(cause.detail.slice(0, detailCharactersMax))
+        .uint64((cause.counterReceived ?? -1) + 1)
+        .uint64((cause.counterExpected ?? -1) + 1)
   }
   return writer.take()
 }
@@ -306,16 +324,17 @@ export function decodeResults(frameView: Buffer): { wanId: string; results: Numb
   const reader = new PackReader(frameView)
   const wanId = headIn(reader)
   const results = listIn(reader, (): NumberedResult => {
-    reader.record(5)
+    reader.record(6)
     const number = reader.uint32()
     const outcome = errorCodeOf(reader.uint16())
     const detail = reader.text()
     const values = listIn(reader, valueIn)
     const counters = optionalIn(reader, countersIn)
+    const cause = optionalIn(reader, causeIn)
     const using = counters && { counters }
     if (outcome === 'OK') return { number, result: { ok: true, results: values, ...using } }
     const code = failures.find((failure) => failure === outcome) ?? reader.fail()
-    return { number, result: { ok: false, code, detail, ...using } }
+    return { number, result: { ok: false, code, detail, ...(cause && { cause }), ...using } }
   })
   reader.close()
   return { wanId, results }
@@ -327,6 +346,20 @@ function countersIn(reader: PackReader): CountersUsed {
   const received = reader.uint64() - 1
   const expected = reader.uint64() - 1
   return { next, received, ...(expected >= 0 && { expected }) }
+}
+
+function causeIn(reader: PackReader): ExchangeCause {
+  reader.record(4)
+  const code = errorCodeOf(reader.uint16()) ?? reader.fail()
+  const detail = reader.text()
+  const counterReceived = reader.uint64() - 1
+  const counterExpected = reader.uint64() - 1
+  return {
+    code,
+    detail,
+    ...(counterReceived >= 0 && { counterReceived }),
+    ...(counterExpected >= 0 && { counterExpected }),
+  }
 }
 
 function valueIn(reader: PackReader): CosemResult {

@@ -108,6 +108,15 @@ const counters = fc.record(
   },
   { requiredKeys: ['next', 'received'], ...plain },
 )
+const cause = fc.record(
+  {
+    code: fc.constantFrom('DLMS_COUNTER_REPLAYED' as const, 'DEVICE_REFUSED' as const),
+    detail: fc.string({ maxLength: 500, unit: 'binary' }),
+    counterReceived: u32,
+    counterExpected: fc.integer({ min: 0, max: 2 ** 32 }),
+  },
+  { requiredKeys: ['code', 'detail'], ...plain },
+)
 const result: fc.Arbitrary<ExchangeResult> = fc.oneof(
   fc.record(
     {
@@ -132,6 +141,7 @@ const result: fc.Arbitrary<ExchangeResult> = fc.oneof(
         'DEVICE_ASSOCIATION_REFUSED' as const,
       ),
       detail: fc.string({ maxLength: 500, unit: 'binary' }),
+      cause,
       counters,
     },
     { requiredKeys: ['ok', 'code', 'detail'], ...plain },
@@ -202,8 +212,8 @@ t.test('golden octets, and what any MessagePack library reads', async (t) => {
     4,
     'w',
     [
-      [5, 0, '', [[0, Buffer.of(1)]], []],
-      [6, 44, 'why', [], []],
+      [5, 0, '', [[0, Buffer.of(1)]], [], []],
+      [6, 44, 'why', [], [], []],
     ],
   ])
 })
