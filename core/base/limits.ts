@@ -238,6 +238,8 @@ export const limits = {
   wanDeadAddressMs: 1_000,
   /** Frames without a question within a minute before a connection is cut: the peer is flooding. */
   wanUnsolicitedFramesMax: 1_000,
+  /** Frames of the wrapper without an APDU, one after another, before the peer is flooding. */
+  wrapperEmptyFramesMax: 100,
   /** Before a connection is tried again that a device refused just after the one before had been closed. */
   wanReconnectMs: 1_000,
   /** Octets that wait on one connection, beyond what the system takes, for a device that does not read; then it is cut. */

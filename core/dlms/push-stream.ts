@@ -21,7 +21,7 @@ import { PushBlocks } from './push-blocks.ts'
 import { readPushPayload } from './push-payload.ts'
 import { nextFrameAt } from './push-resync.ts'
 import { answerFrame, aroundOf, classifyPush, type Around, type Push } from './push.ts'
-import { wrapperHeaderBytes } from './wrapper.ts'
+import { emptyFramesBytes, wrapperHeaderBytes } from './wrapper.ts'
 
 export type Heard =
   /** Owned. */
@@ -137,6 +137,12 @@ export class PushStream {
     if (this.isBehindName && isLineEnd(view[0]!)) return 1
     let bytes = 0
     try {
+      const idleBytes = emptyFramesBytes(view)
+      // They keep a connection alive, and say nothing.
+      if (idleBytes > 0) {
+        this.events.octets(view.subarray(0, idleBytes))
+        return idleBytes
+      }
       if (!isEnd && isWrapperPart(view)) return 0
       const mbusBytes = mbusBytesAt(view, isEnd)
       if (mbusBytes === 'MORE') return 0

@@ -22,6 +22,7 @@ import {
   allocateApdu,
   wrapInPlace,
   wrapperHeaderBytes,
+  emptyFramesBytes,
   WrapperReader,
   type WrapperFrame,
 } from './wrapper.ts'
@@ -132,6 +133,12 @@ export function classifyPush(
   apduBytesMax: number = limits.apduBytesMax,
 ): Push | undefined {
   if (view.length === 0) return undefined
+  const idleBytes = emptyFramesBytes(view)
+  if (idleBytes > 0) {
+    // They keep a connection alive, and say nothing.
+    const push = classifyPush(view.subarray(idleBytes), isEnd, apduBytesMax)
+    return push && { ...push, bytes: idleBytes + push.bytes }
+  }
   const first = view[0]!
   if (first === 0) return orCutShort(wrapperPush(view, apduBytesMax), isEnd)
   if (first === flagOctet) return orCutShort(hdlcPush(view), isEnd)

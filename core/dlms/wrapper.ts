@@ -73,10 +73,29 @@ export function readWrapperDatagram(
 ): WrapperFrame {
   if (datagramView.length < wrapperHeaderBytes)
     throw new BrokerError('DLMS_WRAPPER_INVALID', `${datagramView.length} octets`)
-  const end = wrapperHeaderBytes + readApduBytes(datagramView, 0, apduBytesMax)
+  const apduBytes = readApduBytes(datagramView, 0, apduBytesMax)
+  const end = wrapperHeaderBytes + apduBytes
+  if (apduBytes === 0) throw new BrokerError('DLMS_WRAPPER_INVALID', 'length 0')
   if (end !== datagramView.length)
     throw new BrokerError('DLMS_WRAPPER_INVALID', `${datagramView.length} octets, not ${end}`)
   return frameAt(datagramView, 0, end)
+}
+
+/**
+ * The octets of the whole frames of length 0 that `view` begins with, at most `wrapperEmptyFramesMax` of them.
+ * @throws BrokerError DLMS_WRAPPER_INVALID when there are more
+ */
+export function emptyFramesBytes(view: Buffer): number {
+  let at = 0
+  while (
+    view.length - at >= wrapperHeaderBytes &&
+    view.readUInt16BE(at) === version &&
+    view.readUInt16BE(at + 6) === 0
+  )
+    at += wrapperHeaderBytes
+  if (at > limits.wrapperEmptyFramesMax * wrapperHeaderBytes)
+    throw new BrokerError('DLMS_WRAPPER_INVALID', `${at / wrapperHeaderBytes} frames of length 0`)
+  return at
 }
 
 const nothing = Buffer.alloc(0)
@@ -95,6 +114,8 @@ export class WrapperReader {
   private at = 0
   private rest: Buffer = nothing
   private restUsed = 0
+  /** Frames without an APDU since the last one with an APDU. */
+  private emptyCount = 0
 
   constructor(options: { apduBytesMax?: number } = {}) {
     this.apduBytesMax = options.apduBytesMax ?? limits.apduBytesMax
@@ -113,10 +134,25 @@ export class WrapperReader {
   }
 
   /**
-   * The next frame, or undefined when it is not complete yet.
-   * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when what stands there is no frame of version 1 or too long
+   * The next frame with an APDU, or undefined when it is not complete yet. Frames of length 0, which some devices send to keep a
+   * connection alive, are passed over.
+   * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when what stands there is no frame of version 1 or too long, or when more
+   *   than `wrapperEmptyFramesMax` in a row have length 0
    */
   next(): WrapperFrame | undefined {
+    for (;;) {
+      const frame = this.nextFrame()
+      if (frame === undefined) return undefined
+      if (frame.apduView.length > 0) {
+        this.emptyCount = 0
+        return frame
+      }
+      if (++this.emptyCount > limits.wrapperEmptyFramesMax)
+        throw new BrokerError('DLMS_WRAPPER_INVALID', `${this.emptyCount} frames of length 0`)
+    }
+  }
+
+  private nextFrame(): WrapperFrame | undefined {
     if (this.restUsed > 0) return this.nextFromRest()
     const { chunk, at } = this
     const left = chunk.length - at
@@ -163,8 +199,7 @@ function readApduBytes(buffer: Buffer, at: number, apduBytesMax: number): number
   const found = buffer.readUInt16BE(at)
   if (found !== version) throw new BrokerError('DLMS_WRAPPER_INVALID', `version ${found}`)
   const apduBytes = buffer.readUInt16BE(at + 6)
-  if (apduBytes === 0 || apduBytes > apduBytesMax)
-    throw new BrokerError('DLMS_WRAPPER_INVALID', `length ${apduBytes}`)
+  if (apduBytes > apduBytesMax) throw new BrokerError('DLMS_WRAPPER_INVALID', `length ${apduBytes}`)
   return apduBytes
 }
 

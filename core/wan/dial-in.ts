@@ -25,6 +25,7 @@ import { limits } from '../base/limits.ts'
 import { ApduTag } from '../dlms/apdu.ts'
 import type { GeneralBlockStep } from '../dlms/general-block.ts'
 import { answerFrame, aroundOf, classifyPush, isUnaskedApdu, type Push } from '../dlms/push.ts'
+import { emptyFramesBytes } from '../dlms/wrapper.ts'
 import { PushBlocks } from '../dlms/push-blocks.ts'
 import { readPushPayload } from '../dlms/push-payload.ts'
 import type { DevicePush } from '../ports/wan.ts'
@@ -145,6 +146,8 @@ export class DialIn {
   private look(socket: Socket, newcomer: Newcomer, isEnd: boolean): void {
     if (!this.newcomers.has(socket) || newcomer.bytes === 0) return
     const view = newcomer.octets.subarray(0, newcomer.bytes)
+    // Frames that only keep the connection alive say nothing.
+    if (isEnd && isIdle(view)) return void (newcomer.bytes = 0)
     const push = this.understood(view, isEnd)
     if (push === 'REFUSED') return void socket.destroy()
     if (push === undefined) return
@@ -355,3 +358,13 @@ function endsOf(push: Push): { logicalDevice: number; client: number } {
 
 const addressOf = ({ remoteAddress }: Socket): string[] =>
   remoteAddress === undefined ? [] : [remoteAddress.replace(/^::ffff:/, '')]
+
+/** True when nothing but whole frames of length 0 has come. */
+function isIdle(view: Buffer): boolean {
+  try {
+    return emptyFramesBytes(view) === view.length
+  } catch (fault) {
+    if (!(fault instanceof BrokerError)) throw fault
+    return false
+  }
+}

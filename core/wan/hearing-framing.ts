@@ -18,6 +18,7 @@ export class HearingFraming implements Framing {
   readonly admit = (): boolean => false
   readonly awaitMore = nothing
   readonly send = nothing
+  readonly leaveDevice = nothing
   private readonly events: FramingEvents
   private readonly stream: PushStream
   private heardMs = 0

@@ -61,6 +61,19 @@ t.test('cut anywhere, the same is heard', (t) => {
   t.end()
 })
 
+t.test('frames of length 0 between pushes are passed over', (t) => {
+  const idle = Buffer.from('0001000100100000', 'hex')
+  const all = Buffer.concat([idle, wrapped(), idle, idle, wrapped(), idle])
+  for (const step of [1, 7, 8, all.length]) {
+    const { pushes, heard, wrong } = stream()
+    for (let at = 0; at < all.length; at += step) pushes.receive(all.subarray(at, at + step))
+    pushes.pause()
+    t.equal(heard.length, 2, `${step} octets at a time`)
+    t.same(wrong, [])
+  }
+  t.end()
+})
+
 t.test('without a length of its own it ends with a pause', (t) => {
   const { pushes, heard } = stream()
   for (const octet of notification) pushes.receive(Buffer.of(octet))

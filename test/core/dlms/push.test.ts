@@ -77,6 +77,17 @@ t.test('each kind, whole', (t) => {
   t.end()
 })
 
+t.test('frames of length 0 in front are passed over', (t) => {
+  const idle = Buffer.from('0001000100010000', 'hex')
+  const frame = Buffer.from('00010001000100050f00000001', 'hex')
+  for (const isEnd of [false, true]) {
+    const push = classifyPush(Buffer.concat([idle, idle, frame]), isEnd)
+    t.match(push, { kind: 'WRAPPER', bytes: 29, frame: { apduView: Buffer.of(15, 0, 0, 0, 1) } })
+    t.equal(classifyPush(Buffer.concat([idle, idle]), isEnd), undefined)
+  }
+  t.end()
+})
+
 t.test('what confirms a notification', (t) => {
   const head = '0f 40000007'
   t.same(confirmationOf(hex(`${head} 00 1105`)), hex('10 40000007 00'))

@@ -1,7 +1,9 @@
 /** The TCP wrapper: frames out of chunks cut anywhere, no copy of whole frames, bounded rests, headers in place. */
 import fc from 'fast-check'
 import t from 'tap'
+import { limits } from '../../../core/base/limits.ts'
 import {
+  emptyFramesBytes,
   allocateApdu,
   readWrapperDatagram,
   wrapInPlace,
@@ -157,12 +159,35 @@ t.test('what is no frame of version 1 is refused as soon as its header is there'
     return outcomeOf(() => reader.next()).code
   }
   t.equal(refused('0002000100100003'), 'DLMS_WRAPPER_INVALID')
-  t.equal(refused('0001000100100000'), 'DLMS_WRAPPER_INVALID')
   t.equal(refused('0001000100100401', 1024), 'DLMS_WRAPPER_INVALID')
   t.equal(refused('0001000100100400', 1024), undefined)
   const whole = new WrapperReader({ apduBytesMax: 2 })
   whole.push(hex('0001000100100003d80102'))
   t.throws(() => whole.next(), { code: 'DLMS_WRAPPER_INVALID' })
+  t.end()
+})
+
+t.test('frames of length 0 are passed over, up to a number in a row', (t) => {
+  const idle = hex('0001000100100000')
+  const frame = hex('0001000100100003d80102')
+  const most = Array.from({ length: limits.wrapperEmptyFramesMax }, () => idle)
+  const stream = Buffer.concat([...most, frame, ...most, frame])
+  for (const step of [1, 3, 8, 11, stream.length]) {
+    const reader = new WrapperReader()
+    const found: Copied[] = []
+    for (let at = 0; at < stream.length; at += step) {
+      reader.push(stream.subarray(at, at + step))
+      takeAll(reader, found)
+    }
+    t.equal(found.length, 2, `${step} octets at a time`)
+    t.equal(reader.keptBytes, 0)
+  }
+  const reader = new WrapperReader()
+  reader.push(Buffer.concat([...most, idle]))
+  t.throws(() => reader.next(), { code: 'DLMS_WRAPPER_INVALID', detail: /frames of length 0/ })
+  t.equal(emptyFramesBytes(Buffer.concat([...most, frame])), 8 * most.length)
+  t.equal(emptyFramesBytes(frame), 0)
+  t.throws(() => emptyFramesBytes(Buffer.concat([...most, idle])), { code: 'DLMS_WRAPPER_INVALID' })
   t.end()
 })
 

@@ -16,6 +16,8 @@ export type Passing = {
   connection: { number: number; associated: Set<number>; released: boolean }
   /** Sends an APDU to the head-end as if from the meter. */
   say(apdu: Uint8Array, client?: number): void
+  /** Sends octets that are no APDU. */
+  write(octets: Uint8Array): void
   close(): void
 }
 export type Oddity = {
@@ -72,6 +74,7 @@ export class OddRelay {
               apdu,
               connection,
               say: (said: Uint8Array, at = client) => void socket.write(framed(said, device, at)),
+              write: (octets: Uint8Array) => void socket.write(octets),
               close: () => void socket.destroy(),
             }
             if (isQuestion && tag === aarqTag) relay.aarqs.push(client)

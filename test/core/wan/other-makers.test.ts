@@ -3,6 +3,7 @@
  * that another head-end has moved on, whatever form the refusal takes.
  */
 import t, { type Test } from 'tap'
+import { limits } from '../../../core/base/limits.ts'
 import type { ExchangeSecurity } from '../../../core/ports/wan.ts'
 import type { WanOptions } from '../../../core/wan/options.ts'
 import { FleetTrial, isItself, listed, sharesOf } from './fleet-trial.ts'
@@ -112,6 +113,47 @@ t.test('a profile of one association takes two connections from the start', asyn
   isItself(t, 0, await ask(undefined, 'one-association'))
   t.equal(relay.accepted, 2)
   t.same(relay.aarqs, [publicClient, 1], 'no AARQ in vain')
+})
+
+const emptyFrame = Buffer.from('0001000100010000', 'hex')
+
+t.test(
+  'frames of length 0 between answers are passed over, and too many of them are not',
+  async (t) => {
+    let count = 3
+    const { ask, relay } = await oddTrial(t, {
+      answer(one) {
+        one.write(Buffer.concat(Array.from({ length: count }, () => emptyFrame)))
+        return true
+      },
+    })
+    isItself(t, 0, await ask())
+    isItself(t, 0, await ask())
+    t.equal(relay.accepted, 1, 'the connection was kept')
+    count = limits.wrapperEmptyFramesMax + 1
+    t.match(await ask(), { ok: false, detail: /frames of length 0/ })
+  },
+)
+
+t.test('useless frames do not make an exchange longer', async (t) => {
+  let isFlooding = false
+  const { ask } = await oddTrial(
+    t,
+    {
+      question(one) {
+        if (!isFlooding) return true
+        // A notification in the clear to the client, again and again.
+        const notification = Buffer.of(0x0f, 0, 0, 0, 1, 0, 9, 1, 0x41)
+        const timer = setInterval(() => one.say(notification), 20)
+        t.teardown(() => clearInterval(timer))
+        return false
+      },
+    },
+    { responseMs: 300, exchangeMs: 1_500 },
+  )
+  isItself(t, 0, await ask())
+  isFlooding = true
+  t.match(await ask(), { ok: false, code: 'DEVICE_SILENT' }, 'it ends')
 })
 
 // ── counters that somebody else has moved on ──
