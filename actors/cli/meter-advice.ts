@@ -12,11 +12,12 @@ const advice: { readonly [code in ErrorCode]?: string } = {
   CONFIG_INVALID: '--help lists the options.',
   DEVICE_UNREACHABLE: 'Check host and port, and --transport.',
   DEVICE_SILENT:
-    'Check --transport, --client and --logical-device; --wait-ms gives a slow meter more time.',
+    'Check --transport, --client and --logical-device, under --suite keys and --counter, too; --wait-ms gives a slow meter more time.',
   DEVICE_ANSWER_INVALID: maker,
   DEVICE_REFUSED:
     '`busbar meter objects` lists what this client may do; try another --client, --class or --attribute.',
-  DEVICE_ASSOCIATION_REFUSED: 'Check --client, --mechanism, --password and --suite.',
+  DEVICE_ASSOCIATION_REFUSED:
+    'Check --client, --mechanism, --password, --suite and keys, and the --counter where one was given.',
   DLMS_ASSOCIATION_REFUSED:
     'Check --client, --mechanism, --password, --suite and keys, and the --counter where one was given.',
   DLMS_AUTHENTICATION_FAILED: 'Check --mechanism, --password and keys.',
@@ -37,7 +38,8 @@ const advice: { readonly [code in ErrorCode]?: string } = {
   DLMS_HDLC_REFUSED: 'Check --logical-device and --client; another client may have the link.',
   DLMS_HDLC_BROKEN: 'Try --profile hdlc-uncounted, and look at it with --hex.',
   DLMS_CIPHER_TAG_WRONG: ciphering,
-  DLMS_COUNTER_REPLAYED: 'Try again; somebody may replay what the meter has said.',
+  DLMS_COUNTER_REPLAYED:
+    'Try again: the meter begins its own counter again within an association, or somebody replays what it has said.',
   DLMS_COUNTER_EXHAUSTED: "The meter's key must be replaced.",
   DLMS_PROTECTION_INSUFFICIENT: 'Give a --protection that the meter answers with.',
   DLMS_SYSTEM_TITLE_WRONG: 'Check --system-title and --meter-title.',

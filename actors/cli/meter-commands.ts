@@ -1,6 +1,7 @@
 /** `busbar meter read | write | invoke | objects` (profile: meter-profile.ts): the DLMS client for people, straight to a meter. */
 import { asBuffer } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { deviceProfileOf } from '../../core/catalogue/device-profiles.ts'
 import { DataAccessResult } from '../../core/dlms/apdu.ts'
 import { decodeValue } from '../../core/dlms/axdr.ts'
 import {
@@ -34,7 +35,8 @@ import {
   type Meter,
   type MeterOptions,
 } from './meter-options.ts'
-import { MeterSession, type MeterAssociation } from './meter-session.ts'
+import { MeterCall } from './meter-call.ts'
+import type { MeterAssociation } from './meter-session.ts'
 import { describeApdu } from './push-words.ts'
 
 export type Terminal = { out: (line: string) => void; err: (line: string) => void }
@@ -54,21 +56,32 @@ export async function withMeter<T>(
 ): Promise<T> {
   // Faults in what was given are told before anybody is called.
   const asked = await meterOf(where, options)
-  const session = await MeterSession.open(asked.place, {
+  const call = new MeterCall(asked.place, {
     trace(direction, octetsView) {
       if (options.hex) terminal.err(`${direction} ${octetsView.toString('hex')}`)
     },
     pushed: (apdu) => terminal.err(`note: it sent meanwhile: ${describeApdu(apdu)}`),
   })
-  try {
-    const meter = session.associate(clientOptionsOf(asked, await counterFor(asked, session)))
-    const result = await action(meter, asked).catch((fault: unknown) => {
+  const talk = async (counter: number): Promise<T> => {
+    const session = await call.session()
+    const meter = session.associate(clientOptionsOf(asked, counter))
+    try {
+      const result = await action(meter, asked)
+      await meter.release()
+      return result
+    } catch (fault) {
+      // The public client had the connection before: many meters keep one association on it, and some do not forget it.
+      if (call.isShared && !meter.isAccepted && fault instanceof BrokerError) {
+        await call.hangUp()
+        return talk(counter + 1)
+      }
       throw withCounter(fault, meter.client.expectedCounter)
-    })
-    await meter.release()
-    return result
+    }
+  }
+  try {
+    return await talk(await counterFor(asked, call))
   } finally {
-    await session.close()
+    await call.hangUp()
   }
 }
 
@@ -80,7 +93,7 @@ function withCounter(fault: unknown, expected: number | undefined): unknown {
 }
 
 /** The next counter to send with: as it was given, or one above what the meter tells its public client. */
-async function counterFor(asked: Meter, session: MeterSession): Promise<number> {
+async function counterFor(asked: Meter, call: MeterCall): Promise<number> {
   const { address, counter, counterFloor, counterAt } = asked
   if (counter !== undefined) return counter
   if (address.security === undefined) return 1
@@ -90,10 +103,12 @@ async function counterFor(asked: Meter, session: MeterSession): Promise<number> 
       'CONFIG_INVALID',
       'this profile tells no invocation counter: give --counter',
     )
-  const asPublic = session.associate(publicOptionsOf(asked), counterAt.client)
+  const asPublic = (await call.session()).associate(publicOptionsOf(asked), counterAt.client)
   const object = { classId: dataClass, instanceId: counterAt.obis }
   const [told] = await asPublic.exchange([readOperation(object, 2)])
   await asPublic.release()
+  call.isShared = true
+  if (deviceProfileOf(address.profile)?.isOneAssociation === true) await call.hangUp()
   const value = numberOf(told)
   if (value === undefined)
     throw new BrokerError(

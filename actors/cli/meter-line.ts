@@ -48,8 +48,10 @@ export type LineEvents = {
   remind(): Buffer[]
   /** A segment of a long APDU has come, which is not whole yet. */
   progressed(): void
-  /** Nothing can be expected any more. */
+  /** No answer can be expected any more to what was asked. */
   failed(fault: unknown): void
+  /** The connection is gone. */
+  closed(fault: unknown): void
 }
 
 /** One way to one logical device. */
@@ -78,7 +80,7 @@ export async function openLine(place: MeterPlace, events: LineEvents): Promise<M
         events.failed(fault)
       }
     },
-    events.failed,
+    events.closed,
   )
   opened.line =
     place.transport === 'hdlc'

@@ -33,6 +33,8 @@ export class MeterSession {
   private waiting: Waiting | undefined
   /** When the whole answer must be there, in all its blocks; undefined between answers. */
   private completeDueMs: number | undefined
+  /** Why nothing can be asked any more. */
+  private over: unknown
 
   private constructor(place: MeterPlace, events: SessionEvents) {
     this.place = place
@@ -50,6 +52,10 @@ export class MeterSession {
         if (session.waiting !== undefined) session.limit(session.waiting)
       },
       failed: (fault) => session.fail(fault),
+      closed: (fault) => {
+        session.over = fault
+        session.fail(fault)
+      },
     })
     return session
   }
@@ -58,6 +64,7 @@ export class MeterSession {
   associate(options: ClientOptions, number = this.place.client): MeterAssociation {
     return new MeterAssociation(
       new DlmsClient(options),
+      options.security !== undefined,
       (client, apdu) => this.ask(client, number, apdu),
       () => this.line.leave(),
       (isUnderWay) => {
@@ -70,8 +77,14 @@ export class MeterSession {
     )
   }
 
+  /** True when the meter has closed the connection. */
+  get isOver(): boolean {
+    return this.over !== undefined
+  }
+
   /** Sends `first` and what stands behind it, and waits for a step that is not "more will come". */
   private ask(client: DlmsClient, number: number, first: Buffer): Promise<ClientStep> {
+    if (this.over !== undefined) return Promise.reject(this.over)
     return new Promise((resolve, reject) => {
       const { blocksReceived: blocks } = client
       const nothing = (): void => undefined
@@ -161,6 +174,19 @@ export class MeterSession {
   }
 }
 
+/** A meter that does not accept an association often says no word. */
+function atAssociation(fault: unknown, isCiphered: boolean): unknown {
+  if (!(fault instanceof BrokerError) || fault.code !== 'DEVICE_SILENT') return fault
+  const { detail = '' } = fault
+  const check = isCiphered
+    ? 'check keys and --counter'
+    : 'check --client, --mechanism and --password'
+  if (detail.startsWith('no answer'))
+    return new BrokerError('DEVICE_SILENT', `${detail} to the AARQ: ${check}`, { cause: fault })
+  const what = `it closed the connection at the AARQ: ${check}`
+  return new BrokerError('DEVICE_SILENT', `${what} (${detail})`, { cause: fault })
+}
+
 /** `first` and what stands behind it. */
 function withMore(client: DlmsClient, first: Buffer | undefined): Buffer[] {
   const apdus: Buffer[] = []
@@ -171,17 +197,22 @@ function withMore(client: DlmsClient, first: Buffer | undefined): Buffer[] {
 /** Exchanges of one association, one after the other. */
 export class MeterAssociation {
   readonly client: DlmsClient
+  /** True from when the meter has answered its AARQ with an acceptance. */
+  isAccepted = false
+  private readonly isCiphered: boolean
   private readonly ask: (client: DlmsClient, apdu: Buffer) => Promise<ClientStep>
   private readonly leave: () => Promise<void>
   private readonly underWay: (isUnderWay: boolean) => void
 
   constructor(
     client: DlmsClient,
+    isCiphered: boolean,
     ask: (client: DlmsClient, apdu: Buffer) => Promise<ClientStep>,
     leave: () => Promise<void>,
     underWay: (isUnderWay: boolean) => void,
   ) {
     this.client = client
+    this.isCiphered = isCiphered
     this.ask = ask
     this.leave = leave
     this.underWay = underWay
@@ -193,7 +224,10 @@ export class MeterAssociation {
     this.underWay(true)
     try {
       for (;;) {
-        const step = await this.ask(this.client, apdu)
+        const step = await this.ask(this.client, apdu).catch((fault: unknown) => {
+          throw this.isAccepted ? fault : atAssociation(fault, this.isCiphered)
+        })
+        this.isAccepted = true
         if ('results' in step) return step.results
         if (!('send' in step)) throw new BrokerError('DLMS_STATE_INVALID', 'released in the middle')
         apdu = step.send

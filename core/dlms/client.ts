@@ -48,6 +48,7 @@ import {
   unexpected,
 } from './service-response.ts'
 import type { ReceivedProtection } from './security/channel-options.ts'
+import { withKeyDoubt } from './security/key-doubt.ts'
 
 /** General blocks that we take at once; each is at most an APDU, so this is memory, and an acknowledgement saved. */
 const generalBlockWindowDefault = 8
@@ -208,7 +209,7 @@ export class DlmsClient {
     } catch (error) {
       if (this.options.isUnordered === true && isOfAnother(error)) return waiting
       if (!(error instanceof BrokerError && error.code === 'DLMS_EXCEPTION')) this.end()
-      throw error
+      throw withKeyDoubt(error, this.received.protection)
     }
   }
 

@@ -41,6 +41,7 @@ import {
   systemTitleOf,
 } from './general-header.ts'
 import { CounterWindow, InvocationCounter, type CounterSource } from './invocation-counter.ts'
+import { withKeyDoubt } from './key-doubt.ts'
 import { needed, type SecurityKeys } from './keys.ts'
 import {
   isPlainAllowed,
@@ -371,8 +372,10 @@ export class SecurityChannel {
       undefined,
       content,
     )
-    if (expectedTag !== 0 && plain[0] !== expectedTag)
-      throw new BrokerError('DLMS_SERVICE_UNEXPECTED', `tag ${plain[0]} in ${tag}`)
+    if (expectedTag !== 0 && plain[0] !== expectedTag) {
+      const fault = new BrokerError('DLMS_SERVICE_UNEXPECTED', `tag ${plain[0]} in ${tag}`)
+      throw withKeyDoubt(fault, securityControl)
+    }
     this.note(shape, securityControl, counter, slot.window)
     return plain
   }

@@ -684,3 +684,28 @@ t.test('keys appear nowhere', async (t) => {
   t.ok(shown.length > 2_000 && errors.length === 4)
   for (const secret of secrets) t.notOk(shown.includes(secret), 'no key in what is shown')
 })
+
+t.test('a wrong key under encryption without authentication is named as the likely cause', (t) => {
+  const suite = suites[0]
+  const wrong = new SecretKey(Buffer.alloc(suite.keyBytes, 7))
+  for (const shape of [Shape.GLOBAL, Shape.DEDICATED])
+    for (const protection of [Protection.ENCRYPTED, authenticatedEncrypted]) {
+      const { client, options } = channelPair(suite)
+      const apdu = client.protect(getRequest, { shape, protection })
+      const meter = new SecurityChannel({
+        ...options,
+        role: 'server',
+        ownTitle: meterTitle,
+        peerTitle: clientTitle,
+        counters: {},
+        keys: { ...options.keys, unicast: wrong },
+      })
+      meter.setDedicatedKey(wrong)
+      const isNamed = protection === Protection.ENCRYPTED
+      t.throws(() => meter.unprotect(apdu), {
+        code: isNamed ? 'DLMS_SERVICE_UNEXPECTED' : 'DLMS_CIPHER_TAG_WRONG',
+        ...(isNamed && { detail: /the unicast key is probably wrong/ }),
+      })
+    }
+  t.end()
+})
