@@ -88,7 +88,7 @@ export const errorTable = {
   DEVICE_ANSWER_INVALID: row(45, 'E21', 'meter', 'later', 'INTERNAL', 'The device answered, but not with a valid answer to what was asked.', 'Submit again later; report the device if it repeats.'),
   DEVICE_REFUSED: row(46, 'E44', 'meter', 'never', 'FAILED_PRECONDITION', 'The device refused what was asked.', 'See the status of each reading in the response.'),
   DEVICE_ACTOR_PARKED: row(47, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar failed on this request and has put it aside.', 'Report the RequestID to the operator; other requests go on.'),
-  DEVICE_ASSOCIATION_REFUSED: row(48, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', "The device refused Busbar's association.", 'Check the client address and secret in the device record.'),
+  DEVICE_ASSOCIATION_REFUSED: row(48, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', "The device refused Busbar's association.", 'Check client, secret, keys and invocation counter of the device; `busbar inventory` tells the cause.'),
   DEVICE_RECORD_MALFORMED: row(49, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A device record is not valid.', 'Compare with the example in the README.'),
 
   // ── capacity and operation ──
@@ -125,7 +125,7 @@ export const errorTable = {
   DLMS_BLOCK_NUMBER_WRONG: row(105, 'E21', 'meter', 'later', 'INTERNAL', 'A block of a transfer came out of order.', 'Submit again later.'),
   DLMS_INVOKE_ID_WRONG: row(106, 'E21', 'meter', 'later', 'INTERNAL', 'The answer belongs to another question.', 'Submit again later.'),
   DLMS_SERVICE_UNEXPECTED: row(107, 'E21', 'meter', 'later', 'INTERNAL', 'The APDU is not one that may come now.', 'Report the device and its firmware.'),
-  DLMS_ASSOCIATION_REFUSED: row(108, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', 'The meter refused the association.', 'Check client address and secret in the device record.'),
+  DLMS_ASSOCIATION_REFUSED: row(108, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', 'The meter refused the association.', 'Check client, secret and keys in the device record, and the invocation counter.'),
   DLMS_EXCEPTION: row(109, 'E44', 'meter', 'later', 'FAILED_PRECONDITION', 'The meter answered with an exception-response.', 'Report the device and its firmware.'),
   DLMS_WRAPPER_INVALID: row(110, 'E21', 'meter', 'later', 'INTERNAL', 'The octets are not a TCP wrapper frame of version 1.', 'Check that the address is that of a DLMS meter.'),
   DLMS_TRANSFER_ABORTED: row(111, 'E21', 'meter', 'later', 'INTERNAL', 'The meter ended a block transfer early.', 'Submit again later.'),
@@ -138,7 +138,7 @@ export const errorTable = {
 
   // ── DLMS/COSEM security: what arrived is not trusted, and nothing of it is used ──
   DLMS_CIPHER_TAG_WRONG: row(130, 'E21', 'meter', 'later', 'INTERNAL', 'The authentication tag of a ciphered APDU does not verify: it was changed, or its keys are others.', 'Check the keys of the device record.'),
-  DLMS_COUNTER_REPLAYED: row(131, 'E21', 'meter', 'later', 'INTERNAL', 'The invocation counter of a ciphered APDU was used before.', 'Associate anew; report it if it repeats: somebody may replay messages.'),
+  DLMS_COUNTER_REPLAYED: row(131, 'E21', 'meter', 'later', 'INTERNAL', 'The invocation counter of a ciphered APDU was used before.', 'Where the device was restarted, accept its counter: `busbar keys accept-counter`. Else somebody may replay messages.'),
   DLMS_COUNTER_EXHAUSTED: row(132, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The invocation counter of a key has come to its end.', 'Replace the key.'),
   DLMS_PROTECTION_INSUFFICIENT: row(133, 'E21', 'meter', 'later', 'INTERNAL', 'An APDU is protected less than the security policy asks for.', 'Check the security policy of the device record against that of the meter.'),
   DLMS_SYSTEM_TITLE_WRONG: row(134, 'E21', 'meter', 'later', 'INTERNAL', 'A ciphered APDU names a system title that is not the one of its sender, or not ours as its recipient.', 'Check that the address is that of this device.'),
@@ -157,7 +157,7 @@ export const errorTable = {
   KEYS_SEALED_UNREADABLE: row(151, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'The sealed keys of a device cannot be opened.', 'Give every process all key-encryption keys that are still in use; `busbar keys status` names them.'),
   KEYS_REPLACEMENT_UNFIT: row(152, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The keys of this device cannot be replaced: it has no security suite, no protection, or no master key.', 'Complete its record.'),
   KEYS_REPLACEMENT_REFUSED: row(153, 'E44', 'meter', 'later', 'FAILED_PRECONDITION', 'The meter was given new keys and has proved that it keeps the old ones, which stay in use.', 'Check the master key in the device record.'),
-  KEYS_COUNTER_AHEAD: row(154, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'The device says that it expects an invocation counter further ahead than is believed without proof.', 'Check whether another head-end uses its keys; replace them.'),
+  KEYS_COUNTER_AHEAD: row(154, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'The device says that it expects an invocation counter further ahead than is believed without proof.', 'Check whether another head-end uses its keys; then replace them, or accept it: `busbar keys accept-counter EUI --counter N`.'),
   KEYS_COUNTER_NEAR_END: row(155, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The invocation counter of a key comes near its end.', 'Replace the keys: `busbar keys replace`.'),
   KEYS_SUPERSEDED: row(156, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'A registration brings keys that were replaced; the newer ones stay in use.', 'Take the keys out of that inventory file.'),
   KEYS_COUNTER_RAISED: row(158, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'A device was sent higher invocation counters than Busbar has used; Busbar goes on above them.', 'Expect it once after a restore; else find out which other head-end uses its keys.'),
