@@ -46,6 +46,7 @@ export const faultKinds = [
   'snapshots and cursors fail',
   'everything is slow',
   'meters vanish',
+  'other head-ends use the keys of meters',
   'gateways die or are paused',
   'parties stall',
 ] as const

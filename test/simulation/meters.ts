@@ -96,6 +96,7 @@ export class Meters {
       })
     const refused = security && this.secured.refusal(meter, security, counters!.next)
     if (refused !== undefined) {
+      if (!this.faults.areOn && refused.expected !== undefined) this.secured.refusedInCalm(meter)
       const failure = { ok: false, code: 'DEVICE_ASSOCIATION_REFUSED', detail: '' } as const
       return answer(20, { ...failure, counters: { ...counters!, ...refused } })
     }

@@ -35,6 +35,9 @@ const isTransfer = ([operation]: readonly CosemOperation[]): boolean => operatio
 const markOf = (device: Eui64Key, unicast: SecretKey): string =>
   keyMarkOf(vault.seal(device, { unicast }))
 
+/** One that was on its way when faults stopped, and the one that tells. */
+const refusalsInCalmMax = 2
+
 type Known = { sets: Map<number, string>; current: number; isInDoubt: boolean }
 
 export class SecuredMeters {
@@ -44,6 +47,7 @@ export class SecuredMeters {
   /** By mark, as the ledger says. */
   private readonly reservedTo = new Map<string, number>()
   private readonly known = new Map<Eui64Key, Known>()
+  private readonly refusalsInCalm = new Map<number, number>()
   private readonly fault: (what: string) => void
   /** Keys that were taken into use. */
   changedCount = 0
@@ -81,6 +85,24 @@ export class SecuredMeters {
     if (from <= highest) return { expected: highest + 1 }
     this.highest.set(mark, next - 1)
     return undefined
+  }
+
+  /** Nothing goes wrong any more, and the meter refuses a counter: the next exchange begins above what it said. */
+  refusedInCalm(meter: number): void {
+    const count = (this.refusalsInCalm.get(meter) ?? 0) + 1
+    this.refusalsInCalm.set(meter, count)
+    if (count > refusalsInCalmMax)
+      this.fault(
+        `meter ${meter} has said ${count} times which counter it expects, and is not heard`,
+      )
+  }
+
+  /** Another head-end sends `count` counters to a meter; false when it has no keys. */
+  moveOn(meter: number, count: number): boolean {
+    const mark = this.marks.get(meter)
+    if (mark === undefined) return false
+    this.highest.set(mark, (this.highest.get(mark) ?? -1) + count)
+    return true
   }
 
   /** Carries out an operation on its security setup. */

@@ -8,10 +8,21 @@ type Note = (text: string) => void
 export function trouble(deployment: Deployment, faults: Faults, note: Note): void {
   hostTrouble(deployment, faults, note)
   gatewayTrouble(deployment, faults, note)
+  counterTrouble(deployment, faults, note)
   if (faults.strikes('meters vanish', 0.06)) {
     const draw = faults.of('meters vanish')
     deployment.meters.vanish(draw.pick(meterCount), draw.between(1_000, 120_000))
   }
+}
+
+/** Another head-end, or this one before its ledger was restored from a backup, has sent higher counters. */
+function counterTrouble({ meters }: Deployment, faults: Faults, note: Note): void {
+  const kind = 'other head-ends use the keys of meters'
+  if (!faults.strikes(kind, 0.04)) return
+  const draw = faults.of(kind)
+  const meter = draw.pick(meterCount)
+  const count = draw.between(1, draw.is(0.2) ? 1_000_000 : 20_000)
+  if (meters.secured.moveOn(meter, count)) note(`meter ${meter} was sent ${count} higher counters`)
 }
 
 function hostTrouble(deployment: Deployment, faults: Faults, note: Note): void {
