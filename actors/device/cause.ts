@@ -4,7 +4,7 @@
  *
  *   code u16 | counter received + 1 u40 | counter expected + 1 u40 | detail, UTF-8       0: there is none
  */
-import { errorCodeOf, errorId, explain } from '../../core/base/error-table.ts'
+import { errorCodeOf, errorId } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { ExchangeCause } from '../../core/ports/wan.ts'
 
@@ -81,10 +81,4 @@ function textOfCounters({
   ]
     .filter((part) => part !== false)
     .join(', ')
-}
-
-/** The sentence for the party that asked: what the row says, without details of the deployment but for counters. */
-export function sentenceOfCause(cause: FailureCause): string {
-  const counted = textOfCounters(cause)
-  return `${cause.code}: ${explain(cause.code)}${counted === '' ? '' : ` (${counted})`}`
 }

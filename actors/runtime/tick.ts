@@ -19,7 +19,7 @@ import {
   type PartitionFrame,
   type PartyFrame,
 } from '../../core/envelope/tick-message.ts'
-import { sentenceOfCause } from '../device/cause.ts'
+import { textOfCause } from '../device/cause.ts'
 import type { Deliver, DeviceEffect, WakeAt } from '../device/effects.ts'
 import type { Mail } from './mailbox.ts'
 import type { Partition } from './partition.ts'
@@ -75,7 +75,7 @@ export class Tick {
   deliver(device: Eui64Key, delivery: Deliver): void {
     const { time } = delivery
     const cause = 'request' in delivery ? delivery.cause : undefined
-    const bodyBytes = cause ? Buffer.from(sentenceOfCause(cause)) : delivery.bodyBytes
+    const bodyBytes = cause ? Buffer.from(textOfCause(cause)) : delivery.bodyBytes
     const party = 'party' in delivery ? delivery.party : delivery.request.originator
     const envelopeBytes = headerBytes + bodyBytes.length
     let frame = this.writers.get(party)

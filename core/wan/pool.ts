@@ -35,6 +35,7 @@ import { Link } from './link.ts'
 import type { LinkOwner, UnaskedFrom } from './link-owner.ts'
 import { dialledParts, frameBy } from './link-parts.ts'
 import { defaultWanOptions, type WanOptions } from './options.ts'
+import { Pauses } from './pauses.ts'
 import { namesInApdu } from './push-names.ts'
 import { Refusals } from './refusals.ts'
 import { exchangeSecured, needsParts, type Carried, type PartPorts } from './secured-exchange.ts'
@@ -71,7 +72,7 @@ export class SocketWan implements Wan {
   private filling: Link | undefined
   private readonly owner: LinkOwner
   private readonly parts: PartPorts
-  private paused: Array<{ atMs: number; resume: () => void }> = []
+  private readonly pauses = new Pauses()
   private readonly sweeper: NodeJS.Timeout
   private closing: (() => void) | undefined
   private closed: Promise<void> | undefined
@@ -87,7 +88,8 @@ export class SocketWan implements Wan {
     this.parts = {
       carry: (...part) => this.carry(...part),
       nowMs: this.options.nowMs,
-      pause: (ms) => this.pause(ms),
+      pause: (ms) =>
+        this.closed ? Promise.resolve() : this.pauses.until(this.options.nowMs() + ms),
       readings: new CounterReadings(),
     }
     this.sweeper = setInterval(() => {
@@ -177,7 +179,7 @@ export class SocketWan implements Wan {
         else exchange.dueMs = Math.min(exchange.dueMs, dueMs)
       }
       for (const link of [...this.links.keys()]) if (link.activeCount === 0) link.release()
-      this.resumePaused(Infinity)
+      this.pauses.sweep(Infinity)
       this.sweeper.ref()
       void (this.dialIn?.close() ?? Promise.resolve()).then(() => {
         this.dialIn = undefined
@@ -464,23 +466,10 @@ export class SocketWan implements Wan {
 
   // ── time-outs ──
 
-  private pause(ms: number): Promise<void> {
-    if (this.closed) return Promise.resolve()
-    const atMs = this.options.nowMs() + ms
-    return new Promise((resume) => void this.paused.push({ atMs, resume }))
-  }
-
-  private resumePaused(now: number): void {
-    if (this.paused.length === 0) return
-    const due = this.paused.filter(({ atMs }) => atMs <= now)
-    this.paused = this.paused.filter((one) => !due.includes(one))
-    for (const { resume } of due) resume()
-  }
-
   // `now` is older than the reads since: what came while this process was held up is an answer in time.
   private sweep(now: number): void {
     this.dialIn?.sweep(now)
-    this.resumePaused(now)
+    this.pauses.sweep(now)
     for (const link of this.timed) link.onTime(now)
     for (const link of this.connecting) if (link.dueMs <= now) link.cut('no connection in time')
     for (const link of this.releasing) if (link.dueMs <= now) link.cut('no release in time')
