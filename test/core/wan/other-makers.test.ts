@@ -5,6 +5,7 @@
 import t, { type Test } from 'tap'
 import { limits } from '../../../core/base/limits.ts'
 import type { ExchangeSecurity } from '../../../core/ports/wan.ts'
+import { parseQuirks } from '../../../actors/simulator/quirks.ts'
 import type { WanOptions } from '../../../core/wan/options.ts'
 import { FleetTrial, isItself, listed, sharesOf } from './fleet-trial.ts'
 import { OddRelay, type Oddity, type Passing } from './odd-relay.ts'
@@ -269,4 +270,49 @@ t.test('answers with a counter that went back: the reason is given', async (t) =
   const accepted = await ask({ from: 200, to: 9_000, received: 4_000_000_000 }, 'counter-restarts')
   isItself(t, 0, accepted)
   isItself(t, 0, await ask(undefined, 'counter-restarts'))
+})
+
+// ── the same kinds as quirks of the simulator, over both transports ──
+
+for (const quirk of [
+  ...['one-association', 'one-association-misaddressed', 'one-client', 'closed-after-release'],
+  ...['one-client+closed-after-release', 'counter-advanced', 'counter-advanced+one-association'],
+  ...['counter-elsewhere', 'clear-release+one-association', 'counter-untold'],
+])
+  for (const transport of ['tcp', 'hdlc'] as const)
+    t.test(`meters with the quirk ${quirk} over ${transport}`, async (t) => {
+      const trial = await FleetTrial.start(
+        t,
+        {
+          meters: 1,
+          metersPerListener: 1,
+          transport,
+          securityShares: sharesOf(0),
+          quirks: parseQuirks(quirk),
+        },
+        { responseMs: 1_000, releaseMs: 300 },
+      )
+      for (let round = 0; round < 4; round++) {
+        isItself(t, 0, await trial.ask(0, listed), `round ${round}`)
+        // The next round begins with a new association.
+        trial.fleet.cutConnections()
+      }
+    })
+
+t.test('a meter that begins its own counter again needs its profile', async (t) => {
+  const trial = await FleetTrial.start(t, {
+    meters: 1,
+    securityShares: sharesOf(0),
+    quirks: parseQuirks('counter-restarted'),
+  })
+  // Heard twice as far as an association counts.
+  for (let round = 0; round < 3; round++) isItself(t, 0, await trial.ask(0, listed))
+  trial.fleet.cutConnections()
+  const refused = await trial.ask(0, listed)
+  t.match(refused, { ok: false, cause: { code: 'DLMS_COUNTER_REPLAYED', counterExpected: Number } })
+  const address = { ...trial.addressOf(0), profile: 'counter-restarts' }
+  for (let round = 0; round < 3; round++) {
+    isItself(t, 0, await trial.ask(0, listed, trial.securityOf(0), address))
+    trial.fleet.cutConnections()
+  }
 })
