@@ -6,7 +6,6 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { partiesOf, type Parties } from '../core/access/parties.ts'
 import { BrokerError } from '../core/base/broker-error.ts'
-import { eui64Key, parseEui64, type Eui64Key } from '../core/base/eui64.ts'
 import { NatsBus } from '../core/bus/nats-bus.ts'
 import { Owners } from '../core/bus/owners.ts'
 import { deviceEntryOf, type DeviceEntry } from '../core/catalogue/device-record.ts'
@@ -40,10 +39,11 @@ import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
+import { addCounterRoutes, deviceIn } from './counters-door.ts'
 import {
-  registerDevices,
   acceptCounters,
   counterIn,
+  registerDevices,
   replaceKeys,
   type RegistrationResult,
 } from './registration.ts'
@@ -273,6 +273,7 @@ async function start(
           clock,
         }),
       )
+      addCounterRoutes(app, { bus, directory: owners, clock })
       views?.routes(app)
     },
   })
@@ -443,13 +444,6 @@ function readParties(file: string): Parties {
   if ('faults' in parties)
     throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)
   return parties
-}
-
-/** @throws BrokerError DEVICE_UNKNOWN for what is no EUI-64 */
-function deviceIn(text: string): Eui64Key {
-  const octets = parseEui64(text)
-  if (octets === undefined) throw new BrokerError('DEVICE_UNKNOWN', 'not an EUI-64')
-  return eui64Key(octets)
 }
 
 function entriesOf(body: unknown): DeviceEntry[] {

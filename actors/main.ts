@@ -3,6 +3,8 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { ReceiveOptions, StatusOptions, SubmitOptions } from '../core/gateway/cli.ts'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
+import { Transport } from '../core/ports/wan.ts'
+import { addCountersCommands } from './cli/counters-commands.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
 import { version } from '../core/ops/version.ts'
 import { addLoadCommand } from './cli/load-commands.ts'
@@ -417,6 +419,7 @@ program
   })
 
 addDlmsCommands(program, terminal)
+addCountersCommands(program, terminal)
 addLoadCommand(program, terminal, gateway, party)
 
 // Whoever reads along may have seen enough: `busbar … | head`.

@@ -16,13 +16,20 @@ import {
   type DeviceEntry,
   type DeviceRecord,
 } from '../core/catalogue/device-record.ts'
-import { readCorrelation, readOutcome, writeEnvelope } from '../core/envelope/envelope.ts'
+import {
+  readBodyView,
+  readCorrelation,
+  readKind,
+  readOutcome,
+  writeEnvelope,
+} from '../core/envelope/envelope.ts'
 import { forEachEnvelope, FrameWriter } from '../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../core/envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../core/ports/bus.ts'
 import type { Clock } from '../core/ports/clock.ts'
 import { Secret } from '../core/ports/crypto.ts'
 import type { KeyVault } from '../core/ports/key-vault.ts'
+import { readCounters, type PartyCounters } from './device/counters-reset.ts'
 
 export type RegistrationPorts = { bus: Bus; directory: OwnerDirectory; clock: Clock }
 export type RegistrationResult = {
@@ -114,13 +121,52 @@ export function counterIn(body: unknown): number | undefined {
   return counter
 }
 
+/** Counters of `party` at `device`, or of all parties. @throws BrokerError DEVICE_UNKNOWN */
+export async function countersOf(
+  device: Eui64Key,
+  party: Eui64Key | undefined,
+  ports: RegistrationPorts,
+): Promise<PartyCounters[]> {
+  const question = { kind: Kind.COUNTERS_QUERY, device, body: emptyBytes }
+  let counters: PartyCounters[] = []
+  const asked = party === undefined ? question : { ...question, party: bytesOfEui64Key(party) }
+  await askOne(asked, ports, (answer, at) => {
+    if (readKind(answer, at) === Kind.COUNTERS) counters = readCounters(readBodyView(answer, at))
+  })
+  return counters
+}
+
+/**
+ * Sets highest counter and floor of `party` at `device` to `to`, 0 for none; `by` says who wants it, and stands in the ledger.
+ * @throws BrokerError DEVICE_UNKNOWN, COUNTERS_PARTY_UNKNOWN, VIEW_QUERY_INVALID
+ */
+export async function resetCounters(
+  { device, party, to, by }: { device: Eui64Key; party: Eui64Key; to: bigint; by: string },
+  ports: RegistrationPorts,
+): Promise<void> {
+  const body = Buffer.from(by, 'utf8')
+  const question = { kind: Kind.COUNTERS_RESET, device, body, counter: to }
+  await askOne({ ...question, party: bytesOfEui64Key(party) }, ports)
+}
+
+/** @throws BrokerError with why the actor refuses */
+async function askOne(
+  question: Question,
+  ports: RegistrationPorts,
+  onAnswer?: (answer: Buffer, at: number) => void,
+): Promise<void> {
+  const [refused] = await askActors([question], ports, onAnswer)
+  if (refused !== undefined) throw new BrokerError(refused.code, refused.eui64)
+}
+
 /** What an operator wants of one device. */
-type Question = { kind: Kind; device: Eui64Key; body: Buffer }
+type Question = { kind: Kind; device: Eui64Key; body: Buffer; party?: Buffer; counter?: bigint }
 
 /** Settles with those that were not accepted. */
 async function askActors(
   questions: readonly Question[],
   { bus, directory, clock }: RegistrationPorts,
+  onAnswer: (answer: Buffer, at: number) => void = () => undefined,
 ): Promise<RegistrationResult['refused']> {
   if (questions.length > limits.requestsPerBatchMax) {
     throw new BrokerError('REQUEST_SIZE_EXCEEDED', `${questions.length} devices`)
@@ -152,6 +198,7 @@ async function askActors(
             limits.acknowledgementWaitMsMax,
           )
           forEachEnvelope(answer, 0, (at) => {
+            onAnswer(answer, at)
             codes.set(
               readCorrelation(answer, at),
               errorCodeOf(readOutcome(answer, at)) ?? 'ENVELOPE_MALFORMED',
@@ -167,7 +214,9 @@ async function askActors(
   }
   return questions.flatMap(({ device }, index) => {
     const code = codes.get(index) ?? 'BROKER_PARTITION_UNAVAILABLE'
-    return code === 'REQUEST_ACCEPTED' ? [] : [{ eui64: formatEui64Key(device), code }]
+    return code === 'REQUEST_ACCEPTED' || code === 'OK'
+      ? []
+      : [{ eui64: formatEui64Key(device), code }]
   })
 }
 
@@ -181,7 +230,7 @@ function isToBeTriedAgain(code: ErrorCode | undefined): boolean {
 
 function write(
   frame: FrameWriter,
-  { kind, device, body }: Question,
+  { kind, device, body, party = noId, counter = 0n }: Question,
   correlation: number,
   now: number,
 ): void {
@@ -197,9 +246,9 @@ function write(
       outcome: 0,
       bodyType: 0,
       attempt: 0,
-      originator: noId,
+      originator: party,
       target,
-      counter: 0n,
+      counter,
       time: now,
       deadline: 0,
       correlation,

@@ -9,7 +9,9 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import { formatSrv, type Srv } from '../../core/base/srv.ts'
-import type { CounterKey } from '../../core/base/counter.ts'
+import { noCounter } from '../device/counter-bounds.ts'
+import type { RequestCountersReset } from '../device/counters-facts.ts'
+import { numberOfCounter, type CounterKey } from '../../core/base/counter.ts'
 import {
   readCounter,
   readKind,
@@ -35,6 +37,8 @@ export type AuditLine = {
   device: string
   /** `originator:device:counter`; undefined for what is of a device and of no request. */
   requestId: string | undefined
+  /** Of an operator's act on the counters of a party at the device: how their RequestIDs begin, `originator:device:`. */
+  concerns?: string
   what: string
 }
 
@@ -153,6 +157,11 @@ export class LedgerAudit {
   ): void {
     this.counts.facts++
     const line = { sequence, time, partition, device: formatEui64Key(device) }
+    if (fact.type === 'REQUEST_COUNTERS_RESET') {
+      const concerns = `${formatEui64Key(fact.party)}:${line.device}:`
+      this.onLine?.({ ...line, requestId: undefined, concerns, what: resetText(fact) })
+      return
+    }
     if (!isOfRequest(fact)) {
       this.onLine?.({ ...line, requestId: undefined, what: `${fact.type}${becauseOf(fact)}` })
       return
@@ -220,6 +229,15 @@ function becauseOf(fact: DeviceFact): string {
 
 const said = (fault: unknown): string =>
   fault instanceof BrokerError ? `${fault.code} ${fault.detail}` : String(fault)
+
+function resetText({ type, party, from, to, by }: RequestCountersReset): string {
+  const text = (counter: CounterKey): string =>
+    counter === noCounter ? 'none' : String(numberOfCounter(counter))
+  return (
+    `${type} of ${formatEui64Key(party)} from highest ${text(from.highest)}, floor ${text(from.floor)} ` +
+    `to ${text(to)} by ${JSON.stringify(by)}`
+  )
+}
 
 /** As parties write it. */
 function requestIdOf(originator: Eui64Key, device: Eui64Key, counter: CounterKey): string {

@@ -56,8 +56,10 @@ export async function show(ledger: Ledger, requestId: string, print: Print): Pro
   const wanted = requestId.toUpperCase()
   let count = 0
   await auditOf(ledger, (line) => {
-    if (line.requestId !== wanted) return
-    count++
+    const isConcerned = line.concerns !== undefined && wanted.startsWith(line.concerns)
+    if (line.requestId !== wanted && !isConcerned) return
+    // A reset alone is no trace of the request.
+    if (!isConcerned) count++
     print(formatLine(line))
   })
   if (count === 0) print(`the ledger knows no request ${wanted}, or has forgotten it`)

@@ -20,7 +20,8 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
-import { boundsOf } from './counter-bounds.ts'
+import { boundsOf, noCounter } from './counter-bounds.ts'
+import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse, refuseCounter, type Outbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
 import { faultAfter, type FailureCause } from './cause.ts'
@@ -48,6 +49,7 @@ import {
   findOpen,
   findOriginator,
   rememberEnded,
+  topOf,
   type DeviceState,
   type OpenRequest,
   type Originator,
@@ -101,6 +103,10 @@ function decideArrived(state: DeviceState, message: Arrived, now: number, out: O
       return decideCancel(state, message, now, out)
     case Kind.STATUS_QUERY:
       return decideStatus(state, message, now, out)
+    case Kind.COUNTERS_QUERY:
+      return decideCounters(state, message, now, out)
+    case Kind.COUNTERS_RESET:
+      return decideReset(state, message, now, out)
     default:
       return acknowledge(out, message, errorId('ENVELOPE_MALFORMED'), now)
   }
@@ -112,7 +118,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   const originatorKey = readOriginator(buffer, at)
   const counter = counterKey(buffer, at + offsetOf.counter)
   const originator = findOriginator(state, originatorKey)
-  if (originator !== undefined && counter <= originator.highest) {
+  if (originator !== undefined && counter <= topOf(originator)) {
     const known =
       findOpen(state, originatorKey, counter) ?? findEnded(state.ended, originatorKey, counter)
     if (known !== undefined) {
@@ -147,7 +153,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
 }
 
 const highestOf = (originator: Originator | undefined): bigint | undefined =>
-  originator && numberOfCounter(originator.highest)
+  originator && originator.highest !== noCounter ? numberOfCounter(originator.highest) : undefined
 
 function decideCancel(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const { buffer, at } = message
@@ -372,7 +378,8 @@ export function park(state: DeviceState, message: DeviceMessage, now: number, ou
   if (message.type === 'KEYS_SEALED') return
   if (message.type === 'KEY_STEP_ANSWERED') return parkStep(state, message, now, out)
   if (message.type === 'ARRIVED') {
-    if (readKind(message.buffer, message.at) === Kind.DEVICE_PUSH)
+    const kind = readKind(message.buffer, message.at)
+    if (kind === Kind.DEVICE_PUSH || kind === Kind.COUNTERS_QUERY || kind === Kind.COUNTERS_RESET)
       return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
     const originator = readOriginator(message.buffer, message.at)
     const counter = counterKey(message.buffer, message.at + offsetOf.counter)
@@ -421,6 +428,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom
       return
+    case 'REQUEST_COUNTERS_RESET':
+      return evolveReset(state, fact)
     case 'DEVICE_ALERTED':
       return alerted(state, fact)
     case 'KEY_STEP_SENT':

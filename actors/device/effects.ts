@@ -38,6 +38,9 @@ export type ReportStatus = {
   deadline: number
 }
 
+/** Reports counters of parties, see counters-reset.ts. */
+export type ReportCounters = { type: 'REPORT_COUNTERS'; replyTo: ReplyTo; bodyBytes: Buffer }
+
 /** A set of keys for one exchange, and the counters that it may use; without a security suite it uses none. */
 export type SendKeys = {
   number: number
@@ -103,6 +106,7 @@ export type WakeAt = { type: 'WAKE_AT'; at: number }
 export type DeviceEffect =
   | Acknowledge
   | ReportStatus
+  | ReportCounters
   | Send
   | SendKeyStep
   | MakeKeys

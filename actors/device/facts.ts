@@ -31,6 +31,7 @@ import {
   type KeysFact,
   type Using,
 } from './keys-facts.ts'
+import { readReset, resetBody, type RequestCountersReset } from './counters-facts.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
 export type DeviceRegistered = { type: 'DEVICE_REGISTERED'; time: number; recordBytes: Buffer }
@@ -56,6 +57,7 @@ export type DeviceAlerted = Using & { type: 'DEVICE_ALERTED'; time: number; id: 
 
 export type DeviceFact =
   | KeysFact
+  | RequestCountersReset
   | DeviceAlerted
   | DeviceRegistered
   | RequestAccepted
@@ -68,7 +70,10 @@ export type DeviceFact =
 /** True for facts that name a request. */
 export function isOfRequest(
   fact: DeviceFact,
-): fact is Exclude<DeviceFact, KeysFact | DeviceRegistered | KeyStepSent | DeviceAlerted> {
+): fact is Exclude<
+  DeviceFact,
+  KeysFact | RequestCountersReset | DeviceRegistered | KeyStepSent | DeviceAlerted
+> {
   return 'originator' in fact || 'request' in fact
 }
 
@@ -122,6 +127,13 @@ export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact
     case 'REQUEST_PARKED':
       concerning(frame, Kind.REQUEST_PARKED, device, fact, fact.bodyBytes, 0)
       return
+    case 'REQUEST_COUNTERS_RESET': {
+      const body = resetBody(fact)
+      const kind = Kind.REQUEST_COUNTERS_RESET
+      const at = begin(frame, kind, device, fact.party, fact.to, body, fact.time)
+      writeSafeU64(frame.target, 0, at + offsetOf.deadline)
+      return
+    }
     case 'DEVICE_ALERTED': {
       const at = begin(
         frame,
@@ -241,6 +253,8 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
         time: readTime(buffer, at),
         recordBytes: copyOf(readBodyView(buffer, at)),
       }
+    case Kind.REQUEST_COUNTERS_RESET:
+      return readReset(buffer, at)
     case Kind.DEVICE_ALERTED:
       return {
         type: 'DEVICE_ALERTED',

@@ -31,6 +31,15 @@ export function isPast(past: PastCounters, originator: Eui64Key, counter: Counte
   return false
 }
 
+/** How many RequestIDs of `originator` there are. */
+export function pastCountOf(past: PastCounters, originator: Eui64Key): number {
+  let count = 0
+  for (const chunk of past)
+    for (let at = timeBytes; at < chunk.length; at += recordBytes)
+      if (chunk.startsWith(originator, at)) count++
+  return count
+}
+
 /**
  * `past` with `ids` (originator and counter each, at most `deviceCountersPerChunk`), whose newest ended at `endedAt`, UTC ms.
  * Calls `forget` for each RequestID that had to go.

@@ -49,8 +49,20 @@ export type OpenRequest = {
   bodyBytes: Buffer
 }
 
-/** Counters of one originator: nothing above `highest` was ever accepted; nothing at or below `floor` is remembered. */
-export type Originator = { key: Eui64Key; highest: CounterKey; floor: CounterKey | undefined }
+/**
+ * Counters of one originator: nothing above `highest` was ever accepted; nothing at or below `floor` is remembered. After an operator's reset `highest`
+ * counts from there (all zero: nothing yet), and `top` is the highest counter before it: what is above `highest` may be remembered, too.
+ */
+export type Originator = {
+  key: Eui64Key
+  highest: CounterKey
+  floor: CounterKey | undefined
+  top?: CounterKey
+}
+
+/** No counter above this one was ever accepted. */
+export const topOf = ({ highest, top }: Originator): CounterKey =>
+  top !== undefined && top > highest ? top : highest
 
 /** An exchange that is to bring the new keys of set `number` to the device, or to prove which it has. */
 export type KeyStep = { number: number; stage: Exclude<KeyStage, 'RESTING'> }
@@ -168,6 +180,14 @@ export function findEnded(
   return at < 0 ? undefined : endedAt(ended, at)
 }
 
+/** How many of the remembered ends are of requests of `originator`. */
+export function endedCountOf(ended: EndedRequests, originator: Eui64Key): number {
+  let count = 0
+  for (let at = 0; at < ended.length; at += endedRecordBytes)
+    if (ended.startsWith(originator, at)) count++
+  return count
+}
+
 /** The newest of the remembered ends, or undefined. */
 export function lastEnded(ended: EndedRequests): EndedRequest | undefined {
   return ended === '' ? undefined : endedAt(ended, ended.length - endedRecordBytes)
@@ -224,5 +244,7 @@ function idsIn(ended: EndedRequests, bytes: number): Array<readonly [Eui64Key, C
 function raiseFloor(state: DeviceState, key: Eui64Key, counter: CounterKey): void {
   const originator = findOriginator(state, key)
   if (originator === undefined) return
+  // Set aside by a reset: it must not block the following ones again.
+  if (counter > originator.highest) return
   if (originator.floor === undefined || originator.floor < counter) originator.floor = counter
 }

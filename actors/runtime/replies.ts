@@ -8,7 +8,7 @@ import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { counterBoundsBytes } from '../../core/envelope/counter-bounds.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
-import type { Acknowledge, ReportStatus } from '../device/effects.ts'
+import type { Acknowledge, ReportCounters, ReportStatus } from '../device/effects.ts'
 import type { CounterBounds } from '../device/counter-bounds.ts'
 import type { DeviceMessage, ReplyTo } from '../device/messages.ts'
 
@@ -74,6 +74,12 @@ export class FrameReplies {
     this.end()
   }
 
+  reportCounters(asked: Asked, bodyView: Buffer): void {
+    const at = this.begin(asked, Kind.COUNTERS, bodyView.length)
+    this.writer.target.set(bodyView, at + headerBytes)
+    this.end()
+  }
+
   /** An answer is the asked envelope's header with another kind: RequestID, srv and correlation stay. */
   private begin(asked: Asked, kind: Kind, bodyBytes: number): number {
     const at = this.writer.reserve(headerBytes + bodyBytes)
@@ -90,13 +96,15 @@ export class FrameReplies {
   }
 }
 
-/** Runs ACKNOWLEDGE or REPORT_STATUS. */
-export function answer(effect: Acknowledge | ReportStatus): void {
+/** Runs ACKNOWLEDGE, REPORT_STATUS or REPORT_COUNTERS. */
+export function answer(effect: Acknowledge | ReportStatus | ReportCounters): void {
   const asked = askedOf(effect.replyTo)
   if (asked === undefined) return
   if (effect.type === 'ACKNOWLEDGE') {
     asked.replies.acknowledge(asked, effect.outcome, effect.time, effect.notBefore, effect.bounds)
-  } else asked.replies.reportStatus(asked, effect)
+  } else if (effect.type === 'REPORT_COUNTERS')
+    asked.replies.reportCounters(asked, effect.bodyBytes)
+  else asked.replies.reportStatus(asked, effect)
 }
 
 /** Answers what came from outside with a refusal; a message of the host's own is dropped. */

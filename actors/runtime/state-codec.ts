@@ -36,8 +36,9 @@ const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 export function packState(state: DeviceState): Buffer {
   const { record, open, ended, past, originators, keyring, fault } = state
   const endedCount = ended.length / endedRecordBytes
+  const version = versionOf(state)
   const packed: unknown[] = [
-    versionOf(state),
+    version,
     record === undefined ? null : encodeDeviceRecord(record),
     open.map((r) => [
       latin1(r.originator),
@@ -56,24 +57,24 @@ export function packState(state: DeviceState): Buffer {
     latin1(ended),
     endedCount,
     endedCount % limits.deviceRequestsRememberedMax,
-    originators.map(({ key, highest, floor }) => [
+    originators.map(({ key, highest, floor, top }) => [
       latin1(key),
       latin1(highest),
       floor === undefined ? null : latin1(floor),
+      ...(top === undefined ? [] : [latin1(top)]),
     ]),
     state.registeredAt,
   ]
-  const hasPast = past.length > 0 || fault !== undefined
-  if (keyring !== undefined || hasPast)
+  if (keyring !== undefined || version >= pastVersion)
     packed.push(keyring === undefined ? null : packRing(keyring))
-  if (hasPast) packed.push(past.map(latin1))
+  if (version >= pastVersion) packed.push(past.map(latin1))
   if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
   return packr.pack(packed)
 }
 
-function versionOf({ keyring, past, fault }: DeviceState): number {
+function versionOf({ keyring, past, fault, originators }: DeviceState): number {
   if (fault !== undefined) return stateVersion
-  if (past.length > 0) return pastVersion
+  if (past.length > 0 || originators.some(({ top }) => top !== undefined)) return pastVersion
   return keyring === undefined ? keylessVersion : keyedVersion
 }
 
@@ -91,7 +92,8 @@ type PackedRequest = [
   number,
   Uint8Array,
 ]
-type PackedOriginator = [Uint8Array, Uint8Array, Uint8Array | null]
+/** Key, highest, floor; in version 3, after a reset, the highest one before. */
+type PackedOriginator = [Uint8Array, Uint8Array, Uint8Array | null, Uint8Array?]
 type PackedState = [
   number,
   Uint8Array | null,
@@ -127,17 +129,18 @@ function stateIn(packed: PackedState): DeviceState {
   const [, record, open, endedBytes, count, nextIndex, originators, registeredAt = 0] = packed
   const state = emptyState()
   state.registeredAt = registeredAt
-  if (packed[9] !== undefined) state.past = packed[9].map(unpackChunk)
+  if (packed[9] !== undefined && packed[9].length > 0) state.past = packed[9].map(unpackChunk)
   if (packed[8]) state.keyring = unpackRing(packed[8])
   if (packed[10] !== undefined) state.fault = faultIn(packed[10])
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) state.ended = unpackEnded(endedBytes, count, nextIndex)
   if (originators.length > 0) {
-    state.originators = originators.map(([key, highest, floor]): Originator => ({
+    state.originators = originators.map(([key, highest, floor, top]): Originator => ({
       key: latin1Of(key) as Eui64Key,
       highest: latin1Of(highest) as CounterKey,
       floor: floor === null ? undefined : (latin1Of(floor) as CounterKey),
+      ...(top && { top: latin1Of(top) as CounterKey }),
     }))
   }
   return state

@@ -69,6 +69,7 @@ export const errorTable = {
   REQUEST_COUNTER_REUSED: row(30, 'E49', 'party', 'never', 'ALREADY_EXISTS', 'This RequestID was used before for a different request.', 'Use a new counter for each request.'),
   REQUEST_COUNTER_STALE: row(31, 'E49', 'party', 'never', 'ALREADY_EXISTS', 'The counter is one of, or below, those that this device has used and forgotten.', 'Use a higher counter; the rejection names the highest one that was accepted and the floor.'),
   REQUEST_COUNTER_TOO_HIGH: row(260, 'E49', 'party', 'never', 'OUT_OF_RANGE', 'The counter is far above the other counters of this party, above the present time in nanoseconds, or above 2^63 - 1: later requests would be rejected.', 'Use the present time in nanoseconds since 1970, or the next number of your own counting; to change your convention, ask the operator for `busbar counters reset`.'),
+  COUNTERS_PARTY_UNKNOWN: row(261, 'E49', 'operator', 'never', 'NOT_FOUND', 'The device has no counters of this party.', 'Check both EUI-64: `busbar counters show`.'),
   REQUEST_NOT_FOUND: row(32, 'E49', 'party', 'never', 'NOT_FOUND', 'No request with this RequestID is remembered.', 'Check the RequestID; a device remembers its last requests only.'),
   REQUEST_ENDED: row(33, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request has ended already or is on its way to the device.', 'Take the response from the output gateway.'),
   REQUEST_CANCELLED: row(34, 'I0', 'none', 'never', 'OK', 'The party cancelled the request before it was sent to the device.', 'Nothing.'),

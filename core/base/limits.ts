@@ -59,6 +59,8 @@ export const limits = {
   requestCounterStepMax: 1_000_000,
   /** How far ahead of the clock a counter that is a time may be. */
   requestCounterAheadMs: 86_400_000,
+  /** What an operator gives as who resets counters, UTF-8. */
+  operatorNameBytesMax: 200,
   /** Parties that one device remembers counters of. */
   deviceOriginatorsMax: 256,
   /** Deliveries a party may leave unacknowledged on one stream. */

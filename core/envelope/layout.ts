@@ -32,10 +32,13 @@ export const Kind = {
   STATUS: 5,
   DEVICE_REGISTRATION: 6,
   KEYS_REPLACEMENT: 7,
+  COUNTER_ACCEPTANCE: 12,
+  // between an operator's door and a host: counters of parties at a device
+  COUNTERS_QUERY: 9,
+  COUNTERS_RESET: 10,
+  COUNTERS: 11,
   // between a process with connections to devices and a host
   DEVICE_PUSH: 8,
-  // between gateway and host again
-  COUNTER_ACCEPTANCE: 9,
   // facts, in a tick's frame of a partition
   DEVICE_REGISTERED: 32,
   REQUEST_ACCEPTED: 33,
@@ -49,6 +52,7 @@ export const Kind = {
   DEVICE_KEYS_SEALED: 41,
   DEVICE_ALERTED: 42,
   COUNTER_ACCEPTED: 43,
+  REQUEST_COUNTERS_RESET: 46,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
