@@ -2,7 +2,7 @@
  * The composition root: one broker process with its gateways, its host of partitions, its WAN and its operators' door, over an
  * embedded nats-server or one that runs elsewhere. Everything else is told what it needs; this file alone knows who everybody is.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { partiesOf, type Parties } from '../core/access/parties.ts'
 import { BrokerError } from '../core/base/broker-error.ts'
@@ -19,6 +19,7 @@ import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
 import { createSnapshotStore, snapshotBytesMaxOf } from '../core/ledger/snapshots.ts'
 import type { BrokerConfig, Role } from '../core/ops/config.ts'
+import { takeDataDir } from '../core/ops/data-dir-owner.ts'
 import { openDialInNames } from '../core/ops/dial-in-names.ts'
 import { openVault } from '../core/ops/key-encryption-keys.ts'
 import { createLog } from '../core/ops/log.ts'
@@ -26,7 +27,9 @@ import { createMetrics } from '../core/ops/metrics.ts'
 import { version } from '../core/ops/version.ts'
 import { startNatsServer } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
+import { natsPlaces } from '../core/ops/nats-settings.ts'
 import { startOpsServer } from '../core/ops/server.ts'
+import type { Log } from '../core/ports/log.ts'
 import type { KeyVault } from '../core/ports/key-vault.ts'
 import type { SnapshotStore } from '../core/ports/snapshot.ts'
 import { systemClock } from '../core/ports/clock.ts'
@@ -77,17 +80,29 @@ export type Broker = {
 
 const checkpointIntervalMs = 5_000
 
+/** What a program that embeds a broker brings along instead of files and the environment. */
+export type BrokerParts = {
+  /** Instead of JSON lines on stderr. */
+  readonly log?: Log
+  /** Instead of the file `config.partiesFile`. */
+  readonly parties?: Parties
+  /** Path of the nats-server to embed; found or obtained when left out. */
+  readonly natsServer?: string
+  /** Secrets that workers get in their environment, because this process has them from elsewhere. */
+  readonly workerEnv?: Readonly<Record<string, string>>
+}
+
 /**
  * Starts a broker; settles when it serves.
  * @throws BrokerError CONFIG_INVALID, NATS_SERVER_…, LEDGER_…, with nothing left running
  */
-export async function startBroker(config: BrokerConfig): Promise<Broker> {
+export async function startBroker(config: BrokerConfig, parts: BrokerParts = {}): Promise<Broker> {
   // Undone in reverse, at a failed start as at the end.
   const closers: Array<() => Promise<unknown> | void> = []
   let closing: Promise<void> | undefined
   const close = (): Promise<void> => (closing ??= closeAll(closers))
   try {
-    return { ...(await start(config, closers)), close }
+    return { ...(await start(config, parts, closers)), close }
   } catch (fault) {
     await close()
     throw fault
@@ -100,9 +115,10 @@ async function closeAll(closers: Array<() => Promise<unknown> | void>): Promise<
 
 async function start(
   config: BrokerConfig,
+  parts: BrokerParts,
   closers: Array<() => Promise<unknown> | void>,
 ): Promise<Omit<Broker, 'close'>> {
-  const log = createLog(config.logLevel)
+  const log = parts.log ?? createLog(config.logLevel)
   const metrics = createMetrics()
   metrics.gauge('busbar_build_info', 'Always 1; the version of Busbar and of Node', () => 1, {
     version,
@@ -111,14 +127,15 @@ async function start(
   const clock = systemClock
   const random = systemRandom
   // Read early: a fault in it is told before anything is started.
-  if (config.roles.includes('gateway')) readParties(config.partiesFile)
+  const partiesOfGateway = (): Parties => parts.parties ?? readParties(config.partiesFile)
+  if (config.roles.includes('gateway')) partiesOfGateway()
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
   const hostId = hostIdOf(config.dataDir)
   const { partitionCount } = config
   const keys = openVault(config.keyEncryption, config.dataDir, log)
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>()
 
-  const server = await natsServer(config, { log, metrics, closers, fail })
+  const server = await natsServer(config, { log, metrics, closers, fail }, parts.natsServer)
   const connection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId}`))
   closers.push(() => connection.close())
   // It reconnects for ever, unless the server lets us in no more.
@@ -203,7 +220,7 @@ async function start(
   let doors = { grpcPort: 0, httpPort: 0 }
   let feed: PartyFeed | undefined
   if (does('gateway')) {
-    const parties = readParties(config.partiesFile)
+    const parties = partiesOfGateway()
     const pending = new PendingDeliveries({ cursors, clock, metrics })
     const responses = new ResponseFinder(ledger)
     const following = new PartyFeed({
@@ -289,7 +306,7 @@ async function start(
   ops.addCheck('views', () => views?.trouble)
   ops.addCheck('nats', () => (ledger.isConnected ? undefined : 'no connection to nats-server'))
   if (config.workerCount !== 0) {
-    const workers = startWorkers(config, server.address, log)
+    const workers = startWorkers(config, server.address, log, parts.workerEnv)
     closers.push(() => workers.close())
   }
   const { grpcPort, httpPort } = doors
@@ -382,7 +399,7 @@ async function startBusWan(
 }
 
 type NatsParts = {
-  log: ReturnType<typeof createLog>
+  log: Log
   metrics: ReturnType<typeof createMetrics>
   closers: Array<() => Promise<unknown> | void>
   fail: (why: string) => void
@@ -392,8 +409,13 @@ type NatsParts = {
 async function natsServer(
   config: BrokerConfig,
   parts: NatsParts,
+  binary: string | undefined,
 ): Promise<{ url: string; address: NatsAddress }> {
   if (config.nats.kind === 'external') {
+    // An embedded server takes the data directory itself.
+    const { run } = natsPlaces(config.dataDir)
+    await takeDataDir(run, systemClock, parts.log, limits.natsStopMsMax)
+    parts.closers.push(() => rmSync(run, { force: true }))
     // Shown without the credentials that the address may hold.
     const url = config.nats.url
       .split(',')
@@ -403,6 +425,7 @@ async function natsServer(
   }
   const child = await startNatsServer({
     dataDir: config.dataDir,
+    ...(binary !== undefined && { binary }),
     log: parts.log,
     metrics: parts.metrics,
     // Room for the ledger, the snapshots and the cursors beside it.

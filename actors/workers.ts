@@ -6,27 +6,42 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { limits } from '../core/base/limits.ts'
-import type { BrokerConfig } from '../core/ops/config.ts'
+import { settings, type BrokerConfig } from '../core/ops/config.ts'
 import { natsUrlOf, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import type { Log } from '../core/ports/log.ts'
-
-const entry = fileURLToPath(new URL('main.ts', import.meta.url))
+import { ownEntry } from './own-entry.ts'
 
 export type Workers = { close(): Promise<void> }
 
-/** Starts them; does not wait for them: partitions move to each when it is there. */
-export function startWorkers(config: BrokerConfig, nats: NatsAddress, log: Log): Workers {
+/**
+ * Starts them; does not wait for them: partitions move to each when it is there. `secrets` are
+ * settings that are neither in `config` in a readable form nor in the environment of this process.
+ */
+export function startWorkers(
+  config: BrokerConfig,
+  nats: NatsAddress,
+  log: Log,
+  secrets: Readonly<Record<string, string>> = {},
+): Workers {
   const count = config.workerCount < 0 ? availableParallelism() - 1 : config.workerCount
   const workers = Array.from({ length: count }, (_, index) => new Worker(index + 1))
-  for (const worker of workers) worker.start(config, nats, log)
+  const inherited = { ...environmentFor(config), ...secrets }
+  for (const worker of workers) worker.start(config, nats, log, inherited)
   return {
     close: async () => {
       await Promise.all(workers.map((worker) => worker.stop()))
     },
   }
+}
+
+/** Of ours, without settings of Busbar: a worker gets its own, below. A key that is in no file must be inherited. */
+function environmentFor(config: BrokerConfig): NodeJS.ProcessEnv {
+  const kept = config.keyEncryption.kind === 'given' ? settings.keyEncryptionKey.env : undefined
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('BUSBAR_') || name === kept),
+  )
 }
 
 class Worker {
@@ -39,13 +54,13 @@ class Worker {
     this.number = number
   }
 
-  start(config: BrokerConfig, nats: NatsAddress, log: Log): void {
-    const child = spawn(process.execPath, [entry, 'serve', '--ends-with-input'], {
+  start(config: BrokerConfig, nats: NatsAddress, log: Log, inherited: NodeJS.ProcessEnv): void {
+    const child = spawn(process.execPath, [ownEntry, 'serve', '--ends-with-input'], {
       stdio: ['pipe', 'ignore', 'inherit'],
       // In a group of its own: Ctrl-C is for us, who end the workers in order.
       detached: true,
       env: {
-        ...process.env,
+        ...inherited,
         BUSBAR_DATA_DIR: join(config.dataDir, `worker-${this.number}`),
         BUSBAR_ROLES: 'host,wan',
         BUSBAR_WORKERS: '0',
@@ -55,7 +70,6 @@ class Worker {
         BUSBAR_DIAL_IN_NAMES: config.dialInNamesFile ?? '',
         // In the environment, not on the command line: it holds the password.
         BUSBAR_NATS_URL: natsUrlOf(nats),
-        // One given as such is in our environment.
         ...(config.keyEncryption.kind === 'file' && {
           BUSBAR_KEY_ENCRYPTION_KEY_FILE: config.keyEncryption.path,
         }),
@@ -79,7 +93,7 @@ class Worker {
         'a worker died; it is started again',
       )
       this.callOff = systemClock.at(systemClock.now() + limits.workerRestartDelayMs, () =>
-        this.start(config, nats, log),
+        this.start(config, nats, log, inherited),
       )
     })
   }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const skippedFolders = new Set(['node_modules', '.git', '.tap', '.busbar', 'coverage'])
+const skippedFolders = new Set(['node_modules', '.git', '.tap', '.busbar', 'coverage', 'dist'])
 
 type SourceFile = { readonly path: string; readonly text: string }
 
@@ -55,7 +55,7 @@ const codecs = ['core/envelope', 'core/dlms', 'core/catalogue', 'core/access']
 const edges = ['core/bus', 'core/ledger', 'core/wan', 'core/gateway', 'core/ops']
 const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party']
 const aboveKinds = ['actors/runtime', 'actors/views', 'actors/simulator']
-const composition = ['actors', 'actors/cli', 'actors/demo', 'actors/load']
+const composition = ['actors', 'actors/cli', 'actors/demo', 'actors/library', 'actors/load']
 const belowTranslate = ['core/base', 'core/ports', ...codecs]
 const belowEdges = [...belowTranslate, 'core/translate', 'core/stream', 'proto/gen']
 

@@ -2,10 +2,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { OperatorFault } from '../operator-fault.ts'
-
-const entry = fileURLToPath(new URL('../main.ts', import.meta.url))
+import { ownEntry } from '../own-entry.ts'
 
 export type Child = {
   /** What it said on stdout when it was ready. */
@@ -26,7 +24,7 @@ export async function startChild(
   errorsTo: 'inherit' | number = 'inherit',
 ): Promise<Child> {
   // In a group of its own: Ctrl-C is for us, who end the children in order; `--ends-with-input` sees to it should we be killed.
-  const child = spawn(process.execPath, [entry, ...args, '--ends-with-input'], {
+  const child = spawn(process.execPath, [ownEntry, ...args, '--ends-with-input'], {
     stdio: ['pipe', 'pipe', errorsTo],
     detached: true,
   })

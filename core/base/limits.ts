@@ -183,6 +183,8 @@ export const limits = {
   opsRequestMsMax: 30_000,
   /** A nats-server child from its start until it takes connections; recovery of a large store takes its time. */
   natsReadyMsMax: 120_000,
+  /** An embedded broker becomes ready, or says why not; reading the ledger's tail may take as long. */
+  brokerReadyMsMax: 120_000,
   /** A nats-server child from SIGTERM until it is gone; then SIGKILL. */
   natsStopMsMax: 15_000,
   /** First delay before a nats-server child that died is started again, doubled each time. */

@@ -1,20 +1,25 @@
 #!/usr/bin/env node
 // @ts-check
 /**
- * Makes a fresh clone ready and runs one file of it on the pinned Node: `node core/ops/bootstrap.mjs [--nats] FILE args…`.
- * Every npm script and the `busbar` command go through here. It runs on Node 20 or newer with nothing installed, so it is
- * JavaScript and imports nothing but Node and its neighbours.
+ * Makes a fresh clone ready and runs one file of it on Node 24 or newer:
+ * `node core/ops/bootstrap.mjs [--dev] [--nats] FILE args…`. Every npm script of a clone, and the
+ * `busbar` command in a clone, go through here. It runs on Node 20 or newer with nothing installed,
+ * so it is JavaScript and imports nothing but Node and its neighbours. An installed package does
+ * not have it: there, core/ops/busbar.mjs runs compiled JavaScript.
  *
- *   dependencies installed as the lock file says?   no → npm ci, under a lock, so that two may start at one time
- *   the pinned Node there, and does it run?         no → whatever Node ≥ 24 runs here, or obtain the pinned one
+ *   dependencies installed as the lock file says?   no → npm, under a lock: two may start at one time
+ *     without --dev: those of the broker alone; with it: development tools too
+ *   is this Node 24 or newer?                       no → obtain the pinned one into .busbar/node
  *   --nats: a nats-server there?                    no → obtain one (nats-server.mjs)
  *   run FILE with arguments, signals and exit code passed on
  *
- * All of its own words go to stderr: stdout belongs to FILE, whose `--json` must stay JSON.
+ * An npm that was killed leaves .busbar/setup.unfinished behind: the next start then installs from
+ * nothing. All of its own words go to stderr: stdout belongs to FILE, whose `--json` must stay JSON.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import {
+  copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -32,6 +37,11 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const modules = join(root, 'node_modules')
 const stampFile = join(modules, '.busbar-stamp')
 const lockFile = join(root, '.busbar', 'setup.lock')
+/** Stands there while npm changes node_modules, so that half of a package is never taken for one. */
+const unfinishedFile = join(root, '.busbar', 'setup.unfinished')
+/** Names the pinned Node for each platform, with its checksums. */
+const pinnedFolder = join(root, 'core/ops/pinned-node')
+const obtainedFolder = join(root, '.busbar', 'node')
 const isWindows = process.platform === 'win32'
 
 /** The first Node that runs `.ts` files without a flag and without a warning. */
@@ -46,50 +56,65 @@ class SetupFault extends Error {}
 /** @param {string} file @returns {any} */
 const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'))
 
-/** What node_modules must have been made from: the lock file, for this platform. */
-function wantedStamp() {
+/** @typedef {'all' | 'runtime'} Extent what is installed: with development tools, or without */
+
+/**
+ * What node_modules must have been made from: the lock file, for this platform, to this extent.
+ * @param {Extent} extent
+ */
+function stampOf(extent) {
   const lock = createHash('sha256')
     .update(readFileSync(join(root, 'package-lock.json')))
     .digest('hex')
-  return `${lock} ${process.platform} ${process.arch}\n`
+  return `${lock} ${process.platform} ${process.arch} ${extent}\n`
 }
 
-function isStamped() {
-  return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wantedStamp()
+/** @param {boolean} needsDev */
+function isStamped(needsDev) {
+  if (existsSync(unfinishedFile) || !existsSync(stampFile)) return false
+  const stamp = readFileSync(stampFile, 'utf8')
+  return stamp === stampOf('all') || (!needsDev && stamp === stampOf('runtime'))
 }
 
 /**
- * True when npm's own record of node_modules agrees with the lock file: somebody ran `npm ci` or `npm install` by hand.
- * Optional packages may be missing: they are those of other platforms.
+ * True when npm's own record of node_modules agrees with the lock file to this extent: somebody ran
+ * `npm ci` or `npm install` by hand. Optional packages may be missing: those of other platforms are.
+ * @param {Extent} extent
  */
-function isInstalled() {
+function isInstalled(extent) {
   const record = join(modules, '.package-lock.json')
   if (!existsSync(record)) return false
   const installed = readJson(record).packages ?? {}
   return Object.entries(readJson(join(root, 'package-lock.json')).packages ?? {}).every(
     ([place, wanted]) =>
       place === '' ||
-      (installed[place] ? installed[place].version === wanted.version : wanted.optional === true),
+      (extent === 'runtime' && wanted.dev === true) ||
+      (installed[place]
+        ? installed[place].version === wanted.version
+        : wanted.optional === true || wanted.devOptional === true),
   )
 }
 
 /**
- * Runs npm with its output on stderr. Under an npm script that npm is used, by the Node that it runs on: the one in
- * node_modules is about to be deleted.
- * @param {readonly string[]} args
+ * Runs npm with its output on stderr. Under an npm script that npm is used, by the Node that it runs
+ * on, unless npm is about to replace that Node. No install script of any dependency runs: none is
+ * needed, native parts come prebuilt.
+ * @param {readonly string[]} args @param {string} [folder]
  */
-function runNpm(args) {
+function runNpm(args, folder = root) {
   const { npm_execpath: script, npm_node_execpath: node } = process.env
   const own =
     script &&
     node &&
     script.endsWith('npm-cli.js') &&
     existsSync(node) &&
-    !realpathSync(node).startsWith(modules)
+    ![modules, obtainedFolder].some((place) => realpathSync(node).startsWith(place))
   const [program, first] = own ? [node, [script]] : ['npm', []]
+  // The range in package.json is of the installed package; a clone brings its own Node.
+  const always = '--ignore-scripts --no-audit --no-fund --loglevel=error --engine-strict=false'
   // stdout of npm becomes our stderr.
-  return spawnSync(program, [...first, ...args, '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
+  return spawnSync(program, [...first, ...args, ...always.split(' ')], {
+    cwd: folder,
     stdio: ['ignore', 2, 2],
     shell: isWindows,
     env: { ...process.env, npm_config_json: 'false' },
@@ -160,40 +185,64 @@ function readOwner(file) {
   }
 }
 
-async function ensureDependencies() {
-  if (isStamped()) return
+/** @param {boolean} needsDev */
+async function ensureDependencies(needsDev) {
+  if (isStamped(needsDev)) return
   await withLock(async () => {
-    if (isStamped()) return
-    if (!isInstalled()) {
-      progress(
-        existsSync(modules)
-          ? 'dependencies have changed: npm ci'
-          : 'installing dependencies: npm ci (about 150 MB)',
-      )
-      // No install script of any dependency runs: none is needed, and none can do harm. Native parts come prebuilt.
-      const args = ['ci', '--include=dev', '--include=optional', '--ignore-scripts']
-      if (runNpm(args).status !== 0) {
-        progress('npm ci failed; trying once more')
-        const { status, error } = runNpm(args)
-        if (status !== 0) {
-          throw new SetupFault(
-            `npm ci failed (${error ? error.message : `exit code ${status}`}). Its messages are above; is the package registry reachable from here?`,
-          )
-        }
-      }
+    if (isStamped(needsDev)) return
+    const wasCutShort = existsSync(unfinishedFile)
+    const extent = wasCutShort ? undefined : installedExtent()
+    if (extent === undefined || (needsDev && extent === 'runtime')) {
+      writeFileSync(unfinishedFile, '')
+      install(needsDev, extent === 'runtime')
+      writeFileSync(stampFile, stampOf(needsDev ? 'all' : 'runtime'))
+      rmSync(unfinishedFile)
+    } else {
+      writeFileSync(stampFile, stampOf(extent))
     }
-    writeFileSync(stampFile, wantedStamp())
   })
 }
 
-/** The Node version and the package that carries it for this platform. */
+/** @returns {Extent | undefined} */
+function installedExtent() {
+  return isInstalled('all') ? 'all' : isInstalled('runtime') ? 'runtime' : undefined
+}
+
+/**
+ * Installs what the lock file says. What is there is kept when development tools alone are missing:
+ * a broker that runs from this clone goes on.
+ * @param {boolean} needsDev @param {boolean} isWidening
+ */
+function install(needsDev, isWidening) {
+  const set = [needsDev ? '--include=dev' : '--omit=dev', '--include=optional']
+  const attempts = [isWidening ? ['install', '--no-save', ...set] : ['ci', ...set], ['ci', ...set]]
+  progress(
+    `installing ${isWidening ? 'development tools' : needsDev ? 'dependencies and development tools' : 'dependencies'}: npm ${attempts[0]?.[0]}`,
+  )
+  let failure = ''
+  for (const args of attempts) {
+    if (failure) progress(`npm failed (${failure}); trying once more`)
+    const { status, error } = runNpm(args)
+    if (status === 0) return
+    failure = error ? error.message : `exit code ${status}`
+  }
+  throw new SetupFault(
+    `npm ci failed (${failure}). Its messages are above; is the package registry reachable from here?`,
+  )
+}
+
+/** The package that carries the pinned Node for this platform, and where its Node is when it is there. */
 function pinnedNode() {
-  const { optionalDependencies } = readJson(join(root, 'package.json'))
+  const { optionalDependencies } = readJson(join(pinnedFolder, 'package.json'))
   const wanted = `${process.platform}-${process.arch}`
   const name = Object.keys(optionalDependencies).find(
     (entry) => entry === `node-${wanted}` || entry === `node-bin-${wanted}`,
   )
-  return { name, version: name ? String(optionalDependencies[name]) : undefined }
+  if (name === undefined) return undefined
+  return {
+    name: `${name}@${optionalDependencies[name]}`,
+    path: join(obtainedFolder, 'node_modules', name, 'bin', 'node'),
+  }
 }
 
 /** @param {string} path */
@@ -205,27 +254,22 @@ function nodeRuns(path) {
 
 /** @returns {Promise<string>} the Node to run FILE on */
 async function ensureNode() {
-  const { name, version } = pinnedNode()
-  const pinned = name && join(modules, name, 'bin', 'node')
-  // Where this very process is the pinned Node, there is nothing to prove.
-  if (pinned && existsSync(pinned) && realpathSync(pinned) === realpathSync(process.execPath))
-    return pinned
-  if (pinned && nodeRuns(pinned)) return pinned
   if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) return process.execPath
-  const apart = join(root, '.busbar', 'node')
-  const obtained = name && join(apart, 'node_modules', name, 'bin', 'node')
-  if (name && obtained && !nodeRuns(obtained)) {
+  const pinned = pinnedNode()
+  if (pinned && !nodeRuns(pinned.path)) {
     await withLock(async () => {
-      if (nodeRuns(obtained)) return
-      progress(`obtaining Node ${version} (${name})`)
-      mkdirSync(apart, { recursive: true })
-      writeFileSync(join(apart, 'package.json'), '{"private":true}\n')
-      runNpm(['install', '--no-save', '--ignore-scripts', '--prefix', apart, `${name}@${version}`])
+      if (nodeRuns(pinned.path)) return
+      progress(`obtaining Node: ${pinned.name}`)
+      mkdirSync(obtainedFolder, { recursive: true })
+      for (const file of ['package.json', 'package-lock.json'])
+        copyFileSync(join(pinnedFolder, file), join(obtainedFolder, file))
+      const args = ['ci', '--include=optional', '--prefix', obtainedFolder]
+      if (runNpm(args, obtainedFolder).status !== 0) runNpm(args, obtainedFolder)
     })
   }
-  if (obtained && nodeRuns(obtained)) return obtained
+  if (pinned && nodeRuns(pinned.path)) return pinned.path
   throw new SetupFault(
-    `Busbar runs on Node ${nodeMajorMin} or newer; this is ${process.versions.node}, and ${name ?? `a Node for ${process.platform} ${process.arch}`} ` +
+    `Busbar runs on Node ${nodeMajorMin} or newer; this is ${process.versions.node}, and ${pinned?.name ?? `a Node for ${process.platform} ${process.arch}`} ` +
       `could not be installed or does not run here. Install Node ${nodeMajorMin} and start again with it.`,
   )
 }
@@ -265,13 +309,13 @@ function runFile(node, file, args, env) {
  * Sets up and runs `file` of this project.
  * @param {string} file  path from the project's root
  * @param {readonly string[]} args
- * @param {{ needsNats: boolean }} options
+ * @param {{ needsNats: boolean, needsDev: boolean }} options
  */
-export async function launch(file, args, { needsNats }) {
+export async function launch(file, args, { needsNats, needsDev }) {
   try {
     if (Number.parseInt(process.versions.node, 10) < 20)
       throw new SetupFault(`Node 20 or newer is needed; this is ${process.versions.node}.`)
-    await ensureDependencies()
+    await ensureDependencies(needsDev)
     const node = await ensureNode()
     const server = needsNats ? await ensureNatsServer({ env: process.env, progress }) : undefined
     const path = [dirname(node), join(modules, '.bin'), process.env['PATH']]
@@ -294,13 +338,15 @@ export async function launch(file, args, { needsNats }) {
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const [first, ...others] = process.argv.slice(2)
-  const needsNats = first === '--nats'
-  const [file, ...args] = needsNats || first === undefined ? others : [first, ...others]
+  const words = process.argv.slice(2)
+  const place = words.findIndex((word) => word !== '--nats' && word !== '--dev')
+  const flags = place < 0 ? words : words.slice(0, place)
+  const [file, ...args] = place < 0 ? [] : words.slice(place)
   if (file === undefined) {
-    progress('usage: node core/ops/bootstrap.mjs [--nats] FILE [argument…]')
+    progress('usage: node core/ops/bootstrap.mjs [--dev] [--nats] FILE [argument…]')
     process.exitCode = 2
   } else {
-    await launch(file, args, { needsNats })
+    const [needsNats, needsDev] = [flags.includes('--nats'), flags.includes('--dev')]
+    await launch(file, args, { needsNats, needsDev })
   }
 }

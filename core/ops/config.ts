@@ -60,6 +60,8 @@ export type ConfigSource = {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Options of the command line by their long name in camelCase, `dataDir` for --data-dir; they win over the environment. */
   readonly options?: Readonly<Record<string, string | number | boolean | undefined>>
+  /** How a fault names an option; as on the command line, `--data-dir`, when left out. */
+  readonly nameOfOption?: (option: string) => string
   /** Absolute; relative paths start here. */
   readonly workingDir: string
 }
@@ -380,15 +382,17 @@ export const settings = {
   },
 } as const satisfies Record<string, Setting>
 
+const flagOf = (option: string): string =>
+  `--${option.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)}`
+
 /** What was given for a setting: the command line's, else the environment's, else nothing. */
 function givenText(
-  { env, options = {} }: ConfigSource,
+  { env, options = {}, nameOfOption = flagOf }: ConfigSource,
   setting: Setting,
 ): { text: string; from: string } | undefined {
   const option = setting.isEnvironmentOnly ? undefined : options[setting.option]
   if (option !== undefined) {
-    const flag = setting.option.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
-    return { text: String(option), from: `--${flag}` }
+    return { text: String(option), from: nameOfOption(setting.option) }
   }
   const text = env[setting.env]
   // An empty variable is how a shell unsets one.

@@ -19,7 +19,7 @@ t.test('built, and its examples run', async (t) => {
   mkdirSync(own, { recursive: true })
   cpSync(join(root, 'package.json'), join(own, 'package.json'))
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const built = run(tsc, '-p', 'core/dlms', '--outDir', join(own, 'dist'))
+  const built = run(tsc, '-p', 'core/dlms', '--outDir', join(own, 'dist/core'))
   t.equal(built.status, 0, built.stdout + built.stderr)
   const text = readFileSync(join(root, 'core/dlms/README.md'), 'utf8')
   const examples = [...text.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code!)

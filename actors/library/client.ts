@@ -1,0 +1,34 @@
+/**
+ * The door of `busbar/client`: the client of a party, and the messages of the contract in
+ * proto/busbar/v1. It loads gRPC and the generated messages, nothing of the broker.
+ */
+export {
+  busbarCode,
+  DeliveryStream,
+  SubmissionStream,
+  SupplierClient,
+  type SupplierClientOptions,
+} from '../../core/gateway/client.ts'
+export { DeviceAlert, DeviceAlertKind } from '../../proto/gen/busbar/v1/device_alert.ts'
+export { GetRequestStatusResponse, RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'
+export { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
+export {
+  DisplayMessage,
+  Priority,
+  ReadPeriod,
+  RequestId,
+  ServiceRequest,
+  SynchroniseClock,
+} from '../../proto/gen/busbar/v1/service_request.ts'
+export {
+  Acknowledgement,
+  Profile,
+  ProfileColumn,
+  ProfileEntry,
+  Reading,
+  ReadingStatus,
+  ResponseBody,
+  ServiceResponse,
+  Unit,
+  Value,
+} from '../../proto/gen/busbar/v1/service_response.ts'

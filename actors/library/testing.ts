@@ -1,0 +1,10 @@
+/** The door of `busbar/testing`: a broker and simulated meters for the tests of other programs. */
+export {
+  startSandbox,
+  type Sandbox,
+  type SandboxCredentials,
+  type SandboxOptions,
+  type SandboxParty,
+} from './sandbox.ts'
+export type { RunningBroker } from './broker.ts'
+export type { BrokerOptions, DeviceInput, PartyInput } from './options.ts'
