@@ -79,6 +79,7 @@ function isStamped(needsDev) {
 /**
  * True when npm's own record of node_modules agrees with the lock file to this extent: somebody ran
  * `npm ci` or `npm install` by hand. Optional packages may be missing: those of other platforms are.
+ * The record alone proves nothing: `npm install --package-lock-only` writes it, too.
  * @param {Extent} extent
  */
 function isInstalled(extent) {
@@ -90,7 +91,8 @@ function isInstalled(extent) {
       place === '' ||
       (extent === 'runtime' && wanted.dev === true) ||
       (installed[place]
-        ? installed[place].version === wanted.version
+        ? installed[place].version === wanted.version &&
+          existsSync(join(root, place, 'package.json'))
         : wanted.optional === true || wanted.devOptional === true),
   )
 }
@@ -254,7 +256,9 @@ function nodeRuns(path) {
 
 /** @returns {Promise<string>} the Node to run FILE on */
 async function ensureNode() {
-  if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) return process.execPath
+  // npm may just have removed this Node: clones of earlier versions have one in node_modules.
+  const isNew = Number.parseInt(process.versions.node, 10) >= nodeMajorMin
+  if (isNew && existsSync(process.execPath)) return process.execPath
   const pinned = pinnedNode()
   if (pinned && !nodeRuns(pinned.path)) {
     await withLock(async () => {
