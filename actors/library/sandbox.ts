@@ -14,7 +14,6 @@ import { silentLog, type Log } from '../../core/ports/log.ts'
 import { formatDevice } from '../simulator/fleet-process.ts'
 import { startFleet, type Fleet } from '../simulator/fleet.ts'
 import { parseFaults } from '../simulator/faults.ts'
-import type { PushKind } from '../simulator/outgoing.ts'
 import { startBroker, type RunningBroker } from './broker.ts'
 import { checkNodeVersion } from './node-version.ts'
 import type { BrokerOptions, DeviceInput, PartyInput } from './options.ts'
@@ -47,6 +46,8 @@ export type SandboxOptions = {
     | undefined
 }
 
+export type SandboxPush = 'data' | 'event'
+
 /** What a party authenticates with, as `SupplierClient` takes it. */
 export type SandboxCredentials = { readonly party: string }
 export type SandboxParty = PartyInput & { readonly credentials: SandboxCredentials }
@@ -72,10 +73,12 @@ export type Sandbox = {
    */
   setFaults(meter: string, words: string): void
   /**
-   * The meter sends an unsolicited message to the broker; fulfilled when the octets have left it.
-   * @throws BrokerError DEVICE_UNKNOWN
+   * The meter sends an unsolicited message to the broker: `data` (the default), readings that name
+   * the meter, or `event`. Fulfilled when the octets have left it; the alert comes as a delivery.
+   * @throws BrokerError DEVICE_UNKNOWN; CONFIG_INVALID for an event of a meter without a security
+   *   suite: nothing in an event notification says whose it is
    */
-  push(meter: string, kind?: PushKind): Promise<void>
+  push(meter: string, kind?: SandboxPush): Promise<void>
   /** Ends clients, broker, nats-server and meters, and removes the data. Safe to call more than once. */
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -192,8 +195,12 @@ function metersOf(
   return {
     setFaults: (meter, words) =>
       fleet.setFault(meter === 'all' ? 'all' : indexOf(meter), parseFaults(words)),
-    push: async (meter, kind = 'data') =>
-      fleet.push(indexOf(meter), { host, port: Number(port) }, kind),
+    push: async (meter, kind = 'data') => {
+      const index = indexOf(meter)
+      if (kind === 'event' && devices[index]?.keys === undefined)
+        throw new BrokerError('CONFIG_INVALID', `${meter} has no security suite: push data instead`)
+      await fleet.push(index, { host, port: Number(port) }, kind)
+    },
   }
 }
 

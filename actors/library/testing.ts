@@ -5,6 +5,7 @@ export {
   type SandboxCredentials,
   type SandboxOptions,
   type SandboxParty,
+  type SandboxPush,
 } from './sandbox.ts'
 export type { RunningBroker } from './broker.ts'
 export type { BrokerOptions, DeviceInput, PartyInput } from './options.ts'
