@@ -6,6 +6,7 @@ import { systemClock } from '../core/ports/clock.ts'
 import { Transport } from '../core/ports/wan.ts'
 import { addCountersCommands } from './cli/counters-commands.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
+import { addHealthCommands } from './cli/health-commands.ts'
 import { version } from '../core/ops/version.ts'
 import { addLoadCommand } from './cli/load-commands.ts'
 import { addAcceptCounterCommand } from './cli/keys-commands.ts'
@@ -74,10 +75,13 @@ for (const setting of Object.values(settings) as Setting[]) {
 serve.action(async (options: Record<string, string | boolean | undefined>) => {
   const { startBroker } = await import('./broker.ts')
   const { endsWithInput: isEndingWithInput, ...given } = options
-  const broker = await startBroker(
-    loadConfig({ env: process.env, options: given, workingDir: process.cwd() }),
-  )
+  const config = loadConfig({ env: process.env, options: given, workingDir: process.cwd() })
+  // From the start on: the first process of a container gets no signal that it does not handle.
   const told = untilTold(isEndingWithInput === true)
+  let isStarted = false
+  void told.then(() => isStarted || setTimeout(() => process.exit(1), failedCloseMsMax).unref())
+  const broker = await startBroker(config)
+  isStarted = true
   const { grpc, http, ops, nats, dialIn, hostId } = broker
   const listening = { grpc, http, ops, nats, ...(dialIn && { dialIn }) }
   process.stdout.write(`${JSON.stringify({ listening, hostId })}\n`)
@@ -420,6 +424,7 @@ program
 
 addDlmsCommands(program, terminal)
 addCountersCommands(program, terminal)
+addHealthCommands(program, terminal)
 addLoadCommand(program, terminal, gateway, party)
 
 // Whoever reads along may have seen enough: `busbar … | head`.

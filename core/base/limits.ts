@@ -185,6 +185,8 @@ export const limits = {
   natsReadyMsMax: 120_000,
   /** An embedded broker becomes ready, or says why not; reading the ledger's tail may take as long. */
   brokerReadyMsMax: 120_000,
+  /** A health check waits so long for an answer: less than the 5 s of the container's check. */
+  healthProbeMsMax: 4_000,
   /** A nats-server child from SIGTERM until it is gone; then SIGKILL. */
   natsStopMsMax: 15_000,
   /** First delay before a nats-server child that died is started again, doubled each time. */

@@ -1,0 +1,46 @@
+/** `busbar health`: the operators' door of a broker, asked once; for health checks of containers and scripts. */
+import { Option, type Command } from 'commander'
+import { limits } from '../../core/base/limits.ts'
+import { settings } from '../../core/ops/config.ts'
+import { OperatorFault } from '../operator-fault.ts'
+
+type Terminal = { out(line: string): void }
+type HealthOptions = { ops: string; live: boolean }
+
+export function addHealthCommands(program: Command, terminal: Terminal): void {
+  program
+    .command('health')
+    .description('say whether a broker is ready; ends with 1, and the reasons, when it is not')
+    .addOption(
+      new Option('--ops <address>', "the broker's operators' door")
+        .env(settings.ops.env)
+        .default(settings.ops.default),
+    )
+    .option('--live', 'ask only whether it answers', false)
+    .action(async (options: HealthOptions) => {
+      process.exitCode = await healthCommand(options, terminal)
+    })
+}
+
+/**
+ * Prints `ready` or `live`, else one reason a line; fulfilled with the exit code.
+ * @throws OperatorFault when nobody answers at `ops` within `healthProbeMsMax`
+ */
+async function healthCommand({ ops, live }: HealthOptions, terminal: Terminal): Promise<number> {
+  // Where a broker listens on all addresses, it is asked on the loopback.
+  const door = ops.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')
+  const signal = AbortSignal.timeout(limits.healthProbeMsMax)
+  const response = await fetch(`http://${door}/health/${live ? 'live' : 'ready'}`, {
+    signal,
+  }).catch((cause: unknown) => {
+    throw new OperatorFault(`nobody answers at ${door}; name the operators' door with --ops`, {
+      cause,
+    })
+  })
+  const { status, reasons = [] } = (await response.json()) as {
+    status: string
+    reasons?: string[]
+  }
+  for (const line of response.ok ? [status] : reasons) terminal.out(line)
+  return response.ok ? 0 : 1
+}
