@@ -59,7 +59,7 @@ function startBroker(
       ...places,
       ...doors,
       '--log-level',
-      process.env['BUSBAR_LOG_LEVEL'] ?? 'silent',
+      env['BUSBAR_LOG_LEVEL'] ?? process.env['BUSBAR_LOG_LEVEL'] ?? 'silent',
     ],
     {
       cwd: join(import.meta.dirname, '..', '..'),
@@ -125,4 +125,45 @@ t.test('an address that lets nobody in is one clear message', async (t) => {
   t.equal(code, 1)
   t.match(await complaint, /^busbar: NATS_UNREACHABLE: .*127\.0\.0\.1:\d+: authorization/i)
   t.notMatch(await complaint, /wrong/)
+})
+
+t.test('health, and a signal that comes while it starts', async (t) => {
+  const nats = await startTestNats()
+  t.teardown(() => nats.close())
+  const broker = startBroker(nats.url, 'three', { BUSBAR_LOG_LEVEL: 'info' })
+  t.teardown(() => broker.kill('SIGKILL'))
+  const ended = once(broker, 'exit')
+  const errors = createInterface({ input: broker.stderr! })
+  const output = textOf(broker.stdout!)
+  // The ledger is made in the middle of the start: nothing listens yet.
+  for await (const line of errors) {
+    if (!line.includes('"ledger created"')) continue
+    broker.kill('SIGTERM')
+    break
+  }
+  broker.stderr!.resume()
+  t.same(await ended, [0, null], 'it ends in order, not of the signal')
+  await output
+
+  const again = startBroker(nats.url, 'three')
+  t.teardown(() => again.kill('SIGKILL'))
+  const [line] = (await once(createInterface({ input: again.stdout! }), 'line')) as [string]
+  const { ops } = (JSON.parse(line) as { listening: { ops: string } }).listening
+  const health = async (...args: string[]): Promise<[number | null, string, string]> => {
+    const child = spawn(process.execPath, ['actors/main.ts', 'health', ...args], {
+      cwd: join(import.meta.dirname, '..', '..'),
+      env: { ...process.env, BUSBAR_OPS: ops },
+    })
+    const texts = Promise.all([textOf(child.stdout), textOf(child.stderr)])
+    const [code] = (await once(child, 'exit')) as [number | null]
+    return [code, ...(await texts)]
+  }
+  t.same(await health('--live'), [0, 'live\n', ''])
+  const [code, said] = await health()
+  t.ok(code === 0 ? said === 'ready\n' : /^\w+: /.test(said), `${code} ${said}`)
+  again.kill('SIGTERM')
+  await once(again, 'exit')
+  const [gone, , why] = await health()
+  t.equal(gone, 1)
+  t.match(why, /nobody answers at .*--ops/)
 })
