@@ -1,6 +1,5 @@
 /** The `busbar` command: everything that a person or a script starts. */
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { ReceiveOptions, StatusOptions, SubmitOptions } from '../core/gateway/cli.ts'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
 import { Transport } from '../core/ports/wan.ts'
@@ -11,6 +10,7 @@ import { version } from '../core/ops/version.ts'
 import { addLoadCommand } from './cli/load-commands.ts'
 import { addAcceptCounterCommand } from './cli/keys-commands.ts'
 import { addMetersCommand } from './cli/meters-commands.ts'
+import { addPartyCommands, gatewayOption, partyOption } from './cli/party-commands.ts'
 import { explainFault, UsageFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
@@ -150,62 +150,7 @@ const terminal = {
   clock: systemClock,
   onInterrupt: (action: () => void): void => void process.once('SIGINT', action),
 }
-const gateway = new Option('--gateway <address>', 'host:port of the gRPC gateway').default(
-  '127.0.0.1:50051',
-)
-const party = new Option('--party <eui64>', 'who asks').default(
-  '90-B3-D5-1F-30-01-00-00',
-  'the demonstration import supplier',
-)
-
-program
-  .command('submit')
-  .description('submit one service request')
-  .addOption(gateway)
-  .addOption(party)
-  .requiredOption('--device <eui64>', 'whom it is for')
-  .requiredOption('--srv <variant>', 'service reference variant, for example 4.1.1')
-  .option('--from <time>', 'start of the period, ISO 8601 (4.8.1, 4.10, 4.17)')
-  .option('--to <time>', 'end of the period')
-  .option('--text <text>', 'message to show (3.1)')
-  .option('--tolerance <seconds>', 'how far the clock may be off (6.11)')
-  .option('--counter <number>', 'counter of the RequestID; nanoseconds since 1970 when left out')
-  .option('--assign-counter', 'let the gateway assign the counter', false)
-  .option('--priority <lane>', 'urgent, normal or bulk')
-  .option('--deadline <seconds>', 'from now; two minutes when left out')
-  .option('--wait', 'wait for the response and print it', false)
-  .option('--timeout <seconds>', 'how long to wait')
-  .action(async (options: SubmitOptions) => {
-    const { submitCommand } = await import('../core/gateway/cli.ts')
-    process.exitCode = await submitCommand(options, terminal)
-  })
-
-program
-  .command('receive')
-  .description('take deliveries and acknowledge them, until Ctrl-C')
-  .addOption(gateway)
-  .addOption(party)
-  .option('--credit <count>', 'deliveries held unacknowledged')
-  .option('--count <count>', 'end after so many')
-  .option('--keep', 'acknowledge nothing: they come again', false)
-  .option('--take-over', 'end another receiver of the party instead of leaving it alone', false)
-  .option('--entries <count>', 'profile entries shown of each')
-  .action(async (options: ReceiveOptions) => {
-    const { receiveCommand } = await import('../core/gateway/cli.ts')
-    process.exitCode = await receiveCommand(options, terminal)
-  })
-
-program
-  .command('status')
-  .description('say how far a request is')
-  .addOption(gateway)
-  .addOption(party)
-  .requiredOption('--device <eui64>', 'whom it is for')
-  .requiredOption('--counter <number>', 'counter of the RequestID')
-  .action(async (options: StatusOptions) => {
-    const { statusCommand } = await import('../core/gateway/cli.ts')
-    process.exitCode = await statusCommand(options, terminal)
-  })
+addPartyCommands(program, terminal)
 
 const natsUrl = new Option('--nats-url <address>', 'where the deployment has its NATS').env(
   'BUSBAR_NATS_URL',
@@ -425,7 +370,7 @@ program
 addDlmsCommands(program, terminal)
 addCountersCommands(program, terminal)
 addHealthCommands(program, terminal)
-addLoadCommand(program, terminal, gateway, party)
+addLoadCommand(program, terminal, gatewayOption(), partyOption())
 
 // Whoever reads along may have seen enough: `busbar … | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

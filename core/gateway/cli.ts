@@ -15,6 +15,7 @@ import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import type { Clock } from '../ports/clock.ts'
 import { busbarCode, retryAfterMs, SupplierClient } from './client.ts'
 import { alertLines, responseLines, timeText } from './format.ts'
+import { acknowledgementLine, deliveryLine, statusLine } from './json-line.ts'
 
 /** Where lines go, what time it is, and how Ctrl-C is heard. */
 export type Terminal = {
@@ -48,6 +49,8 @@ export type SubmitOptions = {
   wait?: boolean
   /** Seconds to wait. */
   timeout?: string
+  /** JSON lines on `out`: the acknowledgement, then the delivery with the response. */
+  json?: boolean
 }
 
 export type ReceiveOptions = {
@@ -55,16 +58,28 @@ export type ReceiveOptions = {
   party: string
   credit?: string
   count?: string
+  /** Seconds without a delivery after which it ends. */
+  idle?: string
   keep?: boolean
   /** Ends another receiver of the party. */
   takeOver?: boolean
   entries?: string
+  /** A JSON line on `out` for each delivery. */
+  json?: boolean
 }
 
-export type StatusOptions = { gateway: string; party: string; device: string; counter: string }
+export type StatusOptions = {
+  gateway: string
+  party: string
+  device: string
+  counter: string
+  json?: boolean
+}
 
 const entriesShown = 48
 const waitSecondsDefault = 120
+/** 30 days. */
+const idleSecondsMax = 2_592_000n
 
 class WrongOption extends Error {}
 
@@ -188,7 +203,7 @@ async function awaitResponse(
   client: SupplierClient,
   requestId: RequestId,
   seconds: number,
-  terminal: Terminal,
+  { terminal, isJson }: { terminal: Terminal; isJson: boolean },
 ): Promise<number> {
   const { clock } = terminal
   const endsAt = clock.now() + seconds * 1000
@@ -208,7 +223,9 @@ async function awaitResponse(
       return 1
     }
     if (delivery.content?.$case !== 'response') throw new Error('the delivery has no response')
-    for (const line of responseLines(delivery.content.value, entriesShown)) terminal.out(line)
+    const { value } = delivery.content
+    const lines = isJson ? [deliveryLine(delivery)] : responseLines(value, entriesShown)
+    for (const line of lines) terminal.out(line)
     return delivery.content.value.responseCode === 'I0' ? 0 : 1
   }
 }
@@ -241,18 +258,46 @@ export function submitCommand(options: SubmitOptions, terminal: Terminal): Promi
     // That of the acknowledgement: the gateway may have assigned it.
     const sent = { ...request, requestId: requestId ?? request.requestId }
     const isAccepted = responseCode === 'I99'
+    const isJson = options.json === true
+    if (isJson) terminal.out(acknowledgementLine(acknowledgement))
     const line = `${responseCode} ${reason}  counter ${sent.requestId?.counter}`
     if (!isAccepted) {
       terminal.err(line)
       terminal.err(`  ${message}`)
       return 1
     }
-    terminal.out(line)
-    return options.wait ? awaitResponse(client, sent.requestId!, seconds, terminal) : 0
+    if (!isJson) terminal.out(line)
+    return options.wait ? awaitResponse(client, sent.requestId!, seconds, { terminal, isJson }) : 0
   })
 }
 
-/** Prints deliveries and acknowledges them, until `count` have come or Ctrl-C. */
+/** A delivery as lines for people. */
+function deliveryWords({ content, deliveryId }: Delivery, entries: number): string[] {
+  const head = `delivery ${deliveryId}`
+  if (content?.$case === 'response') return [head, ...responseLines(content.value, entries)]
+  if (content?.$case === 'alert') return [head, ...alertLines(content.value)]
+  return [`${head} of a kind that this version does not know`]
+}
+
+/** Calls `end` when `seconds` pass without a call of `again`; without `seconds` never. */
+function idleWatch(
+  clock: Clock,
+  seconds: number | undefined,
+  end: () => void,
+): { again(): void; disarm(): void } {
+  let disarm = (): void => {}
+  const again = (): void => {
+    disarm()
+    if (seconds !== undefined) disarm = clock.at(clock.now() + seconds * 1000, end)
+  }
+  again()
+  return { again, disarm: () => disarm() }
+}
+
+/**
+ * Prints deliveries and acknowledges them, until `count` have come, none has come for `idle`
+ * seconds, or Ctrl-C.
+ */
 export function receiveCommand(options: ReceiveOptions, terminal: Terminal): Promise<number> {
   return withClient(options.gateway, options.party, terminal, async (client) => {
     const credit = Number(wholeNumber('credit', options.credit ?? '1000', 100_000n))
@@ -263,30 +308,31 @@ export function receiveCommand(options: ReceiveOptions, terminal: Terminal): Pro
     const entries = Number(
       wholeNumber('entries', options.entries ?? String(entriesShown), 1_000_000n),
     )
+    const idleSeconds =
+      options.idle === undefined
+        ? undefined
+        : Number(wholeNumber('idle', options.idle, idleSecondsMax))
     let count = 0
     let stop = (): void => {}
     const stopped = new Promise<void>((resolve) => (stop = resolve))
     terminal.onInterrupt(stop)
+    const idle = idleWatch(terminal.clock, idleSeconds, stop)
     const onDeliveries = (list: Delivery[]): void => {
       let last: bigint | undefined
-      for (const { content, deliveryId } of list) {
+      idle.again()
+      for (const delivery of list) {
         if (count >= countMax) break
         count++
-        last = deliveryId
-        if (content?.$case === 'response') {
-          terminal.out(`delivery ${deliveryId}`)
-          for (const line of responseLines(content.value, entries)) terminal.out(line)
-        } else if (content?.$case === 'alert') {
-          terminal.out(`delivery ${deliveryId}`)
-          for (const line of alertLines(content.value)) terminal.out(line)
-        } else terminal.out(`delivery ${deliveryId} of a kind that this version does not know`)
+        last = delivery.deliveryId
+        const lines = options.json ? [deliveryLine(delivery)] : deliveryWords(delivery, entries)
+        for (const line of lines) terminal.out(line)
       }
       if (last !== undefined && !options.keep) stream.acknowledge(last)
       if (count >= countMax) stop()
     }
     const stream = client.receive(credit, onDeliveries, { onlyIfFree: !options.takeOver })
     if (countMax === 0) stop()
-    await Promise.race([stopped, stream.done])
+    await Promise.race([stopped, stream.done]).finally(idle.disarm)
     await stream.end()
     terminal.err(`${count} deliveries ${options.keep ? 'seen, none acknowledged' : 'acknowledged'}`)
     return 0
@@ -309,6 +355,10 @@ export function statusCommand(options: StatusOptions, terminal: Terminal): Promi
     })
     const { state, serviceReferenceVariant, responseCode, reason, acceptedAt, endedAt, attempts } =
       answer
+    if (options.json) {
+      terminal.out(statusLine(answer))
+      return 0
+    }
     terminal.out(
       `${stateWords[state] ?? `state ${state}`}  ` +
         `SRV ${serviceReferenceVariant}  attempts ${attempts}`,
