@@ -89,26 +89,33 @@ export async function profileCommand(
 ): Promise<void> {
   const object: CosemObject = { classId: profileClass, instanceId: obis }
   const wanted = wantedIn(options)
-  const [profile, notes] = await withMeter(address, options, terminal, async (meter, { time }) => {
-    const [columnsRead, period, sort] = await meter.exchange(
-      [3, 4, 5].map((id) => readOperation(object, id)),
-    )
-    const columns = decodeColumns(valueOf(columnsRead))
-    const scalers = await scalersOf(meter, columns)
-    const selection = selectionOf(wanted, columns, time)
-    const [buffer] = await meter.exchange([readOperation(object, 2, selection)])
-    const all = readProfile(valueOf(buffer), scalers, {
-      capturePeriodSeconds: numberOf(period),
-      sortMethod: numberOf(sort),
-      zone: time.zone,
-    })
-    const isWhole = buffer?.isWhole === true
-    const cut = cutOut(wanted, all, isWhole)
-    return [cut, notesOn(cut, isWhole)] as const
-  })
+  const [profile, notes, columns] = await withMeter(
+    address,
+    options,
+    terminal,
+    async (meter, { time }) => {
+      const [columnsRead, period, sort] = await meter.exchange(
+        [3, 4, 5].map((id) => readOperation(object, id)),
+      )
+      const columns = decodeColumns(valueOf(columnsRead))
+      const scalers = await scalersOf(meter, columns)
+      const selection = selectionOf(wanted, columns, time)
+      const [buffer] = await meter.exchange([readOperation(object, 2, selection)])
+      const all = readProfile(valueOf(buffer), scalers, {
+        capturePeriodSeconds: numberOf(period),
+        sortMethod: numberOf(sort),
+        zone: time.zone,
+      })
+      const isWhole = buffer?.isWhole === true
+      const cut = cutOut(wanted, all, isWhole)
+      return [cut, notesOn(cut, isWhole), columns] as const
+    },
+  )
   if (options.json) terminal.out(JSON.stringify(profile))
   else {
-    terminal.out(profile.names.join('\t'))
+    // Cells without a column of their own have no code.
+    const codes = columns.map(({ instanceId }) => ` (${instanceId})`)
+    terminal.out(profile.names.map((name, i) => `${name}${codes[i] ?? ''}`).join('\t'))
     for (const { cells } of profile.rows)
       terminal.out(
         cells

@@ -12,42 +12,24 @@ import {
   type ServiceResponse,
   type Value,
 } from '../../proto/gen/busbar/v1/service_response.ts'
+import { BrokerError } from '../base/broker-error.ts'
+import { nameOfObis } from '../dlms/cosem/obis-name.ts'
+import { unitOf } from '../dlms/cosem/units.ts'
+import { formatObis, obisBytes } from '../dlms/obis.ts'
 
-/** COSEM units by their code, in words. @source IEC 62056-6-2, table of units */
-const unitWords: Readonly<Record<number, string>> = {
-  1: 'years',
-  2: 'months',
-  3: 'weeks',
-  4: 'days',
-  5: 'hours',
-  6: 'minutes',
-  7: 'seconds',
-  8: 'degrees',
-  9: 'degrees Celsius',
-  11: 'metres',
-  13: 'cubic metres',
-  14: 'corrected cubic metres',
-  19: 'litres',
-  20: 'kilograms',
-  23: 'pascals',
-  24: 'bars',
-  25: 'joules',
-  27: 'watts',
-  28: 'volt-amperes',
-  29: 'vars',
-  30: 'watt-hours',
-  31: 'volt-ampere-hours',
-  32: 'var-hours',
-  33: 'amperes',
-  35: 'volts',
-  44: 'hertz',
-  56: 'per cent',
+/** The unit as `busbar meter` spells it, `Wh`; empty for counts and where there is no unit. */
+export function unitText(unit: number): string {
+  return unit === Unit.UNIT_UNSPECIFIED ? '' : unitOf(unit)
 }
 
-/** The unit in words; empty for counts and for none. */
-export function unitText(unit: number): string {
-  if (unit === Unit.UNIT_UNSPECIFIED || unit === Unit.UNIT_COUNT) return ''
-  return unitWords[unit] ?? `(unit ${unit})`
+/** `1-0:1.8.0.255  Electricity, active energy import …`; text that is not a code stands alone. */
+export function obisText(obis: string): string {
+  try {
+    return `${obis}  ${nameOfObis(obis)}`
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return obis
+  }
 }
 
 /** `value` × 10^`scaler` as decimal text, exactly. `scaler` is an int8. */
@@ -104,11 +86,11 @@ const statusWords = [
 
 function readingLine(reading: Reading): string {
   const { obis, isMethod, attributeId, value, scaler, unit, status, statusDetail } = reading
-  const place = `${obis}${isMethod ? ` method ${attributeId}` : ''}`.padEnd(24)
+  const place = `${obisText(obis)}${isMethod ? `, method ${attributeId}` : ''}`
   const quantity =
     value === undefined ? '' : `${valueText(value, scaler)} ${unitText(unit)}`.trimEnd()
   const word = [statusWords[status] ?? `status ${status}`, statusDetail].filter(Boolean).join(': ')
-  return `${place} ${[quantity, word && `(${word})`].filter(Boolean).join(' ')}`
+  return `${place}: ${[quantity, word && `(${word})`].filter(Boolean).join(' ')}`
 }
 
 const rowTimeText = ({ capturedAt, capturedAtLocal }: ProfileEntry): string =>
@@ -120,7 +102,10 @@ function profileLines(profile: Profile, entriesMax: number): string[] {
   const { columns, entries } = profile
   const heads = columns.map(({ obis, unit }) => `${obis} ${unitText(unit)}`.trimEnd())
   const word = statusWords[profile.status] ?? `status ${profile.status}`
-  const lines = [`profile ${profile.obis}, ${entries.length} entries${word && ` (${word})`}`]
+  const count = `${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}`
+  const lines = [`profile ${obisText(profile.obis)}: ${count}${word && ` (${word})`}`]
+  // The heads of the table have room for the codes alone.
+  for (const { obis } of columns) lines.push(`  column ${obisText(obis)}`)
   if (entries.length > 0) lines.push(`  ${'captured at'.padEnd(22)}${heads.join('  ')}`)
   for (const entry of entries.slice(0, entriesMax)) {
     // Clock and status stand in fields of their own, so the columns that the values belong to are
@@ -150,6 +135,10 @@ const alertWords: Readonly<Record<number, string>> = {
   [DeviceAlertKind.DEVICE_ALERT_KIND_IDENTIFICATION]: 'identification',
 }
 
+/** Six octets are an OBIS code, fewer an alarm register. */
+const alarmText = (alarm: Buffer): string =>
+  alarm.length === obisBytes ? obisText(formatObis(alarm)) : alarm.toString('hex')
+
 /** An alert as lines: who said it, how it was protected, and what it says. */
 export function alertLines(alert: DeviceAlert): string[] {
   const { device, kind, receivedAt, deviceTime, readings, values, alarm } = alert
@@ -169,7 +158,7 @@ export function alertLines(alert: DeviceAlert): string[] {
   ]
   for (const reading of readings) lines.push(`  ${readingLine(reading)}`)
   for (const value of values) lines.push(`  ${valueText(value, 0)}`)
-  if (alarm.length > 0) lines.push(`  alarm ${Buffer.from(alarm).toString('hex')}`)
+  if (alarm.length > 0) lines.push(`  alarm ${alarmText(alarm)}`)
   return lines
 }
 

@@ -108,7 +108,7 @@ t.test('submit, wait, receive, status', async (t) => {
   )
   t.match(
     waiting.lines.join('\n'),
-    /I99 REQUEST_ACCEPTED {2}counter 7[\s\S]*I0 OK[\s\S]*1-0:1\.8\.0\.255 +1234\.567 watt-hours/,
+    /I99 REQUEST_ACCEPTED {2}counter 7[\s\S]*I0 OK[\s\S]*1-0:1\.8\.0\.255 {2}Electricity, active energy import[^:]*: 1234\.567 Wh\n/,
   )
   t.match(waiting.lines.join('\n'), /\(denied\)[\s\S]*2023-11-14T22:13:20Z +10/)
   const first = new TestTerminal()
@@ -195,9 +195,9 @@ t.test('decimal text is exact', (t) => {
       },
     ),
   )
-  t.equal(unitText(30), 'watt-hours')
-  t.equal(unitText(255), '')
-  t.equal(unitText(200), '(unit 200)')
+  t.equal(unitText(30), 'Wh')
+  for (const none of [0, 255]) t.equal(unitText(none), '')
+  t.equal(unitText(200), 'unit 200')
   t.equal(valueText({ kind: { $case: 'octets', value: Buffer.from('00ff', 'hex') } }, 0), '00ff')
   t.equal(
     valueText({ kind: { $case: 'text', value: '\u001b[31m' } }, 0),
@@ -205,6 +205,15 @@ t.test('decimal text is exact', (t) => {
     'a device writes no escape sequences to a terminal',
   )
   t.same(readingLines(undefined), [])
+  const odd = ResponseBody.fromPartial({
+    readings: [{ obis: 'not a code', value: { kind: { $case: 'integer', value: 5n } }, unit: 27 }],
+    profiles: [{ obis: '1-0:99.1.0.255', columns: [{ obis: '1-0:1.8.0.255', unit: 30 }] }],
+  })
+  t.match(readingLines(odd), [
+    'not a code: 5 W',
+    /^profile 1-0:99\.1\.0\.255 {2}Electricity, [^:]+: 0 entries$/,
+    /^ {2}column 1-0:1\.8\.0\.255 {2}Electricity, active energy import/,
+  ])
   t.end()
 })
 
@@ -225,8 +234,10 @@ t.test('an alert in words', (t) => {
   })
   t.match(
     alertLines(alert).join('\n'),
-    /^alert {2}event notification {2}device 00-DB.*\n {2}received 2023-11-14T22:13:20Z, 2023-11-14T22:13:20Z by the device, authenticated and encrypted\n {2}0-0:97\.98\.0\.255 +1\n {2}"\\u001b\[2J"\n {2}alarm 0102$/,
+    /^alert {2}event notification {2}device 00-DB.*\n {2}received 2023-11-14T22:13:20Z, 2023-11-14T22:13:20Z by the device, authenticated and encrypted\n {2}0-0:97\.98\.0\.255 {2}Abstract, [^:\n]+: 1\n {2}"\\u001b\[2J"\n {2}alarm 0102$/,
   )
+  const coded = DeviceAlert.fromPartial({ alarm: Buffer.of(0, 0, 97, 98, 0, 255) })
+  t.match(alertLines(coded).join('\n'), /\n {2}alarm 0-0:97\.98\.0\.255 {2}Abstract, \w/)
   const bare = DeviceAlert.fromPartial({ device: meter })
   t.match(alertLines(bare).join(), /kind 0.*received -, not protected/)
   t.end()
