@@ -11,11 +11,13 @@ import type { Role } from '../../core/catalogue/service-requests.ts'
 import { readingLines } from '../../core/gateway/format.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
 import { OperatorFault } from '../operator-fault.ts'
+import { aloneLatencies, answeredOf } from './alone-latency.ts'
 import { startChild, type Child } from './children.ts'
-import { planOf, type DemoDevice } from './plan.ts'
+import { nextSteps } from './next-steps.ts'
+import { planOf, type DemoDevice, type Planned } from './plan.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { registerDevicesFile } from './register.ts'
-import { quantile, Supplier, type Account } from './supplier.ts'
+import { quantile, Supplier, type Account, type SupplierOptions } from './supplier.ts'
 
 export type DemoOptions = {
   meters: number
@@ -149,8 +151,8 @@ async function demonstrate(
     .split('\n')
     .map((line) => JSON.parse(line) as DemoDevice)
   const plan = planOf(requestsText, devices, Date.now())
-  const bar = new ProgressBar(process.stderr)
-  const supplier = new Supplier({
+  const bar = new ProgressBar(process.stderr, process.env)
+  const supplierOptions: SupplierOptions = {
     address: listening.grpc,
     parties: new Map(
       demoSupplierPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64]),
@@ -161,7 +163,8 @@ async function demonstrate(
     },
     onProgress: (account, total) =>
       bar.show(account.answered + account.timedOut + account.refused, total, 'requests'),
-  })
+  }
+  const supplier = new Supplier(supplierOptions)
   const account = await Promise.race([supplier.run(plan), died, stopped.then(() => undefined)])
   bar.end()
   if (account === undefined) {
@@ -169,7 +172,16 @@ async function demonstrate(
     return cutShort
   }
   await supplier.close()
-  report(account, listening, options.isJson)
+  const measuring = measureAlone(supplierOptions, answeredOf(plan, account))
+  const alone = await Promise.race([measuring, died, stopped.then(() => [])])
+  report(account, alone, listening, options.isJson)
+  if (!options.isJson) {
+    const device = devices.find(({ type }) => type === 'ESME')?.eui64
+    const party = demoPartiesJson[0]!.eui64
+    const { dataDir: folder, isOnce } = options
+    for (const line of nextSteps({ ...listening, party, device, dataDir: folder, isOnce }))
+      process.stdout.write(`${line}\n`)
+  }
   const isGood =
     account.missing === 0 &&
     account.answered + account.refused + account.timedOut === account.submitted
@@ -179,7 +191,28 @@ async function demonstrate(
   return undefined
 }
 
-function report(account: Account, listening: Record<string, string>, isJson: boolean): void {
+/** With connections of its own: a party has one receiver, and that of the whole plan has ended. */
+async function measureAlone(
+  options: SupplierOptions,
+  plan: readonly Planned[],
+): Promise<readonly number[]> {
+  const single = new Supplier({ ...options, onProgress: () => undefined })
+  try {
+    return await aloneLatencies(single, plan)
+  } finally {
+    await single.close()
+  }
+}
+
+const tenths = (ms: number): number => Math.round(ms * 10) / 10
+
+/** @param aloneMs latencies of requests while nothing else was under way, rising */
+function report(
+  account: Account,
+  aloneMs: readonly number[],
+  listening: Record<string, string>,
+  isJson: boolean,
+): void {
   const { submitted, accepted, refused, answered, timedOut, missing, tookMs, latenciesMs } = account
   const summary = {
     submitted,
@@ -189,8 +222,13 @@ function report(account: Account, listening: Record<string, string>, isJson: boo
     timedOut,
     missing,
     requestsPerSecond: Math.round((answered + timedOut) / (tookMs / 1000)),
-    p50Ms: Math.round(quantile(latenciesMs, 0.5) * 10) / 10,
-    p99Ms: Math.round(quantile(latenciesMs, 0.99) * 10) / 10,
+    p50Ms: tenths(quantile(latenciesMs, 0.5)),
+    p99Ms: tenths(quantile(latenciesMs, 0.99)),
+    alone: {
+      requests: aloneMs.length,
+      p50Ms: tenths(quantile(aloneMs, 0.5)),
+      p99Ms: tenths(quantile(aloneMs, 0.99)),
+    },
     seconds: Math.round(tookMs) / 1000,
     refusals: Object.fromEntries(account.refusals),
     listening,
@@ -219,6 +257,11 @@ function report(account: Account, listening: Record<string, string>, isJson: boo
   for (const [reason, count] of account.refusals) out(`    ${count} × ${reason}`)
   out(`${'requests/s'.padEnd(12)}${summary.requestsPerSecond}`)
   out(`${'p50 / p99'.padEnd(12)}${summary.p50Ms} ms / ${summary.p99Ms} ms`)
+  const { alone } = summary
+  if (alone.requests > 0)
+    out(
+      `${'one alone'.padEnd(12)}${alone.p50Ms} ms / ${alone.p99Ms} ms  (${alone.requests} requests, one after the other)`,
+    )
   out()
   for (const [door, address] of Object.entries(listening)) out(`${door.padEnd(12)}${address}`)
   out()

@@ -90,7 +90,9 @@ function readingLine(reading: Reading): string {
   const quantity =
     value === undefined ? '' : `${valueText(value, scaler)} ${unitText(unit)}`.trimEnd()
   const word = [statusWords[status] ?? `status ${status}`, statusDetail].filter(Boolean).join(': ')
-  return `${place}: ${[quantity, word && `(${word})`].filter(Boolean).join(' ')}`
+  // A write or a method that went well has nothing to show.
+  const shown = [quantity, word && `(${word})`].filter(Boolean).join(' ')
+  return shown === '' ? place : `${place}: ${shown}`
 }
 
 const rowTimeText = ({ capturedAt, capturedAtLocal }: ProfileEntry): string =>

@@ -74,7 +74,11 @@ t.test('a meter in the clear', async (t) => {
   const day = { ...plain, from: '2026-11-24T00:00:00Z', to: '2026-11-24T02:00:00Z' }
   await profileCommand(address, '1-0:99.1.0.255', day, profile)
   t.equal(profile.said.length, 1 + 5, 'names, and five half hours')
-  t.match(profile.said[0], /\(0-0:1\.0\.0\.255\)\t.*\(1-0:1\.8\.0\.255\)$/, 'codes beside the names')
+  t.match(
+    profile.said[0],
+    /\(0-0:1\.0\.0\.255\)\t.*\(1-0:1\.8\.0\.255\)$/,
+    'codes beside the names',
+  )
   t.match(profile.said[1], /2026-11-24 Tue 00:00.*\t\d+ Wh$/)
   const wrong: ProfileOptions = { ...plain, entries: 'some' }
   await t.rejects(profileCommand(address, '1-0:99.1.0.255', wrong, terminal()), {

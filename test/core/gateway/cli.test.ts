@@ -205,6 +205,10 @@ t.test('decimal text is exact', (t) => {
     'a device writes no escape sequences to a terminal',
   )
   t.same(readingLines(undefined), [])
+  const method = { obis: '0-0:1.0.0.255', isMethod: true, attributeId: 4, status: 1 as const }
+  t.same(readingLines(ResponseBody.fromPartial({ readings: [method] })), [
+    '0-0:1.0.0.255  Abstract, clock, method 4',
+  ])
   const odd = ResponseBody.fromPartial({
     readings: [{ obis: 'not a code', value: { kind: { $case: 'integer', value: 5n } }, unit: 27 }],
     profiles: [{ obis: '1-0:99.1.0.255', columns: [{ obis: '1-0:1.8.0.255', unit: 30 }] }],
