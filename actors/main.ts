@@ -2,7 +2,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
 import { systemClock } from '../core/ports/clock.ts'
-import { Transport } from '../core/ports/wan.ts'
 import { addCountersCommands } from './cli/counters-commands.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
 import { addHealthCommands } from './cli/health-commands.ts'

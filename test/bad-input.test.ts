@@ -552,13 +552,13 @@ t.test('garbage, cut and oversized JSON, and paths that do not exist', async (t)
     [
       'a counter above 64 bits',
       request.replace(/"counter":"\d+"/, '"counter":"99999999999999999999"'),
-      'REQUEST_JSON_MALFORMED',
+      'REQUEST_ID_MALFORMED',
       400,
     ],
     [
       'a counter that is not exact',
       request.replace(/"counter":"\d+"/, '"counter":1e300'),
-      'REQUEST_JSON_MALFORMED',
+      'REQUEST_ID_MALFORMED',
       400,
     ],
     [

@@ -57,6 +57,9 @@ const idOf = ({ originator, target, counter }: Header) => ({
   counter,
 })
 
+/** Fields of an acknowledgement that no rejection for a counter fills. */
+const noCounters = { highestCounter: 0n, counterFloor: 0n, correlation: 0 }
+
 t.test('acknowledgements', (t) => {
   const writer = new ProtobufWriter(64)
   fc.assert(
@@ -83,6 +86,8 @@ t.test('acknowledgements', (t) => {
             message: explain(code),
             time: new Date(each.time),
             retryAfterMs: retry,
+            ...noCounters,
+            correlation: Math.min(each.correlation, 0xffff_ffff),
           }
         }),
       )
@@ -111,6 +116,7 @@ t.test('refusals at the gateway name the request when it could be read', (t) => 
     message: explain('BROKER_GATEWAY_BUSY'),
     time: new Date(1000),
     retryAfterMs: 250,
+    ...noCounters,
   })
   scan.reset()
   appendRefusal(writer, scan, 'REQUEST_WIRE_MALFORMED', 1000)
