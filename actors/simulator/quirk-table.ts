@@ -116,6 +116,7 @@ export const quirkTable = {
   'counter-restarted': {
     description: 'its own counter begins at 0 again with each association',
     does: { counterRestarts: 'association' },
+    record: { profile: 'counter-restarts' },
   },
   'counter-restarted-at-power-up': {
     description: 'its own counter begins at 0 again when the simulator starts',

@@ -286,6 +286,7 @@ t.test('the devices file has what a record must say, and no more', async (t) => 
   const zone = { timeZone: 'Asia/Kolkata' }
   t.same(told, {
     'clear-release': { profile: 'clear-release' },
+    'counter-restarted': { profile: 'counter-restarts' },
     'counter-for-settings': { profile: 'counter-for-settings' },
     'counter-elsewhere': { counter: { obis: '0-0:43.1.8.255', client: 32 } },
     'counter-untold': { profile: 'counter-untold' },

@@ -4,7 +4,7 @@
  */
 import t, { type Test } from 'tap'
 import { limits } from '../../../core/base/limits.ts'
-import type { ExchangeSecurity } from '../../../core/ports/wan.ts'
+import type { DeviceAddress, ExchangeSecurity } from '../../../core/ports/wan.ts'
 import { parseQuirks } from '../../../actors/simulator/quirks.ts'
 import type { WanOptions } from '../../../core/wan/options.ts'
 import { FleetTrial, isItself, listed, sharesOf } from './fleet-trial.ts'
@@ -305,14 +305,16 @@ t.test('a meter that begins its own counter again needs its profile', async (t) 
     securityShares: sharesOf(0),
     quirks: parseQuirks('counter-restarted'),
   })
+  const { profile, ...unsaid } = trial.addressOf(0)
+  t.equal(profile, 'counter-restarts', 'its record names it')
+  const ask = (address: DeviceAddress) => trial.ask(0, listed, trial.securityOf(0), address)
   // Heard twice as far as an association counts.
-  for (let round = 0; round < 3; round++) isItself(t, 0, await trial.ask(0, listed))
+  for (let round = 0; round < 3; round++) isItself(t, 0, await ask(unsaid))
   trial.fleet.cutConnections()
-  const refused = await trial.ask(0, listed)
+  const refused = await ask(unsaid)
   t.match(refused, { ok: false, cause: { code: 'DLMS_COUNTER_REPLAYED', counterExpected: Number } })
-  const address = { ...trial.addressOf(0), profile: 'counter-restarts' }
   for (let round = 0; round < 3; round++) {
-    isItself(t, 0, await trial.ask(0, listed, trial.securityOf(0), address))
+    isItself(t, 0, await ask({ ...unsaid, profile }))
     trial.fleet.cutConnections()
   }
 })
