@@ -113,7 +113,8 @@ function runNpm(args, folder = root) {
     ![modules, obtainedFolder].some((place) => realpathSync(node).startsWith(place))
   const [program, first] = own ? [node, [script]] : ['npm', []]
   // The range in package.json is of the installed package; a clone brings its own Node.
-  const always = '--ignore-scripts --no-audit --no-fund --loglevel=error --engine-strict=false'
+  const always =
+    '--ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error --engine-strict=false'
   // stdout of npm becomes our stderr.
   return spawnSync(program, [...first, ...args, ...always.split(' ')], {
     cwd: folder,
