@@ -406,7 +406,7 @@ t.test(
     t.equal(supplier.delivered.get(keyOf(first))?.size, 1, 'run once')
     t.equal(supplier.delivered.get(keyOf(late))?.size, 1, 'run once')
     const unheard = { originator: supplierText, target: victim, counter: 5n }
-    const client = new SupplierClient({ address: grpc, party: supplierText })
+    const client = new SupplierClient({ address: grpc, credentials: { party: supplierText } })
     isNamed(
       t,
       outcomeOfFault(await client.status(unheard).catch((error: unknown) => error)),
@@ -707,7 +707,7 @@ t.test(
     const requests = deployment.devices
       .filter((_, index) => esmeIndexes(9).includes(index))
       .flatMap(({ eui64 }) => Array.from({ length: 20 }, () => ask(eui64, '11.2')))
-    const client = new SupplierClient({ address: grpc, party: supplierText })
+    const client = new SupplierClient({ address: grpc, credentials: { party: supplierText } })
     const first = new Promise<void>((resolve) => {
       const stream = client.submitStream(() => {
         resolve()

@@ -6,7 +6,7 @@ import type { Command, Option } from 'commander'
 import { formatEui64, parseEui64 } from '../../core/base/eui64.ts'
 import { parseSrv } from '../../core/base/srv.ts'
 import { serviceRequestOf, type ServiceRequestRow } from '../../core/catalogue/service-requests.ts'
-import { partyHeader } from '../../core/access/identity.ts'
+import type { PartyCredentials } from '../../core/access/credentials.ts'
 import { busbarCode } from '../../core/gateway/client.ts'
 import type { Terminal } from '../../core/gateway/cli.ts'
 import { grpcDoor } from '../load/grpc-door.ts'
@@ -119,13 +119,14 @@ async function runLoad(options: LoadOptions, terminal: Terminal): Promise<number
     nowMs,
     ended: (isRejected, retryAfterMs) => run.ended(isRejected, retryAfterMs),
   }
+  const credentials: PartyCredentials = { party: options.party }
   const door =
     options.http === undefined
-      ? grpcDoor({ address: options.gateway, party: options.party, callMs: 0 }, events)
+      ? grpcDoor({ address: options.gateway, credentials, callMs: 0 }, events)
       : new HttpDoor(
           {
             url: options.http.replace(/\/$/, ''),
-            headers: { [partyHeader]: options.party },
+            credentials,
             shape,
             connections: positive('in-flight', options.inFlight),
           },

@@ -155,7 +155,7 @@ export class Supplier {
     if (known !== undefined) return known
     const client = new SupplierClient({
       address: this.options.address,
-      party: this.options.parties.get(role)!,
+      credentials: { party: this.options.parties.get(role)! },
     })
     const receiver = client.receive(credit, (list) => this.onDeliveries(list, receiver))
     const stream = client.submitStream((list) => list.forEach((one) => this.onAcknowledgement(one)))

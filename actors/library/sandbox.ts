@@ -176,7 +176,10 @@ function clientOf(
 ): SupplierClient {
   const found = party === undefined ? parties[0] : parties.find((one) => isSame(one.eui64, party))
   if (found === undefined) throw new BrokerError('PARTY_UNKNOWN', party ?? 'the sandbox has none')
-  const client = new SupplierClient({ address: broker.grpcAddress, ...found.credentials })
+  const client = new SupplierClient({
+    address: broker.grpcAddress,
+    credentials: found.credentials,
+  })
   closers.push(() => client.close())
   return client
 }

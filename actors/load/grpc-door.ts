@@ -1,5 +1,5 @@
 /** A load run over gRPC: requests on the bidirectional stream, responses from the party's receiver, which acknowledges them. */
-import { SupplierClient } from '../../core/gateway/client.ts'
+import { SupplierClient, type SupplierClientOptions } from '../../core/gateway/client.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'
 import type { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
@@ -10,10 +10,7 @@ const requestsPerMessage = 500
 /** Deliveries that the receiver holds unacknowledged. */
 const credit = 20_000
 
-export function grpcDoor(
-  options: ConstructorParameters<typeof SupplierClient>[0],
-  events: LoadEvents,
-): LoadDoor {
+export function grpcDoor(options: SupplierClientOptions, events: LoadEvents): LoadDoor {
   const client = new SupplierClient(options)
   const { plan, tally } = events
   const stream = client.submitStream((list) => {

@@ -4,13 +4,14 @@
  * counts from the moment that it is written to its connection.
  */
 import autocannon from 'autocannon'
+import { credentialHeaders, type PartyCredentials } from '../../core/access/credentials.ts'
 import type { LoadShape } from './load-plan.ts'
 import type { LoadDoor, LoadEvents } from './load-run.ts'
 
 export type HttpDoorOptions = {
   /** For example http://127.0.0.1:8080 */
   readonly url: string
-  readonly headers: Readonly<Record<string, string>>
+  readonly credentials: PartyCredentials
   readonly shape: LoadShape
   readonly connections: number
 }
@@ -31,6 +32,7 @@ type Call = { counter: bigint }
 export class HttpDoor implements LoadDoor {
   private readonly options: HttpDoorOptions
   private readonly events: LoadEvents
+  private readonly headers: Readonly<Record<string, string>>
   private readonly abort = new AbortController()
   private readonly polling: Promise<void>
   private cannon: { stop(): void } | undefined
@@ -41,6 +43,7 @@ export class HttpDoor implements LoadDoor {
 
   constructor(options: HttpDoorOptions, events: LoadEvents) {
     this.options = options
+    this.headers = credentialHeaders(options.credentials)
     this.events = events
     this.failed = new Promise((_resolve, reject) => {
       this.fail = reject
@@ -54,13 +57,13 @@ export class HttpDoor implements LoadDoor {
   /** autocannon paces the calls itself from the first `send` on. */
   send(): void {
     if (this.cannon !== undefined || this.isStopped) return
-    const { url, connections, headers, shape } = this.options
+    const { url, connections, shape } = this.options
     const cannon = autocannon({
       url,
       connections,
       duration: durationSecondsMax,
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
+      headers: { 'content-type': 'application/json', ...this.headers },
       ...(shape.kind === 'open' && { overallRate: Math.ceil(shape.perSecond) }),
       requests: [
         {
@@ -107,11 +110,14 @@ export class HttpDoor implements LoadDoor {
   }
 
   private async poll(): Promise<void> {
-    const { url, headers } = this.options
+    const { url } = this.options
     const { signal } = this.abort
     while (!signal.aborted) {
       const query = `waitMs=${pollWaitMs}&max=${deliveriesPerPoll}`
-      const answer = await fetch(`${url}/v1/deliveries?${query}`, { headers, signal })
+      const answer = await fetch(`${url}/v1/deliveries?${query}`, {
+        headers: this.headers,
+        signal,
+      })
       if (!answer.ok) throw new Error(`GET /v1/deliveries: ${answer.status} ${await answer.text()}`)
       const { deliveries = [] } = (await answer.json()) as { deliveries?: DeliveryJson[] }
       const now = this.events.nowMs()
@@ -129,7 +135,7 @@ export class HttpDoor implements LoadDoor {
       if (last === undefined) continue
       await fetch(`${url}/v1/deliveries/acknowledgements`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers },
+        headers: { 'content-type': 'application/json', ...this.headers },
         body: JSON.stringify({ deliveryId: last.deliveryId }),
         signal,
       })

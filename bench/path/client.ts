@@ -2,19 +2,20 @@
  * The load client of the path benches, one process: submits requests over gRPC (bidirectional stream, unary, batches) or
  * HTTP, receives the deliveries, and measures from submission (closed loop) or from the scheduled time (open loop) to the
  * delivery. The same client drives the bare pipe and the broker.
- * Entry: `client.ts '{"target":"host:port","party":…,"devices":[…],"srv":"4.1.1"}'`; then one command a line on stdin (ClientCommand), one
+ * Entry: `client.ts '{"target":"host:port","credentials":{"party":…},"devices":[…],"srv":"4.1.1"}'`; then one command a line on stdin (ClientCommand), one
  * answer a line on stdout (ClientFigures).
  */
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, credentials, Metadata, type ClientDuplexStream } from '@grpc/grpc-js'
 import autocannon from 'autocannon'
+import { credentialHeaders, type PartyCredentials } from '../../core/access/credentials.ts'
 import { Flight, type Tally } from './flight.ts'
 import { writeVarint } from './wire.ts'
 
 export type ClientOptions = {
   target: string
-  party: string
+  credentials: PartyCredentials
   srv: string
   perDevice?: number
   credit?: number
@@ -60,8 +61,14 @@ class LoadClient {
       'grpc.max_receive_message_length': 16 * 1024 * 1024,
       'grpc.max_send_message_length': 16 * 1024 * 1024,
     })
-    this.metadata.set('x-busbar-party', options.party)
-    this.flight = new Flight(options.party, devices, options.srv, options.perDevice ?? 1)
+    for (const [name, value] of Object.entries(credentialHeaders(options.credentials)))
+      this.metadata.set(name, value)
+    this.flight = new Flight(
+      options.credentials.party,
+      devices,
+      options.srv,
+      options.perDevice ?? 1,
+    )
     this.submit = this.client.makeBidiStreamRequest(
       '/busbar.v1.InputGateway/SubmitStream',
       raw,
@@ -255,12 +262,17 @@ class LoadClient {
       connections: concurrency,
       duration: 3_600,
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-busbar-party': options.party },
+      headers: { 'content-type': 'application/json', ...credentialHeaders(options.credentials) },
       requests: [
         {
           path: '/v1/service-requests',
           setupRequest: (request: autocannon.Request) => {
-            request.body = flight.nextJson(performance.now(), options.party, devices, options.srv)
+            request.body = flight.nextJson(
+              performance.now(),
+              options.credentials.party,
+              devices,
+              options.srv,
+            )
             return request
           },
           onResponse: (status: number) => {

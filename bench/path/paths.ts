@@ -82,7 +82,10 @@ export function startBarePath({ meters, flags }: PathOptions): Promise<RunningPa
       (0x00db_1000_0001_0000n + BigInt(i)).toString(16).padStart(16, '0').toUpperCase(),
     )
     const client = stack.push(
-      new LoadClientProcess({ target: `127.0.0.1:${port}`, party: benchParty, srv }, devices),
+      new LoadClientProcess(
+        { target: `127.0.0.1:${port}`, credentials: { party: benchParty }, srv },
+        devices,
+      ),
     )
     return { client, httpUrl: undefined, connections, stop: () => stack.stop() }
   })
@@ -128,7 +131,7 @@ export function startRealPath({
     await register(ops, records)
     const devices = esmes.map(({ eui64 }) => eui64.replaceAll('-', ''))
     const client = stack.push(
-      new LoadClientProcess({ target: grpc, party: benchParty, srv }, devices),
+      new LoadClientProcess({ target: grpc, credentials: { party: benchParty }, srv }, devices),
     )
     return {
       client,

@@ -176,7 +176,10 @@ async function withClient(
 ): Promise<number> {
   let client: SupplierClient | undefined
   try {
-    client = new SupplierClient({ address: gateway, party: eui64('party', party) })
+    client = new SupplierClient({
+      address: gateway,
+      credentials: { party: eui64('party', party) },
+    })
     return await run(client)
   } catch (error) {
     if (error instanceof WrongOption) {

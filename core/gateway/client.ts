@@ -4,7 +4,7 @@
  * grpc-js's ServiceError; `busbarCode` reads its code.
  */
 import {
-  credentials,
+  ChannelCredentials,
   Metadata,
   status,
   type ClientDuplexStream,
@@ -26,7 +26,7 @@ import {
 } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import type { RequestId, ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'
-import { partyHeader } from '../access/identity.ts'
+import { credentialHeaders, type PartyCredentials } from '../access/credentials.ts'
 import { RequestCounters } from '../base/request-counter.ts'
 
 /**
@@ -154,8 +154,7 @@ export class DeliveryStream {
 export type SupplierClientOptions = {
   /** `host:port` of the gRPC gateway. */
   address: string
-  /** EUI-64 of the party, sixteen hexadecimal digits in any of its spellings. */
-  party: string
+  credentials: PartyCredentials
   /** How long a single call may take; 0 for as long as it does. */
   callMs?: number
 }
@@ -167,11 +166,13 @@ export class SupplierClient {
   private readonly callMs: number
   private readonly counters = new RequestCounters(() => Date.now())
 
-  constructor({ address, party, callMs = 20_000 }: SupplierClientOptions) {
+  constructor({ address, credentials, callMs = 20_000 }: SupplierClientOptions) {
     const options = { 'grpc.max_receive_message_length': receiveBytesMax }
-    this.input = new InputGatewayClient(address, credentials.createInsecure(), options)
-    this.output = new OutputGatewayClient(address, credentials.createInsecure(), options)
-    this.metadata.set(partyHeader, party)
+    const channel = ChannelCredentials.createInsecure()
+    this.input = new InputGatewayClient(address, channel, options)
+    this.output = new OutputGatewayClient(address, channel, options)
+    for (const [name, value] of Object.entries(credentialHeaders(credentials)))
+      this.metadata.set(name, value)
     this.callMs = callMs
   }
 

@@ -56,7 +56,7 @@ class Listener {
   private onAlert: () => void = () => undefined
 
   constructor(address: string) {
-    this.client = new SupplierClient({ address, party: supplierText })
+    this.client = new SupplierClient({ address, credentials: { party: supplierText } })
     this.stream = this.client.receive(7, (list) => {
       for (const { content, deliveryId } of list) {
         if (content?.$case !== 'alert') continue

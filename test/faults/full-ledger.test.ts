@@ -26,7 +26,7 @@ t.test('a full ledger refuses, keeps what it has, and goes on when there is room
   // A party that asks and does not fetch: what it is owed may not be forgotten.
   const supplier = new InsistentSupplier(grpc)
   t.teardown(() => supplier.close())
-  const client = new SupplierClient({ address: grpc, party: supplier.party })
+  const client = new SupplierClient({ address: grpc, credentials: { party: supplier.party } })
   t.teardown(() => client.close())
   const to = new Date()
   const month = {

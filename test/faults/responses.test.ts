@@ -24,7 +24,7 @@ t.test('responses are read by RequestID, also after a restart and elsewhere', as
   await supplier.submit(requests)
   let address = deployment.listening.grpc
   const readAll = async (): Promise<string[]> => {
-    const client = new SupplierClient({ address, party })
+    const client = new SupplierClient({ address, credentials: { party } })
     try {
       const deliveries = await Promise.all(
         requests.map(({ requestId }) => client.response(requestId!, { waitMs: 30_000 })),
@@ -68,8 +68,8 @@ t.test('responses are read by RequestID, also after a restart and elsewhere', as
   t.teardown(() => kill(second))
   address = grpc
   t.same(await readAll(), ids, 'the same at another gateway')
-  const here = new SupplierClient({ address: deployment.listening.grpc, party })
-  const there = new SupplierClient({ address: grpc, party })
+  const here = new SupplierClient({ address: deployment.listening.grpc, credentials: { party } })
+  const there = new SupplierClient({ address: grpc, credentials: { party } })
   t.teardown(() => [here, there].forEach((client) => client.close()))
   let count = 0
   await new Promise<void>((resolve) => {

@@ -55,7 +55,7 @@ export class InsistentSupplier {
     while (open.length > 0 && !this.isClosed) {
       const client = new SupplierClient({
         address: this.address,
-        party: this.party,
+        credentials: { party: this.party },
         callMs: this.callMs,
       })
       try {
@@ -83,7 +83,10 @@ export class InsistentSupplier {
   /** Keeps a receiver open until `close`. */
   receive(): void {
     if (this.isClosed) return
-    const client = new SupplierClient({ address: this.address, party: this.party })
+    const client = new SupplierClient({
+      address: this.address,
+      credentials: { party: this.party },
+    })
     this.receiving = client
     const stream = client.receive(1_000, (list) => {
       for (const { deliveryId, content } of list) {

@@ -32,7 +32,7 @@ const listeners = (): number[] => signals.map((name) => process.listenerCount(na
 /** What the gateway says to an empty request. */
 async function ask(broker: RunningBroker): Promise<string> {
   const party = demoPartiesJson[0]!.eui64
-  const client = new SupplierClient({ address: broker.grpcAddress, party })
+  const client = new SupplierClient({ address: broker.grpcAddress, credentials: { party } })
   try {
     const { responseCode } = await client.submit(ServiceRequest.fromPartial({}))
     return responseCode

@@ -177,7 +177,7 @@ export async function makeRig(
     ledger,
     cursors,
     client(party = supplier) {
-      const client = new SupplierClient({ address, party })
+      const client = new SupplierClient({ address, credentials: { party } })
       clients.push(client)
       return client
     },
