@@ -12,6 +12,7 @@ import { systemClock, type Clock } from '../../../core/ports/clock.ts'
 import { ResponseBody, type Unit } from '../../../proto/gen/busbar/v1/service_response.ts'
 import {
   accepted,
+  commitTick,
   deliver,
   makeRig,
   meter,
@@ -64,12 +65,9 @@ t.test('one JSON object per line, and nothing else on stdout', async (t) => {
     if (readKind(frame, at) === Kind.STATUS_QUERY)
       return { outcome: 'OK', status: { state: 3, acceptedMs: 1_700_000_000_000, endedMs: 1 } }
     if (readCounter(frame, at) === 9n) return { outcome: 'DEVICE_UNKNOWN' }
-    void rig.ledger.commit([
-      {
-        subject: outSubject(supplier),
-        data: responseFrame(supplier, [readCounter(frame, at)], body),
-      },
-    ])
+    const responses = responseFrame(supplier, [readCounter(frame, at)], body)
+    void rig.ledger.commit([{ subject: outSubject(supplier), data: responses }])
+    void commitTick(rig.ledger, supplier, responses)
     return accepted
   })
   const request = { gateway, party: supplier, device: meter, srv: '4.1.1', json: true }
