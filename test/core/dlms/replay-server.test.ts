@@ -114,9 +114,18 @@ class Replay {
           counters: { unicast: counters },
           isCipheringNeeded: true,
           policy: { request: authenticatedEncrypted, response: authenticatedEncrypted },
+          // The recorded meter answered an RLRQ in the clear with an exception.
+          releases: this.refusesPlainRelease ? 'protected' : 'any',
         },
       }),
     })
+  }
+
+  private get refusesPlainRelease(): boolean {
+    return this.turns.some(
+      ({ request, answer }) =>
+        request.apdu[0] === 0x62 && answer?.apdu.toString('hex') === 'd80102',
+    )
   }
 
   /** What the meter agreed to, and what it gave without. */
