@@ -147,7 +147,18 @@ t.test('meters push, the host is killed: each alert once, refusals by name', asy
   })
   const shown = spawnSync(
     process.execPath,
-    [entry, 'receive', '--gateway', grpc, '--party', anotherParty, '--count', '1', '--keep'],
+    [
+      entry,
+      'receive',
+      '--gateway',
+      grpc,
+      '--party',
+      anotherParty,
+      '--count',
+      '1',
+      '--keep',
+      '--take-over',
+    ],
     { encoding: 'utf8' },
   )
   t.match(
