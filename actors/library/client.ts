@@ -4,11 +4,13 @@
  */
 export {
   busbarCode,
+  retryAfterMs,
   DeliveryStream,
   SubmissionStream,
   SupplierClient,
   type SupplierClientOptions,
 } from '../../core/gateway/client.ts'
+export type { PartyCredentials } from '../../core/access/credentials.ts'
 export { DeviceAlert, DeviceAlertKind } from '../../proto/gen/busbar/v1/device_alert.ts'
 export { GetRequestStatusResponse, RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'
 export { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { PartyCredentials } from '../../core/access/credentials.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { SupplierClient } from '../../core/gateway/client.ts'
@@ -14,6 +15,7 @@ import { silentLog, type Log } from '../../core/ports/log.ts'
 import { formatDevice } from '../simulator/fleet-process.ts'
 import { startFleet, type Fleet } from '../simulator/fleet.ts'
 import { parseFaults } from '../simulator/faults.ts'
+import { parseQuirks } from '../simulator/quirks.ts'
 import { startBroker, type RunningBroker } from './broker.ts'
 import { checkNodeVersion } from './node-version.ts'
 import type { BrokerOptions, DeviceInput, PartyInput } from './options.ts'
@@ -29,6 +31,8 @@ export type SandboxOptions = {
   readonly transport?: 'tcp' | 'udp' | 'hdlc' | undefined
   /** Faults of all meters, in the words of `busbar meters --faults`: `silent:1%`, `slow=200ms:5%`. */
   readonly faults?: string | undefined
+  /** Meters of other makers, in the words of `busbar meters --quirks`; `busbar meters quirks` lists them. */
+  readonly quirks?: string | undefined
   /** Who may ask; by default one party in each user role, an import supplier first. */
   readonly parties?: readonly PartyInput[] | undefined
   /** EUI-64 of parties that get the meters' unsolicited messages; by default the first party. */
@@ -48,9 +52,8 @@ export type SandboxOptions = {
 
 export type SandboxPush = 'data' | 'event'
 
-/** What a party authenticates with, as `SupplierClient` takes it. */
-export type SandboxCredentials = { readonly party: string }
-export type SandboxParty = PartyInput & { readonly credentials: SandboxCredentials }
+/** A party, and what it authenticates with, as `SupplierClient` takes it. */
+export type SandboxParty = PartyInput & { readonly credentials: PartyCredentials }
 
 /** A running deployment. Addresses are `host:port` on the loopback. */
 export type Sandbox = {
@@ -129,6 +132,7 @@ async function start(
     meters: options.meters ?? 20,
     seed: options.seed ?? 1,
     faults: parseFaults(options.faults ?? ''),
+    quirks: parseQuirks(options.quirks ?? ''),
     ...(options.securityShares && { securityShares: options.securityShares }),
     ...(options.transport && { transport: options.transport }),
   })

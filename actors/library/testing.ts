@@ -2,10 +2,10 @@
 export {
   startSandbox,
   type Sandbox,
-  type SandboxCredentials,
   type SandboxOptions,
   type SandboxParty,
   type SandboxPush,
 } from './sandbox.ts'
+export type { PartyCredentials } from '../../core/access/credentials.ts'
 export type { RunningBroker } from './broker.ts'
 export type { BrokerOptions, DeviceInput, PartyInput } from './options.ts'
