@@ -43,7 +43,7 @@ import {
   sendKeyStep,
 } from './keys.ts'
 import type { Answered, Arrived, DeviceMessage } from './messages.ts'
-import { isPast } from './past-counters.ts'
+import { findPast } from './past-counters.ts'
 import {
   findEnded,
   findOpen,
@@ -120,15 +120,16 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   const originator = findOriginator(state, originatorKey)
   if (originator !== undefined && counter <= topOf(originator)) {
     const known =
-      findOpen(state, originatorKey, counter) ?? findEnded(state.ended, originatorKey, counter)
+      findOpen(state, originatorKey, counter) ??
+      findEnded(state.ended, originatorKey, counter) ??
+      findPast(state.past, originatorKey, counter)
     if (known !== undefined) {
       if (known.contentHash !== contentHashOf(buffer, at))
         return refuseCounter(out, message, 'REQUEST_COUNTER_REUSED', now, boundsOf(originator))
       // The first acknowledgement once more, with its time.
       return acknowledge(out, message, accepted, known.acceptedAt)
     }
-    const isForgotten = originator.floor !== undefined && counter <= originator.floor
-    if (isForgotten || isPast(state.past, originatorKey, counter))
+    if (originator.floor !== undefined && counter <= originator.floor)
       return refuseCounter(out, message, 'REQUEST_COUNTER_STALE', now, boundsOf(originator))
   }
   if (isCounterTooHigh(numberOfCounter(counter), highestOf(originator), now))

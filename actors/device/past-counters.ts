@@ -1,8 +1,8 @@
 /**
- * RequestCounters of requests that ended a while ago: all that is left of them, so that none runs twice, although counters
- * may arrive in any order. Chunks, oldest first, each a latin-1 string an octet a character:
+ * RequestCounters of requests that ended a while ago, and what it takes to repeat their acknowledgements, so that none runs
+ * twice, although counters may arrive in any order. Chunks, oldest first, each a latin-1 string an octet a character:
  *
- *   time of the newest end, f64 | then for each request: originator 8 | counter 8
+ *   time of the newest end, f64 | then for each request: originator 8 | counter 8 | contentHash u32 | acceptedAt f64
  *
  * A chunk is forgotten when it is older than `limits.deviceCountersKeepMs` or when there are too many; its counters raise
  * the floor of their originators then (decision 0015).
@@ -15,20 +15,29 @@ import { limits } from '../../core/base/limits.ts'
 export type PastCounters = readonly string[]
 
 const timeBytes = 8
-const recordBytes = 16
+const recordBytes = 28
 const chunksMax = limits.deviceCountersRememberedMax / limits.deviceCountersPerChunk
 const scratch = Buffer.alloc(timeBytes + limits.deviceCountersPerChunk * recordBytes)
 
-/** True when a request of this RequestID ended a while ago. */
-export function isPast(past: PastCounters, originator: Eui64Key, counter: CounterKey): boolean {
+/** What a repeat is judged by, and answered with. */
+export type PastRequest = { contentHash: number; acceptedAt: number }
+
+/** The request of this RequestID when it ended a while ago, or undefined. */
+export function findPast(
+  past: PastCounters,
+  originator: Eui64Key,
+  counter: CounterKey,
+): PastRequest | undefined {
   const wanted = originator + counter
   for (const chunk of past) {
     let at = chunk.indexOf(wanted, timeBytes)
     // The same octets may stand across two records.
     while (at > 0 && (at - timeBytes) % recordBytes !== 0) at = chunk.indexOf(wanted, at + 1)
-    if (at > 0) return true
+    if (at < 0) continue
+    const bytes = Buffer.from(chunk.slice(at + 16, at + recordBytes), 'latin1')
+    return { contentHash: bytes.readUInt32BE(0), acceptedAt: bytes.readDoubleBE(4) }
   }
-  return false
+  return undefined
 }
 
 /** How many RequestIDs of `originator` there are. */
@@ -41,20 +50,22 @@ export function pastCountOf(past: PastCounters, originator: Eui64Key): number {
 }
 
 /**
- * `past` with `ids` (originator and counter each, at most `deviceCountersPerChunk`), whose newest ended at `endedAt`, UTC ms.
+ * `past` with `requests` (at most `deviceCountersPerChunk`), whose newest ended at `endedAt`, UTC ms.
  * Calls `forget` for each RequestID that had to go.
  */
 export function addPast(
   past: PastCounters,
-  ids: ReadonlyArray<readonly [Eui64Key, CounterKey]>,
+  requests: ReadonlyArray<PastRequest & { originator: Eui64Key; counter: CounterKey }>,
   endedAt: number,
   forget: (originator: Eui64Key, counter: CounterKey) => void,
 ): PastCounters {
   scratch.writeDoubleBE(endedAt, 0)
   let at = timeBytes
-  for (const [originator, counter] of ids) {
+  for (const { originator, counter, contentHash, acceptedAt } of requests) {
     writeOctetsOf(originator, scratch, at)
     writeOctetsOf(counter, scratch, at + 8)
+    scratch.writeUInt32BE(contentHash, at + 16)
+    scratch.writeDoubleBE(acceptedAt, at + 20)
     at += recordBytes
   }
   const kept = past.filter((chunk, index) => {
@@ -75,7 +86,7 @@ function forgetChunk(
   forget: (originator: Eui64Key, counter: CounterKey) => void,
 ): void {
   for (let at = timeBytes; at < chunk.length; at += recordBytes)
-    forget(chunk.slice(at, at + 8) as Eui64Key, chunk.slice(at + 8, at + recordBytes) as CounterKey)
+    forget(chunk.slice(at, at + 8) as Eui64Key, chunk.slice(at + 8, at + 16) as CounterKey)
 }
 
 /** True for octets that `addPast` could have written. */

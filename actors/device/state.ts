@@ -217,7 +217,8 @@ export function rememberEnded(
   let kept: string = state.ended
   if (kept.length === scratch.length) {
     const goingBytes = limits.deviceCountersPerChunk * endedRecordBytes
-    state.past = addPast(state.past, idsIn(kept, goingBytes), end.endedAt, (originator, counter) =>
+    const going = requestsIn(kept, goingBytes)
+    state.past = addPast(state.past, going, end.endedAt, (originator, counter) =>
       raiseFloor(state, originator, counter),
     )
     kept = kept.slice(goingBytes)
@@ -234,11 +235,13 @@ export function rememberEnded(
   state.ended = latin1Of(scratch.subarray(0, at + endedRecordBytes))
 }
 
-function idsIn(ended: EndedRequests, bytes: number): Array<readonly [Eui64Key, CounterKey]> {
-  const ids: Array<readonly [Eui64Key, CounterKey]> = []
-  for (let at = 0; at < bytes; at += endedRecordBytes)
-    ids.push([ended.slice(at, at + 8) as Eui64Key, ended.slice(at + 8, at + 16) as CounterKey])
-  return ids
+function requestsIn(ended: EndedRequests, bytes: number): Parameters<typeof addPast>[1] {
+  return Array.from({ length: bytes / endedRecordBytes }, (_, index) => {
+    const at = index * endedRecordBytes
+    const originator = ended.slice(at, at + 8) as Eui64Key
+    const counter = ended.slice(at + 8, at + 16) as CounterKey
+    return { originator, counter, ...endedAt(ended, at) }
+  })
 }
 
 function raiseFloor(state: DeviceState, key: Eui64Key, counter: CounterKey): void {

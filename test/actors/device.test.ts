@@ -153,7 +153,7 @@ t.test('a repeat returns the first acknowledgement and is not run twice', (t) =>
   t.end()
 })
 
-t.test('what is no longer remembered whole is rejected, not run again', (t) => {
+t.test('what is no longer remembered whole is acknowledged as at first, not run again', (t) => {
   const life = new Life().register()
   const perChunk = limits.deviceCountersPerChunk
   const last = limits.deviceRequestsRememberedMax + 1
@@ -162,8 +162,9 @@ t.test('what is no longer remembered whole is rejected, not run again', (t) => {
     life.submit({ counter: number * 2 })
     life.answer('OK')
   }
-  t.equal(life.submit({ counter: 2 }), 'REQUEST_COUNTER_STALE')
-  t.equal(life.submit({ counter: perChunk * 2 }), 'REQUEST_COUNTER_STALE')
+  t.equal(life.submit({ counter: 2 }), 'REQUEST_ACCEPTED')
+  t.equal(life.submit({ counter: perChunk * 2 }), 'REQUEST_ACCEPTED')
+  t.equal(life.submit({ counter: 2, srv: '7.4' }), 'REQUEST_COUNTER_REUSED')
   t.equal(life.submit({ counter: perChunk * 2 + 2 }), 'REQUEST_ACCEPTED', 'still remembered whole')
   t.equal(life.effects.filter((e) => e.type === 'SEND').length, last)
   t.equal(life.submit({ counter: 1 }), 'REQUEST_ACCEPTED', 'never used, and above the floor')
@@ -184,7 +185,8 @@ t.test('counters are forgotten by age and by number, and raise the floor then', 
     const { floor } = life.state.originators[0]!
     t.equal(life.submit({ counter: 1 }), 'REQUEST_COUNTER_STALE')
     const again = total - deviceRequestsRememberedMax
-    t.equal(life.submit({ counter: again * 2 }), 'REQUEST_COUNTER_STALE', 'used, not forgotten')
+    t.equal(life.submit({ counter: again * 2 }), 'REQUEST_ACCEPTED', 'the first acknowledgement')
+    t.equal(life.submit({ counter: again * 2, srv: '7.4' }), 'REQUEST_COUNTER_REUSED')
     return Number(Buffer.from(floor ?? '', 'latin1').readBigUInt64BE()) / 2
   }
   t.equal(run(0), deviceCountersRememberedMax, 'the oldest, when there are too many')

@@ -2,7 +2,7 @@
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { evolve } from '../../actors/device/actor.ts'
-import { isPast } from '../../actors/device/past-counters.ts'
+import { findPast } from '../../actors/device/past-counters.ts'
 import { emptyState, endedRecordBytes, findEnded } from '../../actors/device/state.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { emptyBytes, writeOctetsOf } from '../../core/base/bytes.ts'
@@ -67,8 +67,12 @@ t.test(
     const { ended, past } = aged(rememberedMax + 6)
     const made = limits.deviceCountersPerChunk
     t.equal(findEnded(ended, supplier, counterOf(made)), undefined, 'made room')
-    t.ok(isPast(past, supplier, counterOf(made)), 'its RequestID is left')
-    t.notOk(isPast(past, supplier, counterOf(made + 1)))
+    t.same(
+      findPast(past, supplier, counterOf(made)),
+      { contentHash: made, acceptedAt: made },
+      'its RequestID is left',
+    )
+    t.equal(findPast(past, supplier, counterOf(made + 1)), undefined)
     for (const number of [made + 1, 40, rememberedMax + 6])
       t.match(findEnded(ended, supplier, counterOf(number)), { endedAt: number, outcome: number })
     // Sixteen octets from the middle of a record.
