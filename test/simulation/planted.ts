@@ -2,6 +2,7 @@
 import { limits } from '../../core/base/limits.ts'
 import { decodeCursor, encodeCursor } from '../../core/envelope/delivery-id.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
+import { pastCountOf } from '../../actors/device/past-counters.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { ledgerOver } from '../support/pass-through.ts'
 import type { Plant } from './deployment.ts'
@@ -93,6 +94,20 @@ export const planted: Readonly<Record<string, Plant>> = {
       evolve(state, fact) {
         const isSent = fact.type === 'KEYS_TRIED' && fact.stage === 'PROVE_NEW'
         evolve(state, isSent ? { ...fact, type: 'KEYS_PROVED' } : fact)
+      },
+      park,
+    },
+  },
+  // As it was before decision 0015: one that is forgotten makes all below it stale.
+  'counters below a forgotten one refused': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        if (state.past.length === 0) return
+        for (const one of state.originators)
+          if (pastCountOf(state.past, one.key) > 0) one.floor = one.highest
+        state.past = []
       },
       park,
     },

@@ -36,6 +36,8 @@ export type Outcome = {
 
 export const stepCountDefault = 60
 const supplierCount = 3
+const burstShare = 0.01
+const burstCount = 150
 /** After the faults have stopped: partitions are served again, and everything has drained. Deadlines are shorter. */
 const servedMsMax = 30_000
 const drainedMsMax = 900_000
@@ -134,6 +136,8 @@ export async function simulate(
 /** What was accepted and has not come to its party, acknowledged or not. */
 function openOf(suppliers: readonly Supplier[], checker: LedgerChecker): Violation[] {
   const open: Violation[] = []
+  for (const { unsettled } of suppliers)
+    for (const request of unsettled) open.push({ what: 'repeated and never settled', request })
   for (const request of checker.accepted.keys()) {
     if (!checker.ended.has(request)) open.push({ what: 'never ended', request })
     else if (!suppliers.some(({ received }) => received.has(request)))
@@ -143,6 +147,12 @@ function openOf(suppliers: readonly Supplier[], checker: LedgerChecker): Violati
 }
 
 function ask(work: Chance, suppliers: readonly Supplier[]): void {
+  // More at once than a device takes: the others are repeated until it does.
+  if (work.is(burstShare)) {
+    const supplier = work.oneOf(suppliers)
+    const meter = work.pick(meterCount)
+    for (let left = burstCount; left > 0; left--) supplier.submit(meter, 2, 3_600_000)
+  }
   for (let left = work.between(0, 3); left > 0; left--) {
     const supplier = work.oneOf(suppliers)
     if (work.is(0.25)) supplier.repeat(work.pick(1_000))

@@ -3,9 +3,9 @@
  * acknowledges what it has. It writes down what it was told, and says when that cannot be.
  */
 import type { Party } from '../../core/access/parties.ts'
-import { errorCodeOf } from '../../core/base/error-table.ts'
+import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { formatEui64Key } from '../../core/base/eui64.ts'
-import { readOutcome } from '../../core/envelope/envelope.ts'
+import { readDeadline, readOutcome, readTime } from '../../core/envelope/envelope.ts'
 import type { SimClock } from '../../core/ports/sim/clock.ts'
 import { CancelRequest } from '../../proto/gen/busbar/v1/input_gateway.ts'
 import { ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
@@ -22,7 +22,19 @@ const pollWaitMs = 1_000
 const callMsMax = 20_000
 const kind = 'parties stall'
 
-type Asked = { name: string; request: Buffer; cancellation: Buffer }
+type Asked = {
+  name: string
+  request: Buffer
+  cancellation: Buffer
+  /** How the gateway answered for good: accepted, or rejected without a hint when to come again. */
+  code: ErrorCode | undefined
+}
+/** A request that was never run is never rejected with one of these, however late it is repeated. */
+const counterCodes: ReadonlySet<ErrorCode> = new Set([
+  'REQUEST_COUNTER_STALE',
+  'REQUEST_COUNTER_REUSED',
+  'REQUEST_COUNTER_TOO_HIGH',
+])
 
 export type SupplierPorts = {
   clock: SimClock
@@ -75,6 +87,7 @@ export class Supplier {
       cancellation: Buffer.from(
         CancelRequest.encode(CancelRequest.fromPartial({ requestId })).finish(),
       ),
+      code: undefined,
     })
     this.send(this.asked.length - 1)
   }
@@ -94,14 +107,31 @@ export class Supplier {
     })
   }
 
+  /** Those that are neither accepted nor rejected for good: they are being repeated. */
+  get unsettled(): string[] {
+    return this.asked.filter(({ code }) => code === undefined).map(({ name }) => name)
+  }
+
+  /** Submits it, and again after the wait that a rejection names, or when nobody has answered, as the contract says. */
   private send(index: number): void {
-    const { name, request } = this.asked[index]!
-    const { note, look, checker } = this.ports
+    const asked = this.asked[index]!
+    const { name, request } = asked
+    const { note, look, checker, clock } = this.ports
     note('submitted', name)
+    const again = (waitMs: number): (() => void) =>
+      clock.at(clock.now() + waitMs, () => {
+        if (asked.code === undefined) this.send(index)
+      })
+    const callOff = again(callMsMax)
     this.ports.gateway()?.submit(this.party, request, {
       answer: (_tag, buffer, at) => {
-        const code = errorCodeOf(readOutcome(buffer, at))
+        callOff()
+        const code = errorCodeOf(readOutcome(buffer, at))!
         note(`answered: ${code}`, name)
+        if (counterCodes.has(code)) checker.fault(`rejected with ${code}`, name)
+        const notBefore = readDeadline(buffer, at)
+        if (code === 'REQUEST_ACCEPTED' || notBefore === 0) asked.code ??= code
+        else if (asked.code === undefined) again(Math.max(1, notBefore - readTime(buffer, at)))
         if (code !== 'REQUEST_ACCEPTED') return
         look()
         if (!checker.accepted.has(name))
