@@ -1,8 +1,6 @@
 /** `busbar counters show|reset`: RequestCounters of parties at a device, at the operators' door of a broker. */
 import { userInfo, hostname } from 'node:os'
 import type { Command } from 'commander'
-import { BrokerError } from '../../core/base/broker-error.ts'
-import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import type { CountersAnswer } from '../counters-door.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { tableOf } from './table.ts'
@@ -59,10 +57,10 @@ async function ask(
       { cause },
     )
   })
-  const answer = (await response.json()) as CountersAnswer & { error?: string; message?: string }
+  const answer = (await response.json()) as CountersAnswer & { message?: string }
   if (response.ok) return answer
-  const { error = '', message } = answer
-  if (error in errorTable) throw new BrokerError(error as ErrorCode, message ?? device)
+  // The door says it with the row of the error table already.
+  if (answer.message !== undefined) throw new OperatorFault(answer.message)
   throw new OperatorFault(`HTTP ${response.status} from ${ops}`)
 }
 
