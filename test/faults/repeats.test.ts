@@ -64,7 +64,10 @@ class Party {
   }
 
   client(): SupplierClient {
-    return new SupplierClient({ address: this.deployment.listening.grpc, party: supplierText })
+    return new SupplierClient({
+      address: this.deployment.listening.grpc,
+      credentials: { party: supplierText },
+    })
   }
 
   private note({ code, retryMs }: Said): boolean {
@@ -87,8 +90,8 @@ const saidOf = ({ reason, retryAfterMs }: Acknowledgement): Said => ({
 })
 
 function hintOf(error: unknown): Said {
-  const { metadata } = error as { metadata?: { get(name: string): unknown[] } }
-  const code = String(metadata?.get('busbar-code')[0] ?? 'NOBODY')
+  const { metadata } = error as { metadata?: { get(name: string): string[] } }
+  const code = metadata?.get('busbar-code')[0] ?? 'NOBODY'
   return { code, retryMs: Number(metadata?.get('retry-after-ms')[0] ?? 250) }
 }
 
