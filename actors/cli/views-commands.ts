@@ -1,6 +1,7 @@
 /** `busbar inventory` and `busbar usage`: what views answer at an operators' door, for people and, as one line of JSON, for scripts. */
 import { textOfCause } from '../device/cause.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { formatHostPort } from '../../core/base/host-port.ts'
 import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { OperatorFault } from '../operator-fault.ts'
@@ -30,7 +31,7 @@ export async function inventoryCommand(
   const table = rows.map(({ address, lastOutcome: last, ...row }) => [
     row.eui64,
     row.type,
-    `${address.host}:${address.port}/${address.logicalDevice}`,
+    `${formatHostPort(address.host, address.port)}/${address.logicalDevice}`,
     row.since ?? '-',
     row.partition,
     row.openRequests,
