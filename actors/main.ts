@@ -20,6 +20,7 @@ import {
   refuseMisspelt,
   surroundingsOf,
   wholeNumber,
+  type Configured,
   type Place,
 } from './cli/shared-options.ts'
 import { endsWithInputOption, untilStopped } from './cli/stop-signal.ts'
@@ -203,13 +204,16 @@ addOpsOption(program.command('inventory'), doorOfViews)
   .option('--json', 'one line of JSON', false)
   .action(async (eui64: string | undefined, options: InventoryArguments) => {
     const { inventoryCommand } = await import('./cli/views-commands.ts')
-    const { ops, json, limit, prefix, ...query } = options
+    const { ops, json, limit, prefix, config: _config, ...query } = options
     const asked = { eui64, limit, query: { ...query, eui64: prefix } }
     await inventoryCommand(ops, asked, terminal.out, json)
   })
-type InventoryArguments = { ops: string; json: boolean; limit: number; prefix?: string } & Partial<
-  Record<'type' | 'open' | 'outcome' | 'after', string>
->
+type InventoryArguments = Configured & {
+  ops: string
+  json: boolean
+  limit: number
+  prefix?: string
+} & Partial<Record<'type' | 'open' | 'outcome' | 'after', string>>
 
 addOpsOption(program.command('usage'), doorOfViews)
   .description('requests accepted and ended, by UTC day, party, service and outcome')
@@ -217,13 +221,13 @@ addOpsOption(program.command('usage'), doorOfViews)
   .option('--to <day>', 'the day behind the last one')
   .option('--party <eui64>', 'of this party alone')
   .option('--json', 'one line of JSON', false)
-  .action(async ({ ops, json, ...query }: UsageArguments) => {
+  .action(async ({ ops, json, config: _config, ...query }: UsageArguments) => {
     const { usageCommand } = await import('./cli/views-commands.ts')
     await usageCommand(ops, query, terminal.out, json)
   })
-type UsageArguments = { ops: string; json: boolean } & Partial<
-  Record<'from' | 'to' | 'party', string>
->
+type UsageArguments = Configured & { ops: string; json: boolean } & Partial<
+    Record<'from' | 'to' | 'party', string>
+  >
 
 addPlaceOptions(program.command('backup'))
   .description('copy ledger, snapshots and cursors of a deployment, which may go on running')

@@ -54,8 +54,11 @@ export function addConfigOption(command: Command): Command {
   )
 }
 
+/** Options of a command with `--config`, whose values are in the environment already. */
+export type Configured = { config?: SettingsFile }
+
 /** Where a deployment has its NATS. `natsUrl` wins over `join`, that over `dataDir`. */
-export type Place = { natsUrl?: string; join?: string; dataDir: string }
+export type Place = Configured & { natsUrl?: string; join?: string; dataDir: string }
 
 /** Adds `--config`, `--nats-url`, `--join` and `--data-dir`, which say where the deployment is. */
 export function addPlaceOptions(command: Command, { mayJoin = true } = {}): Command {
@@ -105,7 +108,7 @@ export function surroundingsOf(
   command: Command,
   env: Readonly<Record<string, string | undefined>>,
 ): Surroundings {
-  const { config: file } = command.opts<{ config?: SettingsFile }>()
+  const { config: file } = command.opts<Configured>()
   const { faults, warnings } = unknownVariables(env)
   return { file, faults: [...(file?.faults ?? []), ...faults], warnings }
 }
