@@ -2,14 +2,15 @@
  * The composition root: one broker process with its gateways, its host of partitions, its WAN and its operators' door, over an
  * embedded nats-server or one that runs elsewhere. Everything else is told what it needs; this file alone knows who everybody is.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { partiesOf, type Parties } from '../core/access/parties.ts'
 import { BrokerError } from '../core/base/broker-error.ts'
+import { formatHostPort } from '../core/base/host-port.ts'
 import { limits } from '../core/base/limits.ts'
 import { NatsBus } from '../core/bus/nats-bus.ts'
 import { Owners } from '../core/bus/owners.ts'
-import { deviceEntryOf, type DeviceEntry } from '../core/catalogue/device-record.ts'
+import type { DeviceEntry } from '../core/catalogue/device-record.ts'
 import { Gateway } from '../core/gateway/gateway.ts'
 import { connectNats } from '../core/ledger/connection.ts'
 import { createCursorStore } from '../core/ledger/cursors.ts'
@@ -21,7 +22,9 @@ import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
 import { createSnapshotStore, snapshotBytesMaxOf } from '../core/ledger/snapshots.ts'
 import type { BrokerConfig, Role } from '../core/ops/config.ts'
 import { takeDataDir } from '../core/ops/data-dir-owner.ts'
+import { explainDataDirFault, makeDataDir } from '../core/ops/data-dir.ts'
 import { openDialInNames } from '../core/ops/dial-in-names.ts'
+import { runningNatsOf } from '../core/ops/embedded-nats.ts'
 import { openVault } from '../core/ops/key-encryption-keys.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
@@ -29,7 +32,8 @@ import { version } from '../core/ops/version.ts'
 import { startNatsServer } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { natsPlaces } from '../core/ops/nats-settings.ts'
-import { startOpsServer } from '../core/ops/server.ts'
+import { httpStatusOf, startOpsServer } from '../core/ops/server.ts'
+import { readTextFile } from '../core/ops/text-file.ts'
 import type { Log } from '../core/ports/log.ts'
 import type { KeyVault } from '../core/ports/key-vault.ts'
 import type { SnapshotStore } from '../core/ports/snapshot.ts'
@@ -42,6 +46,7 @@ import { EitherWan } from '../core/wan/either-wan.ts'
 import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
+import { failureOf, registerList, type RejectedDevice } from './device-list.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { addCounterRoutes, deviceIn } from './counters-door.ts'
 import {
@@ -106,7 +111,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts = {})
     return { ...(await start(config, parts, closers)), close }
   } catch (fault) {
     await close()
-    throw fault
+    throw explainDataDirFault(config.dataDir, fault)
   }
 }
 
@@ -130,7 +135,7 @@ async function start(
   // Read early: a fault in it is told before anything is started.
   const partiesOfGateway = (): Parties => parts.parties ?? readParties(config.partiesFile)
   if (config.roles.includes('gateway')) partiesOfGateway()
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+  makeDataDir(config.dataDir)
   const hostId = hostIdOf(config.dataDir)
   const { partitionCount } = config
   const keys = openVault(config.keyEncryption, config.dataDir, log)
@@ -280,7 +285,13 @@ async function start(
     metrics,
     log,
     routes: (app) => {
-      app.post('/v1/devices', async (request) => register(entriesOf(request.body)))
+      app.post('/v1/devices', async (request, reply) => {
+        const result = await registerList(request.body, register)
+        const failure = failureOf(result)
+        if (failure === undefined) return result
+        const [{ code, message }] = result.refused as [RejectedDevice]
+        return reply.code(httpStatusOf[failure.grpc]).send({ error: code, message, ...result })
+      })
       app.post<{ Params: { eui64: string } }>('/v1/devices/:eui64/keys', async (request) =>
         replaceKeys([deviceIn(request.params.eui64)], { bus, directory: owners, clock }),
       )
@@ -324,8 +335,8 @@ async function start(
   )
   return {
     hostId,
-    grpc: does('gateway') ? `${config.grpc.host}:${grpcPort}` : '',
-    http: does('gateway') ? `${config.http.host}:${httpPort}` : '',
+    grpc: does('gateway') ? formatHostPort(config.grpc.host, grpcPort) : '',
+    http: does('gateway') ? formatHostPort(config.http.host, httpPort) : '',
     ops: new URL(ops.url).host,
     dialIn: way?.dialIn ?? '',
     nats: server.url,
@@ -379,7 +390,7 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
     await wanServer.start()
     // At once, not when all is up: what comes before there is an owner waits for it.
     const port = dialIn && (await wan.listen(dialIn.host, dialIn.port))
-    const listening = dialIn ? `${dialIn.host}:${port}` : ''
+    const listening = dialIn ? formatHostPort(dialIn.host, port ?? 0) : ''
     if (!config.roles.includes('host')) return { wan, trouble: () => undefined, dialIn: listening }
     const either = new EitherWan(wan, await startBusWan(ports, closers))
     return { wan: either, trouble: () => undefined, dialIn: listening }
@@ -424,6 +435,10 @@ async function natsServer(
       .join(',')
     return { url, address: { url: config.nats.url } }
   }
+  if (config.nats.kind === 'joined') {
+    const address = await runningNatsOf(config.nats.dataDir)
+    return { url: address.url, address }
+  }
   const child = await startNatsServer({
     dataDir: config.dataDir,
     ...(binary !== undefined && { binary }),
@@ -455,11 +470,12 @@ function hostIdOf(dataDir: string): string {
 function readParties(file: string): Parties {
   let json: unknown
   try {
-    json = JSON.parse(readFileSync(file, 'utf8'))
+    json = JSON.parse(readTextFile(file))
   } catch (cause) {
+    if (cause instanceof BrokerError) throw cause
     const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     const why = isMissing
-      ? `there is no parties file ${file}`
+      ? `there is no parties file ${file}; \`busbar init\` makes a folder with one, --parties or BUSBAR_PARTIES names another`
       : `the parties file ${file} cannot be read as JSON`
     const example = '[{"eui64":"90-B3-D5-1F-30-01-00-00","role":"IS","name":"Supplier"}]'
     throw new BrokerError('CONFIG_INVALID', `${why}; it says who may ask: ${example}`, { cause })
@@ -468,18 +484,4 @@ function readParties(file: string): Parties {
   if ('faults' in parties)
     throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)
   return parties
-}
-
-function entriesOf(body: unknown): DeviceEntry[] {
-  const list: unknown[] = Array.isArray(body) ? body : [body]
-  const faults: string[] = []
-  const entries: DeviceEntry[] = []
-  for (const [index, json] of list.entries()) {
-    const entry = deviceEntryOf(json)
-    if ('faults' in entry) faults.push(`device ${index + 1}: ${entry.faults.join(', ')}`)
-    else entries.push(entry)
-  }
-  if (faults.length > 0)
-    throw new BrokerError('DEVICE_RECORD_MALFORMED', faults.slice(0, 10).join('; '))
-  return entries
 }

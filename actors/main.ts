@@ -1,15 +1,29 @@
 /** The `busbar` command: everything that a person or a script starts. */
-import { Command, InvalidArgumentError, Option } from 'commander'
-import { loadConfig, settings, type Setting } from '../core/ops/config.ts'
+import { Command, Option } from 'commander'
 import { systemClock } from '../core/ports/clock.ts'
 import { addCountersCommands } from './cli/counters-commands.ts'
+import { addDevicesCommands } from './cli/devices-commands.ts'
 import { addDlmsCommands } from './cli/dlms-program.ts'
 import { addHealthCommands } from './cli/health-commands.ts'
 import { version } from '../core/ops/version.ts'
+import { addInitCommands } from './cli/init-commands.ts'
 import { addLoadCommand } from './cli/load-commands.ts'
 import { addAcceptCounterCommand } from './cli/keys-commands.ts'
 import { addMetersCommand } from './cli/meters-commands.ts'
 import { addPartyCommands, gatewayOption, partyOption } from './cli/party-commands.ts'
+import { addServeCommands } from './cli/serve-commands.ts'
+import {
+  addConfigOption,
+  addOpsOption,
+  addPlaceOptions,
+  hostPortOf,
+  refuseMisspelt,
+  surroundingsOf,
+  wholeNumber,
+  type Configured,
+  type Place,
+} from './cli/shared-options.ts'
+import { endsWithInputOption, untilStopped } from './cli/stop-signal.ts'
 import { explainFault, UsageFault } from './operator-fault.ts'
 
 const program = new Command('busbar')
@@ -19,99 +33,27 @@ const program = new Command('busbar')
   // Wrong options end with 2, as `busbar submit` and its like do; what goes wrong later with 1.
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
 
-const kebab = (name: string): string =>
-  name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)
-const wholeNumber = (text: string): number => {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
-  return Number(text)
+const terminal = {
+  out: (line: string): void => void process.stdout.write(`${line}\n`),
+  err: (line: string): void => void process.stderr.write(`${line}\n`),
+  clock: systemClock,
+  onInterrupt: (action: () => void): void => void process.once('SIGINT', action),
 }
 
-type HostPort = { host: string; port: number }
-const targetOf = (text: string): HostPort => {
-  const [, host, port] = /^(.+):(\d{1,5})$/.exec(text) ?? []
-  if (host === undefined || port === undefined || Number(port) > 65_535)
-    throw new InvalidArgumentError('It must be host:port.')
-  return { host, port: Number(port) }
-}
-
-/** Settles at SIGINT or SIGTERM, or when stdin ends and the parent asked for that. */
-function untilTold(isEndingWithInput: boolean): Promise<undefined> {
-  return new Promise((resolve) => {
-    const told = (): void => {
-      // An open pipe would keep the process alive.
-      if (isEndingWithInput) process.stdin.destroy()
-      resolve(undefined)
-    }
-    process.once('SIGINT', told)
-    process.once('SIGTERM', told)
-    if (isEndingWithInput) process.stdin.on('end', told).resume()
-  })
-}
-
-/** For an orderly end after a failure: above what gateway and host wait for at most. */
-const failedCloseMsMax = 30_000
-
-const endsWithInput = new Option(
-  '--ends-with-input',
-  'end when stdin does, for a process that starts this one',
-).hideHelp()
-
-const serve = program
-  .command('serve')
-  .description(
-    'run a broker: gateways, partitions, WAN, and an embedded nats-server unless --nats-url is given',
-  )
-  .addOption(endsWithInput)
-for (const setting of Object.values(settings) as Setting[]) {
-  if (setting.isEnvironmentOnly) continue
-  const help = `${setting.unit}; ${setting.reason}`
-  serve.addOption(
-    new Option(`--${kebab(setting.option)} <value>`, help)
-      .default(undefined, setting.default || 'none')
-      .env(setting.env),
-  )
-}
-serve.action(async (options: Record<string, string | boolean | undefined>) => {
-  const { startBroker } = await import('./broker.ts')
-  const { endsWithInput: isEndingWithInput, ...given } = options
-  const config = loadConfig({ env: process.env, options: given, workingDir: process.cwd() })
-  // From the start on: the first process of a container gets no signal that it does not handle.
-  const told = untilTold(isEndingWithInput === true)
-  let isStarted = false
-  void told.then(() => isStarted || setTimeout(() => process.exit(1), failedCloseMsMax).unref())
-  const broker = await startBroker(config)
-  isStarted = true
-  const { grpc, http, ops, nats, dialIn, hostId } = broker
-  const listening = { grpc, http, ops, nats, ...(dialIn && { dialIn }) }
-  process.stdout.write(`${JSON.stringify({ listening, hostId })}\n`)
-  const why = await Promise.race([told, broker.failed])
-  if (why !== undefined) {
-    process.stderr.write(`busbar: it cannot go on: ${why}\n`)
-    process.exitCode = 1
-    // Whatever is broken may hold up the end as well; whoever supervises this process waits for it.
-    setTimeout(() => process.exit(1), failedCloseMsMax).unref()
-    // Listened to until now, an open pipe would keep the process alive.
-    process.stdin.destroy()
-  }
-  await broker.close()
-  // Everything is on disk and let go. A client that keeps its side of a connection open must not keep this process alive.
-  process.exit()
+program.hook('preAction', (_program, command) => {
+  // A child of ours has what its parent has, which has reported it.
+  const { endsWithInput: isChild } = command.opts<{ endsWithInput?: boolean }>()
+  const surroundings = surroundingsOf(command, process.env)
+  if (!isChild) for (const warning of surroundings.warnings) terminal.err(`busbar: ${warning}`)
+  if (command.name() !== 'serve') refuseMisspelt(surroundings)
 })
 
-addMetersCommand(program, { wholeNumber, targetOf, endsWithInput })
+addServeCommands(program, terminal)
+const endsWithInput = endsWithInputOption()
+addMetersCommand(program, { wholeNumber, targetOf: hostPortOf, endsWithInput })
 
-program
-  .command('devices')
-  .description('put devices into the inventory of a running broker')
-  .argument(
-    '<file>',
-    'JSON lines: {"eui64":…,"type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":16}}',
-  )
-  .option('--ops <address>', "the broker's operators' door", '127.0.0.1:9464')
-  .action(async (file: string, { ops }: { ops: string }) => {
-    const { registerDevicesFile } = await import('./demo/register.ts')
-    process.stdout.write(`${await registerDevicesFile(file, ops)} devices registered\n`)
-  })
+addDevicesCommands(program, terminal)
+addInitCommands(program, terminal)
 
 program
   .command('demo')
@@ -143,24 +85,8 @@ type DemoArguments = {
   faults?: string
 }
 
-const terminal = {
-  out: (line: string): void => void process.stdout.write(`${line}\n`),
-  err: (line: string): void => void process.stderr.write(`${line}\n`),
-  clock: systemClock,
-  onInterrupt: (action: () => void): void => void process.once('SIGINT', action),
-}
 addPartyCommands(program, terminal)
 
-const natsUrl = new Option('--nats-url <address>', 'where the deployment has its NATS').env(
-  'BUSBAR_NATS_URL',
-)
-const dataDir = new Option(
-  '--data-dir <folder>',
-  'data directory of a broker with an embedded nats-server',
-)
-  .env('BUSBAR_DATA_DIR')
-  .default('.busbar/data')
-type Place = { natsUrl?: string; dataDir: string }
 type Opened = Awaited<ReturnType<typeof import('./cli/operator-ledger.ts').openOperatorLedger>>
 
 /** Runs `action` on the deployment's ledger; what it returns is the exit code. */
@@ -168,8 +94,8 @@ async function withLedger(
   where: Place,
   action: (opened: Opened) => Promise<number>,
 ): Promise<void> {
-  const { addressOf, openOperatorLedger } = await import('./cli/operator-ledger.ts')
-  const opened = await openOperatorLedger(addressOf(where))
+  const { openOperatorLedger, runningAddressOf } = await import('./cli/operator-ledger.ts')
+  const opened = await openOperatorLedger(await runningAddressOf(where))
   try {
     process.exitCode = await action(opened)
   } finally {
@@ -178,51 +104,38 @@ async function withLedger(
 }
 
 const ledger = program.command('ledger').description('what a deployment has written, for operators')
-ledger
-  .command('verify')
+addPlaceOptions(ledger.command('verify'))
   .description('check every hash chain and count; ends with 1 when something does not hold')
-  .addOption(natsUrl)
-  .addOption(dataDir)
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
     const { verify } = await import('./cli/ledger-commands.ts')
     await withLedger(where, (opened) => verify(opened.ledger, terminal.out, json))
   })
-ledger
-  .command('show')
+addPlaceOptions(ledger.command('show'))
   .description('everything that is written about one request')
   .argument('<requestId>', 'originator:target:counter')
-  .addOption(natsUrl)
-  .addOption(dataDir)
   .action(async (requestId: string, where: Place) => {
     const { show } = await import('./cli/ledger-commands.ts')
     await withLedger(where, (opened) => show(opened.ledger, requestId, terminal.out))
   })
-ledger
-  .command('tail')
+addPlaceOptions(ledger.command('tail'))
   .description('facts and deliveries as they are written, until Ctrl-C')
   .option('--from <sequence>', 'from this tick on; from now on when left out', wholeNumber, 0)
   .option('--count <lines>', 'end after so many', wholeNumber)
-  .addOption(natsUrl)
-  .addOption(dataDir)
   .action(async ({ from, count, ...where }: Place & { from: number; count?: number }) => {
     const { tail } = await import('./cli/ledger-commands.ts')
-    const until = untilTold(false)
+    const until = untilStopped(false)
     await withLedger(where, async (opened) => {
       await tail(opened.ledger, { from, count: count ?? Infinity, print: terminal.out, until })
       return 0
     })
   })
 
-program
-  .command('cluster')
-  .description('the processes of a deployment')
-  .command('status')
+const cluster = program.command('cluster').description('the processes of a deployment')
+addPlaceOptions(cluster.command('status'))
   .description(
     'partitions, their owners and how far each is, wan processes; ends with 1 when a partition has no live owner',
   )
-  .addOption(natsUrl)
-  .addOption(dataDir)
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
     const { clusterStatus, formatStatus, heardWanIds } = await import('./cli/cluster-status.ts')
@@ -235,8 +148,7 @@ program
   })
 
 const keys = program.command('keys').description('keys of devices, and what seals them')
-keys
-  .command('rotate')
+addConfigOption(keys.command('rotate'))
   .description(
     'write a new key-encryption key as the first line of the file, which is made when it is not there; running brokers take it and seal anew',
   )
@@ -252,22 +164,17 @@ keys
       `${file} has ${count} ${count === 1 ? 'key' : 'keys'}, the first of them new, ${name}; keep the others until \`busbar keys status\` counts none older under ${name}`,
     )
   })
-keys
-  .command('replace')
+addOpsOption(keys.command('replace'), "a broker's operators' door")
   .description('give devices new keys, wrapped under their master keys')
   .argument('<eui64...>', 'devices')
-  .option('--ops <address>', "a broker's operators' door", '127.0.0.1:9464')
   .action(async (devices: string[], { ops }: { ops: string }) => {
     const { replaceKeysCommand } = await import('./cli/keys-commands.ts')
     process.exitCode = await replaceKeysCommand(ops, devices, terminal.out)
   })
-keys
-  .command('status')
+addPlaceOptions(keys.command('status'))
   .description(
     'devices with keys: sealed under an older key-encryption key, being replaced, near the end of a counter',
   )
-  .addOption(natsUrl)
-  .addOption(dataDir)
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
     const { clusterStatus } = await import('./cli/cluster-status.ts')
@@ -283,13 +190,9 @@ keys
 
 addAcceptCounterCommand(keys, terminal.out)
 
-const opsOfViews = new Option(
-  '--ops <address>',
-  "operators' door of a process with the role views",
-).default('127.0.0.1:9464')
+const doorOfViews = "operators' door of a process with the role views"
 
-program
-  .command('inventory')
+addOpsOption(program.command('inventory'), doorOfViews)
   .description('devices: how they are reached, what they have open, how their last request ended')
   .argument('[eui64]', 'this one alone')
   .option('--type <type>', 'for example ESME')
@@ -299,39 +202,36 @@ program
   .option('--after <eui64>', 'behind this one')
   .option('--limit <count>', 'at most so many', wholeNumber, 100)
   .option('--json', 'one line of JSON', false)
-  .addOption(opsOfViews)
   .action(async (eui64: string | undefined, options: InventoryArguments) => {
     const { inventoryCommand } = await import('./cli/views-commands.ts')
-    const { ops, json, limit, prefix, ...query } = options
+    const { ops, json, limit, prefix, config: _config, ...query } = options
     const asked = { eui64, limit, query: { ...query, eui64: prefix } }
     await inventoryCommand(ops, asked, terminal.out, json)
   })
-type InventoryArguments = { ops: string; json: boolean; limit: number; prefix?: string } & Partial<
-  Record<'type' | 'open' | 'outcome' | 'after', string>
->
+type InventoryArguments = Configured & {
+  ops: string
+  json: boolean
+  limit: number
+  prefix?: string
+} & Partial<Record<'type' | 'open' | 'outcome' | 'after', string>>
 
-program
-  .command('usage')
+addOpsOption(program.command('usage'), doorOfViews)
   .description('requests accepted and ended, by UTC day, party, service and outcome')
   .option('--from <day>', 'first day, for example 2026-11-01')
   .option('--to <day>', 'the day behind the last one')
   .option('--party <eui64>', 'of this party alone')
   .option('--json', 'one line of JSON', false)
-  .addOption(opsOfViews)
-  .action(async ({ ops, json, ...query }: UsageArguments) => {
+  .action(async ({ ops, json, config: _config, ...query }: UsageArguments) => {
     const { usageCommand } = await import('./cli/views-commands.ts')
     await usageCommand(ops, query, terminal.out, json)
   })
-type UsageArguments = { ops: string; json: boolean } & Partial<
-  Record<'from' | 'to' | 'party', string>
->
+type UsageArguments = Configured & { ops: string; json: boolean } & Partial<
+    Record<'from' | 'to' | 'party', string>
+  >
 
-program
-  .command('backup')
+addPlaceOptions(program.command('backup'))
   .description('copy ledger, snapshots and cursors of a deployment, which may go on running')
   .argument('<folder>', 'new, or empty')
-  .addOption(natsUrl)
-  .addOption(dataDir)
   .action(async (folder: string, where: Place) => {
     const { backup } = await import('./cli/backup.ts')
     const { backupPortsOf } = await import('./cli/operator-ledger.ts')
@@ -346,12 +246,9 @@ program
     })
   })
 
-program
-  .command('restore')
+addPlaceOptions(program.command('restore'), { mayJoin: false })
   .description('bring a backup into a new data directory, or a NATS without a deployment')
   .argument('<folder>', 'of the backup')
-  .addOption(natsUrl)
-  .addOption(dataDir)
   .addOption(
     new Option('--replicas <count>', 'servers of the cluster that have the ledger')
       .choices(['1', '3', '5'])

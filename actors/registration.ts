@@ -34,7 +34,8 @@ import { readCounters, type PartyCounters } from './device/counters-reset.ts'
 export type RegistrationPorts = { bus: Bus; directory: OwnerDirectory; clock: Clock }
 export type RegistrationResult = {
   registered: number
-  refused: Array<{ eui64: string; code: ErrorCode }>
+  /** `index` is the place in the list that was given, from 0. Rising. */
+  refused: Array<{ index: number; eui64: string; code: ErrorCode }>
 }
 
 const noId = Buffer.alloc(8)
@@ -47,16 +48,20 @@ export async function registerDevices(
 ): Promise<RegistrationResult> {
   const questions: Question[] = []
   const refused: RegistrationResult['refused'] = []
-  for (const entry of entries) {
+  const indexes: number[] = []
+  for (const [index, entry] of entries.entries()) {
     try {
       const body = encodeDeviceRecord(sealedRecordOf(entry, ports.keys))
       questions.push({ kind: Kind.DEVICE_REGISTRATION, device: entry.key, body })
+      indexes.push(index)
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
-      refused.push({ eui64: formatEui64Key(entry.key), code: fault.code })
+      refused.push({ index, eui64: formatEui64Key(entry.key), code: fault.code })
     }
   }
-  refused.push(...(await askActors(questions, ports)))
+  for (const one of await askActors(questions, ports))
+    refused.push({ ...one, index: indexes[one.index]! })
+  refused.sort((a, b) => a.index - b.index)
   return { registered: entries.length - refused.length, refused }
 }
 
@@ -216,7 +221,7 @@ async function askActors(
     const code = codes.get(index) ?? 'BROKER_PARTITION_UNAVAILABLE'
     return code === 'REQUEST_ACCEPTED' || code === 'OK'
       ? []
-      : [{ eui64: formatEui64Key(device), code }]
+      : [{ index, eui64: formatEui64Key(device), code }]
   })
 }
 

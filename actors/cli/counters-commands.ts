@@ -3,31 +3,28 @@ import { userInfo, hostname } from 'node:os'
 import type { Command } from 'commander'
 import type { CountersAnswer } from '../counters-door.ts'
 import { OperatorFault } from '../operator-fault.ts'
+import { addOpsOption, type Print } from './shared-options.ts'
 import { tableOf } from './table.ts'
 
-type Print = (line: string) => void
 type Options = { ops: string; json: boolean; party?: string; to?: string; by?: string }
 
 export function addCountersCommands(program: Command, { out }: { out: Print }): void {
   const counters = program
     .command('counters')
     .description('counters of RequestIDs that a device has accepted, by party')
-  const door = ['--ops <address>', "a broker's operators' door", '127.0.0.1:9464'] as const
-  counters
-    .command('show')
+  const door = "a broker's operators' door"
+  addOpsOption(counters.command('show'), door)
     .description(
       'highest accepted counter, floor and remembered RequestIDs of each party at a device',
     )
     .argument('<eui64>', 'device')
     .option('--party <eui64>', 'of this party alone')
-    .option(...door)
     .option('--json', 'one line of JSON', false)
     .action(async (device: string, { ops, json, party }: Options) => {
       const query = party === undefined ? {} : { party }
       print(await ask(ops, device, query, 'GET'), out, json)
     })
-  counters
-    .command('reset')
+  addOpsOption(counters.command('reset'), door)
     .description(
       'let the counters of a party at a device go on from a lower one; remembered RequestIDs stay known, forgotten ones above --to may run again',
     )
@@ -35,7 +32,6 @@ export function addCountersCommands(program: Command, { out }: { out: Print }): 
     .requiredOption('--party <eui64>', 'party whose counters are reset')
     .option('--to <counter>', 'the next counters are above this one; 0 for any', '0')
     .option('--by <name>', 'who does it, for the ledger; the user of this machine when left out')
-    .option(...door)
     .option('--json', 'one line of JSON', false)
     .action(async (device: string, { ops, json, party = '', to = '0', by }: Options) => {
       const who = by ?? `${userInfo().username}@${hostname()}`

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Option, type Command } from 'commander'
 import type { DecodeOptions } from './dlms-decode.ts'
+import { bareHost } from '../../core/base/host-port.ts'
 import { hexIn } from './option-octets.ts'
 import type { ObjectOptions } from './meter-commands.ts'
 import type { MeterOptions } from './meter-options.ts'
@@ -240,7 +241,7 @@ export function addDlmsCommands(program: Command, terminal: ListeningTerminal): 
       .description(
         'print what meters push by themselves: in the wrapper, HDLC or M-Bus, bare APDUs, identifications; until Ctrl-C. Without --suite it is that of the octets',
       )
-      .option('--host <address>', 'where to listen', '127.0.0.1')
+      .option('--host <address>', 'where to listen', bareHost, '127.0.0.1')
       .option('--port <port>', 'of TCP, and of UDP with --udp; 0 for any', '4059')
       .option('--udp', 'listen for datagrams, too', false),
   )

@@ -1,21 +1,15 @@
 /** `busbar health`: the operators' door of a broker, asked once; for health checks of containers and scripts. */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import { limits } from '../../core/base/limits.ts'
-import { settings } from '../../core/ops/config.ts'
 import { OperatorFault } from '../operator-fault.ts'
+import { addOpsOption } from './shared-options.ts'
 
 type Terminal = { out(line: string): void }
 type HealthOptions = { ops: string; live: boolean }
 
 export function addHealthCommands(program: Command, terminal: Terminal): void {
-  program
-    .command('health')
+  addOpsOption(program.command('health'))
     .description('say whether a broker is ready; ends with 1, and the reasons, when it is not')
-    .addOption(
-      new Option('--ops <address>', "the broker's operators' door")
-        .env(settings.ops.env)
-        .default(settings.ops.default),
-    )
     .option('--live', 'ask only whether it answers', false)
     .action(async (options: HealthOptions) => {
       process.exitCode = await healthCommand(options, terminal)
@@ -27,13 +21,11 @@ export function addHealthCommands(program: Command, terminal: Terminal): void {
  * @throws OperatorFault when nobody answers at `ops` within `healthProbeMsMax`
  */
 async function healthCommand({ ops, live }: HealthOptions, terminal: Terminal): Promise<number> {
-  // Where a broker listens on all addresses, it is asked on the loopback.
-  const door = ops.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')
   const signal = AbortSignal.timeout(limits.healthProbeMsMax)
-  const response = await fetch(`http://${door}/health/${live ? 'live' : 'ready'}`, {
+  const response = await fetch(`http://${ops}/health/${live ? 'live' : 'ready'}`, {
     signal,
   }).catch((cause: unknown) => {
-    throw new OperatorFault(`nobody answers at ${door}; name the operators' door with --ops`, {
+    throw new OperatorFault(`nobody answers at ${ops}; name the operators' door with --ops`, {
       cause,
     })
   })

@@ -1,10 +1,9 @@
 /** Keys and devices in files, as operators keep them. No fault shows what is written there. */
-import { createReadStream, readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import { deviceKeysOf } from '../../core/catalogue/device-keys.ts'
 import { deviceEntryOf, type DeviceEntry } from '../../core/catalogue/device-record.ts'
+import { linesIn, linesOfFile, readTextFile } from '../../core/ops/text-file.ts'
 import type { DeviceKeys } from '../../core/ports/key-vault.ts'
 
 /**
@@ -13,7 +12,7 @@ import type { DeviceKeys } from '../../core/ports/key-vault.ts'
  */
 export function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys {
   const faults: string[] = []
-  const json = jsonIn(readFileSync(file, 'utf8'))
+  const json = jsonIn(readTextFile(file))
   if (json === undefined) throw new BrokerError('CONFIG_INVALID', `${file} is not JSON`)
   const keys = deviceKeysOf(json, suite, faults)
   if (keys === undefined || faults.length > 0)
@@ -26,9 +25,9 @@ export function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys {
  * @throws BrokerError CONFIG_INVALID when there is none of that suite; what the system says when the file cannot be read
  */
 export function keySetsInFile(file: string, suite: 0 | 1 | 2): DeviceKeys[] {
-  const text = readFileSync(file, 'utf8')
+  const text = readTextFile(file)
   const whole = jsonIn(text)
-  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  const lines = linesIn(text).filter((line) => line.trim() !== '')
   const list: unknown[] =
     whole === undefined ? lines.map(jsonIn) : Array.isArray(whole) ? whole : [whole]
   if (list.includes(undefined)) throw new BrokerError('CONFIG_INVALID', `${file} is not JSON`)
@@ -46,22 +45,12 @@ export function keySetsInFile(file: string, suite: 0 | 1 | 2): DeviceKeys[] {
 
 /** The devices of an inventory file, one after the other. @throws BrokerError CONFIG_INVALID for a line that is no device */
 export async function* devicesIn(file: string): AsyncGenerator<DeviceEntry> {
-  const input = createReadStream(file)
-  let number = 0
-  try {
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) {
-      number++
-      if (line.trim() === '') continue
-      const entry = deviceEntryOf(jsonIn(line))
-      if ('faults' in entry)
-        throw new BrokerError(
-          'CONFIG_INVALID',
-          `${file}, line ${number}: ${entry.faults.join('; ')}`,
-        )
-      yield entry
-    }
-  } finally {
-    input.destroy()
+  for await (const { number, text } of linesOfFile(file)) {
+    if (text.trim() === '') continue
+    const entry = deviceEntryOf(jsonIn(text))
+    if ('faults' in entry)
+      throw new BrokerError('CONFIG_INVALID', `${file}, line ${number}: ${entry.faults.join('; ')}`)
+    yield entry
   }
 }
 

@@ -6,9 +6,8 @@ import { OperatorFault } from '../operator-fault.ts'
 import type { AcceptanceResult, ReplacementResult } from '../registration.ts'
 import type { Command } from 'commander'
 import type { ClusterStatus } from './cluster-status.ts'
+import { addOpsOption, type Print } from './shared-options.ts'
 import { tableOf } from './table.ts'
-
-type Print = (line: string) => void
 
 /** Asks for new keys for each of `devices` at the operators' door `ops`; settles with the exit code. */
 export async function replaceKeysCommand(
@@ -107,14 +106,12 @@ export function keysStatus({ hosts }: ClusterStatus, print: Print, isJson: boole
 
 /** Adds `busbar keys accept-counter`. */
 export function addAcceptCounterCommand(keys: Command, print: Print): void {
-  keys
-    .command('accept-counter')
+  addOpsOption(keys.command('accept-counter'), "a broker's operators' door")
     .description(
       "accept the invocation counter of devices as it is now, after a device's own counter went back or is too far ahead; recorded on the ledger",
     )
     .argument('<eui64...>', 'devices')
     .option('--counter <n>', 'the lowest counter that Busbar sends with from now on')
-    .option('--ops <address>', "a broker's operators' door", '127.0.0.1:9464')
     .action(async (devices: string[], options: { ops: string; counter?: string }) => {
       process.exitCode = await acceptCounterCommand(options, devices, print)
     })

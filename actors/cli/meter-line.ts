@@ -3,6 +3,7 @@
  * [IEC 62056-4-7]; HDLC over TCP, as behind a serial server [IEC 62056-46].
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { formatHostPort } from '../../core/base/host-port.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceProfile } from '../../core/catalogue/device-profiles.ts'
 import { hdlcAddress, type HdlcAddress } from '../../core/dlms/hdlc/address.ts'
@@ -95,7 +96,7 @@ function openCarrier(
   failed: (fault: BrokerError) => void,
 ): Promise<Carrier> {
   const unreachable = (why: string): BrokerError =>
-    new BrokerError('DEVICE_UNREACHABLE', `${host}:${port}: ${why}`)
+    new BrokerError('DEVICE_UNREACHABLE', `${formatHostPort(host, port)}: ${why}`)
   return new Promise((resolve, reject) => {
     let isOpen = false
     const carrier = (transport === 'udp' ? dialUdp : dialTcp)(host, port, {

@@ -4,6 +4,7 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { eui64Key, parseEui64 } from '../../core/base/eui64.ts'
+import { hostPortExample, parseHostPort } from '../../core/base/host-port.ts'
 import { limits } from '../../core/base/limits.ts'
 import { deviceProfileOf, unknownProfilesIn } from '../../core/catalogue/device-profiles.ts'
 import type { DeviceEntry } from '../../core/catalogue/device-record.ts'
@@ -218,13 +219,10 @@ function addressOf(
 }
 
 function hostAndPort(where: string): { host: string; port: number } {
-  const match = /^(\[[0-9a-f:]+\]|[^:\s]+):(\d{1,5})$/i.exec(where)
-  if (match === null)
-    throw invalid(`${where} is not host:port, and not the EUI-64 of a device in --devices`)
-  return {
-    host: match[1]!.replace(/^\[|\]$/g, ''),
-    port: wholeIn(match[2]!, 'the port', 1, 65_535),
-  }
+  const address = parseHostPort(where)
+  if (address === undefined || address.port === 0)
+    throw invalid(`${where} is not ${hostPortExample}, and not the EUI-64 of a device in --devices`)
+  return address
 }
 
 function securityOf(

@@ -1,10 +1,9 @@
 /** `busbar meters`: a fleet of simulated meters in a process of its own, and `busbar meters quirks`: which odd meters it can imitate. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { bareHost, type HostPort } from '../../core/base/host-port.ts'
 import type { Mechanism } from '../../core/dlms/security/index.ts'
 import { Transport } from '../../core/ports/wan.ts'
 import { quirkNames, quirkRow } from '../simulator/quirk-table.ts'
-
-type HostPort = { host: string; port: number }
 
 /** Options that other commands have, too. */
 export type SharedOptions = {
@@ -59,7 +58,7 @@ export function addMetersCommand(program: Command, shared: SharedOptions): void 
       wholeNumber,
       20,
     )
-    .option('--host <address>', 'where to listen', '127.0.0.1')
+    .option('--host <address>', 'where to listen', bareHost, '127.0.0.1')
     .option('--base-port <port>', 'first TCP port; any free ones when left out', wholeNumber)
     .option('--devices <file>', 'write the devices there as JSON lines, for `busbar devices`')
     .option(

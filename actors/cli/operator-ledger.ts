@@ -1,7 +1,4 @@
 /** The ledger of a deployment, opened for an operator's command: over an address, or where the data directory's own nats-server listens. */
-import { existsSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { BrokerError } from '../../core/base/broker-error.ts'
 import { NatsBus } from '../../core/bus/nats-bus.ts'
 import { connectNats } from '../../core/ledger/connection.ts'
 import { createCursorStore } from '../../core/ledger/cursors.ts'
@@ -11,15 +8,17 @@ import {
   deploymentSubject,
   type JetStreamLedger,
 } from '../../core/ledger/jetstream.ts'
+import { settings } from '../../core/ops/config.ts'
+import { embeddedNatsOf, runningNatsOf } from '../../core/ops/embedded-nats.ts'
 import { natsConnectOptions, type NatsAddress } from '../../core/ops/nats-connection.ts'
-import { natsPlaces } from '../../core/ops/nats-settings.ts'
 import type { Bus } from '../../core/ports/bus.ts'
 import type { CursorStore } from '../../core/ports/ledger.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { silentLog } from '../../core/ports/log.ts'
 
-export type Where = { natsUrl?: string; dataDir?: string }
+/** `join` and `dataDir` name the same kind of folder; `join` wins. */
+export type Where = { natsUrl?: string; join?: string; dataDir?: string }
 
 export type OperatorLedger = {
   ledger: JetStreamLedger
@@ -30,18 +29,20 @@ export type OperatorLedger = {
   close(): Promise<void>
 }
 
-/** @throws BrokerError CONFIG_INVALID when there is neither an address nor a data directory with a server */
-export function addressOf({ natsUrl, dataDir }: Where): NatsAddress {
+/**
+ * Where the NATS of a deployment is, whether it runs or not.
+ * @throws BrokerError CONFIG_INVALID when there is neither an address nor a data directory with a server
+ */
+export function addressOf({ natsUrl, join, dataDir }: Where): NatsAddress {
   if (natsUrl) return { url: natsUrl }
-  const file = natsPlaces(resolve(dataDir ?? '.busbar/data')).settings
-  if (!existsSync(file))
-    throw new BrokerError('CONFIG_INVALID', `${file} is not there; give --data-dir or --nats-url`)
-  const { port, user, password } = JSON.parse(readFileSync(file, 'utf8')) as {
-    port: number
-    user: string
-    password: string
-  }
-  return { url: `nats://127.0.0.1:${port}`, user, password }
+  const { url, user, password } = embeddedNatsOf(join || dataDir || settings.dataDir.default)
+  return { url, ...(user !== undefined && { user }), ...(password !== undefined && { password }) }
+}
+
+/** As `addressOf`, of an embedded server once it has greeted. @throws BrokerError NATS_UNREACHABLE, too */
+export async function runningAddressOf({ natsUrl, join, dataDir }: Where): Promise<NatsAddress> {
+  if (natsUrl) return { url: natsUrl }
+  return runningNatsOf(join || dataDir || settings.dataDir.default)
 }
 
 /** How a ledger is made that is not there yet, for a restore; `replicas` are servers of a cluster that have it. */

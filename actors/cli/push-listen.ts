@@ -6,6 +6,7 @@ import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { formatHostPort } from '../../core/base/host-port.ts'
 import { limits } from '../../core/base/limits.ts'
 import { nameOfObis } from '../../core/dlms/cosem/index.ts'
 import { formatObis, obisBytes } from '../../core/dlms/obis.ts'
@@ -123,7 +124,7 @@ class PushListener {
     await once(server, 'listening')
     const at = (server.address() as AddressInfo).port
     if (udp) await this.listenForDatagrams(at)
-    this.terminal.err(`listening on ${host}:${at}, TCP${udp ? ' and UDP' : ''}`)
+    this.terminal.err(`listening on ${formatHostPort(host, at)}, TCP${udp ? ' and UDP' : ''}`)
   }
 
   private async listenForDatagrams(port: number): Promise<void> {

@@ -1,6 +1,6 @@
 /** `busbar inventory` and `busbar usage`: what views answer at an operators' door, for people and, as one line of JSON, for scripts. */
 import { textOfCause } from '../device/cause.ts'
-import { BrokerError } from '../../core/base/broker-error.ts'
+import { formatHostPort } from '../../core/base/host-port.ts'
 import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { OperatorFault } from '../operator-fault.ts'
@@ -30,7 +30,7 @@ export async function inventoryCommand(
   const table = rows.map(({ address, lastOutcome: last, ...row }) => [
     row.eui64,
     row.type,
-    `${address.host}:${address.port}/${address.logicalDevice}`,
+    `${formatHostPort(address.host, address.port)}/${address.logicalDevice}`,
     row.since ?? '-',
     row.partition,
     row.openRequests,
@@ -103,7 +103,7 @@ async function pages<Row, Beside>(
   }
 }
 
-/** @throws OperatorFault when nobody listens there, or no views; BrokerError as the door says it */
+/** @throws OperatorFault when nobody listens there, or no views, or with what the door says */
 async function ask<Answer>(ops: string, path: string, query: Query): Promise<Answer> {
   const given = Object.entries(query).filter((one): one is [string, string] => one[1] !== undefined)
   const url = `http://${ops}${path}?${new URLSearchParams(given).toString()}`
@@ -114,8 +114,9 @@ async function ask<Answer>(ops: string, path: string, query: Query): Promise<Ans
   })
   const answer = (await response.json()) as { error?: string; message?: string }
   if (response.ok) return answer as Answer
-  if (answer.error !== undefined && answer.error in errorTable)
-    throw new BrokerError(answer.error as ErrorCode, answer.message)
+  // The message is a whole sentence of the error table, with its code in front.
+  if (answer.error !== undefined && answer.error in errorTable && answer.message !== undefined)
+    throw new OperatorFault(answer.message)
   throw new OperatorFault(
     `the process at ${ops} has no views: start one with the role views, or name its door with --ops`,
   )

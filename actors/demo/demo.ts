@@ -10,13 +10,13 @@ import { demoPartiesJson, demoSupplierPartiesJson } from '../../core/access/part
 import type { Role } from '../../core/catalogue/service-requests.ts'
 import { readingLines } from '../../core/gateway/format.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
+import { registerWholeFile } from '../cli/device-registration.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { aloneLatencies, answeredOf } from './alone-latency.ts'
 import { startChild, type Child } from './children.ts'
 import { nextSteps } from './next-steps.ts'
 import { planOf, type DemoDevice, type Planned } from './plan.ts'
 import { ProgressBar } from './progress-bar.ts'
-import { registerDevicesFile } from './register.ts'
 import { quantile, Supplier, type Account, type SupplierOptions } from './supplier.ts'
 
 export type DemoOptions = {
@@ -137,7 +137,7 @@ async function demonstrate(
     fleet.onDeath = (how) => reject(new OperatorFault(`the meters' process ${how}`))
   })
   died.catch(() => undefined)
-  const registering = registerDevicesFile(devicesFile, listening.ops)
+  const registering = registerWholeFile(devicesFile, listening.ops)
   const registered = await Promise.race([registering, died, stopped.then(() => undefined)])
   if (registered === undefined) {
     // What comes of it is of no interest any more.

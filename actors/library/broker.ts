@@ -133,7 +133,7 @@ async function registerAll(
     const some = entries.slice(start, start + limits.requestsPerBatchMax)
     const { registered, refused } = await broker.register(some)
     result.registered += registered
-    result.refused.push(...refused)
+    for (const one of refused) result.refused.push({ ...one, index: start + one.index })
   }
   return result
 }

@@ -32,7 +32,8 @@ export type DeviceInput = {
 /** What became of a list of devices. */
 export type RegisteredDevices = {
   registered: number
-  refused: Array<{ eui64: string; code: ErrorCode }>
+  /** `index`: place in the list, from 0. */
+  refused: Array<{ index: number; eui64: string; code: ErrorCode }>
 }
 
 /**
@@ -58,6 +59,8 @@ export type BrokerOptions = {
   readonly parties?: string | readonly PartyInput[] | undefined
   /** A NATS that runs elsewhere, credentials in it; several separated by commas. */
   readonly natsUrl?: string | undefined
+  /** Data directory of a running broker on this machine whose nats-server is used. */
+  readonly join?: string | undefined
   /** 64 hexadecimal digits or base64 of 32 octets; the first seals, all open. */
   readonly keyEncryptionKey?: string | readonly string[] | undefined
   readonly keyEncryptionKeyFile?: string | undefined

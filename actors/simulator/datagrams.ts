@@ -1,6 +1,7 @@
 /** A concentrator over UDP: each client's address has associations of its own, as a connection has. [IEC 62056-4-7, UDP] */
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { formatHostPort } from '../../core/base/host-port.ts'
 import { MeterConnection, type Concentrator } from './connection.ts'
 import { DatagramFraming } from './framing.ts'
 
@@ -60,9 +61,13 @@ export function listenForDatagrams(
   return new Promise((resolve, reject) => {
     const fail = (cause: Error): void =>
       reject(
-        new BrokerError('SIMULATOR_LISTEN_FAILED', `${cause.message} at ${host}:${port}`, {
-          cause,
-        }),
+        new BrokerError(
+          'SIMULATOR_LISTEN_FAILED',
+          `${cause.message} at ${formatHostPort(host, port)}`,
+          {
+            cause,
+          },
+        ),
       )
     socket.once('error', fail)
     socket.bind({ address: host, port }, () => {

@@ -5,6 +5,7 @@
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { formatHostPort } from '../../core/base/host-port.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import { systemClock, type Clock } from '../../core/ports/clock.ts'
 import { silentLog, type Log } from '../../core/ports/log.ts'
@@ -478,7 +479,7 @@ function listen(server: Server, host: string, port: number): Promise<number> {
       reject(
         new BrokerError(
           'SIMULATOR_LISTEN_FAILED',
-          `${cause.code ?? cause.message} at ${host}:${port}`,
+          `${cause.code ?? cause.message} at ${formatHostPort(host, port)}`,
           { cause },
         ),
       )

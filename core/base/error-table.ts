@@ -154,7 +154,7 @@ export const errorTable = {
   DLMS_CERTIFICATE_INVALID: row(143, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'A certificate cannot be read, has expired, is of another issuer, or lacks a system title or a key of a known curve.', 'Replace the certificate.'),
 
   // ── keys at rest ──
-  KEYS_ENCRYPTION_KEY_MISSING: row(150, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A device brings keys, and there is no key-encryption key to seal them under.', 'Give BUSBAR_KEY_ENCRYPTION_KEY_FILE or BUSBAR_KEY_ENCRYPTION_KEY to every process; `busbar keys rotate` makes a file.'),
+  KEYS_ENCRYPTION_KEY_MISSING: row(150, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A device brings keys, and there is no key-encryption key to seal them under.', 'Start every broker process with --key-encryption-key-file FILE (BUSBAR_KEY_ENCRYPTION_KEY_FILE); `busbar init` and `busbar keys rotate` make such a file. Then register the device again.'),
   KEYS_SEALED_UNREADABLE: row(151, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'The sealed keys of a device cannot be opened.', 'Give every process all key-encryption keys that are still in use; `busbar keys status` names them.'),
   KEYS_REPLACEMENT_UNFIT: row(152, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The keys of this device cannot be replaced: it has no security suite, no protection, or no master key.', 'Complete its record.'),
   KEYS_REPLACEMENT_REFUSED: row(153, 'E44', 'meter', 'later', 'FAILED_PRECONDITION', 'The meter was given new keys and has proved that it keeps the old ones, which stay in use.', 'Check the master key in the device record.'),

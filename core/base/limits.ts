@@ -181,6 +181,9 @@ export const limits = {
   // ── operations ──
   /** One request to the ops server, headers to answer. */
   opsRequestMsMax: 30_000,
+  /** Time to wait for the first line of a nats-server, and its size at most. */
+  natsGreetingMsMax: 2_000,
+  natsGreetingBytesMax: 16_384,
   /** A nats-server child from its start until it takes connections; recovery of a large store takes its time. */
   natsReadyMsMax: 120_000,
   /** An embedded broker becomes ready, or says why not; reading the ledger's tail may take as long. */

@@ -8,6 +8,7 @@ import { Packr } from 'msgpackr'
 import { asBuffer, copyOf, sameBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
+import { bareHost } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import type { DeviceKeys } from '../ports/key-vault.ts'
 import { isSealedKeys } from '../ports/sealed-keys.ts'
@@ -178,7 +179,8 @@ function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordF
     return { faults }
   }
   faults.push(...unknownFields(raw, addressFields, 'address: '))
-  const host = raw['host']
+  // In brackets, as an IPv6 address stands in front of a port.
+  const host = typeof raw['host'] === 'string' ? bareHost(raw['host']) : undefined
   const isHost =
     typeof host === 'string' && host.length <= hostCharactersMax && /^[0-9A-Za-z.:_%-]+$/.test(host)
   if (!isHost) faults.push('address.host must be a host name or an IP address')

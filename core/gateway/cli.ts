@@ -8,6 +8,7 @@ import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/servic
 import { RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { parseEui64 } from '../base/eui64.ts'
+import { hostPortExample, parseHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import { requestCounterMax, RequestCounters } from '../base/request-counter.ts'
 import { parseSrv } from '../base/srv.ts'
@@ -167,6 +168,13 @@ function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
   })
 }
 
+/** The address of a gateway. A target with a scheme, such as `dns:///name`, is left to gRPC. */
+function gatewayOf(text: string): string {
+  if (parseHostPort(text) === undefined && !/^[a-z][a-z0-9]*:[^0-9:]/.test(text))
+    throw new WrongOption(`--gateway must be ${hostPortExample}, not ${text}`)
+  return text
+}
+
 /** Runs a command with a client, and says in words what went wrong. */
 async function withClient(
   gateway: string,
@@ -177,7 +185,7 @@ async function withClient(
   let client: SupplierClient | undefined
   try {
     client = new SupplierClient({
-      address: gateway,
+      address: gatewayOf(gateway),
       credentials: { party: eui64('party', party) },
     })
     return await run(client)

@@ -20,6 +20,7 @@ import { OutputGatewayService } from '../../proto/gen/busbar/v1/output_gateway.t
 import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
 import { BrokerError } from '../base/broker-error.ts'
+import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -138,14 +139,14 @@ export class GrpcGateway {
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.server.bindAsync(
-        `${host.includes(':') ? `[${host}]` : host}:${port}`,
+        formatHostPort(host, port),
         ServerCredentials.createInsecure(),
         (cause, bound) =>
           cause
             ? reject(
                 new BrokerError(
                   'CONFIG_INVALID',
-                  `gRPC cannot listen on ${host}:${port}: ${reasonOf(cause)}`,
+                  `gRPC cannot listen on ${formatHostPort(host, port)}: ${reasonOf(cause)}`,
                   { cause },
                 ),
               )

@@ -21,6 +21,7 @@ import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/servic
 import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
 import { BrokerError } from '../base/broker-error.ts'
+import { formatHostPort } from '../base/host-port.ts'
 import { asBuffer } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
@@ -272,9 +273,13 @@ export class HttpGateway {
       await this.server.listen({ host, port })
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new BrokerError('CONFIG_INVALID', `HTTP cannot listen on ${host}:${port}: ${why}`, {
-        cause,
-      })
+      throw new BrokerError(
+        'CONFIG_INVALID',
+        `HTTP cannot listen on ${formatHostPort(host, port)}: ${why}`,
+        {
+          cause,
+        },
+      )
     }
     const address = this.server.server.address()
     return typeof address === 'object' && address !== null ? address.port : port

@@ -6,12 +6,22 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
+import { formatHostPort, type HostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
-import type { SecretKey } from '../ports/crypto.ts'
-import { keyEncryptionKeyOf, type KeyEncryption } from './key-encryption-keys.ts'
+import type { KeyEncryption } from './key-encryption-keys.ts'
+import {
+  keyEncryptionKeys,
+  listenAddress,
+  listenAddressOrNone,
+  natsUrl,
+  quantity,
+  unitBytes,
+  unitMs,
+  whole,
+} from './setting-schema.ts'
 
 /** Where a gateway listens; port 0 for any free one. */
-export type ListenAddress = { readonly host: string; readonly port: number }
+export type ListenAddress = HostPort
 
 /**
  * What a process does. `gateway` serves parties, `host` decides for partitions, `wan` holds the connections to devices, `views` answers
@@ -33,8 +43,14 @@ export type BrokerConfig = {
   readonly ops: ListenAddress
   /** Absolute. */
   readonly partiesFile: string
-  /** An embedded nats-server as a child, or the address of one that runs elsewhere. */
-  readonly nats: { readonly kind: 'embedded' } | { readonly kind: 'external'; readonly url: string }
+  /**
+   * An embedded nats-server as a child, the one of the broker on another data directory (absolute),
+   * or the address of one that runs elsewhere.
+   */
+  readonly nats:
+    | { readonly kind: 'embedded' }
+    | { readonly kind: 'joined'; readonly dataDir: string }
+    | { readonly kind: 'external'; readonly url: string }
   /** What seals the keys of devices. */
   readonly keyEncryption: KeyEncryption
   readonly wanConnectionsMax: number
@@ -62,107 +78,28 @@ export type ConfigSource = {
   readonly options?: Readonly<Record<string, string | number | boolean | undefined>>
   /** How a fault names an option; as on the command line, `--data-dir`, when left out. */
   readonly nameOfOption?: (option: string) => string
+  /** Where values of `env` come from that a settings file gave, by name: `busbar.env, line 3`. */
+  readonly places?: ReadonlyMap<string, string>
+  /** Faults that were found before, to be reported with those found here. */
+  readonly faults?: readonly string[]
   /** Absolute; relative paths start here. */
   readonly workingDir: string
 }
 
 /** Busbar runs on this many partitions unless a deployment is created with another number. */
 const partitionCountDefault = 16
-const gib = 1024 ** 3
-
-const unitBytes: Readonly<Record<string, number>> = {
-  '': 1,
-  B: 1,
-  KiB: 1024,
-  MiB: 1024 ** 2,
-  GiB: gib,
-  TiB: 1024 ** 4,
-}
-const unitMs: Readonly<Record<string, number>> = {
-  '': 1,
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-}
-
-const whole = (min: number, max: number): z.ZodType<number, string> =>
-  z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be a whole number')
-    .transform(Number)
-    .pipe(z.number().min(min).max(max))
-
-const quantity = (
-  units: Readonly<Record<string, number>>,
-  example: string,
-  min: number,
-  max: number,
-): z.ZodType<number, string> =>
-  z
-    .string()
-    .regex(
-      new RegExp(`^\\d{1,15} ?(${Object.keys(units).filter(Boolean).join('|')})?$`),
-      `must look like ${example}`,
-    )
-    .transform((text) => Number.parseInt(text, 10) * (units[text.replace(/[\d ]/g, '')] ?? 1))
-    .pipe(z.number().min(min).max(max))
-
-const listenAddress: z.ZodType<ListenAddress, string> = z
-  .string()
-  .regex(
-    /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/,
-    'must look like 127.0.0.1:50051 or [::1]:50051',
-  )
-  .transform((text) => {
-    const colon = text.lastIndexOf(':')
-    return {
-      host: text.slice(0, colon).replace(/^\[|\]$/g, ''),
-      port: Number(text.slice(colon + 1)),
-    }
-  })
-  .refine(({ port }) => port <= 65_535, 'has a port above 65535')
-
-const listenAddressOrNone: z.ZodType<ListenAddress | undefined, string> = z
-  .string()
-  .transform((text, context) => {
-    const result = text === '' ? undefined : listenAddress.safeParse(text)
-    for (const { message } of result?.error?.issues ?? []) context.addIssue(message)
-    return result?.data
-  })
-
 const roles: z.ZodType<Role[], string> = z
   .string()
   .transform((text) => [...new Set(text.split(',').map((one) => one.trim()))])
   .pipe(z.array(z.enum(Role, `must be some of ${Role.join(', ')}, separated by commas`)).min(1))
-
-const natsUrl = z
-  .string()
-  .refine(
-    (text) =>
-      text === '' ||
-      text
-        .split(',')
-        .every((one) => /^(nats|tls):\/\/\S+$/.test(one.trim()) && URL.canParse(one.trim())),
-    'must look like nats://host:4222 or tls://user:password@host:4222, several separated by commas',
-  )
-
-const keyEncryptionKeys: z.ZodType<SecretKey[], string> = z.string().transform((text, context) => {
-  const keys: SecretKey[] = []
-  for (const one of text === '' ? [] : text.split(',')) {
-    const key = keyEncryptionKeyOf(one.trim())
-    if (key !== undefined) keys.push(key)
-    else context.addIssue('must be 64 hexadecimal digits, or base64 of 32 octets')
-  }
-  return keys
-})
 
 /** One thing that an operator may set. */
 export type Setting = {
   readonly env: string
   /** Long option of the command line without its dashes, camelCase. */
   readonly option: string
+  /** What it is, one sentence. */
+  readonly what: string
   readonly default: string
   readonly unit: string
   /** Why the default is what it is. */
@@ -172,6 +109,8 @@ export type Setting = {
   readonly schema: z.ZodType<unknown, string>
   /** Never on the command line, which everybody on the machine can read. */
   readonly isEnvironmentOnly?: boolean
+  /** A path: relative to the working directory, or to the folder of the settings file. */
+  readonly isPath?: boolean
 }
 
 /** Every setting: the defaults stand here and nowhere else. */
@@ -179,16 +118,19 @@ export const settings = {
   dataDir: {
     env: 'BUSBAR_DATA_DIR',
     option: 'dataDir',
+    what: 'Folder for everything that this process keeps.',
     default: '.busbar/data',
     unit: 'folder',
     reason: 'A folder of the project that git ignores, so a first start leaves nothing elsewhere.',
     consequence:
       'The ledger of an embedded nats-server, its credentials and the actor store live there: keep it on a disk that survives.',
+    isPath: true,
     schema: z.string().min(1, 'must not be empty'),
   },
   roles: {
     env: 'BUSBAR_ROLES',
     option: 'roles',
+    what: 'What this process does.',
     default: 'gateway,host,wan',
     unit: 'some of gateway, host, wan, views, separated by commas',
     reason:
@@ -200,6 +142,7 @@ export const settings = {
   workers: {
     env: 'BUSBAR_WORKERS',
     option: 'workers',
+    what: 'Further processes that this one starts and supervises.',
     default: '0',
     unit: 'processes, or auto for one less than there are cores',
     reason: 'One process uses about one core and a half, nats-server another half.',
@@ -214,6 +157,7 @@ export const settings = {
   partitionCount: {
     env: 'BUSBAR_PARTITIONS',
     option: 'partitions',
+    what: 'Number of partitions that the devices are spread over.',
     default: String(partitionCountDefault),
     unit: 'partitions',
     reason: 'Enough for sixteen hosts; each costs a lease and a store.',
@@ -224,6 +168,7 @@ export const settings = {
   grpc: {
     env: 'BUSBAR_GRPC',
     option: 'grpc',
+    what: 'Address of the gRPC gateway for parties.',
     default: '127.0.0.1:50051',
     unit: 'host:port, port 0 for any free one',
     reason: 'Loopback until parties authenticate with certificates.',
@@ -233,6 +178,7 @@ export const settings = {
   http: {
     env: 'BUSBAR_HTTP',
     option: 'http',
+    what: 'Address of the HTTP gateway for parties.',
     default: '127.0.0.1:8080',
     unit: 'host:port, port 0 for any free one',
     reason: 'As for gRPC.',
@@ -242,6 +188,7 @@ export const settings = {
   ops: {
     env: 'BUSBAR_OPS',
     option: 'ops',
+    what: "Address of the operators' door: metrics, health, registration of devices.",
     default: '127.0.0.1:9464',
     unit: 'host:port, port 0 for any free one',
     reason:
@@ -252,15 +199,18 @@ export const settings = {
   partiesFile: {
     env: 'BUSBAR_PARTIES',
     option: 'parties',
+    what: 'JSON file of the parties that may use this broker.',
     default: '',
     unit: 'file',
     reason: 'Empty means parties.json in the data directory.',
     consequence: 'A party that is not in it is refused (PARTY_UNKNOWN).',
+    isPath: true,
     schema: z.string(),
   },
   natsUrl: {
     env: 'BUSBAR_NATS_URL',
     option: 'natsUrl',
+    what: 'NATS servers to use instead of an embedded one.',
     default: '',
     unit: 'addresses, separated by commas',
     reason: 'Empty means an embedded nats-server: one command on a laptop.',
@@ -268,9 +218,22 @@ export const settings = {
       'The ledger is created there with one replica, unless a stream LEDGER with more exists; its settings are checked at start (LEDGER_SETTINGS_UNSAFE).',
     schema: natsUrl,
   },
+  join: {
+    env: 'BUSBAR_JOIN',
+    option: 'join',
+    what: 'Data directory of a running broker on this machine whose embedded nats-server is used.',
+    default: '',
+    unit: 'folder',
+    reason: 'Empty: this process has a nats-server of its own, or the one of --nats-url.',
+    consequence:
+      'Address and credentials are read from that folder. Give this process a data directory and an --ops address of its own.',
+    isPath: true,
+    schema: z.string(),
+  },
   keyEncryptionKey: {
     env: 'BUSBAR_KEY_ENCRYPTION_KEY',
     option: 'keyEncryptionKey',
+    what: 'Key-encryption keys that seal the keys of devices.',
     default: '',
     unit: '64 hexadecimal digits, or base64 of 32 octets; several separated by commas',
     reason: 'Empty: keys of devices are sealed under a key that Busbar does not keep.',
@@ -282,17 +245,20 @@ export const settings = {
   keyEncryptionKeyFile: {
     env: 'BUSBAR_KEY_ENCRYPTION_KEY_FILE',
     option: 'keyEncryptionKeyFile',
+    what: 'File of the key-encryption keys that seal the keys of devices.',
     default: '',
     unit: 'file, one key a line, mode 600',
     reason:
       'Empty means none. A file can be rotated while Busbar runs, and keeps the key out of the environment of every child.',
     consequence:
       'As for BUSBAR_KEY_ENCRYPTION_KEY. In the data directory it is refused: a copy of that folder must not open itself.',
+    isPath: true,
     schema: z.string(),
   },
   wanConnectionsMax: {
     env: 'BUSBAR_WAN_CONNECTIONS',
     option: 'wanConnections',
+    what: 'Connections to devices at a time.',
     default: String(limits.wanConnectionsMax),
     unit: 'TCP connections',
     reason: 'Each costs a file descriptor and some kB here and in the meter or its concentrator.',
@@ -303,6 +269,7 @@ export const settings = {
   dialIn: {
     env: 'BUSBAR_DIAL_IN',
     option: 'dialIn',
+    what: 'Address that devices connect or send notifications to.',
     default: '',
     unit: 'host:port, port 0 for any free one',
     reason:
@@ -314,17 +281,20 @@ export const settings = {
   dialInNames: {
     env: 'BUSBAR_DIAL_IN_NAMES',
     option: 'dialInNames',
+    what: 'File of the names that devices use for themselves.',
     default: '',
     unit: 'file of lines NAME EUI-64',
     reason:
       'Empty: what devices say unasked names them by their EUI-64, or comes on a connection to them.',
     consequence:
       'For devices that call themselves otherwise, by an identification, a system title or the address that they come from. Read again when it changes.',
+    isPath: true,
     schema: z.string(),
   },
   replicas: {
     env: 'BUSBAR_REPLICAS',
     option: 'replicas',
+    what: 'Copies of the ledger in a cluster of NATS servers.',
     default: '1',
     unit: 'servers; 1, 3 or 5',
     reason: 'The embedded nats-server is one machine.',
@@ -335,6 +305,7 @@ export const settings = {
   ledgerBytesMax: {
     env: 'BUSBAR_LEDGER_BYTES',
     option: 'ledgerBytes',
+    what: 'Size of the ledger.',
     default: '8GiB',
     unit: 'bytes; B, KiB, MiB, GiB or TiB',
     reason: 'About ten million requests with their answers, on a disk that a laptop has.',
@@ -345,6 +316,7 @@ export const settings = {
   deliveryKeepMs: {
     env: 'BUSBAR_DELIVERY_KEEP',
     option: 'deliveryKeep',
+    what: 'How long unacknowledged deliveries are kept when room is short.',
     default: '30d',
     unit: 'ms; ms, s, m, h or d',
     reason: 'A party that is away for its holidays finds its answers; so do views.',
@@ -355,6 +327,7 @@ export const settings = {
   actorsAwakeMax: {
     env: 'BUSBAR_ACTORS',
     option: 'actors',
+    what: 'Devices that are held in memory at a time.',
     default: '100000',
     unit: 'actors',
     reason: 'About 1 kB each: 100 MB of memory.',
@@ -364,6 +337,7 @@ export const settings = {
   actorIdleMs: {
     env: 'BUSBAR_ACTOR_IDLE',
     option: 'actorIdle',
+    what: 'How long an idle device is held in memory.',
     default: '5m',
     unit: 'ms; ms, s, m, h or d',
     reason:
@@ -374,6 +348,7 @@ export const settings = {
   logLevel: {
     env: 'BUSBAR_LOG_LEVEL',
     option: 'logLevel',
+    what: 'How much is logged, as JSON on stderr.',
     default: 'info',
     unit: LogLevel.join(', '),
     reason: 'Starts, stops, faults: nothing for each message.',
@@ -387,7 +362,7 @@ const flagOf = (option: string): string =>
 
 /** What was given for a setting: the command line's, else the environment's, else nothing. */
 function givenText(
-  { env, options = {}, nameOfOption = flagOf }: ConfigSource,
+  { env, options = {}, nameOfOption = flagOf, places }: ConfigSource,
   setting: Setting,
 ): { text: string; from: string } | undefined {
   const option = setting.isEnvironmentOnly ? undefined : options[setting.option]
@@ -396,7 +371,9 @@ function givenText(
   }
   const text = env[setting.env]
   // An empty variable is how a shell unsets one.
-  return text ? { text, from: setting.env } : undefined
+  const place = places?.get(setting.env)
+  const from = place === undefined ? setting.env : `${setting.env} (${place})`
+  return text ? { text, from } : undefined
 }
 
 function freezeDeep<T extends object>(value: T): T {
@@ -411,7 +388,7 @@ function freezeDeep<T extends object>(value: T): T {
  * @throws BrokerError CONFIG_INVALID, naming every fault of every setting at once
  */
 export function loadConfig(source: ConfigSource): BrokerConfig {
-  const faults: string[] = []
+  const faults: string[] = [...(source.faults ?? [])]
   const read = <T>(setting: Setting & { schema: z.ZodType<T, string> }): T => {
     const given = givenText(source, setting)
     const result = setting.schema.safeParse(given?.text ?? setting.default)
@@ -431,6 +408,16 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     const { keyEncryptionKey, keyEncryptionKeyFile } = settings
     faults.push(`${keyEncryptionKey.env} and ${keyEncryptionKeyFile.env} are both given; give one`)
   }
+  const join = read(settings.join)
+  if (url && join) {
+    const { natsUrl: one, join: other } = settings
+    faults.push(`${one.env} and ${other.env} are both given; give one`)
+  }
+  const joinedDir = join ? resolve(source.workingDir, join) : undefined
+  if (joinedDir !== undefined && joinedDir === resolve(source.workingDir, dataDir ?? '')) {
+    const { env } = settings.dataDir
+    faults.push(`${env}: a process that joins ${joinedDir} needs a data directory of its own`)
+  }
   const config: BrokerConfig = {
     dataDir: resolve(source.workingDir, dataDir ?? ''),
     roles: read(settings.roles),
@@ -443,7 +430,11 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
       source.workingDir,
       partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
     ),
-    nats: url ? { kind: 'external', url } : { kind: 'embedded' },
+    nats: joinedDir
+      ? { kind: 'joined', dataDir: joinedDir }
+      : url
+        ? { kind: 'external', url }
+        : { kind: 'embedded' },
     keyEncryption: keys?.length
       ? { kind: 'given', keys }
       : keyFile
@@ -461,7 +452,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   }
   if (faults.length === 0) {
     const doors = [config.grpc, config.http, config.ops, ...(config.dialIn ? [config.dialIn] : [])]
-    const ports = doors.map(({ host, port }) => `${host}:${port}`)
+    const ports = doors.map(({ host, port }) => formatHostPort(host, port))
     const shared = ports.find(
       (address, index) => !address.endsWith(':0') && ports.indexOf(address) !== index,
     )

@@ -2,12 +2,13 @@
  * What devices call themselves that do not say their EUI-64 when they speak unasked: a file of lines `NAME EUI-64`, a name being an
  * identification, a system title in hexadecimal digits or an address. Read again when it has changed, so that a new device needs no restart.
  */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { BrokerError } from '../base/broker-error.ts'
 import { eui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
+import { linesIn, readTextFile } from './text-file.ts'
 
 type Names = ReadonlyMap<string, Eui64Key>
 
@@ -58,12 +59,13 @@ export function readNamesFile(path: string): Names {
   }
   let contents = ''
   try {
-    contents = readFileSync(path, 'utf8')
+    contents = readTextFile(path)
   } catch (cause) {
+    if (cause instanceof BrokerError) throw cause
     refuse(`cannot be read (${(cause as NodeJS.ErrnoException).code})`, cause)
   }
   const names = new Map<string, Eui64Key>()
-  for (const [index, line] of contents.split('\n').entries()) {
+  for (const [index, line] of linesIn(contents).entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue
     const [, text, digits] = /^(.*\S)\s+(\S+)$/.exec(line.trim()) ?? []
     // A system title has the form of an EUI-64, and may be written like one.

@@ -7,7 +7,6 @@ import {
   closeSync,
   fsyncSync,
   openSync,
-  readFileSync,
   realpathSync,
   renameSync,
   statSync,
@@ -18,6 +17,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { SecretKey } from '../ports/crypto.ts'
 import { kekBytes, kekNameFor, SealingVault } from '../ports/key-vault-sealing.ts'
 import type { Log } from '../ports/log.ts'
+import { linesIn, readTextFile } from './text-file.ts'
 
 /** Where key-encryption keys come from. Keys never print. */
 export type KeyEncryption =
@@ -86,13 +86,13 @@ export function readKeyFile(path: string): readonly SecretKey[] {
     const mode = statSync(path).mode & 0o777
     if ((mode & 0o077) !== 0)
       refuse(`may be used by others (mode ${mode.toString(8)}); chmod 600 it`)
-    text = readFileSync(path, 'utf8')
+    text = readTextFile(path)
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
     refuse(`cannot be read (${(cause as NodeJS.ErrnoException).code})`)
   }
   const keys: SecretKey[] = []
-  for (const [index, line] of text.split('\n').entries()) {
+  for (const [index, line] of linesIn(text).entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue
     keys.push(
       keyEncryptionKeyOf(line.trim()) ??
@@ -110,7 +110,8 @@ export function readKeyFile(path: string): readonly SecretKey[] {
 export function rotateKeyFile(path: string): { count: number; name: string } {
   const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined
   const count = isThere ? readKeyFile(path).length : 0
-  const before = isThere ? readFileSync(path, 'utf8') : ''
+  // Without a byte-order mark, which would stand in the middle then.
+  const before = isThere ? readTextFile(path) : ''
   const key = randomBytes(kekBytes)
   const temporary = `${path}.new-${randomBytes(4).toString('hex')}`
   const file = openSync(temporary, 'wx', 0o600)

@@ -12,14 +12,15 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { connect } from 'node:net'
 import { resolve } from 'node:path'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { noMetrics, type Metrics } from '../ports/metrics.ts'
+import { makeDataDir } from './data-dir.ts'
 import { takeDataDir } from './data-dir-owner.ts'
+import { greets } from './embedded-nats.ts'
 import { ensureNatsServer, NatsServerFault } from './nats-server.mjs'
 import {
   formatNatsConfig,
@@ -82,26 +83,6 @@ const pollMs = 20
 const wait = (clock: Clock, ms: number): Promise<void> =>
   new Promise((settle) => void clock.at(clock.now() + ms, settle))
 
-/** Settles true when a server of this name greets on the port. */
-function greets(port: number, serverName: string): Promise<boolean> {
-  return new Promise((settle) => {
-    const socket = connect({ host: '127.0.0.1', port })
-    let text = ''
-    const end = (isThere: boolean): void => {
-      socket.destroy()
-      settle(isThere)
-    }
-    socket.setTimeout(2_000, () => end(false))
-    socket.on('error', () => end(false))
-    socket.on('close', () => end(false))
-    socket.on('data', (chunk: Buffer) => {
-      text += chunk.toString('latin1')
-      if (text.includes('\r\n') || text.length > 16_384)
-        end(text.startsWith('INFO ') && text.includes(`"${serverName}"`))
-    })
-  })
-}
-
 /** The last lines of the server's log from `start` on, for a message to the operator. */
 function tailOfLog(path: string, start: number): string {
   if (!existsSync(path)) return ''
@@ -125,6 +106,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
   const dataDir = resolve(options.dataDir)
   const places = natsPlaces(dataDir)
   const binary = options.binary ?? (await findBinary(log))
+  makeDataDir(dataDir)
   mkdirSync(places.store, { recursive: true, mode: 0o700 })
 
   const mine = await takeDataDir(places.run, clock, log, bounds.natsStopMsMax)

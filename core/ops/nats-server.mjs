@@ -7,7 +7,7 @@
  * Order: BUSBAR_NATS_URL (nothing to do) → NATS_SERVER_BIN → the PATH → our cache → obtain one into the cache.
  */
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, readdirSync, statSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { obtainNatsServer } from './nats-obtain.mjs'
@@ -56,11 +56,20 @@ export function versionOfNatsServer(path) {
 }
 
 /**
- * Where obtained servers are kept: `<cache>/busbar`.
+ * Where obtained servers are kept: `<cache>/busbar`. Under `/` for a user without a home.
  * @param {Environment} env
  */
 export function cacheFolder(env) {
-  return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'busbar')
+  return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || ownHome(), '.cache'), 'busbar')
+}
+
+/** The home of this user, `/` for a user that the system does not know. */
+function ownHome() {
+  try {
+    return homedir()
+  } catch {
+    return '/'
+  }
 }
 
 /** @param {string} path */
@@ -150,8 +159,10 @@ export async function ensureNatsServer({ env, progress }) {
     progress(
       `nats-server on the PATH is ${tooOld.version}, too old; looking for ${natsServerVersionMin} or newer`,
     )
+  const folder = cacheFolder(env)
+  makeCache(folder)
   const { path, tried } = await obtainNatsServer({
-    folder: cacheFolder(env),
+    folder,
     progress,
     isUsable: (version) => isVersionAtLeast(version, natsServerVersionMin),
     versionOf: versionOfNatsServer,
@@ -163,4 +174,23 @@ export async function ensureNatsServer({ env, progress }) {
     tooOld ? 'NATS_SERVER_TOO_OLD' : 'NATS_SERVER_MISSING',
     `${tooOld ? `${tooOld.path} is ${tooOld.version}, too old, and` : 'there is no nats-server here and'} none could be obtained:\n${attempts}\n${remedy}`,
   )
+}
+
+/**
+ * Makes the cache folder, before anything is fetched into it.
+ * @param {string} folder
+ * @throws {NatsServerFault} naming the variables that choose another folder
+ */
+function makeCache(folder) {
+  try {
+    mkdirSync(folder, { recursive: true })
+    accessSync(folder, constants.W_OK | constants.X_OK)
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error)
+    throw new NatsServerFault(
+      'NATS_SERVER_MISSING',
+      `there is no nats-server here, and the cache folder for one, ${folder}, cannot be written (${code}). ` +
+        `Set XDG_CACHE_HOME or HOME to a folder that can be written. Or: ${remedy}`,
+    )
+  }
 }

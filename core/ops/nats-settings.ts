@@ -42,6 +42,19 @@ export function writePrivateFile(path: string, text: string): void {
   renameSync(fresh, path)
 }
 
+/** Reads the text of a settings file. @throws BrokerError NATS_SERVER_FAILED */
+export function readNatsSettings(path: string, text: string): NatsSettings {
+  try {
+    return settingsSchema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new BrokerError(
+      'NATS_SERVER_FAILED',
+      `${path} cannot be understood; remove it and a new one is made`,
+      { cause },
+    )
+  }
+}
+
 /** The port when it is free on loopback now (0: any), or undefined when another program has it. */
 function freePort(port: number): Promise<number | undefined> {
   return new Promise((settle) => {
@@ -67,17 +80,7 @@ export async function loadNatsSettings(
 ): Promise<NatsSettings> {
   const { settings: path } = natsPlaces(dataDir)
   let kept: NatsSettings | undefined
-  if (existsSync(path)) {
-    try {
-      kept = settingsSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
-    } catch (cause) {
-      throw new BrokerError(
-        'NATS_SERVER_FAILED',
-        `${path} cannot be understood; remove it and a new one is made`,
-        { cause },
-      )
-    }
-  }
+  if (existsSync(path)) kept = readNatsSettings(path, readFileSync(path, 'utf8'))
   const port = wantedPort || kept?.port
   const usable = (port && (await freePort(port))) || (wantedPort ? undefined : await freePort(0))
   if (usable === undefined)

@@ -5,6 +5,7 @@
  */
 import { fastify, type FastifyInstance } from 'fastify'
 import { BrokerError } from '../base/broker-error.ts'
+import { formatHostPort } from '../base/host-port.ts'
 import type { GrpcStatus } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { Log } from '../ports/log.ts'
@@ -34,7 +35,7 @@ export type OpsServerOptions = {
 }
 
 /** HTTP status by gRPC status: google.rpc.Code's own mapping. */
-const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
+export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
   OK: 200,
   INVALID_ARGUMENT: 400,
   FAILED_PRECONDITION: 400,
@@ -127,7 +128,7 @@ export async function startOpsServer({
   } catch (cause) {
     throw new BrokerError(
       'CONFIG_INVALID',
-      `ops server cannot listen on ${listen.host}:${listen.port}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `ops server cannot listen on ${formatHostPort(listen.host, listen.port)}: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     )
   }

@@ -220,8 +220,8 @@ t.test(
     t.same(without, {
       registered: 0,
       refused: [
-        { eui64: '00-DB-00-00-00-00-00-01', code: 'KEYS_ENCRYPTION_KEY_MISSING' },
-        { eui64: '00-DB-00-00-00-00-00-02', code: 'KEYS_ENCRYPTION_KEY_MISSING' },
+        { index: 0, eui64: '00-DB-00-00-00-00-00-01', code: 'KEYS_ENCRYPTION_KEY_MISSING' },
+        { index: 1, eui64: '00-DB-00-00-00-00-00-02', code: 'KEYS_ENCRYPTION_KEY_MISSING' },
       ],
     })
     const registering = registerDevices([entry], { bus, clock, directory, keys: vault })

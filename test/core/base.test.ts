@@ -21,8 +21,10 @@ import {
   parseEui64,
   parseEui64Into,
 } from '../../core/base/eui64.ts'
+import { bareHost, formatHostPort, parseHostPort } from '../../core/base/host-port.ts'
 import { Lane, laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
+import { likelyName } from '../../core/base/spelling.ts'
 import { formatSrv, parseSrv, parseSrvAt } from '../../core/base/srv.ts'
 
 const rows = Object.entries(errorTable) as Array<[ErrorCode, ErrorRow]>
@@ -248,4 +250,48 @@ t.test('lanes are as many as they say', async (t) => {
 t.test('limits are positive whole numbers', async (t) => {
   for (const [name, value] of Object.entries(limits))
     t.ok(Number.isSafeInteger(value) && value > 0, name)
+})
+
+t.test('host and port: IPv6 addresses stand in brackets', async (t) => {
+  for (const [text, host, port] of [
+    ['127.0.0.1:4059', '127.0.0.1', 4059],
+    ['meter-7.example:0', 'meter-7.example', 0],
+    ['[::1]:65535', '::1', 65_535],
+    ['[fe80::1%eth0]:1', 'fe80::1%eth0', 1],
+    ['[::ffff:10.0.0.1]:80', '::ffff:10.0.0.1', 80],
+  ] as const) {
+    t.same(parseHostPort(text), { host, port }, text)
+    t.equal(formatHostPort(host, port), text)
+  }
+  for (const text of [
+    '',
+    ':1',
+    'a',
+    'a:',
+    'a:65536',
+    '::1:80',
+    '[::1]',
+    '[a]:1',
+    'a b:1',
+    '[::1]:1x',
+  ])
+    t.equal(parseHostPort(text), undefined, text)
+  t.equal(formatHostPort('[::1]', 9), '[::1]:9', 'brackets are not doubled')
+  t.equal(bareHost('[::1]'), '::1')
+  t.equal(bareHost('host'), 'host')
+})
+
+t.test('a misspelt name is likely one that is near', async (t) => {
+  const names = ['BUSBAR_DATA_DIR', 'BUSBAR_PARTIES', 'BUSBAR_PARTITIONS', 'BUSBAR_NATS_URL']
+  for (const [given, meant] of [
+    ['BUSBAR_DATADIR', 'BUSBAR_DATA_DIR'],
+    ['busbar_data_dir', 'BUSBAR_DATA_DIR'],
+    ['BUSBAR_DTAA_DIR', 'BUSBAR_DATA_DIR'],
+    ['BUSBAR_PARTIES_FILE', 'BUSBAR_PARTIES'],
+    ['BUSBAR_PARTITION', 'BUSBAR_PARTITIONS'],
+    ['BUSBAR_NATS', 'BUSBAR_NATS_URL'],
+    ['BUSBAR_SOMETHING', undefined],
+    ['BUSBAR', undefined],
+  ] as const)
+    t.equal(likelyName(given, names), meant, given)
 })

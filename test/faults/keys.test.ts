@@ -140,9 +140,16 @@ t.test(
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify([record, plain]),
     })
-    t.same(await response.json(), {
+    t.match(await response.json(), {
       registered: 1,
-      refused: [{ eui64, code: 'KEYS_ENCRYPTION_KEY_MISSING' }],
+      refused: [
+        {
+          index: 0,
+          eui64,
+          code: 'KEYS_ENCRYPTION_KEY_MISSING',
+          message: /--key-encryption-key-file/,
+        },
+      ],
     })
   },
 )

@@ -5,7 +5,7 @@ import { createInterface, type Interface } from 'node:readline'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startChild, type Child } from '../../actors/demo/children.ts'
-import { registerDevicesFile } from '../../actors/demo/register.ts'
+import { registerWholeFile } from '../../actors/cli/device-registration.ts'
 import { addressOf } from '../../actors/cli/operator-ledger.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
 import { natsUrlOf } from '../../core/ops/nats-connection.ts'
@@ -115,7 +115,7 @@ export class Deployment {
       const told = this.devices.map((one) => JSON.stringify({ ...one, alertsTo: this.alertsTo }))
       writeFileSync(this.devicesFile, told.join('\n'))
     }
-    await registerDevicesFile(this.devicesFile, ops)
+    await registerWholeFile(this.devicesFile, ops)
   }
 
   /** The same meters, at the same ports. */

@@ -102,6 +102,19 @@ t.test('a named server that cannot be used is not replaced by another', async (t
   }
 })
 
+t.test('a cache folder that cannot be made is a fault that names the variables', async (t) => {
+  const file = write(join(folder, 'in-the-way'), '')
+  for (const env of [
+    { PATH: '', HOME: file },
+    { PATH: '', XDG_CACHE_HOME: join(file, 'cache') },
+  ]) {
+    await t.rejects(ensureNatsServer({ env, progress: t.fail }), {
+      code: 'NATS_SERVER_MISSING',
+      message: /cache folder .*in-the-way.*ENOTDIR.*XDG_CACHE_HOME or HOME.*NATS_SERVER_BIN/s,
+    })
+  }
+})
+
 const key = `-----BEGIN PGP PUBLIC KEY BLOCK-----
  .
  mQINBGA
