@@ -20,7 +20,6 @@ import {
   refuseMisspelt,
   surroundingsOf,
   wholeNumber,
-  type Configured,
   type Place,
 } from './cli/shared-options.ts'
 import { endsWithInputOption, untilStopped } from './cli/stop-signal.ts'
@@ -204,11 +203,11 @@ addOpsOption(program.command('inventory'), doorOfViews)
   .option('--json', 'one line of JSON', false)
   .action(async (eui64: string | undefined, options: InventoryArguments) => {
     const { inventoryCommand } = await import('./cli/views-commands.ts')
-    const { ops, json, limit, prefix, config: _config, ...query } = options
-    const asked = { eui64, limit, query: { ...query, eui64: prefix } }
+    const { ops, json, limit, prefix, type, open, outcome, after } = options
+    const asked = { eui64, limit, query: { type, open, outcome, after, eui64: prefix } }
     await inventoryCommand(ops, asked, terminal.out, json)
   })
-type InventoryArguments = Configured & {
+type InventoryArguments = {
   ops: string
   json: boolean
   limit: number
@@ -221,13 +220,13 @@ addOpsOption(program.command('usage'), doorOfViews)
   .option('--to <day>', 'the day behind the last one')
   .option('--party <eui64>', 'of this party alone')
   .option('--json', 'one line of JSON', false)
-  .action(async ({ ops, json, config: _config, ...query }: UsageArguments) => {
+  .action(async ({ ops, json, from, to, party }: UsageArguments) => {
     const { usageCommand } = await import('./cli/views-commands.ts')
-    await usageCommand(ops, query, terminal.out, json)
+    await usageCommand(ops, { from, to, party }, terminal.out, json)
   })
-type UsageArguments = Configured & { ops: string; json: boolean } & Partial<
-    Record<'from' | 'to' | 'party', string>
-  >
+type UsageArguments = { ops: string; json: boolean } & Partial<
+  Record<'from' | 'to' | 'party', string>
+>
 
 addPlaceOptions(program.command('backup'))
   .description('copy ledger, snapshots and cursors of a deployment, which may go on running')

@@ -15,7 +15,7 @@ t.setTimeout(600_000)
 
 const root = new URL('..', import.meta.url)
 const entry = fileURLToPath(new URL('actors/main.ts', root))
-const portOf = ['grpc', 'http', 'ops'] as const
+const doors = ['grpc', 'http', 'ops'] as const
 
 /** The commands of a section, in order, without comments; `isLeft` for those that run on. */
 function commandsOf(title: string): Array<{ words: string[]; isLeft: boolean }> {
@@ -36,7 +36,7 @@ function commandsOf(title: string): Array<{ words: string[]; isLeft: boolean }> 
 t.test('every command of "Running a broker" works as it is written', async (t) => {
   const cwd = t.testdir({})
   const env: NodeJS.ProcessEnv = { ...process.env, BUSBAR_LOG_LEVEL: 'silent' }
-  for (const door of portOf) env[`BUSBAR_${door.toUpperCase()}`] = `127.0.0.1:${await freePort()}`
+  for (const door of doors) env[`BUSBAR_${door.toUpperCase()}`] = `127.0.0.1:${await freePort()}`
   env['BUSBAR_GATEWAY'] = env['BUSBAR_GRPC']
   const ports = new Map([
     ['127.0.0.1:9465', `127.0.0.1:${await freePort()}`],
