@@ -43,7 +43,8 @@ const ownStatusOf: { readonly [code in ErrorCode]?: number } = {
   RESPONSE_NOT_KEPT: 410,
 }
 
-const statusOf = (code: ErrorCode): number =>
+/** The HTTP status of a rejection with `code`. */
+export const statusOf = (code: ErrorCode): number =>
   ownStatusOf[code] ?? httpStatusOf[errorTable[code].grpc]
 
 export type HttpAnswer = {

@@ -27,6 +27,7 @@ import { pollDeliveries } from './delivery-poll.ts'
 import { deliveryJson, httpRefusal, type HttpAnswer } from './http-answer.ts'
 import { takeJsonOnly } from './http-content.ts'
 import { faultAnswer, malformedAnswer, pathIdAnswer, tooManyAnswer } from './http-fault.ts'
+import { operations } from './http-operations.ts'
 import { requestBytesOf, requestIdBytesOf, requestIdOf } from './http-request.ts'
 import {
   deliveryAcknowledgementSchema,
@@ -37,6 +38,7 @@ import {
 } from './http-schema.ts'
 import { HttpBatch, HttpSingle, HttpStatus, send } from './http-sinks.ts'
 import type { Intake } from './intake.ts'
+import { serveOpenApi, type Operation } from './openapi.ts'
 import type { PartyAccount, PartyAccounts } from './party-account.ts'
 import type { Responses } from './responses.ts'
 
@@ -88,18 +90,28 @@ export class HttpGateway {
         httpRefusal('REQUEST_PATH_UNKNOWN', `${request.method} ${request.url.slice(0, 100)}`),
       ),
     )
-    this.server.post('/v1/service-requests', { schema: { body: submissionSchema } }, this.submit)
-    this.server.get('/v1/service-requests/:id', this.getStatus)
-    this.server.delete('/v1/service-requests/:id', this.cancel)
-    this.server.get(
-      '/v1/service-requests/:id/response',
-      { schema: { querystring: responseQuerySchema } },
+    this.addRoutes()
+  }
+
+  private addRoutes(): void {
+    const { server } = this
+    serveOpenApi(server)
+    const requests = '/v1/service-requests'
+    const of = (name: keyof typeof operations): { config: { operation: Operation } } => ({
+      config: { operation: operations[name] },
+    })
+    server.post(requests, { schema: { body: submissionSchema }, ...of('submit') }, this.submit)
+    server.get(`${requests}/:id`, of('getStatus'), this.getStatus)
+    server.delete(`${requests}/:id`, of('cancel'), this.cancel)
+    server.get(
+      `${requests}/:id/response`,
+      { schema: { querystring: responseQuerySchema }, ...of('getResponse') },
       this.getResponse,
     )
-    this.server.get('/v1/deliveries', { schema: { querystring: pollSchema } }, this.poll)
-    this.server.post(
+    server.get('/v1/deliveries', { schema: { querystring: pollSchema }, ...of('poll') }, this.poll)
+    server.post(
       '/v1/deliveries/acknowledgements',
-      { schema: { body: deliveryAcknowledgementSchema } },
+      { schema: { body: deliveryAcknowledgementSchema }, ...of('acknowledge') },
       this.acknowledge,
     )
   }

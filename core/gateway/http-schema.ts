@@ -37,7 +37,10 @@ const requestId = message({
   originator: text(40),
   target: text(40),
   // Looked at by `counterFaultOf`, which says what is wrong with it.
-  counter: {},
+  counter: {
+    description: 'A uint64: decimal text, or a whole number below 2^53',
+    examples: ['1795000000000000000'],
+  },
 })
 
 const priorities = [
@@ -121,12 +124,17 @@ export const submissionSchema: Schema = {
   else: { ...serviceRequest, nullable: false },
 }
 
+const deliveryId: Schema = {
+  description: 'A uint64: decimal text, or a whole number below 2^53',
+  examples: ['4097'],
+}
+
 /** POST /v1/deliveries/acknowledgements: AcknowledgeDeliveries. */
 export const deliveryAcknowledgementSchema: Schema = {
   type: 'object',
   additionalProperties: false,
   // Looked at by `deliveryIdFaultOf`, which says what is wrong with it.
-  properties: { deliveryId: {}, delivery_id: {} },
+  properties: { deliveryId, delivery_id: deliveryId },
 }
 
 /** GET /v1/deliveries */
