@@ -29,6 +29,8 @@ export function parseJson(octets: Buffer): ParsedJson {
   const mark = isText ? '\uFEFF' : '\xEF\xBB\xBF'
   if (text.startsWith(mark)) text = text.slice(mark.length)
   if (text.trim() === '') return { detail: 'the body is empty', field: undefined, isOfValue: false }
+  const excess = excessIn(text)
+  if (excess !== undefined) return { detail: excess, field: undefined, isOfValue: false }
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -43,7 +45,37 @@ export function parseJson(octets: Buffer): ParsedJson {
   return new Look(text, isText).fault() ?? { value }
 }
 
-type Level = { names: Set<string> | undefined; place: string | number }
+const [quote, backslash] = ['"', '\\'].map((character) => character.charCodeAt(0)) as [
+  number,
+  number,
+]
+const [brace, bracket] = ['{', '['].map((character) => character.charCodeAt(0)) as [number, number]
+const [braceEnd, bracketEnd] = ['}', ']'].map((character) => character.charCodeAt(0)) as [
+  number,
+  number,
+]
+
+/** Whether `text` is nested deeper, or has more objects and lists, than any request: JSON.parse takes seconds for 4 MiB of them. */
+function excessIn(text: string): string | undefined {
+  let depth = 0
+  let count = 0
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charCodeAt(at)
+    if (character === brace || character === bracket) {
+      if (++depth > limits.jsonNestingMax) return 'the body is nested too deep'
+      if (++count > limits.jsonObjectsMax) return 'the body has too many objects and lists'
+    } else if (character === braceEnd || character === bracketEnd) depth--
+    else if (character === quote) {
+      at++
+      for (; at < text.length && text.charCodeAt(at) !== quote; at++)
+        if (text.charCodeAt(at) === backslash) at++
+    }
+  }
+  return undefined
+}
+
+/** An object or list that is open; the names of an object are kept from the first one on. */
+type Level = { isObject: boolean; names: Set<string> | undefined; place: string | number }
 
 /** A walk through text that is known to be JSON. */
 class Look {
@@ -69,8 +101,8 @@ class Look {
         continue
       }
       this.at++
-      if (character === '{') levels.push({ names: new Set(), place: '' })
-      else if (character === '[') levels.push({ names: undefined, place: 0 })
+      if (character === '{') levels.push({ isObject: true, names: undefined, place: '' })
+      else if (character === '[') levels.push({ isObject: false, names: undefined, place: 0 })
       else if (character === '}' || character === ']') levels.pop()
       else if (character === ',' && level && typeof level.place === 'number') level.place++
       else if (character === '-' || (character >= '0' && character <= '9')) {
@@ -80,9 +112,7 @@ class Look {
       } else if (character !== ',' && character !== ':') continue
       // In an object a name stands behind its brace and behind each comma.
       const inside = levels.at(-1)
-      if (levels.length > limits.jsonNestingMax)
-        return { detail: 'the body is nested too deep', field: undefined, isOfValue: false }
-      isName = inside?.names !== undefined && (character === '{' || character === ',')
+      isName = inside?.isObject === true && (character === '{' || character === ',')
     }
     return undefined
   }
@@ -104,8 +134,9 @@ class Look {
       }
       const name = jsonName(read)
       level.place = name
-      if (level.names!.has(name)) return `${JSON.stringify(name.slice(0, 60))} is there twice`
-      level.names!.add(name)
+      const names = (level.names ??= new Set())
+      if (names.has(name)) return `${JSON.stringify(name.slice(0, 60))} is there twice`
+      names.add(name)
       return undefined
     }
     if (!isWritten) return 'the text is not UTF-8'
