@@ -175,6 +175,10 @@ export const limits = {
   connectionKeepaliveWaitMs: 10_000,
   /** Long poll over HTTP. */
   longPollMsMax: 30_000,
+  /** Objects and lists inside one another in the JSON of a party. */
+  jsonNestingMax: 16,
+  /** All of them together: more than the smallest requests that fit into `partyMessageBytesMax` have. */
+  jsonObjectsMax: 100_000,
 
   /** Hint with DEVICE_QUEUE_FULL. */
   deviceRetryAfterMs: 1_000,

@@ -29,6 +29,7 @@ import type { Intake } from './intake.ts'
 import type { PartyAccounts, PartyAccount } from './party-account.ts'
 import { Receiver } from './receiver.ts'
 import { grpcRefusal } from './refusal.ts'
+import { requestIdViolations, tooMany } from './request-violations.ts'
 import type { Responses } from './responses.ts'
 import { BatchCall, SingleCall, StatusCall, submitOne } from './submit-calls.ts'
 import { SubmitStream } from './submit-stream.ts'
@@ -197,7 +198,9 @@ export class GrpcGateway {
     const account = this.identify(call.metadata)
     if (typeof account === 'string') return callback(grpcRefusal(account))
     new BatchCall((response, refusal) =>
-      refusal ? callback(grpcRefusal(refusal)) : callback(null, response),
+      refusal
+        ? callback(grpcRefusal(refusal, undefined, tooMany(refusal)))
+        : callback(null, response),
     ).submit(this.ports.intake, account, call.request)
   }
 
@@ -209,7 +212,7 @@ export class GrpcGateway {
       call.request,
       0,
       call.request.length,
-      new SingleCall(callback),
+      new SingleCall(callback, (code) => requestIdViolations(code, call.request)),
       0,
     )
   }
@@ -222,7 +225,7 @@ export class GrpcGateway {
       call.request,
       0,
       call.request.length,
-      new StatusCall(callback),
+      new StatusCall(callback, call.request),
       0,
     )
   }
@@ -235,8 +238,10 @@ export class GrpcGateway {
       call.request,
       (stop) => void call.once('cancelled', stop),
     )
-    if ('code' in result) callback(grpcRefusal(result.code, result.detail))
-    else callback(null, result.message)
+    if ('code' in result) {
+      const violations = requestIdViolations(result.code, call.request)
+      callback(grpcRefusal(result.code, result.detail, violations))
+    } else callback(null, result.message)
   }
 
   private readonly submitStream: handleBidiStreamingCall<Buffer, Buffer> = (call) => {

@@ -1,6 +1,6 @@
 /**
  * Acknowledgements, refusals and deliveries as JSON text: proto3 JSON of busbar.v1, and `{ code,
- * responseCode, message, detail }` for what went wrong.
+ * responseCode, message, detail, violations }` for what went wrong.
  */
 import { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { Unit, type ServiceResponse } from '../../proto/gen/busbar/v1/service_response.ts'
@@ -17,6 +17,7 @@ import { readCorrelation, readDeadline, readOutcome, readTime } from '../envelop
 import { offsetOf } from '../envelope/layout.ts'
 import { isNamed } from './answer.ts'
 import { retryHintMs } from './own-answer.ts'
+import { jsonName, type Violation } from './violation.ts'
 
 /** HTTP statuses of the error table's gRPC statuses. */
 export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
@@ -42,10 +43,16 @@ const ownStatusOf: { readonly [code in ErrorCode]?: number } = {
   RESPONSE_NOT_KEPT: 410,
 }
 
-const statusOf = (code: ErrorCode): number =>
+/** The HTTP status of a rejection with `code`. */
+export const statusOf = (code: ErrorCode): number =>
   ownStatusOf[code] ?? httpStatusOf[errorTable[code].grpc]
 
-export type HttpAnswer = { status: number; body: string; retryAfterSeconds: number }
+export type HttpAnswer = {
+  status: number
+  body: string
+  retryAfterSeconds: number
+  headers?: Readonly<Record<string, string>>
+}
 
 // Outcome parts are the same for every request with that outcome: made once.
 const outcomeTexts = new Map<
@@ -112,12 +119,26 @@ export function acknowledgementJson(buffer: Buffer, at: number): string {
   return `{${id}${asAcknowledgement},"time":"${new Date(timeMs).toISOString()}"${rest}}`
 }
 
+/** Violations by the names of JSON, as a member that may be absent. */
+const violationsMember = (
+  violations: readonly Violation[],
+): { violations?: readonly Violation[] } =>
+  violations.length === 0
+    ? {}
+    : { violations: violations.map((one) => ({ ...one, field: jsonName(one.field) })) }
+
 /**
  * One request's answer as a whole HTTP answer: its Acknowledgement, or an error object that names
- * the request.
+ * the request. `violationsOf` says which fields of the request a rejection is about.
  */
-export function httpAnswerOf(buffer: Buffer, at: number, goodStatus: number): HttpAnswer {
-  const texts = outcomeTextsOf(readOutcome(buffer, at))
+export function httpAnswerOf(
+  buffer: Buffer,
+  at: number,
+  goodStatus: number,
+  violationsOf: (code: ErrorCode) => Violation[] = () => [],
+): HttpAnswer {
+  const outcome = readOutcome(buffer, at)
+  const texts = outcomeTextsOf(outcome)
   if (texts.isGood)
     return { status: goodStatus, body: acknowledgementJson(buffer, at), retryAfterSeconds: 0 }
   const id = isNamed(buffer, at) ? `,"requestId":${requestIdText(buffer, at)}` : ''
@@ -125,15 +146,22 @@ export function httpAnswerOf(buffer: Buffer, at: number, goodStatus: number): Ht
   const retry = retryMs > 0 ? `,"retryAfterMs":${retryMs}` : ''
   const bounds = readCounterBounds(buffer, at)
   const detail = bounds === undefined ? '' : `,"detail":${JSON.stringify(boundsText(bounds))}`
+  const code = errorCodeOf(outcome)
+  const { violations } = violationsMember(code === undefined ? [] : violationsOf(code))
+  const fields = violations === undefined ? '' : `,"violations":${JSON.stringify(violations)}`
   return {
     status: texts.status,
-    body: `{${texts.asError}${detail}${id}${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}}`,
+    body: `{${texts.asError}${detail}${fields}${id}${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}}`,
     retryAfterSeconds: Math.ceil(retryMs / 1000),
   }
 }
 
-/** A refusal of a whole call. */
-export function httpRefusal(code: ErrorCode, detail?: string): HttpAnswer {
+/** A refusal of a whole call; `violations` are the fields of its content or parameters that are at fault. */
+export function httpRefusal(
+  code: ErrorCode,
+  detail?: string,
+  violations: readonly Violation[] = [],
+): HttpAnswer {
   const row = errorTable[code]
   const retryMs = retryHintMs(code)
   const body = {
@@ -141,6 +169,7 @@ export function httpRefusal(code: ErrorCode, detail?: string): HttpAnswer {
     responseCode: row.duis,
     message: explain(code),
     detail,
+    ...violationsMember(violations),
     ...(retryMs > 0 ? { retryAfterMs: retryMs } : {}),
   }
   return {

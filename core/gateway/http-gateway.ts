@@ -9,51 +9,39 @@ import fastify, {
   type FastifyRequest,
 } from 'fastify'
 import {
-  GetRequestStatusRequest,
-  GetRequestStatusResponse,
-} from '../../proto/gen/busbar/v1/input_gateway.ts'
-import {
   GetResponseRequest,
   GetResponseResponse,
   ReceiveResponse,
 } from '../../proto/gen/busbar/v1/output_gateway.ts'
-import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/service_request.ts'
 import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { asBuffer } from '../base/bytes.ts'
-import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
-import { readKind } from '../envelope/envelope.ts'
-import { Kind } from '../envelope/layout.ts'
+import { sequenceOf } from '../envelope/delivery-id.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { DeliveryFeed } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-import { ProtobufWriter } from '../translate/protobuf.ts'
-import { appendStatus } from '../translate/status.ts'
-import { sequenceOf } from '../envelope/delivery-id.ts'
 import type { Deliveries } from './deliveries.ts'
 import { pollDeliveries } from './delivery-poll.ts'
+import { deliveryJson, httpRefusal, type HttpAnswer } from './http-answer.ts'
+import { takeJsonOnly } from './http-content.ts'
+import { faultAnswer, malformedAnswer, pathIdAnswer, tooManyAnswer } from './http-fault.ts'
+import { operations } from './http-operations.ts'
+import { requestBytesOf, requestIdBytesOf, requestIdOf } from './http-request.ts'
 import {
-  acknowledgementJson,
-  deliveryJson,
-  httpAnswerOf,
-  httpRefusal,
-  type HttpAnswer,
-} from './http-answer.ts'
-import {
-  bodyNames,
-  counterFaultOf,
   deliveryAcknowledgementSchema,
+  deliveryIdFaultOf,
   pollSchema,
   responseQuerySchema,
   submissionSchema,
 } from './http-schema.ts'
+import { HttpBatch, HttpSingle, HttpStatus, send } from './http-sinks.ts'
 import type { Intake } from './intake.ts'
+import { serveOpenApi, type Operation } from './openapi.ts'
 import type { PartyAccount, PartyAccounts } from './party-account.ts'
 import type { Responses } from './responses.ts'
-import type { AnswerSink } from './slots.ts'
 
 export type HttpGatewayPorts = {
   intake: Intake
@@ -66,147 +54,7 @@ export type HttpGatewayPorts = {
   log: Log
 }
 
-const json = 'application/json; charset=utf-8'
 const pollDeliveriesDefault = 100
-
-function send(reply: FastifyReply, answer: HttpAnswer): void {
-  if (answer.retryAfterSeconds > 0) reply.header('retry-after', answer.retryAfterSeconds)
-  reply.code(answer.status).header('content-type', json).send(answer.body)
-}
-
-/** One request a call: POST with a single object, or DELETE. */
-class HttpSingle implements AnswerSink {
-  private readonly reply: FastifyReply
-  private readonly goodStatus: number
-
-  constructor(reply: FastifyReply, goodStatus: number) {
-    this.reply = reply
-    this.goodStatus = goodStatus
-  }
-
-  answer(_tag: number, buffer: Buffer, at: number): void {
-    send(this.reply, httpAnswerOf(buffer, at, this.goodStatus))
-  }
-}
-
-/** POST with a list: acknowledgements in its order. */
-class HttpBatch implements AnswerSink {
-  private readonly reply: FastifyReply
-  private readonly texts: string[]
-  private left: number
-
-  constructor(reply: FastifyReply, count: number) {
-    this.reply = reply
-    this.texts = new Array<string>(count)
-    this.left = count
-  }
-
-  answer(tag: number, buffer: Buffer, at: number): void {
-    this.texts[tag] = acknowledgementJson(buffer, at)
-    if (--this.left > 0) return
-    send(this.reply, {
-      status: 200,
-      body: `{"acknowledgements":[${this.texts.join(',')}]}`,
-      retryAfterSeconds: 0,
-    })
-  }
-}
-
-const statusWriter = new ProtobufWriter()
-
-class HttpStatus implements AnswerSink {
-  private readonly reply: FastifyReply
-
-  constructor(reply: FastifyReply) {
-    this.reply = reply
-  }
-
-  answer(_tag: number, buffer: Buffer, at: number): void {
-    if (readKind(buffer, at) !== Kind.STATUS) return send(this.reply, httpAnswerOf(buffer, at, 200))
-    try {
-      appendStatus(statusWriter, buffer, at)
-      const body = JSON.stringify(
-        GetRequestStatusResponse.toJSON(GetRequestStatusResponse.decode(statusWriter.take())),
-      )
-      send(this.reply, { status: 200, body, retryAfterSeconds: 0 })
-    } catch {
-      statusWriter.reset()
-      send(this.reply, httpRefusal('ENVELOPE_MALFORMED'))
-    }
-  }
-}
-
-type Malformed = { code: ErrorCode; detail: string }
-
-/**
- * Why a RequestID in JSON has no usable counter, in words. One of a list that has none, or one too many, is refused by
- * itself behind this door: only what has no form in protobuf is a fault of the list.
- */
-function requestIdFaultOf(object: Record<string, unknown>, isInList: boolean): string | undefined {
-  const id = (object['requestId'] ?? object['request_id'] ?? {}) as Record<string, unknown>
-  const { counter } = id
-  const fault = counterFaultOf(counter)
-  if (fault !== undefined || isInList) return fault
-  const isGiven = counter !== undefined && counter !== null && counter !== '' && Number(counter) > 0
-  const isAssigned = (object['assignCounter'] ?? object['assign_counter']) === true
-  if (isGiven && isAssigned) return 'there is a counter, and assignCounter asks for another one'
-  return isGiven || isAssigned ? undefined : 'the counter is missing or 0'
-}
-
-/**
- * The wire bytes of a ServiceRequest given as JSON that the schema has passed, or what is wrong
- * with it.
- */
-function requestBytesOf(object: Record<string, unknown>, isInList: boolean): Buffer | Malformed {
-  const malformed = (detail: string): Malformed => ({ code: 'REQUEST_JSON_MALFORMED', detail })
-  let bodies = 0
-  for (const name of bodyNames) if (object[name] !== undefined && object[name] !== null) bodies++
-  if (bodies > 1) return malformed('a request takes one body at most')
-  const fault = requestIdFaultOf(object, isInList)
-  if (fault !== undefined) return { code: 'REQUEST_ID_MALFORMED', detail: fault }
-  const id = object['requestId'] ?? object['request_id']
-  // An empty text is no counter, which the generated code does not know.
-  const { counter, ...names } = (id ?? {}) as Record<string, unknown>
-  const request = { ...object, requestId: counter === '' ? names : id }
-  try {
-    return asBuffer(ServiceRequest.encode(ServiceRequest.fromJSON(request)).finish())
-  } catch {
-    // The schema has seen to names and types: what is left is a date that does not exist.
-    return malformed('a time does not exist')
-  }
-}
-
-// `originator:target:counter`, where each EUI-64 may itself have colons.
-const eui64Text = '(?:[0-9A-Fa-f]{16}|(?:[0-9A-Fa-f]{2}[-:]){7}[0-9A-Fa-f]{2})'
-const requestIdText = new RegExp(`^(${eui64Text}):(${eui64Text}):(\\d{1,20})$`)
-
-/** The RequestId of a path; undefined when it has another form. */
-function requestIdOf(text: string): RequestId | undefined {
-  const match = requestIdText.exec(text)
-  if (!match) return undefined
-  const counter = BigInt(match[3]!)
-  if (counter > 0xffff_ffff_ffff_ffffn) return undefined
-  return { originator: match[1]!, target: match[2]!, counter }
-}
-
-/** A GetRequestStatusRequest or CancelRequest, which have the same wire form. */
-function requestIdBytesOf(text: string): Buffer | undefined {
-  const requestId = requestIdOf(text)
-  return requestId && asBuffer(GetRequestStatusRequest.encode({ requestId }).finish())
-}
-
-function codeOf(error: FastifyError): ErrorCode {
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return 'REQUEST_SIZE_EXCEEDED'
-  return (error.statusCode ?? 500) < 500 ? 'REQUEST_JSON_MALFORMED' : 'BROKER_GATEWAY_FAILED'
-}
-
-/** What the schema found, with the name of a field that nobody knows. */
-function faultOf(error: FastifyError): string {
-  const unknown = error.validation?.[0]?.params['additionalProperty']
-  return typeof unknown === 'string'
-    ? `${error.message}: ${JSON.stringify(unknown.slice(0, 60))}`
-    : error.message
-}
 
 export class HttpGateway {
   private readonly ports: HttpGatewayPorts
@@ -222,6 +70,7 @@ export class HttpGateway {
       exposeHeadRoutes: false,
       requestTimeout: limits.longPollMsMax,
       forceCloseConnections: true,
+      frameworkErrors: (error, _request, reply) => this.refuseBroken(error, reply as FastifyReply),
       ajv: {
         customOptions: {
           coerceTypes: false,
@@ -232,34 +81,38 @@ export class HttpGateway {
         },
       },
     })
-    this.server.setErrorHandler((error: FastifyError, _request, reply) => {
-      const code = codeOf(error)
-      if (code === 'BROKER_GATEWAY_FAILED')
-        ports.log.error({ reason: String(error) }, 'an HTTP call failed')
-      const answer = httpRefusal(
-        code,
-        code === 'BROKER_GATEWAY_FAILED' ? undefined : faultOf(error),
-      )
-      send(reply, { ...answer, status: error.statusCode ?? answer.status })
-    })
+    takeJsonOnly(this.server)
+    this.server.setErrorHandler((error: FastifyError, _request, reply) =>
+      this.refuseBroken(error, reply),
+    )
     this.server.setNotFoundHandler((request, reply) =>
       send(
         reply,
         httpRefusal('REQUEST_PATH_UNKNOWN', `${request.method} ${request.url.slice(0, 100)}`),
       ),
     )
-    this.server.post('/v1/service-requests', { schema: { body: submissionSchema } }, this.submit)
-    this.server.get('/v1/service-requests/:id', this.getStatus)
-    this.server.delete('/v1/service-requests/:id', this.cancel)
-    this.server.get(
-      '/v1/service-requests/:id/response',
-      { schema: { querystring: responseQuerySchema } },
+    this.addRoutes()
+  }
+
+  private addRoutes(): void {
+    const { server } = this
+    serveOpenApi(server)
+    const requests = '/v1/service-requests'
+    const of = (name: keyof typeof operations): { config: { operation: Operation } } => ({
+      config: { operation: operations[name] },
+    })
+    server.post(requests, { schema: { body: submissionSchema }, ...of('submit') }, this.submit)
+    server.get(`${requests}/:id`, of('getStatus'), this.getStatus)
+    server.delete(`${requests}/:id`, of('cancel'), this.cancel)
+    server.get(
+      `${requests}/:id/response`,
+      { schema: { querystring: responseQuerySchema }, ...of('getResponse') },
       this.getResponse,
     )
-    this.server.get('/v1/deliveries', { schema: { querystring: pollSchema } }, this.poll)
-    this.server.post(
+    server.get('/v1/deliveries', { schema: { querystring: pollSchema }, ...of('poll') }, this.poll)
+    server.post(
       '/v1/deliveries/acknowledgements',
-      { schema: { body: deliveryAcknowledgementSchema } },
+      { schema: { body: deliveryAcknowledgementSchema }, ...of('acknowledge') },
       this.acknowledge,
     )
   }
@@ -291,6 +144,13 @@ export class HttpGateway {
     await this.server.close()
   }
 
+  /** Answers a call that failed before its handler ran, or in it. */
+  private refuseBroken(error: FastifyError, reply: FastifyReply): void {
+    const answer = faultAnswer(error)
+    if (answer.status >= 500) this.ports.log.error({ reason: String(error) }, 'an HTTP call failed')
+    send(reply, answer)
+  }
+
   private identify(request: FastifyRequest): PartyAccount | IdentityRefusal {
     const value = request.headers[partyHeader]
     if (Array.isArray(value)) return 'PARTY_HEADER_MALFORMED'
@@ -305,19 +165,19 @@ export class HttpGateway {
     const { intake } = this.ports
     if (body.requests === undefined) {
       const bytes = requestBytesOf(body, false)
-      if (!Buffer.isBuffer(bytes)) return send(reply, httpRefusal(bytes.code, bytes.detail))
-      return intake.submit(account, bytes, 0, bytes.length, new HttpSingle(reply, 202), 0)
+      if (!Buffer.isBuffer(bytes)) return send(reply, malformedAnswer(bytes))
+      const sink = new HttpSingle(reply, 202, bytes)
+      return intake.submit(account, bytes, 0, bytes.length, sink, 0)
     }
     const { requests } = body
     if (requests.length > limits.requestsPerBatchMax)
-      return send(reply, httpRefusal('REQUEST_SIZE_EXCEEDED', `${requests.length} requests`))
+      return send(reply, tooManyAnswer(requests.length))
     if (requests.length === 0)
       return send(reply, { status: 200, body: '{"acknowledgements":[]}', retryAfterSeconds: 0 })
     const encoded: Buffer[] = []
     for (const object of requests) {
       const bytes = requestBytesOf(object, true)
-      if (!Buffer.isBuffer(bytes))
-        return send(reply, httpRefusal(bytes.code, `requests/${encoded.length}: ${bytes.detail}`))
+      if (!Buffer.isBuffer(bytes)) return send(reply, malformedAnswer(bytes, encoded.length))
       encoded.push(bytes)
     }
     const batch = new HttpBatch(reply, encoded.length)
@@ -329,10 +189,7 @@ export class HttpGateway {
     if (typeof account === 'string') return send(reply, httpRefusal(account))
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
     if (bytes === undefined)
-      return send(
-        reply,
-        httpRefusal('REQUEST_ID_MALFORMED', 'the path ends in originator:target:counter'),
-      )
+      return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
     this.ports.intake.queryStatus(account, bytes, 0, bytes.length, new HttpStatus(reply), 0)
   }
 
@@ -346,10 +203,7 @@ export class HttpGateway {
     if (requestId === undefined)
       return this.sent(
         reply,
-        httpRefusal(
-          'REQUEST_ID_MALFORMED',
-          'the path has originator:target:counter before /response',
-        ),
+        pathIdAnswer('the path has originator:target:counter before /response'),
       )
     const waitMs = Number((request.query as { waitMs?: string }).waitMs ?? 0)
     const bytes = asBuffer(GetResponseRequest.encode({ requestId, waitMs }).finish())
@@ -370,10 +224,7 @@ export class HttpGateway {
     if (typeof account === 'string') return send(reply, httpRefusal(account))
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
     if (bytes === undefined)
-      return send(
-        reply,
-        httpRefusal('REQUEST_ID_MALFORMED', 'the path ends in originator:target:counter'),
-      )
+      return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
     this.ports.intake.cancel(account, bytes, 0, bytes.length, new HttpSingle(reply, 200), 0)
   }
 
@@ -421,8 +272,15 @@ export class HttpGateway {
   ): Promise<FastifyReply> => {
     const account = this.identify(request)
     if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
-    const body = request.body as { deliveryId?: string | number; delivery_id?: string | number }
-    const deliveryId = Number(body.deliveryId ?? body.delivery_id)
+    const body = request.body as { deliveryId?: unknown; delivery_id?: unknown }
+    const given = body.deliveryId ?? body.delivery_id
+    const fault = deliveryIdFaultOf(given)
+    if (fault !== undefined)
+      return this.sent(
+        reply,
+        httpRefusal('REQUEST_JSON_MALFORMED', fault, [{ field: 'deliveryId', description: fault }]),
+      )
+    const deliveryId = Number(given)
     const { deliveries, ledger } = this.ports
     try {
       const subject = deliveries.subjectOf(account.party)
@@ -430,12 +288,11 @@ export class HttpGateway {
       const acknowledged = sequenceOf(cursor.acknowledged)
       const last = (await ledger.lastOn(subject, acknowledged))?.sequence ?? acknowledged
       if (!Number.isSafeInteger(deliveryId) || sequenceOf(deliveryId) > last) {
+        const detail = `delivery id ${String(given)}`
+        const violation = { field: 'deliveryId', description: 'was never sent to this party' }
         return this.sent(
           reply,
-          httpRefusal(
-            'DELIVERY_ACKNOWLEDGEMENT_INVALID',
-            `delivery id ${body.deliveryId ?? body.delivery_id}`,
-          ),
+          httpRefusal('DELIVERY_ACKNOWLEDGEMENT_INVALID', detail, [violation]),
         )
       }
       cursor.acknowledge(deliveryId)

@@ -31,20 +31,16 @@ const timestamp: Schema = {
   maxLength: 40,
   pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?(Z|[+-]\\d\\d:\\d\\d)$',
 }
-/** As proto3 JSON has it: decimal text, or a number where a double is exact. */
-const uint64: Schema = {
-  type: ['string', 'integer'],
-  pattern: '^\\d{1,20}$',
-  minimum: 0,
-  maximum: Number.MAX_SAFE_INTEGER,
-}
 const uint32: Schema = { type: 'integer', nullable: true, minimum: 0, maximum: 0xffff_ffff }
 
 const requestId = message({
   originator: text(40),
   target: text(40),
   // Looked at by `counterFaultOf`, which says what is wrong with it.
-  counter: {},
+  counter: {
+    description: 'A uint64: decimal text, or a whole number below 2^53',
+    examples: ['1795000000000000000'],
+  },
 })
 
 const priorities = [
@@ -81,19 +77,38 @@ const serviceRequest = message({
   synchroniseClock: message({ toleranceSeconds: uint32 }),
 })
 
-/** What is wrong with the counter of a RequestID in JSON, as a sentence; undefined for one above 0 of at most 64 bits, and for none. */
-export function counterFaultOf(counter: unknown): string | undefined {
-  if (counter === undefined || counter === null || counter === '') return undefined
-  if (typeof counter === 'number') {
-    if (Number.isSafeInteger(counter)) return counter < 0 ? 'the counter is negative' : undefined
-    return Number.isInteger(counter)
-      ? 'a counter above 2^53 is rounded as a JSON number: send it as text, in quotation marks'
-      : 'the counter is not a whole number'
+/**
+ * What is wrong with a uint64 in JSON that a sentence calls `noun`; undefined for one of at most 64 bits, and for none.
+ * Decimal text, or a number where a double is exact.
+ */
+function uint64FaultOf(value: unknown, noun: string): string | undefined {
+  if (value === undefined || value === null || value === '') return undefined
+  const isNegative = typeof value === 'string' ? /^-\d+$/.test(value) : Number(value) < 0
+  if (isNegative) return `the ${noun} is negative`
+  if (typeof value === 'number') {
+    if (Number.isSafeInteger(value)) return undefined
+    return Number.isInteger(value)
+      ? `a ${noun} above 2^53 is rounded as a JSON number: send it as text, in quotation marks`
+      : `the ${noun} is not a whole number`
   }
-  if (typeof counter !== 'string') return 'the counter is neither text nor a whole number'
-  if (/^-\d+$/.test(counter)) return 'the counter is negative'
-  if (!/^\d{1,20}$/.test(counter)) return 'the counter is not a whole number in decimal digits'
-  return BigInt(counter) > 0xffff_ffff_ffff_ffffn ? 'the counter is above 64 bits' : undefined
+  if (typeof value !== 'string') return `the ${noun} is neither text nor a whole number`
+  if (!/^\d{1,20}$/.test(value)) return `the ${noun} is not a whole number in decimal digits`
+  return BigInt(value) > 0xffff_ffff_ffff_ffffn ? `the ${noun} is above 64 bits` : undefined
+}
+
+/** What is wrong with the counter of a RequestID in JSON, as a sentence; undefined for one above 0 of at most 64 bits, and for none. */
+export const counterFaultOf = (counter: unknown): string | undefined =>
+  uint64FaultOf(counter, 'counter')
+
+/**
+ * What is wrong with the delivery id of an acknowledgement in JSON, as a sentence; undefined for any number in decimal
+ * digits: whether it was sent is for the deliveries.
+ */
+export function deliveryIdFaultOf(id: unknown): string | undefined {
+  if (id === undefined || id === null || id === '') return 'the delivery id is missing'
+  return typeof id === 'string' && /^\d{1,20}$/.test(id)
+    ? undefined
+    : uint64FaultOf(id, 'delivery id')
 }
 
 /** POST /v1/service-requests: one ServiceRequest, or a SubmitBatchRequest. */
@@ -109,12 +124,17 @@ export const submissionSchema: Schema = {
   else: { ...serviceRequest, nullable: false },
 }
 
+const deliveryId: Schema = {
+  description: 'A uint64: decimal text, or a whole number below 2^53',
+  examples: ['4097'],
+}
+
 /** POST /v1/deliveries/acknowledgements: AcknowledgeDeliveries. */
 export const deliveryAcknowledgementSchema: Schema = {
   type: 'object',
   additionalProperties: false,
-  properties: { deliveryId: uint64, delivery_id: uint64 },
-  anyOf: [{ required: ['deliveryId'] }, { required: ['delivery_id'] }],
+  // Looked at by `deliveryIdFaultOf`, which says what is wrong with it.
+  properties: { deliveryId, delivery_id: deliveryId },
 }
 
 /** GET /v1/deliveries */

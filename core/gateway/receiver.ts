@@ -19,6 +19,7 @@ import { resetCall } from './call-reset.ts'
 import { deliveryIdOf, indexOf, sequenceOf } from '../envelope/delivery-id.ts'
 import type { Deliveries, Seat } from './deliveries.ts'
 import { grpcRefusal } from './refusal.ts'
+import type { Violation } from './violation.ts'
 import type { Flushable, Turn } from './turn.ts'
 
 export type ReceiveCall = ServerDuplexStream<Buffer, Buffer>
@@ -90,7 +91,7 @@ export class Receiver implements Flushable {
   }
 
   /** Ends the stream with a code, or normally; twice is once. */
-  end(code: ErrorCode | undefined, detail?: string): void {
+  end(code: ErrorCode | undefined, detail?: string, violations?: readonly Violation[]): void {
     if (this.isEnded) return
     this.isEnded = true
     this.disarmOpen?.()
@@ -98,7 +99,7 @@ export class Receiver implements Flushable {
     this.frame = undefined
     this.frameDone?.()
     this.writer.reset()
-    void this.leave(code, detail)
+    void this.leave(code, detail, violations)
   }
 
   flush(): void {
@@ -106,11 +107,15 @@ export class Receiver implements Flushable {
     if (!this.isEnded && this.writerCount > 0) this.write()
   }
 
-  private async leave(code: ErrorCode | undefined, detail?: string): Promise<void> {
+  private async leave(
+    code: ErrorCode | undefined,
+    detail?: string,
+    violations?: readonly Violation[],
+  ): Promise<void> {
     // The status first: a party that was superseded need not wait for its old stream's
     // book-keeping.
     if (code !== undefined) {
-      this.call.emit('error', grpcRefusal(code, detail))
+      this.call.emit('error', grpcRefusal(code, detail, violations))
       if (this.bytesUnsent > 0)
         this.clock.at(this.clock.now() + limits.receiverResetMs, () => resetCall(this.call))
     }
@@ -134,7 +139,9 @@ export class Receiver implements Flushable {
     }
     const { step } = request
     if (step === undefined)
-      return this.end('REQUEST_WIRE_MALFORMED', 'neither open nor acknowledge')
+      return this.end('REQUEST_WIRE_MALFORMED', 'neither open nor acknowledge', [
+        { field: 'step', description: 'is missing' },
+      ])
     if (step.$case === 'openReceiver') {
       const { credit } = step.value
       if (this.credit > 0 || credit < 1 || credit > limits.receiverCreditMax) {

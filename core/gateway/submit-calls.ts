@@ -15,7 +15,9 @@ import { appendAnswer, callRefusalOf, isNamed } from './answer.ts'
 import type { Intake } from './intake.ts'
 import type { PartyAccount } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
+import { requestIdViolations, requestViolations, within } from './request-violations.ts'
 import type { AnswerSink } from './slots.ts'
+import type { Violation } from './violation.ts'
 import { errorCodeOf, type ErrorCode } from '../base/error-table.ts'
 import { readCounter, readOutcome } from '../envelope/envelope.ts'
 
@@ -25,15 +27,18 @@ const writer = new ProtobufWriter(64 * 1024)
 /** Submit or Cancel: an acknowledgement comes back. */
 export class SingleCall implements AnswerSink {
   private readonly callback: sendUnaryData<Buffer>
+  private readonly violations: (code: ErrorCode) => Violation[]
 
-  constructor(callback: sendUnaryData<Buffer>) {
+  /** `violations` says which fields of the call's message make it malformed. */
+  constructor(callback: sendUnaryData<Buffer>, violations: (code: ErrorCode) => Violation[]) {
     this.callback = callback
+    this.violations = violations
   }
 
   answer(_tag: number, buffer: Buffer, at: number): void {
     const refusal = callRefusalOf(buffer, at)
     if (refusal) {
-      const status = grpcRefusal(refusal)
+      const status = grpcRefusal(refusal, undefined, this.violations(refusal))
       // A counter that the gateway has assigned may be accepted all the same: the party needs it to repeat the request.
       if (isNamed(buffer, at))
         status.metadata.set('busbar-counter', String(readCounter(buffer, at)))
@@ -50,16 +55,19 @@ export class SingleCall implements AnswerSink {
  */
 export class StatusCall implements AnswerSink {
   private readonly callback: sendUnaryData<Buffer>
+  private readonly message: Buffer
 
-  constructor(callback: sendUnaryData<Buffer>) {
+  constructor(callback: sendUnaryData<Buffer>, message: Buffer) {
     this.callback = callback
+    this.message = message
   }
 
   answer(_tag: number, buffer: Buffer, at: number): void {
     if (readKind(buffer, at) !== Kind.STATUS) {
       const code = errorCodeOf(readOutcome(buffer, at)) ?? 'BROKER_PARTITION_UNAVAILABLE'
       const bounds = readCounterBounds(buffer, at)
-      return this.callback(grpcRefusal(code, bounds && boundsText(bounds)))
+      const violations = requestIdViolations(code, this.message)
+      return this.callback(grpcRefusal(code, bounds && boundsText(bounds), violations))
     }
     try {
       appendStatus(writer, buffer, at)
@@ -88,8 +96,17 @@ export function submitOne(
   })
   if (fault) return callback(grpcRefusal(fault))
   if (count !== 1)
-    return callback(grpcRefusal('REQUEST_WIRE_MALFORMED', `${count} requests in a SubmitRequest`))
-  intake.submit(account, message, start, end, new SingleCall(callback), 0)
+    return callback(
+      grpcRefusal('REQUEST_WIRE_MALFORMED', `${count} requests in a SubmitRequest`, [
+        { field: 'request', description: count === 0 ? 'is missing' : 'is there more than once' },
+      ]),
+    )
+  const sink = new SingleCall(callback, (code) =>
+    code === 'REQUEST_SIZE_EXCEEDED'
+      ? [{ field: 'request', description: `has ${end - start} octets` }]
+      : within('request', requestViolations(code, message.subarray(start, end))),
+  )
+  intake.submit(account, message, start, end, sink, 0)
 }
 
 /** SubmitBatch: acknowledgements in the order of the requests, whenever each came. */

@@ -13,6 +13,7 @@ import { appendAnswer } from './answer.ts'
 import type { Intake } from './intake.ts'
 import type { PartyAccount } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
+import { tooMany } from './request-violations.ts'
 import type { AnswerSink } from './slots.ts'
 import type { Flushable } from './turn.ts'
 
@@ -82,7 +83,8 @@ export class SubmitStream implements AnswerSink, Flushable {
     if (this.writer.bytes > 0) this.isBlocked = !this.call.write(this.writer.take())
     if (this.isFinishing) {
       if (this.inFlight > 0) return
-      if (this.refusal) this.call.emit('error', grpcRefusal(this.refusal))
+      if (this.refusal)
+        this.call.emit('error', grpcRefusal(this.refusal, undefined, tooMany(this.refusal)))
       else this.call.end()
       this.end()
     } else if (this.isBlocked) this.pause()

@@ -53,6 +53,8 @@ function readDisplayMessage(
   _nowMs: number,
   fields: BodyFields,
 ): ErrorCode | undefined {
+  // `fields` is used again: without this, a body without a text would have the text of the body before it.
+  fields.textStart = fields.textEnd = start
   reader.open(view, start, end)
   while (reader.nextField()) {
     if (reader.field === 1 && reader.wireType === WireType.LENGTH) {

@@ -23,6 +23,7 @@ import {
   SubmitRequest,
 } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import {
+  DisplayMessage,
   ReadPeriod,
   ServiceRequest,
   type Priority,
@@ -490,6 +491,13 @@ t.test('body rules at their edges', (t) => {
     'text that is no UTF-8',
   )
   t.equal(checkBody(row, 16, invalidText, 0, 3, nowMs), 'REQUEST_WIRE_MALFORMED')
+  const good = Buffer.from(DisplayMessage.encode({ text: 'hello' }).finish())
+  t.equal(checkBody(row, 16, good, 0, good.length, nowMs), undefined)
+  t.equal(
+    checkBody(row, 16, good, 0, 0, nowMs),
+    'REQUEST_BODY_MALFORMED',
+    'no text after a good one',
+  )
 
   const period = (from: number | undefined, to: number | undefined): string | undefined =>
     check('4.8.1', {
