@@ -16,7 +16,7 @@ export type RejectedDevice = {
   /** As it was written, at most 64 characters; null when there is none. */
   eui64: string | null
   code: ErrorCode
-  /** Every fault of the record, or what is wrong and what to do. Shows nothing of keys. */
+  /** What is wrong, with every fault of the record, and what to do. Shows nothing of keys. */
   message: string
 }
 
@@ -47,7 +47,12 @@ export async function registerList(
       continue
     }
     const code = 'DEVICE_RECORD_MALFORMED'
-    refused.push({ index, eui64: eui64In(json), code, message: entry.faults.join('; ') })
+    refused.push({
+      index,
+      eui64: eui64In(json),
+      code,
+      message: explain(code, entry.faults.join('; ')),
+    })
   }
   const result = await register(entries)
   for (const { index, eui64, code } of result.refused)

@@ -20,7 +20,7 @@ import { Load } from '../support/load.ts'
 import { startTestCluster } from '../support/nats-cluster.ts'
 
 // Elections take their time on a machine that does other things as well.
-t.setTimeout(480_000)
+t.setTimeout(900_000)
 
 type StreamState = { messages: number; bytes: number; first_seq: number; last_seq: number }
 type Stream = { name: string; state: StreamState; cluster?: { leader?: string } }
