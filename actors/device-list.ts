@@ -13,7 +13,7 @@ import type { RegistrationResult } from './registration.ts'
 export type RejectedDevice = {
   /** Place in the list, from 0. */
   index: number
-  /** As it was written, at most 64 characters; null when there is none. */
+  /** As it was written, at most 64 characters; null when it is absent. */
   eui64: string | null
   code: ErrorCode
   /** What is wrong, with every fault of the record, and what to do. Shows nothing of keys. */

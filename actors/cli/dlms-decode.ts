@@ -319,7 +319,7 @@ function wrapperBytesAt(octets: Buffer, at: number): number {
   return bytes > wrapperHeaderBytes && bytes <= octets.length - at ? bytes : 0
 }
 
-/** Where the M-Bus frame at `at` ends, a damaged one too; `at` when there is none. */
+/** Where the M-Bus frame at `at` ends, a damaged one too; `at` when no frame begins there. */
 function mbusEndAt(octets: Buffer, at: number): number {
   const view = octets.subarray(at)
   const bytes = mbusBytesAt(view, true)

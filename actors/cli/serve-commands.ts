@@ -61,7 +61,7 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
     if (why !== undefined) {
       err(`busbar: it cannot go on: ${why}`)
       process.exitCode = 1
-      // Whatever is broken may hold up the end as well; whoever supervises this process waits for it.
+      // The fault may hold up the closing, too, and a supervisor waits for this process.
       setTimeout(() => process.exit(1), failedCloseMsMax).unref()
       // Listened to until now, an open pipe would keep the process alive.
       process.stdin.destroy()

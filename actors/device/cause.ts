@@ -2,7 +2,7 @@
  * Why an attempt at a request failed, as facts and the device's state keep it for operators; and its octets. Never a key, a secret or a
  * reading.
  *
- *   code u16 | counter received + 1 u40 | counter expected + 1 u40 | detail, UTF-8       0: there is none
+ *   code u16 | counter received + 1 u40 | counter expected + 1 u40 | detail, UTF-8       0: absent
  */
 import { errorCodeOf, errorId } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'

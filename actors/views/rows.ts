@@ -98,7 +98,7 @@ type PackedDevice = [
   openRequests: number,
   outcome: number,
   outcomeAt: number,
-  /** Not in rows of before there were causes. */
+  /** Absent in rows that were written before causes were recorded. */
   fault?: [cause: Uint8Array, time: number, isTold: boolean],
 ]
 export function deviceRowOf(device: Eui64Key, row: DeviceRow): StoredRow {

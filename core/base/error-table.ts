@@ -106,7 +106,7 @@ export const errorTable = {
   DELIVERY_ACKNOWLEDGEMENT_INVALID: row(61, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The acknowledged delivery id was never sent on this stream.', 'Acknowledge ids that you were given.'),
   DELIVERY_RECEIVER_SUPERSEDED: row(62, 'E48', 'party', 'never', 'ABORTED', 'Another connection of this party now receives its deliveries.', 'Keep one receiver a party; the newest wins.'),
   DELIVERY_RECEIVER_STALLED: row(63, 'E57', 'party', 'now', 'RESOURCE_EXHAUSTED', 'The receiver does not read; its stream was cut to protect others.', 'Reconnect; nothing is lost.'),
-  DELIVERY_RECEIVER_PRESENT: row(64, 'E48', 'party', 'never', 'ALREADY_EXISTS', 'A receiver of this party is connected, and this one was opened to receive only if there is none.', 'Stop the other receiver, or take over deliberately (busbar receive --take-over).'),
+  DELIVERY_RECEIVER_PRESENT: row(64, 'E48', 'party', 'never', 'ALREADY_EXISTS', 'A receiver of this party is connected, and this one was opened to receive only if the seat is free.', 'Stop the other receiver, or take over deliberately (busbar receive --take-over).'),
   RESPONSE_NOT_READY: row(65, 'E49', 'party', 'later', 'FAILED_PRECONDITION', 'The request has not ended yet.', 'Ask again after the given time, or wait with wait_ms.'),
   RESPONSE_NOT_KEPT: row(66, 'E49', 'party', 'never', 'NOT_FOUND', 'The request has ended, but the ledger no longer keeps its response.', 'Receive deliveries, or read responses, before the ledger is trimmed.'),
   RESPONSE_SEARCH_RUNNING: row(67, 'E57', 'broker', 'later', 'UNAVAILABLE', 'The gateway is still searching older deliveries for the response.', 'Ask again after the given time; the search goes on where it stands.'),

@@ -356,7 +356,7 @@ export const limits = {
   hdlcQueuedApdusMax: 16,
   /** What a meter that dials in says of itself before anything else. */
   pushIdentificationBytesMax: 64,
-  /** An M-Bus frame is taken up to its L octet + 256 times this many octets. */
+  /** Longest M-Bus frame: its L octet + 256 times this many octets. */
   mbusLengthWrapsMax: 7,
   /** Octets that are shown, of those that came in a push and were not understood. */
   pushDroppedShownMax: 256,

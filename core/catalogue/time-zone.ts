@@ -16,7 +16,7 @@ const zones = new Map<string, LocalZone>()
 export const timeZoneWords =
   'an IANA name such as Europe/Berlin, or an offset that holds all year such as +01:00'
 
-/** The zone of that name; undefined when there is none. Shared. */
+/** The zone of that name; undefined for an unknown name. Shared. */
 export function timeZoneOf(name: string): LocalZone | undefined {
   const known = zones.get(name)
   if (known !== undefined) return known
@@ -40,7 +40,7 @@ class RuledZone implements LocalZone {
   /** Most times that are asked for follow one another. */
   private span: Span
 
-  /** @throws RangeError for a name that is none */
+  /** @throws RangeError for an unknown name */
   constructor(name: string) {
     this.name = name
     this.span = spanAt(name, 0)

@@ -1,5 +1,5 @@
 /**
- * GET with a selection where the meter takes none: the attribute is read whole, and whoever asked cuts out what was wanted.
+ * GET with a selection where the meter takes none: the attribute is read whole, and the caller cuts out the range.
  */
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
 

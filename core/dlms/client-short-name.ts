@@ -36,7 +36,7 @@ export type ShortNames = (
   operation: Pick<CosemOperation, 'kind' | 'descriptor'>,
 ) => number | undefined
 
-/** Short names that come from the meter's object list, or are known already. Kept by whoever speaks to the meter, for as long as they hold. */
+/** Short names that come from the meter's object list, or are known already. The caller keeps them for as long as they are valid. */
 export type ShortNameBook = {
   readonly nameOf: ShortNames
   /** False while the object list is to be read first. */

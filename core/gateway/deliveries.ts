@@ -36,7 +36,7 @@ export type DeliveryPorts = {
 }
 
 const stampBytes = 16
-/** Older than any stamp: whoever holds the seat answers with its own. */
+/** Older than any stamp: the gateway that holds the seat answers with its own. */
 const question = Buffer.alloc(stampBytes)
 
 /** `ifFree`: does not take the seat from another receiver. `isPoll`: comes back soon, see `receiverLingerMs`. */

@@ -37,7 +37,7 @@ export class ContentFault extends Error {
 const typeFault = (detail: string): ContentFault =>
   new ContentFault(415, 'REQUEST_JSON_MALFORMED', detail, { headers: { 'accept-post': jsonType } })
 
-/** The charset parameter of a media type, in lower case; undefined when there is none. */
+/** The charset parameter of a media type, in lower case; undefined when it is absent. */
 const charsetOf = (mediaType: string): string | undefined =>
   /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(mediaType)?.[1]?.toLowerCase()
 

@@ -22,7 +22,7 @@ import type { PartyAccount } from './party-account.ts'
 
 export type ResponsesPorts = { intake: Intake; responses: ResponseLookup; clock: Clock; log: Log }
 
-/** The encoded GetResponseResponse, or why there is none. */
+/** The encoded GetResponseResponse, or the reason for its absence. */
 export type ResponseResult = { message: Buffer } | { code: ErrorCode; detail?: string }
 
 type Standing = 'open' | 'ended' | ErrorCode

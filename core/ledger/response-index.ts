@@ -1,6 +1,6 @@
 /**
  * Where the responses of one party are in the ledger, by a fingerprint of their RequestID: twelve
- * octets for each response. A fingerprint may belong to several RequestIDs, so whoever looks one up
+ * octets for each response. A fingerprint may belong to several RequestIDs, so the caller
  * compares the envelope. Pure: ticks are given to it.
  *
  *   past blocks (each from one step of a search) │ recent ticks, as they come
@@ -78,12 +78,12 @@ export class ResponseBlock {
     this.sequences = this.sequences.slice(0, this.count)
   }
 
-  /** Sequence of the newest entry; 0 when there is none. */
+  /** Sequence of the newest entry; 0 for an empty index. */
   get lastSequence(): number {
     return this.count === 0 ? 0 : this.sequences[this.count - 1]!
   }
 
-  /** Sequence of the entry in the middle; undefined when there is none. */
+  /** Sequence of the entry in the middle; undefined for an empty index. */
   get middleSequence(): number | undefined {
     return this.count === 0 ? undefined : this.sequences[this.count >>> 1]
   }

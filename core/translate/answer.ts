@@ -8,7 +8,7 @@
  *              optional: left out when the meter has no such object (UNDEFINED), else a reading with its status;
  *              an optional scaler, columns or period that was refused is just missing
  *   null       a reading with status EMPTY and no value
- *   not what was expected (a clock that names no point in time, or another than was set; a scaler_unit that is none)
+ *   not what was expected (a clock that names no point in time, or another than was set; an invalid scaler_unit)
  *              the reading as it came, with status UNEXPECTED and why; mandatory: the outcome is DEVICE_REFUSED
  *
  * An answer that is no valid A-XDR, of the wrong shape, or too large is DEVICE_ANSWER_INVALID with an empty body.

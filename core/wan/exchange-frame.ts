@@ -15,7 +15,7 @@
  *   frame of results    [version, wanId, list of result]
  *     result            [number u32, outcome u16 (ids of the error table), detail, list of [result u16, value or nil], list of counters,
  *                       list of causes]
- *     counters          [next u64, received + 1 u64, expected + 1 u64, 0 when there is none]; none or one
+ *     counters          [next u64, received + 1 u64, expected + 1 u64, 0 when absent]; at most one
  *     cause             [code u16, detail, counter received + 1 u64, counter expected + 1 u64, 0 when there is none]; none or one
  *   receipt             [version, receipt u8]
  *

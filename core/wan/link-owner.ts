@@ -16,7 +16,7 @@ export interface LinkOwner {
   opened(link: Link): void
   /** The exchange has ended; its place on the link is free. */
   ended(exchange: Exchange, result: ExchangeResult): void
-  /** The exchange is to begin anew, on a link that is not this one. */
+  /** Retry the exchange on another link. */
   displaced(link: Link, exchange: Exchange): void
   /** The link has room, or nothing to do any more when `activeCount` is 0. */
   freed(link: Link): void
