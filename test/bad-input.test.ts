@@ -38,8 +38,6 @@ import {
   type Outcome,
 } from './support/raw-doors.ts'
 
-t.setTimeout(150_000)
-
 const metersPerListener = 5
 const networkOperator = '90-B3-D5-1F-30-05-00-00'
 const otherUser = '90-B3-D5-1F-30-07-00-00'

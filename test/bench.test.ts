@@ -75,9 +75,6 @@ const figuresOf: Record<string, readonly string[]> = {
   ],
 }
 
-// Ten benches, one after the other, on a machine that may be busy.
-t.setTimeout(900_000)
-
 t.test('every bench runs in smoke mode and gives one JSON object', async (t) => {
   const names = (await readdir(join(root, 'bench')))
     .filter((file) => file.endsWith('.bench.ts'))

@@ -11,8 +11,6 @@ import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { Consumer, ended, npmProgram } from './support/consumer.ts'
 
-t.setTimeout(600_000)
-
 const root = join(import.meta.dirname, '..')
 const folder = mkdtempSync(join(tmpdir(), 'busbar-package-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))

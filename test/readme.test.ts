@@ -11,8 +11,6 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { freePort } from './support/free-port.ts'
 
-t.setTimeout(600_000)
-
 const root = new URL('..', import.meta.url)
 const entry = fileURLToPath(new URL('actors/main.ts', root))
 const doors = ['grpc', 'http', 'ops'] as const

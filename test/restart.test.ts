@@ -6,8 +6,6 @@ import t from 'tap'
 import { Deployment } from './support/deployment.ts'
 import { InsistentSupplier } from './support/insistent-supplier.ts'
 
-t.setTimeout(240_000)
-
 const roundCount = 12
 
 t.test('kill -9 of everything in turn loses and doubles nothing', async (t) => {

@@ -21,7 +21,10 @@ export type ClientOptions = {
   credit?: number
 }
 
-/** Rates are requests a second, `inFlight` and `concurrency` are counts. */
+/**
+ * Rates are requests a second, `inFlight` and `concurrency` are counts. A measurement lasts
+ * `seconds`, and longer where fewer than `latenciesMin` latencies were measured by then.
+ */
 export type ClientCommand = { warmSeconds: number; seconds: number } & (
   | { mode: 'closed'; inFlight: number }
   | { mode: 'open'; rate: number }
@@ -41,6 +44,12 @@ export type ClientFigures = Tally & {
 
 const raw = (octets: Buffer): Buffer => octets
 const requestsPerMessageMax = 500
+/** A busy machine may deliver nothing within the time of a smoke run; figures need some. */
+const latenciesMin = 10
+/** What is still in flight this long after the load has stopped counts as missing. */
+const drainMsMax = 60_000
+/** A path that has not delivered `latenciesMin` by then is broken: its figures are not numbers. */
+const measureMsMax = 120_000
 
 class LoadClient {
   private readonly options: ClientOptions
@@ -53,6 +62,7 @@ class LoadClient {
   private target = 0
   private isRefillDue = false
   private onIdle: (() => void) | undefined
+  private onDelivered: (() => void) | undefined
 
   constructor(options: ClientOptions, devices: readonly string[]) {
     this.options = options
@@ -102,6 +112,7 @@ class LoadClient {
     const end = writeVarint(out, 3, last)
     out[1] = end - 2
     this.receive.write(out.subarray(0, end))
+    this.onDelivered?.()
     this.wantRefill()
   }
 
@@ -152,6 +163,7 @@ class LoadClient {
     const deliveredBefore = flight.tally.delivered
     flight.measure(measuredFrom)
     await sleep(command.seconds * 1000)
+    await this.measured()
     const perSecond =
       ((flight.tally.delivered - deliveredBefore) * 1000) / (performance.now() - measuredFrom)
     await stop()
@@ -289,16 +301,21 @@ class LoadClient {
     }
   }
 
+  private async measured(): Promise<void> {
+    if (this.flight.latencyCount >= latenciesMin) return
+    await within(measureMsMax, (resolve) => {
+      this.onDelivered = () => {
+        if (this.flight.latencyCount >= latenciesMin) resolve()
+      }
+    })
+    this.onDelivered = undefined
+  }
+
   private async drained(): Promise<void> {
     if (this.flight.inFlight === 0) return
-    const gone = new AbortController()
-    await Promise.race([
-      new Promise<void>((resolve) => {
-        this.onIdle = resolve
-      }),
-      sleep(15_000, undefined, { signal: gone.signal }).catch(() => {}),
-    ])
-    gone.abort()
+    await within(drainMsMax, (resolve) => {
+      this.onIdle = resolve
+    })
     this.onIdle = undefined
   }
 
@@ -307,6 +324,16 @@ class LoadClient {
     this.receive.end()
     this.client.close()
   }
+}
+
+/** Waits until `begin` calls its argument, at most `ms`. */
+async function within(ms: number, begin: (resolve: () => void) => void): Promise<void> {
+  const gone = new AbortController()
+  await Promise.race([
+    new Promise<void>(begin),
+    sleep(ms, undefined, { signal: gone.signal }).catch(() => {}),
+  ])
+  gone.abort()
 }
 
 let isClosing = false

@@ -51,7 +51,8 @@ export class Flight {
   // Device and counter in one number, to the time that its latency counts from.
   private readonly started = new Map<number, number>()
   private latencies = new Float64Array(65_536)
-  private latencyCount = 0
+  /** Latencies measured since `measure`. */
+  latencyCount = 0
   private measureFrom = Infinity
   private readonly key = Buffer.alloc(8)
   private readonly cursor: Cursor = { at: 0, value: 0 }

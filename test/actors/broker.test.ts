@@ -12,8 +12,6 @@ import t from 'tap'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import { startTestNats } from '../support/nats.ts'
 
-t.setTimeout(120_000)
-
 const folder = mkdtempSync(join(tmpdir(), 'busbar-broker-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 writeFileSync(join(folder, 'parties.json'), JSON.stringify(demoPartiesJson))

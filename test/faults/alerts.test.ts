@@ -19,8 +19,6 @@ import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { supplierText } from '../support/envelopes.ts'
 
-t.setTimeout(120_000)
-
 const entry = fileURLToPath(new URL('../../actors/main.ts', import.meta.url))
 const anotherParty = '90-B3-D5-1F-30-05-00-00'
 const meterCount = 20

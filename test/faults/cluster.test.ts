@@ -19,9 +19,6 @@ import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { startTestCluster } from '../support/nats-cluster.ts'
 
-// Elections take their time on a machine that does other things as well.
-t.setTimeout(900_000)
-
 type StreamState = { messages: number; bytes: number; first_seq: number; last_seq: number }
 type Stream = { name: string; state: StreamState; cluster?: { leader?: string } }
 

@@ -14,8 +14,6 @@ import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { startTestNats } from '../support/nats.ts'
 
-t.setTimeout(120_000)
-
 /** Counts fsync and fdatasync of a process until it is called off; undefined where the machine cannot. */
 async function countFlushes(pid: number): Promise<(() => Promise<number>) | undefined> {
   if (spawnSync('strace', ['-V']).status !== 0) return undefined

@@ -10,7 +10,6 @@ import type { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.t
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 
-t.setTimeout(240_000)
 process.env['BUSBAR_LEDGER_BYTES'] = '16MiB'
 
 const deviceCount = 40

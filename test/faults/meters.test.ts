@@ -7,8 +7,6 @@ import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.
 import { Deployment, kill } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 
-t.setTimeout(240_000)
-
 t.test('meters are killed, come back, and are killed again for longer', async (t) => {
   const deployment = new Deployment()
   t.teardown(() => deployment.stop())

@@ -3,8 +3,6 @@ import t from 'tap'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 
-t.setTimeout(180_000)
-
 t.test(
   'after the load every gauge of work is zero, and the histograms have every request',
   async (t) => {

@@ -12,8 +12,6 @@ import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { statesIn } from '../support/state-hash.ts'
 
-t.setTimeout(240_000)
-
 t.test('backup under load, restore, and stores lost in every way', async (t) => {
   const deployment = new Deployment()
   t.teardown(() => deployment.stop())

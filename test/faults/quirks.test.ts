@@ -8,8 +8,6 @@ import { quirkNames, type QuirkName } from '../../actors/simulator/quirk-table.t
 import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 
-t.setTimeout(300_000)
-
 const unreachable: readonly QuirkName[] = [
   'closed-on-aarq',
   'useless-notifications',

@@ -14,8 +14,6 @@ import { Deployment } from '../support/deployment.ts'
 import { supplierText } from '../support/envelopes.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 
-t.setTimeout(240_000)
-
 const count = 600
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

@@ -8,7 +8,6 @@ import { startChild } from '../../actors/demo/children.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import { join } from 'node:path'
 
-t.setTimeout(240_000)
 const party = demoPartiesJson[0]!.eui64
 
 t.test('responses are read by RequestID, also after a restart and elsewhere', async (t) => {

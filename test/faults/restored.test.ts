@@ -19,8 +19,6 @@ const metersCount = 1_000
 const simulatedCount = 1_500
 const perBatch = 250
 
-t.setTimeout(600_000)
-
 t.test('a fleet behind a ledger that was restored from an old backup', async (t) => {
   const deployment = new Deployment({
     metersPerListener: 100,

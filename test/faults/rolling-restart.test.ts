@@ -5,8 +5,6 @@ import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { startTestNats } from '../support/nats.ts'
 
-t.setTimeout(240_000)
-
 t.test('a rolling restart of meters, hosts, gateway and nats-server', async (t) => {
   const nats = await startTestNats()
   t.teardown(() => nats.close())
@@ -25,8 +23,10 @@ t.test('a rolling restart of meters, hosts, gateway and nats-server', async (t) 
   await deployment.broker!.stop()
   await deployment.startBroker()
   await load.progress()
-  await deployment.meters!.stop()
-  await deployment.startMeters()
+  await load.outage(async () => {
+    await deployment.meters!.stop()
+    await deployment.startMeters()
+  })
   await load.progress()
   await nats.stop()
   await nats.start()

@@ -16,7 +16,6 @@ import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { statesIn } from '../support/state-hash.ts'
 
-t.setTimeout(240_000)
 process.env['BUSBAR_LEDGER_BYTES'] = '16MiB'
 
 const deviceCount = 40

@@ -9,8 +9,6 @@ import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.
 import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 
-t.setTimeout(240_000)
-
 const roundCount = 24
 
 t.test(

@@ -16,8 +16,6 @@ import { Deployment, kill, type Listening } from '../support/deployment.ts'
 import { supplierText } from '../support/envelopes.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 
-t.setTimeout(120_000)
-
 const main = fileURLToPath(new URL('../../actors/main.ts', import.meta.url))
 const busbar = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
   try {

@@ -16,8 +16,6 @@ import { systemClock } from '../../core/ports/clock.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 
-t.setTimeout(120_000)
-
 const roundCount = 12
 
 /** A sum over the metrics of a process by name, whatever their labels. */

@@ -7,8 +7,6 @@ import { simulate } from './simulation.ts'
 const seedCount = 30
 const plantedSeedsMax = 200
 
-t.setTimeout(900_000)
-
 t.test('any life: safe while everything goes wrong, and drained when it does not', async (t) => {
   for (let seed = 1; seed <= seedCount; seed++) {
     const { violation, trace } = await simulate(seed)

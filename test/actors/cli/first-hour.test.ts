@@ -14,8 +14,6 @@ import { runningAddressOf } from '../../../actors/cli/operator-ledger.ts'
 import { startChild } from '../../../actors/demo/children.ts'
 import { freePort } from '../../support/free-port.ts'
 
-t.setTimeout(240_000)
-
 const entry = fileURLToPath(new URL('../../../actors/main.ts', import.meta.url))
 type Listening = { http: string; ops: string }
 const device = '00-DB-10-00-00-00-00-01'

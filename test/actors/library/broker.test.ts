@@ -13,8 +13,6 @@ import { demoPartiesJson } from '../../../core/access/parties.ts'
 import { settings, type Setting } from '../../../core/ops/config.ts'
 import { startTestNats } from '../../support/nats.ts'
 
-t.setTimeout(180_000)
-
 const folder = mkdtempSync(join(tmpdir(), 'busbar-embedded-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 const doors = { grpc: '127.0.0.1:0', http: '127.0.0.1:0', ops: '127.0.0.1:0' }

@@ -9,8 +9,6 @@ import {
 } from '../../../actors/library/client.ts'
 import { startSandbox, type Sandbox, type SandboxOptions } from '../../../actors/library/testing.ts'
 
-t.setTimeout(180_000)
-
 const folders = (): string[] =>
   readdirSync(tmpdir()).filter((name) => name.startsWith('busbar-sandbox-'))
 let counter = 1n

@@ -5,8 +5,6 @@ import t from 'tap'
 import type { LoadReport } from '../../../actors/load/load-tally.ts'
 import { Deployment } from '../../support/deployment.ts'
 
-t.setTimeout(180_000)
-
 const root = join(import.meta.dirname, '../../..')
 
 type Ended = { code: number | null; out: string; err: string }

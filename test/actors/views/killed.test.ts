@@ -18,8 +18,6 @@ import { openLmdbRows } from '../../../core/ledger/lmdb-rows.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { killedAuthor } from './killed-author.ts'
 
-t.setTimeout(240_000)
-
 const fixture = fileURLToPath(new URL('fixtures-killed.ts', import.meta.url))
 const seed = Date.now() % 100_000
 const killsMax = 4
