@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { partiesOf, type Parties } from '../core/access/parties.ts'
+import type { Parties } from '../core/access/parties.ts'
 import { BrokerError } from '../core/base/broker-error.ts'
 import { formatHostPort } from '../core/base/host-port.ts'
 import { limits } from '../core/base/limits.ts'
@@ -13,13 +13,17 @@ import { Owners } from '../core/bus/owners.ts'
 import type { DeviceEntry } from '../core/catalogue/device-record.ts'
 import { Gateway } from '../core/gateway/gateway.ts'
 import { connectNats } from '../core/ledger/connection.ts'
-import { createCursorStore } from '../core/ledger/cursors.ts'
+import { clampCursors, createCursorStore, cursorBucketNameDefault } from '../core/ledger/cursors.ts'
 import { PartyFeed } from '../core/ledger/party-feed.ts'
 import { ResponseFinder } from '../core/ledger/response-finder.ts'
 import { PendingDeliveries } from '../core/ledger/pending-deliveries.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
-import { createSnapshotStore, snapshotBytesMaxOf } from '../core/ledger/snapshots.ts'
+import {
+  createSnapshotStore,
+  snapshotBucketNameDefault,
+  snapshotBytesMaxOf,
+} from '../core/ledger/snapshots.ts'
 import type { BrokerConfig, Role } from '../core/ops/config.ts'
 import { takeDataDir } from '../core/ops/data-dir-owner.ts'
 import { explainDataDirFault, makeDataDir } from '../core/ops/data-dir.ts'
@@ -33,7 +37,6 @@ import { startNatsServer } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { natsPlaces } from '../core/ops/nats-settings.ts'
 import { httpStatusOf, startOpsServer } from '../core/ops/server.ts'
-import { readTextFile } from '../core/ops/text-file.ts'
 import type { Log } from '../core/ports/log.ts'
 import type { KeyVault } from '../core/ports/key-vault.ts'
 import type { SnapshotStore } from '../core/ports/snapshot.ts'
@@ -47,6 +50,7 @@ import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
 import { failureOf, registerList, type RejectedDevice } from './device-list.ts'
+import { LedgerDirectory } from './ledger-directory.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { addCounterRoutes, deviceIn } from './counters-door.ts'
 import {
@@ -56,9 +60,10 @@ import {
   replaceKeys,
   type RegistrationResult,
 } from './registration.ts'
+import { readParties } from './parties-file.ts'
 import { Host } from './runtime/host.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
-import { startWorkers } from './workers.ts'
+import { startWorkers, workerCountOf } from './workers.ts'
 
 /** A running broker. */
 export type Broker = {
@@ -96,6 +101,8 @@ export type BrokerParts = {
   readonly natsServer?: string
   /** Secrets that workers get in their environment, because this process has them from elsewhere. */
   readonly workerEnv?: Readonly<Record<string, string>>
+  /** The operator gives up the ledger that the data directory knows, for the one found or a new one. */
+  readonly isNewLedger?: boolean
 }
 
 /**
@@ -132,7 +139,7 @@ async function start(
   })
   const clock = systemClock
   const random = systemRandom
-  // Read early: a fault in it is told before anything is started.
+  // Read early: a fault in it is reported before anything is started.
   const partiesOfGateway = (): Parties => parts.parties ?? readParties(config.partiesFile)
   if (config.roles.includes('gateway')) partiesOfGateway()
   makeDataDir(config.dataDir)
@@ -141,7 +148,14 @@ async function start(
   const keys = openVault(config.keyEncryption, config.dataDir, log)
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>()
 
-  const server = await natsServer(config, { log, metrics, closers, fail }, parts.natsServer)
+  const directory = new LedgerDirectory({
+    dataDir: config.dataDir,
+    isNewAccepted: parts.isNewLedger ?? false,
+    workerCount: workerCountOf(config),
+    clock,
+    log,
+  })
+  const server = await natsServer(config, { log, metrics, closers, fail }, directory, parts)
   const connection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId}`))
   closers.push(() => connection.close())
   // It reconnects for ever, unless the server lets us in no more.
@@ -159,18 +173,33 @@ async function start(
     partitionCount,
     clock,
     log,
+    known: directory.known,
+    isNewAccepted: parts.isNewLedger,
+    beforeChange: (verdict, found) => directory.beforeChange(verdict, found),
+    onIdentityLost(fault, isRestored) {
+      log.error({ code: fault.code, detail: fault.detail }, 'the ledger is not the one it was')
+      // The next start takes the restored one.
+      if (isRestored) fail(fault.message)
+    },
     onFollowFault(subject, fault) {
-      // Without it this process would go on with old news: owners that are none, parties that hear nothing.
       const code = fault instanceof BrokerError ? fault.code : String(fault)
       log.error({ subject, code }, 'the ledger is not followed any more')
       fail(`${subject} is not followed any more: ${code}`)
     },
   })
   closers.push(() => ledger.close())
-  const cursors = await createCursorStore({
+  const { verdict, deployment } = ledger.openedAs
+  const beside = {
     connection: followConnection,
     replicas: config.replicas,
+    ledgerId: deployment.identity.id,
+  }
+  const cursors = await createCursorStore({
+    ...beside,
+    bucketName: `${cursorBucketNameDefault}${deployment.bucketSuffix}`,
   })
+  if (verdict === 'accept') await clampCursors(cursors, (await ledger.usage()).lastSequence)
+  directory.opened(ledger.openedAs)
   const bus = new NatsBus({ connection, clock, log })
   const owners = new Owners({ ledger, bus, clock, log, partitionCount })
   await owners.start()
@@ -179,8 +208,8 @@ async function start(
   const does = (role: Role): boolean => config.roles.includes(role)
   const openSnapshots = (): Promise<SnapshotStore> =>
     createSnapshotStore({
-      connection: followConnection,
-      replicas: config.replicas,
+      ...beside,
+      bucketName: `${snapshotBucketNameDefault}${deployment.bucketSuffix}`,
       bytesMax: snapshotBytesMaxOf(config.ledgerBytesMax),
       clock,
       log,
@@ -219,9 +248,10 @@ async function start(
     host = started
   }
 
-  const watch = new LedgerWatch(ledger, clock)
+  const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
   watch.start()
   closers.push(() => watch.close())
+  closers.push(() => directory.close(ledger, watch.lastSequence))
 
   let doors = { grpcPort: 0, httpPort: 0 }
   let feed: PartyFeed | undefined
@@ -239,7 +269,6 @@ async function start(
       },
     })
     await following.start()
-    // Beside the work: metrics of a backlog may be late, requests may not.
     pending.addPast(ledger, following.sequence, parties.keys()).catch((fault: unknown) => {
       log.warn({ fault: String(fault) }, 'deliveries from before the start are not counted')
     })
@@ -421,8 +450,10 @@ type NatsParts = {
 async function natsServer(
   config: BrokerConfig,
   parts: NatsParts,
-  binary: string | undefined,
+  directory: LedgerDirectory,
+  { natsServer: binary }: BrokerParts,
 ): Promise<{ url: string; address: NatsAddress }> {
+  await directory.load()
   if (config.nats.kind === 'external') {
     // An embedded server takes the data directory itself.
     const { run } = natsPlaces(config.dataDir)
@@ -439,6 +470,7 @@ async function natsServer(
     const address = await runningNatsOf(config.nats.dataDir)
     return { url: address.url, address }
   }
+  directory.checkEmbedded()
   const child = await startNatsServer({
     dataDir: config.dataDir,
     ...(binary !== undefined && { binary }),
@@ -465,23 +497,4 @@ function hostIdOf(dataDir: string): string {
   const hostId = systemRandom.bytes(8).toString('hex')
   writeFileSync(file, `${hostId}\n`)
   return hostId
-}
-
-function readParties(file: string): Parties {
-  let json: unknown
-  try {
-    json = JSON.parse(readTextFile(file))
-  } catch (cause) {
-    if (cause instanceof BrokerError) throw cause
-    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    const why = isMissing
-      ? `there is no parties file ${file}; \`busbar init\` makes a folder with one, --parties or BUSBAR_PARTIES names another`
-      : `the parties file ${file} cannot be read as JSON`
-    const example = '[{"eui64":"90-B3-D5-1F-30-01-00-00","role":"IS","name":"Supplier"}]'
-    throw new BrokerError('CONFIG_INVALID', `${why}; it says who may ask: ${example}`, { cause })
-  }
-  const parties = partiesOf(json)
-  if ('faults' in parties)
-    throw new BrokerError('CONFIG_INVALID', `${file}: ${parties.faults.join('; ')}`)
-  return parties
 }

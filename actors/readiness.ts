@@ -3,22 +3,32 @@
  * partition has an owner that lives, and deliveries follow the ledger closely. Asked by probes (`GET /health/ready`), so what
  * must be asked of a server is asked beside them, by the clock.
  */
+import { BrokerError } from '../core/base/broker-error.ts'
 import { limits } from '../core/base/limits.ts'
 import type { Clock } from '../core/ports/clock.ts'
 import type { Ledger, LedgerUsage } from '../core/ports/ledger.ts'
 
 /** Looks at the ledger every `readinessLookMs` and remembers what it saw. */
 export class LedgerWatch {
-  private readonly ledger: Ledger
+  private readonly ledger: Pick<Ledger, 'usage'>
   private readonly clock: Clock
   private last: LedgerUsage | undefined
   private answeredAtMs: number
   private isAsking = false
   private callOff: () => void = () => {}
+  /** The ledger that this process knows is not there. */
+  private lost: BrokerError | undefined
+  private readonly onSeen: (sequence: number) => void
 
-  constructor(ledger: Ledger, clock: Clock) {
+  /** @param onSeen  called with sequences that were there at one look and still at the next */
+  constructor(
+    ledger: Pick<Ledger, 'usage'>,
+    clock: Clock,
+    onSeen: (sequence: number) => void = () => undefined,
+  ) {
     this.ledger = ledger
     this.clock = clock
+    this.onSeen = onSeen
     this.answeredAtMs = clock.now()
   }
 
@@ -34,6 +44,7 @@ export class LedgerWatch {
 
   /** Why the ledger cannot be written to, or undefined. */
   get trouble(): string | undefined {
+    if (this.lost !== undefined) return this.lost.message
     const silentMs = this.clock.now() - this.answeredAtMs
     if (silentMs > limits.readinessSilenceMsMax)
       return `it has not answered for ${silentMs} ms: look at nats-server`
@@ -57,12 +68,18 @@ export class LedgerWatch {
     this.isAsking = true
     void this.ledger.usage().then(
       (usage) => {
+        // What one look has found may not be flushed yet.
+        if (this.last !== undefined)
+          this.onSeen(Math.min(this.last.lastSequence, usage.lastSequence))
+        this.lost = undefined
         this.last = usage
         this.answeredAtMs = clock.now()
         this.isAsking = false
       },
-      // How long it has been silent says enough.
-      () => {
+      // How long it has been silent says enough, unless it is another ledger that answers.
+      (fault: unknown) => {
+        const isLost = fault instanceof BrokerError && fault.code !== 'BROKER_LEDGER_UNAVAILABLE'
+        if (isLost) this.lost = fault
         this.isAsking = false
       },
     )

@@ -25,8 +25,7 @@ export function startWorkers(
   log: Log,
   secrets: Readonly<Record<string, string>> = {},
 ): Workers {
-  const count = config.workerCount < 0 ? availableParallelism() - 1 : config.workerCount
-  const workers = Array.from({ length: count }, (_, index) => new Worker(index + 1))
+  const workers = Array.from({ length: workerCountOf(config) }, (_, index) => new Worker(index + 1))
   const inherited = { ...environmentFor(config), ...secrets }
   for (const worker of workers) worker.start(config, nats, log, inherited)
   return {
@@ -35,6 +34,10 @@ export function startWorkers(
     },
   }
 }
+
+/** How many processes `--workers` asks for. */
+export const workerCountOf = ({ workerCount }: BrokerConfig): number =>
+  workerCount < 0 ? availableParallelism() - 1 : workerCount
 
 /** Of ours, without settings of Busbar: a worker gets its own, below. A key that is in no file must be inherited. */
 function environmentFor(config: BrokerConfig): NodeJS.ProcessEnv {

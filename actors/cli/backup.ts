@@ -21,8 +21,18 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import {
+  decodeDeployment,
+  encodeDeployment,
+  withIncarnation,
+  type Deployment,
+  type LedgerIdentity,
+} from '../../core/ledger/identity.ts'
+import { deploymentSubject } from '../../core/ledger/opening.ts'
 import { writePrivateFile } from '../../core/ops/nats-settings.ts'
+import { systemClock } from '../../core/ports/clock.ts'
 import type { CursorStore, Ledger, LedgerEntry, LedgerMessage } from '../../core/ports/ledger.ts'
+import { systemRandom } from '../../core/ports/random.ts'
 import { decodeSnapshotRecord, trimSubject, type SnapshotStore } from '../../core/ports/snapshot.ts'
 import { trimRecordOf } from '../runtime/past.ts'
 import { LedgerAudit, type AuditResult } from './ledger-audit.ts'
@@ -31,8 +41,22 @@ export type Manifest = {
   version: 1
   sha256: string
   cursors: number
+  /** Which ledger it was; missing in a backup of a version that had no identity. */
+  ledger?: string
   /** Of the ledger, up to the last message in the backup. */
   audit: AuditResult
+}
+
+/** How a restored ledger differs from the one that was backed up. */
+export type Restoring = {
+  /** Random: tells the restored ledger from the one of the backup, whose later messages it lacks. */
+  incarnation: string
+  /** Of the buckets that cursors and snapshots are brought into. */
+  bucketSuffix: string
+  /** Gives a ledger whose backup has no identity the one that its data directory knows. */
+  knownLedger?: string | undefined
+  /** Names the stream when all of it is there. */
+  label?: (identity: LedgerIdentity) => Promise<void>
 }
 
 export type BackupPorts = { ledger: Ledger; cursors: CursorStore; snapshots: SnapshotStore }
@@ -146,7 +170,15 @@ async function tryBackup(
   if ((await trimRecordOf(ledger)).through !== trimmed.through)
     return 'ticks were forgotten while they were read'
   const sha256 = hash.digest('hex')
-  return { version: 1, sha256, cursors: cursorNames.length, audit: audit.result() }
+  const record = newest.get(deploymentSubject)
+  const id = record && decodeDeployment(record.data).identity?.id
+  return {
+    version: 1,
+    sha256,
+    cursors: cursorNames.length,
+    ...(id !== undefined && { ledger: id }),
+    audit: audit.result(),
+  }
 }
 
 /** Every message up to the last tick or lease of now, by sequence: one reader a kind of subject, merged. */
@@ -247,6 +279,7 @@ async function* recordsIn(path: string): AsyncGenerator<LedgerMessage> {
 export async function restore(
   { ledger, cursors, snapshots }: BackupPorts,
   folder: string,
+  restoring: Restoring = { incarnation: newIncarnation(), bucketSuffix: '' },
 ): Promise<AuditResult> {
   const manifest = await readManifest(folder)
   const writer = new LedgerWriter(ledger, firstSequenceOf(manifest))
@@ -266,7 +299,14 @@ export async function restore(
     next = await records.next()
   }
   await writer.flush()
-  for (const entry of late) await writer.write(entry)
+  let identity: LedgerIdentity | undefined
+  for (const entry of late) {
+    if (entry.subject === deploymentSubject) {
+      const deployment = restoredDeployment(Buffer.from(entry.data), manifest, restoring)
+      identity = deployment.identity
+      await writer.write({ subject: deploymentSubject, data: encodeDeployment(deployment) })
+    } else await writer.write(entry)
+  }
   await writer.flush()
   await ledger.forget(gapSubject, Number.MAX_SAFE_INTEGER)
   const audit = new LedgerAudit(await trimRecordOf(ledger))
@@ -274,6 +314,7 @@ export async function restore(
   const found = audit.result()
   if (JSON.stringify(found) !== JSON.stringify(manifest.audit))
     throw new BrokerError('BACKUP_DAMAGED', 'what was restored is not what was backed up')
+  if (identity !== undefined) await restoring.label?.(identity)
   return found
 
   /** Of the records of one snapshot, which follow one another. */
@@ -282,6 +323,32 @@ export async function restore(
       yield next.value.data
       next = await records.next()
     }
+  }
+}
+
+const newIncarnation = (): string => systemRandom.bytes(16).toString('hex')
+
+/**
+ * The record of the deployment as it stands on the restored ledger: a new incarnation of the same
+ * ledger. It is also the mark that invocation counters may have been used since the backup.
+ */
+function restoredDeployment(
+  data: Buffer,
+  { audit }: Manifest,
+  { incarnation, bucketSuffix, knownLedger }: Restoring,
+): Deployment {
+  const { identity, partitionCount } = decodeDeployment(data)
+  const atMs = systemClock.now()
+  const before = identity ?? {
+    id: knownLedger ?? newIncarnation(),
+    createdAtMs: atMs,
+    incarnations: [],
+  }
+  const throughSequence = audit.lastSequence
+  return {
+    partitionCount,
+    bucketSuffix,
+    identity: withIncarnation(before, { id: incarnation, kind: 'restored', atMs, throughSequence }),
   }
 }
 

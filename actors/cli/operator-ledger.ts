@@ -1,13 +1,21 @@
 /** The ledger of a deployment, opened for an operator's command: over an address, or where the data directory's own nats-server listens. */
+import type { NatsConnection } from '@nats-io/transport-node'
 import { NatsBus } from '../../core/bus/nats-bus.ts'
 import { connectNats } from '../../core/ledger/connection.ts'
-import { createCursorStore } from '../../core/ledger/cursors.ts'
-import { createSnapshotStore, snapshotBytesMaxOf } from '../../core/ledger/snapshots.ts'
+import { createCursorStore, cursorBucketNameDefault } from '../../core/ledger/cursors.ts'
 import {
-  createLedger,
+  createSnapshotStore,
+  snapshotBucketNameDefault,
+  snapshotBytesMaxOf,
+} from '../../core/ledger/snapshots.ts'
+import { decodeDeployment } from '../../core/ledger/identity.ts'
+import { createLedger, type JetStreamLedger } from '../../core/ledger/jetstream.ts'
+import {
   deploymentSubject,
-  type JetStreamLedger,
-} from '../../core/ledger/jetstream.ts'
+  freeBucketSuffix,
+  labelStream,
+  ledgerStreamNameDefault,
+} from '../../core/ledger/opening.ts'
 import { settings } from '../../core/ops/config.ts'
 import { embeddedNatsOf, runningNatsOf } from '../../core/ops/embedded-nats.ts'
 import { natsConnectOptions, type NatsAddress } from '../../core/ops/nats-connection.ts'
@@ -16,6 +24,8 @@ import type { CursorStore } from '../../core/ports/ledger.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { silentLog } from '../../core/ports/log.ts'
+import { systemRandom } from '../../core/ports/random.ts'
+import type { Restoring } from './backup.ts'
 
 /** `join` and `dataDir` name the same kind of folder; `join` wins. */
 export type Where = { natsUrl?: string; join?: string; dataDir?: string }
@@ -24,6 +34,8 @@ export type OperatorLedger = {
   ledger: JetStreamLedger
   bus: Bus
   partitionCount: number
+  /** Of a ledger that a backup is brought into; undefined for any other. */
+  restoring: Restoring | undefined
   cursors(): Promise<CursorStore>
   snapshots(): Promise<SnapshotStore>
   close(): Promise<void>
@@ -73,16 +85,28 @@ export async function openOperatorLedger(
       purpose,
     })
     const recorded = await ledger.lastOn(deploymentSubject)
-    const { partitionCount = 0 } = (
-      recorded === undefined ? {} : JSON.parse(recorded.data.toString('utf8'))
-    ) as { partitionCount?: number }
+    const restoring = purpose === 'restore' ? await restoringOn(connection) : undefined
+    const deployment = recorded && decodeDeployment(recorded.data)
+    const suffix = restoring?.bucketSuffix ?? deployment?.bucketSuffix ?? ''
+    const bytesMaxOfSnapshots = snapshotBytesMaxOf(bytesMax)
     return {
       ledger,
-      partitionCount,
+      partitionCount: deployment?.partitionCount ?? 0,
+      restoring,
       bus: new NatsBus({ connection, clock: systemClock, log: silentLog }),
-      cursors: () => createCursorStore({ connection, replicas }),
+      cursors: () =>
+        createCursorStore({
+          connection,
+          replicas,
+          bucketName: `${cursorBucketNameDefault}${suffix}`,
+        }),
       snapshots: () =>
-        createSnapshotStore({ connection, replicas, bytesMax: snapshotBytesMaxOf(bytesMax) }),
+        createSnapshotStore({
+          connection,
+          replicas,
+          bytesMax: bytesMaxOfSnapshots,
+          bucketName: `${snapshotBucketNameDefault}${suffix}`,
+        }),
       close: async () => {
         await ledger.close()
         await connection.close()
@@ -91,6 +115,25 @@ export async function openOperatorLedger(
   } catch (fault) {
     await connection.close()
     throw fault
+  }
+}
+
+/** A new incarnation, with buckets of its own when others are in the way. */
+async function restoringOn(connection: NatsConnection): Promise<Restoring> {
+  const incarnation = systemRandom.bytes(16).toString('hex')
+  return {
+    incarnation,
+    bucketSuffix: await freeBucketSuffix(connection, incarnation),
+    label: (identity) =>
+      labelStream(
+        {
+          connection,
+          clock: systemClock,
+          log: silentLog,
+          streamName: ledgerStreamNameDefault,
+        },
+        identity,
+      ),
   }
 }
 

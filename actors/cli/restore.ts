@@ -1,6 +1,8 @@
 /** A backup into a deployment that does not exist yet: on a NATS that runs elsewhere, or in a data directory with a nats-server of its own. */
 import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { readLedgerFile } from '../../core/ops/ledger-file.ts'
 import { startNatsServer } from '../../core/ops/nats-child.ts'
 import { createLog } from '../../core/ops/log.ts'
 import type { AuditResult } from './ledger-audit.ts'
@@ -19,13 +21,20 @@ export async function restoreInto(
   replicas = 1,
 ): Promise<AuditResult> {
   // Before anything is made.
-  const firstSequence = firstSequenceOf(await readManifest(folder))
+  const manifest = await readManifest(folder)
+  const firstSequence = firstSequenceOf(manifest)
   if (where.natsUrl) return into({ url: where.natsUrl }, folder, { firstSequence, replicas })
   const dataDir = resolve(where.dataDir ?? '.busbar/data')
+  const knownLedger = readLedgerFile(dataDir)?.ledger
+  if (knownLedger && manifest.ledger && knownLedger !== manifest.ledger)
+    throw new BrokerError(
+      'LEDGER_IDENTITY_MISMATCH',
+      `${dataDir} belongs to ledger ${knownLedger}, and the backup is of ledger ${manifest.ledger}; name another --data-dir`,
+    )
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const server = await startNatsServer({ dataDir, log: createLog('warn') })
   try {
-    return await into(server, folder, { firstSequence })
+    return await into(server, folder, { firstSequence }, knownLedger)
   } finally {
     await server.stop()
   }
@@ -35,10 +44,12 @@ async function into(
   address: { url: string; user?: string; password?: string },
   folder: string,
   made: MadeLedger,
+  knownLedger?: string,
 ): Promise<AuditResult> {
   const opened = await openOperatorLedger(address, 'restore', made)
   try {
-    return await restore(await backupPortsOf(opened), folder)
+    const restoring = opened.restoring && { ...opened.restoring, knownLedger }
+    return await restore(await backupPortsOf(opened), folder, restoring)
   } finally {
     await opened.close()
   }

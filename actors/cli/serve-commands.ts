@@ -23,6 +23,11 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
         'run a broker: gateways, partitions, connections to devices, and an embedded nats-server unless --nats-url or --join is given',
       ),
   ).addOption(endsWithInputOption())
+  serve.option(
+    '--new-ledger',
+    'give up the ledger that the data directory knows, for the one found or a new one; stores are set aside. For one start: see LEDGER_MISSING, LEDGER_IDENTITY_MISMATCH and LEDGER_ROLLED_BACK',
+    false,
+  )
   const all = Object.values<Setting>(settings)
   for (const setting of all.filter(({ isEnvironmentOnly }) => !isEnvironmentOnly)) {
     serve.addOption(
@@ -52,7 +57,7 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
     void stopped.then(
       () => isStarted || setTimeout(() => process.exit(1), failedCloseMsMax).unref(),
     )
-    const broker = await startBroker(config)
+    const broker = await startBroker(config, { isNewLedger: options['newLedger'] === true })
     isStarted = true
     const { grpc, http, ops, nats, dialIn, hostId } = broker
     const listening = { grpc, http, ops, nats, ...(dialIn && { dialIn }) }

@@ -143,7 +143,7 @@ function configOf(options: BrokerOptions): {
   config: ReturnType<typeof loadConfig>
   parts: BrokerParts
 } {
-  const { natsServer, log, parties, keyEncryptionKey, ...rest } = options
+  const { natsServer, log, parties, keyEncryptionKey, newLedger, ...rest } = options
   const known: readonly string[] = (Object.values(settings) as Setting[]).map(
     ({ option }) => option,
   )
@@ -169,6 +169,7 @@ function configOf(options: BrokerOptions): {
         config,
         parts: {
           workerEnv,
+          isNewLedger: newLedger === true,
           ...(log && { log }),
           ...(natsServer && { natsServer }),
           ...(given && { parties: given }),

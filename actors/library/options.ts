@@ -84,6 +84,12 @@ export type BrokerOptions = {
   readonly logLevel?: LogLevel | undefined
   /** Path of the nats-server (2.15.1 or newer) to run; of no effect beside `natsUrl`. */
   readonly natsServer?: string | undefined
+  /**
+   * For one start: give up the ledger that `dataDir` knows, for the one found or a new one. Local
+   * stores are set aside. Without it such a start is refused: LEDGER_MISSING,
+   * LEDGER_IDENTITY_MISMATCH, LEDGER_ROLLED_BACK.
+   */
+  readonly newLedger?: boolean | undefined
   /** Takes the log lines, instead of JSON on stderr. Called often: it must not throw. */
   readonly log?: Log | undefined
 }

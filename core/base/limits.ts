@@ -113,6 +113,10 @@ export const limits = {
   ledgerStartMsMax: 30_000,
   /** How often each connection asks the ledger something, to know whether its server still has a leader to ask. */
   ledgerProbeMs: 3_000,
+  /** How often a data directory records how far it has seen the ledger. */
+  ledgerSeenMs: 2_000,
+  /** Restores of one ledger that its record remembers; the oldest one is dropped. */
+  ledgerIncarnationsMax: 256,
   /** A server over which the ledger has done nothing of what was asked for so long is left for another one. */
   ledgerSilenceMsMax: 6_000,
   /** Forgetting old ticks: the server goes through its blocks. */

@@ -6,8 +6,11 @@ import { StorageType } from '@nats-io/jetstream'
 import { Kvm, type KV } from '@nats-io/kv'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
+import { decodeCursor, deliveryIdOf, encodeCursor } from '../envelope/delivery-id.ts'
 import { systemClock } from '../ports/clock.ts'
 import type { CursorStore } from '../ports/ledger.ts'
+import { viewsCursorPrefix, viewsCursorsIn, writeViewsCursor } from '../ports/views-cursor.ts'
+import { claimBucket } from './bucket-label.ts'
 import { insist } from './connection.ts'
 
 export type CursorStoreOptions = {
@@ -15,6 +18,8 @@ export type CursorStoreOptions = {
   bucketName?: string | undefined
   replicas?: number | undefined
   bytesMax?: number | undefined
+  /** The ledger that the cursors point into; left out, the bucket belongs to none. */
+  ledgerId?: string | undefined
 }
 
 export const cursorBucketNameDefault = 'CURSORS'
@@ -60,7 +65,7 @@ class KvCursorStore implements CursorStore {
   }
 }
 
-/** @throws BrokerError LEDGER_SETTINGS_UNSAFE, BROKER_LEDGER_UNAVAILABLE */
+/** @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_IDENTITY_MISMATCH, BROKER_LEDGER_UNAVAILABLE */
 export async function createCursorStore(options: CursorStoreOptions): Promise<CursorStore> {
   const name = options.bucketName ?? cursorBucketNameDefault
   const { replicas = 1 } = options
@@ -80,10 +85,27 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
       return (await bucket.status()).storage === StorageType.File
     }
     isOnFile = await insist(options.connection, make, systemClock)
+    await claimBucket(options.connection, `KV_${name}`, options.ledgerId)
   } catch (cause) {
+    if (cause instanceof BrokerError) throw cause
     throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `bucket ${name}`, { cause })
   }
   if (!isOnFile)
     throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)
   return new KvCursorStore(bucket!, options.connection)
+}
+
+/**
+ * Sets back cursors that point behind `lastSequence`, the end of a ledger that has lost messages:
+ * they would skip what takes the place of those.
+ * @throws BrokerError BROKER_LEDGER_UNAVAILABLE
+ */
+export async function clampCursors(cursors: CursorStore, lastSequence: number): Promise<void> {
+  const last = deliveryIdOf(lastSequence + 1, 0) - 1
+  for (const name of await cursors.names())
+    if (!name.startsWith(viewsCursorPrefix) && decodeCursor(await cursors.get(name)) > last)
+      await cursors.put(name, encodeCursor(last))
+  for (const cursor of await viewsCursorsIn(cursors))
+    if (cursor.sequence > lastSequence)
+      await writeViewsCursor(cursors, { ...cursor, sequence: lastSequence })
 }

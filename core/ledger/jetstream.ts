@@ -10,7 +10,6 @@
  *
  * @source NATS ADR-50 (atomic batches), core/decisions/0006
  */
-import { jetstreamManager } from '@nats-io/jetstream'
 import { TimeoutError, type NatsConnection } from '@nats-io/transport-node'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
@@ -25,49 +24,59 @@ import type {
   LedgerUsage,
 } from '../ports/ledger.ts'
 import { silentLog, type Log } from '../ports/log.ts'
+import { systemRandom } from '../ports/random.ts'
 import { BatchPublisher } from './batch-publisher.ts'
-import { ConnectionHealth, insist } from './connection.ts'
+import { ConnectionHealth } from './connection.ts'
+import { IdentityGuard } from './identity-guard.ts'
+import { decodeDeployment } from './identity.ts'
 import {
-  ledgerStreamConfig,
-  unsafeLedgerSettings,
-  type LedgerStreamOptions,
-} from './stream-settings.ts'
+  deploymentSubject,
+  ledgerStreamNameDefault,
+  openForRestore,
+  openServing,
+  readDeployment,
+  type OpenedLedger,
+  type OpeningPorts,
+  type OpeningTerms,
+  type StreamLook,
+} from './opening.ts'
+import type { LedgerStreamOptions } from './stream-settings.ts'
 import { messageNotFoundCode, SubjectReader } from './subject-reader.ts'
 
-export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> & {
-  /** Carries commits; closed by whoever opened it, after `close`. */
-  connection: NatsConnection
-  /** Carries what is read and followed; the same one when left out. */
-  followConnection?: NatsConnection | undefined
-  /** Octets after which the ledger refuses. */
-  bytesMax: number
-  /** Fixed when a deployment is created. */
-  partitionCount: number
-  /**
-   * `serve`, when left out, records the partition count or compares it; `read` changes nothing and ignores it; `restore` wants a
-   * ledger without a deployment, and makes its stream.
-   */
-  purpose?: 'serve' | 'read' | 'restore' | undefined
-  /** Of a ledger that is made: the sequence of its first message; 1 when left out. For `restore` of one that was trimmed. */
-  firstSequence?: number | undefined
-  clock?: Clock | undefined
-  log?: Log | undefined
-  /**
-   * A handler of `follow` threw: that follower has stopped. Left out, the fault is thrown again
-   * where nobody can miss it.
-   */
-  onFollowFault?: ((subject: string, fault: unknown) => void) | undefined
-}
+export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> &
+  OpeningTerms & {
+    /** Carries commits; closed by whoever opened it, after `close`. */
+    connection: NatsConnection
+    /** Carries what is read and followed; the same one when left out. */
+    followConnection?: NatsConnection | undefined
+    /** Octets after which the ledger refuses. */
+    bytesMax: number
+    /** Fixed when a deployment is created. */
+    partitionCount: number
+    /**
+     * `serve`, when left out, records the partition count or compares it; `read` changes nothing and ignores it; `restore` wants a
+     * ledger without a deployment, and makes its stream.
+     */
+    purpose?: 'serve' | 'read' | 'restore' | undefined
+    /** Of a ledger that is made: the sequence of its first message; 1 when left out. For `restore` of one that was trimmed. */
+    firstSequence?: number | undefined
+    clock?: Clock | undefined
+    log?: Log | undefined
+    /**
+     * A handler of `follow` threw: that follower has stopped. Left out, the fault is thrown again
+     * where nobody can miss it.
+     */
+    onFollowFault?: ((subject: string, fault: unknown) => void) | undefined
+    /** Another ledger is there now, or an older copy: nothing more is written, see `identityFault`. */
+    onIdentityLost?: ((fault: BrokerError, isRestored: boolean) => void) | undefined
+  }
 
-export const ledgerStreamNameDefault = 'LEDGER'
 export const subjectPrefixDefault = 'busbar'
-export const deploymentSubject = 'meta.deployment'
 
 // Headers of one message of a batch: its id and place, and an expectation.
 const headersBytesMax = 512
 
-// err_code of the server: no stream of this name; JetStream has no leader.
-const streamNotFoundCode = 10059
+// err_code of the server: JetStream has no leader.
 const noLeaderCode = 10008
 const noLeaderRetryMs = 250
 
@@ -89,6 +98,9 @@ export class JetStreamLedger implements Ledger {
   private readonly followHealth: ConnectionHealth
   private readonly publisher: BatchPublisher
   private readonly readers = new Set<SubjectReader>()
+  private readonly guard: IdentityGuard
+  private readonly terms: OpeningTerms
+  private opened: OpenedLedger | undefined
   private stopListening: () => void = () => {}
   private cancelProbe: () => void = () => {}
 
@@ -124,19 +136,32 @@ export class JetStreamLedger implements Ledger {
       connection: this.connection,
       subjectPrefix: this.stream.subjectPrefix,
       clock: this.clock,
-      streamInfo: () => this.ask(`STREAM.INFO.${this.stream.streamName}`, ''),
+      streamInfo: () => this.info(),
+    })
+    this.terms = options
+    this.guard = new IdentityGuard({
+      clock: this.clock,
+      isCluster: () => this.connection.info?.cluster !== undefined,
+      info: (waitMs) => this.info(waitMs),
+      deployment: async () => {
+        const found = await this.lastOn(deploymentSubject)
+        return found && decodeDeployment(found.data)
+      },
+      onLost: options.onIdentityLost,
     })
   }
 
   /**
-   * @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH,
-   * BROKER_LEDGER_UNAVAILABLE
+   * @throws BrokerError LEDGER_MISSING, LEDGER_IDENTITY_MISMATCH, LEDGER_ROLLED_BACK,
+   * LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH, BROKER_LEDGER_UNAVAILABLE
    */
   async start(): Promise<void> {
     this.health.start()
     if (this.followHealth !== this.health) this.followHealth.start()
     const offCommits = this.health.onChange((isConnected) => {
-      if (!isConnected) this.publisher.settleAllUnknown('the connection was lost')
+      if (isConnected) return void this.guard.verify().catch(() => undefined)
+      this.guard.onDisconnect()
+      this.publisher.settleAllUnknown('the connection was lost')
     })
     const offReaders = this.followHealth.onChange((isConnected) => {
       if (isConnected) for (const reader of [...this.readers]) reader.onReconnect()
@@ -172,13 +197,23 @@ export class JetStreamLedger implements Ledger {
   }
 
   private async openForUse(): Promise<void> {
-    if (this.purpose === 'read') {
-      if ((await this.lastOn(deploymentSubject)) === undefined)
-        throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', 'there is no deployment')
-      return
+    if (this.purpose === 'read') return void (await readDeployment(this))
+    const ports: OpeningPorts = {
+      connection: this.connection,
+      clock: this.clock,
+      log: this.log,
+      random: systemRandom,
+      stream: this.stream,
+      partitionCount: this.partitionCount,
+      info: (waitMs) => this.info(waitMs),
+      lastOn: (subject) => this.lastOn(subject),
+      at: (sequence) => this.at(sequence),
+      commit: (entries) => this.commit(entries),
     }
     try {
-      await this.openStream()
+      if (this.purpose === 'restore') return await openForRestore(ports)
+      this.opened = await openServing(ports, this.terms)
+      this.guard.expect(this.opened.deployment.identity)
     } catch (cause) {
       // At the start this is an operator's business, not a party's.
       if (!(cause instanceof BrokerError && cause.code === 'BROKER_LEDGER_UNAVAILABLE')) throw cause
@@ -186,9 +221,17 @@ export class JetStreamLedger implements Ledger {
         cause,
       })
     }
-    if (this.purpose === 'serve') await this.recordDeployment()
-    else if ((await this.lastOn(deploymentSubject)) !== undefined)
-      throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', 'there is a deployment already')
+  }
+
+  /** The deployment, and what the start has decided; only of a ledger that was opened to serve. */
+  get openedAs(): OpenedLedger {
+    assert(this.opened !== undefined, 'a ledger that was opened to serve')
+    return this.opened
+  }
+
+  /** Why what is there now is not the ledger that was opened, or undefined. */
+  get identityFault(): BrokerError | undefined {
+    return this.guard.fault
   }
 
   /** Stops readers and settles commits under way as unknown. Connections stay open. */
@@ -227,9 +270,15 @@ export class JetStreamLedger implements Ledger {
     // our back.
     if (!this.health.isConnected && !(await this.health.connected(deadlineMs)))
       return { refused: 'unknown', detail: 'not connected' }
+    if (!this.guard.isVerified) {
+      const leftMs = Math.max(1, deadlineMs - this.clock.now())
+      const fault = await this.guard.verify(leftMs).catch((why: unknown) => String(why))
+      if (fault !== undefined) return { refused: 'unknown', detail: fault }
+    }
     const outcome = await this.publisher.publish(entries, payloadBytes, deadlineMs)
     // A leader that was cut off refuses by its fences, and writes nothing; a full one does its work.
     this.health.report('written', outcome.refused === undefined || outcome.refused === 'full')
+    if (outcome.refused === undefined) this.guard.acknowledged(outcome.firstSequence + count - 1)
     return outcome
   }
 
@@ -308,13 +357,17 @@ export class JetStreamLedger implements Ledger {
   }
 
   async usage(): Promise<LedgerUsage> {
-    const { config, state } = (await this.ask(`STREAM.INFO.${this.stream.streamName}`, '')) as {
-      config?: { max_bytes: number }
-      state?: { bytes: number; last_seq: number }
-    }
+    const look = await this.info()
+    await this.guard.judge(look)
+    if (this.guard.fault !== undefined) throw this.guard.fault
+    const { config, state } = look
     if (config === undefined || state === undefined)
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'no state in the answer')
     return { bytes: state.bytes, bytesMax: config.max_bytes, lastSequence: state.last_seq }
+  }
+
+  private async info(waitMs?: number): Promise<StreamLook> {
+    return (await this.ask(`STREAM.INFO.${this.stream.streamName}`, '', waitMs)) as StreamLook
   }
 
   private startReader(
@@ -336,6 +389,7 @@ export class JetStreamLedger implements Ledger {
       onMessage,
       isBounded,
       throughSequence,
+      verify: () => this.guard.verify(limits.ledgerAskMs),
     })
     this.readers.add(reader)
     const forget = (): void => void this.readers.delete(reader)
@@ -379,99 +433,14 @@ export class JetStreamLedger implements Ledger {
         `max_payload of the nats-server is ${found} octets, at least ${needed} are needed`,
       )
   }
-
-  private async openStream(): Promise<void> {
-    const { streamName } = this.stream
-    const info = (await this.ask(`STREAM.INFO.${streamName}`, '', limits.ledgerStartMsMax)) as {
-      error?: { err_code: number; description: string }
-    }
-    if (info.error?.err_code === streamNotFoundCode) {
-      await this.createStream()
-    } else if (info.error) {
-      throw new BrokerError(
-        'BROKER_LEDGER_UNAVAILABLE',
-        `${info.error.err_code} ${info.error.description}`,
-      )
-    }
-    // Also what was just created: the server may have been told to change defaults.
-    const { config } = await (
-      await jetstreamManager(this.connection, { checkAPI: false })
-    ).streams.info(streamName)
-    const faults = unsafeLedgerSettings(config, this.stream)
-    if (faults.length > 0)
-      throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `${streamName}: ${faults.join('; ')}`)
-  }
-
-  private async createStream(): Promise<void> {
-    try {
-      const manager = await jetstreamManager(this.connection, { checkAPI: false })
-      const make = () => manager.streams.add(ledgerStreamConfig(this.stream))
-      await insist(this.connection, make, this.clock)
-      this.log.info(
-        {
-          stream: this.stream.streamName,
-          bytesMax: this.stream.bytesMax,
-          replicas: this.stream.replicas,
-        },
-        'ledger created',
-      )
-    } catch (cause) {
-      throw new BrokerError(
-        'BROKER_LEDGER_UNAVAILABLE',
-        `stream ${this.stream.streamName} could not be created: ${String(cause)}`,
-        { cause },
-      )
-    }
-  }
-
-  /** The record of the deployment: what is there, or `data`, on condition that there is none. */
-  private async findOrRecord(data: Buffer): Promise<{ data: Buffer }> {
-    const before = await this.lastOn(deploymentSubject)
-    if (before !== undefined) return before
-    const outcome = await this.commit([
-      { subject: deploymentSubject, data, expect: { subject: deploymentSubject, sequence: 0 } },
-    ])
-    if (outcome.refused === undefined) return { data }
-    const found = await this.lastOn(deploymentSubject)
-    if (found !== undefined) return found
-    throw new BrokerError(
-      'BROKER_LEDGER_UNAVAILABLE',
-      `deployment record: ${outcome.refused} ${outcome.detail}`,
-    )
-  }
-
-  /**
-   * The first one writes the record, with the expectation that there is none; everybody else
-   * compares.
-   */
-  private async recordDeployment(): Promise<void> {
-    const data = Buffer.from(
-      JSON.stringify({ version: 1, partitionCount: this.partitionCount }),
-      'utf8',
-    )
-    // A stream that was just made on a cluster may have no leader yet.
-    const find = () => this.findOrRecord(data)
-    const found = await insist(this.connection, find, this.clock)
-    let recorded: unknown
-    try {
-      recorded = (JSON.parse(found.data.toString('utf8')) as { partitionCount?: unknown } | null)
-        ?.partitionCount
-    } catch {
-      recorded = 'unreadable'
-    }
-    if (recorded !== this.partitionCount) {
-      throw new BrokerError(
-        'LEDGER_DEPLOYMENT_MISMATCH',
-        `recorded ${String(recorded)}, asked ${this.partitionCount}`,
-      )
-    }
-  }
 }
 
 /**
- * Opens the ledger: creates the stream or checks the one that exists, records the partition count
- * or compares it.
- * @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH, BROKER_LEDGER_UNAVAILABLE
+ * Opens the ledger: judges the stream that exists or makes one, records identity and partition
+ * count or compares them.
+ * @throws BrokerError LEDGER_MISSING, LEDGER_IDENTITY_MISMATCH, LEDGER_ROLLED_BACK,
+ * LEDGER_IDENTITY_UNREADABLE, LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH,
+ * BROKER_LEDGER_UNAVAILABLE
  */
 export async function createLedger(options: JetStreamLedgerOptions): Promise<JetStreamLedger> {
   const ledger = new JetStreamLedger(options)

@@ -35,9 +35,9 @@ import {
 } from './lmdb-environment.ts'
 
 const formatVersion = 2
-const partitionsMax = 4096
+export const partitionsMax = 4096
 const tag = { checkpoint: 0, state: 1, wake: 2, wakeOf: 3, end: 4 } as const
-const checkpointKey = Buffer.of(tag.checkpoint)
+export const checkpointKey = Buffer.of(tag.checkpoint)
 
 export type LmdbStoresOptions = {
   folder: string
@@ -130,6 +130,17 @@ function* recordsIn(
   if (wake.done !== true) throw new BrokerError('STORE_DAMAGED', 'a wake without a device')
 }
 
+/** The hash borrows from `payload`. @throws BrokerError STORE_DAMAGED */
+export function checkpointIn(payload: Buffer): Checkpoint {
+  if (payload.length < 24) throw new BrokerError('STORE_DAMAGED', 'checkpoint')
+  return {
+    sequence: Number(payload.readBigUInt64BE(0)),
+    frameSequence: Number(payload.readBigUInt64BE(8)),
+    frameNumber: Number(payload.readBigUInt64BE(16)),
+    hash: payload.subarray(24),
+  }
+}
+
 const empty = guarded(Buffer.alloc(0))
 
 class LmdbPartitionStore implements PartitionStore {
@@ -158,14 +169,7 @@ class LmdbPartitionStore implements PartitionStore {
   private checkpointIn(transaction: Transaction | undefined): Checkpoint | undefined {
     const value = this.database.get(checkpointKey, transaction && { transaction })
     if (value === undefined) return undefined
-    const payload = payloadOf(value, 'checkpoint')
-    if (payload.length < 24) throw new BrokerError('STORE_DAMAGED', 'checkpoint')
-    return {
-      sequence: Number(payload.readBigUInt64BE(0)),
-      frameSequence: Number(payload.readBigUInt64BE(8)),
-      frameNumber: Number(payload.readBigUInt64BE(16)),
-      hash: payload.subarray(24),
-    }
+    return checkpointIn(payloadOf(value, 'checkpoint'))
   }
 
   load(device: Eui64Key): Uint8Array | undefined {

@@ -11,6 +11,7 @@ import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import type { SnapshotStore } from '../ports/snapshot.ts'
+import { claimBucket } from './bucket-label.ts'
 import { ConnectionHealth, insist } from './connection.ts'
 import { SubjectReader } from './subject-reader.ts'
 
@@ -20,6 +21,8 @@ export type SnapshotBucketOptions = {
   replicas?: number | undefined
   /** Octets of all snapshots; while one is replaced both count. */
   bytesMax?: number | undefined
+  /** The ledger that the snapshots are of; left out, the bucket belongs to none. */
+  ledgerId?: string | undefined
   clock?: Clock | undefined
   log?: Log | undefined
 }
@@ -151,7 +154,7 @@ class ObjectSnapshots implements SnapshotStore {
   }
 }
 
-/** @throws BrokerError LEDGER_SETTINGS_UNSAFE, BROKER_LEDGER_UNAVAILABLE */
+/** @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_IDENTITY_MISMATCH, BROKER_LEDGER_UNAVAILABLE */
 export async function createSnapshotStore(options: SnapshotBucketOptions): Promise<SnapshotStore> {
   const name = options.bucketName ?? snapshotBucketNameDefault
   let bucket: ObjectStore
@@ -167,7 +170,9 @@ export async function createSnapshotStore(options: SnapshotBucketOptions): Promi
       })
     bucket = await insist(options.connection, make, options.clock ?? systemClock)
     isOnFile = (await bucket.status()).storage === StorageType.File
+    await claimBucket(options.connection, `OBJ_${name}`, options.ledgerId)
   } catch (cause) {
+    if (cause instanceof BrokerError) throw cause
     throw unavailable(`bucket ${name}`, cause)
   }
   if (!isOnFile)

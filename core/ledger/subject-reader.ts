@@ -50,6 +50,8 @@ export type SubjectReaderOptions = {
   /** A bounded read goes on to this sequence at least. */
   throughSequence?: number
   prefetchMessagesMax?: number
+  /** Asked before a further consumer is made: rejects while the stream is not the one it was. */
+  verify?: () => Promise<void>
 }
 
 type ApiError = { err_code: number; description: string }
@@ -94,6 +96,7 @@ export class SubjectReader {
   private isTaking = false
   private isDone = false
   private isCreating = false
+  private wasCreated = false
   private attempts = 0
   private hasHeard = false
   private progressAtMs: number
@@ -181,6 +184,7 @@ export class SubjectReader {
       inactive_threshold: nanosOfMs(2 * pullExpiryMs),
     }
     try {
+      if (this.wasCreated) await this.options.verify?.()
       if (this.options.isBounded && this.untilSequence === undefined) {
         this.untilSequence = Math.max(await this.lastSequence(), this.options.throughSequence ?? 0)
         if (this.untilSequence <= this.lastTaken) return this.finish()
@@ -193,6 +197,7 @@ export class SubjectReader {
       const answer = reply.json<{ error?: ApiError }>()
       if (answer.error) throw refusal(answer.error)
       this.isCreating = false
+      this.wasCreated = true
       this.attempts = 0
       this.consumerName = name
       if (this.isDone) return this.dropConsumer()

@@ -8,22 +8,25 @@ import type { CursorStore } from './ledger.ts'
 /** Every tick up to `sequence` is counted and on its disk; written at `atMs`, UTC. */
 export type ViewsCursor = { processId: string; sequence: number; atMs: number }
 
-const prefix = 'views.'
+export const viewsCursorPrefix = 'views.'
 
 export const writeViewsCursor = (
   cursors: CursorStore,
   { processId, sequence, atMs }: ViewsCursor,
 ): Promise<void> =>
-  cursors.put(`${prefix}${processId}`, Buffer.from(JSON.stringify({ sequence, atMs }), 'utf8'))
+  cursors.put(
+    `${viewsCursorPrefix}${processId}`,
+    Buffer.from(JSON.stringify({ sequence, atMs }), 'utf8'),
+  )
 
 /** Of every process that has ever had the role, by name. One that cannot be read has counted nothing. */
 export async function viewsCursorsIn(cursors: CursorStore): Promise<ViewsCursor[]> {
-  const names = (await cursors.names()).filter((name) => name.startsWith(prefix)).sort()
+  const names = (await cursors.names()).filter((name) => name.startsWith(viewsCursorPrefix)).sort()
   return Promise.all(
     names.map(async (name) => {
       const { sequence, atMs } = fieldsIn(await cursors.get(name))
       return {
-        processId: name.slice(prefix.length),
+        processId: name.slice(viewsCursorPrefix.length),
         sequence: Number.isSafeInteger(sequence) ? (sequence as number) : 0,
         atMs: Number.isSafeInteger(atMs) ? (atMs as number) : 0,
       }

@@ -44,7 +44,7 @@ t.test('every setting is an option, by the name of its long option', async (t) =
   const body = text.slice(text.indexOf('export type BrokerOptions'))
   const written = [...body.matchAll(/^ {2}readonly (\w+)\?:/gm)].map(([, name]) => name)
   const known = (Object.values(settings) as Setting[]).map(({ option }) => option)
-  t.same(written.toSorted(), [...known, 'natsServer', 'log'].toSorted())
+  t.same(written.toSorted(), [...known, 'natsServer', 'log', 'newLedger'].toSorted())
 })
 
 t.test('all faults of the options are named at once, as the caller wrote them', async (t) => {

@@ -1,0 +1,50 @@
+/**
+ * Looks into a store of partitions without changing it: how far each one is folded. For the start of
+ * a process, which must know that before it lets anybody write to the store.
+ */
+import { join } from 'node:path'
+import { open, type Database } from 'lmdb'
+import type { Checkpoint } from '../ports/store.ts'
+import { payloadOf } from './lmdb-environment.ts'
+import { faultOfLmdbFile } from './lmdb-file.ts'
+import { checkpointIn, checkpointKey, partitionsMax } from './lmdb-store.ts'
+
+const databaseName = /^partition-(\d{1,4})$/
+
+/**
+ * The checkpoint of each partition in the store at `folder`; none of a store that is missing,
+ * damaged or of another format, since its owner replaces it.
+ */
+export async function checkpointsAt(folder: string): Promise<Map<number, Checkpoint>> {
+  const found = new Map<number, Checkpoint>()
+  const file = join(folder, 'data.mdb')
+  if (faultOfLmdbFile(file) !== undefined) return found
+  let close = (): Promise<void> => Promise.resolve()
+  try {
+    const environment = open<Buffer, Buffer>({
+      path: folder,
+      readOnly: true,
+      maxDbs: partitionsMax + 1,
+      keyEncoding: 'binary',
+      encoding: 'binary',
+    })
+    close = () => environment.close()
+    for (const key of environment.getKeys()) {
+      const [, number] = databaseName.exec(Buffer.from(key).toString('latin1')) ?? []
+      if (number === undefined) continue
+      const database: Database<Buffer, Buffer> | undefined = environment.openDB({
+        name: `partition-${number}`,
+        keyEncoding: 'binary',
+        encoding: 'binary',
+      })
+      const value = database?.get(checkpointKey)
+      if (value !== undefined)
+        found.set(Number(number), checkpointIn(Buffer.from(payloadOf(value, 'checkpoint'))))
+    }
+  } catch {
+    // What was read before is true all the same.
+  } finally {
+    await close()
+  }
+  return found
+}
