@@ -176,10 +176,10 @@ async function start(
     known: directory.known,
     isNewAccepted: parts.isNewLedger,
     beforeChange: (verdict, found) => directory.beforeChange(verdict, found),
-    onIdentityLost(fault, isRestored) {
+    onIdentityLost(fault) {
       log.error({ code: fault.code, detail: fault.detail }, 'the ledger is not the one it was')
-      // The next start takes the restored one.
-      if (isRestored) fail(fault.message)
+      // What is in memory belongs to another ledger, and others must not wait for this process.
+      fail(fault.message)
     },
     onFollowFault(subject, fault) {
       const code = fault instanceof BrokerError ? fault.code : String(fault)

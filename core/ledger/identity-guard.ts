@@ -18,7 +18,7 @@ export type GuardOptions = {
   info(waitMs: number): Promise<StreamLook>
   deployment(): Promise<Deployment | undefined>
   /** Called once, when the ledger is lost to this process for good. */
-  onLost?: ((fault: BrokerError, isRestored: boolean) => void) | undefined
+  onLost?: ((fault: BrokerError) => void) | undefined
 }
 
 export class IdentityGuard {
@@ -91,7 +91,7 @@ export class IdentityGuard {
       const detail = isRestored
         ? `ledger ${identity.id} was restored meanwhile: start this process again`
         : `known is ledger ${identity.id}, found is ledger ${label.split('.')[0]}`
-      return this.lose(new BrokerError('LEDGER_IDENTITY_MISMATCH', detail), isRestored)
+      return this.lose(new BrokerError('LEDGER_IDENTITY_MISMATCH', detail))
     }
     const lastSequence = look.state?.last_seq ?? 0
     if (lastSequence < this.durable) return this.onShort(identity, lastSequence)
@@ -114,7 +114,7 @@ export class IdentityGuard {
     )
     const isFinal =
       !this.options.isCluster() || nowMs - this.shortSinceMs >= limits.ledgerStartMsMax
-    if (isFinal) this.lose(fault, false)
+    if (isFinal) this.lose(fault)
     else this.close(fault)
   }
 
@@ -127,9 +127,9 @@ export class IdentityGuard {
     this.isOpen = false
   }
 
-  private lose(fault: BrokerError, isRestored: boolean): void {
+  private lose(fault: BrokerError): void {
     this.close(fault)
     this.lost = fault
-    this.options.onLost?.(fault, isRestored)
+    this.options.onLost?.(fault)
   }
 }

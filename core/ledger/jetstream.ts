@@ -68,7 +68,7 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> &
      */
     onFollowFault?: ((subject: string, fault: unknown) => void) | undefined
     /** Another ledger is there now, or an older copy: nothing more is written, see `identityFault`. */
-    onIdentityLost?: ((fault: BrokerError, isRestored: boolean) => void) | undefined
+    onIdentityLost?: ((fault: BrokerError) => void) | undefined
   }
 
 export const subjectPrefixDefault = 'busbar'

@@ -30,7 +30,9 @@ export async function checkpointsAt(folder: string): Promise<Map<number, Checkpo
     })
     close = () => environment.close()
     for (const key of environment.getKeys()) {
-      const [, number] = databaseName.exec(Buffer.from(key).toString('latin1')) ?? []
+      // lmdb ends the names of databases with a zero octet.
+      const name = Buffer.from(key).toString('latin1').split('\0')[0]!
+      const [, number] = databaseName.exec(name) ?? []
       if (number === undefined) continue
       const database: Database<Buffer, Buffer> | undefined = environment.openDB({
         name: `partition-${number}`,
