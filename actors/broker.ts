@@ -2,7 +2,7 @@
  * The composition root: one broker process with its gateways, its host of partitions, its WAN and its operators' door, over an
  * embedded nats-server or one that runs elsewhere. Everything else is told what it needs; this file alone knows who everybody is.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Parties } from '../core/access/parties.ts'
 import { BrokerError } from '../core/base/broker-error.ts'
@@ -17,6 +17,7 @@ import { clampCursors, createCursorStore, cursorBucketNameDefault } from '../cor
 import { PartyFeed } from '../core/ledger/party-feed.ts'
 import { ResponseFinder } from '../core/ledger/response-finder.ts'
 import { PendingDeliveries } from '../core/ledger/pending-deliveries.ts'
+import { restoresOf } from '../core/ledger/identity.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
 import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
 import {
@@ -50,6 +51,7 @@ import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
 import { failureOf, registerList, type RejectedDevice } from './device-list.ts'
+import { hostIdOf } from './host-id.ts'
 import { LedgerDirectory } from './ledger-directory.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { addCounterRoutes, deviceIn } from './counters-door.ts'
@@ -158,9 +160,8 @@ async function start(
   const server = await natsServer(config, { log, metrics, closers, fail }, directory, parts)
   const connection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId}`))
   closers.push(() => connection.close())
-  // It reconnects for ever, unless the server lets us in no more.
   void connection.closed().then(() => fail('the connection to NATS is closed'))
-  // Deliveries on their way out must not stand before a commit's acknowledgement on one socket.
+  // Deliveries must not stand before a commit's acknowledgement on one socket.
   const followConnection = await connectNats(
     natsConnectOptions(server.address, `busbar ${hostId} follow`),
   )
@@ -175,7 +176,8 @@ async function start(
     log,
     known: directory.known,
     isNewAccepted: parts.isNewLedger,
-    beforeChange: (verdict, found) => directory.beforeChange(verdict, found),
+    contradictionIn: (found) => directory.contradictionIn(found),
+    beforeChange: (verdict) => directory.beforeChange(verdict),
     onIdentityLost(fault) {
       log.error({ code: fault.code, detail: fault.detail }, 'the ledger is not the one it was')
       // What is in memory belongs to another ledger, and others must not wait for this process.
@@ -239,6 +241,7 @@ async function start(
       snapshots,
       cursors,
       deliveryKeepMs: config.deliveryKeepMs,
+      restores: restoresOf(deployment.identity),
       actorsAwakeMax: config.actorsAwakeMax,
       actorIdleMs: config.actorIdleMs,
       onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
@@ -251,7 +254,7 @@ async function start(
   const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
   watch.start()
   closers.push(() => watch.close())
-  closers.push(() => directory.close(ledger, watch.lastSequence))
+  closers.push(() => directory.close(ledger))
 
   let doors = { grpcPort: 0, httpPort: 0 }
   let feed: PartyFeed | undefined
@@ -483,18 +486,4 @@ async function natsServer(
   parts.closers.push(() => child.stop())
   child.onExit((fault) => parts.fail(fault?.message ?? 'nats-server has ended'))
   return { url: child.url, address: child }
-}
-
-/** The name of this host for as long as its data directory lives: what it owned before a crash is its own again at once. */
-function hostIdOf(dataDir: string): string {
-  const file = join(dataDir, 'host-id')
-  try {
-    const text = readFileSync(file, 'utf8').trim()
-    if (/^[a-z0-9]{8,32}$/.test(text)) return text
-  } catch {
-    // None yet.
-  }
-  const hostId = systemRandom.bytes(8).toString('hex')
-  writeFileSync(file, `${hostId}\n`)
-  return hostId
 }

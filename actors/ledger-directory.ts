@@ -95,19 +95,24 @@ export class LedgerDirectory {
   }
 
   /**
-   * Makes the directory fit for what the opening has decided.
-   * @throws BrokerError LEDGER_IDENTITY_MISMATCH when its stores were folded from another ledger
+   * The tick that a store was last folded from must be in the ledger; one that was trimmed says
+   * nothing.
    */
-  async beforeChange(verdict: Verdict, ledger: Pick<Ledger, 'at'>): Promise<void> {
-    const { dataDir, isNewAccepted } = this.options
-    if (verdict === 'adopt' && (await this.isOfAnother(ledger))) {
-      if (!isNewAccepted)
-        throw new BrokerError(
-          'LEDGER_IDENTITY_MISMATCH',
-          `the stores in ${dataDir} were folded from another ledger than the one found`,
-        )
-      this.setAside([dataDir, ...this.workerFolders()])
-    } else if (verdict === 'restored') this.setAside([dataDir])
+  async contradictionIn(ledger: Pick<Ledger, 'at'>): Promise<string | undefined> {
+    for (const [partition, checkpoint] of this.checkpoints) {
+      const { frameNumber, frameSequence } = checkpoint
+      if (frameNumber === 0) continue
+      const tick = await ledger.at(frameSequence)
+      if (tick !== undefined && !isInChain(partition, checkpoint, tick.data))
+        return `the store of partition ${partition} was folded from another tick with sequence ${frameSequence}`
+    }
+    return undefined
+  }
+
+  /** Sets aside what does not belong to the ledger that the opening has decided for. */
+  beforeChange(verdict: Verdict): void {
+    const { dataDir } = this.options
+    if (verdict === 'restored') this.setAside([dataDir])
     else if (
       verdict === 'replace' ||
       verdict === 'accept' ||
@@ -151,14 +156,15 @@ export class LedgerDirectory {
     this.recording = this.recording.then(() => this.recordSeen(ledger, sequence))
   }
 
-  /** Records `sequence` at the end of the process, when the ledger can be asked. */
+  /** Records the end of the ledger at the end of the process, when the ledger can be asked. */
   async close(
-    ledger: Pick<Ledger, 'at'> & { isConnected: boolean; identityFault: unknown },
-    sequence: number,
+    ledger: Pick<Ledger, 'at' | 'usage'> & { isConnected: boolean; identityFault: unknown },
   ): Promise<void> {
     await this.recording
-    if (ledger.isConnected && ledger.identityFault === undefined)
-      await this.recordSeen(ledger, sequence)
+    if (!ledger.isConnected || ledger.identityFault !== undefined) return
+    // What is there now was there before this process began to end, and was acknowledged.
+    const usage = await ledger.usage().catch(() => undefined)
+    if (usage !== undefined) await this.recordSeen(ledger, usage.lastSequence)
   }
 
   private async recordSeen(ledger: Pick<Ledger, 'at'>, sequence: number): Promise<void> {
@@ -186,17 +192,6 @@ export class LedgerDirectory {
     return readdirSync(dataDir)
       .filter((name) => workerFolder.test(name))
       .map((name) => join(dataDir, name))
-  }
-
-  /** True when a checkpoint of a store contradicts the ledger; what was trimmed contradicts nothing. */
-  private async isOfAnother(ledger: Pick<Ledger, 'at'>): Promise<boolean> {
-    if (this.knownLedger?.id !== undefined) return false
-    for (const [partition, checkpoint] of this.checkpoints) {
-      if (checkpoint.frameNumber === 0) continue
-      const tick = await ledger.at(checkpoint.frameSequence)
-      if (tick !== undefined && !isInChain(partition, checkpoint, tick.data)) return true
-    }
-    return false
   }
 
   private setAside(folders: readonly string[]): void {

@@ -222,6 +222,7 @@ export class LedgerAudit {
 
 /** Why it failed, where the fact says so; and which counters are accepted. */
 function becauseOf(fact: DeviceFact): string {
+  if (fact.type === 'COUNTER_CONFIRMED') return ` after ${fact.restores} restores`
   if (fact.type === 'COUNTER_ACCEPTED') return ` from ${fact.next}`
   const { cause } = fact as { cause?: FailureCause }
   return cause === undefined ? '' : `  ${textOfCause(cause)}`

@@ -225,7 +225,7 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
   )
     return
   const { outcome, cause } = message
-  const { using: noted, isRaised } = note(state, message.counters, out)
+  const { using: noted, isRaised } = note(state, message.counters, now, out)
   const using: Using = { ...noted, ...(cause && { cause }) }
   const code = errorCodeOf(outcome)
   // A device that dials in was not there to be asked: that is no attempt, and it is waited for up to the deadline.
@@ -440,6 +440,7 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'KEYS_PROVED':
     case 'DEVICE_KEYS_SEALED':
     case 'COUNTER_ACCEPTED':
+    case 'COUNTER_CONFIRMED':
       return evolveKeys(state, fact)
     case 'ATTEMPT_FAILED': {
       state.fault = faultAfter(state.fault, fact, false)

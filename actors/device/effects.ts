@@ -46,6 +46,8 @@ export type SendKeys = {
   number: number
   sealedKeys: Buffer
   counters: ExchangeSecurity['counters']
+  /** They may have been used before the ledger was restored: the device has to tell its counter. */
+  isCounterUnknown?: boolean | undefined
 }
 
 /** Takes the request to the device. */
@@ -136,7 +138,13 @@ export type DeliverAlert = {
 export type Deliver = DeliverResponse | DeliverAlert
 
 /** Where `decide` puts what it has decided; in order. */
-export type Outbox = { facts: DeviceFact[]; deliveries: Deliver[]; effects: DeviceEffect[] }
+export type Outbox = {
+  facts: DeviceFact[]
+  deliveries: Deliver[]
+  effects: DeviceEffect[]
+  /** How often the ledger was restored; the same for the life of a process. */
+  readonly restores?: number
+}
 
 /** Answers `message` with a row of the error table. */
 export function acknowledge(

@@ -152,6 +152,7 @@ export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact
     case 'KEYS_TRIED':
     case 'KEYS_PROVED':
     case 'COUNTER_ACCEPTED':
+    case 'COUNTER_CONFIRMED':
     case 'DEVICE_KEYS_SEALED': {
       const at = begin(frame, Kind[fact.type], device, noId, noId, keysBody(fact), fact.time)
       const isTried = fact.type === 'KEYS_TRIED'

@@ -24,6 +24,8 @@ export type Keyset = {
   received: number
   /** Not in the ledger: values from `next` on may have been used. */
   isUncertain: boolean
+  /** Restores of the ledger after the last of which the counter was read, or accepted. */
+  confirmedAfter: number
   /**
    * What the device pushed was heard with these, and it may come later than an answer that the device sent after it. Nothing at or below
    * `pushFloor` is taken. Not in the store: what is read from there has all up to `received` below the floor.
@@ -144,6 +146,7 @@ function keyset(number: number, sealedKeys: Buffer, next: number): Keyset {
     reservedTo: next,
     received: -1,
     isUncertain: false,
+    confirmedAfter: 0,
     pushFloor: -1,
     pushed: noCounters,
   }
@@ -242,6 +245,12 @@ export function acceptCounter(ring: Keyring | undefined, number: number, next: n
   set.received = -1
   set.pushFloor = -1
   set.pushed = noCounters
+}
+
+/** Counters of the set are known to be unused after so many restores of the ledger. */
+export function confirmCounter(ring: Keyring | undefined, number: number, restores: number): void {
+  const set = setOf(ring, number)
+  if (set !== undefined) set.confirmedAfter = Math.max(set.confirmedAfter, restores)
 }
 
 /** All that was reserved counts as used. */

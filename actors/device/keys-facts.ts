@@ -68,6 +68,13 @@ export type CounterAccepted = {
   number: number
   next: number
 }
+/** Counters of the set `number` were not used before, after so many restores of the ledger. */
+export type CounterConfirmed = {
+  type: 'COUNTER_CONFIRMED'
+  time: number
+  number: number
+  restores: number
+}
 /** Facts of keys alone, of no request. */
 export type KeysFact =
   | CountersReserved
@@ -76,6 +83,7 @@ export type KeysFact =
   | KeysProved
   | DeviceKeysSealed
   | CounterAccepted
+  | CounterConfirmed
 
 const malformed = (what: string): BrokerError =>
   new BrokerError('ENVELOPE_MALFORMED', `${what} of a fact`)
@@ -91,6 +99,8 @@ export function keysBody(fact: KeysFact): Buffer {
       return numbered(fact.number, countersBody(fact.counters))
     case 'COUNTER_ACCEPTED':
       return countersBody({ number: fact.number, next: fact.next, received: -1 })
+    case 'COUNTER_CONFIRMED':
+      return countersBody({ number: fact.number, next: fact.restores, received: -1 })
     case 'KEYS_PENDING':
     case 'DEVICE_KEYS_SEALED':
       return numbered(fact.number, fact.sealedKeys)
@@ -163,7 +173,7 @@ function triedBody({ number, stage, transfers, transferOutcome, ...using }: Keys
 export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
   const kind = readKind(buffer, at)
   if (kind < Kind.COUNTERS_RESERVED || kind > Kind.DEVICE_KEYS_SEALED)
-    if (kind !== Kind.COUNTER_ACCEPTED) return undefined
+    if (kind !== Kind.COUNTER_ACCEPTED && kind !== Kind.COUNTER_CONFIRMED) return undefined
   const time = readTime(buffer, at)
   const body = copyOf(readBodyView(buffer, at))
   if (body.length < 4) throw malformed('keys')
@@ -175,6 +185,8 @@ export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
     }
     case Kind.COUNTER_ACCEPTED:
       return { type: 'COUNTER_ACCEPTED', time, number, next: countersIn(body)?.next ?? 0 }
+    case Kind.COUNTER_CONFIRMED:
+      return { type: 'COUNTER_CONFIRMED', time, number, restores: countersIn(body)?.next ?? 0 }
     case Kind.KEYS_TRIED: {
       const stage = KeyStage[body[4] ?? KeyStage.length]
       if (stage === undefined || body.length < 8) throw malformed('stage')

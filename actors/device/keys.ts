@@ -24,6 +24,7 @@ import type { KeysFact, KeysPending } from './keys-facts.ts'
 import {
   acceptCounter,
   beginReplacement,
+  confirmCounter,
   bringingOf,
   countersEnd,
   countersFor,
@@ -89,7 +90,8 @@ function sendKeys(
       out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_NEAR_END' })
   }
   const counters = countersFor(set, end, reserve, floor)
-  return counters && { number, sealedKeys, counters }
+  const isCounterUnknown = (out.restores ?? 0) > set.confirmedAfter
+  return counters && { number, sealedKeys, counters, ...(isCounterUnknown && { isCounterUnknown }) }
 }
 
 /** What a fact that ends a request says of counters though no exchange came back: with requests open at the start, all may have been used. */
@@ -107,6 +109,7 @@ export function burnt(ring: Keyring | undefined): { counters?: CountersNoted } {
 export function note(
   { keyring: ring, sentCountersFrom }: DeviceState,
   used: CountersOf | undefined,
+  now: number,
   out: Outbox,
 ): { using: { counters?: CountersNoted }; isRaised: boolean } {
   const set = used && setOf(ring, used.number)
@@ -117,6 +120,7 @@ export function note(
   const isOther = set.isUncertain || used.from !== sentCountersFrom
   const next = Math.max(used.next, set.next, isOther ? reservedTo : 0)
   const counters = { number, next, received }
+  if (used.isRead === true) confirm(set, now, out)
   // Not authenticated: whoever is in between could wear out the key otherwise.
   const isAhead = expected > counters.next
   const isRaised = isAhead && expected - counters.next <= limits.counterJumpMax
@@ -125,6 +129,17 @@ export function note(
     out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_RAISED' })
   } else if (isAhead) out.effects.push({ type: 'ALARM', code: 'KEYS_COUNTER_AHEAD' })
   return { using: { counters }, isRaised }
+}
+
+/** Counters of `set` are known not to have been used before the ledger was restored. */
+function confirm(
+  { number, confirmedAfter }: Pick<Keyset, 'number' | 'confirmedAfter'>,
+  now: number,
+  out: Outbox,
+): void {
+  const { restores = 0 } = out
+  if (restores > confirmedAfter)
+    out.facts.push({ type: 'COUNTER_CONFIRMED', time: now, number, restores })
 }
 
 export function decideRegistration(
@@ -219,6 +234,8 @@ export function decideAcceptance(
   // Above all that was reserved, so that nothing that is on its way uses the same values.
   const next = Math.max(wanted, reservedTo)
   out.facts.push({ type: 'COUNTER_ACCEPTED', time: now, number, next })
+  // Without a counter of the operator's the device has to tell it.
+  if (body.length === 5 && wanted > 0) confirm(set, now, out)
   acknowledge(out, message, accepted, now)
 }
 
@@ -241,7 +258,12 @@ export function decideMade(
   if (keyring?.current?.number !== message.number)
     return refuse(out, message, 'KEYS_REPLACEMENT_UNFIT', now)
   const { replacement, lastNumber } = keyring
-  if (replacement === undefined) out.facts.push(pending(lastNumber + 1, sealedKeys, now))
+  if (replacement === undefined) {
+    const number = lastNumber + 1
+    out.facts.push(pending(number, sealedKeys, now))
+    // They were made just now: nothing was ever sent under them.
+    confirm({ number, confirmedAfter: 0 }, now, out)
+  }
   // Else it was asked for twice: the first ones are on their way, or rest; never others in the place of those that rest.
   else if (replacement.stage === 'RESTING' && isSameKey(replacement.keys.sealedKeys, sealedKeys))
     out.facts.push(pending(replacement.keys.number, sealedKeys, now))
@@ -290,7 +312,7 @@ export function decideStepAnswered(
   const replacement = state.keyring?.replacement
   // Of before a reload, and settled since by another one.
   if (replacement?.keys.number !== step.number || replacement.stage !== step.stage) return
-  const { using: noted, isRaised } = note(state, counters, out)
+  const { using: noted, isRaised } = note(state, counters, now, out)
   const using = { ...noted, ...(cause && { cause }) }
   if (step.stage === 'PROVE_NEW' && isProof(outcome)) {
     out.facts.push({ type: 'KEYS_PROVED', time: now, number: step.number, ...using })
@@ -384,6 +406,8 @@ export function evolveKeys(state: DeviceState, fact: KeysFact | KeyStepSent): vo
   }
   if (ring === undefined) return
   switch (fact.type) {
+    case 'COUNTER_CONFIRMED':
+      return confirmCounter(ring, fact.number, fact.restores)
     case 'COUNTER_ACCEPTED':
       return acceptCounter(ring, fact.number, fact.next)
     case 'COUNTERS_RESERVED':

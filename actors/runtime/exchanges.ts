@@ -158,7 +158,13 @@ export class Exchanges {
     lane: Lane,
     keys: SendKeys | undefined,
   ): Promise<ExchangeResult> {
-    const security = keys && { device, sealedKeys: keys.sealedKeys, counters: keys.counters }
+    const { isCounterUnknown } = keys ?? {}
+    const security = keys && {
+      device,
+      sealedKeys: keys.sealedKeys,
+      counters: keys.counters,
+      ...(isCounterUnknown && { isCounterUnknown }),
+    }
     const exchanged = await this.wan.exchange({ ...address, device }, operations, lane, security)
     if (!exchanged.ok) {
       const { code, detail } = exchanged

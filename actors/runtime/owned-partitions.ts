@@ -48,8 +48,8 @@ export type PartitionPorts = {
   mayTakeFrom: (owner: string) => boolean
   /** Left out, this host is alone and takes all that it may. */
   peers?: Peers
-  /** Awake actors of the whole host. */
   actorsAwakeMax: number
+  restores?: number | undefined
   actorIdleMs: number
   /** What partitions run; the device, unless a test says otherwise. */
   behaviour?: DeviceBehaviour
@@ -203,11 +203,12 @@ export class OwnedPartitions {
   }
 
   private partition(number: number, leaseSequence: number): Partition {
-    const { log, openStore } = this.ports
+    const { log, openStore, restores } = this.ports
     const partition = new Partition({
       number,
       store: openStore(number),
       log,
+      restores,
       actorsAwakeMax: Math.ceil(this.ports.actorsAwakeMax / this.ports.partitionCount),
       actorIdleMs: this.ports.actorIdleMs,
       onParked: () => this.metrics.parked.add(),

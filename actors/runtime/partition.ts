@@ -43,6 +43,8 @@ export type PartitionOptions = {
   store: PartitionStore
   log: Log
   actorsAwakeMax: number
+  /** How often the ledger was restored. */
+  restores?: number | undefined
   actorIdleMs: number
   onParked: () => void
   behaviour?: DeviceBehaviour
@@ -76,7 +78,7 @@ export class Partition {
   private readonly dirty = new Set<Eui64Key>()
   private readonly wheel = new WakeWheel()
   private readonly frame = new FrameWriter()
-  private readonly outbox: Outbox = { facts: [], deliveries: [], effects: [] }
+  private readonly outbox: Outbox
   private folded: Checkpoint = genesis
   private taken: { frameNumber: number; hash: Buffer } | undefined
   private saving: Promise<void> | undefined
@@ -92,6 +94,7 @@ export class Partition {
   constructor(options: PartitionOptions) {
     this.number = options.number
     this.options = options
+    this.outbox = { facts: [], deliveries: [], effects: [], restores: options.restores ?? 0 }
     this.behaviour = options.behaviour ?? { decide, evolve, park }
   }
 

@@ -16,6 +16,8 @@ type PackedSet = [
   next: number,
   reservedTo: number,
   received: number,
+  /** Left out for 0, as in states of earlier versions. */
+  confirmedAfter?: number,
 ]
 type PackedReplacement = [
   keys: PackedSet,
@@ -49,8 +51,11 @@ export function packRing(ring: Keyring): PackedRing {
   ]
 }
 
-function packSet({ number, sealedKeys, next, reservedTo, received }: Keyset): PackedSet {
-  return [number, sealedKeys, next, reservedTo, received]
+function packSet(set: Keyset): PackedSet {
+  const { number, sealedKeys, next, reservedTo, received, confirmedAfter } = set
+  const packed: PackedSet = [number, sealedKeys, next, reservedTo, received]
+  if (confirmedAfter > 0) packed.push(confirmedAfter)
+  return packed
 }
 
 function packReplacement(replacement: Replacement): PackedReplacement {
@@ -75,7 +80,8 @@ export function unpackRing(packed: PackedRing): Keyring {
   }
 }
 
-function unpackSet([number, sealedView, next, reservedTo, received]: PackedSet): Keyset {
+function unpackSet(packed: PackedSet): Keyset {
+  const [number, sealedView, next, reservedTo, received, confirmedAfter = 0] = packed
   const sealedKeys = copyOf(sealedView)
   if (!isSealedKeys(sealedKeys)) throw new BrokerError('STORE_DAMAGED', 'keys that are not sealed')
   return {
@@ -85,6 +91,7 @@ function unpackSet([number, sealedView, next, reservedTo, received]: PackedSet):
     reservedTo,
     received,
     isUncertain: false,
+    confirmedAfter,
     pushFloor: received,
     pushed: noCounters,
   }

@@ -52,6 +52,7 @@ export const Kind = {
   DEVICE_KEYS_SEALED: 41,
   DEVICE_ALERTED: 42,
   COUNTER_ACCEPTED: 43,
+  COUNTER_CONFIRMED: 47,
   REQUEST_COUNTERS_RESET: 46,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,

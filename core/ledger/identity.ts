@@ -17,6 +17,8 @@ import type { LedgerMessage } from '../ports/ledger.ts'
 /** A ledger that was restored, or accepted although messages are missing; `id` is random. */
 export type Incarnation = {
   readonly id: string
+  /** The first one is 1. */
+  readonly number: number
   readonly kind: 'restored' | 'accepted'
   /** UTC ms. */
   readonly atMs: number
@@ -72,6 +74,8 @@ export type FoundLedger = {
   readonly deployment: Deployment | undefined
   /** Of the message that the data directory has seen: what stands there now. */
   readonly seen: 'same' | 'other' | 'gone' | 'trimmed' | 'unknown'
+  /** What the local stores were folded from, and is not in it; undefined when all of it is. */
+  readonly contradiction: string | undefined
 }
 
 /**
@@ -131,7 +135,7 @@ function identityIn(value: unknown): LedgerIdentity {
   const { id, createdAtMs, incarnations } = (value ?? {}) as Record<string, unknown>
   if (isId(id) && isCount(createdAtMs) && Array.isArray(incarnations)) {
     const list = incarnations.map((one: unknown) => (one ?? {}) as Record<string, unknown>)
-    if (list.every((one) => isId(one['id']) && isCount(one['throughSequence'])))
+    if (list.every((one) => isId(one['id']) && isCount(one['number'])))
       return { id, createdAtMs, incarnations: list as unknown as Incarnation[] }
   }
   throw new BrokerError('LEDGER_IDENTITY_UNREADABLE', 'the identity in the deployment is damaged')
@@ -143,10 +147,18 @@ export const isId = (value: unknown): value is string =>
   typeof value === 'string' && idPattern.test(value)
 
 /** `identity` with one more incarnation. */
-export function withIncarnation(identity: LedgerIdentity, added: Incarnation): LedgerIdentity {
-  const incarnations = [...identity.incarnations, added].slice(-limits.ledgerIncarnationsMax)
+export function withIncarnation(
+  identity: LedgerIdentity,
+  added: Omit<Incarnation, 'number'>,
+): LedgerIdentity {
+  const one = { ...added, number: restoresOf(identity) + 1 }
+  const incarnations = [...identity.incarnations, one].slice(-limits.ledgerIncarnationsMax)
   return { ...identity, incarnations }
 }
+
+/** How often the ledger was restored, or accepted although messages are missing. */
+export const restoresOf = ({ incarnations }: LedgerIdentity): number =>
+  incarnations.at(-1)?.number ?? 0
 
 /**
  * Whether a data directory may work on the ledger found. `isAccepted`: an operator has said
@@ -167,6 +179,13 @@ export function judgeLedger(
       : {
           code: 'LEDGER_IDENTITY_MISMATCH',
           detail: `known is ${nameOf(known)}, found is ${identity ? `ledger ${identity.id}` : 'a ledger without an identity'}`,
+        }
+  if (known.id === undefined && found.contradiction !== undefined)
+    return isAccepted
+      ? 'replace'
+      : {
+          code: 'LEDGER_IDENTITY_MISMATCH',
+          detail: `the stores here were folded from another ledger: ${found.contradiction}`,
         }
   const lack = lackOf(known, found, identity)
   if (lack !== undefined)
@@ -212,6 +231,7 @@ function lackOf(
   const acknowledged = Math.max(seen?.sequence ?? 0, foldedThrough)
   if (acknowledged > found.lastSequence)
     return `sequence ${acknowledged} was acknowledged, and the ledger ends at ${found.lastSequence}`
+  if (found.contradiction !== undefined) return found.contradiction
   if (seen === undefined) return undefined
   if (found.seen === 'other')
     return `another message was acknowledged with sequence ${seen.sequence}`

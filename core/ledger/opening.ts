@@ -70,10 +70,10 @@ export type OpeningTerms = {
   known?: KnownLedger | undefined
   /** An operator has said `--new-ledger`. */
   isNewAccepted?: boolean | undefined
+  /** Looks for what the local stores were folded from; says what is not there. */
+  contradictionIn?: ((ledger: Pick<Ledger, 'at'>) => Promise<string | undefined>) | undefined
   /** Called after the judgement and before anything is written; a fault ends the start. */
-  beforeChange?:
-    | ((verdict: Verdict, ledger: Pick<Ledger, 'at'>) => Promise<void> | void)
-    | undefined
+  beforeChange?: ((verdict: Verdict) => Promise<void> | void) | undefined
 }
 
 export type OpenedLedger = {
@@ -89,16 +89,13 @@ type Look = FoundLedger & { info: StreamLook; recordSequence: number }
  * LEDGER_IDENTITY_UNREADABLE, LEDGER_SETTINGS_UNSAFE, LEDGER_DEPLOYMENT_MISMATCH,
  * BROKER_LEDGER_UNAVAILABLE
  */
-export async function openServing(
-  ports: OpeningPorts,
-  { known, isNewAccepted = false, beforeChange }: OpeningTerms,
-): Promise<OpenedLedger> {
+export async function openServing(ports: OpeningPorts, terms: OpeningTerms): Promise<OpenedLedger> {
   const { connection, clock, stream } = ports
   // In a cluster a member that was cut off may answer, or one that is catching up.
-  const found = await insist(connection, () => examine(ports, known, isNewAccepted), clock)
+  const found = await insist(connection, () => examine(ports, terms), clock)
   if (found instanceof BrokerError) throw found
   if (found.look.messages !== undefined) checkSettings(stream, found.look.info)
-  await beforeChange?.(found.verdict, ports)
+  await terms.beforeChange?.(found.verdict)
   if (found.look.messages === undefined) await createStream(ports)
   // A stream that was just made in a cluster may have no leader yet.
   const deployment = await insist(connection, () => record(ports, found), clock)
@@ -109,7 +106,7 @@ export async function openServing(
 
 /** Opens the stream of a ledger that a backup is brought into, and makes it when needed. */
 export async function openForRestore(ports: OpeningPorts): Promise<void> {
-  const look = await lookAt(ports, undefined)
+  const look = await lookAt(ports, {})
   if (look.deployment !== undefined)
     throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', 'there is a deployment already')
   if (look.messages === undefined) await createStream(ports)
@@ -171,10 +168,10 @@ export async function labelStream(
 
 async function examine(
   ports: OpeningPorts,
-  known: KnownLedger | undefined,
-  isNewAccepted: boolean,
+  terms: OpeningTerms,
 ): Promise<{ verdict: Verdict; look: Look } | BrokerError> {
-  const look = await lookAt(ports, known?.seen)
+  const { known, isNewAccepted = false } = terms
+  const look = await lookAt(ports, terms)
   const { streamName } = ports.stream
   const verdict = judgeLedger(known, look, isNewAccepted)
   if (typeof verdict === 'object') {
@@ -189,7 +186,11 @@ async function examine(
   return { verdict, look }
 }
 
-async function lookAt(ports: OpeningPorts, seen: SeenMessage | undefined): Promise<Look> {
+async function lookAt(
+  ports: OpeningPorts,
+  { known, contradictionIn }: OpeningTerms,
+): Promise<Look> {
+  const seen = known?.seen
   const info = await ports.info(limits.ledgerStartMsMax)
   const isMissing = info.error?.err_code === streamNotFoundCode
   if (info.error !== undefined && !isMissing)
@@ -206,6 +207,7 @@ async function lookAt(ports: OpeningPorts, seen: SeenMessage | undefined): Promi
     deployment: record && decodeDeployment(record.data),
     recordSequence: record?.sequence ?? 0,
     seen: isMissing || seen === undefined ? 'unknown' : await whatIsAt(ports, seen),
+    contradiction: isMissing ? undefined : await contradictionIn?.(ports),
   }
 }
 

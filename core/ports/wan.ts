@@ -76,6 +76,11 @@ export type ExchangeSecurity = {
    * sends with one of them under these keys. `received`: the highest that the device was heard with, -1 for none.
    */
   counters: { from: number; to: number; received: number }
+  /**
+   * The ledger was restored: values from `from` on may have been sent before. Nothing is sent under
+   * the keys until the device has told its counter.
+   */
+  isCounterUnknown?: boolean | undefined
 }
 
 /** What became of the counters of an exchange, in success and failure alike. */
@@ -85,6 +90,8 @@ export type CountersUsed = {
   received: number
   /** The counter that the device said it expects, when it refused ours as too low. Not authenticated. */
   expected?: number | undefined
+  /** The device has told its counter first, and what was sent with lies above it. */
+  isRead?: boolean | undefined
 }
 
 /** One COSEM operation, its descriptor laid out as on the wire so that nothing is built on the hot path. */

@@ -70,6 +70,8 @@ export function afterCounter(
   if (!answer.ok && (answer.code === 'DEVICE_UNREACHABLE' || !isTimeLeft))
     return { ...answer, counters: unused }
   const told = answer.ok ? counterIn(answer) : undefined
+  if (told === undefined && security.isCounterUnknown === true)
+    return counterUnknown(answer.ok ? 'it does not tell its counter' : answer.detail, unused)
   if (told === undefined || told < from) return security
   const expected = told + 1
   if (hasRoomAbove(expected, security.counters, security))
@@ -85,6 +87,15 @@ export function afterCounter(
     },
     counters: { ...unused, expected },
   }
+}
+
+/** The failure of an exchange that must not begin: the ledger was restored, and nobody knows the counter. */
+export function counterUnknown(
+  why: string,
+  counters: { next: number; received: number },
+): ExchangeFailure {
+  const detail = `the ledger was restored, and the invocation counter of the device must be read first: ${why}`
+  return { ...refused(detail), cause: { code: 'KEYS_COUNTER_UNKNOWN', detail }, counters }
 }
 
 /** True when enough is reserved from `expected` on for an exchange; `whole` is what the exchange began with. */

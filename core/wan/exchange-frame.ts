@@ -10,12 +10,12 @@
  *     model             [obis of the counter ('' when left out), its client u16 (0), its first value + 1 u64 (0), conformance + 1 u64 (0),
  *                       list of base names [obis, base name u16], list of mode E, none or one: [device address, baudMax u16 (0)]]
  *     security          [suite u8, mechanism u8, protection u8, title of the client, title of the device or nil]
- *     keys              [device, sealed keys, from u64, to u64, received + 1 u64]
+ *     keys              [device, sealed keys, from u64, to u64, received + 1 u64 (2^40 more: the counter is to be read)]
  *     operation         [kind u8, descriptor, selection or nil, value or nil]
  *   frame of results    [version, wanId, list of result]
  *     result            [number u32, outcome u16 (ids of the error table), detail, list of [result u16, value or nil], list of counters,
  *                       list of causes]
- *     counters          [next u64, received + 1 u64, expected + 1 u64, 0 when absent]; at most one
+ *     counters          [next u64, received + 1 u64 (2^40 more: it was read first), expected + 1 u64, 0 when absent]; at most one
  *     cause             [code u16, detail, counter received + 1 u64, counter expected + 1 u64, 0 when there is none]; none or one
  *   receipt             [version, receipt u8]
  *
@@ -118,7 +118,7 @@ export function encodeExchanges(client: string, exchanges: readonly NumberedExch
     writer
       .uint64(counters.from)
       .uint64(counters.to)
-      .uint64(counters.received + 1)
+      .uint64(counters.received + 1 + (security.isCounterUnknown === true ? counterFlag : 0))
   }
   return writer.take()
 }
@@ -267,10 +267,12 @@ function keysIn(reader: PackReader): ExchangeSecurity {
   const from = reader.uint64()
   const to = reader.uint64()
   if (to < from) reader.fail()
+  const { received, isFlagged } = receivedIn(reader)
   return {
     device: eui64Key(device),
     sealedKeys,
-    counters: { from, to, received: reader.uint64() - 1 },
+    counters: { from, to, received },
+    ...(isFlagged && { isCounterUnknown: true }),
   }
 }
 
@@ -301,7 +303,7 @@ export function encodeResults(wanId: string, results: readonly NumberedResult[])
       writer
         .record(3)
         .uint64(counters.next)
-        .uint64(counters.received + 1)
+        .uint64(counters.received + 1 + (counters.isRead === true ? counterFlag : 0))
         .uint64((counters.expected ?? -1) + 1)
     const cause = result.ok ? undefined : result.cause
     writer.list(cause === undefined ? 0 : 1)
@@ -343,9 +345,26 @@ export function decodeResults(frameView: Buffer): { wanId: string; results: Numb
 function countersIn(reader: PackReader): CountersUsed {
   reader.record(3)
   const next = reader.uint64()
-  const received = reader.uint64() - 1
+  const { received, isFlagged } = receivedIn(reader)
   const expected = reader.uint64() - 1
-  return { next, received, ...(expected >= 0 && { expected }) }
+  return {
+    next,
+    received,
+    ...(expected >= 0 && { expected }),
+    ...(isFlagged && { isRead: true }),
+  }
+}
+
+/**
+ * Added to a received counter, which has 32 bits. A process of a version that does not know it takes
+ * it for part of the counter, and believes no answer of the device.
+ */
+const counterFlag = 2 ** 40
+
+function receivedIn(reader: PackReader): { received: number; isFlagged: boolean } {
+  const value = reader.uint64()
+  const isFlagged = value >= counterFlag
+  return { received: value - 1 - (isFlagged ? counterFlag : 0), isFlagged }
 }
 
 function causeIn(reader: PackReader): ExchangeCause {

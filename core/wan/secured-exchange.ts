@@ -22,6 +22,7 @@ import type {
 import {
   afterCounter,
   counterIn,
+  counterUnknown,
   counterQuestion,
   hasRoomAbove,
   sendsCounters,
@@ -80,19 +81,30 @@ export async function exchangeSecured(
   const { dueMs } = asked
   const { readings } = ports
   const isFirst = security.counters.received < 0
-  if (isFirst || readings.takeDue(security.device, ports.nowMs())) {
+  const { isCounterUnknown = false } = security
+  if (isFirst || isCounterUnknown || readings.takeDue(security.device, ports.nowMs())) {
     const answer = await tell(asked, ports, !isFirst)
     if (answer !== undefined) {
       const goesOn = afterCounter(answer, security, ports.nowMs() < dueMs)
       if ('ok' in goesOn) return goesOn
-      return exchangeAfterReading(asked, goesOn, ports)
+      const result = await exchangeAfterReading(asked, goesOn, ports)
+      return isCounterUnknown ? asRead(result) : result
     }
+    const { from: next, received } = security.counters
+    if (isCounterUnknown)
+      return counterUnknown('its profile names no counter object', { next, received })
   }
   const carried = await carryAt(asked, security, ports, {})
   if (carried.result.ok) return settled(carried.result, security, ports)
   if (!isCounterInDoubt(carried)) return withLikelyCause(carried.result, carried)
   return exchangeAbove(asked, security, carried, carried.result, ports)
 }
+
+/** The counter was read before anything was sent under the keys. */
+const asRead = (result: ExchangeResult): ExchangeResult =>
+  result.counters === undefined
+    ? result
+    : { ...result, counters: { ...result.counters, isRead: true } }
 
 /** The part after the first reading: on the connection of the public client, then on a new one. */
 async function exchangeAfterReading(
