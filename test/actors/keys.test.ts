@@ -49,6 +49,8 @@ class Life {
   /** The set that the meter has. */
   mark = firstMark
   private counter = 0
+  /** How often the ledger was restored. */
+  restores = 0
 
   feed(message: DeviceMessage): DeviceEffect[] {
     this.effects = []
@@ -59,7 +61,8 @@ class Life {
   }
 
   private step(message: DeviceMessage): boolean {
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const { restores } = this
+    const out: Outbox = { facts: [], deliveries: [], effects: [], restores }
     decide(this.state, message, this.now, out)
     for (const fact of out.facts) {
       if (isWritten(fact)) this.ledger.push(through(fact))
@@ -125,14 +128,14 @@ class Life {
   }
 
   /** The exchange comes back; `next` undefined when nobody knows what was sent. */
-  answer(code: ErrorCode, nextCounter?: number, expected?: number): void {
+  answer(code: ErrorCode, nextCounter?: number, expected?: number, isRead?: boolean): void {
     const { sent } = this
     if (sent === undefined) throw new Error('nothing is on its way')
     this.sent = undefined
     const outcome = errorId(code)
     const { number, counters } = sent.keys!
     const { from, to } = counters
-    const used = { number, from, next: nextCounter ?? to, received: -1, expected }
+    const used = { number, from, next: nextCounter ?? to, received: -1, expected, isRead }
     if (sent.type === 'SEND') {
       const { originator, counter } = sent.request
       const bodyBytes = Buffer.alloc(0)
@@ -190,6 +193,53 @@ t.test('one reservation for many exchanges, and what was used comes with the ans
   t.equal(current(life).next, 5_000, 'a quiet restart burns nothing')
   life.submit()
   t.same(life.sent!.keys!.counters, { from: 5_000, to: limits.countersReserved, received: -1 })
+})
+
+t.test('after a restore the counter of a device is unknown until it was read', async (t) => {
+  const life = new Life()
+  life.register()
+  life.submit()
+  t.equal(life.sent!.keys!.isCounterUnknown, undefined)
+  life.answer('OK', life.use(50))
+  life.restores = 1
+  life.crash()
+  life.submit()
+  t.equal(life.sent!.keys!.isCounterUnknown, true)
+  life.answer('DEVICE_UNREACHABLE', life.sent!.keys!.counters.from)
+  life.now = nextWakeMs(life.state, life.now)
+  life.feed(wake)
+  t.equal(life.sent!.keys!.isCounterUnknown, true, 'a failure has read nothing')
+  const { from } = life.sent!.keys!.counters
+  life.answer('OK', from + 500, undefined, true)
+  life.crash(life.ledger.length)
+  life.submit()
+  t.equal(life.sent!.keys!.isCounterUnknown, undefined, 'it is read once, whatever crashes')
+  t.equal(life.sent!.keys!.counters.from, from + 500)
+  life.answer('OK', from + 510)
+
+  t.comment(
+    'each restore asks for it again; a counter of the operator will do, no counter will not',
+  )
+  life.restores = 2
+  life.crash(life.ledger.length)
+  t.equal(life.ask(Kind.COUNTER_ACCEPTANCE, Buffer.alloc(5)), 'REQUEST_ACCEPTED')
+  life.submit()
+  t.equal(life.sent!.keys!.isCounterUnknown, true)
+  life.answer('DEVICE_SILENT')
+  const body = Buffer.alloc(5)
+  body.writeUIntBE(70_000, 0, 5)
+  t.equal(life.ask(Kind.COUNTER_ACCEPTANCE, body), 'REQUEST_ACCEPTED')
+  life.now = nextWakeMs(life.state, life.now)
+  life.feed(wake)
+  t.equal(life.sent!.keys!.isCounterUnknown, undefined)
+  life.answer('OK', life.use(10))
+
+  t.comment('keys that were made after it have no counter to read, those before them have')
+  life.restores = 3
+  life.replace(9)
+  t.match(life.sent, { step: { stage: 'TRANSFER' }, keys: { isCounterUnknown: true } })
+  life.answer('OK', life.use(5), undefined, true)
+  t.match(life.sent, { step: { stage: 'PROVE_NEW' }, keys: { isCounterUnknown: undefined } })
 })
 
 t.test('with something under way a restart burns all that was reserved', async (t) => {

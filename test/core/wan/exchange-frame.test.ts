@@ -94,8 +94,9 @@ const exchange: fc.Arbitrary<NumberedExchange> = fc.record(
           },
           plain,
         ),
+        isCounterUnknown: fc.constant(true),
       },
-      plain,
+      { requiredKeys: ['device', 'sealedKeys', 'counters'], ...plain },
     ),
   },
   { requiredKeys: ['number', 'lane', 'address', 'operations'], ...plain },
@@ -105,6 +106,7 @@ const counters = fc.record(
     next: fc.integer({ min: 0, max: 2 ** 32 }),
     received: fc.integer({ min: -1, max: 0xffff_ffff }),
     expected: u32,
+    isRead: fc.constant(true),
   },
   { requiredKeys: ['next', 'received'], ...plain },
 )

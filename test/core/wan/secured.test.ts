@@ -104,6 +104,33 @@ t.test('a meter that was spoken to before tells which counter it was sent', asyn
   t.ok(fourth.counters!.next > second.counters!.next)
 })
 
+t.test('after a restore the counter is read before anything is protected', async (t) => {
+  const trial = await FleetTrial.start(t, { securityShares: sharesOf(0) })
+  const first = await trial.ask(0, listed)
+  const last = first.counters!.next - 1
+  const unknown = {
+    ...trial.securityOf(0, { from: 2, to: 100, received: 1 })!,
+    isCounterUnknown: true,
+  }
+  const second = await trial.ask(0, listed, unknown)
+  isItself(t, 0, second)
+  t.match(second.counters, { isRead: true })
+  t.equal(trial.fleet.meter(0).security!.received, second.counters!.next - 1)
+  t.ok(second.counters!.next > last + 1, 'above what the meter has told')
+  t.comment('one that does not tell it, and one whose record names no place for it')
+  const received = trial.fleet.meter(1).security!.received
+  const other = {
+    ...trial.securityOf(1, { from: 2, to: 100, received: 1 })!,
+    isCounterUnknown: true,
+  }
+  for (const change of [{ counter: { obis: '0-0:43.1.9.255' } }, { profile: 'no-counter' }]) {
+    const address = { ...trial.addressOf(1), ...change }
+    const refused = await trial.ask(1, listed, other, address)
+    t.match(refused, { ok: false, cause: { code: 'KEYS_COUNTER_UNKNOWN' }, counters: { next: 2 } })
+  }
+  t.equal(trial.fleet.meter(1).security!.received, received, 'nothing went out under the keys')
+})
+
 t.test('an association belongs to its keys', async (t) => {
   for (const transport of ['tcp', 'udp', 'hdlc'] as const) {
     const trial = await FleetTrial.start(t, { transport, meters: 2, securityShares: sharesOf(0) })
