@@ -26,7 +26,7 @@ import { backupPortsOf, openOperatorLedger } from '../../actors/cli/operator-led
 import { restoreInto } from '../../actors/cli/restore.ts'
 import { startBroker, type BrokerOptions, type RunningBroker } from '../../actors/library/index.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
-import { BrokerError } from '../../core/base/broker-error.ts'
+import type { BrokerError } from '../../core/base/broker-error.ts'
 import { encodeCursor, deliveryIdOf } from '../../core/envelope/delivery-id.ts'
 import { connectNats } from '../../core/ledger/connection.ts'
 import { createCursorStore } from '../../core/ledger/cursors.ts'
