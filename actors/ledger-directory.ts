@@ -9,13 +9,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync } from 'no
 import { join } from 'node:path'
 import { BrokerError } from '../core/base/broker-error.ts'
 import { limits } from '../core/base/limits.ts'
-import {
-  digestOf,
-  incarnationOf,
-  type KnownLedger,
-  type SeenMessage,
-  type Verdict,
-} from '../core/ledger/identity.ts'
+import { digestOf, incarnationOf, type Verdict } from '../core/ledger/identity.ts'
 import { checkpointsAt } from '../core/ledger/lmdb-look.ts'
 import { ledgerStreamNameDefault, type OpenedLedger } from '../core/ledger/opening.ts'
 import {
@@ -28,6 +22,7 @@ import {
 } from '../core/ops/ledger-file.ts'
 import { natsPlaces } from '../core/ops/nats-settings.ts'
 import type { Clock } from '../core/ports/clock.ts'
+import type { KnownLedger, SeenMessage } from '../core/ports/known-ledger.ts'
 import type { Ledger } from '../core/ports/ledger.ts'
 import type { Log } from '../core/ports/log.ts'
 import type { Checkpoint } from '../core/ports/store.ts'

@@ -65,17 +65,25 @@ export class IdentityGuard {
 
   /** Asks which ledger is there. @throws BrokerError LEDGER_…, BROKER_LEDGER_UNAVAILABLE */
   async verify(waitMs: number = limits.ledgerAskMsMax): Promise<void> {
-    this.verifying ??= (async () => {
-      await this.judge(await this.options.info(waitMs))
-    })().finally(() => {
-      this.verifying = undefined
-    })
+    this.verifying ??= this.look(waitMs)
+      .then(() => undefined)
+      .finally(() => {
+        this.verifying = undefined
+      })
     await this.verifying
-    if (this.fault !== undefined) throw this.fault
   }
 
-  /** Judges an answer to STREAM.INFO. */
-  async judge(look: StreamLook): Promise<void> {
+  /** Asks for the state of the stream and judges it. @throws as `verify` */
+  async look(waitMs: number = limits.ledgerAskMsMax): Promise<StreamLook> {
+    // What is acknowledged while the answer is on its way need not be in it.
+    const { durable } = this
+    const look = await this.options.info(waitMs)
+    await this.judge(look, durable)
+    if (this.fault !== undefined) throw this.fault
+    return look
+  }
+
+  private async judge(look: StreamLook, durable: number): Promise<void> {
     const { identity } = this
     if (identity === undefined || this.lost !== undefined) return
     if (look.error !== undefined) {
@@ -94,7 +102,7 @@ export class IdentityGuard {
       return this.lose(new BrokerError('LEDGER_IDENTITY_MISMATCH', detail))
     }
     const lastSequence = look.state?.last_seq ?? 0
-    if (lastSequence < this.durable) return this.onShort(identity, lastSequence)
+    if (lastSequence < durable) return this.onShort(identity, durable, lastSequence)
     this.shortSinceMs = undefined
     this.passing = undefined
     this.isOpen = true
@@ -105,12 +113,12 @@ export class IdentityGuard {
     return identity && labelOf(identity)
   }
 
-  private onShort(identity: LedgerIdentity, lastSequence: number): void {
+  private onShort(identity: LedgerIdentity, durable: number, lastSequence: number): void {
     const nowMs = this.options.clock.elapsedMs()
     this.shortSinceMs ??= nowMs
     const fault = new BrokerError(
       'LEDGER_ROLLED_BACK',
-      `ledger ${identity.id}: sequence ${this.durable} was acknowledged, and the ledger ends at ${lastSequence}`,
+      `ledger ${identity.id}: sequence ${durable} was acknowledged, and the ledger ends at ${lastSequence}`,
     )
     const isFinal =
       !this.options.isCluster() || nowMs - this.shortSinceMs >= limits.ledgerStartMsMax

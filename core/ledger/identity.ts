@@ -12,6 +12,7 @@ import { createHash } from 'node:crypto'
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
+import type { KnownLedger } from '../ports/known-ledger.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 
 /** A ledger that was restored, or accepted although messages are missing; `id` is random. */
@@ -42,26 +43,6 @@ export type Deployment = {
   readonly identity: LedgerIdentity | undefined
   /** Behind the names of the buckets of cursors and snapshots that belong to this ledger. */
   readonly bucketSuffix: string
-}
-
-/** A message that a data directory has seen on the ledger when it was on disk there. */
-export type SeenMessage = {
-  readonly sequence: number
-  /** Of its subject and data, see `digestOf`; undefined when it could not be read. */
-  readonly digest?: string | undefined
-  /** True for a tick, which only trimming removes. */
-  readonly isTick?: boolean | undefined
-}
-
-/** What a data directory knows of its ledger. */
-export type KnownLedger = {
-  /** Undefined for a directory with stores of a version that recorded none. */
-  readonly id: string | undefined
-  /** Undefined together with `id`. */
-  readonly incarnation: string | undefined
-  readonly seen: SeenMessage | undefined
-  /** A store is folded up to this message, which was acknowledged before. */
-  readonly foldedThrough?: number | undefined
 }
 
 /** What is at the address of the ledger. */

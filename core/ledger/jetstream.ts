@@ -357,10 +357,7 @@ export class JetStreamLedger implements Ledger {
   }
 
   async usage(): Promise<LedgerUsage> {
-    const look = await this.info()
-    await this.guard.judge(look)
-    if (this.guard.fault !== undefined) throw this.guard.fault
-    const { config, state } = look
+    const { config, state } = await this.guard.look()
     if (config === undefined || state === undefined)
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'no state in the answer')
     return { bytes: state.bytes, bytesMax: config.max_bytes, lastSequence: state.last_seq }

@@ -10,6 +10,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { KnownLedger, SeenMessage } from '../ports/known-ledger.ts'
 import type { Ledger, LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
@@ -25,9 +26,7 @@ import {
   withIncarnation,
   type Deployment,
   type FoundLedger,
-  type KnownLedger,
   type LedgerIdentity,
-  type SeenMessage,
   type Verdict,
 } from './identity.ts'
 import {

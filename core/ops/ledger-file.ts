@@ -8,7 +8,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { BrokerError } from '../base/broker-error.ts'
-import type { KnownLedger } from '../ledger/identity.ts'
+import type { KnownLedger } from '../ports/known-ledger.ts'
 import { writePrivateFile } from './nats-settings.ts'
 
 /** Folders of stores that are folded from the ledger. */
