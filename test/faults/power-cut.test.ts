@@ -28,8 +28,6 @@ import { CutTown, cutKinds } from '../support/cut-town.ts'
 import { startTestNats } from '../support/nats.ts'
 
 const cutCount = Number(process.env['BUSBAR_POWER_CUTS'] ?? cutKinds.length)
-// Both file systems in turn; some twenty seconds each on a quiet machine.
-t.setTimeout(2 * (240_000 + cutCount * 90_000))
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 // A disk of 4 GiB has no room for the ledger that a broker makes when it is not said.
 process.env['BUSBAR_LEDGER_BYTES'] = '256MiB'

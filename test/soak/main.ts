@@ -6,7 +6,8 @@ import { plants, soak, type Plant, type SoakReport } from './soak.ts'
 
 const usage = `npm run soak -- [--minutes N] [--rounds N] [--plant LEAK[,LEAK]] [--json]
 
-A broker, its nats-server and meters of many makers, faulty ones and restarting ones, under the load of four parties for N minutes (60).
+A broker, its nats-server and meters of many makers, faulty ones and restarting ones, under the load of four parties for N minutes (60),
+and for ${2 * judgedSamplesMin} cycles at least.
 Ends with 1 when a request or an alert is missing, doubled, refused or out of order, or when heap, descriptors, ledger, disk or p99 grow;
 with 2 for wrong arguments. --rounds: of one request a device, for each party, in a cycle (40). --plant puts a leak in, to see that it is
 found: ${plants.join(', ')}.
@@ -49,6 +50,7 @@ async function main(): Promise<number> {
   process.once('SIGTERM', () => interruption.abort())
   const report = await soak({
     seconds: minutes * 60,
+    cyclesMin: 2 * judgedSamplesMin,
     rounds,
     silentPercent: 0.02,
     plants: planted,
