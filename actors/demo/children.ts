@@ -16,18 +16,24 @@ export type Child = {
 }
 
 /**
- * Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours, or goes to the open file `errorsTo`.
+ * Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours, or goes to the open file `errorsTo`;
+ * `nodeArguments` are for the Node that it runs on.
  * @throws OperatorFault when it ends before; why stands on its stderr
  */
 export async function startChild(
   args: readonly string[],
   errorsTo: 'inherit' | number = 'inherit',
+  nodeArguments: readonly string[] = [],
 ): Promise<Child> {
   // In a group of its own: Ctrl-C is for us, who end the children in order; `--ends-with-input` sees to it should we be killed.
-  const child = spawn(process.execPath, [ownEntry, ...args, '--ends-with-input'], {
-    stdio: ['pipe', 'pipe', errorsTo],
-    detached: true,
-  })
+  const child = spawn(
+    process.execPath,
+    [...nodeArguments, ownEntry, ...args, '--ends-with-input'],
+    {
+      stdio: ['pipe', 'pipe', errorsTo],
+      detached: true,
+    },
+  )
   let isStopping = false
   const ended = once(child, 'exit')
   const lines = createInterface({ input: child.stdout! })

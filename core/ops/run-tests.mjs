@@ -25,7 +25,13 @@ const fileSecondsMax = 900
 const killAfterMs = (fileSecondsMax + 30) * 1000
 const stderrCharactersKept = 64 * 1024
 /** The folders of the longest files, which start first, so that none of them runs alone at the end. */
-const longest = [/^test\/faults\//, /^test\/simulation\//, /^test\/[^/]*$/, /^test\/actors\//]
+const longest = [
+  /^test\/soak\//,
+  /^test\/faults\//,
+  /^test\/simulation\//,
+  /^test\/[^/]*$/,
+  /^test\/actors\//,
+]
 
 /** @typedef {{ ok: boolean, name: string, fullname?: string, diag?: any }} TestPoint */
 

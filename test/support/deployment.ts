@@ -12,7 +12,8 @@ import { natsUrlOf } from '../../core/ops/nats-connection.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import { freePort } from './free-port.ts'
 
-type Run = { server: { pid: number } }
+/** What a broker with an embedded nats-server writes down of both. */
+type Run = { broker: { pid: number }; server?: { pid: number } }
 export type Listening = { grpc: string; http: string; ops: string; nats: string }
 
 export class Deployment {
@@ -41,25 +42,34 @@ export class Deployment {
   private readonly alertsTo: readonly string[]
   private readonly moreMeterArguments: readonly string[]
   private readonly isDialIn: boolean
+  /** The broker's data directory. */
+  readonly brokerDir: string
+  /** Of the Node that the broker runs on. */
+  private readonly nodeArguments: () => readonly string[]
 
   constructor({
     logTo,
     metersPerListener = 20,
     roles = '',
+    brokerFolder = 'data',
     cluster,
     alertsTo = [],
     meterArguments = [],
     isDialIn = false,
+    nodeArguments = () => [],
   }: {
     logTo?: string
     metersPerListener?: number
     roles?: string
+    /** Where the broker's data directory is, from `dataDir`. */
+    brokerFolder?: string
     cluster?: { url: string; replicas: number }
     /** Parties of all devices' alerts: there is a door for devices then, and the meters know it. */
     alertsTo?: readonly string[]
     meterArguments?: readonly string[]
     /** Meters connect to that door, and are reached so. */
     isDialIn?: boolean
+    nodeArguments?: () => readonly string[]
   } = {}) {
     this.alertsTo = alertsTo
     this.moreMeterArguments = meterArguments
@@ -68,6 +78,8 @@ export class Deployment {
     this.logFile = logTo === undefined ? undefined : join(this.dataDir, logTo)
     this.metersPerListener = metersPerListener
     this.roles = roles
+    this.nodeArguments = nodeArguments
+    this.brokerDir = join(this.dataDir, brokerFolder)
   }
 
   get listening(): Listening {
@@ -130,7 +142,7 @@ export class Deployment {
       [
         'serve',
         '--data-dir',
-        join(this.dataDir, 'data'),
+        this.brokerDir,
         '--parties',
         join(this.dataDir, 'parties.json'),
         '--key-encryption-key-file',
@@ -150,12 +162,9 @@ export class Deployment {
           : ['--nats-url', this.cluster.url, '--replicas', String(this.cluster.replicas)]),
       ],
       this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a'),
+      this.nodeArguments(),
     )
     this.ports = { ...this.listening, ...(this.broker.said['listening'] as Listening) }
-  }
-
-  get brokerDir(): string {
-    return join(this.dataDir, 'data')
   }
 
   /** Where nats-server listens, with who we are there. */
@@ -206,12 +215,20 @@ export class Deployment {
     await kill(this.broker!)
   }
 
+  /** The broker and the nats-server that it supervises, as it wrote them down; undefined when it did not. */
+  processes(): { broker: number; server: number } | undefined {
+    try {
+      const file = join(this.brokerDir, 'nats-server.run')
+      const { broker, server } = JSON.parse(readFileSync(file, 'utf8')) as Run
+      return server && { broker: broker.pid, server: server.pid }
+    } catch {
+      return undefined
+    }
+  }
+
   /** kill -9 of the nats-server that the broker supervises. */
   killNats(): void {
-    const run = JSON.parse(
-      readFileSync(join(this.dataDir, 'data', 'nats-server.run'), 'utf8'),
-    ) as Run
-    process.kill(run.server.pid, 'SIGKILL')
+    process.kill(this.processes()!.server, 'SIGKILL')
   }
 
   async stop(): Promise<void> {
