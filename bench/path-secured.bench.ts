@@ -13,7 +13,7 @@ export const describe =
 /** Runs both; see README.md for what the figures mean. */
 export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<string, unknown>> {
   const [meters, rounds, inFlight] = smoke ? [40, 1, 20] : [2_500, 5, 400]
-  const [warmSeconds, seconds] = smoke ? [0.05, 0.25] : [1, 2.5]
+  const [warmSeconds, seconds, measuredMin] = smoke ? [0.05, 0.25, 5] : [1, 2.5, 0]
   const clear = await startRealPath({ meters, seed })
   try {
     const secured = await startRealPath({ meters, seed, securityShares: [1, 0, 0] })
@@ -33,7 +33,8 @@ export async function run({ smoke, seed, log }: BenchOptions): Promise<Record<st
     const totals = { requests: 0, missing: 0, duplicates: 0, refused: 0, failed: 0 }
     const codes: Record<string, number> = {}
     const ask = async (path: RunningPath, what: string): Promise<ClientFigures> => {
-      const figures = await path.client.run({ mode: 'closed', inFlight, warmSeconds, seconds })
+      const command = { mode: 'closed', inFlight, warmSeconds, seconds, measuredMin } as const
+      const figures = await path.client.run(command)
       log(`${what}: ${Math.round(figures.perSecond)} /s, p50 ${figures.p50Ms.toFixed(1)} ms`)
       for (const key of Object.keys(totals) as Array<keyof typeof totals>)
         totals[key] += figures[key]

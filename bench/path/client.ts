@@ -21,8 +21,11 @@ export type ClientOptions = {
   credit?: number
 }
 
-/** Rates are requests a second, `inFlight` and `concurrency` are counts. */
-export type ClientCommand = { warmSeconds: number; seconds: number } & (
+/**
+ * Rates are requests a second, `inFlight` and `concurrency` are counts. The turn is longer than `seconds`
+ * until `measuredMin` latencies are measured, so that also the shortest turn on a busy machine has figures.
+ */
+export type ClientCommand = { warmSeconds: number; seconds: number; measuredMin?: number } & (
   | { mode: 'closed'; inFlight: number }
   | { mode: 'open'; rate: number }
   | { mode: 'unary'; concurrency: number }
@@ -41,6 +44,8 @@ export type ClientFigures = Tally & {
 
 const raw = (octets: Buffer): Buffer => octets
 const requestsPerMessageMax = 500
+/** What then has no figures never will. */
+const longestTurnMs = 60_000
 
 class LoadClient {
   private readonly options: ClientOptions
@@ -152,6 +157,9 @@ class LoadClient {
     const deliveredBefore = flight.tally.delivered
     flight.measure(measuredFrom)
     await sleep(command.seconds * 1000)
+    const { measuredMin = 0 } = command
+    while (flight.measuredCount < measuredMin && performance.now() - measuredFrom < longestTurnMs)
+      await sleep(20)
     const perSecond =
       ((flight.tally.delivered - deliveredBefore) * 1000) / (performance.now() - measuredFrom)
     await stop()

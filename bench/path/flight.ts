@@ -82,6 +82,11 @@ export class Flight {
     return this.started.size
   }
 
+  /** Latencies measured so far. */
+  get measuredCount(): number {
+    return this.latencyCount
+  }
+
   get hasIdle(): boolean {
     return this.idleCount > 0
   }
