@@ -16,6 +16,7 @@ import {
 } from '@grpc/grpc-js'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
+import { emptyList } from '../core/base/empty-list.ts'
 import { chainLinkBytes } from '../core/envelope/frame.ts'
 import { headerBytes } from '../core/envelope/layout.ts'
 import { sizes } from './path/sizes.ts'
@@ -216,7 +217,7 @@ function sendToMeter(frame: Buffer, at: number): void {
 
 function flushMeters(): void {
   for (const connection of dirty) connection.flush()
-  dirty.length = 0
+  emptyList(dirty)
 }
 
 // ── input gateway: gather a tick's requests, one NATS request, acknowledgements back ──
