@@ -4,7 +4,8 @@
  * (ourselves, through nats-server), durable write 1 as one fenced JetStream message in flight, acknowledgement back over the
  * same way, TCP to the meters, durable write 2 with the deliveries, ordered consumer, gRPC stream out.
  * No checks, no state, no codec, no retries; records are as long as real envelopes.
- * Entry: `bare-pipe.ts '{"nats":…,"meterPort":…,"connections":…,"partitions":…}'`; prints the port it listens on.
+ * Meters share connections as those of the real fleet do: what goes to meters of one connection goes out in one write.
+ * Entry: `bare-pipe.ts '{"nats":…,"meterPort":…,"placement":[…],"partitions":…}'`; prints the port it listens on.
  */
 import { connect as connectTcp, type Socket } from 'node:net'
 import {
@@ -15,6 +16,7 @@ import {
 } from '@grpc/grpc-js'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
+import { emptyList } from '../core/base/empty-list.ts'
 import { chainLinkBytes } from '../core/envelope/frame.ts'
 import { headerBytes } from '../core/envelope/layout.ts'
 import { sizes } from './path/sizes.ts'
@@ -23,7 +25,8 @@ import { bytesField, textField, varintBytes, varintField, writeVarint } from './
 export type BarePipeOptions = {
   nats: string
   meterPort: number
-  connections: number
+  /** For each device, the index of its connection. */
+  placement: readonly number[]
   partitions: number
 }
 
@@ -199,21 +202,22 @@ for (let i = 0; i < 8192; i++) {
   meterRequests.writeUInt16BE(sizes.meterRequestBytes - 8, i * sizes.meterRequestBytes + 6)
 }
 const dirty: MeterConnection[] = []
+const { placement } = options
 const meters: MeterConnection[] = []
-for (let i = 0; i < options.connections; i++) {
+for (let i = 0; i <= Math.max(...placement); i++) {
   const socket = connectTcp(options.meterPort, '127.0.0.1')
   await new Promise((resolve) => socket.once('connect', resolve))
   meters.push(new MeterConnection(socket))
 }
 
 function sendToMeter(frame: Buffer, at: number): void {
-  meters[frame.readUInt32LE(at + 4) % meters.length]!.send(frame, at)
+  meters[placement[frame.readUInt32LE(at + 4) % placement.length]!]!.send(frame, at)
   if (dirty.length === 1) process.nextTick(flushMeters)
 }
 
 function flushMeters(): void {
   for (const connection of dirty) connection.flush()
-  dirty.length = 0
+  emptyList(dirty)
 }
 
 // ── input gateway: gather a tick's requests, one NATS request, acknowledgements back ──

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { countCopies, measure, median } from '../bench/harness.ts'
+import { cpuMsInStat, cpuMsInTime, cpuMsOf, microsPerRequest } from '../bench/process-cpu.ts'
 import { Flight } from '../bench/path/flight.ts'
 import { sizes } from '../bench/path/sizes.ts'
 import {
@@ -118,6 +119,21 @@ t.test('every bench runs in smoke mode and gives one JSON object', async (t) => 
         { missing: 0, duplicates: 0, refused: 0, failed: 0, codes: {} },
         'nothing is lost, doubled or refused',
       )
+      t.equal(
+        figures['barePipeConnections'],
+        figures['connections'],
+        'meters share connections on both paths',
+      )
+      for (const [key, middle] of [
+        ['cpuMicros', 'broker'],
+        ['barePipeCpuMicros', 'pipe'],
+        ['httpCpuMicros', 'broker'],
+      ] as const)
+        t.match(
+          figures[key],
+          { [middle]: Number, natsServer: Number, meters: Number, client: Number },
+          `${key} has each process`,
+        )
     }
   }
 })
@@ -199,6 +215,22 @@ t.test('the harness', (t) => {
     { calls: 0, bytes: 0 },
     'and everything is put back',
   )
+  t.end()
+})
+
+t.test('CPU of a process', (t) => {
+  const stat = '7 (a (b) c) S 1 7 7 0 -1 4194304 100 0 0 0 123 45 6 7 20 0 1 0 100 0 0'
+  t.equal(cpuMsInStat(stat), 1_680, 'user and system, whatever the name')
+  t.equal(cpuMsInTime(' 0:01.25\n'), 1_250)
+  t.equal(cpuMsInTime('01:02:03'), 3_723_000)
+  t.equal(cpuMsInTime('2-00:00:01'), 172_801_000)
+  t.ok(Number.isNaN(cpuMsInTime('')))
+  const before = cpuMsOf(process.pid)
+  const { user, system } = process.cpuUsage()
+  t.ok(Math.abs(before - (user + system) / 1_000) < 1_000, 'of this process')
+  t.ok(Number.isNaN(cpuMsOf(undefined)))
+  t.ok(Number.isNaN(cpuMsOf(2 ** 22 + 1)), 'of a process that is not there')
+  t.same(microsPerRequest({ a: 10, b: 0 }, { a: 30, b: 5 }, 1_000), { a: 20, b: 5 })
   t.end()
 })
 

@@ -43,9 +43,9 @@ import {
   sendKeyStep,
 } from './keys.ts'
 import type { Answered, Arrived, DeviceMessage } from './messages.ts'
+import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
 import {
-  findEnded,
   findOpen,
   findOriginator,
   rememberEnded,
@@ -121,7 +121,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   if (originator !== undefined && counter <= topOf(originator)) {
     const known =
       findOpen(state, originatorKey, counter) ??
-      findEnded(state.ended, originatorKey, counter) ??
+      findEnded(state, originatorKey, counter) ??
       findPast(state.past, originatorKey, counter)
     if (known !== undefined) {
       if (known.contentHash !== contentHashOf(buffer, at))
@@ -162,7 +162,7 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: Ou
   const counter = counterKey(buffer, at + offsetOf.counter)
   const request = findOpen(state, originator, counter)
   if (request === undefined) {
-    const ended = findEnded(state.ended, originator, counter)
+    const ended = findEnded(state, originator, counter)
     if (ended?.outcome === errorId('REQUEST_CANCELLED'))
       return acknowledge(out, message, ended.outcome, ended.endedAt)
     const code = ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED'
@@ -195,7 +195,7 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
     })
     return
   }
-  const ended = findEnded(state.ended, originator, counter)
+  const ended = findEnded(state, originator, counter)
   if (ended === undefined) {
     const bounds = boundsOf(findOriginator(state, originator))
     return refuseCounter(out, message, 'REQUEST_NOT_FOUND', now, bounds)

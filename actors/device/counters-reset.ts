@@ -19,7 +19,8 @@ import type { RequestCountersReset } from './counters-facts.ts'
 import { acknowledge, refuse, type Outbox } from './effects.ts'
 import type { Arrived } from './messages.ts'
 import { pastCountOf } from './past-counters.ts'
-import { endedCountOf, findOriginator, topOf, type DeviceState, type Originator } from './state.ts'
+import { endedCountOf } from './ended-requests.ts'
+import { findOriginator, topOf, type DeviceState, type Originator } from './state.ts'
 
 /** Counters of one party at a device, as operators see them; 0 for none. */
 export type PartyCounters = {
@@ -56,7 +57,7 @@ function writeCounters(state: DeviceState, originator: Originator, out: Buffer, 
   const { highest, floor } = boundsOf(originator)
   out.write(key + highest + floor, at, 'latin1')
   out.writeUInt32BE(state.open.filter((request) => request.originator === key).length, at + 24)
-  out.writeUInt32BE(endedCountOf(state.ended, key), at + 28)
+  out.writeUInt32BE(endedCountOf(state, key), at + 28)
   out.writeUInt32BE(pastCountOf(state.past, key), at + 32)
 }
 

@@ -17,6 +17,7 @@ export type PastCounters = readonly string[]
 const timeBytes = 8
 const recordBytes = 28
 const chunksMax = limits.deviceCountersRememberedMax / limits.deviceCountersPerChunk
+const timeScratch = Buffer.alloc(timeBytes)
 const scratch = Buffer.alloc(timeBytes + limits.deviceCountersPerChunk * recordBytes)
 
 /** What a repeat is judged by, and answered with. */
@@ -78,7 +79,8 @@ export function addPast(
 }
 
 function timeOf(chunk: string): number {
-  return Buffer.from(chunk.slice(0, timeBytes), 'latin1').readDoubleBE(0)
+  writeOctetsOf(chunk, timeScratch, 0)
+  return timeScratch.readDoubleBE(0)
 }
 
 function forgetChunk(

@@ -13,19 +13,18 @@
  *
  * Keys: keyring.ts has what is known of them, their counters, and how they are replaced; meanwhile requests wait.
  *
- * Repeats: a device remembers its open requests, the last ended ones whole (`ended`), and of older ones the RequestIDs
+ * Repeats: a device remembers its open requests, the last ended ones whole (ended-requests.ts), and of older ones the RequestIDs
  * (`past`). What it has forgotten lies at or below its originator's `floor` and is rejected, so that no RequestID runs
  * twice. Above the floor counters may come in any order: a party that repeats a request which was rejected for want of
  * room finds it still acceptable (decision 0015).
  */
-import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
-import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
 import type { DeviceFault } from './cause.ts'
+import { addEnded, noneEnded, type EndedRequests } from './ended-requests.ts'
 import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
 
@@ -67,7 +66,7 @@ export const topOf = ({ highest, top }: Originator): CounterKey =>
 /** An exchange that is to bring the new keys of set `number` to the device, or to prove which it has. */
 export type KeyStep = { number: number; stage: Exclude<KeyStage, 'RESTING'> }
 
-export type DeviceState = {
+export type DeviceState = EndedRequests & {
   /** Without its keys, which are in the ring. */
   record: DeviceRecord | undefined
   /** When it was first registered, UTC ms; 0 when that is not known. */
@@ -86,7 +85,6 @@ export type DeviceState = {
    * store: what is decided again was written after that was, and whoever sleeps has not said much lately.
    */
   alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
-  ended: EndedRequests
   past: PastCounters
   /** Why the last exchange failed, until one succeeds. */
   fault: DeviceFault | undefined
@@ -97,23 +95,6 @@ export type DeviceState = {
 /** A push that was delivered at `time`, UTC ms. */
 export type RecentPush = { id: CounterKey; time: number }
 
-/**
- * Ended requests, oldest first: records of `endedRecordBytes`, see below, an octet a latin-1 character. A string, because an estate is mostly
- * these, and a Buffer takes 300 octets besides its contents.
- */
-export type EndedRequests = string
-
-export type EndedRequest = {
-  contentHash: number
-  srv: Srv
-  acceptedAt: number
-  endedAt: number
-  outcome: number
-  attempt: number
-}
-
-// originator 8 | counter 8 | contentHash u32 | srv u32 | acceptedAt f64 | endedAt f64 | outcome u16 | attempt u16
-export const endedRecordBytes = 44
 const none: readonly never[] = []
 
 export function emptyState(): DeviceState {
@@ -126,7 +107,8 @@ export function emptyState(): DeviceState {
     sentCountersFrom: 0,
     keyring: undefined,
     alerts: undefined,
-    ended: '',
+    ended: noneEnded.ended,
+    endedParts: noneEnded.endedParts,
     past: none,
     fault: undefined,
     originators: none,
@@ -167,81 +149,27 @@ export function findOpen(
   return undefined
 }
 
-/** The remembered end of a request, or undefined. */
-export function findEnded(
-  ended: EndedRequests,
-  originator: Eui64Key,
-  counter: CounterKey,
-): EndedRequest | undefined {
-  const wanted = originator + counter
-  let at = ended.indexOf(wanted)
-  // The same octets may stand across the places of a record.
-  while (at > 0 && at % endedRecordBytes !== 0) at = ended.indexOf(wanted, at + 1)
-  return at < 0 ? undefined : endedAt(ended, at)
-}
-
-/** How many of the remembered ends are of requests of `originator`. */
-export function endedCountOf(ended: EndedRequests, originator: Eui64Key): number {
-  let count = 0
-  for (let at = 0; at < ended.length; at += endedRecordBytes)
-    if (ended.startsWith(originator, at)) count++
-  return count
-}
-
-/** The newest of the remembered ends, or undefined. */
-export function lastEnded(ended: EndedRequests): EndedRequest | undefined {
-  return ended === '' ? undefined : endedAt(ended, ended.length - endedRecordBytes)
-}
-
-function endedAt(ended: EndedRequests, at: number): EndedRequest {
-  const bytes = Buffer.from(ended.slice(at, at + endedRecordBytes), 'latin1')
-  return {
-    contentHash: bytes.readUInt32BE(16),
-    srv: bytes.readUInt32BE(20) as Srv,
-    acceptedAt: bytes.readDoubleBE(24),
-    endedAt: bytes.readDoubleBE(32),
-    outcome: bytes.readUInt16BE(40),
-    attempt: bytes.readUInt16BE(42),
-  }
-}
-
-// A string put together by `+` would keep all its parts.
-const scratch = Buffer.alloc(limits.deviceRequestsRememberedMax * endedRecordBytes)
-
 /** Remembers the end of `request`. When there is no room the oldest ends go to `past`, many at a time. */
 export function rememberEnded(
   state: DeviceState,
-  request: OpenRequest,
+  { originator, counter, contentHash, srv, acceptedAt }: OpenRequest,
   end: { endedAt: number; outcome: number; attempt: number },
 ): void {
-  let kept: string = state.ended
-  if (kept.length === scratch.length) {
-    const goingBytes = limits.deviceCountersPerChunk * endedRecordBytes
-    const going = requestsIn(kept, goingBytes)
-    state.past = addPast(state.past, going, end.endedAt, (originator, counter) =>
-      raiseFloor(state, originator, counter),
-    )
-    kept = kept.slice(goingBytes)
-  }
-  const at = scratch.write(kept, 'latin1')
-  writeOctetsOf(request.originator, scratch, at)
-  writeOctetsOf(request.counter, scratch, at + 8)
-  scratch.writeUInt32BE(request.contentHash, at + 16)
-  scratch.writeUInt32BE(request.srv, at + 20)
-  scratch.writeDoubleBE(request.acceptedAt, at + 24)
-  scratch.writeDoubleBE(end.endedAt, at + 32)
-  scratch.writeUInt16BE(end.outcome, at + 40)
-  scratch.writeUInt16BE(end.attempt, at + 42)
-  state.ended = latin1Of(scratch.subarray(0, at + endedRecordBytes))
-}
-
-function requestsIn(ended: EndedRequests, bytes: number): Parameters<typeof addPast>[1] {
-  return Array.from({ length: bytes / endedRecordBytes }, (_, index) => {
-    const at = index * endedRecordBytes
-    const originator = ended.slice(at, at + 8) as Eui64Key
-    const counter = ended.slice(at + 8, at + 16) as CounterKey
-    return { originator, counter, ...endedAt(ended, at) }
+  const { endedAt, outcome, attempt } = end
+  const forgotten = addEnded(state, {
+    originator,
+    counter,
+    contentHash,
+    srv,
+    acceptedAt,
+    endedAt,
+    outcome,
+    attempt,
   })
+  if (forgotten.length === 0) return
+  state.past = addPast(state.past, forgotten, endedAt, (key, forgottenCounter) =>
+    raiseFloor(state, key, forgottenCounter),
+  )
 }
 
 function raiseFloor(state: DeviceState, key: Eui64Key, counter: CounterKey): void {

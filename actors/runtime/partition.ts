@@ -4,6 +4,7 @@
  * checkpoint is taken there.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { emptyList } from '../../core/base/empty-list.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { readTarget } from '../../core/envelope/envelope.ts'
 import {
@@ -270,7 +271,7 @@ export class Partition {
     const actor = this.wake(device, now)
     const { outbox } = this
     if (this.step(device, actor, message, now, tick)) this.step(device, actor, next, now, tick)
-    outbox.facts.length = 0
+    emptyList(outbox.facts)
     // A device that nobody has registered leaves nothing behind.
     if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
   }
@@ -290,11 +291,11 @@ export class Partition {
     tick: Tick,
   ): boolean {
     const { outbox } = this
-    outbox.facts.length = outbox.deliveries.length = outbox.effects.length = 0
+    emptyOutbox(outbox)
     try {
       this.behaviour.decide(actor.state, message, now, outbox)
     } catch (fault) {
-      outbox.facts.length = outbox.deliveries.length = outbox.effects.length = 0
+      emptyOutbox(outbox)
       this.parked(device, message.type, fault, 'an actor failed on a message, which is parked')
       this.behaviour.park(actor.state, message, now, outbox)
     }
@@ -494,4 +495,10 @@ export class Partition {
     await this.saving?.catch(() => undefined)
     await this.options.store.close()
   }
+}
+
+function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
+  emptyList(facts)
+  emptyList(deliveries)
+  emptyList(effects)
 }

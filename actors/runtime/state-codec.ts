@@ -10,16 +10,15 @@ import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
 import { decodeCause, encodeCause, type DeviceFault } from '../device/cause.ts'
+import {
+  endedRecordBytes,
+  packEnded,
+  unpackEnded,
+  type EndedRequests,
+} from '../device/ended-requests.ts'
 import { isChunk } from '../device/past-counters.ts'
 import { packRing, unpackRing, type PackedRing } from './ring-codec.ts'
-import {
-  emptyState,
-  endedRecordBytes,
-  type DeviceState,
-  type EndedRequests,
-  type OpenRequest,
-  type Originator,
-} from '../device/state.ts'
+import { emptyState, type DeviceState, type OpenRequest, type Originator } from '../device/state.ts'
 
 /** Without keys a state is as it was in version 1, and says so: whoever reads that only still reads it. */
 export const stateVersion = 4
@@ -34,7 +33,8 @@ const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 
 /** Bytes of their own. What is not in the ledger (`sent`, `keyStep`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { record, open, ended, past, originators, keyring, fault } = state
+  const { record, open, past, originators, keyring, fault } = state
+  const ended = packEnded(state)
   const endedCount = ended.length / endedRecordBytes
   const version = versionOf(state)
   const packed: unknown[] = [
@@ -54,7 +54,7 @@ export function packState(state: DeviceState): Buffer {
       r.lastOutcome,
       r.bodyBytes,
     ]),
-    latin1(ended),
+    ended,
     endedCount,
     endedCount % limits.deviceRequestsRememberedMax,
     originators.map(({ key, highest, floor, top }) => [
@@ -134,7 +134,7 @@ function stateIn(packed: PackedState): DeviceState {
   if (packed[10] !== undefined) state.fault = faultIn(packed[10])
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
-  if (count > 0) state.ended = unpackEnded(endedBytes, count, nextIndex)
+  if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))
   if (originators.length > 0) {
     state.originators = originators.map(([key, highest, floor, top]): Originator => ({
       key: latin1Of(key) as Eui64Key,
@@ -159,11 +159,17 @@ function faultIn([octets, time, isTold]: [Uint8Array, number, boolean]): DeviceF
   return { ...cause, time, isTold }
 }
 
-/** In order of their ends; states written before 2026-11-25 have them in a ring, with room behind. */
-function unpackEnded(bytes: Uint8Array, count: number, nextIndex: number): EndedRequests {
-  const ended = latin1Of(bytes.subarray(0, count * endedRecordBytes))
+/**
+ * In order of their ends; states written before 2026-11-25 have them in a ring, with room behind.
+ * @throws BrokerError STORE_DAMAGED
+ */
+function endedIn(bytes: Uint8Array, count: number, nextIndex: number): EndedRequests {
+  const records = asBuffer(bytes).subarray(0, count * endedRecordBytes)
+  if (records.length % endedRecordBytes !== 0)
+    throw new BrokerError('STORE_DAMAGED', 'ended requests')
   const oldestAt = nextIndex < count ? nextIndex * endedRecordBytes : 0
-  return oldestAt === 0 ? ended : ended.slice(oldestAt) + ended.slice(0, oldestAt)
+  if (oldestAt === 0) return unpackEnded(records)
+  return unpackEnded(Buffer.concat([records.subarray(oldestAt), records.subarray(0, oldestAt)]))
 }
 
 function unpackRequest(packed: PackedRequest): OpenRequest {

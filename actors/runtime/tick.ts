@@ -36,8 +36,11 @@ const spareWritersMax = 64
 export class Tick {
   readonly mails: readonly Mail[]
   readonly effects: WantedEffect[] = []
-  /** Requests that end in this tick: the id of the outcome, and the time since acceptance. */
-  readonly ended: Array<{ outcome: number; tookMs: number }> = []
+  /** Of the requests that end in this tick: ids of outcomes, and beside them the times since acceptance. */
+  readonly outcomes: number[] = []
+  readonly tookMs: number[] = []
+  /** True when something is to go to a device. */
+  hasSends = false
   deliveryCount = 0
   /** Octets gathered, without the partitions' own frames. */
   deliveryBytes = 0
@@ -64,11 +67,7 @@ export class Tick {
 
   effect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
     this.effects.push({ partition, device, effect })
-  }
-
-  /** True when something is to go to a device. */
-  get hasSends(): boolean {
-    return this.effects.some(({ effect }) => effect.type.startsWith('SEND'))
+    if (effect.type === 'SEND' || effect.type === 'SEND_KEY_STEP') this.hasSends = true
   }
 
   /** Writes a RESPONSE or ALERT envelope into the frame of its party. */
@@ -95,7 +94,8 @@ export class Tick {
       writeSafeU64(buffer, delivery.receivedAt, at + offsetOf.correlation)
     } else {
       const { request, outcome, attempt } = delivery
-      this.ended.push({ outcome, tookMs: time - request.acceptedAt })
+      this.outcomes.push(outcome)
+      this.tookMs.push(time - request.acceptedAt)
       buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
       buffer[at + offsetOf.lane + 1] = request.lane
       buffer.writeUInt32BE(request.srv, at + offsetOf.srv)

@@ -22,7 +22,8 @@ import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { faultAfter } from '../device/cause.ts'
 import { usingIn } from '../device/keys-facts.ts'
-import { lastEnded, type DeviceState } from '../device/state.ts'
+import { lastEnded } from '../device/ended-requests.ts'
+import type { DeviceState } from '../device/state.ts'
 import { dayMs, publicAddressOf, type DeviceRow, type UsageRow } from './rows.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
@@ -139,7 +140,7 @@ const requestOf = (frame: Buffer, at: number): string =>
 /** The row that the facts behind `state` fold to; undefined for a device that was never registered. */
 export function deviceRowFrom(partition: number, state: DeviceState): DeviceRow | undefined {
   if (state.record === undefined) return undefined
-  const last = lastEnded(state.ended)
+  const last = lastEnded(state)
   return {
     type: state.record.type,
     address: publicAddressOf(state.record),

@@ -13,6 +13,7 @@ import {
   type Child,
   type NatsProcess,
 } from './processes.ts'
+import type { CpuMs } from '../process-cpu.ts'
 import { sizes } from './sizes.ts'
 
 /** `flags` go to Node for the process in the middle, a profile for example. */
@@ -28,8 +29,12 @@ export type RunningPath = {
   client: LoadClientProcess
   /** Where POST /v1/service-requests is, for the real path. */
   httpUrl: string | undefined
+  /** For each device of the client, the index of the connection that it shares with other meters. */
+  placement: readonly number[]
   /** TCP connections to meters. */
   connections: number
+  /** CPU used so far by `broker` or `pipe`, `natsServer`, `meters` and `client`. */
+  cpuMs(): CpuMs
   stop(): Promise<void>
 }
 
@@ -64,21 +69,23 @@ async function started<T>(start: (stack: Stack) => Promise<T>): Promise<T> {
   }
 }
 
-export function startBarePath({ meters, flags }: PathOptions): Promise<RunningPath> {
+export type BarePathOptions = Pick<PathOptions, 'flags'> & Pick<RunningPath, 'placement'>
+
+/** Its devices share connections as `placement` says: those of the real path. */
+export function startBarePath({ placement, flags }: BarePathOptions): Promise<RunningPath> {
   return started(async (stack) => {
     const nats: NatsProcess = stack.push(await startNats())
     const meterProcess = stack.push(
       startNode('bare meters', 'bench/path/bare-meter.ts', [String(sizes.meterAnswerBytes)]),
     )
     const { port: meterPort } = await meterProcess.json<{ port: number }>()
-    const connections = Math.ceil(meters / sizes.metersPerConnection)
-    const options = { nats: nats.url, meterPort, connections, partitions: 16 }
+    const options = { nats: nats.url, meterPort, placement, partitions: 16 }
     const pipe = stack.push(
       startNode('bare pipe', 'bench/bare-pipe.ts', [JSON.stringify(options)], flags),
     )
     const { port } = await pipe.json<{ port: number }>()
     // The last four hexadecimal digits tell the devices apart.
-    const devices = Array.from({ length: meters }, (_, i) =>
+    const devices = placement.map((_, i) =>
       (0x00db_1000_0001_0000n + BigInt(i)).toString(16).padStart(16, '0').toUpperCase(),
     )
     const client = stack.push(
@@ -87,7 +94,14 @@ export function startBarePath({ meters, flags }: PathOptions): Promise<RunningPa
         devices,
       ),
     )
-    return { client, httpUrl: undefined, connections, stop: () => stack.stop() }
+    return {
+      client,
+      httpUrl: undefined,
+      placement,
+      connections: new Set(placement).size,
+      cpuMs: cpuOf({ pipe, natsServer: nats, meters: meterProcess, client }),
+      stop: () => stack.stop(),
+    }
   })
 }
 
@@ -125,7 +139,7 @@ export function startRealPath({
     )
     const { grpc, http, ops } = await broker.json<{ grpc: string; http: string; ops: string }>()
     const lines = (await readFile(devicesFile, 'utf8')).trim().split('\n')
-    const records = lines.map((line) => JSON.parse(line) as { eui64: string; type: string })
+    const records = lines.map((line) => JSON.parse(line) as FleetRecord)
     // 4.1.1 takes other attributes of a gas meter; the bare pipe's octets are those of an ESME.
     const esmes = records.filter(({ type }) => type === 'ESME')
     await register(ops, records)
@@ -133,13 +147,23 @@ export function startRealPath({
     const client = stack.push(
       new LoadClientProcess({ target: grpc, credentials: { party: benchParty }, srv }, devices),
     )
+    const placement = esmes.map(({ address }) => listening.ports.indexOf(address.port))
     return {
       client,
       httpUrl: `http://${http}`,
-      connections: listening.ports.length,
+      placement,
+      connections: new Set(placement).size,
+      cpuMs: cpuOf({ broker, natsServer: nats, meters: fleet, client }),
       stop: () => stack.stop(),
     }
   })
+}
+
+type FleetRecord = { eui64: string; type: string; address: { port: number } }
+
+function cpuOf(processes: Record<string, { cpuMs(): number }>): () => CpuMs {
+  return () =>
+    Object.fromEntries(Object.entries(processes).map(([name, one]) => [name, one.cpuMs()]))
 }
 
 // The inventory takes at most 1,000 devices a call; what it could not take is a fault of the bench.

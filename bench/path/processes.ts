@@ -3,7 +3,7 @@
  * the Node that runs the bench.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
@@ -11,6 +11,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createInterface, type Interface } from 'node:readline'
 import { connect } from '@nats-io/transport-node'
+import { cpuMsOf } from '../process-cpu.ts'
 import type { ClientCommand, ClientFigures, ClientOptions } from './client.ts'
 
 /** A process of ours, its lines, and how it ends. */
@@ -58,6 +59,11 @@ export class Child {
     }
   }
 
+  /** Milliseconds of CPU that it has used; NaN where the system does not tell. */
+  cpuMs(): number {
+    return cpuMsOf(this.process.pid)
+  }
+
   write(line: string): void {
     this.process.stdin!.write(`${line}\n`)
   }
@@ -97,7 +103,7 @@ export type NatsProcess = {
   url: string
   /** Where it keeps what it flushes. */
   folder: string
-  /** Milliseconds of CPU that it has used; 0 where the system does not tell. */
+  /** Milliseconds of CPU that it has used; NaN where the system does not tell. */
   cpuMs(): number
   stop(): Promise<void>
 }
@@ -151,23 +157,11 @@ async function startServer(linesFor: (port: number) => string[]): Promise<NatsPr
   return {
     url: `nats://127.0.0.1:${port}`,
     folder,
-    cpuMs: () => cpuMsOf(child.process.pid),
+    cpuMs: () => child.cpuMs(),
     async stop() {
       await child.stop()
       await rm(folder, { recursive: true, force: true })
     },
-  }
-}
-
-// Linux counts in hundredths of a second: utime and stime are the 14th and 15th field, behind a name that may hold anything.
-function cpuMsOf(pid: number | undefined): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
-      .replace(/^.*\) /s, '')
-      .split(' ')
-    return (Number(fields[11]) + Number(fields[12])) * 10
-  } catch {
-    return 0
   }
 }
 
@@ -246,6 +240,10 @@ export class LoadClientProcess {
     const { p50Ms, p99Ms, ...figures } = await this.child.json<Figures>()
     // JSON has no NaN, which is the median of nothing.
     return { ...figures, p50Ms: p50Ms ?? NaN, p99Ms: p99Ms ?? NaN }
+  }
+
+  cpuMs(): number {
+    return this.child.cpuMs()
   }
 
   stop(): Promise<void> {

@@ -10,6 +10,4 @@ export const sizes = {
   meterAnswerBytes: 8 + 4 + 2 * 6 + 2 * 7,
   /** Body of the response envelope: a ResponseBody with two readings. */
   responseBodyBytes: 64,
-  /** Meters behind one connection: the simulator's default. */
-  metersPerConnection: 20,
 } as const

@@ -3,6 +3,8 @@
  * streams, deliveries to receivers. Everything that came in one turn goes out together, and an idle
  * system waits for nothing: no timer is involved.
  */
+import { emptyList } from '../base/empty-list.ts'
+
 export type Flushable = { flush(): void }
 
 export class Turn {
@@ -21,7 +23,7 @@ export class Turn {
     const due = this.due
     this.due = this.spare
     for (let i = 0; i < due.length; i++) due[i]!.flush()
-    due.length = 0
+    emptyList(due)
     this.spare = due
   }
 }

@@ -2,8 +2,9 @@
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { evolve } from '../../actors/device/actor.ts'
+import { endedRecordBytes, findEnded, packEnded } from '../../actors/device/ended-requests.ts'
 import { findPast } from '../../actors/device/past-counters.ts'
-import { emptyState, endedRecordBytes, findEnded } from '../../actors/device/state.ts'
+import { emptyState } from '../../actors/device/state.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { emptyBytes, writeOctetsOf } from '../../core/base/bytes.ts'
 import { counterKey, type CounterKey } from '../../core/base/counter.ts'
@@ -64,9 +65,10 @@ t.test('a state comes back, whatever the device remembers', async (t) => {
 t.test(
   'ended requests are found by their RequestID, and by nothing that looks like it',
   async (t) => {
-    const { ended, past } = aged(rememberedMax + 6)
+    const state = aged(rememberedMax + 6)
+    const { past } = state
     const made = limits.deviceCountersPerChunk
-    t.equal(findEnded(ended, supplier, counterOf(made)), undefined, 'made room')
+    t.equal(findEnded(state, supplier, counterOf(made)), undefined, 'made room')
     t.same(
       findPast(past, supplier, counterOf(made)),
       { contentHash: made, acceptedAt: made },
@@ -74,11 +76,13 @@ t.test(
     )
     t.equal(findPast(past, supplier, counterOf(made + 1)), undefined)
     for (const number of [made + 1, 40, rememberedMax + 6])
-      t.match(findEnded(ended, supplier, counterOf(number)), { endedAt: number, outcome: number })
+      t.match(findEnded(state, supplier, counterOf(number)), { endedAt: number, outcome: number })
     // Sixteen octets from the middle of a record.
-    const across = ended.slice(endedRecordBytes + 20, endedRecordBytes + 36)
+    const across = packEnded(state)
+      .toString('latin1')
+      .slice(endedRecordBytes + 20, endedRecordBytes + 36)
     const [originator, counter] = [across.slice(0, 8), across.slice(8)]
-    t.equal(findEnded(ended, originator as typeof supplier, counter as CounterKey), undefined)
+    t.equal(findEnded(state, originator as typeof supplier, counter as CounterKey), undefined)
   },
 )
 
@@ -92,11 +96,12 @@ t.test('states of before: a ring with its oldest in the middle, or with room beh
   }
   const older = (count: number, capacity: number): Buffer => {
     const ring = Buffer.alloc(capacity * endedRecordBytes)
-    const { ended, originators: knownOriginators } = keptOf(count)
+    const { originators: knownOriginators } = keptOf(count)
+    const ended = packEnded(keptOf(count))
     const kept = ended.length / endedRecordBytes
     for (let index = 0; index < kept; index++) {
       const number = count - kept + index
-      const record = Buffer.from(ended, 'latin1').subarray(index * endedRecordBytes)
+      const record = ended.subarray(index * endedRecordBytes)
       record.copy(ring, (number % rememberedMax) * endedRecordBytes, 0, endedRecordBytes)
     }
     const key = (text: string): Buffer => {
