@@ -1,5 +1,6 @@
 /** What a device wants done. The runtime does it after the facts of the same tick are on disk; deliveries go to disk with them. */
 import type { CounterKey } from '../../core/base/counter.ts'
+import { emptyList } from '../../core/base/empty-list.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
@@ -144,6 +145,13 @@ export type Outbox = {
   effects: DeviceEffect[]
   /** How often the ledger was restored; the same for the life of a process. */
   readonly restores?: number
+}
+
+/** Empties the three lists, which keep their memory. */
+export function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
+  emptyList(facts)
+  emptyList(deliveries)
+  emptyList(effects)
 }
 
 /** Answers `message` with a row of the error table. */

@@ -26,7 +26,7 @@ import {
   storedWakeMs,
   type DeviceBehaviour,
 } from '../device/actor.ts'
-import type { DeviceEffect, Outbox } from '../device/effects.ts'
+import { emptyOutbox, type DeviceEffect, type Outbox } from '../device/effects.ts'
 import { isWritten, readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
 import { emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
@@ -495,10 +495,4 @@ export class Partition {
     await this.saving?.catch(() => undefined)
     await this.options.store.close()
   }
-}
-
-function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
-  emptyList(facts)
-  emptyList(deliveries)
-  emptyList(effects)
 }
