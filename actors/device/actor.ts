@@ -20,6 +20,7 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
+import { endOf, isWaiting, retryDelayMs, spread, type clockSet } from './clock-set.ts'
 import { boundsOf, noCounter } from './counter-bounds.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse, refuseCounter, type Outbox } from './effects.ts'
@@ -59,7 +60,13 @@ const accepted = errorId('REQUEST_ACCEPTED')
 const notEnded = 0xffff
 
 /** What a partition runs: the device of today; a test may run another. */
-export type DeviceBehaviour = { decide: typeof decide; evolve: typeof evolve; park: typeof park }
+export type DeviceBehaviour = {
+  decide: typeof decide
+  evolve: typeof evolve
+  park: typeof park
+  /** Left out, that of the device. */
+  clockSet?: typeof clockSet
+}
 
 /** Says what `message` means for the device at `now` (UTC ms): facts, deliveries and effects, appended to `out`. */
 export function decide(state: DeviceState, message: DeviceMessage, now: number, out: Outbox): void {
@@ -237,7 +244,7 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
   if (mayRepeat && attempt < limits.attemptsMax + (isRaised ? 1 : 0)) {
     const delayMs = isAway ? spread(request, limits.dialInRetryMs) : retryDelayMs(request, attempt)
     const nextAttemptAt = isRaised ? now : now + delayMs
-    if (nextAttemptAt < request.deadline) {
+    if (nextAttemptAt < endOf(request)) {
       const { originator, counter } = request
       out.facts.push({
         type: 'ATTEMPT_FAILED',
@@ -262,21 +269,10 @@ function alarm({ fault }: DeviceState, cause: FailureCause, out: Outbox): void {
   out.effects.push({ type: 'ALARM', code: cause.code, cause, isKnown })
 }
 
-/** Doubles each time. */
-function retryDelayMs(request: OpenRequest, attempt: number): number {
-  return spread(request, Math.min(limits.retryDelayMs * 2 ** (attempt - 1), limits.retryDelayMsMax))
-}
-
-/** ± 25 % by the request's own content, so that a lost region does not come back all at once. */
-function spread({ contentHash, acceptedAt }: OpenRequest, delayMs: number): number {
-  const share = ((contentHash ^ acceptedAt) & 0xff) / 0xff
-  return Math.round(delayMs * (0.75 + share / 2))
-}
-
 /** Ends what waits and whose deadline has come. What is on its way ends by the WAN's own time-outs. */
 function expire(state: DeviceState, now: number, out: Outbox): void {
   for (const request of state.open) {
-    if (request === state.sent || request.deadline > now) continue
+    if (request === state.sent || endOf(request) > now) continue
     const outcome = request.attempt === 0 ? errorId('REQUEST_EXPIRED') : request.lastOutcome
     end(out, request, outcome, request.attempt, now, emptyBytes, burnt(state.keyring))
   }
@@ -315,8 +311,8 @@ function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
   for (let lane = 0; lane < laneCount; lane++) {
     for (const request of state.open) {
       if (request.lane !== lane) continue
-      if (request.nextAttemptAt <= now && request.deadline > now) return request
-      if (request.nextAttemptAt > now) break
+      if (isWaiting(request, now)) break
+      if (endOf(request) > now) return request
     }
   }
   return undefined
@@ -330,8 +326,8 @@ export function nextWakeMs(state: DeviceState, now: number): number {
     at = replacement.nextAttemptAt
   for (const request of state.open) {
     if (request === state.sent) continue
-    if (request.deadline < at) at = request.deadline
-    if (request.nextAttemptAt > now && request.nextAttemptAt < at) at = request.nextAttemptAt
+    at = Math.min(at, endOf(request))
+    if (request.nextAttemptAt < at && isWaiting(request, now)) at = request.nextAttemptAt
   }
   return at === Number.POSITIVE_INFINITY ? 0 : at
 }
@@ -340,7 +336,12 @@ export function nextWakeMs(state: DeviceState, now: number): number {
 export function storedWakeMs(state: DeviceState): number {
   const replacement = state.keyStep && state.keyring?.replacement
   if (replacement !== undefined) return replacement.nextAttemptAt + limits.keysRetryMsMax
-  return state.sent?.deadline ?? nextWakeMs(state, 0)
+  if (state.sent !== undefined) return endOf(state.sent)
+  let at = nextWakeMs(state, 0)
+  // Whatever the clock says now: who is looked at too early only waits on.
+  for (const { nextAttemptAt } of state.open)
+    if (nextAttemptAt > 0 && nextAttemptAt < at) at = nextAttemptAt
+  return at
 }
 
 function end(

@@ -285,10 +285,11 @@ export function sendKeyStep(state: DeviceState, now: number, out: Outbox): 'skip
   const { record, keyring } = state
   const replacement = keyring?.replacement
   if (record === undefined || replacement === undefined) return undefined
-  const { keys: newSet, stage, nextAttemptAt } = replacement
+  const { keys: newSet, stage, attempt, nextAttemptAt } = replacement
   const waitMs = nextAttemptAt - now
+  const delayMs = Math.min(limits.retryDelayMs * 2 ** attempt, limits.keysRetryMsMax)
   // Longer than anybody waits: the clock was wrong then, or is now.
-  if (stage === 'RESTING' || (waitMs > 0 && waitMs <= limits.keysRetryMsMax)) return undefined
+  if (stage === 'RESTING' || (waitMs > 0 && waitMs <= delayMs)) return undefined
   const { number, sealedKeys: newSealedKeys } = newSet
   const set = stage === 'PROVE_NEW' ? newSet : keyring?.current
   const keys = set && sendKeys(set, countersEnd, now, out)

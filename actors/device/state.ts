@@ -46,6 +46,10 @@ export type OpenRequest = {
   /** Row of the error table that the last attempt ended with; 0 before the first. */
   lastOutcome: number
   bodyBytes: Buffer
+  /** In memory only, once the host's clock was set (clock-set.ts): its lag when the request came. */
+  lagMs?: number | undefined
+  /** In memory only, while that comes before the deadline: when the request ends, UTC ms. */
+  endsBy?: number | undefined
 }
 
 /**

@@ -29,6 +29,7 @@ import type { Wan } from '../../core/ports/wan.ts'
 import { pullFrom, type PullSource } from '../../core/stream/pull.ts'
 import type { Send, SendKeyStep } from '../device/effects.ts'
 import type { Answered, KeyStepAnswered } from '../device/messages.ts'
+import { ClockLag } from './clock-lag.ts'
 import { Exchanges } from './exchanges.ts'
 import { Handover } from './handover.ts'
 import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
@@ -90,6 +91,7 @@ export class Host {
   private readonly snapshots: Snapshots
   private readonly keyWork: KeyWork
   private tickStartedAt = 0
+  private readonly clockLag: ClockLag
   private statuses: { close(): Promise<void> } | undefined
   /** Sequence of our last tick. */
   private lastSequence = 0
@@ -98,6 +100,7 @@ export class Host {
   constructor(options: HostOptions) {
     this.options = options
     const { keys = new SealingVault(() => []), clock } = options
+    this.clockLag = new ClockLag(options)
     this.exchanges = new Exchanges({ ...options, keys })
     this.pushPorts = { keys, log: options.log }
     this.metrics = hostMetrics(options.metrics)
@@ -220,9 +223,9 @@ export class Host {
   private armWakes(): void {
     const { clock } = this.options
     this.callOff = clock.at(clock.now() + wakeIntervalMs, () => {
-      const now = clock.now()
+      if (!this.isBusy) this.clockLag.look(this.partitions.values())
       // Under load a tick is nearly always under way; time goes on all the same.
-      this.ownMessages.post(now)
+      this.ownMessages.post(clock.now())
       // Partitions that have lost their host come here.
       const elapsedMs = clock.elapsedMs()
       if (elapsedMs - this.lookedAroundAt >= limits.lookAroundMs) {
@@ -256,6 +259,7 @@ export class Host {
   private async gather(taken: readonly Mail[]): Promise<Tick | undefined> {
     while (this.holding !== undefined) await this.holding
     this.isBusy = true
+    this.clockLag.look(this.partitions.values())
     const { clock } = this.options
     const startedAt = clock.elapsedMs()
     this.tickStartedAt = startedAt
@@ -298,7 +302,7 @@ export class Host {
    * sent may have ended elsewhere: unless that was just now the ledger is asked, and in doubt all is reloaded, so that nothing of it is sent.
    */
   private async sendable(tick: Tick, knownAt: number): Promise<Tick> {
-    const isRecent = this.options.clock.elapsedMs() - knownAt < limits.leaseSilenceMsMax
+    const isRecent = this.clockLag.isRecent(knownAt)
     if (tick.hasSends && !isRecent && !(await this.partitions.isFenceCurrent()))
       await this.partitions.reload(true)
     return tick

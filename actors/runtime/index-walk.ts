@@ -27,10 +27,10 @@ export class IndexWalk {
 /** Devices of a partition that has been loaded which may have had something on its way, each once or twice. */
 export class Unfinished {
   private readonly walk = new IndexWalk()
-  private readonly unsaved: Eui64Key[]
+  readonly unsaved: Eui64Key[]
   isOver = false
 
-  /** `unsaved` are those of which the store does not know. */
+  /** `unsaved` are those of which the store does not know; it goes as they are given out. */
   constructor(unsaved: Eui64Key[]) {
     this.unsaved = unsaved
   }

@@ -39,7 +39,7 @@ export class OwnMessages {
       post(partition, partition.due(now, room), wake)
       // The WAN fails what it has no room for, and that would be an attempt lost.
       if (room > 0 && this.exchanges.count < limits.wanExchangesMax / 2)
-        post(partition, partition.unfinished(room), resume)
+        post(partition, partition.unfinished(now, room), resume)
     }
     this.isMoreDue = room <= 0
   }

@@ -26,18 +26,20 @@ import {
   storedWakeMs,
   type DeviceBehaviour,
 } from '../device/actor.ts'
+import { clockSet } from '../device/clock-set.ts'
 import { emptyOutbox, type DeviceEffect, type Outbox } from '../device/effects.ts'
 import { isWritten, readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
 import { emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
-import { IndexWalk, Unfinished } from './index-walk.ts'
+import type { ClockSet } from './clock-lag.ts'
+import { Unfinished } from './index-walk.ts'
 import { isStoreDamage, openStore } from './opening.ts'
 import type { Past } from './past.ts'
 import { packState, unpackState } from './state-codec.ts'
 import type { Tick } from './tick.ts'
-import { WakeWheel } from './wake-wheel.ts'
+import { Wakes } from './wakes.ts'
 
 export type PartitionOptions = {
   number: number
@@ -77,7 +79,7 @@ export class Partition {
   private readonly behaviour: DeviceBehaviour
   private readonly awake: AwakeActors = new Map()
   private readonly dirty = new Set<Eui64Key>()
-  private readonly wheel = new WakeWheel()
+  private readonly wakes: Wakes
   private readonly frame = new FrameWriter()
   private readonly outbox: Outbox
   private folded: Checkpoint = genesis
@@ -88,8 +90,9 @@ export class Partition {
   /** Of the last snapshot; 0 for none, or none known. */
   snapshotSequence = 0
   private isSaveWanted = false
-  private readonly dueWalk = new IndexWalk()
   private toResume: Unfinished | undefined
+  /** The clock was set back, and not all that sleeps has been moved with it. */
+  private setBack: ClockSet | undefined
   private besideReplay: Promise<void> | undefined
 
   constructor(options: PartitionOptions) {
@@ -97,6 +100,13 @@ export class Partition {
     this.options = options
     this.outbox = { facts: [], deliveries: [], effects: [], restores: options.restores ?? 0 }
     this.behaviour = options.behaviour ?? { decide, evolve, park }
+    this.wakes = new Wakes({
+      ...options,
+      awake: this.awake,
+      clockSet: this.behaviour.clockSet ?? clockSet,
+      wake: (device, now) => this.wake(device, now),
+      markDirty: (device, actor) => this.markDirty(device, actor),
+    })
   }
 
   get awakeCount(): number {
@@ -176,9 +186,9 @@ export class Partition {
     this.dirty.clear()
     this.frame.clear()
     this.taken = undefined
-    this.toResume = this.besideReplay = undefined
+    this.toResume = this.besideReplay = this.setBack = undefined
     this.isSaveWanted = false
-    this.dueWalk.restart()
+    this.wakes.restart()
     const { number: partition } = this
     const { store, log } = this.options
     let checkpoint: Checkpoint | undefined
@@ -244,11 +254,14 @@ export class Partition {
   }
 
   /** The next `countMax` devices that may have had something on its way when the partition was loaded: a restart takes them up beside its work. */
-  unfinished(countMax: number): Eui64Key[] {
-    const { toResume } = this
+  unfinished(now: number, countMax: number): Eui64Key[] {
+    const { toResume, setBack } = this
     if (toResume === undefined) return []
+    if (setBack !== undefined && this.awake.size > this.options.actorsAwakeMax) return []
     const found = this.unlessDamaged(() => toResume.next(this.options.store, countMax)) ?? []
-    if (toResume.isOver) this.toResume = undefined
+    if (setBack !== undefined)
+      this.unlessDamaged(() => found.forEach((one) => this.wakes.clockSetFor(one, now, setBack)))
+    if (toResume.isOver) this.toResume = this.setBack = undefined
     return found.filter((device) => this.sentOf(device) === undefined)
   }
 
@@ -315,7 +328,7 @@ export class Partition {
   private want(device: Eui64Key, actor: Awake, effect: DeviceEffect, tick: Tick): void {
     if (effect.type === 'WAKE_AT') {
       actor.wakeAt = effect.at
-      this.wheel.schedule(device, actor)
+      this.wakes.schedule(device, actor)
     } else tick.effect(this, device, effect)
   }
 
@@ -350,7 +363,7 @@ export class Partition {
       wakeAt: nextWakeMs(state, now),
       slot: 0,
     }
-    this.wheel.schedule(device, actor)
+    this.wakes.schedule(device, actor)
     this.awake.set(device, actor)
     return actor
   }
@@ -370,36 +383,20 @@ export class Partition {
 
   /** Up to `countMax` devices whose time has come, awake and asleep. None of those asleep when the store is found damaged: a reload finds them. */
   due(now: number, countMax: number): Eui64Key[] {
-    const devices: Eui64Key[] = []
-    this.wheel.advance(now, countMax, (device, slot) => {
-      const actor = this.awake.get(device)
-      if (actor === undefined || actor.slot !== slot) return
-      actor.slot = 0
-      if (actor.wakeAt !== 0 && actor.wakeAt <= now) devices.push(device)
-      else this.wheel.schedule(device, actor)
-    })
-    if (devices.length < countMax)
-      this.unlessDamaged(() => this.dueStored(now, countMax - devices.length, devices))
+    const devices = this.wakes.dueAwake(now, countMax)
+    const room = countMax - devices.length
+    const mayBegin = this.saving === undefined && !this.isSaveWanted
+    if (room > 0 && this.unlessDamaged(() => this.wakes.dueStored(now, room, devices, mayBegin)))
+      this.isSaveWanted = true
     return devices
   }
 
-  /** The index is behind for devices that are awake: a walk begins after the save of all that the last one has woken. Many wait for room in memory. */
-  private dueStored(now: number, countMax: number, devices: Eui64Key[]): void {
-    if (this.awake.size > this.options.actorsAwakeMax) return
-    const { store } = this.options
-    if (!this.dueWalk.isUnderWay) {
-      if (this.saving !== undefined || this.isSaveWanted) return
-      if ((store.nextWakeMs() ?? Infinity) > now) return
-    }
-    const found = this.dueWalk.next(store, now, countMax)
-    for (const { device } of found) {
-      const awake = this.awake.get(device)
-      // What is awake is woken by the wheel, unless its wake was too far away for it.
-      if (awake === undefined || (awake.slot === 0 && awake.wakeAt !== 0 && awake.wakeAt <= now))
-        devices.push(device)
-      this.markDirty(device, awake ?? this.wake(device, now))
-    }
-    if (found.length > 0) this.isSaveWanted = true
+  /** The clock of this host was set; to be called between ticks only. `unfinished` goes through those asleep. */
+  clockSet(set: ClockSet): void {
+    this.wakes.clockSet(set)
+    if (set.after < set.before && this.setBack === undefined) return
+    this.setBack = { ...set, before: this.setBack?.before ?? set.before }
+    this.toResume = new Unfinished(this.toResume?.unsaved ?? [])
   }
 
   /**

@@ -217,6 +217,8 @@ export const limits = {
   /** First delay before another attempt, doubled each time. */
   retryDelayMs: 2_000,
   retryDelayMsMax: 60_000,
+  /** A clock that is off by less than this, against elapsed time, was not set. */
+  clockStepMs: 1_000,
   /** Before a device is waited for again that dials in and has not, `wanExchangeMsMax` each time. */
   dialInRetryMs: 10_000,
   /** Attempts at a command before E20 or E21. */

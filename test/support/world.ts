@@ -4,7 +4,7 @@
  */
 import { Host } from '../../actors/runtime/host.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
-import type { decide, evolve, park } from '../../actors/device/actor.ts'
+import type { DeviceBehaviour } from '../../actors/device/actor.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { type Eui64Key } from '../../core/base/eui64.ts'
@@ -47,10 +47,11 @@ export const settle = async (): Promise<void> => {
 export type WorldOptions = {
   onCommit?: () => SimCommitFault | undefined
   onExchange?: (exchange: SimExchange) => void
-  behaviour?: { decide: typeof decide; evolve: typeof evolve; park: typeof park }
+  behaviour?: DeviceBehaviour
   messageBytesMax?: number
   onFault?: (fault: unknown) => void
   keys?: KeyVault
+  actorsAwakeMax?: number
 }
 
 /** The store as one life of a host has it: a process that was killed writes nothing any more, whatever it had under way. */
@@ -119,7 +120,7 @@ export class World {
       log: silentLog,
       metrics: noMetrics,
       mayTakeFrom: () => false,
-      actorsAwakeMax: 1_000,
+      actorsAwakeMax: this.options.actorsAwakeMax ?? 1_000,
       actorIdleMs: 60_000,
       checkpointIntervalMs: 1_000,
       onFault: (fault) => {
