@@ -29,7 +29,7 @@ export class LedgerWatch {
     this.ledger = ledger
     this.clock = clock
     this.onSeen = onSeen
-    this.answeredAtMs = clock.now()
+    this.answeredAtMs = clock.elapsedMs()
   }
 
   /** Looks for the first time at once. */
@@ -45,7 +45,7 @@ export class LedgerWatch {
   /** Why the ledger cannot be written to, or undefined. */
   get trouble(): string | undefined {
     if (this.lost !== undefined) return this.lost.message
-    const silentMs = this.clock.now() - this.answeredAtMs
+    const silentMs = Math.round(this.clock.elapsedMs() - this.answeredAtMs)
     if (silentMs > limits.readinessSilenceMsMax)
       return `it has not answered for ${silentMs} ms: look at nats-server`
     if (this.last === undefined) return 'it has not answered yet'
@@ -73,7 +73,7 @@ export class LedgerWatch {
           this.onSeen(Math.min(this.last.lastSequence, usage.lastSequence))
         this.lost = undefined
         this.last = usage
-        this.answeredAtMs = clock.now()
+        this.answeredAtMs = clock.elapsedMs()
         this.isAsking = false
       },
       // How long it has been silent says enough, unless it is another ledger that answers.

@@ -239,10 +239,10 @@ class HdlcLine implements MeterLine {
       this.link = { client, hdlc }
       this.waiting = apdus
       const { modeE } = this.place
-      if (modeE === undefined) hdlc.connect(systemClock.now())
+      if (modeE === undefined) hdlc.connect(systemClock.elapsedMs())
       else {
         this.opening = new ModeEHandshake(modeE)
-        this.opening.begin(systemClock.now())
+        this.opening.begin(systemClock.elapsedMs())
       }
     }
     this.work()
@@ -250,7 +250,7 @@ class HdlcLine implements MeterLine {
 
   /** Goes on with the opening in mode E; true while it is not done. */
   private isOpening(hdlc: HdlcClient): boolean {
-    const now = systemClock.now()
+    const now = systemClock.elapsedMs()
     for (let step = this.opening?.next(now); step; step = this.opening?.next(now)) {
       if ('send' in step) {
         this.events.trace('>', step.send)
@@ -266,28 +266,28 @@ class HdlcLine implements MeterLine {
 
   private send(hdlc: HdlcClient, apdus: readonly Buffer[]): void {
     for (const [index, apdu] of apdus.entries())
-      hdlc.send(apdu, systemClock.now(), { wantsAnswer: index === apdus.length - 1 })
+      hdlc.send(apdu, systemClock.elapsedMs(), { wantsAnswer: index === apdus.length - 1 })
   }
 
   rest(): void {}
 
   awaitMore(): void {
     const hdlc = this.link?.hdlc
-    if (hdlc?.state === 'IDLE') hdlc.poll(systemClock.now())
+    if (hdlc?.state === 'IDLE') hdlc.poll(systemClock.elapsedMs())
     this.work()
   }
 
   receive(view: Buffer): void {
     this.events.trace('<', view)
     if (this.opening !== undefined) {
-      this.opening.receive(view, systemClock.now())
+      this.opening.receive(view, systemClock.elapsedMs())
       return this.work()
     }
     this.reader.push(view)
     for (let frame = this.reader.next(); frame !== undefined; frame = this.reader.next()) {
       const { hdlc } = this.link ?? {}
       const segments = hdlc?.segmentsReceived
-      hdlc?.take(frame, systemClock.now())
+      hdlc?.take(frame, systemClock.elapsedMs())
       if (hdlc?.segmentsReceived !== segments) this.events.progressed()
       this.work()
     }
@@ -300,9 +300,9 @@ class HdlcLine implements MeterLine {
     const { hdlc, client } = link
     if (this.isOpening(hdlc)) return this.comeBack(this.opening?.actAtMs)
     for (
-      let step = hdlc.next(systemClock.now());
+      let step = hdlc.next(systemClock.elapsedMs());
       step !== undefined;
-      step = hdlc.next(systemClock.now())
+      step = hdlc.next(systemClock.elapsedMs())
     ) {
       if ('send' in step) {
         this.events.trace('>', step.send)
@@ -325,7 +325,8 @@ class HdlcLine implements MeterLine {
   private comeBack(actAtMs: number | undefined): void {
     this.callOff()
     if (actAtMs === undefined) return
-    this.callOff = systemClock.at(actAtMs, () => {
+    const waitMs = Math.ceil(actAtMs - systemClock.elapsedMs())
+    this.callOff = systemClock.at(systemClock.now() + waitMs, () => {
       try {
         this.work()
       } catch (fault) {
@@ -348,7 +349,7 @@ class HdlcLine implements MeterLine {
         this.link = undefined
         resolve()
       }
-      hdlc.disconnect(systemClock.now())
+      hdlc.disconnect(systemClock.elapsedMs())
       this.work()
     })
   }

@@ -72,7 +72,7 @@ export class MeterSession {
           this.place.answerMs * limits.meterAnswerWaitsMax,
           limits.meterAnswerMsMax,
         )
-        this.completeDueMs = isUnderWay ? systemClock.now() + completeMs : undefined
+        this.completeDueMs = isUnderWay ? systemClock.elapsedMs() + completeMs : undefined
       },
     )
   }
@@ -106,10 +106,10 @@ export class MeterSession {
     const { answerMs, transport } = this.place
     const openMs = Math.min(answerMs, limits.hdlcResponseMs) * (limits.hdlcRetriesMax + 1)
     const waitMs = transport === 'hdlc' ? answerMs + openMs : answerMs
-    const now = systemClock.now()
+    const now = systemClock.elapsedMs()
     const dueMs = Math.min(now + waitMs, this.completeDueMs ?? Infinity)
     waiting.callOff()
-    waiting.callOff = systemClock.at(dueMs, () => {
+    waiting.callOff = systemClock.at(systemClock.now() + dueMs - now, () => {
       const { others } = waiting
       const came = others === 0 ? '' : `; ${others} other APDUs came`
       const what = dueMs < now + waitMs ? 'the answer was not complete in time' : 'no answer'

@@ -95,7 +95,7 @@ export class Tick {
     } else {
       const { request, outcome, attempt } = delivery
       this.outcomes.push(outcome)
-      this.tookMs.push(time - request.acceptedAt)
+      this.tookMs.push(Math.max(0, time - request.acceptedAt))
       buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
       buffer[at + offsetOf.lane + 1] = request.lane
       buffer.writeUInt32BE(request.srv, at + offsetOf.srv)

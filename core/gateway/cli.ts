@@ -217,14 +217,14 @@ async function awaitResponse(
   { terminal, isJson }: { terminal: Terminal; isJson: boolean },
 ): Promise<number> {
   const { clock } = terminal
-  const endsAt = clock.now() + seconds * 1000
+  const endsAt = clock.elapsedMs() + seconds * 1000
   const interrupted = new Promise<undefined>((resolve) =>
     terminal.onInterrupt(() => resolve(undefined)),
   )
   for (;;) {
-    const waitMs = Math.min(Math.max(endsAt - clock.now(), 0), limits.longPollMsMax)
+    const waitMs = Math.min(Math.max(endsAt - clock.elapsedMs(), 0), limits.longPollMsMax)
     const delivery = await Promise.race([responseOf(client, requestId, waitMs), interrupted])
-    if (typeof delivery === 'number' && clock.now() + delivery < endsAt) {
+    if (typeof delivery === 'number' && clock.elapsedMs() + delivery < endsAt) {
       const later = new Promise<void>((resolve) => clock.at(clock.now() + delivery, resolve))
       await Promise.race([later, interrupted])
       continue

@@ -211,7 +211,8 @@ export class Intake {
       queue.isFullFor(bytes) ||
       this.bytesInFlight > limits.gatewayBytesInFlightMax ||
       account.inFlight >= limits.partyRequestsInFlightMax
-    const slot = isBusy ? -1 : slots.take(sink, tag, account, partition, nowMs)
+    const startedMs = this.ports.clock.elapsedMs()
+    const slot = isBusy ? -1 : slots.take(sink, tag, account, partition, startedMs)
     if (slot < 0) return this.refuse('BROKER_GATEWAY_BUSY', sink, tag, nowMs)
     slots.correlations[slot] = scan.correlation
     if (scan.assignsCounter) slots.assignsLeft[slot] = assignsMax
@@ -250,7 +251,7 @@ export class Intake {
       queue.landed()
       return this.strandAll(flight)
     }
-    const leftMs = limits.acknowledgementWaitMsMax - (this.ports.clock.now() - oldestMs)
+    const leftMs = limits.acknowledgementWaitMsMax - (this.ports.clock.elapsedMs() - oldestMs)
     this.ports.bus.request(hostSubject(queue.owner), flight.frame, Math.max(1, leftMs)).then(
       (reply) => {
         queue.landed()
@@ -315,7 +316,7 @@ export class Intake {
     const tag = slots.tags[slot]!
     const partition = slots.partitions[slot]!
     if (readKind(buffer, at) === Kind.ACKNOWLEDGEMENT) {
-      const tookMs = this.ports.clock.now() - slots.startedMs[slot]!
+      const tookMs = this.ports.clock.elapsedMs() - slots.startedMs[slot]!
       this.metrics.acknowledged(readOutcome(buffer, at), tookMs)
     }
     // The host has given it back: from here on it is the party's own number.
@@ -372,13 +373,14 @@ export class Intake {
   private moveOn(partition: number, was: string | undefined, owner: string | undefined): void {
     const { slots } = this
     if (was !== owner) this.queues.of(was).launchAll()
-    const nowMs = this.ports.clock.now()
+    const { clock } = this.ports
+    const elapsedMs = clock.elapsedMs()
     for (let slot = 0; slot < slots.count; slot++) {
       const flight = slots.flights[slot]
       if (flight === undefined || slots.partitions[slot] !== partition) continue
       if (!slots.stranded[slot] && flight.owner === owner) continue
-      if (nowMs - slots.startedMs[slot]! >= limits.acknowledgementWaitMsMax)
-        this.giveUp(slot, flight, nowMs)
+      if (elapsedMs - slots.startedMs[slot]! >= limits.acknowledgementWaitMsMax)
+        this.giveUp(slot, flight, clock.now())
       else if (owner !== undefined) this.sendAgain(slot, flight, owner)
     }
     if (was !== owner) this.queues.forgetIdle(this.ports.directory)

@@ -277,28 +277,27 @@ export class Receiver implements Flushable {
   private write(): void {
     const message = this.writer.take()
     this.writerCount = 0
-    if (this.bytesUnsent === 0) this.progressMs = this.clock.now()
+    if (this.bytesUnsent === 0) this.progressMs = this.clock.elapsedMs()
     this.bytesUnsent += message.length
     this.call.write(message, () => {
       this.bytesUnsent -= message.length
-      this.progressMs = this.clock.now()
+      this.progressMs = this.clock.elapsedMs()
       this.pump()
     })
-    if (this.disarmStall === undefined)
-      this.watchStall(this.clock.now() + limits.receiverStallMsMax)
+    if (this.disarmStall === undefined) this.watchStall(limits.receiverStallMsMax)
   }
 
   /**
    * Cuts the stream off when the transport has taken nothing for too long. One timer a stream,
    * armed while octets wait.
    */
-  private watchStall(atMs: number): void {
-    this.disarmStall = this.clock.at(atMs, () => {
+  private watchStall(waitMs: number): void {
+    this.disarmStall = this.clock.at(this.clock.now() + waitMs, () => {
       this.disarmStall = undefined
       if (this.isEnded || this.bytesUnsent === 0) return
-      const dueMs = this.progressMs + limits.receiverStallMsMax
-      if (this.clock.now() >= dueMs) this.end('DELIVERY_RECEIVER_STALLED')
-      else this.watchStall(dueMs)
+      const leftMs = this.progressMs + limits.receiverStallMsMax - this.clock.elapsedMs()
+      if (leftMs <= 0) this.end('DELIVERY_RECEIVER_STALLED')
+      else this.watchStall(leftMs)
     })
   }
 }

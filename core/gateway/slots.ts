@@ -40,6 +40,7 @@ export class Slots {
   /** Where the envelope stands in its frame. */
   readonly offsets: Uint32Array
   readonly partitions: Uint16Array
+  /** When it was taken, elapsed time. */
   readonly startedMs: Float64Array
   /** The party's own number of the request. */
   readonly correlations: Uint32Array
@@ -77,7 +78,7 @@ export class Slots {
     tag: number,
     account: PartyAccount,
     partition: number,
-    nowMs: number,
+    startedMs: number,
   ): number {
     if (this.freeCount === 0) return -1
     const slot = this.free[--this.freeCount]!
@@ -85,7 +86,7 @@ export class Slots {
     this.tags[slot] = tag
     this.accounts[slot] = account
     this.partitions[slot] = partition
-    this.startedMs[slot] = nowMs
+    this.startedMs[slot] = startedMs
     this.correlations[slot] = 0
     this.assignsLeft[slot] = 0
     this.stranded[slot] = 0

@@ -78,12 +78,12 @@ export async function insist<T>(
   clock: Clock,
 ): Promise<T> {
   const isCluster = connection.info?.cluster !== undefined
-  const deadlineMs = clock.now() + (isCluster ? limits.ledgerStartMsMax : 0)
+  const deadlineMs = clock.elapsedMs() + (isCluster ? limits.ledgerStartMsMax : 0)
   for (;;) {
     try {
       return await make()
     } catch (cause) {
-      if (clock.now() + retryMs > deadlineMs) throw cause
+      if (clock.elapsedMs() + retryMs > deadlineMs) throw cause
       await new Promise<void>((resolve) => void clock.at(clock.now() + retryMs, resolve))
     }
   }
@@ -145,8 +145,8 @@ export class ConnectionHealth {
    * goes: an answer will not come.
    */
   async request(subject: string, payload: string, timeoutMs: number): Promise<Msg> {
-    const deadlineMs = this.clock.now() + timeoutMs
-    if (!(await this.connected(deadlineMs)))
+    const deadlineMs = this.clock.elapsedMs() + timeoutMs
+    if (!(await this.connected(this.clock.now() + timeoutMs)))
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${subject}: not connected`)
     let off = (): void => {}
     const gone = new Promise<never>((_resolve, reject) => {
@@ -155,7 +155,7 @@ export class ConnectionHealth {
       )
     })
     try {
-      const timeout = Math.max(1, deadlineMs - this.clock.now())
+      const timeout = Math.max(1, deadlineMs - this.clock.elapsedMs())
       return await Promise.race([gone, this.connection.request(subject, payload, { timeout })])
     } finally {
       off()
@@ -169,7 +169,7 @@ export class ConnectionHealth {
    */
   report(what: string, isDone: boolean): void {
     if (isDone) return void this.failing.delete(what)
-    const now = this.clock.now()
+    const now = this.clock.elapsedMs()
     const { sinceMs, lastMs } = this.failing.get(what) ?? { sinceMs: now, lastMs: now }
     // Not asked for so long, it says nothing about the time between.
     const isOne = now - lastMs < limits.ledgerSilenceMsMax

@@ -265,17 +265,21 @@ export class JetStreamLedger implements Ledger {
         return { refused: 'too-large', detail: `entry ${i} has ${bytes} octets` }
       payloadBytes += bytes
     }
-    const deadlineMs = this.clock.now() + limits.ledgerCommitMsMax
+    const endMs = this.clock.elapsedMs() + limits.ledgerCommitMsMax
     // Published while disconnected it would wait in the library's buffer and go out later, behind
     // our back.
-    if (!this.health.isConnected && !(await this.health.connected(deadlineMs)))
+    if (
+      !this.health.isConnected &&
+      !(await this.health.connected(this.clock.now() + limits.ledgerCommitMsMax))
+    )
       return { refused: 'unknown', detail: 'not connected' }
     if (!this.guard.isVerified) {
-      const leftMs = Math.max(1, deadlineMs - this.clock.now())
+      const leftMs = Math.max(1, endMs - this.clock.elapsedMs())
       const fault = await this.guard.verify(leftMs).catch((why: unknown) => String(why))
       if (fault !== undefined) return { refused: 'unknown', detail: fault }
     }
-    const outcome = await this.publisher.publish(entries, payloadBytes, deadlineMs)
+    const leftMs = endMs - this.clock.elapsedMs()
+    const outcome = await this.publisher.publish(entries, payloadBytes, this.clock.now() + leftMs)
     // A leader that was cut off refuses by its fences, and writes nothing; a full one does its work.
     this.health.report('written', outcome.refused === undefined || outcome.refused === 'full')
     if (outcome.refused === undefined) this.guard.acknowledged(outcome.firstSequence + count - 1)
@@ -400,9 +404,9 @@ export class JetStreamLedger implements Ledger {
     payload: string,
     waitMs: number = limits.ledgerAskMsMax,
   ): Promise<unknown> {
-    const deadlineMs = this.clock.now() + waitMs
+    const deadlineMs = this.clock.elapsedMs() + waitMs
     for (;;) {
-      const leftMs = deadlineMs - this.clock.now()
+      const leftMs = deadlineMs - this.clock.elapsedMs()
       try {
         const timeoutMs = Math.min(leftMs, limits.ledgerAskMs)
         const reply = await this.health.request(`$JS.API.${operation}`, payload, timeoutMs)

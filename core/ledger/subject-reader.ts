@@ -109,7 +109,7 @@ export class SubjectReader {
     this.isWildcard = options.subject.includes('*')
     this.pullMessages = options.prefetchMessagesMax ?? limits.ledgerPrefetchMessagesMax
     this.lastQueued = this.lastTaken = options.fromSequence - 1
-    this.progressAtMs = options.clock.now()
+    this.progressAtMs = options.clock.elapsedMs()
     this.ended = new Promise((resolve, reject) => {
       this.settleEnded = (fault) => (fault === undefined ? resolve() : reject(fault))
     })
@@ -367,7 +367,7 @@ export class SubjectReader {
     let takenBefore = this.lastTaken
     const look = (): void => {
       if (this.isDone) return
-      const now = clock.now()
+      const now = clock.elapsedMs()
       if (this.lastTaken !== takenBefore || this.isTaking) this.progressAtMs = now
       takenBefore = this.lastTaken
       if (
@@ -385,7 +385,7 @@ export class SubjectReader {
       const isWaiting = this.subscription !== undefined && this.pullLeft > 0
       if (isWaiting && !this.hasHeard) this.recreate('silence')
       this.hasHeard = false
-      this.cancelWatch = clock.at(now + 2 * limits.ledgerHeartbeatMs, look)
+      this.cancelWatch = clock.at(clock.now() + 2 * limits.ledgerHeartbeatMs, look)
     }
     this.cancelWatch = clock.at(clock.now() + 2 * limits.ledgerHeartbeatMs, look)
   }

@@ -101,7 +101,7 @@ export class BusWan implements Wan {
       processes: () => this.directory.names.length,
     })
     this.client = options.random.bytes(8).toString('hex')
-    this.aloneSinceMs = options.clock.now()
+    this.aloneSinceMs = options.clock.elapsedMs()
     this.directory = new WanProcesses({
       bus: options.bus,
       clock: options.clock,
@@ -165,7 +165,7 @@ export class BusWan implements Wan {
         process: undefined,
         isSent: false,
         isEnded: false,
-        dueMs: clock.now() + limits.wanExchangeMsMax + limits.wanTransitMsMax,
+        dueMs: clock.elapsedMs() + limits.wanExchangeMsMax + limits.wanTransitMsMax,
         settle,
       }
       pending.route.count++
@@ -358,7 +358,7 @@ export class BusWan implements Wan {
 
   private look(): void {
     const { clock } = this.options
-    const now = clock.now()
+    const now = clock.elapsedMs()
     this.directory.look()
     this.dialledIn.forgetSilent(clock.elapsedMs())
     for (const pending of this.pending.values()) {
@@ -366,7 +366,7 @@ export class BusWan implements Wan {
       this.fail([pending], whyNot(pending))
     }
     this.warnWhenAlone(now)
-    this.callOff = clock.at(now + limits.wanLookMs, () => this.look())
+    this.callOff = clock.at(clock.now() + limits.wanLookMs, () => this.look())
   }
 
   private warnWhenAlone(now: number): void {

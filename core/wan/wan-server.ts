@@ -134,8 +134,8 @@ export class WanServer {
 
   private async until(isSo: () => boolean): Promise<void> {
     const { clock } = this.options
-    const deadline = clock.now() + limits.wanDrainMsMax
-    while (!isSo() && clock.now() < deadline)
+    const deadline = clock.elapsedMs() + limits.wanDrainMsMax
+    while (!isSo() && clock.elapsedMs() < deadline)
       await new Promise<void>((resolve) => clock.at(clock.now() + pauseMs, resolve))
   }
 

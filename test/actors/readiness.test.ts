@@ -26,6 +26,10 @@ t.test('a ledger that is silent, and comes back', async (t) => {
   await settle()
   t.equal(watch.trouble, undefined)
   isSilent = true
+  // A clock that is set makes nothing silent, and hides no silence.
+  clock.setBy(3_600_000)
+  t.equal(watch.trouble, undefined)
+  clock.setBy(-7_200_000)
   for (let passed = 0; passed <= 2 * limits.readinessSilenceMsMax; passed += 1_000) {
     clock.advanceBy(1_000)
     await settle()
