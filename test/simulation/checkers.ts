@@ -24,6 +24,8 @@ type Tick = { sequence: number; lastDeliveries: Map<Eui64Key, number> }
 export class LedgerChecker {
   readonly accepted = new Map<string, { at: number; lane: number }>()
   readonly ended = new Map<string, End>()
+  /** Of what suppliers have asked for, elapsed time: whatever clocks say, nobody waits longer. */
+  readonly deadlines = new Map<string, number>()
   readonly violations: Violation[] = []
   /** Called with each line of what the ledger says. */
   private readonly onLine: (text: string, request: string) => void
@@ -36,6 +38,8 @@ export class LedgerChecker {
   forgottenCount = 0
   /** Called with each fact of the ledger. */
   onFact: (device: Eui64Key, fact: DeviceFact) => void = () => undefined
+  /** Called with the host by which an attempt has failed: its request waits from now on. */
+  onAttemptFailed: (hostId: string) => void = () => undefined
 
   constructor(onLine: (text: string, request: string) => void) {
     this.onLine = onLine
@@ -81,6 +85,7 @@ export class LedgerChecker {
   private readFactAt(frame: Buffer, at: number, subject: string): void {
     const fact = readFact(frame, at)
     this.onFact(readTarget(frame, at), fact)
+    if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))
     if (!isOfRequest(fact) || fact.type === 'REQUEST_SENT') return
     const { originator, counter } = fact.type === 'REQUEST_ACCEPTED' ? fact.request : fact
     const request = requestName(originator, readTarget(frame, at), counter)
@@ -120,6 +125,21 @@ export class LedgerChecker {
     const before = this.carriedOut.get(lane) ?? -1
     if (accepted.at < before) this.fault('carried out after a later one of its lane', request)
     this.carriedOut.set(lane, Math.max(before, accepted.at))
+  }
+
+  /**
+   * Once nothing is wrong any more, at `sinceMs`: what was accepted ends by its deadline and `graceMs`,
+   * and by `aliveMs` in any case, because its meter answers. All of it is elapsed time, up to `nowMs`.
+   */
+  checkAlive(nowMs: number, sinceMs: number, graceMs: number, aliveMs: number): void {
+    for (const request of this.accepted.keys()) {
+      if (this.ended.has(request)) continue
+      const deadlineMs = this.deadlines.get(request) ?? Infinity
+      if (nowMs > Math.max(deadlineMs, sinceMs) + graceMs)
+        this.fault(`not ended ${nowMs - deadlineMs} ms after its deadline`, request)
+      else if (nowMs - sinceMs > aliveMs)
+        this.fault(`waits for ${nowMs - sinceMs} ms although nothing is wrong any more`, request)
+    }
   }
 
   /** What the ledger has forgotten, nobody needs: every delivery in it was acknowledged by its party. */

@@ -78,6 +78,12 @@ export class Deployment {
     this.note = note
     this.disks = new Disks(faults)
     this.meters = new Meters(faults, clock, checker, note)
+    checker.onAttemptFailed = (hostId) => {
+      // Few requests wait at any time: their clock would hardly ever be set back otherwise.
+      const life = this.hosts.get(hostId)?.life
+      if (life?.isPaused === false && faults.strikes('clocks jump', 0.3))
+        this.setClock(hostId, life, -faults.of('clocks jump').between(1_000, 3_600_000))
+    }
     this.shared = {
       clock,
       faults,
@@ -250,18 +256,31 @@ export class Deployment {
     this.gateways.delete(gatewayId)
   }
 
+  /** Somebody sets the clock of a process, to `aheadMs` ahead of the world's. */
+  setClock(name: string, life: Life, aheadMs: number): void {
+    life.clockAheadMs = aheadMs
+    this.note(`the clock of ${name} is ${aheadMs} ms ahead now`)
+  }
+
   pause(life: Life, ms: number): void {
     life.pause()
     this.clock.at(this.clock.now() + ms, () => life.wake())
   }
 
-  /** All that was wrong is over: who is paused goes on, clocks are right, the bus and the meters are there again. */
+  /** All that was wrong is over: who is paused goes on, the bus and the meters are there again. Clocks go on as they are. */
   mend(): void {
     this.cutOffUntil.clear()
     this.meters.comeBack()
-    for (const { life } of [...this.hosts.values(), ...this.gateways.values()]) {
-      life.clockAheadMs = 0
-      life.wake()
+    for (const { life } of [...this.hosts.values(), ...this.gateways.values()]) life.wake()
+  }
+
+  /** The last that goes wrong: clocks are set once more, some of them right. */
+  setClocks(): void {
+    const kind = 'clocks jump'
+    const draw = this.faults.of(kind)
+    for (const [id, { life }] of [...this.hosts, ...this.gateways]) {
+      if (!this.faults.strikes(kind, 0.7)) continue
+      this.setClock(id, life, draw.is(0.3) ? 0 : life.clockAheadMs - draw.between(1_000, 3_600_000))
     }
   }
 

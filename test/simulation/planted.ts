@@ -112,6 +112,22 @@ export const planted: Readonly<Record<string, Plant>> = {
       park,
     },
   },
+  // As it was: an attempt waits for the time of a clock that may have been set back since.
+  'wakes not clamped when a clock is set back': {
+    behaviour: {
+      decide(state, message, now, out) {
+        const waiting = state.open.filter(({ nextAttemptAt }) => nextAttemptAt > now)
+        const planned = waiting.map(({ nextAttemptAt }) => nextAttemptAt)
+        // As far away as no clamp minds.
+        for (const one of waiting) one.nextAttemptAt = now + 1
+        decide(state, message, now, out)
+        for (const [index, one] of waiting.entries()) one.nextAttemptAt = planned[index]!
+      },
+      evolve,
+      park,
+      clockSet: () => undefined,
+    },
+  },
   'an outcome delivered twice': {
     behaviour: {
       decide(state, message, now, out) {

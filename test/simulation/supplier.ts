@@ -81,6 +81,7 @@ export class Supplier {
       deadline: new Date(this.ports.clock.now() + lifetimeMs),
       body: { $case: 'displayMessage', value: { text: name } },
     })
+    this.ports.checker.deadlines.set(name, this.ports.clock.elapsedMs() + lifetimeMs)
     this.asked.push({
       name,
       request: Buffer.from(ServiceRequest.encode(request).finish()),

@@ -1,6 +1,7 @@
 /** What goes wrong by itself, whatever processes do just then; once for each step of a life. */
 import { gatewayIds, hostIds, type Deployment } from './deployment.ts'
 import type { Faults } from './faults.ts'
+import type { Life } from './life.ts'
 import { meterCount } from './names.ts'
 
 type Note = (text: string) => void
@@ -51,17 +52,21 @@ function hostTrouble(deployment: Deployment, faults: Faults, note: Note): void {
     deployment.damageDisk(hostId)
   }
   // Nobody sets the clock of a machine and stops its process in the same moment.
-  if (!life.isPaused && faults.strikes('clocks jump', 0.04)) {
-    const draw = faults.of('clocks jump')
-    const most = draw.is(0.2) ? 3_600_000 : 20_000
-    life.clockAheadMs = draw.between(-most, most)
-    note(`the clock of host ${hostId} is ${life.clockAheadMs} ms ahead now`)
-  }
+  if (!life.isPaused) clockTrouble(hostId, life, deployment, faults)
   if (faults.strikes('hosts are cut off the bus', 0.03)) {
     const ms = faults.of('hosts are cut off the bus').between(500, 15_000)
     note(`host ${hostId} is cut off the bus for ${ms} ms`)
     deployment.cutOff(hostId, ms)
   }
+}
+
+/** Somebody sets the clock of a process, forward or back. */
+function clockTrouble(id: string, life: Life, deployment: Deployment, faults: Faults): void {
+  const kind = 'clocks jump'
+  if (!faults.strikes(kind, 0.04)) return
+  const draw = faults.of(kind)
+  const most = draw.is(0.2) ? (draw.is(0.2) ? 86_400_000 : 3_600_000) : 20_000
+  deployment.setClock(id, life, draw.between(-most, most))
 }
 
 function gatewayTrouble(deployment: Deployment, faults: Faults, note: Note): void {
@@ -76,5 +81,5 @@ function gatewayTrouble(deployment: Deployment, faults: Faults, note: Note): voi
     note(`gateway ${gatewayId} ${isDeath ? 'dies' : 'is paused'}`)
     if (isDeath) deployment.killGateway(gatewayId)
     else deployment.pause(gateway.life, draw.between(100, 15_000))
-  }
+  } else if (!gateway.life.isPaused) clockTrouble(gatewayId, gateway.life, deployment, faults)
 }
