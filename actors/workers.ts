@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { limits } from '../core/base/limits.ts'
+import { environmentOfNode } from '../core/ops/child-environment.mjs'
 import { settings, type BrokerConfig } from '../core/ops/config.ts'
 import { natsUrlOf, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { systemClock } from '../core/ports/clock.ts'
@@ -42,9 +43,10 @@ export const workerCountOf = ({ workerCount }: BrokerConfig): number =>
 /** Of ours, without settings of Busbar: a worker gets its own, below. A key that is in no file must be inherited. */
 function environmentFor(config: BrokerConfig): NodeJS.ProcessEnv {
   const kept = config.keyEncryption.kind === 'given' ? settings.keyEncryptionKey.env : undefined
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('BUSBAR_') || name === kept),
-  )
+  return {
+    ...environmentOfNode(process.env),
+    ...(kept !== undefined && { [kept]: process.env[kept] }),
+  }
 }
 
 class Worker {
@@ -86,19 +88,20 @@ class Worker {
         BUSBAR_LOG_LEVEL: config.logLevel,
       },
     })
-    this.child = child
-    log.info({ worker: this.number, pid: child.pid }, 'a worker was started')
-    child.once('exit', (code, signal) => {
+    const again = (how: string): void => {
       this.child = undefined
       if (this.isStopping) return
-      log.error(
-        { worker: this.number, how: String(signal ?? code) },
-        'a worker died; it is started again',
-      )
+      log.error({ worker: this.number, how }, 'a worker died; it is started again')
       this.callOff = systemClock.at(systemClock.now() + limits.workerRestartDelayMs, () =>
         this.start(config, nats, log, inherited),
       )
-    })
+    }
+    // Out of descriptors, processes or memory: that may pass, and the broker lives on.
+    if (child.pid === undefined) return void child.once('error', (fault) => again(String(fault)))
+    child.on('error', () => {})
+    this.child = child
+    log.info({ worker: this.number, pid: child.pid }, 'a worker was started')
+    child.once('exit', (code, signal) => again(String(signal ?? code)))
   }
 
   async stop(): Promise<void> {

@@ -9,6 +9,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { GCProfiler } from 'node:v8'
 import { fnv1a32 } from '../core/base/bytes.ts'
+import { environmentOfServer } from '../core/ops/child-environment.mjs'
 
 /** `smoke`: so little work that a test can run it; its figures mean nothing. */
 export type BenchOptions = {
@@ -203,6 +204,7 @@ export function machine(): Machine {
     commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
       cwd: import.meta.dirname,
       stdio: ['ignore', 'pipe', 'ignore'],
+      env: environmentOfServer(process.env),
     })
       .toString()
       .trim()

@@ -2,8 +2,20 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { environmentOfNode } from '../../core/ops/child-environment.mjs'
 import { OperatorFault } from '../operator-fault.ts'
 import { ownEntry } from '../own-entry.ts'
+
+/** A broker has its settings in the environment, secrets among them; the fleet needs none of them. */
+const environmentOf = (command: string | undefined): Record<string, string | undefined> => {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => name.startsWith('BUSBAR_') || name === 'NATS_SERVER_BIN',
+  )
+  return {
+    ...environmentOfNode(process.env),
+    ...(command === 'serve' && Object.fromEntries(kept)),
+  }
+}
 
 export type Child = {
   /** What it said on stdout when it was ready. */
@@ -32,6 +44,7 @@ export async function startChild(
     {
       stdio: ['pipe', 'pipe', errorsTo],
       detached: true,
+      env: environmentOf(args[0]),
     },
   )
   let isStopping = false

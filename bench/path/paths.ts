@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { environmentOfNode } from '../../core/ops/child-environment.mjs'
 import {
   LoadClientProcess,
   startNats,
@@ -135,7 +136,10 @@ export function startRealPath({
       BUSBAR_LOG_LEVEL: 'error',
     }
     const broker: Child = stack.push(
-      startNode('broker', 'bench/path/broker.ts', [], flags, { ...process.env, ...env }),
+      startNode('broker', 'bench/path/broker.ts', [], flags, {
+        ...environmentOfNode(process.env),
+        ...env,
+      }),
     )
     const { grpc, http, ops } = await broker.json<{ grpc: string; http: string; ops: string }>()
     const lines = (await readFile(devicesFile, 'utf8')).trim().split('\n')

@@ -11,6 +11,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createInterface, type Interface } from 'node:readline'
 import { connect } from '@nats-io/transport-node'
+import { environmentOfNode } from '../../core/ops/child-environment.mjs'
 import { cpuMsOf } from '../process-cpu.ts'
 import type { ClientCommand, ClientFigures, ClientOptions } from './client.ts'
 
@@ -27,7 +28,7 @@ export class Child {
     name: string,
     command: string,
     args: readonly string[],
-    env: NodeJS.ProcessEnv = process.env,
+    env: NodeJS.ProcessEnv = environmentOfNode(process.env),
   ) {
     this.name = name
     this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env })
@@ -92,7 +93,7 @@ export function startNode(
   file: string,
   args: readonly string[],
   flags: readonly string[] = [],
-  env: NodeJS.ProcessEnv = process.env,
+  env: NodeJS.ProcessEnv = environmentOfNode(process.env),
 ): Child {
   return new Child(name, process.execPath, [...flags, join(here, '..', '..', file), ...args], env)
 }

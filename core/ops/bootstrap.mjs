@@ -29,8 +29,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { constants } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { environmentOfServer } from './child-environment.mjs'
 import { ensureNatsServer, NatsServerFault } from './nats-server.mjs'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
@@ -120,8 +122,15 @@ function runNpm(args, folder = root) {
     cwd: folder,
     stdio: ['ignore', 2, 2],
     shell: isWindows,
-    env: { ...process.env, npm_config_json: 'false' },
+    env: { ...environmentOfNpm(), npm_config_json: 'false' },
   })
+}
+
+/** An .npmrc may name any variable, such as a token of a registry; settings of Busbar are none of those. */
+function environmentOfNpm() {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('BUSBAR_')),
+  )
 }
 
 /** @param {number} pid */
@@ -251,7 +260,11 @@ function pinnedNode() {
 /** @param {string} path */
 function nodeRuns(path) {
   if (!existsSync(path)) return false
-  const { status, stdout } = spawnSync(path, ['--version'], { encoding: 'utf8', timeout: 20_000 })
+  const { status, stdout } = spawnSync(path, ['--version'], {
+    encoding: 'utf8',
+    timeout: 20_000,
+    env: environmentOfServer(process.env),
+  })
   return status === 0 && Number.parseInt(stdout.slice(1), 10) >= nodeMajorMin
 }
 
@@ -289,7 +302,7 @@ async function ensureNode() {
 function runFile(node, file, args, env) {
   const child = spawn(node, [resolve(root, file), ...args], { stdio: 'inherit', env })
   const onTerminal = Boolean(process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY)
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'])) {
     process.on(signal, () => {
       if (signal === 'SIGINT' && onTerminal) return
       child.kill(signal)
@@ -304,9 +317,12 @@ function runFile(node, file, args, env) {
       process.exitCode = code ?? 1
       return
     }
-    // Die the same death, so that whoever started us sees it.
+    // Die the same death, so that the parent sees it. The first process of a PID namespace, as in a
+    // container, cannot: signals without a handler do not reach it. It ends as a shell reports it.
+    process.exitCode = 128 + constants.signals[signal]
     process.removeAllListeners(signal)
-    process.kill(process.pid, signal)
+    if (process.pid !== 1) process.kill(process.pid, signal)
+    setImmediate(() => process.exit())
   })
 }
 

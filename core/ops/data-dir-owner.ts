@@ -24,18 +24,27 @@ function readRunRecord(path: string): RunRecord | undefined {
 }
 
 /** Ends a process that may not be our child; settles when it is gone. */
-async function endProcess(record: ProcessRecord, clock: Clock, stopMsMax: number): Promise<void> {
+export async function endProcess(
+  record: ProcessRecord,
+  clock: Clock,
+  stopMsMax: number,
+): Promise<void> {
   const signal = (name: NodeJS.Signals): void => {
     try {
       process.kill(record.pid, name)
-    } catch {
-      // It went by itself in between.
+    } catch (fault) {
+      // It may have gone by itself in between.
+      if ((fault as NodeJS.ErrnoException).code === 'EPERM')
+        throw new BrokerError(
+          'NATS_SERVER_FAILED',
+          `process ${record.pid} has the store and is another user's; end it, or run the broker as that user`,
+        )
     }
   }
-  const untilMs = clock.now() + stopMsMax
+  const untilMs = clock.elapsedMs() + stopMsMax
   signal('SIGTERM')
   for (let isKilled = false; isSameProcessAlive(record);) {
-    if (!isKilled && clock.now() >= untilMs) {
+    if (!isKilled && clock.elapsedMs() >= untilMs) {
       isKilled = true
       signal('SIGKILL')
     }

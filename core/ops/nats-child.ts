@@ -10,8 +10,8 @@
  * we went; and a server that is left over all the same, because the watchdog was killed too, is ended by the next start.
  * Two brokers on one data directory are refused. It finds or obtains the program with nats-server.mjs.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
@@ -21,6 +21,7 @@ import { noMetrics, type Metrics } from '../ports/metrics.ts'
 import { makeDataDir } from './data-dir.ts'
 import { takeDataDir } from './data-dir-owner.ts'
 import { greets } from './embedded-nats.ts'
+import { endLeftServers, startNatsProcess } from './nats-process.ts'
 import { ensureNatsServer, NatsServerFault } from './nats-server.mjs'
 import {
   formatNatsConfig,
@@ -28,8 +29,7 @@ import {
   natsPlaces,
   writePrivateFile,
 } from './nats-settings.ts'
-import { recordOfProcess } from './process-identity.ts'
-import { startWatchdog } from './watchdog.ts'
+import { takeStoreLock, type StoreLock } from './store-lock.ts'
 
 export type NatsChildOptions = {
   /** Made when missing; the server's store, log, port and credentials live there. */
@@ -83,10 +83,21 @@ const pollMs = 20
 const wait = (clock: Clock, ms: number): Promise<void> =>
   new Promise((settle) => void clock.at(clock.now() + ms, settle))
 
+/** How a life of the server ended; not started: the system had no descriptors, processes or memory for it. */
+type Death = { readonly isStarted: boolean; readonly how: string }
+
+const messageOf = (fault: unknown): string =>
+  fault instanceof Error ? fault.message : String(fault)
+
 /** The last lines of the server's log from `start` on, for a message to the operator. */
 function tailOfLog(path: string, start: number): string {
-  if (!existsSync(path)) return ''
-  const text = readFileSync(path).subarray(start).toString('utf8')
+  let text: string
+  try {
+    text = readFileSync(path).subarray(start).toString('utf8')
+  } catch {
+    // None, or no descriptor left to read it with.
+    return ''
+  }
   const lines = text.split('\n').filter((line) => /\[(FTL|ERR)\]|nats-server:/.test(line))
   return lines.slice(-3).join(' | ').slice(-600)
 }
@@ -110,7 +121,11 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
   mkdirSync(places.store, { recursive: true, mode: 0o700 })
 
   const mine = await takeDataDir(places.run, clock, log, bounds.natsStopMsMax)
-  const leave = (): void => rmSync(places.run, { force: true })
+  let lock: StoreLock | undefined
+  const leave = (): void => {
+    lock?.release()
+    rmSync(places.run, { force: true })
+  }
   const restartsTotal = metrics.counter(
     'busbar_nats_server_restarts_total',
     'Deaths of the embedded nats-server after which it was started again.',
@@ -123,7 +138,9 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
   let child: ChildProcess | undefined
   let isStopping = false
   let restarts = 0
-  /** Times of deaths within the window, UTC ms. */
+  /** Times that it could not be started, in a row. */
+  let refusals = 0
+  /** Times of deaths within the window, elapsed time. */
   let deaths: number[] = []
   let listeners: Array<(fault: BrokerError | undefined) => void> = []
   let ended: { fault: BrokerError | undefined } | undefined
@@ -143,57 +160,60 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
     else listeners.push(listener)
   }
 
-  /** One life of the server: settles `ready` when it greets, and `gone` when it has ended. */
-  const live = (port: number, serverName: string) => {
+  /**
+   * One life of the server: settles `ready` when it greets, and `gone` when it has ended; `isStarted` is
+   * false for one that the system did not let start.
+   */
+  const live = (port: number, serverName: string, lock: StoreLock) => {
     const logStart = existsSync(places.log) ? statSync(places.log).size : 0
-    const output = openSync(places.log, 'a', 0o600)
-    // A session of its own: a Ctrl-C on the terminal is for the broker, which drains before it ends its server.
-    const server = spawn(binary, ['-c', places.config], {
-      stdio: ['ignore', output, output],
-      detached: true,
-      cwd: dataDir,
-    })
-    closeSync(output)
-    child = server
-    const watchdog = server.pid === undefined ? undefined : startWatchdog(server.pid)
-    const record = server.pid === undefined ? undefined : recordOfProcess(server.pid)
-    writePrivateFile(places.run, JSON.stringify(record ? { ...mine, server: record } : mine))
+    const starting = startNatsProcess({ binary, dataDir, places, port, mine, lock, log })
     let isGone = false
-    const gone = new Promise<string>((settle) => {
-      const conclude = (how: string): void => {
+    const gone = starting.then(
+      ({ server, watchdog }) =>
+        new Promise<Death>((settle) => {
+          child = server
+          if (isStopping) server.kill('SIGTERM')
+          server.on('error', () => {})
+          server.once('exit', (code, signal) => {
+            isGone = true
+            child = undefined
+            watchdog.dismiss()
+            isUp = false
+            const tail = tailOfLog(places.log, logStart)
+            settle({
+              isStarted: true,
+              how: `ended with ${signal ?? `code ${code}`} ${tail}`.trim(),
+            })
+          })
+        }),
+      (fault: unknown): Death => {
         isGone = true
-        child = undefined
-        watchdog?.dismiss()
-        isUp = false
-        settle(how)
-      }
-      server.once('error', (error) => conclude(error.message))
-      server.once('exit', (code, signal) =>
-        conclude(
-          `ended with ${signal ?? `code ${code}`} ${tailOfLog(places.log, logStart)}`.trim(),
-        ),
-      )
-    })
+        return { isStarted: false, how: `could not be started: ${messageOf(fault)}` }
+      },
+    )
     const ready = (async (): Promise<boolean> => {
-      const untilMs = clock.now() + bounds.natsReadyMsMax
-      while (!isGone && clock.now() < untilMs) {
+      const started = await starting.catch(() => undefined)
+      const untilMs = clock.elapsedMs() + bounds.natsReadyMsMax
+      while (!isGone && clock.elapsedMs() < untilMs) {
         if (await greets(port, serverName)) return !isGone
         await wait(clock, pollMs)
       }
-      if (!isGone) server.kill('SIGKILL')
+      if (!isGone) started?.server.kill('SIGKILL')
       return false
     })()
     return { ready, gone }
   }
 
   try {
+    await endLeftServers(places, clock, log, bounds.natsStopMsMax)
+    const held = (lock = await takeStoreLock(places.lock))
     const settings = await loadNatsSettings(dataDir, options.port)
     const { port, user, password, serverName } = settings
     const url = `nats://127.0.0.1:${port}`
     writePrivateFile(places.config, formatNatsConfig(dataDir, settings, storeBytesMax))
 
     const startAgain = (): void => {
-      const { ready, gone } = live(port, serverName)
+      const { ready, gone } = live(port, serverName, held)
       void gone.then(died)
       void ready.then((isReady) => {
         if (!isReady) return
@@ -201,9 +221,20 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
         log.info({ pid: child?.pid, port }, 'nats-server runs again')
       })
     }
-    const died = (how: string): void => {
+    const died = ({ isStarted, how }: Death): void => {
       if (isStopping) return end(undefined)
-      const nowMs = clock.now()
+      if (!isStarted) {
+        // It will pass: others end, or an operator raises the limit. Nothing of ours is wrong.
+        const delayMs = Math.min(
+          bounds.natsRestartDelayMs * 2 ** refusals++,
+          bounds.natsRestartDelayMsMax,
+        )
+        log.error({ how, delayMs }, 'nats-server cannot be started now; trying again')
+        cancelRestart = clock.at(clock.now() + delayMs, startAgain)
+        return
+      }
+      refusals = 0
+      const nowMs = clock.elapsedMs()
       deaths = deaths.filter((atMs) => nowMs - atMs < bounds.natsFailuresWindowMs)
       deaths.push(nowMs)
       if (deaths.length >= bounds.natsFailuresMax) {
@@ -227,11 +258,11 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
       cancelRestart = clock.at(clock.now() + delayMs, startAgain)
     }
 
-    const first = live(port, serverName)
+    const first = live(port, serverName, held)
     if (!(await first.ready)) {
       throw new BrokerError(
         'NATS_SERVER_FAILED',
-        `it did not take connections: it ${await first.gone}; log: ${places.log}`,
+        `it did not take connections: it ${(await first.gone).how}; log: ${places.log}`,
       )
     }
     isUp = true

@@ -22,6 +22,7 @@ import {
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { archivesOf } from './apt-sources.mjs'
+import { environmentOfTool } from './child-environment.mjs'
 
 const releaseVersion = '2.15.1'
 const releaseAddress = `https://github.com/nats-io/nats-server/releases/download/v${releaseVersion}`
@@ -68,7 +69,7 @@ function run(program, args, options = {}) {
       ...options,
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: stepMsMax,
-      env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
+      env: { ...environmentOfTool(process.env), LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
     })
     child.stdout.on('data', (chunk) => chunks.push(chunk))
     child.stderr.on('data', (chunk) => chunks.push(chunk))

@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { environmentOfServer } from './child-environment.mjs'
 import { obtainNatsServer } from './nats-obtain.mjs'
 
 /** The first release with atomic batches that hold under a fence (core/decisions/0006). */
@@ -51,7 +52,12 @@ export function isVersionAtLeast(a, b) {
  * @param {string} path
  */
 export function versionOfNatsServer(path) {
-  const { status, stdout } = spawnSync(path, ['--version'], { encoding: 'utf8', timeout: 20_000 })
+  const env = environmentOfServer(process.env)
+  const { status, stdout } = spawnSync(path, ['--version'], {
+    encoding: 'utf8',
+    timeout: 20_000,
+    env,
+  })
   return status === 0 ? /^nats-server: v(\d+\.\d+\.\d+[-.\w]*)/m.exec(stdout)?.[1] : undefined
 }
 

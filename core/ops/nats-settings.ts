@@ -32,6 +32,7 @@ export const natsPlaces = (dataDir: string) =>
     run: join(dataDir, 'nats-server.run'),
     log: join(dataDir, 'nats-server.log'),
     store: join(dataDir, 'nats'),
+    lock: join(dataDir, 'nats.lock'),
   }) as const
 
 /** Writes `text` so that a reader sees the old file or the new one, whole, and nobody else can read it. */

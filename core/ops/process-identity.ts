@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { environmentOfServer } from './child-environment.mjs'
 
 /** A process as it is written down. */
 export type ProcessRecord = { readonly pid: number; readonly identity: string }
@@ -18,16 +19,25 @@ function identityOf(pid: number): string | undefined {
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
       const [state] = fields
       return state === 'Z' || state === 'X' ? undefined : `${boot} ${fields[19]}`
-    } catch {
-      return undefined
+    } catch (fault) {
+      // Anything else, such as EMFILE, says nothing about the process.
+      if (isGone(fault)) return undefined
+      throw fault
     }
   }
   const { status, stdout } = spawnSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
     encoding: 'utf8',
+    env: { ...environmentOfServer(process.env), LC_ALL: 'C' },
   })
   const [state, ...started] = stdout?.trim().split(/\s+/) ?? []
   return status === 0 && state && !state.startsWith('Z') ? started.join(' ') : undefined
 }
+
+/** EACCES and EPERM: of another user where /proc hides those, so not one of ours. */
+const isGone = (fault: unknown): boolean =>
+  ['ENOENT', 'ESRCH', 'ENOTDIR', 'EACCES', 'EPERM'].includes(
+    (fault as NodeJS.ErrnoException).code ?? '',
+  )
 
 /** A record of the living process `pid`, or undefined when there is none. */
 export function recordOfProcess(pid: number): ProcessRecord | undefined {

@@ -4,9 +4,11 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
@@ -15,7 +17,10 @@ import type { BrokerError } from '../../../core/base/broker-error.ts'
 import { connectNats } from '../../../core/ledger/connection.ts'
 import { startNatsServer, type NatsChild } from '../../../core/ops/nats-child.ts'
 import { natsConnectOptions } from '../../../core/ops/nats-connection.ts'
-import { formatNatsConfig, loadNatsSettings } from '../../../core/ops/nats-settings.ts'
+import { serversOf } from '../../../core/ops/left-servers.ts'
+import { findNatsServer } from '../../../core/ops/nats-server.mjs'
+import { formatNatsConfig, loadNatsSettings, natsPlaces } from '../../../core/ops/nats-settings.ts'
+import { isStoreLockHeld, takeStoreLock } from '../../../core/ops/store-lock.ts'
 import { isSameProcessAlive, recordOfProcess } from '../../../core/ops/process-identity.ts'
 import { createMetrics } from '../../../core/ops/metrics.ts'
 import { silentLog, type Log } from '../../../core/ports/log.ts'
@@ -231,6 +236,134 @@ t.test('a server that was left behind is ended by the next start', async (t) => 
   t.not(child.pid, leftOver)
   t.match(readFileSync(join(dataDir, 'nats-server.run'), 'utf8'), new RegExp(`"pid":${child.pid}`))
   await child.stop()
+})
+
+t.test(
+  'a server dies while the broker is out of descriptors: it comes back, and is one',
+  async (t) => {
+    const dataDir = newDataDir(t)
+    const config = join(dataDir, 'nats-server.conf')
+    const fixture = fileURLToPath(new URL('fixtures-out-of-descriptors.ts', import.meta.url))
+    const command = `ulimit -n 128 && exec "$0" "$@"`
+    const rounds = 10
+    const args = ['-c', command, process.execPath, fixture, dataDir, String(rounds)]
+    const broker = spawn('/bin/sh', args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const ended = once(broker, 'exit')
+    let last: { pid?: number; done?: boolean; port?: number } = {}
+    const messages: string[] = []
+    for await (const line of createInterface({ input: broker.stdout })) {
+      const said = JSON.parse(line) as {
+        message?: string
+        pid?: number
+        servers?: number[]
+        done?: boolean
+      }
+      if (said.done) {
+        last = { ...last, ...said }
+        break
+      }
+      t.ok(said.pid, line)
+      messages.push(said.message!)
+      t.same(said.servers, [said.pid], 'one server on the store')
+      last = said
+    }
+    t.ok(messages.includes('nats-server cannot be started now; trying again'))
+    broker.kill('SIGKILL')
+    t.same(await ended, [null, 'SIGKILL'])
+    await untilGone(last.pid!)
+
+    const next = await startNatsServer({ dataDir, log: silentLog })
+    t.teardown(() => next.stop())
+    t.equal(next.port, last.port)
+    t.same(
+      serversOf(config).map(({ pid }) => pid),
+      [next.pid],
+    )
+  },
+)
+
+t.test(
+  'a server that nobody wrote down and nobody watches is ended by the next start',
+  async (t) => {
+    const dataDir = newDataDir(t)
+    const first = await startNatsServer({ dataDir, log: silentLog })
+    const { port } = first
+    await first.stop()
+    // As a broker leaves it that dies between the start of its server and the record of it.
+    const config = join(dataDir, 'nats-server.conf')
+    const { found } = findNatsServer(process.env)
+    const lost = spawn(found!.path, ['-c', config], { stdio: 'ignore', detached: true })
+    const ended = once(lost, 'exit')
+    t.same(
+      serversOf(config).map(({ pid }) => pid),
+      [lost.pid],
+    )
+    const { log, told } = logThatTells('ending the nats-server that an earlier broker left behind')
+    const next = await startNatsServer({ dataDir, log })
+    t.teardown(() => next.stop())
+    await told
+    await ended
+    t.equal(next.port, port, 'nor does it move to another port')
+    // Another server on this machine, with another configuration, is no business of ours.
+    const other = newDataDir(t)
+    const stranger = await startNatsServer({ dataDir: other, log: silentLog })
+    t.teardown(() => stranger.stop())
+    t.same(
+      serversOf(config).map(({ pid }) => pid),
+      [next.pid],
+    )
+  },
+)
+
+t.test('a store that an unseen process holds is left to it, with what to do', async (t) => {
+  const dataDir = newDataDir(t)
+  const first = await startNatsServer({ dataDir, log: silentLog })
+  const { lock } = natsPlaces(dataDir)
+  t.ok(await isStoreLockHeld(lock))
+  await first.stop()
+  t.notOk(await isStoreLockHeld(lock))
+  const holder = createServer().listen(lock)
+  await once(holder, 'listening')
+  await t.rejects(startNatsServer({ dataDir, log: silentLog, limits: { natsStopMsMax: 200 } }), {
+    code: 'NATS_SERVER_FAILED',
+    message: /another process has the store .* end it \(fuser /,
+  })
+  holder.close()
+  await once(holder, 'close')
+  const next = await startNatsServer({ dataDir, log: silentLog })
+  await next.stop()
+})
+
+t.test('the lock lives as long as any process that inherited it', async (t) => {
+  const lockPath = join(newDataDir(t), 'nats.lock')
+  const lock = await takeStoreLock(lockPath)
+  t.equal(statSync(lockPath).mode & 0o777, 0o600)
+  const child = spawn('/bin/sh', ['-c', 'read -r line'], {
+    stdio: ['pipe', 'ignore', 'ignore', lock.descriptor],
+  })
+  await once(child, 'spawn')
+  lock.release()
+  // Its name goes with whoever made it; the lock is asked for by another that has it still.
+  t.notOk(await isStoreLockHeld(lockPath))
+  child.kill()
+  await once(child, 'exit')
+  const deep = join(newDataDir(t), 'x'.repeat(120))
+  t.same((await takeStoreLock(join(deep, 'nats.lock'))).descriptor, undefined)
+})
+
+t.test('a server is given what it needs of the environment, and nothing else', async (t) => {
+  process.env['BUSBAR_KEY_ENCRYPTION_KEY'] = '00'.repeat(32)
+  process.env['SOME_TOKEN'] = 'secret'
+  t.teardown(() => {
+    delete process.env['BUSBAR_KEY_ENCRYPTION_KEY']
+    delete process.env['SOME_TOKEN']
+  })
+  const child = await startNatsServer({ dataDir: newDataDir(t), log: silentLog })
+  t.teardown(() => child.stop())
+  if (process.platform !== 'linux') return
+  const environment = readFileSync(`/proc/${child.pid}/environ`, 'utf8')
+  t.match(environment, /(^|\0)PATH=/)
+  t.notMatch(environment, /BUSBAR_|SOME_TOKEN|secret/)
 })
 
 t.test('addresses of NATS', async (t) => {
