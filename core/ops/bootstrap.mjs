@@ -9,16 +9,20 @@
  *
  *   dependencies installed as the lock file says?   no → npm, under a lock: two may start at one time
  *     without --dev: those of the broker alone; with it: development tools too
- *   is this Node 24 or newer?                       no → obtain the pinned one into .busbar/node
+ *   is this Node 24 or newer?                       no → obtain the pinned one into .busbar/node,
+ *                                                        or into the cache of a user who may not write there
  *   --nats: a nats-server there?                    no → obtain one (nats-server.mjs)
  *   run FILE with arguments, signals and exit code passed on
  *
+ * What is installed already, by whomever and wherever, runs without being written to.
  * An npm that was killed leaves .busbar/setup.unfinished behind: the next start then installs from
  * nothing. All of its own words go to stderr: stdout belongs to FILE, whose `--json` must stay JSON.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import {
+  accessSync,
+  constants,
   copyFileSync,
   existsSync,
   linkSync,
@@ -29,21 +33,22 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { constants } from 'node:os'
+import { constants as system } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { environmentOfServer } from './child-environment.mjs'
-import { ensureNatsServer, NatsServerFault } from './nats-server.mjs'
+import { cacheFolder, ensureNatsServer, NatsServerFault } from './nats-server.mjs'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const modules = join(root, 'node_modules')
 const stampFile = join(modules, '.busbar-stamp')
-const lockFile = join(root, '.busbar', 'setup.lock')
+/** What setup keeps beside the packages; a folder of the user's cache stands in where this user may not write. */
+const stateFolder = join(root, '.busbar')
 /** Stands there while npm changes node_modules, so that half of a package is never taken for one. */
 const unfinishedFile = join(root, '.busbar', 'setup.unfinished')
 /** Names the pinned Node for each platform, with its checksums. */
 const pinnedFolder = join(root, 'core/ops/pinned-node')
-const obtainedFolder = join(root, '.busbar', 'node')
+const obtainedFolders = [join(stateFolder, 'node'), join(cacheFolder(process.env), 'pinned-node')]
 const isWindows = process.platform === 'win32'
 
 /** The first Node that runs `.ts` files without a flag and without a warning. */
@@ -112,7 +117,7 @@ function runNpm(args, folder = root) {
     node &&
     script.endsWith('npm-cli.js') &&
     existsSync(node) &&
-    ![modules, obtainedFolder].some((place) => realpathSync(node).startsWith(place))
+    ![modules, ...obtainedFolders].some((place) => realpathSync(node).startsWith(place))
   const [program, first] = own ? [node, [script]] : ['npm', []]
   // The range in package.json is of the installed package; a clone brings its own Node.
   const always =
@@ -146,10 +151,11 @@ function isAlive(pid) {
 /**
  * Runs `action` while holding the setup lock: a file with our process id, put in place whole by link(2). A lock whose
  * owner has died is moved aside first, and looked at again then: another may have been quicker.
+ * @param {string} folder  holds the lock; this user may write there
  * @param {() => Promise<void>} action
  */
-async function withLock(action) {
-  mkdirSync(dirname(lockFile), { recursive: true })
+async function withLock(folder, action) {
+  const lockFile = join(folder, 'setup.lock')
   const mine = `${lockFile}.${randomUUID()}`
   writeFileSync(mine, `${process.pid}\n`)
   const release = () => rmSync(lockFile, { force: true })
@@ -200,7 +206,13 @@ function readOwner(file) {
 /** @param {boolean} needsDev */
 async function ensureDependencies(needsDev) {
   if (isStamped(needsDev)) return
-  await withLock(async () => {
+  // Somebody installed it by hand, perhaps as another user, or into an image that is read-only.
+  if (!existsSync(unfinishedFile)) {
+    const extent = installedExtent()
+    if (extent !== undefined && !(needsDev && extent === 'runtime')) return stamp(extent)
+  }
+  refuseUnwritable(needsDev)
+  await withLock(stateFolder, async () => {
     if (isStamped(needsDev)) return
     const wasCutShort = existsSync(unfinishedFile)
     const extent = wasCutShort ? undefined : installedExtent()
@@ -210,9 +222,43 @@ async function ensureDependencies(needsDev) {
       writeFileSync(stampFile, stampOf(needsDev ? 'all' : 'runtime'))
       rmSync(unfinishedFile)
     } else {
-      writeFileSync(stampFile, stampOf(extent))
+      stamp(extent)
     }
   })
+}
+
+/**
+ * Saves the next start a look at every package. It is not needed, so that it may fail.
+ * @param {Extent} extent
+ */
+function stamp(extent) {
+  try {
+    writeFileSync(stampFile, stampOf(extent))
+  } catch {
+    // Of another user, or read-only.
+  }
+}
+
+/** @param {string} folder */
+function isWritable(folder) {
+  try {
+    mkdirSync(folder, { recursive: true })
+    accessSync(folder, constants.W_OK | constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** @param {boolean} needsDev */
+function refuseUnwritable(needsDev) {
+  const place = [stateFolder, modules].find((folder) => !isWritable(folder))
+  if (place === undefined) return
+  const command = needsDev ? 'npm ci' : 'npm ci --omit=dev'
+  throw new SetupFault(
+    `what package-lock.json names is not installed whole, and this user may not write ${place} (or the file system is read-only). ` +
+      `Run "${command}" in ${root} as the owner of that folder, or when the image is built; then any user can run it.`,
+  )
 }
 
 /** @returns {Extent | undefined} */
@@ -251,10 +297,8 @@ function pinnedNode() {
     (entry) => entry === `node-${wanted}` || entry === `node-bin-${wanted}`,
   )
   if (name === undefined) return undefined
-  return {
-    name: `${name}@${optionalDependencies[name]}`,
-    path: join(obtainedFolder, 'node_modules', name, 'bin', 'node'),
-  }
+  const pathIn = (/** @type {string} */ folder) => join(folder, 'node_modules', name, 'bin', 'node')
+  return { name: `${name}@${optionalDependencies[name]}`, pathIn }
 }
 
 /** @param {string} path */
@@ -274,21 +318,26 @@ async function ensureNode() {
   const isNew = Number.parseInt(process.versions.node, 10) >= nodeMajorMin
   if (isNew && existsSync(process.execPath)) return process.execPath
   const pinned = pinnedNode()
-  if (pinned && !nodeRuns(pinned.path)) {
-    await withLock(async () => {
-      if (nodeRuns(pinned.path)) return
+  const found = () => pinned && obtainedFolders.map(pinned.pathIn).find(nodeRuns)
+  const there = found()
+  if (there) return there
+  const folder = obtainedFolders.find(isWritable)
+  if (pinned && folder !== undefined) {
+    await withLock(folder, async () => {
+      if (found()) return
       progress(`obtaining Node: ${pinned.name}`)
-      mkdirSync(obtainedFolder, { recursive: true })
       for (const file of ['package.json', 'package-lock.json'])
-        copyFileSync(join(pinnedFolder, file), join(obtainedFolder, file))
-      const args = ['ci', '--include=optional', '--prefix', obtainedFolder]
-      if (runNpm(args, obtainedFolder).status !== 0) runNpm(args, obtainedFolder)
+        copyFileSync(join(pinnedFolder, file), join(folder, file))
+      const args = ['ci', '--include=optional', '--prefix', folder]
+      if (runNpm(args, folder).status !== 0) runNpm(args, folder)
     })
+    const obtained = found()
+    if (obtained) return obtained
   }
-  if (pinned && nodeRuns(pinned.path)) return pinned.path
   throw new SetupFault(
     `Busbar runs on Node ${nodeMajorMin} or newer; this is ${process.versions.node}, and ${pinned?.name ?? `a Node for ${process.platform} ${process.arch}`} ` +
-      `could not be installed or does not run here. Install Node ${nodeMajorMin} and start again with it.`,
+      `could not be installed or does not run here${folder === undefined ? ` (neither ${obtainedFolders.join(' nor ')} can be written; XDG_CACHE_HOME or HOME choose the second)` : ''}. ` +
+      `Install Node ${nodeMajorMin} and start again with it.`,
   )
 }
 
@@ -319,11 +368,20 @@ function runFile(node, file, args, env) {
     }
     // Die the same death, so that the parent sees it. The first process of a PID namespace, as in a
     // container, cannot: signals without a handler do not reach it. It ends as a shell reports it.
-    process.exitCode = 128 + constants.signals[signal]
+    process.exitCode = 128 + system.signals[signal]
     process.removeAllListeners(signal)
     if (process.pid !== 1) process.kill(process.pid, signal)
     setImmediate(() => process.exit())
   })
+}
+
+/** @param {unknown} error @returns {string} for the person who started it */
+function explain(error) {
+  if (error instanceof SetupFault || error instanceof NatsServerFault) return error.message
+  const { code, path } = /** @type {NodeJS.ErrnoException} */ (error)
+  if (path !== undefined && ['EACCES', 'EPERM', 'EROFS', 'ENOSPC'].includes(code ?? ''))
+    return `setup failed: ${path} cannot be used by this user (${code}); change its owner or mode, or set up as the user that owns ${root}`
+  return `setup failed: ${error instanceof Error ? error.stack : String(error)}`
 }
 
 /**
@@ -348,12 +406,7 @@ export async function launch(file, args, { needsNats, needsDev }) {
       ...(server && { NATS_SERVER_BIN: server.path }),
     })
   } catch (error) {
-    const isOurs = error instanceof SetupFault || error instanceof NatsServerFault
-    progress(
-      isOurs
-        ? error.message
-        : `setup failed: ${error instanceof Error ? error.stack : String(error)}`,
-    )
+    progress(explain(error))
     process.exitCode = 1
   }
 }
