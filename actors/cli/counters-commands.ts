@@ -5,6 +5,7 @@ import type { CountersAnswer } from '../counters-door.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { addOpsOption, type Print } from './shared-options.ts'
 import { tableOf } from './table.ts'
+import { directFetch } from '../../core/ops/direct-fetch.ts'
 
 type Options = { ops: string; json: boolean; party?: string; to?: string; by?: string }
 
@@ -47,7 +48,7 @@ async function ask(
 ): Promise<CountersAnswer> {
   const parameters = new URLSearchParams(query)
   const url = `http://${ops}/v1/devices/${encodeURIComponent(device)}/counters?${parameters}`
-  const response = await fetch(url, { method }).catch((cause: unknown) => {
+  const response = await directFetch(url, { method }).catch((cause: unknown) => {
     throw new OperatorFault(
       `nobody answers at ${ops}. Name a broker's operators' door with --ops host:port.`,
       { cause },

@@ -6,6 +6,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { linesOfFile } from '../../core/ops/text-file.ts'
+import { directFetch } from '../../core/ops/direct-fetch.ts'
 import type { DeviceListResult, RejectedDevice } from '../device-list.ts'
 import { OperatorFault } from '../operator-fault.ts'
 
@@ -78,7 +79,7 @@ function isJson(text: string): boolean {
 }
 
 async function post(body: string, ops: string): Promise<DeviceListResult> {
-  const response = await fetch(`http://${ops}/v1/devices`, {
+  const response = await directFetch(`http://${ops}/v1/devices`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body,

@@ -1,6 +1,7 @@
 /** `busbar health`: the operators' door of a broker, asked once; for health checks of containers and scripts. */
 import type { Command } from 'commander'
 import { limits } from '../../core/base/limits.ts'
+import { directFetch } from '../../core/ops/direct-fetch.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { addOpsOption } from './shared-options.ts'
 
@@ -22,7 +23,7 @@ export function addHealthCommands(program: Command, terminal: Terminal): void {
  */
 async function healthCommand({ ops, live }: HealthOptions, terminal: Terminal): Promise<number> {
   const signal = AbortSignal.timeout(limits.healthProbeMsMax)
-  const response = await fetch(`http://${ops}/health/${live ? 'live' : 'ready'}`, {
+  const response = await directFetch(`http://${ops}/health/${live ? 'live' : 'ready'}`, {
     signal,
   }).catch((cause: unknown) => {
     throw new OperatorFault(`nobody answers at ${ops}; name the operators' door with --ops`, {

@@ -2,6 +2,7 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorTable, explain, type ErrorCode } from '../../core/base/error-table.ts'
 import { keyCountFields } from '../../core/ports/host-status.ts'
+import { directFetch } from '../../core/ops/direct-fetch.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { AcceptanceResult, ReplacementResult } from '../registration.ts'
 import type { Command } from 'commander'
@@ -59,7 +60,7 @@ async function ask<Result>(
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   }
-  const response = await fetch(url, { method: 'POST', ...json }).catch((cause: unknown) => {
+  const response = await directFetch(url, { method: 'POST', ...json }).catch((cause: unknown) => {
     throw new OperatorFault(
       `nobody answers at ${ops}. Name a broker's operators' door with --ops host:port.`,
       { cause },

@@ -3,6 +3,7 @@ import { textOfCause } from '../device/cause.ts'
 import { formatHostPort } from '../../core/base/host-port.ts'
 import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
+import { directFetch } from '../../core/ops/direct-fetch.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { InventoryJson, Page, UsageJson } from '../views/queries.ts'
 import { tableOf } from './table.ts'
@@ -107,7 +108,7 @@ async function pages<Row, Beside>(
 async function ask<Answer>(ops: string, path: string, query: Query): Promise<Answer> {
   const given = Object.entries(query).filter((one): one is [string, string] => one[1] !== undefined)
   const url = `http://${ops}${path}?${new URLSearchParams(given).toString()}`
-  const response = await fetch(url).catch((cause: unknown) => {
+  const response = await directFetch(url).catch((cause: unknown) => {
     throw new OperatorFault(`nobody answers at ${ops}; name an operators' door with --ops`, {
       cause,
     })

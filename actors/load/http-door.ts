@@ -5,6 +5,7 @@
  */
 import autocannon from 'autocannon'
 import { credentialHeaders, type PartyCredentials } from '../../core/access/credentials.ts'
+import { directFetch } from '../../core/ops/direct-fetch.ts'
 import type { LoadShape } from './load-plan.ts'
 import type { LoadDoor, LoadEvents } from './load-run.ts'
 
@@ -114,7 +115,7 @@ export class HttpDoor implements LoadDoor {
     const { signal } = this.abort
     while (!signal.aborted) {
       const query = `waitMs=${pollWaitMs}&max=${deliveriesPerPoll}`
-      const answer = await fetch(`${url}/v1/deliveries?${query}`, {
+      const answer = await directFetch(`${url}/v1/deliveries?${query}`, {
         headers: this.headers,
         signal,
       })
@@ -133,7 +134,7 @@ export class HttpDoor implements LoadDoor {
       }
       const last = deliveries.at(-1)
       if (last === undefined) continue
-      await fetch(`${url}/v1/deliveries/acknowledgements`, {
+      await directFetch(`${url}/v1/deliveries/acknowledgements`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...this.headers },
         body: JSON.stringify({ deliveryId: last.deliveryId }),

@@ -70,6 +70,7 @@ class LoadClient {
     this.client = new Client(options.target, credentials.createInsecure(), {
       'grpc.max_receive_message_length': 16 * 1024 * 1024,
       'grpc.max_send_message_length': 16 * 1024 * 1024,
+      'grpc.enable_http_proxy': 0,
     })
     for (const [name, value] of Object.entries(credentialHeaders(options.credentials)))
       this.metadata.set(name, value)

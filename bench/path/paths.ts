@@ -7,6 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { environmentOfNode } from '../../core/ops/child-environment.mjs'
+import { directFetch } from '../../core/ops/direct-fetch.ts'
 import {
   LoadClientProcess,
   startNats,
@@ -173,7 +174,7 @@ function cpuOf(processes: Record<string, { cpuMs(): number }>): () => CpuMs {
 // The inventory takes at most 1,000 devices a call; what it could not take is a fault of the bench.
 async function register(ops: string, records: readonly object[]): Promise<void> {
   for (let at = 0; at < records.length; at += 500) {
-    const response = await fetch(`http://${ops}/v1/devices`, {
+    const response = await directFetch(`http://${ops}/v1/devices`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(records.slice(at, at + 500)),

@@ -27,6 +27,8 @@ import {
 import type { RequestId, ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'
 import { credentialHeaders, type PartyCredentials } from '../access/credentials.ts'
+import { parseHostPort } from '../base/host-port.ts'
+import { isLoopbackHost } from '../base/loopback.ts'
 import { RequestCounters } from '../base/request-counter.ts'
 
 /**
@@ -151,6 +153,13 @@ export class DeliveryStream {
   }
 }
 
+/** `address` is `host:port`, or a target of gRPC such as `dns:///host:port`. */
+function isLoopbackTarget(address: string): boolean {
+  const bare = address.replace(/^(?:dns|ipv4|ipv6):(?:\/\/[^/]*\/)?/, '')
+  const host = parseHostPort(bare)?.host ?? bare
+  return isLoopbackHost(host)
+}
+
 export type SupplierClientOptions = {
   /** `host:port` of the gRPC gateway. */
   address: string
@@ -167,7 +176,12 @@ export class SupplierClient {
   private readonly counters = new RequestCounters(() => Date.now())
 
   constructor({ address, credentials, callMs = 20_000 }: SupplierClientOptions) {
-    const options = { 'grpc.max_receive_message_length': receiveBytesMax }
+    const options = {
+      'grpc.max_receive_message_length': receiveBytesMax,
+      // A proxy elsewhere has another loopback. To other machines calls take the way that
+      // grpc_proxy, https_proxy, http_proxy and no_proxy describe.
+      'grpc.enable_http_proxy': isLoopbackTarget(address) ? 0 : 1,
+    }
     const channel = ChannelCredentials.createInsecure()
     this.input = new InputGatewayClient(address, channel, options)
     this.output = new OutputGatewayClient(address, channel, options)
