@@ -19,7 +19,7 @@ import { ResponseFinder } from '../core/ledger/response-finder.ts'
 import { PendingDeliveries } from '../core/ledger/pending-deliveries.ts'
 import { restoresOf } from '../core/ledger/identity.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
-import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
+import { LocalStores } from '../core/ledger/local-stores.ts'
 import {
   createSnapshotStore,
   snapshotBucketNameDefault,
@@ -218,8 +218,9 @@ async function start(
     })
   const way = await startWan(config, { hostId, bus, owners, keys, log, metrics, closers })
   let host: Host | undefined
+  let localStores: LocalStores | undefined
   if (way && does('host')) {
-    const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
+    const stores = new LocalStores({ folder: join(config.dataDir, 'actors'), log, clock, metrics })
     closers.push(() => stores.close())
     const snapshots = await openSnapshots()
     const started = new Host({
@@ -248,7 +249,9 @@ async function start(
     })
     closers.push(() => started.close())
     await started.start()
+    stores.served()
     host = started
+    localStores = stores
   }
 
   const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
@@ -346,6 +349,7 @@ async function start(
   ops.addCheck('ledger', () => watch.trouble)
   ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))
   ops.addCheck('host', () => host?.trouble)
+  ops.addNote('store', () => localStores?.trouble)
   ops.addCheck('wan', () => way?.trouble())
   ops.addCheck('views', () => views?.trouble)
   ops.addCheck('nats', () => (ledger.isConnected ? undefined : 'no connection to nats-server'))
