@@ -59,9 +59,7 @@ export function openLmdbEnvironment(options: LmdbEnvironmentOptions): LmdbEnviro
   const { folder } = options
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const marker = join(folder, markerName)
-  const fault = existsSync(marker)
-    ? 'the process ended while it opened the store, or before it served'
-    : faultOfLmdbFile(join(folder, dataName))
+  const fault = faultOfEnvironment(folder)
   if (fault !== undefined) setEnvironmentAside(options, fault)
   writeFileSync(marker, '', { mode: 0o600 })
   try {
@@ -74,6 +72,30 @@ export function openLmdbEnvironment(options: LmdbEnvironmentOptions): LmdbEnviro
     }
     setEnvironmentAside(options, cause instanceof Error ? cause.message : String(cause))
     return environmentOf(openOnce(options), marker)
+  }
+}
+
+/** Why the files in `folder` must not be opened, or undefined when they may. */
+export function faultOfEnvironment(folder: string): string | undefined {
+  return existsSync(join(folder, markerName))
+    ? 'the process ended while it opened the store, or before it served'
+    : faultOfLmdbFile(join(folder, dataName))
+}
+
+/**
+ * Runs `look`, which opens the files in `folder` only to read them, with the marker and the lock file in place: should it end the process, the
+ * next start sets the store aside.
+ * @throws what the file system says, and `look`
+ */
+export async function lookGuarded<T>(folder: string, look: () => Promise<T>): Promise<T> {
+  checkRoom(folder, 0, 0)
+  reserveLock(join(folder, lockName))
+  const marker = join(folder, markerName)
+  writeFileSync(marker, '', { mode: 0o600 })
+  try {
+    return await look()
+  } finally {
+    rmSync(marker, { force: true })
   }
 }
 
