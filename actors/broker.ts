@@ -19,7 +19,7 @@ import { ResponseFinder } from '../core/ledger/response-finder.ts'
 import { PendingDeliveries } from '../core/ledger/pending-deliveries.ts'
 import { restoresOf } from '../core/ledger/identity.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
-import { openLmdbStores } from '../core/ledger/lmdb-store.ts'
+import { LocalStores } from '../core/ledger/local-stores.ts'
 import {
   createSnapshotStore,
   snapshotBucketNameDefault,
@@ -34,7 +34,7 @@ import { openVault } from '../core/ops/key-encryption-keys.ts'
 import { createLog } from '../core/ops/log.ts'
 import { createMetrics } from '../core/ops/metrics.ts'
 import { version } from '../core/ops/version.ts'
-import { startNatsServer } from '../core/ops/nats-child.ts'
+import { startNatsServer, type NatsChild } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { natsPlaces } from '../core/ops/nats-settings.ts'
 import { httpStatusOf, startOpsServer } from '../core/ops/server.ts'
@@ -50,6 +50,7 @@ import { EitherWan } from '../core/wan/either-wan.ts'
 import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
+import { startDiskGuard, type DiskGuard } from './disk-guard.ts'
 import { failureOf, registerList, type RejectedDevice } from './device-list.ts'
 import { hostIdOf } from './host-id.ts'
 import { LedgerDirectory } from './ledger-directory.ts'
@@ -157,7 +158,8 @@ async function start(
     clock,
     log,
   })
-  const server = await natsServer(config, { log, metrics, closers, fail }, directory, parts)
+  const disks = await startDiskGuard({ config, log, metrics, closers })
+  const server = await natsServer(config, { log, metrics, closers, fail, disks, directory }, parts)
   const connection = await connectNats(natsConnectOptions(server.address, `busbar ${hostId}`))
   closers.push(() => connection.close())
   void connection.closed().then(() => fail('the connection to NATS is closed'))
@@ -190,6 +192,7 @@ async function start(
     },
   })
   closers.push(() => ledger.close())
+  if (server.child) disks.revive(server.child, () => ledger.undecidedMs)
   const { verdict, deployment } = ledger.openedAs
   const beside = {
     connection: followConnection,
@@ -218,8 +221,9 @@ async function start(
     })
   const way = await startWan(config, { hostId, bus, owners, keys, log, metrics, closers })
   let host: Host | undefined
+  let localStores: LocalStores | undefined
   if (way && does('host')) {
-    const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
+    const stores = new LocalStores({ folder: join(config.dataDir, 'actors'), log, clock, metrics })
     closers.push(() => stores.close())
     const snapshots = await openSnapshots()
     const started = new Host({
@@ -240,6 +244,7 @@ async function start(
       peers: owners,
       snapshots,
       cursors,
+      shortage: () => disks.shortage,
       deliveryKeepMs: config.deliveryKeepMs,
       restores: restoresOf(deployment.identity),
       actorsAwakeMax: config.actorsAwakeMax,
@@ -248,7 +253,9 @@ async function start(
     })
     closers.push(() => started.close())
     await started.start()
+    stores.served()
     host = started
+    localStores = stores
   }
 
   const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
@@ -346,6 +353,8 @@ async function start(
   ops.addCheck('ledger', () => watch.trouble)
   ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))
   ops.addCheck('host', () => host?.trouble)
+  disks.tell(ops)
+  ops.addNote('store', () => localStores?.trouble)
   ops.addCheck('wan', () => way?.trouble())
   ops.addCheck('views', () => views?.trouble)
   ops.addCheck('nats', () => (ledger.isConnected ? undefined : 'no connection to nats-server'))
@@ -378,7 +387,7 @@ async function start(
   }
 }
 
-type WanParts = Omit<NatsParts, 'fail'> & {
+type WanParts = Omit<NatsParts, 'fail' | 'disks' | 'directory'> & {
   hostId: string
   bus: Bus
   owners: OwnerDirectory
@@ -447,16 +456,17 @@ type NatsParts = {
   metrics: ReturnType<typeof createMetrics>
   closers: Array<() => Promise<unknown> | void>
   fail: (why: string) => void
+  disks: DiskGuard
+  directory: LedgerDirectory
 }
 
 /** Where the nats-server is; `url` may be shown. */
 async function natsServer(
   config: BrokerConfig,
   parts: NatsParts,
-  directory: LedgerDirectory,
   { natsServer: binary }: BrokerParts,
-): Promise<{ url: string; address: NatsAddress }> {
-  await directory.load()
+): Promise<{ url: string; address: NatsAddress; child?: NatsChild }> {
+  await parts.directory.load()
   if (config.nats.kind === 'external') {
     // An embedded server takes the data directory itself.
     const { run } = natsPlaces(config.dataDir)
@@ -473,17 +483,18 @@ async function natsServer(
     const address = await runningNatsOf(config.nats.dataDir)
     return { url: address.url, address }
   }
-  directory.checkEmbedded()
+  parts.directory.checkEmbedded()
   const child = await startNatsServer({
     dataDir: config.dataDir,
     ...(binary !== undefined && { binary }),
     log: parts.log,
     metrics: parts.metrics,
+    hasRoom: () => parts.disks.hasRoom,
     // Room for the ledger, the snapshots and the cursors beside it.
     storeBytesMax:
       config.ledgerBytesMax + snapshotBytesMaxOf(config.ledgerBytesMax) + 256 * 1024 ** 2,
   })
   parts.closers.push(() => child.stop())
   child.onExit((fault) => parts.fail(fault?.message ?? 'nats-server has ended'))
-  return { url: child.url, address: child }
+  return { url: child.url, address: child, child }
 }

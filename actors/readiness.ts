@@ -6,7 +6,7 @@
 import { BrokerError } from '../core/base/broker-error.ts'
 import { limits } from '../core/base/limits.ts'
 import type { Clock } from '../core/ports/clock.ts'
-import type { Ledger, LedgerUsage } from '../core/ports/ledger.ts'
+import { ledgerReserveOf, type Ledger, type LedgerUsage } from '../core/ports/ledger.ts'
 
 /** Looks at the ledger every `readinessLookMs` and remembers what it saw. */
 export class LedgerWatch {
@@ -50,9 +50,10 @@ export class LedgerWatch {
       return `it has not answered for ${silentMs} ms: look at nats-server`
     if (this.last === undefined) return 'it has not answered yet'
     const { bytes, bytesMax } = this.last
-    // One more tick may not fit. What is in it that can be forgotten goes by itself.
-    return bytesMax - bytes < limits.tickBytesMax
-      ? `BROKER_LEDGER_FULL: ${bytes} of ${bytesMax} octets`
+    // New requests are rejected in the reserve. What is in the ledger that can be forgotten goes by itself.
+    const reserve = ledgerReserveOf(bytesMax)
+    return bytesMax - bytes < reserve
+      ? `BROKER_LEDGER_FULL: ${bytes} of ${bytesMax} octets are used, the last ${reserve} are kept for answers`
       : undefined
   }
 

@@ -81,6 +81,8 @@ class Worker {
         BUSBAR_PARTITIONS: String(config.partitionCount),
         BUSBAR_REPLICAS: String(config.replicas),
         BUSBAR_LEDGER_BYTES: String(config.ledgerBytesMax),
+        BUSBAR_DISK_RESERVE: String(config.diskReserveBytes),
+        BUSBAR_DISK_RESERVE_PERCENT: String(config.diskReservePercent),
         BUSBAR_DELIVERY_KEEP: String(config.deliveryKeepMs),
         BUSBAR_WAN_CONNECTIONS: String(config.wanConnectionsMax),
         BUSBAR_ACTORS: String(config.actorsAwakeMax),

@@ -34,6 +34,7 @@ import { Exchanges } from './exchanges.ts'
 import { Handover } from './handover.ts'
 import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { KeyWork } from './key-work.ts'
+import { LedgerRoom } from './ledger-room.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
 import { isStoreDamage } from './opening.ts'
@@ -41,7 +42,7 @@ import type { Partition } from './partition.ts'
 import { OwnMessages } from './own-messages.ts'
 import { answer, FrameReplies, notBeforeOf, refuse, replyToOf } from './replies.ts'
 import { openPush, type PushPorts } from './pushes.ts'
-import { isNew, smallerOf } from './room.ts'
+import { isNew, isRefusedForRoom, smallerOf } from './room.ts'
 import { Snapshots, type SnapshotPorts } from './snapshots.ts'
 import { Tick, type WantedEffect } from './tick.ts'
 
@@ -53,6 +54,8 @@ export type HostOptions = PartitionPorts &
     keys?: KeyVault
     metrics: Metrics
     checkpointIntervalMs: number
+    /** Why new requests are rejected for now (a disk without its reserve), or undefined. Cheap: asked for each request. */
+    shortage?: () => ErrorCode | undefined
     /** What this process does, for the cluster's status. */
     roles?: readonly string[]
     /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
@@ -79,8 +82,6 @@ export class Host {
   private isBusy = false
   private isClosing = false
   private hasFailed = false
-  /** No new requests before this time: the ledger has no room. 0: there is room. Elapsed time, as all times here that are not told to anybody. */
-  private fullUntil = 0
   /** Fewer after a tick that was too large for the ledger, until one is written again. */
   private mailsPerTickMax: number = limits.tickMessagesMax
   /** What is to be done between two ticks, and its doing; the next tick waits for it. */
@@ -95,6 +96,7 @@ export class Host {
   private statuses: { close(): Promise<void> } | undefined
   /** Sequence of our last tick. */
   private lastSequence = 0
+  private readonly ledgerRoom = new LedgerRoom()
   private readonly spareWriters: FrameWriter[] = []
 
   constructor(options: HostOptions) {
@@ -112,13 +114,13 @@ export class Host {
     )
     this.ownMessages = new OwnMessages(this.mailbox, this.partitions, this.exchanges)
     this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
-    this.snapshots = new Snapshots(options, this.metrics, this.partitions)
+    this.snapshots = new Snapshots(options, this.metrics, this.partitions, this.ledgerRoom)
     hostGauges(options.metrics, {
       partitions: () => this.owned.length,
       awake: () => this.partitions.awakeCount,
       waiting: () => this.mailbox.length,
       exchanges: () => this.exchanges.count,
-      ledgerUsage: () => this.snapshots.usage,
+      ledgerUsage: () => this.ledgerRoom.usage,
     })
     this.keyWork = new KeyWork({
       ...options,
@@ -133,10 +135,6 @@ export class Host {
   /** Partitions served here. */
   get owned(): number[] {
     return this.partitions.numbers
-  }
-
-  get isLedgerFull(): boolean {
-    return this.fullUntil > 0
   }
 
   /** Takes every partition that nobody else has, brings it up to date, and serves it. What cannot be taken now is tried again. */
@@ -167,7 +165,7 @@ export class Host {
   /** Why this host cannot serve as it should now, or undefined. */
   get trouble(): string | undefined {
     if (this.hasFailed) return 'the pipeline has ended'
-    if (this.isLedgerFull) return 'BROKER_LEDGER_FULL'
+    if (!this.ledgerRoom.isForNew(0)) return 'BROKER_LEDGER_FULL'
     const ticking = this.options.clock.elapsedMs() - this.tickStartedAt
     if (this.isBusy && this.tickStartedAt > 0 && ticking > limits.tickMsMax)
       return `a tick is under way for ${ticking} ms: the ledger does not answer`
@@ -207,17 +205,28 @@ export class Host {
       replies.acknowledge(asked, errorId(code), now, notBeforeOf(code, now))
     const targetAt = at + offsetOf.target
     const number = fnv1a32(buffer, targetAt, targetAt + 8) % this.options.partitionCount
+    const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
+    const shortage = isNew(message) && this.shortage
     const partition = this.partitions.get(number)
-    if (partition === undefined) return refuse('BROKER_PARTITION_UNAVAILABLE')
+    if (partition === undefined) {
+      // While it is reloaded, a full disk may be why.
+      const isOurs = this.partitions.reloading.has(number)
+      return refuse((isOurs && shortage) || 'BROKER_PARTITION_UNAVAILABLE')
+    }
     if (this.isClosing) return refuse('BROKER_DRAINING')
     // What a tick may write is counted on it.
     if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
       return refuse('REQUEST_SIZE_EXCEEDED')
-    const isFull = this.fullUntil > 0 && this.options.clock.elapsedMs() < this.fullUntil
-    const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
-    if (isFull && isNew(message)) return refuse('BROKER_LEDGER_FULL')
+    if (shortage) return refuse(shortage)
     const mail = { partition, device: readTarget(buffer, at), message }
     if (!this.mailbox.offer(mail, readLane(buffer, at))) refuse('BROKER_PARTITION_BUSY')
+  }
+
+  /** Why nothing new is taken now, or undefined. */
+  private get shortage(): ErrorCode | undefined {
+    const underWay = this.exchanges.count + this.mailbox.length
+    const isRoom = this.ledgerRoom.isForNew(underWay, this.options.clock.elapsedMs())
+    return isRoom ? this.options.shortage?.() : 'BROKER_LEDGER_FULL'
   }
 
   private armWakes(): void {
@@ -289,10 +298,11 @@ export class Host {
       await this.recover(mails.slice(0, mails.length - left.length), committed)
       return undefined
     }
-    this.fullUntil = 0
+    this.ledgerRoom.fullUntil = 0
     this.mailsPerTickMax = Math.min(limits.tickMessagesMax, this.mailsPerTickMax * 2)
     this.lastSequence = this.partitions.fence = committed.firstSequence
     for (const partition of message.written) partition.committed(committed.firstSequence)
+    this.ledgerRoom.onTick(message.data.length, tick.deliveryCount)
     this.metrics.onCommit(tick, message.data.length, clock.elapsedMs() - startedAt)
     return this.sendable(tick, startedAt)
   }
@@ -442,20 +452,14 @@ export class Host {
     const now = clock.now()
     let again = mails
     if (refused === 'full') {
-      this.fullUntil = clock.elapsedMs() + ledgerRetryMs
-      again = mails.filter((mail) => !this.refuseForRoom(mail, now))
+      this.ledgerRoom.fullUntil = clock.elapsedMs() + ledgerRetryMs
+      again = mails.filter(({ message }) => !isRefusedForRoom(message, now))
       await this.pause(ledgerRetryMs)
     } else if (refused === 'too-large') {
       this.mailsPerTickMax = Math.max(1, mails.length >> 1)
       if (mails.length === 1) again = await this.smaller(mails[0]!, now)
     }
     this.mailbox.putBack(again)
-  }
-
-  private refuseForRoom({ message }: Mail, now: number): boolean {
-    const isRefused = isNew(message)
-    if (isRefused) refuse(message, 'BROKER_LEDGER_FULL', now)
-    return isRefused
   }
 
   /**

@@ -81,7 +81,7 @@ export class OwnedPartitions {
   /** Partitions that cannot be read, and until when (elapsed time) they are not tried again: never for a ledger that is damaged, a while for a store. */
   private readonly damaged = new Map<number, number>()
   /** Ours, and being brought back to what is on disk. */
-  private readonly reloading = new Set<number>()
+  readonly reloading = new Set<number>()
   /** Ours, and being brought up to date to be served. */
   private readonly rising = new Set<Partition>()
   /** Being brought up to date for another host to give them to us. */

@@ -117,5 +117,6 @@ export function refuse(message: DeviceMessage, code: ErrorCode, now: number): vo
 
 /** When to come again after a refusal: shortly when there was no room, never when it would not help. */
 export function notBeforeOf(code: ErrorCode, now: number): number {
-  return errorTable[code].retry === 'later' ? now + limits.busyRetryMs : 0
+  if (errorTable[code].retry !== 'later') return 0
+  return now + (code === 'BROKER_DISK_LOW' ? limits.diskRetryMs : limits.busyRetryMs)
 }

@@ -4,6 +4,7 @@ import { errorId } from '../../core/base/error-table.ts'
 import { readKind } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import type { DeviceMessage } from '../device/messages.ts'
+import { refuse } from './replies.ts'
 
 /** True for something from outside to which nothing is owed yet: it is refused while the ledger is full. */
 export function isNew(message: DeviceMessage): boolean {
@@ -11,6 +12,13 @@ export function isNew(message: DeviceMessage): boolean {
   if (message.type !== 'ARRIVED') return false
   const kind = readKind(message.buffer, message.at)
   return kind === Kind.SERVICE_REQUEST || kind === Kind.DEVICE_PUSH
+}
+
+/** Refuses `message` when nothing is owed to it yet. @returns whether it did */
+export function isRefusedForRoom(message: DeviceMessage, now: number): boolean {
+  const isRefused = isNew(message)
+  if (isRefused) refuse(message, 'BROKER_LEDGER_FULL', now)
+  return isRefused
 }
 
 /**

@@ -15,6 +15,7 @@ import {
 } from '../../core/ports/snapshot.ts'
 import type { StoreCopy, StoreRecord } from '../../core/ports/store.ts'
 import type { HostMetrics } from './host-metrics.ts'
+import type { LedgerRoom } from './ledger-room.ts'
 import type { OwnedPartitions } from './owned-partitions.ts'
 import type { Partition } from './partition.ts'
 import { snapshotRecordOf, trimRecordOf } from './past.ts'
@@ -44,11 +45,16 @@ export class Snapshots {
   private looking: Promise<void> | undefined
   private lookedAt = 0
   private isClosing = false
-  /** Octets that the ledger held and may hold, as of the last look. */
-  usage = { bytes: 0, bytesMax: 0 }
+  private readonly room: LedgerRoom
 
-  constructor(ports: SnapshotPorts, metrics: HostMetrics, partitions: OwnedPartitions) {
+  constructor(
+    ports: SnapshotPorts,
+    metrics: HostMetrics,
+    partitions: OwnedPartitions,
+    room: LedgerRoom,
+  ) {
     this.ports = ports
+    this.room = room
     this.metrics = metrics
     this.partitions = partitions
   }
@@ -69,7 +75,7 @@ export class Snapshots {
   private async makeAndTrim(snapshots: SnapshotStore): Promise<void> {
     const { ledger, cursors, snapshotTicks = limits.snapshotTicks } = this.ports
     const { bytes, bytesMax } = await ledger.usage()
-    this.usage = { bytes, bytesMax }
+    this.room.look({ bytes, bytesMax })
     const isShort = bytes * 100 > bytesMax * limits.ledgerTrimPercent
     const { through } = await trimRecordOf(ledger)
     for (const partition of this.partitions.values()) {

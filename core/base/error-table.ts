@@ -99,6 +99,7 @@ export const errorTable = {
   BROKER_LEDGER_FULL: row(53, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The ledger has no room left; nothing accepted is lost.', 'Operator: raise the byte limit or free the disk.'),
   BROKER_LEDGER_UNAVAILABLE: row(54, 'E57', 'operator', 'later', 'UNAVAILABLE', 'The ledger did not answer in time; the request may or may not be on disk.', 'Submit the same RequestID again; it is run once.'),
   BROKER_DRAINING: row(55, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is shutting down.', 'Submit again to another gateway, or in a moment.'),
+  BROKER_DISK_LOW: row(56, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'A disk under the ledger has less free space than its reserve; nothing accepted is lost.', 'Submit again after the given time. Operator: free space on the disk that /health/ready names.'),
   BROKER_GATEWAY_FAILED: row(59, 'E51', 'broker', 'later', 'INTERNAL', 'The gateway failed on this call; requests that were acknowledged are not touched.', 'Submit the same RequestID again; report it if it repeats.'),
 
   // ── deliveries ──
@@ -182,6 +183,7 @@ export const errorTable = {
   NATS_SERVER_TOO_OLD: row(221, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server is older than 2.15.1, which lacks atomic batches.', 'Install 2.15.1 or newer, or unset NATS_SERVER_BIN and let Busbar get one.'),
   NATS_SERVER_FAILED: row(222, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The embedded nats-server did not start or keeps stopping.', 'Read its log in the data directory.'),
   DATA_DIR_TAKEN: row(223, 'E51', 'operator', 'later', 'FAILED_PRECONDITION', 'Another broker uses this data directory.', 'End it, or give each broker a data directory of its own.'),
+  LEDGER_STORAGE_INSUFFICIENT: row(225, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server does not have the storage that the ledger and what belongs to it may take.', 'Raise max_file_store of the nats-server (or the limit of its account), or lower --ledger-bytes.'),
   NATS_UNREACHABLE: row(224, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The NATS server cannot be reached, does not let Busbar in, or has no JetStream.', 'Start it, correct BUSBAR_NATS_URL, or enable JetStream there.'),
   CONFIG_INVALID: row(230, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The configuration has faults.', 'Correct the listed ones.'),
   BROKER_NOT_READY: row(245, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A broker in this process did not become ready.', 'Read the reason: it names what is missing. Stop the broker before another is started on its data directory.'),

@@ -3,8 +3,10 @@
  * What an operator may change is in the configuration, with these as defaults.
  */
 import { assert } from './assert.ts'
+import { storageLimits } from './storage-limits.ts'
 
 export const limits = {
+  ...storageLimits,
   // ── messages ──
   /** One ServiceRequest on the wire. The largest GB request (a tariff) is 27 kB of XML; ours is binary. */
   requestBytesMax: 64 * 1024,

@@ -12,6 +12,7 @@ import type { CursorStore } from '../ports/ledger.ts'
 import { viewsCursorPrefix, viewsCursorsIn, writeViewsCursor } from '../ports/views-cursor.ts'
 import { claimBucket } from './bucket-label.ts'
 import { insist } from './connection.ts'
+import { creationFault } from './server-storage.ts'
 
 export type CursorStoreOptions = {
   connection: NatsConnection
@@ -24,6 +25,7 @@ export type CursorStoreOptions = {
 
 export const cursorBucketNameDefault = 'CURSORS'
 const cursorBytesMax = 4096
+const bucketBytesMax = 64 * 1024 * 1024
 
 class KvCursorStore implements CursorStore {
   private readonly bucket: KV
@@ -80,7 +82,7 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
         maxValueSize: cursorBytesMax,
         // A replica that has not caught up would answer with an old cursor.
         allow_direct: false,
-        max_bytes: options.bytesMax ?? 64 * 1024 * 1024,
+        max_bytes: options.bytesMax ?? bucketBytesMax,
       })
       return (await bucket.status()).storage === StorageType.File
     }
@@ -88,7 +90,8 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
     await claimBucket(options.connection, `KV_${name}`, options.ledgerId)
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
-    throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `bucket ${name}`, { cause })
+    const what = `cursors, bucket ${name},`
+    throw await creationFault(options.connection, what, options.bytesMax ?? bucketBytesMax, cause)
   }
   if (!isOnFile)
     throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)

@@ -103,6 +103,8 @@ export class JetStreamLedger implements Ledger {
   private opened: OpenedLedger | undefined
   private stopListening: () => void = () => {}
   private cancelProbe: () => void = () => {}
+  /** Elapsed time of the first commit of those whose fate is unknown, behind which none was decided. */
+  private undecidedSince: number | undefined
 
   /** Use createLedger. */
   constructor(options: JetStreamLedgerOptions) {
@@ -247,6 +249,12 @@ export class JetStreamLedger implements Ledger {
     return this.health.isConnected && !this.connection.isClosed()
   }
 
+  /** For how long no commit was decided, in ms, though some were tried; 0 when the last one was, or the server is not connected. */
+  get undecidedMs(): number {
+    if (this.undecidedSince === undefined || !this.isConnected) return 0
+    return this.clock.elapsedMs() - this.undecidedSince
+  }
+
   /** Largest payload of one message, octets: the server's limit less room for headers. */
   get messageBytesMax(): number {
     return (this.connection.info?.max_payload ?? 1024 * 1024) - headersBytesMax
@@ -278,8 +286,11 @@ export class JetStreamLedger implements Ledger {
       const fault = await this.guard.verify(leftMs).catch((why: unknown) => String(why))
       if (fault !== undefined) return { refused: 'unknown', detail: fault }
     }
-    const leftMs = endMs - this.clock.elapsedMs()
+    const askedAt = this.clock.elapsedMs()
+    const leftMs = endMs - askedAt
     const outcome = await this.publisher.publish(entries, payloadBytes, this.clock.now() + leftMs)
+    if (outcome.refused !== 'unknown') this.undecidedSince = undefined
+    else this.undecidedSince ??= askedAt
     // A leader that was cut off refuses by its fences, and writes nothing; a full one does its work.
     this.health.report('written', outcome.refused === undefined || outcome.refused === 'full')
     if (outcome.refused === undefined) this.guard.acknowledged(outcome.firstSequence + count - 1)

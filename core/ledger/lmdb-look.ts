@@ -2,11 +2,11 @@
  * Looks into a store of partitions without changing it: how far each one is folded. For the start of
  * a process, which must know that before it lets anybody write to the store.
  */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { open, type Database } from 'lmdb'
 import type { Checkpoint } from '../ports/store.ts'
-import { payloadOf } from './lmdb-environment.ts'
-import { faultOfLmdbFile } from './lmdb-file.ts'
+import { faultOfEnvironment, lookGuarded, payloadOf } from './lmdb-environment.ts'
 import { checkpointIn, checkpointKey, partitionsMax } from './lmdb-store.ts'
 
 const databaseName = /^partition-(\d{1,4})$/
@@ -17,8 +17,17 @@ const databaseName = /^partition-(\d{1,4})$/
  */
 export async function checkpointsAt(folder: string): Promise<Map<number, Checkpoint>> {
   const found = new Map<number, Checkpoint>()
-  const file = join(folder, 'data.mdb')
-  if (faultOfLmdbFile(file) !== undefined) return found
+  if (!existsSync(join(folder, 'data.mdb')) || faultOfEnvironment(folder) !== undefined)
+    return found
+  try {
+    await lookGuarded(folder, () => readCheckpoints(folder, found))
+  } catch {
+    // What was read before is true all the same.
+  }
+  return found
+}
+
+async function readCheckpoints(folder: string, found: Map<number, Checkpoint>): Promise<void> {
   let close = (): Promise<void> => Promise.resolve()
   try {
     const environment = open<Buffer, Buffer>({
@@ -43,10 +52,7 @@ export async function checkpointsAt(folder: string): Promise<Map<number, Checkpo
       if (value !== undefined)
         found.set(Number(number), checkpointIn(Buffer.from(payloadOf(value, 'checkpoint'))))
     }
-  } catch {
-    // What was read before is true all the same.
   } finally {
     await close()
   }
-  return found
 }

@@ -11,8 +11,8 @@
  *  03 | device 8                time u64: where the device's wake stands in the index
  *
  * Every value begins with a CRC-32 of what follows. Integers are big-endian. It is a cache of the
- * ledger: a file that is damaged, or of another format, is moved aside, and the partition is
- * rebuilt by replay.
+ * ledger: a file that is damaged, or of another format, is set aside, and the partition is
+ * rebuilt by replay. What is done when LMDB fails while it is in use: local-stores.ts.
  */
 import type { Database, Transaction } from 'lmdb'
 import { assert } from '../base/assert.ts'
@@ -28,10 +28,13 @@ import type {
   StoreRecord,
 } from '../ports/store.ts'
 import {
-  closeLmdbEnvironment,
+  checkRoom,
+  committed,
   guarded,
   openLmdbEnvironment,
   payloadOf,
+  setEnvironmentAside,
+  type LmdbEnvironmentOptions,
 } from './lmdb-environment.ts'
 
 const formatVersion = 2
@@ -47,22 +50,23 @@ export type LmdbStoresOptions = {
 
 /** The stores of all partitions of one host. */
 export type LmdbStores = {
-  /** The store of one partition; open at most one at a time. */
+  /** The store of one partition; open at most one at a time. @throws Error of LMDB */
   open(partition: number): PartitionStore
-  /** Closes the environment, after the stores. */
+  /** They have been read without harm: the marker of the opening is removed. */
+  settled(): void
+  /** What comes next may end the process: the marker stands again. */
+  unsettled(): void
+  /** Closes the environment, after the stores. Never rejects. */
   close(): Promise<void>
 }
 
 /**
- * Opens the environment in `folder`, making it when needed; one that is damaged is moved aside and
+ * Opens the environment in `folder`, making it when needed; one that is damaged is set aside and
  * replaced by an empty one.
+ * @throws Error of the file system or of LMDB when there cannot be one now
  */
 export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
-  const environment = openLmdbEnvironment({
-    ...options,
-    formatVersion,
-    databasesMax: partitionsMax,
-  })
+  const environment = openLmdbEnvironment(environmentOptions(options))
   const openStores = new Set<number>()
   let isClosed = false
   return {
@@ -72,24 +76,38 @@ export function openLmdbStores(options: LmdbStoresOptions): LmdbStores {
         'a partition number',
       )
       assert(!openStores.has(partition), 'a partition has one store')
-      openStores.add(partition)
-      const database = environment.openDB({
+      const database = environment.root.openDB({
         name: `partition-${partition}`,
         keyEncoding: 'binary',
         encoding: 'binary',
       })
+      openStores.add(partition)
       return new LmdbPartitionStore(
         database,
+        (keyCount, bytes) => checkRoom(options.folder, keyCount, bytes),
         () => isClosed,
         () => openStores.delete(partition),
       )
     },
+    settled: () => environment.settled(),
+    unsettled: () => environment.unsettled(),
     close() {
       isClosed = true
-      return closeLmdbEnvironment(environment)
+      return environment.close()
     },
   }
 }
+
+/** Sets the files in `folder` aside, which are not open. @throws the fault of the file system */
+export function setLmdbStoresAside(options: LmdbStoresOptions, reason: string): void {
+  setEnvironmentAside(environmentOptions(options), reason)
+}
+
+const environmentOptions = (options: LmdbStoresOptions): LmdbEnvironmentOptions => ({
+  ...options,
+  formatVersion,
+  databasesMax: partitionsMax,
+})
 
 function deviceKey(kind: number, device: Eui64Key): Buffer {
   const key = Buffer.allocUnsafe(1 + eui64Bytes)
@@ -110,7 +128,9 @@ function wakeKey(atMs: number, device: Eui64Key): Buffer {
 function* recordsIn(
   database: Database<Buffer, Buffer>,
   transaction: Transaction,
+  checkOpen: () => void,
 ): Generator<StoreRecord> {
+  checkOpen()
   const rangeOf = (kind: number) => ({
     start: Buffer.of(kind),
     end: Buffer.of(kind + 1),
@@ -126,6 +146,7 @@ function* recordsIn(
       wake = wakes.next()
     }
     yield { device, state: payloadOf(value, 'state'), wakeAtMs }
+    checkOpen()
   }
   if (wake.done !== true) throw new BrokerError('STORE_DAMAGED', 'a wake without a device')
 }
@@ -145,21 +166,32 @@ const empty = guarded(Buffer.alloc(0))
 
 class LmdbPartitionStore implements PartitionStore {
   private readonly opened: Database<Buffer, Buffer>
+  private readonly checkRoom: (keyCount: number, bytes: number) => void
   private readonly isGone: () => boolean
   private readonly onClose: () => void
   /** Saves run one after the other: each reads where the wakes stand that it moves. */
   private tail: Promise<unknown> = Promise.resolve()
 
-  constructor(database: Database<Buffer, Buffer>, isGone: () => boolean, onClose: () => void) {
+  constructor(
+    database: Database<Buffer, Buffer>,
+    checkRoom: (keyCount: number, bytes: number) => void,
+    isGone: () => boolean,
+    onClose: () => void,
+  ) {
     this.opened = database
+    this.checkRoom = checkRoom
     this.isGone = isGone
     this.onClose = onClose
   }
 
   /** lmdb ends the process, from a timer of its own, when an environment is read after it was closed. */
   private get database(): Database<Buffer, Buffer> {
-    if (this.isGone()) throw new BrokerError('BROKER_DRAINING', 'the store is closed')
+    this.checkOpen()
     return this.opened
+  }
+
+  private checkOpen(): void {
+    if (this.isGone()) throw new BrokerError('BROKER_DRAINING', 'the store is closed')
   }
 
   checkpoint(): Checkpoint | undefined {
@@ -177,6 +209,7 @@ class LmdbPartitionStore implements PartitionStore {
     return value && payloadOf(value, 'state')
   }
 
+  /** What LMDB or the file system says of it is the rejection; nothing was written then. */
   save(changes: StoreChanges): Promise<void> {
     const saved = this.tail.then(() => this.write(changes))
     this.tail = saved.catch(() => {})
@@ -185,35 +218,47 @@ class LmdbPartitionStore implements PartitionStore {
 
   private async write({ states, wakes, checkpoint }: StoreChanges): Promise<void> {
     const { database } = this
-    await database.batch(() => {
-      for (const [device, state] of states)
-        void database.put(deviceKey(tag.state, device), guarded(state))
-      for (const [device, atMs] of wakes) this.moveWake(device, atMs)
-      if (checkpoint === undefined) return
+    const puts: Array<[key: Buffer, value: Buffer]> = []
+    const removes: Buffer[] = []
+    for (const [device, state] of states) puts.push([deviceKey(tag.state, device), guarded(state)])
+    for (const [device, atMs] of wakes) this.moveWake(device, atMs, puts, removes)
+    if (checkpoint !== undefined) {
       const payload = Buffer.allocUnsafe(24 + checkpoint.hash.length)
       payload.writeBigUInt64BE(BigInt(checkpoint.sequence), 0)
       payload.writeBigUInt64BE(BigInt(checkpoint.frameSequence), 8)
       payload.writeBigUInt64BE(BigInt(checkpoint.frameNumber), 16)
       payload.set(checkpoint.hash, 24)
-      void database.put(checkpointKey, guarded(payload))
-    })
+      puts.push([checkpointKey, guarded(payload)])
+    }
+    const bytes = puts.reduce((total, [key, value]) => total + key.length + value.length, 0)
+    this.checkRoom(puts.length + removes.length, bytes)
+    // Nothing in it may throw: what stands before would be written without the rest.
+    await committed(
+      database.batch(() => {
+        for (const key of removes) void database.remove(key)
+        for (const [key, value] of puts) void database.put(key, value)
+      }),
+    )
   }
 
-  private moveWake(device: Eui64Key, atMs: number): void {
-    const { database } = this
+  private moveWake(
+    device: Eui64Key,
+    atMs: number,
+    puts: Array<[key: Buffer, value: Buffer]>,
+    removes: Buffer[],
+  ): void {
     const wakeOfKey = deviceKey(tag.wakeOf, device)
-    const found = database.getBinary(wakeOfKey)
+    const found = this.database.getBinary(wakeOfKey)
     const before = found && Number(payloadOf(found, 'wake').readBigUInt64BE(0))
     if (before === atMs) return
-    if (before !== undefined) void database.remove(wakeKey(before, device))
+    if (before !== undefined) removes.push(wakeKey(before, device))
     if (atMs === 0) {
-      if (before !== undefined) void database.remove(wakeOfKey)
+      if (before !== undefined) removes.push(wakeOfKey)
       return
     }
     const payload = Buffer.allocUnsafe(8)
     payload.writeBigUInt64BE(BigInt(atMs), 0)
-    void database.put(wakeKey(atMs, device), empty)
-    void database.put(wakeOfKey, guarded(payload))
+    puts.push([wakeKey(atMs, device), empty], [wakeOfKey, guarded(payload)])
   }
 
   dueWakes(untilMs: number, count: number, after?: StoredWake): StoredWake[] {
@@ -264,13 +309,18 @@ class LmdbPartitionStore implements PartitionStore {
     if (checkpoint === undefined) return undefined
     return {
       checkpoint,
-      records: () => recordsIn(database, transaction),
-      close: () => transaction.done(),
+      records: () => recordsIn(database, transaction, () => this.checkOpen()),
+      close: () => {
+        if (!this.isGone()) transaction.done()
+      },
     }
   }
 
   clear(): Promise<void> {
-    const cleared = this.tail.then(() => this.database.clearAsync())
+    const cleared = this.tail.then(() => {
+      this.checkRoom(0, 0)
+      return committed(this.database.clearAsync())
+    })
     this.tail = cleared.catch(() => {})
     return cleared
   }

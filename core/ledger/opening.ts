@@ -29,6 +29,7 @@ import {
   type LedgerIdentity,
   type Verdict,
 } from './identity.ts'
+import { creationFault } from './server-storage.ts'
 import {
   ledgerStreamConfig,
   unsafeLedgerSettings,
@@ -250,11 +251,7 @@ async function createStream({ connection, clock, log, stream, info }: OpeningPor
     // Another process may have made it, and named it, in between.
     const isThere = (await info().catch(() => undefined))?.config !== undefined
     if (!isThere)
-      throw new BrokerError(
-        'BROKER_LEDGER_UNAVAILABLE',
-        `stream ${streamName} could not be created: ${String(cause)}`,
-        { cause },
-      )
+      throw await creationFault(connection, `the ledger, stream ${streamName},`, bytesMax, cause)
   }
   checkSettings(stream, await info(limits.ledgerStartMsMax))
 }

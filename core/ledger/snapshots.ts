@@ -13,6 +13,7 @@ import { silentLog, type Log } from '../ports/log.ts'
 import type { SnapshotStore } from '../ports/snapshot.ts'
 import { claimBucket } from './bucket-label.ts'
 import { ConnectionHealth, insist } from './connection.ts'
+import { creationFault } from './server-storage.ts'
 import { SubjectReader } from './subject-reader.ts'
 
 export type SnapshotBucketOptions = {
@@ -173,7 +174,8 @@ export async function createSnapshotStore(options: SnapshotBucketOptions): Promi
     await claimBucket(options.connection, `OBJ_${name}`, options.ledgerId)
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
-    throw unavailable(`bucket ${name}`, cause)
+    const what = `snapshots, bucket ${name}, a quarter of the ledger beside it,`
+    throw await creationFault(options.connection, what, options.bytesMax ?? 0, cause)
   }
   if (!isOnFile)
     throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)

@@ -59,6 +59,9 @@ export type BrokerConfig = {
   /** Absolute; what devices call themselves that do not say their EUI-64. */
   readonly dialInNamesFile: string | undefined
   readonly ledgerBytesMax: number
+  /** Free space of the ledger's disk below which no new requests are taken: the smaller one of octets and of a share, of 100. */
+  readonly diskReserveBytes: number
+  readonly diskReservePercent: number
   /** Copies of the ledger and of the cursors in a cluster. */
   readonly replicas: number
   /** Deliveries that nobody acknowledged may be forgotten after so long, when the ledger is short of room. */
@@ -313,6 +316,28 @@ export const settings = {
       'Above half of it the ledger forgets ticks whose facts are in snapshots, whose deliveries were acknowledged and which views have counted. When it is full all the same, requests are refused (BROKER_LEDGER_FULL). Snapshots take up to a quarter of it beside it.',
     schema: quantity(unitBytes, '8GiB', 16 * 1024 ** 2, 1_024 * 1024 ** 4),
   },
+  diskReserveBytes: {
+    env: 'BUSBAR_DISK_RESERVE',
+    option: 'diskReserve',
+    what: "Free space of the ledger's disk below which new requests are rejected.",
+    default: '1GiB',
+    unit: 'bytes; B, KiB, MiB, GiB or TiB',
+    reason:
+      'Answers to accepted requests are still written, and nothing fails for want of space. On small disks the share of --disk-reserve-percent is less, and holds.',
+    consequence:
+      'Requests are rejected with BROKER_DISK_LOW until there is as much free space again; readiness and metrics name the disk. Less: a program that fills the disk faster stops the nats-server.',
+    schema: quantity(unitBytes, '1GiB', 1024 ** 2, 1_024 * 1024 ** 4),
+  },
+  diskReservePercent: {
+    env: 'BUSBAR_DISK_RESERVE_PERCENT',
+    option: 'diskReservePercent',
+    what: "The same as a share of the ledger's disk; the smaller one of both holds.",
+    default: String(limits.diskReservePercent),
+    unit: 'of 100',
+    reason: 'A disk of 5 GiB shall not need a fifth of itself.',
+    consequence: 'As for BUSBAR_DISK_RESERVE.',
+    schema: whole(1, 50),
+  },
   deliveryKeepMs: {
     env: 'BUSBAR_DELIVERY_KEEP',
     option: 'deliveryKeep',
@@ -444,6 +469,8 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     dialIn: read(settings.dialIn),
     dialInNamesFile: dialInNames ? resolve(source.workingDir, dialInNames) : undefined,
     ledgerBytesMax: read(settings.ledgerBytesMax),
+    diskReserveBytes: read(settings.diskReserveBytes),
+    diskReservePercent: read(settings.diskReservePercent),
     replicas: read(settings.replicas),
     deliveryKeepMs: read(settings.deliveryKeepMs),
     actorsAwakeMax: read(settings.actorsAwakeMax),

@@ -43,6 +43,8 @@ export type NatsChildOptions = {
   /** Room for all streams together. */
   readonly storeBytesMax?: number
   readonly clock?: Clock
+  /** False while the disk of the store has no room: a server that has ended is started again when there is some. */
+  readonly hasRoom?: () => boolean
   /** Other limits, for tests. */
   readonly limits?: Partial<SupervisionLimits>
 }
@@ -52,6 +54,7 @@ type SupervisionLimits =
     typeof limits,
     | 'natsReadyMsMax'
     | 'natsStopMsMax'
+    | 'natsRevivalStopMsMax'
     | 'natsRestartDelayMs'
     | 'natsRestartDelayMsMax'
     | 'natsFailuresMax'
@@ -70,6 +73,8 @@ export type NatsChild = {
   readonly pid: number | undefined
   /** Times that it died and was started again. */
   readonly restarts: number
+  /** Ends the server and starts it again, which is no death. Does nothing while there is none, or it is being stopped. */
+  restart(): void
   /** Ends the server in order (SIGTERM, then SIGKILL); settles when it is gone. May be called again. */
   stop(): Promise<void>
   /** Called once when the server has ended for good: without a fault after `stop`, with NATS_SERVER_FAILED when Busbar gave up. */
@@ -112,6 +117,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
     metrics = noMetrics,
     clock = systemClock,
     storeBytesMax = storeBytesMaxDefault,
+    hasRoom = () => true,
   } = options
   const bounds: SupervisionLimits = { ...limits, ...options.limits }
   const dataDir = resolve(options.dataDir)
@@ -137,6 +143,8 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
 
   let child: ChildProcess | undefined
   let isStopping = false
+  /** The end of the server that runs is asked for, and another one is to follow. */
+  let isReviving = false
   let restarts = 0
   /** Times that it could not be started, in a row. */
   let refusals = 0
@@ -221,6 +229,10 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
         log.info({ pid: child?.pid, port }, 'nats-server runs again')
       })
     }
+    const startWhenRoom = (): void => {
+      if (hasRoom()) startAgain()
+      else cancelRestart = clock.at(clock.now() + limits.diskLookMs, startWhenRoom)
+    }
     const died = ({ isStarted, how }: Death): void => {
       if (isStopping) return end(undefined)
       if (!isStarted) {
@@ -234,6 +246,15 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
         return
       }
       refusals = 0
+      if (isReviving || !hasRoom()) {
+        // Without room it would die again and again, which says nothing about the server.
+        if (!isReviving)
+          log.error({ how }, 'nats-server died; it is started again when its disk has room')
+        isReviving = false
+        restarts++
+        restartsTotal.add()
+        return startWhenRoom()
+      }
       const nowMs = clock.elapsedMs()
       deaths = deaths.filter((atMs) => nowMs - atMs < bounds.natsFailuresWindowMs)
       deaths.push(nowMs)
@@ -281,6 +302,16 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
         return restarts
       },
       onExit,
+      restart() {
+        if (child === undefined || isStopping || isReviving) return
+        isReviving = true
+        const server = child
+        server.kill('SIGTERM')
+        const callOff = clock.at(clock.now() + bounds.natsRevivalStopMsMax, () =>
+          server.kill('SIGKILL'),
+        )
+        server.once('exit', callOff)
+      },
       async stop() {
         const isGone = new Promise<void>((settle) => onExit(() => settle()))
         if (!isStopping && !ended) {

@@ -21,6 +21,8 @@ export type OpsServer = {
   readonly port: number
   /** Registers a check by name; the returned function takes it away. */
   addCheck(name: string, check: ReadinessCheck): () => void
+  /** As `addCheck`, for what is wrong and to be looked at while the broker serves all the same: it is `degraded`, and ready. */
+  addNote(name: string, check: ReadinessCheck): void
   /** Why the broker is not ready now, `name: reason` each; empty when it is. */
   reasons(): string[]
   close(): Promise<void>
@@ -62,8 +64,9 @@ export async function startOpsServer({
   routes,
 }: OpsServerOptions): Promise<OpsServer> {
   const checks = new Map<string, ReadinessCheck>()
-  const reasons = (): string[] =>
-    [...checks].flatMap(([name, check]) => {
+  const notes = new Map<string, ReadinessCheck>()
+  const reasons = (of: ReadonlyMap<string, ReadinessCheck> = checks): string[] =>
+    [...of].flatMap(([name, check]) => {
       const reason = check()
       return reason === undefined ? [] : [`${name}: ${reason}`]
     })
@@ -116,9 +119,11 @@ export async function startOpsServer({
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async (_request, reply) => {
     const found = reasons()
+    const noted = reasons(notes)
+    const degraded = noted.length > 0 && { degraded: noted }
     return found.length === 0
-      ? { status: 'ready', reasons: found }
-      : reply.code(503).send({ status: 'unready', reasons: found })
+      ? { status: 'ready', reasons: found, ...degraded }
+      : reply.code(503).send({ status: 'unready', reasons: found, ...degraded })
   })
   routes?.(app)
 
@@ -139,7 +144,8 @@ export async function startOpsServer({
       checks.set(name, check)
       return () => void checks.delete(name)
     },
-    reasons,
+    addNote: (name, check) => void notes.set(name, check),
+    reasons: () => reasons(),
     close: () => app.close(),
   }
 }

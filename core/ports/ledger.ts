@@ -2,6 +2,7 @@
  * The ledger: an ordered, durable log of messages by subject, written in fenced commits of one message or several. Twins: core/ledger/jetstream
  * (NATS JetStream) and core/ports/sim/ledger (memory); both pass test/contracts/ledger.ts.
  */
+import { limits } from '../base/limits.ts'
 import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
 
 /** The ticks of all hosts. */
@@ -27,6 +28,10 @@ export type LedgerMessage = { subject: string; sequence: number; data: Buffer }
 export type CommitRefusal = { refused: 'fence' | 'full' | 'too-large' | 'unknown'; detail: string }
 /** Sequence of the commit's first message; the others follow without gaps. */
 export type Committed = { refused?: undefined; firstSequence: number }
+
+/** Octets of a ledger of `bytesMax` that are kept for answers, leases, seals, snapshot and trim records: no new requests are taken in them. */
+export const ledgerReserveOf = (bytesMax: number): number =>
+  Math.ceil((bytesMax * limits.ledgerReservePercent) / 100)
 
 /** Octets that the ledger holds, and how many it takes at most. */
 export type LedgerUsage = { bytes: number; bytesMax: number; lastSequence: number }

@@ -51,15 +51,18 @@ t.test('a ledger that is silent, and comes back', async (t) => {
 
 t.test('a ledger that is full, and how far it has got', async (t) => {
   const clock = new SimClock(1_800_000_000_000)
-  const ledger = new SimLedger({ bytesMax: limits.tickBytesMax + 100 })
+  const ledger = new SimLedger({ bytesMax: 1_000_000 })
   const watch = new LedgerWatch(ledger, clock)
   watch.start()
   await settle()
   t.equal(watch.trouble, undefined)
-  await ledger.commit([{ subject: 'log.a', data: Buffer.alloc(101) }])
+  await ledger.commit([{ subject: 'log.a', data: Buffer.alloc(900_001) }])
   clock.advanceBy(limits.readinessLookMs)
   await settle()
-  t.match(watch.trouble, /BROKER_LEDGER_FULL: 101 of/)
+  t.match(
+    watch.trouble,
+    /BROKER_LEDGER_FULL: 900001 of 1000000 octets are used, the last 100000 are kept/,
+  )
   t.equal(watch.lastSequence, 1)
   watch.close()
 })

@@ -3,7 +3,7 @@ import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { startChild, type Child } from '../../actors/demo/children.ts'
 import { registerWholeFile } from '../../actors/cli/device-registration.ts'
 import { addressOf } from '../../actors/cli/operator-ledger.ts'
@@ -61,7 +61,7 @@ export class Deployment {
     logTo?: string
     metersPerListener?: number
     roles?: string
-    /** Where the broker's data directory is, from `dataDir`. */
+    /** Where the broker's data directory is, from `dataDir`, or absolute. */
     brokerFolder?: string
     cluster?: { url: string; replicas: number }
     /** Parties of all devices' alerts: there is a door for devices then, and the meters know it. */
@@ -79,7 +79,7 @@ export class Deployment {
     this.metersPerListener = metersPerListener
     this.roles = roles
     this.nodeArguments = nodeArguments
-    this.brokerDir = join(this.dataDir, brokerFolder)
+    this.brokerDir = resolve(this.dataDir, brokerFolder)
   }
 
   get listening(): Listening {

@@ -41,7 +41,11 @@ const views = new Views({
   log: silentLog,
   metrics: noMetrics,
   store: {
-    ...store,
+    get: (key) => store.get(key),
+    range: (from, to) => store.range(from, to),
+    count: (from, to) => store.count(from, to),
+    clear: () => store.clear(),
+    close: () => store.close(),
     async save(rows) {
       process.stdout.write(`saving ${rows.length}\n`)
       await store.save(rows)

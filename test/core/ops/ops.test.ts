@@ -32,6 +32,8 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     dialIn: undefined,
     dialInNamesFile: undefined,
     ledgerBytesMax: 8_589_934_592,
+    diskReserveBytes: 1024 ** 3,
+    diskReservePercent: 10,
     replicas: 1,
     actorsAwakeMax: 100_000,
     deliveryKeepMs: 2_592_000_000,
@@ -262,6 +264,16 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   t.equal((await ask(server, '/health/live')).status, 200, 'not ready is alive')
   reason = undefined
   t.equal((await ask(server, '/health/ready')).status, 200)
+  let note: string | undefined = 'it is slow'
+  server.addNote('store', () => note)
+  const degraded = await ask(server, '/health/ready')
+  t.equal(degraded.status, 200, 'degraded is ready')
+  t.same(JSON.parse(degraded.body), {
+    status: 'ready',
+    reasons: [],
+    degraded: ['store: it is slow'],
+  })
+  note = undefined
   reason = 'again'
   takeAway()
   t.same(server.reasons(), [])
