@@ -1,5 +1,6 @@
 /** What a device wants done. The runtime does it after the facts of the same tick are on disk; deliveries go to disk with them. */
 import type { CounterKey } from '../../core/base/counter.ts'
+import { emptyList } from '../../core/base/empty-list.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
@@ -137,6 +138,12 @@ export type Deliver = DeliverResponse | DeliverAlert
 
 /** Where `decide` puts what it has decided; in order. */
 export type Outbox = { facts: DeviceFact[]; deliveries: Deliver[]; effects: DeviceEffect[] }
+
+export function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
+  emptyList(facts)
+  emptyList(deliveries)
+  emptyList(effects)
+}
 
 /** Answers `message` with a row of the error table. */
 export function acknowledge(

@@ -4,7 +4,6 @@
  * checkpoint is taken there.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { emptyList } from '../../core/base/empty-list.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { readTarget } from '../../core/envelope/envelope.ts'
 import {
@@ -26,10 +25,10 @@ import {
   storedWakeMs,
   type DeviceBehaviour,
 } from '../device/actor.ts'
-import type { DeviceEffect, Outbox } from '../device/effects.ts'
+import { emptyOutbox, type DeviceEffect, type Outbox } from '../device/effects.ts'
 import { isWritten, readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
-import { emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
+import { claimRecord, emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
 import { IndexWalk, Unfinished } from './index-walk.ts'
@@ -194,7 +193,7 @@ export class Partition {
     this.foldedTo(lastSequence)
     await this.besideReplay
     // What is not saved yet is so in its turn, when requests are answered already.
-    for (const { state } of this.awake.values()) loaded(state)
+    for (const [device, { state }] of this.awake) loaded(state, device)
     const isOpen = (key: Eui64Key): boolean => isUnfinished(this.awake.get(key)?.state)
     this.toResume = new Unfinished([...this.dirty].filter(isOpen))
   }
@@ -268,7 +267,7 @@ export class Partition {
     const actor = this.wake(device, now)
     const { outbox } = this
     if (this.step(device, actor, message, now, tick)) this.step(device, actor, next, now, tick)
-    emptyList(outbox.facts)
+    emptyOutbox(outbox)
     // A device that nobody has registered leaves nothing behind.
     if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
   }
@@ -319,6 +318,7 @@ export class Partition {
   private apply(actor: Awake, fact: Outbox['facts'][number], device: Eui64Key): void {
     try {
       this.behaviour.evolve(actor.state, fact)
+      if (fact.type === 'DEVICE_REGISTERED') claimRecord(actor.state, device)
     } catch (fault) {
       // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
       this.parked(device, fact.type, fault, 'a fact could not be applied')
@@ -355,7 +355,7 @@ export class Partition {
   private stored(device: Eui64Key): DeviceState | undefined {
     const packed = this.options.store.load(device)
     const state = packed && unpackState(packed)
-    if (state !== undefined) loaded(state)
+    if (state !== undefined) loaded(state, device)
     return state
   }
 
@@ -492,10 +492,4 @@ export class Partition {
     await this.saving?.catch(() => undefined)
     await this.options.store.close()
   }
-}
-
-function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
-  emptyList(facts)
-  emptyList(deliveries)
-  emptyList(effects)
 }
