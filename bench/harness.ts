@@ -1,7 +1,7 @@
 /**
  * What every bench has in common: how it is asked, how a piece of work is measured, and what the machine was.
- * A measurement warms up, then takes several samples of equal work; time is the median sample's, memory the median of
- * samples of a tenth of the work in which no collection ran. Results are folded into a hash so that the work cannot be optimised away, and so
+ * A measurement warms up until the engine has compiled it, then takes several samples of equal work; time is the median
+ * sample's, memory the median of samples of a tenth of the work in which no collection ran. Results are folded into a hash so that the work cannot be optimised away, and so
  * that two runs with one seed can be seen to have done the same.
  */
 import { execFileSync } from 'node:child_process'
@@ -43,10 +43,18 @@ export type MeasureOptions = {
   count: number
   samples?: number
   smoke?: boolean
+  /** CPU that the warm-up takes, for an `op` that was not measured before. */
+  warmUpCpuMs?: number
 }
 
 /** Measures synchronous work. */
-export function measure({ op, count, samples = 7, smoke = false }: MeasureOptions): Measurement {
+export function measure({
+  op,
+  count,
+  samples = 7,
+  smoke = false,
+  warmUpCpuMs = 200,
+}: MeasureOptions): Measurement {
   const perSample = smoke ? Math.min(count, 20) : count
   const rounds = smoke ? 1 : samples
   // So few that most often no collection runs meanwhile.
@@ -62,7 +70,9 @@ export function measure({ op, count, samples = 7, smoke = false }: MeasureOption
           : fnv1a32(result, 0, Math.min(result.length, 64), hash)
     }
   }
-  for (let i = 0; i < (smoke ? 1 : 3); i++) round(perSample)
+  if (smoke || warmed.has(op)) round(perSample)
+  else warmUp(() => round(perSample), warmUpCpuMs)
+  warmed.add(op)
   const allocated: number[] = []
   for (let i = 0; i < rounds; i++) {
     // It hears of collections while they run; a PerformanceObserver would hear of them after all the samples.
@@ -88,6 +98,23 @@ export function measure({ op, count, samples = 7, smoke = false }: MeasureOption
     hash: (hash >>> 0).toString(16).padStart(8, '0'),
   }
 }
+
+/**
+ * Runs `round` until it has used `cpuMs` of CPU. A few rounds are not enough: work of 16 µs took 30 µs
+ * until the optimising compiler, on a thread of its own, was done with all of it, and how many rounds
+ * that were depended on what else the machine had to do.
+ */
+function warmUp(round: () => void, cpuMs: number): void {
+  const from = process.cpuUsage()
+  for (let rounds = 1; ; rounds++) {
+    round()
+    const { user, system } = process.cpuUsage(from)
+    if (rounds >= 3 && (user + system) / 1_000 >= cpuMs) return
+  }
+}
+
+/** Work that was measured before is compiled. */
+const warmed = new WeakSet<MeasureOptions['op']>()
 
 function bytesInUse(): number {
   const { heapUsed, arrayBuffers } = process.memoryUsage()

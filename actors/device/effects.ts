@@ -154,6 +154,12 @@ export function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
   emptyList(effects)
 }
 
+export function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
+  emptyList(facts)
+  emptyList(deliveries)
+  emptyList(effects)
+}
+
 /** Answers `message` with a row of the error table. */
 export function acknowledge(
   out: Outbox,

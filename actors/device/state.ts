@@ -131,15 +131,24 @@ export function isUnfinished(state: DeviceState | undefined): boolean {
 }
 
 /**
- * To be called when `state` has been read from disk, the ledger's tail included: whatever is open may have been on its way, from here or
- * from another host.
+ * To be called when the `state` of `device` has been read from disk, the ledger's tail included: whatever is open may
+ * have been on its way, from here or from another host.
  */
-export function loaded(state: DeviceState): void {
+export function loaded(state: DeviceState, device: Eui64Key): void {
+  claimRecord(state, device)
   const { keyring } = state
   if (keyring === undefined) return
   const { current, replacement } = keyring
   if (current !== undefined) current.isUncertain = isUnfinished(state)
   if (replacement !== undefined) replacement.keys.isUncertain = isInDoubt(keyring)
+}
+
+/**
+ * To be called when the record of `device` has come into memory: its address names the device, so that
+ * it need not be copied for each exchange.
+ */
+export function claimRecord({ record }: DeviceState, device: Eui64Key): void {
+  if (record !== undefined) record.address.device = device
 }
 
 export function findOpen(

@@ -6,8 +6,8 @@ import { asBuffer, emptyBytes } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { formatSrv } from '../../core/base/srv.ts'
-import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
-import { deviceTimeOf } from '../../core/catalogue/device-time.ts'
+import { serviceRequestOf, type ServiceRequestRow } from '../../core/catalogue/service-requests.ts'
+import { deviceTimeOf, type DeviceTime } from '../../core/catalogue/device-time.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Lane } from '../../core/base/lane.ts'
 import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
@@ -68,51 +68,70 @@ export class Exchanges {
       return
     }
     this.underway.set(device, { sending, onFree: undefined })
-    const carried =
-      sending.type === 'SEND' ? this.request(device, sending) : this.keyStep(device, sending)
-    void carried.then((answered) => {
+    const done: OnAnswered = (answered) => {
       const onFreeNow = this.underway.get(device)?.onFree
       this.underway.delete(device)
       onAnswered(answered)
       onFreeNow?.()
-    })
+    }
+    if (sending.type === 'SEND') this.request(device, sending, done)
+    else void this.keyStep(device, sending).then(done)
   }
 
-  private async request(device: Eui64Key, { request, record, keys }: Send): Promise<Answered> {
-    const { originator, counter, srv, lane } = request
-    const row = serviceRequestOf(srv)
+  // No async function: each would add promises to every request, and one promise, the port's, is enough.
+  private request(device: Eui64Key, sending: Send, done: OnAnswered): void {
+    const { request, record, keys } = sending
+    const { srv, lane, bodyBytes } = request
     let counters = unusedOf(keys)
-    const end = (outcome: ErrorCode, bodyBytes: Buffer, cause?: ExchangeCause): Answered => ({
-      type: 'ANSWERED',
-      originator,
-      counter,
-      outcome: errorId(outcome),
-      bodyBytes,
-      counters: record.address.security && counters,
-      ...(cause && { cause }),
-    })
     try {
+      const row = serviceRequestOf(srv)
       const time = deviceTimeOf(record)
       if (row === undefined) throw new Error('no such service reference variant')
-      const operations = commandOf(row, request.bodyBytes, this.clock.now(), record.type, time)
+      const operations = commandOf(row, bodyBytes, this.clock.now(), record.type, time)
       counters = allOf(keys)
-      const exchanged = await this.exchange(device, record, operations, lane, keys)
-      counters = usedOf(keys, exchanged)
-      if (exchanged.ok) {
-        const { outcome, bodyBytes, detail } = answerOf(row, operations, exchanged.results, time)
-        const why = detail ?? firstRefusalIn(operations, exchanged.results)
-        const cause = outcome === 'OK' ? undefined : { code: outcome, detail: why }
-        return end(outcome, bodyBytes, cause)
-      }
-      return end(exchanged.code, emptyBytes, causeOf(exchanged))
-    } catch (fault) {
-      // A fault of ours, not of the device: the request is put aside, and its party told.
-      this.log.error(
-        { device: formatEui64Key(device), srv: formatSrv(srv), fault: String(fault) },
-        'a command failed in translation',
+      this.exchange(device, record, operations, lane, keys).then(
+        (exchanged) => done(this.answered(device, sending, { row, time, operations }, exchanged)),
+        (fault: unknown) => done(this.parked(device, sending, counters, fault)),
       )
-      return end('DEVICE_ACTOR_PARKED', emptyBytes)
+    } catch (fault) {
+      queueMicrotask(() => done(this.parked(device, sending, counters, fault)))
     }
+  }
+
+  private answered(
+    device: Eui64Key,
+    sending: Send,
+    { row, time, operations }: Command,
+    exchanged: ExchangeResult,
+  ): Answered {
+    const counters = usedOf(sending.keys, exchanged)
+    try {
+      if (!exchanged.ok) {
+        this.noteFailure(device, exchanged)
+        return answeredWith(sending, counters, exchanged.code, emptyBytes, causeOf(exchanged))
+      }
+      const { outcome, bodyBytes, detail } = answerOf(row, operations, exchanged.results, time)
+      if (outcome === 'OK') return answeredWith(sending, counters, outcome, bodyBytes)
+      const why = detail ?? firstRefusalIn(operations, exchanged.results)
+      return answeredWith(sending, counters, outcome, bodyBytes, { code: outcome, detail: why })
+    } catch (fault) {
+      return this.parked(device, sending, counters, fault)
+    }
+  }
+
+  /** A fault of ours, not of the device: the request is put aside, and its party told. */
+  private parked(
+    device: Eui64Key,
+    sending: Send,
+    counters: CountersOf | undefined,
+    fault: unknown,
+  ): Answered {
+    const srv = formatSrv(sending.request.srv)
+    this.log.error(
+      { device: formatEui64Key(device), srv, fault: String(fault) },
+      'a command failed in translation',
+    )
+    return answeredWith(sending, counters, 'DEVICE_ACTOR_PARKED', emptyBytes)
   }
 
   private async keyStep(device: Eui64Key, sending: SendKeyStep): Promise<KeyStepAnswered> {
@@ -133,7 +152,10 @@ export class Exchanges {
       counters = allOf(keys)!
       const exchanged = await this.exchange(device, record, operations, Lane.NORMAL, keys)
       counters = usedOf(keys, exchanged)!
-      if (!exchanged.ok) return end(exchanged.code, causeOf(exchanged))
+      if (!exchanged.ok) {
+        this.noteFailure(device, exchanged)
+        return end(exchanged.code, causeOf(exchanged))
+      }
       return end(exchanged.results.every(({ result }) => result === 0) ? 'OK' : 'DEVICE_REFUSED')
     } catch (fault) {
       const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
@@ -151,7 +173,7 @@ export class Exchanges {
     return keyTransferOf(master, this.keys.open(device, newSealedKeys))
   }
 
-  private async exchange(
+  private exchange(
     device: Eui64Key,
     { address }: DeviceRecord,
     operations: readonly CosemOperation[],
@@ -165,12 +187,38 @@ export class Exchanges {
       counters: keys.counters,
       ...(isCounterUnknown && { isCounterUnknown }),
     }
-    const exchanged = await this.wan.exchange({ ...address, device }, operations, lane, security)
-    if (!exchanged.ok) {
-      const { code, detail } = exchanged
-      this.log.debug({ device: formatEui64Key(device), code, detail }, 'an exchange failed')
-    }
-    return exchanged
+    // The very object of the record: the next exchange is known to be for the same address by it.
+    const ours = address.device === device ? address : { ...address, device }
+    return this.wan.exchange(ours, operations, lane, security)
+  }
+
+  private noteFailure(device: Eui64Key, { code, detail }: ExchangeFailure): void {
+    this.log.debug({ device: formatEui64Key(device), code, detail }, 'an exchange failed')
+  }
+}
+
+/** What a request is carried out by. */
+type Command = {
+  row: ServiceRequestRow
+  time: DeviceTime
+  operations: readonly CosemOperation[]
+}
+
+function answeredWith(
+  { request: { originator, counter }, record }: Send,
+  counters: CountersOf | undefined,
+  outcome: ErrorCode,
+  bodyBytes: Buffer,
+  cause?: ExchangeCause,
+): Answered {
+  return {
+    type: 'ANSWERED',
+    originator,
+    counter,
+    outcome: errorId(outcome),
+    bodyBytes,
+    counters: record.address.security && counters,
+    ...(cause && { cause }),
   }
 }
 

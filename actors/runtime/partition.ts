@@ -4,7 +4,6 @@
  * checkpoint is taken there.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { emptyList } from '../../core/base/empty-list.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { readTarget } from '../../core/envelope/envelope.ts'
 import {
@@ -30,7 +29,7 @@ import { clockSet } from '../device/clock-set.ts'
 import { emptyOutbox, type DeviceEffect, type Outbox } from '../device/effects.ts'
 import { isWritten, readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
-import { emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
+import { claimRecord, emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
 import type { ClockSet } from './clock-lag.ts'
@@ -207,7 +206,7 @@ export class Partition {
     this.foldedTo(lastSequence)
     await this.besideReplay
     // What is not saved yet is so in its turn, when requests are answered already.
-    for (const { state } of this.awake.values()) loaded(state)
+    for (const [device, { state }] of this.awake) loaded(state, device)
     const isOpen = (key: Eui64Key): boolean => isUnfinished(this.awake.get(key)?.state)
     this.toResume = new Unfinished([...this.dirty].filter(isOpen))
   }
@@ -284,7 +283,7 @@ export class Partition {
     const actor = this.wake(device, now)
     const { outbox } = this
     if (this.step(device, actor, message, now, tick)) this.step(device, actor, next, now, tick)
-    emptyList(outbox.facts)
+    emptyOutbox(outbox)
     // A device that nobody has registered leaves nothing behind.
     if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
   }
@@ -335,6 +334,7 @@ export class Partition {
   private apply(actor: Awake, fact: Outbox['facts'][number], device: Eui64Key): void {
     try {
       this.behaviour.evolve(actor.state, fact)
+      if (fact.type === 'DEVICE_REGISTERED') claimRecord(actor.state, device)
     } catch (fault) {
       // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
       this.parked(device, fact.type, fault, 'a fact could not be applied')
@@ -371,7 +371,7 @@ export class Partition {
   private stored(device: Eui64Key): DeviceState | undefined {
     const packed = this.options.store.load(device)
     const state = packed && unpackState(packed)
-    if (state !== undefined) loaded(state)
+    if (state !== undefined) loaded(state, device)
     return state
   }
 

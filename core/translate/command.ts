@@ -10,7 +10,7 @@ import { plainTime, type DeviceTime } from '../catalogue/device-time.ts'
 import { cosemDateTimeBytes, writeCosemDateTime, writeLocalDateTime } from '../dlms/date-time.ts'
 import { lengthBytesFor, Tag, writeLength } from '../dlms/axdr.ts'
 import { emptyBodyFields, readBody, type BodyFields } from './body.ts'
-import { commandPlanOf, PlannedOperation } from './plan.ts'
+import { commandPlanOf, operationsOf, type PlannedOperation } from './plan.ts'
 
 // Access selector 1, then A-XDR structure of four:
 //   structure of four: class-id 8 (clock) as long-unsigned, OBIS 0-0:1.0.0.255, attribute 2 as integer, data index 0
@@ -135,9 +135,8 @@ export function commandOf(
     )
     if (code !== undefined) throw new BrokerError(code, 'in a body that was accepted')
   }
-  return plans.map((plan) => {
-    const operation = new PlannedOperation(plan)
-    const { selection, value, expect } = plan.template
+  return operationsOf(plans, (operation) => {
+    const { selection, value, expect } = operation.plan.template
     if (selection === 'period') {
       operation.fromMs = fields.fromMs
       operation.toMs = fields.toMs
@@ -145,6 +144,5 @@ export function commandOf(
     }
     if (value !== undefined) operation.value = valueOf(value, bodyView, fields, nowMs, time)
     if (expect === 'now') operation.expectedMs = nowMs
-    return operation
   })
 }

@@ -50,6 +50,24 @@ export class PlannedOperation implements CosemOperation {
   }
 }
 
+/**
+ * One operation for each plan, in order; `complete` adds what depends on the request. All lists of
+ * operations are made here, item by item, so that the engine sees one kind of array: `map` gives
+ * another kind once it is compiled, and everything compiled for the first kind is thrown away then.
+ */
+export function operationsOf(
+  plans: readonly OperationPlan[],
+  complete: (operation: PlannedOperation) => void = () => {},
+): PlannedOperation[] {
+  const operations: PlannedOperation[] = []
+  for (const plan of plans) {
+    const operation = new PlannedOperation(plan)
+    complete(operation)
+    operations.push(operation)
+  }
+  return operations
+}
+
 export type CommandPlan = {
   readonly plans: readonly OperationPlan[]
   /** The finished operations, when nothing in them depends on the request. */
@@ -105,7 +123,7 @@ function planOf(templates: readonly OperationTemplate[]): CommandPlan {
   )
   return {
     plans,
-    operations: isConstant ? plans.map((plan) => new PlannedOperation(plan)) : undefined,
+    operations: isConstant ? operationsOf(plans) : undefined,
   }
 }
 

@@ -27,7 +27,7 @@ import { CounterReadings } from './counter-readings.ts'
 import { behindLineEnds, DialIn, type Announcement } from './dial-in.ts'
 import { notWanted, type Endpoint } from './endpoint.ts'
 import { Endpoints } from './endpoints.ts'
-import { Exchange, ExchangeList, type ExchangeManner } from './exchange.ts'
+import { Exchange, ExchangeList } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
 import { LaneQueue } from './lane-queue.ts'
 import { silent, unreachable } from './failures.ts'
@@ -105,19 +105,17 @@ export class SocketWan implements Wan {
     lane: Lane,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
-    const dueMs = this.options.nowMs() + this.options.exchangeMs
-    const asked = { address, operations, lane, dueMs }
-    if (needsParts(address, security)) return exchangeSecured(asked, security, this.parts)
-    return this.carry(address, operations, lane, dueMs, security).then(({ result }) => result)
+    const now = this.options.nowMs()
+    const dueMs = now + this.options.exchangeMs
+    if (needsParts(address, security))
+      return exchangeSecured({ address, operations, lane, dueMs }, security, this.parts)
+    return new Promise((settle) => {
+      this.take(new Exchange(address, operations, lane, security, now, dueMs, settle))
+    })
   }
 
   private carry(
-    address: DeviceAddress,
-    operations: readonly CosemOperation[],
-    lane: Lane,
-    dueMs: number,
-    security: ExchangeSecurity | undefined,
-    manner?: ExchangeManner,
+    ...[address, operations, lane, dueMs, security, manner]: Parameters<PartPorts['carry']>
   ): Promise<Carried> {
     return new Promise((resolve) => {
       const now = this.options.nowMs()
@@ -126,12 +124,16 @@ export class SocketWan implements Wan {
         resolve({ result, isServiceSent, isHeard, isOnReusedLink })
       }
       const exchange = new Exchange(address, operations, lane, security, now, dueMs, settle, manner)
-      const isFull = this.exchanges.count >= this.options.exchangesMax
-      this.exchanges.add(exchange)
-      if (this.closed) this.end(exchange, unreachable('the broker is closing'))
-      else if (isFull) this.end(exchange, unreachable('too many exchanges'))
-      else this.place(exchange)
+      this.take(exchange)
     })
+  }
+
+  private take(exchange: Exchange): void {
+    const isFull = this.exchanges.count >= this.options.exchangesMax
+    this.exchanges.add(exchange)
+    if (this.closed) this.end(exchange, unreachable('the broker is closing'))
+    else if (isFull) this.end(exchange, unreachable('too many exchanges'))
+    else this.place(exchange)
   }
 
   /**

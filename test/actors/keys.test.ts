@@ -80,7 +80,7 @@ class Life {
       evolve(state, fact)
       if (index < storedAt) state = unpackState(packState(state))
     }
-    loaded(state)
+    loaded(state, device)
     this.state = state
     this.feed(resume)
   }
