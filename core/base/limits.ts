@@ -3,8 +3,10 @@
  * What an operator may change is in the configuration, with these as defaults.
  */
 import { assert } from './assert.ts'
+import { doorLimits } from './door-limits.ts'
 
 export const limits = {
+  ...doorLimits,
   // ── messages ──
   /** One ServiceRequest on the wire. The largest GB request (a tariff) is 27 kB of XML; ours is binary. */
   requestBytesMax: 64 * 1024,
@@ -36,17 +38,6 @@ export const limits = {
   partyRequestsInFlightMax: 10_000,
   /** Octets of frames that one gateway holds until they are answered. */
   gatewayBytesInFlightMax: 128 * 1024 * 1024,
-  /**
-   * Octets of messages that a gateway's doors have read and not yet answered: on one connection, of
-   * one party over all its connections, and of the whole process. A message of
-   * `partyMessageBytesMax` fits into each.
-   */
-  connectionBytesInFlightMax: 8 * 1024 * 1024,
-  partyBytesInFlightMax: 16 * 1024 * 1024,
-  doorBytesInFlightMax: 64 * 1024 * 1024,
-  /** Connections of one address to one door, and of all addresses together. */
-  addressConnectionsMax: 1_024,
-  doorConnectionsMax: 8_192,
   /** One frame from a gateway to a host: under the 1 MiB that a nats-server takes by default. */
   requestFrameBytesMax: 768 * 1024,
   /** Frames on their way from one gateway to one host; while they are out the next frame gathers. */
@@ -188,18 +179,9 @@ export const limits = {
   /** A connection without a sign of life for the first gets a ping, and is closed when no answer comes for the second. */
   connectionKeepaliveMs: 30_000,
   connectionKeepaliveWaitMs: 10_000,
-  /** Long poll over HTTP. */
-  longPollMsMax: 30_000,
-  /** Objects and lists inside one another in the JSON of a party. */
-  jsonNestingMax: 16,
-  /** All of them together: more than the smallest requests that fit into `partyMessageBytesMax` have. */
-  jsonObjectsMax: 100_000,
-
   /** Hint with DEVICE_QUEUE_FULL. */
   deviceRetryAfterMs: 1_000,
   // ── operations ──
-  /** One request to the ops server, headers to answer. */
-  opsRequestMsMax: 30_000,
   /** Time to wait for the first line of a nats-server, and its size at most. */
   natsGreetingMsMax: 2_000,
   natsGreetingBytesMax: 16_384,
@@ -497,8 +479,6 @@ assert(
   'a frame of requests holds the largest one',
 )
 assert(
-  limits.partyMessageBytesMax <= limits.connectionBytesInFlightMax &&
-    limits.connectionBytesInFlightMax <= limits.partyBytesInFlightMax &&
-    limits.partyBytesInFlightMax < limits.doorBytesInFlightMax,
-  'a message fits into each limit of bytes in flight, and no party takes all of them',
+  limits.partyMessageBytesMax <= limits.connectionBytesInFlightMax,
+  'a message of a party fits into its connection',
 )

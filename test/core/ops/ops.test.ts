@@ -25,6 +25,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     grpc: { host: '127.0.0.1', port: 50_051 },
     http: { host: '127.0.0.1', port: 8_080 },
     ops: { host: '127.0.0.1', port: 9_464 },
+    site: { hosts: [], origins: [] },
     partiesFile: '/srv/.busbar/data/parties.json',
     nats: { kind: 'embedded' },
     keyEncryption: { kind: 'none' },
@@ -258,7 +259,11 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   const takeAway = server.addCheck('partitions', () => reason)
   const unready = await ask(server, '/health/ready')
   t.equal(unready.status, 503)
-  t.same(JSON.parse(unready.body), { status: 'unready', reasons: ['partitions: no lease yet'] })
+  t.equal(unready.type, 'application/problem+json')
+  t.match(JSON.parse(unready.body), {
+    code: 'BROKER_UNREADY',
+    reasons: ['partitions: no lease yet'],
+  })
   t.equal((await ask(server, '/health/live')).status, 200, 'not ready is alive')
   reason = undefined
   t.equal((await ask(server, '/health/ready')).status, 200)
@@ -285,7 +290,7 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   )
   const large = { method: 'POST', headers: json, body: `"${'x'.repeat(5 * 1024 * 1024)}"` }
   t.equal((await ask(server, '/v1/things', large).catch(() => ({ status: 413 }))).status, 413)
-  t.match(await ask(server, '/v1/refused'), { status: 404, body: /"error":"DEVICE_UNKNOWN"/ })
+  t.match(await ask(server, '/v1/refused'), { status: 404, body: /"code":"DEVICE_UNKNOWN"/ })
   const broken = await ask(server, '/v1/broken')
   t.equal(broken.status, 500)
   t.notMatch(broken.body, 'secret')
