@@ -4,8 +4,12 @@ import { errorTable, explain, type ErrorCode } from '../../core/base/error-table
 /** The members of a problem (core/http/problem.ts) that commands look at. */
 export type OpsProblem = { code?: string; detail?: string }
 
-/** The code of `problem` when it is one that this version knows. */
+/**
+ * The code of `problem` when it is one that this version knows. A path that the door does not have
+ * is none: then it is another door, or a process with other roles, which commands say themselves.
+ */
 export function problemCode({ code }: OpsProblem): ErrorCode | undefined {
+  if (code === 'REQUEST_PATH_UNKNOWN') return undefined
   return code !== undefined && Object.hasOwn(errorTable, code) ? (code as ErrorCode) : undefined
 }
 

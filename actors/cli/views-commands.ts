@@ -6,7 +6,7 @@ import { limits } from '../../core/base/limits.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { InventoryJson, Page, UsageJson } from '../views/queries.ts'
 import { tableOf } from './table.ts'
-import { problemCode, problemSentence, type OpsProblem } from './problem-sentence.ts'
+import { problemSentence, type OpsProblem } from './problem-sentence.ts'
 
 type Print = (line: string) => void
 type Query = Record<string, string | undefined>
@@ -115,9 +115,8 @@ async function ask<Answer>(ops: string, path: string, query: Query): Promise<Ans
   })
   const answer = (await response.json()) as OpsProblem
   if (response.ok) return answer as Answer
-  const code = problemCode(answer)
-  if (code !== undefined && code !== 'REQUEST_PATH_UNKNOWN')
-    throw new OperatorFault(problemSentence(answer) ?? code)
+  const sentence = problemSentence(answer)
+  if (sentence !== undefined) throw new OperatorFault(sentence)
   throw new OperatorFault(
     `the process at ${ops} has no views: start one with the role views, or name its door with --ops`,
   )

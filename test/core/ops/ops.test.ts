@@ -308,6 +308,47 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   )
 })
 
+t.test('ops server: no page of another site reaches it, and errors are problems', async (t) => {
+  const done: string[] = []
+  const metrics = createMetrics({ withProcess: false })
+  const server = await startOpsServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    metrics,
+    log: silentLog,
+    site: { hosts: ['busbar.example'], origins: [] },
+    routes(app) {
+      app.post('/v1/devices/:eui64/keys', async () => {
+        done.push('keys')
+        return {}
+      })
+    },
+  })
+  t.teardown(() => server.close())
+  const path = '/v1/devices/00-DB-12-34-56-78-90-A0/keys'
+  const cases: Array<[headers: Record<string, string>, body: string, status: number]> = [
+    [{ host: 'evil.example' }, '', 421],
+    [{ origin: 'http://evil.example' }, '', 403],
+    [{ origin: 'null' }, '', 403],
+    [{ 'sec-fetch-site': 'cross-site' }, '', 403],
+    [{ 'content-type': 'text/plain' }, '', 415],
+    [{ 'content-type': 'text/plain' }, '{}', 415],
+    [{ 'content-type': 'application/x-www-form-urlencoded' }, 'a=b', 415],
+    [{ 'content-type': 'multipart/form-data; boundary=x' }, '--x--', 415],
+  ]
+  for (const [headers, body, status] of cases) {
+    const answer = await ask(server, path, { method: 'POST', headers, body })
+    t.equal(answer.status, status, JSON.stringify(headers))
+    t.equal(answer.type, 'application/problem+json')
+  }
+  t.same(done, [])
+  for (const headers of [{}, { host: 'busbar.example' }, { origin: server.url }])
+    t.equal((await ask(server, path, { method: 'POST', headers })).status, 200)
+  t.equal(done.length, 3)
+  for (const place of ['/metrics', '/health/live', '/health/ready'])
+    t.match(await ask(server, place, { method: 'HEAD' }), { status: 200, body: '' }, place)
+  t.match(await ask(server, '/metrics', { method: 'POST' }), { status: 405 })
+})
+
 t.test('log: one JSON object a line, above its level, secrets withheld', async (t) => {
   const lines: string[] = []
   const log = createLog('info', { write: (line: string) => void lines.push(line) })
