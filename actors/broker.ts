@@ -37,7 +37,7 @@ import { version } from '../core/ops/version.ts'
 import { startNatsServer, type NatsChild } from '../core/ops/nats-child.ts'
 import { natsConnectOptions, type NatsAddress } from '../core/ops/nats-connection.ts'
 import { natsPlaces } from '../core/ops/nats-settings.ts'
-import { httpStatusOf, startOpsServer } from '../core/ops/server.ts'
+import { startOpsServer } from '../core/ops/server.ts'
 import type { Log } from '../core/ports/log.ts'
 import type { KeyVault } from '../core/ports/key-vault.ts'
 import type { SnapshotStore } from '../core/ports/snapshot.ts'
@@ -50,19 +50,13 @@ import { EitherWan } from '../core/wan/either-wan.ts'
 import { SocketWan } from '../core/wan/pool.ts'
 import { PushSender } from '../core/wan/push-sender.ts'
 import { WanServer } from '../core/wan/wan-server.ts'
+import { addDeviceRoutes } from './device-door.ts'
 import { startDiskGuard, type DiskGuard } from './disk-guard.ts'
-import { failureOf, registerList, type RejectedDevice } from './device-list.ts'
 import { hostIdOf } from './host-id.ts'
 import { LedgerDirectory } from './ledger-directory.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
-import { addCounterRoutes, deviceIn } from './counters-door.ts'
-import {
-  acceptCounters,
-  counterIn,
-  registerDevices,
-  replaceKeys,
-  type RegistrationResult,
-} from './registration.ts'
+import { addCounterRoutes } from './counters-door.ts'
+import { registerDevices, type RegistrationResult } from './registration.ts'
 import { readParties } from './parties-file.ts'
 import { Host } from './runtime/host.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
@@ -295,6 +289,7 @@ async function start(
       random,
       log,
       metrics,
+      site: config.site,
     })
     doors = await gateway.listen(config.grpc, config.http)
     closers.push(() => gateway.close())
@@ -323,24 +318,9 @@ async function start(
     listen: config.ops,
     metrics,
     log,
+    site: config.site,
     routes: (app) => {
-      app.post('/v1/devices', async (request, reply) => {
-        const result = await registerList(request.body, register)
-        const failure = failureOf(result)
-        if (failure === undefined) return result
-        const [{ code, message }] = result.refused as [RejectedDevice]
-        return reply.code(httpStatusOf[failure.grpc]).send({ error: code, message, ...result })
-      })
-      app.post<{ Params: { eui64: string } }>('/v1/devices/:eui64/keys', async (request) =>
-        replaceKeys([deviceIn(request.params.eui64)], { bus, directory: owners, clock }),
-      )
-      app.post<{ Params: { eui64: string } }>('/v1/devices/:eui64/counter', async (request) =>
-        acceptCounters([deviceIn(request.params.eui64)], counterIn(request.body), {
-          bus,
-          directory: owners,
-          clock,
-        }),
-      )
+      addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
       views?.routes(app)
     },

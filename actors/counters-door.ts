@@ -23,7 +23,8 @@ type Query = Record<string, unknown>
 
 export function addCounterRoutes(app: FastifyInstance, ports: RegistrationPorts): void {
   const path = '/v1/devices/:eui64/counters'
-  app.get<{ Params: Params; Querystring: Query }>(path, async ({ params, query }) => {
+  const safe = { exposeHeadRoute: true }
+  app.get<{ Params: Params; Querystring: Query }>(path, safe, async ({ params, query }) => {
     const device = deviceIn(params.eui64)
     expectOnly(query, ['party'])
     const party = query['party'] === undefined ? undefined : partyIn(query['party'])

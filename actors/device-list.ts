@@ -4,7 +4,7 @@
  * reported with its place, its code and a sentence.
  */
 import { BrokerError } from '../core/base/broker-error.ts'
-import { errorTable, explain, type ErrorCode, type ErrorRow } from '../core/base/error-table.ts'
+import { explain, type ErrorCode } from '../core/base/error-table.ts'
 import { limits } from '../core/base/limits.ts'
 import { deviceEntryOf, type DeviceEntry } from '../core/catalogue/device-record.ts'
 import type { RegistrationResult } from './registration.ts'
@@ -23,6 +23,9 @@ export type RejectedDevice = {
 export type DeviceListResult = { registered: number; refused: RejectedDevice[] }
 
 const eui64CharactersMax = 64
+/** Records that are checked, or sealed, before others have the thread: some ms. */
+const recordsPerTurn = 25
+const pause = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /**
  * Registers the devices of `body`, a list or a single record; settles when each is on disk or
@@ -40,6 +43,7 @@ export async function registerList(
   const entries: DeviceEntry[] = []
   const indexes: number[] = []
   for (const [index, json] of list.entries()) {
+    if (index > 0 && index % recordsPerTurn === 0) await pause()
     const entry = deviceEntryOf(json)
     if (!('faults' in entry)) {
       entries.push(entry)
@@ -61,10 +65,9 @@ export async function registerList(
   return { registered: result.registered, refused }
 }
 
-/** The row of what the whole list failed with; undefined when a device of it is registered. */
-export function failureOf({ registered, refused }: DeviceListResult): ErrorRow | undefined {
-  const [first] = refused
-  return registered > 0 || first === undefined ? undefined : errorTable[first.code]
+/** What the whole list failed with; undefined when a device of it is registered. */
+export function failureOf({ registered, refused }: DeviceListResult): RejectedDevice | undefined {
+  return registered > 0 ? undefined : refused[0]
 }
 
 function eui64In(json: unknown): string | null {

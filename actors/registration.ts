@@ -40,6 +40,9 @@ export type RegistrationResult = {
 
 const noId = Buffer.alloc(8)
 const attemptsMax = 10
+/** Entries that are sealed before others have the thread: some ms. */
+const entriesPerTurn = 25
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /** Settles when every entry is on disk or refused. At most `requestsPerBatchMax` entries. */
 export async function registerDevices(
@@ -50,6 +53,7 @@ export async function registerDevices(
   const refused: RegistrationResult['refused'] = []
   const indexes: number[] = []
   for (const [index, entry] of entries.entries()) {
+    if (index > 0 && index % entriesPerTurn === 0) await turn()
     try {
       const body = encodeDeviceRecord(sealedRecordOf(entry, ports.keys))
       questions.push({ kind: Kind.DEVICE_REGISTRATION, device: entry.key, body })

@@ -36,14 +36,15 @@ export function startViews({
       return views.trouble
     },
     routes(app) {
-      app.get('/v1/inventory', async ({ query }) => {
+      const safe = { exposeHeadRoute: true }
+      app.get('/v1/inventory', safe, async ({ query }) => {
         const asked = inventoryQueryOf(query)
         return answer((rows) => inventoryPage(rows, asked))
       })
-      app.get<{ Params: { eui64: string } }>('/v1/inventory/:eui64', async ({ params }) =>
+      app.get<{ Params: { eui64: string } }>('/v1/inventory/:eui64', safe, async ({ params }) =>
         answer((rows) => inventoryOf(rows, params.eui64)),
       )
-      app.get('/v1/usage', async ({ query }) => {
+      app.get('/v1/usage', safe, async ({ query }) => {
         const asked = usageQueryOf(query)
         return answer((rows) => ({ ...usagePage(rows, asked), missing: missingIn(rows) }))
       })

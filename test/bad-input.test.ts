@@ -580,7 +580,7 @@ t.test('garbage, cut and oversized JSON, and paths that do not exist', async (t)
   // Refused before it is sent: whoever sends it all the same may see a reset first.
   const announced = await sayTo(
     web,
-    `POST /v1/service-requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nx-busbar-party: ${supplierText}\r\n` +
+    `POST /v1/service-requests HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nx-busbar-party: ${supplierText}\r\n` +
       `Content-Length: ${limits.partyMessageBytesMax + 1}\r\nConnection: close\r\n\r\n`,
   )
   t.match(announced, /^HTTP\/1.1 413 [^]*REQUEST_SIZE_EXCEEDED/, 'a body above 4 MiB')

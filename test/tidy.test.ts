@@ -57,7 +57,7 @@ const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party']
 const aboveKinds = ['actors/runtime', 'actors/views', 'actors/simulator']
 const composition = ['actors', 'actors/cli', 'actors/demo', 'actors/library', 'actors/load']
 const belowTranslate = ['core/base', 'core/ports', ...codecs]
-const belowEdges = [...belowTranslate, 'core/translate', 'core/stream', 'proto/gen']
+const belowEdges = [...belowTranslate, 'core/translate', 'core/stream', 'core/http', 'proto/gen']
 
 /** Folder → folders it may import besides itself. What is not listed may import nothing of ours. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -66,6 +66,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(codecs.map((folder) => [folder, belowTranslate])),
   'core/translate': [...belowTranslate, 'proto/gen'],
   'core/stream': ['core/base', 'core/ports'],
+  // What the HTTP doors of parties and of operators share.
+  'core/http': ['core/base', 'core/ports'],
   ...Object.fromEntries(edges.map((folder) => [folder, belowEdges])),
   ...Object.fromEntries(
     actorKinds.map((folder) => [folder, [...belowTranslate, 'core/translate']]),

@@ -5,6 +5,7 @@ import type { CountersAnswer } from '../counters-door.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { addOpsOption, type Print } from './shared-options.ts'
 import { tableOf } from './table.ts'
+import { problemSentence, type OpsProblem } from './problem-sentence.ts'
 import { directFetch } from '../../core/ops/direct-fetch.ts'
 
 type Options = { ops: string; json: boolean; party?: string; to?: string; by?: string }
@@ -54,11 +55,9 @@ async function ask(
       { cause },
     )
   })
-  const answer = (await response.json()) as CountersAnswer & { message?: string }
+  const answer = (await response.json()) as CountersAnswer & OpsProblem
   if (response.ok) return answer
-  // The door says it with the row of the error table already.
-  if (answer.message !== undefined) throw new OperatorFault(answer.message)
-  throw new OperatorFault(`HTTP ${response.status} from ${ops}`)
+  throw new OperatorFault(problemSentence(answer) ?? `HTTP ${response.status} from ${ops}`)
 }
 
 function print({ device, counters }: CountersAnswer, out: Print, isJson: boolean): void {

@@ -3,12 +3,13 @@
  * stands alone: what has no fault is registered, and each rejected line is reported.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
+import type { ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { linesOfFile } from '../../core/ops/text-file.ts'
 import { directFetch } from '../../core/ops/direct-fetch.ts'
 import type { DeviceListResult, RejectedDevice } from '../device-list.ts'
 import { OperatorFault } from '../operator-fault.ts'
+import { problemSentence, type OpsProblem } from './problem-sentence.ts'
 
 /** A rejected line of an inventory file, which is numbered from 1. */
 export type RejectedLine = { line: number } & Omit<RejectedDevice, 'index'>
@@ -88,14 +89,11 @@ async function post(body: string, ops: string): Promise<DeviceListResult> {
       "Start a broker with `busbar serve`, or name its operators' door with --ops host:port or BUSBAR_OPS."
     throw new OperatorFault(`nobody answers at ${ops}. ${hint}`, { cause })
   })
-  const answer = (await response.json().catch(() => ({}))) as Partial<DeviceListResult> & {
-    error?: string
-    message?: string
-  }
+  const answer = (await response.json().catch(() => ({}))) as Partial<DeviceListResult> & OpsProblem
   if (answer.registered !== undefined && answer.refused !== undefined)
     return answer as DeviceListResult
-  if (answer.error !== undefined && answer.error in errorTable)
-    throw new OperatorFault(answer.message ?? answer.error)
+  const sentence = problemSentence(answer)
+  if (sentence !== undefined) throw new OperatorFault(sentence)
   throw new OperatorFault(
     `what answers at ${ops} is not the operators' door of a broker (HTTP ${response.status}); name that with --ops host:port`,
   )

@@ -1,6 +1,6 @@
 /** `busbar keys`: a new key-encryption key, new keys for devices, and how many devices still wait for either. */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { errorTable, explain, type ErrorCode } from '../../core/base/error-table.ts'
+import { explain } from '../../core/base/error-table.ts'
 import { keyCountFields } from '../../core/ports/host-status.ts'
 import { directFetch } from '../../core/ops/direct-fetch.ts'
 import { OperatorFault } from '../operator-fault.ts'
@@ -9,6 +9,7 @@ import type { Command } from 'commander'
 import type { ClusterStatus } from './cluster-status.ts'
 import { addOpsOption, type Print } from './shared-options.ts'
 import { tableOf } from './table.ts'
+import { problemCode, type OpsProblem } from './problem-sentence.ts'
 
 /** Asks for new keys for each of `devices` at the operators' door `ops`; settles with the exit code. */
 export async function replaceKeysCommand(
@@ -66,10 +67,10 @@ async function ask<Result>(
       { cause },
     )
   })
-  const answer = (await response.json()) as Result & { error?: string }
+  const answer = (await response.json()) as Result & OpsProblem
   if (response.ok) return answer
-  const code = answer.error ?? ''
-  if (code in errorTable) throw new BrokerError(code as ErrorCode, device)
+  const code = problemCode(answer)
+  if (code !== undefined) throw new BrokerError(code, answer.detail ?? device)
   throw new OperatorFault(`HTTP ${response.status} from ${ops}`)
 }
 

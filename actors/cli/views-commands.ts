@@ -1,12 +1,13 @@
 /** `busbar inventory` and `busbar usage`: what views answer at an operators' door, for people and, as one line of JSON, for scripts. */
 import { textOfCause } from '../device/cause.ts'
 import { formatHostPort } from '../../core/base/host-port.ts'
-import { errorTable, type ErrorCode } from '../../core/base/error-table.ts'
+import type { ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { directFetch } from '../../core/ops/direct-fetch.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { InventoryJson, Page, UsageJson } from '../views/queries.ts'
 import { tableOf } from './table.ts'
+import { problemSentence, type OpsProblem } from './problem-sentence.ts'
 
 type Print = (line: string) => void
 type Query = Record<string, string | undefined>
@@ -113,11 +114,10 @@ async function ask<Answer>(ops: string, path: string, query: Query): Promise<Ans
       cause,
     })
   })
-  const answer = (await response.json()) as { error?: string; message?: string }
+  const answer = (await response.json()) as OpsProblem
   if (response.ok) return answer as Answer
-  // The message is a whole sentence of the error table, with its code in front.
-  if (answer.error !== undefined && answer.error in errorTable && answer.message !== undefined)
-    throw new OperatorFault(answer.message)
+  const sentence = problemSentence(answer)
+  if (sentence !== undefined) throw new OperatorFault(sentence)
   throw new OperatorFault(
     `the process at ${ops} has no views: start one with the role views, or name its door with --ops`,
   )

@@ -76,6 +76,14 @@ export const errorTable = {
   REQUEST_EXPIRED: row(35, 'E30', 'wan', 'later', 'DEADLINE_EXCEEDED', 'The deadline came before the request could be sent to the device.', 'Submit again with a later deadline.'),
   REQUEST_JSON_MALFORMED: row(36, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not JSON of the published messages.', 'See the HTTP section of proto/README.md; names and types are those of the proto files.'),
   REQUEST_PATH_UNKNOWN: row(37, 'E48', 'party', 'never', 'NOT_FOUND', 'There is no such path or method here.', 'See the HTTP section of proto/README.md.'),
+  REQUEST_HTTP_MALFORMED: row(270, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The call breaks a rule of HTTP/1.1.', 'Correct what is named; clients of HTTP do this by themselves.'),
+  REQUEST_METHOD_UNSUPPORTED: row(271, 'E48', 'party', 'never', 'UNIMPLEMENTED', 'The path does not have this method.', 'Use a method that the header Allow names.'),
+  REQUEST_HOST_UNKNOWN: row(272, 'E48', 'party', 'never', 'FAILED_PRECONDITION', 'The call is for a host name that this door does not have.', 'Use the address that the broker listens on; the operator adds further names with --http-hosts.'),
+  REQUEST_ORIGIN_REFUSED: row(273, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'A web page of another site makes the call.', 'Call from a page of this host, or without a browser; the operator allows further origins with --http-origins.'),
+  REQUEST_HEADERS_EXCEEDED: row(274, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request line or the headers are longer, or more, than allowed.', 'Send at most 8 KiB of path and query, 100 headers, and 16 KiB in all.'),
+  REQUEST_TIMED_OUT: row(275, 'E48', 'party', 'later', 'DEADLINE_EXCEEDED', 'The whole call did not arrive in time.', 'Send headers within 10 s, and the whole call within 30 s.'),
+  CONNECTIONS_EXCEEDED: row(276, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The door has as many connections as it may, from this address or in all.', 'Close connections, or use one for several calls.'),
+  BROKER_UNREADY: row(277, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is not ready.', 'Read the reasons, and look again after the given time.'),
 
   VIEW_QUERY_INVALID: row(38, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A parameter of the query is not one, or out of range.', 'See the README, or `busbar inventory --help` and `busbar usage --help`.'),
 

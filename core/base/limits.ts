@@ -3,9 +3,11 @@
  * What an operator may change is in the configuration, with these as defaults.
  */
 import { assert } from './assert.ts'
+import { doorLimits } from './door-limits.ts'
 import { storageLimits } from './storage-limits.ts'
 
 export const limits = {
+  ...doorLimits,
   ...storageLimits,
   // ── messages ──
   /** One ServiceRequest on the wire. The largest GB request (a tariff) is 27 kB of XML; ours is binary. */
@@ -179,18 +181,9 @@ export const limits = {
   /** A connection without a sign of life for the first gets a ping, and is closed when no answer comes for the second. */
   connectionKeepaliveMs: 30_000,
   connectionKeepaliveWaitMs: 10_000,
-  /** Long poll over HTTP. */
-  longPollMsMax: 30_000,
-  /** Objects and lists inside one another in the JSON of a party. */
-  jsonNestingMax: 16,
-  /** All of them together: more than the smallest requests that fit into `partyMessageBytesMax` have. */
-  jsonObjectsMax: 100_000,
-
   /** Hint with DEVICE_QUEUE_FULL. */
   deviceRetryAfterMs: 1_000,
   // ── operations ──
-  /** One request to the ops server, headers to answer. */
-  opsRequestMsMax: 30_000,
   /** Time to wait for the first line of a nats-server, and its size at most. */
   natsGreetingMsMax: 2_000,
   natsGreetingBytesMax: 16_384,
@@ -488,4 +481,8 @@ assert(
 assert(
   limits.requestFrameBytesMax > 2 * limits.requestBytesMax,
   'a frame of requests holds the largest one',
+)
+assert(
+  limits.partyMessageBytesMax <= limits.connectionBytesInFlightMax,
+  'a message of a party fits into its connection',
 )

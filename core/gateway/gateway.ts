@@ -4,6 +4,8 @@
  */
 import type { Parties } from '../access/parties.ts'
 import { limits } from '../base/limits.ts'
+import { BytesInFlight } from '../base/bytes-in-flight.ts'
+import type { DoorTimes } from '../http/door.ts'
 import type { Bus, OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CursorStore, DeliveryFeed } from '../ports/ledger.ts'
@@ -29,6 +31,9 @@ export type GatewayPorts = {
   random: Random
   log: Log
   metrics: Metrics
+  /** Names and origins of the HTTP door besides its own, see core/http/site.ts. */
+  site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
+  httpTimes?: Partial<DoorTimes>
 }
 
 /** Where a door listens; port 0 for any. */
@@ -52,9 +57,11 @@ export class Gateway {
       deliveries: this.deliveries,
       responses: this.responses,
       accounts: new PartyAccounts(ports.random),
+      bytes: new BytesInFlight(),
     }
     this.grpc = new GrpcGateway({ ...ports, ...shared })
-    this.http = new HttpGateway({ ...ports, ...shared })
+    const { httpTimes: times } = ports
+    this.http = new HttpGateway({ ...ports, ...shared, ...(times !== undefined && { times }) })
   }
 
   /**

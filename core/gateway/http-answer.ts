@@ -1,69 +1,37 @@
 /**
- * Acknowledgements, refusals and deliveries as JSON text: proto3 JSON of busbar.v1, and `{ code,
- * responseCode, message, detail, violations }` for what went wrong.
+ * Acknowledgements, rejections and deliveries as JSON text: proto3 JSON of busbar.v1, and problems
+ * (core/http/problem.ts) for what went wrong.
  */
 import { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { Unit, type ServiceResponse } from '../../proto/gen/busbar/v1/service_response.ts'
-import {
-  errorCodeOf,
-  errorTable,
-  explain,
-  type ErrorCode,
-  type GrpcStatus,
-} from '../base/error-table.ts'
+import { errorCodeOf, errorTable, explain, type ErrorCode } from '../base/error-table.ts'
 import { formatEui64 } from '../base/eui64.ts'
 import { boundsText, explainBounds, readCounterBounds } from '../envelope/counter-bounds.ts'
 import { readCorrelation, readDeadline, readOutcome, readTime } from '../envelope/envelope.ts'
 import { offsetOf } from '../envelope/layout.ts'
+import {
+  httpStatusOf,
+  occurrenceUri,
+  problemHead,
+  problemOf,
+  statusOf,
+  violationsMember,
+  type HttpAnswer,
+} from '../http/problem.ts'
 import { isNamed } from './answer.ts'
-import { retryHintMs } from './own-answer.ts'
-import { jsonName, type Violation } from './violation.ts'
-
-/** HTTP statuses of the error table's gRPC statuses. */
-export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
-  OK: 200,
-  INVALID_ARGUMENT: 400,
-  OUT_OF_RANGE: 400,
-  UNAUTHENTICATED: 401,
-  PERMISSION_DENIED: 403,
-  NOT_FOUND: 404,
-  ALREADY_EXISTS: 409,
-  ABORTED: 409,
-  FAILED_PRECONDITION: 409,
-  RESOURCE_EXHAUSTED: 429,
-  INTERNAL: 500,
-  UNIMPLEMENTED: 501,
-  UNAVAILABLE: 503,
-  DEADLINE_EXCEEDED: 504,
-}
-
-/** HTTP has statuses of its own for these, which gRPC lacks. */
-const ownStatusOf: { readonly [code in ErrorCode]?: number } = {
-  REQUEST_SIZE_EXCEEDED: 413,
-  RESPONSE_NOT_KEPT: 410,
-}
-
-/** The HTTP status of a rejection with `code`. */
-export const statusOf = (code: ErrorCode): number =>
-  ownStatusOf[code] ?? httpStatusOf[errorTable[code].grpc]
-
-export type HttpAnswer = {
-  status: number
-  body: string
-  retryAfterSeconds: number
-  headers?: Readonly<Record<string, string>>
-}
+import type { Violation } from './violation.ts'
 
 // Outcome parts are the same for every request with that outcome: made once.
 const outcomeTexts = new Map<
   number,
-  { status: number; isGood: boolean; asAcknowledgement: string; asError: string }
+  { status: number; isGood: boolean; asAcknowledgement: string; head: string; asError: string }
 >()
 
 function outcomeTextsOf(outcome: number): {
   status: number
   isGood: boolean
   asAcknowledgement: string
+  head: string
   asError: string
 } {
   let texts = outcomeTexts.get(outcome)
@@ -71,12 +39,15 @@ function outcomeTextsOf(outcome: number): {
   const code = errorCodeOf(outcome)
   const row = code && errorTable[code]
   const responseCode = JSON.stringify(row?.duis ?? 'E51')
-  const reason = JSON.stringify(code ?? `OUTCOME_${outcome}`)
+  const name = code ?? `OUTCOME_${outcome}`
+  const reason = JSON.stringify(name)
+  const status = code ? statusOf(code) : httpStatusOf.INTERNAL
   const sentence = JSON.stringify(code ? explain(code) : 'This outcome is of a newer Busbar.')
   texts = {
-    status: code ? statusOf(code) : httpStatusOf.INTERNAL,
+    status,
     isGood: row?.grpc === 'OK',
     asAcknowledgement: `"responseCode":${responseCode},"reason":${reason},"message":${sentence}`,
+    head: problemHead(name, row?.meaning ?? 'This outcome is of a newer Busbar.', status),
     asError: `"code":${reason},"responseCode":${responseCode},"message":${sentence}`,
   }
   outcomeTexts.set(outcome, texts)
@@ -119,17 +90,9 @@ export function acknowledgementJson(buffer: Buffer, at: number): string {
   return `{${id}${asAcknowledgement},"time":"${new Date(timeMs).toISOString()}"${rest}}`
 }
 
-/** Violations by the names of JSON, as a member that may be absent. */
-const violationsMember = (
-  violations: readonly Violation[],
-): { violations?: readonly Violation[] } =>
-  violations.length === 0
-    ? {}
-    : { violations: violations.map((one) => ({ ...one, field: jsonName(one.field) })) }
-
 /**
- * One request's answer as a whole HTTP answer: its Acknowledgement, or an error object that names
- * the request. `violationsOf` says which fields of the request a rejection is about.
+ * One request's answer as a whole HTTP answer: its Acknowledgement, or a problem that names the
+ * request. `violationsOf` says which fields of the request a rejection is about.
  */
 export function httpAnswerOf(
   buffer: Buffer,
@@ -145,39 +108,23 @@ export function httpAnswerOf(
   const retryMs = waitOf(buffer, at)
   const retry = retryMs > 0 ? `,"retryAfterMs":${retryMs}` : ''
   const bounds = readCounterBounds(buffer, at)
-  const detail = bounds === undefined ? '' : `,"detail":${JSON.stringify(boundsText(bounds))}`
+  const detail = bounds === undefined ? '' : `"detail":${JSON.stringify(boundsText(bounds))},`
   const code = errorCodeOf(outcome)
   const { violations } = violationsMember(code === undefined ? [] : violationsOf(code))
   const fields = violations === undefined ? '' : `,"violations":${JSON.stringify(violations)}`
   return {
     status: texts.status,
-    body: `{${texts.asError}${detail}${fields}${id}${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}}`,
+    body: `{${texts.head},${detail}"instance":"${occurrenceUri()}",${texts.asError}${fields}${id}${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}}`,
     retryAfterSeconds: Math.ceil(retryMs / 1000),
   }
 }
 
-/** A refusal of a whole call; `violations` are the fields of its content or parameters that are at fault. */
-export function httpRefusal(
+/** A rejection of a whole call; `violations` are the fields of its content or parameters that are at fault. */
+export const httpRefusal = (
   code: ErrorCode,
   detail?: string,
   violations: readonly Violation[] = [],
-): HttpAnswer {
-  const row = errorTable[code]
-  const retryMs = retryHintMs(code)
-  const body = {
-    code,
-    responseCode: row.duis,
-    message: explain(code),
-    detail,
-    ...violationsMember(violations),
-    ...(retryMs > 0 ? { retryAfterMs: retryMs } : {}),
-  }
-  return {
-    status: statusOf(code),
-    body: JSON.stringify(body),
-    retryAfterSeconds: Math.ceil(retryMs / 1000),
-  }
-}
+): HttpAnswer => problemOf(code, { detail, violations })
 
 /** "Not before this time again" as ms from the answer's own time; 0 for none. */
 function waitOf(buffer: Buffer, at: number): number {

@@ -2,32 +2,28 @@
  * The HTTP/JSON doors: the same submissions as over gRPC, for curl and for parties without
  * protobuf. JSON is checked strictly, turned into the same bytes and handed to the same intake.
  */
-import fastify, {
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   GetResponseRequest,
   GetResponseResponse,
   ReceiveResponse,
 } from '../../proto/gen/busbar/v1/output_gateway.ts'
-import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
+import { identify, partyHeader } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
-import { BrokerError } from '../base/broker-error.ts'
-import { formatHostPort } from '../base/host-port.ts'
 import { asBuffer } from '../base/bytes.ts'
+import type { BytesInFlight } from '../base/bytes-in-flight.ts'
 import { limits } from '../base/limits.ts'
 import { sequenceOf } from '../envelope/delivery-id.ts'
+import { HttpDoor, send, type DoorTimes } from '../http/door.ts'
+import type { ContentLimits } from '../http/json-content.ts'
+import type { HttpAnswer } from '../http/problem.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { DeliveryFeed } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Deliveries } from './deliveries.ts'
 import { pollDeliveries } from './delivery-poll.ts'
-import { deliveryJson, httpRefusal, type HttpAnswer } from './http-answer.ts'
-import { takeJsonOnly } from './http-content.ts'
-import { faultAnswer, malformedAnswer, pathIdAnswer, tooManyAnswer } from './http-fault.ts'
+import { deliveryJson, httpRefusal } from './http-answer.ts'
+import { malformedAnswer, pathIdAnswer, tooManyAnswer } from './http-fault.ts'
 import { operations } from './http-operations.ts'
 import { requestBytesOf, requestIdBytesOf, requestIdOf } from './http-request.ts'
 import {
@@ -37,9 +33,9 @@ import {
   responseQuerySchema,
   submissionSchema,
 } from './http-schema.ts'
-import { HttpBatch, HttpSingle, HttpStatus, send } from './http-sinks.ts'
+import { HttpBatch, HttpSingle, HttpStatus } from './http-sinks.ts'
 import type { Intake } from './intake.ts'
-import { serveOpenApi, type Operation } from './openapi.ts'
+import { describeProblem, serveOpenApi, type Operation } from './openapi.ts'
 import type { PartyAccount, PartyAccounts } from './party-account.ts'
 import type { Responses } from './responses.ts'
 
@@ -52,115 +48,115 @@ export type HttpGatewayPorts = {
   ledger: DeliveryFeed
   clock: Clock
   log: Log
+  /** Counts what is read and not yet answered, over all doors of the process. */
+  bytes?: BytesInFlight
+  /** Names and origins besides the door's own, see core/http/site.ts. */
+  site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
+  times?: Partial<DoorTimes>
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who calls; undefined on routes that are open to anybody. */
+    account: PartyAccount | undefined
+  }
 }
 
 const pollDeliveriesDefault = 100
 
+/** Content of each route that takes some. */
+const submission: ContentLimits = {
+  bytesMax: limits.partyMessageBytesMax,
+  itemsMax: limits.requestsPerBatchMax,
+  depthMax: limits.jsonNestingMax,
+}
+const acknowledgement: ContentLimits = { bytesMax: 1024, itemsMax: 0, depthMax: 2 }
+
 export class HttpGateway {
   private readonly ports: HttpGatewayPorts
-  private readonly server: FastifyInstance
+  private readonly door: HttpDoor
   private readonly polls = new Set<() => void>()
 
   constructor(ports: HttpGatewayPorts) {
     this.ports = ports
-    this.server = fastify({
-      bodyLimit: limits.partyMessageBytesMax,
-      routerOptions: { maxParamLength: 200 },
-      // HEAD would run the handler of GET: a poll takes the receiver's seat [RFC 9110 9.2.1].
-      exposeHeadRoutes: false,
-      requestTimeout: limits.longPollMsMax,
-      forceCloseConnections: true,
-      frameworkErrors: (error, _request, reply) => this.refuseBroken(error, reply as FastifyReply),
-      ajv: {
-        customOptions: {
-          coerceTypes: false,
-          removeAdditional: false,
-          useDefaults: false,
-          allErrors: false,
-          allowUnionTypes: true,
-        },
-      },
+    const { log, bytes, site, times } = ports
+    this.door = new HttpDoor({
+      log,
+      name: 'HTTP',
+      identify: (request) => this.identify(request),
+      partyOf: ({ account }) => account?.party.key,
+      ...site,
+      ...(bytes !== undefined && { bytes }),
+      ...(times !== undefined && { times }),
     })
-    takeJsonOnly(this.server)
-    this.server.setErrorHandler((error: FastifyError, _request, reply) =>
-      this.refuseBroken(error, reply),
-    )
-    this.server.setNotFoundHandler((request, reply) =>
-      send(
-        reply,
-        httpRefusal('REQUEST_PATH_UNKNOWN', `${request.method} ${request.url.slice(0, 100)}`),
-      ),
-    )
+    this.door.app.decorateRequest('account', undefined)
     this.addRoutes()
   }
 
   private addRoutes(): void {
-    const { server } = this
+    const { app: server } = this.door
     serveOpenApi(server)
+    this.door.describeProblems({ operation: describeProblem })
     const requests = '/v1/service-requests'
-    const of = (name: keyof typeof operations): { config: { operation: Operation } } => ({
-      config: { operation: operations[name] },
+    const of = (
+      name: keyof typeof operations,
+      content?: ContentLimits,
+    ): { config: { operation: Operation; content?: ContentLimits } } => ({
+      config: { operation: operations[name], ...(content !== undefined && { content }) },
     })
-    server.post(requests, { schema: { body: submissionSchema }, ...of('submit') }, this.submit)
-    server.get(`${requests}/:id`, of('getStatus'), this.getStatus)
+    const safe = { exposeHeadRoute: true }
+    server.post(
+      requests,
+      { schema: { body: submissionSchema }, ...of('submit', submission) },
+      this.submit,
+    )
+    server.get(`${requests}/:id`, { ...safe, ...of('getStatus') }, this.getStatus)
     server.delete(`${requests}/:id`, of('cancel'), this.cancel)
     server.get(
       `${requests}/:id/response`,
-      { schema: { querystring: responseQuerySchema }, ...of('getResponse') },
+      { ...safe, schema: { querystring: responseQuerySchema }, ...of('getResponse') },
       this.getResponse,
     )
+    // Not safe: a poll takes the receiver's seat, so there is no HEAD [RFC 9110 9.2.1].
     server.get('/v1/deliveries', { schema: { querystring: pollSchema }, ...of('poll') }, this.poll)
     server.post(
       '/v1/deliveries/acknowledgements',
-      { schema: { body: deliveryAcknowledgementSchema }, ...of('acknowledge') },
+      {
+        schema: { body: deliveryAcknowledgementSchema },
+        ...of('acknowledge', acknowledgement),
+      },
       this.acknowledge,
     )
   }
 
   /**
    * Listens on `host:port`, 0 for any; settles with the port.
-   * @throws BrokerError CONFIG_INVALID when the address is taken, or is none of this machine
+   * @throws BrokerError CONFIG_INVALID when the address is taken, or does not belong to this machine
    */
-  async listen(host: string, port: number): Promise<number> {
-    try {
-      await this.server.listen({ host, port })
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      throw new BrokerError(
-        'CONFIG_INVALID',
-        `HTTP cannot listen on ${formatHostPort(host, port)}: ${why}`,
-        {
-          cause,
-        },
-      )
-    }
-    const address = this.server.server.address()
-    return typeof address === 'object' && address !== null ? address.port : port
+  listen(host: string, port: number): Promise<number> {
+    return this.door.listen(host, port)
   }
 
   /** Ends the long polls with what they have, then every connection. */
   async close(): Promise<void> {
     for (const stop of this.polls) stop()
-    await this.server.close()
+    await this.door.close()
   }
 
-  /** Answers a call that failed before its handler ran, or in it. */
-  private refuseBroken(error: FastifyError, reply: FastifyReply): void {
-    const answer = faultAnswer(error)
-    if (answer.status >= 500) this.ports.log.error({ reason: String(error) }, 'an HTTP call failed')
-    send(reply, answer)
-  }
-
-  private identify(request: FastifyRequest): PartyAccount | IdentityRefusal {
+  /** Notes who calls, before anything of the content is read; or why the call is rejected. */
+  private identify(request: FastifyRequest): HttpAnswer | undefined {
+    if (request.routeOptions.config.operation?.isOpen) return undefined
     const value = request.headers[partyHeader]
-    if (Array.isArray(value)) return 'PARTY_HEADER_MALFORMED'
-    const party = identify(value, this.ports.parties)
-    return typeof party === 'string' ? party : this.ports.accounts.of(party)
+    const party = Array.isArray(value)
+      ? 'PARTY_HEADER_MALFORMED'
+      : identify(value, this.ports.parties)
+    if (typeof party === 'string') return httpRefusal(party)
+    request.account = this.ports.accounts.of(party)
+    return undefined
   }
 
   private readonly submit = (request: FastifyRequest, reply: FastifyReply): void => {
-    const account = this.identify(request)
-    if (typeof account === 'string') return send(reply, httpRefusal(account))
+    const account = request.account!
     const body = request.body as Record<string, unknown> & { requests?: Record<string, unknown>[] }
     const { intake } = this.ports
     if (body.requests === undefined) {
@@ -185,8 +181,7 @@ export class HttpGateway {
   }
 
   private readonly getStatus = (request: FastifyRequest, reply: FastifyReply): void => {
-    const account = this.identify(request)
-    if (typeof account === 'string') return send(reply, httpRefusal(account))
+    const account = request.account!
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
     if (bytes === undefined)
       return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
@@ -197,8 +192,7 @@ export class HttpGateway {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
-    const account = this.identify(request)
-    if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
+    const account = request.account!
     const requestId = requestIdOf((request.params as { id: string }).id)
     if (requestId === undefined)
       return this.sent(
@@ -220,8 +214,7 @@ export class HttpGateway {
   }
 
   private readonly cancel = (request: FastifyRequest, reply: FastifyReply): void => {
-    const account = this.identify(request)
-    if (typeof account === 'string') return send(reply, httpRefusal(account))
+    const account = request.account!
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
     if (bytes === undefined)
       return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
@@ -232,8 +225,7 @@ export class HttpGateway {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
-    const account = this.identify(request)
-    if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
+    const account = request.account!
     const query = request.query as { max?: string; waitMs?: string; onlyIfFree?: string }
     const max = Math.min(
       Math.max(Number(query.max ?? pollDeliveriesDefault), 1),
@@ -270,8 +262,7 @@ export class HttpGateway {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
-    const account = this.identify(request)
-    if (typeof account === 'string') return this.sent(reply, httpRefusal(account))
+    const account = request.account!
     const body = request.body as { deliveryId?: unknown; delivery_id?: unknown }
     const given = body.deliveryId ?? body.delivery_id
     const fault = deliveryIdFaultOf(given)

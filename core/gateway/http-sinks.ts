@@ -6,18 +6,11 @@ import { readKind } from '../envelope/envelope.ts'
 import { Kind } from '../envelope/layout.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { appendStatus } from '../translate/status.ts'
-import { acknowledgementJson, httpAnswerOf, httpRefusal, type HttpAnswer } from './http-answer.ts'
+import { send } from '../http/door.ts'
+import { acknowledgementJson, httpAnswerOf, httpRefusal } from './http-answer.ts'
 import { requestViolations } from './request-violations.ts'
 import type { AnswerSink } from './slots.ts'
 import type { Violation } from './violation.ts'
-
-const json = 'application/json; charset=utf-8'
-/** Sends `answer`, and ends the call with it. */
-export function send(reply: FastifyReply, answer: HttpAnswer): void {
-  if (answer.retryAfterSeconds > 0) reply.header('retry-after', answer.retryAfterSeconds)
-  for (const [name, value] of Object.entries(answer.headers ?? {})) reply.header(name, value)
-  reply.code(answer.status).header('content-type', json).send(answer.body)
-}
 
 /** One request a call: POST with a single object, or DELETE. */
 export class HttpSingle implements AnswerSink {

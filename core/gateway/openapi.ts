@@ -6,8 +6,7 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { partyHeader } from '../access/identity.ts'
 import { errorTable, type ErrorCode } from '../base/error-table.ts'
-import { statusOf } from './http-answer.ts'
-import { jsonType } from './http-content.ts'
+import { jsonType, problemType, statusOf } from '../http/problem.ts'
 import { messageSchemas, type Schema } from './message-schemas.ts'
 
 /** What a route answers, and what it is for. */
@@ -38,17 +37,42 @@ const partyCodes: readonly ErrorCode[] = [
   'PARTY_UNKNOWN',
 ]
 /** Any call may end with these. */
-const ownCodes: readonly ErrorCode[] = ['BROKER_GATEWAY_FAILED']
+const ownCodes: readonly ErrorCode[] = [
+  'REQUEST_HTTP_MALFORMED',
+  'REQUEST_ORIGIN_REFUSED',
+  'REQUEST_HOST_UNKNOWN',
+  'REQUEST_HEADERS_EXCEEDED',
+  'REQUEST_TIMED_OUT',
+  'BROKER_GATEWAY_BUSY',
+  'CONNECTIONS_EXCEEDED',
+  'BROKER_GATEWAY_FAILED',
+]
 
-const errorRef: Schema = { $ref: '#/components/schemas/Error' }
 const content = (schema: Schema): Schema => ({ [jsonType]: { schema } })
+const problemContent: Schema = {
+  [problemType]: { schema: { $ref: '#/components/schemas/Problem' } },
+}
 const header = (description: string, schema: Schema): Schema => ({ description, schema })
 
-const errorSchema: Schema = {
+const problemSchema: Schema = {
   type: 'object',
-  description: 'Why a call was rejected. Programs decide by `code`; the texts are for people.',
-  required: ['code', 'responseCode', 'message'],
+  description:
+    'Why a call was rejected [RFC 9457]. Programs decide by `code`; the texts are for people.',
+  required: ['type', 'title', 'status', 'instance', 'code', 'responseCode', 'message'],
   properties: {
+    type: {
+      type: 'string',
+      format: 'uri-reference',
+      description: 'Where this door describes the kind of problem.',
+      examples: ['/problems/REQUEST_ID_MALFORMED'],
+    },
+    title: { type: 'string' },
+    status: { type: 'integer', minimum: 400, maximum: 599 },
+    instance: {
+      type: 'string',
+      format: 'uri',
+      description: 'This one occurrence; for status 500 it stands in the log of the broker.',
+    },
     code: { type: 'string', examples: ['REQUEST_ID_MALFORMED'] },
     responseCode: { type: 'string', pattern: '^[IE]\\d+$' },
     message: { type: 'string' },
@@ -91,7 +115,9 @@ function answersOf({ status, answer, otherAnswers, summary }: Operation): Record
 }
 
 function refusals(operation: Operation, hasBody: boolean): Record<string, Schema> {
-  const codes = [...(operation.isOpen ? [] : partyCodes), ...operation.codes, ...ownCodes]
+  const codes = [
+    ...new Set([...(operation.isOpen ? [] : partyCodes), ...operation.codes, ...ownCodes]),
+  ]
   const byStatus = Map.groupBy(codes, statusOf)
   const answers: Record<string, Schema> = {}
   for (const [status, list] of [...byStatus].sort(([a], [b]) => a - b)) {
@@ -99,7 +125,7 @@ function refusals(operation: Operation, hasBody: boolean): Record<string, Schema
     answers[status] = {
       description: list.map((code) => `${code}: ${errorTable[code].meaning}`).join('\n\n'),
       ...(mayRetry && { headers: { 'Retry-After': { $ref: '#/components/headers/Retry-After' } } }),
-      content: content(errorRef),
+      content: problemContent,
     }
   }
   if (hasBody)
@@ -109,7 +135,7 @@ function refusals(operation: Operation, hasBody: boolean): Record<string, Schema
         'Accept-Post': header('The content type that is taken.', { type: 'string' }),
         'Accept-Encoding': header('The content codings that are taken.', { type: 'string' }),
       },
-      content: content(errorRef),
+      content: problemContent,
     }
   return answers
 }
@@ -203,10 +229,33 @@ function documentOf(routes: readonly RouteOptions[]): Schema {
           'ReceiveResponse',
           'GetResponseResponse',
         ]),
-        Error: errorSchema,
+        Problem: problemSchema,
       },
     },
   }
+}
+
+/** GET /problems/{code} */
+export const describeProblem: Operation = {
+  id: 'describeProblem',
+  summary: 'What a kind of problem means, and what to do about it.',
+  status: 200,
+  answer: {
+    type: 'object',
+    required: ['code', 'title', 'action', 'status', 'responseCode', 'fault', 'retry'],
+    properties: {
+      code: { type: 'string' },
+      title: { type: 'string' },
+      action: { type: 'string' },
+      status: { type: 'integer' },
+      responseCode: { type: 'string' },
+      fault: { type: 'string', description: 'Who must act.' },
+      retry: { enum: ['never', 'later', 'now'] },
+    },
+  },
+  codes: ['REQUEST_PATH_UNKNOWN'],
+  parameters: { code: 'The `code` of a problem' },
+  isOpen: true,
 }
 
 /**
@@ -216,7 +265,8 @@ function documentOf(routes: readonly RouteOptions[]): Schema {
 export function serveOpenApi(server: FastifyInstance): void {
   const routes: RouteOptions[] = []
   let text: string | undefined
-  server.addHook('onRoute', (route) => void routes.push(route))
+  // HEAD is GET without its content [RFC 9110 9.3.2].
+  server.addHook('onRoute', (route) => void (route.method !== 'HEAD' && routes.push(route)))
   server.addHook('onReady', (done) => {
     text = JSON.stringify(documentOf(routes))
     done()
@@ -229,7 +279,11 @@ export function serveOpenApi(server: FastifyInstance): void {
     codes: [],
     isOpen: true,
   }
-  server.get('/openapi.json', { config: { operation } }, (_request, reply) => {
-    reply.header('content-type', `${jsonType}; charset=utf-8`).send(text)
-  })
+  server.get(
+    '/openapi.json',
+    { exposeHeadRoute: true, config: { operation } },
+    (_request, reply) => {
+      reply.header('content-type', `${jsonType}; charset=utf-8`).send(text)
+    },
+  )
 }

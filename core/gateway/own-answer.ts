@@ -2,21 +2,16 @@
  * Answers that the gateway gives of its own, as ACKNOWLEDGEMENT envelopes like those of a host, so
  * that doors know one kind of answer only.
  */
-import { errorId, errorTable, type ErrorCode } from '../base/error-table.ts'
+import { errorId, type ErrorCode } from '../base/error-table.ts'
 import { eui64Bytes } from '../base/eui64.ts'
 import { Lane } from '../base/lane.ts'
-import { limits } from '../base/limits.ts'
+import { retryHintMs } from '../base/retry-hint.ts'
 import type { Srv } from '../base/srv.ts'
 import { readCounter, writeHeader, type Header } from '../envelope/envelope.ts'
 import { headerBytes, Kind, offsetOf } from '../envelope/layout.ts'
 import type { RequestScan } from '../translate/scan.ts'
 
-/** How long a refused party is asked to wait, ms; 0 when trying again does not help. */
-export function retryHintMs(code: ErrorCode): number {
-  const row = errorTable[code]
-  if (row.retry !== 'later') return 0
-  return row.grpc === 'RESOURCE_EXHAUSTED' ? limits.busyRetryMs : limits.unavailableRetryMs
-}
+export { retryHintMs }
 
 /** The RequestID of a refusal whose RequestID could not be read. */
 const nobody = Buffer.alloc(eui64Bytes)

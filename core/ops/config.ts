@@ -10,10 +10,12 @@ import { formatHostPort, type HostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import type { KeyEncryption } from './key-encryption-keys.ts'
 import {
+  hostNames,
   keyEncryptionKeys,
   listenAddress,
   listenAddressOrNone,
   natsUrl,
+  originNames,
   quantity,
   unitBytes,
   unitMs,
@@ -41,6 +43,8 @@ export type BrokerConfig = {
   readonly grpc: ListenAddress
   readonly http: ListenAddress
   readonly ops: ListenAddress
+  /** What the HTTP doors are called besides the addresses they listen on, and pages that may call. */
+  readonly site: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
   /** Absolute. */
   readonly partiesFile: string
   /**
@@ -198,6 +202,28 @@ export const settings = {
       "Metrics, health and operators' routes are for this machine; 9464 is customary for Prometheus exporters.",
     consequence: 'Any other host opens the registration of devices to whoever reaches it.',
     schema: listenAddress,
+  },
+  httpHosts: {
+    env: 'BUSBAR_HTTP_HOSTS',
+    option: 'httpHosts',
+    what: 'Names under which clients reach the HTTP doors, of parties and of operators.',
+    default: '',
+    unit: 'names or name:port, separated by commas',
+    reason:
+      'Empty: a door is reached under the address it listens on. A web page can point a name of its own at this machine, so other names are rejected.',
+    consequence:
+      'Calls whose header Host has one of these names are taken as well: name here what a reverse proxy, a container network or a DNS record calls the broker.',
+    schema: hostNames,
+  },
+  httpOrigins: {
+    env: 'BUSBAR_HTTP_ORIGINS',
+    option: 'httpOrigins',
+    what: 'Origins of web pages that may call the HTTP doors from a browser.',
+    default: '',
+    unit: 'origins such as https://console.example, separated by commas',
+    reason: 'Empty: calls of pages of other sites are rejected.',
+    consequence: 'Pages of these origins may do whatever anybody may who reaches the door.',
+    schema: originNames,
   },
   partiesFile: {
     env: 'BUSBAR_PARTIES',
@@ -451,6 +477,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     grpc: read(settings.grpc),
     http: read(settings.http),
     ops: read(settings.ops),
+    site: { hosts: read(settings.httpHosts), origins: read(settings.httpOrigins) },
     partiesFile: resolve(
       source.workingDir,
       partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),

@@ -3,11 +3,11 @@
  * /health/ready, and whatever routes the broker adds, such as the registration of devices. Not for parties: that is
  * core/gateway.
  */
-import { fastify, type FastifyInstance } from 'fastify'
-import { BrokerError } from '../base/broker-error.ts'
+import type { FastifyInstance } from 'fastify'
+import type { BytesInFlight } from '../base/bytes-in-flight.ts'
 import { formatHostPort } from '../base/host-port.ts'
-import type { GrpcStatus } from '../base/error-table.ts'
-import { limits } from '../base/limits.ts'
+import { HttpDoor, send, type DoorTimes } from '../http/door.ts'
+import { problemOf } from '../http/problem.ts'
 import type { Log } from '../ports/log.ts'
 import type { ListenAddress } from './config.ts'
 import type { PrometheusMetrics } from './metrics.ts'
@@ -32,36 +32,24 @@ export type OpsServerOptions = {
   readonly listen: ListenAddress
   readonly metrics: PrometheusMetrics
   readonly log: Log
-  /** Adds routes before the server listens. A BrokerError thrown in one becomes the fitting status. */
+  /** Adds routes before the server listens. A BrokerError thrown in one becomes the fitting problem. */
   readonly routes?: (app: FastifyInstance) => void
+  /** Names and origins besides the door's own, see core/http/site.ts. */
+  readonly site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
+  readonly bytes?: BytesInFlight
+  readonly times?: Partial<DoorTimes>
 }
 
-/** HTTP status by gRPC status: google.rpc.Code's own mapping. */
-export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
-  OK: 200,
-  INVALID_ARGUMENT: 400,
-  FAILED_PRECONDITION: 400,
-  OUT_OF_RANGE: 400,
-  UNAUTHENTICATED: 401,
-  PERMISSION_DENIED: 403,
-  NOT_FOUND: 404,
-  ALREADY_EXISTS: 409,
-  ABORTED: 409,
-  RESOURCE_EXHAUSTED: 429,
-  INTERNAL: 500,
-  UNIMPLEMENTED: 501,
-  UNAVAILABLE: 503,
-  DEADLINE_EXCEEDED: 504,
-}
-
-const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)$/
+/** An address of this machine, where the door listens on all of them. */
+const reachable: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
 /** @throws BrokerError CONFIG_INVALID when the address cannot be listened on */
 export async function startOpsServer({
   listen,
   metrics,
-  log,
   routes,
+  site,
+  ...others
 }: OpsServerOptions): Promise<OpsServer> {
   const checks = new Map<string, ReadinessCheck>()
   const notes = new Map<string, ReadinessCheck>()
@@ -71,81 +59,34 @@ export async function startOpsServer({
       return reason === undefined ? [] : [`${name}: ${reason}`]
     })
 
-  const app = fastify({
-    logger: false,
-    bodyLimit: limits.partyMessageBytesMax,
-    connectionTimeout: limits.opsRequestMsMax,
-    requestTimeout: limits.opsRequestMsMax,
-    keepAliveTimeout: limits.opsRequestMsMax,
-    forceCloseConnections: true,
-  })
-  // Only JSON: a web page elsewhere can make a browser post plain text to loopback without asking, but not JSON.
-  app.removeContentTypeParser('text/plain')
-  if (loopback.test(listen.host)) {
-    // A name that somebody points at 127.0.0.1 is not us: keeps web pages from reading through a browser.
-    app.addHook('onRequest', async (request, reply) => {
-      if (!loopback.test((request.headers.host ?? '').replace(/:\d+$/, ''))) {
-        await reply
-          .code(421)
-          .send({ error: 'HOST_UNKNOWN', message: 'Use 127.0.0.1 or localhost.' })
-      }
-    })
-  }
-  app.setErrorHandler(async (error, request, reply) => {
-    if (error instanceof BrokerError) {
-      await reply
-        .code(httpStatusOf[error.row.grpc])
-        .send({ error: error.code, message: error.message })
-      return
-    }
-    const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
-    if (status >= 400 && status < 500) {
-      await reply.code(status).send({ error: 'REQUEST_INVALID', message: (error as Error).message })
-      return
-    }
-    log.error(
-      {
-        route: request.routeOptions.url,
-        fault: error instanceof Error ? error.message : String(error),
-      },
-      'an ops route failed',
-    )
-    await reply.code(500).send({ error: 'INTERNAL', message: 'See the log.' })
-  })
-
-  app.get('/metrics', async (_request, reply) =>
+  const door = new HttpDoor({ name: 'ops server', ...others, ...site })
+  const { app } = door
+  const safe = { exposeHeadRoute: true }
+  door.describeProblems()
+  app.get('/metrics', safe, async (_request, reply) =>
     reply.type(metrics.contentType).send(await metrics.text()),
   )
-  app.get('/health/live', async () => ({ status: 'live' }))
-  app.get('/health/ready', async (_request, reply) => {
+  app.get('/health/live', safe, async () => ({ status: 'live' }))
+  app.get('/health/ready', safe, (_request, reply) => {
     const found = reasons()
     const noted = reasons(notes)
     const degraded = noted.length > 0 && { degraded: noted }
-    return found.length === 0
-      ? { status: 'ready', reasons: found, ...degraded }
-      : reply.code(503).send({ status: 'unready', reasons: found, ...degraded })
+    if (found.length === 0) return reply.send({ status: 'ready', reasons: found, ...degraded })
+    const members = { reasons: found, ...degraded }
+    return send(reply, problemOf('BROKER_UNREADY', { detail: found.join('; '), members }))
   })
   routes?.(app)
-
-  let url: string
-  try {
-    url = await app.listen({ host: listen.host, port: listen.port })
-  } catch (cause) {
-    throw new BrokerError(
-      'CONFIG_INVALID',
-      `ops server cannot listen on ${formatHostPort(listen.host, listen.port)}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    )
-  }
+  const port = await door.listen(listen.host, listen.port)
+  const url = `http://${formatHostPort(reachable[listen.host] ?? listen.host, port)}`
   return {
     url,
-    port: Number(new URL(url).port),
+    port,
     addCheck(name, check) {
       checks.set(name, check)
       return () => void checks.delete(name)
     },
     addNote: (name, check) => void notes.set(name, check),
     reasons: () => reasons(),
-    close: () => app.close(),
+    close: () => door.close(),
   }
 }

@@ -1,6 +1,7 @@
 /** How the texts of settings are read: numbers, quantities with units, addresses, keys. Pure. */
 import { z } from 'zod'
 import { parseHostPort, type HostPort } from '../base/host-port.ts'
+import { isHostText, isOriginText } from '../http/site.ts'
 import type { SecretKey } from '../ports/crypto.ts'
 import { keyEncryptionKeyOf } from './key-encryption-keys.ts'
 
@@ -66,6 +67,26 @@ export const listenAddressOrNone: z.ZodType<HostPort | undefined, string> = z
     for (const { message } of result?.error?.issues ?? []) context.addIssue(message)
     return result?.data
   })
+
+const listOf = (
+  isGood: (text: string) => boolean,
+  example: string,
+): z.ZodType<readonly string[], string> =>
+  z
+    .string()
+    .transform((text) =>
+      text
+        .split(',')
+        .map((one) => one.trim())
+        .filter(Boolean),
+    )
+    .refine((list) => list.every(isGood), `must look like ${example}, several separated by commas`)
+
+/** Names of the HTTP doors, separated by commas, or empty for none. */
+export const hostNames = listOf(isHostText, 'busbar.example or 192.0.2.1:8080')
+
+/** Origins of web pages, separated by commas, or empty for none. */
+export const originNames = listOf(isOriginText, 'https://console.example')
 
 /** Addresses of NATS servers, separated by commas, or empty for none. */
 export const natsUrl = z

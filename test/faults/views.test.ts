@@ -31,7 +31,7 @@ type Answer = {
   next: string | null
   lagTicks: number
   missing: unknown[]
-  error: string
+  code: string
   message: string
 }
 
@@ -117,7 +117,7 @@ t.test('inventory and usage of a deployment', async (t) => {
   t.equal((await ask(`/v1/inventory?eui64=${one}`)).answer.rows.length, 1)
   t.equal((await ask(`/v1/inventory?eui64=${one.slice(0, 8)}`)).answer.rows.length, 40)
   const unknown = await ask('/v1/inventory/00-00-00-00-00-00-00-07')
-  t.match(unknown, { status: 404, answer: { error: 'DEVICE_UNKNOWN' } })
+  t.match(unknown, { status: 404, answer: { code: 'DEVICE_UNKNOWN' } })
   for (const [path, fault] of [
     ['/v1/inventory?type=TOASTER&limit=0', /type must be one of ESME.*limit must be/],
     ['/v1/inventory?limit=1001', /from 1 to 1000/],
@@ -130,7 +130,7 @@ t.test('inventory and usage of a deployment', async (t) => {
     ['/v1/usage?party=me&after=zz', /party must be an EUI-64; after must be/],
   ] as const) {
     const { status, answer } = await ask(path)
-    t.match({ status, ...answer }, { status: 400, error: 'VIEW_QUERY_INVALID', message: fault })
+    t.match({ status, ...answer }, { status: 400, code: 'VIEW_QUERY_INVALID', detail: fault })
   }
 
   // The commands.

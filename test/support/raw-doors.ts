@@ -116,7 +116,7 @@ export async function http(
   const text = (name: string): string => (typeof json[name] === 'string' ? json[name] : '')
   return {
     status: response.status,
-    code: text('code') || text('error') || text('reason'),
+    code: text('code') || text('reason'),
     message: text('message'),
     body: json,
   }

@@ -146,7 +146,7 @@ t.test('without a key-encryption key that is the first message', async (t) => {
   })
   t.equal(response.status, 400)
   t.match(await response.json(), {
-    error: 'DEVICE_RECORD_MALFORMED',
+    code: 'DEVICE_RECORD_MALFORMED',
     registered: 0,
     refused: [{ index: 0, eui64: 'x', code: 'DEVICE_RECORD_MALFORMED' }],
   })

@@ -183,12 +183,13 @@ t.test('JSON that is not ours: a named error that says where, never a crash', as
   t.same([many.status, many.json['code']], [413, 'REQUEST_SIZE_EXCEEDED'])
   const type = await call(rig, submit, { body: 'a=1', headers: { 'content-type': 'text/csv' } })
   t.same([type.status, type.json['code']], [415, 'REQUEST_JSON_MALFORMED'])
-  for (const [path, method] of [
-    ['/v2', 'GET'],
-    [submit, 'PUT'],
-    ['/v1/deliveries', 'POST'],
+  for (const [path, method, status, code] of [
+    ['/v2', 'GET', 404, 'REQUEST_PATH_UNKNOWN'],
+    [submit, 'PUT', 405, 'REQUEST_METHOD_UNSUPPORTED'],
+    ['/v1/deliveries', 'POST', 405, 'REQUEST_METHOD_UNSUPPORTED'],
   ] as const) {
-    t.same((await call(rig, path, { method })).json['code'], 'REQUEST_PATH_UNKNOWN')
+    const wrong = await call(rig, path, { method })
+    t.same([wrong.status, wrong.json['code']], [status, code])
   }
   t.equal((await call(rig, submit, { body: requestJson() })).status, 202)
 })

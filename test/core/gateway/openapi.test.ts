@@ -33,6 +33,7 @@ type OpenApi = {
 const requests = '/v1/service-requests'
 const routes = [
   'get /openapi.json',
+  'get /problems/{code}',
   `post ${requests}`,
   `get ${requests}/{id}`,
   `delete ${requests}/{id}`,
@@ -105,12 +106,15 @@ t.test('every route is there, and every part is whole', async (t) => {
       t.ok(description, `${what}: ${name} is described`)
     t.equal(requestBody !== undefined, method === 'post', what)
     if (requestBody) t.ok(responses['415'], `${what} says which content it takes`)
-    if (path !== '/openapi.json') t.ok(responses['401'] && responses['500'], what)
-    const contents = [requestBody?.content, ...Object.values(responses).map((one) => one.content)]
-    for (const content of contents) {
-      if (content === undefined) continue
-      t.same(Object.keys(content), ['application/json'], what)
-      const { schema } = content['application/json']!
+    if (operation.security === undefined) t.ok(responses['401'] && responses['500'], what)
+    const answers = Object.entries(responses).map(([status, { content }]) => ({
+      content,
+      type: Number(status) < 400 ? 'application/json' : 'application/problem+json',
+    }))
+    const asked = requestBody && [{ content: requestBody.content, type: 'application/json' }]
+    for (const { content, type } of [...(asked ?? []), ...answers]) {
+      t.same(Object.keys(content), [type], what)
+      const { schema } = content[type]!
       t.doesNotThrow(() => check(document, schema), `${what}: a schema of JSON Schema 2020-12`)
       t.notMatch(JSON.stringify(schema), /nullable/)
     }
@@ -129,7 +133,7 @@ t.test(
     await serveHost(rig.bus, 'a', () => accepted)
     for (const route of routes) {
       const [method, path] = route.split(' ') as [string, string]
-      const url = rig.httpUrl + path.replace('{id}', 'x')
+      const url = rig.httpUrl + path.replace('{id}', 'x').replace('{code}', 'PARTY_UNKNOWN')
       const answer = await fetch(url, {
         method: method.toUpperCase(),
         headers: { 'x-busbar-party': supplier },
@@ -192,7 +196,9 @@ t.test('answers are as described, and their members are known', async (t) => {
     const json: unknown = await answer.json()
     t.equal(answer.status, status, `${what} ${JSON.stringify(json)}`)
     const { responses } = document.paths[template]![method.toLowerCase()]!
-    const { schema } = responses[status]!.content['application/json']!
+    const type = status < 400 ? 'application/json' : 'application/problem+json'
+    t.equal(answer.headers.get('content-type')?.split(';')[0], type, what)
+    const { schema } = responses[status]!.content[type]!
     t.same(check(document, schema)(json), [], what)
     // In an answer unknown members are allowed, because a newer gateway may have more; this one has none.
     const closed = JSON.parse(

@@ -229,8 +229,13 @@ t.test('neither GetResponse nor HEAD takes the seat of a receiver', async (t) =>
   await turn()
   await tick(finder, ledger, [1])
   await rig.client().response(idOf(1))
-  for (const path of ['/v1/deliveries', '/v1/deliveries?waitMs=1', pathOf(1), '/v1/deliveries'])
-    t.equal((await get(rig, path, 'HEAD')).status, 404, `HEAD ${path} has no handler`)
+  for (const [path, status] of [
+    ['/v1/deliveries', 405],
+    ['/v1/deliveries?waitMs=1', 405],
+    [pathOf(1), 200],
+    ['/v1/deliveries', 405],
+  ] as const)
+    t.equal((await get(rig, path, 'HEAD')).status, status, `HEAD ${path}`)
   for (let i = 0; i < 20; i++) await turn()
   t.notOk(isEnded, 'the receiver goes on')
   await stream.end()

@@ -25,6 +25,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     grpc: { host: '127.0.0.1', port: 50_051 },
     http: { host: '127.0.0.1', port: 8_080 },
     ops: { host: '127.0.0.1', port: 9_464 },
+    site: { hosts: [], origins: [] },
     partiesFile: '/srv/.busbar/data/parties.json',
     nats: { kind: 'embedded' },
     keyEncryption: { kind: 'none' },
@@ -260,7 +261,11 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   const takeAway = server.addCheck('partitions', () => reason)
   const unready = await ask(server, '/health/ready')
   t.equal(unready.status, 503)
-  t.same(JSON.parse(unready.body), { status: 'unready', reasons: ['partitions: no lease yet'] })
+  t.equal(unready.type, 'application/problem+json')
+  t.match(JSON.parse(unready.body), {
+    code: 'BROKER_UNREADY',
+    reasons: ['partitions: no lease yet'],
+  })
   t.equal((await ask(server, '/health/live')).status, 200, 'not ready is alive')
   reason = undefined
   t.equal((await ask(server, '/health/ready')).status, 200)
@@ -297,7 +302,7 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   )
   const large = { method: 'POST', headers: json, body: `"${'x'.repeat(5 * 1024 * 1024)}"` }
   t.equal((await ask(server, '/v1/things', large).catch(() => ({ status: 413 }))).status, 413)
-  t.match(await ask(server, '/v1/refused'), { status: 404, body: /"error":"DEVICE_UNKNOWN"/ })
+  t.match(await ask(server, '/v1/refused'), { status: 404, body: /"code":"DEVICE_UNKNOWN"/ })
   const broken = await ask(server, '/v1/broken')
   t.equal(broken.status, 500)
   t.notMatch(broken.body, 'secret')
@@ -313,6 +318,47 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
     startOpsServer({ listen: { host: '127.0.0.1', port: server.port }, metrics, log: silentLog }),
     { code: 'CONFIG_INVALID' },
   )
+})
+
+t.test('ops server: no page of another site reaches it, and errors are problems', async (t) => {
+  const done: string[] = []
+  const metrics = createMetrics({ withProcess: false })
+  const server = await startOpsServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    metrics,
+    log: silentLog,
+    site: { hosts: ['busbar.example'], origins: [] },
+    routes(app) {
+      app.post('/v1/devices/:eui64/keys', async () => {
+        done.push('keys')
+        return {}
+      })
+    },
+  })
+  t.teardown(() => server.close())
+  const path = '/v1/devices/00-DB-12-34-56-78-90-A0/keys'
+  const cases: Array<[headers: Record<string, string>, body: string, status: number]> = [
+    [{ host: 'evil.example' }, '', 421],
+    [{ origin: 'http://evil.example' }, '', 403],
+    [{ origin: 'null' }, '', 403],
+    [{ 'sec-fetch-site': 'cross-site' }, '', 403],
+    [{ 'content-type': 'text/plain' }, '', 415],
+    [{ 'content-type': 'text/plain' }, '{}', 415],
+    [{ 'content-type': 'application/x-www-form-urlencoded' }, 'a=b', 415],
+    [{ 'content-type': 'multipart/form-data; boundary=x' }, '--x--', 415],
+  ]
+  for (const [headers, body, status] of cases) {
+    const answer = await ask(server, path, { method: 'POST', headers, body })
+    t.equal(answer.status, status, JSON.stringify(headers))
+    t.equal(answer.type, 'application/problem+json')
+  }
+  t.same(done, [])
+  for (const headers of [{}, { host: 'busbar.example' }, { origin: server.url }])
+    t.equal((await ask(server, path, { method: 'POST', headers })).status, 200)
+  t.equal(done.length, 3)
+  for (const place of ['/metrics', '/health/live', '/health/ready'])
+    t.match(await ask(server, place, { method: 'HEAD' }), { status: 200, body: '' }, place)
+  t.match(await ask(server, '/metrics', { method: 'POST' }), { status: 405 })
 })
 
 t.test('log: one JSON object a line, above its level, secrets withheld', async (t) => {

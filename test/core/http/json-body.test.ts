@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
-import { parseJson } from '../../../core/gateway/json-body.ts'
+import { parseJson } from '../../../core/http/json-body.ts'
 
 const parse = (text: string | Buffer): ReturnType<typeof parseJson> =>
   parseJson(Buffer.isBuffer(text) ? text : Buffer.from(text))

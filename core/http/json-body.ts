@@ -6,13 +6,19 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { limits } from '../base/limits.ts'
-import { jsonName } from './violation.ts'
+import { jsonName } from '../base/violation.ts'
 
 /**
  * What is wrong with a JSON document, and where: for example `requests[2].displayMessage.text`, or undefined.
  * `isOfValue`: the value of the field is at fault, not the form of the document.
  */
-export type JsonFault = { detail: string; field: string | undefined; isOfValue: boolean }
+export type JsonFault = {
+  detail: string
+  field: string | undefined
+  isOfValue: boolean
+  /** The document is larger than the route takes, whatever is in it. */
+  isExcess?: true
+}
 export type ParsedJson = { value: unknown } | JsonFault
 
 /** Digits that a double holds whatever they are. */
@@ -21,15 +27,21 @@ const numberText = /[-+.\deE]*/y
 /** Names are the sender's own: so much of a path is shown. */
 const fieldCharactersMax = 200
 
-/** The value of the JSON document in `octets`, which are borrowed. Members named __proto__ are members as any other. */
-export function parseJson(octets: Buffer): ParsedJson {
+/**
+ * The value of the JSON document in `octets`, which are borrowed. Members named __proto__ are members as any other.
+ * A part of a document has no byte order mark.
+ */
+export function parseJson(
+  octets: Buffer,
+  { isPart = false, depthMax = limits.jsonNestingMax as number } = {},
+): ParsedJson {
   const isText = isUtf8(octets)
   // Octets that are not UTF-8 are found in the string that they stand in: Latin-1 keeps each as one character.
   let text = octets.toString(isText ? 'utf8' : 'latin1')
   const mark = isText ? '\uFEFF' : '\xEF\xBB\xBF'
-  if (text.startsWith(mark)) text = text.slice(mark.length)
+  if (!isPart && text.startsWith(mark)) text = text.slice(mark.length)
   if (text.trim() === '') return { detail: 'the body is empty', field: undefined, isOfValue: false }
-  const excess = excessIn(text)
+  const excess = excessIn(text, depthMax)
   if (excess !== undefined) return { detail: excess, field: undefined, isOfValue: false }
   let value: unknown
   try {
@@ -56,13 +68,13 @@ const [braceEnd, bracketEnd] = ['}', ']'].map((character) => character.charCodeA
 ]
 
 /** Whether `text` is nested deeper, or has more objects and lists, than any request: JSON.parse takes seconds for 4 MiB of them. */
-function excessIn(text: string): string | undefined {
+function excessIn(text: string, depthMax: number): string | undefined {
   let depth = 0
   let count = 0
   for (let at = 0; at < text.length; at++) {
     const character = text.charCodeAt(at)
     if (character === brace || character === bracket) {
-      if (++depth > limits.jsonNestingMax) return 'the body is nested too deep'
+      if (++depth > depthMax) return 'the body is nested too deep'
       if (++count > limits.jsonObjectsMax) return 'the body has too many objects and lists'
     } else if (character === braceEnd || character === bracketEnd) depth--
     else if (character === quote) {

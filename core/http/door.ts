@@ -1,0 +1,419 @@
+/**
+ * An HTTP door: what the doors of parties and of operators have in common, around a server of the
+ * framework that has the routes. In the order of a call:
+ *
+ *   connection   counted by address and in all; too many: 429, 503
+ *   head         target, headers, Host, origin (head.ts): 400, 403, 414, 417, 421, 431
+ *   route        is there one: 404, 405 with Allow
+ *   caller       `identify`: 401, 403
+ *   content      what its headers announce (content.ts): 413, 415; only now it is read
+ *   JSON         read in parts (json-content.ts): 400
+ *
+ * A call that is rejected before its content was read costs no reading of it: the answer goes out at
+ * once and closes the connection. Every rejection is a problem (problem.ts).
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RouteOptions,
+} from 'fastify'
+import { BrokerError } from '../base/broker-error.ts'
+import { BytesInFlight } from '../base/bytes-in-flight.ts'
+import type { ConnectionsPerAddress } from '../base/connections-per-address.ts'
+import type { Eui64Key } from '../base/eui64.ts'
+import { formatHostPort } from '../base/host-port.ts'
+import { limits } from '../base/limits.ts'
+import type { Log } from '../ports/log.ts'
+import { CallRoutes } from './call-routes.ts'
+import { answerText, HttpConnections } from './connections.ts'
+import { announcedFault, Gathering, hasContent, jsonFault } from './content.ts'
+import { faultAnswer } from './fault.ts'
+import { checkHead, type CheckedHead } from './head.ts'
+import { parseJson, type ParsedJson } from './json-body.ts'
+import { parseContent, type ContentLimits } from './json-content.ts'
+import {
+  CallFault,
+  headersOf,
+  problemDescription,
+  problemOf,
+  problemsPath,
+  type HttpAnswer,
+} from './problem.ts'
+import { Site } from './site.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How much content the route needs; other routes of POST may have some, not much. */
+    content?: ContentLimits
+  }
+  interface FastifyRequest {
+    /** Where the answer goes. */
+    response: ServerResponse | undefined
+  }
+}
+
+/** Deadlines in ms; those of limits.ts unless a test is in a hurry. */
+export type DoorTimes = {
+  readonly headersMs: number
+  readonly requestMs: number
+  readonly idleMs: number
+  readonly silenceMs: number
+  readonly lookMs: number
+}
+
+export type HttpDoorOptions = {
+  readonly log: Log
+  /** For messages: `HTTP`, `ops server`. */
+  readonly name: string
+  /** Names of the door besides the address it listens on, see Site. */
+  readonly hosts?: readonly string[]
+  readonly origins?: readonly string[]
+  /** Why a call is rejected before anything of its content is read; undefined to go on. */
+  readonly identify?: (request: FastifyRequest) => HttpAnswer | undefined
+  /** Whose bytes in flight the content of an identified call is; nobody's when left out. */
+  readonly partyOf?: (request: FastifyRequest) => Eui64Key | undefined
+  readonly bytes?: BytesInFlight
+  readonly connections?: ConnectionsPerAddress
+  readonly times?: Partial<DoorTimes>
+}
+
+const times: DoorTimes = {
+  headersMs: limits.httpHeadersMsMax,
+  requestMs: limits.httpRequestMsMax,
+  idleMs: limits.httpIdleMs,
+  silenceMs: limits.httpSilenceMsMax,
+  lookMs: limits.httpLookMs,
+}
+
+const contentDefault: ContentLimits = {
+  bytesMax: limits.httpContentBytesMax,
+  itemsMax: limits.requestsPerBatchMax,
+  depthMax: limits.jsonNestingMax,
+}
+
+type ContentDone = (error: Error | null, value?: unknown) => void
+
+const pause = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+export class HttpDoor {
+  /** For routes; they are added before `listen`. */
+  readonly app: FastifyInstance
+  private readonly options: HttpDoorOptions
+  private readonly bytes: BytesInFlight
+  private readonly connections: HttpConnections
+  private readonly routes = new CallRoutes()
+  private readonly expecting = new WeakSet<IncomingMessage>()
+  private site: Site
+
+  constructor(options: HttpDoorOptions) {
+    this.options = options
+    this.bytes = options.bytes ?? new BytesInFlight()
+    this.connections = new HttpConnections(options.connections)
+    this.site = this.siteAt('')
+    this.app = fastify({
+      bodyLimit: limits.partyMessageBytesMax,
+      routerOptions: { maxParamLength: 200 },
+      // HEAD would run the handler of GET, whatever that does; routes without side effects say so.
+      exposeHeadRoutes: false,
+      forceCloseConnections: true,
+      clientErrorHandler: (fault, socket) => this.connections.rejected(fault, socket),
+      serverFactory: (handle) => this.serverFor(handle),
+      frameworkErrors: (error, request, reply) =>
+        this.answerFault(error, request as FastifyRequest, reply as FastifyReply),
+      ajv: {
+        customOptions: {
+          coerceTypes: false,
+          removeAdditional: false,
+          useDefaults: false,
+          allErrors: false,
+          allowUnionTypes: true,
+        },
+      },
+    })
+    this.prepare()
+  }
+
+  /** Of connections that were taken. */
+  get openConnections(): number {
+    return this.connections.open
+  }
+
+  private siteAt(listenHost: string): Site {
+    const { hosts = [], origins = [] } = this.options
+    return new Site({ listenHost, hosts, origins })
+  }
+
+  /**
+   * Listens on `host:port`, 0 for any; settles with the port.
+   * @throws BrokerError CONFIG_INVALID when the address is taken, or does not belong to this machine
+   */
+  async listen(host: string, port: number): Promise<number> {
+    this.site = this.siteAt(host)
+    try {
+      await this.app.listen({ host, port })
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      const where = formatHostPort(host, port)
+      throw new BrokerError(
+        'CONFIG_INVALID',
+        `${this.options.name} cannot listen on ${where}: ${why}`,
+        { cause },
+      )
+    }
+    const address = this.app.server.address()
+    return typeof address === 'object' && address !== null ? address.port : port
+  }
+
+  /** Ends every connection. */
+  async close(): Promise<void> {
+    await this.app.close()
+  }
+
+  private serverFor(
+    handle: (request: IncomingMessage, response: ServerResponse) => void,
+  ): ReturnType<typeof createServer> {
+    const { headersMs, requestMs, idleMs, silenceMs, lookMs } = { ...times, ...this.options.times }
+    const take = (request: IncomingMessage, response: ServerResponse): void =>
+      this.take(request, response, handle)
+    const server = createServer(
+      {
+        maxHeaderSize: limits.httpHeadBytesMax,
+        // Looked at in head.ts, which answers with a problem.
+        requireHostHeader: false,
+        headersTimeout: headersMs,
+        requestTimeout: requestMs,
+        keepAliveTimeout: idleMs,
+        connectionsCheckingInterval: lookMs,
+      },
+      take,
+    )
+    // Node drops headers beyond this number without a word; head.ts rejects them.
+    server.maxHeadersCount = 0
+    server.setTimeout(silenceMs)
+    server.on('connection', this.connections.opened)
+    // Whether the peer may send its content is said when it is read.
+    server.on('checkContinue', take)
+    server.on('checkExpectation', take)
+    server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+      const answer = problemOf('REQUEST_METHOD_UNSUPPORTED', { status: 501, detail: 'CONNECT' })
+      this.connections.of(socket).sayLast(answerText(answer))
+    })
+    return server
+  }
+
+  /** Looks at the head of a call, and hands it to the framework. */
+  private take(
+    request: IncomingMessage,
+    response: ServerResponse,
+    handle: (request: IncomingMessage, response: ServerResponse) => void,
+  ): void {
+    const { connections } = this
+    const connection = connections.of(request.socket)
+    // What was sent behind a call whose answer closes the connection is not looked at.
+    if (!connections.callBegan(response, connection)) return void request.resume()
+    if (connection.openCalls > limits.httpPipelinedCallsMax)
+      return this.reject(
+        request,
+        response,
+        problemOf('BROKER_GATEWAY_BUSY', {
+          detail: `the connection has ${limits.httpPipelinedCallsMax} calls without an answer`,
+        }),
+        true,
+      )
+    const { method = '', url = '', httpVersion, rawHeaders } = request
+    const head = checkHead({ method, target: url, version: httpVersion, rawHeaders }, this.site)
+    if (head instanceof CallFault)
+      return this.reject(request, response, problemOf(head.code, head.parts))
+    if (head.foreignOrigin !== undefined) this.letRead(response, head.foreignOrigin)
+    if (method === 'OPTIONS') return this.answerOptions(request, response, head)
+    if (head.expectsContinue) this.expecting.add(request)
+    request.url = head.path
+    handle(request, response)
+  }
+
+  /** Answers a call that the framework does not see. */
+  private reject(
+    request: IncomingMessage,
+    response: ServerResponse,
+    answer: HttpAnswer,
+    isLast = hasContent(request),
+  ): void {
+    const headers = headersOf(answer)
+    if (isLast) {
+      headers['connection'] = 'close'
+      this.connections.closeAfter(request)
+    }
+    response.writeHead(answer.status, headers)
+    response.end(request.method === 'HEAD' ? undefined : answer.body)
+  }
+
+  /** Pages of configured origins may read answers. @source Fetch, CORS protocol */
+  private letRead(response: ServerResponse, origin: string): void {
+    response.setHeader('access-control-allow-origin', origin)
+    response.setHeader('access-control-expose-headers', 'retry-after')
+    response.setHeader('vary', 'origin')
+  }
+
+  private answerOptions(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { path, foreignOrigin }: CheckedHead,
+  ): void {
+    const allow = path === '*' ? this.routes.allMethods() : this.routes.methodsOf(path)
+    if (allow === undefined)
+      return this.reject(request, response, problemOf('REQUEST_PATH_UNKNOWN', pathDetail(request)))
+    const headers: Record<string, string> = { allow }
+    if (foreignOrigin !== undefined) {
+      headers['access-control-allow-methods'] = allow
+      headers['access-control-allow-headers'] = 'content-type, x-busbar-party'
+    }
+    if (hasContent(request)) {
+      headers['connection'] = 'close'
+      this.connections.closeAfter(request)
+    }
+    response.writeHead(204, headers)
+    response.end()
+  }
+
+  private prepare(): void {
+    const { app } = this
+    app.decorateRequest('response', undefined)
+    app.removeAllContentTypeParsers()
+    app.addHook('onRoute', ({ url, method }: RouteOptions) => this.routes.add(url, [method].flat()))
+    app.addHook('onRequest', (request, reply, done) => {
+      request.response = reply.raw
+      const answer = this.rejectionOf(request)
+      if (answer === undefined) done()
+      else this.send(request, reply, answer)
+    })
+    app.addContentTypeParser('*', (request, payload, done) =>
+      this.read(request, payload as IncomingMessage, done),
+    )
+    app.setErrorHandler((error: FastifyError, request, reply) =>
+      this.answerFault(error, request, reply),
+    )
+    app.setNotFoundHandler((request, reply) =>
+      this.send(request, reply, problemOf('REQUEST_PATH_UNKNOWN', pathDetail(request))),
+    )
+  }
+
+  /** Describes the types of problems at GET /problems/{code}; `config` is the route's. */
+  describeProblems(config: object = {}): void {
+    this.app.get<{ Params: { code: string } }>(
+      `${problemsPath}/:code`,
+      { exposeHeadRoute: true, config },
+      ({ params }, reply) => {
+        const body = problemDescription(params.code)
+        const answer =
+          body === undefined
+            ? problemOf('REQUEST_PATH_UNKNOWN', { detail: 'there is no such problem' })
+            : { status: 200, body, retryAfterSeconds: 0 }
+        send(reply, answer)
+      },
+    )
+  }
+
+  /** Why a call is rejected before its content is read. */
+  private rejectionOf(request: FastifyRequest): HttpAnswer | undefined {
+    const { method, raw, is404, routeOptions } = request
+    if (is404) {
+      const allow = this.routes.methodsOf(raw.url ?? '')
+      return allow === undefined
+        ? problemOf('REQUEST_PATH_UNKNOWN', pathDetail(request))
+        : problemOf('REQUEST_METHOD_UNSUPPORTED', { ...pathDetail(request), headers: { allow } })
+    }
+    const refusal = this.options.identify?.(request)
+    if (refusal !== undefined) return refusal
+    const { content } = routeOptions.config
+    const fault = announcedFault(raw, content ?? (method === 'POST' ? contentDefault : undefined))
+    if (fault !== undefined) return problemOf(fault.code, fault.parts)
+    return content === undefined || hasContent(raw)
+      ? undefined
+      : problemOf('REQUEST_JSON_MALFORMED', { detail: 'the body is empty' })
+  }
+
+  /** Reads the content of a call that may be read, and calls `done` with its value. */
+  private read(request: FastifyRequest, payload: IncomingMessage, done: ContentDone): void {
+    if (!hasContent(request.raw)) return done(null)
+    const max = request.routeOptions.config.content ?? contentDefault
+    this.gather(request, payload, max.bytesMax, (octets) => {
+      if (octets instanceof CallFault) return done(octets)
+      const end = (parsed: ParsedJson): void =>
+        'detail' in parsed ? done(jsonFault(parsed)) : done(null, parsed.value)
+      if (octets.length <= limits.httpSliceBytes) return end(parseJson(octets, max))
+      parseContent(octets, max, pause).then(end, done)
+    })
+  }
+
+  private gather(
+    request: FastifyRequest,
+    payload: IncomingMessage,
+    bytesMax: number,
+    done: (octets: Buffer | CallFault) => void,
+  ): void {
+    const { raw, response } = request
+    const connection = this.connections.of(raw.socket)
+    const held = this.bytes.begin(connection.bytes, this.options.partyOf?.(request))
+    response?.once('close', () => held.release())
+    if (this.expecting.has(raw)) response?.writeContinue()
+    const gathering = new Gathering(held, bytesMax)
+    const end = (result: Buffer | CallFault): void => {
+      payload.off('data', take)
+      payload.off('end', finish)
+      payload.off('error', fail)
+      // The rest of content that is rejected is discarded while the connection closes.
+      payload.on('error', () => undefined)
+      payload.resume()
+      done(result)
+    }
+    const take = (chunk: Buffer): void => {
+      const fault = gathering.add(chunk)
+      if (fault !== undefined) end(fault)
+    }
+    const finish = (): void => end(gathering.view)
+    const fail = (): void =>
+      end(new CallFault('REQUEST_HTTP_MALFORMED', { detail: 'the body ends early' }))
+    payload.on('data', take)
+    payload.once('end', finish)
+    payload.once('error', fail)
+  }
+
+  /** Answers a call that failed before its handler ran, or in it. */
+  private answerFault(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const answer = faultAnswer(error)
+    if (answer.status >= 500 && !(error instanceof BrokerError || error instanceof CallFault)) {
+      const { instance } = JSON.parse(answer.body) as { instance: string }
+      const route = request.routeOptions?.url
+      const reason = error instanceof Error ? error.message : String(error)
+      this.options.log.error({ route, reason, instance }, 'an HTTP call failed')
+    }
+    this.send(request, reply, answer)
+  }
+
+  /** Sends `answer`, and closes the connection behind it when there is content that was not read. */
+  private send(request: FastifyRequest, reply: FastifyReply, answer: HttpAnswer): void {
+    const { raw } = request
+    if (hasContent(raw) && !raw.complete) {
+      reply.header('connection', 'close')
+      this.connections.closeAfter(raw)
+    }
+    send(reply, answer)
+  }
+}
+
+type CallName = { method?: string | undefined; url?: string | undefined }
+
+const pathDetail = ({ method, url }: CallName): { detail: string } => ({
+  detail: `${method ?? ''} ${(url ?? '').slice(0, 100)}`,
+})
+
+/** Sends `answer`, and ends the call with it. */
+export function send(reply: FastifyReply, answer: HttpAnswer): void {
+  // As octets: to text of this type the framework adds a charset, which it does not have.
+  const body = answer.status < 400 ? answer.body : Buffer.from(answer.body)
+  reply.code(answer.status).headers(headersOf(answer)).send(body)
+}
