@@ -3,6 +3,7 @@
  * What an operator may change is in the configuration, with these as defaults.
  */
 import { assert } from './assert.ts'
+import { replicaLimits } from './replica-limits.ts'
 
 export const limits = {
   // ── messages ──
@@ -212,6 +213,8 @@ export const limits = {
   readinessSilenceMsMax: 5_000,
   /** Ticks that an output gateway may be behind the ledger and still be ready. */
   deliveryLagTicksMax: 2_000,
+
+  ...replicaLimits,
 
   // ── devices ──
   /** First delay before another attempt, doubled each time. */
