@@ -54,6 +54,7 @@ import { failureOf, registerList, type RejectedDevice } from './device-list.ts'
 import { hostIdOf } from './host-id.ts'
 import { LedgerDirectory } from './ledger-directory.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
+import { startReplicas } from './replicas-role.ts'
 import { addCounterRoutes, deviceIn } from './counters-door.ts'
 import {
   acceptCounters,
@@ -218,6 +219,13 @@ async function start(
     })
   const way = await startWan(config, { hostId, bus, owners, keys, log, metrics, closers })
   let host: Host | undefined
+  const replicas = await startReplicas({
+    connectOptions: natsConnectOptions(server.address, `busbar ${hostId} replicas`),
+    wanted: config.replicas,
+    ...{ ledger, clock, log, metrics },
+    isOurs: () => host?.owned.includes(0) === true,
+  })
+  closers.push(() => replicas.close())
   if (way && does('host')) {
     const stores = openLmdbStores({ folder: join(config.dataDir, 'actors'), log, clock })
     closers.push(() => stores.close())
@@ -245,6 +253,7 @@ async function start(
       actorsAwakeMax: config.actorsAwakeMax,
       actorIdleMs: config.actorIdleMs,
       onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
+      comparison: () => replicas.comparison(),
     })
     closers.push(() => started.close())
     await started.start()
@@ -342,6 +351,7 @@ async function start(
   metrics.gauge('busbar_ready', '1 while every readiness check passes', () =>
     ops.reasons().length === 0 ? 1 : 0,
   )
+  replicas.addTo(ops)
   ops.addCheck('partitions', () => partitionTrouble(owners, host && hostId, host?.owned))
   ops.addCheck('ledger', () => watch.trouble)
   ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))

@@ -12,7 +12,10 @@ import type { Log } from '../ports/log.ts'
 import type { ListenAddress } from './config.ts'
 import type { PrometheusMetrics } from './metrics.ts'
 
-/** Says why the broker is not ready, or undefined while all is well. Cheap: asked at each probe. */
+/**
+ * Says why the broker is not ready, or is degraded; undefined while all is well. Cheap: asked at
+ * each probe.
+ */
 export type ReadinessCheck = () => string | undefined
 
 export type OpsServer = {
@@ -21,6 +24,13 @@ export type OpsServer = {
   readonly port: number
   /** Registers a check by name; the returned function takes it away. */
   addCheck(name: string, check: ReadinessCheck): () => void
+  /**
+   * Registers a check of what an operator has to repair while the broker serves. A load balancer
+   * goes on sending it work: every process of a deployment has the same ledger.
+   */
+  addDegradation(name: string, check: ReadinessCheck): () => void
+  /** What is degraded now, `name: reason` each. */
+  degradations(): string[]
   /** Why the broker is not ready now, `name: reason` each; empty when it is. */
   reasons(): string[]
   close(): Promise<void>
@@ -54,6 +64,12 @@ export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)$/
 
+const reasonsOf = (checks: ReadonlyMap<string, ReadinessCheck>): string[] =>
+  [...checks].flatMap(([name, check]) => {
+    const reason = check()
+    return reason === undefined ? [] : [`${name}: ${reason}`]
+  })
+
 /** @throws BrokerError CONFIG_INVALID when the address cannot be listened on */
 export async function startOpsServer({
   listen,
@@ -62,11 +78,15 @@ export async function startOpsServer({
   routes,
 }: OpsServerOptions): Promise<OpsServer> {
   const checks = new Map<string, ReadinessCheck>()
-  const reasons = (): string[] =>
-    [...checks].flatMap(([name, check]) => {
-      const reason = check()
-      return reason === undefined ? [] : [`${name}: ${reason}`]
-    })
+  const degradationChecks = new Map<string, ReadinessCheck>()
+  const reasons = (): string[] => reasonsOf(checks)
+  const degradations = (): string[] => reasonsOf(degradationChecks)
+
+  metrics.gauge(
+    'busbar_degraded',
+    '1 while something has to be repaired that is still served',
+    () => (degradations().length === 0 ? 0 : 1),
+  )
 
   const app = fastify({
     logger: false,
@@ -116,9 +136,10 @@ export async function startOpsServer({
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async (_request, reply) => {
     const found = reasons()
-    return found.length === 0
-      ? { status: 'ready', reasons: found }
-      : reply.code(503).send({ status: 'unready', reasons: found })
+    const degraded = degradations()
+    if (found.length > 0)
+      return reply.code(503).send({ status: 'unready', reasons: found, degraded })
+    return { status: degraded.length === 0 ? 'ready' : 'degraded', reasons: found, degraded }
   })
   routes?.(app)
 
@@ -139,6 +160,11 @@ export async function startOpsServer({
       checks.set(name, check)
       return () => void checks.delete(name)
     },
+    addDegradation(name, check) {
+      degradationChecks.set(name, check)
+      return () => void degradationChecks.delete(name)
+    },
+    degradations,
     reasons,
     close: () => app.close(),
   }
