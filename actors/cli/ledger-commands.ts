@@ -1,4 +1,5 @@
 /** `busbar ledger verify|tail|show`: what the ledger says, for people. Headers only: no reading and no secret is ever printed. */
+import { BrokerError } from '../../core/base/broker-error.ts'
 import { trimRecordOf } from '../runtime/past.ts'
 import type { Ledger } from '../../core/ports/ledger.ts'
 import { systemClock } from '../../core/ports/clock.ts'
@@ -56,8 +57,13 @@ export async function verify(
   isJson: boolean,
   source?: ReplicaSource,
 ): Promise<number> {
-  const result = await auditOf(ledger)
   const comparison = source && (await compareCopies(ledger, source))
+  const result = await auditOf(ledger).catch((fault: unknown) => {
+    // A reader on a damaged copy may not get to the end; which copy that is has just been found.
+    if ((comparison?.faults.length ?? 0) === 0 || !(fault instanceof BrokerError)) throw fault
+    const unread = new LedgerAudit(untrimmed).result()
+    return { ...unread, faults: [`the ledger cannot be read to its end: ${fault.detail}`] }
+  })
   const isWhole = result.faults.length === 0 && (comparison?.faults.length ?? 0) === 0
   if (isJson) print(JSON.stringify({ ...result, ...(comparison && { replicas: comparison }) }))
   else {
@@ -84,7 +90,7 @@ function adviceOf({ faults }: AuditResult, comparison: ReplicaComparison | undef
   const damaged = new Set(comparison?.faults.map(({ server }) => server))
   const whole = comparison?.compared.filter((server) => !damaged.has(server)) ?? []
   if (damaged.size > 0 && !damaged.has(undefined) && whole.length > 0)
-    return `${whole.join(', ')} ${whole.length === 1 ? 'has' : 'have'} a whole copy; stop nats-server on the servers named, one after the other, remove the folder of the stream there, and start it`
+    return `${whole.join(', ')} ${whole.length === 1 ? 'has' : 'have'} a whole copy; on the servers named, one after the other: stop nats-server, remove the folder jetstream from its store_dir, start it, and verify again`
   return faults.length > 0
     ? 'the partitions named are not served behind them; restore from a backup or a replica'
     : 'restore from a backup'

@@ -27,6 +27,8 @@ export const replicaLimits = {
   replicaDamageRestMs: 30_000,
   /** Faults of replicas that are listed; more are counted only. */
   replicaFaultsMax: 20,
+  /** A reader that gets nothing of what its leader has for so long is put on another replica. */
+  ledgerReadMoveMs: 4_000,
   /** A partition whose chain breaks is read so many times: each reader may be put on another replica. */
   ledgerReadsMax: 8,
   /** After that, it is tried again when so long has passed: the replica may have been repaired. */
