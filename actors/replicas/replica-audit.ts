@@ -109,7 +109,10 @@ export class ReplicaAudit {
         } catch (fault) {
           this.ports.log.warn({ fault: String(fault) }, 'the replicas could not be compared')
         }
-      } else this.last = undefined
+      } else {
+        this.last = undefined
+        restMs = limits.replicaLookMs
+      }
       if (!this.isClosed) await this.rest(restMs)
     }
   }

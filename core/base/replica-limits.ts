@@ -24,7 +24,7 @@ export const replicaLimits = {
   replicaRangeRestMs: 1_000,
   /** Rest between two comparisons of the whole ledger; shorter while a replica is damaged. */
   replicaPassRestMs: 600_000,
-  replicaDamageRestMs: 30_000,
+  replicaDamageRestMs: 15_000,
   /** Faults of replicas that are listed; more are counted only. */
   replicaFaultsMax: 20,
   /** A reader that gets nothing of what its leader has for so long is put on another replica. */
