@@ -222,6 +222,7 @@ async function start(
   const replicas = await startReplicas({
     connectOptions: natsConnectOptions(server.address, `busbar ${hostId} replicas`),
     wanted: config.replicas,
+    bucketSuffix: deployment.bucketSuffix,
     ...{ ledger, clock, log, metrics },
     isOurs: () => host?.owned.includes(0) === true,
   })

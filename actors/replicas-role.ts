@@ -20,6 +20,8 @@ export type ReplicasParts = {
   connectOptions: Parameters<typeof connectNats>[0]
   /** Copies that the deployment asks for. */
   wanted: number
+  /** Ends the names of the deployment's buckets. */
+  bucketSuffix?: string
   ledger: Ledger
   clock: Clock
   log: Log
@@ -37,9 +39,9 @@ export type Replicas = {
 
 /** Starts both. @throws BrokerError NATS_UNREACHABLE */
 export async function startReplicas(parts: ReplicasParts): Promise<Replicas> {
-  const { wanted, ledger, clock, log, metrics, isOurs } = parts
+  const { wanted, bucketSuffix, ledger, clock, log, metrics, isOurs } = parts
   const connection = await connectNats(parts.connectOptions)
-  const ask = () => askAllReplicas(connection, wanted)
+  const ask = () => askAllReplicas(connection, wanted, bucketSuffix)
   const watch = new ReplicaWatch({ ask, clock, log, metrics })
   const source = new ReplicaReader({ connection, wanted, clock })
   const audit = new ReplicaAudit({ ledger, source, clock, log, metrics, isOurs })

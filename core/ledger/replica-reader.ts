@@ -17,7 +17,8 @@ import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 import type { ReplicaRange, ReplicaSource, StreamReplicas } from '../ports/replicas.ts'
-import { ledgerStreamNameDefault, subjectPrefixDefault } from './jetstream.ts'
+import { subjectPrefixDefault } from './jetstream.ts'
+import { ledgerStreamNameDefault } from './opening.ts'
 import { askStreamReplicas } from './stream-replicas.ts'
 
 export type ReplicaReaderOptions = {

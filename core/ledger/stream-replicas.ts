@@ -10,7 +10,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { limits } from '../base/limits.ts'
 import type { Replica, StreamReplicas } from '../ports/replicas.ts'
 import { cursorBucketNameDefault } from './cursors.ts'
-import { ledgerStreamNameDefault } from './jetstream.ts'
+import { ledgerStreamNameDefault } from './opening.ts'
 import { snapshotBucketNameDefault } from './snapshots.ts'
 
 type PeerInfo = {
@@ -30,11 +30,11 @@ export type StreamInfoAnswer = {
 }
 
 /** Streams that a deployment cannot do without: the ledger, cursors, snapshots. */
-export const dependedStreams = [
+const dependedStreams = (bucketSuffix: string): string[] => [
   ledgerStreamNameDefault,
-  `KV_${cursorBucketNameDefault}`,
-  `OBJ_${snapshotBucketNameDefault}`,
-] as const
+  `KV_${cursorBucketNameDefault}${bucketSuffix}`,
+  `OBJ_${snapshotBucketNameDefault}${bucketSuffix}`,
+]
 
 // err_code of the server: no stream of this name.
 const streamNotFoundCode = 10059
@@ -104,15 +104,17 @@ export async function askStreamReplicas(
 }
 
 /**
- * The replicas of every stream of `dependedStreams` that exists. Without `wanted`, each has to
- * have as many copies as the one with most of them.
+ * The replicas of the deployment's streams, of those that exist. Without `wanted`, each has to have
+ * as many copies as the one with most of them. `bucketSuffix` ends the names of its buckets.
  */
 export async function askAllReplicas(
   connection: NatsConnection,
   wanted?: number,
+  bucketSuffix = '',
 ): Promise<StreamReplicas[]> {
+  const streams = dependedStreams(bucketSuffix)
   const ask = (copies: number) =>
-    Promise.all(dependedStreams.map((stream) => askStreamReplicas(connection, stream, copies)))
+    Promise.all(streams.map((stream) => askStreamReplicas(connection, stream, copies)))
   let found = await ask(wanted ?? 1)
   const most = Math.max(1, ...found.map((stream) => stream?.configured ?? 0))
   if (wanted === undefined && most > 1) found = await ask(most)
