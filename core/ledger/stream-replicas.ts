@@ -8,7 +8,7 @@
  */
 import type { NatsConnection } from '@nats-io/transport-node'
 import { limits } from '../base/limits.ts'
-import type { Replica, StreamReplicas } from '../ports/replicas.ts'
+import type { Replica, StreamCounts, StreamReplicas } from '../ports/replicas.ts'
 import { cursorBucketNameDefault } from './cursors.ts'
 import { ledgerStreamNameDefault } from './opening.ts'
 import { snapshotBucketNameDefault } from './snapshots.ts'
@@ -25,7 +25,7 @@ type PeerInfo = {
 export type StreamInfoAnswer = {
   error?: { err_code?: number; description?: string }
   config?: { num_replicas?: number }
-  state?: { last_seq?: number }
+  state?: { messages?: number; first_seq?: number; last_seq?: number; num_deleted?: number }
   cluster?: { leader?: string; replicas?: PeerInfo[] }
 }
 
@@ -48,6 +48,13 @@ function replicaIn({ name = '', current, offline, active = 0, lag = 0 }: PeerInf
   return { server: name, state, lagMessages: lag, silentMs }
 }
 
+const countsIn = (state: StreamInfoAnswer['state']): StreamCounts => ({
+  firstSequence: state?.first_seq ?? 0,
+  lastSequence: state?.last_seq ?? 0,
+  messages: state?.messages ?? 0,
+  deleted: state?.num_deleted ?? 0,
+})
+
 /**
  * Reads the answer to STREAM.INFO.
  *
@@ -62,7 +69,7 @@ export function streamReplicasIn(
 ): StreamReplicas {
   const configured = config?.num_replicas ?? 0
   const copies = Math.max(wanted, configured)
-  const base = { stream, wanted: copies, configured, lastSequence: state?.last_seq ?? 0 }
+  const base = { stream, wanted: copies, configured, counts: countsIn(state) }
   if (error !== undefined)
     return {
       ...base,
@@ -98,7 +105,7 @@ export async function askStreamReplicas(
     return streamReplicasIn(stream, answer, wanted, connection.info?.server_name ?? '')
   } catch {
     const failure = 'no answer: no server leads it, or too few of its servers run'
-    const nothing = { configured: 0, leader: undefined, replicas: [], lastSequence: 0 }
+    const nothing = { configured: 0, leader: undefined, replicas: [], counts: countsIn({}) }
     return { stream, wanted, ...nothing, failure }
   }
 }

@@ -22,6 +22,16 @@ export type Replica = {
   readonly silentMs: number
 }
 
+/** What a server counts of its copy; it may be more than it can read. */
+export type StreamCounts = {
+  readonly firstSequence: number
+  /** Of the last message that it has, or had. */
+  readonly lastSequence: number
+  readonly messages: number
+  /** Sequences between the first and the last that it counts as deleted. */
+  readonly deleted: number
+}
+
 /** One stream. */
 export type StreamReplicas = {
   readonly stream: string
@@ -33,8 +43,8 @@ export type StreamReplicas = {
   readonly leader: string | undefined
   /** The leader first; at least `wanted`. Empty when `failure` is given. */
   readonly replicas: readonly Replica[]
-  /** Sequence of the last message that the leader has, or had. */
-  readonly lastSequence: number
+  /** What the leader counts. */
+  readonly counts: StreamCounts
   /** Why nothing is known: no answer, or an error of the server. */
   readonly failure?: string
 }
@@ -68,9 +78,11 @@ export type ReplicaFault = {
   readonly server: string | undefined
   /**
    * `missing`: these sequences are not there. `different`: their octets differ. `chain`: the hash
-   * chain of a partition does not hold there.
+   * chain of a partition does not hold there. `unreadable`: `count` messages in between cannot be
+   * read, though the server counts them.
    */
-  readonly what: 'missing' | 'different' | 'chain'
+  readonly what: 'missing' | 'different' | 'chain' | 'unreadable'
+  readonly count?: number
   /** First and last sequence. */
   readonly from: number
   readonly through: number
@@ -99,9 +111,11 @@ export function formatReplicaFault(fault: ReplicaFault): string {
     partitions.length === 0
       ? ''
       : ` (partition${partitions.length === 1 ? '' : 's'} ${partitions.join(', ')})`
-  const how = { missing: 'missing', different: 'different from the other replicas', chain: '' }[
-    what
-  ]
-  const said = what === 'chain' ? 'the hash chain is broken' : how
+  const said = {
+    missing: 'missing',
+    different: 'different from the other replicas',
+    chain: 'the hash chain is broken',
+    unreadable: `${fault.count ?? 0} messages that the server counts cannot be read`,
+  }[what]
   return `${server ?? 'every replica'}: ${where}${whose}: ${said}`
 }

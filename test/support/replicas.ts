@@ -15,6 +15,8 @@ export class ReplicasInMemory implements ReplicaSource {
   /** Servers that answer nothing. */
   readonly silent = new Set<string>()
   leader = ''
+  /** Messages that the leader counts and does not give. */
+  unreadable = 0
   /** Called before each read. */
   onRead: () => void = () => {}
   private readonly random: ReturnType<typeof seededRandom>
@@ -54,10 +56,15 @@ export class ReplicasInMemory implements ReplicaSource {
       silentMs: 0,
     }))
     const { leader, lastSequence } = this
+    const own = this.copies.get(leader)!
+    const firstSequence = own[0]?.sequence ?? 0
+    const messages = own.length + this.unreadable
+    const deleted = lastSequence - firstSequence + 1 - messages
+    const counts = { firstSequence, lastSequence, messages, deleted }
     const wanted = replicas.length
     return Promise.resolve({
       stream: 'LEDGER',
-      ...{ wanted, configured: wanted, leader, replicas, lastSequence },
+      ...{ wanted, configured: wanted, leader, replicas, counts },
     })
   }
 

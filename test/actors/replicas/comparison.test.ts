@@ -25,7 +25,7 @@ async function written(
 
 async function messagesOf(author: LedgerAuthor): Promise<LedgerMessage[]> {
   const messages: LedgerMessage[] = []
-  for (const subject of ['log.*', 'meta.*'])
+  for (const subject of ['log.*', 'lease.*', 'meta.*'])
     await author.ledger.read(subject, 1, (message) => void messages.push(message))
   return messages.sort((a, b) => a.sequence - b.sequence)
 }
@@ -117,6 +117,23 @@ t.test('what no server has is a chain that breaks behind it', async (t) => {
   const sole = new ReplicasInMemory(['n1'], messages, seed)
   sole.lose('n1', 200, 201)
   t.equal((await compare(author, sole)).faults[0]!.server, 'n1', 'the only copy has a name')
+})
+
+t.test('a lease that no server gives, though its leader counts it', async (t) => {
+  const other = new LedgerAuthor(seed)
+  for (let tick = 0; tick < 20; tick++) await other.tick()
+  await other.ledger.commit([{ subject: 'lease.3', data: Buffer.from('a lease') }])
+  await other.tick()
+  const whole = await messagesOf(other)
+  t.equal(whole.length, 22)
+  const source = new ReplicasInMemory(['n1'], whole, seed)
+  t.same((await compare(other, source)).faults, [])
+  source.lose('n1', 21, 21)
+  t.same((await compare(other, source)).faults, [], 'one that was deleted is no fault')
+  source.unreadable = 1
+  const { faults } = await compare(other, source)
+  t.match(faults, [{ server: 'n1', what: 'unreadable', from: 21, through: 21, count: 1 }])
+  t.match(formatReplicaFault(faults[0]!), /^n1: sequence 21: 1 messages .* cannot be read$/)
 })
 
 t.test('a follower that catches up, and a server that does not answer', async (t) => {

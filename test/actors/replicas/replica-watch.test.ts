@@ -13,8 +13,9 @@ const replica = (server: string, state: Replica['state'], lagMessages = 0): Repl
   ...{ server, state, lagMessages },
   silentMs: state === 'offline' ? 9_000 : 0,
 })
+const counts = { firstSequence: 1, lastSequence: 9, messages: 9, deleted: 0 }
 const stream = (replicas: Replica[], more: Partial<StreamReplicas> = {}): StreamReplicas => ({
-  ...{ stream: 'LEDGER', wanted: 3, configured: 3, leader: 'n1', lastSequence: 9, replicas },
+  ...{ stream: 'LEDGER', wanted: 3, configured: 3, leader: 'n1', counts, replicas },
   ...more,
 })
 const whole = [replica('n1', 'current'), replica('n2', 'current'), replica('n3', 'current')]

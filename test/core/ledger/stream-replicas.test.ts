@@ -13,7 +13,7 @@ t.test('a single server is the only replica', async (t) => {
   const found = streamReplicasIn('LEDGER', { config: { num_replicas: 1 }, state }, 1, 'alone')
   t.equal(found.leader, 'alone')
   t.same(statesOf(found.replicas), ['alone current'])
-  t.equal(found.lastSequence, 7)
+  t.equal(found.counts.lastSequence, 7)
 })
 
 t.test('followers by what the leader says, and by when it heard them', async (t) => {
