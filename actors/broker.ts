@@ -57,6 +57,7 @@ import { LedgerDirectory } from './ledger-directory.ts'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from './readiness.ts'
 import { addCounterRoutes } from './counters-door.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
+import { startReplicas } from './replicas-role.ts'
 import { readParties } from './parties-file.ts'
 import { Host } from './runtime/host.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
@@ -216,6 +217,14 @@ async function start(
   const way = await startWan(config, { hostId, bus, owners, keys, log, metrics, closers })
   let host: Host | undefined
   let localStores: LocalStores | undefined
+  const replicas = await startReplicas({
+    connectOptions: natsConnectOptions(server.address, `busbar ${hostId} replicas`),
+    wanted: config.replicas,
+    bucketSuffix: deployment.bucketSuffix,
+    ...{ ledger, clock, log, metrics },
+    isOurs: () => host?.owned.includes(0) === true,
+  })
+  closers.push(() => replicas.close())
   if (way && does('host')) {
     const stores = new LocalStores({ folder: join(config.dataDir, 'actors'), log, clock, metrics })
     closers.push(() => stores.close())
@@ -244,6 +253,7 @@ async function start(
       actorsAwakeMax: config.actorsAwakeMax,
       actorIdleMs: config.actorIdleMs,
       onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
+      comparison: () => replicas.comparison(),
     })
     closers.push(() => started.close())
     await started.start()
@@ -329,12 +339,13 @@ async function start(
   metrics.gauge('busbar_ready', '1 while every readiness check passes', () =>
     ops.reasons().length === 0 ? 1 : 0,
   )
+  replicas.addTo(ops)
   ops.addCheck('partitions', () => partitionTrouble(owners, host && hostId, host?.owned))
   ops.addCheck('ledger', () => watch.trouble)
   ops.addCheck('deliveries', () => feed && deliveryTrouble(watch.lastSequence, feed.sequence))
   ops.addCheck('host', () => host?.trouble)
   disks.tell(ops)
-  ops.addNote('store', () => localStores?.trouble)
+  ops.addDegradation('store', () => localStores?.trouble)
   ops.addCheck('wan', () => way?.trouble())
   ops.addCheck('views', () => views?.trouble)
   ops.addCheck('nats', () => (ledger.isConnected ? undefined : 'no connection to nats-server'))

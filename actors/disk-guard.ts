@@ -72,9 +72,9 @@ export class DiskGuard {
   }
 
   /** Has readiness say both. */
-  tell(ops: Pick<OpsServer, 'addCheck' | 'addNote'>): void {
+  tell(ops: Pick<OpsServer, 'addCheck' | 'addDegradation'>): void {
     ops.addCheck('disk', () => this.trouble)
-    ops.addNote('disk', () => this.note)
+    ops.addDegradation('disk', () => this.note)
   }
 
   /** False while the disk of the embedded nats-server has no room to start it on. */

@@ -108,7 +108,9 @@ addPlaceOptions(ledger.command('verify'))
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
     const { verify } = await import('./cli/ledger-commands.ts')
-    await withLedger(where, (opened) => verify(opened.ledger, terminal.out, json))
+    await withLedger(where, (opened) =>
+      verify(opened.ledger, terminal.out, json, opened.replicaSource),
+    )
   })
 addPlaceOptions(ledger.command('show'))
   .description('everything that is written about one request')
@@ -133,17 +135,29 @@ addPlaceOptions(ledger.command('tail'))
 const cluster = program.command('cluster').description('the processes of a deployment')
 addPlaceOptions(cluster.command('status'))
   .description(
-    'partitions, their owners and how far each is, wan processes; ends with 1 when a partition has no live owner',
+    'partitions, their owners and how far each is, wan processes, replicas; ends with 1 when a partition has no live owner, or a replica is missing, offline or damaged',
   )
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
-    const { clusterStatus, formatStatus, heardWanIds } = await import('./cli/cluster-status.ts')
-    await withLedger(where, async ({ ledger: itsLedger, bus, cursors, partitionCount }) => {
-      const wanIds = await heardWanIds(bus, systemClock)
-      const status = await clusterStatus(itsLedger, bus, await cursors(), partitionCount, wanIds)
-      for (const line of json ? [JSON.stringify(status)] : formatStatus(status)) terminal.out(line)
-      return status.partitions.every(({ isAlive }) => isAlive) ? 0 : 1
-    })
+    const { clusterStatus, formatStatus, heardWanIds, isInTrouble } =
+      await import('./cli/cluster-status.ts')
+    await withLedger(
+      where,
+      async ({ ledger: itsLedger, bus, cursors, partitionCount, replicas }) => {
+        const wanIds = await heardWanIds(bus, systemClock)
+        const status = await clusterStatus(
+          itsLedger,
+          bus,
+          await cursors(),
+          partitionCount,
+          wanIds,
+          await replicas(),
+        )
+        for (const line of json ? [JSON.stringify(status)] : formatStatus(status))
+          terminal.out(line)
+        return isInTrouble(status) ? 1 : 0
+      },
+    )
   })
 
 const keys = program.command('keys').description('keys of devices, and what seals them')

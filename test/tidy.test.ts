@@ -54,7 +54,7 @@ function importsOf({ path, text }: SourceFile): string[] {
 const codecs = ['core/envelope', 'core/dlms', 'core/catalogue', 'core/access']
 const edges = ['core/bus', 'core/ledger', 'core/wan', 'core/gateway', 'core/ops']
 const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party']
-const aboveKinds = ['actors/runtime', 'actors/views', 'actors/simulator']
+const aboveKinds = ['actors/runtime', 'actors/views', 'actors/replicas', 'actors/simulator']
 const composition = ['actors', 'actors/cli', 'actors/demo', 'actors/library', 'actors/load']
 const belowTranslate = ['core/base', 'core/ports', ...codecs]
 const belowEdges = [...belowTranslate, 'core/translate', 'core/stream', 'core/http', 'proto/gen']
@@ -77,6 +77,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'actors/simulator': belowTranslate,
   // Folds what the runtime writes: its chains and its snapshots.
   'actors/views': [...belowEdges, ...actorKinds, 'actors/runtime'],
+  // Checks the same chains on every server's copy of the ledger; reaches the edges through ports.
+  'actors/replicas': ['core/base', 'core/ports', 'core/envelope', 'actors/runtime'],
   // The composition root and what people run put everything together.
   ...Object.fromEntries(
     composition.map((folder) => [

@@ -1,4 +1,7 @@
-/** `busbar cluster status`: who owns which partition, how far each host is, who reaches devices, and who has fallen silent. */
+/**
+ * `busbar cluster status`: who owns which partition, how far each host is, who reaches devices,
+ * who has fallen silent, and how the replicas of the ledger stand.
+ */
 import { limits } from '../../core/base/limits.ts'
 import type { Bus } from '../../core/ports/bus.ts'
 import type { Clock } from '../../core/ports/clock.ts'
@@ -13,6 +16,8 @@ import { decodeLease, leaseSubject } from '../../core/ports/lease.ts'
 import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
 import { viewsCursorsIn } from '../../core/ports/views-cursor.ts'
 import { WanProcesses } from '../../core/wan/wan-processes.ts'
+import type { StreamReplicas } from '../../core/ports/replicas.ts'
+import { troubleOf } from '../replicas/replica-watch.ts'
 import { tableOf } from './table.ts'
 
 export type PartitionRow = {
@@ -36,15 +41,18 @@ export type ClusterStatus = {
   /** Processes that have ever had the role views; ticks that each had not counted when it last said so. */
   views: Array<{ processId: string; lag: number; atMs: number }>
   partitions: PartitionRow[]
+  /** Streams of the deployment and their replicas. */
+  streams: readonly StreamReplicas[]
 }
 
-/** Asks every owner that the leases name, and the wan processes `wanIds` that were heard (WanProcesses). */
+/** Asks every owner that the leases name, and the wan processes `wanIds` that were heard (WanProcesses); `streams` is shown as given. */
 export async function clusterStatus(
   ledger: Ledger,
   bus: Bus,
   cursors: CursorStore,
   partitionCount: number,
   wanIds: readonly string[] = [],
+  streams: readonly StreamReplicas[] = [],
 ): Promise<ClusterStatus> {
   const leases = await Promise.all(
     Array.from({ length: partitionCount }, (_, number) => ledger.lastOn(leaseSubject(number))),
@@ -70,6 +78,7 @@ export async function clusterStatus(
   const lastSequence = (await ledger.lastOn('log.*'))?.sequence ?? 0
   const views = await viewsCursorsIn(cursors)
   return {
+    streams,
     lastSequence,
     hosts,
     wans: wanAnswers.filter((answer) => answer !== undefined),
@@ -107,6 +116,7 @@ export function formatStatus({
   silent,
   views,
   partitions,
+  streams,
 }: ClusterStatus): string[] {
   const rows = [
     ['partition', 'owner', 'lease', 'alive', 'lag', 'checkpoint', 'snapshot', 'awake', 'waiting'],
@@ -137,9 +147,42 @@ export function formatStatus({
       ({ processId, lag, atMs }) =>
         `views ${processId}  lag ${lag}  as of ${new Date(atMs).toISOString()}`,
     ),
+    ...streams.map(replicasLine),
+    ...hosts.flatMap(comparisonLines),
+    ...streams.flatMap((stream) => troubleOf(stream)).map((text) => `REPLICAS  ${text}`),
     '',
     ...tableOf(rows),
   ]
+}
+
+const replicasLine = ({ stream, wanted, replicas, failure }: StreamReplicas): string => {
+  if (failure !== undefined) return `stream ${stream}  ${failure}`
+  const current = replicas.filter(({ state }) => state === 'current').length
+  const each = replicas.map(({ server, state, lagMessages }, index) => {
+    const role = index === 0 && state === 'current' ? 'leader' : state
+    return `${server || '(no server)'} ${role}${lagMessages > 0 ? ` lag ${lagMessages}` : ''}`
+  })
+  return `stream ${stream}  ${current} of ${wanted} replicas current  ${each.join(', ')}`
+}
+
+function comparisonLines({ comparison }: HostStatus): string[] {
+  if (comparison === undefined) return []
+  const { atMs, compared, notCompared, throughSequence, faults } = comparison
+  const missed = notCompared.length === 0 ? '' : `, not ${notCompared.join(', ')}`
+  const found = faults.length === 0 ? 'no difference' : `${faults.length} FAULTS`
+  return [
+    `ledger of ${compared.join(', ')}${missed} compared through ${throughSequence}  ${found}  as of ${new Date(atMs).toISOString()}`,
+    ...faults.map((fault) => `LEDGER_REPLICA_DAMAGED  ${fault}`),
+  ]
+}
+
+/** True when something has to be repaired: a partition without a live owner, or a replica. */
+export function isInTrouble({ partitions, streams, hosts }: ClusterStatus): boolean {
+  return (
+    partitions.some(({ isAlive }) => !isAlive) ||
+    streams.some((stream) => troubleOf(stream, () => false).length > 0) ||
+    hosts.some(({ comparison }) => (comparison?.faults.length ?? 0) > 0)
+  )
 }
 
 /** Listens for as long as it takes every wan process to say that it is alive. */

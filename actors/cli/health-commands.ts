@@ -10,7 +10,9 @@ type HealthOptions = { ops: string; live: boolean }
 
 export function addHealthCommands(program: Command, terminal: Terminal): void {
   addOpsOption(program.command('health'))
-    .description('say whether a broker is ready; ends with 1, and the reasons, when it is not')
+    .description(
+      'say whether a broker is ready, and what is degraded; ends with 1, and the reasons, when it is not ready',
+    )
     .option('--live', 'ask only whether it answers', false)
     .action(async (options: HealthOptions) => {
       process.exitCode = await healthCommand(options, terminal)
@@ -18,7 +20,7 @@ export function addHealthCommands(program: Command, terminal: Terminal): void {
 }
 
 /**
- * Prints `ready` or `live`, else one reason a line; fulfilled with the exit code.
+ * Prints `ready`, `degraded` and what is degraded, or `live`; else one reason a line; fulfilled with the exit code.
  * @throws OperatorFault when nobody answers at `ops` within `healthProbeMsMax`
  */
 async function healthCommand({ ops, live }: HealthOptions, terminal: Terminal): Promise<number> {
@@ -30,10 +32,15 @@ async function healthCommand({ ops, live }: HealthOptions, terminal: Terminal): 
       cause,
     })
   })
-  const { status, reasons = [] } = (await response.json()) as {
+  const {
+    status,
+    reasons = [],
+    degraded = [],
+  } = (await response.json()) as {
     status: string
     reasons?: string[]
+    degraded?: string[]
   }
-  for (const line of response.ok ? [status] : reasons) terminal.out(line)
+  for (const line of response.ok ? [status, ...degraded] : reasons) terminal.out(line)
   return response.ok ? 0 : 1
 }

@@ -1,7 +1,15 @@
 /** `busbar ledger verify|tail|show`: what the ledger says, for people. Headers only: no reading and no secret is ever printed. */
+import { BrokerError } from '../../core/base/broker-error.ts'
 import { trimRecordOf } from '../runtime/past.ts'
 import type { Ledger } from '../../core/ports/ledger.ts'
+import { systemClock } from '../../core/ports/clock.ts'
+import {
+  formatReplicaFault,
+  type ReplicaComparison,
+  type ReplicaSource,
+} from '../../core/ports/replicas.ts'
 import { untrimmed } from '../../core/ports/snapshot.ts'
+import { compareReplicas } from '../replicas/comparison.ts'
 import { LedgerAudit, type AuditLine, type AuditResult } from './ledger-audit.ts'
 
 type Print = (line: string) => void
@@ -29,12 +37,38 @@ export async function auditOf(
   return through === trimmed.through ? audit.result() : auditOf(ledger, onLine)
 }
 
-/** @returns the exit code: 1 when something does not hold */
-export async function verify(ledger: Ledger, print: Print, isJson: boolean): Promise<number> {
-  const result = await auditOf(ledger)
-  if (isJson) print(JSON.stringify(result))
+/** Compares the copies of several servers; undefined where there is one copy. @throws BrokerError BROKER_LEDGER_UNAVAILABLE */
+export async function compareCopies(
+  ledger: Ledger,
+  source: ReplicaSource,
+): Promise<ReplicaComparison | undefined> {
+  const { replicas } = await source.replicas()
+  if (replicas.length < 2) return undefined
+  return compareReplicas({ ledger, source, clock: systemClock, restMs: 0 })
+}
+
+/**
+ * Reads the ledger as its readers do, which is one replica's copy, then each replica's copy.
+ * @returns the exit code: 1 when something does not hold
+ */
+export async function verify(
+  ledger: Ledger,
+  print: Print,
+  isJson: boolean,
+  source?: ReplicaSource,
+): Promise<number> {
+  const comparison = source && (await compareCopies(ledger, source))
+  const result = await auditOf(ledger).catch((fault: unknown) => {
+    // A reader on a damaged copy may not get to the end; which copy that is has just been found.
+    if ((comparison?.faults.length ?? 0) === 0 || !(fault instanceof BrokerError)) throw fault
+    const unread = new LedgerAudit(untrimmed).result()
+    return { ...unread, faults: [`the ledger cannot be read to its end: ${fault.detail}`] }
+  })
+  const isWhole = result.faults.length === 0 && (comparison?.faults.length ?? 0) === 0
+  if (isJson) print(JSON.stringify({ ...result, ...(comparison && { replicas: comparison }) }))
   else {
     for (const fault of result.faults) print(`FAULT  ${fault}`)
+    if (comparison !== undefined) for (const line of comparisonText(comparison)) print(line)
     const { ticks, frames, facts, accepted, ended, open, deliveries, forgottenThrough } = result
     if (forgottenThrough > 0)
       print(`ticks up to ${forgottenThrough} were forgotten, snapshots hold what they said`)
@@ -43,12 +77,33 @@ export async function verify(ledger: Ledger, print: Print, isJson: boolean): Pro
         `${accepted} requests accepted, ${ended} ended, ${open} open; ${deliveries} deliveries`,
     )
     print(
-      result.faults.length === 0
+      isWhole
         ? 'every hash chain holds'
-        : `${result.faults.length} faults: the partitions named are not served behind them; restore from a backup or a replica`,
+        : `${result.faults.length + (comparison?.faults.length ?? 0)} faults: ${adviceOf(result, comparison)}`,
     )
   }
-  return result.faults.length === 0 ? 0 : 1
+  return isWhole ? 0 : 1
+}
+
+/** What to do: a copy that is whole repairs the others. */
+function adviceOf({ faults }: AuditResult, comparison: ReplicaComparison | undefined): string {
+  const damaged = new Set(comparison?.faults.map(({ server }) => server))
+  const whole = comparison?.compared.filter((server) => !damaged.has(server)) ?? []
+  if (damaged.size > 0 && !damaged.has(undefined) && whole.length > 0)
+    return `${whole.join(', ')} ${whole.length === 1 ? 'has' : 'have'} a whole copy; on the servers named, one after the other: stop nats-server, remove the folder jetstream from its store_dir, start it, and verify again`
+  return faults.length > 0
+    ? 'the partitions named are not served behind them; restore from a backup or a replica'
+    : 'restore from a backup'
+}
+
+function comparisonText(comparison: ReplicaComparison): string[] {
+  const { compared, notCompared, faults, moreFaults, throughSequence } = comparison
+  return [
+    ...faults.map((fault) => `FAULT  ${formatReplicaFault(fault)}`),
+    ...(moreFaults > 0 ? [`FAULT  ${moreFaults} more`] : []),
+    `replicas of ${compared.join(', ') || 'no server'} were compared through ${throughSequence}`,
+    ...notCompared.map((server) => `the replica of ${server} could not be read`),
+  ]
 }
 
 /** @returns 1 when the ledger knows nothing of `requestId` */

@@ -19,6 +19,9 @@ import {
 import { settings } from '../../core/ops/config.ts'
 import { embeddedNatsOf, runningNatsOf } from '../../core/ops/embedded-nats.ts'
 import { natsConnectOptions, type NatsAddress } from '../../core/ops/nats-connection.ts'
+import { ReplicaReader } from '../../core/ledger/replica-reader.ts'
+import { askAllReplicas } from '../../core/ledger/stream-replicas.ts'
+import type { ReplicaSource, StreamReplicas } from '../../core/ports/replicas.ts'
 import type { Bus } from '../../core/ports/bus.ts'
 import type { CursorStore } from '../../core/ports/ledger.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
@@ -38,6 +41,10 @@ export type OperatorLedger = {
   restoring: Restoring | undefined
   cursors(): Promise<CursorStore>
   snapshots(): Promise<SnapshotStore>
+  /** Replicas of the streams of the deployment. */
+  replicas(): Promise<StreamReplicas[]>
+  /** Reads each server's copy of the ledger. */
+  replicaSource: ReplicaSource
   close(): Promise<void>
 }
 
@@ -107,6 +114,8 @@ export async function openOperatorLedger(
           bytesMax: bytesMaxOfSnapshots,
           bucketName: `${snapshotBucketNameDefault}${suffix}`,
         }),
+      replicas: () => askAllReplicas(connection, undefined, suffix),
+      replicaSource: new ReplicaReader({ connection, wanted: 1 }),
       close: async () => {
         await ledger.close()
         await connection.close()

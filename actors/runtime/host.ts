@@ -58,6 +58,8 @@ export type HostOptions = PartitionPorts &
     shortage?: () => ErrorCode | undefined
     /** What this process does, for the cluster's status. */
     roles?: readonly string[]
+    /** Of the ledger's replicas, for the same. */
+    comparison?: () => HostStatus['comparison']
     /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
     onFault: (fault: unknown) => void
   }
@@ -174,10 +176,12 @@ export class Host {
 
   status(): HostStatus {
     const { hostId, roles = ['host'] } = this.options
+    const comparison = this.options.comparison?.()
     return {
       hostId,
       roles: [...roles],
       partitions: Array.from(this.partitions.values(), (partition) => partition.status()),
+      ...(comparison !== undefined && { comparison }),
     }
   }
 

@@ -1,8 +1,10 @@
 /**
  * Brings partitions up to what is on disk: each from its store or its snapshot, all of them by one reading of the ticks behind. A store that
- * is found damaged on the way is cleared, and its partition read once more.
+ * is found damaged on the way is cleared, and its partition read once more. A partition whose chain breaks is read some times more: in a
+ * cluster each reading may be of another server's replica of the ledger, and one of them may be whole.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { limits } from '../../core/base/limits.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { tickSubjects, type Ledger, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
@@ -23,6 +25,8 @@ export class Loader {
   private readonly isDamage: (partition: number, fault: unknown) => boolean
   /** Their stores have been cleared once in this attempt to bring them up. */
   private readonly cleared = new Set<Partition>()
+  /** How often their chain has broken in this attempt. */
+  private readonly broken = new Map<Partition, number>()
 
   /** `isDamage` says of a fault whether the partition is given up for it. */
   constructor(
@@ -41,6 +45,7 @@ export class Loader {
   async load(partitions: readonly Partition[], onLoaded: OnLoaded, through: number): Promise<void> {
     let open = partitions
     while (open.length > 0) open = await this.loadOnce(open, onLoaded, through)
+    this.broken.clear()
   }
 
   /** @returns those whose store was found damaged */
@@ -62,6 +67,8 @@ export class Loader {
       loading.delete(partition.number)
       if (isStoreDamage(fault) && !this.cleared.has(partition)) {
         this.cleared.add(partition)
+        again.push(partition)
+      } else if (this.mayReadAgain(partition, fault)) {
         again.push(partition)
       } else if (this.isDamage(partition.number, fault)) await partition.close()
       else throw fault
@@ -91,6 +98,15 @@ export class Loader {
       }
     }
     return again
+  }
+
+  private mayReadAgain(partition: Partition, fault: unknown): boolean {
+    if (!(fault instanceof BrokerError && fault.code === 'LEDGER_CHAIN_BROKEN')) return false
+    const count = (this.broken.get(partition) ?? 0) + 1
+    this.broken.set(partition, count)
+    if (count >= ((this.ledger.replicas ?? 1) > 1 ? limits.ledgerReadsMax : 1)) return false
+    this.log.warn({ detail: fault.detail, count }, 'a hash chain broke: the ledger is read again')
+    return true
   }
 
   private async onTick(

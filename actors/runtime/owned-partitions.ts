@@ -78,7 +78,7 @@ export class OwnedPartitions {
   private readonly hold: Hold
   private readonly loader: Loader
   private readonly served = new Map<number, Partition>()
-  /** Partitions that cannot be read, and until when (elapsed time) they are not tried again: never for a ledger that is damaged, a while for a store. */
+  /** Partitions that cannot be read, and until when (elapsed time) they are not tried again: a replica of the ledger, or a store, may be repaired by then; never for a ledger that has one copy. */
   private readonly damaged = new Map<number, number>()
   /** Ours, and being brought back to what is on disk. */
   readonly reloading = new Set<number>()
@@ -354,9 +354,10 @@ export class OwnedPartitions {
     if (!(fault instanceof BrokerError && damage.has(fault.code))) return false
     const { code, detail } = fault
     this.ports.log.error({ partition: number, code, detail }, 'the partition cannot be served')
-    const isLasting = code !== 'STORE_DAMAGED' && code !== 'SNAPSHOT_DAMAGED'
-    const until = isLasting ? Infinity : this.ports.clock.elapsedMs() + limits.storeRetryMs
-    this.damaged.set(number, until)
+    const isCache = code === 'STORE_DAMAGED' || code === 'SNAPSHOT_DAMAGED'
+    const ofLedger = (this.ports.ledger.replicas ?? 1) > 1 ? limits.ledgerDamageRetryMs : Infinity
+    const waitMs = isCache ? limits.storeRetryMs : ofLedger
+    this.damaged.set(number, this.ports.clock.elapsedMs() + waitMs)
     return true
   }
 

@@ -23,7 +23,9 @@ import { SnapshotReader } from './snapshot-codec.ts'
 const batchDevicesMax = 5_000
 
 /** @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE */
-export async function trimRecordOf(ledger: Ledger): Promise<TrimRecord & { sequence: number }> {
+export async function trimRecordOf(
+  ledger: Pick<Ledger, 'lastOn'>,
+): Promise<TrimRecord & { sequence: number }> {
   const found = await ledger.lastOn(trimSubject)
   if (found === undefined) return { ...untrimmed, sequence: 0 }
   return { ...decodeTrimRecord(found.data), sequence: found.sequence }

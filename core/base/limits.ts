@@ -4,10 +4,12 @@
  */
 import { assert } from './assert.ts'
 import { doorLimits } from './door-limits.ts'
+import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
 
 export const limits = {
   ...doorLimits,
+  ...replicaLimits,
   ...storageLimits,
   // ── messages ──
   /** One ServiceRequest on the wire. The largest GB request (a tariff) is 27 kB of XML; ours is binary. */

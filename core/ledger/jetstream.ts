@@ -244,6 +244,10 @@ export class JetStreamLedger implements Ledger {
     await Promise.all([...this.readers].map((reader) => reader.close()))
   }
 
+  get replicas(): number {
+    return this.stream.replicas
+  }
+
   /** False while the connection that carries commits is away, or closed. */
   get isConnected(): boolean {
     return this.health.isConnected && !this.connection.isClosed()

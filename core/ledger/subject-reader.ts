@@ -365,6 +365,7 @@ export class SubjectReader {
   private watch(): void {
     const { clock, isBounded, connection } = this.options
     let takenBefore = this.lastTaken
+    let recreatedAtMs = 0
     const look = (): void => {
       if (this.isDone) return
       const now = clock.elapsedMs()
@@ -384,6 +385,15 @@ export class SubjectReader {
       // While a handler is at work no pull is open and silence is right.
       const isWaiting = this.subscription !== undefined && this.pullLeft > 0
       if (isWaiting && !this.hasHeard) this.recreate('silence')
+      // In a cluster its replica may lack what the leader has: the next consumer may be on another.
+      else if (
+        isBounded &&
+        isWaiting &&
+        now - Math.max(this.progressAtMs, recreatedAtMs) >= limits.ledgerReadMoveMs
+      ) {
+        recreatedAtMs = now
+        this.recreate('no progress')
+      }
       this.hasHeard = false
       this.cancelWatch = clock.at(clock.now() + 2 * limits.ledgerHeartbeatMs, look)
     }

@@ -12,7 +12,10 @@ import type { Log } from '../ports/log.ts'
 import type { ListenAddress } from './config.ts'
 import type { PrometheusMetrics } from './metrics.ts'
 
-/** Says why the broker is not ready, or undefined while all is well. Cheap: asked at each probe. */
+/**
+ * Says why the broker is not ready, or is degraded; undefined while all is well. Cheap: asked at
+ * each probe.
+ */
 export type ReadinessCheck = () => string | undefined
 
 export type OpsServer = {
@@ -21,8 +24,13 @@ export type OpsServer = {
   readonly port: number
   /** Registers a check by name; the returned function takes it away. */
   addCheck(name: string, check: ReadinessCheck): () => void
-  /** As `addCheck`, for what is wrong and to be looked at while the broker serves all the same: it is `degraded`, and ready. */
-  addNote(name: string, check: ReadinessCheck): void
+  /**
+   * Registers a check of what an operator has to repair while the broker serves. A load balancer
+   * goes on sending it work: every process of a deployment has the same ledger.
+   */
+  addDegradation(name: string, check: ReadinessCheck): () => void
+  /** What is degraded now, `name: reason` each. */
+  degradations(): string[]
   /** Why the broker is not ready now, `name: reason` each; empty when it is. */
   reasons(): string[]
   close(): Promise<void>
@@ -43,6 +51,12 @@ export type OpsServerOptions = {
 /** An address of this machine, where the door listens on all of them. */
 const reachable: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
+const reasonsOf = (checks: ReadonlyMap<string, ReadinessCheck>): string[] =>
+  [...checks].flatMap(([name, check]) => {
+    const reason = check()
+    return reason === undefined ? [] : [`${name}: ${reason}`]
+  })
+
 /** @throws BrokerError CONFIG_INVALID when the address cannot be listened on */
 export async function startOpsServer({
   listen,
@@ -52,12 +66,15 @@ export async function startOpsServer({
   ...others
 }: OpsServerOptions): Promise<OpsServer> {
   const checks = new Map<string, ReadinessCheck>()
-  const notes = new Map<string, ReadinessCheck>()
-  const reasons = (of: ReadonlyMap<string, ReadinessCheck> = checks): string[] =>
-    [...of].flatMap(([name, check]) => {
-      const reason = check()
-      return reason === undefined ? [] : [`${name}: ${reason}`]
-    })
+  const degradationChecks = new Map<string, ReadinessCheck>()
+  const reasons = (): string[] => reasonsOf(checks)
+  const degradations = (): string[] => reasonsOf(degradationChecks)
+
+  metrics.gauge(
+    'busbar_degraded',
+    '1 while something has to be repaired that is still served',
+    () => (degradations().length === 0 ? 0 : 1),
+  )
 
   const door = new HttpDoor({ name: 'ops server', ...others, ...site })
   const { app } = door
@@ -69,11 +86,13 @@ export async function startOpsServer({
   app.get('/health/live', safe, async () => ({ status: 'live' }))
   app.get('/health/ready', safe, (_request, reply) => {
     const found = reasons()
-    const noted = reasons(notes)
-    const degraded = noted.length > 0 && { degraded: noted }
-    if (found.length === 0) return reply.send({ status: 'ready', reasons: found, ...degraded })
-    const members = { reasons: found, ...degraded }
-    return send(reply, problemOf('BROKER_UNREADY', { detail: found.join('; '), members }))
+    const degraded = degradations()
+    if (found.length > 0) {
+      const members = { reasons: found, degraded }
+      return send(reply, problemOf('BROKER_UNREADY', { detail: found.join('; '), members }))
+    }
+    const status = degraded.length === 0 ? 'ready' : 'degraded'
+    return reply.send({ status, reasons: found, degraded })
   })
   routes?.(app)
   const port = await door.listen(listen.host, listen.port)
@@ -85,8 +104,12 @@ export async function startOpsServer({
       checks.set(name, check)
       return () => void checks.delete(name)
     },
-    addNote: (name, check) => void notes.set(name, check),
-    reasons: () => reasons(),
+    addDegradation(name, check) {
+      degradationChecks.set(name, check)
+      return () => void degradationChecks.delete(name)
+    },
+    degradations,
+    reasons,
     close: () => door.close(),
   }
 }

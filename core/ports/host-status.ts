@@ -38,7 +38,23 @@ export type KeyCounts = {
   /** Whose counter is near its end. */
   nearEnd: number
 }
-export type HostStatus = { hostId: string; roles: string[]; partitions: PartitionStatus[] }
+export type HostStatus = {
+  hostId: string
+  roles: string[]
+  partitions: PartitionStatus[]
+  /** Of the host that compares the replicas of the ledger, once it has. */
+  comparison?: ComparisonStatus
+}
+/** The last whole comparison of the ledger's replicas. */
+export type ComparisonStatus = {
+  /** When it ended; UTC ms. */
+  atMs: number
+  compared: string[]
+  notCompared: string[]
+  throughSequence: number
+  /** In words. */
+  faults: string[]
+}
 export type WanStatus = {
   wanId: string
   roles: string[]
@@ -75,13 +91,18 @@ const partitionFields = [
 
 /** @throws BrokerError FRAME_MALFORMED when it is not a host's status */
 export function decodeHostStatus(view: Uint8Array): HostStatus {
-  const { hostId, roles, partitions } = objectIn(view)
+  const { hostId, roles, partitions, comparison } = objectIn(view)
   if (!isName(hostId) || !isNames(roles) || !Array.isArray(partitions))
     throw new BrokerError(
       'FRAME_MALFORMED',
       'the status of a host without name, roles or partitions',
     )
-  return { hostId, roles, partitions: partitions.map(partitionIn) }
+  return {
+    hostId,
+    roles,
+    partitions: partitions.map(partitionIn),
+    ...(comparison !== undefined && { comparison: comparisonIn(comparison) }),
+  }
 }
 
 export const encodeWanStatus = (status: WanStatus): Buffer =>
@@ -115,6 +136,18 @@ const isName = (value: unknown): value is string => typeof value === 'string' &&
 const isNames = (value: unknown): value is string[] => Array.isArray(value) && value.every(isName)
 const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((one) => typeof one === 'string')
+
+function comparisonIn(json: unknown): ComparisonStatus {
+  const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>
+  const { atMs, compared, notCompared, throughSequence, faults } = found
+  const isWhole = isCount(atMs) && isCount(throughSequence)
+  if (!isWhole || !isTexts(compared) || !isTexts(notCompared) || !isTexts(faults))
+    throw new BrokerError('FRAME_MALFORMED', 'the comparison of replicas in the status of a host')
+  return { atMs, compared, notCompared, throughSequence, faults }
+}
 
 function partitionIn(json: unknown): PartitionStatus {
   const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>

@@ -37,6 +37,8 @@ export const ledgerReserveOf = (bytesMax: number): number =>
 export type LedgerUsage = { bytes: number; bytesMax: number; lastSequence: number }
 
 export interface Ledger {
+  /** Copies of it on servers; 1 when left out. Each `read` may be of any of them. */
+  readonly replicas?: number
   /**
    * Writes all entries or none, and settles when they are on disk (or are known not to be). At most
    * `ledgerBatchMessagesMax` entries. Never rejects: what went wrong is in the value.

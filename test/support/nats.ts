@@ -24,6 +24,8 @@ export type TestNats = {
   readonly port: number
   /** Of the process that runs now. */
   readonly pid: number | undefined
+  /** Where it keeps its streams. */
+  readonly storeDir: string
   /** SIGKILL; settles when the process is gone. */
   kill(): Promise<void>
   /** SIGTERM: it ends in order. */
@@ -53,12 +55,13 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'busbar-nats-'))
   const configFile = join(folder, 'nats.conf')
+  const storeDir = options.storeDir ?? join(folder, 'store')
   const config = (): string =>
     [
       `listen: 127.0.0.1:${port}`,
       `max_payload: ${options.maxPayloadBytes ?? 8 * 1024 * 1024}`,
       `jetstream {`,
-      `  store_dir: ${JSON.stringify(options.storeDir ?? join(folder, 'store'))}`,
+      `  store_dir: ${JSON.stringify(storeDir)}`,
       ...(options.syncAlways === false ? [] : [`  sync_interval: always`]),
       ...(options.maxFileStoreBytes === undefined
         ? []
@@ -107,6 +110,7 @@ export async function startTestNats(options: TestNatsOptions = {}): Promise<Test
   return {
     url: `nats://127.0.0.1:${port}`,
     port,
+    storeDir,
     get pid() {
       return child?.pid
     },

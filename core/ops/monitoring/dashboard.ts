@@ -149,6 +149,31 @@ export const rows: readonly Row[] = [
         ),
       },
       {
+        title: 'Replicas',
+        description: 'Replicas of the ledger and its buckets that are not current, by state.',
+        unit: 'short',
+        targets: one(
+          `max by (stream, state) (busbar_replicas{job=~"$job",instance=~"$instance",state!="current"})`,
+          '{{stream}} {{state}}',
+        ),
+      },
+      {
+        title: 'Replica lag and damage',
+        description:
+          'Operations that each server is behind, and faults found in its copy of the ledger.',
+        unit: 'short',
+        targets: [
+          {
+            expr: `max by (stream, server) (busbar_replica_lag_messages${selector})`,
+            legend: 'lag {{stream}} {{server}}',
+          },
+          {
+            expr: `max by (server) (busbar_replica_faults${selector})`,
+            legend: 'faults {{server}}',
+          },
+        ],
+      },
+      {
         title: 'Tick duration',
         description:
           'From taking messages to their facts being on disk: the flush of nats-server is in it.',

@@ -265,23 +265,26 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   t.match(JSON.parse(unready.body), {
     code: 'BROKER_UNREADY',
     reasons: ['partitions: no lease yet'],
+    degraded: [],
   })
   t.equal((await ask(server, '/health/live')).status, 200, 'not ready is alive')
   reason = undefined
   t.equal((await ask(server, '/health/ready')).status, 200)
-  let note: string | undefined = 'it is slow'
-  server.addNote('store', () => note)
-  const degraded = await ask(server, '/health/ready')
-  t.equal(degraded.status, 200, 'degraded is ready')
-  t.same(JSON.parse(degraded.body), {
-    status: 'ready',
-    reasons: [],
-    degraded: ['store: it is slow'],
-  })
-  note = undefined
   reason = 'again'
   takeAway()
   t.same(server.reasons(), [])
+  t.match(await metrics.text(), /^busbar_degraded 0$/m)
+  const repaired = server.addDegradation('replicas', () => 'n3 is offline')
+  const degraded = await ask(server, '/health/ready')
+  t.equal(degraded.status, 200, 'it serves: a load balancer goes on sending it work')
+  t.same(JSON.parse(degraded.body), {
+    status: 'degraded',
+    reasons: [],
+    degraded: ['replicas: n3 is offline'],
+  })
+  t.match(await metrics.text(), /^busbar_degraded 1$/m)
+  repaired()
+  t.equal(JSON.parse((await ask(server, '/health/ready')).body).status, 'ready')
 
   const json = { 'content-type': 'application/json' }
   const posted = await ask(server, '/v1/things', { method: 'POST', headers: json, body: '{"a":1}' })
