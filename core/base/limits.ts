@@ -36,6 +36,17 @@ export const limits = {
   partyRequestsInFlightMax: 10_000,
   /** Octets of frames that one gateway holds until they are answered. */
   gatewayBytesInFlightMax: 128 * 1024 * 1024,
+  /**
+   * Octets of messages that a gateway's doors have read and not yet answered: on one connection, of
+   * one party over all its connections, and of the whole process. A message of
+   * `partyMessageBytesMax` fits into each.
+   */
+  connectionBytesInFlightMax: 8 * 1024 * 1024,
+  partyBytesInFlightMax: 16 * 1024 * 1024,
+  doorBytesInFlightMax: 64 * 1024 * 1024,
+  /** Connections of one address to one door, and of all addresses together. */
+  addressConnectionsMax: 1_024,
+  doorConnectionsMax: 8_192,
   /** One frame from a gateway to a host: under the 1 MiB that a nats-server takes by default. */
   requestFrameBytesMax: 768 * 1024,
   /** Frames on their way from one gateway to one host; while they are out the next frame gathers. */
@@ -480,4 +491,10 @@ assert(
 assert(
   limits.requestFrameBytesMax > 2 * limits.requestBytesMax,
   'a frame of requests holds the largest one',
+)
+assert(
+  limits.partyMessageBytesMax <= limits.connectionBytesInFlightMax &&
+    limits.connectionBytesInFlightMax <= limits.partyBytesInFlightMax &&
+    limits.partyBytesInFlightMax < limits.doorBytesInFlightMax,
+  'a message fits into each limit of bytes in flight, and no party takes all of them',
 )
