@@ -53,6 +53,31 @@ export const limits = {
   gatewayFramesInFlightMax: 8,
   /** Calls that one gRPC connection may have open. */
   connectionCallsMax: 1_000,
+  /** Calls that one party, and all parties, may have open at one gateway. */
+  partyCallsMax: 4_000,
+  gatewayCallsMax: 10_000,
+  /** Streams without a party that one gateway holds: health watches and reflection. */
+  probeStreamsMax: 500,
+  /** One message of a call without requests in it: a RequestID, an acknowledgement of deliveries. */
+  partyShortMessageBytesMax: 4 * 1024,
+  /** Headers of one call, names and values. */
+  callHeaderBytesMax: 8 * 1024,
+  /** A message of a call, from its first octet to its last; and how often unfinished ones are looked at. */
+  callMessageMsMax: 20_000,
+  callLookMs: 1_000,
+  /** The answer to a call with one message, until the client has taken all of it. */
+  callAnswerMsMax: 60_000,
+  /** Calls that are rejected in a row for their headers before their connection is closed. */
+  connectionRefusalsMax: 100,
+  /** PING and SETTINGS frames of a client within the time before its connection is closed. */
+  connectionPingsMax: 100,
+  connectionPingsMs: 10_000,
+  /** A new connection until it has said that it speaks HTTP/2. */
+  connectionPrefaceMsMax: 10_000,
+  /** A connection without a call is asked to go after this; clients connect again by themselves. */
+  connectionIdleMsMax: 300_000,
+  /** Connections without a call of a known party. */
+  doorUnprovenMax: 2_048,
   /** Deliveries in one message to a receiver, and its octets (one delivery more may stand above that). */
   deliveriesPerMessageMax: 1_000,
   deliveryMessageBytes: 128 * 1024,

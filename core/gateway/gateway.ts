@@ -11,6 +11,7 @@ import type { Log } from '../ports/log.ts'
 import type { Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
 import type { ResponseLookup } from '../ports/responses.ts'
+import { BytesInFlight } from '../base/bytes-in-flight.ts'
 import { Deliveries } from './deliveries.ts'
 import { GrpcGateway } from './grpc-gateway.ts'
 import { HttpGateway } from './http-gateway.ts'
@@ -37,6 +38,7 @@ export type DoorAddress = { host: string; port: number }
 export class Gateway {
   readonly intake: Intake
   private readonly clock: Clock
+  private readonly bytes = new BytesInFlight()
   private readonly grpc: GrpcGateway
   private readonly http: HttpGateway
   private readonly deliveries: Deliveries
@@ -52,9 +54,15 @@ export class Gateway {
       deliveries: this.deliveries,
       responses: this.responses,
       accounts: new PartyAccounts(ports.random),
+      bytes: this.bytes,
     }
     this.grpc = new GrpcGateway({ ...ports, ...shared })
     this.http = new HttpGateway({ ...ports, ...shared })
+  }
+
+  /** Octets of messages that the doors hold. */
+  get bytesInFlight(): number {
+    return this.bytes.used
   }
 
   /**
