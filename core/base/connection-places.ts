@@ -1,6 +1,6 @@
 /**
- * Places for the connections to one door: so many altogether, so many for one address, so many that
- * have not proved who they are. When a limit is reached, the oldest unproven connection makes way;
+ * Places for the connections to one door: so many altogether and of one address, and of each so many
+ * that have not proved who they are. When a limit is reached, the oldest unproven connection makes way;
  * a proven one never does. Pure: the door closes what it is given back.
  */
 
@@ -8,8 +8,9 @@ export type PlaceLimits = {
   readonly connectionsMax: number
   /** Of one address, see `addressKey` of connections-per-address.ts. */
   readonly perAddressMax: number
-  /** Of those that are not proven. */
+  /** Of those that are not proven: altogether, and of one address. */
   readonly unprovenMax: number
+  readonly unprovenPerAddressMax: number
 }
 
 /** `evicted`: a connection that loses its place to the new one, and must be closed. */
@@ -38,10 +39,13 @@ export class ConnectionPlaces<C> {
 
   /** Takes a place for a connection that has proved nothing yet, at the end of the queue of those. */
   admit(connection: C, address: string): Admission<C> {
-    const { connectionsMax, perAddressMax, unprovenMax } = this.limits
+    const { connectionsMax, perAddressMax, unprovenMax, unprovenPerAddressMax } = this.limits
     const group = this.groups.get(address)
     let evicted: C | undefined
-    if (group !== undefined && group.count >= perAddressMax) {
+    const isGroupFull =
+      group !== undefined &&
+      (group.count >= perAddressMax || group.unproven.size >= unprovenPerAddressMax)
+    if (isGroupFull) {
       evicted = oldestOf(group.unproven)
       if (evicted === undefined) return { isAdmitted: false, evicted }
     } else if (this.count >= connectionsMax || this.unproven.size >= unprovenMax) {

@@ -69,9 +69,10 @@ export const limits = {
   callAnswerMsMax: 60_000,
   /** Calls that are rejected in a row for their headers before their connection is closed. */
   connectionRefusalsMax: 100,
-  /** PING and SETTINGS frames of a client within the time before its connection is closed. */
+  /** PING and SETTINGS frames of a client, and calls that it resets, within the time before its connection is closed. */
   connectionPingsMax: 100,
-  connectionPingsMs: 10_000,
+  connectionResetsMax: 2_000,
+  connectionFloodMs: 10_000,
   /** A new connection until it has said that it speaks HTTP/2. */
   connectionPrefaceMsMax: 10_000,
   /** A connection without a call is asked to go after this; clients connect again by themselves. */
@@ -327,8 +328,17 @@ export const limits = {
   dialInTellMs: 10_000,
   dialInNamesMax: 1_000,
   dialInPlacesMax: 1_000_000,
-  /** Connections that devices made and that have not said who they are. */
-  dialInUnknownMax: 4_096,
+  /**
+   * Connections of one address to the door for devices that have not answered a question yet. Raise it
+   * where more devices share an address (BUSBAR_DIAL_IN_PER_ADDRESS).
+   */
+  dialInPerAddressMax: 1_024,
+  /** Octets of all connections that have not said who they are; then the one with most of them is cut. */
+  dialInUnknownBytesMax: 16 * 1024 * 1024,
+  /** Before a second connection of a device is closed whose first one has not failed. */
+  dialInContenderMsMax: 300_000,
+  /** Datagrams of one address that the door takes in a second. */
+  dialInDatagramsPerAddressMax: 2_000,
 
   // ── DLMS ──
   /** One APDU in a datagram: with its headers it goes through any network whole. */

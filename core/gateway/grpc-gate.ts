@@ -48,8 +48,10 @@ type Connection = {
   session: ServerHttp2Session | undefined
   /** Calls rejected for their headers since the last good one. */
   refusals: number
+  /** Frames that only cost, and calls that were reset, since `floodSinceMs`. */
   frames: number
-  framesSinceMs: number
+  resets: number
+  floodSinceMs: number
 }
 
 type Listener = (...values: never[]) => void
@@ -65,6 +67,7 @@ export class GrpcGate implements CallOwner {
     connectionsMax: limits.doorConnectionsMax,
     perAddressMax: limits.addressConnectionsMax,
     unprovenMax: limits.doorUnprovenMax,
+    unprovenPerAddressMax: limits.addressConnectionsMax,
   })
   private readonly sessions = new WeakMap<object, Connection>()
   private readonly gates = new WeakMap<object, CallGate>()
@@ -175,7 +178,8 @@ export class GrpcGate implements CallOwner {
       session: undefined,
       refusals: 0,
       frames: 0,
-      framesSinceMs: now,
+      resets: 0,
+      floodSinceMs: now,
     }
     const { isAdmitted, evicted } = this.places.admit(
       connection,
@@ -220,12 +224,22 @@ export class GrpcGate implements CallOwner {
 
   /** PING and SETTINGS must be answered, at no cost for their sender. */
   private countFrame(connection: Connection, session: ServerHttp2Session): void {
-    const now = this.elapsedMs()
-    if (now - connection.framesSinceMs >= limits.connectionPingsMs) {
-      connection.framesSinceMs = now
-      connection.frames = 0
-    }
+    this.beginCount(connection)
     if (++connection.frames > limits.connectionPingsMax) this.calm(session)
+  }
+
+  /** A call that is reset has cost its beginning, and leaves room for the next one at once. */
+  private countReset(connection: Connection): void {
+    this.beginCount(connection)
+    if (++connection.resets > limits.connectionResetsMax && connection.session !== undefined)
+      this.calm(connection.session)
+  }
+
+  private beginCount(connection: Connection): void {
+    const now = this.elapsedMs()
+    if (now - connection.floodSinceMs < limits.connectionFloodMs) return
+    connection.floodSinceMs = now
+    connection.frames = connection.resets = 0
   }
 
   /** Ends a connection that only costs. */
@@ -245,6 +259,10 @@ export class GrpcGate implements CallOwner {
     // What it is about is seen at its end, which always comes.
     stream.on('error', () => undefined)
     const connection = stream.session && this.sessions.get(stream.session)
+    if (connection !== undefined)
+      stream.once('close', () => {
+        if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.countReset(connection)
+      })
     const problem = problemOf(headers)
     if (problem !== undefined) {
       this.countRefusal('CALL_HEADER_INVALID', connection)

@@ -77,7 +77,8 @@ export class RawConnection {
   readonly closed: Promise<unknown>
 
   constructor(address: string) {
-    this.session = connect(`http://${address}`)
+    // What waits to be sent counts as well; above the limit node:http2 resets its own calls.
+    this.session = connect(`http://${address}`, { maxSessionMemory: 10_000 })
     this.session.on('error', () => undefined)
     this.closed = new Promise((resolve) => this.session.once('close', resolve))
   }
