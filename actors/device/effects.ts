@@ -22,6 +22,8 @@ export type Acknowledge = {
   notBefore: number
   /** With a refusal because of the counter. */
   bounds?: CounterBounds
+  /** With REQUEST_NOT_FOUND: no request with this RequestID was ever accepted. */
+  isNeverAccepted?: boolean
 }
 
 export type ReportStatus = {
@@ -165,7 +167,16 @@ export function refuseCounter(
   code: ErrorCode,
   time: number,
   bounds: CounterBounds,
+  isNeverAccepted = false,
 ): void {
   const outcome = errorId(code)
-  out.effects.push({ type: 'ACKNOWLEDGE', replyTo, outcome, time, notBefore: 0, bounds })
+  out.effects.push({
+    type: 'ACKNOWLEDGE',
+    replyTo,
+    outcome,
+    time,
+    notBefore: 0,
+    bounds,
+    ...(isNeverAccepted && { isNeverAccepted }),
+  })
 }

@@ -109,6 +109,10 @@ export const limits = {
   responseSearchTicksMax: 65_536,
   /** Searches for older responses of one party that may wait for each other. */
   responseSearchesMax: 64,
+  /** Searches of all parties that read the ledger at one time. */
+  responseSearchesAtOnceMax: 2,
+  /** Responses that a gateway remembers to be in no tick of the ledger, so that it does not look again. */
+  responsesAbsentMax: 10_000,
   /** Calls that wait for a response at one gateway. */
   responseWaitsMax: 10_000,
   /** A call that reads a response waits so long for a search in older deliveries. */
