@@ -402,6 +402,7 @@ async function startWan(config: BrokerConfig, parts: WanParts): Promise<WanWay |
     closers.push(() => pushes.close())
     const wan = new SocketWan({
       connectionsMax: config.wanConnectionsMax,
+      dialInPerAddressMax: config.dialInPerAddress,
       keys,
       metrics,
       log,

@@ -181,6 +181,20 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: Ou
   acknowledge(out, message, errorId('REQUEST_CANCELLED'), now)
 }
 
+/** False when no request with this RequestID, which is neither open nor among the last ended ones, was ever accepted. */
+function mayHaveAccepted(
+  state: DeviceState,
+  originator: Originator | undefined,
+  key: Eui64Key,
+  counter: CounterKey,
+): boolean {
+  if (originator === undefined || counter > topOf(originator)) return false
+  if (originator.floor !== undefined && counter <= originator.floor) return true
+  // A reset has taken away the floor of before.
+  if (originator.top !== undefined) return true
+  return findPast(state.past, key, counter) !== undefined
+}
+
 function decideStatus(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const { buffer, at, replyTo } = message
   const originator = readOriginator(buffer, at)
@@ -204,8 +218,9 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
   }
   const ended = findEnded(state, originator, counter)
   if (ended === undefined) {
-    const bounds = boundsOf(findOriginator(state, originator))
-    return refuseCounter(out, message, 'REQUEST_NOT_FOUND', now, bounds)
+    const known = findOriginator(state, originator)
+    const isNever = !mayHaveAccepted(state, known, originator, counter)
+    return refuseCounter(out, message, 'REQUEST_NOT_FOUND', now, boundsOf(known), isNever)
   }
   const { srv, outcome, attempt, acceptedAt, endedAt } = ended
   out.effects.push({

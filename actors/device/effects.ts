@@ -23,6 +23,8 @@ export type Acknowledge = {
   notBefore: number
   /** With a refusal because of the counter. */
   bounds?: CounterBounds
+  /** With REQUEST_NOT_FOUND: no request with this RequestID was ever accepted. */
+  isNeverAccepted?: boolean
 }
 
 export type ReportStatus = {
@@ -154,12 +156,6 @@ export function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
   emptyList(effects)
 }
 
-export function emptyOutbox({ facts, deliveries, effects }: Outbox): void {
-  emptyList(facts)
-  emptyList(deliveries)
-  emptyList(effects)
-}
-
 /** Answers `message` with a row of the error table. */
 export function acknowledge(
   out: Outbox,
@@ -187,7 +183,16 @@ export function refuseCounter(
   code: ErrorCode,
   time: number,
   bounds: CounterBounds,
+  isNeverAccepted = false,
 ): void {
   const outcome = errorId(code)
-  out.effects.push({ type: 'ACKNOWLEDGE', replyTo, outcome, time, notBefore: 0, bounds })
+  out.effects.push({
+    type: 'ACKNOWLEDGE',
+    replyTo,
+    outcome,
+    time,
+    notBefore: 0,
+    bounds,
+    ...(isNeverAccepted && { isNeverAccepted }),
+  })
 }

@@ -68,6 +68,8 @@ export type BrokerOptions = {
   readonly wanConnections?: number | undefined
   /** Where devices connect and push to, `host:port`; nowhere when left out. */
   readonly dialIn?: string | undefined
+  /** Connections of one address that devices have made and not answered on yet. */
+  readonly dialInPerAddress?: number | undefined
   /** File of lines `NAME EUI-64`. */
   readonly dialInNames?: string | undefined
   /** Servers of the cluster that hold the ledger. Default 1. */

@@ -5,7 +5,7 @@ import { writeOctetsOf } from '../../core/base/bytes.ts'
 import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
-import { counterBoundsBytes } from '../../core/envelope/counter-bounds.ts'
+import { counterBoundsBytes, neverAccepted } from '../../core/envelope/counter-bounds.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import type { Acknowledge, ReportCounters, ReportStatus } from '../device/effects.ts'
@@ -47,6 +47,7 @@ export class FrameReplies {
     time: number,
     notBefore: number,
     bounds?: CounterBounds,
+    isNeverAccepted = false,
   ): void {
     const bodyBytes = bounds === undefined ? 0 : counterBoundsBytes
     const at = this.begin(asked, Kind.ACKNOWLEDGEMENT, bodyBytes)
@@ -55,6 +56,7 @@ export class FrameReplies {
       writeOctetsOf(bounds.highest, target, at + headerBytes)
       writeOctetsOf(bounds.floor, target, at + headerBytes + 8)
     }
+    if (isNeverAccepted) target.writeUInt16BE(neverAccepted, at + offsetOf.attempt)
     target.writeUInt16BE(outcome, at + offsetOf.outcome)
     writeSafeU64(target, time, at + offsetOf.time)
     writeSafeU64(target, notBefore, at + offsetOf.deadline)
@@ -101,7 +103,8 @@ export function answer(effect: Acknowledge | ReportStatus | ReportCounters): voi
   const asked = askedOf(effect.replyTo)
   if (asked === undefined) return
   if (effect.type === 'ACKNOWLEDGE') {
-    asked.replies.acknowledge(asked, effect.outcome, effect.time, effect.notBefore, effect.bounds)
+    const { outcome, time, notBefore, bounds, isNeverAccepted } = effect
+    asked.replies.acknowledge(asked, outcome, time, notBefore, bounds, isNeverAccepted)
   } else if (effect.type === 'REPORT_COUNTERS')
     asked.replies.reportCounters(asked, effect.bodyBytes)
   else asked.replies.reportStatus(asked, effect)

@@ -1,4 +1,4 @@
-/** The ceilings of the doors that parties and operators call, by name, with unit and reason; a part of `limits`. */
+/** The ceilings of the doors that parties, operators and devices call, by name, with unit and reason; a part of `limits`. */
 import { assert } from './assert.ts'
 
 export const doorLimits = {
@@ -38,6 +38,50 @@ export const doorLimits = {
   httpLingerMs: 2_000,
   httpLingerBytesMax: 5 * 1024 * 1024,
 
+  // ── the gRPC door ──
+  /** Calls that one gRPC connection may have open. */
+  connectionCallsMax: 1_000,
+  /** Calls that one party, and all parties, may have open at one gateway. */
+  partyCallsMax: 4_000,
+  gatewayCallsMax: 10_000,
+  /** Streams without a party that one gateway holds: health watches and reflection. */
+  probeStreamsMax: 500,
+  /** One message of a call without requests in it: a RequestID, an acknowledgement of deliveries. */
+  partyShortMessageBytesMax: 4 * 1024,
+  /** Headers of one call, names and values. */
+  callHeaderBytesMax: 8 * 1024,
+  /** A message of a call, from its first octet to its last; and how often unfinished ones are looked at. */
+  callMessageMsMax: 20_000,
+  callLookMs: 1_000,
+  /** The answer to a call with one message, until the client has taken all of it. */
+  callAnswerMsMax: 60_000,
+  /** Calls that are rejected in a row for their headers before their connection is closed. */
+  connectionRefusalsMax: 100,
+  /** PING and SETTINGS frames of a client, and calls that it resets, within the time before its connection is closed. */
+  connectionPingsMax: 100,
+  connectionResetsMax: 2_000,
+  connectionFloodMs: 10_000,
+  /** A new connection until it has said that it speaks HTTP/2. */
+  connectionPrefaceMsMax: 10_000,
+  /** A connection without a call is asked to go after this; clients connect again by themselves. */
+  connectionIdleMsMax: 300_000,
+  /** Connections without a call of a known party. */
+  doorUnprovenMax: 2_048,
+
+  // ── the door that devices dial ──
+  /**
+   * Connections of one address to the door for devices that have not answered a question yet. Raise it
+   * where more devices share an address (BUSBAR_DIAL_IN_PER_ADDRESS).
+   */
+  dialInPerAddressMax: 1_024,
+  /** Octets of all connections that have not said who they are; then the one with most of them is cut. */
+  dialInUnknownBytesMax: 16 * 1024 * 1024,
+  /** Before a second connection of a device is closed whose first one has not failed. */
+  dialInContenderMsMax: 300_000,
+  /** Datagrams of one address that the door takes in a second. */
+  dialInDatagramsPerAddressMax: 2_000,
+
+  // ── parties ──
   /** Long poll over HTTP. */
   longPollMsMax: 30_000,
   /** Objects and lists inside one another in the JSON of a party. */

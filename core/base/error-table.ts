@@ -85,6 +85,14 @@ export const errorTable = {
   CONNECTIONS_EXCEEDED: row(276, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The door has as many connections as it may, from this address or in all.', 'Close connections, or use one for several calls.'),
   BROKER_UNREADY: row(277, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is not ready.', 'Read the reasons, and look again after the given time.'),
 
+  // ── gRPC calls ──
+  CALL_METHOD_UNKNOWN: row(290, 'E48', 'party', 'never', 'UNIMPLEMENTED', 'There is no such gRPC service or method here.', 'Use the methods of the published proto files; reflection lists them.'),
+  CALL_HEADER_INVALID: row(291, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'A header of the call is malformed, or all headers together are too large.', 'Send a gRPC call: POST, content-type application/grpc, at most 8 KiB of headers.'),
+  CALL_COMPRESSION_UNSUPPORTED: row(292, 'E48', 'party', 'never', 'UNIMPLEMENTED', 'The message is compressed with an encoding that is not supported.', 'Send messages uncompressed, or with gzip or deflate.'),
+  CALL_DEADLINE_EXCEEDED: row(293, 'E57', 'party', 'later', 'DEADLINE_EXCEEDED', 'The deadline of the call came before its answer; a request may have been accepted.', 'Submit the same RequestID again, with a longer deadline; it is run once.'),
+  CALL_MESSAGE_UNFINISHED: row(294, 'E57', 'party', 'later', 'DEADLINE_EXCEEDED', 'A message of the call was not complete in time.', 'Send each message as a whole, and end the sending side of a call with one message.'),
+  CALL_NAME_UNKNOWN: row(295, 'E48', 'party', 'never', 'NOT_FOUND', 'The health service or reflection does not know this name.', 'Ask reflection for the list of services.'),
+
   VIEW_QUERY_INVALID: row(38, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A parameter of the query is not one, or out of range.', 'See the README, or `busbar inventory --help` and `busbar usage --help`.'),
 
   // ── device ──

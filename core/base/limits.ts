@@ -46,8 +46,6 @@ export const limits = {
   requestFrameBytesMax: 768 * 1024,
   /** Frames on their way from one gateway to one host; while they are out the next frame gathers. */
   gatewayFramesInFlightMax: 8,
-  /** Calls that one gRPC connection may have open. */
-  connectionCallsMax: 1_000,
   /** Deliveries in one message to a receiver, and its octets (one delivery more may stand above that). */
   deliveriesPerMessageMax: 1_000,
   deliveryMessageBytes: 128 * 1024,
@@ -78,6 +76,10 @@ export const limits = {
   responseSearchTicksMax: 65_536,
   /** Searches for older responses of one party that may wait for each other. */
   responseSearchesMax: 64,
+  /** Searches of all parties that read the ledger at one time. */
+  responseSearchesAtOnceMax: 2,
+  /** Responses that a gateway remembers to be in no tick of the ledger, so that it does not look again. */
+  responsesAbsentMax: 10_000,
   /** Calls that wait for a response at one gateway. */
   responseWaitsMax: 10_000,
   /** A call that reads a response waits so long for a search in older deliveries. */
@@ -294,8 +296,6 @@ export const limits = {
   dialInTellMs: 10_000,
   dialInNamesMax: 1_000,
   dialInPlacesMax: 1_000_000,
-  /** Connections that devices made and that have not said who they are. */
-  dialInUnknownMax: 4_096,
 
   // ── DLMS ──
   /** One APDU in a datagram: with its headers it goes through any network whole. */

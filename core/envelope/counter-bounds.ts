@@ -18,6 +18,16 @@ export function readCounterBounds(buffer: Buffer, at: number): CounterBoundsRead
   }
 }
 
+/**
+ * In the field `attempt` of a refusal REQUEST_NOT_FOUND: the device knows that it never accepted this
+ * RequestID, so that there is no response to look for. Hosts of before leave the field as it came.
+ */
+export const neverAccepted = 0xffff
+
+/** True when the refusal at `at` says so. */
+export const isNeverAccepted = (buffer: Buffer, at: number): boolean =>
+  buffer.readUInt16BE(at + offsetOf.attempt) === neverAccepted
+
 /** The bounds in words. */
 export function boundsText({ highest, floor }: CounterBoundsRead): string {
   const most = highest === 0n ? 'no counter of yours is accepted yet' : `highest counter ${highest}`

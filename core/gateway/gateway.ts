@@ -42,6 +42,7 @@ export type DoorAddress = { host: string; port: number }
 export class Gateway {
   readonly intake: Intake
   private readonly clock: Clock
+  private readonly bytes = new BytesInFlight()
   private readonly grpc: GrpcGateway
   private readonly http: HttpGateway
   private readonly deliveries: Deliveries
@@ -57,11 +58,16 @@ export class Gateway {
       deliveries: this.deliveries,
       responses: this.responses,
       accounts: new PartyAccounts(ports.random),
-      bytes: new BytesInFlight(),
+      bytes: this.bytes,
     }
     this.grpc = new GrpcGateway({ ...ports, ...shared })
     const { httpTimes: times } = ports
     this.http = new HttpGateway({ ...ports, ...shared, ...(times !== undefined && { times }) })
+  }
+
+  /** Octets of messages that the doors hold. */
+  get bytesInFlight(): number {
+    return this.bytes.used
   }
 
   /**

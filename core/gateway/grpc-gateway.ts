@@ -9,7 +9,6 @@ import {
   ServerCredentials,
   type handleBidiStreamingCall,
   type handleUnaryCall,
-  type Metadata,
   type MethodDefinition,
   type ServiceDefinition,
 } from '@grpc/grpc-js'
@@ -17,14 +16,18 @@ import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation, service as healthService } from 'grpc-health-check'
 import { InputGatewayService } from '../../proto/gen/busbar/v1/input_gateway.ts'
 import { OutputGatewayService } from '../../proto/gen/busbar/v1/output_gateway.ts'
-import { identify, partyHeader, type IdentityRefusal } from '../access/identity.ts'
 import type { Parties } from '../access/parties.ts'
+import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
+import type { Metrics } from '../ports/metrics.ts'
+import type { BytesInFlight } from '../base/bytes-in-flight.ts'
+import type { CallGate, MethodRule } from './call-gate.ts'
 import type { Deliveries } from './deliveries.ts'
+import { GrpcGate } from './grpc-gate.ts'
 import type { Intake } from './intake.ts'
 import type { PartyAccounts, PartyAccount } from './party-account.ts'
 import { Receiver } from './receiver.ts'
@@ -42,6 +45,8 @@ export type GrpcGatewayPorts = {
   parties: Parties
   clock: Clock
   log: Log
+  metrics: Metrics
+  bytes: BytesInFlight
 }
 
 type RawMethod = MethodDefinition<Buffer, Buffer>
@@ -50,6 +55,9 @@ type Shape = {
   readonly requestStream: boolean
   readonly responseStream: boolean
 }
+
+/** In front of the request in a SubmitRequest: its tag, and its length in three octets. */
+const requestTagBytes = 4
 
 const asItIs = (message: Buffer): Buffer => message
 const raw = ({ path, requestStream, responseStream }: Shape): RawMethod => ({
@@ -66,6 +74,43 @@ const rawService = (methods: Readonly<Record<string, Shape>>): ServiceDefinition
 
 /** What the operating system says, without what grpc-js says around it. */
 const reasonOf = ({ message }: Error): string => /E[A-Z]+: [^\]]*/.exec(message)?.[0] ?? message
+
+/** A message with many requests, with one, and with none. */
+const many = { bytesMax: limits.partyMessageBytesMax, needsParty: true }
+const single = { bytesMax: limits.requestBytesMax + requestTagBytes, needsParty: true }
+const short = { bytesMax: limits.partyShortMessageBytesMax, needsParty: true }
+const probe = { bytesMax: limits.partyShortMessageBytesMax, needsParty: false }
+
+/** What each method of the door takes. */
+const methodRules: ReadonlyMap<string, MethodRule> = new Map<string, MethodRule>([
+  ...rulesOf(InputGatewayService, {
+    submit: { ...single, field: 'request' },
+    submitBatch: { ...many, field: 'requests' },
+    submitStream: { ...many, field: 'requests' },
+    cancel: short,
+    getRequestStatus: short,
+  }),
+  ...rulesOf(OutputGatewayService, { receive: short, getResponse: short }),
+  ...['Check', 'List'].map((name) => probeRule(`grpc.health.v1.Health/${name}`, true)),
+  probeRule('grpc.health.v1.Health/Watch', true),
+  ...['v1', 'v1alpha'].map((version) =>
+    probeRule(`grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`, false),
+  ),
+])
+
+function rulesOf<Name extends string>(
+  methods: Readonly<Record<Name, Shape>>,
+  rules: Readonly<Record<Name, Omit<MethodRule, 'isUnary'>>>,
+): [string, MethodRule][] {
+  return (Object.keys(methods) as Name[]).map((name) => [
+    methods[name].path,
+    { ...rules[name], isUnary: !methods[name].requestStream },
+  ])
+}
+
+function probeRule(name: string, isUnary: boolean): [string, MethodRule] {
+  return [`/${name}`, { ...probe, isUnary }]
+}
 
 const descriptorSet = new URL('../../proto/gen/descriptors.binpb', import.meta.url)
 
@@ -106,6 +151,7 @@ export class GrpcGateway {
     'busbar.v1.InputGateway': 'SERVING',
     'busbar.v1.OutputGateway': 'SERVING',
   })
+  private readonly gate: GrpcGate
   private readonly streams = new Set<SubmitStream>()
   private readonly receivers = new Set<Receiver>()
 
@@ -117,7 +163,9 @@ export class GrpcGateway {
       'grpc.max_concurrent_streams': limits.connectionCallsMax,
       'grpc.keepalive_time_ms': limits.connectionKeepaliveMs,
       'grpc.keepalive_timeout_ms': limits.connectionKeepaliveWaitMs,
+      'grpc.max_connection_idle_ms': limits.connectionIdleMsMax,
     })
+    this.gate = new GrpcGate(ports, methodRules)
     this.server.addService(rawService(InputGatewayService), {
       submit: this.submit,
       submitBatch: this.submitBatch,
@@ -151,9 +199,14 @@ export class GrpcGateway {
                   { cause },
                 ),
               )
-            : resolve(bound),
+            : resolve(this.opened(bound)),
       )
     })
+  }
+
+  private opened(port: number): number {
+    this.gate.guard(this.server)
+    return port
   }
 
   /** Says NOT_SERVING; call when the intake begins to drain. */
@@ -172,6 +225,7 @@ export class GrpcGateway {
         this.server.forceShutdown()
         resolve()
       })
+      this.gate.close()
       this.server.tryShutdown(() => {
         disarm()
         resolve()
@@ -179,24 +233,20 @@ export class GrpcGateway {
     })
   }
 
-  private identify(metadata: Metadata): PartyAccount | IdentityRefusal {
-    const values = metadata.get(partyHeader)
-    const value = values[0]
-    if (values.length > 1 || (value !== undefined && typeof value !== 'string'))
-      return 'PARTY_HEADER_MALFORMED'
-    const party = identify(value, this.ports.parties)
-    return typeof party === 'string' ? party : this.ports.accounts.of(party)
+  /** Who calls, as the gate knows it: no call of another gets here. */
+  private accountOf(call: object): PartyAccount {
+    const { account } = this.gate.gateOf(call)
+    assert(account !== undefined, 'the methods of a party have an account')
+    return account
   }
 
   private readonly submit: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
-    const account = this.identify(call.metadata)
-    if (typeof account === 'string') return callback(grpcRefusal(account))
+    const account = this.accountOf(call)
     submitOne(this.ports.intake, account, call.request, callback)
   }
 
   private readonly submitBatch: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
-    const account = this.identify(call.metadata)
-    if (typeof account === 'string') return callback(grpcRefusal(account))
+    const account = this.accountOf(call)
     new BatchCall((response, refusal) =>
       refusal
         ? callback(grpcRefusal(refusal, undefined, tooMany(refusal)))
@@ -205,8 +255,7 @@ export class GrpcGateway {
   }
 
   private readonly cancel: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
-    const account = this.identify(call.metadata)
-    if (typeof account === 'string') return callback(grpcRefusal(account))
+    const account = this.accountOf(call)
     this.ports.intake.cancel(
       account,
       call.request,
@@ -218,8 +267,7 @@ export class GrpcGateway {
   }
 
   private readonly getRequestStatus: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
-    const account = this.identify(call.metadata)
-    if (typeof account === 'string') return callback(grpcRefusal(account))
+    const account = this.accountOf(call)
     this.ports.intake.queryStatus(
       account,
       call.request,
@@ -231,8 +279,7 @@ export class GrpcGateway {
   }
 
   private readonly getResponse: handleUnaryCall<Buffer, Buffer> = async (call, callback) => {
-    const account = this.identify(call.metadata)
-    if (typeof account === 'string') return callback(grpcRefusal(account))
+    const account = this.accountOf(call)
     const result = await this.ports.responses.get(
       account,
       call.request,
@@ -241,13 +288,13 @@ export class GrpcGateway {
     if ('code' in result) {
       const violations = requestIdViolations(result.code, call.request)
       callback(grpcRefusal(result.code, result.detail, violations))
-    } else callback(null, result.message)
+    } else if (this.gate.gateOf(call).hold(result.message.length)) callback(null, result.message)
+    else callback(grpcRefusal('BROKER_GATEWAY_BUSY', 'too many octets of responses are unread'))
   }
 
   private readonly submitStream: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
-    const account = this.identify(call.metadata)
-    if (typeof account === 'string') return void call.emit('error', grpcRefusal(account))
-    const stream = new SubmitStream(call, account, this.ports.intake, () =>
+    const gate = this.gate.gateOf(call)
+    const stream = new SubmitStream(call, this.accountOf(call), gate, this.ports.intake, () =>
       this.streams.delete(stream),
     )
     this.streams.add(stream)
@@ -255,12 +302,14 @@ export class GrpcGateway {
   }
 
   private readonly receive: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
-    const account = this.identify(call.metadata)
-    if (typeof account === 'string') return void call.emit('error', grpcRefusal(account))
     const { deliveries, intake, clock, log } = this.ports
-    const receiver = new Receiver(call, account.party, deliveries, intake.turn, clock, log, () =>
+    const { party } = this.accountOf(call)
+    const receiver = new Receiver(call, party, deliveries, intake.turn, clock, log, () =>
       this.receivers.delete(receiver),
     )
+    const gate = this.gate.gateOf(call)
+    gate.onRefused((code) => receiver.end(code))
+    call.on('data', () => gate.taken())
     this.receivers.add(receiver)
     receiver.start()
   }

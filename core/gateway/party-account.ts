@@ -11,6 +11,8 @@ export class PartyAccount {
   readonly party: Party
   /** Requests without an acknowledgement, over all connections. */
   inFlight = 0
+  /** gRPC calls that have not ended. */
+  calls = 0
   /** Counters that this gateway assigns to its requests. */
   readonly assigned: AssignedCounters
 

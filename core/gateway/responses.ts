@@ -6,8 +6,9 @@
 import { GetResponseRequest } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { isOriginator } from '../access/intake.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { errorCodeOf, type ErrorCode } from '../base/error-table.ts'
+import { errorCodeOf, errorId, type ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
+import { isNeverAccepted } from '../envelope/counter-bounds.ts'
 import { readKind, readOutcome } from '../envelope/envelope.ts'
 import { Kind } from '../envelope/layout.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -25,8 +26,9 @@ export type ResponsesPorts = { intake: Intake; responses: ResponseLookup; clock:
 /** The encoded GetResponseResponse, or the reason for its absence. */
 export type ResponseResult = { message: Buffer } | { code: ErrorCode; detail?: string }
 
-type Standing = 'open' | 'ended' | ErrorCode
+type Standing = 'open' | 'ended' | 'never' | ErrorCode
 
+const notFoundId = errorId('REQUEST_NOT_FOUND')
 const writer = new ProtobufWriter()
 
 export class Responses {
@@ -96,6 +98,8 @@ export class Responses {
       const found = waitMs > 0 ? await this.within(waitMs, delivered, abandoned) : undefined
       return found ?? 'RESPONSE_NOT_READY'
     }
+    // Whoever makes up RequestIDs does not make the gateway read the ledger.
+    if (standing === 'never') return 'REQUEST_NOT_FOUND'
     const absent = standing === 'ended' ? 'RESPONSE_NOT_KEPT' : standing
     const search = responses.search(account.party.key, key).then((found) => found ?? absent)
     // A search that is left alone goes on; its failure is then nobody's.
@@ -115,6 +119,7 @@ export class Responses {
         const outcome = readOutcome(buffer, at)
         if (readKind(buffer, at) === Kind.STATUS)
           return resolve(outcome === notEnded ? 'open' : 'ended')
+        if (outcome === notFoundId && isNeverAccepted(buffer, at)) return resolve('never')
         resolve(errorCodeOf(outcome) ?? 'BROKER_PARTITION_UNAVAILABLE')
       }
       this.ports.intake.queryStatus(account, view, 0, view.length, { answer }, 0)

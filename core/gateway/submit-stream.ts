@@ -10,6 +10,7 @@ import { limits } from '../base/limits.ts'
 import { ProtobufWriter } from '../translate/protobuf.ts'
 import { forEachRequest } from '../translate/scan.ts'
 import { appendAnswer } from './answer.ts'
+import type { CallGate } from './call-gate.ts'
 import type { Intake } from './intake.ts'
 import type { PartyAccount } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
@@ -28,6 +29,7 @@ const resumeAt = limits.streamRequestsInFlightMax / 2
 export class SubmitStream implements AnswerSink, Flushable {
   private readonly call: SubmitCall
   private readonly account: PartyAccount
+  private readonly gate: Pick<CallGate, 'taken' | 'onRefused'>
   private readonly intake: Intake
   private readonly ended: () => void
   private readonly writer = new ProtobufWriter()
@@ -43,16 +45,27 @@ export class SubmitStream implements AnswerSink, Flushable {
   private refusal: ErrorCode | undefined
 
   /** `ended` is called once, when the call is over; answers that come later are dropped. */
-  constructor(call: SubmitCall, account: PartyAccount, intake: Intake, ended: () => void) {
+  constructor(
+    call: SubmitCall,
+    account: PartyAccount,
+    gate: Pick<CallGate, 'taken' | 'onRefused'>,
+    intake: Intake,
+    ended: () => void,
+  ) {
     this.call = call
     this.account = account
+    this.gate = gate
     this.intake = intake
     this.ended = ended
   }
 
   start(): void {
     const { call } = this
-    call.on('data', (message: Buffer) => this.read(message))
+    this.gate.onRefused((code) => this.finish(code))
+    call.on('data', (message: Buffer) => {
+      this.gate.taken()
+      this.read(message)
+    })
     call.on('end', () => this.finish(undefined))
     // The party has gone: what it handed in goes on, its acknowledgements go nowhere.
     call.on('cancelled', () => this.end())

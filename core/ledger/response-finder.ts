@@ -38,6 +38,11 @@ export class ResponseFinder implements ResponseLookup {
   /** In the order of use, the least recently used first. */
   private readonly indexes = new Map<Eui64Key, ResponseIndex>()
   private readonly searches = new Map<Eui64Key, SearchQueue>()
+  /** Responses that no tick up to this sequence holds, by party and fingerprint of the key; oldest first. */
+  private readonly absent = new Map<string, number>()
+  /** Searches that read the ledger, and those that wait for one of them to end. */
+  private readingCount = 0
+  private readonly readingWaiters: (() => void)[] = []
   private readonly waiting = new Map<Eui64Key, Map<number, Set<Waiter>>>()
   private waitingCount = 0
   private sequence = 0
@@ -115,11 +120,27 @@ export class ResponseFinder implements ResponseLookup {
     const index = this.indexOf(party)
     const known = await this.lookUp(party, key, index)
     if (known !== undefined) return known
+    const name = nameOf(party, key)
+    const first = (this.absent.get(name) ?? 0) + 1
+    if (index.from <= first) return undefined
+    const reached = this.sequence
+    const found = await this.inTurn(() => this.searchBelow(party, key, index, first))
+    if (found === undefined) this.noteAbsent(name, reached)
+    return found
+  }
+
+  /** Reads the ticks before those of `index`, down to `first`, the newest ones first. */
+  private async searchBelow(
+    party: Eui64Key,
+    key: ResponseKey,
+    index: ResponseIndex,
+    first: number,
+  ): Promise<FoundResponse | undefined> {
     const fingerprint = fingerprintOf(key.target, key.counter)
     let below = index.from
     let ticks: number = limits.responseSearchTicks
-    while (below > 1) {
-      const from = Math.max(1, below - ticks)
+    while (below > first) {
+      const from = Math.max(first, below - ticks)
       const block = new ResponseBlock()
       const isEmpty = !(await this.readPast(party, from, below, block))
       // Other deliveries of the party may have taken the room meanwhile: then this step is not kept.
@@ -136,6 +157,28 @@ export class ResponseFinder implements ResponseLookup {
       ticks = isEmpty ? 2 * ticks : Math.min(2 * ticks, limits.responseSearchTicksMax)
     }
     return undefined
+  }
+
+  /** Runs `search` when fewer than `responseSearchesAtOnceMax` are at work: each reads the ledger as fast as it can. */
+  private async inTurn<T>(search: () => Promise<T>): Promise<T> {
+    if (this.readingCount >= limits.responseSearchesAtOnceMax)
+      await new Promise<void>((resolve) => this.readingWaiters.push(resolve))
+    else this.readingCount++
+    try {
+      return await search()
+    } finally {
+      const next = this.readingWaiters.shift()
+      if (next === undefined) this.readingCount--
+      else next()
+    }
+  }
+
+  private noteAbsent(name: string, sequence: number): void {
+    this.absent.delete(name)
+    this.absent.set(name, sequence)
+    if (this.absent.size <= limits.responsesAbsentMax) return
+    const [oldest] = this.absent.keys()
+    if (oldest !== undefined) this.absent.delete(oldest)
   }
 
   /** Settles when every tick that was in the ledger at the call has come to `add`. */
@@ -220,6 +263,9 @@ export class ResponseFinder implements ResponseLookup {
     return true
   }
 }
+
+const nameOf = (party: Eui64Key, { target, counter }: ResponseKey): string =>
+  `${party}${asBuffer(target).toString('latin1')}${counter}`
 
 function responseIn(
   party: Eui64Key,

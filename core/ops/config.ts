@@ -58,6 +58,7 @@ export type BrokerConfig = {
   /** What seals the keys of devices. */
   readonly keyEncryption: KeyEncryption
   readonly wanConnectionsMax: number
+  readonly dialInPerAddress: number
   /** Where devices dial in, and send datagrams to; undefined for nowhere. */
   readonly dialIn: ListenAddress | undefined
   /** Absolute; what devices call themselves that do not say their EUI-64. */
@@ -307,6 +308,17 @@ export const settings = {
       'A process with the role wan takes connections and datagrams of devices there. Whoever reaches it can say that it is a device: only what is ciphered proves it. Let none but devices reach it.',
     schema: listenAddressOrNone,
   },
+  dialInPerAddress: {
+    env: 'BUSBAR_DIAL_IN_PER_ADDRESS',
+    option: 'dialInPerAddress',
+    what: 'Connections of one address to the door for devices, of devices that have not answered yet.',
+    default: String(limits.dialInPerAddressMax),
+    unit: 'TCP connections',
+    reason: 'One address cannot take the places of all devices; when it has more, its oldest go.',
+    consequence:
+      'Fewer: a stranger at one address takes less. More: needed where so many devices share an address.',
+    schema: whole(1, 100_000),
+  },
   dialInNames: {
     env: 'BUSBAR_DIAL_IN_NAMES',
     option: 'dialInNames',
@@ -493,6 +505,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
         ? { kind: 'file', path: resolve(source.workingDir, keyFile) }
         : { kind: 'none' },
     wanConnectionsMax: read(settings.wanConnectionsMax),
+    dialInPerAddress: read(settings.dialInPerAddress),
     dialIn: read(settings.dialIn),
     dialInNamesFile: dialInNames ? resolve(source.workingDir, dialInNames) : undefined,
     ledgerBytesMax: read(settings.ledgerBytesMax),

@@ -4,8 +4,9 @@
  * like any other, the pool's. Station 10 of the way of one message, and station 9 for devices that we cannot reach.
  *
  * A name is a claim that nothing proves, so that of two connections with one first name the newer holds: a device that comes back looks
- * the same as somebody who pretends to be it. It loses the true device its connection until that comes again. What is known of a
- * device beside its first name (others in its notification, the address) is believed only while no connected device has it.
+ * the same as somebody who pretends to be it. Unless the older one is proven, because the device has answered a question on it: then the newer
+ * one waits until the older one fails (contenders.ts). What is known of a device beside its first name (others in its notification, the
+ * address) is believed only while no connected device has it. When there is no room, connections that are not proven make way, the oldest first.
  * What a pretender gets depends on the association that a device record asks for:
  *
  *   without keys or secret    every question that is asked, with what is written; its answers are believed
@@ -20,6 +21,8 @@ import { createSocket, type RemoteInfo, type Socket as DatagramSocket } from 'no
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { BrokerError } from '../base/broker-error.ts'
 import { copyOf, emptyBytes } from '../base/bytes.ts'
+import { ConnectionPlaces } from '../base/connection-places.ts'
+import { addressKey } from '../base/connections-per-address.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import { ApduTag } from '../dlms/apdu.ts'
@@ -60,6 +63,9 @@ export type DialInOptions = {
   /** 0: any. The same for connections and datagrams. */
   port: number
   apduBytesMax: number
+  /** Connections, named or not; and of one address those that have not proved themselves. */
+  connectionsMax?: number
+  perAddressMax?: number
   nowMs: () => number
 }
 
@@ -82,10 +88,22 @@ export class DialIn {
   private readonly blocks = new PushBlocks<string>({ bytesMax: limits.pushBytesMax })
   private datagramCount = 0
   private datagramsSinceMs = 0
+  /** Datagrams taken since then, by address: no more entries than datagrams that are taken. */
+  private readonly datagramsOf = new Map<string, number>()
+  private readonly places: ConnectionPlaces<Socket>
+  /** Octets of connections that have not said who they are. */
+  private unknownBytes = 0
 
   constructor(options: DialInOptions, events: DialInEvents) {
     this.options = options
     this.events = events
+    const connectionsMax = options.connectionsMax ?? limits.wanConnectionsMax
+    this.places = new ConnectionPlaces({
+      connectionsMax,
+      perAddressMax: connectionsMax,
+      unprovenMax: connectionsMax,
+      unprovenPerAddressMax: options.perAddressMax ?? limits.dialInPerAddressMax,
+    })
   }
 
   /** Settles with the port when it listens. @throws BrokerError DIAL_IN_LISTEN_FAILED */
@@ -119,23 +137,41 @@ export class DialIn {
     return this.newcomers.size
   }
 
+  /** A device behind this connection has answered a question: the connection makes way for no other. */
+  prove(socket: Socket): void {
+    this.places.prove(socket)
+  }
+
+  isProven(socket: Socket): boolean {
+    return this.places.isProven(socket)
+  }
+
+  /** Takes a place for the connection, also that of another one that has proved nothing. */
+  private admit(socket: Socket): boolean {
+    const { isAdmitted, evicted } = this.places.admit(socket, addressKey(socket.remoteAddress))
+    if (evicted !== undefined || !isAdmitted) this.events.refused('DIAL_IN_FULL')
+    evicted?.destroy()
+    return isAdmitted
+  }
+
   private onConnection(socket: Socket): void {
     // Whatever happens to it, 'close' follows.
     socket.on('error', () => undefined)
-    if (this.newcomers.size >= limits.dialInUnknownMax) {
-      this.events.refused('DIAL_IN_FULL')
-      return void socket.destroy()
-    }
+    if (!this.admit(socket)) return void socket.destroy()
+    socket.once('close', () => this.places.release(socket))
     const now = this.options.nowMs()
     const onData = (chunk: Buffer): void => {
+      this.unknownBytes += chunk.length
       keep(newcomer, chunk)
       newcomer.heardMs = this.options.nowMs()
       this.look(socket, newcomer, false)
+      this.cutLargest()
     }
     const onEnd = (): void => this.look(socket, newcomer, true)
-    const onClose = (): void => void this.newcomers.delete(socket)
+    const onClose = (): void => forget()
     const forget = (): void => {
-      this.newcomers.delete(socket)
+      if (!this.newcomers.delete(socket)) return
+      this.unknownBytes -= newcomer.bytes
       socket.off('data', onData).off('end', onEnd).off('close', onClose)
     }
     const newcomer = { octets: emptyBytes, bytes: 0, sinceMs: now, heardMs: now, forget }
@@ -147,12 +183,31 @@ export class DialIn {
     if (!this.newcomers.has(socket) || newcomer.bytes === 0) return
     const view = newcomer.octets.subarray(0, newcomer.bytes)
     // Frames that only keep the connection alive say nothing.
-    if (isEnd && isIdle(view)) return void (newcomer.bytes = 0)
+    if (isEnd && isIdle(view)) return this.dropIdle(newcomer)
     const push = this.understood(view, isEnd)
     if (push === 'REFUSED') return void socket.destroy()
     if (push === undefined) return
     const names = [...namesIn(push), ...addressOf(socket)]
     this.handOver(socket, { names, ...this.dealtWith(push, view) })
+  }
+
+  private dropIdle(newcomer: Newcomer): void {
+    this.unknownBytes -= newcomer.bytes
+    newcomer.bytes = 0
+    newcomer.octets = emptyBytes
+  }
+
+  /** Those that send much, and never anything that says who they are, are the first to go. */
+  private cutLargest(): void {
+    while (this.unknownBytes > limits.dialInUnknownBytesMax) {
+      const [first, ...others] = this.newcomers
+      if (first === undefined) return
+      let largest = first
+      for (const one of others) if (one[1].bytes > largest[1].bytes) largest = one
+      this.events.refused('DIAL_IN_FULL', largest[1].bytes)
+      largest[1].forget()
+      largest[0].destroy()
+    }
   }
 
   private understood(view: Buffer, isEnd: boolean): Push | undefined | 'REFUSED' {
@@ -166,7 +221,8 @@ export class DialIn {
   }
 
   private onDatagram(datagram: Buffer, remote: RemoteInfo): void {
-    if (this.isFlooded()) return this.events.refused('DIAL_IN_FULL', datagram.length)
+    if (this.isFlooded(addressKey(remote.address)))
+      return this.events.refused('DIAL_IN_FULL', datagram.length)
     // As a rule one frame; what follows it is read, too.
     for (let view = datagram; view.length > 0;) {
       const push = this.understood(view, true)
@@ -246,13 +302,20 @@ export class DialIn {
   }
 
   /** True when more datagrams have come within a second than are taken. */
-  private isFlooded(): boolean {
+  private isFlooded(address: string): boolean {
     const now = this.options.nowMs()
     if (now - this.datagramsSinceMs >= 1_000) {
       this.datagramsSinceMs = now
       this.datagramCount = 0
+      this.datagramsOf.clear()
     }
-    return ++this.datagramCount > limits.dialInDatagramsMax
+    const count = this.datagramsOf.get(address) ?? 0
+    // What one address sends beyond its share takes nothing from the others.
+    if (count >= limits.dialInDatagramsPerAddressMax) return true
+    if (this.datagramCount >= limits.dialInDatagramsMax) return true
+    this.datagramsOf.set(address, count + 1)
+    this.datagramCount++
+    return false
   }
 
   /** Ends what has no length of its own behind a pause, takes those that say nothing by where they come from, and gives up on the rest. */

@@ -24,6 +24,12 @@ export class Endpoints {
     return known?.host === name ? known : undefined
   }
 
+  /** Where a device is reached by `name`, its first or another one, while it is connected. */
+  connectedAs(name: string): Endpoint | undefined {
+    const known = this.find('dial-in', name, 0)
+    return known?.link === undefined ? undefined : known
+  }
+
   /** The same, made when there is none. A device that was also known by the name is so no longer. */
   takeName(name: string): Endpoint {
     const known = this.find('dial-in', name, 0)

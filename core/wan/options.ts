@@ -10,6 +10,8 @@ import type { DevicePush } from '../ports/wan.ts'
 export type WanOptions = {
   connectionsMax: number
   connectsMax: number
+  /** Connections of one address that have dialled in and not answered yet. */
+  dialInPerAddressMax: number
   exchangesMax: number
   exchangesPerConnectionMax: number
   connectMs: number
@@ -40,6 +42,7 @@ export type WanOptions = {
 export const defaultWanOptions: WanOptions = {
   connectionsMax: limits.wanConnectionsMax,
   connectsMax: limits.wanConnectsMax,
+  dialInPerAddressMax: limits.dialInPerAddressMax,
   exchangesMax: limits.wanExchangesMax,
   exchangesPerConnectionMax: limits.wanExchangesPerConnectionMax,
   connectMs: limits.wanConnectMsMax,

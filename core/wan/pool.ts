@@ -11,7 +11,6 @@
  * Late answers: see link.ts. Retries with back-off are the device actor's.
  */
 import type { Lane } from '../base/lane.ts'
-import type { Socket } from 'node:net'
 import { assert } from '../base/assert.ts'
 import { copyOf } from '../base/bytes.ts'
 import type {
@@ -22,9 +21,9 @@ import type {
   Wan,
 } from '../ports/wan.ts'
 import { isUnaskedApdu } from '../dlms/push.ts'
-import { takeTcp } from './carrier.ts'
 import { CounterReadings } from './counter-readings.ts'
-import { behindLineEnds, DialIn, type Announcement } from './dial-in.ts'
+import { DialIn } from './dial-in.ts'
+import { DialledLinks } from './dialled-links.ts'
 import { notWanted, type Endpoint } from './endpoint.ts'
 import { Endpoints } from './endpoints.ts'
 import { Exchange, ExchangeList } from './exchange.ts'
@@ -33,7 +32,7 @@ import { LaneQueue } from './lane-queue.ts'
 import { silent, unreachable } from './failures.ts'
 import { Link } from './link.ts'
 import type { LinkOwner, UnaskedFrom } from './link-owner.ts'
-import { dialledParts, frameBy } from './link-parts.ts'
+import { dialledParts } from './link-parts.ts'
 import { defaultWanOptions, type WanOptions } from './options.ts'
 import { Pauses } from './pauses.ts'
 import { namesInApdu } from './push-names.ts'
@@ -62,6 +61,7 @@ export class SocketWan implements Wan {
   /** Those whose framing keeps time. */
   private readonly timed = new Set<Link>()
   private dialIn: DialIn | undefined
+  private readonly dialled: DialledLinks
   private readonly idle = new IdleLinks()
   // Endpoints that need a link; an entry counts only while the endpoint still waits in that lane.
   private readonly wanted = new LaneQueue<Endpoint>()
@@ -85,6 +85,15 @@ export class SocketWan implements Wan {
     })
     this.refusals = new Refusals(this.metrics, this.options.log, () => this.options.nowMs())
     this.owner = this.asOwner()
+    this.dialled = new DialledLinks({
+      owner: this.owner,
+      endpoints: this.endpoints,
+      links: this.links,
+      metrics: this.metrics,
+      isClosed: () => this.closed !== undefined,
+      add: (link, endpoint) => this.add(link, endpoint),
+      forgetAliases: (endpoint) => this.forgetAliases(endpoint),
+    })
     this.parts = {
       carry: (...part) => this.carry(...part),
       nowMs: this.options.nowMs,
@@ -142,11 +151,11 @@ export class SocketWan implements Wan {
    */
   listen(host: string, port: number): Promise<number> {
     assert(this.dialIn === undefined, 'there is one door')
-    const { apduBytesMax, nowMs, onPush } = this.options
+    const { apduBytesMax, nowMs, onPush, connectionsMax, dialInPerAddressMax } = this.options
     this.dialIn = new DialIn(
-      { host, port, apduBytesMax, nowMs },
+      { host, port, apduBytesMax, nowMs, connectionsMax, perAddressMax: dialInPerAddressMax },
       {
-        connected: (socket, announcement) => this.onDialledIn(socket, announcement),
+        connected: (socket, announcement) => this.dialled.connect(socket, announcement),
         pushed: (push) => {
           this.metrics.pushes.add()
           onPush(push)
@@ -155,6 +164,7 @@ export class SocketWan implements Wan {
         refused: (code, bytes) => this.refusals.note(code, bytes),
       },
     )
+    this.dialled.door = this.dialIn
     return this.dialIn.listen()
   }
 
@@ -183,6 +193,7 @@ export class SocketWan implements Wan {
       for (const link of [...this.links.keys()]) if (link.activeCount === 0) link.release()
       this.pauses.sweep(Infinity)
       this.sweeper.ref()
+      this.dialled.close()
       void (this.dialIn?.close() ?? Promise.resolve()).then(() => {
         this.dialIn = undefined
         this.closeWhenEmpty()
@@ -264,44 +275,9 @@ export class SocketWan implements Wan {
     if (link.keepsTime) this.timed.add(link)
   }
 
-  /** A device has connected, and is from now on reached by each of its names. The connection that it had before is of no use any more. */
-  private onDialledIn(socket: Socket, announcement: Announcement): void {
-    const { framing, names, rest, isNamed, pushes } = announcement
-    const [host] = names
-    // It is gone again already.
-    if (host === undefined) return void socket.destroy()
-    const before = this.endpoints.dialledIn(host)?.link
-    const isFull = this.links.size >= this.options.connectionsMax && before === undefined
-    if (this.closed !== undefined || isFull) {
-      this.metrics.refused('DIAL_IN_FULL').add()
-      return void socket.destroy()
-    }
-    const endpoint = this.endpoints.takeName(host)
-    const link = new Link(this.owner, {
-      open: (events) => takeTcp(socket, isNamed ? behindLineEnds(events) : events),
-      frame: frameBy(framing, this.options),
-      isTheirs: true,
-    })
-    this.add(link, endpoint)
-    before?.cut('the device has connected again')
-    this.forgetAliases(endpoint)
-    this.endpoints.callAlso(endpoint, names.slice(1))
-    for (const push of pushes) {
-      const address = { transport: 'dial-in', host, port: 0, logicalDevice: 1, client: 1 } as const
-      this.metrics.pushes.add()
-      this.options.onPush({ address, names, protection: 0, ...push })
-    }
-    this.options.onDialIn([endpoint.host, ...endpoint.aliases])
-    // What it has said already is no answer to what is asked next.
-    if (rest.length > 0) link.read(rest)
-    link.opened()
-  }
-
   /** Names of the devices that have dialled in and are connected. */
   get dialledIn(): string[] {
-    return [...this.links].flatMap(([link, { host, aliases }]) =>
-      link.isTheirs ? [host, ...aliases] : [],
-    )
+    return this.dialled.names
   }
 
   private forgetAliases(endpoint: Endpoint): void {
@@ -327,7 +303,10 @@ export class SocketWan implements Wan {
         if (this.dirty.push(link) === 1) setImmediate(this.flush)
       },
       opened: (link) => this.onOpened(link),
-      ended: (exchange, result) => this.end(exchange, result),
+      ended: (exchange, result) => {
+        if (result.ok && exchange.link?.isTheirs === true) this.dialled.prove(exchange.link)
+        this.end(exchange, result)
+      },
       freed: (link) => this.onFreed(link),
       retired: (link) => this.onRetired(link),
       closed: (link, reason, lost) => this.onClosed(link, reason, lost),
@@ -440,6 +419,7 @@ export class SocketWan implements Wan {
         this.place(exchange)
       }
     }
+    this.dialled.closed(link, endpoint)
     this.wantForWaiting(endpoint)
     this.forgetUnused(endpoint)
     this.connectWanted()
@@ -471,6 +451,7 @@ export class SocketWan implements Wan {
   // `now` is older than the reads since: what came while this process was held up is an answer in time.
   private sweep(now: number): void {
     this.dialIn?.sweep(now)
+    this.dialled.sweep(now)
     this.pauses.sweep(now)
     for (const link of this.timed) link.onTime(now)
     for (const link of this.connecting) if (link.dueMs <= now) link.cut('no connection in time')

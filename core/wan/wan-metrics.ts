@@ -12,6 +12,8 @@ export type WanMetrics = {
   readonly connected: Counter
   readonly connectsFailed: Counter
   readonly evicted: Counter
+  /** Connections of devices whose name another connection has proved to be its own. */
+  readonly contended: Counter
   /** Exchanges begun again because a kept connection turned out to be gone. */
   readonly begunAgain: Counter
   readonly lateFrames: Counter
@@ -70,6 +72,10 @@ export function wanMetrics(metrics: Metrics, readings: WanReadings): WanMetrics 
     evicted: metrics.counter(
       'busbar_wan_connections_evicted_total',
       'Idle connections closed to make room for others',
+    ),
+    contended: metrics.counter(
+      'busbar_wan_connections_contended_total',
+      'Connections of devices under the name of a device that answers on another one',
     ),
     begunAgain: metrics.counter(
       'busbar_wan_exchanges_begun_again_total',

@@ -566,3 +566,27 @@ t.test('parties are bounded', (t) => {
   t.equal(life.submit({ originator: supplier, counter: 1 }), 'DEVICE_ORIGINATORS_FULL')
   t.end()
 })
+
+t.test('a status query says whether the RequestID may ever have been accepted', (t) => {
+  const life = new Life().register()
+  const isNever = (counter: number): boolean | undefined => {
+    const [effect] = life.feed({
+      type: 'ARRIVED',
+      buffer: envelopeOf({ kind: Kind.STATUS_QUERY, device, counter }),
+      at: 0,
+      replyTo: undefined,
+    })
+    return effect?.type === 'ACKNOWLEDGE' ? effect.isNeverAccepted === true : undefined
+  }
+  t.equal(isNever(5), true, 'the party is not known at all')
+  const last = limits.deviceRequestsRememberedMax + 2 * limits.deviceCountersPerChunk
+  for (let counter = 10; counter <= 10 + last; counter++) {
+    life.submit({ counter })
+    life.answer('OK')
+  }
+  t.equal(isNever(10), false, 'ended a while ago')
+  t.equal(isNever(10 + last), undefined, 'one of the last')
+  t.equal(isNever(5), true, 'between those that were accepted, and without a floor')
+  t.equal(isNever(11 + last), true, 'above all')
+  t.end()
+})

@@ -312,3 +312,26 @@ t.test('a long search goes on without its caller', async (t) => {
   t.teardown(() => busy.close())
   t.match(await get(busy, pathOf(1)), { status: 429, json: { code: 'BROKER_GATEWAY_BUSY' } })
 })
+
+t.test('a RequestID that was never accepted costs no read of the ledger', async (t) => {
+  let reads = 0
+  class CountedLedger extends SimLedger {
+    override read(...rest: Parameters<SimLedger['read']>): ReturnType<SimLedger['read']> {
+      reads++
+      return super.read(...rest)
+    }
+  }
+  const ledger = new CountedLedger()
+  await write(ledger, [1])
+  const standing: { is: HostAnswer } = {
+    is: { outcome: 'REQUEST_NOT_FOUND', isNeverAccepted: true },
+  }
+  const { rig } = await rigOf(standing, ledger)
+  t.teardown(() => rig.close())
+  for (let i = 100; i < 120; i++)
+    t.equal(await codeOf(rig.client().response(idOf(i))), 'REQUEST_NOT_FOUND')
+  t.equal(reads, 0)
+  standing.is = unknown
+  t.equal(await codeOf(rig.client().response(idOf(100))), 'REQUEST_NOT_FOUND')
+  t.equal(reads, 1, 'where the device does not know, the ledger is read')
+})

@@ -6,6 +6,7 @@ import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
 import { eui64Key, parseEui64 } from '../../../core/base/eui64.ts'
 import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
+import { neverAccepted } from '../../../core/envelope/counter-bounds.ts'
 import { readCorrelation, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
 import { FrameWriter, forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../../core/envelope/layout.ts'
@@ -69,6 +70,7 @@ export type HostAnswer =
   | {
       outcome: ErrorCode
       retryMs?: number
+      isNeverAccepted?: boolean
       bounds?: { highest: bigint; floor: bigint }
       status?: { state: number; acceptedMs: number; endedMs: number }
     }
@@ -101,7 +103,7 @@ export function answerFrame(frame: Buffer, answerOf: (at: number) => HostAnswer)
       srv: parseSrv('4.1.1'),
       outcome: answer.status && answer.status.state < 3 ? 0xffff : errorId(answer.outcome),
       bodyType: 0,
-      attempt: 2,
+      attempt: answer.isNeverAccepted ? neverAccepted : 2,
       originator: frame.subarray(at + offsetOf.originator, at + offsetOf.originator + 8),
       target: frame.subarray(at + offsetOf.target, at + offsetOf.target + 8),
       counter: frame.readBigUInt64BE(at + offsetOf.counter),

@@ -151,3 +151,51 @@ t.test('a ledger that is away fails the search that needs it, not the next one',
   ledger.read = read
   t.ok(await finder.search(party, keyOf(1)))
 })
+
+t.test(
+  'a response that is in no tick is looked for once, with room for an index and without',
+  async (t) => {
+    for (const entriesMax of [1_000, 2]) {
+      let reads = 0
+      class CountedLedger extends SimLedger {
+        override read(...rest: Parameters<SimLedger['read']>): ReturnType<SimLedger['read']> {
+          reads++
+          return super.read(...rest)
+        }
+      }
+      const ledger = new CountedLedger()
+      for (let i = 0; i < 10; i++) await write(ledger, [2 * i + 1, 2 * i + 2])
+      const finder = await finderOf(ledger, entriesMax)
+      t.equal(await finder.search(party, keyOf(99)), undefined)
+      const once = reads
+      t.ok(once > 0)
+      for (let i = 0; i < 5; i++) t.equal(await finder.search(party, keyOf(99)), undefined)
+      t.equal(reads, once, `${entriesMax} entries`)
+      const sequence = await add(finder, ledger, [99])
+      const found = (await finder.find(party, keyOf(99))) ?? (await finder.search(party, keyOf(99)))
+      t.equal(found?.deliveryId, deliveryIdOf(sequence, 0), 'what comes later is found')
+    }
+  },
+)
+
+t.test('a few searches read the ledger at one time, whoever asks', async (t) => {
+  let reading = 0
+  let most = 0
+  class SlowLedger extends SimLedger {
+    override async read(...rest: Parameters<SimLedger['read']>): Promise<void> {
+      most = Math.max(most, ++reading)
+      for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))
+      try {
+        await super.read(...rest)
+      } finally {
+        reading--
+      }
+    }
+  }
+  const ledger = new SlowLedger()
+  await write(ledger, [1])
+  const finder = await finderOf(ledger)
+  const parties = Array.from({ length: 8 }, (_, i) => eui64Key(Buffer.of(1, 2, 3, 4, 5, 6, 7, i)))
+  await Promise.all(parties.map((one) => finder.search(one, keyOf(7))))
+  t.equal(most, limits.responseSearchesAtOnceMax)
+})

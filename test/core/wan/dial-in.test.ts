@@ -45,9 +45,11 @@ t.test('devices that dial in', async (t) => {
         )
         t.same(new Set(devices), new Set([trial.deviceOf(0), trial.deviceOf(1)]))
       }
-      // It comes back on another connection, while the old one seems to be there still.
+      // It comes back on another connection. The old one has answered, and holds until it fails.
       const again = trial.fleet.dialIn(0, { host: '127.0.0.1', port }, announcement)
-      await once(first, 'close')
+      await until(() => trial.metrics.contended > 0)
+      first.destroy()
+      await until(() => trial.wan.counts.connections === 2 && first.closed)
       isItself(t, 0, await trial.ask(0, listed))
       second.destroy()
       again.destroy()

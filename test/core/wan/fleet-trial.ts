@@ -44,6 +44,9 @@ class Counted implements Metrics {
   gauge = () => {}
   gauges = () => {}
   histogram = () => ({ observe() {} })
+  get contended(): number {
+    return this.values.get('busbar_wan_connections_contended_total') ?? 0
+  }
   refused(code: string): number {
     return this.values.get(`busbar_wan_apdus_refused_total ${code}`) ?? 0
   }

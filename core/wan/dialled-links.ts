@@ -1,0 +1,151 @@
+/**
+ * Links on connections that devices have made: which name each answers to, which of two connections
+ * with one name holds, and which makes way when there is no room. A link is proven when a question
+ * was answered on it, under the association that the device record asks for. Station 9 of the way of
+ * one message; connections come from dial-in.ts.
+ */
+import type { Socket } from 'node:net'
+import { takeTcp } from './carrier.ts'
+import { Contenders } from './contenders.ts'
+import { behindLineEnds, type Announcement, type DialIn } from './dial-in.ts'
+import type { Endpoint } from './endpoint.ts'
+import type { Endpoints } from './endpoints.ts'
+import { Link } from './link.ts'
+import type { LinkOwner } from './link-owner.ts'
+import { frameBy } from './link-parts.ts'
+import type { WanMetrics } from './wan-metrics.ts'
+
+/** What of the pool this needs. */
+export type DialledPorts = {
+  owner: LinkOwner
+  endpoints: Endpoints
+  /** All links of the pool. */
+  links: ReadonlyMap<Link, Endpoint>
+  metrics: Pick<WanMetrics, 'refused' | 'pushes' | 'evicted' | 'contended'>
+  isClosed(): boolean
+  add(link: Link, endpoint: Endpoint): void
+  forgetAliases(endpoint: Endpoint): void
+}
+
+export class DialledLinks {
+  /** Where the connections come from; it keeps their places. */
+  door: Pick<DialIn, 'prove' | 'isProven'> | undefined
+  private readonly ports: DialledPorts
+  private readonly contenders = new Contenders()
+  /** Oldest first. */
+  private readonly sockets = new Map<Link, Socket>()
+
+  constructor(ports: DialledPorts) {
+    this.ports = ports
+  }
+
+  /** Names of the devices that are connected. */
+  get names(): string[] {
+    return [...this.ports.links].flatMap(([link, { host, aliases }]) =>
+      link.isTheirs ? [host, ...aliases] : [],
+    )
+  }
+
+  /**
+   * A device has connected, and is from now on reached by each of its names. An unproven connection
+   * that it had before is of no use any more; a proven one stays, and this one waits behind it.
+   */
+  connect(socket: Socket, announcement: Announcement): void {
+    const [host] = announcement.names
+    // It is gone again already.
+    if (host === undefined || socket.destroyed) return void socket.destroy()
+    if (this.ports.isClosed()) return this.refuse(socket)
+    this.tellPushes(host, announcement)
+    const known = this.ports.endpoints.connectedAs(host)
+    if (known?.link !== undefined && this.isProven(known.link)) {
+      this.ports.metrics.contended.add()
+      const { nowMs } = this.ports.owner
+      return this.contenders.add(known, socket, { ...announcement, pushes: [] }, nowMs())
+    }
+    const before = this.ports.endpoints.dialledIn(host)?.link
+    if (before === undefined && !this.hasRoom()) return this.refuse(socket)
+    this.link(socket, host, announcement, before)
+  }
+
+  /** The device behind `link` has answered: another connection with its name is somebody else's. */
+  prove(link: Link): void {
+    const socket = this.sockets.get(link)
+    const endpoint = this.ports.links.get(link)
+    if (socket === undefined || endpoint === undefined) return
+    this.door?.prove(socket)
+    this.contenders.dismiss(endpoint)
+  }
+
+  /** `link` of `endpoint` is gone: what waits behind it takes its place. */
+  closed(link: Link, endpoint: Endpoint): void {
+    if (!this.sockets.delete(link) || endpoint.link !== undefined) return
+    const next = this.contenders.take(endpoint)
+    if (next === undefined) return
+    this.connect(next.socket, next.announcement)
+    next.socket.resume()
+  }
+
+  sweep(nowMs: number): void {
+    this.contenders.sweep(nowMs)
+  }
+
+  close(): void {
+    this.contenders.close()
+  }
+
+  private refuse(socket: Socket): void {
+    this.ports.metrics.refused('DIAL_IN_FULL').add()
+    socket.destroy()
+  }
+
+  private isProven(link: Link): boolean {
+    const socket = this.sockets.get(link)
+    return socket !== undefined && this.door?.isProven(socket) === true
+  }
+
+  /** Makes room for one more, where an unproven connection can make way. */
+  private hasRoom(): boolean {
+    const { links, owner, metrics } = this.ports
+    if (links.size < owner.options.connectionsMax) return true
+    for (const link of this.sockets.keys()) {
+      if (this.isProven(link) || link.activeCount > 0) continue
+      metrics.evicted.add()
+      link.cut('another device needs the connection')
+      return true
+    }
+    return false
+  }
+
+  private link(
+    socket: Socket,
+    host: string,
+    { framing, names, rest, isNamed }: Announcement,
+    before: Link | undefined,
+  ): void {
+    const { endpoints, owner, add, forgetAliases } = this.ports
+    const endpoint = endpoints.takeName(host)
+    const link = new Link(owner, {
+      open: (events) => takeTcp(socket, isNamed ? behindLineEnds(events) : events),
+      frame: frameBy(framing, owner.options),
+      isTheirs: true,
+    })
+    this.sockets.set(link, socket)
+    add(link, endpoint)
+    before?.cut('the device has connected again')
+    forgetAliases(endpoint)
+    endpoints.callAlso(endpoint, names.slice(1))
+    owner.options.onDialIn([endpoint.host, ...endpoint.aliases])
+    // What it has said already is no answer to what is asked next.
+    if (rest.length > 0) link.read(rest)
+    link.opened()
+  }
+
+  private tellPushes(host: string, { names, pushes }: Announcement): void {
+    const { owner, metrics } = this.ports
+    for (const push of pushes) {
+      const address = { transport: 'dial-in', host, port: 0, logicalDevice: 1, client: 1 } as const
+      metrics.pushes.add()
+      owner.options.onPush({ address, names, protection: 0, ...push })
+    }
+  }
+}
