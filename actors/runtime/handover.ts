@@ -17,7 +17,8 @@ import {
   handoverSubject,
 } from '../../core/ports/handover.ts'
 import { nextMove } from './balance.ts'
-import type { Hold, OwnedPartitions, PartitionPorts } from './owned-partitions.ts'
+import type { Hold, PartitionPorts } from './host-options.ts'
+import type { OwnedPartitions } from './owned-partitions.ts'
 
 /** How long a host that ends waits for another to make ready what it offers; what is not ready is taken over after silence. */
 const closeOfferMsMax = 5_000

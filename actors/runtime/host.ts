@@ -32,11 +32,12 @@ import type { Answered, KeyStepAnswered } from '../device/messages.ts'
 import { ClockLag } from './clock-lag.ts'
 import { Exchanges } from './exchanges.ts'
 import { Handover } from './handover.ts'
+import type { HostOptions } from './host-options.ts'
 import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { KeyWork } from './key-work.ts'
 import { LedgerRoom } from './ledger-room.ts'
 import { Mailbox, type Mail } from './mailbox.ts'
-import { ledgerRetryMs, OwnedPartitions, type PartitionPorts } from './owned-partitions.ts'
+import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from './opening.ts'
 import type { Partition } from './partition.ts'
 import { OwnMessages } from './own-messages.ts'
@@ -45,24 +46,6 @@ import { openPush, type PushPorts } from './pushes.ts'
 import { isNew, isRefusedForRoom, smallerOf } from './room.ts'
 import { Snapshots, type SnapshotPorts } from './snapshots.ts'
 import { Tick, type WantedEffect } from './tick.ts'
-
-export type HostOptions = PartitionPorts &
-  SnapshotPorts & {
-    bus: Bus
-    wan: Wan
-    /** Opens and seals keys of devices; left out, devices that bring any cannot be spoken to. */
-    keys?: KeyVault
-    metrics: Metrics
-    checkpointIntervalMs: number
-    /** Why new requests are rejected for now (a disk without its reserve), or undefined. Cheap: asked for each request. */
-    shortage?: () => ErrorCode | undefined
-    /** What this process does, for the cluster's status. */
-    roles?: readonly string[]
-    /** Of the ledger's replicas, for the same. */
-    comparison?: () => HostStatus['comparison']
-    /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
-    onFault: (fault: unknown) => void
-  }
 
 /** How often due wakes are looked for. */
 const wakeIntervalMs = 100

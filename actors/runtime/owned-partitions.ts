@@ -21,42 +21,10 @@ import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import type { DeviceBehaviour } from '../device/actor.ts'
 import { shareOf } from './balance.ts'
+import type { Hold, PartitionPorts, Peers } from './host-options.ts'
 import type { HostMetrics } from './host-metrics.ts'
 import { Loader } from './loader.ts'
 import { Partition } from './partition.ts'
-
-/** The other hosts, as they are heard on the bus and as the leases name them. */
-export type Peers = {
-  /** Hosts heard lately; this one may be among them. */
-  readonly aliveHosts: readonly string[]
-  ownerOf(partition: number): string | undefined
-  /** Calls `listener` at each lease that changes, whoever writes it. */
-  onLeaseChange(listener: () => void): () => void
-}
-
-export type PartitionPorts = {
-  hostId: string
-  partitionCount: number
-  ledger: Ledger
-  openStore: (partition: number) => PartitionStore
-  /** Left out, no snapshots are made or read. */
-  snapshots?: SnapshotStore
-  clock: Clock
-  random: Random
-  log: Log
-  /** True for an owner that has been silent for too long. */
-  mayTakeFrom: (owner: string) => boolean
-  /** Left out, this host is alone and takes all that it may. */
-  peers?: Peers
-  actorsAwakeMax: number
-  restores?: number | undefined
-  actorIdleMs: number
-  /** What partitions run; the device, unless a test says otherwise. */
-  behaviour?: DeviceBehaviour
-}
-
-/** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
-export type Hold = (action: () => Promise<void>) => Promise<void>
 
 /** What makes a partition unreadable for good, its store having been cleared; everything else is tried again. */
 const damage = new Set<ErrorCode>([
