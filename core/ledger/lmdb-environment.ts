@@ -2,7 +2,7 @@
  * An LMDB environment in a folder of its own, for what can be rebuilt from the ledger: a file that is damaged, or of another format, is
  * moved aside and replaced by an empty one. Every value begins with a CRC-32 of what follows.
  */
-import { mkdirSync, renameSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { open, type RootDatabase } from 'lmdb'
@@ -24,7 +24,7 @@ const crcBytes = 4
 /** Opens the environment, making it when needed. */
 export function openLmdbEnvironment(options: LmdbEnvironmentOptions): RootDatabase<Buffer, Buffer> {
   const { folder, log = silentLog } = options
-  mkdirSync(folder, { recursive: true })
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const fault = faultOfLmdbFile(join(folder, 'data.mdb'))
   if (fault !== undefined) moveAside(folder, fault, log)
   try {
@@ -57,6 +57,8 @@ function openOnce({
     maxReaders: 64,
   })
   try {
+    // lmdb leaves their mode to the umask of the process.
+    for (const name of ['data.mdb', 'lock.mdb']) chmodSync(join(folder, name), 0o600)
     const key = Buffer.from(formatName, 'latin1')
     const found = environment.getBinary(key)
     if (found === undefined) environment.putSync(key, Buffer.of(formatVersion))
