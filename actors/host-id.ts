@@ -16,6 +16,6 @@ export function hostIdOf(dataDir: string): string {
     // None yet.
   }
   const hostId = systemRandom.bytes(8).toString('hex')
-  writeFileSync(file, `${hostId}\n`)
+  writeFileSync(file, `${hostId}\n`, { mode: 0o600 })
   return hostId
 }

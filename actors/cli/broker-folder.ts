@@ -51,10 +51,10 @@ export function initFolder(given: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     write(settingsFileName, settingsText(), 0o600)
-    write(partiesName, `${JSON.stringify(demoPartiesJson, undefined, 2)}\n`, 0o644)
+    write(partiesName, `${JSON.stringify(demoPartiesJson, undefined, 2)}\n`, 0o600)
     rotateKeyFile(join(folder, keysName))
     made.push(join(folder, keysName))
-    if (!existsSync(join(folder, '.gitignore'))) write('.gitignore', '*\n', 0o644)
+    if (!existsSync(join(folder, '.gitignore'))) write('.gitignore', '*\n', 0o600)
   } catch (cause) {
     for (const path of made) rmSync(path, { force: true })
     const { code } = cause as NodeJS.ErrnoException

@@ -38,6 +38,8 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
   const texts = onlyInEnvironment.map((setting) => `  ${setting.env}  ${helpOf(setting)}`)
   serve.addHelpText('after', `\nIn the environment or the settings file only:\n${texts.join('\n')}`)
   serve.action(async (options: Record<string, unknown>, command: Command) => {
+    // What this process and its children make is their owner's alone.
+    process.umask(0o077)
     const { startBroker } = await import('../broker.ts')
     const { file, faults } = surroundingsOf(command, process.env)
     // What commander found in the environment is left to loadConfig, which names the variable.

@@ -86,7 +86,7 @@ async function demonstrate(
   const devicesFile = join(dataDir, 'devices.jsonl')
   const partiesFile = join(dataDir, 'parties.json')
   const everyParty = [...demoPartiesJson, ...demoSupplierPartiesJson]
-  writeFileSync(partiesFile, `${JSON.stringify(everyParty, null, 2)}\n`)
+  writeFileSync(partiesFile, `${JSON.stringify(everyParty, null, 2)}\n`, { mode: 0o600 })
 
   // Beside the data directory: a copy of that must not open what is sealed in it.
   const keyFile = `${dataDir}.key-encryption-keys`

@@ -8,7 +8,15 @@
  * file stands in the folder from before the opening until the process serves, and behind each failed write. A start that finds the marker
  * sets the store aside without reading it.
  */
-import { existsSync, mkdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { open, type RootDatabase } from 'lmdb'
@@ -208,6 +216,8 @@ function openOnce({
     eventTurnBatching: false,
   })
   try {
+    // lmdb leaves their mode to the umask of the process.
+    for (const name of [dataName, lockName]) chmodSync(join(folder, name), 0o600)
     const key = Buffer.from(formatName, 'latin1')
     const found = environment.getBinary(key)
     if (found === undefined) environment.putSync(key, Buffer.of(formatVersion))

@@ -1,6 +1,15 @@
 /** Makes sure of a data directory before anything is started on it. */
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
-import { sep } from 'node:path'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+} from 'node:fs'
+import { join, sep } from 'node:path'
 import { BrokerError } from '../base/broker-error.ts'
 
 const reasons: Readonly<Record<string, string>> = {
@@ -12,8 +21,31 @@ const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
 }
 
+const othersBits = 0o077
+
 /**
- * Makes the folder when it is missing, mode 700, and checks that this process may write there.
+ * Takes from everybody but the owner what they may do with `path` and all that is in it, except for
+ * what another user owns in there, which the folder hides. Links are not followed.
+ */
+function tighten(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (stat === undefined || stat.isSymbolicLink()) return
+  if ((stat.mode & othersBits) !== 0) chmodSync(path, stat.mode & 0o7777 & ~othersBits)
+  if (!stat.isDirectory()) return
+  for (const name of readdirSync(path)) {
+    try {
+      tighten(join(path, name))
+    } catch (fault) {
+      const { code } = fault as NodeJS.ErrnoException
+      // Gone meanwhile, or of another user.
+      if (code !== 'ENOENT' && code !== 'EPERM' && code !== 'EACCES') throw fault
+    }
+  }
+}
+
+/**
+ * Makes the folder when it is missing, mode 700, and checks that this process may write there. One
+ * that is there, and all that is in it, becomes its owner's alone.
  * @throws BrokerError CONFIG_INVALID naming the setting to change
  */
 export function makeDataDir(dataDir: string): void {
@@ -21,7 +53,17 @@ export function makeDataDir(dataDir: string): void {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
     if (!statSync(dataDir).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' })
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+    const { mode, uid } = statSync(dataDir)
+    const own = process.getuid?.()
+    if (own !== undefined && own !== 0 && own !== uid && (mode & othersBits) !== 0)
+      throw new BrokerError(
+        'CONFIG_INVALID',
+        `the data directory ${dataDir} belongs to user ${uid}, and others than this user (${own}) may use it (mode ${(mode & 0o777).toString(8)}); name a folder within it with --data-dir or BUSBAR_DATA_DIR, which is then made with mode 700, or change its owner`,
+      )
+    // Where modes mean nothing there is nothing to tighten.
+    if (own !== undefined) tighten(realpathSync(dataDir))
   } catch (cause) {
+    if (cause instanceof BrokerError) throw cause
     throw dataDirFault(dataDir, cause)
   }
 }

@@ -12,6 +12,7 @@ import { endProcess, type RunRecord } from './data-dir-owner.ts'
 import { serversOf } from './left-servers.ts'
 import { writePrivateFile, type natsPlaces } from './nats-settings.ts'
 import { recordOfProcess } from './process-identity.ts'
+import { withPrivateUmask } from './private-umask.ts'
 import { isStoreLockHeld, type StoreLock } from './store-lock.ts'
 import { startWatchdog, type Watchdog } from './watchdog.ts'
 
@@ -40,12 +41,14 @@ export async function startNatsProcess(options: NatsProcessOptions): Promise<Nat
   try {
     watchdog = await startWatchdog()
     // A session of its own: a Ctrl-C on the terminal is for the broker, which drains before it ends its server.
-    const server = spawn(binary, ['-c', places.config], {
-      stdio: ['ignore', output, output, lock.descriptor ?? 'ignore'],
-      detached: true,
-      cwd: dataDir,
-      env: environmentOfServer(process.env),
-    })
+    const server = withPrivateUmask(() =>
+      spawn(binary, ['-c', places.config], {
+        stdio: ['ignore', output, output, lock.descriptor ?? 'ignore'],
+        detached: true,
+        cwd: dataDir,
+        env: environmentOfServer(process.env),
+      }),
+    )
     const { pid } = server
     if (pid === undefined)
       throw await new Promise<Error>((settle) => void server.once('error', settle))
