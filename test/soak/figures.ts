@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { limits } from '../../core/base/limits.ts'
 import { natsPlaces } from '../../core/ops/nats-settings.ts'
 import type { Deployment } from '../support/deployment.ts'
 import { judge, judgedSamplesMin, type GrowthBound, type Judgement } from './flatness.ts'
@@ -21,6 +22,7 @@ export type Sample = {
   ledger: number
   /** The broker's data directory, as the file system counts it, without the log of nats-server. */
   disk: number
+  /** NaN for a cycle without an exchange that was not disturbed. */
   p50: number
   p99: number
 }
@@ -35,25 +37,29 @@ export const growthBounds: Readonly<Record<Exclude<FigureName, 'p50'>, GrowthBou
   descriptors: { share: 0.05, least: 6 },
   natsResident: { share: 0.3, least: 48 * mebi },
   natsDescriptors: { share: 0.05, least: 6 },
-  ledger: { share: 0.3, least: 2 * mebi },
+  ledger: { share: 0.2, least: 2 * mebi },
   disk: { share: 0.3, least: 12 * mebi },
   p99: { share: 0.5, least: 50 },
 }
 
 export type Judged = Judgement & { readonly name: FigureName }
 
-/** Of every figure with a bound; nothing while there are too few samples. */
+/** Of a ledger that forgets; a soak's is so small that it does so in each cycle or two. */
+export const ledgerBytesMax = 16 * mebi
+/** Up to here it need not forget: a ledger that has not come so far is not called growing. */
+const ledgerBytesKept = (ledgerBytesMax * limits.ledgerTrimPercent) / 100
+
+/** Of every figure with a bound that has enough samples. */
 export function judgeFigures(samples: readonly Sample[]): Judged[] {
-  if (samples.length < 2 * judgedSamplesMin) return []
-  return Object.entries(growthBounds).map(([key, bound]) => {
+  return Object.entries(growthBounds).flatMap(([key, bound]) => {
     const name = key as keyof typeof growthBounds
-    return {
-      name,
-      ...judge(
-        samples.map((sample) => sample[name]),
-        bound,
-      ),
-    }
+    const values = samples
+      .map((sample) =>
+        name === 'ledger' ? Math.max(sample.ledger, ledgerBytesKept) : sample[name],
+      )
+      // A cycle in which all was disturbed has no latencies.
+      .filter((value) => Number.isFinite(value))
+    return values.length < 2 * judgedSamplesMin ? [] : [{ name, ...judge(values, bound) }]
   })
 }
 
@@ -78,7 +84,7 @@ function diskBytesOf(folder: string): number {
 }
 
 const percentile = (sorted: readonly number[], share: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
+  sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
 
 /** Takes all of them now. */
 export async function takeSample({

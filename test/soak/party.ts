@@ -19,7 +19,8 @@ const rememberedMax = 20_000
 const faultsMax = 20
 const repeatMs = 50
 const credit = 1_000
-const week = 7 * 86_400_000
+/** Of the profiles that are read: 480 half hours, which fill a ledger sooner than registers do. */
+const profileMs = 10 * 86_400_000
 /** Carried out, or the device could not be reached or did not answer well in any of its attempts. */
 const goodCodes: readonly string[] = ['I0', 'E20', 'E21']
 const laneOf = (variant: string): Lane => serviceRequestOf(parseSrv(variant)!)!.lane
@@ -122,7 +123,7 @@ export class SoakParty {
   private requestOf(target: string): ServiceRequest {
     const srv = this.variantOf(this.round)
     const to = new Date()
-    const from = new Date(to.getTime() - week)
+    const from = new Date(to.getTime() - profileMs)
     return ServiceRequest.fromPartial({
       requestId: { originator: this.party, target, counter: BigInt(this.round) },
       serviceReferenceVariant: srv,

@@ -9,7 +9,7 @@ import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.
 import { quirkNames } from '../../actors/simulator/quirk-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { Deployment, kill } from '../support/deployment.ts'
-import { judgeFigures, takeSample, type Judged, type Sample } from './figures.ts'
+import { judgeFigures, ledgerBytesMax, takeSample, type Judged, type Sample } from './figures.ts'
 import { SoakParty } from './party.ts'
 
 /** Leaks that are planted to see that they are found; `ledger` is one that is so large that it never forgets. */
@@ -61,9 +61,8 @@ const faultWords = [
     (kind) => `${kind}:0.3%`,
   ),
 ]
-/** So small that it forgets in each cycle of a command. */
-const ledgerSize = '16MiB'
-const ledgerSizeOfPlant = '8GiB'
+/** So large that it does not forget. */
+const plantedLedgerBytesMax = 8 * 1024 ** 3
 const metersPerQuirk = 2
 /** Devices of a party and what it asks of them in turn; the first two get alerts. */
 const partyPlans = [
@@ -123,7 +122,8 @@ class Run {
 
   async start(): Promise<void> {
     const { silentPercent = 0, isCalm = false, plants: planted = [] } = this.options
-    process.env['BUSBAR_LEDGER_BYTES'] = planted.includes('ledger') ? ledgerSizeOfPlant : ledgerSize
+    process.env['BUSBAR_LEDGER_BYTES'] =
+      `${planted.includes('ledger') ? plantedLedgerBytesMax : ledgerBytesMax}B`
     const silent = silentPercent > 0 ? [`silent:${silentPercent}%`] : []
     const words = isCalm ? [] : [...faultWords, ...silent]
     await this.deployment.start(metersPerQuirk * quirks.length, words.join())
