@@ -9,7 +9,7 @@ export const storageLimits = {
   storeFlushDevicesMax: 2_000,
   /** Octets that are written for a test before the local store is made: less room than this and it would fail at once. */
   storeProbeBytes: 256 * 1024,
-  /** Free space below which the local store is not written: LMDB must not meet a full disk. */
+  /** Free space below which the local store is not written: LMDB must not meet a full disk. On a small disk an eighth of it. */
   storeFreeBytesMin: 4 * 1024 * 1024,
   /** Copies of one store that are kept when it has been set aside. */
   setAsideMax: 2,

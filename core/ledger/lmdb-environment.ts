@@ -142,10 +142,11 @@ export function hasRoom(folder: string): boolean {
  * @throws Error ENOSPC when the disk may be too small for it, with every page that LMDB may copy
  */
 export function checkRoom(folder: string, keyCount: number, bytes: number): void {
-  const { bavail, bsize } = statfsSync(folder)
+  const { bavail, blocks, bsize } = statfsSync(folder)
   const fileBytes = statSync(join(folder, dataName), { throwIfNoEntry: false })?.size ?? 0
   const copiedBytes = Math.min(keyCount * pagesPerKey * pageBytes, 2 * fileBytes)
-  const neededBytes = limits.storeFreeBytesMin + 2 * bytes + copiedBytes
+  const freeBytesMin = Math.min(limits.storeFreeBytesMin, Math.floor((blocks * bsize) / 8))
+  const neededBytes = freeBytesMin + 2 * bytes + copiedBytes
   if (bavail * bsize >= neededBytes) return
   const text = `ENOSPC: ${bavail * bsize} octets are free, a write may take ${neededBytes}`
   throw Object.assign(new Error(text), { code: 'ENOSPC' })
