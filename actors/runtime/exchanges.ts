@@ -68,18 +68,18 @@ export class Exchanges {
       return
     }
     this.underway.set(device, { sending, onFree: undefined })
-    const done: OnAnswered = (answered) => {
+    const finish: OnAnswered = (answered) => {
       const onFreeNow = this.underway.get(device)?.onFree
       this.underway.delete(device)
       onAnswered(answered)
       onFreeNow?.()
     }
-    if (sending.type === 'SEND') this.request(device, sending, done)
-    else void this.keyStep(device, sending).then(done)
+    if (sending.type === 'SEND') this.request(device, sending, finish)
+    else void this.keyStep(device, sending).then(finish)
   }
 
   // No async function: each would add promises to every request, and one promise, the port's, is enough.
-  private request(device: Eui64Key, sending: Send, done: OnAnswered): void {
+  private request(device: Eui64Key, sending: Send, finish: OnAnswered): void {
     const { request, record, keys } = sending
     const { srv, lane, bodyBytes } = request
     let counters = unusedOf(keys)
@@ -90,11 +90,11 @@ export class Exchanges {
       const operations = commandOf(row, bodyBytes, this.clock.now(), record.type, time)
       counters = allOf(keys)
       this.exchange(device, record, operations, lane, keys).then(
-        (exchanged) => done(this.answered(device, sending, { row, time, operations }, exchanged)),
-        (fault: unknown) => done(this.parked(device, sending, counters, fault)),
+        (exchanged) => finish(this.answered(device, sending, { row, time, operations }, exchanged)),
+        (fault: unknown) => finish(this.parked(device, sending, counters, fault)),
       )
     } catch (fault) {
-      queueMicrotask(() => done(this.parked(device, sending, counters, fault)))
+      queueMicrotask(() => finish(this.parked(device, sending, counters, fault)))
     }
   }
 

@@ -6,7 +6,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { formatHostPort, type HostPort } from '../base/host-port.ts'
+import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import { LogLevel, Role, type BrokerConfig } from './broker-config.ts'
 import {

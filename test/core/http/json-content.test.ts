@@ -23,7 +23,7 @@ async function parse(
 const room = ' '.repeat(limits.httpSliceBytes - 10_000)
 const inList = (text: string): string => text.replace('[', `[${room}`)
 
-t.test('a large list, and an object with one, is what JSON.parse makes of it', async (t) => {
+t.test('a large list, and an object with one, is what JSON.parse makes of it', async () => {
   const values = fc.array(fc.jsonValue({ maxDepth: 3 }), { minLength: 1, maxLength: 20 })
   await fc.assert(
     fc.asyncProperty(values, fc.boolean(), fc.boolean(), async (list, isInObject, isMarked) => {
@@ -83,7 +83,7 @@ t.test('faults of large documents', async (t) => {
   }
 })
 
-t.test('any octets are a value or a fault', async (t) => {
+t.test('any octets are a value or a fault', async () => {
   const signs = fc.constantFrom('[', ']', '{', '}', '"', '\\', ',', ':', '1', 'a', ' ')
   await fc.assert(
     fc.asyncProperty(fc.array(signs, { maxLength: 30 }), async (text) => {
