@@ -9,7 +9,7 @@
  * address) is believed only while no connected device has it. When there is no room, connections that are not proven make way, the oldest first.
  * What a pretender gets depends on the association that a device record asks for:
  *
- *   without keys or secret    every question that is asked, with what is written; its answers are believed
+ *   without keys or secret    every question that is asked, with what is written; its answers are believed, and prove its connection
  *   a low-level secret        that secret too, in the clear: it can then be the client towards the true device
  *   high-level, no ciphering  the questions; no secret, but nothing that protects the answers either once it relays the proofs
  *   a suite with protection   ciphered octets, which client and which device; it answers nothing and has counters used up

@@ -5,6 +5,7 @@
  * one message; connections come from dial-in.ts.
  */
 import type { Socket } from 'node:net'
+import type { DeviceAddress } from '../ports/wan.ts'
 import { takeTcp } from './carrier.ts'
 import { Contenders } from './contenders.ts'
 import { behindLineEnds, type Announcement, type DialIn } from './dial-in.ts'
@@ -13,6 +14,7 @@ import type { Endpoints } from './endpoints.ts'
 import { Link } from './link.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { frameBy } from './link-parts.ts'
+import { nameOf } from './push-names.ts'
 import type { WanMetrics } from './wan-metrics.ts'
 
 /** What of the pool this needs. */
@@ -34,6 +36,8 @@ export class DialledLinks {
   private readonly contenders = new Contenders()
   /** Oldest first. */
   private readonly sockets = new Map<Link, Socket>()
+  /** Further names that a protected answer has proved; no more than the link's endpoint has. */
+  private readonly provenNames = new Map<Link, Set<string>>()
 
   constructor(ports: DialledPorts) {
     this.ports = ports
@@ -57,7 +61,7 @@ export class DialledLinks {
     if (this.ports.isClosed()) return this.refuse(socket)
     this.tellPushes(host, announcement)
     const known = this.ports.endpoints.connectedAs(host)
-    if (known?.link !== undefined && this.isProven(known.link)) {
+    if (known?.link !== undefined && this.holds(known.link, known, host)) {
       this.ports.metrics.contended.add()
       const { nowMs } = this.ports.owner
       return this.contenders.add(known, socket, { ...announcement, pushes: [] }, nowMs())
@@ -67,17 +71,27 @@ export class DialledLinks {
     this.link(socket, host, announcement, before)
   }
 
-  /** The device behind `link` has answered: another connection with its name is somebody else's. */
-  prove(link: Link): void {
+  /**
+   * The device behind `link` has answered at `address`: another connection with its name is somebody
+   * else's. That goes for its first name; for a further one only when the answer `isProtected`, since
+   * a device may push any name as one of its own.
+   */
+  prove(link: Link, { host }: DeviceAddress, isProtected: boolean): void {
     const socket = this.sockets.get(link)
     const endpoint = this.ports.links.get(link)
     if (socket === undefined || endpoint === undefined) return
     this.door?.prove(socket)
     this.contenders.dismiss(endpoint)
+    const name = nameOf(host)
+    if (!isProtected || name === endpoint.host) return
+    const names = this.provenNames.get(link)
+    if (names === undefined) this.provenNames.set(link, new Set([name]))
+    else names.add(name)
   }
 
   /** `link` of `endpoint` is gone: what waits behind it takes its place. */
   closed(link: Link, endpoint: Endpoint): void {
+    this.provenNames.delete(link)
     if (!this.sockets.delete(link) || endpoint.link !== undefined) return
     const next = this.contenders.take(endpoint)
     if (next === undefined) return
@@ -96,6 +110,12 @@ export class DialledLinks {
   private refuse(socket: Socket): void {
     this.ports.metrics.refused('DIAL_IN_FULL').add()
     socket.destroy()
+  }
+
+  /** True when no other connection takes `name` from `link`. */
+  private holds(link: Link, endpoint: Endpoint, name: string): boolean {
+    if (endpoint.host === name) return this.isProven(link)
+    return this.provenNames.get(link)?.has(name) === true
   }
 
   private isProven(link: Link): boolean {

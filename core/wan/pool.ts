@@ -304,7 +304,8 @@ export class SocketWan implements Wan {
       },
       opened: (link) => this.onOpened(link),
       ended: (exchange, result) => {
-        if (result.ok && exchange.link?.isTheirs === true) this.dialled.prove(exchange.link)
+        if (result.ok && exchange.link?.isTheirs === true)
+          this.dialled.prove(exchange.link, exchange.address, exchange.security !== undefined)
         this.end(exchange, result)
       },
       freed: (link) => this.onFreed(link),

@@ -385,12 +385,16 @@ t.test('a name in what another has pushed does not give that one away', async (t
 
 t.test('other names hold as long as the connection', async (t) => {
   const callers = await Callers.start(t, { exchangeMs: 300 })
-  await callers.dialled(0, notificationOf(['METER-A', 'FIRST-NAME']))
+  const first = await callers.dialled(0, notificationOf(['METER-A', 'FIRST-NAME']))
   isItself(t, 0, await callers.ask('FIRST-NAME'))
-  await callers.dialled(0, notificationOf(['METER-A', 'SECOND-NAME']))
+  first.destroy()
+  await until(() => callers.trial.wan.counts.connections === 0)
+  const second = await callers.dialled(0, notificationOf(['METER-A', 'SECOND-NAME']))
   isItself(t, 0, await callers.ask('METER-A'))
   isItself(t, 0, await callers.ask('SECOND-NAME'))
   t.match(await callers.ask('FIRST-NAME'), notDialledIn)
+  second.destroy()
+  await until(() => callers.trial.wan.counts.connections === 0)
   const last = await callers.dialled(0, 'METER-A\r\n')
   last.destroy()
   await until(() => callers.trial.wan.counts.connections === 0)
