@@ -6,7 +6,7 @@
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { ConnectionBytes } from '../base/bytes-in-flight.ts'
+import { ConnectionBytes, type BytesHeld } from '../base/bytes-in-flight.ts'
 import { ConnectionsPerAddress } from '../base/connections-per-address.ts'
 import { limits } from '../base/limits.ts'
 import { systemClock } from '../ports/clock.ts'
@@ -108,10 +108,15 @@ export function parserAnswer(fault: ParserFault): HttpAnswer {
   return problemOf('REQUEST_HTTP_MALFORMED', { detail: (reason ?? code).slice(0, 100) })
 }
 
+// As members of what they belong to: a WeakMap costs more than all checks of a call together.
+const connectionKey = Symbol('connection')
+const heldKey = Symbol('held')
+type KnownSocket = Socket & { [connectionKey]?: HttpConnection }
+type HoldingResponse = ServerResponse & { [heldKey]?: BytesHeld }
+
 /** All connections of one door. */
 export class HttpConnections {
   private readonly counts: ConnectionsPerAddress
-  private readonly known = new WeakMap<Socket, HttpConnection>()
 
   constructor(counts = new ConnectionsPerAddress()) {
     this.counts = counts
@@ -143,17 +148,23 @@ export class HttpConnections {
   }
 
   of(socket: Socket): HttpConnection {
-    let connection = this.known.get(socket)
-    if (connection === undefined) this.known.set(socket, (connection = new HttpConnection(socket)))
-    return connection
+    return ((socket as KnownSocket)[connectionKey] ??= new HttpConnection(socket))
   }
 
   /** Counts a call; false when the connection takes none any more. */
   callBegan(response: ServerResponse, connection: HttpConnection): boolean {
     if (connection.isClosing) return false
     connection.openCalls++
-    response.once('close', () => connection.callEnded())
+    response.once('close', () => {
+      ;(response as HoldingResponse)[heldKey]?.release()
+      connection.callEnded()
+    })
     return true
+  }
+
+  /** The octets of a call are held until its response is over. */
+  holds(response: ServerResponse, held: BytesHeld): void {
+    ;(response as HoldingResponse)[heldKey] = held
   }
 
   /**

@@ -77,6 +77,7 @@ export function announcedFault(
 const tooLarge = (bytesMax: number): CallFault =>
   new CallFault('REQUEST_SIZE_EXCEEDED', { detail: `the body has more than ${bytesMax} octets` })
 
+const emptyRoom = Buffer.alloc(0)
 /** First room for content whose length is not announced. */
 const roomBytes = 1024
 
@@ -87,13 +88,18 @@ const roomBytes = 1024
 export class Gathering {
   private readonly held: BytesHeld
   private readonly bytesMax: number
-  private room: Buffer = Buffer.alloc(0)
+  private readonly roomMin: number
+  private room: Buffer = emptyRoom
   private used = 0
 
-  /** @param held counts the room; the caller releases it when the call is over */
-  constructor(held: BytesHeld, bytesMax: number) {
+  /**
+   * @param held counts the room; the caller releases it when the call is over
+   * @param announced length of the content, 0 when it is not known
+   */
+  constructor(held: BytesHeld, bytesMax: number, announced: number) {
     this.held = held
     this.bytesMax = bytesMax
+    this.roomMin = announced > 0 && announced < roomBytes ? announced : roomBytes
   }
 
   /** Copies `chunkView`, or says why the call is rejected. */
@@ -101,7 +107,7 @@ export class Gathering {
     const needed = this.used + chunkView.length
     if (needed > this.bytesMax) return tooLarge(this.bytesMax)
     if (needed > this.room.length) {
-      const size = Math.min(this.bytesMax, Math.max(needed, 2 * this.room.length, roomBytes))
+      const size = Math.min(this.bytesMax, Math.max(needed, 2 * this.room.length, this.roomMin))
       const excess = this.held.grow(size - this.room.length)
       if (excess !== undefined)
         return new CallFault('BROKER_GATEWAY_BUSY', {

@@ -38,6 +38,7 @@ import { parseContent, type ContentLimits } from './json-content.ts'
 import {
   CallFault,
   headersOf,
+  jsonContent,
   problemDescription,
   problemOf,
   problemsPath,
@@ -224,8 +225,8 @@ export class HttpDoor {
         }),
         true,
       )
-    const { method = '', url = '', httpVersion, rawHeaders } = request
-    const head = checkHead({ method, target: url, version: httpVersion, rawHeaders }, this.site)
+    const { method = '', url = '', httpVersion: version, rawHeaders, headers } = request
+    const head = checkHead({ method, target: url, version, rawHeaders, headers }, this.site)
     if (head instanceof CallFault)
       return this.reject(request, response, problemOf(head.code, head.parts))
     if (head.foreignOrigin !== undefined) this.letRead(response, head.foreignOrigin)
@@ -358,9 +359,9 @@ export class HttpDoor {
     const { raw, response } = request
     const connection = this.connections.of(raw.socket)
     const held = this.bytes.begin(connection.bytes, this.options.partyOf?.(request))
-    response?.once('close', () => held.release())
+    if (response !== undefined) this.connections.holds(response, held)
     if (this.expecting.has(raw)) response?.writeContinue()
-    const gathering = new Gathering(held, bytesMax)
+    const gathering = new Gathering(held, bytesMax, Number(raw.headers['content-length'] ?? 0))
     const end = (result: Buffer | CallFault): void => {
       payload.off('data', take)
       payload.off('end', finish)
@@ -413,7 +414,9 @@ const pathDetail = ({ method, url }: CallName): { detail: string } => ({
 
 /** Sends `answer`, and ends the call with it. */
 export function send(reply: FastifyReply, answer: HttpAnswer): void {
+  const { status, body } = answer
+  if (status < 400 && answer.headers === undefined)
+    reply.code(status).header('content-type', jsonContent).send(body)
   // As octets: to text of this type the framework adds a charset, which it does not have.
-  const body = answer.status < 400 ? answer.body : Buffer.from(answer.body)
-  reply.code(answer.status).headers(headersOf(answer)).send(body)
+  else reply.code(status).headers(headersOf(answer)).send(Buffer.from(body))
 }

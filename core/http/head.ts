@@ -3,6 +3,7 @@
  * headers, Host and origin. Pure: the head comes as node:http read it.
  * @source RFC 9110 7.2, 10.1.1; RFC 9112 3.2, 6.1
  */
+import type { IncomingHttpHeaders } from 'node:http'
 import { limits } from '../base/limits.ts'
 import { CallFault } from './problem.ts'
 import type { Site } from './site.ts'
@@ -14,6 +15,8 @@ export type CallHead = {
   readonly version: string
   /** Names and values by turns, as they were sent. */
   readonly rawHeaders: readonly string[]
+  /** The same by names in lower case, the first where one stands twice. */
+  readonly headers: Readonly<IncomingHttpHeaders>
 }
 
 /** What the routes need of a head that is in order. */
@@ -26,32 +29,46 @@ export type CheckedHead = {
 }
 
 /** Headers that mean nothing when they stand twice: which of them counts can only be guessed. */
-const singleHeaders = new Set([
+const singleHeaders = [
   'host',
-  'origin',
   'content-type',
   'content-length',
+  'x-busbar-party',
+  'origin',
   'content-encoding',
   'transfer-encoding',
   'expect',
   'sec-fetch-site',
-  'x-busbar-party',
-])
+] as const
+type SingleHeader = (typeof singleHeaders)[number]
 
 const malformed = (detail: string): CallFault => new CallFault('REQUEST_HTTP_MALFORMED', { detail })
 
-/** The single headers by name, or what is wrong. */
-function readHeaders(raw: readonly string[]): Map<string, string> | CallFault {
+/** Place in `singleHeaders` by the name as it is written, -1 for others; callers use few spellings. */
+const placeOf = new Map<string, number>()
+const spellingsMax = 1_000
+
+function placeIn(name: string): number {
+  const known = placeOf.get(name)
+  if (known !== undefined) return known
+  const place = singleHeaders.indexOf(name.toLowerCase() as SingleHeader)
+  if (placeOf.size < spellingsMax) placeOf.set(name, place)
+  return place
+}
+
+/** What is wrong with the headers as a whole. */
+function headersFault(raw: readonly string[]): CallFault | undefined {
   if (raw.length > 2 * limits.httpHeadersMax)
     return new CallFault('REQUEST_HEADERS_EXCEEDED', { detail: `${raw.length / 2} headers` })
-  const found = new Map<string, string>()
+  let seen = 0
   for (let at = 0; at < raw.length; at += 2) {
-    const name = raw[at]!.toLowerCase()
-    if (!singleHeaders.has(name)) continue
-    if (found.has(name)) return malformed(`the header ${name} is there twice`)
-    found.set(name, raw[at + 1]!)
+    const place = placeIn(raw[at]!)
+    if (place < 0) continue
+    if ((seen & (1 << place)) !== 0)
+      return malformed(`the header ${singleHeaders[place]} is there twice`)
+    seen |= 1 << place
   }
-  return found
+  return undefined
 }
 
 /** Path and authority of a target; an authority only in its absolute form. */
@@ -113,25 +130,25 @@ function hostFault(
 
 /** What a head comes to, or why the call is rejected. */
 export function checkHead(head: CallHead, site: Site): CheckedHead | CallFault {
-  const headers = readHeaders(head.rawHeaders)
-  if (headers instanceof CallFault) return headers
-  if (headers.has('transfer-encoding') && headers.has('content-length'))
+  const twice = headersFault(head.rawHeaders)
+  if (twice !== undefined) return twice
+  const { headers } = head
+  const hasCoding = headers['transfer-encoding'] !== undefined
+  if (hasCoding && headers['content-length'] !== undefined)
     return malformed('content-length and transfer-encoding exclude each other')
-  if (headers.has('transfer-encoding') && head.version === '1.0')
-    return malformed('HTTP/1.0 has no transfer-encoding')
+  if (hasCoding && head.version === '1.0') return malformed('HTTP/1.0 has no transfer-encoding')
   const target = readTarget(head)
   if (target instanceof CallFault) return target
   // The authority of a target in absolute form counts, and Host is not looked at [RFC 9112 3.2.2].
-  const host = headers.get('host')
+  const { host, origin } = headers
   const authority = target.authority ?? host
   const fault =
     (host === undefined ? hostFault(undefined, head.version, site) : undefined) ??
     hostFault(authority, head.version, site)
   if (fault !== undefined) return fault
-  const origin = headers.get('origin')
-  if (!site.isWelcome(origin, headers.get('sec-fetch-site'), authority))
+  if (!site.isWelcome(origin, headers['sec-fetch-site'] as string | undefined, authority))
     return new CallFault('REQUEST_ORIGIN_REFUSED', { detail: origin?.slice(0, 100) })
-  const expectation = headers.get('expect')
+  const expectation = headers.expect
   const expectsContinue = expectation?.toLowerCase() === '100-continue'
   if (expectation !== undefined && !expectsContinue)
     return new CallFault('REQUEST_HTTP_MALFORMED', {

@@ -12,6 +12,8 @@ import { jsonName, type Violation } from '../base/violation.ts'
 import { systemRandom } from '../ports/random.ts'
 
 export const jsonType = 'application/json'
+/** With the charset that clients of old look for. */
+export const jsonContent = `${jsonType}; charset=utf-8`
 export const problemType = 'application/problem+json'
 
 /** Where a door describes its problems; `type` of each is a path below it. */
@@ -146,7 +148,7 @@ export function headersOf({
   headers,
 }: HttpAnswer): Record<string, string> {
   return {
-    'content-type': status < 400 ? `${jsonType}; charset=utf-8` : problemType,
+    'content-type': status < 400 ? jsonContent : problemType,
     'content-length': String(Buffer.byteLength(body)),
     ...(retryAfterSeconds > 0 && { 'retry-after': String(retryAfterSeconds) }),
     ...headers,
