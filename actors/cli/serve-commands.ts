@@ -59,7 +59,12 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
     void stopped.then(
       () => isStarted || setTimeout(() => process.exit(1), failedCloseMsMax).unref(),
     )
-    const broker = await startBroker(config, { isNewLedger: options['newLedger'] === true })
+    const isNewLedger = options['newLedger'] === true
+    const broker = await startBroker(config, { isNewLedger }).catch((fault: unknown) => {
+      // With --ends-with-input it is listened to, and would keep a process alive that has failed.
+      process.stdin.destroy()
+      throw fault
+    })
     isStarted = true
     const { grpc, http, ops, nats, dialIn, hostId } = broker
     const listening = { grpc, http, ops, nats, ...(dialIn && { dialIn }) }
