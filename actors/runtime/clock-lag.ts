@@ -10,6 +10,15 @@ import type { Partition } from './partition.ts'
 /** Lags in ms: by how much the clock was set back since the start; below zero: set forward. */
 export type ClockSet = { readonly before: number; readonly after: number }
 
+/**
+ * The clock of the start with the elapsed time since, or the clock when that is less. For what makes
+ * others lose something by its age: a clock that is set forward makes nothing old.
+ */
+export function provenTime(clock: Clock): () => number {
+  const baseMs = clock.now() - clock.elapsedMs()
+  return () => Math.min(clock.now(), baseMs + clock.elapsedMs())
+}
+
 export class ClockLag {
   private readonly clock: Clock
   private readonly log: Log

@@ -14,6 +14,7 @@ import {
   type SnapshotStore,
 } from '../../core/ports/snapshot.ts'
 import type { StoreCopy, StoreRecord } from '../../core/ports/store.ts'
+import { provenTime } from './clock-lag.ts'
 import type { HostMetrics } from './host-metrics.ts'
 import type { LedgerRoom } from './ledger-room.ts'
 import type { OwnedPartitions } from './owned-partitions.ts'
@@ -46,6 +47,7 @@ export class Snapshots {
   private lookedAt = 0
   private isClosing = false
   private readonly room: LedgerRoom
+  private readonly provenNow: () => number
 
   constructor(
     ports: SnapshotPorts,
@@ -57,6 +59,7 @@ export class Snapshots {
     this.room = room
     this.metrics = metrics
     this.partitions = partitions
+    this.provenNow = provenTime(ports.clock)
   }
 
   /** To be called now and then, with the clock's elapsed time: makes what is due, and lets the ledger forget when it is short of room. */
@@ -90,7 +93,7 @@ export class Snapshots {
     }
     if (isShort && cursors !== undefined && this.partitions.get(0) !== undefined)
       await trim(
-        { ...this.ports, metrics: this.metrics, cursors },
+        { ...this.ports, metrics: this.metrics, cursors, nowMs: this.provenNow },
         bytes - (bytesMax * limits.ledgerTrimPercent) / 200,
       )
   }

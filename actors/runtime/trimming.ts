@@ -8,7 +8,6 @@ import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../core/envelope/de
 import { readTime } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
-import type { Clock } from '../../core/ports/clock.ts'
 import {
   tickSubjects,
   type CursorStore,
@@ -27,7 +26,8 @@ export type TrimPorts = {
   partitionCount: number
   ledger: Ledger
   cursors: CursorStore
-  clock: Clock
+  /** UTC, ms. */
+  nowMs: () => number
   log: Log
   metrics: HostMetrics
   deliveryKeepMs?: number
@@ -100,8 +100,8 @@ type Judged = { stepped: Array<[number, Checkpoint]>; unheard: number }
 async function needOf(
   ports: TrimPorts,
 ): Promise<(tick: LedgerMessage, heads: ReadonlyMap<number, Checkpoint>) => Promise<Judged>> {
-  const { partitionCount, ledger, cursors, clock, deliveryKeepMs = Infinity } = ports
-  const keptFrom = clock.now() - deliveryKeepMs
+  const { partitionCount, ledger, cursors, nowMs, deliveryKeepMs = Infinity } = ports
+  const keptFrom = nowMs() - deliveryKeepMs
   const snapshots = await Promise.all(
     Array.from({ length: partitionCount }, (_, partition) => snapshotRecordOf(ledger, partition)),
   )

@@ -1,5 +1,7 @@
 /** Somebody sets the clock of a host while requests wait: attempts and deadlines come after the elapsed time that was planned. */
 import t from 'tap'
+import { provenTime } from '../../actors/runtime/clock-lag.ts'
+import { SimClock } from '../../core/ports/sim/clock.ts'
 import type { SimExchange } from '../../core/ports/sim/wan.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import { good, numberOf, settle, World, type WorldOptions } from '../support/world.ts'
@@ -130,4 +132,18 @@ t.test('set back while devices are asleep: they are found in the index', async (
   world.clock.setBy(-hourMs)
   const tookMs = await elapsed(world, () => world.exchanges.length > 1)
   t.ok(tookMs <= 3_600, `${tookMs} ms`)
+})
+
+t.test('time that is proven: a clock that is set forward makes nothing old', (t) => {
+  const clock = new SimClock(1_000_000)
+  const proven = provenTime(clock)
+  clock.advanceBy(500)
+  t.equal(proven(), 1_000_500)
+  clock.setBy(30 * 24 * hourMs)
+  t.equal(proven(), 1_000_500)
+  clock.advanceBy(500)
+  t.equal(proven(), 1_001_000)
+  clock.setBy(-31 * 24 * hourMs)
+  t.equal(proven(), clock.now(), 'what the clock calls young is young')
+  t.end()
 })

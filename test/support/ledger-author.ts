@@ -207,7 +207,7 @@ export class LedgerAuthor {
     return trim(
       {
         ...ports,
-        clock: { now: () => this.now, elapsedMs: () => 0, at: () => () => undefined },
+        nowMs: () => this.now,
         log: silentLog,
         metrics: hostMetrics(noMetrics),
       },
