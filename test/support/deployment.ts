@@ -10,7 +10,7 @@ import { addressOf } from '../../actors/cli/operator-ledger.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
 import { natsUrlOf } from '../../core/ops/nats-connection.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
-import { freePort } from './free-port.ts'
+import { freePort, freePorts } from './free-port.ts'
 
 /** What a broker with an embedded nats-server writes down of both. */
 type Run = { broker: { pid: number }; server?: { pid: number } }
@@ -107,7 +107,7 @@ export class Deployment {
       '--devices',
       this.devicesFile,
       '--base-port',
-      String(meterPort()),
+      String(await freePorts(Math.ceil(count / this.metersPerListener))),
       '--meters-per-listener',
       String(this.metersPerListener),
     ].concat(faults === '' ? [] : ['--faults', faults])
@@ -243,6 +243,3 @@ export async function kill(child: Child): Promise<void> {
   child.process.kill('SIGKILL')
   await ended
 }
-
-// Below the ports that the system gives to clients, which would take a meter's while it is away.
-const meterPort = (): number => 20_000 + (process.pid % 1_000) * 10
