@@ -21,7 +21,8 @@ function commandLines(): Array<[number, readonly string[]]> {
   if (process.platform !== 'linux') {
     const args = ['-axww', '-o', 'pid=,command=']
     const env = environmentOfServer(process.env)
-    const { stdout = '' } = spawnSync('ps', args, { encoding: 'utf8', env })
+    const { status, stdout } = spawnSync('ps', args, { encoding: 'utf8', env })
+    if (status !== 0) return []
     return stdout.split('\n').flatMap((line): Array<[number, string[]]> => {
       const [, pid, command = ''] = /^\s*(\d+)\s+(.*)$/.exec(line) ?? []
       const [, program = '', config = ''] = /^(.*) -c (.*)$/.exec(command) ?? []

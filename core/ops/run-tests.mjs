@@ -13,6 +13,7 @@ import { globSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import { Parser } from 'tap-parser'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
@@ -59,7 +60,7 @@ function describe({ diag }) {
     if ((key === 'found' || key === 'wanted') && diag.diff) continue
     const value = diag[key]
     if (value === undefined || value === null || value === '') continue
-    const text = typeof value === 'string' ? value.trimEnd() : JSON.stringify(value)
+    const text = typeof value === 'string' ? value.trimEnd() : inspect(value)
     lines.push(
       ...(text.includes('\n')
         ? [`${key}:`, ...text.split('\n').map((line) => `  ${line}`)]
