@@ -6,7 +6,6 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
-  realpathSync,
   statSync,
 } from 'node:fs'
 import { join, sep } from 'node:path'
@@ -61,7 +60,8 @@ export function makeDataDir(dataDir: string): void {
         `the data directory ${dataDir} belongs to user ${uid}, and others than this user (${own}) may use it (mode ${(mode & 0o777).toString(8)}); name a folder within it with --data-dir or BUSBAR_DATA_DIR, which is then made with mode 700, or change its owner`,
       )
     // Where modes mean nothing there is nothing to tighten.
-    if (own !== undefined) tighten(realpathSync(dataDir))
+    // With the dot a link to the folder is followed, through any mount that only this process sees.
+    if (own !== undefined) tighten(`${dataDir}${sep}.`)
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
     throw dataDirFault(dataDir, cause)

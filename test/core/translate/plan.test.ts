@@ -9,6 +9,7 @@ import { operationsOf } from '../../../core/translate/plan.ts'
 // What the engine knows of a function or an array; the words exist only while they are compiled.
 setFlagsFromString('--allow-natives-syntax')
 type Native = <T>(value: T) => unknown
+// oxlint-disable-next-line typescript/no-implied-eval -- there is no other way to these words
 const native = (name: string): Native => new Function('value', `return %${name}(value)`) as Native
 const isHoley = native('HasHoleyElements')
 const prepare = native('PrepareFunctionForOptimization')
