@@ -173,9 +173,13 @@ t.test('damaged copies', async (t) => {
     t.equal(code, faults.length > 0 ? 1 : 0, `${one.name}: ledger verify`)
     for (const server of named) t.match(said.join('\n'), `FAULT  ${server ?? 'every replica'}`)
     if (one.what === 'foreign')
-      t.match(faults, [
-        { server: cluster.nameOf(victim), what: 'different', from: foreign.sequence },
-      ])
+      t.ok(
+        faults.some(
+          ({ server, what, from }) =>
+            server === cluster.nameOf(victim) && what === 'different' && from === foreign.sequence,
+        ),
+        'the message that another ledger has in its place is named',
+      )
   }
 })
 

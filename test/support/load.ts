@@ -52,6 +52,16 @@ export class Load {
     this.outages.push([from, Date.now()])
   }
 
+  /** Responses of requests that were not carried out, but for those that an outage explains. */
+  get failures(): readonly ServiceResponse[] {
+    const isOfOutage = ({ reason, acceptedAt, answeredAt }: ServiceResponse): boolean =>
+      reason === 'DEVICE_UNREACHABLE' &&
+      this.outages.some(([from, to]) => +acceptedAt! <= to && +answeredAt! >= from)
+    return [...this.supplier.responses.values()].filter(
+      (response) => response.responseCode !== 'I0' && !isOfOutage(response),
+    )
+  }
+
   /** Settles when `rounds` more than now were accepted and as many were answered. */
   async progress(rounds = 2): Promise<void> {
     const { accepted, delivered } = this.supplier
@@ -72,7 +82,7 @@ export class Load {
 
   /** Everything ended once, in order, and the ledger says so too. `isAllDone` when no device was out of reach for long. */
   async check(t: Test, ledger: Ledger, isAllDone = true): Promise<void> {
-    const { accepted, refused, delivered, order, responses } = this.supplier
+    const { accepted, refused, delivered, order } = this.supplier
     const total = this.rounds * this.devices.length
     t.comment(`${total} requests`)
     t.equal(accepted.size, total, 'every request was accepted in the end')
@@ -91,13 +101,7 @@ export class Load {
       'in order, for each device',
     )
     if (isAllDone) {
-      const isOfOutage = ({ reason, acceptedAt, answeredAt }: ServiceResponse): boolean =>
-        reason === 'DEVICE_UNREACHABLE' &&
-        this.outages.some(([from, to]) => +acceptedAt! <= to && +answeredAt! >= from)
-      const others = [...responses.values()].filter(
-        (response) => response.responseCode !== 'I0' && !isOfOutage(response),
-      )
-      t.same(others, [], 'all were carried out')
+      t.same(this.failures, [], 'all were carried out')
     }
     const audit = await auditOf(ledger)
     t.same(audit.faults, [], 'every hash chain holds')
