@@ -70,6 +70,14 @@ export type BrokerOptions = {
   readonly dialIn?: string | undefined
   /** Connections of one address that devices have made and not answered on yet. */
   readonly dialInPerAddress?: number | undefined
+  /** Names under which clients reach the HTTP doors, besides the addresses they listen on. */
+  readonly httpHosts?: string | undefined
+  /** Origins of web pages that may call the HTTP doors. */
+  readonly httpOrigins?: string | undefined
+  /** Free space of the ledger's disk below which no new requests are taken, octets. Default 1 GiB. */
+  readonly diskReserve?: number | undefined
+  /** The same as a share of the disk; the smaller one counts. Default 10. */
+  readonly diskReservePercent?: number | undefined
   /** File of lines `NAME EUI-64`. */
   readonly dialInNames?: string | undefined
   /** Servers of the cluster that hold the ledger. Default 1. */

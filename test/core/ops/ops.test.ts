@@ -30,6 +30,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     nats: { kind: 'embedded' },
     keyEncryption: { kind: 'none' },
     wanConnectionsMax: 8_192,
+    dialInPerAddress: 1_024,
     dialIn: undefined,
     dialInNamesFile: undefined,
     ledgerBytesMax: 8_589_934_592,
