@@ -46,6 +46,8 @@ export type Announcement = {
   isNamed: boolean
   /** What it has said that is in no frame. */
   pushes: Pick<DevicePush, 'apduBytes' | 'alarmBytes'>[]
+  /** Pushes in the first frame of `rest`, where no framing will read it. Only during the event. */
+  framed: () => Pick<DevicePush, 'apduBytes'>[]
 }
 
 export type DialInEvents = {
@@ -282,13 +284,30 @@ export class DialIn {
   private dealtWith(push: Push, view: Buffer): Omit<Announcement, 'names'> {
     if (push.kind === 'WRAPPER' || push.kind === 'HDLC' || push.kind === 'MBUS') {
       const framing = framings[push.kind]
-      return { framing, rest: copyOf(view), isNamed: false, pushes: [] }
+      return {
+        framing,
+        rest: copyOf(view),
+        isNamed: false,
+        pushes: [],
+        framed: () => this.framedIn(push),
+      }
     }
     const isNamed = push.kind === 'IDENTIFICATION'
     const rest = copyOf(view.subarray(push.bytes))
-    if (!isNamed) return { framing: 'wrapper', rest, isNamed, pushes: this.apdusOf(push.apduView) }
+    const framed = (): [] => []
+    if (!isNamed)
+      return { framing: 'wrapper', rest, isNamed, pushes: this.apdusOf(push.apduView), framed }
     const pushes = push.alarmView.length === 0 ? [] : [alarmOf(push)]
-    return { framing: 'wrapper', rest, isNamed, pushes }
+    return { framing: 'wrapper', rest, isNamed, pushes, framed }
+  }
+
+  private framedIn(push: Exclude<Push, { kind: 'IDENTIFICATION' }>): Content[] {
+    try {
+      return this.apdusOf(payloadOf(push)).filter(({ apduBytes }) => isUnaskedApdu(apduBytes))
+    } catch {
+      // The framing says what is wrong, once it reads the frame.
+      return []
+    }
   }
 
   private ofBlock(sender: string, view: Buffer): GeneralBlockStep {
@@ -337,7 +356,7 @@ export class DialIn {
     const names = addressOf(socket)
     const isDue = silentMs >= limits.dialInPauseMs && names.some(this.events.isAwaited)
     if (!isDue && !isOver) return
-    const nothing = { rest: emptyBytes, isNamed: false, pushes: [] }
+    const nothing = { rest: emptyBytes, isNamed: false, pushes: [], framed: () => [] }
     this.handOver(socket, { framing: 'wrapper', names, ...nothing })
   }
 

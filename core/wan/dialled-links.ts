@@ -5,6 +5,7 @@
  * one message; connections come from dial-in.ts.
  */
 import type { Socket } from 'node:net'
+import { emptyBytes } from '../base/bytes.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 import { takeTcp } from './carrier.ts'
 import { Contenders } from './contenders.ts'
@@ -64,7 +65,10 @@ export class DialledLinks {
     if (known?.link !== undefined && this.holds(known.link, known, host)) {
       this.ports.metrics.contended.add()
       const { nowMs } = this.ports.owner
-      return this.contenders.add(known, socket, { ...announcement, pushes: [] }, nowMs())
+      // A device may push on a connection of its own beside the one that it answers on.
+      this.tellPushes(host, { ...announcement, pushes: announcement.framed() })
+      const silent = { ...announcement, pushes: [], framed: () => [], rest: emptyBytes }
+      return this.contenders.add(known, socket, silent, nowMs())
     }
     const before = this.ports.endpoints.dialledIn(host)?.link
     if (before === undefined && !this.hasRoom()) return this.refuse(socket)
