@@ -5,8 +5,9 @@ import { errorTable, explain, type ErrorCode } from '../../core/base/error-table
 export type OpsProblem = { code?: string; detail?: string }
 
 /**
- * The code of `problem` when it is one that this version knows. A path that the door does not have
- * is none: then it is another door, or a process with other roles, which commands say themselves.
+ * The code of `problem` when it is one that this version knows. It gives no code for
+ * a path that the door does not have: that is another door, or a process with other roles, and the
+ * command says so itself.
  */
 export function problemCode({ code }: OpsProblem): ErrorCode | undefined {
   if (code === 'REQUEST_PATH_UNKNOWN') return undefined

@@ -190,7 +190,7 @@ function mayHaveAccepted(
 ): boolean {
   if (originator === undefined || counter > topOf(originator)) return false
   if (originator.floor !== undefined && counter <= originator.floor) return true
-  // A reset has taken away the floor of before.
+  // A reset has removed the earlier floor.
   if (originator.top !== undefined) return true
   return findPast(state.past, key, counter) !== undefined
 }

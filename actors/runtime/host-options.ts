@@ -19,7 +19,7 @@ export type Peers = {
   /** Hosts heard lately; this one may be among them. */
   readonly aliveHosts: readonly string[]
   ownerOf(partition: number): string | undefined
-  /** Calls `listener` at each lease that changes, whoever writes it. */
+  /** Calls `listener` at each lease that changes, whichever host writes it. */
   onLeaseChange(listener: () => void): () => void
 }
 

@@ -109,7 +109,7 @@ export class CallGate {
     }
   }
 
-  /** Whoever serves a stream ends it by itself when it is refused, after what it owes. */
+  /** The handler of a stream ends it by itself when it is refused, after the answers that it owes. */
   onRefused(finish: (code: ErrorCode) => void): void {
     this.onRefusal = finish
   }

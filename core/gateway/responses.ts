@@ -98,7 +98,7 @@ export class Responses {
       const found = waitMs > 0 ? await this.within(waitMs, delivered, abandoned) : undefined
       return found ?? 'RESPONSE_NOT_READY'
     }
-    // Whoever makes up RequestIDs does not make the gateway read the ledger.
+    // A party that invents RequestIDs must not make the gateway read the ledger.
     if (standing === 'never') return 'REQUEST_NOT_FOUND'
     const absent = standing === 'ended' ? 'RESPONSE_NOT_KEPT' : standing
     const search = responses.search(account.party.key, key).then((found) => found ?? absent)

@@ -1,6 +1,6 @@
 /**
- * The one form of an error that any HTTP door answers with, whoever found it: a route, the checks in
- * front of the routes, the framework or the parser of HTTP. Text only: knows no sockets.
+ * The one form of every error of an HTTP door: of a route, of the checks in front of the routes, of
+ * the framework and of the HTTP parser. Text only: knows no sockets.
  *
  * Besides the members of the RFC: `code` and `responseCode` of the error table, `message` for people
  * (what happened and what to do), `violations` and `retryAfterMs`. Programs decide by `code`.

@@ -25,7 +25,7 @@ const addressHost = /^(\d{1,3}(\.\d{1,3}){3}|\[.*\])$/
 /** Texts of headers whose meaning is remembered: callers use few, and cannot make it grow. */
 const rememberedMax = 1_000
 
-/** A host as browsers write it, so that ::1 and 0:0::1 are one; undefined for what is none. */
+/** A host as browsers write it, so that ::1 and 0:0::1 are one; undefined for other text. */
 function authorityOf(text: string): Authority | undefined {
   const [, host, port = ''] = authorityText.exec(text) ?? []
   if (host === undefined) return undefined

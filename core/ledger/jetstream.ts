@@ -45,7 +45,7 @@ import { messageNotFoundCode, SubjectReader } from './subject-reader.ts'
 
 export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> &
   OpeningTerms & {
-    /** Carries commits; closed by whoever opened it, after `close`. */
+    /** Carries commits; the caller closes it, after `close`. */
     connection: NatsConnection
     /** Carries what is read and followed; the same one when left out. */
     followConnection?: NatsConnection | undefined

@@ -1,6 +1,6 @@
 /**
- * The free space of every file system that this process uses, looked at now and then. Below its reserve a file system is low: whoever takes new
- * requests stops before a write fails, and readiness and metrics name the file system and what it is used for.
+ * The free space of every file system that this process uses, looked at now and then. Below its reserve a file system is low: new
+ * requests are rejected before a write fails, and readiness and metrics name the file system and what it is used for.
  */
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'

@@ -73,7 +73,10 @@ export type NatsChild = {
   readonly pid: number | undefined
   /** Times that it died and was started again. */
   readonly restarts: number
-  /** Ends the server and starts it again, which is no death. Does nothing while there is none, or it is being stopped. */
+  /**
+   * Ends the server and starts it again; that does not count as a death. Does nothing without a
+   * server, or while it is being stopped.
+   */
   restart(): void
   /** Ends the server in order (SIGTERM, then SIGKILL); settles when it is gone. May be called again. */
   stop(): Promise<void>

@@ -64,7 +64,7 @@ export function whyNoNamespace(): string | undefined {
   if (!knownProcessors.includes(process.arch))
     return `the number of the ioctl is not known for ${process.arch}`
   if (shutdownProgram() === undefined)
-    return `there is none of ${shutdowns.map(([program]) => program).join(', ')} to call the ioctl`
+    return `none of ${shutdowns.map(([program]) => program).join(', ')} to call the ioctl`
   const [command, args] = inMountNamespace(['true'])
   return faultOf(command, args)
 }

@@ -291,7 +291,7 @@ const bodies: Case[] = [
     malformed,
   ],
   [
-    'a chunk that is none',
+    'a malformed chunk',
     `POST /list HTTP/1.1\r\n${host}${json}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
     400,
     malformed,

@@ -71,7 +71,7 @@ const faults: Array<[what: string, text: string | Buffer, detail: RegExp, field?
     /not UTF-8/,
     '[1].b',
   ],
-  ['a name that is none', `[{a:1}]${room}`, /\[0\]: the body is not JSON/],
+  ['a name without quotes', `[{a:1}]${room}`, /\[0\]: the body is not JSON/],
 ]
 
 t.test('faults of large documents', async (t) => {

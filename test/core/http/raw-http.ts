@@ -6,7 +6,7 @@ export type RawAnswer = {
   status: number
   headers: Record<string, string>
   text: string
-  /** The content as JSON; empty when it is none. */
+  /** The content as JSON; empty when it is not JSON. */
   json: Record<string, unknown>
 }
 

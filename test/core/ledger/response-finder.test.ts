@@ -178,7 +178,7 @@ t.test(
   },
 )
 
-t.test('a few searches read the ledger at one time, whoever asks', async (t) => {
+t.test('a few searches read the ledger at one time, whichever party asks', async (t) => {
   let reading = 0
   let most = 0
   class SlowLedger extends SimLedger {

@@ -343,7 +343,7 @@ t.test('the lock lives as long as any process that inherited it', async (t) => {
   })
   await once(child, 'spawn')
   lock.release()
-  // Its name goes with whoever made it; the lock is asked for by another that has it still.
+  // The name goes with the process that made it; another process still holds the lock.
   t.notOk(await isStoreLockHeld(lockPath))
   child.kill()
   await once(child, 'exit')
