@@ -99,7 +99,9 @@ export type BrokerParts = {
   readonly natsServer?: string
   /** Secrets that workers get in their environment, because this process has them from elsewhere. */
   readonly workerEnv?: Readonly<Record<string, string>>
-  /** The operator gives up the ledger that the data directory knows, for the one found or a new one. */
+  /**
+   * The operator gives up the ledger that the data directory knows, for the one found or a new one.
+   */
   readonly isNewLedger?: boolean
 }
 

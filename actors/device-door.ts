@@ -1,4 +1,6 @@
-/** The operators' door for the registration of devices, their keys and their invocation counters. */
+/**
+ * The operators' door for the registration of devices, their keys and their invocation counters.
+ */
 import type { FastifyInstance } from 'fastify'
 import { limits } from '../core/base/limits.ts'
 import type { DeviceEntry } from '../core/catalogue/device-record.ts'

@@ -1,6 +1,7 @@
 /**
- * What a broker does about its disks: it watches the free space of all that it uses, rejects new requests below the reserve of the ledger's
- * disk, tells in readiness and metrics which disk it is, and starts an embedded nats-server again whose writes a full disk has stopped.
+ * What a broker does about its disks: it watches the free space of all that it uses, rejects new
+ * requests below the reserve of the ledger's disk, tells in readiness and metrics which disk it is,
+ * and starts an embedded nats-server again whose writes a full disk has stopped.
  */
 import { dirname, join } from 'node:path'
 import type { ErrorCode } from '../core/base/error-table.ts'

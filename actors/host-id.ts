@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { systemRandom } from '../core/ports/random.ts'
 
 /**
- * The name of this host for as long as its data directory lives: what it owned before a crash is its
- * own again at once.
+ * The name of this host for as long as its data directory lives: what it owned before a crash is
+ * its own again at once.
  */
 export function hostIdOf(dataDir: string): string {
   const file = join(dataDir, 'host-id')

@@ -1,7 +1,7 @@
 /**
- * A data directory's side of the ledger's identity: it brings what it knows to the opening, sets the
- * local stores aside when they belong to another ledger or to an earlier incarnation, and records
- * from time to time how far the ledger has been seen. Stores are renamed, never removed.
+ * A data directory's side of the ledger's identity: it brings what it knows to the opening, sets
+ * the local stores aside when they belong to another ledger or to an earlier incarnation, and
+ * records from time to time how far the ledger has been seen. Stores are renamed, never removed.
  *
  * @source core/decisions/0017
  */
@@ -57,7 +57,10 @@ export class LedgerDirectory {
     return this.knownLedger
   }
 
-  /** Reads what the directory knows. Changes nothing. @throws BrokerError LEDGER_IDENTITY_UNREADABLE */
+  /**
+   * Reads what the directory knows. Changes nothing.
+   * @throws BrokerError LEDGER_IDENTITY_UNREADABLE
+   */
   async load(): Promise<void> {
     const { dataDir, isNewAccepted } = this.options
     const known = knownLedgerOf(dataDir, isNewAccepted)
@@ -202,7 +205,8 @@ export class LedgerDirectory {
         log.warn({ store: path, as: `${path}.${label}` }, 'a store was set aside')
       }
       const file = ledgerFileOf(folder)
-      // It stays until the new one is written: a start that fails in between knows its ledger still.
+      // It stays until the new one is written: a start that fails in between knows its ledger
+      // still.
       if (existsSync(file)) copyFileSync(file, `${file}.${label}`)
     }
   }

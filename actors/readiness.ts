@@ -50,7 +50,8 @@ export class LedgerWatch {
       return `it has not answered for ${silentMs} ms: look at nats-server`
     if (this.last === undefined) return 'it has not answered yet'
     const { bytes, bytesMax } = this.last
-    // New requests are rejected in the reserve. What is in the ledger that can be forgotten goes by itself.
+    // New requests are rejected in the reserve. What is in the ledger that can be forgotten goes by
+    // itself.
     const reserve = ledgerReserveOf(bytesMax)
     return bytesMax - bytes < reserve
       ? `BROKER_LEDGER_FULL: ${bytes} of ${bytesMax} octets are used, the last ${reserve} are kept for answers`

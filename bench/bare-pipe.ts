@@ -1,11 +1,12 @@
 /**
- * The bare pipe: the hops and the durable writes of the whole path with no logic in them, as the ceiling that
- * bench/path is held against. One process, like the broker: gRPC stream in, one NATS request a tick to the "owner"
- * (ourselves, through nats-server), durable write 1 as one fenced JetStream message in flight, acknowledgement back over the
- * same way, TCP to the meters, durable write 2 with the deliveries, ordered consumer, gRPC stream out.
- * No checks, no state, no codec, no retries; records are as long as real envelopes.
- * Meters share connections as those of the real fleet do: what goes to meters of one connection goes out in one write.
- * Entry: `bare-pipe.ts '{"nats":…,"meterPort":…,"placement":[…],"partitions":…}'`; prints the port it listens on.
+ * The bare pipe: the hops and the durable writes of the whole path with no logic in them, as the
+ * ceiling that bench/path is held against. One process, like the broker: gRPC stream in, one NATS
+ * request a tick to the "owner" (ourselves, through nats-server), durable write 1 as one fenced
+ * JetStream message in flight, acknowledgement back over the same way, TCP to the meters, durable
+ * write 2 with the deliveries, ordered consumer, gRPC stream out. No checks, no state, no codec, no
+ * retries; records are as long as real envelopes. Meters share connections as those of the real
+ * fleet do: what goes to meters of one connection goes out in one write. Entry: `bare-pipe.ts
+ * '{"nats":…,"meterPort":…,"placement":[…],"partitions":…}'`; prints the port it listens on.
  */
 import { connect as connectTcp, type Socket } from 'node:net'
 import {

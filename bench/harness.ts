@@ -1,8 +1,9 @@
 /**
- * What every bench has in common: how it is asked, how a piece of work is measured, and what the machine was.
- * A measurement warms up until the engine has compiled it, then takes several samples of equal work; time is the median
- * sample's, memory the median of samples of a tenth of the work in which no collection ran. Results are folded into a hash so that the work cannot be optimised away, and so
- * that two runs with one seed can be seen to have done the same.
+ * What every bench has in common: how it is asked, how a piece of work is measured, and what the
+ * machine was. A measurement warms up until the engine has compiled it, then takes several samples
+ * of equal work; time is the median sample's, memory the median of samples of a tenth of the work
+ * in which no collection ran. Results are folded into a hash so that the work cannot be optimised
+ * away, and so that two runs with one seed can be seen to have done the same.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
@@ -100,9 +101,9 @@ export function measure({
 }
 
 /**
- * Runs `round` until it has used `cpuMs` of CPU. A few rounds are not enough: work of 16 µs took 30 µs
- * until the optimising compiler, on a thread of its own, was done with all of it, and how many rounds
- * that were depended on what else the machine had to do.
+ * Runs `round` until it has used `cpuMs` of CPU. A few rounds are not enough: work of 16 µs took 30
+ * µs until the optimising compiler, on a thread of its own, was done with all of it, and how many
+ * rounds that were depended on what else the machine had to do.
  */
 function warmUp(round: () => void, cpuMs: number): void {
   const from = process.cpuUsage()

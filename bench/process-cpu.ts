@@ -1,16 +1,20 @@
 /**
- * CPU time of other processes, as the operating system counts it: the measure that stays valid while
- * other programs use the machine. Children of a process are not included.
+ * CPU time of other processes, as the operating system counts it: the measure that stays valid
+ * while other programs use the machine. Children of a process are not included.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** Milliseconds of CPU, user and system, by the name of a process; NaN where the system does not tell. */
+/**
+ * Milliseconds of CPU, user and system, by the name of a process; NaN where the system does not
+ * tell.
+ */
 export type CpuMs = Readonly<Record<string, number>>
 
 /**
  * Milliseconds of CPU that the process `pid` has used since its start; NaN where the system does
- * not tell, or the process has ended. Linux counts in steps of 10 ms, other systems in 10 ms or 1 s.
+ * not tell, or the process has ended. Linux counts in steps of 10 ms, other systems in 10 ms or 1
+ * s.
  */
 export function cpuMsOf(pid: number | undefined): number {
   if (pid === undefined) return NaN

@@ -49,7 +49,9 @@ export type Manifest = {
 
 /** How a restored ledger differs from the one that was backed up. */
 export type Restoring = {
-  /** Random: tells the restored ledger from the one of the backup, whose later messages it lacks. */
+  /**
+   * Random: tells the restored ledger from the one of the backup, whose later messages it lacks.
+   */
   incarnation: string
   /** Of the buckets that cursors and snapshots are brought into. */
   bucketSuffix: string

@@ -45,7 +45,10 @@ export type ClusterStatus = {
   streams: readonly StreamReplicas[]
 }
 
-/** Asks every owner that the leases name, and the wan processes `wanIds` that were heard (WanProcesses); `streams` is shown as given. */
+/**
+ * Asks every owner that the leases name, and the wan processes `wanIds` that were heard
+ * (WanProcesses); `streams` is shown as given.
+ */
 export async function clusterStatus(
   ledger: Ledger,
   bus: Bus,

@@ -114,7 +114,10 @@ export class DlmsOpening {
     return isGiven || this.dedicated !== undefined
   }
 
-  /** The plaintext, verified as far as it was protected so; else the reason, and what could be opened. */
+  /**
+   * The plaintext, verified as far as it was protected so; else the reason, and what could be
+   * opened.
+   */
   private verified(envelope: Envelope, carrier: Apdu): Buffer | Unopened {
     const suite = suites[envelope.ciphered.securityControl & suiteMask]
     if (!this.hasKey)
@@ -210,7 +213,10 @@ export class DlmsOpening {
     return plain
   }
 
-  /** Every set of keys of the file that is of that suite; one empty set when the file has no such set. */
+  /**
+   * Every set of keys of the file that is of that suite; one empty set when the file has no such
+   * set.
+   */
   private keysFor(suite: 0 | 1 | 2): DeviceKeys[] {
     const { keys } = this.options
     if (keys === undefined) return [{}]

@@ -20,7 +20,8 @@ export function addHealthCommands(program: Command, terminal: Terminal): void {
 }
 
 /**
- * Prints `ready`, `degraded` and what is degraded, or `live`; else one reason a line; fulfilled with the exit code.
+ * Prints `ready`, `degraded` and what is degraded, or `live`; else one reason a line; fulfilled
+ * with the exit code.
  * @throws OperatorFault when nobody answers at `ops` within `healthProbeMsMax`
  */
 async function healthCommand({ ops, live }: HealthOptions, terminal: Terminal): Promise<number> {

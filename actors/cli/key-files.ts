@@ -22,7 +22,8 @@ export function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys {
 
 /**
  * Every set of keys in `file` that is of that suite: JSON as the `keys` of an inventory, an array of such, or one in each line.
- * @throws BrokerError CONFIG_INVALID when no set has that suite; the error of the system when the file cannot be read
+ * @throws BrokerError CONFIG_INVALID when no set has that suite; the error of the system when the
+ * file cannot be read
  */
 export function keySetsInFile(file: string, suite: 0 | 1 | 2): DeviceKeys[] {
   const text = readTextFile(file)

@@ -6,7 +6,9 @@ import { environmentOfNode } from '../../core/ops/child-environment.mjs'
 import { OperatorFault } from '../operator-fault.ts'
 import { ownEntry } from '../own-entry.ts'
 
-/** A broker has its settings in the environment, secrets among them; the fleet needs none of them. */
+/**
+ * A broker has its settings in the environment, secrets among them; the fleet needs none of them.
+ */
 const environmentOf = (command: string | undefined): Record<string, string | undefined> => {
   const kept = Object.entries(process.env).filter(
     ([name]) => name.startsWith('BUSBAR_') || name === 'NATS_SERVER_BIN',
@@ -28,8 +30,8 @@ export type Child = {
 }
 
 /**
- * Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours, or goes to the open file `errorsTo`;
- * `nodeArguments` are for the Node that it runs on.
+ * Starts `busbar args…` and settles with its first line, which is JSON. Its stderr is ours, or goes
+ * to the open file `errorsTo`; `nodeArguments` are for the Node that it runs on.
  * @throws OperatorFault when it ends before; why stands on its stderr
  */
 export async function startChild(

@@ -26,7 +26,10 @@ export function spread({ contentHash, acceptedAt }: OpenRequest, delayMs: number
   return Math.round(delayMs * (0.75 + share / 2))
 }
 
-/** True while the next attempt at `request` is to wait. No clock that is right gives a longer wait than its delay. */
+/**
+ * True while the next attempt at `request` is to wait. No clock that is right gives a longer wait
+ * than its delay.
+ */
 export function isWaiting(request: OpenRequest, now: number): boolean {
   const waitMs = request.nextAttemptAt - now
   if (waitMs <= 0) return false
@@ -39,7 +42,8 @@ export function isWaiting(request: OpenRequest, now: number): boolean {
 
 /**
  * The host's clock was set: its lag was `before` and is `after`. Moves what the state plans, as far
- * as it would come later than planned. What is moved beside `deadline` is not written to the ledger.
+ * as it would come later than planned. What is moved beside `deadline` is not written to the
+ * ledger.
  */
 export function clockSet(state: DeviceState, before: number, after: number): void {
   const backMs = Math.max(0, after - before)

@@ -1,13 +1,13 @@
 /**
- * The last requests of a device that have ended, with what a repeat of one of them is answered with. Records of
- * `endedRecordBytes`, oldest first, one latin-1 character for each octet:
+ * The last requests of a device that have ended, with what a repeat of one of them is answered
+ * with. Records of `endedRecordBytes`, oldest first, one latin-1 character for each octet:
  *
  *   originator 8 | counter 8 | contentHash u32 | srv u32 | acceptedAt f64 | endedAt f64 | outcome u16 | attempt u16
  *
- * Strings, because an estate consists mostly of these, and a Buffer takes 300 octets besides its contents. In parts of
- * `partRecords`, so that the end of a request makes one short string: all parts in `endedParts` are full, `ended`
- * is the newest one and grows. A single string of all records would be copied whole at every end.
- * RequestIDs of older requests: past-counters.ts.
+ * Strings, because an estate consists mostly of these, and a Buffer takes 300 octets besides its
+ * contents. In parts of `partRecords`, so that the end of a request makes one short string: all
+ * parts in `endedParts` are full, `ended` is the newest one and grows. A single string of all
+ * records would be copied whole at every end. RequestIDs of older requests: past-counters.ts.
  */
 import { assert } from '../../core/base/assert.ts'
 import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'

@@ -13,10 +13,11 @@
  *
  * Keys: keyring.ts has what is known of them, their counters, and how they are replaced; meanwhile requests wait.
  *
- * Repeats: a device remembers its open requests, the last ended ones whole (ended-requests.ts), and of older ones the RequestIDs
- * (`past`). What it has forgotten lies at or below its originator's `floor` and is rejected, so that no RequestID runs
- * twice. Above the floor counters may come in any order: a party that repeats a request which was rejected for want of
- * room finds it still acceptable (decision 0015).
+ * Repeats: a device remembers its open requests, the last ended ones whole (ended-requests.ts), and
+ * of older ones the RequestIDs (`past`). What it has forgotten lies at or below its originator's
+ * `floor` and is rejected, so that no RequestID runs twice. Above the floor counters may come in
+ * any order: a party that repeats a request which was rejected for want of room finds it still
+ * acceptable (decision 0015).
  */
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
@@ -46,7 +47,9 @@ export type OpenRequest = {
   /** Row of the error table that the last attempt ended with; 0 before the first. */
   lastOutcome: number
   bodyBytes: Buffer
-  /** In memory only, once the host's clock was set (clock-set.ts): its lag when the request came. */
+  /**
+   * In memory only, once the host's clock was set (clock-set.ts): its lag when the request came.
+   */
   lagMs?: number | undefined
   /** In memory only, while that comes before the deadline: when the request ends, UTC ms. */
   endsBy?: number | undefined
@@ -131,8 +134,8 @@ export function isUnfinished(state: DeviceState | undefined): boolean {
 }
 
 /**
- * To be called when the `state` of `device` has been read from disk, the ledger's tail included: whatever is open may
- * have been on its way, from here or from another host.
+ * To be called when the `state` of `device` has been read from disk, the ledger's tail included:
+ * whatever is open may have been on its way, from here or from another host.
  */
 export function loaded(state: DeviceState, device: Eui64Key): void {
   claimRecord(state, device)
@@ -144,8 +147,8 @@ export function loaded(state: DeviceState, device: Eui64Key): void {
 }
 
 /**
- * To be called when the record of `device` has come into memory: its address names the device, so that
- * it need not be copied for each exchange.
+ * To be called when the record of `device` has come into memory: its address names the device, so
+ * that it need not be copied for each exchange.
  */
 export function claimRecord({ record }: DeviceState, device: Eui64Key): void {
   if (record !== undefined) record.address.device = device

@@ -74,7 +74,9 @@ export type BrokerOptions = {
   readonly httpHosts?: string | undefined
   /** Origins of web pages that may call the HTTP doors. */
   readonly httpOrigins?: string | undefined
-  /** Free space of the ledger's disk below which no new requests are taken, octets. Default 1 GiB. */
+  /**
+   * Free space of the ledger's disk below which no new requests are taken, octets. Default 1 GiB.
+   */
   readonly diskReserve?: number | undefined
   /** The same as a share of the disk; the smaller one counts. Default 10. */
   readonly diskReservePercent?: number | undefined

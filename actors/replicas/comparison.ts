@@ -118,7 +118,9 @@ class Comparison {
     for (const sequence of present) if (sequence <= lastSequence) this.countRead++
   }
 
-  /** Where all copies agree, the leader's count is compared, unless something was trimmed meanwhile. */
+  /**
+   * Where all copies agree, the leader's count is compared, unless something was trimmed meanwhile.
+   */
   private async checkCount(leader: string): Promise<void> {
     const before = this.counts
     const { counts: now, leader: leaderNow } = await this.ports.source.replicas()

@@ -127,7 +127,9 @@ function fitsIn(message: LedgerMessage, all: Versions, heads: Heads): boolean {
   return isContinued
 }
 
-/** What the next frames of the partition say of the frame in front of them; undefined without any. */
+/**
+ * What the next frames of the partition say of the frame in front of them; undefined without any.
+ */
 function nextLinks(partition: number, after: number, all: Versions): Uint8Array[] | undefined {
   for (const [sequence, versions] of all) {
     if (sequence <= after) continue
@@ -168,7 +170,10 @@ function partitionsOf({ subject, data }: LedgerMessage): number[] {
   return partitions.sort((a, b) => a - b)
 }
 
-/** Partitions whose chain the tick does not continue (none are named when it is malformed), or undefined. */
+/**
+ * Partitions whose chain the tick does not continue (none are named when it is malformed), or
+ * undefined.
+ */
 function brokenIn(message: LedgerMessage, heads: Heads): number[] | undefined {
   const broken: number[] = []
   try {

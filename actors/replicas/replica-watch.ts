@@ -91,7 +91,10 @@ export class ReplicaWatch {
   }
 }
 
-/** What is wrong with a stream's replicas, in words; `isLasting` says of one that lags whether it counts. */
+/**
+ * What is wrong with a stream's replicas, in words; `isLasting` says of one that lags whether it
+ * counts.
+ */
 export function troubleOf(
   { stream, wanted, configured, leader, replicas, failure }: StreamReplicas,
   isLasting: (replica: Replica) => boolean = () => true,

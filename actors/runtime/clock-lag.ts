@@ -11,8 +11,8 @@ import type { Partition } from './partition.ts'
 export type ClockSet = { readonly before: number; readonly after: number }
 
 /**
- * The clock of the start with the elapsed time since, or the clock when that is less. For what makes
- * others lose something by its age: a clock that is set forward makes nothing old.
+ * The clock of the start with the elapsed time since, or the clock when that is less. For what
+ * makes others lose something by its age: a clock that is set forward makes nothing old.
  */
 export function provenTime(clock: Clock): () => number {
   const baseMs = clock.now() - clock.elapsedMs()
@@ -35,7 +35,10 @@ export class ClockLag {
     return this.baseMs + this.clock.elapsedMs() - this.clock.now()
   }
 
-  /** Tells `partitions` when the clock was set by `clockStepMs` or more since the last look; between two ticks. */
+  /**
+   * Tells `partitions` when the clock was set by `clockStepMs` or more since the last look; between
+   * two ticks.
+   */
   look(partitions: Iterable<Partition>): void {
     const { before, lagMs: after } = this
     if (Math.abs(after - before) < limits.clockStepMs) return
@@ -46,8 +49,9 @@ export class ClockLag {
   }
 
   /**
-   * True when `atMs`, elapsed time, is less than `leaseSilenceMsMax` ago. False also when the clock has left elapsed time behind by so
-   * much since the last look: the machine may have been suspended, and elapsed time stood still.
+   * True when `atMs`, elapsed time, is less than `leaseSilenceMsMax` ago. False also when the clock
+   * has left elapsed time behind by so much since the last look: the machine may have been
+   * suspended, and elapsed time stood still.
    */
   isRecent(atMs: number): boolean {
     const silentMs = this.clock.elapsedMs() - atMs

@@ -78,7 +78,8 @@ export class Exchanges {
     else void this.keyStep(device, sending).then(finish)
   }
 
-  // No async function: each would add promises to every request, and one promise, the port's, is enough.
+  // No async function: each would add promises to every request, and one promise, the port's, is
+  // enough.
   private request(device: Eui64Key, sending: Send, finish: OnAnswered): void {
     const { request, record, keys } = sending
     const { srv, lane, bodyBytes } = request

@@ -55,12 +55,18 @@ export type HostOptions = PartitionPorts &
     keys?: KeyVault
     metrics: Metrics
     checkpointIntervalMs: number
-    /** Why new requests are rejected for now (a disk without its reserve), or undefined. Cheap: asked for each request. */
+    /**
+     * Why new requests are rejected for now (a disk without its reserve), or undefined. Cheap:
+     * asked for each request.
+     */
     shortage?: () => ErrorCode | undefined
     /** What this process does, for the cluster's status. */
     roles?: readonly string[]
     /** Of the ledger's replicas, for the same. */
     comparison?: () => HostStatus['comparison']
-    /** The pipeline has ended by a fault of ours: nothing is decided any more, and the process must not live on. Called once. */
+    /**
+     * The pipeline has ended by a fault of ours: nothing is decided any more, and the process must
+     * not live on. Called once.
+     */
     onFault: (fault: unknown) => void
   }

@@ -1,6 +1,7 @@
 /**
- * How much room the ledger has for something new. The last tenth of it is kept for what must always be written: answers, leases, seals,
- * snapshot and trim records. What is under way will need room as well: each exchange counts with what one answer has taken of late.
+ * How much room the ledger has for something new. The last tenth of it is kept for what must always
+ * be written: answers, leases, seals, snapshot and trim records. What is under way will need room
+ * as well: each exchange counts with what one answer has taken of late.
  */
 import { limits } from '../../core/base/limits.ts'
 import { ledgerReserveOf } from '../../core/ports/ledger.ts'
@@ -12,7 +13,9 @@ export class LedgerRoom {
   private looked = { bytes: 0, bytesMax: 0 }
   /** Written here since the last look. */
   private writtenBytes = 0
-  /** The ledger has refused for want of room: nothing new before this elapsed time. 0: it has not. */
+  /**
+   * The ledger has refused for want of room: nothing new before this elapsed time. 0: it has not.
+   */
   fullUntil = 0
   private outcomeBytes: number = limits.ledgerOutcomeBytes
 
@@ -37,8 +40,8 @@ export class LedgerRoom {
   }
 
   /**
-   * True when there is room for something new, with `underWayCount` answers still to be written. Without a time, a ledger that has refused is
-   * full until something is written again.
+   * True when there is room for something new, with `underWayCount` answers still to be written.
+   * Without a time, a ledger that has refused is full until something is written again.
    */
   isForNew(underWayCount: number, elapsedMs = 0): boolean {
     if (elapsedMs < this.fullUntil) return false

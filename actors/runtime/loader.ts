@@ -1,7 +1,8 @@
 /**
- * Brings partitions up to what is on disk: each from its store or its snapshot, all of them by one reading of the ticks behind. A store that
- * is found damaged on the way is cleared, and its partition read once more. A partition whose chain breaks is read some times more: in a
- * cluster each reading may be of another server's replica of the ledger, and one of them may be whole.
+ * Brings partitions up to what is on disk: each from its store or its snapshot, all of them by one
+ * reading of the ticks behind. A store that is found damaged on the way is cleared, and its
+ * partition read once more. A partition whose chain breaks is read some times more: in a cluster
+ * each reading may be of another server's replica of the ledger, and one of them may be whole.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'

@@ -40,7 +40,11 @@ export class OwnedPartitions {
   private readonly hold: Hold
   private readonly loader: Loader
   private readonly served = new Map<number, Partition>()
-  /** Partitions that cannot be read, and until when (elapsed time) they are not tried again: a replica of the ledger, or a store, may be repaired by then; never for a ledger that has one copy. */
+  /**
+   * Partitions that cannot be read, and until when (elapsed time) they are not tried again: a
+   * replica of the ledger, or a store, may be repaired by then; never for a ledger that has one
+   * copy.
+   */
   private readonly damaged = new Map<number, number>()
   /** Ours, and being brought back to what is on disk. */
   readonly reloading = new Set<number>()

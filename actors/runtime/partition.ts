@@ -391,7 +391,10 @@ export class Partition {
     return devices
   }
 
-  /** The clock of this host was set; to be called between ticks only. `unfinished` goes through those asleep. */
+  /**
+   * The clock of this host was set; to be called between ticks only. `unfinished` goes through
+   * those asleep.
+   */
   clockSet(set: ClockSet): void {
     this.wakes.clockSet(set)
     if (set.after < set.before && this.setBack === undefined) return

@@ -87,8 +87,9 @@ export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: Push
 type Bodies = { bodies: Buffer[]; dropped: { code: ErrorCode; bytes: number }[] }
 
 /**
- * The alerts in an opened push. A ciphered APDU may hold several notifications, or a telegram of text; an identification
- * holds no notification. `dropped` lists what cannot be read behind the first alert.
+ * The alerts in an opened push. A ciphered APDU may hold several notifications, or a telegram of
+ * text; an identification holds no notification. `dropped` lists what cannot be read behind the
+ * first alert.
  * @throws BrokerError as `alertBodyOf`, when the first part is not an alert
  */
 function bodiesOf(view: Buffer, about: Omit<Alert, 'apduView'>): Bodies {

@@ -36,7 +36,10 @@ const spareWritersMax = 64
 export class Tick {
   readonly mails: readonly Mail[]
   readonly effects: WantedEffect[] = []
-  /** Of the requests that end in this tick: ids of outcomes, and beside them the times since acceptance. */
+  /**
+   * Of the requests that end in this tick: ids of outcomes, and beside them the times since
+   * acceptance.
+   */
   readonly outcomes: number[] = []
   readonly tookMs: number[] = []
   /** True when something is to go to a device. */

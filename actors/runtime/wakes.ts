@@ -1,4 +1,7 @@
-/** Which devices of a partition are to be woken: awake ones by the wheel, sleeping ones by the index of the store. */
+/**
+ * Which devices of a partition are to be woken: awake ones by the wheel, sleeping ones by the index
+ * of the store.
+ */
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import type { clockSet } from '../device/clock-set.ts'
@@ -75,8 +78,9 @@ export class Wakes {
   }
 
   /**
-   * Adds devices that the index names, and loads them. It is behind for devices that are awake: with `mayBegin` a
-   * walk begins, after the save of all that the last one has woken. @returns true when any was found
+   * Adds devices that the index names, and loads them. It is behind for devices that are awake:
+   * with `mayBegin` a walk begins, after the save of all that the last one has woken. @returns true
+   * when any was found
    */
   dueStored(now: number, countMax: number, devices: Eui64Key[], mayBegin: boolean): boolean {
     const { awake, store, actorsAwakeMax, wake, markDirty } = this.ports

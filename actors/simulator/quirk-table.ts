@@ -18,7 +18,10 @@ export type Quirks = {
   readonly counterAdvance?: number
   /** When its own counter begins at 0 again. */
   readonly counterRestarts?: 'association' | 'power-up'
-  /** OBIS code of the object with the last counter that it received; `nowhere` for a meter without one. */
+  /**
+   * OBIS code of the object with the last counter that it received; `nowhere` for a meter without
+   * one.
+   */
   readonly counterObis?: string
   /** The client that needs neither secret nor keys, in place of 16. */
   readonly publicClient?: number

@@ -31,7 +31,9 @@ export type RunningPath = {
   client: LoadClientProcess
   /** Where POST /v1/service-requests is, for the real path. */
   httpUrl: string | undefined
-  /** For each device of the client, the index of the connection that it shares with other meters. */
+  /**
+   * For each device of the client, the index of the connection that it shares with other meters.
+   */
   placement: readonly number[]
   /** TCP connections to meters. */
   connections: number

@@ -1,7 +1,7 @@
 /**
- * Places for the connections to one door: so many altogether and of one address, and of each so many
- * that have not proved who they are. When a limit is reached, the oldest unproven connection makes way;
- * a proven one never does. Pure: the door closes what it is given back.
+ * Places for the connections to one door: so many altogether and of one address, and of each so
+ * many that have not proved who they are. When a limit is reached, the oldest unproven connection
+ * makes way; a proven one never does. Pure: the door closes what it is given back.
  */
 
 export type PlaceLimits = {
@@ -37,7 +37,9 @@ export class ConnectionPlaces<C> {
     return this.unproven.size
   }
 
-  /** Takes a place for a connection that has proved nothing yet, at the end of the queue of those. */
+  /**
+   * Takes a place for a connection that has proved nothing yet, at the end of the queue of those.
+   */
   admit(connection: C, address: string): Admission<C> {
     const { connectionsMax, perAddressMax, unprovenMax, unprovenPerAddressMax } = this.limits
     const group = this.groups.get(address)

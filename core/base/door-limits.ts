@@ -1,4 +1,7 @@
-/** The ceilings of the doors that parties, operators and devices call, by name, with unit and reason; a part of `limits`. */
+/**
+ * The ceilings of the doors that parties, operators and devices call, by name, with unit and
+ * reason; a part of `limits`.
+ */
 import { assert } from './assert.ts'
 
 export const doorLimits = {
@@ -22,7 +25,9 @@ export const doorLimits = {
   httpHeadBytesMax: 16 * 1024,
   /** The content of a call to a route that does not say how much it takes. */
   httpContentBytesMax: 16 * 1024,
-  /** JSON up to this size is read at once: some ms of the thread. More is read in parts of so much. */
+  /**
+   * JSON up to this size is read at once: some ms of the thread. More is read in parts of so much.
+   */
   httpSliceBytes: 64 * 1024,
   /** Calls of one connection that are not yet answered: a client may send the next ones before. */
   httpPipelinedCallsMax: 64,
@@ -31,10 +36,15 @@ export const doorLimits = {
   httpRequestMsMax: 30_000,
   /** How often a door looks for calls whose time is over. */
   httpLookMs: 1_000,
-  /** A connection between two calls, and one in whose call nothing moves: longer than a long poll. */
+  /**
+   * A connection between two calls, and one in whose call nothing moves: longer than a long poll.
+   */
   httpIdleMs: 65_000,
   httpSilenceMsMax: 60_000,
-  /** After an answer that closes the connection, the rest of the call is discarded for so long, and so much of it. */
+  /**
+   * After an answer that closes the connection, the rest of the call is discarded for so long, and
+   * so much of it.
+   */
   httpLingerMs: 2_000,
   httpLingerBytesMax: 5 * 1024 * 1024,
 
@@ -46,18 +56,26 @@ export const doorLimits = {
   gatewayCallsMax: 10_000,
   /** Streams without a party that one gateway holds: health watches and reflection. */
   probeStreamsMax: 500,
-  /** One message of a call without requests in it: a RequestID, an acknowledgement of deliveries. */
+  /**
+   * One message of a call without requests in it: a RequestID, an acknowledgement of deliveries.
+   */
   partyShortMessageBytesMax: 4 * 1024,
   /** Headers of one call, names and values. */
   callHeaderBytesMax: 8 * 1024,
-  /** A message of a call, from its first octet to its last; and how often unfinished ones are looked at. */
+  /**
+   * A message of a call, from its first octet to its last; and how often unfinished ones are looked
+   * at.
+   */
   callMessageMsMax: 20_000,
   callLookMs: 1_000,
   /** The answer to a call with one message, until the client has taken all of it. */
   callAnswerMsMax: 60_000,
   /** Calls that are rejected in a row for their headers before their connection is closed. */
   connectionRefusalsMax: 100,
-  /** PING and SETTINGS frames of a client, and calls that it resets, within the time before its connection is closed. */
+  /**
+   * PING and SETTINGS frames of a client, and calls that it resets, within the time before its
+   * connection is closed.
+   */
   connectionPingsMax: 100,
   connectionResetsMax: 2_000,
   connectionFloodMs: 10_000,
@@ -70,11 +88,14 @@ export const doorLimits = {
 
   // ── the door that devices dial ──
   /**
-   * Connections of one address to the door for devices that have not answered a question yet. Raise it
-   * where more devices share an address (BUSBAR_DIAL_IN_PER_ADDRESS).
+   * Connections of one address to the door for devices that have not answered a question yet. Raise
+   * it where more devices share an address (BUSBAR_DIAL_IN_PER_ADDRESS).
    */
   dialInPerAddressMax: 1_024,
-  /** Octets of all connections that have not said who they are; then the one with most of them is cut. */
+  /**
+   * Octets of all connections that have not said who they are; then the one with most of them is
+   * cut.
+   */
   dialInUnknownBytesMax: 16 * 1024 * 1024,
   /** Before a second connection of a device is closed whose first one has not failed. */
   dialInContenderMsMax: 300_000,
@@ -86,7 +107,10 @@ export const doorLimits = {
   longPollMsMax: 30_000,
   /** Objects and lists inside one another in the JSON of a party. */
   jsonNestingMax: 16,
-  /** All of them together: more than the smallest requests that fit into `partyMessageBytesMax` have. */
+  /**
+   * All of them together: more than the smallest requests that fit into `partyMessageBytesMax`
+   * have.
+   */
   jsonObjectsMax: 100_000,
 } as const
 

@@ -78,7 +78,10 @@ export const limits = {
   responseSearchesMax: 64,
   /** Searches of all parties that read the ledger at one time. */
   responseSearchesAtOnceMax: 2,
-  /** Responses that a gateway remembers to be in no tick of the ledger, so that it does not look again. */
+  /**
+   * Responses that a gateway remembers to be in no tick of the ledger, so that it does not look
+   * again.
+   */
   responsesAbsentMax: 10_000,
   /** Calls that wait for a response at one gateway. */
   responseWaitsMax: 10_000,

@@ -1,4 +1,7 @@
-/** Which hosts are this machine itself. Resolves no names. [RFC 1122 §3.2.1.3, RFC 4291 §2.5.3, RFC 6761 §6.3] */
+/**
+ * Which hosts are this machine itself. Resolves no names. [RFC 1122 §3.2.1.3, RFC 4291 §2.5.3, RFC
+ * 6761 §6.3]
+ */
 import { bareHost } from './host-port.ts'
 
 /** The address that a socket gets for "all of this machine": as a target it is this machine. */
@@ -6,7 +9,9 @@ const unspecified = new Set(['0.0.0.0', '::'])
 const octet = '(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)'
 const ipv4 = new RegExp(`^${octet}(?:\\.${octet}){3}$`)
 
-/** The spelling of an IPv6 address that URLs have: compressed, an IPv4 address inside as two groups. */
+/**
+ * The spelling of an IPv6 address that URLs have: compressed, an IPv4 address inside as two groups.
+ */
 function canonicalIpv6(text: string): string | undefined {
   const url = `http://[${text.replace(/%.*$/, '')}]`
   return URL.canParse(url) ? new URL(url).hostname.slice(1, -1) : undefined

@@ -1,15 +1,27 @@
 /** Ceilings of disks and of what is kept on them: part of `limits`, whose rules hold here. */
 export const storageLimits = {
   // ── the local store ──
-  /** Before changes that the local store did not take are written to it again; until then they stay in memory. */
+  /**
+   * Before changes that the local store did not take are written to it again; until then they stay
+   * in memory.
+   */
   storeFlushRetryMs: 1_000,
-  /** Failed writes in a row, on a disk that has room, after which the local store is set aside and rebuilt. */
+  /**
+   * Failed writes in a row, on a disk that has room, after which the local store is set aside and
+   * rebuilt.
+   */
   storeFailuresMax: 3,
   /** Devices in one write when a whole partition goes from memory to the local store. */
   storeFlushDevicesMax: 2_000,
-  /** Octets that are written for a test before the local store is made: less room than this and it would fail at once. */
+  /**
+   * Octets that are written for a test before the local store is made: less room than this and it
+   * would fail at once.
+   */
   storeProbeBytes: 256 * 1024,
-  /** Free space below which the local store is not written: LMDB must not meet a full disk. On a small disk an eighth of it. */
+  /**
+   * Free space below which the local store is not written: LMDB must not meet a full disk. On a
+   * small disk an eighth of it.
+   */
   storeFreeBytesMin: 4 * 1024 * 1024,
   /** Copies of one store that are kept when it has been set aside. */
   setAsideMax: 2,
@@ -17,15 +29,24 @@ export const storageLimits = {
   // ── disks ──
   /** How often the free space of each disk in use is looked at. */
   diskLookMs: 1_000,
-  /** Share of the ledger's disk, of 100, below which no new requests are taken, where nothing is set. */
+  /**
+   * Share of the ledger's disk, of 100, below which no new requests are taken, where nothing is
+   * set.
+   */
   diskReservePercent: 10,
   /** Hint with BROKER_DISK_LOW. */
   diskRetryMs: 5_000,
-  /** Share of the ledger, of 100, that is kept for answers, leases, seals, snapshot and trim records: no new requests are taken in it. */
+  /**
+   * Share of the ledger, of 100, that is kept for answers, leases, seals, snapshot and trim
+   * records: no new requests are taken in it.
+   */
   ledgerReservePercent: 10,
   /** What one answer is taken to need in the ledger before any was seen. */
   ledgerOutcomeBytes: 1_024,
-  /** An embedded nats-server is started again when no write was decided for so long though it is connected; not more often than the second. */
+  /**
+   * An embedded nats-server is started again when no write was decided for so long though it is
+   * connected; not more often than the second.
+   */
   natsUndecidedMsMax: 10_000,
   natsRevivalIntervalMs: 60_000,
   /** Wait for the end of a server that is started again for that; then SIGKILL. */

@@ -1,7 +1,7 @@
 /**
- * Which field of a message makes a call malformed, and why: google.rpc.BadRequest.FieldViolation over
- * gRPC, a member of `violations` over HTTP. Fields have the names of the proto files; over HTTP their
- * lowerCamelCase names.
+ * Which field of a message makes a call malformed, and why: google.rpc.BadRequest.FieldViolation
+ * over gRPC, a member of `violations` over HTTP. Fields have the names of the proto files; over
+ * HTTP their lowerCamelCase names.
  */
 export type Violation = {
   /** Path of the field, for example `requests[2].request_id.counter`. */

@@ -1,5 +1,6 @@
 /**
- * GET with a selection where the meter takes none: the attribute is read whole, and the caller cuts out the range.
+ * GET with a selection where the meter takes none: the attribute is read whole, and the caller cuts
+ * out the range.
  */
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
 

@@ -36,7 +36,10 @@ export type ShortNames = (
   operation: Pick<CosemOperation, 'kind' | 'descriptor'>,
 ) => number | undefined
 
-/** Short names that come from the meter's object list, or are known already. The caller keeps them for as long as they are valid. */
+/**
+ * Short names that come from the meter's object list, or are known already. The caller keeps them
+ * for as long as they are valid.
+ */
 export type ShortNameBook = {
   readonly nameOf: ShortNames
   /** False while the object list is to be read first. */

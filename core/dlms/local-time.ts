@@ -92,7 +92,10 @@ export class LocalTimes {
     return this.remember(utcMs, localMs)
   }
 
-  /** The entry `stepMs` behind the one before, for one whose time was left out; undefined for the first entry. */
+  /**
+   * The entry `stepMs` behind the one before, for one whose time was left out; undefined for the
+   * first entry.
+   */
   step(stepMs: number): number | undefined {
     if (this.previousMs === undefined) return undefined
     return this.remember(this.previousMs + stepMs, this.previousLocalMs + stepMs)

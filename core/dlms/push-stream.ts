@@ -1,7 +1,9 @@
 /**
- * Unsolicited messages of meters on one connection, or from one address in datagrams: octets in, whole pushes out. M-Bus, wrapper and HDLC frames may
- * follow one another. Segments of HDLC, parts of M-Bus and general blocks are put together, and payloads with several APDUs are taken apart.
- * What is no push is passed over up to the next frame or pause, and reported with its octets. Pure, bounded.
+ * Unsolicited messages of meters on one connection, or from one address in datagrams: octets in,
+ * whole pushes out. M-Bus, wrapper and HDLC frames may follow one another. Segments of HDLC, parts
+ * of M-Bus and general blocks are put together, and payloads with several APDUs are taken apart.
+ * What is no push is passed over up to the next frame or pause, and reported with its octets. Pure,
+ * bounded.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { copyOf, emptyBytes } from '../base/bytes.ts'

@@ -19,8 +19,8 @@ export function readCounterBounds(buffer: Buffer, at: number): CounterBoundsRead
 }
 
 /**
- * In the field `attempt` of a refusal REQUEST_NOT_FOUND: the device knows that it never accepted this
- * RequestID, so that there is no response to look for. Hosts of earlier versions leave the
+ * In the field `attempt` of a refusal REQUEST_NOT_FOUND: the device knows that it never accepted
+ * this RequestID, so that there is no response to look for. Hosts of earlier versions leave the
  * field as it came.
  */
 export const neverAccepted = 0xffff

@@ -1,12 +1,13 @@
 /**
  * One gRPC call before grpc-js: counts the octets of its messages while they come in, knows which
  * message is not complete, and ends the call when a message is too large, too slow, or one too many
- * octets for its connection, its party or the process. Parses nothing but the five octets in front of
- * each message: compressed flag u8 | length u32, big-endian.
+ * octets for its connection, its party or the process. Parses nothing but the five octets in front
+ * of each message: compressed flag u8 | length u32, big-endian.
  *
- * grpc-js keeps what it has read of a message until the message is complete, without a limit of time,
- * and reads the next ones while a handler is at work. What it holds is counted here from the octet's
- * arrival until the handler takes the message (streams) or the call ends (calls with one message).
+ * grpc-js keeps what it has read of a message until the message is complete, without a limit of
+ * time, and reads the next ones while a handler is at work. What it holds is counted here from the
+ * octet's arrival until the handler takes the message (streams) or the call ends (calls with one
+ * message).
  *
  * @source gRPC over HTTP2, "Length-Prefixed-Message"
  */
@@ -109,7 +110,9 @@ export class CallGate {
     }
   }
 
-  /** The handler of a stream ends it by itself when it is refused, after the answers that it owes. */
+  /**
+   * The handler of a stream ends it by itself when it is refused, after the answers that it owes.
+   */
   onRefused(finish: (code: ErrorCode) => void): void {
     this.onRefusal = finish
   }
@@ -284,7 +287,10 @@ export class CallGate {
     this.owner.ended(this)
   }
 
-  /** Statuses that libraries write get our details; and a client that still sends is stopped behind one. */
+  /**
+   * Statuses that libraries write get our details; and a client that still sends is stopped behind
+   * one.
+   */
   private nameStatuses(): void {
     const { stream } = this
     const respond = stream.respond.bind(stream)
@@ -316,7 +322,8 @@ export function endStream(stream: ServerHttp2Stream, headers: OutgoingHttpHeader
 }
 
 /**
- * A response may end before its request; then the client is asked to stop sending, without an error.
+ * A response may end before its request; then the client is asked to stop sending, without an
+ * error.
  * @source RFC 9113, section 8.1
  */
 function stopSending(stream: ServerHttp2Stream): void {

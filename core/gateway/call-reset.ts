@@ -6,7 +6,9 @@
  */
 import { constants, type ServerHttp2Stream } from 'node:http2'
 
-/** The HTTP/2 stream under a call, as handlers get it; undefined when grpc-js keeps it elsewhere. */
+/**
+ * The HTTP/2 stream under a call, as handlers get it; undefined when grpc-js keeps it elsewhere.
+ */
 export const streamOf = (call: object): ServerHttp2Stream | undefined => {
   let inner: unknown = Reflect.get(call, 'call')
   for (let depth = 0; depth < 4 && typeof inner === 'object' && inner !== null; depth++) {

@@ -1,14 +1,16 @@
 /**
- * gRPC statuses as HTTP/2 headers, and the one format of all of them: a status of grpc-js itself, of
- * the health service or of reflection gets a code of the error table and the details that our own
- * statuses have.
+ * gRPC statuses as HTTP/2 headers, and the one format of all of them: a status of grpc-js itself,
+ * of the health service or of reflection gets a code of the error table and the details that our
+ * own statuses have.
  */
 import { status } from '@grpc/grpc-js'
 import type { OutgoingHttpHeaders } from 'node:http2'
 import { errorTable, explain, type ErrorCode } from '../base/error-table.ts'
 import { grpcRefusal, type GrpcRefusal } from './refusal.ts'
 
-/** What a library means by a status that has no code of ours. The others are ours from the start. */
+/**
+ * What a library means by a status that has no code of ours. The others are ours from the start.
+ */
 const codeOfStatus: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [status.UNKNOWN, 'BROKER_GATEWAY_FAILED'],
   [status.INVALID_ARGUMENT, 'REQUEST_WIRE_MALFORMED'],
@@ -35,10 +37,11 @@ export const refusalResponse = (refusal: GrpcRefusal): OutgoingHttpHeaders => ({
 })
 
 /**
- * `headers` with a status in our format. Unchanged when they hold no status, the status is OK, or it
- * has a code already.
+ * `headers` with a status in our format. Unchanged when they hold no status, the status is OK, or
+ * it has a code already.
  *
- * @param isCompressed  the call has sent compressed octets: then INTERNAL means that they are damaged
+ * @param isCompressed  the call has sent compressed octets: then INTERNAL means that they are
+ * damaged
  */
 export function withDetails(
   headers: OutgoingHttpHeaders,

@@ -1,12 +1,12 @@
 /**
- * In front of the gRPC door: decides about connections, sessions and calls before grpc-js sees them.
- * A call without a known party, to an unknown method or with malformed headers ends at its headers:
- * no message of it is read. Limits connections by address, calls by party, frames that only cost
- * time, and what is not complete in time (call-gate.ts).
+ * In front of the gRPC door: decides about connections, sessions and calls before grpc-js sees
+ * them. A call without a known party, to an unknown method or with malformed headers ends at its
+ * headers: no message of it is read. Limits connections by address, calls by party, frames that
+ * only cost time, and what is not complete in time (call-gate.ts).
  *
- * grpc-js offers no hook before it begins to read a call, and none for connections, so this replaces
- * the listeners of the HTTP/2 server that grpc-js keeps (1.14: Server.http2Servers); a test in
- * test/core/gateway proves that they are found.
+ * grpc-js offers no hook before it begins to read a call, and none for connections, so this
+ * replaces the listeners of the HTTP/2 server that grpc-js keeps (1.14: Server.http2Servers); a
+ * test in test/core/gateway proves that they are found.
  */
 import {
   constants,
@@ -364,7 +364,10 @@ function replace(server: Http2Server, event: string, wrap: (inner: Listener) => 
   }
 }
 
-/** Something that is no gRPC call gets an answer of HTTP. @source gRPC over HTTP2, "Content-Type" */
+/**
+ * Something that is no gRPC call gets an answer of HTTP.
+ * @source gRPC over HTTP2, "Content-Type"
+ */
 function problemOf(headers: IncomingHttpHeaders): ReturnType<typeof problemResponse> | undefined {
   const method = headers[':method']
   const type = headers['content-type'] ?? ''

@@ -119,7 +119,10 @@ export function httpAnswerOf(
   }
 }
 
-/** A rejection of a whole call; `violations` are the fields of its content or parameters that are at fault. */
+/**
+ * A rejection of a whole call; `violations` are the fields of its content or parameters that are at
+ * fault.
+ */
 export const httpRefusal = (
   code: ErrorCode,
   detail?: string,

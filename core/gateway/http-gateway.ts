@@ -131,7 +131,8 @@ export class HttpGateway {
 
   /**
    * Listens on `host:port`, 0 for any; settles with the port.
-   * @throws BrokerError CONFIG_INVALID when the address is taken, or does not belong to this machine
+   * @throws BrokerError CONFIG_INVALID when the address is taken, or does not belong to this
+   * machine
    */
   listen(host: string, port: number): Promise<number> {
     return this.door.listen(host, port)

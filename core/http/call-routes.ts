@@ -1,4 +1,6 @@
-/** Which methods a path has, for 404, 405 and OPTIONS: the framework knows only whole routes. Pure. */
+/**
+ * Which methods a path has, for 404, 405 and OPTIONS: the framework knows only whole routes. Pure.
+ */
 
 /** Methods by the pattern of their paths, filled while routes are registered. */
 export class CallRoutes {
@@ -17,7 +19,9 @@ export class CallRoutes {
     for (const method of methods) known.add(method)
   }
 
-  /** Methods of `path`, with OPTIONS, in alphabetical order; undefined for a path that there is not. */
+  /**
+   * Methods of `path`, with OPTIONS, in alphabetical order; undefined for a path that there is not.
+   */
   methodsOf(path: string): string | undefined {
     const [bare = ''] = path.split('?', 1)
     const found = this.routes.filter(({ pattern }) => pattern.test(bare))

@@ -40,8 +40,8 @@ export class HttpConnection {
   }
 
   /**
-   * Closes in the way that lets the peer read what it was sent: our side at once, the other one when
-   * the peer has closed it, or after `httpLingerMs`. What it still sends is discarded.
+   * Closes in the way that lets the peer read what it was sent: our side at once, the other one
+   * when the peer has closed it, or after `httpLingerMs`. What it still sends is discarded.
    */
   linger(): void {
     const { socket } = this
@@ -72,7 +72,10 @@ export function answerText(answer: HttpAnswer): string {
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${date}${lines}\r\n${body}`
 }
 
-/** What node:http says of octets that it cannot read; the packet is a Buffer, whatever its types say. */
+/**
+ * What node:http says of octets that it cannot read; the packet is a Buffer, whatever its types
+ * say.
+ */
 type ParserFault = Error & {
   code?: string
   rawPacket?: unknown

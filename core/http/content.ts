@@ -1,7 +1,7 @@
 /**
- * What the HTTP doors take as the content of a call: JSON in UTF-8, without a content coding, as much
- * as the route takes. All that the headers say is checked before the first octet is read; octets are
- * counted as bytes in flight while they are held.
+ * What the HTTP doors take as the content of a call: JSON in UTF-8, without a content coding, as
+ * much as the route takes. All that the headers say is checked before the first octet is read;
+ * octets are counted as bytes in flight while they are held.
  * @source RFC 9110 8.3, 8.4, 10.1.1, 15.5.14, 15.5.16; Accept-Post: Linked Data Platform 7.1
  */
 import type { IncomingMessage } from 'node:http'
@@ -82,8 +82,8 @@ const emptyRoom = Buffer.alloc(0)
 const roomBytes = 1024
 
 /**
- * Content while it is read. It is gathered in one buffer: a client that sends single octets must not
- * cost an object each. Room is counted, not octets: that is what is held.
+ * Content while it is read. It is gathered in one buffer: a client that sends single octets must
+ * not cost an object each. Room is counted, not octets: that is what is held.
  */
 export class Gathering {
   private readonly held: BytesHeld

@@ -9,8 +9,8 @@
  *   content      what its headers announce (content.ts): 413, 415; only now it is read
  *   JSON         read in parts (json-content.ts): 400
  *
- * A call that is rejected before its content was read costs no reading of it: the answer goes out at
- * once and closes the connection. Every rejection is a problem (problem.ts).
+ * A call that is rejected before its content was read costs no reading of it: the answer goes out
+ * at once and closes the connection. Every rejection is a problem (problem.ts).
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -150,7 +150,8 @@ export class HttpDoor {
 
   /**
    * Listens on `host:port`, 0 for any; settles with the port.
-   * @throws BrokerError CONFIG_INVALID when the address is taken, or does not belong to this machine
+   * @throws BrokerError CONFIG_INVALID when the address is taken, or does not belong to this
+   * machine
    */
   async listen(host: string, port: number): Promise<number> {
     this.site = this.siteAt(host)
@@ -395,7 +396,9 @@ export class HttpDoor {
     this.send(request, reply, answer)
   }
 
-  /** Sends `answer`, and closes the connection behind it when there is content that was not read. */
+  /**
+   * Sends `answer`, and closes the connection behind it when there is content that was not read.
+   */
   private send(request: FastifyRequest, reply: FastifyReply, answer: HttpAnswer): void {
     const { raw } = request
     if (hasContent(raw) && !raw.complete) {

@@ -1,6 +1,6 @@
 /**
- * What a route threw, the checker of schemas found or the framework rejected, as a problem. The text
- * of an error that is not of the table stays in the log.
+ * What a route threw, the checker of schemas found or the framework rejected, as a problem. The
+ * text of an error that is not of the table stays in the log.
  */
 import type { FastifyError } from 'fastify'
 import { BrokerError } from '../base/broker-error.ts'

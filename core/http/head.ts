@@ -44,7 +44,9 @@ type SingleHeader = (typeof singleHeaders)[number]
 
 const malformed = (detail: string): CallFault => new CallFault('REQUEST_HTTP_MALFORMED', { detail })
 
-/** Place in `singleHeaders` by the name as it is written, -1 for others; callers use few spellings. */
+/**
+ * Place in `singleHeaders` by the name as it is written, -1 for others; callers use few spellings.
+ */
 const placeOf = new Map<string, number>()
 const spellingsMax = 1_000
 

@@ -28,8 +28,8 @@ const numberText = /[-+.\deE]*/y
 const fieldCharactersMax = 200
 
 /**
- * The value of the JSON document in `octets`, which are borrowed. Members named __proto__ are members as any other.
- * A part of a document has no byte order mark.
+ * The value of the JSON document in `octets`, which are borrowed. Members named __proto__ are
+ * members as any other. A part of a document has no byte order mark.
  */
 export function parseJson(
   octets: Buffer,

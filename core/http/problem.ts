@@ -2,8 +2,9 @@
  * The one form of every error of an HTTP door: of a route, of the checks in front of the routes, of
  * the framework and of the HTTP parser. Text only: knows no sockets.
  *
- * Besides the members of the RFC: `code` and `responseCode` of the error table, `message` for people
- * (what happened and what to do), `violations` and `retryAfterMs`. Programs decide by `code`.
+ * Besides the members of the RFC: `code` and `responseCode` of the error table, `message` for
+ * people (what happened and what to do), `violations` and `retryAfterMs`. Programs decide by
+ * `code`.
  * @source RFC 9457 (problem details); the types are described at GET /problems/{code} of each door
  */
 import { errorTable, explain, type ErrorCode, type GrpcStatus } from '../base/error-table.ts'
@@ -63,7 +64,10 @@ export const statusOf = (code: ErrorCode): number =>
 const mark = systemRandom.bytes(10).toString('hex')
 let occurrences = 0
 
-/** A URI for one occurrence of a problem, which no other occurrence has. @source RFC 9562, version 8 */
+/**
+ * A URI for one occurrence of a problem, which no other occurrence has.
+ * @source RFC 9562, version 8
+ */
 export function occurrenceUri(): string {
   occurrences = (occurrences + 1) % 0x1_0000_0000
   const count = occurrences.toString(16).padStart(8, '0')
@@ -155,7 +159,9 @@ export function headersOf({
   }
 }
 
-/** Why a call is rejected before its route runs; thrown, or handed to the framework, as an error. */
+/**
+ * Why a call is rejected before its route runs; thrown, or handed to the framework, as an error.
+ */
 export class CallFault extends Error {
   readonly code: ErrorCode
   readonly parts: ProblemParts

@@ -1,7 +1,8 @@
 /**
- * Whether a call is for this door and comes from no other site: what Host, Origin and Sec-Fetch-Site
- * must say. A browser sends calls for any page that it shows, also to loopback (cross-site request
- * forgery), and to names that their owner points at loopback meanwhile (DNS rebinding). Pure.
+ * Whether a call is for this door and comes from no other site: what Host, Origin and
+ * Sec-Fetch-Site must say. A browser sends calls for any page that it shows, also to loopback
+ * (cross-site request forgery), and to names that their owner points at loopback meanwhile (DNS
+ * rebinding). Pure.
  * @source RFC 9110 7.2, 7.4; RFC 9112 3.2; RFC 6454; Fetch Metadata Request Headers
  */
 export type SiteOptions = {

@@ -67,7 +67,9 @@ class KvCursorStore implements CursorStore {
   }
 }
 
-/** @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_IDENTITY_MISMATCH, BROKER_LEDGER_UNAVAILABLE */
+/**
+ * @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_IDENTITY_MISMATCH, BROKER_LEDGER_UNAVAILABLE
+ */
 export async function createCursorStore(options: CursorStoreOptions): Promise<CursorStore> {
   const name = options.bucketName ?? cursorBucketNameDefault
   const { replicas = 1 } = options

@@ -1,7 +1,7 @@
 /**
  * Watches that the ledger under a running process stays the one it was opened as. A stream that is
- * deleted, replaced, cut short, or belongs to another deployment is reported by name, and nothing is
- * written to it: what this process has in memory belongs to the ledger it knew.
+ * deleted, replaced, cut short, or belongs to another deployment is reported by name, and nothing
+ * is written to it: what this process has in memory belongs to the ledger it knew.
  *
  * @source core/decisions/0017
  */

@@ -54,11 +54,14 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> &
     /** Fixed when a deployment is created. */
     partitionCount: number
     /**
-     * `serve`, when left out, records the partition count or compares it; `read` changes nothing and ignores it; `restore` wants a
-     * ledger without a deployment, and makes its stream.
+     * `serve`, when left out, records the partition count or compares it; `read` changes nothing
+     * and ignores it; `restore` wants a ledger without a deployment, and makes its stream.
      */
     purpose?: 'serve' | 'read' | 'restore' | undefined
-    /** Of a ledger that is made: the sequence of its first message; 1 when left out. For `restore` of one that was trimmed. */
+    /**
+     * Of a ledger that is made: the sequence of its first message; 1 when left out. For `restore`
+     * of one that was trimmed.
+     */
     firstSequence?: number | undefined
     clock?: Clock | undefined
     log?: Log | undefined
@@ -67,7 +70,9 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> &
      * where nobody can miss it.
      */
     onFollowFault?: ((subject: string, fault: unknown) => void) | undefined
-    /** Another ledger is there now, or an older copy: nothing more is written, see `identityFault`. */
+    /**
+     * Another ledger is there now, or an older copy: nothing more is written, see `identityFault`.
+     */
     onIdentityLost?: ((fault: BrokerError) => void) | undefined
   }
 
@@ -103,7 +108,9 @@ export class JetStreamLedger implements Ledger {
   private opened: OpenedLedger | undefined
   private stopListening: () => void = () => {}
   private cancelProbe: () => void = () => {}
-  /** Elapsed time of the first commit of those whose fate is unknown, behind which none was decided. */
+  /**
+   * Elapsed time of the first commit of those whose fate is unknown, behind which none was decided.
+   */
   private undecidedSince: number | undefined
 
   /** Use createLedger. */
@@ -253,7 +260,10 @@ export class JetStreamLedger implements Ledger {
     return this.health.isConnected && !this.connection.isClosed()
   }
 
-  /** For how long no commit was decided, in ms, though some were tried; 0 when the last one was, or the server is not connected. */
+  /**
+   * For how long no commit was decided, in ms, though some were tried; 0 when the last one was, or
+   * the server is not connected.
+   */
   get undecidedMs(): number {
     if (this.undecidedSince === undefined || !this.isConnected) return 0
     return this.clock.elapsedMs() - this.undecidedSince

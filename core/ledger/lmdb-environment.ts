@@ -2,11 +2,13 @@
  * An LMDB environment in a folder of its own, for what can be rebuilt from the ledger: a file that is damaged, or of another format, is
  * set aside and replaced by an empty one. Every value begins with a CRC-32 of what follows.
  *
- * LMDB maps its files into memory, so that a damaged page, or a page that the disk has no room for, can end the process with a signal; and a
- * write that fails damages the memory of the process (the pinned version formats its message into a buffer that is too small). Three things
- * guard against that: the free space is looked at before each write; octets are written for the lock file before it is mapped; and a marker
- * file stands in the folder from before the opening until the process serves, and behind each failed write. A start that finds the marker
- * sets the store aside without reading it.
+ * LMDB maps its files into memory, so that a damaged page, or a page that the disk has no room for,
+ * can end the process with a signal; and a write that fails damages the memory of the process (the
+ * pinned version formats its message into a buffer that is too small). Three things guard against
+ * that: the free space is looked at before each write; octets are written for the lock file before
+ * it is mapped; and a marker file stands in the folder from before the opening until the process
+ * serves, and behind each failed write. A start that finds the marker sets the store aside without
+ * reading it.
  */
 import {
   chmodSync,
@@ -43,7 +45,10 @@ export type LmdbEnvironment = {
   settled(): void
   /** Writes the marker again, before a step that may end the process. */
   unsettled(): void
-  /** Ends writes under way, then closes. Never rejects: what was not written is rebuilt from the ledger. */
+  /**
+   * Ends writes under way, then closes. Never rejects: what was not written is rebuilt from the
+   * ledger.
+   */
   close(): Promise<void>
 }
 
@@ -56,12 +61,17 @@ const readersMax = 64
 /** LMDB copies the pages from the root to a record that changes. */
 const pagesPerKey = 4
 const pageBytes = 4_096
-/** Of the lock file for `readersMax` readers and its head: with less than this, LMDB extends the file and maps the hole. */
+/**
+ * Of the lock file for `readersMax` readers and its head: with less than this, LMDB extends the
+ * file and maps the hole.
+ */
 const lockBytes = 8 * 1024
 
 /**
- * Opens the environment, making it when needed. What cannot be opened is set aside, and an empty environment takes its place.
- * @throws Error of the file system or of LMDB when an empty one cannot be opened either, or the disk has no room for it
+ * Opens the environment, making it when needed. What cannot be opened is set aside, and an empty
+ * environment takes its place.
+ * @throws Error of the file system or of LMDB when an empty one cannot be opened either, or the
+ * disk has no room for it
  */
 export function openLmdbEnvironment(options: LmdbEnvironmentOptions): LmdbEnvironment {
   const { folder } = options
@@ -91,8 +101,8 @@ export function faultOfEnvironment(folder: string): string | undefined {
 }
 
 /**
- * Runs `look`, which opens the files in `folder` only to read them, with the marker and the lock file in place: should it end the process, the
- * next start sets the store aside.
+ * Runs `look`, which opens the files in `folder` only to read them, with the marker and the lock
+ * file in place: should it end the process, the next start sets the store aside.
  * @throws what the file system says, and `look`
  */
 export async function lookGuarded<T>(folder: string, look: () => Promise<T>): Promise<T> {
@@ -107,7 +117,11 @@ export async function lookGuarded<T>(folder: string, look: () => Promise<T>): Pr
   }
 }
 
-/** Sets the files of an environment aside that is closed, or was never opened. @throws the fault of the file system */
+/**
+ * Sets the files of an environment aside that is closed, or was never opened.
+ * @throws the fault of
+ * the file system
+ */
 export function setEnvironmentAside(
   { folder, log = silentLog, clock = systemClock }: LmdbEnvironmentOptions,
   reason: string,
@@ -171,7 +185,8 @@ function environmentOf(root: RootDatabase<Buffer, Buffer>, marker: string): Lmdb
       }
     },
     async close() {
-      // Opening a database is a write that lmdb begins in a later turn; closed before it, it would throw there, past everybody.
+      // Opening a database is a write that lmdb begins in a later turn; closed before it, it would
+      // throw there, past everybody.
       await committed(root.transaction(() => undefined)).catch(() => undefined)
       await root.close().catch(() => undefined)
       // Closed in order, it has not ended the process.
@@ -181,8 +196,8 @@ function environmentOf(root: RootDatabase<Buffer, Buffer>, marker: string): Lmdb
 }
 
 /**
- * Settles as `write` does. lmdb rejects with an error that holds a second promise for the cause, which ends the process when nobody looks at
- * it: the rejection here is that cause.
+ * Settles as `write` does. lmdb rejects with an error that holds a second promise for the cause,
+ * which ends the process when nobody looks at it: the rejection here is that cause.
  */
 export async function committed(write: PromiseLike<unknown>): Promise<void> {
   try {
@@ -213,7 +228,8 @@ function openOnce({
     encoding: 'binary',
     // Pages of old readers cannot be reused; we keep no read open across turns.
     maxReaders: readersMax,
-    // With it lmdb begins each turn's batch with a write of its own, and nobody hears when that one fails.
+    // With it lmdb begins each turn's batch with a write of its own, and nobody hears when that one
+    // fails.
     eventTurnBatching: false,
   })
   try {
@@ -231,7 +247,10 @@ function openOnce({
   return environment
 }
 
-/** LMDB would extend the file and write into the mapping: on a full disk that is a bus error. Written, it is ENOSPC. */
+/**
+ * LMDB would extend the file and write into the mapping: on a full disk that is a bus error.
+ * Written, it is ENOSPC.
+ */
 function reserveLock(file: string): void {
   const found = statSync(file, { throwIfNoEntry: false })
   if (found !== undefined && found.size >= lockBytes) return

@@ -1,7 +1,8 @@
 /** What LMDB and the file system say when they fail, and what follows from it. Pure. */
 
-// Errors of LMDB after which its environment must not be used any more: MDB_PANIC, MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_VERSION_MISMATCH,
-// MDB_INVALID, MDB_INCOMPATIBLE, MDB_BAD_RSLOT, MDB_BAD_TXN, MDB_BAD_DBI.
+// Errors of LMDB after which its environment must not be used any more: MDB_PANIC, MDB_CORRUPTED,
+// MDB_PAGE_NOTFOUND, MDB_VERSION_MISMATCH, MDB_INVALID, MDB_INCOMPATIBLE, MDB_BAD_RSLOT,
+// MDB_BAD_TXN, MDB_BAD_DBI.
 const fatalCodes: ReadonlySet<string | number | undefined> = new Set([
   -30_795, -30_796, -30_797, -30_794, -30_793, -30_784, -30_783, -30_782, -30_780,
 ])

@@ -1,6 +1,6 @@
 /**
- * Looks into a store of partitions without changing it: how far each one is folded. For the start of
- * a process, which must know that before it lets anybody write to the store.
+ * Looks into a store of partitions without changing it: how far each one is folded. For the start
+ * of a process, which must know that before it lets anybody write to the store.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

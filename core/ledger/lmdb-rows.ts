@@ -1,7 +1,8 @@
 /**
- * Rows of views in LMDB, in an environment of their own: see ports/rows. A save is one transaction, flushed on a thread of lmdb's. The rows are
- * a cache of the ledger: when LMDB fails, or cannot be opened, reads and saves reject; `clear` sets what cannot be trusted aside and opens it
- * again, also at the first time.
+ * Rows of views in LMDB, in an environment of their own: see ports/rows. A save is one transaction,
+ * flushed on a thread of lmdb's. The rows are a cache of the ledger: when LMDB fails, or cannot be
+ * opened, reads and saves reject; `clear` sets what cannot be trusted aside and opens it again,
+ * also at the first time.
  */
 import type { Database } from 'lmdb'
 import { BrokerError } from '../base/broker-error.ts'
@@ -23,7 +24,10 @@ import { codeOfFault, isFatalFault, wordsOfFault } from './lmdb-faults.ts'
 
 const formatVersion = 1
 
-/** Opens the rows in `folder`, making it when needed; one that is damaged is set aside and replaced by an empty one. Never throws. */
+/**
+ * Opens the rows in `folder`, making it when needed; one that is damaged is set aside and replaced
+ * by an empty one. Never throws.
+ */
 export function openLmdbRows({ folder, log }: { folder: string; log?: Log }): RowStore {
   return new LmdbRows({ folder, formatVersion, databasesMax: 1, log })
 }

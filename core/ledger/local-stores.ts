@@ -1,8 +1,9 @@
 /**
- * The stores of all partitions of one host, over LMDB, as a cache may behave: whatever its disk does (no room, input and output errors, any
- * error of LMDB, at the start, while it is read or written), partitions are served from the ledger and from memory. A failed write is reported,
- * kept and tried again. A store that cannot be trusted, or stays unwritable on a disk that has room, is set aside; partitions that need it are
- * rebuilt from the ledger into a new one.
+ * The stores of all partitions of one host, over LMDB, as a cache may behave: whatever its disk
+ * does (no room, input and output errors, any error of LMDB, at the start, while it is read or
+ * written), partitions are served from the ledger and from memory. A failed write is reported, kept
+ * and tried again. A store that cannot be trusted, or stays unwritable on a disk that has room, is
+ * set aside; partitions that need it are rebuilt from the ledger into a new one.
  */
 import { assert } from '../base/assert.ts'
 import { limits } from '../base/limits.ts'
@@ -95,7 +96,10 @@ export class LocalStores {
     this.opened?.settled()
   }
 
-  /** Why the local store is not used as it should be, or undefined. Partitions are served all the same. */
+  /**
+   * Why the local store is not used as it should be, or undefined. Partitions are served all the
+   * same.
+   */
   get trouble(): string | undefined {
     if (this.why === undefined) return undefined
     return (
@@ -162,7 +166,8 @@ export class LocalStores {
         { folder: this.folder, code: codeOfFault(fault), fault: this.why },
         'the local store cannot be written; changes stay in memory and are written again',
       )
-    // The memory of this process may be damaged: should it end, the next start does not read the store.
+    // The memory of this process may be damaged: should it end, the next start does not read the
+    // store.
     const isFull = codeOfFault(fault) === 'ENOSPC'
     if (!isFull) this.opened?.unsettled()
     const isFatal = isFatalFault(fault)
@@ -199,7 +204,10 @@ export class LocalStores {
     this.openDisk()
   }
 
-  /** The marker stands while `step` runs: should it end the process, the next start sets the store aside. */
+  /**
+   * The marker stands while `step` runs: should it end the process, the next start sets the store
+   * aside.
+   */
   private async risk<T>(step: () => Promise<T>): Promise<T> {
     const { opened } = this
     opened?.unsettled()

@@ -1,6 +1,7 @@
 /**
- * The store of one partition over a disk that may fail at any time: what the disk does not take stays in memory and is seen all the same,
- * until it is taken. A save fails only when the partition has to be rebuilt from the ledger.
+ * The store of one partition over a disk that may fail at any time: what the disk does not take
+ * stays in memory and is seen all the same, until it is taken. A save fails only when the partition
+ * has to be rebuilt from the ledger.
  *
  *   whole    the disk has everything, or everything but what is in memory
  *   void     what the disk has is not to be used; all there is, is in memory
@@ -28,7 +29,10 @@ export type Disk = {
   onWriteFault(fault: unknown): void
   /** A read has failed that no checksum explains: what is on the disk is not trusted any more. */
   onReadFault(fault: unknown): void
-  /** Settles when a disk that is not trusted has been set aside; `isRisky` marks a step that may end the process. */
+  /**
+   * Settles when a disk that is not trusted has been set aside; `isRisky` marks a step that may end
+   * the process.
+   */
   settle(): Promise<void>
   risk<T>(step: () => Promise<T>): Promise<T>
   onClose(partition: number): void

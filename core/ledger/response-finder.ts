@@ -38,7 +38,10 @@ export class ResponseFinder implements ResponseLookup {
   /** In the order of use, the least recently used first. */
   private readonly indexes = new Map<Eui64Key, ResponseIndex>()
   private readonly searches = new Map<Eui64Key, SearchQueue>()
-  /** Responses that no tick up to this sequence holds, by party and fingerprint of the key; oldest first. */
+  /**
+   * Responses that no tick up to this sequence holds, by party and fingerprint of the key; oldest
+   * first.
+   */
   private readonly absent = new Map<string, number>()
   /** Searches that read the ledger, and those that wait for one of them to end. */
   private readingCount = 0
@@ -159,7 +162,10 @@ export class ResponseFinder implements ResponseLookup {
     return undefined
   }
 
-  /** Runs `search` when fewer than `responseSearchesAtOnceMax` are at work: each reads the ledger as fast as it can. */
+  /**
+   * Runs `search` when fewer than `responseSearchesAtOnceMax` are at work: each reads the ledger as
+   * fast as it can.
+   */
   private async inTurn<T>(search: () => Promise<T>): Promise<T> {
     if (this.readingCount >= limits.responseSearchesAtOnceMax)
       await new Promise<void>((resolve) => this.readingWaiters.push(resolve))

@@ -1,11 +1,14 @@
-/** The storage that a nats-server, or the account there, has for streams; and the fault when it is too little. */
+/**
+ * The storage that a nats-server, or the account there, has for streams; and the fault when it is
+ * too little.
+ */
 import { JetStreamApiError } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 
-// err_code of the server: insufficient storage resources; the account's or the server's limit of storage is exceeded; no suitable peers in a
-// cluster for the same reason.
+// err_code of the server: insufficient storage resources; the account's or the server's limit of
+// storage is exceeded; no suitable peers in a cluster for the same reason.
 const wantOfStorageCodes: ReadonlySet<number> = new Set([10047, 10028, 10002])
 const noPeersCode = 10005
 
@@ -25,7 +28,10 @@ type AccountStorage = {
   limits?: { max_storage?: number }
 }
 
-/** Why `what`, which may take `bytesMax` octets, was not made: with the numbers, as far as the server tells them, when it is for want of storage. */
+/**
+ * Why `what`, which may take `bytesMax` octets, was not made: with the numbers, as far as the
+ * server tells them, when it is for want of storage.
+ */
 export async function creationFault(
   connection: NatsConnection,
   what: string,

@@ -1,6 +1,7 @@
 /**
- * Sets a file or a folder aside: renames it, so that something new can take its place and an operator can still look at the old one.
- * Nothing is ever deleted but copies that were set aside before, of which the newest `setAsideMax` are kept.
+ * Sets a file or a folder aside: renames it, so that something new can take its place and an
+ * operator can still look at the old one. Nothing is ever deleted but copies that were set aside
+ * before, of which the newest `setAsideMax` are kept.
  */
 import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -9,7 +10,8 @@ import { limits } from '../base/limits.ts'
 const mark = '.set-aside-'
 
 /**
- * Renames `path` to `<path>.set-aside-<UTC time>` and writes `reason` beside it, to `<that name>.reason`.
+ * Renames `path` to `<path>.set-aside-<UTC time>` and writes `reason` beside it, to `<that
+ * name>.reason`.
  *
  * @param now  UTC, ms
  * @returns the new name; undefined when there was nothing at `path`

@@ -155,7 +155,9 @@ class ObjectSnapshots implements SnapshotStore {
   }
 }
 
-/** @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_IDENTITY_MISMATCH, BROKER_LEDGER_UNAVAILABLE */
+/**
+ * @throws BrokerError LEDGER_SETTINGS_UNSAFE, LEDGER_IDENTITY_MISMATCH, BROKER_LEDGER_UNAVAILABLE
+ */
 export async function createSnapshotStore(options: SnapshotBucketOptions): Promise<SnapshotStore> {
   const name = options.bucketName ?? snapshotBucketNameDefault
   let bucket: ObjectStore

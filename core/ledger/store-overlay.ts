@@ -1,5 +1,6 @@
 /**
- * Changes of one partition that its store on disk does not have: states, wakes and the checkpoint that they belong to, in memory. Pure.
+ * Changes of one partition that its store on disk does not have: states, wakes and the checkpoint
+ * that they belong to, in memory. Pure.
  */
 import { copyOf } from '../base/bytes.ts'
 import type { Eui64Key } from '../base/eui64.ts'
@@ -76,7 +77,10 @@ export class StoreOverlay {
     }
   }
 
-  /** `records` of the store below, in order of devices, with what is in here in place of it or between it. */
+  /**
+   * `records` of the store below, in order of devices, with what is in here in place of it or
+   * between it.
+   */
   *over(records: Iterable<StoreRecord>): Generator<StoreRecord> {
     const ours = [...this.states.keys()].sort()
     let at = 0

@@ -42,7 +42,10 @@ import { cacheFolder, ensureNatsServer, NatsServerFault } from './nats-server.mj
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const modules = join(root, 'node_modules')
 const stampFile = join(modules, '.busbar-stamp')
-/** What setup keeps beside the packages; a folder of the user's cache stands in where this user may not write. */
+/**
+ * What setup keeps beside the packages; a folder of the user's cache stands in where this user may
+ * not write.
+ */
 const stateFolder = join(root, '.busbar')
 /** Stands there while npm changes node_modules, so that half of a package is never taken for one. */
 const unfinishedFile = join(root, '.busbar', 'setup.unfinished')
@@ -131,7 +134,10 @@ function runNpm(args, folder = root) {
   })
 }
 
-/** An .npmrc may name any variable, such as a token of a registry; settings of Busbar are none of those. */
+/**
+ * An .npmrc may name any variable, such as a token of a registry; settings of Busbar are none of
+ * those.
+ */
 function environmentOfNpm() {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('BUSBAR_')),

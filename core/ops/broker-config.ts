@@ -6,8 +6,8 @@ import type { KeyEncryption } from './key-encryption-keys.ts'
 export type ListenAddress = HostPort
 
 /**
- * What a process does. `gateway` serves parties, `host` decides for partitions, `wan` holds the connections to devices, `views` answers
- * operators' questions of inventory and usage.
+ * What a process does. `gateway` serves parties, `host` decides for partitions, `wan` holds the
+ * connections to devices, `views` answers operators' questions of inventory and usage.
  */
 export const Role = ['gateway', 'host', 'wan', 'views'] as const
 export type Role = (typeof Role)[number]
@@ -23,7 +23,9 @@ export type BrokerConfig = {
   readonly grpc: ListenAddress
   readonly http: ListenAddress
   readonly ops: ListenAddress
-  /** What the HTTP doors are called besides the addresses they listen on, and pages that may call. */
+  /**
+   * What the HTTP doors are called besides the addresses they listen on, and pages that may call.
+   */
   readonly site: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
   /** Absolute. */
   readonly partiesFile: string
@@ -44,12 +46,18 @@ export type BrokerConfig = {
   /** Absolute; what devices call themselves that do not say their EUI-64. */
   readonly dialInNamesFile: string | undefined
   readonly ledgerBytesMax: number
-  /** Free space of the ledger's disk below which no new requests are taken: the smaller one of octets and of a share, of 100. */
+  /**
+   * Free space of the ledger's disk below which no new requests are taken: the smaller one of
+   * octets and of a share, of 100.
+   */
   readonly diskReserveBytes: number
   readonly diskReservePercent: number
   /** Copies of the ledger and of the cursors in a cluster. */
   readonly replicas: number
-  /** Deliveries that nobody acknowledged may be forgotten after so long, when the ledger is short of room. */
+  /**
+   * Deliveries that nobody acknowledged may be forgotten after so long, when the ledger is short of
+   * room.
+   */
   readonly deliveryKeepMs: number
   readonly actorsAwakeMax: number
   readonly actorIdleMs: number

@@ -1,13 +1,15 @@
 // @ts-check
 /**
- * What child processes get of this process's environment: what they need, by name, and nothing else.
- * Key-encryption keys, passwords of ledgers and other secrets of an environment stay here. Runs on
- * Node 20 with nothing installed, as its neighbours do.
+ * What child processes get of this process's environment: what they need, by name, and nothing
+ * else. Key-encryption keys, passwords of ledgers and other secrets of an environment stay here.
+ * Runs on Node 20 with nothing installed, as its neighbours do.
  */
 
 /** @typedef {Readonly<Record<string, string | undefined>>} Environment */
 
-/** What any program needs: where programs, homes and temporary files are, language and time zone. */
+/**
+ * What any program needs: where programs, homes and temporary files are, language and time zone.
+ */
 const ofAny =
   /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TZDIR|TMPDIR|TMP|TEMP|XDG_CACHE_HOME|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT|APPDATA|LOCALAPPDATA|USERPROFILE)$/i
 /** Memory, processors and debugging of a program in Go, such as nats-server. */

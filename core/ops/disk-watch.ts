@@ -1,6 +1,7 @@
 /**
- * The free space of every file system that this process uses, looked at now and then. Below its reserve a file system is low: new
- * requests are rejected before a write fails, and readiness and metrics name the file system and what it is used for.
+ * The free space of every file system that this process uses, looked at now and then. Below its
+ * reserve a file system is low: new requests are rejected before a write fails, and readiness and
+ * metrics name the file system and what it is used for.
  */
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -81,7 +82,10 @@ export class DiskWatch {
     this.callOff()
   }
 
-  /** True while the file system of `use` has less free space than its reserve; false when it is not known. */
+  /**
+   * True while the file system of `use` has less free space than its reserve; false when it is not
+   * known.
+   */
   isLow(use: string): boolean {
     const disk = this.diskOf(use)
     return disk !== undefined && this.isBelow(disk)
@@ -92,7 +96,10 @@ export class DiskWatch {
     return this.diskOf(use)?.space
   }
 
-  /** Says of each file system that holds one of `uses` and is low, or cannot be read, why; undefined when all is well. */
+  /**
+   * Says of each file system that holds one of `uses` and is low, or cannot be read, why; undefined
+   * when all is well.
+   */
   troubleOf(...uses: string[]): string | undefined {
     const faults = this.seen
       .filter((disk) => disk.uses.some((use) => uses.includes(use)) && this.isBelow(disk))

@@ -1,6 +1,6 @@
 /**
- * What a data directory knows of its ledger, in its file `ledger.json`: which one it is, and how far
- * it has been seen. A directory of a version without this file knows a ledger by its stores.
+ * What a data directory knows of its ledger, in its file `ledger.json`: which one it is, and how
+ * far it has been seen. A directory of a version without this file knows a ledger by its stores.
  *
  * @source core/decisions/0017
  */
@@ -34,7 +34,10 @@ export type LedgerFile = Omit<z.infer<typeof recordSchema>, 'version'>
 
 export const ledgerFileOf = (dataDir: string): string => join(dataDir, 'ledger.json')
 
-/** The file's content, or undefined without a file. @throws BrokerError LEDGER_IDENTITY_UNREADABLE */
+/**
+ * The file's content, or undefined without a file.
+ * @throws BrokerError LEDGER_IDENTITY_UNREADABLE
+ */
 export function readLedgerFile(dataDir: string): LedgerFile | undefined {
   const path = ledgerFileOf(dataDir)
   let text: string

@@ -43,7 +43,10 @@ export type NatsChildOptions = {
   /** Room for all streams together. */
   readonly storeBytesMax?: number
   readonly clock?: Clock
-  /** False while the disk of the store has no room: a server that has ended is started again when there is some. */
+  /**
+   * False while the disk of the store has no room: a server that has ended is started again when
+   * there is some.
+   */
   readonly hasRoom?: () => boolean
   /** Other limits, for tests. */
   readonly limits?: Partial<SupervisionLimits>
@@ -91,7 +94,10 @@ const pollMs = 20
 const wait = (clock: Clock, ms: number): Promise<void> =>
   new Promise((settle) => void clock.at(clock.now() + ms, settle))
 
-/** How a life of the server ended; not started: the system had no descriptors, processes or memory for it. */
+/**
+ * How a life of the server ended; not started: the system had no descriptors, processes or memory
+ * for it.
+ */
 type Death = { readonly isStarted: boolean; readonly how: string }
 
 const messageOf = (fault: unknown): string =>
@@ -172,8 +178,8 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
   }
 
   /**
-   * One life of the server: settles `ready` when it greets, and `gone` when it has ended; `isStarted` is
-   * false for one that the system did not let start.
+   * One life of the server: settles `ready` when it greets, and `gone` when it has ended;
+   * `isStarted` is false for one that the system did not let start.
    */
   const live = (port: number, serverName: string, lock: StoreLock) => {
     const logStart = existsSync(places.log) ? statSync(places.log).size : 0

@@ -1,6 +1,7 @@
 /**
  * One process of nats-server, started so that it can be found and ended whatever becomes of us: the
- * record stands before it runs, a watchdog waits before it runs, and it holds the lock of its store.
+ * record stands before it runs, a watchdog waits before it runs, and it holds the lock of its
+ * store.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
@@ -30,7 +31,8 @@ export type NatsProcessOptions = {
 
 /**
  * Starts the server. Nothing is left behind when it throws.
- * @throws what the system says: out of descriptors (EMFILE), processes (EAGAIN) or memory (ENOMEM), no such program (ENOENT)
+ * @throws what the system says: out of descriptors (EMFILE), processes (EAGAIN) or memory (ENOMEM),
+ * no such program (ENOENT)
  */
 export async function startNatsProcess(options: NatsProcessOptions): Promise<NatsProcess> {
   const { binary, dataDir, places, port, mine, lock, log } = options
@@ -40,7 +42,8 @@ export async function startNatsProcess(options: NatsProcessOptions): Promise<Nat
   let watchdog: Watchdog | undefined
   try {
     watchdog = await startWatchdog()
-    // A session of its own: a Ctrl-C on the terminal is for the broker, which drains before it ends its server.
+    // A session of its own: a Ctrl-C on the terminal is for the broker, which drains before it ends
+    // its server.
     const server = withPrivateUmask(() =>
       spawn(binary, ['-c', places.config], {
         stdio: ['ignore', output, output, lock.descriptor ?? 'ignore'],
@@ -69,7 +72,8 @@ export async function startNatsProcess(options: NatsProcessOptions): Promise<Nat
 }
 
 /**
- * Ends every server that an earlier broker has left on this store; the data directory is ours already.
+ * Ends every server that an earlier broker has left on this store; the data directory is ours
+ * already.
  * @throws BrokerError NATS_SERVER_FAILED when one holds the store that this process cannot end
  */
 export async function endLeftServers(

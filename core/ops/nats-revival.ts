@@ -1,9 +1,11 @@
 /**
- * Starts the embedded nats-server again when that is what helps: after a write that failed for want of space a stream stays closed for writes
- * until the server is started again (nats-server 2.14 and newer), with space on the disk or without.
+ * Starts the embedded nats-server again when that is what helps: after a write that failed for want
+ * of space a stream stays closed for writes until the server is started again (nats-server 2.14 and
+ * newer), with space on the disk or without.
  *
- * Two signs: the disk was exhausted and has room again; or no write was decided for `natsUndecidedMsMax` though the server is connected.
- * Never while the disk has no room: the server would not come up.
+ * Two signs: the disk was exhausted and has room again; or no write was decided for
+ * `natsUndecidedMsMax` though the server is connected. Never while the disk has no room: the server
+ * would not come up.
  */
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -15,7 +17,10 @@ export type NatsRevivalOptions = {
   /** Of the disk under the server: all of it is used up, so that a write may have failed. */
   isExhausted: () => boolean
   hasRoom: () => boolean
-  /** How long writes have been undecided, in ms; 0 when the last one was decided, or the server is not connected. */
+  /**
+   * How long writes have been undecided, in ms; 0 when the last one was decided, or the server is
+   * not connected.
+   */
   undecidedMs: () => number
   /** Ends the server and starts it again. */
   restart: (why: string) => void

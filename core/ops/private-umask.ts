@@ -1,7 +1,13 @@
-/** Files of this process and its children that nobody else may read, whatever umask it was started with. */
+/**
+ * Files of this process and its children that nobody else may read, whatever umask it was started
+ * with.
+ */
 import { isMainThread } from 'node:worker_threads'
 
-/** Runs `action`, which starts a child or makes files before it returns, so that all of them are their owner's alone. */
+/**
+ * Runs `action`, which starts a child or makes files before it returns, so that all of them are
+ * their owner's alone.
+ */
 export function withPrivateUmask<T>(action: () => T): T {
   // The umask is the process's; a worker thread may not set it, and starts no servers.
   if (!isMainThread) return action()

@@ -1,9 +1,10 @@
 // @ts-check
 /**
- * `npm test [-- FILE…]`: runs the test files of tap, each in a process of its own on Node's own type stripping, shows
- * one line a file and the failures at the end, and ends with a line of its own: `N passed, N failed` (`, N skipped`),
- * counting assertions. Exits with 1 when anything failed, when a file ended otherwise than in order, or when nothing
- * ran: a green that checks nothing is a failure. bootstrap.mjs has set up everything before.
+ * `npm test [-- FILE…]`: runs the test files of tap, each in a process of its own on Node's own
+ * type stripping, shows one line a file and the failures at the end, and ends with a line of its
+ * own: `N passed, N failed` (`, N skipped`), counting assertions. Exits with 1 when anything
+ * failed, when a file ended otherwise than in order, or when nothing ran: a green that checks
+ * nothing is a failure. bootstrap.mjs has set up everything before.
  *
  * tap's own runner is not used: it loads hooks into each test and into each process that a test
  * starts, which cost more than most of the tests themselves.
@@ -25,7 +26,9 @@ const fileSecondsMax = 900
 /** From then on the file is ended with SIGKILL, having not ended by its own time limit. */
 const killAfterMs = (fileSecondsMax + 30) * 1000
 const stderrCharactersKept = 64 * 1024
-/** The folders of the longest files, which start first, so that none of them runs alone at the end. */
+/**
+ * The folders of the longest files, which start first, so that none of them runs alone at the end.
+ */
 const longest = [
   /^test\/soak\//,
   /^test\/faults\//,

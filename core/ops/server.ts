@@ -40,7 +40,9 @@ export type OpsServerOptions = {
   readonly listen: ListenAddress
   readonly metrics: PrometheusMetrics
   readonly log: Log
-  /** Adds routes before the server listens. A BrokerError thrown in one becomes the fitting problem. */
+  /**
+   * Adds routes before the server listens. A BrokerError thrown in one becomes the fitting problem.
+   */
   readonly routes?: (app: FastifyInstance) => void
   /** Names and origins besides the door's own, see core/http/site.ts. */
   readonly site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }

@@ -1,18 +1,25 @@
 /**
- * A lock on a data directory that child processes inherit: a socket in it that listens. A nats-server
- * is started with the open socket as its fourth descriptor, which it does not know of, so that the
- * lock is held until the last process that has the store is gone, in whatever PID namespace it lives.
- * Nothing needs to be read or understood: who can connect knows that somebody holds it.
+ * A lock on a data directory that child processes inherit: a socket in it that listens. A
+ * nats-server is started with the open socket as its fourth descriptor, which it does not know of,
+ * so that the lock is held until the last process that has the store is gone, in whatever PID
+ * namespace it lives. Nothing needs to be read or understood: who can connect knows that somebody
+ * holds it.
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { relative } from 'node:path'
 
-/** sun_path of macOS, less the zero at its end; Linux has four octets more. @source unix(4), unix(7) */
+/**
+ * sun_path of macOS, less the zero at its end; Linux has four octets more.
+ * @source unix(4), unix(7)
+ */
 const pathBytesMax = 103
 
 export type StoreLock = {
-  /** To be inherited by a child; undefined where the file system or the length of the path allows no lock. */
+  /**
+   * To be inherited by a child; undefined where the file system or the length of the path allows no
+   * lock.
+   */
   readonly descriptor: number | undefined
   /** Lets go of it; children that have inherited it hold it on. May be called again. */
   release(): void

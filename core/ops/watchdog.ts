@@ -6,7 +6,10 @@ import { spawn } from 'node:child_process'
 import { environmentOfServer } from './child-environment.mjs'
 
 export type Watchdog = {
-  /** Ends process `pid` when we are gone. It has a session of its own, so a Ctrl-C or a kill of our group does not reach it. */
+  /**
+   * Ends process `pid` when we are gone. It has a session of its own, so a Ctrl-C or a kill of our
+   * group does not reach it.
+   */
   watch(pid: number): void
   dismiss(): void
 }

@@ -9,6 +9,9 @@ export type DiskSpace = {
 }
 
 export interface Disks {
-  /** Of the file system that holds `path`, or its nearest folder that exists. Rejects with what the file system says. */
+  /**
+   * Of the file system that holds `path`, or its nearest folder that exists. Rejects with what the
+   * file system says.
+   */
   spaceOf(path: string): Promise<DiskSpace>
 }

@@ -3,7 +3,10 @@
 /** A message that a data directory has seen on the ledger when it was on disk there. */
 export type SeenMessage = {
   readonly sequence: number
-  /** Of its subject and data, see `digestOf` of core/ledger/identity; undefined when it could not be read. */
+  /**
+   * Of its subject and data, see `digestOf` of core/ledger/identity; undefined when it could not be
+   * read.
+   */
   readonly digest?: string | undefined
   /** True for a tick, which only trimming removes. */
   readonly isTick?: boolean | undefined

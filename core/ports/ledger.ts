@@ -29,7 +29,10 @@ export type CommitRefusal = { refused: 'fence' | 'full' | 'too-large' | 'unknown
 /** Sequence of the commit's first message; the others follow without gaps. */
 export type Committed = { refused?: undefined; firstSequence: number }
 
-/** Octets of a ledger of `bytesMax` that are kept for answers, leases, seals, snapshot and trim records: no new requests are taken in them. */
+/**
+ * Octets of a ledger of `bytesMax` that are kept for answers, leases, seals, snapshot and trim
+ * records: no new requests are taken in them.
+ */
 export const ledgerReserveOf = (bytesMax: number): number =>
   Math.ceil((bytesMax * limits.ledgerReservePercent) / 100)
 

@@ -86,7 +86,9 @@ export type ReplicaFault = {
   /** First and last sequence. */
   readonly from: number
   readonly through: number
-  /** Partitions with facts there, in order; empty for messages other than ticks, or when unknown. */
+  /**
+   * Partitions with facts there, in order; empty for messages other than ticks, or when unknown.
+   */
   readonly partitions: readonly number[]
 }
 

@@ -52,8 +52,9 @@ export type DeviceAddress = DeviceModel & {
   /** Under a security suite; undefined for association without security, or with the secret alone. */
   security?: DeviceSecurity | undefined
   /**
-   * Whose address it is: what comes from there unsolicited is told as this device's. Not written with records, which are kept by
-   * device. Exchanges of one device should have one and the same address object, which saves a comparison of its contents.
+   * Whose address it is: what comes from there unsolicited is told as this device's. Not written
+   * with records, which are kept by device. Exchanges of one device should have one and the same
+   * address object, which saves a comparison of its contents.
    */
   device?: Eui64Key | undefined
 }

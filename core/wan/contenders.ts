@@ -34,7 +34,10 @@ export class Contenders {
     this.waiting.set(endpoint, { socket, announcement, sinceMs: nowMs, forget })
   }
 
-  /** The connection of `endpoint` has failed: gives what waits behind it, which is the caller's from here on. */
+  /**
+   * The connection of `endpoint` has failed: gives what waits behind it, which is the caller's from
+   * here on.
+   */
   take(endpoint: Endpoint): { socket: Socket; announcement: Announcement } | undefined {
     const contender = this.waiting.get(endpoint)
     contender?.forget()

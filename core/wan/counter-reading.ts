@@ -89,7 +89,10 @@ export function afterCounter(
   }
 }
 
-/** The failure of an exchange that must not begin: the ledger was restored, and nobody knows the counter. */
+/**
+ * The failure of an exchange that must not begin: the ledger was restored, and nobody knows the
+ * counter.
+ */
 export function counterUnknown(
   why: string,
   counters: { next: number; received: number },

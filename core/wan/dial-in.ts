@@ -3,11 +3,13 @@
  * identification, by a notification, or by the address that it comes from; core/dlms/push.ts tells these apart. From then on it is a link
  * like any other, the pool's. Station 10 of the way of one message, and station 9 for devices that we cannot reach.
  *
- * A name is a claim that nothing proves, so that of two connections with one first name the newer holds: a device that comes back looks
- * the same as somebody who pretends to be it. Unless the older one is proven, because the device has answered a question on it: then the newer
- * one waits until the older one fails (contenders.ts). What is known of a device beside its first name (others in its notification, the
- * address) is believed only while no connected device has it. When there is no room, connections that are not proven make way, the oldest first.
- * What a pretender gets depends on the association that a device record asks for:
+ * A name is a claim that nothing proves, so that of two connections with one first name the newer
+ * holds: a device that comes back looks the same as somebody who pretends to be it. Unless the
+ * older one is proven, because the device has answered a question on it: then the newer one waits
+ * until the older one fails (contenders.ts). What is known of a device beside its first name
+ * (others in its notification, the address) is believed only while no connected device has it. When
+ * there is no room, connections that are not proven make way, the oldest first. What a pretender
+ * gets depends on the association that a device record asks for:
  *
  *   without keys or secret    every question that is asked, with what is written; its answers are believed, and prove its connection
  *   a low-level secret        that secret too, in the clear: it can then be the client towards the true device
@@ -139,7 +141,9 @@ export class DialIn {
     return this.newcomers.size
   }
 
-  /** A device behind this connection has answered a question: the connection makes way for no other. */
+  /**
+   * A device behind this connection has answered a question: the connection makes way for no other.
+   */
   prove(socket: Socket): void {
     this.places.prove(socket)
   }

@@ -1,8 +1,8 @@
 /**
  * Links on connections that devices have made: which name each answers to, which of two connections
  * with one name holds, and which makes way when there is no room. A link is proven when a question
- * was answered on it, under the association that the device record asks for. Station 9 of the way of
- * one message; connections come from dial-in.ts.
+ * was answered on it, under the association that the device record asks for. Station 9 of the way
+ * of one message; connections come from dial-in.ts.
  */
 import type { Socket } from 'node:net'
 import { emptyBytes } from '../base/bytes.ts'
@@ -76,9 +76,9 @@ export class DialledLinks {
   }
 
   /**
-   * The device behind `link` has answered at `address`: another connection with its name is somebody
-   * else's. That goes for its first name; for a further one only when the answer `isProtected`, since
-   * a device may push any name as one of its own.
+   * The device behind `link` has answered at `address`: another connection with its name is
+   * somebody else's. That goes for its first name; for a further one only when the answer
+   * `isProtected`, since a device may push any name as one of its own.
    */
   prove(link: Link, { host }: DeviceAddress, isProtected: boolean): void {
     const socket = this.sockets.get(link)

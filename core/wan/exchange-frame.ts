@@ -356,8 +356,8 @@ function countersIn(reader: PackReader): CountersUsed {
 }
 
 /**
- * Added to a received counter, which has 32 bits. A process of a version that does not know it takes
- * it for part of the counter, and believes no answer of the device.
+ * Added to a received counter, which has 32 bits. A process of a version that does not know it
+ * takes it for part of the counter, and believes no answer of the device.
  */
 const counterFlag = 2 ** 40
 

@@ -1,4 +1,7 @@
-/** Somebody sets the clock of a host while requests wait: attempts and deadlines come after the elapsed time that was planned. */
+/**
+ * Somebody sets the clock of a host while requests wait: attempts and deadlines come after the
+ * elapsed time that was planned.
+ */
 import t from 'tap'
 import { provenTime } from '../../actors/runtime/clock-lag.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'

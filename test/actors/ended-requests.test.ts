@@ -1,4 +1,7 @@
-/** Ended requests of a device: each one is found until it is forgotten, and an end makes one short string. */
+/**
+ * Ended requests of a device: each one is found until it is forgotten, and an end makes one short
+ * string.
+ */
 import t from 'tap'
 import {
   addEnded,

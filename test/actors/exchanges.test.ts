@@ -1,4 +1,7 @@
-/** Exchanges of a host: every one of a device has the same address object, and a fault in it ends as an answer. */
+/**
+ * Exchanges of a host: every one of a device has the same address object, and a fault in it ends as
+ * an answer.
+ */
 import t from 'tap'
 import { Exchanges } from '../../actors/runtime/exchanges.ts'
 import type { Send } from '../../actors/device/effects.ts'

@@ -1,4 +1,7 @@
-/** What stands in a data directory is its owner's alone, whatever umask the broker has and whichever user made the folder. */
+/**
+ * What stands in a data directory is its owner's alone, whatever umask the broker has and whichever
+ * user made the folder.
+ */
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,

@@ -1,4 +1,6 @@
-/** The last tenth of the ledger is kept for what must be written, and what is under way is counted. */
+/**
+ * The last tenth of the ledger is kept for what must be written, and what is under way is counted.
+ */
 import t from 'tap'
 import { LedgerRoom } from '../../actors/runtime/ledger-room.ts'
 import { limits } from '../../core/base/limits.ts'

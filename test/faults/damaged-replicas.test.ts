@@ -135,7 +135,8 @@ t.test('whole copies', async (t) => {
 })
 
 t.test('damaged copies', async (t) => {
-  // In order, so that their raft logs are compacted and cannot repair what is damaged by themselves.
+  // In order, so that their raft logs are compacted and cannot repair what is damaged by
+  // themselves.
   for (const server of cluster.servers) await server.stop()
   for (const [index, { name, what, where }] of cases.entries())
     for (const server of where) {

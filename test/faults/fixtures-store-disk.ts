@@ -1,4 +1,7 @@
-/** One case of store-disk.test.ts: uses a local store in the folder that is named; asks for the disk to be filled and freed by a line each. */
+/**
+ * One case of store-disk.test.ts: uses a local store in the folder that is named; asks for the disk
+ * to be filled and freed by a line each.
+ */
 import { createInterface } from 'node:readline'
 import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { openLmdbRows } from '../../core/ledger/lmdb-rows.ts'

@@ -1,6 +1,7 @@
 /**
- * A disk that is filled by something else, under the ledger and everything beside it, as real processes: new requests are rejected with a code of
- * their own, the broker lives, and it serves again by itself when there is space, as often as that happens. Nothing acknowledged is lost.
+ * A disk that is filled by something else, under the ledger and everything beside it, as real
+ * processes: new requests are rejected with a code of their own, the broker lives, and it serves
+ * again by itself when there is space, as often as that happens. Nothing acknowledged is lost.
  */
 import { join } from 'node:path'
 import t from 'tap'
@@ -51,7 +52,8 @@ t.test(
           if (reason === 'BROKER_DISK_LOW') t.ok(retryAfterMs > 0, 'and when to come again')
         }
       } catch (fault) {
-        // Of unknown fate, as parties must expect while the server fails: none of them is acknowledged.
+        // Of unknown fate, as parties must expect while the server fails: none of them is
+        // acknowledged.
         codes.add(String((fault as { code?: unknown }).code))
       }
       return codes

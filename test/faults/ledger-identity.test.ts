@@ -419,7 +419,9 @@ t.test('a damaged record in the data directory, and a bucket of another ledger',
   await refused(t, options, 'LEDGER_IDENTITY_MISMATCH', /KV_CURSORS belongs to ledger abab/)
 })
 
-/** Writes the record of the deployment as the version before this one did, and takes the names away. */
+/**
+ * Writes the record of the deployment as the version before this one did, and takes the names away.
+ */
 async function asBefore(url: string): Promise<void> {
   const connection = await connectNats({ servers: url })
   const { streams } = await jetstreamManager(connection)

@@ -1,11 +1,13 @@
 /**
- * Power cuts under load: the broker's whole data directory is on a disk of its own (ext4, then xfs), whose file system is shut down
- * without a flush of its log while requests come in; then the disk is mounted again and the broker starts on what is left. Every request
- * that was acknowledged is there, and ends once. The control run tells nats-server to flush every two minutes, and must lose some: else
- * the cuts would prove nothing.
+ * Power cuts under load: the broker's whole data directory is on a disk of its own (ext4, then
+ * xfs), whose file system is shut down without a flush of its log while requests come in; then the
+ * disk is mounted again and the broker starts on what is left. Every request that was acknowledged
+ * is there, and ends once. The control run tells nats-server to flush every two minutes, and must
+ * lose some: else the cuts would prove nothing.
  *
- * This file starts itself again in a mount namespace for each file system. `BUSBAR_POWER_CUTS` says how many cuts there are to be,
- * one of each kind when left out; `SEED` when they come and in which order.
+ * This file starts itself again in a mount namespace for each file system. `BUSBAR_POWER_CUTS` says
+ * how many cuts there are to be, one of each kind when left out; `SEED` when they come and in which
+ * order.
  */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -138,14 +140,18 @@ async function control(t: Test, kind: CutFileSystem): Promise<void> {
   await town.cut('stopped')
   const acknowledged = [...load.supplier.accepted]
   load.close()
-  // The server alone: what a broker makes of a ledger that has lost its end is another test's question.
+  // The server alone: what a broker makes of a ledger that has lost its end is another test's
+  // question.
   const nats = await startTestNats({ storeDir: natsPlaces(brokerDir).store })
   town.onStop = () => nats.close()
   const lost = await lostOf(nats.url, acknowledged)
   t.ok(lost.length > 0, `${lost.length} of ${acknowledged.length} acknowledged requests are lost`)
 }
 
-/** Those of `acknowledged` that the ledger does not know: all of them when nats-server has lost the stream itself. */
+/**
+ * Those of `acknowledged` that the ledger does not know: all of them when nats-server has lost the
+ * stream itself.
+ */
 async function lostOf(url: string, acknowledged: readonly string[]): Promise<readonly string[]> {
   const operator = await openOperatorLedger({ url }).catch((fault: unknown) => {
     if (fault instanceof BrokerError && fault.message.includes('stream not found')) return undefined

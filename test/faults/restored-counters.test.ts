@@ -1,6 +1,7 @@
 /**
- * No key is used twice with one invocation counter across a restore: ciphered meters went on after the
- * backup, the ledger was restored from it, and every initialisation vector on the wire is recorded.
+ * No key is used twice with one invocation counter across a restore: ciphered meters went on after
+ * the backup, the ledger was restored from it, and every initialisation vector on the wire is
+ * recorded.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,7 +24,9 @@ const party = demoPartiesJson[0]!.eui64
 const generalGlo = 0xdb
 const initiateTag = 0x21
 
-/** The invocation counter of a ciphered APDU that the head-end sends, undefined of one in the clear. */
+/**
+ * The invocation counter of a ciphered APDU that the head-end sends, undefined of one in the clear.
+ */
 function counterOf(apdu: Buffer): number | undefined {
   const tag = apdu[0]!
   // general-glo-ciphering: title, length, security control, counter.

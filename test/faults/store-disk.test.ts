@@ -1,4 +1,7 @@
-/** The local store on a disk that is really full: LMDB's own failures, not simulated ones. Each case in a process of its own, which must live. */
+/**
+ * The local store on a disk that is really full: LMDB's own failures, not simulated ones. Each case
+ * in a process of its own, which must live.
+ */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -128,8 +128,9 @@ export class LedgerChecker {
   }
 
   /**
-   * Once nothing is wrong any more, at `sinceMs`: what was accepted ends by its deadline and `graceMs`,
-   * and by `aliveMs` in any case, because its meter answers. All of it is elapsed time, up to `nowMs`.
+   * Once nothing is wrong any more, at `sinceMs`: what was accepted ends by its deadline and
+   * `graceMs`, and by `aliveMs` in any case, because its meter answers. All of it is elapsed time,
+   * up to `nowMs`.
    */
   checkAlive(nowMs: number, sinceMs: number, graceMs: number, aliveMs: number): void {
     for (const request of this.accepted.keys()) {

@@ -267,7 +267,10 @@ export class Deployment {
     this.clock.at(this.clock.now() + ms, () => life.wake())
   }
 
-  /** All that was wrong is over: who is paused goes on, the bus and the meters are there again. Clocks go on as they are. */
+  /**
+   * All that was wrong is over: who is paused goes on, the bus and the meters are there again.
+   * Clocks go on as they are.
+   */
   mend(): void {
     this.cutOffUntil.clear()
     this.meters.comeBack()

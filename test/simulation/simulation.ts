@@ -41,11 +41,14 @@ const burstCount = 150
 /** After the faults have stopped, elapsed time: partitions are served again. */
 const servedMsMax = 30_000
 /**
- * What is on its way to a meter when its deadline comes ends by itself: the slowest exchange. On a host
- * whose clock was behind before a request came, that waits for its turn in a burst, too.
+ * What is on its way to a meter when its deadline comes ends by itself: the slowest exchange. On a
+ * host whose clock was behind before a request came, that waits for its turn in a burst, too.
  */
 const deadlineGraceMs = 120_000
-/** Every request has had its turn: the longest delays of attempts, and a burst that waits behind one. */
+/**
+ * Every request has had its turn: the longest delays of attempts, and a burst that waits behind
+ * one.
+ */
 const aliveMsMax = 150_000
 const drainedMsMax = 300_000
 

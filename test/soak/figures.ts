@@ -1,4 +1,7 @@
-/** The figures of a soak: how they are taken, at the end of a cycle, when nothing goes on; and which of them must stay flat. */
+/**
+ * The figures of a soak: how they are taken, at the end of a cycle, when nothing goes on; and which
+ * of them must stay flat.
+ */
 import { once } from 'node:events'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -18,7 +21,9 @@ export type Sample = {
   descriptors: number
   natsResident: number
   natsDescriptors: number
-  /** The most that the ledger took since the sample before: what it takes rises until it forgets. */
+  /**
+   * The most that the ledger took since the sample before: what it takes rises until it forgets.
+   */
   ledger: number
   /** The broker's data directory, as the file system counts it, without the log of nats-server. */
   disk: number
@@ -29,7 +34,10 @@ export type Sample = {
 export type FigureName = keyof Sample
 
 const mebi = 1024 ** 2
-/** What may grow so much in the second half of a soak; the shares allow for fragments and for a busy machine. */
+/**
+ * What may grow so much in the second half of a soak; the shares allow for fragments and for a busy
+ * machine.
+ */
 export const growthBounds: Readonly<Record<Exclude<FigureName, 'p50'>, GrowthBound>> = {
   heap: { share: 0.05, least: 3 * mebi },
   external: { share: 0.1, least: 4 * mebi },

@@ -1,11 +1,15 @@
 /**
- * Whether a figure that is taken again and again stays flat or grows. Judged is the second half of the samples, when caches and rings
- * have filled up: the Theil–Sen slope (the median of the slopes of all pairs, so that single samples far off do not count) times the
- * length of that half is its growth. A figure grows when this is above its bound and the Mann–Kendall test says that a series without a
- * trend would look so in one of a thousand cases or fewer.
+ * Whether a figure that is taken again and again stays flat or grows. Judged is the second half of
+ * the samples, when caches and rings have filled up: the Theil–Sen slope (the median of the slopes
+ * of all pairs, so that single samples far off do not count) times the length of that half is its
+ * growth. A figure grows when this is above its bound and the Mann–Kendall test says that a series
+ * without a trend would look so in one of a thousand cases or fewer.
  */
 
-/** How much a figure may grow in the second half: the larger of a share of its level and a number of its own unit. */
+/**
+ * How much a figure may grow in the second half: the larger of a share of its level and a number of
+ * its own unit.
+ */
 export type GrowthBound = { readonly share: number; readonly least: number }
 
 export type Judgement = {
@@ -38,8 +42,8 @@ export function theilSenSlope(values: readonly number[]): number {
 }
 
 /**
- * @source H. B. Mann, "Nonparametric tests against trend" (1945); variance with ties: M. G. Kendall,
- * "Rank correlation methods"
+ * @source H. B. Mann, "Nonparametric tests against trend" (1945); variance with ties: M. G.
+ * Kendall, "Rank correlation methods"
  */
 export function mannKendall(values: readonly number[]): number {
   const { length } = values

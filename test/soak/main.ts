@@ -1,4 +1,7 @@
-/** `npm run soak -- [--minutes N] [--seed N] [--plant LEAK] [--json]`: a soak, its figures as a table, and 1 when one of them grows or something is missing. */
+/**
+ * `npm run soak -- [--minutes N] [--seed N] [--plant LEAK] [--json]`: a soak, its figures as a
+ * table, and 1 when one of them grows or something is missing.
+ */
 import { parseArgs } from 'node:util'
 import { growthBounds, type FigureName, type Sample } from './figures.ts'
 import { judgedSamplesMin } from './flatness.ts'

@@ -1,6 +1,7 @@
 /**
- * A party of a soak: asks its devices in rounds of one request each, receives, and sees that nothing is missing, doubled, refused or out
- * of order. It remembers what is open and the last of what has ended, so that an hour takes no more memory than a minute.
+ * A party of a soak: asks its devices in rounds of one request each, receives, and sees that
+ * nothing is missing, doubled, refused or out of order. It remembers what is open and the last of
+ * what has ended, so that an hour takes no more memory than a minute.
  */
 import type { Lane } from '../../core/base/lane.ts'
 import { parseSrv } from '../../core/base/srv.ts'
@@ -21,7 +22,9 @@ const repeatMs = 50
 const credit = 1_000
 /** Of the profiles that are read: 480 half hours, which fill a ledger sooner than registers do. */
 const profileMs = 10 * 86_400_000
-/** Carried out, or the device could not be reached or did not answer well in any of its attempts. */
+/**
+ * Carried out, or the device could not be reached or did not answer well in any of its attempts.
+ */
 const goodCodes: readonly string[] = ['I0', 'E20', 'E21']
 const laneOf = (variant: string): Lane => serviceRequestOf(parseSrv(variant)!)!.lane
 
@@ -39,7 +42,9 @@ export class SoakParty {
   readonly rejected = new Map<string, number>()
   /** What must not be, in words. */
   readonly faults: string[] = []
-  /** Of what has ended since they were taken last, ms, without what was open while meters were away. */
+  /**
+   * Of what has ended since they were taken last, ms, without what was open while meters were away.
+   */
   private latenciesMs: number[] = []
   private readonly open = new Map<string, Open>()
   private readonly deliveryIds = new Map<string, bigint>()
@@ -91,7 +96,9 @@ export class SoakParty {
     return this.until(() => this.open.size === 0)
   }
 
-  /** Settles when `condition` holds, which is looked at whenever something came, or this is closed. */
+  /**
+   * Settles when `condition` holds, which is looked at whenever something came, or this is closed.
+   */
   async until(condition: () => boolean): Promise<void> {
     while (!condition() && !this.isClosed)
       await new Promise<void>((resolve) => this.watchers.push(resolve))

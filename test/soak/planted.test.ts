@@ -1,4 +1,7 @@
-/** A soak finds the leaks that are planted: in the broker's heap, in its descriptors, and a ledger that never forgets. */
+/**
+ * A soak finds the leaks that are planted: in the broker's heap, in its descriptors, and a ledger
+ * that never forgets.
+ */
 import t from 'tap'
 import { judgedSamplesMin } from './flatness.ts'
 import { soak } from './soak.ts'

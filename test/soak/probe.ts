@@ -1,7 +1,7 @@
 /**
- * Looks into a process from inside: loaded in front of its program with `--expose-gc --import probe.ts?socket=…`, it answers each
- * connection to that socket with one line of JSON, after a collection of garbage. It also plants what a soak must find:
- * `leaks=heap,descriptors`.
+ * Looks into a process from inside: loaded in front of its program with `--expose-gc --import
+ * probe.ts?socket=…`, it answers each connection to that socket with one line of JSON, after a
+ * collection of garbage. It also plants what a soak must find: `leaks=heap,descriptors`.
  */
 import { openSync, readdirSync } from 'node:fs'
 import { createServer } from 'node:net'

@@ -1,7 +1,9 @@
 /**
- * A soak: a whole deployment of real processes under load for as long as it is asked to. Its meters are of many makers, and faulty; some
- * restart in the middle of each second cycle; they push alerts; several parties ask them at one time. The load comes in cycles of equal
- * work. At the end of each everything is answered, and figures are taken while nothing goes on. flatness.ts judges them.
+ * A soak: a whole deployment of real processes under load for as long as it is asked to. Its meters
+ * are of many makers, and faulty; some restart in the middle of each second cycle; they push
+ * alerts; several parties ask them at one time. The load comes in cycles of equal work. At the end
+ * of each everything is answered, and figures are taken while nothing goes on. flatness.ts judges
+ * them.
  */
 import { join } from 'node:path'
 import { auditOf } from '../../actors/cli/ledger-commands.ts'
@@ -12,7 +14,10 @@ import { Deployment, kill } from '../support/deployment.ts'
 import { judgeFigures, ledgerBytesMax, takeSample, type Judged, type Sample } from './figures.ts'
 import { SoakParty } from './party.ts'
 
-/** Leaks that are planted to see that they are found; `ledger` is one that is so large that it never forgets. */
+/**
+ * Leaks that are planted to see that they are found; `ledger` is one that is so large that it never
+ * forgets.
+ */
 export const plants = ['heap', 'descriptors', 'ledger'] as const
 export type Plant = (typeof plants)[number]
 
@@ -22,7 +27,10 @@ export type SoakOptions = {
   readonly cyclesMin?: number
   /** Rounds of one request a device, for each party, in a cycle. */
   readonly rounds: number
-  /** Share of requests that meters do not answer at all, percent: each costs a time-out of ten seconds. */
+  /**
+   * Share of requests that meters do not answer at all, percent: each costs a time-out of ten
+   * seconds.
+   */
   readonly silentPercent?: number
   /** Meters do not fail and do not restart: less to see, and sooner. */
   readonly isCalm?: boolean
@@ -51,7 +59,10 @@ export type SoakReport = {
   faults: string[]
 }
 
-/** Meters that need time-outs, or HDLC, to be told from others are left to test/faults/quirks.test.ts. */
+/**
+ * Meters that need time-outs, or HDLC, to be told from others are left to
+ * test/faults/quirks.test.ts.
+ */
 const quirks = quirkNames.filter(
   (name) => !/^(closed-on-aarq|useless-.*|hdlc-.*|mode-e)$/.test(name),
 )
@@ -177,7 +188,10 @@ class Run {
     return true
   }
 
-  /** Waits for `settled`; false when nothing has ended for too long, or a fault shows that it may never. */
+  /**
+   * Waits for `settled`; false when nothing has ended for too long, or a fault shows that it may
+   * never.
+   */
   private async watch(settled: Promise<unknown>): Promise<boolean> {
     let isSettled = false
     void settled.then(() => (isSettled = true))
@@ -201,7 +215,9 @@ class Run {
     return isSettled
   }
 
-  /** What meters pushed has come to both of its parties; settles when nothing is under way any more. */
+  /**
+   * What meters pushed has come to both of its parties; settles when nothing is under way any more.
+   */
   private async checkAlerts(): Promise<void> {
     await this.deployment.meters!.stop()
     for (;;) {

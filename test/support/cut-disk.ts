@@ -1,11 +1,12 @@
 /**
- * A disk whose power can be cut: a file with a file system in it, mounted through a loop device. A cut is the kernel's own shutdown of
- * that file system without a flush of its log: what was not flushed is lost, everything later fails, and the next mount replays the
- * journal, as after a power cut. The process runs in a mount namespace of its own (`inMountNamespace`), so that nobody else sees the
- * disk, and the kernel removes it when the last process of the namespace ends.
+ * A disk whose power can be cut: a file with a file system in it, mounted through a loop device. A
+ * cut is the kernel's own shutdown of that file system without a flush of its log: what was not
+ * flushed is lost, everything later fails, and the next mount replays the journal, as after a power
+ * cut. The process runs in a mount namespace of its own (`inMountNamespace`), so that nobody else
+ * sees the disk, and the kernel removes it when the last process of the namespace ends.
  *
- * An ext4 is made by mkfs.ext4. An xfs is written from xfs-image.json, the sectors that `mkfs.xfs` 6.1 gives a file of 4 GiB, because
- * few machines have mkfs.xfs and most kernels have xfs.
+ * An ext4 is made by mkfs.ext4. An xfs is written from xfs-image.json, the sectors that `mkfs.xfs`
+ * 6.1 gives a file of 4 GiB, because few machines have mkfs.xfs and most kernels have xfs.
  */
 import { spawnSync } from 'node:child_process'
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
@@ -18,9 +19,11 @@ export type CutFileSystem = (typeof cutFileSystems)[number]
 const diskBytes = 4 * 1024 ** 3
 
 /**
- * Programs of which one is there on most machines, each called with the folder behind these arguments; Node itself has no ioctl.
+ * Programs of which one is there on most machines, each called with the folder behind these
+ * arguments; Node itself has no ioctl.
  *
- * @source the kernel's include/uapi: FS_IOC_SHUTDOWN = XFS_IOC_GOINGDOWN = _IOR('X', 125, __u32), and the flag NOLOGFLUSH = 2
+ * @source the kernel's include/uapi: FS_IOC_SHUTDOWN = XFS_IOC_GOINGDOWN = _IOR('X', 125, __u32),
+ * and the flag NOLOGFLUSH = 2
  */
 const shutdowns: ReadonlyArray<readonly [program: string, ...first: string[]]> = [
   [
@@ -43,7 +46,10 @@ export function inMountNamespace(program: readonly string[]): [command: string, 
   return ['unshare', ['--mount', '--propagation', 'private', ...program]]
 }
 
-/** What the command said on stderr when it failed, or that it is missing; undefined when it went well. */
+/**
+ * What the command said on stderr when it failed, or that it is missing; undefined when it went
+ * well.
+ */
 function faultOf(command: string, args: readonly string[]): string | undefined {
   const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })
   if (error !== undefined) return `${command}: ${error.message}`
@@ -69,7 +75,9 @@ export function whyNoNamespace(): string | undefined {
   return faultOf(command, args)
 }
 
-/** Why this process can have no such disk, with what the machine said; asked inside the namespace. */
+/**
+ * Why this process can have no such disk, with what the machine said; asked inside the namespace.
+ */
 export function whyNoDisk(kind: CutFileSystem, folder: string): string | undefined {
   const disk = new CutDisk(kind, join(folder, 'probe'))
   const fault = disk.make() ?? disk.tryMount()
@@ -126,7 +134,10 @@ export class CutDisk {
     run(program, [...first, this.folder])
   }
 
-  /** `busy` while somebody has a file there. What the kernel held of the disk and had not written is gone then. */
+  /**
+   * `busy` while somebody has a file there. What the kernel held of the disk and had not written is
+   * gone then.
+   */
   tryUnmount(): 'done' | 'busy' {
     const fault = faultOf('umount', [this.folder])
     if (fault !== undefined && !fault.includes('busy')) throw new Error(fault)

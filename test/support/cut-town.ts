@@ -8,8 +8,9 @@ import { Load } from './load.ts'
 const pollMs = 20
 
 /**
- * What the processes do when the power goes: they run, and die of it; they were stopped the moment before, so that not even an error of
- * the disk reaches them; or the power comes back, and goes again while they start.
+ * What the processes do when the power goes: they run, and die of it; they were stopped the moment
+ * before, so that not even an error of the disk reaches them; or the power comes back, and goes
+ * again while they start.
  */
 export const cutKinds = ['running', 'stopped', 'starting'] as const
 export type CutKind = (typeof cutKinds)[number]

@@ -215,7 +215,10 @@ export class Deployment {
     await kill(this.broker!)
   }
 
-  /** The broker and the nats-server that it supervises, as it wrote them down; undefined when it did not. */
+  /**
+   * The broker and the nats-server that it supervises, as it wrote them down; undefined when it did
+   * not.
+   */
   processes(): { broker: number; server: number } | undefined {
     try {
       const file = join(this.brokerDir, 'nats-server.run')

@@ -25,7 +25,10 @@ export async function freePort(): Promise<number> {
   throw new Error(`no free port from ${ownFirst} to ${ownFirst + portsEach - 1}`)
 }
 
-/** The first of `count` ports one after the other that nobody has now; processes with numbers near each other get others. */
+/**
+ * The first of `count` ports one after the other that nobody has now; processes with numbers near
+ * each other get others.
+ */
 export async function freePorts(count: number): Promise<number> {
   for (let attempt = 0; attempt < fleets; attempt++) {
     const fleet = (process.pid + attempt) % fleets

@@ -55,7 +55,8 @@ export class RawCall {
         })
       }
       stream.once('close', settle)
-      // node:http2 does not close a stream that is reset without an error while it is being written.
+      // node:http2 does not close a stream that is reset without an error while it is being
+      // written.
       stream.once('end', () => {
         if (!stream.writableFinished) stream.close()
         settle()

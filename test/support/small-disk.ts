@@ -1,6 +1,7 @@
 /**
- * A small disk of its own for a test: a tmpfs in a mount namespace that a process holds, which goes away with it, whatever becomes of the test.
- * Other processes reach it by the path of that process's root.
+ * A small disk of its own for a test: a tmpfs in a mount namespace that a process holds, which goes
+ * away with it, whatever becomes of the test. Other processes reach it by the path of that
+ * process's root.
  */
 import { spawn } from 'node:child_process'
 import { appendFileSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'

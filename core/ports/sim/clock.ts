@@ -1,4 +1,7 @@
-/** A clock that stands still until it is moved, and can be set as people set theirs: simulations own time. */
+/**
+ * A clock that stands still until it is moved, and can be set as people set theirs: simulations own
+ * time.
+ */
 import type { Clock } from '../clock.ts'
 
 type Due = { atMs: number; order: number; action: () => void }
@@ -34,7 +37,10 @@ export class SimClock implements Clock {
     return next && next.atMs + this.aheadMs
   }
 
-  /** Somebody sets the clock, forward or back: no time passes, and nothing that was asked for comes earlier or later. */
+  /**
+   * Somebody sets the clock, forward or back: no time passes, and nothing that was asked for comes
+   * earlier or later.
+   */
   setBy(ms: number): void {
     this.aheadMs += ms
   }

@@ -1,4 +1,7 @@
-/** Replicas that are missing, offline or lagging are named, counted, and forgotten when they are back. */
+/**
+ * Replicas that are missing, offline or lagging are named, counted, and forgotten when they are
+ * back.
+ */
 import t from 'tap'
 import { ReplicaWatch, troubleOf } from '../../../actors/replicas/replica-watch.ts'
 import { formatStatus, isInTrouble } from '../../../actors/cli/cluster-status.ts'

@@ -1,6 +1,7 @@
 /**
  * The count of bytes in flight: what each of its three limits holds back, and that the counts are
- * the sums of what is held whatever order messages grow and end in. No sockets: the doors have those.
+ * the sums of what is held whatever order messages grow and end in. No sockets: the doors have
+ * those.
  */
 import fc from 'fast-check'
 import t from 'tap'

@@ -1,4 +1,7 @@
-/** The gRPC door against clients that only cost: what each may hold, for how long, and what it is answered. */
+/**
+ * The gRPC door against clients that only cost: what each may hold, for how long, and what it is
+ * answered.
+ */
 import { gzipSync } from 'node:zlib'
 import { status } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'

@@ -1,7 +1,7 @@
 /**
- * A door of HTTP over raw sockets: every rejection in front of the routes is a problem with the right
- * status and headers, comes before content is read, and closes only what it must. Routes of parties
- * and operators are tested in their own folders.
+ * A door of HTTP over raw sockets: every rejection in front of the routes is a problem with the
+ * right status and headers, comes before content is read, and closes only what it must. Routes of
+ * parties and operators are tested in their own folders.
  */
 import fc from 'fast-check'
 import t, { type Test } from 'tap'

@@ -1,4 +1,7 @@
-/** Large JSON in parts: the same values and faults as at once, with pauses, and limits before parsing. */
+/**
+ * Large JSON in parts: the same values and faults as at once, with pauses, and limits before
+ * parsing.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'

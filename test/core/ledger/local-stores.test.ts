@@ -1,4 +1,7 @@
-/** Local stores are a cache: whatever their disk does, what was saved is seen, or the partition is told to rebuild; nothing ends the process. */
+/**
+ * Local stores are a cache: whatever their disk does, what was saved is seen, or the partition is
+ * told to rebuild; nothing ends the process.
+ */
 import fc from 'fast-check'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** A nats-server with less storage than the ledger, its snapshots and cursors may take says so by a code of its own, with the numbers. */
+/**
+ * A nats-server with less storage than the ledger, its snapshots and cursors may take says so by a
+ * code of its own, with the numbers.
+ */
 import { connect } from '@nats-io/transport-node'
 import t from 'tap'
 import { createCursorStore } from '../../../core/ledger/cursors.ts'

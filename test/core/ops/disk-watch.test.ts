@@ -1,4 +1,7 @@
-/** Free space below its reserve is known, by file system and use; and an embedded nats-server is started again when that brings writes back. */
+/**
+ * Free space below its reserve is known, by file system and use; and an embedded nats-server is
+ * started again when that brings writes back.
+ */
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
 import { DiskWatch } from '../../../core/ops/disk-watch.ts'

@@ -1,6 +1,7 @@
 /**
  * A broker in small whose server dies while the process has next to no descriptors left, with one
- * more of them each time; for nats-child.test.ts. Says on stdout how it went: one JSON object a line.
+ * more of them each time; for nats-child.test.ts. Says on stdout how it went: one JSON object a
+ * line.
  */
 import { closeSync, openSync } from 'node:fs'
 import { serversOf } from '../../../core/ops/left-servers.ts'

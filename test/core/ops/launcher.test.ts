@@ -1,7 +1,7 @@
 /**
- * The launcher of a clone: it ends as its child ends, as process 1 of a container too; it runs where
- * another user installed it, and where nothing can be written. Tests that need namespaces, or to be
- * another user, are skipped where that is not permitted.
+ * The launcher of a clone: it ends as its child ends, as process 1 of a container too; it runs
+ * where another user installed it, and where nothing can be written. Tests that need namespaces, or
+ * to be another user, are skipped where that is not permitted.
  */
 import { spawnSync } from 'node:child_process'
 import {

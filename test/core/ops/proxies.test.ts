@@ -1,4 +1,7 @@
-/** Variables that name a proxy change nothing for what goes to this machine: calls over gRPC and over HTTP go there directly. */
+/**
+ * Variables that name a proxy change nothing for what goes to this machine: calls over gRPC and
+ * over HTTP go there directly.
+ */
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'

@@ -1,4 +1,6 @@
-/** The door for devices against strangers: the honest meter stays reachable, or becomes so again. */
+/**
+ * The door for devices against strangers: the honest meter stays reachable, or becomes so again.
+ */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
