@@ -119,8 +119,7 @@ export async function lookGuarded<T>(folder: string, look: () => Promise<T>): Pr
 
 /**
  * Sets the files of an environment aside that is closed, or was never opened.
- * @throws the fault of
- * the file system
+ * @throws the fault of the file system
  */
 export function setEnvironmentAside(
   { folder, log = silentLog, clock = systemClock }: LmdbEnvironmentOptions,
