@@ -200,7 +200,9 @@ async function start(
     ...beside,
     bucketName: `${cursorBucketNameDefault}${deployment.bucketSuffix}`,
   })
-  if (verdict === 'accept') await clampCursors(cursors, (await ledger.usage()).lastSequence)
+  // Also `restored`: the start that accepted it may have ended before this.
+  if (verdict === 'accept' || verdict === 'restored')
+    await clampCursors(cursors, (await ledger.usage()).lastSequence)
   directory.opened(ledger.openedAs)
   const bus = new NatsBus({ connection, clock, log })
   const owners = new Owners({ ledger, bus, clock, log, partitionCount })
@@ -461,11 +463,13 @@ async function natsServer(
   { natsServer: binary }: BrokerParts,
 ): Promise<{ url: string; address: NatsAddress; child?: NatsChild }> {
   await parts.directory.load()
-  if (config.nats.kind === 'external') {
+  if (config.nats.kind !== 'embedded') {
     // An embedded server takes the data directory itself.
     const { run } = natsPlaces(config.dataDir)
     await takeDataDir(run, systemClock, parts.log, limits.natsStopMsMax)
     parts.closers.push(() => rmSync(run, { force: true }))
+  }
+  if (config.nats.kind === 'external') {
     // Shown without the credentials that the address may hold.
     const url = config.nats.url
       .split(',')

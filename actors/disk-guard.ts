@@ -89,7 +89,6 @@ export class DiskGuard {
       clock: systemClock,
       log: this.options.log,
       isExhausted: () => this.isExhausted,
-      hasRoom: () => this.hasRoom,
       undecidedMs,
       restart: () => child.restart(),
     })

@@ -12,6 +12,7 @@ import { limits } from '../core/base/limits.ts'
 import { digestOf, incarnationOf, type Verdict } from '../core/ledger/identity.ts'
 import { checkpointsAt } from '../core/ledger/lmdb-look.ts'
 import { ledgerStreamNameDefault, type OpenedLedger } from '../core/ledger/opening.ts'
+import { timeLabel } from '../core/ledger/set-aside.ts'
 import {
   knownLedgerOf,
   ledgerFileOf,
@@ -23,7 +24,7 @@ import {
 import { natsPlaces } from '../core/ops/nats-settings.ts'
 import type { Clock } from '../core/ports/clock.ts'
 import type { KnownLedger, SeenMessage } from '../core/ports/known-ledger.ts'
-import type { Ledger } from '../core/ports/ledger.ts'
+import { isTickSubject, type Ledger } from '../core/ports/ledger.ts'
 import type { Log } from '../core/ports/log.ts'
 import type { Checkpoint } from '../core/ports/store.ts'
 import { isInChain } from './runtime/chain.ts'
@@ -176,7 +177,7 @@ export class LedgerDirectory {
           : {
               sequence,
               digest: digestOf(message),
-              isTick: message.subject.startsWith('log.'),
+              isTick: isTickSubject(message.subject),
             }
       this.record = { ...record, seen: { ...seen } }
       writeLedgerFile(this.options.dataDir, this.record)
@@ -194,7 +195,7 @@ export class LedgerDirectory {
 
   private setAside(folders: readonly string[]): void {
     const { clock, log } = this.options
-    const time = new Date(clock.now()).toISOString().replace(/[-:.]/g, '')
+    const time = timeLabel(clock.now())
     for (const folder of folders) {
       const before = idOf(folder)
       const label = `${before.slice(0, 8)}.${time}`

@@ -55,13 +55,16 @@ export async function startReplicas(parts: ReplicasParts): Promise<Replicas> {
     comparison: () => {
       const { status } = audit
       if (status === undefined) return undefined
-      const { atMs, compared, notCompared, throughSequence, faults } = status
+      const { atMs, compared, notCompared, throughSequence, faults, moreFaults } = status
       return {
         atMs,
         compared: [...compared],
         notCompared: [...notCompared],
         throughSequence,
-        faults: faults.map(formatReplicaFault),
+        faults: [
+          ...faults.map(formatReplicaFault),
+          ...(moreFaults > 0 ? [`${moreFaults} more`] : []),
+        ],
       }
     },
     async close() {

@@ -49,6 +49,16 @@ function environmentFor(config: BrokerConfig): NodeJS.ProcessEnv {
   }
 }
 
+/**
+ * A worker joins a server of this machine by its data directory, and so knows the disk of the
+ * ledger. The address of another one stands in the environment, not on the command line: it holds
+ * the password.
+ */
+function natsOf({ nats, dataDir }: BrokerConfig, address: NatsAddress): NodeJS.ProcessEnv {
+  if (nats.kind === 'external') return { BUSBAR_NATS_URL: natsUrlOf(address) }
+  return { BUSBAR_JOIN: nats.kind === 'joined' ? nats.dataDir : dataDir }
+}
+
 class Worker {
   private readonly number: number
   private child: ChildProcess | undefined
@@ -73,8 +83,7 @@ class Worker {
         // There is one such door, ours.
         BUSBAR_DIAL_IN: '',
         BUSBAR_DIAL_IN_NAMES: config.dialInNamesFile ?? '',
-        // In the environment, not on the command line: it holds the password.
-        BUSBAR_NATS_URL: natsUrlOf(nats),
+        ...natsOf(config, nats),
         ...(config.keyEncryption.kind === 'file' && {
           BUSBAR_KEY_ENCRYPTION_KEY_FILE: config.keyEncryption.path,
         }),

@@ -158,11 +158,11 @@ export function formatStatus({
   ]
 }
 
-const replicasLine = ({ stream, wanted, replicas, failure }: StreamReplicas): string => {
+const replicasLine = ({ stream, wanted, leader, replicas, failure }: StreamReplicas): string => {
   if (failure !== undefined) return `stream ${stream}  ${failure}`
   const current = replicas.filter(({ state }) => state === 'current').length
-  const each = replicas.map(({ server, state, lagMessages }, index) => {
-    const role = index === 0 && state === 'current' ? 'leader' : state
+  const each = replicas.map(({ server, state, lagMessages }) => {
+    const role = server === leader ? 'leader' : state
     return `${server || '(no server)'} ${role}${lagMessages > 0 ? ` lag ${lagMessages}` : ''}`
   })
   return `stream ${stream}  ${current} of ${wanted} replicas current  ${each.join(', ')}`

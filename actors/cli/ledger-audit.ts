@@ -24,7 +24,7 @@ import {
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
-import type { LedgerMessage } from '../../core/ports/ledger.ts'
+import { isTickSubject, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 
@@ -89,7 +89,7 @@ export class LedgerAudit {
 
   read({ subject, sequence, data }: LedgerMessage): void {
     // Still there when somebody was stopped between the record and the forgetting.
-    if (!subject.startsWith('log.') || sequence <= this.trimmed.through) return
+    if (!isTickSubject(subject) || sequence <= this.trimmed.through) return
     this.lastSequence = sequence
     this.counts.ticks++
     try {

@@ -68,7 +68,9 @@ export async function verify(
     const unread = new LedgerAudit(untrimmed).result()
     return { ...unread, faults: [`the ledger cannot be read to its end: ${fault.detail}`] }
   })
-  const isWhole = result.faults.length === 0 && (comparison?.faults.length ?? 0) === 0
+  const { faults: differences = [], moreFaults = 0 } = comparison ?? {}
+  const faultCount = result.faults.length + differences.length + moreFaults
+  const isWhole = faultCount === 0
   if (isJson) print(JSON.stringify({ ...result, ...(comparison && { replicas: comparison }) }))
   else {
     for (const fault of result.faults) print(`FAULT  ${fault}`)
@@ -81,9 +83,7 @@ export async function verify(
         `${accepted} requests accepted, ${ended} ended, ${open} open; ${deliveries} deliveries`,
     )
     print(
-      isWhole
-        ? 'every hash chain holds'
-        : `${result.faults.length + (comparison?.faults.length ?? 0)} faults: ${adviceOf(result, comparison)}`,
+      isWhole ? 'every hash chain holds' : `${faultCount} faults: ${adviceOf(result, comparison)}`,
     )
   }
   return isWhole ? 0 : 1
@@ -91,7 +91,7 @@ export async function verify(
 
 /** What to do: a copy that is whole repairs the others. */
 function adviceOf({ faults }: AuditResult, comparison: ReplicaComparison | undefined): string {
-  const damaged = new Set(comparison?.faults.map(({ server }) => server))
+  const damaged = new Set(comparison?.damaged)
   const whole = comparison?.compared.filter((server) => !damaged.has(server)) ?? []
   if (damaged.size > 0 && !damaged.has(undefined) && whole.length > 0)
     return `${whole.join(', ')} ${whole.length === 1 ? 'has' : 'have'} a whole copy; on the servers named, one after the other: stop nats-server, remove the folder jetstream from its store_dir, start it, and verify again`

@@ -15,6 +15,7 @@ import {
   freeBucketSuffix,
   labelStream,
   ledgerStreamNameDefault,
+  releaseOtherBuckets,
 } from '../../core/ledger/opening.ts'
 import { settings } from '../../core/ops/config.ts'
 import { embeddedNatsOf, runningNatsOf } from '../../core/ops/embedded-nats.ts'
@@ -130,9 +131,11 @@ export async function openOperatorLedger(
 /** A new incarnation, with buckets of its own when others are in the way. */
 async function restoringOn(connection: NatsConnection): Promise<Restoring> {
   const incarnation = systemRandom.bytes(16).toString('hex')
+  const bucketSuffix = await freeBucketSuffix(connection, incarnation)
+  if (bucketSuffix !== '') await releaseOtherBuckets(connection)
   return {
     incarnation,
-    bucketSuffix: await freeBucketSuffix(connection, incarnation),
+    bucketSuffix,
     label: (identity) =>
       labelStream(
         {

@@ -7,7 +7,7 @@
  */
 import { limits } from '../../core/base/limits.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import type { Ledger } from '../../core/ports/ledger.ts'
+import { isTickSubject, type Ledger } from '../../core/ports/ledger.ts'
 import type {
   ReplicaComparison,
   ReplicaFault,
@@ -100,6 +100,7 @@ class Comparison {
       notCompared: [...this.silent],
       throughSequence: from - 1,
       messages: this.messages,
+      damaged: [...new Set(faults.map(({ server }) => server))],
       faults: faults.slice(0, limits.replicaFaultsMax),
       moreFaults: Math.max(0, faults.length - limits.replicaFaultsMax),
     }
@@ -139,7 +140,7 @@ class Comparison {
     await this.rest(limits.replicaConfirmMs)
     const { through } = await trimRecordOf(this.ports.ledger)
     if (through > this.trimmedThrough) throw new Trimmed()
-    const second = await this.judgeOnce(from, last, heads)
+    const second = await this.judgeOnce(from, first.through, heads)
     if (second === undefined) return undefined
     const seen = new Set(first.faults.map(keyOf))
     return { ...second, faults: second.faults.filter((fault) => seen.has(keyOf(fault))) }
@@ -155,7 +156,7 @@ class Comparison {
     const untrimmed = ranges.map((range) => ({
       ...range,
       messages: range.messages.filter(
-        ({ subject, sequence }) => sequence > this.trimmedThrough || !subject.startsWith('log.'),
+        ({ subject, sequence }) => sequence > this.trimmedThrough || !isTickSubject(subject),
       ),
     }))
     return {

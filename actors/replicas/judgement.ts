@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
 import { sameBytes } from '../../core/base/bytes.ts'
 import { hashOfFrame, readChainLink } from '../../core/envelope/frame.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
-import type { LedgerMessage } from '../../core/ports/ledger.ts'
+import { isTickSubject, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { ReplicaFault, ReplicaRange } from '../../core/ports/replicas.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { genesis, stepChain } from '../runtime/chain.ts'
@@ -151,8 +151,6 @@ function nextLinks(partition: number, after: number, all: Versions): Uint8Array[
 function majorityOf(versions: readonly Version[], serverCount: number): Version | undefined {
   return versions.find(({ servers }) => servers.length * 2 > serverCount)
 }
-
-const isTickSubject = (subject: string): boolean => subject.startsWith('log.')
 
 function digestOf({ subject, data }: LedgerMessage): string {
   return createHash('sha256').update(`${subject}\0`).update(data).digest('base64')

@@ -5,21 +5,12 @@
  * replica that is not: readers get the ledger from the leader.
  */
 import { limits } from '../../core/base/limits.ts'
-import type { Clock } from '../../core/ports/clock.ts'
-import type { Ledger } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { GaugeSeries, Metrics } from '../../core/ports/metrics.ts'
-import {
-  formatReplicaFault,
-  type ReplicaComparison,
-  type ReplicaSource,
-} from '../../core/ports/replicas.ts'
-import { compareReplicas } from './comparison.ts'
+import { formatReplicaFault, type ReplicaComparison } from '../../core/ports/replicas.ts'
+import { compareReplicas, type ComparisonPorts } from './comparison.ts'
 
-export type ReplicaAuditPorts = {
-  ledger: Pick<Ledger, 'lastOn'>
-  source: ReplicaSource
-  clock: Clock
+export type ReplicaAuditPorts = Pick<ComparisonPorts, 'ledger' | 'source' | 'clock'> & {
   log: Log
   metrics: Metrics
   /** True while this process is the one that compares. */
@@ -147,9 +138,10 @@ export class ReplicaAudit {
     this.said = texts
   }
 
-  private async moveFromDamaged({ compared, faults }: ReplicaComparison): Promise<void> {
+  private async moveFromDamaged(found: ReplicaComparison): Promise<void> {
     const { source, log } = this.ports
-    const damaged = new Set(faults.map(({ server }) => server))
+    const { compared } = found
+    const damaged = new Set(found.damaged)
     if (damaged.size === 0) return
     const { leader, replicas } = await source.replicas()
     const intact = replicas.find(

@@ -45,8 +45,12 @@ export class Loader {
    */
   async load(partitions: readonly Partition[], onLoaded: OnLoaded, through: number): Promise<void> {
     let open = partitions
-    while (open.length > 0) open = await this.loadOnce(open, onLoaded, through)
-    this.broken.clear()
+    try {
+      while (open.length > 0) open = await this.loadOnce(open, onLoaded, through)
+    } finally {
+      // Loads of other partitions may be under way.
+      for (const partition of partitions) this.broken.delete(partition)
+    }
   }
 
   /** @returns those whose store was found damaged */

@@ -124,8 +124,7 @@ function identityIn(value: unknown): LedgerIdentity {
 
 const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-export const isId = (value: unknown): value is string =>
-  typeof value === 'string' && idPattern.test(value)
+const isId = (value: unknown): value is string => typeof value === 'string' && idPattern.test(value)
 
 /** `identity` with one more incarnation. */
 export function withIncarnation(

@@ -50,8 +50,7 @@ class LmdbRows implements RowStore {
     this.log = options.log ?? silentLog
     try {
       this.open()
-    } catch (fault) {
-      this.why = wordsOfFault(fault)
+    } catch {
       const { folder } = options
       this.log.error({ folder, fault: this.why }, 'the rows of views cannot be opened')
     }
@@ -141,8 +140,9 @@ class LmdbRows implements RowStore {
 
   /** @throws what the disk says */
   private open(): void {
-    const environment = openLmdbEnvironment(this.options)
+    let environment: LmdbEnvironment | undefined
     try {
+      environment = openLmdbEnvironment(this.options)
       const database = environment.root.openDB({
         name: 'rows',
         keyEncoding: 'binary',
@@ -151,7 +151,8 @@ class LmdbRows implements RowStore {
       this.opened = { environment, database }
       this.failures = 0
     } catch (fault) {
-      void environment.close()
+      void environment?.close()
+      this.why = wordsOfFault(fault)
       throw fault
     }
   }

@@ -94,6 +94,7 @@ export async function openServing(ports: OpeningPorts, terms: OpeningTerms): Pro
   // In a cluster a member that was cut off may answer, or one that is catching up.
   const found = await insist(connection, () => examine(ports, terms), clock)
   if (found instanceof BrokerError) throw found
+  if (found.look.deployment !== undefined) checkPartitions(ports, found.look.deployment)
   if (found.look.messages !== undefined) checkSettings(stream, found.look.info)
   await terms.beforeChange?.(found.verdict)
   if (found.look.messages === undefined) await createStream(ports)
@@ -121,26 +122,44 @@ export async function readDeployment(ledger: Pick<Ledger, 'lastOn'>): Promise<De
   return decodeDeployment(found.data)
 }
 
-/**
- * The suffix for the buckets of a ledger with this id: empty where no others are in the way. Those
- * that are stay as they are; only the room that they reserve beyond their content is released.
- */
+/** The suffix for the buckets of a ledger with this id: empty where no others are in the way. */
 export async function freeBucketSuffix(connection: NatsConnection, id: string): Promise<string> {
   const { streams } = await jetstreamManager(connection, { checkAPI: false })
   let suffix = ''
   for (const name of bucketStreams) {
     try {
-      const { state, config } = await streams.info(name)
+      await streams.info(name)
       suffix = `_${id.slice(0, suffixDigits)}`
-      const usedBytes = Math.max(1, state.bytes)
-      if (config.max_bytes > usedBytes) await streams.update(name, { max_bytes: usedBytes })
     } catch (cause) {
-      if ((cause as { code?: number }).code === streamNotFoundCode) continue
-      throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `stream ${name}`, { cause })
+      if (!isNotFound(cause)) throw unavailable(name, cause)
     }
   }
   return suffix
 }
+
+/**
+ * Releases the room that the buckets of another ledger reserve beyond their content; they stay. To
+ * be called only once the record of our own ledger, which has a suffix, is written: before that
+ * they may be those of a process that has just made the same ledger.
+ */
+export async function releaseOtherBuckets(connection: NatsConnection): Promise<void> {
+  const { streams } = await jetstreamManager(connection, { checkAPI: false })
+  for (const name of bucketStreams) {
+    try {
+      const { state, config } = await streams.info(name)
+      const usedBytes = Math.max(1, state.bytes)
+      if (config.max_bytes > usedBytes) await streams.update(name, { max_bytes: usedBytes })
+    } catch (cause) {
+      if (!isNotFound(cause)) throw unavailable(name, cause)
+    }
+  }
+}
+
+const isNotFound = (cause: unknown): boolean =>
+  (cause as { code?: number }).code === streamNotFoundCode
+
+const unavailable = (stream: string, cause: unknown): BrokerError =>
+  new BrokerError('BROKER_LEDGER_UNAVAILABLE', `stream ${stream}`, { cause })
 
 /** Names the stream after its ledger. Where that is not permitted the record alone says it. */
 export async function labelStream(
@@ -182,7 +201,6 @@ async function examine(
     if (code === 'LEDGER_IDENTITY_MISMATCH') return fault
     throw fault
   }
-  if (look.deployment !== undefined) checkPartitions(ports, look.deployment)
   return { verdict, look }
 }
 
@@ -278,6 +296,8 @@ async function record(
   if (outcome.refused === undefined) {
     const { id } = made.identity
     ports.log.info({ ledger: id, verdict }, 'the identity of the ledger was recorded')
+    if (look.deployment === undefined && made.bucketSuffix !== '')
+      await releaseOtherBuckets(ports.connection)
     return made
   }
   const found = await ports.lastOn(deploymentSubject)

@@ -9,6 +9,10 @@ import { limits } from '../base/limits.ts'
 
 const mark = '.set-aside-'
 
+/** UTC for a name: sorts by time; no character that a file system or a shell treats in its own way. */
+export const timeLabel = (now: number): string =>
+  new Date(now).toISOString().replaceAll(/[-:.]/g, '')
+
 /**
  * Renames `path` to `<path>.set-aside-<UTC time>` and writes `reason` beside it, to `<that
  * name>.reason`.
@@ -19,8 +23,7 @@ const mark = '.set-aside-'
  */
 export function setAside(path: string, reason: string, now: number): string | undefined {
   if (!existsSync(path)) return undefined
-  // Sorts by time, and has no character that a file system or a shell treats in its own way.
-  const time = new Date(now).toISOString().replaceAll(/[-:.]/g, '')
+  const time = timeLabel(now)
   let target = `${path}${mark}${time}`
   for (let number = 2; existsSync(target); number++) target = `${path}${mark}${time}-${number}`
   renameSync(path, target)

@@ -10,7 +10,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { limits } from '../base/limits.ts'
 import type { Replica, StreamCounts, StreamReplicas } from '../ports/replicas.ts'
 import { cursorBucketNameDefault } from './cursors.ts'
-import { ledgerStreamNameDefault } from './opening.ts'
+import { ledgerStreamNameDefault, streamNotFoundCode } from './opening.ts'
 import { snapshotBucketNameDefault } from './snapshots.ts'
 
 type PeerInfo = {
@@ -36,8 +36,6 @@ const dependedStreams = (bucketSuffix: string): string[] => [
   `OBJ_${snapshotBucketNameDefault}${bucketSuffix}`,
 ]
 
-// err_code of the server: no stream of this name.
-const streamNotFoundCode = 10059
 const nanosPerMs = 1_000_000
 
 function replicaIn({ name = '', current, offline, active = 0, lag = 0 }: PeerInfo): Replica {

@@ -16,7 +16,6 @@ export type NatsRevivalOptions = {
   log: Log
   /** Of the disk under the server: all of it is used up, so that a write may have failed. */
   isExhausted: () => boolean
-  hasRoom: () => boolean
   /**
    * How long writes have been undecided, in ms; 0 when the last one was decided, or the server is
    * not connected.
@@ -49,9 +48,11 @@ export class NatsRevival {
   }
 
   private look(): void {
-    const { clock, isExhausted, hasRoom, undecidedMs } = this.options
-    if (isExhausted()) this.wasExhausted = true
-    if (!hasRoom()) return
+    const { clock, isExhausted, undecidedMs } = this.options
+    if (isExhausted()) {
+      this.wasExhausted = true
+      return
+    }
     if (this.wasExhausted) return this.revive('its disk was full and has room again')
     const waitedMs = undecidedMs()
     const isRecent = clock.elapsedMs() - this.restartedAt < limits.natsRevivalIntervalMs

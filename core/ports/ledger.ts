@@ -7,6 +7,7 @@ import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
 
 /** The ticks of all hosts. */
 export const tickSubjects = 'log.*'
+export const isTickSubject = (subject: string): boolean => subject.startsWith('log.')
 /** Where a host's ticks stand. */
 export const tickSubject = (hostId: string): string => `log.${hostId}`
 /** The name under which a gateway follows a party's deliveries (DeliveryFeed): sixteen hexadecimal digits. */

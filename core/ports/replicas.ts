@@ -100,6 +100,8 @@ export type ReplicaComparison = {
   readonly notCompared: readonly string[]
   readonly throughSequence: number
   readonly messages: number
+  /** Servers with a fault, listed or not; undefined for one in every copy. */
+  readonly damaged: readonly (string | undefined)[]
   readonly faults: readonly ReplicaFault[]
   /** Faults beyond `replicaFaultsMax`. */
   readonly moreFaults: number

@@ -49,6 +49,7 @@ t.test('three whole copies', async (t) => {
     notCompared: [],
     throughSequence: last,
     messages: messages.length,
+    damaged: [],
     faults: [],
     moreFaults: 0,
   })

@@ -105,22 +105,21 @@ t.test(
   (t) => {
     const clock = new SimClock()
     const restarts: string[] = []
-    const state = { isExhausted: false, hasRoom: true, undecidedMs: 0 }
+    const state = { isExhausted: false, undecidedMs: 0 }
     const revival = new NatsRevival({
       clock,
       log: silentLog,
       isExhausted: () => state.isExhausted,
-      hasRoom: () => state.hasRoom,
       undecidedMs: () => state.undecidedMs,
       restart: (why) => void restarts.push(why),
     })
     revival.start()
     clock.advanceBy(60_000)
     t.same(restarts, [], 'not without a reason')
-    Object.assign(state, { isExhausted: true, hasRoom: false, undecidedMs: 20_000 })
+    Object.assign(state, { isExhausted: true, undecidedMs: 20_000 })
     clock.advanceBy(60_000)
     t.same(restarts, [], 'not while there is no room')
-    Object.assign(state, { isExhausted: false, hasRoom: true, undecidedMs: 0 })
+    Object.assign(state, { isExhausted: false, undecidedMs: 0 })
     clock.advanceBy(limits.natsRevivalLookMs)
     t.same(restarts, ['its disk was full and has room again'])
     clock.advanceBy(limits.natsRevivalIntervalMs)
