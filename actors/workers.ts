@@ -94,7 +94,6 @@ class Worker {
         BUSBAR_DISK_RESERVE_PERCENT: String(config.diskReservePercent),
         BUSBAR_DELIVERY_KEEP: String(config.deliveryKeepMs),
         BUSBAR_WAN_CONNECTIONS: String(config.wanConnectionsMax),
-        BUSBAR_DIAL_IN_PER_ADDRESS: String(config.dialInPerAddress),
         BUSBAR_ACTORS: String(config.actorsAwakeMax),
         BUSBAR_ACTOR_IDLE: String(config.actorIdleMs),
         BUSBAR_LOG_LEVEL: config.logLevel,

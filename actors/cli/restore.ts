@@ -1,8 +1,8 @@
 /** A backup into a deployment that does not exist yet: on a NATS that runs elsewhere, or in a data directory with a nats-server of its own. */
-import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readLedgerFile } from '../../core/ops/ledger-file.ts'
+import { makeDataDir } from '../../core/ops/data-dir.ts'
 import { startNatsServer } from '../../core/ops/nats-child.ts'
 import { createLog } from '../../core/ops/log.ts'
 import type { AuditResult } from './ledger-audit.ts'
@@ -31,7 +31,7 @@ export async function restoreInto(
       'LEDGER_IDENTITY_MISMATCH',
       `${dataDir} belongs to ledger ${knownLedger}, and the backup is of ledger ${manifest.ledger}; name another --data-dir`,
     )
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  makeDataDir(dataDir)
   const server = await startNatsServer({ dataDir, log: createLog('warn') })
   try {
     return await into(server, folder, { firstSequence }, knownLedger)

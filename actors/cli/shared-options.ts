@@ -6,6 +6,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { formatHostPort, hostPortExample, parseHostPort } from '../../core/base/host-port.ts'
+import { reachableHost } from '../../core/base/loopback.ts'
 import { settings, type Setting } from '../../core/ops/config.ts'
 import {
   applySettingsFile,
@@ -96,8 +97,7 @@ export function addOpsOption(command: Command, what = "the broker's operators' d
 function reachable(text: string): string {
   if (text === '') return settings.ops.default
   const { host, port } = hostPortOf(text)
-  const local: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
-  return formatHostPort(local[host] ?? host, port)
+  return formatHostPort(reachableHost(host), port)
 }
 
 /** What the settings file and the environment say that has no effect. */

@@ -75,9 +75,10 @@ export type BrokerOptions = {
   /** Origins of web pages that may call the HTTP doors. */
   readonly httpOrigins?: string | undefined
   /**
-   * Free space of the ledger's disk below which no new requests are taken, octets. Default 1 GiB.
+   * Free space of the ledger's disk below which no new requests are taken: octets, or text such as
+   * `2GiB`. Default 1 GiB.
    */
-  readonly diskReserve?: number | undefined
+  readonly diskReserve?: number | string | undefined
   /** The same as a share of the disk; the smaller one counts. Default 10. */
   readonly diskReservePercent?: number | undefined
   /** File of lines `NAME EUI-64`. */

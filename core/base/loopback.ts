@@ -6,6 +6,8 @@ import { bareHost } from './host-port.ts'
 
 /** The address that a socket gets for "all of this machine": as a target it is this machine. */
 const unspecified = new Set(['0.0.0.0', '::'])
+/** The same as text for a client of this machine. */
+const loopbackOf: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 const octet = '(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)'
 const ipv4 = new RegExp(`^${octet}(?:\\.${octet}){3}$`)
 
@@ -28,3 +30,6 @@ export function isLoopbackHost(host: string): boolean {
   const name = bare.replace(/\.$/, '')
   return name === 'localhost' || name.endsWith('.localhost')
 }
+
+/** Where something that listens on `host` is reached from this machine. */
+export const reachableHost = (host: string): string => loopbackOf[host] ?? host

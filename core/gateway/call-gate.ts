@@ -18,7 +18,7 @@ import type { BytesInFlight, ConnectionBytes } from '../base/bytes-in-flight.ts'
 import { refusalResponse, withDetails } from './call-status.ts'
 import type { PartyAccount } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
-import type { Violation } from './violation.ts'
+import type { Violation } from '../base/violation.ts'
 
 /** What a method takes. */
 export type MethodRule = {
@@ -193,6 +193,8 @@ export class CallGate {
   private read(chunk: Buffer): void {
     for (let at = 0; at < chunk.length && !this.isOver;) {
       if (this.headCount < headBytes) {
+        // Of a unary call the time runs from the start, of a stream for each message.
+        if (this.headCount === 0 && !this.rule.isUnary) this.sinceMs = this.owner.elapsedMs()
         if (this.headCount === 0 && chunk.length - at >= headBytes) {
           this.flag = chunk[at]!
           this.length = chunk.readUInt32BE(at + 1)
@@ -220,8 +222,6 @@ export class CallGate {
   private beginMessage(): void {
     const { flag, length, rule } = this
     this.left = length
-    // Of a unary call the time runs from the start, of a stream for each message.
-    if (!rule.isUnary) this.sinceMs = this.owner.elapsedMs()
     if (rule.isUnary && this.messageCount > 0)
       return this.refuse('REQUEST_WIRE_MALFORMED', 'the call has more than one message')
     if (length > rule.bytesMax) return this.refuseSize(length)

@@ -5,7 +5,7 @@
  */
 import { status } from '@grpc/grpc-js'
 import type { OutgoingHttpHeaders } from 'node:http2'
-import { errorTable, explain, type ErrorCode } from '../base/error-table.ts'
+import type { ErrorCode } from '../base/error-table.ts'
 import { grpcRefusal, type GrpcRefusal } from './refusal.ts'
 
 /**
@@ -63,25 +63,4 @@ function textOf(header: OutgoingHttpHeaders[string]): string | undefined {
   } catch {
     return undefined
   }
-}
-
-/** The answer to something that is no gRPC call: `application/problem+json`. @source RFC 9457 */
-export function problemResponse(
-  httpStatus: number,
-  code: ErrorCode,
-  detail: string,
-): { headers: OutgoingHttpHeaders; body: string } {
-  const body = JSON.stringify({
-    type: 'about:blank',
-    title: errorTable[code].meaning,
-    status: httpStatus,
-    detail: explain(code, detail),
-    code,
-  })
-  const headers = {
-    ':status': httpStatus,
-    'content-type': 'application/problem+json',
-    'content-length': Buffer.byteLength(body),
-  }
-  return { headers, body }
 }

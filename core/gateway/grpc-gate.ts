@@ -25,10 +25,11 @@ import { addressKey } from '../base/connections-per-address.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
+import { headersOf, problemOf, type HttpAnswer } from '../http/problem.ts'
 import type { Counter, Metrics } from '../ports/metrics.ts'
 import { ConnectionBytes, type BytesInFlight } from '../base/bytes-in-flight.ts'
 import { CallGate, endStream, type CallOwner, type MethodRule } from './call-gate.ts'
-import { problemResponse, refusalResponse } from './call-status.ts'
+import { refusalResponse } from './call-status.ts'
 import { streamOf } from './call-reset.ts'
 import type { PartyAccount, PartyAccounts } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
@@ -263,10 +264,10 @@ export class GrpcGate implements CallOwner {
       stream.once('close', () => {
         if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.countReset(connection)
       })
-    const problem = problemOf(headers)
+    const problem = notGrpc(headers)
     if (problem !== undefined) {
       this.countRefusal('CALL_HEADER_INVALID', connection)
-      stream.respond(problem.headers)
+      stream.respond({ ':status': problem.status, ...headersOf(problem) })
       stream.end(problem.body)
       return void stream.resume()
     }
@@ -368,13 +369,20 @@ function replace(server: Http2Server, event: string, wrap: (inner: Listener) => 
  * Something that is no gRPC call gets an answer of HTTP.
  * @source gRPC over HTTP2, "Content-Type"
  */
-function problemOf(headers: IncomingHttpHeaders): ReturnType<typeof problemResponse> | undefined {
+function notGrpc(headers: IncomingHttpHeaders): HttpAnswer | undefined {
   const method = headers[':method']
   const type = headers['content-type'] ?? ''
   if (method !== 'POST')
-    return problemResponse(405, 'CALL_HEADER_INVALID', `a gRPC call is a POST, not ${method}`)
+    return problemOf('CALL_HEADER_INVALID', {
+      status: 405,
+      detail: `a gRPC call is a POST, not ${method}`,
+      headers: { allow: 'POST' },
+    })
   if (!/^application\/grpc(\+proto)?(;|$)/.test(type))
-    return problemResponse(415, 'CALL_HEADER_INVALID', 'the content type is not application/grpc')
+    return problemOf('CALL_HEADER_INVALID', {
+      status: 415,
+      detail: 'the content type is not application/grpc',
+    })
   return undefined
 }
 

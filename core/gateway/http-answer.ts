@@ -19,7 +19,7 @@ import {
   type HttpAnswer,
 } from '../http/problem.ts'
 import { isNamed } from './answer.ts'
-import type { Violation } from './violation.ts'
+import type { Violation } from '../base/violation.ts'
 
 // Outcome parts are the same for every request with that outcome: made once.
 const outcomeTexts = new Map<

@@ -49,7 +49,7 @@ export type HttpGatewayPorts = {
   clock: Clock
   log: Log
   /** Counts what is read and not yet answered, over all doors of the process. */
-  bytes?: BytesInFlight
+  bytes: BytesInFlight
   /** Names and origins besides the door's own, see core/http/site.ts. */
   site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
   times?: Partial<DoorTimes>
@@ -86,7 +86,7 @@ export class HttpGateway {
       identify: (request) => this.identify(request),
       partyOf: ({ account }) => account?.party.key,
       ...site,
-      ...(bytes !== undefined && { bytes }),
+      bytes,
       ...(times !== undefined && { times }),
     })
     this.door.app.decorateRequest('account', undefined)

@@ -4,7 +4,7 @@ import { ServiceRequest, type RequestId } from '../../proto/gen/busbar/v1/servic
 import { asBuffer } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { bodyNames, counterFaultOf } from './http-schema.ts'
-import { jsonName } from './violation.ts'
+import { jsonName } from '../base/violation.ts'
 
 /** Why JSON that the schema has passed is no request; `field` is at fault. */
 export type Malformed = { code: ErrorCode; detail: string; field: string }

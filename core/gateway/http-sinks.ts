@@ -10,7 +10,7 @@ import { send } from '../http/door.ts'
 import { acknowledgementJson, httpAnswerOf, httpRefusal } from './http-answer.ts'
 import { requestViolations } from './request-violations.ts'
 import type { AnswerSink } from './slots.ts'
-import type { Violation } from './violation.ts'
+import type { Violation } from '../base/violation.ts'
 
 /** One request a call: POST with a single object, or DELETE. */
 export class HttpSingle implements AnswerSink {

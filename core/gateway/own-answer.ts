@@ -11,8 +11,6 @@ import { readCounter, writeHeader, type Header } from '../envelope/envelope.ts'
 import { headerBytes, Kind, offsetOf } from '../envelope/layout.ts'
 import type { RequestScan } from '../translate/scan.ts'
 
-export { retryHintMs }
-
 /** The RequestID of a refusal whose RequestID could not be read. */
 const nobody = Buffer.alloc(eui64Bytes)
 

@@ -19,7 +19,7 @@ import { resetCall } from './call-reset.ts'
 import { deliveryIdOf, indexOf, sequenceOf } from '../envelope/delivery-id.ts'
 import type { Deliveries, Seat } from './deliveries.ts'
 import { grpcRefusal } from './refusal.ts'
-import type { Violation } from './violation.ts'
+import type { Violation } from '../base/violation.ts'
 import type { Flushable, Turn } from './turn.ts'
 
 export type ReceiveCall = ServerDuplexStream<Buffer, Buffer>

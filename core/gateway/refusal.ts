@@ -9,8 +9,8 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire'
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
 import { asBuffer } from '../base/bytes.ts'
 import { errorTable, explain, type ErrorCode } from '../base/error-table.ts'
-import { retryHintMs } from './own-answer.ts'
-import type { Violation } from './violation.ts'
+import { retryHintMs } from '../base/retry-hint.ts'
+import type { Violation } from '../base/violation.ts'
 
 /** A status has room for a sentence, not for a page: what a client sent may stand in the detail. */
 const detailCharactersMax = 200

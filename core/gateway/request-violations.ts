@@ -17,7 +17,7 @@ import { parseSrv } from '../base/srv.ts'
 import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import { ProtobufReader, WireType } from '../translate/protobuf.ts'
 import { readTimestamp } from '../translate/timestamp.ts'
-import { protoName, type Violation } from './violation.ts'
+import { protoName, type Violation } from '../base/violation.ts'
 
 const fieldNames: Readonly<Record<number, string>> = {
   1: 'request_id',

@@ -17,7 +17,7 @@ import type { PartyAccount } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
 import { requestIdViolations, requestViolations, within } from './request-violations.ts'
 import type { AnswerSink } from './slots.ts'
-import type { Violation } from './violation.ts'
+import type { Violation } from '../base/violation.ts'
 import { errorCodeOf, type ErrorCode } from '../base/error-table.ts'
 import { readCounter, readOutcome } from '../envelope/envelope.ts'
 

@@ -16,6 +16,11 @@ import { headersOf, problemOf, type HttpAnswer } from './problem.ts'
 export class HttpConnection {
   readonly bytes = new ConnectionBytes()
   readonly socket: Socket
+  /**
+   * Octets of calls that are not answered. Node 22 closes no response that waits behind another one
+   * when the connection is lost.
+   */
+  readonly held = new Set<BytesHeld>()
   /** Calls that are not answered. */
   openCalls = 0
   /** No further call is taken: an answer that closes the connection is on its way. */
@@ -131,7 +136,10 @@ export class HttpConnections {
     const { remoteAddress } = socket
     const excess = this.counts.add(remoteAddress)
     if (excess === undefined) {
-      socket.once('close', () => this.counts.close(remoteAddress))
+      socket.once('close', () => {
+        this.counts.close(remoteAddress)
+        for (const held of connection.held) held.release()
+      })
       return
     }
     const detail =
@@ -159,14 +167,17 @@ export class HttpConnections {
     if (connection.isClosing) return false
     connection.openCalls++
     response.once('close', () => {
-      ;(response as HoldingResponse)[heldKey]?.release()
+      const held = (response as HoldingResponse)[heldKey]
+      held?.release()
+      if (held !== undefined) connection.held.delete(held)
       connection.callEnded()
     })
     return true
   }
 
   /** The octets of a call are held until its response is over. */
-  holds(response: ServerResponse, held: BytesHeld): void {
+  holds(response: ServerResponse, connection: HttpConnection, held: BytesHeld): void {
+    connection.held.add(held)
     ;(response as HoldingResponse)[heldKey] = held
   }
 

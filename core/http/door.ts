@@ -360,7 +360,7 @@ export class HttpDoor {
     const { raw, response } = request
     const connection = this.connections.of(raw.socket)
     const held = this.bytes.begin(connection.bytes, this.options.partyOf?.(request))
-    if (response !== undefined) this.connections.holds(response, held)
+    if (response !== undefined) this.connections.holds(response, connection, held)
     if (this.expecting.has(raw)) response?.writeContinue()
     const gathering = new Gathering(held, bytesMax, Number(raw.headers['content-length'] ?? 0))
     const end = (result: Buffer | CallFault): void => {

@@ -42,7 +42,8 @@ export class Site {
   private readonly listen: string
   private readonly hosts: readonly Authority[]
   private readonly origins: ReadonlySet<string>
-  private readonly remembered = new Map<string, HostFault | undefined>()
+  /** Texts that name the door, as they were sent. */
+  private readonly remembered = new Set<string>()
 
   constructor({ listenHost, hosts, origins }: SiteOptions) {
     this.listen = authorityOf(bracketed(listenHost.replace(/%.*$/, '')))?.host ?? listenHost
@@ -52,11 +53,11 @@ export class Site {
 
   /** What is wrong with the header Host, or with the authority of an absolute target. */
   hostFault(text: string): HostFault | undefined {
-    if (this.remembered.has(text)) return this.remembered.get(text)
+    if (this.remembered.has(text)) return undefined
     const authority = authorityOf(text)
     const fault =
       authority === undefined ? 'malformed' : this.isOurs(authority) ? undefined : 'unknown'
-    if (this.remembered.size < rememberedMax) this.remembered.set(text, fault)
+    if (fault === undefined && this.remembered.size < rememberedMax) this.remembered.add(text)
     return fault
   }
 

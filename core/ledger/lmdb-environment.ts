@@ -166,9 +166,12 @@ export function checkRoom(folder: string, keyCount: number, bytes: number): void
 }
 
 function environmentOf(root: RootDatabase<Buffer, Buffer>, marker: string): LmdbEnvironment {
+  let isMarked = true
   const settled = (): void => {
+    if (!isMarked) return
     try {
       rmSync(marker, { force: true })
+      isMarked = false
     } catch {
       // The next start sets the store aside once more than it would have to.
     }
@@ -179,6 +182,7 @@ function environmentOf(root: RootDatabase<Buffer, Buffer>, marker: string): Lmdb
     unsettled() {
       try {
         writeFileSync(marker, '', { mode: 0o600 })
+        isMarked = true
       } catch {
         // Without room for an empty file the step is not guarded.
       }

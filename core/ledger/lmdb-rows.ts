@@ -98,6 +98,7 @@ class LmdbRows implements RowStore {
         }),
       )
       this.failures = 0
+      this.opened?.environment.settled()
     } catch (fault) {
       this.failures++
       const isLasting = this.failures >= limits.storeFailuresMax && hasRoom(this.options.folder)

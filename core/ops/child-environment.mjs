@@ -16,7 +16,7 @@ const ofAny =
 const ofGoPrograms = /^(GOMAXPROCS|GOMEMLIMIT|GOGC|GODEBUG|GOTRACEBACK)$/
 /** How Node runs, and which certificates it believes. */
 const ofNode =
-  /^(NODE_(OPTIONS|EXTRA_CA_CERTS|ICU_DATA|V8_COVERAGE)|SSL_CERT_(FILE|DIR)|UV_THREADPOOL_SIZE|TAP_[A-Z_]+|_TAPJS_[A-Z_]+)$/
+  /^(NODE_(OPTIONS|COMPILE_CACHE|EXTRA_CA_CERTS|ICU_DATA|V8_COVERAGE)|SSL_CERT_(FILE|DIR)|UV_THREADPOOL_SIZE)$/
 /** Which way to the network, and from where packages come. */
 const ofObtaining =
   /^((https?|ftp|all|no)_proxy|GO[A-Z0-9]+|CGO_ENABLED|APT_CONFIG|SSL_CERT_(FILE|DIR)|CURL_CA_BUNDLE|GIT_[A-Z_]+|npm_config_.+)$/i

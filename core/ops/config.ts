@@ -296,7 +296,7 @@ export const settings = {
     unit: 'bytes; B, KiB, MiB, GiB or TiB',
     reason: 'About ten million requests with their answers, on a disk that a laptop has.',
     consequence:
-      'Above half of it the ledger forgets ticks whose facts are in snapshots, whose deliveries were acknowledged and which views have counted. When it is full all the same, requests are refused (BROKER_LEDGER_FULL). Snapshots take up to a quarter of it beside it.',
+      'Above half of it the ledger forgets ticks whose facts are in snapshots, whose deliveries were acknowledged and which views have counted. When nine tenths are used all the same, new requests are rejected (BROKER_LEDGER_FULL): the last tenth is for answers. Snapshots take up to a quarter of it beside it.',
     schema: quantity(unitBytes, '8GiB', 16 * 1024 ** 2, 1_024 * 1024 ** 4),
   },
   diskReserveBytes: {

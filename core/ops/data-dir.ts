@@ -26,14 +26,16 @@ const othersBits = 0o077
  * Takes from everybody but the owner what they may do with `path` and all that is in it, except for
  * what another user owns in there, which the folder hides. Links are not followed.
  */
-function tighten(path: string): void {
+function tighten(path: string, own: number): void {
   const stat = lstatSync(path, { throwIfNoEntry: false })
   if (stat === undefined || stat.isSymbolicLink()) return
   if ((stat.mode & othersBits) !== 0) chmodSync(path, stat.mode & 0o7777 & ~othersBits)
   if (!stat.isDirectory()) return
   for (const name of readdirSync(path)) {
     try {
-      tighten(join(path, name))
+      const inside = join(path, name)
+      // Root would be let, and others would lose what is theirs.
+      if (lstatSync(inside).uid === own) tighten(inside, own)
     } catch (fault) {
       const { code } = fault as NodeJS.ErrnoException
       // Gone meanwhile, or of another user.
@@ -61,7 +63,7 @@ export function makeDataDir(dataDir: string): void {
       )
     // Where modes mean nothing there is nothing to tighten.
     // With the dot a link to the folder is followed, through any mount that only this process sees.
-    if (own !== undefined) tighten(`${dataDir}${sep}.`)
+    if (own !== undefined) tighten(`${dataDir}${sep}.`, own)
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
     throw dataDirFault(dataDir, cause)

@@ -18,7 +18,6 @@ import { limits } from '../base/limits.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { noMetrics, type Metrics } from '../ports/metrics.ts'
-import { makeDataDir } from './data-dir.ts'
 import { takeDataDir } from './data-dir-owner.ts'
 import { greets } from './embedded-nats.ts'
 import { endLeftServers, startNatsProcess } from './nats-process.ts'
@@ -74,7 +73,7 @@ export type NatsChild = {
   readonly password: string
   /** Of the running server; undefined between a death and the next start. */
   readonly pid: number | undefined
-  /** Times that it died and was started again. */
+  /** Times that it ended, of itself or by `restart`, and was started again. */
   readonly restarts: number
   /**
    * Ends the server and starts it again; that does not count as a death. Does nothing without a
@@ -132,7 +131,6 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
   const dataDir = resolve(options.dataDir)
   const places = natsPlaces(dataDir)
   const binary = options.binary ?? (await findBinary(log))
-  makeDataDir(dataDir)
   mkdirSync(places.store, { recursive: true, mode: 0o700 })
 
   const mine = await takeDataDir(places.run, clock, log, bounds.natsStopMsMax)
@@ -143,7 +141,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
   }
   const restartsTotal = metrics.counter(
     'busbar_nats_server_restarts_total',
-    'Deaths of the embedded nats-server after which it was started again.',
+    'Times that the embedded nats-server ended and was started again.',
   )
   let isUp = false
   metrics.gauge('busbar_nats_server_up', '1 while the embedded nats-server takes connections', () =>
@@ -183,7 +181,7 @@ export async function startNatsServer(options: NatsChildOptions): Promise<NatsCh
    */
   const live = (port: number, serverName: string, lock: StoreLock) => {
     const logStart = existsSync(places.log) ? statSync(places.log).size : 0
-    const starting = startNatsProcess({ binary, dataDir, places, port, mine, lock, log })
+    const starting = startNatsProcess({ binary, dataDir, places, mine, lock, log })
     let isGone = false
     const gone = starting.then(
       ({ server, watchdog }) =>

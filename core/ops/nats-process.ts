@@ -23,7 +23,6 @@ export type NatsProcessOptions = {
   readonly binary: string
   readonly dataDir: string
   readonly places: ReturnType<typeof natsPlaces>
-  readonly port: number
   readonly mine: RunRecord
   readonly lock: StoreLock
   readonly log: Log
@@ -35,9 +34,8 @@ export type NatsProcessOptions = {
  * no such program (ENOENT)
  */
 export async function startNatsProcess(options: NatsProcessOptions): Promise<NatsProcess> {
-  const { binary, dataDir, places, port, mine, lock, log } = options
-  const starting = { ...mine, config: places.config, store: places.store, port }
-  writePrivateFile(places.run, JSON.stringify({ ...starting, startingAtMs: Date.now() }))
+  const { binary, dataDir, places, mine, lock, log } = options
+  writePrivateFile(places.run, JSON.stringify(mine))
   const output = openSync(places.log, 'a', 0o600)
   let watchdog: Watchdog | undefined
   try {
@@ -57,7 +55,7 @@ export async function startNatsProcess(options: NatsProcessOptions): Promise<Nat
       throw await new Promise<Error>((settle) => void server.once('error', settle))
     watchdog.watch(pid)
     try {
-      writePrivateFile(places.run, JSON.stringify({ ...starting, server: recordOfProcess(pid) }))
+      writePrivateFile(places.run, JSON.stringify({ ...mine, server: recordOfProcess(pid) }))
     } catch (fault) {
       // It is found by its command line, should that be needed.
       log.warn({ pid, fault: String(fault) }, 'nats-server runs, but could not be written down')

@@ -4,9 +4,9 @@
  * core/gateway.
  */
 import type { FastifyInstance } from 'fastify'
-import type { BytesInFlight } from '../base/bytes-in-flight.ts'
 import { formatHostPort } from '../base/host-port.ts'
-import { HttpDoor, send, type DoorTimes } from '../http/door.ts'
+import { reachableHost } from '../base/loopback.ts'
+import { HttpDoor, send } from '../http/door.ts'
 import { problemOf } from '../http/problem.ts'
 import type { Log } from '../ports/log.ts'
 import type { ListenAddress } from './config.ts'
@@ -46,12 +46,7 @@ export type OpsServerOptions = {
   readonly routes?: (app: FastifyInstance) => void
   /** Names and origins besides the door's own, see core/http/site.ts. */
   readonly site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
-  readonly bytes?: BytesInFlight
-  readonly times?: Partial<DoorTimes>
 }
-
-/** An address of this machine, where the door listens on all of them. */
-const reachable: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
 const reasonsOf = (checks: ReadonlyMap<string, ReadinessCheck>): string[] =>
   [...checks].flatMap(([name, check]) => {
@@ -98,7 +93,7 @@ export async function startOpsServer({
   })
   routes?.(app)
   const port = await door.listen(listen.host, listen.port)
-  const url = `http://${formatHostPort(reachable[listen.host] ?? listen.host, port)}`
+  const url = `http://${formatHostPort(reachableHost(listen.host), port)}`
   return {
     url,
     port,

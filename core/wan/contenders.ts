@@ -1,52 +1,45 @@
 /**
- * Connections under the name of a device that is connected already, on a connection that is proven:
- * it has answered a question there. Anybody may say a name, so such a connection takes the place of
- * the proven one only when that fails. One waits for each name, the newest; nothing is read from it
- * meanwhile. Station 9 of the way of one message.
+ * Links under the name of a device that is connected already, on a link that is proven: it has
+ * answered a question there. Anybody may say a name, so such a link takes the place of the proven
+ * one only when that fails. One waits for each name, the newest. Its notifications are heard
+ * meanwhile, because a device may push on a connection of its own; nothing is asked on it. Station
+ * 9 of the way of one message.
  */
-import type { Socket } from 'node:net'
 import { limits } from '../base/limits.ts'
-import type { Announcement } from './dial-in.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { Link } from './link.ts'
 
-type Contender = { socket: Socket; announcement: Announcement; sinceMs: number; forget: () => void }
+type Contender = { link: Link; names: readonly string[]; sinceMs: number }
 
 export class Contenders {
   /** In the order of their arrival. */
   private readonly waiting = new Map<Endpoint, Contender>()
 
-  get count(): number {
-    return this.waiting.size
-  }
-
-  /** Lets the connection wait behind that of `endpoint`; one that waits already is closed. */
-  add(endpoint: Endpoint, socket: Socket, announcement: Announcement, nowMs: number): void {
+  /** Lets `link` wait behind that of `endpoint`; one that waits already is closed. */
+  add(endpoint: Endpoint, link: Link, names: readonly string[], nowMs: number): void {
     this.dismiss(endpoint)
-    const onClose = (): void => {
-      if (this.waiting.get(endpoint)?.socket === socket) this.waiting.delete(endpoint)
-    }
-    const forget = (): void => {
-      this.waiting.delete(endpoint)
-      socket.off('close', onClose)
-    }
-    socket.pause()
-    socket.once('close', onClose)
-    this.waiting.set(endpoint, { socket, announcement, sinceMs: nowMs, forget })
+    this.waiting.set(endpoint, { link, names, sinceMs: nowMs })
   }
 
-  /**
-   * The connection of `endpoint` has failed: gives what waits behind it, which is the caller's from
-   * here on.
-   */
-  take(endpoint: Endpoint): { socket: Socket; announcement: Announcement } | undefined {
+  /** `link` is gone; true when it was one that waited. */
+  forget(endpoint: Endpoint, link: Link): boolean {
+    return this.waiting.get(endpoint)?.link === link && this.waiting.delete(endpoint)
+  }
+
+  /** The link of `endpoint` has failed: gives what waits behind it. */
+  take(endpoint: Endpoint): Contender | undefined {
     const contender = this.waiting.get(endpoint)
-    contender?.forget()
+    this.waiting.delete(endpoint)
     return contender
   }
 
-  /** The connection of `endpoint` is good: what waits behind it is closed. */
-  dismiss(endpoint: Endpoint): void {
-    this.take(endpoint)?.socket.destroy()
+  /** The link of `endpoint` is good: what waits behind it and has said nothing is closed. */
+  proved(endpoint: Endpoint): void {
+    if (this.waiting.get(endpoint)?.link.hasSpoken === false) this.dismiss(endpoint)
+  }
+
+  private dismiss(endpoint: Endpoint): void {
+    this.take(endpoint)?.link.cut('the device answers on another connection')
   }
 
   /** Closes those whose time is over. */

@@ -48,8 +48,6 @@ export type Announcement = {
   isNamed: boolean
   /** What it has said that is in no frame. */
   pushes: Pick<DevicePush, 'apduBytes' | 'alarmBytes'>[]
-  /** Pushes in the first frame of `rest`, where no framing will read it. Only during the event. */
-  framed: () => Pick<DevicePush, 'apduBytes'>[]
 }
 
 export type DialInEvents = {
@@ -293,25 +291,13 @@ export class DialIn {
         rest: copyOf(view),
         isNamed: false,
         pushes: [],
-        framed: () => this.framedIn(push),
       }
     }
     const isNamed = push.kind === 'IDENTIFICATION'
     const rest = copyOf(view.subarray(push.bytes))
-    const framed = (): [] => []
-    if (!isNamed)
-      return { framing: 'wrapper', rest, isNamed, pushes: this.apdusOf(push.apduView), framed }
+    if (!isNamed) return { framing: 'wrapper', rest, isNamed, pushes: this.apdusOf(push.apduView) }
     const pushes = push.alarmView.length === 0 ? [] : [alarmOf(push)]
-    return { framing: 'wrapper', rest, isNamed, pushes, framed }
-  }
-
-  private framedIn(push: Exclude<Push, { kind: 'IDENTIFICATION' }>): Content[] {
-    try {
-      return this.apdusOf(payloadOf(push)).filter(({ apduBytes }) => isUnaskedApdu(apduBytes))
-    } catch {
-      // The framing says what is wrong, once it reads the frame.
-      return []
-    }
+    return { framing: 'wrapper', rest, isNamed, pushes }
   }
 
   private ofBlock(sender: string, view: Buffer): GeneralBlockStep {
@@ -360,7 +346,7 @@ export class DialIn {
     const names = addressOf(socket)
     const isDue = silentMs >= limits.dialInPauseMs && names.some(this.events.isAwaited)
     if (!isDue && !isOver) return
-    const nothing = { rest: emptyBytes, isNamed: false, pushes: [], framed: () => [] }
+    const nothing = { rest: emptyBytes, isNamed: false, pushes: [] }
     this.handOver(socket, { framing: 'wrapper', names, ...nothing })
   }
 

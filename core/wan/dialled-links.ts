@@ -5,7 +5,6 @@
  * of one message; connections come from dial-in.ts.
  */
 import type { Socket } from 'node:net'
-import { emptyBytes } from '../base/bytes.ts'
 import type { DeviceAddress } from '../ports/wan.ts'
 import { takeTcp } from './carrier.ts'
 import { Contenders } from './contenders.ts'
@@ -27,6 +26,8 @@ export type DialledPorts = {
   metrics: Pick<WanMetrics, 'refused' | 'pushes' | 'evicted' | 'contended'>
   isClosed(): boolean
   add(link: Link, endpoint: Endpoint): void
+  /** The same for a link on which nothing is asked. */
+  hear(link: Link, endpoint: Endpoint): void
   forgetAliases(endpoint: Endpoint): void
 }
 
@@ -46,33 +47,45 @@ export class DialledLinks {
 
   /** Names of the devices that are connected. */
   get names(): string[] {
-    return [...this.ports.links].flatMap(([link, { host, aliases }]) =>
-      link.isTheirs ? [host, ...aliases] : [],
-    )
+    const names = new Set<string>()
+    for (const [link, { host, aliases }] of this.ports.links)
+      if (link.isTheirs) for (const name of [host, ...aliases]) names.add(name)
+    return [...names]
   }
 
   /**
    * A device has connected, and is from now on reached by each of its names. An unproven connection
-   * that it had before is of no use any more; a proven one stays, and this one waits behind it.
+   * that it had before is of no use any more; a proven one stays, and this one waits behind it:
+   * what the device says on it is heard, and nothing is asked.
    */
   connect(socket: Socket, announcement: Announcement): void {
-    const [host] = announcement.names
+    const { names, framing, isNamed, rest } = announcement
+    const { endpoints, owner, metrics, hear } = this.ports
+    const [host] = names
     // It is gone again already.
     if (host === undefined || socket.destroyed) return void socket.destroy()
     if (this.ports.isClosed()) return this.refuse(socket)
     this.tellPushes(host, announcement)
-    const known = this.ports.endpoints.connectedAs(host)
-    if (known?.link !== undefined && this.holds(known.link, known, host)) {
-      this.ports.metrics.contended.add()
-      const { nowMs } = this.ports.owner
-      // A device may push on a connection of its own beside the one that it answers on.
-      this.tellPushes(host, { ...announcement, pushes: announcement.framed() })
-      const silent = { ...announcement, pushes: [], framed: () => [], rest: emptyBytes }
-      return this.contenders.add(known, socket, silent, nowMs())
-    }
-    const before = this.ports.endpoints.dialledIn(host)?.link
+    const known = endpoints.connectedAs(host)
+    const held =
+      known?.link !== undefined && this.holds(known.link, known, host) ? known : undefined
+    const before = held === undefined ? endpoints.dialledIn(host)?.link : undefined
     if (before === undefined && !this.hasRoom()) return this.refuse(socket)
-    this.link(socket, host, announcement, before)
+    const link = new Link(owner, {
+      open: (events) => takeTcp(socket, isNamed ? behindLineEnds(events) : events),
+      frame: frameBy(framing, owner.options),
+      isTheirs: true,
+    })
+    this.sockets.set(link, socket)
+    if (held === undefined) this.take(link, names, before)
+    else {
+      metrics.contended.add()
+      hear(link, held)
+      this.contenders.add(held, link, names, owner.nowMs())
+    }
+    // What it has said already is no answer to what is asked next.
+    if (rest.length > 0) link.read(rest)
+    if (held === undefined) link.opened()
   }
 
   /**
@@ -85,7 +98,7 @@ export class DialledLinks {
     const endpoint = this.ports.links.get(link)
     if (socket === undefined || endpoint === undefined) return
     this.door?.prove(socket)
-    this.contenders.dismiss(endpoint)
+    this.contenders.proved(endpoint)
     const name = nameOf(host)
     if (!isProtected || name === endpoint.host) return
     const names = this.provenNames.get(link)
@@ -96,11 +109,12 @@ export class DialledLinks {
   /** `link` of `endpoint` is gone: what waits behind it takes its place. */
   closed(link: Link, endpoint: Endpoint): void {
     this.provenNames.delete(link)
-    if (!this.sockets.delete(link) || endpoint.link !== undefined) return
+    this.sockets.delete(link)
+    if (this.contenders.forget(endpoint, link) || endpoint.link !== undefined) return
     const next = this.contenders.take(endpoint)
     if (next === undefined) return
-    this.connect(next.socket, next.announcement)
-    next.socket.resume()
+    this.take(next.link, next.names, undefined)
+    next.link.opened()
   }
 
   sweep(nowMs: number): void {
@@ -140,28 +154,15 @@ export class DialledLinks {
     return false
   }
 
-  private link(
-    socket: Socket,
-    host: string,
-    { framing, names, rest, isNamed }: Announcement,
-    before: Link | undefined,
-  ): void {
+  /** Lets the device be asked on `link`, by each of `names`. */
+  private take(link: Link, names: readonly string[], before: Link | undefined): void {
     const { endpoints, owner, add, forgetAliases } = this.ports
-    const endpoint = endpoints.takeName(host)
-    const link = new Link(owner, {
-      open: (events) => takeTcp(socket, isNamed ? behindLineEnds(events) : events),
-      frame: frameBy(framing, owner.options),
-      isTheirs: true,
-    })
-    this.sockets.set(link, socket)
+    const endpoint = endpoints.takeName(names[0]!)
     add(link, endpoint)
     before?.cut('the device has connected again')
     forgetAliases(endpoint)
     endpoints.callAlso(endpoint, names.slice(1))
     owner.options.onDialIn([endpoint.host, ...endpoint.aliases])
-    // What it has said already is no answer to what is asked next.
-    if (rest.length > 0) link.read(rest)
-    link.opened()
   }
 
   private tellPushes(host: string, { names, pushes }: Announcement): void {

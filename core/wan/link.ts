@@ -47,7 +47,6 @@ export class Link {
   private readonly framing: Framing
   private readonly associations = new Map<number, Association>()
   private readonly unasked: Unasked
-  private readonly answersDue: Array<() => void> = []
   private outgoing: Buffer[] = []
   private flushNumber = 0
   private servedCount = 0
@@ -85,6 +84,11 @@ export class Link {
   /** True when an exchange that wants a connection of its own cannot have this one, and may close it. */
   get isReplaceable(): boolean {
     return this.state === 'OPEN' && this.activeCount === 0 && !this.isTheirs && this.servedCount > 0
+  }
+
+  /** True once octets have come. */
+  get hasSpoken(): boolean {
+    return this.lastFrameMs > 0
   }
 
   /** True when `onTime` must be called every now and then. */
@@ -185,7 +189,6 @@ export class Link {
     if (this.state !== 'CONNECTING') return
     this.state = 'OPEN'
     this.dueMs = Infinity
-    for (const answer of this.answersDue.splice(0)) answer()
     this.owner.opened(this)
   }
 
@@ -302,11 +305,13 @@ export class Link {
     this.onUnasked(device, client, apduView)
   }
 
-  /** Answers something unasked, or not: a device says again what was not confirmed. */
+  /**
+   * Answers a notification, or not: a device repeats what was not confirmed. On a connection that
+   * the device has made, it may come before the link is open.
+   */
   answer(apdu: Buffer, answer: Answer): void {
-    // What it has said at the door is read before the link is open.
-    if (this.state === 'CONNECTING') this.answersDue.push(() => answer(apdu))
-    else if (this.state === 'OPEN' || this.state === 'DOOMED') answer(apdu)
+    const isOpen = this.state === 'OPEN' || this.state === 'DOOMED'
+    if (isOpen || (this.state === 'CONNECTING' && this.isTheirs)) answer(apdu)
   }
 
   private onUnasked(device: number, client: number, apduView: Buffer): void {

@@ -92,6 +92,7 @@ export class SocketWan implements Wan {
       metrics: this.metrics,
       isClosed: () => this.closed !== undefined,
       add: (link, endpoint) => this.add(link, endpoint),
+      hear: (link, endpoint) => this.hear(link, endpoint),
       forgetAliases: (endpoint) => this.forgetAliases(endpoint),
     })
     this.parts = {
@@ -271,6 +272,11 @@ export class SocketWan implements Wan {
 
   private add(link: Link, endpoint: Endpoint): void {
     endpoint.link = link
+    this.hear(link, endpoint)
+  }
+
+  /** Takes what comes on `link`; questions go on the link of the endpoint alone. */
+  private hear(link: Link, endpoint: Endpoint): void {
     this.links.set(link, endpoint)
     if (link.keepsTime) this.timed.add(link)
   }

@@ -22,11 +22,9 @@ import { startTestCluster } from '../support/nats-cluster.ts'
 import { startTestNats } from '../support/nats.ts'
 import { blockFiles, Damage, damage } from '../support/store-damage.ts'
 
-t.setTimeout(600_000)
-
 const ticks = 60
-const seed = Number(process.env['BUSBAR_TEST_SEED'] ?? Date.now() % 1_000_000)
-t.comment(`BUSBAR_TEST_SEED=${seed}`)
+const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
+t.comment(`SEED=${seed}`)
 
 const cluster = await startTestCluster()
 t.teardown(() => cluster.close())

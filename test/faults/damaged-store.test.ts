@@ -13,10 +13,8 @@ import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { damage, streamFolder, type Damage } from '../support/store-damage.ts'
 
-t.setTimeout(600_000)
-
-const seed = Number(process.env['BUSBAR_TEST_SEED'] ?? Date.now() % 1_000_000)
-t.comment(`BUSBAR_TEST_SEED=${seed}`)
+const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
+t.comment(`SEED=${seed}`)
 
 const deployment = new Deployment({ logTo: 'log' })
 t.teardown(() => deployment.stop())

@@ -10,15 +10,11 @@ import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.
 import { SupplierClient } from '../../core/gateway/client.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
-import { smallDisk, type SmallDisk } from '../support/small-disk.ts'
-
-t.setTimeout(600_000)
+import { smallDisk, whyNoSmallDisk, type SmallDisk } from '../support/small-disk.ts'
 
 const deviceCount = 20
 const rounds = 3
-const probe = await smallDisk(1024 * 1024)
-const skip = typeof probe === 'string' && probe
-if (typeof probe !== 'string') probe.close()
+const skip = await whyNoSmallDisk()
 
 t.test(
   'a full disk rejects, and the broker serves again when there is space',

@@ -35,8 +35,6 @@ import { readLedgerFile } from '../../core/ops/ledger-file.ts'
 import { natsPlaces } from '../../core/ops/nats-settings.ts'
 import { startTestNats, type TestNats } from '../support/nats.ts'
 
-t.setTimeout(900_000)
-
 const root = mkdtempSync(join(tmpdir(), 'busbar-identity-'))
 t.teardown(() => rmSync(root, { recursive: true, force: true }))
 

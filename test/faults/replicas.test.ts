@@ -14,10 +14,8 @@ import { Load } from '../support/load.ts'
 import { startTestCluster } from '../support/nats-cluster.ts'
 import { damage } from '../support/store-damage.ts'
 
-t.setTimeout(600_000)
-
-const seed = Number(process.env['BUSBAR_TEST_SEED'] ?? Date.now() % 1_000_000)
-t.comment(`BUSBAR_TEST_SEED=${seed}`)
+const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
+t.comment(`SEED=${seed}`)
 const victim = seed % 3
 
 const cluster = await startTestCluster()

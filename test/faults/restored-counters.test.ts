@@ -18,8 +18,6 @@ import { demoPartiesJson } from '../../core/access/parties.ts'
 import { aarqTag } from '../core/wan/scripted-meter.ts'
 import { OddRelay } from '../core/wan/odd-relay.ts'
 
-t.setTimeout(600_000)
-
 const party = demoPartiesJson[0]!.eui64
 const generalGlo = 0xdb
 const initiateTag = 0x21

@@ -6,14 +6,11 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { smallDisk, type SmallDisk } from '../support/small-disk.ts'
+import { smallDisk, whyNoSmallDisk, type SmallDisk } from '../support/small-disk.ts'
 
-t.setTimeout(120_000)
 const fixture = fileURLToPath(new URL('fixtures-store-disk.ts', import.meta.url))
 
-const probe = await smallDisk(1024 * 1024)
-const skip = typeof probe === 'string' && probe
-if (typeof probe !== 'string') probe.close()
+const skip = await whyNoSmallDisk()
 
 /** Runs a case of the fixture; what it printed, and how it ended. */
 function runCase(name: string, disk: SmallDisk): Promise<{ said: string[]; ended: string }> {

@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- [--minutes N] [--seed N] [--plant LEAK] [--json]`: a soak, its figures as a
+ * `npm run soak -- [--minutes N] [--rounds N] [--plant LEAK] [--json]`: a soak, its figures as a
  * table, and 1 when one of them grows or something is missing.
  */
 import { parseArgs } from 'node:util'

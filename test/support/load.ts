@@ -55,7 +55,8 @@ export class Load {
   /** Responses of requests that were not carried out, but for those that an outage explains. */
   get failures(): readonly ServiceResponse[] {
     const isOfOutage = ({ reason, acceptedAt, answeredAt }: ServiceResponse): boolean =>
-      reason === 'DEVICE_UNREACHABLE' &&
+      // Over UDP nobody says that nobody is there.
+      (reason === 'DEVICE_UNREACHABLE' || reason === 'DEVICE_SILENT') &&
       this.outages.some(([from, to]) => +acceptedAt! <= to && +answeredAt! >= from)
     return [...this.supplier.responses.values()].filter(
       (response) => response.responseCode !== 'I0' && !isOfOutage(response),

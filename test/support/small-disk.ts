@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { appendFileSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inMountNamespace } from './cut-disk.ts'
 
 export type SmallDisk = {
   /** A folder on it. */
@@ -19,11 +20,19 @@ export type SmallDisk = {
   close(): void
 }
 
+/** Why there can be no small disk here, in words for a skipped test; false when there can. */
+export async function whyNoSmallDisk(): Promise<string | false> {
+  const probe = await smallDisk(1024 * 1024)
+  if (typeof probe === 'string') return probe
+  probe.close()
+  return false
+}
+
 /** @returns why there can be none here, when this process may not mount */
 export async function smallDisk(bytes: number): Promise<SmallDisk | string> {
   const place = mkdtempSync(join(tmpdir(), 'busbar-disk-'))
   const script = `mount -t tmpfs -o size=${bytes} tmpfs "$1" && echo mounted && exec cat`
-  const holder = spawn('unshare', ['-m', 'sh', '-c', script, 'sh', place], {
+  const holder = spawn(...inMountNamespace(['sh', '-c', script, 'sh', place]), {
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   const why = await new Promise<string | undefined>((resolve) => {

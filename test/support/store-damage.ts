@@ -29,7 +29,7 @@ export const blockFiles = (storeDir: string, stream: string): string[] => {
 const headBytes = 22
 
 /** Sequences of the records in a block, and where each begins. */
-export function recordsOf(block: Buffer): Array<{ sequence: number; at: number; bytes: number }> {
+function recordsOf(block: Buffer): Array<{ sequence: number; at: number; bytes: number }> {
   const records: Array<{ sequence: number; at: number; bytes: number }> = []
   for (let at = 0; at + headBytes <= block.length;) {
     const bytes = block.readUInt32LE(at) & 0x7fff_ffff

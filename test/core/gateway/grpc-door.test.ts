@@ -28,8 +28,6 @@ const whole = (): Buffer => framed(SubmitRequest.encode({ request: requestOf() }
 const nobody = ''
 const mega = 1024 * 1024
 
-t.setTimeout(300_000)
-
 async function start(
   t: Test,
   options: Parameters<typeof makeRig>[0] = {},

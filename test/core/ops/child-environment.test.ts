@@ -19,6 +19,7 @@ t.test('what each kind of program gets', (t) => {
     GOMEMLIMIT: '1GiB',
     GOPROXY: 'direct',
     NODE_OPTIONS: '--trace-gc',
+    NODE_COMPILE_CACHE: '/c',
     https_proxy: 'http://proxy:3128',
     HTTP_PROXY: 'http://proxy:3128',
     BUSBAR_KEY_ENCRYPTION_KEY: 'secret',
@@ -33,12 +34,14 @@ t.test('what each kind of program gets', (t) => {
     ...any,
     GOMEMLIMIT: '1GiB',
     NODE_OPTIONS: '--trace-gc',
+    NODE_COMPILE_CACHE: '/c',
   })
   t.strictSame(environmentOfTool(env), {
     ...any,
     GOMEMLIMIT: '1GiB',
     GOPROXY: 'direct',
     NODE_OPTIONS: '--trace-gc',
+    NODE_COMPILE_CACHE: '/c',
     https_proxy: 'http://proxy:3128',
     HTTP_PROXY: 'http://proxy:3128',
   })

@@ -19,7 +19,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 
 const root = join(fileURLToPath(import.meta.url), '../../../..')
-/** Without the hooks of the test runner, which write where nothing can be written. */
+/** Nothing of ours: the launcher finds what it needs by itself. */
 const env: NodeJS.ProcessEnv = { PATH: process.env['PATH'] }
 const nobody = 65_534
 

@@ -14,8 +14,6 @@ async function until(isMet: () => boolean): Promise<void> {
   while (!isMet()) await turn()
 }
 
-t.setTimeout(240_000)
-
 type Scene = { trial: FleetTrial; port: number; stranger(address?: string): Promise<Socket> }
 
 async function start(t: Test, options: Partial<WanOptions> = {}, suite?: 0): Promise<Scene> {

@@ -521,6 +521,32 @@ t.test('a consumers’ port behind a converter: M-Bus, and whatever else comes o
   t.equal(trial.metrics.refused('DLMS_TAG_UNKNOWN'), 1, 'and what lay between is counted')
 })
 
+t.test('a device pushes on a second connection while its proven one stays', async (t) => {
+  const trial = await FleetTrial.start(t, { transport: 'dial-in' })
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  trial.fleet.dialIn(0, { host: '127.0.0.1', port })
+  t.ok((await trial.ask(0, listed)).ok)
+  const { host } = trial.addressOf(0)
+  const apdu = (value: number): Buffer => Buffer.from([0x0f, 0, 0, 0, 1, 0, 0x11, value])
+  const second = connect(port, '127.0.0.1')
+  t.teardown(() => second.destroy())
+  second.write(Buffer.concat([Buffer.from(`${host}\r\n`), wrapped(apdu(1)), wrapped(apdu(2))]))
+  const heard = [await trial.push(), await trial.push()]
+  second.write(wrapped(apdu(3)).subarray(0, 5))
+  t.ok((await trial.ask(0, listed)).ok, 'it is asked on the first connection')
+  second.write(wrapped(apdu(3)).subarray(5))
+  heard.push(await trial.push())
+  t.same(
+    heard.map(({ apduBytes }) => apduBytes[7]!),
+    [1, 2, 3],
+  )
+  t.ok(
+    heard.every(({ names }) => names.includes(host)),
+    'under its name',
+  )
+  t.equal(trial.metrics.contended, 1)
+})
+
 t.test('several notifications in one payload are pushes of their own', async (t) => {
   const trial = await FleetTrial.start(t, {})
   const port = await trial.wan.listen('127.0.0.1', 0)
