@@ -54,8 +54,9 @@ export async function startChild(
   const lines = createInterface({ input: child.stdout! })
   const first = await Promise.race([
     once(lines, 'line').then(([line]) => String(line)),
-    ended.then(([code]) => {
-      throw new OperatorFault(`busbar ${args[0]} ended with ${String(code)} before it was ready`)
+    ended.then(([code, signal]) => {
+      const how = signal === null ? `code ${String(code)}` : String(signal)
+      throw new OperatorFault(`busbar ${args[0]} ended with ${how} before it was ready`)
     }),
   ])
   const started: Child = {

@@ -19,6 +19,7 @@ import { ReadingStatus } from '../../proto/gen/busbar/v1/service_response.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { supplierText } from '../support/envelopes.ts'
+import { polled } from '../support/polled.ts'
 
 const entry = fileURLToPath(new URL('../../actors/main.ts', import.meta.url))
 const anotherParty = '90-B3-D5-1F-30-05-00-00'
@@ -101,7 +102,10 @@ t.test('meters push, the host is killed: each alert once, refusals by name', asy
   // Some are on their way to it, and it answers for none of them any more.
   const awaySince = performance.now()
   host!.process.kill('SIGSTOP')
-  while ((await metricsOf(ops)).waiting < 5);
+  await polled(
+    () => metricsOf(ops),
+    ({ waiting }) => waiting >= 5,
+  )
   await kill(host!)
   const atKill = listener.ids.size
   await startHost()
@@ -112,8 +116,10 @@ t.test('meters push, the host is killed: each alert once, refusals by name', asy
   await deployment.meters!.stop()
   const endedCount = ({ ended }: { ended: Ended }): number =>
     Object.values(ended).reduce((sum, count) => sum + count, 0)
-  let seen = await metricsOf(ops)
-  while (seen.waiting > 0 || endedCount(seen) < seen.handedOn) seen = await metricsOf(ops)
+  let seen = await polled(
+    () => metricsOf(ops),
+    (its) => its.waiting === 0 && endedCount(its) >= its.handedOn,
+  )
   const { REQUEST_ACCEPTED = 0, DLMS_COUNTER_REPLAYED = 0, DEVICE_UNKNOWN = 0 } = seen.ended
   // An alert waits so long for a host; on a busy machine the next one may take longer to serve.
   const { DEVICE_PUSH_DROPPED: dropped = 0 } = seen.ended
@@ -207,8 +213,10 @@ t.test('meters push, the host is killed: each alert once, refusals by name', asy
   for (const [code, octets] of refusals) {
     const before = seen.ended[code] ?? 0
     await say(octets)
-    do seen = await metricsOf(ops)
-    while ((seen.ended[code] ?? 0) === before)
+    seen = await polled(
+      () => metricsOf(ops),
+      ({ ended }) => (ended[code] ?? 0) !== before,
+    )
     t.equal(seen.ended[code], before + 1, code)
   }
   t.equal(seen.ended['REQUEST_ACCEPTED'], REQUEST_ACCEPTED)

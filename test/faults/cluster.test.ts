@@ -18,6 +18,7 @@ import { ledgerContract } from '../contracts/ledger.ts'
 import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { startTestCluster } from '../support/nats-cluster.ts'
+import { polled } from '../support/polled.ts'
 
 type StreamState = { messages: number; bytes: number; first_seq: number; last_seq: number }
 type Stream = { name: string; state: StreamState; cluster?: { leader?: string } }
@@ -63,12 +64,16 @@ t.test('servers are killed and cut off under load', async (t) => {
   t.teardown(() => operator.close())
 
   const leader = async (): Promise<number> => {
-    for (;;) {
-      for (const index of cluster.servers.keys()) {
-        const stream = await ledgerOf(index).catch(() => undefined)
-        if (stream?.cluster?.leader === cluster.nameOf(index)) return index
-      }
-    }
+    const found = await polled(
+      async () => {
+        for (const index of cluster.servers.keys()) {
+          const stream = await ledgerOf(index).catch(() => undefined)
+          if (stream?.cluster?.leader === cluster.nameOf(index)) return index
+        }
+      },
+      (index) => index !== undefined,
+    )
+    return found!
   }
   /** Settles when all three have the same, and gives it; the ledger stands still for it now and then only, so it is asked for often. */
   const agreed = async (): Promise<StreamState> => {
@@ -135,20 +140,19 @@ t.test('servers are killed and cut off under load', async (t) => {
   await load.check(t, operator.ledger)
   const state = await agreed()
   t.equal(state.last_seq, (await operator.ledger.lastOn('*.*'))?.sequence)
-  for (;;) {
-    const status = await clusterStatus(
-      operator.ledger,
-      operator.bus,
-      await operator.cursors(),
-      operator.partitionCount,
-    )
-    if (
-      status.silent.length === 0 &&
-      status.hosts.length === 2 &&
-      status.hosts.every(({ partitions }) => partitions.length === 8)
-    )
-      break
-  }
+  await polled(
+    async () =>
+      clusterStatus(
+        operator.ledger,
+        operator.bus,
+        await operator.cursors(),
+        operator.partitionCount,
+      ),
+    ({ silent, hosts }) =>
+      silent.length === 0 &&
+      hosts.length === 2 &&
+      hosts.every(({ partitions }) => partitions.length === 8),
+  )
   t.pass('half and half again')
 
   // A backup of it comes back on another cluster, on three disks again.

@@ -20,6 +20,7 @@ import type { ReplicaComparison } from '../../core/ports/replicas.ts'
 import { authorPartitions, LedgerAuthor } from '../support/ledger-author.ts'
 import { startTestCluster } from '../support/nats-cluster.ts'
 import { startTestNats } from '../support/nats.ts'
+import { polled } from '../support/polled.ts'
 import { blockFiles, Damage, damage } from '../support/store-damage.ts'
 
 const ticks = 60
@@ -111,11 +112,12 @@ async function copyOf({ reader }: Case, server: string): Promise<LedgerMessage[]
 
 /** Settles when each server has answered for its copy. */
 async function compared({ ledger, reader }: Case): Promise<ReplicaComparison> {
-  for (;;) {
-    const ports = { ledger, source: reader, clock: systemClock, restMs: 0 }
-    const found = await compareReplicas(ports).catch(() => undefined)
-    if (found?.notCompared.length === 0 && found.compared.length === 3) return found
-  }
+  const ports = { ledger, source: reader, clock: systemClock, restMs: 0 }
+  const found = await polled(
+    () => compareReplicas(ports).catch(() => undefined),
+    (one) => one?.notCompared.length === 0 && one.compared.length === 3,
+  )
+  return found!
 }
 
 const plans: Array<[string, Case['what'], number[]]> = [
@@ -190,10 +192,10 @@ t.test('the server with damaged copies is repaired', async (t) => {
   rmSync(join(server.storeDir, 'jetstream'), { recursive: true })
   await server.start()
   for (const one of single) {
-    for (;;) {
-      const { faults } = await compared(one)
-      if (faults.length === 0) break
-    }
+    await polled(
+      () => compared(one),
+      ({ faults }) => faults.length === 0,
+    )
     t.pass(`${one.name} is whole on every server`)
     t.equal((await one.ledger.lastOn('log.*'))!.sequence, ticks + 1)
     await write(one.ledger, written.slice(0, 1))

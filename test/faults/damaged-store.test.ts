@@ -11,6 +11,7 @@ import { openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
+import { polled } from '../support/polled.ts'
 import { damage, streamFolder, type Damage } from '../support/store-damage.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
@@ -41,14 +42,16 @@ async function said(isEnough: (health: Health) => boolean): Promise<string> {
   } catch (fault) {
     return `refused: ${String(fault)} ${log()}`
   }
-  for (;;) {
+  const ready = async (): Promise<string | undefined> => {
     const answer = await fetch(`http://${deployment.listening.ops}/health/ready`).catch(
       () => undefined,
     )
     const health = (await answer?.json()) as Health | undefined
     if (health && isEnough(health)) return JSON.stringify(health)
-    if (deployment.broker!.process.exitCode !== null) return `ended: ${log()}`
+    return deployment.broker!.process.exitCode === null ? undefined : `ended: ${log()}`
   }
+  const text = await polled(ready, (one) => one !== undefined)
+  return text!
 }
 
 async function restore(): Promise<void> {

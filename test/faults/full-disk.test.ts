@@ -10,6 +10,7 @@ import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.
 import { SupplierClient } from '../../core/gateway/client.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
+import { polled } from '../support/polled.ts'
 import { smallDisk, whyNoSmallDisk, type SmallDisk } from '../support/small-disk.ts'
 
 const deviceCount = 20
@@ -58,9 +59,7 @@ t.test(
       const answer = await fetch(`http://${ops}/health/ready`)
       return { status: answer.status, text: await answer.text() }
     }
-    const until = async (isDone: () => Promise<boolean>): Promise<void> => {
-      while (!(await isDone())) await new Promise((resolve) => setImmediate(resolve))
-    }
+    const until = (isDone: () => Promise<boolean>): Promise<boolean> => polled(isDone, Boolean)
 
     for (let round = 0; round < rounds; round++) {
       await until(async () => (await submit()).size === 0)

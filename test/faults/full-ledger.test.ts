@@ -9,6 +9,7 @@ import { SupplierClient } from '../../core/gateway/client.ts'
 import type { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
+import { polled } from '../support/polled.ts'
 
 process.env['BUSBAR_LEDGER_BYTES'] = '16MiB'
 
@@ -81,10 +82,12 @@ t.test('a full ledger refuses, keeps what it has, and goes on when there is room
     [],
     'each that was accepted ended once, and nothing else',
   )
-  while ((await submit('11.2')).size > 0) await new Promise((resolve) => setImmediate(resolve))
+  await polled(
+    () => submit('11.2'),
+    (codes) => codes.size === 0,
+  )
   await supplier.until(() => supplier.delivered.size === accepted.size)
-  while (/BROKER_LEDGER_FULL/.test(await ready()))
-    await new Promise((resolve) => setImmediate(resolve))
+  await polled(ready, (text) => !/BROKER_LEDGER_FULL/.test(text))
   const after = await auditOf(operator.ledger)
   t.same(after.faults, [])
   t.ok(after.forgottenThrough > 0, 'what was fetched was forgotten')

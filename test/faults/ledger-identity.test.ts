@@ -34,6 +34,7 @@ import { decodeDeployment, labelKey } from '../../core/ledger/identity.ts'
 import { readLedgerFile } from '../../core/ops/ledger-file.ts'
 import { natsPlaces } from '../../core/ops/nats-settings.ts'
 import { startTestNats, type TestNats } from '../support/nats.ts'
+import { polled } from '../support/polled.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'busbar-identity-'))
 t.teardown(() => rmSync(root, { recursive: true, force: true }))
@@ -56,7 +57,10 @@ async function write(broker: RunningBroker, calls = 3): Promise<void> {
   for (let call = 0; call < calls; call++) {
     const list = Array.from({ length: 10 }, deviceEntry)
     // A partition that has just been taken may be busy: the same devices are given again.
-    while ((await broker.register(list)).registered < list.length) await pause()
+    await polled(
+      () => broker.register(list),
+      ({ registered }) => registered === list.length,
+    )
   }
 }
 
@@ -65,7 +69,6 @@ const deviceEntry = () => ({
   type: 'ESME' as const,
   address: { host: '127.0.0.1', port: 4059, logicalDevice: 1, client: 16 },
 })
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50))
 
 /** Every file below `folder` but those that say who runs, with a hash of its content. */
 function contentOf(folder: string): Record<string, string> {
@@ -301,7 +304,10 @@ t.test(
     const { streams } = await jetstreamManager(connection)
     await streams.delete('LEDGER')
     const until = async (wanted: RegExp): Promise<void> => {
-      while (!broker.reasons().some((reason) => wanted.test(reason))) await pause()
+      await polled(
+        () => broker.reasons(),
+        (reasons) => reasons.some((reason) => wanted.test(reason)),
+      )
     }
     await until(/LEDGER_MISSING/)
     const ready = await fetch(`http://${broker.opsAddress}/health/ready`)

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
+import { polled } from '../support/polled.ts'
 
 t.test(
   'after the load every gauge of work is zero, and the histograms have every request',
@@ -19,8 +20,10 @@ t.test(
       return line === undefined ? Number.NaN : Number(line.slice(series.length + 1))
     }
     const until = async (series: string, wanted: number): Promise<void> => {
-      // Each question is an answered HTTP request; the limit is the test's own.
-      while ((await valueOf(series)) !== wanted);
+      await polled(
+        () => valueOf(series),
+        (value) => value === wanted,
+      )
       t.pass(`${series} is ${wanted}`)
     }
     for (const round of [1, 2])

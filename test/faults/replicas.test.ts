@@ -12,6 +12,7 @@ import { openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
 import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { startTestCluster } from '../support/nats-cluster.ts'
+import { polled } from '../support/polled.ts'
 import { damage } from '../support/store-damage.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
@@ -34,11 +35,14 @@ const ask = (path: string): Promise<Response> => fetch(`http://${deployment.list
 
 /** Settles with the readiness that `isIt` accepts. */
 async function health(isIt: (health: Health, code: number) => boolean): Promise<Health> {
-  for (;;) {
-    const answer = await ask('/health/ready').catch(() => undefined)
-    const found = (await answer?.json()) as Health | undefined
-    if (answer && found && isIt(found, answer.status)) return found
-  }
+  const found = await polled(
+    async () => {
+      const answer = await ask('/health/ready').catch(() => undefined)
+      return answer && { code: answer.status, health: (await answer.json()) as Health }
+    },
+    (one) => one !== undefined && isIt(one.health, one.code),
+  )
+  return found!.health
 }
 const status = async () =>
   clusterStatus(
@@ -77,13 +81,8 @@ t.test('one is killed', async (t) => {
   t.match(metrics, /^busbar_replicas\{stream="LEDGER",state="offline"\} 1$/m)
   t.match(metrics, /^busbar_degraded 1$/m)
   t.match(metrics, /^busbar_ready 1$/m)
-  for (;;) {
-    const shown = await status()
-    const text = formatStatus(shown).join('\n')
-    if (!text.includes(`REPLICAS  ${name} is offline with its replica of LEDGER`)) continue
-    t.ok(isInTrouble(shown))
-    break
-  }
+  const line = `REPLICAS  ${name} is offline with its replica of LEDGER`
+  t.ok(isInTrouble(await polled(status, (shown) => formatStatus(shown).join('\n').includes(line))))
   await cluster.servers[victim]!.start()
   await health(({ status: its }) => its === 'ready')
   t.notOk(formatStatus(await status()).some((line) => line.startsWith('REPLICAS')))

@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
+import { polled } from '../support/polled.ts'
 
 const entry = fileURLToPath(new URL('../../actors/main.ts', import.meta.url))
 
@@ -62,8 +63,7 @@ async function replaceAll(t: Test, deployment: Deployment, load: Load): Promise<
   await load.progress()
   await deployment.tellMeters('')
   // A host that has just started counts them as it goes through its devices.
-  let seen = status()
-  while (seen.replacing > 0 || seen.keyed < all.length) seen = status()
+  const seen = await polled(status, (its) => its.replacing === 0 && its.keyed >= all.length)
   t.match(seen, { keyed: all.length, replacing: 0, unreadable: 0 })
   await load.progress(3)
 }

@@ -14,6 +14,7 @@ import { restoreInto } from '../../actors/cli/restore.ts'
 import { trimRecordOf } from '../../actors/runtime/past.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
+import { polled } from '../support/polled.ts'
 import { statesIn } from '../support/state-hash.ts'
 
 process.env['BUSBAR_LEDGER_BYTES'] = '16MiB'
@@ -94,20 +95,16 @@ t.test('a ledger of 16 MiB takes several times as much', async (t) => {
 
   // Another host comes without a store, and takes its half from the snapshots.
   const second = await deployment.startHost('second')
-  for (;;) {
-    const status = await clusterStatus(
-      operator.ledger,
-      operator.bus,
-      await operator.cursors(),
-      operator.partitionCount,
-    )
-    if (
-      status.hosts.length === 2 &&
-      status.hosts.every(({ partitions }) => partitions.length === 8)
-    )
-      break
-    await new Promise((resolve) => setImmediate(resolve))
-  }
+  await polled(
+    async () =>
+      clusterStatus(
+        operator.ledger,
+        operator.bus,
+        await operator.cursors(),
+        operator.partitionCount,
+      ),
+    ({ hosts }) => hosts.length === 2 && hosts.every(({ partitions }) => partitions.length === 8),
+  )
   await load()
   await second.stop()
   await load()

@@ -8,6 +8,7 @@ import { clusterStatus, formatStatus, type ClusterStatus } from '../../actors/cl
 import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
+import { polled } from '../support/polled.ts'
 
 const roundCount = 24
 
@@ -29,19 +30,18 @@ t.test(
     const total = roundCount * devices.length
     const operator = await openOperatorLedger(addressOf({ dataDir: deployment.brokerDir }))
     t.teardown(() => operator.close())
-    /** Polled: settles when the cluster is so. */
-    const until = async (isSo: (status: ClusterStatus) => boolean): Promise<ClusterStatus> => {
-      for (;;) {
-        const status = await clusterStatus(
-          operator.ledger,
-          operator.bus,
-          await operator.cursors(),
-          operator.partitionCount,
-        )
-        if (isSo(status)) return status
-        await new Promise((resolve) => setImmediate(resolve))
-      }
-    }
+    /** Settles when the cluster is so. */
+    const until = (isSo: (status: ClusterStatus) => boolean): Promise<ClusterStatus> =>
+      polled(
+        async () =>
+          clusterStatus(
+            operator.ledger,
+            operator.bus,
+            await operator.cursors(),
+            operator.partitionCount,
+          ),
+        isSo,
+      )
     const isWhole = (count: number) => (status: ClusterStatus) =>
       status.hosts.length === count &&
       status.silent.length === 0 &&

@@ -15,6 +15,7 @@ import type { InventoryJson, UsageJson } from '../../actors/views/queries.ts'
 import { Deployment, kill, type Listening } from '../support/deployment.ts'
 import { supplierText } from '../support/envelopes.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
+import { polled } from '../support/polled.ts'
 
 const main = fileURLToPath(new URL('../../actors/main.ts', import.meta.url))
 const busbar = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
@@ -65,16 +66,12 @@ t.test('inventory and usage of a deployment', async (t) => {
   const operator = await openOperatorLedger(addressOf({ dataDir: deployment.brokerDir }))
   t.teardown(() => operator.close())
   const caughtUp = async (): Promise<void> => {
-    for (;;) {
-      const cursors = await operator.cursors()
-      const { ledger, bus, partitionCount } = operator
-      const status = await clusterStatus(ledger, bus, cursors, partitionCount)
-      if (status.views.length === 1 && status.views[0]!.lag === 0) {
-        t.match(formatStatus(status).join('\n'), /^views [a-z0-9]+ {2}lag 0 {2}as of 20/m)
-        return
-      }
-      await new Promise((resolve) => setImmediate(resolve))
-    }
+    const { ledger, bus, partitionCount } = operator
+    const status = await polled(
+      async () => clusterStatus(ledger, bus, await operator.cursors(), partitionCount),
+      ({ views: all }) => all.length === 1 && all[0]!.lag === 0,
+    )
+    t.match(formatStatus(status).join('\n'), /^views [a-z0-9]+ {2}lag 0 {2}as of 20/m)
   }
   const counts = async (): Promise<Record<string, number>> => {
     const { answer } = await ask(`/v1/usage?party=${supplierText}`)

@@ -15,6 +15,7 @@ import type { Child } from '../../actors/demo/children.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
+import { polled } from '../support/polled.ts'
 
 const roundCount = 12
 
@@ -77,10 +78,12 @@ t.test('gateway, host and two wan processes: one is killed, one leaves, one join
   }
   const allEnded = (): Promise<void> =>
     supplier.until(() => supplier.delivered.size === round * devices.length)
-  const exchangesAt = async (child: Child): Promise<number> => {
-    const { wans } = await statusNow(wanIds)
-    return wans.find(({ wanId }) => wanId.startsWith(String(child.said['hostId'])))?.exchanges ?? 0
-  }
+  /** Settles when exchanges are under way there. */
+  const isBusy = (child: Child): Promise<number> =>
+    polled(
+      () => metricOf(child, 'busbar_wan_exchanges_under_way'),
+      (count) => count > 0,
+    )
   const lost = (): Promise<number> => metricOf(host!, 'busbar_wan_bus_exchanges_lost_total')
 
   await submitRounds(4)
@@ -90,9 +93,9 @@ t.test('gateway, host and two wan processes: one is killed, one leaves, one join
   t.ok(Math.min(...shares) > 0, `both have addresses: ${shares.join(' and ')} exchanges`)
   t.equal(await lost(), 0)
 
-  await deployment.tellMeters('slow=1500ms')
+  await deployment.tellMeters('slow=2s')
   await submitRounds(2)
-  while ((await exchangesAt(first)) === 0);
+  await isBusy(first)
   await kill(first)
   const killedAt = performance.now()
   await deployment.tellMeters('')
@@ -103,9 +106,9 @@ t.test('gateway, host and two wan processes: one is killed, one leaves, one join
   t.comment(`all home ${Math.round(performance.now() - killedAt)} ms after kill -9`)
 
   await startWan('wan-1')
-  await deployment.tellMeters('slow=300ms')
+  await deployment.tellMeters('slow=2s')
   await submitRounds(2)
-  while ((await exchangesAt(second)) === 0);
+  await isBusy(second)
   const stopped = second.stop()
   await submitRounds(2)
   await stopped

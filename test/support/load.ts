@@ -2,6 +2,7 @@
  * Load that goes on while faults come and go: one supplier, rounds of one request a device, each round after the one before was accepted,
  * never more than `openRoundsMax` without an answer. In the end everything that was promised of them is checked.
  */
+import { setTimeout as rest } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { auditOf } from '../../actors/cli/ledger-commands.ts'
 import type { Ledger } from '../../core/ports/ledger.ts'
@@ -10,6 +11,11 @@ import type { Deployment } from './deployment.ts'
 import { InsistentSupplier } from './insistent-supplier.ts'
 
 const openRoundsMax = 4
+/**
+ * Between two rounds. Load that takes all of the processor time finds nothing more, and slows down
+ * the faults and the tests beside it.
+ */
+const roundRestMs = 100
 
 export class Load {
   readonly supplier: InsistentSupplier
@@ -39,6 +45,7 @@ export class Load {
       const isRoom = (): boolean =>
         supplier.accepted.size - supplier.delivered.size <= openRoundsMax * devices.length
       await supplier.until(() => isRoom() || this.isOver)
+      if (!this.isOver) await rest(roundRestMs)
     }
   }
 

@@ -307,13 +307,16 @@ t.test(
     rmSync(folder)
     await rows.clear()
     const row = { key: Buffer.from('a'), value: Buffer.from('1') }
+    t.ok(existsSync(join(folder, 'opening')), 'neither read through nor written yet')
     await rows.save([row])
+    t.notOk(existsSync(join(folder, 'opening')))
     t.same(
       [...rows.range(Buffer.from('a'), Buffer.from('b'))].map(({ key }) => key.toString()),
       ['a'],
     )
-    t.ok(existsSync(join(folder, 'opening')), 'not read through yet')
-    t.equal(rows.count(Buffer.from('a'), Buffer.from('b')), 1)
+    await rows.clear()
+    t.ok(existsSync(join(folder, 'opening')), 'emptied, it has to prove itself again')
+    t.equal(rows.count(Buffer.from('a'), Buffer.from('b')), 0)
     t.notOk(existsSync(join(folder, 'opening')))
     await rows.close()
   },
