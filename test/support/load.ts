@@ -22,6 +22,9 @@ export class Load {
   private readonly devices: readonly string[]
   private running: Promise<void> | undefined
   private isOver = false
+  /** Set while no round may begin; called when that is so. */
+  private onStill: (() => void) | undefined
+  private goOn = (): void => {}
   private rounds = 0
   /** When the meters were away, from and to, ms since the epoch. */
   private readonly outages: Array<[number, number]> = []
@@ -46,6 +49,26 @@ export class Load {
         supplier.accepted.size - supplier.delivered.size <= openRoundsMax * devices.length
       await supplier.until(() => isRoom() || this.isOver)
       if (!this.isOver) await rest(roundRestMs)
+      if (this.onStill) {
+        const { onStill } = this
+        await new Promise<void>((resolve) => {
+          this.goOn = resolve
+          onStill()
+        })
+      }
+    }
+  }
+
+  /** Runs `action` while nothing new is submitted, and all that was is answered. */
+  async still<Result>(action: () => Promise<Result>): Promise<Result> {
+    await new Promise<void>((resolve) => (this.onStill = resolve))
+    const { accepted, delivered } = this.supplier
+    await this.supplier.until(() => delivered.size >= accepted.size)
+    try {
+      return await action()
+    } finally {
+      this.onStill = undefined
+      this.goOn()
     }
   }
 
