@@ -61,6 +61,14 @@ export class BytesHeld {
     return excess
   }
 
+  /** Gives `bytes` of them back before the rest; nothing once all were released. */
+  shrink(bytes: number): void {
+    if (this.isReleased) return
+    assert(bytes <= this.held, 'only counted bytes are given back')
+    this.held -= bytes
+    this.owner.give(this.connection, this.party, bytes)
+  }
+
   /** Gives the bytes back; a second call changes nothing. */
   release(): void {
     if (this.isReleased) return

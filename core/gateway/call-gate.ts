@@ -14,7 +14,7 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
-import type { BytesInFlight, ConnectionBytes } from '../base/bytes-in-flight.ts'
+import type { BytesHeld, BytesInFlight, ConnectionBytes } from '../base/bytes-in-flight.ts'
 import { refusalResponse, withDetails } from './call-status.ts'
 import type { PartyAccount } from './party-account.ts'
 import { grpcRefusal } from './refusal.ts'
@@ -51,11 +51,10 @@ export class CallGate {
   readonly account: PartyAccount | undefined
   readonly rule: MethodRule
   private readonly owner: CallOwner
-  private readonly connection: ConnectionBytes
   private readonly stream: ServerHttp2Stream
   private readonly encoding: string
   /** Octets counted as in flight. */
-  private held = 0
+  private readonly held: BytesHeld
   private headCount = 0
   private flag = 0
   private length = 0
@@ -82,11 +81,11 @@ export class CallGate {
     encoding = 'identity',
   ) {
     this.owner = owner
-    this.connection = connection
     this.stream = stream
     this.rule = rule
     this.account = account
     this.encoding = encoding
+    this.held = owner.bytes.begin(connection, account?.party.key)
     this.sinceMs = owner.elapsedMs()
     stream.once('close', () => this.close())
     this.nameStatuses()
@@ -126,12 +125,12 @@ export class CallGate {
       this.charges.length = 0
       this.chargeAt = 0
     }
-    this.give(bytes)
+    this.held.shrink(bytes)
   }
 
   /** Counts `bytes` of the answer until the call ends; false when there is no room for them. */
   hold(bytes: number): boolean {
-    if (this.isOver || this.take(bytes)) return false
+    if (this.isOver || this.held.grow(bytes)) return false
     this.sinceMs = this.owner.elapsedMs()
     this.hasAnswer = true
     this.watch()
@@ -166,7 +165,7 @@ export class CallGate {
   /** Counts what has come; false when grpc-js must not see it. */
   private admit(chunk: Buffer): boolean {
     if (this.isOver) return false
-    const excess = this.take(chunk.length)
+    const excess = this.held.grow(chunk.length)
     if (excess !== undefined) {
       this.refuse('BROKER_GATEWAY_BUSY', `too many octets of one ${excess} are unfinished`)
       return false
@@ -250,22 +249,11 @@ export class CallGate {
     if (this.flag === 1) {
       // What it becomes is seen when it is decompressed: at most as much as grpc-js takes.
       const more = limits.partyMessageBytesMax
-      if (this.take(more))
+      if (this.held.grow(more))
         return this.refuse('BROKER_GATEWAY_BUSY', 'too many octets are being decompressed')
       charge += more
     }
     if (!this.rule.isUnary) this.charges.push(charge)
-  }
-
-  private take(bytes: number): string | undefined {
-    const excess = this.owner.bytes.take(this.connection, this.account?.party.key, bytes)
-    if (excess === undefined) this.held += bytes
-    return excess
-  }
-
-  private give(bytes: number): void {
-    this.held -= bytes
-    this.owner.bytes.give(this.connection, this.account?.party.key, bytes)
   }
 
   private watch(): void {
@@ -283,7 +271,7 @@ export class CallGate {
   private close(): void {
     this.isOver = true
     this.rest()
-    this.give(this.held)
+    this.held.release()
     this.owner.ended(this)
   }
 

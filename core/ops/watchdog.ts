@@ -16,7 +16,7 @@ export type Watchdog = {
 
 const script = `trap '' HUP INT TERM
 read -r pid && [ "$pid" ] || exit 0
-read -r line || { kill -TERM $pid; i=0; while kill -0 $pid && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; kill -KILL $pid; }`
+read -r line || { kill -TERM $pid; i=0; while kill -0 $pid && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; [ $i -lt 100 ] || kill -KILL $pid; }`
 
 /**
  * Started before the process that it watches, because it may fail.

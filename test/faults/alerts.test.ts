@@ -24,6 +24,7 @@ import { polled } from '../support/polled.ts'
 const entry = fileURLToPath(new URL('../../actors/main.ts', import.meta.url))
 const anotherParty = '90-B3-D5-1F-30-05-00-00'
 const meterCount = 20
+const marginMs = 5_000
 
 type Ended = Record<string, number>
 
@@ -109,7 +110,11 @@ t.test('meters push, the host is killed: each alert once, refusals by name', asy
   await kill(host!)
   const atKill = listener.ids.size
   await startHost()
-  await listener.until(() => listener.ids.size > atKill)
+  const { ops: hostOps } = host!.said['listening'] as { ops: string }
+  await polled(
+    () => fetch(`http://${hostOps}/health/ready`),
+    ({ status }) => status === 200,
+  )
   const awayMs = performance.now() - awaySince
   await listener.until(() => listener.ids.size >= atKill + 3 * meterCount)
   // One that was under way when the meters ended has come in or not; both will do.
@@ -121,9 +126,11 @@ t.test('meters push, the host is killed: each alert once, refusals by name', asy
     (its) => its.waiting === 0 && endedCount(its) >= its.handedOn,
   )
   const { REQUEST_ACCEPTED = 0, DLMS_COUNTER_REPLAYED = 0, DEVICE_UNKNOWN = 0 } = seen.ended
-  // An alert waits so long for a host; on a busy machine the next one may take longer to serve.
+  // An alert waits `pushWaitMsMax` for a host; on a busy machine the next one may take longer to
+  // serve, and to take what waits.
   const { DEVICE_PUSH_DROPPED: dropped = 0 } = seen.ended
-  if (awayMs < limits.pushWaitMsMax) t.equal(dropped, 0, `a host was back after ${awayMs} ms`)
+  if (awayMs < limits.pushWaitMsMax - marginMs)
+    t.equal(dropped, 0, `a host was back after ${Math.round(awayMs)} ms`)
   t.equal(
     REQUEST_ACCEPTED + DLMS_COUNTER_REPLAYED + DEVICE_UNKNOWN + dropped,
     seen.handedOn,

@@ -56,7 +56,7 @@ t.test('whatever grows and ends, the three counts are the sums of what is held',
           connection: fc.nat(2),
           party: fc.option(fc.nat(1), { nil: undefined }),
           message: fc.nat(5),
-          grows: fc.boolean(),
+          step: fc.constantFrom('grow', 'grow', 'shrink', 'release'),
           bytes: fc.nat(60),
         }),
         { maxLength: 60 },
@@ -65,10 +65,11 @@ t.test('whatever grows and ends, the three counts are the sums of what is held',
         const bytes = new BytesInFlight(max)
         const connections = [0, 1, 2].map(() => new ConnectionBytes())
         const messages = new Map<number, { held: BytesHeld; connection: number; party?: number }>()
-        for (const { connection, party, message, grows, bytes: count } of steps) {
+        for (const { connection, party, message, step, bytes: count } of steps) {
           const open = messages.get(message)
-          if (!grows) {
+          if (step === 'release') {
             open?.held.release()
+            open?.held.shrink(count)
             messages.delete(message)
             continue
           }
@@ -76,7 +77,8 @@ t.test('whatever grows and ends, the three counts are the sums of what is held',
           const held = open?.held ?? bytes.begin(connections[connection]!, key)
           if (!open)
             messages.set(message, { held, connection, ...(party !== undefined && { party }) })
-          held.grow(count)
+          if (step === 'grow') held.grow(count)
+          else held.shrink(Math.min(count, held.bytes))
           const sum = (of: (m: { connection: number; party?: number }) => boolean): number =>
             [...messages.values()].filter(of).reduce((total, m) => total + m.held.bytes, 0)
           connections.forEach((c, i) => {
