@@ -46,6 +46,7 @@ export class Deployment {
   readonly brokerDir: string
   /** Of the Node that the broker runs on. */
   private readonly nodeArguments: () => readonly string[]
+  private readonly moreBrokerArguments: readonly string[]
 
   constructor({
     logTo,
@@ -57,6 +58,7 @@ export class Deployment {
     meterArguments = [],
     isDialIn = false,
     nodeArguments = () => [],
+    brokerArguments = [],
   }: {
     logTo?: string
     metersPerListener?: number
@@ -70,6 +72,7 @@ export class Deployment {
     /** Meters connect to that door, and are reached so. */
     isDialIn?: boolean
     nodeArguments?: () => readonly string[]
+    brokerArguments?: readonly string[]
   } = {}) {
     this.alertsTo = alertsTo
     this.moreMeterArguments = meterArguments
@@ -79,6 +82,7 @@ export class Deployment {
     this.metersPerListener = metersPerListener
     this.roles = roles
     this.nodeArguments = nodeArguments
+    this.moreBrokerArguments = brokerArguments
     this.brokerDir = resolve(this.dataDir, brokerFolder)
   }
 
@@ -160,6 +164,7 @@ export class Deployment {
         ...(this.cluster === undefined
           ? []
           : ['--nats-url', this.cluster.url, '--replicas', String(this.cluster.replicas)]),
+        ...this.moreBrokerArguments,
       ],
       this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a'),
       this.nodeArguments(),

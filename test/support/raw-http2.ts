@@ -5,6 +5,7 @@ import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
   type OutgoingHttpHeaders,
+  type Settings,
 } from 'node:http2'
 import { supplierText } from './envelopes.ts'
 
@@ -77,9 +78,9 @@ export class RawConnection {
   readonly session: ClientHttp2Session
   readonly closed: Promise<unknown>
 
-  constructor(address: string) {
+  constructor(address: string, settings: Settings = {}) {
     // What waits to be sent counts as well; above the limit node:http2 resets its own calls.
-    this.session = connect(`http://${address}`, { maxSessionMemory: 10_000 })
+    this.session = connect(`http://${address}`, { maxSessionMemory: 10_000, settings })
     this.session.on('error', () => undefined)
     this.closed = new Promise((resolve) => this.session.once('close', resolve))
   }

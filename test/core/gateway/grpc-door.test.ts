@@ -403,3 +403,27 @@ t.test('calls of one party are limited', async (t) => {
   await new Promise((resolve) => other.stream.once('data', resolve))
   t.pass('another party is served')
 })
+
+t.test('probes, which anybody may call, are limited apart from the calls of parties', async (t) => {
+  const { connect } = await start(t)
+  const connection = await connect()
+  const watch = '/grpc.health.v1.Health/Watch'
+  const probes = Array.from({ length: limits.probeStreamsMax }, () => connection.call(watch))
+  isNamed(t, await connection.call(watch).answer, 'BROKER_GATEWAY_BUSY', status.RESOURCE_EXHAUSTED)
+  const call = connection.call('InputGateway/Submit')
+  await call.send(whole())
+  call.stream.end()
+  t.equal((await call.answer).status, status.OK, 'a party is served')
+  probes[0]!.stream.close()
+  await probes[0]!.answer
+  // The one place is free once the door has seen the end.
+  for (;;) {
+    const check = connection.call('/grpc.health.v1.Health/Check')
+    await check.send(framed(Buffer.alloc(0)))
+    check.stream.end()
+    const answer = await check.answer
+    if (answer.code === 'BROKER_GATEWAY_BUSY') continue
+    t.equal(answer.status, status.OK)
+    break
+  }
+})

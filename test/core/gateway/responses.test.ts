@@ -2,6 +2,8 @@
  * GetResponse over gRPC and HTTP: the response to one request by its RequestID, without a receiver,
  * without moving the cursor, with a code for each reason why there is none.
  */
+import { once } from 'node:events'
+import { constants } from 'node:http2'
 import t from 'tap'
 import { eui64Key } from '../../../core/base/eui64.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
@@ -16,7 +18,8 @@ import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { SimBus } from '../../../core/ports/sim/bus.ts'
 import { systemClock } from '../../../core/ports/clock.ts'
 import { SimCursorStore, SimLedger } from '../../../core/ports/sim/ledger.ts'
-import type { Delivery } from '../../../proto/gen/busbar/v1/output_gateway.ts'
+import { GetResponseRequest, type Delivery } from '../../../proto/gen/busbar/v1/output_gateway.ts'
+import { framed, RawConnection } from '../../support/raw-http2.ts'
 import {
   fault,
   gasSupplier,
@@ -45,10 +48,14 @@ const ended: HostAnswer = { outcome: 'OK', status: { state: 3, acceptedMs: 1, en
 const unknown: HostAnswer = { outcome: 'REQUEST_NOT_FOUND' }
 
 /** A gateway over a ledger of ticks, with a host that says `standing` about each request. */
-async function rigOf(standing: { is: HostAnswer }, ledger = new SimLedger(), bus?: SimBus) {
+async function rigOf(
+  standing: { is: HostAnswer },
+  ledger = new SimLedger(),
+  options: Parameters<typeof makeRig>[0] = {},
+) {
   const finder = new ResponseFinder(ledger)
   finder.add(ledger.lastSequence, new Map())
-  const rig = await makeRig({ ledger, responses: finder, ...(bus && { bus }) })
+  const rig = await makeRig({ ledger, responses: finder, ...options })
   const asked = await serveHost(rig.bus, 'a', () => standing.is)
   return { rig, finder, ledger, asked }
 }
@@ -117,7 +124,7 @@ t.test('after a restart, and at another gateway, the past is found in the ledger
   await write(ledger, [1])
   await write(ledger, [2, 3])
   const bus = new SimBus({ clock: systemClock })
-  const one = await rigOf({ is: ended }, ledger, bus)
+  const one = await rigOf({ is: ended }, ledger, { bus })
   t.teardown(() => one.rig.close())
   t.equal((await one.rig.client().response(idOf(1))).deliveryId, BigInt(deliveryIdOf(1, 0)))
   const other = await makeRig({ ledger, bus, responses: one.finder })
@@ -334,4 +341,30 @@ t.test('a RequestID that was never accepted costs no read of the ledger', async 
   standing.is = unknown
   t.equal(await codeOf(rig.client().response(idOf(100))), 'REQUEST_NOT_FOUND')
   t.equal(reads, 1, 'where the device does not know, the ledger is read')
+})
+
+t.test('a response that its caller does not read is given up after a time', async (t) => {
+  const clock = new SimClock()
+  const { rig, finder, ledger } = await rigOf({ is: ended }, new SimLedger(), { clock })
+  t.teardown(() => rig.close())
+  await tick(finder, ledger, [1])
+  // It lets the gateway send headers, and not one octet of a message.
+  const connection = await new RawConnection(rig.address, { initialWindowSize: 0 }).opened()
+  t.teardown(() => connection.close())
+  const call = connection.call('OutputGateway/GetResponse')
+  let isOver = false
+  void call.answer.then(() => (isOver = true))
+  await call.send(framed(GetResponseRequest.encode({ requestId: idOf(1), waitMs: 0 }).finish()))
+  call.stream.end()
+  await once(call.stream, 'response')
+  t.ok(rig.gateway.bytesInFlight > 0, 'its octets count')
+  clock.advanceBy(limits.callAnswerMsMax - 2 * limits.callLookMs)
+  for (let i = 0; i < 10; i++) await turn()
+  t.notOk(isOver)
+  while (!isOver) {
+    clock.advanceBy(limits.callLookMs)
+    await turn()
+  }
+  t.equal((await call.answer).reset, constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  while (rig.gateway.bytesInFlight > 0) await turn()
 })
