@@ -19,8 +19,8 @@ import { Parser } from 'tap-parser'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 
-/** Files at a time: tests with real servers and real faults wait for most of their time. */
-const filesAtOnce = 3 * Math.max(2, availableParallelism())
+/** Files at a time: tests with real servers and real faults wait for half of their time. */
+const filesAtOnce = 2 * Math.max(2, availableParallelism())
 /** A file that takes longer hangs: a busy machine needs a tenth of it. */
 const fileSecondsMax = 900
 /** From then on the file is ended with SIGKILL, having not ended by its own time limit. */
