@@ -21,8 +21,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 
 /** Files at a time: tests with real servers and real faults wait for half of their time. */
 const filesAtOnce = 2 * Math.max(2, availableParallelism())
-/** A file that takes longer hangs: a busy machine needs a tenth of it. */
-const fileSecondsMax = 900
+/** A file that takes longer hangs: beside eight busy processes the longest needs half of it. */
+const fileSecondsMax = 1_800
 /** From then on the file is ended with SIGKILL, having not ended by its own time limit. */
 const killAfterMs = (fileSecondsMax + 30) * 1000
 const stderrCharactersKept = 64 * 1024
