@@ -42,7 +42,7 @@ export async function auditOf(
  * audit checks its chains.
  * @throws BrokerError BROKER_LEDGER_UNAVAILABLE
  */
-export async function compareCopies(
+async function compareCopies(
   ledger: Ledger,
   source: ReplicaSource,
 ): Promise<ReplicaComparison | undefined> {

@@ -16,8 +16,7 @@ import type { DeviceMessage, ReplyTo } from '../device/messages.ts'
 export type Asked = { replies: FrameReplies; buffer: Buffer; at: number }
 
 export const replyToOf = (asked: Asked): ReplyTo => asked as unknown as ReplyTo
-export const askedOf = (replyTo: ReplyTo): Asked | undefined =>
-  replyTo as unknown as Asked | undefined
+const askedOf = (replyTo: ReplyTo): Asked | undefined => replyTo as unknown as Asked | undefined
 
 export class FrameReplies {
   private readonly writer = new FrameWriter()

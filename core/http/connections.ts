@@ -99,7 +99,7 @@ function lineOf({ rawPacket }: ParserFault, bytesParsed: number): string {
 const requestLine = /^([!#$%&'*+.^_`|~\w-]+) \S+ HTTP\/(\d+(?:\.\d+)?)$/
 
 /** The answer to octets that are no call of HTTP, by the code of the parser. */
-export function parserAnswer(fault: ParserFault): HttpAnswer {
+function parserAnswer(fault: ParserFault): HttpAnswer {
   const { code = '', reason, bytesParsed = 0 } = fault
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return problemOf('REQUEST_TIMED_OUT')
   if (code === 'HPE_HEADER_OVERFLOW') {

@@ -79,6 +79,24 @@ t.test('what waits behind a connection takes its place when it fails', async (t)
   isItself(t, 0, await trial.ask(0, listed))
 })
 
+t.test('what waits behind a proven connection for too long is closed', async (t) => {
+  let now = 1
+  const { trial, port, stranger } = await start(t, { nowMs: () => now })
+  trial.fleet.dialIn(0, { host: '127.0.0.1', port })
+  isItself(t, 0, await trial.ask(0, listed))
+  const second = await stranger()
+  let isClosed = false
+  const closed = once(second, 'close').then(() => (isClosed = true))
+  second.write(`${trial.addressOf(0).host}\r\n`)
+  await until(() => trial.metrics.contended === 1)
+  now += limits.dialInContenderMsMax - 1
+  for (let i = 0; i < 20; i++) await turn()
+  t.notOk(isClosed, 'it may wait until then')
+  now++
+  await closed
+  isItself(t, 0, await trial.ask(0, listed))
+})
+
 t.test('idle connections of one address make way for each other', async (t) => {
   const max = 50
   const { trial, port, stranger } = await start(t, { dialInPerAddressMax: max })

@@ -211,6 +211,23 @@ t.test('the same in datagrams; too many of them are dropped', async (t) => {
   t.ok(trial.metrics.refused('DLMS_SERVICE_UNEXPECTED') > 0, 'what came before was looked at')
 })
 
+t.test('what one address sends too much of takes nothing from the others', async (t) => {
+  const trial = await FleetTrial.start(t, {}, { nowMs: () => 1 })
+  const port = await trial.wan.listen('127.0.0.1', 0)
+  const [flood, other] = [createSocket('udp4'), createSocket('udp4')]
+  t.teardown(() => [flood, other].forEach((socket) => socket.close()))
+  flood.bind(0, '127.0.0.2')
+  await once(flood, 'listening')
+  for (let sent = 0; trial.metrics.refused('DIAL_IN_FULL') === 0; sent++) {
+    if (sent >= limits.dialInDatagramsMax) return t.fail('one address may send any number')
+    flood.send(wrapped(Buffer.of(0xff)), port, '127.0.0.1')
+    if (sent % 50 === 0) await turn()
+  }
+  const [notification] = confirmable('0123456789ABCDEF')
+  other.send(wrapped(notification), port, '127.0.0.1')
+  t.same((await trial.push()).apduBytes, notification)
+})
+
 t.test('rubbish, silence and crowds at the door', async (t) => {
   const trial = await FleetTrial.start(t, { transport: 'dial-in' })
   const port = await trial.wan.listen('127.0.0.1', 0)
