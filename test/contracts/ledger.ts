@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { limits } from '../../core/base/limits.ts'
 import type { CursorStore, Ledger, LedgerEntry, LedgerMessage } from '../../core/ports/ledger.ts'
+import { polled } from '../support/polled.ts'
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'utf8')
 const entry = (subject: string, text: string, expect?: LedgerEntry['expect']): LedgerEntry =>
@@ -195,15 +196,16 @@ export function ledgerContract(t: Test, create: () => Promise<Ledger>): void {
       (await ledger.commit([{ subject: 'log.1', data: Buffer.alloc(9 * 1024 * 1024) }])).refused,
       'too-large',
     )
-    t.equal(
-      (
-        await ledger.commit([
-          entry('log.1', 'y'),
-          { subject: 'log.1', data: Buffer.alloc(limits.frameBytesMax, 1) },
-        ])
-      ).refused,
-      undefined,
+    const large = [
+      entry('log.1', 'y'),
+      { subject: 'log.1', data: Buffer.alloc(limits.frameBytesMax, 1) },
+    ]
+    // On a busy machine a server may be too slow for it, which is not what is asked here.
+    const { refused } = await polled(
+      () => ledger.commit(large),
+      (outcome) => outcome.refused !== 'unknown',
     )
+    t.equal(refused, undefined)
     const most = many.slice(1)
     t.equal((await ledger.commit(most)).refused, undefined, 'the largest batch')
     const log = await readAll(ledger, 'log.1')
