@@ -21,8 +21,8 @@ import { get } from './fleet-trial.ts'
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
 const clock = get(8, '0-0:1.0.0.255', 2)
 const notification = hex('0f 00000001 00 0600000001')
-const wrapped = (apdu: Buffer): Buffer =>
-  Buffer.concat([Buffer.of(0, 1, 0, 1, 0, 16, apdu.length >> 8, apdu.length & 0xff), apdu])
+const wrapped = (apdu: Buffer, from = 1): Buffer =>
+  Buffer.concat([Buffer.of(0, 1, 0, from, 0, 16, apdu.length >> 8, apdu.length & 0xff), apdu])
 
 /** A link, its owner, and the octets that it sends, which `onSent` may answer. */
 class Trial {
@@ -197,6 +197,29 @@ t.test('one that waits behind another and is given up makes room', (t) => {
   t.match(trial.result, { code: 'DEVICE_SILENT' })
   t.equal(trial.link.activeCount, 1)
   t.equal(trial.freed, 1)
+  t.end()
+})
+
+t.test('a link on which nothing has come since the question takes nothing new', (t) => {
+  const aare = encodeAare({
+    result: 0,
+    diagnostic: 0,
+    initiate: { conformance: 0x10, pduBytesMax: 1_000 },
+  })
+  for (const isHeard of [false, true]) {
+    const trial = new Trial('wrapper')
+    trial.link.opened()
+    trial.nowMs = 10
+    const silentOne = trial.begin({ logicalDevice: 1 })
+    trial.begin({ logicalDevice: 2 })
+    trial.link.flush()
+    trial.nowMs = 20
+    if (isHeard) trial.link.read(wrapped(aare, 2))
+    trial.link.timeOut(silentOne, 60_010)
+    t.match(trial.result, { code: 'DEVICE_SILENT' })
+    t.equal(trial.link.activeCount, 1, 'the other device is still waited for')
+    t.equal(trial.link.state, isHeard ? 'OPEN' : 'DOOMED', isHeard ? 'heard' : 'in doubt')
+  }
   t.end()
 })
 

@@ -189,6 +189,24 @@ t.test('room on a connection is given by lane too, and the whole is bounded', as
   t.same(order, [4, 3, 1, 2])
 })
 
+t.test('an exchange is begun again once, however often its connection is closed', async (t) => {
+  const trial = await Trial.start(t, { exchangesPerConnectionMax: 1 })
+  let asked = 0
+  trial.meter.script = (seen) => {
+    if (seen.device !== 1) return seen.answer()
+    asked++
+    seen.socket.destroy()
+  }
+  await trial.answers(2, 1, 'the connection is in use')
+  let isOver = false
+  const failing = trial.fails(1, 'DEVICE_SILENT', /clos|reset/i, 'given up')
+  void failing.then(() => (isOver = true))
+  // Another device is served first on each new connection, so that it is a used one again.
+  while (!isOver && asked <= 2) await trial.ask(2, [get(1)], Lane.URGENT)
+  t.equal(asked, 2)
+  if (asked === 2) await failing
+})
+
 t.test('many addresses under a small cap all get their turn', async (t) => {
   const meters = await Promise.all(Array.from({ length: 24 }, () => startMeter(t)))
   const wan = startWan(t, {
