@@ -39,7 +39,6 @@ export type RegistrationResult = {
 }
 
 const noId = Buffer.alloc(8)
-const attemptsMax = 10
 /** Entries that are sealed before others have the thread: some ms. */
 const entriesPerTurn = 25
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
@@ -184,7 +183,7 @@ async function askActors(
     fnv1a32(bytesOfEui64Key(questions[index]!.device)) % directory.partitionCount
   const codes = new Map<number, ErrorCode>()
   let open = questions.map((_, index) => index)
-  for (let attempt = 1; open.length > 0 && attempt <= attemptsMax; attempt++) {
+  for (let attempt = 1; open.length > 0 && attempt <= limits.registrationAttemptsMax; attempt++) {
     const frames = new Map<string, FrameWriter>()
     const orphan = open.find((index) => {
       const owner = directory.ownerOf(partitionOf(index))

@@ -26,6 +26,8 @@ export const limits = {
   deliveriesPerFrameMax: 4_096,
   /** Messages of one atomic batch; nats-server refuses more than 1,000 by default. */
   ledgerBatchMessagesMax: 900,
+  /** Ticks of one party that a gateway knows by their sequence, for its receivers. */
+  partyIndexEntriesMax: 500_000,
   /** Messages that a reader of the ledger holds before they are taken; octets are bounded by the server's max_payload. */
   ledgerPrefetchMessagesMax: 1_000,
 
@@ -167,6 +169,8 @@ export const limits = {
   /** Hints to a party that was refused for want of room, or of an owner. */
   busyRetryMs: 250,
   unavailableRetryMs: 1_000,
+  /** Times that the operators' door asks the host of a device, `unavailableRetryMs` apart. */
+  registrationAttemptsMax: 10,
   /** A receiver that takes nothing for this long is cut off; its stream is reset this long after its status was sent. */
   receiverStallMsMax: 10_000,
   receiverResetMs: 1_000,

@@ -9,6 +9,7 @@
  * keeps the index from then on. A reader that is slow holds up nobody: it finds its place in the index and reads older ticks again.
  */
 import { eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { limits } from '../base/limits.ts'
 import { partyFramesOf } from '../envelope/tick-message.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import {
@@ -31,6 +32,11 @@ export type PartyFeedOptions = {
    * first call has the sequence at which the feed starts, and no deliveries.
    */
   onTick?: (sequence: number, frames: ReadonlyMap<Eui64Key, Buffer>) => void
+  /**
+   * Entries of one party's index, from 2 on; the older half goes when there are more, and is scanned
+   * again if somebody needs it.
+   */
+  indexEntriesMax?: number
 }
 
 /** Ticks of one party, by sequence, rising; complete from `from` on once `isComplete`. */
@@ -42,8 +48,6 @@ type Tick = { frames: ReadonlyMap<Eui64Key, Buffer>; bytes: number }
 /** Ticks kept for readers that are up to date, and their octets. */
 const cachedTicksMax = 256
 const cachedBytesMax = 32 * 1024 * 1024
-/** Entries of one party's index; the older half goes when there are more, and is scanned again if somebody needs it. */
-const indexEntriesMax = 500_000
 const retryMs = 500
 
 export class PartyFeed implements DeliveryFeed {
@@ -51,6 +55,7 @@ export class PartyFeed implements DeliveryFeed {
   private readonly log: Log
   private readonly clock: Clock
   private readonly onFrames: PartyFeedOptions['onTick']
+  private readonly indexEntriesMax: number
   private readonly indexes = new Map<Eui64Key, PartyIndex>()
   private readonly scans = new Map<Eui64Key, Promise<void>>()
   private readonly cache = new Map<number, Tick>()
@@ -60,8 +65,15 @@ export class PartyFeed implements DeliveryFeed {
   /** Readers that have all there is, by party. */
   private readonly waiting = new Map<Eui64Key, Array<() => void>>()
 
-  constructor({ ledger, log, clock = systemClock, onTick }: PartyFeedOptions) {
+  constructor({
+    ledger,
+    log,
+    clock = systemClock,
+    onTick,
+    indexEntriesMax = limits.partyIndexEntriesMax,
+  }: PartyFeedOptions) {
     this.onFrames = onTick
+    this.indexEntriesMax = indexEntriesMax
     this.ledger = ledger
     this.log = log
     this.clock = clock
@@ -190,8 +202,8 @@ export class PartyFeed implements DeliveryFeed {
       if (index === undefined) continue
       isWanted = true
       index.sequences.push(message.sequence)
-      if (index.isComplete && index.sequences.length > indexEntriesMax) {
-        index.sequences.splice(0, indexEntriesMax / 2)
+      if (index.isComplete && index.sequences.length > this.indexEntriesMax) {
+        index.sequences.splice(0, this.indexEntriesMax >> 1)
         index.from = index.sequences[0]!
       }
     }

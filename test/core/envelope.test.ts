@@ -278,6 +278,14 @@ t.test(
       long.writeUInt32BE(length, offsetOf.body)
       t.notOk(isTaken(long, 0), `${length} octets`)
     }
+    const whole = Buffer.concat([
+      goldenBytes.subarray(0, headerBytes),
+      Buffer.alloc(limits.responseBodyBytesMax + 1),
+    ])
+    whole.writeUInt32BE(limits.responseBodyBytesMax, offsetOf.body)
+    t.ok(isTaken(whole, 0), 'the longest body')
+    whole.writeUInt32BE(limits.responseBodyBytesMax + 1, offsetOf.body)
+    t.notOk(isTaken(whole, 0), 'an octet more, and all of it there')
   },
 )
 

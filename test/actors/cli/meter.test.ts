@@ -158,9 +158,10 @@ t.test('HDLC addresses as people write them, and what is wrong with them', async
       { code: 'CONFIG_INVALID' },
       JSON.stringify(options),
     )
+  // Which of the two time limits is over first is chance on a busy machine.
   const nobody = { ...hdlc, logicalDevice: '1/99', waitMs: '20' }
   await t.rejects(readCommand(address, '1-0:1.8.0.255', nobody, terminal()), {
-    code: 'DLMS_HDLC_SILENT',
+    code: /^(DLMS_HDLC|DEVICE)_SILENT$/,
   })
 })
 

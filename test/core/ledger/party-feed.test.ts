@@ -32,8 +32,10 @@ async function write(
   await ledger.commit([{ subject: tickSubject(host), data }])
 }
 
-async function feedOf(ledger: SimLedger): Promise<PartyFeed> {
-  const feed = new PartyFeed({ ledger, log: silentLog, clock: new SimClock(0) })
+async function feedOf(ledger: SimLedger, indexEntriesMax?: number): Promise<PartyFeed> {
+  const clock = new SimClock(0)
+  const sized = indexEntriesMax === undefined ? {} : { indexEntriesMax }
+  const feed = new PartyFeed({ ledger, log: silentLog, clock, ...sized })
   await feed.start()
   return feed
 }
@@ -104,6 +106,33 @@ t.test('a slow receiver holds up nobody and misses nothing', async (t) => {
   await feed.close()
 })
 
+t.test('what has left the index of a party is found again', async (t) => {
+  const ledger = new SimLedger()
+  const feed = await feedOf(ledger, 4)
+  const follow = async (from: number) => {
+    const got: number[] = []
+    const { close } = await feed.follow(
+      outSubject(parties[0]!),
+      from,
+      ({ sequence }) => void got.push(sequence),
+    )
+    await settle()
+    return { got, close }
+  }
+  const first = await follow(1)
+  for (let i = 0; i < 9; i++) await write(ledger, 'a', [0], 'x')
+  await settle()
+  const all = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+  const others = [await follow(1), await follow(4), await follow(8)]
+  t.same(first.got, all)
+  t.same(
+    others.map(({ got }) => got),
+    [all, all.slice(3), all.slice(7)],
+  )
+  for (const { close } of [first, ...others]) await close()
+  await feed.close()
+})
+
 t.test('a message that is no tick is passed over', async (t) => {
   const ledger = new SimLedger()
   await write(ledger, 'h', [0], 'before')
@@ -139,10 +168,12 @@ t.test(
       }),
       fc.record({ do: fc.constant('pause' as const) }),
     )
+    // So small that the older half goes now and then.
+    const indexSize = fc.constantFrom(2, 5, undefined)
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), indexSize, async (steps, size) => {
         const ledger = new SimLedger()
-        const feed = await feedOf(ledger)
+        const feed = await feedOf(ledger, size)
         const expected: number[][] = [[], [], []]
         const followers: Array<{
           party: number
@@ -175,7 +206,7 @@ t.test(
         await feed.close()
         return areRight
       }),
-      { numRuns: 60 },
+      { numRuns: 90 },
     )
   },
 )
