@@ -38,7 +38,8 @@ async function readCheckpoints(folder: string, found: Map<number, Checkpoint>): 
       encoding: 'binary',
     })
     close = () => environment.close()
-    for (const key of environment.getKeys()) {
+    // All of them first: a read transaction that is used for something else takes the cursor's place.
+    for (const key of [...environment.getKeys()]) {
       // lmdb ends the names of databases with a zero octet.
       const name = Buffer.from(key).toString('latin1').split('\0')[0]!
       const [, number] = databaseName.exec(name) ?? []

@@ -67,11 +67,16 @@ class LmdbRows implements RowStore {
     const rows = this.read((database) =>
       database.getRange({ start: from, end: to })[Symbol.iterator](),
     )
-    for (;;) {
-      const row = this.read(() => rows.next())
-      if (row.done === true) return
-      const { key, value } = row.value
-      yield { key, value: payloadOf(value, 'a row') }
+    try {
+      for (;;) {
+        const row = this.read(() => rows.next())
+        if (row.done === true) return
+        const { key, value } = row.value
+        yield { key, value: payloadOf(value, 'a row') }
+      }
+    } finally {
+      // Who stops early must not keep the cursor, and with it the snapshot, for ever.
+      rows.return?.()
     }
   }
 

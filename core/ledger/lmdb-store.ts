@@ -137,18 +137,23 @@ function* recordsIn(
     transaction,
   })
   const wakes = database.getRange(rangeOf(tag.wakeOf))[Symbol.iterator]()
-  let wake = wakes.next()
-  for (const { key, value } of database.getRange(rangeOf(tag.state))) {
-    const device = eui64Key(key, 1)
-    let wakeAtMs = 0
-    if (wake.done !== true && eui64Key(wake.value.key, 1) === device) {
-      wakeAtMs = Number(payloadOf(wake.value.value, 'wake').readBigUInt64BE(0))
-      wake = wakes.next()
+  try {
+    let wake = wakes.next()
+    for (const { key, value } of database.getRange(rangeOf(tag.state))) {
+      const device = eui64Key(key, 1)
+      let wakeAtMs = 0
+      if (wake.done !== true && eui64Key(wake.value.key, 1) === device) {
+        wakeAtMs = Number(payloadOf(wake.value.value, 'wake').readBigUInt64BE(0))
+        wake = wakes.next()
+      }
+      yield { device, state: payloadOf(value, 'state'), wakeAtMs }
+      checkOpen()
     }
-    yield { device, state: payloadOf(value, 'state'), wakeAtMs }
-    checkOpen()
+    if (wake.done !== true) throw new BrokerError('STORE_DAMAGED', 'a wake without a device')
+  } finally {
+    // A cursor that outlives its transaction can end the process.
+    wakes.return?.()
   }
-  if (wake.done !== true) throw new BrokerError('STORE_DAMAGED', 'a wake without a device')
 }
 
 /** The hash borrows from `payload`. @throws BrokerError STORE_DAMAGED */
