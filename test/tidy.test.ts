@@ -12,10 +12,16 @@ const skippedFolders = new Set(['node_modules', '.git', '.tap', '.busbar', 'cove
 
 type SourceFile = { readonly path: string; readonly text: string }
 
-const files: SourceFile[] = readdirSync(root, { recursive: true, withFileTypes: true })
-  .filter((entry) => entry.isFile())
-  .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-  .filter((path) => !path.split('/').some((part) => skippedFolders.has(part)))
+/** Paths from the root. Skipped folders are not entered: other tests build in them meanwhile. */
+function pathsIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return skippedFolders.has(entry.name) ? [] : pathsIn(path)
+    return entry.isFile() ? [relative(root, path)] : []
+  })
+}
+
+const files: SourceFile[] = pathsIn(root)
   .filter((path) =>
     /\.(ts|mjs|js|json|proto|md|yaml|yml|sh|toml)$|^\.ci\/|^\.[a-z]+rc$|^LICENSE$/.test(path),
   )
