@@ -21,7 +21,7 @@ import { headerBytes, offsetOf } from '../../core/envelope/layout.ts'
 import { aliveSubject, announceAlive } from '../../core/ports/alive.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
 import { encodeHostStatus, statusSubject, type HostStatus } from '../../core/ports/host-status.ts'
-import { tickSubject, type CommitRefusal, type Ledger } from '../../core/ports/ledger.ts'
+import { tickSubject, type CommitRefusal } from '../../core/ports/ledger.ts'
 import { SealingVault } from '../../core/ports/key-vault-sealing.ts'
 import { pullFrom, type PullSource } from '../../core/stream/pull.ts'
 import type { Send, SendKeyStep } from '../device/effects.ts'
@@ -275,11 +275,8 @@ export class Host {
     if (message === undefined) return this.sendable(tick, -Infinity)
     const { hostId, ledger } = this.options
     const subject = tickSubject(hostId)
-    const commit = (sequence: number): ReturnType<Ledger['commit']> =>
-      ledger.commit([{ subject, data: message.data, expect: { subject, sequence } }])
-    let committed = await commit(this.partitions.fence)
-    if (committed.refused === 'fence' && (await this.partitions.isFenceForgotten()))
-      committed = await commit(0)
+    const expect = { subject, sequence: this.partitions.fence }
+    const committed = await ledger.commit([{ subject, data: message.data, expect }])
     tick.release()
     if (committed.refused !== undefined) {
       await this.recover(mails.slice(0, mails.length - left.length), committed)

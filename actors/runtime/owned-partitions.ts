@@ -19,7 +19,6 @@ import type { Hold, PartitionPorts } from './host-options.ts'
 import type { HostMetrics } from './host-metrics.ts'
 import { Loader } from './loader.ts'
 import { Partition } from './partition.ts'
-import { trimRecordOf } from './past.ts'
 
 /** What makes a partition unreadable for good, its store having been cleared; everything else is tried again. */
 const damage = new Set<ErrorCode>([
@@ -305,31 +304,11 @@ export class OwnedPartitions {
     const askedAt = clock.elapsedMs()
     try {
       const last = await ledger.lastOn(tickSubject(hostId))
-      const isLast = last === undefined ? await this.isTrimmed() : last.sequence === this.fence
-      return isLast && clock.elapsedMs() - askedAt < limits.leaseSilenceMsMax
+      return last?.sequence === this.fence && clock.elapsedMs() - askedAt < limits.leaseSilenceMsMax
     } catch (fault) {
       log.warn({ fault: String(fault) }, 'the fence could not be read')
       return false
     }
-  }
-
-  /**
-   * True when the ledger has forgotten all ticks of this host, the one at the fence among them, as
-   * it does when others go on while this one has nothing to write: the next tick has to expect none.
-   */
-  async isFenceForgotten(): Promise<boolean> {
-    const { ledger, log, hostId } = this.ports
-    try {
-      return (await ledger.lastOn(tickSubject(hostId))) === undefined && (await this.isTrimmed())
-    } catch (fault) {
-      log.warn({ fault: String(fault) }, 'the fence could not be read')
-      return false
-    }
-  }
-
-  /** @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE */
-  private async isTrimmed(): Promise<boolean> {
-    return (await trimRecordOf(this.ports.ledger)).through >= this.fence
   }
 
   private isDamaged(number: number): boolean {

@@ -12,9 +12,7 @@ import { AxdrWriter } from '../../core/dlms/axdr.ts'
 import { readCounter } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
-import { tickSubject } from '../../core/ports/ledger.ts'
 import { silentLog } from '../../core/ports/log.ts'
-import { encodeTrimRecord, trimSubject } from '../../core/ports/snapshot.ts'
 import { limits } from '../../core/base/limits.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import { takeLease } from '../../core/ledger/lease.ts'
@@ -134,35 +132,6 @@ t.test('a stale owner cannot write and lets go', async (t) => {
   t.equal(await world.submit({ device: deviceKey(0) }), 'BROKER_PARTITION_UNAVAILABLE')
   t.notOk(host.owned.includes(number))
   t.equal(host.owned.length, partitionCount - 1)
-})
-
-t.test('a host whose ticks are all forgotten goes on, and is still found out', async (t) => {
-  const world = new World({ onExchange: good })
-  const host = await world.start('a')
-  await world.register(1)
-  const submit = async (counter: number) => {
-    const code = await world.submit({ device: deviceKey(0), counter })
-    await settle()
-    return code
-  }
-  t.equal(await submit(1), 'REQUEST_ACCEPTED')
-  const forgetAll = async () => {
-    const through = world.ledger.lastSequence
-    const data = encodeTrimRecord({ through, heads: new Map() })
-    await world.ledger.commit([{ subject: trimSubject, data }])
-    await world.ledger.forget('log.*', through + 1)
-    t.equal(await world.ledger.lastOn(tickSubject('a')), undefined)
-  }
-  await forgetAll()
-  const before = world.ledger.lastSequence
-  t.equal(await submit(2), 'REQUEST_ACCEPTED')
-  t.equal(world.ledger.lastSequence, before + 2, 'accepted, and ended; no seal in between')
-
-  await forgetAll()
-  const number = fnv1a32(Buffer.from(deviceKey(0), 'latin1')) % partitionCount
-  await takeLease(world.ledger, number, 'b', { mayTakeFrom: () => true })
-  t.equal(await submit(3), 'BROKER_PARTITION_UNAVAILABLE')
-  t.notOk(host.owned.includes(number))
 })
 
 t.test('a damaged chain stops its partition only', async (t) => {
