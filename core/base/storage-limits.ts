@@ -41,6 +41,8 @@ export const storageLimits = {
    * records: no new requests are taken in it.
    */
   ledgerReservePercent: 10,
+  /** Of the whole, what answers leave to leases, seals, snapshot and trim records, percent. */
+  ledgerRecordsReservePercent: 2,
   /** What one answer is taken to need in the ledger before any was seen. */
   ledgerOutcomeBytes: 1_024,
   /**

@@ -25,6 +25,7 @@ import type {
 } from '../ports/ledger.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import { systemRandom } from '../ports/random.ts'
+import { RecordsReserve } from './records-reserve.ts'
 import { BatchPublisher } from './batch-publisher.ts'
 import { ConnectionHealth } from './connection.ts'
 import { IdentityGuard } from './identity-guard.ts'
@@ -104,6 +105,7 @@ export class JetStreamLedger implements Ledger {
   private readonly publisher: BatchPublisher
   private readonly readers = new Set<SubjectReader>()
   private readonly guard: IdentityGuard
+  private readonly reserve = new RecordsReserve()
   private readonly terms: OpeningTerms
   private opened: OpenedLedger | undefined
   private stopListening: () => void = () => {}
@@ -300,6 +302,9 @@ export class JetStreamLedger implements Ledger {
       const fault = await this.guard.verify(leftMs).catch((why: unknown) => String(why))
       if (fault !== undefined) return { refused: 'unknown', detail: fault }
     }
+    // A ledger that is being restored takes all that a ledger may hold.
+    const detail = this.purpose === 'restore' ? undefined : this.reserve.refusal(entries)
+    if (detail !== undefined) return { refused: 'full', detail }
     const askedAt = this.clock.elapsedMs()
     const leftMs = endMs - askedAt
     const outcome = await this.publisher.publish(entries, payloadBytes, this.clock.now() + leftMs)
@@ -307,7 +312,10 @@ export class JetStreamLedger implements Ledger {
     else this.undecidedSince ??= askedAt
     // A leader that was cut off refuses by its fences, and writes nothing; a full one does its work.
     this.health.report('written', outcome.refused === undefined || outcome.refused === 'full')
-    if (outcome.refused === undefined) this.guard.acknowledged(outcome.firstSequence + count - 1)
+    if (outcome.refused === undefined) {
+      this.reserve.written(payloadBytes)
+      this.guard.acknowledged(outcome.firstSequence + count - 1)
+    }
     return outcome
   }
 
@@ -389,6 +397,7 @@ export class JetStreamLedger implements Ledger {
     const { config, state } = await this.guard.look()
     if (config === undefined || state === undefined)
       throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'no state in the answer')
+    this.reserve.look(state.bytes, config.max_bytes)
     return { bytes: state.bytes, bytesMax: config.max_bytes, lastSequence: state.last_seq }
   }
 

@@ -37,6 +37,10 @@ export type Committed = { refused?: undefined; firstSequence: number }
 export const ledgerReserveOf = (bytesMax: number): number =>
   Math.ceil((bytesMax * limits.ledgerReservePercent) / 100)
 
+/** Octets of these that are kept for leases, seals, snapshot and trim records: no answers either. */
+export const ledgerRecordsReserveOf = (bytesMax: number): number =>
+  Math.ceil((bytesMax * limits.ledgerRecordsReservePercent) / 100)
+
 /** Octets that the ledger holds, and how many it takes at most. */
 export type LedgerUsage = { bytes: number; bytesMax: number; lastSequence: number }
 

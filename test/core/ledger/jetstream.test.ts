@@ -11,6 +11,7 @@ import { connectNats } from '../../../core/ledger/connection.ts'
 import { createLedger } from '../../../core/ledger/jetstream.ts'
 import { createSnapshotStore } from '../../../core/ledger/snapshots.ts'
 import { ledgerStreamConfig } from '../../../core/ledger/stream-settings.ts'
+import { emptyTick } from '../../../core/envelope/tick-message.ts'
 import { cursorStoreContract, ledgerContract } from '../../contracts/ledger.ts'
 import { readWhole, snapshotContract } from '../../contracts/snapshots.ts'
 import { startTestNats } from '../../support/nats.ts'
@@ -125,6 +126,27 @@ t.test('a stream with unsafe settings is refused', async (t) => {
     )
     await manager.streams.delete('unsafe')
   }
+})
+
+t.test('answers leave room for leases, seals and records', async (t) => {
+  const ledger = await fresh({ bytesMax: 1024 * 1024 })
+  for (const bytes of [50_000, 1_000, 100]) {
+    const tick = { subject: 'log.a', data: Buffer.alloc(bytes, 7) }
+    for (;;) {
+      // As a host looks now and then.
+      const { bytes: used, bytesMax } = await ledger.usage()
+      const { refused } = await ledger.commit([tick])
+      if (refused === undefined) continue
+      t.equal(refused, 'full', `${used} of ${bytesMax} octets`)
+      break
+    }
+  }
+  const record = { subject: 'lease.1', data: Buffer.alloc(1_000, 7) }
+  t.equal((await ledger.commit([record])).refused, undefined)
+  const seal = { subject: 'log.a', data: emptyTick }
+  t.equal((await ledger.commit([seal, record])).refused, undefined)
+  t.equal((await ledger.commit([seal, seal])).refused, undefined)
+  await ledger.close()
 })
 
 t.test('a full ledger refuses, and takes again when there is room', async (t) => {
