@@ -39,7 +39,10 @@ function positive(name: string, text: string, min = 1): number {
   return value
 }
 
-/** The targets: those of `--device`, and those of the inventory file whose type takes all variants of `rows`. */
+/**
+ * The targets: those of `--device`, and those of the inventory file whose type takes all variants of
+ * `rows`.
+ */
 function devicesOf(options: LoadOptions, rows: readonly ServiceRequestRow[]): string[] {
   const { devices: file, device: named = [] } = options
   const listed = file === undefined ? [] : inventoryIn(file)

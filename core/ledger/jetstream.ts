@@ -25,7 +25,6 @@ import type {
 } from '../ports/ledger.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import { systemRandom } from '../ports/random.ts'
-import { RecordsReserve } from './records-reserve.ts'
 import { BatchPublisher } from './batch-publisher.ts'
 import { ConnectionHealth } from './connection.ts'
 import { IdentityGuard } from './identity-guard.ts'
@@ -41,6 +40,7 @@ import {
   type OpeningTerms,
   type StreamLook,
 } from './opening.ts'
+import { RecordsReserve } from './records-reserve.ts'
 import type { LedgerStreamOptions } from './stream-settings.ts'
 import { messageNotFoundCode, SubjectReader } from './subject-reader.ts'
 

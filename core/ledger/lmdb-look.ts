@@ -38,7 +38,7 @@ async function readCheckpoints(folder: string, found: Map<number, Checkpoint>): 
       encoding: 'binary',
     })
     close = () => environment.close()
-    // All of them first: a read transaction that is used for something else takes the cursor's place.
+    // All of them first: the read transaction of an open cursor must not be used for anything else.
     for (const key of [...environment.getKeys()]) {
       // lmdb ends the names of databases with a zero octet.
       const name = Buffer.from(key).toString('latin1').split('\0')[0]!

@@ -33,8 +33,8 @@ export type PartyFeedOptions = {
    */
   onTick?: (sequence: number, frames: ReadonlyMap<Eui64Key, Buffer>) => void
   /**
-   * Entries of one party's index, from 2 on; the older half goes when there are more, and is scanned
-   * again if somebody needs it.
+   * Entries of one party's index, from 2 on; the older half goes when there are more, and is
+   * scanned again if somebody needs it.
    */
   indexEntriesMax?: number
 }

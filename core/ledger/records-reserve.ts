@@ -4,7 +4,9 @@
  * could not seal its ticks, would serve nobody, and nothing would ever be forgotten again.
  */
 import { emptyTick } from '../envelope/tick-message.ts'
-import { ledgerRecordsReserveOf, type LedgerEntry } from '../ports/ledger.ts'
+import { ledgerRecordsReserveOf, tickSubject, type LedgerEntry } from '../ports/ledger.ts'
+
+const ticks = tickSubject('')
 
 export class RecordsReserve {
   /** As of the last look at the stream, and what was written here since; nothing is known at 0. */
@@ -25,7 +27,7 @@ export class RecordsReserve {
     if (this.bytesMax <= 0) return undefined
     let bytes = 0
     for (const { subject, data } of entries) {
-      if (!subject.startsWith('log.')) return undefined
+      if (!subject.startsWith(ticks)) return undefined
       bytes += data.length
     }
     // A seal is a tick with nothing in it.

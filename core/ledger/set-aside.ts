@@ -9,7 +9,9 @@ import { limits } from '../base/limits.ts'
 
 const mark = '.set-aside-'
 
-/** UTC for a name: sorts by time; no character that a file system or a shell treats in its own way. */
+/**
+ * UTC for a name: sorts by time; no character that a file system or a shell treats in its own way.
+ */
 export const timeLabel = (now: number): string =>
   new Date(now).toISOString().replaceAll(/[-:.]/g, '')
 

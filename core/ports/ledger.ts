@@ -37,7 +37,7 @@ export type Committed = { refused?: undefined; firstSequence: number }
 export const ledgerReserveOf = (bytesMax: number): number =>
   Math.ceil((bytesMax * limits.ledgerReservePercent) / 100)
 
-/** Octets of these that are kept for leases, seals, snapshot and trim records: no answers either. */
+/** Of these, octets that are kept for leases, seals, snapshot and trim records, not for answers. */
 export const ledgerRecordsReserveOf = (bytesMax: number): number =>
   Math.ceil((bytesMax * limits.ledgerRecordsReservePercent) / 100)
 

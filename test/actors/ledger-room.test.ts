@@ -9,7 +9,7 @@ import { ledgerReserveOf } from '../../core/ports/ledger.ts'
 const bytesMax = 1_000_000
 
 t.test(
-  'new requests are taken up to nine tenths, counting the octets written since the last look',
+  'new requests are taken until nine tenths are used, octets written since the last look included',
   (t) => {
     const room = new LedgerRoom()
     t.equal(room.isForNew(0), true, 'before the first look nothing is known')

@@ -1,4 +1,4 @@
-/** How much one tick gathers: the index of a delivery within its frame has to fit its delivery id. */
+/** The size of a tick: the index of a delivery within its frame has to fit the delivery id. */
 import t from 'tap'
 import { Tick } from '../../actors/runtime/tick.ts'
 import { limits } from '../../core/base/limits.ts'

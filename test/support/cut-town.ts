@@ -4,6 +4,7 @@ import { setTimeout as passed } from 'node:timers/promises'
 import { CutDisk, type CutFileSystem } from './cut-disk.ts'
 import { Deployment } from './deployment.ts'
 import { Load } from './load.ts'
+import { polled } from './polled.ts'
 
 const pollMs = 20
 
@@ -49,7 +50,10 @@ export class CutTown {
 
   /** Once the last thread that had files there is gone. */
   private async unmount(): Promise<void> {
-    while (this.disk.tryUnmount() === 'busy') await passed(pollMs)
+    await polled(
+      () => this.disk.tryUnmount(),
+      (found) => found !== 'busy',
+    )
     this.isMounted = false
   }
 
