@@ -303,7 +303,9 @@ export class JetStreamLedger implements Ledger {
       if (fault !== undefined) return { refused: 'unknown', detail: fault }
     }
     // A ledger that is being restored takes all that a ledger may hold.
-    const detail = this.purpose === 'restore' ? undefined : this.reserve.refusal(entries)
+    const isRestore = this.purpose === 'restore'
+    if (!isRestore && this.reserve.isLookDue) await this.usage().catch(() => undefined)
+    const detail = isRestore ? undefined : this.reserve.refusal(entries)
     if (detail !== undefined) return { refused: 'full', detail }
     const askedAt = this.clock.elapsedMs()
     const leftMs = endMs - askedAt

@@ -4,7 +4,12 @@
  * could not seal its ticks, would serve nobody, and nothing would ever be forgotten again.
  */
 import { emptyTick } from '../envelope/tick-message.ts'
-import { ledgerRecordsReserveOf, tickSubject, type LedgerEntry } from '../ports/ledger.ts'
+import {
+  ledgerRecordsReserveOf,
+  ledgerReserveOf,
+  tickSubject,
+  type LedgerEntry,
+} from '../ports/ledger.ts'
 
 const ticks = tickSubject('')
 
@@ -20,6 +25,11 @@ export class RecordsReserve {
 
   written(bytes: number): void {
     this.bytes += bytes
+  }
+
+  /** The ledger is so full that what other hosts have written since the last look matters. */
+  get isLookDue(): boolean {
+    return this.bytes + ledgerReserveOf(this.bytesMax) > this.bytesMax
   }
 
   /** Why `entries` must not be written, or undefined when they may: only ticks are refused. */

@@ -41,6 +41,12 @@ export type Plant = {
   behaviour?: DeviceBehaviour
 }
 
+/**
+ * Hosts are short of room most of the time, and a burst may leave none. A fiftieth, which is kept
+ * for records, must hold those of all partitions.
+ */
+const ledgerBytesMax = 100_000
+
 /** How finely time is cut: what is due within it runs before what follows from it. */
 const grainMs = 5
 
@@ -51,7 +57,7 @@ const settle = async (): Promise<void> => {
 
 export class Deployment {
   readonly clock = new SimClock(1_800_000_000_000)
-  readonly ledger = new SimLedger()
+  readonly ledger = new SimLedger({ bytesMax: ledgerBytesMax })
   readonly meters: Meters
   readonly hosts = new Map<string, { life: Life; host: Host }>()
   readonly gateways = new Map<string, Gateway>()
@@ -76,7 +82,7 @@ export class Deployment {
     this.checker = checker
     this.plant = plant
     this.note = note
-    this.disks = new Disks(faults)
+    this.disks = new Disks(faults, (store) => checker.fault(`store ${store} is opened twice`))
     this.meters = new Meters(faults, clock, checker, note)
     checker.onAttemptFailed = (hostId) => {
       // Few requests wait at any time: their clock would hardly ever be set back otherwise.

@@ -16,14 +16,21 @@ export class Disks {
   /** As they were at some save. */
   private readonly older = new Map<string, FailingStore>()
   private readonly faults: Faults
+  private readonly onOpenTwice: (store: string) => void
 
-  constructor(faults: Faults) {
+  constructor(faults: Faults, onOpenTwice: (store: string) => void) {
     this.faults = faults
+    this.onOpenTwice = onOpenTwice
   }
 
-  /** The store of `partition` as `life` has it. */
+  /**
+   * The store of `partition` as `life` has it. That of LMDB is refused
+   * while it is open: it is a fault of the host to ask for it.
+   */
   open(life: Life, partition: number, takeTime: () => Promise<void>): PartitionStore {
     const name = `${life.id}/${partition}`
+    if (life.openStores.has(partition)) this.onOpenTwice(name)
+    life.openStores.add(partition)
     const store = this.stores.get(name) ?? new FailingStore()
     this.stores.set(name, store)
     return storeOver(store, {
@@ -42,7 +49,10 @@ export class Disks {
         await life.turnAt('before a store is cleared')
         return store.clear()
       },
-      close: () => life.turn(),
+      close: async () => {
+        await life.turn()
+        life.openStores.delete(partition)
+      },
     })
   }
 

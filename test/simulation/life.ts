@@ -18,6 +18,8 @@ export class Life {
   confirmedTo: number | undefined
   /** Pauses that were long enough for another host to take its partitions. */
   longPauseCount = 0
+  /** Partitions whose store it has open. */
+  readonly openStores = new Set<number>()
   private waiting: Array<() => void> | undefined
   private pausedAt = 0
   private readonly time: SimClock

@@ -3,6 +3,7 @@
  * it may die or be paused, takes its time, and may fail. What has left the process arrives, whatever becomes of it.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { RecordsReserve } from '../../core/ledger/records-reserve.ts'
 import type { Bus } from '../../core/ports/bus.ts'
 import type {
   Committed,
@@ -10,6 +11,7 @@ import type {
   CursorStore,
   Ledger,
   LedgerEntry,
+  LedgerUsage,
 } from '../../core/ports/ledger.ts'
 import type { SimClock } from '../../core/ports/sim/clock.ts'
 import type { SimLedger } from '../../core/ports/sim/ledger.ts'
@@ -40,9 +42,6 @@ export type LifePorts = {
   /** Lets something take its time. */
   takeTime: () => Promise<void>
 }
-
-/** Octets of the ledger that hosts are told it takes: they are short of room all the time, and never without. */
-const ledgerBytesShort = 10_000
 
 export function portsOf(life: Life, shared: Shared): LifePorts {
   const { clock, faults } = shared
@@ -90,6 +89,9 @@ export function portsOf(life: Life, shared: Shared): LifePorts {
   }
 }
 
+const bytesOf = (entries: readonly LedgerEntry[]): number =>
+  entries.reduce((sum, { data }) => sum + data.length, 0)
+
 type Passage = {
   wait: (ms: number) => Promise<void>
   takeTime: () => Promise<void>
@@ -101,6 +103,9 @@ function ledgerOf(
   { ledger, faults }: Shared,
   { wait, takeTime, asking }: Passage,
 ): Ledger {
+  // As the adapter of JetStream has it: what others have written is known at the next look.
+  const reserve = new RecordsReserve()
+  const look = ({ bytes, bytesMax }: LedgerUsage): void => reserve.look(bytes, bytesMax)
   const unknown = { refused: 'unknown', detail: 'asked for by the simulation' } as const
   const commit = async (entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal> => {
     await takeTime()
@@ -109,11 +114,19 @@ function ledgerOf(
     if (faults.strikes(kind, 0.01)) return unknown
     if (faults.strikes(kind, 0.01)) {
       // It comes after the writer has given it up.
-      void wait(faults.of(kind).between(1, 3_000)).then(() => ledger.commit(entries))
+      // A tick is small beside what is kept for records. Here it is not: it must leave that free.
+      void wait(faults.of(kind).between(1, 3_000)).then(async () => {
+        look(await ledger.usage())
+        if (reserve.refusal(entries) === undefined) await ledger.commit(entries)
+      })
       await takeTime()
       return unknown
     }
+    if (reserve.isLookDue) look(await ledger.usage())
+    const detail = reserve.refusal(entries)
+    if (detail !== undefined) return { refused: 'full', detail }
     const outcome = await ledger.commit(entries)
+    if (outcome.refused === undefined) reserve.written(bytesOf(entries))
     return faults.strikes(kind, 0.015) ? unknown : outcome
   }
   const confirmed = (sequence: number, longPauseCount: number): void => {
@@ -160,10 +173,11 @@ function ledgerOf(
     forget: (subject, from) =>
       asking('forgetting ticks of the ledger', () => ledger.forget(subject, from)),
     usage: () =>
-      asking('reading the ledger', async () => ({
-        ...(await ledger.usage()),
-        bytesMax: ledgerBytesShort,
-      })),
+      asking('reading the ledger', async () => {
+        const usage = await ledger.usage()
+        look(usage)
+        return usage
+      }),
   }
 }
 

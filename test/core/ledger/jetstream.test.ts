@@ -149,6 +149,22 @@ t.test('answers leave room for leases, seals and records', async (t) => {
   await ledger.close()
 })
 
+t.test('what other hosts write is seen before a tick takes the last room', async (t) => {
+  const one = await fresh({ name: 'two-hosts', bytesMax: 1024 * 1024 })
+  const other = await fresh({ name: 'two-hosts', bytesMax: 1024 * 1024 })
+  const tick = (subject: string, bytes: number) => [{ subject, data: Buffer.alloc(bytes, 7) }]
+  t.equal((await one.commit(tick('log.a', 950_000))).refused, undefined)
+  await one.usage()
+  await other.usage()
+  // Of this the first knows nothing but what it asks.
+  while ((await other.commit(tick('log.b', 1_000))).refused === undefined);
+  const { refused } = await one.commit(tick('log.a', 10_000))
+  t.equal(refused, 'full')
+  t.equal((await one.commit(tick('lease.1', 1_000))).refused, undefined)
+  await one.close()
+  await other.close()
+})
+
 t.test('a full ledger refuses, and takes again when there is room', async (t) => {
   const ledger = await fresh({ name: 'small', bytesMax: 1024 * 1024 })
   const data = Buffer.alloc(100_000, 7)
