@@ -50,8 +50,8 @@ export class OwnedPartitions {
   readonly reloading = new Set<number>()
   /** Ours, and being brought up to date to be served. */
   private readonly rising = new Set<Partition>()
-  /** Being brought up to date for another host to give them to us. */
-  private readonly warming = new Set<number>()
+  /** Partitions whose store is open here; after they were given away, until it is closed. */
+  private readonly open = new Set<number>()
   /** Offered to us and ready: the nonces by which their leases are known as given to this life of ours. */
   private readonly promised = new Map<number, string>()
   /** Sequence of our last tick, or of the last seal on our ticks; a tick is refused when there is a later one. */
@@ -138,6 +138,11 @@ export class OwnedPartitions {
     this.isTaking = false
   }
 
+  /** It cannot be opened now: a second one beside it would write to the same store. */
+  private isHere(number: number): boolean {
+    return this.open.has(number) || this.reloading.has(number)
+  }
+
   /** Partitions that may be ours for the asking. */
   private free(): number[] {
     const { partitionCount, peers, hostId, mayTakeFrom } = this.ports
@@ -145,9 +150,7 @@ export class OwnedPartitions {
     const hosts = new Set([hostId, ...(peers?.aliveHosts ?? [])])
     let room = shareOf(partitionCount, hosts.size) - this.served.size - this.reloading.size
     for (let number = 0; number < partitionCount; number++) {
-      const isHere =
-        this.served.has(number) || this.reloading.has(number) || this.warming.has(number)
-      if (isHere || this.isDamaged(number)) continue
+      if (this.isHere(number) || this.isDamaged(number)) continue
       const owner = peers?.ownerOf(number)
       if (owner === hostId || peers === undefined) free.push(number)
       else if ((owner === undefined || mayTakeFrom(owner)) && room-- > 0) free.push(number)
@@ -170,9 +173,12 @@ export class OwnedPartitions {
 
   private partition(number: number, leaseSequence: number): Partition {
     const { log, openStore, restores } = this.ports
+    const store = openStore(number)
+    this.open.add(number)
     const partition = new Partition({
       number,
-      store: openStore(number),
+      store,
+      onClosed: () => this.open.delete(number),
       log,
       restores,
       actorsAwakeMax: Math.ceil(this.ports.actorsAwakeMax / this.ports.partitionCount),
@@ -195,13 +201,10 @@ export class OwnedPartitions {
       (number) =>
         number < this.ports.partitionCount &&
         !this.isClosing &&
-        !this.served.has(number) &&
-        !this.reloading.has(number) &&
-        !this.warming.has(number) &&
+        !this.isHere(number) &&
         !this.isDamaged(number),
     )
     if (this.isTaking || ours.length === 0) return []
-    for (const number of ours) this.warming.add(number)
     const partitions: Partition[] = []
     const ready: Partition[] = []
     try {
@@ -214,7 +217,6 @@ export class OwnedPartitions {
       if (ready.includes(partition)) await partition.save().catch(() => undefined)
       await partition.close()
     }
-    for (const number of ours) this.warming.delete(number)
     return ready.map(({ number }) => {
       const nonce = this.ports.random.bytes(9).toString('base64url')
       this.promised.set(number, nonce)
@@ -226,10 +228,10 @@ export class OwnedPartitions {
   async adopt(): Promise<void> {
     const { ledger, peers, hostId } = this.ports
     if (this.isTaking || this.isClosing) return
-    // One that is offered once more is being warmed: its store is in use, and takeFree takes it afterwards.
+    // One that is offered once more, or was given away just now, has its store open:
+    // takeFree takes it afterwards.
     const given = [...this.promised.keys()].filter(
-      (number) =>
-        peers?.ownerOf(number) === hostId && !this.served.has(number) && !this.warming.has(number),
+      (number) => peers?.ownerOf(number) === hostId && !this.isHere(number),
     )
     if (given.length === 0) return
     await this.taking(async (taken) => {
@@ -296,6 +298,21 @@ export class OwnedPartitions {
       this.isFenceStale = true
       this.ports.log.warn({ fault: String(fault) }, 'the leases could not be looked up')
     }
+  }
+
+  /**
+   * Seals our ticks once more, between two of them, when the ledger may forget the last of them,
+   * everything up to `through`: a host that has written nothing for long would be refused its next
+   * tick, and would read all its partitions again.
+   */
+  renewForgotten(through: number): void {
+    if (this.fence > through || this.served.size === 0) return
+    const renew = async (): Promise<void> => {
+      if (this.fence <= through && this.served.size > 0) await this.renewFence()
+    }
+    this.hold(renew).catch((fault: unknown) =>
+      this.ports.log.warn({ fault: String(fault) }, 'the fence could not be renewed'),
+    )
   }
 
   /** True when the ledger says, and said it soon, that nobody has sealed our ticks behind the fence. */

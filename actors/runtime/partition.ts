@@ -49,6 +49,8 @@ export type PartitionOptions = {
   restores?: number | undefined
   actorIdleMs: number
   onParked: () => void
+  /** Its store can be opened again. */
+  onClosed: () => void
   behaviour?: DeviceBehaviour
 }
 
@@ -139,10 +141,9 @@ export class Partition {
   /** For operators. */
   status(): PartitionStatus {
     const { number, waiting, savedSequence, snapshotSequence } = this
-    const sequence = this.folded.sequence
     return {
       number,
-      sequence,
+      sequence: this.folded.sequence,
       savedSequence: Math.max(0, savedSequence),
       snapshotSequence,
       awake: this.awake.size,
@@ -494,5 +495,6 @@ export class Partition {
     this.isClosed = true
     await this.saving?.catch(() => undefined)
     await this.options.store.close()
+    this.options.onClosed()
   }
 }

@@ -21,7 +21,7 @@ import type { OwnedPartitions } from './owned-partitions.ts'
 import type { Partition } from './partition.ts'
 import { snapshotRecordOf, trimRecordOf } from './past.ts'
 import { snapshotChunks } from './snapshot-codec.ts'
-import { trim } from './trimming.ts'
+import { forgetThrough, trim } from './trimming.ts'
 
 export type SnapshotPorts = {
   hostId: string
@@ -45,6 +45,7 @@ export class Snapshots {
   private readonly partitions: OwnedPartitions
   private looking: Promise<void> | undefined
   private lookedAt = 0
+  private forgottenThrough = 0
   private isClosing = false
   private readonly room: LedgerRoom
   private readonly provenNow: () => number
@@ -77,10 +78,16 @@ export class Snapshots {
 
   private async makeAndTrim(snapshots: SnapshotStore): Promise<void> {
     const { ledger, cursors, snapshotTicks = limits.snapshotTicks } = this.ports
+    const { through } = await trimRecordOf(ledger)
+    this.partitions.renewForgotten(through)
+    const isTrimming = cursors !== undefined && this.partitions.get(0) !== undefined
+    if (isTrimming && through > this.forgottenThrough) {
+      await forgetThrough(ledger, through)
+      this.forgottenThrough = through
+    }
     const { bytes, bytesMax } = await ledger.usage()
     this.room.look({ bytes, bytesMax })
     const isShort = bytes * 100 > bytesMax * limits.ledgerTrimPercent
-    const { through } = await trimRecordOf(ledger)
     for (const partition of this.partitions.values()) {
       if (this.isClosing) return
       const record = await snapshotRecordOf(ledger, partition.number)
@@ -91,7 +98,7 @@ export class Snapshots {
       const isNeeded = isShort && to > from && from < (through + partition.checkpoint.sequence) / 2
       if (to - from >= snapshotTicks || isNeeded) await this.make(snapshots, partition, record)
     }
-    if (isShort && cursors !== undefined && this.partitions.get(0) !== undefined)
+    if (isShort && isTrimming)
       await trim(
         { ...this.ports, metrics: this.metrics, cursors, nowMs: this.provenNow },
         bytes - (bytesMax * limits.ledgerTrimPercent) / 200,

@@ -1,7 +1,9 @@
 /**
- * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, whose deliveries were acknowledged and which views have
- * counted, or which are too old for the latter two.
- * First where the chains stand behind them is recorded, then they are forgotten; whoever is stopped in between goes on from there.
+ * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, whose deliveries
+ * were acknowledged and which views have counted, or which are too old for the latter two.
+ * First where the chains stand behind them is recorded. They are forgotten at a later look, so that
+ * every host sees the record and seals its ticks once more before the last of them is gone; whoever
+ * is stopped in between goes on from there.
  */
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../core/envelope/delivery-id.ts'
@@ -41,8 +43,12 @@ class Stop {
   }
 }
 
+/** Forgets what was recorded as `through` before. @throws BrokerError BROKER_LEDGER_UNAVAILABLE */
+export const forgetThrough = (ledger: Ledger, through: number): Promise<void> =>
+  ledger.forget(tickSubjects, through + 1)
+
 /**
- * Forgets about `wantedBytes` of ticks, or fewer when somebody needs them.
+ * Records that about `wantedBytes` of ticks may be forgotten, or fewer when somebody needs them.
  * @throws BrokerError BROKER_LEDGER_UNAVAILABLE; SNAPSHOT_DAMAGED, LEDGER_CHAIN_BROKEN when a record or tick is damaged: nothing is forgotten then
  */
 export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void> {
@@ -84,10 +90,9 @@ export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void>
     log.warn({ ...outcome }, 'what may be forgotten was not recorded')
     return
   }
-  await ledger.forget(tickSubjects, through + 1)
   await ledger.forget(trimSubject, outcome.firstSequence)
   metrics.ticksForgotten.add(ticks)
-  log.info({ through, ticks, bytes }, 'ticks were forgotten')
+  log.info({ through, ticks, bytes }, 'ticks are forgotten at the next look')
   if (unheard === 0) return
   metrics.deliveriesForgotten.add(unheard)
   log.error({ deliveries: unheard, through }, 'deliveries that nobody acknowledged were too old')

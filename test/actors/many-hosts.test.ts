@@ -21,12 +21,14 @@ import {
   encodeOffer,
   encodePrepared,
 } from '../../core/ports/handover.ts'
+import { tickSubject } from '../../core/ports/ledger.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import { SimBus } from '../../core/ports/sim/bus.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
-import { SimLedger } from '../../core/ports/sim/ledger.ts'
+import { SimCursorStore, SimLedger } from '../../core/ports/sim/ledger.ts'
+import { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
 import { SimPartitionStore } from '../../core/ports/sim/store.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
 import { deviceKey, envelopeOf, registrationOf } from '../support/envelopes.ts'
@@ -41,10 +43,20 @@ class Cluster {
   readonly bus = new SimBus({ clock: this.clock })
   readonly ledger = new SimLedger()
   readonly hosts = new Map<string, Host>()
+  readonly snapshots = new SimSnapshotStore()
+  readonly cursors = new SimCursorStore()
   readonly exchanges: SimExchange[] = []
   private readonly stores = new Map<string, SimPartitionStore>()
   private readonly lives = new Map<string, { isOver: boolean }>()
   owners!: Owners
+  /** Ticks that the ledger refused, by host. */
+  readonly refused = new Map<string, number>()
+  private readonly isForgetful: boolean
+
+  /** A forgetful one is told of little room all the time: its ledger forgets what it may. */
+  constructor({ isForgetful = false } = {}) {
+    this.isForgetful = isForgetful
+  }
 
   /** kill -9: it hears, writes and does nothing any more. */
   kill(hostId: string): void {
@@ -71,7 +83,17 @@ class Cluster {
       listen: (subject, onData) => this.bus.listen(subject, onData),
     }
     const ledger = ledgerOver(this.ledger, {
-      commit: (entries) => (life.isOver ? never : this.ledger.commit(entries)),
+      commit: async (entries) => {
+        if (life.isOver) return never
+        const outcome = await this.ledger.commit(entries)
+        if (outcome.refused !== undefined && entries[0]!.subject === tickSubject(hostId))
+          this.refused.set(hostId, (this.refused.get(hostId) ?? 0) + 1)
+        return outcome
+      },
+      usage: async () =>
+        this.isForgetful
+          ? { ...(await this.ledger.usage()), bytes: 60_000_000, bytesMax: 100_000_000 }
+          : this.ledger.usage(),
     })
     const owners = new Owners({ ledger, bus, clock, log: silentLog, partitionCount })
     await owners.start()
@@ -94,6 +116,12 @@ class Cluster {
       },
       mayTakeFrom: (owner) => owners.isSilent(owner),
       peers: owners,
+      ...(this.isForgetful && {
+        snapshots: this.snapshots,
+        cursors: this.cursors,
+        snapshotTicks: 2,
+        deliveryKeepMs: 1,
+      }),
       actorsAwakeMax: 1_000,
       actorIdleMs: 60_000,
       checkpointIntervalMs: 1_000,
@@ -215,6 +243,48 @@ t.test('what a dead host had is taken when it has been silent, within the limit'
   t.ok(await cluster.pass(() => second.owned.length === partitionCount))
   t.ok(cluster.clock.now() - diedAt <= 5_000)
 })
+
+t.test(
+  'a host that writes nothing for long is refused no tick when its last is forgotten',
+  async (t) => {
+    const cluster = new Cluster({ isForgetful: true })
+    await cluster.start('a')
+    const devices = Array.from({ length: 24 }, (_, index) => deviceKey(index))
+    for (const [index, device] of devices.entries())
+      t.equal(
+        await cluster.ask(device, registrationOf(device, undefined, index)),
+        'REQUEST_ACCEPTED',
+      )
+    const quiet = await cluster.start('b')
+    t.ok(await cluster.pass(() => cluster.isWhole() && quiet.owned.length === 4))
+    const ownerOf = (device: Eui64Key): string | undefined =>
+      cluster.owners.ownerOf(fnv1a32(Buffer.from(device, 'latin1')) % partitionCount)
+    const busyOne = devices.find((device) => ownerOf(device) === 'a')!
+    const quietOne = devices.find((device) => ownerOf(device) === 'b')!
+    const ask = (device: Eui64Key, counter: number): Promise<ErrorCode | undefined> =>
+      cluster.ask(
+        device,
+        envelopeOf({
+          srv: '11.2',
+          device,
+          counter,
+          deadline: cluster.clock.now() + 600_000,
+          correlation: 0,
+        }),
+      )
+    const lastOfQuiet = (await cluster.ledger.lastOn(tickSubject('b')))!.sequence
+    let counter = 0
+    while (!cluster.ledger.isForgotten(lastOfQuiet) && counter < 100) {
+      t.equal(await ask(busyOne, ++counter), 'REQUEST_ACCEPTED')
+      for (const exchange of cluster.exchanges.splice(0)) good(exchange)
+      await cluster.pass(() => cluster.exchanges.length > 0)
+    }
+    t.ok(cluster.ledger.isForgotten(lastOfQuiet))
+    t.equal(await ask(quietOne, 1), 'REQUEST_ACCEPTED')
+    t.equal(cluster.refused.get('b'), undefined)
+    t.ok((await cluster.ledger.lastOn(tickSubject('b')))!.sequence > lastOfQuiet)
+  },
+)
 
 t.test('moves bring each to its share and then stop', (t) => {
   const counts = new Map([

@@ -5,6 +5,8 @@ import { shrink } from './shrink.ts'
 import { simulate } from './simulation.ts'
 
 const seedCount = 8
+/** Lives that went wrong before: 30470 two partitions on one store, 4365 a host whose ticks were all forgotten. */
+const onceWrong = [4_365, 30_470]
 const plantedSeedsMax = 200
 /** Of the lives from seed 1 on, the first in which the bug shows; the search goes on from it. */
 const shownBySeed: Readonly<Partial<Record<string, number>>> = {
@@ -15,7 +17,8 @@ const shownBySeed: Readonly<Partial<Record<string, number>>> = {
 }
 
 t.test('any life: safe while everything goes wrong, and drained when it does not', async (t) => {
-  for (let seed = 1; seed <= seedCount; seed++) {
+  const free = Array.from({ length: seedCount }, (_, index) => index + 1)
+  for (const seed of [...free, ...onceWrong]) {
     const { violation, trace } = await simulate(seed)
     const again = `npm run simulate -- --seed ${seed} --count 1`
     t.equal(violation, undefined, again, { trace: violation && trace })

@@ -4,10 +4,11 @@
  */
 import { hostMetrics } from '../../actors/runtime/host-metrics.ts'
 import { genesis, stepChain } from '../../actors/runtime/chain.ts'
+import { trimRecordOf } from '../../actors/runtime/past.ts'
 import { snapshotChunks } from '../../actors/runtime/snapshot-codec.ts'
 import { packState } from '../../actors/runtime/state-codec.ts'
 import { Tick } from '../../actors/runtime/tick.ts'
-import { trim } from '../../actors/runtime/trimming.ts'
+import { forgetThrough, trim } from '../../actors/runtime/trimming.ts'
 import { evolve } from '../../actors/device/actor.ts'
 import { writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
@@ -201,10 +202,10 @@ export class LedgerAuthor {
   }
 
   /** Forgets what may go, as a host does; deliveries count as old after `deliveryKeepMs`. */
-  trim(deliveryKeepMs: number): Promise<void> {
+  async trim(deliveryKeepMs: number): Promise<void> {
     const { ledger, cursors } = this
     const ports = { partitionCount: authorPartitions, ledger, cursors, deliveryKeepMs }
-    return trim(
+    await trim(
       {
         ...ports,
         nowMs: () => this.now,
@@ -213,5 +214,6 @@ export class LedgerAuthor {
       },
       Infinity,
     )
+    await forgetThrough(ledger, (await trimRecordOf(ledger)).through)
   }
 }
