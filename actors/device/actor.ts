@@ -55,6 +55,7 @@ import {
   type OpenRequest,
   type Originator,
 } from './state.ts'
+import { nextWakeMs } from './wakes.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
 const notEnded = 0xffff
@@ -321,42 +322,19 @@ function sendRequest(state: DeviceState, now: number, out: Outbox): void {
     end(out, one, errorId(keys), one.attempt, now, emptyBytes, burnt(keyring))
 }
 
-/** The first of the most urgent lane whose first may go now; a request that waits for its next attempt holds up its lane. */
+/**
+ * The first of the most urgent lane whose first may go now. What waits for its next attempt holds up its lane; what is
+ * too late does so until a wake ends it: it would go after later ones should the clock be set back.
+ */
 function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
   for (let lane = 0; lane < laneCount; lane++) {
     for (const request of state.open) {
       if (request.lane !== lane) continue
-      if (isWaiting(request, now)) break
-      if (endOf(request) > now) return request
+      if (isWaiting(request, now) || endOf(request) <= now) break
+      return request
     }
   }
   return undefined
-}
-
-/** When something is to happen if no message comes before: an attempt or a deadline of what waits; 0 for never. */
-export function nextWakeMs(state: DeviceState, now: number): number {
-  let at = Number.POSITIVE_INFINITY
-  const replacement = isInDoubt(state.keyring) ? state.keyring?.replacement : undefined
-  if (replacement && state.keyStep === undefined && replacement.nextAttemptAt > now)
-    at = replacement.nextAttemptAt
-  for (const request of state.open) {
-    if (request === state.sent) continue
-    at = Math.min(at, endOf(request))
-    if (request.nextAttemptAt < at && isWaiting(request, now)) at = request.nextAttemptAt
-  }
-  return at === Number.POSITIVE_INFINITY ? 0 : at
-}
-
-/** The same for the store, where what is on its way must be found after a restart. */
-export function storedWakeMs(state: DeviceState): number {
-  const replacement = state.keyStep && state.keyring?.replacement
-  if (replacement !== undefined) return replacement.nextAttemptAt + limits.keysRetryMsMax
-  if (state.sent !== undefined) return endOf(state.sent)
-  let at = nextWakeMs(state, 0)
-  // Whatever the clock says now: who is looked at too early only waits on.
-  for (const { nextAttemptAt } of state.open)
-    if (nextAttemptAt > 0 && nextAttemptAt < at) at = nextAttemptAt
-  return at
 }
 
 function end(

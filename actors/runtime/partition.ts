@@ -17,19 +17,13 @@ import type { Clock } from '../../core/ports/clock.ts'
 import { noKeyCounts, type KeyCounts, type PartitionStatus } from '../../core/ports/host-status.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../core/ports/store.ts'
-import {
-  decide,
-  evolve,
-  nextWakeMs,
-  park,
-  storedWakeMs,
-  type DeviceBehaviour,
-} from '../device/actor.ts'
+import { decide, evolve, park, type DeviceBehaviour } from '../device/actor.ts'
 import { clockSet } from '../device/clock-set.ts'
 import { emptyOutbox, type DeviceEffect, type Outbox } from '../device/effects.ts'
 import { isWritten, readFact, writeFact } from '../device/facts.ts'
 import { next, type DeviceMessage } from '../device/messages.ts'
 import { claimRecord, emptyState, isUnfinished, loaded, type DeviceState } from '../device/state.ts'
+import { nextWakeMs, storedWakeMs } from '../device/wakes.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
 import type { ClockSet } from './clock-lag.ts'

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
-import { decide, evolve, nextWakeMs, park } from '../../actors/device/actor.ts'
+import { decide, evolve, park } from '../../actors/device/actor.ts'
 import type {
   Acknowledge,
   DeliverResponse,
@@ -16,6 +16,7 @@ import type {
 import { readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { next, resume, wake, type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
+import { nextWakeMs } from '../../actors/device/wakes.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { Lane } from '../../core/base/lane.ts'
@@ -550,6 +551,29 @@ t.test('resume sends again what was on its way', (t) => {
   life.feed(resume)
   t.equal(counterOf(life.state.sent), 1)
   t.equal(life.effects.filter((e) => e.type === 'SEND').length, 2)
+  t.end()
+})
+
+t.test('what is too late is ended before a later one of its lane goes', (t) => {
+  const life = new Life().register()
+  life.submit({ counter: 1 })
+  life.submit({ counter: 2, deadline: life.now + 1_000 })
+  life.submit({ counter: 3 })
+  // A host that starts again finds the second one too late.
+  life.state.sent = undefined
+  life.answer('OK', life.state.open[0])
+  life.now += 2_000
+  life.state.sent = undefined
+  const set = life.now
+  t.equal(life.feed(resume).filter(({ type }) => type === 'SEND').length, 0)
+  t.ok(nextWakeMs(life.state, life.now) <= life.now)
+  life.now -= 1_500
+  const [sent] = life.feed(resume).filter((effect): effect is Send => effect.type === 'SEND')
+  t.equal(counterOf(sent?.request), 2, 'the clock was set back: it goes first')
+  life.state.sent = undefined
+  life.now = set
+  life.feed(wake)
+  t.equal(counterOf(life.state.sent), 3)
   t.end()
 })
 

@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { decide, evolve, nextWakeMs, park, storedWakeMs } from '../../actors/device/actor.ts'
+import { decide, evolve, park } from '../../actors/device/actor.ts'
+import { nextWakeMs, storedWakeMs } from '../../actors/device/wakes.ts'
 import type { Acknowledge, DeviceEffect, Outbox } from '../../actors/device/effects.ts'
 import { isWritten, readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { countersEnd, isInDoubt } from '../../actors/device/keyring.ts'
