@@ -1,17 +1,17 @@
 /** The `busbar` command: everything that a person or a script starts. */
 import { Command, Option } from 'commander'
 import { systemClock } from '../core/ports/clock.ts'
-import { addCountersCommands } from './cli/counters-commands.ts'
-import { addDevicesCommands } from './cli/devices-commands.ts'
-import { addDlmsCommands } from './cli/dlms-program.ts'
-import { addHealthCommands } from './cli/health-commands.ts'
+import { addCountersCommands } from './cli/operator/counters-commands.ts'
+import { addDevicesCommands } from './cli/operator/devices-commands.ts'
+import { addDlmsCommands } from './cli/meter/dlms-program.ts'
+import { addHealthCommands } from './cli/operator/health-commands.ts'
 import { version } from '../core/ops/version.ts'
-import { addInitCommands } from './cli/init-commands.ts'
-import { addLoadCommand } from './cli/load-commands.ts'
-import { addAcceptCounterCommand } from './cli/keys-commands.ts'
-import { addMetersCommand } from './cli/meters-commands.ts'
-import { addPartyCommands, gatewayOption, partyOption } from './cli/party-commands.ts'
-import { addServeCommands } from './cli/serve-commands.ts'
+import { addInitCommands } from './cli/operator/init-commands.ts'
+import { addLoadCommand } from './cli/party/load-commands.ts'
+import { addAcceptCounterCommand } from './cli/operator/keys-commands.ts'
+import { addMetersCommand } from './cli/meter/meters-commands.ts'
+import { addPartyCommands, gatewayOption, partyOption } from './cli/party/party-commands.ts'
+import { addServeCommands } from './cli/operator/serve-commands.ts'
 import {
   addConfigOption,
   addOpsOption,
@@ -23,7 +23,7 @@ import {
   type Place,
 } from './cli/shared-options.ts'
 import { endsWithInputOption, untilStopped } from './cli/stop-signal.ts'
-import { explainFault, UsageFault } from './operator-fault.ts'
+import { explainFault, UsageFault } from './cli/operator-fault.ts'
 
 const program = new Command('busbar')
   .description('The open switchboard between energy parties and smart meters')
@@ -86,14 +86,16 @@ type DemoArguments = {
 
 addPartyCommands(program, terminal)
 
-type Opened = Awaited<ReturnType<typeof import('./cli/operator-ledger.ts').openOperatorLedger>>
+type Opened = Awaited<
+  ReturnType<typeof import('./cli/operator/operator-ledger.ts').openOperatorLedger>
+>
 
 /** Runs `action` on the deployment's ledger; what it returns is the exit code. */
 async function withLedger(
   where: Place,
   action: (opened: Opened) => Promise<number>,
 ): Promise<void> {
-  const { openOperatorLedger, runningAddressOf } = await import('./cli/operator-ledger.ts')
+  const { openOperatorLedger, runningAddressOf } = await import('./cli/operator/operator-ledger.ts')
   const opened = await openOperatorLedger(await runningAddressOf(where))
   try {
     process.exitCode = await action(opened)
@@ -107,7 +109,7 @@ addPlaceOptions(ledger.command('verify'))
   .description('check every hash chain and count; ends with 1 when something does not hold')
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
-    const { verify } = await import('./cli/ledger-commands.ts')
+    const { verify } = await import('./cli/operator/ledger-commands.ts')
     await withLedger(where, (opened) =>
       verify(opened.ledger, terminal.out, json, opened.replicaSource),
     )
@@ -116,7 +118,7 @@ addPlaceOptions(ledger.command('show'))
   .description('everything that is written about one request')
   .argument('<requestId>', 'originator:target:counter')
   .action(async (requestId: string, where: Place) => {
-    const { show } = await import('./cli/ledger-commands.ts')
+    const { show } = await import('./cli/operator/ledger-commands.ts')
     await withLedger(where, (opened) => show(opened.ledger, requestId, terminal.out))
   })
 addPlaceOptions(ledger.command('tail'))
@@ -124,7 +126,7 @@ addPlaceOptions(ledger.command('tail'))
   .option('--from <sequence>', 'from this tick on; from now on when left out', wholeNumber, 0)
   .option('--count <lines>', 'end after so many', wholeNumber)
   .action(async ({ from, count, ...where }: Place & { from: number; count?: number }) => {
-    const { tail } = await import('./cli/ledger-commands.ts')
+    const { tail } = await import('./cli/operator/ledger-commands.ts')
     const until = untilStopped(false)
     await withLedger(where, async (opened) => {
       await tail(opened.ledger, { from, count: count ?? Infinity, print: terminal.out, until })
@@ -140,7 +142,7 @@ addPlaceOptions(cluster.command('status'))
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
     const { clusterStatus, formatStatus, heardWanIds, isInTrouble } =
-      await import('./cli/cluster-status.ts')
+      await import('./cli/operator/cluster-status.ts')
     await withLedger(
       where,
       async ({ ledger: itsLedger, bus, cursors, partitionCount, replicas }) => {
@@ -181,7 +183,7 @@ addOpsOption(keys.command('replace'), "a broker's operators' door")
   .description('give devices new keys, wrapped under their master keys')
   .argument('<eui64...>', 'devices')
   .action(async (devices: string[], { ops }: { ops: string }) => {
-    const { replaceKeysCommand } = await import('./cli/keys-commands.ts')
+    const { replaceKeysCommand } = await import('./cli/operator/keys-commands.ts')
     process.exitCode = await replaceKeysCommand(ops, devices, terminal.out)
   })
 addPlaceOptions(keys.command('status'))
@@ -190,8 +192,8 @@ addPlaceOptions(keys.command('status'))
   )
   .option('--json', 'one line of JSON', false)
   .action(async ({ json, ...where }: Place & { json: boolean }) => {
-    const { clusterStatus } = await import('./cli/cluster-status.ts')
-    const { keysStatus } = await import('./cli/keys-commands.ts')
+    const { clusterStatus } = await import('./cli/operator/cluster-status.ts')
+    const { keysStatus } = await import('./cli/operator/keys-commands.ts')
     await withLedger(where, async ({ ledger: itsLedger, bus, cursors, partitionCount }) =>
       keysStatus(
         await clusterStatus(itsLedger, bus, await cursors(), partitionCount),
@@ -216,7 +218,7 @@ addOpsOption(program.command('inventory'), doorOfViews)
   .option('--limit <count>', 'at most so many', wholeNumber, 100)
   .option('--json', 'one line of JSON', false)
   .action(async (eui64: string | undefined, options: InventoryArguments) => {
-    const { inventoryCommand } = await import('./cli/views-commands.ts')
+    const { inventoryCommand } = await import('./cli/operator/views-commands.ts')
     const { ops, json, limit, prefix, type, open, outcome, after } = options
     const asked = { eui64, limit, query: { type, open, outcome, after, eui64: prefix } }
     await inventoryCommand(ops, asked, terminal.out, json)
@@ -235,7 +237,7 @@ addOpsOption(program.command('usage'), doorOfViews)
   .option('--party <eui64>', 'of this party alone')
   .option('--json', 'one line of JSON', false)
   .action(async ({ ops, json, from, to, party }: UsageArguments) => {
-    const { usageCommand } = await import('./cli/views-commands.ts')
+    const { usageCommand } = await import('./cli/operator/views-commands.ts')
     await usageCommand(ops, { from, to, party }, terminal.out, json)
   })
 type UsageArguments = { ops: string; json: boolean } & Partial<
@@ -246,8 +248,8 @@ addPlaceOptions(program.command('backup'))
   .description('copy ledger, snapshots and cursors of a deployment, which may go on running')
   .argument('<folder>', 'new, or empty')
   .action(async (folder: string, where: Place) => {
-    const { backup } = await import('./cli/backup.ts')
-    const { backupPortsOf } = await import('./cli/operator-ledger.ts')
+    const { backup } = await import('./cli/operator/backup.ts')
+    const { backupPortsOf } = await import('./cli/operator/operator-ledger.ts')
     await withLedger(where, async (opened) => {
       const { audit, cursors } = await backup(await backupPortsOf(opened), folder)
       const { ticks, lastSequence, accepted, open, faults } = audit
@@ -269,7 +271,7 @@ addPlaceOptions(program.command('restore'), { mayJoin: false })
       .default('1'),
   )
   .action(async (folder: string, where: Place & { replicas: string }) => {
-    const { restoreInto } = await import('./cli/restore.ts')
+    const { restoreInto } = await import('./cli/operator/restore.ts')
     const { ticks, accepted, open } = await restoreInto(where, folder, Number(where.replicas))
     terminal.out(
       `${ticks} ticks are back, every hash chain holds: ${accepted} requests accepted, ${open} open`,

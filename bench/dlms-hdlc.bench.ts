@@ -2,8 +2,8 @@
  * What an HDLC frame costs: the check sequence against the loop over bits that the standard describes, a frame written and
  * read, and a whole question and answer between both ends of a link.
  */
-import { checkSequence } from '../core/dlms/hdlc/check-sequence.ts'
-import { encodeFrame, type HdlcHeader } from '../core/dlms/hdlc/frame.ts'
+import { checkSequence } from '../core/dlms/framing/hdlc/check-sequence.ts'
+import { encodeFrame, type HdlcHeader } from '../core/dlms/framing/hdlc/frame.ts'
 import { hdlcAddress, HdlcClient, HdlcReader, HdlcServer } from '../core/dlms/index.ts'
 import { seededRandom } from '../core/ports/random.ts'
 import { measure, type BenchOptions } from './harness.ts'

@@ -31,7 +31,7 @@ import {
   suites,
   type ProtectionChoice,
 } from '../core/dlms/security/index.ts'
-import { tagBytes } from '../core/ports/crypto.ts'
+import { tagBytes } from '../core/crypto/crypto.ts'
 import { seededRandom } from '../core/ports/random.ts'
 import type { CosemOperation } from '../core/ports/wan.ts'
 import { channelPair, clientTitle, meterTitle, secretKeys } from '../test/support/security.ts'

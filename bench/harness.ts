@@ -10,7 +10,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { GCProfiler } from 'node:v8'
 import { fnv1a32 } from '../core/base/bytes.ts'
-import { environmentOfServer } from '../core/ops/child-environment.mjs'
+import { environmentOfServer } from '../core/ops/setup/child-environment.mjs'
 
 /** `smoke`: so little work that a test can run it; its figures mean nothing. */
 export type BenchOptions = {

@@ -14,9 +14,9 @@ import { parseEui64 } from '../core/base/eui64.ts'
 import { Lane } from '../core/base/lane.ts'
 import { formatSrv, parseSrv } from '../core/base/srv.ts'
 import { serviceRequestOf } from '../core/catalogue/service-requests.ts'
-import { AxdrWriter, decodeValue, Tag, type AxdrValue } from '../core/dlms/axdr.ts'
-import { readCosemDateTime, writeCosemDateTime } from '../core/dlms/date-time.ts'
-import { parseObis } from '../core/dlms/obis.ts'
+import { AxdrWriter, decodeValue, Tag, type AxdrValue } from '../core/dlms/axdr/axdr.ts'
+import { readCosemDateTime, writeCosemDateTime } from '../core/dlms/axdr/date-time.ts'
+import { parseObis } from '../core/dlms/axdr/obis.ts'
 import {
   readBodyView,
   readCounter,

@@ -16,7 +16,7 @@ import fc from 'fast-check'
 import { errorTable, type ErrorCode } from '../core/base/error-table.ts'
 import { limits } from '../core/base/limits.ts'
 import { headerBytes, Kind, offsetOf } from '../core/envelope/layout.ts'
-import { SupplierClient } from '../core/gateway/client.ts'
+import { SupplierClient } from '../core/client/supplier-client.ts'
 import {
   SubmitBatchRequest,
   SubmitRequest,

@@ -242,7 +242,12 @@ t.test('busbar-dlms has no dependencies and the same code', async (t) => {
   if (npmProgram() === undefined) return t.pass('unchecked', { skip: 'there is no npm here' })
   const place = new Consumer(join(folder, 'dlms'), process.execPath)
   const source = join(folder, 'busbar-dlms')
-  const built = await place.program(join(root, 'core/ops/build.mjs'), '--dlms', '--out', source)
+  const built = await place.program(
+    join(root, 'core/ops/setup/build.mjs'),
+    '--dlms',
+    '--out',
+    source,
+  )
   t.equal(built.code, 0, built.stderr)
   const packed = await place.npm('pack', source, '--json', '--pack-destination', folder)
   t.equal(packed.code, 0, packed.stderr)

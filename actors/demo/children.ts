@@ -2,8 +2,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { environmentOfNode } from '../../core/ops/child-environment.mjs'
-import { OperatorFault } from '../operator-fault.ts'
+import { environmentOfNode } from '../../core/ops/setup/child-environment.mjs'
+import { OperatorFault } from '../cli/operator-fault.ts'
 import { ownEntry } from '../own-entry.ts'
 
 /**

@@ -7,7 +7,7 @@ import {
   SupplierClient,
   type DeliveryStream,
   type SubmissionStream,
-} from '../../core/gateway/client.ts'
+} from '../../core/client/supplier-client.ts'
 import type {
   Acknowledgement,
   ServiceResponse,

@@ -8,7 +8,7 @@
  *
  *   0 ────── used ────── next ─── may be under way ─── reservedTo ────── not reserved ────── 2³²
  */
-import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
+import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { ExchangeSecurity } from '../../core/ports/wan.ts'
 

@@ -13,7 +13,7 @@ import {
   readTime,
 } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
-import { isSealedKeys } from '../../core/ports/sealed-keys.ts'
+import { isSealedKeys } from '../../core/crypto/sealed-keys.ts'
 import { decodeCause, encodeCause, type FailureCause } from './cause.ts'
 import { KeyStage, type CountersNoted } from './keyring.ts'
 

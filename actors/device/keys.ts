@@ -14,9 +14,9 @@ import {
   decodeDeviceRecord,
   sameDeviceRecord,
   type DeviceRecord,
-} from '../../core/catalogue/device-record.ts'
+} from '../../core/inventory/device-record.ts'
 import { readBodyView } from '../../core/envelope/envelope.ts'
-import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
+import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
 import { acknowledge, refuse, type Outbox, type SendKeys } from './effects.ts'
 import type { KeyStepSent } from './facts.ts'

@@ -9,7 +9,7 @@ export {
   SubmissionStream,
   SupplierClient,
   type SupplierClientOptions,
-} from '../../core/gateway/client.ts'
+} from '../../core/client/supplier-client.ts'
 export type { PartyCredentials } from '../../core/access/credentials.ts'
 export { DeviceAlert, DeviceAlertKind } from '../../proto/gen/busbar/v1/device_alert.ts'
 export { GetRequestStatusResponse, RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'

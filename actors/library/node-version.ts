@@ -1,7 +1,7 @@
 /** The Node that the package runs on. `engines` in package.json only makes npm warn; this refuses. */
 import { BrokerError } from '../../core/base/broker-error.ts'
 
-/** Major and minor version; package.json and core/ops/busbar.mjs say the same. */
+/** Major and minor version; package.json and core/ops/setup/busbar.mjs say the same. */
 export const nodeVersionMin = [22, 12] as const
 
 /** @throws BrokerError CONFIG_INVALID when `version` (`22.12.0`) is older than `nodeVersionMin` */

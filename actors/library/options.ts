@@ -4,7 +4,7 @@
  * that the declarations of the package need nothing but Node's own.
  */
 import type { ErrorCode } from '../../core/base/error-table.ts'
-import type { DeviceType } from '../../core/catalogue/device-record.ts'
+import type { DeviceType } from '../../core/inventory/device-record.ts'
 import type { Role as PartyRole } from '../../core/catalogue/service-requests.ts'
 import type { LogLevel, Role } from '../../core/ops/config.ts'
 import type { Log } from '../../core/ports/log.ts'

@@ -1,5 +1,5 @@
 /** A load run over gRPC: requests on the bidirectional stream, responses from the party's receiver, which acknowledges them. */
-import { SupplierClient, type SupplierClientOptions } from '../../core/gateway/client.ts'
+import { SupplierClient, type SupplierClientOptions } from '../../core/client/supplier-client.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'
 import type { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'

@@ -15,7 +15,7 @@ import type {
   ReplicaSource,
   StreamCounts,
 } from '../../core/ports/replicas.ts'
-import { trimRecordOf } from '../runtime/past.ts'
+import { trimRecordOf } from '../runtime/recovery/trimmed-history.ts'
 import { coveredThrough, judgeRange, mergeFaults, type Heads, type Judgement } from './judgement.ts'
 
 export type ComparisonPorts = {

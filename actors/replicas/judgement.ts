@@ -13,7 +13,7 @@ import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { isTickSubject, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { ReplicaFault, ReplicaRange } from '../../core/ports/replicas.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
-import { genesis, stepChain } from '../runtime/chain.ts'
+import { genesis, stepChain } from '../runtime/partition/chain.ts'
 
 /** Where each partition's chain stands. */
 export type Heads = ReadonlyMap<number, Checkpoint>

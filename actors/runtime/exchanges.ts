@@ -10,10 +10,10 @@ import { serviceRequestOf, type ServiceRequestRow } from '../../core/catalogue/s
 import { deviceTimeOf, type DeviceTime } from '../../core/catalogue/device-time.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Lane } from '../../core/base/lane.ts'
-import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import { formatObis } from '../../core/dlms/obis.ts'
-import type { KeyVault } from '../../core/ports/key-vault.ts'
+import { formatObis } from '../../core/dlms/axdr/obis.ts'
+import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type {
   CosemOperation,

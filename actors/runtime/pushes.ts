@@ -7,8 +7,8 @@ import { emptyBytes } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { bytesOfEui64Key, formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { deviceTimeOf } from '../../core/catalogue/device-time.ts'
-import { deviceProfileOf, type DeviceProfile } from '../../core/catalogue/device-profiles.ts'
-import { readPushPayload } from '../../core/dlms/push-payload.ts'
+import { deviceProfileOf, type DeviceProfile } from '../../core/inventory/device-profiles.ts'
+import { readPushPayload } from '../../core/dlms/unsolicited/push-payload.ts'
 import {
   CounterWindow,
   GeneralTag,
@@ -20,10 +20,10 @@ import {
   standardProfile,
   suites,
 } from '../../core/dlms/security/index.ts'
-import { readTelegram } from '../../core/dlms/telegram.ts'
-import type { KeyVault } from '../../core/ports/key-vault.ts'
+import { readTelegram } from '../../core/dlms/unsolicited/telegram.ts'
+import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import type { Log } from '../../core/ports/log.ts'
-import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
+import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import type { DeviceSecurity } from '../../core/ports/wan.ts'
 import { alertBodyOf, type Alert } from '../../core/translate/alert.ts'
 import type { OpenPush } from '../device/effects.ts'

@@ -8,7 +8,7 @@ import { asBuffer, copyOf, latin1Of } from '../../core/base/bytes.ts'
 import type { CounterKey } from '../../core/base/counter.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
-import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { decodeCause, encodeCause, type DeviceFault } from '../device/cause.ts'
 import {
   endedRecordBytes,

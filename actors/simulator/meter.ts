@@ -4,23 +4,23 @@
  * of core/dlms asks. Stations 9 and 10 of the path, seen from the other end; associations and sockets are elsewhere.
  */
 import type { Clock } from '../../core/ports/clock.ts'
-import type { CosemObjects } from '../../core/dlms/server.ts'
-import { DataAccessResult } from '../../core/dlms/apdu.ts'
+import type { CosemObjects } from '../../core/dlms/server/server.ts'
+import { DataAccessResult } from '../../core/dlms/apdu/constants.ts'
 import {
   ControlState,
   type ImageReceiver,
   type ProfileBuffer,
 } from '../../core/dlms/cosem/index.ts'
 import type { Mechanism } from '../../core/dlms/security/index.ts'
-import type { Guard } from './association-objects.ts'
-import { Stream, drawBelow } from './chance.ts'
-import type { SimulatedObject } from './cosem-object.ts'
-import { doingsMax, type EventCode, type MeterEvent } from './event-log.ts'
-import { amountAt, dayMs, type LoadTraits } from './load-curve.ts'
-import { noLink, type Link } from './link.ts'
-import { tableOf } from './meter-objects.ts'
-import { counterObisDefault, MeterSecurity } from './meter-security.ts'
-import type { ObjectTable } from './object-table.ts'
+import type { Guard } from './objects/association-objects.ts'
+import { Stream, drawBelow } from './model/chance.ts'
+import type { SimulatedObject } from './objects/cosem-object.ts'
+import { doingsMax, type EventCode, type MeterEvent } from './model/event-log.ts'
+import { amountAt, dayMs, type LoadTraits } from './model/load-curve.ts'
+import { noLink, type Link } from './model/access-link.ts'
+import { tableOf } from './objects/meter-objects.ts'
+import { counterObisDefault, MeterSecurity } from './model/meter-security.ts'
+import type { ObjectTable } from './objects/object-table.ts'
 import {
   feedOf,
   gasMeterBehind,
@@ -35,8 +35,8 @@ import {
   writeMeterEui64,
   type MeterType,
   type Population,
-} from './population.ts'
-import { quirksOf, type Quirks } from './quirks.ts'
+} from './model/population.ts'
+import { quirksOf, type Quirks } from './quirks/quirks.ts'
 
 /** Shared by all meters of a fleet. */
 export type MeterModel = {

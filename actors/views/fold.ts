@@ -7,7 +7,7 @@
 import { errorId } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'
 import type { Srv } from '../../core/base/srv.ts'
-import { decodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { decodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import {
   readBodyView,
   readCounter,

@@ -4,7 +4,7 @@ import { errorCodeOf, errorTable, type ErrorCode } from '../../core/base/error-t
 import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { formatSrv } from '../../core/base/srv.ts'
-import { DeviceType } from '../../core/catalogue/device-record.ts'
+import { DeviceType } from '../../core/inventory/device-record.ts'
 import type { RowStore, StoredRow } from '../../core/ports/rows.ts'
 import {
   dayMs,

@@ -1,5 +1,5 @@
 /** Devices that all have the same firmware: they answer at once, or when they are told to. */
-import { AxdrWriter } from '../../core/dlms/axdr.ts'
+import { AxdrWriter } from '../../core/dlms/axdr/axdr.ts'
 import type { CosemOperation, ExchangeResult, Wan } from '../../core/ports/wan.ts'
 
 export class BenchWan implements Wan {

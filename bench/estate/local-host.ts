@@ -1,5 +1,5 @@
 /** A host in this process, over a ledger that keeps nothing and devices that answer at once: its own work and nothing else. */
-import { Host } from '../../actors/runtime/host.ts'
+import { Host } from '../../actors/runtime/host/host.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'

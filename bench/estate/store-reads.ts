@@ -2,7 +2,7 @@
 import { unpackState } from '../../actors/runtime/state-codec.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { eui64Key } from '../../core/base/eui64.ts'
-import { openLmdbStores } from '../../core/ledger/lmdb-store.ts'
+import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
 import { deviceBytes, partitionCount } from './estate.ts'
 import { cpuMsNow } from './local-host.ts'
 

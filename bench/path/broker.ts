@@ -3,7 +3,7 @@
  * Settings come as environment; one JSON line on stdout tells where it listens. Ends on SIGTERM.
  */
 import { loadConfig } from '../../core/ops/config.ts'
-import { startBroker } from '../../actors/broker.ts'
+import { startBroker } from '../../actors/broker/broker.ts'
 
 const broker = await startBroker(loadConfig({ env: process.env, workingDir: process.cwd() }))
 process.stdout.write(

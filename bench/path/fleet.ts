@@ -1,6 +1,6 @@
-/** The simulated fleet as a process of its own. Entry: `fleet.ts '{"meters":…,"seed":…,"devicesFile":…}'`; see actors/simulator/fleet-process.ts. */
+/** The simulated fleet as a process of its own. Entry: `fleet.ts '{"meters":…,"seed":…,"devicesFile":…}'`; see actors/simulator/network/fleet-process.ts. */
 import { systemClock } from '../../core/ports/clock.ts'
-import { runFleetProcess } from '../../actors/simulator/fleet-process.ts'
+import { runFleetProcess } from '../../actors/simulator/network/fleet-process.ts'
 
 const options = JSON.parse(process.argv[2] ?? '{}') as {
   meters: number

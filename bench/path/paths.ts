@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { environmentOfNode } from '../../core/ops/child-environment.mjs'
+import { environmentOfNode } from '../../core/ops/setup/child-environment.mjs'
 import { directFetch } from '../../core/ops/direct-fetch.ts'
 import {
   LoadClientProcess,

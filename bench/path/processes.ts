@@ -11,7 +11,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createInterface, type Interface } from 'node:readline'
 import { connect } from '@nats-io/transport-node'
-import { environmentOfNode } from '../../core/ops/child-environment.mjs'
+import { environmentOfNode } from '../../core/ops/setup/child-environment.mjs'
 import { cpuMsOf } from '../process-cpu.ts'
 import type { ClientCommand, ClientFigures, ClientOptions } from './client.ts'
 

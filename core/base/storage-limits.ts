@@ -1,5 +1,11 @@
 /** Ceilings of disks and of what is kept on them: part of `limits`, whose rules hold here. */
 export const storageLimits = {
+  /** Ticks without a fact of a partition after which its checkpoint is moved on, so that a restart need not read them. */
+  checkpointIdleTicksMax: 5_000,
+  /** Changed actors after which replay saves, so that a long replay stays in bounded memory. */
+  replayDirtyMax: 20_000,
+  /** Between two saves that are made only because too many actors are awake. */
+  crowdedSaveMs: 500,
   // ── the local store ──
   /**
    * Before changes that the local store did not take are written to it again; until then they stay

@@ -6,10 +6,10 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { aliveSubject, Heard } from '../ports/alive.ts'
+import { aliveSubject, Heard } from '../cluster/alive.ts'
 import type { Bus, OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
-import { decodeLease, partitionOfLease } from '../ports/lease.ts'
+import { decodeLease, partitionOfLease } from '../cluster/lease-record.ts'
 import type { Ledger } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 

@@ -4,7 +4,7 @@
  */
 import { limits } from '../base/limits.ts'
 import type { DeviceAddress, DeviceModel } from '../ports/wan.ts'
-import { deviceProfileOf, unknownProfilesIn } from './device-profiles.ts'
+import { deviceProfileOf, unknownProfilesIn } from '../inventory/device-profiles.ts'
 
 /** The fields of an address that are read here. */
 export const modelFields = ['counter', 'conformance', 'shortNames', 'modeE'] as const

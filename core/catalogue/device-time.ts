@@ -1,7 +1,7 @@
 /** How the clock of one device is understood: by its record, else by its profile. Pure. */
-import type { LocalZone } from '../dlms/local-time.ts'
-import { deviceProfileOf } from './device-profiles.ts'
-import type { DeviceRecord } from './device-record.ts'
+import type { LocalZone } from '../dlms/axdr/local-time.ts'
+import { deviceProfileOf } from '../inventory/device-profiles.ts'
+import type { DeviceRecord } from '../inventory/device-record.ts'
 import { timeZoneOf } from './time-zone.ts'
 
 export type DeviceTime = {

@@ -8,7 +8,7 @@
 import { assert } from '../base/assert.ts'
 import { Lane } from '../base/lane.ts'
 import { parseSrv, type Srv } from '../base/srv.ts'
-import { DeviceType } from './device-record.ts'
+import { DeviceType } from '../inventory/device-record.ts'
 import operationRows from './operations.json' with { type: 'json' }
 import requestRows from './service-requests.json' with { type: 'json' }
 

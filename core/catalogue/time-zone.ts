@@ -3,7 +3,7 @@
  * those of the runtime, by Temporal. Pure: the same name and time give the same answer.
  */
 import { Temporal } from 'temporal-polyfill'
-import type { LocalZone } from '../dlms/local-time.ts'
+import type { LocalZone } from '../dlms/axdr/local-time.ts'
 
 const dayMs = 86_400_000
 const nameCharactersMax = 64

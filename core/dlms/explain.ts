@@ -8,8 +8,8 @@ import { anyApdu, type Apdu } from './apdu/codec.ts'
 import { BlockControl } from './apdu/general-block-transfer.ts'
 import { Reader, type Codec, type Tracer } from './apdu/grammar.ts'
 import type { InformationApdu } from './apdu/information.ts'
-import { bcdNumber, lengthBytes, nameOfType, readLength, skipValue, Tag } from './axdr-layout.ts'
-import { AxdrView } from './axdr-view.ts'
+import { bcdNumber, lengthBytes, nameOfType, readLength, skipValue, Tag } from './axdr/layout.ts'
+import { AxdrView } from './axdr/view.ts'
 import { findClass } from './cosem/class-table.ts'
 import { scaledText } from './cosem/decimal.ts'
 import { nameOfObis } from './cosem/obis-name.ts'
@@ -20,14 +20,14 @@ import {
   formatDate,
   formatDateTime,
   formatTime,
-} from './date-time-fields.ts'
-import { cosemDateTimeBytes } from './date-time.ts'
-import { decodeDescriptor } from './descriptor.ts'
-import { formatObis, obisBytes } from './obis.ts'
-import { paddedTextIn } from './padded-text.ts'
-import { readPushPayload } from './push-payload.ts'
-import { readTelegram, type Telegram } from './telegram.ts'
-import { wrapperHeaderBytes } from './wrapper.ts'
+} from './axdr/date-time-fields.ts'
+import { cosemDateTimeBytes } from './axdr/date-time.ts'
+import { decodeDescriptor } from './apdu/descriptor.ts'
+import { formatObis, obisBytes } from './axdr/obis.ts'
+import { paddedTextIn } from './axdr/padded-text.ts'
+import { readPushPayload } from './unsolicited/push-payload.ts'
+import { readTelegram, type Telegram } from './unsolicited/telegram.ts'
+import { wrapperHeaderBytes } from './framing/wrapper.ts'
 
 /** A field: `at` and `bytes` say where it lies in the octets that were given, or in its plaintext when it was enciphered. */
 export type ExplainedField = {

@@ -40,8 +40,8 @@ export {
   descriptorBytes,
   ServiceError,
   StateError,
-} from './apdu.ts'
-export { AxdrView } from './axdr-view.ts'
+} from './apdu/constants.ts'
+export { AxdrView } from './axdr/view.ts'
 export {
   AxdrWriter,
   bcdNumber,
@@ -56,17 +56,17 @@ export {
   writeLength,
   type AxdrType,
   type AxdrValue,
-} from './axdr.ts'
-export { DlmsClient } from './client.ts'
-export type { ClientOptions } from './client-options.ts'
-export type { ClientCredentials, ClientSecurity } from './client-association.ts'
+} from './axdr/axdr.ts'
+export { DlmsClient } from './client/client.ts'
+export type { ClientOptions } from './client/options.ts'
+export type { ClientCredentials, ClientSecurity } from './client/association.ts'
 export {
   associationBaseName,
   attributeStride,
   type ShortNameBook,
   type ShortNames,
-} from './client-short-name.ts'
-export { clientTransitions, type ClientState, type ClientStep } from './client-state.ts'
+} from './client/short-name.ts'
+export { clientTransitions, type ClientState, type ClientStep } from './client/state.ts'
 export {
   ClockStatus,
   cosemDateTimeBytes,
@@ -76,7 +76,7 @@ export {
   readDeviation,
   readLocalMs,
   writeCosemDateTime,
-} from './date-time.ts'
+} from './axdr/date-time.ts'
 export {
   decodeDate,
   decodeDateTime,
@@ -92,8 +92,8 @@ export {
   type CosemDate,
   type CosemDateTime,
   type CosemTime,
-} from './date-time-fields.ts'
-export { isLocal, LocalTimes, utcMsIn, utcZone, type LocalZone } from './local-time.ts'
+} from './axdr/date-time-fields.ts'
+export { isLocal, LocalTimes, utcMsIn, utcZone, type LocalZone } from './axdr/local-time.ts'
 export {
   decodeDescriptor,
   decodeSelection,
@@ -102,7 +102,7 @@ export {
   type CaptureObject,
   type Descriptor,
   type Selection,
-} from './descriptor.ts'
+} from './apdu/descriptor.ts'
 export {
   explain,
   explainData,
@@ -111,7 +111,7 @@ export {
   type ExplainedField,
   type ExplainOptions,
 } from './explain.ts'
-export { GeneralBlocks, type GeneralBlockStep } from './general-block.ts'
+export { GeneralBlocks, type GeneralBlockStep } from './transfer/general-blocks.ts'
 export {
   hdlcAddress,
   isAddressed,
@@ -119,42 +119,52 @@ export {
   isSameStation,
   ReservedAddress,
   type HdlcAddress,
-} from './hdlc/address.ts'
-export { HdlcClient, type HdlcClientOptions } from './hdlc/client.ts'
-export { encodeFrame, type HdlcFrame, type HdlcHeader, type HdlcKind } from './hdlc/frame.ts'
+} from './framing/hdlc/address.ts'
+export { HdlcClient, type HdlcClientOptions } from './framing/hdlc/client.ts'
+export {
+  encodeFrame,
+  type HdlcFrame,
+  type HdlcHeader,
+  type HdlcKind,
+} from './framing/hdlc/frame.ts'
 export {
   hdlcClientTransitions,
   hdlcServerTransitions,
   type HdlcClientState,
   type HdlcServerState,
   type HdlcStep,
-} from './hdlc/link-state.ts'
+} from './framing/hdlc/link-state.ts'
 export {
   agreeParameters,
   defaultHdlcParameters,
   encodeParameters,
   readParameters,
   type HdlcParameters,
-} from './hdlc/parameters.ts'
-export { HdlcReader } from './hdlc/reader.ts'
-export { HdlcServer, type HdlcServerOptions, type HdlcServerStep } from './hdlc/server.ts'
-export { type HdlcServerLink } from './hdlc/server-link.ts'
+} from './framing/hdlc/parameters.ts'
+export { HdlcReader } from './framing/hdlc/reader.ts'
+export { HdlcServer, type HdlcServerOptions, type HdlcServerStep } from './framing/hdlc/server.ts'
+export { type HdlcServerLink } from './framing/hdlc/server-link.ts'
 export {
   behindLlc,
   encodeUnconfirmed,
   llcToClient,
   llcToServer,
   type HdlcEnds,
-} from './hdlc/transfer.ts'
+} from './framing/hdlc/transfer.ts'
 export {
   MbusGatherer,
   mbusBytesAt,
   mbusDamageBytes,
   readMbusFrame,
   type MbusFrame,
-} from './mbus.ts'
-export { ModeEHandshake, type ModeEOptions, type ModeEState, type ModeEStep } from './mode-e.ts'
-export { formatObis, obisBytes, parseObis } from './obis.ts'
+} from './framing/mbus.ts'
+export {
+  ModeEHandshake,
+  type ModeEOptions,
+  type ModeEState,
+  type ModeEStep,
+} from './framing/mode-e.ts'
+export { formatObis, obisBytes, parseObis } from './axdr/obis.ts'
 export {
   answerFrame,
   aroundOf,
@@ -163,14 +173,19 @@ export {
   isUnaskedApdu,
   type Around,
   type Push,
-} from './push.ts'
-export { PushBlocks } from './push-blocks.ts'
-export { readPushPayload, type PushPayload } from './push-payload.ts'
-export { PushStream, type Heard, type PushEvents, type PushStreamOptions } from './push-stream.ts'
+} from './unsolicited/push.ts'
+export { PushBlocks } from './unsolicited/push-blocks.ts'
+export { readPushPayload, type PushPayload } from './unsolicited/push-payload.ts'
+export {
+  PushStream,
+  type Heard,
+  type PushEvents,
+  type PushStreamOptions,
+} from './unsolicited/push-stream.ts'
 export { Mechanism } from './security/suite.ts'
-export { DlmsServer, type CosemObjects, type ServerOptions } from './server.ts'
-export type { ServerSecurity } from './server-association.ts'
-export type { MemberOf, NamedMember } from './server-short-name.ts'
+export { DlmsServer, type CosemObjects, type ServerOptions } from './server/server.ts'
+export type { ServerSecurity } from './server/association.ts'
+export type { MemberOf, NamedMember } from './server/short-name.ts'
 export {
   readWrapperDatagram,
   wrapInPlace,
@@ -178,4 +193,4 @@ export {
   wrapperHeaderBytes,
   writeWrapperHeader,
   type WrapperFrame,
-} from './wrapper.ts'
+} from './framing/wrapper.ts'

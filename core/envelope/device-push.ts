@@ -3,11 +3,11 @@
  *
  *   protection u8 | key mark 16 | counter u32 | length of the alarm u8 | alarm | APDU
  *
- * Protection, mark and counter say what an association has opened it with; all zero where nothing did. Key marks: core/ports/sealed-keys.
+ * Protection, mark and counter say what an association has opened it with; all zero where nothing did. Key marks: core/crypto/sealed-keys.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { copyOf, latin1Of } from '../base/bytes.ts'
-import { keyMarkBytes } from '../ports/sealed-keys.ts'
+import { keyMarkBytes } from '../crypto/sealed-keys.ts'
 import type { DevicePush } from '../ports/wan.ts'
 
 export type PushContent = Pick<DevicePush, 'protection' | 'counter' | 'alarmBytes' | 'apduBytes'>

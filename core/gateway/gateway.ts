@@ -13,12 +13,12 @@ import type { Log } from '../ports/log.ts'
 import type { Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
 import type { ResponseLookup } from '../ports/responses.ts'
-import { Deliveries } from './deliveries.ts'
-import { GrpcGateway } from './grpc-gateway.ts'
-import { HttpGateway } from './http-gateway.ts'
-import { Intake } from './intake.ts'
-import { PartyAccounts } from './party-account.ts'
-import { Responses } from './responses.ts'
+import { Deliveries } from './delivery/deliveries.ts'
+import { GrpcGateway } from './grpc/grpc-gateway.ts'
+import { HttpGateway } from './http/http-gateway.ts'
+import { Intake } from './intake/intake.ts'
+import { PartyAccounts } from './intake/party-account.ts'
+import { Responses } from './delivery/responses.ts'
 
 export type GatewayPorts = {
   bus: Bus

@@ -9,9 +9,9 @@ import { BrokerError } from '../base/broker-error.ts'
 import { decodeCursor, deliveryIdOf, encodeCursor } from '../envelope/delivery-id.ts'
 import { systemClock } from '../ports/clock.ts'
 import type { CursorStore } from '../ports/ledger.ts'
-import { viewsCursorPrefix, viewsCursorsIn, writeViewsCursor } from '../ports/views-cursor.ts'
+import { viewsCursorPrefix, viewsCursorsIn, writeViewsCursor } from '../cluster/views-cursor.ts'
 import { claimBucket } from './bucket-label.ts'
-import { insist } from './connection.ts'
+import { insist } from '../nats/connection.ts'
 import { creationFault } from './server-storage.ts'
 
 export type CursorStoreOptions = {

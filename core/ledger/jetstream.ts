@@ -26,7 +26,7 @@ import type {
 import { silentLog, type Log } from '../ports/log.ts'
 import { systemRandom } from '../ports/random.ts'
 import { BatchPublisher } from './batch-publisher.ts'
-import { ConnectionHealth } from './connection.ts'
+import { ConnectionHealth } from '../nats/connection.ts'
 import { IdentityGuard } from './identity-guard.ts'
 import { decodeDeployment } from './identity.ts'
 import {

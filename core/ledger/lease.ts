@@ -14,7 +14,7 @@ import {
   isHostId,
   leaseSubject,
   type LeaseRecord,
-} from '../ports/lease.ts'
+} from '../cluster/lease-record.ts'
 import { tickSubject, type Ledger, type LedgerMessage } from '../ports/ledger.ts'
 import { systemRandom, type Random } from '../ports/random.ts'
 

@@ -15,7 +15,7 @@ import type { Ledger, LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
 import { decodeTrimRecord, trimSubject } from '../ports/snapshot.ts'
-import { insist } from './connection.ts'
+import { insist } from '../nats/connection.ts'
 import {
   decodeDeployment,
   digestOf,

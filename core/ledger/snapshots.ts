@@ -12,7 +12,7 @@ import { systemClock, type Clock } from '../ports/clock.ts'
 import { silentLog, type Log } from '../ports/log.ts'
 import type { SnapshotStore } from '../ports/snapshot.ts'
 import { claimBucket } from './bucket-label.ts'
-import { ConnectionHealth, insist } from './connection.ts'
+import { ConnectionHealth, insist } from '../nats/connection.ts'
 import { creationFault } from './server-storage.ts'
 import { SubjectReader } from './subject-reader.ts'
 

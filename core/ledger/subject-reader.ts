@@ -32,7 +32,7 @@ import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-import type { ConnectionHealth } from './connection.ts'
+import type { ConnectionHealth } from '../nats/connection.ts'
 
 export type SubjectReaderOptions = {
   connection: NatsConnection

@@ -14,8 +14,8 @@ import {
 } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { BrokerError } from '../base/broker-error.ts'
-import { SecretKey } from '../ports/crypto.ts'
-import { kekBytes, kekNameFor, SealingVault } from '../ports/key-vault-sealing.ts'
+import { SecretKey } from '../crypto/crypto.ts'
+import { kekBytes, kekNameFor, SealingVault } from '../crypto/key-vault-sealing.ts'
 import type { Log } from '../ports/log.ts'
 import { linesIn, readTextFile } from './text-file.ts'
 

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { BrokerError } from '../base/broker-error.ts'
 import type { KnownLedger } from '../ports/known-ledger.ts'
-import { writePrivateFile } from './nats-settings.ts'
+import { writePrivateFile } from './embedded-nats/nats-settings.ts'
 
 /** Folders of stores that are folded from the ledger. */
 export const storeFolders = ['actors', 'views'] as const

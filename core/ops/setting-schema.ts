@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { parseHostPort, type HostPort } from '../base/host-port.ts'
 import { isHostText, isOriginText } from '../http/site.ts'
-import type { SecretKey } from '../ports/crypto.ts'
+import type { SecretKey } from '../crypto/crypto.ts'
 import { keyEncryptionKeyOf } from './key-encryption-keys.ts'
 
 /** Octets in each unit of a size. */

@@ -1,6 +1,6 @@
 /**
  * Rows by key on disk, for views of the ledger, which keep their checkpoint among them. A cache: what is damaged is rebuilt. Twins:
- * core/ledger/lmdb-rows and core/ports/sim/rows.
+ * core/store/lmdb-rows and core/ports/sim/rows.
  */
 
 /** Keys are ordered by their octets. */

@@ -1,6 +1,6 @@
 /**
  * Local state of one partition: sleeping actors, the wake index and the checkpoint they are folded up to. A cache of the
- * ledger: wiped, it is rebuilt. Twins: core/ledger/lmdb-store and core/ports/sim/store.
+ * ledger: wiped, it is rebuilt. Twins: core/store/lmdb-partitions and core/ports/sim/store.
  */
 import type { Eui64Key } from '../base/eui64.ts'
 

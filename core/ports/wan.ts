@@ -35,7 +35,7 @@ export type DeviceModel = {
 
 /** Where and how a device is reached. */
 export type DeviceAddress = DeviceModel & {
-  /** Of a device that dials in: the name that it announces itself by, or the address that it comes from (core/wan/dial-in). */
+  /** Of a device that dials in: the name that it announces itself by, or the address that it comes from (core/wan/sockets/dial-in). */
   host: string
   /** TCP port; DLMS has 4059 registered. */
   port: number
@@ -47,7 +47,7 @@ export type DeviceAddress = DeviceModel & {
   secret?: Uint8Array | undefined
   /** `tcp` when left out. */
   transport?: Transport | undefined
-  /** Name of the device profile that says how its model deviates (core/catalogue/device-profiles). */
+  /** Name of the device profile that says how its model deviates (core/inventory/device-profiles). */
   profile?: string | undefined
   /** Under a security suite; undefined for association without security, or with the secret alone. */
   security?: DeviceSecurity | undefined

@@ -4,11 +4,15 @@
  * @source IEC 62056-6-2: profile generic, selective access by range; clock, preset_adjusting_time and adjust_to_preset_time
  */
 import { BrokerError } from '../base/broker-error.ts'
-import type { DeviceType } from '../catalogue/device-record.ts'
+import type { DeviceType } from '../inventory/device-record.ts'
 import type { ServiceRequestRow, ValueSource } from '../catalogue/service-requests.ts'
 import { plainTime, type DeviceTime } from '../catalogue/device-time.ts'
-import { cosemDateTimeBytes, writeCosemDateTime, writeLocalDateTime } from '../dlms/date-time.ts'
-import { lengthBytesFor, Tag, writeLength } from '../dlms/axdr.ts'
+import {
+  cosemDateTimeBytes,
+  writeCosemDateTime,
+  writeLocalDateTime,
+} from '../dlms/axdr/date-time.ts'
+import { lengthBytesFor, Tag, writeLength } from '../dlms/axdr/axdr.ts'
 import { emptyBodyFields, readBody, type BodyFields } from './body.ts'
 import { commandPlanOf, operationsOf, type PlannedOperation } from './plan.ts'
 

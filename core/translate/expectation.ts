@@ -3,8 +3,8 @@
  * in time. Pure.
  */
 import { limits } from '../base/limits.ts'
-import { readLocalMs } from '../dlms/date-time.ts'
-import { isLocal, type LocalZone } from '../dlms/local-time.ts'
+import { readLocalMs } from '../dlms/axdr/date-time.ts'
+import { isLocal, type LocalZone } from '../dlms/axdr/local-time.ts'
 import type { PlannedOperation } from './plan.ts'
 import { dateTimeIn, timeAt } from './value.ts'
 

@@ -4,8 +4,8 @@
  */
 import { AxdrWriter, encodeDescriptor } from '../dlms/index.ts'
 import { KeyId } from '../dlms/security/index.ts'
-import { wrapKey, type SecretKey } from '../ports/crypto.ts'
-import type { DeviceKeys } from '../ports/key-vault.ts'
+import { wrapKey, type SecretKey } from '../crypto/crypto.ts'
+import type { DeviceKeys } from '../crypto/key-vault.ts'
 import type { CosemOperation } from '../ports/wan.ts'
 
 const securitySetup = { classId: 64, instanceId: '0-0:43.0.0.255' }

@@ -4,13 +4,13 @@
  * other. One plan for each served variant and device type. Between the catalogue (data) and command.ts and answer.ts.
  */
 import { assert } from '../base/assert.ts'
-import type { DeviceType } from '../catalogue/device-record.ts'
+import type { DeviceType } from '../inventory/device-record.ts'
 import {
   serviceRequests,
   type OperationTemplate,
   type ServiceRequestRow,
 } from '../catalogue/service-requests.ts'
-import { parseObis } from '../dlms/obis.ts'
+import { parseObis } from '../dlms/axdr/obis.ts'
 import type { CosemOperation } from '../ports/wan.ts'
 import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 

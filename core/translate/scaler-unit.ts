@@ -4,7 +4,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
-import { Tag } from '../dlms/axdr.ts'
+import { Tag } from '../dlms/axdr/axdr.ts'
 import type { CosemResult } from '../ports/wan.ts'
 import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 

@@ -15,9 +15,9 @@
 import { isUtf8 } from 'node:buffer'
 import { BrokerError } from '../base/broker-error.ts'
 import type { OperationTemplate } from '../catalogue/service-requests.ts'
-import { bcdNumber, lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr.ts'
-import { cosemDateTimeBytes, readCosemDateTime } from '../dlms/date-time.ts'
-import { isLocal, utcMsIn, type LocalZone } from '../dlms/local-time.ts'
+import { bcdNumber, lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr/axdr.ts'
+import { cosemDateTimeBytes, readCosemDateTime } from '../dlms/axdr/date-time.ts'
+import { isLocal, utcMsIn, type LocalZone } from '../dlms/axdr/local-time.ts'
 import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 
 const integerField = tagOf(1, WireType.VARINT)

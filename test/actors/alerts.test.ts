@@ -14,14 +14,14 @@ import { counterKey, type CounterKey } from '../../core/base/counter.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
-import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import { encodePush } from '../../core/envelope/device-push.ts'
 import { readBodyView, readKind, readTarget } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { encodeApdu } from '../../core/dlms/apdu/codec.ts'
-import { encodeValue, Tag } from '../../core/dlms/axdr.ts'
+import { encodeValue, Tag } from '../../core/dlms/axdr/axdr.ts'
 import {
   GeneralKey,
   InvocationCounter,
@@ -30,13 +30,13 @@ import {
   suites,
   type ProtectionChoice,
 } from '../../core/dlms/security/index.ts'
-import type { DeviceKeys } from '../../core/ports/key-vault.ts'
+import type { DeviceKeys } from '../../core/crypto/key-vault.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import type { Metrics } from '../../core/ports/metrics.ts'
-import { keyMarkOf } from '../../core/ports/sealed-keys.ts'
+import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import type { DevicePush } from '../../core/ports/wan.ts'
-import { PushSender } from '../../core/wan/push-sender.ts'
+import { PushSender } from '../../core/wan/pushes/push-sender.ts'
 import {
   deviceKey,
   envelopeOf,

@@ -3,7 +3,7 @@
  * elapsed time that was planned.
  */
 import t from 'tap'
-import { provenTime } from '../../actors/runtime/clock-lag.ts'
+import { provenTime } from '../../actors/runtime/host/clock-lag.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
 import type { SimExchange } from '../../core/ports/sim/wan.ts'
 import { deviceKey } from '../support/envelopes.ts'

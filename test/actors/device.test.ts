@@ -21,7 +21,7 @@ import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
-import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import { FrameWriter, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import {

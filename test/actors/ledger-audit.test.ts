@@ -1,6 +1,6 @@
 /** The audit of a ledger: an octet that was changed is found by the chain and named, and the other partitions are judged all the same. */
 import t from 'tap'
-import { auditOf, verify } from '../../actors/cli/ledger-commands.ts'
+import { auditOf, verify } from '../../actors/cli/operator/ledger-commands.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import { good, pass, World } from '../support/world.ts'

@@ -2,7 +2,7 @@
  * The last tenth of the ledger is kept for what must be written, and what is under way is counted.
  */
 import t from 'tap'
-import { LedgerRoom } from '../../actors/runtime/ledger-room.ts'
+import { LedgerRoom } from '../../actors/runtime/host/ledger-room.ts'
 import { limits } from '../../core/base/limits.ts'
 import { ledgerReserveOf } from '../../core/ports/ledger.ts'
 

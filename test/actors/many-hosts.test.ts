@@ -4,8 +4,8 @@
  */
 import t from 'tap'
 import { ledgerOver } from '../support/pass-through.ts'
-import { nextMove, shareOf } from '../../actors/runtime/balance.ts'
-import { Host } from '../../actors/runtime/host.ts'
+import { nextMove, shareOf } from '../../actors/runtime/host/balance.ts'
+import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -20,7 +20,7 @@ import {
   decodePrepared,
   encodeOffer,
   encodePrepared,
-} from '../../core/ports/handover.ts'
+} from '../../core/cluster/handover-offer.ts'
 import { tickSubject } from '../../core/ports/ledger.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'

@@ -11,7 +11,7 @@ import { counterKey, type CounterKey } from '../../core/base/counter.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { parseSrv } from '../../core/base/srv.ts'
-import { encodeDeviceRecord } from '../../core/catalogue/device-record.ts'
+import { encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { plainRecord, supplier } from '../support/envelopes.ts'
 
 const rememberedMax = limits.deviceRequestsRememberedMax

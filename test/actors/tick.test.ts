@@ -1,6 +1,6 @@
 /** The size of a tick: the index of a delivery within its frame has to fit the delivery id. */
 import t from 'tap'
-import { Tick } from '../../actors/runtime/tick.ts'
+import { Tick } from '../../actors/runtime/partition/tick.ts'
 import { limits } from '../../core/base/limits.ts'
 import { deliveryIdOf, indexOf, sequenceOf } from '../../core/envelope/delivery-id.ts'
 import { forEachEnvelope } from '../../core/envelope/frame.ts'

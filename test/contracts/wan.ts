@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { Lane } from '../../core/base/lane.ts'
 import type { Wan } from '../../core/ports/wan.ts'
-import type { WanOptions } from '../../core/wan/options.ts'
+import type { WanOptions } from '../../core/wan/sockets/options.ts'
 import {
   aarqTag,
   descriptorOf,

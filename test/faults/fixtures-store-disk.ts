@@ -4,8 +4,8 @@
  */
 import { createInterface } from 'node:readline'
 import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
-import { openLmdbRows } from '../../core/ledger/lmdb-rows.ts'
-import { LocalStores } from '../../core/ledger/local-stores.ts'
+import { openLmdbRows } from '../../core/store/lmdb-rows.ts'
+import { LocalStores } from '../../core/store/local-stores.ts'
 
 const [name = '', folder = ''] = process.argv.slice(2)
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()

@@ -5,9 +5,9 @@
  */
 import { join } from 'node:path'
 import t from 'tap'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { SupplierClient } from '../../core/gateway/client.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
+import { SupplierClient } from '../../core/client/supplier-client.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { polled } from '../support/polled.ts'

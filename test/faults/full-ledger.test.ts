@@ -3,9 +3,9 @@
  * survive, and service goes on by itself when there is room.
  */
 import t from 'tap'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { SupplierClient } from '../../core/gateway/client.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
+import { SupplierClient } from '../../core/client/supplier-client.ts'
 import type { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import { suite0Keys } from '../support/keys.ts'
-import type { SecretKey } from '../../core/ports/crypto.ts'
+import type { SecretKey } from '../../core/crypto/crypto.ts'
 import { startChild } from '../../actors/demo/children.ts'
 import { Deployment } from '../support/deployment.ts'
 

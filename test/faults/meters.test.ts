@@ -3,7 +3,7 @@
  * request ends all the same, once, as one that could not be carried out.
  */
 import t from 'tap'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 

@@ -3,10 +3,14 @@ import { readFileSync, rmSync, truncateSync, writeFileSync, cpSync, mkdtempSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { backup, readManifest } from '../../actors/cli/backup.ts'
-import { addressOf, backupPortsOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { show, tail, verify } from '../../actors/cli/ledger-commands.ts'
-import { restoreInto } from '../../actors/cli/restore.ts'
+import { backup, readManifest } from '../../actors/cli/operator/backup.ts'
+import {
+  addressOf,
+  backupPortsOf,
+  openOperatorLedger,
+} from '../../actors/cli/operator/operator-ledger.ts'
+import { show, tail, verify } from '../../actors/cli/operator/ledger-commands.ts'
+import { restoreInto } from '../../actors/cli/operator/restore.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'

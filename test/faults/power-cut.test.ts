@@ -13,11 +13,11 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { ensureNatsServer } from '../../core/ops/nats-server.mjs'
-import { natsPlaces } from '../../core/ops/nats-settings.ts'
+import { ensureNatsServer } from '../../core/ops/setup/nats-server.mjs'
+import { natsPlaces } from '../../core/ops/embedded-nats/nats-settings.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import {
   cutFileSystems,

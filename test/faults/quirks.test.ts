@@ -3,8 +3,8 @@
  * said, also after the broker was killed. Those that a head-end must handle by itself have no profile in their records.
  */
 import t from 'tap'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { quirkNames, type QuirkName } from '../../actors/simulator/quirk-table.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
+import { quirkNames, type QuirkName } from '../../actors/simulator/quirks/quirk-table.ts'
 import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 

@@ -6,9 +6,13 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { clusterStatus, formatStatus, isInTrouble } from '../../actors/cli/cluster-status.ts'
-import { verify } from '../../actors/cli/ledger-commands.ts'
-import { openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import {
+  clusterStatus,
+  formatStatus,
+  isInTrouble,
+} from '../../actors/cli/operator/cluster-status.ts'
+import { verify } from '../../actors/cli/operator/ledger-commands.ts'
+import { openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { startTestCluster } from '../support/nats-cluster.ts'

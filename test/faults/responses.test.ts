@@ -1,6 +1,6 @@
 /** GetResponse through real processes: from the ledger after kill -9 of the broker, and at a second gateway. */
 import t from 'tap'
-import { busbarCode, SupplierClient } from '../../core/gateway/client.ts'
+import { busbarCode, SupplierClient } from '../../core/client/supplier-client.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { freePort } from '../support/free-port.ts'

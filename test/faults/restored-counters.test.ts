@@ -7,13 +7,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { backup } from '../../actors/cli/backup.ts'
-import { addressOf, backupPortsOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { restoreInto } from '../../actors/cli/restore.ts'
+import { backup } from '../../actors/cli/operator/backup.ts'
+import {
+  addressOf,
+  backupPortsOf,
+  openOperatorLedger,
+} from '../../actors/cli/operator/operator-ledger.ts'
+import { restoreInto } from '../../actors/cli/operator/restore.ts'
 import { ServiceRequest, SupplierClient } from '../../actors/library/client.ts'
 import { startBroker, type DeviceInput, type RunningBroker } from '../../actors/library/index.ts'
-import { formatDevice } from '../../actors/simulator/fleet-process.ts'
-import { startFleet } from '../../actors/simulator/fleet.ts'
+import { formatDevice } from '../../actors/simulator/network/fleet-process.ts'
+import { startFleet } from '../../actors/simulator/network/fleet.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import { aarqTag } from '../core/wan/scripted-meter.ts'
 import { OddRelay } from '../core/wan/odd-relay.ts'

@@ -6,10 +6,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { backup } from '../../actors/cli/backup.ts'
-import { addressOf, backupPortsOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { restoreInto } from '../../actors/cli/restore.ts'
+import { backup } from '../../actors/cli/operator/backup.ts'
+import {
+  addressOf,
+  backupPortsOf,
+  openOperatorLedger,
+} from '../../actors/cli/operator/operator-ledger.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import { restoreInto } from '../../actors/cli/operator/restore.ts'
 import { limits } from '../../core/base/limits.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'

@@ -1,6 +1,6 @@
 /** Everything is stopped in order and started again, one after the other, under load: no acknowledged request fails or is lost. */
 import t from 'tap'
-import { openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import { Deployment } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { startTestNats } from '../support/nats.ts'

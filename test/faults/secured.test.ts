@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { Load } from '../support/load.ts'
 import { polled } from '../support/polled.ts'

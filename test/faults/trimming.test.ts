@@ -6,12 +6,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { backup } from '../../actors/cli/backup.ts'
-import { clusterStatus } from '../../actors/cli/cluster-status.ts'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { addressOf, backupPortsOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { restoreInto } from '../../actors/cli/restore.ts'
-import { trimRecordOf } from '../../actors/runtime/past.ts'
+import { backup } from '../../actors/cli/operator/backup.ts'
+import { clusterStatus } from '../../actors/cli/operator/cluster-status.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import {
+  addressOf,
+  backupPortsOf,
+  openOperatorLedger,
+} from '../../actors/cli/operator/operator-ledger.ts'
+import { restoreInto } from '../../actors/cli/operator/restore.ts'
+import { trimRecordOf } from '../../actors/runtime/recovery/trimmed-history.ts'
 import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { polled } from '../support/polled.ts'

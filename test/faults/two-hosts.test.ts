@@ -3,9 +3,13 @@
  * leaves in order. Whatever was acknowledged ends once, and the ledger's chains hold.
  */
 import t from 'tap'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { clusterStatus, formatStatus, type ClusterStatus } from '../../actors/cli/cluster-status.ts'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import {
+  clusterStatus,
+  formatStatus,
+  type ClusterStatus,
+} from '../../actors/cli/operator/cluster-status.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { polled } from '../support/polled.ts'

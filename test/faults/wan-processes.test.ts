@@ -8,9 +8,9 @@ import {
   formatStatus,
   heardWanIds,
   type ClusterStatus,
-} from '../../actors/cli/cluster-status.ts'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
+} from '../../actors/cli/operator/cluster-status.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import type { Child } from '../../actors/demo/children.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { Deployment, kill } from '../support/deployment.ts'

@@ -7,9 +7,9 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { type Aarq } from '../../core/dlms/apdu/acse.ts'
 import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
 import type { InformationApdu } from '../../core/dlms/apdu/information.ts'
-import { conformanceSupported, Conformance } from '../../core/dlms/apdu.ts'
-import type { DlmsClient } from '../../core/dlms/client.ts'
-import type { DlmsServer } from '../../core/dlms/server.ts'
+import { conformanceSupported, Conformance } from '../../core/dlms/apdu/constants.ts'
+import type { DlmsClient } from '../../core/dlms/client/client.ts'
+import type { DlmsServer } from '../../core/dlms/server/server.ts'
 import {
   Mechanism,
   InvocationCounter,

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { readFact, writeFact } from '../../actors/device/facts.ts'
 import { beginReplacement, endReplacement, withKeys } from '../../actors/device/keyring.ts'
-import { octetsInText } from '../../actors/cli/log-octets.ts'
+import { octetsInText } from '../../actors/cli/meter/log-octets.ts'
 import { partiesOf, demoPartiesJson } from '../../core/access/parties.ts'
 import { counterKey } from '../../core/base/counter.ts'
 import { Lane } from '../../core/base/lane.ts'
@@ -12,7 +12,7 @@ import {
   jsonOfDeviceEntry,
   deviceEntryOf,
   encodeDeviceRecord,
-} from '../../core/catalogue/device-record.ts'
+} from '../../core/inventory/device-record.ts'
 import { decodePush, encodePush } from '../../core/envelope/device-push.ts'
 import { envelopeEnd } from '../../core/envelope/envelope.ts'
 import {
@@ -25,13 +25,13 @@ import {
 } from '../../core/envelope/frame.ts'
 import { readTickMessage, writeTickMessage } from '../../core/envelope/tick-message.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
-import { SnapshotReader, snapshotChunks } from '../../actors/runtime/snapshot-codec.ts'
+import { SnapshotReader, snapshotChunks } from '../../actors/runtime/recovery/snapshot-codec.ts'
 import { emptyState, rememberEnded, type OpenRequest } from '../../actors/device/state.ts'
-import { conformanceSupported } from '../../core/dlms/apdu.ts'
+import { conformanceSupported } from '../../core/dlms/apdu/constants.ts'
 import { decodeAare, decodeAarq, encodeAare, encodeAarq } from '../support/acse.ts'
 import { decodeApdu, encodeApdu } from '../../core/dlms/apdu/codec.ts'
-import { AxdrView } from '../../core/dlms/axdr-view.ts'
-import { decodeSelection } from '../../core/dlms/descriptor.ts'
+import { AxdrView } from '../../core/dlms/axdr/view.ts'
+import { decodeSelection } from '../../core/dlms/apdu/descriptor.ts'
 import {
   decodeObjectList,
   encodeObjectList,
@@ -39,8 +39,8 @@ import {
   readProfile,
 } from '../../core/dlms/cosem/index.ts'
 import { explain } from '../../core/dlms/explain.ts'
-import { DlmsClient } from '../../core/dlms/client.ts'
-import { DlmsServer } from '../../core/dlms/server.ts'
+import { DlmsClient } from '../../core/dlms/client/client.ts'
+import { DlmsServer } from '../../core/dlms/server/server.ts'
 import {
   GeneralKey,
   HlsAuthentication,
@@ -59,34 +59,39 @@ import {
   encodeSnapshotRecord,
   encodeTrimRecord,
 } from '../../core/ports/snapshot.ts'
-import { AxdrWriter, Tag } from '../../core/dlms/axdr.ts'
-import { decodeType, decodeValue, encodeValue } from '../../core/dlms/axdr-value.ts'
-import { hdlcAddress } from '../../core/dlms/hdlc/address.ts'
-import { HdlcClient } from '../../core/dlms/hdlc/client.ts'
-import { HdlcServer } from '../../core/dlms/hdlc/server.ts'
-import { encodeUnconfirmed, llcToClient } from '../../core/dlms/hdlc/transfer.ts'
-import { ModeEHandshake } from '../../core/dlms/mode-e.ts'
-import { MbusGatherer, mbusBytesAt, mbusDamageBytes, readMbusFrame } from '../../core/dlms/mbus.ts'
-import { readPushPayload } from '../../core/dlms/push-payload.ts'
-import { PushStream } from '../../core/dlms/push-stream.ts'
-import { classifyPush } from '../../core/dlms/push.ts'
-import { readTelegram } from '../../core/dlms/telegram.ts'
-import { retagBody } from '../../core/dlms/untagged.ts'
-import { readWrapperDatagram, WrapperReader } from '../../core/dlms/wrapper.ts'
+import { AxdrWriter, Tag } from '../../core/dlms/axdr/axdr.ts'
+import { decodeType, decodeValue, encodeValue } from '../../core/dlms/axdr/value.ts'
+import { hdlcAddress } from '../../core/dlms/framing/hdlc/address.ts'
+import { HdlcClient } from '../../core/dlms/framing/hdlc/client.ts'
+import { HdlcServer } from '../../core/dlms/framing/hdlc/server.ts'
+import { encodeUnconfirmed, llcToClient } from '../../core/dlms/framing/hdlc/transfer.ts'
+import { ModeEHandshake } from '../../core/dlms/framing/mode-e.ts'
+import {
+  MbusGatherer,
+  mbusBytesAt,
+  mbusDamageBytes,
+  readMbusFrame,
+} from '../../core/dlms/framing/mbus.ts'
+import { readPushPayload } from '../../core/dlms/unsolicited/push-payload.ts'
+import { PushStream } from '../../core/dlms/unsolicited/push-stream.ts'
+import { classifyPush } from '../../core/dlms/unsolicited/push.ts'
+import { readTelegram } from '../../core/dlms/unsolicited/telegram.ts'
+import { retagBody } from '../../core/dlms/unsolicited/untagged.ts'
+import { readWrapperDatagram, WrapperReader } from '../../core/dlms/framing/wrapper.ts'
 import {
   decodeOffer,
   decodePrepared,
   encodeOffer,
   encodePrepared,
-} from '../../core/ports/handover.ts'
+} from '../../core/cluster/handover-offer.ts'
 import {
   decodeHostStatus,
   decodeWanStatus,
   encodeHostStatus,
   noKeyCounts,
   encodeWanStatus,
-} from '../../core/ports/host-status.ts'
-import { decodeLease, encodeLease } from '../../core/ports/lease.ts'
+} from '../../core/cluster/process-status.ts'
+import { decodeLease, encodeLease } from '../../core/cluster/lease-record.ts'
 import type { CosemOperation } from '../../core/ports/wan.ts'
 import {
   decodeExchanges,
@@ -95,7 +100,7 @@ import {
   encodeExchanges,
   encodeReceipt,
   encodeResults,
-} from '../../core/wan/exchange-frame.ts'
+} from '../../core/wan/remote/exchange-frame.ts'
 import { alertBodyOf } from '../../core/translate/alert.ts'
 import { RequestScan, scanRequestId, scanServiceRequest } from '../../core/translate/scan.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
@@ -112,7 +117,7 @@ import { channelPair, clientTitle, meterTitle, secretKeys } from '../support/sec
 import { otherKeys, securedRecord, suite0Keys, vault } from '../support/keys.ts'
 import { apdus } from '../support/apdu-values.ts'
 import { values } from '../support/dlms.ts'
-import type { SecretKey } from '../../core/ports/crypto.ts'
+import type { SecretKey } from '../../core/crypto/crypto.ts'
 import type { Target } from './fuzz.ts'
 import { securedTargets } from './secured-targets.ts'
 

@@ -1,6 +1,6 @@
 /** What must hold of the ledger whatever happened; each fault names the request or partition concerned. Reads each tick once. */
 import { isOfRequest, readFact, type DeviceFact } from '../../actors/device/facts.ts'
-import { genesis, stepChain } from '../../actors/runtime/chain.ts'
+import { genesis, stepChain } from '../../actors/runtime/partition/chain.ts'
 import { counterKey } from '../../core/base/counter.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64Key } from '../../core/base/eui64.ts'

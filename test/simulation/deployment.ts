@@ -3,8 +3,8 @@
  * (life.ts, ports.ts), which a killed one does not have any more and a paused one gets back later, late writes included.
  */
 import type { DeviceBehaviour } from '../../actors/device/actor.ts'
-import { registerDevices, replaceKeys } from '../../actors/registration.ts'
-import { Host } from '../../actors/runtime/host.ts'
+import { registerDevices, replaceKeys } from '../../actors/broker/registration.ts'
+import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
 import { silentLog, type Log } from '../../core/ports/log.ts'

@@ -2,11 +2,11 @@
  * A gateway process on simulated ports, without sockets: the intake, and deliveries as the door of long polls gives them out. What the doors
  * themselves do (HTTP, gRPC) is tested over sockets.
  */
-import { Deliveries } from '../../core/gateway/deliveries.ts'
-import { pollDeliveries } from '../../core/gateway/delivery-poll.ts'
-import { Intake } from '../../core/gateway/intake.ts'
-import { PartyAccounts } from '../../core/gateway/party-account.ts'
-import type { AnswerSink } from '../../core/gateway/slots.ts'
+import { Deliveries } from '../../core/gateway/delivery/deliveries.ts'
+import { pollDeliveries } from '../../core/gateway/http/delivery-poll.ts'
+import { Intake } from '../../core/gateway/intake/intake.ts'
+import { PartyAccounts } from '../../core/gateway/intake/party-account.ts'
+import type { AnswerSink } from '../../core/gateway/intake/slots.ts'
 import { PartyFeed } from '../../core/ledger/party-feed.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import type { Party } from '../../core/access/parties.ts'

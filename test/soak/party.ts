@@ -6,7 +6,7 @@
 import type { Lane } from '../../core/base/lane.ts'
 import { parseSrv } from '../../core/base/srv.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
-import { SupplierClient, type DeliveryStream } from '../../core/gateway/client.ts'
+import { SupplierClient, type DeliveryStream } from '../../core/client/supplier-client.ts'
 import type {
   Acknowledgement,
   ServiceResponse,

@@ -6,9 +6,9 @@
  * them.
  */
 import { join } from 'node:path'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
-import { addressOf, openOperatorLedger } from '../../actors/cli/operator-ledger.ts'
-import { quirkNames } from '../../actors/simulator/quirk-table.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
+import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
+import { quirkNames } from '../../actors/simulator/quirks/quirk-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { Deployment, kill } from '../support/deployment.ts'
 import { judgeFigures, ledgerBytesMax, takeSample, type Judged, type Sample } from './figures.ts'

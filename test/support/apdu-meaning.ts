@@ -1,11 +1,11 @@
 /** APDUs in the words of the shared vectors, so that each field can be held against what the vector says. */
-import { conformanceBits } from '../../core/dlms/apdu.ts'
+import { conformanceBits } from '../../core/dlms/apdu/constants.ts'
 import type { Apdu } from '../../core/dlms/apdu/codec.ts'
 import type { InformationApdu } from '../../core/dlms/apdu/information.ts'
 import type { Datablock, DataResult } from '../../core/dlms/apdu/parts.ts'
 import type { Ciphered } from '../../core/dlms/apdu/protected.ts'
-import { decodeValue } from '../../core/dlms/axdr.ts'
-import { decodeDescriptor } from '../../core/dlms/descriptor.ts'
+import { decodeValue } from '../../core/dlms/axdr/axdr.ts'
+import { decodeDescriptor } from '../../core/dlms/apdu/descriptor.ts'
 import { meaningOf, type Meaning } from './dlms.ts'
 
 const hex = (view: Buffer | undefined): string | undefined => view?.toString('hex')

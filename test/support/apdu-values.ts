@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Apdu, ApduOf } from '../../core/dlms/apdu/codec.ts'
 import type { Ciphered, CipheredServiceType } from '../../core/dlms/apdu/protected.ts'
 import type { InformationApdu } from '../../core/dlms/apdu/information.ts'
-import { encodeValue } from '../../core/dlms/axdr.ts'
+import { encodeValue } from '../../core/dlms/axdr/axdr.ts'
 import { octets, values } from './dlms.ts'
 
 const unsigned8 = fc.nat({ max: 0xff })

@@ -1,8 +1,8 @@
 /** A client of simulated meters on a socket of its own, for tests: frames one by one, whole exchanges, and what came of them. */
 import { connect, type Socket } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import type { DlmsClient } from '../../core/dlms/client.ts'
-import { wrapInPlace, WrapperReader, type WrapperFrame } from '../../core/dlms/wrapper.ts'
+import type { DlmsClient } from '../../core/dlms/client/client.ts'
+import { wrapInPlace, WrapperReader, type WrapperFrame } from '../../core/dlms/framing/wrapper.ts'
 import type { CosemOperation, CosemResult, DeviceAddress } from '../../core/ports/wan.ts'
 import { descriptor } from './meters.ts'
 

@@ -1,11 +1,11 @@
 /** Named JSON of any type of the class tables, for properties. */
 import fc from 'fast-check'
-import { bcdNumber, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
+import { bcdNumber, Tag, type AxdrValue } from '../../core/dlms/axdr/axdr.ts'
 import { integerJson, rawJson } from '../../core/dlms/cosem/raw-json.ts'
 import { textOfDate, textOfDateTime, textOfTime } from '../../core/dlms/cosem/date-time-text.ts'
-import { integerRanges } from '../../core/dlms/axdr.ts'
+import { integerRanges } from '../../core/dlms/axdr/axdr.ts'
 import { tagOfType, type CosemType, type Json } from '../../core/dlms/cosem/type.ts'
-import { formatObis } from '../../core/dlms/obis.ts'
+import { formatObis } from '../../core/dlms/axdr/obis.ts'
 import { octets, values } from './dlms.ts'
 
 const hex = (min: number, max = min): fc.Arbitrary<string> =>

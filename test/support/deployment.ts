@@ -5,10 +5,10 @@ import { createInterface, type Interface } from 'node:readline'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { startChild, type Child } from '../../actors/demo/children.ts'
-import { registerWholeFile } from '../../actors/cli/device-registration.ts'
-import { addressOf } from '../../actors/cli/operator-ledger.ts'
+import { registerWholeFile } from '../../actors/cli/operator/device-registration.ts'
+import { addressOf } from '../../actors/cli/operator/operator-ledger.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
-import { natsUrlOf } from '../../core/ops/nats-connection.ts'
+import { natsUrlOf } from '../../core/nats/options.ts'
 import { demoPartiesJson } from '../../core/access/parties.ts'
 import { freePort, freePorts } from './free-port.ts'
 
@@ -198,7 +198,7 @@ export class Deployment {
     ])
   }
 
-  /** Says a line of actors/simulator/fleet-process.ts to the meters; settles when they have obeyed. */
+  /** Says a line of actors/simulator/network/fleet-process.ts to the meters; settles when they have obeyed. */
   async tellMeters(line: string): Promise<void> {
     const { stdin, stdout } = this.meters!.process
     this.fleetLines ??= createInterface({ input: stdout! })

@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { Tag, type AxdrType, type AxdrValue } from '../../core/dlms/axdr.ts'
-import { nameOfType } from '../../core/dlms/axdr.ts'
+import { Tag, type AxdrType, type AxdrValue } from '../../core/dlms/axdr/axdr.ts'
+import { nameOfType } from '../../core/dlms/axdr/axdr.ts'
 
 const sharedDlms = join(import.meta.dirname, '../../../shared/dlms')
 

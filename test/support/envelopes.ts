@@ -2,7 +2,7 @@
 import { parseEui64, eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { parseSrv, type Srv } from '../../core/base/srv.ts'
-import { encodeDeviceRecord, type DeviceRecord } from '../../core/catalogue/device-record.ts'
+import { encodeDeviceRecord, type DeviceRecord } from '../../core/inventory/device-record.ts'
 import { writeEnvelope, type Header } from '../../core/envelope/envelope.ts'
 import { headerBytes, Kind } from '../../core/envelope/layout.ts'
 

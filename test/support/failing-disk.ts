@@ -1,6 +1,6 @@
 /** A disk under local stores, in memory, that fails as a test says: LmdbStores and StoreDisk. */
-import type { LmdbStores } from '../../core/ledger/lmdb-store.ts'
-import type { StoreDisk } from '../../core/ledger/local-stores.ts'
+import type { LmdbStores } from '../../core/store/lmdb-partitions.ts'
+import type { StoreDisk } from '../../core/store/local-stores.ts'
 import { SimPartitionStore } from '../../core/ports/sim/store.ts'
 import { storeOver } from './pass-through.ts'
 

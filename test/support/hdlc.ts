@@ -1,9 +1,9 @@
 /** An HDLC client and server with a line between them, whose weather a test makes. */
-import { hdlcAddress } from '../../core/dlms/hdlc/address.ts'
-import { HdlcClient, type HdlcClientOptions } from '../../core/dlms/hdlc/client.ts'
-import type { HdlcStep } from '../../core/dlms/hdlc/link-state.ts'
-import { HdlcServer, type HdlcServerOptions } from '../../core/dlms/hdlc/server.ts'
-import type { HdlcServerLink } from '../../core/dlms/hdlc/server-link.ts'
+import { hdlcAddress } from '../../core/dlms/framing/hdlc/address.ts'
+import { HdlcClient, type HdlcClientOptions } from '../../core/dlms/framing/hdlc/client.ts'
+import type { HdlcStep } from '../../core/dlms/framing/hdlc/link-state.ts'
+import { HdlcServer, type HdlcServerOptions } from '../../core/dlms/framing/hdlc/server.ts'
+import type { HdlcServerLink } from '../../core/dlms/framing/hdlc/server-link.ts'
 
 export const stations = { client: hdlcAddress(16), server: hdlcAddress(1, 17) }
 

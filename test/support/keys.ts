@@ -1,10 +1,10 @@
 /** A vault and devices with keys, for tests. */
 import type { Eui64Key } from '../../core/base/eui64.ts'
-import type { DeviceRecord } from '../../core/catalogue/device-record.ts'
+import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import { suites } from '../../core/dlms/security/index.ts'
-import { SecretKey } from '../../core/ports/crypto.ts'
-import { SealingVault } from '../../core/ports/key-vault-sealing.ts'
-import type { DeviceKeys } from '../../core/ports/key-vault.ts'
+import { SecretKey } from '../../core/crypto/crypto.ts'
+import { SealingVault } from '../../core/crypto/key-vault-sealing.ts'
+import type { DeviceKeys } from '../../core/crypto/key-vault.ts'
 import { plainRecord } from './envelopes.ts'
 import { clientTitle, meterTitle, secretKeys } from './security.ts'
 

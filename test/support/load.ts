@@ -4,7 +4,7 @@
  */
 import { setTimeout as rest } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { auditOf } from '../../actors/cli/ledger-commands.ts'
+import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
 import type { Ledger } from '../../core/ports/ledger.ts'
 import type { ServiceResponse } from '../../proto/gen/busbar/v1/service_response.ts'
 import type { Deployment } from './deployment.ts'

@@ -1,20 +1,20 @@
 /** Simulated meters behind a connection without sockets, and clients that speak to them over it. */
-import { MeterConnection } from '../../actors/simulator/connection.ts'
-import { FaultBoard } from '../../actors/simulator/faults.ts'
-import { WrapperFraming } from '../../actors/simulator/framing.ts'
+import { MeterConnection } from '../../actors/simulator/network/connection.ts'
+import { FaultBoard } from '../../actors/simulator/network/faults.ts'
+import { WrapperFraming } from '../../actors/simulator/network/framing.ts'
 import {
   clientKeyOctets,
   deviceKeysOf,
   simulatedClientTitle,
-} from '../../actors/simulator/meter-keys.ts'
-import { simulatedMechanism } from '../../actors/simulator/population.ts'
+} from '../../actors/simulator/model/meter-keys.ts'
+import { simulatedMechanism } from '../../actors/simulator/model/population.ts'
 import type { Meter } from '../../actors/simulator/meter.ts'
-import { suiteOf } from '../../actors/simulator/population.ts'
-import { DlmsClient } from '../../core/dlms/client.ts'
-import type { ShortNames } from '../../core/dlms/client-short-name.ts'
+import { suiteOf } from '../../actors/simulator/model/population.ts'
+import { DlmsClient } from '../../core/dlms/client/client.ts'
+import type { ShortNames } from '../../core/dlms/client/short-name.ts'
 import { CounterWindow, InvocationCounter, suites } from '../../core/dlms/security/index.ts'
-import { wrapInPlace, WrapperReader } from '../../core/dlms/wrapper.ts'
-import type { DeviceKeys } from '../../core/ports/key-vault.ts'
+import { wrapInPlace, WrapperReader } from '../../core/dlms/framing/wrapper.ts'
+import type { DeviceKeys } from '../../core/crypto/key-vault.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'
 

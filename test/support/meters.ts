@@ -1,10 +1,16 @@
 /** What the tests of simulated meters share: meters on a clock that stands, descriptors, selections, and values as numbers and rows. */
-import { AxdrWriter, decodeValue, skipValue, Tag, type AxdrValue } from '../../core/dlms/axdr.ts'
-import { readCosemDateTime, writeCosemDateTime } from '../../core/dlms/date-time.ts'
-import { parseObis } from '../../core/dlms/obis.ts'
+import {
+  AxdrWriter,
+  decodeValue,
+  skipValue,
+  Tag,
+  type AxdrValue,
+} from '../../core/dlms/axdr/axdr.ts'
+import { readCosemDateTime, writeCosemDateTime } from '../../core/dlms/axdr/date-time.ts'
+import { parseObis } from '../../core/dlms/axdr/obis.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
 import { Meter } from '../../actors/simulator/meter.ts'
-import type { Population } from '../../actors/simulator/population.ts'
+import type { Population } from '../../actors/simulator/model/population.ts'
 
 export const nowMs = Date.UTC(2026, 10, 23, 18, 7, 42)
 export const electricity: Population = {

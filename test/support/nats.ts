@@ -1,7 +1,7 @@
 /**
  * A real nats-server for tests: loopback, a free port, a store of its own, every write fsynced; it
  * can be killed with SIGKILL and started again on the same port and store. Test-only: the product's
- * supervised child is core/ops/nats-child.
+ * supervised child is core/ops/embedded-nats/nats-child.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

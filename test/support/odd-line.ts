@@ -1,17 +1,17 @@
 /** One simulated meter with quirks behind a connection without sockets: raw APDUs in, frames out, and whether it has closed. */
-import { MeterConnection } from '../../actors/simulator/connection.ts'
-import { FaultBoard } from '../../actors/simulator/faults.ts'
-import { WrapperFraming } from '../../actors/simulator/framing.ts'
+import { MeterConnection } from '../../actors/simulator/network/connection.ts'
+import { FaultBoard } from '../../actors/simulator/network/faults.ts'
+import { WrapperFraming } from '../../actors/simulator/network/framing.ts'
 import {
   clientKeyOctets,
   deviceKeysOf,
   simulatedClientTitle,
-} from '../../actors/simulator/meter-keys.ts'
+} from '../../actors/simulator/model/meter-keys.ts'
 import { Meter } from '../../actors/simulator/meter.ts'
-import { suiteOf } from '../../actors/simulator/population.ts'
-import { parseQuirks } from '../../actors/simulator/quirks.ts'
-import { DlmsClient } from '../../core/dlms/client.ts'
-import type { ClientOptions } from '../../core/dlms/client-options.ts'
+import { suiteOf } from '../../actors/simulator/model/population.ts'
+import { parseQuirks } from '../../actors/simulator/quirks/quirks.ts'
+import { DlmsClient } from '../../core/dlms/client/client.ts'
+import type { ClientOptions } from '../../core/dlms/client/options.ts'
 import {
   blockCipherProof,
   CounterWindow,
@@ -19,7 +19,7 @@ import {
   suites,
   type Mechanism,
 } from '../../core/dlms/security/index.ts'
-import { wrapInPlace, WrapperReader } from '../../core/dlms/wrapper.ts'
+import { wrapInPlace, WrapperReader } from '../../core/dlms/framing/wrapper.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
 import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'

@@ -10,7 +10,7 @@ import {
   type ClientDuplexStream,
   type ServiceError,
 } from '@grpc/grpc-js'
-import { busbarCode } from '../../core/gateway/client.ts'
+import { busbarCode } from '../../core/client/supplier-client.ts'
 import {
   SubmitBatchRequest,
   SubmitBatchResponse,

@@ -2,13 +2,13 @@
  * Recorded conversations as the replays in both roles read them: who the two sides are, what they say in the clear, and which
  * challenges, counters and invoke ids chance or habit gave them.
  */
-import { Conformance, DataAccessResult } from '../../core/dlms/apdu.ts'
+import { Conformance, DataAccessResult } from '../../core/dlms/apdu/constants.ts'
 import { type Aare, type Aarq } from '../../core/dlms/apdu/acse.ts'
 import { decodeApdu, type ApduOf } from '../../core/dlms/apdu/codec.ts'
 import { Mechanism, Shape, suites, type Suite } from '../../core/dlms/security/index.ts'
 import { shapeOfTag } from '../../core/dlms/security/suite.ts'
 import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'
-import { SecretKey } from '../../core/ports/crypto.ts'
+import { SecretKey } from '../../core/crypto/crypto.ts'
 import type { Random } from '../../core/ports/random.ts'
 import type { Captured } from './dlms.ts'
 

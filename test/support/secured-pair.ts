@@ -1,8 +1,8 @@
 /** A client and a server of one meter under a security suite, and what goes by between them: for the tests of secured associations. */
 import type { BrokerError } from '../../core/base/broker-error.ts'
-import { DataAccessResult } from '../../core/dlms/apdu.ts'
-import { encodeValue, Tag } from '../../core/dlms/axdr.ts'
-import { DlmsClient, type ClientOptions } from '../../core/dlms/client.ts'
+import { DataAccessResult } from '../../core/dlms/apdu/constants.ts'
+import { encodeValue, Tag } from '../../core/dlms/axdr/axdr.ts'
+import { DlmsClient, type ClientOptions } from '../../core/dlms/client/client.ts'
 import {
   InvocationCounter,
   Protection,
@@ -12,8 +12,8 @@ import {
   type ProtectionChoice,
   type SecurityKeys,
 } from '../../core/dlms/security/index.ts'
-import { DlmsServer, type CosemObjects, type ServerOptions } from '../../core/dlms/server.ts'
-import { PrivateKey, SecretKey } from '../../core/ports/crypto.ts'
+import { DlmsServer, type CosemObjects, type ServerOptions } from '../../core/dlms/server/server.ts'
+import { PrivateKey, SecretKey } from '../../core/crypto/crypto.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import type { CosemOperation, CosemResult } from '../../core/ports/wan.ts'
 

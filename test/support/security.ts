@@ -5,7 +5,7 @@ import {
   type ChannelOptions,
   type Suite,
 } from '../../core/dlms/security/index.ts'
-import { PrivateKey, SecretKey } from '../../core/ports/crypto.ts'
+import { PrivateKey, SecretKey } from '../../core/crypto/crypto.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 
 export const clientTitle = Buffer.from('4d4d4d0000000001', 'hex')

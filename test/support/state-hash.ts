@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { open } from 'lmdb'
 
-/** The tag of a packed state, see core/ledger/lmdb-store. */
+/** The tag of a packed state, see core/store/lmdb-partitions. */
 const stateTag = 1
 const crcBytes = 4
 

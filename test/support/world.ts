@@ -2,14 +2,14 @@
  * A deployment on simulated twins: what survives a crash (ledger, stores, clock), the host that may not, and devices that answer
  * when they are told to.
  */
-import { Host } from '../../actors/runtime/host.ts'
+import { Host } from '../../actors/runtime/host/host.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { DeviceBehaviour } from '../../actors/device/actor.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { type Eui64Key } from '../../core/base/eui64.ts'
 import type { Clock } from '../../core/ports/clock.ts'
-import { AxdrWriter } from '../../core/dlms/axdr.ts'
+import { AxdrWriter } from '../../core/dlms/axdr/axdr.ts'
 import {
   readCorrelation,
   readCounter,
@@ -18,7 +18,7 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../core/envelope/frame.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
-import type { KeyVault } from '../../core/ports/key-vault.ts'
+import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'
 import { seededRandom } from '../../core/ports/random.ts'

@@ -14,7 +14,7 @@
  *
  * [IEC 62056-5-3, Action-Request, Action-Response]
  */
-import { ActionRequest, ActionResponse } from '../apdu.ts'
+import { ActionRequest, ActionResponse } from './constants.ts'
 import {
   choice,
   data,

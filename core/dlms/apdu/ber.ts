@@ -3,8 +3,8 @@
  * [ISO/IEC 8825-1, BER, definite lengths]. Fields that are not known are passed over; one that comes twice is refused.
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import type { AxdrWriter } from '../axdr-writer.ts'
-import { cutShort } from '../axdr-layout.ts'
+import type { AxdrWriter } from '../axdr/writer.ts'
+import { cutShort } from '../axdr/layout.ts'
 import { outOfRange, type Codec, type Reader, type Sequence, type TypedCodec } from './grammar.ts'
 
 /** What is left, whatever it is. */

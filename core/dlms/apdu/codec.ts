@@ -4,9 +4,9 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { ApduTag } from '../apdu.ts'
-import { AxdrWriter } from '../axdr-writer.ts'
-import { allocateApdu } from '../wrapper.ts'
+import { ApduTag } from './constants.ts'
+import { AxdrWriter } from '../axdr/writer.ts'
+import { allocateApdu } from '../framing/wrapper.ts'
 import { accessRequest, accessResponse } from './access.ts'
 import { aare, aarq, rlre, rlrq } from './acse.ts'
 import { actionRequest, actionResponse } from './action.ts'

@@ -6,7 +6,7 @@
  *
  * [IEC 62056-5-3, Exception-Response, ConfirmedServiceError, ServiceError]
  */
-import { ServiceError, StateError } from '../apdu.ts'
+import { ServiceError, StateError } from './constants.ts'
 import { enumerated, nameOf, service, unsigned32, unsigned8, type Codec } from './grammar.ts'
 
 const serviceErrorNames = enumerated(ServiceError)

@@ -10,7 +10,7 @@
  *
  * [IEC 62056-5-3, Get-Request, Get-Response]
  */
-import { GetRequest, GetResponse } from '../apdu.ts'
+import { GetRequest, GetResponse } from './constants.ts'
 import { choice, list, optional, sequence, unsigned32 } from './grammar.ts'
 import {
   attributeDescriptor,

@@ -9,8 +9,8 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { cutShort, lengthBytes, readLength, skipValue } from '../axdr-layout.ts'
-import type { AxdrWriter } from '../axdr-writer.ts'
+import { cutShort, lengthBytes, readLength, skipValue } from '../axdr/layout.ts'
+import type { AxdrWriter } from '../axdr/writer.ts'
 
 /** Is told what is read where, for people; without one nothing is recorded. */
 export type Tracer = {

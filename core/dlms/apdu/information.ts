@@ -2,7 +2,7 @@
  * What user-information of an association holds: an initiate APDU or its refusal, in the clear or protected.
  * [IEC 62056-5-3, user-information of AARQ, AARE, RLRQ, RLRE]
  */
-import { ApduTag } from '../apdu.ts'
+import { ApduTag } from './constants.ts'
 import { confirmedServiceError } from './error.ts'
 import { union, type ValueOf } from './grammar.ts'
 import { initiateRequest, initiateResponse } from './initiate.ts'

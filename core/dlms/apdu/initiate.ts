@@ -12,7 +12,7 @@
  * [IEC 62056-5-3, InitiateRequest, InitiateResponse, Conformance]
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { conformanceBits } from '../apdu.ts'
+import { conformanceBits } from './constants.ts'
 import {
   boolean,
   integer8,

@@ -7,10 +7,10 @@
  *
  * An empty date-time is none. [IEC 62056-5-3, Data-Notification, Data-Notification-Confirm, Event-Notification-Request]
  */
-import { Tag } from '../axdr-layout.ts'
-import { ApduTag } from '../apdu.ts'
+import { Tag } from '../axdr/layout.ts'
+import { ApduTag } from './constants.ts'
 import { data, octetString, optional, service, type Codec, type Reader } from './grammar.ts'
-import { retagBody } from '../untagged.ts'
+import { retagBody } from '../unsolicited/untagged.ts'
 import { attributeDescriptor, longInvokeIdAndPriority } from './parts.ts'
 
 const dateTimeBytes = 12

@@ -10,8 +10,8 @@
  * [IEC 62056-5-3, ASN.1 module COSEMpdu]. Descriptors, selections and values stay the octets that they are, borrowed:
  * `descriptor.ts` takes them apart, `decodeValue` and `AxdrView` read values.
  */
-import { ActionResult, DataAccessResult, descriptorBytes } from '../apdu.ts'
-import { skipValue } from '../axdr-layout.ts'
+import { ActionResult, DataAccessResult, descriptorBytes } from './constants.ts'
+import { skipValue } from '../axdr/layout.ts'
 import {
   boolean,
   choice,

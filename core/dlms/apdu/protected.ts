@@ -14,8 +14,8 @@
  *
  * [IEC 62056-5-3, General-Ciphering, General-Signing, security header]
  */
-import { ApduTag } from '../apdu.ts'
-import { cutShort } from '../axdr-layout.ts'
+import { ApduTag } from './constants.ts'
+import { cutShort } from '../axdr/layout.ts'
 import { KeyId, Protection, securityHeaderBytes, suiteMask } from '../security/suite.ts'
 import {
   choice,

@@ -14,7 +14,7 @@
  *
  * [IEC 62056-5-3, Set-Request, Set-Response]
  */
-import { SetRequest, SetResponse } from '../apdu.ts'
+import { SetRequest, SetResponse } from './constants.ts'
 import { attributeWithSelection } from './get.ts'
 import { choice, data, list, optional, unsigned32 } from './grammar.ts'
 import {

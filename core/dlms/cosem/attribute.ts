@@ -3,7 +3,7 @@
  * returns. A-XDR on one side, named JSON on the other, by the tables of classes/.
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { decodeValue, encodeValue, hasFloatLength, Tag, type AxdrValue } from '../axdr.ts'
+import { decodeValue, encodeValue, hasFloatLength, Tag, type AxdrValue } from '../axdr/axdr.ts'
 import {
   attributeOf,
   classOf,

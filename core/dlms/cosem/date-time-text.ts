@@ -12,7 +12,7 @@ import {
   cosemDateTimeBytes,
   deviationUnspecified,
   writeCosemDateTime,
-} from '../date-time.ts'
+} from '../axdr/date-time.ts'
 import {
   cosemDateBytes,
   decodeDateTime,
@@ -26,7 +26,7 @@ import {
   RecurringMonth,
   type CosemDate,
   type CosemTime,
-} from '../date-time-fields.ts'
+} from '../axdr/date-time-fields.ts'
 
 const daysOfWeek = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']
 const statusBits = new Map(

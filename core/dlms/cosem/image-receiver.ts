@@ -4,8 +4,8 @@
  *
  *   not initiated ─ initiate ─▶ initiated ─ verify ─▶ (verifying) ─▶ verified | failed ─ activate ─▶ (activating) ─▶ activated | failed
  */
-import { ActionResult, DataAccessResult } from '../apdu.ts'
-import { decodeValue, Tag, type AxdrValue } from '../axdr.ts'
+import { ActionResult, DataAccessResult } from '../apdu/constants.ts'
+import { decodeValue, Tag, type AxdrValue } from '../axdr/axdr.ts'
 import { writeAttribute } from './attribute.ts'
 import type { Json } from './type.ts'
 

@@ -11,9 +11,9 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import type { CosemOperation, CosemResult } from '../../ports/wan.ts'
-import { ActionResult, DataAccessResult } from '../apdu.ts'
+import { ActionResult, DataAccessResult } from '../apdu/constants.ts'
 import { asBuffer } from '../../base/bytes.ts'
-import { decodeValue, Tag, type AxdrValue } from '../axdr.ts'
+import { decodeValue, Tag, type AxdrValue } from '../axdr/axdr.ts'
 import { invokeOperation, readOperation, writeOperation, type CosemObject } from './operation.ts'
 import { bitText } from './raw-json.ts'
 

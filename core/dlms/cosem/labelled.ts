@@ -3,8 +3,8 @@
  * and perhaps its scaler and unit, in a structure of their own or one after another; or class, name and attribute in front of each value; or a
  * push object list in front of all.
  */
-import { Tag, type AxdrValue } from '../axdr.ts'
-import { formatObis, obisBytes } from '../obis.ts'
+import { Tag, type AxdrValue } from '../axdr/axdr.ts'
+import { formatObis, obisBytes } from '../axdr/obis.ts'
 import { scaledValue, type Scaled, type ScalerUnit } from './attribute.ts'
 import { mediumNames } from './obis-media.ts'
 import { describedValueIn, pushObjectsIn, type PushObject } from './push-objects.ts'

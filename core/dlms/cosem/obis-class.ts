@@ -2,7 +2,7 @@
  * The interface class that an object of a logical name usually has, for people who do not say it. An object list has the last word.
  * [IEC 62056-6-2, Relation to OBIS; IEC 62056-6-1, Abstract objects]
  */
-import { parseObis } from '../obis.ts'
+import { parseObis } from '../axdr/obis.ts'
 
 /** Of abstract objects, by value groups C and D, or by C, D and E. */
 const abstractClasses: { readonly [codes: string]: number } = {

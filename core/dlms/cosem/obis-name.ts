@@ -2,7 +2,7 @@
  * OBIS codes in words: `1-0:1.8.0.255` is `Electricity, active energy import (+A), total, rate total, current`. What no table
  * has a word for is named by its numbers, so that nothing is without a name. [IEC 62056-6-1, OBIS code structure]
  */
-import { formatObis, parseObis } from '../obis.ts'
+import { formatObis, parseObis } from '../axdr/obis.ts'
 import { abstractNames } from './obis-abstract.ts'
 import {
   angleEnds,

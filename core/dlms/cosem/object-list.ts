@@ -7,8 +7,8 @@
  * [IEC 62056-6-2, Association LN, object_list; Association SN, object_list and access_rights_list]
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { decodeValue, encodeValue, Tag, type AxdrValue } from '../axdr.ts'
-import { formatObis, obisBytes, parseObis } from '../obis.ts'
+import { decodeValue, encodeValue, Tag, type AxdrValue } from '../axdr/axdr.ts'
+import { formatObis, obisBytes, parseObis } from '../axdr/obis.ts'
 import { attributeShortName, findClass, methodShortName } from './class-table.ts'
 import { rawJson } from './raw-json.ts'
 import { integerOfValue, type Json } from './type.ts'

@@ -1,6 +1,6 @@
 /** Reads, writes and invocations of COSEM objects as the operations that core/ports/wan carries, from names and JSON. */
 import type { CosemOperation } from '../../ports/wan.ts'
-import { encodeDescriptor, encodeSelection, type Selection } from '../descriptor.ts'
+import { encodeDescriptor, encodeSelection, type Selection } from '../apdu/descriptor.ts'
 import { writeAttribute, writeParameter } from './attribute.ts'
 import { attributeOf, classOf, methodOf } from './class-table.ts'
 import type { Json } from './type.ts'

@@ -7,9 +7,9 @@
  *   largest, smallest, nearest_to_zero, farest_from_zero
  *                     by the sort object; a full buffer keeps what comes first, so the last one goes, be it the newest
  */
-import { Tag, type AxdrValue } from '../axdr.ts'
-import type { Selection } from '../descriptor.ts'
-import { utcZone } from '../local-time.ts'
+import { Tag, type AxdrValue } from '../axdr/axdr.ts'
+import type { Selection } from '../apdu/descriptor.ts'
+import { utcZone } from '../axdr/local-time.ts'
 import { utcMsOf } from './profile.ts'
 import { integerOfValue } from './type.ts'
 

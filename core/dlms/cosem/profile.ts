@@ -5,17 +5,24 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { decodeValue, encodeValue, integerRanges, skipValue, Tag, type AxdrValue } from '../axdr.ts'
+import {
+  decodeValue,
+  encodeValue,
+  integerRanges,
+  skipValue,
+  Tag,
+  type AxdrValue,
+} from '../axdr/axdr.ts'
 import {
   cosemDateTimeBytes,
   readClockStatus,
   readLocalMs,
   writeCosemDateTime,
   writeLocalDateTime,
-} from '../date-time.ts'
-import type { CaptureObject, Selection } from '../descriptor.ts'
-import { isLocal, LocalTimes, utcMsIn, type LocalZone } from '../local-time.ts'
-import { formatObis } from '../obis.ts'
+} from '../axdr/date-time.ts'
+import type { CaptureObject, Selection } from '../apdu/descriptor.ts'
+import { isLocal, LocalTimes, utcMsIn, type LocalZone } from '../axdr/local-time.ts'
+import { formatObis } from '../axdr/obis.ts'
 import { isScaled, scaledValue, type Scaled, type ScalerUnit } from './attribute.ts'
 import { findClass } from './class-table.ts'
 import { nameOfObis } from './obis-name.ts'

@@ -5,8 +5,8 @@
  *
  * [IEC 62056-6-2, Push setup: push_object_list]
  */
-import { Tag, type AxdrValue } from '../axdr.ts'
-import { formatObis, obisBytes } from '../obis.ts'
+import { Tag, type AxdrValue } from '../axdr/axdr.ts'
+import { formatObis, obisBytes } from '../axdr/obis.ts'
 
 /** Whose attribute an element of a push is. */
 export type PushObject = { classId: number; obis: string; attributeId: number }

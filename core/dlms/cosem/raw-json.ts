@@ -14,10 +14,10 @@ import {
   utf8Value,
   type AxdrType,
   type AxdrValue,
-} from '../axdr.ts'
-import { cosemDateBytes } from '../date-time-fields.ts'
-import { readLocalMs } from '../date-time.ts'
-import { paddedTextIn } from '../padded-text.ts'
+} from '../axdr/axdr.ts'
+import { cosemDateBytes } from '../axdr/date-time-fields.ts'
+import { readLocalMs } from '../axdr/date-time.ts'
+import { paddedTextIn } from '../axdr/padded-text.ts'
 import {
   octetsOfDate,
   octetsOfDateTime,

@@ -4,8 +4,8 @@
  * way back is writing.ts: what has no note encodes to the same value.
  */
 import { limits } from '../../base/limits.ts'
-import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
-import { formatObis, obisBytes } from '../obis.ts'
+import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr/axdr.ts'
+import { formatObis, obisBytes } from '../axdr/obis.ts'
 import { textOfTimeOctets } from './date-time-text.ts'
 import { textOfMbusMaker, textOfMbusNumber } from './mbus-name.ts'
 import { bitText, integerJson, rawJson, simpleJson } from './raw-json.ts'

@@ -5,7 +5,7 @@
 import { asBuffer } from '../../base/bytes.ts'
 import type { CosemOperation } from '../../ports/wan.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import { decodeValue, Tag } from '../axdr.ts'
+import { decodeValue, Tag } from '../axdr/axdr.ts'
 import { KeyId } from '../security/suite.ts'
 import { invokeOperation, type CosemObject } from './operation.ts'
 import type { Json } from './type.ts'

@@ -7,9 +7,9 @@ import {
   attributeStride,
   type ShortNameBook,
   type ShortNames,
-} from '../client-short-name.ts'
+} from '../client/short-name.ts'
 import { asBuffer } from '../../base/bytes.ts'
-import { decodeDescriptor } from '../descriptor.ts'
+import { decodeDescriptor } from '../apdu/descriptor.ts'
 import { findClass, methodShortName } from './class-table.ts'
 import { decodeShortNameList } from './object-list.ts'
 

@@ -3,7 +3,7 @@
  * against, shown by field names, and encoded from JSON. What is written in them stands in classes/; reading.ts and writing.ts
  * walk over them. [IEC 62056-6-2, Common data types]
  */
-import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr.ts'
+import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr/axdr.ts'
 
 /** JSON that a value is shown as and made from. Integers beyond 2^53 are strings of digits. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }

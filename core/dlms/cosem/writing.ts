@@ -4,8 +4,8 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { Tag, type AxdrValue } from '../axdr.ts'
-import { parseObis } from '../obis.ts'
+import { Tag, type AxdrValue } from '../axdr/axdr.ts'
+import { parseObis } from '../axdr/obis.ts'
 import { octetsOfDate, octetsOfDateTime, octetsOfTime } from './date-time-text.ts'
 import { mbusMakerOf, mbusNumberOf } from './mbus-name.ts'
 import { bitValue, isRaw, misfit, octetsOfHex, simpleValue, valueOfRaw } from './raw-json.ts'

@@ -20,7 +20,7 @@ import {
   streamGcm,
   tagBytes,
   type SecretKey,
-} from '../../ports/crypto.ts'
+} from '../../crypto/crypto.ts'
 import type { SecurityProfile } from './policy.ts'
 import {
   authenticatedEncrypted,

@@ -21,7 +21,7 @@ import {
   tagBytes,
   verifyEcdsa,
   type Secret,
-} from '../../ports/crypto.ts'
+} from '../../crypto/crypto.ts'
 import { AesProtection, vectorOf } from './aes-protection.ts'
 import type { CounterSource, CounterWindow } from './invocation-counter.ts'
 import { needed, type SecurityKeys } from './keys.ts'

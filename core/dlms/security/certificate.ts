@@ -4,7 +4,7 @@
  * common name is the system title in hexadecimal]
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { readCertificate, type PublicKey } from '../../ports/crypto.ts'
+import { readCertificate, type PublicKey } from '../../crypto/crypto.ts'
 import { systemTitleBytes } from './suite.ts'
 
 export type Holder = { readonly systemTitle: Buffer; readonly publicKey: PublicKey }

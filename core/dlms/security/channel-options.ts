@@ -1,7 +1,7 @@
 /**
  * What a channel is made of and what it says: keys with their counters, how to protect, how something was protected.
  */
-import type { SecretKey } from '../../ports/crypto.ts'
+import type { SecretKey } from '../../crypto/crypto.ts'
 import type { Random } from '../../ports/random.ts'
 import { GeneralKey } from './general-ciphering.ts'
 import { CounterWindow, type CounterSource } from './invocation-counter.ts'

@@ -11,10 +11,10 @@ import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
-import type { SecretKey } from '../../ports/crypto.ts'
+import type { SecretKey } from '../../crypto/crypto.ts'
 import type { Random } from '../../ports/random.ts'
-import { writeLength } from '../axdr-layout.ts'
-import { allocateApdu } from '../wrapper.ts'
+import { writeLength } from '../axdr/layout.ts'
+import { allocateApdu } from '../framing/wrapper.ts'
 import { AesProtection, copyOfSystemTitle, protectedBytes, vectorOf } from './aes-protection.ts'
 import {
   KeySlot,

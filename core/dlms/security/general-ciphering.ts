@@ -11,7 +11,7 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
-import { digest, PrivateKey, SecretKey, unwrapKey, wrapKey } from '../../ports/crypto.ts'
+import { digest, PrivateKey, SecretKey, unwrapKey, wrapKey } from '../../crypto/crypto.ts'
 import type { Random } from '../../ports/random.ts'
 import { endOf, octetStringBytes, octetStringView, writeOctetString } from './general-header.ts'
 import { CounterWindow } from './invocation-counter.ts'

@@ -6,8 +6,8 @@
  * each field a length and as many octets. [IEC 62056-5-3, ASN.1 module, General-Ciphering and General-Signing]
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { ApduTag } from '../apdu.ts'
-import { cutShort, lengthBytes, lengthBytesFor, readLength, writeLength } from '../axdr-layout.ts'
+import { ApduTag } from '../apdu/constants.ts'
+import { cutShort, lengthBytes, lengthBytesFor, readLength, writeLength } from '../axdr/layout.ts'
 import { systemTitleBytes } from './suite.ts'
 
 /** The octet string whose length stands at `at`; a view. @throws BrokerError DLMS_LENGTH_INVALID when it runs past the end */

@@ -59,5 +59,12 @@ export {
   systemTitleBytes,
   type Suite,
 } from './suite.ts'
-export { PrivateKey, PublicKey, Secret, SecretKey, unwrapKey, wrapKey } from '../../ports/crypto.ts'
+export {
+  PrivateKey,
+  PublicKey,
+  Secret,
+  SecretKey,
+  unwrapKey,
+  wrapKey,
+} from '../../crypto/crypto.ts'
 export { systemRandom, type Random } from '../../ports/random.ts'

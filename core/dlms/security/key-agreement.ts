@@ -20,7 +20,7 @@ import {
   verifyEcdsa,
   type Curve,
   type PrivateKey,
-} from '../../ports/crypto.ts'
+} from '../../crypto/crypto.ts'
 import { octetStringBytes, writeOctetString } from './general-header.ts'
 import type { SecurityProfile } from './policy.ts'
 import { KeyId, type Suite } from './suite.ts'

@@ -1,6 +1,6 @@
 /** The keys of one association, as whoever opens it gives them. None is needed that is not used. */
 import { BrokerError } from '../../base/broker-error.ts'
-import type { PrivateKey, PublicKey, SecretKey } from '../../ports/crypto.ts'
+import type { PrivateKey, PublicKey, SecretKey } from '../../crypto/crypto.ts'
 
 export type SecurityKeys = {
   /** Global unicast encryption key. */

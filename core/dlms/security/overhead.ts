@@ -1,5 +1,5 @@
 /** What protection adds to an APDU at most, so that services know how much fits. [IEC 62056-5-3, ASN.1 module, General-Ciphering] */
-import { tagBytes } from '../../ports/crypto.ts'
+import { tagBytes } from '../../crypto/crypto.ts'
 import type { ProtectionChoice } from './channel-options.ts'
 import { GeneralKey } from './general-ciphering.ts'
 import { securityHeaderBytes, Shape, systemTitleBytes, type Suite } from './suite.ts'

@@ -2,7 +2,7 @@
  * What protection is asked for, and which makers' deviations are let through. Values only; the channel holds peers to them.
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { ApduTag } from '../apdu.ts'
+import { ApduTag } from '../apdu/constants.ts'
 import { Protection } from './suite.ts'
 
 /** Bits of `Protection` that every request and every response must have: AUTHENTICATED, ENCRYPTED, SIGNED. More is accepted. */

@@ -13,9 +13,9 @@ import {
   verifyEcdsa,
   type PrivateKey,
   type PublicKey,
-} from '../../ports/crypto.ts'
-import { ApduTag } from '../apdu.ts'
-import { allocateApdu } from '../wrapper.ts'
+} from '../../crypto/crypto.ts'
+import { ApduTag } from '../apdu/constants.ts'
+import { allocateApdu } from '../framing/wrapper.ts'
 import {
   endOf,
   generalHeaderBytes,

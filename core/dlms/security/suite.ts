@@ -7,8 +7,8 @@
  *
  * [IEC 62056-5-3 ed. 3, 5.3.7 security suites, 5.7.2 protection with AES-GCM; ASN.1 module for the tags]
  */
-import type { Curve } from '../../ports/crypto.ts'
-import { ApduTag } from '../apdu.ts'
+import type { Curve } from '../../crypto/crypto.ts'
+import { ApduTag } from '../apdu/constants.ts'
 
 /** A security suite: what its keys and its curve are. @source IEC 62056-5-3 ed. 3, table of security suites */
 export type Suite = {

@@ -1,12 +1,12 @@
 /** `busbar keys status`: what operators are told of the keys of all partitions, and when they may trust it. */
 import t from 'tap'
-import { keysStatus } from '../../../actors/cli/keys-commands.ts'
+import { keysStatus } from '../../../actors/cli/operator/keys-commands.ts'
 import {
   decodeHostStatus,
   encodeHostStatus,
   noKeyCounts,
   type KeyCounts,
-} from '../../../core/ports/host-status.ts'
+} from '../../../core/cluster/process-status.ts'
 
 const name = 'a1b2c3d4'
 

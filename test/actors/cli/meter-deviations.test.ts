@@ -2,24 +2,28 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { readCommand, type ObjectOptions } from '../../../actors/cli/meter-commands.ts'
-import { meterOf, type MeterOptions } from '../../../actors/cli/meter-options.ts'
-import { profileCommand, type ProfileOptions } from '../../../actors/cli/meter-profile.ts'
+import { readCommand, type ObjectOptions } from '../../../actors/cli/meter/meter-commands.ts'
+import { meterOf, type MeterOptions } from '../../../actors/cli/meter/meter-options.ts'
+import { profileCommand, type ProfileOptions } from '../../../actors/cli/meter/meter-profile.ts'
 import { countersFor, withKeys } from '../../../actors/device/keyring.ts'
-import { startFleet } from '../../../actors/simulator/fleet.ts'
-import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr.ts'
-import { readDeviation, writeCosemDateTime } from '../../../core/dlms/date-time.ts'
+import { startFleet } from '../../../actors/simulator/network/fleet.ts'
+import {
+  Conformance,
+  conformanceSupported,
+  DataAccessResult,
+} from '../../../core/dlms/apdu/constants.ts'
+import { encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
+import { readDeviation, writeCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'
 import {
   decodeDescriptor,
   decodeSelection,
   encodeDescriptor,
-} from '../../../core/dlms/descriptor.ts'
-import { parseObis } from '../../../core/dlms/obis.ts'
-import { DlmsServer, type CosemObjects } from '../../../core/dlms/server.ts'
-import { wrapInPlace, WrapperReader } from '../../../core/dlms/wrapper.ts'
+} from '../../../core/dlms/apdu/descriptor.ts'
+import { parseObis } from '../../../core/dlms/axdr/obis.ts'
+import { DlmsServer, type CosemObjects } from '../../../core/dlms/server/server.ts'
+import { wrapInPlace, WrapperReader } from '../../../core/dlms/framing/wrapper.ts'
 import type { DeviceAddress } from '../../../core/ports/wan.ts'
-import { SocketWan } from '../../../core/wan/pool.ts'
+import { SocketWan } from '../../../core/wan/sockets/socket-wan.ts'
 import { clientTitle, keysOf, meterTitle } from '../../support/secured-pair.ts'
 import { InvocationCounter, suites } from '../../../core/dlms/security/index.ts'
 import { seededRandom } from '../../../core/ports/random.ts'

@@ -3,14 +3,17 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { MeterSession } from '../../../actors/cli/meter-session.ts'
-import type { MeterPlace } from '../../../actors/cli/meter-line.ts'
+import { MeterSession } from '../../../actors/cli/meter/meter-session.ts'
+import type { MeterPlace } from '../../../actors/cli/meter/meter-line.ts'
 import { encodeApdu } from '../../../core/dlms/apdu/codec.ts'
-import { hdlcAddress } from '../../../core/dlms/hdlc/address.ts'
-import { encodeFrame } from '../../../core/dlms/hdlc/frame.ts'
-import { defaultHdlcParameters, encodeParameters } from '../../../core/dlms/hdlc/parameters.ts'
-import { encodeUnconfirmed, llcToClient } from '../../../core/dlms/hdlc/transfer.ts'
-import { allocateApdu, wrapInPlace } from '../../../core/dlms/wrapper.ts'
+import { hdlcAddress } from '../../../core/dlms/framing/hdlc/address.ts'
+import { encodeFrame } from '../../../core/dlms/framing/hdlc/frame.ts'
+import {
+  defaultHdlcParameters,
+  encodeParameters,
+} from '../../../core/dlms/framing/hdlc/parameters.ts'
+import { encodeUnconfirmed, llcToClient } from '../../../core/dlms/framing/hdlc/transfer.ts'
+import { allocateApdu, wrapInPlace } from '../../../core/dlms/framing/wrapper.ts'
 import { systemRandom } from '../../../core/ports/random.ts'
 
 const notification = Buffer.from('0f000000010002011105', 'hex')

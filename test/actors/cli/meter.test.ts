@@ -10,17 +10,21 @@ import {
   objectsCommand,
   readCommand,
   writeCommand,
-} from '../../../actors/cli/meter-commands.ts'
-import { profileCommand, type ProfileOptions } from '../../../actors/cli/meter-profile.ts'
-import type { MeterOptions } from '../../../actors/cli/meter-options.ts'
-import { withAdvice } from '../../../actors/cli/meter-advice.ts'
-import { startFleet } from '../../../actors/simulator/fleet.ts'
-import { pushBytes } from '../../../actors/simulator/outgoing.ts'
+} from '../../../actors/cli/meter/meter-commands.ts'
+import { profileCommand, type ProfileOptions } from '../../../actors/cli/meter/meter-profile.ts'
+import type { MeterOptions } from '../../../actors/cli/meter/meter-options.ts'
+import { withAdvice } from '../../../actors/cli/meter/meter-advice.ts'
+import { startFleet } from '../../../actors/simulator/network/fleet.ts'
+import { pushBytes } from '../../../actors/simulator/network/outgoing.ts'
 import { usualClassOf } from '../../../core/dlms/cosem/index.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { ApduTag, Conformance } from '../../../core/dlms/apdu.ts'
-import { DlmsServer, type CosemObjects } from '../../../core/dlms/server.ts'
-import { readWrapperDatagram, wrapInPlace, WrapperReader } from '../../../core/dlms/wrapper.ts'
+import { ApduTag, Conformance } from '../../../core/dlms/apdu/constants.ts'
+import { DlmsServer, type CosemObjects } from '../../../core/dlms/server/server.ts'
+import {
+  readWrapperDatagram,
+  wrapInPlace,
+  WrapperReader,
+} from '../../../core/dlms/framing/wrapper.ts'
 
 const plain: MeterOptions = {
   client: '16',

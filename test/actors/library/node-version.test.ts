@@ -16,5 +16,5 @@ t.test('older ones are refused with the version that is needed', async (t) => {
 t.test('package.json and the command say the same', async (t) => {
   const { engines } = JSON.parse(read('package.json')) as { engines: { node: string } }
   t.equal(engines.node, `>=${nodeVersionMin.join('.')}`)
-  t.match(read('core/ops/busbar.mjs'), `([${nodeVersionMin.join(', ')}])`)
+  t.match(read('core/ops/setup/busbar.mjs'), `([${nodeVersionMin.join(', ')}])`)
 })

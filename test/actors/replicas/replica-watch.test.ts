@@ -4,7 +4,7 @@
  */
 import t from 'tap'
 import { ReplicaWatch, troubleOf } from '../../../actors/replicas/replica-watch.ts'
-import { formatStatus, isInTrouble } from '../../../actors/cli/cluster-status.ts'
+import { formatStatus, isInTrouble } from '../../../actors/cli/operator/cluster-status.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { createMetrics } from '../../../core/ops/metrics.ts'
 import { silentLog } from '../../../core/ports/log.ts'

@@ -2,16 +2,16 @@
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { startFleet } from '../../../actors/simulator/fleet.ts'
-import { bufferForm } from '../../../actors/simulator/captured-profile.ts'
-import { EventCode } from '../../../actors/simulator/event-log.ts'
-import { dayMs, halfHourMs } from '../../../actors/simulator/load-curve.ts'
+import { startFleet } from '../../../actors/simulator/network/fleet.ts'
+import { bufferForm } from '../../../actors/simulator/objects/captured-profile.ts'
+import { EventCode } from '../../../actors/simulator/model/event-log.ts'
+import { dayMs, halfHourMs } from '../../../actors/simulator/model/load-curve.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
-import { tokenFor } from '../../../actors/simulator/payment-objects.ts'
-import { isPrepaid } from '../../../actors/simulator/population.ts'
-import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu.ts'
+import { tokenFor } from '../../../actors/simulator/objects/payment-objects.ts'
+import { isPrepaid } from '../../../actors/simulator/model/population.ts'
+import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeApdu } from '../../../core/dlms/apdu/codec.ts'
-import { decodeValue, Tag } from '../../../core/dlms/axdr.ts'
+import { decodeValue, Tag } from '../../../core/dlms/axdr/axdr.ts'
 import {
   decodeColumns,
   invokeOperation,
@@ -21,7 +21,7 @@ import {
   writeOperation,
   type Json,
 } from '../../../core/dlms/cosem/index.ts'
-import type { Selection } from '../../../core/dlms/descriptor.ts'
+import type { Selection } from '../../../core/dlms/apdu/descriptor.ts'
 import { asBuffer } from '../../../core/base/bytes.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { electricity, meterAt, nowMs, numberOf, read } from '../../support/meters.ts'

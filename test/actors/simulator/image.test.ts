@@ -3,8 +3,8 @@
  * images that are wrong, and activations that nobody waits for.
  */
 import t from 'tap'
-import { firmwareImage, imageLimits } from '../../../actors/simulator/image-objects.ts'
-import { makeFault } from '../../../actors/simulator/faults.ts'
+import { firmwareImage, imageLimits } from '../../../actors/simulator/objects/image-objects.ts'
+import { makeFault } from '../../../actors/simulator/network/faults.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
 import {
   imageOperations,
@@ -18,7 +18,7 @@ import {
   type ImagePlan,
   type ImageState,
 } from '../../../core/dlms/cosem/index.ts'
-import { ActionResult } from '../../../core/dlms/apdu.ts'
+import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { InvocationCounter } from '../../../core/dlms/security/index.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { managerOf, MeterLine } from '../../support/meter-line.ts'

@@ -1,12 +1,12 @@
 /** Simulated meters without sockets: every object by descriptor, identity, clock, supply, faults in words; hostile descriptors and parameters. */
 import fc from 'fast-check'
 import t from 'tap'
-import { DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { AxdrWriter, decodeValue, skipValue } from '../../../core/dlms/axdr.ts'
-import { readCosemDateTime } from '../../../core/dlms/date-time.ts'
-import { formatObis, parseObis } from '../../../core/dlms/obis.ts'
-import { doingsMax, EventCode } from '../../../actors/simulator/event-log.ts'
-import { dayMs, halfHourMs } from '../../../actors/simulator/load-curve.ts'
+import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
+import { AxdrWriter, decodeValue, skipValue } from '../../../core/dlms/axdr/axdr.ts'
+import { readCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'
+import { formatObis, parseObis } from '../../../core/dlms/axdr/obis.ts'
+import { doingsMax, EventCode } from '../../../actors/simulator/model/event-log.ts'
+import { dayMs, halfHourMs } from '../../../actors/simulator/model/load-curve.ts'
 import {
   FaultBoard,
   faultKinds,
@@ -14,9 +14,9 @@ import {
   makeFault,
   parseFaults,
   type FaultKind,
-} from '../../../actors/simulator/faults.ts'
+} from '../../../actors/simulator/network/faults.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
-import { noLink } from '../../../actors/simulator/link.ts'
+import { noLink } from '../../../actors/simulator/model/access-link.ts'
 import {
   nowMs,
   electricity,

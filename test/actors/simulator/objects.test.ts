@@ -3,12 +3,12 @@
  * of each object, held against the class tables of core; what may be written and invoked, and what may not; short names.
  */
 import t, { type Test } from 'tap'
-import { hdlcDeviceOf, hdlcPlaceOf, hdlcSapOf } from '../../../actors/simulator/framing.ts'
-import { MeterAssociation } from '../../../actors/simulator/meter-association.ts'
+import { hdlcDeviceOf, hdlcPlaceOf, hdlcSapOf } from '../../../actors/simulator/network/framing.ts'
+import { MeterAssociation } from '../../../actors/simulator/network/meter-association.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
-import { isPrepaid, typeOf, type Population } from '../../../actors/simulator/population.ts'
-import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { DlmsClient } from '../../../core/dlms/client.ts'
+import { isPrepaid, typeOf, type Population } from '../../../actors/simulator/model/population.ts'
+import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
+import { DlmsClient } from '../../../core/dlms/client/client.ts'
 import {
   decodeColumns,
   decodeObjectList,
@@ -24,7 +24,7 @@ import {
   type Json,
   type ListedObject,
 } from '../../../core/dlms/cosem/index.ts'
-import { encodeDescriptor } from '../../../core/dlms/descriptor.ts'
+import { encodeDescriptor } from '../../../core/dlms/apdu/descriptor.ts'
 import { InvocationCounter } from '../../../core/dlms/security/index.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'

@@ -2,10 +2,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
-import { DataAccessResult } from '../../../core/dlms/apdu.ts'
-import { AxdrWriter, decodeValue, skipValue } from '../../../core/dlms/axdr.ts'
-import { formatObis, parseObis } from '../../../core/dlms/obis.ts'
-import { amountAt, dayMs, halfHourMs } from '../../../actors/simulator/load-curve.ts'
+import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
+import { AxdrWriter, decodeValue, skipValue } from '../../../core/dlms/axdr/axdr.ts'
+import { formatObis, parseObis } from '../../../core/dlms/axdr/obis.ts'
+import { amountAt, dayMs, halfHourMs } from '../../../actors/simulator/model/load-curve.ts'
 import {
   nowMs,
   gas,

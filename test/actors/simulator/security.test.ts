@@ -1,16 +1,16 @@
 /** Simulated meters under security suites: associations, counters that outlive them, new keys by transfer and by agreement. */
 import t, { type Test } from 'tap'
-import { makeFault } from '../../../actors/simulator/faults.ts'
+import { makeFault } from '../../../actors/simulator/network/faults.ts'
 import {
   clientKeyOctets,
   deviceKeysOf,
   simulatedClientTitle,
-} from '../../../actors/simulator/meter-keys.ts'
+} from '../../../actors/simulator/model/meter-keys.ts'
 import { Meter } from '../../../actors/simulator/meter.ts'
-import { suiteOf } from '../../../actors/simulator/population.ts'
+import { suiteOf } from '../../../actors/simulator/model/population.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { decodeValue, encodeValue, Tag } from '../../../core/dlms/axdr.ts'
-import { DlmsClient } from '../../../core/dlms/client.ts'
+import { decodeValue, encodeValue, Tag } from '../../../core/dlms/axdr/axdr.ts'
+import { DlmsClient } from '../../../core/dlms/client/client.ts'
 import {
   ephemeralUnifiedKey,
   InvocationCounter,
@@ -19,8 +19,8 @@ import {
   signedEphemeralKey,
   suites,
 } from '../../../core/dlms/security/index.ts'
-import { PrivateKey, SecretKey, wrapKey } from '../../../core/ports/crypto.ts'
-import type { DeviceKeys } from '../../../core/ports/key-vault.ts'
+import { PrivateKey, SecretKey, wrapKey } from '../../../core/crypto/crypto.ts'
+import type { DeviceKeys } from '../../../core/crypto/key-vault.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'

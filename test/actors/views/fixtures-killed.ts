@@ -4,7 +4,7 @@
  */
 import { Views } from '../../../actors/views/views.ts'
 import { standingIn } from '../../../actors/views/rows.ts'
-import { openLmdbRows } from '../../../core/ledger/lmdb-rows.ts'
+import { openLmdbRows } from '../../../core/store/lmdb-rows.ts'
 import { systemClock } from '../../../core/ports/clock.ts'
 import { silentLog } from '../../../core/ports/log.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'

@@ -14,7 +14,7 @@ import {
   usageRange,
   usageRowIn,
 } from '../../../actors/views/rows.ts'
-import { openLmdbRows } from '../../../core/ledger/lmdb-rows.ts'
+import { openLmdbRows } from '../../../core/store/lmdb-rows.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { killedAuthor } from './killed-author.ts'
 

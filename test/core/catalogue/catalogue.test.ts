@@ -16,8 +16,8 @@ import {
   jsonOfDeviceEntry,
   sameDeviceRecord,
   type DeviceRecord,
-} from '../../../core/catalogue/device-record.ts'
-import type { DeviceKeys } from '../../../core/ports/key-vault.ts'
+} from '../../../core/inventory/device-record.ts'
+import type { DeviceKeys } from '../../../core/crypto/key-vault.ts'
 import { Transport } from '../../../core/ports/wan.ts'
 import { p256Certificate, p256Point } from '../../support/certificates.ts'
 import { deviceKey } from '../../support/envelopes.ts'

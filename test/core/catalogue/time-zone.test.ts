@@ -1,8 +1,8 @@
 /** Zones of devices by name, both ends of daylight saving, and what a date-time without deviation means by them. */
 import t from 'tap'
 import { timeZoneOf } from '../../../core/catalogue/time-zone.ts'
-import { writeCosemDateTime, writeLocalDateTime } from '../../../core/dlms/date-time.ts'
-import { LocalTimes, utcMsIn } from '../../../core/dlms/local-time.ts'
+import { writeCosemDateTime, writeLocalDateTime } from '../../../core/dlms/axdr/date-time.ts'
+import { LocalTimes, utcMsIn } from '../../../core/dlms/axdr/local-time.ts'
 
 const at = (text: string): number => Date.parse(`${text}Z`)
 const iso = (utcMs: number | undefined): string | undefined =>

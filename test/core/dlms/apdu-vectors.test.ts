@@ -5,7 +5,7 @@
 import t, { type Test } from 'tap'
 import { decodeApdu, encodeApdu, type Apdu } from '../../../core/dlms/apdu/codec.ts'
 import { explain, type ExplainedField } from '../../../core/dlms/explain.ts'
-import { WrapperReader } from '../../../core/dlms/wrapper.ts'
+import { WrapperReader } from '../../../core/dlms/framing/wrapper.ts'
 import { apduMeaning } from '../../support/apdu-meaning.ts'
 import { loadExchanges, loadVectors, outcomeOf, type Meaning } from '../../support/dlms.ts'
 

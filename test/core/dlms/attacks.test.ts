@@ -4,9 +4,9 @@
  * [IEC 62056-5-3 ed. 3, 5.3 security and 5.7.2; the channel by itself is in security/channel.test.ts]
  */
 import t from 'tap'
-import { DataAccessResult } from '../../../core/dlms/apdu.ts'
+import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeApdu, encodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
-import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
+import { DlmsClient, type ClientOptions } from '../../../core/dlms/client/client.ts'
 import {
   Mechanism,
   blockCipherProof,
@@ -17,8 +17,8 @@ import {
   suites,
   type ChannelOptions,
 } from '../../../core/dlms/security/index.ts'
-import { DlmsServer } from '../../../core/dlms/server.ts'
-import { SecretKey } from '../../../core/ports/crypto.ts'
+import { DlmsServer } from '../../../core/dlms/server/server.ts'
+import { SecretKey } from '../../../core/crypto/crypto.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { outcomeOf } from '../../support/dlms.ts'
 import {

@@ -3,8 +3,8 @@
  * invoke ids, sends the same octets, and takes the octets that the meters really answered, ciphered ones included. Read in place.
  */
 import t, { type Test } from 'tap'
-import { decodeValue } from '../../../core/dlms/axdr.ts'
-import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
+import { decodeValue } from '../../../core/dlms/axdr/axdr.ts'
+import { DlmsClient, type ClientOptions } from '../../../core/dlms/client/client.ts'
 import {
   Mechanism,
   authenticatedEncrypted,
@@ -12,7 +12,7 @@ import {
   SecurityChannel,
   Shape,
 } from '../../../core/dlms/security/index.ts'
-import type { ClientState } from '../../../core/dlms/client-state.ts'
+import type { ClientState } from '../../../core/dlms/client/state.ts'
 import { loadExchanges, outcomeOf, type Captured } from '../../support/dlms.ts'
 import {
   isGoingOn,

@@ -3,7 +3,7 @@
  * octets that the clients really sent, ciphered ones included, and has the values that the meters had. Read in place.
  */
 import t, { type Test } from 'tap'
-import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
+import { Conformance, conformanceSupported } from '../../../core/dlms/apdu/constants.ts'
 import { type Aare } from '../../../core/dlms/apdu/acse.ts'
 import { decodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import {
@@ -12,7 +12,7 @@ import {
   blockCipherProof,
   SecurityChannel,
 } from '../../../core/dlms/security/index.ts'
-import { DlmsServer, type CosemObjects } from '../../../core/dlms/server.ts'
+import { DlmsServer, type CosemObjects } from '../../../core/dlms/server/server.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
 import { loadExchanges, type Captured } from '../../support/dlms.ts'
 import {

@@ -1,9 +1,13 @@
 /** Associations under security suites, both roles against one another: every mechanism, suite, protection and shape; and what is refused. */
 import fc from 'fast-check'
 import t from 'tap'
-import { Conformance, conformanceSupported, DataAccessResult } from '../../../core/dlms/apdu.ts'
+import {
+  Conformance,
+  conformanceSupported,
+  DataAccessResult,
+} from '../../../core/dlms/apdu/constants.ts'
 import { decodeApdu, encodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
-import { DlmsClient, type ClientOptions } from '../../../core/dlms/client.ts'
+import { DlmsClient, type ClientOptions } from '../../../core/dlms/client/client.ts'
 import {
   Mechanism,
   blockCipherProof,
@@ -15,8 +19,8 @@ import {
   type ProtectionChoice,
   type ReceivedProtection,
 } from '../../../core/dlms/security/index.ts'
-import { DlmsServer, type ServerOptions } from '../../../core/dlms/server.ts'
-import { SecretKey } from '../../../core/ports/crypto.ts'
+import { DlmsServer, type ServerOptions } from '../../../core/dlms/server/server.ts'
+import { SecretKey } from '../../../core/crypto/crypto.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { outcomeOf } from '../../support/dlms.ts'
 

@@ -4,10 +4,10 @@
  * date-times in date-time.test.ts, of pushes in push.test.ts, of HDLC in hdlc/.
  */
 import t from 'tap'
-import { Conformance, conformanceSupported } from '../../../core/dlms/apdu.ts'
+import { Conformance, conformanceSupported } from '../../../core/dlms/apdu/constants.ts'
 import { decodeApdu, encodeApdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
 import { BlockControl } from '../../../core/dlms/apdu/general-block-transfer.ts'
-import { DlmsClient } from '../../../core/dlms/client.ts'
+import { DlmsClient } from '../../../core/dlms/client/client.ts'
 import { encodeAare } from '../../support/acse.ts'
 import {
   Mechanism,
@@ -19,8 +19,8 @@ import {
   suites,
   type SecurityProfile,
 } from '../../../core/dlms/security/index.ts'
-import { deviceProfileOf } from '../../../core/catalogue/device-profiles.ts'
-import { SecretKey } from '../../../core/ports/crypto.ts'
+import { deviceProfileOf } from '../../../core/inventory/device-profiles.ts'
+import { SecretKey } from '../../../core/crypto/crypto.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import { outcomeOf } from '../../support/dlms.ts'
 import {

@@ -12,19 +12,19 @@ import {
   encodeRlre,
   encodeRlrq,
 } from '../../support/acse.ts'
-import { conformanceSupported } from '../../../core/dlms/apdu.ts'
-import { decodeValue, encodeValue, skipValue, Tag } from '../../../core/dlms/axdr.ts'
-import { DlmsClient } from '../../../core/dlms/client.ts'
+import { conformanceSupported } from '../../../core/dlms/apdu/constants.ts'
+import { decodeValue, encodeValue, skipValue, Tag } from '../../../core/dlms/axdr/axdr.ts'
+import { DlmsClient } from '../../../core/dlms/client/client.ts'
 import {
   cosemDateTimeBytes,
   readClockStatus,
   readCosemDateTime,
   readLocalMs,
   readDeviation,
-} from '../../../core/dlms/date-time.ts'
-import { parseObis } from '../../../core/dlms/obis.ts'
-import { DlmsServer, type CosemObjects } from '../../../core/dlms/server.ts'
-import { WrapperReader } from '../../../core/dlms/wrapper.ts'
+} from '../../../core/dlms/axdr/date-time.ts'
+import { parseObis } from '../../../core/dlms/axdr/obis.ts'
+import { DlmsServer, type CosemObjects } from '../../../core/dlms/server/server.ts'
+import { WrapperReader } from '../../../core/dlms/framing/wrapper.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
 import { loadVectors, meaningOf, outcomeOf, type Meaning, type Vector } from '../../support/dlms.ts'
 

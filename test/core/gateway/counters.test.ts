@@ -1,8 +1,8 @@
 /** RequestCounters at both doors: one that is missing, one that the gateway assigns, and what a refusal says of the others. */
 import type { ServiceError } from '@grpc/grpc-js'
 import t from 'tap'
-import { busbarCode } from '../../../core/gateway/client.ts'
-import { PartyAccount } from '../../../core/gateway/party-account.ts'
+import { busbarCode } from '../../../core/client/supplier-client.ts'
+import { PartyAccount } from '../../../core/gateway/intake/party-account.ts'
 import { AssignedCounters, RequestCounters } from '../../../core/base/request-counter.ts'
 import { readCounter } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../../core/envelope/frame.ts'

@@ -14,7 +14,7 @@ import { SimBus } from '../../../core/ports/sim/bus.ts'
 import type { Delivery } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import { ReadPeriod } from '../../../proto/gen/busbar/v1/service_request.ts'
 import { ResponseBody } from '../../../proto/gen/busbar/v1/service_response.ts'
-import { busbarCode } from '../../../core/gateway/client.ts'
+import { busbarCode } from '../../../core/client/supplier-client.ts'
 import {
   accepted,
   answerFrame,

@@ -3,8 +3,8 @@ import { BinaryReader } from '@bufbuild/protobuf/wire'
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
-import { grpcRefusal } from '../../../core/gateway/refusal.ts'
-import { requestViolations } from '../../../core/gateway/request-violations.ts'
+import { grpcRefusal } from '../../../core/gateway/grpc/refusal.ts'
+import { requestViolations } from '../../../core/gateway/intake/request-violations.ts'
 import {
   GetRequestStatusRequest,
   SubmitBatchRequest,

@@ -13,7 +13,7 @@ import {
   writeChainLink,
 } from '../../../core/envelope/frame.ts'
 import { emptyTick } from '../../../core/envelope/tick-message.ts'
-import { connectNats } from '../../../core/ledger/connection.ts'
+import { connectNats } from '../../../core/nats/connection.ts'
 import { createLedger } from '../../../core/ledger/jetstream.ts'
 import { leaseOf, sealOwnTicks, takeLease } from '../../../core/ledger/lease.ts'
 import { tickSubject, type Ledger, type LedgerEntry } from '../../../core/ports/ledger.ts'

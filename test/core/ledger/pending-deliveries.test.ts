@@ -11,7 +11,7 @@ import { createMetrics } from '../../../core/ops/metrics.ts'
 import { tickSubject } from '../../../core/ports/ledger.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { SimLedger } from '../../../core/ports/sim/ledger.ts'
-import { blankHeader } from '../../../core/gateway/own-answer.ts'
+import { blankHeader } from '../../../core/gateway/intake/own-answer.ts'
 import { deviceKey } from '../../support/envelopes.ts'
 
 const supplier = deviceKey(1)

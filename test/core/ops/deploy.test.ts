@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
-import { natsServerVersionMin } from '../../../core/ops/nats-server.mjs'
+import { natsServerVersionMin } from '../../../core/ops/setup/nats-server.mjs'
 import { settings, type Setting } from '../../../core/ops/config.ts'
 
 const root = join(import.meta.dirname, '../../..')

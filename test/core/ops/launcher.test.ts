@@ -61,7 +61,7 @@ function projectOf(t: Test): string {
 }
 
 const launch = (folder: string, ...args: string[]): string[] => [
-  join(folder, 'core/ops/bootstrap.mjs'),
+  join(folder, 'core/ops/setup/bootstrap.mjs'),
   'program.mjs',
   ...args,
 ]

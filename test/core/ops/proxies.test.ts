@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { Server, ServerCredentials, status } from '@grpc/grpc-js'
 import t from 'tap'
 import { isLoopbackHost } from '../../../core/base/loopback.ts'
-import { SupplierClient } from '../../../core/gateway/client.ts'
+import { SupplierClient } from '../../../core/client/supplier-client.ts'
 import { directFetch } from '../../../core/ops/direct-fetch.ts'
 
 const names = ['http_proxy', 'https_proxy', 'all_proxy', 'grpc_proxy']

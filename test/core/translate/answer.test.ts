@@ -4,15 +4,15 @@ import t from 'tap'
 import { Meter } from '../../../actors/simulator/meter.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { parseSrv } from '../../../core/base/srv.ts'
-import type { DeviceType } from '../../../core/catalogue/device-record.ts'
+import type { DeviceType } from '../../../core/inventory/device-record.ts'
 import {
   serviceRequestOf,
   serviceRequests,
   type ServiceRequestRow,
 } from '../../../core/catalogue/service-requests.ts'
-import { AxdrWriter, decodeValue, encodeValue, Tag } from '../../../core/dlms/axdr.ts'
-import { readCosemDateTime, writeCosemDateTime } from '../../../core/dlms/date-time.ts'
-import { formatObis, parseObis } from '../../../core/dlms/obis.ts'
+import { AxdrWriter, decodeValue, encodeValue, Tag } from '../../../core/dlms/axdr/axdr.ts'
+import { readCosemDateTime, writeCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'
+import { formatObis, parseObis } from '../../../core/dlms/axdr/obis.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
 import { answerOf } from '../../../core/translate/answer.ts'
 import { commandOf } from '../../../core/translate/command.ts'

@@ -6,10 +6,10 @@ import {
   serviceRequestOf,
   type ServiceRequestRow,
 } from '../../../core/catalogue/service-requests.ts'
-import { AxdrWriter } from '../../../core/dlms/axdr.ts'
-import { writeCosemDateTime, writeLocalDateTime } from '../../../core/dlms/date-time.ts'
-import { decodeSelection } from '../../../core/dlms/descriptor.ts'
-import { parseObis } from '../../../core/dlms/obis.ts'
+import { AxdrWriter } from '../../../core/dlms/axdr/axdr.ts'
+import { writeCosemDateTime, writeLocalDateTime } from '../../../core/dlms/axdr/date-time.ts'
+import { decodeSelection } from '../../../core/dlms/apdu/descriptor.ts'
+import { parseObis } from '../../../core/dlms/axdr/obis.ts'
 import type { CosemResult } from '../../../core/ports/wan.ts'
 import { alertBodyOf } from '../../../core/translate/alert.ts'
 import { answerOf, type Answer } from '../../../core/translate/answer.ts'

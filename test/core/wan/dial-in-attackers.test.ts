@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { limits } from '../../../core/base/limits.ts'
-import type { WanOptions } from '../../../core/wan/options.ts'
+import type { WanOptions } from '../../../core/wan/sockets/options.ts'
 import { FleetTrial, isItself, listed, sharesOf } from './fleet-trial.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

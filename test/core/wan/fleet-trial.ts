@@ -1,11 +1,15 @@
 /** A pool, a fleet of simulated meters and what the ledger would keep of their counters, for one test. */
 import type { Test } from 'tap'
-import { startFleet, type Fleet, type FleetOptions } from '../../../actors/simulator/fleet.ts'
-import { deviceKeysOf } from '../../../actors/simulator/meter-keys.ts'
+import {
+  startFleet,
+  type Fleet,
+  type FleetOptions,
+} from '../../../actors/simulator/network/fleet.ts'
+import { deviceKeysOf } from '../../../actors/simulator/model/meter-keys.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { eui64Key, parseEui64, type Eui64Key } from '../../../core/base/eui64.ts'
-import { decodeValue, Tag } from '../../../core/dlms/axdr.ts'
-import { encodeDescriptor } from '../../../core/dlms/descriptor.ts'
+import { decodeValue, Tag } from '../../../core/dlms/axdr/axdr.ts'
+import { encodeDescriptor } from '../../../core/dlms/apdu/descriptor.ts'
 import type { Metrics } from '../../../core/ports/metrics.ts'
 import type {
   CosemOperation,
@@ -14,8 +18,8 @@ import type {
   ExchangeResult,
   ExchangeSecurity,
 } from '../../../core/ports/wan.ts'
-import type { WanOptions } from '../../../core/wan/options.ts'
-import { SocketWan } from '../../../core/wan/pool.ts'
+import type { WanOptions } from '../../../core/wan/sockets/options.ts'
+import { SocketWan } from '../../../core/wan/sockets/socket-wan.ts'
 import { vault } from '../../support/keys.ts'
 
 export const get = (classId: number, instanceId: string, memberId: number): CosemOperation => ({

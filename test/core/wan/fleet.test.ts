@@ -1,12 +1,12 @@
 /** The WAN pool against the real simulator: three concentrators, each fault of its list, and all of them at once. */
 import t from 'tap'
-import { makeFault, parseFaults, type FaultKind } from '../../../actors/simulator/faults.ts'
-import { startFleet } from '../../../actors/simulator/fleet.ts'
+import { makeFault, parseFaults, type FaultKind } from '../../../actors/simulator/network/faults.ts'
+import { startFleet } from '../../../actors/simulator/network/fleet.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { parseObis, readCosemDateTime, skipValue } from '../../../core/dlms/index.ts'
 import type { CosemOperation, ExchangeResult } from '../../../core/ports/wan.ts'
-import { SocketWan } from '../../../core/wan/pool.ts'
+import { SocketWan } from '../../../core/wan/sockets/socket-wan.ts'
 
 // Generous: a busy machine must not make an answer late; the silent ones wait for it.
 const patient = { responseMs: 2_000, sweepMs: 10, deadAddressMs: 0 }

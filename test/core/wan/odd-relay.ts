@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { WrapperReader, writeWrapperHeader } from '../../../core/dlms/wrapper.ts'
+import { WrapperReader, writeWrapperHeader } from '../../../core/dlms/framing/wrapper.ts'
 import { aarqTag, rlrqTag } from './scripted-meter.ts'
 
 export type Passing = {

@@ -3,12 +3,12 @@
  * exchanges and connections, or given up in time with the reason.
  */
 import t, { type Test } from 'tap'
-import type { FleetOptions } from '../../../actors/simulator/fleet.ts'
-import { quirkNames, type QuirkName } from '../../../actors/simulator/quirk-table.ts'
-import { makeQuirks } from '../../../actors/simulator/quirks.ts'
-import { decodeValue } from '../../../core/dlms/axdr.ts'
-import { encodeSelection } from '../../../core/dlms/descriptor.ts'
-import { cosemDateTimeBytes, writeCosemDateTime } from '../../../core/dlms/date-time.ts'
+import type { FleetOptions } from '../../../actors/simulator/network/fleet.ts'
+import { quirkNames, type QuirkName } from '../../../actors/simulator/quirks/quirk-table.ts'
+import { makeQuirks } from '../../../actors/simulator/quirks/quirks.ts'
+import { decodeValue } from '../../../core/dlms/axdr/axdr.ts'
+import { encodeSelection } from '../../../core/dlms/apdu/descriptor.ts'
+import { cosemDateTimeBytes, writeCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'
 import { Mechanism } from '../../../core/dlms/security/index.ts'
 import type { CosemOperation } from '../../../core/ports/wan.ts'
 import { FleetTrial, isItself, listed, profile, sharesOf } from './fleet-trial.ts'

@@ -6,8 +6,8 @@
 import type { Test } from 'tap'
 import { Lane } from '../../../core/base/lane.ts'
 import type { CosemOperation, DeviceAddress, ExchangeResult, Wan } from '../../../core/ports/wan.ts'
-import type { WanOptions } from '../../../core/wan/options.ts'
-import { SocketWan } from '../../../core/wan/pool.ts'
+import type { WanOptions } from '../../../core/wan/sockets/options.ts'
+import { SocketWan } from '../../../core/wan/sockets/socket-wan.ts'
 import { descriptorOf, ScriptedMeter, valueOf } from './scripted-meter.ts'
 
 export const get = (number: number): CosemOperation => ({

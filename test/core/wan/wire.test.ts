@@ -9,8 +9,8 @@ import {
   makeFault,
   parseFaults,
   type FaultKind,
-} from '../../../actors/simulator/faults.ts'
-import { decodeValue, Tag } from '../../../core/dlms/axdr.ts'
+} from '../../../actors/simulator/network/faults.ts'
+import { decodeValue, Tag } from '../../../core/dlms/axdr/axdr.ts'
 import { seededRandom } from '../../../core/ports/random.ts'
 import type { CosemOperation, ExchangeResult, Transport } from '../../../core/ports/wan.ts'
 import { FleetTrial, get, identity, isItself, sharesOf } from './fleet-trial.ts'

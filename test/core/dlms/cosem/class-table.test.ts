@@ -12,7 +12,7 @@ import {
 } from '../../../../core/dlms/cosem/class-table.ts'
 import { meaningOf } from '../../../../core/dlms/cosem/reading.ts'
 import { valueOf } from '../../../../core/dlms/cosem/writing.ts'
-import { decodeValue, encodeValue } from '../../../../core/dlms/axdr.ts'
+import { decodeValue, encodeValue } from '../../../../core/dlms/axdr/axdr.ts'
 import { jsonOf } from '../../../support/cosem.ts'
 import { outcomeOf, values } from '../../../support/dlms.ts'
 

@@ -1,6 +1,6 @@
 /** Values with their names and units, as notifications of several makers carry them; and what only looks like one. */
 import t from 'tap'
-import { encodeValue, decodeValue, Tag, type AxdrValue } from '../../../../core/dlms/axdr.ts'
+import { encodeValue, decodeValue, Tag, type AxdrValue } from '../../../../core/dlms/axdr/axdr.ts'
 import { labelledValues, obisIn, scalerUnitIn } from '../../../../core/dlms/cosem/index.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { formatObisWithStar, nameOfObis } from '../../../../core/dlms/cosem/obis-name.ts'
-import { formatObis, parseObis } from '../../../../core/dlms/obis.ts'
+import { formatObis, parseObis } from '../../../../core/dlms/axdr/obis.ts'
 import { octets, outcomeOf } from '../../../support/dlms.ts'
 
 t.test('golden names', async (t) => {

@@ -9,8 +9,8 @@ import {
   shortNamesOf,
 } from '../../../../core/dlms/cosem/object-list.ts'
 import { readAttribute } from '../../../../core/dlms/cosem/attribute.ts'
-import { lengthBytes, readLength } from '../../../../core/dlms/axdr.ts'
-import { decodeDescriptor } from '../../../../core/dlms/descriptor.ts'
+import { lengthBytes, readLength } from '../../../../core/dlms/axdr/axdr.ts'
+import { decodeDescriptor } from '../../../../core/dlms/apdu/descriptor.ts'
 import { loadExchanges, octets, outcomeOf } from '../../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { CosemOperation, CosemResult } from '../../../../core/ports/wan.ts'
-import { ActionResult, DataAccessResult } from '../../../../core/dlms/apdu.ts'
+import { ActionResult, DataAccessResult } from '../../../../core/dlms/apdu/constants.ts'
 import {
   ControlState,
   nextControlState,
@@ -35,7 +35,7 @@ import {
   requestCertificateSigning,
   transferKeys,
 } from '../../../../core/dlms/cosem/security-setup.ts'
-import { decodeDescriptor } from '../../../../core/dlms/descriptor.ts'
+import { decodeDescriptor } from '../../../../core/dlms/apdu/descriptor.ts'
 import { KeyId } from '../../../../core/dlms/security/suite.ts'
 import { outcomeOf } from '../../../support/dlms.ts'
 

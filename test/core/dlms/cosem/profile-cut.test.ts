@@ -1,8 +1,8 @@
 /** Times of rows in the local time of a zone, and rows that are cut out of what a device has sent. */
 import t from 'tap'
 import { timeZoneOf } from '../../../../core/catalogue/time-zone.ts'
-import { encodeValue, Tag, type AxdrValue } from '../../../../core/dlms/axdr.ts'
-import { writeLocalDateTime } from '../../../../core/dlms/date-time.ts'
+import { encodeValue, Tag, type AxdrValue } from '../../../../core/dlms/axdr/axdr.ts'
+import { writeLocalDateTime } from '../../../../core/dlms/axdr/date-time.ts'
 import {
   rangeOfLocalTimes,
   readProfile,

@@ -17,13 +17,13 @@ import {
   readLength,
   Tag,
   type AxdrValue,
-} from '../../../../core/dlms/axdr.ts'
-import { writeCosemDateTime } from '../../../../core/dlms/date-time.ts'
+} from '../../../../core/dlms/axdr/axdr.ts'
+import { writeCosemDateTime } from '../../../../core/dlms/axdr/date-time.ts'
 import {
   decodeDescriptor,
   decodeSelection,
   encodeSelection,
-} from '../../../../core/dlms/descriptor.ts'
+} from '../../../../core/dlms/apdu/descriptor.ts'
 import { loadExchanges, loadVectors, octets, outcomeOf } from '../../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')

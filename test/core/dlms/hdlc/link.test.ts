@@ -1,24 +1,28 @@
 /** Both ends of an HDLC link, against each other over good and bad lines, and against what odd peers were seen to do. */
 import fc from 'fast-check'
 import t from 'tap'
-import { hdlcAddress } from '../../../../core/dlms/hdlc/address.ts'
-import { HdlcClient, type HdlcClientOptions } from '../../../../core/dlms/hdlc/client.ts'
+import { hdlcAddress } from '../../../../core/dlms/framing/hdlc/address.ts'
+import { HdlcClient, type HdlcClientOptions } from '../../../../core/dlms/framing/hdlc/client.ts'
 import {
   encodeFrame,
   type HdlcFrame,
   type HdlcHeader,
   type HdlcKind,
-} from '../../../../core/dlms/hdlc/frame.ts'
+} from '../../../../core/dlms/framing/hdlc/frame.ts'
 import {
   hdlcClientTransitions,
   hdlcServerTransitions,
   type HdlcStep,
-} from '../../../../core/dlms/hdlc/link-state.ts'
-import { encodeParameters } from '../../../../core/dlms/hdlc/parameters.ts'
-import { HdlcReader } from '../../../../core/dlms/hdlc/reader.ts'
-import { HdlcServer } from '../../../../core/dlms/hdlc/server.ts'
-import { HdlcServerLink } from '../../../../core/dlms/hdlc/server-link.ts'
-import { encodeUnconfirmed, llcToClient, llcToServer } from '../../../../core/dlms/hdlc/transfer.ts'
+} from '../../../../core/dlms/framing/hdlc/link-state.ts'
+import { encodeParameters } from '../../../../core/dlms/framing/hdlc/parameters.ts'
+import { HdlcReader } from '../../../../core/dlms/framing/hdlc/reader.ts'
+import { HdlcServer } from '../../../../core/dlms/framing/hdlc/server.ts'
+import { HdlcServerLink } from '../../../../core/dlms/framing/hdlc/server-link.ts'
+import {
+  encodeUnconfirmed,
+  llcToClient,
+  llcToServer,
+} from '../../../../core/dlms/framing/hdlc/transfer.ts'
 import { fine, stations, Wire, type Weather } from '../../../support/hdlc.ts'
 import { seededRandom, type Random } from '../../../../core/ports/random.ts'
 

@@ -22,7 +22,13 @@ import {
   suites,
   type HlsOptions,
 } from '../../../../core/dlms/security/index.ts'
-import { PrivateKey, Secret, SecretKey, signEcdsa, wrapKey } from '../../../../core/ports/crypto.ts'
+import {
+  PrivateKey,
+  Secret,
+  SecretKey,
+  signEcdsa,
+  wrapKey,
+} from '../../../../core/crypto/crypto.ts'
 import { seededRandom, systemRandom } from '../../../../core/ports/random.ts'
 import {
   p256Anchor,

@@ -21,8 +21,8 @@ import {
   type ProtectionChoice,
   type SecurityProfile,
 } from '../../../../core/dlms/security/index.ts'
-import { wrapInPlace } from '../../../../core/dlms/wrapper.ts'
-import { SecretKey } from '../../../../core/ports/crypto.ts'
+import { wrapInPlace } from '../../../../core/dlms/framing/wrapper.ts'
+import { SecretKey } from '../../../../core/crypto/crypto.ts'
 import { seededRandom } from '../../../../core/ports/random.ts'
 import { outcomeOf } from '../../../support/dlms.ts'
 import { channelPair, clientTitle, meterTitle, secretKeys } from '../../../support/security.ts'

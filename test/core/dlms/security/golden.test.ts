@@ -4,7 +4,7 @@
  */
 import t from 'tap'
 import { decodeApdu, encodeApdu } from '../../../../core/dlms/apdu/codec.ts'
-import { DlmsClient } from '../../../../core/dlms/client.ts'
+import { DlmsClient } from '../../../../core/dlms/client/client.ts'
 import {
   Mechanism,
   deriveKey,
@@ -28,7 +28,7 @@ import {
   sharedSecret,
   streamGcm,
   tagBytes,
-} from '../../../../core/ports/crypto.ts'
+} from '../../../../core/crypto/crypto.ts'
 import { outcomeOf } from '../../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')

@@ -31,7 +31,7 @@ import {
   tagBytes,
   unwrapKey,
   wrapKey,
-} from '../../../../core/ports/crypto.ts'
+} from '../../../../core/crypto/crypto.ts'
 import { loadExchanges, loadVectors, outcomeOf, type Captured } from '../../../support/dlms.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text, 'hex')

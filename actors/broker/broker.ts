@@ -1,0 +1,196 @@
+/**
+ * The composition root: one broker process, started role by role (nats, ledger, wan, host, gateway, views, operators' door;
+ * a file each). Everything else is told what it needs; this folder alone knows who everybody is.
+ */
+import { join } from 'node:path'
+import type { Parties } from '../../core/access/parties.ts'
+import { formatHostPort } from '../../core/base/host-port.ts'
+import type { DeviceEntry } from '../../core/inventory/device-record.ts'
+import { natsConnectOptions } from '../../core/nats/options.ts'
+import type { BrokerConfig, Role } from '../../core/ops/config.ts'
+import { explainDataDirFault, makeDataDir } from '../../core/ops/data-dir.ts'
+import { openVault } from '../../core/ops/key-encryption-keys.ts'
+import { createLog } from '../../core/ops/log.ts'
+import { createMetrics } from '../../core/ops/metrics.ts'
+import { version } from '../../core/ops/version.ts'
+import { systemClock } from '../../core/ports/clock.ts'
+import type { Log } from '../../core/ports/log.ts'
+import { systemRandom } from '../../core/ports/random.ts'
+import { startDiskGuard } from './disk-guard.ts'
+import { startGateway } from './gateway-role.ts'
+import { startHost } from './host-role.ts'
+import { hostIdOf } from './host-id.ts'
+import { LedgerDirectory } from './ledger-directory.ts'
+import { openLedger, type OpenedLedger } from './ledger-role.ts'
+import { startNats } from './nats-role.ts'
+import { startOperatorsDoor } from './operators-role.ts'
+import { readParties } from './parties-file.ts'
+import { LedgerWatch } from './readiness.ts'
+import { registerDevices, type RegistrationResult } from './registration.ts'
+import { startReplicas } from './replicas-role.ts'
+import type { Closers, StartContext } from './start-context.ts'
+import { startViews, type ViewsRole } from './views-role.ts'
+import { startWan } from './wan-role.ts'
+import { startWorkers, workerCountOf } from './workers.ts'
+
+/** A running broker. */
+export type Broker = {
+  readonly hostId: string
+  /** `host:port` each; empty without the role gateway. */
+  readonly grpc: string
+  readonly http: string
+  readonly ops: string
+  /** Where devices dial in; empty when they do not. */
+  readonly dialIn: string
+  /** Where its nats-server listens. */
+  readonly nats: string
+  /**
+   * Settles, with why, when it cannot go on: the embedded nats-server has been given up, a follower of the ledger or the
+   * host's pipeline has ended. It must be closed then, and the process ended: a supervisor starts it anew.
+   */
+  readonly failed: Promise<string>
+  /** Adds devices to the inventory, or replaces their records. At most 1,000 at a time. */
+  register(entries: readonly DeviceEntry[]): Promise<RegistrationResult>
+  /** Why it is not ready; empty when it is. */
+  reasons(): string[]
+  /** Takes nothing new, ends what it can, saves, lets go. May be called again. */
+  close(): Promise<void>
+}
+
+/** What a program that embeds a broker brings along instead of files and the environment. */
+export type BrokerParts = {
+  /** Instead of JSON lines on stderr. */
+  readonly log?: Log
+  /** Instead of the file `config.partiesFile`. */
+  readonly parties?: Parties
+  /** Path of the nats-server to embed; found or obtained when left out. */
+  readonly natsServer?: string
+  /** Secrets that workers get in their environment, because this process has them from elsewhere. */
+  readonly workerEnv?: Readonly<Record<string, string>>
+  /**
+   * The operator gives up the ledger that the data directory knows, for the one found or a new one.
+   */
+  readonly isNewLedger?: boolean
+}
+
+/**
+ * Starts a broker; settles when it serves.
+ * @throws BrokerError CONFIG_INVALID, NATS_SERVER_…, LEDGER_…, with nothing left running
+ */
+export async function startBroker(config: BrokerConfig, parts: BrokerParts = {}): Promise<Broker> {
+  const closers: Closers = []
+  let closing: Promise<void> | undefined
+  const close = (): Promise<void> => (closing ??= closeAll(closers))
+  try {
+    return { ...(await start(config, parts, closers)), close }
+  } catch (fault) {
+    await close()
+    throw explainDataDirFault(config.dataDir, fault)
+  }
+}
+
+async function closeAll(closers: Closers): Promise<void> {
+  for (const closer of closers.toReversed()) await closer()
+}
+
+async function start(
+  config: BrokerConfig,
+  parts: BrokerParts,
+  closers: Closers,
+): Promise<Omit<Broker, 'close'>> {
+  const log = parts.log ?? createLog(config.logLevel)
+  const metrics = createMetrics()
+  metrics.gauge('busbar_build_info', 'Always 1; the version of Busbar and of Node', () => 1, {
+    version,
+    node: process.versions.node,
+  })
+  const clock = systemClock
+  // Read early: a fault in it is reported before anything is started.
+  const partiesOfGateway = (): Parties => parts.parties ?? readParties(config.partiesFile)
+  if (config.roles.includes('gateway')) partiesOfGateway()
+  makeDataDir(config.dataDir)
+  const hostId = hostIdOf(config.dataDir)
+  const keys = openVault(config.keyEncryption, config.dataDir, log)
+  const { promise: failed, resolve: fail } = Promise.withResolvers<string>()
+  const random = systemRandom
+  const context: StartContext = { config, hostId, clock, random, log, metrics, closers, fail }
+  const does = (role: Role): boolean => config.roles.includes(role)
+
+  const directory = new LedgerDirectory({
+    dataDir: config.dataDir,
+    isNewAccepted: parts.isNewLedger ?? false,
+    workerCount: workerCountOf(config),
+    clock,
+    log,
+  })
+  const disks = await startDiskGuard({ config, log, metrics, closers })
+  const server = await startNats(context, { disks, directory, binary: parts.natsServer })
+  const isNewAccepted = parts.isNewLedger
+  const opened = await openLedger(context, { server, directory, disks, isNewAccepted })
+  const { ledger, deployment, bus, owners } = opened
+  const way = await startWan(context, { bus, owners, keys })
+  const hosting: Partial<Awaited<ReturnType<typeof startHost>>> = {}
+  const replicas = await startReplicas({
+    connectOptions: natsConnectOptions(server.address, `busbar ${hostId} replicas`),
+    wanted: config.replicas,
+    bucketSuffix: deployment.bucketSuffix,
+    ...{ ledger, clock, log, metrics },
+    isOurs: () => hosting.host?.owned.includes(0) === true,
+  })
+  closers.push(() => replicas.close())
+  const comparison = () => replicas.comparison()
+  if (way && does('host'))
+    Object.assign(hosting, await startHost(context, { opened, way, keys, disks, comparison }))
+  const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
+  watch.start()
+  closers.push(() => watch.close())
+  closers.push(() => directory.close(ledger))
+  const gateway = does('gateway')
+    ? await startGateway(context, opened, partiesOfGateway())
+    : undefined
+  const views = does('views') ? await startViewsOf(context, opened) : undefined
+  const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
+    registerDevices(entries, { bus, directory: owners, clock, keys })
+  const { host, stores } = hosting
+  const ops = await startOperatorsDoor(context, {
+    ...{ opened, way, host, stores, gateway, views, replicas, watch, disks, register },
+  })
+  if (config.workerCount !== 0) {
+    const workers = startWorkers(config, server.address, log, parts.workerEnv)
+    closers.push(() => workers.close())
+  }
+  const { grpcPort = 0, httpPort = 0 } = gateway ?? {}
+  const partitions = host?.owned.length ?? 0
+  const roles = config.roles.join()
+  log.info({ hostId, roles, grpcPort, httpPort, ops: ops.url, partitions }, 'busbar serves')
+  return {
+    hostId,
+    grpc: gateway ? formatHostPort(config.grpc.host, grpcPort) : '',
+    http: gateway ? formatHostPort(config.http.host, httpPort) : '',
+    ops: new URL(ops.url).host,
+    dialIn: way?.dialIn ?? '',
+    nats: server.url,
+    failed,
+    register,
+    reasons: () => ops.reasons(),
+  }
+}
+
+async function startViewsOf(
+  { config, hostId, clock, log, metrics, closers }: StartContext,
+  { ledger, cursors, openSnapshots }: OpenedLedger,
+): Promise<ViewsRole> {
+  const views = startViews({
+    folder: join(config.dataDir, 'views'),
+    processId: hostId,
+    partitionCount: config.partitionCount,
+    ledger,
+    snapshots: await openSnapshots(),
+    cursors,
+    clock,
+    log,
+    metrics,
+  })
+  closers.push(() => views.close())
+  return views
+}

@@ -1,0 +1,90 @@
+/** The operators' door for RequestCounters of devices: GET and DELETE /v1/devices/{eui64}/counters. */
+import type { FastifyInstance } from 'fastify'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
+import { requestCounterMax } from '../../core/base/request-counter.ts'
+import type { PartyCounters } from '../device/counters-reset.ts'
+import { countersOf, resetCounters, type RegistrationPorts } from './registration.ts'
+
+/** Counters as JSON: text, because they do not fit a double. */
+export type CountersJson = {
+  party: string
+  highestCounter: string
+  counterFloor: string
+  open: number
+  ended: number
+  past: number
+}
+export type CountersAnswer = { device: string; counters: CountersJson[] }
+
+type Params = { eui64: string }
+type Query = Record<string, unknown>
+
+export function addCounterRoutes(app: FastifyInstance, ports: RegistrationPorts): void {
+  const path = '/v1/devices/:eui64/counters'
+  const safe = { exposeHeadRoute: true }
+  app.get<{ Params: Params; Querystring: Query }>(path, safe, async ({ params, query }) => {
+    const device = deviceIn(params.eui64)
+    expectOnly(query, ['party'])
+    const party = query['party'] === undefined ? undefined : partyIn(query['party'])
+    return answerOf(device, await countersOf(device, party, ports))
+  })
+  // A reset is what is left when the resource is deleted; what the actor remembers stays.
+  app.delete<{ Params: Params; Querystring: Query }>(path, async ({ params, query }) => {
+    const device = deviceIn(params.eui64)
+    expectOnly(query, ['party', 'to', 'by'])
+    const party = partyIn(query['party'])
+    await resetCounters({ device, party, to: toIn(query['to']), by: byIn(query['by']) }, ports)
+    return answerOf(device, await countersOf(device, party, ports))
+  })
+}
+
+const invalid = (detail: string): BrokerError => new BrokerError('VIEW_QUERY_INVALID', detail)
+
+function expectOnly(query: Query, names: readonly string[]): void {
+  for (const name of Object.keys(query))
+    if (!names.includes(name)) throw invalid(`${name.slice(0, 40)} is not a parameter here`)
+}
+
+/** @throws BrokerError DEVICE_UNKNOWN for what is not an EUI-64 */
+export function deviceIn(text: string): Eui64Key {
+  const octets = parseEui64(text)
+  if (octets === undefined) throw new BrokerError('DEVICE_UNKNOWN', 'not an EUI-64')
+  return eui64Key(octets)
+}
+
+function partyIn(value: unknown): Eui64Key {
+  const octets = typeof value === 'string' ? parseEui64(value) : undefined
+  if (octets === undefined) throw invalid('party must be an EUI-64')
+  return eui64Key(octets)
+}
+
+function toIn(value: unknown): bigint {
+  if (value === undefined) return 0n
+  const to = typeof value === 'string' && /^\d{1,19}$/.test(value) ? BigInt(value) : -1n
+  if (to < 0n || to > requestCounterMax)
+    throw invalid(`to must be a counter from 0 to ${requestCounterMax}`)
+  return to
+}
+
+function byIn(value: unknown): string {
+  const bytes = typeof value === 'string' ? Buffer.byteLength(value) : 0
+  if (typeof value !== 'string' || bytes === 0 || bytes > limits.operatorNameBytesMax)
+    throw invalid(`by must say who resets the counters, in ${limits.operatorNameBytesMax} octets`)
+  return value
+}
+
+function answerOf(device: Eui64Key, counters: readonly PartyCounters[]): CountersAnswer {
+  return {
+    device: formatEui64Key(device),
+    counters: counters.map(({ party, highest, floor, open, ended, past }) => ({
+      party: formatEui64Key(party),
+      highestCounter: String(highest),
+      counterFloor: String(floor),
+      open,
+      ended,
+      past,
+    })),
+  }
+}

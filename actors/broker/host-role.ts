@@ -1,0 +1,61 @@
+/** The role host: it serves partitions of devices, whose local stores are in the data directory. */
+import { join } from 'node:path'
+import type { KeyVault } from '../../core/crypto/key-vault.ts'
+import { restoresOf } from '../../core/ledger/identity.ts'
+import { LocalStores } from '../../core/store/local-stores.ts'
+import { Host } from '../runtime/host/host.ts'
+import type { HostOptions } from '../runtime/host/host-options.ts'
+import type { DiskGuard } from './disk-guard.ts'
+import type { OpenedLedger } from './ledger-role.ts'
+import type { StartContext } from './start-context.ts'
+import type { WanWay } from './wan-role.ts'
+
+export type HostParts = {
+  opened: OpenedLedger
+  way: WanWay
+  keys: KeyVault
+  disks: DiskGuard
+  comparison: NonNullable<HostOptions['comparison']>
+}
+
+const checkpointIntervalMs = 5_000
+
+/** Settles when it serves what it could take. */
+export async function startHost(
+  { config, hostId, clock, random, log, metrics, closers, fail }: StartContext,
+  { opened, way, keys, disks, comparison }: HostParts,
+): Promise<{ host: Host; stores: LocalStores }> {
+  const { ledger, deployment, cursors, bus, owners, openSnapshots } = opened
+  const stores = new LocalStores({ folder: join(config.dataDir, 'actors'), log, clock, metrics })
+  closers.push(() => stores.close())
+  const host = new Host({
+    hostId,
+    roles: config.roles,
+    partitionCount: config.partitionCount,
+    ledger,
+    bus,
+    wan: way.wan,
+    keys,
+    clock,
+    random,
+    log,
+    metrics,
+    checkpointIntervalMs,
+    openStore: (partition) => stores.open(partition),
+    mayTakeFrom: (owner) => owners.isSilent(owner),
+    peers: owners,
+    snapshots: await openSnapshots(),
+    cursors,
+    shortage: () => disks.shortage,
+    deliveryKeepMs: config.deliveryKeepMs,
+    restores: restoresOf(deployment.identity),
+    actorsAwakeMax: config.actorsAwakeMax,
+    actorIdleMs: config.actorIdleMs,
+    onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
+    comparison,
+  })
+  closers.push(() => host.close())
+  await host.start()
+  stores.served()
+  return { host, stores }
+}

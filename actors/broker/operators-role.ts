@@ -1,0 +1,67 @@
+/** The operators' door: inventory, counters and views over HTTP, metrics, and whether this process is ready. */
+import type { DeviceEntry } from '../../core/inventory/device-record.ts'
+import { startOpsServer, type OpsServer } from '../../core/ops/server.ts'
+import type { LocalStores } from '../../core/store/local-stores.ts'
+import type { Host } from '../runtime/host/host.ts'
+import { addCounterRoutes } from './counters-door.ts'
+import { addDeviceRoutes } from './device-door.ts'
+import type { DiskGuard } from './disk-guard.ts'
+import type { GatewayRole } from './gateway-role.ts'
+import type { OpenedLedger } from './ledger-role.ts'
+import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
+import type { startReplicas } from './replicas-role.ts'
+import type { RegistrationResult } from './registration.ts'
+import type { StartContext } from './start-context.ts'
+import type { ViewsRole } from './views-role.ts'
+import type { WanWay } from './wan-role.ts'
+
+/** What has been started; undefined for a role that this process does not have. */
+export type Started = {
+  opened: OpenedLedger
+  way: WanWay | undefined
+  host: Host | undefined
+  stores: LocalStores | undefined
+  gateway: GatewayRole | undefined
+  views: ViewsRole | undefined
+  replicas: Awaited<ReturnType<typeof startReplicas>>
+  watch: LedgerWatch
+  disks: DiskGuard
+  register: (entries: readonly DeviceEntry[]) => Promise<RegistrationResult>
+}
+
+export async function startOperatorsDoor(
+  { config, hostId, clock, log, metrics, closers }: StartContext,
+  started: Started,
+): Promise<OpsServer> {
+  const { opened, way, host, stores, gateway, views, replicas, watch, disks, register } = started
+  const { bus, owners, ledger } = opened
+  const ops = await startOpsServer({
+    listen: config.ops,
+    metrics,
+    log,
+    site: config.site,
+    routes: (app) => {
+      addDeviceRoutes(app, { bus, directory: owners, clock }, register)
+      addCounterRoutes(app, { bus, directory: owners, clock })
+      views?.routes(app)
+    },
+  })
+  closers.push(() => ops.close())
+  metrics.gauge('busbar_ready', '1 while every readiness check passes', () =>
+    ops.reasons().length === 0 ? 1 : 0,
+  )
+  replicas.addTo(ops)
+  ops.addCheck('partitions', () => partitionTrouble(owners, host && hostId, host?.owned))
+  ops.addCheck('ledger', () => watch.trouble)
+  ops.addCheck(
+    'deliveries',
+    () => gateway && deliveryTrouble(watch.lastSequence, gateway.feed.sequence),
+  )
+  ops.addCheck('host', () => host?.trouble)
+  disks.tell(ops)
+  ops.addDegradation('store', () => stores?.trouble)
+  ops.addCheck('wan', () => way?.trouble())
+  ops.addCheck('views', () => views?.trouble)
+  ops.addCheck('nats', () => (ledger.isConnected ? undefined : 'no connection to nats-server'))
+  return ops
+}

@@ -1,0 +1,247 @@
+/**
+ * Reads a ledger from its first tick, or from the first that it has not forgotten, and says whether it holds together: the hash chain of each partition, and that what was accepted
+ * ends once at most. Pure; one damaged partition does not stop the others.
+ */
+import { stepChain, genesis } from '../../runtime/partition/chain.ts'
+import { textOfCause, type FailureCause } from '../../device/cause.ts'
+import { isOfRequest, readFact, type DeviceFact } from '../../device/facts.ts'
+import { BrokerError } from '../../../core/base/broker-error.ts'
+import { formatEui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
+import { errorCodeOf } from '../../../core/base/error-table.ts'
+import { formatSrv, type Srv } from '../../../core/base/srv.ts'
+import { noCounter } from '../../device/counter-bounds.ts'
+import type { RequestCountersReset } from '../../device/counters-facts.ts'
+import { numberOfCounter, type CounterKey } from '../../../core/base/counter.ts'
+import {
+  readCounter,
+  readKind,
+  readOriginator,
+  readOutcome,
+  readSrv,
+  readTarget,
+  readTime,
+} from '../../../core/envelope/envelope.ts'
+import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts'
+import { Kind } from '../../../core/envelope/layout.ts'
+import { readTickMessage } from '../../../core/envelope/tick-message.ts'
+import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts'
+import type { TrimRecord } from '../../../core/ports/snapshot.ts'
+import type { Checkpoint } from '../../../core/ports/store.ts'
+
+/** One thing that the ledger says, in words; never a reading or a secret. */
+export type AuditLine = {
+  sequence: number
+  /** UTC ms. */
+  time: number
+  partition: number | undefined
+  device: string
+  /** `originator:device:counter`; undefined for what is of a device and of no request. */
+  requestId: string | undefined
+  /** Of an operator's act on the counters of a party at the device: how their RequestIDs begin, `originator:device:`. */
+  concerns?: string
+  what: string
+}
+
+export type AuditResult = {
+  ticks: number
+  frames: number
+  facts: number
+  accepted: number
+  ended: number
+  deliveries: number
+  /** Accepted and not ended yet. */
+  open: number
+  lastSequence: number
+  /** Ticks up to this sequence were forgotten, and are not counted. */
+  forgottenThrough: number
+  /** Where each partition's chain ends. */
+  chains: Record<string, { frameNumber: number; hash: string }>
+  faults: string[]
+}
+
+/** Faults told one by one; more are counted as one. */
+const faultsMax = 100
+
+export class LedgerAudit {
+  private readonly chains = new Map<number, Checkpoint>()
+  private readonly broken = new Set<number>()
+  /** RequestIDs that are accepted and not ended: what a deployment has open, not what it ever had. */
+  private readonly open = new Set<string>()
+  private readonly counts = {
+    ticks: 0,
+    frames: 0,
+    facts: 0,
+    accepted: 0,
+    ended: 0,
+    deliveries: 0,
+  }
+  private readonly faults: string[] = []
+  private lastSequence = 0
+  private readonly onLine: ((line: AuditLine) => void) | undefined
+  private readonly trimmed: TrimRecord
+
+  /** `trimmed` says what the ledger has forgotten; `onLine` hears every fact and delivery. */
+  constructor(trimmed: TrimRecord, onLine?: (line: AuditLine) => void) {
+    this.trimmed = trimmed
+    this.onLine = onLine
+    for (const [partition, head] of trimmed.heads) this.chains.set(partition, head)
+  }
+
+  read({ subject, sequence, data }: LedgerMessage): void {
+    // Still there when somebody was stopped between the record and the forgetting.
+    if (!isTickSubject(subject) || sequence <= this.trimmed.through) return
+    this.lastSequence = sequence
+    this.counts.ticks++
+    try {
+      readTickMessage(
+        data,
+        (partition, frame) => this.readFrame(partition, frame, sequence),
+        (party, frame) => this.readDeliveries(party, frame, sequence),
+      )
+    } catch (fault) {
+      this.fault(`sequence ${sequence}: ${said(fault)}`)
+    }
+  }
+
+  /** As `read`, from the middle of a ledger: lines only, no chain can be judged there. */
+  readLines(message: LedgerMessage): void {
+    readTickMessage(
+      message.data,
+      (partition, frame) =>
+        forEachEnvelope(frame, chainLinkBytes, (at) =>
+          this.onFact(
+            partition,
+            readTarget(frame, at),
+            readFact(frame, at),
+            message.sequence,
+            readTime(frame, at),
+          ),
+        ),
+      (party, frame) => this.readDeliveries(party, frame, message.sequence),
+    )
+  }
+
+  private fault(text: string): void {
+    if (this.faults.length < faultsMax) this.faults.push(text)
+    else this.faults[faultsMax] = 'and more'
+  }
+
+  private readFrame(partition: number, frame: Buffer, sequence: number): void {
+    this.counts.frames++
+    // Behind its first fault a chain says nothing any more.
+    if (this.broken.has(partition)) return
+    try {
+      const before = this.chains.get(partition) ?? genesis
+      this.chains.set(partition, stepChain(partition, before, frame, sequence))
+      forEachEnvelope(frame, chainLinkBytes, (at) =>
+        this.onFact(
+          partition,
+          readTarget(frame, at),
+          readFact(frame, at),
+          sequence,
+          readTime(frame, at),
+        ),
+      )
+    } catch (fault) {
+      this.broken.add(partition)
+      this.fault(`partition ${partition}, sequence ${sequence}: ${said(fault)}`)
+    }
+  }
+
+  private onFact(
+    partition: number,
+    device: Eui64Key,
+    fact: DeviceFact,
+    sequence: number,
+    time: number,
+  ): void {
+    this.counts.facts++
+    const line = { sequence, time, partition, device: formatEui64Key(device) }
+    if (fact.type === 'REQUEST_COUNTERS_RESET') {
+      const concerns = `${formatEui64Key(fact.party)}:${line.device}:`
+      this.onLine?.({ ...line, requestId: undefined, concerns, what: resetText(fact) })
+      return
+    }
+    if (!isOfRequest(fact)) {
+      this.onLine?.({ ...line, requestId: undefined, what: `${fact.type}${becauseOf(fact)}` })
+      return
+    }
+    const { originator, counter } =
+      fact.type === 'REQUEST_ACCEPTED' || fact.type === 'REQUEST_SENT' ? fact.request : fact
+    const requestId = requestIdOf(originator, device, counter)
+    if (fact.type === 'REQUEST_ACCEPTED') {
+      this.counts.accepted++
+      if (this.open.has(requestId)) this.fault(`sequence ${sequence}: ${requestId} accepted twice`)
+      this.open.add(requestId)
+      const what = `${fact.type} ${formatSrv(fact.request.srv)}`
+      this.onLine?.({ ...line, requestId, what })
+      return
+    }
+    if (fact.type === 'REQUEST_ENDED' || fact.type === 'REQUEST_PARKED') {
+      this.counts.ended++
+      // A request may be parked that was never accepted: the message about it was what failed. What was accepted in a forgotten tick is not known.
+      const mayBeUnknown = fact.type === 'REQUEST_PARKED' || this.trimmed.through > 0
+      if (!this.open.delete(requestId) && !mayBeUnknown)
+        this.fault(`sequence ${sequence}: ${requestId} ended without being open`)
+    }
+    const outcome = 'outcome' in fact ? (errorCodeOf(fact.outcome) ?? String(fact.outcome)) : ''
+    this.onLine?.({ ...line, requestId, what: `${fact.type} ${outcome}`.trim() + becauseOf(fact) })
+  }
+
+  private readDeliveries(party: Eui64Key, frame: Buffer, sequence: number): void {
+    forEachEnvelope(frame, 0, (at) => {
+      this.counts.deliveries++
+      const device = formatEui64Key(readTarget(frame, at))
+      const line = { sequence, time: readTime(frame, at), partition: undefined, device }
+      const to = `to ${formatEui64Key(party)}`
+      if (readKind(frame, at) === Kind.ALERT) {
+        this.onLine?.({ ...line, requestId: undefined, what: `ALERT ${to}` })
+        return
+      }
+      const requestId = `${formatEui64Key(readOriginator(frame, at))}:${device}:${readCounter(frame, at)}`
+      const srv = formatSrv(readSrv(frame, at) as Srv)
+      const outcome = errorCodeOf(readOutcome(frame, at))
+      this.onLine?.({ ...line, requestId, what: `DELIVERY ${to} ${srv} ${outcome}` })
+    })
+  }
+
+  result(): AuditResult {
+    const chains: AuditResult['chains'] = {}
+    for (const [partition, { frameNumber, hash }] of this.chains)
+      chains[partition] = { frameNumber, hash: Buffer.from(hash).toString('hex') }
+    return {
+      ...this.counts,
+      open: this.open.size,
+      lastSequence: this.lastSequence,
+      forgottenThrough: this.trimmed.through,
+      chains,
+      faults: [...this.faults],
+    }
+  }
+}
+
+/** Why it failed, where the fact says so; and which counters are accepted. */
+function becauseOf(fact: DeviceFact): string {
+  if (fact.type === 'COUNTER_CONFIRMED') return ` after ${fact.restores} restores`
+  if (fact.type === 'COUNTER_ACCEPTED') return ` from ${fact.next}`
+  const { cause } = fact as { cause?: FailureCause }
+  return cause === undefined ? '' : `  ${textOfCause(cause)}`
+}
+
+const said = (fault: unknown): string =>
+  fault instanceof BrokerError ? `${fault.code} ${fault.detail}` : String(fault)
+
+function resetText({ type, party, from, to, by }: RequestCountersReset): string {
+  const text = (counter: CounterKey): string =>
+    counter === noCounter ? 'none' : String(numberOfCounter(counter))
+  return (
+    `${type} of ${formatEui64Key(party)} from highest ${text(from.highest)}, floor ${text(from.floor)} ` +
+    `to ${text(to)} by ${JSON.stringify(by)}`
+  )
+}
+
+/** As parties write it. */
+function requestIdOf(originator: Eui64Key, device: Eui64Key, counter: CounterKey): string {
+  const number = Buffer.from(counter, 'latin1').readBigUInt64BE()
+  return `${formatEui64Key(originator)}:${formatEui64Key(device)}:${number}`
+}

@@ -1,0 +1,195 @@
+/**
+ * Values, units and times of readings as text for people. Integers stay exact: no floating point on
+ * the way.
+ */
+import { DeviceAlertKind, type DeviceAlert } from '../../../proto/gen/busbar/v1/device_alert.ts'
+import {
+  Unit,
+  type Profile,
+  type ProfileEntry,
+  type Reading,
+  type ResponseBody,
+  type ServiceResponse,
+  type Value,
+} from '../../../proto/gen/busbar/v1/service_response.ts'
+import { BrokerError } from '../../../core/base/broker-error.ts'
+import { nameOfObis } from '../../../core/dlms/cosem/obis-name.ts'
+import { unitOf } from '../../../core/dlms/cosem/units.ts'
+import { formatObis, obisBytes } from '../../../core/dlms/axdr/obis.ts'
+
+/** The unit as `busbar meter` spells it, `Wh`; empty for counts and where there is no unit. */
+export function unitText(unit: number): string {
+  return unit === Unit.UNIT_UNSPECIFIED ? '' : unitOf(unit)
+}
+
+/** `1-0:1.8.0.255  Electricity, active energy import …`; text that is not a code stands alone. */
+export function obisText(obis: string): string {
+  try {
+    return `${obis}  ${nameOfObis(obis)}`
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    return obis
+  }
+}
+
+/** `value` × 10^`scaler` as decimal text, exactly. `scaler` is an int8. */
+export function decimalText(value: bigint, scaler: number): string {
+  if (value === 0n) return scaler < 0 ? `0.${'0'.repeat(-scaler)}` : '0'
+  const sign = value < 0n ? '-' : ''
+  const digits = (value < 0n ? -value : value).toString()
+  if (scaler >= 0) return sign + digits + '0'.repeat(scaler)
+  const padded = digits.padStart(1 - scaler, '0')
+  return `${sign}${padded.slice(0, scaler)}.${padded.slice(scaler)}`
+}
+
+export const timeText = (time: Date | undefined): string =>
+  time === undefined ? '-' : time.toISOString().replace('.000Z', 'Z')
+
+/** One value; octets in hexadecimal. */
+export function valueText(value: Value | undefined, scaler: number): string {
+  const kind = value?.kind
+  switch (kind?.$case) {
+    case undefined:
+      return '-'
+    case 'integer':
+    case 'unsignedInteger':
+      return decimalText(kind.value, scaler)
+    case 'booleanValue':
+      return kind.value ? 'true' : 'false'
+    case 'text':
+      return JSON.stringify(kind.value)
+    case 'octets':
+      return kind.value.toString('hex')
+    case 'axdr':
+      return `A-XDR ${kind.value.toString('hex')}`
+    case 'time':
+      return timeText(kind.value)
+    case 'floating':
+      return String(kind.value)
+  }
+}
+
+// Statuses as people say them; a good one is not worth a word.
+const statusWords = [
+  '',
+  '',
+  'no such object',
+  'denied',
+  'temporary failure',
+  'hardware fault',
+  'type unmatched',
+  'out of range',
+  'other failure',
+  'no value',
+  'not as expected',
+]
+
+function readingLine(reading: Reading): string {
+  const { obis, isMethod, attributeId, value, scaler, unit, status, statusDetail } = reading
+  const place = `${obisText(obis)}${isMethod ? `, method ${attributeId}` : ''}`
+  const quantity =
+    value === undefined ? '' : `${valueText(value, scaler)} ${unitText(unit)}`.trimEnd()
+  const word = [statusWords[status] ?? `status ${status}`, statusDetail].filter(Boolean).join(': ')
+  // A write or a method that went well has nothing to show.
+  const shown = [quantity, word && `(${word})`].filter(Boolean).join(' ')
+  return shown === '' ? place : `${place}: ${shown}`
+}
+
+const rowTimeText = ({ capturedAt, capturedAtLocal }: ProfileEntry): string =>
+  capturedAt === undefined && capturedAtLocal !== ''
+    ? `${capturedAtLocal} local`
+    : timeText(capturedAt)
+
+function profileLines(profile: Profile, entriesMax: number): string[] {
+  const { columns, entries } = profile
+  const heads = columns.map(({ obis, unit }) => `${obis} ${unitText(unit)}`.trimEnd())
+  const word = statusWords[profile.status] ?? `status ${profile.status}`
+  const count = `${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}`
+  const lines = [`profile ${obisText(profile.obis)}: ${count}${word && ` (${word})`}`]
+  // The heads of the table have room for the codes alone.
+  for (const { obis } of columns) lines.push(`  column ${obisText(obis)}`)
+  if (entries.length > 0) lines.push(`  ${'captured at'.padEnd(22)}${heads.join('  ')}`)
+  for (const entry of entries.slice(0, entriesMax)) {
+    // Clock and status stand in fields of their own, so the columns that the values belong to are
+    // the last ones.
+    const shift = columns.length - entry.values.length
+    const values = entry.values.map((value, i) => valueText(value, columns[i + shift]?.scaler ?? 0))
+    lines.push(`  ${rowTimeText(entry).padEnd(22)}${values.join('  ')}`)
+  }
+  if (entries.length > entriesMax) lines.push(`  … and ${entries.length - entriesMax} more`)
+  const { rowsOutside } = profile
+  if (rowsOutside > 0) lines.push(`  ${rowsOutside} rows outside the period were left out`)
+  return lines
+}
+
+/** Readings, then profiles with at most `entriesMax` entries each; a line each. */
+export function readingLines(body: ResponseBody | undefined, entriesMax = 48): string[] {
+  return [
+    ...(body?.readings ?? []).map(readingLine),
+    ...(body?.profiles ?? []).flatMap((profile) => profileLines(profile, entriesMax)),
+  ]
+}
+
+const alertWords: Readonly<Record<number, string>> = {
+  [DeviceAlertKind.DEVICE_ALERT_KIND_DATA_NOTIFICATION]: 'data notification',
+  [DeviceAlertKind.DEVICE_ALERT_KIND_EVENT_NOTIFICATION]: 'event notification',
+  [DeviceAlertKind.DEVICE_ALERT_KIND_INFORMATION_REPORT]: 'information report',
+  [DeviceAlertKind.DEVICE_ALERT_KIND_IDENTIFICATION]: 'identification',
+}
+
+/** Six octets are an OBIS code, fewer an alarm register. */
+const alarmText = (alarm: Buffer): string =>
+  alarm.length === obisBytes ? obisText(formatObis(alarm)) : alarm.toString('hex')
+
+/** An alert as lines: who said it, how it was protected, and what it says. */
+export function alertLines(alert: DeviceAlert): string[] {
+  const { device, kind, receivedAt, deviceTime, readings, values, alarm } = alert
+  const protection = [
+    alert.isAuthenticated && 'authenticated',
+    alert.isEncrypted && 'encrypted',
+    alert.isSigned && 'signed',
+  ].filter(Boolean)
+  const { deviceTimeLocal } = alert
+  const clock =
+    deviceTime !== undefined
+      ? `, ${timeText(deviceTime)} by the device`
+      : deviceTimeLocal && `, ${deviceTimeLocal} local time by the device`
+  const lines = [
+    `alert  ${alertWords[kind] ?? `kind ${kind}`}  device ${device}`,
+    `  received ${timeText(receivedAt)}${clock}, ${protection.join(' and ') || 'not protected'}`,
+  ]
+  for (const reading of readings) lines.push(`  ${readingLine(reading)}`)
+  for (const value of values) lines.push(`  ${valueText(value, 0)}`)
+  if (alarm.length > 0) lines.push(`  alarm ${alarmText(alarm)}`)
+  return lines
+}
+
+/**
+ * A response as lines: what it answers, how it went, readings and profiles. At most `entriesMax`
+ * entries of each profile.
+ */
+export function responseLines(response: ServiceResponse, entriesMax: number): string[] {
+  const {
+    requestId,
+    serviceReferenceVariant,
+    responseCode,
+    reason,
+    message,
+    acceptedAt,
+    answeredAt,
+    attempts,
+    body,
+  } = response
+  const ms =
+    acceptedAt && answeredAt
+      ? `, ${answeredAt.getTime() - acceptedAt.getTime()} ms after acceptance`
+      : ''
+  const lines = [
+    `${responseCode} ${reason}  SRV ${serviceReferenceVariant}  ` +
+      `device ${requestId?.target ?? '?'}  counter ${requestId?.counter ?? '?'}`,
+    `  answered ${timeText(answeredAt)}${ms}, attempts ${attempts}`,
+  ]
+  if (message !== '') lines.push(`  ${message}`)
+  for (const line of readingLines(body, entriesMax)) lines.push(`  ${line}`)
+  return lines
+}

@@ -1,0 +1,492 @@
+/**
+ * The host of partitions: one pipeline that turns messages into decisions, decisions into one fenced message on the ledger
+ * (facts of all its partitions and deliveries together), and only then runs the effects.
+ *
+ *   mailbox ─ pull ─▶ decide ─▶ commit ─▶ effects: acknowledgements, exchanges with devices
+ *      ▲                           │
+ *      └──── put back, after reloading from disk, when it is not known to be written
+ *
+ * The pull is the clock: while one tick is on its way to disk the next one gathers in the mailbox. Repeating a message is
+ * harmless (requests are known by their RequestID, answers by what is on its way), so every doubt is settled the same
+ * way: forget what is in memory, read what is on disk, decide again (owned-partitions.ts).
+ */
+import { tap, type Subscription } from 'rxjs'
+import { fnv1a32 } from '../../../core/base/bytes.ts'
+import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
+import type { Eui64Key } from '../../../core/base/eui64.ts'
+import { limits } from '../../../core/base/limits.ts'
+import { envelopeEnd, readLane, readTarget } from '../../../core/envelope/envelope.ts'
+import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
+import { headerBytes, offsetOf } from '../../../core/envelope/layout.ts'
+import { aliveSubject, announceAlive } from '../../../core/cluster/alive.ts'
+import { hostSubject } from '../../../core/ports/bus.ts'
+import {
+  encodeHostStatus,
+  statusSubject,
+  type HostStatus,
+} from '../../../core/cluster/process-status.ts'
+import { tickSubject, type CommitRefusal } from '../../../core/ports/ledger.ts'
+import { SealingVault } from '../../../core/crypto/key-vault-sealing.ts'
+import { pullFrom, type PullSource } from '../../../core/stream/pull.ts'
+import type { Send, SendKeyStep } from '../../device/effects.ts'
+import type { Answered, KeyStepAnswered } from '../../device/messages.ts'
+import { ClockLag } from './clock-lag.ts'
+import { Exchanges } from '../exchanges.ts'
+import { Handover } from './handover.ts'
+import type { HostOptions } from './host-options.ts'
+import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
+import { KeyWork } from '../key-work.ts'
+import { LedgerRoom } from './ledger-room.ts'
+import { Mailbox, type Mail } from '../partition/mailbox.ts'
+import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
+import { isStoreDamage } from '../recovery/opening.ts'
+import type { Partition } from '../partition/partition.ts'
+import { OwnMessages } from './own-messages.ts'
+import { answer, FrameReplies, notBeforeOf, refuse, replyToOf } from '../replies.ts'
+import { openPush, type PushPorts } from '../pushes.ts'
+import { isNew, isRefusedForRoom, smallerOf } from './ledger-full.ts'
+import { Snapshots } from '../recovery/snapshots.ts'
+import { Tick, type WantedEffect } from '../partition/tick.ts'
+
+/** How often due wakes are looked for. */
+const wakeIntervalMs = 100
+/** Wait for exchanges under way when the host is closed; what is still out then is sent again by the next owner. */
+const drainMsMax = 5_000
+
+export class Host {
+  private readonly options: HostOptions
+  private readonly mailbox = new Mailbox()
+  private readonly partitions: OwnedPartitions
+  private readonly exchanges: Exchanges
+  private readonly ownMessages: OwnMessages
+  private readonly pushPorts: PushPorts
+  private readonly metrics: HostMetrics
+  private pipeline: Subscription | undefined
+  private served: { close(): Promise<void> } | undefined
+  private callOff: (() => void) | undefined
+  private fallSilent: (() => void) | undefined
+  private isBusy = false
+  private isClosing = false
+  private hasFailed = false
+  /** Fewer after a tick that was too large for the ledger, until one is written again. */
+  private mailsPerTickMax: number = limits.tickMessagesMax
+  /** What is to be done between two ticks, and its doing; the next tick waits for it. */
+  private readonly held: Array<() => Promise<void>> = []
+  private holding: Promise<void> | undefined
+  private lookedAroundAt = 0
+  private readonly handover: Handover
+  private readonly snapshots: Snapshots
+  private readonly keyWork: KeyWork
+  private tickStartedAt = 0
+  private readonly clockLag: ClockLag
+  private statuses: { close(): Promise<void> } | undefined
+  /** Sequence of our last tick. */
+  private lastSequence = 0
+  private readonly ledgerRoom = new LedgerRoom()
+  private readonly spareWriters: FrameWriter[] = []
+
+  constructor(options: HostOptions) {
+    this.options = options
+    const { keys = new SealingVault(() => []), clock } = options
+    this.clockLag = new ClockLag(options)
+    this.exchanges = new Exchanges({ ...options, keys })
+    this.pushPorts = { keys, log: options.log }
+    this.metrics = hostMetrics(options.metrics)
+    this.partitions = new OwnedPartitions(
+      options,
+      this.metrics,
+      () => this.ownMessages.post(options.clock.now()),
+      (action) => this.hold(action),
+    )
+    this.ownMessages = new OwnMessages(this.mailbox, this.partitions, this.exchanges)
+    this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
+    this.snapshots = new Snapshots(options, this.metrics, this.partitions, this.ledgerRoom)
+    hostGauges(options.metrics, {
+      partitions: () => this.owned.length,
+      awake: () => this.partitions.awakeCount,
+      waiting: () => this.mailbox.length,
+      exchanges: () => this.exchanges.count,
+      ledgerUsage: () => this.ledgerRoom.usage,
+    })
+    this.keyWork = new KeyWork({
+      ...options,
+      keys,
+      onAlarm: this.metrics.alarm,
+      partitions: this.partitions,
+      post: (partition, device, message) => this.mailbox.post({ partition, device, message }),
+      now: () => clock.now(),
+    })
+  }
+
+  /** Partitions served here. */
+  get owned(): number[] {
+    return this.partitions.numbers
+  }
+
+  /** Takes every partition that nobody else has, brings it up to date, and serves it. What cannot be taken now is tried again. */
+  async start(): Promise<void> {
+    const { bus, clock, hostId } = this.options
+    // From here on, and whatever keeps the pipeline busy: a host that reads a long log is alive.
+    this.fallSilent = announceAlive(bus, clock, aliveSubject(hostId), hostId)
+    await this.partitions.takeFree()
+    const mail: PullSource<Mail> = {
+      take: (countMax) => this.mailbox.take(countMax),
+      onReady: (ready) => {
+        this.mailbox.onReady = ready
+      },
+    }
+    this.pipeline = pullFrom(mail, (mails) => this.gather(mails), {
+      batchMax: limits.tickMessagesMax,
+    })
+      .pipe(tap((tick) => this.run(tick)))
+      .subscribe({ error: (fault: unknown) => this.fail(fault) })
+    this.served = await bus.serve(hostSubject(hostId), (frame, reply) => this.onFrame(frame, reply))
+    this.statuses = await bus.serve(statusSubject(hostId), (_frame, reply) =>
+      reply(encodeHostStatus(this.status())),
+    )
+    await this.handover.start()
+    this.armWakes()
+  }
+
+  /** Why this host cannot serve as it should now, or undefined. */
+  get trouble(): string | undefined {
+    if (this.hasFailed) return 'the pipeline has ended'
+    if (!this.ledgerRoom.isForNew(0)) return 'BROKER_LEDGER_FULL'
+    const ticking = this.options.clock.elapsedMs() - this.tickStartedAt
+    if (this.isBusy && this.tickStartedAt > 0 && ticking > limits.tickMsMax)
+      return `a tick is under way for ${ticking} ms: the ledger does not answer`
+    return undefined
+  }
+
+  status(): HostStatus {
+    const { hostId, roles = ['host'] } = this.options
+    const comparison = this.options.comparison?.()
+    return {
+      hostId,
+      roles: [...roles],
+      partitions: Array.from(this.partitions.values(), (partition) => partition.status()),
+      ...(comparison !== undefined && { comparison }),
+    }
+  }
+
+  // ── in ──
+
+  private onFrame(frame: Buffer, reply: (frame: Uint8Array) => void): void {
+    const replies = new FrameReplies(reply)
+    const starts: number[] = []
+    try {
+      forEachEnvelope(frame, 0, (at) => starts.push(at))
+    } catch (fault) {
+      // From a gateway of ours, so a bug or another version; what it asked for is answered by its time-out.
+      this.options.log.error({ fault: String(fault) }, 'a frame from a gateway is malformed')
+      starts.length = 0
+    }
+    for (const at of starts) this.onEnvelope(frame, at, replies)
+    replies.close()
+  }
+
+  private onEnvelope(buffer: Buffer, at: number, replies: FrameReplies): void {
+    replies.expect()
+    const asked = { replies, buffer, at }
+    const now = this.options.clock.now()
+    const refuse = (code: ErrorCode): void =>
+      replies.acknowledge(asked, errorId(code), now, notBeforeOf(code, now))
+    const targetAt = at + offsetOf.target
+    const number = fnv1a32(buffer, targetAt, targetAt + 8) % this.options.partitionCount
+    const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
+    const shortage = isNew(message) && this.shortage
+    const partition = this.partitions.get(number)
+    if (partition === undefined) {
+      // While it is reloaded, a full disk may be why.
+      const isOurs = this.partitions.reloading.has(number)
+      return refuse((isOurs && shortage) || 'BROKER_PARTITION_UNAVAILABLE')
+    }
+    if (this.isClosing) return refuse('BROKER_DRAINING')
+    // What a tick may write is counted on it.
+    if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
+      return refuse('REQUEST_SIZE_EXCEEDED')
+    if (shortage) return refuse(shortage)
+    const mail = { partition, device: readTarget(buffer, at), message }
+    if (!this.mailbox.offer(mail, readLane(buffer, at))) refuse('BROKER_PARTITION_BUSY')
+  }
+
+  /** Why nothing new is taken now, or undefined. */
+  private get shortage(): ErrorCode | undefined {
+    const underWay = this.exchanges.count + this.mailbox.length
+    const isRoom = this.ledgerRoom.isForNew(underWay, this.options.clock.elapsedMs())
+    return isRoom ? this.options.shortage?.() : 'BROKER_LEDGER_FULL'
+  }
+
+  private armWakes(): void {
+    const { clock } = this.options
+    this.callOff = clock.at(clock.now() + wakeIntervalMs, () => {
+      if (!this.isBusy) this.clockLag.look(this.partitions.values())
+      // Under load a tick is nearly always under way; time goes on all the same.
+      this.ownMessages.post(clock.now())
+      // Partitions that have lost their host come here.
+      const elapsedMs = clock.elapsedMs()
+      if (elapsedMs - this.lookedAroundAt >= limits.lookAroundMs) {
+        this.lookedAroundAt = elapsedMs
+        void this.partitions.takeFree().then(() => this.handover.balance())
+      }
+      this.snapshots.look(elapsedMs)
+      this.keyWork.look(elapsedMs)
+      if (!this.isBusy) this.betweenTicks()
+      this.armWakes()
+    })
+  }
+
+  /** A bug of ours: what is in memory is not to be trusted, so it is not saved; the next life starts from the ledger. */
+  private fail(fault: unknown): void {
+    const { log, onFault } = this.options
+    this.hasFailed = true
+    this.isClosing = true
+    this.partitions.settleDown()
+    this.callOff?.()
+    log.error(
+      { fault: fault instanceof Error ? fault.stack : String(fault) },
+      'the pipeline has ended',
+    )
+    onFault(fault)
+  }
+
+  // ── decide, commit, effects ──
+
+  /** Decides and commits; settles with what is to be run now that it is on disk, or undefined when it is not. */
+  private async gather(taken: readonly Mail[]): Promise<Tick | undefined> {
+    while (this.holding !== undefined) await this.holding
+    this.isBusy = true
+    this.clockLag.look(this.partitions.values())
+    const { clock } = this.options
+    const startedAt = clock.elapsedMs()
+    this.tickStartedAt = startedAt
+    if (this.partitions.isFenceStale) await this.partitions.refreshFence()
+    const mails = this.ours(taken, clock.now())
+    const tick = new Tick(mails, this.spareWriters)
+    let left: readonly Mail[]
+    try {
+      left = this.decideAll(tick)
+    } catch (fault) {
+      if (!isStoreDamage(fault)) throw fault
+      // Nothing of this tick is written; what it did to memory is undone by reading again.
+      tick.release()
+      await this.partitions.reload(false)
+      this.mailbox.putBack(mails)
+      return undefined
+    }
+    if (left.length > 0) this.mailbox.putBack(left)
+    const message = tick.message(this.partitions.values())
+    if (message === undefined) return this.sendable(tick, -Infinity)
+    const { hostId, ledger } = this.options
+    const subject = tickSubject(hostId)
+    const expect = { subject, sequence: this.partitions.fence }
+    const committed = await ledger.commit([{ subject, data: message.data, expect }])
+    tick.release()
+    if (committed.refused !== undefined) {
+      await this.recover(mails.slice(0, mails.length - left.length), committed)
+      return undefined
+    }
+    this.ledgerRoom.fullUntil = 0
+    this.mailsPerTickMax = Math.min(limits.tickMessagesMax, this.mailsPerTickMax * 2)
+    this.lastSequence = this.partitions.fence = committed.firstSequence
+    for (const partition of message.written) partition.committed(committed.firstSequence)
+    this.ledgerRoom.onTick(message.data.length, tick.deliveryCount)
+    this.metrics.onCommit(tick, message.data.length, clock.elapsedMs() - startedAt)
+    return this.sendable(tick, startedAt)
+  }
+
+  /**
+   * `tick`, when the partitions were known to be ours at or after `knownAt`. This process may have been stopped for long since, and what is to be
+   * sent may have ended elsewhere: unless that was just now the ledger is asked, and in doubt all is reloaded, so that nothing of it is sent.
+   */
+  private async sendable(tick: Tick, knownAt: number): Promise<Tick> {
+    const isRecent = this.clockLag.isRecent(knownAt)
+    if (tick.hasSends && !isRecent && !(await this.partitions.isFenceCurrent()))
+      await this.partitions.reload(true)
+    return tick
+  }
+
+  private run(tick: Tick | undefined): void {
+    for (const { partition, device, effect } of tick?.effects ?? [])
+      this.runEffect(partition, device, effect)
+    this.isBusy = false
+    if (this.ownMessages.isMoreDue) this.ownMessages.post(this.options.clock.now())
+    this.betweenTicks()
+  }
+
+  private runEffect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
+    switch (effect.type) {
+      case 'SEND':
+      case 'SEND_KEY_STEP':
+        return this.send(partition, device, effect)
+      case 'MAKE_KEYS':
+        return this.keyWork.make(partition, device, effect)
+      case 'OPEN_PUSH': {
+        const message = openPush(device, effect, this.pushPorts)
+        return this.mailbox.post({ partition, device, message })
+      }
+      case 'ALARM':
+        return this.keyWork.alarm(device, effect)
+      default:
+        return answer(effect)
+    }
+  }
+
+  private send(partition: Partition, device: Eui64Key, effect: Send | SendKeyStep): void {
+    const { number } = partition
+    const sent = effect.type === 'SEND' ? effect.request : effect.step
+    // It may have ended in the tick that decided to send it.
+    const isWanted = (): boolean => this.partitions.get(number)?.sentOf(device) === sent
+    if (!isWanted()) return
+    const onAnswered = (message: Answered | KeyStepAnswered): void => {
+      // Looked up again: the partition may have been given away and come back while the exchange was under way. While it
+      // is being reloaded it is not there, and will be the same one; of one that is gone for good the mail is dropped.
+      const owner = this.partitions.get(number) ?? partition
+      this.mailbox.post({ partition: owner, device, message })
+    }
+    const onFree = (): void => {
+      this.hold(async () => {
+        if (!isWanted()) return
+        if (await this.partitions.isFenceCurrent()) this.send(partition, device, effect)
+        else await this.partitions.reload(false)
+      }).catch((fault: unknown) => this.fail(fault))
+    }
+    this.exchanges.start(device, effect, onAnswered, onFree)
+  }
+
+  /** Decides until all is decided or the tick is large enough; returns what is left. */
+  private decideAll(tick: Tick): readonly Mail[] {
+    const { clock } = this.options
+    const { mails } = tick
+    const now = clock.now()
+    let factBytes = 0
+    for (let index = 0; index < mails.length; index++) {
+      const { partition, device, message } = mails[index]!
+      const before = partition.factBytes
+      partition.process(device, message, now, tick)
+      factBytes += partition.factBytes - before
+      // What is left over is decided next, before everything else.
+      if (tick.isFullWith(factBytes) || index + 1 >= this.mailsPerTickMax)
+        return mails.slice(index + 1)
+    }
+    return []
+  }
+
+  /** Without those whose partition has gone to another host since, which are told so. Once, before anything is decided. */
+  private ours(mails: readonly Mail[], now: number): readonly Mail[] {
+    const isOurs = ({ partition }: Mail): boolean =>
+      this.partitions.get(partition.number) === partition
+    if (mails.every(isOurs)) return mails
+    return mails.filter((mail) => {
+      if (isOurs(mail)) return true
+      refuse(mail.message, 'BROKER_PARTITION_UNAVAILABLE', now)
+      return false
+    })
+  }
+
+  /** Between two ticks memory is what is on disk: the moment for checkpoints, and to rebuild a store that is damaged. */
+  private betweenTicks(): void {
+    const { clock, checkpointIntervalMs } = this.options
+    let isDamaged = false
+    // One partition at a time, in turn: packing the states of all would be a long pause.
+    let due: Partition | undefined
+    let isFarBehind = false
+    for (const partition of this.partitions.values()) {
+      if (partition.isStoreDamaged) isDamaged = true
+      else if (
+        (due === undefined || partition.savedAt < due.savedAt) &&
+        partition.isSaveDue(clock.elapsedMs(), checkpointIntervalMs, this.lastSequence)
+      )
+        due = partition
+      isFarBehind ||= partition.isFarBehind
+    }
+    void due?.saveAndSleep(clock, this.lastSequence)
+    if (isDamaged && !this.isClosing)
+      this.hold(() => this.partitions.reload(false)).catch((fault: unknown) => this.fail(fault))
+    else {
+      // An owner that nobody asks any more must hear that it is none, too.
+      if (this.partitions.isFenceStale) this.held.push(() => this.partitions.refreshFence())
+      if (isFarBehind) this.held.push(() => this.partitions.catchUp(this.lastSequence))
+      this.runHeld()
+    }
+  }
+
+  /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
+  private hold(action: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.held.push(() => action().then(resolve, reject))
+      if (!this.isBusy) this.runHeld()
+    })
+  }
+
+  private runHeld(): void {
+    if (this.held.length === 0) return
+    this.isBusy = true
+    this.tickStartedAt = this.options.clock.elapsedMs()
+    this.holding = (async () => {
+      for (let next = this.held.shift(); next !== undefined; next = this.held.shift()) await next()
+      this.holding = undefined
+      this.isBusy = false
+    })()
+  }
+
+  // ── when the ledger says no ──
+
+  private async recover(mails: readonly Mail[], { refused, detail }: CommitRefusal): Promise<void> {
+    const { log, clock } = this.options
+    this.metrics.refused(refused)
+    log.warn({ refused, detail }, 'a tick was not written; its messages are decided again')
+    await this.partitions.reload(refused === 'unknown' || refused === 'fence')
+    const now = clock.now()
+    let again = mails
+    if (refused === 'full') {
+      this.ledgerRoom.fullUntil = clock.elapsedMs() + ledgerRetryMs
+      again = mails.filter(({ message }) => !isRefusedForRoom(message, now))
+      await this.pause(ledgerRetryMs)
+    } else if (refused === 'too-large') {
+      this.mailsPerTickMax = Math.max(1, mails.length >> 1)
+      if (mails.length === 1) again = await this.smaller(mails[0]!, now)
+    }
+    this.mailbox.putBack(again)
+  }
+
+  /**
+   * What is left to do with a message that is too large for the ledger all by itself, which its settings exclude at the start: it may
+   * have been told a smaller `max_payload` since.
+   */
+  private async smaller(mail: Mail, now: number): Promise<Mail[]> {
+    const message = smallerOf(mail.message)
+    if (message === undefined) refuse(mail.message, 'BROKER_LEDGER_FULL', now)
+    else if (message === mail.message) await this.pause(ledgerRetryMs)
+    return message === undefined ? [] : [{ ...mail, message }]
+  }
+
+  private pause(ms: number): Promise<void> {
+    const { clock } = this.options
+    return new Promise((resolve) => void clock.at(clock.now() + ms, resolve))
+  }
+
+  // ── end ──
+
+  /** Takes nothing new, ends what it can, saves, and lets go. */
+  async close(): Promise<void> {
+    const { clock } = this.options
+    await this.snapshots.close()
+    this.keyWork.close()
+    // What is here goes where it can be served.
+    await this.handover.close(!this.hasFailed)
+    this.isClosing = true
+    this.partitions.settleDown()
+    await this.statuses?.close()
+    const deadline = clock.elapsedMs() + drainMsMax
+    const isOver = (): boolean =>
+      this.hasFailed || (this.exchanges.count === 0 && this.mailbox.length === 0 && !this.isBusy)
+    while (!isOver() && clock.elapsedMs() < deadline) await this.pause(20)
+    await this.served?.close()
+    this.callOff?.()
+    this.pipeline?.unsubscribe()
+    // In the middle of a tick memory is ahead of the ledger.
+    await this.partitions.close(!this.isBusy && !this.hasFailed)
+    this.fallSilent?.()
+  }
+}

@@ -1,0 +1,497 @@
+/**
+ * One partition: the awake actors of its devices, the frame of facts that the present tick gathers, and the store it is
+ * folded into. It decides; the host commits. Between two ticks its memory is exactly what is on the ledger, so a
+ * checkpoint is taken there.
+ */
+import { BrokerError } from '../../../core/base/broker-error.ts'
+import { formatEui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
+import { limits } from '../../../core/base/limits.ts'
+import { readTarget } from '../../../core/envelope/envelope.ts'
+import {
+  chainLinkBytes,
+  forEachEnvelope,
+  FrameWriter,
+  hashOfFrame,
+  writeChainLink,
+} from '../../../core/envelope/frame.ts'
+import type { Clock } from '../../../core/ports/clock.ts'
+import {
+  noKeyCounts,
+  type KeyCounts,
+  type PartitionStatus,
+} from '../../../core/cluster/process-status.ts'
+import type { Log } from '../../../core/ports/log.ts'
+import type { Checkpoint, PartitionStore, StoreCopy } from '../../../core/ports/store.ts'
+import { decide, evolve, park, type DeviceBehaviour } from '../../device/actor.ts'
+import { clockSet } from '../../device/clock-set.ts'
+import { emptyOutbox, type DeviceEffect, type Outbox } from '../../device/effects.ts'
+import { isWritten, readFact, writeFact } from '../../device/facts.ts'
+import { next, type DeviceMessage } from '../../device/messages.ts'
+import {
+  claimRecord,
+  emptyState,
+  isUnfinished,
+  loaded,
+  type DeviceState,
+} from '../../device/state.ts'
+import { nextWakeMs, storedWakeMs } from '../../device/wakes.ts'
+import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
+import { genesis, stepChain } from './chain.ts'
+import type { ClockSet } from '../host/clock-lag.ts'
+import { Unfinished } from './wake-index.ts'
+import { isStoreDamage, openStore } from '../recovery/opening.ts'
+import type { Past } from '../recovery/trimmed-history.ts'
+import { packState, unpackState } from '../state-codec.ts'
+import type { Tick } from './tick.ts'
+import { Wakes } from './wakes.ts'
+
+export type PartitionOptions = {
+  number: number
+  store: PartitionStore
+  log: Log
+  actorsAwakeMax: number
+  /** How often the ledger was restored. */
+  restores?: number | undefined
+  actorIdleMs: number
+  onParked: () => void
+  /** Its store can be opened again. */
+  onClosed: () => void
+  behaviour?: DeviceBehaviour
+}
+
+export class Partition {
+  readonly number: number
+  /** Requests in the mailbox. */
+  waiting = 0
+  /** When the last save began, elapsed time. */
+  savedAt = 0
+  /** Sequence of the lease message: ours for as long as it is the last. */
+  leaseSequence = 0
+  /** The store cannot be trusted; `open` clears it, and until then nothing is saved or read. */
+  isStoreDamaged = false
+  isClosed = false
+  /** Of its devices with keys, when they were last gone through. */
+  keyCounts: KeyCounts = noKeyCounts
+
+  private readonly options: PartitionOptions
+  private readonly behaviour: DeviceBehaviour
+  private readonly awake: AwakeActors = new Map()
+  private readonly dirty = new Set<Eui64Key>()
+  private readonly wakes: Wakes
+  private readonly frame = new FrameWriter()
+  private readonly outbox: Outbox
+  private folded: Checkpoint = genesis
+  private taken: { frameNumber: number; hash: Buffer } | undefined
+  private saving: Promise<void> | undefined
+  /** Sequence of the store's checkpoint; -1 when it has none. */
+  private savedSequence = -1
+  /** Of the last snapshot; 0 for none, or none known. */
+  snapshotSequence = 0
+  private isSaveWanted = false
+  private toResume: Unfinished | undefined
+  /** The clock was set back, and not all that sleeps has been moved with it. */
+  private setBack: ClockSet | undefined
+  private besideReplay: Promise<void> | undefined
+
+  constructor(options: PartitionOptions) {
+    this.number = options.number
+    this.options = options
+    this.outbox = { facts: [], deliveries: [], effects: [], restores: options.restores ?? 0 }
+    this.behaviour = options.behaviour ?? { decide, evolve, park }
+    this.wakes = new Wakes({
+      ...options,
+      awake: this.awake,
+      clockSet: this.behaviour.clockSet ?? clockSet,
+      wake: (device, now) => this.wake(device, now),
+      markDirty: (device, actor) => this.markDirty(device, actor),
+    })
+  }
+
+  get awakeCount(): number {
+    return this.awake.size
+  }
+
+  /** More has changed than may be awake, and the store is not done with the last save: memory grows until it is. */
+  get isFarBehind(): boolean {
+    return this.saving !== undefined && this.dirty.size > this.options.actorsAwakeMax
+  }
+
+  /** Octets of facts that the present tick has gathered. */
+  get factBytes(): number {
+    return this.frame.bytes
+  }
+
+  get checkpoint(): Checkpoint {
+    return this.folded
+  }
+
+  /** Sequence up to which the store is folded. */
+  get storedSequence(): number {
+    return Math.max(0, this.savedSequence)
+  }
+
+  /** The store as it is now; undefined when it cannot be trusted, or has nothing to show. */
+  copy(): StoreCopy | undefined {
+    return this.isClosed || this.isStoreDamaged ? undefined : this.options.store.copy()
+  }
+
+  /** For operators. */
+  status(): PartitionStatus {
+    const { number, waiting, savedSequence, snapshotSequence } = this
+    return {
+      number,
+      sequence: this.folded.sequence,
+      savedSequence: Math.max(0, savedSequence),
+      snapshotSequence,
+      awake: this.awake.size,
+      waiting,
+      keys: this.keyCounts,
+    }
+  }
+
+  /**
+   * Forgets what is in memory and opens the store where it was last saved. `lastSequence` is that of the ledger's last tick. A store that
+   * is damaged, or was not folded from this ledger, is cleared; one that lacks what the ledger has forgotten is loaded from the snapshot.
+   * Follow with `replay` of the ticks behind `checkpoint`, then `ready`.
+   * @throws BrokerError STORE_DAMAGED when the store is so even though it has been cleared; SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE
+   */
+  async open(lastSequence: number, past: Past): Promise<void> {
+    // That it failed has been told already.
+    await this.saving?.catch(() => undefined)
+    if (!this.isStoreDamaged) {
+      try {
+        return await this.reopen(lastSequence, past)
+      } catch (fault) {
+        if (!isStoreDamage(fault)) throw fault
+      }
+    }
+    this.options.log.warn(
+      { partition: this.number },
+      'the store is damaged and is rebuilt from the ledger',
+    )
+    try {
+      await this.options.store.clear()
+    } catch (cause) {
+      throw new BrokerError('STORE_DAMAGED', 'it cannot be cleared', { cause })
+    }
+    this.isStoreDamaged = false
+    return this.reopen(lastSequence, past)
+  }
+
+  private async reopen(lastSequence: number, past: Past): Promise<void> {
+    this.awake.clear()
+    this.dirty.clear()
+    this.frame.clear()
+    this.taken = undefined
+    this.toResume = this.besideReplay = this.setBack = undefined
+    this.isSaveWanted = false
+    this.wakes.restart()
+    const { number: partition } = this
+    const { store, log } = this.options
+    let checkpoint: Checkpoint | undefined
+    try {
+      checkpoint = await openStore({ partition, store, log, lastSequence, past })
+    } catch (fault) {
+      this.isStoreDamaged = isStoreDamage(fault)
+      throw fault
+    }
+    this.savedSequence = checkpoint?.sequence ?? -1
+    this.folded = checkpoint ?? genesis
+  }
+
+  /** Every tick up to `lastSequence` has been replayed: the partition can be served, and `unfinished` tells what it has to take up. */
+  async ready(lastSequence: number): Promise<void> {
+    this.foldedTo(lastSequence)
+    await this.besideReplay
+    // What is not saved yet is so in its turn, when requests are answered already.
+    for (const [device, { state }] of this.awake) loaded(state, device)
+    const isOpen = (key: Eui64Key): boolean => isUnfinished(this.awake.get(key)?.state)
+    this.toResume = new Unfinished([...this.dirty].filter(isOpen))
+  }
+
+  private foldedTo(sequence: number): void {
+    if (sequence > this.folded.sequence) this.folded = { ...this.folded, sequence }
+  }
+
+  /** Whatever is wrong with what is read, it is the store's fault, and the store is a cache. */
+  private reading<T>(what: string, read: () => T): T {
+    try {
+      return read()
+    } catch (cause) {
+      this.isStoreDamaged = true
+      throw isStoreDamage(cause) ? cause : new BrokerError('STORE_DAMAGED', what, { cause })
+    }
+  }
+
+  /**
+   * Applies this partition's frame of the tick `sequence` and checks the hash chain. A promise means: wait, it saves.
+   * @throws BrokerError LEDGER_CHAIN_BROKEN, FRAME_MALFORMED, ENVELOPE_MALFORMED, STORE_DAMAGED
+   */
+  replay(data: Buffer, sequence: number): void | Promise<void> {
+    if (sequence <= this.folded.sequence) return
+    const folded = stepChain(this.number, this.folded, data, sequence)
+    forEachEnvelope(data, chainLinkBytes, (at) => {
+      const device = readTarget(data, at)
+      const actor = this.wake(device, 0)
+      this.markDirty(device, actor)
+      this.apply(actor, readFact(data, at), device)
+    })
+    this.folded = folded
+    if (this.dirty.size >= limits.replayDirtyMax) return this.saveBesideReplay()
+  }
+
+  /** Starts a save, when the one before is done: the store writes while the next states are folded. */
+  private async saveBesideReplay(): Promise<void> {
+    await this.besideReplay
+    this.besideReplay = this.save().then(() => {
+      for (const [device, actor] of this.awake) if (!actor.isDirty) this.awake.delete(device)
+    })
+    // Told to whoever waits for it.
+    this.besideReplay.catch(() => undefined)
+  }
+
+  /** The next `countMax` devices that may have had something on its way when the partition was loaded: a restart takes them up beside its work. */
+  unfinished(now: number, countMax: number): Eui64Key[] {
+    const { toResume, setBack } = this
+    if (toResume === undefined) return []
+    if (setBack !== undefined && this.awake.size > this.options.actorsAwakeMax) return []
+    const found = this.unlessDamaged(() => toResume.next(this.options.store, countMax)) ?? []
+    if (setBack !== undefined)
+      this.unlessDamaged(() => found.forEach((one) => this.wakes.clockSetFor(one, now, setBack)))
+    if (toResume.isOver) this.toResume = this.setBack = undefined
+    return found.filter((device) => this.sentOf(device) === undefined)
+  }
+
+  /** What `read` gives of the store; undefined when that is damaged. */
+  private unlessDamaged<T>(read: () => T): T | undefined {
+    if (this.isStoreDamaged) return undefined
+    try {
+      return this.reading('wakes', read)
+    } catch (fault) {
+      if (!isStoreDamage(fault)) throw fault
+      return undefined
+    }
+  }
+
+  /**
+   * Decides one message of one device, and what follows from it; all of it becomes part of `tick`.
+   * @throws BrokerError STORE_DAMAGED; memory is then behind or ahead of the ledger, and a reload must follow
+   */
+  process(device: Eui64Key, message: DeviceMessage, now: number, tick: Tick): void {
+    const actor = this.wake(device, now)
+    const { outbox } = this
+    if (this.step(device, actor, message, now, tick)) this.step(device, actor, next, now, tick)
+    emptyOutbox(outbox)
+    // A device that nobody has registered leaves nothing behind.
+    if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
+  }
+
+  /** What is on its way to `device`. */
+  sentOf(device: Eui64Key): DeviceState['sent' | 'keyStep'] {
+    const { sent, keyStep } = this.awake.get(device)?.state ?? {}
+    return sent ?? keyStep
+  }
+
+  /** True when it gave facts. */
+  private step(
+    device: Eui64Key,
+    actor: Awake,
+    message: DeviceMessage,
+    now: number,
+    tick: Tick,
+  ): boolean {
+    const { outbox } = this
+    emptyOutbox(outbox)
+    try {
+      this.behaviour.decide(actor.state, message, now, outbox)
+    } catch (fault) {
+      emptyOutbox(outbox)
+      this.parked(device, message.type, fault, 'an actor failed on a message, which is parked')
+      this.behaviour.park(actor.state, message, now, outbox)
+    }
+    for (const fact of outbox.facts) {
+      if (isWritten(fact)) {
+        if (this.frame.count === 0) this.frame.reserve(chainLinkBytes)
+        writeFact(this.frame, device, fact)
+        this.markDirty(device, actor)
+      }
+      this.apply(actor, fact, device)
+    }
+    for (const delivery of outbox.deliveries) tick.deliver(device, delivery)
+    for (const effect of outbox.effects) this.want(device, actor, effect, tick)
+    return outbox.facts.length > 0 && message.type !== 'NEXT'
+  }
+
+  private want(device: Eui64Key, actor: Awake, effect: DeviceEffect, tick: Tick): void {
+    if (effect.type === 'WAKE_AT') {
+      actor.wakeAt = effect.at
+      this.wakes.schedule(device, actor)
+    } else tick.effect(this, device, effect)
+  }
+
+  private apply(actor: Awake, fact: Outbox['facts'][number], device: Eui64Key): void {
+    try {
+      this.behaviour.evolve(actor.state, fact)
+      if (fact.type === 'DEVICE_REGISTERED') claimRecord(actor.state, device)
+    } catch (fault) {
+      // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
+      this.parked(device, fact.type, fault, 'a fact could not be applied')
+    }
+  }
+
+  private parked(device: Eui64Key, what: string, fault: unknown, text: string): void {
+    this.options.onParked()
+    this.options.log.error(
+      { partition: this.number, device: formatEui64Key(device), what, fault: String(fault) },
+      text,
+    )
+  }
+
+  private wake(device: Eui64Key, now: number): Awake {
+    const known = this.awake.get(device)
+    if (known !== undefined) {
+      use(this.awake, device, known, now)
+      return known
+    }
+    const state = this.reading('state', () => this.stored(device)) ?? emptyState()
+    const actor: Awake = {
+      state,
+      isDirty: false,
+      usedAt: now,
+      wakeAt: nextWakeMs(state, now),
+      slot: 0,
+    }
+    this.wakes.schedule(device, actor)
+    this.awake.set(device, actor)
+    return actor
+  }
+
+  private stored(device: Eui64Key): DeviceState | undefined {
+    const packed = this.options.store.load(device)
+    const state = packed && unpackState(packed)
+    if (state !== undefined) loaded(state, device)
+    return state
+  }
+
+  private markDirty(device: Eui64Key, actor: Awake): void {
+    if (actor.isDirty) return
+    actor.isDirty = true
+    this.dirty.add(device)
+  }
+
+  /** Up to `countMax` devices whose time has come, awake and asleep. None of those asleep when the store is found damaged: a reload finds them. */
+  due(now: number, countMax: number): Eui64Key[] {
+    const devices = this.wakes.dueAwake(now, countMax)
+    const room = countMax - devices.length
+    const mayBegin = this.saving === undefined && !this.isSaveWanted
+    if (room > 0 && this.unlessDamaged(() => this.wakes.dueStored(now, room, devices, mayBegin)))
+      this.isSaveWanted = true
+    return devices
+  }
+
+  /**
+   * The clock of this host was set; to be called between ticks only. `unfinished` goes through
+   * those asleep.
+   */
+  clockSet(set: ClockSet): void {
+    this.wakes.clockSet(set)
+    if (set.after < set.before && this.setBack === undefined) return
+    this.setBack = { ...set, before: this.setBack?.before ?? set.before }
+    this.toResume = new Unfinished(this.toResume?.unsaved ?? [])
+  }
+
+  /**
+   * The facts of this tick as a ledger frame, chained to the one before; undefined when there are none. Borrowed until
+   * `committed` or `open`, one of which must follow.
+   */
+  takeFrame(): Buffer | undefined {
+    if (this.frame.count === 0) return undefined
+    const frameNumber = this.folded.frameNumber + 1
+    const frame = this.frame.lend()
+    writeChainLink(frame, 0, {
+      partition: this.number,
+      frameNumber,
+      previousHash: Buffer.from(this.folded.hash),
+    })
+    this.taken = { frameNumber, hash: hashOfFrame(frame) }
+    return frame
+  }
+
+  /** The frame taken last is on disk at `sequence`. */
+  committed(sequence: number): void {
+    if (this.taken !== undefined) this.folded = { sequence, frameSequence: sequence, ...this.taken }
+    this.taken = undefined
+    this.frame.clear()
+  }
+
+  /** To be asked between ticks only. */
+  isSaveDue(elapsedMs: number, intervalMs: number, lastSequence: number): boolean {
+    if (this.saving !== undefined || this.isStoreDamaged) return false
+    const isBehind = lastSequence - this.savedSequence > limits.checkpointIdleTicksMax
+    if (this.dirty.size === 0 && !isBehind) return false
+    const isCrowded = this.awake.size > this.options.actorsAwakeMax
+    const waitMs = isCrowded ? Math.min(limits.crowdedSaveMs, intervalMs) : intervalMs
+    return this.isSaveWanted || elapsedMs - this.savedAt >= waitMs
+  }
+
+  /** Saves, then puts to sleep who may be; to be called between ticks only. That it failed is told here. */
+  async saveAndSleep(clock: Clock, lastSequence: number): Promise<void> {
+    this.foldedTo(lastSequence)
+    this.savedAt = clock.elapsedMs()
+    try {
+      await this.save()
+      const { actorIdleMs, actorsAwakeMax } = this.options
+      putToSleep(this.awake, clock.now(), actorIdleMs, actorsAwakeMax)
+    } catch (fault) {
+      const { log } = this.options
+      log.error({ partition: this.number, fault: String(fault) }, 'the store could not be saved')
+    }
+  }
+
+  /** Writes all that has changed, and the checkpoint it belongs to; to be called between ticks only. */
+  save(): Promise<void> {
+    if (this.saving !== undefined) return this.saving.then(() => this.save())
+    if (this.dirty.size === 0 && this.savedSequence === this.folded.sequence)
+      return Promise.resolve()
+    this.isSaveWanted = false
+    const states = new Map<Eui64Key, Uint8Array>()
+    const wakes = new Map<Eui64Key, number>()
+    for (const device of this.dirty) {
+      const actor = this.awake.get(device)
+      if (actor === undefined) continue
+      actor.isDirty = false
+      states.set(device, packState(actor.state))
+      // What is on its way must be found after a restart.
+      wakes.set(device, storedWakeMs(actor.state))
+    }
+    const saved = [...this.dirty]
+    this.dirty.clear()
+    const checkpoint = this.folded
+    this.saving = this.options.store.save({ states, wakes, checkpoint }).then(
+      () => {
+        this.saving = undefined
+        this.savedSequence = checkpoint.sequence
+      },
+      (fault) => {
+        this.saving = undefined
+        // Anything else (no room on the disk) may pass, and is tried again.
+        if (isStoreDamage(fault)) this.isStoreDamaged = true
+        for (const device of saved) {
+          const actor = this.awake.get(device)
+          if (actor !== undefined) this.markDirty(device, actor)
+        }
+        throw fault
+      },
+    )
+    return this.saving
+  }
+
+  /** May be called again. */
+  async close(): Promise<void> {
+    if (this.isClosed) return
+    this.isClosed = true
+    await this.saving?.catch(() => undefined)
+    await this.options.store.close()
+    this.options.onClosed()
+  }
+}

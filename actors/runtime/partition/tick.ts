@@ -1,0 +1,145 @@
+/**
+ * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run once both are on disk.
+ */
+import { writeOctetsOf } from '../../../core/base/bytes.ts'
+import type { Eui64Key } from '../../../core/base/eui64.ts'
+import { Lane } from '../../../core/base/lane.ts'
+import { limits } from '../../../core/base/limits.ts'
+import { writeSafeU64 } from '../../../core/envelope/envelope.ts'
+import { FrameWriter } from '../../../core/envelope/frame.ts'
+import {
+  causeBodyType,
+  headerBytes,
+  headerTemplate,
+  Kind,
+  offsetOf,
+} from '../../../core/envelope/layout.ts'
+import {
+  writeTickMessage,
+  type PartitionFrame,
+  type PartyFrame,
+} from '../../../core/envelope/tick-message.ts'
+import { textOfCause } from '../../device/cause.ts'
+import type { Deliver, DeviceEffect, WakeAt } from '../../device/effects.ts'
+import type { Mail } from './mailbox.ts'
+import type { Partition } from './partition.ts'
+
+export type WantedEffect = {
+  partition: Partition
+  device: Eui64Key
+  effect: Exclude<DeviceEffect, WakeAt>
+}
+
+// Parties that are served in one tick, as a rule.
+const spareWritersMax = 64
+
+export class Tick {
+  readonly mails: readonly Mail[]
+  readonly effects: WantedEffect[] = []
+  /**
+   * Of the requests that end in this tick: ids of outcomes, and beside them the times since
+   * acceptance.
+   */
+  readonly outcomes: number[] = []
+  readonly tookMs: number[] = []
+  /** True when something is to go to a device. */
+  hasSends = false
+  deliveryCount = 0
+  /** Octets gathered, without the partitions' own frames. */
+  deliveryBytes = 0
+  /** Deliveries in the fullest party's frame. */
+  private largestFrame = 0
+  private readonly writers = new Map<Eui64Key, FrameWriter>()
+
+  private readonly spare: FrameWriter[]
+
+  /** `spare` are writers of earlier ticks, kept by the host from one tick to the next. */
+  constructor(mails: readonly Mail[], spare: FrameWriter[] = []) {
+    this.mails = mails
+    this.spare = spare
+  }
+
+  /** The commit has settled: the writers may serve the next tick. */
+  release(): void {
+    for (const frame of this.writers.values()) {
+      frame.clear()
+      if (this.spare.length < spareWritersMax) this.spare.push(frame)
+    }
+    this.writers.clear()
+  }
+
+  effect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
+    this.effects.push({ partition, device, effect })
+    if (effect.type === 'SEND' || effect.type === 'SEND_KEY_STEP') this.hasSends = true
+  }
+
+  /** Writes a RESPONSE or ALERT envelope into the frame of its party. */
+  deliver(device: Eui64Key, delivery: Deliver): void {
+    const { time } = delivery
+    const cause = 'request' in delivery ? delivery.cause : undefined
+    const bodyBytes = cause ? Buffer.from(textOfCause(cause)) : delivery.bodyBytes
+    const party = 'party' in delivery ? delivery.party : delivery.request.originator
+    const envelopeBytes = headerBytes + bodyBytes.length
+    let frame = this.writers.get(party)
+    if (frame === undefined) {
+      frame = this.spare.pop() ?? new FrameWriter()
+      this.writers.set(party, frame)
+    }
+    const at = frame.reserve(envelopeBytes)
+    const buffer = frame.target
+    buffer.set(headerTemplate, at)
+    writeOctetsOf(party, buffer, at + offsetOf.originator)
+    writeOctetsOf(device, buffer, at + offsetOf.target)
+    writeSafeU64(buffer, time, at + offsetOf.time)
+    if ('party' in delivery) {
+      buffer[at + offsetOf.kind + 1] = Kind.ALERT
+      buffer[at + offsetOf.lane + 1] = Lane.NORMAL
+      writeSafeU64(buffer, delivery.receivedAt, at + offsetOf.correlation)
+    } else {
+      const { request, outcome, attempt } = delivery
+      this.outcomes.push(outcome)
+      this.tookMs.push(Math.max(0, time - request.acceptedAt))
+      buffer[at + offsetOf.kind + 1] = Kind.RESPONSE
+      buffer[at + offsetOf.lane + 1] = request.lane
+      buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
+      buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
+      buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
+      if (cause) buffer.writeUInt16BE(causeBodyType, at + offsetOf.bodyType)
+      writeOctetsOf(request.counter, buffer, at + offsetOf.counter)
+      writeSafeU64(buffer, request.acceptedAt, at + offsetOf.correlation)
+    }
+    buffer.writeUInt32BE(bodyBytes.length, at + offsetOf.body)
+    buffer.set(bodyBytes, at + headerBytes)
+    frame.count++
+    this.largestFrame = Math.max(this.largestFrame, frame.count)
+    this.deliveryCount++
+    this.deliveryBytes += envelopeBytes
+  }
+
+  /** True when another message, whatever it gives, might not fit any more. */
+  isFullWith(factBytes: number): boolean {
+    return (
+      factBytes + this.deliveryBytes > limits.tickBytesMax ||
+      this.largestFrame + limits.deviceQueueMax > limits.deliveriesPerFrameMax
+    )
+  }
+
+  /** The tick as one message of the ledger, and whose facts are in it; undefined when nothing has happened. */
+  message(partitions: Iterable<Partition>): { data: Buffer; written: Partition[] } | undefined {
+    const facts: PartitionFrame[] = []
+    const written: Partition[] = []
+    for (const partition of partitions) {
+      const frame = partition.takeFrame()
+      if (frame === undefined) continue
+      facts.push({ partition: partition.number, frame })
+      written.push(partition)
+    }
+    if (facts.length === 0) return undefined
+    return { data: writeTickMessage(facts, this.frames()), written }
+  }
+
+  /** Deliveries by party; borrowed until `release`. */
+  frames(): PartyFrame[] {
+    return Array.from(this.writers, ([party, frame]) => ({ party, frame: frame.lend() }))
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * What one gateway process knows of one party: who it is and how much of the gateway it takes. Made
+ * once a party, not once a call.
+ */
+import type { Party } from '../../access/parties.ts'
+import type { Eui64Key } from '../../base/eui64.ts'
+import { AssignedCounters } from '../../base/request-counter.ts'
+import type { Random } from '../../ports/random.ts'
+
+export class PartyAccount {
+  readonly party: Party
+  /** Requests without an acknowledgement, over all connections. */
+  inFlight = 0
+  /** gRPC calls that have not ended. */
+  calls = 0
+  /** Counters that this gateway assigns to its requests. */
+  readonly assigned: AssignedCounters
+
+  constructor(party: Party, mark: number) {
+    this.party = party
+    this.assigned = new AssignedCounters(mark)
+  }
+}
+
+/** The accounts of the known parties that have called; bounded by their number. */
+export class PartyAccounts {
+  private readonly mark: number
+  private readonly accounts = new Map<Eui64Key, PartyAccount>()
+
+  /** @param random draws the mark of this gateway, see AssignedCounters */
+  constructor(random: Random) {
+    this.mark = random.bytes(2).readUInt16BE(0)
+  }
+
+  of(party: Party): PartyAccount {
+    let account = this.accounts.get(party.key)
+    if (!account) this.accounts.set(party.key, (account = new PartyAccount(party, this.mark)))
+    return account
+  }
+}

@@ -1,0 +1,65 @@
+/** How an exchange fails, and under which code. */
+import { BrokerError } from '../../base/broker-error.ts'
+import type { ErrorCode } from '../../base/error-table.ts'
+import type { ExchangeFailure } from '../../ports/wan.ts'
+
+const oursBeforeAnything: ReadonlySet<ErrorCode> = new Set([
+  'DEVICE_RECORD_MALFORMED',
+  'DLMS_COUNTER_EXHAUSTED',
+  'DLMS_KEY_UNKNOWN',
+  'KEYS_ENCRYPTION_KEY_MISSING',
+  'KEYS_SEALED_UNREADABLE',
+])
+
+/** True for a fault that keeps us from saying anything to the device. */
+export const isOurs = (error: unknown): error is BrokerError =>
+  error instanceof BrokerError && oursBeforeAnything.has(error.code)
+
+export const textOf = ({ code, detail }: BrokerError): string =>
+  detail ? `${code} ${detail}` : code
+
+/** The device has answered with what `error` says. */
+export function answered(error: BrokerError): ExchangeFailure {
+  const { code, detail = '', counter } = error
+  const failure = code === 'DLMS_ASSOCIATION_REFUSED' ? refused : invalid
+  return { ...failure(textOf(error)), cause: { code, detail, ...counter } }
+}
+
+export function refused(detail: string): ExchangeFailure {
+  return { ok: false, code: 'DEVICE_ASSOCIATION_REFUSED', detail }
+}
+
+export function silent(detail: string): ExchangeFailure {
+  return { ok: false, code: 'DEVICE_SILENT', detail }
+}
+
+export function unreachable(detail: string): ExchangeFailure {
+  return { ok: false, code: 'DEVICE_UNREACHABLE', detail }
+}
+
+export function invalid(detail: string): ExchangeFailure {
+  return { ok: false, code: 'DEVICE_ANSWER_INVALID', detail }
+}
+
+/**
+ * The failure of an exchange under keys, with what is likely behind it: most devices do not say that a key or an invocation counter is the
+ * reason why they refuse, close or keep silent.
+ */
+export function withLikelyCause(
+  failure: ExchangeFailure,
+  { isServiceSent, isHeard }: { isServiceSent: boolean; isHeard: boolean },
+): ExchangeFailure {
+  if (isHeard || failure.code === 'DEVICE_UNREACHABLE') return failure
+  const { cause = { code: failure.code, detail: failure.detail } } = failure
+  const what =
+    cause.code === 'DLMS_COUNTER_REPLAYED'
+      ? 'its own invocation counter has gone back: it was restarted, or somebody replays its answers (`busbar keys accept-counter`)'
+      : isServiceSent
+        ? 'check keys and invocation counter'
+        : 'at the association: check keys, client and invocation counter'
+  return {
+    ...failure,
+    detail: `${failure.detail}; ${what}`,
+    cause: { ...cause, detail: `${cause.detail}; ${what}` },
+  }
+}
