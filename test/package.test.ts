@@ -189,7 +189,7 @@ t.test('packed, installed and used', async (t) => {
   const [{ files }] = JSON.parse(packed.stdout) as [{ files: { path: string }[] }]
   const paths = files.map(({ path }) => path)
   const besides =
-    /^(dist\/(core|actors|proto)\/|core\/ops\/busbar\.mjs$|[A-Z]+(\.md)?$|package\.json$)/
+    /^(dist\/(core|actors|proto)\/|core\/ops\/setup\/busbar\.mjs$|[A-Z]+(\.md)?$|package\.json$)/
   t.same(
     paths.filter((path) => !besides.test(path)),
     [],

@@ -60,7 +60,7 @@ function startBroker(
       env['BUSBAR_LOG_LEVEL'] ?? process.env['BUSBAR_LOG_LEVEL'] ?? 'silent',
     ],
     {
-      cwd: join(import.meta.dirname, '../..', '../..'),
+      cwd: join(import.meta.dirname, '../../..'),
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env, BUSBAR_NATS_URL: natsUrl },
     },
@@ -149,7 +149,7 @@ t.test('health, and a signal that comes while it starts', async (t) => {
   const { ops } = (JSON.parse(line) as { listening: { ops: string } }).listening
   const health = async (...args: string[]): Promise<[number | null, string, string]> => {
     const child = spawn(process.execPath, ['actors/main.ts', 'health', ...args], {
-      cwd: join(import.meta.dirname, '../..', '../..'),
+      cwd: join(import.meta.dirname, '../../..'),
       env: { ...process.env, BUSBAR_OPS: ops },
     })
     const texts = Promise.all([textOf(child.stdout), textOf(child.stderr)])

@@ -9,7 +9,7 @@ import {
   environmentOfTool,
 } from '../../../../core/ops/setup/child-environment.mjs'
 
-const root = join(fileURLToPath(import.meta.url), '../../../..')
+const root = join(fileURLToPath(import.meta.url), '../../../../..')
 
 t.test('what each kind of program gets', (t) => {
   const env = {

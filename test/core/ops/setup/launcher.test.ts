@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 
-const root = join(fileURLToPath(import.meta.url), '../../../..')
+const root = join(fileURLToPath(import.meta.url), '../../../../..')
 /** Nothing of ours: the launcher finds what it needs by itself. */
 const env: NodeJS.ProcessEnv = { PATH: process.env['PATH'] }
 const nobody = 65_534
@@ -40,13 +40,13 @@ function projectOf(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'busbar-launcher-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const lock = { lockfileVersion: 3, packages: { '': {}, 'node_modules/a': { version: '1.0.0' } } }
-  mkdirSync(join(folder, 'core/ops'), { recursive: true })
+  mkdirSync(join(folder, 'core/ops/setup'), { recursive: true })
   for (const name of [
-    'apt-sources.mjs',
-    'bootstrap.mjs',
-    'child-environment.mjs',
-    'nats-obtain.mjs',
-    'nats-server.mjs',
+    'setup/apt-sources.mjs',
+    'setup/bootstrap.mjs',
+    'setup/child-environment.mjs',
+    'setup/nats-obtain.mjs',
+    'setup/nats-server.mjs',
     'pinned-node',
   ])
     cpSync(join(root, 'core/ops', name), join(folder, 'core/ops', name), { recursive: true })

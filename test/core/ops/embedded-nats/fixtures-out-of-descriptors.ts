@@ -4,9 +4,9 @@
  * line.
  */
 import { closeSync, openSync } from 'node:fs'
-import { serversOf } from '../../../core/ops/embedded-nats/left-servers.ts'
-import { startNatsServer } from '../../../core/ops/embedded-nats/nats-child.ts'
-import { natsPlaces } from '../../../core/ops/embedded-nats/nats-settings.ts'
+import { serversOf } from '../../../../core/ops/embedded-nats/left-servers.ts'
+import { startNatsServer } from '../../../../core/ops/embedded-nats/nats-child.ts'
+import { natsPlaces } from '../../../../core/ops/embedded-nats/nats-settings.ts'
 
 let heard = (_message: string): void => {}
 const hear = (_fields: unknown, message: string): void => heard(message)
