@@ -5,7 +5,7 @@
  * cluster of three, each of which flushes.
  */
 import { jetstream } from '@nats-io/jetstream'
-import { eui64Key, parseEui64 } from '../core/base/eui64.ts'
+import { readEui64, parseEui64 } from '../core/base/eui64.ts'
 import { writeTickMessage } from '../core/envelope/tick-message.ts'
 import { connectNats } from '../core/nats/connection.ts'
 import { createLedger } from '../core/ledger/jetstream.ts'
@@ -35,7 +35,7 @@ const frame = Buffer.alloc(envelopeBytes * envelopesPerFrame, 1)
 function tickOf(fence: number): LedgerEntry[] {
   const facts = Array.from({ length: partitionCount }, (_, partition) => ({ partition, frame }))
   const data = writeTickMessage(facts, [
-    { party: eui64Key(parseEui64('90B3D51F30010000')!), frame },
+    { party: readEui64(parseEui64('90B3D51F30010000')!), frame },
   ])
   const expect = { subject: leaseSubject(partitionCount - 1), sequence: fence }
   return [{ subject: tickSubject('bench'), data, expect }]

@@ -15,7 +15,7 @@ import { decideIntake } from '../core/access/intake.ts'
 import { identify } from '../core/access/identity.ts'
 import { demoParties } from '../core/access/parties.ts'
 import { errorId } from '../core/base/error-table.ts'
-import { eui64Key } from '../core/base/eui64.ts'
+import { readEui64 } from '../core/base/eui64.ts'
 import { fnv1a32 } from '../core/base/bytes.ts'
 import { serviceRequestOf } from '../core/catalogue/service-requests.ts'
 import { DlmsClient } from '../core/dlms/client/client.ts'
@@ -113,7 +113,7 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const frame = toHost.take()
 
   // 5. The device's actor decides. Pure: facts (what has happened), deliveries and effects (what is wanted).
-  const device = eui64Key(target)
+  const device = readEui64(target)
   const state = emptyState()
   const step = (message: DeviceMessage): Outbox => {
     const out: Outbox = { facts: [], deliveries: [], effects: [] }
@@ -202,7 +202,7 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   // 13. The output gateway follows the ticks, sorted by party, and streams deliveries as protobuf; the party acknowledges by delivery id.
   const feed = new PartyFeed({ ledger, log: silentLog })
   await feed.start()
-  const stored = (await feed.lastOn(outSubject(party.key), 1))!
+  const stored = (await feed.lastOn(outSubject(party.id), 1))!
   await feed.close()
   const writer = new ProtobufWriter()
   forEachEnvelope(stored.data, 0, (envelopeAt) =>
@@ -228,6 +228,6 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
     })
   }
   t.strictSame(again, state)
-  t.equal(readOriginator(stored.data, 0), party.key)
+  t.equal(readOriginator(stored.data, 0), party.id)
   t.equal(readCounter(stored.data, 0), 7n)
 })

@@ -1,7 +1,7 @@
 /** The operators' door for RequestCounters of devices: GET and DELETE /v1/devices/{eui64}/counters. */
 import type { FastifyInstance } from 'fastify'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { requestCounterMax } from '../../core/base/request-counter.ts'
 import type { PartyCounters } from '../device/counters-reset.ts'
@@ -48,16 +48,16 @@ function expectOnly(query: Query, names: readonly string[]): void {
 }
 
 /** @throws BrokerError DEVICE_UNKNOWN for what is not an EUI-64 */
-export function deviceIn(text: string): Eui64Key {
+export function deviceIn(text: string): Eui64 {
   const octets = parseEui64(text)
   if (octets === undefined) throw new BrokerError('DEVICE_UNKNOWN', 'not an EUI-64')
-  return eui64Key(octets)
+  return readEui64(octets)
 }
 
-function partyIn(value: unknown): Eui64Key {
+function partyIn(value: unknown): Eui64 {
   const octets = typeof value === 'string' ? parseEui64(value) : undefined
   if (octets === undefined) throw invalid('party must be an EUI-64')
-  return eui64Key(octets)
+  return readEui64(octets)
 }
 
 function toIn(value: unknown): bigint {
@@ -75,11 +75,11 @@ function byIn(value: unknown): string {
   return value
 }
 
-function answerOf(device: Eui64Key, counters: readonly PartyCounters[]): CountersAnswer {
+function answerOf(device: Eui64, counters: readonly PartyCounters[]): CountersAnswer {
   return {
-    device: formatEui64Key(device),
+    device: textOfEui64(device),
     counters: counters.map(({ party, highest, floor, open, ended, past }) => ({
-      party: formatEui64Key(party),
+      party: textOfEui64(party),
       highestCounter: String(highest),
       counterFloor: String(floor),
       open,

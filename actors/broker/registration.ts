@@ -7,7 +7,7 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
-import { bytesOfEui64Key, formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { bytesOfEui64, textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
@@ -59,7 +59,7 @@ export async function registerDevices(
       indexes.push(index)
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
-      refused.push({ index, eui64: formatEui64Key(entry.key), code: fault.code })
+      refused.push({ index, eui64: textOfEui64(entry.key), code: fault.code })
     }
   }
   for (const one of await askActors(questions, ports))
@@ -80,7 +80,7 @@ export type ReplacementResult = { started: number; refused: RegistrationResult['
 
 /** Settles when each device has new keys on disk, which are on their way to it from then on, or has refused. */
 export async function replaceKeys(
-  devices: readonly Eui64Key[],
+  devices: readonly Eui64[],
   ports: RegistrationPorts,
 ): Promise<ReplacementResult> {
   const question = { kind: Kind.KEYS_REPLACEMENT, body: emptyBytes }
@@ -98,7 +98,7 @@ export type AcceptanceResult = { accepted: number; refused: RegistrationResult['
  * taken again, once. `next` is the lowest counter that Busbar sends with from then on; without it, the next one that was never reserved.
  */
 export async function acceptCounters(
-  devices: readonly Eui64Key[],
+  devices: readonly Eui64[],
   next: number | undefined,
   ports: RegistrationPorts,
 ): Promise<AcceptanceResult> {
@@ -131,13 +131,13 @@ export function counterIn(body: unknown): number | undefined {
 
 /** Counters of `party` at `device`, or of all parties. @throws BrokerError DEVICE_UNKNOWN */
 export async function countersOf(
-  device: Eui64Key,
-  party: Eui64Key | undefined,
+  device: Eui64,
+  party: Eui64 | undefined,
   ports: RegistrationPorts,
 ): Promise<PartyCounters[]> {
   const question = { kind: Kind.COUNTERS_QUERY, device, body: emptyBytes }
   let counters: PartyCounters[] = []
-  const asked = party === undefined ? question : { ...question, party: bytesOfEui64Key(party) }
+  const asked = party === undefined ? question : { ...question, party: bytesOfEui64(party) }
   await askOne(asked, ports, (answer, at) => {
     if (readKind(answer, at) === Kind.COUNTERS) counters = readCounters(readBodyView(answer, at))
   })
@@ -149,12 +149,12 @@ export async function countersOf(
  * @throws BrokerError DEVICE_UNKNOWN, COUNTERS_PARTY_UNKNOWN, VIEW_QUERY_INVALID
  */
 export async function resetCounters(
-  { device, party, to, by }: { device: Eui64Key; party: Eui64Key; to: bigint; by: string },
+  { device, party, to, by }: { device: Eui64; party: Eui64; to: bigint; by: string },
   ports: RegistrationPorts,
 ): Promise<void> {
   const body = Buffer.from(by, 'utf8')
   const question = { kind: Kind.COUNTERS_RESET, device, body, counter: to }
-  await askOne({ ...question, party: bytesOfEui64Key(party) }, ports)
+  await askOne({ ...question, party: bytesOfEui64(party) }, ports)
 }
 
 /** @throws BrokerError with why the actor refuses */
@@ -168,7 +168,7 @@ async function askOne(
 }
 
 /** What an operator wants of one device. */
-type Question = { kind: Kind; device: Eui64Key; body: Buffer; party?: Buffer; counter?: bigint }
+type Question = { kind: Kind; device: Eui64; body: Buffer; party?: Buffer; counter?: bigint }
 
 /** Settles with those that were not accepted. */
 async function askActors(
@@ -180,7 +180,7 @@ async function askActors(
     throw new BrokerError('REQUEST_SIZE_EXCEEDED', `${questions.length} devices`)
   }
   const partitionOf = (index: number): number =>
-    fnv1a32(bytesOfEui64Key(questions[index]!.device)) % directory.partitionCount
+    fnv1a32(bytesOfEui64(questions[index]!.device)) % directory.partitionCount
   const codes = new Map<number, ErrorCode>()
   let open = questions.map((_, index) => index)
   for (let attempt = 1; open.length > 0 && attempt <= limits.registrationAttemptsMax; attempt++) {
@@ -224,7 +224,7 @@ async function askActors(
     const code = codes.get(index) ?? 'BROKER_PARTITION_UNAVAILABLE'
     return code === 'REQUEST_ACCEPTED' || code === 'OK'
       ? []
-      : [{ index, eui64: formatEui64Key(device), code }]
+      : [{ index, eui64: textOfEui64(device), code }]
   })
 }
 
@@ -243,7 +243,7 @@ function write(
   now: number,
 ): void {
   const at = frame.reserve(headerBytes + body.length)
-  const target = bytesOfEui64Key(device)
+  const target = bytesOfEui64(device)
   writeEnvelope(
     frame.target,
     at,

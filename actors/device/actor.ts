@@ -3,10 +3,14 @@
  * Pure: `decide` reads the state and says what has happened and what is wanted; `evolve` alone changes the state, and
  * replay runs it alone. No I/O, clock, promise or randomness; what a request asks for is none of its business.
  */
-import { counterKey, numberOfCounter, type CounterKey } from '../../core/base/counter.ts'
+import {
+  readRequestCounter,
+  numberOfCounter,
+  type RequestCounter,
+} from '../../core/base/counter.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { isCounterTooHigh } from '../../core/base/request-counter.ts'
@@ -124,7 +128,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
   const { buffer, at } = message
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const originatorKey = readOriginator(buffer, at)
-  const counter = counterKey(buffer, at + offsetOf.counter)
+  const counter = readRequestCounter(buffer, at + offsetOf.counter)
   const originator = findOriginator(state, originatorKey)
   if (originator !== undefined && counter <= topOf(originator)) {
     const known =
@@ -167,7 +171,7 @@ const highestOf = (originator: Originator | undefined): bigint | undefined =>
 function decideCancel(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const { buffer, at } = message
   const originator = readOriginator(buffer, at)
-  const counter = counterKey(buffer, at + offsetOf.counter)
+  const counter = readRequestCounter(buffer, at + offsetOf.counter)
   const request = findOpen(state, originator, counter)
   if (request === undefined) {
     const ended = findEnded(state, originator, counter)
@@ -186,8 +190,8 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: Ou
 function mayHaveAccepted(
   state: DeviceState,
   originator: Originator | undefined,
-  key: Eui64Key,
-  counter: CounterKey,
+  key: Eui64,
+  counter: RequestCounter,
 ): boolean {
   if (originator === undefined || counter > topOf(originator)) return false
   if (originator.floor !== undefined && counter <= originator.floor) return true
@@ -199,7 +203,7 @@ function mayHaveAccepted(
 function decideStatus(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
   const { buffer, at, replyTo } = message
   const originator = readOriginator(buffer, at)
-  const counter = counterKey(buffer, at + offsetOf.counter)
+  const counter = readRequestCounter(buffer, at + offsetOf.counter)
   const open = findOpen(state, originator, counter)
   if (open !== undefined) {
     const { srv, attempt, acceptedAt, deadline } = open
@@ -377,7 +381,7 @@ export function park(state: DeviceState, message: DeviceMessage, now: number, ou
     if (kind === Kind.DEVICE_PUSH || kind === Kind.COUNTERS_QUERY || kind === Kind.COUNTERS_RESET)
       return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
     const originator = readOriginator(message.buffer, message.at)
-    const counter = counterKey(message.buffer, message.at + offsetOf.counter)
+    const counter = readRequestCounter(message.buffer, message.at + offsetOf.counter)
     const bodyBytes = copyOf(readBodyView(message.buffer, message.at))
     // Not only a new request: a repeat, a cancellation or a query may have failed on one that is open, which the fact ends.
     const request = findOpen(state, originator, counter)
@@ -468,7 +472,7 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
   }
 }
 
-function raise(state: DeviceState, key: Eui64Key, counter: CounterKey): void {
+function raise(state: DeviceState, key: Eui64, counter: RequestCounter): void {
   const originator = findOriginator(state, key)
   if (originator === undefined)
     state.originators = [...state.originators, { key, highest: counter, floor: undefined }]

@@ -2,7 +2,7 @@
  * What a device decides about what it says unasked: whether that is to be believed, and who gets it. Pure, a part of actor.ts. It is opened
  * elsewhere (actors/runtime/pushes.ts), under the keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
  */
-import { counterKey } from '../../core/base/counter.ts'
+import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodePush } from '../../core/envelope/device-push.ts'
@@ -41,7 +41,7 @@ export function decidePush(state: DeviceState, message: Arrived, now: number, ou
   const sets = [keyring?.current, keyring?.replacement?.keys].filter((set) => set !== undefined)
   out.effects.push({
     type: 'OPEN_PUSH',
-    id: counterKey(buffer, at + offsetOf.counter),
+    id: readRequestCounter(buffer, at + offsetOf.counter),
     push: decodePush(readBodyView(buffer, at)),
     receivedAt: readTime(buffer, at),
     record,

@@ -1,8 +1,8 @@
 /** The fact of an operator's reset of RequestCounters, and its octets; decided in counters-reset.ts. */
 import { copyOf } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { counterKey, type CounterKey } from '../../core/base/counter.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { readBodyView, readOriginator, readTime } from '../../core/envelope/envelope.ts'
 import { offsetOf } from '../../core/envelope/layout.ts'
 import type { CounterBounds } from './counter-bounds.ts'
@@ -11,8 +11,8 @@ import type { CounterBounds } from './counter-bounds.ts'
 export type RequestCountersReset = {
   type: 'REQUEST_COUNTERS_RESET'
   time: number
-  party: Eui64Key
-  to: CounterKey
+  party: Eui64
+  to: RequestCounter
   from: CounterBounds
   /** Who did it, as the operator says. */
   by: string
@@ -31,8 +31,8 @@ export function readReset(buffer: Buffer, at: number): RequestCountersReset {
     type: 'REQUEST_COUNTERS_RESET',
     time: readTime(buffer, at),
     party: readOriginator(buffer, at),
-    to: counterKey(buffer, at + offsetOf.counter),
-    from: { highest: counterKey(body, 0), floor: counterKey(body, 8) },
+    to: readRequestCounter(buffer, at + offsetOf.counter),
+    from: { highest: readRequestCounter(body, 0), floor: readRequestCounter(body, 8) },
     by: body.toString('utf8', 16),
   }
 }

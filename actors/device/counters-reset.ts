@@ -6,9 +6,9 @@
  * known: the open requests, the last ended ones and the RequestIDs of `past` never run twice. What it had forgotten, at or below the floor
  * before, may run again when its counter lies above the floor from now on: the operator names a counter above all that were really used.
  */
-import { counterKey, numberOfCounter } from '../../core/base/counter.ts'
+import { readRequestCounter, numberOfCounter } from '../../core/base/counter.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { errorId } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { requestCounterMax } from '../../core/base/request-counter.ts'
@@ -24,7 +24,7 @@ import { findOriginator, topOf, type DeviceState, type Originator } from './stat
 
 /** Counters of one party at a device, as operators see them; 0 for none. */
 export type PartyCounters = {
-  party: Eui64Key
+  party: Eui64
   highest: bigint
   floor: bigint
   /** RequestIDs that the device knows: open ones, ended ones, and older ones. */
@@ -68,7 +68,7 @@ export function readCounters(bodyView: Buffer): PartyCounters[] {
   return Array.from({ length: bodyView.length / recordBytes }, (_, index) => {
     const at = index * recordBytes
     return {
-      party: eui64Key(bodyView, at),
+      party: readEui64(bodyView, at),
       highest: bodyView.readBigUInt64BE(at + 8),
       floor: bodyView.readBigUInt64BE(at + 16),
       open: bodyView.readUInt32BE(at + 24),
@@ -83,7 +83,7 @@ export function decideReset(state: DeviceState, message: Arrived, now: number, o
   const { buffer, at } = message
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const party = readOriginator(buffer, at)
-  const to = counterKey(buffer, at + offsetOf.counter)
+  const to = readRequestCounter(buffer, at + offsetOf.counter)
   const originator = findOriginator(state, party)
   if (originator === undefined) return refuse(out, message, 'COUNTERS_PARTY_UNKNOWN', now)
   const byView = readBodyView(buffer, at)

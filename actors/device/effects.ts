@@ -1,8 +1,8 @@
 /** What a device wants done. The runtime does it after the facts of the same tick are on disk; deliveries go to disk with them. */
-import type { CounterKey } from '../../core/base/counter.ts'
+import type { RequestCounter } from '../../core/base/counter.ts'
 import { emptyList } from '../../core/base/empty-list.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import type { PushContent } from '../../core/envelope/device-push.ts'
 import type { ExchangeSecurity } from '../../core/ports/wan.ts'
@@ -87,7 +87,7 @@ export type MakeKeys = {
 export type OpenPush = {
   type: 'OPEN_PUSH'
   /** Names this push among all. */
-  id: CounterKey
+  id: RequestCounter
   push: PushContent
   /** UTC ms. */
   receivedAt: number
@@ -132,7 +132,7 @@ export type DeliverResponse = {
 
 /** What the device has said unasked, for one party. */
 export type DeliverAlert = {
-  party: Eui64Key
+  party: Eui64
   receivedAt: number
   time: number
   bodyBytes: Buffer

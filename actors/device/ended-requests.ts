@@ -11,8 +11,8 @@
  */
 import { assert } from '../../core/base/assert.ts'
 import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'
-import type { CounterKey } from '../../core/base/counter.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { PastRequest } from './past-counters.ts'
@@ -48,8 +48,8 @@ const scratch = Buffer.alloc(partBytes)
 /** The remembered end of a request, or undefined. */
 export function findEnded(
   { ended, endedParts }: Readonly<EndedRequests>,
-  originator: Eui64Key,
-  counter: CounterKey,
+  originator: Eui64,
+  counter: RequestCounter,
 ): EndedRequest | undefined {
   const wanted = originator + counter
   const newest = findIn(ended, wanted)
@@ -69,7 +69,7 @@ function findIn(part: string, wanted: string): EndedRequest | undefined {
 }
 
 /** How many of the remembered ends are of requests of `originator`. */
-export function endedCountOf(of: Readonly<EndedRequests>, originator: Eui64Key): number {
+export function endedCountOf(of: Readonly<EndedRequests>, originator: Eui64): number {
   let count = 0
   for (const part of partsOf(of))
     for (let at = 0; at < part.length; at += endedRecordBytes)
@@ -95,7 +95,7 @@ function endedAt(part: string, at: number): EndedRequest {
 }
 
 /** A request that has ended, as `addEnded` takes it and gives it back when its time is over. */
-export type Ended = EndedRequest & { originator: Eui64Key; counter: CounterKey }
+export type Ended = EndedRequest & { originator: Eui64; counter: RequestCounter }
 
 /**
  * Adds the newest end. When there is no room for it the oldest `deviceCountersPerChunk` ends are
@@ -129,8 +129,8 @@ export function addEnded(to: EndedRequests, end: Ended): Ended[] {
 function recordsIn(part: string): Ended[] {
   return Array.from({ length: part.length / endedRecordBytes }, (_, index) => {
     const at = index * endedRecordBytes
-    const originator = part.slice(at, at + 8) as Eui64Key
-    const counter = part.slice(at + 8, at + 16) as CounterKey
+    const originator = part.slice(at, at + 8) as Eui64
+    const counter = part.slice(at + 8, at + 16) as RequestCounter
     return { originator, counter, ...endedAt(part, at) }
   })
 }

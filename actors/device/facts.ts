@@ -3,8 +3,8 @@
  * A kind's meaning never changes; what must be said differently becomes a new kind.
  */
 import { copyOf, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
-import { counterKey, type CounterKey } from '../../core/base/counter.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import {
   envelopeEnd,
@@ -41,8 +41,8 @@ export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest; counters
 /** Likewise. */
 export type KeyStepSent = { type: 'KEY_STEP_SENT'; step: KeyStep; countersFrom: number }
 type Concerning = {
-  originator: Eui64Key
-  counter: CounterKey
+  originator: Eui64
+  counter: RequestCounter
   time: number
   outcome: number
   attempt: number
@@ -53,7 +53,7 @@ export type RequestEnded = Concerning & Using & { type: 'REQUEST_ENDED' }
 export type RequestParked = Concerning & { type: 'REQUEST_PARKED'; bodyBytes: Buffer }
 
 /** It has said something unasked, the push `id`, which went to its parties; `received` is the counter that it came with. */
-export type DeviceAlerted = Using & { type: 'DEVICE_ALERTED'; time: number; id: CounterKey }
+export type DeviceAlerted = Using & { type: 'DEVICE_ALERTED'; time: number; id: RequestCounter }
 
 export type DeviceFact =
   | KeysFact
@@ -84,7 +84,7 @@ export const isWritten = ({ type }: DeviceFact): boolean =>
   type !== 'REQUEST_SENT' && type !== 'KEY_STEP_SENT'
 
 /** Appends `fact` of `device` to the partition's frame. Only those that `isWritten`. */
-export function writeFact(frame: FrameWriter, device: Eui64Key, fact: DeviceFact): void {
+export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED': {
       const at = begin(
@@ -193,7 +193,7 @@ function begin(
 function concerning(
   frame: FrameWriter,
   kind: Kind,
-  device: Eui64Key,
+  device: Eui64,
   fact: Concerning,
   bodyView: Buffer,
   deadline: number,
@@ -219,8 +219,8 @@ export function contentHashOf(buffer: Buffer, at: number): number {
 export function readRequest(
   buffer: Buffer,
   at: number,
-  originator: Eui64Key,
-  counter: CounterKey,
+  originator: Eui64,
+  counter: RequestCounter,
   acceptedAt: number,
 ): OpenRequest {
   return {
@@ -260,7 +260,7 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
       return {
         type: 'DEVICE_ALERTED',
         time: readTime(buffer, at),
-        id: counterKey(buffer, at + offsetOf.counter),
+        id: readRequestCounter(buffer, at + offsetOf.counter),
         ...usingIn(buffer, at),
       }
     case Kind.REQUEST_ACCEPTED:
@@ -270,7 +270,7 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
           buffer,
           at,
           readOriginator(buffer, at),
-          counterKey(buffer, at + offsetOf.counter),
+          readRequestCounter(buffer, at + offsetOf.counter),
           readTime(buffer, at),
         ),
       }
@@ -301,7 +301,7 @@ function usingIn(buffer: Buffer, at: number): Using {
 function readConcerning(buffer: Buffer, at: number): Concerning {
   return {
     originator: readOriginator(buffer, at),
-    counter: counterKey(buffer, at + offsetOf.counter),
+    counter: readRequestCounter(buffer, at + offsetOf.counter),
     time: readTime(buffer, at),
     outcome: readOutcome(buffer, at),
     attempt: readAttempt(buffer, at),

@@ -1,6 +1,6 @@
 /** Everything that can happen to a device. */
-import type { CounterKey } from '../../core/base/counter.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import type { CountersUsed } from '../../core/ports/wan.ts'
 import type { FailureCause } from './cause.ts'
 import type { KeyStep } from './state.ts'
@@ -17,8 +17,8 @@ export type Arrived = { type: 'ARRIVED'; buffer: Buffer; at: number; replyTo: Re
 /** The WAN has come back with the request that was sent. */
 export type Answered = {
   type: 'ANSWERED'
-  originator: Eui64Key
-  counter: CounterKey
+  originator: Eui64
+  counter: RequestCounter
   /** Row of the error table: OK, DEVICE_REFUSED, DEVICE_SILENT … */
   outcome: number
   /** A ResponseBody of busbar.v1. */
@@ -60,7 +60,7 @@ export type KeysSealed = {
 /** What the device has said unasked is opened and translated, or is not to be believed. */
 export type PushOpened = {
   type: 'PUSH_OPENED'
-  id: CounterKey
+  id: RequestCounter
   /** Row of the error table: OK, or why not. */
   outcome: number
   /** The set of keys that opened it, and its invocation counter; none for what was not ciphered, or not under the unicast key. */

@@ -8,8 +8,8 @@
  * the floor of their originators then (decision 0015).
  */
 import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'
-import type { CounterKey } from '../../core/base/counter.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 
 export type PastCounters = readonly string[]
@@ -26,8 +26,8 @@ export type PastRequest = { contentHash: number; acceptedAt: number }
 /** The request of this RequestID when it ended a while ago, or undefined. */
 export function findPast(
   past: PastCounters,
-  originator: Eui64Key,
-  counter: CounterKey,
+  originator: Eui64,
+  counter: RequestCounter,
 ): PastRequest | undefined {
   const wanted = originator + counter
   for (const chunk of past) {
@@ -42,7 +42,7 @@ export function findPast(
 }
 
 /** How many RequestIDs of `originator` there are. */
-export function pastCountOf(past: PastCounters, originator: Eui64Key): number {
+export function pastCountOf(past: PastCounters, originator: Eui64): number {
   let count = 0
   for (const chunk of past)
     for (let at = timeBytes; at < chunk.length; at += recordBytes)
@@ -56,9 +56,9 @@ export function pastCountOf(past: PastCounters, originator: Eui64Key): number {
  */
 export function addPast(
   past: PastCounters,
-  requests: ReadonlyArray<PastRequest & { originator: Eui64Key; counter: CounterKey }>,
+  requests: ReadonlyArray<PastRequest & { originator: Eui64; counter: RequestCounter }>,
   endedAt: number,
-  forget: (originator: Eui64Key, counter: CounterKey) => void,
+  forget: (originator: Eui64, counter: RequestCounter) => void,
 ): PastCounters {
   scratch.writeDoubleBE(endedAt, 0)
   let at = timeBytes
@@ -85,10 +85,10 @@ function timeOf(chunk: string): number {
 
 function forgetChunk(
   chunk: string,
-  forget: (originator: Eui64Key, counter: CounterKey) => void,
+  forget: (originator: Eui64, counter: RequestCounter) => void,
 ): void {
   for (let at = timeBytes; at < chunk.length; at += recordBytes)
-    forget(chunk.slice(at, at + 8) as Eui64Key, chunk.slice(at + 8, at + 16) as CounterKey)
+    forget(chunk.slice(at, at + 8) as Eui64, chunk.slice(at + 8, at + 16) as RequestCounter)
 }
 
 /** True for octets that `addPast` could have written. */

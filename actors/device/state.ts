@@ -19,8 +19,8 @@
  * any order: a party that repeats a request which was rejected for want of room finds it still
  * acceptable (decision 0015).
  */
-import type { CounterKey } from '../../core/base/counter.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
@@ -30,8 +30,8 @@ import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
 
 export type OpenRequest = {
-  originator: Eui64Key
-  counter: CounterKey
+  originator: Eui64
+  counter: RequestCounter
   lane: Lane
   srv: Srv
   bodyType: number
@@ -60,14 +60,14 @@ export type OpenRequest = {
  * counts from there (all zero: nothing yet), and `top` is the highest counter before it: what is above `highest` may be remembered, too.
  */
 export type Originator = {
-  key: Eui64Key
-  highest: CounterKey
-  floor: CounterKey | undefined
-  top?: CounterKey
+  key: Eui64
+  highest: RequestCounter
+  floor: RequestCounter | undefined
+  top?: RequestCounter
 }
 
 /** No counter above this one was ever accepted. */
-export const topOf = ({ highest, top }: Originator): CounterKey =>
+export const topOf = ({ highest, top }: Originator): RequestCounter =>
   top !== undefined && top > highest ? top : highest
 
 /** An exchange that is to bring the new keys of set `number` to the device, or to prove which it has. */
@@ -100,7 +100,7 @@ export type DeviceState = EndedRequests & {
 }
 
 /** A push that was delivered at `time`, UTC ms. */
-export type RecentPush = { id: CounterKey; time: number }
+export type RecentPush = { id: RequestCounter; time: number }
 
 const none: readonly never[] = []
 
@@ -123,7 +123,7 @@ export function emptyState(): DeviceState {
 }
 
 /** What is known of the counters of `key`, or undefined. */
-export function findOriginator(state: DeviceState, key: Eui64Key): Originator | undefined {
+export function findOriginator(state: DeviceState, key: Eui64): Originator | undefined {
   for (const originator of state.originators) if (originator.key === key) return originator
   return undefined
 }
@@ -137,7 +137,7 @@ export function isUnfinished(state: DeviceState | undefined): boolean {
  * To be called when the `state` of `device` has been read from disk, the ledger's tail included:
  * whatever is open may have been on its way, from here or from another host.
  */
-export function loaded(state: DeviceState, device: Eui64Key): void {
+export function loaded(state: DeviceState, device: Eui64): void {
   claimRecord(state, device)
   const { keyring } = state
   if (keyring === undefined) return
@@ -150,14 +150,14 @@ export function loaded(state: DeviceState, device: Eui64Key): void {
  * To be called when the record of `device` has come into memory: its address names the device, so
  * that it need not be copied for each exchange.
  */
-export function claimRecord({ record }: DeviceState, device: Eui64Key): void {
+export function claimRecord({ record }: DeviceState, device: Eui64): void {
   if (record !== undefined) record.address.device = device
 }
 
 export function findOpen(
   state: DeviceState,
-  originator: Eui64Key,
-  counter: CounterKey,
+  originator: Eui64,
+  counter: RequestCounter,
 ): OpenRequest | undefined {
   for (const request of state.open) {
     if (request.counter === counter && request.originator === originator) return request
@@ -188,7 +188,7 @@ export function rememberEnded(
   )
 }
 
-function raiseFloor(state: DeviceState, key: Eui64Key, counter: CounterKey): void {
+function raiseFloor(state: DeviceState, key: Eui64, counter: RequestCounter): void {
   const originator = findOriginator(state, key)
   if (originator === undefined) return
   // Set aside by a reset: it must not block the following ones again.

@@ -4,7 +4,7 @@
  */
 import { asBuffer, emptyBytes } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
-import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { formatSrv } from '../../core/base/srv.ts'
 import { serviceRequestOf, type ServiceRequestRow } from '../../core/catalogue/service-requests.ts'
 import { deviceTimeOf, type DeviceTime } from '../../core/catalogue/device-time.ts'
@@ -37,7 +37,7 @@ type OnAnswered = (answered: Answered | KeyStepAnswered) => void
 export class Exchanges {
   /** By device, what is on its way, and what to call when it has come back. */
   private readonly underway = new Map<
-    Eui64Key,
+    Eui64,
     { sending: Sending; onFree: (() => void) | undefined }
   >()
   private readonly wan: Wan
@@ -60,7 +60,7 @@ export class Exchanges {
    * Sends what `sending` has; `onAnswered` is called once, at any later time. While another one of the device is on its way (sent before its
    * partition was reloaded) nothing is sent, and `onFree` is called when that has come back.
    */
-  start(device: Eui64Key, sending: Sending, onAnswered: OnAnswered, onFree: () => void): void {
+  start(device: Eui64, sending: Sending, onAnswered: OnAnswered, onFree: () => void): void {
     const present = this.underway.get(device)
     if (present !== undefined) {
       // The same one is on its way already; its answer will do.
@@ -80,7 +80,7 @@ export class Exchanges {
 
   // No async function: each would add promises to every request, and one promise, the port's, is
   // enough.
-  private request(device: Eui64Key, sending: Send, finish: OnAnswered): void {
+  private request(device: Eui64, sending: Send, finish: OnAnswered): void {
     const { request, record, keys } = sending
     const { srv, lane, bodyBytes } = request
     let counters = unusedOf(keys)
@@ -100,7 +100,7 @@ export class Exchanges {
   }
 
   private answered(
-    device: Eui64Key,
+    device: Eui64,
     sending: Send,
     { row, time, operations }: Command,
     exchanged: ExchangeResult,
@@ -122,20 +122,20 @@ export class Exchanges {
 
   /** A fault of ours, not of the device: the request is put aside, and its party told. */
   private parked(
-    device: Eui64Key,
+    device: Eui64,
     sending: Send,
     counters: CountersOf | undefined,
     fault: unknown,
   ): Answered {
     const srv = formatSrv(sending.request.srv)
     this.log.error(
-      { device: formatEui64Key(device), srv, fault: String(fault) },
+      { device: textOfEui64(device), srv, fault: String(fault) },
       'a command failed in translation',
     )
     return answeredWith(sending, counters, 'DEVICE_ACTOR_PARKED', emptyBytes)
   }
 
-  private async keyStep(device: Eui64Key, sending: SendKeyStep): Promise<KeyStepAnswered> {
+  private async keyStep(device: Eui64, sending: SendKeyStep): Promise<KeyStepAnswered> {
     const { step, record, keys, newSealedKeys } = sending
     let counters = unusedOf(keys)!
     const end = (outcome: ErrorCode, cause?: ExchangeCause): KeyStepAnswered => ({
@@ -161,21 +161,21 @@ export class Exchanges {
     } catch (fault) {
       const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
       this.log.error(
-        { device: formatEui64Key(device), stage: step.stage, code },
+        { device: textOfEui64(device), stage: step.stage, code },
         'a step of a replacement of keys could not be taken',
       )
       return end(code)
     }
   }
 
-  private transferOf(device: Eui64Key, sealedKeys: Buffer, newSealedKeys: Buffer) {
+  private transferOf(device: Eui64, sealedKeys: Buffer, newSealedKeys: Buffer) {
     const { master } = this.keys.open(device, sealedKeys)
     if (master === undefined) throw new BrokerError('KEYS_REPLACEMENT_UNFIT')
     return keyTransferOf(master, this.keys.open(device, newSealedKeys))
   }
 
   private exchange(
-    device: Eui64Key,
+    device: Eui64,
     { address }: DeviceRecord,
     operations: readonly CosemOperation[],
     lane: Lane,
@@ -193,8 +193,8 @@ export class Exchanges {
     return this.wan.exchange(ours, operations, lane, security)
   }
 
-  private noteFailure(device: Eui64Key, { code, detail }: ExchangeFailure): void {
-    this.log.debug({ device: formatEui64Key(device), code, detail }, 'an exchange failed')
+  private noteFailure(device: Eui64, { code, detail }: ExchangeFailure): void {
+    this.log.debug({ device: textOfEui64(device), code, detail }, 'an exchange failed')
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { explain, type ErrorCode } from '../../core/base/error-table.ts'
-import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { SecretKey } from '../../core/crypto/crypto.ts'
 import { noKeyCounts, type KeyCounts } from '../../core/cluster/process-status.ts'
@@ -26,7 +26,7 @@ export type KeyWorkPorts = {
   log: Log
   onAlarm: (code: string) => void
   partitions: { values(): Iterable<Partition> }
-  post: (partition: Partition, device: Eui64Key, message: KeysMade | KeysSealed) => void
+  post: (partition: Partition, device: Eui64, message: KeysMade | KeysSealed) => void
   now: () => number
 }
 
@@ -55,16 +55,16 @@ export class KeyWork {
   }
 
   /** What a device wants operators to know. */
-  alarm(device: Eui64Key, { code, cause, isKnown = false }: Alarm): void {
+  alarm(device: Eui64, { code, cause, isKnown = false }: Alarm): void {
     this.ports.onAlarm(code)
     const { log } = this.ports
-    const about = { device: formatEui64Key(device), code, ...cause }
+    const about = { device: textOfEui64(device), code, ...cause }
     if (isKnown) log.debug(about, explain(code))
     else log.warn(about, explain(code))
   }
 
   /** New keys, or those that rest, in the place of those that the device has; all others stay. */
-  make(partition: Partition, device: Eui64Key, effect: MakeKeys): void {
+  make(partition: Partition, device: Eui64, effect: MakeKeys): void {
     const { number, sealedKeys, restingKeys, replyTo } = effect
     const { keys: vault, random, log, post } = this.ports
     const asked = { type: 'KEYS_MADE', number, sealedKeys, replyTo } as const
@@ -86,7 +86,7 @@ export class KeyWork {
       post(partition, device, { ...asked, sealedKeys: made })
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
-      log.error({ device: formatEui64Key(device), code: fault.code }, 'new keys cannot be made')
+      log.error({ device: textOfEui64(device), code: fault.code }, 'new keys cannot be made')
       refuse(fault.code)
     }
   }
@@ -162,7 +162,7 @@ export class KeyWork {
   }
 
   /** False when it cannot be opened any more. */
-  private sealAnew(partition: Partition, device: Eui64Key, set: Keyset): boolean {
+  private sealAnew(partition: Partition, device: Eui64, set: Keyset): boolean {
     const { keys, log, post } = this.ports
     const { number, sealedKeys: before } = set
     try {
@@ -172,7 +172,7 @@ export class KeyWork {
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
       const { code, detail } = fault
-      log.error({ device: formatEui64Key(device), code, detail }, 'keys cannot be sealed anew')
+      log.error({ device: textOfEui64(device), code, detail }, 'keys cannot be sealed anew')
       return false
     }
   }

@@ -5,7 +5,7 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
-import { bytesOfEui64Key, formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { bytesOfEui64, textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { deviceTimeOf } from '../../core/catalogue/device-time.ts'
 import { deviceProfileOf, type DeviceProfile } from '../../core/inventory/device-profiles.ts'
 import { readPushPayload } from '../../core/dlms/unsolicited/push-payload.ts'
@@ -37,7 +37,7 @@ export type PushPorts = { keys: KeyVault; log: Log }
 type Opened = { apduView: Buffer; protection: number; opened: PushOpened['opened'] }
 
 /** Never throws for what a device sends. */
-export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: PushPorts): PushOpened {
+export function openPush(device: Eui64, effect: OpenPush, { keys, log }: PushPorts): PushOpened {
   const { id, push, record, receivedAt, replyTo } = effect
   const end = (
     outcome: ErrorCode,
@@ -70,13 +70,13 @@ export function openPush(device: Eui64Key, effect: OpenPush, { keys, log }: Push
     })
     for (const { code, bytes } of dropped)
       log.info(
-        { device: formatEui64Key(device), code, bytes },
+        { device: textOfEui64(device), code, bytes },
         'octets behind a notification were not understood',
       )
     return end('OK', opened, bodies)
   } catch (fault) {
     const code = fault instanceof BrokerError ? fault.code : 'DEVICE_ACTOR_PARKED'
-    const about = { device: formatEui64Key(device), code }
+    const about = { device: textOfEui64(device), code }
     if (fault instanceof BrokerError) log.debug(about, 'a push was refused')
     // A fault of ours.
     else log.error({ ...about, fault: String(fault) }, 'a push failed in translation')
@@ -125,7 +125,7 @@ function asOpened({ push, keys }: OpenPush): Opened {
 
 /** Under the first set of keys that opens it. @throws BrokerError what the first set had against it */
 function decipher(
-  device: Eui64Key,
+  device: Eui64,
   { push, record, keys }: OpenPush,
   profile: DeviceProfile,
   vault: KeyVault,
@@ -154,7 +154,7 @@ function decipher(
  * what was received.
  */
 function channelFor(
-  device: Eui64Key,
+  device: Eui64,
   { suite, clientTitle, deviceTitle }: DeviceSecurity,
   { security }: DeviceProfile,
   vault: KeyVault,
@@ -167,7 +167,7 @@ function channelFor(
     suite: suites[suite],
     ownTitle: clientTitle,
     // A system title is authenticated with what it stands in front of.
-    peerTitle: deviceTitle ?? readSenderTitle(apduView) ?? bytesOfEui64Key(device),
+    peerTitle: deviceTitle ?? readSenderTitle(apduView) ?? bytesOfEui64(device),
     keys: { unicast, authentication, peerSigning },
     counters: {},
     windows: { unicast: new CounterWindow({ highest: pushFloor }) },

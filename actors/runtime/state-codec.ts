@@ -5,8 +5,8 @@
 import { Packr } from 'msgpackr'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { asBuffer, copyOf, latin1Of } from '../../core/base/bytes.ts'
-import type { CounterKey } from '../../core/base/counter.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { decodeCause, encodeCause, type DeviceFault } from '../device/cause.ts'
@@ -137,10 +137,10 @@ function stateIn(packed: PackedState): DeviceState {
   if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))
   if (originators.length > 0) {
     state.originators = originators.map(([key, highest, floor, top]): Originator => ({
-      key: latin1Of(key) as Eui64Key,
-      highest: latin1Of(highest) as CounterKey,
-      floor: floor === null ? undefined : (latin1Of(floor) as CounterKey),
-      ...(top && { top: latin1Of(top) as CounterKey }),
+      key: latin1Of(key) as Eui64,
+      highest: latin1Of(highest) as RequestCounter,
+      floor: floor === null ? undefined : (latin1Of(floor) as RequestCounter),
+      ...(top && { top: latin1Of(top) as RequestCounter }),
     }))
   }
   return state
@@ -186,8 +186,8 @@ function unpackRequest(packed: PackedRequest): OpenRequest {
     nextAttemptAt,
   ] = packed
   return {
-    originator: latin1Of(originator) as Eui64Key,
-    counter: latin1Of(counter) as CounterKey,
+    originator: latin1Of(originator) as Eui64,
+    counter: latin1Of(counter) as RequestCounter,
     lane,
     srv,
     bodyType,

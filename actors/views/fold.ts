@@ -5,7 +5,7 @@
  * because these say which service was asked for, whatever the ledger has forgotten of the request.
  */
 import { errorId } from '../../core/base/error-table.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import { decodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import {
@@ -37,15 +37,15 @@ export type TickFrames = {
 
 export class Fold {
   /** Rows that have changed. */
-  readonly devices = new Map<Eui64Key, DeviceRow>()
+  readonly devices = new Map<Eui64, DeviceRow>()
   /** What is to be added to the counts, by a text of the key. */
   readonly usage = new Map<string, UsageRow>()
   /** Devices that have no row without it. */
   added = 0
-  private readonly load: (device: Eui64Key) => DeviceRow | undefined
+  private readonly load: (device: Eui64) => DeviceRow | undefined
 
   /** `load` gives the row of a device as it is without this fold; it becomes the fold's. */
-  constructor(load: (device: Eui64Key) => DeviceRow | undefined) {
+  constructor(load: (device: Eui64) => DeviceRow | undefined) {
     this.load = load
   }
 
@@ -103,7 +103,7 @@ export class Fold {
     else row.fault = fault
   }
 
-  private register(device: Eui64Key, partition: number, frame: Buffer, at: number): void {
+  private register(device: Eui64, partition: number, frame: Buffer, at: number): void {
     const record = decodeDeviceRecord(readBodyView(frame, at))
     const before = this.rowOf(device)
     if (before === undefined) this.added++
@@ -116,7 +116,7 @@ export class Fold {
   }
 
   /** To be changed in place. */
-  private rowOf(device: Eui64Key): DeviceRow | undefined {
+  private rowOf(device: Eui64): DeviceRow | undefined {
     let row = this.devices.get(device)
     if (row === undefined) {
       row = this.load(device)
@@ -125,7 +125,7 @@ export class Fold {
     return row
   }
 
-  private count(time: number, party: Eui64Key, srv: Srv, outcome: number): void {
+  private count(time: number, party: Eui64, srv: Srv, outcome: number): void {
     const day = Math.floor(time / dayMs)
     const text = `${party}${day} ${srv} ${outcome}`
     const row = this.usage.get(text)

@@ -1,7 +1,7 @@
 /** What operators ask of views: their words in, rows as JSON out, a page at a time. Pure but for the store that is read. */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorCodeOf, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
-import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { formatSrv } from '../../core/base/srv.ts'
 import { DeviceType } from '../../core/inventory/device-record.ts'
@@ -59,7 +59,7 @@ export type InventoryQuery = {
   openMin: number
   limit: number
 }
-export type UsageQuery = { from: Buffer; to: Buffer; party: Eui64Key | undefined; limit: number }
+export type UsageQuery = { from: Buffer; to: Buffer; party: Eui64 | undefined; limit: number }
 
 const pageRowsDefault = 100
 
@@ -160,7 +160,7 @@ export function inventoryPage(
         return undefined
       return inventoryJsonOf(deviceOf(key), row)
     },
-    (key) => formatEui64Key(deviceOf(key)),
+    (key) => textOfEui64(deviceOf(key)),
   )
 }
 
@@ -170,7 +170,7 @@ export function inventoryOf(store: RowStore, eui64: string): InventoryJson {
   if (device === undefined)
     throw new BrokerError('VIEW_QUERY_INVALID', 'the path ends with no EUI-64')
   const value = store.get(deviceKeyOf(device))
-  if (value === undefined) throw new BrokerError('DEVICE_UNKNOWN', formatEui64Key(device))
+  if (value === undefined) throw new BrokerError('DEVICE_UNKNOWN', textOfEui64(device))
   return inventoryJsonOf(device, deviceRowIn(value))
 }
 
@@ -216,8 +216,8 @@ function pageOf<Json>(
   return { rows, next: null }
 }
 
-const inventoryJsonOf = (device: Eui64Key, row: DeviceRow): InventoryJson => ({
-  eui64: formatEui64Key(device),
+const inventoryJsonOf = (device: Eui64, row: DeviceRow): InventoryJson => ({
+  eui64: textOfEui64(device),
   type: row.type,
   address: row.address,
   since: timeOf(row.since),
@@ -238,7 +238,7 @@ function faultJsonOf({ fault }: DeviceRow): InventoryJson['fault'] {
 
 const usageJsonOf = ({ day, party, srv, outcome, count }: UsageRow): UsageJson => ({
   day: new Date(day * dayMs).toISOString().slice(0, 10),
-  party: formatEui64Key(party),
+  party: textOfEui64(party),
   serviceReferenceVariant: formatSrv(srv),
   ...codesOf(outcome),
   count,
@@ -253,11 +253,11 @@ function codesOf(outcome: number): { outcome: string; code: string } {
 
 const timeOf = (ms: number): string | null => (ms === 0 ? null : new Date(ms).toISOString())
 
-const keyOfDigits = (digits: string): Eui64Key => eui64Key(Buffer.from(digits, 'hex'))
+const keyOfDigits = (digits: string): Eui64 => readEui64(Buffer.from(digits, 'hex'))
 
-function eui64In(text: string): Eui64Key | undefined {
+function eui64In(text: string): Eui64 | undefined {
   const octets = parseEui64(text)
-  return octets && eui64Key(octets)
+  return octets && readEui64(octets)
 }
 
 function dayIn(text: string): number | undefined {

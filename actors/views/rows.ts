@@ -11,7 +11,7 @@
  */
 import { Packr } from 'msgpackr'
 import { asBuffer, writeOctetsOf } from '../../core/base/bytes.ts'
-import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord, DeviceType } from '../../core/inventory/device-record.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
@@ -41,7 +41,7 @@ export type DeviceRow = {
 }
 export type UsageRow = {
   day: number
-  party: Eui64Key
+  party: Eui64
   srv: Srv
   outcome: number
   count: number
@@ -79,13 +79,13 @@ export const standingRowOf = (standing: Standing): StoredRow => ({
   value: packr.pack({ ...standing, heads: [...standing.heads] }),
 })
 
-export function deviceKeyOf(device: Eui64Key): Buffer {
+export function deviceKeyOf(device: Eui64): Buffer {
   const key = Buffer.allocUnsafe(9)
   key[0] = tag.device
   writeOctetsOf(device, key, 1)
   return key
 }
-export const deviceOf = (key: Buffer): Eui64Key => eui64Key(key, 1)
+export const deviceOf = (key: Buffer): Eui64 => readEui64(key, 1)
 /** As an array: without names more rows stand on one page, and a save writes fewer pages. */
 type PackedDevice = [
   type: DeviceType,
@@ -101,7 +101,7 @@ type PackedDevice = [
   /** Absent in rows that were written before causes were recorded. */
   fault?: [cause: Uint8Array, time: number, isTold: boolean],
 ]
-export function deviceRowOf(device: Eui64Key, row: DeviceRow): StoredRow {
+export function deviceRowOf(device: Eui64, row: DeviceRow): StoredRow {
   const { type, address, since, partition, openRequests, outcome, outcomeAt } = row
   const { host, port, logicalDevice, client } = address
   const reached = [type, host, port, logicalDevice, client] as const
@@ -145,7 +145,7 @@ export const countIn = (value: Buffer | undefined): number =>
   value === undefined ? 0 : (packr.unpack(value) as number)
 export const usageRowIn = ({ key, value }: StoredRow): UsageRow => ({
   day: key.readUInt32BE(1),
-  party: eui64Key(key, 5),
+  party: readEui64(key, 5),
   srv: key.readUInt32BE(13) as Srv,
   outcome: key.readUInt16BE(17),
   count: countIn(value),

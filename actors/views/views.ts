@@ -2,7 +2,7 @@
  * Follows the ledger's ticks and keeps the inventory and the usage in step with them: a fold gathers, and is saved with the standing that it
  * belongs to in one transaction, so that a crash counts nothing twice. Whatever goes wrong, what was not saved is dropped and read again.
  */
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { Clock } from '../../core/ports/clock.ts'
@@ -48,7 +48,7 @@ export class Views {
   private savedSequence = 0
   private fold = this.newFold()
   /** Of the fold that is being saved: what the store does not show yet. */
-  private leaving: ReadonlyMap<Eui64Key, DeviceRow> = new Map()
+  private leaving: ReadonlyMap<Eui64, DeviceRow> = new Map()
   private saving: Promise<void> | undefined
   private callOffSave: (() => void) | undefined
   /** What is in memory may be half of a tick: it must not be saved any more. */

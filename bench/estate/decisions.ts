@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { readCounter, readTarget, writeEnvelope } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
@@ -36,7 +36,7 @@ export async function measureDecisions(messages: number): Promise<Decisions> {
   for (const frame of registrations(perTurn)) await ask(frame)
   const ofBusbar: number[] = []
   const ofMap: number[] = []
-  const noted = new Map<Eui64Key, { count: number; counter: bigint }>()
+  const noted = new Map<Eui64, { count: number; counter: bigint }>()
   // The first turn warms up.
   for (let turn = 0; turn <= 5; turn++) {
     const frames = requests(perTurn, turn + 1, deadline)
@@ -67,7 +67,7 @@ export async function measureDecisions(messages: number): Promise<Decisions> {
 }
 
 function note(
-  noted: Map<Eui64Key, { count: number; counter: bigint }>,
+  noted: Map<Eui64, { count: number; counter: bigint }>,
   frame: Buffer,
   at: number,
 ): void {

@@ -8,8 +8,8 @@ import { emptyState } from '../../actors/device/state.ts'
 import { genesis } from '../../actors/runtime/partition/chain.ts'
 import { packState } from '../../actors/runtime/state-codec.ts'
 import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
-import { counterKey } from '../../core/base/counter.ts'
-import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { readRequestCounter } from '../../core/base/counter.ts'
+import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
@@ -77,7 +77,7 @@ export async function measureWakes(count: number): Promise<DueWakes> {
 /** Devices that sleep, each with a request whose deadline has come. */
 async function fill(stores: readonly PartitionStore[], count: number): Promise<void> {
   const now = Date.now()
-  const counter = counterKey(Buffer.from('0000000000000001', 'hex'))
+  const counter = readRequestCounter(Buffer.from('0000000000000001', 'hex'))
   const state = emptyState()
   const recordBytes = encodeDeviceRecord(deviceEntry(0).record)
   evolve(state, { type: 'DEVICE_REGISTERED', time: now, recordBytes })
@@ -99,7 +99,7 @@ async function fill(stores: readonly PartitionStore[], count: number): Promise<v
     },
   })
   const packed = packState(state)
-  const slices = stores.map(() => new Map<Eui64Key, Uint8Array>())
+  const slices = stores.map(() => new Map<Eui64, Uint8Array>())
   const save = async (number: number, isLast: boolean): Promise<void> => {
     const states = slices[number]!
     const wakes = new Map(Array.from(states.keys(), (device) => [device, now - 1]))
@@ -108,7 +108,7 @@ async function fill(stores: readonly PartitionStore[], count: number): Promise<v
   }
   for (let index = 0; index < count; index++) {
     const number = fnv1a32(deviceBytes(index)) % partitionCount
-    const slice = slices[number]!.set(eui64Key(deviceBytes(index)), packed)
+    const slice = slices[number]!.set(readEui64(deviceBytes(index)), packed)
     if (slice.size === sliceMax) await save(number, false)
   }
   for (const number of stores.keys()) await save(number, true)

@@ -10,7 +10,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { registerDevices } from '../../actors/broker/registration.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorId } from '../../core/base/error-table.ts'
-import { eui64Key } from '../../core/base/eui64.ts'
+import { readEui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { parseSrv } from '../../core/base/srv.ts'
@@ -39,7 +39,7 @@ export const partitionCount = 16
 const framesInFlight = 8
 const envelopesPerFrame = 500
 const party = Buffer.from('90B3D51F30010000', 'hex')
-export const partyKey = eui64Key(party)
+export const partyKey = readEui64(party)
 export const srv = parseSrv('11.2')!
 const accepted = errorId('REQUEST_ACCEPTED')
 
@@ -55,7 +55,7 @@ export function deviceBytes(index: number): Buffer {
 export function deviceEntry(index: number): DeviceEntry {
   const host = `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`
   return {
-    key: eui64Key(deviceBytes(index)),
+    key: readEui64(deviceBytes(index)),
     record: { type: 'ESME', address: { host, port: 4059, logicalDevice: 1, client: 16 } },
   }
 }

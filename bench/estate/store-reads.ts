@@ -1,7 +1,7 @@
 /** What waking an actor is made of: the store's answer, and the state in it. */
 import { unpackState } from '../../actors/runtime/state-codec.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
-import { eui64Key } from '../../core/base/eui64.ts'
+import { readEui64 } from '../../core/base/eui64.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
 import { deviceBytes, partitionCount } from './estate.ts'
 import { cpuMsNow } from './local-host.ts'
@@ -17,7 +17,7 @@ export function measureStore(
   const from = cpuMsNow()
   for (let index = 0; index < count; index++) {
     const device = deviceBytes(index)
-    const state = open[fnv1a32(device) % partitionCount]!.load(eui64Key(device))
+    const state = open[fnv1a32(device) % partitionCount]!.load(readEui64(device))
     if (state === undefined) throw new Error(`device ${index} is not in the store`)
     packed.push(state)
   }

@@ -2,7 +2,7 @@
  * What the load client has in flight: pre-encoded requests by device, rising counters, and the latency of what came back.
  * Time is passed in; nothing here does I/O.
  */
-import { eui64Key, parseEui64Into, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, parseEui64Into, type Eui64 } from '../../core/base/eui64.ts'
 import {
   bytesField,
   findBytes,
@@ -44,7 +44,7 @@ export class Flight {
   private readonly templates: Buffer[]
   private readonly counterAt: number
   private readonly counters: Float64Array
-  private readonly deviceOf = new Map<Eui64Key, number>()
+  private readonly deviceOf = new Map<Eui64, number>()
   private readonly idle: Int32Array
   private idleHead = 0
   private idleCount: number
@@ -72,7 +72,7 @@ export class Flight {
       const view = Buffer.from(device)
       if (!parseEui64Into(view, 0, view.length, this.key, 0))
         throw new Error(`not an EUI-64: ${device}`)
-      this.deviceOf.set(eui64Key(this.key), index)
+      this.deviceOf.set(readEui64(this.key), index)
     })
     this.idle = new Int32Array(devices.length * perDevice)
     for (let i = 0; i < this.idle.length; i++) this.idle[i] = i % devices.length
@@ -233,7 +233,7 @@ export class Flight {
       if (tag === 0x12) {
         const length = readVarint(message, inner)
         if (parseEui64Into(message, inner.at, inner.at + length, this.key, 0))
-          device = this.deviceOf.get(eui64Key(this.key))
+          device = this.deviceOf.get(readEui64(this.key))
         inner.at += length
       } else if (tag === 0x18) counter = readVarint(message, inner) - counterBase
       else skipField(message, inner, tag)

@@ -3,7 +3,7 @@
  * certificates will come in behind this same function, and nothing else looks at headers.
  */
 import type { ErrorCode } from '../base/error-table.ts'
-import { eui64Key, parseEui64 } from '../base/eui64.ts'
+import { readEui64, parseEui64 } from '../base/eui64.ts'
 import type { Parties, Party } from './parties.ts'
 
 /** The gRPC metadata entry and HTTP header that names a party. */
@@ -26,7 +26,7 @@ function look(
 ): Party | IdentityRefusal {
   const octets = parseEui64(headerText.trim())
   if (octets === undefined) return 'PARTY_HEADER_MALFORMED'
-  const party = parties.get(eui64Key(octets))
+  const party = parties.get(readEui64(octets))
   if (party === undefined) return 'PARTY_UNKNOWN'
   if (cache.size < cachedTextsMax) cache.set(headerText, party)
   return party

@@ -4,7 +4,7 @@
  * device exists, fits, has room, has time or has seen the RequestID is for the device's actor.
  */
 import type { ErrorCode } from '../base/error-table.ts'
-import type { Eui64Key } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import type { Srv } from '../base/srv.ts'
 import { serviceRequestOf, type ServiceRequestRow } from '../catalogue/service-requests.ts'
@@ -21,7 +21,7 @@ export interface ScannedRequest {
   bodyFault(row: ServiceRequestRow, view: Buffer, nowMs: number): ErrorCode | undefined
 }
 
-function isSame(octets: Uint8Array, key: Eui64Key): boolean {
+function isSame(octets: Uint8Array, key: Eui64): boolean {
   for (let i = 0; i < 8; i++) if (octets[i] !== key.charCodeAt(i)) return false
   return true
 }
@@ -53,5 +53,5 @@ export function decideIntake(
 
 /** True when a RequestID read from a Cancel or a status query is the party's own. */
 export function isOriginator(party: Party, originator: Uint8Array): boolean {
-  return isSame(originator, party.key)
+  return isSame(originator, party.id)
 }

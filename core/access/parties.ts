@@ -2,18 +2,18 @@
  * The parties that this Busbar knows: one EUI-64 and one role each, as GB has it (an organisation with several roles has
  * an EUI-64 for each). Read from the operator's parties file. Station 2 of a message's way; who is speaking is decided in identity.ts.
  */
-import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
+import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
 import { Role } from '../catalogue/service-requests.ts'
 
 export type Party = {
-  readonly key: Eui64Key
+  readonly id: Eui64
   readonly role: Role
   /** For people. */
   readonly name: string
 }
 
 /** Every known party by its EUI-64. */
-export type Parties = ReadonlyMap<Eui64Key, Party>
+export type Parties = ReadonlyMap<Eui64, Party>
 
 /** Every fault of a parties file, one sentence each. Belongs to CONFIG_INVALID. */
 export type PartiesFault = { faults: string[] }
@@ -53,7 +53,7 @@ export const demoSupplierPartiesJson: readonly PartyJson[] = demoPartiesJson.map
 export function partiesOf(json: unknown): Parties | PartiesFault {
   if (!Array.isArray(json))
     return { faults: ['a parties file is a list of objects with eui64, role and name'] }
-  const parties = new Map<Eui64Key, Party>()
+  const parties = new Map<Eui64, Party>()
   const faults: string[] = []
   json.forEach((entry: unknown, index) => {
     const where = `party ${index + 1}`
@@ -75,9 +75,9 @@ export function partiesOf(json: unknown): Parties | PartiesFault {
     if (!isNamed)
       faults.push(`${where}: name must be a text of 1 to ${nameCharactersMax} characters`)
     if (octets === undefined || known === undefined || !isNamed) return
-    const key = eui64Key(octets)
-    if (parties.has(key)) faults.push(`${where}: ${formatEui64Key(key)} stands twice`)
-    parties.set(key, { key, role: known, name })
+    const id = readEui64(octets)
+    if (parties.has(id)) faults.push(`${where}: ${textOfEui64(id)} stands twice`)
+    parties.set(id, { id, role: known, name })
   })
   if (json.length === 0) faults.push('a parties file names at least one party')
   return faults.length > 0 ? { faults } : parties

@@ -4,7 +4,7 @@
  * Pure: knows no sockets; the doors report what they read and what they let go.
  */
 import { assert } from './assert.ts'
-import type { Eui64Key } from './eui64.ts'
+import type { Eui64 } from './eui64.ts'
 import { limits } from './limits.ts'
 
 /** Which limit a message would exceed. */
@@ -36,11 +36,11 @@ export class ConnectionBytes {
 export class BytesHeld {
   private readonly owner: BytesInFlight
   private readonly connection: ConnectionBytes
-  private readonly party: Eui64Key | undefined
+  private readonly party: Eui64 | undefined
   private held = 0
   private isReleased = false
 
-  constructor(owner: BytesInFlight, connection: ConnectionBytes, party: Eui64Key | undefined) {
+  constructor(owner: BytesInFlight, connection: ConnectionBytes, party: Eui64 | undefined) {
     this.owner = owner
     this.connection = connection
     this.party = party
@@ -81,7 +81,7 @@ export class BytesHeld {
 export class BytesInFlight {
   private readonly max: BytesInFlightLimits
   /** Only parties with bytes in flight: bounded by what the process may hold. */
-  private readonly parties = new Map<Eui64Key, number>()
+  private readonly parties = new Map<Eui64, number>()
   private total = 0
 
   constructor(max: BytesInFlightLimits = defaults) {
@@ -93,7 +93,7 @@ export class BytesInFlight {
     return this.total
   }
 
-  usedBy(party: Eui64Key): number {
+  usedBy(party: Eui64): number {
     return this.parties.get(party) ?? 0
   }
 
@@ -103,14 +103,14 @@ export class BytesInFlight {
    * @param party the party that sends it; undefined at doors that know none, where the limit for
    *   parties does not apply
    */
-  begin(connection: ConnectionBytes, party?: Eui64Key): BytesHeld {
+  begin(connection: ConnectionBytes, party?: Eui64): BytesHeld {
     return new BytesHeld(this, connection, party)
   }
 
   /** Counts `bytes`, or returns the limit that they would exceed and counts nothing. */
   take(
     connection: ConnectionBytes,
-    party: Eui64Key | undefined,
+    party: Eui64 | undefined,
     bytes: number,
   ): BytesExcess | undefined {
     assert(bytes >= 0, 'a message has no negative size')
@@ -125,7 +125,7 @@ export class BytesInFlight {
   }
 
   /** Gives back `bytes` that `take` has counted with the same arguments. */
-  give(connection: ConnectionBytes, party: Eui64Key | undefined, bytes: number): void {
+  give(connection: ConnectionBytes, party: Eui64 | undefined, bytes: number): void {
     connection.used -= bytes
     this.total -= bytes
     assert(connection.used >= 0 && this.total >= 0, 'only counted bytes are given back')

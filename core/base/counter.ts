@@ -4,16 +4,16 @@
  */
 import { textOfOctets, writeOctetsOf } from './bytes.ts'
 
-export type CounterKey = string & { readonly brand: 'CounterKey' }
+export type RequestCounter = string & { readonly brand: 'RequestCounter' }
 
-export function counterKey(view: Uint8Array, at = 0): CounterKey {
-  return textOfOctets(view, at) as CounterKey
+export function readRequestCounter(view: Uint8Array, at = 0): RequestCounter {
+  return textOfOctets(view, at) as RequestCounter
 }
 
 const scratch = Buffer.alloc(8)
 
 /** The counter as a number. */
-export function numberOfCounter(key: CounterKey): bigint {
+export function numberOfCounter(key: RequestCounter): bigint {
   writeOctetsOf(key, scratch, 0)
   return scratch.readBigUInt64BE(0)
 }

@@ -1,14 +1,14 @@
 /**
  * EUI-64 identifiers of parties and devices: eight octets on the wire inside Busbar, text outside.
  * Text is sixteen hexadecimal digits, bare or with `-` or `:` between octets; Busbar prints
- * `90-B3-D5-1F-30-01-00-00`. As a key of a Map or of the store it is an `Eui64Key`: eight latin-1
+ * `90-B3-D5-1F-30-01-00-00`. As a key of a Map or of the store it is an `Eui64`: eight latin-1
  * characters, one an octet, cheap to make from a view and to compare.
  */
 import { textOfOctets } from './bytes.ts'
 
 export const eui64Bytes = 8
 
-export type Eui64Key = string & { readonly brand: 'Eui64Key' }
+export type Eui64 = string & { readonly brand: 'Eui64' }
 
 // Value of an ASCII hexadecimal digit, 255 for anything else.
 const digitOf = new Uint8Array(256).fill(255)
@@ -63,16 +63,16 @@ export function formatEui64(view: Uint8Array, at = 0): string {
 }
 
 /** The key form of the eight octets at `at`. */
-export function eui64Key(view: Uint8Array, at = 0): Eui64Key {
-  return textOfOctets(view, at) as Eui64Key
+export function readEui64(view: Uint8Array, at = 0): Eui64 {
+  return textOfOctets(view, at) as Eui64
 }
 
 /** The eight octets of a key, in memory of their own. */
-export function bytesOfEui64Key(key: Eui64Key): Buffer {
+export function bytesOfEui64(key: Eui64): Buffer {
   return Buffer.from(key, 'latin1')
 }
 
 /** `formatEui64` for a key. */
-export function formatEui64Key(key: Eui64Key): string {
+export function textOfEui64(key: Eui64): string {
   return formatEui64(Buffer.from(key, 'latin1'))
 }

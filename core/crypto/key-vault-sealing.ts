@@ -7,7 +7,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
-import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
+import { bytesOfEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import {
   authenticate,
@@ -90,7 +90,7 @@ export class SealingVault implements KeyVault {
     return this.keks[0]?.name
   }
 
-  seal(device: Eui64Key, keys: DeviceKeys): Buffer {
+  seal(device: Eui64, keys: DeviceKeys): Buffer {
     const kek = this.keks[0]
     if (kek === undefined) throw new BrokerError('KEYS_ENCRYPTION_KEY_MISSING')
     const plain = plainOf(keys)
@@ -98,7 +98,7 @@ export class SealingVault implements KeyVault {
     out[0] = sealedVersion
     out.write(kek.name, 1, 'hex')
     keyMark(device, keys).copy(out, 1 + kekNameBytes)
-    const id = bytesOfEui64Key(device)
+    const id = bytesOfEui64(device)
     authenticate(kek.nonces, id, plain).copy(out, sealedNonceAt, 0, ivBytes)
     const { nonce, head } = partsOf(out)
     sealGcm(kek.sealing, nonce, Buffer.concat([purpose, id]), head, plain, out, sealedHeadBytes)
@@ -106,7 +106,7 @@ export class SealingVault implements KeyVault {
     return out
   }
 
-  open(device: Eui64Key, sealedView: Uint8Array): DeviceKeys {
+  open(device: Eui64, sealedView: Uint8Array): DeviceKeys {
     const sealed = asBuffer(sealedView)
     const place = device + sealed.toString('latin1')
     const known = this.opened.get(place)
@@ -122,13 +122,13 @@ export class SealingVault implements KeyVault {
     return keys
   }
 
-  private unseal(device: Eui64Key, sealed: Buffer): DeviceKeys {
+  private unseal(device: Eui64, sealed: Buffer): DeviceKeys {
     if (!isSealedKeys(sealed)) throw new BrokerError('KEYS_SEALED_UNREADABLE', 'not sealed keys')
     const name = kekNameOf(sealed)
     const kek = this.kekNamed(name)
     const { nonce, head } = partsOf(sealed)
     const cipher = sealed.subarray(sealedHeadBytes, sealed.length - tagBytes)
-    const aad = Buffer.concat([purpose, bytesOfEui64Key(device)])
+    const aad = Buffer.concat([purpose, bytesOfEui64(device)])
     const plain = openGcm(kek.sealing, nonce, aad, head, cipher, sealed.subarray(-tagBytes))
     if (plain === undefined)
       throw new BrokerError('KEYS_SEALED_UNREADABLE', 'changed, or sealed for another device')
@@ -159,9 +159,9 @@ function partsOf(sealed: Buffer): { nonce: Buffer; head: Buffer } {
   }
 }
 
-function keyMark(device: Eui64Key, { unicast }: DeviceKeys): Buffer {
+function keyMark(device: Eui64, { unicast }: DeviceKeys): Buffer {
   if (unicast === undefined) return Buffer.alloc(keyMarkBytes)
-  const mark = authenticate(unicast, label('key mark'), bytesOfEui64Key(device))
+  const mark = authenticate(unicast, label('key mark'), bytesOfEui64(device))
   return mark.subarray(0, keyMarkBytes)
 }
 

@@ -3,7 +3,7 @@
  * acknowledged, and every one before it with it; it is kept under the party's name in a CursorStore.
  */
 import { asBuffer } from '../base/bytes.ts'
-import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
+import { bytesOfEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { readSafeU64, writeSafeU64 } from './envelope.ts'
 
@@ -14,8 +14,8 @@ export const sequenceOf = (deliveryId: number): number =>
 export const indexOf = (deliveryId: number): number => deliveryId % limits.deliveriesPerFrameMax
 
 /** Sixteen hexadecimal digits. */
-export const cursorNameOf = (party: Eui64Key): string =>
-  bytesOfEui64Key(party).toString('hex').toUpperCase()
+export const cursorNameOf = (party: Eui64): string =>
+  bytesOfEui64(party).toString('hex').toUpperCase()
 
 const cursorBytes = 8
 

@@ -3,7 +3,7 @@
  * An envelope is named by the buffer it lies in and the offset of its first octet; what is returned as `…View` borrows.
  */
 import { BrokerError } from '../base/broker-error.ts'
-import { eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { readEui64, type Eui64 } from '../base/eui64.ts'
 import { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
 import type { Srv } from '../base/srv.ts'
@@ -64,9 +64,9 @@ export const readOutcome = (b: Buffer, at: number): number => b.readUInt16BE(at 
 export const readBodyType = (b: Buffer, at: number): number =>
   b.readUInt16BE(at + offsetOf.bodyType)
 export const readAttempt = (b: Buffer, at: number): number => b.readUInt16BE(at + offsetOf.attempt)
-export const readOriginator = (b: Buffer, at: number): Eui64Key =>
-  eui64Key(b, at + offsetOf.originator)
-export const readTarget = (b: Buffer, at: number): Eui64Key => eui64Key(b, at + offsetOf.target)
+export const readOriginator = (b: Buffer, at: number): Eui64 =>
+  readEui64(b, at + offsetOf.originator)
+export const readTarget = (b: Buffer, at: number): Eui64 => readEui64(b, at + offsetOf.target)
 export const readCounter = (b: Buffer, at: number): bigint =>
   b.readBigUInt64BE(at + offsetOf.counter)
 export const readTime = (b: Buffer, at: number): number => readSafeU64(b, at + offsetOf.time)

@@ -10,7 +10,7 @@
  */
 import { writeOctetsOf } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { readEui64, type Eui64 } from '../base/eui64.ts'
 
 const version = 1
 const headBytes = 1 + 3
@@ -19,7 +19,7 @@ const partitionHeadBytes = 1 + 3 + 5
 const partyHeadBytes = 1 + 10 + 5
 
 export type PartitionFrame = { partition: number; frame: Buffer }
-export type PartyFrame = { party: Eui64Key; frame: Buffer }
+export type PartyFrame = { party: Eui64; frame: Buffer }
 
 /** The message, in memory of its own: the one copy of what the tick has gathered. */
 export function writeTickMessage(
@@ -77,7 +77,7 @@ function writeFrame(out: Buffer, at: number, frame: Buffer): number {
 export function readTickMessage(
   message: Buffer,
   onFacts: ((partition: number, frameView: Buffer) => void) | undefined,
-  onDeliveries: ((party: Eui64Key, frameView: Buffer) => void) | undefined,
+  onDeliveries: ((party: Eui64, frameView: Buffer) => void) | undefined,
 ): void {
   walk(message, undefined, undefined)
   walk(message, onFacts, onDeliveries)
@@ -86,7 +86,7 @@ export function readTickMessage(
 function walk(
   message: Buffer,
   onFacts: ((partition: number, frameView: Buffer) => void) | undefined,
-  onDeliveries: ((party: Eui64Key, frameView: Buffer) => void) | undefined,
+  onDeliveries: ((party: Eui64, frameView: Buffer) => void) | undefined,
 ): void {
   expect(
     message,
@@ -112,7 +112,7 @@ function walk(
     const isHead = message[at] === 0x92 && message[at + 1] === 0xc4 && message[at + 2] === 8
     expect(message, at, partyHeadBytes, isHead)
     at = frameEnd(message, start + 11)
-    onDeliveries?.(eui64Key(message, start + 3), message.subarray(start + partyHeadBytes, at))
+    onDeliveries?.(readEui64(message, start + 3), message.subarray(start + partyHeadBytes, at))
   }
   expect(message, at, 0, at === message.length)
 }
@@ -135,8 +135,8 @@ function expect(message: Buffer, at: number, bytes: number, isRight: boolean): v
 }
 
 /** Deliveries of a tick by party, borrowed. A message that is not a tick gives none: the hash chains of the hosts show it. */
-export function partyFramesOf(message: Buffer): Map<Eui64Key, Buffer> {
-  const frames = new Map<Eui64Key, Buffer>()
+export function partyFramesOf(message: Buffer): Map<Eui64, Buffer> {
+  const frames = new Map<Eui64, Buffer>()
   try {
     readTickMessage(message, undefined, (party, frame) => frames.set(party, frame))
   } catch (fault) {

@@ -24,7 +24,7 @@ import fastify, {
 import { BrokerError } from '../base/broker-error.ts'
 import { BytesInFlight } from '../base/bytes-in-flight.ts'
 import type { ConnectionsPerAddress } from '../base/connections-per-address.ts'
-import type { Eui64Key } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import type { Log } from '../ports/log.ts'
@@ -76,7 +76,7 @@ export type HttpDoorOptions = {
   /** Why a call is rejected before anything of its content is read; undefined to go on. */
   readonly identify?: (request: FastifyRequest) => HttpAnswer | undefined
   /** Whose bytes in flight the content of an identified call is; nobody's when left out. */
-  readonly partyOf?: (request: FastifyRequest) => Eui64Key | undefined
+  readonly partyOf?: (request: FastifyRequest) => Eui64 | undefined
   readonly bytes?: BytesInFlight
   readonly connections?: ConnectionsPerAddress
   readonly times?: Partial<DoorTimes>

@@ -7,7 +7,7 @@
 import { Packr } from 'msgpackr'
 import { asBuffer, copyOf, sameBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { eui64Key, formatEui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
+import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
 import { bareHost } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import type { DeviceKeys } from '../crypto/key-vault.ts'
@@ -43,13 +43,13 @@ export type DeviceRecord = {
   /** Keys and secret, as a vault has sealed them. Left out by a registration under a suite, the device keeps those that it has. */
   sealedKeys?: Buffer
   /** Parties that get what it says unasked; nobody when left out. Rising, each once. */
-  alertsTo?: readonly Eui64Key[]
+  alertsTo?: readonly Eui64[]
   /** Of its clock, for a device that sends no deviation: an IANA name or an offset (time-zone.ts). */
   timeZone?: string
 }
 
 /** A device of an inventory file: who it is, its record, and its keys, not sealed yet. */
-export type DeviceEntry = { key: Eui64Key; record: DeviceRecord; keys?: DeviceKeys }
+export type DeviceEntry = { key: Eui64; record: DeviceRecord; keys?: DeviceKeys }
 
 /** Why a record is none: every fault, one sentence each, naming the field. Belongs to DEVICE_RECORD_MALFORMED. */
 export type DeviceRecordFault = { faults: string[] }
@@ -147,15 +147,15 @@ function readSecurity(raw: unknown, faults: string[]): DeviceSecurity | undefine
 }
 
 /** Of both forms: texts. */
-function readAlertsTo(raw: unknown, faults: string[]): Eui64Key[] | undefined {
+function readAlertsTo(raw: unknown, faults: string[]): Eui64[] | undefined {
   if (raw === undefined || raw === null) return undefined
   const count = limits.alertPartiesMax
   const octets = Array.isArray(raw)
     ? raw.map((one: unknown) => (typeof one === 'string' ? parseEui64(one) : undefined))
     : []
-  const keys = new Set(octets.map((one) => one && eui64Key(one)))
+  const keys = new Set(octets.map((one) => one && readEui64(one)))
   const isWhole = keys.size === octets.length && !keys.has(undefined)
-  if (isWhole && keys.size >= 1 && keys.size <= count) return ([...keys] as Eui64Key[]).sort()
+  if (isWhole && keys.size >= 1 && keys.size <= count) return ([...keys] as Eui64[]).sort()
   faults.push(`alertsTo must be a list of 1 to ${count} EUI-64 of parties, each once`)
   return undefined
 }
@@ -238,7 +238,7 @@ export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
   const security = 'faults' in record ? undefined : record.address.security
   const keys = rawKeys === undefined ? undefined : deviceKeysOf(rawKeys, security?.suite, faults)
   if (octets === undefined || 'faults' in record || faults.length > 0) return { faults }
-  return { key: eui64Key(octets), record, ...(keys && { keys }) }
+  return { key: readEui64(octets), record, ...(keys && { keys }) }
 }
 
 /** The JSON form of an entry without its keys, which `deviceEntryOf` reads back. Contains the secret: not for logs. */
@@ -251,7 +251,7 @@ const lastFieldsOf = ({
   alertsTo,
   timeZone,
 }: DeviceRecord): { alertsTo?: string[]; timeZone?: string } => ({
-  ...(alertsTo && { alertsTo: alertsTo.map(formatEui64Key) }),
+  ...(alertsTo && { alertsTo: alertsTo.map(textOfEui64) }),
   ...(timeZone && { timeZone }),
 })
 

@@ -8,7 +8,7 @@
  * A party is indexed from the first time that somebody asks for it: the past is scanned once from where its cursor stands, and the tail
  * keeps the index from then on. A reader that is slow holds up nobody: it finds its place in the index and reads older ticks again.
  */
-import { eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { readEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { partyFramesOf } from '../envelope/tick-message.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
@@ -20,8 +20,8 @@ import {
 } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 
-const partyOf = (subject: string): Eui64Key =>
-  eui64Key(Buffer.from(subject.slice('out.'.length), 'hex'))
+const partyOf = (subject: string): Eui64 =>
+  readEui64(Buffer.from(subject.slice('out.'.length), 'hex'))
 
 export type PartyFeedOptions = {
   ledger: Ledger
@@ -31,7 +31,7 @@ export type PartyFeedOptions = {
    * Sees every tick behind the start, also one without deliveries, with the deliveries by party; frames are borrowed. The
    * first call has the sequence at which the feed starts, and no deliveries.
    */
-  onTick?: (sequence: number, frames: ReadonlyMap<Eui64Key, Buffer>) => void
+  onTick?: (sequence: number, frames: ReadonlyMap<Eui64, Buffer>) => void
   /**
    * Entries of one party's index, from 2 on; the older half goes when there are more, and is
    * scanned again if somebody needs it.
@@ -43,7 +43,7 @@ export type PartyFeedOptions = {
 type PartyIndex = { from: number; sequences: number[]; isComplete: boolean }
 
 /** What a tick holds for whom; frames borrow from the message they came in, which they keep alive. */
-type Tick = { frames: ReadonlyMap<Eui64Key, Buffer>; bytes: number }
+type Tick = { frames: ReadonlyMap<Eui64, Buffer>; bytes: number }
 
 /** Ticks kept for readers that are up to date, and their octets. */
 const cachedTicksMax = 256
@@ -56,14 +56,14 @@ export class PartyFeed implements DeliveryFeed {
   private readonly clock: Clock
   private readonly onFrames: PartyFeedOptions['onTick']
   private readonly indexEntriesMax: number
-  private readonly indexes = new Map<Eui64Key, PartyIndex>()
-  private readonly scans = new Map<Eui64Key, Promise<void>>()
+  private readonly indexes = new Map<Eui64, PartyIndex>()
+  private readonly scans = new Map<Eui64, Promise<void>>()
   private readonly cache = new Map<number, Tick>()
   private cachedBytes = 0
   private tailSequence = 0
   private tail: { close(): Promise<void> } | undefined
   /** Readers that have all there is, by party. */
-  private readonly waiting = new Map<Eui64Key, Array<() => void>>()
+  private readonly waiting = new Map<Eui64, Array<() => void>>()
 
   constructor({
     ledger,
@@ -127,7 +127,7 @@ export class PartyFeed implements DeliveryFeed {
   }
 
   private async read(
-    party: Eui64Key,
+    party: Eui64,
     subject: string,
     fromSequence: number,
     onMessage: (message: LedgerMessage) => void | Promise<void>,
@@ -160,7 +160,7 @@ export class PartyFeed implements DeliveryFeed {
   }
 
   /** The index of `party`, complete from `from` on. */
-  private async indexOf(party: Eui64Key, from: number): Promise<PartyIndex> {
+  private async indexOf(party: Eui64, from: number): Promise<PartyIndex> {
     for (;;) {
       const known = this.indexes.get(party)
       if (known?.isComplete && known.from <= from) return known
@@ -174,7 +174,7 @@ export class PartyFeed implements DeliveryFeed {
     }
   }
 
-  private async scan(party: Eui64Key, from: number): Promise<void> {
+  private async scan(party: Eui64, from: number): Promise<void> {
     // From this moment on the tail adds to it; the scan fills in what came before.
     const index: PartyIndex = { from, sequences: [], isComplete: false }
     this.indexes.set(party, index)
@@ -222,20 +222,20 @@ export class PartyFeed implements DeliveryFeed {
     }
   }
 
-  private async framesAt(sequence: number): Promise<ReadonlyMap<Eui64Key, Buffer>> {
+  private async framesAt(sequence: number): Promise<ReadonlyMap<Eui64, Buffer>> {
     const cached = this.cache.get(sequence)
     if (cached !== undefined) return cached.frames
     const message = await this.ledger.at(sequence)
     return message === undefined ? new Map() : partyFramesOf(message.data)
   }
 
-  private wait(party: Eui64Key, resolve: () => void): void {
+  private wait(party: Eui64, resolve: () => void): void {
     const waiting = this.waiting.get(party)
     if (waiting === undefined) this.waiting.set(party, [resolve])
     else waiting.push(resolve)
   }
 
-  private tell(party: Eui64Key): void {
+  private tell(party: Eui64): void {
     const waiting = this.waiting.get(party)
     if (waiting === undefined) return
     this.waiting.delete(party)

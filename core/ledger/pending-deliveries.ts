@@ -7,7 +7,7 @@
  * be shown somewhat too large, never too small.
  */
 import { BrokerError } from '../base/broker-error.ts'
-import { formatEui64Key, type Eui64Key } from '../base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { cursorNameOf, decodeCursor, deliveryIdOf, sequenceOf } from '../envelope/delivery-id.ts'
 import { readTime } from '../envelope/envelope.ts'
@@ -28,14 +28,14 @@ export type PendingDeliveriesPorts = {
 
 export class PendingDeliveries {
   private readonly ports: PendingDeliveriesPorts
-  private readonly spans = new Map<Eui64Key, Span[]>()
+  private readonly spans = new Map<Eui64, Span[]>()
   private reading: Promise<readonly PartyPending[]> | undefined
 
   constructor(ports: PendingDeliveriesPorts) {
     this.ports = ports
     const seriesOf = async (value: (one: PartyPending) => number): Promise<GaugeSeries[]> =>
       (await this.read()).map((one) => ({
-        labels: { party: formatEui64Key(one.party) },
+        labels: { party: textOfEui64(one.party) },
         value: value(one),
       }))
     ports.metrics.gauges(
@@ -51,7 +51,7 @@ export class PendingDeliveries {
   }
 
   /** Takes in the frames of one tick; frames are borrowed. `sequence` must rise from call to call for each party. */
-  add(sequence: number, frames: ReadonlyMap<Eui64Key, Buffer>): void {
+  add(sequence: number, frames: ReadonlyMap<Eui64, Buffer>): void {
     addTick(this.spans, sequence, frames)
   }
 
@@ -60,7 +60,7 @@ export class PendingDeliveries {
    * Starts at the oldest cursor, so that a deployment without a backlog reads almost nothing.
    * @throws BrokerError BROKER_LEDGER_UNAVAILABLE
    */
-  async addPast(ledger: Ledger, until: number, parties: Iterable<Eui64Key>): Promise<void> {
+  async addPast(ledger: Ledger, until: number, parties: Iterable<Eui64>): Promise<void> {
     const cursors = await Promise.all(
       Array.from(parties, async (party) =>
         decodeCursor(await this.ports.cursors.get(cursorNameOf(party))),
@@ -68,7 +68,7 @@ export class PendingDeliveries {
     )
     const from = sequenceOf(Math.min(...cursors))
     if (cursors.length === 0 || from > until) return
-    const past = new Map<Eui64Key, Span[]>()
+    const past = new Map<Eui64, Span[]>()
     await ledger.read(
       tickSubjects,
       Math.max(1, from),
@@ -104,7 +104,7 @@ export class PendingDeliveries {
   }
 
   /** 0 when the cursor cannot be read now: then what was known last is shown. */
-  private async acknowledgedBy(party: Eui64Key): Promise<number> {
+  private async acknowledgedBy(party: Eui64): Promise<number> {
     try {
       return decodeCursor(await this.ports.cursors.get(cursorNameOf(party)))
     } catch {
@@ -114,15 +114,15 @@ export class PendingDeliveries {
 }
 
 export type PartyPending = {
-  readonly party: Eui64Key
+  readonly party: Eui64
   readonly count: number
   readonly ageMs: number
 }
 
 function addTick(
-  all: Map<Eui64Key, Span[]>,
+  all: Map<Eui64, Span[]>,
   sequence: number,
-  frames: ReadonlyMap<Eui64Key, Buffer>,
+  frames: ReadonlyMap<Eui64, Buffer>,
 ): void {
   for (const [party, frame] of frames) {
     const count = envelopesIn(frame)

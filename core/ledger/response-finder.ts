@@ -10,7 +10,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
-import { eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { readEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { deliveryIdOf } from '../envelope/delivery-id.ts'
 import { readCounter } from '../envelope/envelope.ts'
@@ -36,8 +36,8 @@ export class ResponseFinder implements ResponseLookup {
   private readonly ledger: Pick<Ledger, 'read' | 'at' | 'lastOn'>
   private readonly entriesMax: number
   /** In the order of use, the least recently used first. */
-  private readonly indexes = new Map<Eui64Key, ResponseIndex>()
-  private readonly searches = new Map<Eui64Key, SearchQueue>()
+  private readonly indexes = new Map<Eui64, ResponseIndex>()
+  private readonly searches = new Map<Eui64, SearchQueue>()
   /**
    * Responses that no tick up to this sequence holds, by party and fingerprint of the key; oldest
    * first.
@@ -46,7 +46,7 @@ export class ResponseFinder implements ResponseLookup {
   /** Searches that read the ledger, and those that wait for one of them to end. */
   private readingCount = 0
   private readonly readingWaiters: (() => void)[] = []
-  private readonly waiting = new Map<Eui64Key, Map<number, Set<Waiter>>>()
+  private readonly waiting = new Map<Eui64, Map<number, Set<Waiter>>>()
   private waitingCount = 0
   private sequence = 0
   private readonly tailWaiters = new Set<() => void>()
@@ -63,7 +63,7 @@ export class ResponseFinder implements ResponseLookup {
    * Takes a tick as it comes, also one without deliveries, without a gap from the first call on;
    * frames are borrowed from its message.
    */
-  add(sequence: number, frames: ReadonlyMap<Eui64Key, Buffer>): void {
+  add(sequence: number, frames: ReadonlyMap<Eui64, Buffer>): void {
     this.sequence = sequence
     for (const [party, frame] of frames) {
       this.indexes.get(party)?.add(sequence, frame)
@@ -74,7 +74,7 @@ export class ResponseFinder implements ResponseLookup {
     for (const look of this.tailWaiters) look()
   }
 
-  watch(party: Eui64Key, key: ResponseKey): ResponseWatch | undefined {
+  watch(party: Eui64, key: ResponseKey): ResponseWatch | undefined {
     if (this.waitingCount >= limits.responseWaitsMax) return undefined
     this.waitingCount++
     const fingerprint = fingerprintOf(key.target, key.counter)
@@ -97,11 +97,11 @@ export class ResponseFinder implements ResponseLookup {
     }
   }
 
-  find(party: Eui64Key, key: ResponseKey): Promise<FoundResponse | undefined> {
+  find(party: Eui64, key: ResponseKey): Promise<FoundResponse | undefined> {
     return this.lookUp(party, key, this.indexOf(party))
   }
 
-  async search(party: Eui64Key, key: ResponseKey): Promise<FoundResponse | undefined> {
+  async search(party: Eui64, key: ResponseKey): Promise<FoundResponse | undefined> {
     const queue = this.searches.get(party) ?? { last: Promise.resolve(), length: 0 }
     if (queue.length >= limits.responseSearchesMax) throw new BrokerError('BROKER_GATEWAY_BUSY')
     this.searches.set(party, queue)
@@ -118,7 +118,7 @@ export class ResponseFinder implements ResponseLookup {
     }
   }
 
-  private async searchNow(party: Eui64Key, key: ResponseKey): Promise<FoundResponse | undefined> {
+  private async searchNow(party: Eui64, key: ResponseKey): Promise<FoundResponse | undefined> {
     await this.reachEnd()
     const index = this.indexOf(party)
     const known = await this.lookUp(party, key, index)
@@ -134,7 +134,7 @@ export class ResponseFinder implements ResponseLookup {
 
   /** Reads the ticks before those of `index`, down to `first`, the newest ones first. */
   private async searchBelow(
-    party: Eui64Key,
+    party: Eui64,
     key: ResponseKey,
     index: ResponseIndex,
     first: number,
@@ -203,7 +203,7 @@ export class ResponseFinder implements ResponseLookup {
 
   /** Reads the party's responses of the ticks in [from, below) into `block`; false if there is no tick. */
   private async readPast(
-    party: Eui64Key,
+    party: Eui64,
     from: number,
     below: number,
     block: ResponseBlock,
@@ -224,7 +224,7 @@ export class ResponseFinder implements ResponseLookup {
   }
 
   private async lookUp(
-    party: Eui64Key,
+    party: Eui64,
     key: ResponseKey,
     index: ResponseIndex,
   ): Promise<FoundResponse | undefined> {
@@ -238,7 +238,7 @@ export class ResponseFinder implements ResponseLookup {
 
   /** The response in the tick with this sequence, or undefined when it is another's or not kept. */
   private async readResponse(
-    party: Eui64Key,
+    party: Eui64,
     key: ResponseKey,
     sequence: number,
   ): Promise<FoundResponse | undefined> {
@@ -248,7 +248,7 @@ export class ResponseFinder implements ResponseLookup {
   }
 
   /** The party's index, from now on the most recently used one. */
-  private indexOf(party: Eui64Key): ResponseIndex {
+  private indexOf(party: Eui64): ResponseIndex {
     const index = this.indexes.get(party) ?? new ResponseIndex(this.sequence + 1)
     this.indexes.delete(party)
     this.indexes.set(party, index)
@@ -256,7 +256,7 @@ export class ResponseFinder implements ResponseLookup {
   }
 
   /** Makes room for `count` more entries of `party`; false if all the room is taken by newer deliveries. */
-  private makeRoom(party: Eui64Key | undefined, count = 0): boolean {
+  private makeRoom(party: Eui64 | undefined, count = 0): boolean {
     const total = (): number =>
       [...this.indexes.values()].reduce((sum, index) => sum + index.count, count)
     while (total() > this.entriesMax) {
@@ -270,11 +270,11 @@ export class ResponseFinder implements ResponseLookup {
   }
 }
 
-const nameOf = (party: Eui64Key, { target, counter }: ResponseKey): string =>
+const nameOf = (party: Eui64, { target, counter }: ResponseKey): string =>
   `${party}${asBuffer(target).toString('latin1')}${counter}`
 
 function responseIn(
-  party: Eui64Key,
+  party: Eui64,
   key: ResponseKey,
   sequence: number,
   frame: Buffer,
@@ -286,7 +286,7 @@ function responseIn(
     const isWanted =
       readCounter(frame, at) === key.counter &&
       target.compare(frame, targetAt, targetAt + target.length) === 0 &&
-      eui64Key(frame, at + offsetOf.originator) === party
+      readEui64(frame, at + offsetOf.originator) === party
     if (isWanted) found = { frame, at, deliveryId: deliveryIdOf(sequence, index) }
     return isWanted
   })
@@ -294,7 +294,7 @@ function responseIn(
 }
 
 function wake(
-  party: Eui64Key,
+  party: Eui64,
   waiting: ReadonlyMap<number, ReadonlySet<Waiter>>,
   sequence: number,
   frame: Buffer,

@@ -4,13 +4,13 @@
  */
 import { statSync } from 'node:fs'
 import { BrokerError } from '../base/broker-error.ts'
-import { eui64Key, parseEui64, type Eui64Key } from '../base/eui64.ts'
+import { readEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { linesIn, readTextFile } from './text-file.ts'
 
-type Names = ReadonlyMap<string, Eui64Key>
+type Names = ReadonlyMap<string, Eui64>
 
 /**
  * Looks up names in the file at `path`.
@@ -20,7 +20,7 @@ export function openDialInNames(
   path: string,
   clock: Clock,
   log: Log,
-): (name: string) => Eui64Key | undefined {
+): (name: string) => Eui64 | undefined {
   let names = readNamesFile(path)
   let stamp = stampOf(path)
   let lookedAtMs = clock.elapsedMs()
@@ -64,7 +64,7 @@ export function readNamesFile(path: string): Names {
     if (cause instanceof BrokerError) throw cause
     refuse(`cannot be read (${(cause as NodeJS.ErrnoException).code})`, cause)
   }
-  const names = new Map<string, Eui64Key>()
+  const names = new Map<string, Eui64>()
   for (const [index, line] of linesIn(contents).entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue
     const [, text, digits] = /^(.*\S)\s+(\S+)$/.exec(line.trim()) ?? []
@@ -74,7 +74,7 @@ export function readNamesFile(path: string): Names {
     if (name === undefined || eui64 === undefined)
       return refuse(`has no name and EUI-64 in line ${index + 1}`)
     if (names.has(name)) return refuse(`has the name of line ${index + 1} twice`)
-    names.set(name, eui64Key(eui64))
+    names.set(name, readEui64(eui64))
   }
   return names
 }

@@ -3,7 +3,7 @@
  * (NATS JetStream) and core/ports/sim/ledger (memory); both pass test/contracts/ledger.ts.
  */
 import { limits } from '../base/limits.ts'
-import { bytesOfEui64Key, type Eui64Key } from '../base/eui64.ts'
+import { bytesOfEui64, type Eui64 } from '../base/eui64.ts'
 
 /** The ticks of all hosts. */
 export const tickSubjects = 'log.*'
@@ -11,8 +11,8 @@ export const isTickSubject = (subject: string): boolean => subject.startsWith('l
 /** Where a host's ticks stand. */
 export const tickSubject = (hostId: string): string => `log.${hostId}`
 /** The name under which a gateway follows a party's deliveries (DeliveryFeed): sixteen hexadecimal digits. */
-export const outSubject = (party: Eui64Key): string =>
-  `out.${bytesOfEui64Key(party).toString('hex').toUpperCase()}`
+export const outSubject = (party: Eui64): string =>
+  `out.${bytesOfEui64(party).toString('hex').toUpperCase()}`
 
 /** One message of a commit. `data` is borrowed until the commit settles. */
 export type LedgerEntry = {

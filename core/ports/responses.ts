@@ -2,7 +2,7 @@
  * Finds the response to one request among the deliveries of a party. Implemented by
  * core/ledger/response-finder over the ticks of the ledger.
  */
-import type { Eui64Key } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 
 /** A request of a party: EUI-64 of the device, eight octets, and the counter. */
 export type ResponseKey = { readonly target: Uint8Array; readonly counter: bigint }
@@ -19,13 +19,13 @@ export type ResponseWatch = {
 
 export interface ResponseLookup {
   /** Undefined when too many callers wait already. */
-  watch(party: Eui64Key, key: ResponseKey): ResponseWatch | undefined
+  watch(party: Eui64, key: ResponseKey): ResponseWatch | undefined
   /** Looks among the deliveries that are indexed already. @throws BrokerError BROKER_LEDGER_UNAVAILABLE */
-  find(party: Eui64Key, key: ResponseKey): Promise<FoundResponse | undefined>
+  find(party: Eui64, key: ResponseKey): Promise<FoundResponse | undefined>
   /**
    * Looks among all deliveries that the ledger keeps, from the newest to the oldest, and indexes them
    * on the way; undefined when there is no such response.
    * @throws BrokerError BROKER_LEDGER_UNAVAILABLE, BROKER_GATEWAY_BUSY when too many searches wait
    */
-  search(party: Eui64Key, key: ResponseKey): Promise<FoundResponse | undefined>
+  search(party: Eui64, key: ResponseKey): Promise<FoundResponse | undefined>
 }

@@ -2,7 +2,7 @@
  * Local state of one partition: sleeping actors, the wake index and the checkpoint they are folded up to. A cache of the
  * ledger: wiped, it is rebuilt. Twins: core/store/lmdb-partitions and core/ports/sim/store.
  */
-import type { Eui64Key } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 
 /**
  * How far a partition's store has been folded: every tick up to `sequence`. Its last frame stood in the tick `frameSequence`
@@ -18,16 +18,16 @@ export type Checkpoint = {
 /** Changes that go to disk in one transaction, with the checkpoint they belong to. */
 export type StoreChanges = {
   /** Packed states by device; a device's entry replaces the older one. */
-  states: ReadonlyMap<Eui64Key, Uint8Array>
+  states: ReadonlyMap<Eui64, Uint8Array>
   /** The one time at which each device wants to be woken next, UTC ms; 0 for never. Replaces its older wake. */
-  wakes: ReadonlyMap<Eui64Key, number>
+  wakes: ReadonlyMap<Eui64, number>
   /** Left out while a store is loaded from a snapshot: until one comes, what is in it belongs to nothing and is to be cleared. */
   checkpoint?: Checkpoint
 }
 
 /** One device of a store; the state is borrowed until the next one. */
 export type StoreRecord = {
-  device: Eui64Key
+  device: Eui64
   state: Uint8Array
   /** 0 for never. */
   wakeAtMs: number
@@ -41,12 +41,12 @@ export type StoreCopy = {
 }
 
 /** A place in the wake index. */
-export type StoredWake = { device: Eui64Key; atMs: number }
+export type StoredWake = { device: Eui64; atMs: number }
 
 export interface PartitionStore {
   checkpoint(): Checkpoint | undefined
   /** The packed state, owned by the caller. */
-  load(device: Eui64Key): Uint8Array | undefined
+  load(device: Eui64): Uint8Array | undefined
   /** Settles when the transaction is committed. */
   save(changes: StoreChanges): Promise<void>
   /**

@@ -3,7 +3,7 @@
  * Twins: core/wan (TCP, and over the bus to a process that has the connections) and core/ports/sim/wan.
  */
 import type { ErrorCode } from '../base/error-table.ts'
-import type { Eui64Key } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 import type { Lane } from '../base/lane.ts'
 
 /** How octets travel to a device: the wrapper over TCP or UDP (IEC 62056-4-7), HDLC over TCP (a serial server), or a device that connects to us. */
@@ -56,7 +56,7 @@ export type DeviceAddress = DeviceModel & {
    * with records, which are kept by device. Exchanges of one device should have one and the same
    * address object, which saves a comparison of its contents.
    */
-  device?: Eui64Key | undefined
+  device?: Eui64 | undefined
 }
 
 /** What is known of a device's security beside its keys, which an exchange brings along. */
@@ -73,7 +73,7 @@ export type DeviceSecurity = {
 
 /** What an exchange with a device under a security suite brings along: its keys, sealed (KeyVault opens them), and counters. */
 export type ExchangeSecurity = {
-  device: Eui64Key
+  device: Eui64
   sealedKeys: Uint8Array
   /**
    * Invocation counters that may be sent with: from `from` on, below `to`. They are reserved on the ledger: nobody else ever
@@ -148,7 +148,7 @@ export type ExchangeResult =
 /** What a device said without being asked: a notification, or what ciphers one. */
 export type DevicePush = {
   /** Known where the device has been asked something on the same connection. */
-  device?: Eui64Key | undefined
+  device?: Eui64 | undefined
   /** Where it came from. */
   address: DeviceAddress
   /** What it says that it is called, most telling first: an identification, its system title as hexadecimal digits, names in its notification. */

@@ -17,7 +17,7 @@
 import type { Database, Transaction } from 'lmdb'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { bytesOfEui64Key, eui64Bytes, eui64Key, type Eui64Key } from '../base/eui64.ts'
+import { bytesOfEui64, eui64Bytes, readEui64, type Eui64 } from '../base/eui64.ts'
 import type { Log } from '../ports/log.ts'
 import type {
   Checkpoint,
@@ -109,18 +109,18 @@ const environmentOptions = (options: LmdbStoresOptions): LmdbEnvironmentOptions 
   databasesMax: partitionsMax,
 })
 
-function deviceKey(kind: number, device: Eui64Key): Buffer {
+function deviceKey(kind: number, device: Eui64): Buffer {
   const key = Buffer.allocUnsafe(1 + eui64Bytes)
   key[0] = kind
-  key.set(bytesOfEui64Key(device), 1)
+  key.set(bytesOfEui64(device), 1)
   return key
 }
 
-function wakeKey(atMs: number, device: Eui64Key): Buffer {
+function wakeKey(atMs: number, device: Eui64): Buffer {
   const key = Buffer.allocUnsafe(1 + 8 + eui64Bytes)
   key[0] = tag.wake
   key.writeBigUInt64BE(BigInt(atMs), 1)
-  key.set(bytesOfEui64Key(device), 9)
+  key.set(bytesOfEui64(device), 9)
   return key
 }
 
@@ -140,9 +140,9 @@ function* recordsIn(
   try {
     let wake = wakes.next()
     for (const { key, value } of database.getRange(rangeOf(tag.state))) {
-      const device = eui64Key(key, 1)
+      const device = readEui64(key, 1)
       let wakeAtMs = 0
-      if (wake.done !== true && eui64Key(wake.value.key, 1) === device) {
+      if (wake.done !== true && readEui64(wake.value.key, 1) === device) {
         wakeAtMs = Number(payloadOf(wake.value.value, 'wake').readBigUInt64BE(0))
         wake = wakes.next()
       }
@@ -209,7 +209,7 @@ class LmdbPartitionStore implements PartitionStore {
     return checkpointIn(payloadOf(value, 'checkpoint'))
   }
 
-  load(device: Eui64Key): Uint8Array | undefined {
+  load(device: Eui64): Uint8Array | undefined {
     const value = this.database.getBinary(deviceKey(tag.state, device))
     return value && payloadOf(value, 'state')
   }
@@ -247,7 +247,7 @@ class LmdbPartitionStore implements PartitionStore {
   }
 
   private moveWake(
-    device: Eui64Key,
+    device: Eui64,
     atMs: number,
     puts: Array<[key: Buffer, value: Buffer]>,
     removes: Buffer[],
@@ -277,7 +277,7 @@ class LmdbPartitionStore implements PartitionStore {
     end[0] = tag.wake
     end.writeBigUInt64BE(BigInt(untilMs) + 1n, 1)
     for (const key of this.database.getKeys({ start, end, limit: count })) {
-      due.push({ device: eui64Key(key, 9), atMs: Number(key.readBigUInt64BE(1)) })
+      due.push({ device: readEui64(key, 9), atMs: Number(key.readBigUInt64BE(1)) })
     }
     return due
   }

@@ -9,7 +9,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { copyOf } from '../base/bytes.ts'
-import type { Eui64Key } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import type {
   Checkpoint,
@@ -70,7 +70,7 @@ export class OverlaidStore implements PartitionStore {
     return this.overlay.checkpoint ?? this.read('checkpoint', (base) => base.checkpoint())
   }
 
-  load(device: Eui64Key): Uint8Array | undefined {
+  load(device: Eui64): Uint8Array | undefined {
     const state = this.overlay.states.get(device)
     return state ? copyOf(state) : this.read('state', (base) => base.load(device))
   }

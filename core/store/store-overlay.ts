@@ -3,7 +3,7 @@
  * that they belong to, in memory. Pure.
  */
 import { copyOf } from '../base/bytes.ts'
-import type { Eui64Key } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 import type { Checkpoint, StoreChanges, StoredWake, StoreRecord } from '../ports/store.ts'
 
 export function orderOfWakes(a: StoredWake, b: StoredWake): number {
@@ -13,9 +13,9 @@ export function orderOfWakes(a: StoredWake, b: StoredWake): number {
 
 export class StoreOverlay {
   /** Packed states; never changed in place. */
-  readonly states = new Map<Eui64Key, Uint8Array>()
+  readonly states = new Map<Eui64, Uint8Array>()
   /** 0 for never. */
-  readonly wakes = new Map<Eui64Key, number>()
+  readonly wakes = new Map<Eui64, number>()
   checkpoint: Checkpoint | undefined
   /** Wakes that are not 0, in order; undefined until it is asked for. */
   private sorted: StoredWake[] | undefined
@@ -92,7 +92,7 @@ export class StoreOverlay {
     while (at < ours.length) yield this.record(ours[at++]!, 0)
   }
 
-  private record(device: Eui64Key, wakeBelowMs: number): StoreRecord {
+  private record(device: Eui64, wakeBelowMs: number): StoreRecord {
     const state = this.states.get(device)!
     return { device, state, wakeAtMs: this.wakes.get(device) ?? wakeBelowMs }
   }

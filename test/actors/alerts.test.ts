@@ -10,9 +10,9 @@ import { isFreshPush } from '../../actors/device/keyring.ts'
 import { emptyState } from '../../actors/device/state.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { counterKey, type CounterKey } from '../../core/base/counter.ts'
+import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
-import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import { encodePush } from '../../core/envelope/device-push.ts'
@@ -185,8 +185,8 @@ class Trial {
   }
 }
 
-const nameOf = (key: Eui64Key): string =>
-  key === supplier ? 'supplier' : key === anotherParty ? 'another' : formatEui64Key(key).slice(-2)
+const nameOf = (key: Eui64): string =>
+  key === supplier ? 'supplier' : key === anotherParty ? 'another' : textOfEui64(key).slice(-2)
 
 const accepted = (count = 1): Record<string, number> => ({ REQUEST_ACCEPTED: count })
 
@@ -297,7 +297,7 @@ t.test('whose it is: what the WAN knows, a name of the file, an EUI-64', async (
   const trial = await Trial.start({ ...plainRecord, alertsTo: [supplier] }, false)
   const named = (names: string[]): DevicePush =>
     pushOf(notification(1), { device: undefined, names })
-  const bare = formatEui64Key(device).replaceAll('-', '')
+  const bare = textOfEui64(device).replaceAll('-', '')
   t.same(await trial.push(named(['x', bare])), accepted())
   t.same(await trial.push(named(['kitchen', bare])), accepted())
   t.same(trial.alerts(), ['supplier: 01 1', 'supplier: 02 1'])
@@ -530,10 +530,10 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   t.end()
 })
 
-function numberKey(number: number): CounterKey {
+function numberKey(number: number): RequestCounter {
   const octets = Buffer.alloc(8)
   octets.writeUInt32BE(number, 4)
-  return counterKey(octets, 0)
+  return readRequestCounter(octets, 0)
 }
 
 function through(fact: DeviceFact): DeviceFact {

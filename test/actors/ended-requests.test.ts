@@ -14,13 +14,13 @@ import {
   unpackEnded,
   type Ended,
 } from '../../actors/device/ended-requests.ts'
-import { counterKey } from '../../core/base/counter.ts'
-import { eui64Key } from '../../core/base/eui64.ts'
+import { readRequestCounter } from '../../core/base/counter.ts'
+import { readEui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
 
 const partiesCount = 3
-const parties = Array.from({ length: partiesCount }, (_, i) => eui64Key(Buffer.alloc(8, 0xf0 + i)))
+const parties = Array.from({ length: partiesCount }, (_, i) => readEui64(Buffer.alloc(8, 0xf0 + i)))
 const max = limits.deviceRequestsRememberedMax
 const perChunk = limits.deviceCountersPerChunk
 
@@ -29,7 +29,7 @@ function endOf(number: number): Ended {
   octets.writeUInt32BE(number, 4)
   return {
     originator: parties[number % partiesCount]!,
-    counter: counterKey(octets),
+    counter: readRequestCounter(octets),
     contentHash: 0xffff_ffff - number,
     srv: (number * 65_537) as Srv,
     acceptedAt: 1_700_000_000_000 + number,

@@ -7,7 +7,7 @@ import { Exchanges } from '../../actors/runtime/exchanges.ts'
 import type { Send } from '../../actors/device/effects.ts'
 import type { Answered, KeyStepAnswered } from '../../actors/device/messages.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
-import { counterKey } from '../../core/base/counter.ts'
+import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorId } from '../../core/base/error-table.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { parseSrv, type Srv } from '../../core/base/srv.ts'
@@ -48,7 +48,7 @@ const sendOf = (srv: Srv): Send => ({
   type: 'SEND',
   request: {
     originator: supplier,
-    counter: counterKey(octets(1)),
+    counter: readRequestCounter(octets(1)),
     lane: Lane.NORMAL,
     srv,
     bodyType: 0,

@@ -7,7 +7,7 @@ import t from 'tap'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
-import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { AxdrWriter } from '../../core/dlms/axdr/axdr.ts'
 import { readCounter } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
@@ -502,8 +502,8 @@ t.test('a thousand parties are told in one tick', async (t) => {
   const count = 1_000
   const deviceCount = Math.ceil(count / limits.deviceQueueMax)
   await world.register(deviceCount)
-  const partyOf = (number: number): Eui64Key =>
-    eui64Key(
+  const partyOf = (number: number): Eui64 =>
+    readEui64(
       Buffer.from((0x0a00000000000000n + BigInt(number)).toString(16).padStart(16, '0'), 'hex'),
     )
   const deadline = world.clock.now() + 60_000

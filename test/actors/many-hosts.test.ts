@@ -10,7 +10,7 @@ import { Owners } from '../../core/bus/owners.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { readOutcome } from '../../core/envelope/envelope.ts'
 import type { Clock } from '../../core/ports/clock.ts'
@@ -152,7 +152,7 @@ class Cluster {
   }
 
   /** As a gateway does: asks the owner, and the next one when it is not served there any more. */
-  async ask(device: Eui64Key, envelope: Buffer): Promise<ErrorCode | undefined> {
+  async ask(device: Eui64, envelope: Buffer): Promise<ErrorCode | undefined> {
     const partition = fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
     for (let turn = 0; turn < 50; turn++) {
       let code: ErrorCode | undefined
@@ -198,7 +198,7 @@ t.test('a hand-over takes open requests along, and each ends once', async (t) =>
   const devices = Array.from({ length: 24 }, (_, index) => deviceKey(index))
   for (const [index, device] of devices.entries())
     t.equal(await cluster.ask(device, registrationOf(device, undefined, index)), 'REQUEST_ACCEPTED')
-  const request = (device: Eui64Key, counter: number): Buffer =>
+  const request = (device: Eui64, counter: number): Buffer =>
     envelopeOf({
       srv: '11.2',
       device,
@@ -257,11 +257,11 @@ t.test(
       )
     const quiet = await cluster.start('b')
     t.ok(await cluster.pass(() => cluster.isWhole() && quiet.owned.length === 4))
-    const ownerOf = (device: Eui64Key): string | undefined =>
+    const ownerOf = (device: Eui64): string | undefined =>
       cluster.owners.ownerOf(fnv1a32(Buffer.from(device, 'latin1')) % partitionCount)
     const busyOne = devices.find((device) => ownerOf(device) === 'a')!
     const quietOne = devices.find((device) => ownerOf(device) === 'b')!
-    const ask = (device: Eui64Key, counter: number): Promise<ErrorCode | undefined> =>
+    const ask = (device: Eui64, counter: number): Promise<ErrorCode | undefined> =>
       cluster.ask(
         device,
         envelopeOf({

@@ -7,7 +7,7 @@ import { findPast } from '../../actors/device/past-counters.ts'
 import { emptyState } from '../../actors/device/state.ts'
 import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
 import { emptyBytes, writeOctetsOf } from '../../core/base/bytes.ts'
-import { counterKey, type CounterKey } from '../../core/base/counter.ts'
+import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { parseSrv } from '../../core/base/srv.ts'
@@ -16,10 +16,10 @@ import { plainRecord, supplier } from '../support/envelopes.ts'
 
 const rememberedMax = limits.deviceRequestsRememberedMax
 
-function counterOf(number: number): CounterKey {
+function counterOf(number: number): RequestCounter {
   const octets = Buffer.alloc(8)
   octets.writeUInt32BE(number, 4)
-  return counterKey(octets)
+  return readRequestCounter(octets)
 }
 
 /** A device that has ended the requests `first` to `count`, at the times of their numbers. */
@@ -82,7 +82,7 @@ t.test(
       .toString('latin1')
       .slice(endedRecordBytes + 20, endedRecordBytes + 36)
     const [originator, counter] = [across.slice(0, 8), across.slice(8)]
-    t.equal(findEnded(state, originator as typeof supplier, counter as CounterKey), undefined)
+    t.equal(findEnded(state, originator as typeof supplier, counter as RequestCounter), undefined)
   },
 )
 

@@ -4,13 +4,13 @@
  */
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
 
-const device = (number: number): Eui64Key => {
+const device = (number: number): Eui64 => {
   const bytes = Buffer.alloc(8, 0xf0)
   bytes.writeUInt32BE(number, 4)
-  return eui64Key(bytes)
+  return readEui64(bytes)
 }
 const mark = (sequence: number): Checkpoint => ({
   sequence,
@@ -18,7 +18,7 @@ const mark = (sequence: number): Checkpoint => ({
   frameNumber: sequence * 2,
   hash: Buffer.alloc(32, sequence),
 })
-const nothing = new Map<Eui64Key, never>()
+const nothing = new Map<Eui64, never>()
 
 export function storeContract(t: Test, create: () => PartitionStore): void {
   t.test('an empty store', async (t) => {
@@ -152,7 +152,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
 
   t.test('property: the wake index is the newest wake of each device, by time', async () => {
     const store = create()
-    const newest = new Map<Eui64Key, number>()
+    const newest = new Map<Eui64, number>()
     let sequence = 0
     const wakes = fc.array(
       fc.tuple(

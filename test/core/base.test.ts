@@ -13,11 +13,11 @@ import {
   type ErrorRow,
 } from '../../core/base/error-table.ts'
 import {
-  bytesOfEui64Key,
+  bytesOfEui64,
   eui64Bytes,
-  eui64Key,
+  readEui64,
   formatEui64,
-  formatEui64Key,
+  textOfEui64,
   parseEui64,
   parseEui64Into,
 } from '../../core/base/eui64.ts'
@@ -100,13 +100,13 @@ t.test('EUI-64: text and octets, both ways', async (t) => {
     fc.property(octets(24), fc.integer({ min: 0, max: 16 }), (bytes, at) => {
       const own = bytes.subarray(at, at + 8)
       const text = formatEui64(bytes, at)
-      const key = eui64Key(bytes, at)
+      const key = readEui64(bytes, at)
       return (
         /^([0-9A-F]{2}-){7}[0-9A-F]{2}$/.test(text) &&
         sameBytes(parseEui64(text)!, own) &&
         key.length === 8 &&
-        sameBytes(bytesOfEui64Key(key), own) &&
-        formatEui64Key(key) === text
+        sameBytes(bytesOfEui64(key), own) &&
+        textOfEui64(key) === text
       )
     }),
   )

@@ -8,7 +8,7 @@ import t from 'tap'
 import { readTickMessage, writeTickMessage } from '../../core/envelope/tick-message.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { asBuffer, sameBytes } from '../../core/base/bytes.ts'
-import { eui64Key } from '../../core/base/eui64.ts'
+import { readEui64 } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { Srv } from '../../core/base/srv.ts'
@@ -219,8 +219,8 @@ t.test(
           readOutcome(buffer, at) === fields.outcome &&
           readBodyType(buffer, at) === fields.bodyType &&
           readAttempt(buffer, at) === fields.attempt &&
-          readOriginator(buffer, at) === eui64Key(fields.originator) &&
-          readTarget(buffer, at) === eui64Key(fields.target) &&
+          readOriginator(buffer, at) === readEui64(fields.originator) &&
+          readTarget(buffer, at) === readEui64(fields.target) &&
           readCounter(buffer, at) === fields.counter &&
           readTime(buffer, at) === fields.time &&
           readDeadline(buffer, at) === fields.deadline &&
@@ -433,7 +433,7 @@ t.test('tick messages', (t) => {
     facts: fc.array(fc.record({ partition: fc.nat(1023), frame: bytes }), { maxLength: 5 }),
     deliveries: fc.array(
       fc.record({
-        party: fc.uint8Array({ minLength: 8, maxLength: 8 }).map((id) => eui64Key(id)),
+        party: fc.uint8Array({ minLength: 8, maxLength: 8 }).map((id) => readEui64(id)),
         frame: bytes,
       }),
       { maxLength: 5 },
@@ -467,7 +467,7 @@ t.test('tick messages', (t) => {
           ) &&
           parties.every(
             ([party, frame], i) =>
-              eui64Key(party) === deliveries[i]!.party && sameBytes(frame, deliveries[i]!.frame),
+              readEui64(party) === deliveries[i]!.party && sameBytes(frame, deliveries[i]!.frame),
           )
         )
       }),

@@ -3,7 +3,7 @@
  * to be filled and freed by a line each.
  */
 import { createInterface } from 'node:readline'
-import { eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { openLmdbRows } from '../../core/store/lmdb-rows.ts'
 import { LocalStores } from '../../core/store/local-stores.ts'
 
@@ -16,10 +16,10 @@ const ask = async (what: 'fill' | 'free'): Promise<void> => {
   await lines.next()
 }
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-const device = (number: number): Eui64Key => {
+const device = (number: number): Eui64 => {
   const bytes = Buffer.alloc(8)
   bytes.writeUInt32BE(number, 4)
-  return eui64Key(bytes)
+  return readEui64(bytes)
 }
 const devicesPerSave = 100
 const changesOf = (sequence: number) => {

@@ -4,7 +4,7 @@ import { readFact, writeFact } from '../../actors/device/facts.ts'
 import { beginReplacement, endReplacement, withKeys } from '../../actors/device/keyring.ts'
 import { octetsInText } from '../../actors/cli/meter/log-octets.ts'
 import { partiesOf, demoPartiesJson } from '../../core/access/parties.ts'
-import { counterKey } from '../../core/base/counter.ts'
+import { readRequestCounter } from '../../core/base/counter.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { parseSrv } from '../../core/base/srv.ts'
 import {
@@ -146,7 +146,7 @@ const keysInHex = Object.fromEntries(
 const factFrame = ((): Buffer => {
   const writer = new FrameWriter()
   writer.reserve(chainLinkBytes)
-  const counter = counterKey(Buffer.from([0, 0, 0, 0, 0, 0, 0, 7]), 0)
+  const counter = readRequestCounter(Buffer.from([0, 0, 0, 0, 0, 0, 0, 7]), 0)
   const concerning = { originator: supplier, counter, time: 1e12, outcome: 1, attempt: 1 }
   writeFact(writer, deviceKey(1), {
     type: 'DEVICE_REGISTERED',
@@ -356,7 +356,7 @@ const checkpoint = { sequence: 9, frameSequence: 8, frameNumber: 3, hash: Buffer
 const stateBytes = ((): Buffer => {
   const state = emptyState()
   state.record = decodeDeviceRecord(Buffer.from(encodeDeviceRecord(plainRecord)))
-  const counter = counterKey(Buffer.from([0, 0, 0, 0, 0, 0, 0, 7]), 0)
+  const counter = readRequestCounter(Buffer.from([0, 0, 0, 0, 0, 0, 0, 7]), 0)
   state.originators = [{ key: supplier, highest: counter, floor: undefined }]
   const request: OpenRequest = {
     originator: supplier,

@@ -1,9 +1,9 @@
 /** What must hold of the ledger whatever happened; each fault names the request or partition concerned. Reads each tick once. */
 import { isOfRequest, readFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { genesis, stepChain } from '../../actors/runtime/partition/chain.ts'
-import { counterKey } from '../../core/base/counter.ts'
+import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { deliveryIdOf } from '../../core/envelope/delivery-id.ts'
 import { readKind, readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
@@ -19,7 +19,7 @@ export type Violation = { what: string; request: string | undefined }
 /** How a request ended: the tick, its delivery, and whether its device carried it out. */
 export type End = { sequence: number; deliveryId: number; isCarriedOut: boolean }
 
-type Tick = { sequence: number; lastDeliveries: Map<Eui64Key, number> }
+type Tick = { sequence: number; lastDeliveries: Map<Eui64, number> }
 
 export class LedgerChecker {
   readonly accepted = new Map<string, { at: number; lane: number }>()
@@ -37,7 +37,7 @@ export class LedgerChecker {
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
   /** Called with each fact of the ledger. */
-  onFact: (device: Eui64Key, fact: DeviceFact) => void = () => undefined
+  onFact: (device: Eui64, fact: DeviceFact) => void = () => undefined
   /** Called with the host by which an attempt has failed: its request waits from now on. */
   onAttemptFailed: (hostId: string) => void = () => undefined
 
@@ -98,14 +98,14 @@ export class LedgerChecker {
   private readDeliveryAt(
     frame: Buffer,
     at: number,
-    party: Eui64Key,
+    party: Eui64,
     place: { sequence: number; deliveryId: number },
   ): void {
     const originator = readOriginator(frame, at)
     const request = requestName(
       originator,
       readTarget(frame, at),
-      counterKey(frame, at + offsetOf.counter),
+      readRequestCounter(frame, at + offsetOf.counter),
     )
     const outcome = errorCodeOf(readOutcome(frame, at))
     this.onLine(`ended ${outcome}`, request)
@@ -146,7 +146,7 @@ export class LedgerChecker {
   /** What the ledger has forgotten, nobody needs: every delivery in it was acknowledged by its party. */
   forgotten(
     isForgotten: (sequence: number) => boolean,
-    acknowledgedBy: (party: Eui64Key) => number,
+    acknowledgedBy: (party: Eui64) => number,
   ): void {
     for (let next = this.ticks[this.forgottenCount]; next !== undefined;) {
       if (!isForgotten(next.sequence)) break

@@ -5,7 +5,7 @@
  */
 import type { DeviceFact } from '../../actors/device/facts.ts'
 import { asBuffer } from '../../core/base/bytes.ts'
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import { decodeDeviceRecord, type DeviceRecord } from '../../core/inventory/device-record.ts'
 import { decodeValue } from '../../core/dlms/index.ts'
 import { unwrapKey, type SecretKey } from '../../core/crypto/crypto.ts'
@@ -32,7 +32,7 @@ export const isOfKeys = ([operation]: readonly CosemOperation[]): boolean =>
   operation !== undefined && asBuffer(operation.descriptor).readUInt16BE(0) === securitySetup
 const isTransfer = ([operation]: readonly CosemOperation[]): boolean => operation?.kind === 'action'
 
-const markOf = (device: Eui64Key, unicast: SecretKey): string =>
+const markOf = (device: Eui64, unicast: SecretKey): string =>
   keyMarkOf(vault.seal(device, { unicast }))
 
 /** One that was on its way when faults stopped, and the one that tells. */
@@ -46,7 +46,7 @@ export class SecuredMeters {
   private readonly used = new Map<string, Array<readonly [from: number, to: number]>>()
   /** By mark, as the ledger says. */
   private readonly reservedTo = new Map<string, number>()
-  private readonly known = new Map<Eui64Key, Known>()
+  private readonly known = new Map<Eui64, Known>()
   private readonly refusalsInCalm = new Map<number, number>()
   private readonly fault: (what: string) => void
   /** Keys that were taken into use. */
@@ -117,7 +117,7 @@ export class SecuredMeters {
   }
 
   /** What the ledger says. */
-  readFact(device: Eui64Key, fact: DeviceFact): void {
+  readFact(device: Eui64, fact: DeviceFact): void {
     if (fact.type === 'DEVICE_REGISTERED') {
       const { sealedKeys } = decodeDeviceRecord(fact.recordBytes)
       if (sealedKeys === undefined || this.known.has(device)) return
@@ -160,5 +160,4 @@ export class SecuredMeters {
 }
 
 type Transfer = { elements: Array<{ elements: Array<{ value: unknown }> }> }
-const nameOf = (device: Eui64Key): string =>
-  `meter ${Buffer.from(device, 'latin1').readUInt32BE(4)}`
+const nameOf = (device: Eui64): string => `meter ${Buffer.from(device, 'latin1').readUInt32BE(4)}`

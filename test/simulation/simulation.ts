@@ -81,7 +81,7 @@ export async function simulate(
   const violationNow = (): Violation | undefined => {
     checker.forgotten(
       (sequence) => ledger.isForgotten(sequence),
-      (party) => suppliers.find((one) => one.party.key === party)?.acknowledgedTo ?? 0,
+      (party) => suppliers.find((one) => one.party.id === party)?.acknowledgedTo ?? 0,
     )
     return checker.violations[0]
   }

@@ -4,7 +4,7 @@
  */
 import type { Party } from '../../core/access/parties.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
-import { formatEui64Key } from '../../core/base/eui64.ts'
+import { textOfEui64 } from '../../core/base/eui64.ts'
 import { readDeadline, readOutcome, readTime } from '../../core/envelope/envelope.ts'
 import type { SimClock } from '../../core/ports/sim/clock.ts'
 import { CancelRequest } from '../../proto/gen/busbar/v1/input_gateway.ts'
@@ -70,8 +70,8 @@ export class Supplier {
   submit(meter: number, priority: 1 | 2 | 3, lifetimeMs: number): void {
     const name = `${this.number}/${meter}/${++this.counter}`
     const requestId = {
-      originator: formatEui64Key(this.party.key),
-      target: formatEui64Key(deviceKey(meter)),
+      originator: textOfEui64(this.party.id),
+      target: textOfEui64(deviceKey(meter)),
       counter: BigInt(this.counter),
     }
     const request = ServiceRequest.fromPartial({
@@ -179,7 +179,7 @@ export class Supplier {
       const meter = Number.parseInt(requestId?.target.slice(-11).replaceAll('-', '') ?? '', 16)
       const name = `${this.number}/${meter}/${requestId?.counter}`
       note(`received as ${id}`, name)
-      if (requestId?.originator !== formatEui64Key(this.party.key))
+      if (requestId?.originator !== textOfEui64(this.party.id))
         checker.fault(`supplier ${this.number} received what belongs to ${requestId?.originator}`)
       if (id <= last) checker.fault('received out of order', name)
       if (checker.ended.get(name)?.deliveryId !== id)

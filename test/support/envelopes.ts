@@ -1,5 +1,5 @@
 /** Envelopes for tests, as a gateway would make them. */
-import { parseEui64, eui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { parseEui64, readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { parseSrv, type Srv } from '../../core/base/srv.ts'
 import { encodeDeviceRecord, type DeviceRecord } from '../../core/inventory/device-record.ts'
@@ -7,22 +7,22 @@ import { writeEnvelope, type Header } from '../../core/envelope/envelope.ts'
 import { headerBytes, Kind } from '../../core/envelope/layout.ts'
 
 export const supplierText = '90-B3-D5-1F-30-01-00-00'
-export const supplier: Eui64Key = eui64Key(parseEui64(supplierText)!)
+export const supplier: Eui64 = readEui64(parseEui64(supplierText)!)
 
 /** The key of a device of tests, by number. */
-export function deviceKey(index: number): Eui64Key {
+export function deviceKey(index: number): Eui64 {
   const bytes = Buffer.alloc(8)
   bytes.writeUInt32BE(0x00db0000, 0)
   bytes.writeUInt32BE(index, 4)
-  return eui64Key(bytes)
+  return readEui64(bytes)
 }
 
 export type Wanted = {
   kind?: Kind
   srv?: string
   lane?: Lane
-  originator?: Eui64Key
-  device?: Eui64Key
+  originator?: Eui64
+  device?: Eui64
   counter?: number | bigint
   deadline?: number
   time?: number
@@ -58,7 +58,7 @@ export const plainRecord: DeviceRecord = {
 }
 
 export function registrationOf(
-  device: Eui64Key,
+  device: Eui64,
   record: DeviceRecord = plainRecord,
   correlation = 0,
 ): Buffer {

@@ -1,5 +1,5 @@
 /** A vault and devices with keys, for tests. */
-import type { Eui64Key } from '../../core/base/eui64.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import { suites } from '../../core/dlms/security/index.ts'
 import { SecretKey } from '../../core/crypto/crypto.ts'
@@ -21,7 +21,7 @@ export const suite0Keys: DeviceKeys = {
 
 /** A device under suite 0, with `keys`, or without any in its record. */
 export function securedRecord(
-  device: Eui64Key,
+  device: Eui64,
   keys: DeviceKeys | undefined = suite0Keys,
 ): DeviceRecord {
   const { type, address } = plainRecord

@@ -13,9 +13,9 @@ import { evolve } from '../../actors/device/actor.ts'
 import { writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
-import { counterKey } from '../../core/base/counter.ts'
+import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
-import { formatEui64Key, type Eui64Key } from '../../core/base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { formatSrv, parseSrv } from '../../core/base/srv.ts'
 import { encodeDeviceRecord } from '../../core/inventory/device-record.ts'
@@ -33,7 +33,7 @@ import type { Checkpoint } from '../../core/ports/store.ts'
 import { deviceKey, plainRecord, supplier } from './envelopes.ts'
 
 export const authorPartitions = 4
-const parties = [supplier, '\x90\xb3\xd5\x1f\x30\x07\x00\x00' as Eui64Key]
+const parties = [supplier, '\x90\xb3\xd5\x1f\x30\x07\x00\x00' as Eui64]
 const srvs = ['4.1.1', '11.2', '7.4'].map(parseSrv)
 const ends: ErrorCode[] = ['OK', 'DEVICE_UNREACHABLE', 'DEVICE_SILENT', 'REQUEST_CANCELLED']
 const hour = 3_600_000
@@ -42,7 +42,7 @@ export class LedgerAuthor {
   readonly ledger = new SimLedger()
   readonly snapshots = new SimSnapshotStore()
   readonly cursors = new SimCursorStore()
-  readonly states = new Map<Eui64Key, DeviceState>()
+  readonly states = new Map<Eui64, DeviceState>()
   /** `day party srv code` → count. */
   readonly usage = new Map<string, number>()
   /** Moves on by up to two hours a tick, so that days change. */
@@ -65,7 +65,7 @@ export class LedgerAuthor {
     return among[this.below(among.length)]!
   }
 
-  partitionOf(device: Eui64Key): number {
+  partitionOf(device: Eui64): number {
     return fnv1a32(Buffer.from(device, 'latin1')) % authorPartitions
   }
 
@@ -102,7 +102,7 @@ export class LedgerAuthor {
   }
 
   /** One fact of the device, whatever may happen to it now. */
-  private happen(device: Eui64Key, frame: FrameWriter, tick: Tick): void {
+  private happen(device: Eui64, frame: FrameWriter, tick: Tick): void {
     const state = this.states.get(device) ?? emptyState()
     this.states.set(device, state)
     const { now: time } = this
@@ -154,7 +154,7 @@ export class LedgerAuthor {
     octets.writeBigUInt64BE(++this.counter)
     return {
       originator: this.pick(parties),
-      counter: counterKey(octets, 0),
+      counter: readRequestCounter(octets, 0),
       lane: Lane.NORMAL,
       srv: this.pick(srvs),
       bodyType: 0,
@@ -170,7 +170,7 @@ export class LedgerAuthor {
 
   private count({ originator, srv }: OpenRequest, code: ErrorCode): void {
     const day = new Date(this.now).toISOString().slice(0, 10)
-    const key = `${day} ${formatEui64Key(originator)} ${formatSrv(srv)} ${code}`
+    const key = `${day} ${textOfEui64(originator)} ${formatSrv(srv)} ${code}`
     this.usage.set(key, (this.usage.get(key) ?? 0) + 1)
   }
 

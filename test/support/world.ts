@@ -7,7 +7,7 @@ import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { DeviceBehaviour } from '../../actors/device/actor.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
-import { type Eui64Key } from '../../core/base/eui64.ts'
+import { type Eui64 } from '../../core/base/eui64.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { AxdrWriter } from '../../core/dlms/axdr/axdr.ts'
 import {
@@ -197,14 +197,14 @@ export class World {
   }
 }
 
-export const nameOf = (device: Eui64Key): number => Buffer.from(device, 'latin1').readUInt32BE(4)
+export const nameOf = (device: Eui64): number => Buffer.from(device, 'latin1').readUInt32BE(4)
 export const good = (exchange: SimExchange): void =>
   exchange.answer({
     ok: true,
     results: exchange.operations.map(() => ({ value: text, result: 0 })),
   })
 
-export const numberOf = (device: Eui64Key): number =>
+export const numberOf = (device: Eui64): number =>
   fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
 
 /** Lets time go on until `isDone`, or for two minutes. */

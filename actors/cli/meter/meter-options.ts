@@ -3,7 +3,7 @@
  * from the environment or a file, so that no list of processes shows them.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { eui64Key, parseEui64 } from '../../../core/base/eui64.ts'
+import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import { hostPortExample, parseHostPort } from '../../../core/base/host-port.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { deviceProfileOf, unknownProfilesIn } from '../../../core/inventory/device-profiles.ts'
@@ -304,7 +304,7 @@ export function keysOf(options: KeyOptions, suite: 0 | 1 | 2 | undefined): Devic
 async function entryOf(where: string, { devices }: MeterOptions): Promise<DeviceEntry | undefined> {
   const octets = parseEui64(where)
   if (octets === undefined || devices === undefined) return undefined
-  const wanted = eui64Key(octets)
+  const wanted = readEui64(octets)
   for await (const entry of devicesIn(devices)) if (entry.key === wanted) return entry
   throw invalid(`${where} is not in ${devices}`)
 }

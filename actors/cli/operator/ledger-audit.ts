@@ -6,12 +6,12 @@ import { stepChain, genesis } from '../../runtime/partition/chain.ts'
 import { textOfCause, type FailureCause } from '../../device/cause.ts'
 import { isOfRequest, readFact, type DeviceFact } from '../../device/facts.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { formatEui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { errorCodeOf } from '../../../core/base/error-table.ts'
 import { formatSrv, type Srv } from '../../../core/base/srv.ts'
 import { noCounter } from '../../device/counter-bounds.ts'
 import type { RequestCountersReset } from '../../device/counters-facts.ts'
-import { numberOfCounter, type CounterKey } from '../../../core/base/counter.ts'
+import { numberOfCounter, type RequestCounter } from '../../../core/base/counter.ts'
 import {
   readCounter,
   readKind,
@@ -150,15 +150,15 @@ export class LedgerAudit {
 
   private onFact(
     partition: number,
-    device: Eui64Key,
+    device: Eui64,
     fact: DeviceFact,
     sequence: number,
     time: number,
   ): void {
     this.counts.facts++
-    const line = { sequence, time, partition, device: formatEui64Key(device) }
+    const line = { sequence, time, partition, device: textOfEui64(device) }
     if (fact.type === 'REQUEST_COUNTERS_RESET') {
-      const concerns = `${formatEui64Key(fact.party)}:${line.device}:`
+      const concerns = `${textOfEui64(fact.party)}:${line.device}:`
       this.onLine?.({ ...line, requestId: undefined, concerns, what: resetText(fact) })
       return
     }
@@ -188,17 +188,17 @@ export class LedgerAudit {
     this.onLine?.({ ...line, requestId, what: `${fact.type} ${outcome}`.trim() + becauseOf(fact) })
   }
 
-  private readDeliveries(party: Eui64Key, frame: Buffer, sequence: number): void {
+  private readDeliveries(party: Eui64, frame: Buffer, sequence: number): void {
     forEachEnvelope(frame, 0, (at) => {
       this.counts.deliveries++
-      const device = formatEui64Key(readTarget(frame, at))
+      const device = textOfEui64(readTarget(frame, at))
       const line = { sequence, time: readTime(frame, at), partition: undefined, device }
-      const to = `to ${formatEui64Key(party)}`
+      const to = `to ${textOfEui64(party)}`
       if (readKind(frame, at) === Kind.ALERT) {
         this.onLine?.({ ...line, requestId: undefined, what: `ALERT ${to}` })
         return
       }
-      const requestId = `${formatEui64Key(readOriginator(frame, at))}:${device}:${readCounter(frame, at)}`
+      const requestId = `${textOfEui64(readOriginator(frame, at))}:${device}:${readCounter(frame, at)}`
       const srv = formatSrv(readSrv(frame, at) as Srv)
       const outcome = errorCodeOf(readOutcome(frame, at))
       this.onLine?.({ ...line, requestId, what: `DELIVERY ${to} ${srv} ${outcome}` })
@@ -232,16 +232,16 @@ const said = (fault: unknown): string =>
   fault instanceof BrokerError ? `${fault.code} ${fault.detail}` : String(fault)
 
 function resetText({ type, party, from, to, by }: RequestCountersReset): string {
-  const text = (counter: CounterKey): string =>
+  const text = (counter: RequestCounter): string =>
     counter === noCounter ? 'none' : String(numberOfCounter(counter))
   return (
-    `${type} of ${formatEui64Key(party)} from highest ${text(from.highest)}, floor ${text(from.floor)} ` +
+    `${type} of ${textOfEui64(party)} from highest ${text(from.highest)}, floor ${text(from.floor)} ` +
     `to ${text(to)} by ${JSON.stringify(by)}`
   )
 }
 
 /** As parties write it. */
-function requestIdOf(originator: Eui64Key, device: Eui64Key, counter: CounterKey): string {
+function requestIdOf(originator: Eui64, device: Eui64, counter: RequestCounter): string {
   const number = Buffer.from(counter, 'latin1').readBigUInt64BE()
-  return `${formatEui64Key(originator)}:${formatEui64Key(device)}:${number}`
+  return `${textOfEui64(originator)}:${textOfEui64(device)}:${number}`
 }

@@ -13,7 +13,7 @@
 import { tap, type Subscription } from 'rxjs'
 import { fnv1a32 } from '../../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { envelopeEnd, readLane, readTarget } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
@@ -314,7 +314,7 @@ export class Host {
     this.betweenTicks()
   }
 
-  private runEffect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
+  private runEffect(partition: Partition, device: Eui64, effect: WantedEffect['effect']): void {
     switch (effect.type) {
       case 'SEND':
       case 'SEND_KEY_STEP':
@@ -332,7 +332,7 @@ export class Host {
     }
   }
 
-  private send(partition: Partition, device: Eui64Key, effect: Send | SendKeyStep): void {
+  private send(partition: Partition, device: Eui64, effect: Send | SendKeyStep): void {
     const { number } = partition
     const sent = effect.type === 'SEND' ? effect.request : effect.step
     // It may have ended in the tick that decided to send it.

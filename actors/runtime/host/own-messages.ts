@@ -1,5 +1,5 @@
 /** What a host owes its actors by itself: wakes that are due, and devices that are to resume after their partition was loaded. */
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { resume, wake, type DeviceMessage } from '../../device/messages.ts'
 import type { Exchanges } from '../exchanges.ts'
@@ -27,7 +27,7 @@ export class OwnMessages {
   /** Posts as many as there is room for. */
   post(now: number): void {
     let room = ownPerTickMax - this.mailbox.ownLength
-    const post = (partition: Partition, devices: Eui64Key[], message: DeviceMessage): void => {
+    const post = (partition: Partition, devices: Eui64[], message: DeviceMessage): void => {
       for (const device of devices) this.mailbox.post({ partition, device, message })
       room -= devices.length
     }

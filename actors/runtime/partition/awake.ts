@@ -1,5 +1,5 @@
 /** The awake actors of a partition, the longest idle ones first, to about a second. */
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import type { DeviceState } from '../../device/state.ts'
 import type { Waking } from './wake-wheel.ts'
 
@@ -11,13 +11,13 @@ export type Awake = Waking & {
   usedAt: number
 }
 
-export type AwakeActors = Map<Eui64Key, Awake>
+export type AwakeActors = Map<Eui64, Awake>
 
 /** One that is used again within this keeps its place. */
 const recentMs = 1_000
 
 /** Takes note that `actor` is used. */
-export function use(actors: AwakeActors, device: Eui64Key, actor: Awake, now: number): void {
+export function use(actors: AwakeActors, device: Eui64, actor: Awake, now: number): void {
   if (now - actor.usedAt < recentMs) return
   actor.usedAt = now
   actors.delete(device)

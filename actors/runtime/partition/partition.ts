@@ -4,7 +4,7 @@
  * checkpoint is taken there.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { formatEui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { readTarget } from '../../../core/envelope/envelope.ts'
 import {
@@ -76,7 +76,7 @@ export class Partition {
   private readonly options: PartitionOptions
   private readonly behaviour: DeviceBehaviour
   private readonly awake: AwakeActors = new Map()
-  private readonly dirty = new Set<Eui64Key>()
+  private readonly dirty = new Set<Eui64>()
   private readonly wakes: Wakes
   private readonly frame = new FrameWriter()
   private readonly outbox: Outbox
@@ -205,7 +205,7 @@ export class Partition {
     await this.besideReplay
     // What is not saved yet is so in its turn, when requests are answered already.
     for (const [device, { state }] of this.awake) loaded(state, device)
-    const isOpen = (key: Eui64Key): boolean => isUnfinished(this.awake.get(key)?.state)
+    const isOpen = (key: Eui64): boolean => isUnfinished(this.awake.get(key)?.state)
     this.toResume = new Unfinished([...this.dirty].filter(isOpen))
   }
 
@@ -251,7 +251,7 @@ export class Partition {
   }
 
   /** The next `countMax` devices that may have had something on its way when the partition was loaded: a restart takes them up beside its work. */
-  unfinished(now: number, countMax: number): Eui64Key[] {
+  unfinished(now: number, countMax: number): Eui64[] {
     const { toResume, setBack } = this
     if (toResume === undefined) return []
     if (setBack !== undefined && this.awake.size > this.options.actorsAwakeMax) return []
@@ -277,7 +277,7 @@ export class Partition {
    * Decides one message of one device, and what follows from it; all of it becomes part of `tick`.
    * @throws BrokerError STORE_DAMAGED; memory is then behind or ahead of the ledger, and a reload must follow
    */
-  process(device: Eui64Key, message: DeviceMessage, now: number, tick: Tick): void {
+  process(device: Eui64, message: DeviceMessage, now: number, tick: Tick): void {
     const actor = this.wake(device, now)
     const { outbox } = this
     if (this.step(device, actor, message, now, tick)) this.step(device, actor, next, now, tick)
@@ -287,14 +287,14 @@ export class Partition {
   }
 
   /** What is on its way to `device`. */
-  sentOf(device: Eui64Key): DeviceState['sent' | 'keyStep'] {
+  sentOf(device: Eui64): DeviceState['sent' | 'keyStep'] {
     const { sent, keyStep } = this.awake.get(device)?.state ?? {}
     return sent ?? keyStep
   }
 
   /** True when it gave facts. */
   private step(
-    device: Eui64Key,
+    device: Eui64,
     actor: Awake,
     message: DeviceMessage,
     now: number,
@@ -322,14 +322,14 @@ export class Partition {
     return outbox.facts.length > 0 && message.type !== 'NEXT'
   }
 
-  private want(device: Eui64Key, actor: Awake, effect: DeviceEffect, tick: Tick): void {
+  private want(device: Eui64, actor: Awake, effect: DeviceEffect, tick: Tick): void {
     if (effect.type === 'WAKE_AT') {
       actor.wakeAt = effect.at
       this.wakes.schedule(device, actor)
     } else tick.effect(this, device, effect)
   }
 
-  private apply(actor: Awake, fact: Outbox['facts'][number], device: Eui64Key): void {
+  private apply(actor: Awake, fact: Outbox['facts'][number], device: Eui64): void {
     try {
       this.behaviour.evolve(actor.state, fact)
       if (fact.type === 'DEVICE_REGISTERED') claimRecord(actor.state, device)
@@ -339,15 +339,15 @@ export class Partition {
     }
   }
 
-  private parked(device: Eui64Key, what: string, fault: unknown, text: string): void {
+  private parked(device: Eui64, what: string, fault: unknown, text: string): void {
     this.options.onParked()
     this.options.log.error(
-      { partition: this.number, device: formatEui64Key(device), what, fault: String(fault) },
+      { partition: this.number, device: textOfEui64(device), what, fault: String(fault) },
       text,
     )
   }
 
-  private wake(device: Eui64Key, now: number): Awake {
+  private wake(device: Eui64, now: number): Awake {
     const known = this.awake.get(device)
     if (known !== undefined) {
       use(this.awake, device, known, now)
@@ -366,21 +366,21 @@ export class Partition {
     return actor
   }
 
-  private stored(device: Eui64Key): DeviceState | undefined {
+  private stored(device: Eui64): DeviceState | undefined {
     const packed = this.options.store.load(device)
     const state = packed && unpackState(packed)
     if (state !== undefined) loaded(state, device)
     return state
   }
 
-  private markDirty(device: Eui64Key, actor: Awake): void {
+  private markDirty(device: Eui64, actor: Awake): void {
     if (actor.isDirty) return
     actor.isDirty = true
     this.dirty.add(device)
   }
 
   /** Up to `countMax` devices whose time has come, awake and asleep. None of those asleep when the store is found damaged: a reload finds them. */
-  due(now: number, countMax: number): Eui64Key[] {
+  due(now: number, countMax: number): Eui64[] {
     const devices = this.wakes.dueAwake(now, countMax)
     const room = countMax - devices.length
     const mayBegin = this.saving === undefined && !this.isSaveWanted
@@ -454,8 +454,8 @@ export class Partition {
     if (this.dirty.size === 0 && this.savedSequence === this.folded.sequence)
       return Promise.resolve()
     this.isSaveWanted = false
-    const states = new Map<Eui64Key, Uint8Array>()
-    const wakes = new Map<Eui64Key, number>()
+    const states = new Map<Eui64, Uint8Array>()
+    const wakes = new Map<Eui64, number>()
     for (const device of this.dirty) {
       const actor = this.awake.get(device)
       if (actor === undefined) continue

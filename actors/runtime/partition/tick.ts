@@ -2,7 +2,7 @@
  * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run once both are on disk.
  */
 import { writeOctetsOf } from '../../../core/base/bytes.ts'
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { writeSafeU64 } from '../../../core/envelope/envelope.ts'
@@ -26,7 +26,7 @@ import type { Partition } from './partition.ts'
 
 export type WantedEffect = {
   partition: Partition
-  device: Eui64Key
+  device: Eui64
   effect: Exclude<DeviceEffect, WakeAt>
 }
 
@@ -49,7 +49,7 @@ export class Tick {
   deliveryBytes = 0
   /** Deliveries in the fullest party's frame. */
   private largestFrame = 0
-  private readonly writers = new Map<Eui64Key, FrameWriter>()
+  private readonly writers = new Map<Eui64, FrameWriter>()
 
   private readonly spare: FrameWriter[]
 
@@ -68,13 +68,13 @@ export class Tick {
     this.writers.clear()
   }
 
-  effect(partition: Partition, device: Eui64Key, effect: WantedEffect['effect']): void {
+  effect(partition: Partition, device: Eui64, effect: WantedEffect['effect']): void {
     this.effects.push({ partition, device, effect })
     if (effect.type === 'SEND' || effect.type === 'SEND_KEY_STEP') this.hasSends = true
   }
 
   /** Writes a RESPONSE or ALERT envelope into the frame of its party. */
-  deliver(device: Eui64Key, delivery: Deliver): void {
+  deliver(device: Eui64, delivery: Deliver): void {
     const { time } = delivery
     const cause = 'request' in delivery ? delivery.cause : undefined
     const bodyBytes = cause ? Buffer.from(textOfCause(cause)) : delivery.bodyBytes

@@ -1,7 +1,7 @@
 /**
  * Ways through a store's wake index, from the earliest wake on, a slice at a time; saves in between may move what is ahead or behind.
  */
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import type { PartitionStore, StoredWake } from '../../../core/ports/store.ts'
 
 export class IndexWalk {
@@ -27,15 +27,15 @@ export class IndexWalk {
 /** Devices of a partition that has been loaded which may have had something on its way, each once or twice. */
 export class Unfinished {
   private readonly walk = new IndexWalk()
-  readonly unsaved: Eui64Key[]
+  readonly unsaved: Eui64[]
   isOver = false
 
   /** `unsaved` are those of which the store does not know; it goes as they are given out. */
-  constructor(unsaved: Eui64Key[]) {
+  constructor(unsaved: Eui64[]) {
     this.unsaved = unsaved
   }
 
-  next(store: PartitionStore, countMax: number): Eui64Key[] {
+  next(store: PartitionStore, countMax: number): Eui64[] {
     const devices = this.unsaved.splice(0, countMax)
     const room = countMax - devices.length
     if (room === 0) return devices

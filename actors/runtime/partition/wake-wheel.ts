@@ -4,7 +4,7 @@
  * Sleeping actors' wakes are in the store's index instead, and so are those that are further away than an actor may
  * stay unsaved: an entry that its actor has left stays here until its slot comes.
  */
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 
 const slotMs = 100
 /** Several intervals between two saves. */
@@ -18,12 +18,12 @@ export type Waking = {
 }
 
 export class WakeWheel {
-  private readonly slots = new Map<number, Eui64Key[]>()
+  private readonly slots = new Map<number, Eui64[]>()
   /** The last slot that has come; 0 before the first. */
   private passed = 0
 
   /** Sees to it that `device` is looked at no later than its `wakeAt`, if that is near. */
-  schedule(device: Eui64Key, waking: Waking): void {
+  schedule(device: Eui64, waking: Waking): void {
     if (waking.wakeAt === 0) return
     const slot = Math.ceil(waking.wakeAt / slotMs)
     if (waking.slot !== 0 && waking.slot <= slot) return
@@ -38,7 +38,7 @@ export class WakeWheel {
    * Calls `visit` for devices whose slot has come, at most `countMax`; the visitor clears its `slot` and schedules it again if need be. What is
    * left comes first the next time.
    */
-  advance(now: number, countMax: number, visit: (device: Eui64Key, slot: number) => void): void {
+  advance(now: number, countMax: number, visit: (device: Eui64, slot: number) => void): void {
     const until = Math.floor(now / slotMs)
     let left = countMax
     for (const slot of this.due(until)) {

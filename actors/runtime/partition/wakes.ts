@@ -2,7 +2,7 @@
  * Which devices of a partition are to be woken: awake ones by the wheel, sleeping ones by the index
  * of the store.
  */
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import type { PartitionStore } from '../../../core/ports/store.ts'
 import type { clockSet } from '../../device/clock-set.ts'
 import type { Awake, AwakeActors } from './awake.ts'
@@ -16,8 +16,8 @@ export type WakesPorts = {
   readonly actorsAwakeMax: number
   readonly clockSet: typeof clockSet
   /** Loads the state of a sleeping device. */
-  wake(device: Eui64Key, now: number): Awake
-  markDirty(device: Eui64Key, actor: Awake): void
+  wake(device: Eui64, now: number): Awake
+  markDirty(device: Eui64, actor: Awake): void
 }
 
 export class Wakes {
@@ -30,7 +30,7 @@ export class Wakes {
   }
 
   /** Sees to it that `device` is looked at when its `wakeAt` has come. */
-  schedule(device: Eui64Key, actor: Awake): void {
+  schedule(device: Eui64, actor: Awake): void {
     this.wheel.schedule(device, actor)
   }
 
@@ -56,7 +56,7 @@ export class Wakes {
   }
 
   /** As `clockSet` does, for a device that may have been asleep then. */
-  clockSetFor(device: Eui64Key, now: number, { before, after }: ClockSet): void {
+  clockSetFor(device: Eui64, now: number, { before, after }: ClockSet): void {
     const { awake, markDirty, clockSet, wake } = this.ports
     const isAsleep = !awake.has(device)
     const actor = wake(device, now)
@@ -65,8 +65,8 @@ export class Wakes {
   }
 
   /** Up to `countMax` awake devices whose time has come. */
-  dueAwake(now: number, countMax: number): Eui64Key[] {
-    const devices: Eui64Key[] = []
+  dueAwake(now: number, countMax: number): Eui64[] {
+    const devices: Eui64[] = []
     this.wheel.advance(now, countMax, (device, slot) => {
       const actor = this.ports.awake.get(device)
       if (actor === undefined || actor.slot !== slot) return
@@ -82,7 +82,7 @@ export class Wakes {
    * with `mayBegin` a walk begins, after the save of all that the last one has woken. @returns true
    * when any was found
    */
-  dueStored(now: number, countMax: number, devices: Eui64Key[], mayBegin: boolean): boolean {
+  dueStored(now: number, countMax: number, devices: Eui64[], mayBegin: boolean): boolean {
     const { awake, store, actorsAwakeMax, wake, markDirty } = this.ports
     // Many wait for room in memory.
     if (awake.size > actorsAwakeMax) return false

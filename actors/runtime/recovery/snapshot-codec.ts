@@ -8,7 +8,7 @@
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { writeOctetsOf } from '../../../core/base/bytes.ts'
-import { eui64Key } from '../../../core/base/eui64.ts'
+import { readEui64 } from '../../../core/base/eui64.ts'
 import type { StoreRecord } from '../../../core/ports/store.ts'
 
 const headBytes = 8 + 8 + 4
@@ -52,7 +52,7 @@ export class SnapshotReader {
       const end = at + headBytes + length
       if (octets.length < end) break
       records.push({
-        device: eui64Key(octets, at),
+        device: readEui64(octets, at),
         wakeAtMs: Number(octets.readBigUInt64BE(at + 8)),
         state: octets.subarray(at + headBytes, end),
       })

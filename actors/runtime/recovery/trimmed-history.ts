@@ -3,7 +3,7 @@
  * hold what came before.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import type { Ledger, LedgerMessage } from '../../../core/ports/ledger.ts'
 import {
   decodeSnapshotRecord,
@@ -105,8 +105,8 @@ export class Past {
    */
   async restore(record: SnapshotRecord, store: PartitionStore): Promise<void> {
     let isCleared = false
-    let states = new Map<Eui64Key, Uint8Array>()
-    let wakes = new Map<Eui64Key, number>()
+    let states = new Map<Eui64, Uint8Array>()
+    let wakes = new Map<Eui64, number>()
     const flush = async (checkpoint?: Checkpoint): Promise<void> => {
       if (!isCleared) await store.clear()
       isCleared = true

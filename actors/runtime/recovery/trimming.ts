@@ -5,7 +5,7 @@
  * every host sees the record and seals its ticks once more before the last of them is gone; whoever
  * is stopped in between goes on from there.
  */
-import { formatEui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../../core/envelope/delivery-id.ts'
 import { readTime } from '../../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts'
@@ -113,10 +113,10 @@ async function needOf(
   const countedThrough = Math.min(
     ...(await viewsCursorsIn(cursors)).map((cursor) => cursor.sequence),
   )
-  const acknowledged = new Map<Eui64Key, number>()
+  const acknowledged = new Map<Eui64, number>()
   return async ({ sequence, data }, heads) => {
     const stepped: Array<[number, Checkpoint]> = []
-    const deliveries: Array<[Eui64Key, Buffer]> = []
+    const deliveries: Array<[Eui64, Buffer]> = []
     readTickMessage(
       data,
       (partition, frame) => {
@@ -136,7 +136,7 @@ async function needOf(
       const { count, time } = newestIn(frame, 0)
       if (id >= deliveryIdOf(sequence, count - 1)) continue
       if (time >= keptFrom)
-        throw new Stop(`party ${formatEui64Key(party)} has not acknowledged its deliveries`)
+        throw new Stop(`party ${textOfEui64(party)} has not acknowledged its deliveries`)
       for (let index = 0; index < count; index++) if (id < deliveryIdOf(sequence, index)) unheard++
     }
     return { stepped, unheard }

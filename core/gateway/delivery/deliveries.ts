@@ -10,7 +10,7 @@
  * A delivery id is the ledger sequence of its tick × 4096 + its index in the party's frame.
  */
 import type { Party } from '../../access/parties.ts'
-import type { Eui64Key } from '../../base/eui64.ts'
+import type { Eui64 } from '../../base/eui64.ts'
 import { limits } from '../../base/limits.ts'
 import { writeSafeU64 } from '../../envelope/envelope.ts'
 import type { Bus } from '../../ports/bus.ts'
@@ -111,7 +111,7 @@ type Entry = {
 
 export class Deliveries {
   private readonly ports: DeliveryPorts
-  private readonly entries = new Map<Eui64Key, Entry>()
+  private readonly entries = new Map<Eui64, Entry>()
 
   constructor(ports: DeliveryPorts) {
     this.ports = ports
@@ -132,15 +132,15 @@ export class Deliveries {
   ): Promise<Seat | undefined> {
     if (ifFree && (await this.isTaken(party))) return undefined
     const { bus, clock, random, ledger, log } = this.ports
-    const hex = cursorNameOf(party.key)
+    const hex = cursorNameOf(party.id)
     const held = this.entryOf(party)
     const stamp = Buffer.allocUnsafeSlow(stampBytes)
     held.lastMs = Math.max(clock.now(), held.lastMs + 1)
     writeSafeU64(stamp, held.lastMs, 0)
     stamp.set(random.bytes(8), 8)
     const seat = new Seat(this.subjectOf(party), held.cursor, stamp, ledger, superseded, () => {
-      if (isPoll && !ifFree && held.seat === seat) this.linger(party.key, held, stamp)
-      return this.release(party.key, held, seat)
+      if (isPoll && !ifFree && held.seat === seat) this.linger(party.id, held, stamp)
+      return this.release(party.id, held, seat)
     })
     const before = held.seat
     held.seat = seat
@@ -172,10 +172,10 @@ export class Deliveries {
 
   /** True if a receiver of `party` is connected, here or at another gateway that answers in time. */
   private async isTaken(party: Party): Promise<boolean> {
-    const here = this.entries.get(party.key)
+    const here = this.entries.get(party.id)
     if (here?.seat !== undefined || here?.lingering !== undefined) return true
     const { bus, clock } = this.ports
-    const subject = `receiver.${cursorNameOf(party.key)}`
+    const subject = `receiver.${cursorNameOf(party.id)}`
     let answered = (_isTaken: boolean): void => {}
     const answer = new Promise<boolean>((resolve) => (answered = resolve))
     const listening = await bus.listen(subject, (stampView) => {
@@ -192,23 +192,23 @@ export class Deliveries {
   }
 
   private entryOf(party: Party): Entry {
-    const known = this.entries.get(party.key)
+    const known = this.entries.get(party.id)
     if (known !== undefined) return known
     const { cursors, clock, log } = this.ports
     const entry: Entry = {
-      cursor: new DeliveryCursor(cursors, cursorNameOf(party.key), clock, log),
+      cursor: new DeliveryCursor(cursors, cursorNameOf(party.id), clock, log),
       seat: undefined,
       users: 0,
       lastMs: 0,
       listening: undefined,
       lingering: undefined,
     }
-    this.entries.set(party.key, entry)
+    this.entries.set(party.id, entry)
     return entry
   }
 
   /** Answers for a poll that has ended, until the time is over or another receiver comes. */
-  private linger(key: Eui64Key, entry: Entry, stamp: Buffer): void {
+  private linger(key: Eui64, entry: Entry, stamp: Buffer): void {
     const { clock } = this.ports
     entry.users++
     const end = (): void => {
@@ -224,7 +224,7 @@ export class Deliveries {
 
   /** The name under which the feed has a party's deliveries. */
   subjectOf(party: Party): string {
-    return outSubject(party.key)
+    return outSubject(party.id)
   }
 
   /**
@@ -232,10 +232,10 @@ export class Deliveries {
    * store.
    */
   async cursorOf(party: Party): Promise<DeliveryCursor> {
-    const hex = cursorNameOf(party.key)
+    const hex = cursorNameOf(party.id)
     const { cursors, clock, log } = this.ports
     const cursor =
-      this.entries.get(party.key)?.cursor ?? new DeliveryCursor(cursors, hex, clock, log)
+      this.entries.get(party.id)?.cursor ?? new DeliveryCursor(cursors, hex, clock, log)
     await cursor.load()
     return cursor
   }
@@ -253,13 +253,13 @@ export class Deliveries {
       this.ports.bus.announce(subject, stamp)
   }
 
-  private async release(key: Eui64Key, entry: Entry, seat: Seat): Promise<void> {
+  private async release(key: Eui64, entry: Entry, seat: Seat): Promise<void> {
     if (entry.seat === seat) entry.seat = undefined
     await entry.cursor.settle()
     await this.abandon(key, entry)
   }
 
-  private async abandon(key: Eui64Key, entry: Entry): Promise<void> {
+  private async abandon(key: Eui64, entry: Entry): Promise<void> {
     if (--entry.users > 0) return
     this.entries.delete(key)
     const listening = await entry.listening

@@ -62,7 +62,7 @@ export class Responses {
     } catch {
       return { code: 'REQUEST_WIRE_MALFORMED' }
     }
-    const watch = this.ports.responses.watch(party.key, key)
+    const watch = this.ports.responses.watch(party.id, key)
     if (watch === undefined) return { code: 'BROKER_GATEWAY_BUSY' }
     try {
       const result = await this.find(account, view, key, watch.found, waitMs, abandoned)
@@ -90,7 +90,7 @@ export class Responses {
     abandoned: (stop: () => void) => void,
   ): Promise<FoundResponse | ErrorCode> {
     const { responses } = this.ports
-    const known = await responses.find(account.party.key, key)
+    const known = await responses.find(account.party.id, key)
     if (known !== undefined) return known
     const standing = await Promise.race([delivered, this.standingOf(account, view)])
     if (typeof standing === 'object') return standing
@@ -101,7 +101,7 @@ export class Responses {
     // A party that invents RequestIDs must not make the gateway read the ledger.
     if (standing === 'never') return 'REQUEST_NOT_FOUND'
     const absent = standing === 'ended' ? 'RESPONSE_NOT_KEPT' : standing
-    const search = responses.search(account.party.key, key).then((found) => found ?? absent)
+    const search = responses.search(account.party.id, key).then((found) => found ?? absent)
     // A search that is left alone goes on; its failure is then nobody's.
     search.catch(() => {})
     const searched = await this.within(

@@ -85,7 +85,7 @@ export class CallGate {
     this.rule = rule
     this.account = account
     this.encoding = encoding
-    this.held = owner.bytes.begin(connection, account?.party.key)
+    this.held = owner.bytes.begin(connection, account?.party.id)
     this.sinceMs = owner.elapsedMs()
     stream.once('close', () => this.close())
     this.nameStatuses()

@@ -84,7 +84,7 @@ export class HttpGateway {
       log,
       name: 'HTTP',
       identify: (request) => this.identify(request),
-      partyOf: ({ account }) => account?.party.key,
+      partyOf: ({ account }) => account?.party.id,
       ...site,
       bytes,
       ...(times !== undefined && { times }),

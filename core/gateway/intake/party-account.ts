@@ -3,7 +3,7 @@
  * once a party, not once a call.
  */
 import type { Party } from '../../access/parties.ts'
-import type { Eui64Key } from '../../base/eui64.ts'
+import type { Eui64 } from '../../base/eui64.ts'
 import { AssignedCounters } from '../../base/request-counter.ts'
 import type { Random } from '../../ports/random.ts'
 
@@ -25,7 +25,7 @@ export class PartyAccount {
 /** The accounts of the known parties that have called; bounded by their number. */
 export class PartyAccounts {
   private readonly mark: number
-  private readonly accounts = new Map<Eui64Key, PartyAccount>()
+  private readonly accounts = new Map<Eui64, PartyAccount>()
 
   /** @param random draws the mark of this gateway, see AssignedCounters */
   constructor(random: Random) {
@@ -33,8 +33,8 @@ export class PartyAccounts {
   }
 
   of(party: Party): PartyAccount {
-    let account = this.accounts.get(party.key)
-    if (!account) this.accounts.set(party.key, (account = new PartyAccount(party, this.mark)))
+    let account = this.accounts.get(party.id)
+    if (!account) this.accounts.set(party.id, (account = new PartyAccount(party, this.mark)))
     return account
   }
 }

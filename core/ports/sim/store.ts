@@ -3,7 +3,7 @@
  * before all of it.
  */
 import { copyOf } from '../../base/bytes.ts'
-import type { Eui64Key } from '../../base/eui64.ts'
+import type { Eui64 } from '../../base/eui64.ts'
 import type { Checkpoint, PartitionStore, StoreChanges, StoreCopy, StoredWake } from '../store.ts'
 
 function order(a: StoredWake, b: StoredWake): number {
@@ -12,15 +12,15 @@ function order(a: StoredWake, b: StoredWake): number {
 }
 
 export class SimPartitionStore implements PartitionStore {
-  private readonly states = new Map<Eui64Key, Uint8Array>()
-  private readonly wakes = new Map<Eui64Key, number>()
+  private readonly states = new Map<Eui64, Uint8Array>()
+  private readonly wakes = new Map<Eui64, number>()
   private saved: Checkpoint | undefined
 
   checkpoint(): Checkpoint | undefined {
     return this.saved && { ...this.saved }
   }
 
-  load(device: Eui64Key): Uint8Array | undefined {
+  load(device: Eui64): Uint8Array | undefined {
     const state = this.states.get(device)
     return state && copyOf(state)
   }

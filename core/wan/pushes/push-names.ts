@@ -4,7 +4,7 @@
  * [IEC 62056-5-3, 4.3.4 system title; IEC 62056-6-2, Push setup: the logical device name as a rule stands first in what is pushed]
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { eui64Bytes, eui64Key, parseEui64, type Eui64Key } from '../../base/eui64.ts'
+import { eui64Bytes, readEui64, parseEui64, type Eui64 } from '../../base/eui64.ts'
 import { decodeApdu } from '../../dlms/apdu/codec.ts'
 import type { Apdu } from '../../dlms/apdu/codec.ts'
 import { decodeValue, Tag, type AxdrValue } from '../../dlms/axdr/axdr.ts'
@@ -25,13 +25,13 @@ export function nameOf(text: string): string {
 /** The device of the first name that is known as one's, or that is an EUI-64. */
 export function deviceNamed(
   names: readonly string[],
-  known: (name: string) => Eui64Key | undefined = () => undefined,
-): Eui64Key | undefined {
+  known: (name: string) => Eui64 | undefined = () => undefined,
+): Eui64 | undefined {
   for (const name of names) {
     const device = known(name)
     if (device !== undefined) return device
     const eui64 = parseEui64(name)
-    if (eui64 !== undefined) return eui64Key(eui64)
+    if (eui64 !== undefined) return readEui64(eui64)
   }
   return undefined
 }

@@ -8,7 +8,7 @@
 import { BrokerError } from '../../base/broker-error.ts'
 import { fnv1a32 } from '../../base/bytes.ts'
 import { errorCodeOf, errorTable, type ErrorCode } from '../../base/error-table.ts'
-import { bytesOfEui64Key, type Eui64Key } from '../../base/eui64.ts'
+import { bytesOfEui64, type Eui64 } from '../../base/eui64.ts'
 import { Lane } from '../../base/lane.ts'
 import { limits } from '../../base/limits.ts'
 import type { Srv } from '../../base/srv.ts'
@@ -35,7 +35,7 @@ export type PushSenderOptions = {
   log: Log
   metrics: Metrics
   /** The device that is known by a name which is not its EUI-64. */
-  deviceCalled?: (name: string) => Eui64Key | undefined
+  deviceCalled?: (name: string) => Eui64 | undefined
 }
 
 type Waiting = Queued & {
@@ -90,7 +90,7 @@ export class PushSender {
       this.waiting.size >= limits.pushesWaitingMax ||
       this.bytesWaiting + bytes > limits.pushBytesWaitingMax
     if (isFull || this.isClosed) return this.count('DEVICE_PUSH_DROPPED')
-    const target = bytesOfEui64Key(device)
+    const target = bytesOfEui64(device)
     const body = encodePush(push)
     const item: Waiting = {
       number: ++this.lastNumber,

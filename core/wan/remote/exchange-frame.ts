@@ -23,7 +23,7 @@
  * Keys and secrets are sealed; secrets of records from before they were stand in the clear, so frames stay on the bus and are never logged.
  */
 import { errorCodeOf, errorId } from '../../base/error-table.ts'
-import { bytesOfEui64Key, eui64Bytes, eui64Key } from '../../base/eui64.ts'
+import { bytesOfEui64, eui64Bytes, readEui64 } from '../../base/eui64.ts'
 import { laneCount, type Lane } from '../../base/lane.ts'
 import { descriptorBytes } from '../../dlms/apdu/constants.ts'
 import { isHostId } from '../../cluster/lease-record.ts'
@@ -114,7 +114,7 @@ export function encodeExchanges(client: string, exchanges: readonly NumberedExch
     writer.list(security === undefined ? 0 : 1)
     if (security === undefined) continue
     const { device, sealedKeys, counters } = security
-    writer.record(5).octets(bytesOfEui64Key(device)).octets(sealedKeys)
+    writer.record(5).octets(bytesOfEui64(device)).octets(sealedKeys)
     writer
       .uint64(counters.from)
       .uint64(counters.to)
@@ -134,7 +134,7 @@ function writeAddress(writer: PackWriter, address: DeviceAddress): void {
     writer.record(5).uint8(suite).uint8(mechanism).uint8(protection)
     writer.octets(clientTitle).octets(deviceTitle)
   }
-  writer.octets(device && bytesOfEui64Key(device))
+  writer.octets(device && bytesOfEui64(device))
   writeModel(writer, address)
 }
 
@@ -237,7 +237,7 @@ function addressIn(reader: PackReader): DeviceAddress {
     ...(transport && { transport }),
     ...(profile !== '' && { profile }),
     ...(security && { security }),
-    ...(device && { device: eui64Key(device) }),
+    ...(device && { device: readEui64(device) }),
     ...model,
   }
 }
@@ -269,7 +269,7 @@ function keysIn(reader: PackReader): ExchangeSecurity {
   if (to < from) reader.fail()
   const { received, isFlagged } = receivedIn(reader)
   return {
-    device: eui64Key(device),
+    device: readEui64(device),
     sealedKeys,
     counters: { from, to, received },
     ...(isFlagged && { isCounterUnknown: true }),

@@ -9,7 +9,7 @@
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { sameBytes } from '../../base/bytes.ts'
-import type { Eui64Key } from '../../base/eui64.ts'
+import type { Eui64 } from '../../base/eui64.ts'
 import { sameModel } from '../../catalogue/device-model.ts'
 import { sameSecurity } from '../../inventory/device-record.ts'
 import { ApduTag } from '../../dlms/apdu/constants.ts'
@@ -64,7 +64,7 @@ export class Association {
   }
 
   /** Whose it is, as far as exchanges have told. */
-  get deviceKey(): Eui64Key | undefined {
+  get deviceKey(): Eui64 | undefined {
     return this.address?.device
   }
 

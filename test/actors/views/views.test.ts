@@ -16,7 +16,7 @@ import {
 import { Views } from '../../../actors/views/views.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { errorCodeOf } from '../../../core/base/error-table.ts'
-import { formatEui64Key } from '../../../core/base/eui64.ts'
+import { textOfEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { formatSrv } from '../../../core/base/srv.ts'
 import { tickSubjects, type Ledger } from '../../../core/ports/ledger.ts'
@@ -104,7 +104,7 @@ class Trial {
         const { day, party, srv, outcome, count } = usageRowIn(row)
         const date = new Date(day * 86_400_000).toISOString().slice(0, 10)
         const code = errorCodeOf(outcome)
-        return [`${date} ${formatEui64Key(party)} ${formatSrv(srv)} ${code}`, count] as const
+        return [`${date} ${textOfEui64(party)} ${formatSrv(srv)} ${code}`, count] as const
       }),
     )
   }

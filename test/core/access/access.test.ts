@@ -1,6 +1,6 @@
 /** Parties, identity and intake: who is speaking, and what is refused before any device is asked. */
 import t from 'tap'
-import { formatEui64Key, parseEui64 } from '../../../core/base/eui64.ts'
+import { textOfEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { identify } from '../../../core/access/identity.ts'
 import { decideIntake, isOriginator } from '../../../core/access/intake.ts'
@@ -67,7 +67,7 @@ t.test('the one door for identity', (t) => {
 
 const request: ServiceRequest = {
   requestId: {
-    originator: formatEui64Key(supplier.key),
+    originator: textOfEui64(supplier.id),
     target: '00-DB-00-00-00-00-00-01',
     counter: 1n,
   },
@@ -104,7 +104,7 @@ t.test('intake, rule by rule', (t) => {
     decide(
       {
         serviceReferenceVariant: '4.2',
-        requestId: { ...request.requestId!, originator: formatEui64Key(exporter.key) },
+        requestId: { ...request.requestId!, originator: textOfEui64(exporter.id) },
       },
       exporter,
     ),
@@ -143,7 +143,7 @@ t.test('every variant, for every role: served and eligible, or refused by the ri
       const code = decide(
         {
           serviceReferenceVariant: row.text,
-          requestId: { ...request.requestId!, originator: formatEui64Key(party.key) },
+          requestId: { ...request.requestId!, originator: textOfEui64(party.id) },
         },
         party,
       )

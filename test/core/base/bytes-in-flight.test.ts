@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
-import { eui64Key, parseEui64 } from '../../../core/base/eui64.ts'
+import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import {
   BytesInFlight,
   ConnectionBytes,
@@ -13,8 +13,8 @@ import {
 } from '../../../core/base/bytes-in-flight.ts'
 
 const [one, other] = ['90b3d51f30010000', '90b3d51f30020000'].map((text) =>
-  eui64Key(parseEui64(text)!),
-) as [ReturnType<typeof eui64Key>, ReturnType<typeof eui64Key>]
+  readEui64(parseEui64(text)!),
+) as [ReturnType<typeof readEui64>, ReturnType<typeof readEui64>]
 
 t.test('a message counts on its connection, its party and the process', (t) => {
   const bytes = new BytesInFlight({ connection: 100, party: 150, process: 200 })

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
 import { pack } from 'msgpackr'
 import t from 'tap'
-import { formatEui64Key } from '../../../core/base/eui64.ts'
+import { textOfEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { parseSrv, type Srv } from '../../../core/base/srv.ts'
@@ -224,7 +224,7 @@ t.test('device records keep their fields in MessagePack and JSON', (t) => {
       )
       const entry = deviceEntryOf(json)
       if ('faults' in entry) throw new Error(entry.faults.join())
-      t.equal(formatEui64Key(entry.key), '00-DB-00-00-00-00-00-01')
+      t.equal(textOfEui64(entry.key), '00-DB-00-00-00-00-00-01')
       t.same(entry.record, each)
     }),
     { numRuns: 100 },

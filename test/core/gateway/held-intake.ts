@@ -5,7 +5,7 @@
 import { demoParties } from '../../../core/access/parties.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { errorCodeOf } from '../../../core/base/error-table.ts'
-import { eui64Key, parseEui64 } from '../../../core/base/eui64.ts'
+import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import { readDeadline, readKind, readOutcome, readTime } from '../../../core/envelope/envelope.ts'
 import { Kind } from '../../../core/envelope/layout.ts'
 import { Intake } from '../../../core/gateway/intake/intake.ts'
@@ -81,7 +81,7 @@ export class Answers implements AnswerSink {
 }
 
 export const startMs = 1_700_000_000_000
-export const party = demoParties().get(eui64Key(parseEui64(supplier)!))!
+export const party = demoParties().get(readEui64(parseEui64(supplier)!))!
 
 export function makeIntake({
   slots,

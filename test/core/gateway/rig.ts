@@ -4,7 +4,7 @@
  */
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
-import { eui64Key, parseEui64 } from '../../../core/base/eui64.ts'
+import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
 import { neverAccepted } from '../../../core/envelope/counter-bounds.ts'
 import { readCorrelation, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
@@ -275,7 +275,7 @@ export async function deliver(
 
 /** Commits a tick with one frame of deliveries to the party, for GetResponse. */
 export async function commitTick(ledger: SimLedger, party: string, frame: Buffer): Promise<void> {
-  const data = writeTickMessage([], [{ party: eui64Key(octetsOf(party)), frame }])
+  const data = writeTickMessage([], [{ party: readEui64(octetsOf(party)), frame }])
   await ledger.commit([{ subject: tickSubject('a'), data }])
 }
 

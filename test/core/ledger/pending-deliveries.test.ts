@@ -1,6 +1,6 @@
 /** What parties have not acknowledged: exact within the newest ticks, bounded in memory, right when nothing happens any more. */
 import t from 'tap'
-import type { Eui64Key } from '../../../core/base/eui64.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { cursorNameOf, deliveryIdOf, encodeCursor } from '../../../core/envelope/delivery-id.ts'
 import { writeEnvelope } from '../../../core/envelope/envelope.ts'
@@ -40,11 +40,11 @@ class Trial {
     },
   })
 
-  acknowledge(party: Eui64Key, sequence: number, index: number): void {
+  acknowledge(party: Eui64, sequence: number, index: number): void {
     this.acknowledged.set(cursorNameOf(party), deliveryIdOf(sequence, index))
   }
 
-  async of(party: Eui64Key): Promise<{ count: number; ageMs: number } | undefined> {
+  async of(party: Eui64): Promise<{ count: number; ageMs: number } | undefined> {
     const found = (await this.pending.read()).find((one) => one.party === party)
     return found && { count: found.count, ageMs: found.ageMs }
   }

@@ -3,7 +3,7 @@
  * present, within a bound of memory, and no other party's.
  */
 import t from 'tap'
-import { eui64Key } from '../../../core/base/eui64.ts'
+import { readEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { deliveryIdOf } from '../../../core/envelope/delivery-id.ts'
 import { readCounter } from '../../../core/envelope/envelope.ts'
@@ -13,14 +13,14 @@ import { tickSubject, tickSubjects } from '../../../core/ports/ledger.ts'
 import { SimLedger } from '../../../core/ports/sim/ledger.ts'
 import { gasSupplier, meter, octetsOf, responseFrame, supplier } from '../gateway/rig.ts'
 
-const party = eui64Key(octetsOf(supplier))
-const other = eui64Key(octetsOf(gasSupplier))
+const party = readEui64(octetsOf(supplier))
+const other = readEui64(octetsOf(gasSupplier))
 const keyOf = (counter: number) => ({ target: octetsOf(meter), counter: BigInt(counter) })
 
 /** Writes a tick with responses of `counters` to the party, and gives its sequence. */
 async function write(ledger: SimLedger, counters: number[], to = supplier): Promise<number> {
   const frame = responseFrame(to, counters.map(BigInt))
-  const deliveries = counters.length === 0 ? [] : [{ party: eui64Key(octetsOf(to)), frame }]
+  const deliveries = counters.length === 0 ? [] : [{ party: readEui64(octetsOf(to)), frame }]
   const data = writeTickMessage([], deliveries)
   const { firstSequence } = (await ledger.commit([{ subject: tickSubject('a'), data }])) as {
     firstSequence: number
@@ -195,7 +195,7 @@ t.test('a few searches read the ledger at one time, whichever party asks', async
   const ledger = new SlowLedger()
   await write(ledger, [1])
   const finder = await finderOf(ledger)
-  const parties = Array.from({ length: 8 }, (_, i) => eui64Key(Buffer.of(1, 2, 3, 4, 5, 6, 7, i)))
+  const parties = Array.from({ length: 8 }, (_, i) => readEui64(Buffer.of(1, 2, 3, 4, 5, 6, 7, i)))
   await Promise.all(parties.map((one) => finder.search(one, keyOf(7))))
   t.equal(most, limits.responseSearchesAtOnceMax)
 })

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { eui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
+import { readEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { openLmdbStores, type LmdbStores } from '../../../core/store/lmdb-partitions.ts'
 import { setAsideOf } from '../../../core/store/set-aside.ts'
 import { silentLog, type Log } from '../../../core/ports/log.ts'
@@ -22,10 +22,10 @@ t.teardown(() => rmSync(root, { recursive: true, force: true }))
 let folders = 0
 const freshFolder = (): string => join(root, `${folders++}`)
 
-const device = (number: number): Eui64Key => {
+const device = (number: number): Eui64 => {
   const bytes = Buffer.alloc(8)
   bytes.writeUInt32BE(number, 4)
-  return eui64Key(bytes)
+  return readEui64(bytes)
 }
 const checkpoint = {
   sequence: 2 ** 50,
@@ -180,6 +180,6 @@ t.test(
     t.throws(() => store.checkpoint(), { code: 'BROKER_DRAINING' })
     t.throws(() => store.copy(), { code: 'BROKER_DRAINING' })
     await closed
-    t.throws(() => store.load('\0'.repeat(8) as Eui64Key), { code: 'BROKER_DRAINING' })
+    t.throws(() => store.load('\0'.repeat(8) as Eui64), { code: 'BROKER_DRAINING' })
   },
 )

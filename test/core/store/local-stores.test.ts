@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { eui64Key, type Eui64Key } from '../../../core/base/eui64.ts'
+import { readEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { LocalStores } from '../../../core/store/local-stores.ts'
 import { openLmdbRows } from '../../../core/store/lmdb-rows.ts'
@@ -24,10 +24,10 @@ t.teardown(() => rmSync(root, { recursive: true, force: true }))
 let folders = 0
 const freshFolder = (): string => join(root, `${folders++}`)
 
-const device = (number: number): Eui64Key => {
+const device = (number: number): Eui64 => {
   const bytes = Buffer.alloc(8)
   bytes.writeUInt32BE(number, 4)
-  return eui64Key(bytes)
+  return readEui64(bytes)
 }
 const mark = (sequence: number) => ({
   sequence,

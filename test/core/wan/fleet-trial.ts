@@ -7,7 +7,7 @@ import {
 } from '../../../actors/simulator/network/fleet.ts'
 import { deviceKeysOf } from '../../../actors/simulator/model/meter-keys.ts'
 import { Lane } from '../../../core/base/lane.ts'
-import { eui64Key, parseEui64, type Eui64Key } from '../../../core/base/eui64.ts'
+import { readEui64, parseEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { decodeValue, Tag } from '../../../core/dlms/axdr/axdr.ts'
 import { encodeDescriptor } from '../../../core/dlms/apdu/descriptor.ts'
 import type { Metrics } from '../../../core/ports/metrics.ts'
@@ -106,8 +106,8 @@ export class FleetTrial {
     return trial
   }
 
-  deviceOf(index: number): Eui64Key {
-    return eui64Key(parseEui64(this.fleet.device(index).eui64)!)
+  deviceOf(index: number): Eui64 {
+    return readEui64(parseEui64(this.fleet.device(index).eui64)!)
   }
 
   addressOf(index: number): DeviceAddress {

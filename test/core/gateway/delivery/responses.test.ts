@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { constants } from 'node:http2'
 import t from 'tap'
-import { eui64Key } from '../../../../core/base/eui64.ts'
+import { readEui64 } from '../../../../core/base/eui64.ts'
 import type { ErrorCode } from '../../../../core/base/error-table.ts'
 import { limits } from '../../../../core/base/limits.ts'
 import { partyFramesOf, writeTickMessage } from '../../../../core/envelope/tick-message.ts'
@@ -65,7 +65,7 @@ async function rigOf(
 
 async function write(ledger: SimLedger, counters: number[], party = supplier): Promise<number> {
   const frame = responseFrame(party, counters.map(BigInt))
-  const data = writeTickMessage([], [{ party: eui64Key(octetsOf(party)), frame }])
+  const data = writeTickMessage([], [{ party: readEui64(octetsOf(party)), frame }])
   const done = (await ledger.commit([{ subject: tickSubject('a'), data }])) as {
     firstSequence: number
   }

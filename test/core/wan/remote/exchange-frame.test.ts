@@ -5,7 +5,7 @@ import { Unpackr } from 'msgpackr'
 import t from 'tap'
 import { BrokerError } from '../../../../core/base/broker-error.ts'
 import type { Lane } from '../../../../core/base/lane.ts'
-import { eui64Key } from '../../../../core/base/eui64.ts'
+import { readEui64 } from '../../../../core/base/eui64.ts'
 import { Transport, type CosemOperation, type ExchangeResult } from '../../../../core/ports/wan.ts'
 import {
   decodeExchanges,
@@ -84,7 +84,7 @@ const exchange: fc.Arbitrary<NumberedExchange> = fc.record(
     operations: fc.array(operation, { maxLength: 5 }),
     security: fc.record(
       {
-        device: eight.map((view) => eui64Key(view)),
+        device: eight.map((view) => readEui64(view)),
         sealedKeys: fc.constant(vault.seal(deviceKey(1), {})),
         counters: fc.record(
           {

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { makeFault } from '../../../../actors/simulator/network/faults.ts'
 import { pushBytes } from '../../../../actors/simulator/network/outgoing.ts'
-import { formatEui64Key } from '../../../../core/base/eui64.ts'
+import { textOfEui64 } from '../../../../core/base/eui64.ts'
 import { limits } from '../../../../core/base/limits.ts'
 import { encodeApdu } from '../../../../core/dlms/apdu/codec.ts'
 import { keyMarkOf } from '../../../../core/crypto/sealed-keys.ts'
@@ -110,11 +110,7 @@ t.test('pushes: on connections of their own, in datagrams, between answers', asy
     type: 'data-notification',
     longInvokeIdAndPriority: 1,
     dateTimeView: Buffer.alloc(0),
-    valueView: Buffer.of(
-      9,
-      16,
-      ...Buffer.from(formatEui64Key(trial.deviceOf(4)).replaceAll('-', '')),
-    ),
+    valueView: Buffer.of(9, 16, ...Buffer.from(textOfEui64(trial.deviceOf(4)).replaceAll('-', ''))),
   })
   const header = Buffer.from([0, 1, 0, 1, 0, 102, 0, apdu.length])
   datagram.send(Buffer.concat([header, apdu]), port, '127.0.0.1')
@@ -156,7 +152,7 @@ t.test('pushes in general blocks, and such as are to be confirmed, on a connecti
   const port = await trial.wan.listen('127.0.0.1', 0)
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
-  const name = formatEui64Key(trial.deviceOf(4)).replaceAll('-', '')
+  const name = textOfEui64(trial.deviceOf(4)).replaceAll('-', '')
   const [notification, confirmation] = confirmable(name)
   socket.write(wrapped(notification))
   const push = await trial.push()
@@ -195,7 +191,7 @@ t.test('the same in datagrams; too many of them are dropped', async (t) => {
   const push = await trial.push()
   t.same(push.apduBytes, notification)
   t.equal(
-    deviceNamed(push.names) && formatEui64Key(deviceNamed(push.names)!),
+    deviceNamed(push.names) && textOfEui64(deviceNamed(push.names)!),
     '01-23-45-67-89-AB-CD-EF',
   )
   push.confirm!()
@@ -513,7 +509,7 @@ t.test('a consumers’ port behind a converter: M-Bus, and whatever else comes o
   const port = await trial.wan.listen('127.0.0.1', 0)
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
-  const name = formatEui64Key(trial.deviceOf(4)).replaceAll('-', '')
+  const name = textOfEui64(trial.deviceOf(4)).replaceAll('-', '')
   const [notification] = confirmable(name)
   // General-glo-ciphering of 300 octets, in two frames, the first of which is longer than its L says.
   const ciphered = Buffer.concat([

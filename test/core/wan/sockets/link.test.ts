@@ -1,6 +1,6 @@
 /** One link over a way of the test's own: what comes between a question and its answer, before the link is open, and while it is released. */
 import t from 'tap'
-import { eui64Key } from '../../../../core/base/eui64.ts'
+import { readEui64 } from '../../../../core/base/eui64.ts'
 import { Lane } from '../../../../core/base/lane.ts'
 import { encodeAare } from '../../../support/acse.ts'
 import { hdlcAddress } from '../../../../core/dlms/framing/hdlc/address.ts'
@@ -121,7 +121,7 @@ t.test('a notification in the clear in front of an answer does not stop the line
       }
     }
     trial.link.opened()
-    const device = eui64Key(Buffer.alloc(8, 7))
+    const device = readEui64(Buffer.alloc(8, 7))
     const security = {
       suite: 0,
       mechanism: 0,

@@ -1,6 +1,6 @@
 /** The WAN pool against real sockets: the contract, reuse, multiplexing, caps, lanes, closing. Faults: faults.test.ts. */
 import t from 'tap'
-import { eui64Key } from '../../../../core/base/eui64.ts'
+import { readEui64 } from '../../../../core/base/eui64.ts'
 import { Lane } from '../../../../core/base/lane.ts'
 import { wanContract } from '../../../contracts/wan.ts'
 import { securedRecord, vault } from '../../../support/keys.ts'
@@ -17,7 +17,7 @@ import {
 
 // Longer than any test has turns, for tests in which a device is held up on purpose.
 const neverMs = 1e12
-const device = eui64Key(Buffer.alloc(8, 1))
+const device = readEui64(Buffer.alloc(8, 1))
 
 t.test('contract', (t) => {
   wanContract(t, startWan)
