@@ -5,9 +5,10 @@
  */
 import t from 'tap'
 import { decide, evolve } from '../actors/device/actor.ts'
-import type { Outbox, Send } from '../actors/device/effects.ts'
+import type { DeviceOutbox, Send } from '../actors/device/effects.ts'
 import { readFact, writeFact } from '../actors/device/facts.ts'
-import { next, type DeviceMessage } from '../actors/device/messages.ts'
+import type { DeviceMessage } from '../actors/device/messages.ts'
+import { next } from '../actors/kind/messages.ts'
 import { emptyState } from '../actors/device/state.ts'
 import { Tick } from '../actors/runtime/partition/tick.ts'
 import { Meter } from '../actors/simulator/meter.ts'
@@ -115,8 +116,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   // 5. The device's actor decides. Pure: facts (what has happened), deliveries and effects (what is wanted).
   const device = readEui64(target)
   const state = emptyState()
-  const step = (message: DeviceMessage): Outbox => {
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+  const step = (message: DeviceMessage): DeviceOutbox => {
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     decide(state, message, clock.now(), out)
     for (const fact of out.facts) evolve(state, fact)
     return out
@@ -186,7 +187,7 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   t.equal(ended.facts[0]?.type, 'REQUEST_ENDED')
 
   // 12. Group commit again: the outcome and its delivery together, or neither.
-  const tick = new Tick([])
+  const tick = new Tick()
   for (const delivery of ended.deliveries) tick.deliver(device, delivery)
   facts.reserve(chainLinkBytes)
   for (const fact of ended.facts) writeFact(facts, device, fact)

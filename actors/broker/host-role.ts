@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { restoresOf } from '../../core/ledger/identity.ts'
 import { LocalStores } from '../../core/store/local-stores.ts'
+import { hostedDevice } from '../device-effects/device-effects.ts'
 import { Host } from '../runtime/host/host.ts'
 import type { HostOptions } from '../runtime/host/host-options.ts'
 import type { DiskGuard } from './disk-guard.ts'
@@ -34,12 +35,11 @@ export async function startHost(
     partitionCount: config.partitionCount,
     ledger,
     bus,
-    wan: way.wan,
-    keys,
     clock,
     random,
     log,
     metrics,
+    kinds: [hostedDevice({ wan: way.wan, keys, clock, random, log, metrics })],
     checkpointIntervalMs,
     openStore: (partition) => stores.open(partition),
     mayTakeFrom: (owner) => owners.isSilent(owner),

@@ -24,12 +24,13 @@ import {
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
-import { endOf, isWaiting, retryDelayMs, spread, type clockSet } from './clock-set.ts'
+import { endOf, isWaiting, retryDelayMs, spread } from './clock-set.ts'
 import { boundsOf, noCounter } from './counter-bounds.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
-import { acknowledge, refuse, refuseCounter, type Outbox } from './effects.ts'
+import { acknowledge, refuse } from '../kind/effects.ts'
+import { refuseCounter, type DeviceOutbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
-import { faultAfter, type FailureCause } from './cause.ts'
+import { faultAfter, textOfCause, type FailureCause } from './cause.ts'
 import { burn, isInDoubt, noted } from './keyring.ts'
 import type { Using } from './keys-facts.ts'
 import {
@@ -47,7 +48,8 @@ import {
   register,
   sendKeyStep,
 } from './keys.ts'
-import type { Answered, Arrived, DeviceMessage } from './messages.ts'
+import type { Arrived } from '../kind/messages.ts'
+import type { Answered, DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
 import {
@@ -64,17 +66,13 @@ import { nextWakeMs } from './wakes.ts'
 const accepted = errorId('REQUEST_ACCEPTED')
 const notEnded = 0xffff
 
-/** What a partition runs: the device of today; a test may run another. */
-export type DeviceBehaviour = {
-  decide: typeof decide
-  evolve: typeof evolve
-  park: typeof park
-  /** Left out, that of the device. */
-  clockSet?: typeof clockSet
-}
-
 /** Says what `message` means for the device at `now` (UTC ms): facts, deliveries and effects, appended to `out`. */
-export function decide(state: DeviceState, message: DeviceMessage, now: number, out: Outbox): void {
+export function decide(
+  state: DeviceState,
+  message: DeviceMessage,
+  now: number,
+  out: DeviceOutbox,
+): void {
   switch (message.type) {
     case 'ARRIVED':
       return decideArrived(state, message, now, out)
@@ -98,7 +96,7 @@ export function decide(state: DeviceState, message: DeviceMessage, now: number, 
   }
 }
 
-function decideArrived(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+function decideArrived(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
   const { buffer, at } = message
   switch (readKind(buffer, at)) {
     case Kind.SERVICE_REQUEST:
@@ -124,7 +122,7 @@ function decideArrived(state: DeviceState, message: Arrived, now: number, out: O
   }
 }
 
-function decideRequest(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+function decideRequest(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
   const { buffer, at } = message
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const originatorKey = readOriginator(buffer, at)
@@ -168,7 +166,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: O
 const highestOf = (originator: Originator | undefined): bigint | undefined =>
   originator && originator.highest !== noCounter ? numberOfCounter(originator.highest) : undefined
 
-function decideCancel(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+function decideCancel(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
   const { buffer, at } = message
   const originator = readOriginator(buffer, at)
   const counter = readRequestCounter(buffer, at + offsetOf.counter)
@@ -181,8 +179,8 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: Ou
     return refuseCounter(out, message, code, now, boundsOf(findOriginator(state, originator)))
   }
   if (state.sent === request) return refuse(out, message, 'REQUEST_ENDED', now)
-  const using = burnt(state.keyring)
-  end(out, request, errorId('REQUEST_CANCELLED'), request.attempt, now, emptyBytes, using)
+  const outcome = errorId('REQUEST_CANCELLED')
+  end(out, request, now, { outcome, using: burnt(state.keyring) })
   acknowledge(out, message, errorId('REQUEST_CANCELLED'), now)
 }
 
@@ -200,7 +198,7 @@ function mayHaveAccepted(
   return findPast(state.past, key, counter) !== undefined
 }
 
-function decideStatus(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+function decideStatus(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
   const { buffer, at, replyTo } = message
   const originator = readOriginator(buffer, at)
   const counter = readRequestCounter(buffer, at + offsetOf.counter)
@@ -225,7 +223,10 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
   if (ended === undefined) {
     const known = findOriginator(state, originator)
     const isNever = !mayHaveAccepted(state, known, originator, counter)
-    return refuseCounter(out, message, 'REQUEST_NOT_FOUND', now, boundsOf(known), isNever)
+    return refuseCounter(out, message, 'REQUEST_NOT_FOUND', now, {
+      ...boundsOf(known),
+      ...(isNever && { isNeverAccepted: true }),
+    })
   }
   const { srv, outcome, attempt, acceptedAt, endedAt } = ended
   out.effects.push({
@@ -241,7 +242,12 @@ function decideStatus(state: DeviceState, message: Arrived, now: number, out: Ou
   })
 }
 
-function decideAnswered(state: DeviceState, message: Answered, now: number, out: Outbox): void {
+function decideAnswered(
+  state: DeviceState,
+  message: Answered,
+  now: number,
+  out: DeviceOutbox,
+): void {
   // What was sent is not on disk: after a reload it is forgotten, and its answer is as good as before.
   const request = state.sent ?? findOpen(state, message.originator, message.counter)
   // An answer to what has ended meanwhile, or came twice: nobody waits for it.
@@ -280,25 +286,25 @@ function decideAnswered(state: DeviceState, message: Answered, now: number, out:
     }
   }
   if (cause !== undefined) alarm(state, cause, out)
-  end(out, request, outcome, attempt, now, message.bodyBytes, using)
+  end(out, request, now, { outcome, attempt, body: message.bodyBytes, using })
 }
 
 /** Every request that fails is counted by its cause; the log says so when the cause is another one than before. */
-function alarm({ fault }: DeviceState, cause: FailureCause, out: Outbox): void {
+function alarm({ fault }: DeviceState, cause: FailureCause, out: DeviceOutbox): void {
   const isKnown = fault?.isTold === true && fault.code === cause.code
   out.effects.push({ type: 'ALARM', code: cause.code, cause, isKnown })
 }
 
 /** Ends what waits and whose deadline has come. What is on its way ends by the WAN's own time-outs. */
-function expire(state: DeviceState, now: number, out: Outbox): void {
+function expire(state: DeviceState, now: number, out: DeviceOutbox): void {
   for (const request of state.open) {
     if (request === state.sent || endOf(request) > now) continue
     const outcome = request.attempt === 0 ? errorId('REQUEST_EXPIRED') : request.lastOutcome
-    end(out, request, outcome, request.attempt, now, emptyBytes, burnt(state.keyring))
+    end(out, request, now, { outcome, using: burnt(state.keyring) })
   }
 }
 
-function decideNext(state: DeviceState, now: number, out: Outbox): void {
+function decideNext(state: DeviceState, now: number, out: DeviceOutbox): void {
   if (state.sent === undefined && state.keyStep === undefined) {
     // While nobody knows which keys the device has, requests wait.
     if (isInDoubt(state.keyring)) {
@@ -310,7 +316,7 @@ function decideNext(state: DeviceState, now: number, out: Outbox): void {
   out.effects.push({ type: 'WAKE_AT', at: nextWakeMs(state, now) })
 }
 
-function sendRequest(state: DeviceState, now: number, out: Outbox): void {
+function sendRequest(state: DeviceState, now: number, out: DeviceOutbox): void {
   const { record, keyring } = state
   const request = nextInTurn(state, now)
   if (record === undefined || request === undefined) return
@@ -323,7 +329,7 @@ function sendRequest(state: DeviceState, now: number, out: Outbox): void {
   }
   // No request gets anywhere any more, until an operator does something about it.
   for (const one of state.open)
-    end(out, one, errorId(keys), one.attempt, now, emptyBytes, burnt(keyring))
+    end(out, one, now, { outcome: errorId(keys), using: burnt(keyring) })
 }
 
 /**
@@ -341,17 +347,23 @@ function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
   return undefined
 }
 
+type Ending = {
+  outcome: number
+  /** Those that the request had already, when left out. */
+  attempt?: number
+  body?: Buffer
+  using: Using
+}
+
 function end(
-  out: Outbox,
+  out: DeviceOutbox,
   request: OpenRequest,
-  outcome: number,
-  attempt: number,
   now: number,
-  body: Buffer,
-  using: Using = {},
+  { outcome, attempt = request.attempt, body = emptyBytes, using }: Ending,
 ): void {
   const { originator, counter } = request
   const { cause } = using
+  const isCause = cause !== undefined && body.length === 0
   const about = { originator, counter, time: now, outcome, attempt }
   out.facts.push({ type: 'REQUEST_ENDED', ...about, ...using })
   out.deliveries.push({
@@ -359,8 +371,8 @@ function end(
     outcome,
     attempt,
     time: now,
-    bodyBytes: body,
-    ...(cause && body.length === 0 && { cause }),
+    bodyBytes: isCause ? Buffer.from(textOfCause(cause)) : body,
+    ...(isCause && { isCause }),
   })
 }
 
@@ -368,7 +380,12 @@ function end(
  * What is left to say when `decide` has thrown on `message`: the request concerned ends with DEVICE_ACTOR_PARKED and its
  * party is told; the device goes on with the others.
  */
-export function park(state: DeviceState, message: DeviceMessage, now: number, out: Outbox): void {
+export function park(
+  state: DeviceState,
+  message: DeviceMessage,
+  now: number,
+  out: DeviceOutbox,
+): void {
   const outcome = errorId('DEVICE_ACTOR_PARKED')
   // What a device has said unasked concerns no request.
   if (message.type === 'PUSH_OPENED' || message.type === 'KEYS_MADE')

@@ -1,6 +1,6 @@
 /**
  * What a device decides about what it says unasked: whether that is to be believed, and who gets it. Pure, a part of actor.ts. It is opened
- * elsewhere (actors/runtime/pushes.ts), under the keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
+ * elsewhere (actors/device-effects/pushes.ts), under the keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
  */
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
@@ -8,10 +8,12 @@ import { limits } from '../../core/base/limits.ts'
 import { decodePush } from '../../core/envelope/device-push.ts'
 import { readBodyView, readTime } from '../../core/envelope/envelope.ts'
 import { offsetOf } from '../../core/envelope/layout.ts'
-import { acknowledge, refuse, type Outbox } from './effects.ts'
+import { acknowledge, refuse } from '../kind/effects.ts'
+import { type DeviceOutbox } from './effects.ts'
 import type { DeviceAlerted } from './facts.ts'
 import { isFreshPush, notedPush, setOf } from './keyring.ts'
-import type { Arrived, PushOpened } from './messages.ts'
+import type { Arrived } from '../kind/messages.ts'
+import type { PushOpened } from './messages.ts'
 import type { DeviceState } from './state.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
@@ -32,7 +34,12 @@ const isWithin = (since: number, now: number): boolean =>
 const isRepeat = (time: number, now: number): boolean =>
   now >= time && now - time < limits.deviceAlertRepeatMs
 
-export function decidePush(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+export function decidePush(
+  state: DeviceState,
+  message: Arrived,
+  now: number,
+  out: DeviceOutbox,
+): void {
   const { record, keyring } = state
   const { buffer, at, replyTo } = message
   const refusal = refusalOf(state, now)
@@ -54,7 +61,7 @@ export function decideOpened(
   state: DeviceState,
   message: PushOpened,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const { id, outcome, opened, receivedAt, bodies } = message
   if (errorCodeOf(outcome) !== 'OK') return acknowledge(out, message, outcome, now)

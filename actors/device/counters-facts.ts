@@ -5,7 +5,7 @@ import { readRequestCounter, type RequestCounter } from '../../core/base/counter
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { readBodyView, readOriginator, readTime } from '../../core/envelope/envelope.ts'
 import { offsetOf } from '../../core/envelope/layout.ts'
-import type { CounterBounds } from './counter-bounds.ts'
+import type { CounterBounds } from '../kind/effects.ts'
 
 /** An operator has set the counters of `party` from `from` to `to`, `noCounter` for none. */
 export type RequestCountersReset = {

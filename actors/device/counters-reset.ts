@@ -16,8 +16,9 @@ import { readBodyView, readOriginator } from '../../core/envelope/envelope.ts'
 import { offsetOf } from '../../core/envelope/layout.ts'
 import { boundsOf, noCounter } from './counter-bounds.ts'
 import type { RequestCountersReset } from './counters-facts.ts'
-import { acknowledge, refuse, type Outbox } from './effects.ts'
-import type { Arrived } from './messages.ts'
+import { acknowledge, refuse } from '../kind/effects.ts'
+import { type DeviceOutbox } from './effects.ts'
+import type { Arrived } from '../kind/messages.ts'
 import { pastCountOf } from './past-counters.ts'
 import { endedCountOf } from './ended-requests.ts'
 import { findOriginator, topOf, type DeviceState, type Originator } from './state.ts'
@@ -40,7 +41,7 @@ export function decideCounters(
   state: DeviceState,
   message: Arrived,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const party = readOriginator(message.buffer, message.at)
@@ -79,7 +80,12 @@ export function readCounters(bodyView: Buffer): PartyCounters[] {
 }
 
 /** An envelope COUNTERS_RESET: the party is its originator, its counter the one to go on from, its body who wants it. */
-export function decideReset(state: DeviceState, message: Arrived, now: number, out: Outbox): void {
+export function decideReset(
+  state: DeviceState,
+  message: Arrived,
+  now: number,
+  out: DeviceOutbox,
+): void {
   const { buffer, at } = message
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const party = readOriginator(buffer, at)

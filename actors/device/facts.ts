@@ -86,96 +86,67 @@ export const isWritten = ({ type }: DeviceFact): boolean =>
 /** Appends `fact` of `device` to the partition's frame. Only those that `isWritten`. */
 export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): void {
   switch (fact.type) {
-    case 'DEVICE_REGISTERED': {
-      const at = begin(
-        frame,
-        Kind.DEVICE_REGISTERED,
-        device,
-        noId,
-        noId,
-        fact.recordBytes,
-        fact.time,
-      )
-      writeSafeU64(frame.target, 0, at + offsetOf.deadline)
-      return
-    }
-    case 'REQUEST_ACCEPTED': {
-      const { request } = fact
-      const { originator, counter, bodyBytes, acceptedAt } = request
-      const at = begin(
-        frame,
-        Kind.REQUEST_ACCEPTED,
-        device,
-        originator,
-        counter,
-        bodyBytes,
-        acceptedAt,
-      )
-      const buffer = frame.target
-      buffer[at + offsetOf.lane + 1] = request.lane
-      buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
-      buffer.writeUInt16BE(request.bodyType, at + offsetOf.bodyType)
-      writeSafeU64(buffer, request.deadline, at + offsetOf.deadline)
-      return
-    }
+    case 'REQUEST_ACCEPTED':
+      return writeAccepted(frame, device, fact.request)
     case 'ATTEMPT_FAILED':
-      concerning(frame, Kind.ATTEMPT_FAILED, device, fact, usingBody(fact), fact.nextAttemptAt)
-      return
+      return writeConcerning(frame, device, fact, usingBody(fact))
     case 'REQUEST_ENDED':
-      concerning(frame, Kind.REQUEST_ENDED, device, fact, usingBody(fact), 0)
-      return
+      return writeConcerning(frame, device, fact, usingBody(fact))
     case 'REQUEST_PARKED':
-      concerning(frame, Kind.REQUEST_PARKED, device, fact, fact.bodyBytes, 0)
-      return
-    case 'REQUEST_COUNTERS_RESET': {
-      const body = resetBody(fact)
-      const kind = Kind.REQUEST_COUNTERS_RESET
-      const at = begin(frame, kind, device, fact.party, fact.to, body, fact.time)
-      writeSafeU64(frame.target, 0, at + offsetOf.deadline)
-      return
-    }
-    case 'DEVICE_ALERTED': {
-      const at = begin(
-        frame,
-        Kind.DEVICE_ALERTED,
-        device,
-        noId,
-        fact.id,
-        countersBody(fact.counters),
-        fact.time,
-      )
-      writeSafeU64(frame.target, 0, at + offsetOf.deadline)
-      return
-    }
-    case 'COUNTERS_RESERVED':
-    case 'KEYS_PENDING':
-    case 'KEYS_TRIED':
-    case 'KEYS_PROVED':
-    case 'COUNTER_ACCEPTED':
-    case 'COUNTER_CONFIRMED':
-    case 'DEVICE_KEYS_SEALED': {
-      const at = begin(frame, Kind[fact.type], device, noId, noId, keysBody(fact), fact.time)
-      const isTried = fact.type === 'KEYS_TRIED'
-      frame.target.writeUInt16BE(isTried ? fact.outcome : 0, at + offsetOf.outcome)
-      frame.target.writeUInt16BE(isTried ? fact.attempt : 0, at + offsetOf.attempt)
-      writeSafeU64(frame.target, isTried ? fact.nextAttemptAt : 0, at + offsetOf.deadline)
-      return
-    }
+      return writeConcerning(frame, device, fact, fact.bodyBytes)
     case 'REQUEST_SENT':
     case 'KEY_STEP_SENT':
       throw new BrokerError('ENVELOPE_MALFORMED', `${fact.type} has no place in the ledger`)
+    default: {
+      const { type, time } = fact
+      const at = begin(frame, device, { kind: Kind[type], time, ...contentOf(fact) })
+      const isTried = type === 'KEYS_TRIED'
+      frame.target.writeUInt16BE(isTried ? fact.outcome : 0, at + offsetOf.outcome)
+      frame.target.writeUInt16BE(isTried ? fact.attempt : 0, at + offsetOf.attempt)
+      writeSafeU64(frame.target, isTried ? fact.nextAttemptAt : 0, at + offsetOf.deadline)
+    }
   }
 }
 
-function begin(
-  frame: FrameWriter,
-  kind: Kind,
-  device: string,
-  originator: string,
-  counter: string,
-  bodyView: Buffer,
-  time: number,
-): number {
+type OfNoRequest = DeviceRegistered | RequestCountersReset | DeviceAlerted | KeysFact
+
+/** What a fact of no request has of an envelope besides kind and time. */
+function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' | 'bodyView'> {
+  switch (fact.type) {
+    case 'DEVICE_REGISTERED':
+      return { originator: noId, counter: noId, bodyView: fact.recordBytes }
+    case 'REQUEST_COUNTERS_RESET':
+      return { originator: fact.party, counter: fact.to, bodyView: resetBody(fact) }
+    case 'DEVICE_ALERTED':
+      return { originator: noId, counter: fact.id, bodyView: countersBody(fact.counters) }
+    default:
+      return { originator: noId, counter: noId, bodyView: keysBody(fact) }
+  }
+}
+
+function writeAccepted(frame: FrameWriter, device: Eui64, request: OpenRequest): void {
+  const { originator, counter, bodyBytes, acceptedAt } = request
+  const kind = Kind.REQUEST_ACCEPTED
+  const envelope = { kind, originator, counter, bodyView: bodyBytes, time: acceptedAt }
+  const at = begin(frame, device, envelope)
+  const buffer = frame.target
+  buffer[at + offsetOf.lane + 1] = request.lane
+  buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
+  buffer.writeUInt16BE(request.bodyType, at + offsetOf.bodyType)
+  writeSafeU64(buffer, request.deadline, at + offsetOf.deadline)
+}
+
+type Envelope = {
+  kind: Kind
+  originator: string
+  counter: string
+  bodyView: Buffer
+  time: number
+}
+
+/** @returns where it begins in the frame */
+function begin(frame: FrameWriter, device: string, envelope: Envelope): number {
+  const { kind, originator, counter, bodyView, time } = envelope
   const at = frame.reserve(headerBytes + bodyView.length)
   const buffer = frame.target
   buffer.set(headerTemplate, at)
@@ -190,18 +161,18 @@ function begin(
   return at
 }
 
-function concerning(
+function writeConcerning(
   frame: FrameWriter,
-  kind: Kind,
   device: Eui64,
-  fact: Concerning,
+  fact: AttemptFailed | RequestEnded | RequestParked,
   bodyView: Buffer,
-  deadline: number,
 ): void {
-  const at = begin(frame, kind, device, fact.originator, fact.counter, bodyView, fact.time)
+  const { originator, counter, time, outcome, attempt } = fact
+  const at = begin(frame, device, { kind: Kind[fact.type], originator, counter, bodyView, time })
   const buffer = frame.target
-  buffer.writeUInt16BE(fact.outcome, at + offsetOf.outcome)
-  buffer.writeUInt16BE(fact.attempt, at + offsetOf.attempt)
+  buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
+  buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
+  const deadline = fact.type === 'ATTEMPT_FAILED' ? fact.nextAttemptAt : 0
   writeSafeU64(buffer, deadline, at + offsetOf.deadline)
 }
 

@@ -18,7 +18,8 @@ import {
 import { readBodyView } from '../../core/envelope/envelope.ts'
 import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
-import { acknowledge, refuse, type Outbox, type SendKeys } from './effects.ts'
+import { acknowledge, refuse } from '../kind/effects.ts'
+import { type DeviceOutbox, type SendKeys } from './effects.ts'
 import type { KeyStepSent } from './facts.ts'
 import type { KeysFact, KeysPending } from './keys-facts.ts'
 import {
@@ -40,7 +41,8 @@ import {
   type Keyset,
   type Replacement,
 } from './keyring.ts'
-import type { Arrived, CountersOf, KeysMade, KeysSealed, KeyStepAnswered } from './messages.ts'
+import type { Arrived } from '../kind/messages.ts'
+import type { CountersOf, KeysMade, KeysSealed, KeyStepAnswered } from './messages.ts'
 import type { DeviceState } from './state.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
@@ -62,7 +64,7 @@ function provesKeys({ security }: DeviceAddress): boolean {
 export function keysFor(
   { record, keyring }: DeviceState,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): SendKeys | undefined | ErrorCode {
   const set = keyring?.current
   const address = record?.address
@@ -80,7 +82,7 @@ function sendKeys(
   set: Keyset,
   end: number,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
   floor?: number,
 ): SendKeys | undefined {
   const { number, sealedKeys } = set
@@ -110,7 +112,7 @@ export function note(
   { keyring: ring, sentCountersFrom }: DeviceState,
   used: CountersOf | undefined,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): { using: { counters?: CountersNoted }; isRaised: boolean } {
   const set = used && setOf(ring, used.number)
   if (used === undefined || set === undefined) return { using: burnt(ring), isRaised: false }
@@ -135,7 +137,7 @@ export function note(
 function confirm(
   { number, confirmedAfter }: Pick<Keyset, 'number' | 'confirmedAfter'>,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const { restores = 0 } = out
   if (restores > confirmedAfter)
@@ -146,7 +148,7 @@ export function decideRegistration(
   state: DeviceState,
   message: Arrived,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const recordView = readBodyView(message.buffer, message.at)
   const read = recordIn(recordView)
@@ -192,7 +194,7 @@ export function decideReplacement(
   { record, keyring, keyStep }: DeviceState,
   message: Arrived,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const { replyTo } = message
   if (record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
@@ -221,7 +223,7 @@ export function decideAcceptance(
   { record, keyring }: DeviceState,
   message: Arrived,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const set = keyring?.current
   if (record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
@@ -252,7 +254,7 @@ export function decideMade(
   { keyring }: DeviceState,
   message: KeysMade,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const { sealedKeys } = message
   if (keyring?.current?.number !== message.number)
@@ -274,14 +276,18 @@ export function decideSealed(
   { keyring }: DeviceState,
   { number, before, sealedKeys }: KeysSealed,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   if (setOf(keyring, number)?.sealedKeys.equals(before))
     out.facts.push({ type: 'DEVICE_KEYS_SEALED', time: now, number, sealedKeys })
 }
 
 /** Sends what is due of a replacement that is in doubt; or skips it, for want of counters, with a fact that says what is next. */
-export function sendKeyStep(state: DeviceState, now: number, out: Outbox): 'skipped' | undefined {
+export function sendKeyStep(
+  state: DeviceState,
+  now: number,
+  out: DeviceOutbox,
+): 'skipped' | undefined {
   const { record, keyring } = state
   const replacement = keyring?.replacement
   if (record === undefined || replacement === undefined) return undefined
@@ -308,7 +314,7 @@ export function decideStepAnswered(
   state: DeviceState,
   { step, outcome, counters, cause }: KeyStepAnswered,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const replacement = state.keyring?.replacement
   // Of before a reload, and settled since by another one.
@@ -339,7 +345,7 @@ export function parkStep(
   { keyring: ring }: DeviceState,
   { step }: KeyStepAnswered,
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const replacement = ring?.replacement
   if (replacement?.keys.number === step.number && replacement.stage === step.stage)
@@ -356,7 +362,7 @@ function tried(
   outcome: number,
   using: { counters?: CountersNoted },
   now: number,
-  out: Outbox,
+  out: DeviceOutbox,
 ): void {
   const delayMs = Math.min(limits.retryDelayMs * 2 ** attempt, limits.keysRetryMsMax)
   const about = { type: 'KEYS_TRIED', time: now, number: keys.number, outcome, ...using } as const

@@ -2,17 +2,10 @@
 import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { CountersUsed } from '../../core/ports/wan.ts'
+import type { ReplyTo } from '../kind/effects.ts'
+import type { Arrived, Next, Resume, Wake } from '../kind/messages.ts'
 import type { FailureCause } from './cause.ts'
 import type { KeyStep } from './state.ts'
-
-/** Names the asker to whom the runtime takes an acknowledgement; the actor only passes it on. */
-export type ReplyTo = { readonly brand: 'ReplyTo' } | undefined
-
-/**
- * An envelope from outside: SERVICE_REQUEST, CANCEL, STATUS_QUERY, DEVICE_REGISTRATION, KEYS_REPLACEMENT, COUNTER_ACCEPTANCE or DEVICE_PUSH at `buffer[at]`, checked before.
- * Borrowed until the tick it is decided in has been committed.
- */
-export type Arrived = { type: 'ARRIVED'; buffer: Buffer; at: number; replyTo: ReplyTo }
 
 /** The WAN has come back with the request that was sent. */
 export type Answered = {
@@ -72,15 +65,6 @@ export type PushOpened = {
   replyTo: ReplyTo
 }
 
-/** The time that the actor asked for has come. */
-export type Wake = { type: 'WAKE' }
-
-/** The partition has just been taken over or reloaded: whatever was on its way is to be sent again. */
-export type Resume = { type: 'RESUME' }
-
-/** The facts of the message before have been applied: what now? Follows every message that gave facts. */
-export type Next = { type: 'NEXT' }
-
 export type DeviceMessage =
   | Arrived
   | Answered
@@ -91,7 +75,3 @@ export type DeviceMessage =
   | Wake
   | Resume
   | Next
-
-export const wake: Wake = { type: 'WAKE' }
-export const resume: Resume = { type: 'RESUME' }
-export const next: Next = { type: 'NEXT' }

@@ -2,6 +2,7 @@
  * Where views go on when they begin: at what is in their store; at the genesis when it is empty or of another ledger; and where the ledger
  * has forgotten what they lack, the inventory comes from the partitions' snapshots, and what usage lacks is noted.
  */
+import { ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import { tickSubjects, type Ledger } from '../../core/ports/ledger.ts'
@@ -11,7 +12,7 @@ import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import { genesis } from '../runtime/partition/chain.ts'
 import { belongs } from '../runtime/recovery/opening.ts'
 import { Past } from '../runtime/recovery/trimmed-history.ts'
-import { unpackState } from '../runtime/state-codec.ts'
+import { unpackState } from '../device/state-codec.ts'
 import { deviceRowFrom } from './fold.ts'
 import { deviceRowOf, standingIn, standingRowOf, type Head, type Standing } from './rows.ts'
 
@@ -61,9 +62,11 @@ async function loadSnapshot(store: RowStore, past: Past, partition: number): Pro
     throw new BrokerError('SNAPSHOT_DAMAGED', `there is none of partition ${partition}`)
   let rows: StoredRow[] = []
   await past.read(record, async (records) => {
-    for (const { device, state } of records) {
+    for (const { actor, state } of records) {
+      // The inventory is of devices.
+      if (kindOfActor(actor) !== ActorKindNumber.DEVICE) continue
       const row = deviceRowFrom(partition, unpackState(state))
-      if (row !== undefined) rows.push(deviceRowOf(device, row))
+      if (row !== undefined) rows.push(deviceRowOf(octetsOfActor(actor), row))
     }
     if (rows.length < limits.viewsBatchRowsMax) return
     await store.save(rows)

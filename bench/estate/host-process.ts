@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { hostedDevice } from '../../actors/device-effects/device-effects.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { NatsBus } from '../../core/bus/nats-bus.ts'
 import { Owners } from '../../core/bus/owners.ts'
@@ -67,11 +68,11 @@ async function main(): Promise<void> {
     partitionCount,
     ledger,
     bus,
-    wan,
     clock,
     random: systemRandom,
     log,
     metrics: noMetrics,
+    kinds: [hostedDevice({ wan, clock, random: systemRandom, log, metrics: noMetrics })],
     checkpointIntervalMs: 5_000,
     openStore: (partition) => stores.open(partition),
     mayTakeFrom: (owner) => owners.isSilent(owner),

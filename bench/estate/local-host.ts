@@ -1,4 +1,5 @@
 /** A host in this process, over a ledger that keeps nothing and devices that answer at once: its own work and nothing else. */
+import { hostedDevice } from '../../actors/device-effects/device-effects.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { silentLog } from '../../core/ports/log.ts'
@@ -19,16 +20,19 @@ export function localHost(openStore: (partition: number) => PartitionStore): {
 } {
   const ledger = new VoidLedger()
   const bus = new SimBus({ clock: systemClock })
+  const ports = {
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    metrics: noMetrics,
+  }
   const host = new Host({
     hostId: localHostId,
     partitionCount,
     ledger,
     bus,
-    wan: new BenchWan(),
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-    metrics: noMetrics,
+    ...ports,
+    kinds: [hostedDevice({ ...ports, wan: new BenchWan() })],
     checkpointIntervalMs: 5_000,
     openStore,
     mayTakeFrom: () => true,

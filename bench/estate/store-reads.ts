@@ -1,5 +1,5 @@
 /** What waking an actor is made of: the store's answer, and the state in it. */
-import { unpackState } from '../../actors/runtime/state-codec.ts'
+import { unpackState } from '../../actors/device/state-codec.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { readEui64 } from '../../core/base/eui64.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'

@@ -57,8 +57,20 @@ export const Kind = {
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
+  // of the kind of actor that tests have: a message and a fact
+  TRIAL_ADD: 240,
+  TRIAL_ADDED: 248,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
+
+/**
+ * Blocks of envelope kinds, each of one kind of actor: messages to it from outside, and its facts.
+ * Whoever meets a kind of a block that it does not know reads a later version. Kinds 64 to 79 are
+ * deliveries; those from 80 on are for further kinds of actor, sixteen each.
+ */
+export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const
+/** Of the kind of actor that tests have. */
+export const trialBlocks = { messages: [240, 247], facts: [248, 255] } as const
 
 /** `bodyType` of a RESPONSE whose body is the sentence that says why the request failed, UTF-8, and no ResponseBody. */
 export const causeBodyType = 0xffff

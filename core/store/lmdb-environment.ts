@@ -33,6 +33,8 @@ import { setAside } from './set-aside.ts'
 export type LmdbEnvironmentOptions = {
   folder: string
   formatVersion: number
+  /** Versions whose contents are contents of this one, too. */
+  earlierFormats?: readonly number[]
   /** Named databases in it. */
   databasesMax: number
   log?: Log | undefined
@@ -220,6 +222,7 @@ export async function committed(write: PromiseLike<unknown>): Promise<void> {
 function openOnce({
   folder,
   formatVersion,
+  earlierFormats = [],
   databasesMax,
 }: LmdbEnvironmentOptions): RootDatabase<Buffer, Buffer> {
   checkRoom(folder, 0, 0)
@@ -240,7 +243,8 @@ function openOnce({
     for (const name of [dataName, lockName]) chmodSync(join(folder, name), 0o600)
     const key = Buffer.from(formatName, 'latin1')
     const found = environment.getBinary(key)
-    if (found === undefined) environment.putSync(key, Buffer.of(formatVersion))
+    const isEarlier = found?.length === 1 && earlierFormats.includes(found[0]!)
+    if (found === undefined || isEarlier) environment.putSync(key, Buffer.of(formatVersion))
     else if (found.length !== 1 || found[0] !== formatVersion)
       throw new Error(`format ${found.toString('hex')}, ${formatVersion} wanted`)
   } catch (fault) {

@@ -6,18 +6,20 @@
  *
  *  key                          value
  *  00                           checkpoint: sequence u64 | its frame's sequence u64 | frame number u64 | hash
- *  01 | device 8                packed state
- *  02 | time u64 | device 8     empty: the wake index, in order of time
- *  03 | device 8                time u64: where the device's wake stands in the index
+ *  01 | actor                   packed state
+ *  02 | time u64 | actor        empty: the wake index, in order of time
+ *  03 | actor                   time u64: where the actor's wake stands in the index
  *
- * Every value begins with a CRC-32 of what follows. Integers are big-endian. It is a cache of the
+ * An actor is its eight octets, and the octet of its kind behind them, which a device does not
+ * have: a store of format 2, which knew devices alone, is one of format 3. Every value begins with a CRC-32 of what follows. Integers are big-endian. It is a cache of the
  * ledger: a file that is damaged, or of another format, is set aside, and the partition is
  * rebuilt by replay. What is done when LMDB fails while it is in use: local-stores.ts.
  */
 import type { Database, Transaction } from 'lmdb'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
-import { bytesOfEui64, eui64Bytes, readEui64, type Eui64 } from '../base/eui64.ts'
+import type { ActorId } from '../base/actor-id.ts'
+import { latin1Of } from '../base/bytes.ts'
 import type { Log } from '../ports/log.ts'
 import type {
   Checkpoint,
@@ -37,7 +39,9 @@ import {
   type LmdbEnvironmentOptions,
 } from './lmdb-environment.ts'
 
-const formatVersion = 2
+const formatVersion = 3
+/** Of devices alone: what is in it reads as it is. */
+const earlierFormats: readonly number[] = [2]
 export const partitionsMax = 4096
 const tag = { checkpoint: 0, state: 1, wake: 2, wakeOf: 3, end: 4 } as const
 export const checkpointKey = Buffer.of(tag.checkpoint)
@@ -106,25 +110,29 @@ export function setLmdbStoresAside(options: LmdbStoresOptions, reason: string): 
 const environmentOptions = (options: LmdbStoresOptions): LmdbEnvironmentOptions => ({
   ...options,
   formatVersion,
+  earlierFormats,
   databasesMax: partitionsMax,
 })
 
-function deviceKey(kind: number, device: Eui64): Buffer {
-  const key = Buffer.allocUnsafe(1 + eui64Bytes)
+function actorKey(kind: number, actor: ActorId): Buffer {
+  const key = Buffer.allocUnsafe(1 + actor.length)
   key[0] = kind
-  key.set(bytesOfEui64(device), 1)
+  key.write(actor, 1, 'latin1')
   return key
 }
 
-function wakeKey(atMs: number, device: Eui64): Buffer {
-  const key = Buffer.allocUnsafe(1 + 8 + eui64Bytes)
+function wakeKey(atMs: number, actor: ActorId): Buffer {
+  const key = Buffer.allocUnsafe(1 + 8 + actor.length)
   key[0] = tag.wake
   key.writeBigUInt64BE(BigInt(atMs), 1)
-  key.set(bytesOfEui64(device), 9)
+  key.write(actor, 9, 'latin1')
   return key
 }
 
-/** Both ranges are in order of devices, and a device with a wake has a state: they are walked side by side. */
+/** The actor that stands in `key` from `at` on. */
+const actorIn = (key: Buffer, at: number): ActorId => latin1Of(key.subarray(at)) as ActorId
+
+/** Both ranges are in order of actors, and an actor with a wake has a state: they are walked side by side. */
 function* recordsIn(
   database: Database<Buffer, Buffer>,
   transaction: Transaction,
@@ -140,16 +148,16 @@ function* recordsIn(
   try {
     let wake = wakes.next()
     for (const { key, value } of database.getRange(rangeOf(tag.state))) {
-      const device = readEui64(key, 1)
+      const actor = actorIn(key, 1)
       let wakeAtMs = 0
-      if (wake.done !== true && readEui64(wake.value.key, 1) === device) {
+      if (wake.done !== true && actorIn(wake.value.key, 1) === actor) {
         wakeAtMs = Number(payloadOf(wake.value.value, 'wake').readBigUInt64BE(0))
         wake = wakes.next()
       }
-      yield { device, state: payloadOf(value, 'state'), wakeAtMs }
+      yield { actor, state: payloadOf(value, 'state'), wakeAtMs }
       checkOpen()
     }
-    if (wake.done !== true) throw new BrokerError('STORE_DAMAGED', 'a wake without a device')
+    if (wake.done !== true) throw new BrokerError('STORE_DAMAGED', 'a wake without an actor')
   } finally {
     // A cursor that outlives its transaction can end the process.
     wakes.return?.()
@@ -209,8 +217,8 @@ class LmdbPartitionStore implements PartitionStore {
     return checkpointIn(payloadOf(value, 'checkpoint'))
   }
 
-  load(device: Eui64): Uint8Array | undefined {
-    const value = this.database.getBinary(deviceKey(tag.state, device))
+  load(actor: ActorId): Uint8Array | undefined {
+    const value = this.database.getBinary(actorKey(tag.state, actor))
     return value && payloadOf(value, 'state')
   }
 
@@ -225,8 +233,8 @@ class LmdbPartitionStore implements PartitionStore {
     const { database } = this
     const puts: Array<[key: Buffer, value: Buffer]> = []
     const removes: Buffer[] = []
-    for (const [device, state] of states) puts.push([deviceKey(tag.state, device), guarded(state)])
-    for (const [device, atMs] of wakes) this.moveWake(device, atMs, puts, removes)
+    for (const [actor, state] of states) puts.push([actorKey(tag.state, actor), guarded(state)])
+    for (const [actor, atMs] of wakes) this.moveWake(actor, atMs, puts, removes)
     if (checkpoint !== undefined) {
       const payload = Buffer.allocUnsafe(24 + checkpoint.hash.length)
       payload.writeBigUInt64BE(BigInt(checkpoint.sequence), 0)
@@ -247,23 +255,23 @@ class LmdbPartitionStore implements PartitionStore {
   }
 
   private moveWake(
-    device: Eui64,
+    actor: ActorId,
     atMs: number,
     puts: Array<[key: Buffer, value: Buffer]>,
     removes: Buffer[],
   ): void {
-    const wakeOfKey = deviceKey(tag.wakeOf, device)
+    const wakeOfKey = actorKey(tag.wakeOf, actor)
     const found = this.database.getBinary(wakeOfKey)
     const before = found && Number(payloadOf(found, 'wake').readBigUInt64BE(0))
     if (before === atMs) return
-    if (before !== undefined) removes.push(wakeKey(before, device))
+    if (before !== undefined) removes.push(wakeKey(before, actor))
     if (atMs === 0) {
       if (before !== undefined) removes.push(wakeOfKey)
       return
     }
     const payload = Buffer.allocUnsafe(8)
     payload.writeBigUInt64BE(BigInt(atMs), 0)
-    puts.push([wakeKey(atMs, device), empty], [wakeOfKey, guarded(payload)])
+    puts.push([wakeKey(atMs, actor), empty], [wakeOfKey, guarded(payload)])
   }
 
   dueWakes(untilMs: number, count: number, after?: StoredWake): StoredWake[] {
@@ -272,12 +280,12 @@ class LmdbPartitionStore implements PartitionStore {
     const start =
       after === undefined
         ? Buffer.of(tag.wake)
-        : Buffer.concat([wakeKey(after.atMs, after.device), Buffer.of(0)])
+        : Buffer.concat([wakeKey(after.atMs, after.actor), Buffer.of(0)])
     const end = Buffer.alloc(9)
     end[0] = tag.wake
     end.writeBigUInt64BE(BigInt(untilMs) + 1n, 1)
     for (const key of this.database.getKeys({ start, end, limit: count })) {
-      due.push({ device: readEui64(key, 9), atMs: Number(key.readBigUInt64BE(1)) })
+      due.push({ actor: actorIn(key, 9), atMs: Number(key.readBigUInt64BE(1)) })
     }
     return due
   }

@@ -9,7 +9,7 @@
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { copyOf } from '../base/bytes.ts'
-import type { Eui64 } from '../base/eui64.ts'
+import type { ActorId } from '../base/actor-id.ts'
 import { limits } from '../base/limits.ts'
 import type {
   Checkpoint,
@@ -70,9 +70,9 @@ export class OverlaidStore implements PartitionStore {
     return this.overlay.checkpoint ?? this.read('checkpoint', (base) => base.checkpoint())
   }
 
-  load(device: Eui64): Uint8Array | undefined {
-    const state = this.overlay.states.get(device)
-    return state ? copyOf(state) : this.read('state', (base) => base.load(device))
+  load(actor: ActorId): Uint8Array | undefined {
+    const state = this.overlay.states.get(actor)
+    return state ? copyOf(state) : this.read('state', (base) => base.load(actor))
   }
 
   save(changes: StoreChanges): Promise<void> {
@@ -130,7 +130,7 @@ export class OverlaidStore implements PartitionStore {
     // Those that are in memory stand elsewhere now.
     while (below.length < count) {
       const slice = this.read('wakes', (base) => base.dueWakes(untilMs, count, behind)) ?? []
-      for (const wake of slice) if (!this.overlay.wakes.has(wake.device)) below.push(wake)
+      for (const wake of slice) if (!this.overlay.wakes.has(wake.actor)) below.push(wake)
       if (slice.length < count) break
       behind = slice.at(-1)
     }

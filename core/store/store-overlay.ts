@@ -3,19 +3,19 @@
  * that they belong to, in memory. Pure.
  */
 import { copyOf } from '../base/bytes.ts'
-import type { Eui64 } from '../base/eui64.ts'
+import type { ActorId } from '../base/actor-id.ts'
 import type { Checkpoint, StoreChanges, StoredWake, StoreRecord } from '../ports/store.ts'
 
 export function orderOfWakes(a: StoredWake, b: StoredWake): number {
   if (a.atMs !== b.atMs) return a.atMs - b.atMs
-  return a.device === b.device ? 0 : a.device < b.device ? -1 : 1
+  return a.actor === b.actor ? 0 : a.actor < b.actor ? -1 : 1
 }
 
 export class StoreOverlay {
   /** Packed states; never changed in place. */
-  readonly states = new Map<Eui64, Uint8Array>()
+  readonly states = new Map<ActorId, Uint8Array>()
   /** 0 for never. */
-  readonly wakes = new Map<Eui64, number>()
+  readonly wakes = new Map<ActorId, number>()
   checkpoint: Checkpoint | undefined
   /** Wakes that are not 0, in order; undefined until it is asked for. */
   private sorted: StoredWake[] | undefined
@@ -26,8 +26,8 @@ export class StoreOverlay {
 
   /** Keeps copies of what is in `changes`. */
   take({ states, wakes, checkpoint }: StoreChanges): void {
-    for (const [device, state] of states) this.states.set(device, copyOf(state))
-    for (const [device, atMs] of wakes) this.wakes.set(device, atMs)
+    for (const [actor, state] of states) this.states.set(actor, copyOf(state))
+    for (const [actor, atMs] of wakes) this.wakes.set(actor, atMs)
     if (checkpoint !== undefined) this.checkpoint = { ...checkpoint, hash: copyOf(checkpoint.hash) }
     if (wakes.size > 0) this.sorted = undefined
   }
@@ -53,8 +53,8 @@ export class StoreOverlay {
   /** A copy that stays as it is; the octets of states are shared. */
   copy(): StoreOverlay {
     const copy = new StoreOverlay()
-    for (const [device, state] of this.states) copy.states.set(device, state)
-    for (const [device, atMs] of this.wakes) copy.wakes.set(device, atMs)
+    for (const [actor, state] of this.states) copy.states.set(actor, state)
+    for (const [actor, atMs] of this.wakes) copy.wakes.set(actor, atMs)
     copy.checkpoint = this.checkpoint
     return copy
   }
@@ -64,11 +64,11 @@ export class StoreOverlay {
     const devices = [...new Set([...this.states.keys(), ...this.wakes.keys()])]
     for (let from = 0; ; from += devicesMax) {
       const slice = new StoreOverlay()
-      for (const device of devices.slice(from, from + devicesMax)) {
-        const state = this.states.get(device)
-        const wake = this.wakes.get(device)
-        if (state !== undefined) slice.states.set(device, state)
-        if (wake !== undefined) slice.wakes.set(device, wake)
+      for (const actor of devices.slice(from, from + devicesMax)) {
+        const state = this.states.get(actor)
+        const wake = this.wakes.get(actor)
+        if (state !== undefined) slice.states.set(actor, state)
+        if (wake !== undefined) slice.wakes.set(actor, wake)
       }
       const isLast = from + devicesMax >= devices.length
       if (isLast) slice.checkpoint = this.checkpoint
@@ -85,22 +85,22 @@ export class StoreOverlay {
     const ours = [...this.states.keys()].sort()
     let at = 0
     for (const record of records) {
-      while (at < ours.length && ours[at]! < record.device) yield this.record(ours[at++]!, 0)
-      if (ours[at] === record.device) yield this.record(ours[at++]!, record.wakeAtMs)
-      else yield { ...record, wakeAtMs: this.wakes.get(record.device) ?? record.wakeAtMs }
+      while (at < ours.length && ours[at]! < record.actor) yield this.record(ours[at++]!, 0)
+      if (ours[at] === record.actor) yield this.record(ours[at++]!, record.wakeAtMs)
+      else yield { ...record, wakeAtMs: this.wakes.get(record.actor) ?? record.wakeAtMs }
     }
     while (at < ours.length) yield this.record(ours[at++]!, 0)
   }
 
-  private record(device: Eui64, wakeBelowMs: number): StoreRecord {
-    const state = this.states.get(device)!
-    return { device, state, wakeAtMs: this.wakes.get(device) ?? wakeBelowMs }
+  private record(actor: ActorId, wakeBelowMs: number): StoreRecord {
+    const state = this.states.get(actor)!
+    return { actor, state, wakeAtMs: this.wakes.get(actor) ?? wakeBelowMs }
   }
 
   private sortedWakes(): StoredWake[] {
     if (this.sorted === undefined) {
       this.sorted = []
-      for (const [device, atMs] of this.wakes) if (atMs !== 0) this.sorted.push({ device, atMs })
+      for (const [actor, atMs] of this.wakes) if (atMs !== 0) this.sorted.push({ actor, atMs })
       this.sorted.sort(orderOfWakes)
     }
     return this.sorted

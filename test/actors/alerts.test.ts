@@ -4,11 +4,11 @@
  */
 import t, { type Test } from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
-import type { Outbox } from '../../actors/device/effects.ts'
+import type { DeviceOutbox } from '../../actors/device/effects.ts'
 import { readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { isFreshPush } from '../../actors/device/keyring.ts'
 import { emptyState } from '../../actors/device/state.ts'
-import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
@@ -479,8 +479,8 @@ t.test(
 /** The facts through the ledger and the state through the store. */
 t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   const state = emptyState()
-  const arrive = (buffer: Buffer): Outbox => {
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+  const arrive = (buffer: Buffer): DeviceOutbox => {
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     decide(state, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, 5, out)
     for (const fact of out.facts) evolve(state, through(fact))
     return out
@@ -491,7 +491,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   t.match(effect, { type: 'OPEN_PUSH', receivedAt: 3, keys: [{ number: 1, pushFloor: -1 }] })
   const set = state.keyring!.current!
   for (let counter = 0; counter < 100; counter++) {
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     const opened = { number: set.number, counter: counter * 2 }
     const bodies = [Buffer.of(1)]
     const id = numberKey(counter)
@@ -517,7 +517,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   t.notOk(isFreshPush(stored, 197))
   t.notOk(isFreshPush(stored, 198))
   t.ok(isFreshPush(stored, 199))
-  const out: Outbox = { facts: [], deliveries: [], effects: [] }
+  const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
   const broken = envelopeOf({ kind: Kind.DEVICE_PUSH, device, body: Buffer.of(1) })
   const message = { type: 'ARRIVED', buffer: broken, at: 0, replyTo: undefined } as const
   t.throws(() => decide(state, message, 5, out), { code: 'ENVELOPE_MALFORMED' })

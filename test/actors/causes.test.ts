@@ -10,19 +10,24 @@ import {
   textOfCause,
   type FailureCause,
 } from '../../actors/device/cause.ts'
-import type { Deliver, DeviceEffect, Outbox } from '../../actors/device/effects.ts'
+import type { Deliver } from '../../actors/kind/effects.ts'
+import type { DeviceOutbox } from '../../actors/device/effects.ts'
 import { isWritten, readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { countersEnd } from '../../actors/device/keyring.ts'
 import { usingIn } from '../../actors/device/keys-facts.ts'
-import { next, type Answered, type DeviceMessage } from '../../actors/device/messages.ts'
+import { next } from '../../actors/kind/messages.ts'
+import { type Answered, type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, type DeviceState } from '../../actors/device/state.ts'
-import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { deviceKey, envelopeOf, plainRecord, registrationOf } from '../support/envelopes.ts'
 import { securedRecord } from '../support/keys.ts'
+
+/** What it wants done, answers and wakes included. */
+type DeviceEffect = DeviceOutbox['effects'][number]
 
 const device = deviceKey(1)
 const replayed: FailureCause = {
@@ -58,7 +63,7 @@ class Life {
   }
 
   private step(message: DeviceMessage): void {
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     decide(this.state, message, this.now, out)
     for (const fact of out.facts) {
       this.facts.push(isWritten(fact) ? through(fact) : fact)
@@ -136,7 +141,8 @@ t.test('a cause stands in both facts, in the state and in the delivery', async (
     life.failRest(replayed, limits.attemptsMax - 1)
     const ended = life.facts.find(({ type }) => type === 'REQUEST_ENDED')
     t.match(ended, { cause: replayed, outcome: errorId('DEVICE_ANSWER_INVALID') })
-    t.match(life.deliveries[0], { cause: replayed })
+    t.match(life.deliveries[0], { isCause: true })
+    t.equal(life.deliveries[0]!.bodyBytes.toString(), textOfCause(replayed))
     t.same(life.alarms, [{ type: 'ALARM', code: replayed.code, cause: replayed, isKnown: false }])
     t.equal(life.state.fault?.isTold, true)
   }

@@ -2,9 +2,10 @@
 import t from 'tap'
 import { decide } from '../../actors/device/actor.ts'
 import { readCounters } from '../../actors/device/counters-reset.ts'
-import type { Acknowledge, Outbox } from '../../actors/device/effects.ts'
+import type { Acknowledge } from '../../actors/kind/effects.ts'
+import type { DeviceOutbox } from '../../actors/device/effects.ts'
 import { LedgerAudit, type AuditLine } from '../../actors/cli/operator/ledger-audit.ts'
-import { packState } from '../../actors/runtime/state-codec.ts'
+import { packState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { chainLinkBytes, FrameWriter, writeChainLink } from '../../core/envelope/frame.ts'
@@ -128,7 +129,7 @@ t.test(
       'VIEW_QUERY_INVALID',
     )
     t.same(shown(life, stranger), [])
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     const buffer = envelopeOf({ kind: Kind.COUNTERS_RESET, device: lifeDevice })
     const empty = { ...life.state, record: undefined }
     decide(empty, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, life.now, out)

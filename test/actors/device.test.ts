@@ -5,19 +5,14 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
-import type {
-  Acknowledge,
-  DeliverResponse,
-  DeviceEffect,
-  Outbox,
-  ReportStatus,
-  Send,
-} from '../../actors/device/effects.ts'
+import type { Acknowledge, DeliverResponse, ReportStatus } from '../../actors/kind/effects.ts'
+import type { DeviceOutbox, Send } from '../../actors/device/effects.ts'
 import { readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
-import { next, resume, wake, type DeviceMessage } from '../../actors/device/messages.ts'
+import { next, resume, wake } from '../../actors/kind/messages.ts'
+import { type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
 import { nextWakeMs } from '../../actors/device/wakes.ts'
-import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -32,6 +27,9 @@ import {
   supplier,
   type Wanted,
 } from '../support/envelopes.ts'
+
+/** What it wants done, answers and wakes included. */
+type DeviceEffect = DeviceOutbox['effects'][number]
 
 const device = deviceKey(1)
 const start = 1_800_000_000_000
@@ -51,7 +49,7 @@ class Life {
   }
 
   private step(message: DeviceMessage): boolean {
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     decide(this.state, message, this.now, out)
     for (const fact of out.facts) evolve(this.state, fact)
     this.facts.push(...out.facts)
@@ -85,7 +83,7 @@ class Life {
   }
 }
 
-const responsesOf = ({ deliveries }: Outbox): DeliverResponse[] =>
+const responsesOf = ({ deliveries }: DeviceOutbox): DeliverResponse[] =>
   deliveries.filter((one) => 'request' in one)
 
 function codeOf(effects: DeviceEffect[]): ErrorCode | undefined {
@@ -95,7 +93,7 @@ function codeOf(effects: DeviceEffect[]): ErrorCode | undefined {
 
 const lastSend = (life: Life): Send | undefined =>
   life.effects.findLast((e): e is Send => e.type === 'SEND')
-const counterOf = (request: OpenRequest | undefined): number =>
+const counterOf = (request: Pick<OpenRequest, 'counter'> | undefined): number =>
   request === undefined ? -1 : Number(Buffer.from(request.counter, 'latin1').readBigUInt64BE())
 
 t.test('a request is accepted, sent, answered, delivered', (t) => {
@@ -399,7 +397,7 @@ t.test('parking ends the request and tells its party', (t) => {
   const life = new Life().register()
   life.submit({ counter: 1 })
   const { originator, counter } = life.state.sent!
-  const out: Outbox = { facts: [], deliveries: [], effects: [] }
+  const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
   park(
     life.state,
     { type: 'ANSWERED', originator, counter, outcome: 0, bodyBytes: Buffer.alloc(0) },
@@ -417,7 +415,7 @@ t.test('parking what came about an open request ends that with its one delivery'
   life.submit({ counter: 1 })
   life.submit({ counter: 2 })
   const buffer = envelopeOf({ kind: Kind.CANCEL, device, counter: 2 })
-  const out: Outbox = { facts: [], deliveries: [], effects: [] }
+  const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
   park(life.state, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, life.now, out)
   for (const fact of out.facts) evolve(life.state, fact)
   t.strictSame(life.state.open.map(counterOf), [1])

@@ -3,7 +3,7 @@
  * an answer.
  */
 import t from 'tap'
-import { Exchanges } from '../../actors/runtime/exchanges.ts'
+import { Exchanges } from '../../actors/device-effects/exchanges.ts'
 import type { Send } from '../../actors/device/effects.ts'
 import type { Answered, KeyStepAnswered } from '../../actors/device/messages.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'

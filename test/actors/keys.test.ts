@@ -6,12 +6,14 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { nextWakeMs, storedWakeMs } from '../../actors/device/wakes.ts'
-import type { Acknowledge, DeviceEffect, Outbox } from '../../actors/device/effects.ts'
+import type { Acknowledge } from '../../actors/kind/effects.ts'
+import type { DeviceOutbox } from '../../actors/device/effects.ts'
 import { isWritten, readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { countersEnd, isInDoubt } from '../../actors/device/keyring.ts'
-import { next, resume, wake, type DeviceMessage } from '../../actors/device/messages.ts'
+import { next, resume, wake } from '../../actors/kind/messages.ts'
+import { type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, isUnfinished, loaded, type DeviceState } from '../../actors/device/state.ts'
-import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
@@ -22,6 +24,9 @@ import { SealingVault } from '../../core/crypto/key-vault-sealing.ts'
 import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import { deviceKey, envelopeOf, plainRecord, registrationOf } from '../support/envelopes.ts'
 import { kekOf, otherKeys, securedRecord, suite0Keys, vault } from '../support/keys.ts'
+
+/** What it wants done, answers and wakes included. */
+type DeviceEffect = DeviceOutbox['effects'][number]
 
 const device = deviceKey(1)
 const start = 1_800_000_000_000
@@ -63,7 +68,7 @@ class Life {
 
   private step(message: DeviceMessage): boolean {
     const { restores } = this
-    const out: Outbox = { facts: [], deliveries: [], effects: [], restores }
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [], restores }
     decide(this.state, message, this.now, out)
     for (const fact of out.facts) {
       if (isWritten(fact)) this.ledger.push(through(fact))
@@ -261,7 +266,7 @@ t.test(
     life.submit()
     life.answer('DEVICE_SILENT')
     t.equal(current(life).next, limits.countersReserved)
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     life.now += 600_000
     life.feed(wake)
     park(life.state, wake, life.now, out)
@@ -281,7 +286,7 @@ t.test(
     const { step, keys } = life.sent as Extract<Sent, { type: 'SEND_KEY_STEP' }>
     const { from, to } = keys.counters
     const counters = { number: keys.number, from, next: to, received: -1 }
-    const out: Outbox = { facts: [], deliveries: [], effects: [] }
+    const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     const answered = { type: 'KEY_STEP_ANSWERED', step, outcome: errorId('OK'), counters } as const
     park(life.state, answered, life.now, out)
     t.match(
@@ -308,7 +313,7 @@ t.test(
       before: Buffer.alloc(0),
       sealedKeys: Buffer.alloc(0),
     } as const
-    const others: Outbox = { facts: [], deliveries: [], effects: [] }
+    const others: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     park(life.state, made, life.now, others)
     park(life.state, sealed, life.now, others)
     t.same([others.facts, others.deliveries], [[], []])

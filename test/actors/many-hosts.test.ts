@@ -5,6 +5,7 @@
 import t from 'tap'
 import { ledgerOver } from '../support/pass-through.ts'
 import { nextMove, shareOf } from '../../actors/runtime/host/balance.ts'
+import { hostedDevice } from '../../actors/device-effects/device-effects.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
@@ -98,16 +99,20 @@ class Cluster {
     const owners = new Owners({ ledger, bus, clock, log: silentLog, partitionCount })
     await owners.start()
     this.owners = owners
+    const ports = {
+      clock,
+      random: seededRandom(hostId.charCodeAt(0)),
+      log: silentLog,
+      metrics: noMetrics,
+    }
+    const wan = new SimWan((exchange) => void this.exchanges.push(exchange))
     const host = new Host({
+      ...ports,
+      kinds: [hostedDevice({ ...ports, wan })],
       hostId,
       partitionCount,
       ledger,
       bus,
-      clock,
-      wan: new SimWan((exchange) => void this.exchanges.push(exchange)),
-      random: seededRandom(hostId.charCodeAt(0)),
-      log: silentLog,
-      metrics: noMetrics,
       openStore: (number) => {
         const name = `${hostId}/${number}`
         const store = this.stores.get(name) ?? new SimPartitionStore()

@@ -3,7 +3,7 @@
  * again as at first. Decision 0015.
  */
 import t from 'tap'
-import { packState } from '../../actors/runtime/state-codec.ts'
+import { packState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { DeviceLife } from '../support/device-life.ts'

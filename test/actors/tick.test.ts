@@ -7,7 +7,7 @@ import { forEachEnvelope } from '../../core/envelope/frame.ts'
 import { deviceKey } from '../support/envelopes.ts'
 
 t.test('a tick is full before a frame has more deliveries than their ids can tell apart', (t) => {
-  const tick = new Tick([])
+  const tick = new Tick()
   const [one, other] = [deviceKey(1), deviceKey(2)]
   const deliver = (party: typeof one): void =>
     tick.deliver(deviceKey(9), { party, receivedAt: 1, time: 1, bodyBytes: Buffer.alloc(0) })

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check'
 import type { Test } from 'tap'
+import { actorIdOf } from '../../core/base/actor-id.ts'
 import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import type { Checkpoint, PartitionStore } from '../../core/ports/store.ts'
 
@@ -31,6 +32,46 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     await store.close()
   })
 
+  t.test('actors of several kinds under the same octets are apart, in order', async (t) => {
+    const store = create()
+    const [one, other] = [actorIdOf(0, device(1)), actorIdOf(15, device(1))]
+    await store.save({
+      states: new Map([
+        [other, Buffer.from('other')],
+        [one, Buffer.from('one')],
+        [actorIdOf(1, device(0)), Buffer.from('first')],
+      ]),
+      wakes: new Map([
+        [other, 40],
+        [one, 50],
+      ]),
+      checkpoint: mark(1),
+    })
+    t.equal(Buffer.from(store.load(one)!).toString(), 'one')
+    t.equal(Buffer.from(store.load(other)!).toString(), 'other')
+    t.strictSame(store.dueWakes(100, 10), [
+      { actor: other, atMs: 40 },
+      { actor: one, atMs: 50 },
+    ])
+    const copy = store.copy()!
+    t.strictSame(
+      Array.from(copy.records(), ({ actor, state, wakeAtMs }) => [
+        actor,
+        Buffer.from(state).toString(),
+        wakeAtMs,
+      ]),
+      [
+        [actorIdOf(1, device(0)), 'first', 0],
+        [one, 'one', 50],
+        [other, 'other', 40],
+      ],
+    )
+    copy.close()
+    await store.save({ states: new Map(), wakes: new Map([[other, 0]]), checkpoint: mark(2) })
+    t.strictSame(store.dueWakes(100, 10), [{ actor: one, atMs: 50 }])
+    await store.close()
+  })
+
   t.test('states, wakes and checkpoint of a save are there together', async (t) => {
     const store = create()
     const states = new Map([
@@ -51,7 +92,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     t.same(Buffer.from(store.load(device(1))!).toString(), 'uno')
     t.equal(store.isEmpty(), false)
     t.equal(store.checkpoint()?.sequence, 8)
-    t.strictSame(store.dueWakes(50, 10), [{ device: device(1), atMs: 50 }])
+    t.strictSame(store.dueWakes(50, 10), [{ actor: device(1), atMs: 50 }])
     await store.clear()
     t.equal(store.checkpoint(), undefined)
     t.equal(store.isEmpty(), true)
@@ -94,8 +135,8 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     await store.save({ states: nothing, wakes: nothing, checkpoint: mark(5) })
     const copy = store.copy()!
     const reading = copy.records()[Symbol.iterator]()
-    const records = [reading.next().value!].map(({ device, state, wakeAtMs }) => ({
-      device,
+    const records = [reading.next().value!].map(({ actor, state, wakeAtMs }) => ({
+      actor,
       text: Buffer.from(state).toString(),
       wakeAtMs,
     }))
@@ -109,7 +150,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     })
     for (let next = reading.next(); next.done !== true; next = reading.next())
       records.push({
-        device: next.value.device,
+        actor: next.value.actor,
         text: Buffer.from(next.value.state).toString(),
         wakeAtMs: next.value.wakeAtMs,
       })
@@ -117,7 +158,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     t.strictSame(
       records,
       [...states].map(([key, state]) => ({
-        device: key,
+        actor: key,
         text: state.toString(),
         wakeAtMs: wakes.get(key) ?? 0,
       })),
@@ -142,7 +183,7 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
     t.equal(store.load(device(1))?.[0], 19)
     t.strictSame(
       store.dueWakes(Number.MAX_SAFE_INTEGER, 10),
-      [{ device: device(1), atMs: 981 }],
+      [{ actor: device(1), atMs: 981 }],
       'one wake a device',
     )
     t.equal(store.checkpoint()?.sequence, 19)
@@ -169,8 +210,8 @@ export function storeContract(t: Test, create: () => PartitionStore): void {
           else newest.set(key, atMs)
         }
         const all = [...newest]
-          .map(([key, atMs]) => ({ device: key, atMs }))
-          .sort((a, b) => a.atMs - b.atMs || (a.device < b.device ? -1 : 1))
+          .map(([key, atMs]) => ({ actor: key, atMs }))
+          .sort((a, b) => a.atMs - b.atMs || (a.actor < b.actor ? -1 : 1))
         const due = all.filter(({ atMs }) => atMs <= untilMs).slice(0, count)
         const found = store.dueWakes(untilMs, count)
         if (JSON.stringify(found) !== JSON.stringify(due))

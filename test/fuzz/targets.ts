@@ -24,7 +24,7 @@ import {
   writeChainLink,
 } from '../../core/envelope/frame.ts'
 import { readTickMessage, writeTickMessage } from '../../core/envelope/tick-message.ts'
-import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { SnapshotReader, snapshotChunks } from '../../actors/runtime/recovery/snapshot-codec.ts'
 import { emptyState, rememberEnded, type OpenRequest } from '../../actors/device/state.ts'
 import { conformanceSupported } from '../../core/dlms/apdu/constants.ts'
@@ -389,8 +389,8 @@ const keyedStateBytes = ((): Buffer => {
 })()
 const snapshotOctets = Buffer.concat([
   ...snapshotChunks([
-    { device: deviceKey(1), state: stateBytes, wakeAtMs: 0 },
-    { device: deviceKey(2), state: stateBytes, wakeAtMs: 1e12 },
+    { actor: deviceKey(1), state: stateBytes, wakeAtMs: 0 },
+    { actor: deviceKey(2), state: stateBytes, wakeAtMs: 1e12 },
   ]),
 ])
 

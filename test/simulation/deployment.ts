@@ -2,7 +2,6 @@
  * Several hosts and gateways in one process on simulated clock, bus, ledger, stores and WAN. Whatever a process does goes through its life
  * (life.ts, ports.ts), which a killed one does not have any more and a paused one gets back later, late writes included.
  */
-import type { DeviceBehaviour } from '../../actors/device/actor.ts'
 import { registerDevices, replaceKeys } from '../../actors/broker/registration.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
@@ -16,6 +15,7 @@ import { SimCursorStore, SimLedger } from '../../core/ports/sim/ledger.ts'
 import { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import type { Wan } from '../../core/ports/wan.ts'
+import { hostedDeviceOf, type DeviceBehaviour } from '../support/device-behaviour.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import { vault } from '../support/keys.ts'
 import type { LedgerChecker } from './checkers.ts'
@@ -163,18 +163,20 @@ export class Deployment {
     const { clock } = life
     const log = this.logOf(hostId)
     const owners = new Owners({ ledger, bus, clock, log, partitionCount })
-    const host = new Host({
-      hostId,
-      partitionCount,
-      ledger,
-      bus,
+    const rest = {
       clock,
-      wan,
-      keys: vault,
       // A host that starts again draws other nonces than it did before.
       random: seededRandom(++this.lifeCount),
       log,
       metrics: noMetrics,
+    }
+    const host = new Host({
+      ...rest,
+      hostId,
+      partitionCount,
+      ledger,
+      bus,
+      kinds: [hostedDeviceOf({ ...rest, wan, keys: vault }, this.plant.behaviour)],
       openStore: (number) => {
         const store = this.disks.open(life, number, ports.takeTime)
         return this.plant.store?.(store) ?? store
@@ -189,7 +191,6 @@ export class Deployment {
       checkpointIntervalMs: 1_000,
       onFault: (fault) =>
         this.checker.fault(`the pipeline of host ${hostId} ended: ${String(fault)}`),
-      ...(this.plant.behaviour && { behaviour: this.plant.behaviour }),
     })
     this.hosts.set(hostId, { life, host })
     void owners

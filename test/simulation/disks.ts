@@ -95,8 +95,8 @@ export class Disks {
     const records = [...copy.records()]
     const older = new FailingStore()
     await older.save({
-      states: new Map(records.map(({ device, state }) => [device, state])),
-      wakes: new Map(records.map(({ device, wakeAtMs }) => [device, wakeAtMs])),
+      states: new Map(records.map(({ actor, state }) => [actor, state])),
+      wakes: new Map(records.map(({ actor, wakeAtMs }) => [actor, wakeAtMs])),
       checkpoint: copy.checkpoint,
     })
     this.older.set(name, older)

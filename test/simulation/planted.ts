@@ -3,7 +3,7 @@ import { limits } from '../../core/base/limits.ts'
 import { decodeCursor, encodeCursor } from '../../core/envelope/delivery-id.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { pastCountOf } from '../../actors/device/past-counters.ts'
-import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { ledgerOver } from '../support/pass-through.ts'
 import type { Plant } from './deployment.ts'
 

@@ -1,14 +1,19 @@
 /** One device under test: feeds messages as the runtime does, and keeps what came out. A restart may come at any place. */
 import { decide, evolve } from '../../actors/device/actor.ts'
-import type { Acknowledge, DeviceEffect, Outbox } from '../../actors/device/effects.ts'
+import type { Acknowledge } from '../../actors/kind/effects.ts'
+import type { DeviceOutbox } from '../../actors/device/effects.ts'
 import { readFact, writeFact, isWritten, type DeviceFact } from '../../actors/device/facts.ts'
-import { next, resume, type DeviceMessage } from '../../actors/device/messages.ts'
+import { next, resume } from '../../actors/kind/messages.ts'
+import { type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, type DeviceState } from '../../actors/device/state.ts'
-import { packState, unpackState } from '../../actors/runtime/state-codec.ts'
+import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
 import { FrameWriter, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { deviceKey, envelopeOf, registrationOf, type Wanted } from './envelopes.ts'
+
+/** What it wants done, answers and wakes included. */
+type DeviceEffect = DeviceOutbox['effects'][number]
 
 export const lifeDevice = deviceKey(1)
 
@@ -26,7 +31,7 @@ export class DeviceLife {
   feed(message: DeviceMessage): DeviceEffect[] {
     const effects: DeviceEffect[] = []
     for (let one: DeviceMessage | undefined = message; one !== undefined;) {
-      const out: Outbox = { facts: [], deliveries: [], effects: [] }
+      const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
       decide(this.state, one, this.now, out)
       for (const fact of out.facts) evolve(this.state, fact)
       this.facts.push(...out.facts)

@@ -1,6 +1,6 @@
 /** A store in memory of which some answers fail. */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import type { Eui64 } from '../../core/base/eui64.ts'
+import type { ActorId } from '../../core/base/actor-id.ts'
 import { SimPartitionStore } from '../../core/ports/sim/store.ts'
 import type { StoreChanges, StoredWake } from '../../core/ports/store.ts'
 
@@ -25,9 +25,9 @@ export class FailingStore extends SimPartitionStore {
     this.ask('checkpoint')
     return super.checkpoint()
   }
-  override load(device: Eui64) {
+  override load(actor: ActorId) {
     this.ask('load')
-    return super.load(device)
+    return super.load(actor)
   }
   override dueWakes(untilMs: number, count: number, after?: StoredWake) {
     this.ask('dueWakes')

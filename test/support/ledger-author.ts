@@ -6,7 +6,7 @@ import { hostMetrics } from '../../actors/runtime/host/host-metrics.ts'
 import { genesis, stepChain } from '../../actors/runtime/partition/chain.ts'
 import { trimRecordOf } from '../../actors/runtime/recovery/trimmed-history.ts'
 import { snapshotChunks } from '../../actors/runtime/recovery/snapshot-codec.ts'
-import { packState } from '../../actors/runtime/state-codec.ts'
+import { packState } from '../../actors/device/state-codec.ts'
 import { Tick } from '../../actors/runtime/partition/tick.ts'
 import { forgetThrough, trim } from '../../actors/runtime/recovery/trimming.ts'
 import { evolve } from '../../actors/device/actor.ts'
@@ -72,7 +72,7 @@ export class LedgerAuthor {
   /** Writes one tick of up to `factsMax` facts. @returns how many there are in it */
   async tick(factsMax = 12): Promise<number> {
     this.now += 1 + this.below(2 * hour)
-    const tick = new Tick([])
+    const tick = new Tick()
     const frames = new Map<number, FrameWriter>()
     const factCount = 1 + this.below(factsMax)
     for (let fact = 0; fact < factCount; fact++) {
@@ -180,7 +180,7 @@ export class LedgerAuthor {
       const name = `${partition}.${checkpoint.sequence}.a`
       const records = [...this.states]
         .filter(([device]) => this.partitionOf(device) === partition)
-        .map(([device, state]) => ({ device, state: packState(state), wakeAtMs: 0 }))
+        .map(([device, state]) => ({ actor: device, state: packState(state), wakeAtMs: 0 }))
       await this.snapshots.put(
         name,
         (async function* () {

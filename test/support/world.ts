@@ -2,9 +2,9 @@
  * A deployment on simulated twins: what survives a crash (ledger, stores, clock), the host that may not, and devices that answer
  * when they are told to.
  */
+import type { HostedKind } from '../../actors/kind/actor-kind.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
-import type { DeviceBehaviour } from '../../actors/device/actor.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { type Eui64 } from '../../core/base/eui64.ts'
@@ -29,6 +29,7 @@ import type { PartitionStore } from '../../core/ports/store.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
 import { FailingStore } from './failing-store.ts'
 import { ledgerOver, storeOver } from './pass-through.ts'
+import { hostedDeviceOf, type DeviceBehaviour } from './device-behaviour.ts'
 import { deviceKey, envelopeOf, registrationOf, supplier, type Wanted } from './envelopes.ts'
 
 export const partitionCount = 4
@@ -48,6 +49,8 @@ export type WorldOptions = {
   onCommit?: () => SimCommitFault | undefined
   onExchange?: (exchange: SimExchange) => void
   behaviour?: DeviceBehaviour
+  /** Besides the device. */
+  moreKinds?: readonly HostedKind[]
   messageBytesMax?: number
   onFault?: (fault: unknown) => void
   keys?: KeyVault
@@ -102,7 +105,16 @@ export class World {
       elapsedMs: () => this.clock.elapsedMs(),
       at: (atMs, action) => this.clock.at(atMs, () => (life.isOver ? undefined : action())),
     }
+    const { keys, behaviour } = this.options
+    // As in the world: a host that starts again draws other nonces than it did before.
+    const random = seededRandom(++this.lifeCount)
+    const ports = { clock, random, log: silentLog, metrics: noMetrics }
     this.host = new Host({
+      ...ports,
+      kinds: [
+        hostedDeviceOf({ ...ports, wan, ...(keys && { keys }) }, behaviour),
+        ...(this.options.moreKinds ?? []),
+      ],
       hostId,
       partitionCount,
       ledger,
@@ -112,13 +124,6 @@ export class World {
         this.stores.set(number, store)
         return ofLife(store, life)
       },
-      wan,
-      ...(this.options.keys && { keys: this.options.keys }),
-      clock,
-      // As in the world: a host that starts again draws other nonces than it did before.
-      random: seededRandom(++this.lifeCount),
-      log: silentLog,
-      metrics: noMetrics,
       mayTakeFrom: () => false,
       actorsAwakeMax: this.options.actorsAwakeMax ?? 1_000,
       actorIdleMs: 60_000,
@@ -127,7 +132,6 @@ export class World {
         if (this.options.onFault === undefined) throw fault
         this.options.onFault(fault)
       },
-      ...(this.options.behaviour ? { behaviour: this.options.behaviour } : {}),
     })
     await this.host.start()
     return this.host

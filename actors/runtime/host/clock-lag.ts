@@ -5,10 +5,7 @@
 import { limits } from '../../../core/base/limits.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { Log } from '../../../core/ports/log.ts'
-import type { Partition } from '../partition/partition.ts'
-
-/** Lags in ms: by how much the clock was set back since the start; below zero: set forward. */
-export type ClockSet = { readonly before: number; readonly after: number }
+import type { ClockSet } from '../partition/wakes.ts'
 
 /**
  * The clock of the start with the elapsed time since, or the clock when that is less. For what
@@ -39,7 +36,7 @@ export class ClockLag {
    * Tells `partitions` when the clock was set by `clockStepMs` or more since the last look; between
    * two ticks.
    */
-  look(partitions: Iterable<Partition>): void {
+  look(partitions: Iterable<{ clockSet(set: ClockSet): void }>): void {
     const { before, lagMs: after } = this
     if (Math.abs(after - before) < limits.clockStepMs) return
     this.before = after

@@ -23,8 +23,12 @@ import type { OwnedPartitions } from './owned-partitions.ts'
 /** How long a host that ends waits for another to make ready what it offers; what is not ready is taken over after silence. */
 const closeOfferMsMax = 5_000
 
+export type HandoverPorts = Pick<PartitionPorts, 'hostId' | 'partitionCount' | 'log' | 'peers'> & {
+  bus: Bus
+}
+
 export class Handover {
-  private readonly ports: PartitionPorts & { bus: Bus }
+  private readonly ports: HandoverPorts
   private readonly partitions: OwnedPartitions
   private readonly hold: Hold
   private isBalancing = false
@@ -32,7 +36,7 @@ export class Handover {
   private offers: { close(): Promise<void> } | undefined
   private stopListening: (() => void) | undefined
 
-  constructor(ports: PartitionPorts & { bus: Bus }, partitions: OwnedPartitions, hold: Hold) {
+  constructor(ports: HandoverPorts, partitions: OwnedPartitions, hold: Hold) {
     this.ports = ports
     this.partitions = partitions
     this.hold = hold

@@ -10,7 +10,6 @@ const completionBounds = [
 
 export type HostMetrics = {
   parked: Counter
-  alarm: (code: string) => void
   refused: (why: string) => void
   onCommit: (tick: Tick, messageBytes: number, tookMs: number) => void
   snapshots: Counter
@@ -73,12 +72,6 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
   const ended: Array<Counter | undefined> = []
   return {
     parked: metrics.counter('busbar_messages_parked_total', 'Messages on which an actor failed'),
-    alarm: (code) =>
-      metrics
-        .counter('busbar_device_alarms_total', 'What devices want operators to know, by code', {
-          code,
-        })
-        .add(),
     refused: (why) =>
       metrics
         .counter('busbar_ledger_refusals_total', 'Ticks not written, by reason', { why })
@@ -108,7 +101,7 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
         counter.add()
       }
       commits.add()
-      messages.add(tick.mails.length)
+      messages.add(tick.messageCount)
       deliveries.add(tick.deliveryCount)
       octets.add(messageBytes)
       seconds.observe(tookMs / 1000)

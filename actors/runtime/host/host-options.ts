@@ -3,15 +3,13 @@ import type { ErrorCode } from '../../../core/base/error-table.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { HostStatus } from '../../../core/cluster/process-status.ts'
-import type { KeyVault } from '../../../core/crypto/key-vault.ts'
 import type { Ledger } from '../../../core/ports/ledger.ts'
 import type { Log } from '../../../core/ports/log.ts'
 import type { Metrics } from '../../../core/ports/metrics.ts'
 import type { Random } from '../../../core/ports/random.ts'
 import type { SnapshotStore } from '../../../core/ports/snapshot.ts'
 import type { PartitionStore } from '../../../core/ports/store.ts'
-import type { Wan } from '../../../core/ports/wan.ts'
-import type { DeviceBehaviour } from '../../device/actor.ts'
+import type { ActorKinds, HostedKind } from '../../kind/actor-kind.ts'
 import type { SnapshotPorts } from '../recovery/snapshots.ts'
 
 /** The other hosts, as they are heard on the bus and as the leases name them. */
@@ -40,19 +38,18 @@ export type PartitionPorts = {
   actorsAwakeMax: number
   restores?: number | undefined
   actorIdleMs: number
-  /** What partitions run; the device, unless a test says otherwise. */
-  behaviour?: DeviceBehaviour
+  /** The kinds that its partitions hold. */
+  actorKinds: ActorKinds
 }
 
 /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
 export type Hold = (action: () => Promise<void>) => Promise<void>
 
-export type HostOptions = PartitionPorts &
+export type HostOptions = Omit<PartitionPorts, 'actorKinds'> &
   SnapshotPorts & {
     bus: Bus
-    wan: Wan
-    /** Opens and seals keys of devices; left out, devices that bring any cannot be spoken to. */
-    keys?: KeyVault
+    /** The kinds of actor that it hosts. */
+    kinds: readonly HostedKind[]
     metrics: Metrics
     checkpointIntervalMs: number
     /**

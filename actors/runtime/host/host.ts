@@ -12,10 +12,10 @@
  */
 import { tap, type Subscription } from 'rxjs'
 import { fnv1a32 } from '../../../core/base/bytes.ts'
-import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
-import type { Eui64 } from '../../../core/base/eui64.ts'
+import type { ErrorCode } from '../../../core/base/error-table.ts'
+import { actorIdOf, kindOfActor } from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { envelopeEnd, readLane, readTarget } from '../../../core/envelope/envelope.ts'
+import { envelopeEnd, readKind, readLane, readTarget } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
 import { headerBytes, offsetOf } from '../../../core/envelope/layout.ts'
 import { aliveSubject, announceAlive } from '../../../core/cluster/alive.ts'
@@ -26,27 +26,22 @@ import {
   type HostStatus,
 } from '../../../core/cluster/process-status.ts'
 import { tickSubject, type CommitRefusal } from '../../../core/ports/ledger.ts'
-import { SealingVault } from '../../../core/crypto/key-vault-sealing.ts'
 import { pullFrom, type PullSource } from '../../../core/stream/pull.ts'
-import type { Send, SendKeyStep } from '../../device/effects.ts'
-import type { Answered, KeyStepAnswered } from '../../device/messages.ts'
 import { ClockLag } from './clock-lag.ts'
-import { Exchanges } from '../exchanges.ts'
 import { Handover } from './handover.ts'
 import type { HostOptions } from './host-options.ts'
 import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
-import { KeyWork } from '../key-work.ts'
 import { LedgerRoom } from './ledger-room.ts'
 import { Mailbox, type Mail } from '../partition/mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from '../recovery/opening.ts'
 import type { Partition } from '../partition/partition.ts'
 import { OwnMessages } from './own-messages.ts'
-import { answer, FrameReplies, notBeforeOf, refuse, replyToOf } from '../replies.ts'
-import { openPush, type PushPorts } from '../pushes.ts'
-import { isNew, isRefusedForRoom, smallerOf } from './ledger-full.ts'
+import type { EffectPorts } from '../../kind/actor-kind.ts'
+import { Asked, FrameReplies, refuse } from '../../kind/replies.ts'
+import { HostedKinds } from './kind-effects.ts'
 import { Snapshots } from '../recovery/snapshots.ts'
-import { Tick, type WantedEffect } from '../partition/tick.ts'
+import { Tick } from '../partition/tick.ts'
 
 /** How often due wakes are looked for. */
 const wakeIntervalMs = 100
@@ -57,9 +52,8 @@ export class Host {
   private readonly options: HostOptions
   private readonly mailbox = new Mailbox()
   private readonly partitions: OwnedPartitions
-  private readonly exchanges: Exchanges
+  private readonly hosted: HostedKinds
   private readonly ownMessages: OwnMessages
-  private readonly pushPorts: PushPorts
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
   private served: { close(): Promise<void> } | undefined
@@ -76,7 +70,6 @@ export class Host {
   private lookedAroundAt = 0
   private readonly handover: Handover
   private readonly snapshots: Snapshots
-  private readonly keyWork: KeyWork
   private tickStartedAt = 0
   private readonly clockLag: ClockLag
   private statuses: { close(): Promise<void> } | undefined
@@ -87,35 +80,48 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.options = options
-    const { keys = new SealingVault(() => []), clock } = options
     this.clockLag = new ClockLag(options)
-    this.exchanges = new Exchanges({ ...options, keys })
-    this.pushPorts = { keys, log: options.log }
     this.metrics = hostMetrics(options.metrics)
+    this.hosted = new HostedKinds(options.kinds, this.effectPorts())
+    const hold = (action: () => Promise<void>): Promise<void> => this.hold(action)
+    const { clock } = options
     this.partitions = new OwnedPartitions(
-      options,
+      { ...options, actorKinds: this.hosted.kinds },
       this.metrics,
-      () => this.ownMessages.post(options.clock.now()),
-      (action) => this.hold(action),
+      () => this.ownMessages.post(clock.now()),
+      hold,
     )
-    this.ownMessages = new OwnMessages(this.mailbox, this.partitions, this.exchanges)
-    this.handover = new Handover(options, this.partitions, (action) => this.hold(action))
+    const underWay = (): number => this.hosted.underWayCount
+    this.ownMessages = new OwnMessages(this.mailbox, this.partitions, underWay)
+    this.handover = new Handover(options, this.partitions, hold)
     this.snapshots = new Snapshots(options, this.metrics, this.partitions, this.ledgerRoom)
     hostGauges(options.metrics, {
       partitions: () => this.owned.length,
       awake: () => this.partitions.awakeCount,
       waiting: () => this.mailbox.length,
-      exchanges: () => this.exchanges.count,
+      exchanges: underWay,
       ledgerUsage: () => this.ledgerRoom.usage,
     })
-    this.keyWork = new KeyWork({
-      ...options,
-      keys,
-      onAlarm: this.metrics.alarm,
-      partitions: this.partitions,
-      post: (partition, device, message) => this.mailbox.post({ partition, device, message }),
-      now: () => clock.now(),
-    })
+  }
+
+  private effectPorts(): EffectPorts {
+    return {
+      post: ({ partition, actor }, message) => {
+        // Looked up again: the partition may have been given away and come back meanwhile. While it is being reloaded
+        // it is not there, and will be the same one; of one that is gone for good the mail is dropped.
+        const owner = this.partitions.get(partition.number) ?? (partition as Partition)
+        this.mailbox.post({ partition: owner, actor, message })
+      },
+      underWayOf: ({ partition, actor }) =>
+        this.partitions.get(partition.number)?.underWayOf(actor),
+      whenOurs: (place, action) => {
+        this.hold(async () => {
+          if (this.partitions.get(place.partition.number) === undefined) return
+          if (await this.partitions.isFenceCurrent()) action()
+          else await this.partitions.reload(false)
+        }).catch((fault: unknown) => this.fail(fault))
+      },
+    }
   }
 
   /** Partitions served here. */
@@ -187,32 +193,32 @@ export class Host {
 
   private onEnvelope(buffer: Buffer, at: number, replies: FrameReplies): void {
     replies.expect()
-    const asked = { replies, buffer, at }
+    const asked = new Asked(replies, buffer, at)
     const now = this.options.clock.now()
-    const refuse = (code: ErrorCode): void =>
-      replies.acknowledge(asked, errorId(code), now, notBeforeOf(code, now))
     const targetAt = at + offsetOf.target
     const number = fnv1a32(buffer, targetAt, targetAt + 8) % this.options.partitionCount
-    const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
-    const shortage = isNew(message) && this.shortage
+    const kind = this.hosted.kinds.ofMessage(readKind(buffer, at))
+    if (kind === undefined) return asked.refuse('ENVELOPE_MALFORMED', now)
+    const message = { type: 'ARRIVED', buffer, at, replyTo: asked } as const
+    const shortage = kind.isNew(message) && this.shortage
     const partition = this.partitions.get(number)
     if (partition === undefined) {
       // While it is reloaded, a full disk may be why.
       const isOurs = this.partitions.reloading.has(number)
-      return refuse((isOurs && shortage) || 'BROKER_PARTITION_UNAVAILABLE')
+      return asked.refuse((isOurs && shortage) || 'BROKER_PARTITION_UNAVAILABLE', now)
     }
-    if (this.isClosing) return refuse('BROKER_DRAINING')
+    if (this.isClosing) return asked.refuse('BROKER_DRAINING', now)
     // What a tick may write is counted on it.
     if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
-      return refuse('REQUEST_SIZE_EXCEEDED')
-    if (shortage) return refuse(shortage)
-    const mail = { partition, device: readTarget(buffer, at), message }
-    if (!this.mailbox.offer(mail, readLane(buffer, at))) refuse('BROKER_PARTITION_BUSY')
+      return asked.refuse('REQUEST_SIZE_EXCEEDED', now)
+    if (shortage) return asked.refuse(shortage, now)
+    const mail = { partition, actor: actorIdOf(kind.number, readTarget(buffer, at)), message }
+    if (!this.mailbox.offer(mail, readLane(buffer, at))) asked.refuse('BROKER_PARTITION_BUSY', now)
   }
 
   /** Why nothing new is taken now, or undefined. */
   private get shortage(): ErrorCode | undefined {
-    const underWay = this.exchanges.count + this.mailbox.length
+    const underWay = this.hosted.underWayCount + this.mailbox.length
     const isRoom = this.ledgerRoom.isForNew(underWay, this.options.clock.elapsedMs())
     return isRoom ? this.options.shortage?.() : 'BROKER_LEDGER_FULL'
   }
@@ -230,7 +236,7 @@ export class Host {
         void this.partitions.takeFree().then(() => this.handover.balance())
       }
       this.snapshots.look(elapsedMs)
-      this.keyWork.look(elapsedMs)
+      this.hosted.look(elapsedMs, this.partitions.values())
       if (!this.isBusy) this.betweenTicks()
       this.armWakes()
     })
@@ -262,10 +268,10 @@ export class Host {
     this.tickStartedAt = startedAt
     if (this.partitions.isFenceStale) await this.partitions.refreshFence()
     const mails = this.ours(taken, clock.now())
-    const tick = new Tick(mails, this.spareWriters)
+    const tick = new Tick(mails.length, this.spareWriters)
     let left: readonly Mail[]
     try {
-      left = this.decideAll(tick)
+      left = this.decideAll(mails, tick)
     } catch (fault) {
       if (!isStoreDamage(fault)) throw fault
       // Nothing of this tick is written; what it did to memory is undone by reading again.
@@ -301,69 +307,30 @@ export class Host {
    */
   private async sendable(tick: Tick, knownAt: number): Promise<Tick> {
     const isRecent = this.clockLag.isRecent(knownAt)
-    if (tick.hasSends && !isRecent && !(await this.partitions.isFenceCurrent()))
+    if (
+      !isRecent &&
+      this.hosted.hasSends(tick.effects) &&
+      !(await this.partitions.isFenceCurrent())
+    )
       await this.partitions.reload(true)
     return tick
   }
 
   private run(tick: Tick | undefined): void {
-    for (const { partition, device, effect } of tick?.effects ?? [])
-      this.runEffect(partition, device, effect)
+    for (const { place, effect } of tick?.effects ?? []) this.hosted.run(place, effect)
     this.isBusy = false
     if (this.ownMessages.isMoreDue) this.ownMessages.post(this.options.clock.now())
     this.betweenTicks()
   }
 
-  private runEffect(partition: Partition, device: Eui64, effect: WantedEffect['effect']): void {
-    switch (effect.type) {
-      case 'SEND':
-      case 'SEND_KEY_STEP':
-        return this.send(partition, device, effect)
-      case 'MAKE_KEYS':
-        return this.keyWork.make(partition, device, effect)
-      case 'OPEN_PUSH': {
-        const message = openPush(device, effect, this.pushPorts)
-        return this.mailbox.post({ partition, device, message })
-      }
-      case 'ALARM':
-        return this.keyWork.alarm(device, effect)
-      default:
-        return answer(effect)
-    }
-  }
-
-  private send(partition: Partition, device: Eui64, effect: Send | SendKeyStep): void {
-    const { number } = partition
-    const sent = effect.type === 'SEND' ? effect.request : effect.step
-    // It may have ended in the tick that decided to send it.
-    const isWanted = (): boolean => this.partitions.get(number)?.sentOf(device) === sent
-    if (!isWanted()) return
-    const onAnswered = (message: Answered | KeyStepAnswered): void => {
-      // Looked up again: the partition may have been given away and come back while the exchange was under way. While it
-      // is being reloaded it is not there, and will be the same one; of one that is gone for good the mail is dropped.
-      const owner = this.partitions.get(number) ?? partition
-      this.mailbox.post({ partition: owner, device, message })
-    }
-    const onFree = (): void => {
-      this.hold(async () => {
-        if (!isWanted()) return
-        if (await this.partitions.isFenceCurrent()) this.send(partition, device, effect)
-        else await this.partitions.reload(false)
-      }).catch((fault: unknown) => this.fail(fault))
-    }
-    this.exchanges.start(device, effect, onAnswered, onFree)
-  }
-
   /** Decides until all is decided or the tick is large enough; returns what is left. */
-  private decideAll(tick: Tick): readonly Mail[] {
-    const { clock } = this.options
-    const { mails } = tick
-    const now = clock.now()
+  private decideAll(mails: readonly Mail[], tick: Tick): readonly Mail[] {
+    const now = this.options.clock.now()
     let factBytes = 0
     for (let index = 0; index < mails.length; index++) {
-      const { partition, device, message } = mails[index]!
+      const { partition, actor, message } = mails[index]!
       const before = partition.factBytes
-      partition.process(device, message, now, tick)
+      partition.process(actor, message, now, tick)
       factBytes += partition.factBytes - before
       // What is left over is decided next, before everything else.
       if (tick.isFullWith(factBytes) || index + 1 >= this.mailsPerTickMax)
@@ -441,7 +408,7 @@ export class Host {
     let again = mails
     if (refused === 'full') {
       this.ledgerRoom.fullUntil = clock.elapsedMs() + ledgerRetryMs
-      again = mails.filter(({ message }) => !isRefusedForRoom(message, now))
+      again = mails.filter((mail) => !this.isRefusedForRoom(mail, now))
       await this.pause(ledgerRetryMs)
     } else if (refused === 'too-large') {
       this.mailsPerTickMax = Math.max(1, mails.length >> 1)
@@ -450,12 +417,19 @@ export class Host {
     this.mailbox.putBack(again)
   }
 
+  /** Refuses a message to which nothing is owed yet. @returns whether it did */
+  private isRefusedForRoom({ actor, message }: Mail, now: number): boolean {
+    const isRefused = this.hosted.kinds.get(kindOfActor(actor))?.isNew(message) === true
+    if (isRefused) refuse(message, 'BROKER_LEDGER_FULL', now)
+    return isRefused
+  }
+
   /**
    * What is left to do with a message that is too large for the ledger all by itself, which its settings exclude at the start: it may
    * have been told a smaller `max_payload` since.
    */
   private async smaller(mail: Mail, now: number): Promise<Mail[]> {
-    const message = smallerOf(mail.message)
+    const message = this.hosted.kinds.get(kindOfActor(mail.actor))?.smallerOf(mail.message)
     if (message === undefined) refuse(mail.message, 'BROKER_LEDGER_FULL', now)
     else if (message === mail.message) await this.pause(ledgerRetryMs)
     return message === undefined ? [] : [{ ...mail, message }]
@@ -472,7 +446,7 @@ export class Host {
   async close(): Promise<void> {
     const { clock } = this.options
     await this.snapshots.close()
-    this.keyWork.close()
+    this.hosted.close()
     // What is here goes where it can be served.
     await this.handover.close(!this.hasFailed)
     this.isClosing = true
@@ -480,7 +454,8 @@ export class Host {
     await this.statuses?.close()
     const deadline = clock.elapsedMs() + drainMsMax
     const isOver = (): boolean =>
-      this.hasFailed || (this.exchanges.count === 0 && this.mailbox.length === 0 && !this.isBusy)
+      this.hasFailed ||
+      (this.hosted.underWayCount === 0 && this.mailbox.length === 0 && !this.isBusy)
     while (!isOver() && clock.elapsedMs() < deadline) await this.pause(20)
     await this.served?.close()
     this.callOff?.()

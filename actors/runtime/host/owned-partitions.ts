@@ -184,7 +184,7 @@ export class OwnedPartitions {
       actorsAwakeMax: Math.ceil(this.ports.actorsAwakeMax / this.ports.partitionCount),
       actorIdleMs: this.ports.actorIdleMs,
       onParked: () => this.metrics.parked.add(),
-      ...(this.ports.behaviour && { behaviour: this.ports.behaviour }),
+      kinds: this.ports.actorKinds,
     })
     partition.leaseSequence = leaseSequence
     return partition

@@ -1,27 +1,28 @@
 /** The awake actors of a partition, the longest idle ones first, to about a second. */
-import type { Eui64 } from '../../../core/base/eui64.ts'
-import type { DeviceState } from '../../device/state.ts'
+import type { ActorId } from '../../../core/base/actor-id.ts'
+import type { ActorKind } from '../../kind/actor-kind.ts'
 import type { Waking } from './wake-wheel.ts'
 
 /** One awake actor. */
 export type Awake = Waking & {
-  state: DeviceState
+  readonly kind: ActorKind
+  readonly state: unknown
   /** Changed since the store last had it. */
   isDirty: boolean
   usedAt: number
 }
 
-export type AwakeActors = Map<Eui64, Awake>
+export type AwakeActors = Map<ActorId, Awake>
 
 /** One that is used again within this keeps its place. */
 const recentMs = 1_000
 
 /** Takes note that `actor` is used. */
-export function use(actors: AwakeActors, device: Eui64, actor: Awake, now: number): void {
+export function use(actors: AwakeActors, id: ActorId, actor: Awake, now: number): void {
   if (now - actor.usedAt < recentMs) return
   actor.usedAt = now
-  actors.delete(device)
-  actors.set(device, actor)
+  actors.delete(id)
+  actors.set(id, actor)
 }
 
 /** Puts to sleep who has been idle, and the longest idle ones when there are more awake than may be; nobody whom the store does not know. */
@@ -31,9 +32,8 @@ export function putToSleep(
   idleMs: number,
   awakeMax: number,
 ): void {
-  for (const [device, actor] of actors) {
+  for (const [id, actor] of actors) {
     if (now - actor.usedAt < idleMs && actors.size <= awakeMax) return
-    const { sent, keyStep } = actor.state
-    if (!actor.isDirty && sent === undefined && keyStep === undefined) actors.delete(device)
+    if (!actor.isDirty && actor.kind.underWay(actor.state) === undefined) actors.delete(id)
   }
 }

@@ -3,13 +3,13 @@
  * wakes), then normal and bulk requests. Requests are bounded by partition; the host's own messages are bounded by what it
  * has sent, and are never refused.
  */
-import type { Eui64 } from '../../../core/base/eui64.ts'
+import type { ActorId } from '../../../core/base/actor-id.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { limits } from '../../../core/base/limits.ts'
-import type { DeviceMessage } from '../../device/messages.ts'
+import type { ActorMessage } from '../../kind/messages.ts'
 import type { Partition } from './partition.ts'
 
-export type Mail = { partition: Partition; device: Eui64; message: DeviceMessage }
+export type Mail = { partition: Partition; actor: ActorId; message: ActorMessage }
 
 const order = [Lane.URGENT, 'own', Lane.NORMAL, Lane.BULK] as const
 

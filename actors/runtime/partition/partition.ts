@@ -1,12 +1,18 @@
 /**
- * One partition: the awake actors of its devices, the frame of facts that the present tick gathers, and the store it is
+ * One partition: its awake actors, of any kind, the frame of facts that the present tick gathers, and the store it is
  * folded into. It decides; the host commits. Between two ticks its memory is exactly what is on the ledger, so a
  * checkpoint is taken there.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
+import {
+  actorIdOf,
+  kindOfActor,
+  octetsOfActor,
+  textOfActor,
+  type ActorId,
+} from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { readTarget } from '../../../core/envelope/envelope.ts'
+import { readKind, readTarget } from '../../../core/envelope/envelope.ts'
 import {
   chainLinkBytes,
   forEachEnvelope,
@@ -22,28 +28,22 @@ import {
 } from '../../../core/cluster/process-status.ts'
 import type { Log } from '../../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../../core/ports/store.ts'
-import { decide, evolve, park, type DeviceBehaviour } from '../../device/actor.ts'
-import { clockSet } from '../../device/clock-set.ts'
-import { emptyOutbox, type DeviceEffect, type Outbox } from '../../device/effects.ts'
-import { isWritten, readFact, writeFact } from '../../device/facts.ts'
-import { next, type DeviceMessage } from '../../device/messages.ts'
+import type { ActorKind, ActorKinds } from '../../kind/actor-kind.ts'
 import {
-  claimRecord,
-  emptyState,
-  isUnfinished,
-  loaded,
-  type DeviceState,
-} from '../../device/state.ts'
-import { nextWakeMs, storedWakeMs } from '../../device/wakes.ts'
+  emptyOutbox,
+  isWakeAt,
+  type ActorEffect,
+  type ActorFact,
+  type Outbox,
+} from '../../kind/effects.ts'
+import { next, type ActorMessage } from '../../kind/messages.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
-import type { ClockSet } from '../host/clock-lag.ts'
 import { Unfinished } from './wake-index.ts'
 import { isStoreDamage, openStore } from '../recovery/opening.ts'
 import type { Past } from '../recovery/trimmed-history.ts'
-import { packState, unpackState } from '../state-codec.ts'
 import type { Tick } from './tick.ts'
-import { Wakes } from './wakes.ts'
+import { Wakes, type ClockSet } from './wakes.ts'
 
 export type PartitionOptions = {
   number: number
@@ -56,7 +56,7 @@ export type PartitionOptions = {
   onParked: () => void
   /** Its store can be opened again. */
   onClosed: () => void
-  behaviour?: DeviceBehaviour
+  kinds: ActorKinds
 }
 
 export class Partition {
@@ -74,9 +74,8 @@ export class Partition {
   keyCounts: KeyCounts = noKeyCounts
 
   private readonly options: PartitionOptions
-  private readonly behaviour: DeviceBehaviour
   private readonly awake: AwakeActors = new Map()
-  private readonly dirty = new Set<Eui64>()
+  private readonly dirty = new Set<ActorId>()
   private readonly wakes: Wakes
   private readonly frame = new FrameWriter()
   private readonly outbox: Outbox
@@ -97,13 +96,11 @@ export class Partition {
     this.number = options.number
     this.options = options
     this.outbox = { facts: [], deliveries: [], effects: [], restores: options.restores ?? 0 }
-    this.behaviour = options.behaviour ?? { decide, evolve, park }
     this.wakes = new Wakes({
       ...options,
       awake: this.awake,
-      clockSet: this.behaviour.clockSet ?? clockSet,
-      wake: (device, now) => this.wake(device, now),
-      markDirty: (device, actor) => this.markDirty(device, actor),
+      wake: (id, now) => this.wake(id, now),
+      markDirty: (id, actor) => this.markDirty(id, actor),
     })
   }
 
@@ -204,8 +201,11 @@ export class Partition {
     this.foldedTo(lastSequence)
     await this.besideReplay
     // What is not saved yet is so in its turn, when requests are answered already.
-    for (const [device, { state }] of this.awake) loaded(state, device)
-    const isOpen = (key: Eui64): boolean => isUnfinished(this.awake.get(key)?.state)
+    for (const [id, { kind, state }] of this.awake) kind.loaded(state, octetsOfActor(id))
+    const isOpen = (id: ActorId): boolean => {
+      const actor = this.awake.get(id)
+      return actor?.kind.isUnfinished(actor.state) === true
+    }
     this.toResume = new Unfinished([...this.dirty].filter(isOpen))
   }
 
@@ -231,10 +231,13 @@ export class Partition {
     if (sequence <= this.folded.sequence) return
     const folded = stepChain(this.number, this.folded, data, sequence)
     forEachEnvelope(data, chainLinkBytes, (at) => {
-      const device = readTarget(data, at)
-      const actor = this.wake(device, 0)
-      this.markDirty(device, actor)
-      this.apply(actor, readFact(data, at), device)
+      const kind = this.options.kinds.ofFact(readKind(data, at))
+      if (kind === undefined)
+        throw new BrokerError('ENVELOPE_MALFORMED', `kind ${readKind(data, at)} is no fact`)
+      const id = actorIdOf(kind.number, readTarget(data, at))
+      const actor = this.wake(id, 0)
+      this.markDirty(id, actor)
+      this.apply(actor, kind.readFact(data, at), id)
     })
     this.folded = folded
     if (this.dirty.size >= limits.replayDirtyMax) return this.saveBesideReplay()
@@ -244,14 +247,14 @@ export class Partition {
   private async saveBesideReplay(): Promise<void> {
     await this.besideReplay
     this.besideReplay = this.save().then(() => {
-      for (const [device, actor] of this.awake) if (!actor.isDirty) this.awake.delete(device)
+      for (const [id, actor] of this.awake) if (!actor.isDirty) this.awake.delete(id)
     })
     // Told to whoever waits for it.
     this.besideReplay.catch(() => undefined)
   }
 
-  /** The next `countMax` devices that may have had something on its way when the partition was loaded: a restart takes them up beside its work. */
-  unfinished(now: number, countMax: number): Eui64[] {
+  /** The next `countMax` actors that may have had something on its way when the partition was loaded: a restart takes them up beside its work. */
+  unfinished(now: number, countMax: number): ActorId[] {
     const { toResume, setBack } = this
     if (toResume === undefined) return []
     if (setBack !== undefined && this.awake.size > this.options.actorsAwakeMax) return []
@@ -259,7 +262,7 @@ export class Partition {
     if (setBack !== undefined)
       this.unlessDamaged(() => found.forEach((one) => this.wakes.clockSetFor(one, now, setBack)))
     if (toResume.isOver) this.toResume = this.setBack = undefined
-    return found.filter((device) => this.sentOf(device) === undefined)
+    return found.filter((id) => this.underWayOf(id) === undefined)
   }
 
   /** What `read` gives of the store; undefined when that is damaged. */
@@ -274,119 +277,113 @@ export class Partition {
   }
 
   /**
-   * Decides one message of one device, and what follows from it; all of it becomes part of `tick`.
+   * Decides one message of one actor, and what follows from it; all of it becomes part of `tick`.
    * @throws BrokerError STORE_DAMAGED; memory is then behind or ahead of the ledger, and a reload must follow
    */
-  process(device: Eui64, message: DeviceMessage, now: number, tick: Tick): void {
-    const actor = this.wake(device, now)
+  process(id: ActorId, message: ActorMessage, now: number, tick: Tick): void {
+    const actor = this.wake(id, now)
     const { outbox } = this
-    if (this.step(device, actor, message, now, tick)) this.step(device, actor, next, now, tick)
+    if (this.step(id, actor, message, now, tick)) this.step(id, actor, next, now, tick)
     emptyOutbox(outbox)
-    // A device that nobody has registered leaves nothing behind.
-    if (actor.state.record === undefined && !actor.isDirty) this.awake.delete(device)
+    // One of which nothing is known, a device that nobody has registered, leaves nothing behind.
+    if (!actor.isDirty && !actor.kind.isKnown(actor.state)) this.awake.delete(id)
   }
 
-  /** What is on its way to `device`. */
-  sentOf(device: Eui64): DeviceState['sent' | 'keyStep'] {
-    const { sent, keyStep } = this.awake.get(device)?.state ?? {}
-    return sent ?? keyStep
+  /** What is on its way for actor `id`; undefined also when it sleeps. */
+  underWayOf(id: ActorId): unknown {
+    const actor = this.awake.get(id)
+    return actor?.kind.underWay(actor.state)
   }
 
   /** True when it gave facts. */
-  private step(
-    device: Eui64,
-    actor: Awake,
-    message: DeviceMessage,
-    now: number,
-    tick: Tick,
-  ): boolean {
+  private step(id: ActorId, actor: Awake, message: ActorMessage, now: number, tick: Tick): boolean {
     const { outbox } = this
+    const { kind, state } = actor
     emptyOutbox(outbox)
     try {
-      this.behaviour.decide(actor.state, message, now, outbox)
+      kind.decide(state, message, now, outbox)
     } catch (fault) {
       emptyOutbox(outbox)
-      this.parked(device, message.type, fault, 'an actor failed on a message, which is parked')
-      this.behaviour.park(actor.state, message, now, outbox)
+      this.parked(id, message.type, fault, 'an actor failed on a message, which is parked')
+      kind.park(state, message, now, outbox)
     }
+    const octets = octetsOfActor(id)
     for (const fact of outbox.facts) {
-      if (isWritten(fact)) {
+      if (kind.isWritten(fact)) {
         if (this.frame.count === 0) this.frame.reserve(chainLinkBytes)
-        writeFact(this.frame, device, fact)
-        this.markDirty(device, actor)
+        kind.writeFact(this.frame, octets, fact)
+        this.markDirty(id, actor)
       }
-      this.apply(actor, fact, device)
+      this.apply(actor, fact, id)
     }
-    for (const delivery of outbox.deliveries) tick.deliver(device, delivery)
-    for (const effect of outbox.effects) this.want(device, actor, effect, tick)
+    for (const delivery of outbox.deliveries) tick.deliver(octets, delivery)
+    for (const effect of outbox.effects) this.want(id, actor, effect, tick)
     return outbox.facts.length > 0 && message.type !== 'NEXT'
   }
 
-  private want(device: Eui64, actor: Awake, effect: DeviceEffect, tick: Tick): void {
-    if (effect.type === 'WAKE_AT') {
+  private want(id: ActorId, actor: Awake, effect: ActorEffect, tick: Tick): void {
+    if (isWakeAt(effect)) {
       actor.wakeAt = effect.at
-      this.wakes.schedule(device, actor)
-    } else tick.effect(this, device, effect)
+      this.wakes.schedule(id, actor)
+    } else tick.effect({ partition: this, actor: id }, effect)
   }
 
-  private apply(actor: Awake, fact: Outbox['facts'][number], device: Eui64): void {
+  private apply(actor: Awake, fact: ActorFact, id: ActorId): void {
     try {
-      this.behaviour.evolve(actor.state, fact)
-      if (fact.type === 'DEVICE_REGISTERED') claimRecord(actor.state, device)
+      actor.kind.evolve(actor.state, fact, octetsOfActor(id))
     } catch (fault) {
       // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
-      this.parked(device, fact.type, fault, 'a fact could not be applied')
+      this.parked(id, fact.type, fault, 'a fact could not be applied')
     }
   }
 
-  private parked(device: Eui64, what: string, fault: unknown, text: string): void {
+  private parked(id: ActorId, what: string, fault: unknown, text: string): void {
     this.options.onParked()
     this.options.log.error(
-      { partition: this.number, device: textOfEui64(device), what, fault: String(fault) },
+      { partition: this.number, device: textOfActor(id), what, fault: String(fault) },
       text,
     )
   }
 
-  private wake(device: Eui64, now: number): Awake {
-    const known = this.awake.get(device)
+  private wake(id: ActorId, now: number): Awake {
+    const known = this.awake.get(id)
     if (known !== undefined) {
-      use(this.awake, device, known, now)
+      use(this.awake, id, known, now)
       return known
     }
-    const state = this.reading('state', () => this.stored(device)) ?? emptyState()
-    const actor: Awake = {
-      state,
-      isDirty: false,
-      usedAt: now,
-      wakeAt: nextWakeMs(state, now),
-      slot: 0,
-    }
-    this.wakes.schedule(device, actor)
-    this.awake.set(device, actor)
+    const kind = this.options.kinds.get(kindOfActor(id))
+    if (kind === undefined)
+      throw new BrokerError('STORE_DAMAGED', `an actor of kind ${kindOfActor(id)}`)
+    const state = this.reading('state', () => this.stored(kind, id)) ?? kind.emptyState()
+    const wakeAt = kind.nextWakeMs(state, now)
+    const actor: Awake = { kind, state, isDirty: false, usedAt: now, wakeAt, slot: 0 }
+    this.wakes.schedule(id, actor)
+    this.awake.set(id, actor)
     return actor
   }
 
-  private stored(device: Eui64): DeviceState | undefined {
-    const packed = this.options.store.load(device)
-    const state = packed && unpackState(packed)
-    if (state !== undefined) loaded(state, device)
+  private stored(kind: ActorKind, id: ActorId): unknown {
+    const packed = this.options.store.load(id)
+    if (packed === undefined) return undefined
+    const state = kind.unpackState(packed)
+    kind.loaded(state, octetsOfActor(id))
     return state
   }
 
-  private markDirty(device: Eui64, actor: Awake): void {
+  private markDirty(id: ActorId, actor: Awake): void {
     if (actor.isDirty) return
     actor.isDirty = true
-    this.dirty.add(device)
+    this.dirty.add(id)
   }
 
-  /** Up to `countMax` devices whose time has come, awake and asleep. None of those asleep when the store is found damaged: a reload finds them. */
-  due(now: number, countMax: number): Eui64[] {
-    const devices = this.wakes.dueAwake(now, countMax)
-    const room = countMax - devices.length
+  /** Up to `countMax` actors whose time has come, awake and asleep. None of those asleep when the store is found damaged: a reload finds them. */
+  due(now: number, countMax: number): ActorId[] {
+    const actors = this.wakes.dueAwake(now, countMax)
+    const room = countMax - actors.length
     const mayBegin = this.saving === undefined && !this.isSaveWanted
-    if (room > 0 && this.unlessDamaged(() => this.wakes.dueStored(now, room, devices, mayBegin)))
+    if (room > 0 && this.unlessDamaged(() => this.wakes.dueStored(now, room, actors, mayBegin)))
       this.isSaveWanted = true
-    return devices
+    return actors
   }
 
   /**
@@ -454,15 +451,15 @@ export class Partition {
     if (this.dirty.size === 0 && this.savedSequence === this.folded.sequence)
       return Promise.resolve()
     this.isSaveWanted = false
-    const states = new Map<Eui64, Uint8Array>()
-    const wakes = new Map<Eui64, number>()
-    for (const device of this.dirty) {
-      const actor = this.awake.get(device)
+    const states = new Map<ActorId, Uint8Array>()
+    const wakes = new Map<ActorId, number>()
+    for (const id of this.dirty) {
+      const actor = this.awake.get(id)
       if (actor === undefined) continue
       actor.isDirty = false
-      states.set(device, packState(actor.state))
+      states.set(id, actor.kind.packState(actor.state))
       // What is on its way must be found after a restart.
-      wakes.set(device, storedWakeMs(actor.state))
+      wakes.set(id, actor.kind.storedWakeMs(actor.state))
     }
     const saved = [...this.dirty]
     this.dirty.clear()
@@ -476,9 +473,9 @@ export class Partition {
         this.saving = undefined
         // Anything else (no room on the disk) may pass, and is tried again.
         if (isStoreDamage(fault)) this.isStoreDamaged = true
-        for (const device of saved) {
-          const actor = this.awake.get(device)
-          if (actor !== undefined) this.markDirty(device, actor)
+        for (const id of saved) {
+          const actor = this.awake.get(id)
+          if (actor !== undefined) this.markDirty(id, actor)
         }
         throw fault
       },

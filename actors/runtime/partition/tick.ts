@@ -19,22 +19,23 @@ import {
   type PartitionFrame,
   type PartyFrame,
 } from '../../../core/envelope/tick-message.ts'
-import { textOfCause } from '../../device/cause.ts'
-import type { Deliver, DeviceEffect, WakeAt } from '../../device/effects.ts'
-import type { Mail } from './mailbox.ts'
-import type { Partition } from './partition.ts'
+import type { ActorPlace } from '../../kind/actor-kind.ts'
+import type { ActorEffect, Deliver } from '../../kind/effects.ts'
 
-export type WantedEffect = {
-  partition: Partition
-  device: Eui64
-  effect: Exclude<DeviceEffect, WakeAt>
+export type WantedEffect = { place: ActorPlace; effect: ActorEffect }
+
+/** What a tick takes of a partition: its facts. */
+export interface WithFrame {
+  readonly number: number
+  takeFrame(): Buffer | undefined
 }
 
 // Parties that are served in one tick, as a rule.
 const spareWritersMax = 64
 
 export class Tick {
-  readonly mails: readonly Mail[]
+  /** Messages decided in it. */
+  readonly messageCount: number
   readonly effects: WantedEffect[] = []
   /**
    * Of the requests that end in this tick: ids of outcomes, and beside them the times since
@@ -42,8 +43,6 @@ export class Tick {
    */
   readonly outcomes: number[] = []
   readonly tookMs: number[] = []
-  /** True when something is to go to a device. */
-  hasSends = false
   deliveryCount = 0
   /** Octets gathered, without the partitions' own frames. */
   deliveryBytes = 0
@@ -54,8 +53,8 @@ export class Tick {
   private readonly spare: FrameWriter[]
 
   /** `spare` are writers of earlier ticks, kept by the host from one tick to the next. */
-  constructor(mails: readonly Mail[], spare: FrameWriter[] = []) {
-    this.mails = mails
+  constructor(messageCount = 0, spare: FrameWriter[] = []) {
+    this.messageCount = messageCount
     this.spare = spare
   }
 
@@ -68,16 +67,13 @@ export class Tick {
     this.writers.clear()
   }
 
-  effect(partition: Partition, device: Eui64, effect: WantedEffect['effect']): void {
-    this.effects.push({ partition, device, effect })
-    if (effect.type === 'SEND' || effect.type === 'SEND_KEY_STEP') this.hasSends = true
+  effect(place: ActorPlace, effect: ActorEffect): void {
+    this.effects.push({ place, effect })
   }
 
   /** Writes a RESPONSE or ALERT envelope into the frame of its party. */
   deliver(device: Eui64, delivery: Deliver): void {
-    const { time } = delivery
-    const cause = 'request' in delivery ? delivery.cause : undefined
-    const bodyBytes = cause ? Buffer.from(textOfCause(cause)) : delivery.bodyBytes
+    const { time, bodyBytes } = delivery
     const party = 'party' in delivery ? delivery.party : delivery.request.originator
     const envelopeBytes = headerBytes + bodyBytes.length
     let frame = this.writers.get(party)
@@ -104,7 +100,7 @@ export class Tick {
       buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
       buffer.writeUInt16BE(outcome, at + offsetOf.outcome)
       buffer.writeUInt16BE(attempt, at + offsetOf.attempt)
-      if (cause) buffer.writeUInt16BE(causeBodyType, at + offsetOf.bodyType)
+      if (delivery.isCause) buffer.writeUInt16BE(causeBodyType, at + offsetOf.bodyType)
       writeOctetsOf(request.counter, buffer, at + offsetOf.counter)
       writeSafeU64(buffer, request.acceptedAt, at + offsetOf.correlation)
     }
@@ -125,9 +121,11 @@ export class Tick {
   }
 
   /** The tick as one message of the ledger, and whose facts are in it; undefined when nothing has happened. */
-  message(partitions: Iterable<Partition>): { data: Buffer; written: Partition[] } | undefined {
+  message<P extends WithFrame>(
+    partitions: Iterable<P>,
+  ): { data: Buffer; written: P[] } | undefined {
     const facts: PartitionFrame[] = []
-    const written: Partition[] = []
+    const written: P[] = []
     for (const partition of partitions) {
       const frame = partition.takeFrame()
       if (frame === undefined) continue

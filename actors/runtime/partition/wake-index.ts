@@ -1,7 +1,7 @@
 /**
  * Ways through a store's wake index, from the earliest wake on, a slice at a time; saves in between may move what is ahead or behind.
  */
-import type { Eui64 } from '../../../core/base/eui64.ts'
+import type { ActorId } from '../../../core/base/actor-id.ts'
 import type { PartitionStore, StoredWake } from '../../../core/ports/store.ts'
 
 export class IndexWalk {
@@ -24,24 +24,23 @@ export class IndexWalk {
   }
 }
 
-/** Devices of a partition that has been loaded which may have had something on its way, each once or twice. */
+/** Actors of a partition that has been loaded which may have had something on its way, each once or twice. */
 export class Unfinished {
   private readonly walk = new IndexWalk()
-  readonly unsaved: Eui64[]
+  readonly unsaved: ActorId[]
   isOver = false
 
   /** `unsaved` are those of which the store does not know; it goes as they are given out. */
-  constructor(unsaved: Eui64[]) {
+  constructor(unsaved: ActorId[]) {
     this.unsaved = unsaved
   }
 
-  next(store: PartitionStore, countMax: number): Eui64[] {
-    const devices = this.unsaved.splice(0, countMax)
-    const room = countMax - devices.length
-    if (room === 0) return devices
-    for (const { device } of this.walk.next(store, Number.MAX_SAFE_INTEGER, room))
-      devices.push(device)
+  next(store: PartitionStore, countMax: number): ActorId[] {
+    const actors = this.unsaved.splice(0, countMax)
+    const room = countMax - actors.length
+    if (room === 0) return actors
+    for (const { actor } of this.walk.next(store, Number.MAX_SAFE_INTEGER, room)) actors.push(actor)
     this.isOver = !this.walk.isUnderWay
-    return devices
+    return actors
   }
 }

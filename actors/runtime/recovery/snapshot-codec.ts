@@ -1,13 +1,15 @@
 /**
  * A partition's store as octets, for a snapshot. Pure.
  *
- *   records: device 8 | wake u64, UTC ms, 0 for never | length u32 | packed state (state-codec)
+ *   records: octets of the actor 8 | kind u8 | wake u56, UTC ms, 0 for never | length u32 | packed state
  *
  * Integers are big-endian. Whose it is, its checkpoint and how many records there are stands in its record on the ledger. Unlike a store
- * a snapshot is no cache: a new version of states must be able to read the older ones.
+ * a snapshot is no cache: a new version of states must be able to read the older ones. Earlier versions knew devices alone, kind 0, and
+ * wrote the wake as u64: the same octets.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { writeOctetsOf } from '../../../core/base/bytes.ts'
+import { actorIdOf, kindOfActor } from '../../../core/base/actor-id.ts'
 import { readEui64 } from '../../../core/base/eui64.ts'
 import type { StoreRecord } from '../../../core/ports/store.ts'
 
@@ -20,10 +22,11 @@ const chunkBytes = 256 * 1024
 export function* snapshotChunks(records: Iterable<StoreRecord>): Generator<Buffer> {
   let parts: Buffer[] = []
   let bytes = 0
-  for (const { device, state, wakeAtMs } of records) {
+  for (const { actor, state, wakeAtMs } of records) {
     const record = Buffer.allocUnsafe(headBytes + state.length)
-    writeOctetsOf(device, record, 0)
+    writeOctetsOf(actor, record, 0)
     record.writeBigUInt64BE(BigInt(wakeAtMs), 8)
+    record[8] = kindOfActor(actor)
     record.writeUInt32BE(state.length, 16)
     record.set(state, headBytes)
     parts.push(record)
@@ -52,8 +55,8 @@ export class SnapshotReader {
       const end = at + headBytes + length
       if (octets.length < end) break
       records.push({
-        device: readEui64(octets, at),
-        wakeAtMs: Number(octets.readBigUInt64BE(at + 8)),
+        actor: actorIdOf(octets[at + 8]!, readEui64(octets, at)),
+        wakeAtMs: octets.readUInt8(at + 9) * 2 ** 48 + octets.readUIntBE(at + 10, 6),
         state: octets.subarray(at + headBytes, end),
       })
       at = end

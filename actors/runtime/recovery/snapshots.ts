@@ -17,7 +17,6 @@ import type { StoreCopy, StoreRecord } from '../../../core/ports/store.ts'
 import { provenTime } from '../host/clock-lag.ts'
 import type { HostMetrics } from '../host/host-metrics.ts'
 import type { LedgerRoom } from '../host/ledger-room.ts'
-import type { OwnedPartitions } from '../host/owned-partitions.ts'
 import type { Partition } from '../partition/partition.ts'
 import { snapshotRecordOf, trimRecordOf } from './trimmed-history.ts'
 import { snapshotChunks } from './snapshot-codec.ts'
@@ -39,10 +38,18 @@ export type SnapshotPorts = {
   snapshotTicks?: number
 }
 
+/** The partitions that a host serves, as far as snapshots concern them. */
+export type SnapshotPartitions = {
+  get(number: number): Partition | undefined
+  values(): Iterable<Partition>
+  /** Seals the host's ticks once more when the ledger may forget the last of them. */
+  renewForgotten(through: number): void
+}
+
 export class Snapshots {
   private readonly ports: SnapshotPorts
   private readonly metrics: HostMetrics
-  private readonly partitions: OwnedPartitions
+  private readonly partitions: SnapshotPartitions
   private looking: Promise<void> | undefined
   private lookedAt = 0
   private forgottenThrough = 0
@@ -53,7 +60,7 @@ export class Snapshots {
   constructor(
     ports: SnapshotPorts,
     metrics: HostMetrics,
-    partitions: OwnedPartitions,
+    partitions: SnapshotPartitions,
     room: LedgerRoom,
   ) {
     this.ports = ports

@@ -3,7 +3,7 @@
  * hold what came before.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import type { Eui64 } from '../../../core/base/eui64.ts'
+import type { ActorId } from '../../../core/base/actor-id.ts'
 import type { Ledger, LedgerMessage } from '../../../core/ports/ledger.ts'
 import {
   decodeSnapshotRecord,
@@ -105,8 +105,8 @@ export class Past {
    */
   async restore(record: SnapshotRecord, store: PartitionStore): Promise<void> {
     let isCleared = false
-    let states = new Map<Eui64, Uint8Array>()
-    let wakes = new Map<Eui64, number>()
+    let states = new Map<ActorId, Uint8Array>()
+    let wakes = new Map<ActorId, number>()
     const flush = async (checkpoint?: Checkpoint): Promise<void> => {
       if (!isCleared) await store.clear()
       isCleared = true
@@ -115,9 +115,9 @@ export class Past {
       wakes = new Map()
     }
     await this.read(record, async (records) => {
-      for (const { device, state, wakeAtMs } of records) {
-        states.set(device, state)
-        if (wakeAtMs > 0) wakes.set(device, wakeAtMs)
+      for (const { actor, state, wakeAtMs } of records) {
+        states.set(actor, state)
+        if (wakeAtMs > 0) wakes.set(actor, wakeAtMs)
       }
       if (states.size >= batchDevicesMax) await flush()
     })

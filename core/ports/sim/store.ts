@@ -3,33 +3,33 @@
  * before all of it.
  */
 import { copyOf } from '../../base/bytes.ts'
-import type { Eui64 } from '../../base/eui64.ts'
+import type { ActorId } from '../../base/actor-id.ts'
 import type { Checkpoint, PartitionStore, StoreChanges, StoreCopy, StoredWake } from '../store.ts'
 
 function order(a: StoredWake, b: StoredWake): number {
   if (a.atMs !== b.atMs) return a.atMs - b.atMs
-  return a.device === b.device ? 0 : a.device < b.device ? -1 : 1
+  return a.actor === b.actor ? 0 : a.actor < b.actor ? -1 : 1
 }
 
 export class SimPartitionStore implements PartitionStore {
-  private readonly states = new Map<Eui64, Uint8Array>()
-  private readonly wakes = new Map<Eui64, number>()
+  private readonly states = new Map<ActorId, Uint8Array>()
+  private readonly wakes = new Map<ActorId, number>()
   private saved: Checkpoint | undefined
 
   checkpoint(): Checkpoint | undefined {
     return this.saved && { ...this.saved }
   }
 
-  load(device: Eui64): Uint8Array | undefined {
-    const state = this.states.get(device)
+  load(actor: ActorId): Uint8Array | undefined {
+    const state = this.states.get(actor)
     return state && copyOf(state)
   }
 
   save(changes: StoreChanges): Promise<void> {
-    for (const [device, state] of changes.states) this.states.set(device, copyOf(state))
-    for (const [device, atMs] of changes.wakes) {
-      if (atMs === 0) this.wakes.delete(device)
-      else this.wakes.set(device, atMs)
+    for (const [actor, state] of changes.states) this.states.set(actor, copyOf(state))
+    for (const [actor, atMs] of changes.wakes) {
+      if (atMs === 0) this.wakes.delete(actor)
+      else this.wakes.set(actor, atMs)
     }
     const { checkpoint } = changes
     if (checkpoint !== undefined) this.saved = { ...checkpoint, hash: copyOf(checkpoint.hash) }
@@ -38,8 +38,8 @@ export class SimPartitionStore implements PartitionStore {
 
   dueWakes(untilMs: number, count: number, after?: StoredWake): StoredWake[] {
     const due: StoredWake[] = []
-    for (const [device, atMs] of this.wakes) {
-      const wake = { device, atMs }
+    for (const [actor, atMs] of this.wakes) {
+      const wake = { actor, atMs }
       if (atMs <= untilMs && (after === undefined || order(after, wake) < 0)) due.push(wake)
     }
     return due.sort(order).slice(0, count)
@@ -60,7 +60,7 @@ export class SimPartitionStore implements PartitionStore {
     if (saved === undefined) return undefined
     const records = [...this.states]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([device, state]) => ({ device, state, wakeAtMs: this.wakes.get(device) ?? 0 }))
+      .map(([actor, state]) => ({ actor, state, wakeAtMs: this.wakes.get(actor) ?? 0 }))
     return { checkpoint: { ...saved }, records: () => records, close: () => undefined }
   }
 

@@ -161,6 +161,28 @@ t.test('a store of another format is put aside', async (t) => {
   await stores.close()
 })
 
+t.test(
+  'a store of format 2, of devices alone, reads as it is and becomes one of format 3',
+  async (t) => {
+    const folder = await written()
+    const { open } = await import('lmdb')
+    const options = { path: folder, maxDbs: 10, keyEncoding: 'binary', encoding: 'binary' } as const
+    const earlier = open<Buffer, Buffer>(options)
+    t.same(earlier.getBinary(Buffer.from('format')), Buffer.of(3))
+    await earlier.put(Buffer.from('format'), Buffer.of(2))
+    await earlier.close()
+    const { log, warnings } = watched()
+    const stores = openLmdbStores({ folder, log })
+    const store = stores.open(0)
+    t.same(warnings, [])
+    t.same(store.load(device(200)), stateOf(200))
+    await stores.close()
+    const later = open<Buffer, Buffer>(options)
+    t.same(later.getBinary(Buffer.from('format')), Buffer.of(3))
+    await later.close()
+  },
+)
+
 t.test('a folder that was wiped is an empty store', async (t) => {
   const folder = await written()
   rmSync(folder, { recursive: true })

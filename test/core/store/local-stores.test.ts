@@ -51,8 +51,8 @@ const panic = diskFault(
 /** Everything that a store shows. */
 function contentOf(store: PartitionStore): unknown {
   const copy = store.copy()
-  const records = [...(copy?.records() ?? [])].map(({ device, state, wakeAtMs }) => [
-    device,
+  const records = [...(copy?.records() ?? [])].map(({ actor, state, wakeAtMs }) => [
+    actor,
     Buffer.from(state).toString(),
     wakeAtMs,
   ])
@@ -228,8 +228,8 @@ t.test('property: over any failures a store shows what one in memory shows', asy
         if (copy === undefined) return
         const records = [...copy.records()]
         await store.save({
-          states: new Map(records.map(({ device, state }) => [device, state])),
-          wakes: new Map(records.map(({ device, wakeAtMs }) => [device, wakeAtMs])),
+          states: new Map(records.map(({ actor, state }) => [actor, state])),
+          wakes: new Map(records.map(({ actor, wakeAtMs }) => [actor, wakeAtMs])),
           checkpoint: copy.checkpoint,
         })
       }

@@ -8,15 +8,44 @@ import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { counterBoundsBytes, neverAccepted } from '../../core/envelope/counter-bounds.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
-import type { Acknowledge, ReportCounters, ReportStatus } from '../device/effects.ts'
-import type { CounterBounds } from '../device/counter-bounds.ts'
-import type { DeviceMessage, ReplyTo } from '../device/messages.ts'
+import type { Acknowledge, Answer, Asker, ReportStatus } from './effects.ts'
+import type { ActorMessage } from './messages.ts'
 
 /** One asked envelope and the frame its answer goes into. */
-export type Asked = { replies: FrameReplies; buffer: Buffer; at: number }
+export class Asked implements Asker {
+  readonly replies: FrameReplies
+  readonly buffer: Buffer
+  readonly at: number
 
-export const replyToOf = (asked: Asked): ReplyTo => asked as unknown as ReplyTo
-const askedOf = (replyTo: ReplyTo): Asked | undefined => replyTo as unknown as Asked | undefined
+  constructor(replies: FrameReplies, buffer: Buffer, at: number) {
+    this.replies = replies
+    this.buffer = buffer
+    this.at = at
+  }
+
+  answer(answer: Answer): void {
+    switch (answer.type) {
+      case 'ACKNOWLEDGE':
+        return this.replies.acknowledge(this, answer)
+      case 'REPORT_COUNTERS':
+        return this.replies.reportCounters(this, answer.bodyBytes)
+      case 'REPORT_STATUS':
+        return this.replies.reportStatus(this, answer)
+    }
+  }
+
+  /** Answers with a row of the error table. */
+  refuse(code: ErrorCode, now: number): void {
+    const notBefore = notBeforeOf(code, now)
+    this.answer({
+      type: 'ACKNOWLEDGE',
+      replyTo: this,
+      outcome: errorId(code),
+      time: now,
+      notBefore,
+    })
+  }
+}
 
 export class FrameReplies {
   private readonly writer = new FrameWriter()
@@ -39,14 +68,9 @@ export class FrameReplies {
     else this.isRead = true
   }
 
-  /** `bounds` goes with a refusal because of the counter. */
   acknowledge(
     asked: Asked,
-    outcome: number,
-    time: number,
-    notBefore: number,
-    bounds?: CounterBounds,
-    isNeverAccepted = false,
+    { outcome, time, notBefore, bounds, isNeverAccepted = false }: Acknowledge,
   ): void {
     const bodyBytes = bounds === undefined ? 0 : counterBoundsBytes
     const at = this.begin(asked, Kind.ACKNOWLEDGEMENT, bodyBytes)
@@ -97,24 +121,12 @@ export class FrameReplies {
   }
 }
 
-/** Runs ACKNOWLEDGE, REPORT_STATUS or REPORT_COUNTERS. */
-export function answer(effect: Acknowledge | ReportStatus | ReportCounters): void {
-  const asked = askedOf(effect.replyTo)
-  if (asked === undefined) return
-  if (effect.type === 'ACKNOWLEDGE') {
-    const { outcome, time, notBefore, bounds, isNeverAccepted } = effect
-    asked.replies.acknowledge(asked, outcome, time, notBefore, bounds, isNeverAccepted)
-  } else if (effect.type === 'REPORT_COUNTERS')
-    asked.replies.reportCounters(asked, effect.bodyBytes)
-  else asked.replies.reportStatus(asked, effect)
-}
-
 /** Answers what came from outside with a refusal; a message of the host's own is dropped. */
-export function refuse(message: DeviceMessage, code: ErrorCode, now: number): void {
-  if (!('replyTo' in message)) return
+export function refuse(message: ActorMessage, code: ErrorCode, now: number): void {
+  if (message.replyTo === undefined) return
   const { replyTo } = message
-  const outcome = errorId(code)
-  answer({ type: 'ACKNOWLEDGE', replyTo, outcome, time: now, notBefore: notBeforeOf(code, now) })
+  const notBefore = notBeforeOf(code, now)
+  replyTo.answer({ type: 'ACKNOWLEDGE', replyTo, outcome: errorId(code), time: now, notBefore })
 }
 
 /** When to come again after a refusal: shortly when there was no room, never when it would not help. */

@@ -9,16 +9,11 @@ import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/inventory/device-record.ts'
-import { decodeCause, encodeCause, type DeviceFault } from '../device/cause.ts'
-import {
-  endedRecordBytes,
-  packEnded,
-  unpackEnded,
-  type EndedRequests,
-} from '../device/ended-requests.ts'
-import { isChunk } from '../device/past-counters.ts'
-import { packRing, unpackRing, type PackedRing } from './ring-codec.ts'
-import { emptyState, type DeviceState, type OpenRequest, type Originator } from '../device/state.ts'
+import { decodeCause, encodeCause, type DeviceFault } from './cause.ts'
+import { endedRecordBytes, packEnded, unpackEnded, type EndedRequests } from './ended-requests.ts'
+import { isChunk } from './past-counters.ts'
+import { packRing, unpackRing, type PackedRing } from './keyring-codec.ts'
+import { emptyState, type DeviceState, type OpenRequest, type Originator } from './state.ts'
 
 /** Without keys a state is as it was in version 1, and says so: whoever reads that only still reads it. */
 export const stateVersion = 4

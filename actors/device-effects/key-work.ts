@@ -3,8 +3,9 @@
  * beside its work, so that keys that were sealed under an older key-encryption key are sealed anew, and operators are told how many there are.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { explain, type ErrorCode } from '../../core/base/error-table.ts'
-import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
+import type { ErrorCode } from '../../core/base/error-table.ts'
+import { ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
+import { textOfEui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { SecretKey } from '../../core/crypto/crypto.ts'
 import { noKeyCounts, type KeyCounts } from '../../core/cluster/process-status.ts'
@@ -13,26 +14,24 @@ import type { Log } from '../../core/ports/log.ts'
 import type { Random } from '../../core/ports/random.ts'
 import { kekNameOf } from '../../core/crypto/sealed-keys.ts'
 import type { StoreCopy, StoreRecord } from '../../core/ports/store.ts'
-import type { Alarm, MakeKeys } from '../device/effects.ts'
+import type { MakeKeys } from '../device/effects.ts'
 import { countersEnd, isInDoubt, type Keyset } from '../device/keyring.ts'
 import type { KeysMade, KeysSealed } from '../device/messages.ts'
-import type { Partition } from './partition/partition.ts'
-import { refuse as refuseMessage } from './replies.ts'
-import { unpackState } from './state-codec.ts'
+import type { ActorPlace, StoredPartition } from '../kind/actor-kind.ts'
+import { refuse as refuseMessage } from '../kind/replies.ts'
+import { unpackState } from '../device/state-codec.ts'
 
 export type KeyWorkPorts = {
   keys: KeyVault
   random: Random
   log: Log
-  onAlarm: (code: string) => void
-  partitions: { values(): Iterable<Partition> }
-  post: (partition: Partition, device: Eui64, message: KeysMade | KeysSealed) => void
+  post: (place: ActorPlace, message: KeysMade | KeysSealed) => void
   now: () => number
 }
 
 /** A partition that is being gone through. */
 type Sweep = {
-  partition: Partition
+  partition: StoredPartition
   kekName: string
   /** What the store had when it was begun. */
   sequence: number
@@ -46,7 +45,7 @@ type Swept = { atMs: number; sequence: number; kekName: string }
 export class KeyWork {
   private readonly ports: KeyWorkPorts
   /** When each partition was last gone through, elapsed time, as of which tick, and for which key-encryption key. */
-  private readonly swept = new WeakMap<Partition, Swept>()
+  private readonly swept = new WeakMap<StoredPartition, Swept>()
   private sweep: Sweep | undefined
   private lookedAtMs = -Infinity
 
@@ -54,17 +53,9 @@ export class KeyWork {
     this.ports = ports
   }
 
-  /** What a device wants operators to know. */
-  alarm(device: Eui64, { code, cause, isKnown = false }: Alarm): void {
-    this.ports.onAlarm(code)
-    const { log } = this.ports
-    const about = { device: textOfEui64(device), code, ...cause }
-    if (isKnown) log.debug(about, explain(code))
-    else log.warn(about, explain(code))
-  }
-
   /** New keys, or those that rest, in the place of those that the device has; all others stay. */
-  make(partition: Partition, device: Eui64, effect: MakeKeys): void {
+  make(place: ActorPlace, effect: MakeKeys): void {
+    const device = octetsOfActor(place.actor)
     const { number, sealedKeys, restingKeys, replyTo } = effect
     const { keys: vault, random, log, post } = this.ports
     const asked = { type: 'KEYS_MADE', number, sealedKeys, replyTo } as const
@@ -83,7 +74,7 @@ export class KeyWork {
       const { unicast, broadcast, authentication } =
         restingKeys === undefined ? renewed : vault.open(device, restingKeys)
       const made = vault.seal(device, { ...keys, unicast, broadcast, authentication })
-      post(partition, device, { ...asked, sealedKeys: made })
+      post(place, { ...asked, sealedKeys: made })
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
       log.error({ device: textOfEui64(device), code: fault.code }, 'new keys cannot be made')
@@ -92,9 +83,9 @@ export class KeyWork {
   }
 
   /** To be called now and then, with the clock's elapsed time: goes on with a few devices. */
-  look(elapsedMs: number): void {
+  look(elapsedMs: number, partitions: Iterable<StoredPartition>): void {
     try {
-      if (this.sweep === undefined) this.begin(elapsedMs)
+      if (this.sweep === undefined) this.begin(elapsedMs, partitions)
       if (this.sweep !== undefined) this.goOn(this.sweep, elapsedMs)
     } catch (fault) {
       // Not at once again: others are to have their turn.
@@ -107,16 +98,16 @@ export class KeyWork {
     }
   }
 
-  private begin(elapsedMs: number): void {
-    const { keys, partitions } = this.ports
+  private begin(elapsedMs: number, partitions: Iterable<StoredPartition>): void {
+    const { keys } = this.ports
     if (elapsedMs - this.lookedAtMs < limits.keysLookMs) return
     this.lookedAtMs = elapsedMs
     const kekName = keys.currentName()
     if (kekName === undefined) {
-      for (const one of partitions.values()) one.keyCounts = { ...noKeyCounts, under: 'none' }
+      for (const one of partitions) one.keyCounts = { ...noKeyCounts, under: 'none' }
       return
     }
-    for (const partition of partitions.values()) {
+    for (const partition of partitions) {
       if (!this.isDue(partition, kekName, elapsedMs)) continue
       const sequence = partition.storedSequence
       const copy = partition.copy()
@@ -129,7 +120,7 @@ export class KeyWork {
     }
   }
 
-  private isDue(partition: Partition, kekName: string, elapsedMs: number): boolean {
+  private isDue(partition: StoredPartition, kekName: string, elapsedMs: number): boolean {
     const swept = this.swept.get(partition)
     if (swept === undefined || swept.kekName !== kekName) return true
     const isChanged = partition.storedSequence !== swept.sequence
@@ -147,7 +138,8 @@ export class KeyWork {
         this.lookedAtMs = elapsedMs - limits.keysLookMs
         return this.end()
       }
-      const { device, state } = next.value
+      const { actor, state } = next.value
+      if (kindOfActor(actor) !== ActorKindNumber.DEVICE) continue
       const { keyring } = unpackState(state)
       const sets = [keyring?.current, keyring?.replacement?.keys].filter((set) => set !== undefined)
       if (sets.length === 0) continue
@@ -157,17 +149,18 @@ export class KeyWork {
       const older = sets.filter(({ sealedKeys }) => kekNameOf(sealedKeys) !== kekName)
       if (older.length === 0) continue
       counts.older++
-      if (!older.every((set) => this.sealAnew(partition, device, set))) counts.unreadable++
+      if (!older.every((set) => this.sealAnew({ partition, actor }, set))) counts.unreadable++
     }
   }
 
   /** False when it cannot be opened any more. */
-  private sealAnew(partition: Partition, device: Eui64, set: Keyset): boolean {
+  private sealAnew(place: ActorPlace, set: Keyset): boolean {
     const { keys, log, post } = this.ports
     const { number, sealedKeys: before } = set
+    const device = octetsOfActor(place.actor)
     try {
       const sealedKeys = keys.seal(device, keys.open(device, before))
-      post(partition, device, { type: 'KEYS_SEALED', number, before, sealedKeys })
+      post(place, { type: 'KEYS_SEALED', number, before, sealedKeys })
       return true
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault

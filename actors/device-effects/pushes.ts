@@ -134,7 +134,7 @@ function decipher(
   let first: BrokerError | undefined
   for (const set of security === undefined ? [] : keys) {
     try {
-      const channel = channelFor(device, security!, profile, vault, set, push.apduBytes)
+      const channel = channelFor(device, security!, profile, { ...set, vault }, push.apduBytes)
       const apduView = channel.unprotect(push.apduBytes)
       const { protection, unicastCounter: counter } = channel.received
       // A signature alone counts nothing, and a counter that nobody has signed would shut out those that follow.
@@ -157,8 +157,7 @@ function channelFor(
   device: Eui64,
   { suite, clientTitle, deviceTitle }: DeviceSecurity,
   { security }: DeviceProfile,
-  vault: KeyVault,
-  { sealedKeys, pushFloor }: OpenPush['keys'][number],
+  { vault, sealedKeys, pushFloor }: OpenPush['keys'][number] & { vault: KeyVault },
   apduView: Buffer,
 ): SecurityChannel {
   const { unicast, authentication, peerSigning } = vault.open(device, sealedKeys)

@@ -2,13 +2,7 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf, latin1Of } from '../../core/base/bytes.ts'
 import { isSealedKeys } from '../../core/crypto/sealed-keys.ts'
-import {
-  KeyStage,
-  noCounters,
-  type Keyring,
-  type Keyset,
-  type Replacement,
-} from '../device/keyring.ts'
+import { KeyStage, noCounters, type Keyring, type Keyset, type Replacement } from './keyring.ts'
 
 type PackedSet = [
   number: number,

@@ -1,0 +1,97 @@
+/**
+ * The kind of actor that tests have: a sum, to which TRIAL_ADD envelopes add their counter. It asks
+ * to be woken when `deadline` comes, fails on 13, and keeps nothing of 0.
+ */
+import { ActorKindNumber } from '../../core/base/actor-id.ts'
+import { readCounter, readDeadline, writeEnvelope } from '../../core/envelope/envelope.ts'
+import { headerBytes, Kind, trialBlocks } from '../../core/envelope/layout.ts'
+import { Lane } from '../../core/base/lane.ts'
+import { errorId } from '../../core/base/error-table.ts'
+import type { Srv } from '../../core/base/srv.ts'
+import type { ActorKind, HostedKind } from '../../actors/kind/actor-kind.ts'
+import { acknowledge, refuse, type ActorEffect } from '../../actors/kind/effects.ts'
+import type { ActorMessage } from '../../actors/kind/messages.ts'
+
+type Trial = { sum: number; wakeAt: number; wakes: number }
+type Added = { type: 'TRIAL_ADDED'; value: number; wakeAt: number; isWake: boolean }
+
+const accepted = errorId('REQUEST_ACCEPTED')
+
+export const trialKind: ActorKind<Trial, ActorMessage, Added> = {
+  number: ActorKindNumber.TRIAL,
+  name: 'trial',
+  messageKinds: trialBlocks.messages,
+  factKinds: trialBlocks.facts,
+  emptyState: () => ({ sum: 0, wakeAt: 0, wakes: 0 }),
+  decide(state, message, now, out) {
+    if ('buffer' in message && message.type === 'ARRIVED') {
+      const value = Number(readCounter(message.buffer, message.at))
+      if (value === 13) throw new TypeError('poison')
+      const wakeAt = readDeadline(message.buffer, message.at)
+      if (value > 0) out.facts.push({ type: 'TRIAL_ADDED', value, wakeAt, isWake: false })
+      acknowledge(out, message, accepted, now)
+    } else if (message.type === 'WAKE' && state.wakeAt > 0 && state.wakeAt <= now)
+      out.facts.push({ type: 'TRIAL_ADDED', value: 0, wakeAt: 0, isWake: true })
+    out.effects.push({ type: 'WAKE_AT', at: state.wakeAt })
+  },
+  evolve(state, { value, wakeAt, isWake }) {
+    state.sum += value
+    state.wakeAt = wakeAt
+    if (isWake) state.wakes++
+  },
+  park(_state, message, now, out) {
+    if ('buffer' in message) refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
+  },
+  nextWakeMs: ({ wakeAt }) => wakeAt,
+  storedWakeMs: ({ wakeAt }) => wakeAt,
+  clockSet: () => undefined,
+  loaded: () => undefined,
+  isUnfinished: () => false,
+  underWay: () => undefined,
+  isKnown: ({ sum }) => sum > 0,
+  isNew: (message) => message.type === 'ARRIVED',
+  smallerOf: () => undefined,
+  isWritten: () => true,
+  writeFact(frame, id, { value, wakeAt, isWake }) {
+    const at = frame.reserve(headerBytes)
+    writeEnvelope(frame.target, at, headerOf(Kind.TRIAL_ADDED, id, value, wakeAt, isWake), none)
+    frame.count++
+  },
+  readFact: (buffer, at) => ({
+    type: 'TRIAL_ADDED',
+    value: Number(readCounter(buffer, at)),
+    wakeAt: readDeadline(buffer, at),
+    isWake: buffer[at + 6] === Lane.BULK,
+  }),
+  packState: (state) => Buffer.from(JSON.stringify(state)),
+  unpackState: (packed) => JSON.parse(Buffer.from(packed).toString()) as Trial,
+}
+
+const none = Buffer.alloc(0)
+
+const headerOf = (kind: Kind, id: string, value: number, deadline: number, isWake: boolean) => ({
+  kind,
+  lane: isWake ? Lane.BULK : Lane.NORMAL,
+  srv: 0 as Srv,
+  outcome: 0,
+  bodyType: 0,
+  attempt: 0,
+  originator: Buffer.alloc(8),
+  target: Buffer.from(id, 'latin1'),
+  counter: BigInt(value),
+  time: 0,
+  deadline,
+  correlation: 0,
+})
+
+/** Hosted without effects of its own. */
+export const hostedTrial: HostedKind = {
+  kind: trialKind as ActorKind,
+  effects: () => ({
+    underWayCount: 0,
+    isSend: () => false,
+    run: (_place, effect: ActorEffect) => {
+      throw new TypeError(`no effect ${effect.type}`)
+    },
+  }),
+}
