@@ -173,7 +173,7 @@ t.test(
     await earlier.close()
     const { log, warnings } = watched()
     const stores = openLmdbStores({ folder, log })
-    const store = stores.open(0)
+    const store = stores.open(3)
     t.same(warnings, [])
     t.same(store.load(device(200)), stateOf(200))
     await stores.close()
