@@ -19,7 +19,7 @@ import {
   readTime,
 } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
-import { Kind } from '../../core/envelope/layout.ts'
+import { deviceBlocks, isInBlock, Kind } from '../../core/envelope/layout.ts'
 import { faultAfter } from '../device/cause.ts'
 import { usingIn } from '../device/keys-facts.ts'
 import { lastEnded } from '../device/ended-requests.ts'
@@ -80,8 +80,10 @@ export class Fold {
     at: number,
     parkedRequests: ReadonlySet<string>,
   ): void {
-    const device = readTarget(frame, at)
     const kind = readKind(frame, at)
+    // The inventory is of devices.
+    if (!isInBlock(kind, deviceBlocks.facts)) return
+    const device = readTarget(frame, at)
     if (kind === Kind.DEVICE_REGISTERED) return this.register(device, partition, frame, at)
     const row = this.rowOf(device)
     if (row === undefined) return

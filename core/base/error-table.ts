@@ -185,6 +185,7 @@ export const errorTable = {
   // ── inside ──
   ENVELOPE_MALFORMED: row(200, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not an envelope of a known layout version.', 'Check that all hosts run compatible versions.'),
   FRAME_MALFORMED: row(201, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not a frame.', 'Check that all hosts run compatible versions.'),
+  FORMAT_VERSION_LATER: row(204, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The ledger, or a message between processes, was written by a later version of Busbar; nothing of it was skipped.', 'Run that version here, too; data directories of this one are read by it.'),
   LEDGER_CHAIN_BROKEN: row(210, 'E51', 'operator', 'never', 'INTERNAL', "A partition's hash chain does not hold: the ledger was changed or damaged.", 'Stop writing, keep a copy, restore from a replica.'),
   LEDGER_REPLICA_DAMAGED: row(211, 'E51', 'operator', 'later', 'INTERNAL', "A server's replica of the ledger lacks messages, or has other ones than the hash chains and the other servers have.", 'Stop that nats-server, remove the folder jetstream from its store_dir, start it: it gets new copies from the others. One server at a time, and never the last whole copy.'),
   LEDGER_SETTINGS_UNSAFE: row(212, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The stream, or the nats-server it lives on, has settings under which accepted requests could be lost or never end.', 'Change the settings named here.'),

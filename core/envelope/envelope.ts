@@ -7,7 +7,14 @@ import { readEui64, type Eui64 } from '../base/eui64.ts'
 import { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
 import type { Srv } from '../base/srv.ts'
-import { fixedOffsets, headerBytes, headerTemplate, Kind, offsetOf } from './layout.ts'
+import {
+  fixedOffsets,
+  headerBytes,
+  headerTemplate,
+  Kind,
+  layoutVersion,
+  offsetOf,
+} from './layout.ts'
 
 const kinds = new Set<number>(Object.values(Kind))
 const tagOffsets = Uint8Array.from(fixedOffsets)
@@ -15,13 +22,14 @@ const tagValues = Uint8Array.from(fixedOffsets, (offset) => headerTemplate[offse
 
 /**
  * Checks that a whole envelope lies at `at` and returns the offset behind it.
- * @throws BrokerError ENVELOPE_MALFORMED with the offset
+ * @throws BrokerError ENVELOPE_MALFORMED with the offset; FORMAT_VERSION_LATER
  */
 export function checkEnvelope(buffer: Buffer, at: number): number {
   if (at + headerBytes > buffer.length)
     throw new BrokerError('ENVELOPE_MALFORMED', `cut short at octet ${at}`)
   for (let i = 0; i < tagOffsets.length; i++) {
     if (buffer[at + tagOffsets[i]!] !== tagValues[i]) {
+      checkLayout(buffer, at)
       throw new BrokerError(
         'ENVELOPE_MALFORMED',
         `octet ${at + tagOffsets[i]!} is ${buffer[at + tagOffsets[i]!]}`,
@@ -29,13 +37,26 @@ export function checkEnvelope(buffer: Buffer, at: number): number {
     }
   }
   if (!kinds.has(buffer[at + offsetOf.kind + 1]!))
-    throw new BrokerError('ENVELOPE_MALFORMED', `kind at octet ${at}`)
+    throw new BrokerError(
+      'FORMAT_VERSION_LATER',
+      `envelope kind ${buffer[at + offsetOf.kind + 1]} at octet ${at} is not known here`,
+    )
   const length = buffer.readUInt32BE(at + offsetOf.body)
   const end = at + headerBytes + length
   if (length > limits.responseBodyBytesMax || end > buffer.length) {
     throw new BrokerError('ENVELOPE_MALFORMED', `body of ${length} octets at octet ${at}`)
   }
   return end
+}
+
+/** The version of the layout is the high octet of the kind. */
+function checkLayout(buffer: Buffer, at: number): void {
+  const found = buffer[at + offsetOf.kind]!
+  if (buffer[at]! >> 4 === 9 && buffer[at + 1] === 0xcd && found > layoutVersion && found < 16)
+    throw new BrokerError(
+      'FORMAT_VERSION_LATER',
+      `an envelope of layout ${found}, ${layoutVersion} is known here`,
+    )
 }
 
 /** The offset behind the envelope at `at`, which has been checked before. */

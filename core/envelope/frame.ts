@@ -6,6 +6,7 @@
 import { hash as digest } from 'node:crypto'
 import { BrokerError } from '../base/broker-error.ts'
 import { checkEnvelope, readSafeU64, writeSafeU64 } from './envelope.ts'
+import { checkVersion } from './version.ts'
 
 export const hashBytes = 32
 /** What the first frame of a partition names as the hash before it. */
@@ -36,6 +37,7 @@ export function writeChainLink(buffer: Buffer, at: number, link: ChainLink): num
  * @throws BrokerError FRAME_MALFORMED
  */
 export function readChainLink(frame: Buffer): ChainLink {
+  checkVersion(frame, 0, linkVersion, 'a chain link')
   const whole =
     frame.length >= chainLinkBytes &&
     frame[0] === 0x94 &&

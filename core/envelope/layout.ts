@@ -75,6 +75,10 @@ export const trialBlocks = { messages: [240, 247], facts: [248, 255] } as const
 /** `bodyType` of a RESPONSE whose body is the sentence that says why the request failed, UTF-8, and no ResponseBody. */
 export const causeBodyType = 0xffff
 
+/** True when an envelope kind stands in a block. */
+export const isInBlock = (kind: number, [first, last]: readonly [number, number]): boolean =>
+  kind >= first && kind <= last
+
 type Field = { readonly name: string; readonly tag: number; readonly width: number }
 const fields = [
   { name: 'kind', tag: 0xcd, width: 2 },

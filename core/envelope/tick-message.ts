@@ -11,6 +11,7 @@
 import { writeOctetsOf } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { readEui64, type Eui64 } from '../base/eui64.ts'
+import { checkVersion, isLaterVersion } from './version.ts'
 
 const version = 1
 const headBytes = 1 + 3
@@ -88,6 +89,7 @@ function walk(
   onFacts: ((partition: number, frameView: Buffer) => void) | undefined,
   onDeliveries: ((party: Eui64, frameView: Buffer) => void) | undefined,
 ): void {
+  checkVersion(message, 0, version, 'a tick')
   expect(
     message,
     0,
@@ -140,7 +142,7 @@ export function partyFramesOf(message: Buffer): Map<Eui64, Buffer> {
   try {
     readTickMessage(message, undefined, (party, frame) => frames.set(party, frame))
   } catch (fault) {
-    if (!(fault instanceof BrokerError)) throw fault
+    if (!(fault instanceof BrokerError) || isLaterVersion(fault)) throw fault
     frames.clear()
   }
   return frames

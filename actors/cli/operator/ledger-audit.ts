@@ -22,7 +22,7 @@ import {
   readTime,
 } from '../../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts'
-import { Kind } from '../../../core/envelope/layout.ts'
+import { deviceBlocks, isInBlock, Kind } from '../../../core/envelope/layout.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../../core/ports/snapshot.ts'
@@ -107,18 +107,18 @@ export class LedgerAudit {
   readLines(message: LedgerMessage): void {
     readTickMessage(
       message.data,
-      (partition, frame) =>
-        forEachEnvelope(frame, chainLinkBytes, (at) =>
-          this.onFact(
-            partition,
-            readTarget(frame, at),
-            readFact(frame, at),
-            message.sequence,
-            readTime(frame, at),
-          ),
-        ),
+      (partition, frame) => this.readFacts(partition, frame, message.sequence),
       (party, frame) => this.readDeliveries(party, frame, message.sequence),
     )
+  }
+
+  /** Those of devices; other kinds of actor have none that operators are shown. */
+  private readFacts(partition: number, frame: Buffer, sequence: number): void {
+    forEachEnvelope(frame, chainLinkBytes, (at) => {
+      if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
+      const device = readTarget(frame, at)
+      this.onFact(partition, device, readFact(frame, at), sequence, readTime(frame, at))
+    })
   }
 
   private fault(text: string): void {
@@ -133,15 +133,7 @@ export class LedgerAudit {
     try {
       const before = this.chains.get(partition) ?? genesis
       this.chains.set(partition, stepChain(partition, before, frame, sequence))
-      forEachEnvelope(frame, chainLinkBytes, (at) =>
-        this.onFact(
-          partition,
-          readTarget(frame, at),
-          readFact(frame, at),
-          sequence,
-          readTime(frame, at),
-        ),
-      )
+      this.readFacts(partition, frame, sequence)
     } catch (fault) {
       this.broken.add(partition)
       this.fault(`partition ${partition}, sequence ${sequence}: ${said(fault)}`)

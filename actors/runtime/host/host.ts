@@ -157,6 +157,7 @@ export class Host {
   /** Why this host cannot serve as it should now, or undefined. */
   get trouble(): string | undefined {
     if (this.hasFailed) return 'the pipeline has ended'
+    if (this.partitions.laterVersion !== undefined) return this.partitions.laterVersion
     if (!this.ledgerRoom.isForNew(0)) return 'BROKER_LEDGER_FULL'
     const ticking = this.options.clock.elapsedMs() - this.tickStartedAt
     if (this.isBusy && this.tickStartedAt > 0 && ticking > limits.tickMsMax)

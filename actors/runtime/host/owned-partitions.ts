@@ -17,6 +17,7 @@ import { tickSubject } from '../../../core/ports/ledger.ts'
 import { shareOf } from './balance.ts'
 import type { Hold, PartitionPorts } from './host-options.ts'
 import type { HostMetrics } from './host-metrics.ts'
+import { isLaterVersion } from '../../../core/envelope/version.ts'
 import { Loader } from '../recovery/loader.ts'
 import { Partition } from '../partition/partition.ts'
 
@@ -58,6 +59,8 @@ export class OwnedPartitions {
   fence = 0
   /** A lease has changed since: perhaps one of ours, and our ticks are sealed. */
   isFenceStale = false
+  /** Why nothing is served: a later version has written to the ledger. */
+  laterVersion: string | undefined
   private isTaking = false
   private isClosing = false
 
@@ -352,11 +355,17 @@ export class OwnedPartitions {
   /** Brings partitions, which the fence speaks for, up to date; those that cannot be read are closed. */
   private async bringUp(partitions: readonly Partition[]): Promise<Partition[]> {
     const loaded: Partition[] = []
-    await this.loader.load(
-      partitions.filter(({ isClosed }) => !isClosed),
-      (partition) => loaded.push(partition),
-      this.fence,
-    )
+    try {
+      await this.loader.load(
+        partitions.filter(({ isClosed }) => !isClosed),
+        (partition) => loaded.push(partition),
+        this.fence,
+      )
+      this.laterVersion = undefined
+    } catch (fault) {
+      if (isLaterVersion(fault)) this.laterVersion = fault.message
+      throw fault
+    }
     return loaded
   }
 

@@ -2,6 +2,7 @@
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { sameBytes } from '../../../core/base/bytes.ts'
 import { genesisHash, hashOfFrame, readChainLink } from '../../../core/envelope/frame.ts'
+import { isLaterVersion } from '../../../core/envelope/version.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import type { Checkpoint } from '../../../core/ports/store.ts'
 
@@ -50,7 +51,8 @@ export function isInChain(
   }
   try {
     if (tick !== undefined) readTickMessage(tick, compare, undefined)
-  } catch {
+  } catch (fault) {
+    if (isLaterVersion(fault)) throw fault
     // Another kind of message stands there: another ledger.
     return false
   }

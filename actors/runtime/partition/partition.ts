@@ -233,7 +233,10 @@ export class Partition {
     forEachEnvelope(data, chainLinkBytes, (at) => {
       const kind = this.options.kinds.ofFact(readKind(data, at))
       if (kind === undefined)
-        throw new BrokerError('ENVELOPE_MALFORMED', `kind ${readKind(data, at)} is no fact`)
+        throw new BrokerError(
+          'FORMAT_VERSION_LATER',
+          `no kind of actor has the fact ${readKind(data, at)}`,
+        )
       const id = actorIdOf(kind.number, readTarget(data, at))
       const actor = this.wake(id, 0)
       this.markDirty(id, actor)

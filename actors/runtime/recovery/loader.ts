@@ -7,6 +7,7 @@
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
+import { isLaterVersion } from '../../../core/envelope/version.ts'
 import { tickSubjects, type Ledger, type LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { Log } from '../../../core/ports/log.ts'
 import type { SnapshotStore } from '../../../core/ports/snapshot.ts'
@@ -130,6 +131,7 @@ export class Loader {
         undefined,
       )
     } catch (fault) {
+      if (isLaterVersion(fault)) throw fault
       // Whose frames were in it is shown by the chains, which do not hold across it.
       this.log.error({ sequence, fault: String(fault) }, 'a tick in the ledger is malformed')
     }
