@@ -36,6 +36,8 @@ export function checkEnvelope(buffer: Buffer, at: number): number {
       )
     }
   }
+  if (buffer[at + offsetOf.kind + 1] === 0)
+    throw new BrokerError('ENVELOPE_MALFORMED', `kind 0 at octet ${at}`)
   if (!kinds.has(buffer[at + offsetOf.kind + 1]!))
     throw new BrokerError(
       'FORMAT_VERSION_LATER',
