@@ -12,6 +12,7 @@ import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
+import { Trials } from './trials.ts'
 
 /** `request` is a name of names.ts, undefined for a fault of no single one. */
 export type Violation = { what: string; request: string | undefined }
@@ -34,6 +35,7 @@ export class LedgerChecker {
   private readonly carriedOut = new Map<string, number>()
   private readonly ticks: Tick[] = []
   private next = 0
+  readonly trials = new Trials((what) => this.fault(what))
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
   /** Called with each fact of the ledger. */
@@ -83,6 +85,7 @@ export class LedgerChecker {
   }
 
   private readFactAt(frame: Buffer, at: number, subject: string): void {
+    if (readKind(frame, at) === Kind.TRIAL_ADDED) return this.trials.read(frame, at)
     const fact = readFact(frame, at)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))

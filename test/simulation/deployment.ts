@@ -18,6 +18,7 @@ import type { Wan } from '../../core/ports/wan.ts'
 import { hostedDeviceOf, type DeviceBehaviour } from '../support/device-behaviour.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import { vault } from '../support/keys.ts'
+import { hostedTrial } from '../support/trial-kind.ts'
 import type { LedgerChecker } from './checkers.ts'
 import { Disks } from './disks.ts'
 import type { Faults } from './faults.ts'
@@ -120,11 +121,15 @@ export class Deployment {
     let isDone = false
     void registerDevices(entries, ports).then(() => (isDone = true))
     while (!isDone) await this.pass(100)
+    this.addToTrial = (index) => this.checker.trials.add(index, ports.bus, directory)
     this.replaceKeys = (meter) => {
       this.note(`the operator wants new keys for meter ${meter}`)
       void replaceKeys([deviceKey(meter)], ports)
     }
   }
+
+  /** Sends a number to an actor of the other kind. */
+  addToTrial: (index: number) => void = () => undefined
 
   /** As the operators' door does, which stays where it is. */
   replaceKeys: (meter: number) => void = () => undefined
@@ -176,7 +181,7 @@ export class Deployment {
       partitionCount,
       ledger,
       bus,
-      kinds: [hostedDeviceOf({ ...rest, wan, keys: vault }, this.plant.behaviour)],
+      kinds: [hostedDeviceOf({ ...rest, wan, keys: vault }, this.plant.behaviour), hostedTrial],
       openStore: (number) => {
         const store = this.disks.open(life, number, ports.takeTime)
         return this.plant.store?.(store) ?? store

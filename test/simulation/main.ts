@@ -27,11 +27,18 @@ if (values.help) {
 const first = whole(values.seed)
 const count = whole(values.count)
 const startedAt = performance.now()
-const sum = { simulatedMs: 0, accepted: 0, asked: 0, forgotten: 0, keysChanged: 0 }
+const sum = { simulatedMs: 0, accepted: 0, asked: 0, forgotten: 0, keysChanged: 0, added: 0 }
 let wrongCount = 0
 for (let seed = first; seed < first + count; seed++) {
   const { violation, ...outcome } = await simulate(seed)
-  for (const key of ['simulatedMs', 'accepted', 'asked', 'forgotten', 'keysChanged'] as const)
+  for (const key of [
+    'simulatedMs',
+    'accepted',
+    'asked',
+    'forgotten',
+    'keysChanged',
+    'added',
+  ] as const)
     sum[key] += outcome[key]
   if (violation === undefined) continue
   wrongCount++
@@ -54,6 +61,6 @@ const seconds = (performance.now() - startedAt) / 1_000
 const hours = sum.simulatedMs / 3_600_000
 process.stdout.write(
   `${count} lives, ${wrongCount} went wrong; ${sum.accepted} requests accepted, ${sum.asked} exchanges with meters, ` +
-    `${sum.keysChanged} keys replaced, ${sum.forgotten} ticks forgotten; ${hours.toFixed(1)} simulated hours in ${seconds.toFixed(1)} s: ${(hours / seconds).toFixed(2)} hours per second\n`,
+    `${sum.keysChanged} keys replaced, ${sum.added} numbers added, ${sum.forgotten} ticks forgotten; ${hours.toFixed(1)} simulated hours in ${seconds.toFixed(1)} s: ${(hours / seconds).toFixed(2)} hours per second\n`,
 )
 process.exit(wrongCount > 0 ? 1 : 0)

@@ -1,10 +1,11 @@
 /** Bugs planted between a host and its ports, to show that the simulation finds their like. No product code knows of them. */
+import { ActorKindNumber, kindOfActor } from '../../core/base/actor-id.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeCursor, encodeCursor } from '../../core/envelope/delivery-id.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { pastCountOf } from '../../actors/device/past-counters.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
-import { ledgerOver } from '../support/pass-through.ts'
+import { ledgerOver, storeOver } from '../support/pass-through.ts'
 import type { Plant } from './deployment.ts'
 
 export const planted: Readonly<Record<string, Plant>> = {
@@ -52,6 +53,7 @@ export const planted: Readonly<Record<string, Plant>> = {
       save: (changes) => {
         const states = new Map(changes.states)
         for (const [device, packed] of states) {
+          if (kindOfActor(device) !== ActorKindNumber.DEVICE) continue
           const state = unpackState(packed)!
           state.ended = ''
           state.originators = []
@@ -127,6 +129,12 @@ export const planted: Readonly<Record<string, Plant>> = {
       park,
       clockSet: () => undefined,
     },
+  },
+  'a kind of actor forgotten by the store': {
+    store: (store) =>
+      storeOver(store, {
+        load: (id) => (kindOfActor(id) === ActorKindNumber.DEVICE ? store.load(id) : undefined),
+      }),
   },
   'an outcome delivered twice': {
     behaviour: {

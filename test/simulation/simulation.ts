@@ -32,6 +32,8 @@ export type Outcome = {
   forgotten: number
   /** Keys that meters took into use. */
   keysChanged: number
+  /** Numbers that actors of another kind have added. */
+  added: number
 }
 
 export const stepCountDefault = 60
@@ -60,6 +62,7 @@ export async function simulate(
 ): Promise<Outcome> {
   const faults = new Faults(seed, without)
   const work = new Chance(seed, 'workload')
+  const trialWork = new Chance(seed, 'trials')
   const lines: Array<{ request: string | undefined; text: string }> = []
   const note = (text: string, request?: string): void =>
     void lines.push({ request, text: `${String(clock.now() - startedAt).padStart(8)} ms  ${text}` })
@@ -91,6 +94,7 @@ export async function simulate(
   for (let step = 1; step <= stepCount && violation === undefined; step++) {
     ask(work, suppliers)
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
+    if (trialWork.is(0.5)) deployment.addToTrial(trialWork.pick(meterCount))
     trouble(deployment, faults, note)
     await deployment.pass(work.is(0.2) ? work.between(1_000, 8_000) : work.between(1, 500))
     violation = violationNow()
@@ -120,6 +124,7 @@ export async function simulate(
     checker.checkAlive(clock.elapsedMs(), stoppedAt, deadlineGraceMs, aliveMsMax)
     violation ??= violationNow()
   } while (violation === undefined && open.length > 0 && waitedMs() < drainedMsMax)
+  checker.trials.checkOwed()
   for (const [request, { isCarriedOut }] of checker.ended)
     if (isCarriedOut && !meters.carriedOut.has(request))
       checker.fault('answered well by a meter that did not carry it out', request)
@@ -139,6 +144,7 @@ export async function simulate(
     asked: meters.askedCount,
     forgotten: checker.forgottenCount,
     keysChanged: meters.secured.changedCount,
+    added: checker.trials.count,
   }
 }
 

@@ -3,7 +3,14 @@
  * to be woken when `deadline` comes, fails on 13, and keeps nothing of 0.
  */
 import { ActorKindNumber } from '../../core/base/actor-id.ts'
-import { readCounter, readDeadline, writeEnvelope } from '../../core/envelope/envelope.ts'
+import {
+  readCorrelation,
+  readCounter,
+  readDeadline,
+  readLane,
+  writeEnvelope,
+  type Header,
+} from '../../core/envelope/envelope.ts'
 import { headerBytes, Kind, trialBlocks } from '../../core/envelope/layout.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { errorId } from '../../core/base/error-table.ts'
@@ -13,7 +20,14 @@ import { acknowledge, refuse, type ActorEffect } from '../../actors/kind/effects
 import type { ActorMessage } from '../../actors/kind/messages.ts'
 
 type Trial = { sum: number; wakeAt: number; wakes: number }
-type Added = { type: 'TRIAL_ADDED'; value: number; wakeAt: number; isWake: boolean }
+/** `sum` is that after it, as its decision had it. */
+export type Added = {
+  type: 'TRIAL_ADDED'
+  value: number
+  sum: number
+  wakeAt: number
+  isWake: boolean
+}
 
 const accepted = errorId('REQUEST_ACCEPTED')
 
@@ -28,10 +42,11 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added> = {
       const value = Number(readCounter(message.buffer, message.at))
       if (value === 13) throw new TypeError('poison')
       const wakeAt = readDeadline(message.buffer, message.at)
-      if (value > 0) out.facts.push({ type: 'TRIAL_ADDED', value, wakeAt, isWake: false })
+      const sum = state.sum + value
+      if (value > 0) out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false })
       acknowledge(out, message, accepted, now)
     } else if (message.type === 'WAKE' && state.wakeAt > 0 && state.wakeAt <= now)
-      out.facts.push({ type: 'TRIAL_ADDED', value: 0, wakeAt: 0, isWake: true })
+      out.facts.push({ type: 'TRIAL_ADDED', value: 0, sum: state.sum, wakeAt: 0, isWake: true })
     out.effects.push({ type: 'WAKE_AT', at: state.wakeAt })
   },
   evolve(state, { value, wakeAt, isWake }) {
@@ -52,25 +67,20 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added> = {
   isNew: (message) => message.type === 'ARRIVED',
   smallerOf: () => undefined,
   isWritten: () => true,
-  writeFact(frame, id, { value, wakeAt, isWake }) {
+  writeFact(frame, id, fact) {
     const at = frame.reserve(headerBytes)
-    writeEnvelope(frame.target, at, headerOf(Kind.TRIAL_ADDED, id, value, wakeAt, isWake), none)
+    writeEnvelope(frame.target, at, headerOf(id, fact), none)
     frame.count++
   },
-  readFact: (buffer, at) => ({
-    type: 'TRIAL_ADDED',
-    value: Number(readCounter(buffer, at)),
-    wakeAt: readDeadline(buffer, at),
-    isWake: buffer[at + 6] === Lane.BULK,
-  }),
+  readFact: readAdded,
   packState: (state) => Buffer.from(JSON.stringify(state)),
   unpackState: (packed) => JSON.parse(Buffer.from(packed).toString()) as Trial,
 }
 
 const none = Buffer.alloc(0)
 
-const headerOf = (kind: Kind, id: string, value: number, deadline: number, isWake: boolean) => ({
-  kind,
+const headerOf = (id: string, { value, sum, wakeAt, isWake }: Added): Header => ({
+  kind: Kind.TRIAL_ADDED,
   lane: isWake ? Lane.BULK : Lane.NORMAL,
   srv: 0 as Srv,
   outcome: 0,
@@ -80,9 +90,20 @@ const headerOf = (kind: Kind, id: string, value: number, deadline: number, isWak
   target: Buffer.from(id, 'latin1'),
   counter: BigInt(value),
   time: 0,
-  deadline,
-  correlation: 0,
+  deadline: wakeAt,
+  correlation: sum,
 })
+
+/** The fact at `buffer[at]`. */
+export function readAdded(buffer: Buffer, at: number): Added {
+  return {
+    type: 'TRIAL_ADDED',
+    value: Number(readCounter(buffer, at)),
+    sum: readCorrelation(buffer, at),
+    wakeAt: readDeadline(buffer, at),
+    isWake: readLane(buffer, at) === Lane.BULK,
+  }
+}
 
 /** Hosted without effects of its own. */
 export const hostedTrial: HostedKind = {

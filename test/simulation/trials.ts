@@ -1,0 +1,65 @@
+/**
+ * Actors of another kind beside the devices, under the same octets: they are sent numbers, and each
+ * of their facts must continue the sum of those before it, wherever the partition went meanwhile.
+ * What was acknowledged is in the ledger; what nobody answered may be there, once or more.
+ */
+import { fnv1a32 } from '../../core/base/bytes.ts'
+import { errorCodeOf } from '../../core/base/error-table.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
+import { readOutcome, readTarget } from '../../core/envelope/envelope.ts'
+import { Kind } from '../../core/envelope/layout.ts'
+import { hostSubject, type Bus, type OwnerDirectory } from '../../core/ports/bus.ts'
+import { deviceKey, envelopeOf } from '../support/envelopes.ts'
+import { readAdded } from '../support/trial-kind.ts'
+import { meterCount } from './names.ts'
+
+const answerMsMax = 5_000
+
+export class Trials {
+  /** Facts continue it; 0 for an actor that has none yet. */
+  private readonly sums = new Map<Eui64, number>()
+  private readonly written = new Set<number>()
+  /** Acknowledged, and not seen in the ledger yet. */
+  private readonly owed = new Set<number>()
+  private last = 100
+  private readonly fault: (what: string) => void
+
+  constructor(fault: (what: string) => void) {
+    this.fault = fault
+  }
+
+  get count(): number {
+    return this.written.size
+  }
+
+  /** Sends the next number to the trial beside meter `index`; nobody sends it again. */
+  add(index: number, bus: Bus, directory: OwnerDirectory): void {
+    const device = deviceKey(index % meterCount)
+    const value = ++this.last
+    const partition = fnv1a32(Buffer.from(device, 'latin1')) % directory.partitionCount
+    const envelope = envelopeOf({ kind: Kind.TRIAL_ADD, device, counter: value })
+    bus.request(hostSubject(directory.ownerOf(partition) ?? ''), envelope, answerMsMax).then(
+      (answer) => {
+        if (errorCodeOf(readOutcome(answer, 0)) !== 'REQUEST_ACCEPTED') return
+        if (!this.written.has(value)) this.owed.add(value)
+      },
+      () => undefined,
+    )
+  }
+
+  /** Reads a fact of the ledger. */
+  read(frame: Buffer, at: number): void {
+    const actor = readTarget(frame, at)
+    const { value, sum } = readAdded(frame, at)
+    const before = this.sums.get(actor) ?? 0
+    if (sum !== before + value) this.fault(`a trial was ${before}, got ${value} and became ${sum}`)
+    this.sums.set(actor, sum)
+    this.written.add(value)
+    this.owed.delete(value)
+  }
+
+  /** Once all of the ledger has been read. */
+  checkOwed(): void {
+    for (const value of this.owed) this.fault(`a trial was told of ${value}, which is not written`)
+  }
+}
