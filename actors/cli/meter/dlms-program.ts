@@ -5,7 +5,7 @@ import type { DecodeOptions } from './dlms-decode.ts'
 import { bareHost } from '../../../core/base/host-port.ts'
 import { hexIn } from './option-octets.ts'
 import type { ObjectOptions } from './meter-commands.ts'
-import type { MeterOptions } from './meter-options.ts'
+import type { MeterOptions } from './option-texts.ts'
 import type { ProfileOptions } from './meter-profile.ts'
 import type { ListeningTerminal, PushListenOptions } from './push-listen.ts'
 

@@ -28,13 +28,8 @@ import {
 import type { CosemResult } from '../../../core/ports/wan.ts'
 import { wordsOfJson } from './json-words.ts'
 import { shortNamesOf } from '../../../core/wan/sockets/client-terms.ts'
-import {
-  clientOptionsOf,
-  meterOf,
-  publicOptionsOf,
-  type Meter,
-  type MeterOptions,
-} from './meter-options.ts'
+import { clientOptionsOf, meterOf, publicOptionsOf, type Meter } from './meter-options.ts'
+import type { MeterOptions } from './option-texts.ts'
 import { MeterCall } from './meter-call.ts'
 import type { MeterAssociation } from './meter-session.ts'
 import { describeApdu } from './push-words.ts'

@@ -6,7 +6,7 @@ import { deviceProfileOf } from '../../../core/inventory/device-profiles.ts'
 import { deviceTimeOf, type DeviceTime } from '../../../core/catalogue/device-time.ts'
 import { timeZoneOf, timeZoneWords } from '../../../core/catalogue/time-zone.ts'
 import type { DeviceAddress, DeviceModel } from '../../../core/ports/wan.ts'
-import type { MeterOptions } from './meter-options.ts'
+import type { MeterOptions } from './option-texts.ts'
 
 const options: readonly [field: string, option: string][] = [
   ['address.counter.obis', '--counter-object'],

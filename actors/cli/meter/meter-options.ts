@@ -36,43 +36,7 @@ import { devicesIn, keysInFile } from './key-files.ts'
 import type { MeterPlace } from './meter-line.ts'
 import { modelIn, timeIn } from './meter-model.ts'
 import { keyIn, octetsIn, titleIn } from './option-octets.ts'
-
-/** Texts of the command line that say which keys there are. */
-export type KeyOptions = {
-  suite?: string
-  keys?: string
-  unicastKey?: string
-  broadcastKey?: string
-  authenticationKey?: string
-  devices?: string
-}
-
-/** Texts of the command line. What is left out is as the inventory has it, or as it is usual. */
-export type MeterOptions = KeyOptions & {
-  client?: string
-  logicalDevice?: string
-  transport?: string
-  hdlcAddressOctets?: string
-  profile?: string
-  waitMs?: string
-  password?: string
-  mechanism?: string
-  protection?: string
-  generalCiphering?: string
-  sign?: string
-  systemTitle?: string
-  meterTitle?: string
-  counter?: string
-  counterObject?: string
-  counterClient?: string
-  conformance?: string
-  shortNames?: string
-  modeE?: string | true
-  modeEBaudMax?: string
-  timeZone?: string
-  hex: boolean
-  json: boolean
-}
+import type { KeyOptions, MeterOptions } from './option-texts.ts'
 
 /** A meter as it was asked for: where it is, and how it is spoken to. */
 export type Meter = {

@@ -24,7 +24,7 @@ import {
 import type { Selection } from '../../../core/dlms/apdu/descriptor.ts'
 import { wordsOfJson } from './json-words.ts'
 import { numberOf, scaledText, valueOf, withMeter, type Terminal } from './meter-commands.ts'
-import type { MeterOptions } from './meter-options.ts'
+import type { MeterOptions } from './option-texts.ts'
 import type { MeterAssociation } from './meter-session.ts'
 
 export type ProfileOptions = MeterOptions & { from?: string; to?: string; entries?: string }

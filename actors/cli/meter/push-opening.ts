@@ -16,7 +16,8 @@ import {
 import { tagBytes } from '../../../core/crypto/crypto.ts'
 import type { DeviceKeys } from '../../../core/crypto/key-vault.ts'
 import { systemRandom } from '../../../core/ports/random.ts'
-import { keysOf, suiteIn, titleDefault, wholeIn, type KeyOptions } from './meter-options.ts'
+import { keysOf, suiteIn, titleDefault, wholeIn } from './meter-options.ts'
+import type { KeyOptions } from './option-texts.ts'
 import { devicesIn, keySetsInFile } from './key-files.ts'
 import { titleIn } from './option-octets.ts'
 

@@ -1,6 +1,6 @@
 /**
  * The event log of a meter: power cuts that come from chance alone (nothing is remembered of them), and what was done to the meter, which
- * is remembered, the newest `doingsMax` of it.
+ * is remembered, the newest `eventsMax` of it.
  */
 import { Stream, drawBelow } from './chance.ts'
 import { dayMs } from './load-curve.ts'
@@ -30,7 +30,7 @@ export type EventCode = (typeof EventCode)[keyof typeof EventCode]
 export type MeterEvent = { readonly atMs: number; readonly code: EventCode }
 
 /** What was done to one meter and is remembered; older ones are forgotten first. */
-export const doingsMax = 32
+export const eventsMax = 32
 /** Power cuts are kept this long: as long as the half hours. */
 export const outageDaysMax = 400
 const outageBlockDays = 40
@@ -62,12 +62,15 @@ export function outagesBetween(
   return outages
 }
 
-/** The whole log at `nowMs`, oldest first: power cuts since `sinceMs` (at most `outageDaysMax` ago) and `doings`. */
+/**
+ * The whole log at `nowMs`, oldest first: power cuts since `sinceMs` (at most `outageDaysMax` ago) and the
+ * events `recorded` of the meter.
+ */
 export function eventsUntil(
   seed: number,
   sinceMs: number,
   nowMs: number,
-  doings: readonly MeterEvent[],
+  recorded: readonly MeterEvent[],
 ): MeterEvent[] {
   const fromMs = Math.max(sinceMs, nowMs - outageDaysMax * dayMs)
   const events: MeterEvent[] = []
@@ -75,7 +78,7 @@ export function eventsUntil(
     if (outage.fromMs >= fromMs) events.push({ atMs: outage.fromMs, code: EventCode.POWER_DOWN })
     if (outage.toMs <= nowMs) events.push({ atMs: outage.toMs, code: EventCode.POWER_UP })
   }
-  events.push(...doings)
+  events.push(...recorded)
   // Stable: what happened in one millisecond keeps its order.
   return events.sort((a, b) => a.atMs - b.atMs)
 }

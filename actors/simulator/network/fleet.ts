@@ -27,7 +27,8 @@ import {
   type MeterFraming,
 } from './framing.ts'
 import { clientKeyOctets, simulatedClientTitle, type KeyOctets } from '../model/meter-keys.ts'
-import { Meter, type MeterModel } from '../meter.ts'
+import { Meter } from '../meter.ts'
+import type { MeterModel } from '../model/meter-state.ts'
 import {
   dialIn,
   nameOf,

@@ -19,7 +19,7 @@ import {
 import type { Clock } from '../../../core/ports/clock.ts'
 import { serveConnection, type Concentrator } from './connection.ts'
 import { simulatedClientTitle } from '../model/meter-keys.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { meterEui64 } from '../model/population.ts'
 import { pushedValue } from '../objects/push-objects.ts'
 import { managementClient } from '../model/access-link.ts'
@@ -35,14 +35,14 @@ export type PushTarget = { host: string; port: number }
 
 const alarmRegister = Buffer.from([0, 0, 97, 98, 0, 255])
 
-function now(meter: Meter): Buffer {
+function now(meter: MeterState): Buffer {
   const bytes = Buffer.alloc(cosemDateTimeBytes)
   writeCosemDateTime(bytes, 0, meter.timeAt(meter.model.clock.now()))
   return bytes
 }
 
 /** The APDU, in the clear: when it is, and what the meter's push setup lists. */
-export function notificationOf(meter: Meter, kind: 'data' | 'event', invokeId = 1): Buffer {
+export function notificationOf(meter: MeterState, kind: 'data' | 'event', invokeId = 1): Buffer {
   if (kind === 'event')
     return encodeApdu({
       type: 'event-notification-request',
@@ -59,7 +59,7 @@ export function notificationOf(meter: Meter, kind: 'data' | 'event', invokeId = 
 }
 
 /** `apdu` under the keys of the meter, so that its sender shows: general-glo-ciphering; as it is for a meter without. */
-function protectedBy({ security }: Meter, apdu: Buffer): Buffer {
+function protectedBy({ security }: MeterState, apdu: Buffer): Buffer {
   if (security === undefined) return apdu
   const { suite, keys, counters, ownTitle } = security.forAssociation
   const channel = new SecurityChannel({
@@ -78,7 +78,7 @@ function protectedBy({ security }: Meter, apdu: Buffer): Buffer {
 
 /** The octets of a push, as they go out. */
 export function pushBytes(
-  meter: Meter,
+  meter: MeterState,
   kind: PushKind = 'data',
   framing: PushFraming = 'wrapper',
 ): Buffer {
@@ -101,7 +101,7 @@ export function pushBytes(
 }
 
 /** What a meter calls itself when it dials in: its EUI-64, sixteen digits. */
-export const nameOf = ({ number }: Pick<Meter, 'number'>): string =>
+export const nameOf = ({ number }: Pick<MeterState, 'number'>): string =>
   meterEui64(number).replaceAll('-', '')
 
 /** How long a push may take, closing included. */
@@ -140,7 +140,7 @@ export function sendPush(
 
 /** Sends a push to `host:port`, as a meter was told to. @throws BrokerError CONFIG_INVALID, and what the socket says */
 export async function sendNotification(
-  meter: Meter,
+  meter: MeterState,
   destination: string,
   outgoing: Outgoing,
 ): Promise<void> {
@@ -156,7 +156,7 @@ export type Announcement = 'identification' | 'data' | 'alarm'
 /** Dials in, and serves that connection until it closes. The caller owns the socket. */
 export function dialIn(
   { host, port }: PushTarget,
-  meter: Meter,
+  meter: MeterState,
   concentrator: Concentrator,
   announcement: Announcement = 'identification',
 ): Socket {

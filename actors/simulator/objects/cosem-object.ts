@@ -5,7 +5,7 @@
 import { AxdrWriter } from '../../../core/dlms/axdr/axdr.ts'
 import { parseObis } from '../../../core/dlms/axdr/obis.ts'
 import type { Link } from '../model/access-link.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 
 /** An action-result, with a value where the method returns one. */
 export type Outcome = number | { result: number; value: Buffer }
@@ -30,17 +30,22 @@ export type SimulatedObject = {
   readonly isThere?: (link: Link) => boolean
   /** Reads attribute 2 to `attributeMax`: its A-XDR value (shared: not to be changed), or a data-access-result. */
   read(
-    meter: Meter,
+    meter: MeterState,
     attribute: number,
     nowMs: number,
     selection: Buffer | undefined,
     link: Link,
   ): Buffer | number
   /** Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR value. */
-  readonly write?: (meter: Meter, attribute: number, valueView: Buffer, nowMs: number) => number
+  readonly write?: (
+    meter: MeterState,
+    attribute: number,
+    valueView: Buffer,
+    nowMs: number,
+  ) => number
   /** Absent when nobody may invoke anything. */
   readonly invoke?: (
-    meter: Meter,
+    meter: MeterState,
     method: number,
     parameterView: Buffer | undefined,
     nowMs: number,

@@ -13,7 +13,7 @@ import { cosemObject, encoded, encodedEnumerations, type SimulatedObject } from 
 import { eventsUntil, EventCode, outagesBetween } from '../model/event-log.ts'
 import { dayMs, fillDays, fillHalfHours, halfHourMs } from '../model/load-curve.ts'
 import { halfHoursPerDay } from '../model/day-shape.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { encodeRows, ProfileRows, type Cell } from './profile-buffer.ts'
 import { parseSelection, profileSelectors, type CaptureObject } from './selective-access.ts'
 import { averageDecivolts } from '../model/voltage.ts'
@@ -53,7 +53,7 @@ type Profile = {
   readonly periodSeconds: number
   readonly rowsMax: number
   readonly columns: readonly Column[]
-  open(meter: Meter, nowMs: number): RowSource
+  open(meter: MeterState, nowMs: number): RowSource
 }
 
 const scratch = new ProfileRows(halfHourRowsMax)
@@ -61,7 +61,7 @@ const scratch = new ProfileRows(halfHourRowsMax)
 /** The part of the buffer that `selection` asks for, all of it without one; or a data-access-result. */
 function readBuffer(
   profile: Profile,
-  meter: Meter,
+  meter: MeterState,
   nowMs: number,
   selection: Buffer | undefined,
 ): Buffer | number {
@@ -162,8 +162,8 @@ function profileObject(profile: Profile): SimulatedObject {
 function periodic(
   periodMs: number,
   rowsMax: number,
-  fillValues: (meter: Meter, first: number, rows: ProfileRows) => void,
-): (meter: Meter, nowMs: number) => RowSource {
+  fillValues: (meter: MeterState, first: number, rows: ProfileRows) => void,
+): (meter: MeterState, nowMs: number) => RowSource {
   return (meter, nowMs) => {
     const end = Math.floor(nowMs / periodMs) + 1
     const first = Math.min(end, Math.max(end - rowsMax, meter.putInAtMs / periodMs + 1))
@@ -181,7 +181,7 @@ function periodic(
 }
 
 /** Marks rows in whose period the power failed or the clock was set. */
-function fillStatuses(meter: Meter, rows: ProfileRows, periodMs: number): void {
+function fillStatuses(meter: MeterState, rows: ProfileRows, periodMs: number): void {
   rows.statuses.fill(0, 0, rows.count)
   const firstMs = rows.stamps[0]! - periodMs
   const lastMs = rows.stamps[rows.count - 1]!
@@ -193,21 +193,21 @@ function fillStatuses(meter: Meter, rows: ProfileRows, periodMs: number): void {
     mark(fromMs, RowStatus.POWER_DOWN)
     mark(toMs, RowStatus.POWER_DOWN)
   }
-  for (const { atMs, code } of meter.doings?.events ?? [])
+  for (const { atMs, code } of meter.changes?.events ?? [])
     if (code === EventCode.CLOCK_AFTER) mark(atMs, RowStatus.CLOCK_ADJUSTED)
 }
 
-const fillLoadHalfHours = (meter: Meter, first: number, rows: ProfileRows): void => {
+const fillLoadHalfHours = (meter: MeterState, first: number, rows: ProfileRows): void => {
   fillHalfHours(meter.load, first, rows.count, rows.values)
   meter.takeOutGaps(rows.stamps, rows.values, rows.count)
 }
-const fillLoadDays = (meter: Meter, first: number, rows: ProfileRows): void => {
+const fillLoadDays = (meter: MeterState, first: number, rows: ProfileRows): void => {
   fillDays(meter.load, first, rows.count, rows.values)
   meter.takeOutGaps(rows.stamps, rows.values, rows.count)
 }
 
-function openEvents(meter: Meter, nowMs: number): RowSource {
-  const events = eventsUntil(meter.seed, meter.putInAtMs, nowMs, meter.doings?.events ?? []).slice(
+function openEvents(meter: MeterState, nowMs: number): RowSource {
+  const events = eventsUntil(meter.seed, meter.putInAtMs, nowMs, meter.changes?.events ?? []).slice(
     -eventRowsMax,
   )
   return {
@@ -277,8 +277,8 @@ const captured: readonly SimulatedObject[] = [
     classId: 1,
     attributeMax: 2,
     read(meter, _attribute, nowMs) {
-      const { doings, seed, putInAtMs } = meter
-      const last = eventsUntil(seed, putInAtMs, nowMs, doings?.events ?? []).at(-1)
+      const { changes, seed, putInAtMs } = meter
+      const last = eventsUntil(seed, putInAtMs, nowMs, changes?.events ?? []).at(-1)
       return encoded((w) => w.uint8(last?.code ?? 0))
     },
   }),
