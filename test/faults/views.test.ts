@@ -68,7 +68,7 @@ t.test('inventory and usage of a deployment', async (t) => {
   const caughtUp = async (): Promise<void> => {
     const { ledger, bus, partitionCount } = operator
     const status = await polled(
-      async () => clusterStatus(ledger, bus, await operator.cursors(), partitionCount),
+      async () => clusterStatus({ ledger, bus, cursors: await operator.cursors(), partitionCount }),
       ({ views: all }) => all.length === 1 && all[0]!.lag === 0,
     )
     t.match(formatStatus(status).join('\n'), /^views [a-z0-9]+ {2}lag 0 {2}as of 20/m)

@@ -45,18 +45,26 @@ export type ClusterStatus = {
   streams: readonly StreamReplicas[]
 }
 
-/**
- * Asks every owner that the leases name, and the wan processes `wanIds` that were heard
- * (WanProcesses); `streams` is shown as given.
- */
-export async function clusterStatus(
-  ledger: Ledger,
-  bus: Bus,
-  cursors: CursorStore,
-  partitionCount: number,
-  wanIds: readonly string[] = [],
-  streams: readonly StreamReplicas[] = [],
-): Promise<ClusterStatus> {
+export type ClusterStatusPorts = {
+  ledger: Ledger
+  bus: Bus
+  cursors: CursorStore
+  partitionCount: number
+  /** The wan processes that were heard (WanProcesses). */
+  wanIds?: readonly string[]
+  /** Shown as given. */
+  streams?: readonly StreamReplicas[]
+}
+
+/** Asks every owner that the leases name, and the wan processes `wanIds`. */
+export async function clusterStatus({
+  ledger,
+  bus,
+  cursors,
+  partitionCount,
+  wanIds = [],
+  streams = [],
+}: ClusterStatusPorts): Promise<ClusterStatus> {
   const leases = await Promise.all(
     Array.from({ length: partitionCount }, (_, number) => ledger.lastOn(leaseSubject(number))),
   )

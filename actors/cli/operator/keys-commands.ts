@@ -5,9 +5,8 @@ import { keyCountFields } from '../../../core/cluster/process-status.ts'
 import { directFetch } from '../../../core/ops/direct-fetch.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { AcceptanceResult, ReplacementResult } from '../../broker/registration.ts'
-import type { Command } from 'commander'
 import type { ClusterStatus } from './cluster-status.ts'
-import { addOpsOption, type Print } from '../shared-options.ts'
+import type { Print } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
 import { problemCode, type OpsProblem } from '../problem-sentence.ts'
 
@@ -104,17 +103,4 @@ export function keysStatus({ hosts }: ClusterStatus, print: Print, isJson: boole
       print('Not all partitions have been counted under one key yet: take no key away, ask again.')
   }
   return !isWhole || total('unreadable') + total('nearEnd') > 0 ? 1 : 0
-}
-
-/** Adds `busbar keys accept-counter`. */
-export function addAcceptCounterCommand(keys: Command, print: Print): void {
-  addOpsOption(keys.command('accept-counter'), "a broker's operators' door")
-    .description(
-      "accept the invocation counter of devices as it is now, after a device's own counter went back or is too far ahead; recorded on the ledger",
-    )
-    .argument('<eui64...>', 'devices')
-    .option('--counter <n>', 'the lowest counter that Busbar sends with from now on')
-    .action(async (devices: string[], options: { ops: string; counter?: string }) => {
-      process.exitCode = await acceptCounterCommand(options, devices, print)
-    })
 }
