@@ -15,6 +15,7 @@ import { addInitCommands } from './cli/operator/init-commands.ts'
 import { addKeysCommands } from './cli/operator/keys-program.ts'
 import { addLedgerCommands } from './cli/operator/ledger-program.ts'
 import { addServeCommands } from './cli/operator/serve-commands.ts'
+import { addSettingsCommands } from './cli/operator/settings-commands.ts'
 import { addViewsCommands } from './cli/operator/views-program.ts'
 import { explainFault, UsageFault } from './cli/operator-fault.ts'
 import { addLoadCommand } from './cli/party/load-commands.ts'
@@ -45,6 +46,7 @@ program.hook('preAction', (_program, command) => {
 
 // In the order of --help.
 addServeCommands(program, terminal)
+addSettingsCommands(program, terminal)
 addMetersCommand(program)
 addDevicesCommands(program, terminal)
 addInitCommands(program, terminal)
