@@ -104,7 +104,7 @@ export function surroundingsOf(
   command: Command,
   env: Readonly<Record<string, string | undefined>>,
 ): Surroundings {
-  const { config: file } = command.opts<Configured>()
+  const { config: file } = command.optsWithGlobals<Configured>()
   const { faults, warnings } = unknownVariables(env)
   return { file, faults: [...(file?.faults ?? []), ...faults], warnings }
 }
