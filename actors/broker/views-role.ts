@@ -1,4 +1,7 @@
-/** What a process with the role `views` has: the views over a store in its data directory, and the operators' door to them. */
+/**
+ * What a process with the role `views` has: the views over a store in its data directory, and the
+ * operators' door to them.
+ */
 import type { FastifyInstance } from 'fastify'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { openLmdbRows } from '../../core/store/lmdb-rows.ts'
@@ -63,8 +66,8 @@ export function startViews({
 }
 
 /**
- * Routes of a process without views: the path of devices is there for registration, so that without these the answer would
- * be that GET is not a method of it.
+ * Routes of a process without views: the path of devices is there for registration, so that without
+ * these the answer would be that GET is not a method of it.
  */
 export function addMissingViewsRoutes(app: FastifyInstance): void {
   for (const path of ['/v1/devices', '/v1/devices/:eui64'])

@@ -1,4 +1,7 @@
-/** `text` in lines of at most `columnMax` columns, each behind `prefix`; a word that is longer stands in a line of its own. */
+/**
+ * `text` in lines of at most `columnMax` columns, each behind `prefix`; a word that is longer
+ * stands in a line of its own.
+ */
 export function wrappedLines(text: string, prefix: string, columnMax: number): string[] {
   const lines: string[] = []
   let line = prefix

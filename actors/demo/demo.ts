@@ -1,7 +1,8 @@
 /**
- * `npm start`: a fleet of simulated meters, a broker with its embedded nats-server, and a demonstration supplier that submits
- * the requests of a sample file and takes the answers; then it keeps serving until Ctrl-C. Everything is started through the
- * command line and used through the public doors, so what it shows is what anybody gets.
+ * `npm start`: a fleet of simulated meters, a broker with its embedded nats-server, and a
+ * demonstration supplier that submits the requests of a sample file and takes the answers; then it
+ * keeps serving until Ctrl-C. Everything is started through the command line and used through the
+ * public doors, so what it shows is what anybody gets.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -47,8 +48,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const stopped = new Promise<void>((resolveStopped) => {
     let askedAt = 0
     const stop = (): void => {
-      // Whoever asks a second time does not want to wait; the children end when we are gone. One Ctrl-C may come several times,
-      // from the terminal and from those who started us.
+      // Whoever asks a second time does not want to wait; the children end when we are gone. One
+      // Ctrl-C may come several times, from the terminal and from those who started us.
       const now = performance.now()
       if (isStopped && now - askedAt > sameSignalMs) process.exit(interrupted)
       askedAt = now

@@ -1,7 +1,8 @@
 /**
- * One simulated meter: a small plain object, since one process holds 50,000. It answers COSEM services by descriptor, as
- * the server role of core/dlms asks: it finds the object among those of its kind, which reads or changes the meter's
- * state. Stations 9 and 10 of the path, seen from the other end; associations and sockets are elsewhere.
+ * One simulated meter: a small plain object, since one process holds 50,000. It answers COSEM
+ * services by descriptor, as the server role of core/dlms asks: it finds the object among those of
+ * its kind, which reads or changes the meter's state. Stations 9 and 10 of the path, seen from the
+ * other end; associations and sockets are elsewhere.
  */
 import { DataAccessResult } from '../../core/dlms/apdu/constants.ts'
 import type { SimulatedObject } from './objects/cosem-object.ts'

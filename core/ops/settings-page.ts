@@ -1,6 +1,7 @@
 /**
- * What is said of the settings of a broker: the sentences of `serve --help`, of the file of `busbar init` and of `busbar settings`, and
- * the page docs/operating/settings.md. All of it comes from the table in settings.ts.
+ * What is said of the settings of a broker: the sentences of `serve --help`, of the file of `busbar
+ * init` and of `busbar settings`, and the page docs/operating/settings.md. All of it comes from the
+ * table in settings.ts.
  */
 import { flagOf, settingList, type Setting } from './settings.ts'
 

@@ -1,6 +1,7 @@
 /**
- * Every setting of a broker process as one table: its option, variable, default, and what its values do. The command line, the
- * settings file of `busbar init`, `busbar settings` and docs/operating/settings.md are made from it. Values are read in config.ts.
+ * Every setting of a broker process as one table: its option, variable, default, and what its
+ * values do. The command line, the settings file of `busbar init`, `busbar settings` and
+ * docs/operating/settings.md are made from it. Values are read in config.ts.
  */
 import { z } from 'zod'
 import { limits } from '../base/limits.ts'
@@ -18,7 +19,10 @@ import {
   whole,
 } from './setting-schema.ts'
 
-/** One thing that an operator may set. All texts are sentences for operators, and the only source of what is said of it. */
+/**
+ * One thing that an operator may set. All texts are sentences for operators, and the only source of
+ * what is said of it.
+ */
 export type Setting = {
   readonly env: string
   /** Long option of the command line without its dashes, camelCase. */

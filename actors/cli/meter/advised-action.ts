@@ -1,4 +1,7 @@
-/** Actions of `busbar dlms` and `busbar meter`, whose faults come with advice for a person with one meter. */
+/**
+ * Actions of `busbar dlms` and `busbar meter`, whose faults come with advice for a person with one
+ * meter.
+ */
 
 /** `action`, with advice added to the fault that it throws. */
 export const advised =

@@ -1,4 +1,7 @@
-/** The options of `busbar meter` on the command line: how a meter is reached, and what it is spoken to with. */
+/**
+ * The options of `busbar meter` on the command line: how a meter is reached, and what it is spoken
+ * to with.
+ */
 import { Option, type Command } from 'commander'
 
 /** Adds where keys come from, and whose they are. */

@@ -1,4 +1,7 @@
-/** `busbar meter profile`: the rows of a profile as a person asks for them, cut out here where the meter does not do it. */
+/**
+ * `busbar meter profile`: the rows of a profile as a person asks for them, cut out here where the
+ * meter does not do it.
+ */
 import { asBuffer } from '../../../core/base/bytes.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import type { DeviceTime } from '../../../core/catalogue/device-time.ts'
@@ -143,7 +146,10 @@ function notesOn({ cutRows, rows }: CutProfile, isWhole: boolean): string[] {
   return notes
 }
 
-/** Columns with the scaler and unit of the register they come from; a meter that does not give one leaves them raw. */
+/**
+ * Columns with the scaler and unit of the register they come from; a meter that does not give one
+ * leaves them raw.
+ */
 async function scalersOf(
   meter: MeterAssociation,
   columns: readonly ProfileColumn[],

@@ -1,4 +1,7 @@
-/** `busbar meters`: a fleet of simulated meters in a process of its own, and `busbar meters quirks`: which odd meters it can imitate. */
+/**
+ * `busbar meters`: a fleet of simulated meters in a process of its own, and `busbar meters quirks`:
+ * which odd meters it can imitate.
+ */
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { bareHost, type HostPort } from '../../../core/base/host-port.ts'
 import type { Mechanism } from '../../../core/dlms/security/index.ts'

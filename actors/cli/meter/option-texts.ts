@@ -1,4 +1,7 @@
-/** Options of `busbar meter` as the command line has them: texts, which meter-options.ts and meter-model.ts parse. */
+/**
+ * Options of `busbar meter` as the command line has them: texts, which meter-options.ts and
+ * meter-model.ts parse.
+ */
 /** Texts of the command line that say which keys there are. */
 export type KeyOptions = {
   suite?: string

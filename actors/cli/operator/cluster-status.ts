@@ -25,7 +25,10 @@ export type PartitionRow = {
   owner: string
   leaseSequence: number
   isAlive: boolean
-  /** Ticks between the owner's memory and the end of the ledger that may hold facts of it; undefined when the owner does not answer. */
+  /**
+   * Ticks between the owner's memory and the end of the ledger that may hold facts of it; undefined
+   * when the owner does not answer.
+   */
   lag: number | undefined
   savedSequence: number | undefined
   snapshotSequence: number | undefined
@@ -38,7 +41,10 @@ export type ClusterStatus = {
   wans: WanStatus[]
   /** Hosts that own partitions, and wan processes, that do not answer. */
   silent: string[]
-  /** Processes that have ever had the role views; ticks that each had not counted when it last said so. */
+  /**
+   * Processes that have ever had the role views; ticks that each had not counted when it last said
+   * so.
+   */
   views: Array<{ processId: string; lag: number; atMs: number }>
   partitions: PartitionRow[]
   /** Streams of the deployment and their replicas. */

@@ -1,4 +1,7 @@
-/** `busbar devices`: an inventory file into a running broker; its list and show are in views-program.ts. */
+/**
+ * `busbar devices`: an inventory file into a running broker; its list and show are in
+ * views-program.ts.
+ */
 import type { Command } from 'commander'
 import { errorTable } from '../../../core/base/error-table.ts'
 import { addOpsOption, type Print } from '../shared-options.ts'

@@ -1,4 +1,7 @@
-/** `busbar settings`: every setting of `busbar serve`, for people and, as one line of JSON, for scripts. */
+/**
+ * `busbar settings`: every setting of `busbar serve`, for people and, as one line of JSON, for
+ * scripts.
+ */
 import type { Command } from 'commander'
 import { settingJson } from '../../../core/ops/settings-page.ts'
 import { flagOf, settingList, type Setting } from '../../../core/ops/settings.ts'

@@ -1,4 +1,7 @@
-/** `busbar inventory`, `devices list`, `devices show` and `usage`: what views answer at an operators' door, for people and, as one line of JSON, for scripts. */
+/**
+ * `busbar inventory`, `devices list`, `devices show` and `usage`: what views answer at an
+ * operators' door, for people and, as one line of JSON, for scripts.
+ */
 import { textOfCause } from '../../device/cause.ts'
 import { formatHostPort } from '../../../core/base/host-port.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'

@@ -55,8 +55,8 @@ async function printDevices(
 }
 
 /**
- * Adds `list` and `show` to the command `devices`. It has the options --config, --ops and --json as well, and commander gives them to
- * the outer command wherever they stand.
+ * Adds `list` and `show` to the command `devices`. It has the options --config, --ops and --json as
+ * well, and commander gives them to the outer command wherever they stand.
  */
 export function addDeviceViews(devices: Command, out: Print): void {
   const path = '/v1/devices'

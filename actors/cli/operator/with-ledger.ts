@@ -1,4 +1,7 @@
-/** The ledger of a deployment, open for as long as one command takes; what it needs is loaded when it runs. */
+/**
+ * The ledger of a deployment, open for as long as one command takes; what it needs is loaded when
+ * it runs.
+ */
 import type { Place } from '../shared-options.ts'
 
 type Opened = Awaited<ReturnType<typeof import('./operator-ledger.ts').openOperatorLedger>>

@@ -1,11 +1,14 @@
 /**
- * The event log of a meter: power cuts that come from chance alone (nothing is remembered of them), and what was done to the meter, which
- * is remembered, the newest `eventsMax` of it.
+ * The event log of a meter: power cuts that come from chance alone (nothing is remembered of them),
+ * and what was done to the meter, which is remembered, the newest `eventsMax` of it.
  */
 import { Stream, drawBelow } from './chance.ts'
 import { dayMs } from './load-curve.ts'
 
-/** Event codes: those of the DLMS users' usual standard and disconnector logs; from 128 on the maker's own. */
+/**
+ * Event codes: those of the DLMS users' usual standard and disconnector logs; from 128 on the
+ * maker's own.
+ */
 export const EventCode = {
   POWER_DOWN: 1,
   POWER_UP: 2,
@@ -38,8 +41,8 @@ const outageBlockMs = outageBlockDays * dayMs
 const outageSlotMs = outageBlockMs / 4
 
 /**
- * Power cuts that overlap [fromMs, toMs], oldest first: up to two in 40 days, each of 5 s to 170 s. So short that no register is bent
- * for them.
+ * Power cuts that overlap [fromMs, toMs], oldest first: up to two in 40 days, each of 5 s to 170 s.
+ * So short that no register is bent for them.
  */
 export function outagesBetween(
   seed: number,
@@ -63,8 +66,8 @@ export function outagesBetween(
 }
 
 /**
- * The whole log at `nowMs`, oldest first: power cuts since `sinceMs` (at most `outageDaysMax` ago) and the
- * events `recorded` of the meter.
+ * The whole log at `nowMs`, oldest first: power cuts since `sinceMs` (at most `outageDaysMax` ago)
+ * and the events `recorded` of the meter.
  */
 export function eventsUntil(
   seed: number,

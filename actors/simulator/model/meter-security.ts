@@ -1,6 +1,7 @@
 /**
- * Security state of a meter under a security suite: keys, and invocation counters that outlive associations. Keys that
- * are transferred or agreed take effect with the next association. [IEC 62056-5-3, 5.3.5 key management]
+ * Security state of a meter under a security suite: keys, and invocation counters that outlive
+ * associations. Keys that are transferred or agreed take effect with the next association. [IEC
+ * 62056-5-3, 5.3.5 key management]
  */
 import {
   authenticatedEncrypted,
@@ -122,7 +123,9 @@ export class MeterSecurity {
     this.replacements++
   }
 
-  /** Asks for more protection, from the next association on. @throws BrokerError DLMS_VALUE_INVALID */
+  /**
+   * Asks for more protection, from the next association on. @throws BrokerError DLMS_VALUE_INVALID
+   */
   activate(policyValue: number): void {
     this.policy = securityPolicyOf(1, policyValue)
     this.current = { ...this.current, policy: this.policy }
@@ -130,8 +133,8 @@ export class MeterSecurity {
 }
 
 /**
- * A real meter remembers its counters. One that lives in memory begins each life above the last: it sends fewer than ten APDUs a second,
- * and the counter lasts for thirteen years.
+ * A real meter remembers its counters. One that lives in memory begins each life above the last: it
+ * sends fewer than ten APDUs a second, and the counter lasts for thirteen years.
  */
 const firstCounter = (startMs: number): number =>
   Math.max(0, Math.floor((startMs - Date.UTC(2024, 0, 1)) / 100))

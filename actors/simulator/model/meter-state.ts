@@ -1,7 +1,8 @@
 /**
- * State of one simulated meter, and the measurements that follow from it. The amounts are a function of seed and time;
- * only what was written or done to the meter is stored: clock, supply, message, events. It knows no COSEM object: the
- * objects read and change it, and meter.ts finds the object for a service.
+ * State of one simulated meter, and the measurements that follow from it. The amounts are a
+ * function of seed and time; only what was written or done to the meter is stored: clock, supply,
+ * message, events. It knows no COSEM object: the objects read and change it, and meter.ts finds the
+ * object for a service.
  */
 import type { Clock } from '../../../core/ports/clock.ts'
 import {
@@ -38,14 +39,20 @@ export type MeterModel = {
   readonly clock: Clock
   /** Another meter of the fleet. */
   meterOf?(number: number): MeterState
-  /** Sends a meter's push to where it was told to; settles when that is done. @throws what the way there says */
+  /**
+   * Sends a meter's push to where it was told to; settles when that is done. @throws what the way
+   * there says
+   */
   send?(meter: MeterState, destination: string): Promise<void>
 }
 
 /** A time without supply, UTC ms; `untilMs` is Infinity while it lasts. Nothing flows in it. */
 export type SupplyGap = { readonly fromMs: number; untilMs: number }
 
-/** Gaps whose place in the profile is remembered; the amounts of older ones stay missing from the registers. */
+/**
+ * Gaps whose place in the profile is remembered; the amounts of older ones stay missing from the
+ * registers.
+ */
 const supplyGapsMax = 8
 
 /** What clients wrote to a meter and did to it; undefined for most meters. */
@@ -65,7 +72,10 @@ export type MeterChanges = {
   secretBytes?: Buffer
   image?: ImageReceiver
   firmware?: string
-  /** Of the demand register: where its period began out of turn, and the average that it showed then. */
+  /**
+   * Of the demand register: where its period began out of turn, and the average that it showed
+   * then.
+   */
   demand?: { fromMs: number; lastAverage: number; capturedMs: number }
   /** Since when the highest demand is looked for. */
   highestSinceMs?: number
@@ -190,7 +200,10 @@ export abstract class MeterState implements CosemObjects {
     return this.controlState === ControlState.CONNECTED
   }
 
-  /** What this meter's clock shows when it is `nowMs`: off by what it was, and drifting a little since it was set. */
+  /**
+   * What this meter's clock shows when it is `nowMs`: off by what it was, and drifting a little
+   * since it was set.
+   */
   timeAt(nowMs: number): number {
     if (this.clockSetAtMs === 0) return nowMs + this.clockAheadMs
     const driftPpm = drawBelow(17, this.seed, Stream.CLOCK, 1) - 8
@@ -253,7 +266,10 @@ export abstract class MeterState implements CosemObjects {
       changes.forgottenFeed += amountAt(this.feed, untilMs) - amountAt(this.feed, fromMs)
   }
 
-  /** Does `action` at `atMs`, instead of what was to be done for that purpose before; never, when there is no `atMs`. */
+  /**
+   * Does `action` at `atMs`, instead of what was to be done for that purpose before; never, when
+   * there is no `atMs`.
+   */
   plan(purpose: string, atMs: number | undefined, action: () => void): void {
     if (atMs === undefined && this.changes?.agenda === undefined) return
     const changes = this.changesOrNew()

@@ -1,5 +1,6 @@
 /**
- * The device record of a simulated meter, as a broker needs it to reach the meter: address, security, profile, keys.
+ * The device record of a simulated meter, as a broker needs it to reach the meter: address,
+ * security, profile, keys.
  */
 import type { DeviceRecord } from '../../../core/inventory/device-record.ts'
 import { utcZone } from '../../../core/dlms/axdr/local-time.ts'

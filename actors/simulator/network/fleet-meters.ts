@@ -1,5 +1,6 @@
 /**
- * The meters of a fleet, made when they are first asked for, and the concentrators that they are reached through.
+ * The meters of a fleet, made when they are first asked for, and the concentrators that they are
+ * reached through.
  */
 import type { Socket } from 'node:net'
 import { systemRandom } from '../../../core/ports/random.ts'

@@ -15,9 +15,14 @@ import { hdlcMetersMax } from './framing.ts'
 export const fleetLimits = {
   /** More than any process here was tried with. */
   metersMax: 200_000,
-  /** Wrapper ports of logical devices are 16 bits; above 16 bits' half there may be reserved ones. */
+  /**
+   * Wrapper ports of logical devices are 16 bits; above 16 bits' half there may be reserved ones.
+   */
   metersPerListenerMax: 10_000,
-  /** Each listener is a file descriptor, and so is each connection to it: this leaves room under a limit of 20,000. */
+  /**
+   * Each listener is a file descriptor, and so is each connection to it: this leaves room under a
+   * limit of 20,000.
+   */
   listenersMax: 8_000,
   connectionsPerListenerMax: 64,
   /** Listeners opened at one time. */
@@ -32,8 +37,10 @@ export type FleetOptions = {
   metersPerListener?: number
   /** Default 127.0.0.1. */
   host?: string
-  /** Listeners take this port and those after it, so a fleet comes back where it was; below 32,768 no client's own port gets
-   * in the way. Without it the system chooses. */
+  /**
+   * Listeners take this port and those after it, so a fleet comes back where it was; below 32,768
+   * no client's own port gets in the way. Without it the system chooses.
+   */
   basePort?: number
   /** In [0, 1]; defaults 0.2, 0.05, 0.3, 0.25. See Population. */
   gasShare?: number
@@ -42,7 +49,10 @@ export type FleetOptions = {
   secretShare?: number
   /** Of meters under security suites 0, 1 and 2; default none. */
   securityShares?: readonly [number, number, number]
-  /** How clients prove themselves to meters under a suite, spread evenly: 2 to 7; GMAC (5) alone when left out. */
+  /**
+   * How clients prove themselves to meters under a suite, spread evenly: 2 to 7; GMAC (5) alone
+   * when left out.
+   */
   mechanisms?: readonly Mechanism[]
   /** IANA name of the zone of meters that send local times; Europe/Berlin when left out. */
   timeZone?: string

@@ -1,7 +1,8 @@
 /**
- * A fleet: simulated meters behind real listeners, in one process. A listener stands for a concentrator with a few meters, told apart by
- * the wrapper port of their logical device (1 and up), or by their address on an HDLC line. Instead of listening they may dial in. Meters come
- * into being when first spoken to. Station 9, the meters' side.
+ * A fleet: simulated meters behind real listeners, in one process. A listener stands for a
+ * concentrator with a few meters, told apart by the wrapper port of their logical device (1 and
+ * up), or by their address on an HDLC line. Instead of listening they may dial in. Meters come into
+ * being when first spoken to. Station 9, the meters' side.
  */
 import type { Socket } from 'node:net'
 import type { Meter } from '../meter.ts'
@@ -34,13 +35,24 @@ export interface Fleet {
   /** Number `index`, from 0 on. */
   device(index: number): FleetDevice
   meter(index: number): Meter
-  /** Replaces the faults of one meter or of the whole fleet; undefined clears them. Meters with faults of their own have only those. */
+  /**
+   * Replaces the faults of one meter or of the whole fleet; undefined clears them. Meters with
+   * faults of their own have only those.
+   */
   setFault(meters: number | 'all', fault: Fault | readonly Fault[] | undefined): void
-  /** Another client uses `count` counters of meter number `index`; a meter without keys has none. */
+  /**
+   * Another client uses `count` counters of meter number `index`; a meter without keys has none.
+   */
   advanceCounter(index: number, count: number): void
-  /** Meter number `index` sends a notification to `target`; settles when it has closed its connection. */
+  /**
+   * Meter number `index` sends a notification to `target`; settles when it has closed its
+   * connection.
+   */
   push(index: number, target: PushTarget, kind?: PushKind, framing?: PushFraming): Promise<void>
-  /** Meter number `index` connects to `target`, says who it is, and answers there until the connection closes. */
+  /**
+   * Meter number `index` connects to `target`, says who it is, and answers there until the
+   * connection closes.
+   */
   dialIn(index: number, target: PushTarget, announcement?: Announcement): Socket
   /** Cuts all connections, as a failing WAN does; listeners stay. */
   cutConnections(): void

@@ -1,7 +1,8 @@
 /**
- * What simulated meters send unasked, over TCP: a notification and then they close, or they dial in, say who they are, and answer
- * on that connection until it closes. In the wrapper, in HDLC, as a bare APDU, or as a name with an alarm. [IEC 62056-5-3,
- * Data-Notification, Event-Notification-Request; IEC 62056-6-2, Push setup]
+ * What simulated meters send unasked, over TCP: a notification and then they close, or they dial
+ * in, say who they are, and answer on that connection until it closes. In the wrapper, in HDLC, as
+ * a bare APDU, or as a name with an alarm. [IEC 62056-5-3, Data-Notification,
+ * Event-Notification-Request; IEC 62056-6-2, Push setup]
  */
 import { connect, type Socket } from 'node:net'
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -24,7 +25,10 @@ import { meterEui64 } from '../model/population.ts'
 import { pushedValue } from '../objects/push-objects.ts'
 import { managementClient } from '../model/access-link.ts'
 
-/** What is sent: a data-notification, an event-notification, or the meter's name and an alarm register without any APDU. */
+/**
+ * What is sent: a data-notification, an event-notification, or the meter's name and an alarm
+ * register without any APDU.
+ */
 export const pushKinds = ['data', 'event', 'alarm'] as const
 export type PushKind = (typeof pushKinds)[number]
 /** What is around it. */
@@ -58,7 +62,10 @@ export function notificationOf(meter: MeterState, kind: 'data' | 'event', invoke
   })
 }
 
-/** `apdu` under the keys of the meter, so that its sender shows: general-glo-ciphering; as it is for a meter without. */
+/**
+ * `apdu` under the keys of the meter, so that its sender shows: general-glo-ciphering; as it is for
+ * a meter without.
+ */
 function protectedBy({ security }: MeterState, apdu: Buffer): Buffer {
   if (security === undefined) return apdu
   const { suite, keys, counters, ownTitle } = security.forAssociation
@@ -111,7 +118,8 @@ export const pushMsMax = 10_000
 export type Outgoing = { readonly clock: Clock; track(socket: Socket): void }
 
 /**
- * Sends a push on a connection of its own; settles when that is closed, by whomever, or after `pushMsMax`.
+ * Sends a push on a connection of its own; settles when that is closed, by whomever, or after
+ * `pushMsMax`.
  * @throws what the socket says
  */
 export function sendPush(
@@ -138,7 +146,10 @@ export function sendPush(
   })
 }
 
-/** Sends a push to `host:port`, as a meter was told to. @throws BrokerError CONFIG_INVALID, and what the socket says */
+/**
+ * Sends a push to `host:port`, as a meter was told to. @throws BrokerError CONFIG_INVALID, and what
+ * the socket says
+ */
 export async function sendNotification(
   meter: MeterState,
   destination: string,

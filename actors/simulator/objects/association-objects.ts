@@ -1,6 +1,7 @@
 /**
- * What a meter shows of its associations: one object for each client and one that stands for the present one, the same by short name, and
- * which logical devices a concentrator has. [IEC 62056-6-2, Association LN version 1, Association SN version 1, SAP assignment]
+ * What a meter shows of its associations: one object for each client and one that stands for the
+ * present one, the same by short name, and which logical devices a concentrator has. [IEC
+ * 62056-6-2, Association LN version 1, Association SN version 1, SAP assignment]
  */
 import { limits } from '../../../core/base/limits.ts'
 import { copyOf } from '../../../core/base/bytes.ts'

@@ -1,7 +1,9 @@
 /**
- * The values of billing periods (class 7), really captured: what is captured, how often, how sorted and how many is a client's to say, and
- * entries are kept by core's buffer. Until somebody does, it shows the last months of the load curve, and costs nothing.
- * Makes differ in how they send a buffer: as it is, without what did not change, or as a compact-array. [IEC 62056-6-2, Profile generic]
+ * The values of billing periods (class 7), really captured: what is captured, how often, how sorted
+ * and how many is a client's to say, and entries are kept by core's buffer. Until somebody does, it
+ * shows the last months of the load curve, and costs nothing. Makes differ in how they send a
+ * buffer: as it is, without what did not change, or as a compact-array. [IEC 62056-6-2, Profile
+ * generic]
  */
 import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import {

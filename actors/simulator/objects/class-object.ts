@@ -1,6 +1,7 @@
 /**
- * Objects by the tables of core/dlms/cosem: attributes in words, encoded once for all meters, or worked out when read; what a client
- * writes must be of the class's type, and is kept with the meter. Parameters of methods are checked alike. [IEC 62056-6-2]
+ * Objects by the tables of core/dlms/cosem: attributes in words, encoded once for all meters, or
+ * worked out when read; what a client writes must be of the class's type, and is kept with the
+ * meter. Parameters of methods are checked alike. [IEC 62056-6-2]
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
@@ -42,7 +43,10 @@ export type ClassShape = {
 }
 
 export type ClassObject = SimulatedObject & {
-  /** What the meter shows of an attribute that is not worked out: as it was written, or as all have it. */
+  /**
+   * What the meter shows of an attribute that is not worked out: as it was written, or as all have
+   * it.
+   */
   shown(meter: MeterState, name: string): Buffer
   /** Writes without asking. */
   keep(meter: MeterState, name: string, valueView: Buffer): void
@@ -92,7 +96,10 @@ export function classObject(shape: ClassShape): ClassObject {
   }
 }
 
-/** Attributes of one object: the value that all meters have or compute, and what clients wrote to a meter. */
+/**
+ * Attributes of one object: the value that all meters have or compute, and what clients wrote to a
+ * meter.
+ */
 class ClassAttributes {
   /** Attributes that clients may set. */
   readonly writable: readonly number[]
@@ -164,7 +171,9 @@ class ClassAttributes {
   }
 }
 
-/** The value, when it is of the type; where the class leaves it open, of the same one as `before`. */
+/**
+ * The value, when it is of the type; where the class leaves it open, of the same one as `before`.
+ */
 function fitting(view: Buffer, type: CosemType, before?: Buffer): AxdrValue | undefined {
   const value = valueOfOctets(view)
   if (value === undefined || value.tag === Tag.NULL) return undefined
@@ -174,7 +183,10 @@ function fitting(view: Buffer, type: CosemType, before?: Buffer): AxdrValue | un
 
 const zero: AxdrValue = { tag: Tag.INTEGER, value: 0 }
 
-/** Methods that take no parameter are given integer 0 by the standard, and nothing or null-data by some clients. */
+/**
+ * Methods that take no parameter are given integer 0 by the standard, and nothing or null-data by
+ * some clients.
+ */
 function parameterOf(view: Buffer | undefined, type: CosemType): AxdrValue | undefined {
   const isNothing = view === undefined || (view.length === 1 && view[0] === Tag.NULL)
   if (type !== 'integer') return isNothing ? undefined : fitting(view, type)

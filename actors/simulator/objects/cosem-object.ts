@@ -1,6 +1,6 @@
 /**
- * One COSEM object as all meters of a type have it: shared, frozen, told which meter it stands for with each call.
- * [IEC 62056-6-2, clause 4: interface classes]
+ * One COSEM object as all meters of a type have it: shared, frozen, told which meter it stands for
+ * with each call. [IEC 62056-6-2, clause 4: interface classes]
  */
 import { AxdrWriter } from '../../../core/dlms/axdr/axdr.ts'
 import { parseObis } from '../../../core/dlms/axdr/obis.ts'
@@ -28,7 +28,10 @@ export type SimulatedObject = {
   readonly invocable: readonly number[]
   /** Absent for an object that is always there. */
   readonly isThere?: (link: Link) => boolean
-  /** Reads attribute 2 to `attributeMax`: its A-XDR value (shared: not to be changed), or a data-access-result. */
+  /**
+   * Reads attribute 2 to `attributeMax`: its A-XDR value (shared: not to be changed), or a
+   * data-access-result.
+   */
   read(
     meter: MeterState,
     attribute: number,
@@ -36,7 +39,10 @@ export type SimulatedObject = {
     selection: Buffer | undefined,
     link: Link,
   ): Buffer | number
-  /** Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR value. */
+  /**
+   * Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR
+   * value.
+   */
   readonly write?: (
     meter: MeterState,
     attribute: number,

@@ -1,6 +1,7 @@
 /**
- * Demand: the average of the present and of the last period (class 5), and the highest of the month with its time (class 4); worked out of
- * the load curve when asked for. [IEC 62056-6-2, Demand register, Extended register]
+ * Demand: the average of the present and of the last period (class 5), and the highest of the month
+ * with its time (class 4); worked out of the load curve when asked for. [IEC 62056-6-2, Demand
+ * register, Extended register]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { classObject } from './class-object.ts'

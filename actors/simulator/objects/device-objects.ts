@@ -1,5 +1,6 @@
 /**
- * What is not measured: identity, firmware, the consumer message (class 1) and the clock (class 8). [IEC 62056-6-2, Data, Clock]
+ * What is not measured: identity, firmware, the consumer message (class 1) and the clock (class 8).
+ * [IEC 62056-6-2, Data, Clock]
  */
 import { Tag, lengthBytes, readLength } from '../../../core/dlms/axdr/axdr.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
@@ -89,7 +90,8 @@ const consumerMessage = cosemObject({
   },
 })
 
-// Day in March and October when GB changes: last Sunday, 01:00 UTC. The meter itself stays on UTC, so they are not in force.
+// Day in March and October when GB changes: last Sunday, 01:00 UTC. The meter itself stays on UTC,
+// so they are not in force.
 const summerBegin = encoded((w) =>
   w.dateTime(Buffer.from([0xff, 0xff, 3, 0xfe, 7, 1, 0, 0, 0, 0, 0, 0])),
 )
@@ -116,7 +118,10 @@ const isZero = (parameterView: Buffer | undefined): boolean => {
   return parameter.int8() === 0 && parameter.isDone()
 }
 
-/** The instant from which a clock may be set to something: not before the first meters were built, nor after 2100. */
+/**
+ * The instant from which a clock may be set to something: not before the first meters were built,
+ * nor after 2100.
+ */
 const isClockTime = (timeMs: number): boolean => timeMs >= 0 && timeMs < 4_102_444_800_000
 
 function presetClock(meter: MeterState, parameterView: Buffer | undefined): number {

@@ -1,6 +1,7 @@
 /**
- * New firmware for electricity meters (class 18): blocks are gathered by core's receiver, and here is what a meter makes of an image. It
- * takes some seconds to activate one, whether the client waits or not. [IEC 62056-6-2, Image transfer]
+ * New firmware for electricity meters (class 18): blocks are gathered by core's receiver, and here
+ * is what a meter makes of an image. It takes some seconds to activate one, whether the client
+ * waits or not. [IEC 62056-6-2, Image transfer]
  *
  *   image   the firmware's version as text, line feed, any octets, SHA-256 of all before
  */

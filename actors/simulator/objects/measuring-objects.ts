@@ -1,5 +1,6 @@
 /**
- * Registers (class 3, 4) and counters (class 1): what the meter measures at this moment. [IEC 62056-6-2, Register, Extended register, Data]
+ * Registers (class 3, 4) and counters (class 1): what the meter measures at this moment. [IEC
+ * 62056-6-2, Register, Extended register, Data]
  */
 import { Tag } from '../../../core/dlms/axdr/axdr.ts'
 import { cosemDateTimeBytes, writeCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'

@@ -1,5 +1,6 @@
 /**
- * Which objects the meters of each kind have: made when the first meter of the kind is, and then the same for all of them.
+ * Which objects the meters of each kind have: made when the first meter of the kind is, and then
+ * the same for all of them.
  */
 import type { Guard } from '../model/access-guard.ts'
 import { associationObjectsOf, shortNameAssociation } from './association-objects.ts'

@@ -1,6 +1,7 @@
 /**
- * What a meter watches: the power drawn against a limit (class 71), and a register against thresholds (class 21). It looks once a minute,
- * and only when a client has set something to look for. [IEC 62056-6-2, Limiter, Register monitor]
+ * What a meter watches: the power drawn against a limit (class 71), and a register against
+ * thresholds (class 21). It looks once a minute, and only when a client has set something to look
+ * for. [IEC 62056-6-2, Limiter, Register monitor]
  */
 import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -39,7 +40,10 @@ function integerOf(value: AxdrValue | undefined): number | undefined {
 
 // ── limiter ──
 
-/** Since when the value has been on its side of the threshold, and on which side the meter has acted. */
+/**
+ * Since when the value has been on its side of the threshold, and on which side the meter has
+ * acted.
+ */
 type Watch = { isOver: boolean; sinceMs: number; hasActed: boolean }
 
 function isEmergency(meter: MeterState, nowMs: number): boolean {

@@ -1,7 +1,8 @@
 /**
- * Payment in advance: an account (class 111) with a token credit and an emergency credit (112), a charge by consumption (113) and a token
- * gateway (115). People pay in by themselves whenever nothing is left, so that meters nobody cares for keep their supply; tokens and a client's changes come on top.
- * Amounts are in pence. [IEC 62056-6-2, Account, Credit, Charge, Token gateway]
+ * Payment in advance: an account (class 111) with a token credit and an emergency credit (112), a
+ * charge by consumption (113) and a token gateway (115). People pay in by themselves whenever
+ * nothing is left, so that meters nobody cares for keep their supply; tokens and a client's changes
+ * come on top. Amounts are in pence. [IEC 62056-6-2, Account, Credit, Charge, Token gateway]
  *
  *   token   20 digits: amount in pence 6, sequence 4, check 10; the sequence only rises
  */

@@ -1,10 +1,11 @@
 /**
- * Profiles (class 7): half hours, days, voltage, events; worked out when asked for. The energy column is the cumulative register at
- * the end of the period, as capturing 1-0:1.8.0 attribute 2 says; consumption is the difference of two rows. Rows are stamped with true time, the end of
+ * Profiles (class 7): half hours, days, voltage, events; worked out when asked for. The energy
+ * column is the cumulative register at the end of the period, as capturing 1-0:1.8.0 attribute 2
+ * says; consumption is the difference of two rows. Rows are stamped with true time, the end of
  * their period, whatever the meter's clock was set to. [IEC 62056-6-2, Profile generic]
  *
- * Nothing is kept in core's ProfileBuffer, as the billing values are: the half hours of 400 days are 5.9 MB in it, for each of 50,000
- * meters, and a day out of them takes 2 ms instead of 10 µs.
+ * Nothing is kept in core's ProfileBuffer, as the billing values are: the half hours of 400 days
+ * are 5.9 MB in it, for each of 50,000 meters, and a day out of them takes 2 ms instead of 10 µs.
  */
 import { limits } from '../../../core/base/limits.ts'
 import { parseObis } from '../../../core/dlms/axdr/obis.ts'
@@ -39,7 +40,9 @@ const column = (classId: number, obis: string, attribute: number, cell: Cell): C
 const clockColumn = column(8, '0-0:1.0.0.255', 2, 'clock')
 const statusColumn = column(1, '0-0:96.10.1.255', 2, 'status')
 
-/** Rows of one profile at one moment, numbered from `first` (the oldest kept) up to, without, `end`. */
+/**
+ * Rows of one profile at one moment, numbered from `first` (the oldest kept) up to, without, `end`.
+ */
 type RowSource = {
   readonly first: number
   readonly end: number
@@ -58,7 +61,9 @@ type Profile = {
 
 const scratch = new ProfileRows(halfHourRowsMax)
 
-/** The part of the buffer that `selection` asks for, all of it without one; or a data-access-result. */
+/**
+ * The part of the buffer that `selection` asks for, all of it without one; or a data-access-result.
+ */
 function readBuffer(
   profile: Profile,
   meter: MeterState,
@@ -123,7 +128,8 @@ function profileObject(profile: Profile): SimulatedObject {
     for (const each of columns) writeColumn(w, each)
   })
   const capturePeriod = encoded((w) => w.uint32(periodSeconds))
-  // Oldest first, sorted by nothing but their coming: FIFO, with the clock as the object that shows it.
+  // Oldest first, sorted by nothing but their coming: FIFO, with the clock as the object that shows
+  // it.
   const sortMethod = encodedEnumerations[1]!
   const sortObject = encoded((w) => writeColumn(w, clockColumn))
   const profileEntries = encoded((w) => w.uint32(rowsMax))
@@ -259,7 +265,10 @@ const voltage = profileObject({
   }),
 })
 
-/** What the profiles capture beside what is measured: the status of the present half hour, and the last event. */
+/**
+ * What the profiles capture beside what is measured: the status of the present half hour, and the
+ * last event.
+ */
 const captured: readonly SimulatedObject[] = [
   cosemObject({
     obis: '0-0:96.10.1.255',

@@ -1,6 +1,7 @@
 /**
- * What a meter sends unasked (class 40): the attributes in its list, to where it was told, when the method is invoked or a script does so;
- * again after a while when it did not arrive. [IEC 62056-6-2, Push setup version 0]
+ * What a meter sends unasked (class 40): the attributes in its list, to where it was told, when the
+ * method is invoked or a script does so; again after a while when it did not arrive. [IEC
+ * 62056-6-2, Push setup version 0]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -18,7 +19,10 @@ const setups: { ESME?: ClassObject; gas?: ClassObject } = {}
 const setupOf = (meter: MeterState): ClassObject =>
   (meter.type === 'ESME' ? setups.ESME : setups.gas)!
 
-/** The value of a notification: a structure of what the list names; null-data for what cannot be read. */
+/**
+ * The value of a notification: a structure of what the list names; null-data for what cannot be
+ * read.
+ */
 export function pushedValue(meter: MeterState): Buffer {
   const list = elementsOf(decodeValue(setupOf(meter).shown(meter, 'push_object_list')))
   return encodeValue({

@@ -1,6 +1,7 @@
 /**
- * What a meter does by scripts (class 9) and when (class 22). A schedule that a client has set is waited for with one timer a schedule;
- * meters that nobody told anything wait for nothing. [IEC 62056-6-2, Script table, Single action schedule]
+ * What a meter does by scripts (class 9) and when (class 22). A schedule that a client has set is
+ * waited for with one timer a schedule; meters that nobody told anything wait for nothing. [IEC
+ * 62056-6-2, Script table, Single action schedule]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -149,7 +150,10 @@ function nextOfOne(time: Buffer, date: Buffer, nowMs: number): number | undefine
   return undefined
 }
 
-/** True when the five octets of a date name the day of that moment, wildcards and last days included. */
+/**
+ * True when the five octets of a date name the day of that moment, wildcards and last days
+ * included.
+ */
 export function isOn(date: Buffer, utcMs: number): boolean {
   const at = new Date(utcMs)
   const [month, dayOfMonth, dayOfWeek] = [date[2]!, date[3]!, date[4]!]

@@ -1,6 +1,7 @@
 /**
- * Objects of a meter under a security suite: its security setup (class 64), and the object that tells the public client
- * the invocation counter received last. [IEC 62056-6-2, Security setup version 1; IEC 62056-5-3, 5.3.5 key management]
+ * Objects of a meter under a security suite: its security setup (class 64), and the object that
+ * tells the public client the invocation counter received last. [IEC 62056-6-2, Security setup
+ * version 1; IEC 62056-5-3, 5.3.5 key management]
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'

@@ -1,6 +1,6 @@
 /**
- * The supply switch (class 70): the states and what may lead from one to another are core's, the amounts that do not flow meanwhile are
- * the meter's. [IEC 62056-6-2, Disconnect control version 0]
+ * The supply switch (class 70): the states and what may lead from one to another are core's, the
+ * amounts that do not flow meanwhile are the meter's. [IEC 62056-6-2, Disconnect control version 0]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import {

@@ -1,7 +1,8 @@
 /**
- * Time-of-use tariffs: a calendar (class 20) with its special days (class 11) says which script runs when, the script which mask of
- * registers is active (class 6), and two registers take what flows meanwhile. A new calendar holds from its activation on; what flowed before stays
- * where it was counted. [IEC 62056-6-2, Activity calendar, Special days table, Register activation]
+ * Time-of-use tariffs: a calendar (class 20) with its special days (class 11) says which script
+ * runs when, the script which mask of registers is active (class 6), and two registers take what
+ * flows meanwhile. A new calendar holds from its activation on; what flowed before stays where it
+ * was counted. [IEC 62056-6-2, Activity calendar, Special days table, Register activation]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -198,7 +199,10 @@ function secondRate(meter: MeterState, of: Calendar, fromMs: number, toMs: numbe
   return amount
 }
 
-/** What was counted of past days, for meters that were asked: years of days are not gone through again. */
+/**
+ * What was counted of past days, for meters that were asked: years of days are not gone through
+ * again.
+ */
 const counted = new WeakMap<MeterState, { uptoMs: number; amount: number }>()
 
 /** Wh at a rate up to now. */
