@@ -22,12 +22,12 @@ import { startHost } from './host-role.ts'
 import { hostIdOf } from './host-id.ts'
 import { LedgerDirectory } from './ledger-directory.ts'
 import { openLedger, type OpenedLedger } from './ledger-role.ts'
-import { startNats } from './nats-role.ts'
+import { startNats, type NatsServer } from './nats-role.ts'
 import { startOperatorsDoor } from './operators-role.ts'
 import { readParties } from './parties-file.ts'
 import { LedgerWatch } from './readiness.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
-import { startReplicas } from './replicas-role.ts'
+import { startReplicas, type Replicas } from './replicas-role.ts'
 import type { Closers, StartContext } from './start-context.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
 import { startWan } from './wan-role.ts'
@@ -98,46 +98,31 @@ async function start(
   parts: BrokerParts,
   closers: Closers,
 ): Promise<Omit<Broker, 'close'>> {
-  const log = parts.log ?? createLog(config.logLevel)
-  const metrics = createMetrics()
-  metrics.gauge('busbar_build_info', 'Always 1; the version of Busbar and of Node', () => 1, {
-    version,
-    node: process.versions.node,
-  })
-  const clock = systemClock
   // Read early: a fault in it is reported before anything is started.
   const partiesOfGateway = (): Parties => parts.parties ?? readParties(config.partiesFile)
   if (config.roles.includes('gateway')) partiesOfGateway()
-  makeDataDir(config.dataDir)
-  const hostId = hostIdOf(config.dataDir)
-  const keys = openVault(config.keyEncryption, config.dataDir, log)
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>()
-  const random = systemRandom
-  const context: StartContext = { config, hostId, clock, random, log, metrics, closers, fail }
+  const context = contextOf(config, parts, { closers, fail })
+  const { hostId, clock, log, metrics } = context
+  const keys = openVault(config.keyEncryption, config.dataDir, log)
   const does = (role: Role): boolean => config.roles.includes(role)
 
+  const isNewAccepted = parts.isNewLedger
   const directory = new LedgerDirectory({
     dataDir: config.dataDir,
-    isNewAccepted: parts.isNewLedger ?? false,
+    isNewAccepted: isNewAccepted ?? false,
     workerCount: workerCountOf(config),
     clock,
     log,
   })
   const disks = await startDiskGuard({ config, log, metrics, closers })
   const server = await startNats(context, { disks, directory, binary: parts.natsServer })
-  const isNewAccepted = parts.isNewLedger
   const opened = await openLedger(context, { server, directory, disks, isNewAccepted })
-  const { ledger, deployment, bus, owners } = opened
+  const { ledger, bus, owners } = opened
   const way = await startWan(context, { bus, owners, keys })
   const hosting: Partial<Awaited<ReturnType<typeof startHost>>> = {}
-  const replicas = await startReplicas({
-    connectOptions: natsConnectOptions(server.address, `busbar ${hostId} replicas`),
-    wanted: config.replicas,
-    bucketSuffix: deployment.bucketSuffix,
-    ...{ ledger, clock, log, metrics },
-    isOurs: () => hosting.host?.owned.includes(0) === true,
-  })
-  closers.push(() => replicas.close())
+  const isOurs = (): boolean => hosting.host?.owned.includes(0) === true
+  const replicas = await startReplicasOf(context, { server, opened, isOurs })
   const comparison = () => replicas.comparison()
   if (way && does('host'))
     Object.assign(hosting, await startHost(context, { opened, way, keys, disks, comparison }))
@@ -174,6 +159,39 @@ async function start(
     register,
     reasons: () => ops.reasons(),
   }
+}
+
+/** What every role is given. Makes the data directory. */
+function contextOf(
+  config: BrokerConfig,
+  parts: BrokerParts,
+  ends: Pick<StartContext, 'closers' | 'fail'>,
+): StartContext {
+  const log = parts.log ?? createLog(config.logLevel)
+  const metrics = createMetrics()
+  metrics.gauge('busbar_build_info', 'Always 1; the version of Busbar and of Node', () => 1, {
+    version,
+    node: process.versions.node,
+  })
+  makeDataDir(config.dataDir)
+  const hostId = hostIdOf(config.dataDir)
+  return { config, hostId, clock: systemClock, random: systemRandom, log, metrics, ...ends }
+}
+
+/** @param isOurs  whether this process owns the partition whose owner compares replicas */
+async function startReplicasOf(
+  { config, hostId, clock, log, metrics, closers }: StartContext,
+  { server, opened, isOurs }: { server: NatsServer; opened: OpenedLedger; isOurs: () => boolean },
+): Promise<Replicas> {
+  const replicas = await startReplicas({
+    connectOptions: natsConnectOptions(server.address, `busbar ${hostId} replicas`),
+    wanted: config.replicas,
+    bucketSuffix: opened.deployment.bucketSuffix,
+    ledger: opened.ledger,
+    ...{ clock, log, metrics, isOurs },
+  })
+  closers.push(() => replicas.close())
+  return replicas
 }
 
 async function startViewsOf(

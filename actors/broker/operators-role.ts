@@ -12,7 +12,7 @@ import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness
 import type { startReplicas } from './replicas-role.ts'
 import type { RegistrationResult } from './registration.ts'
 import type { StartContext } from './start-context.ts'
-import type { ViewsRole } from './views-role.ts'
+import { addMissingViewsRoutes, type ViewsRole } from './views-role.ts'
 import type { WanWay } from './wan-role.ts'
 
 /** What has been started; undefined for a role that this process does not have. */
@@ -43,7 +43,8 @@ export async function startOperatorsDoor(
     routes: (app) => {
       addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
-      views?.routes(app)
+      if (views === undefined) addMissingViewsRoutes(app)
+      else views.routes(app)
     },
   })
   closers.push(() => ops.close())

@@ -1,5 +1,9 @@
-/** What a process with the role `views` has: the views over a store in its data directory, and the operators' door to them. */
+/**
+ * What a process with the role `views` has: the views over a store in its data directory, and the
+ * operators' door to them.
+ */
 import type { FastifyInstance } from 'fastify'
+import { BrokerError } from '../../core/base/broker-error.ts'
 import { openLmdbRows } from '../../core/store/lmdb-rows.ts'
 import type { RowStore } from '../../core/ports/rows.ts'
 import {
@@ -11,6 +15,10 @@ import {
   usageQueryOf,
 } from '../views/queries.ts'
 import { Views, type ViewsPorts } from '../views/views.ts'
+
+const safe = { exposeHeadRoute: true }
+/** Devices have two names, of which the first is older. */
+const devicePaths = ['/v1/inventory', '/v1/devices'] as const
 
 export type ViewsRole = {
   /** Why they are not ready, or undefined. */
@@ -36,14 +44,15 @@ export function startViews({
       return views.trouble
     },
     routes(app) {
-      const safe = { exposeHeadRoute: true }
-      app.get('/v1/inventory', safe, async ({ query }) => {
-        const asked = inventoryQueryOf(query)
-        return answer((rows) => inventoryPage(rows, asked))
-      })
-      app.get<{ Params: { eui64: string } }>('/v1/inventory/:eui64', safe, async ({ params }) =>
-        answer((rows) => inventoryOf(rows, params.eui64)),
-      )
+      for (const path of devicePaths) {
+        app.get(path, safe, async ({ query }) => {
+          const asked = inventoryQueryOf(query)
+          return answer((rows) => inventoryPage(rows, asked))
+        })
+        app.get<{ Params: { eui64: string } }>(`${path}/:eui64`, safe, async ({ params }) =>
+          answer((rows) => inventoryOf(rows, params.eui64)),
+        )
+      }
       app.get('/v1/usage', safe, async ({ query }) => {
         const asked = usageQueryOf(query)
         return answer((rows) => ({ ...usagePage(rows, asked), missing: missingIn(rows) }))
@@ -54,4 +63,18 @@ export function startViews({
       await store.close()
     },
   }
+}
+
+/**
+ * Routes of a process without views: the path of devices is there for registration, so that without
+ * these the answer would be that GET is not a method of it.
+ */
+export function addMissingViewsRoutes(app: FastifyInstance): void {
+  for (const path of ['/v1/devices', '/v1/devices/:eui64'])
+    app.get(path, safe, async () => {
+      throw new BrokerError(
+        'REQUEST_PATH_UNKNOWN',
+        "this process has no views of devices; ask the operators' door of a process with the role views",
+      )
+    })
 }

@@ -1,7 +1,13 @@
-/** Which faults are told to whoever sits at the command line in a sentence, and which show where a bug of ours is. */
+/**
+ * Which faults are told to whoever sits at the command line in a sentence, and which show where a
+ * bug of ours is.
+ */
 import { BrokerError } from '../../core/base/broker-error.ts'
 
-/** What a person can mend and no row of the error table says: a door where nobody listens, a child that has ended. */
+/**
+ * What a person can mend and no row of the error table says: a door where nobody listens, a child
+ * that has ended.
+ */
 export class OperatorFault extends Error {
   override name = 'OperatorFault'
 }
@@ -12,8 +18,8 @@ export class UsageFault extends OperatorFault {
 }
 
 /**
- * The sentence for a fault that explains itself (of the table, of the command line, of the operating system), or where a bug of ours
- * is. `isOurs` is true for the latter.
+ * The sentence for a fault that explains itself (of the table, of the command line, of the
+ * operating system), or where a bug of ours is. `isOurs` is true for the latter.
  */
 export function explainFault(fault: unknown): { text: string; isOurs: boolean } {
   if (!(fault instanceof Error)) return { text: String(fault), isOurs: true }

@@ -7,7 +7,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { formatHostPort, hostPortExample, parseHostPort } from '../../core/base/host-port.ts'
 import { reachableHost } from '../../core/base/loopback.ts'
-import { settings, type Setting } from '../../core/ops/config.ts'
+import { settings } from '../../core/ops/settings.ts'
 import {
   applySettingsFile,
   readSettingsFile,
@@ -30,10 +30,6 @@ export function hostPortOf(text: string): { host: string; port: number } {
   if (address === undefined) throw new InvalidArgumentError(`It must be ${hostPortExample}.`)
   return address
 }
-
-/** The long option of a setting: `--data-dir` for dataDir. */
-export const flagOf = (setting: Setting): string =>
-  `--${setting.option.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)}`
 
 /**
  * Adds `--config`. Its values go to the environment where that says nothing, before commander looks
@@ -108,7 +104,7 @@ export function surroundingsOf(
   command: Command,
   env: Readonly<Record<string, string | undefined>>,
 ): Surroundings {
-  const { config: file } = command.opts<Configured>()
+  const { config: file } = command.optsWithGlobals<Configured>()
   const { faults, warnings } = unknownVariables(env)
   return { file, faults: [...(file?.faults ?? []), ...faults], warnings }
 }

@@ -1,4 +1,7 @@
-/** The processes of the demonstration: the fleet and the broker, each started through the command line as anybody would. */
+/**
+ * The processes of the demonstration: the fleet and the broker, each started through the command
+ * line as anybody would.
+ */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -39,7 +42,8 @@ export async function startChild(
   errorsTo: 'inherit' | number = 'inherit',
   nodeArguments: readonly string[] = [],
 ): Promise<Child> {
-  // In a group of its own: Ctrl-C is for us, who end the children in order; `--ends-with-input` sees to it should we be killed.
+  // In a group of its own: Ctrl-C is for us, who end the children in order; `--ends-with-input`
+  // sees to it should we be killed.
   const child = spawn(
     process.execPath,
     [...nodeArguments, ownEntry, ...args, '--ends-with-input'],

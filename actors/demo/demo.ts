@@ -1,7 +1,8 @@
 /**
- * `npm start`: a fleet of simulated meters, a broker with its embedded nats-server, and a demonstration supplier that submits
- * the requests of a sample file and takes the answers; then it keeps serving until Ctrl-C. Everything is started through the
- * command line and used through the public doors, so what it shows is what anybody gets.
+ * `npm start`: a fleet of simulated meters, a broker with its embedded nats-server, and a
+ * demonstration supplier that submits the requests of a sample file and takes the answers; then it
+ * keeps serving until Ctrl-C. Everything is started through the command line and used through the
+ * public doors, so what it shows is what anybody gets.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -47,8 +48,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const stopped = new Promise<void>((resolveStopped) => {
     let askedAt = 0
     const stop = (): void => {
-      // Whoever asks a second time does not want to wait; the children end when we are gone. One Ctrl-C may come several times,
-      // from the terminal and from those who started us.
+      // Whoever asks a second time does not want to wait; the children end when we are gone. One
+      // Ctrl-C may come several times, from the terminal and from those who started us.
       const now = performance.now()
       if (isStopped && now - askedAt > sameSignalMs) process.exit(interrupted)
       askedAt = now
@@ -72,6 +73,12 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 
 type Stop = { stopped: Promise<void>; isStopped: () => boolean }
 
+/** Addresses of the broker's doors. */
+type Listening = { grpc: string; http: string; ops: string; nats: string }
+
+/** Files of the demonstration in, or beside, its data directory. */
+type DemoFiles = { dataDir: string; devices: string; parties: string; keys: string }
+
 /** The exit code, or undefined to wait for the end. */
 async function demonstrate(
   options: DemoOptions,
@@ -81,63 +88,20 @@ async function demonstrate(
   const requestsText = readFileSync(options.requests ?? sampleFile, 'utf8')
   // No summary is no success to a script that asked for one.
   const cutShort = options.isOnce ? interrupted : 0
-  const dataDir = resolve(options.dataDir)
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const devicesFile = join(dataDir, 'devices.jsonl')
-  const partiesFile = join(dataDir, 'parties.json')
-  const everyParty = [...demoPartiesJson, ...demoSupplierPartiesJson]
-  writeFileSync(partiesFile, `${JSON.stringify(everyParty, null, 2)}\n`, { mode: 0o600 })
-
-  // Beside the data directory: a copy of that must not open what is sealed in it.
-  const keyFile = `${dataDir}.key-encryption-keys`
-  if (!existsSync(keyFile)) rotateKeyFile(keyFile)
+  const files = makeFiles(resolve(options.dataDir))
 
   say('starting nats-server and the broker …')
-  const broker = await startChild([
-    'serve',
-    '--data-dir',
-    dataDir,
-    '--parties',
-    partiesFile,
-    '--key-encryption-key-file',
-    keyFile,
-    '--grpc',
-    options.grpc,
-    '--http',
-    options.http,
-    '--ops',
-    options.ops,
-    '--log-level',
-    process.env['BUSBAR_LOG_LEVEL'] ?? 'warn',
-  ])
+  const broker = await startBroker(options, files)
   children.push(broker)
   if (isStopped()) return cutShort
   say(`starting ${options.meters} simulated meters …`)
-  const fleet = await startChild([
-    'meters',
-    '--meters',
-    String(options.meters),
-    '--devices',
-    devicesFile,
-    '--security-shares',
-    securityShares,
-    ...(options.faults ? ['--faults', options.faults] : []),
-  ])
+  const fleet = await startFleet(options, files)
   // The broker ends first: it ends what it has under way, and needs the meters for that.
   children.unshift(fleet)
   if (isStopped()) return cutShort
-  const listening = broker.said['listening'] as {
-    grpc: string
-    http: string
-    ops: string
-    nats: string
-  }
-  const died = new Promise<never>((_, reject) => {
-    broker.onDeath = (how) => reject(new OperatorFault(`the broker ${how}`))
-    fleet.onDeath = (how) => reject(new OperatorFault(`the meters' process ${how}`))
-  })
-  died.catch(() => undefined)
-  const registering = registerWholeFile(devicesFile, listening.ops)
+  const listening = broker.said['listening'] as Listening
+  const died = deathOf(broker, fleet)
+  const registering = registerWholeFile(files.devices, listening.ops)
   const registered = await Promise.race([registering, died, stopped.then(() => undefined)])
   if (registered === undefined) {
     // What comes of it is of no interest any more.
@@ -146,50 +110,111 @@ async function demonstrate(
   }
   say(`${registered} devices in the inventory`)
 
-  const devices = readFileSync(devicesFile, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as DemoDevice)
+  const devices = devicesIn(files.devices)
   const plan = planOf(requestsText, devices, Date.now())
   const bar = new ProgressBar(process.stderr, process.env)
-  const supplierOptions: SupplierOptions = {
-    address: listening.grpc,
-    parties: new Map(
-      demoSupplierPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64]),
-    ),
-    onStreamEnd: (line) => {
-      bar.end()
-      say(line)
-    },
-    onProgress: (account, total) =>
-      bar.show(account.answered + account.timedOut + account.refused, total, 'requests'),
-  }
+  const supplierOptions = supplierOptionsOf(listening.grpc, bar)
   const supplier = new Supplier(supplierOptions)
   const account = await Promise.race([supplier.run(plan), died, stopped.then(() => undefined)])
   bar.end()
-  if (account === undefined) {
-    await supplier.close()
-    return cutShort
-  }
   await supplier.close()
+  if (account === undefined) return cutShort
   const measuring = measureAlone(supplierOptions, answeredOf(plan, account))
   const alone = await Promise.race([measuring, died, stopped.then(() => [])])
   report(account, alone, listening, options.isJson)
-  if (!options.isJson) {
-    const device = devices.find(({ type }) => type === 'ESME')?.eui64
-    const party = demoPartiesJson[0]!.eui64
-    const { dataDir: folder, isOnce } = options
-    for (const line of nextSteps({ ...listening, party, device, dataDir: folder, isOnce }))
-      process.stdout.write(`${line}\n`)
-  }
-  const isGood =
-    account.missing === 0 &&
-    account.answered + account.refused + account.timedOut === account.submitted
-  if (options.isOnce) return isGood ? 0 : 1
+  if (!options.isJson) printNextSteps(options, listening, devices)
+  if (options.isOnce) return isComplete(account) ? 0 : 1
   say('serving until Ctrl-C')
   await Promise.race([stopped, died])
   return undefined
 }
+
+function makeFiles(dataDir: string): DemoFiles {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const parties = join(dataDir, 'parties.json')
+  const everyParty = [...demoPartiesJson, ...demoSupplierPartiesJson]
+  writeFileSync(parties, `${JSON.stringify(everyParty, null, 2)}\n`, { mode: 0o600 })
+  // Beside the data directory: a copy of that must not open what is sealed in it.
+  const keys = `${dataDir}.key-encryption-keys`
+  if (!existsSync(keys)) rotateKeyFile(keys)
+  return { dataDir, devices: join(dataDir, 'devices.jsonl'), parties, keys }
+}
+
+const startBroker = (
+  { grpc, http, ops }: DemoOptions,
+  { dataDir, parties, keys }: DemoFiles,
+): Promise<Child> =>
+  startChild([
+    'serve',
+    '--data-dir',
+    dataDir,
+    '--parties',
+    parties,
+    '--key-encryption-key-file',
+    keys,
+    '--grpc',
+    grpc,
+    '--http',
+    http,
+    '--ops',
+    ops,
+    '--log-level',
+    process.env['BUSBAR_LOG_LEVEL'] ?? 'warn',
+  ])
+
+const startFleet = ({ meters, faults }: DemoOptions, { devices }: DemoFiles): Promise<Child> =>
+  startChild([
+    'meters',
+    '--meters',
+    String(meters),
+    '--devices',
+    devices,
+    '--security-shares',
+    securityShares,
+    ...(faults ? ['--faults', faults] : []),
+  ])
+
+/** Rejects when either of them ends by itself. */
+function deathOf(broker: Child, fleet: Child): Promise<never> {
+  const died = new Promise<never>((_, reject) => {
+    broker.onDeath = (how) => reject(new OperatorFault(`the broker ${how}`))
+    fleet.onDeath = (how) => reject(new OperatorFault(`the meters' process ${how}`))
+  })
+  died.catch(() => undefined)
+  return died
+}
+
+const devicesIn = (file: string): DemoDevice[] =>
+  readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as DemoDevice)
+
+const supplierOptionsOf = (address: string, bar: ProgressBar): SupplierOptions => ({
+  address,
+  parties: new Map(demoSupplierPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64])),
+  onStreamEnd: (line) => {
+    bar.end()
+    say(line)
+  },
+  onProgress: (account, total) =>
+    bar.show(account.answered + account.timedOut + account.refused, total, 'requests'),
+})
+
+function printNextSteps(
+  { dataDir, isOnce }: DemoOptions,
+  listening: Listening,
+  devices: readonly DemoDevice[],
+): void {
+  const device = devices.find(({ type }) => type === 'ESME')?.eui64
+  const party = demoPartiesJson[0]!.eui64
+  for (const line of nextSteps({ ...listening, party, device, dataDir, isOnce }))
+    process.stdout.write(`${line}\n`)
+}
+
+/** True when each request has an outcome. */
+const isComplete = ({ missing, answered, refused, timedOut, submitted }: Account): boolean =>
+  missing === 0 && answered + refused + timedOut === submitted
 
 /** With connections of its own: a party has one receiver, and that of the whole plan has ended. */
 async function measureAlone(

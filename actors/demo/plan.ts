@@ -3,8 +3,9 @@
  *
  *   {"serviceReferenceVariant":"4.8.1","deviceType":"ESME","share":0.5,"readPeriod":{"startTime":"-7d","endTime":"now"}}
  *
- * asks that variant of the first `share` (0 to 1, default all) of the fleet's devices of that type, or of the one device named by
- * `target`. The body is given as in the HTTP form; times may be RFC 3339, `now`, or `-<number>` of d, h or m before it.
+ * asks that variant of the first `share` (0 to 1, default all) of the fleet's devices of that type,
+ * or of the one device named by `target`. The body is given as in the HTTP form; times may be RFC
+ * 3339, `now`, or `-<number>` of d, h or m before it.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { parseEui64 } from '../../core/base/eui64.ts'
@@ -20,7 +21,10 @@ const unitMs: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, 
 // Who asks, when several roles may: suppliers first.
 const preferredRoles: readonly Role[] = ['IS', 'GS', 'ES', 'ED', 'GT', 'RSA', 'OU']
 
-/** Every request that the lines of `text` ask for, mixed so that no device is asked everything at once. @throws BrokerError CONFIG_INVALID */
+/**
+ * Every request that the lines of `text` ask for, mixed so that no device is asked everything at
+ * once. @throws BrokerError CONFIG_INVALID
+ */
 export function planOf(text: string, devices: readonly DemoDevice[], nowMs: number): Planned[] {
   const lists = text.split('\n').flatMap((line, index) => {
     if (line.trim() === '') return []

@@ -1,7 +1,8 @@
 /**
- * The demonstration supplier: an ordinary gRPC client. Submits a plan over the bidirectional stream, takes the answers from the
- * output gateway, and keeps account of every request until it has one. When a stream of a party ends before that, it says so and
- * counts the party's open requests as missing.
+ * The demonstration supplier: an ordinary gRPC client. Submits a plan over the bidirectional
+ * stream, takes the answers from the output gateway, and keeps account of every request until it
+ * has one. When a stream of a party ends before that, it says so and counts the party's open
+ * requests as missing.
  */
 import {
   SupplierClient,
@@ -48,7 +49,9 @@ export type SupplierOptions = {
   /** EUI-64 by role. */
   parties: ReadonlyMap<Role, string>
   onProgress: (account: Account, total: number) => void
-  /** A stream has ended while it was needed; `line` says which, why and what follows, for people. */
+  /**
+   * A stream has ended while it was needed; `line` says which, why and what follows, for people.
+   */
   onStreamEnd: (line: string) => void
 }
 
@@ -86,7 +89,10 @@ export class Supplier {
     this.options = options
   }
 
-  /** Submits all of `plan` and settles when each is refused or answered, or nothing has happened for longer than anything may take. */
+  /**
+   * Submits all of `plan` and settles when each is refused or answered, or nothing has happened for
+   * longer than anything may take.
+   */
   async run(plan: readonly Planned[]): Promise<Account> {
     this.waiting = [...plan].reverse()
     this.total = plan.length
@@ -112,7 +118,8 @@ export class Supplier {
   }
 
   async close(): Promise<void> {
-    // Nothing new: what is on its way is acknowledged, and waits at the output gateway when it is answered.
+    // Nothing new: what is on its way is acknowledged, and waits at the output gateway when it is
+    // answered.
     this.waiting = []
     this.isClosing = true
     this.onDone()

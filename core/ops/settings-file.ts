@@ -8,7 +8,7 @@ import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { BrokerError } from '../base/broker-error.ts'
 import { likelyName } from '../base/spelling.ts'
-import { settings, type Setting } from './config.ts'
+import { settingList } from './settings.ts'
 import { linesIn, readTextFile } from './text-file.ts'
 
 /** The name of the settings file in a folder of `busbar init`. */
@@ -24,7 +24,7 @@ const otherVariables = [
   'BUSBAR_METER_AUTHENTICATION_KEY',
   'BUSBAR_METER_PASSWORD',
 ] as const
-const variablesOfServe: readonly string[] = Object.values(settings).map(({ env }) => env)
+const variablesOfServe: readonly string[] = settingList.map(({ env }) => env)
 /** Every BUSBAR_ variable that has an effect. */
 export const knownVariables: readonly string[] = [...variablesOfServe, ...otherVariables]
 /** May stand in the file besides: it names the program that an embedded nats-server runs. */
@@ -113,7 +113,7 @@ function faultOfName(name: string, places: ReadonlyMap<string, string>): string 
 }
 
 const isPath = (name: string): boolean =>
-  Object.values<Setting>(settings).some(({ env, isPath: isOne }) => env === name && isOne === true)
+  settingList.some(({ env, isPath: isOne }) => env === name && isOne === true)
 
 /** Gives the values of the file to variables of `env` that are not set, or empty. */
 export function applySettingsFile({ values }: SettingsFile, env: NodeJS.ProcessEnv): void {

@@ -143,13 +143,7 @@ t.test('servers are killed and cut off under load', async (t) => {
   const state = await agreed()
   t.equal(state.last_seq, (await operator.ledger.lastOn('*.*'))?.sequence)
   await polled(
-    async () =>
-      clusterStatus(
-        operator.ledger,
-        operator.bus,
-        await operator.cursors(),
-        operator.partitionCount,
-      ),
+    async () => clusterStatus({ ...operator, cursors: await operator.cursors() }),
     ({ silent, hosts }) =>
       silent.length === 0 &&
       hosts.length === 2 &&

@@ -49,14 +49,11 @@ async function health(isIt: (health: Health, code: number) => boolean): Promise<
   return found!.health
 }
 const status = async () =>
-  clusterStatus(
-    operator.ledger,
-    operator.bus,
-    await operator.cursors(),
-    operator.partitionCount,
-    [],
-    await operator.replicas(),
-  )
+  clusterStatus({
+    ...operator,
+    cursors: await operator.cursors(),
+    streams: await operator.replicas(),
+  })
 const name = cluster.nameOf(victim)
 
 t.test('all three are there', async (t) => {

@@ -100,13 +100,7 @@ t.test('a ledger of 16 MiB takes more than it holds', async (t) => {
   // Another host comes without a store, and takes its half from the snapshots.
   const second = await deployment.startHost('second')
   await polled(
-    async () =>
-      clusterStatus(
-        operator.ledger,
-        operator.bus,
-        await operator.cursors(),
-        operator.partitionCount,
-      ),
+    async () => clusterStatus({ ...operator, cursors: await operator.cursors() }),
     ({ hosts }) => hosts.length === 2 && hosts.every(({ partitions }) => partitions.length === 8),
   )
   await load()

@@ -36,16 +36,7 @@ t.test(
     t.teardown(() => operator.close())
     /** Settles when the cluster is so. */
     const until = (isSo: (status: ClusterStatus) => boolean): Promise<ClusterStatus> =>
-      polled(
-        async () =>
-          clusterStatus(
-            operator.ledger,
-            operator.bus,
-            await operator.cursors(),
-            operator.partitionCount,
-          ),
-        isSo,
-      )
+      polled(async () => clusterStatus({ ...operator, cursors: await operator.cursors() }), isSo)
     const isWhole = (count: number) => (status: ClusterStatus) =>
       status.hosts.length === count &&
       status.silent.length === 0 &&

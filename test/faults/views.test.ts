@@ -68,7 +68,7 @@ t.test('inventory and usage of a deployment', async (t) => {
   const caughtUp = async (): Promise<void> => {
     const { ledger, bus, partitionCount } = operator
     const status = await polled(
-      async () => clusterStatus(ledger, bus, await operator.cursors(), partitionCount),
+      async () => clusterStatus({ ledger, bus, cursors: await operator.cursors(), partitionCount }),
       ({ views: all }) => all.length === 1 && all[0]!.lag === 0,
     )
     t.match(formatStatus(status).join('\n'), /^views [a-z0-9]+ {2}lag 0 {2}as of 20/m)
@@ -113,6 +113,8 @@ t.test('inventory and usage of a deployment', async (t) => {
   t.match((await ask(`/v1/inventory/${one}`)).answer, { eui64: one })
   t.equal((await ask(`/v1/inventory?eui64=${one}`)).answer.rows.length, 1)
   t.equal((await ask(`/v1/inventory?eui64=${one.slice(0, 8)}`)).answer.rows.length, 40)
+  t.match((await ask(`/v1/devices/${one}`)).answer, { eui64: one })
+  t.same(await ask('/v1/devices?limit=3'), await ask('/v1/inventory?limit=3'))
   const unknown = await ask('/v1/inventory/00-00-00-00-00-00-00-07')
   t.match(unknown, { status: 404, answer: { code: 'DEVICE_UNKNOWN' } })
   for (const [path, fault] of [
@@ -135,6 +137,19 @@ t.test('inventory and usage of a deployment', async (t) => {
   const listed = await busbar('inventory', '--ops', opsOf(), '--type', 'ESME', '--limit', '3')
   t.equal(listed.out.split('\n').length, 1 + 3 + 1 + 1)
   t.match(listed.out, /^device +type +address[\s\S]*ESME +127\.0\.0\.1[\s\S]* I0 OK [\s\S]*more: /)
+  const devicesListed = await busbar('devices', 'list', '--ops', opsOf(), '--limit', '2')
+  t.match(devicesListed, { code: 0, out: /^device +type +address[\s\S]*127\.0\.0\.1[\s\S]*more: / })
+  const shown = await busbar('devices', 'show', one, '--ops', opsOf(), '--json')
+  t.match(JSON.parse(shown.out), { devices: [{ eui64: one, type: 'ESME' }] })
+  const without = deployment.listening.ops
+  const missing = await busbar('devices', 'show', one, '--ops', without)
+  t.match(missing, { code: 1, err: /^busbar: the process at .* has no views/ })
+  for (const path of ['/v1/devices', `/v1/devices/${one}`]) {
+    const response = await fetch(`http://${without}${path}`)
+    const problem = { code: 'REQUEST_PATH_UNKNOWN', detail: /has no views/ }
+    t.equal(response.status, 404)
+    t.match(await response.json(), problem)
+  }
   const wrong = await busbar('usage', '--ops', opsOf(), '--from', 'monday')
   t.match(wrong, { code: 1, err: /^busbar: VIEW_QUERY_INVALID.*from must be a day/ })
   const said: string[] = []

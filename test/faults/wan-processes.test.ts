@@ -53,13 +53,7 @@ t.test('gateway, host and two wan processes: one is killed, one leaves, one join
   const operator = await openOperatorLedger(addressOf({ dataDir: deployment.brokerDir }))
   t.teardown(() => operator.close())
   const statusNow = async (wanIds: string[]): Promise<ClusterStatus> =>
-    clusterStatus(
-      operator.ledger,
-      operator.bus,
-      await operator.cursors(),
-      operator.partitionCount,
-      wanIds,
-    )
+    clusterStatus({ ...operator, cursors: await operator.cursors(), wanIds })
   const wanIds = await heardWanIds(operator.bus, systemClock)
   const status = await statusNow(wanIds)
   t.same(status.hosts[0]?.roles, ['host'])

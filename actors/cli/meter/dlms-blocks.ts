@@ -1,4 +1,7 @@
-/** Puts blocks together that stand in the APDUs of one conversation, for people: general blocks, and those of GET, SET and ACTION. */
+/**
+ * Puts blocks together that stand in the APDUs of one conversation, for people: general blocks, and
+ * those of GET, SET and ACTION.
+ */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { BlockControl } from '../../../core/dlms/apdu/general-block-transfer.ts'
@@ -21,7 +24,9 @@ export class BlockWatch {
     return [...new Set([...this.gaps, ...unfinished])]
   }
 
-  /** Takes the APDU `view`, of the sender `from`; what it completes, when it is more than a block. */
+  /**
+   * Takes the APDU `view`, of the sender `from`; what it completes, when it is more than a block.
+   */
   add(view: Buffer, from: string): GatheredBlocks | undefined {
     const block = blockIn(view)
     if (block === undefined) return undefined

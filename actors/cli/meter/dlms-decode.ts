@@ -1,7 +1,8 @@
 /**
- * `busbar dlms decode`: what octets mean that go between a head-end and a meter, field by field. Takes APDUs, wrapper frames and HDLC
- * frames, one or many, also as `busbar meter --hex` shows them, and COSEM data by itself; opens what is ciphered when it is given the
- * keys. It prints secrets that are in the octets: for people who have them anyway.
+ * `busbar dlms decode`: what octets mean that go between a head-end and a meter, field by field.
+ * Takes APDUs, wrapper frames and HDLC frames, one or many, also as `busbar meter --hex` shows
+ * them, and COSEM data by itself; opens what is ciphered when it is given the keys. It prints
+ * secrets that are in the octets: for people who have them anyway.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
@@ -38,7 +39,10 @@ export type DecodeOptions = OpeningKeys & {
   full?: boolean | undefined
 }
 
-/** Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID for what is no hexadecimal; CONFIG_INVALID for a key or title that is none; DLMS_SIZE_EXCEEDED */
+/**
+ * Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID
+ * for what is no hexadecimal; CONFIG_INVALID for a key or title that is none; DLMS_SIZE_EXCEEDED
+ */
 export function decodeLines(text: string, options: DecodeOptions): string[] {
   const { fields, notes } = explainText(text, options)
   if (options.json === true) return [JSON.stringify({ fields, notes })]
@@ -70,7 +74,8 @@ function explainText(text: string, options: DecodeOptions): Explained {
     )
   if (octets.length > limits.decodeBytesMax)
     throw new BrokerError('DLMS_SIZE_EXCEEDED', `${octets.length} octets to decode`)
-  // Octets may be broken over lines, or each line may be an APDU of its own; nothing goes on behind a fault.
+  // Octets may be broken over lines, or each line may be an APDU of its own; nothing goes on behind
+  // a fault.
   const ways = [recordsIn(lines), lines.map((line) => line.octets)]
   if (faults.length === 0) ways.unshift([octets])
   const explained = nearest(ways, options, faults.length > 0)
@@ -84,7 +89,10 @@ function linesIn(text: string): HexText {
   return octets === undefined ? found : { lines: [{ octets, isBegun: false }], faults: [] }
 }
 
-/** The first way to cut the octets of which nothing is unreadable, else the one of which the least is. */
+/**
+ * The first way to cut the octets of which nothing is unreadable, else the one of which the least
+ * is.
+ */
 function nearest(ways: readonly Buffer[][], options: DecodeOptions, isCut: boolean): Explained {
   let best: Explained | undefined
   let wrong = Infinity
@@ -332,7 +340,10 @@ function mbusEndAt(octets: Buffer, at: number): number {
   return at + mbusDamageBytes(view)
 }
 
-/** Octets of the LLC header at `at`, which some logs show without the frame around it; 0 when there is none. */
+/**
+ * Octets of the LLC header at `at`, which some logs show without the frame around it; 0 when there
+ * is none.
+ */
 function llcBytesAt(octets: Buffer, at: number): number {
   const view = octets.subarray(at)
   return view.length - behindLlc(view).length
@@ -375,7 +386,9 @@ function dataIn(view: Buffer): ExplainedField | undefined {
 /** Fields whose octets are not among those around them. */
 const ownPlaces: ReadonlySet<string> = new Set(['plaintext', 'gathered', 'with-tags'])
 
-/** `field` in octets that begin `by` later. What was enciphered or gathered has places of its own. */
+/**
+ * `field` in octets that begin `by` later. What was enciphered or gathered has places of its own.
+ */
 function shifted(field: ExplainedField, by: number): ExplainedField {
   if (by === 0) return field
   const children = field.children.map((child) =>

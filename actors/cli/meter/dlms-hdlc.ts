@@ -15,7 +15,10 @@ export function leaf(name: string, value: string, at: number, bytes: number): Ex
   return { name, value, at, bytes, children: [] }
 }
 
-/** What stands at a flag: a frame, one that is damaged, or nothing that is one. `end` is the offset behind it. */
+/**
+ * What stands at a flag: a frame, one that is damaged, or nothing that is one. `end` is the offset
+ * behind it.
+ */
 export type HdlcPiece = { field: ExplainedField; frame: HdlcFrame | undefined; end: number }
 
 /** Reads what stands at `at`, a flag, or in front of the next one. */

@@ -1,6 +1,6 @@
 /**
- * Opens what is ciphered for `busbar dlms decode`: with the keys that were given, and with what the APDUs before have told, where a
- * whole conversation is decoded: system titles, and dedicated keys.
+ * Opens what is ciphered for `busbar dlms decode`: with the keys that were given, and with what the
+ * APDUs before have told, where a whole conversation is decoded: system titles, and dedicated keys.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { decodeApdu, encodeApdu, type Apdu, type ApduOf } from '../../../core/dlms/apdu/codec.ts'
@@ -144,7 +144,10 @@ export class DlmsOpening {
     }
   }
 
-  /** What is not enciphered, without its authentication tag; undefined where it is enciphered or compressed, or no APDU. */
+  /**
+   * What is not enciphered, without its authentication tag; undefined where it is enciphered or
+   * compressed, or no APDU.
+   */
   private readable({ ciphered }: Envelope): Buffer | undefined {
     const { securityControl, contentView } = ciphered
     if ((securityControl & (Protection.ENCRYPTED | Protection.COMPRESSED)) !== 0) return undefined
@@ -153,7 +156,10 @@ export class DlmsOpening {
     return isReadable(view) ? view : undefined
   }
 
-  /** Without the authentication key nothing is verified, but what the key enciphers can be read, when it is any APDU. */
+  /**
+   * Without the authentication key nothing is verified, but what the key enciphers can be read,
+   * when it is any APDU.
+   */
   private unverified({ ciphered }: Envelope, titles: readonly Buffer[]): Buffer | undefined {
     const { securityControl, invocationCounter, contentView } = ciphered
     const { unicast, authentication, options } = this

@@ -1,4 +1,6 @@
-/** Values of meters for people's eyes: what a value's type is stays out where nobody asked for JSON. */
+/**
+ * Values of meters for people's eyes: what a value's type is stays out where nobody asked for JSON.
+ */
 import type { Json } from '../../../core/dlms/cosem/index.ts'
 
 /** `json` with raw values (`{"axdr": …, "value": …}`) as the value, time or text alone. */

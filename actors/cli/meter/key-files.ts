@@ -8,7 +8,8 @@ import type { DeviceKeys } from '../../../core/crypto/key-vault.ts'
 
 /**
  * The keys in `file`: JSON as the `keys` of an inventory.
- * @throws BrokerError CONFIG_INVALID when they are none of that suite; what the system says when the file cannot be read
+ * @throws BrokerError CONFIG_INVALID when they are none of that suite; what the system says when
+ * the file cannot be read
  */
 export function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys {
   const faults: string[] = []
@@ -21,7 +22,8 @@ export function keysInFile(file: string, suite: 0 | 1 | 2): DeviceKeys {
 }
 
 /**
- * Every set of keys in `file` that is of that suite: JSON as the `keys` of an inventory, an array of such, or one in each line.
+ * Every set of keys in `file` that is of that suite: JSON as the `keys` of an inventory, an array
+ * of such, or one in each line.
  * @throws BrokerError CONFIG_INVALID when no set has that suite; the error of the system when the
  * file cannot be read
  */
@@ -44,7 +46,10 @@ export function keySetsInFile(file: string, suite: 0 | 1 | 2): DeviceKeys[] {
   return sets.slice(0, limits.keySetsMax)
 }
 
-/** The devices of an inventory file, one after the other. @throws BrokerError CONFIG_INVALID for a line that is no device */
+/**
+ * The devices of an inventory file, one after the other. @throws BrokerError CONFIG_INVALID for a
+ * line that is no device
+ */
 export async function* devicesIn(file: string): AsyncGenerator<DeviceEntry> {
   for await (const { number, text } of linesOfFile(file)) {
     if (text.trim() === '') continue

@@ -1,18 +1,22 @@
 /**
- * Octets in text as people have it: hexadecimal digits in many notations, hexdumps, and lines of a log with prefixes in front of the octets.
+ * Octets in text as people have it: hexadecimal digits in many notations, hexdumps, and lines of a
+ * log with prefixes in front of the octets.
  *
  *   c001c1…   C0:01:C1   C0.01.C1   0xc0, 0x01   \xc0\x01   b'~\xa0'   7E A0 - 07          notations
  *   00000010  7e a0 07 … |~..|   0010: 7ea0 07..                     hexdumps: an offset that counts, perhaps characters behind
  *   [12:00:01.123] TX: 7E A0    2026-11-30 12:00:01 INFO <- 7ea0     lines of a log
  *
- * Where the octets of a line end at something that is neither a pair of digits nor a remark, that place is a fault: nothing behind it in
- * the line is an octet, since nobody knows what is missing.
+ * Where the octets of a line end at something that is neither a pair of digits nor a remark, that
+ * place is a fault: nothing behind it in the line is an octet, since nobody knows what is missing.
  */
 
 /** Places count from 1; `octet` is the number of octets in front of the fault. */
 export type HexFault = { line: number; column: number; octet: number; text: string }
 
-/** `octets` of one line; `isBegun`: a prefix stands in front, so that they do not go on what the line before began. */
+/**
+ * `octets` of one line; `isBegun`: a prefix stands in front, so that they do not go on what the
+ * line before began.
+ */
 export type HexLine = { octets: Buffer; isBegun: boolean }
 
 export type HexText = { lines: HexLine[]; faults: HexFault[] }
@@ -72,7 +76,8 @@ class HexDump {
   }
 
   private row(text: string): string[] {
-    // Characters stand behind a bar, or behind two spaces; one wider gap may stand behind eight octets.
+    // Characters stand behind a bar, or behind two spaces; one wider gap may stand behind eight
+    // octets.
     const bare = text.replace(/\s*\|.*$/, '')
     const first = dumpDigits.exec(bare)?.[0] ?? ''
     const firstPairs = pairsIn(first)
@@ -92,7 +97,10 @@ const literal = /\bb(['"])((?:\\.|(?!\1)[^\\])*)\1/
 const literalOctet = /\\x([0-9a-f]{2})|\\(.)|([^\\])/giy
 const escapes: Readonly<Record<string, string>> = { n: '0a', r: '0d', t: '09', 0: '00' }
 
-/** Python's `b'~\xa0\x07'`: what is printable stands there as characters. Only with an escape: else it is text, perhaps of digits. */
+/**
+ * Python's `b'~\xa0\x07'`: what is printable stands there as characters. Only with an escape: else
+ * it is text, perhaps of digits.
+ */
 function inLiteral(line: string): Found | undefined {
   const [, , content = ''] = literal.exec(line) ?? []
   if (!/\\x[0-9a-f]{2}/i.test(content)) return undefined
@@ -170,7 +178,10 @@ function behindPrefix(line: string, at: number): number {
   return behindWord(line, at)
 }
 
-/** Behind a label, a word or a number that stands in front of the octets; `at` where octets, or what should be some, begin. */
+/**
+ * Behind a label, a word or a number that stands in front of the octets; `at` where octets, or what
+ * should be some, begin.
+ */
 function behindWord(line: string, at: number): number {
   const label = matchAt(labels, line, at)
   const token = matchAt(wholeToken, line, at)?.[0] ?? ''
@@ -188,7 +199,10 @@ const hasArrow = (line: string, at: number): boolean =>
     line.slice(at),
   )
 
-/** A token that was to be digits: most of it is, with a figure among them, and it begins with a pair or stands alone. */
+/**
+ * A token that was to be digits: most of it is, with a figure among them, and it begins with a pair
+ * or stands alone.
+ */
 function isBrokenHex(token: string): boolean {
   const plain = token.replace(/(?:\.{2,}|\u2026)$/, '').replaceAll(/0x|\\x|[:,-]/gi, '')
   const digits = plain.replaceAll(/[^0-9a-f]/gi, '').length
@@ -213,7 +227,10 @@ const separators = /[\s:,-]+/y
 /** As one firmware writes octets: `A1.08.83.13.E6`, more of them than a network address has. */
 const dotted = /(?<![0-9a-f.])[0-9a-f]{2}(?:\.[0-9a-f]{2}){4,}(?![0-9a-f])/gi
 const pairsAlone = /^\s*(?:[0-9a-f]{2}[\s|:,-]*)+$/i
-/** Remarks behind octets: in brackets, behind a bar or a mark of a comment, quotes; or words without digits, or a count. */
+/**
+ * Remarks behind octets: in brackets, behind a bar or a mark of a comment, quotes; or words without
+ * digits, or a count.
+ */
 const remark = /^\s*(?:$|[([{#;|"'`}\])<>]|\/\/|--\s|[a-z]*[g-z][a-z]*(?![0-9a-f])|len\b)/i
 const laterOctets = /(?:^|[\s:,])(?:0x)?[0-9a-f]{2}[\s:,-]*(?:0x)?[0-9a-f]{2}/i
 

@@ -1,4 +1,7 @@
-/** What a person with one meter can do about a fault: the error table speaks to operators and parties of a broker. */
+/**
+ * What a person with one meter can do about a fault: the error table speaks to operators and
+ * parties of a broker.
+ */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { OperatorFault, UsageFault } from '../operator-fault.ts'

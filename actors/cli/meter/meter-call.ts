@@ -1,4 +1,7 @@
-/** A person's connection to one meter, opened again when the meter has closed it or another one is wanted. */
+/**
+ * A person's connection to one meter, opened again when the meter has closed it or another one is
+ * wanted.
+ */
 import type { MeterPlace } from './meter-line.ts'
 import { MeterSession, type SessionEvents } from './meter-session.ts'
 

@@ -1,4 +1,7 @@
-/** `busbar meter read | write | invoke | objects` (profile: meter-profile.ts): the DLMS client for people, straight to a meter. */
+/**
+ * `busbar meter read | write | invoke | objects` (profile: meter-profile.ts): the DLMS client for
+ * people, straight to a meter.
+ */
 import { asBuffer } from '../../../core/base/bytes.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { deviceProfileOf } from '../../../core/inventory/device-profiles.ts'
@@ -28,13 +31,8 @@ import {
 import type { CosemResult } from '../../../core/ports/wan.ts'
 import { wordsOfJson } from './json-words.ts'
 import { shortNamesOf } from '../../../core/wan/sockets/client-terms.ts'
-import {
-  clientOptionsOf,
-  meterOf,
-  publicOptionsOf,
-  type Meter,
-  type MeterOptions,
-} from './meter-options.ts'
+import { clientOptionsOf, meterOf, publicOptionsOf, type Meter } from './meter-options.ts'
+import type { MeterOptions } from './option-texts.ts'
 import { MeterCall } from './meter-call.ts'
 import type { MeterAssociation } from './meter-session.ts'
 import { describeApdu } from './push-words.ts'
@@ -70,7 +68,8 @@ export async function withMeter<T>(
       await meter.release()
       return result
     } catch (fault) {
-      // The public client had the connection before: many meters keep one association on it, and some do not forget it.
+      // The public client had the connection before: many meters keep one association on it, and
+      // some do not forget it.
       if (call.isShared && !meter.isAccepted && fault instanceof BrokerError) {
         await call.hangUp()
         return talk(counter + 1)
@@ -92,7 +91,10 @@ function withCounter(fault: unknown, expected: number | undefined): unknown {
   return new BrokerError(fault.code, `${fault.detail ?? ''}; ${told}`, { cause: fault })
 }
 
-/** The next counter to send with: as it was given, or one above what the meter tells its public client. */
+/**
+ * The next counter to send with: as it was given, or one above what the meter tells its public
+ * client.
+ */
 async function counterFor(asked: Meter, call: MeterCall): Promise<number> {
   const { address, counter, counterFloor, counterAt } = asked
   if (counter !== undefined) return counter

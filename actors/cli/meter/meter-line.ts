@@ -1,6 +1,7 @@
 /**
- * What carries a person's octets to a meter, and how APDUs lie in them: the wrapper over TCP, or one frame in each datagram over UDP
- * [IEC 62056-4-7]; HDLC over TCP, as behind a serial server [IEC 62056-46].
+ * What carries a person's octets to a meter, and how APDUs lie in them: the wrapper over TCP, or
+ * one frame in each datagram over UDP [IEC 62056-4-7]; HDLC over TCP, as behind a serial server
+ * [IEC 62056-46].
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { formatHostPort } from '../../../core/base/host-port.ts'
@@ -45,7 +46,10 @@ export type LineEvents = {
   trace: Trace
   /** An APDU for `client`, borrowed for the call. */
   heard(client: number, apduView: Buffer): void
-  /** What to send when a part of what was said may be lost; empty when there is nothing that repeating would mend. */
+  /**
+   * What to send when a part of what was said may be lost; empty when there is nothing that
+   * repeating would mend.
+   */
   remind(): Buffer[]
   /** A segment of a long APDU has come, which is not whole yet. */
   progressed(): void
@@ -59,7 +63,10 @@ export type LineEvents = {
 export interface MeterLine {
   /** Sends `apdus` one behind the other, and waits for an answer. */
   ask(apdus: readonly Buffer[], client: number): void
-  /** More will come without a question; `isPart`: what has come is a part of the answer, so that the wait begins again. */
+  /**
+   * More will come without a question; `isPart`: what has come is a part of the answer, so that the
+   * wait begins again.
+   */
   awaitMore(isPart: boolean): void
   /** Nothing is waited for any more. */
   rest(): void
@@ -121,7 +128,10 @@ function openCarrier(
   })
 }
 
-/** Parts of a wait for an answer over UDP: at the end of each but the last one it is reminded of what may be lost. */
+/**
+ * Parts of a wait for an answer over UDP: at the end of each but the last one it is reminded of
+ * what may be lost.
+ */
 const waitParts = 4
 
 /** The wrapper, over either. */
@@ -158,7 +168,10 @@ class WrapperLine implements MeterLine {
     if (isPart && this.place.transport === 'udp') this.remindAt(1)
   }
 
-  /** Reminds the meter at the end of part `part` of the wait, and of those behind it; how long is waited the session knows. */
+  /**
+   * Reminds the meter at the end of part `part` of the wait, and of those behind it; how long is
+   * waited the session knows.
+   */
   private remindAt(part: number): void {
     this.callOff()
     if (part === waitParts) return

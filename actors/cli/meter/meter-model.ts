@@ -1,4 +1,7 @@
-/** How one meter deviates, as a person says it on the command line: the same fields as in a device record, checked by the same rules. */
+/**
+ * How one meter deviates, as a person says it on the command line: the same fields as in a device
+ * record, checked by the same rules.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { readModel } from '../../../core/catalogue/device-model.ts'
@@ -6,7 +9,7 @@ import { deviceProfileOf } from '../../../core/inventory/device-profiles.ts'
 import { deviceTimeOf, type DeviceTime } from '../../../core/catalogue/device-time.ts'
 import { timeZoneOf, timeZoneWords } from '../../../core/catalogue/time-zone.ts'
 import type { DeviceAddress, DeviceModel } from '../../../core/ports/wan.ts'
-import type { MeterOptions } from './meter-options.ts'
+import type { MeterOptions } from './option-texts.ts'
 
 const options: readonly [field: string, option: string][] = [
   ['address.counter.obis', '--counter-object'],
@@ -22,7 +25,10 @@ const options: readonly [field: string, option: string][] = [
 const invalid = (detail: string): BrokerError => new BrokerError('CONFIG_INVALID', detail)
 const numberIn = (text: string): number => (/^\d{1,10}$/.test(text) ? Number(text) : Number.NaN)
 
-/** What the command line says, over what the inventory says of the same field. @throws BrokerError CONFIG_INVALID */
+/**
+ * What the command line says, over what the inventory says of the same field. @throws BrokerError
+ * CONFIG_INVALID
+ */
 export function modelIn(given: MeterOptions, known: DeviceAddress | undefined): DeviceModel {
   const { counter, counterObject, counterClient, conformance, shortNames, modeE, modeEBaudMax } =
     given

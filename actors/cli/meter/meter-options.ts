@@ -1,6 +1,7 @@
 /**
- * What a person says of a meter on the command line, or an inventory says of it, as where it is and how it is spoken to. Keys may come
- * from the environment or a file, so that no list of processes shows them.
+ * What a person says of a meter on the command line, or an inventory says of it, as where it is and
+ * how it is spoken to. Keys may come from the environment or a file, so that no list of processes
+ * shows them.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
@@ -36,43 +37,7 @@ import { devicesIn, keysInFile } from './key-files.ts'
 import type { MeterPlace } from './meter-line.ts'
 import { modelIn, timeIn } from './meter-model.ts'
 import { keyIn, octetsIn, titleIn } from './option-octets.ts'
-
-/** Texts of the command line that say which keys there are. */
-export type KeyOptions = {
-  suite?: string
-  keys?: string
-  unicastKey?: string
-  broadcastKey?: string
-  authenticationKey?: string
-  devices?: string
-}
-
-/** Texts of the command line. What is left out is as the inventory has it, or as it is usual. */
-export type MeterOptions = KeyOptions & {
-  client?: string
-  logicalDevice?: string
-  transport?: string
-  hdlcAddressOctets?: string
-  profile?: string
-  waitMs?: string
-  password?: string
-  mechanism?: string
-  protection?: string
-  generalCiphering?: string
-  sign?: string
-  systemTitle?: string
-  meterTitle?: string
-  counter?: string
-  counterObject?: string
-  counterClient?: string
-  conformance?: string
-  shortNames?: string
-  modeE?: string | true
-  modeEBaudMax?: string
-  timeZone?: string
-  hex: boolean
-  json: boolean
-}
+import type { KeyOptions, MeterOptions } from './option-texts.ts'
 
 /** A meter as it was asked for: where it is, and how it is spoken to. */
 export type Meter = {
@@ -84,7 +49,9 @@ export type Meter = {
   generalKey: GeneralKey | undefined
   /** As the profile has it, when undefined. */
   signature: SignaturePlace | undefined
-  /** The next counter to send with, when it was given; the lowest one, where the inventory has one. */
+  /**
+   * The next counter to send with, when it was given; the lowest one, where the inventory has one.
+   */
   counter: number | undefined
   counterFloor: number
   /** Where the meter tells the counter; undefined when it does not, or none is needed. */
@@ -128,7 +95,10 @@ const generalKeys = {
 const signaturePlaces = { within: 'within', around: 'around' } as const
 const octetCounts = { 1: 1, 2: 2, 4: 4 } as const
 
-/** Everything about the meter at `where`: host and port, or the EUI-64 of a device in the inventory. @throws BrokerError CONFIG_INVALID */
+/**
+ * Everything about the meter at `where`: host and port, or the EUI-64 of a device in the inventory.
+ * @throws BrokerError CONFIG_INVALID
+ */
 export async function meterOf(where: string, options: MeterOptions): Promise<Meter> {
   const entry = await entryOf(where, options)
   const address = addressOf(where, options, entry?.record.address)
@@ -280,7 +250,10 @@ function hdlcAddressIn(text: string, octets: 1 | 2 | 4 | undefined): HdlcAddress
 
 // ── keys ──
 
-/** Keys that are given by themselves, or in a file. @throws BrokerError CONFIG_INVALID, which shows nothing of them */
+/**
+ * Keys that are given by themselves, or in a file. @throws BrokerError CONFIG_INVALID, which shows
+ * nothing of them
+ */
 export function keysOf(options: KeyOptions, suite: 0 | 1 | 2 | undefined): DeviceKeys {
   const { keys: file, unicastKey, broadcastKey, authenticationKey } = options
   if (suite === undefined) {
@@ -311,7 +284,10 @@ async function entryOf(where: string, { devices }: MeterOptions): Promise<Device
 
 // ── the client ──
 
-/** Options of the public client, which asks the meter for its counter: without security, in all else as the meter is spoken to. */
+/**
+ * Options of the public client, which asks the meter for its counter: without security, in all else
+ * as the meter is spoken to.
+ */
 export function publicOptionsOf({ address }: Meter): ClientOptions {
   const terms = { apduBytesMax: limits.apduBytesMax, invokeIdLast: 0, random: systemRandom }
   return wanOptionsOf({ ...address, secret: undefined, security: undefined }, terms)

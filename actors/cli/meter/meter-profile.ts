@@ -1,4 +1,7 @@
-/** `busbar meter profile`: the rows of a profile as a person asks for them, cut out here where the meter does not do it. */
+/**
+ * `busbar meter profile`: the rows of a profile as a person asks for them, cut out here where the
+ * meter does not do it.
+ */
 import { asBuffer } from '../../../core/base/bytes.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import type { DeviceTime } from '../../../core/catalogue/device-time.ts'
@@ -24,7 +27,7 @@ import {
 import type { Selection } from '../../../core/dlms/apdu/descriptor.ts'
 import { wordsOfJson } from './json-words.ts'
 import { numberOf, scaledText, valueOf, withMeter, type Terminal } from './meter-commands.ts'
-import type { MeterOptions } from './meter-options.ts'
+import type { MeterOptions } from './option-texts.ts'
 import type { MeterAssociation } from './meter-session.ts'
 
 export type ProfileOptions = MeterOptions & { from?: string; to?: string; entries?: string }
@@ -143,7 +146,10 @@ function notesOn({ cutRows, rows }: CutProfile, isWhole: boolean): string[] {
   return notes
 }
 
-/** Columns with the scaler and unit of the register they come from; a meter that does not give one leaves them raw. */
+/**
+ * Columns with the scaler and unit of the register they come from; a meter that does not give one
+ * leaves them raw.
+ */
 async function scalersOf(
   meter: MeterAssociation,
   columns: readonly ProfileColumn[],

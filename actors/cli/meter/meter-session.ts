@@ -1,4 +1,7 @@
-/** A person's talk with one meter: operations out, results back, through the DLMS client; each answer waited for so long and no longer. */
+/**
+ * A person's talk with one meter: operations out, results back, through the DLMS client; each
+ * answer waited for so long and no longer.
+ */
 import { copyOf } from '../../../core/base/bytes.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
@@ -99,8 +102,8 @@ export class MeterSession {
   }
 
   /**
-   * The one limit of an answer: nothing that comes and is no part of it puts it off. An HDLC link keeps the time of its own frames, and
-   * may have to be opened first.
+   * The one limit of an answer: nothing that comes and is no part of it puts it off. An HDLC link
+   * keeps the time of its own frames, and may have to be opened first.
    */
   private limit(waiting: Waiting): void {
     const { answerMs, transport } = this.place
@@ -134,7 +137,10 @@ export class MeterSession {
     }
   }
 
-  /** More is to come: behind a block of the answer the wait begins again, behind anything else it goes on. */
+  /**
+   * More is to come: behind a block of the answer the wait begins again, behind anything else it
+   * goes on.
+   */
   private onOther(waiting: Waiting): void {
     const { blocksReceived } = waiting.client
     const isPart = blocksReceived > waiting.blocks

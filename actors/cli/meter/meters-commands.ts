@@ -1,16 +1,14 @@
-/** `busbar meters`: a fleet of simulated meters in a process of its own, and `busbar meters quirks`: which odd meters it can imitate. */
+/**
+ * `busbar meters`: a fleet of simulated meters in a process of its own, and `busbar meters quirks`:
+ * which odd meters it can imitate.
+ */
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { bareHost, type HostPort } from '../../../core/base/host-port.ts'
 import type { Mechanism } from '../../../core/dlms/security/index.ts'
 import { Transport } from '../../../core/ports/wan.ts'
 import { quirkNames, quirkRow } from '../../simulator/quirks/quirk-table.ts'
-
-/** Options that other commands have, too. */
-export type SharedOptions = {
-  wholeNumber(text: string): number
-  targetOf(text: string): HostPort
-  endsWithInput: Option
-}
+import { hostPortOf, wholeNumber } from '../shared-options.ts'
+import { endsWithInputOption } from '../stop-signal.ts'
 
 type FleetOptions = {
   meters: number
@@ -45,11 +43,29 @@ const mechanismsOf = (text: string): Mechanism[] => {
   return numbers as Mechanism[]
 }
 
-export function addMetersCommand(program: Command, shared: SharedOptions): void {
-  const { wholeNumber, targetOf, endsWithInput } = shared
-  const meters = program
-    .command('meters')
-    .description('run a fleet of simulated meters that speak DLMS/COSEM over TCP')
+export function addMetersCommand(program: Command): void {
+  const meters = addFleetOptions(
+    program
+      .command('meters')
+      .description('run a fleet of simulated meters that speak DLMS/COSEM over TCP'),
+  ).action(async (options: FleetOptions) => {
+    const { runFleetProcess } = await import('../../simulator/network/fleet-process.ts')
+    const { basePort, devices, pushEvery, ...rest } = options
+    await runFleetProcess({
+      ...rest,
+      ...(basePort === undefined ? {} : { basePort }),
+      ...(devices === undefined ? {} : { devicesFile: devices }),
+      ...(pushEvery === undefined ? {} : { pushEveryMs: pushEvery * 1_000 }),
+    })
+  })
+  meters
+    .command('quirks')
+    .description('list the meters of other makers that --quirks imitates')
+    .action(printQuirks)
+}
+
+function addFleetOptions(command: Command): Command {
+  return command
     .option('--meters <count>', 'how many', wholeNumber, 1_000)
     .option('--seed <number>', 'what they are and what they measured', wholeNumber, 1)
     .option(
@@ -87,24 +103,10 @@ export function addMetersCommand(program: Command, shared: SharedOptions): void 
         .choices([...Transport])
         .default('tcp'),
     )
-    .option('--push-to <address>', 'host:port that notifications go to, see stdin', targetOf)
+    .option('--push-to <address>', 'host:port that notifications go to, see stdin', hostPortOf)
     .option('--push-every <seconds>', 'each meter sends a notification so often', wholeNumber)
-    .option('--dial-in-to <address>', 'host:port that meters connect to', targetOf)
-    .addOption(endsWithInput)
-    .action(async (options: FleetOptions) => {
-      const { runFleetProcess } = await import('../../simulator/network/fleet-process.ts')
-      const { basePort, devices, pushEvery, ...rest } = options
-      await runFleetProcess({
-        ...rest,
-        ...(basePort === undefined ? {} : { basePort }),
-        ...(devices === undefined ? {} : { devicesFile: devices }),
-        ...(pushEvery === undefined ? {} : { pushEveryMs: pushEvery * 1_000 }),
-      })
-    })
-  meters
-    .command('quirks')
-    .description('list the meters of other makers that --quirks imitates')
-    .action(printQuirks)
+    .option('--dial-in-to <address>', 'host:port that meters connect to', hostPortOf)
+    .addOption(endsWithInputOption())
 }
 
 function printQuirks(): void {

@@ -1,6 +1,7 @@
 /**
- * `busbar meter push-listen`: hears meters that push by themselves, over TCP and UDP, and prints what they say. Answers only what asks for
- * an answer: a confirmed data-notification, general blocks with a window.
+ * `busbar meter push-listen`: hears meters that push by themselves, over TCP and UDP, and prints
+ * what they say. Answers only what asks for an answer: a confirmed data-notification, general
+ * blocks with a window.
  */
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -48,7 +49,8 @@ type Peer = { name: string; transport: 'tcp' | 'udp'; send: (octets: Buffer) => 
 
 /**
  * Listens until `--count` pushes have come, `--wait-ms` are over, or it is interrupted.
- * @throws BrokerError CONFIG_INVALID; OperatorFault when fewer than `--count` came in time. What the system says when the port is taken
+ * @throws BrokerError CONFIG_INVALID; OperatorFault when fewer than `--count` came in time. What
+ * the system says when the port is taken
  */
 export async function pushListenCommand(
   options: PushListenOptions,

@@ -1,4 +1,7 @@
-/** Opens pushes that are ciphered or signed: which keys, by the sender's system title, and what was found about it. */
+/**
+ * Opens pushes that are ciphered or signed: which keys, by the sender's system title, and what was
+ * found about it.
+ */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { ApduTag } from '../../../core/dlms/apdu/constants.ts'
@@ -16,7 +19,8 @@ import {
 import { tagBytes } from '../../../core/crypto/crypto.ts'
 import type { DeviceKeys } from '../../../core/crypto/key-vault.ts'
 import { systemRandom } from '../../../core/ports/random.ts'
-import { keysOf, suiteIn, titleDefault, wholeIn, type KeyOptions } from './meter-options.ts'
+import { keysOf, suiteIn, titleDefault, wholeIn } from './meter-options.ts'
+import type { KeyOptions } from './option-texts.ts'
 import { devicesIn, keySetsInFile } from './key-files.ts'
 import { titleIn } from './option-octets.ts'
 
@@ -28,11 +32,15 @@ export type OpeningOptions = KeyOptions & {
 
 /** What is known of one sender, or of all that nothing is known of. */
 type Sender = { suite: 0 | 1 | 2; keys: DeviceKeys; ownTitle: Uint8Array }
-/** The same where the suite is not named, by that of an APDU: a list of keys may hold those of many. */
+/**
+ * The same where the suite is not named, by that of an APDU: a list of keys may hold those of many.
+ */
 type BySuite = (suite: 0 | 1 | 2) => readonly Sender[]
 
 export type Opened = {
-  /** In the clear; undefined when there is no key for it, or it does not verify: `fault` says which. */
+  /**
+   * In the clear; undefined when there is no key for it, or it does not verify: `fault` says which.
+   */
   plain: Buffer | undefined
   /** `plain` was not enciphered, and nothing says that it is genuine: `fault` says why. */
   isUnverified: boolean
@@ -119,7 +127,8 @@ export class PushOpening {
       const channel = this.openIn(this.channelsOf(title, suiteOf(apdu)), apdu, opened)
       const { invocationCounter, ...choice } = channel.received
       if (invocationCounter >= 0) opened.invocationCounter = invocationCounter
-      // A counter that the meter has heard from somebody would be refused, and one used twice gives the key away.
+      // A counter that the meter has heard from somebody would be refused, and one used twice gives
+      // the key away.
       if (this.counter !== undefined || invocationCounter < 0)
         opened.protect = (answer) => channel.protect(answer, choice)
     } catch (fault) {
@@ -188,7 +197,10 @@ export class PushOpening {
   }
 }
 
-/** Every set of keys that is given: those of a file, each with those that are given by themselves in their place. */
+/**
+ * Every set of keys that is given: those of a file, each with those that are given by themselves in
+ * their place.
+ */
 function keySetsOf(options: OpeningOptions, suite: 0 | 1 | 2): DeviceKeys[] {
   const { keys: file, ...given } = options
   const alone = keysOf(given, suite)
@@ -214,7 +226,10 @@ function firstThatFits(bySuite: BySuite): 0 | 1 | 2 {
   return 0
 }
 
-/** By the security control octet; a signature is as long as the suite's curve wants it. 0 where nothing says it. */
+/**
+ * By the security control octet; a signature is as long as the suite's curve wants it. 0 where
+ * nothing says it.
+ */
 function suiteOf(apdu: Buffer): 0 | 1 | 2 {
   const decoded = decodeApdu(apdu, { isTolerant: true })
   if (decoded.type === 'general-signing') return decoded.signatureView.length > 64 ? 2 : 1

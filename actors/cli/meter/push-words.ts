@@ -1,4 +1,7 @@
-/** What an unasked APDU says, for people and for scripts: kind, time, and its fields in words where the content shows what they are. */
+/**
+ * What an unasked APDU says, for people and for scripts: kind, time, and its fields in words where
+ * the content shows what they are.
+ */
 import { asBuffer } from '../../../core/base/bytes.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { anyApdu, type Apdu } from '../../../core/dlms/apdu/codec.ts'
@@ -20,7 +23,10 @@ import { readPushPayload } from '../../../core/dlms/unsolicited/push-payload.ts'
 import { readTelegram, type Telegram } from '../../../core/dlms/unsolicited/telegram.ts'
 import { wordsOfJson } from './json-words.ts'
 
-/** `member` is the class and attribute, where the push says it; `variable` the short name, where it has no other. */
+/**
+ * `member` is the class and attribute, where the push says it; `variable` the short name, where it
+ * has no other.
+ */
 export type PushField = {
   variable?: string
   obis?: string
@@ -42,7 +48,8 @@ export type PushContent = {
 }
 
 /**
- * What the APDUs in `plain` say, one as a rule; or a telegram of text. Octets behind them stand with the last.
+ * What the APDUs in `plain` say, one as a rule; or a telegram of text. Octets behind them stand
+ * with the last.
  * @throws BrokerError as `contentOf`
  */
 export function contentsOf(plain: Buffer): PushContent[] {

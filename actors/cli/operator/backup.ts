@@ -1,12 +1,13 @@
 /**
- * A deployment's ledger, snapshots and cursors as one file, taken while it runs, and brought back with the same sequences (delivery ids are
- * made of them). Local stores are caches and not in it.
+ * A deployment's ledger, snapshots and cursors as one file, taken while it runs, and brought back
+ * with the same sequences (delivery ids are made of them). Local stores are caches and not in it.
  *
  *   ledger.backup   records: crc32 u32 of what follows | sequence u64 | subject length u16 | data length u32 | subject | data
  *   manifest.json   how many, how far, where each chain ends, and the file's SHA-256; written last, so a backup without it is none
  *
- * Integers are big-endian. A record with sequence 0 is no message: `cursor.<name>`, or `snapshot.<name>`, the octets of a snapshot in as
- * many records as they take. Messages before the first tick that is not forgotten keep their subjects, not their sequences.
+ * Integers are big-endian. A record with sequence 0 is no message: `cursor.<name>`, or
+ * `snapshot.<name>`, the octets of a snapshot in as many records as they take. Messages before the
+ * first tick that is not forgotten keep their subjects, not their sequences.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -100,7 +101,8 @@ function recordOf(sequence: number, subject: string, data: Uint8Array): Buffer {
 }
 
 /**
- * Writes a backup of everything that is in the ledger at this moment into `folder`, which must not hold one.
+ * Writes a backup of everything that is in the ledger at this moment into `folder`, which must not
+ * hold one.
  * @throws BrokerError CONFIG_INVALID when it does, BROKER_LEDGER_UNAVAILABLE
  */
 export async function backup(
@@ -137,7 +139,8 @@ async function tryBackup(
     file.end()
     await once(file, 'close')
   }
-  // Cursors first: one that is older than the ledger repeats a delivery, a newer one would skip some.
+  // Cursors first: one that is older than the ledger repeats a delivery, a newer one would skip
+  // some.
   const cursorNames = await cursors.names()
   for (const name of cursorNames) {
     const value = await cursors.get(name)
@@ -187,7 +190,10 @@ async function tryBackup(
   }
 }
 
-/** Every message up to the last tick or lease of now, by sequence: one reader a kind of subject, merged. */
+/**
+ * Every message up to the last tick or lease of now, by sequence: one reader a kind of subject,
+ * merged.
+ */
 async function* inOrder(ledger: Ledger, fromSequence: number): AsyncGenerator<LedgerMessage> {
   const ends = await Promise.all(subjects.map((subject) => ledger.lastOn(subject)))
   const last = Math.max(0, ...ends.map((end) => end?.sequence ?? 0))
@@ -278,8 +284,8 @@ async function* recordsIn(path: string): AsyncGenerator<LedgerMessage> {
 }
 
 /**
- * Brings the backup in `folder` into `ledger`, which must be empty with `firstSequenceOf` the manifest as its first, and checks what is
- * there then against the manifest.
+ * Brings the backup in `folder` into `ledger`, which must be empty with `firstSequenceOf` the
+ * manifest as its first, and checks what is there then against the manifest.
  * @throws BrokerError BACKUP_DAMAGED, BROKER_LEDGER_FULL, BROKER_LEDGER_UNAVAILABLE
  */
 export async function restore(

@@ -10,11 +10,12 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { demoPartiesJson } from '../../../core/access/parties.ts'
-import { settings, type Setting } from '../../../core/ops/config.ts'
 import { rotateKeyFile } from '../../../core/ops/key-encryption-keys.ts'
 import { settingsFileName } from '../../../core/ops/settings-file.ts'
+import { effectText } from '../../../core/ops/settings-page.ts'
+import { flagOf, settingList, settings, type Setting } from '../../../core/ops/settings.ts'
 import { OperatorFault } from '../operator-fault.ts'
-import { flagOf } from '../shared-options.ts'
+import { wrappedLines } from '../wrapped-lines.ts'
 
 const partiesName = 'parties.json'
 const keysName = 'key-encryption-keys'
@@ -67,7 +68,6 @@ export function initFolder(given: string): void {
 
 /** The settings file: what is chosen, and every other setting as a comment. */
 export function settingsText(): string {
-  const all = Object.values<Setting>(settings)
   const lines = [
     ...commented(
       `Settings of a Busbar broker: busbar serve --config FOLDER. Lines are NAME=value, comments stand on lines of their own, paths start at the folder of this file. The command line wins over the environment, the environment over this file. busbar serve --help explains the same settings.`,
@@ -75,29 +75,21 @@ export function settingsText(): string {
     '',
   ]
   const isChosen = ({ env }: Setting): boolean => chosen[env] !== undefined
-  for (const setting of [...all.filter(isChosen), ...all.filter((one) => !isChosen(one))]) {
-    const { env, what, unit, consequence, isEnvironmentOnly } = setting
+  for (const setting of [
+    ...settingList.filter(isChosen),
+    ...settingList.filter((one) => !isChosen(one)),
+  ]) {
+    const { env, what, unit, isEnvironmentOnly } = setting
     const option = isEnvironmentOnly ? '' : ` Option: ${flagOf(setting)}.`
-    lines.push(...commented(`${what} Unit: ${unit}.${option} ${consequence}`))
+    lines.push(...commented(`${what} Unit: ${unit}.${option} ${effectText(setting)}`))
     const value = chosen[env]
     lines.push(value === undefined ? `#${env}=${setting.default}` : `${env}=${value}`, '')
   }
   return lines.join('\n')
 }
 
-/** `text` as comment lines of at most `columnMax` columns. */
-function commented(text: string): string[] {
-  const lines: string[] = []
-  let line = '#'
-  for (const word of text.split(' ')) {
-    if (line.length + 1 + word.length > columnMax) {
-      lines.push(line)
-      line = '#'
-    }
-    line += ` ${word}`
-  }
-  return [...lines, line]
-}
+/** `text` as comment lines. */
+const commented = (text: string): string[] => wrappedLines(text, '# ', columnMax)
 
 /** A path as a person would type it here. */
 function shown(path: string): string {

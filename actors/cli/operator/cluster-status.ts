@@ -25,7 +25,10 @@ export type PartitionRow = {
   owner: string
   leaseSequence: number
   isAlive: boolean
-  /** Ticks between the owner's memory and the end of the ledger that may hold facts of it; undefined when the owner does not answer. */
+  /**
+   * Ticks between the owner's memory and the end of the ledger that may hold facts of it; undefined
+   * when the owner does not answer.
+   */
   lag: number | undefined
   savedSequence: number | undefined
   snapshotSequence: number | undefined
@@ -38,25 +41,36 @@ export type ClusterStatus = {
   wans: WanStatus[]
   /** Hosts that own partitions, and wan processes, that do not answer. */
   silent: string[]
-  /** Processes that have ever had the role views; ticks that each had not counted when it last said so. */
+  /**
+   * Processes that have ever had the role views; ticks that each had not counted when it last said
+   * so.
+   */
   views: Array<{ processId: string; lag: number; atMs: number }>
   partitions: PartitionRow[]
   /** Streams of the deployment and their replicas. */
   streams: readonly StreamReplicas[]
 }
 
-/**
- * Asks every owner that the leases name, and the wan processes `wanIds` that were heard
- * (WanProcesses); `streams` is shown as given.
- */
-export async function clusterStatus(
-  ledger: Ledger,
-  bus: Bus,
-  cursors: CursorStore,
-  partitionCount: number,
-  wanIds: readonly string[] = [],
-  streams: readonly StreamReplicas[] = [],
-): Promise<ClusterStatus> {
+export type ClusterStatusPorts = {
+  ledger: Ledger
+  bus: Bus
+  cursors: CursorStore
+  partitionCount: number
+  /** The wan processes that were heard (WanProcesses). */
+  wanIds?: readonly string[]
+  /** Shown as given. */
+  streams?: readonly StreamReplicas[]
+}
+
+/** Asks every owner that the leases name, and the wan processes `wanIds`. */
+export async function clusterStatus({
+  ledger,
+  bus,
+  cursors,
+  partitionCount,
+  wanIds = [],
+  streams = [],
+}: ClusterStatusPorts): Promise<ClusterStatus> {
   const leases = await Promise.all(
     Array.from({ length: partitionCount }, (_, number) => ledger.lastOn(leaseSubject(number))),
   )

@@ -1,4 +1,7 @@
-/** `busbar counters show|reset`: RequestCounters of parties at a device, at the operators' door of a broker. */
+/**
+ * `busbar counters show|reset`: RequestCounters of parties at a device, at the operators' door of a
+ * broker.
+ */
 import { userInfo, hostname } from 'node:os'
 import type { Command } from 'commander'
 import type { CountersAnswer } from '../../broker/counters-door.ts'

@@ -99,7 +99,9 @@ async function post(body: string, ops: string): Promise<DeviceListResult> {
   )
 }
 
-/** As `registerFile`, for those who need all of it. @throws BrokerError of the first rejected line */
+/**
+ * As `registerFile`, for those who need all of it. @throws BrokerError of the first rejected line
+ */
 export async function registerWholeFile(file: string, ops: string): Promise<number> {
   const { registered, refused } = await registerFile(file, ops)
   const [first] = refused

@@ -1,8 +1,12 @@
-/** `busbar devices`: an inventory file into a running broker. */
+/**
+ * `busbar devices`: an inventory file into a running broker; its list and show are in
+ * views-program.ts.
+ */
 import type { Command } from 'commander'
 import { errorTable } from '../../../core/base/error-table.ts'
 import { addOpsOption, type Print } from '../shared-options.ts'
 import type { FileResult } from './device-registration.ts'
+import { addDeviceViews } from './views-program.ts'
 
 const after = `
 Each line stands alone: a line without a fault is registered even when others are rejected. A
@@ -15,9 +19,9 @@ Exit codes: 0 all lines are registered; 1 at least one was rejected, or no broke
 {"registered":998,"refused":2}.`
 
 /** Adds `devices`. */
-export function addDevicesCommands(program: Command, out: { out: Print; err: Print }): void {
-  addOpsOption(program.command('devices'))
-    .description('put devices into the inventory of a running broker')
+export function addDevicesCommands(program: Command, terminal: { out: Print; err: Print }): void {
+  const devices = addOpsOption(program.command('devices'))
+    .description('put devices into the inventory of a running broker, or list what is in it')
     .argument(
       '<file>',
       'JSON lines: {"eui64":…,"type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":16}}',
@@ -25,8 +29,9 @@ export function addDevicesCommands(program: Command, out: { out: Print; err: Pri
     .option('--json', 'one line of JSON for each rejected line, and one at the end', false)
     .addHelpText('after', after)
     .action(async (file: string, { ops, json }: { ops: string; json: boolean }) => {
-      process.exitCode = await devicesCommand(file, ops, json, out)
+      process.exitCode = await devicesCommand(file, ops, json, terminal)
     })
+  addDeviceViews(devices, terminal.out)
 }
 
 /** Registers `file` and prints what was rejected; settles with the exit code. */

@@ -1,4 +1,7 @@
-/** `busbar health`: the operators' door of a broker, asked once; for health checks of containers and scripts. */
+/**
+ * `busbar health`: the operators' door of a broker, asked once; for health checks of containers and
+ * scripts.
+ */
 import type { Command } from 'commander'
 import { limits } from '../../../core/base/limits.ts'
 import { directFetch } from '../../../core/ops/direct-fetch.ts'

@@ -1,17 +1,21 @@
-/** `busbar keys`: a new key-encryption key, new keys for devices, and how many devices still wait for either. */
+/**
+ * `busbar keys`: a new key-encryption key, new keys for devices, and how many devices still wait
+ * for either.
+ */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { explain } from '../../../core/base/error-table.ts'
 import { keyCountFields } from '../../../core/cluster/process-status.ts'
 import { directFetch } from '../../../core/ops/direct-fetch.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { AcceptanceResult, ReplacementResult } from '../../broker/registration.ts'
-import type { Command } from 'commander'
 import type { ClusterStatus } from './cluster-status.ts'
-import { addOpsOption, type Print } from '../shared-options.ts'
+import type { Print } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
 import { problemCode, type OpsProblem } from '../problem-sentence.ts'
 
-/** Asks for new keys for each of `devices` at the operators' door `ops`; settles with the exit code. */
+/**
+ * Asks for new keys for each of `devices` at the operators' door `ops`; settles with the exit code.
+ */
 export async function replaceKeysCommand(
   ops: string,
   devices: readonly string[],
@@ -27,7 +31,10 @@ export async function replaceKeysCommand(
   return refusedCount === 0 ? 0 : 1
 }
 
-/** Accepts the counters of `devices` as they are now; settles with the exit code. `counter`: Busbar sends with it and above. */
+/**
+ * Accepts the counters of `devices` as they are now; settles with the exit code. `counter`: Busbar
+ * sends with it and above.
+ */
 export async function acceptCounterCommand(
   { ops, counter }: { ops: string; counter?: string | undefined },
   devices: readonly string[],
@@ -74,7 +81,10 @@ async function ask<Result>(
   throw new OperatorFault(`HTTP ${response.status} from ${ops}`)
 }
 
-/** Prints the counts of each partition; settles with 1 when there is something for operators to do, or to wait for. */
+/**
+ * Prints the counts of each partition; settles with 1 when there is something for operators to do,
+ * or to wait for.
+ */
 export function keysStatus({ hosts }: ClusterStatus, print: Print, isJson: boolean): number {
   const rows = hosts.flatMap(({ hostId, partitions }) =>
     partitions.map(({ number, keys }) => ({ partition: number, owner: hostId, ...keys })),
@@ -84,7 +94,8 @@ export function keysStatus({ hosts }: ClusterStatus, print: Print, isJson: boole
     rows.reduce((sum, row) => sum + row[field], 0)
   const names = new Set(rows.map(({ under }) => under))
   const [under = ''] = names
-  // Between a rotation and the end of the round that follows it the counts of some are those of before, or none.
+  // Between a rotation and the end of the round that follows it the counts of some are those of
+  // before, or none.
   const isWhole = names.size === 1 && under !== ''
   if (isJson) {
     const totals = Object.fromEntries(keyCountFields.map((field) => [field, total(field)]))
@@ -104,17 +115,4 @@ export function keysStatus({ hosts }: ClusterStatus, print: Print, isJson: boole
       print('Not all partitions have been counted under one key yet: take no key away, ask again.')
   }
   return !isWhole || total('unreadable') + total('nearEnd') > 0 ? 1 : 0
-}
-
-/** Adds `busbar keys accept-counter`. */
-export function addAcceptCounterCommand(keys: Command, print: Print): void {
-  addOpsOption(keys.command('accept-counter'), "a broker's operators' door")
-    .description(
-      "accept the invocation counter of devices as it is now, after a device's own counter went back or is too far ahead; recorded on the ledger",
-    )
-    .argument('<eui64...>', 'devices')
-    .option('--counter <n>', 'the lowest counter that Busbar sends with from now on')
-    .action(async (devices: string[], options: { ops: string; counter?: string }) => {
-      process.exitCode = await acceptCounterCommand(options, devices, print)
-    })
 }

@@ -1,6 +1,7 @@
 /**
- * Reads a ledger from its first tick, or from the first that it has not forgotten, and says whether it holds together: the hash chain of each partition, and that what was accepted
- * ends once at most. Pure; one damaged partition does not stop the others.
+ * Reads a ledger from its first tick, or from the first that it has not forgotten, and says whether
+ * it holds together: the hash chain of each partition, and that what was accepted ends once at
+ * most. Pure; one damaged partition does not stop the others.
  */
 import { stepChain, genesis } from '../../runtime/partition/chain.ts'
 import { textOfCause, type FailureCause } from '../../device/cause.ts'
@@ -37,7 +38,10 @@ export type AuditLine = {
   device: string
   /** `originator:device:counter`; undefined for what is of a device and of no request. */
   requestId: string | undefined
-  /** Of an operator's act on the counters of a party at the device: how their RequestIDs begin, `originator:device:`. */
+  /**
+   * Of an operator's act on the counters of a party at the device: how their RequestIDs begin,
+   * `originator:device:`.
+   */
   concerns?: string
   what: string
 }
@@ -65,7 +69,9 @@ const faultsMax = 100
 export class LedgerAudit {
   private readonly chains = new Map<number, Checkpoint>()
   private readonly broken = new Set<number>()
-  /** RequestIDs that are accepted and not ended: what a deployment has open, not what it ever had. */
+  /**
+   * RequestIDs that are accepted and not ended: what a deployment has open, not what it ever had.
+   */
   private readonly open = new Set<string>()
   private readonly counts = {
     ticks: 0,
@@ -171,7 +177,8 @@ export class LedgerAudit {
     }
     if (fact.type === 'REQUEST_ENDED' || fact.type === 'REQUEST_PARKED') {
       this.counts.ended++
-      // A request may be parked that was never accepted: the message about it was what failed. What was accepted in a forgotten tick is not known.
+      // A request may be parked that was never accepted: the message about it was what failed. What
+      // was accepted in a forgotten tick is not known.
       const mayBeUnknown = fact.type === 'REQUEST_PARKED' || this.trimmed.through > 0
       if (!this.open.delete(requestId) && !mayBeUnknown)
         this.fault(`sequence ${sequence}: ${requestId} ended without being open`)

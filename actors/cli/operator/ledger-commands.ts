@@ -1,4 +1,7 @@
-/** `busbar ledger verify|tail|show`: what the ledger says, for people. Headers only: no reading and no secret is ever printed. */
+/**
+ * `busbar ledger verify|tail|show`: what the ledger says, for people. Headers only: no reading and
+ * no secret is ever printed.
+ */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { trimRecordOf } from '../../runtime/recovery/trimmed-history.ts'
 import type { Ledger } from '../../../core/ports/ledger.ts'
@@ -125,7 +128,10 @@ export async function show(ledger: Ledger, requestId: string, print: Print): Pro
   return count === 0 ? 1 : 0
 }
 
-/** Prints what is written from `from` on (0: from now on), at most `count` lines; settles then, or when `until` does. */
+/**
+ * Prints what is written from `from` on (0: from now on), at most `count` lines; settles then, or
+ * when `until` does.
+ */
 export async function tail(
   ledger: Ledger,
   {

@@ -1,4 +1,7 @@
-/** The ledger of a deployment, opened for an operator's command: over an address, or where the data directory's own nats-server listens. */
+/**
+ * The ledger of a deployment, opened for an operator's command: over an address, or where the data
+ * directory's own nats-server listens.
+ */
 import type { NatsConnection } from '@nats-io/transport-node'
 import { NatsBus } from '../../../core/bus/nats-bus.ts'
 import { connectNats } from '../../../core/nats/connection.ts'
@@ -51,7 +54,8 @@ export type OperatorLedger = {
 
 /**
  * Where the NATS of a deployment is, whether it runs or not.
- * @throws BrokerError CONFIG_INVALID when there is neither an address nor a data directory with a server
+ * @throws BrokerError CONFIG_INVALID when there is neither an address nor a data directory with a
+ * server
  */
 export function addressOf({ natsUrl, join, dataDir }: Where): NatsAddress {
   if (natsUrl) return { url: natsUrl }
@@ -59,13 +63,19 @@ export function addressOf({ natsUrl, join, dataDir }: Where): NatsAddress {
   return { url, ...(user !== undefined && { user }), ...(password !== undefined && { password }) }
 }
 
-/** As `addressOf`, of an embedded server once it has greeted. @throws BrokerError NATS_UNREACHABLE, too */
+/**
+ * As `addressOf`, of an embedded server once it has greeted. @throws BrokerError NATS_UNREACHABLE,
+ * too
+ */
 export async function runningAddressOf({ natsUrl, join, dataDir }: Where): Promise<NatsAddress> {
   if (natsUrl) return { url: natsUrl }
   return runningNatsOf(join || dataDir || settings.dataDir.default)
 }
 
-/** How a ledger is made that is not there yet, for a restore; `replicas` are servers of a cluster that have it. */
+/**
+ * How a ledger is made that is not there yet, for a restore; `replicas` are servers of a cluster
+ * that have it.
+ */
 export type MadeLedger = {
   bytesMax?: number | undefined
   firstSequence?: number | undefined
@@ -73,8 +83,8 @@ export type MadeLedger = {
 }
 
 /**
- * `restore` makes the stream of a ledger that must not be there yet, of `bytesMax` octets, whose first message is to be `firstSequence`;
- * `read` changes nothing.
+ * `restore` makes the stream of a ledger that must not be there yet, of `bytesMax` octets, whose
+ * first message is to be `firstSequence`; `read` changes nothing.
  * @throws BrokerError NATS_UNREACHABLE, LEDGER_DEPLOYMENT_MISMATCH
  */
 export async function openOperatorLedger(

@@ -1,4 +1,7 @@
-/** A backup into a deployment that does not exist yet: on a NATS that runs elsewhere, or in a data directory with a nats-server of its own. */
+/**
+ * A backup into a deployment that does not exist yet: on a NATS that runs elsewhere, or in a data
+ * directory with a nats-server of its own.
+ */
 import { resolve } from 'node:path'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { readLedgerFile } from '../../../core/ops/ledger-file.ts'

@@ -1,7 +1,9 @@
 /** `busbar serve`: one broker process, from its settings to its end. */
 import { Option, type Command } from 'commander'
-import { loadConfig, settings, type Setting } from '../../../core/ops/config.ts'
-import { addConfigOption, flagOf, surroundingsOf, type Print } from '../shared-options.ts'
+import { loadConfig } from '../../../core/ops/config.ts'
+import { settingText } from '../../../core/ops/settings-page.ts'
+import { flagOf, settingList, type Setting } from '../../../core/ops/settings.ts'
+import { addConfigOption, surroundingsOf, type Print } from '../shared-options.ts'
 import { endsWithInputOption, untilStopped } from '../stop-signal.ts'
 
 /** For an orderly end after a failure: above what gateway and host wait for at most. */
@@ -9,10 +11,6 @@ const failedCloseMsMax = 30_000
 
 const valueOf = ({ isPath, unit }: Setting): string =>
   isPath ? (unit.startsWith('folder') ? '<folder>' : '<file>') : '<value>'
-
-/** What `busbar serve --help` says of a setting besides its variable. */
-const helpOf = ({ what, unit, consequence, default: given }: Setting): string =>
-  `${what} Unit: ${unit}. Default: ${given || 'none'}. ${consequence}`
 
 /** Adds `serve`. */
 export function addServeCommands(program: Command, { err }: { err: Print }): void {
@@ -28,14 +26,13 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
     'give up the ledger that the data directory knows, for the one found or a new one; stores are set aside. For one start: see LEDGER_MISSING, LEDGER_IDENTITY_MISMATCH and LEDGER_ROLLED_BACK',
     false,
   )
-  const all = Object.values<Setting>(settings)
-  for (const setting of all.filter(({ isEnvironmentOnly }) => !isEnvironmentOnly)) {
+  for (const setting of settingList.filter(({ isEnvironmentOnly }) => !isEnvironmentOnly)) {
     serve.addOption(
-      new Option(`${flagOf(setting)} ${valueOf(setting)}`, helpOf(setting)).env(setting.env),
+      new Option(`${flagOf(setting)} ${valueOf(setting)}`, settingText(setting)).env(setting.env),
     )
   }
-  const onlyInEnvironment = all.filter(({ isEnvironmentOnly }) => isEnvironmentOnly)
-  const texts = onlyInEnvironment.map((setting) => `  ${setting.env}  ${helpOf(setting)}`)
+  const onlyInEnvironment = settingList.filter(({ isEnvironmentOnly }) => isEnvironmentOnly)
+  const texts = onlyInEnvironment.map((setting) => `  ${setting.env}  ${settingText(setting)}`)
   serve.addHelpText('after', `\nIn the environment or the settings file only:\n${texts.join('\n')}`)
   serve.action(async (options: Record<string, unknown>, command: Command) => {
     // What this process and its children make is their owner's alone.

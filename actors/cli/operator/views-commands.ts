@@ -1,4 +1,7 @@
-/** `busbar inventory` and `busbar usage`: what views answer at an operators' door, for people and, as one line of JSON, for scripts. */
+/**
+ * `busbar inventory`, `devices list`, `devices show` and `usage`: what views answer at an
+ * operators' door, for people and, as one line of JSON, for scripts.
+ */
 import { textOfCause } from '../../device/cause.ts'
 import { formatHostPort } from '../../../core/base/host-port.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
@@ -14,17 +17,25 @@ type Query = Record<string, string | undefined>
 type Missing = Array<{ from: string | null; to: string | null }>
 type Lag = { lagTicks: number }
 
+export type DevicesAsked = {
+  /** The older name of devices, when left out. */
+  path?: '/v1/inventory' | '/v1/devices'
+  eui64: string | undefined
+  query: Query
+  limit: number
+}
+
 /** Prints the devices that fit `query`, at most `limit`, or the one of `eui64`. */
 export async function inventoryCommand(
   ops: string,
-  { eui64, query, limit }: { eui64: string | undefined; query: Query; limit: number },
+  { path = '/v1/inventory', eui64, query, limit }: DevicesAsked,
   print: Print,
   isJson: boolean,
 ): Promise<void> {
   const { rows, next, lagTicks } =
     eui64 === undefined
-      ? await pages<InventoryJson, object>(ops, '/v1/inventory', query, limit)
-      : await ask<InventoryJson & Lag>(ops, `/v1/inventory/${encodeURIComponent(eui64)}`, {}).then(
+      ? await pages<InventoryJson, object>(ops, path, query, limit)
+      : await ask<InventoryJson & Lag>(ops, `${path}/${encodeURIComponent(eui64)}`, {}).then(
           ({ lagTicks: lag, ...row }) => ({ rows: [row], next: null, lagTicks: lag }),
         )
   if (isJson) return print(JSON.stringify({ devices: rows, next, lagTicks }))

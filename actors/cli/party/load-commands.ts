@@ -1,21 +1,17 @@
 /** `busbar load`: offers load to a running gateway and reports throughput and latency. */
-import type { Command, Option } from 'commander'
+import type { Command } from 'commander'
+import { gatewayOption, partyOption } from './party-commands.ts'
 import type { Terminal } from './party-session.ts'
 import type { LoadOptions } from './run-load.ts'
 
-export function addLoadCommand(
-  program: Command,
-  terminal: Terminal,
-  gateway: Option,
-  party: Option,
-): void {
+export function addLoadCommand(program: Command, terminal: Terminal): void {
   program
     .command('load')
     .description(
       'offer load to a running gateway: throughput and latency of acceptance and completion',
     )
-    .addOption(gateway)
-    .addOption(party)
+    .addOption(gatewayOption())
+    .addOption(partyOption())
     .option(
       '--http <url>',
       'over HTTP with autocannon, for example http://127.0.0.1:8080, instead of gRPC',

@@ -213,7 +213,9 @@ async function withClient(
   }
 }
 
-/** Waits for the response, which stays among the deliveries of the party; no receiver is disturbed. */
+/**
+ * Waits for the response, which stays among the deliveries of the party; no receiver is disturbed.
+ */
 async function awaitResponse(
   client: SupplierClient,
   requestId: RequestId,

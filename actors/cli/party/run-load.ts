@@ -43,8 +43,8 @@ function positive(name: string, text: string, min = 1): number {
 }
 
 /**
- * The targets: those of `--device`, and those of the inventory file whose type takes all variants of
- * `rows`.
+ * The targets: those of `--device`, and those of the inventory file whose type takes all variants
+ * of `rows`.
  */
 function devicesOf(options: LoadOptions, rows: readonly ServiceRequestRow[]): string[] {
   const { devices: file, device: named = [] } = options

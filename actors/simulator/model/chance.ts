@@ -1,6 +1,7 @@
 /**
- * Chance without a generator: the same (seed, stream, a, b) always draws the same number, so that everything believable
- * about a meter is a function of its number and the time and needs no memory. Not for keys.
+ * Chance without a generator: the same (seed, stream, a, b) always draws the same number, so that
+ * everything believable about a meter is a function of its number and the time and needs no memory.
+ * Not for keys.
  */
 
 /** What is drawn; a stream of its own keeps one draw from echoing in another. */

@@ -1,6 +1,7 @@
 /**
- * How a day's energy falls on its 48 half hours: whole-number weights, so that the parts of a day add up exactly.
- * Hourly sketches of the usual GB shapes (family, working couple, retired, night storage; gas heating; sun), made by us.
+ * How a day's energy falls on its 48 half hours: whole-number weights, so that the parts of a day
+ * add up exactly. Hourly sketches of the usual GB shapes (family, working couple, retired, night
+ * storage; gas heating; sun), made by us.
  */
 
 /** Sub-steps of a half hour at which a boundary may come to lie; see load-curve. */

@@ -1,11 +1,14 @@
 /**
- * The event log of a meter: power cuts that come from chance alone (nothing is remembered of them), and what was done to the meter, which
- * is remembered, the newest `doingsMax` of it.
+ * The event log of a meter: power cuts that come from chance alone (nothing is remembered of them),
+ * and what was done to the meter, which is remembered, the newest `eventsMax` of it.
  */
 import { Stream, drawBelow } from './chance.ts'
 import { dayMs } from './load-curve.ts'
 
-/** Event codes: those of the DLMS users' usual standard and disconnector logs; from 128 on the maker's own. */
+/**
+ * Event codes: those of the DLMS users' usual standard and disconnector logs; from 128 on the
+ * maker's own.
+ */
 export const EventCode = {
   POWER_DOWN: 1,
   POWER_UP: 2,
@@ -30,7 +33,7 @@ export type EventCode = (typeof EventCode)[keyof typeof EventCode]
 export type MeterEvent = { readonly atMs: number; readonly code: EventCode }
 
 /** What was done to one meter and is remembered; older ones are forgotten first. */
-export const doingsMax = 32
+export const eventsMax = 32
 /** Power cuts are kept this long: as long as the half hours. */
 export const outageDaysMax = 400
 const outageBlockDays = 40
@@ -38,8 +41,8 @@ const outageBlockMs = outageBlockDays * dayMs
 const outageSlotMs = outageBlockMs / 4
 
 /**
- * Power cuts that overlap [fromMs, toMs], oldest first: up to two in 40 days, each of 5 s to 170 s. So short that no register is bent
- * for them.
+ * Power cuts that overlap [fromMs, toMs], oldest first: up to two in 40 days, each of 5 s to 170 s.
+ * So short that no register is bent for them.
  */
 export function outagesBetween(
   seed: number,
@@ -62,12 +65,15 @@ export function outagesBetween(
   return outages
 }
 
-/** The whole log at `nowMs`, oldest first: power cuts since `sinceMs` (at most `outageDaysMax` ago) and `doings`. */
+/**
+ * The whole log at `nowMs`, oldest first: power cuts since `sinceMs` (at most `outageDaysMax` ago)
+ * and the events `recorded` of the meter.
+ */
 export function eventsUntil(
   seed: number,
   sinceMs: number,
   nowMs: number,
-  doings: readonly MeterEvent[],
+  recorded: readonly MeterEvent[],
 ): MeterEvent[] {
   const fromMs = Math.max(sinceMs, nowMs - outageDaysMax * dayMs)
   const events: MeterEvent[] = []
@@ -75,7 +81,7 @@ export function eventsUntil(
     if (outage.fromMs >= fromMs) events.push({ atMs: outage.fromMs, code: EventCode.POWER_DOWN })
     if (outage.toMs <= nowMs) events.push({ atMs: outage.toMs, code: EventCode.POWER_UP })
   }
-  events.push(...doings)
+  events.push(...recorded)
   // Stable: what happened in one millisecond keeps its order.
   return events.sort((a, b) => a.atMs - b.atMs)
 }

@@ -1,12 +1,15 @@
 /**
- * The load curve of a meter: how much has flowed up to any moment, in whole units (Wh, or litres of gas), as a pure function of
- * the meter's traits and the time. The register is primary and the half hours are its differences, so register and profile
- * agree to the unit and any moment costs the same, however far it is from the first day.
+ * The load curve of a meter: how much has flowed up to any moment, in whole units (Wh, or litres of
+ * gas), as a pure function of the meter's traits and the time. The register is primary and the half
+ * hours are its differences, so register and profile agree to the unit and any moment costs the
+ * same, however far it is from the first day.
  *
- * The trick is to bend time instead of adding up random loads: the amount before a day is dayAmount × season(week(day) + noise), where
- * each of these runs forward only and its slope is the factor wanted (winter against summer, weekend against weekday, one day
- * against the next). Nested, their slopes multiply. Within a day the amount falls on the half hours by a day shape whose
- * boundaries are moved to and fro a little, which makes each half hour differ from the same one of other days. UTC throughout, as GB meters.
+ * The trick is to bend time instead of adding up random loads: the amount before a day is dayAmount
+ * × season(week(day) + noise), where each of these runs forward only and its slope is the factor
+ * wanted (winter against summer, weekend against weekday, one day against the next). Nested, their
+ * slopes multiply. Within a day the amount falls on the half hours by a day shape whose boundaries
+ * are moved to and fro a little, which makes each half hour differ from the same one of other days.
+ * UTC throughout, as GB meters.
  */
 import { Stream, draw, drawFraction } from './chance.ts'
 import {
@@ -26,7 +29,10 @@ export const halfHourOf = (utcMs: number): number => Math.floor(utcMs / halfHour
 
 /** What flows, and by whose habits; made by `loadTraits`. */
 export type LoadTraits = LoadHabits & {
-  /** What the curve had come to on its first day, which is taken off again: the register stood at 0 then. */
+  /**
+   * What the curve had come to on its first day, which is taken off again: the register stood at 0
+   * then.
+   */
   readonly startAmount: number
 }
 export type LoadHabits = {
@@ -40,7 +46,10 @@ export type LoadHabits = {
   readonly habit: Habit
 }
 
-/** How the days of a year differ. `swing` in [0, 1): midwinter is 1 + swing, midsummer 1 − swing; or the other way round. */
+/**
+ * How the days of a year differ. `swing` in [0, 1): midwinter is 1 + swing, midsummer 1 − swing; or
+ * the other way round.
+ */
 export type Climate = {
   readonly swing: number
   readonly peakDay: number
@@ -75,7 +84,10 @@ function isFree(day: number): boolean {
   return weekday === 2 || weekday === 3
 }
 
-/** Bends the day number; rises by more than 0 from each day to the next because `noise` is below every day's weight. */
+/**
+ * Bends the day number; rises by more than 0 from each day to the next because `noise` is below
+ * every day's weight.
+ */
 function bentDay({ noiseSeed, climate }: LoadHabits, day: number): number {
   const even = climate.weekly ? day - (day % 7) + weekSums[day % 7]! : day
   const noisy = even + climate.noise * drawFraction(noiseSeed, Stream.DAY, day)
@@ -92,7 +104,9 @@ export function amountBeforeDay(traits: LoadTraits, day: number): number {
   return Math.floor(traits.dayAmount * bentDay(traits, day)) - traits.startAmount
 }
 
-/** The part of a day's `dayTotal` that flows before its half hour `k` (0 to 48). Whole, never falls. */
+/**
+ * The part of a day's `dayTotal` that flows before its half hour `k` (0 to 48). Whole, never falls.
+ */
 function partBefore(
   traits: LoadTraits,
   shape: DayShape,
@@ -116,7 +130,10 @@ function partBefore(
 const shapeOn = (traits: LoadTraits, day: number): DayShape =>
   isFree(day) ? traits.habit.free : traits.habit.working
 
-/** The amount that had flowed when half hour `halfHour` (counted since 1970) began. Whole, never falls. */
+/**
+ * The amount that had flowed when half hour `halfHour` (counted since 1970) began. Whole, never
+ * falls.
+ */
 export function amountBeforeHalfHour(traits: LoadTraits, halfHour: number): number {
   const day = Math.floor(halfHour / halfHoursPerDay)
   if (day < traits.firstDay) return 0
@@ -142,7 +159,10 @@ export function amountAt(traits: LoadTraits, utcMs: number): number {
   return before + from + Math.floor(((to - from) * (utcMs - halfHour * halfHourMs)) / halfHourMs)
 }
 
-/** Writes `amountBeforeHalfHour` of `count` half hours from `first` on into `out`: a day's totals are worked out once. */
+/**
+ * Writes `amountBeforeHalfHour` of `count` half hours from `first` on into `out`: a day's totals
+ * are worked out once.
+ */
 export function fillHalfHours(
   traits: LoadTraits,
   first: number,

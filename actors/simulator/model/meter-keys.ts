@@ -1,6 +1,7 @@
 /**
- * Keys of simulated meters, all from the seed and the number, so that a fleet comes back with the keys that a broker was told. They
- * protect nothing that is worth it: chance.ts is no generator of keys.
+ * Keys of simulated meters, all from the seed and the number, so that a fleet comes back with the
+ * keys that a broker was told. They protect nothing that is worth it: chance.ts is no generator of
+ * keys.
  */
 import { PrivateKey, PublicKey, SecretKey } from '../../../core/crypto/crypto.ts'
 import type { DeviceKeys } from '../../../core/crypto/key-vault.ts'
@@ -10,7 +11,10 @@ import { Stream, draw } from './chance.ts'
 /** Our system title towards every simulated meter. */
 export const simulatedClientTitle: Buffer = Buffer.from('4253420000000001', 'hex')
 
-/** Keys as octets, for the record of the device: secret keys, scalars of private ones, points of public ones. */
+/**
+ * Keys as octets, for the record of the device: secret keys, scalars of private ones, points of
+ * public ones.
+ */
 export type KeyOctets = Partial<Record<keyof DeviceKeys, Buffer>>
 
 /** Which key is drawn; those of the client belong to the whole fleet. */

@@ -1,5 +1,6 @@
 /**
- * Who meter number n is: its kind, identity, habits and secret, all from the seed and the number. Numbers count from 0.
+ * Who meter number n is: its kind, identity, habits and secret, all from the seed and the number.
+ * Numbers count from 0.
  */
 import { formatEui64 } from '../../../core/base/eui64.ts'
 import { Mechanism, suites } from '../../../core/dlms/security/index.ts'
@@ -16,23 +17,34 @@ import {
 } from './load-curve.ts'
 import type { QuirkShare } from '../quirks/quirks.ts'
 
-/** How clients prove themselves to simulated meters unless told otherwise: GMAC, which all suites have. */
+/**
+ * How clients prove themselves to simulated meters unless told otherwise: GMAC, which all suites
+ * have.
+ */
 export const simulatedMechanism: Mechanism = Mechanism.HIGH_GMAC
 
 export type MeterType = 'ESME' | 'GSME' | 'GPF'
 
-/** Shares in [0, 1]. Gas meters and proxies are spread evenly, so that small fleets have them too; the rest is drawn. */
+/**
+ * Shares in [0, 1]. Gas meters and proxies are spread evenly, so that small fleets have them too;
+ * the rest is drawn.
+ */
 export type Population = {
   readonly seed: number
   readonly gasShare: number
   readonly gasProxyShare: number
   /** Of the electricity meters. */
   readonly solarShare: number
-  /** Of all: they ask client 1 for a secret (low-level security); the rest talk to the public client. */
+  /**
+   * Of all: they ask client 1 for a secret (low-level security); the rest talk to the public
+   * client.
+   */
   readonly secretShare: number
   /** Of all, by suite: under security suites 0, 1 and 2. These have no secret. */
   readonly securityShares?: readonly [number, number, number]
-  /** How clients prove themselves to meters under a suite, spread evenly; GMAC alone when left out. */
+  /**
+   * How clients prove themselves to meters under a suite, spread evenly; GMAC alone when left out.
+   */
   readonly mechanisms?: readonly Mechanism[]
   /** Of meters that send local times. */
   readonly timeZone?: string
@@ -47,7 +59,8 @@ export const zoneNameOf = ({ timeZone = 'Europe/Berlin' }: Population): string =
 const firstDayMin = 17_897
 const firstDaySpread = 1_400
 
-// Of the numbers below n, this many fall to a share; a little more than nothing makes up for binary fractions.
+// Of the numbers below n, this many fall to a share; a little more than nothing makes up for binary
+// fractions.
 const sharedOut = (n: number, share: number): number => Math.floor(n * share + 1e-9)
 const falls = (n: number, share: number): boolean => sharedOut(n + 1, share) > sharedOut(n, share)
 
@@ -65,7 +78,8 @@ export const meterSeed = ({ seed }: Population, number: number): number =>
 /** What the meter measures: electricity drawn, or gas burnt. */
 export function loadOf(type: MeterType, seed: number): LoadTraits {
   const firstDay = firstDayMin + drawBelow(firstDaySpread, seed, Stream.FIRST_DAY, 0)
-  // Two draws multiplied give many small and a few large homes: 2.5 to 30 kWh a day, 1 to 8 m³ of gas.
+  // Two draws multiplied give many small and a few large homes: 2.5 to 30 kWh a day, 1 to 8 m³ of
+  // gas.
   const spread = drawFraction(seed, Stream.LEVEL, 0) * drawFraction(seed, Stream.LEVEL, 1)
   if (type === 'ESME') {
     const habit = householdHabits[drawBelow(householdHabits.length, seed, Stream.HABIT, 0)]!
@@ -141,7 +155,10 @@ export function mechanismOf(
   return possible[number % possible.length] ?? simulatedMechanism
 }
 
-/** Sixteen printable octets that both sides know, for mechanisms that need them. Owned by the caller. */
+/**
+ * Sixteen printable octets that both sides know, for mechanisms that need them. Owned by the
+ * caller.
+ */
 export function proofSecretOf(mechanism: Mechanism, seed: number): Buffer | undefined {
   const needsNone = mechanism === Mechanism.HIGH_GMAC || mechanism === Mechanism.HIGH_ECDSA
   return needsNone || mechanism === Mechanism.NONE ? undefined : secretOctets(seed)
@@ -158,7 +175,10 @@ export const gasMeterBehind = (population: Population, number: number): number |
     ? number + 1
     : undefined
 
-/** Sixteen printable octets, or undefined for a meter without low-level security. Owned by the caller. */
+/**
+ * Sixteen printable octets, or undefined for a meter without low-level security. Owned by the
+ * caller.
+ */
 export function secretOf(population: Population, seed: number): Buffer | undefined {
   const { secretShare } = population
   if (suiteOf(population, seed) !== undefined) return undefined

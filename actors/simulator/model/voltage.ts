@@ -1,4 +1,7 @@
-/** The voltage at a meter as a function of its seed and the time: GB low voltage, 230 V −6 % to +10 %, lower when the street draws more. */
+/**
+ * The voltage at a meter as a function of its seed and the time: GB low voltage, 230 V −6 % to +10
+ * %, lower when the street draws more.
+ */
 import { Stream, drawBelow, drawFraction } from './chance.ts'
 import { halfHoursPerDay } from './day-shape.ts'
 import { dayMs } from './load-curve.ts'
@@ -25,7 +28,10 @@ export function momentaryDecivolts(seed: number, utcMs: number, halfHour: number
   )
 }
 
-/** Sags or swells counted since `firstDay`; never falls. A place has between none and `yearlyMax` a year. */
+/**
+ * Sags or swells counted since `firstDay`; never falls. A place has between none and `yearlyMax` a
+ * year.
+ */
 export function disturbanceCount(
   seed: number,
   kind: 'sag' | 'swell',

@@ -1,7 +1,8 @@
 /**
- * One client's connection to a concentrator of simulated meters, over TCP or UDP: frames in, answers out. Each logical device and client
- * on it has an association of its own. Answers to all frames of one chunk leave in one write. A client that does not
- * read its answers is not read from either. Station 9 of the path, on the meters' side.
+ * One client's connection to a concentrator of simulated meters, over TCP or UDP: frames in,
+ * answers out. Each logical device and client on it has an association of its own. Answers to all
+ * frames of one chunk leave in one write. A client that does not read its answers is not read from
+ * either. Station 9 of the path, on the meters' side.
  */
 import type { Socket } from 'node:net'
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -200,7 +201,10 @@ export class MeterConnection {
     return !(isOdd && this.endsOddly(association.of, frame.apduView))
   }
 
-  /** What a meter says that is well: several APDUs where it answers in general blocks. A release ends the association. */
+  /**
+   * What a meter says that is well: several APDUs where it answers in general blocks. A release
+   * ends the association.
+   */
   private answersTo(frame: WrapperFrame, { of }: Association): Buffer[] {
     const { server } = of
     const answers: Buffer[] = []
@@ -233,7 +237,10 @@ export class MeterConnection {
       this.gather(this.framing.frame(emptyNotification(i), destination, source))
   }
 
-  /** True when the meter answers the request with APDUs that lead nowhere, until the connection closes. */
+  /**
+   * True when the meter answers the request with APDUs that lead nowhere, until the connection
+   * closes.
+   */
   private sendsNothingUseful(
     { quirks: { uselessApdus } }: MeterAssociation,
     { apduView, destination, source }: WrapperFrame,

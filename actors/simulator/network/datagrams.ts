@@ -1,4 +1,7 @@
-/** A concentrator over UDP: each client's address has associations of its own, as a connection has. [IEC 62056-4-7, UDP] */
+/**
+ * A concentrator over UDP: each client's address has associations of its own, as a connection has.
+ * [IEC 62056-4-7, UDP]
+ */
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { formatHostPort } from '../../../core/base/host-port.ts'

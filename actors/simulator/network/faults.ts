@@ -1,6 +1,7 @@
 /**
- * What can be wrong with a meter, on demand, and which request it hits: the same seed, meter and count of requests always hit the same.
- * Also the words for it on the command line. How a faulty answer looks is in faulty-answer.ts.
+ * What can be wrong with a meter, on demand, and which request it hits: the same seed, meter and
+ * count of requests always hit the same. Also the words for it on the command line. How a faulty
+ * answer looks is in faulty-answer.ts.
  *
  *   fault  = kind [ '=' delay ] [ ':' share of requests '%' ] [ '@' share of meters '%' ]
  *   faults = fault { ',' fault }                              slow=200ms:5%, silent@1%
@@ -93,7 +94,10 @@ export function formatFault({ kind, delayMs, requestShare, meterShare }: Fault):
   return `${kind}${delay}${requestShare === 1 ? '' : `:${requestShare * 100}%`}${meterShare === 1 ? '' : `@${meterShare * 100}%`}`
 }
 
-/** The faults that are on now: of the whole fleet, and of single meters, whose own stand instead of those of the fleet. */
+/**
+ * The faults that are on now: of the whole fleet, and of single meters, whose own stand instead of
+ * those of the fleet.
+ */
 export class FaultBoard {
   private readonly seed: number
   private ofAll: readonly Fault[] = []
@@ -108,7 +112,10 @@ export class FaultBoard {
     return this.ofAll.length > 0 || this.ofMeter.size > 0
   }
 
-  /** Replaces the faults of one meter or of all; none clears them, and for 'all' also those of single meters. */
+  /**
+   * Replaces the faults of one meter or of all; none clears them, and for 'all' also those of
+   * single meters.
+   */
   set(meters: number | 'all', faults: readonly Fault[]): void {
     if (meters !== 'all') {
       if (faults.length === 0) this.ofMeter.delete(meters)
@@ -119,7 +126,9 @@ export class FaultBoard {
     if (faults.length === 0) this.ofMeter.clear()
   }
 
-  /** The fault that hits request number `requestIndex` of a meter, the first of its list to do so. */
+  /**
+   * The fault that hits request number `requestIndex` of a meter, the first of its list to do so.
+   */
   choose(meterNumber: number, meterSeed: number, requestIndex: number): Fault | undefined {
     const faults = this.ofMeter.get(meterNumber) ?? this.ofAll
     for (let i = 0; i < faults.length; i++) {

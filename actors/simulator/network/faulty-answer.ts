@@ -1,6 +1,6 @@
 /**
- * Wrong answers, as APDUs and frames, for the faults that need one. Pure; the connection decides what to send and when.
- * [IEC 62056-5-3, Get-Response-With-Datablock, Exception-Response, AARE]
+ * Wrong answers, as APDUs and frames, for the faults that need one. Pure; the connection decides
+ * what to send and when. [IEC 62056-5-3, Get-Response-With-Datablock, Exception-Response, AARE]
  */
 import { ApduTag, GetRequest, GetResponse } from '../../../core/dlms/apdu/constants.ts'
 import { allocateApdu } from '../../../core/dlms/framing/wrapper.ts'
@@ -49,8 +49,8 @@ export function withWrongInvokeId(answer: Buffer): Buffer | undefined {
 }
 
 /**
- * Answers with a block number that is 5 too high; a plain answer is put into a block for it. Undefined when `answer`
- * is not to a GET, or an error.
+ * Answers with a block number that is 5 too high; a plain answer is put into a block for it.
+ * Undefined when `answer` is not to a GET, or an error.
  */
 export function withWrongBlockNumber(answer: Buffer): Buffer | undefined {
   if (answer[0] !== ApduTag.GET_RESPONSE) return undefined
@@ -58,7 +58,8 @@ export function withWrongBlockNumber(answer: Buffer): Buffer | undefined {
     answer.writeUInt32BE((answer.readUInt32BE(4) + 5) >>> 0, 4)
     return answer
   }
-  // The data of a normal answer stand behind the choice octet, those of a list behind the invoke id.
+  // The data of a normal answer stand behind the choice octet, those of a list behind the invoke
+  // id.
   const from = answer[1] === GetResponse.WITH_LIST ? 3 : 4
   if (from === 4 && answer[3] !== 0) return undefined
   const rawBytes = answer.length - from
@@ -75,7 +76,10 @@ export function withWrongBlockNumber(answer: Buffer): Buffer | undefined {
   return apdu
 }
 
-/** State-error service-not-allowed, service-error other-reason; undefined when `requestView` is no service. */
+/**
+ * State-error service-not-allowed, service-error other-reason; undefined when `requestView` is no
+ * service.
+ */
 export function exceptionTo(requestView: Buffer): Buffer | undefined {
   if (!isService(requestView[0])) return undefined
   const apdu = allocateApdu(3)

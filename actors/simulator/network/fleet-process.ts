@@ -1,6 +1,7 @@
 /**
- * A fleet as a process of its own: what `busbar meters` runs. One JSON line on stdout when it listens, the devices as JSON lines in a
- * file for the broker to be told of, faults at run time as lines on stdin, a clean end on SIGTERM or SIGINT.
+ * A fleet as a process of its own: what `busbar meters` runs. One JSON line on stdout when it
+ * listens, the devices as JSON lines in a file for the broker to be told of, faults at run time as
+ * lines on stdin, a clean end on SIGTERM or SIGINT.
  *
  *   stdout   {"listening":{"host":"127.0.0.1","ports":[40000,40001]},"meters":40,"seed":1}
  *   devices  {"eui64":"00-DB-10-00-00-00-00-01","type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":1,"secret":"hex"}}
@@ -27,7 +28,9 @@ export type FleetProcessOptions = Omit<FleetOptions, 'faults' | 'quirks'> & {
   quirks?: string
   /** Words of faults.ts. */
   faults?: string
-  /** Written whole, then put in its place; readable by its owner only, since it holds the secrets. */
+  /**
+   * Written whole, then put in its place; readable by its owner only, since it holds the secrets.
+   */
   devicesFile?: string
   /** Where notifications of meters go. */
   pushTo?: PushTarget
@@ -62,7 +65,10 @@ export function formatDevice({
   )
 }
 
-/** Runs a fleet until it is told to end; settles when everything is closed. @throws BrokerError CONFIG_INVALID, SIMULATOR_LISTEN_FAILED */
+/**
+ * Runs a fleet until it is told to end; settles when everything is closed. @throws BrokerError
+ * CONFIG_INVALID, SIMULATOR_LISTEN_FAILED
+ */
 export async function runFleetProcess(
   options: FleetProcessOptions,
   shell: FleetConsole = processConsole(),

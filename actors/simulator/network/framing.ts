@@ -1,6 +1,7 @@
 /**
- * How APDUs lie in the octets that simulated meters take and give: in the wrapper over TCP, one in each datagram over UDP, or in HDLC as
- * behind a serial server. Meters are told apart by numbers: wrapper ports, or upper and lower HDLC address as one.
+ * How APDUs lie in the octets that simulated meters take and give: in the wrapper over TCP, one in
+ * each datagram over UDP, or in HDLC as behind a serial server. Meters are told apart by numbers:
+ * wrapper ports, or upper and lower HDLC address as one.
  */
 import { hdlcAddress, type HdlcAddress } from '../../../core/dlms/framing/hdlc/address.ts'
 import { HdlcServer } from '../../../core/dlms/framing/hdlc/server.ts'

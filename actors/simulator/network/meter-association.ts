@@ -1,6 +1,7 @@
 /**
- * One client's association with a meter, from the meter's side: the server of core/dlms, told what this client may see. Who asks with a
- * secret or a suite is let in by it; the public client of such a meter is let in without, and sees little. [Green Book, public client]
+ * One client's association with a meter, from the meter's side: the server of core/dlms, told what
+ * this client may see. Who asks with a secret or a suite is let in by it; the public client of such
+ * a meter is let in without, and sees little. [Green Book, public client]
  */
 import { limits } from '../../../core/base/limits.ts'
 import type { BrokerError } from '../../../core/base/broker-error.ts'
@@ -20,7 +21,10 @@ const everyConformance = 0xff_ffff
 export type AssociationSurroundings = {
   /** Challenges come from it. */
   readonly random: Random
-  /** The logical device at an address, and all those of the same physical device, the first one first. */
+  /**
+   * The logical device at an address, and all those of the same physical device, the first one
+   * first.
+   */
   sapOf?(address: number): number
   placesOf?(address: number): readonly Place[]
   onRefused?(error: BrokerError): void

@@ -1,10 +1,12 @@
 /**
- * A line that is opened in mode E before HDLC is spoken, from the meter's side, as an optical head behind a serial server has it.
+ * A line that is opened in mode E before HDLC is spoken, from the meter's side, as an optical head
+ * behind a serial server has it.
  *
  *   client  /?ADDRESS!<CR><LF>      meter  /BSB5\2BUSBAR<CR><LF>
  *   client  <ACK>2Z2<CR><LF>        meter  the same
  *
- * [IEC 62056-21, 6.3 and annex E]. What comes before that is passed over. When the last link is closed, the line has to be opened again.
+ * [IEC 62056-21, 6.3 and annex E]. What comes before that is passed over. When the last link is
+ * closed, the line has to be opened again.
  */
 import type { WrapperFrame } from '../../../core/dlms/framing/wrapper.ts'
 import type { HdlcFraming, MeterFraming } from './framing.ts'

@@ -1,7 +1,8 @@
 /**
- * What simulated meters send unasked, over TCP: a notification and then they close, or they dial in, say who they are, and answer
- * on that connection until it closes. In the wrapper, in HDLC, as a bare APDU, or as a name with an alarm. [IEC 62056-5-3,
- * Data-Notification, Event-Notification-Request; IEC 62056-6-2, Push setup]
+ * What simulated meters send unasked, over TCP: a notification and then they close, or they dial
+ * in, say who they are, and answer on that connection until it closes. In the wrapper, in HDLC, as
+ * a bare APDU, or as a name with an alarm. [IEC 62056-5-3, Data-Notification,
+ * Event-Notification-Request; IEC 62056-6-2, Push setup]
  */
 import { connect, type Socket } from 'node:net'
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -19,12 +20,15 @@ import {
 import type { Clock } from '../../../core/ports/clock.ts'
 import { serveConnection, type Concentrator } from './connection.ts'
 import { simulatedClientTitle } from '../model/meter-keys.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { meterEui64 } from '../model/population.ts'
 import { pushedValue } from '../objects/push-objects.ts'
 import { managementClient } from '../model/access-link.ts'
 
-/** What is sent: a data-notification, an event-notification, or the meter's name and an alarm register without any APDU. */
+/**
+ * What is sent: a data-notification, an event-notification, or the meter's name and an alarm
+ * register without any APDU.
+ */
 export const pushKinds = ['data', 'event', 'alarm'] as const
 export type PushKind = (typeof pushKinds)[number]
 /** What is around it. */
@@ -35,14 +39,14 @@ export type PushTarget = { host: string; port: number }
 
 const alarmRegister = Buffer.from([0, 0, 97, 98, 0, 255])
 
-function now(meter: Meter): Buffer {
+function now(meter: MeterState): Buffer {
   const bytes = Buffer.alloc(cosemDateTimeBytes)
   writeCosemDateTime(bytes, 0, meter.timeAt(meter.model.clock.now()))
   return bytes
 }
 
 /** The APDU, in the clear: when it is, and what the meter's push setup lists. */
-export function notificationOf(meter: Meter, kind: 'data' | 'event', invokeId = 1): Buffer {
+export function notificationOf(meter: MeterState, kind: 'data' | 'event', invokeId = 1): Buffer {
   if (kind === 'event')
     return encodeApdu({
       type: 'event-notification-request',
@@ -58,8 +62,11 @@ export function notificationOf(meter: Meter, kind: 'data' | 'event', invokeId = 
   })
 }
 
-/** `apdu` under the keys of the meter, so that its sender shows: general-glo-ciphering; as it is for a meter without. */
-function protectedBy({ security }: Meter, apdu: Buffer): Buffer {
+/**
+ * `apdu` under the keys of the meter, so that its sender shows: general-glo-ciphering; as it is for
+ * a meter without.
+ */
+function protectedBy({ security }: MeterState, apdu: Buffer): Buffer {
   if (security === undefined) return apdu
   const { suite, keys, counters, ownTitle } = security.forAssociation
   const channel = new SecurityChannel({
@@ -78,7 +85,7 @@ function protectedBy({ security }: Meter, apdu: Buffer): Buffer {
 
 /** The octets of a push, as they go out. */
 export function pushBytes(
-  meter: Meter,
+  meter: MeterState,
   kind: PushKind = 'data',
   framing: PushFraming = 'wrapper',
 ): Buffer {
@@ -101,7 +108,7 @@ export function pushBytes(
 }
 
 /** What a meter calls itself when it dials in: its EUI-64, sixteen digits. */
-export const nameOf = ({ number }: Pick<Meter, 'number'>): string =>
+export const nameOf = ({ number }: Pick<MeterState, 'number'>): string =>
   meterEui64(number).replaceAll('-', '')
 
 /** How long a push may take, closing included. */
@@ -111,7 +118,8 @@ export const pushMsMax = 10_000
 export type Outgoing = { readonly clock: Clock; track(socket: Socket): void }
 
 /**
- * Sends a push on a connection of its own; settles when that is closed, by whomever, or after `pushMsMax`.
+ * Sends a push on a connection of its own; settles when that is closed, by whomever, or after
+ * `pushMsMax`.
  * @throws what the socket says
  */
 export function sendPush(
@@ -138,9 +146,12 @@ export function sendPush(
   })
 }
 
-/** Sends a push to `host:port`, as a meter was told to. @throws BrokerError CONFIG_INVALID, and what the socket says */
+/**
+ * Sends a push to `host:port`, as a meter was told to. @throws BrokerError CONFIG_INVALID, and what
+ * the socket says
+ */
 export async function sendNotification(
-  meter: Meter,
+  meter: MeterState,
   destination: string,
   outgoing: Outgoing,
 ): Promise<void> {
@@ -156,7 +167,7 @@ export type Announcement = 'identification' | 'data' | 'alarm'
 /** Dials in, and serves that connection until it closes. The caller owns the socket. */
 export function dialIn(
   { host, port }: PushTarget,
-  meter: Meter,
+  meter: MeterState,
   concentrator: Concentrator,
   announcement: Announcement = 'identification',
 ): Socket {

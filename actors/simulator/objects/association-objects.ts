@@ -1,6 +1,7 @@
 /**
- * What a meter shows of its associations: one object for each client and one that stands for the present one, the same by short name, and
- * which logical devices a concentrator has. [IEC 62056-6-2, Association LN version 1, Association SN version 1, SAP assignment]
+ * What a meter shows of its associations: one object for each client and one that stands for the
+ * present one, the same by short name, and which logical devices a concentrator has. [IEC
+ * 62056-6-2, Association LN version 1, Association SN version 1, SAP assignment]
  */
 import { limits } from '../../../core/base/limits.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
@@ -17,12 +18,10 @@ import { classObject, valueOfOctets } from './class-object.ts'
 import { cosemObject, encoded, encodedEnumerations, type SimulatedObject } from './cosem-object.ts'
 import { logicalDeviceNameOf } from './device-objects.ts'
 import { listSelectors } from './list-selection.ts'
+import type { Guard } from '../model/access-guard.ts'
 import { managementClient, publicClient, type Link } from '../model/access-link.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { associationVersion } from './object-table.ts'
-
-/** How a meter makes sure of its managing client. */
-export type Guard = 'open' | 'secret' | 'suite'
 
 const associated = 2
 
@@ -124,13 +123,13 @@ function association(obis: string, guard: Guard, client?: number): SimulatedObje
   })
 }
 
-function writeSecret(meter: Meter, attribute: number, valueView: Buffer): number {
+function writeSecret(meter: MeterState, attribute: number, valueView: Buffer): number {
   if (attribute !== 7) return DataAccessResult.READ_WRITE_DENIED
   const value = valueOfOctets(valueView)
   if (value?.tag !== Tag.OCTET_STRING) return DataAccessResult.TYPE_UNMATCHED
   if (value.value.length === 0 || value.value.length > secretBytesMax)
     return DataAccessResult.OTHER_REASON
-  meter.doingsOrNew().secretBytes = copyOf(value.value)
+  meter.changesOrNew().secretBytes = copyOf(value.value)
   return DataAccessResult.SUCCESS
 }
 

@@ -1,7 +1,9 @@
 /**
- * The values of billing periods (class 7), really captured: what is captured, how often, how sorted and how many is a client's to say, and
- * entries are kept by core's buffer. Until somebody does, it shows the last months of the load curve, and costs nothing.
- * Makes differ in how they send a buffer: as it is, without what did not change, or as a compact-array. [IEC 62056-6-2, Profile generic]
+ * The values of billing periods (class 7), really captured: what is captured, how often, how sorted
+ * and how many is a client's to say, and entries are kept by core's buffer. Until somebody does, it
+ * shows the last months of the load curve, and costs nothing. Makes differ in how they send a
+ * buffer: as it is, without what did not change, or as a compact-array. [IEC 62056-6-2, Profile
+ * generic]
  */
 import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import {
@@ -28,7 +30,7 @@ import { Stream, drawBelow } from '../model/chance.ts'
 import { classObject, type ClassObject } from './class-object.ts'
 import { encoded, type SimulatedObject } from './cosem-object.ts'
 import { dateTime, uint32 } from './measuring-objects.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { numberOf } from './script-objects.ts'
 import { profileSelectors } from './selective-access.ts'
 
@@ -59,7 +61,7 @@ const configuration: ClassObject = classObject({
   writable: ['capture_objects', 'capture_period', 'sort_method', 'sort_object', 'profile_entries'],
   methods: {
     reset(meter) {
-      meter.doingsOrNew().captured = emptyBuffer(meter)
+      meter.changesOrNew().captured = emptyBuffer(meter)
       return ActionResult.SUCCESS
     },
     capture: (meter) => capture(meter),
@@ -74,16 +76,16 @@ const configuration: ClassObject = classObject({
   // What was captured otherwise is of no use any more. [Profile generic, capture_objects]
   written(meter, name, nowMs) {
     if (name === 'capture_period') planCapture(meter, nowMs)
-    else meter.doingsOrNew().captured = emptyBuffer(meter)
+    else meter.changesOrNew().captured = emptyBuffer(meter)
   },
 })
 
-const shownNumber = (meter: Meter, name: string): number =>
+const shownNumber = (meter: MeterState, name: string): number =>
   numberOf(decodeValue(configuration.shown(meter, name)))
-const columnsOf = (meter: Meter): CaptureObject[] =>
+const columnsOf = (meter: MeterState): CaptureObject[] =>
   decodeColumns(configuration.shown(meter, 'capture_objects'))
 
-function emptyBuffer(meter: Meter): ProfileBuffer {
+function emptyBuffer(meter: MeterState): ProfileBuffer {
   const [sorted] = decodeColumns(
     Buffer.concat([Buffer.of(Tag.ARRAY, 1), configuration.shown(meter, 'sort_object')]),
   )
@@ -102,8 +104,8 @@ const isSame = (a: CaptureObject, b: CaptureObject): boolean =>
   a.dataIndex === b.dataIndex
 
 /** What was captured, or the months that would have been. */
-function bufferOf(meter: Meter): ProfileBuffer {
-  const kept = meter.doings?.captured
+function bufferOf(meter: MeterState): ProfileBuffer {
+  const kept = meter.changes?.captured
   if (kept !== undefined) return kept
   const buffer = emptyBuffer(meter)
   const now = new Date(meter.model.clock.now())
@@ -119,16 +121,16 @@ function bufferOf(meter: Meter): ProfileBuffer {
   return buffer
 }
 
-function capture(meter: Meter): number {
+function capture(meter: MeterState): number {
   const buffer = bufferOf(meter)
   buffer.capture(columnsOf(meter).map((column) => valueOf(meter, column)))
-  meter.doingsOrNew().captured = buffer
+  meter.changesOrNew().captured = buffer
   return ActionResult.SUCCESS
 }
 
 /** Null-data for what cannot be captured. */
 function valueOf(
-  meter: Meter,
+  meter: MeterState,
   { classId, instanceId, attributeId, dataIndex }: CaptureObject,
 ): AxdrValue {
   const descriptor = encodeDescriptor({ classId, instanceId, memberId: attributeId })
@@ -140,7 +142,7 @@ function valueOf(
   return ('elements' in whole ? whole.elements[dataIndex - 1] : undefined) ?? { tag: Tag.NULL }
 }
 
-function planCapture(meter: Meter, nowMs: number): void {
+function planCapture(meter: MeterState, nowMs: number): void {
   const periodMs = shownNumber(meter, 'capture_period') * 1_000
   const atMs = periodMs === 0 ? undefined : (Math.floor(nowMs / periodMs) + 1) * periodMs
   meter.plan('capture', atMs, () => {
@@ -149,7 +151,7 @@ function planCapture(meter: Meter, nowMs: number): void {
   })
 }
 
-function readBuffer(meter: Meter, selection: Buffer | undefined): Buffer | number {
+function readBuffer(meter: MeterState, selection: Buffer | undefined): Buffer | number {
   const buffer = bufferOf(meter)
   let columns = columnsOf(meter)
   let rows: readonly (readonly AxdrValue[])[] | undefined = buffer.rows
@@ -176,11 +178,11 @@ function readBuffer(meter: Meter, selection: Buffer | undefined): Buffer | numbe
 
 const forms = ['plain', 'null-data', 'compact-array'] as const
 /** How the make of this meter sends buffers. */
-export const bufferForm = (meter: Meter): (typeof forms)[number] =>
+export const bufferForm = (meter: MeterState): (typeof forms)[number] =>
   forms[drawBelow(forms.length, meter.seed, Stream.FIRMWARE, 1)]!
 
 function formOf(
-  meter: Meter,
+  meter: MeterState,
   rows: readonly (readonly AxdrValue[])[],
   columns: readonly CaptureObject[],
 ): AxdrValue {

@@ -1,6 +1,7 @@
 /**
- * How a meter is reached: HDLC, TCP and UDP, IPv4, MAC address, mobile network (classes 23, 41 to 43, 45, 47). What a client writes there is kept and
- * shown, and moves no socket. [IEC 62056-6-2, 4.7 and 4.9]
+ * How a meter is reached: HDLC, TCP and UDP, IPv4, MAC address, mobile network (classes 23, 41 to
+ * 43, 45, 47). What a client writes there is kept and shown, and moves no socket. [IEC 62056-6-2,
+ * 4.7 and 4.9]
  */
 import { Stream, drawBelow } from '../model/chance.ts'
 import { classObject } from './class-object.ts'

@@ -1,11 +1,11 @@
 /**
- * One COSEM object as all meters of a type have it: shared, frozen, told which meter it stands for with each call.
- * [IEC 62056-6-2, clause 4: interface classes]
+ * One COSEM object as all meters of a type have it: shared, frozen, told which meter it stands for
+ * with each call. [IEC 62056-6-2, clause 4: interface classes]
  */
 import { AxdrWriter } from '../../../core/dlms/axdr/axdr.ts'
 import { parseObis } from '../../../core/dlms/axdr/obis.ts'
 import type { Link } from '../model/access-link.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 
 /** An action-result, with a value where the method returns one. */
 export type Outcome = number | { result: number; value: Buffer }
@@ -28,19 +28,30 @@ export type SimulatedObject = {
   readonly invocable: readonly number[]
   /** Absent for an object that is always there. */
   readonly isThere?: (link: Link) => boolean
-  /** Reads attribute 2 to `attributeMax`: its A-XDR value (shared: not to be changed), or a data-access-result. */
+  /**
+   * Reads attribute 2 to `attributeMax`: its A-XDR value (shared: not to be changed), or a
+   * data-access-result.
+   */
   read(
-    meter: Meter,
+    meter: MeterState,
     attribute: number,
     nowMs: number,
     selection: Buffer | undefined,
     link: Link,
   ): Buffer | number
-  /** Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR value. */
-  readonly write?: (meter: Meter, attribute: number, valueView: Buffer, nowMs: number) => number
+  /**
+   * Gives a data-access-result; absent when nothing may be set. `valueView` is one whole A-XDR
+   * value.
+   */
+  readonly write?: (
+    meter: MeterState,
+    attribute: number,
+    valueView: Buffer,
+    nowMs: number,
+  ) => number
   /** Absent when nobody may invoke anything. */
   readonly invoke?: (
-    meter: Meter,
+    meter: MeterState,
     method: number,
     parameterView: Buffer | undefined,
     nowMs: number,

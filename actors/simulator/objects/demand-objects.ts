@@ -1,20 +1,21 @@
 /**
- * Demand: the average of the present and of the last period (class 5), and the highest of the month with its time (class 4); worked out of
- * the load curve when asked for. [IEC 62056-6-2, Demand register, Extended register]
+ * Demand: the average of the present and of the last period (class 5), and the highest of the month
+ * with its time (class 4); worked out of the load curve when asked for. [IEC 62056-6-2, Demand
+ * register, Extended register]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { classObject } from './class-object.ts'
 import { encodedUint8Zero, type SimulatedObject } from './cosem-object.ts'
 import { halfHourMs } from '../model/load-curve.ts'
 import { dateTime, uint32 } from './measuring-objects.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 
 const periodSeconds = halfHourMs / 1_000
 const hourMs = 3_600_000
 const watt = { scaler: 0, unit: 'W' }
 
 /** W on average between two moments; 0 for a moment. */
-const averageOf = (meter: Meter, fromMs: number, toMs: number): number =>
+const averageOf = (meter: MeterState, fromMs: number, toMs: number): number =>
   toMs <= fromMs
     ? 0
     : Math.round(((meter.loadAt(toMs) - meter.loadAt(fromMs)) * hourMs) / (toMs - fromMs))
@@ -22,9 +23,9 @@ const averageOf = (meter: Meter, fromMs: number, toMs: number): number =>
 type Period = { fromMs: number; lastAverage: number; capturedMs: number }
 
 /** Periods begin at whole half hours, unless a client began the present one. */
-function periodAt(meter: Meter, nowMs: number): Period {
+function periodAt(meter: MeterState, nowMs: number): Period {
   const fromMs = Math.floor(nowMs / halfHourMs) * halfHourMs
-  const kept = meter.doings?.demand
+  const kept = meter.changes?.demand
   if (kept !== undefined && kept.fromMs >= fromMs) return kept
   const lastFromMs = Math.max(fromMs - halfHourMs, kept?.fromMs ?? 0)
   return { fromMs, lastAverage: averageOf(meter, lastFromMs, fromMs), capturedMs: fromMs }
@@ -46,22 +47,22 @@ const demand = classObject({
   },
   methods: {
     reset(meter, _zero, nowMs) {
-      meter.doingsOrNew().demand = { fromMs: nowMs, lastAverage: 0, capturedMs: nowMs }
+      meter.changesOrNew().demand = { fromMs: nowMs, lastAverage: 0, capturedMs: nowMs }
       return ActionResult.SUCCESS
     },
     next_period(meter, _zero, nowMs) {
       const lastAverage = averageOf(meter, periodAt(meter, nowMs).fromMs, nowMs)
-      meter.doingsOrNew().demand = { fromMs: nowMs, lastAverage, capturedMs: nowMs }
+      meter.changesOrNew().demand = { fromMs: nowMs, lastAverage, capturedMs: nowMs }
       return ActionResult.SUCCESS
     },
   },
 })
 
 /** The highest half hour of the month, or since it was reset. */
-export function highestDemand(meter: Meter, nowMs: number): { watts: number; atMs: number } {
+export function highestDemand(meter: MeterState, nowMs: number): { watts: number; atMs: number } {
   const now = new Date(nowMs)
   const monthMs = Date.UTC(now.getUTCFullYear(), now.getUTCMonth())
-  const sinceMs = Math.max(monthMs, meter.doings?.highestSinceMs ?? 0, meter.putInAtMs)
+  const sinceMs = Math.max(monthMs, meter.changes?.highestSinceMs ?? 0, meter.putInAtMs)
   let highest = { watts: 0, atMs: sinceMs }
   const first = Math.ceil(sinceMs / halfHourMs) * halfHourMs
   let before = meter.loadAt(first)
@@ -84,7 +85,7 @@ const maximum = classObject({
   },
   methods: {
     reset(meter, _zero, nowMs) {
-      meter.doingsOrNew().highestSinceMs = nowMs
+      meter.changesOrNew().highestSinceMs = nowMs
       return ActionResult.SUCCESS
     },
   },

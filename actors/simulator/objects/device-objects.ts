@@ -1,5 +1,6 @@
 /**
- * What is not measured: identity, firmware, the consumer message (class 1) and the clock (class 8). [IEC 62056-6-2, Data, Clock]
+ * What is not measured: identity, firmware, the consumer message (class 1) and the clock (class 8).
+ * [IEC 62056-6-2, Data, Clock]
  */
 import { Tag, lengthBytes, readLength } from '../../../core/dlms/axdr/axdr.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
@@ -17,7 +18,7 @@ import {
 import { EventCode } from '../model/event-log.ts'
 import { settleImage } from './image-objects.ts'
 import { dateTime } from './measuring-objects.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { ParameterReader } from './parameter-reader.ts'
 import { meterEui64, typeOf, type MeterType, type Population } from '../model/population.ts'
 
@@ -28,7 +29,11 @@ const octetsOf = (text: string): Buffer =>
 const typeLetter = { ESME: 'E', GSME: 'G', GPF: 'P' } as const satisfies Record<MeterType, string>
 const digits = (number: number, count: number): string => String(number).padStart(count, '0')
 
-function text(obis: string, textOf: (meter: Meter) => string, isPublic = false): SimulatedObject {
+function text(
+  obis: string,
+  textOf: (meter: MeterState) => string,
+  isPublic = false,
+): SimulatedObject {
   return cosemObject({
     obis,
     classId: 1,
@@ -56,7 +61,7 @@ const serialNumber = text(
 const deviceIdentity = text('0-0:96.1.1.255', (meter) => meterEui64(meter.number))
 const firmware = text('1-0:0.2.0.255', (meter) => {
   settleImage(meter)
-  if (meter.doings?.firmware !== undefined) return meter.doings.firmware
+  if (meter.changes?.firmware !== undefined) return meter.changes.firmware
   const version =
     firmwareVersions[drawBelow(firmwareVersions.length, meter.seed, Stream.FIRMWARE, 0)]!
   return `BSB-${typeLetter[meter.type]}-${version}`
@@ -71,7 +76,7 @@ const consumerMessage = cosemObject({
   classId: 1,
   attributeMax: 2,
   writable: [2],
-  read: (meter) => meter.doings?.messageBytes ?? noMessage,
+  read: (meter) => meter.changes?.messageBytes ?? noMessage,
   write(meter, attribute, valueView, nowMs) {
     if (attribute !== 2) return DataAccessResult.READ_WRITE_DENIED
     const tag = valueView[0]
@@ -85,7 +90,8 @@ const consumerMessage = cosemObject({
   },
 })
 
-// Day in March and October when GB changes: last Sunday, 01:00 UTC. The meter itself stays on UTC, so they are not in force.
+// Day in March and October when GB changes: last Sunday, 01:00 UTC. The meter itself stays on UTC,
+// so they are not in force.
 const summerBegin = encoded((w) =>
   w.dateTime(Buffer.from([0xff, 0xff, 3, 0xfe, 7, 1, 0, 0, 0, 0, 0, 0])),
 )
@@ -101,7 +107,7 @@ const nearest = (timeMs: number, stepMs: number): number => Math.round(timeMs / 
 /** shift_time: seconds either way. @source IEC 62056-6-2, Clock, method 6 */
 const shiftSecondsMax = 900
 
-const moveClock = (meter: Meter, timeMs: number, nowMs: number): number => {
+const moveClock = (meter: MeterState, timeMs: number, nowMs: number): number => {
   meter.setClock(timeMs, nowMs, EventCode.CLOCK_BEFORE, EventCode.CLOCK_AFTER)
   return DataAccessResult.SUCCESS
 }
@@ -112,10 +118,13 @@ const isZero = (parameterView: Buffer | undefined): boolean => {
   return parameter.int8() === 0 && parameter.isDone()
 }
 
-/** The instant from which a clock may be set to something: not before the first meters were built, nor after 2100. */
+/**
+ * The instant from which a clock may be set to something: not before the first meters were built,
+ * nor after 2100.
+ */
 const isClockTime = (timeMs: number): boolean => timeMs >= 0 && timeMs < 4_102_444_800_000
 
-function presetClock(meter: Meter, parameterView: Buffer | undefined): number {
+function presetClock(meter: MeterState, parameterView: Buffer | undefined): number {
   if (parameterView === undefined) return DataAccessResult.TYPE_UNMATCHED
   const parameter = new ParameterReader(parameterView)
   parameter.structure(3)
@@ -124,21 +133,25 @@ function presetClock(meter: Meter, parameterView: Buffer | undefined): number {
   const untilMs = parameter.dateTime()
   if (!parameter.isDone()) return DataAccessResult.TYPE_UNMATCHED
   if (timeMs === undefined || !isClockTime(timeMs)) return DataAccessResult.OTHER_REASON
-  meter.doingsOrNew().preset = { timeMs, fromMs: fromMs ?? -Infinity, untilMs: untilMs ?? Infinity }
+  meter.changesOrNew().preset = {
+    timeMs,
+    fromMs: fromMs ?? -Infinity,
+    untilMs: untilMs ?? Infinity,
+  }
   return DataAccessResult.SUCCESS
 }
 
-function adjustToPreset(meter: Meter, nowMs: number): number {
-  const preset = meter.doings?.preset
+function adjustToPreset(meter: MeterState, nowMs: number): number {
+  const preset = meter.changes?.preset
   if (preset === undefined) return DataAccessResult.OTHER_REASON
-  meter.doings!.preset = undefined
+  meter.changes!.preset = undefined
   const shown = meter.timeAt(nowMs)
   return shown >= preset.fromMs && shown <= preset.untilMs
     ? moveClock(meter, preset.timeMs, nowMs)
     : DataAccessResult.OTHER_REASON
 }
 
-function shiftClock(meter: Meter, parameterView: Buffer | undefined, nowMs: number): number {
+function shiftClock(meter: MeterState, parameterView: Buffer | undefined, nowMs: number): number {
   if (parameterView === undefined) return DataAccessResult.TYPE_UNMATCHED
   const parameter = new ParameterReader(parameterView)
   const seconds = parameter.int16()

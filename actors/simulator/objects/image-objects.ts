@@ -1,6 +1,7 @@
 /**
- * New firmware for electricity meters (class 18): blocks are gathered by core's receiver, and here is what a meter makes of an image. It
- * takes some seconds to activate one, whether the client waits or not. [IEC 62056-6-2, Image transfer]
+ * New firmware for electricity meters (class 18): blocks are gathered by core's receiver, and here
+ * is what a meter makes of an image. It takes some seconds to activate one, whether the client
+ * waits or not. [IEC 62056-6-2, Image transfer]
  *
  *   image   the firmware's version as text, line feed, any octets, SHA-256 of all before
  */
@@ -10,7 +11,7 @@ import { digest } from '../../../core/crypto/crypto.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { cosemObject, type SimulatedObject } from './cosem-object.ts'
 import { EventCode } from '../model/event-log.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 
 export const imageLimits = {
   blockBytes: 512,
@@ -37,7 +38,7 @@ function versionIn(image: Buffer): string | undefined {
   return isWhole && versionPattern.test(version) ? version : undefined
 }
 
-function receiverFor(meter: Meter): ImageReceiver {
+function receiverFor(meter: MeterState): ImageReceiver {
   let activatedAtMs: number | undefined
   return new ImageReceiver({
     ...imageLimits,
@@ -71,18 +72,18 @@ const untouched = new ImageReceiver({
   },
 })
 
-const kept = (meter: Meter): ImageReceiver => {
-  const doings = meter.doingsOrNew()
-  doings.image ??= receiverFor(meter)
-  return doings.image
+const kept = (meter: MeterState): ImageReceiver => {
+  const changes = meter.changesOrNew()
+  changes.image ??= receiverFor(meter)
+  return changes.image
 }
 
 /** Ends what an activation began, though no client asks. */
-export function settleImage(meter: Meter): void {
-  void meter.doings?.image?.read(6)
+export function settleImage(meter: MeterState): void {
+  void meter.changes?.image?.read(6)
 }
 
-function invoke(meter: Meter, method: number, parameterView: Buffer | undefined): number {
+function invoke(meter: MeterState, method: number, parameterView: Buffer | undefined): number {
   try {
     const result = kept(meter).invoke(method, parameterView)
     return result === ActionResult.OBJECT_UNDEFINED ? ActionResult.READ_WRITE_DENIED : result
@@ -98,7 +99,7 @@ export const imageTransfer: SimulatedObject = cosemObject({
   attributeMax: 7,
   methodMax: 4,
   writable: [5],
-  read: (meter, attribute) => (meter.doings?.image ?? untouched).read(attribute),
+  read: (meter, attribute) => (meter.changes?.image ?? untouched).read(attribute),
   write: (meter, attribute, valueView) => kept(meter).write(attribute, valueView),
   invoke,
 })

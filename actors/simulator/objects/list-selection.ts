@@ -1,5 +1,6 @@
 /**
- * Which objects of an association's object_list a client asks for. [IEC 62056-6-2, Association LN, object_list, selective access]
+ * Which objects of an association's object_list a client asks for. [IEC 62056-6-2, Association LN,
+ * object_list, selective access]
  *
  *   1   null-data                               all of them, without their access rights
  *   2   array of class_id                       those of the classes, without their access rights
@@ -19,7 +20,10 @@ export type ListSelection = {
 
 const { SCOPE_OF_ACCESS_VIOLATED, TYPE_UNMATCHED } = DataAccessResult
 
-/** Parses `view`: the access-selector octet and its A-XDR parameters; or gives the data-access-result that says no. */
+/**
+ * Parses `view`: the access-selector octet and its A-XDR parameters; or gives the
+ * data-access-result that says no.
+ */
 export function parseListSelection(view: Buffer): ListSelection | number {
   try {
     if (view.length < 2 || skipValue(view, 1) !== view.length) return TYPE_UNMATCHED

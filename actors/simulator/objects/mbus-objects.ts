@@ -1,6 +1,7 @@
 /**
- * The gas meter behind an electricity meter: an M-Bus client (class 72) that has captured it, and its values and profile, which are those
- * that the gas meter itself shows. [IEC 62056-6-2, M-Bus client version 1]
+ * The gas meter behind an electricity meter: an M-Bus client (class 72) that has captured it, and
+ * its values and profile, which are those that the gas meter itself shows. [IEC 62056-6-2, M-Bus
+ * client version 1]
  */
 import { ActionResult, DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import { classObject } from './class-object.ts'

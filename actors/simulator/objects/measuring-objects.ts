@@ -1,12 +1,13 @@
 /**
- * Registers (class 3, 4) and counters (class 1): what the meter measures at this moment. [IEC 62056-6-2, Register, Extended register, Data]
+ * Registers (class 3, 4) and counters (class 1): what the meter measures at this moment. [IEC
+ * 62056-6-2, Register, Extended register, Data]
  */
 import { Tag } from '../../../core/dlms/axdr/axdr.ts'
 import { cosemDateTimeBytes, writeCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'
 import { Stream, drawBelow } from '../model/chance.ts'
 import { cosemObject, encoded, encodedNull, type SimulatedObject } from './cosem-object.ts'
 import { amountBeforeHalfHour, halfHourOf } from '../model/load-curve.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { averageDecivolts, disturbanceCount, momentaryDecivolts } from '../model/voltage.ts'
 
 /** COSEM unit codes. @source IEC 62056-6-2, table of units */
@@ -44,7 +45,7 @@ export function register(
   obis: string,
   scaler: number,
   unit: number,
-  valueOf: (meter: Meter, nowMs: number) => Buffer,
+  valueOf: (meter: MeterState, nowMs: number) => Buffer,
 ): SimulatedObject {
   const scalerUnit = encoded((w) => w.structure(2).int8(scaler).enumeration(unit))
   return cosemObject({
@@ -60,7 +61,7 @@ function extendedRegister(
   obis: string,
   scaler: number,
   unit: number,
-  valueOf: (meter: Meter, nowMs: number) => Buffer,
+  valueOf: (meter: MeterState, nowMs: number) => Buffer,
 ): SimulatedObject {
   const scalerUnit = encoded((w) => w.structure(2).int8(scaler).enumeration(unit))
   return cosemObject({
@@ -87,7 +88,7 @@ function counter(obis: string, kind: 'sag' | 'swell'): SimulatedObject {
 }
 
 /** W that are drawn: even within a half hour. */
-export function powerAt(meter: Meter, nowMs: number): number {
+export function powerAt(meter: MeterState, nowMs: number): number {
   if (!meter.isConnected) return 0
   const halfHour = halfHourOf(nowMs)
   const from = amountBeforeHalfHour(meter.load, halfHour)

@@ -1,7 +1,9 @@
 /**
- * Which objects the meters of each kind have: made when the first meter of the kind is, and then the same for all of them.
+ * Which objects the meters of each kind have: made when the first meter of the kind is, and then
+ * the same for all of them.
  */
-import { associationObjectsOf, shortNameAssociation, type Guard } from './association-objects.ts'
+import type { Guard } from '../model/access-guard.ts'
+import { associationObjectsOf, shortNameAssociation } from './association-objects.ts'
 import { billingProfile } from './captured-profile.ts'
 import { communicationObjects } from './communication-objects.ts'
 import type { SimulatedObject } from './cosem-object.ts'
@@ -10,7 +12,7 @@ import { deviceObjects } from './device-objects.ts'
 import { imageTransfer } from './image-objects.ts'
 import { mbusObjects } from './mbus-objects.ts'
 import { electricityRegisters, gasRegisters } from './measuring-objects.ts'
-import { securityObjectsWith } from '../model/meter-security.ts'
+import { securityObjectsWith } from './security-objects.ts'
 import { monitorObjects } from './monitor-objects.ts'
 import { ObjectTable } from './object-table.ts'
 import { paymentObjects } from './payment-objects.ts'

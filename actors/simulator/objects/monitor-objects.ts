@@ -1,6 +1,7 @@
 /**
- * What a meter watches: the power drawn against a limit (class 71), and a register against thresholds (class 21). It looks once a minute,
- * and only when a client has set something to look for. [IEC 62056-6-2, Limiter, Register monitor]
+ * What a meter watches: the power drawn against a limit (class 71), and a register against
+ * thresholds (class 21). It looks once a minute, and only when a client has set something to look
+ * for. [IEC 62056-6-2, Limiter, Register monitor]
  */
 import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -9,7 +10,7 @@ import { utcMsIn, utcZone } from '../../../core/dlms/axdr/local-time.ts'
 import { classObject, valueOfOctets, type ClassObject } from './class-object.ts'
 import { encodedFalse, encodedTrue, type SimulatedObject } from './cosem-object.ts'
 import { EventCode } from '../model/event-log.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { disconnectScripts, elementsOf, numberOf, runScriptIn } from './script-objects.ts'
 
 const lookEveryMs = 60_000
@@ -19,7 +20,7 @@ const watts = (value: number) => ({ axdr: 'double-long-unsigned', value })
 const noLimit = watts(0xffff_ffff)
 
 /** What an attribute reference points at, when that is a number. */
-function monitored(meter: Meter, reference: Buffer): number | undefined {
+function monitored(meter: MeterState, reference: Buffer): number | undefined {
   const [classId, name, attribute] = elementsOf(decodeValue(reference))
   if (name?.tag !== Tag.OCTET_STRING) return undefined
   const id = numberOf(classId)
@@ -39,10 +40,13 @@ function integerOf(value: AxdrValue | undefined): number | undefined {
 
 // ── limiter ──
 
-/** Since when the value has been on its side of the threshold, and on which side the meter has acted. */
+/**
+ * Since when the value has been on its side of the threshold, and on which side the meter has
+ * acted.
+ */
 type Watch = { isOver: boolean; sinceMs: number; hasActed: boolean }
 
-function isEmergency(meter: Meter, nowMs: number): boolean {
+function isEmergency(meter: MeterState, nowMs: number): boolean {
   const [id, from, seconds] = elementsOf(decodeValue(limiter.shown(meter, 'emergency_profile')))
   const groups = elementsOf(decodeValue(limiter.shown(meter, 'emergency_profile_group_id_list')))
   if (from?.tag !== Tag.OCTET_STRING || !groups.some((group) => numberOf(group) === numberOf(id)))
@@ -51,10 +55,10 @@ function isEmergency(meter: Meter, nowMs: number): boolean {
   return fromMs !== undefined && nowMs >= fromMs && nowMs < fromMs + numberOf(seconds) * 1_000
 }
 
-const activeThreshold = (meter: Meter, nowMs: number): Buffer =>
+const activeThreshold = (meter: MeterState, nowMs: number): Buffer =>
   limiter.shown(meter, isEmergency(meter, nowMs) ? 'threshold_emergency' : 'threshold_normal')
 
-function lookAtLimit(meter: Meter, nowMs: number, watch?: Watch): void {
+function lookAtLimit(meter: MeterState, nowMs: number, watch?: Watch): void {
   const limit = integerOf(valueOfOctets(activeThreshold(meter, nowMs)))
   const value = monitored(meter, limiter.shown(meter, 'monitored_value'))
   const isOver = limit !== undefined && value !== undefined && value > limit
@@ -114,7 +118,7 @@ const limiter: ClassObject = classObject({
 
 // ── register monitor ──
 
-function lookAtThresholds(meter: Meter, nowMs: number, before?: number): void {
+function lookAtThresholds(meter: MeterState, nowMs: number, before?: number): void {
   const thresholds = elementsOf(decodeValue(registerMonitor.shown(meter, 'thresholds')))
   const actions = elementsOf(decodeValue(registerMonitor.shown(meter, 'actions')))
   const value = monitored(meter, registerMonitor.shown(meter, 'monitored_value'))

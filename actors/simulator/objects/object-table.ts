@@ -1,6 +1,7 @@
 /**
- * The objects that meters of one kind have: found by OBIS code, listed with the rights of a client, and under short names. One for each
- * kind of meter, shared by all of them. [IEC 62056-6-2, Association LN object_list, Association SN; 4.1.2 short names]
+ * The objects that meters of one kind have: found by OBIS code, listed with the rights of a client,
+ * and under short names. One for each kind of meter, shared by all of them. [IEC 62056-6-2,
+ * Association LN object_list, Association SN; 4.1.2 short names]
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { associationBaseName } from '../../../core/dlms/client/short-name.ts'

@@ -1,6 +1,7 @@
 /**
- * Reads A-XDR parameters that a client sends with a selection, a SET or an ACTION, where only one shape is allowed. What does not fit
- * makes `isGood` false for good, and every value read then means nothing: ask once, at the end. Never throws.
+ * Reads A-XDR parameters that a client sends with a selection, a SET or an ACTION, where only one
+ * shape is allowed. What does not fit makes `isGood` false for good, and every value read then
+ * means nothing: ask once, at the end. Never throws.
  */
 import { Tag } from '../../../core/dlms/axdr/axdr.ts'
 import { cosemDateTimeBytes } from '../../../core/dlms/axdr/date-time.ts'
@@ -74,7 +75,10 @@ export class ParameterReader {
       : at + 2
   }
 
-  /** UTC ms of a date-time, as an octet-string or of its own type; undefined where it leaves something open. */
+  /**
+   * UTC ms of a date-time, as an octet-string or of its own type; undefined where it leaves
+   * something open.
+   */
   dateTime(): number | undefined {
     const tag = this.view[this.at]
     const at = this.take(tag === Tag.DATE_TIME ? 1 : 2)

@@ -1,7 +1,8 @@
 /**
- * Payment in advance: an account (class 111) with a token credit and an emergency credit (112), a charge by consumption (113) and a token
- * gateway (115). People pay in by themselves whenever nothing is left, so that meters nobody cares for keep their supply; tokens and a client's changes come on top.
- * Amounts are in pence. [IEC 62056-6-2, Account, Credit, Charge, Token gateway]
+ * Payment in advance: an account (class 111) with a token credit and an emergency credit (112), a
+ * charge by consumption (113) and a token gateway (115). People pay in by themselves whenever
+ * nothing is left, so that meters nobody cares for keep their supply; tokens and a client's changes
+ * come on top. Amounts are in pence. [IEC 62056-6-2, Account, Credit, Charge, Token gateway]
  *
  *   token   20 digits: amount in pence 6, sequence 4, check 10; the sequence only rises
  */
@@ -17,7 +18,7 @@ import {
   type SimulatedObject,
 } from './cosem-object.ts'
 import { dateTime } from './measuring-objects.ts'
-import type { Meter, Payment } from '../meter.ts'
+import type { MeterState, Payment } from '../model/meter-state.ts'
 import { elementsOf, numberOf } from './script-objects.ts'
 import { operateSupply } from './supply-objects.ts'
 
@@ -29,8 +30,8 @@ const neverMs = Date.UTC(2019, 0, 1)
 
 const int32 = (value: number): Buffer => encoded((w) => w.int32(value))
 
-const paymentOf = (meter: Meter): Payment =>
-  meter.doings?.payment ?? {
+const paymentOf = (meter: MeterState): Payment =>
+  meter.changes?.payment ?? {
     addedAmount: 0,
     usedAmount: 0,
     usedWh: 0,
@@ -39,29 +40,29 @@ const paymentOf = (meter: Meter): Payment =>
     lastSequence: 0,
     token: undefined,
   }
-const change = (meter: Meter, changes: Partial<Payment>): void =>
-  void (meter.doingsOrNew().payment = { ...paymentOf(meter), ...changes })
+const change = (meter: MeterState, changes: Partial<Payment>): void =>
+  void (meter.changesOrNew().payment = { ...paymentOf(meter), ...changes })
 
 /** What was charged for all that has flowed. */
-function chargedAmount(meter: Meter, nowMs: number): number {
+function chargedAmount(meter: MeterState, nowMs: number): number {
   const { usedAmount, usedWh, price } = paymentOf(meter)
   return usedAmount + Math.floor(((meter.loadAt(nowMs) - usedWh) * price) / 1_000)
 }
 
 /** What is left: full again whenever it was used up, and what came on top. */
-const tokenCredit = (meter: Meter, nowMs: number): number =>
+const tokenCredit = (meter: MeterState, nowMs: number): number =>
   paidInAmount - (chargedAmount(meter, nowMs) % paidInAmount) + paymentOf(meter).addedAmount
 
-const emergencyCredit = (meter: Meter): number =>
+const emergencyCredit = (meter: MeterState): number =>
   paymentOf(meter).isEmergencySelected ? emergencyAmount : 0
 
 /** The supply follows the credit, where the switch's mode lets the meter do so by itself. */
-function settleSupply(meter: Meter, nowMs: number): void {
+function settleSupply(meter: MeterState, nowMs: number): void {
   const hasCredit = tokenCredit(meter, nowMs) + emergencyCredit(meter) > 0
   void operateSupply(meter, hasCredit ? 'local_reconnect' : 'local_disconnect', nowMs)
 }
 
-function addCredit(meter: Meter, amount: number, nowMs: number): number {
+function addCredit(meter: MeterState, amount: number, nowMs: number): number {
   const { addedAmount } = paymentOf(meter)
   if (Math.abs(addedAmount + amount) > amountMax) return ActionResult.OTHER_REASON
   change(meter, { addedAmount: addedAmount + amount })
@@ -84,12 +85,12 @@ const checkOf = (seed: number, amount: number, sequence: number): string =>
   String(draw(seed, Stream.TOKEN, amount, sequence) >>> 0).padStart(10, '0')
 
 /** What a vendor would print for that meter; `sequence` above those of all tokens before. */
-export function tokenFor({ seed }: Meter, pence: number, sequence: number): string {
+export function tokenFor({ seed }: MeterState, pence: number, sequence: number): string {
   const digits = String(pence).padStart(6, '0') + String(sequence).padStart(4, '0')
   return digits + checkOf(seed, pence, sequence)
 }
 
-function statusOf(meter: Meter, text: string): number {
+function statusOf(meter: MeterState, text: string): number {
   if (!/^\d{20}$/.test(text)) return TokenStatus.FORMAT_FAILURE
   const [pence, sequence] = [Number(text.slice(0, 6)), Number(text.slice(6, 10))]
   if (text.slice(10) !== checkOf(meter.seed, pence, sequence))
@@ -102,7 +103,7 @@ function statusOf(meter: Meter, text: string): number {
 const tokenStatus = (status: number): Buffer =>
   writeAttribute({ classId: 115 }, 'token_status', { status_code: status, data_value: '' })
 
-function enterToken(meter: Meter, token: AxdrValue, nowMs: number) {
+function enterToken(meter: MeterState, token: AxdrValue, nowMs: number) {
   const octets = token.tag === Tag.OCTET_STRING ? token.value : Buffer.alloc(0)
   const text = octets.toString('latin1')
   const status = statusOf(meter, text)
@@ -219,7 +220,7 @@ function priceIn(unit: Buffer): number | undefined {
   return price?.tag === Tag.LONG && price.value >= 0 ? price.value : undefined
 }
 
-function setPrice(meter: Meter, price: number | undefined, nowMs: number): number {
+function setPrice(meter: MeterState, price: number | undefined, nowMs: number): number {
   if (price === undefined) return ActionResult.OTHER_REASON
   const usedAmount = chargedAmount(meter, nowMs)
   change(meter, { usedAmount, usedWh: meter.loadAt(nowMs), price })

@@ -1,6 +1,7 @@
 /**
- * Rows of a profile as A-XDR: an array of structures, written in one go into memory of its exact size. All columns are of
- * fixed width, so the size is known beforehand; 13 months of half hours are about 450 kB and a millisecond.
+ * Rows of a profile as A-XDR: an array of structures, written in one go into memory of its exact
+ * size. All columns are of fixed width, so the size is known beforehand; 13 months of half hours
+ * are about 450 kB and a millisecond.
  */
 import { lengthBytesFor, Tag, writeLength } from '../../../core/dlms/axdr/axdr.ts'
 import { cosemDateTimeBytes, writeCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'
@@ -17,7 +18,10 @@ const cellBytes = {
   uint8: 2,
 } as const satisfies Record<Cell, number>
 
-/** Rows on their way into a buffer; reused, so that a long profile leaves little behind. Longest: 400 days of half hours. */
+/**
+ * Rows on their way into a buffer; reused, so that a long profile leaves little behind. Longest:
+ * 400 days of half hours.
+ */
 export class ProfileRows {
   /** UTC ms of each row. */
   readonly stamps: Float64Array

@@ -1,10 +1,11 @@
 /**
- * Profiles (class 7): half hours, days, voltage, events; worked out when asked for. The energy column is the cumulative register at
- * the end of the period, as capturing 1-0:1.8.0 attribute 2 says; consumption is the difference of two rows. Rows are stamped with true time, the end of
+ * Profiles (class 7): half hours, days, voltage, events; worked out when asked for. The energy
+ * column is the cumulative register at the end of the period, as capturing 1-0:1.8.0 attribute 2
+ * says; consumption is the difference of two rows. Rows are stamped with true time, the end of
  * their period, whatever the meter's clock was set to. [IEC 62056-6-2, Profile generic]
  *
- * Nothing is kept in core's ProfileBuffer, as the billing values are: the half hours of 400 days are 5.9 MB in it, for each of 50,000
- * meters, and a day out of them takes 2 ms instead of 10 µs.
+ * Nothing is kept in core's ProfileBuffer, as the billing values are: the half hours of 400 days
+ * are 5.9 MB in it, for each of 50,000 meters, and a day out of them takes 2 ms instead of 10 µs.
  */
 import { limits } from '../../../core/base/limits.ts'
 import { parseObis } from '../../../core/dlms/axdr/obis.ts'
@@ -13,7 +14,7 @@ import { cosemObject, encoded, encodedEnumerations, type SimulatedObject } from 
 import { eventsUntil, EventCode, outagesBetween } from '../model/event-log.ts'
 import { dayMs, fillDays, fillHalfHours, halfHourMs } from '../model/load-curve.ts'
 import { halfHoursPerDay } from '../model/day-shape.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { encodeRows, ProfileRows, type Cell } from './profile-buffer.ts'
 import { parseSelection, profileSelectors, type CaptureObject } from './selective-access.ts'
 import { averageDecivolts } from '../model/voltage.ts'
@@ -39,7 +40,9 @@ const column = (classId: number, obis: string, attribute: number, cell: Cell): C
 const clockColumn = column(8, '0-0:1.0.0.255', 2, 'clock')
 const statusColumn = column(1, '0-0:96.10.1.255', 2, 'status')
 
-/** Rows of one profile at one moment, numbered from `first` (the oldest kept) up to, without, `end`. */
+/**
+ * Rows of one profile at one moment, numbered from `first` (the oldest kept) up to, without, `end`.
+ */
 type RowSource = {
   readonly first: number
   readonly end: number
@@ -53,15 +56,17 @@ type Profile = {
   readonly periodSeconds: number
   readonly rowsMax: number
   readonly columns: readonly Column[]
-  open(meter: Meter, nowMs: number): RowSource
+  open(meter: MeterState, nowMs: number): RowSource
 }
 
 const scratch = new ProfileRows(halfHourRowsMax)
 
-/** The part of the buffer that `selection` asks for, all of it without one; or a data-access-result. */
+/**
+ * The part of the buffer that `selection` asks for, all of it without one; or a data-access-result.
+ */
 function readBuffer(
   profile: Profile,
-  meter: Meter,
+  meter: MeterState,
   nowMs: number,
   selection: Buffer | undefined,
 ): Buffer | number {
@@ -123,7 +128,8 @@ function profileObject(profile: Profile): SimulatedObject {
     for (const each of columns) writeColumn(w, each)
   })
   const capturePeriod = encoded((w) => w.uint32(periodSeconds))
-  // Oldest first, sorted by nothing but their coming: FIFO, with the clock as the object that shows it.
+  // Oldest first, sorted by nothing but their coming: FIFO, with the clock as the object that shows
+  // it.
   const sortMethod = encodedEnumerations[1]!
   const sortObject = encoded((w) => writeColumn(w, clockColumn))
   const profileEntries = encoded((w) => w.uint32(rowsMax))
@@ -162,8 +168,8 @@ function profileObject(profile: Profile): SimulatedObject {
 function periodic(
   periodMs: number,
   rowsMax: number,
-  fillValues: (meter: Meter, first: number, rows: ProfileRows) => void,
-): (meter: Meter, nowMs: number) => RowSource {
+  fillValues: (meter: MeterState, first: number, rows: ProfileRows) => void,
+): (meter: MeterState, nowMs: number) => RowSource {
   return (meter, nowMs) => {
     const end = Math.floor(nowMs / periodMs) + 1
     const first = Math.min(end, Math.max(end - rowsMax, meter.putInAtMs / periodMs + 1))
@@ -181,7 +187,7 @@ function periodic(
 }
 
 /** Marks rows in whose period the power failed or the clock was set. */
-function fillStatuses(meter: Meter, rows: ProfileRows, periodMs: number): void {
+function fillStatuses(meter: MeterState, rows: ProfileRows, periodMs: number): void {
   rows.statuses.fill(0, 0, rows.count)
   const firstMs = rows.stamps[0]! - periodMs
   const lastMs = rows.stamps[rows.count - 1]!
@@ -193,21 +199,21 @@ function fillStatuses(meter: Meter, rows: ProfileRows, periodMs: number): void {
     mark(fromMs, RowStatus.POWER_DOWN)
     mark(toMs, RowStatus.POWER_DOWN)
   }
-  for (const { atMs, code } of meter.doings?.events ?? [])
+  for (const { atMs, code } of meter.changes?.events ?? [])
     if (code === EventCode.CLOCK_AFTER) mark(atMs, RowStatus.CLOCK_ADJUSTED)
 }
 
-const fillLoadHalfHours = (meter: Meter, first: number, rows: ProfileRows): void => {
+const fillLoadHalfHours = (meter: MeterState, first: number, rows: ProfileRows): void => {
   fillHalfHours(meter.load, first, rows.count, rows.values)
   meter.takeOutGaps(rows.stamps, rows.values, rows.count)
 }
-const fillLoadDays = (meter: Meter, first: number, rows: ProfileRows): void => {
+const fillLoadDays = (meter: MeterState, first: number, rows: ProfileRows): void => {
   fillDays(meter.load, first, rows.count, rows.values)
   meter.takeOutGaps(rows.stamps, rows.values, rows.count)
 }
 
-function openEvents(meter: Meter, nowMs: number): RowSource {
-  const events = eventsUntil(meter.seed, meter.putInAtMs, nowMs, meter.doings?.events ?? []).slice(
+function openEvents(meter: MeterState, nowMs: number): RowSource {
+  const events = eventsUntil(meter.seed, meter.putInAtMs, nowMs, meter.changes?.events ?? []).slice(
     -eventRowsMax,
   )
   return {
@@ -259,7 +265,10 @@ const voltage = profileObject({
   }),
 })
 
-/** What the profiles capture beside what is measured: the status of the present half hour, and the last event. */
+/**
+ * What the profiles capture beside what is measured: the status of the present half hour, and the
+ * last event.
+ */
 const captured: readonly SimulatedObject[] = [
   cosemObject({
     obis: '0-0:96.10.1.255',
@@ -277,8 +286,8 @@ const captured: readonly SimulatedObject[] = [
     classId: 1,
     attributeMax: 2,
     read(meter, _attribute, nowMs) {
-      const { doings, seed, putInAtMs } = meter
-      const last = eventsUntil(seed, putInAtMs, nowMs, doings?.events ?? []).at(-1)
+      const { changes, seed, putInAtMs } = meter
+      const last = eventsUntil(seed, putInAtMs, nowMs, changes?.events ?? []).at(-1)
       return encoded((w) => w.uint8(last?.code ?? 0))
     },
   }),

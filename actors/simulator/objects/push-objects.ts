@@ -1,13 +1,14 @@
 /**
- * What a meter sends unasked (class 40): the attributes in its list, to where it was told, when the method is invoked or a script does so;
- * again after a while when it did not arrive. [IEC 62056-6-2, Push setup version 0]
+ * What a meter sends unasked (class 40): the attributes in its list, to where it was told, when the
+ * method is invoked or a script does so; again after a while when it did not arrive. [IEC
+ * 62056-6-2, Push setup version 0]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
 import { utcMsIn, utcZone } from '../../../core/dlms/axdr/local-time.ts'
 import { classObject, type ClassObject } from './class-object.ts'
 import type { SimulatedObject } from './cosem-object.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { elementsOf, isOn, numberOf } from './script-objects.ts'
 
 const octetsOf = (value: AxdrValue | undefined): Buffer =>
@@ -15,10 +16,14 @@ const octetsOf = (value: AxdrValue | undefined): Buffer =>
 
 /** The setups have one name, which is how scripts and notifications find them. */
 const setups: { ESME?: ClassObject; gas?: ClassObject } = {}
-const setupOf = (meter: Meter): ClassObject => (meter.type === 'ESME' ? setups.ESME : setups.gas)!
+const setupOf = (meter: MeterState): ClassObject =>
+  (meter.type === 'ESME' ? setups.ESME : setups.gas)!
 
-/** The value of a notification: a structure of what the list names; null-data for what cannot be read. */
-export function pushedValue(meter: Meter): Buffer {
+/**
+ * The value of a notification: a structure of what the list names; null-data for what cannot be
+ * read.
+ */
+export function pushedValue(meter: MeterState): Buffer {
   const list = elementsOf(decodeValue(setupOf(meter).shown(meter, 'push_object_list')))
   return encodeValue({
     tag: Tag.STRUCTURE,
@@ -52,7 +57,7 @@ function isWithin(window: AxdrValue, nowMs: number): boolean {
 
 const tcp = 0
 
-function push(meter: Meter, nowMs: number): number {
+function push(meter: MeterState, nowMs: number): number {
   const setup = setupOf(meter)
   const shown = (name: string): AxdrValue => decodeValue(setup.shown(meter, name))
   const [transport, destination] = elementsOf(shown('send_destination_and_method'))

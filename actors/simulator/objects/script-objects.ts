@@ -1,6 +1,7 @@
 /**
- * What a meter does by scripts (class 9) and when (class 22). A schedule that a client has set is waited for with one timer a schedule;
- * meters that nobody told anything wait for nothing. [IEC 62056-6-2, Script table, Single action schedule]
+ * What a meter does by scripts (class 9) and when (class 22). A schedule that a client has set is
+ * waited for with one timer a schedule; meters that nobody told anything wait for nothing. [IEC
+ * 62056-6-2, Script table, Single action schedule]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -9,7 +10,7 @@ import type { Json } from '../../../core/dlms/cosem/index.ts'
 import { formatObis } from '../../../core/dlms/axdr/obis.ts'
 import { classObject, type ClassObject } from './class-object.ts'
 import { encoded, type SimulatedObject } from './cosem-object.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 
 type Action = { classId: number; obis: string; method: number; parameter?: Json }
 
@@ -47,7 +48,7 @@ function scriptTable(obis: string, scripts: { readonly [selector: number]: Actio
 }
 
 /** Ends with the first action that is refused. */
-function execute(meter: Meter, scripts: Buffer, selector: number): number {
+function execute(meter: MeterState, scripts: Buffer, selector: number): number {
   const script = elementsOf(decodeValue(scripts)).find(
     (each) => numberOf(elementsOf(each)[0]) === selector,
   )
@@ -65,7 +66,7 @@ function execute(meter: Meter, scripts: Buffer, selector: number): number {
   }
 }
 
-function act(meter: Meter, [service, classId, name, index, parameter]: AxdrValue[]): number {
+function act(meter: MeterState, [service, classId, name, index, parameter]: AxdrValue[]): number {
   if (name?.tag !== Tag.OCTET_STRING) return ActionResult.TYPE_UNMATCHED
   const descriptor = encodeDescriptor({
     classId: numberOf(classId),
@@ -79,7 +80,7 @@ function act(meter: Meter, [service, classId, name, index, parameter]: AxdrValue
 }
 
 /** Runs a script by the table's name; gives an action-result. */
-export function runScript(meter: Meter, table: Buffer, selector: number): number {
+export function runScript(meter: MeterState, table: Buffer, selector: number): number {
   const descriptor = Buffer.concat([Buffer.of(0, 9), table, Buffer.of(1)])
   return meter.invoke(
     descriptor,
@@ -88,7 +89,7 @@ export function runScript(meter: Meter, table: Buffer, selector: number): number
 }
 
 /** Runs what a value of type script says; a selector of 0 says nothing. */
-export function runScriptIn(meter: Meter, script: AxdrValue | undefined): void {
+export function runScriptIn(meter: MeterState, script: AxdrValue | undefined): void {
   const [table, selector] = elementsOf(script)
   if (table?.tag === Tag.OCTET_STRING && numberOf(selector) > 0)
     void runScript(meter, table.value, numberOf(selector))
@@ -115,7 +116,7 @@ function schedule(obis: string, table: string): ClassObject {
   return object
 }
 
-function planNext(meter: Meter, object: ClassObject, nowMs: number): void {
+function planNext(meter: MeterState, object: ClassObject, nowMs: number): void {
   const times = elementsOf(decodeValue(object.shown(meter, 'execution_time')))
   const ms = nextOf(times, nowMs)
   meter.plan(formatObis(object.obisBytes), ms, () => {
@@ -149,7 +150,10 @@ function nextOfOne(time: Buffer, date: Buffer, nowMs: number): number | undefine
   return undefined
 }
 
-/** True when the five octets of a date name the day of that moment, wildcards and last days included. */
+/**
+ * True when the five octets of a date name the day of that moment, wildcards and last days
+ * included.
+ */
 export function isOn(date: Buffer, utcMs: number): boolean {
   const at = new Date(utcMs)
   const [month, dayOfMonth, dayOfWeek] = [date[2]!, date[3]!, date[4]!]

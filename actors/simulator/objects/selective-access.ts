@@ -1,6 +1,7 @@
 /**
- * What part of a profile's buffer a client asks for, as numbers: core reads the selection, and here it is held against the columns that
- * there are. [IEC 62056-6-2, Profile generic, selective access by range and by entry]
+ * What part of a profile's buffer a client asks for, as numbers: core reads the selection, and here
+ * it is held against the columns that there are. [IEC 62056-6-2, Profile generic, selective access
+ * by range and by entry]
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
@@ -14,7 +15,10 @@ import {
   type CaptureObject as NamedColumn,
 } from '../../../core/dlms/apdu/descriptor.ts'
 
-/** Rows whose cell in column `column` is in [from, to]: UTC ms of a clock, else a number; columns to show by number, none: all. */
+/**
+ * Rows whose cell in column `column` is in [from, to]: UTC ms of a clock, else a number; columns to
+ * show by number, none: all.
+ */
 export type RangeSelection = {
   kind: 'range'
   column: number
@@ -65,7 +69,8 @@ function boundOf(value: AxdrValue, isClock: boolean, side: Side): number | undef
   return utcMsOf(wholeDay(value, side), utcZone) ?? (side === 'from' ? -Infinity : Infinity)
 }
 
-// Hour, minute, second and hundredths of a date-time, and their greatest values; any of them may be left open.
+// Hour, minute, second and hundredths of a date-time, and their greatest values; any of them may be
+// left open.
 const timeOfDayAt = 5
 const lastOfDay = [23, 59, 59, 99]
 
@@ -79,7 +84,10 @@ function wholeDay(value: AxdrValue, side: Side): AxdrValue {
   return { tag: value.tag, value: filled }
 }
 
-/** Parses `view`: the access-selector octet and its A-XDR parameters; or gives the data-access-result that says no. */
+/**
+ * Parses `view`: the access-selector octet and its A-XDR parameters; or gives the
+ * data-access-result that says no.
+ */
 export function parseSelection(
   view: Buffer,
   columns: readonly CaptureObject[],

@@ -1,6 +1,6 @@
 /**
- * The supply switch (class 70): the states and what may lead from one to another are core's, the amounts that do not flow meanwhile are
- * the meter's. [IEC 62056-6-2, Disconnect control version 0]
+ * The supply switch (class 70): the states and what may lead from one to another are core's, the
+ * amounts that do not flow meanwhile are the meter's. [IEC 62056-6-2, Disconnect control version 0]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import {
@@ -11,7 +11,7 @@ import {
 import { classObject } from './class-object.ts'
 import { encodedEnumerations, encodedFalse, encodedTrue } from './cosem-object.ts'
 import { EventCode } from '../model/event-log.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 
 const codes: Readonly<Record<ControlTrigger, EventCode>> = {
   remote_disconnect: EventCode.REMOTE_DISCONNECTION,
@@ -23,7 +23,7 @@ const codes: Readonly<Record<ControlTrigger, EventCode>> = {
 }
 
 /** What is already so is done, too. */
-export function operateSupply(meter: Meter, trigger: ControlTrigger, nowMs: number): number {
+export function operateSupply(meter: MeterState, trigger: ControlTrigger, nowMs: number): number {
   const mode = supplySwitch.shown(meter, 'control_mode')[1]!
   const next = nextControlState(mode, meter.controlState, trigger)
   if (next !== undefined) {

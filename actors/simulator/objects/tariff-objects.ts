@@ -1,7 +1,8 @@
 /**
- * Time-of-use tariffs: a calendar (class 20) with its special days (class 11) says which script runs when, the script which mask of
- * registers is active (class 6), and two registers take what flows meanwhile. A new calendar holds from its activation on; what flowed before stays
- * where it was counted. [IEC 62056-6-2, Activity calendar, Special days table, Register activation]
+ * Time-of-use tariffs: a calendar (class 20) with its special days (class 11) says which script
+ * runs when, the script which mask of registers is active (class 6), and two registers take what
+ * flows meanwhile. A new calendar holds from its activation on; what flowed before stays where it
+ * was counted. [IEC 62056-6-2, Activity calendar, Special days table, Register activation]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, encodeValue, Tag, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -12,7 +13,7 @@ import { encoded, type SimulatedObject } from './cosem-object.ts'
 import { EventCode } from '../model/event-log.ts'
 import { dayMs } from '../model/load-curve.ts'
 import { register, uint32, Unit } from './measuring-objects.ts'
-import type { Meter } from '../meter.ts'
+import type { MeterState } from '../model/meter-state.ts'
 import { elementsOf, isOn, numberOf } from './script-objects.ts'
 
 const ratesMax = 2
@@ -70,7 +71,7 @@ const activityCalendar: ClassObject = classObject({
   },
 })
 
-function activate(meter: Meter, nowMs: number): number {
+function activate(meter: MeterState, nowMs: number): number {
   const amounts = Array.from({ length: ratesMax }, (_, i) => rateAmount(meter, i + 1, nowMs))
   const passive = parts.map((part) => Buffer.from(activityCalendar.shown(meter, `${part}_passive`)))
   parts.forEach((part, i) => activityCalendar.keep(meter, `${part}_active`, passive[i]!))
@@ -99,12 +100,12 @@ const specialDays: ClassObject = classObject({
   written: (meter) => void counted.delete(meter),
 })
 
-const entriesWithout = (meter: Meter, index: AxdrValue | undefined): AxdrValue[] =>
+const entriesWithout = (meter: MeterState, index: AxdrValue | undefined): AxdrValue[] =>
   elementsOf(decodeValue(specialDays.shown(meter, 'entries'))).filter(
     (entry) => numberOf(elementsOf(entry)[0]) !== numberOf(index),
   )
 
-function keepEntries(meter: Meter, elements: AxdrValue[]): number {
+function keepEntries(meter: MeterState, elements: AxdrValue[]): number {
   if (elements.length > specialDaysMax) return ActionResult.OTHER_REASON
   specialDays.keep(meter, 'entries', encodeValue({ tag: Tag.ARRAY, elements }))
   counted.delete(meter)
@@ -126,7 +127,7 @@ const textOf = (value: AxdrValue | undefined): string =>
 const octetsOf = (value: AxdrValue | undefined): Buffer =>
   value?.tag === Tag.OCTET_STRING ? value.value : Buffer.alloc(0)
 
-function calendarOf(meter: Meter): Calendar {
+function calendarOf(meter: MeterState): Calendar {
   const rowsOf = (object: ClassObject, name: string): AxdrValue[][] =>
     elementsOf(decodeValue(object.shown(meter, name))).map(elementsOf)
   return {
@@ -177,14 +178,14 @@ function switchesOn({ seasons, weeks, days, special }: Calendar, dayStartMs: num
 }
 
 /** The rate that is active. */
-export function rateAt(meter: Meter, nowMs: number): number {
+export function rateAt(meter: MeterState, nowMs: number): number {
   const dayStartMs = Math.floor(nowMs / dayMs) * dayMs
   const switches = switchesOn(calendarOf(meter), dayStartMs)
   return switches.findLast(({ ofDayMs }) => dayStartMs + ofDayMs <= nowMs)?.rate ?? 1
 }
 
 /** What flowed at rate 2 between two moments. */
-function secondRate(meter: Meter, of: Calendar, fromMs: number, toMs: number): number {
+function secondRate(meter: MeterState, of: Calendar, fromMs: number, toMs: number): number {
   let amount = 0
   for (let dayStart = Math.floor(fromMs / dayMs) * dayMs; dayStart < toMs; dayStart += dayMs) {
     const switches = switchesOn(of, dayStart)
@@ -198,12 +199,15 @@ function secondRate(meter: Meter, of: Calendar, fromMs: number, toMs: number): n
   return amount
 }
 
-/** What was counted of past days, for meters that were asked: years of days are not gone through again. */
-const counted = new WeakMap<Meter, { uptoMs: number; amount: number }>()
+/**
+ * What was counted of past days, for meters that were asked: years of days are not gone through
+ * again.
+ */
+const counted = new WeakMap<MeterState, { uptoMs: number; amount: number }>()
 
 /** Wh at a rate up to now. */
-function rateAmount(meter: Meter, rate: number, nowMs: number): number {
-  const since = meter.doings?.rates ?? { sinceMs: meter.putInAtMs, amounts: [] }
+function rateAmount(meter: MeterState, rate: number, nowMs: number): number {
+  const since = meter.changes?.rates ?? { sinceMs: meter.putInAtMs, amounts: [] }
   const of = calendarOf(meter)
   const todayMs = Math.max(since.sinceMs, Math.floor(nowMs / dayMs) * dayMs)
   let past = counted.get(meter)

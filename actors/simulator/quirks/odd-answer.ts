@@ -1,6 +1,7 @@
 /**
- * APDUs that meters with quirks send beside or instead of an answer: blocks that do not wait for the client, notifications, blocks without
- * content. Pure. [IEC 62056-5-3, General-Block-Transfer, Data-Notification]
+ * APDUs that meters with quirks send beside or instead of an answer: blocks that do not wait for
+ * the client, notifications, blocks without content. Pure. [IEC 62056-5-3, General-Block-Transfer,
+ * Data-Notification]
  */
 import { ApduTag } from '../../../core/dlms/apdu/constants.ts'
 import { encodeApdu } from '../../../core/dlms/apdu/codec.ts'

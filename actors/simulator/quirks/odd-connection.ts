@@ -1,6 +1,7 @@
 /**
- * What meters with quirks do with a connection: whom they admit, when they close it, and how they refuse what they cannot open. Pure; the
- * connection carries it out. [IEC 62056-5-3, COSEM-OPEN, COSEM-RELEASE, ExceptionResponse]
+ * What meters with quirks do with a connection: whom they admit, when they close it, and how they
+ * refuse what they cannot open. Pure; the connection carries it out. [IEC 62056-5-3, COSEM-OPEN,
+ * COSEM-RELEASE, ExceptionResponse]
  */
 import type { BrokerError } from '../../../core/base/broker-error.ts'
 import { ApduTag, ServiceError, StateError } from '../../../core/dlms/apdu/constants.ts'
@@ -9,10 +10,16 @@ import { allocateApdu } from '../../../core/dlms/framing/wrapper.ts'
 import { exceptionTo, refusalOf } from '../network/faulty-answer.ts'
 import type { MeterAssociation } from '../network/meter-association.ts'
 
-/** What becomes of a frame: it is taken, gets no answer, ends the connection, or gets an answer for another client. */
+/**
+ * What becomes of a frame: it is taken, gets no answer, ends the connection, or gets an answer for
+ * another client.
+ */
 export type Admission = 'taken' | 'silence' | 'close' | { reply: Buffer; client: number }
 
-/** Which client has the association of each meter on one connection, where a meter has no more than one. */
+/**
+ * Which client has the association of each meter on one connection, where a meter has no more than
+ * one.
+ */
 export class OddSeats {
   private readonly holders = new Map<number, number>()
 
@@ -37,7 +44,8 @@ export class OddSeats {
   }
 }
 
-// Confirmed-service-error of an initiate, which is four octets long: [1] initiateError, [6] initiate, 0 other.
+// Confirmed-service-error of an initiate, which is four octets long: [1] initiateError, [6]
+// initiate, 0 other.
 function misaddressedError(): Buffer {
   const apdu = allocateApdu(4)
   apdu.set([ApduTag.CONFIRMED_SERVICE_ERROR, 1, 6, 0])

@@ -1,7 +1,7 @@
 /**
- * How meters with quirks show values and read selections: local times without deviation, ranges that they refuse or ignore, few rows, a
- * nested clock. It stands between a client and the meter, whose own times are UTC. Pure.
- * [IEC 62056-6-2, Date and time formats, Clock, Profile generic]
+ * How meters with quirks show values and read selections: local times without deviation, ranges
+ * that they refuse or ignore, few rows, a nested clock. It stands between a client and the meter,
+ * whose own times are UTC. Pure. [IEC 62056-6-2, Date and time formats, Clock, Profile generic]
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { timeZoneOf } from '../../../core/catalogue/time-zone.ts'
@@ -130,7 +130,9 @@ function lastRows(value: Buffer, rowsMax: number): Buffer {
 
 // ── what the client asks for ──
 
-/** The selection as our meters take it, none where the meter ignores it, or a data-access-result. */
+/**
+ * The selection as our meters take it, none where the meter ignores it, or a data-access-result.
+ */
 function selectionFor(view: OddView, selection: Buffer): Buffer | undefined | number {
   const { range } = view.quirks
   if (selection[0] !== byRange) return selection
@@ -165,7 +167,10 @@ const hasDeviation = (bound: AxdrValue): boolean => {
   return time !== undefined && !isLocal(time, 0)
 }
 
-/** A local time as UTC; of an hour that clocks show twice the first or the last one. Others are as they were. */
+/**
+ * A local time as UTC; of an hour that clocks show twice the first or the last one. Others are as
+ * they were.
+ */
 function inUtc(time: Buffer, zone: LocalZone, side: 'first' | 'last'): Buffer {
   const localMs = isLocal(time, 0) ? readLocalMs(time, 0) : undefined
   if (localMs === undefined) return time

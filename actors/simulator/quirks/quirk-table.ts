@@ -1,13 +1,17 @@
 /**
- * How meters of other makers differ from ours, as data: each row has a name, what the meter does, and what a device record has to say of
- * such a meter. A row without a record is a meter that a head-end must handle by itself.
+ * How meters of other makers differ from ours, as data: each row has a name, what the meter does,
+ * and what a device record has to say of such a meter. A row without a record is a meter that a
+ * head-end must handle by itself.
  */
 import { Conformance } from '../../../core/dlms/apdu/constants.ts'
 import type { DeviceProfileName } from '../../../core/inventory/device-profiles.ts'
 
 /** Everything is optional: what is left out is as our meters do it. */
 export type Quirks = {
-  /** One client at a time on a connection; what a second one gets. `free` after a release, `taken` until the connection closes. */
+  /**
+   * One client at a time on a connection; what a second one gets. `free` after a release, `taken`
+   * until the connection closes.
+   */
   readonly secondClient?: 'silence' | 'misaddressed'
   readonly afterRelease?: 'free' | 'taken' | 'closed'
   /** Closes the connection when it receives the AARQ of a ciphered association. */
@@ -46,7 +50,10 @@ export type Quirks = {
   /** The LLC octets of its HDLC frames; E6 E7 00 when left out. */
   readonly llc?: 'none' | 'of-a-client'
   readonly hasModeE?: boolean
-  /** No deviation in its times, which are local: with or without daylight saving, with the bit that says so or without. */
+  /**
+   * No deviation in its times, which are local: with or without daylight saving, with the bit that
+   * says so or without.
+   */
   readonly localTime?: 'standard' | 'daylight-saving' | 'daylight-saving-unmarked'
   readonly range?: 'ignored' | 'deviation-refused'
   /** Rows of its profiles. */

@@ -1,6 +1,7 @@
 /**
- * Which meters of a fleet imitate those of other makers, in the words of the command line. Several quirks on one meter are joined by
- * `+`; the later one wins. A meter finds its quirks by its number, so they cost it no memory. What they are: quirk-table.ts.
+ * Which meters of a fleet imitate those of other makers, in the words of the command line. Several
+ * quirks on one meter are joined by `+`; the later one wins. A meter finds its quirks by its
+ * number, so they cost it no memory. What they are: quirk-table.ts.
  *
  *   quirks = entry { ',' entry }                one-association:30%,closed-after-release+counter-advanced:10%
  *   entry  = name { '+' name } [ ':' share ]    a share is 10% or 0.1; without one it is every meter
@@ -84,7 +85,9 @@ export function makeQuirks(joined: string, share = 1): QuirkShare {
 // Of the numbers below n, this many have a share; the small addition allows for binary fractions.
 const countBelow = (n: number, share: number): number => Math.floor(n * share + shareError)
 
-/** Which quirks meter `number` has: they are spread evenly, so that a small fleet has each kind too. */
+/**
+ * Which quirks meter `number` has: they are spread evenly, so that a small fleet has each kind too.
+ */
 export function quirkShareOf(
   shares: readonly QuirkShare[] | undefined,
   number: number,

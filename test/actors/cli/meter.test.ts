@@ -12,7 +12,7 @@ import {
   writeCommand,
 } from '../../../actors/cli/meter/meter-commands.ts'
 import { profileCommand, type ProfileOptions } from '../../../actors/cli/meter/meter-profile.ts'
-import type { MeterOptions } from '../../../actors/cli/meter/meter-options.ts'
+import type { MeterOptions } from '../../../actors/cli/meter/option-texts.ts'
 import { withAdvice } from '../../../actors/cli/meter/meter-advice.ts'
 import { startFleet } from '../../../actors/simulator/network/fleet.ts'
 import { pushBytes } from '../../../actors/simulator/network/outgoing.ts'

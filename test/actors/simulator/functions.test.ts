@@ -44,7 +44,7 @@ const invoke = (meter: Meter, [classId, instanceId, name]: Member, json: Json = 
   const { descriptor, value } = invokeOperation({ classId, instanceId }, name, json)
   return meter.invoke(asBuffer(descriptor), asBuffer(value!)).result
 }
-const codes = (meter: Meter): number[] => (meter.doings?.events ?? []).map(({ code }) => code)
+const codes = (meter: Meter): number[] => (meter.changes?.events ?? []).map(({ code }) => code)
 
 const supply = (name: string): Member => [70, '0-0:96.3.10.255', name]
 
@@ -358,8 +358,8 @@ t.test('a gas meter behind an electricity meter is the gas meter itself', async 
     meterOf: (number: number): Meter => (meters[number] ??= new Meter(model, number)),
   }
   const meter = model.meterOf(0)
-  const gas = meter.gasMeter!
-  t.equal(gas, meters[1])
+  t.equal(meter.gasMeter, meters[1])
+  const gas = meters[1]!
   t.equal(show(meter, [4, '0-1:24.2.1.255', 'value']), show(gas, [4, '0-1:24.2.1.255', 'value']))
   t.equal(invoke(gas, supply('remote_disconnect')), 0)
   model.clock.advanceBy(dayMs)

@@ -5,7 +5,7 @@ import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'
 import { AxdrWriter, decodeValue, skipValue } from '../../../core/dlms/axdr/axdr.ts'
 import { readCosemDateTime } from '../../../core/dlms/axdr/date-time.ts'
 import { formatObis, parseObis } from '../../../core/dlms/axdr/obis.ts'
-import { doingsMax, EventCode } from '../../../actors/simulator/model/event-log.ts'
+import { eventsMax, EventCode } from '../../../actors/simulator/model/event-log.ts'
 import { dayMs, halfHourMs } from '../../../actors/simulator/model/load-curve.ts'
 import {
   FaultBoard,
@@ -283,10 +283,10 @@ t.test('the supply', async (t) => {
     'and ends at the register',
   )
   t.equal(numberOf(read(meter, 3, '1-0:2.8.0.255', 2)), meter.feedAt(clock.now()))
-  const { events } = meter.doings!
+  const { events } = meter.changes!
   t.equal(events.length, 24)
   for (let i = 0; i < 20; i++) invoke(1 + (i % 2))
-  t.equal(events.length, doingsMax, 'the log is bounded')
+  t.equal(events.length, eventsMax, 'the log is bounded')
   t.same(meter.invoke(descriptor(70, '0-0:96.3.10.255', 1), new AxdrWriter().int8(1).take()), {
     result: DataAccessResult.TYPE_UNMATCHED,
   })

@@ -1,0 +1,38 @@
+/** `busbar ledger`: the command lines of verify, show and tail. */
+import type { Command } from 'commander'
+import { addPlaceOptions, wholeNumber, type Place, type Print } from '../shared-options.ts'
+import { untilStopped } from '../stop-signal.ts'
+import { withLedger } from './with-ledger.ts'
+
+/** Adds `ledger`. */
+export function addLedgerCommands(program: Command, { out }: { out: Print }): void {
+  const ledger = program
+    .command('ledger')
+    .description('what a deployment has written, for operators')
+  addPlaceOptions(ledger.command('verify'))
+    .description('check every hash chain and count; ends with 1 when something does not hold')
+    .option('--json', 'one line of JSON', false)
+    .action(async ({ json, ...where }: Place & { json: boolean }) => {
+      const { verify } = await import('./ledger-commands.ts')
+      await withLedger(where, (opened) => verify(opened.ledger, out, json, opened.replicaSource))
+    })
+  addPlaceOptions(ledger.command('show'))
+    .description('everything that is written about one request')
+    .argument('<requestId>', 'originator:target:counter')
+    .action(async (requestId: string, where: Place) => {
+      const { show } = await import('./ledger-commands.ts')
+      await withLedger(where, (opened) => show(opened.ledger, requestId, out))
+    })
+  addPlaceOptions(ledger.command('tail'))
+    .description('facts and deliveries as they are written, until Ctrl-C')
+    .option('--from <sequence>', 'from this tick on; from now on when left out', wholeNumber, 0)
+    .option('--count <lines>', 'end after so many', wholeNumber)
+    .action(async ({ from, count, ...where }: Place & { from: number; count?: number }) => {
+      const { tail } = await import('./ledger-commands.ts')
+      const until = untilStopped(false)
+      await withLedger(where, async (opened) => {
+        await tail(opened.ledger, { from, count: count ?? Infinity, print: out, until })
+        return 0
+      })
+    })
+}
