@@ -8,7 +8,7 @@ import { measureDecisions } from './estate/decisions.ts'
 import { measureStore } from './estate/store-reads.ts'
 import { measureWakes } from './estate/due-wakes.ts'
 import { Kind } from '../core/envelope/layout.ts'
-import type { EstateHostFigures } from './estate/host-process.ts'
+import type { EstateHostFigures } from './estate/settings.ts'
 
 export const name = 'host'
 export const describe =

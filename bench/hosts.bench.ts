@@ -5,8 +5,9 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { Kind } from '../core/envelope/layout.ts'
-import { Estate, partitionCount, type EstateHost } from './estate/estate.ts'
-import { cpuMsNow } from './estate/local-host.ts'
+import { cpuMsNow } from './estate/cpu-time.ts'
+import { Estate, type EstateHost } from './estate/estate.ts'
+import { partitionCount } from './estate/settings.ts'
 import { median, type BenchOptions } from './harness.ts'
 
 export const name = 'hosts'

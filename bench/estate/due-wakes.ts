@@ -14,9 +14,11 @@ import { Lane } from '../../core/base/lane.ts'
 import { encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
 import type { PartitionStore, StoredWake } from '../../core/ports/store.ts'
-import { deviceBytes, deviceEntry, partitionCount, partyKey, srv } from './estate.ts'
+import { cpuMsNow } from './cpu-time.ts'
+import { deviceBytes, deviceEntry, partyKey, srv } from './estate.ts'
 import { memoryNow } from './host-memory.ts'
-import { cpuMsNow, localHost } from './local-host.ts'
+import { localHost } from './local-host.ts'
+import { partitionCount } from './settings.ts'
 
 /** Devices saved in one go while the store is prepared, and wakes read in one go. */
 const sliceMax = 2_000

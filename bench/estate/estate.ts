@@ -28,14 +28,14 @@ import { systemClock } from '../../core/ports/clock.ts'
 import { SealingVault } from '../../core/crypto/key-vault-sealing.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { startNats, startNode, type Child, type NatsProcess } from '../path/processes.ts'
-import type {
-  EstateHostCommand,
-  EstateHostFigures,
-  EstateHostOptions,
-  EstateHostServing,
-} from './host-process.ts'
+import {
+  partitionCount,
+  type EstateHostCommand,
+  type EstateHostFigures,
+  type EstateHostOptions,
+  type EstateHostServing,
+} from './settings.ts'
 
-export const partitionCount = 16
 const framesInFlight = 8
 const envelopesPerFrame = 500
 const party = Buffer.from('90B3D51F30010000', 'hex')

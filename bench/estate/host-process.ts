@@ -16,29 +16,14 @@ import { systemClock } from '../../core/ports/clock.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import { BenchWan } from './bench-wan.ts'
-import { cpuMsNow } from './local-host.ts'
-import { memoryNow, type ProcessMemory } from './host-memory.ts'
-
-export type EstateHostOptions = {
-  natsUrl: string
-  folder: string
-  hostId: string
-  partitionCount: number
-  ledgerBytesMax: number
-  actorsAwakeMax: number
-}
-/** `answer` changes what devices do from now on; the answer is the process as it is, after collections unless `isQuick`. */
-export type EstateHostCommand = { answer?: boolean; isQuick?: boolean }
-export type EstateHostFigures = {
-  memory: ProcessMemory
-  awake: number
-  exchanges: number
-  exchangesEver: number
-  cpuMs: number
-  partitions: number
-}
-/** `loadMs` and `loadCpuMs`: from having connected to serving every partition that is free. */
-export type EstateHostServing = { servingAtMs: number; loadMs: number; loadCpuMs: number }
+import { cpuMsNow } from './cpu-time.ts'
+import { memoryNow } from './host-memory.ts'
+import type {
+  EstateHostCommand,
+  EstateHostFigures,
+  EstateHostOptions,
+  EstateHostServing,
+} from './settings.ts'
 
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2]!) as EstateHostOptions

@@ -3,8 +3,9 @@ import { unpackState } from '../../actors/runtime/state-codec.ts'
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { readEui64 } from '../../core/base/eui64.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
-import { deviceBytes, partitionCount } from './estate.ts'
-import { cpuMsNow } from './local-host.ts'
+import { cpuMsNow } from './cpu-time.ts'
+import { deviceBytes } from './estate.ts'
+import { partitionCount } from './settings.ts'
 
 /** Reads devices 0 to `count - 1` of the stores in `folder`, which nobody has open. Microseconds of CPU, each. */
 export function measureStore(

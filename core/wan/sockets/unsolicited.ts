@@ -15,22 +15,27 @@ import { allocateApdu } from '../../dlms/framing/wrapper.ts'
 import type { DeviceAddress } from '../../ports/wan.ts'
 import { keyOf, type Association } from './association.ts'
 import type { Answer } from './framing.ts'
-import type { Link } from './link.ts'
 import type { LinkOwner } from './link-owner.ts'
 
 const floodWindowMs = 60_000
 const blocksCountedAsOne = 8
 
-export class Unasked {
+/** What of its link this uses. */
+export interface HeardLink {
+  answer(apdu: Buffer, answer: Answer): void
+  cut(reason: string, isNonsense: boolean): void
+}
+
+export class Unasked<Link extends HeardLink> {
   private readonly link: Link
-  private readonly owner: LinkOwner
+  private readonly owner: LinkOwner<Link>
   private readonly associations: ReadonlyMap<number, Association>
   private blocks: PushBlocks<number> | undefined
   private count = 0
   private blocksHeard = 0
   private sinceMs = 0
 
-  constructor(link: Link, owner: LinkOwner, associations: ReadonlyMap<number, Association>) {
+  constructor(link: Link, owner: LinkOwner<Link>, associations: ReadonlyMap<number, Association>) {
     this.link = link
     this.owner = owner
     this.associations = associations
