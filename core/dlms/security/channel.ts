@@ -15,7 +15,13 @@ import type { SecretKey } from '../../crypto/crypto.ts'
 import type { Random } from '../../ports/random.ts'
 import { writeLength } from '../axdr/layout.ts'
 import { allocateApdu } from '../framing/wrapper.ts'
-import { AesProtection, copyOfSystemTitle, protectedBytes, vectorOf } from './aes-protection.ts'
+import {
+  AesProtection,
+  copyOfSystemTitle,
+  protectedBytes,
+  vectorOf,
+  writeSecurityHeader,
+} from './aes-protection.ts'
 import {
   KeySlot,
   ReceivedProtection,
@@ -202,18 +208,9 @@ export class SecurityChannel {
     }
     const at = writeLength(out, 1 + titleBytes, contentBytes)
     const counter = needed(slot.counter, `counter of the ${slot.name}`).take()
-    this.aes.seal(
-      key,
-      this.ownVector,
-      counter,
-      securityControl,
-      counter,
-      tag,
-      undefined,
-      plainView,
-      out,
-      at,
-    )
+    writeSecurityHeader(out, at, securityControl, counter)
+    const covering = this.aes.covering(key, this.ownVector, counter, tag)
+    this.aes.seal(covering, plainView, out, at)
     return out
   }
 
@@ -249,18 +246,15 @@ export class SecurityChannel {
       recipient,
     )
     const at = writeLength(out, writeKeyInfo(out, headerEnd, generalKey, keyData), contentBytes)
-    this.aes.seal(
+    writeSecurityHeader(out, at, securityControl, counter)
+    const covering = this.aes.covering(
       key,
       this.ownVector,
       isZero ? 0 : counter,
-      securityControl,
-      counter,
       GeneralTag.CIPHERING,
       this.coveredHeader(out.subarray(1, headerEnd)),
-      plainView,
-      out,
-      at,
     )
+    this.aes.seal(covering, plainView, out, at)
     return out
   }
 
@@ -363,15 +357,9 @@ export class SecurityChannel {
     const isDedicated = shape === Shape.DEDICATED || shape === Shape.GENERAL_DEDICATED
     const securityControl = this.checkedControl(content, isDedicated)
     const slot = isDedicated ? this.dedicated : this.slotOf(securityControl)
-    const counter = content.readUInt32BE(1)
-    const plain = this.openContent(
-      needed(slot.key, slot.name),
-      slot.window,
-      counter,
-      tag,
-      undefined,
-      content,
-    )
+    const key = needed(slot.key, slot.name)
+    const counter = this.freshCounter(content, slot.window)
+    const plain = this.aes.open(this.aes.covering(key, this.peerVector, counter, tag), content)
     if (expectedTag !== 0 && plain[0] !== expectedTag) {
       const fault = new BrokerError('DLMS_SERVICE_UNEXPECTED', `tag ${plain[0]} in ${tag}`)
       throw withKeyDoubt(fault, securityControl)
@@ -393,16 +381,16 @@ export class SecurityChannel {
       // Those who sent no recipient have derived with what they sent.
       session = this.sessionKeys.forReceived(keyInfo, transactionId, originator, recipient)
     const { window } = session ?? slot
-    const counter = content.readUInt32BE(1)
-    const plain = this.openContent(
-      session?.key ?? needed(slot.key, slot.name),
-      window,
-      counter,
+    const key = session?.key ?? needed(slot.key, slot.name)
+    const counter = this.freshCounter(content, window)
+    const covering = this.aes.covering(
+      key,
+      this.peerVector,
+      this.isVectorZero(keyInfo.key) ? 0 : counter,
       GeneralTag.CIPHERING,
       this.coveredHeader(fieldsView),
-      content,
-      this.isVectorZero(keyInfo.key),
     )
+    const plain = this.aes.open(covering, content)
     this.note(Shape.GENERAL, securityControl, counter, window)
     this.openedSession = session
     received.generalKey = keyInfo.key
@@ -410,23 +398,16 @@ export class SecurityChannel {
     return plain
   }
 
-  private openContent(
-    key: SecretKey,
-    window: CounterWindow,
-    counter: number,
-    tag: number,
-    header: Buffer | undefined,
-    content: Buffer,
-    isVectorZero = false,
-  ): Buffer {
+  /** The counter of `content`, which holds a security header: one that the peer has not used before. */
+  private freshCounter(content: Buffer, window: CounterWindow): number {
+    const counter = content.readUInt32BE(1)
     if (this.peerTitle === undefined)
       throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', "the peer's is not known yet")
     if (!window.isFresh(counter))
       throw new BrokerError('DLMS_COUNTER_REPLAYED', `${counter} after ${window.last}`, {
         counter: { counterReceived: counter, counterExpected: window.last + 1 },
       })
-    const vectorCounter = isVectorZero ? 0 : counter
-    return this.aes.open(key, this.peerVector, vectorCounter, tag, header, content)
+    return counter
   }
 
   private note(
