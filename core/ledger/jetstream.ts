@@ -14,7 +14,7 @@ import { TimeoutError, type NatsConnection } from '@nats-io/transport-node'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { systemClock, type Clock } from '../ports/clock.ts'
+import { pause, systemClock, type Clock } from '../ports/clock.ts'
 import type {
   Committed,
   CommitRefusal,
@@ -449,9 +449,7 @@ export class JetStreamLedger implements Ledger {
         const answer = reply.json<unknown>()
         this.health.report(operation, isAnswer(answer))
         if (isAnswer(answer) || leftMs <= limits.ledgerAskMs) return answer
-        await new Promise<void>(
-          (resolve) => void this.clock.at(this.clock.now() + noLeaderRetryMs, resolve),
-        )
+        await pause(this.clock, noLeaderRetryMs)
       } catch (cause) {
         this.health.report(operation, false)
         if (leftMs > limits.ledgerAskMs && cause instanceof TimeoutError) continue

@@ -134,39 +134,42 @@ const rules: ReadonlyMap<number, Rule> = new Map<number, Rule>([
   [18, readSynchroniseClock],
 ])
 
+/** Where a body stands, as in a RequestScan, and its type: field number in the oneof, 0 for none. */
+export type BodyPlace = {
+  readonly bodyType: number
+  readonly bodyStart: number
+  readonly bodyEnd: number
+}
+
 /**
- * Reads the body in `view[start, end)` into `fields` and checks it against the rules of its type.
+ * Reads the body at `place` in `view` into `fields` and checks it against the rules of its type.
  * @param nowMs  UTC; a meter keeps `profileDaysMax` days before it
  * @returns undefined, or REQUEST_BODY_MISMATCH (no such body type), REQUEST_WIRE_MALFORMED, REQUEST_BODY_MALFORMED,
  *   REQUEST_RANGE_BACKWARDS, REQUEST_RANGE_EXCEEDED
  */
 export function readBody(
-  bodyType: number,
   view: Buffer,
-  start: number,
-  end: number,
+  place: BodyPlace,
   nowMs: number,
   fields: BodyFields,
 ): ErrorCode | undefined {
-  const rule = rules.get(bodyType)
-  return rule === undefined ? 'REQUEST_BODY_MISMATCH' : rule(view, start, end, nowMs, fields)
+  const rule = rules.get(place.bodyType)
+  if (rule === undefined) return 'REQUEST_BODY_MISMATCH'
+  return rule(view, place.bodyStart, place.bodyEnd, nowMs, fields)
 }
 
 const checked = emptyBodyFields()
 
 /**
- * Why the body in `view[start, end)` is not one that `row` takes, or undefined.
- * @param bodyType  field number of the body that came, 0 for none
+ * Why the body at `place` in `view` is not one that `row` takes, or undefined.
  * @returns as `readBody`; REQUEST_BODY_MISMATCH when another body came than the row takes, or none, or one too many
  */
 export function checkBody(
   row: ServiceRequestRow,
-  bodyType: number,
   view: Buffer,
-  start: number,
-  end: number,
+  place: BodyPlace,
   nowMs: number,
 ): ErrorCode | undefined {
-  if (bodyType !== row.bodyType) return 'REQUEST_BODY_MISMATCH'
-  return bodyType === 0 ? undefined : readBody(bodyType, view, start, end, nowMs, checked)
+  if (place.bodyType !== row.bodyType) return 'REQUEST_BODY_MISMATCH'
+  return place.bodyType === 0 ? undefined : readBody(view, place, nowMs, checked)
 }

@@ -129,14 +129,8 @@ export function commandOf(
   const fields = emptyBodyFields()
   if (row.bodyType !== 0) {
     // How far back a meter keeps was checked at intake, against the time of intake.
-    const code = readBody(
-      row.bodyType,
-      bodyView,
-      0,
-      bodyView.length,
-      Number.NEGATIVE_INFINITY,
-      fields,
-    )
+    const place = { bodyType: row.bodyType, bodyStart: 0, bodyEnd: bodyView.length }
+    const code = readBody(bodyView, place, Number.NEGATIVE_INFINITY, fields)
     if (code !== undefined) throw new BrokerError(code, 'in a body that was accepted')
   }
   return operationsOf(plans, (operation) => {

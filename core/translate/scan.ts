@@ -11,8 +11,7 @@ import { limits } from '../base/limits.ts'
 import { requestCounterMax } from '../base/request-counter.ts'
 import { parseSrvAt, type Srv } from '../base/srv.ts'
 import type { ScannedRequest } from '../access/intake.ts'
-import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
-import { checkBody } from './body.ts'
+import type { BodyPlace } from './body.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
 import { readTimestamp } from './timestamp.ts'
 
@@ -28,7 +27,7 @@ const reader = new ProtobufReader(noBytes)
 const inner = new ProtobufReader(noBytes)
 
 /** The header fields of one request; make one and use it again and again. */
-export class RequestScan implements ScannedRequest {
+export class RequestScan implements ScannedRequest, BodyPlace {
   /** EUI-64 of the party, eight octets; meaningful when `hasRequestId`. */
   readonly originator: Buffer = Buffer.alloc(8)
   /** EUI-64 of the device, eight octets; meaningful when `hasRequestId`. */
@@ -62,10 +61,6 @@ export class RequestScan implements ScannedRequest {
     this.lane = laneUnspecified
     this.bodyType = 0
     this.bodyStart = this.bodyEnd = 0
-  }
-
-  bodyFault(row: ServiceRequestRow, view: Buffer, nowMs: number): ErrorCode | undefined {
-    return checkBody(row, this.bodyType, view, this.bodyStart, this.bodyEnd, nowMs)
   }
 }
 

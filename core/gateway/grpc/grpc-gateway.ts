@@ -259,8 +259,6 @@ export class GrpcGateway {
     this.ports.intake.cancel(
       account,
       call.request,
-      0,
-      call.request.length,
       new SingleCall(callback, (code) => requestIdViolations(code, call.request)),
       0,
     )
@@ -268,14 +266,7 @@ export class GrpcGateway {
 
   private readonly getRequestStatus: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const account = this.accountOf(call)
-    this.ports.intake.queryStatus(
-      account,
-      call.request,
-      0,
-      call.request.length,
-      new StatusCall(callback, call.request),
-      0,
-    )
+    this.ports.intake.queryStatus(account, call.request, new StatusCall(callback, call.request), 0)
   }
 
   private readonly getResponse: handleUnaryCall<Buffer, Buffer> = async (call, callback) => {
@@ -304,9 +295,8 @@ export class GrpcGateway {
   private readonly receive: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
     const { deliveries, intake, clock, log } = this.ports
     const { party } = this.accountOf(call)
-    const receiver = new Receiver(call, party, deliveries, intake.turn, clock, log, () =>
-      this.receivers.delete(receiver),
-    )
+    const ports = { deliveries, turn: intake.turn, clock, log }
+    const receiver = new Receiver(call, party, ports, () => this.receivers.delete(receiver))
     const gate = this.gate.gateOf(call)
     gate.onRefused((code) => receiver.end(code))
     call.on('data', () => gate.taken())

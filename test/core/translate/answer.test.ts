@@ -16,7 +16,7 @@ import { formatObis, parseObis } from '../../../core/dlms/axdr/obis.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
 import { answerOf } from '../../../core/translate/answer.ts'
 import { commandOf } from '../../../core/translate/command.ts'
-import { ProtobufWriter } from '../../../core/translate/protobuf.ts'
+import { ResponseWriter } from '../../../core/translate/response-writer.ts'
 import { statusOf } from '../../../core/translate/reading-status.ts'
 import { appendValue } from '../../../core/translate/value.ts'
 import {
@@ -713,11 +713,12 @@ t.test('every exact type keeps its value', (t) => {
 t.test(
   'values without a form of their own go along as A-XDR; the end of each value is found',
   (t) => {
-    const writer = new ProtobufWriter()
+    const writer = new ResponseWriter()
     fc.assert(
       fc.property(tree, fc.uint8Array({ maxLength: 5 }), (value, behind) => {
         const view = Buffer.concat([Buffer.of(7), value, behind])
-        t.equal(appendValue(writer, 0x32, view, 1, view.length, 'any'), 1 + value.length)
+        writer.octet(0x32)
+        t.equal(appendValue(writer, view, 1, view.length, 'any'), 1 + value.length)
         const { value: decoded } = Reading.decode(writer.take())
         if (value[0] === Tag.STRUCTURE || value[0] === Tag.ARRAY)
           t.same(decoded!.kind, { $case: 'axdr', value })
