@@ -26,7 +26,7 @@ import {
 import { forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../../core/envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../core/ports/bus.ts'
-import type { Clock } from '../../core/ports/clock.ts'
+import { pause, type Clock } from '../../core/ports/clock.ts'
 import { Secret } from '../../core/crypto/crypto.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { readCounters, type PartyCounters } from '../device/counters-reset.ts'
@@ -265,6 +265,3 @@ function write(
   )
   frame.count++
 }
-
-const pause = (clock: Clock, ms: number): Promise<void> =>
-  new Promise((resolve) => void clock.at(clock.now() + ms, resolve))

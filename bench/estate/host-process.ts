@@ -25,6 +25,23 @@ import type {
   EstateHostServing,
 } from './settings.ts'
 
+const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
+
+/** Does what a line says; the figures are those after it. */
+function obey(line: string, host: Host, wan: BenchWan): EstateHostFigures {
+  const { answer, isQuick = false } = JSON.parse(line) as EstateHostCommand
+  if (answer !== undefined) wan.answers = answer
+  if (answer === true) wan.answerAll()
+  return {
+    memory: memoryNow(isQuick ? 0 : 3),
+    awake: host.status().partitions.reduce((sum, { awake }) => sum + awake, 0),
+    exchanges: wan.openCount,
+    exchangesEver: wan.begun,
+    cpuMs: cpuMsNow(),
+    partitions: host.owned.length,
+  }
+}
+
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2]!) as EstateHostOptions
   const { hostId, partitionCount, folder } = options
@@ -68,7 +85,6 @@ async function main(): Promise<void> {
     },
   })
   await host.start()
-  const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
   const serving: EstateHostServing = {
     servingAtMs: Date.now(),
     loadMs: performance.now() - loadFrom,
@@ -76,20 +92,6 @@ async function main(): Promise<void> {
   }
   say(serving)
 
-  const onLine = (line: string): void => {
-    const { answer, isQuick = false } = JSON.parse(line) as EstateHostCommand
-    if (answer !== undefined) wan.answers = answer
-    if (answer === true) wan.answerAll()
-    const figures: EstateHostFigures = {
-      memory: memoryNow(isQuick ? 0 : 3),
-      awake: host.status().partitions.reduce((sum, { awake }) => sum + awake, 0),
-      exchanges: wan.openCount,
-      exchangesEver: wan.begun,
-      cpuMs: cpuMsNow(),
-      partitions: host.owned.length,
-    }
-    say(figures)
-  }
   const end = (): void =>
     void (async () => {
       wan.answers = true
@@ -103,7 +105,9 @@ async function main(): Promise<void> {
       process.exit(0)
     })()
   process.on('SIGTERM', end)
-  createInterface({ input: process.stdin }).on('line', onLine).on('close', end)
+  createInterface({ input: process.stdin })
+    .on('line', (line) => say(obey(line, host, wan)))
+    .on('close', end)
 }
 
 await main()

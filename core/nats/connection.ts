@@ -15,7 +15,7 @@ import {
 } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import type { Clock } from '../ports/clock.ts'
+import { pause, type Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 
 /** Fenced batches over several subjects were measured on this one; older ones have bugs there. */
@@ -84,7 +84,7 @@ export async function insist<T>(
       return await make()
     } catch (cause) {
       if (clock.elapsedMs() + retryMs > deadlineMs) throw cause
-      await new Promise<void>((resolve) => void clock.at(clock.now() + retryMs, resolve))
+      await pause(clock, retryMs)
     }
   }
 }

@@ -4,7 +4,7 @@
  */
 import { linkSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { BrokerError } from '../../base/broker-error.ts'
-import type { Clock } from '../../ports/clock.ts'
+import { pause, type Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
 import { writePrivateFile } from './nats-settings.ts'
 import { isSameProcessAlive, recordOfProcess, type ProcessRecord } from './process-identity.ts'
@@ -48,7 +48,7 @@ export async function endProcess(
       isKilled = true
       signal('SIGKILL')
     }
-    await new Promise<void>((settle) => void clock.at(clock.now() + pollMs, settle))
+    await pause(clock, pollMs)
   }
 }
 
