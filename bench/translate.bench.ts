@@ -8,6 +8,7 @@
  * The naive ways use the same catalogue, the same finished operations and the same A-XDR tree codec: only the handing on differs.
  */
 import { Packr } from 'msgpackr'
+import { emptyBytes } from '../core/base/bytes.ts'
 import { assert } from '../core/base/assert.ts'
 import { errorId, errorTable } from '../core/base/error-table.ts'
 import { parseEui64 } from '../core/base/eui64.ts'
@@ -216,7 +217,7 @@ const elementsOf = (value: AxdrValue | undefined): AxdrValue[] =>
 const numberOf = (value: AxdrValue | undefined): number =>
   value !== undefined && 'value' in value ? Number(value.value) : 0
 const octetsOf = (value: AxdrValue | undefined): Buffer =>
-  value !== undefined && 'value' in value ? (value.value as Buffer) : Buffer.alloc(0)
+  value !== undefined && 'value' in value ? (value.value as Buffer) : emptyBytes
 const kindOf = (value: AxdrValue): Value =>
   numberTags.has(value.tag)
     ? { kind: { $case: 'integer', value: BigInt(numberOf(value)) } }
@@ -366,7 +367,6 @@ function naiveWay(handOn: (tree: unknown) => unknown): Way {
 }
 
 // The naive ways get their operations ready made: building them is not what is compared.
-const noBody = Buffer.alloc(0)
 const naiveOperations = new Map<string, readonly CosemOperation[]>(
   ['4.1.1', '4.8.1'].map((text) => {
     const row = serviceRequestOf(parseSrv(text))!
@@ -377,7 +377,7 @@ const naiveOperations = new Map<string, readonly CosemOperation[]>(
       text,
       commandOf(
         row,
-        row.bodyType === 0 ? noBody : wire.subarray(scan.bodyStart, scan.bodyEnd),
+        row.bodyType === 0 ? emptyBytes : wire.subarray(scan.bodyStart, scan.bodyEnd),
         nowMs,
         'ESME',
       ),

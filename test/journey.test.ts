@@ -17,7 +17,7 @@ import { identify } from '../core/access/identity.ts'
 import { demoParties } from '../core/access/parties.ts'
 import { errorId } from '../core/base/error-table.ts'
 import { readEui64 } from '../core/base/eui64.ts'
-import { fnv1a32 } from '../core/base/bytes.ts'
+import { partitionAt } from '../core/envelope/partition.ts'
 import { serviceRequestOf } from '../core/catalogue/service-requests.ts'
 import { DlmsClient } from '../core/dlms/client/client.ts'
 import { DlmsServer } from '../core/dlms/server/server.ts'
@@ -105,7 +105,7 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
     },
     bodyView,
   )
-  const partition = fnv1a32(target) % 16
+  const partition = partitionAt(target, 0, 16)
 
   // 4. One NATS request takes the frame to the host that owns the partition (core/bus; here it is simply handed over).
   const frame = toHost.take()

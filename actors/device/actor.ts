@@ -22,6 +22,7 @@ import {
   readOriginator,
   readSrv,
 } from '../../core/envelope/envelope.ts'
+import { notEnded } from '../../core/envelope/status-body.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
 import { endOf, isWaiting, retryDelayMs, spread, type clockSet } from './clock-set.ts'
@@ -62,7 +63,6 @@ import {
 import { nextWakeMs } from './wakes.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
-const notEnded = 0xffff
 
 /** What a partition runs: the device of today; a test may run another. */
 export type DeviceBehaviour = {

@@ -7,7 +7,8 @@ import { evolve } from '../../actors/device/actor.ts'
 import { emptyState } from '../../actors/device/state.ts'
 import { genesis } from '../../actors/runtime/partition/chain.ts'
 import { packState } from '../../actors/runtime/state-codec.ts'
-import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
+import { emptyBytes } from '../../core/base/bytes.ts'
+import { partitionAt } from '../../core/envelope/partition.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
@@ -109,7 +110,7 @@ async function fill(stores: readonly PartitionStore[], count: number): Promise<v
     states.clear()
   }
   for (let index = 0; index < count; index++) {
-    const number = fnv1a32(deviceBytes(index)) % partitionCount
+    const number = partitionAt(deviceBytes(index), 0, partitionCount)
     const slice = slices[number]!.set(readEui64(deviceBytes(index)), packed)
     if (slice.size === sliceMax) await save(number, false)
   }

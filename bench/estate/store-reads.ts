@@ -1,6 +1,6 @@
 /** What waking an actor is made of: the store's answer, and the state in it. */
 import { unpackState } from '../../actors/runtime/state-codec.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
+import { partitionAt } from '../../core/envelope/partition.ts'
 import { readEui64 } from '../../core/base/eui64.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
 import { cpuMsNow } from './cpu-time.ts'
@@ -18,7 +18,7 @@ export function measureStore(
   const from = cpuMsNow()
   for (let index = 0; index < count; index++) {
     const device = deviceBytes(index)
-    const state = open[fnv1a32(device) % partitionCount]!.load(readEui64(device))
+    const state = open[partitionAt(device, 0, partitionCount)]!.load(readEui64(device))
     if (state === undefined) throw new Error(`device ${index} is not in the store`)
     packed.push(state)
   }

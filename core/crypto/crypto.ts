@@ -24,7 +24,7 @@ import {
   type KeyObject,
 } from 'node:crypto'
 import { assert } from '../base/assert.ts'
-import { asBuffer, copyOf } from '../base/bytes.ts'
+import { asBuffer, copyOf, emptyBytes } from '../base/bytes.ts'
 import type { Random } from '../ports/random.ts'
 
 /** Octets of the authentication tag. [NIST SP 800-38D 5.2.1.2: t = 96] */
@@ -264,7 +264,7 @@ export function openGcm(
   decipher.setAAD(aad)
   if (moreAad !== undefined) decipher.setAAD(moreAad)
   decipher.setAuthTag(tagView)
-  const plain = decipher.update(cipherView ?? nothing)
+  const plain = decipher.update(cipherView ?? emptyBytes)
   try {
     decipher.final()
     return plain
@@ -273,7 +273,6 @@ export function openGcm(
     return undefined
   }
 }
-const nothing = Buffer.alloc(0)
 
 /** The key stream of AES-GCM without authentication over `view`: enciphers and deciphers alike. Owned. */
 export function streamGcm(key: SecretKey, ivView: Uint8Array, view: Uint8Array): Buffer {

@@ -4,6 +4,7 @@
  * that the facts of a partition form a hash chain.
  */
 import { hash as digest } from 'node:crypto'
+import { emptyBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { checkEnvelope, readSafeU64, writeSafeU64 } from './envelope.ts'
 
@@ -70,7 +71,6 @@ export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number
   }
 }
 
-const noBytes = Buffer.alloc(0)
 // Room that a writer starts with, and keeps from one frame to the next.
 const startBytes = 4096
 const keptBytesMax = 1024 * 1024
@@ -80,7 +80,7 @@ const keptBytesMax = 1024 * 1024
  * the caller, the writer starts anew) or lent and cleared (one buffer serves frame after frame).
  */
 export class FrameWriter {
-  private buffer: Buffer = noBytes
+  private buffer: Buffer = emptyBytes
   private used = 0
   private wantedBytes = startBytes
   /** Envelopes written since the last `take` or `clear`. */
@@ -115,7 +115,7 @@ export class FrameWriter {
     const frame = this.buffer.subarray(0, this.used)
     // The next one is likely to be about as large.
     this.wantedBytes = Math.max(startBytes, Math.min(this.used, keptBytesMax))
-    this.buffer = noBytes
+    this.buffer = emptyBytes
     this.used = this.count = 0
     return frame
   }
@@ -127,7 +127,7 @@ export class FrameWriter {
 
   /** Forgets the frame and keeps its buffer for the next. */
   clear(): void {
-    if (this.buffer.length > keptBytesMax) this.buffer = noBytes
+    if (this.buffer.length > keptBytesMax) this.buffer = emptyBytes
     this.used = this.count = 0
   }
 }

@@ -3,6 +3,7 @@
  * built from. A body type is one entry in a table here; no rule asks for the variant. Station 3 (check) and 8 (values).
  */
 import { isUtf8 } from 'node:buffer'
+import { emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
@@ -29,7 +30,7 @@ export function emptyBodyFields(): BodyFields {
   return { textStart: 0, textEnd: 0, fromMs: 0, toMs: 0, toleranceSeconds: 0 }
 }
 
-const reader = new ProtobufReader(Buffer.alloc(0))
+const reader = new ProtobufReader(emptyBytes)
 type Rule = (
   view: Buffer,
   start: number,

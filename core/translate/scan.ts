@@ -5,6 +5,7 @@
  * comes twice is replaced, not merged), unknown fields and known ones of another wire type are passed over.
  * What a body says is not read here but in body.ts.
  */
+import { emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { parseEui64Into } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
@@ -22,9 +23,8 @@ export const laneUnspecified = 255
 const bodyFieldMin = 16
 const bodyFieldMax = 18
 
-const noBytes = Buffer.alloc(0)
-const reader = new ProtobufReader(noBytes)
-const inner = new ProtobufReader(noBytes)
+const reader = new ProtobufReader(emptyBytes)
+const inner = new ProtobufReader(emptyBytes)
 
 /** The header fields of one request; make one and use it again and again. */
 export class RequestScan implements ScannedRequest, BodyPlace {
@@ -147,7 +147,7 @@ export function scanServiceRequest(
   return scan.counter > requestCounterMax ? 'REQUEST_COUNTER_TOO_HIGH' : undefined
 }
 
-const walker = new ProtobufReader(noBytes)
+const walker = new ProtobufReader(emptyBytes)
 
 /**
  * Calls `visit` with start and end of each ServiceRequest in a SubmitRequest, SubmitBatchRequest or SubmitStreamRequest,

@@ -11,7 +11,7 @@
  * way: forget what is in memory, read what is on disk, decide again (owned-partitions.ts).
  */
 import { tap, type Subscription } from 'rxjs'
-import { fnv1a32 } from '../../../core/base/bytes.ts'
+import { partitionAt } from '../../../core/envelope/partition.ts'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
 import type { Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
@@ -191,8 +191,7 @@ export class Host {
     const now = this.options.clock.now()
     const refuse = (code: ErrorCode): void =>
       replies.acknowledge(asked, errorId(code), now, notBeforeOf(code, now))
-    const targetAt = at + offsetOf.target
-    const number = fnv1a32(buffer, targetAt, targetAt + 8) % this.options.partitionCount
+    const number = partitionAt(buffer, at + offsetOf.target, this.options.partitionCount)
     const message = { type: 'ARRIVED', buffer, at, replyTo: replyToOf(asked) } as const
     const shortage = isNew(message) && this.shortage
     const partition = this.partitions.get(number)

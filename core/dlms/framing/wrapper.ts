@@ -5,6 +5,7 @@
  *
  * [IEC 62056-4-7, wrapper protocol data unit]. Bytes in, frames out; it opens no socket and keeps no time.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -98,7 +99,6 @@ export function emptyFramesBytes(view: Buffer): number {
   return at
 }
 
-const nothing = Buffer.alloc(0)
 // A gathering buffer larger than this is given back when its frame is done: connections are many.
 const keptBytesMax = 1024
 
@@ -110,9 +110,9 @@ const keptBytesMax = 1024
  */
 export class WrapperReader {
   private readonly apduBytesMax: number
-  private chunk: Buffer = nothing
+  private chunk: Buffer = emptyBytes
   private at = 0
-  private rest: Buffer = nothing
+  private rest: Buffer = emptyBytes
   private restUsed = 0
   /** Frames without an APDU since the last one with an APDU. */
   private emptyCount = 0
@@ -177,7 +177,7 @@ export class WrapperReader {
     if (this.restUsed < end) return undefined
     const frame = frameAt(this.rest, 0, end)
     this.restUsed = 0
-    if (this.rest.length > keptBytesMax) this.rest = nothing
+    if (this.rest.length > keptBytesMax) this.rest = emptyBytes
     return frame
   }
 

@@ -9,7 +9,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import { asBuffer } from '../../base/bytes.ts'
+import { asBuffer, emptyBytes } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
 import type { SecretKey } from '../../crypto/crypto.ts'
 import type { Random } from '../../ports/random.ts'
@@ -70,7 +70,6 @@ import {
   type Suite,
 } from './suite.ts'
 
-const nothing = Buffer.alloc(0)
 const transactionIdBytes = 8
 // An initiate-request, and the octet that says that a dedicated key follows. [IEC 62056-5-3, ASN.1 module, InitiateRequest]
 const holdsDedicatedKey = (plainView: Buffer): boolean => plainView[0] === 1 && plainView[1] === 1
@@ -98,7 +97,7 @@ export class SecurityChannel {
   private readonly ownTitle: Buffer
   private readonly ownVector: Buffer
   private peerTitle: Buffer | undefined
-  private peerVector: Buffer = nothing
+  private peerVector: Buffer = emptyBytes
   // Of the ciphered layer being opened: the counter is remembered when the whole APDU has passed.
   private openedWindow: CounterWindow | undefined
   private openedSession: SessionKey | undefined
@@ -179,9 +178,9 @@ export class SecurityChannel {
     return signature === 'around' ? this.sign(ciphered, choice) : ciphered
   }
 
-  private sign(content: Buffer, { transactionId = nothing }: ProtectionChoice): Buffer {
+  private sign(content: Buffer, { transactionId = emptyBytes }: ProtectionChoice): Buffer {
     const key = needed(this.keys.signing, 'private key for signatures')
-    return signApdu(key, transactionId, this.ownTitle, this.peerTitle ?? nothing, content)
+    return signApdu(key, transactionId, this.ownTitle, this.peerTitle ?? emptyBytes, content)
   }
 
   private cipher(plainView: Buffer, choice: ProtectionChoice): Buffer {
@@ -218,12 +217,12 @@ export class SecurityChannel {
     const { generalKey = GeneralKey.UNICAST } = choice
     const isZero = this.isVectorZero(generalKey)
     const transactionId = this.transactionIdFor(choice, isZero)
-    const recipient = this.peerTitle ?? nothing
+    const recipient = this.peerTitle ?? emptyBytes
     const securityControl = (choice.protection & authenticatedEncrypted) | this.suite.id
     const isIdentified = generalKey <= GeneralKey.BROADCAST
     const slot = generalKey === GeneralKey.BROADCAST ? this.broadcast : this.unicast
     const { key, keyData } = isIdentified
-      ? { key: needed(slot.key, slot.name), keyData: nothing }
+      ? { key: needed(slot.key, slot.name), keyData: emptyBytes }
       : this.sessionKeys.toSend(generalKey, transactionId, this.ownTitle, recipient)
     const counter = (
       isIdentified
@@ -263,7 +262,7 @@ export class SecurityChannel {
    * key another one, so each APDU that asks has one of its own, and each that answers that of its question.
    */
   private transactionIdFor(
-    { transactionId = nothing, generalKey }: ProtectionChoice,
+    { transactionId = emptyBytes, generalKey }: ProtectionChoice,
     isVectorZero: boolean,
   ): Uint8Array {
     if (!isVectorZero || generalKey !== GeneralKey.STATIC_UNIFIED) return transactionId
@@ -299,7 +298,7 @@ export class SecurityChannel {
     received.invocationCounter = -1
     received.signature = 'none'
     received.generalKey = GeneralKey.UNICAST
-    received.transactionId = nothing
+    received.transactionId = emptyBytes
     this.openedWindow = undefined
     this.openedSession = undefined
     let apdu = apduView

@@ -17,7 +17,7 @@ import type { FoundResponse, ResponseKey, ResponseLookup } from '../../ports/res
 import { appendDelivery } from '../../translate/delivery.ts'
 import { ProtobufWriter } from '../../translate/protobuf.ts'
 import { RequestScan, scanRequestId } from '../../translate/scan.ts'
-import { notEnded } from '../../translate/status.ts'
+import { notEnded } from '../../envelope/status-body.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { PartyAccount } from '../intake/party-account.ts'
 

@@ -10,7 +10,7 @@
  * harmless: the RequestID is the idempotency key.
  */
 import { decideIntake, isOriginator } from '../../access/intake.ts'
-import { emptyBytes, fnv1a32 } from '../../base/bytes.ts'
+import { emptyBytes } from '../../base/bytes.ts'
 import { errorId, type ErrorCode } from '../../base/error-table.ts'
 import type { Lane } from '../../base/lane.ts'
 import { limits } from '../../base/limits.ts'
@@ -28,6 +28,7 @@ import {
 import { forEachEnvelope } from '../../envelope/frame.ts'
 import { readCounterBounds } from '../../envelope/counter-bounds.ts'
 import { headerBytes, Kind, offsetOf } from '../../envelope/layout.ts'
+import { partitionAt } from '../../envelope/partition.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../ports/bus.ts'
 import { pause, type Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
@@ -191,7 +192,7 @@ export class Intake {
   ): void {
     const { scan, header, slots } = this
     if (this.isDraining) return this.refuse('BROKER_DRAINING', sink, tag, nowMs)
-    const partition = fnv1a32(scan.target) % this.ports.directory.partitionCount
+    const partition = partitionAt(scan.target, 0, this.ports.directory.partitionCount)
     const queue = this.queues.of(this.ports.directory.ownerOf(partition))
     const bytes = headerBytes + bodyView.length
     if (queue.isFullFor(bytes)) queue.flush()

@@ -2,6 +2,7 @@
  * Which fields make a request malformed, found again in its bytes after it was rejected: the way in
  * keeps a code alone, so that a good request costs nothing here.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { GetRequestStatusRequest } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import {
   DisplayMessage,
@@ -46,7 +47,7 @@ function isReadable(number: number, octets: Buffer): boolean {
 
 /** The first field of the message in `view` that is not what its number says; none when the message itself is broken. */
 function wireViolations(view: Buffer): Violation[] {
-  const reader = new ProtobufReader(Buffer.alloc(0)).open(view, 0, view.length)
+  const reader = new ProtobufReader(emptyBytes).open(view, 0, view.length)
   while (reader.nextField()) {
     const { field: number, wireType } = reader
     if (wireType !== WireType.LENGTH) {
