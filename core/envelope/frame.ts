@@ -4,6 +4,7 @@
  * that the facts of a partition form a hash chain.
  */
 import { hash as digest } from 'node:crypto'
+import { limits } from '../base/limits.ts'
 import { emptyBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { checkEnvelope, readSafeU64, writeSafeU64 } from './envelope.ts'
@@ -71,10 +72,6 @@ export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number
   }
 }
 
-// Room that a writer starts with, and keeps from one frame to the next.
-const startBytes = 4096
-const keptBytesMax = 1024 * 1024
-
 /**
  * A growing buffer in which one frame is gathered: each envelope is copied once, into its place. The frame is either taken (owned by
  * the caller, the writer starts anew) or lent and cleared (one buffer serves frame after frame).
@@ -82,7 +79,7 @@ const keptBytesMax = 1024 * 1024
 export class FrameWriter {
   private buffer: Buffer = emptyBytes
   private used = 0
-  private wantedBytes = startBytes
+  private wantedBytes: number = limits.frameStartBytes
   /** Envelopes written since the last `take` or `clear`. */
   count = 0
 
@@ -114,7 +111,10 @@ export class FrameWriter {
   take(): Buffer {
     const frame = this.buffer.subarray(0, this.used)
     // The next one is likely to be about as large.
-    this.wantedBytes = Math.max(startBytes, Math.min(this.used, keptBytesMax))
+    this.wantedBytes = Math.max(
+      limits.frameStartBytes,
+      Math.min(this.used, limits.frameKeptBytesMax),
+    )
     this.buffer = emptyBytes
     this.used = this.count = 0
     return frame
@@ -127,7 +127,7 @@ export class FrameWriter {
 
   /** Forgets the frame and keeps its buffer for the next. */
   clear(): void {
-    if (this.buffer.length > keptBytesMax) this.buffer = emptyBytes
+    if (this.buffer.length > limits.frameKeptBytesMax) this.buffer = emptyBytes
     this.used = this.count = 0
   }
 }

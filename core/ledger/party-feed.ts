@@ -43,11 +43,6 @@ type PartyIndex = { from: number; sequences: number[]; isComplete: boolean }
 /** What a tick holds for whom; frames borrow from the message they came in, which they keep alive. */
 type Tick = { frames: ReadonlyMap<Eui64, Buffer>; bytes: number }
 
-/** Ticks kept for readers that are up to date, and their octets. */
-const cachedTicksMax = 256
-const cachedBytesMax = 32 * 1024 * 1024
-const retryMs = 500
-
 export class PartyFeed implements DeliveryFeed {
   private readonly ledger: Ledger
   private readonly log: Log
@@ -148,7 +143,7 @@ export class PartyFeed implements DeliveryFeed {
           { party: textOfEui64(party), fault: String(fault) },
           'deliveries cannot be read for the moment',
         )
-        await pause(this.clock, retryMs)
+        await pause(this.clock, limits.feedRetryMs)
       }
     }
   }
@@ -210,7 +205,7 @@ export class PartyFeed implements DeliveryFeed {
     this.cache.set(sequence, tick)
     this.cachedBytes += tick.bytes
     for (const [oldest, { bytes }] of this.cache) {
-      if (this.cache.size <= cachedTicksMax && this.cachedBytes <= cachedBytesMax) return
+      if (this.cache.size <= limits.feedTicksMax && this.cachedBytes <= limits.feedBytesMax) return
       this.cache.delete(oldest)
       this.cachedBytes -= bytes
     }

@@ -32,9 +32,9 @@ const steadiness = {
   reconnectJitter: 50,
   reconnectJitterTLS: 200,
   // A server that hangs without closing, or was cut off, is found out after two of these; one that does not greet in time is left for the next.
-  pingInterval: 2_000,
+  pingInterval: limits.natsPingMs,
   maxPingOut: 2,
-  timeout: 5_000,
+  timeout: limits.natsConnectMsMax,
   // A stack trace for each request would cost more than the request.
   noAsyncTraces: true,
 } as const satisfies NodeConnectionOptions
@@ -83,12 +83,11 @@ export async function insist<T>(
     try {
       return await make()
     } catch (cause) {
-      if (clock.elapsedMs() + retryMs > deadlineMs) throw cause
-      await pause(clock, retryMs)
+      if (clock.elapsedMs() + limits.ledgerStartRetryMs > deadlineMs) throw cause
+      await pause(clock, limits.ledgerStartRetryMs)
     }
   }
 }
-const retryMs = 500
 
 /**
  * Tells when the connection goes and comes back. One loop over the library's notices for everybody

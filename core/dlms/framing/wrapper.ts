@@ -99,9 +99,6 @@ export function emptyFramesBytes(view: Buffer): number {
   return at
 }
 
-// A gathering buffer larger than this is given back when its frame is done: connections are many.
-const keptBytesMax = 1024
-
 /**
  * Cuts a byte stream into wrapper frames. A frame that lies whole in the chunk is a view on it; only an incomplete rest is
  * kept, in memory that grows with what has really come. After an error the stream has no boundaries any more: close it.
@@ -177,7 +174,7 @@ export class WrapperReader {
     if (this.restUsed < end) return undefined
     const frame = frameAt(this.rest, 0, end)
     this.restUsed = 0
-    if (this.rest.length > keptBytesMax) this.rest = emptyBytes
+    if (this.rest.length > limits.wrapperKeptBytesMax) this.rest = emptyBytes
     return frame
   }
 

@@ -216,7 +216,7 @@ export class GrpcGateway {
   }
 
   /** Ends what is open with BROKER_DRAINING and stops; what does not end within `waitMs` is cut. */
-  async close(waitMs = 1_000): Promise<void> {
+  async close(waitMs: number = limits.gatewayCloseMsMax): Promise<void> {
     for (const stream of this.streams) stream.finish('BROKER_DRAINING')
     for (const receiver of this.receivers) receiver.end('BROKER_DRAINING')
     const { clock } = this.ports

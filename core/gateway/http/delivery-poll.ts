@@ -17,9 +17,6 @@ import type { Deliveries, Seat } from '../delivery/deliveries.ts'
 
 export type PollPorts = { deliveries: Deliveries; feed: DeliveryFeed; clock: Clock; log: Log }
 
-/** Octets of deliveries in one answer; the last one may stand above. */
-const pollBytesMax = 1024 * 1024
-
 /** What a poll gave: an encoded ReceiveResponse, or why another receiver has the seat. */
 export type PollResult = {
   message: Buffer
@@ -119,7 +116,7 @@ class Poll {
   }
 
   private get isFull(): boolean {
-    return this.count >= this.query.max || this.writer.bytes >= pollBytesMax
+    return this.count >= this.query.max || this.writer.bytes >= limits.pollBytesMax
   }
 
   private take(frame: DeliveryFrame): void | Promise<void> {

@@ -56,8 +56,6 @@ export type IntakePorts = {
 }
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
-/** Counters that are assigned to one request at most, one after the other. */
-const assignsMax = 3
 const staleId = errorId('REQUEST_COUNTER_STALE')
 const reusedId = errorId('REQUEST_COUNTER_REUSED')
 const isOfTaken = (outcome: number): boolean => outcome === staleId || outcome === reusedId
@@ -204,7 +202,7 @@ export class Intake {
     const slot = isBusy ? -1 : slots.take(sink, tag, account, partition, startedMs)
     if (slot < 0) return this.refuse('BROKER_GATEWAY_BUSY', sink, tag, nowMs)
     slots.correlations[slot] = scan.correlation
-    if (scan.assignsCounter) slots.assignsLeft[slot] = assignsMax
+    if (scan.assignsCounter) slots.assignsLeft[slot] = limits.counterAssignsMax
     header.outcome = 0
     header.originator = scan.originator
     header.target = scan.target

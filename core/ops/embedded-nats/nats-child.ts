@@ -87,15 +87,12 @@ export type NatsChild = {
   onExit(listener: (fault: BrokerError | undefined) => void): void
 }
 
-/** The ledger's default limit of 8 GiB, and as much again for cursors and files that wait to be compacted. */
-const storeBytesMaxDefault = 16 * 1024 ** 3
-
 /**
  * Starts the server and settles when it takes connections.
  * @throws BrokerError NATS_SERVER_MISSING, NATS_SERVER_TOO_OLD, NATS_SERVER_FAILED
  */
 export async function startNatsServer(options: NatsChildOptions): Promise<NatsChild> {
-  const { log, clock = systemClock, storeBytesMax = storeBytesMaxDefault } = options
+  const { log, clock = systemClock, storeBytesMax = limits.natsStoreBytesMax } = options
   const bounds: SupervisionLimits = { ...limits, ...options.limits }
   const dataDir = resolve(options.dataDir)
   const places = natsPlaces(dataDir)

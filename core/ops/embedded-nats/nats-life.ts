@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
+import { limits } from '../../base/limits.ts'
 import { pause, type Clock } from '../../ports/clock.ts'
 import { greets } from './embedded-nats.ts'
 import { startNatsProcess, type NatsProcess, type NatsProcessOptions } from './nats-process.ts'
@@ -22,8 +23,6 @@ export type NatsLifeOptions = NatsProcessOptions & {
   /** True once the server is to end: one that was being started meanwhile is ended at once. */
   readonly isStopping: () => boolean
 }
-
-const greetingPollMs = 20
 
 const messageOf = (fault: unknown): string =>
   fault instanceof Error ? fault.message : String(fault)
@@ -77,7 +76,7 @@ export class NatsLife {
     const untilMs = clock.elapsedMs() + readyMsMax
     while (!this.isGone && clock.elapsedMs() < untilMs) {
       if (await greets(port, serverName)) return (this.isUp = !this.isGone)
-      await pause(clock, greetingPollMs)
+      await pause(clock, limits.natsReadyLookMs)
     }
     if (!this.isGone) started?.server.kill('SIGKILL')
     return false

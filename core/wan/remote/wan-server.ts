@@ -47,8 +47,6 @@ type Waiting = NumberedResult & Queued
 /** A frame whose exchanges are under way: their octets lie in it. */
 type Taken = { client: string; bytes: number; left: number }
 
-const pauseMs = 20
-
 export class WanServer {
   private readonly options: WanServerOptions
   private readonly bytesMax: number
@@ -135,7 +133,7 @@ export class WanServer {
   private async until(isSo: () => boolean): Promise<void> {
     const { clock } = this.options
     const deadline = clock.elapsedMs() + limits.wanDrainMsMax
-    while (!isSo() && clock.elapsedMs() < deadline) await pause(clock, pauseMs)
+    while (!isSo() && clock.elapsedMs() < deadline) await pause(clock, limits.wanDrainLookMs)
   }
 
   private onFrame(frameView: Buffer): Receipt {

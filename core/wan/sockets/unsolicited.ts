@@ -17,9 +17,6 @@ import { keyOf, type Association } from './association.ts'
 import type { Answer } from './framing.ts'
 import type { LinkOwner } from './link-owner.ts'
 
-const floodWindowMs = 60_000
-const blocksCountedAsOne = 8
-
 /** What of its link this uses. */
 export interface HeardLink {
   answer(apdu: Buffer, answer: Answer): void
@@ -49,7 +46,7 @@ export class Unasked<Link extends HeardLink> {
   /** One more that nobody has asked for; too many of them cut the link. */
   note(): void {
     const now = this.owner.nowMs()
-    if (now - this.sinceMs > floodWindowMs) {
+    if (now - this.sinceMs > limits.wanUnsolicitedWindowMs) {
       this.sinceMs = now
       this.count = 0
     }
@@ -95,7 +92,7 @@ export class Unasked<Link extends HeardLink> {
       return this.refuse(error, view.length)
     }
     // Fewer of them make a push than there may be, but they cost something too.
-    if (this.blocksHeard++ % blocksCountedAsOne === 0) this.note()
+    if (this.blocksHeard++ % limits.wanBlocksPerUnsolicitedFrame === 0) this.note()
     if (step === undefined) return
     if ('send' in step) this.link.answer(step.send, answer)
     // Blocks within blocks are none.

@@ -177,9 +177,6 @@ export class SegmentSender {
   }
 }
 
-// A gathering buffer larger than this is given back when its unit is whole: links are many.
-const keptBytesMax = 1024
-
 /** Puts segments together; memory grows with what has really come, up to the largest APDU. */
 export class SegmentGatherer {
   private readonly unitBytesMax: number
@@ -198,7 +195,7 @@ export class SegmentGatherer {
   reset(): void {
     this.used = 0
     this.awaitsMore = false
-    if (this.gathered.length > keptBytesMax) this.gathered = emptyBytes
+    if (this.gathered.length > limits.hdlcKeptBytesMax) this.gathered = emptyBytes
   }
 
   /** Adds a segment: the whole APDU, owned, when it was the last; undefined when more is to come; 'TOO_LONG' when it grows beyond the limit. */
