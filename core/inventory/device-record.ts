@@ -10,6 +10,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
 import { bareHost } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
+import { authenticatedEncrypted, Mechanism, Protection } from '../dlms/security/suite.ts'
 import type { DeviceKeys } from '../crypto/key-vault.ts'
 import { isSealedKeys } from '../crypto/sealed-keys.ts'
 import { Transport, type DeviceAddress, type DeviceSecurity } from '../ports/wan.ts'
@@ -55,7 +56,8 @@ export type DeviceEntry = { key: Eui64; record: DeviceRecord; keys?: DeviceKeys 
 export type DeviceRecordFault = { faults: string[] }
 
 const titleBytes = 8
-const protections: readonly unknown[] = [0, 0x10, 0x20, 0x30]
+const { AUTHENTICATED, ENCRYPTED } = Protection
+const protections: readonly unknown[] = [0, AUTHENTICATED, ENCRYPTED, authenticatedEncrypted]
 const addressFields = [
   'host',
   'port',
@@ -136,7 +138,13 @@ function readSecurity(raw: unknown, faults: string[]): DeviceSecurity | undefine
   const deviceTitle = title('deviceTitle')
   return {
     suite: checkInteger(raw['suite'], 0, 2, `${where}.suite`, faults) as 0 | 1 | 2,
-    mechanism: checkInteger(raw['mechanism'], 0, 7, `${where}.mechanism`, faults),
+    mechanism: checkInteger(
+      raw['mechanism'],
+      Mechanism.NONE,
+      Mechanism.HIGH_ECDSA,
+      `${where}.mechanism`,
+      faults,
+    ),
     protection: protection as number,
     clientTitle: clientTitle ?? Buffer.alloc(titleBytes),
     ...(deviceTitle && { deviceTitle }),

@@ -7,6 +7,7 @@ import { emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
+import { BodyType } from './body-types.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
 import { readTimestamp } from './timestamp.ts'
 
@@ -130,9 +131,9 @@ function readSynchroniseClock(
 
 /** By field number in the oneof. */
 const rules: ReadonlyMap<number, Rule> = new Map<number, Rule>([
-  [16, readDisplayMessage],
-  [17, readReadPeriod],
-  [18, readSynchroniseClock],
+  [BodyType.DISPLAY_MESSAGE, readDisplayMessage],
+  [BodyType.READ_PERIOD, readReadPeriod],
+  [BodyType.SYNCHRONISE_CLOCK, readSynchroniseClock],
 ])
 
 /** Where a body stands, as in a RequestScan, and its type: field number in the oneof, 0 for none. */
@@ -172,5 +173,5 @@ export function checkBody(
   nowMs: number,
 ): ErrorCode | undefined {
   if (place.bodyType !== row.bodyType) return 'REQUEST_BODY_MISMATCH'
-  return place.bodyType === 0 ? undefined : readBody(view, place, nowMs, checked)
+  return place.bodyType === BodyType.NONE ? undefined : readBody(view, place, nowMs, checked)
 }

@@ -13,15 +13,12 @@ import { requestCounterMax } from '../base/request-counter.ts'
 import { parseSrvAt, type Srv } from '../base/srv.ts'
 import type { ScannedRequest } from '../access/intake.ts'
 import type { BodyPlace } from './body.ts'
+import { bodyTypeMax, bodyTypeMin } from './body-types.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
 import { readTimestamp } from './timestamp.ts'
 
 /** What `lane` says when the party named no priority. */
 export const laneUnspecified = 255
-
-/** Lowest and highest field number of the `body` oneof that this version of the proto has. */
-const bodyFieldMin = 16
-const bodyFieldMax = 18
 
 const reader = new ProtobufReader(emptyBytes)
 const inner = new ProtobufReader(emptyBytes)
@@ -122,7 +119,7 @@ export function scanServiceRequest(
         const deadlineMs = readTimestamp(view, from, to)
         if (deadlineMs === undefined) return 'REQUEST_WIRE_MALFORMED'
         scan.deadlineMs = deadlineMs < 1 ? 1 : deadlineMs
-      } else if (field >= bodyFieldMin && field <= bodyFieldMax) {
+      } else if (field >= bodyTypeMin && field <= bodyTypeMax) {
         scan.bodyType = field
         scan.bodyStart = from
         scan.bodyEnd = to

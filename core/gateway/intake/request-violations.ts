@@ -16,6 +16,7 @@ import { parseEui64 } from '../../base/eui64.ts'
 import { limits } from '../../base/limits.ts'
 import { parseSrv } from '../../base/srv.ts'
 import { serviceRequestOf } from '../../catalogue/service-requests.ts'
+import { BodyType } from '../../translate/body-types.ts'
 import { ProtobufReader, WireType } from '../../translate/protobuf.ts'
 import { readTimestamp } from '../../translate/timestamp.ts'
 import { protoName, type Violation } from '../../base/violation.ts'
@@ -23,15 +24,15 @@ import { protoName, type Violation } from '../../base/violation.ts'
 const fieldNames: Readonly<Record<number, string>> = {
   1: 'request_id',
   3: 'deadline',
-  16: 'display_message',
-  17: 'read_period',
-  18: 'synchronise_clock',
+  [BodyType.DISPLAY_MESSAGE]: 'display_message',
+  [BodyType.READ_PERIOD]: 'read_period',
+  [BodyType.SYNCHRONISE_CLOCK]: 'synchronise_clock',
 }
 const bodies: Readonly<Record<number, { decode(octets: Uint8Array): unknown }>> = {
   1: RequestId,
-  16: DisplayMessage,
-  17: ReadPeriod,
-  18: SynchroniseClock,
+  [BodyType.DISPLAY_MESSAGE]: DisplayMessage,
+  [BodyType.READ_PERIOD]: ReadPeriod,
+  [BodyType.SYNCHRONISE_CLOCK]: SynchroniseClock,
 }
 
 /** Whether field `number` with the content `octets` can be read. */

@@ -27,6 +27,7 @@ import { errorCodeOf, errorId } from '../../base/error-table.ts'
 import { bytesOfEui64, eui64Bytes, readEui64 } from '../../base/eui64.ts'
 import { laneCount, type Lane } from '../../base/lane.ts'
 import { descriptorBytes } from '../../dlms/apdu/constants.ts'
+import { Mechanism, suites } from '../../dlms/security/suite.ts'
 import { isHostId } from '../../cluster/lease-record.ts'
 import { isSealedKeys } from '../../crypto/sealed-keys.ts'
 import {
@@ -247,7 +248,7 @@ function securityIn(reader: PackReader): DeviceSecurity {
   reader.record(5)
   const suite = reader.uint8()
   const mechanism = reader.uint8()
-  if (suite > 2 || mechanism > 7) reader.fail()
+  if (suite >= suites.length || mechanism > Mechanism.HIGH_ECDSA) reader.fail()
   const protection = reader.uint8()
   const clientTitle = reader.octets()
   const deviceTitle = reader.optionalOctets()
