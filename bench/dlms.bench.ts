@@ -25,6 +25,7 @@ import {
   type ServerOptions,
 } from '../core/dlms/index.ts'
 import {
+  authenticatedEncrypted,
   CounterWindow,
   InvocationCounter,
   Shape,
@@ -100,7 +101,7 @@ const kinds = [
 // ── both ends ──
 
 const [unicast, , authentication] = secretKeys(suites[0])
-const choice: ProtectionChoice = { shape: Shape.GLOBAL, protection: 0x30 }
+const choice: ProtectionChoice = { shape: Shape.GLOBAL, protection: authenticatedEncrypted }
 
 /** Takes a counter again, so that a few canned APDUs do for any number of turns. */
 class LenientWindow extends CounterWindow {
@@ -174,7 +175,7 @@ function canned(isSecured: boolean, operations: readonly CosemOperation[], seed:
 
 const gcmOptions = { authTagLength: tagBytes }
 const key = createSecretKey(unicast!.copyOfOctets())
-const aad = Buffer.concat([Buffer.of(0x30), authentication!.copyOfOctets()])
+const aad = Buffer.concat([Buffer.of(authenticatedEncrypted), authentication!.copyOfOctets()])
 const clientVector = Buffer.concat([clientTitle, Buffer.alloc(4)])
 const meterVector = Buffer.concat([meterTitle, Buffer.alloc(4)])
 

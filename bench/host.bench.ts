@@ -8,7 +8,7 @@ import { measureDecisions } from './estate/decisions.ts'
 import { measureStore } from './estate/store-reads.ts'
 import { measureWakes } from './estate/due-wakes.ts'
 import { Kind } from '../core/envelope/layout.ts'
-import type { EstateHostFigures } from './estate/host-process.ts'
+import type { EstateHostFigures } from './estate/settings.ts'
 
 export const name = 'host'
 export const describe =
@@ -91,13 +91,7 @@ async function measureEstate(
       wakeUpMicros: sleeperMicros - awakeMicros,
       messageMicros: awakeMicros,
       ...reads,
-      memoryMiB: {
-        empty: memoryOf(empty),
-        registered: memoryOf(registered),
-        asleep: memoryOf(asleep),
-        awake: memoryOf(used),
-        pending: memoryOf(pending),
-      },
+      memoryMiB: memoriesOf({ empty, registered, asleep, awake: used, pending }),
     }
   } finally {
     await estate.stop()
@@ -106,6 +100,9 @@ async function measureEstate(
 
 const heapOf = ({ memory }: EstateHostFigures): number => memory.heapBytes + memory.externalBytes
 const mebibytes = (bytes: number): number => Math.round(bytes / 1024 ** 2)
+
+const memoriesOf = (figures: Record<string, EstateHostFigures>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(figures).map(([name, one]) => [name, memoryOf(one)]))
 
 function memoryOf({ memory, awake }: EstateHostFigures): Record<string, number> {
   return {

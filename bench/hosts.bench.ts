@@ -5,8 +5,9 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { Kind } from '../core/envelope/layout.ts'
-import { Estate, partitionCount, type EstateHost } from './estate/estate.ts'
-import { cpuMsNow } from './estate/local-host.ts'
+import { cpuMsNow } from './estate/cpu-time.ts'
+import { Estate, type EstateHost } from './estate/estate.ts'
+import { partitionCount } from './estate/settings.ts'
 import { median, type BenchOptions } from './harness.ts'
 
 export const name = 'hosts'
@@ -15,14 +16,44 @@ export const describe = 'requests accepted a second by one host and by two, and 
 /** For what is still to be written of the last requests. */
 const settleMs = 500
 
-/** CPU milliseconds, by whom. */
-type Cpu = { hosts: number[]; nats: number; client: number }
 type Turn = {
   requestsPerSecond: number
   hostMicros: number
   natsMicros: number
   clientMicros: number
   cpusBusy: number
+}
+
+/** CPU milliseconds of hosts, nats-server and client until now. */
+async function cpuOf(estate: Estate, hosts: readonly EstateHost[]): Promise<number[]> {
+  const ofHosts = await Promise.all(
+    hosts.map(async (host) => (await host.figures({ isQuick: true })).cpuMs),
+  )
+  return [ofHosts.reduce((a, b) => a + b), estate.natsCpuMs(), cpuMsNow()]
+}
+
+/** A request to each of `devices`, and what it took. */
+async function measureTurn(
+  estate: Estate,
+  hosts: readonly EstateHost[],
+  devices: number,
+  counter: number,
+): Promise<Turn> {
+  const before = await cpuOf(estate, hosts)
+  const from = performance.now()
+  const accepted = await estate.ask(Kind.SERVICE_REQUEST, 0, devices, counter)
+  const seconds = (performance.now() - from) / 1_000
+  if (accepted !== devices) throw new Error(`${accepted} of ${devices} accepted`)
+  await wait(settleMs)
+  const after = await cpuOf(estate, hosts)
+  const [host = 0, nats = 0, client = 0] = after.map((ms, i) => ms - before[i]!)
+  return {
+    requestsPerSecond: devices / seconds,
+    hostMicros: (host * 1_000) / devices,
+    natsMicros: (nats * 1_000) / devices,
+    clientMicros: (client * 1_000) / devices,
+    cpusBusy: (host + nats + client) / 1_000 / (seconds + settleMs / 1_000),
+  }
 }
 
 export async function run({ smoke, log }: BenchOptions): Promise<Record<string, unknown>> {
@@ -34,36 +65,8 @@ export async function run({ smoke, log }: BenchOptions): Promise<Record<string, 
     const second = await estate.startHost('b', 100_000)
     await estate.until(second, ({ partitions }) => partitions === partitionCount / 2)
     let counter = 1
-    const turn = async (hosts: readonly EstateHost[]): Promise<Turn> => {
-      const cpuOf = async (): Promise<Cpu> => ({
-        hosts: await Promise.all(
-          hosts.map(async (host) => (await host.figures({ isQuick: true })).cpuMs),
-        ),
-        nats: estate.natsCpuMs(),
-        client: cpuMsNow(),
-      })
-      const before = await cpuOf()
-      const from = performance.now()
-      const accepted = await estate.ask(Kind.SERVICE_REQUEST, 0, devices, counter++)
-      const seconds = (performance.now() - from) / 1_000
-      if (accepted !== devices) throw new Error(`${accepted} of ${devices} accepted`)
-      await wait(settleMs)
-      const after = await cpuOf()
-      const spent = (cpu: Cpu): number[] => [
-        cpu.hosts.reduce((a, b) => a + b),
-        cpu.nats,
-        cpu.client,
-      ]
-      const earlier = spent(before)
-      const [host = 0, nats = 0, client = 0] = spent(after).map((ms, i) => ms - earlier[i]!)
-      return {
-        requestsPerSecond: devices / seconds,
-        hostMicros: (host * 1_000) / devices,
-        natsMicros: (nats * 1_000) / devices,
-        clientMicros: (client * 1_000) / devices,
-        cpusBusy: (host + nats + client) / 1_000 / (seconds + settleMs / 1_000),
-      }
-    }
+    const turn = (hosts: readonly EstateHost[]): Promise<Turn> =>
+      measureTurn(estate, hosts, devices, counter++)
     const turns = smoke ? 1 : 5
     const times = async (hosts: readonly EstateHost[]): Promise<Turn> => {
       await turn(hosts)

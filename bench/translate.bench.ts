@@ -8,6 +8,7 @@
  * The naive ways use the same catalogue, the same finished operations and the same A-XDR tree codec: only the handing on differs.
  */
 import { Packr } from 'msgpackr'
+import { emptyBytes } from '../core/base/bytes.ts'
 import { assert } from '../core/base/assert.ts'
 import { errorId, errorTable } from '../core/base/error-table.ts'
 import { parseEui64 } from '../core/base/eui64.ts'
@@ -58,14 +59,13 @@ const axdr = (build: (writer: AxdrWriter) => AxdrWriter): CosemResult => ({
   value: build(new AxdrWriter()).take(),
 })
 
-function sampleOf(
-  label: string,
-  text: string,
-  body: ServiceRequest['body'],
-  results: CosemResult[],
-  batch: number,
-  work: number,
-): Sample {
+type SampleTerms = Omit<Sample, 'wire'> & {
+  /** Of the service reference variant. */
+  text: string
+  body: ServiceRequest['body']
+}
+
+function sampleOf({ label, text, body, results, batch, work }: SampleTerms): Sample {
   const requests = Array.from({ length: batch }, (_, i): ServiceRequest => ({
     requestId: {
       originator: '90-B3-D5-1F-30-01-00-00',
@@ -88,30 +88,30 @@ function sampleOf(
 
 const energyUnit = axdr((w) => w.structure(2).int8(0).enumeration(30))
 const registerRead = (batch: number): Sample =>
-  sampleOf(
-    'register read 4.1.1',
-    '4.1.1',
-    undefined,
-    [
+  sampleOf({
+    label: 'register read 4.1.1',
+    text: '4.1.1',
+    body: undefined,
+    results: [
       axdr((w) => w.uint32(12_345_678)),
       energyUnit,
       axdr((w) => w.uint32(2_345_678)),
       axdr((w) => w.structure(2).int8(0).enumeration(32)),
     ],
     batch,
-    1,
-  )
+    work: 1,
+  })
 
 const dayRows = 48
 const dayProfile = (batch: number): Sample =>
-  sampleOf(
-    'day profile 4.8.1',
-    '4.8.1',
-    {
+  sampleOf({
+    label: 'day profile 4.8.1',
+    text: '4.8.1',
+    body: {
       $case: 'readPeriod',
       value: { startTime: new Date(nowMs - dayRows * halfHourMs), endTime: new Date(nowMs) },
     },
-    [
+    results: [
       axdr((w) => {
         w.array(dayRows)
         for (let i = 1; i <= dayRows; i++) {
@@ -135,8 +135,8 @@ const dayProfile = (batch: number): Sample =>
       { result: 4 },
     ],
     batch,
-    8,
-  )
+    work: 8,
+  })
 
 /** One whole way of a batch there and back; returns the octets that the party receives. */
 type Way = (sample: Sample) => Uint8Array
@@ -217,7 +217,7 @@ const elementsOf = (value: AxdrValue | undefined): AxdrValue[] =>
 const numberOf = (value: AxdrValue | undefined): number =>
   value !== undefined && 'value' in value ? Number(value.value) : 0
 const octetsOf = (value: AxdrValue | undefined): Buffer =>
-  value !== undefined && 'value' in value ? (value.value as Buffer) : Buffer.alloc(0)
+  value !== undefined && 'value' in value ? (value.value as Buffer) : emptyBytes
 const kindOf = (value: AxdrValue): Value =>
   numberTags.has(value.tag)
     ? { kind: { $case: 'integer', value: BigInt(numberOf(value)) } }
@@ -367,7 +367,6 @@ function naiveWay(handOn: (tree: unknown) => unknown): Way {
 }
 
 // The naive ways get their operations ready made: building them is not what is compared.
-const noBody = Buffer.alloc(0)
 const naiveOperations = new Map<string, readonly CosemOperation[]>(
   ['4.1.1', '4.8.1'].map((text) => {
     const row = serviceRequestOf(parseSrv(text))!
@@ -378,7 +377,7 @@ const naiveOperations = new Map<string, readonly CosemOperation[]>(
       text,
       commandOf(
         row,
-        row.bodyType === 0 ? noBody : wire.subarray(scan.bodyStart, scan.bodyEnd),
+        row.bodyType === 0 ? emptyBytes : wire.subarray(scan.bodyStart, scan.bodyEnd),
         nowMs,
         'ESME',
       ),

@@ -34,7 +34,7 @@ export async function startGateway(
   const gateway = new Gateway({
     bus,
     directory: owners,
-    ledger: feed,
+    feed,
     cursors,
     responses,
     parties,

@@ -5,7 +5,8 @@
  * This is the door at which keys and secrets are sealed: nothing behind it sees them in the clear but exchanges.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
+import { emptyBytes } from '../../core/base/bytes.ts'
+import { partitionOf } from '../../core/envelope/partition.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { bytesOfEui64, textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
@@ -26,7 +27,7 @@ import {
 import { forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../../core/envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../core/ports/bus.ts'
-import type { Clock } from '../../core/ports/clock.ts'
+import { pause, type Clock } from '../../core/ports/clock.ts'
 import { Secret } from '../../core/crypto/crypto.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { readCounters, type PartyCounters } from '../device/counters-reset.ts'
@@ -179,14 +180,14 @@ async function askActors(
   if (questions.length > limits.requestsPerBatchMax) {
     throw new BrokerError('REQUEST_SIZE_EXCEEDED', `${questions.length} devices`)
   }
-  const partitionOf = (index: number): number =>
-    fnv1a32(bytesOfEui64(questions[index]!.device)) % directory.partitionCount
+  const partitionFor = (index: number): number =>
+    partitionOf(questions[index]!.device, directory.partitionCount)
   const codes = new Map<number, ErrorCode>()
   let open = questions.map((_, index) => index)
   for (let attempt = 1; open.length > 0 && attempt <= limits.registrationAttemptsMax; attempt++) {
     const frames = new Map<string, FrameWriter>()
     const orphan = open.find((index) => {
-      const owner = directory.ownerOf(partitionOf(index))
+      const owner = directory.ownerOf(partitionFor(index))
       if (owner === undefined) return true
       const frame = frames.get(owner) ?? new FrameWriter()
       frames.set(owner, frame)
@@ -194,7 +195,7 @@ async function askActors(
       return false
     })
     if (orphan !== undefined) {
-      await directory.changed(partitionOf(orphan), undefined, limits.unavailableRetryMs)
+      await directory.changed(partitionFor(orphan), undefined, limits.unavailableRetryMs)
       continue
     }
     await Promise.all(
@@ -265,6 +266,3 @@ function write(
   )
   frame.count++
 }
-
-const pause = (clock: Clock, ms: number): Promise<void> =>
-  new Promise((resolve) => void clock.at(clock.now() + ms, resolve))

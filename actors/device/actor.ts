@@ -22,6 +22,7 @@ import {
   readOriginator,
   readSrv,
 } from '../../core/envelope/envelope.ts'
+import { notEnded } from '../../core/envelope/status-body.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
 import { endOf, isWaiting, retryDelayMs, spread } from './clock-set.ts'
@@ -64,7 +65,6 @@ import {
 import { nextWakeMs } from './wakes.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
-const notEnded = 0xffff
 
 /** Says what `message` means for the device at `now` (UTC ms): facts, deliveries and effects, appended to `out`. */
 export function decide(

@@ -2,14 +2,15 @@
  * Answers to a frame of envelopes: one envelope each, gathered, and sent back as one frame when the last has come.
  */
 import { writeOctetsOf } from '../../core/base/bytes.ts'
-import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
-import { limits } from '../../core/base/limits.ts'
+import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { retryHintMs } from '../../core/base/retry-hint.ts'
 import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { counterBoundsBytes, neverAccepted } from '../../core/envelope/counter-bounds.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import type { Acknowledge, Answer, Asker, ReportStatus } from './effects.ts'
 import type { ActorMessage } from './messages.ts'
+import { statusBodyBytes, writeStatusBody } from '../../core/envelope/status-body.ts'
 
 /** One asked envelope and the frame its answer goes into. */
 export class Asked implements Asker {
@@ -87,15 +88,14 @@ export class FrameReplies {
   }
 
   reportStatus(asked: Asked, status: ReportStatus): void {
-    const at = this.begin(asked, Kind.STATUS, 9)
+    const at = this.begin(asked, Kind.STATUS, statusBodyBytes)
     const { target } = this.writer
     target.writeUInt32BE(status.srv, at + offsetOf.srv)
     target.writeUInt16BE(status.outcome, at + offsetOf.outcome)
     target.writeUInt16BE(status.attempt, at + offsetOf.attempt)
     writeSafeU64(target, status.endedAt, at + offsetOf.time)
     writeSafeU64(target, status.deadline, at + offsetOf.deadline)
-    target[at + headerBytes] = status.state
-    writeSafeU64(target, status.acceptedAt, at + headerBytes + 1)
+    writeStatusBody(target, at, status.state, status.acceptedAt)
     this.end()
   }
 
@@ -131,6 +131,6 @@ export function refuse(message: ActorMessage, code: ErrorCode, now: number): voi
 
 /** When to come again after a refusal: shortly when there was no room, never when it would not help. */
 export function notBeforeOf(code: ErrorCode, now: number): number {
-  if (errorTable[code].retry !== 'later') return 0
-  return now + (code === 'BROKER_DISK_LOW' ? limits.diskRetryMs : limits.busyRetryMs)
+  const waitMs = retryHintMs(code)
+  return waitMs === 0 ? 0 : now + waitMs
 }

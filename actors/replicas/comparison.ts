@@ -6,7 +6,7 @@
  * nobody.
  */
 import { limits } from '../../core/base/limits.ts'
-import type { Clock } from '../../core/ports/clock.ts'
+import { pause, type Clock } from '../../core/ports/clock.ts'
 import { isTickSubject, type Ledger } from '../../core/ports/ledger.ts'
 import type {
   ReplicaComparison,
@@ -188,7 +188,7 @@ class Comparison {
   private rest(restMs: number): Promise<void> {
     const { clock } = this.ports
     if (restMs === 0) return Promise.resolve()
-    return new Promise((resolve) => void clock.at(clock.now() + restMs, resolve))
+    return pause(clock, restMs)
   }
 }
 

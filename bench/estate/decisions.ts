@@ -11,8 +11,9 @@ import { headerBytes, Kind } from '../../core/envelope/layout.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
 import { SimPartitionStore } from '../../core/ports/sim/store.ts'
 import { median } from '../harness.ts'
+import { cpuMsNow } from './cpu-time.ts'
 import { deviceBytes, deviceEntry, writeRequest } from './estate.ts'
-import { cpuMsNow, localHost, localHostId } from './local-host.ts'
+import { localHost, localHostId } from './local-host.ts'
 
 const devices = 20_000
 const envelopesPerFrame = 500

@@ -7,16 +7,19 @@ import { evolve } from '../../actors/device/actor.ts'
 import { emptyState } from '../../actors/device/state.ts'
 import { genesis } from '../../actors/runtime/partition/chain.ts'
 import { packState } from '../../actors/device/state-codec.ts'
-import { emptyBytes, fnv1a32 } from '../../core/base/bytes.ts'
+import { emptyBytes } from '../../core/base/bytes.ts'
+import { partitionAt } from '../../core/envelope/partition.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
 import type { PartitionStore, StoredWake } from '../../core/ports/store.ts'
-import { deviceBytes, deviceEntry, partitionCount, partyKey, srv } from './estate.ts'
+import { cpuMsNow } from './cpu-time.ts'
+import { deviceBytes, deviceEntry, partyKey, srv } from './estate.ts'
 import { memoryNow } from './host-memory.ts'
-import { cpuMsNow, localHost } from './local-host.ts'
+import { localHost } from './local-host.ts'
+import { partitionCount } from './settings.ts'
 
 /** Devices saved in one go while the store is prepared, and wakes read in one go. */
 const sliceMax = 2_000
@@ -107,7 +110,7 @@ async function fill(stores: readonly PartitionStore[], count: number): Promise<v
     states.clear()
   }
   for (let index = 0; index < count; index++) {
-    const number = fnv1a32(deviceBytes(index)) % partitionCount
+    const number = partitionAt(deviceBytes(index), 0, partitionCount)
     const slice = slices[number]!.set(readEui64(deviceBytes(index)), packed)
     if (slice.size === sliceMax) await save(number, false)
   }

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { registerDevices } from '../../actors/broker/registration.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
+import { emptyBytes } from '../../core/base/bytes.ts'
 import { errorId } from '../../core/base/error-table.ts'
 import { readEui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
@@ -20,6 +20,7 @@ import type { DeviceEntry } from '../../core/inventory/device-record.ts'
 import { readOutcome, writeEnvelope } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, type Kind } from '../../core/envelope/layout.ts'
+import { partitionAt } from '../../core/envelope/partition.ts'
 import { connectNats } from '../../core/nats/connection.ts'
 import { createLedger, type JetStreamLedger } from '../../core/ledger/jetstream.ts'
 import { natsConnectOptions } from '../../core/nats/options.ts'
@@ -28,14 +29,14 @@ import { systemClock } from '../../core/ports/clock.ts'
 import { SealingVault } from '../../core/crypto/key-vault-sealing.ts'
 import { silentLog } from '../../core/ports/log.ts'
 import { startNats, startNode, type Child, type NatsProcess } from '../path/processes.ts'
-import type {
-  EstateHostCommand,
-  EstateHostFigures,
-  EstateHostOptions,
-  EstateHostServing,
-} from './host-process.ts'
+import {
+  partitionCount,
+  type EstateHostCommand,
+  type EstateHostFigures,
+  type EstateHostOptions,
+  type EstateHostServing,
+} from './settings.ts'
 
-export const partitionCount = 16
 const framesInFlight = 8
 const envelopesPerFrame = 500
 const party = Buffer.from('90B3D51F30010000', 'hex')
@@ -83,7 +84,7 @@ export function writeRequest(
     deadline,
     correlation: index,
   }
-  writeEnvelope(frame.target, at, header, Buffer.alloc(0))
+  writeEnvelope(frame.target, at, header, emptyBytes)
   frame.count++
 }
 
@@ -246,7 +247,7 @@ export class Estate {
       while (next < end) {
         const frames = new Map<string, FrameWriter>()
         for (let i = 0; i < envelopesPerFrame && next < end; i++, next++) {
-          const owner = owners.ownerOf(fnv1a32(deviceBytes(next)) % partitionCount)
+          const owner = owners.ownerOf(partitionAt(deviceBytes(next), 0, partitionCount))
           if (owner === undefined) throw new Error('a partition has no owner')
           const frame = frames.get(owner) ?? new FrameWriter()
           frames.set(owner, frame)

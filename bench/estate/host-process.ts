@@ -17,29 +17,31 @@ import { systemClock } from '../../core/ports/clock.ts'
 import { noMetrics } from '../../core/ports/metrics.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import { BenchWan } from './bench-wan.ts'
-import { cpuMsNow } from './local-host.ts'
-import { memoryNow, type ProcessMemory } from './host-memory.ts'
+import { cpuMsNow } from './cpu-time.ts'
+import { memoryNow } from './host-memory.ts'
+import type {
+  EstateHostCommand,
+  EstateHostFigures,
+  EstateHostOptions,
+  EstateHostServing,
+} from './settings.ts'
 
-export type EstateHostOptions = {
-  natsUrl: string
-  folder: string
-  hostId: string
-  partitionCount: number
-  ledgerBytesMax: number
-  actorsAwakeMax: number
+const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
+
+/** Does what a line says; the figures are those after it. */
+function obey(line: string, host: Host, wan: BenchWan): EstateHostFigures {
+  const { answer, isQuick = false } = JSON.parse(line) as EstateHostCommand
+  if (answer !== undefined) wan.answers = answer
+  if (answer === true) wan.answerAll()
+  return {
+    memory: memoryNow(isQuick ? 0 : 3),
+    awake: host.status().partitions.reduce((sum, { awake }) => sum + awake, 0),
+    exchanges: wan.openCount,
+    exchangesEver: wan.begun,
+    cpuMs: cpuMsNow(),
+    partitions: host.owned.length,
+  }
 }
-/** `answer` changes what devices do from now on; the answer is the process as it is, after collections unless `isQuick`. */
-export type EstateHostCommand = { answer?: boolean; isQuick?: boolean }
-export type EstateHostFigures = {
-  memory: ProcessMemory
-  awake: number
-  exchanges: number
-  exchangesEver: number
-  cpuMs: number
-  partitions: number
-}
-/** `loadMs` and `loadCpuMs`: from having connected to serving every partition that is free. */
-export type EstateHostServing = { servingAtMs: number; loadMs: number; loadCpuMs: number }
 
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2]!) as EstateHostOptions
@@ -84,7 +86,6 @@ async function main(): Promise<void> {
     },
   })
   await host.start()
-  const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
   const serving: EstateHostServing = {
     servingAtMs: Date.now(),
     loadMs: performance.now() - loadFrom,
@@ -92,20 +93,6 @@ async function main(): Promise<void> {
   }
   say(serving)
 
-  const onLine = (line: string): void => {
-    const { answer, isQuick = false } = JSON.parse(line) as EstateHostCommand
-    if (answer !== undefined) wan.answers = answer
-    if (answer === true) wan.answerAll()
-    const figures: EstateHostFigures = {
-      memory: memoryNow(isQuick ? 0 : 3),
-      awake: host.status().partitions.reduce((sum, { awake }) => sum + awake, 0),
-      exchanges: wan.openCount,
-      exchangesEver: wan.begun,
-      cpuMs: cpuMsNow(),
-      partitions: host.owned.length,
-    }
-    say(figures)
-  }
   const end = (): void =>
     void (async () => {
       wan.answers = true
@@ -119,7 +106,9 @@ async function main(): Promise<void> {
       process.exit(0)
     })()
   process.on('SIGTERM', end)
-  createInterface({ input: process.stdin }).on('line', onLine).on('close', end)
+  createInterface({ input: process.stdin })
+    .on('line', (line) => say(obey(line, host, wan)))
+    .on('close', end)
 }
 
 await main()

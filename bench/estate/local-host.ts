@@ -8,7 +8,7 @@ import { systemRandom } from '../../core/ports/random.ts'
 import { SimBus } from '../../core/ports/sim/bus.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import { BenchWan } from './bench-wan.ts'
-import { partitionCount } from './estate.ts'
+import { partitionCount } from './settings.ts'
 import { VoidLedger } from './void-ledger.ts'
 
 export const localHostId = 'local'
@@ -43,10 +43,4 @@ export function localHost(openStore: (partition: number) => PartitionStore): {
     },
   })
   return { host, bus, ledger }
-}
-
-/** Milliseconds of CPU that this process has used, its collector's threads included. */
-export function cpuMsNow(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1_000
 }

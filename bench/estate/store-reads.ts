@@ -1,10 +1,11 @@
 /** What waking an actor is made of: the store's answer, and the state in it. */
 import { unpackState } from '../../actors/device/state-codec.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
+import { partitionAt } from '../../core/envelope/partition.ts'
 import { readEui64 } from '../../core/base/eui64.ts'
 import { openLmdbStores } from '../../core/store/lmdb-partitions.ts'
-import { deviceBytes, partitionCount } from './estate.ts'
-import { cpuMsNow } from './local-host.ts'
+import { cpuMsNow } from './cpu-time.ts'
+import { deviceBytes } from './estate.ts'
+import { partitionCount } from './settings.ts'
 
 /** Reads devices 0 to `count - 1` of the stores in `folder`, which nobody has open. Microseconds of CPU, each. */
 export function measureStore(
@@ -17,7 +18,7 @@ export function measureStore(
   const from = cpuMsNow()
   for (let index = 0; index < count; index++) {
     const device = deviceBytes(index)
-    const state = open[fnv1a32(device) % partitionCount]!.load(readEui64(device))
+    const state = open[partitionAt(device, 0, partitionCount)]!.load(readEui64(device))
     if (state === undefined) throw new Error(`device ${index} is not in the store`)
     packed.push(state)
   }

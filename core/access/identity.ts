@@ -2,6 +2,7 @@
  * The one door for identity: which party is speaking. Station 2 of a message's way. For now a header names the party;
  * certificates will come in behind this same function, and nothing else looks at headers.
  */
+import { limits } from '../base/limits.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { readEui64, parseEui64 } from '../base/eui64.ts'
 import type { Parties, Party } from './parties.ts'
@@ -15,8 +16,7 @@ export type IdentityRefusal = Extract<
 >
 
 // A known header text costs one look-up in a Map. Only texts of known parties are kept (three ways to write each, and
-// mixed case), and never more than this, so that callers cannot make it grow.
-const cachedTextsMax = 10_000
+// mixed case), and never more than `limits.partyTextsRememberedMax`, so that callers cannot make it grow.
 const caches = new WeakMap<Parties, Map<string, Party>>()
 
 function look(
@@ -28,7 +28,7 @@ function look(
   if (octets === undefined) return 'PARTY_HEADER_MALFORMED'
   const party = parties.get(readEui64(octets))
   if (party === undefined) return 'PARTY_UNKNOWN'
-  if (cache.size < cachedTextsMax) cache.set(headerText, party)
+  if (cache.size < limits.partyTextsRememberedMax) cache.set(headerText, party)
   return party
 }
 

@@ -1,13 +1,13 @@
 /**
  * Everything about a request that can be decided before its device is asked: whose it is, whether the variant exists and is
- * served, whether the role may send it, whether body and deadline are in order. Station 2 of a message's way. Whether the
+ * served, whether the role may send it, whether its deadline is in order. Station 2 of a message's way. Whether the
  * device exists, fits, has room, has time or has seen the RequestID is for the device's actor.
  */
 import type { ErrorCode } from '../base/error-table.ts'
 import type { Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import type { Srv } from '../base/srv.ts'
-import { serviceRequestOf, type ServiceRequestRow } from '../catalogue/service-requests.ts'
+import { serviceRequestOf } from '../catalogue/service-requests.ts'
 import type { Party } from './parties.ts'
 
 /** What intake looks at of a request on the wire; core/translate's RequestScan is one. */
@@ -17,8 +17,6 @@ export interface ScannedRequest {
   readonly srv: Srv
   /** UTC ms, 0 for none. */
   readonly deadlineMs: number
-  /** Why the body in `view` is not one that `row` takes, or undefined. */
-  bodyFault(row: ServiceRequestRow, view: Buffer, nowMs: number): ErrorCode | undefined
 }
 
 function isSame(octets: Uint8Array, key: Eui64): boolean {
@@ -28,14 +26,12 @@ function isSame(octets: Uint8Array, key: Eui64): boolean {
 
 /**
  * The refusal of a request, or undefined when it may go to its device. The order is that of the GB interface: sender,
- * variant, role, content.
+ * variant, role; its content is checked next, by `checkBody` of core/translate.
  *
- * @param view   the buffer that the request was scanned in; borrowed
  * @param nowMs  UTC
  */
 export function decideIntake(
   party: Party,
-  view: Buffer,
   scan: ScannedRequest,
   nowMs: number,
 ): ErrorCode | undefined {
@@ -47,8 +43,7 @@ export function decideIntake(
   if (!row.roles.includes(party.role)) return 'PARTY_ROLE_INELIGIBLE'
   const { deadlineMs } = scan
   // Whether it has passed is for the device, which knows whether this is a repeat: that one gets its first acknowledgement.
-  if (deadlineMs > nowMs + limits.requestLifetimeMsMax) return 'REQUEST_DEADLINE_PAST'
-  return scan.bodyFault(row, view, nowMs)
+  return deadlineMs > nowMs + limits.requestLifetimeMsMax ? 'REQUEST_DEADLINE_PAST' : undefined
 }
 
 /** True when a RequestID read from a Cancel or a status query is the party's own. */

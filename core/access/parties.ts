@@ -2,6 +2,7 @@
  * The parties that this Busbar knows: one EUI-64 and one role each, as GB has it (an organisation with several roles has
  * an EUI-64 for each). Read from the operator's parties file. Station 2 of a message's way; who is speaking is decided in identity.ts.
  */
+import { limits } from '../base/limits.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
 import { Role } from '../catalogue/service-requests.ts'
 
@@ -17,8 +18,6 @@ export type Parties = ReadonlyMap<Eui64, Party>
 
 /** Every fault of a parties file, one sentence each. Belongs to CONFIG_INVALID. */
 export type PartiesFault = { faults: string[] }
-
-const nameCharactersMax = 100
 
 type PartyJson = { eui64: string; role: Role; name: string }
 
@@ -71,9 +70,12 @@ export function partiesOf(json: unknown): Parties | PartiesFault {
       )
     const known = Role.find((word) => word === role)
     if (known === undefined) faults.push(`${where}: role must be one of ${Role.join(', ')}`)
-    const isNamed = typeof name === 'string' && name.length >= 1 && name.length <= nameCharactersMax
+    const isNamed =
+      typeof name === 'string' && name.length >= 1 && name.length <= limits.partyNameCharactersMax
     if (!isNamed)
-      faults.push(`${where}: name must be a text of 1 to ${nameCharactersMax} characters`)
+      faults.push(
+        `${where}: name must be a text of 1 to ${limits.partyNameCharactersMax} characters`,
+      )
     if (octets === undefined || known === undefined || !isNamed) return
     const id = readEui64(octets)
     if (parties.has(id)) faults.push(`${where}: ${textOfEui64(id)} stands twice`)

@@ -112,6 +112,42 @@ export const doorLimits = {
    * have.
    */
   jsonObjectsMax: 100_000,
+
+  // ── sizes and waits of single steps ──
+  /**
+   * Of the detail of a rejection in a gRPC status: room for a sentence, not for a page, since what
+   * a client sent may stand in it.
+   */
+  grpcDetailCharactersMax: 200,
+  /** Violations in the trailers of a rejection, which many clients limit to 8 KiB. */
+  grpcViolationsMax: 8,
+  /** Octets of deliveries in the answer to one HTTP poll; the last delivery may stand above. */
+  pollBytesMax: 1024 * 1024,
+  /** Counters that are assigned to one request, one after the other. */
+  counterAssignsMax: 3,
+  /** Spellings of header names that are remembered. */
+  httpHeaderSpellingsMax: 1_000,
+  /** Texts of headers whose meaning is remembered: callers use few, and cannot make it grow. */
+  httpHostsRememberedMax: 1_000,
+  /** Of the path of a field in the content of a call: names are the sender's own. */
+  jsonFieldCharactersMax: 200,
+  /** How often the rest of a call that is discarded is looked at. */
+  httpLingerLookMs: 100,
+  /** First room for content whose length is not announced. */
+  httpContentRoomBytes: 1024,
+  /** Header texts that are known to name a party: three ways to write each, and mixed case. */
+  partyTextsRememberedMax: 10_000,
+  /** The name of a party in the parties file. */
+  partyNameCharactersMax: 100,
+  /**
+   * One message to the client of a party, above gRPC's default of 4 MiB: several deliveries come in
+   * one.
+   */
+  clientMessageBytesMax: 16 * 1024 * 1024,
+  /** Calls that are open when a gRPC door closes, before they are cut. */
+  gatewayCloseMsMax: 1_000,
+  /** A call of the client of a party with one answer. */
+  clientCallMs: 20_000,
 } as const
 
 assert(

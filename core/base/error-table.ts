@@ -33,6 +33,7 @@ export type ErrorRow = {
   readonly action: string
 }
 
+// oxlint-disable-next-line max-params -- the columns of the table below, which has one row a line
 const row = (
   id: number,
   duis: string,

@@ -61,4 +61,53 @@ export const storageLimits = {
   natsRevivalStopMsMax: 3_000,
   /** How often it is looked whether that must be. */
   natsRevivalLookMs: 500,
+
+  // ── ledger, feeds and what processes tell one another ──
+  /** Ticks that a feed keeps for receivers that are up to date, and their octets. */
+  feedTicksMax: 256,
+  feedBytesMax: 32 * 1024 * 1024,
+  /** Before deliveries are read again that could not be. */
+  feedRetryMs: 500,
+  /** Headers of one message of a batch: its id and place, and an expectation. */
+  ledgerHeadersBytesMax: 512,
+  /** Before a ledger without a leader is asked again. */
+  ledgerLeaderRetryMs: 250,
+  /** One message of a snapshot: each is flushed by itself, so not too few. */
+  snapshotChunkBytes: 512 * 1024,
+  /** Messages of a snapshot that its reader has in hand. */
+  snapshotPrefetchMessagesMax: 8,
+  /** One value of a cursor store, and the whole of it. */
+  cursorBytesMax: 4096,
+  cursorBucketBytesMax: 64 * 1024 * 1024,
+  /** Attempts at one lease, while other writers come in between. */
+  leaseAttemptsMax: 5,
+  /** Longest wait before a reader of the ledger asks again. */
+  ledgerReadRetryMsMax: 2_000,
+  /** How long a reader's question for more of the ledger stands open. */
+  ledgerPullMs: 30_000,
+  /** Before a cluster is asked again for what it could not make at the start. */
+  ledgerStartRetryMs: 500,
+  /** Transactions that read a local store at one time, all processes together. */
+  storeReadersMax: 64,
+  /** The record of a host's snapshots: 1,024 partitions. */
+  snapshotRecordBytesMax: 512 * 1024,
+  /** The status of one process. */
+  processStatusBytesMax: 512 * 1024,
+  /** One offer of partitions, or answer to it: 1,024 partitions with their nonces. */
+  handoverBytesMax: 128 * 1024,
+  /** How often it is looked whether a nats-server that is not a child has given its store back. */
+  natsEndLookMs: 50,
+  /** How often a nats-server that starts is asked for its greeting. */
+  natsReadyLookMs: 20,
+  /** How often it is looked whether a process that was told to end has ended. */
+  processEndLookMs: 20,
+  /**
+   * Store of an embedded nats-server: the default limit of the ledger, 8 GiB, and as much again for
+   * cursors and files that wait to be compacted.
+   */
+  natsStoreBytesMax: 16 * 1024 ** 3,
+  /** How often a connection with a nats-server is pinged. */
+  natsPingMs: 2_000,
+  /** A connection with a nats-server until it stands. */
+  natsConnectMsMax: 5_000,
 } as const

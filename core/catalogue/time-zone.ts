@@ -3,13 +3,11 @@
  * those of the runtime, by Temporal. Pure: the same name and time give the same answer.
  */
 import { Temporal } from 'temporal-polyfill'
+import { limits } from '../base/limits.ts'
 import type { LocalZone } from '../dlms/axdr/local-time.ts'
 
 const dayMs = 86_400_000
-const nameCharactersMax = 64
 const namePattern = /^(?:[A-Za-z][A-Za-z0-9._+/-]*|[+-]\d{2}:\d{2})$/
-// Zones come with device records, names in other cases too: beyond this many each one is made each time.
-const zonesMax = 1_000
 const zones = new Map<string, LocalZone>()
 
 /** What operators are shown where a name is unknown. */
@@ -20,7 +18,7 @@ export const timeZoneWords =
 export function timeZoneOf(name: string): LocalZone | undefined {
   const known = zones.get(name)
   if (known !== undefined) return known
-  if (name.length > nameCharactersMax || !namePattern.test(name)) return undefined
+  if (name.length > limits.zoneNameCharactersMax || !namePattern.test(name)) return undefined
   let zone: LocalZone
   try {
     zone = new RuledZone(name)
@@ -28,7 +26,7 @@ export function timeZoneOf(name: string): LocalZone | undefined {
     if (fault instanceof RangeError) return undefined
     throw fault
   }
-  if (zones.size < zonesMax) zones.set(name, zone)
+  if (zones.size < limits.zonesRememberedMax) zones.set(name, zone)
   return zone
 }
 

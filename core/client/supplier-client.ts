@@ -10,6 +10,7 @@ import {
   type ClientDuplexStream,
   type ServiceError,
 } from '@grpc/grpc-js'
+import { limits } from '../base/limits.ts'
 import {
   InputGatewayClient,
   type GetRequestStatusResponse,
@@ -30,11 +31,6 @@ import { credentialHeaders, type PartyCredentials } from '../access/credentials.
 import { parseHostPort } from '../base/host-port.ts'
 import { isLoopbackHost } from '../base/loopback.ts'
 import { RequestCounters } from '../base/request-counter.ts'
-
-/**
- * A response may be larger than gRPC's default of 4 MiB: several deliveries come in one message.
- */
-const receiveBytesMax = 16 * 1024 * 1024
 
 /**
  * Busbar's own code in the trailers of a refused call, for example PARTY_UNKNOWN; undefined when
@@ -175,9 +171,9 @@ export class SupplierClient {
   private readonly callMs: number
   private readonly counters = new RequestCounters(() => Date.now())
 
-  constructor({ address, credentials, callMs = 20_000 }: SupplierClientOptions) {
+  constructor({ address, credentials, callMs = limits.clientCallMs }: SupplierClientOptions) {
     const options = {
-      'grpc.max_receive_message_length': receiveBytesMax,
+      'grpc.max_receive_message_length': limits.clientMessageBytesMax,
       // A proxy elsewhere has another loopback. To other machines calls take the way that
       // grpc_proxy, https_proxy, http_proxy and no_proxy describe.
       'grpc.enable_http_proxy': isLoopbackTarget(address) ? 0 : 1,

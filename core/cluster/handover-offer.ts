@@ -2,6 +2,7 @@
  * How one host offers partitions to another on the bus, before it writes the leases that give them away: the other brings its
  * stores up to date first, so that only the last few ticks are left to read when the leases change. JSON: rare and small.
  */
+import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { isHostId } from './lease-record.ts'
@@ -13,9 +14,6 @@ export const handoverSubject = (hostId: string): string => `handover.${hostId}`
 export type Offer = { from: string; partitions: number[] }
 /** A partition that is up to date at the other host, and the nonce by which it knows the lease as given to this life of it. */
 export type Prepared = { partition: number; nonce: string }
-
-/** Octets of one offer or answer: 1,024 partitions with their nonces. */
-const messageBytesMax = 128 * 1024
 
 export const encodeOffer = (offer: Offer): Buffer => Buffer.from(JSON.stringify(offer), 'utf8')
 export const encodePrepared = (prepared: readonly Prepared[]): Buffer =>
@@ -55,7 +53,7 @@ export function decodePrepared(view: Uint8Array): Prepared[] {
 
 function objectIn(view: Uint8Array): Record<string, unknown> {
   try {
-    if (view.length <= messageBytesMax) {
+    if (view.length <= limits.handoverBytesMax) {
       const parsed: unknown = JSON.parse(asBuffer(view).toString('utf8'))
       if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>
     }

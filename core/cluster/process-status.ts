@@ -2,6 +2,7 @@
  * What a host or a wan process says about itself when it is asked on the bus (`status.<its id>`), for `busbar cluster status`. JSON:
  * asked by people.
  */
+import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { isHostId } from './lease-record.ts'
@@ -75,8 +76,6 @@ export const noKeyCounts: KeyCounts = {
 
 export const keyCountFields = ['keyed', 'older', 'unreadable', 'replacing', 'nearEnd'] as const
 
-const statusBytesMax = 512 * 1024
-
 export const encodeHostStatus = (status: HostStatus): Buffer =>
   Buffer.from(JSON.stringify(status), 'utf8')
 
@@ -122,7 +121,7 @@ export function decodeWanStatus(view: Uint8Array): WanStatus {
 /** Empty when it is none. */
 function objectIn(view: Uint8Array): Record<string, unknown> {
   try {
-    if (view.length <= statusBytesMax) {
+    if (view.length <= limits.processStatusBytesMax) {
       const parsed: unknown = JSON.parse(asBuffer(view).toString('utf8'))
       if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>
     }

@@ -2,7 +2,7 @@
  * How far a process with the role `views` has counted, in the cursor store: the ledger does not forget what it has not. JSON: people read
  * it in an emergency.
  */
-import { asBuffer } from '../base/bytes.ts'
+import { asBuffer, emptyBytes } from '../base/bytes.ts'
 import type { CursorStore } from '../ports/ledger.ts'
 
 /** Every tick up to `sequence` is counted and on its disk; written at `atMs`, UTC. */
@@ -36,7 +36,7 @@ export async function viewsCursorsIn(cursors: CursorStore): Promise<ViewsCursor[
 
 function fieldsIn(value: Uint8Array | undefined): { sequence?: unknown; atMs?: unknown } {
   try {
-    const parsed: unknown = JSON.parse(asBuffer(value ?? Buffer.alloc(0)).toString('utf8'))
+    const parsed: unknown = JSON.parse(asBuffer(value ?? emptyBytes).toString('utf8'))
     return typeof parsed === 'object' && parsed !== null ? parsed : {}
   } catch {
     return {}

@@ -24,7 +24,7 @@ import {
   type KeyObject,
 } from 'node:crypto'
 import { assert } from '../base/assert.ts'
-import { asBuffer, copyOf } from '../base/bytes.ts'
+import { asBuffer, copyOf, emptyBytes } from '../base/bytes.ts'
 import type { Random } from '../ports/random.ts'
 
 /** Octets of the authentication tag. [NIST SP 800-38D 5.2.1.2: t = 96] */
@@ -214,15 +214,21 @@ const gcmNames: Readonly<Record<number, CipherGCMTypes>> = {
 }
 const gcmOptions = { authTagLength: tagBytes }
 
+/** What one call of AES-GCM runs under. Borrowed for the call; its owner may fill it for the next one. */
+export type GcmContext = {
+  key: SecretKey
+  ivView: Uint8Array
+  /** Additional authenticated data, in up to two parts, the second behind the first. */
+  aad: Uint8Array
+  moreAad?: Uint8Array | undefined
+}
+
 /**
  * AES-GCM: enciphers `plainView` into `out` at `at`, its tag behind it; returns the offset behind the tag.
- * `aad` and `moreAad` are authenticated one after the other and not written. [NIST SP 800-38D 7.1]
+ * Additional data are authenticated and not written. [NIST SP 800-38D 7.1]
  */
 export function sealGcm(
-  key: SecretKey,
-  ivView: Uint8Array,
-  aad: Uint8Array,
-  moreAad: Uint8Array | undefined,
+  { key, ivView, aad, moreAad }: GcmContext,
   plainView: Uint8Array | undefined,
   out: Uint8Array,
   at: number,
@@ -241,14 +247,11 @@ export function sealGcm(
 }
 
 /**
- * The plaintext of `cipherView` (owned), or undefined when `tagView` does not verify. With `cipherView` undefined only `aad` and
- * `moreAad` are authenticated (GMAC), and the plaintext is empty. [NIST SP 800-38D 7.2]
+ * The plaintext of `cipherView` (owned), or undefined when `tagView` does not verify. With `cipherView` undefined only the
+ * additional data are authenticated (GMAC), and the plaintext is empty. [NIST SP 800-38D 7.2]
  */
 export function openGcm(
-  key: SecretKey,
-  ivView: Uint8Array,
-  aad: Uint8Array,
-  moreAad: Uint8Array | undefined,
+  { key, ivView, aad, moreAad }: GcmContext,
   cipherView: Uint8Array | undefined,
   tagView: Uint8Array,
 ): Buffer | undefined {
@@ -261,7 +264,7 @@ export function openGcm(
   decipher.setAAD(aad)
   if (moreAad !== undefined) decipher.setAAD(moreAad)
   decipher.setAuthTag(tagView)
-  const plain = decipher.update(cipherView ?? nothing)
+  const plain = decipher.update(cipherView ?? emptyBytes)
   try {
     decipher.final()
     return plain
@@ -270,7 +273,6 @@ export function openGcm(
     return undefined
   }
 }
-const nothing = Buffer.alloc(0)
 
 /** The key stream of AES-GCM without authentication over `view`: enciphers and deciphers alike. Owned. */
 export function streamGcm(key: SecretKey, ivView: Uint8Array, view: Uint8Array): Buffer {

@@ -101,7 +101,8 @@ export class SealingVault implements KeyVault {
     const id = bytesOfEui64(device)
     authenticate(kek.nonces, id, plain).copy(out, sealedNonceAt, 0, ivBytes)
     const { nonce, head } = partsOf(out)
-    sealGcm(kek.sealing, nonce, Buffer.concat([purpose, id]), head, plain, out, sealedHeadBytes)
+    const aad = Buffer.concat([purpose, id])
+    sealGcm({ key: kek.sealing, ivView: nonce, aad, moreAad: head }, plain, out, sealedHeadBytes)
     plain.fill(0)
     return out
   }
@@ -129,7 +130,8 @@ export class SealingVault implements KeyVault {
     const { nonce, head } = partsOf(sealed)
     const cipher = sealed.subarray(sealedHeadBytes, sealed.length - tagBytes)
     const aad = Buffer.concat([purpose, bytesOfEui64(device)])
-    const plain = openGcm(kek.sealing, nonce, aad, head, cipher, sealed.subarray(-tagBytes))
+    const context = { key: kek.sealing, ivView: nonce, aad, moreAad: head }
+    const plain = openGcm(context, cipher, sealed.subarray(-tagBytes))
     if (plain === undefined)
       throw new BrokerError('KEYS_SEALED_UNREADABLE', 'changed, or sealed for another device')
     try {

@@ -4,6 +4,8 @@
  * that the facts of a partition form a hash chain.
  */
 import { hash as digest } from 'node:crypto'
+import { limits } from '../base/limits.ts'
+import { emptyBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { checkEnvelope, readSafeU64, writeSafeU64 } from './envelope.ts'
 import { checkVersion } from './version.ts'
@@ -72,19 +74,14 @@ export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number
   }
 }
 
-const noBytes = Buffer.alloc(0)
-// Room that a writer starts with, and keeps from one frame to the next.
-const startBytes = 4096
-const keptBytesMax = 1024 * 1024
-
 /**
  * A growing buffer in which one frame is gathered: each envelope is copied once, into its place. The frame is either taken (owned by
  * the caller, the writer starts anew) or lent and cleared (one buffer serves frame after frame).
  */
 export class FrameWriter {
-  private buffer: Buffer = noBytes
+  private buffer: Buffer = emptyBytes
   private used = 0
-  private wantedBytes = startBytes
+  private wantedBytes: number = limits.frameStartBytes
   /** Envelopes written since the last `take` or `clear`. */
   count = 0
 
@@ -116,8 +113,11 @@ export class FrameWriter {
   take(): Buffer {
     const frame = this.buffer.subarray(0, this.used)
     // The next one is likely to be about as large.
-    this.wantedBytes = Math.max(startBytes, Math.min(this.used, keptBytesMax))
-    this.buffer = noBytes
+    this.wantedBytes = Math.max(
+      limits.frameStartBytes,
+      Math.min(this.used, limits.frameKeptBytesMax),
+    )
+    this.buffer = emptyBytes
     this.used = this.count = 0
     return frame
   }
@@ -129,7 +129,7 @@ export class FrameWriter {
 
   /** Forgets the frame and keeps its buffer for the next. */
   clear(): void {
-    if (this.buffer.length > keptBytesMax) this.buffer = noBytes
+    if (this.buffer.length > limits.frameKeptBytesMax) this.buffer = emptyBytes
     this.used = this.count = 0
   }
 }

@@ -23,7 +23,7 @@ import { Responses } from './delivery/responses.ts'
 export type GatewayPorts = {
   bus: Bus
   directory: OwnerDirectory
-  ledger: DeliveryFeed
+  feed: DeliveryFeed
   cursors: CursorStore
   responses: ResponseLookup
   parties: Parties

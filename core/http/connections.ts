@@ -57,7 +57,7 @@ export class HttpConnection {
     const look = (): void => {
       const isOver = systemClock.elapsedMs() >= endMs
       if (isOver || socket.bytesRead - before > limits.httpLingerBytesMax) socket.destroy()
-      else disarm = systemClock.at(systemClock.now() + lookMs, look)
+      else disarm = systemClock.at(systemClock.now() + limits.httpLingerLookMs, look)
     }
     look()
     socket.once('close', () => disarm())
@@ -65,8 +65,6 @@ export class HttpConnection {
     socket.resume()
   }
 }
-
-const lookMs = 100
 
 /** A whole answer as text, for a peer whose call the framework did not see. */
 export function answerText(answer: HttpAnswer): string {

@@ -5,6 +5,8 @@
  * @source RFC 9110 8.3, 8.4, 10.1.1, 15.5.14, 15.5.16; Accept-Post: Linked Data Platform 7.1
  */
 import type { IncomingMessage } from 'node:http'
+import { limits } from '../base/limits.ts'
+import { emptyBytes } from '../base/bytes.ts'
 import type { BytesHeld } from '../base/bytes-in-flight.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import type { JsonFault } from './json-body.ts'
@@ -77,10 +79,6 @@ export function announcedFault(
 const tooLarge = (bytesMax: number): CallFault =>
   new CallFault('REQUEST_SIZE_EXCEEDED', { detail: `the body has more than ${bytesMax} octets` })
 
-const emptyRoom = Buffer.alloc(0)
-/** First room for content whose length is not announced. */
-const roomBytes = 1024
-
 /**
  * Content while it is read. It is gathered in one buffer: a client that sends single octets must
  * not cost an object each. Room is counted, not octets: that is what is held.
@@ -89,7 +87,7 @@ export class Gathering {
   private readonly held: BytesHeld
   private readonly bytesMax: number
   private readonly roomMin: number
-  private room: Buffer = emptyRoom
+  private room: Buffer = emptyBytes
   private used = 0
 
   /**
@@ -99,7 +97,10 @@ export class Gathering {
   constructor(held: BytesHeld, bytesMax: number, announced: number) {
     this.held = held
     this.bytesMax = bytesMax
-    this.roomMin = announced > 0 && announced < roomBytes ? announced : roomBytes
+    this.roomMin =
+      announced > 0 && announced < limits.httpContentRoomBytes
+        ? announced
+        : limits.httpContentRoomBytes
   }
 
   /** Copies `chunkView`, or says why the call is rejected. */

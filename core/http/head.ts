@@ -48,13 +48,12 @@ const malformed = (detail: string): CallFault => new CallFault('REQUEST_HTTP_MAL
  * Place in `singleHeaders` by the name as it is written, -1 for others; callers use few spellings.
  */
 const placeOf = new Map<string, number>()
-const spellingsMax = 1_000
 
 function placeIn(name: string): number {
   const known = placeOf.get(name)
   if (known !== undefined) return known
   const place = singleHeaders.indexOf(name.toLowerCase() as SingleHeader)
-  if (placeOf.size < spellingsMax) placeOf.set(name, place)
+  if (placeOf.size < limits.httpHeaderSpellingsMax) placeOf.set(name, place)
   return place
 }
 

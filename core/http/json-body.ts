@@ -24,8 +24,6 @@ export type ParsedJson = { value: unknown } | JsonFault
 /** Digits that a double holds whatever they are. */
 const exactDigits = 15
 const numberText = /[-+.\deE]*/y
-/** Names are the sender's own: so much of a path is shown. */
-const fieldCharactersMax = 200
 
 /**
  * The value of the JSON document in `octets`, which are borrowed. Members named __proto__ are
@@ -178,7 +176,7 @@ class Look {
         typeof place === 'number' ? `${text}[${place}]` : text === '' ? place : `${text}.${place}`,
       '',
     )
-    return path === '' ? undefined : path.slice(0, fieldCharactersMax)
+    return path === '' ? undefined : path.slice(0, limits.jsonFieldCharactersMax)
   }
 }
 

@@ -7,7 +7,8 @@
  * `code`.
  * @source RFC 9457 (problem details); the types are described at GET /problems/{code} of each door
  */
-import { errorTable, explain, type ErrorCode, type GrpcStatus } from '../base/error-table.ts'
+import { errorTable, explain, type ErrorCode } from '../base/error-table.ts'
+import { httpStatusOf } from '../base/http-status.ts'
 import { retryHintMs } from '../base/retry-hint.ts'
 import { jsonName, type Violation } from '../base/violation.ts'
 import { systemRandom } from '../ports/random.ts'
@@ -29,38 +30,6 @@ export type HttpAnswer = {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** HTTP statuses of the error table's gRPC statuses. */
-export const httpStatusOf: Readonly<Record<GrpcStatus, number>> = {
-  OK: 200,
-  INVALID_ARGUMENT: 400,
-  OUT_OF_RANGE: 400,
-  UNAUTHENTICATED: 401,
-  PERMISSION_DENIED: 403,
-  NOT_FOUND: 404,
-  ALREADY_EXISTS: 409,
-  ABORTED: 409,
-  FAILED_PRECONDITION: 409,
-  RESOURCE_EXHAUSTED: 429,
-  INTERNAL: 500,
-  UNIMPLEMENTED: 501,
-  UNAVAILABLE: 503,
-  DEADLINE_EXCEEDED: 504,
-}
-
-/** HTTP has statuses of its own for these, which gRPC lacks. */
-const ownStatusOf: { readonly [code in ErrorCode]?: number } = {
-  REQUEST_SIZE_EXCEEDED: 413,
-  RESPONSE_NOT_KEPT: 410,
-  REQUEST_METHOD_UNSUPPORTED: 405,
-  REQUEST_HOST_UNKNOWN: 421,
-  REQUEST_HEADERS_EXCEEDED: 431,
-  REQUEST_TIMED_OUT: 408,
-}
-
-/** The HTTP status of a rejection with `code`. */
-export const statusOf = (code: ErrorCode): number =>
-  ownStatusOf[code] ?? httpStatusOf[errorTable[code].grpc]
-
 const mark = systemRandom.bytes(10).toString('hex')
 let occurrences = 0
 
@@ -74,18 +43,27 @@ export function occurrenceUri(): string {
   return `urn:uuid:${mark.slice(0, 8)}-${mark.slice(8, 12)}-8${mark.slice(12, 15)}-8${mark.slice(15, 18)}-0000${count}`
 }
 
-// What is the same for every problem of a code and a status is made once.
-const heads = new Map<string, string>()
+/** What every problem of one name has in common: a code of the error table, or an outcome of a newer Busbar. */
+export type ProblemType = {
+  readonly name: string
+  readonly title: string
+  readonly status: number
+  readonly responseCode: string
+  /** What happened and what to do, for people. */
+  readonly message: string
+}
 
-/** `"type":…,"title":…,"status":…` of a problem; `name` is its code, also one of a newer Busbar. */
-export function problemHead(name: string, title: string, status: number): string {
-  const key = `${name} ${status}`
-  let head = heads.get(key)
-  if (head === undefined) {
-    head = `"type":"${problemsPath}/${name}","title":${JSON.stringify(title)},"status":${status}`
-    heads.set(key, head)
+const types = new Map<ErrorCode, ProblemType>()
+
+/** The type of the problems with `code`; made once. */
+export function problemTypeOf(code: ErrorCode): ProblemType {
+  let type = types.get(code)
+  if (type === undefined) {
+    const { meaning: title, duis: responseCode } = errorTable[code]
+    type = { name: code, title, status: httpStatusOf(code), responseCode, message: explain(code) }
+    types.set(code, type)
   }
-  return head
+  return type
 }
 
 export type ProblemParts = {
@@ -96,12 +74,16 @@ export type ProblemParts = {
   /** Instead of the one of the code. */
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
+  /** Before the call is repeated, ms; instead of the hint of the code. 0 for no hint. */
+  readonly retryMs?: number
   /** Further members of the problem. */
   readonly members?: Readonly<Record<string, unknown>>
+  /** The same as JSON text, each behind a comma. */
+  readonly membersJson?: string
 }
 
 /** Violations by the names of JSON, as a member that may be absent. */
-export const violationsMember = (
+const violationsMember = (
   violations: readonly Violation[],
 ): { violations?: readonly Violation[] } =>
   violations.length === 0
@@ -109,23 +91,29 @@ export const violationsMember = (
     : { violations: violations.map((one) => ({ ...one, field: jsonName(one.field) })) }
 
 /** The answer to a call that is rejected as a whole. */
-export function problemOf(code: ErrorCode, parts: ProblemParts = {}): HttpAnswer {
-  const { detail, violations = [], status = statusOf(code), headers, members } = parts
-  const row = errorTable[code]
-  const retryMs = retryHintMs(code)
+export const problemOf = (code: ErrorCode, parts: ProblemParts = {}): HttpAnswer =>
+  problemOfType(problemTypeOf(code), { retryMs: retryHintMs(code), ...parts })
+
+/** The same for any type of problem. */
+export function problemOfType(type: ProblemType, parts: ProblemParts): HttpAnswer {
+  const { detail, violations = [], status = type.status, headers } = parts
+  const { retryMs = 0, members, membersJson = '' } = parts
   const own = {
+    type: `${problemsPath}/${type.name}`,
+    title: type.title,
+    status,
     ...(detail !== undefined && { detail }),
     instance: occurrenceUri(),
-    code,
-    responseCode: row.duis,
-    message: explain(code),
+    code: type.name,
+    responseCode: type.responseCode,
+    message: type.message,
     ...violationsMember(violations),
     ...(retryMs > 0 && { retryAfterMs: retryMs }),
     ...members,
   }
   return {
     status,
-    body: `{${problemHead(code, row.meaning, status)},${JSON.stringify(own).slice(1)}`,
+    body: `${JSON.stringify(own).slice(0, -1)}${membersJson}}`,
     retryAfterSeconds: Math.ceil(retryMs / 1000),
     // A client that is not identified is to be told how it can be [RFC 9110 11.6.1].
     ...((headers !== undefined || status === 401) && {
@@ -140,7 +128,7 @@ const challenge = 'Busbar header="x-busbar-party"'
 export function problemDescription(code: string): string | undefined {
   if (!Object.hasOwn(errorTable, code)) return undefined
   const { meaning, action, duis, fault, retry } = errorTable[code as ErrorCode]
-  const status = statusOf(code as ErrorCode)
+  const status = httpStatusOf(code as ErrorCode)
   return JSON.stringify({ code, title: meaning, action, status, responseCode: duis, fault, retry })
 }
 

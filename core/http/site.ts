@@ -5,6 +5,7 @@
  * rebinding). Pure.
  * @source RFC 9110 7.2, 7.4; RFC 9112 3.2; RFC 6454; Fetch Metadata Request Headers
  */
+import { limits } from '../base/limits.ts'
 export type SiteOptions = {
   /** What the door listens on, without brackets: an address or a name. */
   readonly listenHost: string
@@ -23,8 +24,6 @@ const authorityText = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/
 const loopbackHost = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 const wildcardHost = /^(0\.0\.0\.0|\[::\])$/
 const addressHost = /^(\d{1,3}(\.\d{1,3}){3}|\[.*\])$/
-/** Texts of headers whose meaning is remembered: callers use few, and cannot make it grow. */
-const rememberedMax = 1_000
 
 /** A host as browsers write it, so that ::1 and 0:0::1 are one; undefined for other text. */
 function authorityOf(text: string): Authority | undefined {
@@ -57,7 +56,8 @@ export class Site {
     const authority = authorityOf(text)
     const fault =
       authority === undefined ? 'malformed' : this.isOurs(authority) ? undefined : 'unknown'
-    if (fault === undefined && this.remembered.size < rememberedMax) this.remembered.add(text)
+    if (fault === undefined && this.remembered.size < limits.httpHostsRememberedMax)
+      this.remembered.add(text)
     return fault
   }
 

@@ -2,6 +2,7 @@
  * Keys of a device as operators write them: hexadecimal digits for symmetric keys; PEM for private keys of curves and for certificates of
  * the device, or hexadecimal digits for scalars and points. They become opaque here, before anything else sees them; no fault shows what was written.
  */
+import { emptyBytes } from '../base/bytes.ts'
 import { PrivateKey, PublicKey, readCertificate, SecretKey, type Curve } from '../crypto/crypto.ts'
 import type { DeviceKeys } from '../crypto/key-vault.ts'
 
@@ -52,7 +53,8 @@ export function deviceKeysOf(
     key?.curve === curve ? key : undefined
   take(
     symmetric,
-    (text) => (text.length === 2 * keyBytes ? SecretKey.of(octetsIn(text) ?? nothing) : undefined),
+    (text) =>
+      text.length === 2 * keyBytes ? SecretKey.of(octetsIn(text) ?? emptyBytes) : undefined,
     `hexadecimal digits for ${keyBytes} octets`,
   )
   const named = (what: string): string =>
@@ -76,8 +78,6 @@ export function deviceKeysOf(
   )
   return keys as DeviceKeys
 }
-
-const nothing = Buffer.alloc(0)
 
 function octetsIn(text: string): Buffer | undefined {
   return /^([0-9a-fA-F]{2})+$/.test(text) ? Buffer.from(text, 'hex') : undefined

@@ -3,6 +3,7 @@
  * HDLC is written. A device record names a profile; several are joined by `+`, the later one wins. A model that deviates in a new way
  * is a row here.
  */
+import { limits } from '../base/limits.ts'
 import { Conformance } from '../dlms/apdu/constants.ts'
 import type { HdlcParameters } from '../dlms/framing/hdlc/parameters.ts'
 import type { SecurityProfile } from '../dlms/security/policy.ts'
@@ -280,8 +281,6 @@ export const deviceProfiles = {
 export type DeviceProfileName = keyof typeof deviceProfiles
 
 const joined = new Map<string, DeviceProfile>([['', standard]])
-// Names come with device records: more combinations than this are made anew each time.
-const joinedMax = 1_000
 
 /** The profile of this name, or of several joined by `+`; the standard one for none, undefined for an unknown name. Shared. */
 export function deviceProfileOf(name = ''): DeviceProfile | undefined {
@@ -302,7 +301,7 @@ export function deviceProfileOf(name = ''): DeviceProfile | undefined {
       }),
     }
   }
-  if (joined.size < joinedMax) joined.set(name, profile)
+  if (joined.size < limits.profilesJoinedMax) joined.set(name, profile)
   return profile
 }
 

@@ -10,6 +10,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
 import { bareHost } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
+import { authenticatedEncrypted, Mechanism, Protection } from '../dlms/security/suite.ts'
 import type { DeviceKeys } from '../crypto/key-vault.ts'
 import { isSealedKeys } from '../crypto/sealed-keys.ts'
 import { Transport, type DeviceAddress, type DeviceSecurity } from '../ports/wan.ts'
@@ -54,11 +55,9 @@ export type DeviceEntry = { key: Eui64; record: DeviceRecord; keys?: DeviceKeys 
 /** Why a record is none: every fault, one sentence each, naming the field. Belongs to DEVICE_RECORD_MALFORMED. */
 export type DeviceRecordFault = { faults: string[] }
 
-// A low-level security secret is an octet string of the meter's; 64 octets is more than any meter takes.
-const secretBytesMax = 64
-const hostCharactersMax = 253
 const titleBytes = 8
-const protections: readonly unknown[] = [0, 0x10, 0x20, 0x30]
+const { AUTHENTICATED, ENCRYPTED } = Protection
+const protections: readonly unknown[] = [0, AUTHENTICATED, ENCRYPTED, authenticatedEncrypted]
 const addressFields = [
   'host',
   'port',
@@ -139,7 +138,13 @@ function readSecurity(raw: unknown, faults: string[]): DeviceSecurity | undefine
   const deviceTitle = title('deviceTitle')
   return {
     suite: checkInteger(raw['suite'], 0, 2, `${where}.suite`, faults) as 0 | 1 | 2,
-    mechanism: checkInteger(raw['mechanism'], 0, 7, `${where}.mechanism`, faults),
+    mechanism: checkInteger(
+      raw['mechanism'],
+      Mechanism.NONE,
+      Mechanism.HIGH_ECDSA,
+      `${where}.mechanism`,
+      faults,
+    ),
     protection: protection as number,
     clientTitle: clientTitle ?? Buffer.alloc(titleBytes),
     ...(deviceTitle && { deviceTitle }),
@@ -182,7 +187,9 @@ function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordF
   // In brackets, as an IPv6 address stands in front of a port.
   const host = typeof raw['host'] === 'string' ? bareHost(raw['host']) : undefined
   const isHost =
-    typeof host === 'string' && host.length <= hostCharactersMax && /^[0-9A-Za-z.:_%-]+$/.test(host)
+    typeof host === 'string' &&
+    host.length <= limits.hostCharactersMax &&
+    /^[0-9A-Za-z.:_%-]+$/.test(host)
   if (!isHost) faults.push('address.host must be a host name or an IP address')
   const address: DeviceAddress = {
     host: isHost ? host : '',
@@ -190,7 +197,7 @@ function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordF
     logicalDevice: checkInteger(raw['logicalDevice'], 1, 65_535, 'address.logicalDevice', faults),
     client: checkInteger(raw['client'], 1, 65_535, 'address.client', faults),
   }
-  const secret = readOctets(raw['secret'], 1, secretBytesMax, 'address.secret', faults)
+  const secret = readOctets(raw['secret'], 1, limits.deviceSecretBytesMax, 'address.secret', faults)
   if (secret !== undefined) address.secret = secret
   const { transport } = raw
   if (transport !== undefined && transport !== null) {

@@ -5,6 +5,7 @@
 import { StorageType } from '@nats-io/jetstream'
 import { Kvm, type KV } from '@nats-io/kv'
 import type { NatsConnection } from '@nats-io/transport-node'
+import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { decodeCursor, deliveryIdOf, encodeCursor } from '../envelope/delivery-id.ts'
 import { systemClock } from '../ports/clock.ts'
@@ -24,8 +25,6 @@ export type CursorStoreOptions = {
 }
 
 export const cursorBucketNameDefault = 'CURSORS'
-const cursorBytesMax = 4096
-const bucketBytesMax = 64 * 1024 * 1024
 
 class KvCursorStore implements CursorStore {
   private readonly bucket: KV
@@ -81,10 +80,10 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
         history: 1,
         storage: StorageType.File,
         replicas,
-        maxValueSize: cursorBytesMax,
+        maxValueSize: limits.cursorBytesMax,
         // A replica that has not caught up would answer with an old cursor.
         allow_direct: false,
-        max_bytes: options.bytesMax ?? bucketBytesMax,
+        max_bytes: options.bytesMax ?? limits.cursorBucketBytesMax,
       })
       return (await bucket.status()).storage === StorageType.File
     }
@@ -93,7 +92,12 @@ export async function createCursorStore(options: CursorStoreOptions): Promise<Cu
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
     const what = `cursors, bucket ${name},`
-    throw await creationFault(options.connection, what, options.bytesMax ?? bucketBytesMax, cause)
+    throw await creationFault(
+      options.connection,
+      what,
+      options.bytesMax ?? limits.cursorBucketBytesMax,
+      cause,
+    )
   }
   if (!isOnFile)
     throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `bucket ${name}: storage is not file`)

@@ -14,7 +14,7 @@ import { TimeoutError, type NatsConnection } from '@nats-io/transport-node'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import { systemClock, type Clock } from '../ports/clock.ts'
+import { pause, systemClock, type Clock } from '../ports/clock.ts'
 import type {
   Committed,
   CommitRefusal,
@@ -79,12 +79,8 @@ export type JetStreamLedgerOptions = Partial<LedgerStreamOptions> &
 
 export const subjectPrefixDefault = 'busbar'
 
-// Headers of one message of a batch: its id and place, and an expectation.
-const headersBytesMax = 512
-
 // err_code of the server: JetStream has no leader.
 const noLeaderCode = 10008
-const noLeaderRetryMs = 250
 
 /** False when the server had no leader to ask. */
 const isAnswer = (answer: unknown): boolean =>
@@ -273,7 +269,7 @@ export class JetStreamLedger implements Ledger {
 
   /** Largest payload of one message, octets: the server's limit less room for headers. */
   get messageBytesMax(): number {
-    return (this.connection.info?.max_payload ?? 1024 * 1024) - headersBytesMax
+    return (this.connection.info?.max_payload ?? 1024 * 1024) - limits.ledgerHeadersBytesMax
   }
 
   async commit(entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal> {
@@ -449,9 +445,7 @@ export class JetStreamLedger implements Ledger {
         const answer = reply.json<unknown>()
         this.health.report(operation, isAnswer(answer))
         if (isAnswer(answer) || leftMs <= limits.ledgerAskMs) return answer
-        await new Promise<void>(
-          (resolve) => void this.clock.at(this.clock.now() + noLeaderRetryMs, resolve),
-        )
+        await pause(this.clock, limits.ledgerLeaderRetryMs)
       } catch (cause) {
         this.health.report(operation, false)
         if (leftMs > limits.ledgerAskMs && cause instanceof TimeoutError) continue
@@ -462,8 +456,8 @@ export class JetStreamLedger implements Ledger {
 
   /** A frame that the server does not take could be neither written nor left out. */
   private checkPayload(): void {
-    const found = this.messageBytesMax + headersBytesMax
-    const needed = limits.frameBytesMax + headersBytesMax
+    const found = this.messageBytesMax + limits.ledgerHeadersBytesMax
+    const needed = limits.frameBytesMax + limits.ledgerHeadersBytesMax
     if (found < needed)
       throw new BrokerError(
         'LEDGER_SETTINGS_UNSAFE',

@@ -34,7 +34,6 @@ export type TakeLeaseOptions = {
   random?: Random | undefined
 }
 
-const attemptsMax = 5
 const leasesPerSealMax = limits.ledgerBatchMessagesMax - 1
 
 /**
@@ -60,7 +59,7 @@ export async function takeLease(
   const subject = leaseSubject(partition)
   const data = encodeLease(record)
   let detail = ''
-  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+  for (let attempt = 0; attempt < limits.leaseAttemptsMax; attempt++) {
     const found = await ledger.lastOn(subject)
     const held = found && decodeLease(found.data)
     if (found && held) {

@@ -1,6 +1,6 @@
 /**
  * Sorts ticks by party for output gateways, station 13: follows the ledger's ticks once for the whole process and gives each
- * receiver the frames of its party, `out.<party>`, as if these stood on a subject of their own.
+ * receiver the frames of its party.
  *
  *   ticks ─▶ tail ─▶ cache of the latest ─┐
  *              └──▶ index of each party ───┴─▶ a reader at each receiver's own pace
@@ -8,20 +8,18 @@
  * A party is indexed from the first time that somebody asks for it: the past is scanned once from where its cursor stands, and the tail
  * keeps the index from then on. A reader that is slow holds up nobody: it finds its place in the index and reads older ticks again.
  */
-import { readEui64, type Eui64 } from '../base/eui64.ts'
+import { textOfEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { partyFramesOf } from '../envelope/tick-message.ts'
-import { systemClock, type Clock } from '../ports/clock.ts'
+import { pause, systemClock, type Clock } from '../ports/clock.ts'
 import {
   tickSubjects,
   type DeliveryFeed,
+  type DeliveryFrame,
   type Ledger,
   type LedgerMessage,
 } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-
-const partyOf = (subject: string): Eui64 =>
-  readEui64(Buffer.from(subject.slice('out.'.length), 'hex'))
 
 export type PartyFeedOptions = {
   ledger: Ledger
@@ -44,11 +42,6 @@ type PartyIndex = { from: number; sequences: number[]; isComplete: boolean }
 
 /** What a tick holds for whom; frames borrow from the message they came in, which they keep alive. */
 type Tick = { frames: ReadonlyMap<Eui64, Buffer>; bytes: number }
-
-/** Ticks kept for readers that are up to date, and their octets. */
-const cachedTicksMax = 256
-const cachedBytesMax = 32 * 1024 * 1024
-const retryMs = 500
 
 export class PartyFeed implements DeliveryFeed {
   private readonly ledger: Ledger
@@ -98,15 +91,13 @@ export class PartyFeed implements DeliveryFeed {
     for (const party of [...this.waiting.keys()]) this.tell(party)
   }
 
-  /** See Ledger.follow; `subject` is `out.<party>`. */
   follow(
-    subject: string,
+    party: Eui64,
     fromSequence: number,
-    onMessage: (message: LedgerMessage) => void | Promise<void>,
+    onFrame: (frame: DeliveryFrame) => void | Promise<void>,
   ): Promise<{ close(): Promise<void> }> {
-    const party = partyOf(subject)
     const reader = { isClosed: false }
-    const running = this.read(party, subject, fromSequence, onMessage, reader)
+    const running = this.read(party, fromSequence, onFrame, reader)
     return Promise.resolve({
       close: async () => {
         reader.isClosed = true
@@ -116,21 +107,18 @@ export class PartyFeed implements DeliveryFeed {
     })
   }
 
-  /** The last frame of the party at or behind `fromSequence`; see DeliveryFeed. */
-  async lastOn(subject: string, fromSequence: number): Promise<LedgerMessage | undefined> {
-    const party = partyOf(subject)
+  async lastOf(party: Eui64, fromSequence: number): Promise<DeliveryFrame | undefined> {
     const index = await this.indexOf(party, fromSequence)
     const sequence = index.sequences.at(-1)
     if (sequence === undefined || sequence < fromSequence) return undefined
     const frame = (await this.framesAt(sequence)).get(party)
-    return frame && { subject, sequence, data: frame }
+    return frame && { sequence, data: frame }
   }
 
   private async read(
     party: Eui64,
-    subject: string,
     fromSequence: number,
-    onMessage: (message: LedgerMessage) => void | Promise<void>,
+    onFrame: (frame: DeliveryFrame) => void | Promise<void>,
     reader: { isClosed: boolean },
   ): Promise<void> {
     let next = fromSequence
@@ -147,14 +135,15 @@ export class PartyFeed implements DeliveryFeed {
           party,
         )
         if (reader.isClosed) return
-        if (frame !== undefined) await onMessage({ subject, sequence, data: frame })
+        if (frame !== undefined) await onFrame({ sequence, data: frame })
         next = sequence + 1
       } catch (fault) {
         // The ledger is away; what is not read now is read later.
-        this.log.warn({ subject, fault: String(fault) }, 'deliveries cannot be read for the moment')
-        await new Promise<void>(
-          (resolve) => void this.clock.at(this.clock.now() + retryMs, resolve),
+        this.log.warn(
+          { party: textOfEui64(party), fault: String(fault) },
+          'deliveries cannot be read for the moment',
         )
+        await pause(this.clock, limits.feedRetryMs)
       }
     }
   }
@@ -216,7 +205,7 @@ export class PartyFeed implements DeliveryFeed {
     this.cache.set(sequence, tick)
     this.cachedBytes += tick.bytes
     for (const [oldest, { bytes }] of this.cache) {
-      if (this.cache.size <= cachedTicksMax && this.cachedBytes <= cachedBytesMax) return
+      if (this.cache.size <= limits.feedTicksMax && this.cachedBytes <= limits.feedBytesMax) return
       this.cache.delete(oldest)
       this.cachedBytes -= bytes
     }

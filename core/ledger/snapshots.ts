@@ -33,11 +33,6 @@ export const snapshotBucketNameDefault = 'SNAPSHOTS'
 export const snapshotBytesMaxOf = (ledgerBytesMax: number): number =>
   Math.max(256 * 1024 ** 2, Math.floor(ledgerBytesMax / 4))
 
-/** Octets of one message: each is flushed by itself, so not too few. */
-const chunkBytes = 512 * 1024
-/** Messages that a reader has in hand. */
-const prefetchMessagesMax = 8
-
 const unavailable = (what: string, cause: unknown): BrokerError =>
   new BrokerError('BROKER_LEDGER_UNAVAILABLE', what, { cause })
 
@@ -75,9 +70,13 @@ class ObjectSnapshots implements SnapshotStore {
       },
     })
     try {
-      await this.bucket.put({ name, options: { max_chunk_size: chunkBytes } }, source, {
-        timeout: limits.ledgerAskMsMax,
-      })
+      await this.bucket.put(
+        { name, options: { max_chunk_size: limits.snapshotChunkBytes } },
+        source,
+        {
+          timeout: limits.ledgerAskMsMax,
+        },
+      )
     } catch (cause) {
       await iterator.return?.().catch(() => undefined)
       if (ownFault !== undefined) throw ownFault
@@ -109,7 +108,7 @@ class ObjectSnapshots implements SnapshotStore {
       subject: found.nuid,
       fromSequence: 1,
       isBounded: true,
-      prefetchMessagesMax,
+      prefetchMessagesMax: limits.snapshotPrefetchMessagesMax,
       onMessage: ({ data }) => {
         hash.update(data)
         return onChunk(data)

@@ -64,8 +64,6 @@ const refusal = (error: ApiError | undefined): BrokerError =>
 export const messageNotFoundCode = 10037
 
 const nanosOfMs = (ms: number): number => ms * 1_000_000
-const retryDelayMsMax = 2_000
-const pullExpiryMs = 30_000
 
 export class SubjectReader {
   /**
@@ -181,7 +179,7 @@ export class SubjectReader {
       max_deliver: -1,
       mem_storage: true,
       num_replicas: 1,
-      inactive_threshold: nanosOfMs(2 * pullExpiryMs),
+      inactive_threshold: nanosOfMs(2 * limits.ledgerPullMs),
     }
     try {
       if (this.wasCreated) await this.options.verify?.()
@@ -212,7 +210,7 @@ export class SubjectReader {
           }),
         )
       }
-      const delayMs = Math.min(retryDelayMsMax, 25 * 2 ** this.attempts++)
+      const delayMs = Math.min(limits.ledgerReadRetryMsMax, 25 * 2 ** this.attempts++)
       this.cancelRetry = clock.at(clock.now() + delayMs, () => void this.create())
     }
   }
@@ -263,7 +261,7 @@ export class SubjectReader {
       batch,
       // The largest message the server takes fits, whatever its headers.
       max_bytes: (connection.info?.max_payload ?? 8 * 1024 * 1024) + 64 * 1024,
-      expires: nanosOfMs(pullExpiryMs),
+      expires: nanosOfMs(limits.ledgerPullMs),
       idle_heartbeat: nanosOfMs(limits.ledgerHeartbeatMs),
     }
     connection.publish(

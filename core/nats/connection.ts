@@ -15,7 +15,7 @@ import {
 } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
-import type { Clock } from '../ports/clock.ts'
+import { pause, type Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 
 /** Fenced batches over several subjects were measured on this one; older ones have bugs there. */
@@ -32,9 +32,9 @@ const steadiness = {
   reconnectJitter: 50,
   reconnectJitterTLS: 200,
   // A server that hangs without closing, or was cut off, is found out after two of these; one that does not greet in time is left for the next.
-  pingInterval: 2_000,
+  pingInterval: limits.natsPingMs,
   maxPingOut: 2,
-  timeout: 5_000,
+  timeout: limits.natsConnectMsMax,
   // A stack trace for each request would cost more than the request.
   noAsyncTraces: true,
 } as const satisfies NodeConnectionOptions
@@ -83,12 +83,11 @@ export async function insist<T>(
     try {
       return await make()
     } catch (cause) {
-      if (clock.elapsedMs() + retryMs > deadlineMs) throw cause
-      await new Promise<void>((resolve) => void clock.at(clock.now() + retryMs, resolve))
+      if (clock.elapsedMs() + limits.ledgerStartRetryMs > deadlineMs) throw cause
+      await pause(clock, limits.ledgerStartRetryMs)
     }
   }
 }
-const retryMs = 500
 
 /**
  * Tells when the connection goes and comes back. One loop over the library's notices for everybody

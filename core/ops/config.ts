@@ -51,6 +51,15 @@ function freezeDeep<T extends object>(value: T): T {
   return Object.freeze(value)
 }
 
+/** An address that two doors are given. */
+function sharedAddressOf({ grpc, http, ops, dialIn }: BrokerConfig): string | undefined {
+  const doors = [grpc, http, ops, ...(dialIn ? [dialIn] : [])]
+  const addresses = doors.map(({ host, port }) => formatHostPort(host, port))
+  return addresses.find(
+    (address, index) => !address.endsWith(':0') && addresses.indexOf(address) !== index,
+  )
+}
+
 /**
  * Compiles the configuration.
  *
@@ -73,15 +82,11 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   const dialInNames = read(settings.dialInNames)
   const keys = read(settings.keyEncryptionKey)
   const keyFile = read(settings.keyEncryptionKeyFile)
-  if (keys?.length && keyFile) {
-    const { keyEncryptionKey, keyEncryptionKeyFile } = settings
-    faults.push(`${keyEncryptionKey.env} and ${keyEncryptionKeyFile.env} are both given; give one`)
-  }
+  const oneOf = (one: Setting, other: Setting): void =>
+    void faults.push(`${one.env} and ${other.env} are both given; give one`)
+  if (keys?.length && keyFile) oneOf(settings.keyEncryptionKey, settings.keyEncryptionKeyFile)
   const join = read(settings.join)
-  if (url && join) {
-    const { natsUrl: one, join: other } = settings
-    faults.push(`${one.env} and ${other.env} are both given; give one`)
-  }
+  if (url && join) oneOf(settings.natsUrl, settings.join)
   const joinedDir = join ? resolve(source.workingDir, join) : undefined
   if (joinedDir !== undefined && joinedDir === resolve(source.workingDir, dataDir ?? '')) {
     const { env } = settings.dataDir
@@ -123,15 +128,9 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     actorIdleMs: read(settings.actorIdleMs),
     logLevel: read(settings.logLevel),
   }
-  if (faults.length === 0) {
-    const doors = [config.grpc, config.http, config.ops, ...(config.dialIn ? [config.dialIn] : [])]
-    const ports = doors.map(({ host, port }) => formatHostPort(host, port))
-    const shared = ports.find(
-      (address, index) => !address.endsWith(':0') && ports.indexOf(address) !== index,
-    )
-    if (shared)
-      faults.push(`${shared} is given to two of gRPC, HTTP, ops and dial-in; give each its own`)
-  }
+  const shared = faults.length === 0 ? sharedAddressOf(config) : undefined
+  if (shared)
+    faults.push(`${shared} is given to two of gRPC, HTTP, ops and dial-in; give each its own`)
   if (faults.length > 0) throw new BrokerError('CONFIG_INVALID', faults.join('; '))
   assert(config.actorIdleMs >= limits.requestLifetimeMs, 'an actor stays awake for a whole request')
   return freezeDeep(config)

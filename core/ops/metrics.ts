@@ -81,6 +81,13 @@ function valuesOfBuckets(name: string, labels: Labels, { bounds, counts, sum }: 
 const valuesOfSeries = (series: readonly GaugeSeries[]): Value[] =>
   series.map(({ labels, value }) => ({ labels: { ...labels }, value }))
 
+const valuesOf = (name: string, series: Family['series']): Value[] =>
+  [...series.values()].flatMap(({ labels, instrument }): Value[] =>
+    instrument instanceof Buckets
+      ? valuesOfBuckets(name, labels, instrument)
+      : [{ labels: { ...labels }, value: instrument.value }],
+  )
+
 /**
  * A registry of its own, with the metrics of the process when `withProcess`. A name with another type, other label names
  * or a character that Prometheus does not take is a fault of ours and asserts.
@@ -117,13 +124,7 @@ export function createMetrics({
       family = { type, labelNames, series: new Map() }
       families.set(name, family)
       const { series } = family
-      register(name, help, type, () =>
-        [...series.values()].flatMap(({ labels: own, instrument }): Value[] =>
-          instrument instanceof Buckets
-            ? valuesOfBuckets(name, own, instrument)
-            : [{ labels: { ...own }, value: instrument.value }],
-        ),
-      )
+      register(name, help, type, () => valuesOf(name, series))
     }
     assert(
       family.type === type && family.labelNames === labelNames,

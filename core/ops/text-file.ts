@@ -3,6 +3,7 @@
  * ended by LF or CRLF. Every file that an operator writes is read through here.
  */
 import { createReadStream, readFileSync } from 'node:fs'
+import { emptyBytes } from '../base/bytes.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 
@@ -51,7 +52,7 @@ export async function* linesOfFile(
     try {
       return octets === undefined ? decoder.decode() : decoder.decode(octets, { stream: true })
     } catch (cause) {
-      throw notUtf8(path, first ?? Buffer.alloc(0), cause)
+      throw notUtf8(path, first ?? emptyBytes, cause)
     }
   }
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {

@@ -25,3 +25,7 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/** Settles at or after `ms` from now. */
+export const pause = (clock: Clock, ms: number): Promise<void> =>
+  new Promise((settle) => void clock.at(clock.now() + ms, settle))

@@ -3,16 +3,13 @@
  * (NATS JetStream) and core/ports/sim/ledger (memory); both pass test/contracts/ledger.ts.
  */
 import { limits } from '../base/limits.ts'
-import { bytesOfEui64, type Eui64 } from '../base/eui64.ts'
+import type { Eui64 } from '../base/eui64.ts'
 
 /** The ticks of all hosts. */
 export const tickSubjects = 'log.*'
 export const isTickSubject = (subject: string): boolean => subject.startsWith('log.')
 /** Where a host's ticks stand. */
 export const tickSubject = (hostId: string): string => `log.${hostId}`
-/** The name under which a gateway follows a party's deliveries (DeliveryFeed): sixteen hexadecimal digits. */
-export const outSubject = (party: Eui64): string =>
-  `out.${bytesOfEui64(party).toString('hex').toUpperCase()}`
 
 /** One message of a commit. `data` is borrowed until the commit settles. */
 export type LedgerEntry = {
@@ -85,13 +82,22 @@ export interface Ledger {
   usage(): Promise<LedgerUsage>
 }
 
-/**
- * What an output gateway follows: `out.<party>`, frames of that party's deliveries with the sequence of the tick they are in. No such
- * subject is in the ledger: a feed sorts ticks by party (core/ledger/party-feed).
- */
-export type DeliveryFeed = Pick<Ledger, 'follow'> & {
-  /** The last frame on `subject` at or behind `fromSequence`, or undefined. */
-  lastOn(subject: string, fromSequence: number): Promise<LedgerMessage | undefined>
+/** The deliveries of one tick to one party: a frame of envelopes, and the sequence of the tick. */
+export type DeliveryFrame = { readonly sequence: number; readonly data: Buffer }
+
+/** What an output gateway follows: ticks of the ledger, sorted by party (core/ledger/party-feed). */
+export interface DeliveryFeed {
+  /**
+   * Every frame of `party` at or behind `fromSequence`, in order, and new ones as they come, until
+   * `close`. While `onFrame`'s promise is pending nothing more is delivered.
+   */
+  follow(
+    party: Eui64,
+    fromSequence: number,
+    onFrame: (frame: DeliveryFrame) => void | Promise<void>,
+  ): Promise<{ close(): Promise<void> }>
+  /** The last frame of `party` at or behind `fromSequence`, or undefined. */
+  lastOf(party: Eui64, fromSequence: number): Promise<DeliveryFrame | undefined>
 }
 
 /** Small named values that are overwritten: cursors of parties and of views. Durable when `put` settles. */

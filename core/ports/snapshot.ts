@@ -4,6 +4,7 @@
  * SnapshotStore. Twins: core/ledger/snapshots (JetStream object store) and core/ports/sim/snapshots. Records are JSON: people read them
  * in an emergency, and they are few.
  */
+import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import type { Checkpoint } from './store.ts'
@@ -30,9 +31,6 @@ export type TrimRecord = { through: number; heads: ReadonlyMap<number, Checkpoin
 export const trimSubject = 'meta.trimmed'
 export const snapshotSubject = (partition: number): string => `meta.snapshot-${partition}`
 export const untrimmed: TrimRecord = { through: 0, heads: new Map() }
-
-/** 1,024 partitions. */
-const recordBytesMax = 512 * 1024
 
 type CheckpointJson = { sequence: number; frameSequence: number; frameNumber: number; hash: string }
 
@@ -101,7 +99,7 @@ function checkpointIn(json: Record<string, unknown>): Checkpoint {
 
 function objectIn(view: Uint8Array): Record<string, unknown> {
   try {
-    if (view.length <= recordBytesMax) {
+    if (view.length <= limits.snapshotRecordBytesMax) {
       const parsed: unknown = JSON.parse(asBuffer(view).toString('utf8'))
       if (typeof parsed === 'object' && parsed !== null) {
         const json = parsed as Record<string, unknown>

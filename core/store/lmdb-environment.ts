@@ -59,12 +59,11 @@ const crcBytes = 4
 const dataName = 'data.mdb'
 const lockName = 'lock.mdb'
 const markerName = 'opening'
-const readersMax = 64
 /** LMDB copies the pages from the root to a record that changes. */
 const pagesPerKey = 4
 const pageBytes = 4_096
 /**
- * Of the lock file for `readersMax` readers and its head: with less than this, LMDB extends the
+ * Of the lock file for `limits.storeReadersMax` readers and its head: with less than this, LMDB extends the
  * file and maps the hole.
  */
 const lockBytes = 8 * 1024
@@ -233,7 +232,7 @@ function openOnce({
     keyEncoding: 'binary',
     encoding: 'binary',
     // Pages of old readers cannot be reused; we keep no read open across turns.
-    maxReaders: readersMax,
+    maxReaders: limits.storeReadersMax,
     // With it lmdb begins each turn's batch with a write of its own, and nobody hears when that one
     // fails.
     eventTurnBatching: false,

@@ -31,7 +31,6 @@ function appendRest(
   outcome: number,
   timeMs: number,
   retryAfterMs: number,
-  correlation: number,
   bounds?: CounterBoundsRead,
 ): void {
   if (bounds === undefined) writer.raw(fieldsOf(outcome))
@@ -45,10 +44,13 @@ function appendRest(
     appendU64(writer, 7, bounds.highest)
     appendU64(writer, 8, bounds.floor)
   }
-  if (correlation > 0) {
-    writer.octet(tagOf(9, WireType.VARINT))
-    writer.varint(Math.min(correlation, uint32Max))
-  }
+}
+
+/** The party's own number; the last field. */
+function appendCorrelation(writer: ProtobufWriter, correlation: number): void {
+  if (correlation === 0) return
+  writer.octet(tagOf(9, WireType.VARINT))
+  writer.varint(Math.min(correlation, uint32Max))
 }
 
 function appendU64(writer: ProtobufWriter, field: number, value: bigint): void {
@@ -68,8 +70,8 @@ export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at
   const outcome = readOutcome(buffer, at)
   const timeMs = readTime(buffer, at)
   const retryAfterMs = outcome === accepted ? 0 : readDeadline(buffer, at) - timeMs
-  const bounds = readCounterBounds(buffer, at)
-  appendRest(writer, outcome, timeMs, retryAfterMs, readCorrelation(buffer, at), bounds)
+  appendRest(writer, outcome, timeMs, retryAfterMs, readCounterBounds(buffer, at))
+  appendCorrelation(writer, readCorrelation(buffer, at))
   writer.close(mark, lengthBytes)
 }
 
@@ -84,15 +86,11 @@ export function appendRefusal(
   code: ErrorCode,
   timeMs: number,
   retryAfterMs = 0,
-  correlation: number = scan.correlation,
 ): void {
   writer.octet(tagOf(1, WireType.LENGTH))
   const mark = writer.open(lengthBytes)
-  if (scan.hasRequestId) {
-    const low = Number(scan.counter & 0xffff_ffffn)
-    const high = Number(scan.counter >> 32n)
-    appendRequestId(writer, scan.originator, 0, scan.target, 0, low, high)
-  }
-  appendRest(writer, errorId(code), timeMs, retryAfterMs, correlation)
+  if (scan.hasRequestId) appendRequestId(writer, scan)
+  appendRest(writer, errorId(code), timeMs, retryAfterMs)
+  appendCorrelation(writer, scan.correlation)
   writer.close(mark, lengthBytes)
 }

@@ -12,9 +12,10 @@ import { isLocal, type LocalZone } from '../dlms/axdr/local-time.ts'
 import { decodeDescriptor } from '../dlms/apdu/descriptor.ts'
 import { Protection } from '../dlms/security/index.ts'
 import { readTelegram, type Telegram } from '../dlms/unsolicited/telegram.ts'
-import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 import { ReadingStatus } from './reading-status.ts'
 import { appendTime } from './request-identity.ts'
+import { ResponseWriter } from './response-writer.ts'
 import { localText } from './expectation.ts'
 import { appendValue, isTimestamp, timeAt } from './value.ts'
 
@@ -39,7 +40,7 @@ export type Alert = {
 
 const readingValueField = tagOf(6, WireType.LENGTH)
 const valuesField = tagOf(9, WireType.LENGTH)
-const writer = new ProtobufWriter()
+const bodies = new ResponseWriter()
 
 type Notification = ApduOf<
   'data-notification' | 'event-notification-request' | 'information-report-request'
@@ -56,21 +57,23 @@ const kindOf: Readonly<Record<Notification['type'], number>> = {
  *   DLMS_SERVICE_UNEXPECTED for an APDU that is no notification
  */
 export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): Buffer {
+  const writer = bodies
   writer.reset()
+  writer.zone = zone
   const telegram = readTelegram(apduView)
-  if (telegram !== undefined) return telegramBodyOf(telegram, apduView, protection)
+  if (telegram !== undefined) return telegramBodyOf(writer, telegram, apduView, protection)
   const notification = apduView.length === 0 ? undefined : notificationIn(apduView)
   const clockView = notification && clockOf(notification)
   appendTime(writer, 3, (clockView && timeAt(clockView, 0, zone)) ?? 0)
-  number(4, notification ? kindOf[notification.type] : AlertKind.IDENTIFICATION)
-  appendProtection(protection)
-  if (notification !== undefined) appendContent(notification, zone)
-  octets(10, alarmView)
+  number(writer, 4, notification ? kindOf[notification.type] : AlertKind.IDENTIFICATION)
+  appendProtection(writer, protection)
+  if (notification !== undefined) appendContent(writer, notification)
+  octets(writer, 10, alarmView)
   if (notification !== undefined)
-    octets(11, 'valueView' in notification ? notification.valueView : apduView)
+    octets(writer, 11, 'valueView' in notification ? notification.valueView : apduView)
   if (clockView !== undefined && zone === undefined && isLocal(clockView, 0)) {
     const localMs = readLocalMs(clockView, 0)
-    if (isTimestamp(localMs)) octets(12, Buffer.from(localText(localMs), 'latin1'))
+    if (isTimestamp(localMs)) octets(writer, 12, Buffer.from(localText(localMs), 'latin1'))
   }
   return writer.take()
 }
@@ -79,16 +82,21 @@ export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): B
  * A telegram of text is told as a data notification: its lines are the values, those with an OBIS code readings of attribute 2 in the
  * meter's own words (`123456.789*kWh`), the whole of it a visible-string.
  */
-function telegramBodyOf({ lines }: Telegram, view: Buffer, protection: number): Buffer {
-  number(4, AlertKind.DATA_NOTIFICATION)
-  appendProtection(protection)
+function telegramBodyOf(
+  writer: ResponseWriter,
+  { lines }: Telegram,
+  view: Buffer,
+  protection: number,
+): Buffer {
+  number(writer, 4, AlertKind.DATA_NOTIFICATION)
+  appendProtection(writer, protection)
   for (const { text, obis, values } of lines) {
-    appendWhole(valuesField, textValue(text), undefined)
+    appendWhole(writer, valuesField, textValue(text))
     if (obis === undefined) continue
     const object = { classId: telegramClassId, obis, attributeId: 2 }
-    appendReading(object, textValue(values.join(', ')), undefined)
+    appendReading(writer, object, textValue(values.join(', ')))
   }
-  octets(11, textValue(view.toString('latin1')))
+  octets(writer, 11, textValue(view.toString('latin1')))
   return writer.take()
 }
 
@@ -96,10 +104,10 @@ function telegramBodyOf({ lines }: Telegram, view: Buffer, protection: number): 
 const telegramClassId = 1
 const textValue = (value: string): Buffer => encodeValue({ tag: Tag.VISIBLE_STRING, value })
 
-function appendProtection(protection: number): void {
-  number(5, protection & Protection.AUTHENTICATED ? 1 : 0)
-  number(6, protection & Protection.ENCRYPTED ? 1 : 0)
-  number(7, protection & Protection.SIGNED ? 1 : 0)
+function appendProtection(writer: ProtobufWriter, protection: number): void {
+  number(writer, 5, protection & Protection.AUTHENTICATED ? 1 : 0)
+  number(writer, 6, protection & Protection.ENCRYPTED ? 1 : 0)
+  number(writer, 7, protection & Protection.SIGNED ? 1 : 0)
 }
 
 function notificationIn(apduView: Buffer): Notification {
@@ -115,77 +123,79 @@ function clockOf(notification: Notification): Buffer | undefined {
   return view?.length === cosemDateTimeBytes ? view : undefined
 }
 
-function appendContent(notification: Notification, zone: LocalZone | undefined): void {
+function appendContent(writer: ResponseWriter, notification: Notification): void {
   switch (notification.type) {
     case 'data-notification':
-      return appendFields(notification.valueView, zone)
+      return appendFields(writer, notification.valueView)
     case 'event-notification-request':
-      return appendEvent(notification, zone)
+      return appendEvent(writer, notification)
     case 'information-report-request':
-      for (const view of notification.dataViews) appendWhole(valuesField, view, zone)
+      for (const view of notification.dataViews) appendWhole(writer, valuesField, view)
   }
 }
 
 /** One level: whoever wants what is deeper has the A-XDR. */
-function appendFields(view: Buffer, zone: LocalZone | undefined): void {
+function appendFields(writer: ResponseWriter, view: Buffer): void {
   const isCompound = view[0] === Tag.STRUCTURE || view[0] === Tag.ARRAY
-  if (!isCompound) return appendWhole(valuesField, view, zone)
+  if (!isCompound) return appendWhole(writer, valuesField, view)
   const count = readLength(view, 1)
   let at = 1 + lengthBytes(view, 1)
   const objects = view[at] === Tag.ARRAY ? pushObjectsIn(decodeValue(view)) : undefined
   for (let i = 0; i < count; i++) {
     const from = at
-    at = appendValue(writer, valuesField, view, at, view.length, 'any', zone)
+    writer.octet(valuesField)
+    at = appendValue(writer, view, at, view.length, 'any')
     // The list itself is told as a value only.
-    if (objects !== undefined && i > 0) appendReading(objects[i]!, view.subarray(from, at), zone)
+    if (objects !== undefined && i > 0) appendReading(writer, objects[i]!, view.subarray(from, at))
   }
-  if (objects === undefined && view.includes(describedStart)) appendDescribed(view, zone)
+  if (objects === undefined && view.includes(describedStart)) appendDescribed(writer, view)
 }
 
 /** A structure of two that begins with a structure of three and a long-unsigned, as a described value does. */
 const describedStart = Buffer.of(Tag.STRUCTURE, 2, Tag.STRUCTURE, 3, Tag.LONG_UNSIGNED)
 
 /** Attributes that stand in the body with class, name and attribute in front of each. */
-function appendDescribed(view: Buffer, zone: LocalZone | undefined): void {
+function appendDescribed(writer: ResponseWriter, view: Buffer): void {
   for (const { object, value } of labelledValues(decodeValue(view)))
-    if (object !== undefined) appendReading(object, encodeValue(value), zone)
+    if (object !== undefined) appendReading(writer, object, encodeValue(value))
 }
 
-function appendWhole(field: number, view: Buffer, zone: LocalZone | undefined): void {
-  appendValue(writer, field, view, 0, view.length, 'any', zone)
+function appendWhole(writer: ResponseWriter, field: number, view: Buffer): void {
+  writer.octet(field)
+  appendValue(writer, view, 0, view.length, 'any')
 }
 
 function appendEvent(
+  writer: ResponseWriter,
   { descriptorView, valueView }: ApduOf<'event-notification-request'>,
-  zone: LocalZone | undefined,
 ): void {
   const { classId, instanceId, memberId } = decodeDescriptor(descriptorView)
-  appendReading({ classId, obis: instanceId, attributeId: memberId }, valueView, zone)
+  appendReading(writer, { classId, obis: instanceId, attributeId: memberId }, valueView)
 }
 
 function appendReading(
+  writer: ResponseWriter,
   { classId, obis, attributeId }: PushObject,
   valueView: Buffer,
-  zone: LocalZone | undefined,
 ): void {
   writer.octet(tagOf(8, WireType.LENGTH))
   const mark = writer.open()
-  octets(1, Buffer.from(obis, 'latin1'))
-  number(2, classId)
-  number(3, attributeId & 0xff)
+  octets(writer, 1, Buffer.from(obis, 'latin1'))
+  number(writer, 2, classId)
+  number(writer, 3, attributeId & 0xff)
   const isEmpty = valueView[0] === Tag.NULL
-  number(5, isEmpty ? ReadingStatus.EMPTY : ReadingStatus.GOOD)
-  if (!isEmpty) appendWhole(readingValueField, valueView, zone)
+  number(writer, 5, isEmpty ? ReadingStatus.EMPTY : ReadingStatus.GOOD)
+  if (!isEmpty) appendWhole(writer, readingValueField, valueView)
   writer.close(mark)
 }
 
-function number(field: number, value: number): void {
+function number(writer: ProtobufWriter, field: number, value: number): void {
   if (value === 0) return
   writer.octet(tagOf(field, WireType.VARINT))
   writer.varint(value)
 }
 
-function octets(field: number, view: Buffer | undefined): void {
+function octets(writer: ProtobufWriter, field: number, view: Buffer | undefined): void {
   if (view === undefined || view.length === 0) return
   writer.octet(tagOf(field, WireType.LENGTH))
   writer.lengthDelimited(view, 0, view.length)

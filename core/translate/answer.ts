@@ -21,12 +21,12 @@ import { limits } from '../base/limits.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
 import { plainTime, type DeviceTime } from '../catalogue/device-time.ts'
 import { hasFloatLength, Tag } from '../dlms/axdr/axdr.ts'
-import type { LocalZone } from '../dlms/axdr/local-time.ts'
 import type { CosemOperation, CosemResult } from '../ports/wan.ts'
 import { PlannedOperation } from './plan.ts'
 import { appendProfile } from './profile.ts'
-import { ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import { tagOf, WireType } from './protobuf.ts'
 import { ReadingStatus, statusOf } from './reading-status.ts'
+import { ResponseWriter } from './response-writer.ts'
 import { appendScalerUnit, scalerProblem } from './scaler-unit.ts'
 import { dateTimeProblem, expectationProblem } from './expectation.ts'
 import { appendValue } from './value.ts'
@@ -43,9 +43,13 @@ const valueField = tagOf(6, WireType.LENGTH)
 const statusDetailField = tagOf(9, WireType.LENGTH)
 
 // Bodies are taken out of the writer's slabs as views: nothing is copied, and a slab is never written twice.
-const writer = new ProtobufWriter(65_536)
+const bodies = new ResponseWriter(65_536)
 
-function appendStatusReading(operation: PlannedOperation, status: ReadingStatus): void {
+function appendStatusReading(
+  writer: ResponseWriter,
+  operation: PlannedOperation,
+  status: ReadingStatus,
+): void {
   writer.octet(readingField)
   const mark = writer.open()
   writer.raw(operation.plan.readingFront)
@@ -56,11 +60,12 @@ function appendStatusReading(operation: PlannedOperation, status: ReadingStatus)
 
 /** False when the reading is not what was expected, which its status says. */
 function appendReading(
+  writer: ResponseWriter,
   operation: PlannedOperation,
   view: Buffer,
   scaler: CosemResult | undefined,
-  zone: LocalZone | undefined,
 ): boolean {
+  const { zone } = writer
   const isEmpty = view[0] === Tag.NULL && view.length === 1
   const { as } = operation.plan.template
   const problem =
@@ -82,7 +87,8 @@ function appendReading(
     const source = hasFloatLength(view)
       ? Buffer.concat([view.subarray(0, 1), view.subarray(2)])
       : view
-    const behind = appendValue(writer, valueField, source, 0, source.length, as, zone)
+    writer.octet(valueField)
+    const behind = appendValue(writer, source, 0, source.length, as)
     if (behind !== source.length)
       throw new BrokerError('DLMS_LENGTH_INVALID', `${source.length - behind} octets left over`)
   }
@@ -99,10 +105,10 @@ function appendReading(
 
 // Writes what one operation gave; false when the request is refused by it.
 function appendResult(
+  writer: ResponseWriter,
   operations: readonly PlannedOperation[],
   results: readonly CosemResult[],
   index: number,
-  zone: LocalZone | undefined,
 ): boolean {
   const operation = operations[index]!
   const result = results[index]!
@@ -114,8 +120,8 @@ function appendResult(
       (template.yields !== 'reading' || status === ReadingStatus.UNDEFINED)
     )
       return true
-    if (template.yields === 'profile') appendProfile(writer, operations, results, index, zone)
-    else appendStatusReading(operation, status)
+    if (template.yields === 'profile') appendProfile(writer, operations, results, index)
+    else appendStatusReading(writer, operation, status)
     return template.isOptional
   }
   const value =
@@ -123,17 +129,17 @@ function appendResult(
   if (value === undefined) {
     if (template.kind === 'get')
       throw new BrokerError('DLMS_VALUE_INVALID', 'success without a value')
-    appendStatusReading(operation, ReadingStatus.GOOD)
+    appendStatusReading(writer, operation, ReadingStatus.GOOD)
     return true
   }
   switch (template.yields) {
     case 'reading': {
       const { scalerIndex } = operation.plan
       const scaler = scalerIndex < 0 ? undefined : results[scalerIndex]
-      return appendReading(operation, value, scaler, zone) || template.isOptional
+      return appendReading(writer, operation, value, scaler) || template.isOptional
     }
     case 'profile':
-      appendProfile(writer, operations, results, index, zone)
+      appendProfile(writer, operations, results, index)
       return true
     default:
       // Scaler, columns and period go where they belong.
@@ -162,10 +168,12 @@ export function answerOf(
   }
   let isRefused = false
   let index = 0
+  const writer = bodies
   writer.reset()
+  writer.zone = zone
   try {
     for (; index < operations.length; index++) {
-      if (!appendResult(operations as readonly PlannedOperation[], results, index, zone))
+      if (!appendResult(writer, operations as readonly PlannedOperation[], results, index))
         isRefused = true
       if (writer.bytes > limits.responseBodyBytesMax)
         throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')

@@ -3,9 +3,11 @@
  * built from. A body type is one entry in a table here; no rule asks for the variant. Station 3 (check) and 8 (values).
  */
 import { isUtf8 } from 'node:buffer'
+import { emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
+import { BodyType } from './body-types.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
 import { readTimestamp } from './timestamp.ts'
 
@@ -29,7 +31,7 @@ export function emptyBodyFields(): BodyFields {
   return { textStart: 0, textEnd: 0, fromMs: 0, toMs: 0, toleranceSeconds: 0 }
 }
 
-const reader = new ProtobufReader(Buffer.alloc(0))
+const reader = new ProtobufReader(emptyBytes)
 type Rule = (
   view: Buffer,
   start: number,
@@ -129,44 +131,47 @@ function readSynchroniseClock(
 
 /** By field number in the oneof. */
 const rules: ReadonlyMap<number, Rule> = new Map<number, Rule>([
-  [16, readDisplayMessage],
-  [17, readReadPeriod],
-  [18, readSynchroniseClock],
+  [BodyType.DISPLAY_MESSAGE, readDisplayMessage],
+  [BodyType.READ_PERIOD, readReadPeriod],
+  [BodyType.SYNCHRONISE_CLOCK, readSynchroniseClock],
 ])
 
+/** Where a body stands, as in a RequestScan, and its type: field number in the oneof, 0 for none. */
+export type BodyPlace = {
+  readonly bodyType: number
+  readonly bodyStart: number
+  readonly bodyEnd: number
+}
+
 /**
- * Reads the body in `view[start, end)` into `fields` and checks it against the rules of its type.
+ * Reads the body at `place` in `view` into `fields` and checks it against the rules of its type.
  * @param nowMs  UTC; a meter keeps `profileDaysMax` days before it
  * @returns undefined, or REQUEST_BODY_MISMATCH (no such body type), REQUEST_WIRE_MALFORMED, REQUEST_BODY_MALFORMED,
  *   REQUEST_RANGE_BACKWARDS, REQUEST_RANGE_EXCEEDED
  */
 export function readBody(
-  bodyType: number,
   view: Buffer,
-  start: number,
-  end: number,
+  place: BodyPlace,
   nowMs: number,
   fields: BodyFields,
 ): ErrorCode | undefined {
-  const rule = rules.get(bodyType)
-  return rule === undefined ? 'REQUEST_BODY_MISMATCH' : rule(view, start, end, nowMs, fields)
+  const rule = rules.get(place.bodyType)
+  if (rule === undefined) return 'REQUEST_BODY_MISMATCH'
+  return rule(view, place.bodyStart, place.bodyEnd, nowMs, fields)
 }
 
 const checked = emptyBodyFields()
 
 /**
- * Why the body in `view[start, end)` is not one that `row` takes, or undefined.
- * @param bodyType  field number of the body that came, 0 for none
+ * Why the body at `place` in `view` is not one that `row` takes, or undefined.
  * @returns as `readBody`; REQUEST_BODY_MISMATCH when another body came than the row takes, or none, or one too many
  */
 export function checkBody(
   row: ServiceRequestRow,
-  bodyType: number,
   view: Buffer,
-  start: number,
-  end: number,
+  place: BodyPlace,
   nowMs: number,
 ): ErrorCode | undefined {
-  if (bodyType !== row.bodyType) return 'REQUEST_BODY_MISMATCH'
-  return bodyType === 0 ? undefined : readBody(bodyType, view, start, end, nowMs, checked)
+  if (place.bodyType !== row.bodyType) return 'REQUEST_BODY_MISMATCH'
+  return place.bodyType === BodyType.NONE ? undefined : readBody(view, place, nowMs, checked)
 }

@@ -13,6 +13,7 @@ import {
   writeLocalDateTime,
 } from '../dlms/axdr/date-time.ts'
 import { lengthBytesFor, Tag, writeLength } from '../dlms/axdr/axdr.ts'
+import { BodyType } from './body-types.ts'
 import { emptyBodyFields, readBody, type BodyFields } from './body.ts'
 import { commandPlanOf, operationsOf, type PlannedOperation } from './plan.ts'
 
@@ -127,16 +128,10 @@ export function commandOf(
   const { plans, operations } = commandPlanOf(row, deviceType)
   if (operations !== undefined) return operations
   const fields = emptyBodyFields()
-  if (row.bodyType !== 0) {
+  if (row.bodyType !== BodyType.NONE) {
     // How far back a meter keeps was checked at intake, against the time of intake.
-    const code = readBody(
-      row.bodyType,
-      bodyView,
-      0,
-      bodyView.length,
-      Number.NEGATIVE_INFINITY,
-      fields,
-    )
+    const place = { bodyType: row.bodyType, bodyStart: 0, bodyEnd: bodyView.length }
+    const code = readBody(bodyView, place, Number.NEGATIVE_INFINITY, fields)
     if (code !== undefined) throw new BrokerError(code, 'in a body that was accepted')
   }
   return operationsOf(plans, (operation) => {

@@ -25,8 +25,9 @@ import { isLocal, LocalTimes, type LocalZone } from '../dlms/axdr/local-time.ts'
 import { formatObis, obisBytes } from '../dlms/axdr/obis.ts'
 import type { CosemResult } from '../ports/wan.ts'
 import { descriptorBytes, type PlannedOperation } from './plan.ts'
-import { type ProtobufWriter, tagOf, varintBytes, WireType } from './protobuf.ts'
+import { tagOf, varintBytes, WireType } from './protobuf.ts'
 import { statusOf } from './reading-status.ts'
+import { columnsMax, type ResponseWriter } from './response-writer.ts'
 import { appendScalerUnit } from './scaler-unit.ts'
 import { localText } from './expectation.ts'
 import { appendValue, dateTimeIn, isTimestamp, uint32OfValue } from './value.ts'
@@ -42,11 +43,19 @@ const rowsOutsideField = tagOf(5, WireType.VARINT)
 
 const clockClass = 8
 const dataClass = 1
-const columnsMax = 255
 const none = -1
 
-/** Where clock and status stand in a row, how many elements it has (0: not known yet), and how long a capture period is. */
-type RowShape = { count: number; clock: number; status: number; periodMs: number }
+/**
+ * Where clock and status stand in a row, how many elements it has (0: not known yet), and how long a capture period is;
+ * of the present row, where its elements begin.
+ */
+type RowShape = {
+  count: number
+  clock: number
+  status: number
+  periodMs: number
+  readonly elementAt: Int32Array
+}
 /** When a row was captured: a point in time, or the local time of a zone that is not known; neither without a clock. */
 type RowTime = { utcMs: number | undefined; localMs: number | undefined }
 
@@ -79,7 +88,7 @@ const captureObjectBytes = 18
 
 // Reads capture_objects into `shape` and appends a column for each value.
 function appendColumns(
-  writer: ProtobufWriter,
+  writer: ResponseWriter,
   view: Buffer,
   shape: RowShape,
   operations: readonly PlannedOperation[],
@@ -100,21 +109,22 @@ function appendColumns(
     const attribute = view.readInt8(at + 14)
     if (classId === clockClass && attribute === 2 && shape.clock === none) shape.clock = index
     else if (isProfileStatus(classId, view, at + 7) && shape.status === none) shape.status = index
-    else appendColumn(writer, view, at, classId, attribute, operations, results)
+    else appendColumn(writer, view, at, operations, results)
   }
   if (at !== view.length)
     throw new BrokerError('DLMS_LENGTH_INVALID', 'octets left over behind capture_objects')
 }
 
+// Appends the column of the capture object at `at`.
 function appendColumn(
-  writer: ProtobufWriter,
+  writer: ResponseWriter,
   view: Buffer,
   at: number,
-  classId: number,
-  attribute: number,
   operations: readonly PlannedOperation[],
   results: readonly CosemResult[],
 ): void {
+  const classId = view.readUInt16BE(at + 3)
+  const attribute = view.readInt8(at + 14)
   const obis = Buffer.from(formatObis(view, at + 7), 'latin1')
   writer.octet(columnField)
   const mark = writer.open()
@@ -135,9 +145,6 @@ function appendColumn(
   writer.close(mark)
 }
 
-// Where each element of the present row begins, and in the last place where the row ends.
-const elementAt = new Int32Array(columnsMax + 1)
-
 // Finds the elements of the row at `at`; returns the offset behind it.
 function walkRow(view: Buffer, at: number, shape: RowShape): number {
   const count = countOf(view, at, Tag.STRUCTURE, columnsMax)
@@ -150,10 +157,10 @@ function walkRow(view: Buffer, at: number, shape: RowShape): number {
     throw malformed(`a row of ${count} where there are ${shape.count} columns`)
   let next = at + 1 + lengthBytes(view, at + 1)
   for (let i = 0; i < count; i++) {
-    elementAt[i] = next
+    shape.elementAt[i] = next
     next = skipValue(view, next)
   }
-  elementAt[count] = next
+  shape.elementAt[count] = next
   return next
 }
 
@@ -169,7 +176,7 @@ class RowTimes {
   }
 
   /** Of the present row. */
-  next(view: Buffer, { clock, periodMs }: RowShape): RowTime {
+  next(view: Buffer, { clock, periodMs, elementAt }: RowShape): RowTime {
     const at = elementAt[clock]!
     if (view[at] === Tag.NULL) return this.step(periodMs)
     const dateTime = dateTimeIn(view, at, elementAt[clock + 1]!)
@@ -210,12 +217,12 @@ function isInside({ utcMs, localMs }: RowTime, { fromMs, toMs }: PlannedOperatio
 }
 
 function appendRow(
-  writer: ProtobufWriter,
+  writer: ResponseWriter,
   view: Buffer,
   shape: RowShape,
   { utcMs, localMs }: RowTime,
-  zone: LocalZone | undefined,
 ): void {
+  const { elementAt } = shape
   writer.octet(entryField)
   const mark = writer.open()
   if (utcMs !== undefined) {
@@ -223,8 +230,9 @@ function appendRow(
     writer.timestamp(utcMs)
   }
   for (let i = 0; i < shape.count; i++) {
-    if (i !== shape.clock && i !== shape.status)
-      appendValue(writer, entryValueField, view, elementAt[i]!, elementAt[i + 1]!, 'any', zone)
+    if (i === shape.clock || i === shape.status) continue
+    writer.octet(entryValueField)
+    appendValue(writer, view, elementAt[i]!, elementAt[i + 1]!, 'any')
   }
   if (shape.status !== none) {
     const status = uint32OfValue(view, elementAt[shape.status]!, elementAt[shape.status + 1]!)
@@ -243,24 +251,22 @@ function appendRow(
 }
 
 function appendRows(
-  writer: ProtobufWriter,
+  writer: ResponseWriter,
   view: Buffer,
   shape: RowShape,
   operation: PlannedOperation,
-  zone: LocalZone | undefined,
 ): void {
   if (view[0] === Tag.NULL && view.length === 1) return
   const count = countOf(view, 0, Tag.ARRAY, limits.dataElementsMax)
   // What may stand behind a count of 0 is not looked at: some meters send the rows nevertheless, or the empty array twice.
   if (count === 0) return
   let at = 1 + lengthBytes(view, 1)
-  const times = new RowTimes(zone)
+  const times = new RowTimes(writer.zone)
   let outside = 0
   for (let i = 0; i < count; i++) {
     at = walkRow(view, at, shape)
     const time = shape.clock === none ? noTime : times.next(view, shape)
-    if (shape.clock === none || isInside(time, operation))
-      appendRow(writer, view, shape, time, zone)
+    if (shape.clock === none || isInside(time, operation)) appendRow(writer, view, shape, time)
     else outside++
     if (writer.bytes > limits.responseBodyBytesMax)
       throw new BrokerError('DLMS_SIZE_EXCEEDED', 'response body')
@@ -286,11 +292,10 @@ function valueOf(results: readonly CosemResult[], index: number): Buffer | undef
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
  */
 export function appendProfile(
-  writer: ProtobufWriter,
+  writer: ResponseWriter,
   operations: readonly PlannedOperation[],
   results: readonly CosemResult[],
   index: number,
-  zone: LocalZone | undefined,
 ): void {
   const operation = operations[index]!
   const { plan } = operation
@@ -308,9 +313,15 @@ export function appendProfile(
     const columns = valueOf(results, plan.columnsIndex)
     const period = valueOf(results, plan.periodIndex)
     const periodSeconds = period === undefined ? 0 : (uint32OfValue(period, 0, period.length) ?? 0)
-    const shape: RowShape = { count: 0, clock: none, status: none, periodMs: periodSeconds * 1000 }
+    const shape: RowShape = {
+      count: 0,
+      clock: none,
+      status: none,
+      periodMs: periodSeconds * 1000,
+      elementAt: writer.elementAt,
+    }
     if (columns !== undefined) appendColumns(writer, columns, shape, operations, results)
-    appendRows(writer, buffer, shape, operation, zone)
+    appendRows(writer, buffer, shape, operation)
   }
   writer.close(mark, profileLengthBytes)
 }

@@ -31,18 +31,11 @@ function writeEui64Text(view: Uint8Array, from: number, at: number): void {
   }
 }
 
-/** Appends `1: RequestId`: field 1 of every message that names a request. Originator and target are eight octets each. */
-export function appendRequestId(
-  writer: ProtobufWriter,
-  originatorView: Uint8Array,
-  originatorAt: number,
-  targetView: Uint8Array,
-  targetAt: number,
-  counterLow: number,
-  counterHigh: number,
-): void {
-  writeEui64Text(originatorView, originatorAt, 2)
-  writeEui64Text(targetView, targetAt, 4 + eui64TextBytes)
+const originatorTextAt = 2
+const targetTextAt = 4 + eui64TextBytes
+
+/** Appends `1: RequestId`, field 1 of every message that names a request, with the texts that stand in `idFront`. */
+function appendIdFront(writer: ProtobufWriter, counterLow: number, counterHigh: number): void {
   const counterBytes =
     counterHigh === 0
       ? counterLow === 0
@@ -64,17 +57,28 @@ function varint64Bytes(low: number, high: number): number {
   return count
 }
 
-/** `appendRequestId` from the header of the envelope at `at`. */
+/** Appends the RequestId in the header of the envelope at `at`, as field 1. */
 export function appendRequestIdOf(writer: ProtobufWriter, buffer: Buffer, at: number): void {
-  appendRequestId(
-    writer,
-    buffer,
-    at + offsetOf.originator,
-    buffer,
-    at + offsetOf.target,
-    buffer.readUInt32BE(at + offsetOf.counter + 4),
-    buffer.readUInt32BE(at + offsetOf.counter),
-  )
+  writeEui64Text(buffer, at + offsetOf.originator, originatorTextAt)
+  writeEui64Text(buffer, at + offsetOf.target, targetTextAt)
+  const low = buffer.readUInt32BE(at + offsetOf.counter + 4)
+  appendIdFront(writer, low, buffer.readUInt32BE(at + offsetOf.counter))
+}
+
+/** The same for a request that has no envelope. Originator and target are eight octets each. */
+export function appendRequestId(
+  writer: ProtobufWriter,
+  { originator, target, counter }: ScannedId,
+): void {
+  writeEui64Text(originator, 0, originatorTextAt)
+  writeEui64Text(target, 0, targetTextAt)
+  appendIdFront(writer, Number(counter & 0xffff_ffffn), Number(counter >> 32n))
+}
+
+type ScannedId = {
+  readonly originator: Uint8Array
+  readonly target: Uint8Array
+  readonly counter: bigint
 }
 
 /** Appends a text at `field`; nothing when it is empty. */

@@ -5,30 +5,26 @@
  * comes twice is replaced, not merged), unknown fields and known ones of another wire type are passed over.
  * What a body says is not read here but in body.ts.
  */
+import { emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { parseEui64Into } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { requestCounterMax } from '../base/request-counter.ts'
 import { parseSrvAt, type Srv } from '../base/srv.ts'
 import type { ScannedRequest } from '../access/intake.ts'
-import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
-import { checkBody } from './body.ts'
+import type { BodyPlace } from './body.ts'
+import { bodyTypeMax, bodyTypeMin } from './body-types.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
 import { readTimestamp } from './timestamp.ts'
 
 /** What `lane` says when the party named no priority. */
 export const laneUnspecified = 255
 
-/** Lowest and highest field number of the `body` oneof that this version of the proto has. */
-const bodyFieldMin = 16
-const bodyFieldMax = 18
-
-const noBytes = Buffer.alloc(0)
-const reader = new ProtobufReader(noBytes)
-const inner = new ProtobufReader(noBytes)
+const reader = new ProtobufReader(emptyBytes)
+const inner = new ProtobufReader(emptyBytes)
 
 /** The header fields of one request; make one and use it again and again. */
-export class RequestScan implements ScannedRequest {
+export class RequestScan implements ScannedRequest, BodyPlace {
   /** EUI-64 of the party, eight octets; meaningful when `hasRequestId`. */
   readonly originator: Buffer = Buffer.alloc(8)
   /** EUI-64 of the device, eight octets; meaningful when `hasRequestId`. */
@@ -62,10 +58,6 @@ export class RequestScan implements ScannedRequest {
     this.lane = laneUnspecified
     this.bodyType = 0
     this.bodyStart = this.bodyEnd = 0
-  }
-
-  bodyFault(row: ServiceRequestRow, view: Buffer, nowMs: number): ErrorCode | undefined {
-    return checkBody(row, this.bodyType, view, this.bodyStart, this.bodyEnd, nowMs)
   }
 }
 
@@ -127,7 +119,7 @@ export function scanServiceRequest(
         const deadlineMs = readTimestamp(view, from, to)
         if (deadlineMs === undefined) return 'REQUEST_WIRE_MALFORMED'
         scan.deadlineMs = deadlineMs < 1 ? 1 : deadlineMs
-      } else if (field >= bodyFieldMin && field <= bodyFieldMax) {
+      } else if (field >= bodyTypeMin && field <= bodyTypeMax) {
         scan.bodyType = field
         scan.bodyStart = from
         scan.bodyEnd = to
@@ -152,7 +144,7 @@ export function scanServiceRequest(
   return scan.counter > requestCounterMax ? 'REQUEST_COUNTER_TOO_HIGH' : undefined
 }
 
-const walker = new ProtobufReader(noBytes)
+const walker = new ProtobufReader(emptyBytes)
 
 /**
  * Calls `visit` with start and end of each ServiceRequest in a SubmitRequest, SubmitBatchRequest or SubmitStreamRequest,

@@ -1,4 +1,5 @@
 /** google.protobuf.Timestamp on the wire as UTC ms; what is below a millisecond is dropped. */
+import { emptyBytes } from '../base/bytes.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
 
 // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range that timestamp.proto allows.
@@ -6,7 +7,7 @@ const secondsMin = -62_135_596_800
 const secondsMax = 253_402_300_799
 const nanosMax = 999_999_999
 
-const reader = new ProtobufReader(Buffer.alloc(0))
+const reader = new ProtobufReader(emptyBytes)
 
 /** The time in the Timestamp at `view[start, end)`, UTC ms, or undefined when it is malformed or out of its range. */
 export function readTimestamp(view: Buffer, start: number, end: number): number | undefined {

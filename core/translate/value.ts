@@ -19,6 +19,7 @@ import { bcdNumber, lengthBytes, readLength, skipValue, Tag } from '../dlms/axdr
 import { cosemDateTimeBytes, readCosemDateTime } from '../dlms/axdr/date-time.ts'
 import { isLocal, utcMsIn, type LocalZone } from '../dlms/axdr/local-time.ts'
 import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
+import type { ResponseWriter } from './response-writer.ts'
 
 const integerField = tagOf(1, WireType.VARINT)
 const unsignedField = tagOf(2, WireType.VARINT)
@@ -127,13 +128,11 @@ function isText(view: Buffer, start: number, end: number): boolean {
 
 // Strings of every kind. Returns the offset behind.
 function appendString(
-  writer: ProtobufWriter,
-  tag: number,
+  writer: ResponseWriter,
   view: Buffer,
   at: number,
   end: number,
   as: OperationTemplate['as'],
-  zone: LocalZone | undefined,
 ): number {
   const length = readLength(view, at + 1, end)
   const start = at + 1 + lengthBytes(view, at + 1)
@@ -141,7 +140,7 @@ function appendString(
   if (behind > end) throw cutShort(at)
   const timeOffset = as === 'time' ? dateTimeIn(view, at, behind) : -1
   if (timeOffset >= 0) {
-    const timeMs = timeAt(view, timeOffset, zone)
+    const timeMs = timeAt(view, timeOffset, writer.zone)
     if (timeMs !== undefined) {
       writer.octet(timeField)
       writer.timestamp(timeMs)
@@ -149,7 +148,7 @@ function appendString(
     }
   }
   const isShown =
-    tag === Tag.OCTET_STRING
+    view[at] === Tag.OCTET_STRING
       ? as === 'text' && isPrintable(view, start, behind)
       : isText(view, start, behind)
   writer.octet(isShown ? textField : octetsField)
@@ -206,16 +205,10 @@ function appendNumber(
       writer.octet(view[at + 1] === 0 ? 0 : 1)
       return behind
     case Tag.LONG64:
-    case Tag.LONG64_UNSIGNED: {
+    case Tag.LONG64_UNSIGNED:
       if ((behind = at + 9) > end) throw cutShort(at)
-      const high = view.readUInt32BE(at + 1)
-      const low = view.readUInt32BE(at + 5)
-      const isAboveSigned = tag === Tag.LONG64_UNSIGNED && high > 0x7fff_ffff
-      writer.octet(isAboveSigned ? unsignedField : integerField)
-      if (isAboveSigned) writer.varint64(low, high)
-      else writer.zigzag64(low, high)
+      appendLong64(writer, tag, view, at)
       return behind
-    }
     case Tag.FLOAT32:
       if ((behind = at + 5) > end) throw cutShort(at)
       writer.octet(floatingField)
@@ -231,23 +224,29 @@ function appendNumber(
   }
 }
 
+function appendLong64(writer: ProtobufWriter, tag: number, view: Buffer, at: number): void {
+  const high = view.readUInt32BE(at + 1)
+  const low = view.readUInt32BE(at + 5)
+  const isAboveSigned = tag === Tag.LONG64_UNSIGNED && high > 0x7fff_ffff
+  writer.octet(isAboveSigned ? unsignedField : integerField)
+  if (isAboveSigned) writer.varint64(low, high)
+  else writer.zigzag64(low, high)
+}
+
 /**
- * Appends the value at `view[at, end)` as a Value in the field whose tag is `fieldTag`; returns the offset behind it. `zone`: of
- * date-times without deviation.
+ * Appends the value at `view[at, end)` as a Value: the content of a field whose tag has been written. Returns the offset
+ * behind the value.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
  */
 export function appendValue(
-  writer: ProtobufWriter,
-  fieldTag: number,
+  writer: ResponseWriter,
   view: Buffer,
   at: number,
   end: number,
   as: OperationTemplate['as'],
-  zone?: LocalZone,
 ): number {
   if (at >= end) throw cutShort(at)
   const tag = view[at]!
-  writer.octet(fieldTag)
   const mark = writer.open()
   let behind = appendNumber(writer, tag, view, at, end)
   if (behind === 0) {
@@ -259,11 +258,11 @@ export function appendValue(
       case Tag.OCTET_STRING:
       case Tag.VISIBLE_STRING:
       case Tag.UTF8_STRING:
-        behind = appendString(writer, tag, view, at, end, as, zone)
+        behind = appendString(writer, view, at, end, as)
         break
       default: {
         behind = skipValue(view, at, end)
-        const timeMs = tag === Tag.DATE_TIME ? timeAt(view, at + 1, zone) : undefined
+        const timeMs = tag === Tag.DATE_TIME ? timeAt(view, at + 1, writer.zone) : undefined
         writer.octet(timeMs === undefined ? axdrField : timeField)
         if (timeMs === undefined) writer.lengthDelimited(view, at, behind)
         else writer.timestamp(timeMs)

@@ -6,7 +6,7 @@
 import t from 'tap'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
+import { partitionAt } from '../../core/envelope/partition.ts'
 import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { AxdrWriter } from '../../core/dlms/axdr/axdr.ts'
 import { readCounter } from '../../core/envelope/envelope.ts'
@@ -127,7 +127,7 @@ t.test('a stale owner cannot write and lets go', async (t) => {
   const host = await world.start('a')
   await world.register(1)
   const target = Buffer.from(deviceKey(0), 'latin1')
-  const number = fnv1a32(target) % partitionCount
+  const number = partitionAt(target, 0, partitionCount)
   await takeLease(world.ledger, number, 'b', { mayTakeFrom: () => true })
   t.equal(await world.submit({ device: deviceKey(0) }), 'BROKER_PARTITION_UNAVAILABLE')
   t.notOk(host.owned.includes(number))

@@ -8,7 +8,7 @@ import { nextMove, shareOf } from '../../actors/runtime/host/balance.ts'
 import { hostedDevice } from '../../actors/device-effects/device-effects.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
+import { partitionOf } from '../../core/envelope/partition.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
@@ -158,7 +158,7 @@ class Cluster {
 
   /** As a gateway does: asks the owner, and the next one when it is not served there any more. */
   async ask(device: Eui64, envelope: Buffer): Promise<ErrorCode | undefined> {
-    const partition = fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
+    const partition = partitionOf(device, partitionCount)
     for (let turn = 0; turn < 50; turn++) {
       let code: ErrorCode | undefined
       let isAnswered = false
@@ -263,7 +263,7 @@ t.test(
     const quiet = await cluster.start('b')
     t.ok(await cluster.pass(() => cluster.isWhole() && quiet.owned.length === 4))
     const ownerOf = (device: Eui64): string | undefined =>
-      cluster.owners.ownerOf(fnv1a32(Buffer.from(device, 'latin1')) % partitionCount)
+      cluster.owners.ownerOf(partitionOf(device, partitionCount))
     const busyOne = devices.find((device) => ownerOf(device) === 'a')!
     const quietOne = devices.find((device) => ownerOf(device) === 'b')!
     const ask = (device: Eui64, counter: number): Promise<ErrorCode | undefined> =>

@@ -50,7 +50,7 @@ export class Gateway {
     await feed.start()
     const intake = new Intake({ ...base, directory, metrics: noMetrics }, slotCount)
     const random = seededRandom(seed)
-    const deliveries = new Deliveries({ ...base, ledger: feed, cursors, random })
+    const deliveries = new Deliveries({ ...base, feed, cursors, random })
     return new Gateway(life, { intake, deliveries, feed, accounts: new PartyAccounts(random) })
   }
 
@@ -61,16 +61,14 @@ export class Gateway {
   }
 
   cancel(party: Party, request: Buffer, sink: AnswerSink): void {
-    this.life.run(() =>
-      this.intake.cancel(this.accounts.of(party), request, 0, request.length, sink, 0),
-    )
+    this.life.run(() => this.intake.cancel(this.accounts.of(party), request, sink, 0))
   }
 
   /** An encoded ReceiveResponse; rejects when the gateway cannot read. */
   async poll(party: Party, max: number, waitMs: number): Promise<Buffer> {
     await this.life.turn()
     const { deliveries, feed, life } = this
-    const ports = { deliveries, ledger: feed, clock: life.clock, log: silentLog }
+    const ports = { deliveries, feed, clock: life.clock, log: silentLog }
     const { message } = await pollDeliveries(
       ports,
       party,

@@ -3,11 +3,11 @@
  * of their facts must continue the sum of those before it, wherever the partition went meanwhile.
  * What was acknowledged is in the ledger; what nobody answered may be there, once or more.
  */
-import { fnv1a32 } from '../../core/base/bytes.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { partitionOf } from '../../core/envelope/partition.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../core/ports/bus.ts'
 import { deviceKey, envelopeOf } from '../support/envelopes.ts'
 import { readAdded } from '../support/trial-kind.ts'
@@ -36,7 +36,7 @@ export class Trials {
   add(index: number, bus: Bus, directory: OwnerDirectory): void {
     const device = deviceKey(index % meterCount)
     const value = ++this.last
-    const partition = fnv1a32(Buffer.from(device, 'latin1')) % directory.partitionCount
+    const partition = partitionOf(device, directory.partitionCount)
     const envelope = envelopeOf({ kind: Kind.TRIAL_ADD, device, counter: value })
     bus.request(hostSubject(directory.ownerOf(partition) ?? ''), envelope, answerMsMax).then(
       (answer) => {

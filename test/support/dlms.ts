@@ -46,10 +46,17 @@ export function loadVectors(): Vector[] | undefined {
   return text === undefined ? undefined : (JSON.parse(text) as { vectors: Vector[] }).vectors
 }
 
-/** Recorded conversations, by capture and session. */
+/** Recorded conversations of other makers, by capture and session. */
 export function loadExchanges(): Map<string, Captured[]> | undefined {
   const text = readShared('exchanges.jsonl')
-  if (text === undefined) return undefined
+  return text === undefined ? undefined : sessionsIn(text)
+}
+
+/** Recorded conversations of our client with our server (record-exchanges.ts), which everybody has. */
+export const ownExchanges = (): Map<string, Captured[]> =>
+  sessionsIn(readFileSync(join(import.meta.dirname, 'recorded-exchanges.jsonl'), 'utf8'))
+
+function sessionsIn(text: string): Map<string, Captured[]> {
   const sessions = new Map<string, Captured[]>()
   for (const line of text.trim().split('\n')) {
     const captured = JSON.parse(line) as Captured

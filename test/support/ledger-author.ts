@@ -12,7 +12,7 @@ import { forgetThrough, trim } from '../../actors/runtime/recovery/trimming.ts'
 import { evolve } from '../../actors/device/actor.ts'
 import { writeFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
+import { partitionOf } from '../../core/envelope/partition.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
@@ -66,7 +66,7 @@ export class LedgerAuthor {
   }
 
   partitionOf(device: Eui64): number {
-    return fnv1a32(Buffer.from(device, 'latin1')) % authorPartitions
+    return partitionOf(device, authorPartitions)
   }
 
   /** Writes one tick of up to `factsMax` facts. @returns how many there are in it */

@@ -5,7 +5,7 @@
 import type { HostedKind } from '../../actors/kind/actor-kind.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
-import { fnv1a32 } from '../../core/base/bytes.ts'
+import { partitionOf } from '../../core/envelope/partition.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { type Eui64 } from '../../core/base/eui64.ts'
 import type { Clock } from '../../core/ports/clock.ts'
@@ -208,8 +208,7 @@ export const good = (exchange: SimExchange): void =>
     results: exchange.operations.map(() => ({ value: text, result: 0 })),
   })
 
-export const numberOf = (device: Eui64): number =>
-  fnv1a32(Buffer.from(device, 'latin1')) % partitionCount
+export const numberOf = (device: Eui64): number => partitionOf(device, partitionCount)
 
 /** Lets time go on until `isDone`, or for two minutes. */
 export async function pass(world: World, isDone: () => boolean): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { limits } from '../../../core/base/limits.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
-import type { Clock } from '../../../core/ports/clock.ts'
+import { pause, type Clock } from '../../../core/ports/clock.ts'
 import {
   decodeHostStatus,
   decodeWanStatus,
@@ -206,9 +206,7 @@ export function isInTrouble({ partitions, streams, hosts }: ClusterStatus): bool
 export async function heardWanIds(bus: Bus, clock: Clock): Promise<string[]> {
   const heard = new WanProcesses({ bus, clock })
   await heard.start()
-  await new Promise<void>((resolve) =>
-    clock.at(clock.now() + limits.aliveIntervalMs * 1.25, resolve),
-  )
+  await pause(clock, limits.aliveIntervalMs * 1.25)
   await heard.close()
   return heard.names
 }

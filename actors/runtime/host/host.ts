@@ -11,7 +11,7 @@
  * way: forget what is in memory, read what is on disk, decide again (owned-partitions.ts).
  */
 import { tap, type Subscription } from 'rxjs'
-import { fnv1a32 } from '../../../core/base/bytes.ts'
+import { partitionAt } from '../../../core/envelope/partition.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { actorIdOf, kindOfActor } from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
@@ -196,8 +196,7 @@ export class Host {
     replies.expect()
     const asked = new Asked(replies, buffer, at)
     const now = this.options.clock.now()
-    const targetAt = at + offsetOf.target
-    const number = fnv1a32(buffer, targetAt, targetAt + 8) % this.options.partitionCount
+    const number = partitionAt(buffer, at + offsetOf.target, this.options.partitionCount)
     const kind = this.hosted.kinds.ofMessage(readKind(buffer, at))
     if (kind === undefined) return asked.refuse('ENVELOPE_MALFORMED', now)
     const message = { type: 'ARRIVED', buffer, at, replyTo: asked } as const

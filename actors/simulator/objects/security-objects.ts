@@ -66,7 +66,13 @@ function agreeKeys(security: MeterSecurity, parameterView: Buffer | undefined): 
     for (const [id, keyView] of parts) {
       const theirs = openEphemeralKey(suite, id, keyView, keys.peerSigning!)
       const ours = PrivateKey.generate(suite.curve)
-      fresh.set(id, ephemeralUnifiedKey(suite, id, ours, theirs, simulatedClientTitle, title))
+      fresh.set(
+        id,
+        ephemeralUnifiedKey(suite, id, ours, theirs, {
+          client: simulatedClientTitle,
+          server: title,
+        }),
+      )
       const value = signedEphemeralKey(id, ours.publicKey, keys.signing!)
       answers.push({
         tag: Tag.STRUCTURE,

@@ -421,18 +421,18 @@ export class DlmsClient {
 
   private serviceFor(terms: ServiceTerms): ClientService {
     const { operations, next, results } = this
-    const { kind } = operations[next]!
     const { prefersAccess = false, lists = defaultLists, shortNames } = this.options
     if (shortNames !== undefined) {
       const names = typeof shortNames === 'object' ? shortNames.nameOf : shortNames
-      return shortNameService(terms, operations, next, this.usesLists, names, results)
+      const rest = operations.slice(next, this.usesLists ? undefined : next + 1)
+      return shortNameService(terms, rest, names, results)
     }
     if (prefersAccess && this.usesLists && (terms.conformance & access) === access) {
       const count = countOfAccesses(operations, next, terms.pduBytesMax)
       return new AccessService(terms, operations, next, count, results)
     }
-    const isList = this.usesLists && lists.has(kind)
-    switch (kind) {
+    const isList = this.usesLists && lists.has(operations[next]!.kind)
+    switch (operations[next]!.kind) {
       case 'get': {
         const count = isList ? countOfGets(operations, next, terms.pduBytesMax) : 1
         return new GetService(terms, operations, next, count, results)

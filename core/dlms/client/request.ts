@@ -133,12 +133,17 @@ export function encodeSetList(
   return apdu
 }
 
+/** `count` operations from `from` on, which go together. */
+export type OperationRun = {
+  readonly operations: readonly CosemOperation[]
+  readonly from: number
+  readonly count: number
+}
+
 /** Set-request-with-list-and-first-datablock: the attributes, and as much of their values as fits. */
 export function encodeSetListFirstBlock(
   invokeId: number,
-  operations: readonly CosemOperation[],
-  from: number,
-  count: number,
+  { operations, from, count }: OperationRun,
   cutter: BlockCutter,
   pduBytesMax: number,
 ): Buffer {

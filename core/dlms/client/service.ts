@@ -30,8 +30,8 @@ export interface ClientService {
 export abstract class OperationsService {
   readonly count: number
   protected readonly terms: ServiceTerms
-  protected readonly operations: readonly CosemOperation[]
-  protected readonly from: number
+  readonly operations: readonly CosemOperation[]
+  readonly from: number
   protected readonly results: CosemResult[]
 
   constructor(

@@ -64,7 +64,7 @@ export class SetService extends OperationsService implements ClientService {
       const whole = encodeSetList(invokeId, operations, from, count)
       if (whole.length <= pduBytesMax || !isInBlocks) return whole
       this.cutter = new BlockCutter(valueListOf(operations, from, count))
-      return encodeSetListFirstBlock(invokeId, operations, from, count, this.cutter, pduBytesMax)
+      return encodeSetListFirstBlock(invokeId, this, this.cutter, pduBytesMax)
     }
     const operation = operations[from]!
     if (setBytes(operation) <= pduBytesMax || !isInBlocks) return encodeSet(invokeId, operation)

@@ -62,14 +62,10 @@ const nullView = Buffer.of(Tag.NULL)
 const headBytes = 2
 const specificationBytes = 4
 
-/** How many operations from `from` on go in one request: reads without selection, or writes that fit. */
-function countOfShortNames(
-  operations: readonly CosemOperation[],
-  from: number,
-  pduBytesMax: number,
-): number {
-  if (operations[from]!.kind === 'action') return 1
-  return countInRow(operations, from, pduBytesMax - headBytes - 1, ({ selection, value }) =>
+/** How many operations, the first and those behind it, go in one request: reads without selection, or writes that fit. */
+function countOfShortNames(operations: readonly CosemOperation[], pduBytesMax: number): number {
+  if (operations[0]!.kind === 'action') return 1
+  return countInRow(operations, 0, pduBytesMax - headBytes - 1, ({ selection, value }) =>
     selection === undefined ? specificationBytes + (value?.length ?? 0) : Infinity,
   )
 }
@@ -305,17 +301,14 @@ function writtenOf(result: WriteResult): CosemResult {
   }
 }
 
-/** What carries out the operation at `from`, and with lists those behind it that go with it. */
+/** What carries out the first of `operations`, and those behind it that go with it in one list. */
 export function shortNameService(
   terms: ServiceTerms,
   operations: readonly CosemOperation[],
-  from: number,
-  usesLists: boolean,
   shortNames: ShortNames,
   results: CosemResult[],
 ): ClientService {
-  const count = usesLists ? countOfShortNames(operations, from, terms.pduBytesMax) : 1
-  const some = operations.slice(from, from + count)
+  const some = operations.slice(0, countOfShortNames(operations, terms.pduBytesMax))
   const [first] = some as [CosemOperation]
   const names = some.map((operation) => shortNames(operation) ?? unknownName)
   if (isSelectionRefused(terms, first))

@@ -4,6 +4,7 @@
  *
  *   not initiated ─ initiate ─▶ initiated ─ verify ─▶ (verifying) ─▶ verified | failed ─ activate ─▶ (activating) ─▶ activated | failed
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { ActionResult, DataAccessResult } from '../apdu/constants.ts'
 import { decodeValue, Tag, type AxdrValue } from '../axdr/axdr.ts'
 import { writeAttribute } from './attribute.ts'
@@ -38,8 +39,8 @@ export class ImageReceiver {
   private readonly options: ImageReceiverOptions
   private isEnabled = true
   private status: Status = 'not_initiated'
-  private image: Buffer = Buffer.alloc(0)
-  private identifier: Buffer = Buffer.alloc(0)
+  private image: Buffer = emptyBytes
+  private identifier: Buffer = emptyBytes
   private hasBlock: boolean[] = []
 
   constructor(options: ImageReceiverOptions) {

@@ -9,6 +9,7 @@
  * The state is plain data that goes into a ledger. When it is lost, a meter that was already verified is only activated; a
  * half-sent image is sent anew unless the plan says that it was ours.
  */
+import { limits } from '../../base/limits.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import type { CosemOperation, CosemResult } from '../../ports/wan.ts'
 import { ActionResult, DataAccessResult } from '../apdu/constants.ts'
@@ -74,7 +75,6 @@ export type ImageState = {
   result?: number
 }
 
-const idleRoundsMax = 3
 const Status = {
   NOT_INITIATED: 0,
   INITIATED: 1,
@@ -265,7 +265,7 @@ function compared(plan: ImagePlan, state: ImageState, results: readonly CosemRes
   const before = countOf(state.transferred)
   const idleRounds =
     state.phase === 'compare' && countOf(known) <= before ? state.idleRounds + 1 : 0
-  if (idleRounds > idleRoundsMax) return failed(state, 'blocks_refused')
+  if (idleRounds > limits.imageIdleRoundsMax) return failed(state, 'blocks_refused')
   return { ...state, phase: 'transfer', transferred: known, nextBlock, idleRounds }
 }
 

@@ -5,6 +5,7 @@
  *
  * [IEC 62056-4-7, wrapper protocol data unit]. Bytes in, frames out; it opens no socket and keeps no time.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -98,10 +99,6 @@ export function emptyFramesBytes(view: Buffer): number {
   return at
 }
 
-const nothing = Buffer.alloc(0)
-// A gathering buffer larger than this is given back when its frame is done: connections are many.
-const keptBytesMax = 1024
-
 /**
  * Cuts a byte stream into wrapper frames. A frame that lies whole in the chunk is a view on it; only an incomplete rest is
  * kept, in memory that grows with what has really come. After an error the stream has no boundaries any more: close it.
@@ -110,9 +107,9 @@ const keptBytesMax = 1024
  */
 export class WrapperReader {
   private readonly apduBytesMax: number
-  private chunk: Buffer = nothing
+  private chunk: Buffer = emptyBytes
   private at = 0
-  private rest: Buffer = nothing
+  private rest: Buffer = emptyBytes
   private restUsed = 0
   /** Frames without an APDU since the last one with an APDU. */
   private emptyCount = 0
@@ -177,7 +174,7 @@ export class WrapperReader {
     if (this.restUsed < end) return undefined
     const frame = frameAt(this.rest, 0, end)
     this.restUsed = 0
-    if (this.rest.length > keptBytesMax) this.rest = nothing
+    if (this.rest.length > limits.wrapperKeptBytesMax) this.rest = emptyBytes
     return frame
   }
 

@@ -19,6 +19,7 @@ import {
   sealGcm,
   streamGcm,
   tagBytes,
+  type GcmContext,
   type SecretKey,
 } from '../../crypto/crypto.ts'
 import type { SecurityProfile } from './policy.ts'
@@ -35,6 +36,17 @@ export function protectedBytes(securityControl: number, plainBytes: number): num
   return securityHeaderBytes + plainBytes + (isAuthenticated ? tagBytes : 0)
 }
 
+/** Writes the security header at `at`: security control and invocation counter. */
+export function writeSecurityHeader(
+  out: Buffer,
+  at: number,
+  securityControl: number,
+  counter: number,
+): void {
+  out[at] = securityControl
+  out.writeUInt32BE(counter, at + 1)
+}
+
 /** A vector with room for the counter behind `title`. */
 export function vectorOf(title: Uint8Array): Buffer {
   const vector = Buffer.alloc(ivBytes)
@@ -45,13 +57,13 @@ export function vectorOf(title: Uint8Array): Buffer {
 type Deviation = SecurityProfile['authenticationOnly']
 const deviations: readonly Deviation[] = ['standard', 'apdu-tag', 'enciphered']
 
-type Opening = {
-  key: SecretKey
-  vector: Buffer
+/** What one APDU is protected under: key and vector, and what is authenticated beside its content. */
+export type Covering = GcmContext & {
+  /** The sender's title and a counter. */
+  ivView: Buffer
   apduTag: number
+  /** Of general-ciphering. */
   header: Uint8Array | undefined
-  content: Buffer
-  tag: Buffer
 }
 
 function isEnciphered(securityControl: number, deviation: Deviation): boolean {
@@ -64,6 +76,7 @@ function isEnciphered(securityControl: number, deviation: Deviation): boolean {
 export class AesProtection {
   /** Security control, authentication key. */
   readonly #aad: Buffer | undefined
+  #covering: Covering | undefined
   private readonly deviation: Deviation
 
   constructor(authenticationKey: SecretKey | undefined, deviation: Deviation = 'standard') {
@@ -72,73 +85,76 @@ export class AesProtection {
   }
 
   /**
-   * Writes header, content and tag of `plainView` at `at`; returns the offset behind them. `vector` holds the sender's title;
-   * its last four octets are written here, from `vectorCounter`, which is the header's counter but for one maker's habit.
-   * @throws BrokerError DLMS_KEY_UNKNOWN when it should be authenticated and there is no authentication key
+   * What the next `seal` or `open` runs under: the same object each time, filled anew. `vector` holds
+   * the sender's title; `counter`, which is the security header's but for one maker's habit, is
+   * written behind it.
    */
-  seal(
+  covering(
     key: SecretKey,
     vector: Buffer,
-    vectorCounter: number,
-    securityControl: number,
     counter: number,
     apduTag: number,
-    header: Uint8Array | undefined,
-    plainView: Uint8Array,
-    out: Buffer,
-    at: number,
-  ): number {
-    vector.writeUInt32BE(vectorCounter, systemTitleBytes)
-    out[at] = securityControl
-    out.writeUInt32BE(counter, at + 1)
+    header?: Uint8Array,
+  ): Covering {
+    vector.writeUInt32BE(counter, systemTitleBytes)
+    const known = this.#covering
+    if (known === undefined)
+      return (this.#covering = {
+        key,
+        ivView: vector,
+        aad: vector,
+        moreAad: header,
+        apduTag,
+        header,
+      })
+    known.key = key
+    known.ivView = vector
+    known.apduTag = apduTag
+    known.header = header
+    return known
+  }
+
+  /**
+   * Writes content and tag of `plainView` behind the security header that stands at `at`; returns the
+   * offset behind them.
+   * @throws BrokerError DLMS_KEY_UNKNOWN when it should be authenticated and there is no authentication key
+   */
+  seal(covering: Covering, plainView: Uint8Array, out: Buffer, at: number): number {
+    const securityControl = out[at]!
     const start = at + securityHeaderBytes
     if ((securityControl & Protection.AUTHENTICATED) === 0) {
-      out.set(streamGcm(key, vector, plainView), start)
+      out.set(streamGcm(covering.key, covering.ivView, plainView), start)
       return start + plainView.length
     }
-    if (isEnciphered(securityControl, this.deviation))
-      return sealGcm(key, vector, this.aad(securityControl), header, plainView, out, start)
+    if (isEnciphered(securityControl, this.deviation)) {
+      this.coverEnciphered(covering, securityControl)
+      return sealGcm(covering, plainView, out, start)
+    }
     out.set(plainView, start)
-    return sealGcm(
-      key,
-      vector,
-      this.clearAad(securityControl, apduTag, header, this.deviation),
-      plainView,
-      undefined,
-      out,
-      start + plainView.length,
-    )
+    this.coverClear(covering, securityControl, plainView, this.deviation)
+    return sealGcm(covering, undefined, out, start + plainView.length)
   }
 
   /**
    * The plaintext of `protectedView`, which begins with the security header: owned when it was enciphered, else a view.
    * @throws BrokerError DLMS_CIPHER_TAG_WRONG, DLMS_LENGTH_INVALID, DLMS_KEY_UNKNOWN
    */
-  open(
-    key: SecretKey,
-    vector: Buffer,
-    vectorCounter: number,
-    apduTag: number,
-    header: Uint8Array | undefined,
-    protectedView: Buffer,
-  ): Buffer {
+  open(covering: Covering, protectedView: Buffer): Buffer {
     const securityControl = protectedView[0]!
-    vector.writeUInt32BE(vectorCounter, systemTitleBytes)
     if ((securityControl & Protection.AUTHENTICATED) === 0)
-      return streamGcm(key, vector, protectedView.subarray(securityHeaderBytes))
+      return streamGcm(covering.key, covering.ivView, protectedView.subarray(securityHeaderBytes))
     const contentEnd = protectedView.length - tagBytes
     if (contentEnd < securityHeaderBytes)
       throw new BrokerError('DLMS_LENGTH_INVALID', 'no room for an authentication tag')
     const content = protectedView.subarray(securityHeaderBytes, contentEnd)
     const tag = protectedView.subarray(contentEnd)
-    const opening = { key, vector, apduTag, header, content, tag }
-    const plain = this.openAs(this.deviation, securityControl, opening)
+    const plain = this.openAs(this.deviation, securityControl, covering, content, tag)
     if (plain !== undefined) return plain
     // A device that deviates is refused until its profile says so; which profile that is, is said here.
     const isEncrypted = (securityControl & Protection.ENCRYPTED) !== 0
     const fitting = isEncrypted
       ? undefined
-      : deviations.find((other) => this.openAs(other, securityControl, opening))
+      : deviations.find((other) => this.openAs(other, securityControl, covering, content, tag))
     throw new BrokerError(
       'DLMS_CIPHER_TAG_WRONG',
       fitting && `authenticated only, in the way of authenticationOnly: ${fitting}`,
@@ -149,12 +165,16 @@ export class AesProtection {
   private openAs(
     deviation: Deviation,
     securityControl: number,
-    { key, vector, apduTag, header, content, tag }: Opening,
+    covering: Covering,
+    content: Buffer,
+    tag: Buffer,
   ): Buffer | undefined {
-    if (isEnciphered(securityControl, deviation))
-      return openGcm(key, vector, this.aad(securityControl), header, content, tag)
-    const aad = this.clearAad(securityControl, apduTag, header, deviation)
-    return openGcm(key, vector, aad, content, undefined, tag) && content
+    if (isEnciphered(securityControl, deviation)) {
+      this.coverEnciphered(covering, securityControl)
+      return openGcm(covering, content, tag)
+    }
+    this.coverClear(covering, securityControl, content, deviation)
+    return openGcm(covering, undefined, tag) && content
   }
 
   /** Tag of `challengeView` for an authentication pass: 12 octets, owned. @throws BrokerError DLMS_KEY_UNKNOWN */
@@ -165,21 +185,31 @@ export class AesProtection {
     securityControl: number,
     challengeView: Uint8Array,
   ): Buffer {
-    vector.writeUInt32BE(counter, systemTitleBytes)
+    const covering = this.covering(key, vector, counter, 0)
+    covering.aad = this.aad(securityControl)
+    covering.moreAad = challengeView
     const tag = Buffer.allocUnsafe(tagBytes)
-    sealGcm(key, vector, this.aad(securityControl), challengeView, undefined, tag, 0)
+    sealGcm(covering, undefined, tag, 0)
     return tag
   }
 
-  /** What is authenticated in front of a content in the clear. */
-  private clearAad(
+  /** Authenticates what stands in front of an enciphered content. */
+  private coverEnciphered(covering: Covering, securityControl: number): void {
+    covering.aad = this.aad(securityControl)
+    covering.moreAad = covering.header
+  }
+
+  /** Authenticates a content in the clear, and what stands in front of it. */
+  private coverClear(
+    covering: Covering,
     securityControl: number,
-    apduTag: number,
-    header: Uint8Array | undefined,
+    content: Uint8Array,
     deviation: Deviation,
-  ): Buffer {
+  ): void {
+    const { header, apduTag } = covering
     const aad = this.aad(deviation === 'apdu-tag' ? apduTag : securityControl)
-    return header === undefined ? aad : Buffer.concat([aad, header])
+    covering.aad = header === undefined ? aad : Buffer.concat([aad, header])
+    covering.moreAad = content
   }
 
   private aad(first: number): Buffer {

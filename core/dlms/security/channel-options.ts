@@ -1,6 +1,7 @@
 /**
  * What a channel is made of and what it says: keys with their counters, how to protect, how something was protected.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import type { SecretKey } from '../../crypto/crypto.ts'
 import type { Random } from '../../ports/random.ts'
 import { GeneralKey } from './general-ciphering.ts'
@@ -36,7 +37,7 @@ export class ReceivedProtection {
   signature: SignaturePlace = 'none'
   generalKey: GeneralKey = GeneralKey.UNICAST
   /** A view on the APDU; empty when it had none. */
-  transactionId: Buffer = nothing
+  transactionId: Buffer = emptyBytes
 
   /** The invocation counter when it is of the global unicast key, else -1: other keys count for themselves. */
   get unicastCounter(): number {
@@ -48,7 +49,6 @@ export class ReceivedProtection {
     return isUnicast ? this.invocationCounter : -1
   }
 }
-const nothing = Buffer.alloc(0)
 
 /** Counters for sending. `session` is for wrapped and agreed keys; without it static unified cannot be sent. */
 export type SendingCounters = {

@@ -9,13 +9,19 @@
  */
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import { asBuffer } from '../../base/bytes.ts'
+import { asBuffer, emptyBytes } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
 import type { SecretKey } from '../../crypto/crypto.ts'
 import type { Random } from '../../ports/random.ts'
 import { writeLength } from '../axdr/layout.ts'
 import { allocateApdu } from '../framing/wrapper.ts'
-import { AesProtection, copyOfSystemTitle, protectedBytes, vectorOf } from './aes-protection.ts'
+import {
+  AesProtection,
+  copyOfSystemTitle,
+  protectedBytes,
+  vectorOf,
+  writeSecurityHeader,
+} from './aes-protection.ts'
 import {
   KeySlot,
   ReceivedProtection,
@@ -64,7 +70,6 @@ import {
   type Suite,
 } from './suite.ts'
 
-const nothing = Buffer.alloc(0)
 const transactionIdBytes = 8
 // An initiate-request, and the octet that says that a dedicated key follows. [IEC 62056-5-3, ASN.1 module, InitiateRequest]
 const holdsDedicatedKey = (plainView: Buffer): boolean => plainView[0] === 1 && plainView[1] === 1
@@ -92,7 +97,7 @@ export class SecurityChannel {
   private readonly ownTitle: Buffer
   private readonly ownVector: Buffer
   private peerTitle: Buffer | undefined
-  private peerVector: Buffer = nothing
+  private peerVector: Buffer = emptyBytes
   // Of the ciphered layer being opened: the counter is remembered when the whole APDU has passed.
   private openedWindow: CounterWindow | undefined
   private openedSession: SessionKey | undefined
@@ -173,9 +178,9 @@ export class SecurityChannel {
     return signature === 'around' ? this.sign(ciphered, choice) : ciphered
   }
 
-  private sign(content: Buffer, { transactionId = nothing }: ProtectionChoice): Buffer {
+  private sign(content: Buffer, { transactionId = emptyBytes }: ProtectionChoice): Buffer {
     const key = needed(this.keys.signing, 'private key for signatures')
-    return signApdu(key, transactionId, this.ownTitle, this.peerTitle ?? nothing, content)
+    return signApdu(key, transactionId, this.ownTitle, this.peerTitle ?? emptyBytes, content)
   }
 
   private cipher(plainView: Buffer, choice: ProtectionChoice): Buffer {
@@ -202,18 +207,9 @@ export class SecurityChannel {
     }
     const at = writeLength(out, 1 + titleBytes, contentBytes)
     const counter = needed(slot.counter, `counter of the ${slot.name}`).take()
-    this.aes.seal(
-      key,
-      this.ownVector,
-      counter,
-      securityControl,
-      counter,
-      tag,
-      undefined,
-      plainView,
-      out,
-      at,
-    )
+    writeSecurityHeader(out, at, securityControl, counter)
+    const covering = this.aes.covering(key, this.ownVector, counter, tag)
+    this.aes.seal(covering, plainView, out, at)
     return out
   }
 
@@ -221,12 +217,12 @@ export class SecurityChannel {
     const { generalKey = GeneralKey.UNICAST } = choice
     const isZero = this.isVectorZero(generalKey)
     const transactionId = this.transactionIdFor(choice, isZero)
-    const recipient = this.peerTitle ?? nothing
+    const recipient = this.peerTitle ?? emptyBytes
     const securityControl = (choice.protection & authenticatedEncrypted) | this.suite.id
     const isIdentified = generalKey <= GeneralKey.BROADCAST
     const slot = generalKey === GeneralKey.BROADCAST ? this.broadcast : this.unicast
     const { key, keyData } = isIdentified
-      ? { key: needed(slot.key, slot.name), keyData: nothing }
+      ? { key: needed(slot.key, slot.name), keyData: emptyBytes }
       : this.sessionKeys.toSend(generalKey, transactionId, this.ownTitle, recipient)
     const counter = (
       isIdentified
@@ -249,18 +245,15 @@ export class SecurityChannel {
       recipient,
     )
     const at = writeLength(out, writeKeyInfo(out, headerEnd, generalKey, keyData), contentBytes)
-    this.aes.seal(
+    writeSecurityHeader(out, at, securityControl, counter)
+    const covering = this.aes.covering(
       key,
       this.ownVector,
       isZero ? 0 : counter,
-      securityControl,
-      counter,
       GeneralTag.CIPHERING,
       this.coveredHeader(out.subarray(1, headerEnd)),
-      plainView,
-      out,
-      at,
     )
+    this.aes.seal(covering, plainView, out, at)
     return out
   }
 
@@ -269,7 +262,7 @@ export class SecurityChannel {
    * key another one, so each APDU that asks has one of its own, and each that answers that of its question.
    */
   private transactionIdFor(
-    { transactionId = nothing, generalKey }: ProtectionChoice,
+    { transactionId = emptyBytes, generalKey }: ProtectionChoice,
     isVectorZero: boolean,
   ): Uint8Array {
     if (!isVectorZero || generalKey !== GeneralKey.STATIC_UNIFIED) return transactionId
@@ -305,7 +298,7 @@ export class SecurityChannel {
     received.invocationCounter = -1
     received.signature = 'none'
     received.generalKey = GeneralKey.UNICAST
-    received.transactionId = nothing
+    received.transactionId = emptyBytes
     this.openedWindow = undefined
     this.openedSession = undefined
     let apdu = apduView
@@ -363,15 +356,9 @@ export class SecurityChannel {
     const isDedicated = shape === Shape.DEDICATED || shape === Shape.GENERAL_DEDICATED
     const securityControl = this.checkedControl(content, isDedicated)
     const slot = isDedicated ? this.dedicated : this.slotOf(securityControl)
-    const counter = content.readUInt32BE(1)
-    const plain = this.openContent(
-      needed(slot.key, slot.name),
-      slot.window,
-      counter,
-      tag,
-      undefined,
-      content,
-    )
+    const key = needed(slot.key, slot.name)
+    const counter = this.freshCounter(content, slot.window)
+    const plain = this.aes.open(this.aes.covering(key, this.peerVector, counter, tag), content)
     if (expectedTag !== 0 && plain[0] !== expectedTag) {
       const fault = new BrokerError('DLMS_SERVICE_UNEXPECTED', `tag ${plain[0]} in ${tag}`)
       throw withKeyDoubt(fault, securityControl)
@@ -393,16 +380,16 @@ export class SecurityChannel {
       // Those who sent no recipient have derived with what they sent.
       session = this.sessionKeys.forReceived(keyInfo, transactionId, originator, recipient)
     const { window } = session ?? slot
-    const counter = content.readUInt32BE(1)
-    const plain = this.openContent(
-      session?.key ?? needed(slot.key, slot.name),
-      window,
-      counter,
+    const key = session?.key ?? needed(slot.key, slot.name)
+    const counter = this.freshCounter(content, window)
+    const covering = this.aes.covering(
+      key,
+      this.peerVector,
+      this.isVectorZero(keyInfo.key) ? 0 : counter,
       GeneralTag.CIPHERING,
       this.coveredHeader(fieldsView),
-      content,
-      this.isVectorZero(keyInfo.key),
     )
+    const plain = this.aes.open(covering, content)
     this.note(Shape.GENERAL, securityControl, counter, window)
     this.openedSession = session
     received.generalKey = keyInfo.key
@@ -410,23 +397,16 @@ export class SecurityChannel {
     return plain
   }
 
-  private openContent(
-    key: SecretKey,
-    window: CounterWindow,
-    counter: number,
-    tag: number,
-    header: Buffer | undefined,
-    content: Buffer,
-    isVectorZero = false,
-  ): Buffer {
+  /** The counter of `content`, which holds a security header: one that the peer has not used before. */
+  private freshCounter(content: Buffer, window: CounterWindow): number {
+    const counter = content.readUInt32BE(1)
     if (this.peerTitle === undefined)
       throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', "the peer's is not known yet")
     if (!window.isFresh(counter))
       throw new BrokerError('DLMS_COUNTER_REPLAYED', `${counter} after ${window.last}`, {
         counter: { counterReceived: counter, counterExpected: window.last + 1 },
       })
-    const vectorCounter = isVectorZero ? 0 : counter
-    return this.aes.open(key, this.peerVector, vectorCounter, tag, header, content)
+    return counter
   }
 
   private note(

@@ -9,6 +9,7 @@
  * Keys that come with APDUs are remembered with their counters, a few of them, so that none of those is replayed.
  * [IEC 62056-5-3 ed. 3, ASN.1 module, Key-Info; 5.3.4.6 key agreement, 5.3.5 key transport]
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import { digest, PrivateKey, SecretKey, unwrapKey, wrapKey } from '../../crypto/crypto.ts'
@@ -122,8 +123,6 @@ export type SessionKey = {
   readonly window: CounterWindow
 }
 
-const noKeyData = Buffer.alloc(0)
-
 /** Makes and remembers the keys of one association that are wrapped or agreed. */
 export class SessionKeys {
   private readonly suite: Suite
@@ -182,7 +181,7 @@ export class SessionKeys {
     const secret = agreedSecret(suite, own, peer)
     return {
       key: deriveKey(suite, KeyId.GLOBAL_UNICAST, secret, originator, party),
-      keyData: noKeyData,
+      keyData: emptyBytes,
     }
   }
 
@@ -191,7 +190,7 @@ export class SessionKeys {
    * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_KEY_WRAP_WRONG, DLMS_SIGNATURE_WRONG, DLMS_KEY_AGREEMENT_INVALID
    */
   forReceived(
-    { key, keyDataView = noKeyData }: KeyInfoView,
+    { key, keyDataView = emptyBytes }: KeyInfoView,
     transactionId: Buffer,
     originator: Uint8Array,
     recipient: Uint8Array,

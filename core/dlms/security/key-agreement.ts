@@ -120,9 +120,11 @@ export function openEphemeralKey(
   return key
 }
 
+/** System titles of the client, which began the agreement, and of the meter. */
+export type AgreeingTitles = { client: Uint8Array; server: Uint8Array }
+
 /**
  * The key that two ephemeral keys agree, C(2e,0s), alike on both sides.
- * @param client system title of the client, which began; `server` that of the meter
  * @throws BrokerError DLMS_KEY_AGREEMENT_INVALID
  */
 export function ephemeralUnifiedKey(
@@ -130,8 +132,7 @@ export function ephemeralUnifiedKey(
   keyId: KeyId,
   own: PrivateKey,
   peer: PublicKey,
-  client: Uint8Array,
-  server: Uint8Array,
+  { client, server }: AgreeingTitles,
 ): SecretKey {
   return deriveKey(suite, keyId, agreedSecret(suite, own, peer), client, server)
 }

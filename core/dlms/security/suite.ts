@@ -50,7 +50,7 @@ export const Protection = {
   SIGNED: 0x100,
 } as const
 /** Authenticated and encrypted. */
-export const authenticatedEncrypted = 0x30
+export const authenticatedEncrypted = Protection.AUTHENTICATED | Protection.ENCRYPTED
 export const suiteMask = 0x0f
 
 /** Security control and invocation counter. */

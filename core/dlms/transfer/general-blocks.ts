@@ -11,6 +11,7 @@
  *
  * Sans-io: it keeps no time. Who waits in vain calls `remind`.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -262,7 +263,7 @@ export class GeneralBlocks {
     if (this.receivedNumber !== this.repliedNumber)
       this.sentNumber = Math.min(numberMax, this.sentNumber + 1)
     this.repliedNumber = this.windowFrom = this.receivedNumber
-    return this.encode(this.isServer ? 0 : LAST_BLOCK, this.sentNumber, noOctets)
+    return this.encode(this.isServer ? 0 : LAST_BLOCK, this.sentNumber, emptyBytes)
   }
 
   private encode(bits: number, number: number, dataView: Buffer): Buffer {
@@ -276,5 +277,3 @@ export class GeneralBlocks {
     return apdu
   }
 }
-
-const noOctets = Buffer.alloc(0)

@@ -6,6 +6,7 @@
  *
  * [IEC 62056-5-3, DataBlock-G and DataBlock-SA]. Which service carries the block is the caller's.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import { lengthBytes, lengthBytesFor, readLength, writeLength } from '../axdr/layout.ts'
@@ -64,7 +65,7 @@ export class BlockGatherer {
 
   /** What has been gathered; owned by the caller, the gatherer is not used again. */
   take(): Buffer {
-    return this.buffer === undefined ? Buffer.alloc(0) : this.buffer.subarray(0, this.used)
+    return this.buffer === undefined ? emptyBytes : this.buffer.subarray(0, this.used)
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * Who receives the deliveries of which party, in this gateway and among all gateways: one receiver
  * a party, the newest wins. A receiver that opens tells the others on the bus with a stamp (time,
- * then chance); whoever has an older stamp ends, whoever has a newer one tells again. Reads
- * `out.<party>` of the feed from the party's cursor on (station 13).
+ * then chance); whoever has an older stamp ends, whoever has a newer one tells again. Reads the
+ * party's feed from its cursor on (station 13).
  *
  * A receiver that opens only if there is no other asks first, with a stamp of zeros: each holder
  * of a seat has a newer one and announces it.
@@ -15,12 +15,7 @@ import { limits } from '../../base/limits.ts'
 import { writeSafeU64 } from '../../envelope/envelope.ts'
 import type { Bus } from '../../ports/bus.ts'
 import type { Clock } from '../../ports/clock.ts'
-import {
-  outSubject,
-  type CursorStore,
-  type DeliveryFeed,
-  type LedgerMessage,
-} from '../../ports/ledger.ts'
+import type { CursorStore, DeliveryFeed, DeliveryFrame } from '../../ports/ledger.ts'
 import type { Log } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 import { cursorNameOf, sequenceOf } from '../../envelope/delivery-id.ts'
@@ -28,7 +23,7 @@ import { DeliveryCursor } from './delivery-cursor.ts'
 
 export type DeliveryPorts = {
   bus: Bus
-  ledger: DeliveryFeed
+  feed: DeliveryFeed
   cursors: CursorStore
   clock: Clock
   random: Random
@@ -47,41 +42,37 @@ export type OpenOptions = { ifFree?: boolean; isPoll?: boolean }
  * `leave`.
  */
 export class Seat {
+  readonly party: Eui64
   readonly cursor: DeliveryCursor
-  readonly subject: string
   /** Eight octets time, eight of chance: the larger one is the newer. */
   readonly stamp: Buffer
   private readonly superseded: () => void
-  private readonly ledger: DeliveryFeed
+  private readonly feed: DeliveryFeed
   private readonly giveBack: (seat: Seat) => Promise<void>
   private isLost = false
   private isLeft = false
 
+  /** `superseded` is called once if another receiver comes; `giveBack` when this one leaves. */
   constructor(
-    subject: string,
-    cursor: DeliveryCursor,
-    stamp: Buffer,
-    ledger: DeliveryFeed,
+    { party, cursor, stamp }: Pick<Seat, 'party' | 'cursor' | 'stamp'>,
+    feed: DeliveryFeed,
     superseded: () => void,
     giveBack: (seat: Seat) => Promise<void>,
   ) {
-    this.subject = subject
+    this.party = party
     this.cursor = cursor
     this.stamp = stamp
-    this.ledger = ledger
+    this.feed = feed
     this.superseded = superseded
     this.giveBack = giveBack
   }
 
-  /** Every frame from the one that holds the delivery behind the cursor; see Ledger.follow. */
+  /** Every frame from the one that holds the delivery behind the cursor; see DeliveryFeed. */
   follow(
-    onMessage: (message: LedgerMessage) => void | Promise<void>,
+    onFrame: (frame: DeliveryFrame) => void | Promise<void>,
   ): Promise<{ close(): Promise<void> }> {
-    return this.ledger.follow(
-      this.subject,
-      Math.max(1, sequenceOf(this.cursor.acknowledged)),
-      onMessage,
-    )
+    const fromSequence = Math.max(1, sequenceOf(this.cursor.acknowledged))
+    return this.feed.follow(this.party, fromSequence, onFrame)
   }
 
   /** Another receiver has come. */
@@ -131,14 +122,15 @@ export class Deliveries {
     { ifFree = false, isPoll = false }: OpenOptions = {},
   ): Promise<Seat | undefined> {
     if (ifFree && (await this.isTaken(party))) return undefined
-    const { bus, clock, random, ledger, log } = this.ports
+    const { bus, clock, random, feed, log } = this.ports
     const hex = cursorNameOf(party.id)
     const held = this.entryOf(party)
     const stamp = Buffer.allocUnsafeSlow(stampBytes)
     held.lastMs = Math.max(clock.now(), held.lastMs + 1)
     writeSafeU64(stamp, held.lastMs, 0)
     stamp.set(random.bytes(8), 8)
-    const seat = new Seat(this.subjectOf(party), held.cursor, stamp, ledger, superseded, () => {
+    const place = { party: party.id, cursor: held.cursor, stamp }
+    const seat = new Seat(place, feed, superseded, () => {
       if (isPoll && !ifFree && held.seat === seat) this.linger(party.id, held, stamp)
       return this.release(party.id, held, seat)
     })
@@ -220,11 +212,6 @@ export class Deliveries {
     entry.lingering?.end()
     entry.lingering = { stamp, end }
     const disarm = clock.at(clock.now() + limits.receiverLingerMs, end)
-  }
-
-  /** The name under which the feed has a party's deliveries. */
-  subjectOf(party: Party): string {
-    return outSubject(party.id)
   }
 
   /**

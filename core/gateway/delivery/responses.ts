@@ -17,7 +17,7 @@ import type { FoundResponse, ResponseKey, ResponseLookup } from '../../ports/res
 import { appendDelivery } from '../../translate/delivery.ts'
 import { ProtobufWriter } from '../../translate/protobuf.ts'
 import { RequestScan, scanRequestId } from '../../translate/scan.ts'
-import { notEnded } from '../../translate/status.ts'
+import { notEnded } from '../../envelope/status-body.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { PartyAccount } from '../intake/party-account.ts'
 
@@ -25,6 +25,14 @@ export type ResponsesPorts = { intake: Intake; responses: ResponseLookup; clock:
 
 /** The encoded GetResponseResponse, or the reason for its absence. */
 export type ResponseResult = { message: Buffer } | { code: ErrorCode; detail?: string }
+
+/** The request in `view`, by `key`; `delivered` settles when its response is delivered from now on. */
+type WantedResponse = {
+  view: Buffer
+  key: ResponseKey
+  delivered: Promise<FoundResponse>
+  waitMs: number
+}
 
 type Standing = 'open' | 'ended' | 'never' | ErrorCode
 
@@ -65,7 +73,8 @@ export class Responses {
     const watch = this.ports.responses.watch(party.id, key)
     if (watch === undefined) return { code: 'BROKER_GATEWAY_BUSY' }
     try {
-      const result = await this.find(account, view, key, watch.found, waitMs, abandoned)
+      const wanted = { view, key, delivered: watch.found, waitMs }
+      const result = await this.find(account, wanted, abandoned)
       return typeof result === 'string' ? { code: result } : { message: encode(result) }
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : 'BROKER_GATEWAY_FAILED'
@@ -83,10 +92,7 @@ export class Responses {
 
   private async find(
     account: PartyAccount,
-    view: Buffer,
-    key: ResponseKey,
-    delivered: Promise<FoundResponse>,
-    waitMs: number,
+    { view, key, delivered, waitMs }: WantedResponse,
     abandoned: (stop: () => void) => void,
   ): Promise<FoundResponse | ErrorCode> {
     const { responses } = this.ports
@@ -122,7 +128,7 @@ export class Responses {
         if (outcome === notFoundId && isNeverAccepted(buffer, at)) return resolve('never')
         resolve(errorCodeOf(outcome) ?? 'BROKER_PARTITION_UNAVAILABLE')
       }
-      this.ports.intake.queryStatus(account, view, 0, view.length, { answer }, 0)
+      this.ports.intake.queryStatus(account, view, { answer }, 0)
     })
   }
 

@@ -47,6 +47,15 @@ const headBytes = 5
 /** What grpc-js can decompress. */
 const encodings: readonly string[] = ['deflate', 'gzip']
 
+/** What is known of a call at its headers. */
+export type CallTerms = {
+  connection: ConnectionBytes
+  rule: MethodRule
+  account: PartyAccount | undefined
+  /** The grpc-encoding header. */
+  encoding?: string | undefined
+}
+
 export class CallGate {
   readonly account: PartyAccount | undefined
   readonly rule: MethodRule
@@ -71,14 +80,10 @@ export class CallGate {
   private hasAnswer = false
   private onRefusal: ((code: ErrorCode) => void) | undefined
 
-  /** @param encoding  the call's grpc-encoding header */
   constructor(
     owner: CallOwner,
-    connection: ConnectionBytes,
     stream: ServerHttp2Stream,
-    rule: MethodRule,
-    account: PartyAccount | undefined,
-    encoding = 'identity',
+    { connection, rule, account, encoding = 'identity' }: CallTerms,
   ) {
     this.owner = owner
     this.stream = stream

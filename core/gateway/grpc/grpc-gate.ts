@@ -288,14 +288,12 @@ export class GrpcGate implements CallOwner {
       }
     }
     const encoding = headers['grpc-encoding']
-    const gate = new CallGate(
-      this,
-      connection?.bytes ?? new ConnectionBytes(),
-      stream,
+    const gate = new CallGate(this, stream, {
+      connection: connection?.bytes ?? new ConnectionBytes(),
       rule,
       account,
-      typeof encoding === 'string' ? encoding : undefined,
-    )
+      encoding: typeof encoding === 'string' ? encoding : undefined,
+    })
     this.gates.set(stream, gate)
     serve()
     gate.guard()

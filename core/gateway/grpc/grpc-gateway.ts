@@ -216,7 +216,7 @@ export class GrpcGateway {
   }
 
   /** Ends what is open with BROKER_DRAINING and stops; what does not end within `waitMs` is cut. */
-  async close(waitMs = 1_000): Promise<void> {
+  async close(waitMs: number = limits.gatewayCloseMsMax): Promise<void> {
     for (const stream of this.streams) stream.finish('BROKER_DRAINING')
     for (const receiver of this.receivers) receiver.end('BROKER_DRAINING')
     const { clock } = this.ports
@@ -259,8 +259,6 @@ export class GrpcGateway {
     this.ports.intake.cancel(
       account,
       call.request,
-      0,
-      call.request.length,
       new SingleCall(callback, (code) => requestIdViolations(code, call.request)),
       0,
     )
@@ -268,14 +266,7 @@ export class GrpcGateway {
 
   private readonly getRequestStatus: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const account = this.accountOf(call)
-    this.ports.intake.queryStatus(
-      account,
-      call.request,
-      0,
-      call.request.length,
-      new StatusCall(callback, call.request),
-      0,
-    )
+    this.ports.intake.queryStatus(account, call.request, new StatusCall(callback, call.request), 0)
   }
 
   private readonly getResponse: handleUnaryCall<Buffer, Buffer> = async (call, callback) => {
@@ -304,9 +295,8 @@ export class GrpcGateway {
   private readonly receive: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
     const { deliveries, intake, clock, log } = this.ports
     const { party } = this.accountOf(call)
-    const receiver = new Receiver(call, party, deliveries, intake.turn, clock, log, () =>
-      this.receivers.delete(receiver),
-    )
+    const ports = { deliveries, turn: intake.turn, clock, log }
+    const receiver = new Receiver(call, party, ports, () => this.receivers.delete(receiver))
     const gate = this.gate.gateOf(call)
     gate.onRefused((code) => receiver.end(code))
     call.on('data', () => gate.taken())

@@ -11,7 +11,7 @@ import type { ErrorCode } from '../../base/error-table.ts'
 import { limits } from '../../base/limits.ts'
 import { checkEnvelope } from '../../envelope/envelope.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { LedgerMessage } from '../../ports/ledger.ts'
+import type { DeliveryFrame } from '../../ports/ledger.ts'
 import type { Log } from '../../ports/log.ts'
 import { appendDelivery, isDelivery } from '../../translate/delivery.ts'
 import { ProtobufWriter } from '../../translate/protobuf.ts'
@@ -23,6 +23,8 @@ import type { Violation } from '../../base/violation.ts'
 import type { Flushable, Turn } from '../intake/turn-flush.ts'
 
 export type ReceiveCall = ServerDuplexStream<Buffer, Buffer>
+
+export type ReceiverPorts = { deliveries: Deliveries; turn: Turn; clock: Clock; log: Log }
 
 /** Octets written but not taken by the transport; past them this stream waits. */
 const windowBytes = 4 * limits.deliveryMessageBytes
@@ -65,10 +67,7 @@ export class Receiver implements Flushable {
   constructor(
     call: ReceiveCall,
     party: Party,
-    deliveries: Deliveries,
-    turn: Turn,
-    clock: Clock,
-    log: Log,
+    { deliveries, turn, clock, log }: ReceiverPorts,
     ended: () => void,
   ) {
     this.call = call
@@ -183,8 +182,8 @@ export class Receiver implements Flushable {
     }
   }
 
-  /** Takes a frame of the ledger; the promise settles when all of it is on its way. */
-  private begin(message: LedgerMessage): void | Promise<void> {
+  /** Takes a frame of the feed; the promise settles when all of it is on its way. */
+  private begin(message: DeliveryFrame): void | Promise<void> {
     if (this.isEnded) return
     this.frame = message.data
     this.sequence = message.sequence

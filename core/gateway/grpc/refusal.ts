@@ -7,15 +7,11 @@
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire'
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
+import { limits } from '../../base/limits.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import { errorTable, explain, type ErrorCode } from '../../base/error-table.ts'
 import { retryHintMs } from '../../base/retry-hint.ts'
 import type { Violation } from '../../base/violation.ts'
-
-/** A status has room for a sentence, not for a page: what a client sent may stand in the detail. */
-const detailCharactersMax = 200
-/** Trailers have a limit of 8 KiB in many clients. */
-const violationsMax = 8
 
 export type GrpcRefusal = { code: StatusObject['code']; details: string; metadata: Metadata }
 
@@ -55,7 +51,7 @@ function statusDetails(
   }
   if (violations.length > 0) {
     const list = new BinaryWriter()
-    for (const { field, description } of violations.slice(0, violationsMax)) {
+    for (const { field, description } of violations.slice(0, limits.grpcViolationsMax)) {
       list.uint32(10).fork().uint32(10).string(field)
       list.uint32(18).string(description).join()
     }
@@ -87,7 +83,7 @@ export function grpcRefusal(
   metadata.set('busbar-code', code)
   metadata.set('busbar-response-code', row.duis)
   if (hintMs > 0) metadata.set('retry-after-ms', String(hintMs))
-  const details = `${code}: ${explain(code, detail?.slice(0, detailCharactersMax))}`
+  const details = `${code}: ${explain(code, detail?.slice(0, limits.grpcDetailCharactersMax))}`
   metadata.set(
     'grpc-status-details-bin',
     statusDetails(status[row.grpc], details, code, hintMs, violations),

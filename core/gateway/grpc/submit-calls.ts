@@ -4,6 +4,7 @@
  * of the whole call are gRPC statuses, see answer.ts.
  */
 import type { sendUnaryData } from '@grpc/grpc-js'
+import { emptyBytes } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
 import { boundsText, readCounterBounds } from '../../envelope/counter-bounds.ts'
 import { readKind } from '../../envelope/envelope.ts'
@@ -131,7 +132,7 @@ export class BatchCall implements AnswerSink {
     if (fault) return this.done(undefined, fault)
     this.left = tag / 2
     this.places = new Uint32Array(tag)
-    if (tag === 0) return this.done(Buffer.alloc(0), undefined)
+    if (tag === 0) return this.done(emptyBytes, undefined)
     for (let i = 0; i < tag; i += 2)
       intake.submit(account, message, starts[i]!, starts[i + 1]!, this, i)
   }

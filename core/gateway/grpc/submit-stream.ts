@@ -5,6 +5,7 @@
  * nothing more is read from it.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js'
+import { emptyBytes } from '../../base/bytes.ts'
 import type { ErrorCode } from '../../base/error-table.ts'
 import { limits } from '../../base/limits.ts'
 import { ProtobufWriter } from '../../translate/protobuf.ts'
@@ -35,7 +36,7 @@ export class SubmitStream implements AnswerSink, Flushable {
   private readonly writer = new ProtobufWriter()
   private inFlight = 0
   /** The message being read. */
-  private view: Buffer = Buffer.alloc(0)
+  private view: Buffer = emptyBytes
   private isPaused = false
   private isBlocked = false
   private isDue = false

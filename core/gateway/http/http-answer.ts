@@ -4,62 +4,62 @@
  */
 import { Delivery } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import { Unit, type ServiceResponse } from '../../../proto/gen/busbar/v1/service_response.ts'
-import { errorCodeOf, errorTable, explain, type ErrorCode } from '../../base/error-table.ts'
+import { errorCodeOf, errorTable, type ErrorCode } from '../../base/error-table.ts'
 import { formatEui64 } from '../../base/eui64.ts'
-import { boundsText, explainBounds, readCounterBounds } from '../../envelope/counter-bounds.ts'
+import { httpStatusOfGrpc } from '../../base/http-status.ts'
+import {
+  boundsText,
+  explainBounds,
+  readCounterBounds,
+  type CounterBoundsRead,
+} from '../../envelope/counter-bounds.ts'
 import { readCorrelation, readDeadline, readOutcome, readTime } from '../../envelope/envelope.ts'
 import { offsetOf } from '../../envelope/layout.ts'
 import {
-  httpStatusOf,
-  occurrenceUri,
-  problemHead,
   problemOf,
-  statusOf,
-  violationsMember,
+  problemOfType,
+  problemTypeOf,
   type HttpAnswer,
+  type ProblemType,
 } from '../../http/problem.ts'
 import { isNamed } from '../intake/answer.ts'
 import type { Violation } from '../../base/violation.ts'
 
-// Outcome parts are the same for every request with that outcome: made once.
-const outcomeTexts = new Map<
-  number,
-  { status: number; isGood: boolean; asAcknowledgement: string; head: string; asError: string }
->()
+// What is the same for every request with one outcome is made once.
+type OutcomeTexts = { isGood: boolean; asAcknowledgement: string; problem: ProblemType }
+const outcomeTexts = new Map<number, OutcomeTexts>()
 
-function outcomeTextsOf(outcome: number): {
-  status: number
-  isGood: boolean
-  asAcknowledgement: string
-  head: string
-  asError: string
-} {
+/** The type of the problem that an outcome of a newer Busbar is. */
+const unknownOutcome = (outcome: number): ProblemType => {
+  const sentence = 'This outcome is of a newer Busbar.'
+  const name = `OUTCOME_${outcome}`
+  const status = httpStatusOfGrpc.INTERNAL
+  return { name, title: sentence, status, responseCode: 'E51', message: sentence }
+}
+
+function outcomeTextsOf(outcome: number): OutcomeTexts {
   let texts = outcomeTexts.get(outcome)
   if (texts) return texts
   const code = errorCodeOf(outcome)
-  const row = code && errorTable[code]
-  const responseCode = JSON.stringify(row?.duis ?? 'E51')
-  const name = code ?? `OUTCOME_${outcome}`
-  const reason = JSON.stringify(name)
-  const status = code ? statusOf(code) : httpStatusOf.INTERNAL
-  const sentence = JSON.stringify(code ? explain(code) : 'This outcome is of a newer Busbar.')
+  const problem = code ? problemTypeOf(code) : unknownOutcome(outcome)
+  const { name, responseCode, message } = problem
   texts = {
-    status,
-    isGood: row?.grpc === 'OK',
-    asAcknowledgement: `"responseCode":${responseCode},"reason":${reason},"message":${sentence}`,
-    head: problemHead(name, row?.meaning ?? 'This outcome is of a newer Busbar.', status),
-    asError: `"code":${reason},"responseCode":${responseCode},"message":${sentence}`,
+    isGood: code !== undefined && errorTable[code].grpc === 'OK',
+    asAcknowledgement: membersOf({ responseCode, reason: name, message }),
+    problem,
   }
   outcomeTexts.set(outcome, texts)
   return texts
 }
 
+/** The members of an object as JSON, without its braces. */
+const membersOf = (members: object): string => JSON.stringify(members).slice(1, -1)
+
 /** What a refusal because of the counter says besides, as members of the JSON object; else nothing. */
-function boundsJson(buffer: Buffer, at: number): string {
-  const bounds = readCounterBounds(buffer, at)
-  if (bounds === undefined) return ''
-  return `,"highestCounter":"${bounds.highest}","counterFloor":"${bounds.floor}"`
-}
+const boundsJson = (bounds: CounterBoundsRead | undefined): string =>
+  bounds === undefined
+    ? ''
+    : `,"highestCounter":"${bounds.highest}","counterFloor":"${bounds.floor}"`
 
 function correlationJson(buffer: Buffer, at: number): string {
   const correlation = readCorrelation(buffer, at)
@@ -67,7 +67,7 @@ function correlationJson(buffer: Buffer, at: number): string {
 }
 
 const textsWith = (code: ErrorCode, message: string): { asAcknowledgement: string } => ({
-  asAcknowledgement: `"responseCode":"${errorTable[code].duis}","reason":"${code}","message":${JSON.stringify(message)}`,
+  asAcknowledgement: membersOf({ responseCode: errorTable[code].duis, reason: code, message }),
 })
 
 const requestIdText = (buffer: Buffer, at: number): string =>
@@ -86,7 +86,7 @@ export function acknowledgementJson(buffer: Buffer, at: number): string {
   const timeMs = readTime(buffer, at)
   const retryMs = waitOf(buffer, at)
   const retry = retryMs > 0 ? `,"retryAfterMs":${retryMs}` : ''
-  const rest = `${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}`
+  const rest = `${retry}${boundsJson(bounds)}${correlationJson(buffer, at)}`
   return `{${id}${asAcknowledgement},"time":"${new Date(timeMs).toISOString()}"${rest}}`
 }
 
@@ -104,19 +104,15 @@ export function httpAnswerOf(
   const texts = outcomeTextsOf(outcome)
   if (texts.isGood)
     return { status: goodStatus, body: acknowledgementJson(buffer, at), retryAfterSeconds: 0 }
-  const id = isNamed(buffer, at) ? `,"requestId":${requestIdText(buffer, at)}` : ''
-  const retryMs = waitOf(buffer, at)
-  const retry = retryMs > 0 ? `,"retryAfterMs":${retryMs}` : ''
   const bounds = readCounterBounds(buffer, at)
-  const detail = bounds === undefined ? '' : `"detail":${JSON.stringify(boundsText(bounds))},`
   const code = errorCodeOf(outcome)
-  const { violations } = violationsMember(code === undefined ? [] : violationsOf(code))
-  const fields = violations === undefined ? '' : `,"violations":${JSON.stringify(violations)}`
-  return {
-    status: texts.status,
-    body: `{${texts.head},${detail}"instance":"${occurrenceUri()}",${texts.asError}${fields}${id}${retry}${boundsJson(buffer, at)}${correlationJson(buffer, at)}}`,
-    retryAfterSeconds: Math.ceil(retryMs / 1000),
-  }
+  const id = isNamed(buffer, at) ? `,"requestId":${requestIdText(buffer, at)}` : ''
+  return problemOfType(texts.problem, {
+    detail: bounds && boundsText(bounds),
+    violations: code === undefined ? [] : violationsOf(code),
+    retryMs: waitOf(buffer, at),
+    membersJson: `${id}${boundsJson(bounds)}${correlationJson(buffer, at)}`,
+  })
 }
 
 /**

@@ -45,7 +45,7 @@ export type HttpGatewayPorts = {
   responses: Responses
   accounts: PartyAccounts
   parties: Parties
-  ledger: DeliveryFeed
+  feed: DeliveryFeed
   clock: Clock
   log: Log
   /** Counts what is read and not yet answered, over all doors of the process. */
@@ -186,7 +186,7 @@ export class HttpGateway {
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
     if (bytes === undefined)
       return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
-    this.ports.intake.queryStatus(account, bytes, 0, bytes.length, new HttpStatus(reply), 0)
+    this.ports.intake.queryStatus(account, bytes, new HttpStatus(reply), 0)
   }
 
   private readonly getResponse = async (
@@ -219,7 +219,7 @@ export class HttpGateway {
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
     if (bytes === undefined)
       return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
-    this.ports.intake.cancel(account, bytes, 0, bytes.length, new HttpSingle(reply, 200), 0)
+    this.ports.intake.cancel(account, bytes, new HttpSingle(reply, 200), 0)
   }
 
   private readonly poll = async (
@@ -273,12 +273,11 @@ export class HttpGateway {
         httpRefusal('REQUEST_JSON_MALFORMED', fault, [{ field: 'deliveryId', description: fault }]),
       )
     const deliveryId = Number(given)
-    const { deliveries, ledger } = this.ports
+    const { deliveries, feed } = this.ports
     try {
-      const subject = deliveries.subjectOf(account.party)
       const cursor = await deliveries.cursorOf(account.party)
       const acknowledged = sequenceOf(cursor.acknowledged)
-      const last = (await ledger.lastOn(subject, acknowledged))?.sequence ?? acknowledged
+      const last = (await feed.lastOf(account.party.id, acknowledged))?.sequence ?? acknowledged
       if (!Number.isSafeInteger(deliveryId) || sequenceOf(deliveryId) > last) {
         const detail = `delivery id ${String(given)}`
         const violation = { field: 'deliveryId', description: 'was never sent to this party' }

@@ -6,7 +6,8 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { partyHeader } from '../../access/identity.ts'
 import { errorTable, type ErrorCode } from '../../base/error-table.ts'
-import { jsonType, problemType, statusOf } from '../../http/problem.ts'
+import { httpStatusOf } from '../../base/http-status.ts'
+import { jsonType, problemType } from '../../http/problem.ts'
 import { messageSchemas, type Schema } from './message-schemas.ts'
 
 /** What a route answers, and what it is for. */
@@ -118,7 +119,7 @@ function refusals(operation: Operation, hasBody: boolean): Record<string, Schema
   const codes = [
     ...new Set([...(operation.isOpen ? [] : partyCodes), ...operation.codes, ...ownCodes]),
   ]
-  const byStatus = Map.groupBy(codes, statusOf)
+  const byStatus = Map.groupBy(codes, httpStatusOf)
   const answers: Record<string, Schema> = {}
   for (const [status, list] of [...byStatus].sort(([a], [b]) => a - b)) {
     const mayRetry = list.some((code) => errorTable[code].retry === 'later')

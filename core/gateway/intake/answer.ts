@@ -12,6 +12,7 @@ import { RequestScan } from '../../translate/scan.ts'
 const wireMalformed = errorId('REQUEST_WIRE_MALFORMED')
 const sizeExceeded = errorId('REQUEST_SIZE_EXCEEDED')
 const idMalformed = errorId('REQUEST_ID_MALFORMED')
+/** Of a request without a RequestID: its correlation alone, set for each. */
 const unnamed = new RequestScan()
 
 /**
@@ -33,7 +34,8 @@ export function appendAnswer(writer: ProtobufWriter, buffer: Buffer, at: number)
   if (isNamed(buffer, at)) appendAcknowledgement(writer, buffer, at)
   else {
     const code = errorCodeOf(readOutcome(buffer, at))!
-    appendRefusal(writer, unnamed, code, readTime(buffer, at), 0, readCorrelation(buffer, at))
+    unnamed.correlation = readCorrelation(buffer, at)
+    appendRefusal(writer, unnamed, code, readTime(buffer, at))
   }
 }
 

@@ -10,7 +10,7 @@
  * harmless: the RequestID is the idempotency key.
  */
 import { decideIntake, isOriginator } from '../../access/intake.ts'
-import { emptyBytes, fnv1a32 } from '../../base/bytes.ts'
+import { emptyBytes } from '../../base/bytes.ts'
 import { errorId, type ErrorCode } from '../../base/error-table.ts'
 import type { Lane } from '../../base/lane.ts'
 import { limits } from '../../base/limits.ts'
@@ -28,11 +28,13 @@ import {
 import { forEachEnvelope } from '../../envelope/frame.ts'
 import { readCounterBounds } from '../../envelope/counter-bounds.ts'
 import { headerBytes, Kind, offsetOf } from '../../envelope/layout.ts'
+import { partitionAt } from '../../envelope/partition.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../ports/bus.ts'
-import type { Clock } from '../../ports/clock.ts'
+import { pause, type Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
 import type { Metrics } from '../../ports/metrics.ts'
 import { IntakeMetrics } from './intake-metrics.ts'
+import { checkBody } from '../../translate/body.ts'
 import {
   laneUnspecified,
   RequestScan,
@@ -54,8 +56,6 @@ export type IntakePorts = {
 }
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
-/** Counters that are assigned to one request at most, one after the other. */
-const assignsMax = 3
 const staleId = errorId('REQUEST_COUNTER_STALE')
 const reusedId = errorId('REQUEST_COUNTER_REUSED')
 const isOfTaken = (outcome: number): boolean => outcome === staleId || outcome === reusedId
@@ -99,6 +99,7 @@ export class Intake {
    * into a frame, before this returns. The answer comes to `sink` under `tag`: a refusal decided
    * here at once, else the host's acknowledgement.
    */
+  // oxlint-disable-next-line max-params -- an object for the arguments would be made for each request
   submit(
     account: PartyAccount,
     view: Buffer,
@@ -110,11 +111,13 @@ export class Intake {
     const { scan, header } = this
     const nowMs = this.ports.clock.now()
     const refusal =
-      scanServiceRequest(view, start, end, scan) ?? decideIntake(account.party, view, scan, nowMs)
+      scanServiceRequest(view, start, end, scan) ?? decideIntake(account.party, scan, nowMs)
     if (refusal) return this.refuse(refusal, sink, tag, nowMs)
+    const row = serviceRequestOf(scan.srv)!
+    const bodyFault = checkBody(row, view, scan, nowMs)
+    if (bodyFault) return this.refuse(bodyFault, sink, tag, nowMs)
     header.kind = Kind.SERVICE_REQUEST
-    header.lane =
-      scan.lane === laneUnspecified ? serviceRequestOf(scan.srv)!.lane : (scan.lane as Lane)
+    header.lane = scan.lane === laneUnspecified ? row.lane : (scan.lane as Lane)
     header.srv = scan.srv
     header.bodyType = scan.bodyType
     header.deadline = scan.deadlineMs || nowMs + limits.requestLifetimeMs
@@ -122,31 +125,17 @@ export class Intake {
     this.send(account, view.subarray(scan.bodyStart, scan.bodyEnd), sink, tag, nowMs)
   }
 
-  /** Takes the CancelRequest at `view[start, end)`; like `submit`. */
-  cancel(
-    account: PartyAccount,
-    view: Buffer,
-    start: number,
-    end: number,
-    sink: AnswerSink,
-    tag: number,
-  ): void {
-    this.about(Kind.CANCEL, account, view, start, end, sink, tag)
+  /** Takes the CancelRequest in `view`; like `submit`. */
+  cancel(account: PartyAccount, view: Buffer, sink: AnswerSink, tag: number): void {
+    this.about(Kind.CANCEL, account, view, sink, tag)
   }
 
   /**
-   * Takes the GetRequestStatusRequest at `view[start, end)`; the answer is a STATUS envelope, or a
+   * Takes the GetRequestStatusRequest in `view`; the answer is a STATUS envelope, or a
    * refusal.
    */
-  queryStatus(
-    account: PartyAccount,
-    view: Buffer,
-    start: number,
-    end: number,
-    sink: AnswerSink,
-    tag: number,
-  ): void {
-    this.about(Kind.STATUS_QUERY, account, view, start, end, sink, tag)
+  queryStatus(account: PartyAccount, view: Buffer, sink: AnswerSink, tag: number): void {
+    this.about(Kind.STATUS_QUERY, account, view, sink, tag)
   }
 
   /** New requests are refused from now on; settles when every open one is answered. */
@@ -171,14 +160,12 @@ export class Intake {
     kind: Kind,
     account: PartyAccount,
     view: Buffer,
-    start: number,
-    end: number,
     sink: AnswerSink,
     tag: number,
   ): void {
     const { scan, header } = this
     const nowMs = this.ports.clock.now()
-    const malformed = scanRequestId(view, start, end, scan)
+    const malformed = scanRequestId(view, 0, view.length, scan)
     if (malformed) return this.refuse(malformed, sink, tag, nowMs)
     if (!isOriginator(account.party, scan.originator))
       return this.refuse('PARTY_ORIGINATOR_MISMATCH', sink, tag, nowMs)
@@ -203,7 +190,7 @@ export class Intake {
   ): void {
     const { scan, header, slots } = this
     if (this.isDraining) return this.refuse('BROKER_DRAINING', sink, tag, nowMs)
-    const partition = fnv1a32(scan.target) % this.ports.directory.partitionCount
+    const partition = partitionAt(scan.target, 0, this.ports.directory.partitionCount)
     const queue = this.queues.of(this.ports.directory.ownerOf(partition))
     const bytes = headerBytes + bodyView.length
     if (queue.isFullFor(bytes)) queue.flush()
@@ -215,7 +202,7 @@ export class Intake {
     const slot = isBusy ? -1 : slots.take(sink, tag, account, partition, startedMs)
     if (slot < 0) return this.refuse('BROKER_GATEWAY_BUSY', sink, tag, nowMs)
     slots.correlations[slot] = scan.correlation
-    if (scan.assignsCounter) slots.assignsLeft[slot] = assignsMax
+    if (scan.assignsCounter) slots.assignsLeft[slot] = limits.counterAssignsMax
     header.outcome = 0
     header.originator = scan.originator
     header.target = scan.target
@@ -360,7 +347,7 @@ export class Intake {
         await directory.changed(partition, was, limits.ownerWaitMs)
       } catch (error) {
         this.ports.log.warn({ partition, reason: String(error) }, 'the owner directory failed')
-        await new Promise<void>((resolve) => clock.at(clock.now() + limits.ownerWaitMs, resolve))
+        await pause(clock, limits.ownerWaitMs)
       }
       const owner = directory.ownerOf(partition)
       if (this.partitionStranded[partition]! > 0 || owner !== was)

@@ -2,6 +2,7 @@
  * Which fields make a request malformed, found again in its bytes after it was rejected: the way in
  * keeps a code alone, so that a good request costs nothing here.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { GetRequestStatusRequest } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import {
   DisplayMessage,
@@ -15,6 +16,7 @@ import { parseEui64 } from '../../base/eui64.ts'
 import { limits } from '../../base/limits.ts'
 import { parseSrv } from '../../base/srv.ts'
 import { serviceRequestOf } from '../../catalogue/service-requests.ts'
+import { BodyType } from '../../translate/body-types.ts'
 import { ProtobufReader, WireType } from '../../translate/protobuf.ts'
 import { readTimestamp } from '../../translate/timestamp.ts'
 import { protoName, type Violation } from '../../base/violation.ts'
@@ -22,15 +24,15 @@ import { protoName, type Violation } from '../../base/violation.ts'
 const fieldNames: Readonly<Record<number, string>> = {
   1: 'request_id',
   3: 'deadline',
-  16: 'display_message',
-  17: 'read_period',
-  18: 'synchronise_clock',
+  [BodyType.DISPLAY_MESSAGE]: 'display_message',
+  [BodyType.READ_PERIOD]: 'read_period',
+  [BodyType.SYNCHRONISE_CLOCK]: 'synchronise_clock',
 }
 const bodies: Readonly<Record<number, { decode(octets: Uint8Array): unknown }>> = {
   1: RequestId,
-  16: DisplayMessage,
-  17: ReadPeriod,
-  18: SynchroniseClock,
+  [BodyType.DISPLAY_MESSAGE]: DisplayMessage,
+  [BodyType.READ_PERIOD]: ReadPeriod,
+  [BodyType.SYNCHRONISE_CLOCK]: SynchroniseClock,
 }
 
 /** Whether field `number` with the content `octets` can be read. */
@@ -46,7 +48,7 @@ function isReadable(number: number, octets: Buffer): boolean {
 
 /** The first field of the message in `view` that is not what its number says; none when the message itself is broken. */
 function wireViolations(view: Buffer): Violation[] {
-  const reader = new ProtobufReader(Buffer.alloc(0)).open(view, 0, view.length)
+  const reader = new ProtobufReader(emptyBytes).open(view, 0, view.length)
   while (reader.nextField()) {
     const { field: number, wireType } = reader
     if (wireType !== WireType.LENGTH) {

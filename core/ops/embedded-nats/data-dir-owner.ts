@@ -3,13 +3,12 @@
  * refused and a server that an earlier one left behind is ended. Processes are told apart by process-identity.ts.
  */
 import { linkSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { limits } from '../../base/limits.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import type { Clock } from '../../ports/clock.ts'
+import { pause, type Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
 import { writePrivateFile } from './nats-settings.ts'
 import { isSameProcessAlive, recordOfProcess, type ProcessRecord } from './process-identity.ts'
-
-const pollMs = 20
 
 /** What the file says. */
 export type RunRecord = { readonly broker: ProcessRecord; readonly server?: ProcessRecord }
@@ -48,7 +47,7 @@ export async function endProcess(
       isKilled = true
       signal('SIGKILL')
     }
-    await new Promise<void>((settle) => void clock.at(clock.now() + pollMs, settle))
+    await pause(clock, limits.processEndLookMs)
   }
 }
 

@@ -11,22 +11,23 @@
  * Two brokers on one data directory are refused. It finds or obtains the program with nats-server.mjs.
  */
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import { systemClock, type Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
-import { noMetrics, type Metrics } from '../../ports/metrics.ts'
+import { noMetrics, type Counter, type Metrics } from '../../ports/metrics.ts'
 import { takeDataDir } from './data-dir-owner.ts'
-import { greets } from './embedded-nats.ts'
-import { endLeftServers, startNatsProcess } from './nats-process.ts'
+import { NatsLife, type Death } from './nats-life.ts'
+import { endLeftServers, type NatsProcessOptions } from './nats-process.ts'
 import { ensureNatsServer, NatsServerFault } from '../setup/nats-server.mjs'
 import {
   formatNatsConfig,
   loadNatsSettings,
   natsPlaces,
   writePrivateFile,
+  type NatsSettings,
 } from './nats-settings.ts'
 import { takeStoreLock, type StoreLock } from './store-lock.ts'
 
@@ -86,258 +87,230 @@ export type NatsChild = {
   onExit(listener: (fault: BrokerError | undefined) => void): void
 }
 
-/** The ledger's default limit of 8 GiB, and as much again for cursors and files that wait to be compacted. */
-const storeBytesMaxDefault = 16 * 1024 ** 3
-const pollMs = 20
-
-const wait = (clock: Clock, ms: number): Promise<void> =>
-  new Promise((settle) => void clock.at(clock.now() + ms, settle))
-
-/**
- * How a life of the server ended; not started: the system had no descriptors, processes or memory
- * for it.
- */
-type Death = { readonly isStarted: boolean; readonly how: string }
-
-const messageOf = (fault: unknown): string =>
-  fault instanceof Error ? fault.message : String(fault)
-
-/** The last lines of the server's log from `start` on, for a message to the operator. */
-function tailOfLog(path: string, start: number): string {
-  let text: string
-  try {
-    text = readFileSync(path).subarray(start).toString('utf8')
-  } catch {
-    // None, or no descriptor left to read it with.
-    return ''
-  }
-  const lines = text.split('\n').filter((line) => /\[(FTL|ERR)\]|nats-server:/.test(line))
-  return lines.slice(-3).join(' | ').slice(-600)
-}
-
 /**
  * Starts the server and settles when it takes connections.
  * @throws BrokerError NATS_SERVER_MISSING, NATS_SERVER_TOO_OLD, NATS_SERVER_FAILED
  */
 export async function startNatsServer(options: NatsChildOptions): Promise<NatsChild> {
-  const {
-    log,
-    metrics = noMetrics,
-    clock = systemClock,
-    storeBytesMax = storeBytesMaxDefault,
-    hasRoom = () => true,
-  } = options
+  const { log, clock = systemClock, storeBytesMax = limits.natsStoreBytesMax } = options
   const bounds: SupervisionLimits = { ...limits, ...options.limits }
   const dataDir = resolve(options.dataDir)
   const places = natsPlaces(dataDir)
   const binary = options.binary ?? (await findBinary(log))
   mkdirSync(places.store, { recursive: true, mode: 0o700 })
-
   const mine = await takeDataDir(places.run, clock, log, bounds.natsStopMsMax)
   let lock: StoreLock | undefined
   const leave = (): void => {
     lock?.release()
     rmSync(places.run, { force: true })
   }
-  const restartsTotal = metrics.counter(
-    'busbar_nats_server_restarts_total',
-    'Times that the embedded nats-server ended and was started again.',
-  )
-  let isUp = false
-  metrics.gauge('busbar_nats_server_up', '1 while the embedded nats-server takes connections', () =>
-    isUp ? 1 : 0,
-  )
-
-  let child: ChildProcess | undefined
-  let isStopping = false
-  /** The end of the server that runs is asked for, and another one is to follow. */
-  let isReviving = false
-  let restarts = 0
-  /** Times that it could not be started, in a row. */
-  let refusals = 0
-  /** Times of deaths within the window, elapsed time. */
-  let deaths: number[] = []
-  let listeners: Array<(fault: BrokerError | undefined) => void> = []
-  let ended: { fault: BrokerError | undefined } | undefined
-  let cancelRestart = (): void => {}
-
-  const end = (fault: BrokerError | undefined): void => {
-    if (ended) return
-    ended = { fault }
-    isUp = false
-    leave()
-    for (const listener of listeners) listener(fault)
-    listeners = []
-  }
-
-  const onExit = (listener: (fault: BrokerError | undefined) => void): void => {
-    if (ended) listener(ended.fault)
-    else listeners.push(listener)
-  }
-
-  /**
-   * One life of the server: settles `ready` when it greets, and `gone` when it has ended;
-   * `isStarted` is false for one that the system did not let start.
-   */
-  const live = (port: number, serverName: string, lock: StoreLock) => {
-    const logStart = existsSync(places.log) ? statSync(places.log).size : 0
-    const starting = startNatsProcess({ binary, dataDir, places, mine, lock, log })
-    let isGone = false
-    const gone = starting.then(
-      ({ server, watchdog }) =>
-        new Promise<Death>((settle) => {
-          child = server
-          if (isStopping) server.kill('SIGTERM')
-          server.on('error', () => {})
-          server.once('exit', (code, signal) => {
-            isGone = true
-            child = undefined
-            watchdog.dismiss()
-            isUp = false
-            const tail = tailOfLog(places.log, logStart)
-            settle({
-              isStarted: true,
-              how: `ended with ${signal ?? `code ${code}`} ${tail}`.trim(),
-            })
-          })
-        }),
-      (fault: unknown): Death => {
-        isGone = true
-        return { isStarted: false, how: `could not be started: ${messageOf(fault)}` }
-      },
-    )
-    const ready = (async (): Promise<boolean> => {
-      const started = await starting.catch(() => undefined)
-      const untilMs = clock.elapsedMs() + bounds.natsReadyMsMax
-      while (!isGone && clock.elapsedMs() < untilMs) {
-        if (await greets(port, serverName)) return !isGone
-        await wait(clock, pollMs)
-      }
-      if (!isGone) started?.server.kill('SIGKILL')
-      return false
-    })()
-    return { ready, gone }
-  }
-
   try {
     await endLeftServers(places, clock, log, bounds.natsStopMsMax)
-    const held = (lock = await takeStoreLock(places.lock))
+    lock = await takeStoreLock(places.lock)
     const settings = await loadNatsSettings(dataDir, options.port)
-    const { port, user, password, serverName } = settings
-    const url = `nats://127.0.0.1:${port}`
     writePrivateFile(places.config, formatNatsConfig(dataDir, settings, storeBytesMax))
-
-    const startAgain = (): void => {
-      const { ready, gone } = live(port, serverName, held)
-      void gone.then(died)
-      void ready.then((isReady) => {
-        if (!isReady) return
-        isUp = true
-        log.info({ pid: child?.pid, port }, 'nats-server runs again')
-      })
-    }
-    const startWhenRoom = (): void => {
-      if (hasRoom()) startAgain()
-      else cancelRestart = clock.at(clock.now() + limits.diskLookMs, startWhenRoom)
-    }
-    const died = ({ isStarted, how }: Death): void => {
-      if (isStopping) return end(undefined)
-      if (!isStarted) {
-        // It will pass: others end, or an operator raises the limit. Nothing of ours is wrong.
-        const delayMs = Math.min(
-          bounds.natsRestartDelayMs * 2 ** refusals++,
-          bounds.natsRestartDelayMsMax,
-        )
-        log.error({ how, delayMs }, 'nats-server cannot be started now; trying again')
-        cancelRestart = clock.at(clock.now() + delayMs, startAgain)
-        return
-      }
-      refusals = 0
-      if (isReviving || !hasRoom()) {
-        // Without room it would die again and again, which says nothing about the server.
-        if (!isReviving)
-          log.error({ how }, 'nats-server died; it is started again when its disk has room')
-        isReviving = false
-        restarts++
-        restartsTotal.add()
-        return startWhenRoom()
-      }
-      const nowMs = clock.elapsedMs()
-      deaths = deaths.filter((atMs) => nowMs - atMs < bounds.natsFailuresWindowMs)
-      deaths.push(nowMs)
-      if (deaths.length >= bounds.natsFailuresMax) {
-        const fault = new BrokerError(
-          'NATS_SERVER_FAILED',
-          `${deaths.length} times in ${bounds.natsFailuresWindowMs} ms, at last it ${how}; log: ${places.log}`,
-        )
-        log.error(
-          { code: fault.code, deaths: deaths.length, how },
-          'nats-server keeps stopping; giving up',
-        )
-        return end(fault)
-      }
-      const delayMs = Math.min(
-        bounds.natsRestartDelayMs * 2 ** (deaths.length - 1),
-        bounds.natsRestartDelayMsMax,
-      )
-      restarts++
-      restartsTotal.add()
-      log.warn({ how, delayMs, deaths: deaths.length }, 'nats-server died; starting it again')
-      cancelRestart = clock.at(clock.now() + delayMs, startAgain)
-    }
-
-    const first = live(port, serverName, held)
-    if (!(await first.ready)) {
-      throw new BrokerError(
-        'NATS_SERVER_FAILED',
-        `it did not take connections: it ${(await first.gone).how}; log: ${places.log}`,
-      )
-    }
-    isUp = true
-    log.info({ pid: child?.pid, port, store: places.store }, 'nats-server runs')
-    void first.gone.then(died)
-
-    return {
-      url,
-      port,
-      user,
-      password,
-      get pid() {
-        return child?.pid
-      },
-      get restarts() {
-        return restarts
-      },
-      onExit,
-      restart() {
-        if (child === undefined || isStopping || isReviving) return
-        isReviving = true
-        const server = child
-        server.kill('SIGTERM')
-        const callOff = clock.at(clock.now() + bounds.natsRevivalStopMsMax, () =>
-          server.kill('SIGKILL'),
-        )
-        server.once('exit', callOff)
-      },
-      async stop() {
-        const isGone = new Promise<void>((settle) => onExit(() => settle()))
-        if (!isStopping && !ended) {
-          isStopping = true
-          cancelRestart()
-          if (child) {
-            const server = child
-            server.kill('SIGTERM')
-            onExit(clock.at(clock.now() + bounds.natsStopMsMax, () => server.kill('SIGKILL')))
-          } else {
-            end(undefined)
-          }
-        }
-        await isGone
-      },
-    }
+    const child = new SupervisedNats({
+      settings,
+      process: { binary, dataDir, places, mine, lock, log },
+      bounds,
+      clock,
+      metrics: options.metrics ?? noMetrics,
+      hasRoom: options.hasRoom ?? (() => true),
+      leave,
+    })
+    await child.start()
+    return child
   } catch (error) {
     leave()
     throw error
+  }
+}
+
+type SupervisionPorts = {
+  readonly settings: NatsSettings
+  readonly process: NatsProcessOptions
+  readonly bounds: SupervisionLimits
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly hasRoom: () => boolean
+  /** Gives data directory and store back; called when the server has ended for good. */
+  readonly leave: () => void
+}
+
+class SupervisedNats implements NatsChild {
+  readonly url: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  restarts = 0
+  private readonly ports: SupervisionPorts
+  private readonly log: Log
+  private readonly restartsTotal: Counter
+  private life: NatsLife | undefined
+  private isStopping = false
+  /** The end of the server that runs is asked for, and another one is to follow. */
+  private isReviving = false
+  /** Times that it could not be started, in a row. */
+  private refusals = 0
+  /** Times of deaths within the window, elapsed time. */
+  private deaths: number[] = []
+  private listeners: Array<(fault: BrokerError | undefined) => void> = []
+  private ended: { fault: BrokerError | undefined } | undefined
+  private cancelRestart: () => void = () => undefined
+
+  constructor(ports: SupervisionPorts) {
+    const { port, user, password } = ports.settings
+    this.ports = ports
+    this.log = ports.process.log
+    this.url = `nats://127.0.0.1:${port}`
+    this.port = port
+    this.user = user
+    this.password = password
+    this.restartsTotal = ports.metrics.counter(
+      'busbar_nats_server_restarts_total',
+      'Times that the embedded nats-server ended and was started again.',
+    )
+    ports.metrics.gauge(
+      'busbar_nats_server_up',
+      '1 while the embedded nats-server takes connections',
+      () => (this.life?.isUp === true ? 1 : 0),
+    )
+  }
+
+  get pid(): number | undefined {
+    return this.life?.server?.pid
+  }
+
+  /** Settles when it takes connections. @throws BrokerError NATS_SERVER_FAILED */
+  async start(): Promise<void> {
+    const { store, log: logPath } = this.ports.process.places
+    const first = this.live()
+    if (!(await first.ready)) {
+      throw new BrokerError(
+        'NATS_SERVER_FAILED',
+        `it did not take connections: it ${(await first.gone).how}; log: ${logPath}`,
+      )
+    }
+    this.log.info({ pid: this.pid, port: this.port, store }, 'nats-server runs')
+    void first.gone.then((death) => this.died(death))
+  }
+
+  restart(): void {
+    const server = this.life?.server
+    if (server === undefined || this.isStopping || this.isReviving) return
+    this.isReviving = true
+    server.once('exit', this.endBy(server, this.ports.bounds.natsRevivalStopMsMax))
+  }
+
+  async stop(): Promise<void> {
+    const isGone = new Promise<void>((settle) => this.onExit(() => settle()))
+    if (!this.isStopping && !this.ended) {
+      this.isStopping = true
+      this.cancelRestart()
+      const server = this.life?.server
+      if (server) this.onExit(this.endBy(server, this.ports.bounds.natsStopMsMax))
+      else this.end(undefined)
+    }
+    await isGone
+  }
+
+  onExit(listener: (fault: BrokerError | undefined) => void): void {
+    if (this.ended) listener(this.ended.fault)
+    else this.listeners.push(listener)
+  }
+
+  /** SIGTERM, and SIGKILL after `ms` unless what is returned is called before. */
+  private endBy(server: ChildProcess, ms: number): () => void {
+    const { clock } = this.ports
+    server.kill('SIGTERM')
+    return clock.at(clock.now() + ms, () => server.kill('SIGKILL'))
+  }
+
+  private live(): NatsLife {
+    const { settings, process, clock, bounds } = this.ports
+    return (this.life = new NatsLife({
+      ...process,
+      clock,
+      port: settings.port,
+      serverName: settings.serverName,
+      readyMsMax: bounds.natsReadyMsMax,
+      isStopping: () => this.isStopping,
+    }))
+  }
+
+  private readonly startAgain = (): void => {
+    const { ready, gone } = this.live()
+    void gone.then((death) => this.died(death))
+    void ready.then((isReady) => {
+      if (isReady) this.log.info({ pid: this.pid, port: this.port }, 'nats-server runs again')
+    })
+  }
+
+  private readonly startWhenRoom = (): void => {
+    if (this.ports.hasRoom()) this.startAgain()
+    else this.startLater(limits.diskLookMs, this.startWhenRoom)
+  }
+
+  private startLater(delayMs: number, start: () => void = this.startAgain): void {
+    const { clock } = this.ports
+    this.cancelRestart = clock.at(clock.now() + delayMs, start)
+  }
+
+  private died({ isStarted, how }: Death): void {
+    if (this.isStopping) return this.end(undefined)
+    if (!isStarted) {
+      // It will pass: others end, or an operator raises the limit. Nothing of ours is wrong.
+      const delayMs = this.delayAfter(this.refusals++)
+      this.log.error({ how, delayMs }, 'nats-server cannot be started now; trying again')
+      return this.startLater(delayMs)
+    }
+    this.refusals = 0
+    if (!this.isReviving && this.ports.hasRoom()) return this.diedOfItself(how)
+    // Without room it would die again and again, which says nothing about the server.
+    if (!this.isReviving)
+      this.log.error({ how }, 'nats-server died; it is started again when its disk has room')
+    this.isReviving = false
+    this.countRestart()
+    this.startWhenRoom()
+  }
+
+  private diedOfItself(how: string): void {
+    const { clock, bounds, process } = this.ports
+    const nowMs = clock.elapsedMs()
+    this.deaths = this.deaths.filter((atMs) => nowMs - atMs < bounds.natsFailuresWindowMs)
+    this.deaths.push(nowMs)
+    const deaths = this.deaths.length
+    if (deaths >= bounds.natsFailuresMax) {
+      const fault = new BrokerError(
+        'NATS_SERVER_FAILED',
+        `${deaths} times in ${bounds.natsFailuresWindowMs} ms, at last it ${how}; log: ${process.places.log}`,
+      )
+      this.log.error({ code: fault.code, deaths, how }, 'nats-server keeps stopping; giving up')
+      return this.end(fault)
+    }
+    const delayMs = this.delayAfter(deaths - 1)
+    this.countRestart()
+    this.log.warn({ how, delayMs, deaths }, 'nats-server died; starting it again')
+    this.startLater(delayMs)
+  }
+
+  /** The wait before the next start, doubled with each of `failures` in a row. */
+  private delayAfter(failures: number): number {
+    const { natsRestartDelayMs, natsRestartDelayMsMax } = this.ports.bounds
+    return Math.min(natsRestartDelayMs * 2 ** failures, natsRestartDelayMsMax)
+  }
+
+  private countRestart(): void {
+    this.restarts++
+    this.restartsTotal.add()
+  }
+
+  private end(fault: BrokerError | undefined): void {
+    if (this.ended) return
+    this.ended = { fault }
+    this.ports.leave()
+    for (const listener of this.listeners) listener(fault)
+    this.listeners = []
   }
 }
 

@@ -5,8 +5,9 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
+import { limits } from '../../base/limits.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import type { Clock } from '../../ports/clock.ts'
+import { pause, type Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
 import { environmentOfServer } from '../setup/child-environment.mjs'
 import { endProcess, type RunRecord } from './data-dir-owner.ts'
@@ -91,8 +92,6 @@ export async function endLeftServers(
         'NATS_SERVER_FAILED',
         `another process has the store ${places.store} and cannot be seen from here, perhaps in another container or as another user; end it (fuser ${places.lock} names it) and start again`,
       )
-    await new Promise<void>((settle) => void clock.at(clock.now() + pollMs, settle))
+    await pause(clock, limits.natsEndLookMs)
   }
 }
-
-const pollMs = 50

@@ -153,6 +153,53 @@ export async function obtainNatsServer(options) {
 }
 
 /**
+ * Fills the folder `place` with what apt needs to read one archive, apart from the machine's own lists.
+ * @param {string} place @param {ReturnType<typeof archivesOf>[number]} source
+ */
+function writeAptPlace(place, { address, suite, components, signedBy, keyText }) {
+  for (const name of ['lists/partial', 'archives/partial', 'log'])
+    mkdirSync(join(place, name), { recursive: true })
+  let key = signedBy
+  if (keyText) {
+    key = join(place, 'key.asc')
+    writeFileSync(key, keyText)
+  }
+  writeFileSync(
+    join(place, 'sources.list'),
+    `deb ${key ? `[signed-by=${key}] ` : ''}${address} ${suite} ${components}\n`,
+  )
+  writeFileSync(join(place, 'status'), '')
+  const quoted = (/** @type {string} */ name) => `"${join(place, name)}"`
+  // The machine's own apt.conf.d stays in force for proxies and certificates; everything that names a place, pins a
+  // package or runs after an update is replaced.
+  writeFileSync(
+    join(place, 'apt.conf'),
+    [
+      `Dir::Etc::SourceList ${quoted('sources.list')};`,
+      'Dir::Etc::SourceParts "/dev/null";',
+      'Dir::Etc::Preferences "/dev/null";',
+      'Dir::Etc::PreferencesParts "/dev/null";',
+      `Dir::State::Lists ${quoted('lists')};`,
+      `Dir::State::Status ${quoted('status')};`,
+      `Dir::Cache ${quoted('.')};`,
+      `Dir::Cache::Archives ${quoted('archives')};`,
+      `Dir::Log ${quoted('log')};`,
+      'Acquire::Languages "none";',
+      'Acquire::Retries "3";',
+      'APT::Get::AllowUnauthenticated "false";',
+      'Acquire::AllowInsecureRepositories "false";',
+      // The folder is ours alone, so root's downloader may not become another user there.
+      `APT::Sandbox::User "${userInfo().username}";`,
+      '#clear APT::Update::Pre-Invoke;',
+      '#clear APT::Update::Post-Invoke;',
+      '#clear APT::Update::Post-Invoke-Success;',
+      '#clear DPkg::Post-Invoke;',
+      '',
+    ].join('\n'),
+  )
+}
+
+/**
  * @param {string} work @param {ObtainOptions} options @param {string[]} tried
  * @returns {Promise<string | undefined>}
  */
@@ -164,51 +211,13 @@ async function obtainFromApt(work, { progress }, tried) {
   const archives = archivesOf({ etc: '/etc/apt', osRelease: '/etc/os-release' })
   if (archives.length === 0)
     tried.push('apt: no archive of Debian or Ubuntu in /etc/apt/sources.list or sources.list.d')
-  for (const { address, suite, components, signedBy, keyText } of archives) {
+  for (const source of archives) {
+    const { address, suite } = source
     progress(
       `obtaining nats-server through apt from ${address} ${suite} (about 10 MB of index, 6 MB of package)`,
     )
     const place = mkdtempSync(join(work, 'apt-'))
-    for (const name of ['lists/partial', 'archives/partial', 'log'])
-      mkdirSync(join(place, name), { recursive: true })
-    let key = signedBy
-    if (keyText) {
-      key = join(place, 'key.asc')
-      writeFileSync(key, keyText)
-    }
-    writeFileSync(
-      join(place, 'sources.list'),
-      `deb ${key ? `[signed-by=${key}] ` : ''}${address} ${suite} ${components}\n`,
-    )
-    writeFileSync(join(place, 'status'), '')
-    const quoted = (/** @type {string} */ name) => `"${join(place, name)}"`
-    // The machine's own apt.conf.d stays in force for proxies and certificates; everything that names a place, pins a
-    // package or runs after an update is replaced.
-    writeFileSync(
-      join(place, 'apt.conf'),
-      [
-        `Dir::Etc::SourceList ${quoted('sources.list')};`,
-        'Dir::Etc::SourceParts "/dev/null";',
-        'Dir::Etc::Preferences "/dev/null";',
-        'Dir::Etc::PreferencesParts "/dev/null";',
-        `Dir::State::Lists ${quoted('lists')};`,
-        `Dir::State::Status ${quoted('status')};`,
-        `Dir::Cache ${quoted('.')};`,
-        `Dir::Cache::Archives ${quoted('archives')};`,
-        `Dir::Log ${quoted('log')};`,
-        'Acquire::Languages "none";',
-        'Acquire::Retries "3";',
-        'APT::Get::AllowUnauthenticated "false";',
-        'Acquire::AllowInsecureRepositories "false";',
-        // The folder is ours alone, so root's downloader may not become another user there.
-        `APT::Sandbox::User "${userInfo().username}";`,
-        '#clear APT::Update::Pre-Invoke;',
-        '#clear APT::Update::Post-Invoke;',
-        '#clear APT::Update::Post-Invoke-Success;',
-        '#clear DPkg::Post-Invoke;',
-        '',
-      ].join('\n'),
-    )
+    writeAptPlace(place, source)
     const config = ['-c', join(place, 'apt.conf')]
     const from = `apt, ${address} ${suite}`
     const update = await run('apt-get', [...config, '--error-on=any', 'update'], { cwd: place })

@@ -3,6 +3,7 @@
  * identification that it sends in front; the octet-strings in a notification that are names. Pure.
  * [IEC 62056-5-3, 4.3.4 system title; IEC 62056-6-2, Push setup: the logical device name as a rule stands first in what is pushed]
  */
+import { limits } from '../../base/limits.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { eui64Bytes, readEui64, parseEui64, type Eui64 } from '../../base/eui64.ts'
 import { decodeApdu } from '../../dlms/apdu/codec.ts'
@@ -10,11 +11,6 @@ import type { Apdu } from '../../dlms/apdu/codec.ts'
 import { decodeValue, Tag, type AxdrValue } from '../../dlms/axdr/axdr.ts'
 import type { Push } from '../../dlms/unsolicited/push.ts'
 import { systemTitleOf } from '../../dlms/security/index.ts'
-
-/** Longer strings are no names; more of them are not looked at. */
-const nameBytesMin = 4
-const nameBytesMax = 64
-const elementsMax = 8
 
 /** The form in which names are compared: an EUI-64 as sixteen capital digits, however it was written. */
 export function nameOf(text: string): string {
@@ -81,12 +77,14 @@ function namesInTitle(view: Buffer): string[] {
 
 function namesInValue(value: AxdrValue): string[] {
   const isCompound = value.tag === Tag.STRUCTURE || value.tag === Tag.ARRAY
-  const elements = isCompound ? value.elements.slice(0, elementsMax) : [value]
+  const elements = isCompound ? value.elements.slice(0, limits.pushNameElementsMax) : [value]
   return elements.flatMap((element) => {
     if (element.tag !== Tag.OCTET_STRING && element.tag !== Tag.VISIBLE_STRING) return []
     const text = typeof element.value === 'string' ? element.value : latin1(element.value)
     const isName =
-      text.length >= nameBytesMin && text.length <= nameBytesMax && /^[\x21-\x7e]+$/.test(text)
+      text.length >= limits.pushNameBytesMin &&
+      text.length <= limits.pushNameBytesMax &&
+      /^[\x21-\x7e]+$/.test(text)
     return isName ? [nameOf(text)] : []
   })
 }

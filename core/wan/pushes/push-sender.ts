@@ -6,7 +6,7 @@
  * of it, only what a counter lets the actor know again is. Station 10 and 11 of a message's way.
  */
 import { BrokerError } from '../../base/broker-error.ts'
-import { fnv1a32 } from '../../base/bytes.ts'
+import { partitionAt } from '../../envelope/partition.ts'
 import { errorCodeOf, errorTable, type ErrorCode } from '../../base/error-table.ts'
 import { bytesOfEui64, type Eui64 } from '../../base/eui64.ts'
 import { Lane } from '../../base/lane.ts'
@@ -97,7 +97,7 @@ export class PushSender {
       // One that is said again until it is confirmed is the same one.
       id: (push.confirm ? digest('sha256', body) : random.bytes(8)).readBigUInt64BE(),
       target,
-      partition: fnv1a32(target) % directory.partitionCount,
+      partition: partitionAt(target, 0, directory.partitionCount),
       body,
       receivedAt: clock.now(),
       dueMs: clock.elapsedMs() + limits.pushWaitMsMax,

@@ -22,10 +22,12 @@
  * A new field goes to the end of its record, and `version` is raised: processes of two versions refuse each other's frames, by name.
  * Keys and secrets are sealed; secrets of records from before they were stand in the clear, so frames stay on the bus and are never logged.
  */
+import { limits } from '../../base/limits.ts'
 import { errorCodeOf, errorId } from '../../base/error-table.ts'
 import { bytesOfEui64, eui64Bytes, readEui64 } from '../../base/eui64.ts'
 import { laneCount, type Lane } from '../../base/lane.ts'
 import { descriptorBytes } from '../../dlms/apdu/constants.ts'
+import { Mechanism, suites } from '../../dlms/security/suite.ts'
 import { isHostId } from '../../cluster/lease-record.ts'
 import { isSealedKeys } from '../../crypto/sealed-keys.ts'
 import {
@@ -69,7 +71,6 @@ const failures = [
   'DEVICE_ANSWER_INVALID',
   'DEVICE_ASSOCIATION_REFUSED',
 ] as const satisfies ExchangeFailure['code'][]
-const detailCharactersMax = 500
 
 /** The octets of an exchange in a frame, or a few more. */
 export function exchangeBytes(
@@ -88,7 +89,8 @@ export function exchangeBytes(
   return bytes
 }
 
-const textBytesMax = ({ length }: string): number => 3 * Math.min(length, detailCharactersMax)
+const textBytesMax = ({ length }: string): number =>
+  3 * Math.min(length, limits.wanDetailCharactersMax)
 
 /** The same of a result. */
 export function resultBytes(result: ExchangeResult): number {
@@ -246,7 +248,7 @@ function securityIn(reader: PackReader): DeviceSecurity {
   reader.record(5)
   const suite = reader.uint8()
   const mechanism = reader.uint8()
-  if (suite > 2 || mechanism > 7) reader.fail()
+  if (suite >= suites.length || mechanism > Mechanism.HIGH_ECDSA) reader.fail()
   const protection = reader.uint8()
   const clientTitle = reader.octets()
   const deviceTitle = reader.optionalOctets()
@@ -294,7 +296,7 @@ export function encodeResults(wanId: string, results: readonly NumberedResult[])
       writer.uint16(errorId('OK')).text('').list(result.results.length)
       for (const one of result.results) writer.record(2).uint16(one.result).octets(one.value)
     } else {
-      const detail = result.detail.slice(0, detailCharactersMax)
+      const detail = result.detail.slice(0, limits.wanDetailCharactersMax)
       writer.uint16(errorId(result.code)).text(detail).list(0)
     }
     const { counters } = result
@@ -311,7 +313,7 @@ export function encodeResults(wanId: string, results: readonly NumberedResult[])
       writer
         .record(4)
         .uint16(errorId(cause.code))
-        .text(cause.detail.slice(0, detailCharactersMax))
+        .text(cause.detail.slice(0, limits.wanDetailCharactersMax))
         .uint64((cause.counterReceived ?? -1) + 1)
         .uint64((cause.counterExpected ?? -1) + 1)
   }

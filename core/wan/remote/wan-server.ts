@@ -7,7 +7,7 @@ import { copyOf } from '../../base/bytes.ts'
 import { limits } from '../../base/limits.ts'
 import { announceAlive, wanAliveSubject } from '../../cluster/alive.ts'
 import type { Bus } from '../../ports/bus.ts'
-import type { Clock } from '../../ports/clock.ts'
+import { pause, type Clock } from '../../ports/clock.ts'
 import { encodeWanStatus, statusSubject, type WanStatus } from '../../cluster/process-status.ts'
 import type { Log } from '../../ports/log.ts'
 import type { Counter, Metrics } from '../../ports/metrics.ts'
@@ -46,8 +46,6 @@ export type WanServerOptions = {
 type Waiting = NumberedResult & Queued
 /** A frame whose exchanges are under way: their octets lie in it. */
 type Taken = { client: string; bytes: number; left: number }
-
-const pauseMs = 20
 
 export class WanServer {
   private readonly options: WanServerOptions
@@ -135,8 +133,7 @@ export class WanServer {
   private async until(isSo: () => boolean): Promise<void> {
     const { clock } = this.options
     const deadline = clock.elapsedMs() + limits.wanDrainMsMax
-    while (!isSo() && clock.elapsedMs() < deadline)
-      await new Promise<void>((resolve) => clock.at(clock.now() + pauseMs, resolve))
+    while (!isSo() && clock.elapsedMs() < deadline) await pause(clock, limits.wanDrainLookMs)
   }
 
   private onFrame(frameView: Buffer): Receipt {

@@ -5,6 +5,7 @@
 import { createSocket } from 'node:dgram'
 import { connect, type Socket } from 'node:net'
 import { platform } from 'node:process'
+import { limits } from '../../base/limits.ts'
 
 export interface Carrier {
   /** Octets that were written and that the system has not taken yet. */
@@ -26,12 +27,12 @@ export type CarrierEvents = {
 }
 
 /** For sockets of both directions: a peer that has gone without a word is found out by the system. */
-export const keepAlive = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const
+export const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.wanKeepAliveMs } as const
 const defaultReason = 'closed by the device'
 
 // Reads are synchronous where sockets are polled, so one buffer serves every link; on Windows reads are pending with their buffer.
-const readBytes = 64 * 1024
-const sharedReadBuffer = platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(readBytes)
+const sharedReadBuffer =
+  platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(limits.wanReadBytes)
 
 /** A TCP connection to `host` and `port`. */
 export function dialTcp(host: string, port: number, events: CarrierEvents): Carrier {

@@ -8,7 +8,7 @@ import { limits } from '../../base/limits.ts'
 import { deviceProfileOf } from '../../inventory/device-profiles.ts'
 import { decodeValue } from '../../dlms/axdr/axdr.ts'
 import { encodeDescriptor } from '../../dlms/apdu/descriptor.ts'
-import { invocationCounterMax } from '../../dlms/security/index.ts'
+import { invocationCounterMax, Mechanism } from '../../dlms/security/index.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import type {
   CosemOperation,
@@ -36,7 +36,10 @@ const valueAttribute = 2
 
 /** True when what is sent to the device carries invocation counters. */
 export function sendsCounters({ security }: DeviceAddress): boolean {
-  return security !== undefined && (security.mechanism === 5 || security.protection !== 0)
+  return (
+    security !== undefined &&
+    (security.mechanism === Mechanism.HIGH_GMAC || security.protection !== 0)
+  )
 }
 
 /** The question, or undefined when the device tells its counter to nobody. */

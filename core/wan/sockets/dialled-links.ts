@@ -19,7 +19,7 @@ import type { WanMetrics } from './wan-metrics.ts'
 
 /** What of the pool this needs. */
 export type DialledPorts = {
-  owner: LinkOwner
+  owner: LinkOwner<Link>
   endpoints: Endpoints
   /** All links of the pool. */
   links: ReadonlyMap<Link, Endpoint>

@@ -12,10 +12,23 @@ import type {
   ExchangeSecurity,
 } from '../../ports/wan.ts'
 import { ReservedCounter } from './client-terms.ts'
-import type { Link } from './link.ts'
 
 /** How an exchange leaves its association, and which connection it takes. */
 export type ExchangeManner = { endsAssociation?: boolean; wantsNewLink?: boolean }
+
+/** What an exchange carries, by when it ends, and how. */
+export type ExchangeTerms = ExchangeManner & {
+  readonly address: DeviceAddress
+  readonly operations: readonly CosemOperation[]
+  readonly lane: Lane
+  readonly dueMs: number
+  readonly security: ExchangeSecurity | undefined
+}
+
+/** What an exchange, and the sweep of time-outs, know of the link that it is under way on. */
+export interface ExchangeLink {
+  timeOut(exchange: Exchange, nowMs: number): void
+}
 
 export class Exchange {
   readonly address: DeviceAddress
@@ -33,7 +46,7 @@ export class Exchange {
   expected: number | undefined
   private readonly settle: (result: ExchangeResult) => void
   /** The link it is under way on. */
-  link: Link | undefined
+  link: ExchangeLink | undefined
   /** True while it waits for a link, or for room on one. */
   isWaiting = false
   /** When the APDU that was sent last went out, and by when its answer is due. */
@@ -60,24 +73,16 @@ export class Exchange {
   previous: Exchange | undefined
   next: Exchange | undefined
 
-  constructor(
-    address: DeviceAddress,
-    operations: readonly CosemOperation[],
-    lane: Lane,
-    security: ExchangeSecurity | undefined,
-    startedMs: number,
-    dueMs: number,
-    settle: (result: ExchangeResult) => void,
-    { endsAssociation = false, wantsNewLink = false }: ExchangeManner = {},
-  ) {
-    this.endsAssociation = endsAssociation
-    this.wantsNewLink = wantsNewLink
-    this.address = address
-    this.operations = operations
-    this.lane = lane
+  constructor(terms: ExchangeTerms, startedMs: number, settle: (result: ExchangeResult) => void) {
+    const { security } = terms
+    this.endsAssociation = terms.endsAssociation === true
+    this.wantsNewLink = terms.wantsNewLink === true
+    this.address = terms.address
+    this.operations = terms.operations
+    this.lane = terms.lane
     this.security = security
     this.startedMs = startedMs
-    this.dueMs = dueMs
+    this.dueMs = terms.dueMs
     this.settle = settle
     if (security === undefined) return
     const { from, to, received } = security.counters

@@ -1,21 +1,20 @@
-/** What a link asks of its pool, and what a link is made of: the types that pool.ts, link.ts and link-parts.ts share. */
+/** What a link asks of its pool, and what a link is made of: the types that socket-wan.ts, link.ts and link-parts.ts share. */
 import type { ErrorCode } from '../../base/error-table.ts'
 import type { DeviceAddress, DevicePush, ExchangeResult } from '../../ports/wan.ts'
 import type { Carrier, CarrierEvents } from './carrier.ts'
 import type { Exchange } from './exchange.ts'
 import type { Framing, FramingEvents } from './framing.ts'
-import type { Link } from './link.ts'
 import type { WanOptions } from './options.ts'
 
-/** What the pool does for its links. */
-export interface LinkOwner {
+/** What the pool does for its links, of the class `Link`: link.ts, which imports this. */
+export interface LinkOwner<Link> {
   readonly options: WanOptions
   nowMs(): number
   /** Calls `flush` at the end of this turn. */
   wantFlush(link: Link): void
   opened(link: Link): void
   /** The exchange has ended; its place on the link is free. */
-  ended(exchange: Exchange, result: ExchangeResult): void
+  ended(link: Link, exchange: Exchange, result: ExchangeResult): void
   /** Retry the exchange on another link. */
   displaced(link: Link, exchange: Exchange): void
   /** The link has room, or nothing to do any more when `activeCount` is 0. */

@@ -47,18 +47,18 @@ export class Link {
   newerIdle: Link | undefined
   isIdleListed = false
   readonly isTheirs: boolean
-  private readonly owner: LinkOwner
+  private readonly owner: LinkOwner<Link>
   private readonly carrier: Carrier
   private readonly framing: Framing
   private readonly associations = new Map<number, Association>()
-  private readonly unasked: Unasked
+  private readonly unasked: Unasked<Link>
   private outgoing: Buffer[] = []
   private flushNumber = 0
   private servedCount = 0
   private releasesDue = 0
   private lastFrameMs = 0
 
-  constructor(owner: LinkOwner, { open, frame, isTheirs }: LinkParts) {
+  constructor(owner: LinkOwner<Link>, { open, frame, isTheirs }: LinkParts) {
     this.owner = owner
     this.isTheirs = isTheirs
     this.unasked = new Unasked(this, owner, this.associations)
@@ -343,7 +343,7 @@ export class Link {
     association.exchange = undefined
     this.activeCount--
     this.servedCount++
-    this.owner.ended(exchange, result)
+    this.owner.ended(this, exchange, result)
   }
 
   // What comes after an exchange on an association.
@@ -400,7 +400,7 @@ export class Link {
       assert(at >= 0, 'an exchange is under way, or waits')
       waiting.splice(at, 1)
       this.activeCount--
-      this.owner.ended(exchange, failure)
+      this.owner.ended(this, exchange, failure)
       if (this.state === 'OPEN') this.owner.freed(this)
       return
     }
@@ -477,7 +477,7 @@ export class Link {
       const { exchange } = association
       // A device may close the connection in place of an answer to the release.
       if (exchange?.results !== undefined)
-        this.owner.ended(exchange, { ok: true, results: exchange.results })
+        this.owner.ended(this, exchange, { ok: true, results: exchange.results })
       else if (exchange) lost.push(exchange)
       if (association.waiting) lost.push(...association.waiting)
       association.exchange = undefined
@@ -485,7 +485,7 @@ export class Link {
     this.associations.clear()
     this.activeCount = 0
     if (isNonsense) {
-      for (const exchange of lost.splice(0)) this.owner.ended(exchange, invalid(reason))
+      for (const exchange of lost.splice(0)) this.owner.ended(this, exchange, invalid(reason))
     }
     this.owner.closed(this, reason, lost)
   }

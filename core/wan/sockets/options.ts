@@ -50,7 +50,7 @@ export const defaultWanOptions: WanOptions = {
   exchangeMs: limits.wanExchangeMsMax,
   releaseMs: limits.wanReleaseMsMax,
   deadAddressMs: limits.wanDeadAddressMs,
-  sweepMs: 100,
+  sweepMs: limits.wanSweepMs,
   apduBytesMax: limits.apduBytesMax,
   unreadBytesMax: limits.wanUnreadBytesMax,
   nowMs: () => performance.now(),

@@ -10,10 +10,8 @@
  * restored, has sent higher counters. What the public client says is not authenticated: see limits.counterJumpMax and CounterReadings.
  */
 import { limits } from '../../base/limits.ts'
-import type { Lane } from '../../base/lane.ts'
 import { deviceProfileOf } from '../../inventory/device-profiles.ts'
 import type {
-  CosemOperation,
   DeviceAddress,
   ExchangeFailure,
   ExchangeResult,
@@ -28,7 +26,7 @@ import {
   sendsCounters,
 } from './counter-reading.ts'
 import type { CounterReadings } from './counter-readings.ts'
-import type { ExchangeManner } from './exchange.ts'
+import type { ExchangeManner, ExchangeTerms } from './exchange.ts'
 import { withLikelyCause } from './failures.ts'
 
 /** What became of one part. */
@@ -43,26 +41,14 @@ export type Carried = {
 }
 
 export type PartPorts = {
-  carry(
-    address: DeviceAddress,
-    operations: readonly CosemOperation[],
-    lane: Lane,
-    dueMs: number,
-    security: ExchangeSecurity | undefined,
-    manner?: ExchangeManner,
-  ): Promise<Carried>
+  carry(part: ExchangeTerms): Promise<Carried>
   nowMs(): number
   /** Settles after `ms`, or at once when the pool closes. */
   pause(ms: number): Promise<void>
   readings: CounterReadings
 }
 
-type Asked = {
-  address: DeviceAddress
-  operations: readonly CosemOperation[]
-  lane: Lane
-  dueMs: number
-}
+type Asked = Pick<ExchangeTerms, 'address' | 'operations' | 'lane' | 'dueMs'>
 
 /** True when `exchangeSecured` is to carry the exchange. */
 export function needsParts(
@@ -180,7 +166,8 @@ async function carryAt(
   ports: PartPorts,
   manner: ExchangeManner,
 ): Promise<Carried> {
-  const carry = () => ports.carry(address, operations, lane, dueMs, security, manner)
+  const part = { address, operations, lane, dueMs, security, ...manner }
+  const carry = () => ports.carry(part)
   const carried = await carry()
   const { result } = carried
   if (result.ok || result.code !== 'DEVICE_UNREACHABLE' || manner.wantsNewLink !== true)

@@ -26,7 +26,7 @@ import { DialIn } from './dial-in.ts'
 import { DialledLinks } from './dialled-links.ts'
 import { notWanted, type Endpoint } from './endpoint.ts'
 import { Endpoints } from './endpoints.ts'
-import { Exchange, ExchangeList } from './exchange.ts'
+import { Exchange, ExchangeList, type ExchangeTerms } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
 import { LaneQueue } from './lane-queue.ts'
 import { silent, unreachable } from './failures.ts'
@@ -70,7 +70,7 @@ export class SocketWan implements Wan {
   private dirty: Link[] = []
   /** The link on which exchanges are being started. */
   private filling: Link | undefined
-  private readonly owner: LinkOwner
+  private readonly owner: LinkOwner<Link>
   private readonly parts: PartPorts
   private readonly pauses = new Pauses()
   private readonly sweeper: NodeJS.Timeout
@@ -96,7 +96,7 @@ export class SocketWan implements Wan {
       forgetAliases: (endpoint) => this.forgetAliases(endpoint),
     })
     this.parts = {
-      carry: (...part) => this.carry(...part),
+      carry: (part) => this.carry(part),
       nowMs: this.options.nowMs,
       pause: (ms) =>
         this.closed ? Promise.resolve() : this.pauses.until(this.options.nowMs() + ms),
@@ -120,20 +120,17 @@ export class SocketWan implements Wan {
     if (needsParts(address, security))
       return exchangeSecured({ address, operations, lane, dueMs }, security, this.parts)
     return new Promise((settle) => {
-      this.take(new Exchange(address, operations, lane, security, now, dueMs, settle))
+      this.take(new Exchange({ address, operations, lane, dueMs, security }, now, settle))
     })
   }
 
-  private carry(
-    ...[address, operations, lane, dueMs, security, manner]: Parameters<PartPorts['carry']>
-  ): Promise<Carried> {
+  private carry(part: ExchangeTerms): Promise<Carried> {
     return new Promise((resolve) => {
-      const now = this.options.nowMs()
       const settle = (result: ExchangeResult): void => {
         const { isServiceSent, isHeard, isOnReusedLink } = exchange
         resolve({ result, isServiceSent, isHeard, isOnReusedLink })
       }
-      const exchange = new Exchange(address, operations, lane, security, now, dueMs, settle, manner)
+      const exchange = new Exchange(part, this.options.nowMs(), settle)
       this.take(exchange)
     })
   }
@@ -301,7 +298,7 @@ export class SocketWan implements Wan {
 
   // ── what links report ──
 
-  private asOwner(): LinkOwner {
+  private asOwner(): LinkOwner<Link> {
     return {
       options: this.options,
       nowMs: this.options.nowMs,
@@ -309,9 +306,9 @@ export class SocketWan implements Wan {
         if (this.dirty.push(link) === 1) setImmediate(this.flush)
       },
       opened: (link) => this.onOpened(link),
-      ended: (exchange, result) => {
-        if (result.ok && exchange.link?.isTheirs === true)
-          this.dialled.prove(exchange.link, exchange.address, exchange.security !== undefined)
+      ended: (link, exchange, result) => {
+        if (result.ok && link.isTheirs)
+          this.dialled.prove(link, exchange.address, exchange.security !== undefined)
         this.end(exchange, result)
       },
       freed: (link) => this.onFreed(link),

@@ -15,22 +15,24 @@ import { allocateApdu } from '../../dlms/framing/wrapper.ts'
 import type { DeviceAddress } from '../../ports/wan.ts'
 import { keyOf, type Association } from './association.ts'
 import type { Answer } from './framing.ts'
-import type { Link } from './link.ts'
 import type { LinkOwner } from './link-owner.ts'
 
-const floodWindowMs = 60_000
-const blocksCountedAsOne = 8
+/** What of its link this uses. */
+export interface HeardLink {
+  answer(apdu: Buffer, answer: Answer): void
+  cut(reason: string, isNonsense: boolean): void
+}
 
-export class Unasked {
+export class Unasked<Link extends HeardLink> {
   private readonly link: Link
-  private readonly owner: LinkOwner
+  private readonly owner: LinkOwner<Link>
   private readonly associations: ReadonlyMap<number, Association>
   private blocks: PushBlocks<number> | undefined
   private count = 0
   private blocksHeard = 0
   private sinceMs = 0
 
-  constructor(link: Link, owner: LinkOwner, associations: ReadonlyMap<number, Association>) {
+  constructor(link: Link, owner: LinkOwner<Link>, associations: ReadonlyMap<number, Association>) {
     this.link = link
     this.owner = owner
     this.associations = associations
@@ -44,7 +46,7 @@ export class Unasked {
   /** One more that nobody has asked for; too many of them cut the link. */
   note(): void {
     const now = this.owner.nowMs()
-    if (now - this.sinceMs > floodWindowMs) {
+    if (now - this.sinceMs > limits.wanUnsolicitedWindowMs) {
       this.sinceMs = now
       this.count = 0
     }
@@ -90,7 +92,7 @@ export class Unasked {
       return this.refuse(error, view.length)
     }
     // Fewer of them make a push than there may be, but they cost something too.
-    if (this.blocksHeard++ % blocksCountedAsOne === 0) this.note()
+    if (this.blocksHeard++ % limits.wanBlocksPerUnsolicitedFrame === 0) this.note()
     if (step === undefined) return
     if ('send' in step) this.link.answer(step.send, answer)
     // Blocks within blocks are none.

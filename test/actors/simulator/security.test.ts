@@ -202,7 +202,10 @@ for (const suiteId of [1, 2] as const) {
     if (content?.tag !== Tag.OCTET_STRING) throw new Error('a signed key')
     const theirs = openEphemeralKey(suite, 0, content.value, trial.keys.peerSigning!)
     const { title } = trial.meter.security!
-    const unicast = ephemeralUnifiedKey(suite, 0, own, theirs, simulatedClientTitle, title)
+    const unicast = ephemeralUnifiedKey(suite, 0, own, theirs, {
+      client: simulatedClientTitle,
+      server: title,
+    })
     refusedWith(t, () => trial.ask([name]), 'the old key')
     trial.keys = { ...trial.keys, unicast }
     t.equal(nameOf(trial.ask([name])), 'BSBE000000000007')

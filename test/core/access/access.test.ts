@@ -4,6 +4,8 @@ import { textOfEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { identify } from '../../../core/access/identity.ts'
 import { decideIntake, isOriginator } from '../../../core/access/intake.ts'
+import { checkBody } from '../../../core/translate/body.ts'
+import { serviceRequestOf } from '../../../core/catalogue/service-requests.ts'
 import {
   demoParties,
   demoPartiesJson,
@@ -82,7 +84,9 @@ const decide = (change: Partial<ServiceRequest>, party = supplier): string | und
   const view = Buffer.from(ServiceRequest.encode({ ...request, ...change }).finish())
   const scan = new RequestScan()
   t.equal(scanServiceRequest(view, 0, view.length, scan), undefined)
-  return decideIntake(party, view, scan, nowMs)
+  return (
+    decideIntake(party, scan, nowMs) ?? checkBody(serviceRequestOf(scan.srv)!, view, scan, nowMs)
+  )
 }
 
 t.test('intake, rule by rule', (t) => {

@@ -22,6 +22,7 @@ import { Transport } from '../../../core/ports/wan.ts'
 import { p256Certificate, p256Point } from '../../support/certificates.ts'
 import { deviceKey } from '../../support/envelopes.ts'
 import { clientTitle, meterTitle } from '../../support/security.ts'
+import { BodyType } from '../../../core/translate/body-types.ts'
 import { serviceRequestOf, serviceRequests } from '../../../core/catalogue/service-requests.ts'
 
 t.test('all variants of DUIS 5.4, each once', (t) => {
@@ -44,16 +45,16 @@ t.test('the served ones, with body and lane', (t) => {
       .filter(({ isServed }) => isServed)
       .map(({ text, bodyType, lane }) => [text, bodyType, lane]),
     [
-      ['3.1', 16, Lane.NORMAL],
-      ['4.1.1', 0, Lane.NORMAL],
-      ['4.2', 0, Lane.NORMAL],
-      ['4.8.1', 17, Lane.BULK],
-      ['4.10', 17, Lane.BULK],
-      ['4.17', 17, Lane.BULK],
-      ['6.2.4', 0, Lane.NORMAL],
-      ['6.11', 18, Lane.NORMAL],
-      ['7.4', 0, Lane.NORMAL],
-      ['11.2', 0, Lane.NORMAL],
+      ['3.1', BodyType.DISPLAY_MESSAGE, Lane.NORMAL],
+      ['4.1.1', BodyType.NONE, Lane.NORMAL],
+      ['4.2', BodyType.NONE, Lane.NORMAL],
+      ['4.8.1', BodyType.READ_PERIOD, Lane.BULK],
+      ['4.10', BodyType.READ_PERIOD, Lane.BULK],
+      ['4.17', BodyType.READ_PERIOD, Lane.BULK],
+      ['6.2.4', BodyType.NONE, Lane.NORMAL],
+      ['6.11', BodyType.SYNCHRONISE_CLOCK, Lane.NORMAL],
+      ['7.4', BodyType.NONE, Lane.NORMAL],
+      ['11.2', BodyType.NONE, Lane.NORMAL],
     ],
   )
   const laneOf = (text: string): number | undefined => serviceRequestOf(parseSrv(text))?.lane

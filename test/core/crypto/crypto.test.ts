@@ -66,25 +66,24 @@ t.test('AES-GCM: test cases of McGrew and Viega, tags cut to 12 octets', async (
     const key = new SecretKey(hex(keyHex))
     const [iv, aad, plain, sealed] = [ivHex, aadHex, plainHex, sealedHex].map(hex)
     const out = Buffer.alloc(sealed!.length + 3)
-    t.equal(sealGcm(key, iv!, aad!, undefined, plain, out, 3), out.length, `${name}: its end`)
+    const context = { key, ivView: iv!, aad: aad! }
+    t.equal(sealGcm(context, plain, out, 3), out.length, `${name}: its end`)
     t.same(out.subarray(3), sealed, `${name}: sealed behind three octets`)
     const half = aad!.length >> 1
-    sealGcm(key, iv!, aad!.subarray(0, half), aad!.subarray(half), plain, out, 3)
+    const inParts = { ...context, aad: aad!.subarray(0, half), moreAad: aad!.subarray(half) }
+    sealGcm(inParts, plain, out, 3)
     t.same(out.subarray(3), sealed, `${name}: with the additional data in two parts`)
     const [content, tag] = [sealed!.subarray(0, -tagBytes), sealed!.subarray(-tagBytes)]
-    t.same(openGcm(key, iv!, aad!, undefined, content, tag), plain, `${name}: opened`)
+    t.same(openGcm(context, content, tag), plain, `${name}: opened`)
     t.same(streamGcm(key, iv!, content), plain, `${name}: the key stream alone`)
     const wrong = Buffer.from(tag)
     wrong[11]! ^= 1
-    t.equal(openGcm(key, iv!, aad!, undefined, content, wrong), undefined, `${name}: another tag`)
+    t.equal(openGcm(context, content, wrong), undefined, `${name}: another tag`)
   }
   t.throws(
     () =>
       openGcm(
-        new SecretKey(hex(longKey)),
-        Buffer.alloc(12),
-        hex(''),
-        undefined,
+        { key: new SecretKey(hex(longKey)), ivView: Buffer.alloc(12), aad: hex('') },
         hex(''),
         hex('00'),
       ),

@@ -13,7 +13,7 @@ import {
   Shape,
 } from '../../../core/dlms/security/index.ts'
 import type { ClientState } from '../../../core/dlms/client/state.ts'
-import { loadExchanges, outcomeOf, type Captured } from '../../support/dlms.ts'
+import { loadExchanges, outcomeOf, ownExchanges, type Captured } from '../../support/dlms.ts'
 import {
   isGoingOn,
   isProof,
@@ -32,10 +32,11 @@ import {
 } from '../../support/replay.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text, 'hex')
-const exchanges = loadExchanges()
+const own = ownExchanges()
+const shared = loadExchanges()
 const absent =
-  'SKIPPED: ../shared/dlms is not there, so the client is NOT tried against what meters answered'
-if (exchanges === undefined) t.comment(absent)
+  'SKIPPED: ../shared/dlms is not there, so the client is NOT tried against what other meters answered'
+if (shared === undefined) t.comment(absent)
 
 /** Requests that our client would not send, and why. */
 const notOurs = {
@@ -44,7 +45,7 @@ const notOurs = {
   list: 'a list, which the meter had not agreed to',
   beforeProof: 'a service before the proof that its own mechanism asks for',
 } as const
-/** What each session leaves undone, beside what is replayed of it. Every session of the file is a row here. */
+/** What each session leaves undone, beside what is replayed of it. Every session of other makers is a row here; ours leave nothing. */
 const sessions: Record<string, string> = {
   'gxpy-vs-guruxc session 1': `asks for ${notOurs.blocks}; asks for ${notOurs.access}`,
   'gxpy-vs-guruxc session 2': `asks for ${notOurs.access}`,
@@ -305,11 +306,24 @@ class Replay {
   }
 }
 
-t.test('in the place of the client', { skip: exchanges === undefined && absent }, (t) => {
-  if (exchanges === undefined) return t.end()
-  t.same([...exchanges.keys()].sort(), Object.keys(sessions).sort(), 'every session has a row')
+t.test('in the place of our client, recorded with our server', (t) => {
+  t.ok(own.size >= 8)
+  for (const [name, session] of own)
+    t.test(name, (t) => {
+      const replay = new Replay(t, session)
+      replay.run()
+      t.same([...replay.left], [], 'nothing is left out')
+      t.equal(replay.counts.sent, session.length / 2)
+      t.end()
+    })
+  t.end()
+})
+
+t.test('in the place of the client', { skip: shared === undefined && absent }, (t) => {
+  if (shared === undefined) return t.end()
+  t.same([...shared.keys()].sort(), Object.keys(sessions).sort(), 'every session has a row')
   const total = { sent: 0, answers: 0, results: 0 }
-  for (const [name, session] of exchanges)
+  for (const [name, session] of shared)
     t.test(name, (t) => {
       const replay = new Replay(t, session)
       replay.run()

@@ -15,7 +15,8 @@ import { Gateway } from '../../../core/gateway/gateway.ts'
 import { SupplierClient } from '../../../core/client/supplier-client.ts'
 import { ResponseFinder } from '../../../core/ledger/response-finder.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../../core/ports/bus.ts'
-import { tickSubject, tickSubjects } from '../../../core/ports/ledger.ts'
+import { tickSubject, tickSubjects, type DeliveryFeed } from '../../../core/ports/ledger.ts'
+import { cursorNameOf } from '../../../core/envelope/delivery-id.ts'
 import { systemClock, type Clock } from '../../../core/ports/clock.ts'
 import { silentLog } from '../../../core/ports/log.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'
@@ -155,7 +156,7 @@ export async function makeRig(
   const gateway = new Gateway({
     bus,
     directory,
-    ledger,
+    feed: feedOf(ledger),
     cursors,
     responses: options.responses ?? responses,
     parties: demoParties(),
@@ -221,7 +222,7 @@ export function requestOf(
 export const octetsOf = (text: string): Buffer => parseEui64(text)!
 
 /**
- * A frame of RESPONSE envelopes, as a host commits it to `out.<party>`. Bodies are ResponseBody
+ * A frame of RESPONSE envelopes, as a host commits it for the party. Bodies are ResponseBody
  * messages.
  */
 export function responseFrame(
@@ -251,8 +252,15 @@ export function responseFrame(
   return writer.take()
 }
 
+/** Where the rig's ledger has the frames of a party, in place of ticks. */
 export const outSubject = (party: string): string =>
-  `out.${octetsOf(party).toString('hex').toUpperCase()}`
+  `out.${cursorNameOf(readEui64(octetsOf(party)))}`
+
+/** The feed of a ledger that has each party's frames on a subject of their own. */
+const feedOf = (ledger: SimLedger): DeliveryFeed => ({
+  follow: (party, from, onFrame) => ledger.follow(`out.${cursorNameOf(party)}`, from, onFrame),
+  lastOf: (party) => ledger.lastOn(`out.${cursorNameOf(party)}`),
+})
 
 /** Commits frames of `perFrame` responses with counters `from` to `to`, inclusive. */
 export async function deliver(

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { PartyFeed } from '../../../core/ledger/party-feed.ts'
-import { outSubject, tickSubject } from '../../../core/ports/ledger.ts'
+import { tickSubject } from '../../../core/ports/ledger.ts'
 import { writeTickMessage } from '../../../core/envelope/tick-message.ts'
 import { silentLog } from '../../../core/ports/log.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
@@ -46,7 +46,7 @@ t.test('past and present of several hosts, each party its own', async (t) => {
   await write(ledger, 'b', [1], 'second')
   const feed = await feedOf(ledger)
   const got: string[] = []
-  const following = await feed.follow(outSubject(parties[1]!), 1, ({ sequence, data }) => {
+  const following = await feed.follow(parties[1]!, 1, ({ sequence, data }) => {
     got.push(`${sequence} ${data.toString()}`)
   })
   await settle()
@@ -54,9 +54,9 @@ t.test('past and present of several hosts, each party its own', async (t) => {
   await write(ledger, 'b', [0, 1, 2], 'third')
   await settle()
   t.same(got, ['1 1 first', '2 1 second', '4 1 third'])
-  t.equal((await feed.lastOn(outSubject(parties[1]!), 1))?.sequence, 4)
-  t.equal((await feed.lastOn(outSubject(parties[2]!), 1))?.sequence, 4)
-  t.equal(await feed.lastOn(outSubject(parties[2]!), 5), undefined)
+  t.equal((await feed.lastOf(parties[1]!, 1))?.sequence, 4)
+  t.equal((await feed.lastOf(parties[2]!, 1))?.sequence, 4)
+  t.equal(await feed.lastOf(parties[2]!, 5), undefined)
   await following.close()
   await feed.close()
 })
@@ -68,7 +68,7 @@ t.test('a receiver that comes again with an older cursor is given the past again
   for (const from of [3, 1]) {
     const got: number[] = []
     const following = await feed.follow(
-      outSubject(parties[0]!),
+      parties[0]!,
       from,
       ({ sequence }) => void got.push(sequence),
     )
@@ -85,15 +85,11 @@ t.test('a slow receiver holds up nobody and misses nothing', async (t) => {
   let release: () => void = () => undefined
   const slow: number[] = []
   const quick: number[] = []
-  const slowly = await feed.follow(outSubject(parties[0]!), 1, async ({ sequence }) => {
+  const slowly = await feed.follow(parties[0]!, 1, async ({ sequence }) => {
     slow.push(sequence)
     if (slow.length === 1) await new Promise<void>((resolve) => (release = resolve))
   })
-  const quickly = await feed.follow(
-    outSubject(parties[1]!),
-    1,
-    ({ sequence }) => void quick.push(sequence),
-  )
+  const quickly = await feed.follow(parties[1]!, 1, ({ sequence }) => void quick.push(sequence))
   for (let count = 0; count < 400; count++) await write(ledger, 'h', [0, 1], String(count))
   await settle()
   t.equal(slow.length, 1)
@@ -112,7 +108,7 @@ t.test('what has left the index of a party is found again', async (t) => {
   const follow = async (from: number) => {
     const got: number[] = []
     const { close } = await feed.follow(
-      outSubject(parties[0]!),
+      parties[0]!,
       from,
       ({ sequence }) => void got.push(sequence),
     )
@@ -140,11 +136,7 @@ t.test('a message that is no tick is passed over', async (t) => {
   await write(ledger, 'h', [0], 'after')
   const feed = await feedOf(ledger)
   const got: number[] = []
-  const following = await feed.follow(
-    outSubject(parties[0]!),
-    1,
-    ({ sequence }) => void got.push(sequence),
-  )
+  const following = await feed.follow(parties[0]!, 1, ({ sequence }) => void got.push(sequence))
   await ledger.commit([{ subject: tickSubject('h'), data: Buffer.from('rubbish') }])
   await write(ledger, 'h', [0], 'later')
   await settle()
@@ -187,9 +179,9 @@ t.test(
             for (const party of one.to) expected[party]!.push(ledger.lastSequence)
           } else if (one.do === 'follow') {
             const got: number[] = []
-            const subject = outSubject(parties[one.party]!)
+            const party = parties[one.party]!
             const { close } = await feed.follow(
-              subject,
+              party,
               one.from,
               ({ sequence }) => void got.push(sequence),
             )

@@ -16,7 +16,8 @@ import { formatObis, parseObis } from '../../../core/dlms/axdr/obis.ts'
 import type { CosemOperation, CosemResult } from '../../../core/ports/wan.ts'
 import { answerOf } from '../../../core/translate/answer.ts'
 import { commandOf } from '../../../core/translate/command.ts'
-import { ProtobufWriter } from '../../../core/translate/protobuf.ts'
+import { BodyType } from '../../../core/translate/body-types.ts'
+import { ResponseWriter } from '../../../core/translate/response-writer.ts'
 import { statusOf } from '../../../core/translate/reading-status.ts'
 import { appendValue } from '../../../core/translate/value.ts'
 import {
@@ -50,9 +51,10 @@ const periodBody = (fromMs: number, toMs: number): Buffer =>
   Buffer.from(ReadPeriod.encode({ startTime: new Date(fromMs), endTime: new Date(toMs) }).finish())
 // A body that each body type is content with.
 const bodyOf = (bodyType: number): Buffer => {
-  if (bodyType === 16) return Buffer.from(DisplayMessage.encode({ text: 'Grüße' }).finish())
-  if (bodyType === 17) return periodBody(nowMs - 2 * hourMs, nowMs)
-  return bodyType === 18
+  if (bodyType === BodyType.DISPLAY_MESSAGE)
+    return Buffer.from(DisplayMessage.encode({ text: 'Grüße' }).finish())
+  if (bodyType === BodyType.READ_PERIOD) return periodBody(nowMs - 2 * hourMs, nowMs)
+  return bodyType === BodyType.SYNCHRONISE_CLOCK
     ? Buffer.from(SynchroniseClock.encode({ toleranceSeconds: 30 }).finish())
     : noBody
 }
@@ -713,11 +715,12 @@ t.test('every exact type keeps its value', (t) => {
 t.test(
   'values without a form of their own go along as A-XDR; the end of each value is found',
   (t) => {
-    const writer = new ProtobufWriter()
+    const writer = new ResponseWriter()
     fc.assert(
       fc.property(tree, fc.uint8Array({ maxLength: 5 }), (value, behind) => {
         const view = Buffer.concat([Buffer.of(7), value, behind])
-        t.equal(appendValue(writer, 0x32, view, 1, view.length, 'any'), 1 + value.length)
+        writer.octet(0x32)
+        t.equal(appendValue(writer, view, 1, view.length, 'any'), 1 + value.length)
         const { value: decoded } = Reading.decode(writer.take())
         if (value[0] === Tag.STRUCTURE || value[0] === Tag.ARRAY)
           t.same(decoded!.kind, { $case: 'axdr', value })
@@ -852,7 +855,7 @@ t.test('simulated meters carry out every variant that their type takes', (t) => 
     const meter = new Meter({ population, clock }, number)
     for (const row of serviceRequests) {
       // The only clock that is off by more than it may be is one that was never set: it takes any time.
-      const body = row.bodyType === 18 ? noBody : bodyOf(row.bodyType)
+      const body = row.bodyType === BodyType.SYNCHRONISE_CLOCK ? noBody : bodyOf(row.bodyType)
       if (!row.isServed || !row.deviceTypes.includes(meter.type)) continue
       const operations = commandOf(row, body, nowMs, meter.type)
       const results = operations.map(({ kind, descriptor, selection, value }): CosemResult => {

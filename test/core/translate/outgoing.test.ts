@@ -12,7 +12,8 @@ import { appendAcknowledgement, appendRefusal } from '../../../core/translate/ac
 import { appendDelivery } from '../../../core/translate/delivery.ts'
 import { ProtobufWriter } from '../../../core/translate/protobuf.ts'
 import { RequestScan } from '../../../core/translate/scan.ts'
-import { appendStatus, notEnded } from '../../../core/translate/status.ts'
+import { notEnded } from '../../../core/envelope/status-body.ts'
+import { appendStatus } from '../../../core/translate/status.ts'
 import {
   GetRequestStatusResponse,
   SubmitResponse,

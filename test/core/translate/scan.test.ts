@@ -467,12 +467,14 @@ t.test(
   },
 )
 
+const placeOf = (bodyType: number, bodyEnd: number) => ({ bodyType, bodyStart: 0, bodyEnd })
+
 t.test('body rules at their edges', (t) => {
   const check = (text: string, request: ServiceRequest['body']): string | undefined => {
     const view = Buffer.from(ServiceRequest.encode({ ...sample, body: request }).finish())
     const scan = new RequestScan()
     t.equal(scanServiceRequest(view, 0, view.length, scan), undefined)
-    return scan.bodyFault(serviceRequestOf(parseSrv(text))!, view, nowMs)
+    return checkBody(serviceRequestOf(parseSrv(text))!, view, scan, nowMs)
   }
   const message = (text: string): string | undefined =>
     check('3.1', { $case: 'displayMessage', value: { text } })
@@ -486,15 +488,15 @@ t.test('body rules at their edges', (t) => {
   const row = serviceRequestOf(parseSrv('3.1'))!
   const invalidText = Buffer.of(0x0a, 2, 0xc3, 0x28)
   t.equal(
-    checkBody(row, 16, invalidText, 0, invalidText.length, nowMs),
+    checkBody(row, invalidText, placeOf(16, invalidText.length), nowMs),
     'REQUEST_BODY_MALFORMED',
     'text that is no UTF-8',
   )
-  t.equal(checkBody(row, 16, invalidText, 0, 3, nowMs), 'REQUEST_WIRE_MALFORMED')
+  t.equal(checkBody(row, invalidText, placeOf(16, 3), nowMs), 'REQUEST_WIRE_MALFORMED')
   const good = Buffer.from(DisplayMessage.encode({ text: 'hello' }).finish())
-  t.equal(checkBody(row, 16, good, 0, good.length, nowMs), undefined)
+  t.equal(checkBody(row, good, placeOf(16, good.length), nowMs), undefined)
   t.equal(
-    checkBody(row, 16, good, 0, 0, nowMs),
+    checkBody(row, good, placeOf(16, 0), nowMs),
     'REQUEST_BODY_MALFORMED',
     'no text after a good one',
   )
@@ -553,7 +555,7 @@ t.test('any octets as a body: fine or a named code', (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(...rows), (octets, row) => {
       const view = Buffer.from(octets)
-      return codes.has(checkBody(row, row.bodyType, view, 0, view.length, nowMs))
+      return codes.has(checkBody(row, view, placeOf(row.bodyType, view.length), nowMs))
     }),
     { numRuns: 2000 },
   )

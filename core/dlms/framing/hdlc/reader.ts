@@ -16,9 +16,6 @@ import {
   type HdlcFrame,
 } from './frame.ts'
 
-// A gathering buffer larger than this is given back when it is empty: lines are many.
-const keptBytesMax = 256
-
 /** Call `push`, then `next` until it gives undefined ("not yet"). Views in a frame hold until the next call of either. */
 export class HdlcReader {
   private readonly garbageBytesMax: number
@@ -142,6 +139,6 @@ export class HdlcReader {
   private releaseRest(): void {
     this.restAt = 0
     this.restEnd = 0
-    if (this.rest.length > keptBytesMax) this.rest = emptyBytes
+    if (this.rest.length > limits.hdlcReaderKeptBytesMax) this.rest = emptyBytes
   }
 }

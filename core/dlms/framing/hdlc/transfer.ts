@@ -5,7 +5,13 @@
 import { emptyBytes } from '../../../base/bytes.ts'
 import { limits } from '../../../base/limits.ts'
 import type { HdlcAddress } from './address.ts'
-import { encodeFrame, frameBytes, writeFrameEnd, writeFrameStart } from './frame.ts'
+import {
+  encodeFrame,
+  frameBytes,
+  writeFrameEnd,
+  writeFrameStart,
+  type HdlcHeader,
+} from './frame.ts'
 import { defaultHdlcParameters, type HdlcParameters } from './parameters.ts'
 
 /** In front of an APDU to the server and to the client: both LSAPs and the quality. [IEC 62056-46, 5.3, LLC] */
@@ -124,43 +130,34 @@ export class SegmentSender {
 
   /** The frames that may go now, the last of them final; owned by the caller. Undefined when there are none. */
   write(ends: HdlcEnds, receiveNumber: number): Buffer | undefined {
-    const { apdu } = this
     const from = this.sent
     const until = Math.min(this.count, this.acknowledged + this.window)
-    if (apdu === undefined || from >= until) return undefined
+    if (this.apdu === undefined || from >= until) return undefined
     let total = 0
     for (let i = from; i < until; i++)
       total += frameBytes(ends.remote, ends.local, this.endOf(i) - i * this.segmentBytes)
     const out = Buffer.allocUnsafe(total)
     let at = 0
     for (let i = from; i < until; i++)
-      at = this.writeSegment(out, at, apdu, i, i === until - 1, ends, receiveNumber)
+      at = this.writeSegment(out, at, i, {
+        destination: ends.remote,
+        source: ends.local,
+        kind: 'I',
+        isFinal: i === until - 1,
+        sendNumber: (this.base + i) & 7,
+        receiveNumber,
+        isSegmented: i < this.count - 1,
+      })
     this.sent = until
     this.everSent = Math.max(this.everSent, until)
     return out
   }
 
-  private writeSegment(
-    out: Buffer,
-    start: number,
-    apdu: Buffer,
-    index: number,
-    isFinal: boolean,
-    ends: HdlcEnds,
-    receiveNumber: number,
-  ): number {
+  private writeSegment(out: Buffer, start: number, index: number, header: HdlcHeader): number {
+    const apdu = this.apdu!
     const llcBytes = this.llc.length
     const from = index * this.segmentBytes
     const until = this.endOf(index)
-    const header = {
-      destination: ends.remote,
-      source: ends.local,
-      kind: 'I',
-      isFinal,
-      sendNumber: (this.base + index) & 7,
-      receiveNumber,
-      isSegmented: index < this.count - 1,
-    } as const
     let at = writeFrameStart(out, start, header, until - from)
     // Offsets count from the LLC header, which stands in front of the APDU.
     if (from < llcBytes) at += this.llc.copy(out, at, from, Math.min(until, llcBytes))
@@ -180,9 +177,6 @@ export class SegmentSender {
   }
 }
 
-// A gathering buffer larger than this is given back when its unit is whole: links are many.
-const keptBytesMax = 1024
-
 /** Puts segments together; memory grows with what has really come, up to the largest APDU. */
 export class SegmentGatherer {
   private readonly unitBytesMax: number
@@ -201,7 +195,7 @@ export class SegmentGatherer {
   reset(): void {
     this.used = 0
     this.awaitsMore = false
-    if (this.gathered.length > keptBytesMax) this.gathered = emptyBytes
+    if (this.gathered.length > limits.hdlcKeptBytesMax) this.gathered = emptyBytes
   }
 
   /** Adds a segment: the whole APDU, owned, when it was the last; undefined when more is to come; 'TOO_LONG' when it grows beyond the limit. */

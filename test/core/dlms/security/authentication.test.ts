@@ -222,6 +222,7 @@ t.test('certificates', async (t) => {
 })
 
 t.test('ephemeral unified key agreement', async (t) => {
+  const titles = { client: clientTitle, server: meterTitle }
   for (const suite of [suites[1], suites[2]] as const) {
     const [client, meter] = [suite.curve!, suite.curve!].map((curve) => ({
       signing: PrivateKey.generate(curve),
@@ -237,22 +238,8 @@ t.test('ephemeral unified key agreement', async (t) => {
       )
       const atMeter = openEphemeralKey(suite, keyId, sent, client!.signing.publicKey)
       const atClient = openEphemeralKey(suite, keyId, answered, meter!.signing.publicKey)
-      const ours = ephemeralUnifiedKey(
-        suite,
-        keyId,
-        client!.ephemeral,
-        atClient,
-        clientTitle,
-        meterTitle,
-      )
-      const theirs = ephemeralUnifiedKey(
-        suite,
-        keyId,
-        meter!.ephemeral,
-        atMeter,
-        clientTitle,
-        meterTitle,
-      )
+      const ours = ephemeralUnifiedKey(suite, keyId, client!.ephemeral, atClient, titles)
+      const theirs = ephemeralUnifiedKey(suite, keyId, meter!.ephemeral, atMeter, titles)
       t.ok(ours.equals(theirs), `suite ${suite.id}, key ${keyId}`)
       t.equal(ours.bytes, suite.keyBytes)
       const other = keyId === KeyId.MASTER ? KeyId.GLOBAL_UNICAST : KeyId.MASTER
@@ -276,9 +263,7 @@ t.test('ephemeral unified key agreement', async (t) => {
     )
     const foreign = PrivateKey.generate(suite.id === 1 ? 'P-384' : 'P-256')
     t.equal(
-      codeOf(() =>
-        ephemeralUnifiedKey(suite, 0, foreign, foreign.publicKey, clientTitle, meterTitle),
-      ),
+      codeOf(() => ephemeralUnifiedKey(suite, 0, foreign, foreign.publicKey, titles)),
       'DLMS_KEY_AGREEMENT_INVALID',
       'of the other curve',
     )

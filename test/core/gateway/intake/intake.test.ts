@@ -354,10 +354,10 @@ t.test('cancel and status go the same way; only for requests of one’s own', as
   const foreign = idOf(
     wire({ requestId: { originator: '90-B3-D5-1F-30-02-00-00', target: supplier, counter: 1n } }),
   )
-  intake.cancel(account, id, 0, id.length, answers, 0)
-  intake.queryStatus(account, id, 0, id.length, answers, 1)
-  intake.cancel(account, foreign, 0, foreign.length, answers, 2)
-  intake.queryStatus(account, own.subarray(0, 3), 0, 3, answers, 3)
+  intake.cancel(account, id, answers, 0)
+  intake.queryStatus(account, id, answers, 1)
+  intake.cancel(account, foreign, answers, 2)
+  intake.queryStatus(account, own.subarray(0, 3), answers, 3)
   t.equal(answers.codes.get(2), 'PARTY_ORIGINATOR_MISMATCH')
   t.equal(answers.codes.get(3), 'REQUEST_WIRE_MALFORMED')
   await bus.until(1)

@@ -40,12 +40,12 @@ class Trial {
   constructor(framing: 'wrapper' | 'hdlc', isTheirs = false) {
     const options = { ...defaultWanOptions, keys: vault }
     const nothing = (): void => undefined
-    const owner: LinkOwner = {
+    const owner: LinkOwner<Link> = {
       options,
       nowMs: () => this.nowMs,
       wantFlush: nothing,
       opened: nothing,
-      ended: (_exchange, result) => (this.result = result),
+      ended: (_link, _exchange, result) => (this.result = result),
       displaced: nothing,
       freed: () => void this.freed++,
       retired: nothing,
@@ -77,7 +77,8 @@ class Trial {
   begin(address: Partial<DeviceAddress> = {}, security?: ExchangeSecurity): Exchange {
     const whole = { host: 'meter', port: 1, logicalDevice: 1, client: 16, ...address }
     const settle = (result: ExchangeResult): void => void (this.result = result)
-    const exchange = new Exchange(whole, [clock], Lane.NORMAL, security, 0, 60_000, settle)
+    const asked = { address: whole, operations: [clock], lane: Lane.NORMAL, dueMs: 60_000 }
+    const exchange = new Exchange({ ...asked, security }, 0, settle)
     this.link.begin(exchange)
     return exchange
   }

@@ -1,0 +1,38 @@
+/**
+ * Types of the body of a ServiceRequest: members of its oneof `body`, by field number. The one registry: numbers are those
+ * of the generated code, and a member that the proto gains and this list lacks does not compile.
+ */
+import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
+import { ProtobufReader } from './protobuf.ts'
+
+type Body = NonNullable<ServiceRequest['body']>
+
+/** An empty body of each type. */
+const empty: { readonly [name in Body['$case']]: Extract<Body, { $case: name }> } = {
+  displayMessage: { $case: 'displayMessage', value: { text: '' } },
+  readPeriod: { $case: 'readPeriod', value: { startTime: undefined, endTime: undefined } },
+  synchroniseClock: { $case: 'synchroniseClock', value: { toleranceSeconds: 0 } },
+}
+
+/** The field that a request with nothing but `body` has on the wire. */
+function numberOf(body: Body): number {
+  const wire = Buffer.from(
+    ServiceRequest.encode({ ...ServiceRequest.decode(new Uint8Array()), body }).finish(),
+  )
+  const reader = new ProtobufReader(wire).open(wire, 0, wire.length)
+  reader.nextField()
+  return reader.field
+}
+
+/** `bodyType` of envelopes and of the catalogue. */
+export const BodyType = {
+  NONE: 0,
+  DISPLAY_MESSAGE: numberOf(empty.displayMessage),
+  READ_PERIOD: numberOf(empty.readPeriod),
+  SYNCHRONISE_CLOCK: numberOf(empty.synchroniseClock),
+} as const
+
+const numbers = Object.values(BodyType).filter((number) => number !== BodyType.NONE)
+/** Lowest and highest field number of the oneof. */
+export const bodyTypeMin: number = Math.min(...numbers)
+export const bodyTypeMax: number = Math.max(...numbers)
