@@ -1,6 +1,7 @@
 /**
- * Writes the generated pages of the documentation: `npm run docs`, or `node core/docs/generate.ts`. `--check` writes nothing and ends
- * with 1 when a page differs from its source. The pages themselves are made in pages.ts.
+ * Writes the generated pages of the documentation: `npm run docs`, or
+ * `node core/docs/generate.ts`. `--check` writes nothing and ends with 1 when a page differs from
+ * its source. The pages themselves are made in pages.ts.
  */
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

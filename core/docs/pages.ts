@@ -1,7 +1,8 @@
 /**
- * The pages of the documentation that are data of the source: errors, limits, metrics, service requests and device profiles. Each
- * function gives one page as Markdown, the same text for the same source. generate.ts writes them; test/core/docs/drift.test.ts
- * compares. Not here: the settings of `busbar serve`, and prose.
+ * Pages of the documentation that repeat the source: errors, limits, metrics, service requests and
+ * device profiles. Each function returns one page as Markdown, the same text for the same source.
+ * generate.ts writes them; test/core/docs/drift.test.ts compares. Not here: the settings of
+ * `busbar serve`, and prose.
  */
 import { errorTable, type ErrorCode, type ErrorRow } from '../base/error-table.ts'
 import { Lane } from '../base/lane.ts'
@@ -11,7 +12,7 @@ import { serviceRequests, type ServiceRequestRow } from '../catalogue/service-re
 import { statusOf } from '../http/problem.ts'
 import { deviceProfiles, type DeviceProfile } from '../inventory/device-profiles.ts'
 
-/** The text of a source file, and of a `.proto` file: `path` from the root of the project. */
+/** The text of a source file; `path` is from the root of the project. */
 export type Source = { readonly path: string; readonly text: string }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
@@ -78,7 +79,8 @@ type LimitRow = { names: string[]; reason: string }
 type LimitSection = { title: string; rows: LimitRow[] }
 
 /**
- * Sections, names and comments of a file of limits. A comment belongs to the names behind it, up to the next comment or empty line.
+ * Sections, names and comments of a file of limits. A comment belongs to the names behind it, up to
+ * the next comment.
  */
 function limitSections({ path, text }: Source): LimitSection[] {
   const sections: LimitSection[] = [{ title: path, rows: [] }]
@@ -271,6 +273,8 @@ export function serviceRequestsPage(proto: Source): string {
       ' one is rejected with `REQUEST_SRV_UNSUPPORTED`, one for a variant that does not exist with `REQUEST_SRV_UNKNOWN`. Roles are those' +
       ' of the GB interface: a party that has another role is rejected with `PARTY_ROLE_INELIGIBLE`, a device of another type with' +
       ' `DEVICE_TYPE_UNFIT`.',
+    `A body is required where one is named, and no other is accepted; its fields are explained in proto/busbar/v1/service_request.proto. A` +
+      ` period (\`ReadPeriod\`) has at most ${limits.profileDaysMax} days. Without a priority in the request its lane is the one below.`,
     '## Served',
     table(
       ['SRV', 'Name', 'Roles', 'Devices', 'Lane', 'Body', 'COSEM operations (class/object/index)'],
