@@ -9,7 +9,7 @@ import { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
 import { retryHintMs } from '../base/retry-hint.ts'
 import { serviceRequests, type ServiceRequestRow } from '../catalogue/service-requests.ts'
-import { statusOf } from '../http/problem.ts'
+import { problemOf } from '../http/problem.ts'
 import { deviceProfiles, type DeviceProfile } from '../inventory/device-profiles.ts'
 
 /** The text of a source file; `path` is from the root of the project. */
@@ -52,7 +52,7 @@ export function errorsPage(): string {
   const codes = Object.keys(errorTable) as ErrorCode[]
   const rows = codes.map((code) => {
     const { duis, fault, grpc, meaning, action } = errorTable[code]
-    const status = `${grpc} / ${statusOf(code)}`
+    const status = `${grpc} / ${problemOf(code).status}`
     return [`\`${code}\``, duis, faultWords[fault], status, retryWords(code), meaning, action]
   })
   return page(
