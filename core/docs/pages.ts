@@ -101,7 +101,10 @@ function limitSections({ path, text }: Source): LimitSection[] {
       reason.push(bare(line))
       isComment = !line.includes('*/')
       if (!isComment) current.rows.push({ names: [], reason: reason.filter(Boolean).join(' ') })
-    } else if (name !== undefined) current.rows.at(-1)?.names.push(name)
+    } else if (name !== undefined) {
+      if (current.rows.length === 0) current.rows.push({ names: [], reason: '' })
+      current.rows.at(-1)!.names.push(name)
+    }
   }
   return sections
     .map((section) => ({ ...section, rows: section.rows.filter(({ names }) => names.length > 0) }))
@@ -145,7 +148,7 @@ export function limitsPage(sources: readonly Source[]): string {
   const sections = sources.flatMap(limitSections)
   const named = sections.flatMap(({ rows }) => rows.flatMap(({ names }) => names))
   const missing = Object.keys(limits).filter((name) => !named.includes(name))
-  if (missing.length > 0) throw new Error(`limits without a comment: ${missing.join(', ')}`)
+  if (missing.length > 0) throw new Error(`limits that no file defines: ${missing.join(', ')}`)
   return page(
     'Limits',
     sources.map(({ path }) => path).join(', '),

@@ -48,7 +48,7 @@ t.test('every metric that is declared, or that monitoring reads, has a row', asy
   t.same([...new Set(missing)], [])
 })
 
-t.test('a limit without a comment is an error', async (t) => {
+t.test('a limit that none of the files defines is an error', async (t) => {
   const text = 'export const limits = {\n  attemptsMax: 3,\n} as const\n'
-  t.throws(() => limitsPage([{ path: 'core/base/limits.ts', text }]), /without a comment: /)
+  t.throws(() => limitsPage([{ path: 'core/base/limits.ts', text }]), /that no file defines: /)
 })
