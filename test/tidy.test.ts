@@ -100,6 +100,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // The connection that ledger and bus share.
   'core/nats': ['core/base', 'core/ports'],
   ...Object.fromEntries(edges.map((folder) => [folder, belowEdges])),
+  // Pages of the documentation that are data of these folders.
+  'core/docs': ['core/base', 'core/catalogue', 'core/inventory', 'core/http'],
   // As any party would write it: it knows the contract.
   'core/client': ['core/base', 'core/ports', 'core/access', 'proto/gen'],
   'actors/kind': belowTranslate,

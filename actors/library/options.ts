@@ -18,7 +18,7 @@ export type PartyInput = {
   readonly name: string
 }
 
-/** One device as in a line of a devices file; README.md lists the fields of `address` and `keys`. */
+/** One device as in a line of a devices file; core/docs/operating/inventory.md lists its fields. */
 export type DeviceInput = {
   readonly eui64: string
   readonly type: DeviceType

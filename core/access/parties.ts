@@ -22,7 +22,7 @@ export type PartiesFault = { faults: string[] }
 type PartyJson = { eui64: string; role: Role; name: string }
 
 /**
- * The parties of the README's examples and of the tests: one of each role. `npm start` knows them,
+ * The parties of the documentation's examples and of the tests: one of each role. `npm start` knows them,
  * too, and leaves them to the people who try it out.
  */
 export const demoPartiesJson: readonly PartyJson[] = [

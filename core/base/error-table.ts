@@ -61,7 +61,7 @@ export const errorTable = {
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),
   REQUEST_ID_MALFORMED: row(22, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The RequestID lacks an originator, a target or a counter above 0, or one of them is malformed.', 'Send two EUI-64 as sixteen hexadecimal digits, and as counter the nanoseconds since 1970; or set assignCounter and send no counter.'),
   REQUEST_SRV_UNKNOWN: row(23, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'There is no such service reference variant.', 'Use one of the catalogue, for example 4.1.1.'),
-  REQUEST_SRV_UNSUPPORTED: row(24, 'E50', 'party', 'never', 'UNIMPLEMENTED', 'The service reference variant exists but is not served by this Busbar yet.', 'See the list of served variants in the README.'),
+  REQUEST_SRV_UNSUPPORTED: row(24, 'E50', 'party', 'never', 'UNIMPLEMENTED', 'The service reference variant exists but is not served by this Busbar yet.', 'See the list of served variants in core/docs/parties/service-requests.md.'),
   REQUEST_BODY_MISMATCH: row(25, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not the one that the service reference variant takes.', 'See the proto comments for the body of each variant.'),
   REQUEST_BODY_MALFORMED: row(26, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'A field of the body is missing or out of range.', 'See the proto comments for the ranges.'),
   REQUEST_DEADLINE_PAST: row(27, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The deadline has passed already, or lies more than 30 days ahead.', 'Check the clock; leave the deadline out for the default of two minutes.'),
@@ -75,8 +75,8 @@ export const errorTable = {
   REQUEST_ENDED: row(33, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request has ended already or is on its way to the device.', 'Take the response from the output gateway.'),
   REQUEST_CANCELLED: row(34, 'I0', 'none', 'never', 'OK', 'The party cancelled the request before it was sent to the device.', 'Nothing.'),
   REQUEST_EXPIRED: row(35, 'E30', 'wan', 'later', 'DEADLINE_EXCEEDED', 'The deadline came before the request could be sent to the device.', 'Submit again with a later deadline.'),
-  REQUEST_JSON_MALFORMED: row(36, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not JSON of the published messages.', 'See the HTTP section of proto/README.md; names and types are those of the proto files.'),
-  REQUEST_PATH_UNKNOWN: row(37, 'E48', 'party', 'never', 'NOT_FOUND', 'There is no such path or method here.', 'See the HTTP section of proto/README.md.'),
+  REQUEST_JSON_MALFORMED: row(36, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The body is not JSON of the published messages.', 'See core/docs/parties/http.md; names and types are those of the proto files.'),
+  REQUEST_PATH_UNKNOWN: row(37, 'E48', 'party', 'never', 'NOT_FOUND', 'There is no such path or method here.', 'See core/docs/parties/http.md.'),
   REQUEST_HTTP_MALFORMED: row(270, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The call breaks a rule of HTTP/1.1.', 'Correct what is named; clients of HTTP do this by themselves.'),
   REQUEST_METHOD_UNSUPPORTED: row(271, 'E48', 'party', 'never', 'UNIMPLEMENTED', 'The path does not have this method.', 'Use a method that the header Allow names.'),
   REQUEST_HOST_UNKNOWN: row(272, 'E48', 'party', 'never', 'FAILED_PRECONDITION', 'The call is for a host name that this door does not have.', 'Use the address that the broker listens on; the operator adds further names with --http-hosts.'),
@@ -94,7 +94,7 @@ export const errorTable = {
   CALL_MESSAGE_UNFINISHED: row(294, 'E57', 'party', 'later', 'DEADLINE_EXCEEDED', 'A message of the call was not complete in time.', 'Send each message as a whole, and end the sending side of a call with one message.'),
   CALL_NAME_UNKNOWN: row(295, 'E48', 'party', 'never', 'NOT_FOUND', 'The health service or reflection does not know this name.', 'Ask reflection for the list of services.'),
 
-  VIEW_QUERY_INVALID: row(38, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A parameter of the query is not one, or out of range.', 'See the README, or `busbar inventory --help` and `busbar usage --help`.'),
+  VIEW_QUERY_INVALID: row(38, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A parameter of the query is not one, or out of range.', 'See core/docs/operating/views.md, or `busbar inventory --help` and `busbar usage --help`.'),
 
   // ── device ──
   DEVICE_ORIGINATORS_FULL: row(39, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The device remembers counters of as many parties as it may.', 'Ask the operator to look at who uses this device.'),
@@ -107,7 +107,7 @@ export const errorTable = {
   DEVICE_REFUSED: row(46, 'E44', 'meter', 'never', 'FAILED_PRECONDITION', 'The device refused what was asked.', 'See the status of each reading in the response.'),
   DEVICE_ACTOR_PARKED: row(47, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar failed on this request and has put it aside.', 'Report the RequestID to the operator; other requests go on.'),
   DEVICE_ASSOCIATION_REFUSED: row(48, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', "The device refused Busbar's association.", 'Check client, secret, keys and invocation counter of the device; `busbar inventory` tells the cause.'),
-  DEVICE_RECORD_MALFORMED: row(49, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A device record is not valid.', 'Compare with the example in the README.'),
+  DEVICE_RECORD_MALFORMED: row(49, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A device record is not valid.', 'Compare with the example in core/docs/operating/inventory.md.'),
 
   // ── capacity and operation ──
   BROKER_PARTITION_BUSY: row(50, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The partition of this device has as much work as it may hold.', 'Submit again after the given time.'),

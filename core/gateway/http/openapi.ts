@@ -187,7 +187,7 @@ function operationOf({ url, schema, config }: RouteOptions): Schema {
 
 const description =
   'Busbar carries service requests of parties to smart meters and their responses back. Messages are the proto3 JSON form of busbar.v1; ' +
-  'proto/README.md describes acknowledgements, repeats and deliveries. Names are accepted in lowerCamelCase and as in the proto files.'
+  'core/docs/parties describes acknowledgements, repeats and deliveries. Names are accepted in lowerCamelCase and as in the proto files.'
 
 function documentOf(routes: readonly RouteOptions[]): Schema {
   const paths: Record<string, Record<string, Schema>> = {}

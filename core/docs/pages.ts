@@ -1,0 +1,337 @@
+/**
+ * Pages of the documentation that repeat the source: errors, limits, metrics, service requests and
+ * device profiles. Each function returns one page as Markdown, the same text for the same source.
+ * generate.ts writes them; test/core/docs/drift.test.ts compares. Not here: the settings of
+ * `busbar serve`, and prose.
+ */
+import { errorTable, type ErrorCode, type ErrorRow } from '../base/error-table.ts'
+import { Lane } from '../base/lane.ts'
+import { limits } from '../base/limits.ts'
+import { retryHintMs } from '../base/retry-hint.ts'
+import { serviceRequests, type ServiceRequestRow } from '../catalogue/service-requests.ts'
+import { problemOf } from '../http/problem.ts'
+import { deviceProfiles, type DeviceProfile } from '../inventory/device-profiles.ts'
+
+/** The text of a source file; `path` is from the root of the project. */
+export type Source = { readonly path: string; readonly text: string }
+
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
+const rowOf = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`
+
+/** A table; `columns` are its headings. */
+function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const rule = `|${'---|'.repeat(columns.length)}`
+  return [rowOf(columns), rule, ...rows.map(rowOf)].join('\n')
+}
+
+function page(title: string, source: string, ...parts: readonly string[]): string {
+  const note = `<!-- Generated from ${source}: change the source, then run \`npm run docs\`. -->`
+  return `${[note, `# ${title}`, ...parts].join('\n\n')}\n`
+}
+
+const count = new Intl.NumberFormat('en-GB')
+
+// ── errors ──
+
+const faultWords: Readonly<Record<ErrorRow['fault'], string>> = {
+  none: 'nobody',
+  party: 'party',
+  meter: 'device',
+  wan: 'WAN',
+  broker: 'broker',
+  operator: 'operator',
+}
+
+function retryWords(code: ErrorCode): string {
+  const { retry } = errorTable[code]
+  return retry === 'later' ? `after ${count.format(retryHintMs(code))} ms` : retry
+}
+
+/** reference/errors.md */
+export function errorsPage(): string {
+  const codes = Object.keys(errorTable) as ErrorCode[]
+  const rows = codes.map((code) => {
+    const { duis, fault, grpc, meaning, action } = errorTable[code]
+    const status = `${grpc} / ${problemOf(code).status}`
+    return [`\`${code}\``, duis, faultWords[fault], status, retryWords(code), meaning, action]
+  })
+  return page(
+    'Error codes',
+    'core/base/error-table.ts',
+    'One row for each outcome and error. Programs decide by `code` (gRPC trailer `busbar-code`, `reason` of an acknowledgement or response,' +
+      ' `code` of a problem over HTTP); sentences may change at any time. How errors reach a party:' +
+      ' [parties/errors.md](../parties/errors.md).',
+    '* **DUIS** is the response code of the GB interface.\n' +
+      '* **Who acts** is the side that has to do something.\n' +
+      '* **gRPC / HTTP** are the statuses of a call that fails with the code. Where a code ends a request or stands in an acknowledgement,' +
+      ' the call itself succeeds.\n' +
+      '* **Retry** says whether the same call may be repeated, and the wait that is proposed where an answer names none of its own.',
+    table(
+      ['Code', 'DUIS', 'Who acts', 'gRPC / HTTP', 'Retry', 'What happened', 'What to do'],
+      rows,
+    ),
+  )
+}
+
+// ── limits ──
+
+type LimitRow = { names: string[]; reason: string }
+type LimitSection = { title: string; rows: LimitRow[] }
+
+/**
+ * Sections, names and comments of a file of limits. A comment belongs to the names behind it, up to
+ * the next comment.
+ */
+function limitSections({ path, text }: Source): LimitSection[] {
+  const sections: LimitSection[] = [{ title: path, rows: [] }]
+  const bare = (line: string): string =>
+    line
+      .replaceAll(/\/\*\*|\*\//g, '')
+      .replace(/^\s*\* /, '')
+      .trim()
+  let reason: string[] = []
+  let isComment = false
+  for (const line of text.split('\n')) {
+    const title = /^ {2}\/\/ ── (.+) ──$/.exec(line)?.[1]
+    const name = /^ {2}([a-z][A-Za-z]+): /.exec(line)?.[1]
+    const current = sections.at(-1)!
+    if (title !== undefined) sections.push({ title, rows: [] })
+    else if (isComment || /^ {2}\/\*\*/.test(line)) {
+      if (!isComment) reason = []
+      reason.push(bare(line))
+      isComment = !line.includes('*/')
+      if (!isComment) current.rows.push({ names: [], reason: reason.filter(Boolean).join(' ') })
+    } else if (name !== undefined) {
+      if (current.rows.length === 0) current.rows.push({ names: [], reason: '' })
+      current.rows.at(-1)!.names.push(name)
+    }
+  }
+  return sections
+    .map((section) => ({ ...section, rows: section.rows.filter(({ names }) => names.length > 0) }))
+    .filter(({ rows }) => rows.length > 0)
+}
+
+const quantities: readonly (readonly [RegExp, (value: number) => string])[] = [
+  [/Bytes(Max|Min)?$|BytesInFlightMax$/, bytesText],
+  [/Ms(Max|Min)?$/, durationText],
+  [/Percent$/, (value) => `${value} %`],
+]
+
+function bytesText(value: number): string {
+  for (const [unit, size] of [
+    ['MiB', 1024 * 1024],
+    ['KiB', 1024],
+  ] as const)
+    if (value >= size && value % size === 0) return `${count.format(value / size)} ${unit}`
+  return `${count.format(value)} octets`
+}
+
+function durationText(value: number): string {
+  for (const [unit, size] of [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+    ['s', 1_000],
+  ] as const)
+    if (value >= size && value % size === 0) return `${count.format(value / size)} ${unit}`
+  return `${count.format(value)} ms`
+}
+
+function limitText(name: string): string {
+  const value: number | undefined = (limits as Readonly<Record<string, number>>)[name]
+  if (value === undefined) throw new Error(`${name} is not a limit`)
+  return (quantities.find(([ending]) => ending.test(name))?.[1] ?? count.format)(value)
+}
+
+/** reference/limits.md; `sources` are the files of core/base whose names end in `limits.ts`. */
+export function limitsPage(sources: readonly Source[]): string {
+  const sections = sources.flatMap(limitSections)
+  const named = sections.flatMap(({ rows }) => rows.flatMap(({ names }) => names))
+  const missing = Object.keys(limits).filter((name) => !named.includes(name))
+  if (missing.length > 0) throw new Error(`limits that no file defines: ${missing.join(', ')}`)
+  return page(
+    'Limits',
+    sources.map(({ path }) => path).join(', '),
+    'Every queue, size and wait of Busbar has a name here. Relations between them are asserted where they are defined. Operators change' +
+      ' some of them by [settings](../operating/settings.md), whose defaults these are.',
+    ...sections.flatMap(({ title, rows }) => [
+      `## ${title.startsWith('core/') ? `From ${title}` : title[0]!.toUpperCase() + title.slice(1)}`,
+      table(
+        ['Name', 'Value', 'What it limits, and why'],
+        rows.map(({ names, reason }) => [
+          names.map((name) => `\`${name}\``).join(', '),
+          names.map(limitText).join(', '),
+          reason,
+        ]),
+      ),
+    ]),
+  )
+}
+
+// ── metrics ──
+
+type MetricRow = { name: string; kind: string; labels: string; help: string }
+
+const metricName = /'(busbar_[a-z_]+)'/g
+const declaration = /\b(counter|gauge|histogram)s?\(\s*$/
+const helpText = /,\s*(?:'([^']*)'|"([^"]*)"|help\b)/
+
+/** The arguments of a call whose opening bracket stands before `start`. */
+function argumentsAt(text: string, start: number): string {
+  let depth = 1
+  let end = start
+  for (; depth > 0 && end < text.length; end++)
+    depth += Number(text[end] === '(') - Number(text[end] === ')')
+  return text.slice(start, end - 1)
+}
+
+function metricsOf({ path, text }: Source): MetricRow[] {
+  return [...text.matchAll(metricName)].flatMap((match) => {
+    const name = match[1]!
+    const before = text.slice(Math.max(0, match.index - 80), match.index)
+    let kind = declaration.exec(before)?.[1]
+    let call = kind === undefined ? '' : argumentsAt(text, match.index)
+    if (before.endsWith('const name = ')) {
+      // Name, and sometimes help, are constants of the call behind them.
+      const later = /metrics\.(counter|gauge|histogram)\(/.exec(text.slice(match.index))!
+      kind = later[1]
+      call = argumentsAt(text, match.index + later.index + later[0].length)
+    }
+    // What else is named so is no declaration: the label of a bucket, a query of the dashboard.
+    if (kind === undefined) return []
+    const constantHelp = /const help = '([^']*)'/.exec(text.slice(match.index))?.[1]
+    const found = helpText.exec(call)
+    const help = found?.[1] ?? found?.[2] ?? constantHelp
+    if (help === undefined) throw new Error(`${path}: no help text of ${name}`)
+    const label = /\{\s*(\w+)(?:: [^{}]*)?,?\s*\}\s*,?\s*$/.exec(call)?.[1]
+    return [{ name, kind, labels: computedLabels[name] ?? label ?? '', help }]
+  })
+}
+
+// Labels whose values are computed where the series are read.
+const computedLabels: Readonly<Record<string, string>> = {
+  busbar_build_info: 'version, node',
+  busbar_disk_free_bytes: 'path, uses',
+  busbar_disk_low: 'path, uses',
+  busbar_disk_reserve_bytes: 'path, uses',
+  busbar_disk_total_bytes: 'path, uses',
+  busbar_party_deliveries_pending: 'party',
+  busbar_party_delivery_age_seconds: 'party',
+  busbar_replica_faults: 'server',
+  busbar_replica_lag_messages: 'stream, server',
+  busbar_replicas: 'stream, state',
+}
+
+/** operating/metrics.md; `sources` are all source files that may declare metrics. */
+export function metricsPage(sources: readonly Source[]): string {
+  const found = new Map<string, MetricRow>()
+  for (const row of sources.flatMap(metricsOf)) found.set(row.name, row)
+  const names = [...found.keys()].toSorted()
+  return page(
+    'Metrics',
+    'the declarations of metrics in core/ and actors/',
+    "The operators' door (`--ops`, 127.0.0.1:9464) shows them at `/metrics` in the format of Prometheus. A process shows those of its" +
+      ' roles; the metrics `nodejs_*` and `process_*` of prom-client stand beside them. A Grafana dashboard and alert rules are in' +
+      ' `core/ops/monitoring`.',
+    table(
+      ['Name', 'Type', 'Labels', 'Meaning'],
+      names.map((name) => {
+        const { kind, labels, help } = found.get(name)!
+        return [`\`${name}\``, kind, labels, help]
+      }),
+    ),
+  )
+}
+
+// ── service requests ──
+
+const laneWords = new Map<number, string>(
+  Object.entries(Lane).map(([word, lane]) => [lane as number, word.toLowerCase()]),
+)
+
+/** Field name of each body in ServiceRequest, by its number. */
+function bodyNames({ text }: Source): ReadonlyMap<number, string> {
+  const oneof = /oneof body \{([^}]*)\}/.exec(text)?.[1] ?? ''
+  const fields = oneof.matchAll(/^\s*(\w+) (\w+) = (\d+);/gm)
+  return new Map([...fields].map(([, type, name, number]) => [Number(number), `${name} (${type})`]))
+}
+
+function operationWords({ operations }: ServiceRequestRow): string {
+  // Scalers, columns and periods are read to make sense of a value; they give nothing of their own.
+  const main = operations.filter(({ yields }) => yields === 'reading' || yields === 'profile')
+  return main
+    .map(({ kind, classId, obis, index }) => `${kind} ${classId}/${obis}/${index}`)
+    .join(', ')
+}
+
+/** parties/service-requests.md; `proto` is the file that defines ServiceRequest. */
+export function serviceRequestsPage(proto: Source): string {
+  const bodies = bodyNames(proto)
+  const served = serviceRequests.filter(({ isServed }) => isServed)
+  const others = serviceRequests.filter(({ isServed }) => !isServed)
+  return page(
+    'Service requests',
+    'core/catalogue/service-requests.json, core/catalogue/operations.json',
+    `Busbar serves ${served.length} of the ${serviceRequests.length} service reference variants (SRV) of DUIS 5.4. A request for another` +
+      ' one is rejected with `REQUEST_SRV_UNSUPPORTED`, one for a variant that does not exist with `REQUEST_SRV_UNKNOWN`. Roles are those' +
+      ' of the GB interface: a party that has another role is rejected with `PARTY_ROLE_INELIGIBLE`, a device of another type with' +
+      ' `DEVICE_TYPE_UNFIT`.',
+    `A body is required where one is named, and no other is accepted; its fields are explained in proto/busbar/v1/service_request.proto. A` +
+      ` period (\`ReadPeriod\`) has at most ${limits.profileDaysMax} days. Without a priority in the request its lane is the one below.`,
+    '## Served',
+    table(
+      ['SRV', 'Name', 'Roles', 'Devices', 'Lane', 'Body', 'COSEM operations (class/object/index)'],
+      served.map((row) => [
+        row.text,
+        row.name,
+        row.roles.join(' '),
+        row.deviceTypes.join(' '),
+        laneWords.get(row.lane)!,
+        row.bodyType === 0 ? '' : `\`${bodies.get(row.bodyType)}\``,
+        operationWords(row),
+      ]),
+    ),
+    '## Known, not served',
+    'Critical: the GB interface asks for the signature of the party on the command. Over WAN: the request ends in a command to a device.',
+    table(
+      ['SRV', 'Name', 'Roles', 'Devices', 'Critical', 'Over WAN'],
+      others.map((row) => [
+        row.text,
+        row.name,
+        row.roles.join(' '),
+        row.deviceTypes.join(' '),
+        row.isCritical ? 'yes' : '',
+        row.isOverWan ? 'yes' : '',
+      ]),
+    ),
+  )
+}
+
+// ── device profiles ──
+
+function valueText(value: unknown): string {
+  if (value === undefined) return 'none'
+  return JSON.stringify(value).replaceAll('"', '')
+}
+
+/** meters/profiles.md */
+export function profilesPage(): string {
+  const rows = Object.entries<DeviceProfile>(deviceProfiles).map(([name, profile]) => {
+    const { description, ...deviations } = profile
+    const settings = Object.entries(deviations).map(([field, value]) =>
+      field === 'conformanceWithout'
+        ? `${field} 0x${(value as number).toString(16).padStart(6, '0')}`
+        : `${field} ${valueText(value)}`,
+    )
+    return [`\`${name}\``, description, settings.map((text) => `\`${text}\``).join(', ')]
+  })
+  return page(
+    'Device profiles',
+    'core/inventory/device-profiles.ts',
+    'A profile says how a model of device deviates from the standards. A device record names one in `address.profile`, or several joined by' +
+      ' `+`, of which the later one wins: `one-association+counter-untold`. `busbar meter --profile` takes the same names, and' +
+      ' `busbar meter device-profiles` lists them. A name that does not exist is rejected when the device is registered.',
+    'Deviations of one device stand in its record: see [operating/inventory.md](../operating/inventory.md).',
+    table(['Profile', 'For a device that …, or what Busbar does for it', 'What it sets'], rows),
+  )
+}
