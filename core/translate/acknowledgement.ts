@@ -75,6 +75,11 @@ export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at
   writer.close(mark, lengthBytes)
 }
 
+/** What a refusal names of a request. */
+export type RefusedRequest = Readonly<
+  Pick<RequestScan, 'hasRequestId' | 'originator' | 'target' | 'counter' | 'correlation'>
+>
+
 /**
  * Appends the Acknowledgement of a request that was refused before it became an envelope, as field 1. It names the
  * request when the scan got that far.
@@ -82,7 +87,7 @@ export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at
  */
 export function appendRefusal(
   writer: ProtobufWriter,
-  scan: RequestScan,
+  scan: RefusedRequest,
   code: ErrorCode,
   timeMs: number,
   retryAfterMs = 0,

@@ -37,11 +37,11 @@ type WantedResponse = {
 type Standing = 'open' | 'ended' | 'never' | ErrorCode
 
 const notFoundId = errorId('REQUEST_NOT_FOUND')
-const writer = new ProtobufWriter()
 
 export class Responses {
   private readonly ports: ResponsesPorts
   private readonly scan = new RequestScan()
+  private readonly writer = new ProtobufWriter()
   /** Ends each wait that is under way. */
   private readonly waits = new Set<() => void>()
 
@@ -75,7 +75,9 @@ export class Responses {
     try {
       const wanted = { view, key, delivered: watch.found, waitMs }
       const result = await this.find(account, wanted, abandoned)
-      return typeof result === 'string' ? { code: result } : { message: encode(result) }
+      return typeof result === 'string'
+        ? { code: result }
+        : { message: encode(this.writer, result) }
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : 'BROKER_GATEWAY_FAILED'
       this.ports.log.warn({ reason: String(error) }, 'a response cannot be read')
@@ -154,7 +156,7 @@ export class Responses {
 }
 
 /** Field 1 of GetResponseResponse is a Delivery, which is what the writer appends. */
-function encode({ frame, at, deliveryId }: FoundResponse): Buffer {
+function encode(writer: ProtobufWriter, { frame, at, deliveryId }: FoundResponse): Buffer {
   try {
     appendDelivery(writer, deliveryId, frame, at)
     return writer.take()

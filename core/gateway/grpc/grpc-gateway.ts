@@ -35,6 +35,7 @@ import { grpcRefusal } from './refusal.ts'
 import { requestIdViolations, tooMany } from '../intake/request-violations.ts'
 import type { Responses } from '../delivery/responses.ts'
 import { BatchCall, SingleCall, StatusCall, submitOne } from './submit-calls.ts'
+import { ProtobufWriter } from '../../translate/protobuf.ts'
 import { SubmitStream } from './submit-stream.ts'
 
 export type GrpcGatewayPorts = {
@@ -154,6 +155,8 @@ export class GrpcGateway {
   private readonly gate: GrpcGate
   private readonly streams = new Set<SubmitStream>()
   private readonly receivers = new Set<Receiver>()
+  /** Of all answers to calls with one message. */
+  private readonly writer = new ProtobufWriter(64 * 1024)
 
   constructor(ports: GrpcGatewayPorts) {
     this.ports = ports
@@ -242,7 +245,7 @@ export class GrpcGateway {
 
   private readonly submit: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const account = this.accountOf(call)
-    submitOne(this.ports.intake, account, call.request, callback)
+    submitOne(this.ports.intake, account, call.request, callback, this.writer)
   }
 
   private readonly submitBatch: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
@@ -259,14 +262,19 @@ export class GrpcGateway {
     this.ports.intake.cancel(
       account,
       call.request,
-      new SingleCall(callback, (code) => requestIdViolations(code, call.request)),
+      new SingleCall(this.writer, callback, (code) => requestIdViolations(code, call.request)),
       0,
     )
   }
 
   private readonly getRequestStatus: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const account = this.accountOf(call)
-    this.ports.intake.queryStatus(account, call.request, new StatusCall(callback, call.request), 0)
+    this.ports.intake.queryStatus(
+      account,
+      call.request,
+      new StatusCall(this.writer, callback, call.request),
+      0,
+    )
   }
 
   private readonly getResponse: handleUnaryCall<Buffer, Buffer> = async (call, callback) => {

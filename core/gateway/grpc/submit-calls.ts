@@ -22,16 +22,22 @@ import type { Violation } from '../../base/violation.ts'
 import { errorCodeOf, type ErrorCode } from '../../base/error-table.ts'
 import { readCounter, readOutcome } from '../../envelope/envelope.ts'
 
-// One after another they fill it: answers are taken out as views before the next is begun.
-const writer = new ProtobufWriter(64 * 1024)
-
 /** Submit or Cancel: an acknowledgement comes back. */
 export class SingleCall implements AnswerSink {
+  private readonly writer: ProtobufWriter
   private readonly callback: sendUnaryData<Buffer>
   private readonly violations: (code: ErrorCode) => Violation[]
 
-  /** `violations` says which fields of the call's message make it malformed. */
-  constructor(callback: sendUnaryData<Buffer>, violations: (code: ErrorCode) => Violation[]) {
+  /**
+   * Calls may share `writer`: an answer is taken out before the next one is begun. `violations` says
+   * which fields of the call's message make it malformed.
+   */
+  constructor(
+    writer: ProtobufWriter,
+    callback: sendUnaryData<Buffer>,
+    violations: (code: ErrorCode) => Violation[],
+  ) {
+    this.writer = writer
     this.callback = callback
     this.violations = violations
   }
@@ -45,8 +51,8 @@ export class SingleCall implements AnswerSink {
         status.metadata.set('busbar-counter', String(readCounter(buffer, at)))
       return this.callback(status)
     }
-    appendAnswer(writer, buffer, at)
-    this.callback(null, writer.take())
+    appendAnswer(this.writer, buffer, at)
+    this.callback(null, this.writer.take())
   }
 }
 
@@ -55,15 +61,19 @@ export class SingleCall implements AnswerSink {
  * a gRPC status.
  */
 export class StatusCall implements AnswerSink {
+  private readonly writer: ProtobufWriter
   private readonly callback: sendUnaryData<Buffer>
   private readonly message: Buffer
 
-  constructor(callback: sendUnaryData<Buffer>, message: Buffer) {
+  /** Calls may share `writer`, as with SingleCall. */
+  constructor(writer: ProtobufWriter, callback: sendUnaryData<Buffer>, message: Buffer) {
+    this.writer = writer
     this.callback = callback
     this.message = message
   }
 
   answer(_tag: number, buffer: Buffer, at: number): void {
+    const { writer } = this
     if (readKind(buffer, at) !== Kind.STATUS) {
       const code = errorCodeOf(readOutcome(buffer, at)) ?? 'BROKER_PARTITION_UNAVAILABLE'
       const bounds = readCounterBounds(buffer, at)
@@ -86,6 +96,7 @@ export function submitOne(
   account: PartyAccount,
   message: Buffer,
   callback: sendUnaryData<Buffer>,
+  writer: ProtobufWriter,
 ): void {
   let count = 0
   let start = 0
@@ -102,7 +113,7 @@ export function submitOne(
         { field: 'request', description: count === 0 ? 'is missing' : 'is there more than once' },
       ]),
     )
-  const sink = new SingleCall(callback, (code) =>
+  const sink = new SingleCall(writer, callback, (code) =>
     code === 'REQUEST_SIZE_EXCEEDED'
       ? [{ field: 'request', description: `has ${end - start} octets` }]
       : within('request', requestViolations(code, message.subarray(start, end))),

@@ -37,6 +37,7 @@ import { HttpBatch, HttpSingle, HttpStatus } from './http-sinks.ts'
 import type { Intake } from '../intake/intake.ts'
 import { describeProblem, serveOpenApi, type Operation } from './openapi.ts'
 import type { PartyAccount, PartyAccounts } from '../intake/party-account.ts'
+import { ProtobufWriter } from '../../translate/protobuf.ts'
 import type { Responses } from '../delivery/responses.ts'
 
 export type HttpGatewayPorts = {
@@ -76,6 +77,8 @@ export class HttpGateway {
   private readonly ports: HttpGatewayPorts
   private readonly door: HttpDoor
   private readonly polls = new Set<() => void>()
+  /** Of all answers about the status of a request. */
+  private readonly statuses = new ProtobufWriter()
 
   constructor(ports: HttpGatewayPorts) {
     this.ports = ports
@@ -186,7 +189,7 @@ export class HttpGateway {
     const bytes = requestIdBytesOf((request.params as { id: string }).id)
     if (bytes === undefined)
       return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
-    this.ports.intake.queryStatus(account, bytes, new HttpStatus(reply), 0)
+    this.ports.intake.queryStatus(account, bytes, new HttpStatus(reply, this.statuses), 0)
   }
 
   private readonly getResponse = async (

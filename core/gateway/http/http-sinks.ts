@@ -4,7 +4,7 @@ import { GetRequestStatusResponse } from '../../../proto/gen/busbar/v1/input_gat
 import type { ErrorCode } from '../../base/error-table.ts'
 import { readKind } from '../../envelope/envelope.ts'
 import { Kind } from '../../envelope/layout.ts'
-import { ProtobufWriter } from '../../translate/protobuf.ts'
+import type { ProtobufWriter } from '../../translate/protobuf.ts'
 import { appendStatus } from '../../translate/status.ts'
 import { send } from '../../http/door.ts'
 import { acknowledgementJson, httpAnswerOf, httpRefusal } from './http-answer.ts'
@@ -56,26 +56,27 @@ export class HttpBatch implements AnswerSink {
   }
 }
 
-const statusWriter = new ProtobufWriter()
-
 /** GET of the status of one request. */
 export class HttpStatus implements AnswerSink {
   private readonly reply: FastifyReply
+  private readonly writer: ProtobufWriter
 
-  constructor(reply: FastifyReply) {
+  /** Calls may share `writer`: an answer is taken out before the next one is begun. */
+  constructor(reply: FastifyReply, writer: ProtobufWriter) {
     this.reply = reply
+    this.writer = writer
   }
 
   answer(_tag: number, buffer: Buffer, at: number): void {
     if (readKind(buffer, at) !== Kind.STATUS) return send(this.reply, httpAnswerOf(buffer, at, 200))
     try {
-      appendStatus(statusWriter, buffer, at)
+      appendStatus(this.writer, buffer, at)
       const body = JSON.stringify(
-        GetRequestStatusResponse.toJSON(GetRequestStatusResponse.decode(statusWriter.take())),
+        GetRequestStatusResponse.toJSON(GetRequestStatusResponse.decode(this.writer.take())),
       )
       send(this.reply, { status: 200, body, retryAfterSeconds: 0 })
     } catch {
-      statusWriter.reset()
+      this.writer.reset()
       send(this.reply, httpRefusal('ENVELOPE_MALFORMED'))
     }
   }

@@ -2,18 +2,23 @@
  * What came back for a request, an ACKNOWLEDGEMENT or STATUS envelope, as seen by the doors: the
  * message to the party, or the code with which a whole call is refused.
  */
+import { emptyBytes } from '../../base/bytes.ts'
 import { errorCodeOf, errorId, errorTable, type ErrorCode } from '../../base/error-table.ts'
 import { readCorrelation, readOutcome, readTime } from '../../envelope/envelope.ts'
 import { offsetOf } from '../../envelope/layout.ts'
 import { appendAcknowledgement, appendRefusal } from '../../translate/acknowledgement.ts'
 import type { ProtobufWriter } from '../../translate/protobuf.ts'
-import { RequestScan } from '../../translate/scan.ts'
 
 const wireMalformed = errorId('REQUEST_WIRE_MALFORMED')
 const sizeExceeded = errorId('REQUEST_SIZE_EXCEEDED')
 const idMalformed = errorId('REQUEST_ID_MALFORMED')
-/** Of a request without a RequestID: its correlation alone, set for each. */
-const unnamed = new RequestScan()
+/** A request without a RequestID: nothing is known of it but its correlation. */
+const unnamed = {
+  hasRequestId: false,
+  originator: emptyBytes,
+  target: emptyBytes,
+  counter: 0n,
+} as const
 
 /**
  * False when the gateway could not read the RequestID of what it refused: both EUI-64 are zero
@@ -34,8 +39,8 @@ export function appendAnswer(writer: ProtobufWriter, buffer: Buffer, at: number)
   if (isNamed(buffer, at)) appendAcknowledgement(writer, buffer, at)
   else {
     const code = errorCodeOf(readOutcome(buffer, at))!
-    unnamed.correlation = readCorrelation(buffer, at)
-    appendRefusal(writer, unnamed, code, readTime(buffer, at))
+    const refused = { ...unnamed, correlation: readCorrelation(buffer, at) }
+    appendRefusal(writer, refused, code, readTime(buffer, at))
   }
 }
 
