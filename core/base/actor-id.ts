@@ -16,6 +16,8 @@ export const ActorKindNumber = {
   WATCH: 3,
   SOURCE: 4,
   CAMPAIGN: 5,
+  /** One in each partition: how far its letters have been read. */
+  LETTERBOX: 14,
   /** Of tests. */
   TRIAL: 15,
 } as const

@@ -57,6 +57,14 @@ export const limits = {
   /** Deliveries in one message to a receiver, and its octets (one delivery more may stand above that). */
   deliveriesPerMessageMax: 1_000,
   deliveryMessageBytes: 128 * 1024,
+  /** Body of one letter between actors; letters that one decision sends; how many letters may lead to one another. */
+  letterBytesMax: 4 * 1024,
+  lettersPerDecisionMax: 64,
+  letterHopsMax: 16,
+  /** Letters of one partition that are read and not decided. */
+  lettersInHandMax: 256,
+  /** Letters that led to nothing, after which the place up to which they are read is written. */
+  lettersSkippedMax: 64,
   /** Messages waiting in one partition's mailbox. */
   mailboxMessagesMax: 20_000,
   /** Requests a device holds that have not ended. */

@@ -3,6 +3,7 @@
  * the rest of the reserve for what is under way, and would take these too: then a host in doubt
  * could not seal its ticks, would serve nobody, and nothing would ever be forgotten again.
  */
+import { partitionOfLetters } from '../cluster/letters-subject.ts'
 import { emptyTick } from '../envelope/tick-message.ts'
 import {
   ledgerRecordsReserveOf,
@@ -37,7 +38,8 @@ export class RecordsReserve {
     if (this.bytesMax <= 0) return undefined
     let bytes = 0
     for (const { subject, data } of entries) {
-      if (!subject.startsWith(ticks)) return undefined
+      // Letters go with a tick, and are refused with it.
+      if (!subject.startsWith(ticks) && partitionOfLetters(subject) === undefined) return undefined
       bytes += data.length
     }
     // A seal is a tick with nothing in it.

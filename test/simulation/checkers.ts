@@ -4,6 +4,7 @@ import { genesis, stepChain } from '../../actors/runtime/partition/chain.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
+import { partitionOfLetters } from '../../core/cluster/letters-subject.ts'
 import { deliveryIdOf } from '../../core/envelope/delivery-id.ts'
 import { readKind, readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
@@ -57,6 +58,7 @@ export class LedgerChecker {
   }
 
   private readOne({ subject, sequence, data }: LedgerMessage): void {
+    if (partitionOfLetters(subject) !== undefined) this.trials.readLetters(data)
     if (!subject.startsWith('log.')) return
     const tick: Tick = { sequence, lastDeliveries: new Map() }
     this.ticks.push(tick)
@@ -86,6 +88,7 @@ export class LedgerChecker {
 
   private readFactAt(frame: Buffer, at: number, subject: string): void {
     if (readKind(frame, at) === Kind.TRIAL_ADDED) return this.trials.read(frame, at)
+    if (readKind(frame, at) === Kind.LETTERS_READ) return
     const fact = readFact(frame, at)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))

@@ -121,7 +121,8 @@ export class Deployment {
     let isDone = false
     void registerDevices(entries, ports).then(() => (isDone = true))
     while (!isDone) await this.pass(100)
-    this.addToTrial = (index) => this.checker.trials.add(index, ports.bus, directory)
+    this.addToTrial = (index, letters) =>
+      this.checker.trials.add(index, letters, ports.bus, directory)
     this.replaceKeys = (meter) => {
       this.note(`the operator wants new keys for meter ${meter}`)
       void replaceKeys([deviceKey(meter)], ports)
@@ -129,7 +130,7 @@ export class Deployment {
   }
 
   /** Sends a number to an actor of the other kind. */
-  addToTrial: (index: number) => void = () => undefined
+  addToTrial: (index: number, letters: number) => void = () => undefined
 
   /** As the operators' door does, which stays where it is. */
   replaceKeys: (meter: number) => void = () => undefined

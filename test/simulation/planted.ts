@@ -1,10 +1,12 @@
 /** Bugs planted between a host and its ports, to show that the simulation finds their like. No product code knows of them. */
+import { partitionOfLetters } from '../../core/cluster/letters-subject.ts'
 import { ActorKindNumber, kindOfActor } from '../../core/base/actor-id.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeCursor, encodeCursor } from '../../core/envelope/delivery-id.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { pastCountOf } from '../../actors/device/past-counters.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
+import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import { ledgerOver, storeOver } from '../support/pass-through.ts'
 import type { Plant } from './deployment.ts'
 
@@ -134,6 +136,19 @@ export const planted: Readonly<Record<string, Plant>> = {
     store: (store) =>
       storeOver(store, {
         load: (id) => (kindOfActor(id) === ActorKindNumber.DEVICE ? store.load(id) : undefined),
+      }),
+  },
+  'letters passed over': {
+    ledger: (ledger) =>
+      ledgerOver(ledger, {
+        read: (subject, from, onMessage, through) => {
+          let isOver = partitionOfLetters(subject) === undefined
+          const skip = (message: LedgerMessage): void | Promise<void> => {
+            if (isOver || message.sequence <= from) return onMessage(message)
+            isOver = true
+          }
+          return ledger.read(subject, from, skip, through)
+        },
       }),
   },
   'an outcome delivered twice': {

@@ -94,7 +94,8 @@ export async function simulate(
   for (let step = 1; step <= stepCount && violation === undefined; step++) {
     ask(work, suppliers)
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
-    if (trialWork.is(0.5)) deployment.addToTrial(trialWork.pick(meterCount))
+    if (trialWork.is(0.5))
+      deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
     trouble(deployment, faults, note)
     await deployment.pass(work.is(0.2) ? work.between(1_000, 8_000) : work.between(1, 500))
     violation = violationNow()
@@ -115,6 +116,8 @@ export async function simulate(
     await deployment.pass(1_000)
     const misplaced = deployment.ownership()
     open = openOf(suppliers, checker)
+    const { waiting } = checker.trials
+    if (waiting > 0) open.push({ what: `${waiting} letters are not decided`, request: undefined })
     for (const what of meters.secured.lockedOut()) open.push({ what, request: undefined })
     if (misplaced.length > 0) {
       if (waitedMs() > servedMsMax && clock.elapsedMs() - servedAt > unservedMsMax)

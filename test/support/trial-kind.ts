@@ -2,8 +2,10 @@
  * The kind of actor that tests have: a sum, to which TRIAL_ADD envelopes add their counter. It asks
  * to be woken when `deadline` comes, fails on 13, and keeps nothing of 0.
  */
-import { ActorKindNumber } from '../../core/base/actor-id.ts'
+import { actorIdOf, ActorKindNumber, octetsOfActor } from '../../core/base/actor-id.ts'
+import { readEui64 } from '../../core/base/eui64.ts'
 import {
+  readBodyView,
   readCorrelation,
   readCounter,
   readDeadline,
@@ -17,6 +19,7 @@ import { errorId } from '../../core/base/error-table.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { ActorKind, HostedKind } from '../../actors/kind/actor-kind.ts'
 import { acknowledge, refuse, type ActorEffect } from '../../actors/kind/effects.ts'
+import { isLetter, type Tell } from '../../actors/kind/letters.ts'
 import type { ActorMessage } from '../../actors/kind/messages.ts'
 
 type Trial = { sum: number; wakeAt: number; wakes: number }
@@ -31,7 +34,15 @@ export type Added = {
 
 const accepted = errorId('REQUEST_ACCEPTED')
 
-export const trialKind: ActorKind<Trial, ActorMessage, Added> = {
+/** A letter that adds `value`, and is answered `left` times. */
+function tellOf(octets: Uint8Array, value: number, left: number): Tell {
+  const bodyBytes = Buffer.alloc(5)
+  bodyBytes.writeUInt32BE(value, 0)
+  bodyBytes[4] = left
+  return { type: 'TELL', to: actorIdOf(ActorKindNumber.TRIAL, readEui64(octets)), bodyBytes }
+}
+
+export const trialKind: ActorKind<Trial, ActorMessage, Added, Tell> = {
   number: ActorKindNumber.TRIAL,
   name: 'trial',
   messageKinds: trialBlocks.messages,
@@ -44,7 +55,19 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added> = {
       const wakeAt = readDeadline(message.buffer, message.at)
       const sum = state.sum + value
       if (value > 0) out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false })
+      // With a body it tells another trial, which tells this one, and so on.
+      const body = readBodyView(message.buffer, message.at)
+      if (body.length === 9) out.effects.push(tellOf(body.subarray(0, 8), value * 16 + 1, body[8]!))
       acknowledge(out, message, accepted, now)
+    } else if (isLetter(message)) {
+      const value = message.bodyBytes.readUInt32BE(0)
+      const left = message.bodyBytes[4]!
+      if (value === 13 * 16 + 1) throw new TypeError('poison')
+      const { wakeAt } = state
+      const sum = state.sum + value
+      out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false })
+      const sender = Buffer.from(octetsOfActor(message.from), 'latin1')
+      if (left > 0) out.effects.push(tellOf(sender, value + 1, left - 1))
     } else if (message.type === 'WAKE' && state.wakeAt > 0 && state.wakeAt <= now)
       out.facts.push({ type: 'TRIAL_ADDED', value: 0, sum: state.sum, wakeAt: 0, isWake: true })
     out.effects.push({ type: 'WAKE_AT', at: state.wakeAt })

@@ -32,6 +32,7 @@ import { Handover } from './handover.ts'
 import type { HostOptions } from './host-options.ts'
 import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { LedgerRoom } from './ledger-room.ts'
+import { LetterReader } from './letter-reader.ts'
 import { Mailbox, type Mail } from '../partition/mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from '../recovery/opening.ts'
@@ -54,6 +55,7 @@ export class Host {
   private readonly partitions: OwnedPartitions
   private readonly hosted: HostedKinds
   private readonly ownMessages: OwnMessages
+  private readonly letters: LetterReader
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
   private served: { close(): Promise<void> } | undefined
@@ -88,9 +90,17 @@ export class Host {
     this.partitions = new OwnedPartitions(
       { ...options, actorKinds: this.hosted.kinds },
       this.metrics,
-      () => this.ownMessages.post(clock.now()),
+      () => {
+        this.ownMessages.post(clock.now())
+        this.letters.restart(this.owned)
+      },
       hold,
     )
+    this.letters = new LetterReader({
+      ...options,
+      post: (mail) => this.mailbox.post(mail),
+      served: (number) => this.partitions.get(number),
+    })
     const underWay = (): number => this.hosted.underWayCount
     this.ownMessages = new OwnMessages(this.mailbox, this.partitions, underWay)
     this.handover = new Handover(options, this.partitions, hold)
@@ -150,6 +160,8 @@ export class Host {
     this.statuses = await bus.serve(statusSubject(hostId), (_frame, reply) =>
       reply(encodeHostStatus(this.status())),
     )
+    await this.letters.start()
+    this.letters.restart(this.owned)
     await this.handover.start()
     this.armWakes()
   }
@@ -286,7 +298,8 @@ export class Host {
     const { hostId, ledger } = this.options
     const subject = tickSubject(hostId)
     const expect = { subject, sequence: this.partitions.fence }
-    const committed = await ledger.commit([{ subject, data: message.data, expect }])
+    const entries = [{ subject, data: message.data, expect }, ...tick.letterEntries()]
+    const committed = await ledger.commit(entries)
     tick.release()
     if (committed.refused !== undefined) {
       await this.recover(mails.slice(0, mails.length - left.length), committed)
@@ -318,6 +331,7 @@ export class Host {
 
   private run(tick: Tick | undefined): void {
     for (const { place, effect } of tick?.effects ?? []) this.hosted.run(place, effect)
+    this.letters.onTick()
     this.isBusy = false
     if (this.ownMessages.isMoreDue) this.ownMessages.post(this.options.clock.now())
     this.betweenTicks()
@@ -452,6 +466,7 @@ export class Host {
     this.isClosing = true
     this.partitions.settleDown()
     await this.statuses?.close()
+    await this.letters.close()
     const deadline = clock.elapsedMs() + drainMsMax
     const isOver = (): boolean =>
       this.hasFailed ||

@@ -2,6 +2,7 @@
 import { kindOfActor } from '../../../core/base/actor-id.ts'
 import {
   ActorKinds,
+  type ActorKind,
   type ActorPlace,
   type EffectPorts,
   type HostedKind,
@@ -9,6 +10,7 @@ import {
   type StoredPartition,
 } from '../../kind/actor-kind.ts'
 import { isAnswer, type ActorEffect } from '../../kind/effects.ts'
+import { letterboxKind } from '../../kind/letterbox.ts'
 import type { WantedEffect } from '../partition/tick.ts'
 
 export class HostedKinds {
@@ -16,7 +18,8 @@ export class HostedKinds {
   private readonly effects = new Map<number, KindEffects>()
 
   constructor(hosted: readonly HostedKind[], ports: EffectPorts) {
-    this.kinds = new ActorKinds(hosted.map(({ kind }) => kind))
+    // Each partition has a letterbox, which has no effects.
+    this.kinds = new ActorKinds([letterboxKind as ActorKind, ...hosted.map(({ kind }) => kind)])
     for (const { kind, effects } of hosted) this.effects.set(kind.number, effects(ports))
   }
 

@@ -188,6 +188,7 @@ export class OwnedPartitions {
       actorIdleMs: this.ports.actorIdleMs,
       onParked: () => this.metrics.parked.add(),
       kinds: this.ports.actorKinds,
+      partitionCount: this.ports.partitionCount,
     })
     partition.leaseSequence = leaseSequence
     return partition

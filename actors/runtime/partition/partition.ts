@@ -4,13 +4,7 @@
  * checkpoint is taken there.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import {
-  actorIdOf,
-  kindOfActor,
-  octetsOfActor,
-  textOfActor,
-  type ActorId,
-} from '../../../core/base/actor-id.ts'
+import { actorIdOf, kindOfActor, octetsOfActor, type ActorId } from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { readKind, readTarget } from '../../../core/envelope/envelope.ts'
 import {
@@ -29,19 +23,16 @@ import {
 import type { Log } from '../../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../../core/ports/store.ts'
 import type { ActorKind, ActorKinds } from '../../kind/actor-kind.ts'
-import {
-  emptyOutbox,
-  isWakeAt,
-  type ActorEffect,
-  type ActorFact,
-  type Outbox,
-} from '../../kind/effects.ts'
-import { next, type ActorMessage } from '../../kind/messages.ts'
+import { letterboxId, type LetterboxState } from '../../kind/letterbox.ts'
+import { isLetter, type LetterPlace } from '../../kind/letters.ts'
+import type { ActorMessage } from '../../kind/messages.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
 import { Unfinished } from './wake-index.ts'
 import { isStoreDamage, openStore } from '../recovery/opening.ts'
 import type { Past } from '../recovery/trimmed-history.ts'
+import { Deciding } from './deciding.ts'
+import { processLetter } from './letters.ts'
 import type { Tick } from './tick.ts'
 import { Wakes, type ClockSet } from './wakes.ts'
 
@@ -57,6 +48,8 @@ export type PartitionOptions = {
   /** Its store can be opened again. */
   onClosed: () => void
   kinds: ActorKinds
+  /** Of the deployment. */
+  partitionCount: number
 }
 
 export class Partition {
@@ -78,7 +71,7 @@ export class Partition {
   private readonly dirty = new Set<ActorId>()
   private readonly wakes: Wakes
   private readonly frame = new FrameWriter()
-  private readonly outbox: Outbox
+  private readonly deciding: Deciding
   private folded: Checkpoint = genesis
   private taken: { frameNumber: number; hash: Buffer } | undefined
   private saving: Promise<void> | undefined
@@ -95,7 +88,13 @@ export class Partition {
   constructor(options: PartitionOptions) {
     this.number = options.number
     this.options = options
-    this.outbox = { facts: [], deliveries: [], effects: [], restores: options.restores ?? 0 }
+    this.deciding = new Deciding({
+      ...options,
+      partition: this,
+      frame: this.frame,
+      markDirty: (id, actor) => this.markDirty(id, actor),
+      schedule: (id, actor) => this.wakes.schedule(id, actor),
+    })
     this.wakes = new Wakes({
       ...options,
       awake: this.awake,
@@ -240,7 +239,7 @@ export class Partition {
       const id = actorIdOf(kind.number, readTarget(data, at))
       const actor = this.wake(id, 0)
       this.markDirty(id, actor)
-      this.apply(actor, kind.readFact(data, at), id)
+      this.deciding.apply(actor, kind.readFact(data, at), id)
     })
     this.folded = folded
     if (this.dirty.size >= limits.replayDirtyMax) return this.saveBesideReplay()
@@ -284,68 +283,38 @@ export class Partition {
    * @throws BrokerError STORE_DAMAGED; memory is then behind or ahead of the ledger, and a reload must follow
    */
   process(id: ActorId, message: ActorMessage, now: number, tick: Tick): void {
+    if (isLetter(message)) processLetter(this, id, message, now, tick)
+    else this.run(id, message, now, tick)
+  }
+
+  /** As `process`, for what is no letter, or is one in its turn. @returns true when it gave facts */
+  run(id: ActorId, message: ActorMessage, now: number, tick: Tick): boolean {
     const actor = this.wake(id, now)
-    const { outbox } = this
-    if (this.step(id, actor, message, now, tick)) this.step(id, actor, next, now, tick)
-    emptyOutbox(outbox)
+    const isChanged = this.deciding.run(id, actor, message, now, tick)
     // One of which nothing is known, a device that nobody has registered, leaves nothing behind.
     if (!actor.isDirty && !actor.kind.isKnown(actor.state)) this.awake.delete(id)
+    return isChanged
+  }
+
+  /** An actor failed on the message that ran last. */
+  get hasParked(): boolean {
+    return this.deciding.hasParked
+  }
+
+  /** Up to which place its letters are decided. */
+  get lettersRead(): LetterPlace {
+    return (this.wake(letterboxId, 0).state as LetterboxState).place
+  }
+
+  /** True when its actors of this kind can be brought up here. */
+  holds(id: ActorId): boolean {
+    return this.options.kinds.get(kindOfActor(id)) !== undefined
   }
 
   /** What is on its way for actor `id`; undefined also when it sleeps. */
   underWayOf(id: ActorId): unknown {
     const actor = this.awake.get(id)
     return actor?.kind.underWay(actor.state)
-  }
-
-  /** True when it gave facts. */
-  private step(id: ActorId, actor: Awake, message: ActorMessage, now: number, tick: Tick): boolean {
-    const { outbox } = this
-    const { kind, state } = actor
-    emptyOutbox(outbox)
-    try {
-      kind.decide(state, message, now, outbox)
-    } catch (fault) {
-      emptyOutbox(outbox)
-      this.parked(id, message.type, fault, 'an actor failed on a message, which is parked')
-      kind.park(state, message, now, outbox)
-    }
-    const octets = octetsOfActor(id)
-    for (const fact of outbox.facts) {
-      if (kind.isWritten(fact)) {
-        if (this.frame.count === 0) this.frame.reserve(chainLinkBytes)
-        kind.writeFact(this.frame, octets, fact)
-        this.markDirty(id, actor)
-      }
-      this.apply(actor, fact, id)
-    }
-    for (const delivery of outbox.deliveries) tick.deliver(octets, delivery)
-    for (const effect of outbox.effects) this.want(id, actor, effect, tick)
-    return outbox.facts.length > 0 && message.type !== 'NEXT'
-  }
-
-  private want(id: ActorId, actor: Awake, effect: ActorEffect, tick: Tick): void {
-    if (isWakeAt(effect)) {
-      actor.wakeAt = effect.at
-      this.wakes.schedule(id, actor)
-    } else tick.effect({ partition: this, actor: id }, effect)
-  }
-
-  private apply(actor: Awake, fact: ActorFact, id: ActorId): void {
-    try {
-      actor.kind.evolve(actor.state, fact, octetsOfActor(id))
-    } catch (fault) {
-      // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
-      this.parked(id, fact.type, fault, 'a fact could not be applied')
-    }
-  }
-
-  private parked(id: ActorId, what: string, fault: unknown, text: string): void {
-    this.options.onParked()
-    this.options.log.error(
-      { partition: this.number, device: textOfActor(id), what, fault: String(fault) },
-      text,
-    )
   }
 
   private wake(id: ActorId, now: number): Awake {

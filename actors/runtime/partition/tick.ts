@@ -1,12 +1,17 @@
 /**
  * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run once both are on disk.
  */
+import { octetsOfActor } from '../../../core/base/actor-id.ts'
 import { writeOctetsOf } from '../../../core/base/bytes.ts'
+import { partitionOf } from '../../../core/envelope/partition.ts'
 import type { Eui64 } from '../../../core/base/eui64.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { writeSafeU64 } from '../../../core/envelope/envelope.ts'
+import { lettersSubject } from '../../../core/cluster/letters-subject.ts'
 import { FrameWriter } from '../../../core/envelope/frame.ts'
+import { writeLetter, type Letter } from '../../../core/envelope/letter.ts'
+import type { LedgerEntry } from '../../../core/ports/ledger.ts'
 import {
   causeBodyType,
   headerBytes,
@@ -30,6 +35,9 @@ export interface WithFrame {
   takeFrame(): Buffer | undefined
 }
 
+/** One commit has so many messages: the tick, and letters to as many partitions as one decision has letters. */
+const letterPartitionsMax = limits.ledgerBatchMessagesMax - 1 - limits.lettersPerDecisionMax
+
 // Parties that are served in one tick, as a rule.
 const spareWritersMax = 64
 
@@ -49,6 +57,9 @@ export class Tick {
   /** Deliveries in the fullest party's frame. */
   private largestFrame = 0
   private readonly writers = new Map<Eui64, FrameWriter>()
+  /** By the partition that they go to. */
+  private readonly letters = new Map<number, FrameWriter>()
+  letterCount = 0
 
   private readonly spare: FrameWriter[]
 
@@ -112,11 +123,33 @@ export class Tick {
     this.deliveryBytes += envelopeBytes
   }
 
+  /** Writes a letter for the partition of its addressee. */
+  tell(partitionCount: number, letter: Letter): void {
+    const partition = partitionOf(octetsOfActor(letter.to), partitionCount)
+    let frame = this.letters.get(partition)
+    if (frame === undefined) {
+      frame = new FrameWriter()
+      this.letters.set(partition, frame)
+    }
+    writeLetter(frame, letter)
+    this.letterCount++
+    this.deliveryBytes += headerBytes + letter.bodyView.length
+  }
+
+  /** One message of the ledger for each partition that letters go to, beside the tick. */
+  letterEntries(): LedgerEntry[] {
+    return Array.from(this.letters, ([partition, frame]) => ({
+      subject: lettersSubject(partition),
+      data: frame.lend(),
+    }))
+  }
+
   /** True when another message, whatever it gives, might not fit any more. */
   isFullWith(factBytes: number): boolean {
     return (
       factBytes + this.deliveryBytes > limits.tickBytesMax ||
-      this.largestFrame + limits.deviceQueueMax > limits.deliveriesPerFrameMax
+      this.largestFrame + limits.deviceQueueMax > limits.deliveriesPerFrameMax ||
+      this.letters.size >= letterPartitionsMax
     )
   }
 

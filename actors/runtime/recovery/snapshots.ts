@@ -3,6 +3,8 @@
  * before. So the ledger may forget, and another host need not read it from its beginning.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
+import { letterboxId, letterboxKind } from '../../kind/letterbox.ts'
+import { lettersSubject } from '../../../core/cluster/letters-subject.ts'
 import { limits } from '../../../core/base/limits.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { CursorStore, Ledger } from '../../../core/ports/ledger.ts'
@@ -129,11 +131,15 @@ export class Snapshots {
       const isSame = before !== undefined && before.frameNumber === checkpoint.frameNumber
       const name = isSame ? before.name : snapshotName(number, checkpoint.sequence, hostId)
       let devices = before?.devices ?? 0
+      let lettersRead = 0
       if (!isSame) {
         devices = 0
         await snapshots.put(
           name,
-          this.chunksOf(copy, partition, () => devices++),
+          this.chunksOf(copy, partition, ({ actor, state }) => {
+            devices++
+            if (actor === letterboxId) lettersRead = letterboxKind.unpackState(state).place.sequence
+          }),
         )
       }
       const subject = snapshotSubject(number)
@@ -160,6 +166,8 @@ export class Snapshots {
         'a snapshot was made',
       )
       await ledger.forget(subject, outcome.firstSequence)
+      // Whoever serves it from now on has decided the letters before.
+      if (lettersRead > 0) await ledger.forget(lettersSubject(number), lettersRead)
       // Also those that a host recorded no more before it died. Never later ones: another host may have taken the partition and recorded its own.
       for (const other of await snapshots.names())
         if (isOlder(other, number, checkpoint.sequence)) await snapshots.remove(other)
@@ -171,7 +179,7 @@ export class Snapshots {
   private async *chunksOf(
     copy: StoreCopy,
     partition: Partition,
-    onRecord: () => void,
+    onRecord: (record: StoreRecord) => void,
   ): AsyncGenerator<Buffer> {
     try {
       for (const chunk of snapshotChunks(counted(copy.records(), onRecord))) {
@@ -202,9 +210,12 @@ function isOlder(name: string, partition: number, sequence: number): boolean {
   return Number(itsPartition) === partition && Number(itsSequence) < sequence
 }
 
-function* counted(records: Iterable<StoreRecord>, onRecord: () => void): Generator<StoreRecord> {
+function* counted(
+  records: Iterable<StoreRecord>,
+  onRecord: (record: StoreRecord) => void,
+): Generator<StoreRecord> {
   for (const record of records) {
-    onRecord()
+    onRecord(record)
     yield record
   }
 }

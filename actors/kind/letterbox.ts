@@ -1,0 +1,112 @@
+/**
+ * The letterbox of a partition, a kind of actor of the runtime's own: how far the letters to its
+ * actors have been read. Its fact stands in the frame of the facts to which a letter has led, so
+ * that both are in the ledger, the store and every snapshot, or neither is.
+ */
+import { actorIdOf, ActorKindNumber, type ActorId } from '../../core/base/actor-id.ts'
+import type { RequestCounter } from '../../core/base/counter.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
+import { writeOctetsOf } from '../../core/base/bytes.ts'
+import { errorId } from '../../core/base/error-table.ts'
+import {
+  readAttempt,
+  readCounter,
+  readOriginator,
+  readOutcome,
+  writeSafeU64,
+} from '../../core/envelope/envelope.ts'
+import {
+  headerBytes,
+  headerTemplate,
+  Kind,
+  letterboxBlocks,
+  offsetOf,
+} from '../../core/envelope/layout.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import type { ActorKind } from './actor-kind.ts'
+import type { LetterPlace } from './letters.ts'
+import type { ActorMessage } from './messages.ts'
+
+const nobody = '\0'.repeat(8) as RequestCounter & Eui64
+/** There is one in each partition, under the same id: nothing is hashed to find it. */
+export const letterboxId: ActorId = actorIdOf(ActorKindNumber.LETTERBOX, nobody)
+
+/** `skipped`: letters behind the last written place that led to nothing. */
+export type LetterboxState = { place: LetterPlace; skipped: number }
+
+/** The letter of `sender` at `place` is decided; `isWritten` when it led to facts, or was parked. */
+export type LetterDecided = {
+  type: 'LETTER_DECIDED'
+  sender: Eui64
+  place: LetterPlace
+  isWritten: boolean
+  /** Its addressee failed on it, or there is no such kind of actor: it led to nothing. */
+  isParked: boolean
+}
+
+export type LettersRead = Omit<LetterDecided, 'type'> & { type: 'LETTERS_READ' }
+
+const parked = errorId('DEVICE_ACTOR_PARKED')
+
+export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessage, LettersRead> = {
+  number: ActorKindNumber.LETTERBOX,
+  name: 'letterbox',
+  messageKinds: letterboxBlocks.messages,
+  factKinds: letterboxBlocks.facts,
+  emptyState: () => ({ place: { sequence: 0, index: -1 }, skipped: 0 }),
+  decide(state, message, _now, out) {
+    if (message.type !== 'LETTER_DECIDED' || !('place' in message)) return
+    // Letters that lead to nothing cost a write now and then, so that the ledger may forget them.
+    const isDue = state.skipped + 1 >= limits.lettersSkippedMax
+    const isWritten = message.isWritten || isDue
+    out.facts.push({ ...message, type: 'LETTERS_READ', isWritten })
+  },
+  evolve(state, { place, isWritten }) {
+    state.place = place
+    state.skipped = isWritten ? 0 : state.skipped + 1
+  },
+  park: () => undefined,
+  nextWakeMs: () => 0,
+  storedWakeMs: () => 0,
+  clockSet: () => undefined,
+  loaded: () => undefined,
+  isUnfinished: () => false,
+  underWay: () => undefined,
+  isKnown: () => true,
+  isNew: () => false,
+  smallerOf: (message) => message,
+  isWritten: ({ isWritten }) => isWritten,
+  writeFact(frame, _id, { sender, place, isParked }) {
+    const at = frame.reserve(headerBytes)
+    const buffer = frame.target
+    buffer.set(headerTemplate, at)
+    buffer[at + offsetOf.kind + 1] = Kind.LETTERS_READ
+    writeOctetsOf(sender, buffer, at + offsetOf.originator)
+    buffer.writeUInt16BE(isParked ? parked : 0, at + offsetOf.outcome)
+    writeSafeU64(buffer, place.sequence, at + offsetOf.counter)
+    buffer.writeUInt16BE(place.index, at + offsetOf.attempt)
+    frame.count++
+  },
+  readFact: (buffer, at) => ({
+    type: 'LETTERS_READ',
+    sender: readOriginator(buffer, at),
+    place: { sequence: Number(readCounter(buffer, at)), index: readAttempt(buffer, at) },
+    isWritten: true,
+    isParked: readOutcome(buffer, at) === parked,
+  }),
+  packState({ place }) {
+    const packed = Buffer.alloc(1 + 8 + 4)
+    packed[0] = 1
+    writeSafeU64(packed, place.sequence, 1)
+    packed.writeInt32BE(place.index, 9)
+    return packed
+  },
+  unpackState(packed) {
+    const view = Buffer.from(packed)
+    if (view.length !== 13 || view[0] !== 1)
+      throw new BrokerError('STORE_DAMAGED', 'not the state of a letterbox')
+    const sequence = Number(view.readBigUInt64BE(1))
+    return { place: { sequence, index: view.readInt32BE(9) }, skipped: 0 }
+  },
+}
