@@ -49,7 +49,10 @@ t.test(
           ),
         isSo,
       )
-    /** When the last partition was taken, as its new owner has recorded it: what this test takes to ask does not count. */
+    /**
+     * When the last partition was taken, as its new owner has recorded it: what this test takes to
+     * ask does not count.
+     */
     const lastTakenAtMs = async (): Promise<number> => {
       const leases = await Promise.all(
         Array.from({ length: operator.partitionCount }, (_, partition) =>
