@@ -1,4 +1,7 @@
-/** What the processes of an estate of devices agree on: partitions, and what is written and read between them. */
+/**
+ * What the processes of an estate of devices agree on: partitions, and what is written and read
+ * between them.
+ */
 import type { ProcessMemory } from './host-memory.ts'
 
 export const partitionCount = 16
@@ -11,7 +14,10 @@ export type EstateHostOptions = {
   ledgerBytesMax: number
   actorsAwakeMax: number
 }
-/** `answer` changes what devices do from now on; the answer is the process as it is, after collections unless `isQuick`. */
+/**
+ * `answer` changes what devices do from now on; the answer is the process as it is, after
+ * collections unless `isQuick`.
+ */
 export type EstateHostCommand = { answer?: boolean; isQuick?: boolean }
 export type EstateHostFigures = {
   memory: ProcessMemory

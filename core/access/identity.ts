@@ -16,7 +16,8 @@ export type IdentityRefusal = Extract<
 >
 
 // A known header text costs one look-up in a Map. Only texts of known parties are kept (three ways to write each, and
-// mixed case), and never more than `limits.partyTextsRememberedMax`, so that callers cannot make it grow.
+// mixed case), and never more than `limits.partyTextsRememberedMax`, so that callers cannot make it
+// grow.
 const caches = new WeakMap<Parties, Map<string, Party>>()
 
 function look(

@@ -1,7 +1,8 @@
 /**
- * Everything about a request that can be decided before its device is asked: whose it is, whether the variant exists and is
- * served, whether the role may send it, whether its deadline is in order. Station 2 of a message's way. Whether the
- * device exists, fits, has room, has time or has seen the RequestID is for the device's actor.
+ * Everything about a request that can be decided before its device is asked: whose it is, whether
+ * the variant exists and is served, whether the role may send it, whether its deadline is in order.
+ * Station 2 of a message's way. Whether the device exists, fits, has room, has time or has seen the
+ * RequestID is for the device's actor.
  */
 import type { ErrorCode } from '../base/error-table.ts'
 import type { Eui64 } from '../base/eui64.ts'

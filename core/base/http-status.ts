@@ -1,4 +1,7 @@
-/** HTTP statuses of the error table: the one table from gRPC statuses, and codes for which HTTP has a status of its own. Pure. */
+/**
+ * HTTP statuses of the error table: the one table from gRPC statuses, and codes for which HTTP has
+ * a status of its own. Pure.
+ */
 import { errorTable, type ErrorCode, type GrpcStatus } from './error-table.ts'
 
 export const httpStatusOfGrpc: Readonly<Record<GrpcStatus, number>> = {

@@ -1,4 +1,7 @@
-/** How long a caller waits before it repeats a rejected call: one answer for all doors and hosts. Pure. */
+/**
+ * How long a caller waits before it repeats a rejected call: one answer for all doors and hosts.
+ * Pure.
+ */
 import { errorTable, type ErrorCode } from './error-table.ts'
 import { limits } from './limits.ts'
 

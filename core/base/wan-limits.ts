@@ -1,4 +1,7 @@
-/** Ceilings of the way to devices, and of what they say by themselves: part of `limits`, whose rules hold here. */
+/**
+ * Ceilings of the way to devices, and of what they say by themselves: part of `limits`, whose rules
+ * hold here.
+ */
 export const wanLimits = {
   // ── connections and exchanges ──
   wanConnectionsMax: 8_192,

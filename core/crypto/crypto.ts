@@ -214,7 +214,10 @@ const gcmNames: Readonly<Record<number, CipherGCMTypes>> = {
 }
 const gcmOptions = { authTagLength: tagBytes }
 
-/** What one call of AES-GCM runs under. Borrowed for the call; its owner may fill it for the next one. */
+/**
+ * What one call of AES-GCM runs under. Borrowed for the call; its owner may fill it for the next
+ * one.
+ */
 export type GcmContext = {
   key: SecretKey
   ivView: Uint8Array
@@ -247,8 +250,9 @@ export function sealGcm(
 }
 
 /**
- * The plaintext of `cipherView` (owned), or undefined when `tagView` does not verify. With `cipherView` undefined only the
- * additional data are authenticated (GMAC), and the plaintext is empty. [NIST SP 800-38D 7.2]
+ * The plaintext of `cipherView` (owned), or undefined when `tagView` does not verify. With
+ * `cipherView` undefined only the additional data are authenticated (GMAC), and the plaintext is
+ * empty. [NIST SP 800-38D 7.2]
  */
 export function openGcm(
   { key, ivView, aad, moreAad }: GcmContext,

@@ -1,4 +1,7 @@
-/** Which partition a device belongs to: FNV-1a-32 of the eight octets of its EUI-64, modulo the partition count. Never changes. Pure. */
+/**
+ * Which partition a device belongs to: FNV-1a-32 of the eight octets of its EUI-64, modulo the
+ * partition count. Never changes. Pure.
+ */
 import { fnv1a32 } from '../base/bytes.ts'
 import { bytesOfEui64, eui64Bytes, type Eui64 } from '../base/eui64.ts'
 

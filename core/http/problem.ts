@@ -43,7 +43,10 @@ export function occurrenceUri(): string {
   return `urn:uuid:${mark.slice(0, 8)}-${mark.slice(8, 12)}-8${mark.slice(12, 15)}-8${mark.slice(15, 18)}-0000${count}`
 }
 
-/** What every problem of one name has in common: a code of the error table, or an outcome of a newer Busbar. */
+/**
+ * What every problem of one name has in common: a code of the error table, or an outcome of a newer
+ * Busbar.
+ */
 export type ProblemType = {
   readonly name: string
   readonly title: string

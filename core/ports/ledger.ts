@@ -85,7 +85,9 @@ export interface Ledger {
 /** The deliveries of one tick to one party: a frame of envelopes, and the sequence of the tick. */
 export type DeliveryFrame = { readonly sequence: number; readonly data: Buffer }
 
-/** What an output gateway follows: ticks of the ledger, sorted by party (core/ledger/party-feed). */
+/**
+ * What an output gateway follows: ticks of the ledger, sorted by party (core/ledger/party-feed).
+ */
 export interface DeliveryFeed {
   /**
    * Every frame of `party` at or behind `fromSequence`, in order, and new ones as they come, until

@@ -63,8 +63,8 @@ const markerName = 'opening'
 const pagesPerKey = 4
 const pageBytes = 4_096
 /**
- * Of the lock file for `limits.storeReadersMax` readers and its head: with less than this, LMDB extends the
- * file and maps the hole.
+ * Of the lock file for `limits.storeReadersMax` readers and its head: with less than this, LMDB
+ * extends the file and maps the hole.
  */
 const lockBytes = 8 * 1024
 

@@ -1,6 +1,7 @@
 /**
- * Types of the body of a ServiceRequest: members of its oneof `body`, by field number. The one registry: numbers are those
- * of the generated code, and a member that the proto gains and this list lacks does not compile.
+ * Types of the body of a ServiceRequest: members of its oneof `body`, by field number. The one
+ * registry: numbers are those of the generated code, and a member that the proto gains and this
+ * list lacks does not compile.
  */
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { ProtobufReader } from './protobuf.ts'

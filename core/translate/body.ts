@@ -136,7 +136,9 @@ const rules: ReadonlyMap<number, Rule> = new Map<number, Rule>([
   [BodyType.SYNCHRONISE_CLOCK, readSynchroniseClock],
 ])
 
-/** Where a body stands, as in a RequestScan, and its type: field number in the oneof, 0 for none. */
+/**
+ * Where a body stands, as in a RequestScan, and its type: field number in the oneof, 0 for none.
+ */
 export type BodyPlace = {
   readonly bodyType: number
   readonly bodyStart: number

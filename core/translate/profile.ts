@@ -46,8 +46,8 @@ const dataClass = 1
 const none = -1
 
 /**
- * Where clock and status stand in a row, how many elements it has (0: not known yet), and how long a capture period is;
- * of the present row, where its elements begin.
+ * Where clock and status stand in a row, how many elements it has (0: not known yet), and how long
+ * a capture period is; of the present row, where its elements begin.
  */
 type RowShape = {
   count: number

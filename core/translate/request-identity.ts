@@ -34,7 +34,10 @@ function writeEui64Text(view: Uint8Array, from: number, at: number): void {
 const originatorTextAt = 2
 const targetTextAt = 4 + eui64TextBytes
 
-/** Appends `1: RequestId`, field 1 of every message that names a request, with the texts that stand in `idFront`. */
+/**
+ * Appends `1: RequestId`, field 1 of every message that names a request, with the texts that stand
+ * in `idFront`.
+ */
 function appendIdFront(writer: ProtobufWriter, counterLow: number, counterHigh: number): void {
   const counterBytes =
     counterHigh === 0

@@ -1,4 +1,7 @@
-/** Status answers: from a STATUS envelope (core/envelope/status-body) to busbar.v1.GetRequestStatusResponse. */
+/**
+ * Status answers: from a STATUS envelope (core/envelope/status-body) to
+ * busbar.v1.GetRequestStatusResponse.
+ */
 import { readAttempt, readOutcome, readSrv, readTime } from '../envelope/envelope.ts'
 import { notEnded, readAcceptedAtMs, readStatusState } from '../envelope/status-body.ts'
 import { appendRequestIdOf, appendSrv, appendTime, outcomeFields } from './request-identity.ts'

@@ -234,9 +234,10 @@ function appendLong64(writer: ProtobufWriter, tag: number, view: Buffer, at: num
 }
 
 /**
- * Appends the value at `view[at, end)` as a Value: the content of a field whose tag has been written. Returns the offset
- * behind the value.
- * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
+ * Appends the value at `view[at, end)` as a Value: the content of a field whose tag has been
+ * written. Returns the offset behind the value.
+ * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED,
+ * DLMS_SIZE_EXCEEDED
  */
 export function appendValue(
   writer: ResponseWriter,

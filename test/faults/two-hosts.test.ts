@@ -40,7 +40,10 @@ t.test(
     /** Settles when the cluster is so. */
     const until = (isSo: (status: ClusterStatus) => boolean): Promise<ClusterStatus> =>
       polled(async () => clusterStatus({ ...operator, cursors: await operator.cursors() }), isSo)
-    /** When the last partition was taken, as its new owner has recorded it: what this test takes to ask does not count. */
+    /**
+     * When the last partition was taken, as its new owner has recorded it: what this test takes to
+     * ask does not count.
+     */
     const lastTakenAtMs = async (): Promise<number> => {
       const leases = await Promise.all(
         Array.from({ length: operator.partitionCount }, (_, partition) =>

@@ -52,7 +52,9 @@ export function loadExchanges(): Map<string, Captured[]> | undefined {
   return text === undefined ? undefined : sessionsIn(text)
 }
 
-/** Recorded conversations of our client with our server (record-exchanges.ts), which everybody has. */
+/**
+ * Recorded conversations of our client with our server (record-exchanges.ts), which everybody has.
+ */
 export const ownExchanges = (): Map<string, Captured[]> =>
   sessionsIn(readFileSync(join(import.meta.dirname, 'recorded-exchanges.jsonl'), 'utf8'))
 

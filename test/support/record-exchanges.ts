@@ -1,7 +1,8 @@
 /**
- * Records conversations of our client with our server, in the form of the recorded conversations of other makers: run it and
- * keep what it prints as recorded-exchanges.jsonl. The replays in test/core/dlms hold both roles to these octets, so a change of
- * what goes over the wire is seen; record them again only when such a change is meant.
+ * Records conversations of our client with our server, in the form of the recorded conversations of
+ * other makers: run it and keep what it prints as recorded-exchanges.jsonl. The replays in
+ * test/core/dlms hold both roles to these octets, so a change of what goes over the wire is seen;
+ * record them again only when such a change is meant.
  *
  *   node test/support/record-exchanges.ts > test/support/recorded-exchanges.jsonl
  */
@@ -126,7 +127,10 @@ function pairOf({ mechanism, suiteId, shape = Shape.PLAIN }: Session, number: nu
   return { client, server, clientOptions, serverOptions, refused: [], onWire: (apdu) => apdu }
 }
 
-/** What an APDU has in the clear: of AARQ, AARE, RLRQ and RLRE the initiate in their user information; undefined for a plain one. */
+/**
+ * What an APDU has in the clear: of AARQ, AARE, RLRQ and RLRE the initiate in their user
+ * information; undefined for a plain one.
+ */
 function plaintextOf(apdu: Buffer, suiteId: 0 | 1, toServer: boolean): Buffer | undefined {
   const ends = {
     ownTitle: toServer ? meterTitle : clientTitle,

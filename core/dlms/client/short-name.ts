@@ -62,7 +62,10 @@ const nullView = Buffer.of(Tag.NULL)
 const headBytes = 2
 const specificationBytes = 4
 
-/** How many operations, the first and those behind it, go in one request: reads without selection, or writes that fit. */
+/**
+ * How many operations, the first and those behind it, go in one request: reads without selection,
+ * or writes that fit.
+ */
 function countOfShortNames(operations: readonly CosemOperation[], pduBytesMax: number): number {
   if (operations[0]!.kind === 'action') return 1
   return countInRow(operations, 0, pduBytesMax - headBytes - 1, ({ selection, value }) =>

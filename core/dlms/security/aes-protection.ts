@@ -57,7 +57,9 @@ export function vectorOf(title: Uint8Array): Buffer {
 type Deviation = SecurityProfile['authenticationOnly']
 const deviations: readonly Deviation[] = ['standard', 'apdu-tag', 'enciphered']
 
-/** What one APDU is protected under: key and vector, and what is authenticated beside its content. */
+/**
+ * What one APDU is protected under: key and vector, and what is authenticated beside its content.
+ */
 export type Covering = GcmContext & {
   /** The sender's title and a counter. */
   ivView: Buffer
@@ -85,9 +87,9 @@ export class AesProtection {
   }
 
   /**
-   * What the next `seal` or `open` runs under: the same object each time, filled anew. `vector` holds
-   * the sender's title; `counter`, which is the security header's but for one maker's habit, is
-   * written behind it.
+   * What the next `seal` or `open` runs under: the same object, refilled each time. `vector`
+   * holds the sender's title; `counter`, which is the security header's but for one maker's habit,
+   * is written behind it.
    */
   covering(
     key: SecretKey,
@@ -115,9 +117,10 @@ export class AesProtection {
   }
 
   /**
-   * Writes content and tag of `plainView` behind the security header that stands at `at`; returns the
-   * offset behind them.
-   * @throws BrokerError DLMS_KEY_UNKNOWN when it should be authenticated and there is no authentication key
+   * Writes content and tag of `plainView` behind the security header that stands at `at`; returns
+   * the offset behind them.
+   * @throws BrokerError DLMS_KEY_UNKNOWN when it should be authenticated and there is no
+   * authentication key
    */
   seal(covering: Covering, plainView: Uint8Array, out: Buffer, at: number): number {
     const securityControl = out[at]!

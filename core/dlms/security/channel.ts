@@ -397,7 +397,9 @@ export class SecurityChannel {
     return plain
   }
 
-  /** The counter of `content`, which holds a security header: one that the peer has not used before. */
+  /**
+   * The counter of `content`, which holds a security header: one that the peer has not used before.
+   */
   private freshCounter(content: Buffer, window: CounterWindow): number {
     const counter = content.readUInt32BE(1)
     if (this.peerTitle === undefined)

@@ -26,7 +26,9 @@ export type ResponsesPorts = { intake: Intake; responses: ResponseLookup; clock:
 /** The encoded GetResponseResponse, or the reason for its absence. */
 export type ResponseResult = { message: Buffer } | { code: ErrorCode; detail?: string }
 
-/** The request in `view`, by `key`; `delivered` settles when its response is delivered from now on. */
+/**
+ * The request in `view`, by `key`; `delivered` settles when its response is delivered from now on.
+ */
 type WantedResponse = {
   view: Buffer
   key: ResponseKey

@@ -29,8 +29,8 @@ export class SingleCall implements AnswerSink {
   private readonly violations: (code: ErrorCode) => Violation[]
 
   /**
-   * Calls may share `writer`: an answer is taken out before the next one is begun. `violations` says
-   * which fields of the call's message make it malformed.
+   * Calls may share `writer`: an answer is taken out before the next one is begun. `violations`
+   * says which fields of the call's message make it malformed.
    */
   constructor(
     writer: ProtobufWriter,

@@ -1,6 +1,6 @@
 /**
- * One life of the embedded nats-server: from its start, until it takes connections, to its end. Whether another one follows
- * is for nats-child.ts.
+ * One life of the embedded nats-server: from its start, until it takes connections, to its end.
+ * Whether another one follows is for nats-child.ts.
  */
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'

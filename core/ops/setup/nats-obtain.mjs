@@ -153,7 +153,8 @@ export async function obtainNatsServer(options) {
 }
 
 /**
- * Fills the folder `place` with what apt needs to read one archive, apart from the machine's own lists.
+ * Fills the folder `place` with what apt needs to read one archive, apart from the machine's own
+ * lists.
  * @param {string} place @param {ReturnType<typeof archivesOf>[number]} source
  */
 function writeAptPlace(place, { address, suite, components, signedBy, keyText }) {
@@ -170,7 +171,8 @@ function writeAptPlace(place, { address, suite, components, signedBy, keyText })
   )
   writeFileSync(join(place, 'status'), '')
   const quoted = (/** @type {string} */ name) => `"${join(place, name)}"`
-  // The machine's own apt.conf.d stays in force for proxies and certificates; everything that names a place, pins a
+  // The machine's own apt.conf.d stays in force for proxies and certificates; everything that names
+  // a place, pins a
   // package or runs after an update is replaced.
   writeFileSync(
     join(place, 'apt.conf'),

@@ -1,4 +1,7 @@
-/** What a link asks of its pool, and what a link is made of: the types that socket-wan.ts, link.ts and link-parts.ts share. */
+/**
+ * What a link asks of its pool, and what a link is made of: the types that socket-wan.ts, link.ts
+ * and link-parts.ts share.
+ */
 import type { ErrorCode } from '../../base/error-table.ts'
 import type { DeviceAddress, DevicePush, ExchangeResult } from '../../ports/wan.ts'
 import type { Carrier, CarrierEvents } from './carrier.ts'

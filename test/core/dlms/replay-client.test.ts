@@ -45,7 +45,10 @@ const notOurs = {
   list: 'a list, which the meter had not agreed to',
   beforeProof: 'a service before the proof that its own mechanism asks for',
 } as const
-/** What each session leaves undone, beside what is replayed of it. Every session of other makers is a row here; ours leave nothing. */
+/**
+ * What each session leaves undone, beside what is replayed of it. Every session of other makers is
+ * a row here; ours leave nothing.
+ */
 const sessions: Record<string, string> = {
   'gxpy-vs-guruxc session 1': `asks for ${notOurs.blocks}; asks for ${notOurs.access}`,
   'gxpy-vs-guruxc session 2': `asks for ${notOurs.access}`,

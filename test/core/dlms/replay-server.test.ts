@@ -333,7 +333,7 @@ t.test('in the place of our server, recorded with our client', (t) => {
     t.test(name, (t) => {
       const replay = new Replay(t, session)
       replay.run()
-      // Blocks are compared as a whole, whoever the server is.
+      // Blocks are compared as a whole with every server.
       t.same([...replay.found], ['blocks'], 'otherwise')
       t.equal(replay.counts.answers, session.length / 2)
       t.end()
