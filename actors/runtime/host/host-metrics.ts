@@ -24,6 +24,7 @@ export type HostReadings = {
   awake(): number
   waiting(): number
   exchanges(): number
+  letters(): number
   ledgerUsage(): { bytes: number; bytesMax: number }
 }
 
@@ -32,6 +33,11 @@ export function hostGauges(metrics: Metrics, read: HostReadings): void {
   metrics.gauge('busbar_actors_awake', 'Actors in memory', read.awake)
   metrics.gauge('busbar_mailbox_messages', 'Messages waiting for the next tick', read.waiting)
   metrics.gauge('busbar_exchanges_under_way', 'Requests on their way to devices', read.exchanges)
+  metrics.gauge(
+    'busbar_letters_in_hand',
+    'Letters between actors that are read and not decided',
+    read.letters,
+  )
   metrics.gauge(
     'busbar_ledger_used_bytes',
     'Octets that the ledger holds, as of the last look',
@@ -58,6 +64,7 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
     'busbar_deliveries_written_total',
     'Deliveries written for parties',
   )
+  const letters = metrics.counter('busbar_letters_total', 'Letters between actors written')
   const seconds = metrics.histogram(
     'busbar_tick_seconds',
     'From taking messages to their facts being on disk',
@@ -103,6 +110,7 @@ export function hostMetrics(metrics: Metrics): HostMetrics {
       commits.add()
       messages.add(tick.messageCount)
       deliveries.add(tick.deliveryCount)
+      letters.add(tick.letterCount)
       octets.add(messageBytes)
       seconds.observe(tookMs / 1000)
     },

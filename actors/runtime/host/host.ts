@@ -110,6 +110,7 @@ export class Host {
       awake: () => this.partitions.awakeCount,
       waiting: () => this.mailbox.length,
       exchanges: underWay,
+      letters: () => this.letters.inHand,
       ledgerUsage: () => this.ledgerRoom.usage,
     })
   }

@@ -80,8 +80,9 @@ export class LetterReader {
   onTick(): void {
     for (const [number, reading] of this.readings) {
       if (reading.posted.length === 0 || !this.isCurrent(number, reading)) continue
-      const { lettersRead } = reading.partition
-      while (reading.posted.length > 0 && !isBefore(lettersRead, reading.posted[0]!))
+      const read = reading.partition.lettersReadKnown
+      if (read === undefined) continue
+      while (reading.posted.length > 0 && !isBefore(read, reading.posted[0]!))
         reading.posted.shift()
       reading.onRoom()
     }
@@ -99,7 +100,8 @@ export class LetterReader {
     if (partition === undefined || this.isClosing) return
     let reading = this.readings.get(number)
     if (reading?.partition !== partition) {
-      const at = partition.lettersRead
+      const at = partition.lettersReadKnown
+      if (at === undefined) return
       reading = { partition, at, posted: [], isMore: true, isRunning: false, onRoom: () => {} }
       this.readings.set(number, reading)
     }

@@ -301,9 +301,14 @@ export class Partition {
     return this.deciding.hasParked
   }
 
-  /** Up to which place its letters are decided. */
+  /** Up to which place its letters are decided. @throws BrokerError STORE_DAMAGED, as `process` does */
   get lettersRead(): LetterPlace {
     return (this.wake(letterboxId, 0).state as LetterboxState).place
+  }
+
+  /** The same beside ticks; undefined when the store is damaged: a reload follows. */
+  get lettersReadKnown(): LetterPlace | undefined {
+    return this.unlessDamaged(() => this.lettersRead)
   }
 
   /** True when its actors of this kind can be brought up here. */
