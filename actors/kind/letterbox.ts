@@ -73,7 +73,7 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
   loaded: () => undefined,
   isUnfinished: () => false,
   underWay: () => undefined,
-  isKnown: () => true,
+  isKnown: ({ place }) => place.sequence > 0,
   isNew: () => false,
   smallerOf: (message) => message,
   isWritten: ({ isWritten }) => isWritten,

@@ -23,8 +23,8 @@ import {
 import type { Log } from '../../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../../core/ports/store.ts'
 import type { ActorKind, ActorKinds } from '../../kind/actor-kind.ts'
-import { letterboxId, type LetterboxState } from '../../kind/letterbox.ts'
-import { isLetter, type LetterPlace } from '../../kind/letters.ts'
+import { letterboxId, letterboxKind, type LetterboxState } from '../../kind/letterbox.ts'
+import { isLetter, noLetter, type LetterPlace } from '../../kind/letters.ts'
 import type { ActorMessage } from '../../kind/messages.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
@@ -303,7 +303,11 @@ export class Partition {
 
   /** Up to which place its letters are decided. @throws BrokerError STORE_DAMAGED, as `process` does */
   get lettersRead(): LetterPlace {
-    return (this.wake(letterboxId, 0).state as LetterboxState).place
+    const awake = this.awake.get(letterboxId)
+    // Looked at again and again: it is not woken for that.
+    const state =
+      awake?.state ?? this.reading('state', () => this.stored(letterboxKind, letterboxId))
+    return (state as LetterboxState | undefined)?.place ?? noLetter
   }
 
   /** The same beside ticks; undefined when the store is damaged: a reload follows. */
