@@ -46,7 +46,7 @@ export type Broker = {
   readonly nats: string
   /**
    * Settles, with why, when it cannot go on: the embedded nats-server has been given up, a follower of the ledger or the
-   * host's pipeline has ended. It must be closed then, and the process ended: a supervisor starts it anew.
+   * host's pipeline has ended. It must be closed then, and the process ended: a supervisor starts it again.
    */
   readonly failed: Promise<string>
   /** Adds devices to the inventory, or replaces their records. At most 1,000 at a time. */

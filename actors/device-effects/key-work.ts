@@ -1,6 +1,6 @@
 /**
  * What a host does with keys besides exchanges: makes new ones when an actor wants them, and goes through the devices of its partitions
- * beside its work, so that keys that were sealed under an older key-encryption key are sealed anew, and operators are told how many there are.
+ * beside its work, so that keys that were sealed under an older key-encryption key are sealed again, and operators are told how many there are.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../core/base/error-table.ts'
@@ -165,7 +165,7 @@ export class KeyWork {
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
       const { code, detail } = fault
-      log.error({ device: textOfEui64(device), code, detail }, 'keys cannot be sealed anew')
+      log.error({ device: textOfEui64(device), code, detail }, 'keys cannot be sealed again')
       return false
     }
   }

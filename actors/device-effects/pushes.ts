@@ -1,5 +1,5 @@
 /**
- * Opens what devices say unasked: with the keys that they have, or may have, as far as that is ciphered; asks whether it is protected as the
+ * Opens unsolicited messages of devices: with the keys that they have, or may have, as far as that is ciphered; asks whether it is protected as the
  * record wants it; and translates it for parties. Keeps nothing. Whether its counter was used before is the actor's to say.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'

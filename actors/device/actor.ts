@@ -387,7 +387,7 @@ export function park(
   out: DeviceOutbox,
 ): void {
   const outcome = errorId('DEVICE_ACTOR_PARKED')
-  // What a device has said unasked concerns no request.
+  // An unsolicited message concerns no request.
   if (message.type === 'PUSH_OPENED' || message.type === 'KEYS_MADE')
     return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   // It is offered again when its partition is gone through the next time.

@@ -1,5 +1,5 @@
 /**
- * What a device decides about what it says unasked: whether that is to be believed, and who gets it. Pure, a part of actor.ts. It is opened
+ * What a device decides about its unsolicited messages: whether one is to be believed, and who gets it. Pure, a part of actor.ts. It is opened
  * elsewhere (actors/device-effects/pushes.ts), under the keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
  */
 import { readRequestCounter } from '../../core/base/counter.ts'
@@ -26,7 +26,7 @@ function refusalOf({ record, alerts }: DeviceState, now: number): ErrorCode | un
   return isRecent && alerts.count >= limits.deviceAlertsMax ? 'DEVICE_ALERTS_EXCEEDED' : undefined
 }
 
-/** A clock that was put back begins anew. */
+/** A clock that was put back begins again. */
 const isWithin = (since: number, now: number): boolean =>
   now >= since && now - since < limits.deviceAlertsMs
 

@@ -48,7 +48,7 @@ export type MakeKeys = {
   replyTo: ReplyTo
 }
 
-/** Opens and translates what the device has said unasked, under one of the sets of `keys`, and comes back with PUSH_OPENED. */
+/** Opens and translates an unsolicited message of the device, under one of the sets of `keys`, and comes back with PUSH_OPENED. */
 export type OpenPush = {
   type: 'OPEN_PUSH'
   /** Names this push among all. */

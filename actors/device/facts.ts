@@ -52,7 +52,7 @@ export type RequestEnded = Concerning & Using & { type: 'REQUEST_ENDED' }
 /** The actor threw on a message about this request, whose body is kept here. It has ended, with DEVICE_ACTOR_PARKED. */
 export type RequestParked = Concerning & { type: 'REQUEST_PARKED'; bodyBytes: Buffer }
 
-/** It has said something unasked, the push `id`, which went to its parties; `received` is the counter that it came with. */
+/** It has sent an unsolicited message, the push `id`, which went to its parties; `received` is the counter that it came with. */
 export type DeviceAlerted = Using & { type: 'DEVICE_ALERTED'; time: number; id: RequestCounter }
 
 export type DeviceFact =

@@ -34,7 +34,7 @@ export type Keyset = {
   pushed: readonly number[]
 }
 
-/** A unicast key that the device had before: it never begins anew. */
+/** A unicast key that the device had before: it never begins again. */
 export type RememberedKey = {
   mark: string
   reservedTo: number

@@ -50,7 +50,7 @@ export type KeysSealed = {
   sealedKeys: Buffer
 }
 
-/** What the device has said unasked is opened and translated, or is not to be believed. */
+/** An unsolicited message of the device is opened and translated, or is not to be believed. */
 export type PushOpened = {
   type: 'PUSH_OPENED'
   id: RequestCounter

@@ -128,7 +128,7 @@ export function findOriginator(state: DeviceState, key: Eui64): Originator | und
   return undefined
 }
 
-/** True when something may have been on its way, or waits: to be taken up after a restart. */
+/** True when something may have been on its way, or waits: to be resumed after a restart. */
 export function isUnfinished(state: DeviceState | undefined): boolean {
   return state !== undefined && (state.open.length > 0 || isInDoubt(state.keyring))
 }

@@ -104,7 +104,7 @@ export const limits = {
   /** A call that reads a response waits so long for a search in older deliveries. */
   responseSearchMsMax: 10_000,
 
-  /** Ticks of a ledger after which a partition's snapshot is made anew; a host that takes it over cold reads about so many at most. */
+  /** Ticks of a ledger after which a partition's snapshot is made again; a host that takes it over cold reads about so many at most. */
   snapshotTicks: 20_000,
   /** Ticks that a store may lie behind the snapshot before it is rather loaded from it. */
   snapshotWorthTicks: 5_000,
@@ -133,7 +133,7 @@ export const limits = {
   requestLifetimeMsMax: 30 * 24 * 3_600_000,
   /** One fsynced commit on the ledger; what a server that dies had not answered is in doubt for so long. */
   ledgerCommitMsMax: 5_000,
-  /** A question to the ledger that changes nothing. In a cluster nobody answers while a new leader is elected (4 to 9 s): it is asked anew after the first. */
+  /** A question to the ledger that changes nothing. In a cluster nobody answers while a new leader is elected (4 to 9 s): it is asked again after the first. */
   ledgerAskMs: 2_500,
   ledgerAskMsMax: 10_000,
   /** The same at the start, when a cluster may be starting as well. */

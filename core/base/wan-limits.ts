@@ -47,7 +47,7 @@ export const wanLimits = {
   /** Before a connection that a device made has said who it is, and the pause that ends what has no length of its own. */
   dialInAnnouncementMsMax: 30_000,
   dialInPauseMs: 500,
-  /** What a device says unasked, alarm and APDU: eight parties get it in one tick, and the ledger keeps it for all of them. */
+  /** An unsolicited message of a device, alarm and APDU: eight parties get it in one tick, and the ledger keeps it for all of them. */
   pushBytesMax: 32 * 1024,
   /** What devices have said that a process with their connections holds until it is on disk: how many, and their octets. */
   pushesWaitingMax: 10_000,

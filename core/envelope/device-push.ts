@@ -1,5 +1,5 @@
 /**
- * The body of DEVICE_PUSH: what a device has said unasked, on its way from the process that has the connection to the device's actor.
+ * The body of DEVICE_PUSH: an unsolicited message of a device, on its way from the process that has the connection to the device's actor.
  *
  *   protection u8 | key mark 16 | counter u32 | length of the alarm u8 | alarm | APDU
  *

@@ -76,7 +76,7 @@ export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number
 
 /**
  * A growing buffer in which one frame is gathered: each envelope is copied once, into its place. The frame is either taken (owned by
- * the caller, the writer starts anew) or lent and cleared (one buffer serves frame after frame).
+ * the caller, the writer starts again) or lent and cleared (one buffer serves frame after frame).
  */
 export class FrameWriter {
   private buffer: Buffer = emptyBytes

@@ -77,7 +77,7 @@ export type DeviceProfile = {
    * Whoever has recorded an earlier association can then replay its answers to Busbar: only their challenges tell them apart.
    */
   readonly restartsCounter?: boolean
-  /** What it says unasked may come with less protection than its answers, or none: then anybody can say it. */
+  /** Its unsolicited messages may come with less protection than its answers, or none: then anybody can send them. */
   readonly clearPushes?: boolean
   readonly hdlc?: {
     /** In how many octets the device's address is written; as few as it takes. */

@@ -43,7 +43,7 @@ export type DeviceRecord = {
   address: DeviceAddress
   /** Keys and secret, as a vault has sealed them. Left out by a registration under a suite, the device keeps those that it has. */
   sealedKeys?: Buffer
-  /** Parties that get what it says unasked; nobody when left out. Rising, each once. */
+  /** Parties that get its unsolicited messages; nobody when left out. Rising, each once. */
   alertsTo?: readonly Eui64[]
   /** Of its clock, for a device that sends no deviation: an IANA name or an offset (time-zone.ts). */
   timeZone?: string

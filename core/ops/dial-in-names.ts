@@ -1,5 +1,5 @@
 /**
- * What devices call themselves that do not say their EUI-64 when they speak unasked: a file of lines `NAME EUI-64`, a name being an
+ * What devices call themselves that do not say their EUI-64 in unsolicited messages: a file of lines `NAME EUI-64`, a name being an
  * identification, a system title in hexadecimal digits or an address. Read again when it has changed, so that a new device needs no restart.
  */
 import { statSync } from 'node:fs'

@@ -1,5 +1,5 @@
 /**
- * What a device has said unasked, as the fields of a busbar.v1.DeviceAlert that are its own: all but who it is and when it came, which the
+ * An unsolicited message of a device, as the fields of a busbar.v1.DeviceAlert that are its own: all but who it is and when it came, which the
  * envelope around them has. Station 10 of a message's way; the body is encoded here once and only copied afterwards. Pure.
  * [IEC 62056-5-3, Data-Notification, Event-Notification-Request, InformationReportRequest]
  */

@@ -183,7 +183,7 @@ export class ProtobufWriter {
     return this.at - this.start
   }
 
-  /** What was written since the last `take`, owned by the caller from now on; the writer starts anew. */
+  /** What was written since the last `take`, owned by the caller from now on; the writer starts again. */
   take(): Buffer {
     const message = this.slab.subarray(this.start, this.at)
     this.start = this.at

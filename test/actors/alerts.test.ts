@@ -1,5 +1,5 @@
 /**
- * What devices say unasked, from the process with their connections to the ledger, on simulated twins: opened, believed or refused by name,
+ * Unsolicited messages of devices, from the process with their connections to the ledger, on simulated twins: opened, believed or refused by name,
  * delivered once.
  */
 import t, { type Test } from 'tap'

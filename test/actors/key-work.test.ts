@@ -1,4 +1,4 @@
-/** A host with devices that have keys, on simulated twins: exchanges under them, their replacement, and sealing anew after a rotation. */
+/** A host with devices that have keys, on simulated twins: exchanges under them, their replacement, and sealing again after a rotation. */
 import t from 'tap'
 import { readFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { registerDevices } from '../../actors/broker/registration.ts'
@@ -132,7 +132,7 @@ t.test('without a master key, or a vault that opens them, keys are not replaced'
 })
 
 t.test(
-  'after a rotation every device is sealed anew, and the status counts what is not',
+  'after a rotation every device is sealed again, and the status counts what is not',
   async (t) => {
     let keks = [kekOf(1)]
     const rotating = new SealingVault(() => keks)

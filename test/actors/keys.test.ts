@@ -452,7 +452,7 @@ t.test('near its end a counter raises an alarm, at its end requests are refused'
   life.settle()
   t.equal(life.mark, markOf(9))
   life.submit()
-  t.equal(life.sent!.keys!.counters.from, 7, 'which begin anew')
+  t.equal(life.sent!.keys!.counters.from, 7, 'which begin again')
 })
 
 t.test('an exhausted set is skipped, and the new keys are asked about', async (t) => {
@@ -493,7 +493,7 @@ t.test(
   },
 )
 
-t.test('other keys begin anew, earlier ones where they were', async (t) => {
+t.test('other keys begin again, earlier ones where they were', async (t) => {
   const life = new Life()
   life.register()
   life.submit()
@@ -536,15 +536,15 @@ t.test('what needs keys and has none is refused; without a suite they go', async
   t.equal(ended.type === 'REQUEST_ENDED' && errorCodeOf(ended.outcome), 'DLMS_KEY_UNKNOWN')
 })
 
-t.test('keys sealed anew take the place of the same ones only', async (t) => {
+t.test('keys sealed again take the place of the same ones only', async (t) => {
   const life = new Life()
   life.register()
   const before = current(life).sealedKeys
   const sealedKeys = new SealingVault(() => [kekOf(2)]).seal(device, suite0Keys)
-  const anew = { type: 'KEYS_SEALED', number: 1, sealedKeys } as const
-  life.feed({ ...anew, before: sealedKeys })
+  const again = { type: 'KEYS_SEALED', number: 1, sealedKeys } as const
+  life.feed({ ...again, before: sealedKeys })
   t.same(current(life).sealedKeys, before, 'they were others meanwhile')
-  life.feed({ ...anew, before })
+  life.feed({ ...again, before })
   t.same(current(life).sealedKeys, sealedKeys)
   life.crash()
   t.same(current(life).sealedKeys, sealedKeys, 'from the ledger, which needs no old key for that')

@@ -54,7 +54,7 @@ class Cluster {
   readonly refused = new Map<string, number>()
   private readonly isForgetful: boolean
 
-  /** A forgetful one is told of little room all the time: its ledger forgets what it may. */
+  /** A forgetful one is told that there is little room all the time: its ledger forgets what it may. */
   constructor({ isForgetful = false } = {}) {
     this.isForgetful = isForgetful
   }

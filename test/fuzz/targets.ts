@@ -345,7 +345,7 @@ function hdlcEnds() {
   return { client, server, toServer, toClient }
 }
 const linked = hdlcEnds()
-const unasked = encodeUnconfirmed(
+const unsolicited = encodeUnconfirmed(
   { local: stations.server, remote: stations.client },
   llcToClient,
   Buffer.of(0x0f, 0, 0, 0, 1),
@@ -696,7 +696,7 @@ export const targets: readonly Target[] = [
   {
     name: 'HDLC to a client',
     codes,
-    corpus: [...linked.toClient, unasked],
+    corpus: [...linked.toClient, unsolicited],
     decode: (input) => {
       for (const piece of pieces) {
         const { client } = hdlcEnds()
@@ -725,7 +725,7 @@ export const targets: readonly Target[] = [
   {
     name: 'push of a meter that dials in',
     codes,
-    corpus: [wrapped, unasked, raw, Buffer.from('METER-7\r\n')],
+    corpus: [wrapped, unsolicited, raw, Buffer.from('METER-7\r\n')],
     decode: (input) => {
       const come = Math.min(input.length, 64)
       for (let bytes = 0; bytes < come; bytes++) classifyPush(input.subarray(0, bytes), false)

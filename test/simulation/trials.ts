@@ -91,6 +91,7 @@ export class Trials {
 
   /** Once all of the ledger has been read. */
   checkOwed(): void {
-    for (const value of this.owed) this.fault(`a trial was told of ${value}, which is not written`)
+    for (const value of this.owed)
+      this.fault(`${value} was acknowledged to a trial, and is not written`)
   }
 }

@@ -316,7 +316,7 @@ export function clientOptionsOf(meter: Meter, counter: number): ClientOptions {
     ...(security && {
       security: {
         ...security,
-        // Keys that are agreed for this association alone: their counter begins anew.
+        // Keys that are agreed for this association alone: their counter begins again.
         counters: { ...security.counters, session: new InvocationCounter() },
         isCiphered: security.isCiphered !== false || signature !== 'none',
         choice: {

@@ -1,5 +1,5 @@
 /**
- * What an unasked APDU says, for people and for scripts: kind, time, and its fields in words where
+ * What an unsolicited APDU says, for people and for scripts: kind, time, and its fields in words where
  * the content shows what they are.
  */
 import { asBuffer } from '../../../core/base/bytes.ts'

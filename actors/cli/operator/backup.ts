@@ -124,7 +124,7 @@ export async function backup(
   }
 }
 
-/** @returns why it must be begun anew: what it had read was replaced or forgotten meanwhile */
+/** @returns why it must be begun again: what it had read was replaced or forgotten meanwhile */
 async function tryBackup(
   { ledger, cursors, snapshots }: BackupPorts,
   records: string,

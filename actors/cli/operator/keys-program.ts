@@ -21,7 +21,7 @@ export function addKeysCommands(program: Command, { out }: { out: Print }): void
 function addRotate(keys: Command, out: Print): void {
   addConfigOption(keys.command('rotate'))
     .description(
-      'write a new key-encryption key as the first line of the file, which is made when it is not there; running brokers take it and seal anew',
+      'write a new key-encryption key as the first line of the file, which is made when it is not there; running brokers take it and seal again',
     )
     .addOption(
       new Option('--key-encryption-key-file <file>', 'outside every data directory')

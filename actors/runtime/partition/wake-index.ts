@@ -12,7 +12,7 @@ export class IndexWalk {
     return this.behind !== undefined
   }
 
-  /** The next `countMax` wakes at or before `untilMs`. Fewer: it is at its end, and begins anew. */
+  /** The next `countMax` wakes at or before `untilMs`. Fewer: it is at its end, and begins again. */
   next(store: PartitionStore, untilMs: number, countMax: number): StoredWake[] {
     const found = store.dueWakes(untilMs, countMax, this.behind)
     this.behind = found.length < countMax ? undefined : found.at(-1)

@@ -107,7 +107,7 @@ export class MeterSecurity {
     }
   }
 
-  /** Takes new keys, all at once; counters of the unicast key begin anew with it. */
+  /** Takes new keys, all at once; counters of the unicast key begin again with it. */
   replace(fresh: ReadonlyMap<KeyId, SecretKey>): void {
     const { keys } = this
     const unicast = fresh.get(KeyId.GLOBAL_UNICAST)

@@ -1,5 +1,5 @@
 /**
- * What a meter sends unasked.
+ * Unsolicited messages of meters.
  *
  *   data-notification [0F] = long invoke id and priority, date-time OCTET STRING, notification-body Data
  *   data-notification-confirm [10] = long invoke id and priority, date-time OCTET STRING

@@ -75,7 +75,7 @@ export class AxdrView {
     const { count } = this
     if (!(index >= 0 && index < count))
       throw new BrokerError('DLMS_VALUE_INVALID', `element ${index} of ${count}`)
-    // Going backwards begins anew.
+    // Going backwards begins again.
     if (this.walkedAt < 0 || this.walked > index) {
       this.walked = 0
       this.walkedAt = this.firstElementAt()

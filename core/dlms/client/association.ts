@@ -77,7 +77,7 @@ export type ClientSecurity = {
   readonly isCiphered?: boolean | undefined
   /**
    * Given to the meter in the InitiateRequest and used instead of the global one; the choice is then a dedicated shape. It serves one
-   * association: counters begin anew with each. A function makes one for every association.
+   * association: counters begin again with each. A function makes one for every association.
    */
   readonly dedicatedKey?: SecretKey | (() => SecretKey) | undefined
   /** Under which key our proof goes where there is a dedicated one: that one when left out. */

@@ -182,7 +182,7 @@ export class DlmsClient {
    *
    * What the meter says to one operation (a data-access-result, an action-result) is a result. An exception-response to
    * SET or ACTION is one too, scope-of-access-violated, when the meter had not agreed to that service. When it says to the first service of an exchange
-   * that it allows none, on an association of before, it is associated with anew, once: meters forget without a word.
+   * that it allows none, on an association of before, it is associated with again, once: meters forget without a word.
    *
    * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_EXCEPTION (after it begin may be called again), and for nonsense
    *   DLMS_SERVICE_UNEXPECTED, DLMS_INVOKE_ID_WRONG, DLMS_BLOCK_NUMBER_WRONG, DLMS_TRANSFER_ABORTED, DLMS_TAG_UNKNOWN,
@@ -467,7 +467,7 @@ export class DlmsClient {
     const apdu = this.association.protect(plain)
     const isAgreed = (this.conformance & Conformance.GENERAL_BLOCK_TRANSFER) !== 0
     const isNeeded = apdu.length > this.pduBytesMax || this.options.prefersGeneralBlocks === true
-    // A question of its own in the clear of blocks: the meter's numbers begin anew.
+    // A question of its own in the clear of blocks: the meter's numbers begin again.
     this.blocks.reset()
     return isAgreed && isNeeded ? this.blocks.send(apdu, this.pduBytesMax) : apdu
   }

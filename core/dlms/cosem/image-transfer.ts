@@ -7,7 +7,7 @@
  *     └── after every interruption: what the meter has, not what was sent, says where to go on
  *
  * The state is plain data that goes into a ledger. When it is lost, a meter that was already verified is only activated; a
- * half-sent image is sent anew unless the plan says that it was ours.
+ * half-sent image is sent again unless the plan says that it was ours.
  */
 import { limits } from '../../base/limits.ts'
 import { BrokerError } from '../../base/broker-error.ts'
@@ -96,7 +96,7 @@ export const imageStart: ImageState = {
   idleRounds: 0,
 }
 
-/** The exchange failed, or the process began anew: the meter is asked where it stands. */
+/** The exchange failed, or the process began again: the meter is asked where it stands. */
 export function interruptedImage(state: ImageState): ImageState {
   return isEnded(state) ? state : { ...state, phase: 'look', isWaiting: false }
 }

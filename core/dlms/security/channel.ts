@@ -149,7 +149,7 @@ export class SecurityChannel {
   }
 
   /**
-   * Takes the dedicated key of the initiate-request, which lives as long as the association; what was received counts anew.
+   * Takes the dedicated key of the initiate-request, which lives as long as the association; what was received counts again.
    * @throws BrokerError DLMS_VALUE_INVALID when it is of another length than the suite's keys
    */
   setDedicatedKey(key: SecretKey, counter: CounterSource = new InvocationCounter()): void {

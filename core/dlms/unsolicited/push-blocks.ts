@@ -1,5 +1,5 @@
 /**
- * General blocks of what meters send unasked, put together by sender. Bounded; of too many senders one that has nothing under way gives way. Sans-io.
+ * General blocks of unsolicited messages, put together by sender. Bounded; of too many senders one that has nothing under way gives way. Sans-io.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'

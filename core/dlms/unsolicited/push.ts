@@ -5,7 +5,7 @@
  *   00 01 …                                  wrapper of version 1 [IEC 62056-4-7]
  *   7e a…                                    HDLC frame: UI or I [IEC 62056-46, 6.4.1]
  *   68 L L 68                                M-Bus long frames, as on a consumers' port
- *   0f, 18, c2, ca, d2, db to df, e0 …       an APDU that is sent unasked [IEC 62056-5-3, COSEMpdu], perhaps behind an LLC header, e6 …
+ *   0f, 18, c2, ca, d2, db to df, e0 …       an unsolicited APDU [IEC 62056-5-3, COSEMpdu], perhaps behind an LLC header, e6 …
  *   17 printable characters, a comma, 4 or 6 octets      equipment identifier with alarm register or OBIS code (DSMR 4 meters)
  *   printable characters, up to a line end   an identification as configured
  */

@@ -1,6 +1,6 @@
 /**
  * Tells whether a process that was written down is still the same one. A process id alone is not enough: ids are used
- * again, and after a restart of the machine they begin anew.
+ * again, and after a restart of the machine they begin again.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
 /**
- * What a device that speaks unasked is called. Its system title where it ciphers, which is its EUI-64 where devices have one; the
+ * What the sender of an unsolicited message is called. Its system title where it ciphers, which is its EUI-64 where devices have one; the
  * identification that it sends in front; the octet-strings in a notification that are names. Pure.
  * [IEC 62056-5-3, 4.3.4 system title; IEC 62056-6-2, Push setup: the logical device name as a rule stands first in what is pushed]
  */
@@ -44,7 +44,7 @@ export function namesIn(push: Push): string[] {
   }
 }
 
-/** Names in an APDU that came unasked. Of what cannot be read, none. */
+/** Names in an unsolicited APDU. Of what cannot be read, none. */
 export function namesInApdu(apduView: Buffer): string[] {
   if (apduView.length === 0) return []
   try {

@@ -1,5 +1,5 @@
 /**
- * What devices say unasked, on its way to their actors: each push becomes a DEVICE_PUSH envelope for the owner of its device's partition,
+ * Unsolicited messages of devices, on their way to the actors: each push becomes a DEVICE_PUSH envelope for the owner of its device's partition,
  * many in a frame, and waits here until it is answered for. Bounded; whatever does not come through is dropped and counted by why.
  *
  * At most once until it is on disk: what was refused for want of room or of an owner is sent again for a while; when nobody knows what became
@@ -237,7 +237,7 @@ export class PushSender {
     if (counter === undefined) {
       counter = metrics.counter(
         'busbar_wan_pushes_ended_total',
-        'What devices said unasked, by what became of it: REQUEST_ACCEPTED, or why it was not delivered',
+        'Unsolicited messages of devices, by what became of them: REQUEST_ACCEPTED, or why it was not delivered',
         { outcome },
       )
       this.ended.set(outcome, counter)
@@ -249,7 +249,7 @@ export class PushSender {
     if (now - this.toldAtMs < limits.pushRefusalLogMs) return
     log.warn(
       { code: outcome, count: this.untold, ...(from && { from }) },
-      'what devices said unasked was not delivered; the last of them for this reason',
+      'unsolicited messages of devices were not delivered; the last of them for this reason',
     )
     this.toldAtMs = now
     this.untold = 0

@@ -90,7 +90,7 @@ export class Association {
   }
 
   /**
-   * The association to go on with, made anew when there is none.
+   * The association to go on with, made again when there is none.
    * @throws BrokerError DEVICE_RECORD_MALFORMED, and those of `KeyVault.open`
    */
   dlmsFor({ address, security }: Exchange, options: WanOptions): DlmsClient {

@@ -55,7 +55,7 @@ export class Endpoints {
     }
   }
 
-  /** Ends what `callAlso` began; gives the exchanges that waited there, which are to be placed anew. */
+  /** Ends what `callAlso` began; gives the exchanges that waited there, which are to be placed again. */
   dropAliases(endpoint: Endpoint): Exchange[] {
     if (endpoint.aliases.length === 0) return []
     for (const name of endpoint.aliases) this.remove(name, endpoint)

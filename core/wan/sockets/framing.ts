@@ -21,7 +21,7 @@ export type FramingEvents = {
   /** An APDU has come, borrowed for the call; false when the link is gone by it. */
   apdu(device: number, client: number, apduView: Buffer): boolean
   /** An APDU that is outside any question, borrowed for the call, and how to answer where it came from. */
-  unasked(device: number, client: number, apduView: Buffer, answer: Answer): void
+  unsolicited(device: number, client: number, apduView: Buffer, answer: Answer): void
   /** The way to this device on the link is gone, with its association. OK: nothing was under way. */
   lost(device: number, client: number, code: ErrorCode, detail: string): void
   /** What came was nothing, and has been dropped: so many octets. */
@@ -41,7 +41,7 @@ export interface Framing {
   receive(view: Buffer, nowMs: number): void
   /** Sends to a device that was `admitted`; `isLast`: no further APDU follows before an answer. */
   send(apdu: Buffer, device: number, client: number, nowMs: number, isLast: boolean): void
-  /** How to answer something unasked that came by `apdu`. */
+  /** How to answer an unsolicited message that came by `apdu`. */
   answerTo(device: number, client: number): Answer
   /**
    * To be called before the first `send` of an exchange; false when the way to the device is not open, and so no association can be.

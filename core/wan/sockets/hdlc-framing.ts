@@ -126,7 +126,7 @@ export class HdlcFraming implements Framing {
 
   private onUnconfirmed(source: HdlcAddress, destination: HdlcAddress, apdu: Buffer): void {
     const ends = { local: destination, remote: source }
-    this.events.unasked(numberOfHdlc(source), destination.upper, apdu, (answer) => {
+    this.events.unsolicited(numberOfHdlc(source), destination.upper, apdu, (answer) => {
       // Between two conversations on the line.
       if (!isBusy(this.active)) this.events.write(encodeUnconfirmed(ends, llcToServer, answer))
     })

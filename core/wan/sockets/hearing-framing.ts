@@ -61,7 +61,7 @@ export class HearingFraming implements Framing {
     // A name between frames says nothing new: the connection has its names.
     if (!('apdu' in heard)) return
     const { device, client } = endsIn(heard.around)
-    this.events.unasked(device, client, heard.apdu, nothing)
+    this.events.unsolicited(device, client, heard.apdu, nothing)
   }
 }
 

@@ -28,13 +28,13 @@ export interface LinkOwner<Link> {
   closed(link: Link, reason: string, lost: Exchange[]): void
   lateFrame(): void
   /** Nobody had asked for it: told as a push where it is one. The view is borrowed for the call. */
-  unasked(link: Link, from: UnaskedFrom, apduView: Buffer): void
+  unsolicited(link: Link, from: UnsolicitedFrom, apduView: Buffer): void
   /** What came was not taken, for this reason; `bytes` octets, where that is known. */
   refusedFrame(code: ErrorCode, bytes?: number): void
 }
 
 /** Where something came from on a link: device and client as device records have them, whose it is, how it was protected, and how to confirm it. */
-export type UnaskedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | 'device'> &
+export type UnsolicitedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | 'device'> &
   Pick<DevicePush, 'protection' | 'counter' | 'confirm'>
 
 /** What a link is made of. */

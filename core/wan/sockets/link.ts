@@ -8,8 +8,8 @@
  *
  * After a time-out or nonsense a device's next frame may belong to the question given up. When nothing else is under way
  * on the link it is cut: certain and simple. Otherwise (a hub with other devices at work) that association alone is given
- * up, the next exchange associates anew, and late answers are told by their invoke id (association.ts). If nothing at
- * all has come on the link since the question, or the device refuses to associate anew, the link is doomed; so it is when the
+ * up, the next exchange associates again, and late answers are told by their invoke id (association.ts). If nothing at
+ * all has come on the link since the question, or the device refuses to associate again, the link is doomed; so it is when the
  * answer given up is ciphered, since then nothing tells it from the next.
  *
  * An association belongs to one set of keys and one way of association; an exchange under others begins on a new connection, where we can make one.
@@ -34,7 +34,7 @@ import type { Exchange } from './exchange.ts'
 import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
 import type { Answer, Framing } from './framing.ts'
 import type { LinkOwner, LinkParts, LinkState } from './link-owner.ts'
-import { Unasked } from './unsolicited.ts'
+import { Unsolicited } from './unsolicited.ts'
 
 export class Link {
   state: LinkState = 'CONNECTING'
@@ -51,7 +51,7 @@ export class Link {
   private readonly carrier: Carrier
   private readonly framing: Framing
   private readonly associations = new Map<number, Association>()
-  private readonly unasked: Unasked<Link>
+  private readonly unsolicited: Unsolicited<Link>
   private outgoing: Buffer[] = []
   private flushNumber = 0
   private servedCount = 0
@@ -61,15 +61,15 @@ export class Link {
   constructor(owner: LinkOwner<Link>, { open, frame, isTheirs }: LinkParts) {
     this.owner = owner
     this.isTheirs = isTheirs
-    this.unasked = new Unasked(this, owner, this.associations)
+    this.unsolicited = new Unsolicited(this, owner, this.associations)
     this.dueMs = owner.nowMs() + owner.options.connectMs
     this.framing = frame({
       apdu: (device, client, apduView) => this.onApdu(device, client, apduView),
-      unasked: (...unasked) => this.unasked.receive(...unasked),
+      unsolicited: (...unsolicited) => this.unsolicited.receive(...unsolicited),
       lost: (device, client, code, detail) => this.onLost(device, client, code, detail),
       dropped: (code, bytes) => {
         this.owner.refusedFrame(code, bytes)
-        this.unasked.note()
+        this.unsolicited.note()
       },
       write: (piece) => {
         if (this.outgoing.push(piece) === 1) this.owner.wantFlush(this)
@@ -224,7 +224,7 @@ export class Link {
 
   private onAnswer(association: Association, exchange: Exchange, apduView: Buffer): void {
     if (association.isCiphered && isNotification(apduView)) {
-      this.onUnasked(association.device, association.client, apduView)
+      this.onUnsolicited(association.device, association.client, apduView)
       return this.awaitMore(association, exchange, undefined)
     }
     exchange.isAnswered = true
@@ -232,7 +232,7 @@ export class Link {
     try {
       const step = association.dlms!.receive(apduView)
       association.noteReceived()
-      if (!('push' in step)) this.unasked.forgive()
+      if (!('push' in step)) this.unsolicited.forgive()
       if ('send' in step) {
         exchange.isServiceSent = true
         this.send(association, exchange, step.send)
@@ -265,7 +265,7 @@ export class Link {
   /** What came in answer to an RLRQ: a release, or something else. */
   private onReleased(association: Association, exchange: Exchange, apduView: Buffer): void {
     if (isNotification(apduView))
-      return this.onUnasked(association.device, association.client, apduView)
+      return this.onUnsolicited(association.device, association.client, apduView)
     if (isReleaseAnswer(apduView)) this.parted(association, exchange)
     else this.partedInDoubt(association, exchange, 'no release was answered')
   }
@@ -293,7 +293,7 @@ export class Link {
     if (!this.framing.keepsTime) exchange.answerDueMs = now + this.owner.options.responseMs
     this.framing.awaitMore(device, client, now)
     if (push === undefined) return
-    this.unasked.tell(device, client, push, true, this.framing.answerTo(device, client))
+    this.unsolicited.tell(device, client, push, true, this.framing.answerTo(device, client))
   }
 
   /** Nothing is under way on the association, if there is one. */
@@ -303,11 +303,11 @@ export class Link {
     client: number,
     apduView: Buffer,
   ): void {
-    if (association === undefined) return this.onUnasked(device, client, apduView)
+    if (association === undefined) return this.onUnsolicited(device, client, apduView)
     const isReleasing = this.state === 'RELEASING' && association.dlms?.state === 'RELEASING'
     if (isReleasing && isReleaseAnswer(apduView)) return this.onRelease(association, apduView)
     if (association.takeLate(apduView)) return this.owner.lateFrame()
-    this.onUnasked(device, client, apduView)
+    this.onUnsolicited(device, client, apduView)
   }
 
   /**
@@ -319,8 +319,8 @@ export class Link {
     if (isOpen || (this.state === 'CONNECTING' && this.isTheirs)) answer(apdu)
   }
 
-  private onUnasked(device: number, client: number, apduView: Buffer): void {
-    this.unasked.receive(device, client, apduView, this.framing.answerTo(device, client))
+  private onUnsolicited(device: number, client: number, apduView: Buffer): void {
+    this.unsolicited.receive(device, client, apduView, this.framing.answerTo(device, client))
   }
 
   /** The framing has lost the way to one device. */

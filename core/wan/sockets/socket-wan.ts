@@ -31,7 +31,7 @@ import { IdleLinks } from './idle-links.ts'
 import { LaneQueue } from './lane-queue.ts'
 import { silent, unreachable } from './failures.ts'
 import { Link } from './link.ts'
-import type { LinkOwner, UnaskedFrom } from './link-owner.ts'
+import type { LinkOwner, UnsolicitedFrom } from './link-owner.ts'
 import { dialledParts } from './link-parts.ts'
 import { defaultWanOptions, type WanOptions } from './options.ts'
 import { Pauses } from './pauses.ts'
@@ -319,14 +319,14 @@ export class SocketWan implements Wan {
         this.place(exchange)
       },
       lateFrame: () => this.metrics.lateFrames.add(),
-      unasked: (link, from, apduView) => this.onUnasked(link, from, apduView),
+      unsolicited: (link, from, apduView) => this.onUnsolicited(link, from, apduView),
       refusedFrame: (code, bytes) => this.refusals.note(code, bytes),
     }
   }
 
-  private onUnasked(
+  private onUnsolicited(
     link: Link,
-    { protection, counter, confirm, ...ends }: UnaskedFrom,
+    { protection, counter, confirm, ...ends }: UnsolicitedFrom,
     apduView: Buffer,
   ): void {
     if (!isUnaskedApdu(apduView)) {

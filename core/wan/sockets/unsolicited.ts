@@ -23,7 +23,7 @@ export interface HeardLink {
   cut(reason: string, isNonsense: boolean): void
 }
 
-export class Unasked<Link extends HeardLink> {
+export class Unsolicited<Link extends HeardLink> {
   private readonly link: Link
   private readonly owner: LinkOwner<Link>
   private readonly associations: ReadonlyMap<number, Association>
@@ -114,7 +114,7 @@ export class Unasked<Link extends HeardLink> {
     const from = { logicalDevice: device, client, protection, counter }
     const confirm = protection === 0 ? this.confirmer(apduView, answer) : undefined
     const of = association?.deviceKey ?? this.deviceAt(device)
-    this.owner.unasked(this.link, { ...from, device: of, confirm }, apduView)
+    this.owner.unsolicited(this.link, { ...from, device: of, confirm }, apduView)
     this.note()
   }
 

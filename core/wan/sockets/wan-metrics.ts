@@ -89,7 +89,7 @@ export function wanMetrics(metrics: Metrics, readings: WanReadings): WanMetrics 
       'busbar_wan_frames_unsolicited_total',
       'Frames nobody had asked for, dropped',
     ),
-    pushes: metrics.counter('busbar_wan_pushes_total', 'Notifications that devices sent unasked'),
+    pushes: metrics.counter('busbar_wan_pushes_total', 'Unsolicited notifications of devices'),
     refused: refusedBy(metrics),
   }
 }

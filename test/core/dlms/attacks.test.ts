@@ -600,7 +600,7 @@ t.test('a proof that is cut at each octet is answered, and is none', (t) => {
   t.end()
 })
 
-t.test('between questions: what comes unasked, and blocks that were changed', (t) => {
+t.test('between questions: what comes unsolicited, and blocks that were changed', (t) => {
   const windows = new CounterWindow()
   const { clientOptions } = pairOf(0, choice)
   const security = { ...clientOptions.security!, windows: { unicast: windows } }

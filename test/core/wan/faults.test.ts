@@ -130,7 +130,7 @@ for (const order of lateOrders) {
 }
 
 t.test(
-  'a device that will not associate anew after a time-out gets a new connection',
+  'a device that will not associate again after a time-out gets a new connection',
   async (t) => {
     const trial = await Trial.start(t)
     const { meter } = trial

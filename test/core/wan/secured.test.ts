@@ -86,8 +86,8 @@ t.test('a meter that was spoken to before tells which counter it was sent', asyn
   const first = await trial.ask(0, listed)
   t.equal(first.counters!.next, 5)
   // Another head-end, which has reserved values from 0 on, and has never heard the meter.
-  const anew = { from: 0, to: 100, received: -1 }
-  const second = await trial.ask(0, listed, trial.securityOf(0, anew))
+  const again = { from: 0, to: 100, received: -1 }
+  const second = await trial.ask(0, listed, trial.securityOf(0, again))
   isItself(t, 0, second)
   t.ok(second.counters!.next > 5, 'it went on above')
   // Without room above in what is reserved: the ledger must reserve more first.

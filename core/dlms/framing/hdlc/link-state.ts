@@ -20,7 +20,7 @@
  *        ▲      DISC / UA          │ segment / RR    ▲                      │  ▲ RR / I again
  *        │      silence            ▼                 │ last segment         └──┘
  *        │                     RECEIVING ────────────┘
- *        └──────── from any: DISC, silence, an APDU that is too long; SNRM opens anew
+ *        └──────── from any: DISC, silence, an APDU that is too long; SNRM opens again
  */
 import type { ErrorCode } from '../../../base/error-table.ts'
 import type { HdlcAddress } from './address.ts'

@@ -110,7 +110,7 @@ export class HdlcServerLink {
   }
 
   private open({ informationView }: HdlcFrame): void {
-    if (this.current !== 'DISCONNECTED') this.end('OK', 'opened anew')
+    if (this.current !== 'DISCONNECTED') this.end('OK', 'opened again')
     const agreed = agreeParameters(this.options.parameters, readParameters(informationView))
     this.sender.reset(agreed)
     this.receiver.reset(agreed)
@@ -155,7 +155,7 @@ export class HdlcServerLink {
     this.answer(this.isBusy ? 'RNR' : 'RR')
   }
 
-  /** A frame that cannot be taken: the client is told which and why, and must open anew. [ISO/IEC 13239, 5.5.3.4.2] */
+  /** A frame that cannot be taken: the client is told which and why, and must open again. [ISO/IEC 13239, 5.5.3.4.2] */
   private reject(frame: HdlcFrame): void {
     const numbers = (this.receiver.expected << 5) | (frame.isFinal ? 0x10 : 0)
     const reason = frame.kind === 'UNKNOWN' ? 0x01 : 0x04

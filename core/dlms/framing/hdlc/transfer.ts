@@ -70,7 +70,7 @@ export class SegmentSender {
     this.llc = llc
   }
 
-  /** Forgets everything: the link was opened anew. */
+  /** Forgets everything: the link was opened again. */
   reset(parameters: HdlcParameters): void {
     this.queue.length = 0
     this.segmentBytes = parameters.transmitBytesMax
@@ -103,7 +103,7 @@ export class SegmentSender {
     return this.sent > this.acknowledged
   }
 
-  /** Takes the peer's N(R): how many frames it acknowledges anew, or undefined when it can mean none that was sent. */
+  /** Takes the peer's N(R): how many more frames it acknowledges, or undefined when it can mean none that was sent. */
   acknowledge(receiveNumber: number): number | undefined {
     const fresh = (receiveNumber - this.base - this.acknowledged) & 7
     if (fresh > this.everSent - this.acknowledged) return undefined
@@ -219,7 +219,7 @@ export class SegmentGatherer {
     return apdu
   }
 
-  /** The same for frames without numbers: one with an LLC header begins anew, since the end of the one before was lost. */
+  /** The same for frames without numbers: one with an LLC header begins again, since the end of the one before was lost. */
   addUnordered(segmentView: Buffer, isSegmented: boolean): Buffer | undefined | 'TOO_LONG' {
     if (hasLlc(segmentView)) this.reset()
     return this.add(segmentView, isSegmented)
@@ -258,7 +258,7 @@ export class SegmentReceiver {
     this.next = 0
   }
 
-  /** We have sent something: the peer's window opens anew. */
+  /** We have sent something: the peer's window opens again. */
   startTurn(): void {
     this.sinceTurn = 0
   }

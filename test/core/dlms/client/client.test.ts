@@ -409,7 +409,7 @@ t.test('an exception to a service leaves the association usable', (t) => {
   t.end()
 })
 
-t.test('a meter that has forgotten the association is associated with anew, once', (t) => {
+t.test('a meter that has forgotten the association is associated with again, once', (t) => {
   const { client } = started([get(register)])
   t.same(resultsOf(client.receive(hex('c4 01 c1 00 1101'))), [['1101', 0]])
   t.same(client.begin([set(clock, hex('1101'))]), hex(`c1 01 c2 ${clock} 00 1101`))

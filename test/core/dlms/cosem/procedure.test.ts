@@ -366,7 +366,7 @@ t.test('the state was lost: the meter says where to go on', async (t) => {
             state,
             imageOperations(plan, state).map((operation) => carryOut(other, operation)),
           )
-  t.equal(run(other, plan).blocksSent, 16, 'an image that may be another is sent anew')
+  t.equal(run(other, plan).blocksSent, 16, 'an image that may be another is sent again')
   // Verified before: only activated.
   const verified = receiverOf()
   let sent = imageStart

@@ -538,7 +538,7 @@ t.test(
 )
 
 t.test(
-  'a server says something unasked when it is polled, and takes a second question before it has answered the first',
+  'a server sends an unsolicited message when it is polled, and takes a second question before it has answered the first',
   (t) => {
     const wire = new Wire({ parameters: { transmitBytesMax: 10 } })
     wire.connect()
@@ -676,7 +676,7 @@ t.test('a server: several stations and clients on one line, strangers, time', (t
   )
   t.same(say('UI', servers[1], public16, {}, hex('e6e600c2')), ['unconfirmed'])
   t.same(say('UI', hdlcAddress(0x7f, 0x7f), public16, {}, hex('e6e600c2')), ['unconfirmed'])
-  t.same(say('SNRM', servers[1], public16), ['disconnected', 'UA', 'connected'], 'opened anew')
+  t.same(say('SNRM', servers[1], public16), ['disconnected', 'UA', 'connected'], 'opened again')
   t.equal(line.linkCount, 3)
   t.same(say('RR', servers[1], public16, {}, undefined, 600), ['RR 0'])
   t.equal(line.actAtMs, 1_000)

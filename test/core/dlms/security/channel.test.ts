@@ -493,7 +493,7 @@ t.test('keys that come with APDUs', async (t) => {
 
 t.test('counters of keys that come with APDUs, as the profile says', async (t) => {
   const choice = { shape: Shape.GENERAL, protection: 0x30, generalKey: GeneralKey.WRAPPED }
-  // A sender that begins anew with each key.
+  // A sender that begins again with each key.
   const random = seededRandom(9)
   const sendOne = (): Buffer => {
     const counters = { session: new InvocationCounter(1) }

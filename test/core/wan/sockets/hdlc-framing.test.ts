@@ -39,7 +39,7 @@ class Line {
           this.onAnswer(text)
           return true
         },
-        unasked: (device, _client, apduView) =>
+        unsolicited: (device, _client, apduView) =>
           void this.came.push(`${device} by itself: ${apduView.toString('latin1')}`),
         lost: (_device, _client, code) => void this.lost.push(code),
         dropped: () => undefined,

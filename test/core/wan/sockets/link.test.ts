@@ -51,7 +51,7 @@ class Trial {
       retired: nothing,
       closed: nothing,
       lateFrame: nothing,
-      unasked: (_link, from, view) => {
+      unsolicited: (_link, from, view) => {
         this.told.push(Buffer.from(view))
         this.confirm = from.confirm
       },
