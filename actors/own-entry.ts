@@ -2,5 +2,7 @@
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Absolute path: TypeScript in a clone, compiled JavaScript in an installed package, as this file. */
+/**
+ * Absolute path: TypeScript in a clone, compiled JavaScript in an installed package, as this file.
+ */
 export const ownEntry = fileURLToPath(new URL(`main${extname(import.meta.url)}`, import.meta.url))

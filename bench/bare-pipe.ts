@@ -33,7 +33,8 @@ export type BarePipeOptions = {
 
 const options = JSON.parse(process.argv[2] ?? '{}') as BarePipeOptions
 
-// A record: request id length u8, two spare, kind u8, device u32, request id as protobuf; padded to an envelope header.
+// A record: request id length u8, two spare, kind u8, device u32, request id as protobuf; padded to
+// an envelope header.
 const recordBytes = headerBytes
 const idAt = 8
 
@@ -116,7 +117,8 @@ async function commit(): Promise<void> {
   if (afterCommit.length > 0) wantCommit()
 }
 
-// One message, as the ledger has it; deliveries first, so that the consumer finds their end by a count in front.
+// One message, as the ledger has it; deliveries first, so that the consumer finds their end by a
+// count in front.
 async function commitTick(): Promise<void> {
   const parts = [Buffer.allocUnsafe(4), out.take()]
   parts[0]!.writeUInt32BE(parts[1]!.length)
@@ -239,7 +241,8 @@ function submitStream(call: Call): void {
   call.on('data', (message: Buffer) => {
     let count = 0
     for (let at = 0; at < message.length; count++) {
-      // 0a length { 0a length { 0a 10 originator 12 10 target 18 counter } … }: every length below 128.
+      // 0a length { 0a length { 0a 10 originator 12 10 target 18 counter } … }: every length below
+      // 128.
       const end = at + 2 + message[at + 1]!
       const idBytes = message[at + 3]!
       const to = inbound.reserve(recordBytes)

@@ -1,6 +1,6 @@
 /**
- * What an HDLC frame costs: the check sequence against the loop over bits that the standard describes, a frame written and
- * read, and a whole question and answer between both ends of a link.
+ * What an HDLC frame costs: the check sequence against the loop over bits that the standard
+ * describes, a frame written and read, and a whole question and answer between both ends of a link.
  */
 import { checkSequence } from '../core/dlms/framing/hdlc/check-sequence.ts'
 import { encodeFrame, type HdlcHeader } from '../core/dlms/framing/hdlc/frame.ts'

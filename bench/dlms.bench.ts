@@ -1,7 +1,8 @@
 /**
- * What an APDU costs, in the clear and under suite 0 (authenticated and encrypted), as the product makes and takes it: a client
- * with canned answers, a server with canned questions, both with one another over an association that is kept, and the protection
- * alone. Beside what is protected stands node:crypto alone on the same octets: createCipheriv or createDecipheriv with a cached
+ * What an APDU costs, in the clear and under suite 0 (authenticated and encrypted), as the product
+ * makes and takes it: a client with canned answers, a server with canned questions, both with one
+ * another over an association that is kept, and the protection alone. Beside what is protected
+ * stands node:crypto alone on the same octets: createCipheriv or createDecipheriv with a cached
  * key, setAAD, update, final and the tag, and nothing of DLMS. Signatures are P-256.
  */
 import {
@@ -179,7 +180,10 @@ const aad = Buffer.concat([Buffer.of(authenticatedEncrypted), authentication!.co
 const clientVector = Buffer.concat([clientTitle, Buffer.alloc(4)])
 const meterVector = Buffer.concat([meterTitle, Buffer.alloc(4)])
 
-/** A plain APDU and its cipher text, sealed and opened with as little as it can be done with: octets as node:crypto gives them. */
+/**
+ * A plain APDU and its cipher text, sealed and opened with as little as it can be done with: octets
+ * as node:crypto gives them.
+ */
 class Sealed {
   private readonly plain: Buffer
   private readonly vector: Buffer
@@ -222,8 +226,9 @@ const turns = 9
 type Work = { ours: () => number; floor?: (() => number) | undefined; count: number }
 
 /**
- * Measures ours, and its floor when it has one, in turns, and takes the fastest turn of each: a busy machine slows both, but not at
- * the same time. The hash of neither matters: what they give is checked before.
+ * Measures ours, and its floor when it has one, in turns, and takes the fastest turn of each: a
+ * busy machine slows both, but not at the same time. The hash of neither matters: what they give is
+ * checked before.
  */
 function beside({ ours, floor, count }: Work, smoke: boolean): Record<string, number | undefined> {
   const taken: Measurement[] = []
@@ -248,7 +253,10 @@ function bytesOf(taken: readonly Measurement[]): number | undefined {
 
 type Recorder = (label: string, work: Work) => void
 
-/** What the two ends do with the questions and answers of an association, each by itself and together. */
+/**
+ * What the two ends do with the questions and answers of an association, each by itself and
+ * together.
+ */
 function measureEnds(
   record: Recorder,
   isSecured: boolean,

@@ -38,7 +38,9 @@ export type Measurement = {
 }
 
 export type MeasureOptions = {
-  /** Does the work once; what it gives goes into the hash. `index` counts from 0 in every sample. */
+  /**
+   * Does the work once; what it gives goes into the hash. `index` counts from 0 in every sample.
+   */
   op: (index: number) => number | Uint8Array
   /** Operations in one sample. */
   count: number
@@ -76,7 +78,8 @@ export function measure({
   warmed.add(op)
   const allocated: number[] = []
   for (let i = 0; i < rounds; i++) {
-    // It hears of collections while they run; a PerformanceObserver would hear of them after all the samples.
+    // It hears of collections while they run; a PerformanceObserver would hear of them after all
+    // the samples.
     const collections = new GCProfiler()
     collections.start()
     const before = bytesInUse()
@@ -131,8 +134,9 @@ export function median(values: readonly number[]): number {
 export type Copies = { calls: number; bytes: number }
 
 /**
- * Counts octets copied by `Buffer.copy`, `TypedArray.set`, `Buffer.concat`, `Buffer.from` and `slice` of typed arrays while `work` runs. Not to
- * be used while time is taken: the counted calls cost more.
+ * Counts octets copied by `Buffer.copy`, `TypedArray.set`, `Buffer.concat`, `Buffer.from` and
+ * `slice` of typed arrays while `work` runs. Not to be used while time is taken: the counted calls
+ * cost more.
  */
 export function countCopies(work: () => void): Copies {
   const copies: Copies = { calls: 0, bytes: 0 }
@@ -200,15 +204,18 @@ export function countCopies(work: () => void): Copies {
 }
 
 /**
- * Flushes that the disk under `folder` has completed since it was attached, whoever asked for them; undefined where the kernel does not count
- * them: not Linux, a kernel before 5.5, a file system without a disk of its own.
+ * Flushes that the disk under `folder` has completed since it was attached, whoever asked for them;
+ * undefined where the kernel does not count them: not Linux, a kernel before 5.5, a file system
+ * without a disk of its own.
  *
- * @source the kernel's Documentation/admin-guide/iostats: major, minor, name, then field 16 is flush requests completed
+ * @source the kernel's Documentation/admin-guide/iostats: major, minor, name, then field 16 is
+ * flush requests completed
  */
 export function flushesOf(folder: string): number | undefined {
   try {
     const { dev } = statSync(folder, { bigint: true })
-    // As the kernel packs them for user space: the low 8 bits of the minor, 12 of the major, the rest of the minor.
+    // As the kernel packs them for user space: the low 8 bits of the minor, 12 of the major, the
+    // rest of the minor.
     const major = Number((dev >> 8n) & 0xfffn)
     const minor = Number((dev & 0xffn) | ((dev >> 12n) & 0xfff00n))
     for (const line of readFileSync('/proc/diskstats', 'utf8').split('\n')) {

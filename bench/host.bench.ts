@@ -1,6 +1,7 @@
 /**
- * The host of partitions: how many messages one core decides, folds and commits; what a registered device costs, asleep and awake; what
- * waking one costs; and how many wakes a second can come due. Three parts, each with something to hold it against in the same run.
+ * The host of partitions: how many messages one core decides, folds and commits; what a registered
+ * device costs, asleep and awake; what waking one costs; and how many wakes a second can come due.
+ * Three parts, each with something to hold it against in the same run.
  */
 import type { BenchOptions } from './harness.ts'
 import { Estate } from './estate/estate.ts'

@@ -1,7 +1,8 @@
 /**
- * One host against two that share the partitions, over the same ledger: requests a second from a gateway's frame to the acknowledgement, and whose
- * CPU they took. On a machine with few CPUs, hosts, nats-server and the client take it from one another: the figures of CPU say what would be the
- * ceiling of each on cores of its own.
+ * One host against two that share the partitions, over the same ledger: requests a second from a
+ * gateway's frame to the acknowledgement, and whose CPU they took. On a machine with few CPUs,
+ * hosts, nats-server and the client take it from one another: the figures of CPU say what would be
+ * the ceiling of each on cores of its own.
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { Kind } from '../core/envelope/layout.ts'

@@ -1,8 +1,9 @@
 /**
- * The ledger alone, on a real nats-server that flushes every write: what group commit gives, as the host does it (one fenced
- * message in flight, in which stand the frames of a tick), over one publish an envelope; what the same frames take as an atomic
- * batch (decision 0005); how fast a log is replayed; and what renewing leases on disk would cost (decision 0002). Then the same ticks on a
- * cluster of three, each of which flushes.
+ * The ledger alone, on a real nats-server that flushes every write: what group commit gives, as the
+ * host does it (one fenced message in flight, in which stand the frames of a tick), over one
+ * publish an envelope; what the same frames take as an atomic batch (decision 0005); how fast a log
+ * is replayed; and what renewing leases on disk would cost (decision 0002). Then the same ticks on
+ * a cluster of three, each of which flushes.
  */
 import { jetstream } from '@nats-io/jetstream'
 import { readEui64, parseEui64 } from '../core/base/eui64.ts'
@@ -31,7 +32,10 @@ type Latency = { p50Ms: number; p99Ms: number }
 
 const frame = Buffer.alloc(envelopeBytes * envelopesPerFrame, 1)
 
-/** A tick of the host: frames of all partitions and one of deliveries, in one message behind a fence, which stands still here. */
+/**
+ * A tick of the host: frames of all partitions and one of deliveries, in one message behind a
+ * fence, which stands still here.
+ */
 function tickOf(fence: number): LedgerEntry[] {
   const facts = Array.from({ length: partitionCount }, (_, partition) => ({ partition, frame }))
   const data = writeTickMessage(facts, [
@@ -41,7 +45,10 @@ function tickOf(fence: number): LedgerEntry[] {
   return [{ subject: tickSubject('bench'), data, expect }]
 }
 
-/** The same as an atomic batch: frames of `count - 1` partitions behind their fences and one of deliveries. */
+/**
+ * The same as an atomic batch: frames of `count - 1` partitions behind their fences and one of
+ * deliveries.
+ */
 function batchOf(count: number, fences: readonly number[]): LedgerEntry[] {
   const logs = Array.from({ length: count - 1 }, (_, partition) => ({
     subject: `log.${partition}`,

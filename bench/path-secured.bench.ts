@@ -1,6 +1,7 @@
 /**
- * The same way as bench/path, with every meter under suite 0 (GMAC, authenticated and encrypted), beside the same meters in the clear. Both
- * run in one go and take turns, so that a busy machine hurts both. SRV 4.1.1; one request in flight for each device.
+ * The same way as bench/path, with every meter under suite 0 (GMAC, authenticated and encrypted),
+ * beside the same meters in the clear. Both run in one go and take turns, so that a busy machine
+ * hurts both. SRV 4.1.1; one request in flight for each device.
  */
 import { median, type BenchOptions } from './harness.ts'
 import type { ClientFigures } from './path/client.ts'

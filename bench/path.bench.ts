@@ -1,7 +1,8 @@
 /**
- * The whole way of one message, party → gateway → ledger → meter over TCP → ledger → party, every write flushed to disk,
- * beside the bare pipe, which makes the same hops and writes with no logic. Both run in one go and take turns, so that a
- * busy machine hurts both. SRV 4.1.1; one request in flight for each device.
+ * The whole way of one message, party → gateway → ledger → meter over TCP → ledger → party, every
+ * write flushed to disk, beside the bare pipe, which makes the same hops and writes with no logic.
+ * Both run in one go and take turns, so that a busy machine hurts both. SRV 4.1.1; one request in
+ * flight for each device.
  */
 import { median, type BenchOptions } from './harness.ts'
 import type { ClientCommand, ClientFigures } from './path/client.ts'
@@ -25,7 +26,8 @@ const full: Plan = {
   rounds: 3,
   warmSeconds: 1,
   seconds: 2.5,
-  // The first is the one that is reported: as many as the design's own measurement of the bare pipe had.
+  // The first is the one that is reported: as many as the design's own measurement of the bare pipe
+  // had.
   inFlight: [400, 2_000],
 }
 const smallest: Plan = { meters: 40, rounds: 1, warmSeconds: 0.05, seconds: 0.25, inFlight: [20] }

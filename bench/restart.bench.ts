@@ -1,6 +1,7 @@
 /**
- * A host that was killed with requests under way: how long until it serves again, and until all that was pending is on its way once more; how
- * fast it folds the whole ledger when its store is lost, against reading the same ledger and doing nothing with it.
+ * A host that was killed with requests under way: how long until it serves again, and until all
+ * that was pending is on its way once more; how fast it folds the whole ledger when its store is
+ * lost, against reading the same ledger and doing nothing with it.
  */
 import { rm } from 'node:fs/promises'
 import { readTickMessage } from '../core/envelope/tick-message.ts'

@@ -1,6 +1,7 @@
 /**
- * Runs the benches: `npm run bench -- [NAME] [--json] [--smoke] [--seed N] [--devices N]`. Without a name all of them, one after
- * another. Progress goes to stderr; stdout has the figures, with --json as one object and nothing else.
+ * Runs the benches: `npm run bench -- [NAME] [--json] [--smoke] [--seed N] [--devices N]`. Without
+ * a name all of them, one after another. Progress goes to stderr; stdout has the figures, with
+ * --json as one object and nothing else.
  */
 import { readdir } from 'node:fs/promises'
 import { parseArgs } from 'node:util'

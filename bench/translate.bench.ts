@@ -1,11 +1,13 @@
 /**
- * What translation costs a message: a request from protobuf wire through an envelope in a frame to APDU-ready operations,
- * and the meter's A-XDR results through a RESPONSE envelope in a frame to Delivery protobuf. Three ways do the same work
- * on the same octets and must give the same delivery:
+ * What translation costs a message: a request from protobuf wire through an envelope in a frame to
+ * APDU-ready operations, and the meter's A-XDR results through a RESPONSE envelope in a frame to
+ * Delivery protobuf. Three ways do the same work on the same octets and must give the same
+ * delivery:
  *   busbar    scan where it stands, one gather-write, constant operations, A-XDR straight to protobuf
  *   msgpack   ts-proto decode → object → msgpackr pack → unpack → operations … value tree → object → pack → unpack → ts-proto encode
  *   json      the same through JSON text
- * The naive ways use the same catalogue, the same finished operations and the same A-XDR tree codec: only the handing on differs.
+ * The naive ways use the same catalogue, the same finished operations and the same A-XDR tree
+ * codec: only the handing on differs.
  */
 import { Packr } from 'msgpackr'
 import { emptyBytes } from '../core/base/bytes.ts'
@@ -49,8 +51,8 @@ const halfHourMs = 1_800_000
 const ok = errorId('OK')
 
 /**
- * One kind of message: a batch as a party sends it, and what the meter answers each request. `work` is how many times as
- * much work one is as a register read.
+ * One kind of message: a batch as a party sends it, and what the meter answers each request. `work`
+ * is how many times as much work one is as a register read.
  */
 type Sample = { label: string; wire: Buffer; results: CosemResult[]; batch: number; work: number }
 
@@ -385,7 +387,8 @@ const naiveOperations = new Map<string, readonly CosemOperation[]>(
   }),
 )
 
-// Copies that one use of `way` makes out of the received octets, through the methods of typed arrays.
+// Copies that one use of `way` makes out of the received octets, through the methods of typed
+// arrays.
 function countReceivedCopies(way: Way, sample: Sample): number {
   const { set } = Uint8Array.prototype
   const { copy } = Buffer.prototype

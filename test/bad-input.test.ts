@@ -1,9 +1,11 @@
 /**
- * Everything that the outside can do to Busbar, done to a whole deployment of real processes through its real doors, as the
- * hostile would: callers without manners, requests that make no sense, octets that are none of ours, rubbish on the bus,
- * receivers that do not read, clients that vanish, and meters that lie. Each time: the named code with a sentence that says
- * what to do, whoever behaves is served meanwhile, what was accepted ends exactly once, and the broker goes on, saying nothing
- * of readings or secrets. The meters' misdeeds take their time-outs, so they are begun first and looked at last.
+ * Everything that the outside can do to Busbar, done to a whole deployment of real processes
+ * through its real doors, as the hostile would: callers without manners, requests that make no
+ * sense, octets that are none of ours, rubbish on the bus, receivers that do not read, clients that
+ * vanish, and meters that lie. Each time: the named code with a sentence that says what to do,
+ * whoever behaves is served meanwhile, what was accepted ends exactly once, and the broker goes on,
+ * saying nothing of readings or secrets. The meters' misdeeds take their time-outs, so they are
+ * begun first and looked at last.
  */
 import t, { type Test } from 'tap'
 import { readFileSync } from 'node:fs'
@@ -51,7 +53,10 @@ await deployment.start(50)
 const { grpc, http: web, ops } = deployment.listening
 const brokerProcess = deployment.broker!.process
 
-/** Meters with faults stand each behind a listener of their own; the last listener is for those who behave. */
+/**
+ * Meters with faults stand each behind a listener of their own; the last listener is for those who
+ * behave.
+ */
 const esme = (listener: number, nth = 0): string =>
   esmeIndexes(listener).map((index) => deployment.devices[index]!.eui64)[nth]!
 const esmeIndexes = (listener: number): number[] =>
@@ -670,7 +675,8 @@ t.test('rubbish on the bus, from somebody who has the credentials', async (t) =>
     nats.publish(subject, frame, { reply: 'nobody' })
     nats.publish('busbar.alive.x', frame)
   }
-  // A body that is none for its variant: accepted on the word of a gateway of ours, then put aside; its party is told.
+  // A body that is none for its variant: accepted on the word of a gateway of ours, then put aside;
+  // its party is told.
   const poison = envelopeOf({
     device,
     counter: ++counter,

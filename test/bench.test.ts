@@ -1,4 +1,7 @@
-/** Every bench in its smoke mode, the harness, and the octets that the bare pipe pretends to exchange. */
+/**
+ * Every bench in its smoke mode, the harness, and the octets that the bare pipe pretends to
+ * exchange.
+ */
 import { spawn } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'

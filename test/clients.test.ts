@@ -1,6 +1,7 @@
 /**
- * Clients in other languages against a real broker: what the contract says is enough to write one. A client whose
- * language or libraries are not on this machine is skipped, and the skip says what is missing.
+ * Clients in other languages against a real broker: what the contract says is enough to write one.
+ * A client whose language or libraries are not on this machine is skipped, and the skip says what
+ * is missing.
  */
 import { execFile } from 'node:child_process'
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -76,7 +77,10 @@ t.test('Python over gRPC', async (t) => {
   checkStory(t, result, 'request_id.target')
 })
 
-/** Why the Go client cannot be built here, or undefined. Nothing is fetched: modules come from the cache of Go. */
+/**
+ * Why the Go client cannot be built here, or undefined. Nothing is fetched: modules come from the
+ * cache of Go.
+ */
 async function goFault(folder: string, env: Environment): Promise<string | undefined> {
   for (const command of ['go', 'protoc-gen-go', 'protoc-gen-go-grpc']) {
     const { isGood } = await run(command, [command === 'go' ? 'version' : '--version'])

@@ -1,7 +1,8 @@
 /**
- * The way of one message, hop by hop, with the real parts and no sockets. Read it from top to bottom: it is the shortest way to
- * learn what Busbar does and where. The numbers are the stations of the design; the same way over real processes, with kill -9 in
- * the middle, is walked in test/restart.test.ts.
+ * The way of one message, hop by hop, with the real parts and no sockets. Read it from top to
+ * bottom: it is the shortest way to learn what Busbar does and where. The numbers are the stations
+ * of the design; the same way over real processes, with kill -9 in the middle, is walked in
+ * test/restart.test.ts.
  */
 import t from 'tap'
 import { decide, evolve } from '../actors/device/actor.ts'
@@ -70,8 +71,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
     ).finish(),
   )
 
-  // 2. Who is it (one door for identity), and may this role ask for this variant in this shape? The bytes are scanned where
-  //    they lie: no object is built.
+  // 2. Who is it (one door for identity), and may this role ask for this variant in this shape? The
+  //    bytes are scanned where they lie: no object is built.
   const party = identify(supplierText, demoParties())
   if (typeof party === 'string') throw new Error(party)
   const scan = new RequestScan()
@@ -81,7 +82,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   t.equal(checkBody(row, received, scan, now), undefined, 'which take no body')
   t.equal(row.name, 'Read Instantaneous Import Registers')
 
-  // 3. It becomes an envelope: a fixed header, and the body as it came in, copied once into the frame for its partition's owner.
+  // 3. It becomes an envelope: a fixed header, and the body as it came in, copied once into the
+  //    frame for its partition's owner.
   const bodyView = received.subarray(scan.bodyStart, scan.bodyEnd)
   const toHost = new FrameWriter()
   const at = toHost.reserve(headerBytes + bodyView.length)
@@ -108,10 +110,12 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   )
   const partition = partitionAt(target, 0, 16)
 
-  // 4. One NATS request takes the frame to the host that owns the partition (core/bus; here it is simply handed over).
+  // 4. One NATS request takes the frame to the host that owns the partition (core/bus; here it is
+  //    simply handed over).
   const frame = toHost.take()
 
-  // 5. The device's actor decides. Pure: facts (what has happened), deliveries and effects (what is wanted).
+  // 5. The device's actor decides. Pure: facts (what has happened), deliveries and effects (what is
+  //    wanted).
   const device = readEui64(target)
   const state = emptyState()
   const step = (message: DeviceMessage): DeviceOutbox => {
@@ -129,8 +133,9 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const accepted = step({ type: 'ARRIVED', buffer: frame, at: 0, replyTo: undefined })
   t.equal(accepted.facts[0]?.type, 'REQUEST_ACCEPTED')
 
-  // 6. Group commit: the facts of all partitions of the tick, each partition's chained by hash, in one message that is refused when
-  //    anything but the host's last tick is last on its subject: whoever takes a partition from it writes there.
+  // 6. Group commit: the facts of all partitions of the tick, each partition's chained by hash, in
+  //    one message that is refused when anything but the host's last tick is last on its subject:
+  //    whoever takes a partition from it writes there.
   const subject = tickSubject('host')
   const facts = new FrameWriter()
   facts.reserve(chainLinkBytes)
@@ -148,7 +153,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const acknowledgement = accepted.effects.find((effect) => effect.type === 'ACKNOWLEDGE')
   t.equal(acknowledgement?.outcome, errorId('REQUEST_ACCEPTED'))
 
-  // 8. It is the request's turn: the body becomes COSEM operations, and these an APDU. Nothing of the actor knows of either.
+  // 8. It is the request's turn: the body becomes COSEM operations, and these an APDU. Nothing of
+  //    the actor knows of either.
   const send = step(next).effects.find((effect): effect is Send => effect.type === 'SEND')!
   const operations = commandOf(row, send.request.bodyBytes, clock.now(), send.record.type)
   const client = new DlmsClient({})
@@ -156,7 +162,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
 
   const population = { seed: 1, gasShare: 0, gasProxyShare: 0, solarShare: 0, secretShare: 0 }
 
-  // 9. and 10. The WAN: wrapper frames over TCP (core/wan; here from hand to hand). The first APDU asks for an association, the next
+  // 9. and 10. The WAN: wrapper frames over TCP (core/wan; here from hand to hand). The first APDU
+  //    asks for an association, the next
   //     for all registers at once. The meter runs the other role of the same codec.
   const meter = new DlmsServer({ objects: new Meter({ population, clock }, 1) })
   const overWan = (apdu: Buffer, from: number, to: number): Buffer => {
@@ -172,7 +179,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
     else if ('results' in outcome) results = outcome.results
   }
 
-  // 11. The answer becomes a ResponseBody, once; the actor matches it to what was on its way and decides who gets it.
+  // 11. The answer becomes a ResponseBody, once; the actor matches it to what was on its way and
+  //    decides who gets it.
   const { outcome, bodyBytes } = answerOf(row, operations, results!)
   const { request } = send
   const ended = step({
@@ -198,7 +206,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   ])
   t.equal(committedNext.refused, undefined, 'on disk')
 
-  // 13. The output gateway follows the ticks, sorted by party, and streams deliveries as protobuf; the party acknowledges by delivery id.
+  // 13. The output gateway follows the ticks, sorted by party, and streams deliveries as protobuf;
+  //    the party acknowledges by delivery id.
   const feed = new PartyFeed({ ledger, log: silentLog })
   await feed.start()
   const stored = (await feed.lastOf(party.id, 1))!
@@ -218,7 +227,8 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   )
   t.equal(reading?.unit, 30)
 
-  // 14. The ledger is the truth: views read it, and whoever takes the partition over folds it into the same state.
+  // 14. The ledger is the truth: views read it, and whoever takes the partition over folds it into
+  //    the same state.
   const again = emptyState()
   for (const frameView of [logged, loggedNext]) {
     forEachEnvelope(frameView, chainLinkBytes, (factAt) => {

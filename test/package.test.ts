@@ -1,7 +1,7 @@
 /**
- * The packages as their users have them: packed, installed from the tarball into empty projects on two
- * versions of Node, then every command and door used there. Node 22 comes from the registry; without
- * a registry and its cache nothing can be installed, and that is said instead.
+ * The packages as their users have them: packed, installed from the tarball into empty projects on
+ * two versions of Node, then every command and door used there. Node 22 comes from the registry;
+ * without a registry and its cache nothing can be installed, and that is said instead.
  */
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

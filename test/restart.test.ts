@@ -1,6 +1,7 @@
 /**
- * The whole of Busbar as real processes, with kill -9 in the middle of load: of the broker, of nats-server, of the meters.
- * Whatever was acknowledged ends exactly once, and what is delivered twice bears the same delivery id.
+ * The whole of Busbar as real processes, with kill -9 in the middle of load: of the broker, of
+ * nats-server, of the meters. Whatever was acknowledged ends exactly once, and what is delivered
+ * twice bears the same delivery id.
  */
 import t from 'tap'
 import { Deployment } from './support/deployment.ts'

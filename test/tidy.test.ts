@@ -1,6 +1,7 @@
 /**
- * The rules of the house that no other tool checks, each with what to do instead: who may import whom (DESIGN.md section
- * 6), names, sizes, and what must not stand in a file. Reads files only; lint and types are `npm run check`'s.
+ * The rules of the house that no other tool checks, each with what to do instead: who may import
+ * whom (DESIGN.md section 6), names, sizes, and what must not stand in a file. Reads files only;
+ * lint and types are `npm run check`'s.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, extname, join, normalize, relative } from 'node:path'
@@ -31,7 +32,10 @@ const isGenerated = (path: string): boolean => path.startsWith('proto/gen/')
 const sources = files.filter(({ path }) => /\.(ts|mjs)$/.test(path) && !isGenerated(path))
 const self = 'test/tidy.test.ts'
 
-/** The files are read once and asked many things; this one names what it looks for, so some rules leave it out. */
+/**
+ * The files are read once and asked many things; this one names what it looks for, so some rules
+ * leave it out.
+ */
 function offenders(
   among: readonly SourceFile[],
   isWrong: (file: SourceFile) => string | false,
@@ -141,7 +145,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   proto: ['proto/gen'],
 }
 
-/** `core/wan/sockets/socket-wan.ts` → `core/wan`; `core/ports/sim/wan.ts` → `core/ports`; `actors/main.ts` → `actors`. */
+/**
+ * `core/wan/sockets/socket-wan.ts` → `core/wan`; `core/ports/sim/wan.ts` → `core/ports`;
+ * `actors/main.ts` → `actors`.
+ */
 function folderOf(path: string): string {
   const parts = path.split('/').slice(0, -1)
   return parts.slice(0, 2).join('/')
@@ -215,7 +222,8 @@ t.test(
     const wrong = sources
       .filter(({ path }) => pure.includes(folderOf(path)))
       .flatMap((file) => {
-        // A hash is a function of its input; codecs may have it, actors get it done. Keys are for core/crypto/crypto.ts alone.
+        // A hash is a function of its input; codecs may have it, actors get it done. Keys are for
+        // core/crypto/crypto.ts alone.
         const isCodec = ![...actorKinds, 'core/base', 'core/dlms'].includes(folderOf(file.path))
         return importsOf(file)
           .filter(
@@ -248,6 +256,37 @@ t.test('a source file has at most 500 lines, a test file 900: split it by noun',
     [],
   )
 })
+
+t.test(
+  'a line of a comment has at most 100 columns; pictures and tables may be wider',
+  async (t) => {
+    // Wrapped, these would have more lines than a file may: to be split first.
+    const tooLong = new Set([
+      'actors/device/actor.ts',
+      'actors/runtime/host/host.ts',
+      'actors/runtime/host/owned-partitions.ts',
+      'actors/runtime/partition/partition.ts',
+      'core/base/limits.ts',
+      'core/dlms/client/client.ts',
+      'core/dlms/explain.ts',
+      'core/wan/sockets/link.ts',
+    ])
+    const comment = /^\s*(\/\*\*?|\*|\/\/) ?(.*)$/
+    const isPicture = (text: string): boolean => /^( {2}|[-*•|[@])|[─│┌┐└┘├┤▶◀▲▼]| {3}\S/.test(text)
+    t.same(
+      offenders(sources, ({ path, text }) => {
+        if (tooLong.has(path)) return false
+        const index = text.split('\n').findIndex((line) => {
+          const [, , content] = comment.exec(line) ?? []
+          return line.length > 100 && content !== undefined && !isPicture(content)
+        })
+        return index >= 0 && `line ${index + 1}`
+      }),
+      [],
+      'wrap it',
+    )
+  },
+)
 
 t.test('a file is named for its noun, in kebab-case', async (t) => {
   const banned = /(^|-)(utils?|helpers?|common|misc|managers?|data|info|handle|stuff|lib)$/

@@ -1,6 +1,7 @@
 /**
- * The composition root: one broker process, started role by role (nats, ledger, wan, host, gateway, views, operators' door;
- * a file each). Everything else is told what it needs; this folder alone knows who everybody is.
+ * The composition root: one broker process, started role by role (nats, ledger, wan, host, gateway,
+ * views, operators' door; a file each). Everything else is told what it needs; this folder alone
+ * knows who everybody is.
  */
 import { join } from 'node:path'
 import type { Parties } from '../../core/access/parties.ts'
@@ -45,8 +46,9 @@ export type Broker = {
   /** Where its nats-server listens. */
   readonly nats: string
   /**
-   * Settles, with why, when it cannot go on: the embedded nats-server has been given up, a follower of the ledger or the
-   * host's pipeline has ended. It must be closed then, and the process ended: a supervisor starts it again.
+   * Settles, with why, when it cannot go on: the embedded nats-server has been given up, a follower
+   * of the ledger or the host's pipeline has ended. It must be closed then, and the process ended:
+   * a supervisor starts it again.
    */
   readonly failed: Promise<string>
   /** Adds devices to the inventory, or replaces their records. At most 1,000 at a time. */
@@ -65,7 +67,9 @@ export type BrokerParts = {
   readonly parties?: Parties
   /** Path of the nats-server to embed; found or obtained when left out. */
   readonly natsServer?: string
-  /** Secrets that workers get in their environment, because this process has them from elsewhere. */
+  /**
+   * Secrets that workers get in their environment, because this process has them from elsewhere.
+   */
   readonly workerEnv?: Readonly<Record<string, string>>
   /**
    * The operator gives up the ledger that the data directory knows, for the one found or a new one.

@@ -1,4 +1,6 @@
-/** The operators' door for RequestCounters of devices: GET and DELETE /v1/devices/{eui64}/counters. */
+/**
+ * The operators' door for RequestCounters of devices: GET and DELETE /v1/devices/{eui64}/counters.
+ */
 import type { FastifyInstance } from 'fastify'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'

@@ -1,4 +1,7 @@
-/** The role gateway: the doors for parties, over gRPC and HTTP, and the feed of deliveries behind them. */
+/**
+ * The role gateway: the doors for parties, over gRPC and HTTP, and the feed of deliveries behind
+ * them.
+ */
 import type { Parties } from '../../core/access/parties.ts'
 import { Gateway } from '../../core/gateway/gateway.ts'
 import { PartyFeed } from '../../core/ledger/party-feed.ts'

@@ -1,4 +1,7 @@
-/** The ledger of a broker and what stands beside it in its nats-server: cursors, snapshots, bus, owners of partitions. */
+/**
+ * The ledger of a broker and what stands beside it in its nats-server: cursors, snapshots, bus,
+ * owners of partitions.
+ */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { NatsBus } from '../../core/bus/nats-bus.ts'
 import { Owners } from '../../core/bus/owners.ts'

@@ -1,4 +1,7 @@
-/** The operators' door: inventory, counters and views over HTTP, metrics, and whether this process is ready. */
+/**
+ * The operators' door: inventory, counters and views over HTTP, metrics, and whether this process
+ * is ready.
+ */
 import type { DeviceEntry } from '../../core/inventory/device-record.ts'
 import { startOpsServer, type OpsServer } from '../../core/ops/server.ts'
 import type { LocalStores } from '../../core/store/local-stores.ts'

@@ -1,7 +1,8 @@
 /**
- * Whether a process may be sent work, honestly: its ledger answers and has room, the partitions that are its own are served, every
- * partition has an owner that lives, and deliveries follow the ledger closely. Asked by probes (`GET /health/ready`), so what
- * must be asked of a server is asked beside them, by the clock.
+ * Whether a process may be sent work, honestly: its ledger answers and has room, the partitions
+ * that are its own are served, every partition has an owner that lives, and deliveries follow the
+ * ledger closely. Asked by probes (`GET /health/ready`), so what must be asked of a server is asked
+ * beside them, by the clock.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -96,7 +97,8 @@ type Partitions = {
 }
 
 /**
- * Why some partition is not served, or undefined. `served` are those of this host, `hostId`; without the role host leave both out.
+ * Why some partition is not served, or undefined. `served` are those of this host, `hostId`;
+ * without the role host leave both out.
  */
 export function partitionTrouble(
   owners: Partitions,

@@ -1,8 +1,10 @@
 /**
- * Tells the devices' actors what the inventory says of them, and what operators want done with their keys: the same way that requests take,
- * from the operator's side. Registering a device again with the same record changes nothing; with another, the record is replaced.
+ * Tells the devices' actors what the inventory says of them, and what operators want done with
+ * their keys: the same way that requests take, from the operator's side. Registering a device again
+ * with the same record changes nothing; with another, the record is replaced.
  *
- * This is the door at which keys and secrets are sealed: nothing behind it sees them in the clear but exchanges.
+ * This is the door at which keys and secrets are sealed: nothing behind it sees them in the clear
+ * but exchanges.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
@@ -79,7 +81,10 @@ function sealedRecordOf({ key, record, keys }: DeviceEntry, vault: KeyVault): De
 
 export type ReplacementResult = { started: number; refused: RegistrationResult['refused'] }
 
-/** Settles when each device has new keys on disk, which are on their way to it from then on, or has refused. */
+/**
+ * Settles when each device has new keys on disk, which are on their way to it from then on, or has
+ * refused.
+ */
 export async function replaceKeys(
   devices: readonly Eui64[],
   ports: RegistrationPorts,
@@ -95,8 +100,9 @@ export async function replaceKeys(
 export type AcceptanceResult = { accepted: number; refused: RegistrationResult['refused'] }
 
 /**
- * Settles when the counter of each device is accepted as it is now, as a fact on the ledger: answers with a counter below the last one are
- * taken again, once. `next` is the lowest counter that Busbar sends with from then on; without it, the next one that was never reserved.
+ * Settles when the counter of each device is accepted as it is now, as a fact on the ledger:
+ * answers with a counter below the last one are taken again, once. `next` is the lowest counter
+ * that Busbar sends with from then on; without it, the next one that was never reserved.
  */
 export async function acceptCounters(
   devices: readonly Eui64[],
@@ -146,7 +152,8 @@ export async function countersOf(
 }
 
 /**
- * Sets highest counter and floor of `party` at `device` to `to`, 0 for none; `by` says who wants it, and stands in the ledger.
+ * Sets highest counter and floor of `party` at `device` to `to`, 0 for none; `by` says who wants
+ * it, and stands in the ledger.
  * @throws BrokerError DEVICE_UNKNOWN, COUNTERS_PARTY_UNKNOWN, VIEW_QUERY_INVALID
  */
 export async function resetCounters(

@@ -1,4 +1,6 @@
-/** The way to devices: connections of this process, those of other processes over the bus, or both. */
+/**
+ * The way to devices: connections of this process, those of other processes over the bus, or both.
+ */
 import { formatHostPort } from '../../core/base/host-port.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { openDialInNames } from '../../core/ops/dial-in-names.ts'
@@ -15,7 +17,10 @@ export type WanParts = { bus: Bus; owners: OwnerDirectory; keys: KeyVault }
 /** The way to devices, why there is none now, and where they come from by themselves. */
 export type WanWay = { wan: Wan; trouble: () => string | undefined; dialIn: string }
 
-/** The role wan has connections of its own, for itself and for others; a host without it uses those of other processes. */
+/**
+ * The role wan has connections of its own, for itself and for others; a host without it uses those
+ * of other processes.
+ */
 export async function startWan(
   context: StartContext,
   { bus, owners, keys }: WanParts,

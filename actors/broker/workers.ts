@@ -1,6 +1,7 @@
 /**
- * The further processes of one `busbar serve --workers`: each a host with its own connections to devices, over the same NATS, in a folder of the
- * data directory, started again when it dies. What a dead one served is taken over by the others meanwhile.
+ * The further processes of one `busbar serve --workers`: each a host with its own connections to
+ * devices, over the same NATS, in a folder of the data directory, started again when it dies. What
+ * a dead one served is taken over by the others meanwhile.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -40,7 +41,10 @@ export function startWorkers(
 export const workerCountOf = ({ workerCount }: BrokerConfig): number =>
   workerCount < 0 ? availableParallelism() - 1 : workerCount
 
-/** Of ours, without settings of Busbar: a worker gets its own, below. A key that is in no file must be inherited. */
+/**
+ * Of ours, without settings of Busbar: a worker gets its own, below. A key that is in no file must
+ * be inherited.
+ */
 function environmentFor(config: BrokerConfig): NodeJS.ProcessEnv {
   const kept = config.keyEncryption.kind === 'given' ? settings.keyEncryptionKey.env : undefined
   return {

@@ -1,6 +1,6 @@
 /**
- * Takes requests to devices: body → COSEM operations → WAN → results → response body. At most one exchange of a device
- * at a time, also across a reload of its partition.
+ * Takes requests to devices: body → COSEM operations → WAN → results → response body. At most one
+ * exchange of a device at a time, also across a reload of its partition.
  */
 import { asBuffer, emptyBytes } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
@@ -57,8 +57,9 @@ export class Exchanges {
   }
 
   /**
-   * Sends what `sending` has; `onAnswered` is called once, at any later time. While another one of the device is on its way (sent before its
-   * partition was reloaded) nothing is sent, and `onFree` is called when that has come back.
+   * Sends what `sending` has; `onAnswered` is called once, at any later time. While another one of
+   * the device is on its way (sent before its partition was reloaded) nothing is sent, and `onFree`
+   * is called when that has come back.
    */
   start(device: Eui64, sending: Sending, onAnswered: OnAnswered, onFree: () => void): void {
     const present = this.underway.get(device)

@@ -1,6 +1,7 @@
 /**
- * What a host does with keys besides exchanges: makes new ones when an actor wants them, and goes through the devices of its partitions
- * beside its work, so that keys that were sealed under an older key-encryption key are sealed again, and operators are told how many there are.
+ * What a host does with keys besides exchanges: makes new ones when an actor wants them, and goes
+ * through the devices of its partitions beside its work, so that keys that were sealed under an
+ * older key-encryption key are sealed again, and operators are told how many there are.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../core/base/error-table.ts'
@@ -44,7 +45,10 @@ type Swept = { atMs: number; sequence: number; kekName: string }
 
 export class KeyWork {
   private readonly ports: KeyWorkPorts
-  /** When each partition was last gone through, elapsed time, as of which tick, and for which key-encryption key. */
+  /**
+   * When each partition was last gone through, elapsed time, as of which tick, and for which
+   * key-encryption key.
+   */
   private readonly swept = new WeakMap<StoredPartition, Swept>()
   private sweep: Sweep | undefined
   private lookedAtMs = -Infinity

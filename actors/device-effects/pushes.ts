@@ -1,6 +1,7 @@
 /**
- * Opens unsolicited messages of devices: with the keys that they have, or may have, as far as that is ciphered; asks whether it is protected as the
- * record wants it; and translates it for parties. Keeps nothing. Whether its counter was used before is the actor's to say.
+ * Opens unsolicited messages of devices: with the keys that they have, or may have, as far as that
+ * is ciphered; asks whether it is protected as the record wants it; and translates it for parties.
+ * Keeps nothing. Whether its counter was used before is the actor's to say.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
@@ -60,7 +61,8 @@ export function openPush(device: Eui64, effect: OpenPush, { keys, log }: PushPor
       ? decipher(device, effect, profile, keys)
       : asOpened(effect)
     const asked = security?.protection ?? 0
-    // Its profile lets it push in the clear, which nobody takes for more; but not ciphered with no tag, where a device signs with one.
+    // Its profile lets it push in the clear, which nobody takes for more; but not ciphered with no
+    // tag, where a device signs with one.
     const wanted = !profile.clearPushes ? asked : protection === 0 ? 0 : asked & authenticated
     if ((protection & wanted) !== wanted) throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT')
     const { bodies, dropped } = bodiesOf(apduView, {
@@ -114,7 +116,9 @@ function isCiphered([tag]: Buffer): boolean {
   return tag !== undefined && (shapeOfTag(tag) !== Shape.PLAIN || tag === GeneralTag.SIGNING)
 }
 
-/** In the clear, or as an association has opened it, under a key that the device may have no more. */
+/**
+ * In the clear, or as an association has opened it, under a key that the device may have no more.
+ */
 function asOpened({ push, keys }: OpenPush): Opened {
   const { protection, counter, apduBytes } = push
   const isCounted = counter !== undefined && (protection & authenticated) !== 0
@@ -123,7 +127,9 @@ function asOpened({ push, keys }: OpenPush): Opened {
   return { apduView: apduBytes, protection, opened }
 }
 
-/** Under the first set of keys that opens it. @throws BrokerError what the first set had against it */
+/**
+ * Under the first set of keys that opens it. @throws BrokerError what the first set had against it
+ */
 function decipher(
   device: Eui64,
   { push, record, keys }: OpenPush,
@@ -137,7 +143,8 @@ function decipher(
       const channel = channelFor(device, security!, profile, { ...set, vault }, push.apduBytes)
       const apduView = channel.unprotect(push.apduBytes)
       const { protection, unicastCounter: counter } = channel.received
-      // A signature alone counts nothing, and a counter that nobody has signed would shut out those that follow.
+      // A signature alone counts nothing, and a counter that nobody has signed would shut out those
+      // that follow.
       const isCounted = counter >= 0 && (protection & authenticated) !== 0
       const opened = isCounted ? { number: set.number, counter } : undefined
       return { apduView, protection, opened }
@@ -150,8 +157,8 @@ function decipher(
 }
 
 /**
- * With the unicast key alone: a broadcast key is not one device's, and for keys that come along or are agreed nobody remembers
- * what was received.
+ * With the unicast key alone: a broadcast key is not one device's, and for keys that come along or
+ * are agreed nobody remembers what was received.
  */
 function channelFor(
   device: Eui64,

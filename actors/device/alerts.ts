@@ -1,6 +1,7 @@
 /**
- * What a device decides about its unsolicited messages: whether one is to be believed, and who gets it. Pure, a part of actor.ts. It is opened
- * elsewhere (actors/device-effects/pushes.ts), under the keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
+ * What a device decides about its unsolicited messages: whether one is to be believed, and who gets
+ * it. Pure, a part of actor.ts. It is opened elsewhere (actors/device-effects/pushes.ts), under the
+ * keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
  */
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'

@@ -1,6 +1,6 @@
 /**
- * Why an attempt at a request failed, as facts and the device's state keep it for operators; and its octets. Never a key, a secret or a
- * reading.
+ * Why an attempt at a request failed, as facts and the device's state keep it for operators; and
+ * its octets. Never a key, a secret or a reading.
  *
  *   code u16 | counter received + 1 u40 | counter expected + 1 u40 | detail, UTF-8       0: absent
  */
@@ -10,12 +10,18 @@ import type { ExchangeCause } from '../../core/ports/wan.ts'
 
 export type FailureCause = ExchangeCause
 
-/** The last failure of a device, which no success has followed. `isTold`: a request has ended with it, so that operators were told. */
+/**
+ * The last failure of a device, which no success has followed. `isTold`: a request has ended with
+ * it, so that operators were told.
+ */
 export type DeviceFault = FailureCause & { time: number; isTold: boolean }
 
 const answered: ReadonlySet<number> = new Set([errorId('OK'), errorId('DEVICE_REFUSED')])
 
-/** The fault of a device after a fact of one of its requests; undefined when the device has done what was asked. */
+/**
+ * The fault of a device after a fact of one of its requests; undefined when the device has done
+ * what was asked.
+ */
 export function faultAfter(
   before: DeviceFault | undefined,
   fact: { time: number; outcome: number; cause?: FailureCause | undefined },
@@ -49,7 +55,10 @@ function shortened(detail: string): Buffer {
   return text.subarray(0, end)
 }
 
-/** The cause in `view`, or undefined when it is too short for one. A code of a newer Busbar is told by its number. */
+/**
+ * The cause in `view`, or undefined when it is too short for one. A code of a newer Busbar is told
+ * by its number.
+ */
 export function decodeCause(view: Buffer): FailureCause | undefined {
   if (view.length < headBytes) return undefined
   const id = view.readUInt16BE(0)

@@ -1,4 +1,6 @@
-/** What a refusal because of a RequestCounter says of the counters of its originator at the device. */
+/**
+ * What a refusal because of a RequestCounter says of the counters of its originator at the device.
+ */
 import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { CounterBounds } from '../kind/effects.ts'

@@ -1,4 +1,6 @@
-/** The fact of an operator's reset of RequestCounters, and its octets; decided in counters-reset.ts. */
+/**
+ * The fact of an operator's reset of RequestCounters, and its octets; decided in counters-reset.ts.
+ */
 import { copyOf } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'

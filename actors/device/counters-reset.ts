@@ -1,10 +1,13 @@
 /**
- * What operators do with the RequestCounters of a device: look at them, and reset those of one party, for example when a counter far too high has
- * raised the floor over all following ones. Pure.
+ * What operators do with the RequestCounters of a device: look at them, and reset those of one
+ * party, for example when a counter far too high has raised the floor over all following ones.
+ * Pure.
  *
- * A reset sets highest counter and floor of the party to the counter that the operator names, 0 for none. What the device still remembers stays
- * known: the open requests, the last ended ones and the RequestIDs of `past` never run twice. What it had forgotten, at or below the floor
- * before, may run again when its counter lies above the floor from now on: the operator names a counter above all that were really used.
+ * A reset sets highest counter and floor of the party to the counter that the operator names, 0 for
+ * none. What the device still remembers stays known: the open requests, the last ended ones and the
+ * RequestIDs of `past` never run twice. What it had forgotten, at or below the floor before, may
+ * run again when its counter lies above the floor from now on: the operator names a counter above
+ * all that were really used.
  */
 import { readRequestCounter, numberOfCounter } from '../../core/base/counter.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -36,7 +39,9 @@ export type PartyCounters = {
 
 const recordBytes = 36
 
-/** Answers an envelope COUNTERS_QUERY: about its originator alone, or about all when it names none. */
+/**
+ * Answers an envelope COUNTERS_QUERY: about its originator alone, or about all when it names none.
+ */
 export function decideCounters(
   state: DeviceState,
   message: Arrived,
@@ -79,7 +84,10 @@ export function readCounters(bodyView: Buffer): PartyCounters[] {
   })
 }
 
-/** An envelope COUNTERS_RESET: the party is its originator, its counter the one to go on from, its body who wants it. */
+/**
+ * An envelope COUNTERS_RESET: the party is its originator, its counter the one to go on from, its
+ * body who wants it.
+ */
 export function decideReset(
   state: DeviceState,
   message: Arrived,

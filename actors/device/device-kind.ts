@@ -1,4 +1,6 @@
-/** The device as a kind of actor: what the runtime must know of it, gathered from the files beside. */
+/**
+ * The device as a kind of actor: what the runtime must know of it, gathered from the files beside.
+ */
 import { ActorKindNumber } from '../../core/base/actor-id.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
 import { errorId } from '../../core/base/error-table.ts'

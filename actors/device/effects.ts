@@ -1,4 +1,7 @@
-/** What a device wants done. The runtime does it after the facts of the same tick are on disk; deliveries go to disk with them. */
+/**
+ * What a device wants done. The runtime does it after the facts of the same tick are on disk;
+ * deliveries go to disk with them.
+ */
 import type { RequestCounter } from '../../core/base/counter.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
@@ -9,7 +12,10 @@ import type { FailureCause } from './cause.ts'
 import type { DeviceFact } from './facts.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
-/** A set of keys for one exchange, and the counters that it may use; without a security suite it uses none. */
+/**
+ * A set of keys for one exchange, and the counters that it may use; without a security suite it
+ * uses none.
+ */
 export type SendKeys = {
   number: number
   sealedKeys: Buffer
@@ -36,8 +42,8 @@ export type SendKeyStep = {
 }
 
 /**
- * Makes new keys for set `number`'s successor, or takes those of `restingKeys`, seals them with the rest of the set, and comes back with
- * KEYS_MADE; or answers with why not.
+ * Makes new keys for set `number`'s successor, or takes those of `restingKeys`, seals them with the
+ * rest of the set, and comes back with KEYS_MADE; or answers with why not.
  */
 export type MakeKeys = {
   type: 'MAKE_KEYS'
@@ -48,7 +54,10 @@ export type MakeKeys = {
   replyTo: ReplyTo
 }
 
-/** Opens and translates an unsolicited message of the device, under one of the sets of `keys`, and comes back with PUSH_OPENED. */
+/**
+ * Opens and translates an unsolicited message of the device, under one of the sets of `keys`, and
+ * comes back with PUSH_OPENED.
+ */
 export type OpenPush = {
   type: 'OPEN_PUSH'
   /** Names this push among all. */
@@ -62,7 +71,10 @@ export type OpenPush = {
   replyTo: ReplyTo
 }
 
-/** Tells operators: in the log, and counted. `isKnown`: the same one was told last, so that it is counted only. */
+/**
+ * Tells operators: in the log, and counted. `isKnown`: the same one was told last, so that it is
+ * counted only.
+ */
 export type Alarm = {
   type: 'ALARM'
   code: ErrorCode

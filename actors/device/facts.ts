@@ -1,6 +1,7 @@
 /**
- * What has happened to a device: version 1. All but what was sent are in the ledger, as envelopes in the partition's frame of a tick.
- * A kind's meaning never changes; what must be said differently becomes a new kind.
+ * What has happened to a device: version 1. All but what was sent are in the ledger, as envelopes
+ * in the partition's frame of a tick. A kind's meaning never changes; what must be said differently
+ * becomes a new kind.
  */
 import { copyOf, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
@@ -49,10 +50,16 @@ type Concerning = {
 }
 export type AttemptFailed = Concerning & Using & { type: 'ATTEMPT_FAILED'; nextAttemptAt: number }
 export type RequestEnded = Concerning & Using & { type: 'REQUEST_ENDED' }
-/** The actor threw on a message about this request, whose body is kept here. It has ended, with DEVICE_ACTOR_PARKED. */
+/**
+ * The actor threw on a message about this request, whose body is kept here. It has ended, with
+ * DEVICE_ACTOR_PARKED.
+ */
 export type RequestParked = Concerning & { type: 'REQUEST_PARKED'; bodyBytes: Buffer }
 
-/** It has sent an unsolicited message, the push `id`, which went to its parties; `received` is the counter that it came with. */
+/**
+ * It has sent an unsolicited message, the push `id`, which went to its parties; `received` is the
+ * counter that it came with.
+ */
 export type DeviceAlerted = Using & { type: 'DEVICE_ALERTED'; time: number; id: RequestCounter }
 
 export type DeviceFact =
@@ -176,7 +183,10 @@ function writeConcerning(
   writeSafeU64(buffer, deadline, at + offsetOf.deadline)
 }
 
-/** Of what a request asks for: srv, type of body and body; not of its deadline or lane, which a repeat may change. */
+/**
+ * Of what a request asks for: srv, type of body and body; not of its deadline or lane, which a
+ * repeat may change.
+ */
 export function contentHashOf(buffer: Buffer, at: number): number {
   const srvHash = fnv1a32(buffer, at + offsetOf.srv, at + offsetOf.srv + 4)
   const typeHash = fnv1a32(buffer, at + offsetOf.bodyType, at + offsetOf.bodyType + 2, srvHash)
@@ -184,8 +194,8 @@ export function contentHashOf(buffer: Buffer, at: number): number {
 }
 
 /**
- * A request as it was accepted, from its SERVICE_REQUEST or REQUEST_ACCEPTED envelope; the body is copied.
- * `originator` and `counter` are the envelope's, which the caller has read already.
+ * A request as it was accepted, from its SERVICE_REQUEST or REQUEST_ACCEPTED envelope; the body is
+ * copied. `originator` and `counter` are the envelope's, which the caller has read already.
  */
 export function readRequest(
   buffer: Buffer,

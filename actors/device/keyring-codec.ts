@@ -1,4 +1,7 @@
-/** The keys of a device's state as what MessagePack takes, for state-codec.ts: sealed as they are, counters, and what was before. */
+/**
+ * The keys of a device's state as what MessagePack takes, for state-codec.ts: sealed as they are,
+ * counters, and what was before.
+ */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf, latin1Of } from '../../core/base/bytes.ts'
 import { isSealedKeys } from '../../core/crypto/sealed-keys.ts'

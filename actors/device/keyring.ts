@@ -1,10 +1,12 @@
 /**
- * The keys of a device, sealed, and their invocation counters. Plain data; only `evolve` changes it, through the functions here.
+ * The keys of a device, sealed, and their invocation counters. Plain data; only `evolve` changes
+ * it, through the functions here.
  *
- * A counter value is never sent with twice under a key, whatever crashes. Values are reserved ahead: COUNTERS_RESERVED is in the ledger
- * before the first of them goes out, and the facts that end an exchange say how many were used, so that nothing is written for one request
- * alone. When something may have been under way that is not known any more (a state that was read from disk with requests open), all
- * that was reserved counts as used.
+ * A counter value is never sent with twice under a key, whatever crashes. Values are reserved
+ * ahead: COUNTERS_RESERVED is in the ledger before the first of them goes out, and the facts that
+ * end an exchange say how many were used, so that nothing is written for one request alone. When
+ * something may have been under way that is not known any more (a state that was read from disk
+ * with requests open), all that was reserved counts as used.
  *
  *   0 ────── used ────── next ─── may be under way ─── reservedTo ────── not reserved ────── 2³²
  */
@@ -17,7 +19,10 @@ export type Keyset = {
   /** Rises with every set that the device ever had: facts name a set by it. */
   number: number
   sealedKeys: Buffer
-  /** The lowest value that was not used, as far as the ledger knows, and the end of those that may be used. */
+  /**
+   * The lowest value that was not used, as far as the ledger knows, and the end of those that may
+   * be used.
+   */
   next: number
   reservedTo: number
   /** The highest that the device was heard with, -1 for none. */
@@ -27,8 +32,9 @@ export type Keyset = {
   /** Restores of the ledger after the last of which the counter was read, or accepted. */
   confirmedAfter: number
   /**
-   * What the device pushed was heard with these, and it may come later than an answer that the device sent after it. Nothing at or below
-   * `pushFloor` is taken. Not in the store: what is read from there has all up to `received` below the floor.
+   * What the device pushed was heard with these, and it may come later than an answer that the
+   * device sent after it. Nothing at or below `pushFloor` is taken. Not in the store: what is read
+   * from there has all up to `received` below the floor.
    */
   pushFloor: number
   pushed: readonly number[]
@@ -51,8 +57,8 @@ export type RememberedKey = {
  *                     │                          ▼    │
  *                     └──── after a while ──── PROVE_OLD ─ proved, and offered often enough ▶ RESTING
  *
- * While one of the first three is due, requests wait. RESTING: the device has proved that it keeps the old ones; the new ones stay known, and
- * the next replacement begins with PROVE_NEW.
+ * While one of the first three is due, requests wait. RESTING: the device has proved that it keeps
+ * the old ones; the new ones stay known, and the next replacement begins with PROVE_NEW.
  */
 export const KeyStage = ['TRANSFER', 'PROVE_NEW', 'PROVE_OLD', 'RESTING'] as const
 export type KeyStage = (typeof KeyStage)[number]
@@ -175,7 +181,9 @@ function remember(ring: Keyring, isReplaced: boolean): void {
   for (const one of forgotten) ring.floor = Math.max(ring.floor, one.reservedTo)
 }
 
-/** New keys are known from here on; or those of the replacement that rests are to be tried again. */
+/**
+ * New keys are known from here on; or those of the replacement that rests are to be tried again.
+ */
 export function beginReplacement(
   ring: Keyring,
   number: number,
@@ -260,8 +268,8 @@ export function burn(ring: Keyring | undefined): void {
 }
 
 /**
- * The counters of an exchange under `set`, none below `floor`; when they are to be reserved first, `reserve` is called. Undefined when there
- * are none left below `end`.
+ * The counters of an exchange under `set`, none below `floor`; when they are to be reserved first,
+ * `reserve` is called. Undefined when there are none left below `end`.
  */
 export function countersFor(
   set: Keyset,

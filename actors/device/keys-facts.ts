@@ -1,6 +1,6 @@
 /**
- * Facts of a device that are of its keys alone, of no request, and what they look like in the body of an envelope. What facts.ts is for all
- * others.
+ * Facts of a device that are of its keys alone, of no request, and what they look like in the body
+ * of an envelope. What facts.ts is for all others.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
@@ -17,12 +17,18 @@ import { isSealedKeys } from '../../core/crypto/sealed-keys.ts'
 import { decodeCause, encodeCause, type FailureCause } from './cause.ts'
 import { KeyStage, type CountersNoted } from './keyring.ts'
 
-/** What an exchange under keys has used, and why it failed; not there in facts from before there were any. */
+/**
+ * What an exchange under keys has used, and why it failed; not there in facts from before there
+ * were any.
+ */
 export type Using = {
   counters?: CountersNoted | undefined
   cause?: FailureCause | undefined
 }
-/** Invocation counters of the set `number`, from `from` on and below `to`, may be sent with from here on. */
+/**
+ * Invocation counters of the set `number`, from `from` on and below `to`, may be sent with from
+ * here on.
+ */
 export type CountersReserved = {
   type: 'COUNTERS_RESERVED'
   time: number
@@ -30,7 +36,10 @@ export type CountersReserved = {
   from: number
   to: number
 }
-/** There are new keys, which the device may have from here on. Of the set that rests, it is to be tried again. */
+/**
+ * There are new keys, which the device may have from here on. Of the set that rests, it is to be
+ * tried again.
+ */
 export type KeysPending = {
   type: 'KEYS_PENDING'
   time: number
@@ -49,7 +58,10 @@ export type KeysTried = Using & {
   transferOutcome: number
   nextAttemptAt: number
 }
-/** The device has proved that it has the keys of the set `number`: the ones before are not used any more. */
+/**
+ * The device has proved that it has the keys of the set `number`: the ones before are not used any
+ * more.
+ */
 export type KeysProved = Using & { type: 'KEYS_PROVED'; time: number; number: number }
 /** The same keys, sealed under a newer key-encryption key. */
 export type DeviceKeysSealed = {
@@ -59,8 +71,8 @@ export type DeviceKeysSealed = {
   sealedKeys: Buffer
 }
 /**
- * An operator accepts the counter of the device as it is now: nothing counts as received under the set `number`, and Busbar sends with
- * `next` and above.
+ * An operator accepts the counter of the device as it is now: nothing counts as received under the
+ * set `number`, and Busbar sends with `next` and above.
  */
 export type CounterAccepted = {
   type: 'COUNTER_ACCEPTED'
@@ -159,7 +171,10 @@ function numbered(number: number, octets: Buffer): Buffer {
   return Buffer.concat([front, octets])
 }
 
-/** `number u32 | stage u8 | transfers u8 | outcome of the transfer u16 | counters and cause, when there are any` */
+/**
+ * `number u32 | stage u8 | transfers u8 | outcome of the transfer u16 | counters and cause, when
+ * there are any`
+ */
 function triedBody({ number, stage, transfers, transferOutcome, ...using }: KeysTried): Buffer {
   const front = Buffer.allocUnsafe(8)
   front.writeUInt32BE(number)
@@ -169,7 +184,10 @@ function triedBody({ number, stage, transfers, transferOutcome, ...using }: Keys
   return Buffer.concat([front, usingBody(using)])
 }
 
-/** The fact of keys at `buffer[at]`, or undefined when it is none. @throws BrokerError ENVELOPE_MALFORMED */
+/**
+ * The fact of keys at `buffer[at]`, or undefined when it is none. @throws BrokerError
+ * ENVELOPE_MALFORMED
+ */
 export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
   const kind = readKind(buffer, at)
   if (kind < Kind.COUNTERS_RESERVED || kind > Kind.DEVICE_KEYS_SEALED)

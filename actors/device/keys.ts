@@ -1,10 +1,12 @@
 /**
- * What a device decides about its keys: which ones an exchange goes under and with which counters, what a registration with keys means, and
- * the replacement of keys step by step. Pure, a part of actor.ts; what it decides on is in keyring.ts, where the replacement is drawn.
+ * What a device decides about its keys: which ones an exchange goes under and with which counters,
+ * what a registration with keys means, and the replacement of keys step by step. Pure, a part of
+ * actor.ts; what it decides on is in keyring.ts, where the replacement is drawn.
  *
- * Why nobody is locked out: the new keys are in the ledger before they are sent, the old ones stay until the device has answered under the
- * new ones. A transfer that comes late, after the device has answered under the old keys, has a lower counter than that answer's question,
- * and is refused as a replay.
+ * Why nobody is locked out: the new keys are in the ledger before they are sent, the old ones stay
+ * until the device has answered under the new ones. A transfer that comes late, after the device
+ * has answered under the old keys, has a lower counter than that answer's question, and is refused
+ * as a replay.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf } from '../../core/base/bytes.ts'
@@ -50,7 +52,10 @@ const accepted = errorId('REQUEST_ACCEPTED')
 const requestCountersEnd = countersEnd - limits.countersReserved
 const noCounters = { from: 0, to: 0, received: -1 }
 
-/** True when nothing goes to the device without keys: its mechanism proves them, or its APDUs are protected. */
+/**
+ * True when nothing goes to the device without keys: its mechanism proves them, or its APDUs are
+ * protected.
+ */
 function needsKeys({ security }: DeviceAddress): boolean {
   return security !== undefined && (security.mechanism >= 5 || security.protection !== 0)
 }
@@ -60,7 +65,10 @@ function provesKeys({ security }: DeviceAddress): boolean {
   return security !== undefined && (security.mechanism === 5 || security.protection !== 0)
 }
 
-/** The keys that a request goes under, undefined when it needs none; or why there are none. What must be on disk before is in `out`. */
+/**
+ * The keys that a request goes under, undefined when it needs none; or why there are none. What
+ * must be on disk before is in `out`.
+ */
 export function keysFor(
   { record, keyring }: DeviceState,
   now: number,
@@ -96,7 +104,10 @@ function sendKeys(
   return counters && { number, sealedKeys, counters, ...(isCounterUnknown && { isCounterUnknown }) }
 }
 
-/** What a fact that ends a request says of counters though no exchange came back: with requests open at the start, all may have been used. */
+/**
+ * What a fact that ends a request says of counters though no exchange came back: with requests open
+ * at the start, all may have been used.
+ */
 export function burnt(ring: Keyring | undefined): { counters?: CountersNoted } {
   const set = ring?.current
   if (set === undefined || !set.isUncertain) return {}
@@ -105,8 +116,8 @@ export function burnt(ring: Keyring | undefined): { counters?: CountersNoted } {
 }
 
 /**
- * What a fact says of the counters that an exchange has used. `isRaised`: the device expects a higher one, and the next exchange begins
- * there.
+ * What a fact says of the counters that an exchange has used. `isRaised`: the device expects a
+ * higher one, and the next exchange begins there.
  */
 export function note(
   { keyring: ring, sentCountersFrom }: DeviceState,
@@ -216,8 +227,9 @@ export function decideReplacement(
 }
 
 /**
- * An operator accepts the counter of the device as it is now: the body holds the lowest value that Busbar is to send with, u40, 0 for
- * what the device tells. Whatever was heard before can be replayed to Busbar until the device has been heard again.
+ * An operator accepts the counter of the device as it is now: the body holds the lowest value that
+ * Busbar is to send with, u40, 0 for what the device tells. Whatever was heard before can be
+ * replayed to Busbar until the device has been heard again.
  */
 export function decideAcceptance(
   { record, keyring }: DeviceState,
@@ -266,7 +278,8 @@ export function decideMade(
     // They were made just now: nothing was ever sent under them.
     confirm({ number, confirmedAfter: 0 }, now, out)
   }
-  // Else it was asked for twice: the first ones are on their way, or rest; never others in the place of those that rest.
+  // Else it was asked for twice: the first ones are on their way, or rest; never others in the
+  // place of those that rest.
   else if (replacement.stage === 'RESTING' && isSameKey(replacement.keys.sealedKeys, sealedKeys))
     out.facts.push(pending(replacement.keys.number, sealedKeys, now))
   acknowledge(out, message, accepted, now)
@@ -282,7 +295,10 @@ export function decideSealed(
     out.facts.push({ type: 'DEVICE_KEYS_SEALED', time: now, number, sealedKeys })
 }
 
-/** Sends what is due of a replacement that is in doubt; or skips it, for want of counters, with a fact that says what is next. */
+/**
+ * Sends what is due of a replacement that is in doubt; or skips it, for want of counters, with a
+ * fact that says what is next.
+ */
 export function sendKeyStep(
   state: DeviceState,
   now: number,
@@ -300,7 +316,8 @@ export function sendKeyStep(
   const set = stage === 'PROVE_NEW' ? newSet : keyring?.current
   const keys = set && sendKeys(set, countersEnd, now, out)
   if (keys === undefined) {
-    // The counter of the old ones has come to its end: the device may have the new ones all the same.
+    // The counter of the old ones has come to its end: the device may have the new ones all the
+    // same.
     tried(replacement, errorId('DLMS_COUNTER_EXHAUSTED'), {}, now, out)
     return 'skipped'
   }

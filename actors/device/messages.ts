@@ -25,7 +25,10 @@ export type Answered = {
 /** Counters of the set `number`, of the exchange that was sent with `from` and above. */
 export type CountersOf = CountersUsed & { number: number; from: number }
 
-/** The WAN has come back with a step of the replacement of keys. Any answer at all, OK or DEVICE_REFUSED, proves the keys it was asked under. */
+/**
+ * The WAN has come back with a step of the replacement of keys. Any answer at all, OK or
+ * DEVICE_REFUSED, proves the keys it was asked under.
+ */
 export type KeyStepAnswered = {
   type: 'KEY_STEP_ANSWERED'
   step: KeyStep
@@ -56,11 +59,17 @@ export type PushOpened = {
   id: RequestCounter
   /** Row of the error table: OK, or why not. */
   outcome: number
-  /** The set of keys that opened it, and its invocation counter; none for what was not ciphered, or not under the unicast key. */
+  /**
+   * The set of keys that opened it, and its invocation counter; none for what was not ciphered, or
+   * not under the unicast key.
+   */
   opened: { number: number; counter: number } | undefined
   /** When it came in, UTC ms. */
   receivedAt: number
-  /** Of each notification in it the fields of a DeviceAlert of busbar.v1, from the third on; one as a rule. */
+  /**
+   * Of each notification in it the fields of a DeviceAlert of busbar.v1, from the third on; one as
+   * a rule.
+   */
   bodies: readonly Buffer[]
   replyTo: ReplyTo
 }

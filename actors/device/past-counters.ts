@@ -1,11 +1,12 @@
 /**
- * RequestCounters of requests that ended a while ago, and what it takes to repeat their acknowledgements, so that none runs
- * twice, although counters may arrive in any order. Chunks, oldest first, each a latin-1 string an octet a character:
+ * RequestCounters of requests that ended a while ago, and what it takes to repeat their
+ * acknowledgements, so that none runs twice, although counters may arrive in any order. Chunks,
+ * oldest first, each a latin-1 string an octet a character:
  *
  *   time of the newest end, f64 | then for each request: originator 8 | counter 8 | contentHash u32 | acceptedAt f64
  *
- * A chunk is forgotten when it is older than `limits.deviceCountersKeepMs` or when there are too many; its counters raise
- * the floor of their originators then (decision 0015).
+ * A chunk is forgotten when it is older than `limits.deviceCountersKeepMs` or when there are too
+ * many; its counters raise the floor of their originators then (decision 0015).
  */
 import { latin1Of, writeOctetsOf } from '../../core/base/bytes.ts'
 import type { RequestCounter } from '../../core/base/counter.ts'
@@ -51,8 +52,8 @@ export function pastCountOf(past: PastCounters, originator: Eui64): number {
 }
 
 /**
- * `past` with `requests` (at most `deviceCountersPerChunk`), whose newest ended at `endedAt`, UTC ms.
- * Calls `forget` for each RequestID that had to go.
+ * `past` with `requests` (at most `deviceCountersPerChunk`), whose newest ended at `endedAt`, UTC
+ * ms. Calls `forget` for each RequestID that had to go.
  */
 export function addPast(
   past: PastCounters,

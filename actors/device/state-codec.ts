@@ -1,6 +1,7 @@
 /**
- * Device states as bytes for stores and snapshots: MessagePack arrays with a version in front. A snapshot may hold what the ledger has forgotten:
- * a new version must be able to read the older ones.
+ * Device states as bytes for stores and snapshots: MessagePack arrays with a version in front. A
+ * snapshot may hold what the ledger has forgotten: a new version must be able to read the older
+ * ones.
  */
 import { Packr } from 'msgpackr'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -15,7 +16,10 @@ import { isChunk } from './past-counters.ts'
 import { packRing, unpackRing, type PackedRing } from './keyring-codec.ts'
 import { emptyState, type DeviceState, type OpenRequest, type Originator } from './state.ts'
 
-/** Without keys a state is as it was in version 1, and says so: whoever reads that only still reads it. */
+/**
+ * Without keys a state is as it was in version 1, and says so: whoever reads that only still reads
+ * it.
+ */
 export const stateVersion = 4
 /** Without the cause of a failure. */
 const pastVersion = 3
@@ -107,7 +111,10 @@ type PackedState = [
   [cause: Uint8Array, time: number, isTold: boolean]?,
 ]
 
-/** The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of a version that is not known here */
+/**
+ * The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of
+ * a version that is not known here
+ */
 export function unpackState(bytes: Uint8Array): DeviceState {
   try {
     return stateIn(packr.unpack(bytes) as PackedState)

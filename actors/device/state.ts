@@ -8,10 +8,12 @@
  *   ACCEPTED ▶ waiting ── its turn, and its time has come ▶ sent ── answered, or attempts used up ▶ ENDED
  *                 └── cancelled, or its deadline has come ──────────────────────────────────────────▲
  *
- * At most one request of a device is sent at a time. Its turn comes by lane, then in order of acceptance; a request
- * that waits for its next attempt holds up its own lane only, so a top-up is never behind a bulk read.
+ * At most one request of a device is sent at a time. Its turn comes by lane, then in order of
+ * acceptance; a request that waits for its next attempt holds up its own lane only, so a top-up is
+ * never behind a bulk read.
  *
- * Keys: keyring.ts has what is known of them, their counters, and how they are replaced; meanwhile requests wait.
+ * Keys: keyring.ts has what is known of them, their counters, and how they are replaced; meanwhile
+ * requests wait.
  *
  * Repeats: a device remembers its open requests, the last ended ones whole (ended-requests.ts), and
  * of older ones the RequestIDs (`past`). What it has forgotten lies at or below its originator's
@@ -56,8 +58,9 @@ export type OpenRequest = {
 }
 
 /**
- * Counters of one originator: nothing above `highest` was ever accepted; nothing at or below `floor` is remembered. After an operator's reset `highest`
- * counts from there (all zero: nothing yet), and `top` is the highest counter before it: what is above `highest` may be remembered, too.
+ * Counters of one originator: nothing above `highest` was ever accepted; nothing at or below
+ * `floor` is remembered. After an operator's reset `highest` counts from there (all zero: nothing
+ * yet), and `top` is the highest counter before it: what is above `highest` may be remembered, too.
  */
 export type Originator = {
   key: Eui64
@@ -70,7 +73,10 @@ export type Originator = {
 export const topOf = ({ highest, top }: Originator): RequestCounter =>
   top !== undefined && top > highest ? top : highest
 
-/** An exchange that is to bring the new keys of set `number` to the device, or to prove which it has. */
+/**
+ * An exchange that is to bring the new keys of set `number` to the device, or to prove which it
+ * has.
+ */
 export type KeyStep = { number: number; stage: Exclude<KeyStage, 'RESTING'> }
 
 export type DeviceState = EndedRequests & {
@@ -78,18 +84,25 @@ export type DeviceState = EndedRequests & {
   record: DeviceRecord | undefined
   /** When it was first registered, UTC ms; 0 when that is not known. */
   registeredAt: number
-  /** In order of acceptance; replaced, never changed: an array that grows in place takes room for sixteen. */
+  /**
+   * In order of acceptance; replaced, never changed: an array that grows in place takes room for
+   * sixteen.
+   */
   open: readonly OpenRequest[]
   /** The one on its way; not in the ledger: after a restart it is sent again. */
   sent: OpenRequest | undefined
   /** The same of a step of the replacement of its keys; never both. */
   keyStep: KeyStep | undefined
-  /** The first counter of what is on its way, by which its answer is told from one to what was sent before a reload. */
+  /**
+   * The first counter of what is on its way, by which its answer is told from one to what was sent
+   * before a reload.
+   */
   sentCountersFrom: number
   keyring: Keyring | undefined
   /**
-   * Alerts since then, UTC ms, and the pushes that the last ones were, so that one which is decided again is not delivered again. Not in the
-   * store: what is decided again was written after that was, and whoever sleeps has not said much lately.
+   * Alerts since then, UTC ms, and the pushes that the last ones were, so that one which is decided
+   * again is not delivered again. Not in the store: what is decided again was written after that
+   * was, and whoever sleeps has not said much lately.
    */
   alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
   past: PastCounters
@@ -165,7 +178,10 @@ export function findOpen(
   return undefined
 }
 
-/** Remembers the end of `request`. When there is no room the oldest ends go to `past`, many at a time. */
+/**
+ * Remembers the end of `request`. When there is no room the oldest ends go to `past`, many at a
+ * time.
+ */
 export function rememberEnded(
   state: DeviceState,
   { originator, counter, contentHash, srv, acceptedAt }: OpenRequest,

@@ -1,10 +1,16 @@
-/** When a device is to be woken: what it plans, and what its store says for the time after a restart. */
+/**
+ * When a device is to be woken: what it plans, and what its store says for the time after a
+ * restart.
+ */
 import { limits } from '../../core/base/limits.ts'
 import { endOf, isWaiting } from './clock-set.ts'
 import { isInDoubt } from './keyring.ts'
 import type { DeviceState } from './state.ts'
 
-/** When something is to happen if no message comes before: an attempt or a deadline of what waits; 0 for never. */
+/**
+ * When something is to happen if no message comes before: an attempt or a deadline of what waits; 0
+ * for never.
+ */
 export function nextWakeMs(state: DeviceState, now: number): number {
   let at = Number.POSITIVE_INFINITY
   const replacement = isInDoubt(state.keyring) ? state.keyring?.replacement : undefined

@@ -69,7 +69,9 @@ export interface ActorKind<
   /** False while nothing is known of it: it leaves nothing behind in memory. */
   isKnown(state: State): boolean
 
-  /** True for something from outside to which nothing is owed yet: refused while there is no room. */
+  /**
+   * True for something from outside to which nothing is owed yet: refused while there is no room.
+   */
   isNew(message: Message | Arrived | Wake | Resume | Next): boolean
   /**
    * What is left of a message that is too large for the ledger all by itself: a smaller one;
@@ -79,7 +81,9 @@ export interface ActorKind<
     message: Message | Arrived | Wake | Resume | Next,
   ): Message | Arrived | Wake | Resume | Next | undefined
 
-  /** False for facts that have no place in the ledger: what they change is forgotten by a reload. */
+  /**
+   * False for facts that have no place in the ledger: what they change is forgotten by a reload.
+   */
   isWritten(fact: Fact): boolean
   /** Appends an envelope of `factKinds`; only for facts that are written. */
   writeFact(frame: FrameWriter, id: Eui64, fact: Fact): void
@@ -113,7 +117,9 @@ export type EffectPorts<Message extends ActorMessage = ActorMessage> = {
 /** Runs the effects of a kind; has what they need of the world. */
 export interface KindEffects<Effect extends ActorEffect = ActorEffect> {
   run(place: ActorPlace, effect: Effect): void
-  /** Effects that take what is on its way to where it may have an effect: only while all is ours. */
+  /**
+   * Effects that take what is on its way to where it may have an effect: only while all is ours.
+   */
   isSend(effect: Effect): boolean
   /** What is on its way now: each will bring an answer that has to be written. */
   readonly underWayCount: number

@@ -35,7 +35,9 @@ export const letterboxId: ActorId = actorIdOf(ActorKindNumber.LETTERBOX, nobody)
 /** `skipped`: letters behind the last written place that led to nothing. */
 export type LetterboxState = { place: LetterPlace; skipped: number }
 
-/** The letter of `sender` at `place` is decided; `isWritten` when it led to facts, or was parked. */
+/**
+ * The letter of `sender` at `place` is decided; `isWritten` when it led to facts, or was parked.
+ */
 export type LetterDecided = {
   type: 'LETTER_DECIDED'
   sender: Eui64

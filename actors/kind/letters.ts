@@ -30,7 +30,10 @@ export type LetterCame = {
   bodyBytes: Buffer
 }
 
-/** Sends a letter; only beside a fact. At most `letterBytesMax`, and `lettersPerDecisionMax` of them. */
+/**
+ * Sends a letter; only beside a fact. At most `letterBytesMax`, and `lettersPerDecisionMax` of
+ * them.
+ */
 export type Tell = { type: 'TELL'; to: ActorId; bodyBytes: Buffer }
 
 export const isTell = (effect: ActorEffect): effect is Tell => effect.type === 'TELL'

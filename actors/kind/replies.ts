@@ -1,5 +1,6 @@
 /**
- * Answers to a frame of envelopes: one envelope each, gathered, and sent back as one frame when the last has come.
+ * Answers to a frame of envelopes: one envelope each, gathered, and sent back as one frame when the
+ * last has come.
  */
 import { writeOctetsOf } from '../../core/base/bytes.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
@@ -105,7 +106,10 @@ export class FrameReplies {
     this.end()
   }
 
-  /** An answer is the asked envelope's header with another kind: RequestID, srv and correlation stay. */
+  /**
+   * An answer is the asked envelope's header with another kind: RequestID, srv and correlation
+   * stay.
+   */
   private begin(asked: Asked, kind: Kind, bodyBytes: number): number {
     const at = this.writer.reserve(headerBytes + bodyBytes)
     const { target } = this.writer
@@ -129,7 +133,9 @@ export function refuse(message: ActorMessage, code: ErrorCode, now: number): voi
   replyTo.answer({ type: 'ACKNOWLEDGE', replyTo, outcome: errorId(code), time: now, notBefore })
 }
 
-/** When to come again after a refusal: shortly when there was no room, never when it would not help. */
+/**
+ * When to come again after a refusal: shortly when there was no room, never when it would not help.
+ */
 export function notBeforeOf(code: ErrorCode, now: number): number {
   const waitMs = retryHintMs(code)
   return waitMs === 0 ? 0 : now + waitMs

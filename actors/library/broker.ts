@@ -1,7 +1,7 @@
 /**
- * `startBroker` of the package `busbar`: a broker inside another program. It listens, keeps its data
- * and starts a nats-server as `busbar serve` does, but it takes its settings from its caller alone,
- * installs no signal handler and never ends the process.
+ * `startBroker` of the package `busbar`: a broker inside another program. It listens, keeps its
+ * data and starts a nats-server as `busbar serve` does, but it takes its settings from its caller
+ * alone, installs no signal handler and never ends the process.
  */
 import { partiesOf, type Parties } from '../../core/access/parties.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -14,7 +14,9 @@ import { startBroker as startConfigured, type Broker, type BrokerParts } from '.
 import { checkNodeVersion } from './node-version.ts'
 import type { BrokerOptions, DeviceInput, PartyInput, RegisteredDevices } from './options.ts'
 
-/** A broker in this process. All its addresses are `host:port`, empty for what its roles leave out. */
+/**
+ * A broker in this process. All its addresses are `host:port`, empty for what its roles leave out.
+ */
 export type RunningBroker = {
   /** Name of this host; it is kept in the data directory. */
   readonly hostId: string
@@ -40,7 +42,8 @@ export type RunningBroker = {
   reasons(): string[]
   /**
    * Adds devices to the inventory, or replaces their records; any number at once.
-   * @throws BrokerError DEVICE_RECORD_MALFORMED naming devices that are no records; none is registered then
+   * @throws BrokerError DEVICE_RECORD_MALFORMED naming devices that are no records; none is
+   * registered then
    */
   register(devices: readonly DeviceInput[]): Promise<RegisteredDevices>
   /** Takes nothing new, ends what it can, saves, closes. Safe to call more than once. */
@@ -190,7 +193,10 @@ function partiesIn(list: readonly PartyInput[], faults: string[]): Parties | und
   return undefined
 }
 
-/** @throws BrokerError NATS_SERVER_MISSING, NATS_SERVER_TOO_OLD: an unusable path shows before anything starts */
+/**
+ * @throws BrokerError NATS_SERVER_MISSING, NATS_SERVER_TOO_OLD: an unusable path shows before
+ * anything starts
+ */
 async function checkedServer(path: string): Promise<string | undefined> {
   try {
     const env = { NATS_SERVER_BIN: path }

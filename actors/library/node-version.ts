@@ -1,4 +1,6 @@
-/** The Node that the package runs on. `engines` in package.json only makes npm warn; this refuses. */
+/**
+ * The Node that the package runs on. `engines` in package.json only makes npm warn; this refuses.
+ */
 import { BrokerError } from '../../core/base/broker-error.ts'
 
 /** Major and minor version; package.json and core/ops/setup/busbar.mjs say the same. */

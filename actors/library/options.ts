@@ -45,7 +45,10 @@ export type BrokerOptions = {
   readonly dataDir?: string | undefined
   /** `['gateway', 'host', 'wan']`. */
   readonly roles?: readonly Role[] | undefined
-  /** Further processes with the roles host and wan; `'auto'`: one less than there are cores. Default 0. */
+  /**
+   * Further processes with the roles host and wan; `'auto'`: one less than there are cores. Default
+   * 0.
+   */
   readonly workers?: number | 'auto' | undefined
   /** Default 16; fixed when the deployment is created. */
   readonly partitions?: number | undefined

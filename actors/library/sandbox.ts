@@ -1,7 +1,7 @@
 /**
- * `startSandbox` of `busbar/testing`: a whole deployment for the tests of other programs. A broker and
- * a fleet of simulated meters run in the caller's process, a nats-server beside it as a child; the
- * ports are free ones, the data lies in a temporary folder, and `stop` leaves nothing behind.
+ * `startSandbox` of `busbar/testing`: a whole deployment for the tests of other programs. A broker
+ * and a fleet of simulated meters run in the caller's process, a nats-server beside it as a child;
+ * the ports are free ones, the data lies in a temporary folder, and `stop` leaves nothing behind.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -29,15 +29,23 @@ export type SandboxOptions = {
   readonly securityShares?: readonly [number, number, number] | undefined
   /** How the meters are reached; default `tcp`. */
   readonly transport?: 'tcp' | 'udp' | 'hdlc' | undefined
-  /** Faults of all meters, in the words of `busbar meters --faults`: `silent:1%`, `slow=200ms:5%`. */
+  /**
+   * Faults of all meters, in the words of `busbar meters --faults`: `silent:1%`, `slow=200ms:5%`.
+   */
   readonly faults?: string | undefined
-  /** Meters of other makers, in the words of `busbar meters --quirks`; `busbar meters quirks` lists them. */
+  /**
+   * Meters of other makers, in the words of `busbar meters --quirks`; `busbar meters quirks` lists
+   * them.
+   */
   readonly quirks?: string | undefined
   /** Who may ask; by default one party in each user role, an import supplier first. */
   readonly parties?: readonly PartyInput[] | undefined
   /** EUI-64 of parties that get the meters' unsolicited messages; by default the first party. */
   readonly alertsTo?: readonly string[] | undefined
-  /** Path of a nats-server, 2.15.1 or newer; by default NATS_SERVER_BIN, the PATH, the cache, or obtained. */
+  /**
+   * Path of a nats-server, 2.15.1 or newer; by default NATS_SERVER_BIN, the PATH, the cache, or
+   * obtained.
+   */
   readonly natsServer?: string | undefined
   /** Takes the broker's log lines; by default they are dropped. */
   readonly log?: Log | undefined
@@ -82,7 +90,10 @@ export type Sandbox = {
    *   suite: nothing in an event notification says whose it is
    */
   push(meter: string, kind?: SandboxPush): Promise<void>
-  /** Ends clients, broker, nats-server and meters, and removes the data. Safe to call more than once. */
+  /**
+   * Ends clients, broker, nats-server and meters, and removes the data. Safe to call more than
+   * once.
+   */
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

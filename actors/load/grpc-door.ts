@@ -1,4 +1,7 @@
-/** A load run over gRPC: requests on the bidirectional stream, responses from the party's receiver, which acknowledges them. */
+/**
+ * A load run over gRPC: requests on the bidirectional stream, responses from the party's receiver,
+ * which acknowledges them.
+ */
 import { SupplierClient, type SupplierClientOptions } from '../../core/client/supplier-client.ts'
 import type { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import type { Acknowledgement } from '../../proto/gen/busbar/v1/service_response.ts'

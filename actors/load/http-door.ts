@@ -1,7 +1,8 @@
 /**
- * A load run over HTTP: autocannon posts the requests, one in each call; responses come from the long poll, which
- * acknowledges them. autocannon keeps the loop: `connections` calls open at a time, or so many calls a second. A request
- * counts from the moment that it is written to its connection.
+ * A load run over HTTP: autocannon posts the requests, one in each call; responses come from the
+ * long poll, which acknowledges them. autocannon keeps the loop: `connections` calls open at a
+ * time, or so many calls a second. A request counts from the moment that it is written to its
+ * connection.
  */
 import autocannon from 'autocannon'
 import { credentialHeaders, type PartyCredentials } from '../../core/access/credentials.ts'

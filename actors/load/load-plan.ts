@@ -1,7 +1,13 @@
-/** What a load run asks for: requests to the devices in turn, with the service reference variants in turn. */
+/**
+ * What a load run asks for: requests to the devices in turn, with the service reference variants in
+ * turn.
+ */
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 
-/** How the load is offered: so many requests open at a time, or so many arrivals a second whatever comes back. */
+/**
+ * How the load is offered: so many requests open at a time, or so many arrivals a second whatever
+ * comes back.
+ */
 export type LoadShape =
   | { readonly kind: 'closed'; readonly inFlight: number }
   | { readonly kind: 'open'; readonly perSecond: number }

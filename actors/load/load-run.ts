@@ -1,6 +1,7 @@
 /**
- * One load run: warm-up, measured time, then the wait for what is still open. The door carries requests and tells what came
- * back; this decides when the next ones go. Time and pauses come in, so that a test can run it on a simulated clock.
+ * One load run: warm-up, measured time, then the wait for what is still open. The door carries
+ * requests and tells what came back; this decides when the next ones go. Time and pauses come in,
+ * so that a test can run it on a simulated clock.
  */
 import { limits } from '../../core/base/limits.ts'
 import type { LoadPlan, LoadShape } from './load-plan.ts'
@@ -8,7 +9,9 @@ import type { LoadReport, LoadTally } from './load-tally.ts'
 
 /** The way to a gateway, and what it hands back. */
 export type LoadDoor = {
-  /** Submits `count` requests of the plan; the i-th counts its latency from `firstMs + i × stepMs`. */
+  /**
+   * Submits `count` requests of the plan; the i-th counts its latency from `firstMs + i × stepMs`.
+   */
   send(count: number, firstMs: number, stepMs: number): void
   /** Sends nothing more; settles when what was being sent is out. */
   stop(): Promise<void>
@@ -23,7 +26,10 @@ export type LoadEvents = {
   readonly plan: LoadPlan
   readonly tally: LoadTally
   nowMs(): number
-  /** A request is over: its response came, or it was rejected `retryAfterMs` before it may be repeated. */
+  /**
+   * A request is over: its response came, or it was rejected `retryAfterMs` before it may be
+   * repeated.
+   */
   ended(isRejected: boolean, retryAfterMs: number): void
 }
 
@@ -41,7 +47,10 @@ export type LoadRunOptions = {
   onProgress(openCount: number, report: LoadReport): void
 }
 
-/** Between two looks of an open loop: arrivals that are due by then go together, each with its own scheduled time. */
+/**
+ * Between two looks of an open loop: arrivals that are due by then go together, each with its own
+ * scheduled time.
+ */
 const tickMs = 2
 const progressMs = 500
 
@@ -59,7 +68,10 @@ export class LoadRun {
     this.options = options
   }
 
-  /** For the door's events: a place is free again, at once or after the wait that the gateway asked for. */
+  /**
+   * For the door's events: a place is free again, at once or after the wait that the gateway asked
+   * for.
+   */
   ended(isRejected: boolean, retryAfterMs: number): void {
     if (this.options.shape.kind === 'closed' && isRejected && this.isSending) {
       this.resting++

@@ -1,6 +1,6 @@
 /**
- * What a load run has submitted and what came back: counts, latencies and codes. Pure; times are passed in, in ms of any
- * clock that only rises.
+ * What a load run has submitted and what came back: counts, latencies and codes. Pure; times are
+ * passed in, in ms of any clock that only rises.
  */
 import { limits } from '../../core/base/limits.ts'
 
@@ -32,7 +32,10 @@ export type LoadReport = {
 
 type Open = { startedMs: number; isAccepted: boolean }
 
-/** Latencies of one kind, at most `max` of them; later ones replace random earlier ones evenly (reservoir sampling). */
+/**
+ * Latencies of one kind, at most `max` of them; later ones replace random earlier ones evenly
+ * (reservoir sampling).
+ */
 class Latencies {
   private readonly kept: number[] = []
   private seen = 0
@@ -63,7 +66,9 @@ class Latencies {
 
 export class LoadTally {
   private readonly open = new Map<bigint, Open>()
-  /** The last `limits.loadEndedMax` requests that have their response, with the id of its delivery. */
+  /**
+   * The last `limits.loadEndedMax` requests that have their response, with the id of its delivery.
+   */
   private readonly ended = new Map<bigint, bigint>()
   private readonly acceptance: Latencies
   private readonly completion: Latencies
@@ -105,7 +110,8 @@ export class LoadTally {
   acknowledged(counter: bigint, responseCode: string, reason: string, nowMs: number): boolean {
     const request = this.open.get(counter)
     if (responseCode === 'I99') {
-      // The response may have overtaken the acknowledgement: the request was counted as accepted then.
+      // The response may have overtaken the acknowledgement: the request was counted as accepted
+      // then.
       if (request === undefined) return false
       this.accept(request, nowMs)
       if (request.startedMs >= this.measureFromMs) this.acceptance.add(nowMs - request.startedMs)

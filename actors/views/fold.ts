@@ -1,8 +1,10 @@
 /**
- * Folds ticks into rows of the inventory and counts of usage. Pure: what it is given is read, what it changes it keeps until it is saved.
+ * Folds ticks into rows of the inventory and counts of usage. Pure: what it is given is read, what
+ * it changes it keeps until it is saved.
  *
- * The inventory is a fold of facts. Usage counts acceptances by their facts and ends by the deliveries that stand in the same tick,
- * because these say which service was asked for, whatever the ledger has forgotten of the request.
+ * The inventory is a fold of facts. Usage counts acceptances by their facts and ends by the
+ * deliveries that stand in the same tick, because these say which service was asked for, whatever
+ * the ledger has forgotten of the request.
  */
 import { errorId } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
@@ -49,7 +51,10 @@ export class Fold {
     this.load = load
   }
 
-  /** @returns the time of the newest fact, UTC ms @throws BrokerError ENVELOPE_MALFORMED, DEVICE_RECORD_MALFORMED */
+  /**
+   * @returns the time of the newest fact, UTC ms @throws BrokerError ENVELOPE_MALFORMED,
+   * DEVICE_RECORD_MALFORMED
+   */
   tick({ facts, deliveries }: TickFrames): number {
     /** Requests that were open when their actor failed: others that were parked never were. */
     const parkedRequests = new Set<string>()
@@ -139,7 +144,9 @@ export class Fold {
 const requestOf = (frame: Buffer, at: number): string =>
   `${readOriginator(frame, at)}${readTarget(frame, at)}${readCounter(frame, at)}`
 
-/** The row that the facts behind `state` fold to; undefined for a device that was never registered. */
+/**
+ * The row that the facts behind `state` fold to; undefined for a device that was never registered.
+ */
 export function deviceRowFrom(partition: number, state: DeviceState): DeviceRow | undefined {
   if (state.record === undefined) return undefined
   const last = lastEnded(state)

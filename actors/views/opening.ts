@@ -1,6 +1,7 @@
 /**
- * Where views go on when they begin: at what is in their store; at the genesis when it is empty or of another ledger; and where the ledger
- * has forgotten what they lack, the inventory comes from the partitions' snapshots, and what usage lacks is noted.
+ * Where views go on when they begin: at what is in their store; at the genesis when it is empty or
+ * of another ledger; and where the ledger has forgotten what they lack, the inventory comes from
+ * the partitions' snapshots, and what usage lacks is noted.
  */
 import { ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'

@@ -1,4 +1,7 @@
-/** What operators ask of views: their words in, rows as JSON out, a page at a time. Pure but for the store that is read. */
+/**
+ * What operators ask of views: their words in, rows as JSON out, a page at a time. Pure but for the
+ * store that is read.
+ */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorCodeOf, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
@@ -31,7 +34,10 @@ export type InventoryJson = {
   openRequests: number
   /** How its last request ended; null before the first. */
   lastOutcome: { outcome: string; code: string; at: string } | null
-  /** Why exchanges fail, until one succeeds: the cause of the last attempt, and the invocation counters where they are the cause. */
+  /**
+   * Why exchanges fail, until one succeeds: the cause of the last attempt, and the invocation
+   * counters where they are the cause.
+   */
   fault: {
     code: string
     detail: string
@@ -40,7 +46,10 @@ export type InventoryJson = {
     at: string
   } | null
 }
-/** `code` is I99 for requests that were accepted, else what they ended with; `outcome` is its row of the error table. */
+/**
+ * `code` is I99 for requests that were accepted, else what they ended with; `outcome` is its row of
+ * the error table.
+ */
 export type UsageJson = {
   day: string
   party: string
@@ -49,7 +58,10 @@ export type UsageJson = {
   code: string
   count: number
 }
-/** Some rows; more may follow behind `next`, to be given as `after`, even when there are none here: so much was looked at. */
+/**
+ * Some rows; more may follow behind `next`, to be given as `after`, even when there are none here:
+ * so much was looked at.
+ */
 export type Page<Json> = { rows: Json[]; next: string | null }
 export type InventoryQuery = {
   from: Buffer
@@ -72,7 +84,10 @@ class Parameters {
     this.given = new Map(Object.entries(query ?? {}))
   }
 
-  /** What `read` makes of the parameter, undefined when it is not given or `read` gives nothing, which is a fault. */
+  /**
+   * What `read` makes of the parameter, undefined when it is not given or `read` gives nothing,
+   * which is a fault.
+   */
   take<Value>(
     name: string,
     mustBe: string,
@@ -189,7 +204,10 @@ export function usagePage(
   )
 }
 
-/** Times between which usage was not counted; null for the beginning, and for an end that is not known yet. */
+/**
+ * Times between which usage was not counted; null for the beginning, and for an end that is not
+ * known yet.
+ */
 export const missingIn = (store: RowStore): Array<{ from: string | null; to: string | null }> =>
   standingIn((key) => store.get(key)).missing.map(({ fromMs, toMs }) => ({
     from: timeOf(fromMs),

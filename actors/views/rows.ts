@@ -6,8 +6,8 @@
  *  01 | EUI-64 8                                         device
  *  02 | day u32 | party 8 | srv u32 | outcome u16        count
  *
- * Integers of keys are big-endian, so that rows are in order of devices, and of days. A day is days since 1970, UTC; an outcome a row of
- * the error table, REQUEST_ACCEPTED for an acceptance.
+ * Integers of keys are big-endian, so that rows are in order of devices, and of days. A day is days
+ * since 1970, UTC; an outcome a row of the error table, REQUEST_ACCEPTED for an acceptance.
  */
 import { Packr } from 'msgpackr'
 import { asBuffer, writeOctetsOf } from '../../core/base/bytes.ts'
@@ -33,7 +33,10 @@ export type DeviceRow = {
   since: number
   partition: number
   openRequests: number
-  /** Row of the error table that its last request ended with, and when; `outcomeAt` is 0 before the first. */
+  /**
+   * Row of the error table that its last request ended with, and when; `outcomeAt` is 0 before the
+   * first.
+   */
   outcome: number
   outcomeAt: number
   /** Why exchanges fail, until one succeeds, and since when it was the same cause. */
@@ -47,13 +50,19 @@ export type UsageRow = {
   count: number
 }
 /**
- * Where a partition stands: its chain, and the tick up to which the inventory holds its facts, which lies ahead of the chain when it was
- * loaded from a snapshot.
+ * Where a partition stands: its chain, and the tick up to which the inventory holds its facts,
+ * which lies ahead of the chain when it was loaded from a snapshot.
  */
 export type Head = { checkpoint: Checkpoint; inventorySequence: number }
-/** A time whose ticks were forgotten before they were counted, UTC ms; from 0: from the beginning; to 0: not known yet. */
+/**
+ * A time whose ticks were forgotten before they were counted, UTC ms; from 0: from the beginning;
+ * to 0: not known yet.
+ */
 export type Missing = { fromMs: number; toMs: number }
-/** Every tick up to `sequence` is counted, but for what is missing; the last one was written at `timeMs`. */
+/**
+ * Every tick up to `sequence` is counted, but for what is missing; the last one was written at
+ * `timeMs`.
+ */
 export type Standing = {
   sequence: number
   timeMs: number

@@ -1,6 +1,7 @@
 /**
- * Follows the ledger's ticks and keeps the inventory and the usage in step with them: a fold gathers, and is saved with the standing that it
- * belongs to in one transaction, so that a crash counts nothing twice. Whatever goes wrong, what was not saved is dropped and read again.
+ * Follows the ledger's ticks and keeps the inventory and the usage in step with them: a fold
+ * gathers, and is saved with the standing that it belongs to in one transaction, so that a crash
+ * counts nothing twice. Whatever goes wrong, what was not saved is dropped and read again.
  */
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'

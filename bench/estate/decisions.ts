@@ -1,4 +1,7 @@
-/** What one core decides, folds and commits, with nothing else in the way; against a Map in which each message is noted. */
+/**
+ * What one core decides, folds and commits, with nothing else in the way; against a Map in which
+ * each message is noted.
+ */
 import { setTimeout as wait } from 'node:timers/promises'
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'

@@ -1,4 +1,7 @@
-/** Wakes that come due all at one time, of devices that sleep: how many a second the index gives, and how many the host decides. */
+/**
+ * Wakes that come due all at one time, of devices that sleep: how many a second the index gives,
+ * and how many the host decides.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

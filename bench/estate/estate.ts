@@ -1,6 +1,7 @@
 /**
- * An estate of devices for benches: hosts as processes over one nats-server that flushes every write, and from this process the inventory's
- * door and a gateway's frames. No gRPC, no meters: what is measured is the host.
+ * An estate of devices for benches: hosts as processes over one nats-server that flushes every
+ * write, and from this process the inventory's door and a gateway's frames. No gRPC, no meters:
+ * what is measured is the host.
  */
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -229,7 +230,8 @@ export class Estate {
   }
 
   /**
-   * Asks each of `count` devices from `first` on something, as a gateway does, and settles when all have been answered.
+   * Asks each of `count` devices from `first` on something, as a gateway does, and settles when all
+   * have been answered.
    * @returns how many said yes
    */
   async ask(

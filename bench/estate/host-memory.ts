@@ -3,7 +3,10 @@ import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** Octets. `fileBytes` is what is mapped, the store above all: pages that the kernel may take back at any time; 0 where it does not tell. */
+/**
+ * Octets. `fileBytes` is what is mapped, the store above all: pages that the kernel may take back
+ * at any time; 0 where it does not tell.
+ */
 export type ProcessMemory = {
   heapBytes: number
   externalBytes: number

@@ -1,6 +1,7 @@
 /**
- * A host of partitions as a process of its own: the real ledger, bus and store, and devices that answer at once, or never. Options are one
- * JSON argument; a line on stdout says when it serves; each line on stdin is a command, answered by a line. Ends on SIGTERM.
+ * A host of partitions as a process of its own: the real ledger, bus and store, and devices that
+ * answer at once, or never. Options are one JSON argument; a line on stdout says when it serves;
+ * each line on stdin is a command, answered by a line. Ends on SIGTERM.
  */
 import { mkdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'

@@ -1,4 +1,7 @@
-/** A host in this process, over a ledger that keeps nothing and devices that answer at once: its own work and nothing else. */
+/**
+ * A host in this process, over a ledger that keeps nothing and devices that answer at once: its own
+ * work and nothing else.
+ */
 import { hostedDevice } from '../../actors/device-effects/device-effects.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { systemClock } from '../../core/ports/clock.ts'

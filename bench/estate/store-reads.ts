@@ -7,7 +7,10 @@ import { cpuMsNow } from './cpu-time.ts'
 import { deviceBytes } from './estate.ts'
 import { partitionCount } from './settings.ts'
 
-/** Reads devices 0 to `count - 1` of the stores in `folder`, which nobody has open. Microseconds of CPU, each. */
+/**
+ * Reads devices 0 to `count - 1` of the stores in `folder`, which nobody has open. Microseconds of
+ * CPU, each.
+ */
 export function measureStore(
   folder: string,
   count: number,

@@ -1,6 +1,6 @@
 /**
- * The bare pipe's meters: one process that answers each wrapper frame with a frame of fixed length, no DLMS in it.
- * Entry: `bare-meter.ts ANSWER_BYTES`; prints the port it listens on.
+ * The bare pipe's meters: one process that answers each wrapper frame with a frame of fixed length,
+ * no DLMS in it. Entry: `bare-meter.ts ANSWER_BYTES`; prints the port it listens on.
  */
 import { createServer } from 'node:net'
 

@@ -1,6 +1,7 @@
 /**
- * The broker as a process of its own, from the same configuration and the same composition root as `busbar serve`.
- * Settings come as environment; one JSON line on stdout tells where it listens. Ends on SIGTERM.
+ * The broker as a process of its own, from the same configuration and the same composition root as
+ * `busbar serve`. Settings come as environment; one JSON line on stdout tells where it listens.
+ * Ends on SIGTERM.
  */
 import { loadConfig } from '../../core/ops/config.ts'
 import { startBroker } from '../../actors/broker/broker.ts'

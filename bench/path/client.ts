@@ -1,9 +1,10 @@
 /**
- * The load client of the path benches, one process: submits requests over gRPC (bidirectional stream, unary, batches) or
- * HTTP, receives the deliveries, and measures from submission (closed loop) or from the scheduled time (open loop) to the
- * delivery. The same client drives the bare pipe and the broker.
- * Entry: `client.ts '{"target":"host:port","credentials":{"party":…},"devices":[…],"srv":"4.1.1"}'`; then one command a line on stdin (ClientCommand), one
- * answer a line on stdout (ClientFigures).
+ * The load client of the path benches, one process: submits requests over gRPC (bidirectional
+ * stream, unary, batches) or HTTP, receives the deliveries, and measures from submission (closed
+ * loop) or from the scheduled time (open loop) to the delivery. The same client drives the bare
+ * pipe and the broker. Entry: `client.ts
+ * '{"target":"host:port","credentials":{"party":…},"devices":[…],"srv":"4.1.1"}'`; then one command
+ * a line on stdin (ClientCommand), one answer a line on stdout (ClientFigures).
  */
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -106,7 +107,8 @@ class LoadClient {
 
   private received(message: Buffer): void {
     const last = this.flight.onDeliveries(message, performance.now())
-    // ReceiveRequest{acknowledge=2{delivery_id=1}}; written into memory of its own, as the stream keeps it.
+    // ReceiveRequest{acknowledge=2{delivery_id=1}}; written into memory of its own, as the stream
+    // keeps it.
     const out = Buffer.allocUnsafe(16)
     out[0] = 0x12
     out[2] = 0x08
@@ -132,7 +134,10 @@ class LoadClient {
 
   private onFree: (() => void) | undefined
 
-  /** Sends up to `count` requests; the i-th counts its latency from `firstMs + i × stepMs`. Returns how many it had devices for. */
+  /**
+   * Sends up to `count` requests; the i-th counts its latency from `firstMs + i × stepMs`. Returns
+   * how many it had devices for.
+   */
   private send(count: number, firstMs: number, stepMs: number): number {
     let sent = 0
     while (sent < count && this.flight.hasIdle) {

@@ -1,4 +1,7 @@
-/** The simulated fleet as a process of its own. Entry: `fleet.ts '{"meters":…,"seed":…,"devicesFile":…}'`; see actors/simulator/network/fleet-process.ts. */
+/**
+ * The simulated fleet as a process of its own. Entry: `fleet.ts
+ * '{"meters":…,"seed":…,"devicesFile":…}'`; see actors/simulator/network/fleet-process.ts.
+ */
 import { systemClock } from '../../core/ports/clock.ts'
 import { runFleetProcess } from '../../actors/simulator/network/fleet-process.ts'
 

@@ -1,6 +1,6 @@
 /**
- * What the load client has in flight: pre-encoded requests by device, rising counters, and the latency of what came back.
- * Time is passed in; nothing here does I/O.
+ * What the load client has in flight: pre-encoded requests by device, rising counters, and the
+ * latency of what came back. Time is passed in; nothing here does I/O.
  */
 import { readEui64, parseEui64Into, type Eui64 } from '../../core/base/eui64.ts'
 import {
@@ -13,7 +13,8 @@ import {
   type Cursor,
 } from './wire.ts'
 
-// Counters start here, so that every one of them is a varint of six octets and can be written in place.
+// Counters start here, so that every one of them is a varint of six octets and can be written in
+// place.
 const counterBase = 2 ** 36
 const counterBytes = 6
 const keyStride = 2 ** 24
@@ -105,7 +106,10 @@ export class Flight {
     this.idleCount++
   }
 
-  /** Writes the next request as a repeated field 1 at `at`; its latency counts from `startedMs`. Returns the offset behind it. */
+  /**
+   * Writes the next request as a repeated field 1 at `at`; its latency counts from `startedMs`.
+   * Returns the offset behind it.
+   */
   writeRequest(out: Buffer, at: number, startedMs: number): number {
     const device = this.takeIdle()
     const counter = ++this.counters[device]!
@@ -141,7 +145,10 @@ export class Flight {
     return this.latencies.slice(0, this.latencyCount).sort()
   }
 
-  /** Takes refusals out of a SubmitStreamResponse or SubmitBatchResponse; returns the number of acknowledgements. */
+  /**
+   * Takes refusals out of a SubmitStreamResponse or SubmitBatchResponse; returns the number of
+   * acknowledgements.
+   */
   onAcknowledgements(message: Buffer): number {
     const { cursor } = this
     let count = 0

@@ -1,6 +1,7 @@
 /**
- * The two paths that bench/path compares, each four processes: load client, broker or bare pipe, nats-server, meters.
- * What is theirs alone stands in `startBarePath` and `startRealPath`; both end with a client that takes commands.
+ * The two paths that bench/path compares, each four processes: load client, broker or bare pipe,
+ * nats-server, meters. What is theirs alone stands in `startBarePath` and `startRealPath`; both end
+ * with a client that takes commands.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

@@ -1,6 +1,6 @@
 /**
- * The processes of a path bench: started, waited for until they say where they listen, ended with the bench. Each runs on
- * the Node that runs the bench.
+ * The processes of a path bench: started, waited for until they say where they listen, ended with
+ * the bench. Each runs on the Node that runs the bench.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'

@@ -1,7 +1,7 @@
 /**
- * The few octets of protobuf that both ends of the path benches read and write by hand, so that neither the load client
- * nor the bare pipe costs what it should not measure. Shapes are those of proto/busbar/v1. Not a general decoder: it
- * trusts its peer, which is ours.
+ * The few octets of protobuf that both ends of the path benches read and write by hand, so that
+ * neither the load client nor the bare pipe costs what it should not measure. Shapes are those of
+ * proto/busbar/v1. Not a general decoder: it trusts its peer, which is ours.
  */
 
 /** Where a walk over protobuf stands: `value` after `readVarint`, `at` behind what was read. */
@@ -57,7 +57,10 @@ export function skipField(buffer: Buffer, cursor: Cursor, tag: number): void {
   }
 }
 
-/** The first octet and the one behind the field `number` (length-delimited) in `[start, end)`, or -1 when it is absent. */
+/**
+ * The first octet and the one behind the field `number` (length-delimited) in `[start, end)`, or -1
+ * when it is absent.
+ */
 export function findBytes(
   buffer: Buffer,
   start: number,

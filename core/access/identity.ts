@@ -1,6 +1,7 @@
 /**
- * The one door for identity: which party is speaking. Station 2 of a message's way. For now a header names the party;
- * certificates will come in behind this same function, and nothing else looks at headers.
+ * The one door for identity: which party is speaking. Station 2 of a message's way. For now a
+ * header names the party; certificates will come in behind this same function, and nothing else
+ * looks at headers.
  */
 import { limits } from '../base/limits.ts'
 import type { ErrorCode } from '../base/error-table.ts'
@@ -15,9 +16,9 @@ export type IdentityRefusal = Extract<
   'PARTY_HEADER_MISSING' | 'PARTY_HEADER_MALFORMED' | 'PARTY_UNKNOWN'
 >
 
-// A known header text costs one look-up in a Map. Only texts of known parties are kept (three ways to write each, and
-// mixed case), and never more than `limits.partyTextsRememberedMax`, so that callers cannot make it
-// grow.
+// A known header text costs one look-up in a Map. Only texts of known parties are kept (three ways
+// to write each, and mixed case), and never more than `limits.partyTextsRememberedMax`, so that
+// callers cannot make it grow.
 const caches = new WeakMap<Parties, Map<string, Party>>()
 
 function look(

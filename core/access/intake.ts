@@ -26,8 +26,8 @@ function isSame(octets: Uint8Array, key: Eui64): boolean {
 }
 
 /**
- * The refusal of a request, or undefined when it may go to its device. The order is that of the GB interface: sender,
- * variant, role; its content is checked next, by `checkBody` of core/translate.
+ * The refusal of a request, or undefined when it may go to its device. The order is that of the GB
+ * interface: sender, variant, role; its content is checked next, by `checkBody` of core/translate.
  *
  * @param nowMs  UTC
  */
@@ -39,11 +39,13 @@ export function decideIntake(
   if (!isOriginator(party, scan.originator)) return 'PARTY_ORIGINATOR_MISMATCH'
   const row = serviceRequestOf(scan.srv)
   if (row === undefined) return 'REQUEST_SRV_UNKNOWN'
-  // What nobody can have is said before who may not: no party is sent to look for another role in vain.
+  // What nobody can have is said before who may not: no party is sent to look for another role in
+  // vain.
   if (!row.isServed) return 'REQUEST_SRV_UNSUPPORTED'
   if (!row.roles.includes(party.role)) return 'PARTY_ROLE_INELIGIBLE'
   const { deadlineMs } = scan
-  // Whether it has passed is for the device, which knows whether this is a repeat: that one gets its first acknowledgement.
+  // Whether it has passed is for the device, which knows whether this is a repeat: that one gets
+  // its first acknowledgement.
   return deadlineMs > nowMs + limits.requestLifetimeMsMax ? 'REQUEST_DEADLINE_PAST' : undefined
 }
 

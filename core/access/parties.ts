@@ -1,6 +1,7 @@
 /**
- * The parties that this Busbar knows: one EUI-64 and one role each, as GB has it (an organisation with several roles has
- * an EUI-64 for each). Read from the operator's parties file. Station 2 of a message's way; who is speaking is decided in identity.ts.
+ * The parties that this Busbar knows: one EUI-64 and one role each, as GB has it (an organisation
+ * with several roles has an EUI-64 for each). Read from the operator's parties file. Station 2 of a
+ * message's way; who is speaking is decided in identity.ts.
  */
 import { limits } from '../base/limits.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
@@ -22,8 +23,8 @@ export type PartiesFault = { faults: string[] }
 type PartyJson = { eui64: string; role: Role; name: string }
 
 /**
- * The parties of the documentation's examples and of the tests: one of each role. `npm start` knows them,
- * too, and leaves them to the people who try it out.
+ * The parties of the documentation's examples and of the tests: one of each role. `npm start` knows
+ * them, too, and leaves them to the people who try it out.
  */
 export const demoPartiesJson: readonly PartyJson[] = [
   { eui64: '90-B3-D5-1F-30-01-00-00', role: 'IS', name: 'Demo Import Supplier' },
@@ -48,7 +49,10 @@ export const demoSupplierPartiesJson: readonly PartyJson[] = demoPartiesJson.map
   }),
 )
 
-/** Reads a parsed parties file, strictly: `[{ "eui64": …, "role": …, "name": … }, …]`. All faults are listed. */
+/**
+ * Reads a parsed parties file, strictly: `[{ "eui64": …, "role": …, "name": … }, …]`. All faults
+ * are listed.
+ */
 export function partiesOf(json: unknown): Parties | PartiesFault {
   if (!Array.isArray(json))
     return { faults: ['a parties file is a list of objects with eui64, role and name'] }

@@ -1,4 +1,7 @@
-/** Programmer faults. An assertion that fails stops the actor (or the process), never a party's request silently. */
+/**
+ * Programmer faults. An assertion that fails stops the actor (or the process), never a party's
+ * request silently.
+ */
 export class AssertionFault extends Error {
   override name = 'AssertionFault'
 }

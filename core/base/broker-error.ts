@@ -1,6 +1,6 @@
 /**
- * An operating fault with its row of the error table. Thrown for malformed input and broken edges; refusals and
- * "not yet" are returned values instead (a throw costs 5 µs, a value 10 ns).
+ * An operating fault with its row of the error table. Thrown for malformed input and broken edges;
+ * refusals and "not yet" are returned values instead (a throw costs 5 µs, a value 10 ns).
  */
 import { errorTable, explain, type ErrorCode, type ErrorRow } from './error-table.ts'
 

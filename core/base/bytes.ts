@@ -35,8 +35,9 @@ export function fnv1a32(
 }
 
 /**
- * The eight octets at `at` as eight latin-1 characters: a key that Maps hash and compare fast. Character by character,
- * because that is three times as fast as any call that crosses into the engine.
+ * The eight octets at `at` as eight latin-1 characters: a key that Maps hash and compare fast.
+ * Character by character, because that is three times as fast as any call that crosses into the
+ * engine.
  */
 export function textOfOctets(v: Uint8Array, at: number): string {
   return String.fromCharCode(

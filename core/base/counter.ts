@@ -1,6 +1,6 @@
 /**
- * The counter of a RequestID as a key: its eight big-endian octets as latin-1 characters. Keys compare with `<` as the
- * numbers do, cost no bigint, and stand in a Map or a store as they are.
+ * The counter of a RequestID as a key: its eight big-endian octets as latin-1 characters. Keys
+ * compare with `<` as the numbers do, cost no bigint, and stand in a Map or a store as they are.
  */
 import { textOfOctets, writeOctetsOf } from './bytes.ts'
 

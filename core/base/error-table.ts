@@ -1,7 +1,8 @@
 /**
- * Every outcome and error of Busbar, one row each. `id` travels in envelopes and is never reused; `duis` is the response
- * code of the GB interface that says it best (../shared/domain alerts-and-codes: the meaning of E44 to E51 is of low
- * confidence, so it stands here, as data); `fault` is who must act. Prose is made from the row and never parsed.
+ * Every outcome and error of Busbar, one row each. `id` travels in envelopes and is never reused;
+ * `duis` is the response code of the GB interface that says it best (../shared/domain
+ * alerts-and-codes: the meaning of E44 to E51 is of low confidence, so it stands here, as data);
+ * `fault` is who must act. Prose is made from the row and never parsed.
  */
 export type Fault = 'none' | 'party' | 'meter' | 'wan' | 'broker' | 'operator'
 export type Retry = 'never' | 'later' | 'now'
@@ -217,7 +218,10 @@ const codeOfId = new Map<number, ErrorCode>(
   (Object.entries(errorTable) as [ErrorCode, ErrorRow][]).map(([code, { id }]) => [id, code]),
 )
 
-/** The code with this `id`; ENVELOPE_MALFORMED's meaning for ids of a newer Busbar is up to the caller. */
+/**
+ * The code with this `id`; ENVELOPE_MALFORMED's meaning for ids of a newer Busbar is up to the
+ * caller.
+ */
 export function errorCodeOf(id: number): ErrorCode | undefined {
   return codeOfId.get(id)
 }

@@ -10,8 +10,8 @@ const portMax = 65_535
 const pattern = /^(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)\]|([\w.-]+)):(\d{1,5})$/
 
 /**
- * Reads `127.0.0.1:4059`, `name:4059` or `[::1]:4059`; undefined for any other text. An IPv6 address
- * without brackets is rejected: `::1:4059` could be an address as a whole.
+ * Reads `127.0.0.1:4059`, `name:4059` or `[::1]:4059`; undefined for any other text. An IPv6
+ * address without brackets is rejected: `::1:4059` could be an address as a whole.
  */
 export function parseHostPort(text: string): HostPort | undefined {
   const [, address, name, digits] = pattern.exec(text.trim()) ?? []

@@ -1,8 +1,9 @@
 /**
- * RequestCounters: the convention, and how far a counter may go ahead. Pure; the time is an argument.
+ * RequestCounters: the convention, and how far a counter may go ahead. Pure; the time is an
+ * argument.
  *
- * The convention is nanoseconds since 1970-01-01 UTC. A party may count in another way as long as its counters for one
- * device rise: 1, 2, 3 …, or a time in seconds, milliseconds or microseconds.
+ * The convention is nanoseconds since 1970-01-01 UTC. A party may count in another way as long as
+ * its counters for one device rise: 1, 2, 3 …, or a time in seconds, milliseconds or microseconds.
  */
 import { limits } from './limits.ts'
 
@@ -11,7 +12,10 @@ const nanosecondsPerMs = 1_000_000n
 /** The largest counter: many languages have signed numbers of 64 bits only. */
 export const requestCounterMax = 2n ** 63n - 1n
 
-/** Counters by the convention, each above the one before, whatever the clock does. Keep one for all requests of a party. */
+/**
+ * Counters by the convention, each above the one before, whatever the clock does. Keep one for all
+ * requests of a party.
+ */
 export class RequestCounters {
   private last = 0n
   private readonly nowMs: () => number
@@ -35,9 +39,10 @@ export function counterCeiling(nowMs: number): bigint {
 }
 
 /**
- * True when `counter` is so far above `highest`, the highest counter that this party used before at the device, that it
- * can only be a mistake: the counters that follow it would be rejected later. A counter that is the present time in
- * nanoseconds is always taken, so that a party can change over to the convention.
+ * True when `counter` is so far above `highest`, the highest counter that this party used before at
+ * the device, that it can only be a mistake: the counters that follow it would be rejected later. A
+ * counter that is the present time in nanoseconds is always taken, so that a party can change over
+ * to the convention.
  */
 export function isCounterTooHigh(
   counter: bigint,
@@ -50,7 +55,10 @@ export function isCounterTooHigh(
   return unitsPerMs.every((perMs) => !isTimeIn(perMs, counter, highest, nowMs))
 }
 
-/** Nanoseconds, microseconds, milliseconds, seconds: how many units are in one ms, as numerator and denominator. */
+/**
+ * Nanoseconds, microseconds, milliseconds, seconds: how many units are in one ms, as numerator and
+ * denominator.
+ */
 const unitsPerMs: ReadonlyArray<readonly [bigint, bigint]> = [
   [nanosecondsPerMs, 1n],
   [1_000n, 1n],
@@ -60,7 +68,10 @@ const unitsPerMs: ReadonlyArray<readonly [bigint, bigint]> = [
 /** 2001-09-09, ms: times before that are taken for plain counting. */
 const firstTimeMs = 10n ** 12n
 
-/** True when `counter` is not ahead as a time in this unit, and the party counts in it or goes over to nanoseconds now. */
+/**
+ * True when `counter` is not ahead as a time in this unit, and the party counts in it or goes over
+ * to nanoseconds now.
+ */
 function isTimeIn(
   [numerator, denominator]: readonly [bigint, bigint],
   counter: bigint,
@@ -76,12 +87,16 @@ function isTimeIn(
   return isUsed || isNow
 }
 
-/** Bits of a counter that a gateway assigns which say which gateway did; the others are the time in steps of 16.384 µs. */
+/**
+ * Bits of a counter that a gateway assigns which say which gateway did; the others are the time in
+ * steps of 16.384 µs.
+ */
 const markBits = 14n
 
 /**
- * Counters that one gateway process assigns to requests of one party. Two gateways at the same nanosecond give different ones, because each has
- * its mark in the lowest bits; one gateway gives rising ones, whatever its clock does.
+ * Counters that one gateway process assigns to requests of one party. Two gateways at the same
+ * nanosecond give different ones, because each has its mark in the lowest bits; one gateway gives
+ * rising ones, whatever its clock does.
  */
 export class AssignedCounters {
   private readonly mark: bigint
@@ -98,7 +113,10 @@ export class AssignedCounters {
     return (this.lastStep << markBits) | this.mark
   }
 
-  /** The next ones are above `counter`: a gateway whose clock lags learns from a refusal where it has to go on. */
+  /**
+   * The next ones are above `counter`: a gateway whose clock lags learns from a refusal where it
+   * has to go on.
+   */
   passBy(counter: bigint): void {
     const step = counter >> markBits
     if (step > this.lastStep) this.lastStep = step

@@ -1,5 +1,6 @@
 /**
- * Service reference variants as numbers: `4.8.1` is 0x040801, `3.1` is 0x030100. No variant has a last part of 0.
+ * Service reference variants as numbers: `4.8.1` is 0x040801, `3.1` is 0x030100. No variant has a
+ * last part of 0.
  */
 export type Srv = number & { readonly brand: 'Srv' }
 

@@ -1,6 +1,9 @@
 /** Ceilings of disks and of what is kept on them: part of `limits`, whose rules hold here. */
 export const storageLimits = {
-  /** Ticks without a fact of a partition after which its checkpoint is moved on, so that a restart need not read them. */
+  /**
+   * Ticks without a fact of a partition after which its checkpoint is moved on, so that a restart
+   * need not read them.
+   */
   checkpointIdleTicksMax: 5_000,
   /** Changed actors after which replay saves, so that a long replay stays in bounded memory. */
   replayDirtyMax: 20_000,

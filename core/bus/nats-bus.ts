@@ -100,7 +100,10 @@ export class NatsBus implements Bus {
     })
   }
 
-  /** What was under way when the connection went is not answered any more, or too late: whoever asked is told at once. */
+  /**
+   * What was under way when the connection went is not answered any more, or too late: whoever
+   * asked is told at once.
+   */
   private async watch(): Promise<void> {
     if (this.isWatching) return
     this.isWatching = true

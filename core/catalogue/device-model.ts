@@ -1,6 +1,7 @@
 /**
- * How one device deviates, as data of its record beside the name of its profile: where it tells its invocation counter, what is proposed to
- * it, the base names of its objects, how its line is opened. JSON and MessagePack have the same fields. Pure.
+ * How one device deviates, as data of its record beside the name of its profile: where it tells its
+ * invocation counter, what is proposed to it, the base names of its objects, how its line is
+ * opened. JSON and MessagePack have the same fields. Pure.
  */
 import { limits } from '../base/limits.ts'
 import type { DeviceAddress, DeviceModel } from '../ports/wan.ts'
@@ -18,7 +19,10 @@ const baudRates: readonly unknown[] = [300, 600, 1_200, 2_400, 4_800, 9_600, 19_
 const invocationCounterMax = 0xffff_ffff
 
 type Raw = Record<string, unknown>
-/** `isAny`: the record may come from another version of Busbar, so that names which are not known now are kept. */
+/**
+ * `isAny`: the record may come from another version of Busbar, so that names which are not known
+ * now are kept.
+ */
 type Reading = { faults: string[]; isAny: boolean }
 
 const isPlain = (value: unknown): value is Raw =>
@@ -127,7 +131,10 @@ function modeEIn(value: unknown, faults: string[]): DeviceModel['modeE'] {
   }
 }
 
-/** The name of a profile, checked; what it wants of the rest of the record is a fault where it is missing. */
+/**
+ * The name of a profile, checked; what it wants of the rest of the record is a fault where it is
+ * missing.
+ */
 export function readProfileName(
   raw: Raw,
   timeZone: string | undefined,
@@ -149,7 +156,10 @@ export function readProfileName(
   return name
 }
 
-/** The fields in an order that never changes, without what is undefined: of MessagePack, and of JSON where `address` is for people. */
+/**
+ * The fields in an order that never changes, without what is undefined: of MessagePack, and of JSON
+ * where `address` is for people.
+ */
 export function modelFieldsOf({ counter, conformance, shortNames, modeE }: DeviceModel): Raw {
   return {
     ...(counter && { counter: { ...counter } }),

@@ -1,9 +1,10 @@
 /**
- * The catalogue: what Busbar knows of every service reference variant, and for those that it serves the COSEM operations
- * that carry them out. Station 2 and 8 of a message's way. The rows are data: service-requests.json names all 129 variants
- * of DUIS 5.4, operations.json gives body type and operations of the served ones. To serve another variant, add its
- * operations there (and a body type to the proto, if it takes a new one); no code asks which variant it has in hand.
- * This file does not encode anything: core/translate does.
+ * The catalogue: what Busbar knows of every service reference variant, and for those that it serves
+ * the COSEM operations that carry them out. Station 2 and 8 of a message's way. The rows are data:
+ * service-requests.json names all 129 variants of DUIS 5.4, operations.json gives body type and
+ * operations of the served ones. To serve another variant, add its operations there (and a body
+ * type to the proto, if it takes a new one); no code asks which variant it has in hand. This file
+ * does not encode anything: core/translate does.
  */
 import { assert } from '../base/assert.ts'
 import { Lane } from '../base/lane.ts'
@@ -16,13 +17,16 @@ import requestRows from './service-requests.json' with { type: 'json' }
 export const Role = ['IS', 'ES', 'GS', 'RSA', 'ED', 'GT', 'OU', 'LC'] as const
 export type Role = (typeof Role)[number]
 
-/** What takes part in an operation's value, by name, because it is known only when the command is built. */
+/**
+ * What takes part in an operation's value, by name, because it is known only when the command is
+ * built.
+ */
 export const ValueSource = ['text', 'preset-time', 'zero', 'internal-crystal'] as const
 export type ValueSource = (typeof ValueSource)[number]
 
 /**
- * What an answer is: a reading of its own (the default), the scaler_unit of the register with the same class and OBIS
- * code, or the buffer, capture_objects or capture_period of a profile.
+ * What an answer is: a reading of its own (the default), the scaler_unit of the register with the
+ * same class and OBIS code, or the buffer, capture_objects or capture_period of a profile.
  */
 export const Yield = ['reading', 'scaler-unit', 'profile', 'columns', 'capture-period'] as const
 export type Yield = (typeof Yield)[number]
@@ -84,7 +88,8 @@ type RawOperation = {
   expect?: string
 }
 
-// JSON gives plain strings; the words are checked against their lists once, when the process starts.
+// JSON gives plain strings; the words are checked against their lists once, when the process
+// starts.
 function oneOf<Word extends string>(words: readonly Word[], text: string, where: string): Word {
   assert((words as readonly string[]).includes(text), `catalogue: ${text} in ${where}`)
   return text as Word

@@ -1,6 +1,7 @@
 /**
- * Time zones of devices by name: IANA names, and offsets that hold all year (`+01:00`) for devices that keep standard time. The rules are
- * those of the runtime, by Temporal. Pure: the same name and time give the same answer.
+ * Time zones of devices by name: IANA names, and offsets that hold all year (`+01:00`) for devices
+ * that keep standard time. The rules are those of the runtime, by Temporal. Pure: the same name and
+ * time give the same answer.
  */
 import { Temporal } from 'temporal-polyfill'
 import { limits } from '../base/limits.ts'

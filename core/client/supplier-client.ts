@@ -42,7 +42,10 @@ export function busbarCode(error: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** The wait in ms after which the gateway says that the call may be repeated; 0 when repeating does not help. */
+/**
+ * The wait in ms after which the gateway says that the call may be repeated; 0 when repeating does
+ * not help.
+ */
 export function retryAfterMs(error: unknown): number {
   const metadata = (error as Partial<ServiceError> | undefined)?.metadata
   const value = metadata instanceof Metadata ? metadata.get('retry-after-ms')[0] : undefined
@@ -242,8 +245,8 @@ export class SupplierClient {
   }
 
   /**
-   * Opens a receiver; a receiver of the same party that was open before ends. With `onlyIfFree` this
-   * one ends instead, with DELIVERY_RECEIVER_PRESENT.
+   * Opens a receiver; a receiver of the same party that was open before ends. With `onlyIfFree`
+   * this one ends instead, with DELIVERY_RECEIVER_PRESENT.
    */
   receive(
     credit: number,

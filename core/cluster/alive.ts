@@ -1,6 +1,7 @@
 /**
- * How processes tell each other that they are alive: a short announcement every `aliveIntervalMs`, which nobody keeps. Hosts say it to
- * each other and to gateways; processes with the role wan say it to hosts.
+ * How processes tell each other that they are alive: a short announcement every `aliveIntervalMs`,
+ * which nobody keeps. Hosts say it to each other and to gateways; processes with the role wan say
+ * it to hosts.
  */
 import { limits } from '../base/limits.ts'
 import type { Bus } from '../ports/bus.ts'
@@ -13,7 +14,8 @@ export const aliveSubject = (hostId: string): string => `alive.${hostId}`
 export const wanAliveSubject = (wanId: string): string => `wan-alive.${wanId}`
 
 /**
- * Says on `subject` every `aliveIntervalMs` that `name` is alive, until called off. The first time at once.
+ * Says on `subject` every `aliveIntervalMs` that `name` is alive, until called off. The first time
+ * at once.
  */
 export function announceAlive(bus: Bus, clock: Clock, subject: string, name: string): () => void {
   const data = Buffer.from(name, 'latin1')
@@ -26,7 +28,10 @@ export function announceAlive(bus: Bus, clock: Clock, subject: string, name: str
   return () => callOff()
 }
 
-/** Who has been heard, and when; all times are the clock's elapsed time, so that a clock that is set makes nobody silent, and nobody heard. */
+/**
+ * Who has been heard, and when; all times are the clock's elapsed time, so that a clock that is set
+ * makes nobody silent, and nobody heard.
+ */
 export class Heard {
   private readonly atMs = new Map<string, number>()
   private readonly silenceMsMax: number
@@ -37,8 +42,8 @@ export class Heard {
   }
 
   /**
-   * Names are the sender's, so their number is bounded: of too many the silent ones go, and a new one is not taken. False then, and for
-   * what is no name.
+   * Names are the sender's, so their number is bounded: of too many the silent ones go, and a new
+   * one is not taken. False then, and for what is no name.
    */
   note(name: string, now: number): boolean {
     if (!isHostId(name)) return false
@@ -63,7 +68,9 @@ export class Heard {
       .sort()
   }
 
-  /** True when nothing was heard of `name` since `silenceMsMax` before `now`, nor since `sinceMs`. */
+  /**
+   * True when nothing was heard of `name` since `silenceMsMax` before `now`, nor since `sinceMs`.
+   */
   isSilent(name: string, now: number, sinceMs: number): boolean {
     return now - Math.max(this.atMs.get(name) ?? 0, sinceMs) >= this.silenceMsMax
   }

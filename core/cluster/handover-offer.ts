@@ -1,6 +1,7 @@
 /**
- * How one host offers partitions to another on the bus, before it writes the leases that give them away: the other brings its
- * stores up to date first, so that only the last few ticks are left to read when the leases change. JSON: rare and small.
+ * How one host offers partitions to another on the bus, before it writes the leases that give them
+ * away: the other brings its stores up to date first, so that only the last few ticks are left to
+ * read when the leases change. JSON: rare and small.
  */
 import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
@@ -12,7 +13,10 @@ export const handoverSubject = (hostId: string): string => `handover.${hostId}`
 
 /** Partitions that `from` would give away. */
 export type Offer = { from: string; partitions: number[] }
-/** A partition that is up to date at the other host, and the nonce by which it knows the lease as given to this life of it. */
+/**
+ * A partition that is up to date at the other host, and the nonce by which it knows the lease as
+ * given to this life of it.
+ */
 export type Prepared = { partition: number; nonce: string }
 
 export const encodeOffer = (offer: Offer): Buffer => Buffer.from(JSON.stringify(offer), 'utf8')

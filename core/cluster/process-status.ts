@@ -1,6 +1,6 @@
 /**
- * What a host or a wan process says about itself when it is asked on the bus (`status.<its id>`), for `busbar cluster status`. JSON:
- * asked by people.
+ * What a host or a wan process says about itself when it is asked on the bus (`status.<its id>`),
+ * for `busbar cluster status`. JSON: asked by people.
  */
 import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
@@ -27,7 +27,10 @@ export type PartitionStatus = {
 }
 /** Of devices with keys, as they were when the partition was last gone through. */
 export type KeyCounts = {
-  /** The name of the key-encryption key that was the first then, `none` without any; empty while it has not been gone through yet. */
+  /**
+   * The name of the key-encryption key that was the first then, `none` without any; empty while it
+   * has not been gone through yet.
+   */
   under: string
   keyed: number
   /** Sealed under an older key-encryption key than the first. */

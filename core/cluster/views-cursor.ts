@@ -1,6 +1,6 @@
 /**
- * How far a process with the role `views` has counted, in the cursor store: the ledger does not forget what it has not. JSON: people read
- * it in an emergency.
+ * How far a process with the role `views` has counted, in the cursor store: the ledger does not
+ * forget what it has not. JSON: people read it in an emergency.
  */
 import { asBuffer, emptyBytes } from '../base/bytes.ts'
 import type { CursorStore } from '../ports/ledger.ts'
@@ -19,7 +19,10 @@ export const writeViewsCursor = (
     Buffer.from(JSON.stringify({ sequence, atMs }), 'utf8'),
   )
 
-/** Of every process that has ever had the role, by name. One that cannot be read has counted nothing. */
+/**
+ * Of every process that has ever had the role, by name. One that cannot be read has counted
+ * nothing.
+ */
 export async function viewsCursorsIn(cursors: CursorStore): Promise<ViewsCursor[]> {
   const names = (await cursors.names()).filter((name) => name.startsWith(viewsCursorPrefix)).sort()
   return Promise.all(

@@ -1,7 +1,8 @@
 /**
- * Cryptography through the door: the only place where keys meet node:crypto. All of it is synchronous and pure but for
- * signing and making keys, which take their chance from the system. Keys are opaque: they never print.
- * It knows algorithms, not DLMS: what is protected how stands in core/dlms/security.
+ * Cryptography through the door: the only place where keys meet node:crypto. All of it is
+ * synchronous and pure but for signing and making keys, which take their chance from the system.
+ * Keys are opaque: they never print. It knows algorithms, not DLMS: what is protected how stands in
+ * core/dlms/security.
  */
 import {
   createCipheriv,
@@ -66,7 +67,10 @@ class Opaque {
   }
 }
 
-/** Octets that only two know: a password, the secret of an authentication. Copies what it is made of. */
+/**
+ * Octets that only two know: a password, the secret of an authentication. Copies what it is made
+ * of.
+ */
 export class Secret extends Opaque {
   readonly bytes: number
 
@@ -75,7 +79,10 @@ export class Secret extends Opaque {
     this.bytes = octetsView.length
   }
 
-  /** The octets themselves, for hashes and additional authenticated data. Whoever takes them keeps them secret. */
+  /**
+   * The octets themselves, for hashes and additional authenticated data. Whoever takes them keeps
+   * them secret.
+   */
   copyOfOctets(): Buffer {
     return keyObjectOf(this).export()
   }
@@ -92,7 +99,10 @@ export class SecretKey extends Secret {
     super(octetsView)
   }
 
-  /** The key with these octets, for those that came from outside; undefined when there are too many or too few. Copies. */
+  /**
+   * The key with these octets, for those that came from outside; undefined when there are too many
+   * or too few. Copies.
+   */
   static of(octetsView: Uint8Array): SecretKey | undefined {
     return [16, 24, 32].includes(octetsView.length) ? new SecretKey(octetsView) : undefined
   }
@@ -114,7 +124,9 @@ export class PublicKey extends Opaque {
     this.pointBytes = pointBytes
   }
 
-  /** The key with this point, or undefined when the point is not on the curve. Copies `pointView`. */
+  /**
+   * The key with this point, or undefined when the point is not on the curve. Copies `pointView`.
+   */
   static of(curve: Curve, pointView: Uint8Array): PublicKey | undefined {
     const size = fieldBytes(curve)
     if (pointView.length !== 2 * size) return undefined
@@ -154,7 +166,10 @@ export class PrivateKey extends Opaque {
     this.publicKey = publicKey
   }
 
-  /** The key with this scalar, big-endian, or undefined when it lies outside the curve's order. Copies `scalarView`. */
+  /**
+   * The key with this scalar, big-endian, or undefined when it lies outside the curve's order.
+   * Copies `scalarView`.
+   */
   static of(curve: Curve, scalarView: Uint8Array): PrivateKey | undefined {
     const size = fieldBytes(curve)
     if (scalarView.length !== size) return undefined
@@ -178,7 +193,9 @@ export class PrivateKey extends Opaque {
     }
   }
 
-  /** The key in a PEM text of PKCS #8 or SEC 1, or undefined when it is none, or of another curve. */
+  /**
+   * The key in a PEM text of PKCS #8 or SEC 1, or undefined when it is none, or of another curve.
+   */
   static ofPem(text: string): PrivateKey | undefined {
     try {
       const { crv, d } = createPrivateKey(text).export({ format: 'jwk' })
@@ -227,8 +244,8 @@ export type GcmContext = {
 }
 
 /**
- * AES-GCM: enciphers `plainView` into `out` at `at`, its tag behind it; returns the offset behind the tag.
- * Additional data are authenticated and not written. [NIST SP 800-38D 7.1]
+ * AES-GCM: enciphers `plainView` into `out` at `at`, its tag behind it; returns the offset behind
+ * the tag. Additional data are authenticated and not written. [NIST SP 800-38D 7.1]
  */
 export function sealGcm(
   { key, ivView, aad, moreAad }: GcmContext,
@@ -273,12 +290,16 @@ export function openGcm(
     decipher.final()
     return plain
   } catch {
-    // The one way in which OpenSSL says that a tag does not verify. What was deciphered is not given away.
+    // The one way in which OpenSSL says that a tag does not verify. What was deciphered is not
+    // given away.
     return undefined
   }
 }
 
-/** The key stream of AES-GCM without authentication over `view`: enciphers and deciphers alike. Owned. */
+/**
+ * The key stream of AES-GCM without authentication over `view`: enciphers and deciphers alike.
+ * Owned.
+ */
 export function streamGcm(key: SecretKey, ivView: Uint8Array, view: Uint8Array): Buffer {
   return gcmOf(key, ivView).update(view)
 }
@@ -287,7 +308,10 @@ function gcmOf(key: SecretKey, ivView: Uint8Array): CipherGCM {
   return createCipheriv(gcmNames[key.bytes]!, keyObjectOf(key), ivView, gcmOptions) as CipherGCM
 }
 
-/** AES on whole blocks of 16 octets, each by itself, without padding. Owned. For one maker's authentication only. */
+/**
+ * AES on whole blocks of 16 octets, each by itself, without padding. Owned. For one maker's
+ * authentication only.
+ */
 export function encipherBlocks(key: SecretKey, blocksView: Uint8Array): Buffer {
   const cipher = createCipheriv(`aes-${key.bytes * 8}-ecb`, keyObjectOf(key), null)
   cipher.setAutoPadding(false)
@@ -304,7 +328,10 @@ export function wrapKey(wrappingKey: SecretKey, key: SecretKey): Buffer {
   return Buffer.concat([cipher.update(key.copyOfOctets()), cipher.final()])
 }
 
-/** The key in `wrappedView`, or undefined when it was not wrapped under `wrappingKey`. [RFC 3394 2.2.2] */
+/**
+ * The key in `wrappedView`, or undefined when it was not wrapped under `wrappingKey`. [RFC 3394
+ * 2.2.2]
+ */
 export function unwrapKey(wrappingKey: SecretKey, wrappedView: Uint8Array): SecretKey | undefined {
   if (![24, 32, 40].includes(wrappedView.length)) return undefined
   const decipher = createDecipheriv(wrapName(wrappingKey), keyObjectOf(wrappingKey), wrapIv)
@@ -366,7 +393,10 @@ export type CertificateFacts = {
   validToMs: number
 }
 
-/** Reads an X.509 certificate, DER or PEM; undefined when it is none. `isIssuedBy` checks issuer and signature. [RFC 5280 4.1] */
+/**
+ * Reads an X.509 certificate, DER or PEM; undefined when it is none. `isIssuedBy` checks issuer and
+ * signature. [RFC 5280 4.1]
+ */
 export function readCertificate(
   view: Uint8Array,
 ): (CertificateFacts & { isIssuedBy(anchorView: Uint8Array): boolean }) | undefined {

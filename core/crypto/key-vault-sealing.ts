@@ -1,7 +1,8 @@
 /**
- * The vault: AES-256-GCM under a key that is derived from the key-encryption key. What is authenticated besides: the purpose, the device, and
- * the head of the sealed octets. The nonce is an HMAC of device and keys, so that the same keys give the same octets and two different
- * contents never share one. [NIST SP 800-38D 8.2; the construction of RFC 5297, with AES-GCM]
+ * The vault: AES-256-GCM under a key that is derived from the key-encryption key. What is
+ * authenticated besides: the purpose, the device, and the head of the sealed octets. The nonce is
+ * an HMAC of device and keys, so that the same keys give the same octets and two different contents
+ * never share one. [NIST SP 800-38D 8.2; the construction of RFC 5297, with AES-GCM]
  *
  *   plain: field u8 | length u16 | octets, in order of fields; keys of curves begin with an octet for the curve
  */
@@ -73,8 +74,9 @@ export class SealingVault implements KeyVault {
   private readonly opened = new Map<string, DeviceKeys>()
 
   /**
-   * @param load gives the key-encryption keys as they are now: the first seals, all open. Asked again when sealed keys name one that is
-   * not known, and by `currentName`; empty for a vault that seals nothing.
+   * @param load gives the key-encryption keys as they are now: the first seals, all open. Asked
+   * again when sealed keys name one that is not known, and by `currentName`; empty for a vault that
+   * seals nothing.
    */
   constructor(load: () => readonly SecretKey[]) {
     this.load = load
@@ -195,7 +197,10 @@ function octetsOf(key: Secret | PrivateKey | PublicKey): Buffer {
   return octets
 }
 
-/** Reads what `plainOf` wrote; it was authenticated, so what does not fit was written by a later version. */
+/**
+ * Reads what `plainOf` wrote; it was authenticated, so what does not fit was written by a later
+ * version.
+ */
 function keysIn(plain: Buffer): DeviceKeys {
   const keys: Partial<Record<keyof DeviceKeys, unknown>> = {}
   for (let at = 0; at < plain.length;) {

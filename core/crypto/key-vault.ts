@@ -1,11 +1,15 @@
 /**
- * Keys at rest: sealed octets that only a vault opens, which has the key-encryption key. Sealed keys may stand in the ledger, in stores and
- * on the bus; opened ones live in memory only, as objects that never print (core/crypto/crypto).
+ * Keys at rest: sealed octets that only a vault opens, which has the key-encryption key. Sealed
+ * keys may stand in the ledger, in stores and on the bus; opened ones live in memory only, as
+ * objects that never print (core/crypto/crypto).
  */
 import type { Eui64 } from '../base/eui64.ts'
 import type { PrivateKey, PublicKey, Secret, SecretKey } from './crypto.ts'
 
-/** The keys of one device, as associations take them; none is there that the device does not have. [IEC 62056-5-3, 5.3 cryptographic keys] */
+/**
+ * The keys of one device, as associations take them; none is there that the device does not have.
+ * [IEC 62056-5-3, 5.3 cryptographic keys]
+ */
 export type DeviceKeys = {
   /** Global unicast and broadcast encryption keys, authentication key, master key. */
   readonly unicast?: SecretKey | undefined
@@ -23,15 +27,21 @@ export type DeviceKeys = {
 
 export interface KeyVault {
   /**
-   * The keys in `sealedView`, which was sealed for `device`. Opened ones are kept for a while, so that asking again is cheap.
-   * @throws BrokerError KEYS_SEALED_UNREADABLE for octets that were sealed for another device or under a key that the vault does not have
+   * The keys in `sealedView`, which was sealed for `device`. Opened ones are kept for a while, so
+   * that asking again is cheap.
+   * @throws BrokerError KEYS_SEALED_UNREADABLE for octets that were sealed for another device or
+   * under a key that the vault does not have
    */
   open(device: Eui64, sealedView: Uint8Array): DeviceKeys
   /**
-   * Seals `keys` for `device`; the same keys give the same octets, so that a record that has not changed stays the same. Owned.
+   * Seals `keys` for `device`; the same keys give the same octets, so that a record that has not
+   * changed stays the same. Owned.
    * @throws BrokerError KEYS_ENCRYPTION_KEY_MISSING when the vault has none
    */
   seal(device: Eui64, keys: DeviceKeys): Buffer
-  /** Name of the key-encryption key that seals (sealed-keys.ts), undefined when there is none. Looks for a newer one first. */
+  /**
+   * Name of the key-encryption key that seals (sealed-keys.ts), undefined when there is none. Looks
+   * for a newer one first.
+   */
   currentName(): string | undefined
 }

@@ -1,6 +1,7 @@
 /**
- * What the octets of an APDU mean, for people: a tree of fields by the standard's names, each with its place. The grammars of
- * apdu/ are read as the codec reads them, tolerantly; what cannot be read is said with the reason.
+ * What the octets of an APDU mean, for people: a tree of fields by the standard's names, each with
+ * its place. The grammars of apdu/ are read as the codec reads them, tolerantly; what cannot be
+ * read is said with the reason.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
@@ -29,7 +30,10 @@ import { readPushPayload } from './unsolicited/push-payload.ts'
 import { readTelegram, type Telegram } from './unsolicited/telegram.ts'
 import { wrapperHeaderBytes } from './framing/wrapper.ts'
 
-/** A field: `at` and `bytes` say where it lies in the octets that were given, or in its plaintext when it was enciphered. */
+/**
+ * A field: `at` and `bytes` say where it lies in the octets that were given, or in its plaintext
+ * when it was enciphered.
+ */
 export type ExplainedField = {
   name: string
   value: string
@@ -49,7 +53,10 @@ export type ExplainOptions = {
   decipher?: (envelope: Envelope, carrier: Apdu) => Plaintext | undefined
 }
 
-/** Explains an APDU, or a wrapper frame around one. It throws nothing: what cannot be read is a field called `unreadable`. */
+/**
+ * Explains an APDU, or a wrapper frame around one. It throws nothing: what cannot be read is a
+ * field called `unreadable`.
+ */
 export function explain(view: Buffer, options: ExplainOptions = {}): ExplainedField {
   const isVersionOne = view.length > wrapperHeaderBytes && view.readUInt16BE(0) === 1
   const thereBytes = view.length - wrapperHeaderBytes
@@ -387,7 +394,10 @@ const integerNames: ReadonlySet<string> = new Set(
   ].map(nameOfType),
 )
 
-/** Says in `list` what is a scaler_unit, and what the integers in front of one mean. [IEC 62056-6-2, Register, scal_unit_type] */
+/**
+ * Says in `list` what is a scaler_unit, and what the integers in front of one mean. [IEC 62056-6-2,
+ * Register, scal_unit_type]
+ */
 function addUnits(list: ExplainedField): void {
   const { name, children } = list
   const own = name === 'structure' && children.length === 2 ? scalerUnitOf(children, 0) : undefined

@@ -1,6 +1,7 @@
 /**
- * What a host knows of the counters of one originator at one device, in the body of an ACKNOWLEDGEMENT that refuses a counter:
- * highest accepted counter u64 | floor u64, big-endian, 0 for none. Other acknowledgements have no body.
+ * What a host knows of the counters of one originator at one device, in the body of an
+ * ACKNOWLEDGEMENT that refuses a counter: highest accepted counter u64 | floor u64, big-endian, 0
+ * for none. Other acknowledgements have no body.
  */
 import { explain, type ErrorCode } from '../base/error-table.ts'
 import { headerBytes, offsetOf } from './layout.ts'

@@ -1,6 +1,7 @@
 /**
- * The id of a delivery: where it stands in the ledger, as one whole number below 2^53. A party's cursor is the last id that it has
- * acknowledged, and every one before it with it; it is kept under the party's name in a CursorStore.
+ * The id of a delivery: where it stands in the ledger, as one whole number below 2^53. A party's
+ * cursor is the last id that it has acknowledged, and every one before it with it; it is kept under
+ * the party's name in a CursorStore.
  */
 import { asBuffer } from '../base/bytes.ts'
 import { bytesOfEui64, type Eui64 } from '../base/eui64.ts'
@@ -25,6 +26,8 @@ export function encodeCursor(deliveryId: number): Buffer {
   return value
 }
 
-/** 0 for a party that has acknowledged nothing, or a value that is no cursor: it is delivered again. */
+/**
+ * 0 for a party that has acknowledged nothing, or a value that is no cursor: it is delivered again.
+ */
 export const decodeCursor = (value: Uint8Array | undefined): number =>
   value?.length === cursorBytes ? readSafeU64(asBuffer(value), 0) : 0

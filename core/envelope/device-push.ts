@@ -1,9 +1,11 @@
 /**
- * The body of DEVICE_PUSH: an unsolicited message of a device, on its way from the process that has the connection to the device's actor.
+ * The body of DEVICE_PUSH: an unsolicited message of a device, on its way from the process that has
+ * the connection to the device's actor.
  *
  *   protection u8 | key mark 16 | counter u32 | length of the alarm u8 | alarm | APDU
  *
- * Protection, mark and counter say what an association has opened it with; all zero where nothing did. Key marks: core/crypto/sealed-keys.
+ * Protection, mark and counter say what an association has opened it with; all zero where nothing
+ * did. Key marks: core/crypto/sealed-keys.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { copyOf, latin1Of } from '../base/bytes.ts'

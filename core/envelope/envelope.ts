@@ -1,6 +1,7 @@
 /**
- * Reading and writing envelopes where they stand: no parsing, no allocation. See layout.ts for the picture.
- * An envelope is named by the buffer it lies in and the offset of its first octet; what is returned as `…View` borrows.
+ * Reading and writing envelopes where they stand: no parsing, no allocation. See layout.ts for the
+ * picture. An envelope is named by the buffer it lies in and the offset of its first octet; what is
+ * returned as `…View` borrows.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { readEui64, type Eui64 } from '../base/eui64.ts'
@@ -100,7 +101,10 @@ export const readCorrelation = (b: Buffer, at: number): number =>
 export const readBodyView = (b: Buffer, at: number): Buffer =>
   b.subarray(at + headerBytes, envelopeEnd(b, at))
 
-/** The header fields of an envelope that is to be written; the RequestID is copied from where it stands. */
+/**
+ * The header fields of an envelope that is to be written; the RequestID is copied from where it
+ * stands.
+ */
 export type Header = {
   kind: Kind
   lane: Lane
@@ -142,7 +146,10 @@ export function writeHeader(buffer: Buffer, at: number, header: Header, bodyByte
   return at + headerBytes
 }
 
-/** Writes header and body as one envelope at `at`; returns the offset behind it. This is the gather-write. */
+/**
+ * Writes header and body as one envelope at `at`; returns the offset behind it. This is the
+ * gather-write.
+ */
 export function writeEnvelope(
   buffer: Buffer,
   at: number,

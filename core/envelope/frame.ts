@@ -1,7 +1,8 @@
 /**
- * A frame is envelopes back to back, the unit that moves on NATS. Before the facts of a partition (tick-message.ts) stands a chain link:
- * a MessagePack array [version, partition, frame number, hash of the frame before], fixed-width like the envelopes, so
- * that the facts of a partition form a hash chain.
+ * A frame is envelopes back to back, the unit that moves on NATS. Before the facts of a partition
+ * (tick-message.ts) stands a chain link: a MessagePack array [version, partition, frame number,
+ * hash of the frame before], fixed-width like the envelopes, so that the facts of a partition form
+ * a hash chain.
  */
 import { hash as digest } from 'node:crypto'
 import { limits } from '../base/limits.ts'
@@ -63,7 +64,8 @@ export function hashOfFrame(frame: Uint8Array): Buffer {
 }
 
 /**
- * Calls `visit` with the offset of each envelope, in order, having checked it. `start` skips a chain link.
+ * Calls `visit` with the offset of each envelope, in order, having checked it. `start` skips a
+ * chain link.
  * @throws BrokerError ENVELOPE_MALFORMED
  */
 export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number) => void): void {
@@ -75,8 +77,9 @@ export function forEachEnvelope(frame: Buffer, start: number, visit: (at: number
 }
 
 /**
- * A growing buffer in which one frame is gathered: each envelope is copied once, into its place. The frame is either taken (owned by
- * the caller, the writer starts again) or lent and cleared (one buffer serves frame after frame).
+ * A growing buffer in which one frame is gathered: each envelope is copied once, into its place.
+ * The frame is either taken (owned by the caller, the writer starts again) or lent and cleared (one
+ * buffer serves frame after frame).
  */
 export class FrameWriter {
   private buffer: Buffer = emptyBytes
@@ -89,7 +92,9 @@ export class FrameWriter {
     return this.used
   }
 
-  /** Makes room for `count` octets and returns where they begin; write them with `target` at once. */
+  /**
+   * Makes room for `count` octets and returns where they begin; write them with `target` at once.
+   */
   reserve(count: number): number {
     const at = this.used
     const needed = at + count

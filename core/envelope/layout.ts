@@ -1,7 +1,8 @@
 /**
- * The one internal message: a MessagePack array of thirteen elements whose header elements always use fixed-width
- * encodings, so that every header field stands at a constant offset, and whose last element is the body as bin 32.
- * Any MessagePack library reads it; Busbar reads fields where they stand. Integers are big-endian, as MessagePack has them.
+ * The one internal message: a MessagePack array of thirteen elements whose header elements always
+ * use fixed-width encodings, so that every header field stands at a constant offset, and whose last
+ * element is the body as bin 32. Any MessagePack library reads it; Busbar reads fields where they
+ * stand. Integers are big-endian, as MessagePack has them.
  *
  *  element        encoding   meaning
  *  kind           cd u16     layout version × 256 + kind (below)
@@ -78,7 +79,10 @@ export const letterboxBlocks = { messages: [216, 223], facts: [224, 231] } as co
 /** Of the kind of actor that tests have. */
 export const trialBlocks = { messages: [240, 247], facts: [248, 255] } as const
 
-/** `bodyType` of a RESPONSE whose body is the sentence that says why the request failed, UTF-8, and no ResponseBody. */
+/**
+ * `bodyType` of a RESPONSE whose body is the sentence that says why the request failed, UTF-8, and
+ * no ResponseBody.
+ */
 export const causeBodyType = 0xffff
 
 /** True when an envelope kind stands in a block. */
@@ -105,7 +109,10 @@ type FieldName = (typeof fields)[number]['name']
 
 const arrayTag = 0x90 | fields.length
 
-/** Where each field's value stands, from the first octet of the envelope; `body` is where its length stands. */
+/**
+ * Where each field's value stands, from the first octet of the envelope; `body` is where its length
+ * stands.
+ */
 export const offsetOf: Readonly<Record<FieldName, number>> = (() => {
   const offsets: Partial<Record<FieldName, number>> = {}
   let at = 1
@@ -120,7 +127,9 @@ export const offsetOf: Readonly<Record<FieldName, number>> = (() => {
 /** Octets before the body. */
 export const headerBytes = offsetOf.body + 4
 
-/** A header with every tag in place and every value zero: written first, then the values over it. */
+/**
+ * A header with every tag in place and every value zero: written first, then the values over it.
+ */
 export const headerTemplate: Buffer = (() => {
   const template = Buffer.alloc(headerBytes)
   template[0] = arrayTag

@@ -1,6 +1,7 @@
 /**
- * One tick of a host as one message of the ledger: the frames of facts of its partitions, and the frames of deliveries by party.
- * MessagePack with fixed-width encodings throughout, so that any library reads it:
+ * One tick of a host as one message of the ledger: the frames of facts of its partitions, and the
+ * frames of deliveries by party. MessagePack with fixed-width encodings throughout, so that any
+ * library reads it:
  *
  *   93 | cd u16 version
  *      | dd u32 count, then each:  92 | cd u16 partition        | c6 u32 length, frame (with its chain link)
@@ -53,8 +54,8 @@ export function writeTickMessage(
 }
 
 /**
- * A tick in which nothing happened. Written on a host's subject it is a seal: whatever that host has sent before, and is not written yet,
- * never will be (decision 0011).
+ * A tick in which nothing happened. Written on a host's subject it is a seal: whatever that host
+ * has sent before, and is not written yet, never will be (decision 0011).
  */
 export const emptyTick: Uint8Array = writeTickMessage([], [])
 
@@ -72,7 +73,8 @@ function writeFrame(out: Buffer, at: number, frame: Buffer): number {
 }
 
 /**
- * Calls `onFacts` for each partition's frame and `onDeliveries` for each party's, in order; frames borrow from `message`.
+ * Calls `onFacts` for each partition's frame and `onDeliveries` for each party's, in order; frames
+ * borrow from `message`.
  * @throws BrokerError FRAME_MALFORMED before the first call when the message is not one
  */
 export function readTickMessage(
@@ -136,7 +138,10 @@ function expect(message: Buffer, at: number, bytes: number, isRight: boolean): v
     throw new BrokerError('FRAME_MALFORMED', `no tick: octet ${at}`)
 }
 
-/** Deliveries of a tick by party, borrowed. A message that is not a tick gives none: the hash chains of the hosts show it. */
+/**
+ * Deliveries of a tick by party, borrowed. A message that is not a tick gives none: the hash chains
+ * of the hosts show it.
+ */
 export function partyFramesOf(message: Buffer): Map<Eui64, Buffer> {
   const frames = new Map<Eui64, Buffer>()
   try {

@@ -1,16 +1,18 @@
 /**
- * JSON as parties send it over HTTP, from octets to a value: JSON.parse, and besides what it passes over in silence. A
- * name that comes twice in an object, text without a form in Unicode and a number that would be rounded are faults:
- * what a party meant by them can only be guessed. A byte order mark in front is skipped.
- * @source RFC 8259 sections 4, 6 and 8.1; the JSON mapping of proto3, where `requestId` and `request_id` are one name
+ * JSON as parties send it over HTTP, from octets to a value: JSON.parse, and besides what it passes
+ * over in silence. A name that comes twice in an object, text without a form in Unicode and a
+ * number that would be rounded are faults: what a party meant by them can only be guessed. A byte
+ * order mark in front is skipped.
+ * @source RFC 8259 sections 4, 6 and 8.1; the JSON mapping of proto3, where `requestId` and
+ * `request_id` are one name
  */
 import { isUtf8 } from 'node:buffer'
 import { limits } from '../base/limits.ts'
 import { jsonName } from '../base/violation.ts'
 
 /**
- * What is wrong with a JSON document, and where: for example `requests[2].displayMessage.text`, or undefined.
- * `isOfValue`: the value of the field is at fault, not the form of the document.
+ * What is wrong with a JSON document, and where: for example `requests[2].displayMessage.text`, or
+ * undefined. `isOfValue`: the value of the field is at fault, not the form of the document.
  */
 export type JsonFault = {
   detail: string
@@ -34,7 +36,8 @@ export function parseJson(
   { isPart = false, depthMax = limits.jsonNestingMax as number } = {},
 ): ParsedJson {
   const isText = isUtf8(octets)
-  // Octets that are not UTF-8 are found in the string that they stand in: Latin-1 keeps each as one character.
+  // Octets that are not UTF-8 are found in the string that they stand in: Latin-1 keeps each as one
+  // character.
   let text = octets.toString(isText ? 'utf8' : 'latin1')
   const mark = isText ? '\uFEFF' : '\xEF\xBB\xBF'
   if (!isPart && text.startsWith(mark)) text = text.slice(mark.length)
@@ -65,7 +68,10 @@ const [braceEnd, bracketEnd] = ['}', ']'].map((character) => character.charCodeA
   number,
 ]
 
-/** Whether `text` is nested deeper, or has more objects and lists, than any request: JSON.parse takes seconds for 4 MiB of them. */
+/**
+ * Whether `text` is nested deeper, or has more objects and lists, than any request: JSON.parse
+ * takes seconds for 4 MiB of them.
+ */
 function excessIn(text: string, depthMax: number): string | undefined {
   let depth = 0
   let count = 0

@@ -1,6 +1,7 @@
 /**
- * Keys of a device as operators write them: hexadecimal digits for symmetric keys; PEM for private keys of curves and for certificates of
- * the device, or hexadecimal digits for scalars and points. They become opaque here, before anything else sees them; no fault shows what was written.
+ * Keys of a device as operators write them: hexadecimal digits for symmetric keys; PEM for private
+ * keys of curves and for certificates of the device, or hexadecimal digits for scalars and points.
+ * They become opaque here, before anything else sees them; no fault shows what was written.
  */
 import { emptyBytes } from '../base/bytes.ts'
 import { PrivateKey, PublicKey, readCertificate, SecretKey, type Curve } from '../crypto/crypto.ts'
@@ -13,8 +14,9 @@ const names: readonly string[] = [...symmetric, ...own, ...peers]
 const curves: readonly (Curve | undefined)[] = [undefined, 'P-256', 'P-384']
 
 /**
- * Reads `{ "unicast", "broadcast", "authentication", "master", "signing", "agreement", "peerSigning", "peerAgreement" }`, all of them texts and
- * optional. Faults are appended to `faults`.
+ * Reads `{ "unicast", "broadcast", "authentication", "master", "signing", "agreement",
+ * "peerSigning", "peerAgreement" }`, all of them texts and optional. Faults are appended to
+ * `faults`.
  * @param suite of the device's security; undefined when it has none, which is a fault
  */
 export function deviceKeysOf(

@@ -1,7 +1,7 @@
 /**
- * How models of devices deviate from what Busbar does by itself, as data: which services they take, how they protect APDUs, how their
- * HDLC is written. A device record names a profile; several are joined by `+`, the later one wins. A model that deviates in a new way
- * is a row here.
+ * How models of devices deviate from what Busbar does by itself, as data: which services they take,
+ * how they protect APDUs, how their HDLC is written. A device record names a profile; several are
+ * joined by `+`, the later one wins. A model that deviates in a new way is a row here.
  */
 import { limits } from '../base/limits.ts'
 import { Conformance } from '../dlms/apdu/constants.ts'
@@ -20,11 +20,20 @@ export type DeviceProfile = {
   readonly conformance?: number
   /** Conformance bits that are not proposed; those of all rows together. */
   readonly conformanceWithout?: number
-  /** The device is spoken to by short names, which come from its object list unless its record has them. */
+  /**
+   * The device is spoken to by short names, which come from its object list unless its record has
+   * them.
+   */
   readonly shortNames?: boolean
-  /** What it is asked for is read whole and cut here: it takes no selective access, whatever it agrees to. */
+  /**
+   * What it is asked for is read whole and cut here: it takes no selective access, whatever it
+   * agrees to.
+   */
   readonly readsWhole?: boolean
-  /** How times are sent, bounds of ranges first of all: in UTC, or in the local time of the device without deviation. */
+  /**
+   * How times are sent, bounds of ranges first of all: in UTC, or in the local time of the device
+   * without deviation.
+   */
   readonly sentTimes?: 'utc' | 'local'
   /** Of its clock when it sends no deviation, where its record has none. */
   readonly timeZone?: string
@@ -41,8 +50,9 @@ export type DeviceProfile = {
   /** The association is there without an AARQ, with `conformance` and `apduBytesMax`. */
   readonly isPreEstablished?: boolean
   /**
-   * How requests are protected: each service in a tag of its own, or all in one, under the global key or one of each association; or in
-   * general-ciphering, under the global key named there, a key wrapped under the master key, or an agreed one.
+   * How requests are protected: each service in a tag of its own, or all in one, under the global
+   * key or one of each association; or in general-ciphering, under the global key named there, a
+   * key wrapped under the master key, or an agreed one.
    */
   readonly shape?:
     | 'global'
@@ -53,31 +63,41 @@ export type DeviceProfile = {
     | 'wrapped'
     | 'one-pass'
     | 'static-unified'
-  /** Under which key the proof of high-level security goes where a dedicated key was given: that one when left out. */
+  /**
+   * Under which key the proof of high-level security goes where a dedicated key was given: that one
+   * when left out.
+   */
   readonly proofKey?: 'dedicated' | 'global'
   /** Whether requests are signed: what is ciphered, or around that. */
   readonly signature?: 'within' | 'around'
   readonly security?: Partial<SecurityProfile>
-  /** The proof of mechanism 2, which the standard leaves to makers: the challenge under the secret as a key. */
+  /**
+   * The proof of mechanism 2, which the standard leaves to makers: the challenge under the secret
+   * as a key.
+   */
   readonly makerProof?: 'block-cipher'
   /** The RLRQ of a ciphered association goes in the clear. */
   readonly releasesInClear?: boolean
   /**
-   * Where the device tells which invocation counter it was sent last, to whom, before it has been heard for the first time; undefined
-   * when it tells nobody.
+   * Where the device tells which invocation counter it was sent last, to whom, before it has been
+   * heard for the first time; undefined when it tells nobody.
    */
   readonly invocationCounter?: { readonly obis: string; readonly client: number } | undefined
   /**
-   * It keeps one association on a connection, and does not take a release for its end: a connection for the public client, and another one
-   * for what follows. All others are tried both ways.
+   * It keeps one association on a connection, and does not take a release for its end: a connection
+   * for the public client, and another one for what follows. All others are tried both ways.
    */
   readonly isOneAssociation?: boolean
   /**
-   * Its own invocation counter begins again with each association or restart: a lower one is accepted at the start of an association.
-   * Whoever has recorded an earlier association can then replay its answers to Busbar: only their challenges tell them apart.
+   * Its own invocation counter begins again with each association or restart: a lower one is
+   * accepted at the start of an association. Whoever has recorded an earlier association can then
+   * replay its answers to Busbar: only their challenges tell them apart.
    */
   readonly restartsCounter?: boolean
-  /** Its unsolicited messages may come with less protection than its answers, or none: then anybody can send them. */
+  /**
+   * Its unsolicited messages may come with less protection than its answers, or none: then anybody
+   * can send them.
+   */
   readonly clearPushes?: boolean
   readonly hdlc?: {
     /** In how many octets the device's address is written; as few as it takes. */
@@ -282,7 +302,10 @@ export type DeviceProfileName = keyof typeof deviceProfiles
 
 const joined = new Map<string, DeviceProfile>([['', standard]])
 
-/** The profile of this name, or of several joined by `+`; the standard one for none, undefined for an unknown name. Shared. */
+/**
+ * The profile of this name, or of several joined by `+`; the standard one for none, undefined for
+ * an unknown name. Shared.
+ */
 export function deviceProfileOf(name = ''): DeviceProfile | undefined {
   const known = joined.get(name)
   if (known !== undefined) return known
@@ -305,7 +328,10 @@ export function deviceProfileOf(name = ''): DeviceProfile | undefined {
   return profile
 }
 
-/** What is wrong with names joined by `+`, for the operator: one sentence for each that is unknown, with those that it may have meant. */
+/**
+ * What is wrong with names joined by `+`, for the operator: one sentence for each that is unknown,
+ * with those that it may have meant.
+ */
 export function unknownProfilesIn(name: string): string[] {
   const names = Object.keys(deviceProfiles)
   const unknown = name.split('+').filter((one) => !names.includes(one))

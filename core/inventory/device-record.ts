@@ -1,8 +1,9 @@
 /**
- * What the inventory says of a device: its type, how it is reached, how it is secured, and its keys, sealed. Travels as the body of
- * DEVICE_REGISTRATION and DEVICE_REGISTERED, a MessagePack map with these names; operators write it as JSON, keys in the clear
- * (device-keys.ts), which are sealed before anything is written. This is the one place that reads or writes either form. It knows nothing
- * of life cycles or of who may use the device.
+ * What the inventory says of a device: its type, how it is reached, how it is secured, and its
+ * keys, sealed. Travels as the body of DEVICE_REGISTRATION and DEVICE_REGISTERED, a MessagePack map
+ * with these names; operators write it as JSON, keys in the clear (device-keys.ts), which are
+ * sealed before anything is written. This is the one place that reads or writes either form. It
+ * knows nothing of life cycles or of who may use the device.
  */
 import { Packr } from 'msgpackr'
 import { asBuffer, copyOf, sameBytes } from '../base/bytes.ts'
@@ -39,20 +40,31 @@ export type DeviceType = (typeof DeviceType)[number]
 
 export type DeviceRecord = {
   type: DeviceType
-  /** Its secret is there in what operators write, and in records of ledgers from before keys were sealed. */
+  /**
+   * Its secret is there in what operators write, and in records of ledgers from before keys were
+   * sealed.
+   */
   address: DeviceAddress
-  /** Keys and secret, as a vault has sealed them. Left out by a registration under a suite, the device keeps those that it has. */
+  /**
+   * Keys and secret, as a vault has sealed them. Left out by a registration under a suite, the
+   * device keeps those that it has.
+   */
   sealedKeys?: Buffer
   /** Parties that get its unsolicited messages; nobody when left out. Rising, each once. */
   alertsTo?: readonly Eui64[]
-  /** Of its clock, for a device that sends no deviation: an IANA name or an offset (time-zone.ts). */
+  /**
+   * Of its clock, for a device that sends no deviation: an IANA name or an offset (time-zone.ts).
+   */
   timeZone?: string
 }
 
 /** A device of an inventory file: who it is, its record, and its keys, not sealed yet. */
 export type DeviceEntry = { key: Eui64; record: DeviceRecord; keys?: DeviceKeys }
 
-/** Why a record is none: every fault, one sentence each, naming the field. Belongs to DEVICE_RECORD_MALFORMED. */
+/**
+ * Why a record is none: every fault, one sentence each, naming the field. Belongs to
+ * DEVICE_RECORD_MALFORMED.
+ */
 export type DeviceRecordFault = { faults: string[] }
 
 const titleBytes = 8
@@ -172,7 +184,10 @@ function readTimeZone(raw: unknown, isAny: boolean, faults: string[]): string | 
   return undefined
 }
 
-/** `isAny`: of a ledger, where names may stand that another version of Busbar, or of its time zones, knew. */
+/**
+ * `isAny`: of a ledger, where names may stand that another version of Busbar, or of its time zones,
+ * knew.
+ */
 function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device record is an object with type and address'] }
   const faults = unknownFields(json, ['type', 'address', 'sealedKeys', 'alertsTo', 'timeZone'], '')
@@ -225,14 +240,17 @@ function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordF
   }
 }
 
-/** Reads a record from parsed JSON, strictly: unknown fields are faults. Secret and titles are hexadecimal text. */
+/**
+ * Reads a record from parsed JSON, strictly: unknown fields are faults. Secret and titles are
+ * hexadecimal text.
+ */
 export function deviceRecordOf(json: unknown): DeviceRecord | DeviceRecordFault {
   return readRecord(json, false)
 }
 
 /**
- * Reads `{ "eui64": …, "type": …, "address": …, "keys": … }`, one device of an inventory file or of the operators' interface. Faults name
- * fields and show nothing of keys.
+ * Reads `{ "eui64": …, "type": …, "address": …, "keys": … }`, one device of an inventory file or of
+ * the operators' interface. Faults name fields and show nothing of keys.
  */
 export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device is an object with eui64, type and address'] }
@@ -248,7 +266,10 @@ export function deviceEntryOf(json: unknown): DeviceEntry | DeviceRecordFault {
   return { key: readEui64(octets), record, ...(keys && { keys }) }
 }
 
-/** The JSON form of an entry without its keys, which `deviceEntryOf` reads back. Contains the secret: not for logs. */
+/**
+ * The JSON form of an entry without its keys, which `deviceEntryOf` reads back. Contains the
+ * secret: not for logs.
+ */
 export function jsonOfDeviceEntry(eui64: string, record: DeviceRecord): Record<string, unknown> {
   const address = withHex(addressFieldsOf(record.address)) as Record<string, unknown>
   return { eui64, type: record.type, address, ...lastFieldsOf(record) }
@@ -269,7 +290,9 @@ function withHex(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withHex(one)]))
 }
 
-/** Without what is undefined, in an order that never changes: the same record gives the same octets. */
+/**
+ * Without what is undefined, in an order that never changes: the same record gives the same octets.
+ */
 function addressFieldsOf(address: DeviceAddress): Record<string, unknown> {
   const { host, port, logicalDevice, client, secret, transport, profile, security } = address
   return {

@@ -5,8 +5,8 @@
  * A commit is one hop, one flush of the server's disk, one acknowledgement for all of its messages
  * (batch-publisher.ts).
  *
- * It does not decide who may write (lease.ts), gather (whoever commits does, while the commit before
- * is under way), or find out what became of a doubtful one (decision 0003).
+ * It does not decide who may write (lease.ts), gather (whoever commits does, while the commit
+ * before is under way), or find out what became of a doubtful one (decision 0003).
  *
  * @source NATS ADR-50 (atomic batches), core/decisions/0006
  */
@@ -184,7 +184,10 @@ export class JetStreamLedger implements Ledger {
     this.probe()
   }
 
-  /** Asks over each connection now and then: whoever only follows would not hear that its server is cut off from the others. */
+  /**
+   * Asks over each connection now and then: whoever only follows would not hear that its server is
+   * cut off from the others.
+   */
   private probe(): void {
     const operation = `STREAM.MSG.GET.${this.stream.streamName}`
     const request = [
@@ -308,7 +311,8 @@ export class JetStreamLedger implements Ledger {
     const outcome = await this.publisher.publish(entries, payloadBytes, this.clock.now() + leftMs)
     if (outcome.refused !== 'unknown') this.undecidedSince = undefined
     else this.undecidedSince ??= askedAt
-    // A leader that was cut off refuses by its fences, and writes nothing; a full one does its work.
+    // A leader that was cut off refuses by its fences, and writes nothing; a full one does its
+    // work.
     this.health.report('written', outcome.refused === undefined || outcome.refused === 'full')
     if (outcome.refused === undefined) {
       this.reserve.written(payloadBytes)

@@ -1,7 +1,8 @@
 /**
- * Taking a partition: one compare-and-set message on `lease.<partition>`, and with it, in one commit, a seal on the ticks of the
- * host that had it: what that one sends without knowing of it is refused (decision 0011). Written only when a partition changes
- * hands. Whether its owner is alive is said on the bus, decision 0002.
+ * Taking a partition: one compare-and-set message on `lease.<partition>`, and with it, in one
+ * commit, a seal on the ticks of the host that had it: what that one sends without knowing of it is
+ * refused (decision 0011). Written only when a partition changes hands. Whether its owner is alive
+ * is said on the bus, decision 0002.
  */
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
@@ -87,10 +88,12 @@ export async function takeLease(
 export type HeldLease = { number: number; leaseSequence: number }
 
 /**
- * Seals the ticks of `hostId` itself, on condition that `leases` are its own still: what it sent before and is not written yet is refused
- * for ever, and all that was ever written for these partitions lies before the seal. It is a write because in a cluster nothing
- * that is read proves that it is the newest.
- * @returns the seal's sequence, which the host's next tick has to expect; `fence` when a lease, or the last of its ticks, is another one
+ * Seals the ticks of `hostId` itself, on condition that `leases` are its own still: what it sent
+ * before and is not written yet is refused for ever, and all that was ever written for these
+ * partitions lies before the seal. It is a write because in a cluster nothing that is read proves
+ * that it is the newest.
+ * @returns the seal's sequence, which the host's next tick has to expect; `fence` when a lease, or
+ * the last of its ticks, is another one
  * @throws BrokerError BROKER_LEDGER_FULL, BROKER_LEDGER_UNAVAILABLE
  */
 export async function sealOwnTicks(

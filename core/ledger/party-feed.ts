@@ -1,12 +1,13 @@
 /**
- * Sorts ticks by party for output gateways, station 13: follows the ledger's ticks once for the whole process and gives each
- * receiver the frames of its party.
+ * Sorts ticks by party for output gateways, station 13: follows the ledger's ticks once for the
+ * whole process and gives each receiver the frames of its party.
  *
  *   ticks ─▶ tail ─▶ cache of the latest ─┐
  *              └──▶ index of each party ───┴─▶ a reader at each receiver's own pace
  *
- * A party is indexed from the first time that somebody asks for it: the past is scanned once from where its cursor stands, and the tail
- * keeps the index from then on. A reader that is slow holds up nobody: it finds its place in the index and reads older ticks again.
+ * A party is indexed from the first time that somebody asks for it: the past is scanned once from
+ * where its cursor stands, and the tail keeps the index from then on. A reader that is slow holds
+ * up nobody: it finds its place in the index and reads older ticks again.
  */
 import { textOfEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
@@ -26,8 +27,9 @@ export type PartyFeedOptions = {
   log: Log
   clock?: Clock
   /**
-   * Sees every tick behind the start, also one without deliveries, with the deliveries by party; frames are borrowed. The
-   * first call has the sequence at which the feed starts, and no deliveries.
+   * Sees every tick behind the start, also one without deliveries, with the deliveries by party;
+   * frames are borrowed. The first call has the sequence at which the feed starts, and no
+   * deliveries.
    */
   onTick?: (sequence: number, frames: ReadonlyMap<Eui64, Buffer>) => void
   /**
@@ -40,7 +42,9 @@ export type PartyFeedOptions = {
 /** Ticks of one party, by sequence, rising; complete from `from` on once `isComplete`. */
 type PartyIndex = { from: number; sequences: number[]; isComplete: boolean }
 
-/** What a tick holds for whom; frames borrow from the message they came in, which they keep alive. */
+/**
+ * What a tick holds for whom; frames borrow from the message they came in, which they keep alive.
+ */
 type Tick = { frames: ReadonlyMap<Eui64, Buffer>; bytes: number }
 
 export class PartyFeed implements DeliveryFeed {

@@ -1,10 +1,12 @@
 /**
- * How many deliveries each party has not acknowledged yet, and how old the oldest of them is. For operators: a party that
- * stays away keeps the ledger from being trimmed. Counts ticks as the party feed sees them; cursors say what is acknowledged.
+ * How many deliveries each party has not acknowledged yet, and how old the oldest of them is. For
+ * operators: a party that stays away keeps the ledger from being trimmed. Counts ticks as the party
+ * feed sees them; cursors say what is acknowledged.
  *
- * A party's pending ticks are kept one by one until there are `limits.pendingSpansMax`; then neighbours are joined to one span,
- * so that memory is bounded. A span counts as pending until its last delivery is acknowledged, so a long backlog may
- * be shown somewhat too large, never too small.
+ * A party's pending ticks are kept one by one until there are `limits.pendingSpansMax`; then
+ * neighbours are joined to one span, so that memory is bounded. A span counts as pending until its
+ * last delivery is acknowledged, so a long backlog may be shown somewhat too large, never too
+ * small.
  */
 import { BrokerError } from '../base/broker-error.ts'
 import { textOfEui64, type Eui64 } from '../base/eui64.ts'
@@ -17,7 +19,10 @@ import type { Clock } from '../ports/clock.ts'
 import { tickSubjects, type CursorStore, type Ledger } from '../ports/ledger.ts'
 import type { GaugeSeries, Metrics } from '../ports/metrics.ts'
 
-/** Deliveries of one or more ticks of a party. Times are UTC ms; `lastId` is the id of the last of them. */
+/**
+ * Deliveries of one or more ticks of a party. Times are UTC ms; `lastId` is the id of the last of
+ * them.
+ */
 type Span = { firstAtMs: number; firstId: number; lastId: number; count: number }
 
 export type PendingDeliveriesPorts = {
@@ -50,14 +55,18 @@ export class PendingDeliveries {
     )
   }
 
-  /** Takes in the frames of one tick; frames are borrowed. `sequence` must rise from call to call for each party. */
+  /**
+   * Takes in the frames of one tick; frames are borrowed. `sequence` must rise from call to call
+   * for each party.
+   */
   add(sequence: number, frames: ReadonlyMap<Eui64, Buffer>): void {
     addTick(this.spans, sequence, frames)
   }
 
   /**
-   * Reads what `parties` had pending before, up to the tick `until`; `add` may be called meanwhile with later ticks.
-   * Starts at the oldest cursor, so that a deployment without a backlog reads almost nothing.
+   * Reads what `parties` had pending before, up to the tick `until`; `add` may be called meanwhile
+   * with later ticks. Starts at the oldest cursor, so that a deployment without a backlog reads
+   * almost nothing.
    * @throws BrokerError BROKER_LEDGER_UNAVAILABLE
    */
   async addPast(ledger: Ledger, until: number, parties: Iterable<Eui64>): Promise<void> {
@@ -82,7 +91,10 @@ export class PendingDeliveries {
     }
   }
 
-  /** Every party that has had deliveries, also those with none pending. One reading serves all who ask meanwhile. */
+  /**
+   * Every party that has had deliveries, also those with none pending. One reading serves all who
+   * ask meanwhile.
+   */
   read(): Promise<readonly PartyPending[]> {
     this.reading ??= this.readAll().finally(() => {
       this.reading = undefined

@@ -26,7 +26,9 @@ import type {
 import { fingerprintOf, forEachResponse, ResponseBlock, ResponseIndex } from './response-index.ts'
 
 type Waiter = { key: ResponseKey; resolve: (found: FoundResponse) => void }
-/** Searches of one party run one after another, so that none reads what another has just indexed. */
+/**
+ * Searches of one party run one after another, so that none reads what another has just indexed.
+ */
 type SearchQueue = { last: Promise<unknown>; length: number }
 
 /** Ends a read of the ledger before its end; never leaves this file. */
@@ -146,7 +148,8 @@ export class ResponseFinder implements ResponseLookup {
       const from = Math.max(first, below - ticks)
       const block = new ResponseBlock()
       const isEmpty = !(await this.readPast(party, from, below, block))
-      // Other deliveries of the party may have taken the room meanwhile: then this step is not kept.
+      // Other deliveries of the party may have taken the room meanwhile: then this step is not
+      // kept.
       const isKept =
         this.indexes.get(party) === index &&
         index.from === below &&
@@ -201,7 +204,10 @@ export class ResponseFinder implements ResponseLookup {
     })
   }
 
-  /** Reads the party's responses of the ticks in [from, below) into `block`; false if there is no tick. */
+  /**
+   * Reads the party's responses of the ticks in [from, below) into `block`; false if there is no
+   * tick.
+   */
   private async readPast(
     party: Eui64,
     from: number,
@@ -255,7 +261,10 @@ export class ResponseFinder implements ResponseLookup {
     return index
   }
 
-  /** Makes room for `count` more entries of `party`; false if all the room is taken by newer deliveries. */
+  /**
+   * Makes room for `count` more entries of `party`; false if all the room is taken by newer
+   * deliveries.
+   */
   private makeRoom(party: Eui64 | undefined, count = 0): boolean {
     const total = (): number =>
       [...this.indexes.values()].reduce((sum, index) => sum + index.count, count)

@@ -32,8 +32,8 @@ const fingerprintAt = (frame: Buffer, at: number): number => {
 }
 
 /**
- * Calls `visit` with fingerprint, place and index of each RESPONSE envelope of a party's frame, until
- * it returns true. What stands behind a damaged envelope cannot be found and is passed over.
+ * Calls `visit` with fingerprint, place and index of each RESPONSE envelope of a party's frame,
+ * until it returns true. What stands behind a damaged envelope cannot be found and is passed over.
  */
 export function forEachResponse(
   frame: Buffer,

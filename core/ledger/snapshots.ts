@@ -1,6 +1,7 @@
 /**
- * Snapshots of partitions in a JetStream object store beside the ledger. An object is chunks and, written last, its information with a
- * SHA-256 of them: what was broken off is not there, what was changed is refused. Who refers to an object is said in the ledger.
+ * Snapshots of partitions in a JetStream object store beside the ledger. An object is chunks and,
+ * written last, its information with a SHA-256 of them: what was broken off is not there, what was
+ * changed is refused. Who refers to an object is said in the ledger.
  */
 import { createHash } from 'node:crypto'
 import { Objm, type ObjectInfo, type ObjectStore } from '@nats-io/obj'
@@ -86,7 +87,10 @@ class ObjectSnapshots implements SnapshotStore {
     }
   }
 
-  /** By a reader of ours: the library's has no back-pressure, and a snapshot may be larger than memory. */
+  /**
+   * By a reader of ours: the library's has no back-pressure, and a snapshot may be larger than
+   * memory.
+   */
   async get(name: string, onChunk: (chunk: Uint8Array) => Promise<void>): Promise<void> {
     let found: ObjectInfo | null
     try {
@@ -140,7 +144,10 @@ class ObjectSnapshots implements SnapshotStore {
     }
   }
 
-  /** Chunks that no object names. One that is being written at this moment by another host fails by it, and is written again. */
+  /**
+   * Chunks that no object names. One that is being written at this moment by another host fails by
+   * it, and is written again.
+   */
   private async forgetFragments(): Promise<void> {
     const manager = await jetstreamManager(this.connection, { checkAPI: false })
     const stream = `OBJ_${this.bucketName}`

@@ -12,8 +12,8 @@
  *      ▲                 │ gap, silence, disconnect, consumer gone
  *      └────back-off─────┘
  *
- * In a cluster the consumer reads from whichever replica it was put on, which may lag: how far a bounded read goes is asked of the
- * leader, never counted by the consumer.
+ * In a cluster the consumer reads from whichever replica it was put on, which may lag: how far a
+ * bounded read goes is asked of the leader, never counted by the consumer.
  *
  * It does not acknowledge anything and keeps no position anywhere: positions are its caller's.
  *
@@ -45,7 +45,10 @@ export type SubjectReaderOptions = {
   subject: string
   fromSequence: number
   onMessage: (message: LedgerMessage) => void | Promise<void>
-  /** True: ends behind the message that the stream's leader calls the last at the start. False: goes on. */
+  /**
+   * True: ends behind the message that the stream's leader calls the last at the start. False: goes
+   * on.
+   */
   isBounded: boolean
   /** A bounded read goes on to this sequence at least. */
   throughSequence?: number

@@ -31,7 +31,8 @@ const steadiness = {
   reconnectTimeWait: 100,
   reconnectJitter: 50,
   reconnectJitterTLS: 200,
-  // A server that hangs without closing, or was cut off, is found out after two of these; one that does not greet in time is left for the next.
+  // A server that hangs without closing, or was cut off, is found out after two of these; one that
+  // does not greet in time is left for the next.
   pingInterval: limits.natsPingMs,
   maxPingOut: 2,
   timeout: limits.natsConnectMsMax,
@@ -43,7 +44,8 @@ const steadiness = {
  * Connects, and reconnects for ever afterwards.
  * @param options  who we are, to which servers, with TLS or without, as natsConnectOptions
  * (core/ops) reads them from an address; how the connection is kept is decided here
- * @throws BrokerError NATS_UNREACHABLE when no server answers or it does not let us in, NATS_SERVER_TOO_OLD
+ * @throws BrokerError NATS_UNREACHABLE when no server answers or it does not let us in,
+ * NATS_SERVER_TOO_OLD
  */
 export async function connectNats(options: NodeConnectionOptions): Promise<NatsConnection> {
   let connection: NatsConnection
@@ -69,8 +71,9 @@ export async function connectNats(options: NodeConnectionOptions): Promise<NatsC
 }
 
 /**
- * Makes or reads something with `make`. Where the server is one of a cluster it is tried again for `ledgerStartMsMax`: a cluster that is
- * starting, or in the middle of an election, has no leader for it, or not enough servers yet.
+ * Makes or reads something with `make`. Where the server is one of a cluster it is tried again for
+ * `ledgerStartMsMax`: a cluster that is starting, or in the middle of an election, has no leader
+ * for it, or not enough servers yet.
  */
 export async function insist<T>(
   connection: NatsConnection,
@@ -162,9 +165,9 @@ export class ConnectionHealth {
   }
 
   /**
-   * Whether the server did `what` it was asked. One that has not for `ledgerSilenceMsMax`, though connected, may be cut off from
-   * the rest of its cluster: another one is tried. Each is counted by itself, since one that was cut off goes on doing what it needs
-   * nobody for.
+   * Whether the server did `what` it was asked. One that has not for `ledgerSilenceMsMax`, though
+   * connected, may be cut off from the rest of its cluster: another one is tried. Each is counted
+   * by itself, since one that was cut off goes on doing what it needs nobody for.
    */
   report(what: string, isDone: boolean): void {
     if (isDone) return void this.failing.delete(what)
@@ -188,7 +191,8 @@ export class ConnectionHealth {
       if (status.type === 'disconnect') this.change(false)
       else if (status.type === 'reconnect') {
         this.change(true)
-        // The library's first choice may be the same one again; of a single server it is the only one.
+        // The library's first choice may be the same one again; of a single server it is the only
+        // one.
         if (this.left === this.connection.getServer())
           this.connection.reconnect().catch(() => undefined)
         this.left = undefined

@@ -1,6 +1,7 @@
 /**
- * Which NATS servers Busbar's processes connect to, and as whom: the embedded server with its credentials, or what
- * BUSBAR_NATS_URL names. Options only; who connects, and how the connection is kept, is core/nats/connection.
+ * Which NATS servers Busbar's processes connect to, and as whom: the embedded server with its
+ * credentials, or what BUSBAR_NATS_URL names. Options only; who connects, and how the connection is
+ * kept, is core/nats/connection.
  */
 import { isIP } from 'node:net'
 import type { NodeConnectionOptions, TlsOptions } from '@nats-io/transport-node'
@@ -16,9 +17,10 @@ export type NatsAddress = {
 /**
  * Options for `connectNats`.
  *
- * `url` may hold several addresses, separated by commas, with credentials (`nats://user:password@host:4222`, or a token in
- * place of both) in the first; `tls://` asks for TLS. Authorities besides those of Node are named in NODE_EXTRA_CA_CERTS. Of several
- * servers with TLS at most one may be named by its IP address.
+ * `url` may hold several addresses, separated by commas, with credentials
+ * (`nats://user:password@host:4222`, or a token in place of both) in the first; `tls://` asks for
+ * TLS. Authorities besides those of Node are named in NODE_EXTRA_CA_CERTS. Of several servers with
+ * TLS at most one may be named by its IP address.
  *
  * @param clientName  what the server's monitoring shows
  * @throws BrokerError CONFIG_INVALID
@@ -45,7 +47,8 @@ export function natsConnectOptions(
   }
 }
 
-// The client tells TLS whom it expects only when that is a name; for an address TLS would expect `localhost`.
+// The client tells TLS whom it expects only when that is a name; for an address TLS would expect
+// `localhost`.
 function tlsOf(addresses: readonly URL[]): TlsOptions & { host?: string } {
   const ips = new Set(
     addresses
@@ -61,7 +64,10 @@ function tlsOf(addresses: readonly URL[]): TlsOptions & { host?: string } {
   return host === undefined ? {} : { host }
 }
 
-/** The address with its credentials as one text, for the environment of a process of ours; never on a command line or in a log. */
+/**
+ * The address with its credentials as one text, for the environment of a process of ours; never on
+ * a command line or in a log.
+ */
 export function natsUrlOf({ url, user, password }: NatsAddress): string {
   if (user === undefined || password === undefined) return url
   return url

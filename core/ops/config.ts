@@ -1,6 +1,7 @@
 /**
- * The configuration of one broker process: environment and command line in, frozen numbers with units out. Pure: what it
- * reads is its argument. Called once, by the process entry; nothing else reads the environment.
+ * The configuration of one broker process: environment and command line in, frozen numbers with
+ * units out. Pure: what it reads is its argument. Called once, by the process entry; nothing else
+ * reads the environment.
  */
 import { resolve } from 'node:path'
 import type { z } from 'zod'
@@ -17,7 +18,10 @@ export { LogLevel, Role, type BrokerConfig, type ListenAddress } from './broker-
 /** Texts of the outside, by the name of a setting. */
 export type ConfigSource = {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Options of the command line by their long name in camelCase, `dataDir` for --data-dir; they win over the environment. */
+  /**
+   * Options of the command line by their long name in camelCase, `dataDir` for --data-dir; they win
+   * over the environment.
+   */
   readonly options?: Readonly<Record<string, string | number | boolean | undefined>>
   /** How a fault names an option; as on the command line, `--data-dir`, when left out. */
   readonly nameOfOption?: (option: string) => string

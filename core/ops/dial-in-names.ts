@@ -1,6 +1,7 @@
 /**
- * What devices call themselves that do not say their EUI-64 in unsolicited messages: a file of lines `NAME EUI-64`, a name being an
- * identification, a system title in hexadecimal digits or an address. Read again when it has changed, so that a new device needs no restart.
+ * What devices call themselves that do not say their EUI-64 in unsolicited messages: a file of
+ * lines `NAME EUI-64`, a name being an identification, a system title in hexadecimal digits or an
+ * address. Read again when it has changed, so that a new device needs no restart.
  */
 import { statSync } from 'node:fs'
 import { BrokerError } from '../base/broker-error.ts'
@@ -34,7 +35,8 @@ export function openDialInNames(
     try {
       names = readNamesFile(path)
     } catch (fault) {
-      // It was good when the process started, so that the names of then go on; whoever broke the file is told.
+      // It was good when the process started, so that the names of then go on; whoever broke the
+      // file is told.
       log.error({ fault: String(fault) }, 'the file of names of devices cannot be read any more')
     }
   }

@@ -1,6 +1,7 @@
 /**
- * Key-encryption keys: from the environment, or a file outside the data directory, one a line, the first seals, all open. The file
- * is read again whenever the vault asks, so that a rotation needs no restart.
+ * Key-encryption keys: from the environment, or a file outside the data directory, one a line, the
+ * first seals, all open. The file is read again whenever the vault asks, so that a rotation needs
+ * no restart.
  */
 import { randomBytes } from 'node:crypto'
 import {
@@ -25,7 +26,9 @@ export type KeyEncryption =
   | { readonly kind: 'given'; readonly keys: readonly SecretKey[] }
   | { readonly kind: 'file'; readonly path: string }
 
-/** The key in `text`, 64 hexadecimal digits or base64 of 32 octets; undefined when it is neither. */
+/**
+ * The key in `text`, 64 hexadecimal digits or base64 of 32 octets; undefined when it is neither.
+ */
 export function keyEncryptionKeyOf(text: string): SecretKey | undefined {
   const isHex = /^[0-9a-fA-F]{64}$/.test(text)
   if (!isHex && !/^[0-9A-Za-z+/_-]{43}=?$/.test(text)) return undefined
@@ -35,7 +38,8 @@ export function keyEncryptionKeyOf(text: string): SecretKey | undefined {
 
 /**
  * The vault of a process that keeps its data in `dataDir`.
- * @throws BrokerError CONFIG_INVALID when the file is not there, lies in the data directory, may be read by others, or is none
+ * @throws BrokerError CONFIG_INVALID when the file is not there, lies in the data directory, may be
+ * read by others, or is none
  */
 export function openVault(source: KeyEncryption, dataDir: string, log: Log): SealingVault {
   if (source.kind === 'none') return new SealingVault(() => [])
@@ -47,7 +51,8 @@ export function openVault(source: KeyEncryption, dataDir: string, log: Log): Sea
     try {
       last = readKeyFile(path)
     } catch (fault) {
-      // It was good when the process started, so that the keys of then go on; whoever broke the file is told.
+      // It was good when the process started, so that the keys of then go on; whoever broke the
+      // file is told.
       log.error({ fault: String(fault) }, 'the file of key-encryption keys cannot be read any more')
     }
     return last
@@ -103,8 +108,9 @@ export function readKeyFile(path: string): readonly SecretKey[] {
 }
 
 /**
- * Writes a new key as the first line of the file, which is made when it is not there; the others stay and open what they sealed. Whoever
- * stops it in the middle finds the file as it was. Returns how many keys are in it.
+ * Writes a new key as the first line of the file, which is made when it is not there; the others
+ * stay and open what they sealed. Whoever stops it in the middle finds the file as it was. Returns
+ * how many keys are in it.
  * @throws BrokerError CONFIG_INVALID when there is a file that is none
  */
 export function rotateKeyFile(path: string): { count: number; name: string } {

@@ -1,4 +1,7 @@
-/** ports/log on pino: one JSON object a line, to stderr, so that stdout stays free for what a command prints. */
+/**
+ * ports/log on pino: one JSON object a line, to stderr, so that stdout stays free for what a
+ * command prints.
+ */
 import { pino, type DestinationStream } from 'pino'
 import type { Log } from '../ports/log.ts'
 import type { LogLevel } from './config.ts'

@@ -1,6 +1,7 @@
 /**
- * ports/metrics on prom-client. Counting is one addition on a number; names, labels and text are made only when somebody
- * reads. prom-client gives the registry, the text format and the metrics of the process itself.
+ * ports/metrics on prom-client. Counting is one addition on a number; names, labels and text are
+ * made only when somebody reads. prom-client gives the registry, the text format and the metrics of
+ * the process itself.
  */
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
 import { assert } from '../base/assert.ts'
@@ -25,7 +26,9 @@ class Readers {
 
 class Buckets implements Histogram {
   readonly bounds: readonly number[]
-  /** Observations at or under each bound and above the one before; the last counts those above all. */
+  /**
+   * Observations at or under each bound and above the one before; the last counts those above all.
+   */
   readonly counts: Float64Array
   sum = 0
 
@@ -89,8 +92,9 @@ const valuesOf = (name: string, series: Family['series']): Value[] =>
   )
 
 /**
- * A registry of its own, with the metrics of the process when `withProcess`. A name with another type, other label names
- * or a character that Prometheus does not take is a fault of ours and asserts.
+ * A registry of its own, with the metrics of the process when `withProcess`. A name with another
+ * type, other label names or a character that Prometheus does not take is a fault of ours and
+ * asserts.
  */
 export function createMetrics({
   withProcess = true,

@@ -1,7 +1,7 @@
 /**
- * HTTP for operators, on loopback unless configured otherwise: GET /metrics (Prometheus text), GET /health/live, GET
- * /health/ready, and whatever routes the broker adds, such as the registration of devices. Not for parties: that is
- * core/gateway.
+ * HTTP for operators, on loopback unless configured otherwise: GET /metrics (Prometheus text), GET
+ * /health/live, GET /health/ready, and whatever routes the broker adds, such as the registration of
+ * devices. Not for parties: that is core/gateway.
  */
 import type { FastifyInstance } from 'fastify'
 import { formatHostPort } from '../base/host-port.ts'

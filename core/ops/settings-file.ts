@@ -92,7 +92,9 @@ export function readSettingsFile(given: string): SettingsFile {
   return { path, values, places, faults }
 }
 
-/** Name and value of a line, or what is wrong with it. Values are never repeated: some are secrets. */
+/**
+ * Name and value of a line, or what is wrong with it. Values are never repeated: some are secrets.
+ */
 function assignmentIn(line: string): { name: string; value: string } | string {
   const [, name, given] = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/.exec(line) ?? []
   if (name === undefined || given === undefined) return 'must look like NAME=value'

@@ -1,13 +1,18 @@
 /**
- * Frames between gateways and hosts, and short announcements to everybody. Twins: core/bus (NATS) and core/ports/sim/bus.
+ * Frames between gateways and hosts, and short announcements to everybody. Twins: core/bus (NATS)
+ * and core/ports/sim/bus.
  */
 export interface Bus {
   /**
-   * Sends a frame to the one who serves `subject` and settles with the frame that comes back (borrowed from the socket's chunk).
-   * Rejects with BrokerError BROKER_PARTITION_UNAVAILABLE when nobody serves it or nothing came within `timeoutMs`.
+   * Sends a frame to the one who serves `subject` and settles with the frame that comes back
+   * (borrowed from the socket's chunk). Rejects with BrokerError BROKER_PARTITION_UNAVAILABLE when
+   * nobody serves it or nothing came within `timeoutMs`.
    */
   request(subject: string, frame: Uint8Array, timeoutMs: number): Promise<Buffer>
-  /** Answers frames on `subject` until closed; `frame` is borrowed until `reply` is called, which must happen once, at any later time. */
+  /**
+   * Answers frames on `subject` until closed; `frame` is borrowed until `reply` is called, which
+   * must happen once, at any later time.
+   */
   serve(
     subject: string,
     onFrame: (frame: Buffer, reply: (frame: Uint8Array) => void) => void,

@@ -2,7 +2,10 @@
 export interface Clock {
   /** UTC, ms since 1970. */
   now(): number
-  /** Milliseconds since some moment of the past, whoever sets the time meanwhile: for how long something takes, or has been silent. */
+  /**
+   * Milliseconds since some moment of the past, whoever sets the time meanwhile: for how long
+   * something takes, or has been silent.
+   */
   elapsedMs(): number
   /** Runs `action` once at or after `atMs`; the returned function calls it off. */
   at(atMs: number, action: () => void): () => void

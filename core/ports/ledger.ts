@@ -1,6 +1,7 @@
 /**
- * The ledger: an ordered, durable log of messages by subject, written in fenced commits of one message or several. Twins: core/ledger/jetstream
- * (NATS JetStream) and core/ports/sim/ledger (memory); both pass test/contracts/ledger.ts.
+ * The ledger: an ordered, durable log of messages by subject, written in fenced commits of one
+ * message or several. Twins: core/ledger/jetstream (NATS JetStream) and core/ports/sim/ledger
+ * (memory); both pass test/contracts/ledger.ts.
  */
 import { limits } from '../base/limits.ts'
 import type { Eui64 } from '../base/eui64.ts'
@@ -16,13 +17,19 @@ export type LedgerEntry = {
   /** Without the deployment's prefix: `log.<host id>`, `lease.3`, `meta.deployment`. */
   subject: string
   data: Uint8Array
-  /** The commit is refused whole unless the last message on `subject` has this sequence (0: there is none). */
+  /**
+   * The commit is refused whole unless the last message on `subject` has this sequence (0: there is
+   * none).
+   */
   expect?: { subject: string; sequence: number }
 }
 
 export type LedgerMessage = { subject: string; sequence: number; data: Buffer }
 
-/** Why nothing of a commit was written, or `unknown`: it may or may not have been, the server did not say. */
+/**
+ * Why nothing of a commit was written, or `unknown`: it may or may not have been, the server did
+ * not say.
+ */
 export type CommitRefusal = { refused: 'fence' | 'full' | 'too-large' | 'unknown'; detail: string }
 /** Sequence of the commit's first message; the others follow without gaps. */
 export type Committed = { refused?: undefined; firstSequence: number }
@@ -54,9 +61,10 @@ export interface Ledger {
   /** The message with this sequence, or undefined when there is none. */
   at(sequence: number): Promise<LedgerMessage | undefined>
   /**
-   * Every message on `subject` with sequence ≥ `fromSequence`, in order, up to the last one present at the call; settles at the end.
-   * `onMessage` may return a promise: the next message waits for it. In a cluster a server that was cut off may take an older one for
-   * the last: whoever knows of one names its sequence as `throughSequence`, and that one is waited for.
+   * Every message on `subject` with sequence ≥ `fromSequence`, in order, up to the last one present
+   * at the call; settles at the end. `onMessage` may return a promise: the next message waits for
+   * it. In a cluster a server that was cut off may take an older one for the last: whoever knows of
+   * one names its sequence as `throughSequence`, and that one is waited for.
    */
   read(
     subject: string,
@@ -74,8 +82,9 @@ export interface Ledger {
     onMessage: (message: LedgerMessage) => void | Promise<void>,
   ): Promise<{ close(): Promise<void> }>
   /**
-   * Forgets the messages on `subject`, which may end in `.*`, before `fromSequence`. Sequences stay as they are. Readers may or may not see
-   * what is being forgotten. Rejects with BROKER_LEDGER_UNAVAILABLE: it may be done or not, and can be asked for again.
+   * Forgets the messages on `subject`, which may end in `.*`, before `fromSequence`. Sequences stay
+   * as they are. Readers may or may not see what is being forgotten. Rejects with
+   * BROKER_LEDGER_UNAVAILABLE: it may be done or not, and can be asked for again.
    */
   forget(subject: string, fromSequence: number): Promise<void>
   /** Rejects with BROKER_LEDGER_UNAVAILABLE. */
@@ -102,7 +111,10 @@ export interface DeliveryFeed {
   lastOf(party: Eui64, fromSequence: number): Promise<DeliveryFrame | undefined>
 }
 
-/** Small named values that are overwritten: cursors of parties and of views. Durable when `put` settles. */
+/**
+ * Small named values that are overwritten: cursors of parties and of views. Durable when `put`
+ * settles.
+ */
 export interface CursorStore {
   get(name: string): Promise<Uint8Array | undefined>
   put(name: string, value: Uint8Array): Promise<void>

@@ -1,8 +1,9 @@
 /**
- * What makes it possible to forget the oldest ticks: snapshots of partitions, and the record of what was forgotten. The records stand
- * in the ledger (`meta.snapshot-<partition>`, `meta.trimmed`), fenced like everything in it; a snapshot's octets stand beside it in a
- * SnapshotStore. Twins: core/ledger/snapshots (JetStream object store) and core/ports/sim/snapshots. Records are JSON: people read them
- * in an emergency, and they are few.
+ * What makes it possible to forget the oldest ticks: snapshots of partitions, and the record of
+ * what was forgotten. The records stand in the ledger (`meta.snapshot-<partition>`,
+ * `meta.trimmed`), fenced like everything in it; a snapshot's octets stand beside it in a
+ * SnapshotStore. Twins: core/ledger/snapshots (JetStream object store) and
+ * core/ports/sim/snapshots. Records are JSON: people read them in an emergency, and they are few.
  */
 import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
@@ -10,11 +11,15 @@ import { asBuffer } from '../base/bytes.ts'
 import type { Checkpoint } from './store.ts'
 
 export interface SnapshotStore {
-  /** Keeps what `chunks` give under a name that is new; durable when it settles. @throws BrokerError BROKER_LEDGER_UNAVAILABLE, with nothing kept */
+  /**
+   * Keeps what `chunks` give under a name that is new; durable when it settles. @throws BrokerError
+   * BROKER_LEDGER_UNAVAILABLE, with nothing kept
+   */
   put(name: string, chunks: AsyncIterable<Uint8Array>): Promise<void>
   /**
    * Gives `onChunk` the octets in order, in chunks of any size, borrowed until its promise settles.
-   * @throws BrokerError SNAPSHOT_DAMAGED when there is none of this name or it is not whole, at the latest at its end; BROKER_LEDGER_UNAVAILABLE
+   * @throws BrokerError SNAPSHOT_DAMAGED when there is none of this name or it is not whole, at the
+   * latest at its end; BROKER_LEDGER_UNAVAILABLE
    */
   get(name: string, onChunk: (chunk: Uint8Array) => Promise<void>): Promise<void>
   /** Nothing happens when there is none. */
@@ -22,10 +27,16 @@ export interface SnapshotStore {
   names(): Promise<string[]>
 }
 
-/** A snapshot of one partition: its object's name, and the checkpoint that its states are folded up to. */
+/**
+ * A snapshot of one partition: its object's name, and the checkpoint that its states are folded up
+ * to.
+ */
 export type SnapshotRecord = { name: string; devices: number; takenAtMs: number } & Checkpoint
 
-/** Every tick up to `through` may be gone; where each partition's chain stood there. A partition that is not in `heads` stood at its genesis. */
+/**
+ * Every tick up to `through` may be gone; where each partition's chain stood there. A partition
+ * that is not in `heads` stood at its genesis.
+ */
 export type TrimRecord = { through: number; heads: ReadonlyMap<number, Checkpoint> }
 
 export const trimSubject = 'meta.trimmed'

@@ -1,6 +1,7 @@
 /**
- * An LMDB environment in a folder of its own, for what can be rebuilt from the ledger: a file that is damaged, or of another format, is
- * set aside and replaced by an empty one. Every value begins with a CRC-32 of what follows.
+ * An LMDB environment in a folder of its own, for what can be rebuilt from the ledger: a file that
+ * is damaged, or of another format, is set aside and replaced by an empty one. Every value begins
+ * with a CRC-32 of what follows.
  *
  * LMDB maps its files into memory, so that a damaged page, or a page that the disk has no room for,
  * can end the process with a signal; and a write that fails damages the memory of the process (the

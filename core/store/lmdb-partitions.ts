@@ -11,9 +11,10 @@
  *  03 | actor                   time u64: where the actor's wake stands in the index
  *
  * An actor is its eight octets, and the octet of its kind behind them, which a device does not
- * have: a store of format 2, which knew devices alone, is one of format 3. Every value begins with a CRC-32 of what follows. Integers are big-endian. It is a cache of the
- * ledger: a file that is damaged, or of another format, is set aside, and the partition is
- * rebuilt by replay. What is done when LMDB fails while it is in use: local-stores.ts.
+ * have: a store of format 2, which knew devices alone, is one of format 3. Every value begins with
+ * a CRC-32 of what follows. Integers are big-endian. It is a cache of the ledger: a file that is
+ * damaged, or of another format, is set aside, and the partition is rebuilt by replay. What is done
+ * when LMDB fails while it is in use: local-stores.ts.
  */
 import type { Database, Transaction } from 'lmdb'
 import { assert } from '../base/assert.ts'
@@ -135,7 +136,10 @@ const actorIn = (key: Buffer, at: number): ActorId => {
   return key.length === at + eui64Bytes ? octets : actorIdOf(key[at + eui64Bytes]!, octets)
 }
 
-/** Both ranges are in order of actors, and an actor with a wake has a state: they are walked side by side. */
+/**
+ * Both ranges are in order of actors, and an actor with a wake has a state: they are walked side by
+ * side.
+ */
 function* recordsIn(
   database: Database<Buffer, Buffer>,
   transaction: Transaction,
@@ -200,7 +204,10 @@ class LmdbPartitionStore implements PartitionStore {
     this.onClose = onClose
   }
 
-  /** lmdb ends the process, from a timer of its own, when an environment is read after it was closed. */
+  /**
+   * lmdb ends the process, from a timer of its own, when an environment is read after it was
+   * closed.
+   */
   private get database(): Database<Buffer, Buffer> {
     this.checkOpen()
     return this.opened

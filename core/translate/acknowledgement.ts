@@ -1,7 +1,8 @@
 /**
- * Acknowledgements: from an ACKNOWLEDGEMENT envelope, or from a refusal decided at the gateway, to busbar.v1.Acknowledgement.
- * Station 7 of a message's way. Written as field 1 of the message around it, which SubmitResponse, SubmitBatchResponse,
- * SubmitStreamResponse and CancelResponse have alike: one after another they make the whole message.
+ * Acknowledgements: from an ACKNOWLEDGEMENT envelope, or from a refusal decided at the gateway, to
+ * busbar.v1.Acknowledgement. Station 7 of a message's way. Written as field 1 of the message around
+ * it, which SubmitResponse, SubmitBatchResponse, SubmitStreamResponse and CancelResponse have
+ * alike: one after another they make the whole message.
  */
 import { errorId, type ErrorCode } from '../base/error-table.ts'
 import {
@@ -60,8 +61,9 @@ function appendU64(writer: ProtobufWriter, field: number, value: bigint): void {
 }
 
 /**
- * Appends the Acknowledgement that the ACKNOWLEDGEMENT envelope at `at` stands for, as field 1. Its deadline is "not
- * before this time again", which a refusal gives as `retry_after_ms`; its correlation is the party's own number.
+ * Appends the Acknowledgement that the ACKNOWLEDGEMENT envelope at `at` stands for, as field 1. Its
+ * deadline is "not before this time again", which a refusal gives as `retry_after_ms`; its
+ * correlation is the party's own number.
  */
 export function appendAcknowledgement(writer: ProtobufWriter, buffer: Buffer, at: number): void {
   writer.octet(tagOf(1, WireType.LENGTH))
@@ -81,8 +83,8 @@ export type RefusedRequest = Readonly<
 >
 
 /**
- * Appends the Acknowledgement of a request that was refused before it became an envelope, as field 1. It names the
- * request when the scan got that far.
+ * Appends the Acknowledgement of a request that was refused before it became an envelope, as field
+ * 1. It names the request when the scan got that far.
  * @param retryAfterMs  0 for none
  */
 export function appendRefusal(

@@ -1,6 +1,7 @@
 /**
- * An unsolicited message of a device, as the fields of a busbar.v1.DeviceAlert that are its own: all but who it is and when it came, which the
- * envelope around them has. Station 10 of a message's way; the body is encoded here once and only copied afterwards. Pure.
+ * An unsolicited message of a device, as the fields of a busbar.v1.DeviceAlert that are its own:
+ * all but who it is and when it came, which the envelope around them has. Station 10 of a message's
+ * way; the body is encoded here once and only copied afterwards. Pure.
  * [IEC 62056-5-3, Data-Notification, Event-Notification-Request, InformationReportRequest]
  */
 import { BrokerError } from '../base/broker-error.ts'
@@ -53,7 +54,8 @@ const kindOf: Readonly<Record<Notification['type'], number>> = {
 
 /**
  * Fields 3 to 12 of a DeviceAlert. Owned.
- * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED;
+ * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID,
+ * DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED;
  *   DLMS_SERVICE_UNEXPECTED for an APDU that is no notification
  */
 export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): Buffer {
@@ -79,8 +81,9 @@ export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): B
 }
 
 /**
- * A telegram of text is told as a data notification: its lines are the values, those with an OBIS code readings of attribute 2 in the
- * meter's own words (`123456.789*kWh`), the whole of it a visible-string.
+ * A telegram of text is told as a data notification: its lines are the values, those with an OBIS
+ * code readings of attribute 2 in the meter's own words (`123456.789*kWh`), the whole of it a
+ * visible-string.
  */
 function telegramBodyOf(
   writer: ResponseWriter,
@@ -116,7 +119,10 @@ function notificationIn(apduView: Buffer): Notification {
   throw new BrokerError('DLMS_SERVICE_UNEXPECTED', `${apdu.type} in the place of an alert`)
 }
 
-/** The twelve octets of the device's clock, where it gives one. The time of a report is text in a form that nobody defines. */
+/**
+ * The twelve octets of the device's clock, where it gives one. The time of a report is text in a
+ * form that nobody defines.
+ */
 function clockOf(notification: Notification): Buffer | undefined {
   if (notification.type === 'information-report-request') return undefined
   const view = 'dateTimeView' in notification ? notification.dateTimeView : notification.timeView
@@ -151,7 +157,10 @@ function appendFields(writer: ResponseWriter, view: Buffer): void {
   if (objects === undefined && view.includes(describedStart)) appendDescribed(writer, view)
 }
 
-/** A structure of two that begins with a structure of three and a long-unsigned, as a described value does. */
+/**
+ * A structure of two that begins with a structure of three and a long-unsigned, as a described
+ * value does.
+ */
 const describedStart = Buffer.of(Tag.STRUCTURE, 2, Tag.STRUCTURE, 3, Tag.LONG_UNSIGNED)
 
 /** Attributes that stand in the body with class, name and attribute in front of each. */

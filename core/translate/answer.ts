@@ -1,6 +1,7 @@
 /**
- * From a meter's results to the ResponseBody that the party gets: readings and profiles, written as protobuf straight from
- * the A-XDR. Station 10 and 11 of a message's way; the body is encoded here once and only copied afterwards.
+ * From a meter's results to the ResponseBody that the party gets: readings and profiles, written as
+ * protobuf straight from the A-XDR. Station 10 and 11 of a message's way; the body is encoded here
+ * once and only copied afterwards.
  *
  * What becomes of each operation (the catalogue says what it yields and whether it is optional):
  *   done       a reading or a profile; scalers, columns and periods go into the reading or profile they belong to
@@ -11,7 +12,8 @@
  *   not what was expected (a clock that names no point in time, or another than was set; an invalid scaler_unit)
  *              the reading as it came, with status UNEXPECTED and why; mandatory: the outcome is DEVICE_REFUSED
  *
- * An answer that is no valid A-XDR, of the wrong shape, or too large is DEVICE_ANSWER_INVALID with an empty body.
+ * An answer that is no valid A-XDR, of the wrong shape, or too large is DEVICE_ANSWER_INVALID with
+ * an empty body.
  */
 import { AssertionFault } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
@@ -32,8 +34,9 @@ import { dateTimeProblem, expectationProblem } from './expectation.ts'
 import { appendValue } from './value.ts'
 
 /**
- * What a request came to. `bodyBytes` is a ResponseBody, owned by the receiver, in memory shared with other answers of the
- * same moment: `copyOf` it to keep it for long. `detail` is for logs and never holds readings.
+ * What a request came to. `bodyBytes` is a ResponseBody, owned by the receiver, in memory shared
+ * with other answers of the same moment: `copyOf` it to keep it for long. `detail` is for logs and
+ * never holds readings.
  */
 export type Answer = { outcome: ErrorCode; bodyBytes: Buffer; detail?: string }
 
@@ -42,7 +45,8 @@ const statusField = tagOf(5, WireType.VARINT)
 const valueField = tagOf(6, WireType.LENGTH)
 const statusDetailField = tagOf(9, WireType.LENGTH)
 
-// Bodies are taken out of the writer's slabs as views: nothing is copied, and a slab is never written twice.
+// Bodies are taken out of the writer's slabs as views: nothing is copied, and a slab is never
+// written twice.
 const bodies = new ResponseWriter(65_536)
 
 function appendStatusReading(

@@ -1,6 +1,7 @@
 /**
- * The typed bodies of a ServiceRequest: shape and range rules of the proto comments, and the values that a command is
- * built from. A body type is one entry in a table here; no rule asks for the variant. Station 3 (check) and 8 (values).
+ * The typed bodies of a ServiceRequest: shape and range rules of the proto comments, and the values
+ * that a command is built from. A body type is one entry in a table here; no rule asks for the
+ * variant. Station 3 (check) and 8 (values).
  */
 import { isUtf8 } from 'node:buffer'
 import { emptyBytes } from '../base/bytes.ts'
@@ -55,7 +56,8 @@ function readDisplayMessage(
   _nowMs: number,
   fields: BodyFields,
 ): ErrorCode | undefined {
-  // `fields` is used again: without this, a body without a text would have the text of the body before it.
+  // `fields` is used again: without this, a body without a text would have the text of the body
+  // before it.
   fields.textStart = fields.textEnd = start
   reader.open(view, start, end)
   while (reader.nextField()) {
@@ -148,7 +150,8 @@ export type BodyPlace = {
 /**
  * Reads the body at `place` in `view` into `fields` and checks it against the rules of its type.
  * @param nowMs  UTC; a meter keeps `profileDaysMax` days before it
- * @returns undefined, or REQUEST_BODY_MISMATCH (no such body type), REQUEST_WIRE_MALFORMED, REQUEST_BODY_MALFORMED,
+ * @returns undefined, or REQUEST_BODY_MISMATCH (no such body type), REQUEST_WIRE_MALFORMED,
+ * REQUEST_BODY_MALFORMED,
  *   REQUEST_RANGE_BACKWARDS, REQUEST_RANGE_EXCEEDED
  */
 export function readBody(
@@ -166,7 +169,8 @@ const checked = emptyBodyFields()
 
 /**
  * Why the body at `place` in `view` is not one that `row` takes, or undefined.
- * @returns as `readBody`; REQUEST_BODY_MISMATCH when another body came than the row takes, or none, or one too many
+ * @returns as `readBody`; REQUEST_BODY_MISMATCH when another body came than the row takes, or none,
+ * or one too many
  */
 export function checkBody(
   row: ServiceRequestRow,

@@ -1,7 +1,9 @@
 /**
- * From a request's body to the COSEM operations that carry it out. Station 8 of a message's way. Variants without
- * parameters get one constant list, made when the process starts. APDUs are made of the operations by core/dlms.
- * @source IEC 62056-6-2: profile generic, selective access by range; clock, preset_adjusting_time and adjust_to_preset_time
+ * From a request's body to the COSEM operations that carry it out. Station 8 of a message's way.
+ * Variants without parameters get one constant list, made when the process starts. APDUs are made
+ * of the operations by core/dlms.
+ * @source IEC 62056-6-2: profile generic, selective access by range; clock, preset_adjusting_time
+ * and adjust_to_preset_time
  */
 import { BrokerError } from '../base/broker-error.ts'
 import type { DeviceType } from '../inventory/device-record.ts'
@@ -55,8 +57,9 @@ function octetString(view: Buffer, start: number, end: number): Buffer {
 const anyTimeFromMs = Date.UTC(1970, 0, 1)
 const anyTimeToMs = Date.UTC(2099, 11, 31)
 
-// structure of three octet-strings of 12: preset time, start and end of the validity interval. The meter takes the preset
-// time only while its own clock is within the interval, so the interval is the tolerance. [IEC 62056-6-2 clock, method 5]
+// structure of three octet-strings of 12: preset time, start and end of the validity interval. The
+// meter takes the preset time only while its own clock is within the interval, so the interval is
+// the tolerance. [IEC 62056-6-2 clock, method 5]
 function presetTime(
   nowMs: number,
   toleranceSeconds: number,
@@ -109,10 +112,12 @@ function valueOf(
 }
 
 /**
- * The COSEM operations that carry out a request of `row`, to be done in order. They own their memory; constant lists are
- * shared: the same array comes back each time. Give the list to `answerOf` with the results.
+ * The COSEM operations that carry out a request of `row`, to be done in order. They own their
+ * memory; constant lists are shared: the same array comes back each time. Give the list to
+ * `answerOf` with the results.
  *
- * @param bodyView    the request's body as the party sent it, empty when `row` takes none; borrowed during the call
+ * @param bodyView the request's body as the party sent it, empty when `row` takes none; borrowed
+ * during the call
  * @param nowMs       UTC; the time that 6.11 sets
  * @param deviceType  of the target: a gas meter keeps the same things under other names
  * @param time        how times are sent to the target

@@ -1,7 +1,8 @@
 /**
- * Deliveries: from a RESPONSE or ALERT envelope to busbar.v1.Delivery. Station 13 of a message's way. The envelope's body is a
- * ResponseBody, or fields of a DeviceAlert, already and is copied as it is. Written as field 1 of the message around it, which is
- * `deliveries` of ReceiveResponse: one after another they make the whole message.
+ * Deliveries: from a RESPONSE or ALERT envelope to busbar.v1.Delivery. Station 13 of a message's
+ * way. The envelope's body is a ResponseBody, or fields of a DeviceAlert, already and is copied as
+ * it is. Written as field 1 of the message around it, which is `deliveries` of ReceiveResponse: one
+ * after another they make the whole message.
  */
 import { formatEui64 } from '../base/eui64.ts'
 import { errorCodeOf, explain } from '../base/error-table.ts'
@@ -30,7 +31,8 @@ const fieldsOf = outcomeFields(3, 'unless-good')
 const codesOf = outcomeFields(3, 'never')
 const messageField = 5
 
-// What a good response takes besides its body: id 62, variant 7, outcome 8, two times 28, attempts 2, body's own front 3.
+// What a good response takes besides its body: id 62, variant 7, outcome 8, two times 28, attempts
+// 2, body's own front 3.
 const usualFrontBytes = 110
 
 /** True for the envelope of a delivery that this version knows. */

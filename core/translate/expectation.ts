@@ -1,6 +1,6 @@
 /**
- * Whether a reading says what was expected of it, in words for the party: a clock that was set stands where it was set, and a time is a point
- * in time. Pure.
+ * Whether a reading says what was expected of it, in words for the party: a clock that was set
+ * stands where it was set, and a time is a point in time. Pure.
  */
 import { limits } from '../base/limits.ts'
 import { readLocalMs } from '../dlms/axdr/date-time.ts'
@@ -8,8 +8,8 @@ import { isLocal, type LocalZone } from '../dlms/axdr/local-time.ts'
 import type { PlannedOperation } from './plan.ts'
 import { dateTimeIn, timeAt } from './value.ts'
 
-// A clock that was just set shows the preset time or later: as much later as an exchange may last. Two seconds earlier
-// allows for meters that count whole seconds.
+// A clock that was just set shows the preset time or later: as much later as an exchange may last.
+// Two seconds earlier allows for meters that count whole seconds.
 const clockBehindMsMax = 2_000
 const clockAheadMsMax = limits.wanExchangeMsMax
 
@@ -27,7 +27,10 @@ export function dateTimeProblem(view: Buffer, zone: LocalZone | undefined): stri
   return 'expected a point in time: the date-time has wildcards, or a day that does not exist'
 }
 
-/** Why the value is not what the operation expects; undefined when it is, or when nothing is expected. */
+/**
+ * Why the value is not what the operation expects; undefined when it is, or when nothing is
+ * expected.
+ */
 export function expectationProblem(
   { plan, expectedMs }: PlannedOperation,
   view: Buffer,

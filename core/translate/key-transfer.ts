@@ -1,6 +1,8 @@
 /**
- * New keys on their way to a device, and the question that proves which ones it has, as COSEM operations on its security setup.
- * @source IEC 62056-6-2, class 64 security setup: method 2 key_transfer, array of structure (key_id, key_wrapped); RFC 3394
+ * New keys on their way to a device, and the question that proves which ones it has, as COSEM
+ * operations on its security setup.
+ * @source IEC 62056-6-2, class 64 security setup: method 2 key_transfer, array of structure
+ * (key_id, key_wrapped); RFC 3394
  */
 import { AxdrWriter, encodeDescriptor } from '../dlms/index.ts'
 import { KeyId } from '../dlms/security/index.ts'
@@ -16,7 +18,10 @@ export const provingOperations: readonly CosemOperation[] = [
   { kind: 'get', descriptor: encodeDescriptor({ ...securitySetup, memberId: 1 }) },
 ]
 
-/** Brings `keys` to a device, wrapped under its master key: all at once, so that it takes all or none. */
+/**
+ * Brings `keys` to a device, wrapped under its master key: all at once, so that it takes all or
+ * none.
+ */
 export function keyTransferOf(master: SecretKey, keys: DeviceKeys): CosemOperation[] {
   const { unicast, broadcast, authentication } = keys
   const wrapped: Array<[KeyId, Buffer]> = []

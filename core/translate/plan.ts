@@ -1,7 +1,8 @@
 /**
- * The catalogue's operation templates made ready for the wire, once, when the process starts: COSEM descriptors laid out as
- * octets, the constant front of each reading, and which operation gives the scaler, the columns and the period of which
- * other. One plan for each served variant and device type. Between the catalogue (data) and command.ts and answer.ts.
+ * The catalogue's operation templates made ready for the wire, once, when the process starts: COSEM
+ * descriptors laid out as octets, the constant front of each reading, and which operation gives the
+ * scaler, the columns and the period of which other. One plan for each served variant and device
+ * type. Between the catalogue (data) and command.ts and answer.ts.
  */
 import { assert } from '../base/assert.ts'
 import type { DeviceType } from '../inventory/device-record.ts'
@@ -29,7 +30,10 @@ export type OperationPlan = {
   readonly periodIndex: number
 }
 
-/** An operation with the plan that its answer is read by. Constant ones are shared between requests: never change one. */
+/**
+ * An operation with the plan that its answer is read by. Constant ones are shared between requests:
+ * never change one.
+ */
 export class PlannedOperation implements CosemOperation {
   readonly kind: 'get' | 'set' | 'action'
   readonly descriptor: Uint8Array
@@ -144,7 +148,10 @@ for (const row of serviceRequests) {
   plansOfRow.set(row, { byDeviceType, first: byDeviceType.get(row.deviceTypes[0]!)! })
 }
 
-/** The plan of a served variant for a device type; for a type that does not take it, that of the first which does. */
+/**
+ * The plan of a served variant for a device type; for a type that does not take it, that of the
+ * first which does.
+ */
 export function commandPlanOf(row: ServiceRequestRow, deviceType: DeviceType): CommandPlan {
   const plans = plansOfRow.get(row)
   assert(plans !== undefined, `${row.text} is not served`)

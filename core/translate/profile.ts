@@ -1,18 +1,20 @@
 /**
- * The buffer of a profile generic object as busbar.v1.Profile: columns named by the meter itself, then one entry a row.
+ * The buffer of a profile generic object as busbar.v1.Profile: columns named by the meter itself,
+ * then one entry a row.
  *
  *   buffer           = array of structure, one element a column         (class 7, attribute 2)
  *   capture_objects  = array of structure { class-id, OBIS, attribute, data index }   (attribute 3)
  *   capture_period   = double-long-unsigned, seconds                     (attribute 4)
  *
- * The clock column (class 8, attribute 2) becomes captured_at and the AMR profile status (class 1, 0-b:96.10.e) status; all
- * other columns keep their order. Where the clock is null it is the entry before plus the capture period, as the
- * Blue Book lets meters save octets. Without capture_objects the first element is the clock if it looks like one, and
- * there are no columns to name.
+ * The clock column (class 8, attribute 2) becomes captured_at and the AMR profile status (class 1,
+ * 0-b:96.10.e) status; all other columns keep their order. Where the clock is null it is the entry
+ * before plus the capture period, as the Blue Book lets meters save octets. Without capture_objects
+ * the first element is the clock if it looks like one, and there are no columns to name.
  *
- * Rows that lie outside the period that was asked for, or whose time is no point in time, are dropped and counted: a meter that ignores or
- * misreads the range must not make Busbar deliver what was not asked for. A local time of a zone that is not known is told as one; its row is
- * dropped when it is outside in every zone.
+ * Rows that lie outside the period that was asked for, or whose time is no point in time, are
+ * dropped and counted: a meter that ignores or misreads the range must not make Busbar deliver what
+ * was not asked for. A local time of a zone that is not known is told as one; its row is dropped
+ * when it is outside in every zone.
  * @source IEC 62056-6-2, profile generic
  */
 import { BrokerError } from '../base/broker-error.ts'
@@ -56,14 +58,18 @@ type RowShape = {
   periodMs: number
   readonly elementAt: Int32Array
 }
-/** When a row was captured: a point in time, or the local time of a zone that is not known; neither without a clock. */
+/**
+ * When a row was captured: a point in time, or the local time of a zone that is not known; neither
+ * without a clock.
+ */
 type RowTime = { utcMs: number | undefined; localMs: number | undefined }
 
 function malformed(what: string): BrokerError {
   return new BrokerError('DLMS_VALUE_INVALID', what)
 }
 
-// Array or structure at `at`: its count, checked against a ceiling; `next` is where its first element stands.
+// Array or structure at `at`: its count, checked against a ceiling; `next` is where its first
+// element stands.
 function countOf(view: Buffer, at: number, tag: number, countMax: number): number {
   if (view[at] !== tag)
     throw malformed(`octet ${at} should begin ${tag === Tag.ARRAY ? 'an array' : 'a structure'}`)
@@ -258,7 +264,8 @@ function appendRows(
 ): void {
   if (view[0] === Tag.NULL && view.length === 1) return
   const count = countOf(view, 0, Tag.ARRAY, limits.dataElementsMax)
-  // What may stand behind a count of 0 is not looked at: some meters send the rows nevertheless, or the empty array twice.
+  // What may stand behind a count of 0 is not looked at: some meters send the rows nevertheless, or
+  // the empty array twice.
   if (count === 0) return
   let at = 1 + lengthBytes(view, 1)
   const times = new RowTimes(writer.zone)
@@ -288,8 +295,10 @@ function valueOf(results: readonly CosemResult[], index: number): Buffer | undef
 }
 
 /**
- * Appends the Profile that operation `index` gave, as field 2 of ResponseBody; only its status when the meter refused it.
- * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
+ * Appends the Profile that operation `index` gave, as field 2 of ResponseBody; only its status when
+ * the meter refused it.
+ * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID,
+ * DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
  */
 export function appendProfile(
   writer: ResponseWriter,
@@ -301,7 +310,8 @@ export function appendProfile(
   const { plan } = operation
   const buffer = valueOf(results, index)
   const obis = Buffer.from(plan.template.obis, 'latin1')
-  // The protobuf form is a little smaller or larger than the A-XDR; a wrong guess costs one move of the content.
+  // The protobuf form is a little smaller or larger than the A-XDR; a wrong guess costs one move of
+  // the content.
   const profileLengthBytes = varintBytes(buffer === undefined ? 0 : buffer.length)
   writer.octet(profileField)
   const mark = writer.open(profileLengthBytes)

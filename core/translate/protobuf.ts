@@ -1,7 +1,7 @@
 /**
- * The protobuf wire format, as little of it as Busbar's hot path needs: a reader that walks fields where they stand, and a
- * writer that goes forwards once. No schema, no objects. Malformed wire is a value (`isBroken`), not a throw: parties can
- * send it as often as they like.
+ * The protobuf wire format, as little of it as Busbar's hot path needs: a reader that walks fields
+ * where they stand, and a writer that goes forwards once. No schema, no objects. Malformed wire is
+ * a value (`isBroken`), not a throw: parties can send it as often as they like.
  * @source protobuf.dev "Encoding"; groups (wire types 3 and 4) are refused, proto3 has none
  */
 
@@ -12,9 +12,10 @@ const two32 = 0x1_0000_0000
 const varintOctetsMax = 10
 
 /**
- * Walks the fields of one message in `view[at, end)`; reusable. After `nextField` answers true, `field` and `wireType` are
- * set and the value must be consumed by exactly one of `readVarint`, `readLength` and `skip`.
- * When the wire is malformed `isBroken` becomes true and `nextField` answers false from then on.
+ * Walks the fields of one message in `view[at, end)`; reusable. After `nextField` answers true,
+ * `field` and `wireType` are set and the value must be consumed by exactly one of `readVarint`,
+ * `readLength` and `skip`. When the wire is malformed `isBroken` becomes true and `nextField`
+ * answers false from then on.
  */
 export class ProtobufReader {
   view: Buffer
@@ -57,8 +58,9 @@ export class ProtobufReader {
   }
 
   /**
-   * The value of a varint field as a non-negative number, exact below 2^53; `low` and `high` hold all 64 bits.
-   * More than ten octets are malformed; bits above the 64th are dropped, as protobuf has it.
+   * The value of a varint field as a non-negative number, exact below 2^53; `low` and `high` hold
+   * all 64 bits. More than ten octets are malformed; bits above the 64th are dropped, as protobuf
+   * has it.
    */
   readVarint(): number {
     const { view, end } = this
@@ -96,8 +98,9 @@ export class ProtobufReader {
   }
 
   /**
-   * Consumes the length of a length-delimited field and answers where its content ends; it begins at `at`. The caller
-   * reads the content and sets `at` to that end. A content that runs past the message is malformed.
+   * Consumes the length of a length-delimited field and answers where its content ends; it begins
+   * at `at`. The caller reads the content and sets `at` to that end. A content that runs past the
+   * message is malformed.
    */
   readLength(): number {
     const length = this.readVarint()
@@ -152,7 +155,10 @@ export function varintBytes(value: number): number {
   return count
 }
 
-/** The tag octets of a field in a proto with field numbers below 16, which is all that Busbar writes. */
+/**
+ * The tag octets of a field in a proto with field numbers below 16, which is all that Busbar
+ * writes.
+ */
 export function tagOf(field: number, wireType: WireType): number {
   return (field << 3) | wireType
 }
@@ -165,9 +171,10 @@ const slabBytesMax = 262_144
 const loopBytesMax = 16
 
 /**
- * Appends protobuf fields to a growing buffer. Messages are taken out as views of a slab that is then left alone, so a
- * message is written once and never copied unless it outgrows its slab.
- * Fields with the proto3 default are written when asked for: leaving them out is the caller's choice.
+ * Appends protobuf fields to a growing buffer. Messages are taken out as views of a slab that is
+ * then left alone, so a message is written once and never copied unless it outgrows its slab.
+ * Fields with the proto3 default are written when asked for: leaving them out is the caller's
+ * choice.
  */
 export class ProtobufWriter {
   private slab: Buffer
@@ -183,7 +190,10 @@ export class ProtobufWriter {
     return this.at - this.start
   }
 
-  /** What was written since the last `take`, owned by the caller from now on; the writer starts again. */
+  /**
+   * What was written since the last `take`, owned by the caller from now on; the writer starts
+   * again.
+   */
   take(): Buffer {
     const message = this.slab.subarray(this.start, this.at)
     this.start = this.at
@@ -314,8 +324,9 @@ export class ProtobufWriter {
   }
 
   /**
-   * Begins the content of an embedded message, whose tag has been written, reserving `lengthBytes` for its length.
-   * Returns a mark for `close`. Reserving right saves moving the content afterwards.
+   * Begins the content of an embedded message, whose tag has been written, reserving `lengthBytes`
+   * for its length. Returns a mark for `close`. Reserving right saves moving the content
+   * afterwards.
    */
   open(lengthBytes = 1): number {
     this.room(lengthBytes)
@@ -323,7 +334,10 @@ export class ProtobufWriter {
     return this.at - this.start
   }
 
-  /** Ends an embedded message and writes its length in front of it, in the shortest form. `lengthBytes` as given to `open`. */
+  /**
+   * Ends an embedded message and writes its length in front of it, in the shortest form.
+   * `lengthBytes` as given to `open`.
+   */
   close(mark: number, lengthBytes = 1): void {
     const contentAt = this.start + mark
     const length = this.at - contentAt

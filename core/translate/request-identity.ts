@@ -1,4 +1,7 @@
-/** RequestId messages and outcome texts in protobuf, from the octets they stand in; shared by all that goes back to parties. */
+/**
+ * RequestId messages and outcome texts in protobuf, from the octets they stand in; shared by all
+ * that goes back to parties.
+ */
 import { errorCodeOf, errorTable, explain } from '../base/error-table.ts'
 import { formatSrv, type Srv } from '../base/srv.ts'
 import { serviceRequests } from '../catalogue/service-requests.ts'
@@ -96,8 +99,8 @@ export function textField(writer: ProtobufWriter, field: number, text: string): 
 type Sentence = 'always' | 'unless-good' | 'never'
 
 /**
- * Makes a look-up from outcome ids to encoded fields: response_code at `firstField`, reason behind it, then message.
- * Encoded once each. Ids of a newer Busbar get E51 and say their number.
+ * Makes a look-up from outcome ids to encoded fields: response_code at `firstField`, reason behind
+ * it, then message. Encoded once each. Ids of a newer Busbar get E51 and say their number.
  */
 export function outcomeFields(firstField: number, sentence: Sentence): (outcome: number) => Buffer {
   const encoded: Buffer[] = []
@@ -120,7 +123,10 @@ export function outcomeFields(firstField: number, sentence: Sentence): (outcome:
   return (outcome) => encoded[outcome] ?? encode(outcome)
 }
 
-/** response_code at `firstField`, reason and message behind it, the message with `detail`. For what is rare: nothing is kept. */
+/**
+ * response_code at `firstField`, reason and message behind it, the message with `detail`. For what
+ * is rare: nothing is kept.
+ */
 export function appendOutcome(
   writer: ProtobufWriter,
   firstField: number,

@@ -1,5 +1,6 @@
 /**
- * The scaler_unit attribute: structure of integer (a power of ten) and enum (a unit by its COSEM code).
+ * The scaler_unit attribute: structure of integer (a power of ten) and enum (a unit by its COSEM
+ * code).
  * @source IEC 62056-6-2 register, scaler_unit; table of units
  */
 import { BrokerError } from '../base/broker-error.ts'
@@ -10,7 +11,10 @@ import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 
 const scalerUnitBytes = 6
 
-/** What is wrong with a result that should be a scaler_unit; undefined for one, and where the meter has none. */
+/**
+ * What is wrong with a result that should be a scaler_unit; undefined for one, and where the meter
+ * has none.
+ */
 export function scalerProblem({ result, value }: CosemResult): string | undefined {
   if (result !== 0 || value === undefined || (value[0] === Tag.NULL && value.length === 1))
     return undefined
@@ -31,7 +35,8 @@ function isScalerUnit(view: Buffer): boolean {
 }
 
 /**
- * Appends the scaler (sint32) at `firstField` and the unit behind it; nothing when the meter refused them or has null there.
+ * Appends the scaler (sint32) at `firstField` and the unit behind it; nothing when the meter
+ * refused them or has null there.
  * @throws BrokerError DLMS_VALUE_INVALID when the value is no scaler_unit
  */
 export function appendScalerUnit(

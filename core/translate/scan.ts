@@ -1,9 +1,10 @@
 /**
- * Reads a ServiceRequest of busbar.v1 where it stands in the received buffer: header fields into one reusable object, the
- * body left untouched as offsets. Station 3 of a message's way. Nothing is allocated but the counter's bigint.
- * proto3 rules: fields in any order, of repeated fields and oneof members the last one wins (an embedded message that
- * comes twice is replaced, not merged), unknown fields and known ones of another wire type are passed over.
- * What a body says is not read here but in body.ts.
+ * Reads a ServiceRequest of busbar.v1 where it stands in the received buffer: header fields into
+ * one reusable object, the body left untouched as offsets. Station 3 of a message's way. Nothing is
+ * allocated but the counter's bigint. proto3 rules: fields in any order, of repeated fields and
+ * oneof members the last one wins (an embedded message that comes twice is replaced, not merged),
+ * unknown fields and known ones of another wire type are passed over. What a body says is not read
+ * here but in body.ts.
  */
 import { emptyBytes } from '../base/bytes.ts'
 import type { ErrorCode } from '../base/error-table.ts'
@@ -91,10 +92,12 @@ const priorityUrgent = 1
 const priorityBulk = 3
 
 /**
- * Scans the ServiceRequest in `view[start, end)` into `scan`; `scan.bodyStart` and `bodyEnd` point into `view`, which is
- * borrowed for as long as they are used. An SRV that is none is left to intake (`srv` 0), as are all rules of content.
+ * Scans the ServiceRequest in `view[start, end)` into `scan`; `scan.bodyStart` and `bodyEnd` point
+ * into `view`, which is borrowed for as long as they are used. An SRV that is none is left to
+ * intake (`srv` 0), as are all rules of content.
  *
- * @returns undefined, or REQUEST_SIZE_EXCEEDED, REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED, REQUEST_COUNTER_TOO_HIGH;
+ * @returns undefined, or REQUEST_SIZE_EXCEEDED, REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED,
+ * REQUEST_COUNTER_TOO_HIGH;
  *   `scan.hasRequestId` then says whether the request can be named in the refusal
  */
 export function scanServiceRequest(
@@ -147,11 +150,13 @@ export function scanServiceRequest(
 const walker = new ProtobufReader(emptyBytes)
 
 /**
- * Calls `visit` with start and end of each ServiceRequest in a SubmitRequest, SubmitBatchRequest or SubmitStreamRequest,
- * in order: all three hold requests in field 1. The outer message is walked once before the first visit, so that a
- * malformed one is refused whole. `visit` may scan, but must not call this function.
+ * Calls `visit` with start and end of each ServiceRequest in a SubmitRequest, SubmitBatchRequest or
+ * SubmitStreamRequest, in order: all three hold requests in field 1. The outer message is walked
+ * once before the first visit, so that a malformed one is refused whole. `visit` may scan, but must
+ * not call this function.
  *
- * @returns undefined, or REQUEST_WIRE_MALFORMED, REQUEST_SIZE_EXCEEDED (more than `requestsPerBatchMax`)
+ * @returns undefined, or REQUEST_WIRE_MALFORMED, REQUEST_SIZE_EXCEEDED (more than
+ * `requestsPerBatchMax`)
  */
 export function forEachRequest(
   messageView: Buffer,
@@ -177,8 +182,8 @@ export function forEachRequest(
 }
 
 /**
- * Scans the RequestId of a CancelRequest or GetRequestStatusRequest in `view[start, end)` (field 1 of both) into `scan`;
- * the other fields of `scan` are reset.
+ * Scans the RequestId of a CancelRequest or GetRequestStatusRequest in `view[start, end)` (field 1
+ * of both) into `scan`; the other fields of `scan` are reset.
  *
  * @returns undefined, or REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED
  */

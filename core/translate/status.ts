@@ -10,7 +10,8 @@ import { type ProtobufWriter, tagOf, WireType } from './protobuf.ts'
 const fieldsOf = outcomeFields(4, 'never')
 
 /**
- * Appends the fields of the GetRequestStatusResponse that the STATUS envelope at `at` stands for: a whole message.
+ * Appends the fields of the GetRequestStatusResponse that the STATUS envelope at `at` stands for: a
+ * whole message.
  * @throws BrokerError ENVELOPE_MALFORMED when its body is not a status
  */
 export function appendStatus(writer: ProtobufWriter, buffer: Buffer, at: number): void {

@@ -9,7 +9,10 @@ const nanosMax = 999_999_999
 
 const reader = new ProtobufReader(emptyBytes)
 
-/** The time in the Timestamp at `view[start, end)`, UTC ms, or undefined when it is malformed or out of its range. */
+/**
+ * The time in the Timestamp at `view[start, end)`, UTC ms, or undefined when it is malformed or out
+ * of its range.
+ */
 export function readTimestamp(view: Buffer, start: number, end: number): number | undefined {
   let seconds = 0
   let nanos = 0

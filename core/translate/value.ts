@@ -1,5 +1,6 @@
 /**
- * One A-XDR value straight into a busbar.v1.Value, without a tree between. Station 10 to 12 of a message's way.
+ * One A-XDR value straight into a busbar.v1.Value, without a tree between. Station 10 to 12 of a
+ * message's way.
  *
  *   integers, enum, bcd        → integer (sint64); long64-unsigned from 2^63 → unsigned_integer
  *   boolean                    → boolean            float32, float64 → floating
@@ -39,8 +40,8 @@ function cutShort(at: number): BrokerError {
 }
 
 /**
- * The UTC ms that the twelve octets at `at` name, or undefined for a wildcard, a time that a Timestamp cannot hold, or a local time where
- * `zone` is not known.
+ * The UTC ms that the twelve octets at `at` name, or undefined for a wildcard, a time that a
+ * Timestamp cannot hold, or a local time where `zone` is not known.
  */
 export function timeAt(view: Buffer, at: number, zone?: LocalZone): number | undefined {
   const timeMs =
@@ -54,8 +55,8 @@ export function isTimestamp(timeMs: number | undefined): timeMs is number {
 }
 
 /**
- * Where the twelve octets of a clock stand in the value at `at`: in a date-time, an octet-string, or either of them within an octet-string,
- * as some meters send it. -1 for another value.
+ * Where the twelve octets of a clock stand in the value at `at`: in a date-time, an octet-string,
+ * or either of them within an octet-string, as some meters send it. -1 for another value.
  */
 export function dateTimeIn(view: Buffer, at: number, end: number): number {
   const tag = view[at]
@@ -74,8 +75,8 @@ export function dateTimeIn(view: Buffer, at: number, end: number): number {
 }
 
 /**
- * The unsigned number that a value of an integer type or a bit-string of up to 32 bits stands for; null is 0.
- * Undefined for another type, a negative number, or one above 2^32 − 1.
+ * The unsigned number that a value of an integer type or a bit-string of up to 32 bits stands for;
+ * null is 0. Undefined for another type, a negative number, or one above 2^32 − 1.
  */
 export function uint32OfValue(view: Buffer, at: number, end: number): number | undefined {
   const tag = view[at]

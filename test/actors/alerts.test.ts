@@ -1,6 +1,6 @@
 /**
- * Unsolicited messages of devices, from the process with their connections to the ledger, on simulated twins: opened, believed or refused by name,
- * delivered once.
+ * Unsolicited messages of devices, from the process with their connections to the ledger, on
+ * simulated twins: opened, believed or refused by name, delivered once.
  */
 import t, { type Test } from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
@@ -168,7 +168,10 @@ class Trial {
     return Object.fromEntries(rise.filter(([, count]) => count !== 0)) as Record<string, number>
   }
 
-  /** `party: device value` of all alerts in the ledger; the value is the last four octets of the body. */
+  /**
+   * `party: device value` of all alerts in the ledger; the value is the last four octets of the
+   * body.
+   */
   alerts(): string[] {
     const found: string[] = []
     for (const { subject, data } of this.world.ledger.all()) {

@@ -1,6 +1,6 @@
 /**
- * Why requests fail, from the answer of the WAN to facts, state, the alarm and the party's response; and an operator who accepts the
- * counter of a device as it is now.
+ * Why requests fail, from the answer of the WAN to facts, state, the alarm and the party's
+ * response; and an operator who accepts the counter of a device as it is now.
  */
 import t from 'tap'
 import { decide, evolve } from '../../actors/device/actor.ts'

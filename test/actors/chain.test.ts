@@ -1,4 +1,7 @@
-/** The hash chain of a partition: what follows is taken, anything else is LEDGER_CHAIN_BROKEN and says where. */
+/**
+ * The hash chain of a partition: what follows is taken, anything else is LEDGER_CHAIN_BROKEN and
+ * says where.
+ */
 import t from 'tap'
 import { genesis, isInChain, stepChain } from '../../actors/runtime/partition/chain.ts'
 import {

@@ -1,4 +1,7 @@
-/** An operator looks at RequestCounters and resets them: what goes on from where, what stays known, and what the ledger says of it. */
+/**
+ * An operator looks at RequestCounters and resets them: what goes on from where, what stays known,
+ * and what the ledger says of it.
+ */
 import t from 'tap'
 import { decide } from '../../actors/device/actor.ts'
 import { readCounters } from '../../actors/device/counters-reset.ts'
@@ -34,7 +37,10 @@ function shown(life: DeviceLife, party: string = '\0'.repeat(8)) {
   return readCounters(effect.bodyBytes)
 }
 
-/** A device with a party whose first counter was a time, and which counts 1, 2, 3 … from then on, until that has blocked it. */
+/**
+ * A device with a party whose first counter was a time, and which counts 1, 2, 3 … from then on,
+ * until that has blocked it.
+ */
 function blocked(): DeviceLife {
   const life = new DeviceLife()
   const stray = BigInt(life.now) * 1_000_000n

@@ -1,6 +1,7 @@
 /**
- * The device's actor: its rules one by one, and then as properties over random lives: every accepted request ends exactly
- * once, one is sent at a time, lanes and order hold, replay gives the same state.
+ * The device's actor: its rules one by one, and then as properties over random lives: every
+ * accepted request ends exactly once, one is sent at a time, lanes and order hold, replay gives the
+ * same state.
  */
 import fc from 'fast-check'
 import t from 'tap'

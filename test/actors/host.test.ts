@@ -1,7 +1,7 @@
 /**
- * The host on simulated twins: what is said after what is on disk, and that every doubt (a refused batch, a lost answer, a
- * crash between any two steps) ends in exactly one outcome for each accepted request. Random lives are drawn from a seed,
- * which a failure names.
+ * The host on simulated twins: what is said after what is on disk, and that every doubt (a refused
+ * batch, a lost answer, a crash between any two steps) ends in exactly one outcome for each
+ * accepted request. Random lives are drawn from a seed, which a failure names.
  */
 import t from 'tap'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
@@ -194,7 +194,8 @@ t.test('sleeping actors are woken by their deadline', async (t) => {
   await world.submit({ device: deviceKey(0), counter: 2, deadline: world.clock.now() + 600_000 })
   good(world.exchanges[0]!)
   await settle()
-  // The second is sent; it fails until its attempts are used up, with the actor asleep between them.
+  // The second is sent; it fails until its attempts are used up, with the actor asleep between
+  // them.
   for (let turn = 0; turn < 400 && world.deliveries().length < 2; turn++) {
     world.exchanges.at(-1)!.answer({ ok: false, code: 'DEVICE_UNREACHABLE', detail: '' })
     world.clock.advanceBy(5_000)
@@ -279,7 +280,8 @@ t.test(
       t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
       world.kill()
       const store = world.stores.get(numberOf(deviceKey(0)))!
-      // Something in the log that the store does not have yet: replay reads the state of its device.
+      // Something in the log that the store does not have yet: replay reads the state of its
+      // device.
       store.damage = { on, after: 0 }
       world.options.onExchange = good
       const host = await world.start()
@@ -341,7 +343,8 @@ t.test(
       t.same(world.deliveries(), ['0/2 REQUEST_EXPIRED'], on)
       good(world.exchanges[0]!)
       await pass(world, () => world.deliveries().length === 2)
-      // The index is asked at the first one's deadline, when it can only expire: what is on its way is not in the store.
+      // The index is asked at the first one's deadline, when it can only expire: what is on its way
+      // is not in the store.
       t.same(
         world.deliveries(),
         ['0/2 REQUEST_EXPIRED', on === 'dueWakes' ? '0/1 REQUEST_EXPIRED' : '0/1 OK'],
@@ -372,7 +375,8 @@ t.test('a store that stays damaged stops its partition only', async (t) => {
 t.test(
   'what is too large for the ledger is written in smaller batches, or told; nothing loops',
   async (t) => {
-    // Enough for one accepted request of this size, not for the whole tick, and not for an answer of several kilobytes.
+    // Enough for one accepted request of this size, not for the whole tick, and not for an answer
+    // of several kilobytes.
     const world = new World({ messageBytesMax: 4_000 })
     await world.start()
     await world.register(1)

@@ -1,4 +1,7 @@
-/** A host with devices that have keys, on simulated twins: exchanges under them, their replacement, and sealing again after a rotation. */
+/**
+ * A host with devices that have keys, on simulated twins: exchanges under them, their replacement,
+ * and sealing again after a rotation.
+ */
 import t from 'tap'
 import { readFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { registerDevices } from '../../actors/broker/registration.ts'

@@ -1,6 +1,7 @@
 /**
- * Keys of a device: counters that are reserved ahead and never used twice, whatever crashes; registrations that bring keys; the replacement
- * of keys, with a crash at every step, by a meter that has applied the change or has not.
+ * Keys of a device: counters that are reserved ahead and never used twice, whatever crashes;
+ * registrations that bring keys; the replacement of keys, with a crash at every step, by a meter
+ * that has applied the change or has not.
  */
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
@@ -42,7 +43,10 @@ function through(fact: DeviceFact): DeviceFact {
 
 type Sent = Extract<DeviceEffect, { type: 'SEND' | 'SEND_KEY_STEP' }>
 
-/** One device, its ledger, and a meter that notes every counter. A crash forgets what is not in the ledger. */
+/**
+ * One device, its ledger, and a meter that notes every counter. A crash forgets what is not in the
+ * ledger.
+ */
 class Life {
   state: DeviceState = emptyState()
   now = start
@@ -640,7 +644,10 @@ t.test('a meter that loses every transfer: offered so often, then left', async (
   t.equal(life.state.keyring!.replacement!.stage, 'RESTING')
 })
 
-/** The steps up to `stepIndex` go well; that one is cut short as `how` says; then everything is well again. */
+/**
+ * The steps up to `stepIndex` go well; that one is cut short as `how` says; then everything is well
+ * again.
+ */
 function cutAt(
   stepIndex: number,
   how: { isApplied: boolean; isCrash: boolean; isHeard: boolean },

@@ -1,4 +1,7 @@
-/** The audit of a ledger: an octet that was changed is found by the chain and named, and the other partitions are judged all the same. */
+/**
+ * The audit of a ledger: an octet that was changed is found by the chain and named, and the other
+ * partitions are judged all the same.
+ */
 import t from 'tap'
 import { auditOf, verify } from '../../actors/cli/operator/ledger-commands.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'

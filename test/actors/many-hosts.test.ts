@@ -1,6 +1,6 @@
 /**
- * Several hosts over one ledger: partitions spread, follow hosts that come and go, and are handed over with what is open in them.
- * On simulated twins; as processes in test/faults.
+ * Several hosts over one ledger: partitions spread, follow hosts that come and go, and are handed
+ * over with what is open in them. On simulated twins; as processes in test/faults.
  */
 import t from 'tap'
 import { ledgerOver } from '../support/pass-through.ts'
@@ -54,7 +54,9 @@ class Cluster {
   readonly refused = new Map<string, number>()
   private readonly isForgetful: boolean
 
-  /** A forgetful one is told that there is little room all the time: its ledger forgets what it may. */
+  /**
+   * A forgetful one is told that there is little room all the time: its ledger forgets what it may.
+   */
   constructor({ isForgetful = false } = {}) {
     this.isForgetful = isForgetful
   }

@@ -1,7 +1,8 @@
 /**
- * Random lives of a deployment, drawn from a seed that a failure names: devices that answer well, badly or never, commits that are refused
- * or whose answer is lost, stores that turn out damaged, hosts that die at any moment. When the faults stop everything drains, and
- * each accepted request has ended exactly once.
+ * Random lives of a deployment, drawn from a seed that a failure names: devices that answer well,
+ * badly or never, commits that are refused or whose answer is lost, stores that turn out damaged,
+ * hosts that die at any moment. When the faults stop everything drains, and each accepted request
+ * has ended exactly once.
  */
 import t from 'tap'
 import { Lane } from '../../core/base/lane.ts'
@@ -11,8 +12,8 @@ import { deviceKey } from '../support/envelopes.ts'
 import { partitionCount, settle, good, World } from '../support/world.ts'
 
 /**
- * Devices that answer well, badly, or never; commits that are refused or whose answer is lost; stores that are damaged; hosts that die at
- * any moment.
+ * Devices that answer well, badly, or never; commits that are refused or whose answer is lost;
+ * stores that are damaged; hosts that die at any moment.
  */
 async function randomLife(random: Random): Promise<string | undefined> {
   const chance = (probability: number): boolean => random.fraction() < probability

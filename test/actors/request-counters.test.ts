@@ -1,6 +1,6 @@
 /**
- * Repeats by the contract at one device, in any order and across restarts: every request is accepted once, and what was accepted is acknowledged
- * again as at first. Decision 0015.
+ * Repeats by the contract at one device, in any order and across restarts: every request is
+ * accepted once, and what was accepted is acknowledged again as at first. Decision 0015.
  */
 import t from 'tap'
 import { packState } from '../../actors/device/state-codec.ts'
@@ -13,7 +13,9 @@ const count = 600
 const acceptedIn = (life: DeviceLife): number =>
   life.facts.filter(({ type }) => type === 'REQUEST_ACCEPTED').length
 
-/** Submits all, repeats what was refused for lack of room, and loses every seventh acknowledgement. */
+/**
+ * Submits all, repeats what was refused for lack of room, and loses every seventh acknowledgement.
+ */
 function insist(life: DeviceLife, counters: readonly bigint[], between: (round: number) => void) {
   let open = [...counters]
   for (let round = 0; open.length > 0; round++) {

@@ -1,4 +1,7 @@
-/** States as octets: what was packed comes back, also from the form that was written before ended requests were a string. */
+/**
+ * States as octets: what was packed comes back, also from the form that was written before ended
+ * requests were a string.
+ */
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { evolve } from '../../actors/device/actor.ts'

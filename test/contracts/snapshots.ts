@@ -1,4 +1,7 @@
-/** What every SnapshotStore does, in memory and over JetStream alike. `create` gives an empty one each time. */
+/**
+ * What every SnapshotStore does, in memory and over JetStream alike. `create` gives an empty one
+ * each time.
+ */
 import type { Test } from 'tap'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 

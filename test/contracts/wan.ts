@@ -1,6 +1,6 @@
 /**
- * What every Wan does against real sockets, whether the connections are its own or those of another process. `create` gives one whose
- * time is the Trial's; closing it closes everything behind it.
+ * What every Wan does against real sockets, whether the connections are its own or those of another
+ * process. `create` gives one whose time is the Trial's; closing it closes everything behind it.
  */
 import fc from 'fast-check'
 import type { Test } from 'tap'

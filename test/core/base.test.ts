@@ -1,4 +1,7 @@
-/** core/base: the error table and its inverse, EUI-64, service reference variants, bytes, and the relations of limits. */
+/**
+ * core/base: the error table and its inverse, EUI-64, service reference variants, bytes, and the
+ * relations of limits.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { AssertionFault, assert, unreachable } from '../../core/base/assert.ts'

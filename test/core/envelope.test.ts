@@ -1,6 +1,6 @@
 /**
- * core/envelope: the fixed layout against msgpackr both ways, golden bytes, and hostile input: an envelope cut or changed
- * anywhere gives its offset back or ENVELOPE_MALFORMED, never another end.
+ * core/envelope: the fixed layout against msgpackr both ways, golden bytes, and hostile input: an
+ * envelope cut or changed anywhere gives its offset back or ENVELOPE_MALFORMED, never another end.
  */
 import fc from 'fast-check'
 import { Packr, Unpackr } from 'msgpackr'
@@ -77,7 +77,10 @@ function envelopeOf(fields: Header, content: Uint8Array): Buffer {
   return buffer
 }
 
-/** What a MessagePack library makes of an envelope: every integer as a bigint, so that none is rounded. */
+/**
+ * What a MessagePack library makes of an envelope: every integer as a bigint, so that none is
+ * rounded.
+ */
 const unpackr = new Unpackr({ useRecords: false, int64AsType: 'bigint' })
 const packr = new Packr({ useRecords: false })
 
@@ -99,7 +102,10 @@ const elementsOf = (fields: Header, content: Uint8Array): unknown[] => [
 
 const refusals = new Set<ErrorCode>(['ENVELOPE_MALFORMED', 'FORMAT_VERSION_LATER'])
 
-/** True for an end, false for ENVELOPE_MALFORMED and FORMAT_VERSION_LATER; anything else is thrown on. */
+/**
+ * True for an end, false for ENVELOPE_MALFORMED and FORMAT_VERSION_LATER; anything else is thrown
+ * on.
+ */
 function isTaken(buffer: Buffer, at: number): boolean {
   try {
     const end = checkEnvelope(buffer, at)
@@ -174,7 +180,8 @@ t.test('an envelope is MessagePack: msgpackr reads the same elements', async (t)
 })
 
 t.test('what msgpackr packs at full width is an envelope', async (t) => {
-  // msgpackr picks widths by value (and u64 only from 2^63 on), so values are chosen that need those of the layout.
+  // msgpackr picks widths by value (and u64 only from 2^63 on), so values are chosen that need
+  // those of the layout.
   const content = Buffer.alloc(70_000, 0x5a)
   const big = 2n ** 63n
   const elements = [

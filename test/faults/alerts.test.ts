@@ -1,6 +1,7 @@
 /**
- * Alerts through real processes: secured meters push to a process with the WAN, the host decides and is killed in between, parties get each
- * alert once, over gRPC, over HTTP and on the command line. What is not to be believed is refused by name.
+ * Alerts through real processes: secured meters push to a process with the WAN, the host decides
+ * and is killed in between, parties get each alert once, over gRPC, over HTTP and on the command
+ * line. What is not to be believed is refused by name.
  */
 import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
@@ -136,7 +137,8 @@ t.test('meters push, the host is killed: each alert once, refusals by name', asy
     seen.handedOn,
     `${JSON.stringify(seen.ended)}: nothing was dropped but what came before registration`,
   )
-  // What the host had written when it was killed, and nobody was told of, was sent again and known again.
+  // What the host had written when it was killed, and nobody was told of, was sent again and known
+  // again.
   const written = REQUEST_ACCEPTED + DLMS_COUNTER_REPLAYED
   await listener.until(() => listener.ids.size >= written)
   t.equal(listener.ids.size, written, 'all that was accepted has come')

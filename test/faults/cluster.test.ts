@@ -1,6 +1,7 @@
 /**
- * Two hosts over a cluster of three nats-servers, every write on three disks, under load: servers are killed (the leader of the ledger, the
- * one that the broker is connected to) and cut off. Whatever was acknowledged ends once, and in the end all three have the same.
+ * Two hosts over a cluster of three nats-servers, every write on three disks, under load: servers
+ * are killed (the leader of the ledger, the one that the broker is connected to) and cut off.
+ * Whatever was acknowledged ends once, and in the end all three have the same.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,7 @@
 /**
- * What reaches the disk, and when: flushes of nats-server as the kernel sees them, far fewer than requests and never fewer than ticks; no
- * acknowledgement while the server stands still; and what was acknowledged is there when the server is killed at that very moment.
+ * What reaches the disk, and when: flushes of nats-server as the kernel sees them, far fewer than
+ * requests and never fewer than ticks; no acknowledgement while the server stands still; and what
+ * was acknowledged is there when the server is killed at that very moment.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,7 +15,10 @@ import { Deployment } from '../support/deployment.ts'
 import { InsistentSupplier } from '../support/insistent-supplier.ts'
 import { startTestNats } from '../support/nats.ts'
 
-/** Counts fsync and fdatasync of a process until it is called off; undefined where the machine cannot. */
+/**
+ * Counts fsync and fdatasync of a process until it is called off; undefined where the machine
+ * cannot.
+ */
 async function countFlushes(pid: number): Promise<(() => Promise<number>) | undefined> {
   if (spawnSync('strace', ['-V']).status !== 0) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'busbar-strace-'))

@@ -1,6 +1,7 @@
 /**
- * A ledger that is full to its last octet, as real processes and through gRPC: new requests are refused with a clear code, accepted ones
- * survive, and service goes on by itself when there is room.
+ * A ledger that is full to its last octet, as real processes and through gRPC: new requests are
+ * refused with a clear code, accepted ones survive, and service goes on by itself when there is
+ * room.
  */
 import t from 'tap'
 import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'

@@ -1,6 +1,7 @@
 /**
- * Keys at rest in a real deployment: after a registration, exchanges, a replacement, a rotation and kill -9, no key and no secret is in any
- * file of the data directory, in any log, or in what operators are told.
+ * Keys at rest in a real deployment: after a registration, exchanges, a replacement, a rotation and
+ * kill -9, no key and no secret is in any file of the data directory, in any log, or in what
+ * operators are told.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,7 @@
 /**
- * kill -9 of all meters at once, under load. Those that come back within a request's attempts carry it out; for those that stay away each
- * request ends all the same, once, as one that could not be carried out.
+ * kill -9 of all meters at once, under load. Those that come back within a request's attempts carry
+ * it out; for those that stay away each request ends all the same, once, as one that could not be
+ * carried out.
  */
 import t from 'tap'
 import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'

@@ -1,4 +1,7 @@
-/** What operators do to a deployment that runs: backup under load and restore, verify, show, tail; local stores lost in every way. */
+/**
+ * What operators do to a deployment that runs: backup under load and restore, verify, show, tail;
+ * local stores lost in every way.
+ */
 import { readFileSync, rmSync, truncateSync, writeFileSync, cpSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -75,7 +78,8 @@ t.test('backup under load, restore, and stores lost in every way', async (t) => 
   writeFileSync(records, octets)
   await t.rejects(readManifest(join(folder, 'one')), { code: 'BACKUP_DAMAGED' })
 
-  // The local store: as it was, then wiped, cut, and an older copy; each start gives the same states.
+  // The local store: as it was, then wiped, cut, and an older copy; each start gives the same
+  // states.
   const stopped = async (): Promise<Map<string, string>> => {
     await deployment.broker!.stop()
     return statesIn(join(deployment.brokerDir, 'actors'), 16)

@@ -1,6 +1,7 @@
 /**
- * A fleet of meters of many makers behind a real broker: each is reached as the devices file of the simulator says, with nothing more
- * said, also after the broker was killed. Those that a head-end must handle by itself have no profile in their records.
+ * A fleet of meters of many makers behind a real broker: each is reached as the devices file of the
+ * simulator says, with nothing more said, also after the broker was killed. Those that a head-end
+ * must handle by itself have no profile in their records.
  */
 import t from 'tap'
 import { addressOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
@@ -16,7 +17,10 @@ const unreachable: readonly QuirkName[] = [
 const ofHdlc: readonly QuirkName[] = ['hdlc-without-llc', 'hdlc-llc-of-client', 'mode-e']
 const refusals = quirkNames.filter((name) => name.startsWith('refusal-'))
 
-/** One entry for each, of equal shares; how they refuse shows only when another client has used counters. */
+/**
+ * One entry for each, of equal shares; how they refuse shows only when another client has used
+ * counters.
+ */
 function wordsOf(names: readonly QuirkName[]): string {
   const share = 1 / names.length
   return names

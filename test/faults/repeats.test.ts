@@ -1,6 +1,7 @@
 /**
- * Real processes: far more requests at once for one device than it takes, repeated as the contract says over Submit, SubmitStream and HTTP, through a kill of
- * the broker. Each is accepted and ends once. Then an operator resets the counters, across another kill.
+ * Real processes: far more requests at once for one device than it takes, repeated as the contract
+ * says over Submit, SubmitStream and HTTP, through a kill of the broker. Each is accepted and ends
+ * once. Then an operator resets the counters, across another kill.
  */
 import { once } from 'node:events'
 import t from 'tap'
@@ -17,7 +18,10 @@ import { InsistentSupplier } from '../support/insistent-supplier.ts'
 const count = 600
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** What one answer says: settled, or the wait before the same request again; a call that failed is repeated after its hint. */
+/**
+ * What one answer says: settled, or the wait before the same request again; a call that failed is
+ * repeated after its hint.
+ */
 type Said = { code: string; retryMs: number }
 
 class Party {

@@ -1,4 +1,7 @@
-/** GetResponse through real processes: from the ledger after kill -9 of the broker, and at a second gateway. */
+/**
+ * GetResponse through real processes: from the ledger after kill -9 of the broker, and at a second
+ * gateway.
+ */
 import t from 'tap'
 import { busbarCode, SupplierClient } from '../../core/client/supplier-client.ts'
 import { Deployment, kill } from '../support/deployment.ts'

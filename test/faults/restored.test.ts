@@ -1,6 +1,7 @@
 /**
- * A thousand ciphered meters whose ledger was restored from an old backup: each has seen higher invocation counters than the ledger knows
- * of, refuses the next one, and is reached all the same; every request is answered.
+ * A thousand ciphered meters whose ledger was restored from an old backup: each has seen higher
+ * invocation counters than the ledger knows of, refuses the next one, and is reached all the same;
+ * every request is answered.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** Everything is stopped in order and started again, one after the other, under load: no acknowledged request fails or is lost. */
+/**
+ * Everything is stopped in order and started again, one after the other, under load: no
+ * acknowledged request fails or is lost.
+ */
 import t from 'tap'
 import { openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
 import { Deployment } from '../support/deployment.ts'

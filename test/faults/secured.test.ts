@@ -1,6 +1,7 @@
 /**
- * Meters under security suites 0, 1 and 2 behind a real broker, over each transport, while keys are replaced, answers of meters that took
- * them are lost, and the broker is killed: every request is carried out once, and no meter is locked out.
+ * Meters under security suites 0, 1 and 2 behind a real broker, over each transport, while keys are
+ * replaced, answers of meters that took them are lost, and the broker is killed: every request is
+ * carried out once, and no meter is locked out.
  */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

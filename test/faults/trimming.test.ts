@@ -1,6 +1,7 @@
 /**
- * A small ledger under a long load, as real processes: it forgets what is in snapshots and was acknowledged, goes on without refusing, keeps
- * what an absent party has not fetched, and a host that comes without a store takes its partitions from the snapshots.
+ * A small ledger under a long load, as real processes: it forgets what is in snapshots and was
+ * acknowledged, goes on without refusing, keeps what an absent party has not fetched, and a host
+ * that comes without a store takes its partitions from the snapshots.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -109,7 +110,8 @@ t.test('a ledger of 16 MiB takes more than it holds', async (t) => {
   t.equal(supplier.refused.size, 0)
   await operator.close()
 
-  // The store is lost: the same states come from snapshots and ledger. And again from the backup, before all that.
+  // The store is lost: the same states come from snapshots and ledger. And again from the backup,
+  // before all that.
   const statesOf = async (): Promise<Map<string, string>> => {
     await deployment.broker!.stop()
     return statesIn(join(deployment.brokerDir, 'actors'), 16)

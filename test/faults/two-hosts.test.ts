@@ -1,6 +1,7 @@
 /**
- * Two hosts as real processes over one nats-server, under load: one is killed, one is stopped past its lease and goes on, one joins and one
- * leaves in order. Whatever was acknowledged ends once, and the ledger's chains hold.
+ * Two hosts as real processes over one nats-server, under load: one is killed, one is stopped past
+ * its lease and goes on, one joins and one leaves in order. Whatever was acknowledged ends once,
+ * and the ledger's chains hold.
  */
 import t from 'tap'
 import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'

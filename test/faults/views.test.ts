@@ -1,6 +1,7 @@
 /**
- * Views as a process of their own beside a deployment that works: what they answer over HTTP and to the commands is what a supplier was told,
- * also when they are killed in the middle, and when their rows are lost.
+ * Views as a process of their own beside a deployment that works: what they answer over HTTP and to
+ * the commands is what a supplier was told, also when they are killed in the middle, and when their
+ * rows are lost.
  */
 import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'

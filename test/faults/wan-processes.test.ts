@@ -1,6 +1,7 @@
 /**
- * Gateway, host and connections to devices as processes of their own over one nats-server, under load: one of two wan processes is killed,
- * one ends in order, one joins. Whatever was acknowledged ends once.
+ * Gateway, host and connections to devices as processes of their own over one nats-server, under
+ * load: one of two wan processes is killed, one ends in order, one joins. Whatever was acknowledged
+ * ends once.
  */
 import t from 'tap'
 import {

@@ -1,6 +1,7 @@
 /**
- * Feeds decoders with what nobody would send on purpose: good inputs changed by a seeded mutator. A decoder may give a value, or a
- * BrokerError; anything else that it throws is a finding, with the input that shows it.
+ * Feeds decoders with what nobody would send on purpose: good inputs changed by a seeded mutator. A
+ * decoder may give a value, or a BrokerError; anything else that it throws is a finding, with the
+ * input that shows it.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { seededRandom, type Random } from '../../core/ports/random.ts'

@@ -1,4 +1,7 @@
-/** `npm run fuzz -- --seconds N --seed S --target NAME`: feeds decoders with changed inputs until the time is over or one does what it must not. */
+/**
+ * `npm run fuzz -- --seconds N --seed S --target NAME`: feeds decoders with changed inputs until
+ * the time is over or one does what it must not.
+ */
 import { parseArgs } from 'node:util'
 import { fuzz } from './fuzz.ts'
 import { targets } from './targets.ts'

@@ -1,6 +1,7 @@
 /**
- * A client and a meter under suite 0 in the middle of a session: what comes is changed on the way, or comes from somebody who has the
- * keys and says anything at all. Keys, challenges and counters come from seeds, so a recorded conversation fits a new pair each time.
+ * A client and a meter under suite 0 in the middle of a session: what comes is changed on the way,
+ * or comes from somebody who has the keys and says anything at all. Keys, challenges and counters
+ * come from seeds, so a recorded conversation fits a new pair each time.
  */
 import fc from 'fast-check'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -29,7 +30,9 @@ import {
 } from '../support/secured-pair.ts'
 import type { Target } from './fuzz.ts'
 
-/** One conversation each: every shape, with proofs, in blocks of the services and in general blocks. */
+/**
+ * One conversation each: every shape, with proofs, in blocks of the services and in general blocks.
+ */
 const kinds = [
   ...Object.values(Shape)
     .slice(1)
@@ -155,7 +158,10 @@ function sealed(number: number, role: 'client' | 'server', plain: Buffer): Buffe
 
 const codes = 'DLMS_'
 
-/** `conversation u8`, then `sealed u8 (odd) | length u16 | APDU` one behind the other: a session of somebody who has the keys. */
+/**
+ * `conversation u8`, then `sealed u8 (odd) | length u16 | APDU` one behind the other: a session of
+ * somebody who has the keys.
+ */
 function sessionOf(number: number, toServer: boolean): Buffer {
   const said = saidTo(number, toServer).slice(1)
   const pieces = said.flatMap((apdu) => {

@@ -227,7 +227,10 @@ function walk(view: AxdrView): void {
   else view.value()
 }
 
-/** Conversations of our own client and server, block transfer both ways included: what each side received, as `number of conversation | APDU`. */
+/**
+ * Conversations of our own client and server, block transfer both ways included: what each side
+ * received, as `number of conversation | APDU`.
+ */
 const operations = [
   [{ kind: 'get', descriptor: Buffer.alloc(9, 1) }],
   [
@@ -309,7 +312,10 @@ const gmac = ((): { options: HlsOptions; proof: Buffer } => {
   return { options, proof: meter.proof() }
 })()
 const stations = { client: hdlcAddress(16), server: hdlcAddress(1, 17) }
-/** Both ends of an HDLC link, connected, a question of 300 octets sent: what each side was sent meanwhile. */
+/**
+ * Both ends of an HDLC link, connected, a question of 300 octets sent: what each side was sent
+ * meanwhile.
+ */
 function hdlcEnds() {
   const client = new HdlcClient({
     ...stations,

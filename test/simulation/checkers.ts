@@ -1,4 +1,7 @@
-/** What must hold of the ledger whatever happened; each fault names the request or partition concerned. Reads each tick once. */
+/**
+ * What must hold of the ledger whatever happened; each fault names the request or partition
+ * concerned. Reads each tick once.
+ */
 import { isOfRequest, readFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { genesis, stepChain } from '../../actors/runtime/partition/chain.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
@@ -149,7 +152,10 @@ export class LedgerChecker {
     }
   }
 
-  /** What the ledger has forgotten, nobody needs: every delivery in it was acknowledged by its party. */
+  /**
+   * What the ledger has forgotten, nobody needs: every delivery in it was acknowledged by its
+   * party.
+   */
   forgotten(
     isForgotten: (sequence: number) => boolean,
     acknowledgedBy: (party: Eui64) => number,

@@ -1,6 +1,7 @@
 /**
- * Several hosts and gateways in one process on simulated clock, bus, ledger, stores and WAN. Whatever a process does goes through its life
- * (life.ts, ports.ts), which a killed one does not have any more and a paused one gets back later, late writes included.
+ * Several hosts and gateways in one process on simulated clock, bus, ledger, stores and WAN.
+ * Whatever a process does goes through its life (life.ts, ports.ts), which a killed one does not
+ * have any more and a paused one gets back later, late writes included.
  */
 import { registerDevices, replaceKeys } from '../../actors/broker/registration.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
@@ -216,7 +217,10 @@ export class Deployment {
     )
   }
 
-  /** A process has come to a place where it touches the world: where one dies, the other may not have begun. */
+  /**
+   * A process has come to a place where it touches the world: where one dies, the other may not
+   * have begun.
+   */
   private readonly onPlace = (place: string, life: Life): void => {
     const { faults } = this
     const host = this.hosts.get(life.id)

@@ -1,6 +1,7 @@
 /**
- * The disks of hosts: one store a partition. When a host dies its disk may be lost, or come back as it was some saves before; a store may turn
- * out damaged at any time. A save takes its time, and is whole or not at all.
+ * The disks of hosts: one store a partition. When a host dies its disk may be lost, or come back as
+ * it was some saves before; a store may turn out damaged at any time. A save takes its time, and is
+ * whole or not at all.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
@@ -56,7 +57,10 @@ export class Disks {
     })
   }
 
-  /** What a host finds of its disk when it starts again: all of it, as a rule. @returns what is wrong with it, for the trace */
+  /**
+   * What a host finds of its disk when it starts again: all of it, as a rule. @returns what is
+   * wrong with it, for the trace
+   */
   afterDeath(hostId: string): string {
     if (this.faults.strikes(kind, 0.2))
       return this.replace(hostId, () => undefined, ', its disk lost')

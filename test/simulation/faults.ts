@@ -1,6 +1,6 @@
 /**
- * What goes wrong in a life, by kinds. Each kind draws from a stream of its own, so that leaving one out changes no draw of another: this is
- * how the kinds that a failure needs are found.
+ * What goes wrong in a life, by kinds. Each kind draws from a stream of its own, so that leaving
+ * one out changes no draw of another: this is how the kinds that a failure needs are found.
  */
 import { fnv1a32 } from '../../core/base/bytes.ts'
 import { seededRandom, type Random } from '../../core/ports/random.ts'

@@ -1,6 +1,6 @@
 /**
- * A gateway process on simulated ports, without sockets: the intake, and deliveries as the door of long polls gives them out. What the doors
- * themselves do (HTTP, gRPC) is tested over sockets.
+ * A gateway process on simulated ports, without sockets: the intake, and deliveries as the door of
+ * long polls gives them out. What the doors themselves do (HTTP, gRPC) is tested over sockets.
  */
 import { Deliveries } from '../../core/gateway/delivery/deliveries.ts'
 import { pollDeliveries } from '../../core/gateway/http/delivery-poll.ts'

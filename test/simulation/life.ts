@@ -1,6 +1,7 @@
 /**
- * One life of a process: it can be killed, paused (SIGSTOP) and woken at any place where it touches the world. Everything it does goes
- * through here: when it is over nothing happens any more, while it is paused what happens waits. Its clock is its own, and may be off.
+ * One life of a process: it can be killed, paused (SIGSTOP) and woken at any place where it touches
+ * the world. Everything it does goes through here: when it is over nothing happens any more, while
+ * it is paused what happens waits. Its clock is its own, and may be off.
  */
 import { limits } from '../../core/base/limits.ts'
 import type { Clock } from '../../core/ports/clock.ts'
@@ -13,7 +14,8 @@ export class Life {
   /** How far its clock is ahead of the world's. */
   clockAheadMs = 0
   /**
-   * The last sequence up to which the ledger has confirmed to it that its leases stand; undefined when it has been paused for long since it asked.
+   * The last sequence up to which the ledger has confirmed to it that its leases stand; undefined
+   * when it has been paused for long since it asked.
    */
   confirmedTo: number | undefined
   /** Pauses that were long enough for another host to take its partitions. */

@@ -1,4 +1,6 @@
-/** `npm run simulate -- --seed N --count M`: lives of a deployment from seeds, until one goes wrong. */
+/**
+ * `npm run simulate -- --seed N --count M`: lives of a deployment from seeds, until one goes wrong.
+ */
 import { parseArgs } from 'node:util'
 import { shrink } from './shrink.ts'
 import { simulate } from './simulation.ts'

@@ -1,6 +1,7 @@
 /**
- * The devices of a life, as they see it: each carries out what it is asked, at once or after a while, unless it has vanished. They show what
- * may not be seen from outside: two exchanges of one host at a time, or a request that has ended before.
+ * The devices of a life, as they see it: each carries out what it is asked, at once or after a
+ * while, unless it has vanished. They show what may not be seen from outside: two exchanges of one
+ * host at a time, or a request that has ended before.
  */
 import type { CosemOperation, ExchangeResult } from '../../core/ports/wan.ts'
 import type { SimClock } from '../../core/ports/sim/clock.ts'

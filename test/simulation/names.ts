@@ -1,4 +1,7 @@
-/** Requests, parties and devices by short names: `<party>/<device>/<counter>`, whole numbers from 1, 0 and 1 on. */
+/**
+ * Requests, parties and devices by short names: `<party>/<device>/<counter>`, whole numbers from 1,
+ * 0 and 1 on.
+ */
 import type { RequestCounter } from '../../core/base/counter.ts'
 import { readEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
 import type { Party } from '../../core/access/parties.ts'

@@ -1,4 +1,7 @@
-/** Bugs planted between a host and its ports, to show that the simulation finds their like. No product code knows of them. */
+/**
+ * Bugs planted between a host and its ports, to show that the simulation finds their like. No
+ * product code knows of them.
+ */
 import { partitionOfLetters } from '../../core/cluster/letters-subject.ts'
 import { ActorKindNumber, kindOfActor } from '../../core/base/actor-id.ts'
 import { limits } from '../../core/base/limits.ts'

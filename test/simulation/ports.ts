@@ -1,6 +1,7 @@
 /**
- * The ports of one life: the shared simulated ledger, bus, cursors, snapshots and WAN as this process meets them. Each passage is a place where
- * it may die or be paused, takes its time, and may fail. What has left the process arrives, whatever becomes of it.
+ * The ports of one life: the shared simulated ledger, bus, cursors, snapshots and WAN as this
+ * process meets them. Each passage is a place where it may die or be paused, takes its time, and
+ * may fail. What has left the process arrives, whatever becomes of it.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { RecordsReserve } from '../../core/ledger/records-reserve.ts'

@@ -1,6 +1,7 @@
 /**
- * What meters under a security suite add to a life: each has the keys of one set, refuses all others and counters that it has seen, and takes
- * new keys when they come. They show that no counter value is used twice with a key, none before it was reserved on the ledger, and that
+ * What meters under a security suite add to a life: each has the keys of one set, refuses all
+ * others and counters that it has seen, and takes new keys when they come. They show that no
+ * counter value is used twice with a key, none before it was reserved on the ledger, and that
  * nobody is locked out.
  */
 import type { DeviceFact } from '../../actors/device/facts.ts'
@@ -87,7 +88,10 @@ export class SecuredMeters {
     return undefined
   }
 
-  /** Nothing goes wrong any more, and the meter refuses a counter: the next exchange begins above what it said. */
+  /**
+   * Nothing goes wrong any more, and the meter refuses a counter: the next exchange begins above
+   * what it said.
+   */
   refusedInCalm(meter: number): void {
     const count = (this.refusalsInCalm.get(meter) ?? 0) + 1
     this.refusalsInCalm.set(meter, count)

@@ -1,4 +1,7 @@
-/** The smallest life of a seed that still goes wrong: fewest steps before the faults stop, and only the kinds of faults that it takes. */
+/**
+ * The smallest life of a seed that still goes wrong: fewest steps before the faults stop, and only
+ * the kinds of faults that it takes.
+ */
 import { faultKinds, type FaultKind } from './faults.ts'
 import { simulate, stepCountDefault, type LifeOptions, type Outcome } from './simulation.ts'
 

@@ -1,4 +1,7 @@
-/** Lives of a whole deployment from seeds, and that the simulation finds bugs that are planted for it. More: `npm run simulate`. */
+/**
+ * Lives of a whole deployment from seeds, and that the simulation finds bugs that are planted for
+ * it. More: `npm run simulate`.
+ */
 import t from 'tap'
 import { planted } from './planted.ts'
 import { shrink } from './shrink.ts'

@@ -1,6 +1,7 @@
 /**
- * One life of a deployment, drawn from a seed: parties submit, repeat, cancel and receive; everything that faults.ts names goes wrong. Then all
- * faults stop and everything must drain. The same seed gives the same life.
+ * One life of a deployment, drawn from a seed: parties submit, repeat, cancel and receive;
+ * everything that faults.ts names goes wrong. Then all faults stop and everything must drain. The
+ * same seed gives the same life.
  */
 import { createHash } from 'node:crypto'
 import { LedgerChecker, type Violation } from './checkers.ts'

@@ -1,6 +1,7 @@
 /**
- * A party as the contract wants it: it submits, repeats what was not acknowledged with the same RequestID, receives over any gateway, and
- * acknowledges what it has. It writes down what it was told, and says when that cannot be.
+ * A party as the contract wants it: it submits, repeats what was not acknowledged with the same
+ * RequestID, receives over any gateway, and acknowledges what it has. It writes down what it was
+ * told, and says when that cannot be.
  */
 import type { Party } from '../../core/access/parties.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
@@ -29,7 +30,9 @@ type Asked = {
   /** How the gateway answered for good: accepted, or rejected without a hint when to come again. */
   code: ErrorCode | undefined
 }
-/** A request that was never run is never rejected with one of these, however late it is repeated. */
+/**
+ * A request that was never run is never rejected with one of these, however late it is repeated.
+ */
 const counterCodes: ReadonlySet<ErrorCode> = new Set([
   'REQUEST_COUNTER_STALE',
   'REQUEST_COUNTER_REUSED',
@@ -113,7 +116,10 @@ export class Supplier {
     return this.asked.filter(({ code }) => code === undefined).map(({ name }) => name)
   }
 
-  /** Submits it, and again after the wait that a rejection names, or when nobody has answered, as the contract says. */
+  /**
+   * Submits it, and again after the wait that a rejection names, or when nobody has answered, as
+   * the contract says.
+   */
   private send(index: number): void {
     const asked = this.asked[index]!
     const { name, request } = asked

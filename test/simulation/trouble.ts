@@ -16,7 +16,10 @@ export function trouble(deployment: Deployment, faults: Faults, note: Note): voi
   }
 }
 
-/** Another head-end, or this one before its ledger was restored from a backup, has sent higher counters. */
+/**
+ * Another head-end, or this one before its ledger was restored from a backup, has sent higher
+ * counters.
+ */
 function counterTrouble({ meters }: Deployment, faults: Faults, note: Note): void {
   const kind = 'other head-ends use the keys of meters'
   if (!faults.strikes(kind, 0.04)) return

@@ -1,6 +1,7 @@
 /**
- * The plainest AARQ and AARE, for tests that play one side of an association by hand: logical-name referencing, without security or with
- * low-level security. [IEC 62056-5-3, ACSE APDUs and InitiateRequest]
+ * The plainest AARQ and AARE, for tests that play one side of an association by hand: logical-name
+ * referencing, without security or with low-level security. [IEC 62056-5-3, ACSE APDUs and
+ * InitiateRequest]
  */
 import { asBuffer } from '../../core/base/bytes.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -17,7 +18,10 @@ export type AssociationRequest = {
   pduBytesMax: number
 }
 
-/** What an AARQ asks for; the secret is borrowed. Of an InitiateRequest that is ciphered all numbers are 0. */
+/**
+ * What an AARQ asks for; the secret is borrowed. Of an InitiateRequest that is ciphered all numbers
+ * are 0.
+ */
 export type AssociationRequestView = {
   context: number
   mechanism: number
@@ -36,7 +40,10 @@ export type AssociationResponse = {
   initiateError?: number | undefined
 }
 
-/** Encodes an AARQ, with low-level security when there is a secret. Owned, with spare octets in front. */
+/**
+ * Encodes an AARQ, with low-level security when there is a secret. Owned, with spare octets in
+ * front.
+ */
 export function encodeAarq({ secret, conformance, pduBytesMax }: AssociationRequest): Buffer {
   return encodeApdu({
     type: 'aarq',
@@ -56,7 +63,10 @@ export function encodeAarq({ secret, conformance, pduBytesMax }: AssociationRequ
   })
 }
 
-/** Encodes an AARE: with an InitiateResponse, a confirmed-service-error, or neither. Owned, with spare octets in front. */
+/**
+ * Encodes an AARE: with an InitiateResponse, a confirmed-service-error, or neither. Owned, with
+ * spare octets in front.
+ */
 export function encodeAare({
   result,
   diagnostic,
@@ -118,7 +128,8 @@ export function decodeAarq(view: Buffer): AssociationRequestView {
 }
 
 /**
- * Reads an AARE. A protocol version, names, requirements and titles are passed over: meters add and omit them.
+ * Reads an AARE. A protocol version, names, requirements and titles are passed over: meters add and
+ * omit them.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID
  */
 export function decodeAare(view: Buffer): AssociationResponse {

@@ -1,4 +1,7 @@
-/** APDUs in the words of the shared vectors, so that each field can be held against what the vector says. */
+/**
+ * APDUs in the words of the shared vectors, so that each field can be held against what the vector
+ * says.
+ */
 import { conformanceBits } from '../../core/dlms/apdu/constants.ts'
 import type { Apdu } from '../../core/dlms/apdu/codec.ts'
 import type { InformationApdu } from '../../core/dlms/apdu/information.ts'

@@ -1,4 +1,7 @@
-/** APDUs of any kind with any fields, for properties: one recipe a type, so that a new type is missed by the compiler. */
+/**
+ * APDUs of any kind with any fields, for properties: one recipe a type, so that a new type is
+ * missed by the compiler.
+ */
 import fc from 'fast-check'
 import type { Apdu, ApduOf } from '../../core/dlms/apdu/codec.ts'
 import type { Ciphered, CipheredServiceType } from '../../core/dlms/apdu/protected.ts'

@@ -1,4 +1,7 @@
-/** A client of simulated meters on a socket of its own, for tests: frames one by one, whole exchanges, and what came of them. */
+/**
+ * A client of simulated meters on a socket of its own, for tests: frames one by one, whole
+ * exchanges, and what came of them.
+ */
 import { connect, type Socket } from 'node:net'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { DlmsClient } from '../../core/dlms/client/client.ts'
@@ -14,7 +17,10 @@ export const get = (classId: number, obis: string, index: number): CosemOperatio
 export const energy = get(3, '1-0:1.8.0.255', 2)
 export const profile = get(7, '1-0:99.1.0.255', 2)
 
-/** A client with one connection; frames come out one by one, undefined when the connection has ended. */
+/**
+ * A client with one connection; frames come out one by one, undefined when the connection has
+ * ended.
+ */
 export class Caller {
   readonly socket: Socket
   private readonly reader = new WrapperReader()

@@ -1,4 +1,7 @@
-/** Certificates made for the tests with the openssl command, good until 2126; nobody has the anchors' private keys any more. */
+/**
+ * Certificates made for the tests with the openssl command, good until 2126; nobody has the
+ * anchors' private keys any more.
+ */
 const der = (base64: string): Buffer => Buffer.from(base64, 'base64')
 
 /** Subject CN=4D4D4D0000BC614E, O=Test; P-256; issued by `p256Anchor`. */

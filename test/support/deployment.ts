@@ -1,4 +1,7 @@
-/** A whole deployment of real processes for tests: meters, broker, its nats-server; each can be killed and started again. */
+/**
+ * A whole deployment of real processes for tests: meters, broker, its nats-server; each can be
+ * killed and started again.
+ */
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
@@ -90,7 +93,10 @@ export class Deployment {
     return this.ports!
   }
 
-  /** Starts `count` meters with the given faults, a broker, what `beside` starts, and registers the devices. */
+  /**
+   * Starts `count` meters with the given faults, a broker, what `beside` starts, and registers the
+   * devices.
+   */
   async start(
     count: number,
     faults = '',
@@ -198,7 +204,10 @@ export class Deployment {
     ])
   }
 
-  /** Says a line of actors/simulator/network/fleet-process.ts to the meters; settles when they have obeyed. */
+  /**
+   * Says a line of actors/simulator/network/fleet-process.ts to the meters; settles when they have
+   * obeyed.
+   */
   async tellMeters(line: string): Promise<void> {
     const { stdin, stdout } = this.meters!.process
     this.fleetLines ??= createInterface({ input: stdout! })

@@ -1,4 +1,7 @@
-/** One device under test: feeds messages as the runtime does, and keeps what came out. A restart may come at any place. */
+/**
+ * One device under test: feeds messages as the runtime does, and keeps what came out. A restart may
+ * come at any place.
+ */
 import { decide, evolve } from '../../actors/device/actor.ts'
 import type { Acknowledge } from '../../actors/kind/effects.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'

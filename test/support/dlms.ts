@@ -1,4 +1,7 @@
-/** What the tests of the DLMS codec share: vectors in place, values of any kind, and what may come of bad octets. */
+/**
+ * What the tests of the DLMS codec share: vectors in place, values of any kind, and what may come
+ * of bad octets.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -180,7 +183,10 @@ export const values: fc.Arbitrary<AxdrValue> = fc.letrec<{ value: AxdrValue }>((
   ),
 })).value
 
-/** What `act` gives, or the code of the BrokerError that it throws; anything else that is thrown goes through. */
+/**
+ * What `act` gives, or the code of the BrokerError that it throws; anything else that is thrown
+ * goes through.
+ */
 export function outcomeOf<T>(
   act: () => T,
 ): { value: T; code?: undefined } | { code: string; value?: undefined } {

@@ -7,7 +7,10 @@ import type { StoreChanges, StoredWake } from '../../core/ports/store.ts'
 export const readings = ['checkpoint', 'load', 'dueWakes', 'nextWakeMs', 'copy', 'save'] as const
 export type Reading = (typeof readings)[number]
 
-/** A store of which some answers fail, as a record does whose checksum is wrong, until it is cleared. */
+/**
+ * A store of which some answers fail, as a record does whose checksum is wrong, until it is
+ * cleared.
+ */
 export class FailingStore extends SimPartitionStore {
   clears = 0
   /** What fails, and how often it may be asked before; nothing when undefined. */

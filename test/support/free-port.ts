@@ -1,7 +1,8 @@
 /**
- * Ports of the loopback for servers of tests, which are killed and started again on the same one. They lie below the ports that the system
- * gives to clients, one of which would take a server's while it is away; and each process has some of its own, so that tests that run
- * side by side do not take each other's.
+ * Ports of the loopback for servers of tests, which are killed and started again on the same one.
+ * They lie below the ports that the system gives to clients, one of which would take a server's
+ * while it is away; and each process has some of its own, so that tests that run side by side do
+ * not take each other's.
  */
 import { createServer } from 'node:net'
 

@@ -11,7 +11,9 @@ export const stations = { client: hdlcAddress(16), server: hdlcAddress(1, 17) }
 export type Weather = (octets: Buffer) => Buffer[]
 export const fine: Weather = (octets) => [octets]
 
-/** A client and a server with a line between them, and a clock that goes on when nothing else does. */
+/**
+ * A client and a server with a line between them, and a clock that goes on when nothing else does.
+ */
 export class Wire {
   nowMs = 1_000
   readonly client: HdlcClient
@@ -58,7 +60,10 @@ export class Wire {
     }
   }
 
-  /** Settles, then lets time pass to the next moment at which somebody acts, until `isDone`; false when nobody will act, or too long. */
+  /**
+   * Settles, then lets time pass to the next moment at which somebody acts, until `isDone`; false
+   * when nobody will act, or too long.
+   */
   run(isDone: () => boolean, untilMs = this.nowMs + 600_000): boolean {
     for (;;) {
       this.settle()

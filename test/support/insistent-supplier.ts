@@ -1,6 +1,7 @@
 /**
- * A supplier that does what the contract asks of one: submits until it has an acknowledgement, with the same RequestID;
- * receives until it has an answer, over as many connections as it takes; and writes down everything it was told.
+ * A supplier that does what the contract asks of one: submits until it has an acknowledgement, with
+ * the same RequestID; receives until it has an answer, over as many connections as it takes; and
+ * writes down everything it was told.
  */
 import { SupplierClient, type DeliveryStream } from '../../core/client/supplier-client.ts'
 import type { DeviceAlert } from '../../proto/gen/busbar/v1/device_alert.ts'

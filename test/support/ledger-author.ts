@@ -1,6 +1,7 @@
 /**
- * Writes a random but lawful life of devices into a simulated ledger, tick by tick, without a host; keeps what views must say of it; and
- * takes snapshots and trims as hosts do. The same seed writes the same ledger.
+ * Writes a random but lawful life of devices into a simulated ledger, tick by tick, without a host;
+ * keeps what views must say of it; and takes snapshots and trims as hosts do. The same seed writes
+ * the same ledger.
  */
 import { hostMetrics } from '../../actors/runtime/host/host-metrics.ts'
 import { genesis, stepChain } from '../../actors/runtime/partition/chain.ts'

@@ -1,6 +1,7 @@
 /**
- * Load that goes on while faults come and go: one supplier, rounds of one request a device, each round after the one before was accepted,
- * never more than `openRoundsMax` without an answer. In the end everything that was promised of them is checked.
+ * Load that goes on while faults come and go: one supplier, rounds of one request a device, each
+ * round after the one before was accepted, never more than `openRoundsMax` without an answer. In
+ * the end everything that was promised of them is checked.
  */
 import { setTimeout as rest } from 'node:timers/promises'
 import type { Test } from 'tap'
@@ -111,7 +112,10 @@ export class Load {
     await supplier.until(() => supplier.delivered.size >= supplier.accepted.size)
   }
 
-  /** Everything ended once, in order, and the ledger says so too. `isAllDone` when no device was out of reach for long. */
+  /**
+   * Everything ended once, in order, and the ledger says so too. `isAllDone` when no device was out
+   * of reach for long.
+   */
   async check(t: Test, ledger: Ledger, isAllDone = true): Promise<void> {
     const { accepted, refused, delivered, order } = this.supplier
     const total = this.rounds * this.devices.length

@@ -1,4 +1,7 @@
-/** What the tests of simulated meters share: meters on a clock that stands, descriptors, selections, and values as numbers and rows. */
+/**
+ * What the tests of simulated meters share: meters on a clock that stands, descriptors, selections,
+ * and values as numbers and rows.
+ */
 import {
   AxdrWriter,
   decodeValue,

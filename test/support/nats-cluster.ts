@@ -1,6 +1,7 @@
 /**
- * Three real nats-servers as one cluster. Everything between them, and between them and their clients, goes through proxies
- * of ours, so that one can be cut off: what is sent to it or by it then neither arrives nor fails, as when a cable is pulled.
+ * Three real nats-servers as one cluster. Everything between them, and between them and their
+ * clients, goes through proxies of ours, so that one can be cut off: what is sent to it or by it
+ * then neither arrives nor fails, as when a cable is pulled.
  */
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'

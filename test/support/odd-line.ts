@@ -1,4 +1,7 @@
-/** One simulated meter with quirks behind a connection without sockets: raw APDUs in, frames out, and whether it has closed. */
+/**
+ * One simulated meter with quirks behind a connection without sockets: raw APDUs in, frames out,
+ * and whether it has closed.
+ */
 import { MeterConnection } from '../../actors/simulator/network/connection.ts'
 import { FaultBoard } from '../../actors/simulator/network/faults.ts'
 import { WrapperFraming } from '../../actors/simulator/network/framing.ts'

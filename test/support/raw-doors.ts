@@ -1,4 +1,7 @@
-/** The doors of a broker as somebody without manners uses them: octets over gRPC, text over HTTP, octets over TCP. */
+/**
+ * The doors of a broker as somebody without manners uses them: octets over gRPC, text over HTTP,
+ * octets over TCP.
+ */
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
@@ -21,7 +24,10 @@ import {
 import type { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { supplierText } from './envelopes.ts'
 
-/** What a call came to: the code, whether of a status or an acknowledgement, and the sentence for people. */
+/**
+ * What a call came to: the code, whether of a status or an acknowledgement, and the sentence for
+ * people.
+ */
 export type Outcome = { code: string; message: string }
 
 const asItIs = (bytes: Buffer): Buffer => bytes
@@ -122,7 +128,10 @@ export async function http(
   }
 }
 
-/** Sends octets to a TCP port and settles when the other side has closed the connection, or at once when `isLeaving`. */
+/**
+ * Sends octets to a TCP port and settles when the other side has closed the connection, or at once
+ * when `isLeaving`.
+ */
 export async function throwAt(address: string, octets: Buffer, isLeaving = false): Promise<void> {
   const [host, port] = address.split(':')
   const socket = connect({ host: host!, port: Number(port) })
@@ -135,7 +144,10 @@ export async function throwAt(address: string, octets: Buffer, isLeaving = false
   await closed
 }
 
-/** A gRPC stream without a reader: what it is sent stays in the transport. `cut` settles with the code of its reset. */
+/**
+ * A gRPC stream without a reader: what it is sent stays in the transport. `cut` settles with the
+ * code of its reset.
+ */
 export async function stalledCall(
   address: string,
   method: string,

@@ -1,6 +1,6 @@
 /**
- * Recorded conversations as the replays in both roles read them: who the two sides are, what they say in the clear, and which
- * challenges, counters and invoke ids chance or habit gave them.
+ * Recorded conversations as the replays in both roles read them: who the two sides are, what they
+ * say in the clear, and which challenges, counters and invoke ids chance or habit gave them.
  */
 import { Conformance, DataAccessResult } from '../../core/dlms/apdu/constants.ts'
 import { type Aare, type Aarq } from '../../core/dlms/apdu/acse.ts'
@@ -21,7 +21,10 @@ export const recordedKeys = {
 }
 export const recordedSecret: Buffer = hex('4775727578')
 
-/** One APDU, as it went by and in the clear; of AARQ, AARE and their release only the user information is ever ciphered. */
+/**
+ * One APDU, as it went by and in the clear; of AARQ, AARE and their release only the user
+ * information is ever ciphered.
+ */
 export type Said = {
   apdu: Buffer
   plain: Buffer
@@ -38,7 +41,8 @@ function saidOf({ apdu: text, plaintext }: Captured): Said {
   const isAcse = apdu[0]! >= 0x60 && apdu[0]! <= 0x63
   const plain = plaintext === undefined || isAcse ? apdu : hex(plaintext)
   const said = { apdu, plain, shape: Shape.PLAIN as Shape, control: 0, counter: -1 }
-  // glo-initiate within the user information, glo- or general-glo around a service: the octets where its header stands.
+  // glo-initiate within the user information, glo- or general-glo around a service: the octets
+  // where its header stands.
   const within = /^6[0-3].*be..04..((?:21|28)..)/.exec(text)
   const at = within
     ? (within.index + within[0].length) / 2
@@ -113,17 +117,25 @@ export const scriptedRandom = (octets: Buffer | undefined): Random => ({
 })
 
 const replyToHls = '000f0000280000ff01'
-/** True for the request that brings the client's proof, and for its answer when given that request. */
+/**
+ * True for the request that brings the client's proof, and for its answer when given that request.
+ */
 export const isProof = ({ plain }: Said): boolean =>
   plain[0] === 0xc3 && plain.toString('hex', 3, 12) === replyToHls
 
-/** The counter in a proof of GMAC: octets behind `c3 01 id`, descriptor, flag, `09 11 10`; in the answer behind `c7 01 id 00 01 00 09 11 10`. */
+/**
+ * The counter in a proof of GMAC: octets behind `c3 01 id`, descriptor, flag, `09 11 10`; in the
+ * answer behind `c7 01 id 00 01 00 09 11 10`.
+ */
 export function proofCounter({ plain }: Said): number | undefined {
   const at = plain[0] === 0xc3 ? 15 : 8
   return plain[at - 1] === 0x11 ? plain.readUInt32BE(at + 1) : undefined
 }
 
-/** The operations that a recorded request begins, or undefined when it goes on with something or is none of GET, SET and ACTION. */
+/**
+ * The operations that a recorded request begins, or undefined when it goes on with something or is
+ * none of GET, SET and ACTION.
+ */
 export function operationsOf(plain: Buffer): CosemOperation[] | undefined {
   const apdu = decodeApdu(plain)
   switch (apdu.type) {
@@ -182,7 +194,10 @@ export function neededFor(plain: Buffer): number {
 /** A get-request-next: the service before it goes on. */
 export const isGoingOn = ({ plain }: Said): boolean => plain[0] === 0xc0 && plain[1] === 2
 
-/** The results that the answers to one service say, read from the octets that the recording has in the clear. */
+/**
+ * The results that the answers to one service say, read from the octets that the recording has in
+ * the clear.
+ */
 export function resultsIn(turns: readonly Turn[]): CosemResult[] {
   const raw: Buffer[] = []
   for (const { answer, answerTrailing } of turns) {
@@ -197,7 +212,8 @@ export function resultsIn(turns: readonly Turn[]): CosemResult[] {
       case 'get-response-normal': {
         if (plain[3] === 1) return [{ value: undefined, result: plain[4]! }]
         const end = plain.length - answerTrailing.length
-        // Floats with a length octet: the value is what is left without it, up to the octet that was taken for a trailing one.
+        // Floats with a length octet: the value is what is left without it, up to the octet that
+        // was taken for a trailing one.
         const isLong = /^(1704|1808)/.test(plain.toString('hex', 4))
         const value = isLong
           ? Buffer.concat([plain.subarray(4, 5), plain.subarray(6)])

@@ -1,4 +1,7 @@
-/** A client and a server of one meter under a security suite, and what goes by between them: for the tests of secured associations. */
+/**
+ * A client and a server of one meter under a security suite, and what goes by between them: for the
+ * tests of secured associations.
+ */
 import type { BrokerError } from '../../core/base/broker-error.ts'
 import { DataAccessResult } from '../../core/dlms/apdu/constants.ts'
 import { encodeValue, Tag } from '../../core/dlms/axdr/axdr.ts'

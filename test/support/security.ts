@@ -1,4 +1,7 @@
-/** Two ends of one protected association, with keys of all kinds, for the tests, the fuzzer and the bench. */
+/**
+ * Two ends of one protected association, with keys of all kinds, for the tests, the fuzzer and the
+ * bench.
+ */
 import {
   InvocationCounter,
   SecurityChannel,
@@ -11,7 +14,9 @@ import { seededRandom } from '../../core/ports/random.ts'
 export const clientTitle = Buffer.from('4d4d4d0000000001', 'hex')
 export const meterTitle = Buffer.from('4d45544552000007', 'hex')
 
-/** Unicast, broadcast, authentication, master and dedicated key of a suite; always the same ones. */
+/**
+ * Unicast, broadcast, authentication, master and dedicated key of a suite; always the same ones.
+ */
 export function secretKeys({ id, keyBytes }: Suite): SecretKey[] {
   const random = seededRandom(100 + id)
   return Array.from({ length: 5 }, () => SecretKey.random(random, keyBytes))
@@ -24,7 +29,10 @@ const elliptic = new Map(
   ]),
 )
 
-/** `options` stand in the place of what both ends have by default; `ownTitle` and `peerTitle` are the client's. */
+/**
+ * `options` stand in the place of what both ends have by default; `ownTitle` and `peerTitle` are
+ * the client's.
+ */
 export function channelPair(
   suite: Suite,
   options: Partial<ChannelOptions> = {},

@@ -1,4 +1,7 @@
-/** The states of all devices in a broker's local store that nobody has open: device → hash of what is remembered. */
+/**
+ * The states of all devices in a broker's local store that nobody has open: device → hash of what
+ * is remembered.
+ */
 import { createHash } from 'node:crypto'
 import { open } from 'lmdb'
 
@@ -29,7 +32,8 @@ export async function statesIn(
       states.set(Buffer.from(key).subarray(1).toString('hex'), hash)
     }
   }
-  // Opening a database is a write, which lmdb begins in a later turn; closed before, it would throw there.
+  // Opening a database is a write, which lmdb begins in a later turn; closed before, it would throw
+  // there.
   await new Promise((resolve) => setImmediate(resolve))
   await environment.flushed
   await environment.close()

@@ -1,6 +1,6 @@
 /**
- * A deployment on simulated twins: what survives a crash (ledger, stores, clock), the host that may not, and devices that answer
- * when they are told to.
+ * A deployment on simulated twins: what survives a crash (ledger, stores, clock), the host that may
+ * not, and devices that answer when they are told to.
  */
 import type { HostedKind } from '../../actors/kind/actor-kind.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
@@ -57,7 +57,10 @@ export type WorldOptions = {
   actorsAwakeMax?: number
 }
 
-/** The store as one life of a host has it: a process that was killed writes nothing any more, whatever it had under way. */
+/**
+ * The store as one life of a host has it: a process that was killed writes nothing any more,
+ * whatever it had under way.
+ */
 function ofLife(store: FailingStore, life: { isOver: boolean }): PartitionStore {
   const never = new Promise<never>(() => {})
   return storeOver(store, {
@@ -143,7 +146,10 @@ export class World {
     this.exchanges = []
   }
 
-  /** Sends envelopes in one frame; settles with the codes by correlation, or undefined when no answer came in time. */
+  /**
+   * Sends envelopes in one frame; settles with the codes by correlation, or undefined when no
+   * answer came in time.
+   */
   async ask(
     envelopes: Buffer[],
     hostId = 'a',

@@ -219,7 +219,9 @@ function fits(bySuite: BySuite, suite: 0 | 1 | 2): boolean {
   }
 }
 
-/** @throws BrokerError CONFIG_INVALID, what suite 0 has against the keys, when they are of no suite */
+/**
+ * @throws BrokerError CONFIG_INVALID, what suite 0 has against the keys, when they are of no suite
+ */
 function firstThatFits(bySuite: BySuite): 0 | 1 | 2 {
   for (const suite of [0, 1, 2] as const) if (fits(bySuite, suite)) return suite
   void bySuite(0)

@@ -1,6 +1,6 @@
 /**
- * What an unsolicited APDU says, for people and for scripts: kind, time, and its fields in words where
- * the content shows what they are.
+ * What an unsolicited APDU says, for people and for scripts: kind, time, and its fields in words
+ * where the content shows what they are.
  */
 import { asBuffer } from '../../../core/base/bytes.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'

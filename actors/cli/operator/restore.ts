@@ -17,7 +17,10 @@ import {
   type Where,
 } from './operator-ledger.ts'
 
-/** @throws BrokerError BACKUP_DAMAGED, LEDGER_DEPLOYMENT_MISMATCH when there is a deployment already, and what a start may */
+/**
+ * @throws BrokerError BACKUP_DAMAGED, LEDGER_DEPLOYMENT_MISMATCH when there is a deployment
+ * already, and what a start may
+ */
 export async function restoreInto(
   where: Where,
   folder: string,

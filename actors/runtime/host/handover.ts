@@ -1,11 +1,12 @@
 /**
- * Partitions that move from one live host to another: because one has more than its share, or because it ends.
+ * Partitions that move from one live host to another: because one has more than its share, or
+ * because it ends.
  *
  *   we have too many ─ offer ─▶ the other brings its stores up to date ─ ready ─▶ between two ticks we stop serving and
  *   write all leases in one commit ─ heard on the ledger ─▶ the other reads the last ticks and serves
  *
- * Only the last step is a pause for parties; gateways send again what came in it. A command that is under way to a device at
- * that moment is sent once more by the new owner, as after a crash.
+ * Only the last step is a pause for parties; gateways send again what came in it. A command that is
+ * under way to a device at that moment is sent once more by the new owner, as after a crash.
  */
 import { limits } from '../../../core/base/limits.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
@@ -20,7 +21,10 @@ import { nextMove } from './balance.ts'
 import type { Hold, PartitionPorts } from './host-options.ts'
 import type { OwnedPartitions } from './owned-partitions.ts'
 
-/** How long a host that ends waits for another to make ready what it offers; what is not ready is taken over after silence. */
+/**
+ * How long a host that ends waits for another to make ready what it offers; what is not ready is
+ * taken over after silence.
+ */
 const closeOfferMsMax = 5_000
 
 export type HandoverPorts = Pick<PartitionPorts, 'hostId' | 'partitionCount' | 'log' | 'peers'> & {
@@ -98,7 +102,10 @@ export class Handover {
     }
   }
 
-  /** Gives everything to the other hosts in turn, if `isGiving`; what they do not take stays, and is taken when we have fallen silent. */
+  /**
+   * Gives everything to the other hosts in turn, if `isGiving`; what they do not take stays, and is
+   * taken when we have fallen silent.
+   */
   async close(isGiving: boolean): Promise<void> {
     const { peers, hostId } = this.ports
     this.isEnding = true

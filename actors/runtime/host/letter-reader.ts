@@ -1,7 +1,7 @@
 /**
  * Brings letters from the ledger to the mailbox: those to actors of the partitions served here, in
- * the order of the ledger, from the place up to which each partition has decided them. It takes only
- * what is decided soon; a partition that is not served keeps its place and holds up no other.
+ * the order of the ledger, from the place up to which each partition has decided them. It takes
+ * only what is decided soon; a partition that is not served keeps its place and holds up no other.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { copyOf } from '../../../core/base/bytes.ts'

@@ -1,4 +1,7 @@
-/** What a host owes its actors by itself: wakes that are due, and actors that are to resume after their partition was loaded. */
+/**
+ * What a host owes its actors by itself: wakes that are due, and actors that are to resume after
+ * their partition was loaded.
+ */
 import type { ActorId } from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { resume, wake, type ActorMessage } from '../../kind/messages.ts'

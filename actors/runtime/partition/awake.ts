@@ -25,7 +25,10 @@ export function use(actors: AwakeActors, id: ActorId, actor: Awake, now: number)
   actors.set(id, actor)
 }
 
-/** Puts to sleep who has been idle, and the longest idle ones when there are more awake than may be; nobody whom the store does not know. */
+/**
+ * Puts to sleep who has been idle, and the longest idle ones when there are more awake than may be;
+ * nobody whom the store does not know.
+ */
 export function putToSleep(
   actors: AwakeActors,
   now: number,

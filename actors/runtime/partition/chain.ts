@@ -1,4 +1,7 @@
-/** The hash chain of one partition, as whoever folds it checks it. Pure; frames and links are core/envelope/frame. */
+/**
+ * The hash chain of one partition, as whoever folds it checks it. Pure; frames and links are
+ * core/envelope/frame.
+ */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { sameBytes } from '../../../core/base/bytes.ts'
 import { genesisHash, hashOfFrame, readChainLink } from '../../../core/envelope/frame.ts'
@@ -15,7 +18,8 @@ export const genesis: Checkpoint = {
 }
 
 /**
- * Where the partition stands behind `frame` of the tick `sequence`, which must be the one that follows `before`.
+ * Where the partition stands behind `frame` of the tick `sequence`, which must be the one that
+ * follows `before`.
  * @throws BrokerError LEDGER_CHAIN_BROKEN, FRAME_MALFORMED
  */
 export function stepChain(

@@ -1,7 +1,7 @@
 /**
  * One actor decides one message: facts go into the partition's frame and the actor's state,
- * deliveries and letters into the tick, effects wait until all of it is on disk. An actor that fails
- * is parked; the others go on.
+ * deliveries and letters into the tick, effects wait until all of it is on disk. An actor that
+ * fails is parked; the others go on.
  */
 import { octetsOfActor, textOfActor, type ActorId } from '../../../core/base/actor-id.ts'
 import { chainLinkBytes, type FrameWriter } from '../../../core/envelope/frame.ts'
@@ -60,7 +60,8 @@ export class Deciding {
     try {
       actor.kind.evolve(actor.state, fact, octetsOfActor(id))
     } catch (fault) {
-      // The fact is in the ledger for good: the partition must go on past it, today and at every replay.
+      // The fact is in the ledger for good: the partition must go on past it, today and at every
+      // replay.
       this.parked(id, fact.type, fault, 'a fact could not be applied')
     }
   }

@@ -57,7 +57,9 @@ export function processLetter(
   partition.run(letterboxId, decided, now, tick)
 }
 
-/** @throws AssertionError for a decision that breaks a rule of letters; the message is parked then */
+/**
+ * @throws AssertionError for a decision that breaks a rule of letters; the message is parked then
+ */
 export function checkDecision({ facts, deliveries, effects }: Outbox, message: ActorMessage): void {
   let letters = 0
   for (const effect of effects) {

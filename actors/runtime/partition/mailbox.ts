@@ -1,7 +1,7 @@
 /**
- * Messages that wait for the host's next tick, in lanes: urgent requests first, then what the host owes itself (answers,
- * wakes), then normal and bulk requests. Requests are bounded by partition; the host's own messages are bounded by what it
- * has sent, and are never refused.
+ * Messages that wait for the host's next tick, in lanes: urgent requests first, then what the host
+ * owes itself (answers, wakes), then normal and bulk requests. Requests are bounded by partition;
+ * the host's own messages are bounded by what it has sent, and are never refused.
  */
 import type { ActorId } from '../../../core/base/actor-id.ts'
 import { Lane } from '../../../core/base/lane.ts'

@@ -1,5 +1,6 @@
 /**
- * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run once both are on disk.
+ * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run
+ * once both are on disk.
  */
 import { octetsOfActor } from '../../../core/base/actor-id.ts'
 import { writeOctetsOf } from '../../../core/base/bytes.ts'
@@ -35,7 +36,10 @@ export interface WithFrame {
   takeFrame(): Buffer | undefined
 }
 
-/** One commit has so many messages: the tick, and letters to as many partitions as one decision has letters. */
+/**
+ * One commit has so many messages: the tick, and letters to as many partitions as one decision has
+ * letters.
+ */
 const letterPartitionsMax = limits.ledgerBatchMessagesMax - 1 - limits.lettersPerDecisionMax
 
 // Parties that are served in one tick, as a rule.
@@ -153,7 +157,10 @@ export class Tick {
     )
   }
 
-  /** The tick as one message of the ledger, and whose facts are in it; undefined when nothing has happened. */
+  /**
+   * The tick as one message of the ledger, and whose facts are in it; undefined when nothing has
+   * happened.
+   */
   message<P extends WithFrame>(
     partitions: Iterable<P>,
   ): { data: Buffer; written: P[] } | undefined {

@@ -1,5 +1,6 @@
 /**
- * Ways through a store's wake index, from the earliest wake on, a slice at a time; saves in between may move what is ahead or behind.
+ * Ways through a store's wake index, from the earliest wake on, a slice at a time; saves in between
+ * may move what is ahead or behind.
  */
 import type { ActorId } from '../../../core/base/actor-id.ts'
 import type { PartitionStore, StoredWake } from '../../../core/ports/store.ts'
@@ -12,7 +13,9 @@ export class IndexWalk {
     return this.behind !== undefined
   }
 
-  /** The next `countMax` wakes at or before `untilMs`. Fewer: it is at its end, and begins again. */
+  /**
+   * The next `countMax` wakes at or before `untilMs`. Fewer: it is at its end, and begins again.
+   */
   next(store: PartitionStore, untilMs: number, countMax: number): StoredWake[] {
     const found = store.dueWakes(untilMs, countMax, this.behind)
     this.behind = found.length < countMax ? undefined : found.at(-1)
@@ -24,7 +27,10 @@ export class IndexWalk {
   }
 }
 
-/** Actors of a partition that has been loaded which may have had something on its way, each once or twice. */
+/**
+ * Actors of a partition that has been loaded which may have had something on its way, each once or
+ * twice.
+ */
 export class Unfinished {
   private readonly walk = new IndexWalk()
   readonly unsaved: ActorId[]

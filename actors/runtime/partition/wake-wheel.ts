@@ -1,8 +1,9 @@
 /**
- * Wakes of awake actors: actors in slots of time. An actor stands in at most one slot, and is looked at again when
- * the slot comes: a wake that moved later (the rule: most requests end long before their deadline) costs nothing.
- * Sleeping actors' wakes are in the store's index instead, and so are those that are further away than an actor may
- * stay unsaved: an entry that its actor has left stays here until its slot comes.
+ * Wakes of awake actors: actors in slots of time. An actor stands in at most one slot, and is
+ * looked at again when the slot comes: a wake that moved later (the rule: most requests end long
+ * before their deadline) costs nothing. Sleeping actors' wakes are in the store's index instead,
+ * and so are those that are further away than an actor may stay unsaved: an entry that its actor
+ * has left stays here until its slot comes.
  */
 import type { ActorId } from '../../../core/base/actor-id.ts'
 
@@ -35,8 +36,8 @@ export class WakeWheel {
   }
 
   /**
-   * Calls `visit` for actors whose slot has come, at most `countMax`; the visitor clears its `slot` and schedules it again if need be. What is
-   * left comes first the next time.
+   * Calls `visit` for actors whose slot has come, at most `countMax`; the visitor clears its `slot`
+   * and schedules it again if need be. What is left comes first the next time.
    */
   advance(now: number, countMax: number, visit: (actor: ActorId, slot: number) => void): void {
     const until = Math.floor(now / slotMs)

@@ -42,7 +42,8 @@ export class Loader {
   }
 
   /**
-   * Reads to the end, and to the tick `through` at least. Those that are given up are closed. Rejects when it is to be tried again.
+   * Reads to the end, and to the tick `through` at least. Those that are given up are closed.
+   * Rejects when it is to be tried again.
    */
   async load(partitions: readonly Partition[], onLoaded: OnLoaded, through: number): Promise<void> {
     let open = partitions
@@ -144,7 +145,9 @@ export class Loader {
     }
   }
 
-  /** What is forgotten while it is read looks like a chain that is broken, or like nothing at all. */
+  /**
+   * What is forgotten while it is read looks like a chain that is broken, or like nothing at all.
+   */
   private checkForgotten(partition: Partition): void {
     if (partition.checkpoint.frameNumber < this.past.headOf(partition.number).frameNumber)
       throw new BrokerError(

@@ -1,6 +1,7 @@
 /**
- * Where a partition begins when it is brought up: at the checkpoint of its store, at that of its snapshot when the store is too old, or
- * at the genesis. A store that belongs to another ledger is cleared.
+ * Where a partition begins when it is brought up: at the checkpoint of its store, at that of its
+ * snapshot when the store is too old, or at the genesis. A store that belongs to another ledger is
+ * cleared.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { sameBytes } from '../../../core/base/bytes.ts'

@@ -3,9 +3,10 @@
  *
  *   records: octets of the actor 8 | kind u8 | wake u56, UTC ms, 0 for never | length u32 | packed state
  *
- * Integers are big-endian. Whose it is, its checkpoint and how many records there are stands in its record on the ledger. Unlike a store
- * a snapshot is no cache: a new version of states must be able to read the older ones. Earlier versions knew devices alone, kind 0, and
- * wrote the wake as u64: the same octets.
+ * Integers are big-endian. Whose it is, its checkpoint and how many records there are stands in its
+ * record on the ledger. Unlike a store a snapshot is no cache: a new version of states must be able
+ * to read the older ones. Earlier versions knew devices alone, kind 0, and wrote the wake as u64:
+ * the same octets.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { writeOctetsOf } from '../../../core/base/bytes.ts'
@@ -43,7 +44,10 @@ export function* snapshotChunks(records: Iterable<StoreRecord>): Generator<Buffe
 export class SnapshotReader {
   private rest: Buffer = Buffer.alloc(0)
 
-  /** The records that are whole now; they borrow from this and the chunks before. @throws BrokerError SNAPSHOT_DAMAGED */
+  /**
+   * The records that are whole now; they borrow from this and the chunks before. @throws
+   * BrokerError SNAPSHOT_DAMAGED
+   */
   push(chunk: Uint8Array): StoreRecord[] {
     const octets = this.rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.rest, chunk])
     const records: StoreRecord[] = []

@@ -1,6 +1,7 @@
 /**
- * Snapshots of the partitions that a host serves: made beside its work from what the stores hold, recorded on the ledger each behind the one
- * before. So the ledger may forget, and another host need not read it from its beginning.
+ * Snapshots of the partitions that a host serves: made beside its work from what the stores hold,
+ * recorded on the ledger each behind the one before. So the ledger may forget, and another host
+ * need not read it from its beginning.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { letterboxId, letterboxKind } from '../../kind/letterbox.ts'
@@ -34,7 +35,10 @@ export type SnapshotPorts = {
   snapshots?: SnapshotStore
   /** Where parties have got to; left out, nothing is forgotten. */
   cursors?: CursorStore
-  /** A delivery that nobody acknowledged for so long may be forgotten when the ledger is short of room. */
+  /**
+   * A delivery that nobody acknowledged for so long may be forgotten when the ledger is short of
+   * room.
+   */
   deliveryKeepMs?: number
   /** `limits.snapshotTicks` when left out. */
   snapshotTicks?: number
@@ -72,7 +76,10 @@ export class Snapshots {
     this.provenNow = provenTime(ports.clock)
   }
 
-  /** To be called now and then, with the clock's elapsed time: makes what is due, and lets the ledger forget when it is short of room. */
+  /**
+   * To be called now and then, with the clock's elapsed time: makes what is due, and lets the
+   * ledger forget when it is short of room.
+   */
   look(elapsedMs: number): void {
     const { snapshots, log } = this.ports
     if (snapshots === undefined || this.isClosing || this.looking !== undefined) return
@@ -147,13 +154,15 @@ export class Snapshots {
         {
           subject,
           data: encodeSnapshotRecord({ name, devices, takenAtMs, ...checkpoint }),
-          // Neither a stale owner nor an attempt of our own that comes late puts an older one, which is removed, in place of a newer one.
+          // Neither a stale owner nor an attempt of our own that comes late puts an older one,
+          // which is removed, in place of a newer one.
           expect: { subject, sequence: before?.recordSequence ?? 0 },
         },
       ])
       if (outcome.refused !== undefined) {
         log.warn({ partition: number, ...outcome }, 'a snapshot was not recorded')
-        // What was put stays: an earlier attempt, of unknown fate then, may have recorded it under this name. The next snapshot clears up.
+        // What was put stays: an earlier attempt, of unknown fate then, may have recorded it under
+        // this name. The next snapshot clears up.
         return
       }
       partition.snapshotSequence = checkpoint.sequence
@@ -168,7 +177,8 @@ export class Snapshots {
       await ledger.forget(subject, outcome.firstSequence)
       // Whoever serves it from now on has decided the letters before.
       if (lettersRead > 0) await ledger.forget(lettersSubject(number), lettersRead)
-      // Also those that a host recorded no more before it died. Never later ones: another host may have taken the partition and recorded its own.
+      // Also those that a host recorded no more before it died. Never later ones: another host may
+      // have taken the partition and recorded its own.
       for (const other of await snapshots.names())
         if (isOlder(other, number, checkpoint.sequence)) await snapshots.remove(other)
     } finally {

@@ -1,6 +1,6 @@
 /**
- * What the ledger has forgotten, for whoever brings a partition up: where each chain stood at the last trimming, and the snapshots that
- * hold what came before.
+ * What the ledger has forgotten, for whoever brings a partition up: where each chain stood at the
+ * last trimming, and the snapshots that hold what came before.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import type { ActorId } from '../../../core/base/actor-id.ts'
@@ -31,7 +31,10 @@ export async function trimRecordOf(
   return { ...decodeTrimRecord(found.data), sequence: found.sequence }
 }
 
-/** `recordSequence` is where it stands in the ledger. @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE */
+/**
+ * `recordSequence` is where it stands in the ledger. @throws BrokerError SNAPSHOT_DAMAGED,
+ * BROKER_LEDGER_UNAVAILABLE
+ */
 export async function snapshotRecordOf(
   ledger: Ledger,
   partition: number,
@@ -51,12 +54,18 @@ export class Past {
     this.snapshots = snapshots
   }
 
-  /** Reads what has been forgotten by now. @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE */
+  /**
+   * Reads what has been forgotten by now. @throws BrokerError SNAPSHOT_DAMAGED,
+   * BROKER_LEDGER_UNAVAILABLE
+   */
   async look(): Promise<void> {
     this.trimmed = await trimRecordOf(this.ledger)
   }
 
-  /** Where the partition's chain stood at the last trimming, as of the last look: a store that is behind lacks something. */
+  /**
+   * Where the partition's chain stood at the last trimming, as of the last look: a store that is
+   * behind lacks something.
+   */
   headOf(partition: number): Checkpoint {
     return this.trimmed.heads.get(partition) ?? genesis
   }
@@ -100,7 +109,8 @@ export class Past {
   }
 
   /**
-   * Replaces what is in `store` by the snapshot. Broken off, it has no checkpoint and is cleared at its next opening.
+   * Replaces what is in `store` by the snapshot. Broken off, it has no checkpoint and is cleared at
+   * its next opening.
    * @throws BrokerError SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE, STORE_DAMAGED
    */
   async restore(record: SnapshotRecord, store: PartitionStore): Promise<void> {

@@ -49,7 +49,8 @@ export const forgetThrough = (ledger: Ledger, through: number): Promise<void> =>
 
 /**
  * Records that about `wantedBytes` of ticks may be forgotten, or fewer when somebody needs them.
- * @throws BrokerError BROKER_LEDGER_UNAVAILABLE; SNAPSHOT_DAMAGED, LEDGER_CHAIN_BROKEN when a record or tick is damaged: nothing is forgotten then
+ * @throws BrokerError BROKER_LEDGER_UNAVAILABLE; SNAPSHOT_DAMAGED, LEDGER_CHAIN_BROKEN when a
+ * record or tick is damaged: nothing is forgotten then
  */
 export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void> {
   const { ledger, log, metrics } = ports
@@ -98,7 +99,10 @@ export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void>
   log.error({ deliveries: unheard, through }, 'deliveries that nobody acknowledged were too old')
 }
 
-/** A tick that may go: where its chains go on, and how many of its deliveries were never acknowledged. */
+/**
+ * A tick that may go: where its chains go on, and how many of its deliveries were never
+ * acknowledged.
+ */
 type Judged = { stepped: Array<[number, Checkpoint]>; unheard: number }
 
 /** A judge of ticks, who throws Stop at one that must stay. */

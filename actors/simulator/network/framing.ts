@@ -105,7 +105,10 @@ export class HdlcFraming implements MeterFraming {
   private readonly links = new Map<number, HdlcServerLink>()
   private readonly nowMs: () => number
 
-  /** @param llcOf  of the meter at a place, 1 and up: the LLC octets of what it sends; E6 E7 00 when left out */
+  /**
+   * @param llcOf of the meter at a place, 1 and up: the LLC octets of what it sends; E6 E7 00 when
+   * left out
+   */
   constructor(count: number, nowMs: () => number, llcOf?: (place: number) => Buffer) {
     this.nowMs = nowMs
     this.server = new HdlcServer({

@@ -1,7 +1,7 @@
 /**
- * Unsolicited messages of simulated meters, over TCP: a notification and then they close, or they dial
- * in, say who they are, and answer on that connection until it closes. In the wrapper, in HDLC, as
- * a bare APDU, or as a name with an alarm. [IEC 62056-5-3, Data-Notification,
+ * Unsolicited messages of simulated meters, over TCP: a notification and then they close, or they
+ * dial in, say who they are, and answer on that connection until it closes. In the wrapper, in
+ * HDLC, as a bare APDU, or as a name with an alarm. [IEC 62056-5-3, Data-Notification,
  * Event-Notification-Request; IEC 62056-6-2, Push setup]
  */
 import { connect, type Socket } from 'node:net'

@@ -1,6 +1,6 @@
 /**
- * Unsolicited messages of a meter (class 40): the attributes in its list, to where it was told, when the
- * method is invoked or a script does so; again after a while when it did not arrive. [IEC
+ * Unsolicited messages of a meter (class 40): the attributes in its list, to where it was told,
+ * when the method is invoked or a script does so; again after a while when it did not arrive. [IEC
  * 62056-6-2, Push setup version 0]
  */
 import { ActionResult } from '../../../core/dlms/apdu/constants.ts'

@@ -119,7 +119,10 @@ const resultDiagnostic: Codec<ResultDiagnostic> = {
 }
 
 const userInformation = tagged(octetStringTag, informationApdu)
-/** A tolerant reader gives none for what is no APDU: nothing in the end of an association is worth failing on. */
+/**
+ * A tolerant reader gives none for what is no APDU: nothing in the end of an association is worth
+ * failing on.
+ */
 const releaseInformation: Codec<InformationApdu | undefined> = {
   read(reader) {
     if (!reader.isTolerant) return userInformation.read(reader)

@@ -39,7 +39,10 @@ const singleResponse = sequence({ result: actionResult, returned: optional(dataR
 export type ActionOutcome = ValueOf<typeof singleResponse>
 
 const plainResponses = list(singleResponse, 'response')
-/** A tolerant reader takes a list of bare results: as many octets as responses. Some meters leave the optional's flag out. */
+/**
+ * A tolerant reader takes a list of bare results: as many octets as responses. Some meters leave
+ * the optional's flag out.
+ */
 const responses: Codec<ActionOutcome[]> = {
   ...plainResponses,
   read(reader) {

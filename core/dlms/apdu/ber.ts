@@ -1,5 +1,6 @@
 /**
- * The words in which association control is written down: tag, length, content, as grammar.ts has them for A-XDR.
+ * The words in which association control is written down: tag, length, content, as grammar.ts has
+ * them for A-XDR.
  * [ISO/IEC 8825-1, BER, definite lengths]. Fields that are not known are passed over; one that comes twice is refused.
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -52,7 +53,10 @@ export const bitString: Codec<string> = {
   },
 }
 
-/** The last octet of an OBJECT IDENTIFIER that begins with `prefix`. A tolerant reader gives -1 for any other. */
+/**
+ * The last octet of an OBJECT IDENTIFIER that begins with `prefix`. A tolerant reader gives -1 for
+ * any other.
+ */
 export function objectIdentifier(prefix: Buffer, show: (value: number) => string): Codec<number> {
   return {
     read(reader) {
@@ -93,8 +97,8 @@ export type TaggedSequence<F extends TaggedFields> = Sequence<{
 }>
 
 /**
- * An APDU of tagged fields, its own tag read already. With `isLengthFree` a tolerant reader lets the APDU, and its last
- * field, go to the end of the octets instead of believing what they declare.
+ * An APDU of tagged fields, its own tag read already. With `isLengthFree` a tolerant reader lets
+ * the APDU, and its last field, go to the end of the octets instead of believing what they declare.
  */
 export function taggedFields<const T extends string, F extends TaggedFields>(
   type: T,

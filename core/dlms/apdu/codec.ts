@@ -1,6 +1,6 @@
 /**
- * Every APDU as a value, from octets and to octets. The first octet says which it is; the files beside this one have the
- * grammar of each family. [IEC 62056-5-3, ASN.1 module COSEMpdu]
+ * Every APDU as a value, from octets and to octets. The first octet says which it is; the files
+ * beside this one have the grammar of each family. [IEC 62056-5-3, ASN.1 module COSEMpdu]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -78,9 +78,11 @@ export type Apdu = ValueOf<typeof anyApdu>
 export type ApduOf<T extends Apdu['type']> = Extract<Apdu, { type: T }>
 
 /**
- * The APDU that `view` is, all of it. A tolerant one is what a head-end wants: octets behind the APDU are passed over,
- * and what makers write otherwise than the standard is taken as far as it is clear.
- * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED
+ * The APDU that `view` is, all of it. A tolerant one is what a head-end wants: octets behind the
+ * APDU are passed over, and what makers write otherwise than the standard is taken as far as it is
+ * clear.
+ * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID,
+ * DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED
  */
 export function decodeApdu(view: Buffer, options: { isTolerant?: boolean } = {}): Apdu {
   if (view.length > limits.transferBytesMax)

@@ -1,9 +1,13 @@
 /**
- * Constants of the application layer: APDU tags, choices within services, result codes, conformance bits.
+ * Constants of the application layer: APDU tags, choices within services, result codes, conformance
+ * bits.
  * [IEC 62056-5-3, ASN.1 module COSEMpdu]. Their fields are in apdu/.
  */
 
-/** First octet of an APDU. Those of the short-name services have numbers below 60, ciphered ones 20 more for glo and 40 for ded (hex). */
+/**
+ * First octet of an APDU. Those of the short-name services have numbers below 60, ciphered ones 20
+ * more for glo and 40 for ded (hex).
+ */
 export const ApduTag = {
   INITIATE_REQUEST: 0x01,
   READ_REQUEST: 0x05,
@@ -101,7 +105,10 @@ export const ActionRequest = {
 /** Second octet of an action-response. */
 export const ActionResponse = { NORMAL: 1, WITH_PBLOCK: 2, WITH_LIST: 3, NEXT_PBLOCK: 4 } as const
 
-/** Choices of an access-request-specification; the first three are those of an access-response-specification too. */
+/**
+ * Choices of an access-request-specification; the first three are those of an
+ * access-response-specification too.
+ */
 export const AccessChoice = {
   GET: 1,
   SET: 2,
@@ -147,7 +154,10 @@ export const ActionResult = {
   OTHER_REASON: 250,
 } as const
 
-/** Conformance block as a number of 24 bits; the standard's bit 0 is the highest, and reserved as bit 7 is. */
+/**
+ * Conformance block as a number of 24 bits; the standard's bit 0 is the highest, and reserved as
+ * bit 7 is.
+ */
 export const Conformance = {
   GENERAL_PROTECTION: 1 << 22,
   GENERAL_BLOCK_TRANSFER: 1 << 21,
@@ -173,7 +183,10 @@ export const Conformance = {
   ACTION: 1,
 } as const
 
-/** The standard's names of the 24 bits, bit 0 first. @source IEC 62056-5-3, ASN.1 module, Conformance */
+/**
+ * The standard's names of the 24 bits, bit 0 first. @source IEC 62056-5-3, ASN.1 module,
+ * Conformance
+ */
 export const conformanceNames: readonly string[] = [
   'reserved-zero',
   'general-protection',
@@ -206,7 +219,10 @@ export function conformanceBits(conformance: number): string[] {
   return conformanceNames.filter((_, bit) => (conformance >> (23 - bit)) & 1)
 }
 
-/** What the client and the server here can do, and so what a client proposes and a server allows; under a suite general protection, too. */
+/**
+ * What the client and the server here can do, and so what a client proposes and a server allows;
+ * under a suite general protection, too.
+ */
 export const conformanceSupported: number =
   Conformance.GENERAL_BLOCK_TRANSFER |
   Conformance.PRIORITY_MANAGEMENT |
@@ -235,7 +251,10 @@ export const conformanceShortName: number =
 /** Class-id u16, instance-id 6, attribute-id or method-id i8. */
 export const descriptorBytes = 9
 
-/** Bit 7 high priority, bit 6 confirmed, bits 0 to 3 the invoke id. [IEC 62056-5-3, Invoke-Id-And-Priority] */
+/**
+ * Bit 7 high priority, bit 6 confirmed, bits 0 to 3 the invoke id. [IEC 62056-5-3,
+ * Invoke-Id-And-Priority]
+ */
 export const confirmedHighPriority = 0xc0
 export const invokeIdMask = 0x0f
 

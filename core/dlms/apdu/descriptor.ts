@@ -1,5 +1,6 @@
 /**
- * Names of attributes and methods, and selective access to buffers and object lists, from octets and to octets.
+ * Names of attributes and methods, and selective access to buffers and object lists, from octets
+ * and to octets.
  *
  *   descriptor = class-id u16, instance-id OBIS code of 6 octets, attribute-id or method-id i8
  *   selection  = selector u8, parameters Data:
@@ -18,7 +19,10 @@ import { decodeValue, encodeValue, type AxdrValue } from '../axdr/value.ts'
 import { AxdrWriter } from '../axdr/writer.ts'
 import { formatObis, obisBytes, parseObis } from '../axdr/obis.ts'
 
-/** An attribute or a method: `instanceId` as `1-0:1.8.0.255`, `memberId` the attribute's or the method's number. */
+/**
+ * An attribute or a method: `instanceId` as `1-0:1.8.0.255`, `memberId` the attribute's or the
+ * method's number.
+ */
 export type Descriptor = { classId: number; instanceId: string; memberId: number }
 
 /** @throws BrokerError DLMS_LENGTH_INVALID for other than nine octets */
@@ -50,8 +54,8 @@ export type CaptureObject = {
 }
 
 /**
- * What of an attribute is asked for. Bounds of a range are Data, as a rule octet-strings of twelve octets of date-time. What is
- * neither range nor entry stays selector and parameters.
+ * What of an attribute is asked for. Bounds of a range are Data, as a rule octet-strings of twelve
+ * octets of date-time. What is neither range nor entry stays selector and parameters.
  */
 export type Selection =
   | {
@@ -67,7 +71,10 @@ export type Selection =
 const rangeSelector = 1
 const entrySelector = 2
 
-/** Selector and parameters as an APDU has them; owned. @throws BrokerError DLMS_VALUE_INVALID, DLMS_SIZE_EXCEEDED */
+/**
+ * Selector and parameters as an APDU has them; owned. @throws BrokerError DLMS_VALUE_INVALID,
+ * DLMS_SIZE_EXCEEDED
+ */
 export function encodeSelection(selection: Selection): Buffer {
   const out = new AxdrWriter(64)
   if (selection.type === 'range') {
@@ -84,7 +91,8 @@ export function encodeSelection(selection: Selection): Buffer {
 }
 
 /**
- * Reads selector and parameters of an attribute of any class: what has not the shape of a range or an entry is `other`.
+ * Reads selector and parameters of an attribute of any class: what has not the shape of a range or
+ * an entry is `other`.
  * @throws BrokerError as `decodeValue`
  */
 export function decodeSelection(view: Buffer): Selection {

@@ -1,5 +1,6 @@
 /**
- * General block transfer: any APDU, also a ciphered one, in numbered pieces with acknowledgement and a window.
+ * General block transfer: any APDU, also a ciphered one, in numbered pieces with acknowledgement
+ * and a window.
  *
  *   general-block-transfer [E0] = block-control (bit 7 last-block, 6 streaming, 0 to 5 window), block-number Unsigned16,
  *                                 block-number-ack Unsigned16, block-data OCTET STRING

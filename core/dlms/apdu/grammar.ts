@@ -1,6 +1,7 @@
 /**
- * The words in which the APDUs are written down: a codec reads and writes one thing, and codecs are put together as the
- * standard's ASN.1 puts types together. One description serves decoding, encoding and explaining.
+ * The words in which the APDUs are written down: a codec reads and writes one thing, and codecs are
+ * put together as the standard's ASN.1 puts types together. One description serves decoding,
+ * encoding and explaining.
  *
  *   INTEGER of n bits = big-endian octets | BOOLEAN = 00 or 01 | OCTET STRING = length, octets
  *   OPTIONAL = 00, or 01 and the thing | SEQUENCE = its fields in order | SEQUENCE OF = count, elements | CHOICE = tag, thing
@@ -18,7 +19,10 @@ export type Tracer = {
   trace<T>(reader: Reader, name: string, codec: Codec<T>): T
 }
 
-/** Reads one kind of thing and writes it. `show` says a value in words; `kind` lets explainers know octets of a meaning. */
+/**
+ * Reads one kind of thing and writes it. `show` says a value in words; `kind` lets explainers know
+ * octets of a meaning.
+ */
 export type Codec<T> = {
   read(reader: Reader): T
   write(out: AxdrWriter, value: T): void
@@ -33,8 +37,8 @@ export type TypedCodec<T> = Codec<T> & { types: readonly string[] }
 export type ValueOf<C> = C extends Codec<infer T> ? T : never
 
 /**
- * A place in an APDU. A tolerant one takes what real meters send although the standard says otherwise: each codec that
- * gives way says how.
+ * A place in an APDU. A tolerant one takes what real meters send although the standard says
+ * otherwise: each codec that gives way says how.
  */
 export class Reader {
   readonly view: Buffer
@@ -131,7 +135,10 @@ export function octetString(kind = 'octets'): Codec<Buffer> {
   }
 }
 
-/** OCTET STRING of `count` octets, without a length; also several fixed fields that are kept as they came. */
+/**
+ * OCTET STRING of `count` octets, without a length; also several fixed fields that are kept as they
+ * came.
+ */
 export function octets(count: number, kind = 'octets'): Codec<Buffer> {
   return {
     kind,
@@ -187,7 +194,10 @@ export function list<T>(codec: Codec<T>, elementName = 'element'): Codec<T[]> {
   }
 }
 
-/** The count of a SEQUENCE OF whose elements take an octet at least. @throws DLMS_SIZE_EXCEEDED, DLMS_LENGTH_INVALID */
+/**
+ * The count of a SEQUENCE OF whose elements take an octet at least. @throws DLMS_SIZE_EXCEEDED,
+ * DLMS_LENGTH_INVALID
+ */
 export function readListCount(reader: Reader): number {
   const count = reader.length()
   if (count > limits.dataElementsMax)
@@ -283,7 +293,10 @@ export function service<const T extends string, F extends Fields>(
   }
 }
 
-/** APDUs by their first octet. @throws DLMS_TAG_UNKNOWN, when writing DLMS_VALUE_INVALID, for one that is not there */
+/**
+ * APDUs by their first octet. @throws DLMS_TAG_UNKNOWN, when writing DLMS_VALUE_INVALID, for one
+ * that is not there
+ */
 export function union<
   const A extends readonly (readonly [tag: number, codec: TypedCodec<unknown>])[],
 >(apdus: A): TypedCodec<ValueOf<A[number][1]>> {
@@ -316,12 +329,18 @@ function typeOf(value: unknown): string {
   return (value as { type: string }).type
 }
 
-/** ENUMERATED in one octet: the number, which `names` (`UPPER_CASE` to number) puts in the standard's words. */
+/**
+ * ENUMERATED in one octet: the number, which `names` (`UPPER_CASE` to number) puts in the
+ * standard's words.
+ */
 export function enumerated(names: Readonly<Record<string, number>>): Codec<number> {
   return { ...unsigned8, show: (value) => nameOf(names, value) }
 }
 
-/** `read-write-denied (3)` of READ_WRITE_DENIED: 3, or the bare number when the standard gives it no name. */
+/**
+ * `read-write-denied (3)` of READ_WRITE_DENIED: 3, or the bare number when the standard gives it no
+ * name.
+ */
 export function nameOf(names: Readonly<Record<string, number>>, value: number): string {
   for (const [name, number] of Object.entries(names))
     if (number === value) return `${name.toLowerCase().replaceAll('_', '-')} (${value})`

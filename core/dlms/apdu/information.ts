@@ -1,5 +1,6 @@
 /**
- * What user-information of an association holds: an initiate APDU or its refusal, in the clear or protected.
+ * What user-information of an association holds: an initiate APDU or its refusal, in the clear or
+ * protected.
  * [IEC 62056-5-3, user-information of AARQ, AARE, RLRQ, RLRE]
  */
 import { ApduTag } from './constants.ts'

@@ -36,7 +36,10 @@ const responseAllowed: Codec<boolean> = {
   write: (out, value) => void (value ? out.octet(0) : out.octet(1).octet(0)),
 }
 
-/** 24 bits as a number, Conformance names them. The one-octet tag of old meters, `5F 04`, is read too. */
+/**
+ * 24 bits as a number, Conformance names them. The one-octet tag of old meters, `5F 04`, is read
+ * too.
+ */
 const conformance: Codec<number> = {
   read(reader) {
     if (reader.octet() !== 0x5f)

@@ -5,7 +5,8 @@
  *   data-notification-confirm [10] = long invoke id and priority, date-time OCTET STRING
  *   event-notification-request [C2] = time OCTET STRING OPTIONAL, attribute, value Data
  *
- * An empty date-time is none. [IEC 62056-5-3, Data-Notification, Data-Notification-Confirm, Event-Notification-Request]
+ * An empty date-time is none. [IEC 62056-5-3, Data-Notification, Data-Notification-Confirm,
+ * Event-Notification-Request]
  */
 import { Tag } from '../axdr/layout.ts'
 import { ApduTag } from './constants.ts'
@@ -15,7 +16,10 @@ import { attributeDescriptor, longInvokeIdAndPriority } from './parts.ts'
 
 const dateTimeBytes = 12
 
-/** Two makers write the time as Data, `09 0C …`: a tolerant reader takes it, since no time has nine octets and no flag of an OPTIONAL is 9. */
+/**
+ * Two makers write the time as Data, `09 0C …`: a tolerant reader takes it, since no time has nine
+ * octets and no flag of an OPTIONAL is 9.
+ */
 const orAsData = <T>(plain: Codec<T>): Codec<T | Buffer> => ({
   ...plain,
   read(reader) {
@@ -28,11 +32,17 @@ const orAsData = <T>(plain: Codec<T>): Codec<T | Buffer> => ({
   write: (out, value) => plain.write(out, value as T),
 })
 
-/** True where a body may end: at the end of the octets, or in front of another APDU in the same payload, perhaps behind an LLC header. */
+/**
+ * True where a body may end: at the end of the octets, or in front of another APDU in the same
+ * payload, perhaps behind an LLC header.
+ */
 const isBodyEnd = ({ view, end }: Reader, at: number): boolean =>
   at === end || view[at] === ApduTag.DATA_NOTIFICATION || (view[at] === 0xe6 && view[at + 2] === 0)
 
-/** A tolerant reader takes attributes without data tags, where the body is nothing else: untagged.ts. */
+/**
+ * A tolerant reader takes attributes without data tags, where the body is nothing else:
+ * untagged.ts.
+ */
 const body: Codec<Buffer> = {
   ...data,
   read(reader) {

@@ -32,7 +32,10 @@ export const invokeIdAndPriority: Codec<number> = {
   show: (value) => `invoke-id ${value & 15}${flagWords(value >> 6)}`,
 }
 
-/** Bits 0 to 23 the invoke id, 28 self-descriptive, 29 break on error, 30 confirmed, 31 high priority. */
+/**
+ * Bits 0 to 23 the invoke id, 28 self-descriptive, 29 break on error, 30 confirmed, 31 high
+ * priority.
+ */
 export const longInvokeIdAndPriority: Codec<number> = {
   ...unsigned32,
   show: (value) =>

@@ -1,5 +1,6 @@
 /**
- * The envelopes of protected APDUs: what stands around the octets that only a key opens. Opening them is not done here.
+ * The envelopes of protected APDUs: what stands around the octets that only a key opens. Opening
+ * them is not done here.
  *
  *   glo-… , ded-… [21 to 58, C8 to D7] = OCTET STRING (security-control, invocation-counter Unsigned32, content)
  *   general-glo-ciphering [DB], general-ded-ciphering [DC] = system-title OCTET STRING, ciphered-service as above
@@ -100,7 +101,8 @@ export const generalDedCiphering = service('general-ded-ciphering', {
   ciphered,
 })
 
-// In the standard's words; no other key can be identified, and the key-encryption key has a number of its own here.
+// In the standard's words; no other key can be identified, and the key-encryption key has a number
+// of its own here.
 const keyIdNames = {
   GLOBAL_UNICAST_ENCRYPTION_KEY: KeyId.GLOBAL_UNICAST,
   GLOBAL_BROADCAST_ENCRYPTION_KEY: KeyId.GLOBAL_BROADCAST,

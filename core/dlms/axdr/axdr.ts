@@ -1,4 +1,7 @@
-/** COSEM data in A-XDR, the door of its three files: layout (tags, lengths, skipping), writer, value trees. */
+/**
+ * COSEM data in A-XDR, the door of its three files: layout (tags, lengths, skipping), writer, value
+ * trees.
+ */
 export {
   bcdNumber,
   contentBytesOf,

@@ -4,8 +4,9 @@
  *   date = year u16 | month | day | day of week      time = hour | minute | second | hundredths
  *   date-time = date, time, deviation i16 in minutes from local time to UTC, clock status
  *
- * FFFF, FF, deviation 8000 and clock status FF say "not specified", which is undefined here. Fields are not held against the
- * calendar: a 30th of February is what a meter sent. As points in time: date-time.ts. [IEC 62056-6-2, Date and time formats]
+ * FFFF, FF, deviation 8000 and clock status FF say "not specified", which is undefined here. Fields
+ * are not held against the calendar: a 30th of February is what a meter sent. As points in time:
+ * date-time.ts. [IEC 62056-6-2, Date and time formats]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { ClockStatus, cosemDateTimeBytes, deviationUnspecified } from './date-time.ts'
@@ -35,7 +36,10 @@ export type CosemDateTime = CosemDate &
 export const cosemDateBytes = 5
 export const cosemTimeBytes = 4
 
-/** @throws BrokerError DLMS_LENGTH_INVALID for other than twelve octets, as those below for five and four */
+/**
+ * @throws BrokerError DLMS_LENGTH_INVALID for other than twelve octets, as those below for five and
+ * four
+ */
 export function decodeDateTime(view: Buffer): CosemDateTime {
   checkBytes(view, cosemDateTimeBytes)
   const deviation = view.readInt16BE(9)
@@ -57,7 +61,10 @@ export function decodeTime(view: Buffer): CosemTime {
   return timeAt(view, 0)
 }
 
-/** Twelve octets; owned, as those below. @throws BrokerError DLMS_VALUE_INVALID for a field that its octets cannot hold */
+/**
+ * Twelve octets; owned, as those below. @throws BrokerError DLMS_VALUE_INVALID for a field that its
+ * octets cannot hold
+ */
 export function encodeDateTime(fields: CosemDateTime): Buffer {
   const { deviation = deviationUnspecified, clockStatus = 0xff } = fields
   if (deviation < -0x8000 || deviation > 0x7fff)
@@ -91,7 +98,10 @@ export function encodeTime({ hour, minute, second, hundredths }: CosemTime): Buf
 
 const daysOfWeek = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']
 
-/** `2026-06-12 Fri 13:14:15.00 UTC-02:00 daylight-saving`, with `*` for what is not specified. @throws as `decodeDateTime` */
+/**
+ * `2026-06-12 Fri 13:14:15.00 UTC-02:00 daylight-saving`, with `*` for what is not specified.
+ * @throws as `decodeDateTime`
+ */
 export function formatDateTime(view: Buffer): string {
   const { deviation, clockStatus } = decodeDateTime(view)
   // People read the distance of local time from UTC; the field holds the way back.

@@ -4,7 +4,8 @@
  *   0 year u16 | 2 month | 3 day | 4 day of week (1 Monday) | 5 hour | 6 minute | 7 second | 8 hundredths
  *   9 deviation i16, minutes from local time to UTC: UTC = local + deviation | 11 clock status
  *
- * FFFF, FF, and for month and day also FD and FE, stand for "any"; deviation 8000 for "not specified".
+ * FFFF, FF, and for month and day also FD and FE, stand for "any"; deviation 8000 for "not
+ * specified".
  * [IEC 62056-6-2, Date and time formats]. Recurring patterns (last day of the month, daylight saving rules) are not worked out.
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -18,8 +19,9 @@ const dayMs = 86_400_000
 const minuteMs = 60_000
 
 /**
- * What the date-time at `at` shows, ms since 1970 as if it were UTC; undefined when it names no one time: a wildcard, or a day that
- * does not exist. Hundredths "any" count as 0, day of week is ignored.
+ * What the date-time at `at` shows, ms since 1970 as if it were UTC; undefined when it names no one
+ * time: a wildcard, or a day that does not exist. Hundredths "any" count as 0, day of week is
+ * ignored.
  * @throws BrokerError DLMS_LENGTH_INVALID when fewer than twelve octets are there
  */
 export function readLocalMs(view: Uint8Array, at: number): number | undefined {
@@ -51,8 +53,9 @@ export function readLocalMs(view: Uint8Array, at: number): number | undefined {
 }
 
 /**
- * The UTC time, ms since 1970, of the date-time at `at`; undefined when `readLocalMs` gives none, or when the deviation is not
- * specified: that is a local time, which only its zone makes a point in time (local-time.ts).
+ * The UTC time, ms since 1970, of the date-time at `at`; undefined when `readLocalMs` gives none,
+ * or when the deviation is not specified: that is a local time, which only its zone makes a point
+ * in time (local-time.ts).
  * @throws BrokerError DLMS_LENGTH_INVALID when fewer than twelve octets are there
  */
 export function readCosemDateTime(view: Uint8Array, at: number): number | undefined {
@@ -82,8 +85,8 @@ export function readClockStatus(view: Uint8Array, at: number): number {
 }
 
 /**
- * Writes `utcMs` as local time of `deviationMinutes` (minutes from local time to UTC; 0: UTC) at `at`; returns the offset
- * behind it. Milliseconds are cut to hundredths. Years 1 to 65534.
+ * Writes `utcMs` as local time of `deviationMinutes` (minutes from local time to UTC; 0: UTC) at
+ * `at`; returns the offset behind it. Milliseconds are cut to hundredths. Years 1 to 65534.
  */
 export function writeCosemDateTime(
   out: Uint8Array,
@@ -128,7 +131,10 @@ export function writeCosemDateTime(
   return at + cosemDateTimeBytes
 }
 
-/** Writes `localMs`, a local time as if it were UTC, without deviation and clock status; returns the offset behind it. */
+/**
+ * Writes `localMs`, a local time as if it were UTC, without deviation and clock status; returns the
+ * offset behind it.
+ */
 export function writeLocalDateTime(out: Uint8Array, at: number, localMs: number): number {
   const behind = writeCosemDateTime(out, at, localMs, 0, 0xff)
   out[at + 9] = 0x80

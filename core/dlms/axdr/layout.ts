@@ -65,7 +65,8 @@ export function nameOfType(tag: number): string {
 const variable = -1
 const unknown = -2
 
-// Content octets of each tag; `variable` where a length or a count says it, `unknown` where no type has the tag.
+// Content octets of each tag; `variable` where a length or a count says it, `unknown` where no type
+// has the tag.
 const contentBytes = new Int8Array(256).fill(unknown)
 for (const tag of [Tag.NULL, Tag.DONT_CARE]) contentBytes[tag] = 0
 for (const tag of [
@@ -103,7 +104,10 @@ for (const tag of [
 ])
   contentBytes[tag] = variable
 
-/** Octets that a value of `tag` has behind its tag, or -1 when a length says it. @throws DLMS_TAG_UNKNOWN */
+/**
+ * Octets that a value of `tag` has behind its tag, or -1 when a length says it. @throws
+ * DLMS_TAG_UNKNOWN
+ */
 export function contentBytesOf(tag: number, at: number): number {
   const bytes = contentBytes[tag]!
   if (bytes === unknown) throw new BrokerError('DLMS_TAG_UNKNOWN', `data tag ${tag} at octet ${at}`)
@@ -111,7 +115,8 @@ export function contentBytesOf(tag: number, at: number): number {
 }
 
 /**
- * The number that an octet of BCD stands for, 25 for 0x25; undefined for one that is no pair of digits, as 0xff, which meters fill up with.
+ * The number that an octet of BCD stands for, 25 for 0x25; undefined for one that is no pair of
+ * digits, as 0xff, which meters fill up with.
  * [IEC 62056-6-2, Common data types, bcd]
  */
 export function bcdNumber(octet: number): number | undefined {
@@ -124,7 +129,9 @@ export function cutShort(at: number): BrokerError {
   return new BrokerError('DLMS_LENGTH_INVALID', `cut short at octet ${at}`)
 }
 
-/** Octets that the length at `at` itself takes; read it with `readLength` first, which checks it. */
+/**
+ * Octets that the length at `at` itself takes; read it with `readLength` first, which checks it.
+ */
 export function lengthBytes(view: Uint8Array, at: number): number {
   const first = view[at]!
   return first < 0x80 ? 1 : 1 + (first & 0x7f)
@@ -174,7 +181,8 @@ export function writeLength(out: Uint8Array, at: number, length: number): number
 
 /**
  * The offset behind the value at `at`, which must lie in `view` before `end` as a whole.
- * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED (fault: meter)
+ * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED,
+ * DLMS_SIZE_EXCEEDED (fault: meter)
  */
 export function skipValue(view: Buffer, at: number, end = view.length): number {
   return skipNested(view, at, end, 0)
@@ -195,7 +203,8 @@ function skipNested(view: Buffer, at: number, end: number, depth: number): numbe
       const count = readCount(view, at + 1, end, depth)
       let next = at + 1 + lengthBytes(view, at + 1)
       for (let i = 0; i < count; i++) {
-        // Most elements are numbers and short octet strings: they are stepped over here, without a call.
+        // Most elements are numbers and short octet strings: they are stepped over here, without a
+        // call.
         const elementTag = next < end ? view[next]! : tag
         const elementBytes = contentBytes[elementTag]!
         if (elementBytes >= 0) next += 1 + elementBytes
@@ -233,7 +242,8 @@ export function skipOctets(view: Uint8Array, at: number, end = view.length): num
 
 /**
  * Reads the count of elements of an array or structure at nesting `depth`.
- * @throws DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED, and DLMS_LENGTH_INVALID when not even one octet an element is left
+ * @throws DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED, and DLMS_LENGTH_INVALID when not even one
+ * octet an element is left
  */
 export function readCount(view: Uint8Array, at: number, end: number, depth: number): number {
   if (depth >= limits.dataDepthMax) throw new BrokerError('DLMS_NESTING_EXCEEDED', `at octet ${at}`)
@@ -246,7 +256,8 @@ export function readCount(view: Uint8Array, at: number, end: number, depth: numb
 
 /**
  * The offset behind the type description of a compact array.
- * @source IEC 62056-5-3, ASN.1 module, TypeDescription: array is a u16 count and one description, structure a list
+ * @source IEC 62056-5-3, ASN.1 module, TypeDescription: array is a u16 count and one description,
+ * structure a list
  */
 export function skipTypeDescription(view: Buffer, at: number, end: number, depth: number): number {
   if (at >= end) throw cutShort(at)
@@ -271,8 +282,9 @@ export function skipTypeDescription(view: Buffer, at: number, end: number, depth
 }
 
 /**
- * Some meters put a length octet between the tag and the content of a float (17 04 …). Only where the value stands by
- * itself can that be told from its length; then this says where the value would begin if the length were not there.
+ * Some meters put a length octet between the tag and the content of a float (17 04 …). Only where
+ * the value stands by itself can that be told from its length; then this says where the value would
+ * begin if the length were not there.
  */
 export function hasFloatLength(view: Buffer): boolean {
   const width = view[0] === Tag.FLOAT32 ? 4 : view[0] === Tag.FLOAT64 ? 8 : 0

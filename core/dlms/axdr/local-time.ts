@@ -1,13 +1,16 @@
 /**
- * Local times of devices as points in time. A device that sends no deviation shows the time of its place: only who knows the zone can
- * say when that was. Rules of zones come from outside (core/catalogue/time-zone.ts); here is what a date-time means by them.
+ * Local times of devices as points in time. A device that sends no deviation shows the time of its
+ * place: only who knows the zone can say when that was. Rules of zones come from outside
+ * (core/catalogue/time-zone.ts); here is what a date-time means by them.
  *
- * At the end of daylight saving a clock shows an hour twice. Which one is meant, by the first of these that decides:
+ * At the end of daylight saving a clock shows an hour twice. Which one is meant, by the first of
+ * these that decides:
  *   1. the daylight-saving bit of the clock status is set: the first one
  *   2. in a sequence, a date-time before it had the bit set, so that the device keeps the bit: clear is the second one
  *   3. in a sequence, the one that continues it: time does not go back
  *   4. the clock status is given, and clear: the second one; not given: the first one
- * At its beginning an hour is left out. A device that shows a time in it has not moved its clock yet: the rule before the change holds.
+ * At its beginning an hour is left out. A device that shows a time in it has not moved its clock
+ * yet: the rule before the change holds.
  * [IEC 62056-6-2, Date and time formats, clock_status]
  */
 import {
@@ -70,8 +73,8 @@ export class LocalTimes {
   }
 
   /**
-   * The point in time, UTC ms, of the date-time at `at`; undefined when it names none: a wildcard, a day that does not exist, or a local
-   * time of a zone that is not known.
+   * The point in time, UTC ms, of the date-time at `at`; undefined when it names none: a wildcard,
+   * a day that does not exist, or a local time of a zone that is not known.
    * @throws BrokerError DLMS_LENGTH_INVALID when fewer than twelve octets are there
    */
   utcMsAt(view: Uint8Array, at: number): number | undefined {

@@ -1,5 +1,6 @@
 /**
- * OBIS codes: six octets A to F that name a COSEM object, as text `A-B:C.D.E.F`. [IEC 62056-6-1, clause 4]
+ * OBIS codes: six octets A to F that name a COSEM object, as text `A-B:C.D.E.F`. [IEC 62056-6-1,
+ * clause 4]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 
@@ -23,7 +24,10 @@ export function parseObis(text: string): Buffer {
   return bytes
 }
 
-/** The six octets at `at` as `1-0:1.8.0.255`. @throws BrokerError DLMS_LENGTH_INVALID when they are not there */
+/**
+ * The six octets at `at` as `1-0:1.8.0.255`. @throws BrokerError DLMS_LENGTH_INVALID when they are
+ * not there
+ */
 export function formatObis(view: Uint8Array, at = 0): string {
   if (at + obisBytes > view.length)
     throw new BrokerError('DLMS_LENGTH_INVALID', `OBIS code at octet ${at}`)

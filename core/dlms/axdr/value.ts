@@ -1,7 +1,8 @@
 /**
- * COSEM data as a tree, for tests, simulators and tools; the hot path walks over the octets instead.
- * Exact: 64-bit integers are bigint, octet-strings bytes, a bcd its octet (`bcdNumber` says what it stands for), and what is decoded
- * encodes to the same octets (a boolean other than 0 and 1 and a length in longer form than needed excepted).
+ * COSEM data as a tree, for tests, simulators and tools; the hot path walks over the octets
+ * instead. Exact: 64-bit integers are bigint, octet-strings bytes, a bcd its octet (`bcdNumber`
+ * says what it stands for), and what is decoded encodes to the same octets (a boolean other than 0
+ * and 1 and a length in longer form than needed excepted).
  *
  * [IEC 62056-5-3, ASN.1 module, Data and TypeDescription]. No meaning is given to octet-strings (times, OBIS codes).
  */
@@ -50,8 +51,9 @@ type SimpleValue =
   | { tag: typeof Tag.VISIBLE_STRING; value: string }
   | { tag: typeof Tag.UTF8_STRING; value: string; octets?: Buffer }
 /**
- * One value; octets in it are owned. A visible-string's text is latin-1. A utf8-string that is no UTF-8 has U+FFFD in its text where it is
- * none, and its `octets` beside it, which are what is encoded.
+ * One value; octets in it are owned. A visible-string's text is latin-1. A utf8-string that is no
+ * UTF-8 has U+FFFD in its text where it is none, and its `octets` beside it, which are what is
+ * encoded.
  */
 export type AxdrValue = ListValue | CompactValue | SimpleValue
 
@@ -62,7 +64,10 @@ export type AxdrType =
   | { tag: typeof Tag.ARRAY; count: number; of: AxdrType }
   | { tag: typeof Tag.STRUCTURE; of: AxdrType[] }
 
-/** The numbers that the integer types stand for. A value holds them as numbers, of 64 bits as bigints; of bcd it holds the octet. */
+/**
+ * The numbers that the integer types stand for. A value holds them as numbers, of 64 bits as
+ * bigints; of bcd it holds the octet.
+ */
 export const integerRanges: ReadonlyMap<Tag, readonly [min: bigint, max: bigint]> = new Map([
   [Tag.BCD, [0n, 99n]],
   ...(
@@ -91,12 +96,16 @@ const utf8Lossy = new TextDecoder('utf-8', { ignoreBOM: true })
 /** Elements of one tree: 13 months of half hours of a compact array with ten columns. */
 export const packedElementsMax: number = 4 * limits.dataElementsMax
 
-/** Reads forward; `left` bounds the elements of one tree, since packed types can promise many in few octets. */
+/**
+ * Reads forward; `left` bounds the elements of one tree, since packed types can promise many in few
+ * octets.
+ */
 type Cursor = { view: Buffer; at: number; end: number; left: number }
 
 /**
  * The value at `at`, and nothing of what stands behind it.
- * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED, DLMS_VALUE_INVALID
+ * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_NESTING_EXCEEDED,
+ * DLMS_SIZE_EXCEEDED, DLMS_VALUE_INVALID
  */
 export function decodeValue(view: Buffer, at = 0): AxdrValue {
   const end = skipValue(view, at)
@@ -104,13 +113,19 @@ export function decodeValue(view: Buffer, at = 0): AxdrValue {
   return readValue(cursor, 0)
 }
 
-/** An element of a compact array: its type is described at `typeAt`, its content lies at `at`. @throws as `decodeValue` */
+/**
+ * An element of a compact array: its type is described at `typeAt`, its content lies at `at`.
+ * @throws as `decodeValue`
+ */
 export function decodePacked(view: Buffer, typeAt: number, at: number, end: number): AxdrValue {
   const type = readType({ view, at: typeAt, end: view.length, left: limits.dataElementsMax }, 0)
   return readPacked({ view, at, end, left: packedElementsMax }, type)
 }
 
-/** Encodes `value`; owned. @throws BrokerError DLMS_SIZE_EXCEEDED; DLMS_VALUE_INVALID for what its type cannot hold */
+/**
+ * Encodes `value`; owned. @throws BrokerError DLMS_SIZE_EXCEEDED; DLMS_VALUE_INVALID for what its
+ * type cannot hold
+ */
 export function encodeValue(value: AxdrValue): Buffer {
   writeValue(scratch.clear(), value)
   return scratch.take()
@@ -245,7 +260,10 @@ function readContent(cursor: Cursor, tag: SimpleTag): AxdrValue {
   }
 }
 
-/** The utf8-string of `view`. Meters put other alphabets there: what can be read of it is, and nothing else of the answer is lost. */
+/**
+ * The utf8-string of `view`. Meters put other alphabets there: what can be read of it is, and
+ * nothing else of the answer is lost.
+ */
 export function utf8Value(view: Uint8Array): Extract<AxdrValue, { tag: typeof Tag.UTF8_STRING }> {
   try {
     return { tag: Tag.UTF8_STRING, value: utf8.decode(view) }

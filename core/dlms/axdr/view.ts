@@ -1,6 +1,6 @@
 /**
- * COSEM data read where it lies: a cursor on one value, without building a tree. Elements are found by walking, and the place
- * of the last one is kept, so going through in order is linear.
+ * COSEM data read where it lies: a cursor on one value, without building a tree. Elements are found
+ * by walking, and the place of the last one is kept, so going through in order is linear.
  * [IEC 62056-5-3, A-XDR encoding of Data]. Elements of a compact array look like any others, though they have no tags of their own.
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -17,7 +17,10 @@ import {
 } from './layout.ts'
 import { decodePacked, decodeValue, packedElementsMax, type AxdrValue } from './value.ts'
 
-/** Borrows: it is valid as long as the octets are. Every method throws BrokerError DLMS_VALUE_INVALID for a value of another type. */
+/**
+ * Borrows: it is valid as long as the octets are. Every method throws BrokerError
+ * DLMS_VALUE_INVALID for a value of another type.
+ */
 export class AxdrView {
   private readonly view: Buffer
   // Where the tag is: right before the content, or in the type description of a compact array.
@@ -51,7 +54,9 @@ export class AxdrView {
     return this.tag === Tag.NULL
   }
 
-  /** The octets of the value: with its tag, but for an element of a compact array, which has none. */
+  /**
+   * The octets of the value: with its tag, but for an element of a compact array, which has none.
+   */
   get bytes(): Buffer {
     return this.view.subarray(this.isPacked ? this.contentAt : this.typeAt, this.end)
   }
@@ -99,7 +104,10 @@ export class AxdrView {
     for (let i = 0; i < count; i++) yield this.element(i)
   }
 
-  /** Any number that is exact as one: integers of up to 32 bits, enum, the digits of a bcd, floats, a boolean as 0 or 1. */
+  /**
+   * Any number that is exact as one: integers of up to 32 bits, enum, the digits of a bcd, floats,
+   * a boolean as 0 or 1.
+   */
   number(): number {
     const { view, contentAt: at } = this
     switch (this.tag) {

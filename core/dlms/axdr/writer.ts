@@ -1,8 +1,10 @@
 /**
- * Writes COSEM data once, forwards, into a growing buffer: simulators, translation and tools build values with it.
+ * Writes COSEM data once, forwards, into a growing buffer: simulators, translation and tools build
+ * values with it.
  * [IEC 62056-5-3, A-XDR encoding of Data]. It does not check that as many elements follow as a count has promised,
- * nor what it is given: of a number that its type cannot hold the low octets are written, of a character that is not latin-1, too, and a
- * bigint out of range is a RangeError. `encodeValue` checks.
+ * nor what it is given: of a number that its type cannot hold the low octets are written, of a
+ * character that is not latin-1, too, and a bigint out of range is a RangeError. `encodeValue`
+ * checks.
  */
 import { asBuffer } from '../../base/bytes.ts'
 import { BrokerError } from '../../base/broker-error.ts'
@@ -11,7 +13,10 @@ import { lengthBytesFor, Tag, writeLength } from './layout.ts'
 
 const fewOctets = 12
 
-/** Reusable: `take` copies the octets out, `clear` forgets them; the memory stays. Every method returns the writer. */
+/**
+ * Reusable: `take` copies the octets out, `clear` forgets them; the memory stays. Every method
+ * returns the writer.
+ */
 export class AxdrWriter {
   private buffer: Buffer
   private used = 0
@@ -176,7 +181,10 @@ export class AxdrWriter {
     return this
   }
 
-  /** Makes room for the length of what is written next; returns where that begins, for `closeLength`. */
+  /**
+   * Makes room for the length of what is written next; returns where that begins, for
+   * `closeLength`.
+   */
   openLength(): number {
     return this.reserve(1) + 1
   }
@@ -193,7 +201,10 @@ export class AxdrWriter {
     return this
   }
 
-  /** Makes room for `count` octets, which the caller writes into `target` at once, and returns where they begin. */
+  /**
+   * Makes room for `count` octets, which the caller writes into `target` at once, and returns where
+   * they begin.
+   */
   reserve(count: number): number {
     const at = this.used
     const needed = at + count

@@ -1,10 +1,12 @@
 /**
- * ACCESS from the head-end's side: several operations of any kind in one request, when the meter has agreed to it.
+ * ACCESS from the head-end's side: several operations of any kind in one request, when the meter
+ * has agreed to it.
  *
  *   D9 | long-invoke-id-and-priority u32 | date-time, empty | count, specifications | count, data
  *   DA | long-invoke-id-and-priority u32 | date-time | 0, or 1 and specifications | count, data | count, choice and result each
  *
- * A specification is a choice (1 get, 2 set, 3 action, 4 get and 5 set with selection), a descriptor, and the selection.
+ * A specification is a choice (1 get, 2 set, 3 action, 4 get and 5 set with selection), a
+ * descriptor, and the selection.
  * [IEC 62056-5-3, Access-Request, Access-Response]
  */
 import { BrokerError } from '../../base/broker-error.ts'

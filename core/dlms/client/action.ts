@@ -1,8 +1,10 @@
 /**
- * ACTION from the head-end's side: one method, or several in a list, parameters and returned values whole or in blocks.
+ * ACTION from the head-end's side: one method, or several in a list, parameters and returned values
+ * whole or in blocks.
  *
- * What a response brings is, for each method: action-result, then 0, or 1 and a Get-Data-Result. Some meters leave out the
- * second octet; in blocks some bring the value alone. [IEC 62056-5-3, ACTION service, Action-Response-With-Optional-Data]
+ * What a response brings is, for each method: action-result, then 0, or 1 and a Get-Data-Result.
+ * Some meters leave out the second octet; in blocks some bring the value alone. [IEC 62056-5-3,
+ * ACTION service, Action-Response-With-Optional-Data]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { asBuffer } from '../../base/bytes.ts'
@@ -115,7 +117,8 @@ export class ActionService extends OperationsService implements ClientService {
     if (count > this.count)
       throw new BrokerError('DLMS_LENGTH_INVALID', `${count} results for ${this.count} operations`)
     let at = countAt + lengthBytes(view, countAt)
-    // Whether the second octet is there is the same for all: without it there are as many octets as results.
+    // Whether the second octet is there is the same for all: without it there are as many octets as
+    // results.
     const isPlain = view.length - at === count
     for (let i = 0; i < this.count; i++) {
       if (i >= count || at >= view.length) {
@@ -133,7 +136,10 @@ export class ActionService extends OperationsService implements ClientService {
 
 const succeeded = (value: Buffer): CosemResult => ({ value, result: ActionResult.SUCCESS })
 
-/** True for octets that are one value as a whole and could not be an action-result with what follows it. */
+/**
+ * True for octets that are one value as a whole and could not be an action-result with what follows
+ * it.
+ */
 function isValueAlone(bytes: Buffer): boolean {
   try {
     if (readActionResult(bytes, 0, bytes.length)[1] === bytes.length) return false

@@ -1,6 +1,7 @@
 /**
- * How the head-end gets in: its AARQ, what a meter's answer means, and the proofs of high-level security. It has the association's
- * protection, too; client.ts is the machine above. Meters word acceptance in several ways.
+ * How the head-end gets in: its AARQ, what a meter's answer means, and the proofs of high-level
+ * security. It has the association's protection, too; client.ts is the machine above. Meters word
+ * acceptance in several ways.
  *
  *   AARQ  context, our system title, mechanism, secret or challenge, InitiateRequest, ciphered when the context is
  *   AARE  result, the meter's title and challenge, InitiateResponse in whatever shape
@@ -60,24 +61,34 @@ import { refusalOf, unexpected } from './response.ts'
 /** How a meter is spoken to under security suites. Kept. */
 export type ClientSecurity = {
   readonly suite: Suite
-  /** System titles, eight octets. The meter's is learnt from its AARE when it is not known; a known one must be the same. */
+  /**
+   * System titles, eight octets. The meter's is learnt from its AARE when it is not known; a known
+   * one must be the same.
+   */
   readonly ownTitle: Uint8Array
   readonly peerTitle?: Uint8Array | undefined
   readonly keys: SecurityKeys
   readonly counters: SendingCounters
   readonly windows?: ReceivingWindows | undefined
-  /** How requests are protected: authenticated and encrypted, each service in its own tag, when left out. */
+  /**
+   * How requests are protected: authenticated and encrypted, each service in its own tag, when left
+   * out.
+   */
   readonly choice?: ProtectionChoice | undefined
   /** What responses must have at least: the same as requests when left out. */
   readonly policy?: SecurityPolicy | undefined
   readonly profile?: SecurityProfile | undefined
   /** True when the RLRQ of a ciphered association goes without a ciphered InitiateRequest. */
   readonly releasesInClear?: boolean | undefined
-  /** False for an association in the clear that only proves itself with keys (high-level security with GMAC). */
+  /**
+   * False for an association in the clear that only proves itself with keys (high-level security
+   * with GMAC).
+   */
   readonly isCiphered?: boolean | undefined
   /**
-   * Given to the meter in the InitiateRequest and used instead of the global one; the choice is then a dedicated shape. It serves one
-   * association: counters begin again with each. A function makes one for every association.
+   * Given to the meter in the InitiateRequest and used instead of the global one; the choice is
+   * then a dedicated shape. It serves one association: counters begin again with each. A function
+   * makes one for every association.
    */
   readonly dedicatedKey?: SecretKey | (() => SecretKey) | undefined
   /** Under which key our proof goes where there is a dedicated one: that one when left out. */
@@ -173,7 +184,8 @@ export class ClientAssociation {
 
   /**
    * The AARQ. Owned, with spare octets in front.
-   * @throws BrokerError DLMS_SIZE_EXCEEDED for a secret of more than 64 octets; DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED
+   * @throws BrokerError DLMS_SIZE_EXCEEDED for a secret of more than 64 octets; DLMS_KEY_UNKNOWN,
+   * DLMS_COUNTER_EXHAUSTED
    */
   encodeRequest(proposed: Agreement): Buffer {
     const { mechanism } = this
@@ -209,8 +221,9 @@ export class ClientAssociation {
       clientMaxReceivePduSize: pduBytesMax,
     } as const
     if (!this.isCiphered) return request
-    // The dedicated key comes with it, so it is the global one that protects; and general protection is not agreed to before the
-    // answer has come, so it goes in its own tag. [Green Book 9.2.3.3.7.4; IEC 62056-5-3, Conformance, general-protection]
+    // The dedicated key comes with it, so it is the global one that protects; and general
+    // protection is not agreed to before the answer has come, so it goes in its own tag. [Green
+    // Book 9.2.3.3.7.4; IEC 62056-5-3, Conformance, general-protection]
     const shape = this.choice.shape === Shape.GENERAL ? Shape.GENERAL : Shape.GLOBAL
     const protectedBytes = this.channel!.protect(encodeApdu(request), { ...this.choice, shape })
     return decodeApdu(protectedBytes) as InformationApdu
@@ -228,8 +241,10 @@ export class ClientAssociation {
   }
 
   /**
-   * What the meter agrees to. `needsProof` says whether it wants one, and has one to give; then nothing but that may be said to it.
-   * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_SERVICE_UNEXPECTED, those of `decodeApdu` and of `SecurityChannel.unprotect`
+   * What the meter agrees to. `needsProof` says whether it wants one, and has one to give; then
+   * nothing but that may be said to it.
+   * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_SERVICE_UNEXPECTED, those of `decodeApdu`
+   * and of `SecurityChannel.unprotect`
    */
   readAnswer(view: Buffer): Agreement {
     const tag = view[0]
@@ -243,7 +258,8 @@ export class ClientAssociation {
     const isProvider = resultSourceDiagnostic?.source === 'acse-service-provider'
     const diagnostics = isProvider ? ProviderDiagnostic : Diagnostic
     const isHigh = this.mechanism >= Mechanism.HIGH
-    // "Authentication required" with "accepted" asks for high-level security, which may not be what we offered.
+    // "Authentication required" with "accepted" asks for high-level security, which may not be what
+    // we offered.
     if (
       result !== AssociationResult.ACCEPTED ||
       (diagnostic === Diagnostic.AUTHENTICATION_REQUIRED && !isHigh)
@@ -260,10 +276,12 @@ export class ClientAssociation {
 
   private readInitiate(information: InformationApdu | undefined): Agreement {
     if (information === undefined) {
-      // Under a suite it is what shows that the meter has the keys: somebody may have taken it away.
+      // Under a suite it is what shows that the meter has the keys: somebody may have taken it
+      // away.
       if (this.isCiphered)
         throw new BrokerError('DLMS_PROTECTION_INSUFFICIENT', 'no InitiateResponse')
-      // A meter that leaves the InitiateResponse out has agreed to nothing beyond the plain services.
+      // A meter that leaves the InitiateResponse out has agreed to nothing beyond the plain
+      // services.
       return { conformance: 0, pduBytesMax: limits.apduBytesMax }
     }
     let initiate = information
@@ -285,7 +303,10 @@ export class ClientAssociation {
     }
   }
 
-  /** The RLRQ. Owned, with spare octets in front. [IEC 62056-5-3, 5.3, the user-information of a ciphered RLRQ is a ciphered InitiateRequest] */
+  /**
+   * The RLRQ. Owned, with spare octets in front. [IEC 62056-5-3, 5.3, the user-information of a
+   * ciphered RLRQ is a ciphered InitiateRequest]
+   */
   encodeRelease(proposed: Agreement): Buffer {
     const isPlain = !this.isCiphered || this.credentials.security!.releasesInClear === true
     let userInformation: InformationApdu | undefined
@@ -327,13 +348,19 @@ export class ClientAssociation {
     })
   }
 
-  /** The operation that gives our proof and asks for the meter's. @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED */
+  /**
+   * The operation that gives our proof and asks for the meter's. @throws BrokerError
+   * DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED
+   */
   proofOperation(): CosemOperation {
     const value = encodeValue({ tag: Tag.OCTET_STRING, value: this.proofs!.proof() })
     return { kind: 'action', descriptor: replyToHls, value }
   }
 
-  /** Checks the meter's proof. @throws BrokerError DLMS_AUTHENTICATION_FAILED, DLMS_ASSOCIATION_REFUSED when it does not take ours */
+  /**
+   * Checks the meter's proof. @throws BrokerError DLMS_AUTHENTICATION_FAILED,
+   * DLMS_ASSOCIATION_REFUSED when it does not take ours
+   */
   checkProof({ result, value }: CosemResult): void {
     if (result !== ActionResult.SUCCESS)
       throw new BrokerError('DLMS_ASSOCIATION_REFUSED', `our proof: action-result ${result}`)

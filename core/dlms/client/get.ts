@@ -1,5 +1,6 @@
 /**
- * GET from the head-end's side: one attribute, or several in a list, whose values may come in blocks.
+ * GET from the head-end's side: one attribute, or several in a list, whose values may come in
+ * blocks.
  * [IEC 62056-5-3, GET service]
  */
 import { BrokerError } from '../../base/broker-error.ts'

@@ -1,6 +1,7 @@
 /**
- * Encodes the client's service requests, each into one buffer with spare octets for the wrapper in front.
- * Descriptors, selections and values come as they are on the wire, so nothing is built but the frame around them.
+ * Encodes the client's service requests, each into one buffer with spare octets for the wrapper in
+ * front. Descriptors, selections and values come as they are on the wire, so nothing is built but
+ * the frame around them.
  * [IEC 62056-5-3, GET-Request, SET-Request, ACTION-Request]
  */
 import { assert } from '../../base/assert.ts'
@@ -28,7 +29,10 @@ export function setBytes({ selection, value }: CosemOperation): number {
   return attributeEnd(selection) + (value?.length ?? 0)
 }
 
-/** Get-request-normal. @throws BrokerError DLMS_SIZE_EXCEEDED, as all of these, when it is larger than any APDU */
+/**
+ * Get-request-normal. @throws BrokerError DLMS_SIZE_EXCEEDED, as all of these, when it is larger
+ * than any APDU
+ */
 export function encodeGet(invokeId: number, { descriptor, selection }: CosemOperation): Buffer {
   const apdu = allocateService(
     attributeEnd(selection),
@@ -47,7 +51,9 @@ export function encodeGetNext(invokeId: number, blockNumber: number): Buffer {
   return apdu
 }
 
-/** Get-request-with-list of `count` operations from `from` on, none of them with selective access. */
+/**
+ * Get-request-with-list of `count` operations from `from` on, none of them with selective access.
+ */
 export function encodeGetList(
   invokeId: number,
   operations: readonly CosemOperation[],
@@ -140,7 +146,9 @@ export type OperationRun = {
   readonly count: number
 }
 
-/** Set-request-with-list-and-first-datablock: the attributes, and as much of their values as fits. */
+/**
+ * Set-request-with-list-and-first-datablock: the attributes, and as much of their values as fits.
+ */
 export function encodeSetListFirstBlock(
   invokeId: number,
   { operations, from, count }: OperationRun,
@@ -159,7 +167,9 @@ export function encodeSetListFirstBlock(
   return apdu
 }
 
-/** A count and the values of `count` operations; null-data where a method has no parameter. Owned. */
+/**
+ * A count and the values of `count` operations; null-data where a method has no parameter. Owned.
+ */
 export function valueListOf(
   operations: readonly CosemOperation[],
   from: number,
@@ -223,7 +233,10 @@ export function encodeActionList(
   return apdu
 }
 
-/** Action-request-with-first-pblock: as much of the parameter from `cutter` as an APDU of `pduBytesMax` takes. */
+/**
+ * Action-request-with-first-pblock: as much of the parameter from `cutter` as an APDU of
+ * `pduBytesMax` takes.
+ */
 export function encodeActionFirstBlock(
   invokeId: number,
   { descriptor }: CosemOperation,
@@ -260,7 +273,10 @@ export function encodeActionBlock(
   return apdu
 }
 
-/** Action-request-next-pblock: block `blockNumber` of the returned value has come, the one after it may. */
+/**
+ * Action-request-next-pblock: block `blockNumber` of the returned value has come, the one after it
+ * may.
+ */
 export function encodeActionNext(invokeId: number, blockNumber: number): Buffer {
   const apdu = allocateService(
     serviceHeadBytes + 4,

@@ -1,6 +1,7 @@
 /**
- * Reads results out of responses, for the client: a value is walked over and copied once, and what real meters add or
- * leave out is put right here. [IEC 62056-5-3, Get-Data-Result, ExceptionResponse, ConfirmedServiceError]
+ * Reads results out of responses, for the client: a value is walked over and copied once, and what
+ * real meters add or leave out is put right here. [IEC 62056-5-3, Get-Data-Result,
+ * ExceptionResponse, ConfirmedServiceError]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import type { CosemResult } from '../../ports/wan.ts'
@@ -15,7 +16,10 @@ import { ErrorGroup, nameOfServiceError } from '../apdu/error.ts'
 import { nameOf } from '../apdu/grammar.ts'
 import { lengthBytes, skipValue, Tag } from '../axdr/layout.ts'
 
-/** Get-Data-Result at `at`: choice 0 and a value, which is copied, or choice 1 and a data-access-result. */
+/**
+ * Get-Data-Result at `at`: choice 0 and a value, which is copied, or choice 1 and a
+ * data-access-result.
+ */
 export function readDataResult(view: Buffer, at: number): CosemResult {
   if (at + 1 >= view.length)
     throw new BrokerError('DLMS_LENGTH_INVALID', `result cut short at octet ${view.length}`)
@@ -31,8 +35,8 @@ export function refusalResult(result: number): number {
 }
 
 /**
- * The value at `at`, copied; octets behind it are left out. A float with a length octet, as one maker sends it, gets rid
- * of that octet: it is told by exactly one octet too many.
+ * The value at `at`, copied; octets behind it are left out. A float with a length octet, as one
+ * maker sends it, gets rid of that octet: it is told by exactly one octet too many.
  */
 function copyOfValue(view: Buffer, at: number): Buffer {
   const end = skipValue(view, at)
@@ -57,7 +61,10 @@ export function copyOfOctets(view: Buffer, start: number, end: number): Buffer {
   return bytes
 }
 
-/** The value that was gathered, without octets behind it: an empty profile may come once a block, rows behind a count of 0. */
+/**
+ * The value that was gathered, without octets behind it: an empty profile may come once a block,
+ * rows behind a count of 0.
+ */
 export function trimmedTransfer(gathered: Buffer): Buffer {
   let end: number
   try {
@@ -69,7 +76,10 @@ export function trimmedTransfer(gathered: Buffer): Buffer {
   return end === gathered.length ? gathered : gathered.subarray(0, end)
 }
 
-/** The invoke id of a response; a long one has its low bits three octets on. [IEC 62056-5-3, Long-Invoke-Id-And-Priority] */
+/**
+ * The invoke id of a response; a long one has its low bits three octets on. [IEC 62056-5-3,
+ * Long-Invoke-Id-And-Priority]
+ */
 export const invokeIdIn = (view: Buffer): number =>
   (view[view[0] === ApduTag.ACCESS_RESPONSE ? 4 : 2] ?? 0) & invokeIdMask
 
@@ -88,7 +98,10 @@ export const expectedCounterIn = (view: Buffer): number | undefined =>
     ? view.readUInt32BE(3)
     : undefined
 
-/** True for an exception-response by which nothing was carried out: the service is not known, or too long. */
+/**
+ * True for an exception-response by which nothing was carried out: the service is not known, or too
+ * long.
+ */
 export function isNotSupported(view: Buffer): boolean {
   return (
     view[0] === ApduTag.EXCEPTION_RESPONSE &&
@@ -101,7 +114,10 @@ export function isNotSupported(view: Buffer): boolean {
 // application-reference: application-reference-invalid. [IEC 62056-5-3, ServiceError]
 const referenceInvalid = 3
 
-/** True for what one gets outside of an association; other errors say what else is wrong, or that the service is not known. */
+/**
+ * True for what one gets outside of an association; other errors say what else is wrong, or that
+ * the service is not known.
+ */
 export function isNotAssociated(view: Buffer, isShortName: boolean): boolean {
   const [tag, state, error, code] = view
   if (isShortName && tag === ApduTag.CONFIRMED_SERVICE_ERROR)
@@ -114,8 +130,8 @@ export function isNotAssociated(view: Buffer, isShortName: boolean): boolean {
 }
 
 /**
- * `count` results, behind the count that `bytes` begins with; values are views on `bytes`, which the caller owns and
- * hands over. Undefined when it ends before the last result does.
+ * `count` results, behind the count that `bytes` begins with; values are views on `bytes`, which
+ * the caller owns and hands over. Undefined when it ends before the last result does.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_NESTING_EXCEEDED, DLMS_SIZE_EXCEEDED
  */
 export function readResultList(bytes: Buffer, count: number): CosemResult[] | undefined {

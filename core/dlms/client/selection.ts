@@ -4,7 +4,10 @@
  */
 import type { CosemOperation, CosemResult } from '../../ports/wan.ts'
 
-/** `operations` as they go out; the same array where nothing changes. `isAgreed`: the meter agrees to selective access. */
+/**
+ * `operations` as they go out; the same array where nothing changes. `isAgreed`: the meter agrees
+ * to selective access.
+ */
 export function withoutSelections(
   operations: readonly CosemOperation[],
   selections: 'given' | 'agreed' | 'never',
@@ -19,7 +22,9 @@ export function withoutSelections(
   })
 }
 
-/** `results`, in which those say so that hold all of an attribute though a part of it was asked for. */
+/**
+ * `results`, in which those say so that hold all of an attribute though a part of it was asked for.
+ */
 export function whole(
   results: CosemResult[],
   given: readonly CosemOperation[],

@@ -1,6 +1,7 @@
 /**
- * What the services of a client's exchange have in common: each carries out some of the operations, from its request to
- * the last of its results. get, set, action, access and the short-name ones stand in files of their own; client.ts goes from one to the next.
+ * What the services of a client's exchange have in common: each carries out some of the operations,
+ * from its request to the last of its results. get, set, action, access and the short-name ones
+ * stand in files of their own; client.ts goes from one to the next.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import type { CosemOperation, CosemResult } from '../../ports/wan.ts'
@@ -13,7 +14,10 @@ export const oneByOne = Symbol('one by one')
 /** The next APDU to send, or how the service ended. */
 export type ServiceStep = Buffer | typeof done | typeof oneByOne
 
-/** What a service is made with. `pduBytesMax` is the largest APDU that the meter receives, less what protection adds. */
+/**
+ * What a service is made with. `pduBytesMax` is the largest APDU that the meter receives, less what
+ * protection adds.
+ */
 export type ServiceTerms = { conformance: number; pduBytesMax: number; invokeId: number }
 
 export interface ClientService {
@@ -26,7 +30,10 @@ export interface ClientService {
   receive(view: Buffer): ServiceStep
 }
 
-/** What the services with logical names are made of: `count` operations from `from` on, whose results go to `results`. */
+/**
+ * What the services with logical names are made of: `count` operations from `from` on, whose
+ * results go to `results`.
+ */
 export abstract class OperationsService {
   readonly count: number
   protected readonly terms: ServiceTerms
@@ -49,10 +56,16 @@ export abstract class OperationsService {
   }
 }
 
-/** The octets of the largest list of operations in one request, in its count: beyond one octet nothing is saved any more. */
+/**
+ * The octets of the largest list of operations in one request, in its count: beyond one octet
+ * nothing is saved any more.
+ */
 export const listOperationsMax = 127
 
-/** Takes `results` over; with fewer than were asked for, nothing. @throws DLMS_LENGTH_INVALID for more */
+/**
+ * Takes `results` over; with fewer than were asked for, nothing. @throws DLMS_LENGTH_INVALID for
+ * more
+ */
 export function takeResults(
   into: CosemResult[],
   results: CosemResult[] | undefined,
@@ -74,7 +87,10 @@ export function wrongAcknowledgement(acknowledged: number, sent: number): Broker
   return new BrokerError('DLMS_BLOCK_NUMBER_WRONG', `acknowledged ${acknowledged}, sent ${sent}`)
 }
 
-/** How many operations of `kind` stand in a row from `from` on and fit, each taking what `bytesOf` says, in `roomBytes`. */
+/**
+ * How many operations of `kind` stand in a row from `from` on and fit, each taking what `bytesOf`
+ * says, in `roomBytes`.
+ */
 export function countInRow(
   operations: readonly CosemOperation[],
   from: number,

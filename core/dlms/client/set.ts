@@ -36,7 +36,10 @@ import {
 } from './request.ts'
 import { cutShort, unexpected } from './response.ts'
 
-/** How many SETs from `from` on go in one list. When blocks are agreed to, their values may take any size. */
+/**
+ * How many SETs from `from` on go in one list. When blocks are agreed to, their values may take any
+ * size.
+ */
 export function countOfSets(
   operations: readonly CosemOperation[],
   from: number,
@@ -83,7 +86,8 @@ export class SetService extends OperationsService implements ClientService {
     if (this.count > 1 && type === SetResponse.LAST_DATABLOCK_WITH_LIST)
       return this.finishList(view)
     if (type === SetResponse.LAST_DATABLOCK) {
-      // Some meters acknowledge every block as if it were the last; a refusal ends the transfer all the same.
+      // Some meters acknowledge every block as if it were the last; a refusal ends the transfer all
+      // the same.
       if (cutter.isDone || view[3] !== DataAccessResult.SUCCESS) return this.finish(view[3]!)
       numberAt = 4
     } else if (type !== SetResponse.DATABLOCK) throw unexpected(view, 'a SET')
@@ -94,7 +98,9 @@ export class SetService extends OperationsService implements ClientService {
     return encodeSetBlock(this.terms.invokeId, cutter, this.terms.pduBytesMax)
   }
 
-  /** One result for all: of a list it is a refusal as a whole, for a single one it is the result. */
+  /**
+   * One result for all: of a list it is a refusal as a whole, for a single one it is the result.
+   */
   private finish(result: number): ServiceStep {
     for (let i = 0; i < this.count; i++) this.results.push({ value: undefined, result })
     return done

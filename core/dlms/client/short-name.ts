@@ -1,7 +1,8 @@
 /**
- * Short-name referencing from the head-end's side: GET is a read, SET a write; ACTION is a read with a parameter where the meter agrees to
- * those, so that what the method returns comes back, and a write otherwise. Names come from the meter's object list: attribute n of an
- * object stands at its base name + 8 (n - 1). A value may come, and go, in blocks.
+ * Short-name referencing from the head-end's side: GET is a read, SET a write; ACTION is a read
+ * with a parameter where the meter agrees to those, so that what the method returns comes back, and
+ * a write otherwise. Names come from the meter's object list: attribute n of an object stands at
+ * its base name + 8 (n - 1). A value may come, and go, in blocks.
  * [IEC 62056-5-3, Read and Write services; IEC 62056-6-2, association SN]
  */
 import { asBuffer } from '../../base/bytes.ts'
@@ -31,7 +32,10 @@ import {
   unexpected,
 } from './response.ts'
 
-/** The short name of what an operation concerns, an attribute or a method, or undefined when the meter has none. */
+/**
+ * The short name of what an operation concerns, an attribute or a method, or undefined when the
+ * meter has none.
+ */
 export type ShortNames = (
   operation: Pick<CosemOperation, 'kind' | 'descriptor'>,
 ) => number | undefined
@@ -44,11 +48,17 @@ export type ShortNameBook = {
   readonly nameOf: ShortNames
   /** False while the object list is to be read first. */
   readonly isComplete: boolean
-  /** Takes the object list of the present association. @throws BrokerError as `decodeValue`, DLMS_VALUE_INVALID for another shape */
+  /**
+   * Takes the object list of the present association. @throws BrokerError as `decodeValue`,
+   * DLMS_VALUE_INVALID for another shape
+   */
   learn(listView: Buffer): void
 }
 
-/** Base name of the present association, the one object whose place is fixed. [IEC 62056-6-2, association SN] */
+/**
+ * Base name of the present association, the one object whose place is fixed. [IEC 62056-6-2,
+ * association SN]
+ */
 export const associationBaseName = 0xfa00
 /** Octets between the names of two attributes. */
 export const attributeStride = 8
@@ -100,7 +110,10 @@ export function listingService(terms: ServiceTerms, results: CosemResult[]): Cli
   return new ReadService(terms, [operation], [objectListName], results)
 }
 
-/** The list that `listingService` brought. @throws BrokerError DLMS_VALUE_INVALID when the meter refused it */
+/**
+ * The list that `listingService` brought. @throws BrokerError DLMS_VALUE_INVALID when the meter
+ * refused it
+ */
 export function namesIn([listed]: readonly CosemResult[]): Buffer {
   if (listed?.value === undefined)
     throw new BrokerError(
@@ -110,7 +123,10 @@ export function namesIn([listed]: readonly CosemResult[]): Buffer {
   return asBuffer(listed.value)
 }
 
-/** True for an operation with a selection that this association has no words for: the bit that says so was not agreed to. */
+/**
+ * True for an operation with a selection that this association has no words for: the bit that says
+ * so was not agreed to.
+ */
 const isSelectionRefused = (terms: ServiceTerms, { kind, selection }: CosemOperation): boolean =>
   kind !== 'action' && selection !== undefined && !isParameterized(terms)
 
@@ -219,8 +235,9 @@ function resultOf(result: ReadResult): CosemResult {
 }
 
 /**
- * In place of an operation with a selection that was not agreed to: without it, all of the attribute would be read or written. Nothing of
- * the operation goes out; the meter is asked for what has no name, so that the exchange goes on.
+ * In place of an operation with a selection that was not agreed to: without it, all of the
+ * attribute would be read or written. Nothing of the operation goes out; the meter is asked for
+ * what has no name, so that the exchange goes on.
  */
 class SelectionRefusedService extends ShortNameService implements ClientService {
   readonly responseTag = ApduTag.READ_RESPONSE
@@ -277,7 +294,8 @@ class WriteService extends ShortNameService implements ClientService {
   }
 
   private nextBlock(cutter: BlockCutter): Buffer {
-    // Tag, count, specification with its number, count, octet-string with a length of up to three octets.
+    // Tag, count, specification with its number, count, octet-string with a length of up to three
+    // octets.
     const block = cutter.next(this.terms.pduBytesMax - 11)
     return encodeApdu({
       type: 'write-request',

@@ -9,13 +9,17 @@
  *    │                  ENDED ◀─────────────── nonsense ◀──────────────── RELEASING
  *    └─────────────────────────────────────────────────────────────────────────┘
  *
- * Between ASSOCIATING and EXCHANGING stands AUTHENTICATING where both prove who they are. `abort` ends any state.
- * A meter that turns out to have forgotten the association takes EXCHANGING back to ASSOCIATING, once an exchange.
- * A pre-established association goes from IDLE to EXCHANGING at once, and is never released.
+ * Between ASSOCIATING and EXCHANGING stands AUTHENTICATING where both prove who they are. `abort`
+ * ends any state. A meter that turns out to have forgotten the association takes EXCHANGING back to
+ * ASSOCIATING, once an exchange. A pre-established association goes from IDLE to EXCHANGING at
+ * once, and is never released.
  */
 import type { CosemResult } from '../../ports/wan.ts'
 
-/** IDLE: no association. ENDED: the meter said nonsense or the connection is gone; make a new client. */
+/**
+ * IDLE: no association. ENDED: the meter said nonsense or the connection is gone; make a new
+ * client.
+ */
 export type ClientState =
   | 'IDLE'
   | 'ASSOCIATING'
@@ -26,8 +30,9 @@ export type ClientState =
   | 'ENDED'
 
 /**
- * What is to be done after an APDU was received. `send` is owned and has spare octets for the wrapper in front; what `DlmsClient.more` gives is
- * sent behind it. `wait`: more will come by itself. `push`: a notification came between, in the clear and owned; the answer is still to come.
+ * What is to be done after an APDU was received. `send` is owned and has spare octets for the
+ * wrapper in front; what `DlmsClient.more` gives is sent behind it. `wait`: more will come by
+ * itself. `push`: a notification came between, in the clear and owned; the answer is still to come.
  */
 export type ClientStep =
   | { send: Buffer }

@@ -1,6 +1,7 @@
 /**
- * Attributes and methods of COSEM objects in words: what a meter answered to a read, what is written, what a method is given and
- * returns. A-XDR on one side, named JSON on the other, by the tables of classes/.
+ * Attributes and methods of COSEM objects in words: what a meter answered to a read, what is
+ * written, what a method is given and returns. A-XDR on one side, named JSON on the other, by the
+ * tables of classes/.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { decodeValue, encodeValue, hasFloatLength, Tag, type AxdrValue } from '../axdr/axdr.ts'
@@ -19,8 +20,8 @@ import { unitNames, unitOf } from './units.ts'
 import { valueOf } from './writing.ts'
 
 /**
- * A member of a class: `version` as the object list says it. When it is not known, the newest one that what is read or written fits;
- * the newest when it fits none.
+ * A member of a class: `version` as the object list says it. When it is not known, the newest one
+ * that what is read or written fits; the newest when it fits none.
  */
 export type MemberOf = { classId: number; version?: number | undefined }
 
@@ -130,7 +131,10 @@ function fits(value: AxdrValue, version: InterfaceClass, attributeId: number): b
   return type !== undefined && meaningOf(value, type).notes.length === 0
 }
 
-/** The A-XDR to write. @throws BrokerError DLMS_VALUE_INVALID, saying which field should have been what */
+/**
+ * The A-XDR to write. @throws BrokerError DLMS_VALUE_INVALID, saying which field should have been
+ * what
+ */
 export function writeAttribute(of: MemberOf, attribute: number | string, json: Json): Buffer {
   const newest = classOf(of.classId, of.version)
   const older = of.version === undefined ? versionsOf(of.classId).slice(1) : []
@@ -178,7 +182,10 @@ function knownClass({ classId, version }: MemberOf, notes: Note[]): InterfaceCla
   return known
 }
 
-/** The scaler_unit in an answer; undefined for null-data and for what is none. @throws BrokerError as `decodeValue` */
+/**
+ * The scaler_unit in an answer; undefined for null-data and for what is none. @throws BrokerError
+ * as `decodeValue`
+ */
 export function decodeScalerUnit(view: Buffer): ScalerUnit | undefined {
   const value = decodeValue(view)
   if (value.tag !== Tag.STRUCTURE || value.elements.length !== 2) return undefined

@@ -1,7 +1,13 @@
-/** The shape of the tables in classes/: what an interface class is, as data. [IEC 62056-6-2, Class description notation] */
+/**
+ * The shape of the tables in classes/: what an interface class is, as data. [IEC 62056-6-2, Class
+ * description notation]
+ */
 import type { CosemType } from './type.ts'
 
-/** d dynamic, s static; r read only, w writable too, in the standard's words and as most meters grant it. */
+/**
+ * d dynamic, s static; r read only, w writable too, in the standard's words and as most meters
+ * grant it.
+ */
 export type AttributeHint = 'dr' | 'dw' | 'sr' | 'sw'
 
 export type AttributeTuple = readonly [name: string, type: CosemType, hint: AttributeHint]
@@ -17,6 +23,8 @@ export type ClassRow = {
   readonly attributes: readonly AttributeTuple[]
   /** From method 1 on. */
   readonly methods?: readonly MethodTuple[]
-  /** Short name of method 1 less the base name, where it is not the place behind the last attribute. */
+  /**
+   * Short name of method 1 less the base name, where it is not the place behind the last attribute.
+   */
   readonly methodsAt?: number
 }

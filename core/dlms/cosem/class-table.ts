@@ -1,6 +1,7 @@
 /**
- * What is known of interface classes: look-up of attributes and methods by number or name, and their short names. The rows
- * stand in classes/. [IEC 62056-6-2, 4.2 Overview of the COSEM interface classes; 4.1.2 Referencing methods]
+ * What is known of interface classes: look-up of attributes and methods by number or name, and
+ * their short names. The rows stand in classes/. [IEC 62056-6-2, 4.2 Overview of the COSEM
+ * interface classes; 4.1.2 Referencing methods]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import type { ClassRow } from './class-row.ts'
@@ -92,7 +93,10 @@ for (const one of interfaceClasses) {
   else versionsById.set(one.id, [one])
 }
 
-/** The class in that version; else, with `version` unlike the one asked for, in the next lower or the lowest; undefined when not known. */
+/**
+ * The class in that version; else, with `version` unlike the one asked for, in the next lower or
+ * the lowest; undefined when not known.
+ */
 export function findClass(classId: number, version: number): InterfaceClass | undefined {
   const versions = versionsById.get(classId)
   return versions?.findLast((candidate) => candidate.version <= version) ?? versions?.[0]
@@ -103,7 +107,10 @@ export function versionsOf(classId: number): readonly InterfaceClass[] {
   return versionsById.get(classId)?.toReversed() ?? []
 }
 
-/** As `findClass`, the newest version when none is given. @throws BrokerError DLMS_VALUE_INVALID for a class that is not known */
+/**
+ * As `findClass`, the newest version when none is given. @throws BrokerError DLMS_VALUE_INVALID for
+ * a class that is not known
+ */
 export function classOf(classId: number, version = Number.MAX_SAFE_INTEGER): InterfaceClass {
   const found = findClass(classId, version)
   if (found === undefined)
@@ -136,7 +143,10 @@ function memberOf<T extends { id: number; name: string }>(
   return found
 }
 
-/** The short name of an attribute of the object at `baseName`; eight apart. [4.1.2, short name referencing] */
+/**
+ * The short name of an attribute of the object at `baseName`; eight apart. [4.1.2, short name
+ * referencing]
+ */
 export function attributeShortName(baseName: number, attributeId: number): number {
   return (baseName + (attributeId - 1) * shortNameStep) & 0xffff
 }

@@ -1,10 +1,12 @@
 /**
- * Date-times, dates and times of COSEM as text that goes both ways without loss, patterns and wildcards included:
+ * Date-times, dates and times of COSEM as text that goes both ways without loss, patterns and
+ * wildcards included:
  *
  *   2026-06-12 Fri 13:14:15.00 UTC+02:00 daylight-saving      *-dst-end-last Sun 02:00:00
  *
- * The text is formatDateTime's with two words more: `status-unspecified` for clock status FF, `status-40` for bits without a
- * name. From people ISO 8601 is taken too. [IEC 62056-6-2, Date and time formats]
+ * The text is formatDateTime's with two words more: `status-unspecified` for clock status FF,
+ * `status-40` for bits without a name. From people ISO 8601 is taken too. [IEC 62056-6-2, Date and
+ * time formats]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import {
@@ -43,7 +45,10 @@ const dateTimePattern = new RegExp(
 )
 const isoPattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})$/
 
-/** The text of twelve octets. @throws BrokerError DLMS_LENGTH_INVALID for another number, as those below */
+/**
+ * The text of twelve octets. @throws BrokerError DLMS_LENGTH_INVALID for another number, as those
+ * below
+ */
 export function textOfDateTime(view: Buffer): string {
   const { clockStatus } = decodeDateTime(view)
   const unnamed = (clockStatus ?? 0) & ~namedBits
@@ -156,7 +161,9 @@ function noTime(what: string, text: string): BrokerError {
   return new BrokerError('DLMS_VALUE_INVALID', `'${text.slice(0, 60)}' is no ${what}`)
 }
 
-/** Octets of a date-time, a date or a time by their number; undefined when it is none of the three. */
+/**
+ * Octets of a date-time, a date or a time by their number; undefined when it is none of the three.
+ */
 export function textOfTimeOctets(view: Buffer): string | undefined {
   if (view.length === cosemDateTimeBytes) return textOfDateTime(view)
   if (view.length === cosemDateBytes) return textOfDate(view)

@@ -1,7 +1,13 @@
-/** Measured values as exact decimals: an integer and a power of ten, never by way of binary fractions. [IEC 62056-6-2, Register, scaler] */
+/**
+ * Measured values as exact decimals: an integer and a power of ten, never by way of binary
+ * fractions. [IEC 62056-6-2, Register, scaler]
+ */
 import { BrokerError } from '../../base/broker-error.ts'
 
-/** `12.345` of 12345 and -3. The number of decimals says how fine the meter counts: 100 and -2 is `1.00`. `scaler` -128 to 127. */
+/**
+ * `12.345` of 12345 and -3. The number of decimals says how fine the meter counts: 100 and -2 is
+ * `1.00`. `scaler` -128 to 127.
+ */
 export function scaledText(value: bigint, scaler: number): string {
   if (scaler >= 0) return value === 0n ? '0' : `${value}${'0'.repeat(scaler)}`
   const digits = (value < 0n ? -value : value).toString().padStart(1 - scaler, '0')
@@ -9,7 +15,10 @@ export function scaledText(value: bigint, scaler: number): string {
   return `${value < 0n ? '-' : ''}${digits.slice(0, point)}.${digits.slice(point)}`
 }
 
-/** The shortest decimal that stands for a binary fraction of 32 or 64 bits, times ten to the `scaler`; NaN and infinities as they are. */
+/**
+ * The shortest decimal that stands for a binary fraction of 32 or 64 bits, times ten to the
+ * `scaler`; NaN and infinities as they are.
+ */
 export function scaledFloatText(value: number, isFloat32: boolean, scaler: number): string {
   if (!Number.isFinite(value)) return String(value)
   const [mantissa = '0', exponent = '0'] = shortest(value, isFloat32).split('e')

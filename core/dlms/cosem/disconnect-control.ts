@@ -1,5 +1,6 @@
 /**
- * Disconnect control of a device: which transitions a control mode allows. [IEC 62056-6-2, Disconnect control (class_id 70)]
+ * Disconnect control of a device: which transitions a control mode allows. [IEC 62056-6-2,
+ * Disconnect control (class_id 70)]
  *
  *   connected ─ b remote ─▶ disconnected        connected ─ f manual, g local ─▶ ready for reconnection
  *   disconnected ─ a remote ─▶ connected        disconnected ─ d remote ─▶ ready for reconnection

@@ -1,5 +1,6 @@
 /**
- * The Image transfer object of a device: it gathers blocks in any order, verifies and activates what it has, and answers reads.
+ * The Image transfer object of a device: it gathers blocks in any order, verifies and activates
+ * what it has, and answers reads.
  * [IEC 62056-6-2, Image transfer (class_id 18)]
  *
  *   not initiated ─ initiate ─▶ initiated ─ verify ─▶ (verifying) ─▶ verified | failed ─ activate ─▶ (activating) ─▶ activated | failed

@@ -1,13 +1,15 @@
 /**
- * Image transfer from the client's side, as a pure machine: a state, the operations to carry out next, and the next state from
- * their results. [IEC 62056-6-2, Image transfer, the procedure's steps 1 to 7]
+ * Image transfer from the client's side, as a pure machine: a state, the operations to carry out
+ * next, and the next state from their results. [IEC 62056-6-2, Image transfer, the procedure's
+ * steps 1 to 7]
  *
  *   look ─▶ enable ─▶ initiate ─▶ measure ─▶ transfer ⇄ compare ─▶ verify ─▶ confirm ─▶ activate ─▶ done
  *     ▲                                                     (failed from anywhere, with a reason)
  *     └── after every interruption: what the meter has, not what was sent, says where to go on
  *
- * The state is plain data that goes into a ledger. When it is lost, a meter that was already verified is only activated; a
- * half-sent image is sent again unless the plan says that it was ours.
+ * The state is plain data that goes into a ledger. When it is lost, a meter that was already
+ * verified is only activated; a half-sent image is sent again unless the plan says that it was
+ * ours.
  */
 import { limits } from '../../base/limits.ts'
 import { BrokerError } from '../../base/broker-error.ts'
@@ -64,7 +66,10 @@ export type ImageState = {
   /** The meter is at it: ask again later. */
   isWaiting: boolean
   blockBytes: number
-  /** Bits of the blocks that the meter has, `0` and `1`; shorter than there are blocks: the rest is not there. */
+  /**
+   * Bits of the blocks that the meter has, `0` and `1`; shorter than there are blocks: the rest is
+   * not there.
+   */
   transferred: string
   /** The block to send next, from 0. */
   nextBlock: number
@@ -154,7 +159,10 @@ function comparison(object: CosemObject): CosemOperation[] {
   ]
 }
 
-/** The state after `results`, one for each of `imageOperations`. An answer of another shape fails the transfer by name. */
+/**
+ * The state after `results`, one for each of `imageOperations`. An answer of another shape fails
+ * the transfer by name.
+ */
 export function nextImageState(
   plan: ImagePlan,
   state: ImageState,
@@ -316,7 +324,9 @@ function isListed(plan: ImagePlan, result: CosemResult | undefined): boolean {
   })
 }
 
-/** A meter that lists no images is believed that it verified ours, unless a signature is asked for. */
+/**
+ * A meter that lists no images is believed that it verified ours, unless a signature is asked for.
+ */
 function isOtherListed(plan: ImagePlan, result: CosemResult): boolean {
   const isSilent = imagesIn(result).length === 0 && plan.signature === undefined
   return !isSilent && !isListed(plan, result)

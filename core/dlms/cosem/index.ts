@@ -1,4 +1,7 @@
-/** The door of COSEM objects: classes as data, values in words and back, names, profiles, object lists, procedures. Pure. */
+/**
+ * The door of COSEM objects: classes as data, values in words and back, names, profiles, object
+ * lists, procedures. Pure.
+ */
 export {
   decodeScalerUnit,
   isScaled,

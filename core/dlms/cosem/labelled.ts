@@ -1,7 +1,8 @@
 /**
- * Values that say by themselves what they are, as notifications and free-form structures carry them: a logical name, the value behind it,
- * and perhaps its scaler and unit, in a structure of their own or one after another; or class, name and attribute in front of each value; or a
- * push object list in front of all.
+ * Values that say by themselves what they are, as notifications and free-form structures carry
+ * them: a logical name, the value behind it, and perhaps its scaler and unit, in a structure of
+ * their own or one after another; or class, name and attribute in front of each value; or a push
+ * object list in front of all.
  */
 import { Tag, type AxdrValue } from '../axdr/axdr.ts'
 import { formatObis, obisBytes } from '../axdr/obis.ts'
@@ -10,7 +11,10 @@ import { mediumNames } from './obis-media.ts'
 import { describedValueIn, pushObjectsIn, type PushObject } from './push-objects.ts'
 import { unitNames } from './units.ts'
 
-/** `obis` where a logical name stood in front, or its attribute is named, and then `object` too; `scaled` where scaler and unit stood behind. */
+/**
+ * `obis` where a logical name stood in front, or its attribute is named, and then `object` too;
+ * `scaled` where scaler and unit stood behind.
+ */
 export type LabelledValue = {
   obis: string | undefined
   object?: PushObject

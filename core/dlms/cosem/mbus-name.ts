@@ -1,6 +1,7 @@
 /**
- * What an M-Bus device calls itself, as numbers and as people read it: an identification number of eight BCD digits, and its maker's three
- * letters, five bits each from A = 1. [EN 13757-3, identification number, manufacturer]
+ * What an M-Bus device calls itself, as numbers and as people read it: an identification number of
+ * eight BCD digits, and its maker's three letters, five bits each from A = 1. [EN 13757-3,
+ * identification number, manufacturer]
  */
 const letterBits = 5
 const lettersInAll = 26

@@ -1,6 +1,7 @@
 /**
- * Abstract objects (value group A 0) by C, D and E, and what objects of any medium share. `{e}` is value group E, `{e+1}` one
- * more. A row `C.D.E` goes before `C.D`, that before `C`. [IEC 62056-6-1, Abstract objects; IEC 62056-6-2, Relation to OBIS]
+ * Abstract objects (value group A 0) by C, D and E, and what objects of any medium share. `{e}` is
+ * value group E, `{e+1}` one more. A row `C.D.E` goes before `C.D`, that before `C`. [IEC
+ * 62056-6-1, Abstract objects; IEC 62056-6-2, Relation to OBIS]
  */
 
 export const abstractNames: { readonly [codes: string]: string } = {

@@ -1,5 +1,6 @@
 /**
- * The interface class that an object of a logical name usually has, for people who do not say it. An object list has the last word.
+ * The interface class that an object of a logical name usually has, for people who do not say it.
+ * An object list has the last word.
  * [IEC 62056-6-2, Relation to OBIS; IEC 62056-6-1, Abstract objects]
  */
 import { parseObis } from '../axdr/obis.ts'
@@ -49,7 +50,9 @@ const abstractClasses: { readonly [codes: string]: number } = {
   '96.8': 3,
   '96.9': 3,
 }
-/** The same where any number of a group has it: C, its D from and to; then E, where only some have. */
+/**
+ * The same where any number of a group has it: C, its D from and to; then E, where only some have.
+ */
 const abstractRanges: readonly {
   c: number
   d: readonly [from: number, to: number]

@@ -1,5 +1,6 @@
 /**
- * Quantities of electricity, gas, heat and water by value group C, processing by D, and general objects (C 0) by D and E.
+ * Quantities of electricity, gas, heat and water by value group C, processing by D, and general
+ * objects (C 0) by D and E.
  * [IEC 62056-6-1, Electricity, HCA, Thermal energy, Gas, Water]
  */
 
@@ -7,7 +8,10 @@ export const mediumNames: { readonly [a: number]: string } = {
   0: 'Abstract', 1: 'Electricity', 4: 'Heat cost allocator', 5: 'Thermal energy, cooling', 6: 'Thermal energy, heat', 7: 'Gas', 8: 'Cold water', 9: 'Hot water', 15: 'Other medium',
 }
 
-/** C of all phases, 1 to 20; those of L1 to L3 are 20, 40 and 60 more. `{p}` is power, or energy where it was integrated. */
+/**
+ * C of all phases, 1 to 20; those of L1 to L3 are 20, 40 and 60 more. `{p}` is power, or energy
+ * where it was integrated.
+ */
 export const phaseQuantities: readonly string[] = [
   '', 'active {p} import (+A)', 'active {p} export (-A)', 'reactive {p} import (+R)', 'reactive {p} export (-R)',
   'reactive {p} QI', 'reactive {p} QII', 'reactive {p} QIII', 'reactive {p} QIV', 'apparent {p} import (+VA)', 'apparent {p} export (-VA)',

@@ -1,6 +1,7 @@
 /**
- * OBIS codes in words: `1-0:1.8.0.255` is `Electricity, active energy import (+A), total, rate total, current`. What no table
- * has a word for is named by its numbers, so that nothing is without a name. [IEC 62056-6-1, OBIS code structure]
+ * OBIS codes in words: `1-0:1.8.0.255` is `Electricity, active energy import (+A), total, rate
+ * total, current`. What no table has a word for is named by its numbers, so that nothing is without
+ * a name. [IEC 62056-6-1, OBIS code structure]
  */
 import { formatObis, parseObis } from '../axdr/obis.ts'
 import { abstractNames } from './obis-abstract.ts'
@@ -17,7 +18,10 @@ import {
   phaseQuantities,
 } from './obis-media.ts'
 
-/** The name of a code as text or as its six octets. @throws BrokerError DLMS_VALUE_INVALID for what is no code */
+/**
+ * The name of a code as text or as its six octets. @throws BrokerError DLMS_VALUE_INVALID for what
+ * is no code
+ */
 export function nameOfObis(code: string | Uint8Array): string {
   const [a, b, c, d, e, f] = typeof code === 'string' ? parseObis(code) : code
   const words = [mediumNames[a!] ?? `medium ${a}`]
@@ -29,7 +33,10 @@ export function nameOfObis(code: string | Uint8Array): string {
   return words.join(', ')
 }
 
-/** The six octets as `1-0:1.8.0*255`, as people who read displays write them. @throws BrokerError as `formatObis` */
+/**
+ * The six octets as `1-0:1.8.0*255`, as people who read displays write them. @throws BrokerError as
+ * `formatObis`
+ */
 export function formatObisWithStar(view: Uint8Array): string {
   return formatObis(view).replace(/\.(\d+)$/, '*$1')
 }
@@ -39,7 +46,9 @@ function channelName(b: number): string {
   return b <= 127 ? `utility specific ${b}` : `manufacturer specific ${b}`
 }
 
-/** Billing periods of value group F. [IEC 62056-6-1, Value group F; IEC 62056-6-2, Billing periods] */
+/**
+ * Billing periods of value group F. [IEC 62056-6-1, Value group F; IEC 62056-6-2, Billing periods]
+ */
 function billingName(f: number): string {
   if (f < 100) return `billing period ${f}`
   if (f === 101) return 'last billing period'

@@ -1,6 +1,7 @@
 /**
- * What an association shows of a device: classes, versions, names and access rights of its objects, and back for a device that
- * shows itself. Association LN lists everything in attribute 2; Association SN has base names there and rights in attribute 3.
+ * What an association shows of a device: classes, versions, names and access rights of its objects,
+ * and back for a device that shows itself. Association LN lists everything in attribute 2;
+ * Association SN has base names there and rights in attribute 3.
  *
  *   access mode   versions 0 to 2 of LN, to 3 of SN: a number      version 3 of LN, 4 of SN: bits
  *
@@ -68,8 +69,9 @@ const protections: readonly Protection[] = [
 ]
 
 /**
- * The object_list of an Association LN. Its version says how rights are told; when it is not given, the list's own entry of class
- * 15 is believed. @throws BrokerError as `decodeValue`, DLMS_VALUE_INVALID for what is no array
+ * The object_list of an Association LN. Its version says how rights are told; when it is not given,
+ * the list's own entry of class 15 is believed. @throws BrokerError as `decodeValue`,
+ * DLMS_VALUE_INVALID for what is no array
  */
 export function decodeObjectList(view: Buffer, associationVersion?: number): ObjectList {
   const entries = elementsOf(decodeValue(view))
@@ -136,7 +138,10 @@ export function findObject(
   )
 }
 
-/** The short names of an object's attributes and methods, by number; undefined without a base name or for a class not known. */
+/**
+ * The short names of an object's attributes and methods, by number; undefined without a base name
+ * or for a class not known.
+ */
 export function shortNamesOf({
   classId,
   version,
@@ -150,7 +155,9 @@ export function shortNamesOf({
   }
 }
 
-/** Attributes that may be read by itself and with which rights, for a device that shows what it has. */
+/**
+ * Attributes that may be read by itself and with which rights, for a device that shows what it has.
+ */
 export type ShownObject = {
   classId: number
   version: number
@@ -159,7 +166,10 @@ export type ShownObject = {
   methods: readonly { id: number; mode: number }[]
 }
 
-/** The object_list of an Association LN of that version. @throws BrokerError DLMS_VALUE_INVALID for what is no OBIS code */
+/**
+ * The object_list of an Association LN of that version. @throws BrokerError DLMS_VALUE_INVALID for
+ * what is no OBIS code
+ */
 export function encodeObjectList(
   objects: readonly ShownObject[],
   associationVersion: number,

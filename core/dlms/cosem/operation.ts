@@ -1,14 +1,23 @@
-/** Reads, writes and invocations of COSEM objects as the operations that core/ports/wan carries, from names and JSON. */
+/**
+ * Reads, writes and invocations of COSEM objects as the operations that core/ports/wan carries,
+ * from names and JSON.
+ */
 import type { CosemOperation } from '../../ports/wan.ts'
 import { encodeDescriptor, encodeSelection, type Selection } from '../apdu/descriptor.ts'
 import { writeAttribute, writeParameter } from './attribute.ts'
 import { attributeOf, classOf, methodOf } from './class-table.ts'
 import type { Json } from './type.ts'
 
-/** An object of a device. `version` as its object list says it; the newest known when it is not known. */
+/**
+ * An object of a device. `version` as its object list says it; the newest known when it is not
+ * known.
+ */
 export type CosemObject = { classId: number; version?: number | undefined; instanceId: string }
 
-/** GET; an attribute by number may be one that no table knows. @throws BrokerError DLMS_VALUE_INVALID, as those below */
+/**
+ * GET; an attribute by number may be one that no table knows. @throws BrokerError
+ * DLMS_VALUE_INVALID, as those below
+ */
 export function readOperation(
   object: CosemObject,
   attribute: number | string,

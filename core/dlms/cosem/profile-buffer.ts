@@ -1,6 +1,7 @@
 /**
- * The buffer of a profile generic as a meter keeps it: entries in the order of the sort method, as many as there is room for,
- * and what selective access takes out of it. [IEC 62056-6-2, Profile generic, sort_method and selective access]
+ * The buffer of a profile generic as a meter keeps it: entries in the order of the sort method, as
+ * many as there is room for, and what selective access takes out of it. [IEC 62056-6-2, Profile
+ * generic, sort_method and selective access]
  *
  *   fifo              oldest first; a full buffer lets go of the oldest
  *   lifo              newest first; a full buffer lets go of the oldest
@@ -69,9 +70,10 @@ export class ProfileBuffer {
   }
 
   /**
-   * Entries that a selection takes, in their order. By range: those whose column `restrictingIndex` lies between the bounds,
-   * both included; by entry: by number from 1, 0 for the last one. `columnsIndexes` of a range: which columns, none for all.
-   * Undefined for a selection that a profile does not know.
+   * Entries that a selection takes, in their order. By range: those whose column `restrictingIndex`
+   * lies between the bounds, both included; by entry: by number from 1, 0 for the last one.
+   * `columnsIndexes` of a range: which columns, none for all. Undefined for a selection that a
+   * profile does not know.
    */
   select(
     selection: Selection,

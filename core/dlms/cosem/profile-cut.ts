@@ -1,6 +1,6 @@
 /**
- * Rows of a profile that were asked for, cut out of what a device has sent: a device may agree to no selective access, so that its buffer is
- * read whole, or may ignore the range.
+ * Rows of a profile that were asked for, cut out of what a device has sent: a device may agree to
+ * no selective access, so that its buffer is read whole, or may ignore the range.
  */
 import type { Profile, ProfileRow } from './profile.ts'
 
@@ -10,7 +10,10 @@ export const localTimeSlackMs = 14 * 3_600_000
 /** `cutRows`: how many rows were outside. */
 export type CutProfile = Profile & { cutRows: number }
 
-/** The rows from one time to another, both included. A local time of an unknown zone stays in where it may be inside. */
+/**
+ * The rows from one time to another, both included. A local time of an unknown zone stays in where
+ * it may be inside.
+ */
 export function rowsWithin(profile: Profile, fromUtcMs: number, toUtcMs: number): CutProfile {
   return cut(profile, ({ utcMs, localMs }) => {
     if (utcMs !== undefined) return utcMs >= fromUtcMs && utcMs <= toUtcMs

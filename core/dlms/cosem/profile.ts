@@ -1,7 +1,8 @@
 /**
- * The buffer of a profile generic as rows of named, typed and scaled columns with times. What a meter left out is filled in:
- * null-data is the value of the row before, in a clock column that value one capture period on; a delta type is what the value
- * grew by. Arrays and compact-arrays are read alike. [IEC 62056-6-2, Profile generic, buffer]
+ * The buffer of a profile generic as rows of named, typed and scaled columns with times. What a
+ * meter left out is filled in: null-data is the value of the row before, in a clock column that
+ * value one capture period on; a delta type is what the value grew by. Arrays and compact-arrays
+ * are read alike. [IEC 62056-6-2, Profile generic, buffer]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -37,7 +38,10 @@ export type ProfileColumn = CaptureObject & {
 
 /** What the profile's own attributes say of its buffer. */
 export type ProfileOptions = {
-  /** capture_period; 0 or absent: captured on events, and left-out times are those of the row before. */
+  /**
+   * capture_period; 0 or absent: captured on events, and left-out times are those of the row
+   * before.
+   */
   capturePeriodSeconds?: number | undefined
   /** sort_method; 2, last in first out, has the newest row first, so that time runs backwards. */
   sortMethod?: number | undefined
@@ -48,8 +52,8 @@ export type ProfileOptions = {
 /** `isFilled`: the meter left it out, or sent what it grew by. */
 export type ProfileCell = { json: Json; scaled?: Scaled; isFilled?: true }
 /**
- * `utcMs` of the first clock column, when it names a point in time. `localMs`: what that clock shows, as if it were UTC, where it sends no
- * deviation and its zone is not known.
+ * `utcMs` of the first clock column, when it names a point in time. `localMs`: what that clock
+ * shows, as if it were UTC, where it sends no deviation and its zone is not known.
  */
 export type ProfileRow = { utcMs: number | undefined; localMs?: number; cells: ProfileCell[] }
 export type Profile = {
@@ -86,7 +90,10 @@ export function nameOfColumn(column: ProfileColumn): string {
   )
 }
 
-/** The columns that capture_objects holds. @throws BrokerError as `decodeValue`, DLMS_VALUE_INVALID for another shape */
+/**
+ * The columns that capture_objects holds. @throws BrokerError as `decodeValue`, DLMS_VALUE_INVALID
+ * for another shape
+ */
 export function decodeColumns(view: Buffer): CaptureObject[] {
   const list = decodeValue(view)
   if (list.tag !== Tag.ARRAY && list.tag !== Tag.COMPACT_ARRAY)
@@ -111,7 +118,8 @@ export function decodeColumns(view: Buffer): CaptureObject[] {
 }
 
 /**
- * The rows of a buffer, in the order in which the meter sent them. Rows behind an array that is counted short are read too.
+ * The rows of a buffer, in the order in which the meter sent them. Rows behind an array that is
+ * counted short are read too.
  * @throws BrokerError as `decodeValue`
  */
 export function readProfile(
@@ -259,7 +267,8 @@ function timeView(value: AxdrValue | undefined): Buffer | undefined {
 }
 
 /**
- * The point in time of a clock's value; undefined for another value, a wildcard, or a local time of a zone that is not known.
+ * The point in time of a clock's value; undefined for another value, a wildcard, or a local time of
+ * a zone that is not known.
  */
 export function utcMsOf(
   value: AxdrValue | undefined,
@@ -269,7 +278,9 @@ export function utcMsOf(
   return view === undefined ? undefined : utcMsIn(view, 0, zone)
 }
 
-/** The same clock `stepMs` later, or where its hands show `laterMs`; deviation and status are kept. */
+/**
+ * The same clock `stepMs` later, or where its hands show `laterMs`; deviation and status are kept.
+ */
 function steppedTime(value: AxdrValue, stepMs: number, laterMs?: number): AxdrValue | undefined {
   const view = timeView(value)
   const localMs = view && readLocalMs(view, 0)
@@ -294,7 +305,10 @@ function grownBy(before: AxdrValue, delta: AxdrValue): AxdrValue | undefined {
   return { tag: before.tag, value } as AxdrValue
 }
 
-/** Rows from one time to another, both included; `columns` empty: all of them. `clock` is the profile's clock column. */
+/**
+ * Rows from one time to another, both included; `columns` empty: all of them. `clock` is the
+ * profile's clock column.
+ */
 export function rangeOfTimes(
   clock: CaptureObject,
   fromUtcMs: number,
@@ -311,8 +325,9 @@ export function rangeOfTimes(
 }
 
 /**
- * The same for a device that takes bounds without deviation only: in the local time of its zone. Where clocks are put back within the range
- * it takes in every time that they show, so that rows outside may come too.
+ * The same for a device that takes bounds without deviation only: in the local time of its zone.
+ * Where clocks are put back within the range it takes in every time that they show, so that rows
+ * outside may come too.
  */
 export function rangeOfLocalTimes(
   clock: CaptureObject,
@@ -331,7 +346,10 @@ export function rangeOfLocalTimes(
   return { type: 'range', restricting: clock, from, to, columns }
 }
 
-/** Rows by number from 1, the first one as the sort method has it; 0 the last one, and of columns likewise. */
+/**
+ * Rows by number from 1, the first one as the sort method has it; 0 the last one, and of columns
+ * likewise.
+ */
 export function rangeOfEntries(
   fromEntry: number,
   toEntry: number,
@@ -342,7 +360,8 @@ export function rangeOfEntries(
 }
 
 /**
- * The rows as a meter sends them when it leaves out what did not change, and clocks that went one period on.
+ * The rows as a meter sends them when it leaves out what did not change, and clocks that went one
+ * period on.
  * [IEC 62056-6-2, Profile generic, buffer]
  */
 export function compressRows(

@@ -1,5 +1,6 @@
 /**
- * Pushes that say themselves what is in them: the first element is the push object list, whose entry i describes element i, itself included.
+ * Pushes that say themselves what is in them: the first element is the push object list, whose
+ * entry i describes element i, itself included.
  *
  *   entry = class-id long-unsigned | logical-name octet-string 6 | attribute-index integer | data-index long-unsigned | more from version 2 on
  *
@@ -14,7 +15,10 @@ export type PushObject = { classId: number; obis: string; attributeId: number }
 const pushSetupClassId = 40
 const objectListAttributeId = 2
 
-/** What the elements of `value` are, one each, the list itself first; undefined where it does not say so. */
+/**
+ * What the elements of `value` are, one each, the list itself first; undefined where it does not
+ * say so.
+ */
 export function pushObjectsIn(value: AxdrValue): PushObject[] | undefined {
   if (value.tag !== Tag.STRUCTURE) return undefined
   const [list] = value.elements
@@ -25,7 +29,10 @@ export function pushObjectsIn(value: AxdrValue): PushObject[] | undefined {
   return isOwn && objects.every((one) => one !== undefined) ? objects : undefined
 }
 
-/** The attribute and its value that a structure of two is, a name of three or four fields in front; undefined for all else. */
+/**
+ * The attribute and its value that a structure of two is, a name of three or four fields in front;
+ * undefined for all else.
+ */
 export function describedValueIn(
   value: AxdrValue,
 ): { object: PushObject; value: AxdrValue } | undefined {

@@ -1,7 +1,8 @@
 /**
- * Any A-XDR value as JSON without a type to go by, and back to the same octets: `{ "axdr": "long-unsigned", "value": 5 }`.
- * Arrays, structures and compact-arrays hold values of the same form; null-data is null. Octets are hexadecimal digits, with
- * `text` or `time` beside them when that is what they may be, which the way back does not look at; a utf8-string that is none has its
+ * Any A-XDR value as JSON without a type to go by, and back to the same octets: `{ "axdr":
+ * "long-unsigned", "value": 5 }`. Arrays, structures and compact-arrays hold values of the same
+ * form; null-data is null. Octets are hexadecimal digits, with `text` or `time` beside them when
+ * that is what they may be, which the way back does not look at; a utf8-string that is none has its
  * `octets`, which it does. A bcd is its number, or two hexadecimal digits when it is none.
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -143,7 +144,9 @@ export function isRaw(
   )
 }
 
-/** The value that raw JSON stands for. @throws BrokerError DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED */
+/**
+ * The value that raw JSON stands for. @throws BrokerError DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED
+ */
 export function valueOfRaw(json: Json, path = '', depth = 0): AxdrValue {
   if (json === null) return { tag: Tag.NULL }
   if (depth > limits.dataDepthMax) throw new BrokerError('DLMS_NESTING_EXCEEDED', `at ${path}`)
@@ -180,7 +183,10 @@ function typeOf(json: Json, path: string, depth: number): AxdrType {
 
 type SimpleTag = Simple['tag']
 
-/** The value of a type without elements that bare JSON stands for. @throws BrokerError DLMS_VALUE_INVALID */
+/**
+ * The value of a type without elements that bare JSON stands for. @throws BrokerError
+ * DLMS_VALUE_INVALID
+ */
 export function simpleValue(tag: SimpleTag, json: Json, path: string): AxdrValue {
   const name = nameOfType(tag)
   if (tag === Tag.BCD && typeof json === 'string' && /^[0-9a-f]{2}$/i.test(json))
@@ -237,7 +243,10 @@ function textValue(tag: SimpleTag, text: string, path: string): AxdrValue {
   }
 }
 
-/** Octets of pairs of hexadecimal digits; spaces between pairs do not count. @throws BrokerError DLMS_VALUE_INVALID */
+/**
+ * Octets of pairs of hexadecimal digits; spaces between pairs do not count. @throws BrokerError
+ * DLMS_VALUE_INVALID
+ */
 export function octetsOfHex(text: string, path: string): Buffer {
   const digits = text.replaceAll(/\s/g, '')
   if (!/^([0-9a-fA-F]{2})*$/.test(digits)) throw misfit(path, 'pairs of hexadecimal digits')

@@ -1,7 +1,8 @@
 /**
- * An A-XDR value in the words of its type: named fields, names of enumerations and bits, times and logical names as text. What
- * does not fit the type is shown raw with a note, never thrown away; what fits in another width is understood, with a note. The
- * way back is writing.ts: what has no note encodes to the same value.
+ * An A-XDR value in the words of its type: named fields, names of enumerations and bits, times and
+ * logical names as text. What does not fit the type is shown raw with a note, never thrown away;
+ * what fits in another width is understood, with a note. The way back is writing.ts: what has no
+ * note encodes to the same value.
  */
 import { limits } from '../../base/limits.ts'
 import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr/axdr.ts'

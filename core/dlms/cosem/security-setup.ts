@@ -1,6 +1,6 @@
 /**
- * Operations on a Security setup object, and what they give back; octets of keys and certificates are made and checked
- * elsewhere. [IEC 62056-6-2, Security setup (class_id 64), versions 0 and 1]
+ * Operations on a Security setup object, and what they give back; octets of keys and certificates
+ * are made and checked elsewhere. [IEC 62056-6-2, Security setup (class_id 64), versions 0 and 1]
  */
 import { asBuffer } from '../../base/bytes.ts'
 import type { CosemOperation } from '../../ports/wan.ts'
@@ -25,7 +25,10 @@ export type CertificateName =
     }
   | { serialNumber: Uint8Array; issuer: Uint8Array }
 
-/** A Security setup; `version` as the object list says it, because version 0 and 1 take different policies and methods. */
+/**
+ * A Security setup; `version` as the object list says it, because version 0 and 1 take different
+ * policies and methods.
+ */
 export type SecuritySetup = { instanceId: string; version: 0 | 1 }
 
 const classId = 64
@@ -36,7 +39,10 @@ const transferMethod = 2
 const objectOf = (setup: SecuritySetup): CosemObject => ({ classId, ...setup })
 const hexOf = (octets: Uint8Array): string => asBuffer(octets).toString('hex')
 
-/** security_activate. `policy` in version 0: 0 none, 1 authenticated, 2 encrypted, 3 both; in version 1 the bits of security_policy. */
+/**
+ * security_activate. `policy` in version 0: 0 none, 1 authenticated, 2 encrypted, 3 both; in
+ * version 1 the bits of security_policy.
+ */
 export function activatePolicy(setup: SecuritySetup, policy: number): CosemOperation {
   const parameter: Json = { axdr: 'enum', value: policy }
   return invokeOperation(objectOf(setup), activateMethod, parameter)
@@ -60,7 +66,10 @@ export function agreeKeys(setup: SecuritySetup, keys: readonly KeyOctets[]): Cos
   )
 }
 
-/** What key_agreement gives back: the device's public keys and signatures. @throws BrokerError as `decodeValue`, DLMS_VALUE_INVALID */
+/**
+ * What key_agreement gives back: the device's public keys and signatures. @throws BrokerError as
+ * `decodeValue`, DLMS_VALUE_INVALID
+ */
 export function decodeAgreedKeys(view: Buffer): KeyOctets[] {
   const list = decodeValue(view)
   if (list.tag !== Tag.ARRAY)
@@ -99,7 +108,10 @@ export function removeCertificate(setup: SecuritySetup, name: CertificateName): 
   return invokeOperation(objectOf(setup), 'remove_certificate', certificateJson(name))
 }
 
-/** DER octets that generate_certificate_request and export_certificate give back. @throws BrokerError as `decodeValue`, DLMS_VALUE_INVALID */
+/**
+ * DER octets that generate_certificate_request and export_certificate give back. @throws
+ * BrokerError as `decodeValue`, DLMS_VALUE_INVALID
+ */
 export function decodeDer(view: Buffer): Buffer {
   const value = decodeValue(view)
   if (value.tag !== Tag.OCTET_STRING) throw new BrokerError('DLMS_VALUE_INVALID', 'no octet-string')

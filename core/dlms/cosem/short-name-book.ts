@@ -1,6 +1,7 @@
 /**
- * Short names of a meter's attributes and methods, from base names that are known or from its object list. Attribute n of an object stands at
- * its base name + 8 (n - 1), methods where their class has them. [IEC 62056-6-2, association SN]
+ * Short names of a meter's attributes and methods, from base names that are known or from its
+ * object list. Attribute n of an object stands at its base name + 8 (n - 1), methods where their
+ * class has them. [IEC 62056-6-2, association SN]
  */
 import {
   associationBaseName,

@@ -1,7 +1,8 @@
 /**
- * How attributes, parameters and returns of COSEM objects are described: small immutable terms that a value can be checked
- * against, shown by field names, and encoded from JSON. What is written in them stands in classes/; reading.ts and writing.ts
- * walk over them. [IEC 62056-6-2, Common data types]
+ * How attributes, parameters and returns of COSEM objects are described: small immutable terms that
+ * a value can be checked against, shown by field names, and encoded from JSON. What is written in
+ * them stands in classes/; reading.ts and writing.ts walk over them. [IEC 62056-6-2, Common data
+ * types]
  */
 import { bcdNumber, integerRanges, nameOfType, Tag, type AxdrValue } from '../axdr/axdr.ts'
 
@@ -37,9 +38,10 @@ export type SimpleType =
   | 'time'
 
 /**
- * Octet-strings with a meaning: an OBIS code of six, a date-time of twelve, a date of five, a time of four, text, an IPv6
- * address of sixteen; an IPv4 address in a double-long-unsigned; and what names an M-Bus device: eight digits of BCD in a
- * double-long-unsigned, and the three letters of its maker in a long-unsigned.
+ * Octet-strings with a meaning: an OBIS code of six, a date-time of twelve, a date of five, a time
+ * of four, text, an IPv6 address of sixteen; an IPv4 address in a double-long-unsigned; and what
+ * names an M-Bus device: eight digits of BCD in a double-long-unsigned, and the three letters of
+ * its maker in a long-unsigned.
  */
 export type MeantType =
   | 'obis'
@@ -85,7 +87,10 @@ export function tagOfType(name: string): Tag | undefined {
   return tagsByName.get(name)
 }
 
-/** The number that a value of an integer type stands for; undefined for other types, and for a bcd that is no pair of digits. */
+/**
+ * The number that a value of an integer type stands for; undefined for other types, and for a bcd
+ * that is no pair of digits.
+ */
 export function integerOfValue(value: AxdrValue | undefined): bigint | undefined {
   if (value === undefined || !integerRanges.has(value.tag)) return undefined
   const number =

@@ -1,4 +1,7 @@
-/** Physical units by the number that scaler_unit has. @source IEC 62056-6-2, Register, enumerated values for physical units */
+/**
+ * Physical units by the number that scaler_unit has. @source IEC 62056-6-2, Register, enumerated
+ * values for physical units
+ */
 
 export const unitNames: { readonly [code: number]: string } = {
   1: 'a', 2: 'mo', 3: 'wk', 4: 'd', 5: 'h', 6: 'min', 7: 's', 8: '°', 9: '°C', 10: 'currency',
@@ -20,7 +23,10 @@ export const unitNames: { readonly [code: number]: string } = {
 /** Codes of what has no unit: a bare count, or one that is said elsewhere. */
 const unitless: ReadonlySet<number> = new Set([253, 254, 255])
 
-/** What stands behind a number of that unit: `Wh`, nothing for a count, `unit 200` for what is not in the table. */
+/**
+ * What stands behind a number of that unit: `Wh`, nothing for a count, `unit 200` for what is not
+ * in the table.
+ */
 export function unitOf(code: number): string {
   if (unitless.has(code)) return ''
   return unitNames[code] ?? `unit ${code}`

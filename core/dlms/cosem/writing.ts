@@ -1,6 +1,7 @@
 /**
- * JSON in the words of a type to the A-XDR value that is written or given to a method; the way back of reading.ts. Null is
- * null-data anywhere, and `{ "axdr": type, "value": … }` says a value in a type of one's own anywhere.
+ * JSON in the words of a type to the A-XDR value that is written or given to a method; the way back
+ * of reading.ts. Null is null-data anywhere, and `{ "axdr": type, "value": … }` says a value in a
+ * type of one's own anywhere.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -19,7 +20,10 @@ import {
   type SimpleType,
 } from './type.ts'
 
-/** The value that `json` stands for as `type`. @throws BrokerError DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED */
+/**
+ * The value that `json` stands for as `type`. @throws BrokerError DLMS_VALUE_INVALID,
+ * DLMS_NESTING_EXCEEDED
+ */
 export function valueOf(json: Json, type: CosemType, path = '', depth = 0): AxdrValue {
   if (depth > limits.dataDepthMax) throw new BrokerError('DLMS_NESTING_EXCEEDED', `at ${path}`)
   if (json === null) return { tag: Tag.NULL }

@@ -1,9 +1,11 @@
 /**
- * DLMS on wired M-Bus, as some meters push on their consumers' port: an APDU in one or more long frames.
+ * DLMS on wired M-Bus, as some meters push on their consumers' port: an APDU in one or more long
+ * frames.
  *
  *   68 | L | L | 68 | C | A | CI | STSAP | DTSAP | a part of the APDU | sum of C to here | 16         L counts C to the part, modulo 256
  *
- * CI: the number of the part in the low four bits, from 0; bit 4 is set in the last. [EN 13757-2, 5.4 long frame; IEC 62056-7-3, transport layer]
+ * CI: the number of the part in the low four bits, from 0; bit 4 is set in the last. [EN 13757-2,
+ * 5.4 long frame; IEC 62056-7-3, transport layer]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -39,9 +41,10 @@ const isHead = (view: Buffer, at: number): boolean =>
   view[at] === start && view[at + 3] === start && view[at + 1] === view[at + 2]
 
 /**
- * Octets of the frame at the start of `view`. 0: no frame begins there. 'MORE': more octets must come to tell. 'DAMAGED': a frame
- * begins there, and nowhere do its sum and its end fit. L has one octet, and some meters put more than 255 octets behind it: then the
- * true length is L + 256, L + 512 and so on, whichever the sum and the end fit first.
+ * Octets of the frame at the start of `view`. 0: no frame begins there. 'MORE': more octets must
+ * come to tell. 'DAMAGED': a frame begins there, and nowhere do its sum and its end fit. L has one
+ * octet, and some meters put more than 255 octets behind it: then the true length is L + 256, L +
+ * 512 and so on, whichever the sum and the end fit first.
  * @param isEnd  nothing follows `view`
  */
 export function mbusBytesAt(view: Buffer, isEnd = false): number | 'MORE' | 'DAMAGED' {
@@ -62,14 +65,20 @@ export function mbusBytesAt(view: Buffer, isEnd = false): number | 'MORE' | 'DAM
   return 'DAMAGED'
 }
 
-/** Octets of `view` to pass over behind a damaged frame: up to the next that looks like the start of one, or all. */
+/**
+ * Octets of `view` to pass over behind a damaged frame: up to the next that looks like the start of
+ * one, or all.
+ */
 export function mbusDamageBytes(view: Buffer): number {
   for (let at = view.indexOf(start, 1); at >= 0; at = view.indexOf(start, at + 1))
     if (isHead(view, at) || at + headBytes > view.length) return at
   return view.length
 }
 
-/** The frame of `bytes` octets at the start of `view`. @throws BrokerError DLMS_MBUS_INVALID for a wrong sum or end, and for another application's */
+/**
+ * The frame of `bytes` octets at the start of `view`. @throws BrokerError DLMS_MBUS_INVALID for a
+ * wrong sum or end, and for another application's
+ */
 export function readMbusFrame(view: Buffer, bytes: number): MbusFrame {
   if (bytes < headBytes + upperBytes + tailBytes || !isClosedAt(view, bytes))
     throw new BrokerError('DLMS_MBUS_INVALID', 'the sum or the end of the frame')
@@ -95,7 +104,10 @@ export class MbusGatherer {
     return this.parts.length > 0
   }
 
-  /** The APDU, owned, when this was its last part. @throws BrokerError DLMS_MBUS_INVALID for a part out of order */
+  /**
+   * The APDU, owned, when this was its last part. @throws BrokerError DLMS_MBUS_INVALID for a part
+   * out of order
+   */
   add({ part, isLast, partView }: MbusFrame): Buffer | undefined {
     if (part === 0) this.parts = []
     if (part !== this.parts.length) {

@@ -1,5 +1,6 @@
 /**
- * The opening handshake of mode E, with which an optical head behind a serial server is brought to HDLC; the client's side.
+ * The opening handshake of mode E, with which an optical head behind a serial server is brought to
+ * HDLC; the client's side.
  *
  *   client  /?ADDRESS!<CR><LF>                   sign-on, 300 baud, 7 data bits and even parity
  *   meter   /XXXZ\2IDENTIFICATION<CR><LF>        maker, speed, \2: mode E, HDLC is spoken
@@ -15,7 +16,10 @@ import { limits } from '../../base/limits.ts'
 
 export type ModeEState = 'STARTED' | 'SIGNED_ON' | 'ACKNOWLEDGED' | 'OPEN' | 'ENDED'
 
-/** What comes next. `opened` says the speed to change to, in baud, and what came behind the handshake (owned). */
+/**
+ * What comes next. `opened` says the speed to change to, in baud, and what came behind the
+ * handshake (owned).
+ */
 export type ModeEStep =
   | { readonly send: Buffer }
   | {
@@ -34,7 +38,10 @@ export type ModeEOptions = {
   confirmationMs?: number
 }
 
-/** Speeds of the identification's character in mode E, by rising speed. [IEC 62056-21, 6.3.14.2, item 13 c] */
+/**
+ * Speeds of the identification's character in mode E, by rising speed. [IEC 62056-21, 6.3.14.2,
+ * item 13 c]
+ */
 const speeds: readonly number[] = [300, 600, 1_200, 2_400, 4_800, 9_600, 19_200]
 const carriageReturn = 0x0d
 const lineFeed = 0x0a
@@ -105,7 +112,8 @@ export class ModeEHandshake {
 
   /**
    * What is to be done next, or undefined.
-   * @throws BrokerError DLMS_HDLC_SILENT (fault: meter) when no identification came, however often it was asked for
+   * @throws BrokerError DLMS_HDLC_SILENT (fault: meter) when no identification came, however often
+   * it was asked for
    */
   next(nowMs: number): ModeEStep | undefined {
     if (this.output === undefined && this.timeMs !== undefined && nowMs >= this.timeMs)

@@ -14,13 +14,20 @@ import { limits } from '../../base/limits.ts'
 export const wrapperHeaderBytes = 8
 
 const version = 1
-// Stands in the spare octets in front of an APDU of ours, so that nobody wraps a buffer that has none.
+// Stands in the spare octets in front of an APDU of ours, so that nobody wraps a buffer that has
+// none.
 const spareMark = 0xffff_ffff
 
-/** `source` and `destination` are wrapper ports; `apduView` borrows until the next call of `next` or `push`. */
+/**
+ * `source` and `destination` are wrapper ports; `apduView` borrows until the next call of `next` or
+ * `push`.
+ */
 export type WrapperFrame = { source: number; destination: number; apduView: Buffer }
 
-/** Writes the header of an APDU of `apduBytes` octets at `at`; returns the offset where the APDU goes. */
+/**
+ * Writes the header of an APDU of `apduBytes` octets at `at`; returns the offset where the APDU
+ * goes.
+ */
 export function writeWrapperHeader(
   out: Uint8Array,
   at: number,
@@ -40,7 +47,10 @@ export function writeWrapperHeader(
   return at + wrapperHeaderBytes
 }
 
-/** Memory for an APDU of `apduBytes` octets with `wrapperHeaderBytes` spare octets in front of it. Owned by the caller. */
+/**
+ * Memory for an APDU of `apduBytes` octets with `wrapperHeaderBytes` spare octets in front of it.
+ * Owned by the caller.
+ */
 export function allocateApdu(apduBytes: number): Buffer {
   const whole = Buffer.allocUnsafe(wrapperHeaderBytes + apduBytes)
   whole.writeUInt32BE(spareMark, 0)
@@ -48,8 +58,9 @@ export function allocateApdu(apduBytes: number): Buffer {
 }
 
 /**
- * The wrapper frame around `apdu`, its header written into the spare octets in front: nothing is copied.
- * Once for each APDU, and only for those that `DlmsClient`, `DlmsServer` or `allocateApdu` have made.
+ * The wrapper frame around `apdu`, its header written into the spare octets in front: nothing is
+ * copied. Once for each APDU, and only for those that `DlmsClient`, `DlmsServer` or `allocateApdu`
+ * have made.
  * @throws AssertionFault when `apdu` has no spare octets in front, or was wrapped before
  */
 export function wrapInPlace(apdu: Buffer, source: number, destination: number): Buffer {
@@ -65,8 +76,10 @@ export function wrapInPlace(apdu: Buffer, source: number, destination: number): 
 }
 
 /**
- * The only frame of a UDP datagram, `apduView` borrowed from it. [IEC 62056-4-7, one WPDU in a datagram]
- * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when it is no frame of version 1, is cut short, or has octets left over
+ * The only frame of a UDP datagram, `apduView` borrowed from it. [IEC 62056-4-7, one WPDU in a
+ * datagram]
+ * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when it is no frame of version 1, is cut
+ * short, or has octets left over
  */
 export function readWrapperDatagram(
   datagramView: Buffer,
@@ -83,7 +96,8 @@ export function readWrapperDatagram(
 }
 
 /**
- * The octets of the whole frames of length 0 that `view` begins with, at most `wrapperEmptyFramesMax` of them.
+ * The octets of the whole frames of length 0 that `view` begins with, at most
+ * `wrapperEmptyFramesMax` of them.
  * @throws BrokerError DLMS_WRAPPER_INVALID when there are more
  */
 export function emptyFramesBytes(view: Buffer): number {
@@ -100,8 +114,9 @@ export function emptyFramesBytes(view: Buffer): number {
 }
 
 /**
- * Cuts a byte stream into wrapper frames. A frame that lies whole in the chunk is a view on it; only an incomplete rest is
- * kept, in memory that grows with what has really come. After an error the stream has no boundaries any more: close it.
+ * Cuts a byte stream into wrapper frames. A frame that lies whole in the chunk is a view on it;
+ * only an incomplete rest is kept, in memory that grows with what has really come. After an error
+ * the stream has no boundaries any more: close it.
  *
  * Call `push`, then `next` until it gives undefined ("not yet").
  */
@@ -123,7 +138,10 @@ export class WrapperReader {
     return this.restUsed
   }
 
-  /** Takes the next chunk, borrowed until the following `push`. Frames of the chunk before must have been taken out. */
+  /**
+   * Takes the next chunk, borrowed until the following `push`. Frames of the chunk before must have
+   * been taken out.
+   */
   push(chunkView: Buffer): void {
     assert(this.at === this.chunk.length, 'frames are taken out before the next chunk')
     this.chunk = chunkView
@@ -131,9 +149,10 @@ export class WrapperReader {
   }
 
   /**
-   * The next frame with an APDU, or undefined when it is not complete yet. Frames of length 0, which some devices send to keep a
-   * connection alive, are passed over.
-   * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when what stands there is no frame of version 1 or too long, or when more
+   * The next frame with an APDU, or undefined when it is not complete yet. Frames of length 0,
+   * which some devices send to keep a connection alive, are passed over.
+   * @throws BrokerError DLMS_WRAPPER_INVALID (fault: meter) when what stands there is no frame of
+   * version 1 or too long, or when more
    *   than `wrapperEmptyFramesMax` in a row have length 0
    */
   next(): WrapperFrame | undefined {

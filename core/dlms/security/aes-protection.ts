@@ -1,6 +1,7 @@
 /**
- * AES-GCM as DLMS uses it, for one authentication key: what is authenticated, what is enciphered, by the bits of the security
- * control octet. It writes and reads the part of a protected APDU that begins with the security header:
+ * AES-GCM as DLMS uses it, for one authentication key: what is authenticated, what is enciphered,
+ * by the bits of the security control octet. It writes and reads the part of a protected APDU that
+ * begins with the security header:
  *
  *   security control | invocation counter u32 | content | tag 12, when authenticated
  *
@@ -139,7 +140,8 @@ export class AesProtection {
   }
 
   /**
-   * The plaintext of `protectedView`, which begins with the security header: owned when it was enciphered, else a view.
+   * The plaintext of `protectedView`, which begins with the security header: owned when it was
+   * enciphered, else a view.
    * @throws BrokerError DLMS_CIPHER_TAG_WRONG, DLMS_LENGTH_INVALID, DLMS_KEY_UNKNOWN
    */
   open(covering: Covering, protectedView: Buffer): Buffer {
@@ -153,7 +155,8 @@ export class AesProtection {
     const tag = protectedView.subarray(contentEnd)
     const plain = this.openAs(this.deviation, securityControl, covering, content, tag)
     if (plain !== undefined) return plain
-    // A device that deviates is refused until its profile says so; which profile that is, is said here.
+    // A device that deviates is refused until its profile says so; which profile that is, is said
+    // here.
     const isEncrypted = (securityControl & Protection.ENCRYPTED) !== 0
     const fitting = isEncrypted
       ? undefined
@@ -180,7 +183,10 @@ export class AesProtection {
     return openGcm(covering, undefined, tag) && content
   }
 
-  /** Tag of `challengeView` for an authentication pass: 12 octets, owned. @throws BrokerError DLMS_KEY_UNKNOWN */
+  /**
+   * Tag of `challengeView` for an authentication pass: 12 octets, owned. @throws BrokerError
+   * DLMS_KEY_UNKNOWN
+   */
   gmac(
     key: SecretKey,
     vector: Buffer,
@@ -222,7 +228,9 @@ export class AesProtection {
   }
 }
 
-/** A copy of `titleView`. @throws BrokerError DLMS_SYSTEM_TITLE_WRONG when it has not eight octets */
+/**
+ * A copy of `titleView`. @throws BrokerError DLMS_SYSTEM_TITLE_WRONG when it has not eight octets
+ */
 export function copyOfSystemTitle(titleView: Uint8Array): Buffer {
   if (titleView.length !== systemTitleBytes)
     throw new BrokerError('DLMS_SYSTEM_TITLE_WRONG', `${titleView.length} octets`)

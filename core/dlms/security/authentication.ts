@@ -1,6 +1,7 @@
 /**
- * Proofs that each side knows the secret, passes 3 and 4 of high level security, both roles; and the password of low level security.
- * The client proves first, f(StoC), then the server, f(CtoS). StoC is the server's challenge to the client, CtoS the client's.
+ * Proofs that each side knows the secret, passes 3 and 4 of high level security, both roles; and
+ * the password of low level security. The client proves first, f(StoC), then the server, f(CtoS).
+ * StoC is the server's challenge to the client, CtoS the client's.
  *
  *   2 maker's own   whatever the maker says
  *   3 MD5, 4 SHA-1  hash(challenge || secret)
@@ -30,7 +31,10 @@ import { Mechanism, Protection, securityHeaderBytes, type Suite } from './suite.
 /** Octets of a challenge. @source IEC 62056-5-3 ed. 3, 5.3.4.2.3 */
 export const challengeBytesMin = 8
 export const challengeBytesMax = 64
-/** Octets of ours: what makers take for granted, and for ECDSA the least that the standard has. @source Green Book, HLS authentication mechanisms */
+/**
+ * Octets of ours: what makers take for granted, and for ECDSA the least that the standard has.
+ * @source Green Book, HLS authentication mechanisms
+ */
 export const challengeBytesFor = (mechanism: Mechanism): number =>
   mechanism === Mechanism.HIGH_ECDSA ? 32 : 16
 
@@ -56,7 +60,10 @@ export type HlsOptions = {
   readonly makerProof?: MakerProof | undefined
 }
 
-/** The two proofs of one association. Which side it is on shows only in whose titles and challenges are ours. */
+/**
+ * The two proofs of one association. Which side it is on shows only in whose titles and challenges
+ * are ours.
+ */
 export class HlsAuthentication {
   private readonly options: HlsOptions
   private readonly ownChallenge: Buffer
@@ -64,7 +71,8 @@ export class HlsAuthentication {
   private aes: AesProtection | undefined = undefined
 
   /**
-   * @throws BrokerError DLMS_VALUE_INVALID for a challenge that is too short or too long; DLMS_CHALLENGE_REFLECTED when the peer's is
+   * @throws BrokerError DLMS_VALUE_INVALID for a challenge that is too short or too long;
+   * DLMS_CHALLENGE_REFLECTED when the peer's is
    *   ours: it could have us answer our own question
    */
   constructor(options: HlsOptions) {
@@ -114,7 +122,8 @@ export class HlsAuthentication {
         const counter = proofView.readUInt32BE(1)
         const title = needed(this.options.peerTitle, "the peer's system title")
         if (!sameSecret(this.gmacProof(title, counter, this.ownChallenge), proofView)) return false
-        // The challenge is new, so no old proof fits it. The counter may be below that of the APDU around it, which was sealed later.
+        // The challenge is new, so no old proof fits it. The counter may be below that of the APDU
+        // around it, which was sealed later.
         if (window?.isFresh(counter)) window.remember(counter)
         return true
       }
@@ -188,7 +197,8 @@ export class HlsAuthentication {
 const blockBytes = 16
 
 /**
- * A maker's mechanism 2 that several have: AES-128 under the secret over the challenge, block by block, both filled up with zeros.
+ * A maker's mechanism 2 that several have: AES-128 under the secret over the challenge, block by
+ * block, both filled up with zeros.
  * @throws BrokerError DLMS_VALUE_INVALID for a secret of more than 16 octets
  * @source conversations of those makers' meters; the standard leaves mechanism 2 to them
  */
@@ -202,7 +212,10 @@ export const blockCipherProof: MakerProof = (secret, challengeView) => {
   return encipherBlocks(new SecretKey(key), blocks)
 }
 
-/** Whether `passwordView` is the password of low level security, in a time that tells neither how much of it fits nor how long it is. */
+/**
+ * Whether `passwordView` is the password of low level security, in a time that tells neither how
+ * much of it fits nor how long it is.
+ */
 export function isPassword(expected: Secret, passwordView: Uint8Array): boolean {
   return sameSecret(digest('sha256', expected.copyOfOctets()), digest('sha256', passwordView))
 }

@@ -1,7 +1,8 @@
 /**
- * What a certificate says of its holder: system title and public key. One step of trust, from an anchor that is given; longer chains
- * and revocation are for who keeps the certificates. [IEC 62056-5-3 ed. 3, 5.3.4.8 certificate profiles: P-256 or P-384, the subject's
- * common name is the system title in hexadecimal]
+ * What a certificate says of its holder: system title and public key. One step of trust, from an
+ * anchor that is given; longer chains and revocation are for who keeps the certificates. [IEC
+ * 62056-5-3 ed. 3, 5.3.4.8 certificate profiles: P-256 or P-384, the subject's common name is the
+ * system title in hexadecimal]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { readCertificate, type PublicKey } from '../../crypto/crypto.ts'
@@ -12,7 +13,8 @@ export type Holder = { readonly systemTitle: Buffer; readonly publicKey: PublicK
 /**
  * The holder of `view`, an X.509 certificate as DER or PEM.
  * @param nowMs ms since 1970, for its validity
- * @param anchorView the certificate of who must have issued it; undefined trusts whoever gave us `view`
+ * @param anchorView the certificate of who must have issued it; undefined trusts whoever gave us
+ * `view`
  * @throws BrokerError DLMS_CERTIFICATE_INVALID
  */
 export function holderOf(view: Uint8Array, nowMs: number, anchorView?: Uint8Array): Holder {

@@ -1,5 +1,6 @@
 /**
- * What a channel is made of and what it says: keys with their counters, how to protect, how something was protected.
+ * What a channel is made of and what it says: keys with their counters, how to protect, how
+ * something was protected.
  */
 import { emptyBytes } from '../../base/bytes.ts'
 import type { SecretKey } from '../../crypto/crypto.ts'
@@ -13,7 +14,10 @@ import { Protection, Shape, type Suite } from './suite.ts'
 /** Where a signature stands: none, on what is ciphered, or on the outside. */
 export type SignaturePlace = 'none' | 'within' | 'around'
 
-/** How to protect an APDU. What was received is one too: given back, the answer has the shape of the question. */
+/**
+ * How to protect an APDU. What was received is one too: given back, the answer has the shape of the
+ * question.
+ */
 export type ProtectionChoice = {
   readonly shape: Shape
   /** Bits of `Protection`: AUTHENTICATED, ENCRYPTED, BROADCAST_KEY. */
@@ -25,10 +29,15 @@ export type ProtectionChoice = {
   readonly transactionId?: Uint8Array
 }
 
-/** Facts about the APDU that `unprotect` opened last; overwritten by the next one, and half true after a refusal. */
+/**
+ * Facts about the APDU that `unprotect` opened last; overwritten by the next one, and half true
+ * after a refusal.
+ */
 export class ReceivedProtection {
   shape: Shape = Shape.PLAIN
-  /** What it was protected by, all layers together: AUTHENTICATED, ENCRYPTED, BROADCAST_KEY, SIGNED. */
+  /**
+   * What it was protected by, all layers together: AUTHENTICATED, ENCRYPTED, BROADCAST_KEY, SIGNED.
+   */
   protection = 0
   /** 0 when it was not ciphered. */
   securityControl = 0
@@ -39,7 +48,10 @@ export class ReceivedProtection {
   /** A view on the APDU; empty when it had none. */
   transactionId: Buffer = emptyBytes
 
-  /** The invocation counter when it is of the global unicast key, else -1: other keys count for themselves. */
+  /**
+   * The invocation counter when it is of the global unicast key, else -1: other keys count for
+   * themselves.
+   */
   get unicastCounter(): number {
     const isUnicast =
       this.shape === Shape.GENERAL
@@ -50,7 +62,10 @@ export class ReceivedProtection {
   }
 }
 
-/** Counters for sending. `session` is for wrapped and agreed keys; without it static unified cannot be sent. */
+/**
+ * Counters for sending. `session` is for wrapped and agreed keys; without it static unified cannot
+ * be sent.
+ */
 export type SendingCounters = {
   readonly unicast?: CounterSource | undefined
   readonly broadcast?: CounterSource | undefined

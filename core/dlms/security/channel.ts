@@ -1,6 +1,7 @@
 /**
- * One association's protection, both roles: plain APDUs become protected ones, protected ones plain. It holds keys, counters and
- * policy; which APDU may come when is for the association above. Nothing of an APDU that is refused is used, counters included.
+ * One association's protection, both roles: plain APDUs become protected ones, protected ones
+ * plain. It holds keys, counters and policy; which APDU may come when is for the association above.
+ * Nothing of an APDU that is refused is used, counters included.
  *
  *   protect     [sign] → cipher → [sign]
  *   unprotect   the same layers from outside inwards, then the policy is asked whether that was enough
@@ -71,7 +72,8 @@ import {
 } from './suite.ts'
 
 const transactionIdBytes = 8
-// An initiate-request, and the octet that says that a dedicated key follows. [IEC 62056-5-3, ASN.1 module, InitiateRequest]
+// An initiate-request, and the octet that says that a dedicated key follows. [IEC 62056-5-3, ASN.1
+// module, InitiateRequest]
 const holdsDedicatedKey = (plainView: Buffer): boolean => plainView[0] === 1 && plainView[1] === 1
 const textOf = (octets: Uint8Array): string => asBuffer(octets).toString('latin1')
 
@@ -89,7 +91,10 @@ export class SecurityChannel {
   private readonly sessionCounter: CounterSource | undefined
   private readonly spareCounter = new InvocationCounter()
   private readonly random: Random | undefined
-  /** Transaction ids given from outside under which something was sent with a vector of zero; the oldest are forgotten. */
+  /**
+   * Transaction ids given from outside under which something was sent with a vector of zero; the
+   * oldest are forgotten.
+   */
   private readonly zeroVectorIds = new Set<string>()
   private readonly unicast: KeySlot
   private readonly broadcast: KeySlot
@@ -133,7 +138,10 @@ export class SecurityChannel {
     if (options.peerTitle !== undefined) this.setPeerTitle(options.peerTitle)
   }
 
-  /** Names the peer, once. Copies. @throws BrokerError DLMS_SYSTEM_TITLE_WRONG when it is malformed, ours, or was another before */
+  /**
+   * Names the peer, once. Copies. @throws BrokerError DLMS_SYSTEM_TITLE_WRONG when it is malformed,
+   * ours, or was another before
+   */
   setPeerTitle(titleView: Uint8Array): void {
     const title = copyOfSystemTitle(titleView)
     // Under one key, two that count alike would use one vector twice.
@@ -149,7 +157,8 @@ export class SecurityChannel {
   }
 
   /**
-   * Takes the dedicated key of the initiate-request, which lives as long as the association; what was received counts again.
+   * Takes the dedicated key of the initiate-request, which lives as long as the association; what
+   * was received counts again.
    * @throws BrokerError DLMS_VALUE_INVALID when it is of another length than the suite's keys
    */
   setDedicatedKey(key: SecretKey, counter: CounterSource = new InvocationCounter()): void {
@@ -161,9 +170,11 @@ export class SecurityChannel {
   // ── outwards ──
 
   /**
-   * `plainView` protected as `choice` says: owned, with the wrapper's spare octets in front; with nothing chosen, `plainView` itself.
-   * A service that has no tag of its own in the shape, as access-request, goes in the general form of it.
-   * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED, DLMS_COMPRESSION_UNSUPPORTED, DLMS_KEY_AGREEMENT_INVALID;
+   * `plainView` protected as `choice` says: owned, with the wrapper's spare octets in front; with
+   * nothing chosen, `plainView` itself. A service that has no tag of its own in the shape, as
+   * access-request, goes in the general form of it.
+   * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_COUNTER_EXHAUSTED, DLMS_COMPRESSION_UNSUPPORTED,
+   * DLMS_KEY_AGREEMENT_INVALID;
    *   DLMS_PROTECTION_INSUFFICIENT for an InitiateRequest with a dedicated key that nothing would cipher
    */
   protect(plainView: Buffer, choice: ProtectionChoice): Buffer {
@@ -191,7 +202,8 @@ export class SecurityChannel {
     const isDedicated = choice.shape === Shape.DEDICATED || choice.shape === Shape.GENERAL_DEDICATED
     const slot = isDedicated ? this.dedicated : this.slotOf(chosen)
     const key = needed(slot.key, slot.name)
-    // The broadcast bit has no meaning with the dedicated key. [IEC 62056-5-3 ed. 3, security control octet]
+    // The broadcast bit has no meaning with the dedicated key. [IEC 62056-5-3 ed. 3, security
+    // control octet]
     const securityControl =
       (isDedicated ? chosen & ~Protection.BROADCAST_KEY : chosen) | this.suite.id
     const isSpecific = choice.shape === Shape.GLOBAL || choice.shape === Shape.DEDICATED
@@ -258,8 +270,9 @@ export class SecurityChannel {
   }
 
   /**
-   * With one agreed key and one vector for all, a second APDU would give the key stream away: there the transaction id is what makes the
-   * key another one, so each APDU that asks has one of its own, and each that answers that of its question.
+   * With one agreed key and one vector for all, a second APDU would give the key stream away: there
+   * the transaction id is what makes the key another one, so each APDU that asks has one of its
+   * own, and each that answers that of its question.
    */
   private transactionIdFor(
     { transactionId = emptyBytes, generalKey }: ProtectionChoice,
@@ -284,8 +297,10 @@ export class SecurityChannel {
   // ── inwards ──
 
   /**
-   * The APDU within `apduView`: owned when it was encrypted, else a view. `received` says how it was protected.
-   * @throws BrokerError DLMS_CIPHER_TAG_WRONG, DLMS_COUNTER_REPLAYED, DLMS_PROTECTION_INSUFFICIENT, DLMS_SYSTEM_TITLE_WRONG,
+   * The APDU within `apduView`: owned when it was encrypted, else a view. `received` says how it
+   * was protected.
+   * @throws BrokerError DLMS_CIPHER_TAG_WRONG, DLMS_COUNTER_REPLAYED, DLMS_PROTECTION_INSUFFICIENT,
+   * DLMS_SYSTEM_TITLE_WRONG,
    *   DLMS_KEY_UNKNOWN, DLMS_SECURITY_CONTROL_INVALID, DLMS_COMPRESSION_UNSUPPORTED, DLMS_SIGNATURE_WRONG, DLMS_KEY_WRAP_WRONG,
    *   DLMS_KEY_AGREEMENT_INVALID; DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_NESTING_EXCEEDED; DLMS_SERVICE_UNEXPECTED when the
    *   content is not what the tag says
@@ -425,7 +440,10 @@ export class SecurityChannel {
     this.openedWindow = window
   }
 
-  /** The security control octet of `content`, which holds a security header. `isKeyFixed`: the broadcast bit must not stand there. */
+  /**
+   * The security control octet of `content`, which holds a security header. `isKeyFixed`: the
+   * broadcast bit must not stand there.
+   */
   private checkedControl(content: Buffer, isKeyFixed: boolean): number {
     if (content.length < securityHeaderBytes)
       throw new BrokerError('DLMS_LENGTH_INVALID', 'no room for a security header')

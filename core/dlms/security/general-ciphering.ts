@@ -6,7 +6,8 @@
  *   01 02 parameters, data octet strings    an agreed key: 01 one-pass, 02 static unified
  *   00                                      none: the global unicast key
  *
- * Keys that come with APDUs are remembered with their counters, a few of them, so that none of those is replayed.
+ * Keys that come with APDUs are remembered with their counters, a few of them, so that none of
+ * those is replayed.
  * [IEC 62056-5-3 ed. 3, ASN.1 module, Key-Info; 5.3.4.6 key agreement, 5.3.5 key transport]
  */
 import { emptyBytes } from '../../base/bytes.ts'
@@ -42,7 +43,10 @@ export type GeneralKey = (typeof GeneralKey)[keyof typeof GeneralKey]
 /** Choices of Key-Info. */
 const KeyInfo = { IDENTIFIED: 0, WRAPPED: 1, AGREED: 2 } as const
 
-/** A key-info as it stands in an APDU: `keyDataView` what is wrapped, or sent for an agreement. `end` is the offset behind it. */
+/**
+ * A key-info as it stands in an APDU: `keyDataView` what is wrapped, or sent for an agreement.
+ * `end` is the offset behind it.
+ */
 export type KeyInfoView = {
   readonly key: GeneralKey
   readonly keyDataView: Buffer | undefined
@@ -51,7 +55,8 @@ export type KeyInfoView = {
 
 /**
  * Reads the key-info at `at`.
- * @throws BrokerError DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_KEY_AGREEMENT_INVALID for a scheme that is not known
+ * @throws BrokerError DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID, DLMS_KEY_AGREEMENT_INVALID for a
+ * scheme that is not known
  */
 export function readKeyInfo(view: Buffer, at: number): KeyInfoView {
   const octetAt = (offset: number): number => {
@@ -116,7 +121,10 @@ export function writeKeyInfo(
   return writeOctetString(out, at + 4, keyData)
 }
 
-/** A key that came with APDUs, and the counters that came with it. `name` is what it is remembered by. */
+/**
+ * A key that came with APDUs, and the counters that came with it. `name` is what it is remembered
+ * by.
+ */
 export type SessionKey = {
   readonly name: string
   readonly key: SecretKey
@@ -133,7 +141,10 @@ export class SessionKeys {
   private readonly received = new Map<string, SessionKey>()
   private readonly runningWindow: CounterWindow
 
-  /** @param window which counters were received with keys of earlier APDUs, when one runs over all of them */
+  /**
+   * @param window which counters were received with keys of earlier APDUs, when one runs over all
+   * of them
+   */
   constructor(
     suite: Suite,
     keys: SecurityKeys,
@@ -186,8 +197,10 @@ export class SessionKeys {
   }
 
   /**
-   * The key of a key-info received; remembered only when `remember` is called for it, after the APDU has been verified.
-   * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_KEY_WRAP_WRONG, DLMS_SIGNATURE_WRONG, DLMS_KEY_AGREEMENT_INVALID
+   * The key of a key-info received; remembered only when `remember` is called for it, after the
+   * APDU has been verified.
+   * @throws BrokerError DLMS_KEY_UNKNOWN, DLMS_KEY_WRAP_WRONG, DLMS_SIGNATURE_WRONG,
+   * DLMS_KEY_AGREEMENT_INVALID
    */
   forReceived(
     { key, keyDataView = emptyBytes }: KeyInfoView,
@@ -196,7 +209,8 @@ export class SessionKeys {
     recipient: Uint8Array,
   ): SessionKey {
     const told = key === GeneralKey.STATIC_UNIFIED ? transactionId : keyDataView
-    // A digest, because what is told may be long and be remembered for long; a key agreed without a recipient is another.
+    // A digest, because what is told may be long and be remembered for long; a key agreed without a
+    // recipient is another.
     const name = `${key}:${recipient.length}:${digest('sha256', told).toString('latin1')}`
     const known = this.received.get(name)
     if (known !== undefined) return known

@@ -1,16 +1,21 @@
 /**
- * What general-ciphering and general-signing begin with, and octet strings as they stand in all protected APDUs:
+ * What general-ciphering and general-signing begin with, and octet strings as they stand in all
+ * protected APDUs:
  *
  *   tag | transaction id | originator's system title | recipient's system title | date-time | other information | …
  *
- * each field a length and as many octets. [IEC 62056-5-3, ASN.1 module, General-Ciphering and General-Signing]
+ * each field a length and as many octets. [IEC 62056-5-3, ASN.1 module, General-Ciphering and
+ * General-Signing]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { ApduTag } from '../apdu/constants.ts'
 import { cutShort, lengthBytes, lengthBytesFor, readLength, writeLength } from '../axdr/layout.ts'
 import { systemTitleBytes } from './suite.ts'
 
-/** The octet string whose length stands at `at`; a view. @throws BrokerError DLMS_LENGTH_INVALID when it runs past the end */
+/**
+ * The octet string whose length stands at `at`; a view. @throws BrokerError DLMS_LENGTH_INVALID
+ * when it runs past the end
+ */
 export function octetStringView(view: Buffer, at: number): Buffer {
   const bytes = readLength(view, at)
   const start = at + lengthBytes(view, at)
@@ -23,7 +28,10 @@ export function endOf(view: Buffer, field: Buffer): number {
   return field.byteOffset - view.byteOffset + field.length
 }
 
-/** The octet string at `at`, which must be the last of `view`. @throws BrokerError DLMS_LENGTH_INVALID */
+/**
+ * The octet string at `at`, which must be the last of `view`. @throws BrokerError
+ * DLMS_LENGTH_INVALID
+ */
 export function lastOctetStringView(view: Buffer, at: number): Buffer {
   const field = octetStringView(view, at)
   if (endOf(view, field) !== view.length)
@@ -43,7 +51,10 @@ export function writeOctetString(out: Uint8Array, at: number, field: Uint8Array)
   return start + field.length
 }
 
-/** Views on the fields; `fieldsView` is all five with their lengths, as additional authenticated data takes them. */
+/**
+ * Views on the fields; `fieldsView` is all five with their lengths, as additional authenticated
+ * data takes them.
+ */
 export type GeneralHeader = {
   readonly transactionId: Buffer
   readonly originator: Buffer
@@ -51,7 +62,10 @@ export type GeneralHeader = {
   readonly fieldsView: Buffer
 }
 
-/** Reads the header of `view`, a general-ciphering or general-signing. @throws BrokerError DLMS_LENGTH_INVALID */
+/**
+ * Reads the header of `view`, a general-ciphering or general-signing. @throws BrokerError
+ * DLMS_LENGTH_INVALID
+ */
 export function readGeneralHeader(view: Buffer): GeneralHeader {
   const transactionId = octetStringView(view, 1)
   const originator = octetStringView(view, endOf(view, transactionId))
@@ -94,11 +108,16 @@ export function writeGeneralHeader(
   return at + 2
 }
 
-/** The system title in an octet-string, a view: one maker writes its length a second time, within. */
+/**
+ * The system title in an octet-string, a view: one maker writes its length a second time, within.
+ */
 export const systemTitleOf = (view: Buffer): Buffer =>
   view.length === systemTitleBytes + 1 && view[0] === systemTitleBytes ? view.subarray(1) : view
 
-/** The sender's system title in a general APDU, a view; undefined in all others, and in those that leave it out. To find the channel by. */
+/**
+ * The sender's system title in a general APDU, a view; undefined in all others, and in those that
+ * leave it out. To find the channel by.
+ */
 export function readSenderTitle(apduView: Buffer): Buffer | undefined {
   const tag = apduView[0]
   let title: Buffer | undefined

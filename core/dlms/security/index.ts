@@ -1,4 +1,6 @@
-/** The door of DLMS/COSEM security: protection of APDUs, authentication, keys. Sans-io, both roles. */
+/**
+ * The door of DLMS/COSEM security: protection of APDUs, authentication, keys. Sans-io, both roles.
+ */
 export {
   blockCipherProof,
   challengeBytesFor,

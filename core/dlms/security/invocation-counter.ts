@@ -1,6 +1,7 @@
 /**
- * Invocation counters, which make each initialization vector unique: what is sent never uses a value twice, what is received must
- * go on. One of each per key and direction. In memory; a source that reserves ahead on disk has the same shape.
+ * Invocation counters, which make each initialization vector unique: what is sent never uses a
+ * value twice, what is received must go on. One of each per key and direction. In memory; a source
+ * that reserves ahead on disk has the same shape.
  * [IEC 62056-5-3 ed. 3, 5.3.3.7 invocation counter; NIST SP 800-38D 8.2.1, deterministic construction]
  */
 import { assert } from '../../base/assert.ts'
@@ -10,7 +11,10 @@ import { limits } from '../../base/limits.ts'
 /** The last value that a counter of 32 bits takes. */
 export const invocationCounterMax = 0xffff_ffff
 
-/** Where values for sending come from. `take` gives one that was never given before, whatever happens to the process. */
+/**
+ * Where values for sending come from. `take` gives one that was never given before, whatever
+ * happens to the process.
+ */
 export interface CounterSource {
   /** @throws BrokerError DLMS_COUNTER_EXHAUSTED when there is none left */
   take(): number
@@ -40,7 +44,9 @@ export class InvocationCounter implements CounterSource {
     return this.left < limits.invocationCountersLeftMin
   }
 
-  /** Goes on from `value` when that lies ahead, as a meter says that it expects; never goes back. */
+  /**
+   * Goes on from `value` when that lies ahead, as a meter says that it expects; never goes back.
+   */
   raiseTo(value: number): void {
     assert(Number.isInteger(value) && value >= 0, 'a counter is a whole number')
     if (value > this.next) this.next = value
@@ -51,8 +57,9 @@ export class InvocationCounter implements CounterSource {
 export const counterWindowMax = 31
 
 /**
- * Which values were received. Strict as it comes: each must be above the last. With a window, for transports that change the
- * order, values up to `window` below the highest are taken too, each once.
+ * Which values were received. Strict as it comes: each must be above the last. With a window, for
+ * transports that change the order, values up to `window` below the highest are taken too, each
+ * once.
  */
 export class CounterWindow {
   private readonly window: number
@@ -69,7 +76,10 @@ export class CounterWindow {
     if (highest >= 0) this.seen = -1
   }
 
-  /** The highest value received; -1 when there was none. To be kept, and given to the next window of the key. */
+  /**
+   * The highest value received; -1 when there was none. To be kept, and given to the next window of
+   * the key.
+   */
   get last(): number {
     return this.highest
   }

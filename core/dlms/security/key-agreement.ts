@@ -28,11 +28,13 @@ import { KeyId, type Suite } from './suite.ts'
 /** key-parameters of an agreed key. @source IEC 62056-5-3 ed. 3, agreed-key information */
 export const AgreementScheme = { ONE_PASS: 1, STATIC_UNIFIED: 2 } as const
 
-// 2.16.756.5.8.3.n: AES-GCM-128, AES-GCM-256, AES-WRAP-128, AES-WRAP-256. [IEC 62056-5-3 ed. 3, cryptographic algorithm ids]
+// 2.16.756.5.8.3.n: AES-GCM-128, AES-GCM-256, AES-WRAP-128, AES-WRAP-256. [IEC 62056-5-3 ed. 3,
+// cryptographic algorithm ids]
 const algorithmIds = [0, 1, 2, 3].map((n) => Buffer.from([0x60, 0x85, 0x74, 5, 8, 3, n]))
 
 /**
- * The key that Z, `sharedSecretView`, gives: for wrapping when it is to be the master key, else for AES-GCM.
+ * The key that Z, `sharedSecretView`, gives: for wrapping when it is to be the master key, else for
+ * AES-GCM.
  * @param partyU who began, and party V, the other; with whatever the scheme adds to them
  */
 export function deriveKey(
@@ -49,7 +51,10 @@ export function deriveKey(
   return new SecretKey(hashed.subarray(0, suite.keyBytes))
 }
 
-/** Party V of static unified: the transaction id and the recipient. @source maker's difference: see `SecurityProfile` */
+/**
+ * Party V of static unified: the transaction id and the recipient. @source maker's difference: see
+ * `SecurityProfile`
+ */
 export function partyWithNonce(
   transactionId: Uint8Array,
   recipient: Uint8Array,
@@ -61,7 +66,10 @@ export function partyWithNonce(
   return party
 }
 
-/** The curve of keys to be agreed. @throws BrokerError DLMS_KEY_AGREEMENT_INVALID in suite 0, which has none */
+/**
+ * The curve of keys to be agreed. @throws BrokerError DLMS_KEY_AGREEMENT_INVALID in suite 0, which
+ * has none
+ */
 export function agreementCurve({ curve, id }: Suite): Curve {
   if (curve === undefined)
     throw new BrokerError('DLMS_KEY_AGREEMENT_INVALID', `suite ${id} has no key agreement`)
@@ -96,7 +104,8 @@ export function signedEphemeralKey(
 
 /**
  * The ephemeral key of the peer. Its signature may cover the key alone or `id` and the key.
- * @throws BrokerError DLMS_LENGTH_INVALID, DLMS_SIGNATURE_WRONG, DLMS_KEY_AGREEMENT_INVALID when the point is not on the curve
+ * @throws BrokerError DLMS_LENGTH_INVALID, DLMS_SIGNATURE_WRONG, DLMS_KEY_AGREEMENT_INVALID when
+ * the point is not on the curve
  */
 export function openEphemeralKey(
   suite: Suite,

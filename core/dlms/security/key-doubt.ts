@@ -1,6 +1,6 @@
 /**
- * What a wrong key looks like under encryption without authentication: no tag refuses the octets, they just make no sense. Says so in the
- * detail of the fault.
+ * What a wrong key looks like under encryption without authentication: no tag refuses the octets,
+ * they just make no sense. Says so in the detail of the fault.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import type { ErrorCode } from '../../base/error-table.ts'
@@ -24,7 +24,10 @@ const faultsOfGarbage: ReadonlySet<ErrorCode> = new Set([
   'DLMS_INVOKE_ID_WRONG',
 ])
 
-/** `error` with that detail, when what was received under `protection` may be garbage; else `error` itself. */
+/**
+ * `error` with that detail, when what was received under `protection` may be garbage; else `error`
+ * itself.
+ */
 export function withKeyDoubt(error: unknown, protection: number): unknown {
   if (!(error instanceof BrokerError) || !isUnproved(protection)) return error
   const { code, detail = '' } = error

@@ -1,4 +1,7 @@
-/** What protection adds to an APDU at most, so that services know how much fits. [IEC 62056-5-3, ASN.1 module, General-Ciphering] */
+/**
+ * What protection adds to an APDU at most, so that services know how much fits. [IEC 62056-5-3,
+ * ASN.1 module, General-Ciphering]
+ */
 import { tagBytes } from '../../crypto/crypto.ts'
 import type { ProtectionChoice } from './channel-options.ts'
 import { GeneralKey } from './general-ciphering.ts'

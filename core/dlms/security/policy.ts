@@ -1,11 +1,15 @@
 /**
- * What protection is asked for, and which makers' deviations are let through. Values only; the channel holds peers to them.
+ * What protection is asked for, and which makers' deviations are let through. Values only; the
+ * channel holds peers to them.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { ApduTag } from '../apdu/constants.ts'
 import { Protection } from './suite.ts'
 
-/** Bits of `Protection` that every request and every response must have: AUTHENTICATED, ENCRYPTED, SIGNED. More is accepted. */
+/**
+ * Bits of `Protection` that every request and every response must have: AUTHENTICATED, ENCRYPTED,
+ * SIGNED. More is accepted.
+ */
 export type SecurityPolicy = { readonly request: number; readonly response: number }
 
 export const noSecurity: SecurityPolicy = { request: 0, response: 0 }
@@ -26,7 +30,10 @@ export function securityPolicyOf(version: 0 | 1, value: number): SecurityPolicy 
   return { request: neededOf(value >> 2), response: neededOf(value >> 5) }
 }
 
-/** Attribute 2 of security setup for `policy`, the other way round. Version 0 has one value for both directions, the stronger. */
+/**
+ * Attribute 2 of security setup for `policy`, the other way round. Version 0 has one value for both
+ * directions, the stronger.
+ */
 export function securityPolicyValue(version: 0 | 1, { request, response }: SecurityPolicy): number {
   if (version === 0) return ((request | response) >> 4) & 3
   return (bitsOf(request) << 2) | (bitsOf(response) << 5)
@@ -88,7 +95,10 @@ const faultTags: ReadonlySet<number> = new Set([
 ])
 const faultBytesMax = 7
 
-/** Whether `apduView` may come without protection, whatever the policy says. None of these carries what a meter holds. */
+/**
+ * Whether `apduView` may come without protection, whatever the policy says. None of these carries
+ * what a meter holds.
+ */
 export function isPlainAllowed(apduView: Uint8Array): boolean {
   const tag = apduView[0]!
   return plainTags.has(tag) || (faultTags.has(tag) && apduView.length <= faultBytesMax)

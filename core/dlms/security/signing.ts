@@ -1,5 +1,6 @@
 /**
- * general-signing: an APDU, in the clear or ciphered, with a digital signature over its header and itself:
+ * general-signing: an APDU, in the clear or ciphered, with a digital signature over its header and
+ * itself:
  *
  *   DF | header fields | content octet string | signature octet string
  *

@@ -1,6 +1,6 @@
 /**
- * Names and numbers of DLMS/COSEM security: suites, mechanisms of authentication, the security control octet, shapes of protected APDUs,
- * key ids.
+ * Names and numbers of DLMS/COSEM security: suites, mechanisms of authentication, the security
+ * control octet, shapes of protected APDUs, key ids.
  *
  *   security control   bits 0 to 3 suite | 4 authenticated | 5 encrypted | 6 broadcast key | 7 compressed
  *   security header    security control, invocation counter u32
@@ -10,7 +10,10 @@
 import type { Curve } from '../../crypto/crypto.ts'
 import { ApduTag } from '../apdu/constants.ts'
 
-/** A security suite: what its keys and its curve are. @source IEC 62056-5-3 ed. 3, table of security suites */
+/**
+ * A security suite: what its keys and its curve are. @source IEC 62056-5-3 ed. 3, table of security
+ * suites
+ */
 export type Suite = {
   readonly id: 0 | 1 | 2
   /** Octets of encryption, authentication and master keys. */
@@ -41,7 +44,10 @@ export const Mechanism = {
 } as const
 export type Mechanism = (typeof Mechanism)[keyof typeof Mechanism]
 
-/** Bits of the security control octet. `SIGNED` is not one of them: it stands beside them where protection is asked for. */
+/**
+ * Bits of the security control octet. `SIGNED` is not one of them: it stands beside them where
+ * protection is asked for.
+ */
 export const Protection = {
   AUTHENTICATED: 0x10,
   ENCRYPTED: 0x20,
@@ -79,7 +85,8 @@ export const Shape = {
 } as const
 export type Shape = (typeof Shape)[keyof typeof Shape]
 
-// Plain tag → glo tag, ded tag. [IEC 62056-5-3, ASN.1 module: SN services and initiate +32 and +64, LN services +8 and +16]
+// Plain tag → glo tag, ded tag. [IEC 62056-5-3, ASN.1 module: SN services and initiate +32 and +64,
+// LN services +8 and +16]
 const globalOf = new Uint8Array(256)
 const dedicatedOf = new Uint8Array(256)
 // Protected tag → plain tag and shape.
@@ -100,7 +107,9 @@ function pair(plain: number, global: number, dedicated: number): void {
   shapeOf[dedicated] = Shape.DEDICATED
 }
 
-/** The shape that an APDU with this first octet has; `Shape.PLAIN` for all that are not ciphered. */
+/**
+ * The shape that an APDU with this first octet has; `Shape.PLAIN` for all that are not ciphered.
+ */
 export function shapeOfTag(tag: number): Shape {
   return shapeOf[tag] as Shape
 }
@@ -110,7 +119,9 @@ export function plainTagOf(tag: number): number {
   return plainOf[tag]!
 }
 
-/** The tag of `plainTag` in a service-specific shape; 0 when it has none, as access-request has not. */
+/**
+ * The tag of `plainTag` in a service-specific shape; 0 when it has none, as access-request has not.
+ */
 export function protectedTagOf(plainTag: number, shape: Shape): number {
   return shape === Shape.GLOBAL ? globalOf[plainTag]! : dedicatedOf[plainTag]!
 }

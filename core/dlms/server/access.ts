@@ -1,4 +1,7 @@
-/** ACCESS from the device's side; the layout stands in client-access.ts. [IEC 62056-5-3, Access-Request, Access-Response] */
+/**
+ * ACCESS from the device's side; the layout stands in client-access.ts. [IEC 62056-5-3,
+ * Access-Request, Access-Response]
+ */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import {
@@ -27,7 +30,10 @@ import {
 import { allocateApdu } from '../framing/wrapper.ts'
 
 type Asked = { choice: number; descriptor: Buffer; selection: Buffer | undefined }
-/** Of the first octet of the long invoke id and priority, bits 28 and 29. [IEC 62056-5-3, Long-Invoke-Id-And-Priority] */
+/**
+ * Of the first octet of the long invoke id and priority, bits 28 and 29. [IEC 62056-5-3,
+ * Long-Invoke-Id-And-Priority]
+ */
 const selfDescriptive = 0x10
 const breakOnError = 0x20
 

@@ -1,4 +1,7 @@
-/** ACTION from the device's side: one method or a list, parameters and returned values whole or in blocks. [IEC 62056-5-3, ACTION service] */
+/**
+ * ACTION from the device's side: one method or a list, parameters and returned values whole or in
+ * blocks. [IEC 62056-5-3, ACTION service]
+ */
 import {
   ActionRequest,
   ActionResponse,
@@ -200,7 +203,10 @@ function encodeReturned(session: ServerSession, invokeId: number, returned: Retu
   return isTooLong && hasBlocks(session) ? startBlocks(session, invokeId, apdu.subarray(3)) : apdu
 }
 
-/** A value too large for any APDU that the client takes: the method has run, and its value is refused. */
+/**
+ * A value too large for any APDU that the client takes: the method has run, and its value is
+ * refused.
+ */
 function encodeValueRefused(invokeId: number, result: number): Buffer {
   const apdu = allocateService(7, ApduTag.ACTION_RESPONSE, ActionResponse.NORMAL, invokeId)
   apdu[3] = result

@@ -1,7 +1,7 @@
 /**
- * How a device answers an AARQ: whom it lets in, on what both agree, and the proofs of high-level security. It has the association's
- * protection, too; server.ts is the machine above. [IEC 62056-5-3, AARE result and diagnostic, ConfirmedServiceError initiateError,
- * 5.3.4 authentication]
+ * How a device answers an AARQ: whom it lets in, on what both agree, and the proofs of high-level
+ * security. It has the association's protection, too; server.ts is the machine above. [IEC
+ * 62056-5-3, AARE result and diagnostic, ConfirmedServiceError initiateError, 5.3.4 authentication]
  */
 import { asBuffer } from '../../base/bytes.ts'
 import { BrokerError } from '../../base/broker-error.ts'
@@ -60,7 +60,10 @@ import {
 } from '../security/suite.ts'
 import { encodeException } from './response.ts'
 
-/** How a device protects itself under security suites. Kept; counters and windows outlive associations, and belong to the device. */
+/**
+ * How a device protects itself under security suites. Kept; counters and windows outlive
+ * associations, and belong to the device.
+ */
 export type ServerSecurity = {
   readonly suite: Suite
   readonly ownTitle: Uint8Array
@@ -72,8 +75,9 @@ export type ServerSecurity = {
   /** True when an association in the clear is refused. */
   readonly isCipheringNeeded?: boolean | undefined
   /**
-   * Which RLRQ ends a ciphered association: `any`, when left out, also one in the clear, as clients of several makers send it;
-   * `protected` only one that nobody else could have sent; `clear` only one without a ciphered InitiateRequest, as some meters want it.
+   * Which RLRQ ends a ciphered association: `any`, when left out, also one in the clear, as clients
+   * of several makers send it; `protected` only one that nobody else could have sent; `clear` only
+   * one without a ciphered InitiateRequest, as some meters want it.
    */
   readonly releases?: 'any' | 'protected' | 'clear' | undefined
   /** True when the proof of high-level security is not taken under a dedicated key. */
@@ -92,7 +96,9 @@ export type AssociationPolicy = {
   makerProof?: MakerProof | undefined
   /** Largest APDU that the device receives and sends; at most 65,535. */
   apduBytesMax?: number | undefined
-  /** What the device agrees to of what a client proposes; everything this codec can, when not given. */
+  /**
+   * What the device agrees to of what a client proposes; everything this codec can, when not given.
+   */
   conformance?: number | undefined
   /** Takes associations with short-name referencing, too. */
   hasShortNames?: boolean | undefined
@@ -101,8 +107,8 @@ export type AssociationPolicy = {
 }
 
 /**
- * The AARE to send, none to a client that wants no answer, and what was agreed: conformance 0 when the association is refused; `refusal`
- * when it is for its protection.
+ * The AARE to send, none to a client that wants no answer, and what was agreed: conformance 0 when
+ * the association is refused; `refusal` when it is for its protection.
  */
 export type AssociationAnswer = {
   aareBytes: Buffer | undefined
@@ -132,9 +138,14 @@ export class ServerAssociation {
   /** Why the client's proof was not taken: then the association is over. */
   proofRefusal: BrokerError | undefined
   private proofs: HlsAuthentication | undefined
-  /** The InitiateResponse that was given, which the RLRE of a ciphered association holds once more. */
+  /**
+   * The InitiateResponse that was given, which the RLRE of a ciphered association holds once more.
+   */
   private response: InformationApdu | undefined
-  /** True when the InitiateRequest came in the clear under a context with ciphering, as a policy may let it. */
+  /**
+   * True when the InitiateRequest came in the clear under a context with ciphering, as a policy may
+   * let it.
+   */
   private isOpenedInClear = false
   private readonly challenge: Buffer | undefined
   private readonly mechanism: Mechanism
@@ -235,7 +246,8 @@ export class ServerAssociation {
     this.isShortName =
       applicationContextName === ApplicationContext.SHORT_NAME ||
       applicationContextName === ApplicationContext.SHORT_NAME_CIPHERED
-    // Left out, it is version 1, the first bit. [ISO/IEC 15954, AARQ; IEC 62056-5-3, protocol-version]
+    // Left out, it is version 1, the first bit. [ISO/IEC 15954, AARQ; IEC 62056-5-3,
+    // protocol-version]
     const { protocolVersion } = aarq
     if (protocolVersion !== undefined && !protocolVersion.startsWith('1'))
       return {
@@ -354,8 +366,9 @@ export class ServerAssociation {
   }
 
   /**
-   * The RLRE to the RLRQ that `view` is: in the clear to one in the clear, protected to one that was. Undefined for one that the
-   * policy does not let end the association (`ServerSecurity.releases`). The user-information of both is optional.
+   * The RLRE to the RLRQ that `view` is: in the clear to one in the clear, protected to one that
+   * was. Undefined for one that the policy does not let end the association
+   * (`ServerSecurity.releases`). The user-information of both is optional.
    * [IEC 62056-5-3, COSEM-RELEASE, user-information]
    * @throws those of `SecurityChannel.unprotect`, of `decodeApdu`
    */
@@ -403,7 +416,10 @@ export class ServerAssociation {
     })
   }
 
-  /** Takes the client's proof, the parameter of reply_to_HLS_authentication, and gives ours; a wrong one is refused. */
+  /**
+   * Takes the client's proof, the parameter of reply_to_HLS_authentication, and gives ours; a wrong
+   * one is refused.
+   */
   prove(parameterView: Buffer | undefined): { result: number; value?: Buffer } {
     const proofs = this.proofs!
     try {
@@ -434,8 +450,9 @@ export class ServerAssociation {
   }
 
   /**
-   * As the request was protected, and by what the policy asks of responses on top: a client that asks for less than it may know gets no
-   * less than is to be known of the answer. [IEC 62056-6-2, class 64, security_policy, version 1, bits 5 to 7]
+   * As the request was protected, and by what the policy asks of responses on top: a client that
+   * asks for less than it may know gets no less than is to be known of the answer. [IEC 62056-6-2,
+   * class 64, security_policy, version 1, bits 5 to 7]
    */
   private get choice(): ProtectionChoice {
     const { shape, protection, signature, generalKey, transactionId } = this.channel!.received
@@ -452,7 +469,10 @@ export class ServerAssociation {
     }
   }
 
-  /** An answer in the shape that the request had; what came in the clear is answered in the clear, where the policy lets it. */
+  /**
+   * An answer in the shape that the request had; what came in the clear is answered in the clear,
+   * where the policy lets it.
+   */
   protect(apdu: Buffer): Buffer {
     return this.isCiphered ? this.channel!.protect(apdu, this.choice) : apdu
   }

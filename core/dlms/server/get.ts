@@ -1,4 +1,7 @@
-/** GET from the device's side: one attribute, a list, and the blocks of an answer. [IEC 62056-5-3, GET service] */
+/**
+ * GET from the device's side: one attribute, a list, and the blocks of an answer. [IEC 62056-5-3,
+ * GET service]
+ */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import {

@@ -1,5 +1,6 @@
 /**
- * What the device's side reads out of requests and how its small answers are laid out; server.ts decides which.
+ * What the device's side reads out of requests and how its small answers are laid out; server.ts
+ * decides which.
  * [IEC 62056-5-3, Cosem-Attribute-Descriptor with selection, GET-Response, SET-Response, ExceptionResponse]
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -13,7 +14,9 @@ import {
 import { skipValue } from '../axdr/layout.ts'
 import { allocateApdu } from '../framing/wrapper.ts'
 
-/** The offset behind a descriptor and its optional selective access (1, selector octet, parameters). */
+/**
+ * The offset behind a descriptor and its optional selective access (1, selector octet, parameters).
+ */
 export function skipAttribute(view: Buffer, at: number, end: number): number {
   const optionAt = at + descriptorBytes
   if (optionAt >= end) throw leftOver(end)
@@ -33,7 +36,10 @@ export function leftOver(at: number): BrokerError {
   return new BrokerError('DLMS_LENGTH_INVALID', `cut short or left over at octet ${at}`)
 }
 
-/** An answer of `apduBytes` octets with its tag, type, and the client's octet of invoke id and priority. */
+/**
+ * An answer of `apduBytes` octets with its tag, type, and the client's octet of invoke id and
+ * priority.
+ */
 export function allocateService(
   apduBytes: number,
   tag: number,

@@ -1,7 +1,7 @@
 /**
- * One association of one client with a logical device, from the device's side: a request APDU in, the answer APDU out.
- * Simulated meters are made of it, 50,000 in a process: so the state is four fields, and what is the same for all
- * devices lies in the shared options.
+ * One association of one client with a logical device, from the device's side: a request APDU in,
+ * the answer APDU out. Simulated meters are made of it, 50,000 in a process: so the state is four
+ * fields, and what is the same for all devices lies in the shared options.
  *
  *   no association ── AARQ, accepted ──▶ associated ── RLRQ ──▶ no association
  *                                        (at most one transfer in blocks; any other request ends it)
@@ -45,7 +45,10 @@ export type ServerOptions = Omit<AssociationPolicy, 'hasShortNames'> & {
   onRefused?: ((error: BrokerError) => void) | undefined
 }
 
-/** Association LN of the present association, method reply_to_HLS_authentication; the fifth octet of its name is anybody's. */
+/**
+ * Association LN of the present association, method reply_to_HLS_authentication; the fifth octet of
+ * its name is anybody's.
+ */
 const isReplyToHls = (descriptor: Buffer): boolean =>
   descriptor.length === descriptorBytes &&
   descriptor.readUInt16BE(0) === 15 &&
@@ -98,9 +101,9 @@ export class DlmsServer implements ServerSession {
   }
 
   /**
-   * Takes one APDU, borrowed for the call, and returns the answer: owned, with spare octets for the wrapper in front; `more` gives what is
-   * to be sent behind it. Undefined for nothing at all. What is malformed or not allowed is answered (exception-response, refused
-   * AARE), not thrown.
+   * Takes one APDU, borrowed for the call, and returns the answer: owned, with spare octets for the
+   * wrapper in front; `more` gives what is to be sent behind it. Undefined for nothing at all. What
+   * is malformed or not allowed is answered (exception-response, refused AARE), not thrown.
    */
   receive(apduView: Buffer): Buffer | undefined {
     if (apduView.length === 0) return undefined
@@ -180,7 +183,8 @@ export class DlmsServer implements ServerSession {
       this.abort()
       this.options.onRefused?.(proofRefusal)
     }
-    // Exceptions go in the clear, as meters send them: they have no ciphered form of their own, and tell nothing of what a meter holds.
+    // Exceptions go in the clear, as meters send them: they have no ciphered form of their own, and
+    // tell nothing of what a meter holds.
     return answer === undefined || answer[0] === ApduTag.EXCEPTION_RESPONSE
       ? answer
       : association.protect(answer)

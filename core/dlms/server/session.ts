@@ -1,6 +1,7 @@
 /**
- * What the services of a device's side share: the objects, what was agreed with the client, and the one transfer in blocks that may be under
- * way. server.ts owns it; the services stand in files of their own. [IEC 62056-5-3, xDLMS services]
+ * What the services of a device's side share: the objects, what was agreed with the client, and the
+ * one transfer in blocks that may be under way. server.ts owns it; the services stand in files of
+ * their own. [IEC 62056-5-3, xDLMS services]
  */
 import { DataAccessResult, descriptorBytes, Conformance } from '../apdu/constants.ts'
 import { skipValue, Tag } from '../axdr/layout.ts'
@@ -8,11 +9,15 @@ import type { BlockCutter, BlockGatherer } from '../transfer/service-blocks.ts'
 import { leftOver } from './response.ts'
 
 /**
- * The COSEM objects of a logical device. Everything given borrows for the call. Descriptors have nine octets (class-id,
- * OBIS code, attribute-id or method-id); a selection is the selector octet and its parameters; values are A-XDR.
+ * The COSEM objects of a logical device. Everything given borrows for the call. Descriptors have
+ * nine octets (class-id, OBIS code, attribute-id or method-id); a selection is the selector octet
+ * and its parameters; values are A-XDR.
  */
 export interface CosemObjects {
-  /** The value, not changed by anybody until it has been sent as a whole (blocks are cut from it), or a data-access-result. */
+  /**
+   * The value, not changed by anybody until it has been sent as a whole (blocks are cut from it),
+   * or a data-access-result.
+   */
   get(descriptor: Buffer, selection: Buffer | undefined): Buffer | number
   /** A data-access-result, 0 for success. `valueView` is one whole value. */
   set(descriptor: Buffer, selection: Buffer | undefined, valueView: Buffer): number
@@ -61,7 +66,10 @@ export function readAttribute(
   return objects.get(descriptor, selection)
 }
 
-/** Writes the one value that `valueView` is; gives a data-access-result. @throws DLMS_LENGTH_INVALID when it is more or less */
+/**
+ * Writes the one value that `valueView` is; gives a data-access-result. @throws DLMS_LENGTH_INVALID
+ * when it is more or less
+ */
 export function writeAttribute(
   { objects, conformance }: ServerSession,
   { descriptor, selection }: Target,

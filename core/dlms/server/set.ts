@@ -1,4 +1,7 @@
-/** SET from the device's side: one attribute or a list, whole or in blocks. [IEC 62056-5-3, SET service] */
+/**
+ * SET from the device's side: one attribute or a list, whole or in blocks. [IEC 62056-5-3, SET
+ * service]
+ */
 import {
   ApduTag,
   Conformance,

@@ -1,6 +1,7 @@
 /**
- * Short-name referencing from the device's side: reads and writes of names, which stand for attributes and methods of the same objects;
- * blocks both ways. [IEC 62056-5-3, Read, Write and UnconfirmedWrite services]
+ * Short-name referencing from the device's side: reads and writes of names, which stand for
+ * attributes and methods of the same objects; blocks both ways. [IEC 62056-5-3, Read, Write and
+ * UnconfirmedWrite services]
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { ApduTag, Conformance, DataAccessResult } from '../apdu/constants.ts'

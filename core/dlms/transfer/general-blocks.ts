@@ -1,13 +1,16 @@
 /**
- * General block transfer: any APDU, protected ones too, in blocks, both ways at once, beside the association.
+ * General block transfer: any APDU, protected ones too, in blocks, both ways at once, beside the
+ * association.
  *
  *   E0 | control: last 1 bit, streaming 1 bit, window 6 bits | block-number u16 | block-number-ack u16 | length, octets
  *
- * Whoever sends puts as many blocks on the way as the other's window takes; all but the last of a window have the streaming bit. A block
- * without it gives the turn to the other, who acknowledges the last block that came in order; what comes behind a gap is dropped
- * and sent again. A window of ours that has come is acknowledged even when its last block has the streaming bit: such a side may wait for that.
- * Numbers begin at 1 with each request, each side counts its own, and an acknowledgement without data takes a number too; one that
- * is said again keeps it, so that no number is ever missing. [IEC 62056-5-3, General-Block-Transfer]
+ * Whoever sends puts as many blocks on the way as the other's window takes; all but the last of a
+ * window have the streaming bit. A block without it gives the turn to the other, who acknowledges
+ * the last block that came in order; what comes behind a gap is dropped and sent again. A window of
+ * ours that has come is acknowledged even when its last block has the streaming bit: such a side
+ * may wait for that. Numbers begin at 1 with each request, each side counts its own, and an
+ * acknowledgement without data takes a number too; one that is said again keeps it, so that no
+ * number is ever missing. [IEC 62056-5-3, General-Block-Transfer]
  *
  * Sans-io: it keeps no time. Who waits in vain calls `remind`.
  */
@@ -26,7 +29,10 @@ const { LAST_BLOCK, STREAMING, WINDOW_MASK } = BlockControl
 const headBytesMax = 9
 const numberMax = 0xffff
 
-/** What a received block means: an APDU is whole, something is to be sent, or the next block is to be waited for. */
+/**
+ * What a received block means: an APDU is whole, something is to be sent, or the next block is to
+ * be waited for.
+ */
 export type GeneralBlockStep = { apdu: Buffer } | { send: Buffer } | undefined
 
 export class GeneralBlocks {
@@ -40,7 +46,9 @@ export class GeneralBlocks {
   private outgoing: Buffer | undefined
   private firstNumber = 1
   private blockBytes = 1
-  /** The last number that we have used, and the last that we may use before the other has its turn. */
+  /**
+   * The last number that we have used, and the last that we may use before the other has its turn.
+   */
   private sentNumber = 0
   private turnNumber = 0
   private acknowledgedNumber = 0
@@ -53,7 +61,10 @@ export class GeneralBlocks {
   private receivedNumber = 0
   private isOver = true
   private hasData = false
-  /** The last block that we have acknowledged, and how many blocks have brought nothing since the last that did. */
+  /**
+   * The last block that we have acknowledged, and how many blocks have brought nothing since the
+   * last that did.
+   */
   private windowFrom = 0
   private uselessCount = 0
   /** Of the request that a server received last; owned. */
@@ -61,7 +72,8 @@ export class GeneralBlocks {
 
   /**
    * @param windowOwn  blocks that we take at once, 1 to 63
-   * @param isServer   an acknowledgement of a server says that its answer is still to come, a client's that nothing is
+   * @param isServer an acknowledgement of a server says that its answer is still to come, a
+   * client's that nothing is
    * @param bytesMax   octets of an APDU that is received
    */
   constructor(windowOwn: number, isServer: boolean, bytesMax: number = limits.transferBytesMax) {
@@ -95,8 +107,8 @@ export class GeneralBlocks {
   }
 
   /**
-   * The first block of `apdu`, which is kept until the other has it all; `more` gives the rest of the window. Owned, with spare octets
-   * in front.
+   * The first block of `apdu`, which is kept until the other has it all; `more` gives the rest of
+   * the window. Owned, with spare octets in front.
    * @param pduBytesMax  what the other takes in one APDU
    * @throws BrokerError DLMS_SIZE_EXCEEDED when it takes more blocks than there are numbers
    */
@@ -120,9 +132,10 @@ export class GeneralBlocks {
   }
 
   /**
-   * Takes one general-block-transfer APDU, borrowed for the call. A whole APDU is owned by the caller.
-   * @throws BrokerError DLMS_LENGTH_INVALID, DLMS_SIZE_EXCEEDED, DLMS_BLOCK_NUMBER_WRONG, and DLMS_TRANSFER_ABORTED when the same
-   * blocks are asked for, or sent, again and again
+   * Takes one general-block-transfer APDU, borrowed for the call. A whole APDU is owned by the
+   * caller.
+   * @throws BrokerError DLMS_LENGTH_INVALID, DLMS_SIZE_EXCEEDED, DLMS_BLOCK_NUMBER_WRONG, and
+   * DLMS_TRANSFER_ABORTED when the same blocks are asked for, or sent, again and again
    */
   receive(view: Buffer): GeneralBlockStep {
     if (view.length < 7)
@@ -135,7 +148,8 @@ export class GeneralBlocks {
     if (from + count > view.length)
       throw new BrokerError('DLMS_LENGTH_INVALID', `general block ${number} at octet 6`)
     if (this.isServer && number === 1 && count > 0 && this.isOver) {
-      // The request before once more, or a new one? A new one has another invoke id or counter in its first octets.
+      // The request before once more, or a new one? A new one has another invoke id or counter in
+      // its first octets.
       const first = view.subarray(from, from + count)
       if (this.firstBlock === undefined || !this.firstBlock.equals(first)) {
         this.reset()
@@ -144,7 +158,8 @@ export class GeneralBlocks {
     }
     this.windowOther = Math.max(1, control & WINDOW_MASK)
     if (count === 0) {
-      // Outside a transfer a side only acknowledges: of lost ones nothing is missing but their numbers.
+      // Outside a transfer a side only acknowledges: of lost ones nothing is missing but their
+      // numbers.
       if (this.outgoing === undefined) this.countUseless(number)
       const isNext = number === this.receivedNumber + 1
       if (isNext || (number > this.receivedNumber && this.gatherer === undefined))
@@ -155,8 +170,8 @@ export class GeneralBlocks {
   }
 
   /**
-   * What to say when nothing has come for a while: the last block of ours again, or which blocks are missing. Undefined when no
-   * transfer is under way.
+   * What to say when nothing has come for a while: the last block of ours again, or which blocks
+   * are missing. Undefined when no transfer is under way.
    */
   remind(): Buffer | undefined {
     if (this.gatherer !== undefined) return this.acknowledge()

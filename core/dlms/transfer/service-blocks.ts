@@ -1,6 +1,6 @@
 /**
- * A value in blocks, both ways, beside the association: `BlockGatherer` puts received blocks together, `BlockCutter`
- * cuts an encoded value into blocks. Block numbers begin at 1.
+ * A value in blocks, both ways, beside the association: `BlockGatherer` puts received blocks
+ * together, `BlockCutter` cuts an encoded value into blocks. Block numbers begin at 1.
  *
  *   block = last-block boolean | block-number u32 | raw-data: length, octets
  *
@@ -24,7 +24,8 @@ export class BlockGatherer {
   }
 
   /**
-   * Adds the raw data whose length stands at `at`; octets behind it are passed over, since meters leave some there.
+   * Adds the raw data whose length stands at `at`; octets behind it are passed over, since meters
+   * leave some there.
    * @throws BrokerError DLMS_BLOCK_NUMBER_WRONG, DLMS_LENGTH_INVALID, DLMS_SIZE_EXCEEDED
    */
   add(view: Buffer, at: number, blockNumber: number, isLast: boolean): void {
@@ -87,7 +88,10 @@ export class BlockCutter {
     return this.at === this.valueBytes.length && this.blockNumber > 0
   }
 
-  /** Octets of raw data in the next block when `roomBytes` octets are left for it with its head and `choiceBytes`. */
+  /**
+   * Octets of raw data in the next block when `roomBytes` octets are left for it with its head and
+   * `choiceBytes`.
+   */
   nextBytes(roomBytes: number, choiceBytes: number): number {
     return Math.min(
       this.valueBytes.length - this.at,
@@ -108,7 +112,10 @@ export class BlockCutter {
     return 1 + 4 + lengthBytesFor(count) + count
   }
 
-  /** Writes the next block of `count` octets at `at`, with the choice octet 0 of raw data when `hasChoice`. */
+  /**
+   * Writes the next block of `count` octets at `at`, with the choice octet 0 of raw data when
+   * `hasChoice`.
+   */
   write(out: Buffer, at: number, count: number, hasChoice: boolean): void {
     const isLast = this.at + count === this.valueBytes.length
     out[at] = isLast ? 1 : 0

@@ -1,5 +1,6 @@
 /**
- * General blocks of unsolicited messages, put together by sender. Bounded; of too many senders one that has nothing under way gives way. Sans-io.
+ * General blocks of unsolicited messages, put together by sender. Bounded; of too many senders one
+ * that has nothing under way gives way. Sans-io.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -25,8 +26,9 @@ export class PushBlocks<Sender> {
   }
 
   /**
-   * Takes one general-block-transfer APDU, borrowed: gives the whole APDU, owned, or what is to be sent back, or undefined while more is to
-   * come. @throws BrokerError those of `GeneralBlocks.receive`; the transfer is forgotten
+   * Takes one general-block-transfer APDU, borrowed: gives the whole APDU, owned, or what is to be
+   * sent back, or undefined while more is to come. @throws BrokerError those of
+   * `GeneralBlocks.receive`; the transfer is forgotten
    */
   receive(sender: Sender, view: Buffer): GeneralBlockStep {
     const blocks = this.blocksOf(sender)

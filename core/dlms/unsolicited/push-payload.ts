@@ -1,6 +1,7 @@
 /**
- * What stands in one payload of a push: as a rule one APDU; with some meters several, each perhaps behind an LLC header of its own.
- * What cannot be read behind the first is given back, so that it can be counted and shown.
+ * What stands in one payload of a push: as a rule one APDU; with some meters several, each perhaps
+ * behind an LLC header of its own. What cannot be read behind the first is given back, so that it
+ * can be counted and shown.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { anyApdu } from '../apdu/codec.ts'
@@ -8,12 +9,14 @@ import { Reader } from '../apdu/grammar.ts'
 import { behindLlc } from '../framing/hdlc/transfer.ts'
 import { isUnaskedApdu } from './push.ts'
 
-/** Views on the payload. `restView`: the octets behind the last APDU that are none; empty as a rule. */
+/**
+ * Views on the payload. `restView`: the octets behind the last APDU that are none; empty as a rule.
+ */
 export type PushPayload = { apduViews: Buffer[]; restView: Buffer }
 
 /**
- * The APDUs in `view`, one after another. A payload whose first APDU cannot be read is one APDU, whole: its decoder says what
- * is wrong with it.
+ * The APDUs in `view`, one after another. A payload whose first APDU cannot be read is one APDU,
+ * whole: its decoder says what is wrong with it.
  */
 export function readPushPayload(view: Buffer): PushPayload {
   const apduViews: Buffer[] = []

@@ -1,4 +1,7 @@
-/** Where, behind octets that nobody understands, something begins again that is certainly a frame: by its sum, or by its header and tag. */
+/**
+ * Where, behind octets that nobody understands, something begins again that is certainly a frame:
+ * by its sum, or by its header and tag.
+ */
 import { limits } from '../../base/limits.ts'
 import { flagOctet, frameBytesAt, hasGoodFcs } from '../framing/hdlc/frame.ts'
 import { mbusBytesAt } from '../framing/mbus.ts'
@@ -8,8 +11,8 @@ import { wrapperHeaderBytes } from '../framing/wrapper.ts'
 const mbusStart = 0x68
 
 /**
- * The offset in `view`, from `from` on, of the first frame; where one may begin that is not whole, its offset, unless `isEnd`; the end of
- * `view` where no frame begins.
+ * The offset in `view`, from `from` on, of the first frame; where one may begin that is not whole,
+ * its offset, unless `isEnd`; the end of `view` where no frame begins.
  */
 export function nextFrameAt(view: Buffer, from: number, isEnd: boolean): number {
   for (let at = from; at < view.length; at++) {

@@ -33,7 +33,10 @@ export type PushEvents = {
   /** Octets as they were cut, borrowed for the call. */
   octets(view: Buffer): void
   heard(heard: Heard): void
-  /** What came and was not understood, and why: `bytes` octets, of which `view` has the first ones, borrowed for the call. */
+  /**
+   * What came and was not understood, and why: `bytes` octets, of which `view` has the first ones,
+   * borrowed for the call.
+   */
   wrong(fault: BrokerError, view: Buffer, bytes: number): void
   /** What goes back. */
   send(octets: Buffer): void
@@ -90,7 +93,9 @@ export class PushStream {
     }
   }
 
-  /** The peer pauses, or a datagram or the connection ends: what has no length of its own ends here. */
+  /**
+   * The peer pauses, or a datagram or the connection ends: what has no length of its own ends here.
+   */
   pause(): void {
     this.take(true)
     this.endSkipped()
@@ -308,7 +313,10 @@ export class PushStream {
 
 const isLineEnd = (octet: number): boolean => octet === 0x0d || octet === 0x0a
 
-/** More of a wrapper frame is to come: to look at it again for every octet would be long for nothing. */
+/**
+ * More of a wrapper frame is to come: to look at it again for every octet would be long for
+ * nothing.
+ */
 const isWrapperPart = (view: Buffer): boolean =>
   view[0] === 0 &&
   view.length >= wrapperHeaderBytes &&

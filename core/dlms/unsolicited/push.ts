@@ -1,6 +1,7 @@
 /**
- * What a meter that dials in sends first. It has not been asked, so nothing says how it speaks: in the wrapper, in HDLC, an
- * APDU with nothing around it, or only its name. Told apart by the first octets; bounded, and nothing is guessed twice.
+ * What a meter that dials in sends first. It has not been asked, so nothing says how it speaks: in
+ * the wrapper, in HDLC, an APDU with nothing around it, or only its name. Told apart by the first
+ * octets; bounded, and nothing is guessed twice.
  *
  *   00 01 …                                  wrapper of version 1 [IEC 62056-4-7]
  *   7e a…                                    HDLC frame: UI or I [IEC 62056-46, 6.4.1]
@@ -34,12 +35,15 @@ import {
 } from '../framing/wrapper.ts'
 
 /**
- * What stands at the start of the octets; `bytes` is how many it takes, what is behind belongs to the next. Views borrow
- * from the octets given.
+ * What stands at the start of the octets; `bytes` is how many it takes, what is behind belongs to
+ * the next. Views borrow from the octets given.
  */
 export type Push =
   | { kind: 'WRAPPER'; bytes: number; frame: WrapperFrame }
-  /** `apduView` is empty where a frame carries none, or only a segment of one (`frame.isSegmented`): feed a link with it. */
+  /**
+   * `apduView` is empty where a frame carries none, or only a segment of one (`frame.isSegmented`):
+   * feed a link with it.
+   */
   | { kind: 'HDLC'; bytes: number; frame: HdlcFrame; apduView: Buffer }
   | { kind: 'APDU'; bytes: number; apduView: Buffer }
   /** All the frames of one APDU, which is owned. */
@@ -60,7 +64,9 @@ const unaskedTags: ReadonlySet<number> = new Set([
   ApduTag.GENERAL_SIGNING,
   ApduTag.GENERAL_BLOCK_TRANSFER,
 ])
-/** True for an APDU that a device sends without being asked, or that may cipher, sign or cut one. */
+/**
+ * True for an APDU that a device sends without being asked, or that may cipher, sign or cut one.
+ */
 export const isUnaskedApdu = ([tag]: Uint8Array): boolean => unaskedTags.has(tag!)
 
 /** What is around an APDU, and who wrote it to whom. */
@@ -88,7 +94,10 @@ export function aroundOf(push: Push): Around {
   }
 }
 
-/** `apdu` on its way back to where `around` came from: copied into a frame; itself where there is nothing around it; undefined where there is no way back. */
+/**
+ * `apdu` on its way back to where `around` came from: copied into a frame; itself where there is
+ * nothing around it; undefined where there is no way back.
+ */
 export function answerFrame(apdu: Buffer, around: Around): Buffer | undefined {
   if (around.framing === 'mbus') return undefined
   if (around.framing === 'none') return apdu
@@ -106,7 +115,8 @@ export function answerFrame(apdu: Buffer, around: Around): Buffer | undefined {
 const confirmedBit = 0x4000_0000
 
 /**
- * What confirms the data-notification in `apduView`, owned; undefined when it asks for no confirmation, or is something else.
+ * What confirms the data-notification in `apduView`, owned; undefined when it asks for no
+ * confirmation, or is something else.
  * [IEC 62056-5-3, Data-Notification-Confirm, Long-Invoke-Id-And-Priority: service-class]
  */
 export function confirmationOf(apduView: Buffer): Buffer | undefined {
@@ -127,10 +137,11 @@ const isPrintable = (octet: number): boolean => octet >= 0x20 && octet <= 0x7e
 const isLineEnd = (octet: number): boolean => octet === 0x0d || octet === 0x0a
 
 /**
- * What stands at the start of `view`, or undefined when more must come to tell. An APDU without anything around it, and an
- * identification without a line end, have no length of their own: they end where the peer pauses or the datagram ends, which
- * the caller says by `isEnd`.
- * @throws BrokerError DLMS_TAG_UNKNOWN (fault: meter) when it is none of these; DLMS_LENGTH_INVALID when it was cut short;
+ * What stands at the start of `view`, or undefined when more must come to tell. An APDU without
+ * anything around it, and an identification without a line end, have no length of their own: they
+ * end where the peer pauses or the datagram ends, which the caller says by `isEnd`.
+ * @throws BrokerError DLMS_TAG_UNKNOWN (fault: meter) when it is none of these; DLMS_LENGTH_INVALID
+ * when it was cut short;
  *   DLMS_SIZE_EXCEEDED when it goes on too long; DLMS_WRAPPER_INVALID, DLMS_HDLC_INVALID when a frame of theirs is wrong
  */
 export function classifyPush(

@@ -1,14 +1,19 @@
 /**
- * Telegrams of text, as meters send them on their consumers' port, some of them within a ciphered APDU:
+ * Telegrams of text, as meters send them on their consumers' port, some of them within a ciphered
+ * APDU:
  *
  *   /identification CR LF CR LF | lines | ! CRC16 as four digits          DSMR P1; [IEC 62056-21, mode D] without the CRC
  *   line = OBIS code, values in brackets: 1-0:1.8.1(001234.567*kWh)
  *
- * The CRC is that of polynomial A001, reflected, from / to ! inclusive. [DSMR P1 companion standard 5.0, 6.2; IEC 62056-21, 6.1]
+ * The CRC is that of polynomial A001, reflected, from / to ! inclusive. [DSMR P1 companion standard
+ * 5.0, 6.2; IEC 62056-21, 6.1]
  */
 import { limits } from '../../base/limits.ts'
 
-/** `obis` where the line names one; `values` what stands in brackets. `at` and `bytes` say where the line lies. */
+/**
+ * `obis` where the line names one; `values` what stands in brackets. `at` and `bytes` say where the
+ * line lies.
+ */
 export type TelegramLine = {
   text: string
   obis: string | undefined
@@ -31,7 +36,10 @@ const linePattern =
   /^(?:(?<a>\d{1,3})-(?<b>\d{1,3}):)?(?<c>\d{1,3})\.(?<d>\d{1,3})(?:\.(?<e>\d{1,3}))?(?:[*.&](?<f>\d{1,3}))?(?<values>(?:\([^()]*\))+)$/
 const crcPattern = /^[0-9A-F]{4}$/i
 
-/** The telegram that `view` is, whole; undefined for all else: it is printable, and one line at least begins with an OBIS code. */
+/**
+ * The telegram that `view` is, whole; undefined for all else: it is printable, and one line at
+ * least begins with an OBIS code.
+ */
 export function readTelegram(view: Buffer): Telegram | undefined {
   if (view.length < 4 || view.length > limits.apduBytesMax) return undefined
   const start = view[0] === stx ? 1 : 0
@@ -62,7 +70,8 @@ function lineOf(text: string, at: number): TelegramLine {
   const { groups } = linePattern.exec(text) ?? {}
   const line = { text, obis: undefined, values: [], at, bytes: text.length }
   if (groups === undefined) return line
-  // Without them they are electricity's and the one channel's. [IEC 62056-21, Annex A; IEC 62056-6-1]
+  // Without them they are electricity's and the one channel's. [IEC 62056-21, Annex A; IEC
+  // 62056-6-1]
   const { a = '1', b = '0', c, d, e = '255', f = '255', values = '' } = groups
   const numbers = [a, b, c, d, e, f].map(Number)
   if (numbers.some((number) => number > 255)) return line

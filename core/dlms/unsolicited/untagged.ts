@@ -1,10 +1,11 @@
 /**
- * Notification bodies in which some meters write attributes without data tags: a structure of two whose first element is a bare
- * cosem-attribute-descriptor and whose second is the value.
+ * Notification bodies in which some meters write attributes without data tags: a structure of two
+ * whose first element is a bare cosem-attribute-descriptor and whose second is the value.
  *
  *   02 02 | class-id u16 | instance-id 6 octets | attribute-id i8 | value Data
  *
- * Rewritten with tags, as a structure of class, logical name and attribute in front of the value, so that everybody reads it.
+ * Rewritten with tags, as a structure of class, logical name and attribute in front of the value,
+ * so that everybody reads it.
  * [IEC 62056-5-3, Cosem-Attribute-Descriptor; consumers' ports of Czech Sagemcom meters]
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -12,9 +13,15 @@ import { descriptorBytes } from '../apdu/constants.ts'
 import { lengthBytes, readCount, skipValue, Tag } from '../axdr/layout.ts'
 import { AxdrWriter } from '../axdr/writer.ts'
 
-/** Value group A of an OBIS code, less the channels that no meter of this kind has. [IEC 62056-6-1, media] */
+/**
+ * Value group A of an OBIS code, less the channels that no meter of this kind has. [IEC 62056-6-1,
+ * media]
+ */
 const media: ReadonlySet<number> = new Set([0, 1, 4, 5, 6, 7, 8, 9, 15])
-/** Standard classes are below; a descriptor is not recognised by less, or any two zeros would begin one. */
+/**
+ * Standard classes are below; a descriptor is not recognised by less, or any two zeros would begin
+ * one.
+ */
 const classIdMax = 255
 const attributeIdMax = 63
 
@@ -22,8 +29,8 @@ const attributeIdMax = 63
 export type RetaggedBody = { bytes: number; valueBytes: Buffer }
 
 /**
- * Reads the body at `at` of `view` as one with untagged descriptors. Undefined when it has none, or is not of that form as a whole: then
- * it is damaged, or ordinary data.
+ * Reads the body at `at` of `view` as one with untagged descriptors. Undefined when it has none, or
+ * is not of that form as a whole: then it is damaged, or ordinary data.
  */
 export function retagBody(view: Buffer, at: number, end: number): RetaggedBody | undefined {
   const body = new Body(view, end)

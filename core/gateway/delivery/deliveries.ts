@@ -34,7 +34,10 @@ const stampBytes = 16
 /** Older than any stamp: the gateway that holds the seat answers with its own. */
 const question = Buffer.alloc(stampBytes)
 
-/** `ifFree`: does not take the seat from another receiver. `isPoll`: comes back soon, see `receiverLingerMs`. */
+/**
+ * `ifFree`: does not take the seat from another receiver. `isPoll`: comes back soon, see
+ * `receiverLingerMs`.
+ */
 export type OpenOptions = { ifFree?: boolean; isPoll?: boolean }
 
 /**
@@ -162,7 +165,9 @@ export class Deliveries {
     for (const entry of this.entries.values()) entry.lingering?.end()
   }
 
-  /** True if a receiver of `party` is connected, here or at another gateway that answers in time. */
+  /**
+   * True if a receiver of `party` is connected, here or at another gateway that answers in time.
+   */
   private async isTaken(party: Party): Promise<boolean> {
     const here = this.entries.get(party.id)
     if (here?.seat !== undefined || here?.lingering !== undefined) return true

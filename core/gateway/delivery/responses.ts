@@ -122,7 +122,10 @@ export class Responses {
     return searched ?? 'RESPONSE_SEARCH_RUNNING'
   }
 
-  /** How far the request is by the device's actor: a code when it does not know the request, or cannot be asked. */
+  /**
+   * How far the request is by the device's actor: a code when it does not know the request, or
+   * cannot be asked.
+   */
   private standingOf(account: PartyAccount, view: Buffer): Promise<Standing> {
     return new Promise((resolve) => {
       const answer = (_tag: number, buffer: Buffer, at: number): void => {

@@ -2,8 +2,8 @@
  * A row of the error table as a gRPC status: for whole calls that are refused. What concerns one
  * request of a stream or a batch is an Acknowledgement instead. Details: `CODE: sentence`;
  * trailers: busbar-code, busbar-response-code, retry-after-ms, and grpc-status-details-bin with
- * google.rpc.ErrorInfo, where waiting helps google.rpc.RetryInfo, and where fields of the message are at
- * fault google.rpc.BadRequest.
+ * google.rpc.ErrorInfo, where waiting helps google.rpc.RetryInfo, and where fields of the message
+ * are at fault google.rpc.BadRequest.
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire'
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'

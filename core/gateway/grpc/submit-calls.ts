@@ -46,7 +46,8 @@ export class SingleCall implements AnswerSink {
     const refusal = callRefusalOf(buffer, at)
     if (refusal) {
       const status = grpcRefusal(refusal, undefined, this.violations(refusal))
-      // A counter that the gateway has assigned may be accepted all the same: the party needs it to repeat the request.
+      // A counter that the gateway has assigned may be accepted all the same: the party needs it to
+      // repeat the request.
       if (isNamed(buffer, at))
         status.metadata.set('busbar-counter', String(readCounter(buffer, at)))
       return this.callback(status)

@@ -32,8 +32,8 @@ export type PollQuery = {
 }
 
 /**
- * Settles with at most `query.max` deliveries. `abandoned` is given a function that ends the poll early,
- * for a client that has gone. Rejects when ledger or cursor cannot be read.
+ * Settles with at most `query.max` deliveries. `abandoned` is given a function that ends the poll
+ * early, for a client that has gone. Rejects when ledger or cursor cannot be read.
  */
 export async function pollDeliveries(
   ports: PollPorts,

@@ -55,7 +55,9 @@ function outcomeTextsOf(outcome: number): OutcomeTexts {
 /** The members of an object as JSON, without its braces. */
 const membersOf = (members: object): string => JSON.stringify(members).slice(1, -1)
 
-/** What a refusal because of the counter says besides, as members of the JSON object; else nothing. */
+/**
+ * What a refusal because of the counter says besides, as members of the JSON object; else nothing.
+ */
 const boundsJson = (bounds: CounterBoundsRead | undefined): string =>
   bounds === undefined
     ? ''

@@ -1,4 +1,6 @@
-/** What the routes of the HTTP doors are for, what they answer, and with which codes they refuse. */
+/**
+ * What the routes of the HTTP doors are for, what they answer, and with which codes they refuse.
+ */
 import type { ErrorCode } from '../../base/error-table.ts'
 import { limits } from '../../base/limits.ts'
 import { messageRef } from './message-schemas.ts'

@@ -1,4 +1,7 @@
-/** Requests and RequestIDs as they stand in JSON and in paths, as the wire bytes that all doors hand in. */
+/**
+ * Requests and RequestIDs as they stand in JSON and in paths, as the wire bytes that all doors hand
+ * in.
+ */
 import { GetRequestStatusRequest } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import { ServiceRequest, type RequestId } from '../../../proto/gen/busbar/v1/service_request.ts'
 import { asBuffer } from '../../base/bytes.ts'
@@ -10,8 +13,9 @@ import { jsonName } from '../../base/violation.ts'
 export type Malformed = { code: ErrorCode; detail: string; field: string }
 
 /**
- * Why a RequestID in JSON has no usable counter, in words. One of a list that has none, or one too many, is refused by
- * itself behind this door: only what has no form in protobuf is a fault of the list.
+ * Why a RequestID in JSON has no usable counter, in words. One of a list that has none, or one too
+ * many, is refused by itself behind this door: only what has no form in protobuf is a fault of the
+ * list.
  */
 function requestIdFaultOf(object: Record<string, unknown>, isInList: boolean): string | undefined {
   const id = (object['requestId'] ?? object['request_id'] ?? {}) as Record<string, unknown>
@@ -26,7 +30,10 @@ function requestIdFaultOf(object: Record<string, unknown>, isInList: boolean): s
 
 const timeText = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):.*?(?:Z|[+-](\d\d):(\d\d))$/
 
-/** Whether a time of the schema's form exists. Date accepts 30 February and 24:00 and means another time [RFC 3339 5.7]. */
+/**
+ * Whether a time of the schema's form exists. Date accepts 30 February and 24:00 and means another
+ * time [RFC 3339 5.7].
+ */
 function isTime(text: string): boolean {
   const [, year, month, day, hour, offsetHour, offsetMinute] = timeText.exec(text) ?? []
   if (Number.isNaN(Date.parse(text)) || Number(year) === 0) return false

@@ -78,8 +78,8 @@ const serviceRequest = message({
 })
 
 /**
- * What is wrong with a uint64 in JSON that a sentence calls `noun`; undefined for one of at most 64 bits, and for none.
- * Decimal text, or a number where a double is exact.
+ * What is wrong with a uint64 in JSON that a sentence calls `noun`; undefined for one of at most 64
+ * bits, and for none. Decimal text, or a number where a double is exact.
  */
 function uint64FaultOf(value: unknown, noun: string): string | undefined {
   if (value === undefined || value === null || value === '') return undefined
@@ -96,13 +96,16 @@ function uint64FaultOf(value: unknown, noun: string): string | undefined {
   return BigInt(value) > 0xffff_ffff_ffff_ffffn ? `the ${noun} is above 64 bits` : undefined
 }
 
-/** What is wrong with the counter of a RequestID in JSON, as a sentence; undefined for one above 0 of at most 64 bits, and for none. */
+/**
+ * What is wrong with the counter of a RequestID in JSON, as a sentence; undefined for one above 0
+ * of at most 64 bits, and for none.
+ */
 export const counterFaultOf = (counter: unknown): string | undefined =>
   uint64FaultOf(counter, 'counter')
 
 /**
- * What is wrong with the delivery id of an acknowledgement in JSON, as a sentence; undefined for any number in decimal
- * digits: whether it was sent is for the deliveries.
+ * What is wrong with the delivery id of an acknowledgement in JSON, as a sentence; undefined for
+ * any number in decimal digits: whether it was sent is for the deliveries.
  */
 export function deliveryIdFaultOf(id: unknown): string | undefined {
   if (id === undefined || id === null || id === '') return 'the delivery id is missing'

@@ -1,4 +1,7 @@
-/** What comes back for calls over HTTP, as their answers: one object a call, which the intake or a host answers. */
+/**
+ * What comes back for calls over HTTP, as their answers: one object a call, which the intake or a
+ * host answers.
+ */
 import type { FastifyReply } from 'fastify'
 import { GetRequestStatusResponse } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import type { ErrorCode } from '../../base/error-table.ts'
@@ -18,7 +21,9 @@ export class HttpSingle implements AnswerSink {
   private readonly goodStatus: number
   private readonly request: Buffer | undefined
 
-  /** `request`: wire bytes of the ServiceRequest, to say which of its fields a rejection is about. */
+  /**
+   * `request`: wire bytes of the ServiceRequest, to say which of its fields a rejection is about.
+   */
   constructor(reply: FastifyReply, goodStatus: number, request?: Buffer) {
     this.reply = reply
     this.goodStatus = goodStatus

@@ -1,7 +1,7 @@
 /**
- * JSON schemas of the messages of busbar.v1 in their proto3 JSON form, made from the descriptors that
- * reflection serves, so that they cannot differ from the contract. For answers: members may be absent,
- * and a newer gateway may add some, as it may add values of enums.
+ * JSON schemas of the messages of busbar.v1 in their proto3 JSON form, made from the descriptors
+ * that reflection serves, so that they cannot differ from the contract. For answers: members may be
+ * absent, and a newer gateway may add some, as it may add values of enums.
  * @source the JSON mapping of proto3
  */
 import { readFileSync } from 'node:fs'

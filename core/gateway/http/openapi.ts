@@ -1,6 +1,7 @@
 /**
- * The HTTP doors of parties as an OpenAPI 3.1 document, made from the routes as they are registered and
- * from the very schemas that check what comes in. Whoever adds a route says with it what it answers.
+ * The HTTP doors of parties as an OpenAPI 3.1 document, made from the routes as they are registered
+ * and from the very schemas that check what comes in. Whoever adds a route says with it what it
+ * answers.
  * @source OpenAPI 3.1.1; JSON Schema 2020-12
  */
 import type { FastifyInstance, RouteOptions } from 'fastify'
@@ -260,8 +261,8 @@ export const describeProblem: Operation = {
 }
 
 /**
- * Serves the document of all routes of `server` at GET /openapi.json. Call before the first route is added; a route
- * without an `operation` in its config keeps the server from starting.
+ * Serves the document of all routes of `server` at GET /openapi.json. Call before the first route
+ * is added; a route without an `operation` in its config keeps the server from starting.
  */
 export function serveOpenApi(server: FastifyInstance): void {
   const routes: RouteOptions[] = []

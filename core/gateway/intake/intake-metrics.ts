@@ -1,4 +1,7 @@
-/** What a gateway counts of the requests that it takes. Instruments are looked up once, so that a request only adds. */
+/**
+ * What a gateway counts of the requests that it takes. Instruments are looked up once, so that a
+ * request only adds.
+ */
 import { errorCodeOf, errorId, errorTable, type ErrorCode } from '../../base/error-table.ts'
 import type { Counter, Histogram, Metrics } from '../../ports/metrics.ts'
 
@@ -39,7 +42,10 @@ export class IntakeMetrics {
     )
   }
 
-  /** An acknowledgement with the outcome `id`, given by the gateway itself or by a host, `tookMs` after the request came. */
+  /**
+   * An acknowledgement with the outcome `id`, given by the gateway itself or by a host, `tookMs`
+   * after the request came.
+   */
   acknowledged(id: number, tookMs: number): void {
     if (id === acceptedId) this.acceptance.observe(tookMs / 1000)
     else if (errorTable[errorCodeOf(id) ?? 'OK'].fault !== 'none') this.rejected(errorCodeOf(id)!)

@@ -99,7 +99,7 @@ export class Intake {
    * into a frame, before this returns. The answer comes to `sink` under `tag`: a refusal decided
    * here at once, else the host's acknowledgement.
    */
-  // oxlint-disable-next-line max-params -- an object for the arguments would be made for each request
+  // oxlint-disable-next-line max-params -- an object would be made for each request
   submit(
     account: PartyAccount,
     view: Buffer,
@@ -280,7 +280,10 @@ export class Intake {
     if (flight.left > 0) this.strandAll(flight)
   }
 
-  /** The counter that was assigned is taken, or the clock here lags: assigns one above all that the device has accepted. */
+  /**
+   * The counter that was assigned is taken, or the clock here lags: assigns one above all that the
+   * device has accepted.
+   */
   private assignAgain(slot: number, reply: Buffer, at: number): void {
     const { slots } = this
     const flight = slots.flights[slot]!

@@ -46,7 +46,10 @@ function isReadable(number: number, octets: Buffer): boolean {
   }
 }
 
-/** The first field of the message in `view` that is not what its number says; none when the message itself is broken. */
+/**
+ * The first field of the message in `view` that is not what its number says; none when the message
+ * itself is broken.
+ */
 function wireViolations(view: Buffer): Violation[] {
   const reader = new ProtobufReader(emptyBytes).open(view, 0, view.length)
   while (reader.nextField()) {
@@ -137,7 +140,10 @@ function violationsOf(code: ErrorCode, request: ServiceRequest): Violation[] {
   return field === undefined ? [] : [{ field, description: errorTable[code].meaning }]
 }
 
-/** Why the ServiceRequest with the wire bytes `view` was rejected with `code`; empty when no field is at fault. */
+/**
+ * Why the ServiceRequest with the wire bytes `view` was rejected with `code`; empty when no field
+ * is at fault.
+ */
 export function requestViolations(code: ErrorCode, view: Buffer): Violation[] {
   try {
     return code === 'REQUEST_WIRE_MALFORMED'
@@ -148,7 +154,10 @@ export function requestViolations(code: ErrorCode, view: Buffer): Violation[] {
   }
 }
 
-/** The same for the messages that hold a RequestID in field 1: GetRequestStatusRequest, CancelRequest, GetResponseRequest. */
+/**
+ * The same for the messages that hold a RequestID in field 1: GetRequestStatusRequest,
+ * CancelRequest, GetResponseRequest.
+ */
 export function requestIdViolations(code: ErrorCode, view: Buffer): Violation[] {
   try {
     if (code === 'REQUEST_WIRE_MALFORMED') return wireViolations(view)

@@ -44,7 +44,9 @@ export class Slots {
   readonly startedMs: Float64Array
   /** The party's own number of the request. */
   readonly correlations: Uint32Array
-  /** How often the gateway may still assign another counter; 0 for a request that came with its own. */
+  /**
+   * How often the gateway may still assign another counter; 0 for a request that came with its own.
+   */
   readonly assignsLeft: Uint8Array
   /** 1 while the envelope is with no host and waits for an owner. */
   readonly stranded: Uint8Array

@@ -1,6 +1,7 @@
 /**
- * Who owns a data directory: one broker at a time, written down in a file with its nats-server, so that a second broker is
- * refused and a server that an earlier one left behind is ended. Processes are told apart by process-identity.ts.
+ * Who owns a data directory: one broker at a time, written down in a file with its nats-server, so
+ * that a second broker is refused and a server that an earlier one left behind is ended. Processes
+ * are told apart by process-identity.ts.
  */
 import { linkSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { limits } from '../../base/limits.ts'
@@ -53,7 +54,8 @@ export async function endProcess(
 
 /**
  * Takes the data directory for this process and ends a server that an earlier broker left behind.
- * @throws BrokerError DATA_DIR_TAKEN when a living broker has it, NATS_SERVER_FAILED when this process cannot see itself
+ * @throws BrokerError DATA_DIR_TAKEN when a living broker has it, NATS_SERVER_FAILED when this
+ * process cannot see itself
  */
 export async function takeDataDir(
   path: string,

@@ -1,14 +1,16 @@
 /**
- * The embedded nats-server: a supervised child process on loopback with its own store, port and credentials.
+ * The embedded nats-server: a supervised child process on loopback with its own store, port and
+ * credentials.
  *
  *            start            ready
  *   (none) ────────→ starting ─────→ running ── stop ──→ stopping ──→ ended
  *                       ↑               │ died
  *                       └── back-off ←──┘── too often ─────────────→ ended (NATS_SERVER_FAILED)
  *
- * Nothing of it outlives the broker: a watchdog (a shell that reads a pipe from us) ends the server when we are gone, however
- * we went; and a server that is left over all the same, because the watchdog was killed too, is ended by the next start.
- * Two brokers on one data directory are refused. It finds or obtains the program with nats-server.mjs.
+ * Nothing of it outlives the broker: a watchdog (a shell that reads a pipe from us) ends the server
+ * when we are gone, however we went; and a server that is left over all the same, because the
+ * watchdog was killed too, is ended by the next start. Two brokers on one data directory are
+ * refused. It finds or obtains the program with nats-server.mjs.
  */
 import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
@@ -81,9 +83,14 @@ export type NatsChild = {
    * server, or while it is being stopped.
    */
   restart(): void
-  /** Ends the server in order (SIGTERM, then SIGKILL); settles when it is gone. May be called again. */
+  /**
+   * Ends the server in order (SIGTERM, then SIGKILL); settles when it is gone. May be called again.
+   */
   stop(): Promise<void>
-  /** Called once when the server has ended for good: without a fault after `stop`, with NATS_SERVER_FAILED when Busbar gave up. */
+  /**
+   * Called once when the server has ended for good: without a fault after `stop`, with
+   * NATS_SERVER_FAILED when Busbar gave up.
+   */
   onExit(listener: (fault: BrokerError | undefined) => void): void
 }
 

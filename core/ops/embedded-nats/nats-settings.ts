@@ -1,6 +1,6 @@
 /**
- * What an embedded nats-server needs in its data directory: its port and credentials, made once and kept, and the
- * configuration file written from them. Starts nothing.
+ * What an embedded nats-server needs in its data directory: its port and credentials, made once and
+ * kept, and the configuration file written from them. Starts nothing.
  */
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -35,7 +35,10 @@ export const natsPlaces = (dataDir: string) =>
     lock: join(dataDir, 'nats.lock'),
   }) as const
 
-/** Writes `text` so that a reader sees the old file or the new one, whole, and nobody else can read it. */
+/**
+ * Writes `text` so that a reader sees the old file or the new one, whole, and nobody else can read
+ * it.
+ */
 export function writePrivateFile(path: string, text: string): void {
   const fresh = `${path}.${process.pid}.new`
   writeFileSync(fresh, text, { mode: 0o600, flush: true })
@@ -69,11 +72,12 @@ function freePort(port: number): Promise<number | undefined> {
 }
 
 /**
- * The settings of this data directory. The port stays what it was, so that clients find the server again, unless another
- * program has taken it: then a free one is chosen and kept.
+ * The settings of this data directory. The port stays what it was, so that clients find the server
+ * again, unless another program has taken it: then a free one is chosen and kept.
  *
  * @param wantedPort  this port and no other; it may have been another before
- * @throws BrokerError NATS_SERVER_FAILED when the wanted port is taken or the file cannot be understood
+ * @throws BrokerError NATS_SERVER_FAILED when the wanted port is taken or the file cannot be
+ * understood
  */
 export async function loadNatsSettings(
   dataDir: string,

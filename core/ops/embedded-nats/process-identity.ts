@@ -1,6 +1,6 @@
 /**
- * Tells whether a process that was written down is still the same one. A process id alone is not enough: ids are used
- * again, and after a restart of the machine they begin again.
+ * Tells whether a process that was written down is still the same one. A process id alone is not
+ * enough: ids are used again, and after a restart of the machine they begin again.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -9,13 +9,17 @@ import { environmentOfServer } from '../setup/child-environment.mjs'
 /** A process as it is written down. */
 export type ProcessRecord = { readonly pid: number; readonly identity: string }
 
-/** When process `pid` started, in words of the system; undefined when there is none, or it is dead and not yet buried. */
+/**
+ * When process `pid` started, in words of the system; undefined when there is none, or it is dead
+ * and not yet buried.
+ */
 function identityOf(pid: number): string | undefined {
   if (process.platform === 'linux') {
     try {
       const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
       const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-      // The second field is the program's name in parentheses and may hold anything. [proc_pid_stat(5)]
+      // The second field is the program's name in parentheses and may hold anything.
+      // [proc_pid_stat(5)]
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
       const [state] = fields
       return state === 'Z' || state === 'X' ? undefined : `${boot} ${fields[19]}`

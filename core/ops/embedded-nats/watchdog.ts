@@ -1,6 +1,7 @@
 /**
- * Ends a process when this one is gone, however it went: a shell in a session of its own reads a pipe from us, and the end
- * of the pipe is the end of us. Costs one sleeping shell; needs /bin/sh, as every POSIX system has it.
+ * Ends a process when this one is gone, however it went: a shell in a session of its own reads a
+ * pipe from us, and the end of the pipe is the end of us. Costs one sleeping shell; needs /bin/sh,
+ * as every POSIX system has it.
  */
 import { spawn } from 'node:child_process'
 import { environmentOfServer } from '../setup/child-environment.mjs'

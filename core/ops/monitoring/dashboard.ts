@@ -1,7 +1,7 @@
 /**
- * The Grafana dashboard of a deployment, as rows of panels. `node core/ops/monitoring/dashboard.ts` prints the JSON that
- * stands beside this file; a test compares the two, checks every expression with the PromQL grammar and every metric name
- * against the code.
+ * The Grafana dashboard of a deployment, as rows of panels. `node core/ops/monitoring/dashboard.ts`
+ * prints the JSON that stands beside this file; a test compares the two, checks every expression
+ * with the PromQL grammar and every metric name against the code.
  * @source Grafana dashboard JSON model, schema version 39
  */
 type Unit = 'reqps' | 'ops' | 's' | 'bytes' | 'short' | 'percentunit' | 'Bps'

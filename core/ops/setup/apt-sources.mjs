@@ -1,17 +1,22 @@
 // @ts-check
 /**
- * Reads apt's source lists (one-line `.list` and deb822 `.sources`) to learn which mirror of Debian or Ubuntu this machine
- * uses, and names the suites of it in which a recent nats-server may be. Reads files only.
+ * Reads apt's source lists (one-line `.list` and deb822 `.sources`) to learn which mirror of Debian
+ * or Ubuntu this machine uses, and names the suites of it in which a recent nats-server may be.
+ * Reads files only.
  * @source sources.list(5)
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * @typedef {{ types: string[], addresses: string[], suites: string[], components: string[], signedBy?: string, keyText?: string }} AptSource
- * `signedBy` is a key ring file or fingerprint, `keyText` a key that stands in the source itself.
+ * @typedef {{ types: string[], addresses: string[], suites: string[], components: string[],
+ * signedBy?: string, keyText?: string }} AptSource `signedBy` is a key ring file or fingerprint,
+ * `keyText` a key that stands in the source itself.
  */
-/** @typedef {{ address: string, suite: string, components: string, signedBy?: string, keyText?: string }} AptArchive */
+/**
+ * @typedef {{ address: string, suite: string, components: string, signedBy?: string, keyText?:
+ * string }} AptArchive
+ */
 
 const words = (/** @type {string} */ text) => text.split(/\s+/).filter(Boolean)
 
@@ -76,8 +81,9 @@ export function parseDeb822Sources(text) {
 }
 
 /**
- * The Debian suites and the Ubuntu one in which nats-server 2.15.1 or newer may be; `forky` carries 2.15.1.
- * `devel` is whatever Ubuntu release is being made, so it is tried last and judged by the version that comes.
+ * The Debian suites and the Ubuntu one in which nats-server 2.15.1 or newer may be; `forky` carries
+ * 2.15.1. `devel` is whatever Ubuntu release is being made, so it is tried last and judged by the
+ * version that comes.
  */
 const suitesOf = { debian: ['forky', 'sid'], ubuntu: ['devel'] }
 const keyRingsOf = {
@@ -89,8 +95,10 @@ const keyRingsOf = {
 }
 
 /**
- * The archives to try, best first: none when this is neither Debian nor Ubuntu or no mirror of it is configured.
- * @param {{ etc: string, osRelease: string }} places the folder that holds sources.list, and os-release
+ * The archives to try, best first: none when this is neither Debian nor Ubuntu or no mirror of it
+ * is configured.
+ * @param {{ etc: string, osRelease: string }} places the folder that holds sources.list, and
+ * os-release
  * @returns {AptArchive[]}
  */
 export function archivesOf({ etc, osRelease }) {
@@ -115,8 +123,9 @@ export function archivesOf({ etc, osRelease }) {
       sources.push(...parseDeb822Sources(readFileSync(join(parts, name), 'utf8')))
   }
 
-  // A mirror of the distribution itself carries the release that runs here, or one of the moving names, with `main`;
-  // third-party archives name their own suites, and security archives carry no other suites.
+  // A mirror of the distribution itself carries the release that runs here, or one of the moving
+  // names, with `main`; third-party archives name their own suites, and security archives carry no
+  // other suites.
   const ownSuites = new Set(
     [codename, 'stable', 'testing', 'unstable', 'sid', 'devel', ...suitesOf[family]].filter(
       Boolean,

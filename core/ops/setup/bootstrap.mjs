@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // @ts-check
 /**
- * Makes a fresh clone ready and runs one file of it on Node 24 or newer:
- * `node core/ops/setup/bootstrap.mjs [--dev] [--nats] FILE args…`. Every npm script of a clone, and the
+ * Makes a fresh clone ready and runs one file of it on Node 24 or newer: `node
+ * core/ops/setup/bootstrap.mjs [--dev] [--nats] FILE args…`. Every npm script of a clone, and the
  * `busbar` command in a clone, go through here. It runs on Node 20 or newer with nothing installed,
  * so it is JavaScript and imports nothing but Node and its neighbours. An installed package does
  * not have it: there, core/ops/setup/busbar.mjs runs compiled JavaScript.
@@ -14,9 +14,9 @@
  *   --nats: a nats-server there?                    no → obtain one (nats-server.mjs)
  *   run FILE with arguments, signals and exit code passed on
  *
- * What is installed already, by whomever and wherever, runs without being written to.
- * An npm that was killed leaves .busbar/setup.unfinished behind: the next start then installs from
- * nothing. All of its own words go to stderr: stdout belongs to FILE, whose `--json` must stay JSON.
+ * What is installed already, by whomever and wherever, runs without being written to. An npm that
+ * was killed leaves .busbar/setup.unfinished behind: the next start then installs from nothing. All
+ * of its own words go to stderr: stdout belongs to FILE, whose `--json` must stay JSON.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
@@ -47,7 +47,9 @@ const stampFile = join(modules, '.busbar-stamp')
  * not write.
  */
 const stateFolder = join(root, '.busbar')
-/** Stands there while npm changes node_modules, so that half of a package is never taken for one. */
+/**
+ * Stands there while npm changes node_modules, so that half of a package is never taken for one.
+ */
 const unfinishedFile = join(root, '.busbar', 'setup.unfinished')
 /** Names the pinned Node for each platform, with its checksums. */
 const pinnedFolder = join(root, 'core/ops/pinned-node')
@@ -88,8 +90,8 @@ function isStamped(needsDev) {
 
 /**
  * True when npm's own record of node_modules agrees with the lock file to this extent: somebody ran
- * `npm ci` or `npm install` by hand. Optional packages may be missing: those of other platforms are.
- * The record alone proves nothing: `npm install --package-lock-only` writes it, too.
+ * `npm ci` or `npm install` by hand. Optional packages may be missing: those of other platforms
+ * are. The record alone proves nothing: `npm install --package-lock-only` writes it, too.
  * @param {Extent} extent
  */
 function isInstalled(extent) {
@@ -108,9 +110,9 @@ function isInstalled(extent) {
 }
 
 /**
- * Runs npm with its output on stderr. Under an npm script that npm is used, by the Node that it runs
- * on, unless npm is about to replace that Node. No install script of any dependency runs: none is
- * needed, native parts come prebuilt.
+ * Runs npm with its output on stderr. Under an npm script that npm is used, by the Node that it
+ * runs on, unless npm is about to replace that Node. No install script of any dependency runs: none
+ * is needed, native parts come prebuilt.
  * @param {readonly string[]} args @param {string} [folder]
  */
 function runNpm(args, folder = root) {
@@ -155,8 +157,9 @@ function isAlive(pid) {
 }
 
 /**
- * Runs `action` while holding the setup lock: a file with our process id, put in place whole by link(2). A lock whose
- * owner has died is moved aside first, and looked at again then: another may have been quicker.
+ * Runs `action` while holding the setup lock: a file with our process id, put in place whole by
+ * link(2). A lock whose owner has died is moved aside first, and looked at again then: another may
+ * have been quicker.
  * @param {string} folder  holds the lock; this user may write there
  * @param {() => Promise<void>} action
  */
@@ -295,7 +298,10 @@ function install(needsDev, isWidening) {
   )
 }
 
-/** The package that carries the pinned Node for this platform, and where its Node is when it is there. */
+/**
+ * The package that carries the pinned Node for this platform, and where its Node is when it is
+ * there.
+ */
 function pinnedNode() {
   const { optionalDependencies } = readJson(join(pinnedFolder, 'package.json'))
   const wanted = `${process.platform}-${process.arch}`
@@ -350,9 +356,10 @@ async function ensureNode() {
 /**
  * Runs `file` and ends as it ends.
  *
- * A Ctrl-C on a terminal goes to the whole foreground group, so the child has it already; without a terminal a signal
- * comes to us alone and is passed on.
- * @param {string} node @param {string} file @param {readonly string[]} args @param {NodeJS.ProcessEnv} env
+ * A Ctrl-C on a terminal goes to the whole foreground group, so the child has it already; without a
+ * terminal a signal comes to us alone and is passed on.
+ * @param {string} node @param {string} file @param {readonly string[]} args @param
+ * {NodeJS.ProcessEnv} env
  */
 function runFile(node, file, args, env) {
   const child = spawn(node, [resolve(root, file), ...args], { stdio: 'inherit', env })

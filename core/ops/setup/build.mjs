@@ -26,7 +26,9 @@ import { fileURLToPath } from 'node:url'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
 
-/** Files that code opens by their place, and the contract with parties; not configuration of tools. */
+/**
+ * Files that code opens by their place, and the contract with parties; not configuration of tools.
+ */
 const assets = [
   'core/**/*.json',
   'actors/**/*.{json,jsonl,html,css}',
@@ -50,7 +52,8 @@ function run(args, folder = root) {
 function compile(project, out) {
   rmSync(out, { recursive: true, force: true })
   run([join(root, 'node_modules/typescript/bin/tsc'), '-p', project, '--outDir', out])
-  // The compiler leaves `.ts` in the imports of declarations; not every compiler of users takes that.
+  // The compiler leaves `.ts` in the imports of declarations; not every compiler of users takes
+  // that.
   for (const path of globSync('**/*.d.ts', { cwd: out })) {
     const file = join(out, path)
     const text = readFileSync(file, 'utf8')
@@ -127,7 +130,10 @@ function buildDlms(out) {
   cpSync(join(root, 'LICENSE'), join(out, 'LICENSE'))
 }
 
-/** @param {string} folder the tarball comes to the project's root, and its name to stdout, as from `npm pack` */
+/**
+ * @param {string} folder the tarball comes to the project's root, and its name to stdout, as from
+ * `npm pack`
+ */
 function pack(folder) {
   const args = ['pack', folder, '--pack-destination', root, '--loglevel=error']
   const { status, error } = spawnSync('npm', args, {

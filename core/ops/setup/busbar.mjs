@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 // @ts-check
 /**
- * The `busbar` command. In a clone it sets up what is missing and runs actors/main.ts, on Node 20 or
- * newer (bootstrap.mjs). In an installed package it runs the compiled dist/actors/main.js in this
- * very process: signals, exit code and process id are the command's own.
+ * The `busbar` command. In a clone it sets up what is missing and runs actors/main.ts, on Node 20
+ * or newer (bootstrap.mjs). In an installed package it runs the compiled dist/actors/main.js in
+ * this very process: signals, exit code and process id are the command's own.
  */
 import { existsSync } from 'node:fs'
 
-/** The first Node that the compiled package is tested on; `engines` in package.json says the same. */
+/**
+ * The first Node that the compiled package is tested on; `engines` in package.json says the same.
+ */
 const nodeMin = /** @type {const} */ ([22, 12])
 
 const root = new URL('../../../', import.meta.url)

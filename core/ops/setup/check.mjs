@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * `npm run check`: what everybody runs before handing in, and what CI runs first: formatting, lint with types, the type
- * checker, and the tests that need no server. No network. All steps run, whatever fails, and the end says which did.
+ * `npm run check`: what everybody runs before handing in, and what CI runs first: formatting, lint
+ * with types, the type checker, and the tests that need no server. No network. All steps run,
+ * whatever fails, and the end says which did.
  *
  *   --static   without the tests
  *   --fmt      formats all files instead (`npm run fmt`)

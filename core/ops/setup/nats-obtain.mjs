@@ -1,9 +1,10 @@
 // @ts-check
 /**
- * Obtains a nats-server into a cache folder without changing the system: on Debian and Ubuntu through apt itself, which
- * checks the archive's signature, from the mirror this machine already uses; elsewhere, or when that fails, the release
- * archive of the project, checked against a SHA-256. Runs on Node 20 or newer with nothing installed.
- * Called by nats-server.mjs, which finds what is there already and judges versions.
+ * Obtains a nats-server into a cache folder without changing the system: on Debian and Ubuntu
+ * through apt itself, which checks the archive's signature, from the mirror this machine already
+ * uses; elsewhere, or when that fails, the release archive of the project, checked against a
+ * SHA-256. Runs on Node 20 or newer with nothing installed. Called by nats-server.mjs, which finds
+ * what is there already and judges versions.
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -28,8 +29,9 @@ const releaseVersion = '2.15.1'
 const releaseAddress = `https://github.com/nats-io/nats-server/releases/download/v${releaseVersion}`
 
 /**
- * SHA-256 of the release's archives, as published for 2.15.1. Platforms that are not listed are checked against the
- * release's own SHA256SUMS, which guards against damage but not against a forged release; the progress line says so.
+ * SHA-256 of the release's archives, as published for 2.15.1. Platforms that are not listed are
+ * checked against the release's own SHA256SUMS, which guards against damage but not against a
+ * forged release; the progress line says so.
  * @type {Readonly<Record<string, string>>}
  */
 const archiveSha256 = {
@@ -42,7 +44,10 @@ const archiveSha256 = {
   'linux-loong64': 'c0875670e7a5fda318e4114cd549b39c77f3294ebb32f90f78c6e7c83635d8d9',
 }
 
-/** Node's name of a processor → that of the release archives. @type {Readonly<Record<string, string>>} */
+/**
+ * Node's name of a processor → that of the release archives. @type {Readonly<Record<string,
+ * string>>}
+ */
 const archOfRelease = {
   x64: 'amd64',
   arm64: 'arm64',
@@ -99,8 +104,8 @@ const isHere = (program) =>
     .some((folder) => folder && existsSync(join(folder, program)))
 
 /**
- * Moves a tried binary into its place in the cache. Two processes may do so at one time: the place is filled by one
- * rename, and whoever comes second uses what is there.
+ * Moves a tried binary into its place in the cache. Two processes may do so at one time: the place
+ * is filled by one rename, and whoever comes second uses what is there.
  * @param {string} binary @param {string} folder @param {string} version
  */
 function keep(binary, folder, version) {
@@ -119,12 +124,14 @@ function keep(binary, folder, version) {
 }
 
 /**
- * @typedef {{ folder: string, progress: (line: string) => void, isUsable: (version: string) => boolean,
+ * @typedef {{ folder: string, progress: (line: string) => void, isUsable: (version: string) =>
+ * boolean,
  *   versionOf: (path: string) => string | undefined }} ObtainOptions
  */
 
 /**
- * Obtains a nats-server by the first way that works. Rejects only when the cache folder cannot be written.
+ * Obtains a nats-server by the first way that works. Rejects only when the cache folder cannot be
+ * written.
  * @param {ObtainOptions} options
  * @returns {Promise<{ path?: string, tried: string[] }>} `tried`: one line for each way that failed
  */

@@ -1,10 +1,12 @@
 // @ts-check
 /**
- * Finds a nats-server that Busbar can use, or obtains one. Stands before the way of a message: bootstrap.mjs runs it on
- * whatever Node a machine has (20 or newer, nothing installed), nats-child.ts on the pinned one; so it is JavaScript and
- * imports nothing but Node and its neighbour nats-obtain.mjs. It starts no server.
+ * Finds a nats-server that Busbar can use, or obtains one. Stands before the way of a message:
+ * bootstrap.mjs runs it on whatever Node a machine has (20 or newer, nothing installed),
+ * nats-child.ts on the pinned one; so it is JavaScript and imports nothing but Node and its
+ * neighbour nats-obtain.mjs. It starts no server.
  *
- * Order: BUSBAR_NATS_URL (nothing to do) → NATS_SERVER_BIN → the PATH → our cache → obtain one into the cache.
+ * Order: BUSBAR_NATS_URL (nothing to do) → NATS_SERVER_BIN → the PATH → our cache → obtain one into
+ * the cache.
  */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, mkdirSync, readdirSync, statSync } from 'node:fs'
@@ -35,7 +37,8 @@ export class NatsServerFault extends Error {
 const remedy = `Install nats-server ${natsServerVersionMin} or newer and name it in NATS_SERVER_BIN, or name a running one in BUSBAR_NATS_URL.`
 
 /**
- * True when version `a` is at least `b`; both `major.minor.patch`, where a suffix such as `-RC.1` counts as older.
+ * True when version `a` is at least `b`; both `major.minor.patch`, where a suffix such as `-RC.1`
+ * counts as older.
  * @param {string} a @param {string} b
  */
 export function isVersionAtLeast(a, b) {
@@ -48,7 +51,8 @@ export function isVersionAtLeast(a, b) {
 }
 
 /**
- * The version that the binary at `path` prints (`2.15.1`), or undefined when it does not run or is something else.
+ * The version that the binary at `path` prints (`2.15.1`), or undefined when it does not run or is
+ * something else.
  * @param {string} path
  */
 export function versionOfNatsServer(path) {
@@ -88,7 +92,10 @@ function isExecutable(path) {
   }
 }
 
-/** @param {Environment} env @returns {NatsServerBinary | undefined} the newest usable one of the cache */
+/**
+ * @param {Environment} env @returns {NatsServerBinary | undefined} the newest usable one of the
+ * cache
+ */
 function findInCache(env) {
   const folder = cacheFolder(env)
   /** @type {string[]} */
@@ -121,8 +128,10 @@ function findOnPath(env) {
 /**
  * A nats-server that is on this machine already; nothing is fetched.
  * @param {Environment} env
- * @returns {{ found?: NatsServerBinary, tooOld?: NatsServerBinary }} `tooOld`: one on the PATH that cannot be used
- * @throws {NatsServerFault} when NATS_SERVER_BIN names none, or one that is too old: who names one means that one
+ * @returns {{ found?: NatsServerBinary, tooOld?: NatsServerBinary }} `tooOld`: one on the PATH that
+ * cannot be used
+ * @throws {NatsServerFault} when NATS_SERVER_BIN names none, or one that is too old: who names one
+ * means that one
  */
 export function findNatsServer(env) {
   const named = env['NATS_SERVER_BIN']
@@ -152,8 +161,10 @@ export function findNatsServer(env) {
 }
 
 /**
- * The nats-server to start, obtained when there is none; undefined when BUSBAR_NATS_URL names a running one.
- * @param {{ env: Environment, progress: (line: string) => void }} options `progress` gets lines for a person
+ * The nats-server to start, obtained when there is none; undefined when BUSBAR_NATS_URL names a
+ * running one.
+ * @param {{ env: Environment, progress: (line: string) => void }} options `progress` gets lines for
+ * a person
  * @returns {Promise<NatsServerBinary | undefined>}
  * @throws {NatsServerFault} with all that was tried and what to do
  */

@@ -12,8 +12,9 @@ import { isMatching } from './subject.ts'
 export type SimBusOptions = {
   clock: Clock
   /**
-   * Called for every frame, answer and announcement: after how many ms it arrives, once for each copy. `[0]` is the plain way, at once and in
-   * order; an empty list loses it, several double it, different ones reorder.
+   * Called for every frame, answer and announcement: after how many ms it arrives, once for each
+   * copy. `[0]` is the plain way, at once and in order; an empty list loses it, several double it,
+   * different ones reorder.
    */
   onSend?: ((subject: string, frame: Uint8Array) => readonly number[]) | undefined
 }

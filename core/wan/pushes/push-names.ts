@@ -1,6 +1,7 @@
 /**
- * What the sender of an unsolicited message is called. Its system title where it ciphers, which is its EUI-64 where devices have one; the
- * identification that it sends in front; the octet-strings in a notification that are names. Pure.
+ * What the sender of an unsolicited message is called. Its system title where it ciphers, which is
+ * its EUI-64 where devices have one; the identification that it sends in front; the octet-strings
+ * in a notification that are names. Pure.
  * [IEC 62056-5-3, 4.3.4 system title; IEC 62056-6-2, Push setup: the logical device name as a rule stands first in what is pushed]
  */
 import { limits } from '../../base/limits.ts'
@@ -12,7 +13,10 @@ import { decodeValue, Tag, type AxdrValue } from '../../dlms/axdr/axdr.ts'
 import type { Push } from '../../dlms/unsolicited/push.ts'
 import { systemTitleOf } from '../../dlms/security/index.ts'
 
-/** The form in which names are compared: an EUI-64 as sixteen capital digits, however it was written. */
+/**
+ * The form in which names are compared: an EUI-64 as sixteen capital digits, however it was
+ * written.
+ */
 export function nameOf(text: string): string {
   const eui64 = parseEui64(text)
   return eui64 === undefined ? text : eui64.toString('hex').toUpperCase()

@@ -1,9 +1,11 @@
 /**
- * Unsolicited messages of devices, on their way to the actors: each push becomes a DEVICE_PUSH envelope for the owner of its device's partition,
- * many in a frame, and waits here until it is answered for. Bounded; whatever does not come through is dropped and counted by why.
+ * Unsolicited messages of devices, on their way to the actors: each push becomes a DEVICE_PUSH
+ * envelope for the owner of its device's partition, many in a frame, and waits here until it is
+ * answered for. Bounded; whatever does not come through is dropped and counted by why.
  *
- * At most once until it is on disk: what was refused for want of room or of an owner is sent again for a while; when nobody knows what became
- * of it, only what a counter lets the actor know again is. Station 10 and 11 of a message's way.
+ * At most once until it is on disk: what was refused for want of room or of an owner is sent again
+ * for a while; when nobody knows what became of it, only what a counter lets the actor know again
+ * is. Station 10 and 11 of a message's way.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { partitionAt } from '../../envelope/partition.ts'

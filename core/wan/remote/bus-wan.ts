@@ -1,11 +1,12 @@
 /**
- * The way to devices of a host that has no connections of its own: implements the Wan port over processes with the role wan. The other
- * end: wan-server.ts. What the two say: exchange-frame.ts.
+ * The way to devices of a host that has no connections of its own: implements the Wan port over
+ * processes with the role wan. The other end: wan-server.ts. What the two say: exchange-frame.ts.
  *
- * Exchanges of one address (host and port: meters share connections) go to one process as long as it lives. A process that ends in
- * order says so, and what it has not taken goes to another; one that dies, by silence or by nobody being there, has failed what was
- * sent to it: whether the device acted is not known, and the device's actor decides about a retry. What finds no process waits for one, within
- * its time.
+ * Exchanges of one address (host and port: meters share connections) go to one process as long as
+ * it lives. A process that ends in order says so, and what it has not taken goes to another; one
+ * that dies, by silence or by nobody being there, has failed what was sent to it: whether the
+ * device acted is not known, and the device's actor decides about a retry. What finds no process
+ * waits for one, within its time.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { copyOf } from '../../base/bytes.ts'

@@ -1,6 +1,7 @@
 /**
- * Which wan process a device has dialled in to: each process tells the names of those that are connected to it, at once and every
- * `dialInTellMs`, and hosts remember them for a while. MessagePack (pack.ts): [version, wanId, list of names].
+ * Which wan process a device has dialled in to: each process tells the names of those that are
+ * connected to it, at once and every `dialInTellMs`, and hosts remember them for a while.
+ * MessagePack (pack.ts): [version, wanId, list of names].
  */
 import { limits } from '../../base/limits.ts'
 import { isHostId } from '../../cluster/lease-record.ts'
@@ -42,7 +43,10 @@ export class DialInPlaces {
   /** Longest unheard first. */
   private readonly places = new Map<string, { wanId: string; heardMs: number }>()
 
-  /** A device that connects elsewhere is there from now on; of too many the longest unheard is forgotten. */
+  /**
+   * A device that connects elsewhere is there from now on; of too many the longest unheard is
+   * forgotten.
+   */
   note(wanId: string, name: string, nowMs: number): void {
     this.places.delete(name)
     this.places.set(name, { wanId, heardMs: nowMs })

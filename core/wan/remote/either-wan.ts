@@ -1,6 +1,6 @@
 /**
- * The way to devices for a host with connections of its own, one of several: what it can reach itself it does, and a device that dials in
- * is asked by the process to which it has.
+ * The way to devices for a host with connections of its own, one of several: what it can reach
+ * itself it does, and a device that dials in is asked by the process to which it has.
  */
 import type { Lane } from '../../base/lane.ts'
 import type {

@@ -1,6 +1,7 @@
 /**
- * Exchanges on their way from a host to a wan process, and their results on the way back: everything that the two say to each other.
- * MessagePack (pack.ts), records with every field at its place:
+ * Exchanges on their way from a host to a wan process, and their results on the way back:
+ * everything that the two say to each other. MessagePack (pack.ts), records with every field at its
+ * place:
  *
  *   frame of exchanges  [version, client, list of exchange]
  *     exchange          [number u32, lane u8, address, list of operation, list of keys, none or one]
@@ -19,8 +20,9 @@
  *     cause             [code u16, detail, counter received + 1 u64, counter expected + 1 u64, 0 when there is none]; none or one
  *   receipt             [version, receipt u8]
  *
- * A new field goes to the end of its record, and `version` is raised: processes of two versions refuse each other's frames, by name.
- * Keys and secrets are sealed; secrets of records from before they were stand in the clear, so frames stay on the bus and are never logged.
+ * A new field goes to the end of its record, and `version` is raised: processes of two versions
+ * refuse each other's frames, by name. Keys and secrets are sealed; secrets of records from before
+ * they were stand in the clear, so frames stay on the bus and are never logged.
  */
 import { limits } from '../../base/limits.ts'
 import { errorCodeOf, errorId } from '../../base/error-table.ts'
@@ -47,7 +49,10 @@ import { PackReader, PackWriter } from './pack.ts'
 
 /** Where a wan process takes frames of exchanges. */
 export const wanSubject = (wanId: string): string => `wan.${wanId}`
-/** Where a host takes frames of results; `client` names one life of it, so that it never hears what was meant for the one before. */
+/**
+ * Where a host takes frames of results; `client` names one life of it, so that it never hears what
+ * was meant for the one before.
+ */
 export const resultsSubject = (client: string): string => `wan-results.${client}`
 
 export type NumberedExchange = {

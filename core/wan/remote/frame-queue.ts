@@ -1,6 +1,7 @@
 /**
- * What is to be sent to one other process: one frame gathers while at most `wanFramesInFlightMax` others are out. Clocked by itself, by
- * the receipts: an idle process sends each item at the end of its turn, a busy one sends larger frames. Urgent lanes go first.
+ * What is to be sent to one other process: one frame gathers while at most `wanFramesInFlightMax`
+ * others are out. Clocked by itself, by the receipts: an idle process sends each item at the end of
+ * its turn, a busy one sends larger frames. Urgent lanes go first.
  */
 import { limits } from '../../base/limits.ts'
 import type { Lane } from '../../base/lane.ts'

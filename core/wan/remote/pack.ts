@@ -1,6 +1,7 @@
 /**
- * MessagePack with one fixed-width encoding for each kind of field, so that any library reads it and nothing has to be guessed: uint8
- * `cc`, uint16 `cd`, uint32 `ce`, uint64 `cf`, text `da`, octets `c6` (or nil), a record of known length `9x`, a list `dd`. For exchange-frame.ts.
+ * MessagePack with one fixed-width encoding for each kind of field, so that any library reads it
+ * and nothing has to be guessed: uint8 `cc`, uint16 `cd`, uint32 `ce`, uint64 `cf`, text `da`,
+ * octets `c6` (or nil), a record of known length `9x`, a list `dd`. For exchange-frame.ts.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { readSafeU64, writeSafeU64 } from '../../envelope/envelope.ts'
@@ -92,8 +93,9 @@ export class PackWriter {
 }
 
 /**
- * Reads what PackWriter writes, field by field; octets borrow from the message. Every method throws BrokerError FRAME_MALFORMED, with
- * the octet, when something else stands there or the message ends before.
+ * Reads what PackWriter writes, field by field; octets borrow from the message. Every method throws
+ * BrokerError FRAME_MALFORMED, with the octet, when something else stands there or the message ends
+ * before.
  */
 export class PackReader {
   private readonly view: Buffer
@@ -107,7 +109,10 @@ export class PackReader {
     this.skip(fixarray | length, 0)
   }
 
-  /** The count of a list; never more than there are octets left, so that it may be trusted to make room. */
+  /**
+   * The count of a list; never more than there are octets left, so that it may be trusted to make
+   * room.
+   */
   list(): number {
     const count = this.view.readUInt32BE(this.skip(array32, 4))
     if (count > this.view.length - this.at) this.fail()

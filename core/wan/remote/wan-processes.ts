@@ -1,6 +1,7 @@
 /**
- * The wan processes that a host can hear, and which of them has the devices at an address: the one with the highest hash of both
- * (rendezvous hashing), so that every host chooses alike and a process that goes moves nobody else's addresses.
+ * The wan processes that a host can hear, and which of them has the devices at an address: the one
+ * with the highest hash of both (rendezvous hashing), so that every host chooses alike and a
+ * process that goes moves nobody else's addresses.
  */
 import { limits } from '../../base/limits.ts'
 import { fnv1a32 } from '../../base/bytes.ts'

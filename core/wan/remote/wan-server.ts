@@ -1,6 +1,7 @@
 /**
- * Carries exchanges for the hosts of other processes: takes frames of them from the bus, gives each to the Wan of this process, and sends
- * the results back as they come, many in a frame. The other end: bus-wan.ts. Remembers nothing beyond an exchange under way.
+ * Carries exchanges for the hosts of other processes: takes frames of them from the bus, gives each
+ * to the Wan of this process, and sends the results back as they come, many in a frame. The other
+ * end: bus-wan.ts. Remembers nothing beyond an exchange under way.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { copyOf } from '../../base/bytes.ts'

@@ -1,11 +1,13 @@
 /**
- * One client address at one logical device behind a link, and which of its answers nobody waits for any more.
+ * One client address at one logical device behind a link, and which of its answers nobody waits for
+ * any more.
  *
- * The wrapper has no ids, so after a time-out an answer may still come and must not be taken for the next question's. What
- * was given up is remembered by its invoke id, and the association that follows goes on counting from there: an answer with a
- * given-up id is late, in whatever order the device, or a hub before it, sends. Ids have four bits: one is
- * forgotten when the count comes round to it, fifteen services later. AAREs have no id but are all alike: as many
- * as were given up are dropped where none is expected.
+ * The wrapper has no ids, so after a time-out an answer may still come and must not be taken for
+ * the next question's. What was given up is remembered by its invoke id, and the association that
+ * follows goes on counting from there: an answer with a given-up id is late, in whatever order the
+ * device, or a hub before it, sends. Ids have four bits: one is forgotten when the count comes
+ * round to it, fifteen services later. AAREs have no id but are all alike: as many as were given up
+ * are dropped where none is expected.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { sameBytes } from '../../base/bytes.ts'
@@ -36,14 +38,20 @@ export class Association {
   exchange: Exchange | undefined
   /** Exchanges that came while another was under way; callers see to it that there are none. */
   waiting: Exchange[] | undefined
-  /** What the last exchange was for and came with: an association belongs to one address and one set of keys. */
+  /**
+   * What the last exchange was for and came with: an association belongs to one address and one set
+   * of keys.
+   */
   private address: DeviceAddress | undefined
   private sealedKeys: Uint8Array | undefined
   /** What was heard under these keys. */
   private window: CounterWindow | undefined
   /** The highest counter that was heard before the exchange that is under way. */
   private heardBefore = -1
-  /** Values are the exchange's that is under way. Between exchanges there are none, since it has told how many it took. */
+  /**
+   * Values are the exchange's that is under way. Between exchanges there are none, since it has
+   * told how many it took.
+   */
   private readonly counter: CounterSource = {
     take: () => {
       const { counter } = this.exchange ?? {}
@@ -68,7 +76,10 @@ export class Association {
     return this.address?.device
   }
 
-  /** What protected the APDU that came last, and what it counted with under the keys that the association is made for. */
+  /**
+   * What protected the APDU that came last, and what it counted with under the keys that the
+   * association is made for.
+   */
   get receivedProtection(): Pick<DevicePush, 'protection' | 'counter'> {
     const { protection, unicastCounter } = this.dlms!.received
     const isCounted = unicastCounter >= 0 && this.sealedKeys !== undefined
@@ -81,7 +92,10 @@ export class Association {
     return (this.address?.security?.protection ?? 0) !== 0
   }
 
-  /** False when there is an association that the exchange must not use: it was made for other keys, or in another way. */
+  /**
+   * False when there is an association that the exchange must not use: it was made for other keys,
+   * or in another way.
+   */
   isFor({ address, security }: Exchange): boolean {
     return (
       this.dlms === undefined ||
@@ -126,7 +140,10 @@ export class Association {
     return new DlmsClient(clientOptionsOf(address, shared, opened, shortNames))
   }
 
-  /** To be called after everything that came: what the device was heard with belongs to the exchange. */
+  /**
+   * To be called after everything that came: what the device was heard with belongs to the
+   * exchange.
+   */
   noteReceived(): void {
     const { exchange, window, dlms } = this
     if (exchange?.counter === undefined) return

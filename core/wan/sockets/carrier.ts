@@ -1,6 +1,6 @@
 /**
- * What carries octets to and from one endpoint: a TCP connection that we made or that was made to us, or a UDP socket with one peer.
- * Nothing is known of devices here.
+ * What carries octets to and from one endpoint: a TCP connection that we made or that was made to
+ * us, or a UDP socket with one peer. Nothing is known of devices here.
  */
 import { createSocket } from 'node:dgram'
 import { connect, type Socket } from 'node:net'
@@ -26,11 +26,14 @@ export type CarrierEvents = {
   closed(reason: string): void
 }
 
-/** For sockets of both directions: a peer that has gone without a word is found out by the system. */
+/**
+ * For sockets of both directions: a peer that has gone without a word is found out by the system.
+ */
 export const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.wanKeepAliveMs } as const
 const defaultReason = 'closed by the device'
 
-// Reads are synchronous where sockets are polled, so one buffer serves every link; on Windows reads are pending with their buffer.
+// Reads are synchronous where sockets are polled, so one buffer serves every link; on Windows reads
+// are pending with their buffer.
 const sharedReadBuffer =
   platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(limits.wanReadBytes)
 

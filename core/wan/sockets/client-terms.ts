@@ -1,6 +1,7 @@
 /**
- * How the client speaks to one device: its address, the profile of its model and its keys, as options of the DLMS client. Also the
- * counters that it sends with, which stay within what the ledger has reserved.
+ * How the client speaks to one device: its address, the profile of its model and its keys, as
+ * options of the DLMS client. Also the counters that it sends with, which stay within what the
+ * ledger has reserved.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
@@ -61,8 +62,8 @@ export function profileOf({ profile }: DeviceAddress): DeviceProfile {
 }
 
 /**
- * Options of a client for one association with `address`; `opened` is there when the device has keys or a sealed secret. `shortNames`: what an
- * association before it has learnt.
+ * Options of a client for one association with `address`; `opened` is there when the device has
+ * keys or a sealed secret. `shortNames`: what an association before it has learnt.
  */
 export function clientOptionsOf(
   address: DeviceAddress,

@@ -1,6 +1,7 @@
 /**
- * The counter that a device was last sent, asked for as public client before the first association under its keys and after a failed one:
- * another head-end may have used values that the device does not accept again. Pure; the pool asks.
+ * The counter that a device was last sent, asked for as public client before the first association
+ * under its keys and after a failed one: another head-end may have used values that the device does
+ * not accept again. Pure; the pool asks.
  * [IEC 62056-6-2, invocation counter objects 0-b:43.1.e.255; the public client has no security]
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -22,7 +23,10 @@ import { refused } from './failures.ts'
 const dataClass = 1
 const publicClient = 16
 
-/** Where the device tells its counter: as its record has it, else its profile; undefined when it tells nobody. */
+/**
+ * Where the device tells its counter: as its record has it, else its profile; undefined when it
+ * tells nobody.
+ */
 export function counterPlaceOf(
   { counter }: Pick<DeviceAddress, 'counter'>,
   ofProfile: CounterPlace | undefined,
@@ -60,8 +64,9 @@ export function counterQuestion(
 }
 
 /**
- * What to go on with after the answer: the exchange with the counters above the one that the device told, or why it failed. A device that
- * does not tell is taken at its first answer, when there is time left for that.
+ * What to go on with after the answer: the exchange with the counters above the one that the device
+ * told, or why it failed. A device that does not tell is taken at its first answer, when there is
+ * time left for that.
  */
 export function afterCounter(
   answer: ExchangeResult,
@@ -104,7 +109,10 @@ export function counterUnknown(
   return { ...refused(detail), cause: { code: 'KEYS_COUNTER_UNKNOWN', detail }, counters }
 }
 
-/** True when enough is reserved from `expected` on for an exchange; `whole` is what the exchange began with. */
+/**
+ * True when enough is reserved from `expected` on for an exchange; `whole` is what the exchange
+ * began with.
+ */
 export function hasRoomAbove(
   expected: number,
   { to }: { to: number },

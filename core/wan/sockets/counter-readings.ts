@@ -1,6 +1,7 @@
 /**
- * When the counter of a device was read again, so that a device which refuses for another reason is not asked for its counter at every
- * attempt. In memory, of one process: an address is always reached through the same one. Pure.
+ * When the counter of a device was read again, so that a device which refuses for another reason is
+ * not asked for its counter at every attempt. In memory, of one process: an address is always
+ * reached through the same one. Pure.
  */
 import type { Eui64 } from '../../base/eui64.ts'
 import { limits } from '../../base/limits.ts'

@@ -1,7 +1,9 @@
 /**
- * Devices that connect to us: a door for TCP connections and datagrams. A connection says who it is before anything is asked of it: by an
- * identification, by a notification, or by the address that it comes from; core/dlms/unsolicited/push.ts tells these apart. From then on it is a link
- * like any other, the pool's. Station 10 of the way of one message, and station 9 for devices that we cannot reach.
+ * Devices that connect to us: a door for TCP connections and datagrams. A connection says who it is
+ * before anything is asked of it: by an identification, by a notification, or by the address that
+ * it comes from; core/dlms/unsolicited/push.ts tells these apart. From then on it is a link like
+ * any other, the pool's. Station 10 of the way of one message, and station 9 for devices that we
+ * cannot reach.
  *
  * A name is a claim that nothing proves, so that of two connections with one first name the newer
  * holds: a device that comes back looks the same as somebody who pretends to be it. Unless the
@@ -16,8 +18,9 @@
  *   high-level, no ciphering  the questions; no secret, but nothing that protects the answers either once it relays the proofs
  *   a suite with protection   ciphered octets, which client and which device; it answers nothing and has counters used up
  *
- * So devices that dial in want a suite with protection, or a network in which nobody but them reaches the door. Two devices behind one
- * address cannot be told apart by it: such ones must say names.
+ * So devices that dial in want a suite with protection, or a network in which nobody but them
+ * reaches the door. Two devices behind one address cannot be told apart by it: such ones must say
+ * names.
  */
 import { createSocket, type RemoteInfo, type Socket as DatagramSocket } from 'node:dgram'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -44,7 +47,9 @@ import { keepAlive, type CarrierEvents } from './carrier.ts'
 import { namesIn, namesInApdu } from '../pushes/push-names.ts'
 import { confirmationIn } from './unsolicited.ts'
 
-/** Who has connected: how it speaks, what it is called, and what of its octets is not dealt with. */
+/**
+ * Who has connected: how it speaks, what it is called, and what of its octets is not dealt with.
+ */
 export type Announcement = {
   framing: 'wrapper' | 'hdlc' | 'mbus'
   names: string[]
@@ -333,7 +338,10 @@ export class DialIn {
     return false
   }
 
-  /** Ends what has no length of its own behind a pause, takes those that say nothing by where they come from, and gives up on the rest. */
+  /**
+   * Ends what has no length of its own behind a pause, takes those that say nothing by where they
+   * come from, and gives up on the rest.
+   */
   sweep(now: number): void {
     for (const [socket, newcomer] of this.newcomers) {
       const isOver = now - newcomer.sinceMs >= limits.dialInAnnouncementMsMax
@@ -347,7 +355,8 @@ export class DialIn {
     }
   }
 
-  // One that waits to be asked, or is slow to say its name: it has time for that while nobody waits for it.
+  // One that waits to be asked, or is slow to say its name: it has time for that while nobody waits
+  // for it.
   private sweepSilent(socket: Socket, silentMs: number, isOver: boolean): void {
     const names = addressOf(socket)
     const isDue = silentMs >= limits.dialInPauseMs && names.some(this.events.isAwaited)
@@ -361,7 +370,10 @@ export class DialIn {
     this.events.connected(socket, announcement)
   }
 
-  /** Closes the door, also one that is being opened. Connections that were handed over are others' to close, and waited for. */
+  /**
+   * Closes the door, also one that is being opened. Connections that were handed over are others'
+   * to close, and waited for.
+   */
   async close(): Promise<void> {
     await this.opening?.catch(() => undefined)
     await this.shut()
@@ -377,7 +389,10 @@ export class DialIn {
   }
 }
 
-/** What comes in many pieces is copied a few times, not once for each of them. It is refused long before there is much of it (`classifyPush`). */
+/**
+ * What comes in many pieces is copied a few times, not once for each of them. It is refused long
+ * before there is much of it (`classifyPush`).
+ */
 function keep(newcomer: Newcomer, chunk: Buffer): void {
   const { octets, bytes } = newcomer
   const needed = bytes + chunk.length

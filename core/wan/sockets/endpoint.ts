@@ -1,4 +1,7 @@
-/** One way to devices (a host and port, or a name that one dials in by): the link, when there is one, and the exchanges that wait for it. */
+/**
+ * One way to devices (a host and port, or a name that one dials in by): the link, when there is
+ * one, and the exchanges that wait for it.
+ */
 import { laneCount, type Lane } from '../../base/lane.ts'
 import type { Exchange } from './exchange.ts'
 import { LaneQueue } from './lane-queue.ts'

@@ -1,6 +1,7 @@
 /**
- * All endpoints that are in use, found by transport, host and port, or by the names of a device that has dialled in. Addresses are many and may
- * never be asked again: what is not in use is forgotten.
+ * All endpoints that are in use, found by transport, host and port, or by the names of a device
+ * that has dialled in. Addresses are many and may never be asked again: what is not in use is
+ * forgotten.
  */
 import { Transport, type DeviceAddress } from '../../ports/wan.ts'
 import { Endpoint } from './endpoint.ts'
@@ -18,7 +19,10 @@ export class Endpoints {
     return this.find(transport, name, port) ?? this.make(transport, name, port)
   }
 
-  /** The endpoint of a device that dials in and calls itself `name` before anything else; not one that is also known by it. */
+  /**
+   * The endpoint of a device that dials in and calls itself `name` before anything else; not one
+   * that is also known by it.
+   */
   dialledIn(name: string): Endpoint | undefined {
     const known = this.find('dial-in', name, 0)
     return known?.host === name ? known : undefined
@@ -30,7 +34,9 @@ export class Endpoints {
     return known?.link === undefined ? undefined : known
   }
 
-  /** The same, made when there is none. A device that was also known by the name is so no longer. */
+  /**
+   * The same, made when there is none. A device that was also known by the name is so no longer.
+   */
   takeName(name: string): Endpoint {
     const known = this.find('dial-in', name, 0)
     if (known?.host === name) return known
@@ -39,8 +45,8 @@ export class Endpoints {
   }
 
   /**
-   * Lets a device that has dialled in be found by `names`, too, but for those that a connected device has. What waits for one of them waits
-   * for it from now on.
+   * Lets a device that has dialled in be found by `names`, too, but for those that a connected
+   * device has. What waits for one of them waits for it from now on.
    */
   callAlso(endpoint: Endpoint, names: readonly string[]): void {
     for (const name of names) {
@@ -55,7 +61,10 @@ export class Endpoints {
     }
   }
 
-  /** Ends what `callAlso` began; gives the exchanges that waited there, which are to be placed again. */
+  /**
+   * Ends what `callAlso` began; gives the exchanges that waited there, which are to be placed
+   * again.
+   */
   dropAliases(endpoint: Endpoint): Exchange[] {
     if (endpoint.aliases.length === 0) return []
     for (const name of endpoint.aliases) this.remove(name, endpoint)

@@ -1,6 +1,6 @@
 /**
- * One exchange under way on the WAN, from the call to its one result, and the list of all of them that the sweep of
- * time-outs walks. No timer and no promise of its own beside the caller's.
+ * One exchange under way on the WAN, from the call to its one result, and the list of all of them
+ * that the sweep of time-outs walks. No timer and no promise of its own beside the caller's.
  */
 import type { Lane } from '../../base/lane.ts'
 import type {
@@ -54,17 +54,27 @@ export class Exchange {
   answerDueMs = Infinity
   /** The flush of its link that the last APDU waits for; see Link. */
   flushNumber = 0
-  /** True from when an APDU that carries a service was given to the link: from then on the device may have acted. */
+  /**
+   * True from when an APDU that carries a service was given to the link: from then on the device
+   * may have acted.
+   */
   isServiceSent = false
-  /** True from when the device has answered something that was protected under the exchange's keys. */
+  /**
+   * True from when the device has answered something that was protected under the exchange's keys.
+   */
   isHeard = false
   /** True from when the device has answered anything to it. */
   isAnswered = false
-  /** True when it was started on a connection that had served others before, or that the device has made: it may have dropped it. */
+  /**
+   * True when it was started on a connection that had served others before, or that the device has
+   * made: it may have dropped it.
+   */
   isOnReusedLink = false
   isRetried = false
   isEnded = false
-  /** Its association is released after it: the next exchange on the connection is another client's. */
+  /**
+   * Its association is released after it: the next exchange on the connection is another client's.
+   */
   readonly endsAssociation: boolean
   /** To be begun on a connection that served nobody before, where we can open one. */
   readonly wantsNewLink: boolean
@@ -135,7 +145,10 @@ export class ExchangeList {
     return this.due(Infinity)
   }
 
-  /** Those whose answer or end is due at `nowMs`; collected first, because ending one changes the list. */
+  /**
+   * Those whose answer or end is due at `nowMs`; collected first, because ending one changes the
+   * list.
+   */
   due(nowMs: number): Exchange[] {
     const found: Exchange[] = []
     for (let exchange = this.first; exchange; exchange = exchange.next) {

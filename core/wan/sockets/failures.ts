@@ -42,8 +42,8 @@ export function invalid(detail: string): ExchangeFailure {
 }
 
 /**
- * The failure of an exchange under keys, with what is likely behind it: most devices do not say that a key or an invocation counter is the
- * reason why they refuse, close or keep silent.
+ * The failure of an exchange under keys, with what is likely behind it: most devices do not say
+ * that a key or an invocation counter is the reason why they refuse, close or keep silent.
  */
 export function withLikelyCause(
   failure: ExchangeFailure,

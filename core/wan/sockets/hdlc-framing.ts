@@ -1,6 +1,8 @@
 /**
- * HDLC on a line behind a serial server: several devices, each with an HDLC link of its own, one of them asked at one time. Links stay
- * open between exchanges and are closed when nobody has used them for a while. A device that wants it is opened in mode E first. Also what devices say outside of links (UI frames).
+ * HDLC on a line behind a serial server: several devices, each with an HDLC link of its own, one of
+ * them asked at one time. Links stay open between exchanges and are closed when nobody has used
+ * them for a while. A device that wants it is opened in mode E first. Also what devices say outside
+ * of links (UI frames).
  * [IEC 62056-46]
  */
 import { BrokerError } from '../../base/broker-error.ts'
@@ -25,8 +27,8 @@ const narrowFactor = 128
 const wideFactor = 16_384
 
 /**
- * The address that `number` means: an upper one alone below 128; else upper and lower part, upper × 128 + lower, and upper × 16384 +
- * lower from 16384 on or where it is written in four octets.
+ * The address that `number` means: an upper one alone below 128; else upper and lower part, upper ×
+ * 128 + lower, and upper × 16384 + lower from 16384 on or where it is written in four octets.
  */
 export function hdlcAddressOf(number: number, octets?: 1 | 2 | 4): HdlcAddress {
   const isWide = octets === 4 || (octets === undefined && number >= wideFactor)
@@ -158,7 +160,8 @@ export class HdlcFraming implements Framing {
   }
 
   onTime(nowMs: number): void {
-    // A link that was idle for too long is closed when nobody else is being asked: the line carries one conversation.
+    // A link that was idle for too long is closed when nobody else is being asked: the line carries
+    // one conversation.
     if (!isBusy(this.active)) this.active = this.firstDue(nowMs) ?? this.active
     if (this.active !== undefined) this.work(nowMs)
   }
@@ -187,7 +190,8 @@ export class HdlcFraming implements Framing {
     this.active = this.asked = undefined
   }
 
-  // What comes may be the reason to ask the next question: that is seen to by the call that is at work.
+  // What comes may be the reason to ask the next question: that is seen to by the call that is at
+  // work.
   private work(nowMs: number): void {
     if (this.isWorking) return
     this.isWorking = true
@@ -247,7 +251,10 @@ export class HdlcFraming implements Framing {
     return true
   }
 
-  /** Lets the station that was asked go on, when the line is free for it and something waits; true when it has to be worked for. */
+  /**
+   * Lets the station that was asked go on, when the line is free for it and something waits; true
+   * when it has to be worked for.
+   */
   private giveTurn(nowMs: number): boolean {
     const { asked, active } = this
     if (asked === undefined || asked.waiting.length === 0) return false
@@ -276,7 +283,10 @@ const isBusy = (station: Station | undefined): boolean =>
   (station.opening !== undefined ||
     (station.hdlc.state !== 'IDLE' && station.hdlc.state !== 'DISCONNECTED'))
 
-/** How the line of a device is opened: as its record says, else its profile; undefined when HDLC is spoken at once. */
+/**
+ * How the line of a device is opened: as its record says, else its profile; undefined when HDLC is
+ * spoken at once.
+ */
 export function modeEOf(
   { modeE }: Pick<DeviceAddress, 'modeE'>,
   profile: Pick<DeviceProfile, 'modeE'>,

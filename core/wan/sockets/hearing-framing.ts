@@ -1,6 +1,7 @@
 /**
- * A device that is only heard: M-Bus frames of a consumers' port behind a converter that dials in. Nothing is asked of it, since nobody can
- * answer there. Wrapper and HDLC frames between them are heard, too.
+ * A device that is only heard: M-Bus frames of a consumers' port behind a converter that dials in.
+ * Nothing is asked of it, since nobody can answer there. Wrapper and HDLC frames between them are
+ * heard, too.
  */
 import { limits } from '../../base/limits.ts'
 import { PushStream, type Heard } from '../../dlms/unsolicited/push-stream.ts'
@@ -12,7 +13,9 @@ const nothing = (): void => {}
 
 export class HearingFraming implements Framing {
   readonly exchangesMax = 0
-  /** What has no length of its own ends when nothing has come for a while: looked at by `onTime`. */
+  /**
+   * What has no length of its own ends when nothing has come for a while: looked at by `onTime`.
+   */
   readonly keepsTime = true
   readonly endsAssociations = true
   readonly admit = (): boolean => false

@@ -1,4 +1,7 @@
-/** Links with nothing under way, least recently used first, as a list through the links themselves. Pure. */
+/**
+ * Links with nothing under way, least recently used first, as a list through the links themselves.
+ * Pure.
+ */
 import type { Link } from './link.ts'
 
 export class IdleLinks {

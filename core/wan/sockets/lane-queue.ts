@@ -1,6 +1,6 @@
 /**
- * A queue that gives what is in a more urgent lane first, and first in first out within a lane. Pure; unbounded by
- * itself: what may wait is counted where it comes in.
+ * A queue that gives what is in a more urgent lane first, and first in first out within a lane.
+ * Pure; unbounded by itself: what may wait is counted where it comes in.
  */
 import { laneCount, type Lane } from '../../base/lane.ts'
 

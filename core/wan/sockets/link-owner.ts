@@ -24,7 +24,10 @@ export interface LinkOwner<Link> {
   freed(link: Link): void
   /** The link takes nothing new; what waits for it goes elsewhere. */
   retired(link: Link): void
-  /** The link is gone without having opened (`failure`), or with exchanges that it had not ended (`lost`). */
+  /**
+   * The link is gone without having opened (`failure`), or with exchanges that it had not ended
+   * (`lost`).
+   */
   closed(link: Link, reason: string, lost: Exchange[]): void
   lateFrame(): void
   /** Nobody had asked for it: told as a push where it is one. The view is borrowed for the call. */
@@ -33,7 +36,10 @@ export interface LinkOwner<Link> {
   refusedFrame(code: ErrorCode, bytes?: number): void
 }
 
-/** Where something came from on a link: device and client as device records have them, whose it is, how it was protected, and how to confirm it. */
+/**
+ * Where something came from on a link: device and client as device records have them, whose it is,
+ * how it was protected, and how to confirm it.
+ */
 export type UnsolicitedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | 'device'> &
   Pick<DevicePush, 'protection' | 'counter' | 'confirm'>
 
@@ -41,7 +47,10 @@ export type UnsolicitedFrom = Pick<DeviceAddress, 'logicalDevice' | 'client' | '
 export type LinkParts = {
   open(events: CarrierEvents): Carrier
   frame(events: FramingEvents): Framing
-  /** True when the device has connected to us: a connection that is cut comes back only when it likes. */
+  /**
+   * True when the device has connected to us: a connection that is cut comes back only when it
+   * likes.
+   */
   isTheirs: boolean
 }
 

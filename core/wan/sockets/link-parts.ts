@@ -1,4 +1,7 @@
-/** What a link is made of, by how its devices are reached: the carrier of its octets, and how APDUs lie in them. */
+/**
+ * What a link is made of, by how its devices are reached: the carrier of its octets, and how APDUs
+ * lie in them.
+ */
 import type { Transport } from '../../ports/wan.ts'
 import { dialTcp, dialUdp } from './carrier.ts'
 import { DatagramFraming, WrapperFraming, type Framing, type FramingEvents } from './framing.ts'

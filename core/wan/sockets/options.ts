@@ -25,7 +25,10 @@ export type WanOptions = {
   apduBytesMax: number
   /** What may wait on one connection for a device to read it. */
   unreadBytesMax: number
-  /** A clock that never goes back, from any start: time-outs must not follow corrections of the time of day. */
+  /**
+   * A clock that never goes back, from any start: time-outs must not follow corrections of the time
+   * of day.
+   */
   nowMs: () => number
   /** Opens the keys that exchanges bring along; without it none can be opened. */
   keys: KeyVault | undefined

@@ -1,4 +1,7 @@
-/** What devices send and is not taken: counted by code, and logged now and then with its size, never with its content. */
+/**
+ * What devices send and is not taken: counted by code, and logged now and then with its size, never
+ * with its content.
+ */
 import type { ErrorCode } from '../../base/error-table.ts'
 import { limits } from '../../base/limits.ts'
 import type { Log } from '../../ports/log.ts'

@@ -1,13 +1,15 @@
 /**
- * One exchange with a device under invocation counters, in several parts where it takes them: the device may have to tell its counter
- * first, and many keep one association on a connection. Pure but for the ports; pool.ts carries the parts.
+ * One exchange with a device under invocation counters, in several parts where it takes them: the
+ * device may have to tell its counter first, and many keep one association on a connection. Pure
+ * but for the ports; pool.ts carries the parts.
  *
  *   counter not known ▶ ask the public client, release it ▶ exchange ─ failed ▶ exchange on a new connection ─▶ result
  *   counter known     ▶ exchange ─ failed, nothing authentic came ▶ ask the public client on a new connection
  *                                  ▶ device is ahead: exchange on a new connection above its counter, or give up with `expected` ─▶ result
  *
- * A failure of any form (refused, closed, silent, undecipherable) may mean that another head-end, or this one before a backup was
- * restored, has sent higher counters. What the public client says is not authenticated: see limits.counterJumpMax and CounterReadings.
+ * A failure of any form (refused, closed, silent, undecipherable) may mean that another head-end,
+ * or this one before a backup was restored, has sent higher counters. What the public client says
+ * is not authenticated: see limits.counterJumpMax and CounterReadings.
  */
 import { limits } from '../../base/limits.ts'
 import { deviceProfileOf } from '../../inventory/device-profiles.ts'
@@ -58,7 +60,9 @@ export function needsParts(
   return security !== undefined && sendsCounters(address)
 }
 
-/** Carries out an exchange under keys; never rejects. `counters` of the result cover all its parts. */
+/**
+ * Carries out an exchange under keys; never rejects. `counters` of the result cover all its parts.
+ */
 export async function exchangeSecured(
   asked: Asked,
   security: ExchangeSecurity,
@@ -159,7 +163,10 @@ async function tell(
   return (await carryAt(asked, undefined, ports, manner)).result
 }
 
-/** Carries one part. A device that takes one connection at a time refuses a new one for a moment after the one before. */
+/**
+ * Carries one part. A device that takes one connection at a time refuses a new one for a moment
+ * after the one before.
+ */
 async function carryAt(
   { address, operations, lane, dueMs }: Asked,
   security: ExchangeSecurity | undefined,
@@ -186,7 +193,10 @@ function settled(
   return result
 }
 
-/** True when time is left, and carrying the operations out twice does no harm or the device has not seen them. */
+/**
+ * True when time is left, and carrying the operations out twice does no harm or the device has not
+ * seen them.
+ */
 function isAnotherTry({ operations, dueMs }: Asked, before: Carried, ports: PartPorts): boolean {
   if (ports.nowMs() >= dueMs || before.result.ok) return false
   if (before.result.code === 'DEVICE_UNREACHABLE') return false

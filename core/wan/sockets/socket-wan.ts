@@ -1,14 +1,16 @@
 /**
- * The way to devices over sockets: implements the Wan port with the sans-io DLMS client, over TCP, UDP, HDLC behind serial servers, and
- * connections that devices make to us (dial-in.ts). Station 9 of the way of one message.
- * Keeps connections and associations open and uses them again, under a cap: when another address needs a connection the
- * least recently used idle one is released. What has to wait, for a connection or for room on one, waits by lane.
- * One coarse sweep finds every time-out; there is no timer and no promise beside the caller's for an exchange.
+ * The way to devices over sockets: implements the Wan port with the sans-io DLMS client, over TCP,
+ * UDP, HDLC behind serial servers, and connections that devices make to us (dial-in.ts). Station 9
+ * of the way of one message. Keeps connections and associations open and uses them again, under a
+ * cap: when another address needs a connection the least recently used idle one is released. What
+ * has to wait, for a connection or for room on one, waits by lane. One coarse sweep finds every
+ * time-out; there is no timer and no promise beside the caller's for an exchange.
  *
- * How failures are named: no connection → DEVICE_UNREACHABLE; connected, but no answer in time or dropped
- * in the middle → DEVICE_SILENT; an answer that is none → DEVICE_ANSWER_INVALID; association refused → DEVICE_ASSOCIATION_REFUSED.
- * A kept connection that turns out to be gone is replaced once, at once, when nothing can have been done twice.
- * Late answers: see link.ts. Retries with back-off are the device actor's.
+ * How failures are named: no connection → DEVICE_UNREACHABLE; connected, but no answer in time or
+ * dropped in the middle → DEVICE_SILENT; an answer that is none → DEVICE_ANSWER_INVALID;
+ * association refused → DEVICE_ASSOCIATION_REFUSED. A kept connection that turns out to be gone is
+ * replaced once, at once, when nothing can have been done twice. Late answers: see link.ts. Retries
+ * with back-off are the device actor's.
  */
 import type { Lane } from '../../base/lane.ts'
 import { assert } from '../../base/assert.ts'
@@ -40,7 +42,10 @@ import { Refusals } from './refusals.ts'
 import { exchangeSecured, needsParts, type Carried, type PartPorts } from './secured-exchange.ts'
 import { wanMetrics, type WanMetrics } from './wan-metrics.ts'
 
-/** What the pool holds now. `connections` includes opening and closing ones, `idle` those with nothing under way. */
+/**
+ * What the pool holds now. `connections` includes opening and closing ones, `idle` those with
+ * nothing under way.
+ */
 export type WanCounts = {
   exchanges: number
   connections: number
@@ -144,7 +149,8 @@ export class SocketWan implements Wan {
   }
 
   /**
-   * Takes devices that dial in, and notifications in datagrams, at `port` (0: any) of `host`; settles with the port.
+   * Takes devices that dial in, and notifications in datagrams, at `port` (0: any) of `host`;
+   * settles with the port.
    * @throws BrokerError DIAL_IN_LISTEN_FAILED
    */
   listen(host: string, port: number): Promise<number> {
@@ -182,7 +188,8 @@ export class SocketWan implements Wan {
         clearInterval(this.sweeper)
         resolve()
       }
-      // What is under way may end within the time of a release; what waits has no connection to wait for.
+      // What is under way may end within the time of a release; what waits has no connection to
+      // wait for.
       const dueMs = this.options.nowMs() + this.options.releaseMs
       for (const exchange of this.exchanges.all()) {
         if (exchange.isWaiting) this.end(exchange, unreachable('the broker is closing'))
@@ -251,7 +258,8 @@ export class SocketWan implements Wan {
     this.connectWanted()
   }
 
-  // Opens links for those who wait, as far as the caps allow, and makes room by releasing idle ones.
+  // Opens links for those who wait, as far as the caps allow, and makes room by releasing idle
+  // ones.
   private connectWanted(): void {
     while (this.wanted.length > 0 && this.connecting.size < this.options.connectsMax) {
       if (this.links.size >= this.options.connectionsMax) return this.evictIdle()
@@ -363,7 +371,8 @@ export class SocketWan implements Wan {
   }
 
   private onFreed(link: Link): void {
-    // One of those that are being started has ended at once; the next follows in the loop that started it.
+    // One of those that are being started has ended at once; the next follows in the loop that
+    // started it.
     if (this.filling === link) return
     const endpoint = this.links.get(link)!
     if (endpoint.waitingCount > 0) this.fill(link)
@@ -452,7 +461,8 @@ export class SocketWan implements Wan {
 
   // ── time-outs ──
 
-  // `now` is older than the reads since: what came while this process was held up is an answer in time.
+  // `now` is older than the reads since: what came while this process was held up is an answer in
+  // time.
   private sweep(now: number): void {
     this.dialIn?.sweep(now)
     this.dialled.sweep(now)

@@ -1,6 +1,7 @@
 /**
- * What devices say on a link without being asked: opened by the association that it came on, where there is one and it is needed; general
- * blocks put together; told to the link's owner with where it came from. Counted, since a peer may flood.
+ * What devices say on a link without being asked: opened by the association that it came on, where
+ * there is one and it is needed; general blocks put together; told to the link's owner with where
+ * it came from. Counted, since a peer may flood.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import type { ErrorCode } from '../../base/error-table.ts'
@@ -72,7 +73,8 @@ export class Unsolicited<Link extends HeardLink> {
     const association = this.associations.get(keyOf(device, client))
     let opened: Buffer | undefined
     try {
-      // In the clear it is told as that, beside a protected association too: the device's record says whether it may be.
+      // In the clear it is told as that, beside a protected association too: the device's record
+      // says whether it may be.
       if (!isNotification(apduView)) opened = association?.dlms?.openUnasked(apduView)
     } catch (error) {
       return this.refuse(error, apduView.length)
@@ -118,7 +120,10 @@ export class Unsolicited<Link extends HeardLink> {
     this.note()
   }
 
-  /** Confirms, when the notification asks for it. What was protected would have to be confirmed under a counter that nobody has reserved. */
+  /**
+   * Confirms, when the notification asks for it. What was protected would have to be confirmed
+   * under a counter that nobody has reserved.
+   */
   private confirmer(apduView: Buffer, answer: Answer): (() => void) | undefined {
     const confirmation = isNotification(apduView) ? confirmationIn(apduView) : undefined
     if (confirmation === undefined) return undefined

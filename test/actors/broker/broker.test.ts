@@ -1,6 +1,7 @@
 /**
- * The broker as a process at a nats-server that is not its own: the address may ask for TLS and carry a token, and when the ledger
- * cannot be followed any more the process ends by itself, with a code that a supervisor acts on.
+ * The broker as a process at a nats-server that is not its own: the address may ask for TLS and
+ * carry a token, and when the ledger cannot be followed any more the process ends by itself, with a
+ * code that a supervisor acts on.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -100,7 +101,8 @@ t.test(
     const { listening } = JSON.parse(line) as { listening: { nats: string; ops: string } }
     t.equal(listening.nats, `tls://127.0.0.1:${nats.port}`, 'shown without its token')
 
-    // It is not let in any more: the client gives up, and with it everything that follows the ledger.
+    // It is not let in any more: the client gives up, and with it everything that follows the
+    // ledger.
     await nats.kill()
     token = 'second-token'
     await nats.start()

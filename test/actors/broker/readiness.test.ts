@@ -1,4 +1,7 @@
-/** Readiness is honest: a ledger that is silent or full, partitions that nobody serves, deliveries that lag are all told. */
+/**
+ * Readiness is honest: a ledger that is silent or full, partitions that nobody serves, deliveries
+ * that lag are all told.
+ */
 import t from 'tap'
 import { deliveryTrouble, LedgerWatch, partitionTrouble } from '../../../actors/broker/readiness.ts'
 import { limits } from '../../../core/base/limits.ts'

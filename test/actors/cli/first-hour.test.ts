@@ -1,7 +1,7 @@
 /**
- * The first hour of an operator with real processes: the folder of `busbar init`, a broker on it, an
- * inventory with faults, requests and their answers as JSON, a second process on the same embedded
- * nats-server, and what each command says when something is wrong.
+ * The first hour of an operator with real processes: the folder of `busbar init`, a broker on it,
+ * an inventory with faults, requests and their answers as JSON, a second process on the same
+ * embedded nats-server, and what each command says when something is wrong.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** `busbar keys status`: what operators are told of the keys of all partitions, and when they may trust it. */
+/**
+ * `busbar keys status`: what operators are told of the keys of all partitions, and when they may
+ * trust it.
+ */
 import t from 'tap'
 import { keysStatus } from '../../../actors/cli/operator/keys-commands.ts'
 import {

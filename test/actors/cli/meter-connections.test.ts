@@ -1,4 +1,7 @@
-/** `busbar meter` and meters that keep one association on a connection, or close it; and what it says of keys and counters. */
+/**
+ * `busbar meter` and meters that keep one association on a connection, or close it; and what it
+ * says of keys and counters.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** Meters that deviate, from the command line and through the WAN of a broker: the same meters, the same profiles and fields of a record. */
+/**
+ * Meters that deviate, from the command line and through the WAN of a broker: the same meters, the
+ * same profiles and fields of a record.
+ */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
@@ -353,7 +356,10 @@ t.test('short names: from the object list, or as data', async (t) => {
   t.match(await wan.exchange(given, operations, 1), good)
 })
 
-/** A meter behind an optical head: HDLC of `port` once mode E was opened. What was signed on with is in `opened`. */
+/**
+ * A meter behind an optical head: HDLC of `port` once mode E was opened. What was signed on with is
+ * in `opened`.
+ */
 async function modeEMeter(t: Test, port: number, opened: string[]): Promise<number> {
   const sockets = new Set<Socket>()
   const listening = createServer((socket) => {

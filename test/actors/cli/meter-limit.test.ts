@@ -1,4 +1,7 @@
-/** Meters that talk without end and never answer: `busbar meter` waits for one answer so long and no longer, over each transport. */
+/**
+ * Meters that talk without end and never answer: `busbar meter` waits for one answer so long and no
+ * longer, over each transport.
+ */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'

@@ -1,4 +1,7 @@
-/** `busbar meter` against servers of every mechanism of authentication, suite and shape of protection; keys from a file and from an inventory. */
+/**
+ * `busbar meter` against servers of every mechanism of authentication, suite and shape of
+ * protection; keys from a file and from an inventory.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'

@@ -1,4 +1,7 @@
-/** `busbar meter` against simulated meters over real sockets: read, write, invoke, objects, profile; over each transport; under suites; and what goes wrong. */
+/**
+ * `busbar meter` against simulated meters over real sockets: read, write, invoke, objects, profile;
+ * over each transport; under suites; and what goes wrong.
+ */
 import { spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { createServer, type AddressInfo } from 'node:net'
@@ -201,7 +204,10 @@ t.test('a notification between question and answer is shown', async (t) => {
   )
 })
 
-/** A meter over UDP that answers in general blocks of few octets; `lose` says which of its frames get lost, from 0 on. */
+/**
+ * A meter over UDP that answers in general blocks of few octets; `lose` says which of its frames
+ * get lost, from 0 on.
+ */
 async function datagramMeter(
   t: Test,
   meter: CosemObjects,

@@ -1,4 +1,7 @@
-/** `busbar meter push-listen`: M-Bus, wrapper and rubbish on one connection; many sets of keys of several suites; telegrams; what is not verified. */
+/**
+ * `busbar meter push-listen`: M-Bus, wrapper and rubbish on one connection; many sets of keys of
+ * several suites; telegrams; what is not verified.
+ */
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -21,7 +24,9 @@ const plain: PushListenOptions = {
 
 type Said = { type?: string; fault?: string; verified?: boolean; fields?: { value: unknown }[] }
 
-/** Sends `octets` on one connection, and gives what is said of them until `count` pushes have come. */
+/**
+ * Sends `octets` on one connection, and gives what is said of them until `count` pushes have come.
+ */
 async function heardOf(octets: Buffer, count: number, options: Partial<PushListenOptions> = {}) {
   const said: Said[] = []
   const complained: string[] = []

@@ -1,4 +1,7 @@
-/** The demonstration supplier says when one of its streams ends, and waits no longer for its answers. */
+/**
+ * The demonstration supplier says when one of its streams ends, and waits no longer for its
+ * answers.
+ */
 import t from 'tap'
 import {
   demoPartiesJson,

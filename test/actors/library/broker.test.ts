@@ -1,4 +1,7 @@
-/** `startBroker` as a program has it that embeds a broker: options, what it leaves alone, several in one process. */
+/**
+ * `startBroker` as a program has it that embeds a broker: options, what it leaves alone, several in
+ * one process.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

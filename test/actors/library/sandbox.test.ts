@@ -1,4 +1,7 @@
-/** `startSandbox`: several at one time, faults and pushes of their meters, and nothing left at the end. */
+/**
+ * `startSandbox`: several at one time, faults and pushes of their meters, and nothing left at the
+ * end.
+ */
 import { existsSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import t from 'tap'

@@ -1,4 +1,7 @@
-/** `busbar load` against a whole deployment: closed loop, open loop, HTTP, and what it says when it cannot run. */
+/**
+ * `busbar load` against a whole deployment: closed loop, open loop, HTTP, and what it says when it
+ * cannot run.
+ */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'

@@ -1,4 +1,7 @@
-/** What meters do, beyond measuring: scripts and schedules, limits, demand, calendars and rates, payment, M-Bus, pushes, and billing values that a client sets up. */
+/**
+ * What meters do, beyond measuring: scripts and schedules, limits, demand, calendars and rates,
+ * payment, M-Bus, pushes, and billing values that a client sets up.
+ */
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'

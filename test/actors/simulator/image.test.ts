@@ -1,6 +1,6 @@
 /**
- * New firmware over a secured association: core's client machine against a simulated meter, with frames lost, the connection cut,
- * images that are wrong, and activations that nobody waits for.
+ * New firmware over a secured association: core's client machine against a simulated meter, with
+ * frames lost, the connection cut, images that are wrong, and activations that nobody waits for.
  */
 import t from 'tap'
 import { firmwareImage, imageLimits } from '../../../actors/simulator/objects/image-objects.ts'
@@ -34,7 +34,10 @@ const plan: ImagePlan = {
   signature: image.subarray(-32),
 }
 
-/** A meter under a suite, and a client that comes back whenever its exchange failed, as a head-end does. */
+/**
+ * A meter under a suite, and a client that comes back whenever its exchange failed, as a head-end
+ * does.
+ */
 class Upgrade {
   readonly clock = new SimClock(nowMs)
   readonly meter: Meter
@@ -43,7 +46,10 @@ class Upgrade {
   client
   interruptions = 0
   blocksSent = 0
-  /** Asked before each exchange: whether the connection is cut right after the requests of it have arrived. */
+  /**
+   * Asked before each exchange: whether the connection is cut right after the requests of it have
+   * arrived.
+   */
   isCut: (state: ImageState) => boolean = () => false
 
   constructor(suite: 0 | 1 | 2) {

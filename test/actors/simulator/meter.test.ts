@@ -1,4 +1,7 @@
-/** Simulated meters without sockets: every object by descriptor, identity, clock, supply, faults in words; hostile descriptors and parameters. */
+/**
+ * Simulated meters without sockets: every object by descriptor, identity, clock, supply, faults in
+ * words; hostile descriptors and parameters.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { DataAccessResult } from '../../../core/dlms/apdu/constants.ts'

@@ -1,6 +1,7 @@
 /**
- * What somebody with a DLMS explorer does with every kind of device: as public client, then as the managing one; the object list, each attribute
- * of each object, held against the class tables of core; what may be written and invoked, and what may not; short names.
+ * What somebody with a DLMS explorer does with every kind of device: as public client, then as the
+ * managing one; the object list, each attribute of each object, held against the class tables of
+ * core; what may be written and invoked, and what may not; short names.
  */
 import t, { type Test } from 'tap'
 import { hdlcDeviceOf, hdlcPlaceOf, hdlcSapOf } from '../../../actors/simulator/network/framing.ts'
@@ -74,7 +75,9 @@ const listOf = (line: MeterLine, client: DlmsClient, port: number): ListedObject
   return list.objects
 }
 
-/** Each attribute of each object: read as the list says it may be, of the type that its class says. */
+/**
+ * Each attribute of each object: read as the list says it may be, of the type that its class says.
+ */
 function readAll(t: Test, line: MeterLine, client: DlmsClient, port: number): Map<string, Buffer> {
   const values = new Map<string, Buffer>()
   for (const object of listOf(line, client, port)) {
@@ -159,7 +162,8 @@ for (const [guard, of] of Object.entries(guards))
       const values = readAll(t, line, manager, 1)
       for (const object of objects) {
         const { classId, instanceId, attributes, methods } = object
-        // Values go back as they were: allowed where it says so, and nothing changes. The clock would.
+        // Values go back as they were: allowed where it says so, and nothing changes. The clock
+        // would.
         const kept = attributes.filter(({ id }) => values.has(`${classId} ${instanceId} ${id}`))
         const writes = kept.map(({ id }): CosemOperation => ({
           kind: 'set',

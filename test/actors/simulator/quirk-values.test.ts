@@ -1,4 +1,7 @@
-/** Meters of other makers: what they agree to, how they show values, how they send blocks, and how clients prove themselves. */
+/**
+ * Meters of other makers: what they agree to, how they show values, how they send blocks, and how
+ * clients prove themselves.
+ */
 import t from 'tap'
 import { DataAccessResult, Conformance } from '../../../core/dlms/apdu/constants.ts'
 import { decodeValue, type AxdrValue } from '../../../core/dlms/axdr/axdr.ts'

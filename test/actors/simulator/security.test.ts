@@ -1,4 +1,7 @@
-/** Simulated meters under security suites: associations, counters that outlive them, new keys by transfer and by agreement. */
+/**
+ * Simulated meters under security suites: associations, counters that outlive them, new keys by
+ * transfer and by agreement.
+ */
 import t, { type Test } from 'tap'
 import { makeFault } from '../../../actors/simulator/network/faults.ts'
 import {

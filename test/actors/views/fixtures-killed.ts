@@ -1,6 +1,7 @@
 /**
- * Views in a process of their own, over a real LMDB, for killed.test.ts: counts the ledger of a seed, saving after nearly every tick, and
- * says so on stdout before each save and when everything is counted.
+ * Views in a process of their own, over a real LMDB, for killed.test.ts: counts the ledger of a
+ * seed, saving after nearly every tick, and says so on stdout before each save and when everything
+ * is counted.
  */
 import { Views } from '../../../actors/views/views.ts'
 import { standingIn } from '../../../actors/views/rows.ts'

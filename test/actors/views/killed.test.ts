@@ -1,4 +1,7 @@
-/** kill -9 of views in the middle of their saves, on a real LMDB: nothing is counted twice, nothing is left out. */
+/**
+ * kill -9 of views in the middle of their saves, on a real LMDB: nothing is counted twice, nothing
+ * is left out.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'

@@ -1,6 +1,7 @@
 /**
- * Views on simulated twins, over lives drawn from seeds: what they say is what the devices' own states and the author's own counts say,
- * through crashes between any two steps, wiped stores, forgotten ticks and damage.
+ * Views on simulated twins, over lives drawn from seeds: what they say is what the devices' own
+ * states and the author's own counts say, through crashes between any two steps, wiped stores,
+ * forgotten ticks and damage.
  */
 import t, { type Test } from 'tap'
 import { deviceRowFrom } from '../../../actors/views/fold.ts'

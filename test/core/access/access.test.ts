@@ -1,4 +1,6 @@
-/** Parties, identity and intake: who is speaking, and what is refused before any device is asked. */
+/**
+ * Parties, identity and intake: who is speaking, and what is refused before any device is asked.
+ */
 import t from 'tap'
 import { textOfEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'

@@ -1,4 +1,7 @@
-/** Zones of devices by name, both ends of daylight saving, and what a date-time without deviation means by them. */
+/**
+ * Zones of devices by name, both ends of daylight saving, and what a date-time without deviation
+ * means by them.
+ */
 import t from 'tap'
 import { timeZoneOf } from '../../../core/catalogue/time-zone.ts'
 import { writeCosemDateTime, writeLocalDateTime } from '../../../core/dlms/axdr/date-time.ts'

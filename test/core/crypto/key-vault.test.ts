@@ -1,4 +1,7 @@
-/** Keys at rest: what is sealed opens for its device only, says nothing of itself, and survives a rotation. */
+/**
+ * Keys at rest: what is sealed opens for its device only, says nothing of itself, and survives a
+ * rotation.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { suites } from '../../../core/dlms/security/index.ts'

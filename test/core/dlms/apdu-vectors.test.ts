@@ -1,6 +1,7 @@
 /**
- * The codec of APDUs against vectors and conversations of other code bases, read in place: every APDU decoded to what it is said
- * to mean, field by field, and encoded to the same octets where somebody else's codec does that too.
+ * The codec of APDUs against vectors and conversations of other code bases, read in place: every
+ * APDU decoded to what it is said to mean, field by field, and encoded to the same octets where
+ * somebody else's codec does that too.
  */
 import t, { type Test } from 'tap'
 import { decodeApdu, encodeApdu, type Apdu } from '../../../core/dlms/apdu/codec.ts'
@@ -120,7 +121,8 @@ t.test('vectors of wrapper frames', { skip: vectors === undefined && absent }, (
         const { apdu_kind: kind, apdu_meaning: inner, time, attribute, value } = meaning
         const strict = outcomeOf(() => decodeApdu(frame.apduView))
         if (kind === null || valid !== true) t.match(strict.code, /^DLMS_/)
-        // One vector is about the frame alone, and one has the conformance tag of old meters, which is not ours.
+        // One vector is about the frame alone, and one has the conformance tag of old meters, which
+        // is not ours.
         else if (!text.includes('5f0400')) sameBothWays(t, strict.value!, frame.apduView)
         if (typeof kind === 'string') {
           const apdu = decodeApdu(frame.apduView, { isTolerant: true })

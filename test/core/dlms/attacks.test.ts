@@ -1,6 +1,7 @@
 /**
- * Attackers on the way, against the client and the server as wholes: what is changed, cut, played again, reflected, exchanged or
- * weakened is refused by name, nothing is done, no counter is used up, and the association ends or stays as it should.
+ * Attackers on the way, against the client and the server as wholes: what is changed, cut, played
+ * again, reflected, exchanged or weakened is refused by name, nothing is done, no counter is used
+ * up, and the association ends or stays as it should.
  * [IEC 62056-5-3 ed. 3, 5.3 security and 5.7.2; the channel by itself is in security/channel.test.ts]
  */
 import t from 'tap'
@@ -241,7 +242,10 @@ const attacks: Record<string, [(scene: Scene) => Buffer | undefined, (shape: Sha
   ],
 }
 
-/** What the victim does with `octets`: the code of the refusal. Its state is as it should be behind it. */
+/**
+ * What the victim does with `octets`: the code of the refusal. Its state is as it should be behind
+ * it.
+ */
 function refusalBy(scene: Scene, victim: Role, octets: Buffer): string | undefined {
   const { pair } = scene
   if (victim === 'client') return outcomeOf(() => pair.client.receive(octets)).code
@@ -344,7 +348,10 @@ t.test('cut at each octet, and each octet changed', (t) => {
 
 // ── getting in ──
 
-/** Both AARQ and AARE of an association that is about to be made; `tamper` changes the one to the victim. */
+/**
+ * Both AARQ and AARE of an association that is about to be made; `tamper` changes the one to the
+ * victim.
+ */
 function associate(
   pair: Pair,
   tamper: { aarq?: (apdu: Buffer) => Buffer; aare?: (apdu: Buffer) => Buffer },

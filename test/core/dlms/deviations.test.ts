@@ -1,4 +1,7 @@
-/** Models that deviate: proposed conformance, selections that were not agreed, floods of blocks, keys of proofs, short names that are told. */
+/**
+ * Models that deviate: proposed conformance, selections that were not agreed, floods of blocks,
+ * keys of proofs, short names that are told.
+ */
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
 import { deviceProfileOf } from '../../../core/inventory/device-profiles.ts'

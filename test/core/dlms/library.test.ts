@@ -1,11 +1,15 @@
-/** `busbar/dlms` as its users have it: built, by its own name, without the rest; the examples of its README, run as they stand there. */
+/**
+ * `busbar/dlms` as its users have it: built, by its own name, without the rest; the examples of its
+ * README, run as they stand there.
+ */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 
 const root = join(import.meta.dirname, '../../..')
-// As a user runs it: without what the test runner puts into the environment of every process that it sees started.
+// As a user runs it: without what the test runner puts into the environment of every process that
+// it sees started.
 const run = (...args: string[]) =>
   spawnSync('sh', ['-c', 'NODE_OPTIONS= exec "$0" "$@"', process.execPath, ...args], {
     cwd: root,

@@ -1,6 +1,7 @@
 /**
- * Recorded conversations, our client in the place of the recorded one: it is given the same credentials, challenges, counters and
- * invoke ids, sends the same octets, and takes the octets that the meters really answered, ciphered ones included. Read in place.
+ * Recorded conversations, our client in the place of the recorded one: it is given the same
+ * credentials, challenges, counters and invoke ids, sends the same octets, and takes the octets
+ * that the meters really answered, ciphered ones included. Read in place.
  */
 import t, { type Test } from 'tap'
 import { decodeValue } from '../../../core/dlms/axdr/axdr.ts'
@@ -82,7 +83,9 @@ function reasonAgainst({ plain }: Said, { response, mechanism }: Parties, isProv
   return mechanism >= Mechanism.HIGH && !isProved ? notOurs.beforeProof : undefined
 }
 
-/** What is left to chance, habit or a ledger, as the recording has it: given one after the other. */
+/**
+ * What is left to chance, habit or a ledger, as the recording has it: given one after the other.
+ */
 class Script {
   counters: number[] = []
   invokeIds: number[] = []
@@ -170,7 +173,10 @@ class Replay {
     this.client = this.script.installIds(new DlmsClient(options))
   }
 
-  /** Our client would have given up: it is put back to where the recorded one went on, so that the rest is tried too. */
+  /**
+   * Our client would have given up: it is put back to where the recorded one went on, so that the
+   * rest is tried too.
+   */
   private resume(): void {
     const inside = this.client as unknown as { current: ClientState; forgetExchange: () => void }
     inside.forgetExchange()

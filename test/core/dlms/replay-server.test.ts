@@ -1,6 +1,7 @@
 /**
- * Recorded conversations, our server in the place of the recorded meter: it has the same keys, challenges and counters, is asked the
- * octets that the clients really sent, ciphered ones included, and has the values that the meters had. Read in place.
+ * Recorded conversations, our server in the place of the recorded meter: it has the same keys,
+ * challenges and counters, is asked the octets that the clients really sent, ciphered ones
+ * included, and has the values that the meters had. Read in place.
  */
 import t, { type Test } from 'tap'
 import { Conformance, conformanceSupported } from '../../../core/dlms/apdu/constants.ts'

@@ -1,4 +1,7 @@
-/** Associations under security suites, both roles against one another: every mechanism, suite, protection and shape; and what is refused. */
+/**
+ * Associations under security suites, both roles against one another: every mechanism, suite,
+ * protection and shape; and what is refused.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import {
@@ -123,7 +126,8 @@ t.test('what goes before anything is agreed, and what says that nothing was done
   const clear = new DlmsClient()
   const proposal = decodeApdu(clear.begin(operations))
   t.match(proposal, { userInformation: { proposedConformance: conformanceSupported } })
-  // An exception has no ciphered form of its own: it goes in the clear, as meters send it, and takes no counter.
+  // An exception has no ciphered form of its own: it goes in the clear, as meters send it, and
+  // takes no counter.
   const conformance = conformanceSupported & ~Conformance.ACTION
   const pair = pairOf(0, { shape: Shape.GLOBAL, protection: both }, { server: { conformance } })
   const answers: Buffer[] = []

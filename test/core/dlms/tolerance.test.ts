@@ -1,7 +1,8 @@
 /**
- * What real meters do that the standard does not say, or not so, and what our client makes of it: taken, or refused by name. Each test
- * names the habit. Those of blocks, floats, lists, SET and ACTION in the clear are in client.test.ts, of single APDUs in apdu.test.ts, of
- * date-times in date-time.test.ts, of pushes in push.test.ts, of HDLC in hdlc/.
+ * What real meters do that the standard does not say, or not so, and what our client makes of it:
+ * taken, or refused by name. Each test names the habit. Those of blocks, floats, lists, SET and
+ * ACTION in the clear are in client.test.ts, of single APDUs in apdu.test.ts, of date-times in
+ * date-time.test.ts, of pushes in push.test.ts, of HDLC in hdlc/.
  */
 import t from 'tap'
 import { Conformance, conformanceSupported } from '../../../core/dlms/apdu/constants.ts'
@@ -310,7 +311,9 @@ t.test(
   },
 )
 
-/** A pair whose client makes a dedicated key for each association, where it has one, and those keys. */
+/**
+ * A pair whose client makes a dedicated key for each association, where it has one, and those keys.
+ */
 function forgetting(shape: Shape): { pair: Pair; keys: string[] } {
   const random = seededRandom(31)
   const keys: string[] = []

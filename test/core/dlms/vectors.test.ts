@@ -1,7 +1,8 @@
 /**
- * The client and the server, and the codec of data, against vectors of other code bases, read in place. What belongs to security,
- * HDLC, notifications and services not served yet is counted and left out here; all APDUs as values are in apdu-vectors.test.ts,
- * recorded conversations in replay-client.test.ts and replay-server.test.ts.
+ * The client and the server, and the codec of data, against vectors of other code bases, read in
+ * place. What belongs to security, HDLC, notifications and services not served yet is counted and
+ * left out here; all APDUs as values are in apdu-vectors.test.ts, recorded conversations in
+ * replay-client.test.ts and replay-server.test.ts.
  */
 import t, { type Test } from 'tap'
 import {
@@ -114,7 +115,10 @@ const operation = (
   ...(value && { value }),
 })
 
-/** Octet 2 of a service holds priority and class besides the invoke id; both are the sender's to choose. */
+/**
+ * Octet 2 of a service holds priority and class besides the invoke id; both are the sender's to
+ * choose.
+ */
 function withOurPriority(apdu: Buffer): string {
   const copy = Buffer.from(apdu)
   copy[2] = (copy[2]! & 15) | 0xc0

@@ -1,4 +1,7 @@
-/** RequestCounters at both doors: one that is missing, one that the gateway assigns, and what a refusal says of the others. */
+/**
+ * RequestCounters at both doors: one that is missing, one that the gateway assigns, and what a
+ * refusal says of the others.
+ */
 import type { ServiceError } from '@grpc/grpc-js'
 import t from 'tap'
 import { busbarCode } from '../../../core/client/supplier-client.ts'

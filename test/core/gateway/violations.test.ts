@@ -1,4 +1,7 @@
-/** Malformed calls over gRPC name their fields as google.rpc.BadRequest, read here by the wire format alone. */
+/**
+ * Malformed calls over gRPC name their fields as google.rpc.BadRequest, read here by the wire
+ * format alone.
+ */
 import { BinaryReader } from '@bufbuild/protobuf/wire'
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
 import t from 'tap'
@@ -78,7 +81,9 @@ async function refusalOf(rig: Rig, path: string, message: Uint8Array): Promise<S
 }
 
 const id = { originator: supplier, target: meter, counter: 1n }
-/** A request with field `number` in the place of a message of that number, which is broken inside. */
+/**
+ * A request with field `number` in the place of a message of that number, which is broken inside.
+ */
 const broken = (number: number): Buffer => Buffer.of(0x0a, 5, ...tag(number), 2, 0x0a, 0x7f)
 const tag = (number: number): [number, number] => [
   (((number << 3) | 2) % 128) | 128,

@@ -1,7 +1,8 @@
 /**
- * Leases and seals, and what they are for: whoever does not know what became of a batch seals its ticks, after which that
- * batch is refused for ever, reads the last frame, and goes on from it (decisions 0003, 0011). First on the simulated ledger,
- * every case; then on a real server that is killed with SIGKILL in the middle of commits and started again on its store.
+ * Leases and seals, and what they are for: whoever does not know what became of a batch seals its
+ * ticks, after which that batch is refused for ever, reads the last frame, and goes on from it
+ * (decisions 0003, 0011). First on the simulated ledger, every case; then on a real server that is
+ * killed with SIGKILL in the middle of commits and started again on its store.
  */
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -101,7 +102,10 @@ class Writer {
   }
 }
 
-/** The chain of a partition from its start; throws at a gap or a tear. Returns the number of its last frame. */
+/**
+ * The chain of a partition from its start; throws at a gap or a tear. Returns the number of its
+ * last frame.
+ */
 async function checkChain(ledger: Ledger, partition: number): Promise<number> {
   let frameNumber = 0
   let hash: Buffer = genesisHash

@@ -1,6 +1,6 @@
 /**
- * Ticks sorted by party: every receiver gets each frame of its party from where it asks, once and in order, whatever others do, how
- * slow it is, and when it comes.
+ * Ticks sorted by party: every receiver gets each frame of its party from where it asks, once and
+ * in order, whatever others do, how slow it is, and when it comes.
  */
 import fc from 'fast-check'
 import t from 'tap'

@@ -1,4 +1,7 @@
-/** What parties have not acknowledged: exact within the newest ticks, bounded in memory, right when nothing happens any more. */
+/**
+ * What parties have not acknowledged: exact within the newest ticks, bounded in memory, right when
+ * nothing happens any more.
+ */
 import t from 'tap'
 import type { Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'

@@ -1,6 +1,7 @@
 /**
- * What deploys a broker elsewhere: image, compose files, systemd unit. There is no container engine in
- * tests, so the files are read as their tools read them, and what they start is compared with what there is.
+ * What deploys a broker elsewhere: image, compose files, systemd unit. There is no container engine
+ * in tests, so the files are read as their tools read them, and what they start is compared with
+ * what there is.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

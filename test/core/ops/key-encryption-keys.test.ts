@@ -1,4 +1,7 @@
-/** The file of key-encryption keys: where it may lie, who may read it, what it may hold, and how it is rotated. */
+/**
+ * The file of key-encryption keys: where it may lie, who may read it, what it may hold, and how it
+ * is rotated.
+ */
 import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

@@ -1,6 +1,7 @@
 /**
- * The Grafana dashboard and the alert rules: every expression is PromQL, every metric exists in the code with the type that
- * the expression needs, and the checked-in JSON is the one that the rows make.
+ * The Grafana dashboard and the alert rules: every expression is PromQL, every metric exists in the
+ * code with the type that the expression needs, and the checked-in JSON is the one that the rows
+ * make.
  */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

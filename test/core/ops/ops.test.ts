@@ -1,4 +1,7 @@
-/** core/ops without servers of others: configuration and its defaults, metrics as text, the operators' HTTP, logs. */
+/**
+ * core/ops without servers of others: configuration and its defaults, metrics as text, the
+ * operators' HTTP, logs.
+ */
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import fc from 'fast-check'

@@ -1,4 +1,7 @@
-/** Files that operators write: text in every form of their tools, the settings file, misspelt variables, data directories. */
+/**
+ * Files that operators write: text in every form of their tools, the settings file, misspelt
+ * variables, data directories.
+ */
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

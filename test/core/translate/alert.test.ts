@@ -1,4 +1,7 @@
-/** Unsolicited messages of devices, as parties get them: held against the generated decoder; whatever else comes gives a named error. */
+/**
+ * Unsolicited messages of devices, as parties get them: held against the generated decoder;
+ * whatever else comes gives a named error.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'

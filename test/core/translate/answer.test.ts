@@ -1,4 +1,7 @@
-/** Commands and answers: each served variant, both ways, held against the generated decoder and hand-made A-XDR. */
+/**
+ * Commands and answers: each served variant, both ways, held against the generated decoder and
+ * hand-made A-XDR.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { Meter } from '../../../actors/simulator/meter.ts'
@@ -854,7 +857,8 @@ t.test('simulated meters carry out every variant that their type takes', (t) => 
   for (let number = 0; number < 20; number++) {
     const meter = new Meter({ population, clock }, number)
     for (const row of serviceRequests) {
-      // The only clock that is off by more than it may be is one that was never set: it takes any time.
+      // The only clock that is off by more than it may be is one that was never set: it takes any
+      // time.
       const body = row.bodyType === BodyType.SYNCHRONISE_CLOCK ? noBody : bodyOf(row.bodyType)
       if (!row.isServed || !row.deviceTypes.includes(meter.type)) continue
       const operations = commandOf(row, body, nowMs, meter.type)

@@ -1,4 +1,7 @@
-/** Clocks without deviation, in answers, alerts and commands; readings that are not what was expected; rows outside the period. */
+/**
+ * Clocks without deviation, in answers, alerts and commands; readings that are not what was
+ * expected; rows outside the period.
+ */
 import t from 'tap'
 import { parseSrv } from '../../../core/base/srv.ts'
 import { deviceTimeOf, plainTime, type DeviceTime } from '../../../core/catalogue/device-time.ts'

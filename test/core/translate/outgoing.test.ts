@@ -1,4 +1,7 @@
-/** What goes back to parties: acknowledgements, deliveries, status; held against the generated decoders. */
+/**
+ * What goes back to parties: acknowledgements, deliveries, status; held against the generated
+ * decoders.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { errorTable, explain, type ErrorCode } from '../../../core/base/error-table.ts'

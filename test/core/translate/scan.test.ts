@@ -1,4 +1,7 @@
-/** Requests from the wire: scan, body rules and the protobuf vocabulary, held against ts-proto's generated code. */
+/**
+ * Requests from the wire: scan, body rules and the protobuf vocabulary, held against ts-proto's
+ * generated code.
+ */
 import { BinaryWriter } from '@bufbuild/protobuf/wire'
 import fc from 'fast-check'
 import t from 'tap'
@@ -438,7 +441,8 @@ t.test(
     })
     t.equal(bodyView.buffer, received.buffer, 'the view shares the memory of the received chunk')
     t.same(ReadPeriod.decode(bodyView), sample.body!.value)
-    // A mark set in the received octets is seen through the view that writeEnvelope is given, and in the frame once written.
+    // A mark set in the received octets is seen through the view that writeEnvelope is given, and
+    // in the frame once written.
     received[scan.bodyStart] = 0xee
     const header: Header = {
       kind: Kind.SERVICE_REQUEST,

@@ -1,4 +1,7 @@
-/** The WAN pool against real sockets and every fault a device or its line can have; chance ones: test/contracts/wan.ts. */
+/**
+ * The WAN pool against real sockets and every fault a device or its line can have; chance ones:
+ * test/contracts/wan.ts.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { platform } from 'node:process'
@@ -29,7 +32,8 @@ t.test(
 
 const onLinux = { skip: platform !== 'linux' && 'needs 127.0.0.0/8' }
 t.test('a host that drops connection attempts', onLinux, async (t) => {
-  // A stopped process accepts nothing; the kernel takes what its queue holds and drops the other attempts.
+  // A stopped process accepts nothing; the kernel takes what its queue holds and drops the other
+  // attempts.
   const script = `require('net').createServer().listen({ port: 0, host: '0.0.0.0', backlog: 1 }, function () { console.log(this.address().port) })`
   const listener = spawn(process.execPath, ['-e', script])
   t.teardown(() => listener.kill('SIGKILL'))
@@ -335,7 +339,8 @@ t.test('octets that are no frame close the connection', async (t) => {
 t.test('a device that does not read what it makes us say', async (t) => {
   const trial = await Trial.start(t, { unreadBytesMax: 100_000, exchangeMs: 20_000 })
   const { meter } = trial
-  // A general block out of order, which is acknowledged each time; every now and then one in order, so that it is no useless flood.
+  // A general block out of order, which is acknowledged each time; every now and then one in order,
+  // so that it is no useless flood.
   const block = Buffer.of(0, 1, 0, 1, 0, 16, 0, 8, 0xe0, 1, 0xff, 0xff, 0, 0, 1, 0)
   const useless = Array.from({ length: 400 }, () => block)
   let number = 0

@@ -1,4 +1,7 @@
-/** A pool, a fleet of simulated meters and what the ledger would keep of their counters, for one test. */
+/**
+ * A pool, a fleet of simulated meters and what the ledger would keep of their counters, for one
+ * test.
+ */
 import type { Test } from 'tap'
 import {
   startFleet,

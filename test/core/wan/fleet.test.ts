@@ -1,4 +1,7 @@
-/** The WAN pool against the real simulator: three concentrators, each fault of its list, and all of them at once. */
+/**
+ * The WAN pool against the real simulator: three concentrators, each fault of its list, and all of
+ * them at once.
+ */
 import t from 'tap'
 import { makeFault, parseFaults, type FaultKind } from '../../../actors/simulator/network/faults.ts'
 import { startFleet } from '../../../actors/simulator/network/fleet.ts'

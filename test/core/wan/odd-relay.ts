@@ -1,6 +1,7 @@
 /**
- * A relay in front of a listener of simulated meters that makes them as odd as meters of other makers are: it sees each APDU of either
- * direction and passes it on, drops it, answers in its place, or closes the connection.
+ * A relay in front of a listener of simulated meters that makes them as odd as meters of other
+ * makers are: it sees each APDU of either direction and passes it on, drops it, answers in its
+ * place, or closes the connection.
  */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'

@@ -1,6 +1,7 @@
 /**
- * Ciphered meters of other makers behind the pool: one association on a connection, connections that close after a release, and counters
- * that another head-end has moved on, whatever form the refusal takes.
+ * Ciphered meters of other makers behind the pool: one association on a connection, connections
+ * that close after a release, and counters that another head-end has moved on, whatever form the
+ * refusal takes.
  */
 import t, { type Test } from 'tap'
 import { limits } from '../../../core/base/limits.ts'

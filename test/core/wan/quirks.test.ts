@@ -1,6 +1,6 @@
 /**
- * Every meter of another maker that the simulator imitates, through the pool: reached with nothing but its record, over several
- * exchanges and connections, or given up in time with the reason.
+ * Every meter of another maker that the simulator imitates, through the pool: reached with nothing
+ * but its record, over several exchanges and connections, or given up in time with the reason.
  */
 import t, { type Test } from 'tap'
 import type { FleetOptions } from '../../../actors/simulator/network/fleet.ts'
@@ -115,7 +115,8 @@ for (const [name, { fleet, operations = listed, with: second }] of Object.entrie
   t.test(`${name}: reached`, async (t) => {
     const trial = await start(t, second === undefined ? name : `${second}+${name}`, fleet)
     isItself(t, 0, await trial.ask(0, listed), 'first')
-    // Again on the same association, and on new connections: another client may have moved the counter since.
+    // Again on the same association, and on new connections: another client may have moved the
+    // counter since.
     for (let round = 0; round < 4; round++) {
       const result = await trial.ask(0, operations)
       isItself(t, 0, result, `round ${round}`)

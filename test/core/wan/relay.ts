@@ -1,6 +1,7 @@
 /**
- * Bad ways between a pool and meters, as bad as a seed says until they are `calm`: one for datagrams, which loses some, brings some twice
- * and lets some overtake others, and one for the octets of a line, which drops, changes and inserts some.
+ * Bad ways between a pool and meters, as bad as a seed says until they are `calm`: one for
+ * datagrams, which loses some, brings some twice and lets some overtake others, and one for the
+ * octets of a line, which drops, changes and inserts some.
  */
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -14,7 +15,10 @@ export type Relay = {
 
 const host = '127.0.0.1'
 
-/** Shares of datagrams that are lost, held back until the next has gone (and lost when there is none), and sent twice. */
+/**
+ * Shares of datagrams that are lost, held back until the next has gone (and lost when there is
+ * none), and sent twice.
+ */
 export type DatagramShares = { lost: number; held: number; doubled: number }
 export const calmDatagrams: DatagramShares = { lost: 0, held: 0, doubled: 0 }
 const badDatagrams: DatagramShares = { lost: 0.03, held: 0.05, doubled: 0.12 }

@@ -1,7 +1,7 @@
 /**
- * A TCP endpoint with logical devices for tests of the WAN: answers truly through DlmsServer unless the test's script says
- * otherwise, and tells what it saw. The value of every attribute names the device and the attribute, so that an answer
- * that went to the wrong question shows.
+ * A TCP endpoint with logical devices for tests of the WAN: answers truly through DlmsServer unless
+ * the test's script says otherwise, and tells what it saw. The value of every attribute names the
+ * device and the attribute, so that an answer that went to the wrong question shows.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import {

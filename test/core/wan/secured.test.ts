@@ -1,6 +1,6 @@
 /**
- * Devices under security suites over every transport: associations that are kept, counters that are counted exactly, keys that change, what
- * is refused.
+ * Devices under security suites over every transport: associations that are kept, counters that are
+ * counted exactly, keys that change, what is refused.
  */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
@@ -25,8 +25,8 @@ for (const transport of ['tcp', 'udp', 'hdlc'] as const satisfies Transport[])
         )
         for (const [index, result] of results.entries()) {
           isItself(t, index, result)
-          // 0 was told as the last; then InitiateRequest, the proof and what it stands in, and one service an exchange; none that
-          // nobody knows of.
+          // 0 was told as the last; then InitiateRequest, the proof and what it stands in, and one
+          // service an exchange; none that nobody knows of.
           const { next, received } = result.counters!
           t.equal(next, 5 + round, `round ${round}`)
           t.equal(fleet.meter(index).security!.received, next - 1, 'the last was heard')

@@ -1,7 +1,7 @@
 /**
- * A WAN pool, a scripted meter and their time, for one test. A millisecond of the pool is one turn of the event loop, on
- * which the meter runs too: so a busy machine makes the test slower and never late, and a time-out means that the
- * meter had its turns and did not answer.
+ * A WAN pool, a scripted meter and their time, for one test. A millisecond of the pool is one turn
+ * of the event loop, on which the meter runs too: so a busy machine makes the test slower and never
+ * late, and a time-out means that the meter had its turns and did not answer.
  */
 import type { Test } from 'tap'
 import { Lane } from '../../../core/base/lane.ts'

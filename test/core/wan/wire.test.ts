@@ -1,7 +1,9 @@
 /**
- * The pool against simulated meters with every fault, and over bad ways, over each transport, in the clear and under a suite: an exchange ends once,
- * no answer goes to another question, no invocation counter goes out twice, and when it is over everything works again. Time-outs are short, so
- * that a busy machine makes more of them: no outcome is asserted while something is wrong.
+ * The pool against simulated meters with every fault, and over bad ways, over each transport, in
+ * the clear and under a suite: an exchange ends once, no answer goes to another question, no
+ * invocation counter goes out twice, and when it is over everything works again. Time-outs are
+ * short, so that a busy machine makes more of them: no outcome is asserted while something is
+ * wrong.
  */
 import t, { type Test } from 'tap'
 import {
@@ -96,7 +98,10 @@ class Wire {
   }
 }
 
-/** Every counter that a meter looks at, proofs included; gives how many there were. Those in `known` may come again, with the same octets. */
+/**
+ * Every counter that a meter looks at, proofs included; gives how many there were. Those in `known`
+ * may come again, with the same octets.
+ */
 function watchCounters(
   test: Test,
   { trial }: Wire,
@@ -228,7 +233,10 @@ for (const isCiphered of [false, true])
     )
   })
 
-/** Where the invocation counter stands in a datagram under suite 0, or -1: behind 0x30, in glo-… or in the InitiateRequest at the end of an AARQ. */
+/**
+ * Where the invocation counter stands in a datagram under suite 0, or -1: behind 0x30, in glo-… or
+ * in the InitiateRequest at the end of an AARQ.
+ */
 function counterAt(octets: Buffer): number {
   const apduAt = 8
   const tag = octets[apduAt]!

@@ -1,4 +1,7 @@
-/** Interface classes for access control and management: associations, SAP, image transfer, security, push. [IEC 62056-6-2, 4.4] */
+/**
+ * Interface classes for access control and management: associations, SAP, image transfer, security,
+ * push. [IEC 62056-6-2, 4.4]
+ */
 import { conformanceNames } from '../../apdu/constants.ts'
 import type { AttributeTuple, ClassRow, MethodTuple } from '../class-row.ts'
 import type { CosemType } from '../type.ts'

@@ -1,4 +1,7 @@
-/** Interface classes that set up ways of communication: HDLC, the internet family, modems, M-Bus. [IEC 62056-6-2, 4.7 to 4.9] */
+/**
+ * Interface classes that set up ways of communication: HDLC, the internet family, modems, M-Bus.
+ * [IEC 62056-6-2, 4.7 to 4.9]
+ */
 import type { AttributeTuple, ClassRow, MethodTuple } from '../class-row.ts'
 import type { CosemType } from '../type.ts'
 import { array, names, structure, zero } from './parts.ts'

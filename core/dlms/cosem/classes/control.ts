@@ -1,4 +1,7 @@
-/** Interface classes for time- and event-bound control: clock, scripts, calendars, monitors, switches. [IEC 62056-6-2, 4.5] */
+/**
+ * Interface classes for time- and event-bound control: clock, scripts, calendars, monitors,
+ * switches. [IEC 62056-6-2, 4.5]
+ */
 import type { AttributeTuple, ClassRow } from '../class-row.ts'
 import { actionSet, array, attributeReference, names, script, structure, zero } from './parts.ts'
 import type { CosemType } from '../type.ts'

@@ -1,4 +1,7 @@
-/** Types that several classes share. [IEC 62056-6-2, Common data types and the classes that name them first] */
+/**
+ * Types that several classes share. [IEC 62056-6-2, Common data types and the classes that name
+ * them first]
+ */
 import { unitNames } from '../units.ts'
 import type { CosemType, ValueNames } from '../type.ts'
 

@@ -1,19 +1,25 @@
 /**
- * HDLC addresses: a client's has one octet, a server's one, two or four. The lowest bit of an octet is 1 in the last one
- * only; seven bits of each are left. [IEC 62056-46, 6.4.2.2 to 6.4.2.4]
+ * HDLC addresses: a client's has one octet, a server's one, two or four. The lowest bit of an octet
+ * is 1 in the last one only; seven bits of each are left. [IEC 62056-46, 6.4.2.2 to 6.4.2.4]
  *
  *   1 octet   upper               2 octets   upper | lower               4 octets   upper, upper | lower, lower
  */
 import { assert } from '../../../base/assert.ts'
 
-/** `upper` is a logical device or a client, `lower` the physical device on the line; `octets` is how it is written. */
+/**
+ * `upper` is a logical device or a client, `lower` the physical device on the line; `octets` is how
+ * it is written.
+ */
 export type HdlcAddress = {
   readonly upper: number
   readonly lower: number | undefined
   readonly octets: 1 | 2 | 4
 }
 
-/** Upper addresses of fixed meaning; 0x7f and 0x3fff are broadcast in one (two) and in two (four) octets. */
+/**
+ * Upper addresses of fixed meaning; 0x7f and 0x3fff are broadcast in one (two) and in two (four)
+ * octets.
+ */
 export const ReservedAddress = {
   NO_STATION: 0x00,
   /** The client, and the logical device, that manages the others. */
@@ -39,7 +45,10 @@ export function hdlcAddress(upper: number, lower?: number, octets?: 1 | 2 | 4): 
   return { upper, lower: written === 1 ? undefined : (lower ?? 0), octets: written }
 }
 
-/** Octets of the address at `at`; 0 when there is no end of it where one may be. Reads at most four, all within `view`. */
+/**
+ * Octets of the address at `at`; 0 when there is no end of it where one may be. Reads at most four,
+ * all within `view`.
+ */
 export function addressOctetsAt(view: Uint8Array, at: number): 0 | 1 | 2 | 4 {
   if ((view[at]! & 1) === 1) return 1
   if ((view[at + 1]! & 1) === 1) return 2
@@ -73,13 +82,19 @@ export function writeAddress(out: Uint8Array, at: number, address: HdlcAddress):
   return at + octets
 }
 
-/** True when `address` means every logical device, or every physical one, or both: nobody may answer. */
+/**
+ * True when `address` means every logical device, or every physical one, or both: nobody may
+ * answer.
+ */
 export function isBroadcast({ upper, lower, octets }: HdlcAddress): boolean {
   const all = allStations(octets)
   return upper === all || lower === all
 }
 
-/** True when a frame to `destination` is for the station `own` too, in whatever octets it is written. */
+/**
+ * True when a frame to `destination` is for the station `own` too, in whatever octets it is
+ * written.
+ */
 export function isAddressed(own: HdlcAddress, destination: HdlcAddress): boolean {
   const all = allStations(destination.octets)
   const isLower =

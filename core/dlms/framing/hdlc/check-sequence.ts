@@ -1,9 +1,11 @@
 /**
- * The check sequence of HDLC, HCS and FCS alike: CRC-16 with the polynomial x^16 + x^12 + x^5 + 1, reflected, started with
- * ones and complemented; on the line the low octet goes first. [ISO/IEC 13239, 4.2.5.2; IEC 62056-46, annex on the FCS]
+ * The check sequence of HDLC, HCS and FCS alike: CRC-16 with the polynomial x^16 + x^12 + x^5 + 1,
+ * reflected, started with ones and complemented; on the line the low octet goes first. [ISO/IEC
+ * 13239, 4.2.5.2; IEC 62056-46, annex on the FCS]
  */
 
-// A row for each of the two octets taken in one turn: they do not wait for one another, which is what a CRC costs.
+// A row for each of the two octets taken in one turn: they do not wait for one another, which is
+// what a CRC costs.
 const [near, far] = ((): [Uint16Array, Uint16Array] => {
   const one = new Uint16Array(256)
   const two = new Uint16Array(256)

@@ -1,9 +1,10 @@
 /**
- * The client's end of one HDLC link (the primary station): opens it, sends APDUs, fetches answers, repeats what was lost,
- * closes it. Octets and the time in, steps out; it opens no socket and sets no timer.
+ * The client's end of one HDLC link (the primary station): opens it, sends APDUs, fetches answers,
+ * repeats what was lost, closes it. Octets and the time in, steps out; it opens no socket and sets
+ * no timer.
  *
- * Call `connect`, `send`, `poll`, `disconnect`, `receive`; after each, and when `actAtMs` has come, `next` until it gives
- * undefined. States and their drawing: link-state.ts. [IEC 62056-46, 6.4.4]
+ * Call `connect`, `send`, `poll`, `disconnect`, `receive`; after each, and when `actAtMs` has come,
+ * `next` until it gives undefined. States and their drawing: link-state.ts. [IEC 62056-46, 6.4.4]
  */
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { ErrorCode } from '../../../base/error-table.ts'
@@ -37,13 +38,14 @@ export type HdlcClientOptions = {
   /** What is proposed; the largest size and a window of one unless given. */
   parameters?: Partial<HdlcParameters>
   /**
-   * Whether SNRM carries them: some meters do not answer one with, some one without. 'alternating' tries with, then
-   * without, in turn; 'always' and 'never' are for device profiles.
+   * Whether SNRM carries them: some meters do not answer one with, some one without. 'alternating'
+   * tries with, then without, in turn; 'always' and 'never' are for device profiles.
    */
   proposal?: 'alternating' | 'always' | 'never'
   /**
-   * 'ignored': the meter's N(R) means nothing, any answer acknowledges what was sent (seen with a server that counts
-   * late). In any case an answer in sequence acknowledges the whole question, since no server answers half of one.
+   * 'ignored': the meter's N(R) means nothing, any answer acknowledges what was sent (seen with a
+   * server that counts late). In any case an answer in sequence acknowledges the whole question,
+   * since no server answers half of one.
    */
   receiveNumbers?: 'counted' | 'ignored'
   apduBytesMax?: number
@@ -69,7 +71,10 @@ export class HdlcClient {
   /** What has been asked for without any progress since. */
   private fruitless = 0
   private ignored = 0
-  /** Segments in sequence that have come and were not the last of their APDU: grows while a long one is under way. */
+  /**
+   * Segments in sequence that have come and were not the last of their APDU: grows while a long one
+   * is under way.
+   */
   segmentsReceived = 0
   private isPeerBusy = false
   private answersWanted = 0
@@ -111,7 +116,10 @@ export class HdlcClient {
     return this.reader.framesDropped
   }
 
-  /** When `next` must be called although nothing came, in ms of the caller's clock; undefined when there is no such time. */
+  /**
+   * When `next` must be called although nothing came, in ms of the caller's clock; undefined when
+   * there is no such time.
+   */
   get actAtMs(): number | undefined {
     return this.timeMs
   }
@@ -125,9 +133,11 @@ export class HdlcClient {
   }
 
   /**
-   * Sends `apdu`, which must not change until it is acknowledged, and polls for an answer when one is wanted. Several may
-   * be given one after another; each APDU that comes is one of the answers that are wanted.
-   * @throws BrokerError DLMS_STATE_INVALID (fault: broker) when the link is not open, or too many wait
+   * Sends `apdu`, which must not change until it is acknowledged, and polls for an answer when one
+   * is wanted. Several may be given one after another; each APDU that comes is one of the answers
+   * that are wanted.
+   * @throws BrokerError DLMS_STATE_INVALID (fault: broker) when the link is not open, or too many
+   * wait
    */
   send(apdu: Buffer, nowMs: number, options: { wantsAnswer?: boolean } = {}): void {
     this.expect('IDLE', 'SENDING', 'WAITING')
@@ -138,8 +148,8 @@ export class HdlcClient {
   }
 
   /**
-   * Asks whether the meter has something to say: the next APDU of a stream, or an event. `isOnce`: one question, not until
-   * something comes.
+   * Asks whether the meter has something to say: the next APDU of a stream, or an event. `isOnce`:
+   * one question, not until something comes.
    * @throws BrokerError DLMS_STATE_INVALID (fault: broker) when the link is not idle
    */
   poll(nowMs: number, isOnce = false): void {
@@ -158,7 +168,10 @@ export class HdlcClient {
     this.sendCommand('DISC', nowMs)
   }
 
-  /** Takes octets from the line, borrowed until the next call; `next` must have given undefined before. */
+  /**
+   * Takes octets from the line, borrowed until the next call; `next` must have given undefined
+   * before.
+   */
   receive(chunkView: Buffer, nowMs: number): void {
     if (chunkView.length > 0) this.heardAtMs = nowMs
     this.reader.push(chunkView)
@@ -166,7 +179,8 @@ export class HdlcClient {
 
   /**
    * What is to be done next, or undefined.
-   * @throws BrokerError DLMS_HDLC_INVALID (fault: meter) when what comes is no HDLC; the line is of no use then
+   * @throws BrokerError DLMS_HDLC_INVALID (fault: meter) when what comes is no HDLC; the line is of
+   * no use then
    */
   next(nowMs: number): HdlcStep | undefined {
     for (;;) {
@@ -179,7 +193,10 @@ export class HdlcClient {
     }
   }
 
-  /** Takes a frame that another reader has cut, on a line of several links. Its views are borrowed for the call. */
+  /**
+   * Takes a frame that another reader has cut, on a line of several links. Its views are borrowed
+   * for the call.
+   */
   take(frame: HdlcFrame, nowMs: number): void {
     const { destination, source, kind } = frame
     const isOurs =
@@ -242,7 +259,8 @@ export class HdlcClient {
 
   private onNumbered(frame: HdlcFrame, nowMs: number): void {
     const isNext = frame.kind === 'I' && frame.sendNumber === this.receiver.expected
-    // Undefined: it means no frame of ours. An answer from before, or a meter that miscounts: time will tell.
+    // Undefined: it means no frame of ours. An answer from before, or a meter that miscounts: time
+    // will tell.
     let acknowledged = this.sender.acknowledge(frame.receiveNumber)
     const isAnswer = isNext && this.sender.isAllSent
     if (!this.sender.isEmpty && (isAnswer || this.options.receiveNumbers === 'ignored')) {
@@ -301,7 +319,10 @@ export class HdlcClient {
     this.timeMs = heldUntilMs ?? nowMs + this.options.pollMs
   }
 
-  /** Counts a turn that brought nothing while something is out; false when there were too many. A busy or thinking meter is not blamed. */
+  /**
+   * Counts a turn that brought nothing while something is out; false when there were too many. A
+   * busy or thinking meter is not blamed.
+   */
   private countFruitless(): boolean {
     if (this.isPeerBusy || (this.sender.isEmpty && !this.receiver.isPartial)) {
       this.fruitless = 0

@@ -1,9 +1,11 @@
 /**
- * HDLC frames, format type 3: octets to fields and back. No stuffing: the length says where a frame ends.
+ * HDLC frames, format type 3: octets to fields and back. No stuffing: the length says where a frame
+ * ends.
  *
  *   7e | 1010 S LLLLLLLLLLL | destination | source | control | HCS | information | FCS | 7e
  *
- * S is 1 when more segments follow, L counts the octets between the flags. Without information there is no HCS.
+ * S is 1 when more segments follow, L counts the octets between the flags. Without information
+ * there is no HCS.
  * [IEC 62056-46, 6.4; ISO/IEC 13239, annex H.4]
  */
 import { assert, unreachable } from '../../../base/assert.ts'
@@ -18,7 +20,10 @@ export const frameBytesMax = 0x7ff + 2
 // Flag, format, two addresses of four octets, control, HCS.
 const headerBytesMax = 14
 
-/** UNKNOWN: a control field of no frame that IEC 62056-46 has; REJ is of ISO/IEC 13239 and read only. */
+/**
+ * UNKNOWN: a control field of no frame that IEC 62056-46 has; REJ is of ISO/IEC 13239 and read
+ * only.
+ */
 export type HdlcKind =
   | 'I'
   | 'RR'
@@ -32,7 +37,10 @@ export type HdlcKind =
   | 'UI'
   | 'UNKNOWN'
 
-/** What stands in front of the information. `sendNumber` is N(S), `receiveNumber` N(R); 0 in frames that have none. */
+/**
+ * What stands in front of the information. `sendNumber` is N(S), `receiveNumber` N(R); 0 in frames
+ * that have none.
+ */
 export type HdlcHeader = {
   destination: HdlcAddress
   source: HdlcAddress
@@ -97,9 +105,10 @@ function controlOf(kind: HdlcKind, isFinal: boolean, receiveNumber = 0, sendNumb
 }
 
 /**
- * How many octets a frame that opens at `at` has, flags included: more than `end - at` when it is not all there yet (the
- * answer may grow when they are), 0 when no frame opens here. Looks at the header and the closing flag; the FCS is
- * `hasGoodFcs`'s, except where it is the header's own. At most 14 octets are looked at, so that a reader stays linear.
+ * How many octets a frame that opens at `at` has, flags included: more than `end - at` when it is
+ * not all there yet (the answer may grow when they are), 0 when no frame opens here. Looks at the
+ * header and the closing flag; the FCS is `hasGoodFcs`'s, except where it is the header's own. At
+ * most 14 octets are looked at, so that a reader stays linear.
  */
 export function frameBytesAt(view: Uint8Array, at: number, end: number): number {
   if (end - at < 3) return 3
@@ -111,7 +120,8 @@ export function frameBytesAt(view: Uint8Array, at: number, end: number): number 
   if (end - at < needed) return needed
   const controlAt = controlOffset(view, at)
   const spare = at + bytes - (controlAt + 4)
-  // What is left behind control and one check sequence and the flag: nothing, or at least another check sequence.
+  // What is left behind control and one check sequence and the flag: nothing, or at least another
+  // check sequence.
   if (controlAt === 0 || (spare !== 0 && spare < 2)) return 0
   if (!hasCheckSequence(view, at + 1, controlAt + 1)) return 0
   if (end - at < bytes) return bytes
@@ -153,7 +163,10 @@ export function readFrame(view: Buffer, at: number, bytes: number): HdlcFrame {
   }
 }
 
-/** Octets of a frame, flags included, with `informationBytes` octets of information between these addresses. */
+/**
+ * Octets of a frame, flags included, with `informationBytes` octets of information between these
+ * addresses.
+ */
 export function frameBytes(
   destination: HdlcAddress,
   source: HdlcAddress,
@@ -163,8 +176,8 @@ export function frameBytes(
 }
 
 /**
- * Writes a frame up to its information, HCS included, at `at`; returns the offset where `informationBytes` octets go,
- * behind which `writeFrameEnd` goes on.
+ * Writes a frame up to its information, HCS included, at `at`; returns the offset where
+ * `informationBytes` octets go, behind which `writeFrameEnd` goes on.
  */
 export function writeFrameStart(
   out: Uint8Array,
@@ -183,7 +196,10 @@ export function writeFrameStart(
   return informationBytes > 0 ? writeCheckSequence(out, at + 1, controlAt + 1) : controlAt + 1
 }
 
-/** Writes FCS and flag of the frame that opens at `at` and whose content ends at `end`; returns the offset behind it. */
+/**
+ * Writes FCS and flag of the frame that opens at `at` and whose content ends at `end`; returns the
+ * offset behind it.
+ */
 export function writeFrameEnd(out: Uint8Array, at: number, end: number): number {
   const flagAt = writeCheckSequence(out, at + 1, end)
   out[flagAt] = flagOctet

@@ -1,6 +1,7 @@
 /**
- * Where the two ends of an HDLC link may stand. The client is the primary station: it speaks first and says whose turn it
- * is by P; the server answers with F. [IEC 62056-46, 6.4.4, normal response mode; state tables there]
+ * Where the two ends of an HDLC link may stand. The client is the primary station: it speaks first
+ * and says whose turn it is by P; the server answers with F. [IEC 62056-46, 6.4.4, normal response
+ * mode; state tables there]
  *
  * Client (client.ts):
  *
@@ -58,9 +59,9 @@ export const hdlcServerTransitions: Readonly<Record<HdlcServerState, readonly Hd
   }
 
 /**
- * What has come of the octets and of the time. `send` goes to the line as it is; all buffers are owned by the caller.
- * `unconfirmed` is what a UI frame carried, outside the link's order. `disconnected` is OK when it was asked for, by
- * either end.
+ * What has come of the octets and of the time. `send` goes to the line as it is; all buffers are
+ * owned by the caller. `unconfirmed` is what a UI frame carried, outside the link's order.
+ * `disconnected` is OK when it was asked for, by either end.
  */
 export type HdlcStep =
   | { readonly send: Buffer }

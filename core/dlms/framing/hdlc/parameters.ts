@@ -1,9 +1,11 @@
 /**
- * What SNRM proposes and UA grants: octets of information in a frame and frames without an acknowledgement, each way.
+ * What SNRM proposes and UA grants: octets of information in a frame and frames without an
+ * acknowledgement, each way.
  *
  *   81 | 80 length | 05 n transmit information | 06 n receive information | 07 4 transmit window | 08 4 receive window
  *
- * Transmit and receive are the sender's own; what is left out is 128 and 1. [IEC 62056-46, 6.4.4.4.3.2; ISO/IEC 13239, 5.5.3.2.2]
+ * Transmit and receive are the sender's own; what is left out is 128 and 1. [IEC 62056-46,
+ * 6.4.4.4.3.2; ISO/IEC 13239, 5.5.3.2.2]
  */
 import { assert } from '../../../base/assert.ts'
 import { emptyBytes } from '../../../base/bytes.ts'
@@ -47,8 +49,9 @@ export function encodeParameters(parameters: HdlcParameters): Buffer {
 }
 
 /**
- * What an information field says. Other groups and unknown fields are passed over; values beyond what a frame takes are
- * cut to it, zero and what runs past the end leave the default: a link with the defaults is better than none.
+ * What an information field says. Other groups and unknown fields are passed over; values beyond
+ * what a frame takes are cut to it, zero and what runs past the end leave the default: a link with
+ * the defaults is better than none.
  */
 export function readParameters(view: Uint8Array = emptyBytes): HdlcParameters {
   const found = { ...defaultHdlcParameters } as Record<keyof HdlcParameters, number>

@@ -1,7 +1,8 @@
 /**
- * Cuts what comes over a line into HDLC frames. Octets that belong to no frame are skipped and counted, frames with a wrong
- * check are dropped and counted, as the standard asks: the link above repeats what was lost. Linear in the octets that
- * come: a header is judged by its own check before its length is believed, and a whole frame is summed up once.
+ * Cuts what comes over a line into HDLC frames. Octets that belong to no frame are skipped and
+ * counted, frames with a wrong check are dropped and counted, as the standard asks: the link above
+ * repeats what was lost. Linear in the octets that come: a header is judged by its own check before
+ * its length is believed, and a whole frame is summed up once.
  */
 import { assert } from '../../../base/assert.ts'
 import { BrokerError } from '../../../base/broker-error.ts'
@@ -16,7 +17,10 @@ import {
   type HdlcFrame,
 } from './frame.ts'
 
-/** Call `push`, then `next` until it gives undefined ("not yet"). Views in a frame hold until the next call of either. */
+/**
+ * Call `push`, then `next` until it gives undefined ("not yet"). Views in a frame hold until the
+ * next call of either.
+ */
 export class HdlcReader {
   private readonly garbageBytesMax: number
   private chunk: Buffer = emptyBytes
@@ -28,7 +32,10 @@ export class HdlcReader {
   private dropped = 0
   private skipped = 0
 
-  /** `garbageBytesMax`: octets without one good frame after which the peer is taken for something else. */
+  /**
+   * `garbageBytesMax`: octets without one good frame after which the peer is taken for something
+   * else.
+   */
   constructor(options: { garbageBytesMax?: number } = {}) {
     this.garbageBytesMax = options.garbageBytesMax ?? limits.hdlcGarbageBytesMax
   }
@@ -48,14 +55,20 @@ export class HdlcReader {
     return this.restEnd - this.restAt
   }
 
-  /** Takes the next chunk, borrowed until the following `push`. Frames of the chunk before must have been taken out. */
+  /**
+   * Takes the next chunk, borrowed until the following `push`. Frames of the chunk before must have
+   * been taken out.
+   */
   push(chunkView: Buffer): void {
     assert(this.at === this.chunk.length, 'frames are taken out before the next chunk')
     this.chunk = chunkView
     this.at = 0
   }
 
-  /** Gives up the frame that is waited for: a later flag in what is kept may open the real one. Its octets did not come in time. */
+  /**
+   * Gives up the frame that is waited for: a later flag in what is kept may open the real one. Its
+   * octets did not come in time.
+   */
   abandon(): void {
     if (this.restAt < this.restEnd) this.restAt++
   }
@@ -68,7 +81,8 @@ export class HdlcReader {
     for (;;) {
       const isRest = this.restAt < this.restEnd
       if (!isRest) this.releaseRest()
-      // A closing flag was kept in case it opens the next frame; when that has a flag of its own, nothing need be gathered.
+      // A closing flag was kept in case it opens the next frame; when that has a flag of its own,
+      // nothing need be gathered.
       else if (this.keptBytes === 1 && this.chunk[this.at] === flagOctet) {
         this.restAt = this.restEnd
         continue

@@ -1,7 +1,8 @@
 /**
- * The server's end of one HDLC link (a secondary station): answers SNRM, takes APDUs, sends answers when it is its turn, and
- * sends again what the client has not acknowledged. server.ts holds one for each pair of addresses on a line. States and
- * their drawing: link-state.ts. [IEC 62056-46, 6.4.4]
+ * The server's end of one HDLC link (a secondary station): answers SNRM, takes APDUs, sends answers
+ * when it is its turn, and sends again what the client has not acknowledged. server.ts holds one
+ * for each pair of addresses on a line. States and their drawing: link-state.ts. [IEC 62056-46,
+ * 6.4.4]
  */
 import { assert } from '../../../base/assert.ts'
 import { emptyBytes } from '../../../base/bytes.ts'
@@ -68,8 +69,8 @@ export class HdlcServerLink {
   }
 
   /**
-   * Gives `apdu` to the client, at once when the client waits for it, else when it asks; it must not change until it is
-   * acknowledged. False when the link is closed, or too many wait.
+   * Gives `apdu` to the client, at once when the client waits for it, else when it asks; it must
+   * not change until it is acknowledged. False when the link is closed, or too many wait.
    */
   send(apdu: Buffer): boolean {
     if (this.current === 'DISCONNECTED' || !this.sender.add(apdu)) return false
@@ -121,7 +122,8 @@ export class HdlcServerLink {
   }
 
   private onNumbered(frame: HdlcFrame): void {
-    // An N(R) that can mean no frame of ours is of a frame from before; what is not acknowledged is sent again anyhow.
+    // An N(R) that can mean no frame of ours is of a frame from before; what is not acknowledged is
+    // sent again anyhow.
     this.sender.acknowledge(frame.receiveNumber)
     if (this.current === 'ANSWERING' && this.sender.isEmpty) this.go('IDLE')
     this.isClientBusy = frame.kind === 'RNR'
@@ -155,7 +157,10 @@ export class HdlcServerLink {
     this.answer(this.isBusy ? 'RNR' : 'RR')
   }
 
-  /** A frame that cannot be taken: the client is told which and why, and must open again. [ISO/IEC 13239, 5.5.3.4.2] */
+  /**
+   * A frame that cannot be taken: the client is told which and why, and must open again. [ISO/IEC
+   * 13239, 5.5.3.4.2]
+   */
   private reject(frame: HdlcFrame): void {
     const numbers = (this.receiver.expected << 5) | (frame.isFinal ? 0x10 : 0)
     const reason = frame.kind === 'UNKNOWN' ? 0x01 : 0x04

@@ -1,9 +1,11 @@
 /**
- * The server's side of a line: cuts frames, and gives each to the link of its two addresses. Several logical and physical
- * devices may answer on one line, each to several clients; frames for other stations are passed over. Octets and the time
- * in, steps out; it opens no socket and sets no timer. [IEC 62056-46, 6.4.2]
+ * The server's side of a line: cuts frames, and gives each to the link of its two addresses.
+ * Several logical and physical devices may answer on one line, each to several clients; frames for
+ * other stations are passed over. Octets and the time in, steps out; it opens no socket and sets no
+ * timer. [IEC 62056-46, 6.4.2]
  *
- * Call `receive`, `send` of a link; after each, and when `actAtMs` has come, `next` until it gives undefined.
+ * Call `receive`, `send` of a link; after each, and when `actAtMs` has come, `next` until it gives
+ * undefined.
  */
 import { limits } from '../../../base/limits.ts'
 import { isAddressed, isBroadcast, type HdlcAddress } from './address.ts'
@@ -71,7 +73,10 @@ export class HdlcServer {
     return this.links.size
   }
 
-  /** When `next` must be called although nothing came, in ms of the caller's clock; undefined when there is no such time. */
+  /**
+   * When `next` must be called although nothing came, in ms of the caller's clock; undefined when
+   * there is no such time.
+   */
   get actAtMs(): number | undefined {
     let first: number | undefined
     for (const { actAtMs } of this.links.values())
@@ -79,14 +84,18 @@ export class HdlcServer {
     return first
   }
 
-  /** Takes octets from the line, borrowed until the next call; `next` must have given undefined before. */
+  /**
+   * Takes octets from the line, borrowed until the next call; `next` must have given undefined
+   * before.
+   */
   receive(chunkView: Buffer): void {
     this.reader.push(chunkView)
   }
 
   /**
    * What is to be done next, or undefined.
-   * @throws BrokerError DLMS_HDLC_INVALID (fault: meter) when what comes is no HDLC; the line is of no use then
+   * @throws BrokerError DLMS_HDLC_INVALID (fault: meter) when what comes is no HDLC; the line is of
+   * no use then
    */
   next(nowMs: number): HdlcServerStep | undefined {
     for (;;) {

@@ -1,6 +1,7 @@
 /**
- * An APDU in I frames, the same for client and server: `SegmentSender` cuts it by the agreed size and window and goes back
- * to what was not acknowledged; `SegmentReceiver` puts the segments together again. [IEC 62056-46, 6.4.4.4]
+ * An APDU in I frames, the same for client and server: `SegmentSender` cuts it by the agreed size
+ * and window and goes back to what was not acknowledged; `SegmentReceiver` puts the segments
+ * together again. [IEC 62056-46, 6.4.4.4]
  */
 import { emptyBytes } from '../../../base/bytes.ts'
 import { limits } from '../../../base/limits.ts'
@@ -14,13 +15,16 @@ import {
 } from './frame.ts'
 import { defaultHdlcParameters, type HdlcParameters } from './parameters.ts'
 
-/** In front of an APDU to the server and to the client: both LSAPs and the quality. [IEC 62056-46, 5.3, LLC] */
+/**
+ * In front of an APDU to the server and to the client: both LSAPs and the quality. [IEC 62056-46,
+ * 5.3, LLC]
+ */
 export const llcToServer: Buffer = Buffer.of(0xe6, 0xe6, 0x00)
 export const llcToClient: Buffer = Buffer.of(0xe6, 0xe7, 0x00)
 
 /**
- * The APDU behind the LLC header of `unitView`, borrowed. Some servers use the client's header, and some senders none: no
- * APDU begins with E6.
+ * The APDU behind the LLC header of `unitView`, borrowed. Some servers use the client's header, and
+ * some senders none: no APDU begins with E6.
  */
 export function behindLlc(unitView: Buffer): Buffer {
   return hasLlc(unitView) ? unitView.subarray(3) : unitView
@@ -34,8 +38,8 @@ function hasLlc(view: Buffer): boolean {
 export type HdlcEnds = { readonly local: HdlcAddress; readonly remote: HdlcAddress }
 
 /**
- * The UI frame that carries `apdu` outside any link, from a meter to one client or to all (`llcToClient`), or the other way;
- * owned by the caller. [IEC 62056-46, 6.4.4.4.4]
+ * The UI frame that carries `apdu` outside any link, from a meter to one client or to all
+ * (`llcToClient`), or the other way; owned by the caller. [IEC 62056-46, 6.4.4.4.4]
  * @throws AssertionFault when `apdu` does not fit one frame
  */
 export function encodeUnconfirmed(ends: HdlcEnds, llc: Buffer, apdu: Uint8Array): Buffer {
@@ -58,7 +62,8 @@ export class SegmentSender {
   private segmentBytes = defaultHdlcParameters.transmitBytesMax
   private window = defaultHdlcParameters.transmitWindow
   private apdu: Buffer | undefined
-  // Of the segments of `apdu`: how many there are, are acknowledged, were sent at last, were ever sent.
+  // Of the segments of `apdu`: how many there are, are acknowledged, were sent at last, were ever
+  // sent.
   private count = 0
   private acknowledged = 0
   private sent = 0
@@ -103,7 +108,10 @@ export class SegmentSender {
     return this.sent > this.acknowledged
   }
 
-  /** Takes the peer's N(R): how many more frames it acknowledges, or undefined when it can mean none that was sent. */
+  /**
+   * Takes the peer's N(R): how many more frames it acknowledges, or undefined when it can mean none
+   * that was sent.
+   */
   acknowledge(receiveNumber: number): number | undefined {
     const fresh = (receiveNumber - this.base - this.acknowledged) & 7
     if (fresh > this.everSent - this.acknowledged) return undefined
@@ -128,7 +136,10 @@ export class SegmentSender {
     this.sent = this.acknowledged
   }
 
-  /** The frames that may go now, the last of them final; owned by the caller. Undefined when there are none. */
+  /**
+   * The frames that may go now, the last of them final; owned by the caller. Undefined when there
+   * are none.
+   */
   write(ends: HdlcEnds, receiveNumber: number): Buffer | undefined {
     const from = this.sent
     const until = Math.min(this.count, this.acknowledged + this.window)
@@ -198,7 +209,10 @@ export class SegmentGatherer {
     if (this.gathered.length > limits.hdlcKeptBytesMax) this.gathered = emptyBytes
   }
 
-  /** Adds a segment: the whole APDU, owned, when it was the last; undefined when more is to come; 'TOO_LONG' when it grows beyond the limit. */
+  /**
+   * Adds a segment: the whole APDU, owned, when it was the last; undefined when more is to come;
+   * 'TOO_LONG' when it grows beyond the limit.
+   */
   add(segmentView: Buffer, isSegmented: boolean): Buffer | undefined | 'TOO_LONG' {
     const needed = this.used + segmentView.length
     if (needed > this.unitBytesMax) {
@@ -219,7 +233,10 @@ export class SegmentGatherer {
     return apdu
   }
 
-  /** The same for frames without numbers: one with an LLC header begins again, since the end of the one before was lost. */
+  /**
+   * The same for frames without numbers: one with an LLC header begins again, since the end of the
+   * one before was lost.
+   */
   addUnordered(segmentView: Buffer, isSegmented: boolean): Buffer | undefined | 'TOO_LONG' {
     if (hasLlc(segmentView)) this.reset()
     return this.add(segmentView, isSegmented)
@@ -246,7 +263,10 @@ export class SegmentReceiver {
     return this.gatherer.isPartial
   }
 
-  /** As many frames have come since `startTurn` as were agreed: the peer waits, also where it forgot to say that it is final. */
+  /**
+   * As many frames have come since `startTurn` as were agreed: the peer waits, also where it forgot
+   * to say that it is final.
+   */
   get isWindowFull(): boolean {
     return this.sinceTurn >= this.window
   }

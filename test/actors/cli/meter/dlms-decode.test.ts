@@ -1,4 +1,7 @@
-/** `busbar dlms decode`: plain, wrapped, in HDLC, in blocks, whole conversations; ciphered with the right and the wrong keys; and what is no octets at all. */
+/**
+ * `busbar dlms decode`: plain, wrapped, in HDLC, in blocks, whole conversations; ciphered with the
+ * right and the wrong keys; and what is no octets at all.
+ */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

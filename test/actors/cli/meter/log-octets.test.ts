@@ -1,4 +1,7 @@
-/** Octets in logs: notations, prefixes, hexdumps; where a fault is, and that nothing is made up behind it. */
+/**
+ * Octets in logs: notations, prefixes, hexdumps; where a fault is, and that nothing is made up
+ * behind it.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeLines } from '../../../../actors/cli/meter/dlms-decode.ts'

@@ -1,4 +1,7 @@
-/** `busbar meter push-listen` over real sockets: simulated meters that push in every framing, with keys and without; other meters' shapes; rubbish; what is acknowledged. */
+/**
+ * `busbar meter push-listen` over real sockets: simulated meters that push in every framing, with
+ * keys and without; other meters' shapes; rubbish; what is acknowledged.
+ */
 import { createSocket, Socket as DatagramSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'

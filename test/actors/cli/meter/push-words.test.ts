@@ -1,4 +1,7 @@
-/** What pushes say, in words: times in either form, names from a push object list, what is left over. */
+/**
+ * What pushes say, in words: times in either form, names from a push object list, what is left
+ * over.
+ */
 import t from 'tap'
 import { contentOf, wordsOf } from '../../../../actors/cli/meter/push-words.ts'
 

@@ -1,6 +1,7 @@
 /**
- * Fleets over real sockets: associations, logical devices, secrets, every fault as a client sees it, hostile octets, and the process of its own.
- * Coalescing and back-pressure are shown on a socket that counts, since a real one does not say.
+ * Fleets over real sockets: associations, logical devices, secrets, every fault as a client sees
+ * it, hostile octets, and the process of its own. Coalescing and back-pressure are shown on a
+ * socket that counts, since a real one does not say.
  */
 import { spawn } from 'node:child_process'
 import { createSocket, Socket as DatagramSocket } from 'node:dgram'

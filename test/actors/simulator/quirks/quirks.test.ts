@@ -1,4 +1,7 @@
-/** Meters of other makers: the words for their quirks, who gets which, and what each does on the wire. */
+/**
+ * Meters of other makers: the words for their quirks, who gets which, and what each does on the
+ * wire.
+ */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'

@@ -1,4 +1,6 @@
-/** APDUs as values: golden octets of our own, and what must hold for any APDU and for any octets. */
+/**
+ * APDUs as values: golden octets of our own, and what must hold for any APDU and for any octets.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeApdu, encodeApdu, type Apdu } from '../../../../core/dlms/apdu/codec.ts'
@@ -17,7 +19,8 @@ const none = Buffer.alloc(0)
 
 /** Octets laid out by hand from the grammar of the clause named, and the APDU that they are. */
 const golden: [clause: string, octets: string, apdu: Apdu][] = [
-  // IEC 62056-5-3, ASN.1 module, ReadRequest and Variable-Access-Specification; base name FA00 is the association's (5-3, clause 9).
+  // IEC 62056-5-3, ASN.1 module, ReadRequest and Variable-Access-Specification; base name FA00 is
+  // the association's (5-3, clause 9).
   [
     'ReadRequest: object-list of the current association',
     '05 01 02 fa08',
@@ -498,7 +501,8 @@ t.test('any APDU, cut anywhere, is refused by name or is another one', (t) => {
       for (let end = 0; end < bytes.length; end++) {
         const cut = bytes.subarray(0, end)
         const { code, value } = outcomeOf(() => decodeApdu(cut))
-        // Without its counter an exception-response is whole, as an older edition has it; nothing else is.
+        // Without its counter an exception-response is whole, as an older edition has it; nothing
+        // else is.
         if (code === undefined && value.type !== 'exception-response')
           throw new Error(`cut at ${end}: ${cut.toString('hex')}`)
         outcomeOf(() => decodeApdu(cut, { isTolerant: true }))

@@ -1,4 +1,6 @@
-/** COSEM data: golden octets from the standard's text, round trips, every cut, any octets, bounds. */
+/**
+ * COSEM data: golden octets from the standard's text, round trips, every cut, any octets, bounds.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../../core/base/limits.ts'

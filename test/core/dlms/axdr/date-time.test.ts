@@ -1,4 +1,6 @@
-/** COSEM date-time and OBIS codes: golden octets, round trips against the platform's own calendar. */
+/**
+ * COSEM date-time and OBIS codes: golden octets, round trips against the platform's own calendar.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import {

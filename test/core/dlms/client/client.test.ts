@@ -1,4 +1,7 @@
-/** The head-end's side of an association, against octets written by hand: what a good, an odd and a broken meter sends. */
+/**
+ * The head-end's side of an association, against octets written by hand: what a good, an odd and a
+ * broken meter sends.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../../core/base/limits.ts'

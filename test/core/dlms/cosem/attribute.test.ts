@@ -1,4 +1,7 @@
-/** Attributes in words: golden octets by clause, exact decimals, times as text, odd values, and any octets. */
+/**
+ * Attributes in words: golden octets by clause, exact decimals, times as text, odd values, and any
+ * octets.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import {

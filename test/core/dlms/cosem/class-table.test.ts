@@ -1,4 +1,7 @@
-/** Interface classes as data: the tables against the standard's overview and short names, and every type both ways. */
+/**
+ * Interface classes as data: the tables against the standard's overview and short names, and every
+ * type both ways.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import {

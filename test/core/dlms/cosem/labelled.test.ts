@@ -1,4 +1,7 @@
-/** Values with their names and units, as notifications of several makers carry them; and what only looks like one. */
+/**
+ * Values with their names and units, as notifications of several makers carry them; and what only
+ * looks like one.
+ */
 import t from 'tap'
 import { encodeValue, decodeValue, Tag, type AxdrValue } from '../../../../core/dlms/axdr/axdr.ts'
 import { labelledValues, obisIn, scalerUnitIn } from '../../../../core/dlms/cosem/index.ts'

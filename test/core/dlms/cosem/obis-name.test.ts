@@ -1,4 +1,7 @@
-/** OBIS codes in words: golden names by the clauses of IEC 62056-6-1, and a name for every code there can be. */
+/**
+ * OBIS codes in words: golden names by the clauses of IEC 62056-6-1, and a name for every code
+ * there can be.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { formatObisWithStar, nameOfObis } from '../../../../core/dlms/cosem/obis-name.ts'

@@ -1,4 +1,7 @@
-/** Object lists by logical and by short name, rights in every version, and those of recorded conversations. */
+/**
+ * Object lists by logical and by short name, rights in every version, and those of recorded
+ * conversations.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import {

@@ -1,4 +1,7 @@
-/** Procedures against objects of devices: a whole image transfer with losses and restarts, security setup, switches. */
+/**
+ * Procedures against objects of devices: a whole image transfer with losses and restarts, security
+ * setup, switches.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import type { CosemOperation, CosemResult } from '../../../../core/ports/wan.ts'

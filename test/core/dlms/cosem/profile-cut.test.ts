@@ -1,4 +1,6 @@
-/** Times of rows in the local time of a zone, and rows that are cut out of what a device has sent. */
+/**
+ * Times of rows in the local time of a zone, and rows that are cut out of what a device has sent.
+ */
 import t from 'tap'
 import { timeZoneOf } from '../../../../core/catalogue/time-zone.ts'
 import { encodeValue, Tag, type AxdrValue } from '../../../../core/dlms/axdr/axdr.ts'

@@ -1,4 +1,7 @@
-/** Profiles: rows in words, what meters leave out, buffers with every sort method, and a real meter's compressed profile. */
+/**
+ * Profiles: rows in words, what meters leave out, buffers with every sort method, and a real
+ * meter's compressed profile.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import {

@@ -1,4 +1,7 @@
-/** APDUs in M-Bus frames, as meters push them on their consumers' port: whole, cut, damaged, out of order; read, gathered, listened to, explained. */
+/**
+ * APDUs in M-Bus frames, as meters push them on their consumers' port: whole, cut, damaged, out of
+ * order; read, gathered, listened to, explained.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeLines } from '../../../../actors/cli/meter/dlms-decode.ts'

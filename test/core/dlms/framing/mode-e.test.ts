@@ -1,4 +1,7 @@
-/** The opening handshake of mode E: as the standard draws it, with what heads and lines do to it, and with any octets. */
+/**
+ * The opening handshake of mode E: as the standard draws it, with what heads and lines do to it,
+ * and with any octets.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { ModeEHandshake, type ModeEStep } from '../../../../core/dlms/framing/mode-e.ts'

@@ -1,4 +1,7 @@
-/** The TCP wrapper: frames out of chunks cut anywhere, no copy of whole frames, bounded rests, headers in place. */
+/**
+ * The TCP wrapper: frames out of chunks cut anywhere, no copy of whole frames, bounded rests,
+ * headers in place.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../../core/base/limits.ts'

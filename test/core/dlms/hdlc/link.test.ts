@@ -1,4 +1,7 @@
-/** Both ends of an HDLC link, against each other over good and bad lines, and against what odd peers were seen to do. */
+/**
+ * Both ends of an HDLC link, against each other over good and bad lines, and against what odd peers
+ * were seen to do.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { hdlcAddress } from '../../../../core/dlms/framing/hdlc/address.ts'

@@ -1,4 +1,7 @@
-/** Proofs of high level security in both roles, passwords, certificates, key agreement, policies and counters by themselves. */
+/**
+ * Proofs of high level security in both roles, passwords, certificates, key agreement, policies and
+ * counters by themselves.
+ */
 import t from 'tap'
 import { errorTable } from '../../../../core/base/error-table.ts'
 import { limits } from '../../../../core/base/limits.ts'

@@ -1,6 +1,6 @@
 /**
- * Protection of APDUs: published examples, identity of protect and unprotect over all shapes, and everything that must be refused.
- * Each seed of fast-check is printed when a property fails.
+ * Protection of APDUs: published examples, identity of protect and unprotect over all shapes, and
+ * everything that must be refused. Each seed of fast-check is printed when a property fails.
  */
 import { inspect } from 'node:util'
 import fc from 'fast-check'
@@ -30,7 +30,10 @@ import { channelPair, clientTitle, meterTitle, secretKeys } from '../../../suppo
 const hex = (text: string): Buffer => Buffer.from(text, 'hex')
 const codeOf = (act: () => unknown): string | undefined => outcomeOf(act).code
 
-/** Keys, titles and counter of the examples of Green Book 9.2.7.4 and IEC 62056-5-3 annex on encoding examples. */
+/**
+ * Keys, titles and counter of the examples of Green Book 9.2.7.4 and IEC 62056-5-3 annex on
+ * encoding examples.
+ */
 const example: ChannelOptions = {
   role: 'client',
   suite: suites[0],

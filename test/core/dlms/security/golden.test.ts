@@ -1,6 +1,7 @@
 /**
- * Published examples of what is ciphered, signed, agreed and proved: the octets of the standard's tables, both ways. Those of a single
- * glo-get-request are in channel.test.ts, of the algorithms by themselves (GCM, key wrap, hashes, ECDSA, ECDH) in ports/crypto.test.ts.
+ * Published examples of what is ciphered, signed, agreed and proved: the octets of the standard's
+ * tables, both ways. Those of a single glo-get-request are in channel.test.ts, of the algorithms by
+ * themselves (GCM, key wrap, hashes, ECDSA, ECDH) in ports/crypto.test.ts.
  */
 import t from 'tap'
 import { decodeApdu, encodeApdu } from '../../../../core/dlms/apdu/codec.ts'
@@ -96,7 +97,8 @@ t.test(
       hex(`6066 a109060760857405080103 a60a04084d4d4d0000bc614e 8a020780 8b0760857405080201
       ac0a80083132333435363738 be340432 ${initiate}`),
     )
-    // The example's server has the client's title too: it takes a channel of somebody else to open what it says.
+    // The example's server has the client's title too: it takes a channel of somebody else to open
+    // what it says.
     const response = '281f3001234567 891214a0845e475714383f65bc19745ca235906525e4f3e1c893'
     const channelTo = (): SecurityChannel =>
       new SecurityChannel({
@@ -146,7 +148,10 @@ const accessRequest =
   0203090103090cffffffffffffff00000000000901ff 0104 020809010011ff11ff11ff11ff11ff11ff11ff
   02080901011102110111011101110111011101 020809010211ff11ff11ff11ff11ff11ff11ff
   02080901031101110211021102110211021102`)
-/** The content of a general-ciphering APDU of the annex: its invocation counter is 0. Its tag is not of the keys that the annex has. */
+/**
+ * The content of a general-ciphering APDU of the annex: its invocation counter is 0. Its tag is not
+ * of the keys that the annex has.
+ */
 const contentOf = (key: SecretKey, ciphered: Buffer): Buffer =>
   streamGcm(key, vectorOf(titles.bc614e), ciphered.subarray(0, -tagBytes))
 

@@ -1,6 +1,7 @@
 /**
- * Security against vectors and recorded conversations of other code bases, read in place: each ciphered APDU is opened to its stated
- * plaintext, and made again to the same octets where that can be; each handshake of high level security is checked from both sides.
+ * Security against vectors and recorded conversations of other code bases, read in place: each
+ * ciphered APDU is opened to its stated plaintext, and made again to the same octets where that can
+ * be; each handshake of high level security is checked from both sides.
  */
 import t, { type Test } from 'tap'
 import {
@@ -65,7 +66,9 @@ const privateKey = (text: string | undefined): PrivateKey | undefined =>
 const publicKey = (text: string | undefined): PublicKey | undefined =>
   text === undefined ? undefined : PublicKey.of('P-256', hex(text))
 
-/** Sender and receiver of a vector. Its encryption key is the unicast, broadcast and dedicated one. */
+/**
+ * Sender and receiver of a vector. Its encryption key is the unicast, broadcast and dedicated one.
+ */
 function ends(
   vector: Ciphered,
   profile: SecurityProfile,
@@ -123,7 +126,8 @@ t.test('ciphered vectors, both ways', { skip: absent }, async (t) => {
     const { id, plaintext, valid, kind } = vector
     const apdu = hex(vector.hex)
     if (vector.keys === undefined) {
-      // Whoever published these did not publish the keys: that they are well formed is all that can be seen.
+      // Whoever published these did not publish the keys: that they are well formed is all that can
+      // be seen.
       const { receiver } = ends(
         { ...vector, keys: { system_title: '00'.repeat(8) } },
         standardProfile,
@@ -243,7 +247,10 @@ t.test('crypto vectors', { skip: absent }, async (t) => {
 
 type Handshake = Record<string, string | null | undefined>
 
-/** Client's and server's side: each makes the proof that was recorded, and each is content with the other's. */
+/**
+ * Client's and server's side: each makes the proof that was recorded, and each is content with the
+ * other's.
+ */
 function checkHandshake(t: Test, id: string, mechanism: Mechanism, m: Handshake): void {
   const bytes = (name: string): Buffer => hex(m[name] ?? '')
   const [passed3, passed4] = [bytes('pass3_client_token'), bytes('pass4_server_token')]

@@ -1,4 +1,7 @@
-/** Both roles against each other over every combination, and the device's side against what no client of ours sends. */
+/**
+ * Both roles against each other over every combination, and the device's side against what no
+ * client of ours sends.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { BrokerError } from '../../../../core/base/broker-error.ts'
@@ -26,7 +29,10 @@ import type { CosemOperation, CosemResult } from '../../../../core/ports/wan.ts'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
 
-/** Objects in a map by descriptor; a selection gives itself as an octet-string, a method its parameter. */
+/**
+ * Objects in a map by descriptor; a selection gives itself as an octet-string, a method its
+ * parameter.
+ */
 class MapObjects implements CosemObjects {
   readonly values = new Map<string, Buffer>()
 

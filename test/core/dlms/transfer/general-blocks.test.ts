@@ -1,4 +1,7 @@
-/** General block transfer: octets laid out by hand, a line that loses and doubles blocks, and whatever nobody would send. */
+/**
+ * General block transfer: octets laid out by hand, a line that loses and doubles blocks, and
+ * whatever nobody would send.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../../core/base/limits.ts'
@@ -90,7 +93,10 @@ t.test('who asks for the same again and again is given up', (t) => {
   t.end()
 })
 
-/** Both sides over a line that loses and doubles blocks; the client reminds when nothing is on the way. */
+/**
+ * Both sides over a line that loses and doubles blocks; the client reminds when nothing is on the
+ * way.
+ */
 function overLossyLine(
   seed: number,
   {

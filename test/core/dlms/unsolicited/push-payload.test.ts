@@ -1,4 +1,7 @@
-/** Payloads with several APDUs, bodies whose descriptors have no tags, octets that nobody understands: read, cut at every length, heard, shown. */
+/**
+ * Payloads with several APDUs, bodies whose descriptors have no tags, octets that nobody
+ * understands: read, cut at every length, heard, shown.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeLines } from '../../../../actors/cli/meter/dlms-decode.ts'

@@ -1,4 +1,7 @@
-/** What meters push, cut anywhere and one octet at a time; any octets at all; and what is kept of them. */
+/**
+ * What meters push, cut anywhere and one octet at a time; any octets at all; and what is kept of
+ * them.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { PushStream, type Heard } from '../../../../core/dlms/unsolicited/push-stream.ts'

@@ -1,4 +1,7 @@
-/** Telegrams of text: read, held against their CRC, cut at every length; within a ciphered APDU, for people and for parties. */
+/**
+ * Telegrams of text: read, held against their CRC, cut at every length; within a ciphered APDU, for
+ * people and for parties.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeLines } from '../../../../actors/cli/meter/dlms-decode.ts'
@@ -8,7 +11,10 @@ import { authenticatedEncrypted, Shape, suites } from '../../../../core/dlms/sec
 import type { SecretKey } from '../../../../core/crypto/crypto.ts'
 import { channelPair, secretKeys } from '../../../support/security.ts'
 
-/** DSMR P1 companion standard 5.0, example telegram, shortened; its CRC worked out by the algorithm of 6.2. */
+/**
+ * DSMR P1 companion standard 5.0, example telegram, shortened; its CRC worked out by the algorithm
+ * of 6.2.
+ */
 const lines = [
   '/ISk5\\2MT382-1000',
   '',

@@ -1,4 +1,6 @@
-/** `--json` of the party commands and `receive --idle`, against a real gateway with simulated hosts. */
+/**
+ * `--json` of the party commands and `receive --idle`, against a real gateway with simulated hosts.
+ */
 import t from 'tap'
 import {
   receiveCommand,

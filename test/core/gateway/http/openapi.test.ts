@@ -200,7 +200,8 @@ t.test('answers are as described, and their members are known', async (t) => {
     t.equal(answer.headers.get('content-type')?.split(';')[0], type, what)
     const { schema } = responses[status]!.content[type]!
     t.same(check(document, schema)(json), [], what)
-    // In an answer unknown members are allowed, because a newer gateway may have more; this one has none.
+    // In an answer unknown members are allowed, because a newer gateway may have more; this one has
+    // none.
     const closed = JSON.parse(
       JSON.stringify(document).replaceAll(
         '"properties":',

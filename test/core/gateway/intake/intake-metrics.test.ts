@@ -1,4 +1,7 @@
-/** What the gateway counts: rejections by code whoever decided, the time to acceptance, and nothing in flight when idle. */
+/**
+ * What the gateway counts: rejections by code whoever decided, the time to acceptance, and nothing
+ * in flight when idle.
+ */
 import t from 'tap'
 import { createMetrics } from '../../../../core/ops/metrics.ts'
 import { makeIntake, turnOver, wire } from '../held-intake.ts'

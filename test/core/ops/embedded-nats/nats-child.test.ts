@@ -1,6 +1,6 @@
 /**
- * The embedded nats-server, with real processes: it keeps port, credentials and store; comes back when it is killed; gives
- * up when it must; and goes when its broker goes, however that went.
+ * The embedded nats-server, with real processes: it keeps port, credentials and store; comes back
+ * when it is killed; gives up when it must; and goes when its broker goes, however that went.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -51,7 +51,9 @@ function logThatTells(message: string, count = 1): { log: Log; told: Promise<voi
   return { log: { debug: hear, info: hear, warn: hear, error: hear }, told }
 }
 
-/** Settles when no process of this record is left; there is no event for a process that is not ours. */
+/**
+ * Settles when no process of this record is left; there is no event for a process that is not ours.
+ */
 async function untilGone(pid: number): Promise<void> {
   const record = recordOfProcess(pid)
   while (record && isSameProcessAlive(record)) await new Promise((settle) => setTimeout(settle, 20))
@@ -231,7 +233,8 @@ t.test('a server that was left behind is ended by the next start', async (t) => 
   const dataDir = newDataDir(t)
   const parent = await startParent(dataDir)
   parent.process.removeAllListeners('exit')
-  // As if its watchdog had been killed with the broker: the server is written down, lives, and nobody watches it.
+  // As if its watchdog had been killed with the broker: the server is written down, lives, and
+  // nobody watches it.
   const leftOver = parent.pid
   process.kill(leftOver, 'SIGSTOP')
   parent.process.kill('SIGKILL')

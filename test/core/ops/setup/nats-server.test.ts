@@ -1,6 +1,7 @@
 /**
- * Finding a nats-server: the order, versions that are too old, and apt's source lists in both formats. Nothing is fetched:
- * obtaining one was proved by hand on Debian, and every fresh machine proves it again by running `npm test`.
+ * Finding a nats-server: the order, versions that are too old, and apt's source lists in both
+ * formats. Nothing is fetched: obtaining one was proved by hand on Debian, and every fresh machine
+ * proves it again by running `npm test`.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,6 @@
 /**
- * A host that reaches devices through other processes: the contract over a bus in memory, and what wan processes that come, go, die and
- * are full mean to exchanges.
+ * A host that reaches devices through other processes: the contract over a bus in memory, and what
+ * wan processes that come, go, die and are full mean to exchanges.
  */
 import t, { type Test } from 'tap'
 import { limits } from '../../../../core/base/limits.ts'

@@ -1,4 +1,7 @@
-/** Frames of exchanges and results: round trips, what any MessagePack library reads, and what is cut or changed. */
+/**
+ * Frames of exchanges and results: round trips, what any MessagePack library reads, and what is cut
+ * or changed.
+ */
 import { deepStrictEqual } from 'node:assert'
 import fc from 'fast-check'
 import { Unpackr } from 'msgpackr'

@@ -1,4 +1,7 @@
-/** Devices that connect to us and what they push: who they are taken for, whom they displace, what is refused. */
+/**
+ * Devices that connect to us and what they push: who they are taken for, whom they displace, what
+ * is refused.
+ */
 import { once } from 'node:events'
 import { createSocket } from 'node:dgram'
 import { connect, type Socket } from 'node:net'
@@ -268,7 +271,10 @@ t.test('a ciphered push on an association is opened, and its counter told', asyn
   isItself(t, 0, await trial.ask(0, listed))
 })
 
-/** A fleet of single meters in the clear, and connections on which they call themselves whatever a test wants. */
+/**
+ * A fleet of single meters in the clear, and connections on which they call themselves whatever a
+ * test wants.
+ */
 class Callers {
   readonly trial: FleetTrial
   readonly port: number
@@ -511,7 +517,8 @@ t.test('a consumers’ port behind a converter: M-Bus, and whatever else comes o
   t.teardown(() => socket.destroy())
   const name = textOfEui64(trial.deviceOf(4)).replaceAll('-', '')
   const [notification] = confirmable(name)
-  // General-glo-ciphering of 300 octets, in two frames, the first of which is longer than its L says.
+  // General-glo-ciphering of 300 octets, in two frames, the first of which is longer than its L
+  // says.
   const ciphered = Buffer.concat([
     Buffer.from('db08', 'hex'),
     Buffer.from(name, 'hex'),

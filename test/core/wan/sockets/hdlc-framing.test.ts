@@ -1,4 +1,7 @@
-/** HDLC on a line of several devices, against the meters' end of it, on a clock of the test: whose turn it is on the line. */
+/**
+ * HDLC on a line of several devices, against the meters' end of it, on a clock of the test: whose
+ * turn it is on the line.
+ */
 import t, { type Test } from 'tap'
 import type { DeviceProfile } from '../../../../core/inventory/device-profiles.ts'
 import { limits } from '../../../../core/base/limits.ts'

@@ -1,4 +1,7 @@
-/** One link over a way of the test's own: what comes between a question and its answer, before the link is open, and while it is released. */
+/**
+ * One link over a way of the test's own: what comes between a question and its answer, before the
+ * link is open, and while it is released.
+ */
 import t from 'tap'
 import { readEui64 } from '../../../../core/base/eui64.ts'
 import { Lane } from '../../../../core/base/lane.ts'

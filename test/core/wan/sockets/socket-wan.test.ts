@@ -1,4 +1,7 @@
-/** The WAN pool against real sockets: the contract, reuse, multiplexing, caps, lanes, closing. Faults: faults.test.ts. */
+/**
+ * The WAN pool against real sockets: the contract, reuse, multiplexing, caps, lanes, closing.
+ * Faults: faults.test.ts.
+ */
 import t from 'tap'
 import { readEui64 } from '../../../../core/base/eui64.ts'
 import { Lane } from '../../../../core/base/lane.ts'

@@ -1,4 +1,7 @@
-/** HDLC frames: golden octets, every vector of others both ways, and a reader that finds frames in whatever comes. */
+/**
+ * HDLC frames: golden octets, every vector of others both ways, and a reader that finds frames in
+ * whatever comes.
+ */
 import fc from 'fast-check'
 import t from 'tap'
 import {
@@ -48,7 +51,10 @@ function framesIn(reader: HdlcReader, chunks: Iterable<Buffer>): Kept[] {
   return frames
 }
 
-/** All frames of a line that falls silent: noise that looks like the head of a longer frame is waited for, and given up then. */
+/**
+ * All frames of a line that falls silent: noise that looks like the head of a longer frame is
+ * waited for, and given up then.
+ */
 function framesUntilSilence(reader: HdlcReader, chunks: Iterable<Buffer>): Kept[] {
   const frames = framesIn(reader, chunks)
   while (reader.keptBytes > 0) {
@@ -310,7 +316,8 @@ t.test(
 t.test(
   'noise like the head of a frame holds the last one back until the line is silent',
   async (t) => {
-    // A frame, noise that promises 1,450 octets, a short frame: what follows the noise could be its addresses.
+    // A frame, noise that promises 1,450 octets, a short frame: what follows the noise could be its
+    // addresses.
     const line = Buffer.concat([
       encodeFrame(plain('RR', { receiveNumber: 1 })),
       Buffer.of(0xa5, 0xa9),
