@@ -14,7 +14,9 @@ import { SocketWan } from '../../core/wan/sockets/socket-wan.ts'
 import type { Closers, StartContext } from './start-context.ts'
 
 export type WanParts = { bus: Bus; owners: OwnerDirectory; keys: KeyVault }
-/** The way to devices, why there is none now, and where they come from by themselves. */
+/**
+ * The WAN of this process, the reason why it has none now, and the address where devices dial in.
+ */
 export type WanWay = { wan: Wan; trouble: () => string | undefined; dialIn: string }
 
 /**

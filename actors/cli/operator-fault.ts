@@ -1,5 +1,5 @@
 /**
- * Which faults are told to whoever sits at the command line in a sentence, and which show where a
+ * Which faults the command line reports as one sentence, and which show where a
  * bug of ours is.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'

@@ -1,7 +1,7 @@
 /**
  * The device: accepts requests for one device, sends them to it one at a time, and sees each to exactly one end.
  * Pure: `decide` reads the state and says what has happened and what is wanted; `evolve` alone changes the state, and
- * replay runs it alone. No I/O, clock, promise or randomness; what a request asks for is none of its business.
+ * replay runs it alone. No I/O, clock, promise or randomness. The content of a request is not read here.
  */
 import {
   readRequestCounter,

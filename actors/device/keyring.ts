@@ -44,7 +44,7 @@ export type Keyset = {
 export type RememberedKey = {
   mark: string
   reservedTo: number
-  /** It was replaced by keys that the device has proved, so that whoever brings it is behind. */
+  /** It was replaced by keys that the device has proved, so that a message under it is stale. */
   isReplaced: boolean
 }
 

@@ -185,8 +185,8 @@ function triedBody({ number, stage, transfers, transferOutcome, ...using }: Keys
 }
 
 /**
- * The fact of keys at `buffer[at]`, or undefined when it is none. @throws BrokerError
- * ENVELOPE_MALFORMED
+ * The fact of keys at `buffer[at]`, or undefined when the envelope is another fact. @throws
+ * BrokerError ENVELOPE_MALFORMED
  */
 export function readKeysFact(buffer: Buffer, at: number): KeysFact | undefined {
   const kind = readKind(buffer, at)

@@ -134,7 +134,7 @@ export function note(
   const next = Math.max(used.next, set.next, isOther ? reservedTo : 0)
   const counters = { number, next, received }
   if (used.isRead === true) confirm(set, now, out)
-  // Not authenticated: whoever is in between could wear out the key otherwise.
+  // Not authenticated: an attacker in between could exhaust the key otherwise.
   const isAhead = expected > counters.next
   const isRaised = isAhead && expected - counters.next <= limits.counterJumpMax
   if (isRaised) {

@@ -17,8 +17,8 @@ import { packRing, unpackRing, type PackedRing } from './keyring-codec.ts'
 import { emptyState, type DeviceState, type OpenRequest, type Originator } from './state.ts'
 
 /**
- * Without keys a state is as it was in version 1, and says so: whoever reads that only still reads
- * it.
+ * Without keys a state is as it was in version 1, and says so: a version that reads only that still
+ * reads it.
  */
 export const stateVersion = 4
 /** Without the cause of a failure. */

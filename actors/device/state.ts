@@ -102,7 +102,7 @@ export type DeviceState = EndedRequests & {
   /**
    * Alerts since then, UTC ms, and the pushes that the last ones were, so that one which is decided
    * again is not delivered again. Not in the store: what is decided again was written after that
-   * was, and whoever sleeps has not said much lately.
+   * was, and a sleeping device has sent little lately.
    */
   alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
   past: PastCounters

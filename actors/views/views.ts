@@ -102,7 +102,7 @@ export class Views {
     }
   }
 
-  /** Saves what is counted. The store is closed by whoever opened it. */
+  /** Saves what is counted. The store is closed by its opener. */
   async close(): Promise<void> {
     this.isClosing = true
     this.stop()

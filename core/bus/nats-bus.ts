@@ -3,8 +3,8 @@
  * of the way of a message.
  *
  * Requests share one inbox subscription and a table of their own, so that a request costs a map
- * entry and a timer. Nothing here is kept by the server; what gets lost is asked again by whoever
- * wanted it.
+ * entry and a timer. Nothing here is kept by the server; what gets lost is asked again by its
+ * caller.
  */
 import {
   createInbox,
@@ -132,7 +132,7 @@ export class NatsBus implements Bus {
     }
     const token = message.subject.slice(this.inbox.length + 1)
     const request = this.pending.get(token)
-    // Too late: whoever asked has gone on.
+    // Too late: the caller has gone on.
     if (request === undefined) return
     if (message.data.length === 0 && message.headers?.code === noResponders) {
       this.fail(token, `nobody serves ${request.subject}`)

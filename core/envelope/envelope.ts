@@ -80,7 +80,7 @@ export function writeSafeU64(buffer: Buffer, value: number, at: number): void {
 }
 
 export const readKind = (b: Buffer, at: number): Kind => b[at + offsetOf.kind + 1]! as Kind
-/** A lane that does not exist is the last one: whoever sent it waits longest. */
+/** A lane that does not exist is the last one: its sender waits longest. */
 export const readLane = (b: Buffer, at: number): Lane =>
   Math.min(b[at + offsetOf.lane + 1]!, Lane.BULK) as Lane
 export const readSrv = (b: Buffer, at: number): Srv => b.readUInt32BE(at + offsetOf.srv) as Srv

@@ -70,7 +70,7 @@ export type Kind = (typeof Kind)[keyof typeof Kind]
 
 /**
  * Blocks of envelope kinds, each of one kind of actor: messages to it from outside, and its facts.
- * Whoever meets a kind of a block that it does not know reads a later version. Kinds 64 to 79 are
+ * A process that meets an unknown kind of a block reads a later version. Kinds 64 to 79 are
  * deliveries; those from 80 on are for further kinds of actor, sixteen each.
  */
 export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const

@@ -1,6 +1,6 @@
 /**
- * What a later version of Busbar has written: whoever meets it stops by name, skips nothing, and
- * takes nothing for damaged.
+ * What a later version of Busbar has written: a process that meets it stops by name, skips nothing,
+ * and takes nothing for damaged.
  */
 import t from 'tap'
 import { BrokerError } from '../../core/base/broker-error.ts'

@@ -41,7 +41,7 @@ export type DecodeOptions = OpeningKeys & {
 
 /**
  * Explains `text`; lines for people, or one line of JSON. @throws BrokerError DLMS_VALUE_INVALID
- * for what is no hexadecimal; CONFIG_INVALID for a key or title that is none; DLMS_SIZE_EXCEEDED
+ * for text that is not hexadecimal; CONFIG_INVALID for an invalid key or title; DLMS_SIZE_EXCEEDED
  */
 export function decodeLines(text: string, options: DecodeOptions): string[] {
   const { fields, notes } = explainText(text, options)
@@ -341,8 +341,8 @@ function mbusEndAt(octets: Buffer, at: number): number {
 }
 
 /**
- * Octets of the LLC header at `at`, which some logs show without the frame around it; 0 when there
- * is none.
+ * Octets of the LLC header at `at`, which some logs show without the frame around it; 0 when
+ * there is no such header.
  */
 function llcBytesAt(octets: Buffer, at: number): number {
   const view = octets.subarray(at)

@@ -386,7 +386,7 @@ export class Host {
     if (isDamaged && !this.isClosing)
       this.hold(() => this.partitions.reload(false)).catch((fault: unknown) => this.fail(fault))
     else {
-      // An owner that nobody asks any more must hear that it is none, too.
+      // A former owner that receives no requests must learn of it, too.
       if (this.partitions.isFenceStale) this.held.push(() => this.partitions.refreshFence())
       if (isFarBehind) this.held.push(() => this.partitions.catchUp(this.lastSequence))
       this.runHeld()

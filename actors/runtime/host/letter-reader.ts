@@ -70,9 +70,9 @@ export class LetterReader {
 
   /** Reads from the place up to which each has decided: what was posted before may be lost. */
   restart(numbers: Iterable<number>): void {
-    const before = [...this.readings.values()]
+    const stopped = [...this.readings.values()]
     this.readings.clear()
-    for (const { onRoom } of before) onRoom()
+    for (const { onRoom } of stopped) onRoom()
     for (const number of numbers) this.look(number)
   }
 

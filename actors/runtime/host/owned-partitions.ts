@@ -442,7 +442,7 @@ export class OwnedPartitions {
       } catch (fault) {
         this.served.clear()
         ours = ours.filter((partition) => !partition.isClosed)
-        // The stores are closed next: whoever comes after us reads the ledger.
+        // The stores are closed next: the next owner reads the ledger.
         if (this.isClosing) break
         this.ports.log.warn({ fault: String(fault) }, 'the ledger does not answer; trying again')
         await this.pause(ledgerRetryMs)

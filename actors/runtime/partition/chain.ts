@@ -1,6 +1,6 @@
 /**
- * The hash chain of one partition, as whoever folds it checks it. Pure; frames and links are
- * core/envelope/frame.
+ * The hash chain of one partition, as every fold of the ledger checks it. Pure; frames and links
+ * are core/envelope/frame.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { sameBytes } from '../../../core/base/bytes.ts'

@@ -195,7 +195,7 @@ export class Partition {
     this.folded = checkpoint ?? genesis
   }
 
-  /** Every tick up to `lastSequence` has been replayed: the partition can be served, and `unfinished` tells what it has to take up. */
+  /** Every tick up to `lastSequence` has been replayed: the partition can be served, and `unfinished` lists the actors to resume. */
   async ready(lastSequence: number): Promise<void> {
     this.foldedTo(lastSequence)
     await this.besideReplay
@@ -251,11 +251,11 @@ export class Partition {
     this.besideReplay = this.save().then(() => {
       for (const [id, actor] of this.awake) if (!actor.isDirty) this.awake.delete(id)
     })
-    // Told to whoever waits for it.
+    // The waiting caller gets the fault.
     this.besideReplay.catch(() => undefined)
   }
 
-  /** The next `countMax` actors that may have had something on its way when the partition was loaded: a restart takes them up beside its work. */
+  /** The next `countMax` actors that may have had something on its way when the partition was loaded: a restart resumes them beside its work. */
   unfinished(now: number, countMax: number): ActorId[] {
     const { toResume, setBack } = this
     if (toResume === undefined) return []

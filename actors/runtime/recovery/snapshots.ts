@@ -175,7 +175,7 @@ export class Snapshots {
         'a snapshot was made',
       )
       await ledger.forget(subject, outcome.firstSequence)
-      // Whoever serves it from now on has decided the letters before.
+      // Every later owner has decided the letters before that place.
       if (lettersRead > 0) await ledger.forget(lettersSubject(number), lettersRead)
       // Also those that a host recorded no more before it died. Never later ones: another host may
       // have taken the partition and recorded its own.

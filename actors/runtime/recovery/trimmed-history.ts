@@ -1,5 +1,5 @@
 /**
- * What the ledger has forgotten, for whoever brings a partition up: where each chain stood at the
+ * What was trimmed from the ledger, for bringing a partition up: where each chain stood at the
  * last trimming, and the snapshots that hold what came before.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'

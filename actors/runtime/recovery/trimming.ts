@@ -2,8 +2,8 @@
  * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, whose deliveries
  * were acknowledged and which views have counted, or which are too old for the latter two.
  * First where the chains stand behind them is recorded. They are forgotten at a later look, so that
- * every host sees the record and seals its ticks once more before the last of them is gone; whoever
- * is stopped in between goes on from there.
+ * every host sees the record and seals its ticks once more before the last of them is gone. A host
+ * that stops in between goes on from there.
  */
 import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../../core/envelope/delivery-id.ts'

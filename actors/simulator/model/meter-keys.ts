@@ -42,7 +42,7 @@ function scalar(seed: number, which: number, bytes: number): Buffer {
 
 const scalarBytes = { 'P-256': 32, 'P-384': 48 } as const
 
-/** What whoever speaks to the meter needs. */
+/** The keys that a client of the meter needs. */
 export function clientKeyOctets(
   fleetSeed: number,
   meterSeed: number,

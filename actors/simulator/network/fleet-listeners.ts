@@ -13,7 +13,7 @@ import { fleetLimits, type FleetPlan } from './fleet-plan.ts'
 import { HdlcFraming, type MeterFraming } from './framing.ts'
 import { ModeEFraming } from './mode-e-framing.ts'
 
-/** Open connections, whoever opened them. */
+/** Open connections, opened by either side. */
 export class FleetSockets {
   private readonly sockets = new Set<Socket>()
 

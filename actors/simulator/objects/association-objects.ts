@@ -70,7 +70,7 @@ function factsOf(guard: Guard, client: number): Facts {
   }
 }
 
-/** Without `client`: that of whoever is associated. */
+/** Without `client`: that of the associated client. */
 function association(obis: string, guard: Guard, client?: number): SimulatedObject {
   const own = factsOf(guard, client ?? managementClient)
   const seenByPublic = factsOf(guard, client ?? publicClient)

@@ -79,7 +79,7 @@ export class DlmsClient {
   private next = 0
   private results: CosemResult[] = []
   private service: ClientService | undefined
-  /** True until the meter has answered to an association of before, which it may have forgotten in silence. */
+  /** True until the meter has answered to a reused association, which it may have dropped silently. */
   private mayHaveForgotten = false
   /** Short names that are being read from the object list, and where it comes to. */
   private listing: { book: ShortNameBook; results: CosemResult[] } | undefined
@@ -181,8 +181,8 @@ export class DlmsClient {
    * DLMS_EXCEPTION ends the association: make a new client after reconnecting.
    *
    * What the meter says to one operation (a data-access-result, an action-result) is a result. An exception-response to
-   * SET or ACTION is one too, scope-of-access-violated, when the meter had not agreed to that service. When it says to the first service of an exchange
-   * that it allows none, on an association of before, it is associated with again, once: meters forget without a word.
+   * SET or ACTION is one too, scope-of-access-violated, when the meter had not agreed to that service. When a reused
+   * association is rejected on the first service of an exchange, it is made again, once: meters silently drop associations.
    *
    * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_EXCEPTION (after it begin may be called again), and for nonsense
    *   DLMS_SERVICE_UNEXPECTED, DLMS_INVOKE_ID_WRONG, DLMS_BLOCK_NUMBER_WRONG, DLMS_TRANSFER_ABORTED, DLMS_TAG_UNKNOWN,
@@ -225,7 +225,7 @@ export class DlmsClient {
   }
 
   /**
-   * RLRQ; the association ends with the step `released`. Under protection it takes one more counter, or goes in the clear when there is none.
+   * RLRQ; the association ends with the step `released`. Under protection it takes one more counter, or goes as plaintext when none is left.
    * @throws BrokerError DLMS_STATE_INVALID unless `isReleasable`
    */
   release(): Buffer {

@@ -1,8 +1,8 @@
 /**
  * Who receives the deliveries of which party, in this gateway and among all gateways: one receiver
  * a party, the newest wins. A receiver that opens tells the others on the bus with a stamp (time,
- * then chance); whoever has an older stamp ends, whoever has a newer one tells again. Reads the
- * party's feed from its cursor on (station 13).
+ * then chance); a receiver with an older stamp ends, one with a newer stamp announces itself again.
+ * Reads the party's feed from its cursor on (station 13).
  *
  * A receiver that opens only if there is no other asks first, with a stamp of zeros: each holder
  * of a seat has a newer one and announces it.
@@ -112,7 +112,7 @@ export class Deliveries {
   }
 
   /**
-   * Takes the receiver's seat of `party`; whoever had it, here or at another gateway, loses it.
+   * Takes the receiver's seat of `party`; its holder, here or at another gateway, loses it.
    * `superseded` is called once if this one loses it in turn, perhaps before this settles. Rejects
    * when the cursor cannot be read. With `ifFree` it settles with undefined when there is another
    * receiver.

@@ -1,9 +1,9 @@
 /**
- * The one way in, behind every door (stations 2 to 4 and 7 of a message's way): scan → decide
- * → one gather-write into the frame of the partition's owner → one NATS request a frame →
- * acknowledgements back to whoever waits. Nothing is kept about a request but its slot; no promise,
- * closure or object is made for one. What an acknowledgement says is the host's word: nothing is
- * promised here.
+ * The one way in, behind every door (stations 2 to 4 and 7 of a message's way): scan → decide → one
+ * gather-write into the frame of the partition's owner → one NATS request a frame →
+ * acknowledgements back to the waiting caller. Nothing is kept about a request but its slot; no
+ * promise, closure or object is made for one. What an acknowledgement says is the host's word:
+ * nothing is promised here.
  *
  * A host that no longer owns a partition says so, falls silent or is gone; then the envelope waits
  * in its frame ("stranded") and goes to the next owner, within the party's wait. Twice sent is

@@ -323,7 +323,7 @@ class SupervisedNats implements NatsChild {
 
 async function findBinary(log: Log): Promise<string> {
   try {
-    // BUSBAR_NATS_URL is for brokers without an embedded server; whoever calls here wants one.
+    // BUSBAR_NATS_URL is for brokers without an embedded server; the caller wants one.
     const env = { ...process.env, BUSBAR_NATS_URL: undefined }
     const server = await ensureNatsServer({ env, progress: (line) => log.info({}, line) })
     return server!.path

@@ -10,8 +10,8 @@ import { environmentOfServer } from '../setup/child-environment.mjs'
 export type ProcessRecord = { readonly pid: number; readonly identity: string }
 
 /**
- * When process `pid` started, in words of the system; undefined when there is none, or it is dead
- * and not yet buried.
+ * When process `pid` started, in words of the system; undefined when it is not running, or a
+ * zombie.
  */
 function identityOf(pid: number): string | undefined {
   if (process.platform === 'linux') {

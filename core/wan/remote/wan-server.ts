@@ -205,7 +205,7 @@ export class WanServer {
       frameOf: (items) => encodeResults(wanId, items),
       landed: over,
       lost: (items, fault) => {
-        // Its host has gone; whoever owns the devices now asks again.
+        // Its host has gone; the present owner of the devices asks again.
         const code = fault instanceof BrokerError ? fault.code : String(fault)
         log.warn({ results: items.length, code }, 'results found nobody to take them')
         over(items)

@@ -330,7 +330,7 @@ export class Link {
     const { exchange } = association
     if (exchange === undefined) return association.forget()
     if (exchange.results !== undefined) return this.parted(association, exchange)
-    // On a link of before that the device has closed; a new connection takes it up again.
+    // The reused connection was closed by the device: a new one retries.
     if (this.mayRepeat(exchange)) return this.cut(detail)
     const failure =
       code === 'DLMS_HDLC_SILENT' ? silent(`${code} ${detail}`) : invalid(`${code} ${detail}`)

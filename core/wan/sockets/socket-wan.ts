@@ -7,7 +7,7 @@
  * time-out; there is no timer and no promise beside the caller's for an exchange.
  *
  * How failures are named: no connection → DEVICE_UNREACHABLE; connected, but no answer in time or
- * dropped in the middle → DEVICE_SILENT; an answer that is none → DEVICE_ANSWER_INVALID;
+ * dropped in the middle → DEVICE_SILENT; an answer that cannot be parsed → DEVICE_ANSWER_INVALID;
  * association refused → DEVICE_ASSOCIATION_REFUSED. A kept connection that turns out to be gone is
  * replaced once, at once, when nothing can have been done twice. Late answers: see link.ts. Retries
  * with back-off are the device actor's.
