@@ -1,7 +1,8 @@
 /**
- * The device: accepts requests for one device, sends them to it one at a time, and sees each to exactly one end.
- * Pure: `decide` reads the state and says what has happened and what is wanted; `evolve` alone changes the state, and
- * replay runs it alone. No I/O, clock, promise or randomness. The content of a request is not read here.
+ * The device: accepts requests for one device, sends them to it one at a time, and sees each to
+ * exactly one end. Pure: `decide` reads the state and says what has happened and what is wanted;
+ * `evolve` alone changes the state, and replay runs it alone. No I/O, clock, promise or randomness.
+ * The content of a request is not read here.
  */
 import {
   readRequestCounter,
@@ -31,7 +32,8 @@ import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import { refuseCounter, type DeviceOutbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
-import { faultAfter, textOfCause, type FailureCause } from './cause.ts'
+import { faultAfter } from './cause.ts'
+import { alarm, end } from './ending.ts'
 import { burn, isInDoubt, noted } from './keyring.ts'
 import type { Using } from './keys-facts.ts'
 import {
@@ -66,7 +68,10 @@ import { nextWakeMs } from './wakes.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
 
-/** Says what `message` means for the device at `now` (UTC ms): facts, deliveries and effects, appended to `out`. */
+/**
+ * Says what `message` means for the device at `now` (UTC ms): facts, deliveries and effects,
+ * appended to `out`.
+ */
 export function decide(
   state: DeviceState,
   message: DeviceMessage,
@@ -184,7 +189,10 @@ function decideCancel(state: DeviceState, message: Arrived, now: number, out: De
   acknowledge(out, message, errorId('REQUEST_CANCELLED'), now)
 }
 
-/** False when no request with this RequestID, which is neither open nor among the last ended ones, was ever accepted. */
+/**
+ * False when no request with this RequestID, which is neither open nor among the last ended ones,
+ * was ever accepted.
+ */
 function mayHaveAccepted(
   state: DeviceState,
   originator: Originator | undefined,
@@ -248,7 +256,8 @@ function decideAnswered(
   now: number,
   out: DeviceOutbox,
 ): void {
-  // What was sent is not on disk: after a reload it is forgotten, and its answer is as good as before.
+  // What was sent is not on disk: after a reload it is forgotten, and its answer is as good as
+  // before.
   const request = state.sent ?? findOpen(state, message.originator, message.counter)
   // An answer to what has ended meanwhile, or came twice: nobody waits for it.
   if (
@@ -261,7 +270,8 @@ function decideAnswered(
   const { using: noted, isRaised } = note(state, message.counters, now, out)
   const using: Using = { ...noted, ...(cause && { cause }) }
   const code = errorCodeOf(outcome)
-  // A device that dials in was not there to be asked: that is no attempt, and it is waited for up to the deadline.
+  // A device that dials in was not there to be asked: that is no attempt, and it is waited for up
+  // to the deadline.
   const isAway =
     code === 'DEVICE_UNREACHABLE' && state.record?.address.transport === 'dial-in' && !isRaised
   const attempt = request.attempt + (isAway ? 0 : 1)
@@ -289,13 +299,9 @@ function decideAnswered(
   end(out, request, now, { outcome, attempt, body: message.bodyBytes, using })
 }
 
-/** Every request that fails is counted by its cause; the log says so when the cause is another one than before. */
-function alarm({ fault }: DeviceState, cause: FailureCause, out: DeviceOutbox): void {
-  const isKnown = fault?.isTold === true && fault.code === cause.code
-  out.effects.push({ type: 'ALARM', code: cause.code, cause, isKnown })
-}
-
-/** Ends what waits and whose deadline has come. What is on its way ends by the WAN's own time-outs. */
+/**
+ * Ends what waits and whose deadline has come. What is on its way ends by the WAN's own time-outs.
+ */
 function expire(state: DeviceState, now: number, out: DeviceOutbox): void {
   for (const request of state.open) {
     if (request === state.sent || endOf(request) > now) continue
@@ -333,8 +339,9 @@ function sendRequest(state: DeviceState, now: number, out: DeviceOutbox): void {
 }
 
 /**
- * The first of the most urgent lane whose first may go now. What waits for its next attempt holds up its lane; what is
- * too late does so until a wake ends it: it would go after later ones should the clock be set back.
+ * The first of the most urgent lane whose first may go now. What waits for its next attempt holds
+ * up its lane; what is too late does so until a wake ends it: it would go after later ones should
+ * the clock be set back.
  */
 function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
   for (let lane = 0; lane < laneCount; lane++) {
@@ -347,38 +354,9 @@ function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
   return undefined
 }
 
-type Ending = {
-  outcome: number
-  /** Those that the request had already, when left out. */
-  attempt?: number
-  body?: Buffer
-  using: Using
-}
-
-function end(
-  out: DeviceOutbox,
-  request: OpenRequest,
-  now: number,
-  { outcome, attempt = request.attempt, body = emptyBytes, using }: Ending,
-): void {
-  const { originator, counter } = request
-  const { cause } = using
-  const isCause = cause !== undefined && body.length === 0
-  const about = { originator, counter, time: now, outcome, attempt }
-  out.facts.push({ type: 'REQUEST_ENDED', ...about, ...using })
-  out.deliveries.push({
-    request,
-    outcome,
-    attempt,
-    time: now,
-    bodyBytes: isCause ? Buffer.from(textOfCause(cause)) : body,
-    ...(isCause && { isCause }),
-  })
-}
-
 /**
- * What is left to say when `decide` has thrown on `message`: the request concerned ends with DEVICE_ACTOR_PARKED and its
- * party is told; the device goes on with the others.
+ * What is left to say when `decide` has thrown on `message`: the request concerned ends with
+ * DEVICE_ACTOR_PARKED and its party is told; the device goes on with the others.
  */
 export function park(
   state: DeviceState,
@@ -400,7 +378,8 @@ export function park(
     const originator = readOriginator(message.buffer, message.at)
     const counter = readRequestCounter(message.buffer, message.at + offsetOf.counter)
     const bodyBytes = copyOf(readBodyView(message.buffer, message.at))
-    // Not only a new request: a repeat, a cancellation or a query may have failed on one that is open, which the fact ends.
+    // Not only a new request: a repeat, a cancellation or a query may have failed on one that is
+    // open, which the fact ends.
     const request = findOpen(state, originator, counter)
     const attempt = request?.attempt ?? 0
     out.facts.push({

@@ -1,20 +1,25 @@
 /**
- * Every ceiling of Busbar, by name, with its unit and reason. Relations between them are asserted at the end.
- * What an operator may change is in the configuration, with these as defaults.
+ * Every ceiling of Busbar, by name, with its unit and reason. Relations between them are asserted
+ * at the end. What an operator may change is in the configuration, with these as defaults.
  */
 import { assert } from './assert.ts'
+import { deviceLimits } from './device-limits.ts'
 import { doorLimits } from './door-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
 import { wanLimits } from './wan-limits.ts'
 
 export const limits = {
+  ...deviceLimits,
   ...doorLimits,
   ...replicaLimits,
   ...storageLimits,
   ...wanLimits,
   // ── messages ──
-  /** One ServiceRequest on the wire. The largest GB request (a tariff) is 27 kB of XML; ours is binary. */
+  /**
+   * One ServiceRequest on the wire. The largest GB request (a tariff) is 27 kB of XML; ours is
+   * binary.
+   */
   requestBytesMax: 64 * 1024,
   /** Requests in one SubmitBatch, SubmitStream message or HTTP batch. */
   requestsPerBatchMax: 1_000,
@@ -22,15 +27,23 @@ export const limits = {
   partyMessageBytesMax: 4 * 1024 * 1024,
   /** A response body; a profile of 13 months of half hours is about 500 kB. */
   responseBodyBytesMax: 2 * 1024 * 1024,
-  /** One message on NATS, a whole tick: under the server's max_payload, which Busbar sets to 8 MiB on its own server and checks on any other. */
+  /**
+   * One message on NATS, a whole tick: under the server's max_payload, which Busbar sets to 8 MiB
+   * on its own server and checks on any other.
+   */
   frameBytesMax: 5 * 1024 * 1024,
-  /** Deliveries to one party in one tick: the index within its frame takes 12 bits of a delivery id. */
+  /**
+   * Deliveries to one party in one tick: the index within its frame takes 12 bits of a delivery id.
+   */
   deliveriesPerFrameMax: 4_096,
   /** Messages of one atomic batch; nats-server refuses more than 1,000 by default. */
   ledgerBatchMessagesMax: 900,
   /** Ticks of one party that a gateway knows by their sequence, for its receivers. */
   partyIndexEntriesMax: 500_000,
-  /** Messages that a reader of the ledger holds before they are taken; octets are bounded by the server's max_payload. */
+  /**
+   * Messages that a reader of the ledger holds before they are taken; octets are bounded by the
+   * server's max_payload.
+   */
   ledgerPrefetchMessagesMax: 1_000,
   /** Room that a writer of frames starts with, and keeps from one frame to the next. */
   frameStartBytes: 4096,
@@ -46,18 +59,29 @@ export const limits = {
   gatewayRequestsInFlightMax: 20_000,
   /** The same for one stream: past it the gateway stops reading that stream. */
   streamRequestsInFlightMax: 4_000,
-  /** The same for one party, over all its connections to one gateway: half, so that nobody takes the whole gateway. */
+  /**
+   * The same for one party, over all its connections to one gateway: half, so that nobody takes the
+   * whole gateway.
+   */
   partyRequestsInFlightMax: 10_000,
   /** Octets of frames that one gateway holds until they are answered. */
   gatewayBytesInFlightMax: 128 * 1024 * 1024,
   /** One frame from a gateway to a host: under the 1 MiB that a nats-server takes by default. */
   requestFrameBytesMax: 768 * 1024,
-  /** Frames on their way from one gateway to one host; while they are out the next frame gathers. */
+  /**
+   * Frames on their way from one gateway to one host; while they are out the next frame gathers.
+   */
   gatewayFramesInFlightMax: 8,
-  /** Deliveries in one message to a receiver, and its octets (one delivery more may stand above that). */
+  /**
+   * Deliveries in one message to a receiver, and its octets (one delivery more may stand above
+   * that).
+   */
   deliveriesPerMessageMax: 1_000,
   deliveryMessageBytes: 128 * 1024,
-  /** Body of one letter between actors; letters that one decision sends; how many letters may lead to one another. */
+  /**
+   * Body of one letter between actors; letters that one decision sends; how many letters may lead
+   * to one another.
+   */
   letterBytesMax: 4 * 1024,
   lettersPerDecisionMax: 64,
   letterHopsMax: 16,
@@ -71,11 +95,17 @@ export const limits = {
   deviceQueueMax: 64,
   /** Ended requests that a device remembers whole, for repeats and status. */
   deviceRequestsRememberedMax: 64,
-  /** RequestIDs of older ones that it remembers so that none runs twice; how many go together, and for how long they stay. */
+  /**
+   * RequestIDs of older ones that it remembers so that none runs twice; how many go together, and
+   * for how long they stay.
+   */
   deviceCountersRememberedMax: 1_024,
   deviceCountersPerChunk: 32,
   deviceCountersKeepMs: 86_400_000,
-  /** How far above the highest counter a party that counts by itself may go, see core/base/request-counter.ts. */
+  /**
+   * How far above the highest counter a party that counts by itself may go, see
+   * core/base/request-counter.ts.
+   */
   requestCounterStepMax: 1_000_000,
   /** How far ahead of the clock a counter that is a time may be. */
   requestCounterAheadMs: 86_400_000,
@@ -87,7 +117,10 @@ export const limits = {
   receiverCreditMax: 100_000,
   /** Responses that one gateway indexes by RequestID, over all parties: 12 octets each. */
   responseIndexEntriesMax: 4_000_000,
-  /** Ticks in the first step of a search for a response, from the newest to older ones, and in the largest. */
+  /**
+   * Ticks in the first step of a search for a response, from the newest to older ones, and in the
+   * largest.
+   */
   responseSearchTicks: 2_048,
   responseSearchTicksMax: 65_536,
   /** Searches for older responses of one party that may wait for each other. */
@@ -104,14 +137,20 @@ export const limits = {
   /** A call that reads a response waits so long for a search in older deliveries. */
   responseSearchMsMax: 10_000,
 
-  /** Ticks of a ledger after which a partition's snapshot is made again; a host that takes it over cold reads about so many at most. */
+  /**
+   * Ticks of a ledger after which a partition's snapshot is made again; a host that takes it over
+   * cold reads about so many at most.
+   */
   snapshotTicks: 20_000,
   /** Ticks that a store may lie behind the snapshot before it is rather loaded from it. */
   snapshotWorthTicks: 5_000,
   /** Share of the ledger, of 100, above which it forgets what nobody needs any more. */
   ledgerTrimPercent: 50,
 
-  /** Rows that a views process changes before it saves them: encoding so many takes some ms of its thread. */
+  /**
+   * Rows that a views process changes before it saves them: encoding so many takes some ms of its
+   * thread.
+   */
   viewsBatchRowsMax: 4_000,
   /** Ticks that a views process may lie behind before it is not ready. */
   viewsLagTicksMax: 5_000,
@@ -127,24 +166,39 @@ export const limits = {
   wanConnectMsMax: 5_000,
   /** A whole exchange of one attempt, all APDUs. */
   wanExchangeMsMax: 30_000,
-  /** On-demand requests without a deadline of their own end after this. GB: 30 s target; three attempts fit in two minutes. */
+  /**
+   * On-demand requests without a deadline of their own end after this. GB: 30 s target; three
+   * attempts fit in two minutes.
+   */
   requestLifetimeMs: 120_000,
   /** The furthest deadline a party may ask for: 30 days. */
   requestLifetimeMsMax: 30 * 24 * 3_600_000,
-  /** One fsynced commit on the ledger; what a server that dies had not answered is in doubt for so long. */
+  /**
+   * One fsynced commit on the ledger; what a server that dies had not answered is in doubt for so
+   * long.
+   */
   ledgerCommitMsMax: 5_000,
-  /** A question to the ledger that changes nothing. In a cluster nobody answers while a new leader is elected (4 to 9 s): it is asked again after the first. */
+  /**
+   * A question to the ledger that changes nothing. In a cluster nobody answers while a new leader
+   * is elected (4 to 9 s): it is asked again after the first.
+   */
   ledgerAskMs: 2_500,
   ledgerAskMsMax: 10_000,
   /** The same at the start, when a cluster may be starting as well. */
   ledgerStartMsMax: 30_000,
-  /** How often each connection asks the ledger something, to know whether its server still has a leader to ask. */
+  /**
+   * How often each connection asks the ledger something, to know whether its server still has a
+   * leader to ask.
+   */
   ledgerProbeMs: 3_000,
   /** How often a data directory records how far it has seen the ledger. */
   ledgerSeenMs: 2_000,
   /** Restores of one ledger that its record remembers; the oldest one is dropped. */
   ledgerIncarnationsMax: 256,
-  /** A server over which the ledger has done nothing of what was asked for so long is left for another one. */
+  /**
+   * A server over which the ledger has done nothing of what was asked for so long is left for
+   * another one.
+   */
   ledgerSilenceMsMax: 6_000,
   /** Forgetting old ticks: the server goes through its blocks. */
   ledgerForgetMsMax: 60_000,
@@ -158,11 +212,19 @@ export const limits = {
   viewsRetryMs: 2_000,
   /** How often a host says that it is alive; nobody keeps it. */
   aliveIntervalMs: 1_000,
-  /** A host silent for so long may lose its partitions: several intervals, so that one pause of a garbage collector is not a take-over. */
+  /**
+   * A host silent for so long may lose its partitions: several intervals, so that one pause of a
+   * garbage collector is not a take-over.
+   */
   leaseSilenceMsMax: 3_000,
-  /** How often a host looks for partitions without an owner, and whether it has more than its share. */
+  /**
+   * How often a host looks for partitions without an owner, and whether it has more than its share.
+   */
   lookAroundMs: 500,
-  /** A host that is offered partitions brings its stores up to date within this; offered again otherwise, from where it stood. */
+  /**
+   * A host that is offered partitions brings its stores up to date within this; offered again
+   * otherwise, from where it stood.
+   */
   handoverWarmMsMax: 30_000,
   /** Hosts that are known as alive, and as many wan processes. */
   hostsMax: 1_024,
@@ -185,25 +247,43 @@ export const limits = {
   unavailableRetryMs: 1_000,
   /** Times that the operators' door asks the host of a device, `unavailableRetryMs` apart. */
   registrationAttemptsMax: 10,
-  /** A receiver that takes nothing for this long is cut off; its stream is reset this long after its status was sent. */
+  /**
+   * A receiver that takes nothing for this long is cut off; its stream is reset this long after its
+   * status was sent.
+   */
   receiverStallMsMax: 10_000,
   receiverResetMs: 1_000,
-  /** A receiver that opens only if there is no other waits so long for receivers at other gateways to answer. */
+  /**
+   * A receiver that opens only if there is no other waits so long for receivers at other gateways
+   * to answer.
+   */
   receiverAskMs: 500,
-  /** After an HTTP poll the party counts as receiving for so long: most clients poll again at once. */
+  /**
+   * After an HTTP poll the party counts as receiving for so long: most clients poll again at once.
+   */
   receiverLingerMs: 10_000,
-  /** `busbar load`: latencies kept of each kind, and ended requests remembered to find duplicates. */
+  /**
+   * `busbar load`: latencies kept of each kind, and ended requests remembered to find duplicates.
+   */
   loadLatenciesMax: 1_000_000,
   loadEndedMax: 1_000_000,
   /** `busbar load`: wait after a rejection without a hint before its place is used again. */
   loadRejectionWaitMs: 100,
-  /** Spans of pending deliveries that a gateway keeps for the metrics of one party; older ones are joined. */
+  /**
+   * Spans of pending deliveries that a gateway keeps for the metrics of one party; older ones are
+   * joined.
+   */
   pendingSpansMax: 256,
-  /** Between two writes of one delivery cursor; what a crash forgets in between is delivered again. */
+  /**
+   * Between two writes of one delivery cursor; what a crash forgets in between is delivered again.
+   */
   cursorWriteMs: 100,
   /** The first message of a receiver, with its credit. */
   receiverOpenMsMax: 10_000,
-  /** A connection without a sign of life for the first gets a ping, and is closed when no answer comes for the second. */
+  /**
+   * A connection without a sign of life for the first gets a ping, and is closed when no answer
+   * comes for the second.
+   */
   connectionKeepaliveMs: 30_000,
   connectionKeepaliveWaitMs: 10_000,
   /** Hint with DEVICE_QUEUE_FULL. */
@@ -212,9 +292,14 @@ export const limits = {
   /** Time to wait for the first line of a nats-server, and its size at most. */
   natsGreetingMsMax: 2_000,
   natsGreetingBytesMax: 16_384,
-  /** A nats-server child from its start until it takes connections; recovery of a large store takes its time. */
+  /**
+   * A nats-server child from its start until it takes connections; recovery of a large store takes
+   * its time.
+   */
   natsReadyMsMax: 120_000,
-  /** An embedded broker becomes ready, or says why not; reading the ledger's tail may take as long. */
+  /**
+   * An embedded broker becomes ready, or says why not; reading the ledger's tail may take as long.
+   */
   brokerReadyMsMax: 120_000,
   /** A health check waits so long for an answer: less than the 5 s of the container's check. */
   healthProbeMsMax: 4_000,
@@ -223,150 +308,21 @@ export const limits = {
   /** First delay before a nats-server child that died is started again, doubled each time. */
   natsRestartDelayMs: 50,
   natsRestartDelayMsMax: 5_000,
-  /** Deaths of a nats-server child within `natsFailuresWindowMs` after which Busbar gives up (NATS_SERVER_FAILED). */
+  /**
+   * Deaths of a nats-server child within `natsFailuresWindowMs` after which Busbar gives up
+   * (NATS_SERVER_FAILED).
+   */
   natsFailuresMax: 8,
   natsFailuresWindowMs: 60_000,
 
-  /** How often a process looks at the ledger to know whether it is ready, and the silence after which it is not. */
+  /**
+   * How often a process looks at the ledger to know whether it is ready, and the silence after
+   * which it is not.
+   */
   readinessLookMs: 1_000,
   readinessSilenceMsMax: 5_000,
   /** Ticks that an output gateway may be behind the ledger and still be ready. */
   deliveryLagTicksMax: 2_000,
-
-  // ── devices ──
-  /** First delay before another attempt, doubled each time. */
-  retryDelayMs: 2_000,
-  retryDelayMsMax: 60_000,
-  /** A clock that is off by less than this, against elapsed time, was not set. */
-  clockStepMs: 1_000,
-  /** Before a device is waited for again that dials in and has not, `wanExchangeMsMax` each time. */
-  dialInRetryMs: 10_000,
-  /** Attempts at a command before E20 or E21. */
-  attemptsMax: 3,
-  /** The oldest half hour a meter keeps: 13 months, SMETS2 5.7.5.20 [GK]. */
-  profileDaysMax: 400,
-  /**
-   * The name of a time zone in a device record, and zones that a process remembers: names come in
-   * other cases too.
-   */
-  zoneNameCharactersMax: 64,
-  zonesRememberedMax: 1_000,
-  /** Combinations of device profiles that a process remembers; more are made each time. */
-  profilesJoinedMax: 1_000,
-  /** A low-level security secret: more than any meter takes. */
-  deviceSecretBytesMax: 64,
-  /** A host name in a device record. */
-  hostCharactersMax: 253,
-
-  // ── DLMS ──
-  /** One APDU in a datagram: with its headers it goes through any network whole. */
-  datagramApduBytesMax: 1_200,
-  /** One APDU before block transfer; the wrapper's length field is 16 bits. */
-  apduBytesMax: 65_535,
-  /** A whole value gathered from blocks. */
-  transferBytesMax: 1024 * 1024,
-  /** Times that the same general blocks are sent again before the transfer is given up. */
-  generalBlockResendsMax: 8,
-  /** General blocks in a row that bring nothing new: the largest window, sent again as often as we would. */
-  generalBlocksUselessMax: 512,
-  /** Nesting of arrays and structures. */
-  dataDepthMax: 16,
-  /** Elements of one array or structure. */
-  dataElementsMax: 65_536,
-  /** Layers of protection around one APDU: signed, ciphered around that, signed around that. */
-  protectionLayersMax: 3,
-  /** Keys agreed or transported within APDUs that one association remembers, with their counters; the oldest goes first. */
-  sessionKeysMax: 32,
-  /** An invocation counter this near to its end raises an alarm: 1 % of its range, months of the busiest meter. */
-  invocationCountersLeftMin: 42_949_672,
-  /** Devices whose keys a process holds opened, about 2 kB each; the one used longest ago is opened again when it is needed. */
-  keysOpenedMax: 20_000,
-  /** Invocation counters reserved on the ledger at a time: one fact for many exchanges; what a crash burns is 1 / 260,000 of all. */
-  countersReserved: 16_384,
-  /** An exchange is begun with at least so many: the longest profile in the smallest blocks, with repeats. */
-  countersPerExchangeMin: 4_096,
-  /** How far a device may say that its counter is ahead, which nobody signs: 1/256 of all, so that a forger needs hundreds of answers to wear out a key. */
-  counterJumpMax: 0x100_0000,
-  /** Of the detail of a failure that facts, states and deliveries keep. */
-  causeDetailBytesMax: 300,
-  /** Before the counter of a device is read again whose exchanges still failed after the last reading. */
-  counterRereadMs: 60_000,
-  /** Devices of which that is remembered; the oldest one is forgotten first. */
-  counterRereadsRememberedMax: 100_000,
-  /** Earlier keys of a device whose counters are remembered, each by its mark. */
-  keysRememberedMax: 32,
-  /** Times that new keys are offered to a meter that then proves that it has kept the old ones. */
-  keyTransfersMax: 3,
-  /** Longest wait between two attempts to learn which keys a meter has. */
-  keysRetryMsMax: 300_000,
-  /** How often a host goes through its devices for keys that were sealed under an older key-encryption key, when they have changed. */
-  keysSweepMs: 15_000,
-  /** How often it looks whether there is a new one; and the devices it reads at a time, ten times a second: 1 ms of its thread. */
-  keysLookMs: 5_000,
-  keysSweepDevicesMax: 200,
-  /** Information in one HDLC frame, and frames without an acknowledgement; 128 and 1 hold until more is agreed [IEC 62056-46, 6.4.4.4.3.2]. */
-  hdlcInformationBytesMax: 2_030,
-  hdlcWindowMax: 7,
-  /** Octets from a line without one good frame before the peer is taken for something else. */
-  hdlcGarbageBytesMax: 64 * 1024,
-  /** An answer to a frame; then the station is asked again, so often. */
-  hdlcResponseMs: 3_000,
-  hdlcRetriesMax: 3,
-  /** Between two polls of a station that has nothing to say yet. */
-  hdlcPollMs: 100,
-  /** A link without a frame is closed by the station after this: the default of IEC HDLC setup, interface class 23. */
-  hdlcInactivityMs: 120_000,
-  /** APDUs that wait behind the one being sent on a link. */
-  hdlcQueuedApdusMax: 16,
-  /** What a meter that dials in says of itself before anything else. */
-  pushIdentificationBytesMax: 64,
-  /** Longest M-Bus frame: its L octet + 256 times this many octets. */
-  mbusLengthWrapsMax: 7,
-  /** Octets that are shown, of those that came in a push and were not understood. */
-  pushDroppedShownMax: 256,
-  /** What is not understood is reported after so many octets at the latest, where it does not end. */
-  pushDroppedRunBytesMax: 1024 * 1024,
-  /** Connections that `busbar meter push-listen` has open at one time; more are closed at once. */
-  pushConnectionsMax: 1_000,
-  /** A pause that ends an APDU or an identification with nothing around it; and one after which a connection is closed. */
-  pushPauseMs: 300,
-  pushIdleMs: 60_000,
-  /** Senders whose pushes in segments or general blocks are put together at one time. */
-  pushGatheringsMax: 100,
-  /** The same on one connection of the broker, each of `pushBytesMax` at most. */
-  pushGatheringsPerLinkMax: 4,
-  /** Datagrams that the door takes in a second; more are dropped before they are read. */
-  dialInDatagramsMax: 20_000,
-  /** The longest that it can be told to listen: a week. */
-  pushListenMsMax: 7 * 24 * 3_600_000,
-  /** Sets of keys in a file that are tried on one APDU. */
-  keySetsMax: 1_000,
-  /** Devices of an inventory whose keys `busbar meter push-listen` takes. */
-  pushDevicesMax: 100_000,
-  /** What `busbar dlms decode` takes at one time. */
-  decodeBytesMax: 1024 * 1024,
-  /** The longest that `busbar meter` can be told to wait for an answer. */
-  meterWaitMsMax: 600_000,
-  /** A complete answer, in all its blocks, may take so many times what one answer is waited for; and no longer than this. */
-  meterAnswerWaitsMax: 30,
-  meterAnswerMsMax: 1_800_000,
-  /** An identification in mode E, or its confirmation: a meter may take 1.5 s to begin, and 300 baud are slow [IEC 62056-21, 6.3.14]. */
-  modeEResponseMs: 3_000,
-  /** One line of the handshake in mode E. */
-  modeELineBytesMax: 64,
-  /** Links of all clients with one physical device. */
-  hdlcLinksMax: 64,
-  /**
-   * Gathering buffers larger than this are given back when their unit is whole, their frame is done
-   * or they are empty: links are many.
-   */
-  hdlcKeptBytesMax: 1024,
-  hdlcReaderKeptBytesMax: 256,
-  wrapperKeptBytesMax: 1024,
-  /** Rounds of an image transfer in a row that bring the meter no block. */
-  imageIdleRoundsMax: 3,
-  /** Notes on what is odd about one value that a device gave. */
-  cosemNotesMax: 100,
 } as const
 
 assert(

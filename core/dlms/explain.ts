@@ -49,7 +49,7 @@ export type Envelope = Extract<Apdu | InformationApdu, { ciphered: unknown }>
 export type Plaintext = { view: Buffer; remark: string }
 
 export type ExplainOptions = {
-  /** Opens `envelope`, which is `carrier` or is in its user-information; undefined when it has no key for it. */
+  /** Opens `envelope`, `carrier` or a part of it; undefined without a key. */
   decipher?: (envelope: Envelope, carrier: Apdu) => Plaintext | undefined
 }
 

@@ -1,14 +1,16 @@
 /**
- * The host of partitions: one pipeline that turns messages into decisions, decisions into one fenced message on the ledger
- * (facts of all its partitions and deliveries together), and only then runs the effects.
+ * The host of partitions: one pipeline that turns messages into decisions, decisions into one
+ * fenced message on the ledger (facts of all its partitions and deliveries together), and only then
+ * runs the effects.
  *
  *   mailbox ─ pull ─▶ decide ─▶ commit ─▶ effects: acknowledgements, exchanges with devices
  *      ▲                           │
  *      └──── put back, after reloading from disk, when it is not known to be written
  *
- * The pull is the clock: while one tick is on its way to disk the next one gathers in the mailbox. Repeating a message is
- * harmless (requests are known by their RequestID, answers by what is on its way), so every doubt is settled the same
- * way: forget what is in memory, read what is on disk, decide again (owned-partitions.ts).
+ * The pull is the clock: while one tick is on its way to disk the next one gathers in the mailbox.
+ * Repeating a message is harmless (requests are known by their RequestID, answers by what is on its
+ * way), so every doubt is settled the same way: forget what is in memory, read what is on disk,
+ * decide again (owned-partitions.ts).
  */
 import { tap, type Subscription } from 'rxjs'
 import { partitionAt } from '../../../core/envelope/partition.ts'
@@ -46,7 +48,7 @@ import { Tick } from '../partition/tick.ts'
 
 /** How often due wakes are looked for. */
 const wakeIntervalMs = 100
-/** Wait for exchanges under way when the host is closed; what is still out then is sent again by the next owner. */
+/** Wait at the close for exchanges under way; the next owner sends the rest again. */
 const drainMsMax = 5_000
 
 export class Host {
@@ -118,8 +120,8 @@ export class Host {
   private effectPorts(): EffectPorts {
     return {
       post: ({ partition, actor }, message) => {
-        // Looked up again: the partition may have been given away and come back meanwhile. While it is being reloaded
-        // it is not there, and will be the same one; of one that is gone for good the mail is dropped.
+        // The partition may have been given away and taken back meanwhile. One that is being
+        // reloaded stays the same object; mail of one that is gone for good is dropped.
         const owner = this.partitions.get(partition.number) ?? (partition as Partition)
         this.mailbox.post({ partition: owner, actor, message })
       },
@@ -140,7 +142,7 @@ export class Host {
     return this.partitions.numbers
   }
 
-  /** Takes every partition that nobody else has, brings it up to date, and serves it. What cannot be taken now is tried again. */
+  /** Takes and serves every free partition; what cannot be taken now is retried. */
   async start(): Promise<void> {
     const { bus, clock, hostId } = this.options
     // From here on, and whatever keeps the pipeline busy: a host that reads a long log is alive.
@@ -197,7 +199,7 @@ export class Host {
     try {
       forEachEnvelope(frame, 0, (at) => starts.push(at))
     } catch (fault) {
-      // From a gateway of ours, so a bug or another version; what it asked for is answered by its time-out.
+      // From a gateway of ours: a bug or another version. Its requests time out.
       this.options.log.error({ fault: String(fault) }, 'a frame from a gateway is malformed')
       starts.length = 0
     }
@@ -255,7 +257,7 @@ export class Host {
     })
   }
 
-  /** A bug of ours: what is in memory is not to be trusted, so it is not saved; the next life starts from the ledger. */
+  /** A bug of ours: memory is not saved, and the next start reads the ledger. */
   private fail(fault: unknown): void {
     const { log, onFault } = this.options
     this.hasFailed = true
@@ -271,7 +273,7 @@ export class Host {
 
   // ── decide, commit, effects ──
 
-  /** Decides and commits; settles with what is to be run now that it is on disk, or undefined when it is not. */
+  /** Decides and commits; settles with the tick on disk, or undefined. */
   private async gather(taken: readonly Mail[]): Promise<Tick | undefined> {
     while (this.holding !== undefined) await this.holding
     this.isBusy = true
@@ -316,8 +318,9 @@ export class Host {
   }
 
   /**
-   * `tick`, when the partitions were known to be ours at or after `knownAt`. This process may have been stopped for long since, and what is to be
-   * sent may have ended elsewhere: unless that was just now the ledger is asked, and in doubt all is reloaded, so that nothing of it is sent.
+   * `tick`, when the partitions were known to be ours at or after `knownAt`. This process may have
+   * been stopped for long since, and what is to be sent may have ended elsewhere: unless that was
+   * just now the ledger is asked, and in doubt all is reloaded, so that nothing of it is sent.
    */
   private async sendable(tick: Tick, knownAt: number): Promise<Tick> {
     const isRecent = this.clockLag.isRecent(knownAt)
@@ -354,7 +357,7 @@ export class Host {
     return []
   }
 
-  /** Without those whose partition has gone to another host since, which are told so. Once, before anything is decided. */
+  /** Refuses mails whose partition has gone to another host, and returns the rest. */
   private ours(mails: readonly Mail[], now: number): readonly Mail[] {
     const isOurs = ({ partition }: Mail): boolean =>
       this.partitions.get(partition.number) === partition
@@ -366,7 +369,7 @@ export class Host {
     })
   }
 
-  /** Between two ticks memory is what is on disk: the moment for checkpoints, and to rebuild a store that is damaged. */
+  /** Checkpoints, and rebuilds a damaged store: between ticks memory is what is on disk. */
   private betweenTicks(): void {
     const { clock, checkpointIntervalMs } = this.options
     let isDamaged = false
@@ -440,8 +443,8 @@ export class Host {
   }
 
   /**
-   * What is left to do with a message that is too large for the ledger all by itself, which its settings exclude at the start: it may
-   * have been told a smaller `max_payload` since.
+   * What is left to do with a message that is too large for the ledger all by itself, which its
+   * settings exclude at the start: it may have been told a smaller `max_payload` since.
    */
   private async smaller(mail: Mail, now: number): Promise<Mail[]> {
     const message = this.hosted.kinds.get(kindOfActor(mail.actor))?.smallerOf(mail.message)

@@ -1,7 +1,7 @@
 /**
- * One partition: its awake actors, of any kind, the frame of facts that the present tick gathers, and the store it is
- * folded into. It decides; the host commits. Between two ticks its memory is exactly what is on the ledger, so a
- * checkpoint is taken there.
+ * One partition: its awake actors, of any kind, the frame of facts that the present tick gathers,
+ * and the store it is folded into. It decides; the host commits. Between two ticks its memory is
+ * exactly what is on the ledger, so a checkpoint is taken there.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { actorIdOf, kindOfActor, octetsOfActor, type ActorId } from '../../../core/base/actor-id.ts'
@@ -107,7 +107,10 @@ export class Partition {
     return this.awake.size
   }
 
-  /** More has changed than may be awake, and the store is not done with the last save: memory grows until it is. */
+  /**
+   * More has changed than may be awake, and the store is not done with the last save: memory grows
+   * until it is.
+   */
   get isFarBehind(): boolean {
     return this.saving !== undefined && this.dirty.size > this.options.actorsAwakeMax
   }
@@ -146,10 +149,12 @@ export class Partition {
   }
 
   /**
-   * Forgets what is in memory and opens the store where it was last saved. `lastSequence` is that of the ledger's last tick. A store that
-   * is damaged, or was not folded from this ledger, is cleared; one that lacks what the ledger has forgotten is loaded from the snapshot.
-   * Follow with `replay` of the ticks behind `checkpoint`, then `ready`.
-   * @throws BrokerError STORE_DAMAGED when the store is so even though it has been cleared; SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE
+   * Forgets what is in memory and opens the store where it was last saved. `lastSequence` is that
+   * of the ledger's last tick. A store that is damaged, or was not folded from this ledger, is
+   * cleared; one that lacks what the ledger has forgotten is loaded from the snapshot. Follow with
+   * `replay` of the ticks behind `checkpoint`, then `ready`.
+   * @throws BrokerError STORE_DAMAGED when the store is so even though it has been cleared;
+   * SNAPSHOT_DAMAGED, BROKER_LEDGER_UNAVAILABLE
    */
   async open(lastSequence: number, past: Past): Promise<void> {
     // That it failed has been told already.
@@ -195,7 +200,10 @@ export class Partition {
     this.folded = checkpoint ?? genesis
   }
 
-  /** Every tick up to `lastSequence` has been replayed: the partition can be served, and `unfinished` lists the actors to resume. */
+  /**
+   * Every tick up to `lastSequence` has been replayed: the partition can be served, and
+   * `unfinished` lists the actors to resume.
+   */
   async ready(lastSequence: number): Promise<void> {
     this.foldedTo(lastSequence)
     await this.besideReplay
@@ -223,7 +231,8 @@ export class Partition {
   }
 
   /**
-   * Applies this partition's frame of the tick `sequence` and checks the hash chain. A promise means: wait, it saves.
+   * Applies this partition's frame of the tick `sequence` and checks the hash chain. A promise
+   * means: wait, it saves.
    * @throws BrokerError LEDGER_CHAIN_BROKEN, FRAME_MALFORMED, ENVELOPE_MALFORMED, STORE_DAMAGED
    */
   replay(data: Buffer, sequence: number): void | Promise<void> {
@@ -245,7 +254,9 @@ export class Partition {
     if (this.dirty.size >= limits.replayDirtyMax) return this.saveBesideReplay()
   }
 
-  /** Starts a save, when the one before is done: the store writes while the next states are folded. */
+  /**
+   * Starts a save, when the one before is done: the store writes while the next states are folded.
+   */
   private async saveBesideReplay(): Promise<void> {
     await this.besideReplay
     this.besideReplay = this.save().then(() => {
@@ -255,7 +266,7 @@ export class Partition {
     this.besideReplay.catch(() => undefined)
   }
 
-  /** The next `countMax` actors that may have had something on its way when the partition was loaded: a restart resumes them beside its work. */
+  /** The next `countMax` actors to resume after the partition was loaded. */
   unfinished(now: number, countMax: number): ActorId[] {
     const { toResume, setBack } = this
     if (toResume === undefined) return []
@@ -280,14 +291,15 @@ export class Partition {
 
   /**
    * Decides one message of one actor, and what follows from it; all of it becomes part of `tick`.
-   * @throws BrokerError STORE_DAMAGED; memory is then behind or ahead of the ledger, and a reload must follow
+   * @throws BrokerError STORE_DAMAGED; memory is then behind or ahead of the ledger, and a reload
+   * must follow
    */
   process(id: ActorId, message: ActorMessage, now: number, tick: Tick): void {
     if (isLetter(message)) processLetter(this, id, message, now, tick)
     else this.run(id, message, now, tick)
   }
 
-  /** As `process`, for what is no letter, or is one in its turn. @returns true when it gave facts */
+  /** As `process`, without the order of letters. @returns true when it gave facts */
   run(id: ActorId, message: ActorMessage, now: number, tick: Tick): boolean {
     const actor = this.wake(id, now)
     const isChanged = this.deciding.run(id, actor, message, now, tick)
@@ -301,7 +313,7 @@ export class Partition {
     return this.deciding.hasParked
   }
 
-  /** Up to which place its letters are decided. @throws BrokerError STORE_DAMAGED, as `process` does */
+  /** Place of the last letter decided. @throws BrokerError STORE_DAMAGED */
   get lettersRead(): LetterPlace {
     const awake = this.awake.get(letterboxId)
     // Looked at again and again: it is not woken for that.
@@ -357,7 +369,7 @@ export class Partition {
     this.dirty.add(id)
   }
 
-  /** Up to `countMax` actors whose time has come, awake and asleep. None of those asleep when the store is found damaged: a reload finds them. */
+  /** Up to `countMax` due actors; only awake ones when the store is damaged. */
   due(now: number, countMax: number): ActorId[] {
     const actors = this.wakes.dueAwake(now, countMax)
     const room = countMax - actors.length
@@ -379,8 +391,8 @@ export class Partition {
   }
 
   /**
-   * The facts of this tick as a ledger frame, chained to the one before; undefined when there are none. Borrowed until
-   * `committed` or `open`, one of which must follow.
+   * The facts of this tick as a ledger frame, chained to the one before; undefined when there are
+   * none. Borrowed until `committed` or `open`, one of which must follow.
    */
   takeFrame(): Buffer | undefined {
     if (this.frame.count === 0) return undefined
@@ -412,7 +424,7 @@ export class Partition {
     return this.isSaveWanted || elapsedMs - this.savedAt >= waitMs
   }
 
-  /** Saves, then puts to sleep who may be; to be called between ticks only. That it failed is told here. */
+  /** Saves, then puts idle actors to sleep; between ticks only. Logs a failure. */
   async saveAndSleep(clock: Clock, lastSequence: number): Promise<void> {
     this.foldedTo(lastSequence)
     this.savedAt = clock.elapsedMs()
@@ -426,7 +438,7 @@ export class Partition {
     }
   }
 
-  /** Writes all that has changed, and the checkpoint it belongs to; to be called between ticks only. */
+  /** Writes all changes and their checkpoint; to be called between ticks only. */
   save(): Promise<void> {
     if (this.saving !== undefined) return this.saving.then(() => this.save())
     if (this.dirty.size === 0 && this.savedSequence === this.folded.sequence)
