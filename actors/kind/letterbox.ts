@@ -25,7 +25,7 @@ import {
 } from '../../core/envelope/layout.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ActorKind } from './actor-kind.ts'
-import type { LetterPlace } from './letters.ts'
+import { noLetter, type LetterPlace } from './letters.ts'
 import type { ActorMessage } from './messages.ts'
 
 const nobody = '\0'.repeat(8) as RequestCounter & Eui64
@@ -56,7 +56,7 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
   name: 'letterbox',
   messageKinds: letterboxBlocks.messages,
   factKinds: letterboxBlocks.facts,
-  emptyState: () => ({ place: { sequence: 0, index: -1 }, skipped: 0 }),
+  emptyState: () => ({ place: noLetter, skipped: 0 }),
   decide(state, message, _now, out) {
     if (message.type !== 'LETTER_DECIDED' || !('place' in message)) return
     // Letters that lead to nothing cost a write now and then, so that the ledger may forget them.
@@ -74,7 +74,8 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
   clockSet: () => undefined,
   loaded: () => undefined,
   isUnfinished: () => false,
-  underWay: () => undefined,
+  // The place is in memory alone: asleep, it would be forgotten, and the reader be ahead of it.
+  underWay: ({ skipped }) => (skipped > 0 ? skipped : undefined),
   isKnown: ({ place }) => place.sequence > 0,
   isNew: () => false,
   smallerOf: (message) => message,

@@ -23,9 +23,6 @@ export const ActorKindNumber = {
 } as const
 export type ActorKindNumber = (typeof ActorKindNumber)[keyof typeof ActorKindNumber]
 
-/** Octets of an ActorId at most. */
-export const actorIdBytesMax = eui64Bytes + 1
-
 /** `octets` are eight latin-1 characters. */
 export function actorIdOf(kind: number, octets: Eui64): ActorId {
   return kind === ActorKindNumber.DEVICE

@@ -65,6 +65,8 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added, Tell> = {
       if (value === 13 * 16 + 1) throw new TypeError('poison')
       const { wakeAt } = state
       const sum = state.sum + value
+      // A letter of 0 leads to nothing.
+      if (value === 0) return
       out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false })
       const sender = Buffer.from(octetsOfActor(message.from), 'latin1')
       if (left > 0) out.effects.push(tellOf(sender, value + 1, left - 1))

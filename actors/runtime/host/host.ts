@@ -92,15 +92,15 @@ export class Host {
     this.partitions = new OwnedPartitions(
       { ...options, actorKinds: this.hosted.kinds },
       this.metrics,
-      () => {
+      (numbers) => {
         this.ownMessages.post(clock.now())
-        this.letters.restart(this.owned)
+        this.letters.restart(numbers)
       },
       hold,
     )
     this.letters = new LetterReader({
       ...options,
-      post: (mail) => this.mailbox.post(mail),
+      post: (mail) => this.mailbox.tell(mail),
       served: (number) => this.partitions.get(number),
     })
     const underWay = (): number => this.hosted.underWayCount
@@ -172,7 +172,8 @@ export class Host {
   /** Why this host cannot serve as it should now, or undefined. */
   get trouble(): string | undefined {
     if (this.hasFailed) return 'the pipeline has ended'
-    if (this.partitions.laterVersion !== undefined) return this.partitions.laterVersion
+    const laterVersion = this.partitions.laterVersion ?? this.letters.laterVersion
+    if (laterVersion !== undefined) return laterVersion
     if (!this.ledgerRoom.isForNew(0)) return 'BROKER_LEDGER_FULL'
     const ticking = this.options.clock.elapsedMs() - this.tickStartedAt
     if (this.isBusy && this.tickStartedAt > 0 && ticking > limits.tickMsMax)
@@ -251,6 +252,7 @@ export class Host {
         void this.partitions.takeFree().then(() => this.handover.balance())
       }
       this.snapshots.look(elapsedMs)
+      this.letters.makeRoom()
       this.hosted.look(elapsedMs, this.partitions.values())
       if (!this.isBusy) this.betweenTicks()
       this.armWakes()
@@ -302,6 +304,7 @@ export class Host {
     const subject = tickSubject(hostId)
     const expect = { subject, sequence: this.partitions.fence }
     const entries = [{ subject, data: message.data, expect }, ...tick.letterEntries()]
+    const bytes = entries.reduce((sum, { data }) => sum + data.length, 0)
     const committed = await ledger.commit(entries)
     tick.release()
     if (committed.refused !== undefined) {
@@ -312,8 +315,8 @@ export class Host {
     this.mailsPerTickMax = Math.min(limits.tickMessagesMax, this.mailsPerTickMax * 2)
     this.lastSequence = this.partitions.fence = committed.firstSequence
     for (const partition of message.written) partition.committed(committed.firstSequence)
-    this.ledgerRoom.onTick(message.data.length, tick.deliveryCount)
-    this.metrics.onCommit(tick, message.data.length, clock.elapsedMs() - startedAt)
+    this.ledgerRoom.onTick(bytes, tick.deliveryCount)
+    this.metrics.onCommit(tick, bytes, clock.elapsedMs() - startedAt)
     return this.sendable(tick, startedAt)
   }
 
@@ -335,7 +338,7 @@ export class Host {
 
   private run(tick: Tick | undefined): void {
     for (const { place, effect } of tick?.effects ?? []) this.hosted.run(place, effect)
-    this.letters.onTick()
+    this.letters.makeRoom()
     this.isBusy = false
     if (this.ownMessages.isMoreDue) this.ownMessages.post(this.options.clock.now())
     this.betweenTicks()

@@ -4,7 +4,9 @@
  * only what is decided soon; a partition that is not served keeps its place and holds up no other.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
+import { textOfActor } from '../../../core/base/actor-id.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
+import { isLaterVersion } from '../../../core/envelope/version.ts'
 import { limits } from '../../../core/base/limits.ts'
 import {
   lettersSubject,
@@ -29,6 +31,9 @@ export type LetterReaderPorts = {
   served: (number: number) => Partition | undefined
 }
 
+/** Ends the reading of a partition that is not served any more, or is read again. */
+const stopped = new Error('the reading is over')
+
 /** A partition whose letters are read. */
 type Reading = {
   readonly partition: Partition
@@ -46,6 +51,8 @@ export class LetterReader {
   private readonly readings = new Map<number, Reading>()
   private tail: { close(): Promise<void> } | undefined
   private isClosing = false
+  /** Why letters are not read further: a later version has written them. */
+  laterVersion: string | undefined
 
   constructor(ports: LetterReaderPorts) {
     this.ports = ports
@@ -70,16 +77,17 @@ export class LetterReader {
 
   /** Reads from the place up to which each has decided: what was posted before may be lost. */
   restart(numbers: Iterable<number>): void {
-    const stopped = [...this.readings.values()]
-    this.readings.clear()
-    for (const { onRoom } of stopped) onRoom()
-    for (const number of numbers) this.look(number)
+    for (const number of numbers) {
+      this.stop(number)
+      this.look(number)
+    }
   }
 
-  /** A tick is over: the letters that it has decided make room. */
-  onTick(): void {
+  /** To be called after ticks, and now and then: what is decided, or not served any more, goes. */
+  makeRoom(): void {
     for (const [number, reading] of this.readings) {
-      if (reading.posted.length === 0 || !this.isCurrent(number, reading)) continue
+      if (!this.isCurrent(number, reading)) this.stop(number)
+      if (reading.posted.length === 0) continue
       const read = reading.partition.lettersReadKnown
       if (read === undefined) continue
       while (reading.posted.length > 0 && !isBefore(read, reading.posted[0]!))
@@ -90,8 +98,14 @@ export class LetterReader {
 
   async close(): Promise<void> {
     this.isClosing = true
-    this.restart([])
+    for (const number of [...this.readings.keys()]) this.stop(number)
     await this.tail?.close()
+  }
+
+  private stop(number: number): void {
+    const reading = this.readings.get(number)
+    this.readings.delete(number)
+    reading?.onRoom()
   }
 
   /** There may be more letters to a partition. */
@@ -126,7 +140,10 @@ export class LetterReader {
         const from = Math.max(1, reading.at.sequence)
         await ledger.read(subject, from, (message) => this.take(number, reading, message))
       }
+      this.laterVersion = undefined
     } catch (fault) {
+      if (fault === stopped) return
+      if (isLaterVersion(fault)) this.laterVersion = fault.message
       const code = fault instanceof BrokerError ? fault.code : String(fault)
       log.warn({ partition: number, code }, 'letters cannot be read for the moment')
       clock.at(clock.now() + limits.busyRetryMs, () => this.look(number))
@@ -147,9 +164,11 @@ export class LetterReader {
       if (!isBefore(reading.at, place)) continue
       while (reading.posted.length >= limits.lettersInHandMax && this.isCurrent(number, reading))
         await new Promise<void>((resolve) => (reading.onRoom = resolve))
-      if (!this.isCurrent(number, reading)) return
+      if (!this.isCurrent(number, reading)) throw stopped
       const { partition, at: previous } = reading
       const { from, to, hops, bodyView } = readLetter(data, at)
+      if (!partition.holds(to))
+        throw new BrokerError('FORMAT_VERSION_LATER', `a letter to the actor ${textOfActor(to)}`)
       const bodyBytes = copyOf(bodyView)
       const message: LetterCame = { type: 'LETTER', from, place, previous, hops, bodyBytes }
       reading.at = place

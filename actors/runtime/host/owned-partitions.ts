@@ -37,7 +37,7 @@ export const ledgerRetryMs = 500
 export class OwnedPartitions {
   private readonly ports: PartitionPorts
   private readonly metrics: HostMetrics
-  private readonly onServed: () => void
+  private readonly onServed: (numbers: number[]) => void
   private readonly hold: Hold
   private readonly loader: Loader
   private readonly served = new Map<number, Partition>()
@@ -64,8 +64,13 @@ export class OwnedPartitions {
   private isTaking = false
   private isClosing = false
 
-  /** `onServed` is called when there are more. */
-  constructor(ports: PartitionPorts, metrics: HostMetrics, onServed: () => void, hold: Hold) {
+  /** `onServed` gets those that are served from now on, or were read again. */
+  constructor(
+    ports: PartitionPorts,
+    metrics: HostMetrics,
+    onServed: (numbers: number[]) => void,
+    hold: Hold,
+  ) {
     this.ports = ports
     this.metrics = metrics
     this.onServed = onServed
@@ -381,7 +386,7 @@ export class OwnedPartitions {
       this.rising.delete(partition)
       this.served.set(partition.number, partition)
     }
-    this.onServed()
+    this.onServed(loaded.map(({ number }) => number))
   }
 
   /**

@@ -37,7 +37,7 @@ export class Deciding {
   private readonly outbox: Outbox
   /** What the present decision follows from. */
   private cause: ActorMessage = next
-  /** The actor failed on the message that ran last. */
+  /** The actor failed on the message that ran last; not on what followed from its facts. */
   hasParked = false
 
   constructor(ports: DecidingPorts) {
@@ -76,7 +76,7 @@ export class Deciding {
       kind.decide(state, message, now, outbox)
       checkDecision(outbox, cause)
     } catch (fault) {
-      this.hasParked = true
+      this.hasParked ||= message === cause
       emptyOutbox(outbox)
       this.parked(id, message.type, fault, 'an actor failed on a message, which is parked')
       kind.park(state, message, now, outbox)

@@ -81,5 +81,5 @@ export const letterOf = (
   now: number,
 ): Letter => ({ from, to, hops: hopsOf(message), time: now, bodyView: bodyBytes })
 
-/** Of a letter that follows from `message`. What follows with NEXT begins again. */
+/** Of a letter that follows from `message`, the cause of the decision. */
 const hopsOf = (message: ActorMessage): number => (isLetter(message) ? message.hops + 1 : 1)

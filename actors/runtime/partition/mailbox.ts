@@ -11,7 +11,7 @@ import type { Partition } from './partition.ts'
 
 export type Mail = { partition: Partition; actor: ActorId; message: ActorMessage }
 
-const order = [Lane.URGENT, 'own', Lane.NORMAL, Lane.BULK] as const
+const order = [Lane.URGENT, 'own', 'letters', Lane.NORMAL, Lane.BULK] as const
 
 class Queue {
   private items: Mail[] = []
@@ -41,7 +41,9 @@ class Queue {
 }
 
 export class Mailbox {
-  private readonly queues = new Map<Lane | 'own', Queue>(order.map((lane) => [lane, new Queue()]))
+  private readonly queues = new Map<(typeof order)[number], Queue>(
+    order.map((lane) => [lane, new Queue()]),
+  )
   /** Called when the first message comes into an empty mailbox. */
   onReady: () => void = () => {}
 
@@ -64,6 +66,11 @@ export class Mailbox {
   /** Adds a message of the host's own. */
   post(mail: Mail): void {
     this.add(this.queues.get('own')!, mail)
+  }
+
+  /** Adds a letter to an actor; the reader of letters bounds them. */
+  tell(mail: Mail): void {
+    this.add(this.queues.get('letters')!, mail)
   }
 
   /** Puts back what a tick took and could not commit, before everything else and in its order. */

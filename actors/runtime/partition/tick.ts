@@ -40,7 +40,7 @@ export interface WithFrame {
  * One commit has so many messages: the tick, and letters to as many partitions as one decision has
  * letters.
  */
-const letterPartitionsMax = limits.ledgerBatchMessagesMax - 1 - limits.lettersPerDecisionMax
+const letterPartitionsMax = limits.ledgerBatchMessagesMax - 1 - 2 * limits.lettersPerDecisionMax
 
 // Parties that are served in one tick, as a rule.
 const spareWritersMax = 64
@@ -75,11 +75,12 @@ export class Tick {
 
   /** The commit has settled: the writers may serve the next tick. */
   release(): void {
-    for (const frame of this.writers.values()) {
+    for (const frame of [...this.writers.values(), ...this.letters.values()]) {
       frame.clear()
       if (this.spare.length < spareWritersMax) this.spare.push(frame)
     }
     this.writers.clear()
+    this.letters.clear()
   }
 
   effect(place: ActorPlace, effect: ActorEffect): void {
@@ -132,7 +133,7 @@ export class Tick {
     const partition = partitionOf(octetsOfActor(letter.to), partitionCount)
     let frame = this.letters.get(partition)
     if (frame === undefined) {
-      frame = new FrameWriter()
+      frame = this.spare.pop() ?? new FrameWriter()
       this.letters.set(partition, frame)
     }
     writeLetter(frame, letter)

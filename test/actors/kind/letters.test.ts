@@ -3,7 +3,7 @@
  * they lead to, in order, through a crash; one that fails is parked and holds up no other.
  */
 import t from 'tap'
-import { actorIdOf, ActorKindNumber, octetsOfActor } from '../../../core/base/actor-id.ts'
+import { actorIdOf, ActorKindNumber } from '../../../core/base/actor-id.ts'
 import type { Eui64 } from '../../../core/base/eui64.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { lettersSubject, partitionOfLetters } from '../../../core/cluster/letters-subject.ts'
@@ -22,6 +22,11 @@ import { numberOf, settle, World } from '../../support/world.ts'
 const one = deviceKey(0)
 const other = Array.from({ length: 20 }, (_, index) => deviceKey(index + 1)).find(
   (device) => numberOf(device) !== numberOf(one),
+)!
+
+/** Of the same partition as `other`. */
+const neighbour = Array.from({ length: 40 }, (_, index) => deviceKey(index + 1)).find(
+  (device) => device !== other && numberOf(device) === numberOf(other),
 )!
 
 /** Adds `counter` to the trial of `device`, which tells that of `to`, and so on `left` times. */
@@ -125,8 +130,6 @@ t.test(
     const world = new World({ moreKinds: [hostedTrial] })
     await world.start()
     await world.ask([add(one, 14, other, 0)])
-    const poisoned = { ...hostedTrial }
-    t.ok(poisoned)
     await turns(world, 5)
     t.strictSame(added(world).get(other), [225])
     const before = world.ledger.all().length
@@ -137,7 +140,6 @@ t.test(
     const to = actorIdOf(ActorKindNumber.TRIAL, other)
     const letter = { from, hops: 1, time: 0, bodyView }
     writeLetter(frame, { ...letter, to })
-    writeLetter(frame, { ...letter, to: actorIdOf(99, octetsOfActor(to)) })
     const good = Buffer.alloc(5)
     good.writeUInt32BE(4_000, 0)
     writeLetter(frame, { ...letter, to, bodyView: good })
@@ -161,9 +163,61 @@ t.test(
     }
     t.strictSame(read, [
       { index: 0, isParked: true },
-      { index: 1, isParked: true },
-      { index: 2, isParked: false },
+      { index: 1, isParked: false },
     ])
+  },
+)
+
+/** Writes letters of these values to the trial of `other`, as a host does. */
+async function write(world: World, values: readonly number[], kind = 15): Promise<void> {
+  const frame = new FrameWriter()
+  for (const value of values) {
+    const bodyView = Buffer.alloc(5)
+    bodyView.writeUInt32BE(value, 0)
+    const from = actorIdOf(ActorKindNumber.TRIAL, one)
+    writeLetter(frame, { from, to: actorIdOf(kind, other), hops: 1, time: 0, bodyView })
+  }
+  await world.ledger.commit([{ subject: lettersSubject(numberOf(other)), data: frame.take() }])
+}
+
+t.test('letters that lead to nothing move the place on, also while everybody sleeps', async (t) => {
+  const world = new World({ moreKinds: [hostedTrial] })
+  await world.start()
+  await write(world, [17])
+  await turns(world, 5)
+  await write(world, [0, 0, 0])
+  await turns(world, 5)
+  // Long enough for every idle actor to be put to sleep at the saves that other work causes.
+  for (let minute = 0; minute < 4; minute++) {
+    await world.ask([add(neighbour, 20 + minute, one, 0)])
+    await turns(world, 130)
+  }
+  await write(world, [33])
+  await turns(world, 10)
+  t.strictSame(added(world).get(other), [17, 33])
+  const before = world.ledger.all().length
+  await write(
+    world,
+    Array.from({ length: limits.lettersSkippedMax + 1 }, () => 0),
+  )
+  await turns(world, 10)
+  const ticks = world.ledger
+    .all()
+    .slice(before)
+    .filter(({ subject }) => subject === 'log.a')
+  t.equal(ticks.length, 1, 'the place is written now and then')
+})
+
+t.test(
+  'a letter to a kind of a later version stops the letters of its partition by name',
+  async (t) => {
+    const world = new World({ moreKinds: [hostedTrial] })
+    const host = await world.start()
+    await write(world, [17], 99)
+    await write(world, [33])
+    await turns(world, 5)
+    t.match(host.trouble, /FORMAT_VERSION_LATER: .*a letter to the actor 99/)
+    t.equal(added(world).get(other), undefined, 'none is passed over')
   },
 )
 
