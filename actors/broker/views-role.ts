@@ -65,12 +65,9 @@ export function startViews({
   }
 }
 
-/**
- * Routes of a process without views: the path of devices is there for registration, so that without
- * these the answer would be that GET is not a method of it.
- */
+/** Routes of a process without views, which say so for every path of them. */
 export function addMissingViewsRoutes(app: FastifyInstance): void {
-  for (const path of ['/v1/devices', '/v1/devices/:eui64'])
+  for (const path of [...devicePaths.flatMap((one) => [one, `${one}/:eui64`]), '/v1/usage'])
     app.get(path, safe, async () => {
       throw new BrokerError(
         'REQUEST_PATH_UNKNOWN',

@@ -14,6 +14,7 @@ import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
+import { retryHintMs } from '../../core/base/retry-hint.ts'
 import { isCounterTooHigh } from '../../core/base/request-counter.ts'
 import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
 import {
@@ -158,7 +159,7 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: D
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
   }
   if (state.open.length >= limits.deviceQueueMax) {
-    const notBefore = now + limits.deviceRetryAfterMs
+    const notBefore = now + retryHintMs('DEVICE_QUEUE_FULL')
     return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, notBefore)
   }
   out.facts.push({

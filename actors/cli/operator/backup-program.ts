@@ -1,5 +1,6 @@
 /** `busbar backup` and `busbar restore`: their command lines. */
 import { Option, type Command } from 'commander'
+import { settings } from '../../../core/ops/settings.ts'
 import { addPlaceOptions, type Place, type Print } from '../shared-options.ts'
 import { withLedger } from './with-ledger.ts'
 
@@ -35,8 +36,8 @@ function addRestore(program: Command, { out }: { out: Print }): void {
     .addOption(
       new Option('--replicas <count>', 'servers of the cluster that have the ledger')
         .choices(['1', '3', '5'])
-        .env('BUSBAR_REPLICAS')
-        .default('1'),
+        .env(settings.replicas.env)
+        .default(settings.replicas.default),
     )
     .action(async (folder: string, where: Place & { replicas: string }) => {
       const { restoreInto } = await import('./restore.ts')

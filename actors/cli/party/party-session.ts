@@ -13,7 +13,7 @@ import { limits } from '../../../core/base/limits.ts'
 import { requestCounterMax, RequestCounters } from '../../../core/base/request-counter.ts'
 import { parseSrv } from '../../../core/base/srv.ts'
 import { serviceRequestOf } from '../../../core/catalogue/service-requests.ts'
-import type { Clock } from '../../../core/ports/clock.ts'
+import { pause, type Clock } from '../../../core/ports/clock.ts'
 import { busbarCode, retryAfterMs, SupplierClient } from '../../../core/client/supplier-client.ts'
 import { alertLines, responseLines, timeText } from './reading-text.ts'
 import {
@@ -231,8 +231,7 @@ async function awaitResponse(
     const waitMs = Math.min(Math.max(endsAt - clock.elapsedMs(), 0), limits.longPollMsMax)
     const delivery = await Promise.race([responseOf(client, requestId, waitMs), interrupted])
     if (typeof delivery === 'number' && clock.elapsedMs() + delivery < endsAt) {
-      const later = new Promise<void>((resolve) => clock.at(clock.now() + delivery, resolve))
-      await Promise.race([later, interrupted])
+      await Promise.race([pause(clock, delivery), interrupted])
       continue
     }
     if (delivery === undefined || typeof delivery === 'number') {

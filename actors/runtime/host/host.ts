@@ -27,6 +27,7 @@ import {
   statusSubject,
   type HostStatus,
 } from '../../../core/cluster/process-status.ts'
+import { pause } from '../../../core/ports/clock.ts'
 import { tickSubject, type CommitRefusal } from '../../../core/ports/ledger.ts'
 import { pullFrom, type PullSource } from '../../../core/stream/pull.ts'
 import { ClockLag } from './clock-lag.ts'
@@ -430,7 +431,7 @@ export class Host {
     if (refused === 'full') {
       this.ledgerRoom.fullUntil = clock.elapsedMs() + ledgerRetryMs
       again = mails.filter((mail) => !this.isRefusedForRoom(mail, now))
-      await this.pause(ledgerRetryMs)
+      await pause(this.options.clock, ledgerRetryMs)
     } else if (refused === 'too-large') {
       this.mailsPerTickMax = Math.max(1, mails.length >> 1)
       if (mails.length === 1) again = await this.smaller(mails[0]!, now)
@@ -452,13 +453,8 @@ export class Host {
   private async smaller(mail: Mail, now: number): Promise<Mail[]> {
     const message = this.hosted.kinds.get(kindOfActor(mail.actor))?.smallerOf(mail.message)
     if (message === undefined) refuse(mail.message, 'BROKER_LEDGER_FULL', now)
-    else if (message === mail.message) await this.pause(ledgerRetryMs)
+    else if (message === mail.message) await pause(this.options.clock, ledgerRetryMs)
     return message === undefined ? [] : [{ ...mail, message }]
-  }
-
-  private pause(ms: number): Promise<void> {
-    const { clock } = this.options
-    return new Promise((resolve) => void clock.at(clock.now() + ms, resolve))
   }
 
   // ── end ──
@@ -478,7 +474,7 @@ export class Host {
     const isOver = (): boolean =>
       this.hasFailed ||
       (this.hosted.underWayCount === 0 && this.mailbox.length === 0 && !this.isBusy)
-    while (!isOver() && clock.elapsedMs() < deadline) await this.pause(20)
+    while (!isOver() && clock.elapsedMs() < deadline) await pause(this.options.clock, 20)
     await this.served?.close()
     this.callOff?.()
     this.pipeline?.unsubscribe()

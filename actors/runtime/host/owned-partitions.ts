@@ -2,6 +2,7 @@
  * The partitions that a host serves: taken by their lease, brought up from store and ledger, reloaded after a doubt, let go when
  * another host has them; and the fence behind which all of them are ours. It decides nothing about messages; the host never serves a partition that is not in here.
  */
+import { pause } from '../../../core/ports/clock.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { limits } from '../../../core/base/limits.ts'
@@ -450,7 +451,7 @@ export class OwnedPartitions {
         // The stores are closed next: the next owner reads the ledger.
         if (this.isClosing) break
         this.ports.log.warn({ fault: String(fault) }, 'the ledger does not answer; trying again')
-        await this.pause(ledgerRetryMs)
+        await pause(this.ports.clock, ledgerRetryMs)
       }
     }
     for (const partition of before) this.rising.delete(partition)
@@ -468,11 +469,6 @@ export class OwnedPartitions {
   private async drop(partition: Partition): Promise<void> {
     if (this.served.get(partition.number) === partition) this.served.delete(partition.number)
     await partition.close()
-  }
-
-  private pause(ms: number): Promise<void> {
-    const { clock } = this.ports
-    return new Promise((resolve) => void clock.at(clock.now() + ms, resolve))
   }
 
   /** Takes nothing more. */

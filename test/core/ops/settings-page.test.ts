@@ -1,15 +1,7 @@
 /** The page of settings is what the table of settings gives; each setting is explained there. */
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { settingsPage } from '../../../core/ops/settings-page.ts'
 import { flagOf, settingList } from '../../../core/ops/settings.ts'
-
-const path = fileURLToPath(new URL('../../../core/docs/operating/settings.md', import.meta.url))
-
-t.test('docs/operating/settings.md is generated from the table of settings', async (t) => {
-  t.equal(readFileSync(path, 'utf8').replaceAll('\r\n', '\n'), settingsPage())
-})
 
 t.test('the page has each setting with its option, variable and default', async (t) => {
   const page = settingsPage()
