@@ -3,7 +3,7 @@
  * show nothing of what was written.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import { systemTitleBytes } from '../../../core/dlms/security/index.ts'
+import { systemTitleBytes } from '../../../core/dlms/security/suite.ts'
 import { SecretKey } from '../../../core/crypto/crypto.ts'
 
 /**

@@ -1,6 +1,5 @@
 /** `busbar serve`: one broker process, from its settings to its end. */
 import { Option, type Command } from 'commander'
-import { loadConfig } from '../../../core/ops/config.ts'
 import { settingText } from '../../../core/ops/settings-page.ts'
 import { flagOf, settingList, type Setting } from '../../../core/ops/settings.ts'
 import { addConfigOption, surroundingsOf, type Print } from '../shared-options.ts'
@@ -37,6 +36,7 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
   serve.action(async (options: Record<string, unknown>, command: Command) => {
     // What this process and its children make is their owner's alone.
     process.umask(0o077)
+    const { loadConfig } = await import('../../../core/ops/config.ts')
     const { startBroker } = await import('../../broker/broker.ts')
     const { file, faults } = surroundingsOf(command, process.env)
     // What commander found in the environment is left to loadConfig, which names the variable.
