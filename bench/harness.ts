@@ -204,7 +204,7 @@ export function countCopies(work: () => void): Copies {
 }
 
 /**
- * Flushes that the disk under `folder` has completed since it was attached, whoever asked for them;
+ * Flushes that the disk under `folder` has completed since it was attached, by any process;
  * undefined where the kernel does not count them: not Linux, a kernel before 5.5, a file system
  * without a disk of its own.
  *

@@ -3,9 +3,9 @@
  * through its real doors, as the hostile would: callers without manners, requests that make no
  * sense, octets that are none of ours, rubbish on the bus, receivers that do not read, clients that
  * vanish, and meters that lie. Each time: the named code with a sentence that says what to do,
- * whoever behaves is served meanwhile, what was accepted ends exactly once, and the broker goes on,
- * saying nothing of readings or secrets. The meters' misdeeds take their time-outs, so they are
- * begun first and looked at last.
+ * well-behaved parties are served meanwhile, what was accepted ends exactly once, and the broker
+ * goes on, saying nothing of readings or secrets. The meters' misdeeds take their time-outs, so
+ * they are begun first and looked at last.
  */
 import t, { type Test } from 'tap'
 import { readFileSync } from 'node:fs'
@@ -675,8 +675,8 @@ t.test('rubbish on the bus, from somebody who has the credentials', async (t) =>
     nats.publish(subject, frame, { reply: 'nobody' })
     nats.publish('busbar.alive.x', frame)
   }
-  // A body that is none for its variant: accepted on the word of a gateway of ours, then put aside;
-  // its party is told.
+  // A body that is invalid for its variant: accepted on the word of a gateway of ours, then put
+  // aside; its party is told.
   const poison = envelopeOf({
     device,
     counter: ++counter,

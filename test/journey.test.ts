@@ -135,7 +135,7 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
 
   // 6. Group commit: the facts of all partitions of the tick, each partition's chained by hash, in
   //    one message that is refused when anything but the host's last tick is last on its subject:
-  //    whoever takes a partition from it writes there.
+  //    the next owner of a partition writes there.
   const subject = tickSubject('host')
   const facts = new FrameWriter()
   facts.reserve(chainLinkBytes)
@@ -227,7 +227,7 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   )
   t.equal(reading?.unit, 30)
 
-  // 14. The ledger is the truth: views read it, and whoever takes the partition over folds it into
+  // 14. The ledger is the truth: views read it, and the next owner of a partition folds it into
   //    the same state.
   const again = emptyState()
   for (const frameView of [logged, loggedNext]) {

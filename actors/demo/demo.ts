@@ -48,7 +48,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const stopped = new Promise<void>((resolveStopped) => {
     let askedAt = 0
     const stop = (): void => {
-      // Whoever asks a second time does not want to wait; the children end when we are gone. One
+      // A second signal means no more waiting; the children end when we are gone. One
       // Ctrl-C may come several times, from the terminal and from those who started us.
       const now = performance.now()
       if (isStopped && now - askedAt > sameSignalMs) process.exit(interrupted)

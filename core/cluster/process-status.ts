@@ -121,7 +121,7 @@ export function decodeWanStatus(view: Uint8Array): WanStatus {
   return { wanId, roles, exchanges, connections }
 }
 
-/** Empty when it is none. */
+/** Empty when it is another message. */
 function objectIn(view: Uint8Array): Record<string, unknown> {
   try {
     if (view.length <= limits.processStatusBytesMax) {

@@ -80,7 +80,7 @@ export class Secret extends Opaque {
   }
 
   /**
-   * The octets themselves, for hashes and additional authenticated data. Whoever takes them keeps
+   * The octets themselves, for hashes and additional authenticated data. The caller keeps
    * them secret.
    */
   copyOfOctets(): Buffer {
@@ -194,7 +194,8 @@ export class PrivateKey extends Opaque {
   }
 
   /**
-   * The key in a PEM text of PKCS #8 or SEC 1, or undefined when it is none, or of another curve.
+   * The key in a PEM text of PKCS #8 or SEC 1, or undefined when it is invalid, or of another
+   * curve.
    */
   static ofPem(text: string): PrivateKey | undefined {
     try {
@@ -394,8 +395,8 @@ export type CertificateFacts = {
 }
 
 /**
- * Reads an X.509 certificate, DER or PEM; undefined when it is none. `isIssuedBy` checks issuer and
- * signature. [RFC 5280 4.1]
+ * Reads an X.509 certificate, DER or PEM; undefined when it is invalid. `isIssuedBy` checks issuer
+ * and signature. [RFC 5280 4.1]
  */
 export function readCertificate(
   view: Uint8Array,

@@ -1,5 +1,5 @@
 /**
- * What sealed keys look like from outside: whoever has no key-encryption key can tell under which
+ * What sealed keys look like from outside: without a key-encryption key it can be told under which
  * one they were sealed and whether two have the same unicast key, and nothing more.
  *
  *   version u8 = 1 | name of the key-encryption key 4 | key mark 16 | nonce 12 | ciphertext | tag 12

@@ -90,7 +90,7 @@ export type DeviceProfile = {
   readonly isOneAssociation?: boolean
   /**
    * Its own invocation counter begins again with each association or restart: a lower one is
-   * accepted at the start of an association. Whoever has recorded an earlier association can then
+   * accepted at the start of an association. An attacker with a recorded association can then
    * replay its answers to Busbar: only their challenges tell them apart.
    */
   readonly restartsCounter?: boolean

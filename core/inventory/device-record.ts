@@ -62,7 +62,7 @@ export type DeviceRecord = {
 export type DeviceEntry = { key: Eui64; record: DeviceRecord; keys?: DeviceKeys }
 
 /**
- * Why a record is none: every fault, one sentence each, naming the field. Belongs to
+ * Why a record is invalid: every fault, one sentence each, naming the field. Belongs to
  * DEVICE_RECORD_MALFORMED.
  */
 export type DeviceRecordFault = { faults: string[] }

@@ -129,7 +129,7 @@ export class BatchPublisher {
   private onAcknowledged(message: Msg): void {
     const batchId = message.subject.slice(this.ackInbox.length + 1)
     const commit = this.pending.get(batchId)
-    // Settled as unknown before: whoever wrote it finds out by reading.
+    // Settled as unknown before: the writer finds out by reading.
     if (commit === undefined) return
     if (message.data.length === 0) {
       this.settle(batchId, unknown(`status ${message.headers?.code ?? 0}`))

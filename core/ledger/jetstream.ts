@@ -5,7 +5,7 @@
  * A commit is one hop, one flush of the server's disk, one acknowledgement for all of its messages
  * (batch-publisher.ts).
  *
- * It does not decide who may write (lease.ts), gather (whoever commits does, while the commit
+ * It does not decide who may write (lease.ts), gather (the caller does, while the commit
  * before is under way), or find out what became of a doubtful one (decision 0003).
  *
  * @source NATS ADR-50 (atomic batches), core/decisions/0006
@@ -185,7 +185,7 @@ export class JetStreamLedger implements Ledger {
   }
 
   /**
-   * Asks over each connection now and then: whoever only follows would not hear that its server is
+   * Asks over each connection now and then: a mere follower would not learn that its server is
    * cut off from the others.
    */
   private probe(): void {

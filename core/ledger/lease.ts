@@ -39,7 +39,7 @@ const leasesPerSealMax = limits.ledgerBatchMessagesMax - 1
 
 /**
  * Takes `partition` for `hostId` when nobody has it, when that host has it already (in its life
- * before), or when `mayTakeFrom` says so of its owner. The ticks of whoever had it are sealed.
+ * before), or when `mayTakeFrom` says so of its owner. The ticks of its former owner are sealed.
  * @throws BrokerError BROKER_LEDGER_FULL, BROKER_LEDGER_UNAVAILABLE; FRAME_MALFORMED when the
  * record found is not one
  */

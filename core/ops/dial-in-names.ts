@@ -15,7 +15,7 @@ type Names = ReadonlyMap<string, Eui64>
 
 /**
  * Looks up names in the file at `path`.
- * @throws BrokerError CONFIG_INVALID when it is not there, or is none
+ * @throws BrokerError CONFIG_INVALID when it is not there, or is invalid
  */
 export function openDialInNames(
   path: string,

@@ -39,7 +39,7 @@ export function keyEncryptionKeyOf(text: string): SecretKey | undefined {
 /**
  * The vault of a process that keeps its data in `dataDir`.
  * @throws BrokerError CONFIG_INVALID when the file is not there, lies in the data directory, may be
- * read by others, or is none
+ * read by others, or is invalid
  */
 export function openVault(source: KeyEncryption, dataDir: string, log: Log): SealingVault {
   if (source.kind === 'none') return new SealingVault(() => [])
@@ -109,7 +109,7 @@ export function readKeyFile(path: string): readonly SecretKey[] {
 
 /**
  * Writes a new key as the first line of the file, which is made when it is not there; the others
- * stay and open what they sealed. Whoever stops it in the middle finds the file as it was. Returns
+ * stay and open what they sealed. An interrupted rotation leaves the file as it was. Returns
  * how many keys are in it.
  * @throws BrokerError CONFIG_INVALID when there is a file that is none
  */

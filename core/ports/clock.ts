@@ -3,7 +3,7 @@ export interface Clock {
   /** UTC, ms since 1970. */
   now(): number
   /**
-   * Milliseconds since some moment of the past, whoever sets the time meanwhile: for how long
+   * Milliseconds since some moment of the past, also when the time is set meanwhile: for how long
    * something takes, or has been silent.
    */
   elapsedMs(): number

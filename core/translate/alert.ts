@@ -140,7 +140,7 @@ function appendContent(writer: ResponseWriter, notification: Notification): void
   }
 }
 
-/** One level: whoever wants what is deeper has the A-XDR. */
+/** One level: what is deeper is in the A-XDR. */
 function appendFields(writer: ResponseWriter, view: Buffer): void {
   const isCompound = view[0] === Tag.STRUCTURE || view[0] === Tag.ARRAY
   if (!isCompound) return appendWhole(writer, valuesField, view)

@@ -93,7 +93,7 @@ const priorityBulk = 3
 
 /**
  * Scans the ServiceRequest in `view[start, end)` into `scan`; `scan.bodyStart` and `bodyEnd` point
- * into `view`, which is borrowed for as long as they are used. An SRV that is none is left to
+ * into `view`, which is borrowed for as long as they are used. An invalid SRV is left to
  * intake (`srv` 0), as are all rules of content.
  *
  * @returns undefined, or REQUEST_SIZE_EXCEEDED, REQUEST_WIRE_MALFORMED, REQUEST_ID_MALFORMED,

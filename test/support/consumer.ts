@@ -58,7 +58,7 @@ export class Consumer {
     )
   }
 
-  /** `npm args…`, with the registry or the cache of whoever runs the tests. */
+  /** `npm args…`, with the registry or the cache of the user of the tests. */
   npm(...args: readonly string[]): Promise<Ended> {
     return ended(this.start([npmProgram()!, ...args, '--no-audit', '--no-fund'], npmEnvironment()))
   }

@@ -1,6 +1,6 @@
 /**
  * A fleet as a process of its own: what `busbar meters` runs. One JSON line on stdout when it
- * listens, the devices as JSON lines in a file for the broker to be told of, faults at run time as
+ * listens, the devices as JSON lines in a file for the broker to register, faults at run time as
  * lines on stdin, a clean end on SIGTERM or SIGINT.
  *
  *   stdout   {"listening":{"host":"127.0.0.1","ports":[40000,40001]},"meters":40,"seed":1}

@@ -38,7 +38,7 @@ export type ClassShape = {
   isThere?: NonNullable<SimulatedObject['isThere']>
   /** Asked about a value of the right type; what it gives, unless success, refuses it. */
   check?: (meter: MeterState, name: string, value: AxdrValue) => number
-  /** Told of an attribute that was written. */
+  /** Called after an attribute was written. */
   written?: (meter: MeterState, name: string, nowMs: number) => void
 }
 

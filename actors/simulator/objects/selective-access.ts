@@ -61,7 +61,10 @@ function columnOf(named: NamedColumn, columns: readonly CaptureObject[]): number
 
 type Side = 'from' | 'to'
 
-/** A bound that names no date is none; undefined for a value of another type than the column's. */
+/**
+ * A bound that names no date does not count; undefined for a value of another type than the
+ * column's.
+ */
 function boundOf(value: AxdrValue, isClock: boolean, side: Side): number | undefined {
   const number = integerOfValue(value)
   if (!isClock) return number === undefined ? undefined : Number(number)

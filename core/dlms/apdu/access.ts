@@ -7,7 +7,7 @@
  *   access-response [DA] = long invoke id and priority, date-time, SEQUENCE OF specification OPTIONAL, SEQUENCE OF Data,
  *                          SEQUENCE OF (get [1] result | set [2] result | action [3] result)
  *
- * An empty date-time is none. [IEC 62056-5-3, Access-Request, Access-Response]
+ * An empty date-time means no time. [IEC 62056-5-3, Access-Request, Access-Response]
  */
 import { choice, data, list, octetString, optional, service, type ValueOf } from './grammar.ts'
 import {

@@ -5,7 +5,7 @@
  *   data-notification-confirm [10] = long invoke id and priority, date-time OCTET STRING
  *   event-notification-request [C2] = time OCTET STRING OPTIONAL, attribute, value Data
  *
- * An empty date-time is none. [IEC 62056-5-3, Data-Notification, Data-Notification-Confirm,
+ * An empty date-time means no time. [IEC 62056-5-3, Data-Notification, Data-Notification-Confirm,
  * Event-Notification-Request]
  */
 import { Tag } from '../axdr/layout.ts'

@@ -52,7 +52,7 @@ type SimpleValue =
   | { tag: typeof Tag.UTF8_STRING; value: string; octets?: Buffer }
 /**
  * One value; octets in it are owned. A visible-string's text is latin-1. A utf8-string that is no
- * UTF-8 has U+FFFD in its text where it is none, and its `octets` beside it, which are what is
+ * UTF-8 has U+FFFD in its text where it is invalid, and its `octets` beside it, which are what is
  * encoded.
  */
 export type AxdrValue = ListValue | CompactValue | SimpleValue

@@ -162,7 +162,7 @@ export function cutShort(view: Buffer): BrokerError {
   return new BrokerError('DLMS_LENGTH_INVALID', `APDU ${view[0]} cut short at octet ${view.length}`)
 }
 
-/** The APDU is none that may come `where` we are. */
+/** The APDU must not come `where` we are. */
 export function unexpected(view: Buffer, where: string): BrokerError {
   return new BrokerError('DLMS_SERVICE_UNEXPECTED', `APDU ${view[0]}, type ${view[1]} in ${where}`)
 }

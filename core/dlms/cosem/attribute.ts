@@ -183,7 +183,7 @@ function knownClass({ classId, version }: MemberOf, notes: Note[]): InterfaceCla
 }
 
 /**
- * The scaler_unit in an answer; undefined for null-data and for what is none. @throws BrokerError
+ * The scaler_unit in an answer; undefined for null-data and for another type. @throws BrokerError
  * as `decodeValue`
  */
 export function decodeScalerUnit(view: Buffer): ScalerUnit | undefined {

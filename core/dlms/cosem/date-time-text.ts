@@ -162,7 +162,7 @@ function noTime(what: string, text: string): BrokerError {
 }
 
 /**
- * Octets of a date-time, a date or a time by their number; undefined when it is none of the three.
+ * Octets of a date-time, a date or a time by their number; undefined for any other number.
  */
 export function textOfTimeOctets(view: Buffer): string | undefined {
   if (view.length === cosemDateTimeBytes) return textOfDateTime(view)

@@ -2,8 +2,8 @@
  * Any A-XDR value as JSON without a type to go by, and back to the same octets: `{ "axdr":
  * "long-unsigned", "value": 5 }`. Arrays, structures and compact-arrays hold values of the same
  * form; null-data is null. Octets are hexadecimal digits, with `text` or `time` beside them when
- * that is what they may be, which the way back does not look at; a utf8-string that is none has its
- * `octets`, which it does. A bcd is its number, or two hexadecimal digits when it is none.
+ * that is what they may be, which the way back does not look at; an invalid utf8-string has its
+ * `octets`, which it does. A bcd is its number, or two hexadecimal digits when invalid.
  */
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'

@@ -13,7 +13,7 @@ export type Holder = { readonly systemTitle: Buffer; readonly publicKey: PublicK
 /**
  * The holder of `view`, an X.509 certificate as DER or PEM.
  * @param nowMs ms since 1970, for its validity
- * @param anchorView the certificate of who must have issued it; undefined trusts whoever gave us
+ * @param anchorView the certificate of who must have issued it; undefined trusts the source of
  * `view`
  * @throws BrokerError DLMS_CERTIFICATE_INVALID
  */

@@ -1,4 +1,4 @@
-/** The keys of one association, as whoever opens it gives them. None is needed that is not used. */
+/** The keys of one association, from its opener. Unused keys may be missing. */
 import { BrokerError } from '../../base/broker-error.ts'
 import type { PrivateKey, PublicKey, SecretKey } from '../../crypto/crypto.ts'
 

@@ -114,7 +114,7 @@ export class DlmsServer implements ServerSession {
       if (apduView[0] === ApduTag.GENERAL_BLOCK_TRANSFER)
         return this.refusal(Conformance.GENERAL_BLOCK_TRANSFER) ?? this.receiveBlock(apduView)
       if (apduView[0] === ApduTag.AARQ) return this.receiveAssociation(apduView)
-      // Whoever asks again has given up what was on its way.
+      // A client that asks again has given up what was on its way.
       this.blocks?.reset()
       const answer = this.answerProtected(apduView)
       if (answer === undefined) return undefined

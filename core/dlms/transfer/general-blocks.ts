@@ -4,7 +4,7 @@
  *
  *   E0 | control: last 1 bit, streaming 1 bit, window 6 bits | block-number u16 | block-number-ack u16 | length, octets
  *
- * Whoever sends puts as many blocks on the way as the other's window takes; all but the last of a
+ * The sender puts as many blocks on the way as the other's window takes; all but the last of a
  * window have the streaming bit. A block without it gives the turn to the other, who acknowledges
  * the last block that came in order; what comes behind a gap is dropped and sent again. A window of
  * ours that has come is acknowledged even when its last block has the streaming bit: such a side

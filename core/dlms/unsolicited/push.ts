@@ -140,7 +140,7 @@ const isLineEnd = (octet: number): boolean => octet === 0x0d || octet === 0x0a
  * What stands at the start of `view`, or undefined when more must come to tell. An APDU without
  * anything around it, and an identification without a line end, have no length of their own: they
  * end where the peer pauses or the datagram ends, which the caller says by `isEnd`.
- * @throws BrokerError DLMS_TAG_UNKNOWN (fault: meter) when it is none of these; DLMS_LENGTH_INVALID
+ * @throws BrokerError DLMS_TAG_UNKNOWN (fault: meter) when it is another APDU; DLMS_LENGTH_INVALID
  * when it was cut short;
  *   DLMS_SIZE_EXCEEDED when it goes on too long; DLMS_WRAPPER_INVALID, DLMS_HDLC_INVALID when a frame of theirs is wrong
  */

@@ -1,6 +1,6 @@
 /**
  * The HTTP doors of parties as an OpenAPI 3.1 document, made from the routes as they are registered
- * and from the very schemas that check what comes in. Whoever adds a route says with it what it
+ * and from the very schemas that check what comes in. A new route says with it what it
  * answers.
  * @source OpenAPI 3.1.1; JSON Schema 2020-12
  */

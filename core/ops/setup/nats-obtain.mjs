@@ -105,7 +105,7 @@ const isHere = (program) =>
 
 /**
  * Moves a tried binary into its place in the cache. Two processes may do so at one time: the place
- * is filled by one rename, and whoever comes second uses what is there.
+ * is filled by one rename, and a second process uses what is there.
  * @param {string} binary @param {string} folder @param {string} version
  */
 function keep(binary, folder, version) {

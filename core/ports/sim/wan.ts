@@ -1,4 +1,4 @@
-/** Devices that answer from a script: for tests of whoever asks, without sockets. */
+/** Devices that answer from a script: for tests of callers, without sockets. */
 import type { Lane } from '../../base/lane.ts'
 import type {
   CosemOperation,

@@ -65,7 +65,7 @@ export type DialInEvents = {
   /** The socket is the receiver's from here on. */
   connected(socket: Socket, announcement: Announcement): void
   pushed(push: DevicePush): void
-  /** True when there is something to ask of whoever comes from this address. */
+  /** True when there is something to ask of a device at this address. */
   isAwaited(name: string): boolean
   /** What came said nothing that could be understood; `bytes` octets, where that is known. */
   refused(code: ErrorCode, bytes?: number): void

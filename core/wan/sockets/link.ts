@@ -189,7 +189,7 @@ export class Link {
     this.guard(() => this.framing.onTime(now))
   }
 
-  /** The way is open: told by the carrier, or by whoever took an open connection. */
+  /** The way is open: told by the carrier, or by the acceptor of a connection. */
   opened(): void {
     if (this.state !== 'CONNECTING') return
     this.state = 'OPEN'

@@ -1,5 +1,5 @@
 /**
- * `busbar keys status`: what operators are told of the keys of all partitions, and when they may
+ * `busbar keys status`: what operators see of the keys of all partitions, and when they may
  * trust it.
  */
 import t from 'tap'

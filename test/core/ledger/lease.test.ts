@@ -1,5 +1,5 @@
 /**
- * Leases and seals, and what they are for: whoever does not know what became of a batch seals its
+ * Leases and seals, and what they are for: a host that does not know the fate of a batch seals its
  * ticks, after which that batch is refused for ever, reads the last frame, and goes on from it
  * (decisions 0003, 0011). First on the simulated ledger, every case; then on a real server that is
  * killed with SIGKILL in the middle of commits and started again on its store.

@@ -58,7 +58,7 @@ async function listen(options: Partial<PushListenOptions> = {}) {
       onInterrupt: (action) => (interrupt = action),
     },
   )
-  // Told by whoever waits for it.
+  // The waiting caller reports it.
   ended.catch(() => undefined)
   await Promise.race([has(/^listening/), ended])
   const port = Number(/:(\d+)/.exec(complained[0] ?? '')?.[1])

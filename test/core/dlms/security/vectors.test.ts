@@ -126,7 +126,7 @@ t.test('ciphered vectors, both ways', { skip: absent }, async (t) => {
     const { id, plaintext, valid, kind } = vector
     const apdu = hex(vector.hex)
     if (vector.keys === undefined) {
-      // Whoever published these did not publish the keys: that they are well formed is all that can
+      // The keys of these were not published: that they are well formed is all that can
       // be seen.
       const { receiver } = ends(
         { ...vector, keys: { system_title: '00'.repeat(8) } },

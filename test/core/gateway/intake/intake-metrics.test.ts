@@ -1,5 +1,5 @@
 /**
- * What the gateway counts: rejections by code whoever decided, the time to acceptance, and nothing
+ * What the gateway counts: rejections by code from any decider, the time to acceptance, and nothing
  * in flight when idle.
  */
 import t from 'tap'
