@@ -8,40 +8,27 @@
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
-import { partitionOf } from '../../core/envelope/partition.ts'
-import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
+import type { ErrorCode } from '../../core/base/error-table.ts'
 import { bytesOfEui64, textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
-import { Lane } from '../../core/base/lane.ts'
-import { limits } from '../../core/base/limits.ts'
-import type { Srv } from '../../core/base/srv.ts'
+import { askActors, type ActorMailPorts, type Question } from '../../core/bus/actor-mail.ts'
 import {
   encodeDeviceRecord,
   type DeviceEntry,
   type DeviceRecord,
 } from '../../core/inventory/device-record.ts'
-import {
-  readBodyView,
-  readCorrelation,
-  readKind,
-  readOutcome,
-  writeEnvelope,
-} from '../../core/envelope/envelope.ts'
-import { forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, Kind } from '../../core/envelope/layout.ts'
-import { hostSubject, type Bus, type OwnerDirectory } from '../../core/ports/bus.ts'
-import { pause, type Clock } from '../../core/ports/clock.ts'
+import { readBodyView, readKind } from '../../core/envelope/envelope.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 import { Secret } from '../../core/crypto/crypto.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { readCounters, type PartyCounters } from '../device/counters-reset.ts'
 
-export type RegistrationPorts = { bus: Bus; directory: OwnerDirectory; clock: Clock }
+export type RegistrationPorts = ActorMailPorts
 export type RegistrationResult = {
   registered: number
   /** `index` is the place in the list that was given, from 0. Rising. */
   refused: Array<{ index: number; eui64: string; code: ErrorCode }>
 }
 
-const noId = Buffer.alloc(8)
 /** Entries that are sealed before others have the thread: some ms. */
 const entriesPerTurn = 25
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
@@ -57,15 +44,15 @@ export async function registerDevices(
   for (const [index, entry] of entries.entries()) {
     if (index > 0 && index % entriesPerTurn === 0) await turn()
     try {
-      const body = encodeDeviceRecord(sealedRecordOf(entry, ports.keys))
-      questions.push({ kind: Kind.DEVICE_REGISTRATION, device: entry.key, body })
+      const bodyBytes = encodeDeviceRecord(sealedRecordOf(entry, ports.keys))
+      questions.push({ kind: Kind.DEVICE_REGISTRATION, target: entry.key, bodyBytes })
       indexes.push(index)
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
       refused.push({ index, eui64: textOfEui64(entry.key), code: fault.code })
     }
   }
-  for (const one of await askActors(questions, ports))
+  for (const one of await ask(questions, ports))
     refused.push({ ...one, index: indexes[one.index]! })
   refused.sort((a, b) => a.index - b.index)
   return { registered: entries.length - refused.length, refused }
@@ -89,9 +76,9 @@ export async function replaceKeys(
   devices: readonly Eui64[],
   ports: RegistrationPorts,
 ): Promise<ReplacementResult> {
-  const question = { kind: Kind.KEYS_REPLACEMENT, body: emptyBytes }
-  const refused = await askActors(
-    devices.map((device) => ({ ...question, device })),
+  const question = { kind: Kind.KEYS_REPLACEMENT, bodyBytes: emptyBytes }
+  const refused = await ask(
+    devices.map((target) => ({ ...question, target })),
     ports,
   )
   return { started: devices.length - refused.length, refused }
@@ -109,11 +96,11 @@ export async function acceptCounters(
   next: number | undefined,
   ports: RegistrationPorts,
 ): Promise<AcceptanceResult> {
-  const body = Buffer.alloc(5)
-  body.writeUIntBE(next ?? 0, 0, 5)
-  const question = { kind: Kind.COUNTER_ACCEPTANCE, body }
-  const refused = await askActors(
-    devices.map((device) => ({ ...question, device })),
+  const bodyBytes = Buffer.alloc(5)
+  bodyBytes.writeUIntBE(next ?? 0, 0, 5)
+  const question = { kind: Kind.COUNTER_ACCEPTANCE, bodyBytes }
+  const refused = await ask(
+    devices.map((target) => ({ ...question, target })),
     ports,
   )
   return { accepted: devices.length - refused.length, refused }
@@ -142,9 +129,9 @@ export async function countersOf(
   party: Eui64 | undefined,
   ports: RegistrationPorts,
 ): Promise<PartyCounters[]> {
-  const question = { kind: Kind.COUNTERS_QUERY, device, body: emptyBytes }
+  const question = { kind: Kind.COUNTERS_QUERY, target: device, bodyBytes: emptyBytes }
   let counters: PartyCounters[] = []
-  const asked = party === undefined ? question : { ...question, party: bytesOfEui64(party) }
+  const asked = party === undefined ? question : { ...question, originator: bytesOfEui64(party) }
   await askOne(asked, ports, (answer, at) => {
     if (readKind(answer, at) === Kind.COUNTERS) counters = readCounters(readBodyView(answer, at))
   })
@@ -160,9 +147,9 @@ export async function resetCounters(
   { device, party, to, by }: { device: Eui64; party: Eui64; to: bigint; by: string },
   ports: RegistrationPorts,
 ): Promise<void> {
-  const body = Buffer.from(by, 'utf8')
-  const question = { kind: Kind.COUNTERS_RESET, device, body, counter: to }
-  await askOne({ ...question, party: bytesOfEui64(party) }, ports)
+  const bodyBytes = Buffer.from(by, 'utf8')
+  const question = { kind: Kind.COUNTERS_RESET, target: device, bodyBytes, counter: to }
+  await askOne({ ...question, originator: bytesOfEui64(party) }, ports)
 }
 
 /** @throws BrokerError with why the actor refuses */
@@ -171,105 +158,20 @@ async function askOne(
   ports: RegistrationPorts,
   onAnswer?: (answer: Buffer, at: number) => void,
 ): Promise<void> {
-  const [refused] = await askActors([question], ports, onAnswer)
+  const [refused] = await ask([question], ports, onAnswer)
   if (refused !== undefined) throw new BrokerError(refused.code, refused.eui64)
 }
 
-/** What an operator wants of one device. */
-type Question = { kind: Kind; device: Eui64; body: Buffer; party?: Buffer; counter?: bigint }
-
 /** Settles with those that were not accepted. */
-async function askActors(
+async function ask(
   questions: readonly Question[],
-  { bus, directory, clock }: RegistrationPorts,
-  onAnswer: (answer: Buffer, at: number) => void = () => undefined,
+  ports: RegistrationPorts,
+  onAnswer?: (answer: Buffer, at: number) => void,
 ): Promise<RegistrationResult['refused']> {
-  if (questions.length > limits.requestsPerBatchMax) {
-    throw new BrokerError('REQUEST_SIZE_EXCEEDED', `${questions.length} devices`)
-  }
-  const partitionFor = (index: number): number =>
-    partitionOf(questions[index]!.device, directory.partitionCount)
-  const codes = new Map<number, ErrorCode>()
-  let open = questions.map((_, index) => index)
-  for (let attempt = 1; open.length > 0 && attempt <= limits.registrationAttemptsMax; attempt++) {
-    const frames = new Map<string, FrameWriter>()
-    const orphan = open.find((index) => {
-      const owner = directory.ownerOf(partitionFor(index))
-      if (owner === undefined) return true
-      const frame = frames.get(owner) ?? new FrameWriter()
-      frames.set(owner, frame)
-      write(frame, questions[index]!, index, clock.now())
-      return false
-    })
-    if (orphan !== undefined) {
-      await directory.changed(partitionFor(orphan), undefined, limits.unavailableRetryMs)
-      continue
-    }
-    await Promise.all(
-      Array.from(frames, async ([owner, frame]) => {
-        try {
-          const answer = await bus.request(
-            hostSubject(owner),
-            frame.take(),
-            limits.acknowledgementWaitMsMax,
-          )
-          forEachEnvelope(answer, 0, (at) => {
-            onAnswer(answer, at)
-            codes.set(
-              readCorrelation(answer, at),
-              errorCodeOf(readOutcome(answer, at)) ?? 'ENVELOPE_MALFORMED',
-            )
-          })
-        } catch (fault) {
-          if (!(fault instanceof BrokerError)) throw fault
-        }
-      }),
-    )
-    open = open.filter((index) => isToBeTriedAgain(codes.get(index)))
-    if (open.length > 0) await pause(clock, limits.unavailableRetryMs)
-  }
-  return questions.flatMap(({ device }, index) => {
-    const code = codes.get(index) ?? 'BROKER_PARTITION_UNAVAILABLE'
-    return code === 'REQUEST_ACCEPTED' || code === 'OK'
-      ? []
-      : [{ index, eui64: textOfEui64(device), code }]
-  })
-}
-
-function isToBeTriedAgain(code: ErrorCode | undefined): boolean {
-  return (
-    code === undefined ||
-    code === 'BROKER_PARTITION_UNAVAILABLE' ||
-    code === 'BROKER_PARTITION_BUSY'
-  )
-}
-
-function write(
-  frame: FrameWriter,
-  { kind, device, body, party = noId, counter = 0n }: Question,
-  correlation: number,
-  now: number,
-): void {
-  const at = frame.reserve(headerBytes + body.length)
-  const target = bytesOfEui64(device)
-  writeEnvelope(
-    frame.target,
-    at,
-    {
-      kind,
-      lane: Lane.BULK,
-      srv: 0 as Srv,
-      outcome: 0,
-      bodyType: 0,
-      attempt: 0,
-      originator: party,
-      target,
-      counter,
-      time: now,
-      deadline: 0,
-      correlation,
-    },
-    body,
-  )
-  frame.count++
+  const refused = await askActors(questions, ports, onAnswer)
+  return refused.map(({ index, code }) => ({
+    index,
+    eui64: textOfEui64(questions[index]!.target),
+    code,
+  }))
 }
