@@ -4,6 +4,7 @@
  * of the design; the same way over real processes, with kill -9 in the middle, is walked in
  * test/restart.test.ts.
  */
+import { emptyDirectory } from '../core/access/directory.ts'
 import t from 'tap'
 import { decide, evolve } from '../actors/device/actor.ts'
 import type { DeviceOutbox, Send } from '../actors/device/effects.ts'
@@ -120,7 +121,7 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   const state = emptyState()
   const step = (message: DeviceMessage): DeviceOutbox => {
     const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
-    decide(state, message, clock.now(), out)
+    decide(state, message, clock.now(), emptyDirectory, out)
     for (const fact of out.facts) evolve(state, fact)
     return out
   }

@@ -15,12 +15,14 @@ import { createLog } from '../../core/ops/log.ts'
 import { createMetrics } from '../../core/ops/metrics.ts'
 import { version } from '../../core/ops/version.ts'
 import { systemClock } from '../../core/ports/clock.ts'
+import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { Log } from '../../core/ports/log.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import { startDiskGuard } from './disk-guard.ts'
-import { startGateway } from './gateway-role.ts'
+import { startGateway, type GatewayRole } from './gateway-role.ts'
 import { startHost } from './host-role.ts'
 import { hostIdOf } from './host-id.ts'
+import { GatewayParties, importParties, startDirectory } from './directory-role.ts'
 import { LedgerDirectory } from './ledger-directory.ts'
 import { openLedger, type OpenedLedger } from './ledger-role.ts'
 import { startNats, type NatsServer } from './nats-role.ts'
@@ -123,39 +125,42 @@ async function start(
   const server = await startNats(context, { disks, directory, binary: parts.natsServer })
   const opened = await openLedger(context, { server, directory, disks, isNewAccepted })
   const { ledger, bus, owners } = opened
+  const parties = await startDirectory(context, opened)
   const way = await startWan(context, { bus, owners, keys })
   const hosting: Partial<Awaited<ReturnType<typeof startHost>>> = {}
   const isOurs = (): boolean => hosting.host?.owned.includes(0) === true
   const replicas = await startReplicasOf(context, { server, opened, isOurs })
   const comparison = () => replicas.comparison()
   if (way && does('host'))
-    Object.assign(hosting, await startHost(context, { opened, way, keys, disks, comparison }))
+    Object.assign(
+      hosting,
+      await startHost(context, { opened, parties, way, keys, disks, comparison }),
+    )
   const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
   watch.start()
   closers.push(() => watch.close())
   closers.push(() => directory.close(ledger))
   const gateway = does('gateway')
-    ? await startGateway(context, opened, partiesOfGateway())
+    ? await startGatewayOf(context, opened, parties, {
+        given: parts.parties,
+        read: partiesOfGateway,
+      })
     : undefined
   const views = does('views') ? await startViewsOf(context, opened) : undefined
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock, keys })
   const { host, stores } = hosting
   const ops = await startOperatorsDoor(context, {
-    ...{ opened, way, host, stores, gateway, views, replicas, watch, disks, register },
+    ...{ opened, parties, way, host, stores, gateway, views, replicas, watch, disks, register },
   })
-  if (config.workerCount !== 0) {
-    const workers = startWorkers(config, server.address, log, parts.workerEnv)
-    closers.push(() => workers.close())
-  }
+  startWorkersOf(context, server, parts.workerEnv)
   const { grpcPort = 0, httpPort = 0 } = gateway ?? {}
   const partitions = host?.owned.length ?? 0
   const roles = config.roles.join()
   log.info({ hostId, roles, grpcPort, httpPort, ops: ops.url, partitions }, 'busbar serves')
   return {
     hostId,
-    grpc: gateway ? formatHostPort(config.grpc.host, grpcPort) : '',
-    http: gateway ? formatHostPort(config.http.host, httpPort) : '',
+    ...doorsOf(config, gateway),
     ops: new URL(ops.url).host,
     dialIn: way?.dialIn ?? '',
     nats: server.url,
@@ -163,6 +168,24 @@ async function start(
     register,
     reasons: () => ops.reasons(),
   }
+}
+
+const doorsOf = (
+  { grpc, http }: BrokerConfig,
+  gateway: GatewayRole | undefined,
+): Pick<Broker, 'grpc' | 'http'> => ({
+  grpc: gateway ? formatHostPort(grpc.host, gateway.grpcPort) : '',
+  http: gateway ? formatHostPort(http.host, gateway.httpPort) : '',
+})
+
+function startWorkersOf(
+  { config, log, closers }: StartContext,
+  { address }: NatsServer,
+  env: BrokerParts['workerEnv'],
+): void {
+  if (config.workerCount === 0) return
+  const workers = startWorkers(config, address, log, env)
+  closers.push(() => workers.close())
 }
 
 /** What every role is given. Makes the data directory. */
@@ -196,6 +219,24 @@ async function startReplicasOf(
   })
   closers.push(() => replicas.close())
   return replicas
+}
+
+/** The doors for parties, and the parties that this start brings into the directory. */
+async function startGatewayOf(
+  context: StartContext,
+  opened: OpenedLedger,
+  reader: DirectoryReader,
+  { given, read }: { given: Parties | undefined; read: () => Parties },
+): Promise<GatewayRole> {
+  const parties = read()
+  const gateway = await startGateway(context, opened, new GatewayParties(reader, parties))
+  let isOver = false
+  const wanted = { reader, parties, isStanding: given !== undefined, isOver: () => isOver }
+  context.closers.push(() => void (isOver = true))
+  importParties(context, opened, wanted).catch((fault: unknown) =>
+    context.log.error({ fault: String(fault) }, 'the parties were not imported'),
+  )
+  return gateway
 }
 
 async function startViewsOf(

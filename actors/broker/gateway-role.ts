@@ -2,7 +2,7 @@
  * The role gateway: the doors for parties, over gRPC and HTTP, and the feed of deliveries behind
  * them.
  */
-import type { Parties } from '../../core/access/parties.ts'
+import type { PartySource } from '../../core/access/directory.ts'
 import { Gateway } from '../../core/gateway/gateway.ts'
 import { PartyFeed } from '../../core/ledger/party-feed.ts'
 import { PendingDeliveries } from '../../core/ledger/pending-deliveries.ts'
@@ -16,7 +16,7 @@ export type GatewayRole = { grpcPort: number; httpPort: number; feed: PartyFeed 
 export async function startGateway(
   { config, clock, random, log, metrics, closers }: StartContext,
   { ledger, cursors, bus, owners }: OpenedLedger,
-  parties: Parties,
+  parties: PartySource,
 ): Promise<GatewayRole> {
   const pending = new PendingDeliveries({ cursors, clock, metrics })
   const responses = new ResponseFinder(ledger)
@@ -30,7 +30,7 @@ export async function startGateway(
     },
   })
   await feed.start()
-  pending.addPast(ledger, feed.sequence, parties.keys()).catch((fault: unknown) => {
+  pending.addPast(ledger, feed.sequence, parties.known.keys()).catch((fault: unknown) => {
     log.warn({ fault: String(fault) }, 'deliveries from before the start are not counted')
   })
   closers.push(() => feed.close())

@@ -2,8 +2,10 @@
 import { join } from 'node:path'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { restoresOf } from '../../core/ledger/identity.ts'
+import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import { LocalStores } from '../../core/store/local-stores.ts'
 import { hostedDevice } from '../device-effects/device-effects.ts'
+import { hostedParty } from '../party/party-kind.ts'
 import { Host } from '../runtime/host/host.ts'
 import type { HostOptions } from '../runtime/host/host-options.ts'
 import type { DiskGuard } from './disk-guard.ts'
@@ -13,6 +15,7 @@ import type { WanWay } from './wan-role.ts'
 
 export type HostParts = {
   opened: OpenedLedger
+  parties: DirectoryReader
   way: WanWay
   keys: KeyVault
   disks: DiskGuard
@@ -24,7 +27,7 @@ const checkpointIntervalMs = 5_000
 /** Settles when it serves what it could take. */
 export async function startHost(
   { config, hostId, clock, random, log, metrics, closers, fail }: StartContext,
-  { opened, way, keys, disks, comparison }: HostParts,
+  { opened, parties, way, keys, disks, comparison }: HostParts,
 ): Promise<{ host: Host; stores: LocalStores }> {
   const { ledger, deployment, cursors, bus, owners, openSnapshots } = opened
   const stores = new LocalStores({ folder: join(config.dataDir, 'actors'), log, clock, metrics })
@@ -39,7 +42,8 @@ export async function startHost(
     random,
     log,
     metrics,
-    kinds: [hostedDevice({ wan: way.wan, keys, clock, random, log, metrics })],
+    kinds: [hostedDevice({ wan: way.wan, keys, clock, random, log, metrics }), hostedParty],
+    directory: parties,
     checkpointIntervalMs,
     openStore: (partition) => stores.open(partition),
     mayTakeFrom: (owner) => owners.isSilent(owner),

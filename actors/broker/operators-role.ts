@@ -4,6 +4,7 @@
  */
 import type { DeviceEntry } from '../../core/inventory/device-record.ts'
 import { startOpsServer, type OpsServer } from '../../core/ops/server.ts'
+import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { LocalStores } from '../../core/store/local-stores.ts'
 import type { Host } from '../runtime/host/host.ts'
 import { addCounterRoutes } from './counters-door.ts'
@@ -11,6 +12,7 @@ import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
 import type { GatewayRole } from './gateway-role.ts'
 import type { OpenedLedger } from './ledger-role.ts'
+import { addPartyRoutes } from './party-door.ts'
 import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
 import type { startReplicas } from './replicas-role.ts'
 import type { RegistrationResult } from './registration.ts'
@@ -21,6 +23,7 @@ import type { WanWay } from './wan-role.ts'
 /** What has been started; undefined for a role that this process does not have. */
 export type Started = {
   opened: OpenedLedger
+  parties: DirectoryReader
   way: WanWay | undefined
   host: Host | undefined
   stores: LocalStores | undefined
@@ -36,7 +39,8 @@ export async function startOperatorsDoor(
   { config, hostId, clock, log, metrics, closers }: StartContext,
   started: Started,
 ): Promise<OpsServer> {
-  const { opened, way, host, stores, gateway, views, replicas, watch, disks, register } = started
+  const { opened, parties, way, host, stores, gateway, views, replicas, watch, disks, register } =
+    started
   const { bus, owners, ledger } = opened
   const ops = await startOpsServer({
     listen: config.ops,
@@ -46,6 +50,7 @@ export async function startOperatorsDoor(
     routes: (app) => {
       addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
+      addPartyRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)
     },
@@ -61,6 +66,7 @@ export async function startOperatorsDoor(
     'deliveries',
     () => gateway && deliveryTrouble(watch.lastSequence, gateway.feed.sequence),
   )
+  ops.addCheck('directory', () => parties.laterVersion)
   ops.addCheck('host', () => host?.trouble)
   disks.tell(ops)
   ops.addDegradation('store', () => stores?.trouble)

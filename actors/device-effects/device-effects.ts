@@ -2,6 +2,7 @@
  * Runs what devices want done: exchanges over the WAN, keys made and sealed, pushes opened, and
  * operators told.
  */
+import { standingOf } from '../../core/access/directory.ts'
 import { octetsOfActor } from '../../core/base/actor-id.ts'
 import { explain } from '../../core/base/error-table.ts'
 import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
@@ -23,7 +24,7 @@ import type {
   KindEffects,
   StoredPartition,
 } from '../kind/actor-kind.ts'
-import { Exchanges } from './exchanges.ts'
+import { Exchanges, notSent } from './exchanges.ts'
 import { KeyWork } from './key-work.ts'
 import { openPush, type PushPorts } from './pushes.ts'
 
@@ -103,6 +104,10 @@ export class DeviceEffects implements KindEffects<DeviceEffect> {
     // It may have ended in the tick that decided to send it.
     const isWanted = (): boolean => ports.underWayOf(place) === sent
     if (!isWanted()) return
+    // The party may have been suspended while the tick went to disk.
+    const standing =
+      effect.type === 'SEND' && standingOf(ports.directory, effect.request.originator)
+    if (standing) return ports.post(place, notSent(effect, standing))
     this.exchanges.start(
       octetsOfActor(place.actor),
       effect,

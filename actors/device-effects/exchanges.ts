@@ -206,6 +206,10 @@ type Command = {
   operations: readonly CosemOperation[]
 }
 
+/** Of a request that is not to be sent after all, with `outcome` as the reason. */
+export const notSent = (sending: Send, outcome: ErrorCode): Answered =>
+  answeredWith(sending, unusedOf(sending.keys), outcome, emptyBytes)
+
 function answeredWith(
   { request: { originator, counter }, record }: Send,
   counters: CountersOf | undefined,

@@ -4,6 +4,7 @@
  * `evolve` alone changes the state, and replay runs it alone. No I/O, clock, promise or randomness.
  * The content of a request is not read here.
  */
+import { standingOf, type Directory } from '../../core/access/directory.ts'
 import {
   readRequestCounter,
   numberOfCounter,
@@ -24,8 +25,8 @@ import {
   readOriginator,
   readSrv,
 } from '../../core/envelope/envelope.ts'
-import { notEnded } from '../../core/envelope/status-body.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { decideCancel, decideStatus } from './about-requests.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
 import { endOf, isWaiting, retryDelayMs, spread } from './clock-set.ts'
 import { boundsOf, noCounter } from './counter-bounds.ts'
@@ -77,11 +78,12 @@ export function decide(
   state: DeviceState,
   message: DeviceMessage,
   now: number,
+  directory: Directory,
   out: DeviceOutbox,
 ): void {
   switch (message.type) {
     case 'ARRIVED':
-      return decideArrived(state, message, now, out)
+      return decideArrived(state, message, now, directory, out)
     case 'ANSWERED':
       return decideAnswered(state, message, now, out)
     case 'KEY_STEP_ANSWERED':
@@ -95,18 +97,24 @@ export function decide(
     case 'WAKE':
       expire(state, now, out)
       // Nothing may have expired, yet an attempt may be due.
-      return out.facts.length === 0 ? decideNext(state, now, out) : undefined
+      return out.facts.length === 0 ? decideNext(state, now, directory, out) : undefined
     case 'RESUME':
     case 'NEXT':
-      return decideNext(state, now, out)
+      return decideNext(state, now, directory, out)
   }
 }
 
-function decideArrived(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
+function decideArrived(
+  state: DeviceState,
+  message: Arrived,
+  now: number,
+  directory: Directory,
+  out: DeviceOutbox,
+): void {
   const { buffer, at } = message
   switch (readKind(buffer, at)) {
     case Kind.SERVICE_REQUEST:
-      return decideRequest(state, message, now, out)
+      return decideRequest(state, message, now, directory, out)
     case Kind.DEVICE_REGISTRATION:
       return decideRegistration(state, message, now, out)
     case Kind.KEYS_REPLACEMENT:
@@ -128,7 +136,13 @@ function decideArrived(state: DeviceState, message: Arrived, now: number, out: D
   }
 }
 
-function decideRequest(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
+function decideRequest(
+  state: DeviceState,
+  message: Arrived,
+  now: number,
+  directory: Directory,
+  out: DeviceOutbox,
+): void {
   const { buffer, at } = message
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const originatorKey = readOriginator(buffer, at)
@@ -148,6 +162,8 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: D
     if (originator.floor !== undefined && counter <= originator.floor)
       return refuseCounter(out, message, 'REQUEST_COUNTER_STALE', now, boundsOf(originator))
   }
+  const standing = standingOf(directory, originatorKey)
+  if (standing !== undefined) return refuse(out, message, standing, now)
   if (isCounterTooHigh(numberOfCounter(counter), highestOf(originator), now))
     return refuseCounter(out, message, 'REQUEST_COUNTER_TOO_HIGH', now, boundsOf(originator))
   const row = serviceRequestOf(readSrv(buffer, at))
@@ -171,85 +187,6 @@ function decideRequest(state: DeviceState, message: Arrived, now: number, out: D
 
 const highestOf = (originator: Originator | undefined): bigint | undefined =>
   originator && originator.highest !== noCounter ? numberOfCounter(originator.highest) : undefined
-
-function decideCancel(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
-  const { buffer, at } = message
-  const originator = readOriginator(buffer, at)
-  const counter = readRequestCounter(buffer, at + offsetOf.counter)
-  const request = findOpen(state, originator, counter)
-  if (request === undefined) {
-    const ended = findEnded(state, originator, counter)
-    if (ended?.outcome === errorId('REQUEST_CANCELLED'))
-      return acknowledge(out, message, ended.outcome, ended.endedAt)
-    const code = ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED'
-    return refuseCounter(out, message, code, now, boundsOf(findOriginator(state, originator)))
-  }
-  if (state.sent === request) return refuse(out, message, 'REQUEST_ENDED', now)
-  const outcome = errorId('REQUEST_CANCELLED')
-  end(out, request, now, { outcome, using: burnt(state.keyring) })
-  acknowledge(out, message, errorId('REQUEST_CANCELLED'), now)
-}
-
-/**
- * False when no request with this RequestID, which is neither open nor among the last ended ones,
- * was ever accepted.
- */
-function mayHaveAccepted(
-  state: DeviceState,
-  originator: Originator | undefined,
-  key: Eui64,
-  counter: RequestCounter,
-): boolean {
-  if (originator === undefined || counter > topOf(originator)) return false
-  if (originator.floor !== undefined && counter <= originator.floor) return true
-  // A reset has removed the earlier floor.
-  if (originator.top !== undefined) return true
-  return findPast(state.past, key, counter) !== undefined
-}
-
-function decideStatus(state: DeviceState, message: Arrived, now: number, out: DeviceOutbox): void {
-  const { buffer, at, replyTo } = message
-  const originator = readOriginator(buffer, at)
-  const counter = readRequestCounter(buffer, at + offsetOf.counter)
-  const open = findOpen(state, originator, counter)
-  if (open !== undefined) {
-    const { srv, attempt, acceptedAt, deadline } = open
-    const isSent = state.sent === open
-    out.effects.push({
-      type: 'REPORT_STATUS',
-      replyTo,
-      srv,
-      state: isSent ? 2 : 1,
-      outcome: notEnded,
-      attempt: attempt + (isSent ? 1 : 0),
-      acceptedAt,
-      endedAt: 0,
-      deadline,
-    })
-    return
-  }
-  const ended = findEnded(state, originator, counter)
-  if (ended === undefined) {
-    const known = findOriginator(state, originator)
-    const isNever = !mayHaveAccepted(state, known, originator, counter)
-    return refuseCounter(out, message, 'REQUEST_NOT_FOUND', now, {
-      ...boundsOf(known),
-      ...(isNever && { isNeverAccepted: true }),
-    })
-  }
-  const { srv, outcome, attempt, acceptedAt, endedAt } = ended
-  out.effects.push({
-    type: 'REPORT_STATUS',
-    replyTo,
-    srv,
-    state: 3,
-    outcome,
-    attempt,
-    acceptedAt,
-    endedAt,
-    deadline: 0,
-  })
-}
 
 function decideAnswered(
   state: DeviceState,
@@ -311,32 +248,52 @@ function expire(state: DeviceState, now: number, out: DeviceOutbox): void {
   }
 }
 
-function decideNext(state: DeviceState, now: number, out: DeviceOutbox): void {
+function decideNext(
+  state: DeviceState,
+  now: number,
+  directory: Directory,
+  out: DeviceOutbox,
+): void {
   if (state.sent === undefined && state.keyStep === undefined) {
     // While nobody knows which keys the device has, requests wait.
     if (isInDoubt(state.keyring)) {
       // What is next is seen when its fact has been applied.
       if (sendKeyStep(state, now, out) === 'skipped')
         return void out.effects.push({ type: 'WAKE_AT', at: now + 1 })
-    } else sendRequest(state, now, out)
+    } else if (sendRequest(state, now, directory, out) === 'refused')
+      return void out.effects.push({ type: 'WAKE_AT', at: now + 1 })
   }
   out.effects.push({ type: 'WAKE_AT', at: nextWakeMs(state, now) })
 }
 
-function sendRequest(state: DeviceState, now: number, out: DeviceOutbox): void {
+/** @returns `refused` when requests have ended instead: what is next is seen when they are gone */
+function sendRequest(
+  state: DeviceState,
+  now: number,
+  directory: Directory,
+  out: DeviceOutbox,
+): 'refused' | undefined {
   const { record, keyring } = state
   const request = nextInTurn(state, now)
-  if (record === undefined || request === undefined) return
+  if (record === undefined || request === undefined) return undefined
+  const standing = standingOf(directory, request.originator)
+  if (standing !== undefined) {
+    for (const one of state.open)
+      if (one.originator === request.originator)
+        end(out, one, now, { outcome: errorId(standing), using: burnt(keyring) })
+    return 'refused'
+  }
   const keys = keysFor(state, now, out)
   if (typeof keys !== 'string') {
     const countersFrom = keys?.counters.from ?? 0
     out.facts.push({ type: 'REQUEST_SENT', request, countersFrom })
     out.effects.push({ type: 'SEND', request, record, keys })
-    return
+    return undefined
   }
   // No request gets anywhere any more, until an operator does something about it.
   for (const one of state.open)
     end(out, one, now, { outcome: errorId(keys), using: burnt(keyring) })
+  return undefined
 }
 
 /**

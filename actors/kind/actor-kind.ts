@@ -7,6 +7,7 @@
  *
  * How to add one: core/docs/internals/adding-a-kind.md.
  */
+import type { Directory } from '../../core/access/directory.ts'
 import type { ActorId } from '../../core/base/actor-id.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { KeyCounts } from '../../core/cluster/process-status.ts'
@@ -36,12 +37,14 @@ export interface ActorKind<
   emptyState(): State
   /**
    * Says what `message` means at `now`, UTC ms: facts, deliveries and effects, appended to `out`.
-   * No I/O, clock, promise or randomness. When it throws, `park` follows.
+   * `directory` is the same for the whole tick. No I/O, clock, promise or randomness. When it
+   * throws, `park` follows.
    */
   decide(
     state: State,
     message: Message | Arrived | Wake | Resume | Next,
     now: number,
+    directory: Directory,
     out: Outbox<Fact, Effect>,
   ): void
   /** The only place that changes `state`; replay runs this alone. */
@@ -112,6 +115,8 @@ export type EffectPorts<Message extends ActorMessage = ActorMessage> = {
    * are read again, and the actor resumes.
    */
   whenOurs(place: ActorPlace, action: () => void): void
+  /** As this process has it now: it may be newer than that of the decision. */
+  readonly directory: Directory
 }
 
 /** Runs the effects of a kind; has what they need of the world. */

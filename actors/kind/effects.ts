@@ -56,6 +56,12 @@ export type ReportCounters = { type: 'REPORT_COUNTERS'; replyTo: ReplyTo; bodyBy
 /** Wakes the actor at `at`, UTC ms, instead of any time asked for before; 0 for never. */
 export type WakeAt = { type: 'WAKE_AT'; at: number }
 
+/**
+ * Replaces the record of this actor in the directory (core/access/directory.ts), in the commit of
+ * the tick; only beside a fact. At most `directoryRecordBytesMax`.
+ */
+export type Enter = { type: 'ENTER'; bodyBytes: Buffer }
+
 export type Answer = Acknowledge | ReportStatus | ReportCounters
 /** What an effect of any kind of actor has for the runtime. */
 export type ActorEffect = { readonly type: string }
@@ -93,6 +99,7 @@ export type DeliverAlert = {
 export type Deliver = DeliverResponse | DeliverAlert
 
 export const isWakeAt = (effect: ActorEffect): effect is WakeAt => effect.type === 'WAKE_AT'
+export const isEnter = (effect: ActorEffect): effect is Enter => effect.type === 'ENTER'
 const answers: ReadonlySet<string> = new Set(['ACKNOWLEDGE', 'REPORT_STATUS', 'REPORT_COUNTERS'])
 export const isAnswer = (effect: ActorEffect): effect is Answer => answers.has(effect.type)
 

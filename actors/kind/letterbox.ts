@@ -57,7 +57,7 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
   messageKinds: letterboxBlocks.messages,
   factKinds: letterboxBlocks.facts,
   emptyState: () => ({ place: noLetter, skipped: 0 }),
-  decide(state, message, _now, out) {
+  decide(state, message, _now, _directory, out) {
     if (message.type !== 'LETTER_DECIDED' || !('place' in message)) return
     // Letters that lead to nothing cost a write now and then, so that the ledger may forget them.
     const isDue = state.skipped + 1 >= limits.lettersSkippedMax

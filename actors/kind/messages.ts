@@ -7,6 +7,8 @@ import type { ReplyTo } from './effects.ts'
  */
 export type Arrived = { type: 'ARRIVED'; buffer: Buffer; at: number; replyTo: ReplyTo }
 
+export const isArrived = (message: ActorMessage): message is Arrived => message.type === 'ARRIVED'
+
 /** The time that the actor asked for has come. */
 export type Wake = { type: 'WAKE' }
 

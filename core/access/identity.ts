@@ -13,7 +13,7 @@ export const partyHeader = 'x-busbar-party'
 
 export type IdentityRefusal = Extract<
   ErrorCode,
-  'PARTY_HEADER_MISSING' | 'PARTY_HEADER_MALFORMED' | 'PARTY_UNKNOWN'
+  'PARTY_HEADER_MISSING' | 'PARTY_HEADER_MALFORMED' | 'PARTY_UNKNOWN' | 'PARTY_SUSPENDED'
 >
 
 // A known header text costs one look-up in a Map. Only texts of known parties are kept (three ways
@@ -30,6 +30,7 @@ function look(
   if (octets === undefined) return 'PARTY_HEADER_MALFORMED'
   const party = parties.get(readEui64(octets))
   if (party === undefined) return 'PARTY_UNKNOWN'
+  if (party.isSuspended === true) return 'PARTY_SUSPENDED'
   if (cache.size < limits.partyTextsRememberedMax) cache.set(headerText, party)
   return party
 }

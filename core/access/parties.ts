@@ -12,6 +12,8 @@ export type Party = {
   readonly role: Role
   /** For people. */
   readonly name: string
+  /** It may send nothing and receives nothing until it is resumed. */
+  readonly isSuspended?: true
 }
 
 /** Every known party by its EUI-64. */

@@ -139,6 +139,8 @@ export const doorLimits = {
   partyTextsRememberedMax: 10_000,
   /** The name of a party in the parties file. */
   partyNameCharactersMax: 100,
+  /** Parties in the directory, of which every process has a copy. */
+  partiesMax: 10_000,
   /**
    * One message to the client of a party, above gRPC's default of 4 MiB: several deliveries come in
    * one.

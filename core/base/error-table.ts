@@ -53,8 +53,12 @@ export const errorTable = {
   // ── party ──
   PARTY_HEADER_MISSING: row(10, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The call names no party.', 'Send your EUI-64 in the header x-busbar-party.'),
   PARTY_HEADER_MALFORMED: row(11, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The header x-busbar-party is not an EUI-64.', 'Send sixteen hexadecimal digits, bare or with - between octets.'),
-  PARTY_UNKNOWN: row(12, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'No party with this EUI-64 is registered here.', 'Ask the operator to add the party to the parties file.'),
+  PARTY_UNKNOWN: row(12, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'No party with this EUI-64 is registered here.', 'Ask the operator to add the party: `busbar parties add`.'),
   PARTY_ORIGINATOR_MISMATCH: row(13, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The originator of the RequestID is not the party that sent it.', 'Use your own EUI-64 as originator.'),
+  PARTY_SUSPENDED: row(15, 'E3', 'party', 'never', 'PERMISSION_DENIED', 'The party is suspended.', 'Ask the operator why; deliveries are kept, and come when the party is resumed.'),
+  PARTY_RECORD_MALFORMED: row(16, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be changed of a party is not valid.', 'Correct what is named; see `busbar parties add --help`.'),
+  PARTY_CHANGED_MEANWHILE: row(18, 'E49', 'operator', 'now', 'ABORTED', 'The party was changed since this change was made.', 'Look at the party, `busbar parties list`, and change it again when it is still needed.'),
+  PARTY_LIMIT_EXCEEDED: row(17, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The directory holds as many parties as it may.', 'Remove parties that are not used any more.'),
   PARTY_ROLE_INELIGIBLE: row(14, 'E2', 'party', 'never', 'PERMISSION_DENIED', "The party's role may not send this service reference variant.", 'See eligible roles in the catalogue; use the EUI-64 of another role.'),
 
   // ── request ──
@@ -187,6 +191,8 @@ export const errorTable = {
   // ── inside ──
   ENVELOPE_MALFORMED: row(200, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not an envelope of a known layout version.', 'Check that all hosts run compatible versions.'),
   FRAME_MALFORMED: row(201, 'E51', 'broker', 'never', 'INTERNAL', 'The bytes are not a frame.', 'Check that all hosts run compatible versions.'),
+  FORMAT_NOT_RAISED: row(205, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The deployment still writes the format of an earlier version, which has no place for this.', 'When every process runs this version: `busbar cluster format --raise`.'),
+  FORMAT_NOT_READ: row(206, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A process of the deployment does not read this format.', 'Run this version in the processes that are named, or end them; then raise the format.'),
   FORMAT_VERSION_LATER: row(204, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The ledger, or a message between processes, was written by a later version of Busbar; nothing of it was skipped.', 'Run that version here, too; data directories of this one are read by it.'),
   LEDGER_CHAIN_BROKEN: row(210, 'E51', 'operator', 'never', 'INTERNAL', "A partition's hash chain does not hold: the ledger was changed or damaged.", 'Stop writing, keep a copy, restore from a replica.'),
   LEDGER_REPLICA_DAMAGED: row(211, 'E51', 'operator', 'later', 'INTERNAL', "A server's replica of the ledger lacks messages, or has other ones than the hash chains and the other servers have.", 'Stop that nats-server, remove the folder jetstream from its store_dir, start it: it gets new copies from the others. One server at a time, and never the last whole copy.'),

@@ -85,6 +85,13 @@ export const limits = {
   letterBytesMax: 4 * 1024,
   lettersPerDecisionMax: 64,
   letterHopsMax: 16,
+  /** What the directory holds of one actor. */
+  directoryRecordBytesMax: 4 * 1024,
+  /**
+   * How long ago a host may have known its copy of the directory to be the present one when it
+   * decides: what is changed there takes effect within it and one tick.
+   */
+  directoryLagMsMax: 1_000,
   /** Letters of one partition that are read and not decided. */
   lettersInHandMax: 256,
   /** Letters that led to nothing, after which the place up to which they are read is written. */
@@ -228,6 +235,8 @@ export const limits = {
   handoverWarmMsMax: 30_000,
   /** Hosts that are known as alive, and as many wan processes. */
   hostsMax: 1_024,
+  /** What a process says of itself to everybody. */
+  presenceBytesMax: 4 * 1024,
   /** Partitions offered at one time. */
   handoverPartitionsMax: 64,
   /** Before a partition is tried again whose store stayed damaged after it had been cleared. */

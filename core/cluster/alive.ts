@@ -14,11 +14,11 @@ export const aliveSubject = (hostId: string): string => `alive.${hostId}`
 export const wanAliveSubject = (wanId: string): string => `wan-alive.${wanId}`
 
 /**
- * Says on `subject` every `aliveIntervalMs` that `name` is alive, until called off. The first time
- * at once.
+ * Says `text` on `subject` every `aliveIntervalMs`, until called off: the name of who is alive, or
+ * more of it. The first time at once.
  */
-export function announceAlive(bus: Bus, clock: Clock, subject: string, name: string): () => void {
-  const data = Buffer.from(name, 'latin1')
+export function announceAlive(bus: Bus, clock: Clock, subject: string, text: string): () => void {
+  const data = Buffer.from(text, 'utf8')
   let callOff = (): void => {}
   const beat = (): void => {
     bus.announce(subject, data)

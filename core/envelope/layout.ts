@@ -60,6 +60,9 @@ export const Kind = {
   ALERT: 65,
   // between actors
   LETTER: 72,
+  // between an operator's door and a host: what is changed of a party; and its fact
+  PARTY_CHANGE: 80,
+  PARTY_CHANGED: 88,
   // facts of a partition's letterbox
   LETTERS_READ: 224,
   // of the kind of actor that tests have: a message and a fact
@@ -71,9 +74,10 @@ export type Kind = (typeof Kind)[keyof typeof Kind]
 /**
  * Blocks of envelope kinds, each of one kind of actor: messages to it from outside, and its facts.
  * A process that meets an unknown kind of a block reads a later version. Kinds 64 to 79 are
- * deliveries; those from 80 on are for further kinds of actor, sixteen each.
+ * deliveries; those from 96 on are for further kinds of actor, sixteen each.
  */
 export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const
+export const partyBlocks = { messages: [80, 87], facts: [88, 95] } as const
 /** Of the letterbox that each partition has; nobody writes to it. */
 export const letterboxBlocks = { messages: [216, 223], facts: [224, 231] } as const
 /** Of the kind of actor that tests have. */

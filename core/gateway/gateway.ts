@@ -2,7 +2,7 @@
  * A gateway process's doors together: one intake and one set of delivery seats behind gRPC and
  * HTTP. The composition root makes one; several may run for one ledger.
  */
-import type { Parties } from '../access/parties.ts'
+import type { PartySource } from '../access/directory.ts'
 import { limits } from '../base/limits.ts'
 import { BytesInFlight } from '../base/bytes-in-flight.ts'
 import type { DoorTimes } from '../http/door.ts'
@@ -26,7 +26,7 @@ export type GatewayPorts = {
   feed: DeliveryFeed
   cursors: CursorStore
   responses: ResponseLookup
-  parties: Parties
+  parties: PartySource
   clock: Clock
   random: Random
   log: Log
@@ -47,17 +47,21 @@ export class Gateway {
   private readonly http: HttpGateway
   private readonly deliveries: Deliveries
   private readonly responses: Responses
+  private readonly stopFollowing: () => void
 
   constructor(ports: GatewayPorts) {
     this.clock = ports.clock
     this.intake = new Intake(ports)
     this.deliveries = new Deliveries(ports)
     this.responses = new Responses({ ...ports, intake: this.intake })
+    const accounts = new PartyAccounts(ports.random)
+    const { parties } = ports
+    this.stopFollowing = parties.onChange(() => accounts.update(parties.known))
     const shared = {
       intake: this.intake,
       deliveries: this.deliveries,
       responses: this.responses,
-      accounts: new PartyAccounts(ports.random),
+      accounts,
       bytes: this.bytes,
     }
     this.grpc = new GrpcGateway({ ...ports, ...shared })
@@ -101,6 +105,7 @@ export class Gateway {
       })
     })
     this.responses.close()
+    this.stopFollowing()
     await Promise.all([this.grpc.close(), this.http.close()])
     this.deliveries.close()
     this.intake.close()

@@ -12,6 +12,7 @@ import { createHash } from 'node:crypto'
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { limits } from '../base/limits.ts'
+import { formatLatest, formatOldest } from '../cluster/format.ts'
 import type { KnownLedger } from '../ports/known-ledger.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 
@@ -43,6 +44,8 @@ export type Deployment = {
   readonly identity: LedgerIdentity | undefined
   /** Behind the names of the buckets of cursors and snapshots that belong to this ledger. */
   readonly bucketSuffix: string
+  /** What may be written, core/cluster/format.ts. */
+  readonly format: number
 }
 
 /** What is at the address of the ledger. */
@@ -82,19 +85,25 @@ export const labelOf = (identity: LedgerIdentity): string =>
 export const digestOf = ({ subject, data }: Pick<LedgerMessage, 'subject' | 'data'>): string =>
   createHash('sha256').update(`${subject}\n`).update(data).digest('hex').slice(0, 32)
 
-export function encodeDeployment({ partitionCount, identity, bucketSuffix }: Deployment): Buffer {
+export function encodeDeployment({
+  partitionCount,
+  identity,
+  bucketSuffix,
+  format,
+}: Deployment): Buffer {
   return Buffer.from(
     JSON.stringify({
       version: 1,
       partitionCount,
       ...(identity && { ledger: identity }),
       ...(bucketSuffix !== '' && { bucketSuffix }),
+      ...(format > formatOldest && { format }),
     }),
     'utf8',
   )
 }
 
-/** @throws BrokerError LEDGER_IDENTITY_UNREADABLE */
+/** @throws BrokerError LEDGER_IDENTITY_UNREADABLE, FORMAT_VERSION_LATER */
 export function decodeDeployment(data: Buffer): Deployment {
   let json: Record<string, unknown> = {}
   try {
@@ -102,12 +111,18 @@ export function decodeDeployment(data: Buffer): Deployment {
   } catch {
     // Reported below, as a record without a number of partitions.
   }
-  const { partitionCount, ledger, bucketSuffix = '' } = json
-  if (!isCount(partitionCount) || typeof bucketSuffix !== 'string')
+  const { partitionCount, ledger, bucketSuffix = '', format = formatOldest } = json
+  if (!isCount(partitionCount) || typeof bucketSuffix !== 'string' || !isCount(format))
     throw new BrokerError('LEDGER_IDENTITY_UNREADABLE', 'the record of the deployment is damaged')
+  if (format > formatLatest)
+    throw new BrokerError(
+      'FORMAT_VERSION_LATER',
+      `the deployment writes format ${format}, ${formatLatest} is known here`,
+    )
   return {
     partitionCount,
     bucketSuffix,
+    format,
     identity: ledger === undefined ? undefined : identityIn(ledger),
   }
 }

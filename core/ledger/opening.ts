@@ -9,6 +9,7 @@ import { jetstreamManager, type StreamConfig } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
+import { formatLatest } from '../cluster/format.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { KnownLedger, SeenMessage } from '../ports/known-ledger.ts'
 import type { Ledger, LedgerMessage } from '../ports/ledger.ts'
@@ -32,6 +33,7 @@ import {
 import { creationFault } from './server-storage.ts'
 import {
   ledgerStreamConfig,
+  subjectsToAdd,
   unsafeLedgerSettings,
   type LedgerStreamOptions,
 } from './stream-settings.ts'
@@ -98,6 +100,7 @@ export async function openServing(ports: OpeningPorts, terms: OpeningTerms): Pro
   if (found.look.messages !== undefined) checkSettings(stream, found.look.info)
   await terms.beforeChange?.(found.verdict)
   if (found.look.messages === undefined) await createStream(ports)
+  else await addSubjects(ports, found.look.info)
   // A stream that was just made in a cluster may have no leader yet.
   const deployment = await insist(connection, () => record(ports, found), clock)
   checkPartitions(ports, deployment)
@@ -258,6 +261,27 @@ function checkSettings(stream: LedgerStreamOptions, { config }: StreamLook): voi
     throw new BrokerError('LEDGER_SETTINGS_UNSAFE', `${stream.streamName}: ${faults.join('; ')}`)
 }
 
+/** A stream of the version before takes what this one writes, too; that version goes on with it. */
+async function addSubjects(
+  { connection, clock, log, stream }: OpeningPorts,
+  { config }: StreamLook,
+): Promise<void> {
+  const added = config === undefined ? [] : subjectsToAdd(config, stream)
+  if (config === undefined || added.length === 0) return
+  const { streamName } = stream
+  const manager = await jetstreamManager(connection, { checkAPI: false })
+  const subjects = [...config.subjects, ...added]
+  const add = () => manager.streams.update(streamName, { subjects })
+  await insist(connection, add, clock).catch((cause: unknown) => {
+    const detail = `${streamName}: subjects ${added.join(', ')} cannot be added`
+    throw new BrokerError('LEDGER_SETTINGS_UNSAFE', detail, { cause })
+  })
+  log.info(
+    { stream: streamName, added: added.join() },
+    'subjects of this version were added to the ledger',
+  )
+}
+
 async function createStream({ connection, clock, log, stream, info }: OpeningPorts): Promise<void> {
   const { streamName, bytesMax, replicas } = stream
   try {
@@ -331,5 +355,5 @@ async function deploymentFor(
   // Cursors of another ledger would have parties skip deliveries of this one.
   const isAlone = stream.streamName === ledgerStreamNameDefault
   const bucketSuffix = isAlone ? await freeBucketSuffix(connection, fresh) : ''
-  return { partitionCount, identity, bucketSuffix }
+  return { partitionCount, identity, bucketSuffix, format: formatLatest }
 }

@@ -19,7 +19,12 @@ export type LedgerStreamOptions = {
 // The client library has no field for persist_mode yet; the server gives it back when it is set.
 type LedgerStreamConfig = StreamConfig & { persist_mode?: string }
 
-const subjectKinds = ['log', 'lease', 'meta'] as const
+const firstSubjectKinds = ['log', 'lease', 'meta'] as const
+/** Those that a later version has added: streams of the version before lack them. */
+const addedSubjectKinds = ['directory'] as const
+
+const subjectsOf = (kinds: readonly string[], { subjectPrefix }: LedgerStreamOptions): string[] =>
+  kinds.map((kind) => `${subjectPrefix}.${kind}.*`)
 
 /**
  * What the stream is created with. No deduplication by message id is used: the shortest window
@@ -30,7 +35,7 @@ export function ledgerStreamConfig(
 ): Partial<StreamConfig> & { name: string } {
   return {
     name: options.streamName,
-    subjects: subjectKinds.map((kind) => `${options.subjectPrefix}.${kind}.*`),
+    subjects: subjectsOf([...firstSubjectKinds, ...addedSubjectKinds], options),
     storage: StorageType.File,
     retention: RetentionPolicy.Limits,
     discard: DiscardPolicy.New,
@@ -53,7 +58,6 @@ export function ledgerStreamConfig(
  * nothing does.
  */
 export function unsafeLedgerSettings(found: StreamConfig, options: LedgerStreamOptions): string[] {
-  const wanted = ledgerStreamConfig(options)
   const config: LedgerStreamConfig = found
   const faults: string[] = []
   const must = (holds: boolean, fault: string): void => {
@@ -85,7 +89,13 @@ export function unsafeLedgerSettings(found: StreamConfig, options: LedgerStreamO
     'the stream copies another',
   )
   must(config.subject_transform === undefined, 'subjects are transformed')
-  for (const subject of wanted.subjects ?? [])
+  for (const subject of subjectsOf(firstSubjectKinds, options))
     must((config.subjects ?? []).includes(subject), `subject ${subject} is missing`)
   return faults
 }
+
+/** Subjects that a stream of the version before lacks. */
+export const subjectsToAdd = (found: StreamConfig, options: LedgerStreamOptions): string[] =>
+  subjectsOf(addedSubjectKinds, options).filter(
+    (subject) => !(found.subjects ?? []).includes(subject),
+  )

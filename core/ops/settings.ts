@@ -166,11 +166,12 @@ export const settings = {
   partiesFile: {
     env: 'BUSBAR_PARTIES',
     option: 'parties',
-    what: 'JSON file of the parties that may use this broker.',
+    what: 'JSON file of the parties of a new deployment.',
     default: '',
     unit: 'file',
     reason: 'Empty means parties.json in the data directory.',
-    consequence: 'A party that is not in the file is rejected (PARTY_UNKNOWN).',
+    consequence:
+      'They come into the directory once; from then on `busbar parties` says who may use this broker, and a party that is not in the directory is rejected (PARTY_UNKNOWN).',
     isPath: true,
     schema: z.string(),
   },

@@ -2,6 +2,7 @@
  * Unsolicited messages of devices, from the process with their connections to the ledger, on
  * simulated twins: opened, believed or refused by name, delivered once.
  */
+import { emptyDirectory } from '../../core/access/directory.ts'
 import t, { type Test } from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'
@@ -484,7 +485,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   const state = emptyState()
   const arrive = (buffer: Buffer): DeviceOutbox => {
     const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
-    decide(state, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, 5, out)
+    decide(state, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, 5, emptyDirectory, out)
     for (const fact of out.facts) evolve(state, through(fact))
     return out
   }
@@ -507,7 +508,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
       bodies,
     } as const
     const now = counter * limits.deviceAlertsMs
-    decide(state, { ...message, replyTo: undefined }, now, out)
+    decide(state, { ...message, replyTo: undefined }, now, emptyDirectory, out)
     t.match(out.deliveries, [{ party: supplier, receivedAt: 3, time: now }])
     for (const fact of out.facts) evolve(state, through(fact))
     t.notOk(isFreshPush(set, counter * 2))
@@ -523,7 +524,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
   const broken = envelopeOf({ kind: Kind.DEVICE_PUSH, device, body: Buffer.of(1) })
   const message = { type: 'ARRIVED', buffer: broken, at: 0, replyTo: undefined } as const
-  t.throws(() => decide(state, message, 5, out), { code: 'ENVELOPE_MALFORMED' })
+  t.throws(() => decide(state, message, 5, emptyDirectory, out), { code: 'ENVELOPE_MALFORMED' })
   park(state, message, 5, out)
   t.same([out.facts, out.deliveries], [[], []], 'no request is put aside for it')
   t.match(

@@ -2,6 +2,7 @@
  * Why requests fail, from the answer of the WAN to facts, state, the alarm and the party's
  * response; and an operator who accepts the counter of a device as it is now.
  */
+import { emptyDirectory } from '../../core/access/directory.ts'
 import t from 'tap'
 import { decide, evolve } from '../../actors/device/actor.ts'
 import {
@@ -64,7 +65,7 @@ class Life {
 
   private step(message: DeviceMessage): void {
     const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
-    decide(this.state, message, this.now, out)
+    decide(this.state, message, this.now, emptyDirectory, out)
     for (const fact of out.facts) {
       this.facts.push(isWritten(fact) ? through(fact) : fact)
       evolve(this.state, fact)

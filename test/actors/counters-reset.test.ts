@@ -2,6 +2,7 @@
  * An operator looks at RequestCounters and resets them: what goes on from where, what stays known,
  * and what the ledger says of it.
  */
+import { emptyDirectory } from '../../core/access/directory.ts'
 import t from 'tap'
 import { decide } from '../../actors/device/actor.ts'
 import { readCounters } from '../../actors/device/counters-reset.ts'
@@ -138,7 +139,13 @@ t.test(
     const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     const buffer = envelopeOf({ kind: Kind.COUNTERS_RESET, device: lifeDevice })
     const empty = { ...life.state, record: undefined }
-    decide(empty, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }, life.now, out)
+    decide(
+      empty,
+      { type: 'ARRIVED', buffer, at: 0, replyTo: undefined },
+      life.now,
+      emptyDirectory,
+      out,
+    )
     t.equal(errorCodeOf((out.effects[0] as Acknowledge).outcome), 'DEVICE_UNKNOWN')
   },
 )

@@ -3,6 +3,7 @@
  * accepted request ends exactly once, one is sent at a time, lanes and order hold, replay gives the
  * same state.
  */
+import { emptyDirectory } from '../../core/access/directory.ts'
 import fc from 'fast-check'
 import t from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
@@ -51,7 +52,7 @@ class Life {
 
   private step(message: DeviceMessage): boolean {
     const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
-    decide(this.state, message, this.now, out)
+    decide(this.state, message, this.now, emptyDirectory, out)
     for (const fact of out.facts) evolve(this.state, fact)
     this.facts.push(...out.facts)
     this.deliveries.push(...responsesOf(out))

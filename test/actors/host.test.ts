@@ -167,12 +167,12 @@ t.test(
       behaviour: {
         evolve,
         park,
-        decide(state, message, now, out) {
+        decide(state, message, now, directory, out) {
           if (message.type === 'ARRIVED' && readCounter(message.buffer, message.at) === 13n)
             throw new TypeError('poison')
           if (message.type === 'ANSWERED' && state.sent?.counter.endsWith('\x0e'))
             throw new TypeError('poison')
-          decide(state, message, now, out)
+          decide(state, message, now, directory, out)
         },
       },
     })
@@ -583,10 +583,10 @@ t.test('a fault of ours ends the host visibly, and what is in memory is not save
     onFault: (fault) => faults.push(fault),
     behaviour: {
       evolve,
-      decide(state, message, now, out) {
+      decide(state, message, now, directory, out) {
         if (message.type === 'ARRIVED' && readCounter(message.buffer, message.at) === 13n)
           throw new TypeError('poison')
-        decide(state, message, now, out)
+        decide(state, message, now, directory, out)
       },
       park: () => {
         throw new TypeError('parking is broken as well')

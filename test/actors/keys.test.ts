@@ -3,6 +3,7 @@
  * registrations that bring keys; the replacement of keys, with a crash at every step, by a meter
  * that has applied the change or has not.
  */
+import { emptyDirectory } from '../../core/access/directory.ts'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
@@ -73,7 +74,7 @@ class Life {
   private step(message: DeviceMessage): boolean {
     const { restores } = this
     const out: DeviceOutbox = { facts: [], deliveries: [], effects: [], restores }
-    decide(this.state, message, this.now, out)
+    decide(this.state, message, this.now, emptyDirectory, out)
     for (const fact of out.facts) {
       if (isWritten(fact)) this.ledger.push(through(fact))
       evolve(this.state, fact)

@@ -11,11 +11,12 @@ import { partitionOfLetters } from '../../core/cluster/letters-subject.ts'
 import { deliveryIdOf } from '../../core/envelope/delivery-id.ts'
 import { readKind, readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
-import { Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { deviceBlocks, isInBlock, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
+import { Standings } from './standings.ts'
 import { Trials } from './trials.ts'
 
 /** `request` is a name of names.ts, undefined for a fault of no single one. */
@@ -40,6 +41,7 @@ export class LedgerChecker {
   private readonly ticks: Tick[] = []
   private next = 0
   readonly trials = new Trials((what) => this.fault(what))
+  readonly standings = new Standings((what, request) => this.fault(what, request))
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
   /** Called with each fact of the ledger. */
@@ -74,7 +76,9 @@ export class LedgerChecker {
         } catch (fault) {
           this.fault(`the hash chain is broken: ${String(fault)}`)
         }
-        forEachEnvelope(frame, chainLinkBytes, (at) => this.readFactAt(frame, at, subject))
+        forEachEnvelope(frame, chainLinkBytes, (at) =>
+          this.readFactAt(frame, at, subject, sequence),
+        )
       },
       (party, frame) => {
         let index = 0
@@ -89,9 +93,9 @@ export class LedgerChecker {
     )
   }
 
-  private readFactAt(frame: Buffer, at: number, subject: string): void {
-    if (readKind(frame, at) === Kind.TRIAL_ADDED) return this.trials.read(frame, at)
-    if (readKind(frame, at) === Kind.LETTERS_READ) return
+  private readFactAt(frame: Buffer, at: number, subject: string, sequence: number): void {
+    if (readKind(frame, at) === Kind.TRIAL_ADDED) return this.trials.read(frame, at, sequence)
+    if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
     const fact = readFact(frame, at)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))
@@ -101,6 +105,7 @@ export class LedgerChecker {
     this.onLine(`${subject}: ${fact.type}`, request)
     if (fact.type !== 'REQUEST_ACCEPTED') return
     if (this.accepted.has(request)) this.fault('accepted twice', request)
+    this.standings.accepted(request, originator, sequence)
     this.accepted.set(request, { at: this.accepted.size, lane: fact.request.lane })
   }
 

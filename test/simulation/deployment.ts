@@ -3,6 +3,17 @@
  * Whatever a process does goes through its life (life.ts, ports.ts), which a killed one does not
  * have any more and a paused one gets back later, late writes included.
  */
+import type { ActorKind } from '../../actors/kind/actor-kind.ts'
+import { hostedParty } from '../../actors/party/party-kind.ts'
+import type { LiveDirectory } from '../../core/access/directory.ts'
+import { encodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
+import { askActors } from '../../core/bus/actor-mail.ts'
+import { directoryInForceSubject, directorySubjects } from '../../core/cluster/directory-subject.ts'
+import { formatLatest } from '../../core/cluster/format.ts'
+import { Kind } from '../../core/envelope/layout.ts'
+import { DirectoryReader } from '../../core/ledger/directory-reader.ts'
+import { encodeDeployment } from '../../core/ledger/identity.ts'
+import { deploymentSubject } from '../../core/ledger/opening.ts'
 import { registerDevices, replaceKeys } from '../../actors/broker/registration.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
@@ -25,14 +36,15 @@ import { Disks } from './disks.ts'
 import type { Faults } from './faults.ts'
 import { Gateway } from './gateway.ts'
 import { Life } from './life.ts'
-import { Meters } from './meters.ts'
+import { Meters, nameIn } from './meters.ts'
 import { entryOf } from './secured-meters.ts'
 import { portsOf, type LifePorts, type Shared } from './ports.ts'
-import { meterCount } from './names.ts'
+import { meterCount, partyOf } from './names.ts'
 
 export const partitionCount = 4
 export const hostIds = ['a', 'b', 'c'] as const
 export const gatewayIds = ['x', 'y'] as const
+export const supplierCount = 3
 
 /** Where a planted bug sits: between a process and its ports. */
 export type Plant = {
@@ -40,6 +52,8 @@ export type Plant = {
   store?: (store: PartitionStore) => PartitionStore
   wan?: (wan: Wan) => Wan
   cursors?: (cursors: CursorStore) => CursorStore
+  directory?: (directory: LiveDirectory) => LiveDirectory
+  trial?: ActorKind
   behaviour?: DeviceBehaviour
 }
 
@@ -106,12 +120,24 @@ export class Deployment {
         this.look()
         this.meters.ask(life, exchange, confirmedTo)
       },
+      onSend: (operations) => checker.standings.sent(nameIn(operations), clock.elapsedMs()),
+      onTick: (sequence, atMs) => checker.standings.decided(sequence, atMs),
     }
   }
 
-  /** The first host, and the meters registered with it. */
+  /** The first host, and the meters and parties registered with it. */
   async begin(): Promise<void> {
     const { clock, ledger, shared } = this
+    const deployment = {
+      partitionCount,
+      identity: undefined,
+      bucketSuffix: '',
+      format: formatLatest,
+    }
+    await ledger.commit([{ subject: deploymentSubject, data: encodeDeployment(deployment) }])
+    await ledger.follow(directorySubjects, 1, (message) =>
+      this.checker.standings.written(message, clock.elapsedMs()),
+    )
     this.startHost('a')
     for (const gatewayId of gatewayIds) this.startGateway(gatewayId)
     const base = { ledger, bus: shared.bus, clock }
@@ -122,6 +148,20 @@ export class Deployment {
     let isDone = false
     void registerDevices(entries, ports).then(() => (isDone = true))
     while (!isDone) await this.pass(100)
+    this.changeParty = async (number, change) => {
+      const { id } = partyOf(number)
+      const bodyBytes = encodePartyChange(change)
+      const question = { kind: Kind.PARTY_CHANGE, target: id, bodyBytes }
+      const refused = await askActors([question], ports)
+      this.note(`party ${number}: ${change.change} ${refused[0]?.code ?? 'is done'}`)
+      const isBarred = this.checker.standings.barred.includes(id)
+      if (refused.length === 0 && isBarred !== (change.change === 'suspend'))
+        this.checker.fault(`party ${number}: ${change.change} was acknowledged, and is not done`)
+    }
+    const parties = this.importParties()
+    isDone = false
+    void parties.then(() => (isDone = true))
+    while (!isDone) await this.pass(100)
     this.addToTrial = (index, letters) =>
       this.checker.trials.add(index, letters, ports.bus, directory)
     this.replaceKeys = (meter) => {
@@ -129,6 +169,18 @@ export class Deployment {
       void replaceKeys([deviceKey(meter)], ports)
     }
   }
+
+  private async importParties(): Promise<void> {
+    for (let number = 1; number <= supplierCount; number++) {
+      const { role, name } = partyOf(number)
+      await this.changeParty(number, { change: 'import', revision: 0, role, name, by: 'start' })
+    }
+    const data = Buffer.from('{}')
+    await this.ledger.commit([{ subject: directoryInForceSubject, data }])
+  }
+
+  /** As the operators' door does; what is acknowledged must be in the directory. */
+  changeParty: (number: number, change: PartyChange) => Promise<void> = () => Promise.resolve()
 
   /** Sends a number to an actor of the other kind. */
   addToTrial: (index: number, letters: number) => void = () => undefined
@@ -177,13 +229,19 @@ export class Deployment {
       log,
       metrics: noMetrics,
     }
+    const directory = new DirectoryReader({ ledger, clock, log })
     const host = new Host({
       ...rest,
       hostId,
       partitionCount,
       ledger,
       bus,
-      kinds: [hostedDeviceOf({ ...rest, wan, keys: vault }, this.plant.behaviour), hostedTrial],
+      kinds: [
+        hostedDeviceOf({ ...rest, wan, keys: vault }, this.plant.behaviour),
+        { ...hostedTrial, ...(this.plant.trial && { kind: this.plant.trial }) },
+        hostedParty,
+      ],
+      directory: this.plant.directory?.(directory) ?? directory,
       openStore: (number) => {
         const store = this.disks.open(life, number, ports.takeTime)
         return this.plant.store?.(store) ?? store
@@ -202,6 +260,7 @@ export class Deployment {
     this.hosts.set(hostId, { life, host })
     void owners
       .start()
+      .then(() => directory.start())
       .then(() => host.start())
       .catch((fault: unknown) => {
         this.note(`host ${hostId} does not start: ${String(fault)}`)

@@ -49,6 +49,7 @@ export const faultKinds = [
   'other head-ends use the keys of meters',
   'gateways die or are paused',
   'parties stall',
+  'the directory is followed slowly',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 

@@ -13,7 +13,7 @@ import { firstPort } from './names.ts'
 import { isOfKeys, SecuredMeters } from './secured-meters.ts'
 
 /** The request that wrote its name as text for the meter's display, SRV 3.1. */
-const nameIn = (operations: readonly CosemOperation[]): string =>
+export const nameIn = (operations: readonly CosemOperation[]): string =>
   /\d+\/\d+\/\d+$/.exec(Buffer.from(operations[0]?.value ?? []).toString('latin1'))?.[0] ??
   'no name'
 

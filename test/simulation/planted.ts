@@ -9,6 +9,9 @@ import { decodeCursor, encodeCursor } from '../../core/envelope/delivery-id.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { pastCountOf } from '../../actors/device/past-counters.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
+import { emptyDirectory } from '../../core/access/directory.ts'
+import type { ActorKind } from '../../actors/kind/actor-kind.ts'
+import { trialKind } from '../support/trial-kind.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import { ledgerOver, storeOver } from '../support/pass-through.ts'
 import type { Plant } from './deployment.ts'
@@ -87,9 +90,9 @@ export const planted: Readonly<Record<string, Plant>> = {
   },
   'counters believed after a crash': {
     behaviour: {
-      decide(state, message, now, out) {
+      decide(state, message, now, directory, out) {
         if (state.keyring?.current) state.keyring.current.isUncertain = false
-        decide(state, message, now, out)
+        decide(state, message, now, directory, out)
       },
       evolve,
       park,
@@ -122,12 +125,12 @@ export const planted: Readonly<Record<string, Plant>> = {
   // As it was: an attempt waits for the time of a clock that may have been set back since.
   'wakes not clamped when a clock is set back': {
     behaviour: {
-      decide(state, message, now, out) {
+      decide(state, message, now, directory, out) {
         const waiting = state.open.filter(({ nextAttemptAt }) => nextAttemptAt > now)
         const planned = waiting.map(({ nextAttemptAt }) => nextAttemptAt)
         // As far away as no clamp minds.
         for (const one of waiting) one.nextAttemptAt = now + 1
-        decide(state, message, now, out)
+        decide(state, message, now, directory, out)
         for (const [index, one] of waiting.entries()) one.nextAttemptAt = planned[index]!
       },
       evolve,
@@ -154,10 +157,40 @@ export const planted: Readonly<Record<string, Plant>> = {
         },
       }),
   },
+  'a suspended party served by a host that lags': {
+    directory: (directory) => ({
+      get current() {
+        return directory.current
+      },
+      isFresh: true,
+      refresh: () => Promise.resolve(true),
+      laterVersion: undefined,
+    }),
+  },
+  'the directory changed within a tick': {
+    trial: (() => {
+      let earlier = emptyDirectory
+      const kind: ActorKind = {
+        ...(trialKind as ActorKind),
+        decide(state, message, now, directory, out) {
+          const isEarlier = message.type === 'ARRIVED' && earlier.sequence > 0
+          trialKind.decide(
+            state as never,
+            message,
+            now,
+            isEarlier ? earlier : directory,
+            out as never,
+          )
+          earlier = directory
+        },
+      }
+      return kind
+    })(),
+  },
   'an outcome delivered twice': {
     behaviour: {
-      decide(state, message, now, out) {
-        decide(state, message, now, out)
+      decide(state, message, now, directory, out) {
+        decide(state, message, now, directory, out)
         if (message.type === 'ANSWERED') out.deliveries.push(...out.deliveries)
       },
       evolve,

@@ -4,6 +4,7 @@
  * may fail. What has left the process arrives, whatever becomes of it.
  */
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { directorySubjects } from '../../core/cluster/directory-subject.ts'
 import { RecordsReserve } from '../../core/ledger/records-reserve.ts'
 import type { Bus } from '../../core/ports/bus.ts'
 import type {
@@ -18,7 +19,7 @@ import type { SimClock } from '../../core/ports/sim/clock.ts'
 import type { SimLedger } from '../../core/ports/sim/ledger.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
-import type { Wan } from '../../core/ports/wan.ts'
+import type { CosemOperation, Wan } from '../../core/ports/wan.ts'
 import type { Faults } from './faults.ts'
 import type { Life } from './life.ts'
 
@@ -32,6 +33,10 @@ export type Shared = {
   snapshots: SnapshotStore
   /** `confirmedTo` is that of the life at the moment when it decided to send. */
   onExchange: (life: Life, exchange: SimExchange, confirmedTo: number | undefined) => void
+  /** A life sends, now: what comes later is the fault of a pause. */
+  onSend: (operations: readonly CosemOperation[]) => void
+  /** A tick was given to the ledger at `atMs`, elapsed time, and has this sequence there. */
+  onTick: (sequence: number, atMs: number) => void
 }
 
 export type LifePorts = {
@@ -86,7 +91,7 @@ export function portsOf(life: Life, shared: Shared): LifePorts {
       remove: (name) => asking('removing a snapshot', () => shared.snapshots.remove(name)),
       names: () => asking('listing snapshots', () => shared.snapshots.names()),
     },
-    wan: wanOf(life, shared.onExchange),
+    wan: wanOf(life, shared),
   }
 }
 
@@ -101,14 +106,25 @@ type Passage = {
 
 function ledgerOf(
   life: Life,
-  { ledger, faults }: Shared,
+  { ledger, faults, clock, onTick }: Shared,
   { wait, takeTime, asking }: Passage,
 ): Ledger {
   // As the adapter of JetStream has it: what others have written is known at the next look.
   const reserve = new RecordsReserve()
   const look = ({ bytes, bytesMax }: LedgerUsage): void => reserve.look(bytes, bytesMax)
   const unknown = { refused: 'unknown', detail: 'asked for by the simulation' } as const
-  const commit = async (entries: readonly LedgerEntry[]): Promise<Committed | CommitRefusal> => {
+  const write = async (
+    entries: readonly LedgerEntry[],
+    atMs: number,
+  ): ReturnType<Ledger['commit']> => {
+    const outcome = await ledger.commit(entries)
+    if (outcome.refused === undefined) onTick(outcome.firstSequence, atMs)
+    return outcome
+  }
+  const commit = async (
+    entries: readonly LedgerEntry[],
+    atMs: number,
+  ): Promise<Committed | CommitRefusal> => {
     await takeTime()
     const kind = 'commits fail'
     if (faults.strikes(kind, 0.01)) return { ...unknown, refused: 'full' }
@@ -118,7 +134,7 @@ function ledgerOf(
       // A tick is small beside what is kept for records. Here it is not: it must leave that free.
       void wait(faults.of(kind).between(1, 3_000)).then(async () => {
         look(await ledger.usage())
-        if (reserve.refusal(entries) === undefined) await ledger.commit(entries)
+        if (reserve.refusal(entries) === undefined) await write(entries, atMs)
       })
       await takeTime()
       return unknown
@@ -126,7 +142,7 @@ function ledgerOf(
     if (reserve.isLookDue) look(await ledger.usage())
     const detail = reserve.refusal(entries)
     if (detail !== undefined) return { refused: 'full', detail }
-    const outcome = await ledger.commit(entries)
+    const outcome = await write(entries, atMs)
     if (outcome.refused === undefined) reserve.written(bytesOf(entries))
     return faults.strikes(kind, 0.015) ? unknown : outcome
   }
@@ -136,10 +152,11 @@ function ledgerOf(
   return {
     async commit(entries) {
       const subject = entries[0]!.subject.split('.')[0]!
+      const decidedAtMs = clock.elapsedMs()
       await life.turnAt(`before a commit of ${subject}`)
       const kept = entries.map((entry) => ({ ...entry, data: Buffer.from(entry.data) }))
       const { longPauseCount } = life
-      const outcome = await commit(kept)
+      const outcome = await commit(kept, decidedAtMs)
       const judgedTo = ledger.lastSequence
       await takeTime()
       await life.turnAt(`after a commit of ${subject}`)
@@ -168,6 +185,9 @@ function ledgerOf(
     follow: (subject, from, onMessage) =>
       ledger.follow(subject, from, async (message) => {
         await takeTime()
+        const kind = 'the directory is followed slowly'
+        if (subject === directorySubjects && faults.strikes(kind, 0.5))
+          await wait(faults.of(kind).between(1, 6_000))
         await life.turn()
         return onMessage(message)
       }),
@@ -207,11 +227,12 @@ function busOf(life: Life, bus: Bus): Bus {
   }
 }
 
-function wanOf(life: Life, onExchange: Shared['onExchange']): Wan {
+function wanOf(life: Life, { onExchange, onSend }: Shared): Wan {
   return {
     async exchange(address, operations, lane, security) {
       // Nothing can be done about a pause that comes now.
       const { confirmedTo } = life
+      onSend(operations)
       const wan = new SimWan((exchange) => onExchange(life, exchange, confirmedTo))
       await life.turnAt('before an exchange')
       const result = await wan.exchange(address, operations, lane, security)

@@ -5,11 +5,12 @@
  */
 import { createHash } from 'node:crypto'
 import { LedgerChecker, type Violation } from './checkers.ts'
-import { Deployment, gatewayIds, type Plant } from './deployment.ts'
+import { Deployment, gatewayIds, supplierCount, type Plant } from './deployment.ts'
 import { Chance, Faults, type FaultKind } from './faults.ts'
 import { Supplier } from './supplier.ts'
 import { trouble } from './trouble.ts'
 import { meterCount } from './names.ts'
+import { Operators } from './operators.ts'
 
 export type LifeOptions = {
   plant?: Plant
@@ -38,7 +39,6 @@ export type Outcome = {
 }
 
 export const stepCountDefault = 60
-const supplierCount = 3
 const burstShare = 0.01
 const burstCount = 150
 /** After the faults have stopped, elapsed time: partitions are served again. */
@@ -82,7 +82,9 @@ export async function simulate(
     { length: supplierCount },
     (_, index) => new Supplier(index + 1, { clock, faults, checker, look, gateway, note }),
   )
+  const operators = new Operators(seed, deployment, checker)
   const violationNow = (): Violation | undefined => {
+    checker.standings.judge()
     checker.forgotten(
       (sequence) => ledger.isForgotten(sequence),
       (party) => suppliers.find((one) => one.party.id === party)?.acknowledgedTo ?? 0,
@@ -97,6 +99,7 @@ export async function simulate(
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
     if (trialWork.is(0.5))
       deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
+    operators.work()
     trouble(deployment, faults, note)
     await deployment.pass(work.is(0.2) ? work.between(1_000, 8_000) : work.between(1, 500))
     violation = violationNow()
@@ -114,10 +117,12 @@ export async function simulate(
   let servedAt = stoppedAt
   do {
     if (deployment.hosts.size === 0) deployment.startHost('a')
+    operators.resumeAll()
     await deployment.pass(1_000)
     const misplaced = deployment.ownership()
     open = openOf(suppliers, checker)
     const { waiting } = checker.trials
+    for (const what of operators.left()) open.push({ what, request: undefined })
     if (waiting > 0) open.push({ what: `${waiting} letters are not decided`, request: undefined })
     for (const what of meters.secured.lockedOut()) open.push({ what, request: undefined })
     if (misplaced.length > 0) {

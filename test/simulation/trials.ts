@@ -27,6 +27,8 @@ export class Trials {
   /** Sent by letter and not added yet, and how often: a doubled frame sends two. */
   private readonly told = new Map<number, number>()
   private last = 100
+  /** The tick of the last fact, and the directory that it was decided by. */
+  private tick = { sequence: 0, directory: 0 }
   private readonly fault: (what: string) => void
 
   constructor(fault: (what: string) => void) {
@@ -62,10 +64,13 @@ export class Trials {
     )
   }
 
-  /** Reads a fact of the ledger. */
-  read(frame: Buffer, at: number): void {
+  /** Reads a fact of the tick `sequence`. */
+  read(frame: Buffer, at: number, sequence: number): void {
     const actor = readTarget(frame, at)
-    const { value, sum } = readAdded(frame, at)
+    const { value, sum, directory } = readAdded(frame, at)
+    if (this.tick.sequence === sequence && this.tick.directory !== directory)
+      this.fault(`tick ${sequence} was decided by the directory ${directory} and another one`)
+    this.tick = { sequence, directory }
     const before = this.sums.get(actor) ?? 0
     if (sum !== before + value) this.fault(`a trial was ${before}, got ${value} and became ${sum}`)
     this.sums.set(actor, sum)

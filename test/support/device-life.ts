@@ -2,6 +2,7 @@
  * One device under test: feeds messages as the runtime does, and keeps what came out. A restart may
  * come at any place.
  */
+import { emptyDirectory } from '../../core/access/directory.ts'
 import { decide, evolve } from '../../actors/device/actor.ts'
 import type { Acknowledge } from '../../actors/kind/effects.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'
@@ -35,7 +36,7 @@ export class DeviceLife {
     const effects: DeviceEffect[] = []
     for (let one: DeviceMessage | undefined = message; one !== undefined;) {
       const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
-      decide(this.state, one, this.now, out)
+      decide(this.state, one, this.now, emptyDirectory, out)
       for (const fact of out.facts) evolve(this.state, fact)
       this.facts.push(...out.facts)
       effects.push(...out.effects)

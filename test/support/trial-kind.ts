@@ -13,7 +13,7 @@ import {
   writeEnvelope,
   type Header,
 } from '../../core/envelope/envelope.ts'
-import { headerBytes, Kind, trialBlocks } from '../../core/envelope/layout.ts'
+import { headerBytes, Kind, offsetOf, trialBlocks } from '../../core/envelope/layout.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { errorId } from '../../core/base/error-table.ts'
 import type { Srv } from '../../core/base/srv.ts'
@@ -23,13 +23,17 @@ import { isLetter, type Tell } from '../../actors/kind/letters.ts'
 import type { ActorMessage } from '../../actors/kind/messages.ts'
 
 type Trial = { sum: number; wakeAt: number; wakes: number }
-/** `sum` is that after it, as its decision had it. */
+/**
+ * `sum` is that after it, as its decision had it; `directory` the sequence of the directory that it
+ * was made by.
+ */
 export type Added = {
   type: 'TRIAL_ADDED'
   value: number
   sum: number
   wakeAt: number
   isWake: boolean
+  directory: number
 }
 
 const accepted = errorId('REQUEST_ACCEPTED')
@@ -48,13 +52,14 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added, Tell> = {
   messageKinds: trialBlocks.messages,
   factKinds: trialBlocks.facts,
   emptyState: () => ({ sum: 0, wakeAt: 0, wakes: 0 }),
-  decide(state, message, now, out) {
+  decide(state, message, now, { sequence: directory }, out) {
     if ('buffer' in message && message.type === 'ARRIVED') {
       const value = Number(readCounter(message.buffer, message.at))
       if (value === 13) throw new TypeError('poison')
       const wakeAt = readDeadline(message.buffer, message.at)
       const sum = state.sum + value
-      if (value > 0) out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false })
+      if (value > 0)
+        out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false, directory })
       // With a body it tells another trial, which tells this one, and so on.
       const body = readBodyView(message.buffer, message.at)
       if (body.length === 9) out.effects.push(tellOf(body.subarray(0, 8), value * 16 + 1, body[8]!))
@@ -67,11 +72,18 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added, Tell> = {
       const sum = state.sum + value
       // A letter of 0 leads to nothing.
       if (value === 0) return
-      out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false })
+      out.facts.push({ type: 'TRIAL_ADDED', value, sum, wakeAt, isWake: false, directory })
       const sender = Buffer.from(octetsOfActor(message.from), 'latin1')
       if (left > 0) out.effects.push(tellOf(sender, value + 1, left - 1))
     } else if (message.type === 'WAKE' && state.wakeAt > 0 && state.wakeAt <= now)
-      out.facts.push({ type: 'TRIAL_ADDED', value: 0, sum: state.sum, wakeAt: 0, isWake: true })
+      out.facts.push({
+        type: 'TRIAL_ADDED',
+        value: 0,
+        sum: state.sum,
+        wakeAt: 0,
+        isWake: true,
+        directory,
+      })
     out.effects.push({ type: 'WAKE_AT', at: state.wakeAt })
   },
   evolve(state, { value, wakeAt, isWake }) {
@@ -104,14 +116,20 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added, Tell> = {
 
 const none = Buffer.alloc(0)
 
-const headerOf = (id: string, { value, sum, wakeAt, isWake }: Added): Header => ({
+function octetsOf(number: number): Buffer {
+  const octets = Buffer.alloc(8)
+  octets.writeBigUInt64BE(BigInt(number))
+  return octets
+}
+
+const headerOf = (id: string, { value, sum, wakeAt, isWake, directory }: Added): Header => ({
   kind: Kind.TRIAL_ADDED,
   lane: isWake ? Lane.BULK : Lane.NORMAL,
   srv: 0 as Srv,
   outcome: 0,
   bodyType: 0,
   attempt: 0,
-  originator: Buffer.alloc(8),
+  originator: octetsOf(directory),
   target: Buffer.from(id, 'latin1'),
   counter: BigInt(value),
   time: 0,
@@ -127,6 +145,7 @@ export function readAdded(buffer: Buffer, at: number): Added {
     sum: readCorrelation(buffer, at),
     wakeAt: readDeadline(buffer, at),
     isWake: readLane(buffer, at) === Lane.BULK,
+    directory: Number(buffer.readBigUInt64BE(at + offsetOf.originator)),
   }
 }
 

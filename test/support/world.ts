@@ -2,6 +2,12 @@
  * A deployment on simulated twins: what survives a crash (ledger, stores, clock), the host that may
  * not, and devices that answer when they are told to.
  */
+import {
+  emptyDirectory,
+  fixedDirectory,
+  type Directory,
+  type LiveDirectory,
+} from '../../core/access/directory.ts'
 import type { HostedKind } from '../../actors/kind/actor-kind.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
@@ -55,6 +61,9 @@ export type WorldOptions = {
   onFault?: (fault: unknown) => void
   keys?: KeyVault
   actorsAwakeMax?: number
+  directory?: Directory
+  /** Instead of it. */
+  live?: LiveDirectory
 }
 
 /**
@@ -119,6 +128,7 @@ export class World {
         ...(this.options.moreKinds ?? []),
       ],
       hostId,
+      directory: this.options.live ?? this.liveDirectory(),
       partitionCount,
       ledger,
       bus: this.bus,
@@ -138,6 +148,17 @@ export class World {
     })
     await this.host.start()
     return this.host
+  }
+
+  /** What hosts decide by; replaced while they run. */
+  private liveDirectory(): LiveDirectory {
+    const current = (): Directory => this.options.directory ?? emptyDirectory
+    return {
+      ...fixedDirectory(),
+      get current() {
+        return current()
+      },
+    }
   }
 
   /** kill -9: what it had in memory is gone, exchanges under way too. */

@@ -22,6 +22,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { BrokerError } from '../../../core/base/broker-error.ts'
+import { directorySubjects } from '../../../core/cluster/directory-subject.ts'
 import {
   decodeDeployment,
   encodeDeployment,
@@ -78,7 +79,7 @@ const snapshotSubjectPrefix = 'meta.snapshot-'
 const gapSubject = 'meta.gap'
 const attemptsMax = 5
 /** Everything that a ledger holds. */
-const subjects = ['log.*', 'lease.*', 'meta.*'] as const
+const subjects = ['log.*', 'lease.*', 'meta.*', directorySubjects] as const
 /** Messages and octets of one commit while restoring. */
 const batchMessagesMax = 200
 const batchBytesMax = 4 * 1024 ** 2
@@ -154,6 +155,9 @@ async function tryBackup(
     else if (message.sequence === trimmed.sequence || subject !== trimSubject)
       recorded.push(message)
   })
+  // The directory, of which the last record of each actor counts.
+  const directoryEnd = await ledger.lastOn(directorySubjects)
+  await ledger.read(directorySubjects, 1, (message) => void recorded.push(message))
   const newest = new Map(recorded.map((message) => [message.subject, message]))
   try {
     for (const { subject, data } of newest.values()) {
@@ -171,13 +175,15 @@ async function tryBackup(
     const { sequence, subject, data } = message
     audit.read(message)
     // Records are those of the beginning: what they name is in the backup.
-    if (subject.startsWith('meta.')) continue
+    if (subject.startsWith('meta.') || subject.startsWith('directory.')) continue
     await write(recordOf(sequence > trimmed.through ? sequence : 0, subject, data))
   }
   for (const { subject, data } of newest.values()) await write(recordOf(0, subject, data))
   await end()
   if ((await trimRecordOf(ledger)).through !== trimmed.through)
     return 'ticks were forgotten while they were read'
+  if ((await ledger.lastOn(directorySubjects))?.sequence !== directoryEnd?.sequence)
+    return 'the directory was changed while it was read'
   const sha256 = hash.digest('hex')
   const record = newest.get(deploymentSubject)
   const id = record && decodeDeployment(record.data).identity?.id
@@ -349,7 +355,7 @@ function restoredDeployment(
   { audit }: Manifest,
   { incarnation, bucketSuffix, knownLedger }: Restoring,
 ): Deployment {
-  const { identity, partitionCount } = decodeDeployment(data)
+  const { identity, partitionCount, format } = decodeDeployment(data)
   const atMs = systemClock.now()
   const before = identity ?? {
     id: knownLedger ?? newIncarnation(),
@@ -360,6 +366,7 @@ function restoredDeployment(
   return {
     partitionCount,
     bucketSuffix,
+    format,
     identity: withIncarnation(before, { id: incarnation, kind: 'restored', atMs, throughSequence }),
   }
 }

@@ -1,4 +1,4 @@
-/** `busbar cluster`: the command line of status. */
+/** `busbar cluster`: the command lines of status and format. */
 import type { Command } from 'commander'
 import { systemClock } from '../../../core/ports/clock.ts'
 import { addPlaceOptions, type Place, type Print } from '../shared-options.ts'
@@ -24,6 +24,25 @@ export function addClusterCommands(program: Command, { out }: { out: Print }): v
         })
         for (const line of json ? [JSON.stringify(status)] : formatStatus(status)) out(line)
         return isInTrouble(status) ? 1 : 0
+      })
+    })
+  addPlaceOptions(cluster.command('format'))
+    .description(
+      'what the processes may write to the ledger, and which format each reads; a version that is installed process by process writes nothing new before --raise',
+    )
+    .option(
+      '--raise',
+      'write the latest format from now on; no earlier version can be used again',
+      false,
+    )
+    .option('--json', 'one line of JSON', false)
+    .action(async ({ json, raise, ...where }: Place & { json: boolean; raise: boolean }) => {
+      const { formatLines, formatStatus, raiseFormat } = await import('./cluster-format.ts')
+      await withLedger(where, async ({ ledger, bus }) => {
+        const ports = { ledger, bus, clock: systemClock }
+        const status = await (raise ? raiseFormat(ports) : formatStatus(ports))
+        for (const line of json ? [JSON.stringify(status)] : formatLines(status)) out(line)
+        return 0
       })
     })
 }

@@ -5,11 +5,9 @@
 import { userInfo, hostname } from 'node:os'
 import type { Command } from 'commander'
 import type { CountersAnswer } from '../../broker/counters-door.ts'
-import { OperatorFault } from '../operator-fault.ts'
 import { addOpsOption, type Print } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
-import { problemSentence, type OpsProblem } from '../problem-sentence.ts'
-import { directFetch } from '../../../core/ops/direct-fetch.ts'
+import { askDoor } from './ask-door.ts'
 
 type Options = { ops: string; json: boolean; party?: string; to?: string; by?: string }
 
@@ -44,24 +42,17 @@ export function addCountersCommands(program: Command, { out }: { out: Print }): 
     })
 }
 
-async function ask(
+const ask = (
   ops: string,
   device: string,
   query: Record<string, string>,
   method: 'GET' | 'DELETE',
-): Promise<CountersAnswer> {
-  const parameters = new URLSearchParams(query)
-  const url = `http://${ops}/v1/devices/${encodeURIComponent(device)}/counters?${parameters}`
-  const response = await directFetch(url, { method }).catch((cause: unknown) => {
-    throw new OperatorFault(
-      `nobody answers at ${ops}. Name a broker's operators' door with --ops host:port.`,
-      { cause },
-    )
-  })
-  const answer = (await response.json()) as CountersAnswer & OpsProblem
-  if (response.ok) return answer
-  throw new OperatorFault(problemSentence(answer) ?? `HTTP ${response.status} from ${ops}`)
-}
+): Promise<CountersAnswer> =>
+  askDoor(
+    ops,
+    method,
+    `/v1/devices/${encodeURIComponent(device)}/counters?${new URLSearchParams(query)}`,
+  )
 
 function print({ device, counters }: CountersAnswer, out: Print, isJson: boolean): void {
   if (isJson) return out(JSON.stringify({ device, counters }))

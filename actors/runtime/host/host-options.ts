@@ -1,4 +1,5 @@
 /** What a host is given, and what a host gives to its partitions. */
+import type { LiveDirectory } from '../../../core/access/directory.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
@@ -51,6 +52,8 @@ export type HostOptions = Omit<PartitionPorts, 'actorKinds'> &
     /** The kinds of actor that it hosts. */
     kinds: readonly HostedKind[]
     metrics: Metrics
+    /** Left out, nothing is in it, and every party may do everything. */
+    directory?: LiveDirectory
     checkpointIntervalMs: number
     /**
      * Why new requests are rejected for now (a disk without its reserve), or undefined. Cheap:

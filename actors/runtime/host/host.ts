@@ -13,6 +13,7 @@
  * decide again (owned-partitions.ts).
  */
 import { tap, type Subscription } from 'rxjs'
+import { fixedDirectory, type LiveDirectory } from '../../../core/access/directory.ts'
 import { partitionAt } from '../../../core/envelope/partition.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { actorIdOf, kindOfActor } from '../../../core/base/actor-id.ts'
@@ -33,6 +34,7 @@ import { pullFrom, type PullSource } from '../../../core/stream/pull.ts'
 import { ClockLag } from './clock-lag.ts'
 import { Handover } from './handover.ts'
 import type { HostOptions } from './host-options.ts'
+import { forgetReplaced } from './replaced-records.ts'
 import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
 import { LedgerRoom } from './ledger-room.ts'
 import { LetterReader } from './letter-reader.ts'
@@ -59,6 +61,7 @@ export class Host {
   private readonly hosted: HostedKinds
   private readonly ownMessages: OwnMessages
   private readonly letters: LetterReader
+  private readonly directory: LiveDirectory
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
   private served: { close(): Promise<void> } | undefined
@@ -85,6 +88,7 @@ export class Host {
 
   constructor(options: HostOptions) {
     this.options = options
+    this.directory = options.directory ?? fixedDirectory()
     this.clockLag = new ClockLag(options)
     this.metrics = hostMetrics(options.metrics)
     this.hosted = new HostedKinds(options.kinds, this.effectPorts())
@@ -119,7 +123,11 @@ export class Host {
   }
 
   private effectPorts(): EffectPorts {
+    const live = this.directory
     return {
+      get directory() {
+        return live.current
+      },
       post: ({ partition, actor }, message) => {
         // The partition may have been given away and taken back meanwhile. One that is being
         // reloaded stays the same object; mail of one that is gone for good is dropped.
@@ -131,7 +139,8 @@ export class Host {
       whenOurs: (place, action) => {
         this.hold(async () => {
           if (this.partitions.get(place.partition.number) === undefined) return
-          if (await this.partitions.isFenceCurrent()) action()
+          const isFresh = await this.directory.refresh()
+          if (isFresh && (await this.partitions.isFenceCurrent())) action()
           else await this.partitions.reload(false)
         }).catch((fault: unknown) => this.fail(fault))
       },
@@ -173,7 +182,8 @@ export class Host {
   /** Why this host cannot serve as it should now, or undefined. */
   get trouble(): string | undefined {
     if (this.hasFailed) return 'the pipeline has ended'
-    const laterVersion = this.partitions.laterVersion ?? this.letters.laterVersion
+    const laterVersion =
+      this.partitions.laterVersion ?? this.letters.laterVersion ?? this.directory.laterVersion
     if (laterVersion !== undefined) return laterVersion
     if (!this.ledgerRoom.isForNew(0)) return 'BROKER_LEDGER_FULL'
     const ticking = this.options.clock.elapsedMs() - this.tickStartedAt
@@ -285,8 +295,13 @@ export class Host {
     const startedAt = clock.elapsedMs()
     this.tickStartedAt = startedAt
     if (this.partitions.isFenceStale) await this.partitions.refreshFence()
+    // What is changed in the directory takes effect within a second, however slowly it is followed.
+    if (!this.directory.isFresh && !(await this.directory.refresh())) {
+      this.mailbox.putBack(taken)
+      return undefined
+    }
     const mails = this.ours(taken, clock.now())
-    const tick = new Tick(mails.length, this.spareWriters)
+    const tick = new Tick(mails.length, this.spareWriters, this.directory.current)
     let left: readonly Mail[]
     try {
       left = this.decideAll(mails, tick)
@@ -304,7 +319,7 @@ export class Host {
     const { hostId, ledger } = this.options
     const subject = tickSubject(hostId)
     const expect = { subject, sequence: this.partitions.fence }
-    const entries = [{ subject, data: message.data, expect }, ...tick.letterEntries()]
+    const entries = [{ subject, data: message.data, expect }, ...tick.entriesBeside()]
     const bytes = entries.reduce((sum, { data }) => sum + data.length, 0)
     const committed = await ledger.commit(entries)
     tick.release()
@@ -316,6 +331,7 @@ export class Host {
     this.mailsPerTickMax = Math.min(limits.tickMessagesMax, this.mailsPerTickMax * 2)
     this.lastSequence = this.partitions.fence = committed.firstSequence
     for (const partition of message.written) partition.committed(committed.firstSequence)
+    forgetReplaced(this.options, entries, committed.firstSequence)
     this.ledgerRoom.onTick(bytes, tick.deliveryCount)
     this.metrics.onCommit(tick, bytes, clock.elapsedMs() - startedAt)
     return this.sendable(tick, startedAt)
@@ -328,12 +344,10 @@ export class Host {
    */
   private async sendable(tick: Tick, knownAt: number): Promise<Tick> {
     const isRecent = this.clockLag.isRecent(knownAt)
-    if (
-      !isRecent &&
-      this.hosted.hasSends(tick.effects) &&
-      !(await this.partitions.isFenceCurrent())
-    )
-      await this.partitions.reload(true)
+    if (isRecent || !this.hosted.hasSends(tick.effects)) return tick
+    // The fence last: nothing may take time between its answer and what is sent.
+    const isCurrent = (await this.directory.refresh()) && (await this.partitions.isFenceCurrent())
+    if (!isCurrent) await this.partitions.reload(true)
     return tick
   }
 

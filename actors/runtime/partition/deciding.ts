@@ -8,6 +8,7 @@ import { chainLinkBytes, type FrameWriter } from '../../../core/envelope/frame.t
 import type { Log } from '../../../core/ports/log.ts'
 import {
   emptyOutbox,
+  isEnter,
   isWakeAt,
   type ActorEffect,
   type ActorFact,
@@ -73,7 +74,7 @@ export class Deciding {
     const { kind, state } = actor
     emptyOutbox(outbox)
     try {
-      kind.decide(state, message, now, outbox)
+      kind.decide(state, message, now, tick.directory, outbox)
       checkDecision(outbox, cause)
     } catch (fault) {
       this.hasParked ||= message === cause
@@ -100,7 +101,8 @@ export class Deciding {
     if (isWakeAt(effect)) {
       actor.wakeAt = effect.at
       schedule(id, actor)
-    } else if (isTell(effect)) tick.tell(partitionCount, letterOf(id, effect, this.cause, now))
+    } else if (isEnter(effect)) tick.enter(id, effect.bodyBytes)
+    else if (isTell(effect)) tick.tell(partitionCount, letterOf(id, effect, this.cause, now))
     else tick.effect({ partition, actor: id }, effect)
   }
 

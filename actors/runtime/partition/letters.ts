@@ -6,7 +6,7 @@ import { kindOfActor, octetsOfActor, type ActorId } from '../../../core/base/act
 import { assert } from '../../../core/base/assert.ts'
 import { limits } from '../../../core/base/limits.ts'
 import type { Letter } from '../../../core/envelope/letter.ts'
-import type { Outbox } from '../../kind/effects.ts'
+import { isEnter, type Outbox } from '../../kind/effects.ts'
 import { letterboxId } from '../../kind/letterbox.ts'
 import {
   isBefore,
@@ -62,13 +62,19 @@ export function processLetter(
  */
 export function checkDecision({ facts, deliveries, effects }: Outbox, message: ActorMessage): void {
   let letters = 0
+  let records = 0
   for (const effect of effects) {
+    if (isEnter(effect)) {
+      records++
+      const hasRoom = effect.bodyBytes.length <= limits.directoryRecordBytesMax
+      assert(hasRoom, 'the directory has room for a record')
+    }
     if (!isTell(effect)) continue
     letters++
     assert(effect.bodyBytes.length <= limits.letterBytesMax, 'a letter has room for its body')
   }
-  if (letters === 0 && deliveries.length === 0) return
-  assert(facts.length > 0, 'letters and deliveries stand beside a fact')
+  if (letters + records === 0 && deliveries.length === 0) return
+  assert(facts.length > 0, 'letters, deliveries and records stand beside a fact')
   assert(letters <= limits.lettersPerDecisionMax, 'a decision sends so many letters')
   if (letters > 0) assert(hopsOf(message) <= limits.letterHopsMax, 'letters lead to one another')
 }

@@ -2,13 +2,15 @@
  * What one tick gathers: deliveries by party, to be written with the facts, and effects, to be run
  * once both are on disk.
  */
-import { octetsOfActor } from '../../../core/base/actor-id.ts'
+import { emptyDirectory, type Directory } from '../../../core/access/directory.ts'
+import { octetsOfActor, type ActorId } from '../../../core/base/actor-id.ts'
 import { writeOctetsOf } from '../../../core/base/bytes.ts'
 import { partitionOf } from '../../../core/envelope/partition.ts'
 import type { Eui64 } from '../../../core/base/eui64.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { writeSafeU64 } from '../../../core/envelope/envelope.ts'
+import { directorySubjectOf } from '../../../core/cluster/directory-subject.ts'
 import { lettersSubject } from '../../../core/cluster/letters-subject.ts'
 import { FrameWriter } from '../../../core/envelope/frame.ts'
 import { writeLetter, type Letter } from '../../../core/envelope/letter.ts'
@@ -37,15 +39,17 @@ export interface WithFrame {
 }
 
 /**
- * One commit has so many messages: the tick, and letters to as many partitions as one decision has
- * letters.
+ * One commit has so many messages: the tick, records of the directory, and letters to as many
+ * partitions as one decision has letters.
  */
-const letterPartitionsMax = limits.ledgerBatchMessagesMax - 1 - 2 * limits.lettersPerDecisionMax
+const entriesMax = limits.ledgerBatchMessagesMax - 1 - 2 * limits.lettersPerDecisionMax
 
 // Parties that are served in one tick, as a rule.
 const spareWritersMax = 64
 
 export class Tick {
+  /** What every decision of the tick is made by. */
+  readonly directory: Directory
   /** Messages decided in it. */
   readonly messageCount: number
   readonly effects: WantedEffect[] = []
@@ -64,13 +68,16 @@ export class Tick {
   /** By the partition that they go to. */
   private readonly letters = new Map<number, FrameWriter>()
   letterCount = 0
+  /** Of the directory, by subject. */
+  private readonly records = new Map<string, Buffer>()
 
   private readonly spare: FrameWriter[]
 
   /** `spare` are writers of earlier ticks, kept by the host from one tick to the next. */
-  constructor(messageCount = 0, spare: FrameWriter[] = []) {
+  constructor(messageCount = 0, spare: FrameWriter[] = [], directory: Directory = emptyDirectory) {
     this.messageCount = messageCount
     this.spare = spare
+    this.directory = directory
   }
 
   /** The commit has settled: the writers may serve the next tick. */
@@ -141,12 +148,22 @@ export class Tick {
     this.deliveryBytes += headerBytes + letter.bodyView.length
   }
 
-  /** One message of the ledger for each partition that letters go to, beside the tick. */
-  letterEntries(): LedgerEntry[] {
-    return Array.from(this.letters, ([partition, frame]) => ({
+  /** Replaces the record of an actor in the directory. */
+  enter(actor: ActorId, recordBytes: Buffer): void {
+    this.records.set(directorySubjectOf(actor), recordBytes)
+    this.deliveryBytes += recordBytes.length
+  }
+
+  /**
+   * What is written beside the tick: one message for each partition that letters go to, and for
+   * each record of the directory.
+   */
+  entriesBeside(): LedgerEntry[] {
+    const letters = Array.from(this.letters, ([partition, frame]) => ({
       subject: lettersSubject(partition),
       data: frame.lend(),
     }))
+    return [...letters, ...Array.from(this.records, ([subject, data]) => ({ subject, data }))]
   }
 
   /** True when another message, whatever it gives, might not fit any more. */
@@ -154,7 +171,7 @@ export class Tick {
     return (
       factBytes + this.deliveryBytes > limits.tickBytesMax ||
       this.largestFrame + limits.deviceQueueMax > limits.deliveriesPerFrameMax ||
-      this.letters.size >= letterPartitionsMax
+      this.letters.size + this.records.size >= entriesMax
     )
   }
 

@@ -74,9 +74,15 @@ export class Responses {
     }
     const watch = this.ports.responses.watch(party.id, key)
     if (watch === undefined) return { code: 'BROKER_GATEWAY_BUSY' }
+    let stop = (): void => {}
     try {
       const wanted = { view, key, delivered: watch.found, waitMs }
-      const result = await this.find(account, wanted, abandoned)
+      const result = await this.find(account, wanted, (end) => {
+        stop = end
+        account.lasting.add(stop)
+        abandoned(stop)
+      })
+      if (account.refusal !== undefined) return { code: account.refusal }
       return typeof result === 'string'
         ? { code: result }
         : { message: encode(this.writer, result) }
@@ -85,6 +91,7 @@ export class Responses {
       this.ports.log.warn({ reason: String(error) }, 'a response cannot be read')
       return { code }
     } finally {
+      account.lasting.delete(stop)
       watch.close()
     }
   }

@@ -18,7 +18,7 @@ import {
 import type { Socket } from 'node:net'
 import type { Server } from '@grpc/grpc-js'
 import { identify, partyHeader } from '../../access/identity.ts'
-import type { Parties } from '../../access/parties.ts'
+import type { PartySource } from '../../access/directory.ts'
 import { assert } from '../../base/assert.ts'
 import { ConnectionPlaces } from '../../base/connection-places.ts'
 import { addressKey } from '../../base/connections-per-address.ts'
@@ -35,7 +35,7 @@ import type { PartyAccount, PartyAccounts } from '../intake/party-account.ts'
 import { grpcRefusal } from './refusal.ts'
 
 export type GrpcGatePorts = {
-  parties: Parties
+  parties: PartySource
   accounts: PartyAccounts
   bytes: BytesInFlight
   clock: Clock
@@ -302,7 +302,7 @@ export class GrpcGate implements CallOwner {
   private identify(headers: IncomingHttpHeaders): PartyAccount | ErrorCode {
     const value = headers[partyHeader]
     if (Array.isArray(value)) return 'PARTY_HEADER_MALFORMED'
-    const party = identify(value, this.ports.parties)
+    const party = identify(value, this.ports.parties.known)
     return typeof party === 'string' ? party : this.ports.accounts.of(party)
   }
 

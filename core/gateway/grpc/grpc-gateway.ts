@@ -16,10 +16,11 @@ import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation, service as healthService } from 'grpc-health-check'
 import { InputGatewayService } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import { OutputGatewayService } from '../../../proto/gen/busbar/v1/output_gateway.ts'
-import type { Parties } from '../../access/parties.ts'
+import type { PartySource } from '../../access/directory.ts'
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { formatHostPort } from '../../base/host-port.ts'
+import type { ErrorCode } from '../../base/error-table.ts'
 import { limits } from '../../base/limits.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
@@ -43,7 +44,7 @@ export type GrpcGatewayPorts = {
   deliveries: Deliveries
   responses: Responses
   accounts: PartyAccounts
-  parties: Parties
+  parties: PartySource
   clock: Clock
   log: Log
   metrics: Metrics
@@ -302,11 +303,16 @@ export class GrpcGateway {
 
   private readonly receive: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
     const { deliveries, intake, clock, log } = this.ports
-    const { party } = this.accountOf(call)
+    const account = this.accountOf(call)
     const ports = { deliveries, turn: intake.turn, clock, log }
-    const receiver = new Receiver(call, party, ports, () => this.receivers.delete(receiver))
+    const end = (code: ErrorCode): void => receiver.end(code)
+    const receiver = new Receiver(call, account.party, ports, () => {
+      this.receivers.delete(receiver)
+      account.lasting.delete(end)
+    })
+    account.lasting.add(end)
     const gate = this.gate.gateOf(call)
-    gate.onRefused((code) => receiver.end(code))
+    gate.onRefused(end)
     call.on('data', () => gate.taken())
     this.receivers.add(receiver)
     receiver.start()

@@ -9,7 +9,7 @@ import {
   ReceiveResponse,
 } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import { identify, partyHeader } from '../../access/identity.ts'
-import type { Parties } from '../../access/parties.ts'
+import type { PartySource } from '../../access/directory.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import type { BytesInFlight } from '../../base/bytes-in-flight.ts'
 import { limits } from '../../base/limits.ts'
@@ -45,7 +45,7 @@ export type HttpGatewayPorts = {
   deliveries: Deliveries
   responses: Responses
   accounts: PartyAccounts
-  parties: Parties
+  parties: PartySource
   feed: DeliveryFeed
   clock: Clock
   log: Log
@@ -153,7 +153,7 @@ export class HttpGateway {
     const value = request.headers[partyHeader]
     const party = Array.isArray(value)
       ? 'PARTY_HEADER_MALFORMED'
-      : identify(value, this.ports.parties)
+      : identify(value, this.ports.parties.known)
     if (typeof party === 'string') return httpRefusal(party)
     request.account = this.ports.accounts.of(party)
     return undefined
@@ -244,10 +244,12 @@ export class HttpGateway {
         (end) => {
           stop = end
           this.polls.add(stop)
+          account.lasting.add(stop)
           reply.raw.once('close', stop)
         },
       )
-      if (refusal) return this.sent(reply, httpRefusal(refusal))
+      const code = account.refusal ?? refusal
+      if (code) return this.sent(reply, httpRefusal(code))
       const { deliveries } = ReceiveResponse.decode(message)
       return this.sent(reply, {
         status: 200,
@@ -259,6 +261,7 @@ export class HttpGateway {
       return this.sent(reply, httpRefusal('BROKER_LEDGER_UNAVAILABLE'))
     } finally {
       this.polls.delete(stop)
+      account.lasting.delete(stop)
     }
   }
 

@@ -37,6 +37,7 @@ const partyCodes: readonly ErrorCode[] = [
   'PARTY_HEADER_MISSING',
   'PARTY_HEADER_MALFORMED',
   'PARTY_UNKNOWN',
+  'PARTY_SUSPENDED',
 ]
 /** Any call may end with these. */
 const ownCodes: readonly ErrorCode[] = [

@@ -110,8 +110,8 @@ export class Intake {
   ): void {
     const { scan, header } = this
     const nowMs = this.ports.clock.now()
-    const refusal =
-      scanServiceRequest(view, start, end, scan) ?? decideIntake(account.party, scan, nowMs)
+    const malformed = scanServiceRequest(view, start, end, scan)
+    const refusal = account.refusal ?? malformed ?? decideIntake(account.party, scan, nowMs)
     if (refusal) return this.refuse(refusal, sink, tag, nowMs)
     const row = serviceRequestOf(scan.srv)!
     const bodyFault = checkBody(row, view, scan, nowMs)
@@ -167,6 +167,7 @@ export class Intake {
     const nowMs = this.ports.clock.now()
     const malformed = scanRequestId(view, 0, view.length, scan)
     if (malformed) return this.refuse(malformed, sink, tag, nowMs)
+    if (account.refusal) return this.refuse(account.refusal, sink, tag, nowMs)
     if (!isOriginator(account.party, scan.originator))
       return this.refuse('PARTY_ORIGINATOR_MISMATCH', sink, tag, nowMs)
     header.kind = kind

@@ -2,13 +2,19 @@
  * What one gateway process knows of one party: who it is and how much of the gateway it takes. Made
  * once a party, not once a call.
  */
-import type { Party } from '../../access/parties.ts'
+import { standingOf } from '../../access/directory.ts'
+import type { Parties, Party } from '../../access/parties.ts'
+import type { ErrorCode } from '../../base/error-table.ts'
 import type { Eui64 } from '../../base/eui64.ts'
 import { AssignedCounters } from '../../base/request-counter.ts'
 import type { Random } from '../../ports/random.ts'
 
 export class PartyAccount {
-  readonly party: Party
+  party: Party
+  /** Why it may have nothing done and receives nothing, since it was suspended or removed. */
+  refusal: ErrorCode | undefined
+  /** What ends each of its calls that last, when it is suspended or removed. */
+  readonly lasting = new Set<(code: ErrorCode) => void>()
   /** Requests without an acknowledgement, over all connections. */
   inFlight = 0
   /** gRPC calls that have not ended. */
@@ -36,5 +42,14 @@ export class PartyAccounts {
     let account = this.accounts.get(party.id)
     if (!account) this.accounts.set(party.id, (account = new PartyAccount(party, this.mark)))
     return account
+  }
+
+  /** The parties are `known` from now on: calls of those that may not any more end. */
+  update(known: Parties): void {
+    for (const [id, account] of this.accounts) {
+      account.party = known.get(id) ?? account.party
+      account.refusal = standingOf({ isInForce: true, parties: known }, id)
+      if (account.refusal !== undefined) for (const end of account.lasting) end(account.refusal)
+    }
   }
 }

@@ -5,6 +5,7 @@
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
 import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
+import { fixedParties } from '../../../core/access/directory.ts'
 import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
 import { neverAccepted } from '../../../core/envelope/counter-bounds.ts'
 import { readCorrelation, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
@@ -159,7 +160,7 @@ export async function makeRig(
     feed: feedOf(ledger),
     cursors,
     responses: options.responses ?? responses,
-    parties: demoParties(),
+    parties: fixedParties(demoParties()),
     clock,
     random: systemRandom,
     log: silentLog,

@@ -33,7 +33,7 @@ const foundOf = (
   messages: 10,
   lastSequence: 100,
   label: undefined,
-  deployment: { partitionCount: 16, identity, bucketSuffix: '' },
+  deployment: { partitionCount: 16, identity, bucketSuffix: '', format: 1 },
   seen: 'same',
   contradiction: undefined,
   ...more,
@@ -104,8 +104,13 @@ t.test('what a start does', async (t) => {
 
 t.test('the record of the deployment', async (t) => {
   const old = Buffer.from('{"version":1,"partitionCount":16}')
-  t.same(decodeDeployment(old), { partitionCount: 16, identity: undefined, bucketSuffix: '' })
-  const made = { partitionCount: 4, identity: restoredOnce, bucketSuffix: '_ab' }
+  t.same(decodeDeployment(old), {
+    partitionCount: 16,
+    identity: undefined,
+    bucketSuffix: '',
+    format: 1,
+  })
+  const made = { partitionCount: 4, identity: restoredOnce, bucketSuffix: '_ab', format: 2 }
   t.same(decodeDeployment(encodeDeployment(made)), made)
   for (const text of ['', 'x', '[]', '{"partitionCount":1,"ledger":{}}', 'null', '{"ledger":1}'])
     t.throws(() => decodeDeployment(Buffer.from(text)), { code: 'LEDGER_IDENTITY_UNREADABLE' })

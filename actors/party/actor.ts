@@ -1,0 +1,84 @@
+/**
+ * The party: how it stands with this Busbar, which operators change. Pure: `decide` says what has
+ * happened, `evolve` alone changes the state. Each change enters the directory in the same commit,
+ * so that every host and gateway learns of it.
+ */
+import type { Directory } from '../../core/access/directory.ts'
+import { decodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
+import { encodePartyRecord, type PartyRecord } from '../../core/access/party-record.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { limits } from '../../core/base/limits.ts'
+import { formatWithParties } from '../../core/cluster/format.ts'
+import { readBodyView } from '../../core/envelope/envelope.ts'
+import { acknowledge, refuse, type Enter, type Outbox } from '../kind/effects.ts'
+import { isArrived, type ActorMessage } from '../kind/messages.ts'
+import type { PartyChanged } from './facts.ts'
+import type { PartyState } from './state.ts'
+
+export type PartyOutbox = Outbox<PartyChanged, Enter>
+
+const accepted = errorId('REQUEST_ACCEPTED')
+
+/** Says what a PARTY_CHANGE means; a party has no other messages, and never asks to be woken. */
+export function decide(
+  { record }: PartyState,
+  message: ActorMessage,
+  now: number,
+  directory: Directory,
+  out: PartyOutbox,
+): void {
+  if (!isArrived(message)) return
+  if (directory.format < formatWithParties) return refuse(out, message, 'FORMAT_NOT_RAISED', now)
+  const change = changeIn(readBodyView(message.buffer, message.at))
+  if (typeof change === 'string') return refuse(out, message, change, now)
+  if (record === undefined && directory.records.size >= limits.partiesMax)
+    return refuse(out, message, 'PARTY_LIMIT_EXCEEDED', now)
+  const after = recordAfter(record, change, now)
+  if (typeof after === 'string') return refuse(out, message, after, now)
+  if (after !== record) {
+    out.facts.push({ type: 'PARTY_CHANGED', record: after })
+    out.effects.push({ type: 'ENTER', bodyBytes: encodePartyRecord(after) })
+  }
+  acknowledge(out, message, accepted, now)
+}
+
+function changeIn(body: Buffer): PartyChange | ErrorCode {
+  try {
+    return decodePartyChange(body)
+  } catch (fault) {
+    if (!(fault instanceof BrokerError)) throw fault
+    return fault.code
+  }
+}
+
+/** The record that `change` leads to: `record` itself when nothing changes, or why not. */
+function recordAfter(
+  record: PartyRecord | undefined,
+  change: PartyChange,
+  now: number,
+): PartyRecord | ErrorCode {
+  const { by } = change
+  const { revision = 0 } = record ?? {}
+  if (change.change === 'import' && record !== undefined) return record
+  const next = { revision: revision + 1, changedAtMs: now, by }
+  if (change.change === 'import' || change.change === 'add') {
+    const { role, name } = change
+    const isKnown = record !== undefined && record.status !== 'removed'
+    if (isKnown && record.role === role && record.name === name) return record
+    if (change.revision !== revision) return 'PARTY_CHANGED_MEANWHILE'
+    return { ...next, status: isKnown ? record.status : 'active', role, name }
+  }
+  if (record === undefined) return 'PARTY_UNKNOWN'
+  const status = statusAfter[change.change]
+  if (record.status === status) return record
+  if (record.status === 'removed') return 'PARTY_UNKNOWN'
+  if (change.revision !== revision) return 'PARTY_CHANGED_MEANWHILE'
+  return { ...record, ...next, status }
+}
+
+const statusAfter = { suspend: 'suspended', resume: 'active', remove: 'removed' } as const
+
+export function evolve(state: PartyState, { record }: PartyChanged): void {
+  state.record = record
+}

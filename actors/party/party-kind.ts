@@ -1,0 +1,60 @@
+/** The party as a kind of actor: what the runtime must know of it. */
+import { decodePartyRecord, encodePartyRecord } from '../../core/access/party-record.ts'
+import { ActorKindNumber } from '../../core/base/actor-id.ts'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { isLaterVersion } from '../../core/envelope/version.ts'
+import { partyBlocks } from '../../core/envelope/layout.ts'
+import type { ActorKind, HostedKind } from '../kind/actor-kind.ts'
+import { refuse, type ActorEffect, type Enter } from '../kind/effects.ts'
+import { isArrived, type ActorMessage } from '../kind/messages.ts'
+import { decide, evolve } from './actor.ts'
+import { readFact, writeFact, type PartyChanged } from './facts.ts'
+import type { PartyState } from './state.ts'
+
+export const partyKind: ActorKind<PartyState, ActorMessage, PartyChanged, Enter> = {
+  number: ActorKindNumber.PARTY,
+  name: 'party',
+  messageKinds: partyBlocks.messages,
+  factKinds: partyBlocks.facts,
+  emptyState: () => ({ record: undefined }),
+  decide,
+  evolve,
+  park(_state, message, now, out) {
+    if (isArrived(message)) refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
+  },
+  nextWakeMs: () => 0,
+  storedWakeMs: () => 0,
+  clockSet: () => undefined,
+  loaded: () => undefined,
+  isUnfinished: () => false,
+  underWay: () => undefined,
+  isKnown: ({ record }) => record !== undefined,
+  // Operators suspend parties however little room there is; what they add is small, too.
+  isNew: () => false,
+  smallerOf: () => undefined,
+  isWritten: () => true,
+  writeFact,
+  readFact,
+  // Only parties with a record have facts, and a state.
+  packState: ({ record }) => encodePartyRecord(record!),
+  unpackState(packed) {
+    try {
+      return { record: decodePartyRecord(packed) }
+    } catch (cause) {
+      if (isLaterVersion(cause)) throw cause
+      throw new BrokerError('STORE_DAMAGED', 'the record of a party', { cause })
+    }
+  },
+}
+
+/** The party as a host has it: without effects of its own. */
+export const hostedParty: HostedKind = {
+  kind: partyKind as ActorKind,
+  effects: () => ({
+    underWayCount: 0,
+    isSend: () => false,
+    run(_place, { type }: ActorEffect) {
+      throw new TypeError(`a party has no effect ${type}`)
+    },
+  }),
+}

@@ -1,0 +1,74 @@
+/**
+ * What is recorded of a party: in the facts of its actor, and in the directory, of which every
+ * process has a copy. JSON, because it is small, changes seldom, and people read it in an
+ * emergency.
+ */
+import { BrokerError } from '../base/broker-error.ts'
+import { asBuffer } from '../base/bytes.ts'
+import { limits } from '../base/limits.ts'
+import { Role } from '../catalogue/service-requests.ts'
+
+/** A suspended party may send nothing and receives nothing; its deliveries are kept. */
+export const PartyStatus = ['active', 'suspended', 'removed'] as const
+export type PartyStatus = (typeof PartyStatus)[number]
+
+export type PartyRecord = {
+  /** How often it has changed: a change names the one that it was made for. */
+  readonly revision: number
+  readonly status: PartyStatus
+  readonly role: Role
+  /** For people. */
+  readonly name: string
+  /** UTC ms. */
+  readonly changedAtMs: number
+  /** Who has changed it. */
+  readonly by: string
+}
+
+/** Version of the octets; a later one is told by name. */
+const recordVersion = 1
+
+export const encodePartyRecord = (record: PartyRecord): Buffer =>
+  Buffer.from(JSON.stringify({ version: recordVersion, ...record }), 'utf8')
+
+/**
+ * @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED when it is not a record of a party
+ */
+export function decodePartyRecord(view: Uint8Array): PartyRecord {
+  const { version, revision, status, role, name, changedAtMs, by } = objectIn(view)
+  if (typeof version === 'number' && version > recordVersion)
+    throw new BrokerError(
+      'FORMAT_VERSION_LATER',
+      `a record of a party of version ${version}, ${recordVersion} is known here`,
+    )
+  const knownStatus = PartyStatus.find((word) => word === status)
+  const knownRole = Role.find((word) => word === role)
+  const isWhole = isName(name) && isCount(changedAtMs) && isCount(revision)
+  if (knownStatus === undefined || knownRole === undefined || !isWhole)
+    throw new BrokerError('ENVELOPE_MALFORMED', 'a record of a party without status, role or name')
+  return {
+    revision,
+    status: knownStatus,
+    role: knownRole,
+    name,
+    changedAtMs,
+    by: typeof by === 'string' ? by : '',
+  }
+}
+
+export const isName = (value: unknown): value is string =>
+  typeof value === 'string' && value.length >= 1 && value.length <= limits.partyNameCharactersMax
+
+export const isCount = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+
+/** Empty when it is something else. */
+function objectIn(view: Uint8Array): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(asBuffer(view).toString('utf8'))
+    if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>
+  } catch {
+    // Told by the caller.
+  }
+  return {}
+}

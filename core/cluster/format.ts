@@ -1,0 +1,16 @@
+/**
+ * The format of a deployment: what its processes may write to the ledger. A new one is written only
+ * once every process reads it, and an operator says so (`busbar cluster format --raise`): processes
+ * of two versions run side by side until then, and one of the version before can be started again.
+ *
+ *   1  devices
+ *   2  and parties, the directory, letters between actors
+ *
+ * A deployment without a format has format 1.
+ */
+export const formatOldest = 1
+/** What this version reads and may write; a new deployment begins with it. */
+export const formatLatest = 2
+
+/** From which format on there are party actors and a directory. */
+export const formatWithParties = 2

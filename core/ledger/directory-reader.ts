@@ -1,0 +1,140 @@
+/**
+ * A process's copy of the directory, and of the format of the deployment: read once at the start,
+ * followed from then on, and read again when somebody must know that it is the present one.
+ */
+import {
+  emptyDirectory,
+  withRecord,
+  type Directory,
+  type LiveDirectory,
+  type PartySource,
+} from '../access/directory.ts'
+import type { Parties } from '../access/parties.ts'
+import { limits } from '../base/limits.ts'
+import { directorySubjects } from '../cluster/directory-subject.ts'
+import { isLaterVersion } from '../envelope/version.ts'
+import { pause, type Clock } from '../ports/clock.ts'
+import type { Ledger, LedgerMessage } from '../ports/ledger.ts'
+import type { Log } from '../ports/log.ts'
+import { decodeDeployment } from './identity.ts'
+import { deploymentSubject } from './opening.ts'
+
+export type DirectoryReaderPorts = {
+  ledger: Pick<Ledger, 'read' | 'follow' | 'lastOn'>
+  clock: Clock
+  log: Log
+}
+
+export class DirectoryReader implements LiveDirectory, PartySource {
+  private readonly ports: DirectoryReaderPorts
+  private readonly listeners = new Set<() => void>()
+  private readonly followers: Array<{ close(): Promise<void> }> = []
+  private present: Directory = emptyDirectory
+  private freshAtMs = -Infinity
+  private refreshing: Promise<boolean> | undefined
+  laterVersion: string | undefined
+
+  constructor(ports: DirectoryReaderPorts) {
+    this.ports = ports
+  }
+
+  get current(): Directory {
+    return this.present
+  }
+
+  get known(): Parties {
+    return this.present.parties
+  }
+
+  get isFresh(): boolean {
+    return this.ports.clock.elapsedMs() - this.freshAtMs < limits.directoryLagMsMax
+  }
+
+  onChange(listener: () => void): () => void {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+
+  /**
+   * Settles when the copy is that of now, and is followed.
+   * @throws BrokerError BROKER_LEDGER_UNAVAILABLE, FORMAT_VERSION_LATER
+   */
+  async start(): Promise<void> {
+    const { ledger } = this.ports
+    const deployment = await ledger.lastOn(deploymentSubject)
+    if (deployment !== undefined) this.takeFormat(deployment)
+    await this.readNew()
+    const take = (message: LedgerMessage): void => this.follow(message)
+    const { sequence } = this.present
+    this.followers.push(
+      await ledger.follow(directorySubjects, sequence + 1, take),
+      await ledger.follow(deploymentSubject, (deployment?.sequence ?? 0) + 1, take),
+    )
+  }
+
+  refresh(): Promise<boolean> {
+    this.refreshing ??= this.tryRefresh().finally(() => (this.refreshing = undefined))
+    return this.refreshing
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.followers.map((follower) => follower.close()))
+  }
+
+  private async tryRefresh(): Promise<boolean> {
+    const { clock, log } = this.ports
+    try {
+      await this.readNew()
+      this.laterVersion = undefined
+      return true
+    } catch (fault) {
+      this.stopAt(fault)
+      log.warn({ fault: String(fault) }, 'the directory cannot be read for the moment')
+      await pause(clock, limits.busyRetryMs)
+      return false
+    }
+  }
+
+  /** What was there at the call is in the copy when it settles. */
+  private async readNew(): Promise<void> {
+    const { ledger, clock } = this.ports
+    const askedAtMs = clock.elapsedMs()
+    const last = (await ledger.lastOn(directorySubjects))?.sequence ?? 0
+    const { sequence } = this.present
+    if (last > sequence)
+      await ledger.read(directorySubjects, sequence + 1, (message) => this.take(message), last)
+    this.freshAtMs = Math.max(this.freshAtMs, askedAtMs)
+  }
+
+  private follow(message: LedgerMessage): void {
+    try {
+      if (message.subject === deploymentSubject) this.takeFormat(message)
+      else this.take(message)
+    } catch (fault) {
+      this.stopAt(fault)
+      const { subject, sequence } = message
+      this.ports.log.error(
+        { subject, sequence, fault: String(fault) },
+        'the directory stands still',
+      )
+    }
+  }
+
+  private stopAt(fault: unknown): void {
+    if (isLaterVersion(fault)) this.laterVersion = fault.message
+  }
+
+  private take(message: LedgerMessage): void {
+    this.replace(withRecord(this.present, message))
+  }
+
+  private takeFormat({ data }: LedgerMessage): void {
+    this.replace({ ...this.present, format: decodeDeployment(data).format })
+  }
+
+  private replace(directory: Directory): void {
+    if (directory === this.present) return
+    this.present = directory
+    for (const listener of this.listeners) listener()
+  }
+}
