@@ -18,7 +18,16 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const entry = join(root, 'actors/main.ts')
 
 /** Pages for operators whose commands are run, in an order in which each finds what it needs. */
-const operating = ['install', 'inventory', 'keys', 'backup', 'views', 'alerts', 'upgrade']
+const operating = [
+  'install',
+  'parties',
+  'inventory',
+  'keys',
+  'backup',
+  'views',
+  'alerts',
+  'upgrade',
+]
 
 /** The fenced blocks of a page; `language` as it stands behind the fence. */
 function blocksOf(page: string, language = ''): string[] {

@@ -28,8 +28,12 @@ export type PartyRecord = {
 /** Version of the octets; a later one is told by name. */
 const recordVersion = 1
 
-export const encodePartyRecord = (record: PartyRecord): Buffer =>
-  Buffer.from(JSON.stringify({ version: recordVersion, ...record }), 'utf8')
+/** The same octets for the same record, whoever has made it. */
+export function encodePartyRecord(record: PartyRecord): Buffer {
+  const { revision, status, role, name, changedAtMs, by } = record
+  const json = { version: recordVersion, revision, status, role, name, changedAtMs, by }
+  return Buffer.from(JSON.stringify(json), 'utf8')
+}
 
 /**
  * @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED when it is not a record of a party

@@ -129,6 +129,8 @@ t.test('facts and states are read as they were written; a later version is told'
   writeFact(frame, supplier, { type: 'PARTY_CHANGED', record })
   t.same(readFact(frame.take(), 0), { type: 'PARTY_CHANGED', record })
   t.same(partyKind.unpackState(partyKind.packState({ record })), { record })
+  const { by, ...rest } = record
+  t.same(encodePartyRecord({ by, ...rest }), encodePartyRecord(record), 'whoever has made it')
   const later = Buffer.from(
     encodePartyRecord(record).toString().replace('"version":1', '"version":2'),
   )

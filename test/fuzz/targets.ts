@@ -4,6 +4,14 @@ import { readFact, writeFact } from '../../actors/device/facts.ts'
 import { beginReplacement, endReplacement, withKeys } from '../../actors/device/keyring.ts'
 import { octetsInText } from '../../actors/cli/meter/log-octets.ts'
 import { partiesOf, demoPartiesJson } from '../../core/access/parties.ts'
+import { decodePartyChange, encodePartyChange } from '../../core/access/party-change.ts'
+import {
+  decodePartyRecord,
+  encodePartyRecord,
+  type PartyRecord,
+} from '../../core/access/party-record.ts'
+import { decodePresence, encodePresence } from '../../core/cluster/presence.ts'
+import { decodeDeployment, encodeDeployment } from '../../core/ledger/identity.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { Lane } from '../../core/base/lane.ts'
 import { parseSrv } from '../../core/base/srv.ts'
@@ -419,6 +427,15 @@ const untaggedPush = Buffer.from(
   'hex',
 )
 
+const partyRecord: PartyRecord = {
+  revision: 1,
+  status: 'active',
+  role: 'IS',
+  name: 'One',
+  changedAtMs: 1,
+  by: 'ann',
+}
+
 export const targets: readonly Target[] = [
   ...securedTargets,
   {
@@ -495,6 +512,33 @@ export const targets: readonly Target[] = [
     name: 'parties (JSON)',
     corpus: [json(demoPartiesJson)],
     decode: (input) => partiesOf(parsed(input)),
+  },
+  {
+    name: 'record of a party',
+    corpus: [encodePartyRecord(partyRecord)],
+    decode: decodePartyRecord,
+  },
+  {
+    name: 'change of a party',
+    corpus: [
+      encodePartyChange({ change: 'add', revision: 0, role: 'IS', name: 'One', by: 'ann' }),
+      encodePartyChange({ change: 'suspend', revision: 1, by: 'ann' }),
+    ],
+    decode: decodePartyChange,
+  },
+  {
+    name: 'record of the deployment',
+    corpus: [
+      encodeDeployment({ partitionCount: 4, identity: undefined, bucketSuffix: '_a', format: 2 }),
+    ],
+    decode: decodeDeployment,
+  },
+  {
+    name: 'presence of a process',
+    corpus: [
+      Buffer.from(encodePresence({ processId: 'a', roles: ['host'], version: '1', reads: 2 })),
+    ],
+    decode: decodePresence,
   },
   {
     name: 'lease',
