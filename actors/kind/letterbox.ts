@@ -6,6 +6,7 @@
 import { actorIdOf, ActorKindNumber, type ActorId } from '../../core/base/actor-id.ts'
 import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
+import { noLetter, type LetterPlace } from '../../core/base/letter-place.ts'
 import { limits } from '../../core/base/limits.ts'
 import { writeOctetsOf } from '../../core/base/bytes.ts'
 import { errorId } from '../../core/base/error-table.ts'
@@ -14,6 +15,7 @@ import {
   readCounter,
   readOriginator,
   readOutcome,
+  readTime,
   writeSafeU64,
 } from '../../core/envelope/envelope.ts'
 import {
@@ -25,15 +27,22 @@ import {
 } from '../../core/envelope/layout.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type { ActorKind } from './actor-kind.ts'
-import { noLetter, type LetterPlace } from './letters.ts'
 import type { ActorMessage } from './messages.ts'
 
 const nobody = '\0'.repeat(8) as RequestCounter & Eui64
 /** There is one in each partition, under the same id: nothing is hashed to find it. */
 export const letterboxId: ActorId = actorIdOf(ActorKindNumber.LETTERBOX, nobody)
 
-/** `skipped`: letters behind the last written place that led to nothing. */
-export type LetterboxState = { place: LetterPlace; skipped: number }
+/**
+ * `skipped`: letters behind the last written place that led to nothing; `skippedAt` is when the
+ * first of them was decided, UTC ms, and `sender` sent the last one.
+ */
+export type LetterboxState = {
+  place: LetterPlace
+  skipped: number
+  skippedAt: number
+  sender: Eui64
+}
 
 /**
  * The letter of `sender` at `place` is decided; `isWritten` when it led to facts, or was parked.
@@ -47,7 +56,8 @@ export type LetterDecided = {
   isParked: boolean
 }
 
-export type LettersRead = Omit<LetterDecided, 'type'> & { type: 'LETTERS_READ' }
+/** `time` is that of the decision, UTC ms. */
+export type LettersRead = Omit<LetterDecided, 'type'> & { type: 'LETTERS_READ'; time: number }
 
 const parked = errorId('DEVICE_ACTOR_PARKED')
 
@@ -56,22 +66,32 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
   name: 'letterbox',
   messageKinds: letterboxBlocks.messages,
   factKinds: letterboxBlocks.facts,
-  emptyState: () => ({ place: noLetter, skipped: 0 }),
-  decide(state, message, _now, out) {
-    if (message.type !== 'LETTER_DECIDED' || !('place' in message)) return
-    // Letters that lead to nothing cost a write now and then, so that the ledger may forget them.
-    const isDue = state.skipped + 1 >= limits.lettersSkippedMax
-    const isWritten = message.isWritten || isDue
-    out.facts.push({ ...message, type: 'LETTERS_READ', isWritten })
+  emptyState: () => ({ place: noLetter, skipped: 0, skippedAt: 0, sender: nobody }),
+  // Letters that lead to nothing cost a write now and then, so that the ledger may forget them.
+  decide(state, message, now, out) {
+    if (message.type === 'LETTER_DECIDED' && 'place' in message) {
+      const isDue = state.skipped + 1 >= limits.lettersSkippedMax
+      const isWritten = message.isWritten || isDue
+      out.facts.push({ ...message, type: 'LETTERS_READ', time: now, isWritten })
+    } else if (message.type === 'WAKE' && writeDueAt(state) > 0 && writeDueAt(state) <= now) {
+      const { place, sender } = state
+      const fact = { place, sender, time: now, isWritten: true, isParked: false }
+      out.facts.push({ ...fact, type: 'LETTERS_READ' })
+    }
+    out.effects.push({ type: 'WAKE_AT', at: writeDueAt(state) })
   },
-  evolve(state, { place, isWritten }) {
+  evolve(state, { place, isWritten, time, sender }) {
     state.place = place
+    state.sender = sender
+    if (state.skipped === 0) state.skippedAt = time
     state.skipped = isWritten ? 0 : state.skipped + 1
   },
   park: () => undefined,
-  nextWakeMs: () => 0,
+  nextWakeMs: writeDueAt,
   storedWakeMs: () => 0,
-  clockSet: () => undefined,
+  clockSet(state, before, after) {
+    state.skippedAt -= after - before
+  },
   loaded: () => undefined,
   isUnfinished: () => false,
   // The place is in memory alone: asleep, it would be forgotten, and the reader be ahead of it.
@@ -80,12 +100,13 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
   isNew: () => false,
   smallerOf: (message) => message,
   isWritten: ({ isWritten }) => isWritten,
-  writeFact(frame, _id, { sender, place, isParked }) {
+  writeFact(frame, _id, { sender, place, isParked, time }) {
     const at = frame.reserve(headerBytes)
     const buffer = frame.target
     buffer.set(headerTemplate, at)
     buffer[at + offsetOf.kind + 1] = Kind.LETTERS_READ
     writeOctetsOf(sender, buffer, at + offsetOf.originator)
+    writeSafeU64(buffer, time, at + offsetOf.time)
     buffer.writeUInt16BE(isParked ? parked : 0, at + offsetOf.outcome)
     writeSafeU64(buffer, place.sequence, at + offsetOf.counter)
     buffer.writeUInt16BE(place.index, at + offsetOf.attempt)
@@ -95,6 +116,7 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
     type: 'LETTERS_READ',
     sender: readOriginator(buffer, at),
     place: { sequence: Number(readCounter(buffer, at)), index: readAttempt(buffer, at) },
+    time: readTime(buffer, at),
     isWritten: true,
     isParked: readOutcome(buffer, at) === parked,
   }),
@@ -110,6 +132,14 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
     if (view.length !== 13 || view[0] !== 1)
       throw new BrokerError('STORE_DAMAGED', 'not the state of a letterbox')
     const sequence = Number(view.readBigUInt64BE(1))
-    return { place: { sequence, index: view.readInt32BE(9) }, skipped: 0 }
+    return {
+      ...letterboxKind.emptyState(),
+      place: { sequence, index: view.readInt32BE(9) },
+    }
   },
+}
+
+/** When the place is to be written though no letter led to anything; 0 for never. */
+function writeDueAt({ skipped, skippedAt }: LetterboxState): number {
+  return skipped > 0 ? skippedAt + limits.lettersPlaceMs : 0
 }

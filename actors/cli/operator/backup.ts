@@ -7,7 +7,9 @@
  *
  * Integers are big-endian. A record with sequence 0 is no message: `cursor.<name>`, or
  * `snapshot.<name>`, the octets of a snapshot in as many records as they take. Messages before the
- * first tick that is not forgotten keep their subjects, not their sequences.
+ * first tick that is not forgotten keep their subjects, not their sequences. Letters between actors
+ * keep theirs, for the place up to which a partition has read them is one of these: trimming leaves
+ * the tick of every letter that is not behind the snapshot of its partition.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -29,6 +31,7 @@ import {
   type Deployment,
   type LedgerIdentity,
 } from '../../../core/ledger/identity.ts'
+import { partitionOfLetters } from '../../../core/cluster/letters-subject.ts'
 import { deploymentSubject } from '../../../core/ledger/opening.ts'
 import { writePrivateFile } from '../../../core/ops/embedded-nats/nats-settings.ts'
 import { systemClock } from '../../../core/ports/clock.ts'
@@ -150,6 +153,7 @@ async function tryBackup(
   const recorded: LedgerMessage[] = []
   await ledger.read('meta.*', 1, (message) => {
     const { subject } = message
+    if (partitionOfLetters(subject) !== undefined) return
     if (subject.startsWith(snapshotSubjectPrefix)) recorded.push(message)
     else if (message.sequence === trimmed.sequence || subject !== trimSubject)
       recorded.push(message)
@@ -170,8 +174,11 @@ async function tryBackup(
   for await (const message of inOrder(ledger, trimmed.through + 1)) {
     const { sequence, subject, data } = message
     audit.read(message)
+    const isLetters = partitionOfLetters(subject) !== undefined
     // Records are those of the beginning: what they name is in the backup.
-    if (subject.startsWith('meta.')) continue
+    if (subject.startsWith('meta.') && !isLetters) continue
+    // Still there, though a snapshot holds what they led to.
+    if (isLetters && sequence <= trimmed.through) continue
     await write(recordOf(sequence > trimmed.through ? sequence : 0, subject, data))
   }
   for (const { subject, data } of newest.values()) await write(recordOf(0, subject, data))
@@ -191,16 +198,35 @@ async function tryBackup(
 }
 
 /**
+ * Sequence of the last message of now, and all messages but ticks. The last message ends a commit,
+ * so that a tick has all its letters; and no letter is missing that a tick behind it decided.
+ */
+async function recordsOf(ledger: Ledger): Promise<{ last: number; others: LedgerMessage[] }> {
+  for (;;) {
+    // A tick comes before its letters: asked for them last, none is cut off.
+    let last = 0
+    for (const subject of subjects)
+      last = Math.max(last, (await ledger.lastOn(subject))?.sequence ?? 0)
+    const others: LedgerMessage[] = []
+    for (const subject of subjects.slice(1))
+      await ledger.read(subject, 1, (message) => void others.push(message))
+    others.sort((a, b) => a.sequence - b.sequence)
+    // Letters are forgotten behind a snapshot: it may only hold ticks that are in the backup.
+    let isAhead = false
+    await ledger.read('meta.*', last + 1, ({ subject, data }) => {
+      if (subject.startsWith(snapshotSubjectPrefix))
+        isAhead ||= decodeSnapshotRecord(data).sequence > last
+    })
+    if (!isAhead) return { last, others }
+  }
+}
+
+/**
  * Every message up to the last tick or lease of now, by sequence: one reader a kind of subject,
  * merged.
  */
 async function* inOrder(ledger: Ledger, fromSequence: number): AsyncGenerator<LedgerMessage> {
-  const ends = await Promise.all(subjects.map((subject) => ledger.lastOn(subject)))
-  const last = Math.max(0, ...ends.map((end) => end?.sequence ?? 0))
-  const others: LedgerMessage[] = []
-  for (const subject of subjects.slice(1))
-    await ledger.read(subject, 1, (message) => void others.push(message))
-  others.sort((a, b) => a.sequence - b.sequence)
+  const { last, others } = await recordsOf(ledger)
   const queue: LedgerMessage[] = []
   let isOver = false
   let wake = (): void => {}

@@ -7,6 +7,7 @@ import { BrokerError } from '../../../core/base/broker-error.ts'
 import { textOfActor } from '../../../core/base/actor-id.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
 import { isLaterVersion } from '../../../core/envelope/version.ts'
+import { isBefore, type LetterPlace } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'
 import {
   lettersSubject,
@@ -18,7 +19,7 @@ import { readLetter } from '../../../core/envelope/letter.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { Ledger, LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { Log } from '../../../core/ports/log.ts'
-import { isBefore, type LetterCame, type LetterPlace } from '../../kind/letters.ts'
+import type { LetterCame } from '../../kind/letters.ts'
 import type { Mail } from '../partition/mailbox.ts'
 import type { Partition } from '../partition/partition.ts'
 

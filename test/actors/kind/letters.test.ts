@@ -10,50 +10,20 @@ import { lettersSubject, partitionOfLetters } from '../../../core/cluster/letter
 import { chainLinkBytes, forEachEnvelope, FrameWriter } from '../../../core/envelope/frame.ts'
 import { readLetter, writeLetter } from '../../../core/envelope/letter.ts'
 import { Kind } from '../../../core/envelope/layout.ts'
-import { readKind, readTarget } from '../../../core/envelope/envelope.ts'
+import { readKind } from '../../../core/envelope/envelope.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { letterboxKind } from '../../../actors/kind/letterbox.ts'
+import type { Tell } from '../../../actors/kind/letters.ts'
 import { checkDecision } from '../../../actors/runtime/partition/letters.ts'
-import { deviceKey, envelopeOf } from '../../support/envelopes.ts'
-import { hostedTrial, readAdded } from '../../support/trial-kind.ts'
-import { numberOf, settle, World } from '../../support/world.ts'
+import { Tick } from '../../../actors/runtime/partition/tick.ts'
+import type { ActorKind } from '../../../actors/kind/actor-kind.ts'
+import { noMetrics } from '../../../core/ports/metrics.ts'
+import { deviceKey } from '../../support/envelopes.ts'
+import { hostedTrial } from '../../support/trial-kind.ts'
+import { add, addedBy, lettersOf, neighbour, one, other } from '../../support/trial-letters.ts'
+import { settle, World } from '../../support/world.ts'
 
-/** Trials beside two devices of different partitions, and a third beside the first. */
-const one = deviceKey(0)
-const other = Array.from({ length: 20 }, (_, index) => deviceKey(index + 1)).find(
-  (device) => numberOf(device) !== numberOf(one),
-)!
-
-/** Of the same partition as `other`. */
-const neighbour = Array.from({ length: 40 }, (_, index) => deviceKey(index + 1)).find(
-  (device) => device !== other && numberOf(device) === numberOf(other),
-)!
-
-/** Adds `counter` to the trial of `device`, which tells that of `to`, and so on `left` times. */
-const add = (device: Eui64, counter: number, to: Eui64, left: number): Buffer =>
-  envelopeOf({
-    kind: Kind.TRIAL_ADD,
-    device,
-    counter,
-    correlation: counter,
-    body: Buffer.concat([Buffer.from(to, 'latin1'), Buffer.of(left)]),
-  })
-
-/** Values that were added, by device, in the order of the ledger. */
-function added(world: World): Map<Eui64, number[]> {
-  const found = new Map<Eui64, number[]>()
-  for (const { subject, data } of world.ledger.all()) {
-    if (!subject.startsWith('log.')) continue
-    const onFacts = (_partition: number, frame: Buffer): void =>
-      forEachEnvelope(frame, chainLinkBytes, (at) => {
-        if (readKind(frame, at) !== Kind.TRIAL_ADDED) return
-        const device = readTarget(frame, at)
-        found.set(device, [...(found.get(device) ?? []), readAdded(frame, at).value])
-      })
-    readTickMessage(data, onFacts, undefined)
-  }
-  return found
-}
+const added = (world: World): Map<Eui64, number[]> => addedBy(world.ledger.all())
 
 const letters = (world: World): number =>
   world.ledger.all().filter(({ subject }) => partitionOfLetters(subject) !== undefined).length
@@ -79,7 +49,7 @@ t.test('a letter as octets', async (t) => {
   t.same(readLetter(frame.take(), 0), letter)
   t.equal(partitionOfLetters(lettersSubject(7)), 7)
   t.equal(partitionOfLetters('meta.snapshot-7'), undefined)
-  const state = { place: { sequence: 2 ** 40, index: 3 }, skipped: 0 }
+  const state = { ...letterboxKind.emptyState(), place: { sequence: 2 ** 40, index: 3 } }
   t.same(letterboxKind.unpackState(letterboxKind.packState(state)), state)
   t.same(
     letterboxKind.unpackState(letterboxKind.packState(letterboxKind.emptyState())),
@@ -133,18 +103,7 @@ t.test(
     await turns(world, 5)
     t.strictSame(added(world).get(other), [225])
     const before = world.ledger.all().length
-    const frame = new FrameWriter()
-    const bodyView = Buffer.alloc(5)
-    bodyView.writeUInt32BE(13 * 16 + 1, 0)
-    const from = actorIdOf(ActorKindNumber.TRIAL, one)
-    const to = actorIdOf(ActorKindNumber.TRIAL, other)
-    const letter = { from, hops: 1, time: 0, bodyView }
-    writeLetter(frame, { ...letter, to })
-    const good = Buffer.alloc(5)
-    good.writeUInt32BE(4_000, 0)
-    writeLetter(frame, { ...letter, to, bodyView: good })
-    const subject = lettersSubject(numberOf(other))
-    await world.ledger.commit([{ subject, data: frame.take() }])
+    await write(world, [13 * 16 + 1, 4_000])
     await turns(world, 10)
     t.strictSame(added(world).get(other), [225, 4_000])
     const read: Array<{ index: number; isParked: boolean }> = []
@@ -169,15 +128,8 @@ t.test(
 )
 
 /** Writes letters of these values to the trial of `other`, as a host does. */
-async function write(world: World, values: readonly number[], kind = 15): Promise<void> {
-  const frame = new FrameWriter()
-  for (const value of values) {
-    const bodyView = Buffer.alloc(5)
-    bodyView.writeUInt32BE(value, 0)
-    const from = actorIdOf(ActorKindNumber.TRIAL, one)
-    writeLetter(frame, { from, to: actorIdOf(kind, other), hops: 1, time: 0, bodyView })
-  }
-  await world.ledger.commit([{ subject: lettersSubject(numberOf(other)), data: frame.take() }])
+async function write(world: World, values: readonly number[], kind?: number): Promise<void> {
+  await world.ledger.commit([lettersOf(values, kind === undefined ? {} : { kind })])
 }
 
 t.test('letters that lead to nothing move the place on, also while everybody sleeps', async (t) => {
@@ -243,3 +195,97 @@ t.test('what a decision may send', async (t) => {
   t.doesNotThrow(() => checkDecision(out, { ...came, hops: limits.letterHopsMax - 1 } as never))
   t.throws(() => checkDecision(out, { ...came, hops: limits.letterHopsMax } as never))
 })
+
+t.test('letters of one partition that are in hand are bounded', async (t) => {
+  const held: Array<() => void> = []
+  let isHeld = false
+  let inHand = (): number => 0
+  const world = new World({
+    moreKinds: [hostedTrial],
+    metrics: {
+      ...noMetrics,
+      gauge(name, _help, read) {
+        if (name === 'busbar_letters_in_hand') inHand = read
+      },
+    },
+    onCommit: async ([first]) => {
+      if (isHeld && first!.subject === 'log.a')
+        await new Promise<void>((resolve) => held.push(resolve))
+      return undefined
+    },
+  })
+  await world.start()
+  const values = Array.from(
+    { length: 2 * limits.lettersInHandMax + 10 },
+    (_, index) => 1_000 + index,
+  )
+  isHeld = true
+  // The first tick is under way while the letters are read.
+  void world.ask([add(neighbour, 1, neighbour, 0)])
+  await turns(world, 2)
+  t.equal(held.length, 1)
+  await write(world, values)
+  await turns(world, 10)
+  t.equal(inHand(), limits.lettersInHandMax)
+  isHeld = false
+  for (const go of held) go()
+  await turns(world, 10)
+  t.equal(inHand(), 0)
+  t.strictSame(added(world).get(other), values)
+})
+
+t.test(
+  'a tick is full before its letters go to more partitions than a commit has messages',
+  async (t) => {
+    const tick = new Tick()
+    const partitionCount = 100_000
+    const from = actorIdOf(ActorKindNumber.TRIAL, one)
+    let index = 0
+    const tell = (): void =>
+      tick.tell(partitionCount, {
+        from,
+        to: actorIdOf(ActorKindNumber.TRIAL, deviceKey(index++)),
+        hops: 1,
+        time: 0,
+        bodyView: Buffer.alloc(0),
+      })
+    while (!tick.isFullWith(0)) tell()
+    const partitions = tick.letterEntries().length
+    t.ok(partitions > 700, `${partitions} partitions in one tick`)
+    // A decision that was begun before, and what followed from it, still fit.
+    for (let more = 0; more < 2 * limits.lettersPerDecisionMax; more++) tell()
+    t.ok(1 + tick.letterEntries().length <= limits.ledgerBatchMessagesMax)
+    tick.release()
+  },
+)
+
+t.test(
+  'what an actor says when a message is parked is checked; a second fault parks it with nothing',
+  async (t) => {
+    const faults = ['letter too large', 'letter without a fact', 'park throws']
+    for (const what of faults) {
+      const bodyBytes = Buffer.alloc(what === 'letter too large' ? limits.letterBytesMax + 1 : 1)
+      const kind: ActorKind = {
+        ...(hostedTrial.kind as ActorKind),
+        park(_state, _message, now, out) {
+          if (what === 'park throws') throw new TypeError('poison, twice')
+          const isFact = what === 'letter too large'
+          const fact = { type: 'TRIAL_ADDED', value: 5, sum: 5, wakeAt: now, isWake: false }
+          if (isFact) out.facts.push(fact)
+          const to = actorIdOf(ActorKindNumber.TRIAL, other)
+          const tell: Tell = { type: 'TELL', to, bodyBytes }
+          out.effects.push(tell)
+        },
+      }
+      const world = new World({ moreKinds: [{ ...hostedTrial, kind }] })
+      await world.start()
+      // 13 is what trials fail on.
+      t.equal((await world.ask([add(one, 13, other, 0)]))?.get(13), 'DEVICE_ACTOR_PARKED', what)
+      t.equal(letters(world), 0, `${what}: no letter is sent`)
+      t.equal(added(world).size, 0)
+      t.equal((await world.ask([add(one, 14, other, 0)]))?.get(14), 'REQUEST_ACCEPTED')
+      await turns(world, 5)
+      t.strictSame(added(world).get(other), [14 * 16 + 1], 'the host goes on')
+    }
+  },
+)
