@@ -93,6 +93,8 @@ export const limits = {
   lettersSkippedMax: 64,
   /** How long after the first of them it is written at the latest. */
   lettersPlaceMs: 60_000,
+  /** Age of an unread letter from which on the host says that it is degraded. */
+  lettersLateMs: 120_000,
   /** Messages waiting in one partition's mailbox. */
   mailboxMessagesMax: 20_000,
   /** Requests a device holds that have not ended. */

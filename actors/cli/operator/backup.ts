@@ -44,6 +44,7 @@ import {
 } from '../../../core/ports/snapshot.ts'
 import { trimRecordOf } from '../../runtime/recovery/trimmed-history.ts'
 import { LedgerAudit, type AuditResult } from './ledger-audit.ts'
+import { partitionCountOf, readInOrder } from './ledger-reading.ts'
 
 export type Manifest = {
   version: 1
@@ -170,7 +171,7 @@ async function tryBackup(
     if (!(fault instanceof BrokerError && fault.code === 'SNAPSHOT_DAMAGED')) throw fault
     return `a snapshot was replaced while it was read, or is damaged: ${fault.detail}`
   }
-  const audit = new LedgerAudit(trimmed)
+  const audit = new LedgerAudit(trimmed, undefined, await partitionCountOf(ledger))
   for await (const message of inOrder(ledger, trimmed.through + 1)) {
     const { sequence, subject, data } = message
     audit.read(message)
@@ -347,10 +348,17 @@ export async function restore(
   }
   await writer.flush()
   await ledger.forget(gapSubject, Number.MAX_SAFE_INTEGER)
-  const audit = new LedgerAudit(await trimRecordOf(ledger))
-  await ledger.read(subjects[0], 1, (message) => audit.read(message))
+  const audit = new LedgerAudit(
+    await trimRecordOf(ledger),
+    undefined,
+    await partitionCountOf(ledger),
+  )
+  await readInOrder(ledger, 1, (message) => audit.read(message))
   const found = audit.result()
-  if (JSON.stringify(found) !== JSON.stringify(manifest.audit))
+  // An earlier version did not count letters.
+  const { letters } = manifest.audit
+  const restored = { ...found, ...(letters === undefined && { letters }) }
+  if (JSON.stringify(restored) !== JSON.stringify(manifest.audit))
     throw new BrokerError('BACKUP_DAMAGED', 'what was restored is not what was backed up')
   if (identity !== undefined) await restoring.label?.(identity)
   return found

@@ -15,7 +15,7 @@
 import { tap, type Subscription } from 'rxjs'
 import { partitionAt } from '../../../core/envelope/partition.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
-import { actorIdOf, kindOfActor } from '../../../core/base/actor-id.ts'
+import { actorIdOf, ActorKindNumber, kindOfActor } from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { envelopeEnd, readKind, readLane, readTarget } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
@@ -33,7 +33,7 @@ import { pullFrom, type PullSource } from '../../../core/stream/pull.ts'
 import { ClockLag } from './clock-lag.ts'
 import { Handover } from './handover.ts'
 import type { HostOptions } from './host-options.ts'
-import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
+import { hostGauges, hostMetrics, lettersTrouble, type HostMetrics } from './host-metrics.ts'
 import { LedgerRoom } from './ledger-room.ts'
 import { LetterReader } from './letter-reader.ts'
 import { Mailbox, type Mail } from '../partition/mailbox.ts'
@@ -41,6 +41,7 @@ import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from '../recovery/opening.ts'
 import type { Partition } from '../partition/partition.ts'
 import { OwnMessages } from './own-messages.ts'
+import { letterboxId } from '../../kind/letterbox.ts'
 import type { EffectPorts } from '../../kind/actor-kind.ts'
 import { Asked, FrameReplies, refuse } from '../../kind/replies.ts'
 import { HostedKinds } from './kind-effects.ts'
@@ -103,6 +104,7 @@ export class Host {
       ...options,
       post: (mail) => this.mailbox.tell(mail),
       served: (number) => this.partitions.get(number),
+      held: () => this.snapshots.held,
     })
     const underWay = (): number => this.hosted.underWayCount
     this.ownMessages = new OwnMessages(this.mailbox, this.partitions, underWay)
@@ -113,7 +115,7 @@ export class Host {
       awake: () => this.partitions.awakeCount,
       waiting: () => this.mailbox.length,
       exchanges: underWay,
-      letters: () => this.letters.inHand,
+      letters: this.letters,
       ledgerUsage: () => this.ledgerRoom.usage,
     })
   }
@@ -136,6 +138,11 @@ export class Host {
         }).catch((fault: unknown) => this.fail(fault))
       },
     }
+  }
+
+  /** Why letters between actors need an operator, though all is served; undefined as a rule. */
+  get lettersTrouble(): string | undefined {
+    return lettersTrouble(this.letters)
   }
 
   /** Partitions served here. */
@@ -229,7 +236,9 @@ export class Host {
     if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
       return asked.refuse('REQUEST_SIZE_EXCEEDED', now)
     if (shortage) return asked.refuse(shortage, now)
-    const mail = { partition, actor: actorIdOf(kind.number, readTarget(buffer, at)), message }
+    const isLetterbox = kind.number === ActorKindNumber.LETTERBOX
+    const actor = isLetterbox ? letterboxId : actorIdOf(kind.number, readTarget(buffer, at))
+    const mail = { partition, actor, message }
     if (!this.mailbox.offer(mail, readLane(buffer, at))) asked.refuse('BROKER_PARTITION_BUSY', now)
   }
 

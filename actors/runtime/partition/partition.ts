@@ -137,7 +137,7 @@ export class Partition {
 
   /** For operators. */
   status(): PartitionStatus {
-    const { number, waiting, savedSequence, snapshotSequence } = this
+    const { number, waiting, savedSequence, snapshotSequence, lettersReadKnown } = this
     return {
       number,
       sequence: this.folded.sequence,
@@ -145,6 +145,7 @@ export class Partition {
       snapshotSequence,
       awake: this.awake.size,
       waiting,
+      ...(lettersReadKnown && { lettersRead: lettersReadKnown }),
       keys: this.keyCounts,
     }
   }

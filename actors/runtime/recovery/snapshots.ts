@@ -25,6 +25,7 @@ import type { Partition } from '../partition/partition.ts'
 import { snapshotRecordOf, trimRecordOf } from './trimmed-history.ts'
 import { snapshotChunks } from './snapshot-codec.ts'
 import { forgetThrough, trim } from './trimming.ts'
+import type { UnreadLetter } from './unread-letters.ts'
 
 export type SnapshotPorts = {
   hostId: string
@@ -61,6 +62,8 @@ export class Snapshots {
   private lookedAt = 0
   private forgottenThrough = 0
   private isClosing = false
+  /** The unread letter that keeps the ledger from being trimmed, as of the last trimming. */
+  held: UnreadLetter | undefined
   private readonly room: LedgerRoom
   private readonly provenNow: () => number
 
@@ -104,6 +107,7 @@ export class Snapshots {
     }
     const { bytes, bytesMax } = await ledger.usage()
     this.room.look({ bytes, bytesMax })
+    if (!isTrimming) this.held = undefined
     const isShort = bytes * 100 > bytesMax * limits.ledgerTrimPercent
     for (const partition of this.partitions.values()) {
       if (this.isClosing) return
@@ -117,7 +121,15 @@ export class Snapshots {
     }
     if (isShort && isTrimming)
       await trim(
-        { ...this.ports, metrics: this.metrics, cursors, nowMs: this.provenNow },
+        {
+          ...this.ports,
+          metrics: this.metrics,
+          cursors,
+          nowMs: this.provenNow,
+          onHeld: (letter) => {
+            this.held = letter
+          },
+        },
         bytes - (bytesMax * limits.ledgerTrimPercent) / 200,
       )
   }

@@ -11,6 +11,7 @@ import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../../core/envelope
 import { readTime } from '../../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
+import { limits } from '../../../core/base/limits.ts'
 import {
   tickSubjects,
   type CursorStore,
@@ -35,7 +36,10 @@ export type TrimPorts = {
   log: Log
   metrics: HostMetrics
   deliveryKeepMs?: number
-  /** Called with the oldest unread letter when it keeps its tick, or with undefined. */
+  /**
+   * Called with the letter that keeps its tick though the snapshot of its partition is much
+   * younger, so that nobody reads it; or with undefined.
+   */
   onHeld?: (letter: UnreadLetter | undefined) => void
 }
 
@@ -127,11 +131,16 @@ async function needOf(
     ...(await viewsCursorsIn(cursors)).map((cursor) => cursor.sequence),
   )
   const unread = await oldestUnread(ledger, snapshots)
+  const takenAtMs = (unread && snapshots[unread.partition]?.takenAtMs) ?? 0
+  const isLate = takenAtMs - (unread?.sentAtMs ?? 0) >= limits.lettersLateMs
   const keptTick = unread === undefined ? Infinity : await tickOfLetters(ledger, unread.sequence)
   const acknowledged = new Map<Eui64, number>()
   return async ({ sequence, data }, heads) => {
     if (sequence >= keptTick)
-      throw new Stop(`partition ${unread?.partition} has letters that are not read`, unread)
+      throw new Stop(
+        `partition ${unread?.partition} has letters that are not behind its snapshot`,
+        isLate ? unread : undefined,
+      )
     const stepped: Array<[number, Checkpoint]> = []
     const deliveries: Array<[Eui64, Buffer]> = []
     readTickMessage(

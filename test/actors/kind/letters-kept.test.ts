@@ -3,18 +3,33 @@
  * unread ones stay with the tick that sent them, and a backup has all that are unread, each at its
  * place.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { backup, firstSequenceOf, restore } from '../../../actors/cli/operator/backup.ts'
 import { auditOf } from '../../../actors/cli/operator/ledger-commands.ts'
+import { setLettersAside } from '../../../actors/cli/operator/letters-commands.ts'
+import type { Acknowledge, ActorEffect } from '../../../actors/kind/effects.ts'
+import { letterboxKind, type LetterboxFact } from '../../../actors/kind/letterbox.ts'
+import {
+  decodeLettersAside,
+  encodeLettersAside,
+  type LettersAside,
+} from '../../../actors/kind/letters-aside.ts'
+import type { Arrived } from '../../../actors/kind/messages.ts'
 import { trimRecordOf } from '../../../actors/runtime/recovery/trimmed-history.ts'
 import type { Eui64 } from '../../../core/base/eui64.ts'
+import { errorCodeOf } from '../../../core/base/error-table.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { lettersSubject, partitionOfLetters } from '../../../core/cluster/letters-subject.ts'
+import { FrameWriter } from '../../../core/envelope/frame.ts'
+import { Kind } from '../../../core/envelope/layout.ts'
+import { noMetrics, type Metrics } from '../../../core/ports/metrics.ts'
 import { SimCursorStore, SimLedger } from '../../../core/ports/sim/ledger.ts'
 import { SimSnapshotStore } from '../../../core/ports/sim/snapshots.ts'
+import { envelopeOf } from '../../support/envelopes.ts'
+import { ledgerOver } from '../../support/pass-through.ts'
 import { hostedTrial } from '../../support/trial-kind.ts'
 import {
   add,
@@ -25,7 +40,7 @@ import {
   one,
   other,
 } from '../../support/trial-letters.ts'
-import { numberOf, settle, World, type WorldOptions } from '../../support/world.ts'
+import { numberOf, partitionCount, settle, World, type WorldOptions } from '../../support/world.ts'
 
 const bytesMax = 400_000
 
@@ -125,21 +140,144 @@ t.test('letters that lead to nothing hold nothing up for long', async (t) => {
   t.ok((await through(world)) > sequence, 'their tick is forgotten')
 })
 
-t.test('a tick is not forgotten before its letters are behind the snapshot', async (t) => {
-  const world = smallWorld()
-  const host = await world.start()
+t.test('a tick stays until its letters are read or set aside by an operator', async (t) => {
+  const gauges = new Map<string, () => number>()
+  let holding: Parameters<Metrics['gauges']>[2] = () => []
+  const metrics: Metrics = {
+    ...noMetrics,
+    gauge: (name, _help, read) => void gauges.set(name, read),
+    gauges: (name, _help, read) => {
+      if (name === 'busbar_letters_holding_seconds') holding = read
+    },
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'busbar-letters-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const world = smallWorld({ metrics })
+  let host = await world.start()
+  const { ledger, bus } = world
   await world.ask([addAlone(one, 7)])
   await world.ask([addAlone(other, 8)])
   // Nobody here has such actors: a later version will read it.
-  await world.ledger.commit([lettersOf([17], { kind: 99, time: world.clock.now() })])
+  const sentAtMs = world.clock.now()
+  await ledger.commit([lettersOf([17, 33], { kind: 99, time: sentAtMs })])
   await turns(world, 2)
   const [letter] = kept(world)
   t.match(host.trouble, /FORMAT_VERSION_LATER/)
-  await fill(world, 1_000)
+  t.equal(host.lettersTrouble, undefined, 'it is not late yet')
+  let counter = await fill(world, 1_000)
+  while (host.lettersTrouble?.includes('trimmed') !== true) counter = await fill(world, counter)
+  t.ok(world.clock.now() - sentAtMs >= limits.lettersLateMs)
   const held = await through(world)
   t.ok(held > 0, 'what stands before it is forgotten')
   t.ok(held < letter! - 1, `${held} is before the tick of the letters at ${letter}`)
-  t.match((await world.ledger.at(letter! - 1))?.subject, /^log\./)
+  t.match((await ledger.at(letter! - 1))?.subject, /^log\./)
+
+  const partition = numberOf(other)
+  t.match(
+    host.lettersTrouble,
+    new RegExp(`^partition ${partition} has a letter .* which keeps the ledger from being trimmed`),
+  )
+  t.equal(gauges.get('busbar_letters_unread')!(), 2)
+  t.ok(gauges.get('busbar_letters_oldest_seconds')!() > 10)
+  const [series] = await holding()
+  t.same(series?.labels, { partition: String(partition) })
+  t.ok(series!.value > 10)
+
+  // Another life finds them there.
+  world.kill()
+  host = await world.start()
+  await turns(world, 3)
+  t.equal(gauges.get('busbar_letters_unread')!(), 2)
+  t.match(host.lettersTrouble, /^partition \d has a letter that is not read for \d+ s/)
+
+  const file = join(folder, 'letters')
+  const ports = { ledger, bus, partitionCount }
+  const wanted = { partition, file, by: 'somebody' }
+  const setting = setLettersAside(ports, wanted)
+  await turns(world, 3)
+  t.equal(await setting, 2)
+  const lines = readFileSync(file, 'utf8').trim().split('\n')
+  const [first, second] = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  t.match(first, { sequence: letter, index: 0, hops: 1, from: /^15\// })
+  t.same(Buffer.from(String(second!['body']), 'base64').readUInt32BE(0), 33)
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  const said: string[] = []
+  await auditOf(ledger, ({ what, partition: its }) => void said.push(`${its} ${what}`))
+  t.ok(
+    said.includes(`${partition} LETTERS_SET_ASIDE 2 letters through ${letter}/1 by "somebody"`),
+    said.join('\n'),
+  )
+  await turns(world, 5)
+  t.equal(host.trouble, undefined)
+  t.equal(gauges.get('busbar_letters_unread')!(), 0)
+  await ledger.commit([lettersOf([49], { time: world.clock.now() })])
+  await turns(world, 5)
+  t.strictSame(addedBy(ledger.all()).get(other)?.includes(49), true, 'later ones are read')
+  await fill(world, counter)
+  t.ok((await through(world)) > letter!, 'the ledger is trimmed again')
+  t.equal(host.lettersTrouble, undefined)
+  t.same(await holding(), [])
+
+  // None is left, and what is there is not overwritten.
+  const again = setLettersAside(ports, { ...wanted, file: join(folder, 'none') })
+  await turns(world, 3)
+  t.equal(await again, 0)
+  t.notOk(existsSync(join(folder, 'none')))
+  await ledger.commit([lettersOf([65], { kind: 99 })])
+  await turns(world, 3)
+  const over = setLettersAside(ports, wanted).catch((fault: unknown) => fault)
+  await turns(world, 3)
+  t.match(await over, { message: /letters cannot be made \(EEXIST\)/ })
+})
+
+t.test('nothing is set aside when letters are read meanwhile', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'busbar-letters-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const world = smallWorld()
+  await world.start()
+  await world.ask([addAlone(other, 8)])
+  const file = join(folder, 'letters')
+  const values = [17, 33, 49]
+  let isFirst = true
+  // Letters come while the file is written, and are read before the host is asked.
+  const ledger = ledgerOver(world.ledger, {
+    read: async (subject, from, onMessage) => {
+      if (isFirst) await world.ledger.commit([lettersOf(values)])
+      isFirst = false
+      await world.ledger.read(subject, from, onMessage)
+      await turns(world, 10)
+    },
+  })
+  const ports = { ledger, bus: world.bus, partitionCount }
+  const setting = setLettersAside(ports, { partition: numberOf(other), file, by: 'somebody' })
+  await turns(world, 60)
+  t.equal(await setting, 0, 'at the second attempt none is left')
+  t.notOk(existsSync(file))
+  t.strictSame(addedBy(world.ledger.all()).get(other), [8, ...values])
+
+  // So the letterbox says, also of what makes no sense.
+  const letterbox = letterboxKind.emptyState()
+  const place = (sequence: number) => ({ sequence, index: 0 })
+  letterbox.place = place(7)
+  const outcomeOf = (aside: LettersAside): string | undefined => {
+    const buffer = envelopeOf({ kind: Kind.SET_LETTERS_ASIDE, body: encodeLettersAside(aside) })
+    const out = { facts: [] as LetterboxFact[], deliveries: [], effects: [] as ActorEffect[] }
+    const message: Arrived = { type: 'ARRIVED', buffer, at: 0, replyTo: undefined }
+    letterboxKind.decide(letterbox, message, 5, out as never)
+    t.equal(out.facts.length, aside.after.sequence === 7 && aside.through.sequence > 7 ? 1 : 0)
+    const found = out.effects.find(({ type }) => type === 'ACKNOWLEDGE')
+    return errorCodeOf((found as Acknowledge | undefined)?.outcome ?? 0)
+  }
+  const aside = { after: place(7), through: place(9), count: 3, by: 'somebody' }
+  t.equal(outcomeOf(aside), 'REQUEST_ACCEPTED')
+  t.equal(outcomeOf({ ...aside, after: place(6) }), 'LETTERS_READ_MEANWHILE')
+  t.equal(outcomeOf({ ...aside, through: place(7) }), 'ENVELOPE_MALFORMED')
+  t.throws(() => decodeLettersAside(Buffer.alloc(20)), { code: 'ENVELOPE_MALFORMED' })
+  t.throws(() => decodeLettersAside(encodeLettersAside({ ...aside, by: 'x'.repeat(201) })))
+  const frame = new FrameWriter()
+  const fact: LetterboxFact = { type: 'LETTERS_SET_ASIDE', time: 5, ...aside }
+  letterboxKind.writeFact(frame, one, fact)
+  t.same(letterboxKind.readFact(frame.take(), 0), fact)
 })
 
 t.test('a backup has every unread letter at its place, each takes effect once', async (t) => {

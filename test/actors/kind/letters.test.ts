@@ -114,7 +114,9 @@ t.test(
         (_partition, facts) =>
           forEachEnvelope(facts, chainLinkBytes, (at) => {
             if (readKind(facts, at) !== Kind.LETTERS_READ) return
-            const { place, isParked } = letterboxKind.readFact(facts, at)
+            const fact = letterboxKind.readFact(facts, at)
+            if (fact.type !== 'LETTERS_READ') return
+            const { place, isParked } = fact
             read.push({ index: place.index, isParked })
           }),
         undefined,
