@@ -89,6 +89,8 @@ export const limits = {
   letterHopsMax: 16,
   /** Letters of one partition that are read and not decided. */
   lettersInHandMax: 256,
+  /** Messages of letters to one partition that have come and wait to be read. */
+  lettersComeMax: 64,
   /** Letters that led to nothing, after which the place up to which they are read is written. */
   lettersSkippedMax: 64,
   /** How long after the first of them it is written at the latest. */

@@ -54,6 +54,11 @@ async function main(): Promise<void> {
       isDeaf && partitionOfLetters(subject) !== undefined
         ? new Promise<never>(() => {})
         : real.read(subject, from, onMessage, through),
+    follow: (subject, from, onMessage) =>
+      real.follow(subject, from, (message) => {
+        if (!isDeaf || partitionOfLetters(message.subject) === undefined) return onMessage(message)
+        return undefined
+      }),
   })
   const ledgerId = real.openedAs.deployment.identity.id
   const bus = new NatsBus({ connection })

@@ -52,6 +52,11 @@ type Reading = {
   isCounted: boolean
   isMore: boolean
   isRunning: boolean
+  /** What the tail gives goes to `come`, and what stands before that is read, or being read. */
+  isFollowing: boolean
+  readonly come: LedgerMessage[]
+  /** It has failed, and is tried again in a while. */
+  isWaiting: boolean
   onRoom: () => void
 }
 
@@ -112,9 +117,7 @@ export class LetterReader implements LettersReadings {
       this.tailSequence = message.sequence
       const number = partitionOfLetters(message.subject)
       if (number === undefined) return
-      const reading = this.readings.get(number)
-      if (reading !== undefined) reading.ahead += countIn(message)
-      this.look(number)
+      this.onLetters(number, message)
     })
   }
 
@@ -161,12 +164,35 @@ export class LetterReader implements LettersReadings {
       if (at === undefined) return
       reading = {
         ...{ partition, at, posted: [], isMore: true, isRunning: false, onRoom: () => {} },
-        ...{ nextSentAtMs: 0, ahead: 0, countThrough: this.tailSequence, isCounted: false },
+        ...{
+          isFollowing: false,
+          come: [],
+          isWaiting: false,
+          nextSentAtMs: 0,
+          ahead: 0,
+          countThrough: this.tailSequence,
+          isCounted: false,
+        },
       }
       this.readings.set(number, reading)
     }
     reading.isMore = true
-    if (!reading.isRunning) void this.run(number, reading)
+    this.begin(number, reading)
+  }
+
+  /** New letters to a partition: taken as they come when the reading has all before them. */
+  private onLetters(number: number, message: LedgerMessage): void {
+    const reading = this.readings.get(number)
+    if (reading === undefined || !this.isCurrent(number, reading)) return this.look(number)
+    reading.ahead += countIn(message)
+    if (reading.isFollowing && reading.come.length < limits.lettersComeMax)
+      reading.come.push(message)
+    else leaveTail(reading)
+    this.begin(number, reading)
+  }
+
+  private begin(number: number, reading: Reading): void {
+    if (!reading.isRunning && !reading.isWaiting) void this.run(number, reading)
   }
 
   private isCurrent(number: number, reading: Reading): boolean {
@@ -179,8 +205,16 @@ export class LetterReader implements LettersReadings {
     const subject = lettersSubject(number)
     reading.isRunning = true
     try {
-      while (reading.isMore && this.isCurrent(number, reading)) {
+      while (this.isCurrent(number, reading)) {
+        const come = reading.come.shift()
+        if (come !== undefined) {
+          await this.take(number, reading, come)
+          continue
+        }
+        if (!reading.isMore) break
         reading.isMore = false
+        // What the tail gives from here on may be in what is read, too; nothing is missing between.
+        reading.isFollowing = true
         const last = await ledger.lastOn(subject)
         if (last === undefined || last.sequence < reading.at.sequence) continue
         const from = Math.max(1, reading.at.sequence)
@@ -190,10 +224,15 @@ export class LetterReader implements LettersReadings {
       this.laterVersion = undefined
     } catch (fault) {
       if (fault === stopped) return
+      leaveTail(reading)
       if (isLaterVersion(fault)) this.laterVersion = fault.message
       const code = fault instanceof BrokerError ? fault.code : String(fault)
       log.warn({ partition: number, code }, 'letters cannot be read for the moment')
-      clock.at(clock.now() + limits.busyRetryMs, () => this.look(number))
+      reading.isWaiting = true
+      clock.at(clock.now() + limits.busyRetryMs, () => {
+        reading.isWaiting = false
+        this.look(number)
+      })
     }
     reading.isRunning = false
   }
@@ -243,6 +282,13 @@ function passOn(reading: Reading, place: LetterPlace): void {
   reading.at = place
   reading.ahead--
   reading.nextSentAtMs = 0
+}
+
+/** The reading looks into the ledger again for what the tail has given and will give. */
+function leaveTail(reading: Reading): void {
+  reading.isFollowing = false
+  reading.come.length = 0
+  reading.isMore = true
 }
 
 /** Letters of the message that stand behind `place`. */

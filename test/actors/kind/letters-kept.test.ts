@@ -62,6 +62,12 @@ const deafWhile = (isDeaf: () => boolean): Pick<WorldOptions, 'ledgerChanges'> =
       isDeaf() && partitionOfLetters(subject) !== undefined
         ? new Promise<never>(() => {})
         : ledger.read(subject, from, onMessage),
+    follow: (subject, from, onMessage) =>
+      ledger.follow(subject, from, (message) => {
+        if (!isDeaf() || partitionOfLetters(message.subject) === undefined)
+          return onMessage(message)
+        return undefined
+      }),
   }),
 })
 

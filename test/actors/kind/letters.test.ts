@@ -291,3 +291,56 @@ t.test(
     }
   },
 )
+
+t.test(
+  'letters that come are taken as they come, and the ledger is not read for each',
+  async (t) => {
+    let reads = 0
+    let isCounting = false
+    let isHeld = false
+    let go = (): void => {}
+    const world = new World({
+      moreKinds: [hostedTrial],
+      onCommit: async ([first]) => {
+        if (isHeld && first!.subject === 'log.a')
+          await new Promise<void>((resolve) => (go = resolve))
+        return undefined
+      },
+      ledgerChanges: (ledger) => ({
+        read: (subject, from, onMessage) => {
+          if (isCounting && partitionOfLetters(subject) !== undefined) reads++
+          return ledger.read(subject, from, onMessage)
+        },
+      }),
+    })
+    await world.start()
+    await world.ask([add(one, 1, other, 2)])
+    await turns(world, 10)
+    isCounting = true
+    for (let counter = 20; counter < 40; counter++) {
+      await world.ask([add(one, counter, other, 2)])
+      await turns(world, 1)
+    }
+    await turns(world, 10)
+    t.equal(added(world).get(other)!.length, 2 * 21)
+    t.equal(reads, 0)
+    // More than are held while no tick is written: the rest is read.
+    isHeld = true
+    void world.ask([add(neighbour, 50, neighbour, 0)])
+    await turns(world, 1)
+    const count = limits.lettersInHandMax + 2 * limits.lettersComeMax
+    const values = Array.from({ length: count }, (_, index) => 2_000 + index)
+    for (const value of values) await write(world, [value])
+    await turns(world, 2)
+    isHeld = false
+    go()
+    await turns(world, 20)
+    t.strictSame(
+      added(world)
+        .get(other)!
+        .slice(2 * 21),
+      values,
+    )
+    t.ok(reads > 0)
+  },
+)
