@@ -99,10 +99,11 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
         return
       }
       const { place, isWritten, time, sender } = fact
+      const { skipped, skippedAt } = state
       state.place = place
-      state.sender = sender
-      if (state.skipped === 0) state.skippedAt = time
-      state.skipped = isWritten ? 0 : state.skipped + 1
+      state.skipped = isWritten ? 0 : skipped + 1
+      state.skippedAt = isWritten ? 0 : skipped === 0 ? time : skippedAt
+      state.sender = isWritten ? nobody : sender
     },
     park(_state, message, now, out) {
       if (message.type === 'ARRIVED' && 'buffer' in message)

@@ -2,6 +2,8 @@
  * Letters between actors: written with the facts of their sender, decided once with the facts that
  * they lead to, in order, through a crash; one that fails is parked and holds up no other.
  */
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import t from 'tap'
 import { actorIdOf, ActorKindNumber } from '../../../core/base/actor-id.ts'
 import type { Eui64 } from '../../../core/base/eui64.ts'
@@ -19,8 +21,17 @@ import { Tick } from '../../../actors/runtime/partition/tick.ts'
 import type { ActorKind } from '../../../actors/kind/actor-kind.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'
 import { deviceKey } from '../../support/envelopes.ts'
-import { hostedTrial } from '../../support/trial-kind.ts'
-import { add, addedBy, lettersOf, neighbour, one, other } from '../../support/trial-letters.ts'
+import { ActorTrial } from '../../support/actor-trial.ts'
+import { hostedTrial, trialKind } from '../../support/trial-kind.ts'
+import {
+  add,
+  addAlone,
+  addedBy,
+  lettersOf,
+  neighbour,
+  one,
+  other,
+} from '../../support/trial-letters.ts'
 import { settle, World } from '../../support/world.ts'
 
 const added = (world: World): Map<Eui64, number[]> => addedBy(world.ledger.all())
@@ -49,11 +60,37 @@ t.test('a letter as octets', async (t) => {
   t.same(readLetter(frame.take(), 0), letter)
   t.equal(partitionOfLetters(lettersSubject(7)), 7)
   t.equal(partitionOfLetters('meta.snapshot-7'), undefined)
-  const state = { ...letterboxKind.emptyState(), place: { sequence: 2 ** 40, index: 3 } }
-  t.same(letterboxKind.unpackState(letterboxKind.packState(state)), state)
-  t.same(
-    letterboxKind.unpackState(letterboxKind.packState(letterboxKind.emptyState())),
-    letterboxKind.emptyState(),
+})
+
+t.test('a letterbox, replayed or through the store, is where it was', async () => {
+  const letter = fc.record({ isWritten: fc.boolean(), isParked: fc.boolean(), index: fc.nat(9) })
+  fc.assert(
+    fc.property(fc.array(letter, { maxLength: 200 }), fc.nat(50), (letters, storedAt) => {
+      const trial = new ActorTrial(letterboxKind, one)
+      let sequence = 2 ** 40
+      for (const { isWritten, isParked, index } of letters) {
+        const place = { sequence: ++sequence, index }
+        const about = { sender: other, place, isWritten: isWritten || isParked, isParked }
+        trial.feed({ type: 'LETTER_DECIDED', ...about }, sequence)
+      }
+      trial.feed({ type: 'WAKE' }, sequence + limits.lettersPlaceMs)
+      if (letters.length > 0) assert.equal(trial.state.place.sequence, sequence)
+      trial.try(storedAt)
+    }),
+  )
+})
+
+t.test('a trial, replayed or through the store, has its sum', async () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(200), { maxLength: 50 }), fc.nat(50), (counters, storedAt) => {
+      const trial = new ActorTrial(trialKind, one)
+      for (const counter of counters) {
+        const buffer = addAlone(one, counter)
+        const message = { type: 'ARRIVED', buffer, at: 0, replyTo: undefined } as const
+        if (counter !== 13) trial.feed(message, counter)
+      }
+      trial.try(storedAt)
+    }),
   )
 })
 
