@@ -15,6 +15,7 @@ import { addHealthCommands } from './cli/operator/health-commands.ts'
 import { addInitCommands } from './cli/operator/init-commands.ts'
 import { addKeysCommands } from './cli/operator/keys-program.ts'
 import { addLedgerCommands } from './cli/operator/ledger-program.ts'
+import { addLettersCommands } from './cli/operator/letters-program.ts'
 import { addServeCommands } from './cli/operator/serve-commands.ts'
 import { addSettingsCommands } from './cli/operator/settings-commands.ts'
 import { addViewsCommands } from './cli/operator/views-program.ts'
@@ -54,6 +55,7 @@ addInitCommands(program, terminal)
 addDemoCommand(program)
 addPartyCommands(program, terminal)
 addLedgerCommands(program, terminal)
+addLettersCommands(program, terminal)
 addClusterCommands(program, terminal)
 addKeysCommands(program, terminal)
 addViewsCommands(program, terminal)

@@ -70,6 +70,7 @@ export async function startOperatorsDoor(
   ops.addCheck('host', () => host?.trouble)
   disks.tell(ops)
   ops.addDegradation('store', () => stores?.trouble)
+  ops.addDegradation('letters', () => host?.lettersTrouble)
   ops.addCheck('wan', () => way?.trouble())
   ops.addCheck('views', () => views?.trouble)
   ops.addCheck('nats', () => (ledger.isConnected ? undefined : 'no connection to nats-server'))

@@ -6,18 +6,9 @@
  * (letterbox.ts). One that leads to nothing may be decided again.
  */
 import type { ActorId } from '../../core/base/actor-id.ts'
+import type { LetterPlace } from '../../core/base/letter-place.ts'
 import type { ActorEffect } from './effects.ts'
 import type { ActorMessage } from './messages.ts'
-
-/** Where a letter stands: the sequence of its message of the ledger, and which one in it. */
-export type LetterPlace = { readonly sequence: number; readonly index: number }
-
-/** Before every letter. */
-export const noLetter: LetterPlace = { sequence: 0, index: -1 }
-
-/** True when `a` stands before `b`. */
-export const isBefore = (a: LetterPlace, b: LetterPlace): boolean =>
-  a.sequence < b.sequence || (a.sequence === b.sequence && a.index < b.index)
 
 /** A letter has come. `previous` is the place of the one before it in its partition. */
 export type LetterCame = {

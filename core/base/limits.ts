@@ -53,6 +53,8 @@ export const limits = {
   // ── queues ──
   /** Messages decided in one tick of a host: one message on the ledger. */
   tickMessagesMax: 4_096,
+  /** Share of a tick, of 100, that is for letters between actors while other messages wait, too. */
+  tickLettersPercent: 25,
   /** Octets of facts and deliveries after which a tick is closed. */
   tickBytesMax: 2 * 1024 * 1024,
   /** Requests that one gateway process holds between a party and the acknowledgement. */
@@ -94,8 +96,14 @@ export const limits = {
   directoryLagMsMax: 1_000,
   /** Letters of one partition that are read and not decided. */
   lettersInHandMax: 256,
+  /** Messages of letters to one partition that have come and wait to be read. */
+  lettersComeMax: 64,
   /** Letters that led to nothing, after which the place up to which they are read is written. */
   lettersSkippedMax: 64,
+  /** How long after the first of them it is written at the latest. */
+  lettersPlaceMs: 60_000,
+  /** Age of an unread letter from which on the host says that it is degraded. */
+  lettersLateMs: 120_000,
   /** Messages waiting in one partition's mailbox. */
   mailboxMessagesMax: 20_000,
   /** Requests a device holds that have not ended. */

@@ -5,6 +5,7 @@
 import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
+import type { LetterPlace } from '../base/letter-place.ts'
 import { isHostId } from './lease-record.ts'
 
 /** Where a host or a wan process answers. */
@@ -23,6 +24,8 @@ export type PartitionStatus = {
   awake: number
   /** Requests in the mailbox. */
   waiting: number
+  /** The last letter that was read; missing from hosts of a version without letters. */
+  lettersRead?: LetterPlace
   keys: KeyCounts
 }
 /** Of devices with keys, as they were when the partition was last gone through. */
@@ -160,7 +163,23 @@ function partitionIn(json: unknown): PartitionStatus {
       throw new BrokerError('FRAME_MALFORMED', `the status of a partition: ${field}`)
     status[field] = value
   }
-  return { ...(status as Omit<PartitionStatus, 'keys'>), keys: keyCountsIn(found['keys']) }
+  const lettersRead = placeIn(found['lettersRead'])
+  return {
+    ...(status as Omit<PartitionStatus, 'keys'>),
+    ...(lettersRead && { lettersRead }),
+    keys: keyCountsIn(found['keys']),
+  }
+}
+
+function placeIn(json: unknown): LetterPlace | undefined {
+  if (json === undefined) return undefined
+  const { sequence, index } = (typeof json === 'object' && json !== null ? json : {}) as Record<
+    string,
+    unknown
+  >
+  if (!isCount(sequence) || !(index === -1 || isCount(index)))
+    throw new BrokerError('FRAME_MALFORMED', 'the status of a partition: lettersRead')
+  return { sequence, index }
 }
 
 /** Not gone through in the status of a host from before there were any. */

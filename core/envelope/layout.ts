@@ -63,8 +63,10 @@ export const Kind = {
   // between an operator's door and a host: what is changed of a party; and its fact
   PARTY_CHANGE: 80,
   PARTY_CHANGED: 88,
-  // facts of a partition's letterbox
+  // from an operator to a partition's letterbox, and the facts of that
+  SET_LETTERS_ASIDE: 216,
   LETTERS_READ: 224,
+  LETTERS_SET_ASIDE: 225,
   // of the kind of actor that tests have: a message and a fact
   TRIAL_ADD: 240,
   TRIAL_ADDED: 248,
@@ -78,7 +80,7 @@ export type Kind = (typeof Kind)[keyof typeof Kind]
  */
 export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const
 export const partyBlocks = { messages: [80, 87], facts: [88, 95] } as const
-/** Of the letterbox that each partition has; nobody writes to it. */
+/** Of the letterbox that each partition has; operators alone write to it. */
 export const letterboxBlocks = { messages: [216, 223], facts: [224, 231] } as const
 /** Of the kind of actor that tests have. */
 export const trialBlocks = { messages: [240, 247], facts: [248, 255] } as const

@@ -8,6 +8,7 @@
 import { limits } from '../base/limits.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
+import type { LetterPlace } from '../base/letter-place.ts'
 import type { Checkpoint } from './store.ts'
 
 export interface SnapshotStore {
@@ -29,9 +30,15 @@ export interface SnapshotStore {
 
 /**
  * A snapshot of one partition: its object's name, and the checkpoint that its states are folded up
- * to.
+ * to. `lettersRead` is the last letter that was decided by then; missing in records of a version
+ * without letters.
  */
-export type SnapshotRecord = { name: string; devices: number; takenAtMs: number } & Checkpoint
+export type SnapshotRecord = {
+  name: string
+  devices: number
+  takenAtMs: number
+  lettersRead?: LetterPlace
+} & Checkpoint
 
 /**
  * Every tick up to `through` may be gone; where each partition's chain stood there. A partition
@@ -53,9 +60,9 @@ const jsonOf = ({ sequence, frameSequence, frameNumber, hash }: Checkpoint): Che
 })
 
 export function encodeSnapshotRecord(record: SnapshotRecord): Buffer {
-  const { name, devices, takenAtMs } = record
+  const { name, devices, takenAtMs, lettersRead } = record
   return Buffer.from(
-    JSON.stringify({ version: 1, name, devices, takenAtMs, ...jsonOf(record) }),
+    JSON.stringify({ version: 1, name, devices, takenAtMs, lettersRead, ...jsonOf(record) }),
     'utf8',
   )
 }
@@ -66,7 +73,14 @@ export function decodeSnapshotRecord(view: Uint8Array): SnapshotRecord {
   const { name, devices, takenAtMs } = json
   if (typeof name !== 'string' || name === '' || !isCount(devices) || !isCount(takenAtMs))
     throw new BrokerError('SNAPSHOT_DAMAGED', 'a record without name, devices or time')
-  return { name, devices, takenAtMs, ...checkpointIn(json) }
+  const lettersRead = placeIn(json['lettersRead'])
+  return {
+    name,
+    devices,
+    takenAtMs,
+    ...(lettersRead && { lettersRead }),
+    ...checkpointIn(json),
+  }
 }
 
 export function encodeTrimRecord({ through, heads }: TrimRecord): Buffer {
@@ -94,6 +108,16 @@ export function decodeTrimRecord(view: Uint8Array): TrimRecord {
 
 const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+
+/** The index before the first letter is -1. */
+function placeIn(json: unknown): LetterPlace | undefined {
+  if (json === undefined) return undefined
+  const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>
+  const { sequence, index } = found
+  if (!isCount(sequence) || !(index === -1 || isCount(index)))
+    throw new BrokerError('SNAPSHOT_DAMAGED', 'a record of a snapshot: the letters that were read')
+  return { sequence, index }
+}
 
 function checkpointIn(json: Record<string, unknown>): Checkpoint {
   const { sequence, frameSequence, frameNumber, hash } = json

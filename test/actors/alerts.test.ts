@@ -3,10 +3,11 @@
  * simulated twins: opened, believed or refused by name, delivered once.
  */
 import { emptyDirectory } from '../../core/access/directory.ts'
+import { deviceKind } from '../../actors/device/device-kind.ts'
 import t, { type Test } from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'
-import { readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
+import { readFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { isFreshPush } from '../../actors/device/keyring.ts'
 import { emptyState } from '../../actors/device/state.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
@@ -18,7 +19,7 @@ import { limits } from '../../core/base/limits.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import { encodePush } from '../../core/envelope/device-push.ts'
 import { readBodyView, readKind, readTarget } from '../../core/envelope/envelope.ts'
-import { chainLinkBytes, forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
+import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { encodeApdu } from '../../core/dlms/apdu/codec.ts'
@@ -38,6 +39,7 @@ import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import type { DevicePush } from '../../core/ports/wan.ts'
 import { PushSender } from '../../core/wan/pushes/push-sender.ts'
+import { throughLedger } from '../support/actor-trial.ts'
 import {
   deviceKey,
   envelopeOf,
@@ -540,10 +542,5 @@ function numberKey(number: number): RequestCounter {
   return readRequestCounter(octets, 0)
 }
 
-function through(fact: DeviceFact): DeviceFact {
-  const frame = new FrameWriter()
-  writeFact(frame, device, fact)
-  const read = readFact(frame.take(), 0)
-  t.same(read, fact)
-  return read
-}
+/** Through the ledger: what was written is what is read. */
+const through = (fact: DeviceFact): DeviceFact => throughLedger(deviceKind, device, fact)

@@ -4,6 +4,7 @@
  */
 import { emptyDirectory } from '../../core/access/directory.ts'
 import t from 'tap'
+import { deviceKind } from '../../actors/device/device-kind.ts'
 import { decide, evolve } from '../../actors/device/actor.ts'
 import {
   decodeCause,
@@ -13,7 +14,7 @@ import {
 } from '../../actors/device/cause.ts'
 import type { Deliver } from '../../actors/kind/effects.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'
-import { isWritten, readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
+import { isWritten, type DeviceFact } from '../../actors/device/facts.ts'
 import { countersEnd } from '../../actors/device/keyring.ts'
 import { usingIn } from '../../actors/device/keys-facts.ts'
 import { next } from '../../actors/kind/messages.ts'
@@ -22,8 +23,8 @@ import { emptyState, type DeviceState } from '../../actors/device/state.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
-import { FrameWriter } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { throughLedger } from '../support/actor-trial.ts'
 import { deviceKey, envelopeOf, plainRecord, registrationOf } from '../support/envelopes.ts'
 import { securedRecord } from '../support/keys.ts'
 
@@ -123,11 +124,7 @@ class Life {
 }
 
 /** Through the ledger: what was written is what is read. */
-function through(fact: DeviceFact): DeviceFact {
-  const frame = new FrameWriter()
-  writeFact(frame, device, fact)
-  return readFact(frame.take(), 0)
-}
+const through = (fact: DeviceFact): DeviceFact => throughLedger(deviceKind, device, fact)
 
 t.test('a cause stands in both facts, in the state and in the delivery', async (t) => {
   for (const record of [securedRecord(device), plainRecord]) {

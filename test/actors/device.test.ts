@@ -6,10 +6,11 @@
 import { emptyDirectory } from '../../core/access/directory.ts'
 import fc from 'fast-check'
 import t from 'tap'
+import { deviceKind } from '../../actors/device/device-kind.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import type { Acknowledge, DeliverResponse, ReportStatus } from '../../actors/kind/effects.ts'
 import type { DeviceOutbox, Send } from '../../actors/device/effects.ts'
-import { readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
+import type { DeviceFact } from '../../actors/device/facts.ts'
 import { next, resume, wake } from '../../actors/kind/messages.ts'
 import { type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, type DeviceState, type OpenRequest } from '../../actors/device/state.ts'
@@ -19,8 +20,8 @@ import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-tabl
 import { Lane } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
-import { FrameWriter, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { tryLife } from '../support/actor-trial.ts'
 import {
   deviceKey,
   envelopeOf,
@@ -522,21 +523,8 @@ t.test('any life: replayed from the ledger, or through the store, it gives the s
     fc.property(steps, fc.nat(), (all, cut) => {
       const life = new Life().register()
       for (const step of all) live(life, step)
-      const frame = new FrameWriter()
-      for (const fact of life.facts)
-        if (fact.type !== 'REQUEST_SENT') writeFact(frame, device, fact)
-      const bytes = frame.take()
-      let replayed = emptyState()
-      let index = 0
-      forEachEnvelope(bytes, 0, (at) => {
-        // A checkpoint at any place must not show.
-        if (index++ === cut % 50) replayed = unpackState(packState(replayed))!
-        evolve(replayed, readFact(bytes, at))
-      })
-      const expected = packState(life.state)
-      return (
-        packState(replayed).equals(expected) && packState(unpackState(expected)!).equals(expected)
-      )
+      // A checkpoint at any place must not show.
+      tryLife(deviceKind, device, life, cut % 50)
     }),
     { numRuns: 300 },
   )

@@ -6,6 +6,8 @@
 import t from 'tap'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
+import { writeFact } from '../../actors/device/facts.ts'
+import { numberOfCounter } from '../../core/base/counter.ts'
 import { partitionAt } from '../../core/envelope/partition.ts'
 import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { AxdrWriter } from '../../core/dlms/axdr/axdr.ts'
@@ -582,14 +584,11 @@ t.test('a fault of ours ends the host visibly, and what is in memory is not save
   const world = new World({
     onFault: (fault) => faults.push(fault),
     behaviour: {
-      evolve,
-      decide(state, message, now, directory, out) {
-        if (message.type === 'ARRIVED' && readCounter(message.buffer, message.at) === 13n)
-          throw new TypeError('poison')
-        decide(state, message, now, directory, out)
-      },
-      park: () => {
-        throw new TypeError('parking is broken as well')
+      writeFact(frame, id, fact) {
+        const isAccepted = fact.type === 'REQUEST_ACCEPTED'
+        if (isAccepted && numberOfCounter(fact.request.counter) === 13n)
+          throw new TypeError('writing is broken')
+        writeFact(frame, id, fact)
       },
     },
   })
@@ -604,7 +603,7 @@ t.test('a fault of ours ends the host visibly, and what is in memory is not save
     envelopeOf({ srv: '11.2', device: deviceKey(0), counter: 13, deadline, correlation: 6 }),
   )
   t.equal(await world.ask(envelopes), undefined, 'nobody is told that anything was accepted')
-  t.match(faults, [{ message: 'parking is broken as well' }])
+  t.match(faults, [{ message: 'writing is broken' }])
   t.equal(faults.length, 1)
   t.equal(world.ledger.lastSequence, before)
   t.equal(await world.submit({ device: deviceKey(1), counter: 2 }), 'BROKER_DRAINING')

@@ -4,13 +4,14 @@
  * that has applied the change or has not.
  */
 import { emptyDirectory } from '../../core/access/directory.ts'
+import { deviceKind } from '../../actors/device/device-kind.ts'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
 import { nextWakeMs, storedWakeMs } from '../../actors/device/wakes.ts'
 import type { Acknowledge } from '../../actors/kind/effects.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'
-import { isWritten, readFact, writeFact, type DeviceFact } from '../../actors/device/facts.ts'
+import { isWritten, type DeviceFact } from '../../actors/device/facts.ts'
 import { countersEnd, isInDoubt } from '../../actors/device/keyring.ts'
 import { next, resume, wake } from '../../actors/kind/messages.ts'
 import { type DeviceMessage } from '../../actors/device/messages.ts'
@@ -19,11 +20,11 @@ import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
-import { FrameWriter } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { Secret } from '../../core/crypto/crypto.ts'
 import { SealingVault } from '../../core/crypto/key-vault-sealing.ts'
 import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
+import { throughLedger } from '../support/actor-trial.ts'
 import { deviceKey, envelopeOf, plainRecord, registrationOf } from '../support/envelopes.ts'
 import { kekOf, otherKeys, securedRecord, suite0Keys, vault } from '../support/keys.ts'
 
@@ -36,11 +37,7 @@ const markOf = (fill: number): string => keyMarkOf(vault.seal(device, otherKeys(
 const firstMark = keyMarkOf(vault.seal(device, suite0Keys))
 
 /** Through the ledger: what was written is what is read. */
-function through(fact: DeviceFact): DeviceFact {
-  const frame = new FrameWriter()
-  writeFact(frame, device, fact)
-  return readFact(frame.take(), 0)
-}
+const through = (fact: DeviceFact): DeviceFact => throughLedger(deviceKind, device, fact)
 
 type Sent = Extract<DeviceEffect, { type: 'SEND' | 'SEND_KEY_STEP' }>
 

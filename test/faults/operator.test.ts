@@ -12,7 +12,8 @@ import {
   backupPortsOf,
   openOperatorLedger,
 } from '../../actors/cli/operator/operator-ledger.ts'
-import { show, tail, verify } from '../../actors/cli/operator/ledger-commands.ts'
+import { show, verify } from '../../actors/cli/operator/ledger-commands.ts'
+import { tail } from '../../actors/cli/operator/ledger-tail.ts'
 import { restoreInto } from '../../actors/cli/operator/restore.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { Deployment } from '../support/deployment.ts'

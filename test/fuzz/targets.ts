@@ -1,4 +1,6 @@
 /** Every decoder that faces outside, with good inputs made by our own encoders. */
+import { decodeLettersAside, encodeLettersAside } from '../../actors/kind/letters-aside.ts'
+import { noLetter } from '../../core/base/letter-place.ts'
 import fc from 'fast-check'
 import { readFact, writeFact } from '../../actors/device/facts.ts'
 import { beginReplacement, endReplacement, withKeys } from '../../actors/device/keyring.ts'
@@ -366,6 +368,7 @@ const unsolicited = encodeUnconfirmed(
 )
 const raw = Buffer.from('45313233343536373839303132333435362c00000001', 'hex')
 
+const letterPlace = { sequence: 9, index: 2 }
 const checkpoint = { sequence: 9, frameSequence: 8, frameNumber: 3, hash: Buffer.alloc(32, 1) }
 const stateBytes = ((): Buffer => {
   const state = emptyState()
@@ -729,8 +732,19 @@ export const targets: readonly Target[] = [
     },
   },
   {
+    name: 'letters set aside',
+    corpus: [encodeLettersAside({ after: noLetter, through: letterPlace, count: 3, by: 'me' })],
+    decode: decodeLettersAside,
+  },
+  {
     name: 'record of a snapshot (JSON)',
-    corpus: [encodeSnapshotRecord({ name: '1.9.a', devices: 2, takenAtMs: 1e12, ...checkpoint })],
+    corpus: [
+      encodeSnapshotRecord({ name: '1.9.a', devices: 2, takenAtMs: 1e12, ...checkpoint }),
+      encodeSnapshotRecord({
+        ...{ name: '1.9.a', devices: 2, takenAtMs: 1e12, ...checkpoint },
+        lettersRead: letterPlace,
+      }),
+    ],
     decode: decodeSnapshotRecord,
   },
   {

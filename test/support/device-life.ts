@@ -4,16 +4,16 @@
  */
 import { emptyDirectory } from '../../core/access/directory.ts'
 import { decide, evolve } from '../../actors/device/actor.ts'
+import { deviceKind } from '../../actors/device/device-kind.ts'
 import type { Acknowledge } from '../../actors/kind/effects.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'
-import { readFact, writeFact, isWritten, type DeviceFact } from '../../actors/device/facts.ts'
+import type { DeviceFact } from '../../actors/device/facts.ts'
 import { next, resume } from '../../actors/kind/messages.ts'
 import { type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, type DeviceState } from '../../actors/device/state.ts'
-import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
-import { FrameWriter, forEachEnvelope } from '../../core/envelope/frame.ts'
+import { replay, throughStore } from './actor-trial.ts'
 import { deviceKey, envelopeOf, registrationOf, type Wanted } from './envelopes.ts'
 
 /** What it wants done, answers and wakes included. */
@@ -73,15 +73,8 @@ export class DeviceLife {
 
   /** From the store, as after passivation or from a snapshot, or from the ledger alone. */
   restart(from: 'store' | 'ledger'): void {
-    if (from === 'store') this.state = unpackState(packState(this.state))
-    else {
-      const frame = new FrameWriter()
-      for (const fact of this.facts) if (isWritten(fact)) writeFact(frame, lifeDevice, fact)
-      const bytes = frame.take()
-      const state = emptyState()
-      forEachEnvelope(bytes, 0, (at) => evolve(state, readFact(bytes, at)))
-      this.state = state
-    }
+    if (from === 'store') this.state = throughStore(deviceKind, this.state)
+    else this.state = replay(deviceKind, lifeDevice, this.facts)
     this.feed(resume)
   }
 }

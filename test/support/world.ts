@@ -26,11 +26,17 @@ import { forEachEnvelope } from '../../core/envelope/frame.ts'
 import { hostSubject } from '../../core/ports/bus.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { silentLog } from '../../core/ports/log.ts'
-import { noMetrics } from '../../core/ports/metrics.ts'
+import type { Ledger } from '../../core/ports/ledger.ts'
+import { noMetrics, type Metrics } from '../../core/ports/metrics.ts'
 import { seededRandom } from '../../core/ports/random.ts'
 import { SimBus } from '../../core/ports/sim/bus.ts'
 import { SimClock } from '../../core/ports/sim/clock.ts'
-import { SimLedger, type SimCommitFault } from '../../core/ports/sim/ledger.ts'
+import {
+  SimLedger,
+  type SimCursorStore,
+  type SimLedgerOptions,
+} from '../../core/ports/sim/ledger.ts'
+import type { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import { SimWan, type SimExchange } from '../../core/ports/sim/wan.ts'
 import { FailingStore } from './failing-store.ts'
@@ -52,7 +58,7 @@ export const settle = async (): Promise<void> => {
 }
 
 export type WorldOptions = {
-  onCommit?: () => SimCommitFault | undefined
+  onCommit?: SimLedgerOptions['onCommit']
   onExchange?: (exchange: SimExchange) => void
   behaviour?: DeviceBehaviour
   /** Besides the device. */
@@ -64,6 +70,16 @@ export type WorldOptions = {
   directory?: Directory
   /** Instead of it. */
   live?: LiveDirectory
+  /** Instead of an empty one. */
+  ledger?: SimLedger
+  /** What hosts do otherwise with the ledger. */
+  ledgerChanges?: (ledger: SimLedger) => Partial<Ledger>
+  /** With them hosts make snapshots, and the ledger forgets when it is short of room. */
+  snapshots?: SimSnapshotStore
+  cursors?: SimCursorStore
+  snapshotTicks?: number
+  ledgerBytesMax?: number
+  metrics?: Metrics
 }
 
 /**
@@ -93,11 +109,14 @@ export class World {
 
   constructor(options: WorldOptions = {}) {
     this.options = options
-    const { onCommit, messageBytesMax } = options
-    this.ledger = new SimLedger({
-      ...(onCommit && { onCommit }),
-      ...(messageBytesMax && { messageBytesMax }),
-    })
+    const { onCommit, messageBytesMax, ledgerBytesMax } = options
+    this.ledger =
+      options.ledger ??
+      new SimLedger({
+        ...(onCommit && { onCommit }),
+        ...(messageBytesMax && { messageBytesMax }),
+        ...(ledgerBytesMax && { bytesMax: ledgerBytesMax }),
+      })
   }
 
   async start(hostId = 'a'): Promise<Host> {
@@ -110,17 +129,19 @@ export class World {
     // What a dead host still had in hand must reach nobody.
     const never = new Promise<never>(() => {})
     const ledger = ledgerOver(this.ledger, {
+      ...this.options.ledgerChanges?.(this.ledger),
       commit: (entries) => (life.isOver ? never : this.ledger.commit(entries)),
+      forget: (subject, from) => (life.isOver ? never : this.ledger.forget(subject, from)),
     })
     const clock: Clock = {
       now: () => this.clock.now(),
       elapsedMs: () => this.clock.elapsedMs(),
       at: (atMs, action) => this.clock.at(atMs, () => (life.isOver ? undefined : action())),
     }
-    const { keys, behaviour } = this.options
+    const { keys, behaviour, snapshots, cursors, snapshotTicks, metrics = noMetrics } = this.options
     // As in the world: a host that starts again draws other nonces than it did before.
     const random = seededRandom(++this.lifeCount)
-    const ports = { clock, random, log: silentLog, metrics: noMetrics }
+    const ports = { clock, random, log: silentLog, metrics }
     this.host = new Host({
       ...ports,
       kinds: [
@@ -138,6 +159,9 @@ export class World {
         return ofLife(store, life)
       },
       mayTakeFrom: () => false,
+      ...(snapshots && { snapshots }),
+      ...(cursors && { cursors }),
+      ...(snapshotTicks && { snapshotTicks }),
       actorsAwakeMax: this.options.actorsAwakeMax ?? 1_000,
       actorIdleMs: 60_000,
       checkpointIntervalMs: 1_000,

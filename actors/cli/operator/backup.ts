@@ -7,7 +7,9 @@
  *
  * Integers are big-endian. A record with sequence 0 is no message: `cursor.<name>`, or
  * `snapshot.<name>`, the octets of a snapshot in as many records as they take. Messages before the
- * first tick that is not forgotten keep their subjects, not their sequences.
+ * first tick that is not forgotten keep their subjects, not their sequences. Letters between actors
+ * keep theirs, for the place up to which a partition has read them is one of these: trimming leaves
+ * the tick of every letter that is not behind the snapshot of its partition.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -30,6 +32,7 @@ import {
   type Deployment,
   type LedgerIdentity,
 } from '../../../core/ledger/identity.ts'
+import { partitionOfLetters } from '../../../core/cluster/letters-subject.ts'
 import { deploymentSubject } from '../../../core/ledger/opening.ts'
 import { writePrivateFile } from '../../../core/ops/embedded-nats/nats-settings.ts'
 import { systemClock } from '../../../core/ports/clock.ts'
@@ -42,6 +45,7 @@ import {
 } from '../../../core/ports/snapshot.ts'
 import { trimRecordOf } from '../../runtime/recovery/trimmed-history.ts'
 import { LedgerAudit, type AuditResult } from './ledger-audit.ts'
+import { partitionCountOf, readInOrder } from './ledger-reading.ts'
 
 export type Manifest = {
   version: 1
@@ -125,6 +129,22 @@ export async function backup(
   }
 }
 
+/** The last message of each subject of records, with those of the directory. */
+async function recordsNow(
+  ledger: Ledger,
+  trimmedSequence: number,
+): Promise<ReadonlyMap<string, LedgerMessage>> {
+  const newest = new Map<string, LedgerMessage>()
+  const take = (message: LedgerMessage): void => void newest.set(message.subject, message)
+  await ledger.read('meta.*', 1, (message) => {
+    const { subject, sequence } = message
+    if (partitionOfLetters(subject) !== undefined) return
+    if (subject !== trimSubject || sequence === trimmedSequence) take(message)
+  })
+  await ledger.read(directorySubjects, 1, take)
+  return newest
+}
+
 /** @returns why it must be begun again: what it had read was replaced or forgotten meanwhile */
 async function tryBackup(
   { ledger, cursors, snapshots }: BackupPorts,
@@ -148,17 +168,8 @@ async function tryBackup(
     if (value !== undefined) await write(recordOf(0, cursorPrefix + name, value))
   }
   const trimmed = await trimRecordOf(ledger)
-  const recorded: LedgerMessage[] = []
-  await ledger.read('meta.*', 1, (message) => {
-    const { subject } = message
-    if (subject.startsWith(snapshotSubjectPrefix)) recorded.push(message)
-    else if (message.sequence === trimmed.sequence || subject !== trimSubject)
-      recorded.push(message)
-  })
-  // The directory, of which the last record of each actor counts.
   const directoryEnd = await ledger.lastOn(directorySubjects)
-  await ledger.read(directorySubjects, 1, (message) => void recorded.push(message))
-  const newest = new Map(recorded.map((message) => [message.subject, message]))
+  const newest = await recordsNow(ledger, trimmed.sequence)
   try {
     for (const { subject, data } of newest.values()) {
       if (!subject.startsWith(snapshotSubjectPrefix)) continue
@@ -170,12 +181,16 @@ async function tryBackup(
     if (!(fault instanceof BrokerError && fault.code === 'SNAPSHOT_DAMAGED')) throw fault
     return `a snapshot was replaced while it was read, or is damaged: ${fault.detail}`
   }
-  const audit = new LedgerAudit(trimmed)
+  const audit = new LedgerAudit(trimmed, undefined, await partitionCountOf(ledger))
   for await (const message of inOrder(ledger, trimmed.through + 1)) {
     const { sequence, subject, data } = message
     audit.read(message)
+    const isLetters = partitionOfLetters(subject) !== undefined
     // Records are those of the beginning: what they name is in the backup.
-    if (subject.startsWith('meta.') || subject.startsWith('directory.')) continue
+    if (subject.startsWith('directory.')) continue
+    if (subject.startsWith('meta.') && !isLetters) continue
+    // Still there, though a snapshot holds what they led to.
+    if (isLetters && sequence <= trimmed.through) continue
     await write(recordOf(sequence > trimmed.through ? sequence : 0, subject, data))
   }
   for (const { subject, data } of newest.values()) await write(recordOf(0, subject, data))
@@ -197,16 +212,35 @@ async function tryBackup(
 }
 
 /**
+ * Sequence of the last message of now, and all messages but ticks. The last message ends a commit,
+ * so that a tick has all its letters; and no letter is missing that a tick behind it decided.
+ */
+async function recordsOf(ledger: Ledger): Promise<{ last: number; others: LedgerMessage[] }> {
+  for (;;) {
+    // A tick comes before its letters: asked for them last, none is cut off.
+    let last = 0
+    for (const subject of subjects)
+      last = Math.max(last, (await ledger.lastOn(subject))?.sequence ?? 0)
+    const others: LedgerMessage[] = []
+    for (const subject of subjects.slice(1))
+      await ledger.read(subject, 1, (message) => void others.push(message))
+    others.sort((a, b) => a.sequence - b.sequence)
+    // Letters are forgotten behind a snapshot: it may only hold ticks that are in the backup.
+    let isAhead = false
+    await ledger.read('meta.*', last + 1, ({ subject, data }) => {
+      if (subject.startsWith(snapshotSubjectPrefix))
+        isAhead ||= decodeSnapshotRecord(data).sequence > last
+    })
+    if (!isAhead) return { last, others }
+  }
+}
+
+/**
  * Every message up to the last tick or lease of now, by sequence: one reader a kind of subject,
  * merged.
  */
 async function* inOrder(ledger: Ledger, fromSequence: number): AsyncGenerator<LedgerMessage> {
-  const ends = await Promise.all(subjects.map((subject) => ledger.lastOn(subject)))
-  const last = Math.max(0, ...ends.map((end) => end?.sequence ?? 0))
-  const others: LedgerMessage[] = []
-  for (const subject of subjects.slice(1))
-    await ledger.read(subject, 1, (message) => void others.push(message))
-  others.sort((a, b) => a.sequence - b.sequence)
+  const { last, others } = await recordsOf(ledger)
   const queue: LedgerMessage[] = []
   let isOver = false
   let wake = (): void => {}
@@ -327,10 +361,17 @@ export async function restore(
   }
   await writer.flush()
   await ledger.forget(gapSubject, Number.MAX_SAFE_INTEGER)
-  const audit = new LedgerAudit(await trimRecordOf(ledger))
-  await ledger.read(subjects[0], 1, (message) => audit.read(message))
+  const audit = new LedgerAudit(
+    await trimRecordOf(ledger),
+    undefined,
+    await partitionCountOf(ledger),
+  )
+  await readInOrder(ledger, 1, (message) => audit.read(message))
   const found = audit.result()
-  if (JSON.stringify(found) !== JSON.stringify(manifest.audit))
+  // An earlier version did not count letters.
+  const { letters } = manifest.audit
+  const restored = { ...found, ...(letters === undefined && { letters }) }
+  if (JSON.stringify(restored) !== JSON.stringify(manifest.audit))
     throw new BrokerError('BACKUP_DAMAGED', 'what was restored is not what was backed up')
   if (identity !== undefined) await restoring.label?.(identity)
   return found

@@ -23,28 +23,15 @@ import {
   readTime,
 } from '../../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts'
-import { deviceBlocks, isInBlock, Kind } from '../../../core/envelope/layout.ts'
+import { deviceBlocks, isInBlock, Kind, letterboxBlocks } from '../../../core/envelope/layout.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../../core/ports/store.ts'
+import type { AuditLine } from './audit-line.ts'
+import { LettersAudit } from './letters-audit.ts'
 
-/** One thing that the ledger says, in words; never a reading or a secret. */
-export type AuditLine = {
-  sequence: number
-  /** UTC ms. */
-  time: number
-  partition: number | undefined
-  device: string
-  /** `originator:device:counter`; undefined for what is of a device and of no request. */
-  requestId: string | undefined
-  /**
-   * Of an operator's act on the counters of a party at the device: how their RequestIDs begin,
-   * `originator:device:`.
-   */
-  concerns?: string
-  what: string
-}
+export type { AuditLine }
 
 export type AuditResult = {
   ticks: number
@@ -53,6 +40,8 @@ export type AuditResult = {
   accepted: number
   ended: number
   deliveries: number
+  /** Letters between actors that are in the ledger; missing in backups of versions before them. */
+  letters?: number
   /** Accepted and not ended yet. */
   open: number
   lastSequence: number
@@ -85,19 +74,28 @@ export class LedgerAudit {
   private lastSequence = 0
   private readonly onLine: ((line: AuditLine) => void) | undefined
   private readonly trimmed: TrimRecord
+  private readonly letters: LettersAudit
 
-  /** `trimmed` says what the ledger has forgotten; `onLine` hears every fact and delivery. */
-  constructor(trimmed: TrimRecord, onLine?: (line: AuditLine) => void) {
+  /**
+   * `trimmed` says what the ledger has forgotten; `onLine` gets every fact, letter and delivery.
+   * `partitionCount` of 0 is not known.
+   */
+  constructor(trimmed: TrimRecord, onLine?: (line: AuditLine) => void, partitionCount = 0) {
     this.trimmed = trimmed
     this.onLine = onLine
+    const onFault = (text: string): void => this.fault(text)
+    this.letters = new LettersAudit({ partitionCount, onFault, onLine })
     for (const [partition, head] of trimmed.heads) this.chains.set(partition, head)
   }
 
-  read({ subject, sequence, data }: LedgerMessage): void {
+  read(message: LedgerMessage): void {
+    const { subject, sequence, data } = message
     // Still there when somebody was stopped between the record and the forgetting.
-    if (!isTickSubject(subject) || sequence <= this.trimmed.through) return
+    if (sequence <= this.trimmed.through) return
+    if (!isTickSubject(subject)) return this.readLetters(message)
     this.lastSequence = sequence
     this.counts.ticks++
+    this.letters.onTick(sequence)
     try {
       readTickMessage(
         data,
@@ -109,8 +107,17 @@ export class LedgerAudit {
     }
   }
 
+  private readLetters(message: LedgerMessage): void {
+    try {
+      this.letters.read(message, true)
+    } catch (fault) {
+      this.fault(`sequence ${message.sequence}: ${said(fault)}`)
+    }
+  }
+
   /** As `read`, from the middle of a ledger: lines only, no chain can be judged there. */
   readLines(message: LedgerMessage): void {
+    if (!isTickSubject(message.subject)) return this.letters.read(message, false)
     readTickMessage(
       message.data,
       (partition, frame) => this.readFacts(partition, frame, message.sequence),
@@ -118,9 +125,13 @@ export class LedgerAudit {
     )
   }
 
-  /** Those of devices; other kinds of actor have none that operators are shown. */
+  /**
+   * Those of devices and letterboxes; other kinds of actor have none that operators are shown.
+   */
   private readFacts(partition: number, frame: Buffer, sequence: number): void {
     forEachEnvelope(frame, chainLinkBytes, (at) => {
+      if (isInBlock(readKind(frame, at), letterboxBlocks.facts))
+        this.letters.onFact(partition, frame, at, sequence)
       if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
       const device = readTarget(frame, at)
       this.onFact(partition, device, readFact(frame, at), sequence, readTime(frame, at))
@@ -134,6 +145,7 @@ export class LedgerAudit {
 
   private readFrame(partition: number, frame: Buffer, sequence: number): void {
     this.counts.frames++
+    this.letters.onFrame(partition)
     // Behind its first fault a chain says nothing any more.
     if (this.broken.has(partition)) return
     try {
@@ -210,6 +222,7 @@ export class LedgerAudit {
       chains[partition] = { frameNumber, hash: Buffer.from(hash).toString('hex') }
     return {
       ...this.counts,
+      letters: this.letters.count,
       open: this.open.size,
       lastSequence: this.lastSequence,
       forgottenThrough: this.trimmed.through,

@@ -1,5 +1,5 @@
 /**
- * `busbar ledger verify|tail|show`: what the ledger says, for people. Headers only: no reading and
+ * `busbar ledger verify|show`: what the ledger says, for people. Headers only: no reading and
  * no secret is ever printed.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -14,6 +14,7 @@ import {
 import { untrimmed } from '../../../core/ports/snapshot.ts'
 import { compareReplicas } from '../../replicas/comparison.ts'
 import { LedgerAudit, type AuditLine, type AuditResult } from './ledger-audit.ts'
+import { partitionCountOf, readInOrder } from './ledger-reading.ts'
 
 type Print = (line: string) => void
 
@@ -33,8 +34,8 @@ export async function auditOf(
   onLine?: (line: AuditLine) => void,
 ): Promise<AuditResult> {
   const trimmed = await trimRecordOf(ledger)
-  const audit = new LedgerAudit(trimmed, onLine)
-  await ledger.read('log.*', trimmed.through + 1, (message) => audit.read(message))
+  const audit = new LedgerAudit(trimmed, onLine, await partitionCountOf(ledger))
+  await readInOrder(ledger, trimmed.through + 1, (message) => audit.read(message))
   const { through } = await trimRecordOf(ledger)
   // Forgotten while it was read, the chains seem broken.
   return through === trimmed.through ? audit.result() : auditOf(ledger, onLine)
@@ -78,12 +79,13 @@ export async function verify(
   else {
     for (const fault of result.faults) print(`FAULT  ${fault}`)
     if (comparison !== undefined) for (const line of comparisonText(comparison)) print(line)
-    const { ticks, frames, facts, accepted, ended, open, deliveries, forgottenThrough } = result
+    const { ticks, frames, facts, accepted, ended, open, deliveries, letters, forgottenThrough } =
+      result
     if (forgottenThrough > 0)
       print(`ticks up to ${forgottenThrough} were forgotten, snapshots hold what they said`)
     print(
       `${ticks} ticks, ${frames} frames of ${Object.keys(result.chains).length} partitions, ${facts} facts: ` +
-        `${accepted} requests accepted, ${ended} ended, ${open} open; ${deliveries} deliveries`,
+        `${accepted} requests accepted, ${ended} ended, ${open} open; ${deliveries} deliveries, ${letters} letters between actors`,
     )
     print(
       isWhole ? 'every hash chain holds' : `${faultCount} faults: ${adviceOf(result, comparison)}`,
@@ -113,42 +115,23 @@ function comparisonText(comparison: ReplicaComparison): string[] {
   ]
 }
 
-/** @returns 1 when the ledger knows nothing of `requestId` */
-export async function show(ledger: Ledger, requestId: string, print: Print): Promise<number> {
-  const wanted = requestId.toUpperCase()
+/**
+ * Of a RequestID, what is written about the request; of an actor, as an EUI-64 or
+ * `kind/octets`, the letters that it has sent or is sent, as far as they are not forgotten.
+ * @returns 1 when the ledger knows nothing of it
+ */
+export async function show(ledger: Ledger, id: string, print: Print): Promise<number> {
+  const wanted = id.toUpperCase()
   let count = 0
   await auditOf(ledger, (line) => {
     const isConcerned = line.concerns !== undefined && wanted.startsWith(line.concerns)
-    if (line.requestId !== wanted && !isConcerned) return
+    const isOfActor = line.actors?.includes(wanted) === true
+    if (line.requestId !== wanted && !isConcerned && !isOfActor) return
     // A reset alone is no trace of the request.
     if (!isConcerned) count++
     print(formatLine(line))
   })
-  if (count === 0) print(`the ledger knows no request ${wanted}, or has forgotten it`)
+  const what = wanted.includes(':') ? 'request' : 'letters of'
+  if (count === 0) print(`the ledger knows no ${what} ${wanted}, or has forgotten it`)
   return count === 0 ? 1 : 0
-}
-
-/**
- * Prints what is written from `from` on (0: from now on), at most `count` lines; settles then, or
- * when `until` does.
- */
-export async function tail(
-  ledger: Ledger,
-  {
-    from,
-    count,
-    print,
-    until,
-  }: { from: number; count: number; print: Print; until: Promise<unknown> },
-): Promise<void> {
-  const start = from > 0 ? from : ((await ledger.lastOn('log.*'))?.sequence ?? 0) + 1
-  let left = count
-  const { promise: enough, resolve } = Promise.withResolvers<void>()
-  const audit = new LedgerAudit(untrimmed, (line) => {
-    if (left-- > 0) print(formatLine(line))
-    if (left <= 0) resolve()
-  })
-  const follower = await ledger.follow('log.*', start, (message) => audit.readLines(message))
-  await Promise.race([until, enough])
-  await follower.close()
 }

@@ -17,18 +17,18 @@ export function addLedgerCommands(program: Command, { out }: { out: Print }): vo
       await withLedger(where, (opened) => verify(opened.ledger, out, json, opened.replicaSource))
     })
   addPlaceOptions(ledger.command('show'))
-    .description('everything that is written about one request')
-    .argument('<requestId>', 'originator:target:counter')
-    .action(async (requestId: string, where: Place) => {
+    .description('everything that is written about one request, or the letters of one actor')
+    .argument('<id>', 'originator:target:counter; or a device, or kind/octets of an actor')
+    .action(async (id: string, where: Place) => {
       const { show } = await import('./ledger-commands.ts')
-      await withLedger(where, (opened) => show(opened.ledger, requestId, out))
+      await withLedger(where, (opened) => show(opened.ledger, id, out))
     })
   addPlaceOptions(ledger.command('tail'))
-    .description('facts and deliveries as they are written, until Ctrl-C')
+    .description('facts, letters and deliveries as they are written, until Ctrl-C')
     .option('--from <sequence>', 'from this tick on; from now on when left out', wholeNumber, 0)
     .option('--count <lines>', 'end after so many', wholeNumber)
     .action(async ({ from, count, ...where }: Place & { from: number; count?: number }) => {
-      const { tail } = await import('./ledger-commands.ts')
+      const { tail } = await import('./ledger-tail.ts')
       const until = untilStopped(false)
       await withLedger(where, async (opened) => {
         await tail(opened.ledger, { from, count: count ?? Infinity, print: out, until })

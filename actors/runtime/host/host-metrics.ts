@@ -1,6 +1,7 @@
 /** What a host counts. */
 import type { Counter, Histogram, Metrics } from '../../../core/ports/metrics.ts'
 import { errorCodeOf } from '../../../core/base/error-table.ts'
+import { limits } from '../../../core/base/limits.ts'
 import type { Tick } from '../partition/tick.ts'
 
 const secondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -24,8 +25,59 @@ export type HostReadings = {
   awake(): number
   waiting(): number
   exchanges(): number
-  letters(): number
+  letters: LettersReadings
   ledgerUsage(): { bytes: number; bytesMax: number }
+}
+
+/** To an actor of which partition, and when it was sent, UTC ms. */
+export type SentLetter = { readonly partition: number; readonly sentAtMs: number }
+
+/** Of letters between actors. */
+export type LettersReadings = {
+  readonly inHand: number
+  readonly unread: number
+  readonly oldest: SentLetter | undefined
+  /** What keeps the ledger from being trimmed. */
+  readonly held: SentLetter | undefined
+  readonly now: number
+}
+
+function letterGauges(metrics: Metrics, read: LettersReadings): void {
+  const ageOf = ({ sentAtMs }: SentLetter): number => Math.max(0, read.now - sentAtMs) / 1000
+  metrics.gauge(
+    'busbar_letters_in_hand',
+    'Letters between actors that are read and not decided',
+    () => read.inHand,
+  )
+  metrics.gauge(
+    'busbar_letters_unread',
+    'Letters to the partitions of this host that are not decided',
+    () => read.unread,
+  )
+  metrics.gauge('busbar_letters_oldest_seconds', 'Age of the oldest of them', () => {
+    const oldest = read.oldest
+    return oldest === undefined ? 0 : ageOf(oldest)
+  })
+  metrics.gauges(
+    'busbar_letters_holding_seconds',
+    'Age of the unread letter that keeps the ledger from being trimmed, by its partition',
+    () => {
+      const held = read.held
+      if (held === undefined) return []
+      return [{ labels: { partition: String(held.partition) }, value: ageOf(held) }]
+    },
+  )
+}
+
+/** Why letters need an operator, or undefined. */
+export function lettersTrouble(read: LettersReadings): string | undefined {
+  const secondsOf = (sentAtMs: number): number => Math.round((read.now - sentAtMs) / 1000)
+  const held = read.held
+  if (held !== undefined)
+    return `partition ${held.partition} has a letter that is not read for ${secondsOf(held.sentAtMs)} s, which keeps the ledger from being trimmed: see busbar letters set-aside`
+  const oldest = read.oldest
+  if (oldest === undefined || read.now - oldest.sentAtMs < limits.lettersLateMs) return undefined
+  return `partition ${oldest.partition} has a letter that is not read for ${secondsOf(oldest.sentAtMs)} s`
 }
 
 export function hostGauges(metrics: Metrics, read: HostReadings): void {
@@ -33,11 +85,7 @@ export function hostGauges(metrics: Metrics, read: HostReadings): void {
   metrics.gauge('busbar_actors_awake', 'Actors in memory', read.awake)
   metrics.gauge('busbar_mailbox_messages', 'Messages waiting for the next tick', read.waiting)
   metrics.gauge('busbar_exchanges_under_way', 'Requests on their way to devices', read.exchanges)
-  metrics.gauge(
-    'busbar_letters_in_hand',
-    'Letters between actors that are read and not decided',
-    read.letters,
-  )
+  letterGauges(metrics, read.letters)
   metrics.gauge(
     'busbar_ledger_used_bytes',
     'Octets that the ledger holds, as of the last look',

@@ -16,7 +16,7 @@ import { tap, type Subscription } from 'rxjs'
 import { fixedDirectory, type LiveDirectory } from '../../../core/access/directory.ts'
 import { partitionAt } from '../../../core/envelope/partition.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
-import { actorIdOf, kindOfActor } from '../../../core/base/actor-id.ts'
+import { actorIdOf, ActorKindNumber, kindOfActor } from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { envelopeEnd, readKind, readLane, readTarget } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
@@ -35,7 +35,7 @@ import { ClockLag } from './clock-lag.ts'
 import { Handover } from './handover.ts'
 import type { HostOptions } from './host-options.ts'
 import { forgetReplaced } from './replaced-records.ts'
-import { hostGauges, hostMetrics, type HostMetrics } from './host-metrics.ts'
+import { hostGauges, hostMetrics, lettersTrouble, type HostMetrics } from './host-metrics.ts'
 import { LedgerRoom } from './ledger-room.ts'
 import { LetterReader } from './letter-reader.ts'
 import { Mailbox, type Mail } from '../partition/mailbox.ts'
@@ -43,9 +43,9 @@ import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from '../recovery/opening.ts'
 import type { Partition } from '../partition/partition.ts'
 import { OwnMessages } from './own-messages.ts'
-import type { EffectPorts } from '../../kind/actor-kind.ts'
+import { letterboxId } from '../../kind/letterbox.ts'
 import { Asked, FrameReplies, refuse } from '../../kind/replies.ts'
-import { HostedKinds } from './kind-effects.ts'
+import { effectPortsOf, HostedKinds } from './kind-effects.ts'
 import { Snapshots } from '../recovery/snapshots.ts'
 import { Tick } from '../partition/tick.ts'
 
@@ -91,8 +91,15 @@ export class Host {
     this.directory = options.directory ?? fixedDirectory()
     this.clockLag = new ClockLag(options)
     this.metrics = hostMetrics(options.metrics)
-    this.hosted = new HostedKinds(options.kinds, this.effectPorts())
     const hold = (action: () => Promise<void>): Promise<void> => this.hold(action)
+    const ports = effectPortsOf({
+      partitions: () => this.partitions,
+      directory: this.directory,
+      mailbox: this.mailbox,
+      hold,
+      fail: (fault) => this.fail(fault),
+    })
+    this.hosted = new HostedKinds(options.kinds, ports)
     const { clock } = options
     this.partitions = new OwnedPartitions(
       { ...options, actorKinds: this.hosted.kinds },
@@ -107,6 +114,7 @@ export class Host {
       ...options,
       post: (mail) => this.mailbox.tell(mail),
       served: (number) => this.partitions.get(number),
+      held: () => this.snapshots.held,
     })
     const underWay = (): number => this.hosted.underWayCount
     this.ownMessages = new OwnMessages(this.mailbox, this.partitions, underWay)
@@ -117,34 +125,14 @@ export class Host {
       awake: () => this.partitions.awakeCount,
       waiting: () => this.mailbox.length,
       exchanges: underWay,
-      letters: () => this.letters.inHand,
+      letters: this.letters,
       ledgerUsage: () => this.ledgerRoom.usage,
     })
   }
 
-  private effectPorts(): EffectPorts {
-    const live = this.directory
-    return {
-      get directory() {
-        return live.current
-      },
-      post: ({ partition, actor }, message) => {
-        // The partition may have been given away and taken back meanwhile. One that is being
-        // reloaded stays the same object; mail of one that is gone for good is dropped.
-        const owner = this.partitions.get(partition.number) ?? (partition as Partition)
-        this.mailbox.post({ partition: owner, actor, message })
-      },
-      underWayOf: ({ partition, actor }) =>
-        this.partitions.get(partition.number)?.underWayOf(actor),
-      whenOurs: (place, action) => {
-        this.hold(async () => {
-          if (this.partitions.get(place.partition.number) === undefined) return
-          const isFresh = await this.directory.refresh()
-          if (isFresh && (await this.partitions.isFenceCurrent())) action()
-          else await this.partitions.reload(false)
-        }).catch((fault: unknown) => this.fail(fault))
-      },
-    }
+  /** Why letters between actors need an operator, though all is served; undefined as a rule. */
+  get lettersTrouble(): string | undefined {
+    return lettersTrouble(this.letters)
   }
 
   /** Partitions served here. */
@@ -239,7 +227,9 @@ export class Host {
     if (envelopeEnd(buffer, at) - at > headerBytes + limits.requestBytesMax)
       return asked.refuse('REQUEST_SIZE_EXCEEDED', now)
     if (shortage) return asked.refuse(shortage, now)
-    const mail = { partition, actor: actorIdOf(kind.number, readTarget(buffer, at)), message }
+    const isLetterbox = kind.number === ActorKindNumber.LETTERBOX
+    const actor = isLetterbox ? letterboxId : actorIdOf(kind.number, readTarget(buffer, at))
+    const mail = { partition, actor, message }
     if (!this.mailbox.offer(mail, readLane(buffer, at))) asked.refuse('BROKER_PARTITION_BUSY', now)
   }
 

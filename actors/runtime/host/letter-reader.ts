@@ -7,20 +7,22 @@ import { BrokerError } from '../../../core/base/broker-error.ts'
 import { textOfActor } from '../../../core/base/actor-id.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
 import { isLaterVersion } from '../../../core/envelope/version.ts'
+import { isBefore, noLetter, type LetterPlace } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'
 import {
   lettersSubject,
   partitionOfLetters,
   recordSubjects,
 } from '../../../core/cluster/letters-subject.ts'
-import { forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { readLetter } from '../../../core/envelope/letter.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { Ledger, LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { Log } from '../../../core/ports/log.ts'
-import { isBefore, type LetterCame, type LetterPlace } from '../../kind/letters.ts'
+import type { LetterCame } from '../../kind/letters.ts'
 import type { Mail } from '../partition/mailbox.ts'
 import type { Partition } from '../partition/partition.ts'
+import type { LettersReadings, SentLetter } from './host-metrics.ts'
+import { lettersIn } from '../recovery/unread-letters.ts'
 
 export type LetterReaderPorts = {
   ledger: Pick<Ledger, 'follow' | 'read' | 'lastOn'>
@@ -29,6 +31,7 @@ export type LetterReaderPorts = {
   post: (mail: Mail) => void
   /** The partition while it is served here. */
   served: (number: number) => Partition | undefined
+  held: () => SentLetter | undefined
 }
 
 /** Ends the reading of a partition that is not served any more, or is read again. */
@@ -39,18 +42,31 @@ type Reading = {
   readonly partition: Partition
   /** Of the last letter that was posted. */
   at: LetterPlace
-  /** Places of those that are not decided yet. */
-  readonly posted: LetterPlace[]
+  /** Those that are not decided yet. */
+  readonly posted: Array<{ place: LetterPlace; sentAtMs: number }>
+  /** When the letter that waits to be posted was sent, UTC ms; 0 while none is known to wait. */
+  nextSentAtMs: number
+  /** Letters in the ledger behind `at`. What the tail gives is beyond `countThrough`. */
+  ahead: number
+  readonly countThrough: number
+  isCounted: boolean
   isMore: boolean
   isRunning: boolean
+  /** What the tail gives goes to `come`, and what stands before that is read, or being read. */
+  isFollowing: boolean
+  readonly come: LedgerMessage[]
+  /** It has failed, and is tried again in a while. */
+  isWaiting: boolean
   onRoom: () => void
 }
 
-export class LetterReader {
+export class LetterReader implements LettersReadings {
   private readonly ports: LetterReaderPorts
   private readonly readings = new Map<number, Reading>()
   private tail: { close(): Promise<void> } | undefined
   private isClosing = false
+  /** Sequence of the last message that the tail has given. */
+  private tailSequence = 0
   /** Why letters are not read further: a later version has written them. */
   laterVersion: string | undefined
 
@@ -65,13 +81,43 @@ export class LetterReader {
     return count
   }
 
+  /** Letters to the partitions served here that are not decided. */
+  get unread(): number {
+    let count = 0
+    for (const { posted, ahead } of this.readings.values())
+      count += posted.length + Math.max(0, ahead)
+    return count
+  }
+
+  /** The oldest of them: to which partition, and when it was sent, UTC ms. */
+  get oldest(): SentLetter | undefined {
+    let found: SentLetter | undefined
+    for (const [partition, { posted, nextSentAtMs }] of this.readings) {
+      const sentAtMs = posted[0]?.sentAtMs ?? nextSentAtMs
+      if (sentAtMs > 0 && sentAtMs < (found?.sentAtMs ?? Infinity)) found = { partition, sentAtMs }
+    }
+    return found
+  }
+
+  /** The letter that keeps the ledger from being trimmed. */
+  get held(): SentLetter | undefined {
+    return this.ports.held()
+  }
+
+  get now(): number {
+    return this.ports.clock.now()
+  }
+
   /** Follows what comes. @throws BrokerError BROKER_LEDGER_UNAVAILABLE */
   async start(): Promise<void> {
     const { ledger } = this.ports
     const last = (await ledger.lastOn(recordSubjects))?.sequence ?? 0
-    this.tail = await ledger.follow(recordSubjects, last + 1, ({ subject }) => {
-      const number = partitionOfLetters(subject)
-      if (number !== undefined) this.look(number)
+    this.tailSequence = last
+    this.tail = await ledger.follow(recordSubjects, last + 1, (message) => {
+      this.tailSequence = message.sequence
+      const number = partitionOfLetters(message.subject)
+      if (number === undefined) return
+      this.onLetters(number, message)
     })
   }
 
@@ -90,7 +136,7 @@ export class LetterReader {
       if (reading.posted.length === 0) continue
       const read = reading.partition.lettersReadKnown
       if (read === undefined) continue
-      while (reading.posted.length > 0 && !isBefore(read, reading.posted[0]!))
+      while (reading.posted.length > 0 && !isBefore(read, reading.posted[0]!.place))
         reading.posted.shift()
       reading.onRoom()
     }
@@ -116,11 +162,37 @@ export class LetterReader {
     if (reading?.partition !== partition) {
       const at = partition.lettersReadKnown
       if (at === undefined) return
-      reading = { partition, at, posted: [], isMore: true, isRunning: false, onRoom: () => {} }
+      reading = {
+        ...{ partition, at, posted: [], isMore: true, isRunning: false, onRoom: () => {} },
+        ...{
+          isFollowing: false,
+          come: [],
+          isWaiting: false,
+          nextSentAtMs: 0,
+          ahead: 0,
+          countThrough: this.tailSequence,
+          isCounted: false,
+        },
+      }
       this.readings.set(number, reading)
     }
     reading.isMore = true
-    if (!reading.isRunning) void this.run(number, reading)
+    this.begin(number, reading)
+  }
+
+  /** New letters to a partition: taken as they come when the reading has all before them. */
+  private onLetters(number: number, message: LedgerMessage): void {
+    const reading = this.readings.get(number)
+    if (reading === undefined || !this.isCurrent(number, reading)) return this.look(number)
+    reading.ahead += countIn(message)
+    if (reading.isFollowing && reading.come.length < limits.lettersComeMax)
+      reading.come.push(message)
+    else leaveTail(reading)
+    this.begin(number, reading)
+  }
+
+  private begin(number: number, reading: Reading): void {
+    if (!reading.isRunning && !reading.isWaiting) void this.run(number, reading)
   }
 
   private isCurrent(number: number, reading: Reading): boolean {
@@ -133,22 +205,45 @@ export class LetterReader {
     const subject = lettersSubject(number)
     reading.isRunning = true
     try {
-      while (reading.isMore && this.isCurrent(number, reading)) {
+      while (this.isCurrent(number, reading)) {
+        const come = reading.come.shift()
+        if (come !== undefined) {
+          await this.take(number, reading, come)
+          continue
+        }
+        if (!reading.isMore) break
         reading.isMore = false
+        // What the tail gives from here on may be in what is read, too; nothing is missing between.
+        reading.isFollowing = true
         const last = await ledger.lastOn(subject)
         if (last === undefined || last.sequence < reading.at.sequence) continue
         const from = Math.max(1, reading.at.sequence)
+        if (!reading.isCounted) await this.count(subject, reading)
         await ledger.read(subject, from, (message) => this.take(number, reading, message))
       }
       this.laterVersion = undefined
     } catch (fault) {
       if (fault === stopped) return
+      leaveTail(reading)
       if (isLaterVersion(fault)) this.laterVersion = fault.message
       const code = fault instanceof BrokerError ? fault.code : String(fault)
       log.warn({ partition: number, code }, 'letters cannot be read for the moment')
-      clock.at(clock.now() + limits.busyRetryMs, () => this.look(number))
+      reading.isWaiting = true
+      clock.at(clock.now() + limits.busyRetryMs, () => {
+        reading.isWaiting = false
+        this.look(number)
+      })
     }
     reading.isRunning = false
+  }
+
+  /** Counts what was there when the reading began; later letters come by the tail. */
+  private async count(subject: string, reading: Reading): Promise<void> {
+    reading.isCounted = true
+    const { at, countThrough } = reading
+    await this.ports.ledger.read(subject, Math.max(1, at.sequence), (message) => {
+      if (message.sequence <= countThrough) reading.ahead += countIn(message, at)
+    })
   }
 
   /** Posts the letters of a message as there is room. */
@@ -157,11 +252,15 @@ export class LetterReader {
     reading: Reading,
     { sequence, data }: LedgerMessage,
   ): Promise<void> {
-    const starts: number[] = []
-    forEachEnvelope(data, 0, (at) => starts.push(at))
-    for (const [index, at] of starts.entries()) {
-      const place = { sequence, index }
+    const read = reading.partition.lettersReadKnown ?? reading.at
+    for (const { place, at, sentAtMs } of lettersIn({ sequence, data })) {
       if (!isBefore(reading.at, place)) continue
+      // Set aside by an operator, or decided before this reading began.
+      if (!isBefore(read, place)) {
+        passOn(reading, place)
+        continue
+      }
+      reading.nextSentAtMs = sentAtMs
       while (reading.posted.length >= limits.lettersInHandMax && this.isCurrent(number, reading))
         await new Promise<void>((resolve) => (reading.onRoom = resolve))
       if (!this.isCurrent(number, reading)) throw stopped
@@ -171,9 +270,27 @@ export class LetterReader {
         throw new BrokerError('FORMAT_VERSION_LATER', `a letter to the actor ${textOfActor(to)}`)
       const bodyBytes = copyOf(bodyView)
       const message: LetterCame = { type: 'LETTER', from, place, previous, hops, bodyBytes }
-      reading.at = place
-      reading.posted.push(place)
+      passOn(reading, place)
+      reading.posted.push({ place, sentAtMs })
       this.ports.post({ partition, actor: to, message })
     }
   }
 }
+
+/** The reading has come to `place`. */
+function passOn(reading: Reading, place: LetterPlace): void {
+  reading.at = place
+  reading.ahead--
+  reading.nextSentAtMs = 0
+}
+
+/** The reading looks into the ledger again for what the tail has given and will give. */
+function leaveTail(reading: Reading): void {
+  reading.isFollowing = false
+  reading.come.length = 0
+  reading.isMore = true
+}
+
+/** Letters of the message that stand behind `place`. */
+const countIn = (message: LedgerMessage, place = noLetter): number =>
+  lettersIn(message).filter((letter) => isBefore(place, letter.place)).length

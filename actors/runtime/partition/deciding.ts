@@ -10,6 +10,7 @@ import {
   emptyOutbox,
   isEnter,
   isWakeAt,
+  refuse,
   type ActorEffect,
   type ActorFact,
   type Outbox,
@@ -80,7 +81,7 @@ export class Deciding {
       this.hasParked ||= message === cause
       emptyOutbox(outbox)
       this.parked(id, message.type, fault, 'an actor failed on a message, which is parked')
-      kind.park(state, message, now, outbox)
+      this.park(id, actor, message, now)
     }
     const octets = octetsOfActor(id)
     for (const fact of outbox.facts) {
@@ -94,6 +95,20 @@ export class Deciding {
     for (const delivery of outbox.deliveries) tick.deliver(octets, delivery)
     for (const effect of outbox.effects) this.want(id, actor, effect, now, tick)
     return outbox.facts.length > 0
+  }
+
+  /** What is left to say of a message on which the actor has failed; a refusal at the least. */
+  private park(id: ActorId, { kind, state }: Awake, message: ActorMessage, now: number): void {
+    const { outbox } = this
+    try {
+      kind.park(state, message, now, outbox)
+      checkDecision(outbox, this.cause)
+    } catch (fault) {
+      emptyOutbox(outbox)
+      this.parked(id, message.type, fault, 'an actor failed on parking a message')
+      if (message.replyTo !== undefined)
+        refuse(outbox, { replyTo: message.replyTo }, 'DEVICE_ACTOR_PARKED', now)
+    }
   }
 
   private want(id: ActorId, actor: Awake, effect: ActorEffect, now: number, tick: Tick): void {

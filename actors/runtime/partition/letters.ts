@@ -4,18 +4,12 @@
  */
 import { kindOfActor, octetsOfActor, type ActorId } from '../../../core/base/actor-id.ts'
 import { assert } from '../../../core/base/assert.ts'
+import { isBefore, type LetterPlace } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'
 import type { Letter } from '../../../core/envelope/letter.ts'
 import { isEnter, type Outbox } from '../../kind/effects.ts'
 import { letterboxId } from '../../kind/letterbox.ts'
-import {
-  isBefore,
-  isLetter,
-  isTell,
-  type LetterCame,
-  type LetterPlace,
-  type Tell,
-} from '../../kind/letters.ts'
+import { isLetter, isTell, type LetterCame, type Tell } from '../../kind/letters.ts'
 import type { ActorMessage } from '../../kind/messages.ts'
 import type { Tick } from './tick.ts'
 

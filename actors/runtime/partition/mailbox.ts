@@ -1,7 +1,9 @@
 /**
  * Messages that wait for the host's next tick, in lanes: urgent requests first, then what the host
- * owes itself (answers, wakes), then normal and bulk requests. Requests are bounded by partition;
- * the host's own messages are bounded by what it has sent, and are never refused.
+ * owes itself (answers, wakes), letters, then normal and bulk requests. While there are letters and
+ * other messages, a share of each tick is for letters and the rest for the others. Requests are
+ * bounded by partition, letters by their reader; the host's own messages are bounded by what it has
+ * sent, and are never refused.
  */
 import type { ActorId } from '../../../core/base/actor-id.ts'
 import { Lane } from '../../../core/base/lane.ts'
@@ -44,6 +46,8 @@ export class Mailbox {
   private readonly queues = new Map<(typeof order)[number], Queue>(
     order.map((lane) => [lane, new Queue()]),
   )
+  /** What was put back goes before all lanes and shares, or letters would be out of order. */
+  private readonly again = new Queue()
   /** Called when the first message comes into an empty mailbox. */
   onReady: () => void = () => {}
 
@@ -75,7 +79,7 @@ export class Mailbox {
 
   /** Puts back what a tick took and could not commit, before everything else and in its order. */
   putBack(mails: readonly Mail[]): void {
-    this.queues.get(Lane.URGENT)!.unshift(mails)
+    this.again.unshift(mails)
     this.length += mails.length
     for (const { partition, message } of mails) if (message.type === 'ARRIVED') partition.waiting++
   }
@@ -83,8 +87,18 @@ export class Mailbox {
   /** Up to `max` messages, in the order in which they are to be decided. */
   take(max: number): Mail[] {
     const taken: Mail[] = []
+    this.again.moveTo(taken, max)
+    const room = max - taken.length
+    const letters = this.queues.get('letters')!.length
+    const others = this.length - taken.length - letters
+    const share = Math.ceil((room * limits.tickLettersPercent) / 100)
+    const lettersMax = Math.min(letters, Math.max(share, room - others))
+    let othersMax = room - lettersMax
     for (const lane of order) {
-      if (taken.length < max) this.queues.get(lane)!.moveTo(taken, max - taken.length)
+      const before = taken.length
+      const isLetters = lane === 'letters'
+      this.queues.get(lane)!.moveTo(taken, isLetters ? lettersMax : othersMax)
+      if (!isLetters) othersMax -= taken.length - before
     }
     this.length -= taken.length
     for (const { partition, message } of taken) if (message.type === 'ARRIVED') partition.waiting--

@@ -5,6 +5,7 @@
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { actorIdOf, kindOfActor, octetsOfActor, type ActorId } from '../../../core/base/actor-id.ts'
+import { noLetter, type LetterPlace } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { readKind, readTarget } from '../../../core/envelope/envelope.ts'
 import {
@@ -24,7 +25,7 @@ import type { Log } from '../../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../../core/ports/store.ts'
 import type { ActorKind, ActorKinds } from '../../kind/actor-kind.ts'
 import { letterboxId, letterboxKind, type LetterboxState } from '../../kind/letterbox.ts'
-import { isLetter, noLetter, type LetterPlace } from '../../kind/letters.ts'
+import { isLetter } from '../../kind/letters.ts'
 import type { ActorMessage } from '../../kind/messages.ts'
 import { putToSleep, use, type Awake, type AwakeActors } from './awake.ts'
 import { genesis, stepChain } from './chain.ts'
@@ -136,7 +137,7 @@ export class Partition {
 
   /** For operators. */
   status(): PartitionStatus {
-    const { number, waiting, savedSequence, snapshotSequence } = this
+    const { number, waiting, savedSequence, snapshotSequence, lettersReadKnown } = this
     return {
       number,
       sequence: this.folded.sequence,
@@ -144,6 +145,7 @@ export class Partition {
       snapshotSequence,
       awake: this.awake.size,
       waiting,
+      ...(lettersReadKnown && { lettersRead: lettersReadKnown }),
       keys: this.keyCounts,
     }
   }

@@ -6,6 +6,7 @@
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { letterboxId, letterboxKind } from '../../kind/letterbox.ts'
 import { lettersSubject } from '../../../core/cluster/letters-subject.ts'
+import { noLetter } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { CursorStore, Ledger } from '../../../core/ports/ledger.ts'
@@ -24,6 +25,7 @@ import type { Partition } from '../partition/partition.ts'
 import { snapshotRecordOf, trimRecordOf } from './trimmed-history.ts'
 import { snapshotChunks } from './snapshot-codec.ts'
 import { forgetThrough, trim } from './trimming.ts'
+import type { UnreadLetter } from './unread-letters.ts'
 
 export type SnapshotPorts = {
   hostId: string
@@ -60,6 +62,8 @@ export class Snapshots {
   private lookedAt = 0
   private forgottenThrough = 0
   private isClosing = false
+  /** The unread letter that keeps the ledger from being trimmed, as of the last trimming. */
+  held: UnreadLetter | undefined
   private readonly room: LedgerRoom
   private readonly provenNow: () => number
 
@@ -103,6 +107,7 @@ export class Snapshots {
     }
     const { bytes, bytesMax } = await ledger.usage()
     this.room.look({ bytes, bytesMax })
+    if (!isTrimming) this.held = undefined
     const isShort = bytes * 100 > bytesMax * limits.ledgerTrimPercent
     for (const partition of this.partitions.values()) {
       if (this.isClosing) return
@@ -116,7 +121,15 @@ export class Snapshots {
     }
     if (isShort && isTrimming)
       await trim(
-        { ...this.ports, metrics: this.metrics, cursors, nowMs: this.provenNow },
+        {
+          ...this.ports,
+          metrics: this.metrics,
+          cursors,
+          nowMs: this.provenNow,
+          onHeld: (letter) => {
+            this.held = letter
+          },
+        },
         bytes - (bytesMax * limits.ledgerTrimPercent) / 200,
       )
   }
@@ -138,14 +151,15 @@ export class Snapshots {
       const isSame = before !== undefined && before.frameNumber === checkpoint.frameNumber
       const name = isSame ? before.name : snapshotName(number, checkpoint.sequence, hostId)
       let devices = before?.devices ?? 0
-      let lettersRead = 0
+      let lettersRead = before?.lettersRead
       if (!isSame) {
         devices = 0
+        lettersRead = noLetter
         await snapshots.put(
           name,
           this.chunksOf(copy, partition, ({ actor, state }) => {
             devices++
-            if (actor === letterboxId) lettersRead = letterboxKind.unpackState(state).place.sequence
+            if (actor === letterboxId) lettersRead = letterboxKind.unpackState(state).place
           }),
         )
       }
@@ -153,7 +167,13 @@ export class Snapshots {
       const outcome = await ledger.commit([
         {
           subject,
-          data: encodeSnapshotRecord({ name, devices, takenAtMs, ...checkpoint }),
+          data: encodeSnapshotRecord({
+            name,
+            devices,
+            takenAtMs,
+            ...(lettersRead && { lettersRead }),
+            ...checkpoint,
+          }),
           // Neither a stale owner nor an attempt of our own that comes late puts an older one,
           // which is removed, in place of a newer one.
           expect: { subject, sequence: before?.recordSequence ?? 0 },
@@ -175,15 +195,25 @@ export class Snapshots {
         'a snapshot was made',
       )
       await ledger.forget(subject, outcome.firstSequence)
-      // Every later owner has decided the letters before that place.
-      if (lettersRead > 0) await ledger.forget(lettersSubject(number), lettersRead)
-      // Also those that a host recorded no more before it died. Never later ones: another host may
-      // have taken the partition and recorded its own.
-      for (const other of await snapshots.names())
-        if (isOlder(other, number, checkpoint.sequence)) await snapshots.remove(other)
+      await this.forgetBehind(snapshots, number, checkpoint.sequence, lettersRead?.sequence ?? 0)
     } finally {
       copy.close()
     }
+  }
+
+  /** Forgets what the snapshot of `sequence`, which is recorded, makes useless. */
+  private async forgetBehind(
+    snapshots: SnapshotStore,
+    partition: number,
+    sequence: number,
+    lettersRead: number,
+  ): Promise<void> {
+    // Every later owner has decided the letters before that place.
+    if (lettersRead > 0) await this.ports.ledger.forget(lettersSubject(partition), lettersRead)
+    // Also those that a host recorded no more before it died. Never later ones: another host may
+    // have taken the partition and recorded its own.
+    for (const other of await snapshots.names())
+      if (isOlder(other, partition, sequence)) await snapshots.remove(other)
   }
 
   private async *chunksOf(

@@ -1,6 +1,7 @@
 /**
- * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, whose deliveries
- * were acknowledged and which views have counted, or which are too old for the latter two.
+ * Letting the ledger forget its oldest ticks: those whose facts are in snapshots, whose letters are
+ * behind the snapshots of their addressees, whose deliveries were acknowledged and which views have
+ * counted, or which are too old for the latter two.
  * First where the chains stand behind them is recorded. They are forgotten at a later look, so that
  * every host sees the record and seals its ticks once more before the last of them is gone. A host
  * that stops in between goes on from there.
@@ -10,6 +11,7 @@ import { cursorNameOf, decodeCursor, deliveryIdOf } from '../../../core/envelope
 import { readTime } from '../../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
+import { limits } from '../../../core/base/limits.ts'
 import {
   tickSubjects,
   type CursorStore,
@@ -17,12 +19,13 @@ import {
   type LedgerMessage,
 } from '../../../core/ports/ledger.ts'
 import type { Log } from '../../../core/ports/log.ts'
-import { encodeTrimRecord, trimSubject } from '../../../core/ports/snapshot.ts'
+import { encodeTrimRecord, trimSubject, type SnapshotRecord } from '../../../core/ports/snapshot.ts'
 import { viewsCursorsIn } from '../../../core/cluster/views-cursor.ts'
 import type { Checkpoint } from '../../../core/ports/store.ts'
 import { genesis, stepChain } from '../partition/chain.ts'
 import type { HostMetrics } from '../host/host-metrics.ts'
 import { snapshotRecordOf, trimRecordOf } from './trimmed-history.ts'
+import { firstUnread, tickOfLetters, type UnreadLetter } from './unread-letters.ts'
 
 export type TrimPorts = {
   partitionCount: number
@@ -33,13 +36,20 @@ export type TrimPorts = {
   log: Log
   metrics: HostMetrics
   deliveryKeepMs?: number
+  /**
+   * Called with the letter that keeps its tick though the snapshot of its partition is much
+   * younger, so that nobody reads it; or with undefined.
+   */
+  onHeld?: (letter: UnreadLetter | undefined) => void
 }
 
 /** Ends the reading: this tick must stay. */
 class Stop {
   readonly why: string
-  constructor(why: string) {
+  readonly letter: UnreadLetter | undefined
+  constructor(why: string, letter?: UnreadLetter) {
     this.why = why
+    this.letter = letter
   }
 }
 
@@ -64,6 +74,7 @@ export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void>
   let ticks = 0
   let unheard = 0
   let why = ''
+  let held: UnreadLetter | undefined
   try {
     await ledger.read(tickSubjects, through + 1, async (message) => {
       if (bytes >= wantedBytes || message.sequence >= last) throw new Stop('')
@@ -77,7 +88,9 @@ export async function trim(ports: TrimPorts, wantedBytes: number): Promise<void>
   } catch (stop) {
     if (!(stop instanceof Stop)) throw stop
     why = stop.why
+    held = stop.letter
   }
+  ports.onHeld?.(held)
   if (why !== '') log.warn({ through, bytes, why }, 'the ledger cannot forget more')
   if (through === before.through) return
   const outcome = await ledger.commit([
@@ -117,8 +130,17 @@ async function needOf(
   const countedThrough = Math.min(
     ...(await viewsCursorsIn(cursors)).map((cursor) => cursor.sequence),
   )
+  const unread = await oldestUnread(ledger, snapshots)
+  const takenAtMs = (unread && snapshots[unread.partition]?.takenAtMs) ?? 0
+  const isLate = takenAtMs - (unread?.sentAtMs ?? 0) >= limits.lettersLateMs
+  const keptTick = unread === undefined ? Infinity : await tickOfLetters(ledger, unread.sequence)
   const acknowledged = new Map<Eui64, number>()
   return async ({ sequence, data }, heads) => {
+    if (sequence >= keptTick)
+      throw new Stop(
+        `partition ${unread?.partition} has letters that are not behind its snapshot`,
+        isLate ? unread : undefined,
+      )
     const stepped: Array<[number, Checkpoint]> = []
     const deliveries: Array<[Eui64, Buffer]> = []
     readTickMessage(
@@ -156,4 +178,21 @@ function newestIn(frame: Buffer, start: number): { count: number; time: number }
     time = Math.max(time, readTime(frame, at))
   })
   return { count, time }
+}
+
+/** The first letter of all partitions that is not behind their snapshots. */
+async function oldestUnread(
+  ledger: Ledger,
+  snapshots: ReadonlyArray<SnapshotRecord | undefined>,
+): Promise<UnreadLetter | undefined> {
+  const found = await Promise.all(
+    snapshots.map((record, partition) => firstUnread(ledger, partition, record?.lettersRead)),
+  )
+  return found
+    .filter((letter) => letter !== undefined)
+    .reduce<UnreadLetter | undefined>(
+      (oldest, letter) =>
+        oldest !== undefined && oldest.sequence < letter.sequence ? oldest : letter,
+      undefined,
+    )
 }

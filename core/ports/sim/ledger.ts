@@ -20,6 +20,8 @@ import { isMatching } from './subject.ts'
 export type SimLedgerOptions = {
   /** Octets after which it refuses as full. */
   bytesMax?: number
+  /** Sequence of the first message; 1 when left out. */
+  firstSequence?: number
   /** Payload of one message. */
   messageBytesMax?: number
   /**
@@ -48,6 +50,11 @@ export class SimLedger implements Ledger {
 
   constructor(options: SimLedgerOptions = {}) {
     this.options = options
+    const { firstSequence = 1 } = options
+    for (let sequence = 1; sequence < firstSequence; sequence++) {
+      this.messages.push({ subject: '', sequence, data: Buffer.alloc(0) })
+      this.gone.add(sequence)
+    }
   }
 
   get lastSequence(): number {

@@ -2,6 +2,8 @@
  * Letters between actors: written with the facts of their sender, decided once with the facts that
  * they lead to, in order, through a crash; one that fails is parked and holds up no other.
  */
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import t from 'tap'
 import { actorIdOf, ActorKindNumber } from '../../../core/base/actor-id.ts'
 import type { Eui64 } from '../../../core/base/eui64.ts'
@@ -10,50 +12,29 @@ import { lettersSubject, partitionOfLetters } from '../../../core/cluster/letter
 import { chainLinkBytes, forEachEnvelope, FrameWriter } from '../../../core/envelope/frame.ts'
 import { readLetter, writeLetter } from '../../../core/envelope/letter.ts'
 import { Kind } from '../../../core/envelope/layout.ts'
-import { readKind, readTarget } from '../../../core/envelope/envelope.ts'
+import { readKind } from '../../../core/envelope/envelope.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { letterboxKind } from '../../../actors/kind/letterbox.ts'
+import type { Tell } from '../../../actors/kind/letters.ts'
 import { checkDecision } from '../../../actors/runtime/partition/letters.ts'
-import { deviceKey, envelopeOf } from '../../support/envelopes.ts'
-import { hostedTrial, readAdded } from '../../support/trial-kind.ts'
-import { numberOf, settle, World } from '../../support/world.ts'
+import { Tick } from '../../../actors/runtime/partition/tick.ts'
+import type { ActorKind } from '../../../actors/kind/actor-kind.ts'
+import { noMetrics } from '../../../core/ports/metrics.ts'
+import { deviceKey } from '../../support/envelopes.ts'
+import { ActorTrial } from '../../support/actor-trial.ts'
+import { hostedTrial, trialKind } from '../../support/trial-kind.ts'
+import {
+  add,
+  addAlone,
+  addedBy,
+  lettersOf,
+  neighbour,
+  one,
+  other,
+} from '../../support/trial-letters.ts'
+import { settle, World } from '../../support/world.ts'
 
-/** Trials beside two devices of different partitions, and a third beside the first. */
-const one = deviceKey(0)
-const other = Array.from({ length: 20 }, (_, index) => deviceKey(index + 1)).find(
-  (device) => numberOf(device) !== numberOf(one),
-)!
-
-/** Of the same partition as `other`. */
-const neighbour = Array.from({ length: 40 }, (_, index) => deviceKey(index + 1)).find(
-  (device) => device !== other && numberOf(device) === numberOf(other),
-)!
-
-/** Adds `counter` to the trial of `device`, which tells that of `to`, and so on `left` times. */
-const add = (device: Eui64, counter: number, to: Eui64, left: number): Buffer =>
-  envelopeOf({
-    kind: Kind.TRIAL_ADD,
-    device,
-    counter,
-    correlation: counter,
-    body: Buffer.concat([Buffer.from(to, 'latin1'), Buffer.of(left)]),
-  })
-
-/** Values that were added, by device, in the order of the ledger. */
-function added(world: World): Map<Eui64, number[]> {
-  const found = new Map<Eui64, number[]>()
-  for (const { subject, data } of world.ledger.all()) {
-    if (!subject.startsWith('log.')) continue
-    const onFacts = (_partition: number, frame: Buffer): void =>
-      forEachEnvelope(frame, chainLinkBytes, (at) => {
-        if (readKind(frame, at) !== Kind.TRIAL_ADDED) return
-        const device = readTarget(frame, at)
-        found.set(device, [...(found.get(device) ?? []), readAdded(frame, at).value])
-      })
-    readTickMessage(data, onFacts, undefined)
-  }
-  return found
-}
+const added = (world: World): Map<Eui64, number[]> => addedBy(world.ledger.all())
 
 const letters = (world: World): number =>
   world.ledger.all().filter(({ subject }) => partitionOfLetters(subject) !== undefined).length
@@ -79,11 +60,37 @@ t.test('a letter as octets', async (t) => {
   t.same(readLetter(frame.take(), 0), letter)
   t.equal(partitionOfLetters(lettersSubject(7)), 7)
   t.equal(partitionOfLetters('meta.snapshot-7'), undefined)
-  const state = { place: { sequence: 2 ** 40, index: 3 }, skipped: 0 }
-  t.same(letterboxKind.unpackState(letterboxKind.packState(state)), state)
-  t.same(
-    letterboxKind.unpackState(letterboxKind.packState(letterboxKind.emptyState())),
-    letterboxKind.emptyState(),
+})
+
+t.test('a letterbox, replayed or through the store, is where it was', async () => {
+  const letter = fc.record({ isWritten: fc.boolean(), isParked: fc.boolean(), index: fc.nat(9) })
+  fc.assert(
+    fc.property(fc.array(letter, { maxLength: 200 }), fc.nat(50), (letters, storedAt) => {
+      const trial = new ActorTrial(letterboxKind, one)
+      let sequence = 2 ** 40
+      for (const { isWritten, isParked, index } of letters) {
+        const place = { sequence: ++sequence, index }
+        const about = { sender: other, place, isWritten: isWritten || isParked, isParked }
+        trial.feed({ type: 'LETTER_DECIDED', ...about }, sequence)
+      }
+      trial.feed({ type: 'WAKE' }, sequence + limits.lettersPlaceMs)
+      if (letters.length > 0) assert.equal(trial.state.place.sequence, sequence)
+      trial.try(storedAt)
+    }),
+  )
+})
+
+t.test('a trial, replayed or through the store, has its sum', async () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(200), { maxLength: 50 }), fc.nat(50), (counters, storedAt) => {
+      const trial = new ActorTrial(trialKind, one)
+      for (const counter of counters) {
+        const buffer = addAlone(one, counter)
+        const message = { type: 'ARRIVED', buffer, at: 0, replyTo: undefined } as const
+        if (counter !== 13) trial.feed(message, counter)
+      }
+      trial.try(storedAt)
+    }),
   )
 })
 
@@ -133,18 +140,7 @@ t.test(
     await turns(world, 5)
     t.strictSame(added(world).get(other), [225])
     const before = world.ledger.all().length
-    const frame = new FrameWriter()
-    const bodyView = Buffer.alloc(5)
-    bodyView.writeUInt32BE(13 * 16 + 1, 0)
-    const from = actorIdOf(ActorKindNumber.TRIAL, one)
-    const to = actorIdOf(ActorKindNumber.TRIAL, other)
-    const letter = { from, hops: 1, time: 0, bodyView }
-    writeLetter(frame, { ...letter, to })
-    const good = Buffer.alloc(5)
-    good.writeUInt32BE(4_000, 0)
-    writeLetter(frame, { ...letter, to, bodyView: good })
-    const subject = lettersSubject(numberOf(other))
-    await world.ledger.commit([{ subject, data: frame.take() }])
+    await write(world, [13 * 16 + 1, 4_000])
     await turns(world, 10)
     t.strictSame(added(world).get(other), [225, 4_000])
     const read: Array<{ index: number; isParked: boolean }> = []
@@ -155,7 +151,9 @@ t.test(
         (_partition, facts) =>
           forEachEnvelope(facts, chainLinkBytes, (at) => {
             if (readKind(facts, at) !== Kind.LETTERS_READ) return
-            const { place, isParked } = letterboxKind.readFact(facts, at)
+            const fact = letterboxKind.readFact(facts, at)
+            if (fact.type !== 'LETTERS_READ') return
+            const { place, isParked } = fact
             read.push({ index: place.index, isParked })
           }),
         undefined,
@@ -169,15 +167,8 @@ t.test(
 )
 
 /** Writes letters of these values to the trial of `other`, as a host does. */
-async function write(world: World, values: readonly number[], kind = 15): Promise<void> {
-  const frame = new FrameWriter()
-  for (const value of values) {
-    const bodyView = Buffer.alloc(5)
-    bodyView.writeUInt32BE(value, 0)
-    const from = actorIdOf(ActorKindNumber.TRIAL, one)
-    writeLetter(frame, { from, to: actorIdOf(kind, other), hops: 1, time: 0, bodyView })
-  }
-  await world.ledger.commit([{ subject: lettersSubject(numberOf(other)), data: frame.take() }])
+async function write(world: World, values: readonly number[], kind?: number): Promise<void> {
+  await world.ledger.commit([lettersOf(values, kind === undefined ? {} : { kind })])
 }
 
 t.test('letters that lead to nothing move the place on, also while everybody sleeps', async (t) => {
@@ -243,3 +234,150 @@ t.test('what a decision may send', async (t) => {
   t.doesNotThrow(() => checkDecision(out, { ...came, hops: limits.letterHopsMax - 1 } as never))
   t.throws(() => checkDecision(out, { ...came, hops: limits.letterHopsMax } as never))
 })
+
+t.test('letters of one partition that are in hand are bounded', async (t) => {
+  const held: Array<() => void> = []
+  let isHeld = false
+  let inHand = (): number => 0
+  const world = new World({
+    moreKinds: [hostedTrial],
+    metrics: {
+      ...noMetrics,
+      gauge(name, _help, read) {
+        if (name === 'busbar_letters_in_hand') inHand = read
+      },
+    },
+    onCommit: async ([first]) => {
+      if (isHeld && first!.subject === 'log.a')
+        await new Promise<void>((resolve) => held.push(resolve))
+      return undefined
+    },
+  })
+  await world.start()
+  const values = Array.from(
+    { length: 2 * limits.lettersInHandMax + 10 },
+    (_, index) => 1_000 + index,
+  )
+  isHeld = true
+  // The first tick is under way while the letters are read.
+  void world.ask([add(neighbour, 1, neighbour, 0)])
+  await turns(world, 2)
+  t.equal(held.length, 1)
+  await write(world, values)
+  await turns(world, 10)
+  t.equal(inHand(), limits.lettersInHandMax)
+  isHeld = false
+  for (const go of held) go()
+  await turns(world, 10)
+  t.equal(inHand(), 0)
+  t.strictSame(added(world).get(other), values)
+})
+
+t.test(
+  'a tick is full before its letters go to more partitions than a commit has messages',
+  async (t) => {
+    const tick = new Tick()
+    const partitionCount = 100_000
+    const from = actorIdOf(ActorKindNumber.TRIAL, one)
+    let index = 0
+    const tell = (): void =>
+      tick.tell(partitionCount, {
+        from,
+        to: actorIdOf(ActorKindNumber.TRIAL, deviceKey(index++)),
+        hops: 1,
+        time: 0,
+        bodyView: Buffer.alloc(0),
+      })
+    while (!tick.isFullWith(0)) tell()
+    const partitions = tick.entriesBeside().length
+    t.ok(partitions > 700, `${partitions} partitions in one tick`)
+    // A decision that was begun before, and what followed from it, still fit.
+    for (let more = 0; more < 2 * limits.lettersPerDecisionMax; more++) tell()
+    t.ok(1 + tick.entriesBeside().length <= limits.ledgerBatchMessagesMax)
+    tick.release()
+  },
+)
+
+t.test(
+  'what an actor says when a message is parked is checked; a second fault parks it with nothing',
+  async (t) => {
+    const faults = ['letter too large', 'letter without a fact', 'park throws']
+    for (const what of faults) {
+      const bodyBytes = Buffer.alloc(what === 'letter too large' ? limits.letterBytesMax + 1 : 1)
+      const kind: ActorKind = {
+        ...(hostedTrial.kind as ActorKind),
+        park(_state, _message, now, out) {
+          if (what === 'park throws') throw new TypeError('poison, twice')
+          const isFact = what === 'letter too large'
+          const fact = { type: 'TRIAL_ADDED', value: 5, sum: 5, wakeAt: now, isWake: false }
+          if (isFact) out.facts.push(fact)
+          const to = actorIdOf(ActorKindNumber.TRIAL, other)
+          const tell: Tell = { type: 'TELL', to, bodyBytes }
+          out.effects.push(tell)
+        },
+      }
+      const world = new World({ moreKinds: [{ ...hostedTrial, kind }] })
+      await world.start()
+      // 13 is what trials fail on.
+      t.equal((await world.ask([add(one, 13, other, 0)]))?.get(13), 'DEVICE_ACTOR_PARKED', what)
+      t.equal(letters(world), 0, `${what}: no letter is sent`)
+      t.equal(added(world).size, 0)
+      t.equal((await world.ask([add(one, 14, other, 0)]))?.get(14), 'REQUEST_ACCEPTED')
+      await turns(world, 5)
+      t.strictSame(added(world).get(other), [14 * 16 + 1], 'the host goes on')
+    }
+  },
+)
+
+t.test(
+  'letters that come are taken as they come, and the ledger is not read for each',
+  async (t) => {
+    let reads = 0
+    let isCounting = false
+    let isHeld = false
+    let go = (): void => {}
+    const world = new World({
+      moreKinds: [hostedTrial],
+      onCommit: async ([first]) => {
+        if (isHeld && first!.subject === 'log.a')
+          await new Promise<void>((resolve) => (go = resolve))
+        return undefined
+      },
+      ledgerChanges: (ledger) => ({
+        read: (subject, from, onMessage) => {
+          if (isCounting && partitionOfLetters(subject) !== undefined) reads++
+          return ledger.read(subject, from, onMessage)
+        },
+      }),
+    })
+    await world.start()
+    await world.ask([add(one, 1, other, 2)])
+    await turns(world, 10)
+    isCounting = true
+    for (let counter = 20; counter < 40; counter++) {
+      await world.ask([add(one, counter, other, 2)])
+      await turns(world, 1)
+    }
+    await turns(world, 10)
+    t.equal(added(world).get(other)!.length, 2 * 21)
+    t.equal(reads, 0)
+    // More than are held while no tick is written: the rest is read.
+    isHeld = true
+    void world.ask([add(neighbour, 50, neighbour, 0)])
+    await turns(world, 1)
+    const count = limits.lettersInHandMax + 2 * limits.lettersComeMax
+    const values = Array.from({ length: count }, (_, index) => 2_000 + index)
+    for (const value of values) await write(world, [value])
+    await turns(world, 2)
+    isHeld = false
+    go()
+    await turns(world, 20)
+    t.strictSame(
+      added(world)
+        .get(other)!
+        .slice(2 * 21),
+      values,
+    )
+    t.ok(reads > 0)
+  },
+)

@@ -1,0 +1,19 @@
+/** A line of the audit of a ledger. */
+/** One thing that the ledger says, in words; never a reading or a secret. */
+export type AuditLine = {
+  sequence: number
+  /** UTC ms. */
+  time: number
+  partition: number | undefined
+  device: string
+  /** `originator:device:counter`; undefined for what is of a device and of no request. */
+  requestId: string | undefined
+  /**
+   * Of an operator's act on the counters of a party at the device: how their RequestIDs begin,
+   * `originator:device:`.
+   */
+  concerns?: string
+  /** Of a letter: who sent it, and to whom. */
+  actors?: readonly string[]
+  what: string
+}
