@@ -165,6 +165,19 @@ export async function resetCounters(
   await askOne({ ...question, party: bytesOfEui64(party) }, ports)
 }
 
+/**
+ * Removes `device` from the inventory; settles when that is on disk. Its open requests end with
+ * DEVICE_REMOVED. `by` says who wants it, and stands in the ledger.
+ * @throws BrokerError DEVICE_UNKNOWN, also when it was removed before; VIEW_QUERY_INVALID
+ */
+export async function removeDevice(
+  device: Eui64,
+  by: string,
+  ports: RegistrationPorts,
+): Promise<void> {
+  await askOne({ kind: Kind.DEVICE_REMOVAL, device, body: Buffer.from(by, 'utf8') }, ports)
+}
+
 /** @throws BrokerError with why the actor refuses */
 async function askOne(
   question: Question,

@@ -33,6 +33,7 @@ import {
   type Using,
 } from './keys-facts.ts'
 import { readReset, resetBody, type RequestCountersReset } from './counters-facts.ts'
+import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
 export type DeviceRegistered = { type: 'DEVICE_REGISTERED'; time: number; recordBytes: Buffer }
@@ -67,6 +68,7 @@ export type DeviceFact =
   | RequestCountersReset
   | DeviceAlerted
   | DeviceRegistered
+  | DeviceRemoved
   | RequestAccepted
   | RequestSent
   | KeyStepSent
@@ -77,10 +79,7 @@ export type DeviceFact =
 /** True for facts that name a request. */
 export function isOfRequest(
   fact: DeviceFact,
-): fact is Exclude<
-  DeviceFact,
-  KeysFact | RequestCountersReset | DeviceRegistered | KeyStepSent | DeviceAlerted
-> {
+): fact is Exclude<DeviceFact, KeyStepSent | OfNoRequest> {
   return 'originator' in fact || 'request' in fact
 }
 
@@ -115,13 +114,20 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
   }
 }
 
-type OfNoRequest = DeviceRegistered | RequestCountersReset | DeviceAlerted | KeysFact
+type OfNoRequest =
+  | DeviceRegistered
+  | DeviceRemoved
+  | RequestCountersReset
+  | DeviceAlerted
+  | KeysFact
 
 /** What a fact of no request has of an envelope besides kind and time. */
 function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' | 'bodyView'> {
   switch (fact.type) {
     case 'DEVICE_REGISTERED':
       return { originator: noId, counter: noId, bodyView: fact.recordBytes }
+    case 'DEVICE_REMOVED':
+      return { originator: noId, counter: noId, bodyView: removalBody(fact) }
     case 'REQUEST_COUNTERS_RESET':
       return { originator: fact.party, counter: fact.to, bodyView: resetBody(fact) }
     case 'DEVICE_ALERTED':
@@ -235,6 +241,8 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
         time: readTime(buffer, at),
         recordBytes: copyOf(readBodyView(buffer, at)),
       }
+    case Kind.DEVICE_REMOVED:
+      return readRemoval(buffer, at)
     case Kind.REQUEST_COUNTERS_RESET:
       return readReset(buffer, at)
     case Kind.DEVICE_ALERTED:

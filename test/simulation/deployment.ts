@@ -3,7 +3,7 @@
  * Whatever a process does goes through its life (life.ts, ports.ts), which a killed one does not
  * have any more and a paused one gets back later, late writes included.
  */
-import { registerDevices, replaceKeys } from '../../actors/broker/registration.ts'
+import { registerDevices, removeDevice, replaceKeys } from '../../actors/broker/registration.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
@@ -28,7 +28,7 @@ import { Life } from './life.ts'
 import { Meters } from './meters.ts'
 import { entryOf } from './secured-meters.ts'
 import { portsOf, type LifePorts, type Shared } from './ports.ts'
-import { meterCount } from './names.ts'
+import { meterCount, removable } from './names.ts'
 
 export const partitionCount = 4
 export const hostIds = ['a', 'b', 'c'] as const
@@ -124,7 +124,19 @@ export class Deployment {
     while (!isDone) await this.pass(100)
     this.addToTrial = (index, letters) =>
       this.checker.trials.add(index, letters, ports.bus, directory)
+    this.removeDevice = (meter) => {
+      this.note(`the operator removes meter ${meter}`)
+      void removeDevice(deviceKey(meter), 'an operator', ports).then(
+        () => this.note(`meter ${meter} is removed`),
+        (fault: unknown) => this.note(`meter ${meter} is not removed: ${String(fault)}`),
+      )
+    }
+    this.registerDevice = (meter) => {
+      this.note(`the operator registers meter ${meter}`)
+      void registerDevices([entryOf(meter)], ports)
+    }
     this.replaceKeys = (meter) => {
+      if ((removable as readonly number[]).includes(meter)) return
       this.note(`the operator wants new keys for meter ${meter}`)
       void replaceKeys([deviceKey(meter)], ports)
     }
@@ -135,6 +147,8 @@ export class Deployment {
 
   /** As the operators' door does, which stays where it is. */
   replaceKeys: (meter: number) => void = () => undefined
+  removeDevice: (meter: number) => void = () => undefined
+  registerDevice: (meter: number) => void = () => undefined
 
   /** Brings the checker up to the present. */
   look(): void {

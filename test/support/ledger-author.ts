@@ -121,7 +121,9 @@ export class LedgerAuthor {
         address,
       })
       write({ type: 'DEVICE_REGISTERED', time, recordBytes })
-    } else if (request === undefined || (chance < 9 && state.open.length < 64)) {
+    } else if (request === undefined && chance === 19)
+      write({ type: 'DEVICE_REMOVED', time, by: 'ann' })
+    else if (request === undefined || (chance < 9 && state.open.length < 64)) {
       const accepted = this.requestOf()
       write({ type: 'REQUEST_ACCEPTED', request: accepted })
       this.count(accepted, 'REQUEST_ACCEPTED')

@@ -219,10 +219,11 @@ export class LedgerAudit {
   }
 }
 
-/** Why it failed, where the fact says so; and which counters are accepted. */
+/** Why it failed, where the fact says so; which counters are accepted; who removed the device. */
 function becauseOf(fact: DeviceFact): string {
   if (fact.type === 'COUNTER_CONFIRMED') return ` after ${fact.restores} restores`
   if (fact.type === 'COUNTER_ACCEPTED') return ` from ${fact.next}`
+  if (fact.type === 'DEVICE_REMOVED') return ` by ${JSON.stringify(fact.by)}`
   const { cause } = fact as { cause?: FailureCause }
   return cause === undefined ? '' : `  ${textOfCause(cause)}`
 }
