@@ -41,7 +41,6 @@ import {
   burnt,
   decideAcceptance,
   decideMade,
-  decideRegistration,
   decideReplacement,
   decideSealed,
   decideStepAnswered,
@@ -49,13 +48,13 @@ import {
   keysFor,
   note,
   parkStep,
-  register,
   sendKeyStep,
 } from './keys.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
+import { decideRegistration, evolveRecord } from './registration.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
 import {
   findOpen,
@@ -425,8 +424,10 @@ export function park(
 export function evolve(state: DeviceState, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED':
-      if (state.record === undefined) state.registeredAt = fact.time
-      return register(state, fact.recordBytes)
+    case 'DEVICE_ADDRESSED':
+    case 'DEVICE_KEYED':
+    case 'DEVICE_ALERTS_ADDRESSED':
+      return evolveRecord(state, fact)
     case 'DEVICE_REMOVED':
       return evolveRemoval(state)
     case 'REQUEST_ACCEPTED':

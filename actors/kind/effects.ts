@@ -103,6 +103,8 @@ export type Outbox<Fact = ActorFact, Effect = ActorEffect> = {
   effects: Array<Effect | Answer | WakeAt>
   /** How often the ledger was restored; the same for the life of a process. */
   readonly restores?: number
+  /** The format of facts that every process of the deployment reads; 1 when left out. */
+  readonly format?: number
 }
 
 /** Empties the three lists, which keep their memory. */

@@ -24,6 +24,7 @@ import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { deviceBlocks, isInBlock, Kind } from '../../core/envelope/layout.ts'
 import { faultAfter } from '../device/cause.ts'
 import { usingIn } from '../device/keys-facts.ts'
+import { addressedIn } from '../device/record-facts.ts'
 import { lastEnded } from '../device/ended-requests.ts'
 import type { DeviceState } from '../device/state.ts'
 import { dayMs, publicAddressOf, type DeviceRow, type UsageRow } from './rows.ts'
@@ -89,7 +90,10 @@ export class Fold {
     // The inventory is of devices.
     if (!isInBlock(kind, deviceBlocks.facts)) return
     const device = readTarget(frame, at)
-    if (kind === Kind.DEVICE_REGISTERED) return this.register(device, partition, frame, at)
+    if (kind === Kind.DEVICE_REGISTERED)
+      return this.register(device, partition, readBodyView(frame, at), readTime(frame, at))
+    if (kind === Kind.DEVICE_ADDRESSED)
+      return this.register(device, partition, addressedIn(frame, at), readTime(frame, at))
     const row = this.rowOf(device)
     if (row === undefined) return
     if (kind === Kind.DEVICE_REMOVED) {
@@ -115,12 +119,12 @@ export class Fold {
     else row.fault = fault
   }
 
-  private register(device: Eui64, partition: number, frame: Buffer, at: number): void {
-    const record = decodeDeviceRecord(readBodyView(frame, at))
+  private register(device: Eui64, partition: number, recordView: Buffer, since: number): void {
+    const record = decodeDeviceRecord(recordView)
     const before = this.rowOf(device)
     if (before === undefined) this.added++
     this.devices.set(device, {
-      ...(before ?? { since: readTime(frame, at), openRequests: 0, outcome: 0, outcomeAt: 0 }),
+      ...(before ?? { since, openRequests: 0, outcome: 0, outcomeAt: 0 }),
       type: record.type,
       address: publicAddressOf(record),
       partition,

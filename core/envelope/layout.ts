@@ -57,6 +57,9 @@ export const Kind = {
   COUNTER_CONFIRMED: 47,
   REQUEST_COUNTERS_RESET: 46,
   DEVICE_REMOVED: 48,
+  DEVICE_ADDRESSED: 49,
+  DEVICE_KEYED: 50,
+  DEVICE_ALERTS_ADDRESSED: 51,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,

@@ -3,6 +3,7 @@
  * Whatever a process does goes through its life (life.ts, ports.ts), which a killed one does not
  * have any more and a paused one gets back later, late writes included.
  */
+import { deviceKind } from '../../actors/device/device-kind.ts'
 import { registerDevices, removeDevice, replaceKeys } from '../../actors/broker/registration.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
@@ -55,6 +56,16 @@ const grainMs = 5
 /** Lets every promise that can settle do so, and what gateways gather in a turn go out. */
 const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Every other life of a host writes facts of format 2, and all read both. */
+function ofFormat(lifeNumber: number, { behaviour }: Plant): DeviceBehaviour {
+  const decide = behaviour?.decide ?? deviceKind.decide
+  const format = 1 + (lifeNumber % 2)
+  return {
+    ...behaviour,
+    decide: (state, message, now, out) => decide(state, message, now, { ...out, format }),
+  }
 }
 
 export class Deployment {
@@ -197,7 +208,10 @@ export class Deployment {
       partitionCount,
       ledger,
       bus,
-      kinds: [hostedDeviceOf({ ...rest, wan, keys: vault }, this.plant.behaviour), hostedTrial],
+      kinds: [
+        hostedDeviceOf({ ...rest, wan, keys: vault }, ofFormat(this.lifeCount, this.plant)),
+        hostedTrial,
+      ],
       openStore: (number) => {
         const store = this.disks.open(life, number, ports.takeTime)
         return this.plant.store?.(store) ?? store

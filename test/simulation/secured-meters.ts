@@ -125,8 +125,8 @@ export class SecuredMeters {
 
   /** What the ledger says. */
   readFact(device: Eui64, fact: DeviceFact): void {
-    if (fact.type === 'DEVICE_REGISTERED') {
-      const { sealedKeys } = decodeDeviceRecord(fact.recordBytes)
+    if (fact.type === 'DEVICE_REGISTERED' || fact.type === 'DEVICE_KEYED') {
+      const { sealedKeys } = 'sealedKeys' in fact ? fact : decodeDeviceRecord(fact.recordBytes)
       const before = this.known.get(device)
       if (sealedKeys === undefined || (before !== undefined && before.current !== removed)) return
       const sets = before?.sets ?? new Map<number, string>()

@@ -23,6 +23,8 @@ export const lifeDevice = deviceKey(1)
 export class DeviceLife {
   state: DeviceState = emptyState()
   now = 1_800_000_000_000
+  /** Of the deployment. */
+  format = 1
   readonly facts: DeviceFact[] = []
   /** RequestIDs as `originator+counter`, in the order in which they were sent to the device. */
   readonly sent: string[] = []
@@ -34,7 +36,8 @@ export class DeviceLife {
   feed(message: DeviceMessage): DeviceEffect[] {
     const effects: DeviceEffect[] = []
     for (let one: DeviceMessage | undefined = message; one !== undefined;) {
-      const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
+      const { format } = this
+      const out: DeviceOutbox = { facts: [], deliveries: [], effects: [], format }
       decide(this.state, one, this.now, out)
       for (const fact of out.facts) evolve(this.state, fact)
       this.facts.push(...out.facts)
