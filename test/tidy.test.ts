@@ -260,17 +260,10 @@ t.test('a source file has at most 500 lines, a test file 900: split it by noun',
 t.test(
   'a line of a comment has at most 100 columns; pictures and tables may be wider',
   async (t) => {
-    // Wrapped, these would have more lines than a file may: to be split first.
-    const tooLong = new Set([
-      'actors/runtime/host/owned-partitions.ts',
-      'core/dlms/client/client.ts',
-      'core/wan/sockets/link.ts',
-    ])
     const comment = /^\s*(\/\*\*?|\*|\/\/) ?(.*)$/
     const isPicture = (text: string): boolean => /^( {2}|[-*•|[@])|[─│┌┐└┘├┤▶◀▲▼]| {3}\S/.test(text)
     t.same(
-      offenders(sources, ({ path, text }) => {
-        if (tooLong.has(path)) return false
+      offenders(sources, ({ text }) => {
         const index = text.split('\n').findIndex((line) => {
           const [, , content] = comment.exec(line) ?? []
           return line.length > 100 && content !== undefined && !isPicture(content)
