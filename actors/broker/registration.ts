@@ -29,7 +29,7 @@ import {
 import { forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../../core/envelope/layout.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../core/ports/bus.ts'
-import { pause, type Clock } from '../../core/ports/clock.ts'
+import { nextTurn, pause, type Clock } from '../../core/ports/clock.ts'
 import { Secret } from '../../core/crypto/crypto.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { readCounters, type PartyCounters } from '../device/counters-reset.ts'
@@ -44,7 +44,6 @@ export type RegistrationResult = {
 const noId = Buffer.alloc(8)
 /** Entries that are sealed before others have the thread: some ms. */
 const entriesPerTurn = 25
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /** Settles when every entry is on disk or refused. At most `requestsPerBatchMax` entries. */
 export async function registerDevices(
@@ -55,7 +54,7 @@ export async function registerDevices(
   const refused: RegistrationResult['refused'] = []
   const indexes: number[] = []
   for (const [index, entry] of entries.entries()) {
-    if (index > 0 && index % entriesPerTurn === 0) await turn()
+    if (index > 0 && index % entriesPerTurn === 0) await nextTurn()
     try {
       const body = encodeDeviceRecord(sealedRecordOf(entry, ports.keys))
       questions.push({ kind: Kind.DEVICE_REGISTRATION, device: entry.key, body })

@@ -12,9 +12,6 @@ import { limits } from '../base/limits.ts'
 import type { BrokerConfig } from './broker-config.ts'
 import { flagOf, settings, type Setting } from './settings.ts'
 
-export { settings, type Setting } from './settings.ts'
-export { LogLevel, Role, type BrokerConfig, type ListenAddress } from './broker-config.ts'
-
 /** Texts of the outside, by the name of a setting. */
 export type ConfigSource = {
   readonly env: Readonly<Record<string, string | undefined>>
