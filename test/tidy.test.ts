@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, extname, join, normalize, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { settings } from '../core/ops/settings.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const skippedFolders = new Set(['node_modules', '.git', '.tap', '.busbar', 'coverage', 'dist'])
@@ -275,6 +276,19 @@ t.test(
     )
   },
 )
+
+t.test('the default of a setting stands in the table of settings alone', async (t) => {
+  const { grpc, http, ops, dataDir } = settings
+  const defaults = [grpc, http, ops, dataDir].map((setting) => `'${setting.default}'`)
+  const isOther = (path: string): boolean => !/^(test|bench)\/|^core\/ops\/settings\.ts$/.test(path)
+  t.same(
+    offenders(
+      sources.filter(({ path }) => isOther(path)),
+      ({ text }) => defaults.find((one) => text.includes(one)) ?? false,
+    ),
+    [],
+  )
+})
 
 t.test('a file is named for its noun, in kebab-case', async (t) => {
   const banned = /(^|-)(utils?|helpers?|common|misc|managers?|data|info|handle|stuff|lib)$/
