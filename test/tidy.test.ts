@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, extname, join, normalize, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { settings } from '../core/ops/settings.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const skippedFolders = new Set(['node_modules', '.git', '.tap', '.busbar', 'coverage', 'dist'])
@@ -260,17 +261,10 @@ t.test('a source file has at most 500 lines, a test file 900: split it by noun',
 t.test(
   'a line of a comment has at most 100 columns; pictures and tables may be wider',
   async (t) => {
-    // Wrapped, these would have more lines than a file may: to be split first.
-    const tooLong = new Set([
-      'actors/runtime/host/owned-partitions.ts',
-      'core/dlms/client/client.ts',
-      'core/wan/sockets/link.ts',
-    ])
     const comment = /^\s*(\/\*\*?|\*|\/\/) ?(.*)$/
     const isPicture = (text: string): boolean => /^( {2}|[-*•|[@])|[─│┌┐└┘├┤▶◀▲▼]| {3}\S/.test(text)
     t.same(
-      offenders(sources, ({ path, text }) => {
-        if (tooLong.has(path)) return false
+      offenders(sources, ({ text }) => {
         const index = text.split('\n').findIndex((line) => {
           const [, , content] = comment.exec(line) ?? []
           return line.length > 100 && content !== undefined && !isPicture(content)
@@ -282,6 +276,19 @@ t.test(
     )
   },
 )
+
+t.test('the default of a setting stands in the table of settings alone', async (t) => {
+  const { grpc, http, ops, dataDir } = settings
+  const defaults = [grpc, http, ops, dataDir].map((setting) => `'${setting.default}'`)
+  const isOther = (path: string): boolean => !/^(test|bench)\/|^core\/ops\/settings\.ts$/.test(path)
+  t.same(
+    offenders(
+      sources.filter(({ path }) => isOther(path)),
+      ({ text }) => defaults.find((one) => text.includes(one)) ?? false,
+    ),
+    [],
+  )
+})
 
 t.test('a file is named for its noun, in kebab-case', async (t) => {
   const banned = /(^|-)(utils?|helpers?|common|misc|managers?|data|info|handle|stuff|lib)$/

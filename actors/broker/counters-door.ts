@@ -37,14 +37,17 @@ export function addCounterRoutes(app: FastifyInstance, ports: RegistrationPorts)
     const device = deviceIn(params.eui64)
     expectOnly(query, ['party', 'to', 'by'])
     const party = partyIn(query['party'])
-    await resetCounters({ device, party, to: toIn(query['to']), by: byIn(query['by']) }, ports)
+    await resetCounters(
+      { device, party, to: toIn(query['to']), by: byIn(query['by'], 'resets the counters') },
+      ports,
+    )
     return answerOf(device, await countersOf(device, party, ports))
   })
 }
 
 const invalid = (detail: string): BrokerError => new BrokerError('VIEW_QUERY_INVALID', detail)
 
-function expectOnly(query: Query, names: readonly string[]): void {
+export function expectOnly(query: Query, names: readonly string[]): void {
   for (const name of Object.keys(query))
     if (!names.includes(name)) throw invalid(`${name.slice(0, 40)} is not a parameter here`)
 }
@@ -70,10 +73,11 @@ function toIn(value: unknown): bigint {
   return to
 }
 
-function byIn(value: unknown): string {
+/** Who does `what`, as a parameter of the query. @throws BrokerError VIEW_QUERY_INVALID */
+export function byIn(value: unknown, what: string): string {
   const bytes = typeof value === 'string' ? Buffer.byteLength(value) : 0
   if (typeof value !== 'string' || bytes === 0 || bytes > limits.operatorNameBytesMax)
-    throw invalid(`by must say who resets the counters, in ${limits.operatorNameBytesMax} octets`)
+    throw invalid(`by must say who ${what}, in ${limits.operatorNameBytesMax} octets`)
   return value
 }
 

@@ -1,17 +1,20 @@
 /**
- * The operators' door for the registration of devices, their keys and their invocation counters.
+ * The operators' door for the registration and removal of devices, their keys and their invocation
+ * counters.
  */
 import type { FastifyInstance } from 'fastify'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceEntry } from '../../core/inventory/device-record.ts'
 import { send } from '../../core/http/door.ts'
 import type { ContentLimits } from '../../core/http/json-content.ts'
+import { textOfEui64 } from '../../core/base/eui64.ts'
 import { problemOf } from '../../core/http/problem.ts'
-import { deviceIn } from './counters-door.ts'
+import { byIn, deviceIn, expectOnly } from './counters-door.ts'
 import { failureOf, registerList } from './device-list.ts'
 import {
   acceptCounters,
   counterIn,
+  removeDevice,
   replaceKeys,
   type RegistrationPorts,
   type RegistrationResult,
@@ -23,7 +26,9 @@ const deviceList: ContentLimits = {
   depthMax: limits.jsonNestingMax,
 }
 
-type OfDevice = { Params: { eui64: string } }
+type OfDevice = { Params: { eui64: string }; Querystring: Record<string, unknown> }
+/** The answer to `DELETE /v1/devices/{eui64}`. */
+export type RemovalAnswer = { removed: string }
 
 /** @param register settles when each entry is on disk or rejected */
 export function addDeviceRoutes(
@@ -38,6 +43,12 @@ export function addDeviceRoutes(
     const { code, message } = failure
     send(reply, problemOf(code, { detail: message, members: result }))
     return reply
+  })
+  app.delete<OfDevice>('/v1/devices/:eui64', async ({ params, query }): Promise<RemovalAnswer> => {
+    const device = deviceIn(params.eui64)
+    expectOnly(query, ['by'])
+    await removeDevice(device, byIn(query['by'], 'removes the device'), ports)
+    return { removed: textOfEui64(device) }
   })
   app.post<OfDevice>('/v1/devices/:eui64/keys', async ({ params }) =>
     replaceKeys([deviceIn(params.eui64)], ports),

@@ -7,6 +7,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { explain, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { deviceEntryOf, type DeviceEntry } from '../../core/inventory/device-record.ts'
+import { nextTurn } from '../../core/ports/clock.ts'
 import type { RegistrationResult } from './registration.ts'
 
 /** A device that is not registered. */
@@ -25,7 +26,6 @@ export type DeviceListResult = { registered: number; refused: RejectedDevice[] }
 const eui64CharactersMax = 64
 /** Records that are checked, or sealed, before others have the thread: some ms. */
 const recordsPerTurn = 25
-const pause = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /**
  * Registers the devices of `body`, a list or a single record; settles when each is on disk or
@@ -43,7 +43,7 @@ export async function registerList(
   const entries: DeviceEntry[] = []
   const indexes: number[] = []
   for (const [index, json] of list.entries()) {
-    if (index > 0 && index % recordsPerTurn === 0) await pause()
+    if (index > 0 && index % recordsPerTurn === 0) await nextTurn()
     const entry = deviceEntryOf(json)
     if (!('faults' in entry)) {
       entries.push(entry)

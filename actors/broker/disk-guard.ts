@@ -6,7 +6,7 @@
 import { dirname, join } from 'node:path'
 import type { ErrorCode } from '../../core/base/error-table.ts'
 import { snapshotBytesMaxOf } from '../../core/ledger/snapshots.ts'
-import type { BrokerConfig } from '../../core/ops/config.ts'
+import type { BrokerConfig } from '../../core/ops/broker-config.ts'
 import { DiskWatch, type DiskUse } from '../../core/ops/disk-watch.ts'
 import type { NatsChild } from '../../core/ops/embedded-nats/nats-child.ts'
 import { NatsRevival } from '../../core/ops/embedded-nats/nats-revival.ts'

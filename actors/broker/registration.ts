@@ -18,6 +18,7 @@ import {
 } from '../../core/inventory/device-record.ts'
 import { readBodyView, readKind } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { nextTurn } from '../../core/ports/clock.ts'
 import { Secret } from '../../core/crypto/crypto.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { readCounters, type PartyCounters } from '../device/counters-reset.ts'
@@ -31,7 +32,6 @@ export type RegistrationResult = {
 
 /** Entries that are sealed before others have the thread: some ms. */
 const entriesPerTurn = 25
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /** Settles when every entry is on disk or refused. At most `requestsPerBatchMax` entries. */
 export async function registerDevices(
@@ -42,7 +42,7 @@ export async function registerDevices(
   const refused: RegistrationResult['refused'] = []
   const indexes: number[] = []
   for (const [index, entry] of entries.entries()) {
-    if (index > 0 && index % entriesPerTurn === 0) await turn()
+    if (index > 0 && index % entriesPerTurn === 0) await nextTurn()
     try {
       const bodyBytes = encodeDeviceRecord(sealedRecordOf(entry, ports.keys))
       questions.push({ kind: Kind.DEVICE_REGISTRATION, target: entry.key, bodyBytes })
@@ -150,6 +150,22 @@ export async function resetCounters(
   const bodyBytes = Buffer.from(by, 'utf8')
   const question = { kind: Kind.COUNTERS_RESET, target: device, bodyBytes, counter: to }
   await askOne({ ...question, originator: bytesOfEui64(party) }, ports)
+}
+
+/**
+ * Removes `device` from the inventory; settles when that is on disk. Its open requests end with
+ * DEVICE_REMOVED. `by` says who wants it, and stands in the ledger.
+ * @throws BrokerError DEVICE_UNKNOWN, also when it was removed before; VIEW_QUERY_INVALID
+ */
+export async function removeDevice(
+  device: Eui64,
+  by: string,
+  ports: RegistrationPorts,
+): Promise<void> {
+  await askOne(
+    { kind: Kind.DEVICE_REMOVAL, target: device, bodyBytes: Buffer.from(by, 'utf8') },
+    ports,
+  )
 }
 
 /** @throws BrokerError with why the actor refuses */

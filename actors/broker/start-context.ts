@@ -2,7 +2,7 @@
  * What the roles of one broker process share while they start. Holds nothing back: each role says
  * what it takes of it.
  */
-import type { BrokerConfig } from '../../core/ops/config.ts'
+import type { BrokerConfig } from '../../core/ops/broker-config.ts'
 import type { createMetrics } from '../../core/ops/metrics.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import type { Log } from '../../core/ports/log.ts'

@@ -1,5 +1,7 @@
 /** `busbar demo`: its command line. */
 import type { Command } from 'commander'
+import { settings } from '../../core/ops/settings.ts'
+import { dataDirDefault } from '../demo/next-steps.ts'
 import { wholeNumber } from './shared-options.ts'
 
 type DemoArguments = {
@@ -29,10 +31,18 @@ export function addDemoCommand(program: Command): void {
       'print the summary as one line of JSON on stdout and nothing else there',
       false,
     )
-    .option('--data-dir <folder>', 'ledger, state and devices', '.busbar/demo')
-    .option('--grpc <address>', 'where the gRPC gateway listens; port 0 for any', '127.0.0.1:50051')
-    .option('--http <address>', 'where the HTTP gateway listens', '127.0.0.1:8080')
-    .option('--ops <address>', "the operators' door: metrics, health, devices", '127.0.0.1:9464')
+    .option('--data-dir <folder>', 'ledger, state and devices', dataDirDefault)
+    .option(
+      '--grpc <address>',
+      'where the gRPC gateway listens; port 0 for any',
+      settings.grpc.default,
+    )
+    .option('--http <address>', 'where the HTTP gateway listens', settings.http.default)
+    .option(
+      '--ops <address>',
+      "the operators' door: metrics, health, devices",
+      settings.ops.default,
+    )
     .option('--faults <words>', 'faults of the meters, for example silent:1%')
     .action(async ({ once, json, ...options }: DemoArguments) => {
       const { runDemo } = await import('../demo/demo.ts')

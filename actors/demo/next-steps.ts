@@ -1,10 +1,12 @@
 /** Commands to copy at the end of `npm start`, true for the addresses and the devices in use. */
 
+import { settings } from '../../core/ops/settings.ts'
+
 /** The default of `--gateway`, which need not be given. */
-const gatewayDefault = '127.0.0.1:50051'
+const gatewayDefault = settings.grpc.default
 
 /** The default of `busbar demo --data-dir`. */
-const dataDirDefault = '.busbar/demo'
+export const dataDirDefault = '.busbar/demo'
 
 export type Surroundings = {
   /** `host:port` of the gRPC gateway and of the operators' door. */

@@ -42,7 +42,6 @@ import {
   burnt,
   decideAcceptance,
   decideMade,
-  decideRegistration,
   decideReplacement,
   decideSealed,
   decideStepAnswered,
@@ -50,13 +49,14 @@ import {
   keysFor,
   note,
   parkStep,
-  register,
   sendKeyStep,
 } from './keys.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
+import { decideRegistration, evolveRecord } from './registration.ts'
+import { decideRemoval, evolveRemoval } from './removal.ts'
 import {
   findOpen,
   findOriginator,
@@ -116,7 +116,9 @@ function decideArrived(
     case Kind.SERVICE_REQUEST:
       return decideRequest(state, message, now, directory, out)
     case Kind.DEVICE_REGISTRATION:
-      return decideRegistration(state, message, now, out)
+      return decideRegistration(state, message, now, directory, out)
+    case Kind.DEVICE_REMOVAL:
+      return decideRemoval(state, message, now, out)
     case Kind.KEYS_REPLACEMENT:
       return decideReplacement(state, message, now, out)
     case Kind.COUNTER_ACCEPTANCE:
@@ -144,7 +146,7 @@ function decideRequest(
   out: DeviceOutbox,
 ): void {
   const { buffer, at } = message
-  if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
+  const { record } = state
   const originatorKey = readOriginator(buffer, at)
   const counter = readRequestCounter(buffer, at + offsetOf.counter)
   const originator = findOriginator(state, originatorKey)
@@ -159,17 +161,18 @@ function decideRequest(
       // The first acknowledgement once more, with its time.
       return acknowledge(out, message, accepted, known.acceptedAt)
     }
-    if (originator.floor !== undefined && counter <= originator.floor)
-      return refuseCounter(out, message, 'REQUEST_COUNTER_STALE', now, boundsOf(originator))
   }
+  // Behind what is known: a removed device still answers for the requests that it had accepted.
+  if (record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const standing = standingOf(directory, originatorKey)
   if (standing !== undefined) return refuse(out, message, standing, now)
+  if (originator?.floor !== undefined && counter <= originator.floor)
+    return refuseCounter(out, message, 'REQUEST_COUNTER_STALE', now, boundsOf(originator))
   if (isCounterTooHigh(numberOfCounter(counter), highestOf(originator), now))
     return refuseCounter(out, message, 'REQUEST_COUNTER_TOO_HIGH', now, boundsOf(originator))
   const row = serviceRequestOf(readSrv(buffer, at))
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
-  if (!row.deviceTypes.includes(state.record.type))
-    return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
+  if (!row.deviceTypes.includes(record.type)) return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
   if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax) {
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
@@ -312,6 +315,13 @@ function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
   return undefined
 }
 
+const ofNoRequest: ReadonlySet<Kind> = new Set([
+  Kind.DEVICE_PUSH,
+  Kind.DEVICE_REMOVAL,
+  Kind.COUNTERS_QUERY,
+  Kind.COUNTERS_RESET,
+])
+
 /**
  * What is left to say when `decide` has thrown on `message`: the request concerned ends with
  * DEVICE_ACTOR_PARKED and its party is told; the device goes on with the others.
@@ -331,8 +341,7 @@ export function park(
   if (message.type === 'KEY_STEP_ANSWERED') return parkStep(state, message, now, out)
   if (message.type === 'ARRIVED') {
     const kind = readKind(message.buffer, message.at)
-    if (kind === Kind.DEVICE_PUSH || kind === Kind.COUNTERS_QUERY || kind === Kind.COUNTERS_RESET)
-      return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
+    if (ofNoRequest.has(kind)) return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
     const originator = readOriginator(message.buffer, message.at)
     const counter = readRequestCounter(message.buffer, message.at + offsetOf.counter)
     const bodyBytes = copyOf(readBodyView(message.buffer, message.at))
@@ -372,8 +381,12 @@ export function park(
 export function evolve(state: DeviceState, fact: DeviceFact): void {
   switch (fact.type) {
     case 'DEVICE_REGISTERED':
-      if (state.record === undefined) state.registeredAt = fact.time
-      return register(state, fact.recordBytes)
+    case 'DEVICE_ADDRESSED':
+    case 'DEVICE_KEYED':
+    case 'DEVICE_ALERTS_ADDRESSED':
+      return evolveRecord(state, fact)
+    case 'DEVICE_REMOVED':
+      return evolveRemoval(state)
     case 'REQUEST_ACCEPTED':
       state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)

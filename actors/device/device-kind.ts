@@ -25,7 +25,8 @@ export const deviceKind: ActorKind<DeviceState, DeviceMessage, DeviceFact, Devic
   decide,
   evolve(state, fact, device) {
     evolve(state, fact)
-    if (fact.type === 'DEVICE_REGISTERED') claimRecord(state, device)
+    if (fact.type === 'DEVICE_REGISTERED' || fact.type === 'DEVICE_ADDRESSED')
+      claimRecord(state, device)
   },
   park,
   nextWakeMs,

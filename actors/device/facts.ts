@@ -33,9 +33,10 @@ import {
   type Using,
 } from './keys-facts.ts'
 import { readReset, resetBody, type RequestCountersReset } from './counters-facts.ts'
+import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './record-facts.ts'
+import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
-export type DeviceRegistered = { type: 'DEVICE_REGISTERED'; time: number; recordBytes: Buffer }
 export type RequestAccepted = { type: 'REQUEST_ACCEPTED'; request: OpenRequest }
 /** Not in the ledger: after a crash nobody can know whether it went out, so it is sent again. */
 export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest; countersFrom: number }
@@ -66,7 +67,8 @@ export type DeviceFact =
   | KeysFact
   | RequestCountersReset
   | DeviceAlerted
-  | DeviceRegistered
+  | RecordFact
+  | DeviceRemoved
   | RequestAccepted
   | RequestSent
   | KeyStepSent
@@ -77,10 +79,7 @@ export type DeviceFact =
 /** True for facts that name a request. */
 export function isOfRequest(
   fact: DeviceFact,
-): fact is Exclude<
-  DeviceFact,
-  KeysFact | RequestCountersReset | DeviceRegistered | KeyStepSent | DeviceAlerted
-> {
+): fact is Exclude<DeviceFact, KeyStepSent | OfNoRequest> {
   return 'originator' in fact || 'request' in fact
 }
 
@@ -115,13 +114,14 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
   }
 }
 
-type OfNoRequest = DeviceRegistered | RequestCountersReset | DeviceAlerted | KeysFact
+type OfNoRequest = RecordFact | DeviceRemoved | RequestCountersReset | DeviceAlerted | KeysFact
 
 /** What a fact of no request has of an envelope besides kind and time. */
 function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' | 'bodyView'> {
+  if (isRecordFact(fact)) return { originator: noId, counter: noId, bodyView: recordBody(fact) }
   switch (fact.type) {
-    case 'DEVICE_REGISTERED':
-      return { originator: noId, counter: noId, bodyView: fact.recordBytes }
+    case 'DEVICE_REMOVED':
+      return { originator: noId, counter: noId, bodyView: removalBody(fact) }
     case 'REQUEST_COUNTERS_RESET':
       return { originator: fact.party, counter: fact.to, bodyView: resetBody(fact) }
     case 'DEVICE_ALERTED':
@@ -225,16 +225,12 @@ export function readRequest(
  * @throws BrokerError ENVELOPE_MALFORMED when the envelope is no fact of a device
  */
 export function readFact(buffer: Buffer, at: number): DeviceFact {
-  const keysFact = readKeysFact(buffer, at)
-  if (keysFact !== undefined) return keysFact
+  const known = readKeysFact(buffer, at) ?? readRecordFact(buffer, at)
+  if (known !== undefined) return known
   const kind = readKind(buffer, at)
   switch (kind) {
-    case Kind.DEVICE_REGISTERED:
-      return {
-        type: 'DEVICE_REGISTERED',
-        time: readTime(buffer, at),
-        recordBytes: copyOf(readBodyView(buffer, at)),
-      }
+    case Kind.DEVICE_REMOVED:
+      return readRemoval(buffer, at)
     case Kind.REQUEST_COUNTERS_RESET:
       return readReset(buffer, at)
     case Kind.DEVICE_ALERTED:

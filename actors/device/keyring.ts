@@ -144,6 +144,20 @@ export function withoutKeys(ring: Keyring | undefined): Keyring | undefined {
   return ring
 }
 
+/**
+ * The ring of a device that is removed; changes `ring`. Counters of keys on their way stay known,
+ * too. No key counts as replaced any more: whatever the device is registered with next is current.
+ */
+export function withoutAllKeys(ring: Keyring | undefined): Keyring | undefined {
+  if (ring === undefined) return undefined
+  const newKeys = ring.replacement?.keys
+  remember(ring, false)
+  ring.current = newKeys
+  withoutKeys(ring)
+  ring.remembered = ring.remembered.map((known) => ({ ...known, isReplaced: false }))
+  return ring
+}
+
 function keyset(number: number, sealedKeys: Buffer, next: number): Keyset {
   return {
     number,

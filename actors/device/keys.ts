@@ -1,22 +1,15 @@
 /**
  * What a device decides about its keys: which ones an exchange goes under and with which counters,
- * what a registration with keys means, and the replacement of keys step by step. Pure, a part of
- * actor.ts; what it decides on is in keyring.ts, where the replacement is drawn.
+ * and the replacement of keys step by step. Pure, a part of actor.ts; what it decides on is in
+ * keyring.ts, where the replacement is drawn. Keys also come with a registration (registration.ts).
  *
  * Why nobody is locked out: the new keys are in the ledger before they are sent, the old ones stay
  * until the device has answered under the new ones. A transfer that comes late, after the device
  * has answered under the old keys, has a lower counter than that answer's question, and is refused
  * as a replay.
  */
-import { BrokerError } from '../../core/base/broker-error.ts'
-import { copyOf } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
-import {
-  decodeDeviceRecord,
-  sameDeviceRecord,
-  type DeviceRecord,
-} from '../../core/inventory/device-record.ts'
 import { readBodyView } from '../../core/envelope/envelope.ts'
 import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
@@ -28,7 +21,6 @@ import {
   acceptCounter,
   beginReplacement,
   confirmCounter,
-  bringingOf,
   countersEnd,
   countersFor,
   endReplacement,
@@ -36,8 +28,6 @@ import {
   noted,
   reserved,
   setOf,
-  withKeys,
-  withoutKeys,
   type CountersNoted,
   type Keyring,
   type Keyset,
@@ -56,7 +46,7 @@ const noCounters = { from: 0, to: 0, received: -1 }
  * True when nothing goes to the device without keys: its mechanism proves them, or its APDUs are
  * protected.
  */
-function needsKeys({ security }: DeviceAddress): boolean {
+export function needsKeys({ security }: DeviceAddress): boolean {
   return security !== undefined && (security.mechanism >= 5 || security.protection !== 0)
 }
 
@@ -153,50 +143,6 @@ function confirm(
   const { restores = 0 } = out
   if (restores > confirmedAfter)
     out.facts.push({ type: 'COUNTER_CONFIRMED', time: now, number, restores })
-}
-
-export function decideRegistration(
-  state: DeviceState,
-  message: Arrived,
-  now: number,
-  out: DeviceOutbox,
-): void {
-  const recordView = readBodyView(message.buffer, message.at)
-  const read = recordIn(recordView)
-  if (read === undefined) return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
-  const { sealedKeys, ...record } = read
-  const { keyring } = state
-  const { address } = record
-  const isWithoutKeys = sealedKeys === undefined && keyring?.current === undefined
-  if (isWithoutKeys && needsKeys(address))
-    return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
-  const bringing = sealedKeys && bringingOf(keyring, sealedKeys)
-  const isDropping = !sealedKeys && !address.security && keyring?.current !== undefined
-  if (bringing === 'underway' || (isDropping && isInDoubt(keyring)))
-    return refuse(out, message, 'KEYS_REPLACEMENT_UNDERWAY', now)
-  if (bringing === 'superseded') out.effects.push({ type: 'ALARM', code: 'KEYS_SUPERSEDED' })
-  const isKeyChange = isDropping || bringing === 'new' || bringing === 'resealed'
-  const isSame = state.record && sameDeviceRecord(state.record, record)
-  if (isKeyChange || !isSame)
-    out.facts.push({ type: 'DEVICE_REGISTERED', time: now, recordBytes: copyOf(recordView) })
-  acknowledge(out, message, accepted, now)
-}
-
-function recordIn(view: Buffer): DeviceRecord | undefined {
-  try {
-    return decodeDeviceRecord(view)
-  } catch (fault) {
-    if (!(fault instanceof BrokerError)) throw fault
-    return undefined
-  }
-}
-
-/** The record of a registration, and what becomes of the keys. */
-export function register(state: DeviceState, recordBytes: Buffer): void {
-  const { sealedKeys, ...record } = decodeDeviceRecord(recordBytes)
-  state.record = record
-  if (sealedKeys !== undefined) state.keyring = withKeys(state.keyring, sealedKeys)
-  else if (record.address.security === undefined) state.keyring = withoutKeys(state.keyring)
 }
 
 // ── replacement ──

@@ -6,7 +6,7 @@
 import type { ErrorCode } from '../../core/base/error-table.ts'
 import type { DeviceType } from '../../core/inventory/device-record.ts'
 import type { Role as PartyRole } from '../../core/catalogue/service-requests.ts'
-import type { LogLevel, Role } from '../../core/ops/config.ts'
+import type { LogLevel, Role } from '../../core/ops/broker-config.ts'
 import type { Log } from '../../core/ports/log.ts'
 
 /** One party: who may ask, and in which user role. */

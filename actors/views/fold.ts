@@ -24,6 +24,7 @@ import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
 import { deviceBlocks, isInBlock, Kind } from '../../core/envelope/layout.ts'
 import { faultAfter } from '../device/cause.ts'
 import { usingIn } from '../device/keys-facts.ts'
+import { addressedIn } from '../device/record-facts.ts'
 import { lastEnded } from '../device/ended-requests.ts'
 import type { DeviceState } from '../device/state.ts'
 import { dayMs, publicAddressOf, type DeviceRow, type UsageRow } from './rows.ts'
@@ -38,11 +39,11 @@ export type TickFrames = {
 }
 
 export class Fold {
-  /** Rows that have changed. */
-  readonly devices = new Map<Eui64, DeviceRow>()
+  /** Rows that have changed; undefined for a device that was removed. */
+  readonly devices = new Map<Eui64, DeviceRow | undefined>()
   /** What is to be added to the counts, by a text of the key. */
   readonly usage = new Map<string, UsageRow>()
-  /** Devices that have no row without it. */
+  /** Devices that have no row without it, less those that have none with it. */
   added = 0
   private readonly load: (device: Eui64) => DeviceRow | undefined
 
@@ -89,9 +90,17 @@ export class Fold {
     // The inventory is of devices.
     if (!isInBlock(kind, deviceBlocks.facts)) return
     const device = readTarget(frame, at)
-    if (kind === Kind.DEVICE_REGISTERED) return this.register(device, partition, frame, at)
+    if (kind === Kind.DEVICE_REGISTERED)
+      return this.register(device, partition, readBodyView(frame, at), readTime(frame, at))
+    if (kind === Kind.DEVICE_ADDRESSED)
+      return this.register(device, partition, addressedIn(frame, at), readTime(frame, at))
     const row = this.rowOf(device)
     if (row === undefined) return
+    if (kind === Kind.DEVICE_REMOVED) {
+      this.added--
+      this.devices.set(device, undefined)
+      return
+    }
     const isEnd = kind === Kind.REQUEST_ENDED
     if (isEnd || kind === Kind.ATTEMPT_FAILED) this.fault(row, frame, at, isEnd)
     if (kind === Kind.REQUEST_ACCEPTED) row.openRequests++
@@ -110,12 +119,12 @@ export class Fold {
     else row.fault = fault
   }
 
-  private register(device: Eui64, partition: number, frame: Buffer, at: number): void {
-    const record = decodeDeviceRecord(readBodyView(frame, at))
+  private register(device: Eui64, partition: number, recordView: Buffer, since: number): void {
+    const record = decodeDeviceRecord(recordView)
     const before = this.rowOf(device)
     if (before === undefined) this.added++
     this.devices.set(device, {
-      ...(before ?? { since: readTime(frame, at), openRequests: 0, outcome: 0, outcomeAt: 0 }),
+      ...(before ?? { since, openRequests: 0, outcome: 0, outcomeAt: 0 }),
       type: record.type,
       address: publicAddressOf(record),
       partition,
@@ -124,11 +133,9 @@ export class Fold {
 
   /** To be changed in place. */
   private rowOf(device: Eui64): DeviceRow | undefined {
-    let row = this.devices.get(device)
-    if (row === undefined) {
-      row = this.load(device)
-      if (row !== undefined) this.devices.set(device, row)
-    }
+    if (this.devices.has(device)) return this.devices.get(device)
+    const row = this.load(device)
+    if (row !== undefined) this.devices.set(device, row)
     return row
   }
 
@@ -145,11 +152,13 @@ const requestOf = (frame: Buffer, at: number): string =>
   `${readOriginator(frame, at)}${readTarget(frame, at)}${readCounter(frame, at)}`
 
 /**
- * The row that the facts behind `state` fold to; undefined for a device that was never registered.
+ * The row that the facts behind `state` fold to; undefined for a device that is not registered.
  */
 export function deviceRowFrom(partition: number, state: DeviceState): DeviceRow | undefined {
   if (state.record === undefined) return undefined
-  const last = lastEnded(state)
+  const ended = lastEnded(state)
+  // The device also remembers requests from before a removal; they belong to another registration.
+  const last = ended && ended.acceptedAt >= state.registeredAt ? ended : undefined
   return {
     type: state.record.type,
     address: publicAddressOf(state.record),

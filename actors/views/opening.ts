@@ -8,7 +8,7 @@ import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import { tickSubjects, type Ledger } from '../../core/ports/ledger.ts'
 import type { Log } from '../../core/ports/log.ts'
-import type { RowStore, StoredRow } from '../../core/ports/rows.ts'
+import type { ChangedRow, RowStore } from '../../core/ports/rows.ts'
 import type { SnapshotStore } from '../../core/ports/snapshot.ts'
 import { genesis } from '../runtime/partition/chain.ts'
 import { belongs } from '../runtime/recovery/opening.ts'
@@ -61,13 +61,14 @@ async function loadSnapshot(store: RowStore, past: Past, partition: number): Pro
   const record = await past.snapshotOf(partition)
   if (record === undefined)
     throw new BrokerError('SNAPSHOT_DAMAGED', `there is none of partition ${partition}`)
-  let rows: StoredRow[] = []
+  let rows: ChangedRow[] = []
   await past.read(record, async (records) => {
     for (const { actor, state } of records) {
       // The inventory is of devices.
       if (kindOfActor(actor) !== ActorKindNumber.DEVICE) continue
       const row = deviceRowFrom(partition, unpackState(state))
-      if (row !== undefined) rows.push(deviceRowOf(octetsOfActor(actor), row))
+      // One that was removed may still have a row from before.
+      rows.push(deviceRowOf(octetsOfActor(actor), row))
     }
     if (rows.length < limits.viewsBatchRowsMax) return
     await store.save(rows)

@@ -15,7 +15,7 @@ import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord, DeviceType } from '../../core/inventory/device-record.ts'
 import type { DeviceAddress } from '../../core/ports/wan.ts'
-import type { StoredRow } from '../../core/ports/rows.ts'
+import type { ChangedRow, StoredRow } from '../../core/ports/rows.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { decodeCause, encodeCause, type DeviceFault } from '../device/cause.ts'
 
@@ -110,7 +110,9 @@ type PackedDevice = [
   /** Absent in rows that were written before causes were recorded. */
   fault?: [cause: Uint8Array, time: number, isTold: boolean],
 ]
-export function deviceRowOf(device: Eui64, row: DeviceRow): StoredRow {
+/** Without `row` the device has none any more. */
+export function deviceRowOf(device: Eui64, row: DeviceRow | undefined): ChangedRow {
+  if (row === undefined) return { key: deviceKeyOf(device), value: undefined }
   const { type, address, since, partition, openRequests, outcome, outcomeAt } = row
   const { host, port, logicalDevice, client } = address
   const reached = [type, host, port, logicalDevice, client] as const

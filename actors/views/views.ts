@@ -9,7 +9,7 @@ import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { Clock } from '../../core/ports/clock.ts'
 import { tickSubjects, type CursorStore, type LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Metrics } from '../../core/ports/metrics.ts'
-import type { RowStore, StoredRow } from '../../core/ports/rows.ts'
+import type { ChangedRow, RowStore } from '../../core/ports/rows.ts'
 import { writeViewsCursor } from '../../core/cluster/views-cursor.ts'
 import { genesis, stepChain } from '../runtime/partition/chain.ts'
 import { isStoreDamage } from '../runtime/recovery/opening.ts'
@@ -49,7 +49,7 @@ export class Views {
   private savedSequence = 0
   private fold = this.newFold()
   /** Of the fold that is being saved: what the store does not show yet. */
-  private leaving: ReadonlyMap<Eui64, DeviceRow> = new Map()
+  private leaving: ReadonlyMap<Eui64, DeviceRow | undefined> = new Map()
   private saving: Promise<void> | undefined
   private callOffSave: (() => void) | undefined
   /** What is in memory may be half of a tick: it must not be saved any more. */
@@ -209,7 +209,7 @@ export class Views {
   private async saveFold(): Promise<void> {
     const { store } = this.ports
     const { fold, standing } = this
-    const rows: StoredRow[] = [standingRowOf(standing)]
+    const rows: ChangedRow[] = [standingRowOf(standing)]
     for (const [device, row] of fold.devices) rows.push(deviceRowOf(device, row))
     for (const usage of fold.usage.values()) {
       const key = usageKeyOf(usage)
@@ -227,8 +227,7 @@ export class Views {
 
   private newFold(): Fold {
     return new Fold((device) => {
-      const leaving = this.leaving.get(device)
-      if (leaving !== undefined) return leaving
+      if (this.leaving.has(device)) return this.leaving.get(device)
       const value = this.ports.store.get(deviceKeyOf(device))
       return value && deviceRowIn(value)
     })

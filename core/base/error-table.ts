@@ -113,6 +113,7 @@ export const errorTable = {
   DEVICE_ACTOR_PARKED: row(47, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar failed on this request and has put it aside.', 'Report the RequestID to the operator; other requests go on.'),
   DEVICE_ASSOCIATION_REFUSED: row(48, 'E44', 'operator', 'later', 'FAILED_PRECONDITION', "The device refused Busbar's association.", 'Check client, secret, keys and invocation counter of the device; `busbar inventory` tells the cause.'),
   DEVICE_RECORD_MALFORMED: row(49, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'A device record is not valid.', 'Compare with the example in core/docs/operating/inventory.md.'),
+  DEVICE_REMOVED: row(265, 'E19', 'operator', 'never', 'FAILED_PRECONDITION', 'An operator removed the device before the request ended; a command that was on its way may have been carried out.', 'Ask the operator why; once the device is registered again, submit with a new counter.'),
 
   // ── capacity and operation ──
   BROKER_PARTITION_BUSY: row(50, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The partition of this device has as much work as it may hold.', 'Submit again after the given time.'),

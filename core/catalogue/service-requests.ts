@@ -18,6 +18,14 @@ export const Role = ['IS', 'ES', 'GS', 'RSA', 'ED', 'GT', 'OU', 'LC'] as const
 export type Role = (typeof Role)[number]
 
 /**
+ * Which part of Busbar answers a variant: the device itself, by a command over the WAN; the actor
+ * of the device, for what Busbar keeps about it (schedules, life cycle); views of the ledger; or a
+ * campaign over many devices.
+ */
+export const AnsweredBy = ['device', 'device-actor', 'view', 'campaign'] as const
+export type AnsweredBy = (typeof AnsweredBy)[number]
+
+/**
  * What takes part in an operation's value, by name, because it is known only when the command is
  * built.
  */
@@ -63,8 +71,8 @@ export type ServiceRequestRow = {
   readonly deviceTypes: readonly DeviceType[]
   /** Needs the party's own signature on the command in the GB interface. */
   readonly isCritical: boolean
-  /** Ends in a command to a device; false for those that Busbar answers itself. */
-  readonly isOverWan: boolean
+  /** Only those of the device itself end in a command, and have operations. */
+  readonly answeredBy: AnsweredBy
   /** Where the party names no priority. */
   readonly lane: Lane
   /** Busbar carries it out; if false it is refused with REQUEST_SRV_UNSUPPORTED. */
@@ -135,7 +143,7 @@ export const serviceRequests: readonly ServiceRequestRow[] = requestRows.map(
       roles: listOf(Role, raw.roles, raw.srv),
       deviceTypes,
       isCritical: raw.critical,
-      isOverWan: raw.overWan,
+      answeredBy: oneOf(AnsweredBy, raw.answeredBy, raw.srv),
       lane: Lane[oneOf(['URGENT', 'NORMAL', 'BULK'], raw.lane, raw.srv)],
       isServed: served !== undefined,
       bodyType: served?.bodyType ?? 0,
@@ -152,8 +160,8 @@ assert(
   'catalogue: a variant stands twice or is malformed',
 )
 assert(
-  Object.keys(operationRows).every((text) => rowOf.has(parseSrv(text))),
-  'catalogue: operations of a variant that does not exist',
+  Object.keys(operationRows).every((text) => rowOf.get(parseSrv(text))?.answeredBy === 'device'),
+  'catalogue: operations of a variant that does not exist, or that no device answers',
 )
 
 /** The row of a variant, or undefined when there is no such variant. */

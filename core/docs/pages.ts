@@ -292,16 +292,16 @@ export function serviceRequestsPage(proto: Source): string {
       ]),
     ),
     '## Known, not served',
-    'Critical: the GB interface asks for the signature of the party on the command. Over WAN: the request ends in a command to a device.',
+    'Critical: the GB interface asks for the signature of the party on the command. Answered by: the device (a command over the WAN), the actor that Busbar has for each device, views of the ledger, or a campaign over many devices.',
     table(
-      ['SRV', 'Name', 'Roles', 'Devices', 'Critical', 'Over WAN'],
+      ['SRV', 'Name', 'Roles', 'Devices', 'Critical', 'Answered by'],
       others.map((row) => [
         row.text,
         row.name,
         row.roles.join(' '),
         row.deviceTypes.join(' '),
         row.isCritical ? 'yes' : '',
-        row.isOverWan ? 'yes' : '',
+        row.answeredBy.replace('-', ' '),
       ]),
     ),
   )

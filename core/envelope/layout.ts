@@ -34,6 +34,7 @@ export const Kind = {
   DEVICE_REGISTRATION: 6,
   KEYS_REPLACEMENT: 7,
   COUNTER_ACCEPTANCE: 12,
+  DEVICE_REMOVAL: 13,
   // between an operator's door and a host: counters of parties at a device
   COUNTERS_QUERY: 9,
   COUNTERS_RESET: 10,
@@ -55,6 +56,10 @@ export const Kind = {
   COUNTER_ACCEPTED: 43,
   COUNTER_CONFIRMED: 47,
   REQUEST_COUNTERS_RESET: 46,
+  DEVICE_REMOVED: 48,
+  DEVICE_ADDRESSED: 49,
+  DEVICE_KEYED: 50,
+  DEVICE_ALERTS_ADDRESSED: 51,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,

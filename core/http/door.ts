@@ -27,6 +27,7 @@ import type { ConnectionsPerAddress } from '../base/connections-per-address.ts'
 import type { Eui64 } from '../base/eui64.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
+import { nextTurn } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { CallRoutes } from './call-routes.ts'
 import { answerText, HttpConnections } from './connections.ts'
@@ -97,8 +98,6 @@ const contentDefault: ContentLimits = {
 }
 
 type ContentDone = (error: Error | null, value?: unknown) => void
-
-const pause = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 export class HttpDoor {
   /** For routes; they are added before `listen`. */
@@ -347,7 +346,7 @@ export class HttpDoor {
       const end = (parsed: ParsedJson): void =>
         'detail' in parsed ? done(jsonFault(parsed)) : done(null, parsed.value)
       if (octets.length <= limits.httpSliceBytes) return end(parseJson(octets, max))
-      parseContent(octets, max, pause).then(end, done)
+      parseContent(octets, max, nextTurn).then(end, done)
     })
   }
 

@@ -320,7 +320,16 @@ function securityFieldsOf(security: DeviceSecurity): Record<string, unknown> {
 }
 
 /** True when both say the same of a device, but for its sealed keys. */
-export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
+export const sameDeviceRecord = (a: DeviceRecord, b: DeviceRecord): boolean =>
+  sameDescription(a, b) && sameAlertsTo(a, b)
+
+type AlertsTo = Pick<DeviceRecord, 'alertsTo'>
+/** True when the same parties get the unsolicited messages. */
+export const sameAlertsTo = (a: AlertsTo, b: AlertsTo): boolean =>
+  (a.alertsTo ?? []).join('') === (b.alertsTo ?? []).join('')
+
+/** True when both say the same of what a device is, how it is reached, and its time zone. */
+export function sameDescription(a: DeviceRecord, b: DeviceRecord): boolean {
   const { host, port, logicalDevice, client, secret, transport, profile, security } = a.address
   const other = b.address
   return (
@@ -334,8 +343,7 @@ export function sameDeviceRecord(a: DeviceRecord, b: DeviceRecord): boolean {
     profile === other.profile &&
     sameSecurity(security, other.security) &&
     sameModel(a.address, other) &&
-    a.timeZone === b.timeZone &&
-    a.alertsTo?.join('') === b.alertsTo?.join('')
+    a.timeZone === b.timeZone
   )
 }
 

@@ -10,10 +10,8 @@ import { BrokerError } from '../base/broker-error.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import type { BrokerConfig } from './broker-config.ts'
+import { keyEncryptionKeyOf } from './key-encryption-keys.ts'
 import { flagOf, settings, type Setting } from './settings.ts'
-
-export { settings, type Setting } from './settings.ts'
-export { LogLevel, Role, type BrokerConfig, type ListenAddress } from './broker-config.ts'
 
 /** Texts of the outside, by the name of a setting. */
 export type ConfigSource = {
@@ -84,7 +82,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   const partiesFile = read(settings.partiesFile)
   const url = read(settings.natsUrl)
   const dialInNames = read(settings.dialInNames)
-  const keys = read(settings.keyEncryptionKey)
+  const keys = read(settings.keyEncryptionKey)?.map((text) => keyEncryptionKeyOf(text)!)
   const keyFile = read(settings.keyEncryptionKeyFile)
   const oneOf = (one: Setting, other: Setting): void =>
     void faults.push(`${one.env} and ${other.env} are both given; give one`)

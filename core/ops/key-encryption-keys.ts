@@ -18,6 +18,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { SecretKey } from '../crypto/crypto.ts'
 import { kekBytes, kekNameFor, SealingVault } from '../crypto/key-vault-sealing.ts'
 import type { Log } from '../ports/log.ts'
+import { isHexKeyText, isKeyText } from './key-text.ts'
 import { linesIn, readTextFile } from './text-file.ts'
 
 /** Where key-encryption keys come from. Keys never print. */
@@ -30,9 +31,8 @@ export type KeyEncryption =
  * The key in `text`, 64 hexadecimal digits or base64 of 32 octets; undefined when it is neither.
  */
 export function keyEncryptionKeyOf(text: string): SecretKey | undefined {
-  const isHex = /^[0-9a-fA-F]{64}$/.test(text)
-  if (!isHex && !/^[0-9A-Za-z+/_-]{43}=?$/.test(text)) return undefined
-  const octets = Buffer.from(text, isHex ? 'hex' : 'base64')
+  if (!isKeyText(text)) return undefined
+  const octets = Buffer.from(text, isHexKeyText(text) ? 'hex' : 'base64')
   return octets.length === kekBytes ? SecretKey.of(octets) : undefined
 }
 

@@ -4,7 +4,7 @@
  */
 import { pino, type DestinationStream } from 'pino'
 import type { Log } from '../ports/log.ts'
-import type { LogLevel } from './config.ts'
+import type { LogLevel } from './broker-config.ts'
 
 /**
  * @param level   what is less is not written

@@ -9,7 +9,7 @@ import { reachableHost } from '../base/loopback.ts'
 import { HttpDoor, send } from '../http/door.ts'
 import { problemOf } from '../http/problem.ts'
 import type { Log } from '../ports/log.ts'
-import type { ListenAddress } from './config.ts'
+import type { ListenAddress } from './broker-config.ts'
 import type { PrometheusMetrics } from './metrics.ts'
 
 /**

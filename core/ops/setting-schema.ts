@@ -2,8 +2,7 @@
 import { z } from 'zod'
 import { parseHostPort, type HostPort } from '../base/host-port.ts'
 import { isHostText, isOriginText } from '../http/site.ts'
-import type { SecretKey } from '../crypto/crypto.ts'
-import { keyEncryptionKeyOf } from './key-encryption-keys.ts'
+import { isKeyText } from './key-text.ts'
 
 /** Octets in each unit of a size. */
 export const unitBytes: Readonly<Record<string, number>> = {
@@ -100,15 +99,11 @@ export const natsUrl = z
     'must look like nats://host:4222 or tls://user:password@host:4222, several separated by commas',
   )
 
-/** Key-encryption keys, separated by commas, or empty for none. */
-export const keyEncryptionKeys: z.ZodType<SecretKey[], string> = z
+/**
+ * Texts of key-encryption keys, separated by commas, or empty for none; config.ts makes keys of
+ * them.
+ */
+export const keyTexts: z.ZodType<readonly string[], string> = z
   .string()
-  .transform((text, context) => {
-    const keys: SecretKey[] = []
-    for (const one of text === '' ? [] : text.split(',')) {
-      const key = keyEncryptionKeyOf(one.trim())
-      if (key !== undefined) keys.push(key)
-      else context.addIssue('must be 64 hexadecimal digits, or base64 of 32 octets')
-    }
-    return keys
-  })
+  .transform((text) => (text === '' ? [] : text.split(',').map((one) => one.trim())))
+  .refine((list) => list.every(isKeyText), 'must be 64 hexadecimal digits, or base64 of 32 octets')

@@ -8,7 +8,7 @@ import { limits } from '../base/limits.ts'
 import { LogLevel, Role } from './broker-config.ts'
 import {
   hostNames,
-  keyEncryptionKeys,
+  keyTexts,
   listenAddress,
   listenAddressOrNone,
   natsUrl,
@@ -207,7 +207,7 @@ export const settings = {
     reason: 'Empty: Busbar keeps no key-encryption key of its own.',
     consequence:
       'The first key seals the keys of devices, all of them open what is sealed; every process needs them. Without one, devices with keys or secrets are rejected (KEYS_ENCRYPTION_KEY_MISSING). The setting is read from the environment or the settings file only.',
-    schema: keyEncryptionKeys,
+    schema: keyTexts,
     isEnvironmentOnly: true,
   },
   keyEncryptionKeyFile: {

@@ -29,6 +29,9 @@ export const systemClock: Clock = {
   },
 }
 
+/** Settles in the next turn of the event loop: whoever waits for the thread has it first. */
+export const nextTurn = (): Promise<void> => new Promise((settle) => void setImmediate(settle))
+
 /** Settles at or after `ms` from now. */
 export const pause = (clock: Clock, ms: number): Promise<void> =>
   new Promise((settle) => void clock.at(clock.now() + ms, settle))

@@ -5,6 +5,8 @@
 
 /** Keys are ordered by their octets. */
 export type StoredRow = { key: Buffer; value: Buffer }
+/** A row to be saved; without a value it is deleted, if it is there. */
+export type ChangedRow = { key: Buffer; value: Buffer | undefined }
 
 export interface RowStore {
   /** Borrowed for the present turn. @throws BrokerError STORE_DAMAGED */
@@ -17,7 +19,7 @@ export interface RowStore {
   /** How many rows `range` would give. */
   count(from: Buffer, to: Buffer): number
   /** All or none; settles when they are on disk. The octets are taken before it returns. */
-  save(rows: readonly StoredRow[]): Promise<void>
+  save(rows: readonly ChangedRow[]): Promise<void>
   clear(): Promise<void>
   close(): Promise<void>
 }

@@ -8,7 +8,7 @@ import type { Database } from 'lmdb'
 import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { silentLog, type Log } from '../ports/log.ts'
-import type { RowStore, StoredRow } from '../ports/rows.ts'
+import type { ChangedRow, RowStore, StoredRow } from '../ports/rows.ts'
 import {
   checkRoom,
   committed,
@@ -87,19 +87,23 @@ class LmdbRows implements RowStore {
     return count
   }
 
-  async save(rows: readonly StoredRow[]): Promise<void> {
+  async save(rows: readonly ChangedRow[]): Promise<void> {
     const { database } = this.use()
-    const guardedRows = rows.map(({ key, value }) => ({ key, value: guarded(value) }))
+    const guardedRows = rows.map(({ key, value }) => ({
+      key,
+      value: value && guarded(value),
+    }))
     const { folder } = this.options
     const bytes = guardedRows.reduce(
-      (total, { key, value }) => total + key.length + value.length,
+      (total, { key, value }) => total + key.length + (value?.length ?? 0),
       0,
     )
     checkRoom(folder, rows.length, bytes)
     try {
       await committed(
         database.batch(() => {
-          for (const { key, value } of guardedRows) void database.put(key, value)
+          for (const { key, value } of guardedRows)
+            void (value === undefined ? database.remove(key) : database.put(key, value))
         }),
       )
       this.failures = 0

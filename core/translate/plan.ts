@@ -138,7 +138,8 @@ type PlansOfRow = {
 
 const plansOfRow = new Map<ServiceRequestRow, PlansOfRow>()
 for (const row of serviceRequests) {
-  if (!row.isServed) continue
+  // What Busbar answers itself becomes no command.
+  if (!row.isServed || row.answeredBy !== 'device') continue
   const byDeviceType = new Map<DeviceType, CommandPlan>()
   for (const deviceType of row.deviceTypes) {
     const templates = row.operations.filter(({ deviceTypes }) => deviceTypes.includes(deviceType))

@@ -3,6 +3,7 @@
  * the directory in the commit of its fact.
  */
 import t from 'tap'
+import { LedgerAudit } from '../../actors/cli/operator/ledger-audit.ts'
 import { decide, evolve, type PartyOutbox } from '../../actors/party/actor.ts'
 import { readFact, writeFact } from '../../actors/party/facts.ts'
 import { hostedParty, partyKind } from '../../actors/party/party-kind.ts'
@@ -152,6 +153,16 @@ t.test('in a host the record is in the directory when the change is acknowledged
   const records: string[] = []
   await ledger.read(directorySubjects, 1, ({ subject }) => void records.push(subject))
   t.strictSame(records, ['directory.2-90B3D51F30010000'], 'what it replaces is forgotten')
+  const lines: string[] = []
+  const audit = new LedgerAudit(
+    { through: 0, heads: new Map() } as never,
+    ({ device, what }) => void lines.push(`${device} ${what}`),
+  )
+  for (const message of ledger.all()) audit.read(message)
+  t.strictSame(lines, [
+    '90-B3-D5-1F-30-01-00-00 PARTY_CHANGED active, IS "One", by "ann"',
+    '90-B3-D5-1F-30-01-00-00 PARTY_CHANGED suspended, IS "One", by "ann"',
+  ])
   world.kill()
   world.stores.clear()
   await world.start()

@@ -163,6 +163,14 @@ const factFrame = ((): Buffer => {
     time: 1e12,
     recordBytes: Buffer.from(encodeDeviceRecord(plainRecord)),
   })
+  const recordBytes = Buffer.from(encodeDeviceRecord(plainRecord))
+  for (const fact of [
+    { type: 'DEVICE_ADDRESSED', time: 1e12, recordBytes },
+    { type: 'DEVICE_KEYED', time: 1e12, sealedKeys },
+    { type: 'DEVICE_ALERTS_ADDRESSED', time: 1e12, alertsTo: [supplier] },
+    { type: 'DEVICE_REMOVED', time: 1e12, by: 'ann' },
+  ] as const)
+    writeFact(writer, deviceKey(1), fact)
   writeFact(writer, deviceKey(1), { type: 'ATTEMPT_FAILED', ...concerning, nextAttemptAt: 2e12 })
   writeFact(writer, deviceKey(1), { type: 'REQUEST_ENDED', ...concerning })
   const counters = { number: 1, next: 2 ** 32, received: -1 }

@@ -14,7 +14,8 @@ import { Kind } from '../../core/envelope/layout.ts'
 import { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import { encodeDeployment } from '../../core/ledger/identity.ts'
 import { deploymentSubject } from '../../core/ledger/opening.ts'
-import { registerDevices, replaceKeys } from '../../actors/broker/registration.ts'
+import { deviceKind } from '../../actors/device/device-kind.ts'
+import { registerDevices, removeDevice, replaceKeys } from '../../actors/broker/registration.ts'
 import { Host } from '../../actors/runtime/host/host.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import type { CursorStore, Ledger } from '../../core/ports/ledger.ts'
@@ -39,7 +40,7 @@ import { Life } from './life.ts'
 import { Meters, nameIn } from './meters.ts'
 import { entryOf } from './secured-meters.ts'
 import { portsOf, type LifePorts, type Shared } from './ports.ts'
-import { meterCount, partyOf } from './names.ts'
+import { meterCount, partyOf, removable } from './names.ts'
 
 export const partitionCount = 4
 export const hostIds = ['a', 'b', 'c'] as const
@@ -69,6 +70,17 @@ const grainMs = 5
 /** Lets every promise that can settle do so, and what gateways gather in a turn go out. */
 const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Every other life of a host writes facts of format 2, and all read both. */
+function ofFormat(lifeNumber: number, { behaviour }: Plant): DeviceBehaviour {
+  const decide = behaviour?.decide ?? deviceKind.decide
+  const format = 1 + (lifeNumber % 2)
+  return {
+    ...behaviour,
+    decide: (state, message, now, directory, out) =>
+      decide(state, message, now, { ...directory, format }, out),
+  }
 }
 
 export class Deployment {
@@ -164,7 +176,19 @@ export class Deployment {
     while (!isDone) await this.pass(100)
     this.addToTrial = (index, letters) =>
       this.checker.trials.add(index, letters, ports.bus, directory)
+    this.removeDevice = (meter) => {
+      this.note(`the operator removes meter ${meter}`)
+      void removeDevice(deviceKey(meter), 'an operator', ports).then(
+        () => this.note(`meter ${meter} is removed`),
+        (fault: unknown) => this.note(`meter ${meter} is not removed: ${String(fault)}`),
+      )
+    }
+    this.registerDevice = (meter) => {
+      this.note(`the operator registers meter ${meter}`)
+      void registerDevices([entryOf(meter)], ports)
+    }
     this.replaceKeys = (meter) => {
+      if ((removable as readonly number[]).includes(meter)) return
       this.note(`the operator wants new keys for meter ${meter}`)
       void replaceKeys([deviceKey(meter)], ports)
     }
@@ -187,6 +211,8 @@ export class Deployment {
 
   /** As the operators' door does, which stays where it is. */
   replaceKeys: (meter: number) => void = () => undefined
+  removeDevice: (meter: number) => void = () => undefined
+  registerDevice: (meter: number) => void = () => undefined
 
   /** Brings the checker up to the present. */
   look(): void {
@@ -237,7 +263,7 @@ export class Deployment {
       ledger,
       bus,
       kinds: [
-        hostedDeviceOf({ ...rest, wan, keys: vault }, this.plant.behaviour),
+        hostedDeviceOf({ ...rest, wan, keys: vault }, ofFormat(this.lifeCount, this.plant)),
         { ...hostedTrial, ...(this.plant.trial && { kind: this.plant.trial }) },
         hostedParty,
       ],

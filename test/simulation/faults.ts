@@ -47,6 +47,7 @@ export const faultKinds = [
   'everything is slow',
   'meters vanish',
   'other head-ends use the keys of meters',
+  'devices are removed',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',

@@ -7,6 +7,11 @@ import { readEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
 import type { Party } from '../../core/access/parties.ts'
 
 export const meterCount = 6
+/**
+ * One without keys and one with keys, which keeps the ones it is registered with: whoever removes a
+ * device while its keys are being replaced does not know which ones it has.
+ */
+export const removable = [2, 3] as const
 /** A meter is known by its port. */
 export const firstPort = 4_000
 export const addressOf = (meter: number) => ({

@@ -7,6 +7,7 @@ import { ActorKindNumber, kindOfActor } from '../../core/base/actor-id.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeCursor, encodeCursor } from '../../core/envelope/delivery-id.ts'
 import { decide, evolve, park } from '../../actors/device/actor.ts'
+import { noneEnded } from '../../actors/device/ended-requests.ts'
 import { pastCountOf } from '../../actors/device/past-counters.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { emptyDirectory } from '../../core/access/directory.ts'
@@ -105,6 +106,40 @@ export const planted: Readonly<Record<string, Plant>> = {
         const isSent = fact.type === 'KEYS_TRIED' && fact.stage === 'PROVE_NEW'
         evolve(state, isSent ? { ...fact, type: 'KEYS_PROVED' } : fact)
       },
+      park,
+    },
+  },
+  'a removed device forgets its requests': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        if (fact.type !== 'DEVICE_REMOVED') return
+        Object.assign(state, noneEnded)
+        state.originators = []
+      },
+      park,
+    },
+  },
+  'a removed device forgets its counters': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        if (fact.type === 'DEVICE_REMOVED') state.keyring = undefined
+      },
+      park,
+    },
+  },
+  'a removal ends nothing': {
+    behaviour: {
+      decide(state, message, now, directory, out) {
+        decide(state, message, now, directory, out)
+        if (out.facts.at(-1)?.type !== 'DEVICE_REMOVED') return
+        out.facts.splice(0, out.facts.length - 1)
+        out.deliveries.length = 0
+      },
+      evolve,
       park,
     },
   },

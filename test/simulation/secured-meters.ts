@@ -39,6 +39,9 @@ const markOf = (device: Eui64, unicast: SecretKey): string =>
 /** One that was on its way when faults stopped, and the one that tells. */
 const refusalsInCalmMax = 2
 
+/** Place of the current set while the device is not registered. */
+const removed = 0
+
 type Known = { sets: Map<number, string>; current: number; isInDoubt: boolean }
 
 export class SecuredMeters {
@@ -122,11 +125,14 @@ export class SecuredMeters {
 
   /** What the ledger says. */
   readFact(device: Eui64, fact: DeviceFact): void {
-    if (fact.type === 'DEVICE_REGISTERED') {
-      const { sealedKeys } = decodeDeviceRecord(fact.recordBytes)
-      if (sealedKeys === undefined || this.known.has(device)) return
-      const sets = new Map([[1, keyMarkOf(sealedKeys)]])
-      this.known.set(device, { sets, current: 1, isInDoubt: false })
+    if (fact.type === 'DEVICE_REGISTERED' || fact.type === 'DEVICE_KEYED') {
+      const { sealedKeys } = 'sealedKeys' in fact ? fact : decodeDeviceRecord(fact.recordBytes)
+      const before = this.known.get(device)
+      if (sealedKeys === undefined || (before !== undefined && before.current !== removed)) return
+      const sets = before?.sets ?? new Map<number, string>()
+      const current = sets.size + 1
+      sets.set(current, keyMarkOf(sealedKeys))
+      this.known.set(device, { sets, current, isInDoubt: false })
       return
     }
     const known = this.known.get(device)
@@ -142,6 +148,9 @@ export class SecuredMeters {
       case 'KEYS_TRIED':
         known.isInDoubt = fact.stage !== 'RESTING'
         return
+      case 'DEVICE_REMOVED':
+        known.current = removed
+        return
       case 'KEYS_PROVED':
         known.isInDoubt = false
         known.current = fact.number
@@ -155,7 +164,7 @@ export class SecuredMeters {
     const out: string[] = []
     for (const [meter, mark] of this.marks) {
       const known = this.known.get(deviceKey(meter))
-      if (known === undefined) continue
+      if (known === undefined || known.current === removed) continue
       if (known.isInDoubt) out.push(`the keys of meter ${meter} are in doubt`)
       else if (known.sets.get(known.current) !== mark) out.push(`meter ${meter} is locked out`)
     }

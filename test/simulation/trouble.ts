@@ -2,7 +2,7 @@
 import { gatewayIds, hostIds, type Deployment } from './deployment.ts'
 import type { Faults } from './faults.ts'
 import type { Life } from './life.ts'
-import { meterCount } from './names.ts'
+import { meterCount, removable } from './names.ts'
 
 type Note = (text: string) => void
 
@@ -10,6 +10,7 @@ export function trouble(deployment: Deployment, faults: Faults, note: Note): voi
   hostTrouble(deployment, faults, note)
   gatewayTrouble(deployment, faults, note)
   counterTrouble(deployment, faults, note)
+  inventoryTrouble(deployment, faults)
   if (faults.strikes('meters vanish', 0.06)) {
     const draw = faults.of('meters vanish')
     deployment.meters.vanish(draw.pick(meterCount), draw.between(1_000, 120_000))
@@ -27,6 +28,14 @@ function counterTrouble({ meters }: Deployment, faults: Faults, note: Note): voi
   const meter = draw.pick(meterCount)
   const count = draw.between(1, draw.is(0.2) ? 1_000_000 : 20_000)
   if (meters.secured.moveOn(meter, count)) note(`meter ${meter} was sent ${count} higher counters`)
+}
+
+/** An operator removes a device, or registers one, which may be there. */
+function inventoryTrouble(deployment: Deployment, faults: Faults): void {
+  const kind = 'devices are removed'
+  const draw = faults.of(kind)
+  if (faults.strikes(kind, 0.08)) deployment.removeDevice(draw.oneOf(removable))
+  if (faults.strikes(kind, 0.1)) deployment.registerDevice(draw.oneOf(removable))
 }
 
 function hostTrouble(deployment: Deployment, faults: Faults, note: Note): void {

@@ -24,6 +24,8 @@ export const lifeDevice = deviceKey(1)
 export class DeviceLife {
   state: DeviceState = emptyState()
   now = 1_800_000_000_000
+  /** Of the deployment. */
+  format = 1
   readonly facts: DeviceFact[] = []
   /** RequestIDs as `originator+counter`, in the order in which they were sent to the device. */
   readonly sent: string[] = []
@@ -36,7 +38,7 @@ export class DeviceLife {
     const effects: DeviceEffect[] = []
     for (let one: DeviceMessage | undefined = message; one !== undefined;) {
       const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
-      decide(this.state, one, this.now, emptyDirectory, out)
+      decide(this.state, one, this.now, { ...emptyDirectory, format: this.format }, out)
       for (const fact of out.facts) evolve(this.state, fact)
       this.facts.push(...out.facts)
       effects.push(...out.effects)

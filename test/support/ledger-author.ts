@@ -120,8 +120,11 @@ export class LedgerAuthor {
         type: chance % 2 ? 'GSME' : 'ESME',
         address,
       })
-      write({ type: 'DEVICE_REGISTERED', time, recordBytes })
-    } else if (request === undefined || (chance < 9 && state.open.length < 64)) {
+      const isPart = this.below(2) === 1
+      write({ type: isPart ? 'DEVICE_ADDRESSED' : 'DEVICE_REGISTERED', time, recordBytes })
+    } else if (request === undefined && chance === 19)
+      write({ type: 'DEVICE_REMOVED', time, by: 'ann' })
+    else if (request === undefined || (chance < 9 && state.open.length < 64)) {
       const accepted = this.requestOf()
       write({ type: 'REQUEST_ACCEPTED', request: accepted })
       this.count(accepted, 'REQUEST_ACCEPTED')

@@ -29,7 +29,7 @@ import { wrapperHeaderBytes } from '../../../core/dlms/framing/wrapper.ts'
 import { BlockWatch } from './dlms-blocks.ts'
 import { hdlcPieceAt, leaf } from './dlms-hdlc.ts'
 import { DlmsOpening, type OpeningKeys } from './dlms-opening.ts'
-import { hexIn } from './option-octets.ts'
+import { hexIn } from './hex-digits.ts'
 import { octetsInText, type HexFault, type HexLine, type HexText } from './log-octets.ts'
 
 /** Texts of the command line. */

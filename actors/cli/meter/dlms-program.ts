@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import type { Print } from '../shared-options.ts'
 import { advised } from './advised-action.ts'
 import type { DecodeOptions } from './dlms-decode.ts'
-import { hexIn } from './option-octets.ts'
+import { hexIn } from './hex-digits.ts'
 
 /** What is given, or stands in the file of that name, or on standard input. */
 function textIn(given: string): string {

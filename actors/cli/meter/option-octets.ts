@@ -1,23 +1,13 @@
 /**
- * Octets as people write them on a command line: hexadecimal digits, system titles, keys. Faults
- * show nothing of what was written.
+ * Octets as people write them on a command line: system titles, keys. Faults show nothing of what
+ * was written.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { systemTitleBytes } from '../../../core/dlms/security/suite.ts'
 import { SecretKey } from '../../../core/crypto/crypto.ts'
+import { hexIn } from './hex-digits.ts'
 
-/**
- * The octets of hexadecimal digits, with or without white space, colons, dashes, commas or 0x;
- * undefined for all else.
- */
-export function hexIn(text: string): Buffer | undefined {
-  const digits = text.replace(/0x|[\s:,-]/gi, '')
-  return digits.length > 0 && digits.length % 2 === 0 && /^[0-9a-f]+$/i.test(digits)
-    ? Buffer.from(digits, 'hex')
-    : undefined
-}
-
-/** The same. @throws BrokerError CONFIG_INVALID, as those below */
+/** The octets of hexadecimal digits. @throws BrokerError CONFIG_INVALID, as those below */
 export function octetsIn(text: string, what: string): Buffer {
   const octets = hexIn(text)
   if (octets === undefined)

@@ -1,10 +1,11 @@
 /**
  * `busbar devices`: an inventory file into a running broker; its list and show are in
- * views-program.ts.
+ * views-program.ts, its remove in device-removal.ts.
  */
 import type { Command } from 'commander'
 import { errorTable } from '../../../core/base/error-table.ts'
 import { addOpsOption, type Print } from '../shared-options.ts'
+import { addDeviceRemoval } from './device-removal.ts'
 import type { FileResult } from './device-registration.ts'
 import { addDeviceViews } from './views-program.ts'
 
@@ -21,7 +22,9 @@ Exit codes: 0 all lines are registered; 1 at least one was rejected, or no broke
 /** Adds `devices`. */
 export function addDevicesCommands(program: Command, terminal: { out: Print; err: Print }): void {
   const devices = addOpsOption(program.command('devices'))
-    .description('put devices into the inventory of a running broker, or list what is in it')
+    .description(
+      'put devices into the inventory of a running broker, list what is in it, or remove one',
+    )
     .argument(
       '<file>',
       'JSON lines: {"eui64":…,"type":"ESME","address":{"host":…,"port":…,"logicalDevice":1,"client":16}}',
@@ -32,6 +35,7 @@ export function addDevicesCommands(program: Command, terminal: { out: Print; err
       process.exitCode = await devicesCommand(file, ops, json, terminal)
     })
   addDeviceViews(devices, terminal.out)
+  addDeviceRemoval(devices, terminal.out)
 }
 
 /** Registers `file` and prints what was rejected; settles with the exit code. */

@@ -6,6 +6,7 @@
 import { stepChain, genesis } from '../../runtime/partition/chain.ts'
 import { textOfCause, type FailureCause } from '../../device/cause.ts'
 import { isOfRequest, readFact, type DeviceFact } from '../../device/facts.ts'
+import { readFact as readPartyFact } from '../../party/facts.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
 import { errorCodeOf } from '../../../core/base/error-table.ts'
@@ -23,7 +24,13 @@ import {
   readTime,
 } from '../../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts'
-import { deviceBlocks, isInBlock, Kind, letterboxBlocks } from '../../../core/envelope/layout.ts'
+import {
+  deviceBlocks,
+  isInBlock,
+  partyBlocks,
+  Kind,
+  letterboxBlocks,
+} from '../../../core/envelope/layout.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../../core/ports/snapshot.ts'
@@ -125,16 +132,30 @@ export class LedgerAudit {
     )
   }
 
-  /**
-   * Those of devices and letterboxes; other kinds of actor have none that operators are shown.
-   */
+  /** Those of devices, parties and letterboxes. */
   private readFacts(partition: number, frame: Buffer, sequence: number): void {
     forEachEnvelope(frame, chainLinkBytes, (at) => {
       if (isInBlock(readKind(frame, at), letterboxBlocks.facts))
         this.letters.onFact(partition, frame, at, sequence)
+      if (isInBlock(readKind(frame, at), partyBlocks.facts))
+        this.onPartyFact(partition, frame, at, sequence)
       if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
       const device = readTarget(frame, at)
       this.onFact(partition, device, readFact(frame, at), sequence, readTime(frame, at))
+    })
+  }
+
+  private onPartyFact(partition: number, frame: Buffer, at: number, sequence: number): void {
+    this.counts.facts++
+    const { type, record } = readPartyFact(frame, at)
+    const { status, role, name, by } = record
+    this.onLine?.({
+      sequence,
+      time: readTime(frame, at),
+      partition,
+      device: textOfEui64(readTarget(frame, at)),
+      requestId: undefined,
+      what: `${type} ${status}, ${role} ${JSON.stringify(name)}, by ${JSON.stringify(by)}`,
     })
   }
 
@@ -232,10 +253,11 @@ export class LedgerAudit {
   }
 }
 
-/** Why it failed, where the fact says so; and which counters are accepted. */
+/** Why it failed, where the fact says so; which counters are accepted; who removed the device. */
 function becauseOf(fact: DeviceFact): string {
   if (fact.type === 'COUNTER_CONFIRMED') return ` after ${fact.restores} restores`
   if (fact.type === 'COUNTER_ACCEPTED') return ` from ${fact.next}`
+  if (fact.type === 'DEVICE_REMOVED') return ` by ${JSON.stringify(fact.by)}`
   const { cause } = fact as { cause?: FailureCause }
   return cause === undefined ? '' : `  ${textOfCause(cause)}`
 }

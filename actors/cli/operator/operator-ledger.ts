@@ -20,7 +20,7 @@ import {
   ledgerStreamNameDefault,
   releaseOtherBuckets,
 } from '../../../core/ledger/opening.ts'
-import { settings } from '../../../core/ops/config.ts'
+import { settings } from '../../../core/ops/settings.ts'
 import { embeddedNatsOf, runningNatsOf } from '../../../core/ops/embedded-nats/embedded-nats.ts'
 import { natsConnectOptions, type NatsAddress } from '../../../core/nats/options.ts'
 import { ReplicaReader } from '../../../core/ledger/replica-reader.ts'

@@ -8,6 +8,7 @@ import { readLedgerFile } from '../../../core/ops/ledger-file.ts'
 import { makeDataDir } from '../../../core/ops/data-dir.ts'
 import { startNatsServer } from '../../../core/ops/embedded-nats/nats-child.ts'
 import { createLog } from '../../../core/ops/log.ts'
+import { settings } from '../../../core/ops/settings.ts'
 import type { AuditResult } from './ledger-audit.ts'
 import { firstSequenceOf, readManifest, restore } from './backup.ts'
 import {
@@ -30,7 +31,7 @@ export async function restoreInto(
   const manifest = await readManifest(folder)
   const firstSequence = firstSequenceOf(manifest)
   if (where.natsUrl) return into({ url: where.natsUrl }, folder, { firstSequence, replicas })
-  const dataDir = resolve(where.dataDir ?? '.busbar/data')
+  const dataDir = resolve(where.dataDir ?? settings.dataDir.default)
   const knownLedger = readLedgerFile(dataDir)?.ledger
   if (knownLedger && manifest.ledger && knownLedger !== manifest.ledger)
     throw new BrokerError(

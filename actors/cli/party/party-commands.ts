@@ -1,8 +1,10 @@
 /** `busbar submit`, `receive` and `status`: what a party does, over its gRPC gateway. */
 import { Option, type Command } from 'commander'
+import { settings } from '../../../core/ops/settings.ts'
 import type { ReceiveOptions, StatusOptions, SubmitOptions, Terminal } from './party-session.ts'
 
-const gatewayDefault = '127.0.0.1:50051'
+/** Where a broker listens that was told nothing else. */
+const gatewayDefault = settings.grpc.default
 
 const partyDefault = '90-B3-D5-1F-30-01-00-00'
 

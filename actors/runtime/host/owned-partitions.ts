@@ -1,10 +1,11 @@
 /**
- * The partitions that a host serves: taken by their lease, brought up from store and ledger, reloaded after a doubt, let go when
- * another host has them; and the fence behind which all of them are ours. It decides nothing about messages; the host never serves a partition that is not in here.
+ * The partitions that a host serves: taken by their lease, brought up from store and ledger,
+ * reloaded after a doubt, let go when another host has them; and the fence behind which all of them
+ * are ours. It decides nothing about messages; the host never serves a partition that is not in
+ * here.
  */
 import { pause } from '../../../core/ports/clock.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
-import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { limits } from '../../../core/base/limits.ts'
 import {
   sealOwnTicks,
@@ -16,20 +17,13 @@ import type { Prepared } from '../../../core/cluster/handover-offer.ts'
 import { decodeLease, encodeLease, leaseSubject } from '../../../core/cluster/lease-record.ts'
 import { tickSubject } from '../../../core/ports/ledger.ts'
 import { shareOf } from './balance.ts'
+import { DamagedPartitions } from './damaged-partitions.ts'
+import { OpenPartitions } from './open-partitions.ts'
 import type { Hold, PartitionPorts } from './host-options.ts'
 import type { HostMetrics } from './host-metrics.ts'
 import { isLaterVersion } from '../../../core/envelope/version.ts'
 import { Loader } from '../recovery/loader.ts'
-import { Partition } from '../partition/partition.ts'
-
-/** What makes a partition unreadable for good, its store having been cleared; everything else is tried again. */
-const damage = new Set<ErrorCode>([
-  'LEDGER_CHAIN_BROKEN',
-  'FRAME_MALFORMED',
-  'ENVELOPE_MALFORMED',
-  'STORE_DAMAGED',
-  'SNAPSHOT_DAMAGED',
-])
+import type { Partition } from '../partition/partition.ts'
 
 const sealAttemptsMax = 5
 /** Wait before the ledger is asked again after it did not answer, or had no room. */
@@ -37,26 +31,25 @@ export const ledgerRetryMs = 500
 
 export class OwnedPartitions {
   private readonly ports: PartitionPorts
-  private readonly metrics: HostMetrics
   private readonly onServed: (numbers: number[]) => void
   private readonly hold: Hold
   private readonly loader: Loader
   private readonly served = new Map<number, Partition>()
-  /**
-   * Partitions that cannot be read, and until when (elapsed time) they are not tried again: a
-   * replica of the ledger, or a store, may be repaired by then; never for a ledger that has one
-   * copy.
-   */
-  private readonly damaged = new Map<number, number>()
+  private readonly damaged: DamagedPartitions
   /** Ours, and being brought back to what is on disk. */
   readonly reloading = new Set<number>()
   /** Ours, and being brought up to date to be served. */
   private readonly rising = new Set<Partition>()
-  /** Partitions whose store is open here; after they were given away, until it is closed. */
-  private readonly open = new Set<number>()
-  /** Offered to us and ready: the nonces by which their leases are known as given to this life of ours. */
+  private readonly opened: OpenPartitions
+  /**
+   * Offered to us and ready: the nonces by which their leases are known as given to this life of
+   * ours.
+   */
   private readonly promised = new Map<number, string>()
-  /** Sequence of our last tick, or of the last seal on our ticks; a tick is refused when there is a later one. */
+  /**
+   * Sequence of our last tick, or of the last seal on our ticks; a tick is refused when there is a
+   * later one.
+   */
   fence = 0
   /** A lease has changed since: perhaps one of ours, and our ticks are sealed. */
   isFenceStale = false
@@ -73,10 +66,11 @@ export class OwnedPartitions {
     hold: Hold,
   ) {
     this.ports = ports
-    this.metrics = metrics
     this.onServed = onServed
     this.hold = hold
-    this.loader = new Loader(ports, (number, fault) => this.isDamage(number, fault))
+    this.damaged = new DamagedPartitions(ports)
+    this.opened = new OpenPartitions(ports, metrics)
+    this.loader = new Loader(ports, (number, fault) => this.damaged.take(number, fault))
   }
 
   get(number: number): Partition | undefined {
@@ -96,8 +90,9 @@ export class OwnedPartitions {
   }
 
   /**
-   * Takes every partition that nobody else has, up to our share while there are others. What cannot be taken now is left for the next
-   * call. Leases are taken between two ticks, so that none of ours is refused for them; reading up goes on beside the ticks.
+   * Takes every partition that nobody else has, up to our share while there are others. What cannot
+   * be taken now is left for the next call. Leases are taken between two ticks, so that none of
+   * ours is refused for them; reading up goes on beside the ticks.
    */
   async takeFree(): Promise<void> {
     const { log } = this.ports
@@ -149,7 +144,7 @@ export class OwnedPartitions {
 
   /** It cannot be opened now: a second one beside it would write to the same store. */
   private isHere(number: number): boolean {
-    return this.open.has(number) || this.reloading.has(number)
+    return this.opened.has(number) || this.reloading.has(number)
   }
 
   /** Partitions that may be ours for the asking. */
@@ -159,7 +154,7 @@ export class OwnedPartitions {
     const hosts = new Set([hostId, ...(peers?.aliveHosts ?? [])])
     let room = shareOf(partitionCount, hosts.size) - this.served.size - this.reloading.size
     for (let number = 0; number < partitionCount; number++) {
-      if (this.isHere(number) || this.isDamaged(number)) continue
+      if (this.isHere(number) || this.damaged.has(number)) continue
       const owner = peers?.ownerOf(number)
       if (owner === hostId || peers === undefined) free.push(number)
       else if ((owner === undefined || mayTakeFrom(owner)) && room-- > 0) free.push(number)
@@ -177,34 +172,15 @@ export class OwnedPartitions {
       )
       return undefined
     }
-    return this.partition(number, taken.sequence)
-  }
-
-  private partition(number: number, leaseSequence: number): Partition {
-    const { log, openStore, restores } = this.ports
-    const store = openStore(number)
-    this.open.add(number)
-    const partition = new Partition({
-      number,
-      store,
-      onClosed: () => this.open.delete(number),
-      log,
-      restores,
-      actorsAwakeMax: Math.ceil(this.ports.actorsAwakeMax / this.ports.partitionCount),
-      actorIdleMs: this.ports.actorIdleMs,
-      onParked: () => this.metrics.parked.add(),
-      kinds: this.ports.actorKinds,
-      partitionCount: this.ports.partitionCount,
-    })
-    partition.leaseSequence = leaseSequence
-    return partition
+    return this.opened.open(number, taken.sequence)
   }
 
   // ── hand-over: a partition goes from one live host to another ──
 
   /**
-   * Brings the stores of `numbers`, which another host serves, up to date. Those that are ready are promised: their leases,
-   * when they come with the nonce returned here, are ours without our writing anything.
+   * Brings the stores of `numbers`, which another host serves, up to date. Those that are ready are
+   * promised: their leases, when they come with the nonce returned here, are ours without our
+   * writing anything.
    */
   async warm(numbers: readonly number[]): Promise<Prepared[]> {
     const ours = numbers.filter(
@@ -212,13 +188,13 @@ export class OwnedPartitions {
         number < this.ports.partitionCount &&
         !this.isClosing &&
         !this.isHere(number) &&
-        !this.isDamaged(number),
+        !this.damaged.has(number),
     )
     if (this.isTaking || ours.length === 0) return []
     const partitions: Partition[] = []
     const ready: Partition[] = []
     try {
-      for (const number of ours) partitions.push(this.partition(number, 0))
+      for (const number of ours) partitions.push(this.opened.open(number, 0))
       await this.loader.load(partitions, (partition) => ready.push(partition), 0)
     } catch (fault) {
       this.ports.log.warn({ fault: String(fault) }, 'offered partitions could not be brought up')
@@ -251,7 +227,7 @@ export class OwnedPartitions {
         this.promised.delete(number)
         // Not the one that was promised: left to takeFree, which writes a lease of our own.
         if (found === undefined || decodeLease(found.data).nonce !== nonce) continue
-        const partition = this.partition(number, found.sequence)
+        const partition = this.opened.open(number, found.sequence)
         taken.push(partition)
         this.rising.add(partition)
       }
@@ -260,8 +236,9 @@ export class OwnedPartitions {
   }
 
   /**
-   * Gives `prepared` to `target`: stops serving them, saves, and writes all their leases in one commit. Whatever becomes of that,
-   * they are not served here until the ledger says that they are ours. Must run between two ticks.
+   * Gives `prepared` to `target`: stops serving them, saves, and writes all their leases in one
+   * commit. Whatever becomes of that, they are not served here until the ledger says that they are
+   * ours. Must run between two ticks.
    */
   async give(target: string, prepared: readonly Prepared[]): Promise<void> {
     const { ledger, clock, log } = this.ports
@@ -298,7 +275,10 @@ export class OwnedPartitions {
     this.isFenceStale = true
   }
 
-  /** Lets go of what another host has taken. Must run between two ticks. When the ledger does not answer, the next tick finds out. */
+  /**
+   * Lets go of what another host has taken. Must run between two ticks. When the ledger does not
+   * answer, the next tick finds out.
+   */
   async refreshFence(): Promise<void> {
     if (!this.isFenceStale) return
     try {
@@ -325,7 +305,9 @@ export class OwnedPartitions {
     )
   }
 
-  /** True when the ledger says, and said it soon, that nobody has sealed our ticks behind the fence. */
+  /**
+   * True when the ledger says, and said it soon, that nobody has sealed our ticks behind the fence.
+   */
   async isFenceCurrent(): Promise<boolean> {
     const { ledger, clock, log, hostId } = this.ports
     const askedAt = clock.elapsedMs()
@@ -338,28 +320,15 @@ export class OwnedPartitions {
     }
   }
 
-  private isDamaged(number: number): boolean {
-    return this.ports.clock.elapsedMs() < (this.damaged.get(number) ?? 0)
-  }
-
-  /** One damaged partition does not stop the others; its devices answer BROKER_PARTITION_UNAVAILABLE. */
-  private isDamage(number: number, fault: unknown): boolean {
-    if (!(fault instanceof BrokerError && damage.has(fault.code))) return false
-    const { code, detail } = fault
-    this.ports.log.error({ partition: number, code, detail }, 'the partition cannot be served')
-    const isCache = code === 'STORE_DAMAGED' || code === 'SNAPSHOT_DAMAGED'
-    const ofLedger = (this.ports.ledger.replicas ?? 1) > 1 ? limits.ledgerDamageRetryMs : Infinity
-    const waitMs = isCache ? limits.storeRetryMs : ofLedger
-    this.damaged.set(number, this.ports.clock.elapsedMs() + waitMs)
-    return true
-  }
-
   private lease(number: number): Promise<LeaseTaken | LeaseHeld> {
     const { ledger, hostId, clock, random, mayTakeFrom } = this.ports
     return takeLease(ledger, number, hostId, { mayTakeFrom, clock, random })
   }
 
-  /** Brings partitions, which the fence speaks for, up to date; those that cannot be read are closed. */
+  /**
+   * Brings partitions, which the fence speaks for, up to date; those that cannot be read are
+   * closed.
+   */
   private async bringUp(partitions: readonly Partition[]): Promise<Partition[]> {
     const loaded: Partition[] = []
     try {
@@ -377,8 +346,8 @@ export class OwnedPartitions {
   }
 
   /**
-   * Serves those of `loaded` whose leases are still ours: while they were read they were not looked after. Must run between two ticks, so that
-   * none is written for them before.
+   * Serves those of `loaded` whose leases are still ours: while they were read they were not looked
+   * after. Must run between two ticks, so that none is written for them before.
    */
   private async serve(loaded: readonly Partition[]): Promise<void> {
     await this.dropLost()
@@ -391,8 +360,9 @@ export class OwnedPartitions {
   }
 
   /**
-   * Moves the fence to a seal of our own behind everything that was written for our partitions; those that have gone to another host are
-   * let go. Whoever takes one from now on seals our ticks behind it, and the next one is refused. Must run between two ticks.
+   * Moves the fence to a seal of our own behind everything that was written for our partitions;
+   * those that have gone to another host are let go. Whoever takes one from now on seals our ticks
+   * behind it, and the next one is refused. Must run between two ticks.
    */
   private async renewFence(): Promise<void> {
     const { ledger, hostId } = this.ports
@@ -430,8 +400,9 @@ export class OwnedPartitions {
   }
 
   /**
-   * Brings all partitions back to what is on disk. After a tick of unknown fate, or behind a foreign seal, the fence is renewed first:
-   * should the tick still be under way, it is refused for ever.
+   * Brings all partitions back to what is on disk. After a tick of unknown fate, or behind a
+   * foreign seal, the fence is renewed first: should the tick still be under way, it is refused for
+   * ever.
    */
   async reload(isInDoubt: boolean): Promise<void> {
     const before = [...this.served.values()]

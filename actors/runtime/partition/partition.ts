@@ -76,6 +76,8 @@ export class Partition {
   private folded: Checkpoint = genesis
   private taken: { frameNumber: number; hash: Buffer } | undefined
   private saving: Promise<void> | undefined
+  /** Actors that the present save writes; until it is done the store has them as they were. */
+  private leaving: ReadonlySet<ActorId> = new Set()
   /** Sequence of the store's checkpoint; -1 when it has none. */
   private savedSequence = -1
   /** Of the last snapshot; 0 for none, or none known. */
@@ -306,7 +308,8 @@ export class Partition {
     const actor = this.wake(id, now)
     const isChanged = this.deciding.run(id, actor, message, now, tick)
     // One of which nothing is known, a device that nobody has registered, leaves nothing behind.
-    if (!actor.isDirty && !actor.kind.isKnown(actor.state)) this.awake.delete(id)
+    const isStored = !actor.isDirty && !this.leaving.has(id)
+    if (isStored && !actor.kind.isKnown(actor.state)) this.awake.delete(id)
     return isChanged
   }
 
@@ -456,16 +459,19 @@ export class Partition {
       // What is on its way must be found after a restart.
       wakes.set(id, actor.kind.storedWakeMs(actor.state))
     }
-    const saved = [...this.dirty]
+    const saved = new Set(this.dirty)
+    this.leaving = saved
     this.dirty.clear()
     const checkpoint = this.folded
     this.saving = this.options.store.save({ states, wakes, checkpoint }).then(
       () => {
         this.saving = undefined
+        this.leaving = new Set()
         this.savedSequence = checkpoint.sequence
       },
       (fault) => {
         this.saving = undefined
+        this.leaving = new Set()
         // Anything else (no room on the disk) may pass, and is tried again.
         if (isStoreDamage(fault)) this.isStoreDamaged = true
         for (const id of saved) {

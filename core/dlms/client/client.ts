@@ -1,15 +1,15 @@
 /**
- * One association with one logical device, from the head-end's side: COSEM operations in, APDUs out; APDUs in, results
- * out. Between translation and the WAN's connection, which keeps time and owns the socket. States: client-state.ts.
+ * One association with one logical device, from the head-end's side: COSEM operations in, APDUs
+ * out; APDUs in, results out. Between translation and the WAN's connection, which keeps time and
+ * owns the socket. States: client-state.ts.
  *
- * Beside it runs a transfer in blocks, when one does (block-transfer.ts).
- * [IEC 62056-5-3, ACSE and xDLMS services with logical-name referencing]. Security comes as a layer around APDUs;
+ * Beside it runs a transfer in blocks, when one does (block-transfer.ts). [IEC 62056-5-3, ACSE and
+ * xDLMS services with logical-name referencing]. Security comes as a layer around APDUs;
  * notifications that come between are passed on as they are.
  */
 import { assert } from '../../base/assert.ts'
 import { copyOf } from '../../base/bytes.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import type { ErrorCode } from '../../base/error-table.ts'
 import { limits } from '../../base/limits.ts'
 import type { CosemOperation, CosemResult } from '../../ports/wan.ts'
 import {
@@ -21,21 +21,13 @@ import {
   descriptorBytes,
   invokeIdMask,
 } from '../apdu/constants.ts'
-import { AccessService, countOfAccesses } from './access.ts'
-import { ActionService, countOfActions } from './action.ts'
+import { ActionService } from './action.ts'
 import { ClientAssociation, type Agreement } from './association.ts'
-import { countOfGets, GetService } from './get.ts'
 import { done, oneByOne, type ClientService, type ServiceTerms } from './service.ts'
-import { countOfSets, SetService } from './set.ts'
+import { serviceFor } from './service-choice.ts'
 import type { ClientOptions } from './options.ts'
 import { whole, withoutSelections } from './selection.ts'
-import {
-  listingService,
-  namesIn,
-  proofService,
-  shortNameService,
-  type ShortNameBook,
-} from './short-name.ts'
+import { listingService, namesIn, proofService, type ShortNameBook } from './short-name.ts'
 import { clientTransitions, type ClientState, type ClientStep } from './state.ts'
 import { GeneralBlocks } from '../transfer/general-blocks.ts'
 import {
@@ -43,22 +35,24 @@ import {
   expectedCounterIn,
   invokeIdIn,
   isNotAssociated,
+  isNotification,
   isNotSupported,
+  isOfAnother,
+  isReleaseAnswer,
   refusalOf,
   unexpected,
 } from './response.ts'
 import type { ReceivedProtection } from '../security/channel-options.ts'
 import { withKeyDoubt } from '../security/key-doubt.ts'
 
-/** General blocks that we take at once; each is at most an APDU, so this is memory, and an acknowledgement saved. */
+/**
+ * General blocks that we take at once; each is at most an APDU, so this is memory, and an
+ * acknowledgement saved.
+ */
 const generalBlockWindowDefault = 8
 const noOperations: readonly CosemOperation[] = []
 
 export type { ClientOptions } from './options.ts'
-
-// Without general blocks an answer of ACCESS that is too long for an APDU is lost, though everything has been carried out.
-const access = Conformance.ACCESS | Conformance.GENERAL_BLOCK_TRANSFER
-const defaultLists: ReadonlySet<CosemOperation['kind']> = new Set(['get'])
 
 export class DlmsClient {
   private readonly options: ClientOptions
@@ -73,13 +67,16 @@ export class DlmsClient {
   private invokeId = 0
   private counterExpected: number | undefined
 
-  // The exchange: what was given, and what is carried out of it; operations before `next` have their results; `service` carries out those that come then.
+  // The exchange: what was given, and what is carried out of it; operations before `next` have
+  // their results; `service` carries out those that come then.
   private given: readonly CosemOperation[] = noOperations
   private operations: readonly CosemOperation[] = noOperations
   private next = 0
   private results: CosemResult[] = []
   private service: ClientService | undefined
-  /** True until the meter has answered to a reused association, which it may have dropped silently. */
+  /**
+   * True until the meter has answered to a reused association, which it may have dropped silently.
+   */
   private mayHaveForgotten = false
   /** Short names that are being read from the object list, and where it comes to. */
   private listing: { book: ShortNameBook; results: CosemResult[] } | undefined
@@ -112,7 +109,10 @@ export class DlmsClient {
     return this.association.received
   }
 
-  /** The invocation counter that the meter said it expects, when it refused ours in this exchange. Not authenticated. */
+  /**
+   * The invocation counter that the meter said it expects, when it refused ours in this exchange.
+   * Not authenticated.
+   */
   get expectedCounter(): number | undefined {
     return this.counterExpected
   }
@@ -123,10 +123,12 @@ export class DlmsClient {
   }
 
   /**
-   * Starts an exchange and returns the first APDU to send: the AARQ, or when associated the first service. Owned, with
-   * spare octets for the wrapper in front (`wrapInPlace`); `more` gives what is to be sent behind it. `operations` (at least one) and
-   * their octets are kept until the results.
-   * @throws BrokerError DLMS_STATE_INVALID in any state but IDLE and ASSOCIATED; DLMS_SIZE_EXCEEDED for a value or
+   * Starts an exchange and returns the first APDU to send: the AARQ, or when associated the first
+   * service. Owned, with spare octets for the wrapper in front (`wrapInPlace`); `more` gives what
+   * is to be sent behind it. `operations` (at least one) and their octets are kept until the
+   * results.
+   * @throws BrokerError DLMS_STATE_INVALID in any state but IDLE and ASSOCIATED; DLMS_SIZE_EXCEEDED
+   * for a value or
    *   a secret too large to send, which ends the client
    */
   begin(operations: readonly CosemOperation[]): Buffer {
@@ -157,15 +159,20 @@ export class DlmsClient {
     return this.blocks.blocksReceived
   }
 
-  /** What is to be sent behind the APDU that was given last, before anything else comes; undefined when that was all. */
+  /**
+   * What is to be sent behind the APDU that was given last, before anything else comes; undefined
+   * when that was all.
+   */
   more(): Buffer | undefined {
     return this.blocks.more()
   }
 
   /**
-   * What to send when no answer has come in time although a part of it, or of the acknowledgement of a part, may have been
-   * lost: only general blocks can be asked for again. Undefined when there is nothing that repeating would mend.
-   * @throws BrokerError DLMS_TRANSFER_ABORTED, which ends the client, when it was repeated too often
+   * What to send when no answer has come in time although a part of it, or of the acknowledgement
+   * of a part, may have been lost: only general blocks can be asked for again. Undefined when there
+   * is nothing that repeating would mend.
+   * @throws BrokerError DLMS_TRANSFER_ABORTED, which ends the client, when it was repeated too
+   * often
    */
   remind(): Buffer | undefined {
     try {
@@ -177,14 +184,16 @@ export class DlmsClient {
   }
 
   /**
-   * Takes one APDU of the meter, borrowed for the call; values in results are owned by the caller. Every error but
-   * DLMS_EXCEPTION ends the association: make a new client after reconnecting.
+   * Takes one APDU of the meter, borrowed for the call; values in results are owned by the caller.
+   * Every error but DLMS_EXCEPTION ends the association: make a new client after reconnecting.
    *
-   * What the meter says to one operation (a data-access-result, an action-result) is a result. An exception-response to
-   * SET or ACTION is one too, scope-of-access-violated, when the meter had not agreed to that service. When a reused
-   * association is rejected on the first service of an exchange, it is made again, once: meters silently drop associations.
+   * What the meter says to one operation (a data-access-result, an action-result) is a result. An
+   * exception-response to SET or ACTION is one too, scope-of-access-violated, when the meter had
+   * not agreed to that service. When a reused association is rejected on the first service of an
+   * exchange, it is made again, once: meters silently drop associations.
    *
-   * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_EXCEPTION (after it begin may be called again), and for nonsense
+   * @throws BrokerError DLMS_ASSOCIATION_REFUSED, DLMS_EXCEPTION (after it begin may be called
+   * again), and for nonsense
    *   DLMS_SERVICE_UNEXPECTED, DLMS_INVOKE_ID_WRONG, DLMS_BLOCK_NUMBER_WRONG, DLMS_TRANSFER_ABORTED, DLMS_TAG_UNKNOWN,
    *   DLMS_LENGTH_INVALID, DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED, DLMS_VALUE_INVALID
    */
@@ -214,8 +223,9 @@ export class DlmsClient {
   }
 
   /**
-   * A notification in the clear, when that is what came while nothing was asked: borrowed, or owned when it was encrypted. It changes
-   * nothing. Undefined when it is something else, or there is no association.
+   * A notification in the clear, when that is what came while nothing was asked: borrowed, or owned
+   * when it was encrypted. It changes nothing. Undefined when it is something else, or there is no
+   * association.
    * @throws those of `SecurityChannel.unprotect`
    */
   openUnasked(apduView: Buffer): Buffer | undefined {
@@ -225,7 +235,8 @@ export class DlmsClient {
   }
 
   /**
-   * RLRQ; the association ends with the step `released`. Under protection it takes one more counter, or goes as plaintext when none is left.
+   * RLRQ; the association ends with the step `released`. Under protection it takes one more
+   * counter, or goes as plaintext when none is left.
    * @throws BrokerError DLMS_STATE_INVALID unless `isReleasable`
    */
   release(): Buffer {
@@ -332,7 +343,10 @@ export class DlmsClient {
     return this.current === 'AUTHENTICATING' ? this.authenticated() : this.proceed(service.count)
   }
 
-  /** The object list has come. @throws BrokerError those of `ShortNameBook.learn`, DLMS_VALUE_INVALID when it was refused */
+  /**
+   * The object list has come. @throws BrokerError those of `ShortNameBook.learn`,
+   * DLMS_VALUE_INVALID when it was refused
+   */
   private listed({ book, results }: { book: ShortNameBook; results: CosemResult[] }): ClientStep {
     this.listing = undefined
     book.learn(namesIn(results))
@@ -357,7 +371,8 @@ export class DlmsClient {
     }
     if (this.listing !== undefined) throw new BrokerError('DLMS_EXCEPTION', refusalOf(view))
     const { kind } = this.operations[this.next]!
-    // A list of methods may have been carried out in part, unless the meter says that it does not know lists.
+    // A list of methods may have been carried out in part, unless the meter says that it does not
+    // know lists.
     if (this.service!.count > 1 && (kind === 'get' || kind === 'set' || isNotSupported(view)))
       return this.withoutList()
     const isAgreed =
@@ -401,7 +416,9 @@ export class DlmsClient {
         this.options.selections ?? 'given',
         this.takesSelections,
       )
-    return this.start(this.serviceFor(this.nextTerms()))
+    const { operations, next, results, usesLists } = this
+    const progress = { operations, next, results, usesLists }
+    return this.start(serviceFor(this.nextTerms(), progress, this.options))
   }
 
   private start(service: ClientService): Buffer {
@@ -416,35 +433,6 @@ export class DlmsClient {
       conformance: this.conformance,
       pduBytesMax: Math.max(1, this.pduBytesMax - this.association.overheadBytes),
       invokeId: this.invokeId,
-    }
-  }
-
-  private serviceFor(terms: ServiceTerms): ClientService {
-    const { operations, next, results } = this
-    const { prefersAccess = false, lists = defaultLists, shortNames } = this.options
-    if (shortNames !== undefined) {
-      const names = typeof shortNames === 'object' ? shortNames.nameOf : shortNames
-      const rest = operations.slice(next, this.usesLists ? undefined : next + 1)
-      return shortNameService(terms, rest, names, results)
-    }
-    if (prefersAccess && this.usesLists && (terms.conformance & access) === access) {
-      const count = countOfAccesses(operations, next, terms.pduBytesMax)
-      return new AccessService(terms, operations, next, count, results)
-    }
-    const isList = this.usesLists && lists.has(operations[next]!.kind)
-    switch (operations[next]!.kind) {
-      case 'get': {
-        const count = isList ? countOfGets(operations, next, terms.pduBytesMax) : 1
-        return new GetService(terms, operations, next, count, results)
-      }
-      case 'set': {
-        const count = isList ? countOfSets(operations, next, terms) : 1
-        return new SetService(terms, operations, next, count, results)
-      }
-      case 'action': {
-        const count = isList ? countOfActions(operations, next, terms) : 1
-        return new ActionService(terms, operations, next, count, results)
-      }
     }
   }
 
@@ -474,26 +462,6 @@ export class DlmsClient {
 }
 
 const waiting: ClientStep = { wait: true }
-
-/** Faults of an APDU that belongs to another question, or came before; they are found before anything of it but its counter is used. */
-const faultsOfOthers: ReadonlySet<ErrorCode> = new Set([
-  'DLMS_BLOCK_NUMBER_WRONG',
-  'DLMS_COUNTER_REPLAYED',
-  'DLMS_INVOKE_ID_WRONG',
-  'DLMS_SERVICE_UNEXPECTED',
-])
-const isOfAnother = (error: unknown): boolean =>
-  error instanceof BrokerError && faultsOfOthers.has(error.code)
-
-/** True for what answers an RLRQ: some meters refuse a release although it is one. */
-export const isReleaseAnswer = ([tag]: Buffer): boolean =>
-  tag === ApduTag.RLRE || tag === ApduTag.EXCEPTION_RESPONSE
-
-/** True for a notification in the clear. */
-export const isNotification = ([tag]: Buffer): boolean =>
-  tag === ApduTag.DATA_NOTIFICATION ||
-  tag === ApduTag.EVENT_NOTIFICATION ||
-  tag === ApduTag.INFORMATION_REPORT_REQUEST
 
 function stateInvalid(what: string, state: ClientState): BrokerError {
   return new BrokerError('DLMS_STATE_INVALID', `${what} in ${state}`)

@@ -4,6 +4,7 @@
  * ExceptionResponse, ConfirmedServiceError]
  */
 import { BrokerError } from '../../base/broker-error.ts'
+import type { ErrorCode } from '../../base/error-table.ts'
 import type { CosemResult } from '../../ports/wan.ts'
 import {
   ApduTag,
@@ -166,3 +167,26 @@ export function cutShort(view: Buffer): BrokerError {
 export function unexpected(view: Buffer, where: string): BrokerError {
   return new BrokerError('DLMS_SERVICE_UNEXPECTED', `APDU ${view[0]}, type ${view[1]} in ${where}`)
 }
+
+/**
+ * Faults of an APDU that belongs to another question, or came before; they are found before
+ * anything of it but its counter is used.
+ */
+const faultsOfOthers: ReadonlySet<ErrorCode> = new Set([
+  'DLMS_BLOCK_NUMBER_WRONG',
+  'DLMS_COUNTER_REPLAYED',
+  'DLMS_INVOKE_ID_WRONG',
+  'DLMS_SERVICE_UNEXPECTED',
+])
+export const isOfAnother = (error: unknown): boolean =>
+  error instanceof BrokerError && faultsOfOthers.has(error.code)
+
+/** True for what answers an RLRQ: some meters refuse a release although it is one. */
+export const isReleaseAnswer = ([tag]: Buffer): boolean =>
+  tag === ApduTag.RLRE || tag === ApduTag.EXCEPTION_RESPONSE
+
+/** True for a notification in the clear. */
+export const isNotification = ([tag]: Buffer): boolean =>
+  tag === ApduTag.DATA_NOTIFICATION ||
+  tag === ApduTag.EVENT_NOTIFICATION ||
+  tag === ApduTag.INFORMATION_REPORT_REQUEST

@@ -1,6 +1,6 @@
 /** Rows in memory, with the rules of those on LMDB. */
 import { copyOf } from '../../base/bytes.ts'
-import type { RowStore, StoredRow } from '../rows.ts'
+import type { ChangedRow, RowStore, StoredRow } from '../rows.ts'
 
 export class SimRowStore implements RowStore {
   private readonly rows = new Map<string, Buffer>()
@@ -20,8 +20,11 @@ export class SimRowStore implements RowStore {
     return [...this.range(from, to)].length
   }
 
-  save(rows: readonly StoredRow[]): Promise<void> {
-    for (const { key, value } of rows) this.rows.set(key.toString('hex'), copyOf(value))
+  save(rows: readonly ChangedRow[]): Promise<void> {
+    for (const { key, value } of rows) {
+      if (value === undefined) this.rows.delete(key.toString('hex'))
+      else this.rows.set(key.toString('hex'), copyOf(value))
+    }
     return Promise.resolve()
   }
 

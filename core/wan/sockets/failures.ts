@@ -2,6 +2,7 @@
 import { BrokerError } from '../../base/broker-error.ts'
 import type { ErrorCode } from '../../base/error-table.ts'
 import type { ExchangeFailure } from '../../ports/wan.ts'
+import type { WanOptions } from './options.ts'
 
 const oursBeforeAnything: ReadonlySet<ErrorCode> = new Set([
   'DEVICE_RECORD_MALFORMED',
@@ -17,6 +18,34 @@ export const isOurs = (error: unknown): error is BrokerError =>
 
 export const textOf = ({ code, detail }: BrokerError): string =>
   detail ? `${code} ${detail}` : code
+
+/** What a failure is told to: the pool of links. */
+export type FailurePorts = {
+  readonly options: Pick<WanOptions, 'log'>
+  refusedFrame(code: ErrorCode): void
+}
+
+/** Nothing could be said to the device. */
+export function cannotAsk(error: BrokerError, { options }: FailurePorts): ExchangeFailure {
+  options.log.error({ code: error.code }, 'a device cannot be asked')
+  return unreachable(textOf(error))
+}
+
+/** How an exchange ends that has met `error`. */
+export function failureOf(error: unknown, ports: FailurePorts): ExchangeFailure {
+  if (isOurs(error)) return cannotAsk(error, ports)
+  if (error instanceof BrokerError) {
+    ports.refusedFrame(error.code)
+    return answered(error)
+  }
+  // A bug of ours: it ends as a wrong answer, so that one device cannot stop the rest, and it is
+  // logged.
+  ports.options.log.error(
+    { stack: error instanceof Error ? error.stack : String(error) },
+    'fault in a WAN exchange',
+  )
+  return invalid(String(error))
+}
 
 /** The device has answered with what `error` says. */
 export function answered(error: BrokerError): ExchangeFailure {

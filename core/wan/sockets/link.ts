@@ -1,37 +1,38 @@
 /**
- * One way to devices, whatever carries it (carrier.ts) and however APDUs lie in it (framing.ts), and the associations on it: station 9 of
- * the way of one message. Several logical devices and client addresses share it; APDUs find their association by both. Octets go out once
- * a turn of the event loop and are read in place. Which exchange goes on which link, caps and retries are the pool's affair.
+ * One way to devices, whatever carries it (carrier.ts) and however APDUs lie in it (framing.ts),
+ * and the associations on it: station 9 of the way of one message. Several logical devices and
+ * client addresses share it; APDUs find their association by both. Octets go out once a turn of the
+ * event loop and are read in place. Which exchange goes on which link, caps and retries are the
+ * pool's affair.
  *
  *   CONNECTING → OPEN → RELEASING → CLOSED       any state → CLOSED on an error, a time-out or octets that are no frame
  *                  └→ DOOMED → CLOSED            takes nothing new, ends what is under way
  *
- * After a time-out or nonsense a device's next frame may belong to the question given up. When nothing else is under way
- * on the link it is cut: certain and simple. Otherwise (a hub with other devices at work) that association alone is given
- * up, the next exchange associates again, and late answers are told by their invoke id (association.ts). If nothing at
- * all has come on the link since the question, or the device refuses to associate again, the link is doomed; so it is when the
- * answer given up is ciphered, since then nothing tells it from the next.
+ * After a time-out or nonsense a device's next frame may belong to the question given up. When
+ * nothing else is under way on the link it is cut: certain and simple. Otherwise (a hub with other
+ * devices at work) that association alone is given up, the next exchange associates again, and late
+ * answers are told by their invoke id (association.ts). If nothing at all has come on the link
+ * since the question, or the device refuses to associate again, the link is doomed; so it is when
+ * the answer given up is ciphered, since then nothing tells it from the next.
  *
- * An association belongs to one set of keys and one way of association; an exchange under others begins on a new connection, where we can make one.
+ * An association belongs to one set of keys and one way of association; an exchange under others
+ * begins on a new connection, where we can make one.
  *
- * An exchange that `endsAssociation` is followed by a release (RLRQ, or DISC in HDLC): its results are given when that was answered. A
- * device that does not answer it, or not with a release, is reached on another connection next.
+ * An exchange that `endsAssociation` is followed by a release (RLRQ, or DISC in HDLC): its results
+ * are given when that was answered. A device that does not answer it, or not with a release, is
+ * reached on another connection next.
  */
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import type { ErrorCode } from '../../base/error-table.ts'
-import { isNotification, isReleaseAnswer } from '../../dlms/client/client.ts'
-import type {
-  CosemResult,
-  DeviceAddress,
-  ExchangeFailure,
-  ExchangeResult,
-} from '../../ports/wan.ts'
-import { Association, keyOf } from './association.ts'
+import { isNotification, isReleaseAnswer } from '../../dlms/client/response.ts'
+import type { CosemResult, ExchangeFailure, ExchangeResult } from '../../ports/wan.ts'
+import { keyOf, type Association } from './association.ts'
+import { associationFor, forgetAll } from './link-associations.ts'
 import type { Carrier } from './carrier.ts'
 import { profileOf } from './client-terms.ts'
 import type { Exchange } from './exchange.ts'
-import { answered, invalid, isOurs, silent, textOf, unreachable } from './failures.ts'
+import { cannotAsk, failureOf, invalid, silent, textOf } from './failures.ts'
 import type { Answer, Framing } from './framing.ts'
 import type { LinkOwner, LinkParts, LinkState } from './link-owner.ts'
 import { Unsolicited } from './unsolicited.ts'
@@ -86,7 +87,10 @@ export class Link {
     return this.activeCount < this.framing.exchangesMax
   }
 
-  /** True when an exchange that wants a connection of its own cannot have this one, and may close it. */
+  /**
+   * True when an exchange that wants a connection of its own cannot have this one, and may close
+   * it.
+   */
   get isReplaceable(): boolean {
     return this.state === 'OPEN' && this.activeCount === 0 && !this.isTheirs && this.servedCount > 0
   }
@@ -107,19 +111,9 @@ export class Link {
     exchange.isOnReusedLink = this.servedCount > 0 || this.isTheirs
     exchange.isAnswered = exchange.isServiceSent = false
     exchange.results = undefined
-    const association = this.associationOf(exchange.address)
+    const association = associationFor(this.associations, exchange.address)
     if (association.exchange) (association.waiting ??= []).push(exchange)
     else this.start(association, exchange)
-  }
-
-  private associationOf(address: DeviceAddress): Association {
-    const key = keyOf(address.logicalDevice, address.client)
-    let association = this.associations.get(key)
-    if (!association) {
-      association = new Association(address.logicalDevice, address.client)
-      this.associations.set(key, association)
-    }
-    return association
   }
 
   private start(association: Association, exchange: Exchange): void {
@@ -139,15 +133,18 @@ export class Link {
     } catch (error) {
       // Whatever it is, the device has no part in it: nothing was sent.
       if (!(error instanceof BrokerError))
-        return this.fail(association, exchange, this.failureOf(error))
-      const failure = this.cannotAsk(error)
+        return this.fail(association, exchange, failureOf(error, this.owner))
+      const failure = cannotAsk(error, this.owner)
       association.forget()
       this.end(association, exchange, failure)
       this.proceed(association)
     }
   }
 
-  /** The device forgets its association with the connection: whatever it makes of a second one, it cannot mix them. */
+  /**
+   * The device forgets its association with the connection: whatever it makes of a second one, it
+   * cannot mix them.
+   */
   private displace(exchange: Exchange): void {
     this.activeCount--
     this.cut('the association is for other keys')
@@ -240,7 +237,7 @@ export class Link {
       else this.awaitMore(association, exchange, 'push' in step ? step.push : undefined)
     } catch (error) {
       association.noteReceived()
-      this.fail(association, exchange, this.failureOf(error))
+      this.fail(association, exchange, failureOf(error, this.owner))
     }
   }
 
@@ -250,7 +247,10 @@ export class Link {
     this.proceed(association)
   }
 
-  /** Releases the association after its last exchange: many devices keep one at a time on a connection. */
+  /**
+   * Releases the association after its last exchange: many devices keep one at a time on a
+   * connection.
+   */
   private part(association: Association, exchange: Exchange, results: CosemResult[]): void {
     const { dlms, device, client } = association
     const now = this.owner.nowMs()
@@ -354,26 +354,8 @@ export class Link {
     else if (this.state === 'OPEN') this.owner.freed(this)
   }
 
-  private cannotAsk(error: BrokerError): ExchangeFailure {
-    this.owner.options.log.error({ code: error.code }, 'a device cannot be asked')
-    return unreachable(textOf(error))
-  }
-
-  private failureOf(error: unknown): ExchangeFailure {
-    if (isOurs(error)) return this.cannotAsk(error)
-    if (error instanceof BrokerError) {
-      this.owner.refusedFrame(error.code)
-      return answered(error)
-    }
-    // A bug of ours: it ends as a wrong answer, so that one device cannot stop the rest, and it is told.
-    this.owner.options.log.error(
-      { stack: error instanceof Error ? error.stack : String(error) },
-      'fault in a WAN exchange',
-    )
-    return invalid(String(error))
-  }
-
-  // The device, or what it said, was wrong: the association is in doubt unless it goes on by itself.
+  // The device, or what it said, was wrong: the association is in doubt unless it goes on by
+  // itself.
   private fail(association: Association, exchange: Exchange, failure: ExchangeFailure): void {
     const { dlms } = association
     if (dlms && dlms.state === 'ASSOCIATED') {
@@ -392,7 +374,7 @@ export class Link {
 
   /** Gives up on an exchange whose time has come; see above. */
   timeOut(exchange: Exchange, now: number): void {
-    const association = this.associationOf(exchange.address)
+    const association = associationFor(this.associations, exchange.address)
     const failure = silent(exchange.isServiceSent ? 'no answer in time' : 'no association in time')
     if (association.exchange !== exchange) {
       const { waiting = [] } = association
@@ -467,22 +449,18 @@ export class Link {
     if (--this.releasesDue === 0) this.leave()
   }
 
-  /** Closes at once. `isNonsense`: what came was no frame, so what is under way has had a wrong answer, not none. */
+  /**
+   * Closes at once. `isNonsense`: what came was no frame, so what is under way has had a wrong
+   * answer, not none.
+   */
   cut(reason: string, isNonsense = false): void {
     if (this.state === 'CLOSED') return
     this.state = 'CLOSED'
     this.carrier.destroy()
-    const lost: Exchange[] = []
-    for (const association of this.associations.values()) {
-      const { exchange } = association
-      // A device may close the connection in place of an answer to the release.
-      if (exchange?.results !== undefined)
-        this.owner.ended(this, exchange, { ok: true, results: exchange.results })
-      else if (exchange) lost.push(exchange)
-      if (association.waiting) lost.push(...association.waiting)
-      association.exchange = undefined
-    }
-    this.associations.clear()
+    const { releasing, lost } = forgetAll(this.associations)
+    // A device may close the connection in place of an answer to the release.
+    for (const exchange of releasing)
+      this.owner.ended(this, exchange, { ok: true, results: exchange.results! })
     this.activeCount = 0
     if (isNonsense) {
       for (const exchange of lost.splice(0)) this.owner.ended(this, exchange, invalid(reason))
@@ -490,7 +468,10 @@ export class Link {
     this.owner.closed(this, reason, lost)
   }
 
-  /** True when nothing of the exchange's last APDU has left this process, or carrying it out again does no harm. */
+  /**
+   * True when nothing of the exchange's last APDU has left this process, or carrying it out again
+   * does no harm.
+   */
   mayRepeat(exchange: Exchange): boolean {
     if (!exchange.isOnReusedLink || exchange.isAnswered) return false
     return (

@@ -13,7 +13,7 @@ import {
 } from '../../../actors/library/index.ts'
 import { ServiceRequest, SupplierClient } from '../../../actors/library/client.ts'
 import { demoPartiesJson } from '../../../core/access/parties.ts'
-import { settings, type Setting } from '../../../core/ops/config.ts'
+import { settings, type Setting } from '../../../core/ops/settings.ts'
 import { startTestNats } from '../../support/nats.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'busbar-embedded-'))

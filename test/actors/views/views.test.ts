@@ -118,6 +118,7 @@ class Trial {
     )
     const { states } = this.author
     const wanted = [...states]
+      .filter(([, { record }]) => record !== undefined)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([device, state]) => [device, deviceRowFrom(this.author.partitionOf(device), state)])
     t.same(rows, wanted, `${what}: inventory`)

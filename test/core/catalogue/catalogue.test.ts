@@ -23,12 +23,22 @@ import { p256Certificate, p256Point } from '../../support/certificates.ts'
 import { deviceKey } from '../../support/envelopes.ts'
 import { clientTitle, meterTitle } from '../../support/security.ts'
 import { BodyType } from '../../../core/translate/body-types.ts'
-import { serviceRequestOf, serviceRequests } from '../../../core/catalogue/service-requests.ts'
+import {
+  serviceRequestOf,
+  serviceRequests,
+  type AnsweredBy,
+} from '../../../core/catalogue/service-requests.ts'
 
 t.test('all variants of DUIS 5.4, each once', (t) => {
   t.equal(serviceRequests.length, 129)
   t.equal(serviceRequests.filter(({ isCritical }) => isCritical).length, 37)
-  t.equal(serviceRequests.filter(({ isOverWan }) => !isOverWan).length, 16)
+  const answeredBy = (part: AnsweredBy): string[] =>
+    serviceRequests.filter((row) => row.answeredBy === part).map(({ text }) => text)
+  t.equal(answeredBy('device').length, 129 - 16)
+  t.same(answeredBy('view'), ['8.2', '12.1'])
+  t.same(answeredBy('campaign'), ['11.1', '11.4'])
+  t.equal(answeredBy('device-actor').length, 12)
+  t.ok(serviceRequests.every((row) => row.answeredBy === 'device' || row.operations.length === 0))
   for (const row of serviceRequests) {
     t.equal(serviceRequestOf(parseSrv(row.text)), row, row.text)
     t.ok(row.name.length > 0)

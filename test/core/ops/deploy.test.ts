@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
 import { natsServerVersionMin } from '../../../core/ops/setup/nats-server.mjs'
-import { settings, type Setting } from '../../../core/ops/config.ts'
+import { settings, type Setting } from '../../../core/ops/settings.ts'
 
 const root = join(import.meta.dirname, '../../..')
 const folder = join(root, 'core/ops/deploy')

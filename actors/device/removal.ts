@@ -1,0 +1,45 @@
+/**
+ * An operator removes the device from the inventory. Pure.
+ *
+ * Each open request ends with DEVICE_REMOVED, also the one that is on its way: its answer finds
+ * nothing that waits for it. Record and keys are forgotten. What says which values were used stays,
+ * because the device may be registered again: RequestCounters and remembered RequestIDs, and of the
+ * keys their marks with the invocation counters.
+ */
+import { errorId } from '../../core/base/error-table.ts'
+import { limits } from '../../core/base/limits.ts'
+import { readBodyView } from '../../core/envelope/envelope.ts'
+import { acknowledge, refuse } from '../kind/effects.ts'
+import type { Arrived } from '../kind/messages.ts'
+import type { DeviceOutbox } from './effects.ts'
+import { end } from './ending.ts'
+import { withoutAllKeys } from './keyring.ts'
+import type { DeviceState } from './state.ts'
+
+/** An envelope DEVICE_REMOVAL: its body says who wants it. */
+export function decideRemoval(
+  state: DeviceState,
+  message: Arrived,
+  now: number,
+  out: DeviceOutbox,
+): void {
+  if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
+  const byView = readBodyView(message.buffer, message.at)
+  if (byView.length === 0 || byView.length > limits.operatorNameBytesMax)
+    return refuse(out, message, 'VIEW_QUERY_INVALID', now)
+  const outcome = errorId('DEVICE_REMOVED')
+  // All reserved counters count as used by the fact of the removal.
+  for (const request of state.open) end(out, request, now, { outcome, using: {} })
+  out.facts.push({ type: 'DEVICE_REMOVED', time: now, by: byView.toString('utf8') })
+  acknowledge(out, message, errorId('REQUEST_ACCEPTED'), now)
+}
+
+/** Applies DEVICE_REMOVED. */
+export function evolveRemoval(state: DeviceState): void {
+  state.record = undefined
+  state.registeredAt = 0
+  state.keyring = withoutAllKeys(state.keyring)
+  state.keyStep = undefined
+  state.sentCountersFrom = 0
+  state.fault = undefined
+}
