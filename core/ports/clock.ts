@@ -29,7 +29,7 @@ export const systemClock: Clock = {
   },
 }
 
-/** Settles in the next turn of the event loop: whoever waits for the thread has it first. */
+/** Settles in the next turn of the event loop: other work that waits for the thread goes first. */
 export const nextTurn = (): Promise<void> => new Promise((settle) => void setImmediate(settle))
 
 /** Settles at or after `ms` from now. */

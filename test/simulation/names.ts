@@ -8,8 +8,8 @@ import type { Party } from '../../core/access/parties.ts'
 
 export const meterCount = 6
 /**
- * One without keys and one with keys, which keeps the ones it is registered with: whoever removes a
- * device while its keys are being replaced does not know which ones it has.
+ * One without keys and one with keys, which keeps the ones it is registered with: an operator who
+ * removes a device while its keys are being replaced does not know which ones it has.
  */
 export const removable = [2, 3] as const
 /** A meter is known by its port. */

@@ -361,8 +361,8 @@ export class OwnedPartitions {
 
   /**
    * Moves the fence to a seal of our own behind everything that was written for our partitions;
-   * those that have gone to another host are let go. Whoever takes one from now on seals our ticks
-   * behind it, and the next one is refused. Must run between two ticks.
+   * those that have gone to another host are let go. A host that takes one from now on seals our
+   * ticks behind it, and the next one is refused. Must run between two ticks.
    */
   private async renewFence(): Promise<void> {
     const { ledger, hostId } = this.ports
