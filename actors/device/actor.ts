@@ -118,7 +118,7 @@ function decideArrived(
     case Kind.DEVICE_REGISTRATION:
       return decideRegistration(state, message, now, directory, out)
     case Kind.DEVICE_REMOVAL:
-      return decideRemoval(state, message, now, out)
+      return decideRemoval(state, message, now, directory, out)
     case Kind.KEYS_REPLACEMENT:
       return decideReplacement(state, message, now, out)
     case Kind.COUNTER_ACCEPTANCE:

@@ -6,8 +6,10 @@
  * because the device may be registered again: RequestCounters and remembered RequestIDs, and of the
  * keys their marks with the invocation counters.
  */
+import type { Directory } from '../../core/access/directory.ts'
 import { errorId } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
+import { formatWithRemovals } from '../../core/cluster/format.ts'
 import { readBodyView } from '../../core/envelope/envelope.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { Arrived } from '../kind/messages.ts'
@@ -21,8 +23,10 @@ export function decideRemoval(
   state: DeviceState,
   message: Arrived,
   now: number,
+  { format }: Directory,
   out: DeviceOutbox,
 ): void {
+  if (format < formatWithRemovals) return refuse(out, message, 'FORMAT_NOT_RAISED', now)
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const byView = readBodyView(message.buffer, message.at)
   if (byView.length === 0 || byView.length > limits.operatorNameBytesMax)

@@ -4,8 +4,8 @@
  * of two versions run side by side until then, and one of the version before can be started again.
  *
  *   1  devices
- *   2  and parties, the directory, letters between actors; a fact for each part of a device record
- *      that changes, where format 1 has one for the whole record
+ *   2  and parties, the directory, letters between actors; removal of devices; a fact for each part
+ *      of a device record that changes, where format 1 has one for the whole record
  *
  * A deployment without a format has format 1.
  */
@@ -15,5 +15,7 @@ export const formatLatest = 2
 
 /** From which format on there are party actors and a directory. */
 export const formatWithParties = 2
+/** From which format on devices are removed. */
+export const formatWithRemovals = 2
 /** From which format on each part of a device record has a fact of its own. */
 export const formatWithRecordParts = 2

@@ -3,6 +3,7 @@
  * used stays used, also when it is registered again.
  */
 import t from 'tap'
+import { formatLatest } from '../../core/cluster/format.ts'
 import { emptyDirectory } from '../../core/access/directory.ts'
 import { evolve } from '../../actors/device/actor.ts'
 import { deviceKind } from '../../actors/device/device-kind.ts'
@@ -42,10 +43,17 @@ const answerTo = (counter: RequestCounter): DeviceMessage => ({
   bodyBytes: emptyBytes,
 })
 
+/** In a deployment whose format has removals. */
+function newLife(): DeviceLife {
+  const life = new DeviceLife()
+  life.format = formatLatest
+  return life
+}
+
 /** What `message` gives, without applying it. */
 function decided(life: DeviceLife, message: DeviceMessage): DeviceOutbox {
   const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
-  deviceKind.decide(life.state, message, life.now, emptyDirectory, out)
+  deviceKind.decide(life.state, message, life.now, { ...emptyDirectory, format: life.format }, out)
   return out
 }
 const arrived = (wanted: Parameters<typeof envelopeOf>[0]): DeviceMessage => ({
@@ -58,7 +66,7 @@ const arrived = (wanted: Parameters<typeof envelopeOf>[0]): DeviceMessage => ({
 t.test(
   'every open request ends with DEVICE_REMOVED, in order, and is delivered once',
   async (t) => {
-    const life = new DeviceLife()
+    const life = newLife()
     for (let counter = 1; counter <= 3; counter++) life.submit({ counter })
     const { sent, open } = life.state
     t.equal(open.length, 3)
@@ -84,7 +92,7 @@ t.test(
 )
 
 t.test('an answer that comes late is ignored, also after the device came back', async (t) => {
-  const life = new DeviceLife()
+  const life = newLife()
   life.submit({ counter: 1 })
   const { counter } = life.state.sent!
   life.ask(removalOf())
@@ -99,7 +107,7 @@ t.test('an answer that comes late is ignored, also after the device came back', 
 
 t.test('a removed device is unknown; what it had accepted is still known', async (t) => {
   for (const from of [undefined, 'store', 'ledger'] as const) {
-    const life = new DeviceLife()
+    const life = newLife()
     life.submit({ counter: 1 })
     const acceptedAt = life.now
     life.now += 1_000
@@ -121,7 +129,7 @@ t.test('a removed device is unknown; what it had accepted is still known', async
 
 t.test('registered again it is a device again, and no RequestID runs twice', async (t) => {
   for (const from of ['store', 'ledger'] as const) {
-    const life = new DeviceLife()
+    const life = newLife()
     for (let counter = 1; counter <= 300; counter++) {
       life.submit({ counter })
       life.answer()
@@ -145,7 +153,7 @@ t.test('registered again it is a device again, and no RequestID runs twice', asy
 
 t.test('keys are forgotten, and their invocation counters never begin again', async (t) => {
   for (const from of [undefined, 'store', 'ledger'] as const) {
-    const life = new DeviceLife()
+    const life = newLife()
     const record = secured()
     register(life, record)
     life.submit({ counter: 1 })
@@ -163,7 +171,7 @@ t.test('keys are forgotten, and their invocation counters never begin again', as
 })
 
 t.test('keys on their way are forgotten with their counters', async (t) => {
-  const life = new DeviceLife()
+  const life = newLife()
   register(life, secured())
   const first = life.state.keyring!.current!
   const sealedKeys = vault.seal(lifeDevice, otherKeys(7))
@@ -196,7 +204,7 @@ t.test('keys on their way are forgotten with their counters', async (t) => {
 })
 
 t.test('after a removal the keys from before a replacement are current again', async (t) => {
-  const life = new DeviceLife()
+  const life = newLife()
   const record = secured()
   register(life, record)
   const { number } = life.state.keyring!.current!
@@ -209,7 +217,7 @@ t.test('after a removal the keys from before a replacement are current again', a
 })
 
 t.test('who it was must be said, in so many octets', async (t) => {
-  const life = new DeviceLife()
+  const life = newLife()
   for (const by of ['', 'x'.repeat(limits.operatorNameBytesMax + 1)])
     t.equal(errorCodeOf(life.ask(removalOf(by)).outcome), 'VIEW_QUERY_INVALID')
   t.ok(life.state.record)
@@ -235,7 +243,7 @@ t.test('the fact keeps what it says; a later version of it is one', async (t) =>
 })
 
 t.test('an actor that fails on a removal parks no request', async (t) => {
-  const life = new DeviceLife()
+  const life = newLife()
   life.submit({ counter: 1 })
   const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
   deviceKind.park(life.state, arrived({ ...removalOf(), counter: 1 }), life.now, out)
@@ -244,7 +252,7 @@ t.test('an actor that fails on a removal parks no request', async (t) => {
 })
 
 t.test('one that is removed while the store is being written stays removed', async (t) => {
-  const world = new World()
+  const world = new World({ directory: { ...emptyDirectory, format: formatLatest } })
   await world.start()
   await world.register(1)
   const device = deviceKey(0)
@@ -268,7 +276,7 @@ t.test('one that is removed while the store is being written stays removed', asy
 })
 
 t.test('in a host: what is on its way ends in order, also across a crash', async (t) => {
-  const world = new World()
+  const world = new World({ directory: { ...emptyDirectory, format: formatLatest } })
   await world.start()
   await world.register(1)
   const device = deviceKey(0)
@@ -298,4 +306,10 @@ t.test('in a host: what is on its way ends in order, also across a crash', async
   t.equal(await world.submit({ device, counter: 3 }), 'REQUEST_ACCEPTED', 'a repeat')
   await settle()
   t.same(world.deliveries(), ends)
+})
+
+t.test('a deployment of the first format removes nothing', async (t) => {
+  const life = new DeviceLife()
+  t.equal(errorCodeOf(life.ask(removalOf()).outcome), 'FORMAT_NOT_RAISED')
+  t.ok(life.state.record)
 })

@@ -11,6 +11,8 @@ import { askActors } from '../../core/bus/actor-mail.ts'
 import { directoryInForceSubject, directorySubjects } from '../../core/cluster/directory-subject.ts'
 import { formatLatest } from '../../core/cluster/format.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { readKind } from '../../core/envelope/envelope.ts'
+import type { DeviceMessage } from '../../actors/device/messages.ts'
 import { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import { encodeDeployment } from '../../core/ledger/identity.ts'
 import { deploymentSubject } from '../../core/ledger/opening.ts'
@@ -72,14 +74,23 @@ const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Every other life of a host writes facts of format 2, and all read both. */
+const isRegistration = (message: DeviceMessage): boolean =>
+  message.type === 'ARRIVED' && readKind(message.buffer, message.at) === Kind.DEVICE_REGISTRATION
+
+/** Every other life of a host writes records of devices as format 1 has them; all read both. */
 function ofFormat(lifeNumber: number, { behaviour }: Plant): DeviceBehaviour {
   const decide = behaviour?.decide ?? deviceKind.decide
   const format = 1 + (lifeNumber % 2)
   return {
     ...behaviour,
     decide: (state, message, now, directory, out) =>
-      decide(state, message, now, { ...directory, format }, out),
+      decide(
+        state,
+        message,
+        now,
+        isRegistration(message) ? { ...directory, format } : directory,
+        out,
+      ),
   }
 }
 
