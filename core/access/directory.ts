@@ -1,7 +1,7 @@
 /**
  * The directory: what is the same for every actor and is needed everywhere, the parties. It is
  * folded from records in the ledger by every process, each at its own speed, and is replaced as a
- * whole: whoever has it has an immutable value. An argument of every decision of an actor.
+ * whole: a reader has an immutable value. An argument of every decision of an actor.
  */
 import { ActorKindNumber } from '../base/actor-id.ts'
 import { BrokerError } from '../base/broker-error.ts'

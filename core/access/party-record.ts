@@ -28,7 +28,7 @@ export type PartyRecord = {
 /** Version of the octets; a later one is told by name. */
 const recordVersion = 1
 
-/** The same octets for the same record, whoever has made it. */
+/** The same octets for the same record, in whatever order it was put together. */
 export function encodePartyRecord(record: PartyRecord): Buffer {
   const { revision, status, role, name, changedAtMs, by } = record
   const json = { version: recordVersion, revision, status, role, name, changedAtMs, by }

@@ -131,7 +131,11 @@ t.test('facts and states are read as they were written; a later version is told'
   t.same(readFact(frame.take(), 0), { type: 'PARTY_CHANGED', record })
   t.same(partyKind.unpackState(partyKind.packState({ record })), { record })
   const { by, ...rest } = record
-  t.same(encodePartyRecord({ by, ...rest }), encodePartyRecord(record), 'whoever has made it')
+  t.same(
+    encodePartyRecord({ by, ...rest }),
+    encodePartyRecord(record),
+    'in whatever order it was put together',
+  )
   const later = Buffer.from(
     encodePartyRecord(record).toString().replace('"version":1', '"version":2'),
   )

@@ -7,6 +7,7 @@ import { pollDeliveries } from '../../core/gateway/http/delivery-poll.ts'
 import { Intake } from '../../core/gateway/intake/intake.ts'
 import { PartyAccounts } from '../../core/gateway/intake/party-account.ts'
 import type { AnswerSink } from '../../core/gateway/intake/slots.ts'
+import { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import { PartyFeed } from '../../core/ledger/party-feed.ts'
 import { Owners } from '../../core/bus/owners.ts'
 import type { Party } from '../../core/access/parties.ts'
@@ -51,7 +52,14 @@ export class Gateway {
     const intake = new Intake({ ...base, directory, metrics: noMetrics }, slotCount)
     const random = seededRandom(seed)
     const deliveries = new Deliveries({ ...base, feed, cursors, random })
-    return new Gateway(life, { intake, deliveries, feed, accounts: new PartyAccounts(random) })
+    const accounts = new PartyAccounts(random)
+    // At a speed of its own, as hosts do.
+    const parties = new DirectoryReader(base)
+    parties.onChange(() => {
+      if (parties.current.isInForce) accounts.update(parties.known)
+    })
+    await parties.start()
+    return new Gateway(life, { intake, deliveries, feed, accounts })
   }
 
   submit(party: Party, request: Buffer, sink: AnswerSink): void {

@@ -1,7 +1,7 @@
 /**
  * Letters that are not behind the snapshot of their partition. They stay in the ledger, and so does
  * the tick of the commit in which they stand: a backup then has all of them under their sequences,
- * and whoever brings the partition up from its snapshot finds them.
+ * and the host that brings the partition up from its snapshot finds them.
  */
 import { isBefore, noLetter, type LetterPlace } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'

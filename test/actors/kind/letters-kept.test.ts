@@ -121,7 +121,7 @@ t.test('letters are forgotten behind the snapshot of their partition', async (t)
     Array.from({ length: 40 }, (_, index) => (first + index) * 16 + 1),
   )
   t.ok(kept(world).length < 20, `${kept(world).length} messages of 40 are left`)
-  // What is left is enough for whoever has only snapshots and ledger.
+  // What is left is enough for a host that has only snapshots and ledger.
   world.kill()
   world.stores.clear()
   await world.start()
