@@ -46,7 +46,7 @@ const longest = [
 const together = join(root, 'core/ops/setup/run-together.mjs')
 /** Small enough that the last groups end at about one time. */
 const filesInGroupMax = 10
-const sharingFolders = /^test\/(core\/(?!ops\/|docs\/|ledger\/)|actors\/)/
+const sharingFolders = /^test\/(core|actors|proto)\//
 /** Files that start servers or processes, or change what all files of a process have in common. */
 const keepsApart =
   /support\/(nats|deployment)|from 'node:child_process'|startBroker|startSandbox|process\.(env|umask|on\()/
