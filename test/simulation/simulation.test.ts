@@ -14,11 +14,15 @@ const seedCount = 8
  */
 const onceWrong = [4_365, 30_470, 34_434]
 const plantedSeedsMax = 200
-/** Of the lives from seed 1 on, the first in which the bug shows; the search goes on from it. */
+/**
+ * Of the lives from seed 1 on, the first in which the bug shows; the search goes on from it. Renew
+ * one whose test searches for seconds: changes of the code change what happens in a life.
+ */
 const shownBySeed: Readonly<Partial<Record<string, number>>> = {
   'no fence': 11,
-  'wakes lost when a partition changes hands': 12,
-  'counters below a forgotten one refused': 8,
+  'more is forgotten than the snapshots hold': 3,
+  'wakes lost when a partition changes hands': 11,
+  'counters below a forgotten one refused': 9,
   'wakes not clamped when a clock is set back': 14,
 }
 
