@@ -5,6 +5,7 @@
  */
 import { dirname, join } from 'node:path'
 import type { ErrorCode } from '../../core/base/error-table.ts'
+import { AccountStorage, type AccountConnection } from '../../core/ledger/account-storage.ts'
 import { snapshotBytesMaxOf } from '../../core/ledger/snapshots.ts'
 import type { BrokerConfig } from '../../core/ops/broker-config.ts'
 import { DiskWatch, type DiskUse } from '../../core/ops/disk-watch.ts'
@@ -13,7 +14,7 @@ import { NatsRevival } from '../../core/ops/embedded-nats/nats-revival.ts'
 import { natsPlaces } from '../../core/ops/embedded-nats/nats-settings.ts'
 import type { OpsServer } from '../../core/ops/server.ts'
 import { systemDisks } from '../../core/ops/system-disks.ts'
-import { systemClock } from '../../core/ports/clock.ts'
+import { systemClock, type Clock } from '../../core/ports/clock.ts'
 import type { Disks } from '../../core/ports/disk.ts'
 import type { Log } from '../../core/ports/log.ts'
 import type { Metrics } from '../../core/ports/metrics.ts'
@@ -34,6 +35,8 @@ export class DiskGuard {
   private readonly watch: DiskWatch
   /** Of the ledger against its disk, at the start. */
   private sizeNote: string | undefined
+  /** Of an external nats-server, whose disk cannot be seen. */
+  private account: AccountStorage | undefined
 
   /** Use startDiskGuard. */
   constructor(options: DiskGuardOptions) {
@@ -57,13 +60,16 @@ export class DiskGuard {
 
   /** Why no new request may be taken now, or undefined. */
   get shortage(): ErrorCode | undefined {
-    return this.watch.isLow('ledger') ? 'BROKER_DISK_LOW' : undefined
+    if (this.watch.isLow('ledger')) return 'BROKER_DISK_LOW'
+    return this.account?.isLow === true ? 'BROKER_STORAGE_LOW' : undefined
   }
 
   /** Why the broker cannot take requests, or undefined. */
   get trouble(): string | undefined {
     const found = this.watch.isLow('ledger') ? this.watch.troubleOf('ledger') : undefined
-    return found && `BROKER_DISK_LOW: ${found}`
+    if (found !== undefined) return `BROKER_DISK_LOW: ${found}`
+    const ofAccount = this.account?.trouble
+    return ofAccount && `BROKER_STORAGE_LOW: ${ofAccount}`
   }
 
   /** What is wrong with disks while requests are taken all the same, or undefined. */
@@ -81,6 +87,17 @@ export class DiskGuard {
   /** False while the disk of the embedded nats-server has no room to start it on. */
   get hasRoom(): boolean {
     return !this.isExhausted
+  }
+
+  /** Looks at the storage of the account of `connection`, at a server that is not ours. */
+  async watchAccount(connection: AccountConnection, clock: Clock): Promise<void> {
+    const { config, log, metrics, closers } = this.options
+    const { ledgerBytesMax, replicas } = config
+    const ledger = { connection, ledgerBytesMax, replicas }
+    const account = new AccountStorage({ ...ledger, clock, log, metrics })
+    this.account = account
+    closers.push(() => account.close())
+    await account.start()
   }
 
   /** Starts `child` again when that is what brings writes back. */

@@ -73,6 +73,7 @@ export async function openLedger(
   })
   closers.push(() => ledger.close())
   if (server.child) disks.revive(server.child, () => ledger.undecidedMs)
+  if (config.nats.kind === 'external') await disks.watchAccount(connection, clock)
   const { verdict, deployment } = ledger.openedAs
   const beside = {
     connection: followConnection,

@@ -124,6 +124,7 @@ export const errorTable = {
   BROKER_DRAINING: row(55, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is shutting down.', 'Submit again to another gateway, or in a moment.'),
   BROKER_DISK_LOW: row(56, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'A disk under the ledger has less free space than its reserve; nothing accepted is lost.', 'Submit again after the given time. Operator: free space on the disk that /health/ready names.'),
   LETTERS_READ_MEANWHILE: row(58, 'E51', 'operator', 'now', 'ABORTED', 'Letters of the partition were read while they were being set aside; nothing was set aside.', 'Run the command again.'),
+  BROKER_STORAGE_LOW: row(278, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The account at the nats-server has less storage left than the ledger keeps for answers; nothing accepted is lost.', "Submit again after the given time. Operator: raise the account's limit of storage, or delete what other streams of it hold."),
   BROKER_GATEWAY_FAILED: row(59, 'E51', 'broker', 'later', 'INTERNAL', 'The gateway failed on this call; requests that were acknowledged are not touched.', 'Submit the same RequestID again; report it if it repeats.'),
 
   // ── deliveries ──

@@ -8,6 +8,7 @@ import { limits } from './limits.ts'
 /** Where what is short takes longer to come back than a place in a queue. */
 const ownHints: { readonly [code in ErrorCode]?: number } = {
   BROKER_DISK_LOW: limits.diskRetryMs,
+  BROKER_STORAGE_LOW: limits.diskRetryMs,
   DEVICE_QUEUE_FULL: limits.deviceRetryAfterMs,
 }
 

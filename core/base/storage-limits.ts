@@ -36,14 +36,14 @@ export const storageLimits = {
   setAsideMax: 2,
 
   // ── disks ──
-  /** How often the free space of each disk in use is looked at. */
+  /** How often the free space of each disk in use, or of an account, is looked at. */
   diskLookMs: 1_000,
   /**
    * Share of the ledger's disk, of 100, below which no new requests are taken, where nothing is
    * set.
    */
   diskReservePercent: 10,
-  /** Hint with BROKER_DISK_LOW. */
+  /** Hint with BROKER_DISK_LOW and BROKER_STORAGE_LOW. */
   diskRetryMs: 5_000,
   /**
    * Share of the ledger, of 100, that is kept for answers, leases, seals, snapshot and trim

@@ -7,7 +7,7 @@
 import type { IncomingMessage } from 'node:http'
 import { limits } from '../base/limits.ts'
 import { emptyBytes } from '../base/bytes.ts'
-import type { BytesHeld } from '../base/bytes-in-flight.ts'
+import type { BytesExcess, BytesHeld } from '../base/bytes-in-flight.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import type { JsonFault } from './json-body.ts'
 import type { ContentLimits } from './json-content.ts'
@@ -79,6 +79,13 @@ export function announcedFault(
 const tooLarge = (bytesMax: number): CallFault =>
   new CallFault('REQUEST_SIZE_EXCEEDED', { detail: `the body has more than ${bytesMax} octets` })
 
+const busyFault = (excess: BytesExcess | undefined): CallFault | undefined =>
+  excess === undefined
+    ? undefined
+    : new CallFault('BROKER_GATEWAY_BUSY', {
+        detail: `the ${excess} has as many octets in flight as it may`,
+      })
+
 /**
  * Content while it is read. It is gathered in one buffer: a client that sends single octets must
  * not cost an object each. Room is counted, not octets: that is what is held.
@@ -87,6 +94,7 @@ export class Gathering {
   private readonly held: BytesHeld
   private readonly bytesMax: number
   private readonly roomMin: number
+  private readonly announced: number
   private room: Buffer = emptyBytes
   private used = 0
 
@@ -97,23 +105,29 @@ export class Gathering {
   constructor(held: BytesHeld, bytesMax: number, announced: number) {
     this.held = held
     this.bytesMax = bytesMax
+    this.announced = announced
     this.roomMin =
       announced > 0 && announced < limits.httpContentRoomBytes
         ? announced
         : limits.httpContentRoomBytes
   }
 
-  /** Copies `chunkView`, or says why the call is rejected. */
+  /**
+   * Takes `chunkView`, or says why the call is rejected. Content that is whole in one chunk is
+   * borrowed: it ends in the same turn. All other is copied.
+   */
   add(chunkView: Buffer): CallFault | undefined {
     const needed = this.used + chunkView.length
     if (needed > this.bytesMax) return tooLarge(this.bytesMax)
+    if (needed === this.announced && this.used === 0 && needed <= limits.httpSliceBytes) {
+      this.room = chunkView
+      this.used = needed
+      return busyFault(this.held.grow(needed))
+    }
     if (needed > this.room.length) {
       const size = Math.min(this.bytesMax, Math.max(needed, 2 * this.room.length, this.roomMin))
-      const excess = this.held.grow(size - this.room.length)
-      if (excess !== undefined)
-        return new CallFault('BROKER_GATEWAY_BUSY', {
-          detail: `the ${excess} has as many octets in flight as it may`,
-        })
+      const fault = busyFault(this.held.grow(size - this.room.length))
+      if (fault !== undefined) return fault
       const room = Buffer.allocUnsafe(size)
       this.room.copy(room, 0, 0, this.used)
       this.room = room

@@ -40,6 +40,7 @@ import {
   CallFault,
   headersOf,
   jsonContent,
+  jsonType,
   problemDescription,
   problemOf,
   problemsPath,
@@ -291,9 +292,11 @@ export class HttpDoor {
       if (answer === undefined) done()
       else this.send(request, reply, answer)
     })
-    app.addContentTypeParser('*', (request, payload, done) =>
-      this.read(request, payload as IncomingMessage, done),
-    )
+    const read = (request: FastifyRequest, payload: object, done: ContentDone): void =>
+      this.read(request, payload as IncomingMessage, done)
+    app.addContentTypeParser('*', read)
+    // By name, too: the framework takes the media type apart for each call that has none by name.
+    app.addContentTypeParser(jsonType, read)
     app.setErrorHandler((error: FastifyError, request, reply) =>
       this.answerFault(error, request, reply),
     )
@@ -360,27 +363,31 @@ export class HttpDoor {
     const connection = this.connections.of(raw.socket)
     const held = this.bytes.begin(connection.bytes, this.options.partyOf?.(request))
     if (response !== undefined) this.connections.holds(response, connection, held)
-    if (this.expecting.has(raw)) response?.writeContinue()
+    if (raw.headers.expect !== undefined && this.expecting.has(raw)) response?.writeContinue()
     const gathering = new Gathering(held, bytesMax, Number(raw.headers['content-length'] ?? 0))
-    const end = (result: Buffer | CallFault): void => {
-      payload.off('data', take)
-      payload.off('end', finish)
-      payload.off('error', fail)
+    let isOver = false
+    const reject = (fault: CallFault): void => {
+      if (isOver) return
+      isOver = true
       // The rest of content that is rejected is discarded while the connection closes.
-      payload.on('error', () => undefined)
+      payload.off('data', take)
       payload.resume()
-      done(result)
+      done(fault)
     }
     const take = (chunk: Buffer): void => {
       const fault = gathering.add(chunk)
-      if (fault !== undefined) end(fault)
+      if (fault !== undefined) reject(fault)
     }
-    const finish = (): void => end(gathering.view)
-    const fail = (): void =>
-      end(new CallFault('REQUEST_HTTP_MALFORMED', { detail: 'the body ends early' }))
     payload.on('data', take)
-    payload.once('end', finish)
-    payload.once('error', fail)
+    payload.on('end', () => {
+      if (isOver) return
+      isOver = true
+      done(gathering.view)
+    })
+    // Stays: a stream without a listener for errors would end the process.
+    payload.on('error', () =>
+      reject(new CallFault('REQUEST_HTTP_MALFORMED', { detail: 'the body ends early' })),
+    )
   }
 
   /** Answers a call that failed before its handler ran, or in it. */

@@ -3,6 +3,7 @@
  * the rest of the reserve for what is under way, and would take these too: then a host in doubt
  * could not seal its ticks, would serve nobody, and nothing would ever be forgotten again.
  */
+import { recordOfSubject } from '../cluster/directory-subject.ts'
 import { partitionOfLetters } from '../cluster/letters-subject.ts'
 import { emptyTick } from '../envelope/tick-message.ts'
 import {
@@ -13,6 +14,10 @@ import {
 } from '../ports/ledger.ts'
 
 const ticks = tickSubject('')
+
+/** Letters and records of the directory go with a tick, and are refused with it. */
+const isBesideTick = (subject: string): boolean =>
+  partitionOfLetters(subject) !== undefined || recordOfSubject(subject) !== undefined
 
 export class RecordsReserve {
   /** As of the last look at the stream, and what was written here since; nothing is known at 0. */
@@ -38,8 +43,7 @@ export class RecordsReserve {
     if (this.bytesMax <= 0) return undefined
     let bytes = 0
     for (const { subject, data } of entries) {
-      // Letters go with a tick, and are refused with it.
-      if (!subject.startsWith(ticks) && partitionOfLetters(subject) === undefined) return undefined
+      if (!subject.startsWith(ticks) && !isBesideTick(subject)) return undefined
       bytes += data.length
     }
     // A seal is a tick with nothing in it.

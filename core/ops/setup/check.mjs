@@ -47,7 +47,11 @@ if (process.argv.includes('--fmt')) {
   ]
   if (!process.argv.includes('--static')) {
     results.push(
-      step('tests without servers', [join(root, 'core/ops/setup/run-tests.mjs'), ...quickTests()]),
+      step('tests without servers', [
+        join(root, 'core/ops/setup/run-tests.mjs'),
+        '--together',
+        ...quickTests(),
+      ]),
     )
   }
   process.stderr.write('\n')

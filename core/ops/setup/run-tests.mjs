@@ -1,16 +1,21 @@
 // @ts-check
 /**
- * `npm test [-- FILE…]`: runs the test files of tap, each in a process of its own on Node's own
- * type stripping, shows one line a file and the failures at the end, and ends with a line of its
- * own: `N passed, N failed` (`, N skipped`), counting assertions. Exits with 1 when anything
- * failed, when a file ended otherwise than in order, or when nothing ran: a green that checks
- * nothing is a failure. bootstrap.mjs has set up everything before.
+ * `npm test [-- FILE…]`: runs the test files of tap on Node's own type stripping, shows one line a
+ * file and the failures at the end, and ends with a line of its own: `N passed, N failed`
+ * (`, N skipped`), counting assertions. Exits with 1 when anything failed, when a file ended
+ * otherwise than in order, or when nothing ran: a green that checks nothing is a failure.
+ * bootstrap.mjs has set up everything before.
+ *
+ * A file that is named runs in a process of its own. Of all files (and with `--together`, of those
+ * that are named), the ones that start no process and leave this one as it was run in groups, a
+ * process for each group (run-together.mjs): starting Node, tap and what a file imports takes
+ * longer than most of the tests themselves. `--one-process` makes one group of the named files.
  *
  * tap's own runner is not used: it loads hooks into each test and into each process that a test
  * starts, which cost more than most of the tests themselves.
  */
 import { spawn } from 'node:child_process'
-import { globSync, rmSync } from 'node:fs'
+import { globSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,8 +24,8 @@ import { Parser } from 'tap-parser'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
 
-/** Files at a time: tests with real servers and real faults wait for half of their time. */
-const filesAtOnce = 2 * Math.max(2, availableParallelism())
+/** Processes at a time: tests with real servers and real faults wait for most of their time. */
+const filesAtOnce = 3 * Math.max(2, availableParallelism())
 /** A file that takes longer hangs: beside eight busy processes the longest needs half of it. */
 const fileSecondsMax = 1_800
 /** From then on the file is ended with SIGKILL, having not ended by its own time limit. */
@@ -31,11 +36,24 @@ const stderrCharactersKept = 64 * 1024
  */
 const longest = [
   /^test\/soak\//,
+  /^test\/(package|readme|bench)\.test/,
   /^test\/faults\//,
   /^test\/simulation\//,
   /^test\/[^/]*$/,
   /^test\/actors\//,
 ]
+
+const together = join(root, 'core/ops/setup/run-together.mjs')
+/** Small enough that the last groups end at about one time. */
+const filesInGroupMax = 10
+const sharingFolders = /^test\/(core|actors|proto)\//
+/** Files that start servers or processes, or change what all files of a process have in common. */
+const keepsApart =
+  /support\/(nats|deployment)|from 'node:child_process'|startBroker|startSandbox|process\.(env|umask|on\()/
+
+/** @param {string} file */
+const mayShare = (file) =>
+  sharingFolders.test(file) && !keepsApart.test(readFileSync(join(root, file), 'utf8'))
 
 /** @typedef {{ ok: boolean, name: string, fullname?: string, diag?: any }} TestPoint */
 
@@ -91,26 +109,61 @@ const env = {
   TAP_TIMEOUT: String(fileSecondsMax),
 }
 
-/** @param {string} file */
-async function run(file) {
-  const parser = new Parser()
-  const own = { passed: 0, failed: 0, skipped: 0 }
-  const skip = (/** @type {any} */ point) => {
-    own.skipped++
+/** What one file came to. */
+class Outcome {
+  passed = 0
+  failed = 0
+  skipped = 0
+  startedMs = performance.now()
+
+  /** @param {string} file */
+  constructor(file) {
+    this.file = file
+  }
+
+  /** @param {any} point */
+  skip(point) {
+    this.skipped++
     const reason = [point.skip, point.todo].find((each) => typeof each === 'string')
-    skips.push(`${file} > ${point.fullname || point.name}${reason ? `: ${reason}` : ''}`)
+    skips.push(`${this.file} > ${point.fullname || point.name}${reason ? `: ${reason}` : ''}`)
   }
-  const fail = (/** @type {string} */ path, /** @type {TestPoint} */ point) => {
-    own.failed++
-    failures.push({ path: path === '' ? file : `${file} > ${path}`, point })
+
+  /** @param {string} path @param {TestPoint} point */
+  fail(path, point) {
+    this.failed++
+    failures.push({ path: path === '' ? this.file : `${this.file} > ${path}`, point })
   }
-  parser.on('pass', () => own.passed++)
-  parser.on('skip', skip)
-  parser.on('todo', skip)
-  parser.on('fail', (point) => fail(point.fullname || point.name, point))
-  parser.on('bailout', (reason) => fail(`bailed out: ${reason}`, { ok: false, name: '' }))
-  const started = performance.now()
-  const child = spawn(process.execPath, [join(root, file)], {
+
+  /** @param {string} error */
+  failWhole(error) {
+    this.fail('', { ok: false, name: '', diag: { error } })
+  }
+
+  /** Nothing failed in it, and something was looked at. */
+  get isGood() {
+    return this.failed === 0 && this.passed + this.skipped > 0
+  }
+
+  report() {
+    counts.passed += this.passed
+    counts.failed += this.failed
+    counts.skipped += this.skipped
+    const seconds = ((performance.now() - this.startedMs) / 1000).toFixed(1)
+    const failed = this.failed > 0 ? `, ${this.failed} failed` : ''
+    const verdict = this.failed === 0 ? '  ok  ' : 'FAILED'
+    print(`${verdict}  ${this.file}  ${this.passed} passed${failed}, ${seconds} s`)
+  }
+}
+
+/**
+ * Starts the process of `files`; settles with its exit code, its signal, or why it did not start.
+ *
+ * @param {readonly string[]} files @param {Parser} parser
+ */
+async function runProcess(files, parser) {
+  const [first = '', ...others] = files
+  const args = others.length === 0 ? [join(root, first)] : [together, ...files]
+  const child = spawn(process.execPath, args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     env,
@@ -124,32 +177,53 @@ async function run(file) {
   })
   const complete = new Promise((settle) => parser.on('complete', settle))
   child.stdout.pipe(parser)
+  /** @type {string | number} */
   const ended = await new Promise((settle) => {
     child.on('error', (error) => settle(error.message))
-    child.on('close', (code, signal) => settle(signal ?? code))
+    child.on('close', (code, signal) => settle(signal ?? code ?? 'no exit code'))
   })
   clearTimeout(kill)
   running.delete(child)
   parser.end()
-  const results = /** @type {{ ok: boolean, count: number, failures: TestPoint[] }} */ (
-    await complete
-  )
-  if (own.failed === 0 && (!results.ok || ended !== 0 || own.passed + own.skipped === 0)) {
-    const how = typeof ended === 'number' ? `code ${ended}` : ended
-    const error = `the file ended with ${how} after ${own.passed} assertions`
-    fail('', { ok: false, name: '', diag: { error } })
+  const { ok: isOk } = /** @type {{ ok: boolean }} */ (await complete)
+  return { isOk, ended, stderr }
+}
+
+/** @param {readonly string[]} files one, or several that share a process */
+async function run(files) {
+  const parser = new Parser()
+  const waiting = [...files]
+  let own = new Outcome(waiting.shift() ?? '')
+  let wasGood = true
+  const report = () => {
+    if (!own.isGood && own.failed === 0) own.failWhole('the file ended without an assertion')
+    wasGood &&= own.failed === 0
+    own.report()
   }
-  counts.passed += own.passed
-  counts.failed += own.failed
-  counts.skipped += own.skipped
-  const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  if (own.failed > 0 && stderr !== '') {
+  parser.on('comment', (/** @type {string} */ text) => {
+    if (waiting.length === 0 || text.trim() !== `# file ${waiting[0]}`) return
+    report()
+    own = new Outcome(waiting.shift() ?? '')
+  })
+  parser.on('pass', () => own.passed++)
+  parser.on('skip', (point) => own.skip(point))
+  parser.on('todo', (point) => own.skip(point))
+  parser.on('fail', (point) => own.fail(point.fullname || point.name, point))
+  parser.on('bailout', (reason) => own.fail(`bailed out: ${reason}`, { ok: false, name: '' }))
+  const { isOk, ended, stderr } = await runProcess(files, parser)
+  const how = typeof ended === 'number' ? `code ${ended}` : ended
+  if (wasGood && own.failed === 0 && (!isOk || ended !== 0 || !own.isGood))
+    own.failWhole(`the file ended with ${how} after ${own.passed} assertions`)
+  report()
+  for (const file of waiting) {
+    own = new Outcome(file)
+    own.failWhole(`its process ended with ${how} before`)
+    report()
+  }
+  if (!wasGood && stderr !== '') {
     const last = failures.at(-1)
     if (last) last.stderr = stderr
   }
-  print(
-    `${own.failed === 0 ? '  ok  ' : 'FAILED'}  ${file}  ${own.passed} passed${own.failed > 0 ? `, ${own.failed} failed` : ''}, ${seconds} s`,
-  )
 }
 
 /** @param {string} file */
@@ -158,8 +232,9 @@ const rank = (file) => {
   return at < 0 ? longest.length : at
 }
 
-const named = process.argv
-  .slice(2)
+const words = process.argv.slice(2)
+const named = words
+  .filter((word) => !word.startsWith('--'))
   .map((file) => relative(root, resolve(process.env['INIT_CWD'] ?? process.cwd(), file)))
 const files =
   named.length > 0
@@ -170,12 +245,22 @@ const files =
 // Else what earlier versions of the code have left there would stay for ever.
 if (named.length === 0) rmSync(compiledFolder, { recursive: true, force: true })
 
-const waiting = files[Symbol.iterator]()
+function groupsOf() {
+  if (words.includes('--one-process')) return [files]
+  const isGrouped = named.length === 0 || words.includes('--together')
+  const sharing = isGrouped ? files.filter(mayShare) : []
+  const groups = files.filter((file) => !sharing.includes(file)).map((file) => [file])
+  for (let at = 0; at < sharing.length; at += filesInGroupMax)
+    groups.push(sharing.slice(at, at + filesInGroupMax))
+  return groups
+}
+
+const waiting = groupsOf()[Symbol.iterator]()
 await Promise.all(
   Array.from({ length: filesAtOnce }, async () => {
-    for (const file of waiting) {
+    for (const group of waiting) {
       if (isStopped) return
-      await run(file)
+      await run(group)
     }
   }),
 )
