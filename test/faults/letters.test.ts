@@ -3,20 +3,26 @@
  * stream of letters, and a backup is taken while many are unread. Everything drains, and each
  * letter takes effect once.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { backup, firstSequenceOf, readManifest, restore } from '../../actors/cli/operator/backup.ts'
 import { auditOf } from '../../actors/cli/operator/ledger-commands.ts'
 import { backupPortsOf, openOperatorLedger } from '../../actors/cli/operator/operator-ledger.ts'
+import { ownEntry } from '../../actors/own-entry.ts'
+import { textOfEui64 } from '../../core/base/eui64.ts'
 import { partitionOfLetters } from '../../core/cluster/letters-subject.ts'
+import { environmentOfNode } from '../../core/ops/setup/child-environment.mjs'
 import { tickSubjects, type Ledger } from '../../core/ports/ledger.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import { startTestNats } from '../support/nats.ts'
 import { polled } from '../support/polled.ts'
 import { TrialEstate, type TrialHost } from '../support/trial-estate.ts'
 import { add, addedIn } from '../support/trial-letters.ts'
+import { numberOf } from '../support/world.ts'
 
 const trialCount = 16
 /** How often a letter is answered. */
@@ -191,4 +197,68 @@ t.test('a backup with unread letters, restored: each takes effect once', async (
   )
   t.same((await auditOf(second.ledger)).faults, [])
   t.same(after.faultsOf(accepted), [])
+})
+
+t.test('`busbar letters set-aside`, beside a host that runs', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'busbar-letters-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const estate = await TrialEstate.start()
+  t.teardown(() => estate.stop())
+  const deaf = await estate.startHost('a', true)
+  const accepted = await polled(
+    () => estate.send(Array.from({ length: 40 }, (_, index) => envelopeOf(base + index))),
+    (counters) => counters.length === 40,
+  )
+  const addressee = deviceKey((base + 7) % trialCount)
+  const partition = numberOf(addressee)
+  const isAside = (counter: number): boolean =>
+    numberOf(deviceKey((counter + 7) % trialCount)) === partition
+
+  const file = join(folder, 'letters')
+  const busbar = async (...args: string[]): Promise<{ code: unknown; out: string }> => {
+    const child = spawn(process.execPath, [ownEntry, ...args, '--nats-url', estate.nats.url], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: environmentOfNode(process.env),
+    })
+    let out = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (out += chunk.toString()))
+    const [code] = (await once(child, 'close')) as [unknown]
+    return { code, out }
+  }
+  const aside = ['letters', 'set-aside', '--partition', String(partition), '--to', file]
+  const count = accepted.filter(isAside).length
+  t.match(await busbar(...aside, '--by', 'somebody'), {
+    code: 0,
+    out: `${count} letters to actors of partition ${partition} are in ${file}`,
+  })
+  t.equal(readFileSync(file, 'utf8').trim().split('\n').length, count)
+  t.match(await busbar(...aside), { code: 0, out: `partition ${partition} has no unread letters` })
+  t.match(await busbar('letters', 'set-aside', '--partition', '99', '--to', file), {
+    code: 1,
+    out: 'partitions are 0 to 3',
+  })
+  t.match(await busbar('ledger', 'show', `15/${textOfEui64(addressee)}`), {
+    code: 0,
+    out: /LETTER 0 to 15\/.*, hops 1, 5 octets/,
+  })
+  t.match(await busbar('ledger', 'verify'), { code: 0, out: 'letters between actors' })
+  await deaf.kill()
+  await estate.startHost('a')
+
+  // The others are read, these are not: also not by the next life.
+  const tally = new Tally()
+  const others = accepted.filter((counter) => !isAside(counter))
+  await polled(
+    async () => (await tally.read(estate.ledger)).faultsOf(others).length,
+    (faults) => faults === 0,
+  )
+  t.same(
+    accepted.filter((counter) => isAside(counter) && tally.counts.has(counter * 16 + 1)),
+    [],
+  )
+  const lines: string[] = []
+  const audit = await auditOf(estate.ledger, ({ what }) => void lines.push(what))
+  t.same(audit.faults, [])
+  t.equal(lines.filter((line) => /^LETTERS_SET_ASIDE .* by "somebody"$/.test(line)).length, 1)
 })

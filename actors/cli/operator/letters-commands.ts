@@ -130,7 +130,10 @@ function openNew(file: string): number {
   }
 }
 
-/** @throws BrokerError with why the letterbox refuses, or BROKER_LEDGER_UNAVAILABLE */
+/**
+ * Asks once, not as core/bus/actor-mail does: what has taken effect would be refused when it is
+ * asked again. @throws BrokerError with why the letterbox refuses; OperatorFault without an answer
+ */
 async function ask(
   { bus, partitionCount }: AsidePorts,
   partition: number,

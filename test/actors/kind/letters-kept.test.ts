@@ -337,6 +337,98 @@ t.test('a backup has every unread letter at its place, each takes effect once', 
   }
 })
 
+t.test(
+  'a backup has the letters of its last tick, and all that its ticks do not decide',
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'busbar-letters-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    let isDeaf = true
+    /** A backup during which `act` is run once, when `when` says so, and what its restore gives. */
+    const backedUp = async (
+      name: string,
+      when: (call: string, times: number) => boolean,
+      act: (world: World) => Promise<void>,
+    ): Promise<Map<Eui64, number[]>> => {
+      isDeaf = true
+      const snapshots = new SimSnapshotStore()
+      const cursors = new SimCursorStore()
+      const ledgerOf = new SimLedger({ bytesMax: 8 * bytesMax })
+      const world = smallWorld({ snapshots, cursors, ledger: ledgerOf, ...deafWhile(() => isDeaf) })
+      await world.start()
+      await world.ask([add(one, 1, other, 0)])
+      await turns(world, 2)
+      let isDone = false
+      const times = new Map<string, number>()
+      const called = async (call: string): Promise<void> => {
+        times.set(call, (times.get(call) ?? 0) + 1)
+        if (isDone || !when(call, times.get(call)!)) return
+        isDone = true
+        await act(world)
+      }
+      const ledger = ledgerOver(world.ledger, {
+        lastOn: async (subject) => {
+          await called(`lastOn ${subject}`)
+          return world.ledger.lastOn(subject)
+        },
+        read: async (subject, from, onMessage) => {
+          await called(`read ${subject}`)
+          return world.ledger.read(subject, from, onMessage)
+        },
+      })
+      const manifest = await backup({ ledger, snapshots, cursors }, join(folder, name))
+      t.ok(isDone)
+      world.kill()
+      isDeaf = false
+      const firstSequence = firstSequenceOf(manifest)
+      const restored = {
+        ledger: new SimLedger({ bytesMax: 8 * bytesMax, firstSequence }),
+        snapshots: new SimSnapshotStore(),
+        cursors: new SimCursorStore(),
+      }
+      await restore(restored, join(folder, name))
+      const second = smallWorld(restored)
+      await second.start()
+      await turns(second, 20)
+      second.kill()
+      return addedBy(second.ledger.all())
+    }
+    // A tick with a letter comes between the questions for the last tick and the last record.
+    const cut = await backedUp(
+      'cut',
+      (call) => call === 'lastOn lease.*',
+      async (world) => void (await world.ask([add(one, 2, other, 0)])),
+    )
+    t.strictSame(
+      cut,
+      new Map([
+        [one, [1, 2]],
+        [other, [17, 33]],
+      ]),
+    )
+
+    // All letters are read, put behind a snapshot and forgotten, before the backup has read them.
+    const ahead = await backedUp(
+      'ahead',
+      (call, times) => call === 'read meta.*' && times === 2,
+      async (world) => {
+        world.kill()
+        isDeaf = false
+        await world.start()
+        for (let counter = 20; counter < 60; counter++) {
+          await world.ask([addAlone(other, counter)])
+          await turns(world, 3)
+        }
+        t.strictSame(kept(world), [
+          (await world.ledger.lastOn(lettersSubject(numberOf(other))))!.sequence,
+        ])
+        await world.ledger.forget(lettersSubject(numberOf(other)), Infinity)
+      },
+    )
+    t.strictSame(ahead.get(other)?.slice(0, 1), [17])
+    t.equal(ahead.get(other)?.filter((value) => value === 17).length, 1)
+  },
+)
+
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b)
 
 /** The sum of each trial, by its last fact in the ledger. */
