@@ -6,6 +6,7 @@ import { EventEmitter } from 'node:events'
 import type { OutgoingHttpHeaders } from 'node:http2'
 import { status, type Server } from '@grpc/grpc-js'
 import t from 'tap'
+import { fixedParties } from '../../../../core/access/directory.ts'
 import { demoParties, demoPartiesJson } from '../../../../core/access/parties.ts'
 import { assert } from '../../../../core/base/assert.ts'
 import { BytesInFlight } from '../../../../core/base/bytes-in-flight.ts'
@@ -40,7 +41,7 @@ class SimStream extends EventEmitter {
 function makeGate(): { call(party: string): SimStream; served(): number } {
   const gate = new GrpcGate(
     {
-      parties: demoParties(),
+      parties: fixedParties(demoParties()),
       accounts: new PartyAccounts(systemRandom),
       bytes: new BytesInFlight(),
       clock: new SimClock(),
