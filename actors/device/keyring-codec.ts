@@ -5,7 +5,14 @@
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { copyOf, latin1Of } from '../../core/base/bytes.ts'
 import { isSealedKeys } from '../../core/crypto/sealed-keys.ts'
-import { KeyStage, noCounters, type Keyring, type Keyset, type Replacement } from './keyring.ts'
+import {
+  KeyStage,
+  noCounters,
+  type Keyring,
+  type Keyset,
+  type RememberedKey,
+  type Replacement,
+} from './keyring.ts'
 
 type PackedSet = [
   number: number,
@@ -24,7 +31,13 @@ type PackedReplacement = [
   nextAttemptAt: number,
   transferOutcome: number,
 ]
-type PackedRemembered = [mark: Uint8Array, reservedTo: number, isReplaced: boolean]
+type PackedRemembered = [
+  mark: Uint8Array,
+  reservedTo: number,
+  isReplaced: boolean,
+  /** Left out for none, as in states of earlier versions. */
+  received?: number,
+]
 export type PackedRing = [
   current: PackedSet | null,
   replacement: PackedReplacement | null,
@@ -38,14 +51,21 @@ export function packRing(ring: Keyring): PackedRing {
   return [
     current === undefined ? null : packSet(current),
     replacement === undefined ? null : packReplacement(replacement),
-    remembered.map(({ mark, reservedTo, isReplaced }) => [
-      Buffer.from(mark, 'latin1'),
-      reservedTo,
-      isReplaced,
-    ]),
+    remembered.map(packRemembered),
     floor,
     lastNumber,
   ]
+}
+
+function packRemembered({
+  mark,
+  reservedTo,
+  isReplaced,
+  received,
+}: RememberedKey): PackedRemembered {
+  const packed: PackedRemembered = [Buffer.from(mark, 'latin1'), reservedTo, isReplaced]
+  if (received >= 0) packed.push(received)
+  return packed
 }
 
 function packSet(set: Keyset): PackedSet {
@@ -67,9 +87,10 @@ export function unpackRing(packed: PackedRing): Keyring {
   return {
     current: current === null ? undefined : unpackSet(current),
     replacement: replacement === null ? undefined : unpackReplacement(replacement),
-    remembered: remembered.map(([mark, reservedTo, isReplaced]) => ({
+    remembered: remembered.map(([mark, reservedTo, isReplaced, received = -1]) => ({
       mark: latin1Of(mark),
       reservedTo,
+      received,
       isReplaced,
     })),
     floor,

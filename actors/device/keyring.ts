@@ -44,6 +44,8 @@ export type Keyset = {
 export type RememberedKey = {
   mark: string
   reservedTo: number
+  /** The highest that the device was heard with under it, -1 for none: below that it is a replay. */
+  received: number
   /** It was replaced by keys that the device has proved, so that a message under it is stale. */
   isReplaced: boolean
 }
@@ -131,7 +133,9 @@ export function withKeys(ring: Keyring = emptyRing(), sealedKeys: Buffer): Keyri
   const mark = keyMarkOf(sealedKeys)
   const known = ring.remembered.find((one) => one.mark === mark)
   ring.remembered = ring.remembered.filter((one) => one !== known)
-  ring.current = keyset(++ring.lastNumber, sealedKeys, known?.reservedTo ?? ring.floor)
+  const current = keyset(++ring.lastNumber, sealedKeys, known?.reservedTo ?? ring.floor)
+  current.received = current.pushFloor = known?.received ?? -1
+  ring.current = current
   return ring
 }
 
@@ -189,8 +193,8 @@ export function notedPush(ring: Keyring | undefined, counters: CountersNoted | u
 
 function remember(ring: Keyring, isReplaced: boolean): void {
   if (ring.current === undefined) return
-  const { sealedKeys, reservedTo } = ring.current
-  ring.remembered.unshift({ mark: keyMarkOf(sealedKeys), reservedTo, isReplaced })
+  const { sealedKeys, reservedTo, received } = ring.current
+  ring.remembered.unshift({ mark: keyMarkOf(sealedKeys), reservedTo, received, isReplaced })
   const forgotten = ring.remembered.splice(limits.keysRememberedMax)
   for (const one of forgotten) ring.floor = Math.max(ring.floor, one.reservedTo)
 }

@@ -12,7 +12,7 @@ import { nextWakeMs, storedWakeMs } from '../../actors/device/wakes.ts'
 import type { Acknowledge } from '../../actors/kind/effects.ts'
 import type { DeviceOutbox } from '../../actors/device/effects.ts'
 import { isWritten, type DeviceFact } from '../../actors/device/facts.ts'
-import { countersEnd, isInDoubt } from '../../actors/device/keyring.ts'
+import { countersEnd, isFreshPush, isInDoubt } from '../../actors/device/keyring.ts'
 import { next, resume, wake } from '../../actors/kind/messages.ts'
 import { type DeviceMessage } from '../../actors/device/messages.ts'
 import { emptyState, isUnfinished, loaded, type DeviceState } from '../../actors/device/state.ts'
@@ -508,6 +508,26 @@ t.test('other keys begin again, earlier ones where they were', async (t) => {
     life.register(securedRecord(device, otherKeys(fill)))
   life.register()
   t.equal(current(life).next, limits.countersReserved, 'forgotten ones are above all forgotten')
+})
+
+t.test('what was heard under keys before counts when they come back', async (t) => {
+  for (const isStored of [false, true]) {
+    const life = new Life()
+    life.register()
+    life.submit()
+    const { number, counters } = life.sent!.keys!
+    const { originator, counter } = life.state.sent!
+    const used = { number, from: counters.from, next: life.use(5), received: 90 }
+    const [outcome, bodyBytes] = [errorId('OK'), Buffer.alloc(0)]
+    life.feed({ type: 'ANSWERED', originator, counter, outcome, bodyBytes, counters: used })
+    life.register(securedRecord(device, otherKeys(3)))
+    t.match(current(life), { received: -1, pushFloor: -1 }, 'other keys begin at nothing')
+    life.crash(isStored ? life.ledger.length : 0)
+    life.register()
+    t.match(current(life), { received: 90, pushFloor: 90 }, 'a replay of before is one')
+    t.notOk(isFreshPush(current(life), 90))
+    t.ok(isFreshPush(current(life), 91))
+  }
 })
 
 t.test('what needs keys and has none is refused; without a suite they go', async (t) => {

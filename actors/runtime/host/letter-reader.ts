@@ -162,18 +162,7 @@ export class LetterReader implements LettersReadings {
     if (reading?.partition !== partition) {
       const at = partition.lettersReadKnown
       if (at === undefined) return
-      reading = {
-        ...{ partition, at, posted: [], isMore: true, isRunning: false, onRoom: () => {} },
-        ...{
-          isFollowing: false,
-          come: [],
-          isWaiting: false,
-          nextSentAtMs: 0,
-          ahead: 0,
-          countThrough: this.tailSequence,
-          isCounted: false,
-        },
-      }
+      reading = readingFrom(partition, at, this.tailSequence)
       this.readings.set(number, reading)
     }
     reading.isMore = true
@@ -276,6 +265,22 @@ export class LetterReader implements LettersReadings {
     }
   }
 }
+
+const readingFrom = (partition: Partition, at: LetterPlace, countThrough: number): Reading => ({
+  partition,
+  at,
+  posted: [],
+  nextSentAtMs: 0,
+  ahead: 0,
+  countThrough,
+  isCounted: false,
+  isMore: true,
+  isRunning: false,
+  isFollowing: false,
+  come: [],
+  isWaiting: false,
+  onRoom: () => undefined,
+})
 
 /** The reading has come to `place`. */
 function passOn(reading: Reading, place: LetterPlace): void {
