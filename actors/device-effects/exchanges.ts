@@ -191,7 +191,7 @@ export class Exchanges {
     }
     // The very object of the record: the next exchange is known to be for the same address by it.
     const ours = address.device === device ? address : { ...address, device }
-    return this.wan.exchange(ours, operations, lane, security)
+    return this.wan.exchange(ours, { cosem: operations }, lane, security)
   }
 
   private noteFailure(device: Eui64, { code, detail }: ExchangeFailure): void {

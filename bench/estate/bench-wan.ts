@@ -1,6 +1,6 @@
 /** Devices that all have the same firmware: they answer at once, or when they are told to. */
 import { AxdrWriter } from '../../core/dlms/axdr/axdr.ts'
-import type { CosemOperation, ExchangeResult, Wan } from '../../core/ports/wan.ts'
+import type { ExchangeResult, Wan, WanCommand } from '../../core/ports/wan.ts'
 
 export class BenchWan implements Wan {
   answers = true
@@ -20,11 +20,11 @@ export class BenchWan implements Wan {
     return this.waiting.length
   }
 
-  exchange(_address: unknown, operations: readonly CosemOperation[]): Promise<ExchangeResult> {
+  exchange(_address: unknown, { cosem = [] }: WanCommand): Promise<ExchangeResult> {
     this.begun++
     const result: ExchangeResult = {
       ok: true,
-      results: operations.map(() => ({ value: this.firmware, result: 0 })),
+      results: cosem.map(() => ({ value: this.firmware, result: 0 })),
     }
     if (this.answers) return Promise.resolve(result)
     return new Promise((resolve) => this.waiting.push(() => resolve(result)))

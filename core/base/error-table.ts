@@ -157,6 +157,7 @@ export const errorTable = {
   DLMS_WRAPPER_INVALID: row(110, 'E21', 'meter', 'later', 'INTERNAL', 'The octets are not a TCP wrapper frame of version 1.', 'Check that the address is that of a DLMS meter.'),
   DLMS_TRANSFER_ABORTED: row(111, 'E21', 'meter', 'later', 'INTERNAL', 'The meter ended a block transfer early.', 'Submit again later.'),
   DLMS_STATE_INVALID: row(112, 'E51', 'broker', 'never', 'INTERNAL', 'Busbar tried something that the association does not allow now.', 'Report it: this is a bug.'),
+  DLMS_OPAQUE_UNFIT: row(113, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A command that is protected end to end cannot go through an association under a security suite of its own, whose invocation counters it does not take.', 'Register the device with an association that takes no counters: without a security suite, or with protection 0 and another mechanism than GMAC (5).'),
   DLMS_HDLC_INVALID: row(160, 'E21', 'meter', 'later', 'INTERNAL', 'What came is not HDLC frames.', 'Check the address, and the speed and parity of the serial server.'),
   DLMS_HDLC_SILENT: row(161, 'E21', 'meter', 'later', 'DEADLINE_EXCEEDED', 'No useful frame came in time, though it was asked for again.', 'Check the HDLC addresses in the device record, and the line.'),
   DLMS_HDLC_REFUSED: row(162, 'E21', 'meter', 'later', 'UNAVAILABLE', 'The meter does not open the HDLC link, or has closed it.', 'Submit again later; check the HDLC addresses in the device record.'),

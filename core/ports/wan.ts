@@ -1,7 +1,7 @@
 /**
- * The way to devices: one exchange is an association (kept when it can be), a list of COSEM
- * operations, and their results. Twins: core/wan (TCP, and over the bus to a process that has the
- * connections) and core/ports/sim/wan.
+ * The way to devices: one exchange is an association (kept when it can be), a command (COSEM
+ * operations, or one APDU as octets), and what the device answered. Twins: core/wan (TCP, and over
+ * the bus to a process that has the connections) and core/ports/sim/wan.
  */
 import type { ErrorCode } from '../base/error-table.ts'
 import type { Eui64 } from '../base/eui64.ts'
@@ -141,6 +141,16 @@ export type CosemOperation = {
 }
 
 /**
+ * What an exchange carries to a device. `cosem`: operations, carried out in order and protected as
+ * the device's record says. `opaque`: one APDU, at least one octet, that goes to the device as it
+ * is; its maker has protected it end to end, so that Busbar applies no security suite. Octets are
+ * kept until the exchange has ended.
+ */
+export type WanCommand =
+  | { readonly cosem: readonly CosemOperation[]; readonly opaque?: undefined }
+  | { readonly opaque: Uint8Array; readonly cosem?: undefined }
+
+/**
  * What one operation gave: the A-XDR value (owned by the receiver), or the data-access-result or
  * action-result (0 success).
  */
@@ -178,8 +188,18 @@ export type ExchangeFailure = {
   cause?: ExchangeCause | undefined
   counters?: CountersUsed | undefined
 }
+
+/**
+ * What an exchange gave. `results`: one for each COSEM operation, none for an opaque command.
+ * `answerBytes`: the APDU that answered an opaque command, not parsed; owned by the receiver.
+ */
 export type ExchangeResult =
-  | { ok: true; results: CosemResult[]; counters?: CountersUsed | undefined }
+  | {
+      ok: true
+      results: CosemResult[]
+      answerBytes?: Uint8Array | undefined
+      counters?: CountersUsed | undefined
+    }
   | ExchangeFailure
 
 /** What a device said without being asked: a notification, or what ciphers one. */
@@ -216,13 +236,14 @@ export type DevicePush = {
 
 export interface Wan {
   /**
-   * Carries out `operations` in order and settles with one result each. Never rejects. Exchanges
+   * Carries `command` to the device and settles with what it answered. Never rejects. Exchanges
    * with one device do not overlap: the caller (the device's actor) sees to it. `lane` decides who
-   * gets a free connection first. `security` is there when the address has one.
+   * gets a free connection first. `security` is there when the address has one. An opaque command
+   * fails with DLMS_OPAQUE_UNFIT where the association itself takes invocation counters.
    */
   exchange(
     address: DeviceAddress,
-    operations: readonly CosemOperation[],
+    command: WanCommand,
     lane: Lane,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult>

@@ -419,7 +419,10 @@ t.test('an answer that the ledger cannot take ends its request all the same', as
   const value = writer.take()
   for (let turn = 0; turn < 100 && world.deliveries().length === 0; turn++) {
     const exchange = world.exchanges.at(-1)!
-    exchange.answer({ ok: true, results: exchange.operations.map(() => ({ value, result: 0 })) })
+    exchange.answer({
+      ok: true,
+      results: exchange.command.cosem!.map(() => ({ value, result: 0 })),
+    })
     world.clock.advanceBy(1_000)
     await settle()
   }
@@ -444,7 +447,7 @@ t.test('the largest answers fit the ledger together', async (t) => {
   for (const exchange of world.exchanges) {
     exchange.answer({
       ok: true,
-      results: exchange.operations.map((_, i) =>
+      results: exchange.command.cosem!.map((_, i) =>
         i === 0 ? { value, result: 0 } : { value: text, result: 0 },
       ),
     })

@@ -62,8 +62,8 @@ t.test('new keys reach the device wrapped under its master key, and are proved',
   t.equal((await world.ask([envelopeOf(asked)]))?.get(1), 'REQUEST_ACCEPTED')
   const [transfer] = world.exchanges
   t.equal(transfer!.lane, Lane.NORMAL)
-  t.equal(transfer!.operations[0]!.kind, 'action')
-  const keys = elementsOf(decodeValue(Buffer.from(transfer!.operations[0]!.value!)))
+  t.equal(transfer!.command.cosem![0]!.kind, 'action')
+  const keys = elementsOf(decodeValue(Buffer.from(transfer!.command.cosem![0]!.value!)))
   t.same(
     keys.map((one) => (elementsOf(one)[0] as { value: number }).value),
     [0, 1, 2],
@@ -78,7 +78,7 @@ t.test('new keys reach the device wrapped under its master key, and are proved',
   good(transfer!)
   await pass(world, () => world.exchanges.length > 1)
   t.same(world.exchanges[1]!.security!.sealedKeys, sealed)
-  t.equal(world.exchanges[1]!.operations[0]!.kind, 'get')
+  t.equal(world.exchanges[1]!.command.cosem![0]!.kind, 'get')
   good(world.exchanges[1]!)
   await pass(world, () => typesOf(world).includes('KEYS_PROVED'))
   await world.submit({ device, counter: 1 })
@@ -108,7 +108,7 @@ t.test('keys that rest are tried again, with what else the device has now', asyn
   t.ok(first!.unicast!.equals(second!.unicast!))
   t.ok(second!.master!.equals(master))
   t.same(
-    world.exchanges.at(-1)!.operations[0]!.kind,
+    world.exchanges.at(-1)!.command.cosem![0]!.kind,
     'get',
     'the new ones are asked about before anything else',
   )

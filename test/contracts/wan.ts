@@ -99,6 +99,45 @@ export function wanContract(t: Test, create: CreateWan): void {
     await trial.fails(address, 'DEVICE_UNREACHABLE', /ECONNREFUSED/, 'nobody')
   })
 
+  t.test('an opaque command goes out as it is, and what comes back is the answer', async (t) => {
+    const trial = await start(t)
+    const { meter, wan } = trial
+    const [here, there] = [meter.address(1), meter.address(2)]
+    const ask = async (opaque: Uint8Array, address = here): Promise<string> => {
+      const result = await wan.exchange(address, { opaque }, Lane.NORMAL)
+      if (!result.ok) return `${result.code} ${result.detail}`
+      t.same(result.results, [])
+      return Buffer.from(result.answerBytes!).toString('hex')
+    }
+    const descriptor = descriptorOf(7)
+    const opaque = Buffer.from([getTag, 1, 0xc5, ...descriptor, 0])
+    const answer = `c401c500${valueOf(1, descriptor).toString('hex')}`
+    t.equal(await ask(opaque), answer, 'the device answers')
+    await trial.answers(1, 1, 'COSEM operations in the same association')
+    t.equal(await ask(opaque), answer, 'and once more')
+    t.equal(meter.count(aarqTag), 1)
+    t.same(
+      meter.seen.filter(({ apdu }) => apdu.equals(opaque)).length,
+      2,
+      'these octets and no others',
+    )
+    for (const octets of ['d80101', 'c401c10109', 'df01', '00']) {
+      meter.script = (seen) => seen.say(Buffer.from(octets, 'hex'))
+      t.equal(await ask(Buffer.of(0xdf, 9)), octets, 'it is not read')
+    }
+    const large = Buffer.alloc(60_000, 0xdf)
+    meter.script = (seen) => seen.say(large)
+    t.equal(await ask(Buffer.of(0xdf)), large.toString('hex'), 'many octets')
+    meter.script = () => {}
+    t.match(await ask(opaque), /^DEVICE_SILENT no answer in time/)
+    t.match(await ask(opaque, there), /^DEVICE_SILENT no association in time/)
+    meter.script = (seen) => void seen.socket.write('no frame at all')
+    t.match(await ask(opaque), /^DEVICE_ANSWER_INVALID/)
+    meter.script = undefined
+    await meter.stop()
+    t.match(await ask(opaque), /^DEVICE_UNREACHABLE/)
+  })
+
   t.test('urgent before normal before bulk', async (t) => {
     const trial = await start(t, { exchangesPerConnectionMax: 1, responseMs: 1e12 })
     const order: number[] = []
@@ -137,7 +176,11 @@ export function wanContract(t: Test, create: CreateWan): void {
         const meter = await ScriptedMeter.start()
         const wan = await create(t, { responseMs: 60 })
         const ask = async (device: number, number: number): Promise<boolean> => {
-          const result = await wan.exchange(meter.address(device), [get(number)], Lane.NORMAL)
+          const result = await wan.exchange(
+            meter.address(device),
+            { cosem: [get(number)] },
+            Lane.NORMAL,
+          )
           if (!result.ok) return false
           const value = Buffer.from(result.results[0]!.value!)
           if (value.equals(valueOf(device, descriptorOf(number)))) return true

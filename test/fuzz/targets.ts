@@ -272,6 +272,7 @@ function serverOf(): DlmsServer {
   return new DlmsServer({ objects, apduBytesMax: 128 })
 }
 
+const commands = [...operations.map((cosem) => ({ cosem })), { opaque: Buffer.of(0xdf, 1) }]
 const conversations = operations.map((asked) => {
   const client = new DlmsClient({ apduBytesMax: 128 })
   const server = serverOf()
@@ -594,10 +595,10 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'frame of exchanges',
-    corpus: operations.map((asked, number) =>
+    corpus: commands.map((command, number) =>
       encodeExchanges('c', [
-        { number, lane: Lane.NORMAL, address: plainRecord.address, operations: asked },
-        { number: 9, lane: Lane.BULK, address: secured.address, operations: [], security },
+        { number, lane: Lane.NORMAL, address: plainRecord.address, command },
+        { number: 9, lane: Lane.BULK, address: secured.address, command: { cosem: [] }, security },
       ]),
     ),
     decode: decodeExchanges,
@@ -609,6 +610,9 @@ export const targets: readonly Target[] = [
         { number: 1, result: { ok: true, results: [{ value: axdrValue, result: 0 }] } },
         { number: 2, result: { ok: false, code: 'DEVICE_SILENT', detail: 'why' } },
         { number: 3, result: { ok: true, results: [], counters: { next: 2 ** 32, received: 7 } } },
+      ]),
+      encodeResults('w', [
+        { number: 1, result: { ok: true, results: [], answerBytes: axdrValue } },
       ]),
     ],
     decode: decodeResults,

@@ -58,7 +58,7 @@ export class Meters {
   ask(life: Life, exchange: SimExchange, confirmedTo: number | undefined): void {
     const { clock, checker } = this
     const meter = exchange.address.port - firstPort
-    const request = nameIn(exchange.operations)
+    const request = nameIn(exchange.command.cosem!)
     this.askedCount++
     this.note(`host ${life.id} asks meter ${meter}`, request)
     const underway = this.underway.get(life) ?? new Set()
@@ -66,7 +66,7 @@ export class Meters {
     if (underway.has(meter))
       checker.fault(`host ${life.id} asks meter ${meter} twice at the same time`, request)
     underway.add(meter)
-    const isStep = isOfKeys(exchange.operations)
+    const isStep = isOfKeys(exchange.command.cosem!)
     if (!isStep && !checker.accepted.has(request))
       checker.fault('sent before it was accepted', request)
     const end = checker.ended.get(request)
@@ -75,7 +75,8 @@ export class Meters {
         `sent by host ${life.id} after it had ended in tick ${end.sequence}, its leases confirmed up to ${confirmedTo}`,
         request,
       )
-    const { security, operations } = exchange
+    const { security, command } = exchange
+    const operations = command.cosem!
     // As many as a profile in small blocks takes, from time to time.
     const counters = security && this.secured.use(security, 1 + ((this.askedCount * 7919) % 5_000))
     if (counters)

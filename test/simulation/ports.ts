@@ -229,13 +229,13 @@ function busOf(life: Life, bus: Bus): Bus {
 
 function wanOf(life: Life, { onExchange, onSend }: Shared): Wan {
   return {
-    async exchange(address, operations, lane, security) {
+    async exchange(address, command, lane, security) {
       // Nothing can be done about a pause that comes now.
       const { confirmedTo } = life
-      onSend(operations)
+      onSend(command.cosem!)
       const wan = new SimWan((exchange) => onExchange(life, exchange, confirmedTo))
       await life.turnAt('before an exchange')
-      const result = await wan.exchange(address, operations, lane, security)
+      const result = await wan.exchange(address, command, lane, security)
       await life.turnAt('after an exchange')
       return result
     },

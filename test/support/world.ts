@@ -256,7 +256,7 @@ export const nameOf = (device: Eui64): number => Buffer.from(device, 'latin1').r
 export const good = (exchange: SimExchange): void =>
   exchange.answer({
     ok: true,
-    results: exchange.operations.map(() => ({ value: text, result: 0 })),
+    results: exchange.command.cosem!.map(() => ({ value: text, result: 0 })),
   })
 
 export const numberOf = (device: Eui64): number => partitionOf(device, partitionCount)

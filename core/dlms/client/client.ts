@@ -25,10 +25,11 @@ import { ActionService } from './action.ts'
 import { ClientAssociation, type Agreement } from './association.ts'
 import { done, oneByOne, type ClientService, type ServiceTerms } from './service.ts'
 import { serviceFor } from './service-choice.ts'
+import { opaqueApdu } from './opaque.ts'
 import type { ClientOptions } from './options.ts'
 import { whole, withoutSelections } from './selection.ts'
 import { listingService, namesIn, proofService, type ShortNameBook } from './short-name.ts'
-import { clientTransitions, type ClientState, type ClientStep } from './state.ts'
+import { clientTransitions, stateInvalid, type ClientState, type ClientStep } from './state.ts'
 import { GeneralBlocks } from '../transfer/general-blocks.ts'
 import {
   cutShort,
@@ -74,6 +75,8 @@ export class DlmsClient {
   private next = 0
   private results: CosemResult[] = []
   private service: ClientService | undefined
+  /** In place of operations: one APDU that goes out as it is. */
+  private opaque: Uint8Array | undefined
   /**
    * True until the meter has answered to a reused association, which it may have dropped silently.
    */
@@ -132,12 +135,27 @@ export class DlmsClient {
    *   a secret too large to send, which ends the client
    */
   begin(operations: readonly CosemOperation[]): Buffer {
-    if (this.current !== 'IDLE' && this.current !== 'ASSOCIATED')
-      throw stateInvalid('begin', this.current)
-    if (operations.length === 0) throw stateInvalid('begin of nothing', this.current)
     for (const { descriptor } of operations)
       assert(descriptor.length === descriptorBytes, 'a COSEM descriptor has nine octets')
+    return this.beginWith(operations, undefined)
+  }
+
+  /**
+   * As `begin`, for one APDU that goes to the meter as it is. The APDU that comes next is the
+   * answer, whatever it says, unless it is a notification in the clear.
+   * @throws BrokerError as `begin`; DLMS_SIZE_EXCEEDED for more octets than the meter receives
+   */
+  beginOpaque(apduView: Uint8Array): Buffer {
+    assert(!this.association.isCiphered, 'an opaque command goes without protection of ours')
+    return this.beginWith(noOperations, apduView)
+  }
+
+  private beginWith(operations: readonly CosemOperation[], opaque: Uint8Array | undefined): Buffer {
+    if (this.current !== 'IDLE' && this.current !== 'ASSOCIATED')
+      throw stateInvalid('begin', this.current)
+    if ((opaque ?? operations).length === 0) throw stateInvalid('begin of nothing', this.current)
     this.given = this.operations = operations
+    this.opaque = opaque
     this.next = 0
     this.results = []
     this.counterExpected = undefined
@@ -205,6 +223,8 @@ export class DlmsClient {
       switch (this.current) {
         case 'EXCHANGING':
         case 'AUTHENTICATING':
+          if (this.current === 'EXCHANGING' && this.opaque !== undefined)
+            return this.receiveOpaque(apduView)
           return apduView[0] === ApduTag.GENERAL_BLOCK_TRANSFER
             ? this.receiveBlock(apduView)
             : this.receiveService(this.association.unprotect(apduView))
@@ -266,7 +286,7 @@ export class DlmsClient {
   private forgetExchange(): void {
     this.given = this.operations = noOperations
     this.results = []
-    this.service = this.listing = undefined
+    this.service = this.listing = this.opaque = undefined
     this.blocks.reset()
   }
 
@@ -319,6 +339,13 @@ export class DlmsClient {
     this.move('IDLE')
     this.forgetExchange()
     return { released: true }
+  }
+
+  private receiveOpaque(view: Buffer): ClientStep {
+    if (isNotification(view)) return { push: copyOf(view) }
+    this.forgetExchange()
+    this.move('ASSOCIATED')
+    return { answerBytes: copyOf(view) }
   }
 
   private receiveBlock(view: Buffer): ClientStep {
@@ -405,6 +432,8 @@ export class DlmsClient {
 
   /** The first APDU for the operation at `next`, or for several in a row. */
   private startService(): Buffer {
+    if (this.opaque !== undefined)
+      return opaqueApdu(this.opaque, Math.min(this.pduBytesMax, this.apduBytesMax))
     const { shortNames } = this.options
     if (typeof shortNames === 'object' && !shortNames.isComplete) {
       this.listing = { book: shortNames, results: [] }
@@ -462,7 +491,3 @@ export class DlmsClient {
 }
 
 const waiting: ClientStep = { wait: true }
-
-function stateInvalid(what: string, state: ClientState): BrokerError {
-  return new BrokerError('DLMS_STATE_INVALID', `${what} in ${state}`)
-}

@@ -14,6 +14,7 @@
  * ASSOCIATING, once an exchange. A pre-established association goes from IDLE to EXCHANGING at
  * once, and is never released.
  */
+import { BrokerError } from '../../base/broker-error.ts'
 import type { CosemResult } from '../../ports/wan.ts'
 
 /**
@@ -33,10 +34,12 @@ export type ClientState =
  * What is to be done after an APDU was received. `send` is owned and has spare octets for the
  * wrapper in front; what `DlmsClient.more` gives is sent behind it. `wait`: more will come by
  * itself. `push`: a notification came between, in the clear and owned; the answer is still to come.
+ * `answerBytes`: the APDU that answered an opaque command, as it came; owned.
  */
 export type ClientStep =
   | { send: Buffer }
   | { results: CosemResult[] }
+  | { answerBytes: Buffer }
   | { released: true }
   | { wait: true }
   | { push: Buffer }
@@ -50,4 +53,9 @@ export const clientTransitions: Readonly<Record<ClientState, readonly ClientStat
   EXCHANGING: ['ASSOCIATED', 'ASSOCIATING', 'ENDED'],
   RELEASING: ['IDLE', 'ENDED'],
   ENDED: [],
+}
+
+/** The fault of a caller who asks for `what` in a state that does not allow it. */
+export function stateInvalid(what: string, state: ClientState): BrokerError {
+  return new BrokerError('DLMS_STATE_INVALID', `${what} in ${state}`)
 }

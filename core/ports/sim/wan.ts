@@ -1,17 +1,11 @@
 /** Devices that answer from a script: for tests of callers, without sockets. */
 import type { Lane } from '../../base/lane.ts'
-import type {
-  CosemOperation,
-  DeviceAddress,
-  ExchangeResult,
-  ExchangeSecurity,
-  Wan,
-} from '../wan.ts'
+import type { DeviceAddress, ExchangeResult, ExchangeSecurity, Wan, WanCommand } from '../wan.ts'
 
 /** What was asked, and how to answer it: at once, or later. */
 export type SimExchange = {
   address: DeviceAddress
-  operations: readonly CosemOperation[]
+  command: WanCommand
   lane: Lane
   security: ExchangeSecurity | undefined
   answer(result: ExchangeResult): void
@@ -28,14 +22,14 @@ export class SimWan implements Wan {
 
   exchange(
     address: DeviceAddress,
-    operations: readonly CosemOperation[],
+    command: WanCommand,
     lane: Lane,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     return new Promise((resolve) => {
       const exchange: SimExchange = {
         address,
-        operations,
+        command,
         lane,
         security,
         answer: (result) => {

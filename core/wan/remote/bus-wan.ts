@@ -18,13 +18,13 @@ import type { Log } from '../../ports/log.ts'
 import type { Metrics } from '../../ports/metrics.ts'
 import type { Random } from '../../ports/random.ts'
 import type {
-  CosemOperation,
   CountersUsed,
   DeviceAddress,
   ExchangeFailure,
   ExchangeResult,
   ExchangeSecurity,
   Wan,
+  WanCommand,
 } from '../../ports/wan.ts'
 import {
   decodeReceipt,
@@ -78,6 +78,8 @@ type Pending = NumberedExchange &
 
 /** Without a wan process for so long, the log says so. */
 const aloneWarningMs = 2 * limits.aliveIntervalMs
+
+const notUnderstood = 'the wan process does not understand this host: compare their versions'
 
 export class BusWan implements Wan {
   private readonly options: BusWanOptions
@@ -139,12 +141,12 @@ export class BusWan implements Wan {
 
   exchange(
     address: DeviceAddress,
-    operations: readonly CosemOperation[],
+    command: WanCommand,
     lane: Lane,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     const { exchangesMax, bytesInFlightMax, clock } = this.options
-    const bytes = exchangeBytes(address, operations, security)
+    const bytes = exchangeBytes(address, command, security)
     const refuse = (why: string): Promise<ExchangeResult> =>
       Promise.resolve({ ...unreachable(why), ...unused(security) })
     if (this.isClosed) return refuse('the broker is closing')
@@ -159,7 +161,7 @@ export class BusWan implements Wan {
         number: this.nextNumber(),
         lane,
         address,
-        operations,
+        command,
         security,
         bytes,
         route: this.routeOf(address),
@@ -270,17 +272,32 @@ export class BusWan implements Wan {
   private onReceipt(wanId: string, items: readonly Pending[], receiptView: Buffer): void {
     const receipt = receiptIn(receiptView)
     if (receipt === Receipt.TAKEN) return
-    if (receipt !== Receipt.LEAVING)
-      return this.fail(
-        items,
-        receipt === Receipt.FULL
-          ? 'the wan process holds as much as it may'
-          : 'the wan process does not understand this host: compare their versions',
-      )
+    if (receipt === Receipt.FULL) return this.fail(items, 'the wan process holds as much as it may')
+    // Of a receipt that is not understood, nobody knows whether the frame was taken.
+    if (receipt === undefined) return this.fail(items, notUnderstood)
+    if (receipt === Receipt.MALFORMED) return this.onMalformed(wanId, items)
     this.directory.leaving(wanId)
+    this.placeAgain(items, wanId)
+  }
+
+  /**
+   * A process of an earlier version takes no frame with an opaque command in it, and of such a
+   * frame nothing: what else lay in it goes out once more, in a frame without.
+   */
+  private onMalformed(wanId: string, items: readonly Pending[]): void {
+    const opaque = items.filter(({ command }) => command.opaque !== undefined)
+    if (opaque.length === 0) return this.fail(items, notUnderstood)
+    this.options.log.warn({ wanId, opaque: opaque.length }, 'a wan process takes no opaque command')
+    for (const item of opaque) item.isSent = false
+    this.fail(opaque, 'the wan process takes no opaque commands: compare the versions of the two')
+    this.placeAgain(items)
+  }
+
+  /** Those that the process has not taken; on another one, where it is `leavingId`. */
+  private placeAgain(items: readonly Pending[], leavingId?: string): void {
     for (const item of items) {
       if (item.isEnded) continue
-      if (item.route.process?.wanId === wanId) item.route.process = undefined
+      if (item.route.process?.wanId === leavingId) item.route.process = undefined
       item.isSent = false
       this.place(item)
     }
@@ -302,7 +319,7 @@ export class BusWan implements Wan {
       const pending = this.pending.get(number)
       // Given up meanwhile, or asked of somebody else.
       if (pending?.process?.wanId !== frame.wanId) continue
-      const isWhole = !result.ok || result.results.length === pending.operations.length
+      const isWhole = !result.ok || isAnswerTo(pending.command, result)
       this.end(
         pending,
         isWhole
@@ -380,6 +397,13 @@ export class BusWan implements Wan {
   }
 }
 
+/** One result for each COSEM operation, or the one answer to an opaque command. */
+function isAnswerTo({ cosem }: WanCommand, result: ExchangeResult & { ok: true }): boolean {
+  const { results, answerBytes } = result
+  const isOpaque = cosem === undefined
+  return isOpaque === (answerBytes !== undefined) && results.length === (cosem?.length ?? 0)
+}
+
 function whyNot({ process, route }: Pending): string {
   if (process !== undefined) return 'the wan process gave no result in time'
   return route.name === undefined
@@ -387,12 +411,12 @@ function whyNot({ process, route }: Pending): string {
     : 'the device has not dialled in'
 }
 
-function receiptIn(view: Buffer): Receipt {
+function receiptIn(view: Buffer): Receipt | undefined {
   try {
     return decodeReceipt(view)
   } catch (fault) {
     if (!(fault instanceof BrokerError)) throw fault
-    return Receipt.MALFORMED
+    return undefined
   }
 }
 

@@ -4,11 +4,11 @@
  */
 import type { Lane } from '../../base/lane.ts'
 import type {
-  CosemOperation,
   DeviceAddress,
   ExchangeResult,
   ExchangeSecurity,
   Wan,
+  WanCommand,
 } from '../../ports/wan.ts'
 
 export class EitherWan implements Wan {
@@ -22,12 +22,12 @@ export class EitherWan implements Wan {
 
   exchange(
     address: DeviceAddress,
-    operations: readonly CosemOperation[],
+    command: WanCommand,
     lane: Lane,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     const wan = address.transport === 'dial-in' ? this.others : this.own
-    return wan.exchange(address, operations, lane, security)
+    return wan.exchange(address, command, lane, security)
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,8 @@
  * place:
  *
  *   frame of exchanges  [version, client, list of exchange]
- *     exchange          [number u32, lane u8, address, list of operation, list of keys, none or one]
+ *     exchange          [number u32, lane u8, address, list of operation, list of keys, none or one,
+ *                       from version 5: opaque command or nil]
  *     address           [host, port u16, logicalDevice u16, client u16, secret or nil, transport u8 (0 when left out, else one more than
  *                       its place in Transport), profile ('' when left out), list of security, none or one, device or nil,
  *                       list of model, none or one]
@@ -15,14 +16,16 @@
  *     operation         [kind u8, descriptor, selection or nil, value or nil]
  *   frame of results    [version, wanId, list of result]
  *     result            [number u32, outcome u16 (ids of the error table), detail, list of [result u16, value or nil], list of counters,
- *                       list of causes]
+ *                       list of causes, from version 5: answer to an opaque command or nil]
  *     counters          [next u64, received + 1 u64 (2^40 more: it was read first), expected + 1 u64, 0 when absent]; at most one
  *     cause             [code u16, detail, counter received + 1 u64, counter expected + 1 u64, 0 when there is none]; none or one
  *   receipt             [version, receipt u8]
  *
- * A new field goes to the end of its record, and `version` is raised: processes of two versions
- * refuse each other's frames, by name. Keys and secrets are sealed; secrets of records from before
- * they were stand in the clear, so frames stay on the bus and are never logged.
+ * A new field goes to the end of its record, and `version` is raised. Frames are written in version
+ * 4, which earlier processes read, unless an opaque command or the answer to one lies in them.
+ * These are written in version 5, and a process that does not know it refuses them whole, by name.
+ * Keys and secrets are sealed; secrets of records from before they were stand in the clear, so
+ * frames stay on the bus and are never logged.
  */
 import { limits } from '../../base/limits.ts'
 import { errorCodeOf, errorId } from '../../base/error-table.ts'
@@ -44,6 +47,7 @@ import {
   type ExchangeFailure,
   type ExchangeResult,
   type ExchangeSecurity,
+  type WanCommand,
 } from '../../ports/wan.ts'
 import { PackReader, PackWriter } from './pack.ts'
 
@@ -59,7 +63,7 @@ export type NumberedExchange = {
   number: number
   lane: Lane
   address: DeviceAddress
-  operations: readonly CosemOperation[]
+  command: WanCommand
   security?: ExchangeSecurity | undefined
 }
 export type NumberedResult = { number: number; result: ExchangeResult }
@@ -69,6 +73,9 @@ export const Receipt = { TAKEN: 0, FULL: 1, LEAVING: 2, MALFORMED: 3 } as const
 export type Receipt = (typeof Receipt)[keyof typeof Receipt]
 
 const version = 4
+/** Of frames with opaque commands, or with answers to them. */
+const opaqueVersion = 5
+type Version = typeof version | typeof opaqueVersion
 const kinds = ['get', 'set', 'action'] as const satisfies CosemOperation['kind'][]
 const failures = [
   'DEVICE_UNREACHABLE',
@@ -80,7 +87,7 @@ const failures = [
 /** The octets of an exchange in a frame, or a few more. */
 export function exchangeBytes(
   address: DeviceAddress,
-  operations: readonly CosemOperation[],
+  { cosem = [], opaque }: WanCommand,
   security?: ExchangeSecurity,
 ): number {
   const { host, secret, profile } = address
@@ -89,7 +96,8 @@ export function exchangeBytes(
   if (address.counter || address.conformance !== undefined || address.modeE) bytes += 100
   if (address.shortNames) bytes += 100 + 32 * Object.keys(address.shortNames).length
   if (security !== undefined) bytes += 50 + security.sealedKeys.length
-  for (const { descriptor, selection, value } of operations)
+  bytes += 5 + (opaque?.length ?? 0)
+  for (const { descriptor, selection, value } of cosem)
     bytes += 20 + descriptor.length + (selection?.length ?? 0) + (value?.length ?? 0)
   return bytes
 }
@@ -103,31 +111,41 @@ export function resultBytes(result: ExchangeResult): number {
   if (!result.ok) {
     const { detail, cause } = result
     const causeBytes = cause === undefined ? 0 : 30 + textBytesMax(cause.detail)
-    return headBytes + 6 + textBytesMax(detail) + causeBytes
+    return headBytes + 11 + textBytesMax(detail) + causeBytes
   }
-  let bytes = headBytes + 6
+  let bytes = headBytes + 11 + (result.answerBytes?.length ?? 0)
   for (const { value } of result.results) bytes += 10 + (value?.length ?? 0)
   return bytes
 }
 
 export function encodeExchanges(client: string, exchanges: readonly NumberedExchange[]): Buffer {
-  const writer = headOf(client, exchanges.length)
-  for (const { number, lane, address, operations, security } of exchanges) {
-    writer.record(5).uint32(number).uint8(lane)
-    writeAddress(writer, address)
-    writer.list(operations.length)
-    for (const { kind, descriptor, selection, value } of operations)
-      writer.record(4).uint8(kinds.indexOf(kind)).octets(descriptor).octets(selection).octets(value)
-    writer.list(security === undefined ? 0 : 1)
-    if (security === undefined) continue
-    const { device, sealedKeys, counters } = security
-    writer.record(5).octets(bytesOfEui64(device)).octets(sealedKeys)
+  const hasOpaque = exchanges.some(({ command }) => command.opaque !== undefined)
+  const writer = headOf(hasOpaque ? opaqueVersion : version, client, exchanges.length)
+  for (const { number, lane, address, command, security } of exchanges) {
+    const { cosem = [], opaque } = command
     writer
-      .uint64(counters.from)
-      .uint64(counters.to)
-      .uint64(counters.received + 1 + (security.isCounterUnknown === true ? counterFlag : 0))
+      .record(hasOpaque ? 6 : 5)
+      .uint32(number)
+      .uint8(lane)
+    writeAddress(writer, address)
+    writer.list(cosem.length)
+    for (const { kind, descriptor, selection, value } of cosem)
+      writer.record(4).uint8(kinds.indexOf(kind)).octets(descriptor).octets(selection).octets(value)
+    writeKeys(writer, security)
+    if (hasOpaque) writer.octets(opaque)
   }
   return writer.take()
+}
+
+function writeKeys(writer: PackWriter, security: ExchangeSecurity | undefined): void {
+  writer.list(security === undefined ? 0 : 1)
+  if (security === undefined) return
+  const { device, sealedKeys, counters } = security
+  writer.record(5).octets(bytesOfEui64(device)).octets(sealedKeys)
+  writer
+    .uint64(counters.from)
+    .uint64(counters.to)
+    .uint64(counters.received + 1 + (security.isCounterUnknown === true ? counterFlag : 0))
 }
 
 function writeAddress(writer: PackWriter, address: DeviceAddress): void {
@@ -206,16 +224,19 @@ export function decodeExchanges(frameView: Buffer): {
   exchanges: NumberedExchange[]
 } {
   const reader = new PackReader(frameView)
-  const client = headIn(reader)
+  const { from: client, isOpaque } = headIn(reader)
   const exchanges = listIn(reader, () => {
-    reader.record(5)
+    reader.record(isOpaque ? 6 : 5)
     const number = reader.uint32()
     const lane = reader.uint8()
     if (lane >= laneCount) reader.fail()
     const address = addressIn(reader)
     const operations = listIn(reader, operationIn)
     const security = optionalIn(reader, keysIn)
-    return { number, lane: lane as Lane, address, operations, ...(security && { security }) }
+    const opaque = isOpaque ? reader.optionalOctets() : undefined
+    if (opaque !== undefined && (opaque.length === 0 || operations.length > 0)) reader.fail()
+    const command = opaque === undefined ? { cosem: operations } : { opaque }
+    return { number, lane: lane as Lane, address, command, ...(security && { security }) }
   })
   reader.close()
   return { client, exchanges }
@@ -294,9 +315,10 @@ function operationIn(reader: PackReader): CosemOperation {
 }
 
 export function encodeResults(wanId: string, results: readonly NumberedResult[]): Buffer {
-  const writer = headOf(wanId, results.length)
+  const hasOpaque = results.some(({ result }) => answerIn(result) !== undefined)
+  const writer = headOf(hasOpaque ? opaqueVersion : version, wanId, results.length)
   for (const { number, result } of results) {
-    writer.record(6).uint32(number)
+    writer.record(hasOpaque ? 7 : 6).uint32(number)
     if (result.ok) {
       writer.uint16(errorId('OK')).text('').list(result.results.length)
       for (const one of result.results) writer.record(2).uint16(one.result).octets(one.value)
@@ -321,9 +343,13 @@ export function encodeResults(wanId: string, results: readonly NumberedResult[])
         .text(cause.detail.slice(0, limits.wanDetailCharactersMax))
         .uint64((cause.counterReceived ?? -1) + 1)
         .uint64((cause.counterExpected ?? -1) + 1)
+    if (hasOpaque) writer.octets(answerIn(result))
   }
   return writer.take()
 }
+
+const answerIn = (result: ExchangeResult): Uint8Array | undefined =>
+  result.ok ? result.answerBytes : undefined
 
 /**
  * Reads a frame of results; values borrow from it.
@@ -331,17 +357,19 @@ export function encodeResults(wanId: string, results: readonly NumberedResult[])
  */
 export function decodeResults(frameView: Buffer): { wanId: string; results: NumberedResult[] } {
   const reader = new PackReader(frameView)
-  const wanId = headIn(reader)
+  const { from: wanId, isOpaque } = headIn(reader)
   const results = listIn(reader, (): NumberedResult => {
-    reader.record(6)
+    reader.record(isOpaque ? 7 : 6)
     const number = reader.uint32()
     const outcome = errorCodeOf(reader.uint16())
     const detail = reader.text()
     const values = listIn(reader, valueIn)
     const counters = optionalIn(reader, countersIn)
     const cause = optionalIn(reader, causeIn)
-    const using = counters && { counters }
+    const answerBytes = isOpaque ? reader.optionalOctets() : undefined
+    const using = { ...(answerBytes && { answerBytes }), ...(counters && { counters }) }
     if (outcome === 'OK') return { number, result: { ok: true, results: values, ...using } }
+    if (answerBytes !== undefined) reader.fail()
     const code = failures.find((failure) => failure === outcome) ?? reader.fail()
     return { number, result: { ok: false, code, detail, ...(cause && { cause }), ...using } }
   })
@@ -409,17 +437,18 @@ export function decodeReceipt(view: Buffer): Receipt {
   return receipt as Receipt
 }
 
-function headOf(from: string, count: number): PackWriter {
-  return new PackWriter().record(3).uint16(version).text(from).list(count)
+function headOf(of: Version, from: string, count: number): PackWriter {
+  return new PackWriter().record(3).uint16(of).text(from).list(count)
 }
 
-/** Who sent the frame. */
-function headIn(reader: PackReader): string {
+/** Who sent the frame, and whether its records have places for opaque octets. */
+function headIn(reader: PackReader): { from: string; isOpaque: boolean } {
   reader.record(3)
-  if (reader.uint16() !== version) reader.fail()
+  const of = reader.uint16()
+  if (of !== version && of !== opaqueVersion) reader.fail()
   const from = reader.text()
   if (!isHostId(from)) reader.fail()
-  return from
+  return { from, isOpaque: of === opaqueVersion }
 }
 
 function listIn<T>(reader: PackReader, read: (reader: PackReader) => T): T[] {

@@ -164,8 +164,8 @@ export class WanServer {
   }
 
   private carry(taken: Taken, exchange: NumberedExchange): void {
-    const { number, lane, address, operations, security } = exchange
-    void this.options.wan.exchange(address, operations, lane, security).then((result) => {
+    const { number, lane, address, command, security } = exchange
+    void this.options.wan.exchange(address, command, lane, security).then((result) => {
       this.underWay--
       if (--taken.left === 0) this.hold(-taken.bytes)
       const fitting = this.fitting(result)

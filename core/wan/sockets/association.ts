@@ -64,6 +64,7 @@ export class Association {
   // One bit for each invoke id whose answer was given up on.
   private lateInvokeIds = 0
   private lateAares = 0
+  private isOpaqueLate = false
   private invokeIdLast = 0
 
   constructor(device: number, client: number) {
@@ -157,6 +158,14 @@ export class Association {
     return this.lateInvokeIds !== 0 || this.lateAares !== 0
   }
 
+  /**
+   * True when a late answer could pass for one to `exchange`: whatever comes answers an opaque
+   * command, and a late answer to one may look like any other.
+   */
+  mayMistakeFor({ isOpaque }: Exchange): boolean {
+    return this.isOpaqueLate || (isOpaque && this.isInDoubt)
+  }
+
   /** To be called for each service sent: its invoke id is the newest question's now. */
   noteSent(): void {
     if (this.lateInvokeIds !== 0) this.lateInvokeIds &= ~(1 << this.dlms!.invokeIdLast)
@@ -167,6 +176,7 @@ export class Association {
     const { dlms } = this
     if (!dlms) return
     this.invokeIdLast = dlms.invokeIdLast
+    this.isOpaqueLate ||= isServiceSent && this.exchange?.isOpaque === true
     if (isServiceSent && dlms.state !== 'ASSOCIATING') this.lateInvokeIds |= 1 << this.invokeIdLast
     else this.lateAares++
     this.dlms = undefined

@@ -12,11 +12,11 @@ import { encodeDescriptor } from '../../dlms/apdu/descriptor.ts'
 import { invocationCounterMax, Mechanism } from '../../dlms/security/index.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import type {
-  CosemOperation,
   DeviceAddress,
   ExchangeFailure,
   ExchangeResult,
   ExchangeSecurity,
+  WanCommand,
 } from '../../ports/wan.ts'
 import { refused } from './failures.ts'
 
@@ -49,7 +49,7 @@ export function sendsCounters({ security }: DeviceAddress): boolean {
 /** The question, or undefined when the device tells its counter to nobody. */
 export function counterQuestion(
   address: DeviceAddress,
-): { address: DeviceAddress; operations: readonly CosemOperation[] } | undefined {
+): { address: DeviceAddress; command: WanCommand } | undefined {
   const place = counterPlaceOf(address, deviceProfileOf(address.profile)?.invocationCounter)
   if (place === undefined) return undefined
   const descriptor = encodeDescriptor({
@@ -59,7 +59,7 @@ export function counterQuestion(
   })
   return {
     address: { ...address, client: place.client, secret: undefined, security: undefined },
-    operations: [{ kind: 'get', descriptor }],
+    command: { cosem: [{ kind: 'get', descriptor }] },
   }
 }
 

@@ -4,12 +4,12 @@
  */
 import type { Lane } from '../../base/lane.ts'
 import type {
-  CosemOperation,
   CosemResult,
   CountersUsed,
   DeviceAddress,
   ExchangeResult,
   ExchangeSecurity,
+  WanCommand,
 } from '../../ports/wan.ts'
 import { ReservedCounter } from './client-terms.ts'
 
@@ -19,7 +19,7 @@ export type ExchangeManner = { endsAssociation?: boolean; wantsNewLink?: boolean
 /** What an exchange carries, by when it ends, and how. */
 export type ExchangeTerms = ExchangeManner & {
   readonly address: DeviceAddress
-  readonly operations: readonly CosemOperation[]
+  readonly command: WanCommand
   readonly lane: Lane
   readonly dueMs: number
   readonly security: ExchangeSecurity | undefined
@@ -32,7 +32,7 @@ export interface ExchangeLink {
 
 export class Exchange {
   readonly address: DeviceAddress
-  readonly operations: readonly CosemOperation[]
+  readonly command: WanCommand
   readonly lane: Lane
   readonly startedMs: number
   /** The end of the whole exchange, waiting included. */
@@ -88,7 +88,7 @@ export class Exchange {
     this.endsAssociation = terms.endsAssociation === true
     this.wantsNewLink = terms.wantsNewLink === true
     this.address = terms.address
-    this.operations = terms.operations
+    this.command = terms.command
     this.lane = terms.lane
     this.security = security
     this.startedMs = startedMs
@@ -114,9 +114,20 @@ export class Exchange {
 
   /** True when carrying it out twice does no harm: it only reads. */
   get isRepeatable(): boolean {
-    for (const operation of this.operations) if (operation.kind !== 'get') return false
-    return true
+    return onlyReads(this.command)
   }
+
+  /** Its answer has nothing that tells it from the answer to another question. */
+  get isOpaque(): boolean {
+    return this.command.opaque !== undefined
+  }
+}
+
+/** True for COSEM operations that only read; of opaque octets nobody knows. */
+export function onlyReads({ cosem }: WanCommand): boolean {
+  if (cosem === undefined) return false
+  for (const { kind } of cosem) if (kind !== 'get') return false
+  return true
 }
 
 /** All exchanges that have not ended, as a list through themselves: O(1) and no memory for each. */

@@ -16,7 +16,7 @@
  * the answer given up is ciphered, since then nothing tells it from the next.
  *
  * An association belongs to one set of keys and one way of association; an exchange under others
- * begins on a new connection, where we can make one.
+ * begins on a new connection, where we can make one. So does what a late answer may pass for.
  *
  * An exchange that `endsAssociation` is followed by a release (RLRQ, or DISC in HDLC): its results
  * are given when that was answered. A device that does not answer it, or not with a release, is
@@ -118,16 +118,18 @@ export class Link {
 
   private start(association: Association, exchange: Exchange): void {
     if (!association.isFor(exchange)) {
-      if (this.activeCount === 1 && !this.isTheirs) return this.displace(exchange)
+      if (this.activeCount === 1 && !this.isTheirs) return this.displace(exchange, 'for other keys')
       association.forget()
     }
+    if (association.mayMistakeFor(exchange)) return this.divert(exchange)
     association.exchange = exchange
     try {
-      const { address, operations } = exchange
+      const { address, command } = exchange
       // An association does not outlive the way to its device.
       if (!this.framing.admit(address, profileOf(address))) association.forget()
       const dlms = association.dlmsFor(exchange, this.owner.options)
-      const apdu = dlms.begin(operations)
+      const { cosem, opaque } = command
+      const apdu = cosem === undefined ? dlms.beginOpaque(opaque) : dlms.begin(cosem)
       exchange.isServiceSent = dlms.state !== 'ASSOCIATING'
       this.send(association, exchange, apdu)
     } catch (error) {
@@ -145,9 +147,17 @@ export class Link {
    * The device forgets its association with the connection: whatever it makes of a second one, it
    * cannot mix them.
    */
-  private displace(exchange: Exchange): void {
+  private displace(exchange: Exchange, why: string): void {
     this.activeCount--
-    this.cut('the association is for other keys')
+    this.cut(`the association is ${why}`)
+    this.owner.displaced(this, exchange)
+  }
+
+  /** A late answer that may still come here would pass for the answer to `exchange`. */
+  private divert(exchange: Exchange): void {
+    if (this.activeCount === 1) return this.displace(exchange, 'in doubt')
+    this.activeCount--
+    this.doom()
     this.owner.displaced(this, exchange)
   }
 
@@ -234,11 +244,17 @@ export class Link {
         exchange.isServiceSent = true
         this.send(association, exchange, step.send)
       } else if ('results' in step) this.succeed(association, exchange, step.results)
+      else if ('answerBytes' in step) this.complete(association, exchange, step.answerBytes)
       else this.awaitMore(association, exchange, 'push' in step ? step.push : undefined)
     } catch (error) {
       association.noteReceived()
       this.fail(association, exchange, failureOf(error, this.owner))
     }
+  }
+
+  private complete(association: Association, exchange: Exchange, answerBytes: Buffer): void {
+    this.end(association, exchange, { ok: true, results: [], answerBytes })
+    this.proceed(association)
   }
 
   private succeed(association: Association, exchange: Exchange, results: CosemResult[]): void {

@@ -28,7 +28,7 @@ import {
   sendsCounters,
 } from './counter-reading.ts'
 import type { CounterReadings } from './counter-readings.ts'
-import type { ExchangeManner, ExchangeTerms } from './exchange.ts'
+import { onlyReads, type ExchangeManner, type ExchangeTerms } from './exchange.ts'
 import { withLikelyCause } from './failures.ts'
 
 /** What became of one part. */
@@ -50,7 +50,7 @@ export type PartPorts = {
   readings: CounterReadings
 }
 
-type Asked = Pick<ExchangeTerms, 'address' | 'operations' | 'lane' | 'dueMs'>
+type Asked = Pick<ExchangeTerms, 'address' | 'command' | 'lane' | 'dueMs'>
 
 /** True when `exchangeSecured` is to carry the exchange. */
 export function needsParts(
@@ -159,7 +159,7 @@ async function tell(
   const question = counterQuestion(address)
   if (question === undefined) return undefined
   const manner = { endsAssociation: true, wantsNewLink }
-  const asked = { address: question.address, operations: question.operations, lane, dueMs }
+  const asked = { address: question.address, command: question.command, lane, dueMs }
   return (await carryAt(asked, undefined, ports, manner)).result
 }
 
@@ -168,12 +168,12 @@ async function tell(
  * after the one before.
  */
 async function carryAt(
-  { address, operations, lane, dueMs }: Asked,
+  { address, command, lane, dueMs }: Asked,
   security: ExchangeSecurity | undefined,
   ports: PartPorts,
   manner: ExchangeManner,
 ): Promise<Carried> {
-  const part = { address, operations, lane, dueMs, security, ...manner }
+  const part = { address, command, lane, dueMs, security, ...manner }
   const carry = () => ports.carry(part)
   const carried = await carry()
   const { result } = carried
@@ -197,10 +197,10 @@ function settled(
  * True when time is left, and carrying the operations out twice does no harm or the device has not
  * seen them.
  */
-function isAnotherTry({ operations, dueMs }: Asked, before: Carried, ports: PartPorts): boolean {
+function isAnotherTry({ command, dueMs }: Asked, before: Carried, ports: PartPorts): boolean {
   if (ports.nowMs() >= dueMs || before.result.ok) return false
   if (before.result.code === 'DEVICE_UNREACHABLE') return false
-  return !before.isServiceSent || operations.every(({ kind }) => kind === 'get')
+  return !before.isServiceSent || onlyReads(command)
 }
 
 /** True when the failure may mean that the device was sent higher counters by somebody else. */

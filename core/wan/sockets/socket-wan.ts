@@ -14,15 +14,17 @@
  */
 import type { Lane } from '../../base/lane.ts'
 import { assert } from '../../base/assert.ts'
+import { BrokerError } from '../../base/broker-error.ts'
 import { copyOf } from '../../base/bytes.ts'
 import type {
-  CosemOperation,
   DeviceAddress,
   ExchangeResult,
   ExchangeSecurity,
   Wan,
+  WanCommand,
 } from '../../ports/wan.ts'
 import { isUnaskedApdu } from '../../dlms/unsolicited/push.ts'
+import { sendsCounters } from './counter-reading.ts'
 import { CounterReadings } from './counter-readings.ts'
 import { DialIn } from './dial-in.ts'
 import { DialledLinks } from './dialled-links.ts'
@@ -31,7 +33,7 @@ import { Endpoints } from './endpoints.ts'
 import { Exchange, ExchangeList, type ExchangeTerms } from './exchange.ts'
 import { IdleLinks } from './idle-links.ts'
 import { LaneQueue } from './lane-queue.ts'
-import { silent, unreachable } from './failures.ts'
+import { cannotAsk, silent, unreachable } from './failures.ts'
 import { Link } from './link.ts'
 import type { LinkOwner, UnsolicitedFrom } from './link-owner.ts'
 import { dialledParts } from './link-parts.ts'
@@ -116,16 +118,16 @@ export class SocketWan implements Wan {
 
   exchange(
     address: DeviceAddress,
-    operations: readonly CosemOperation[],
+    command: WanCommand,
     lane: Lane,
     security?: ExchangeSecurity,
   ): Promise<ExchangeResult> {
     const now = this.options.nowMs()
     const dueMs = now + this.options.exchangeMs
-    if (needsParts(address, security))
-      return exchangeSecured({ address, operations, lane, dueMs }, security, this.parts)
+    if (command.cosem !== undefined && needsParts(address, security))
+      return exchangeSecured({ address, command, lane, dueMs }, security, this.parts)
     return new Promise((settle) => {
-      this.take(new Exchange({ address, operations, lane, dueMs, security }, now, settle))
+      this.take(new Exchange({ address, command, lane, dueMs, security }, now, settle))
     })
   }
 
@@ -145,6 +147,8 @@ export class SocketWan implements Wan {
     this.exchanges.add(exchange)
     if (this.closed) this.end(exchange, unreachable('the broker is closing'))
     else if (isFull) this.end(exchange, unreachable('too many exchanges'))
+    else if (exchange.isOpaque && sendsCounters(exchange.address))
+      this.end(exchange, cannotAsk(new BrokerError('DLMS_OPAQUE_UNFIT'), this.owner))
     else this.place(exchange)
   }
 

@@ -293,7 +293,7 @@ t.test('through the WAN of a broker, by the fields of a record', async (t) => {
   }
   const operations = [{ kind: 'get' as const, descriptor: energy }]
   const security = { device, sealedKeys, counters: { from: 0, to: 100, received: -1 } }
-  const answer = await wan.exchange(address, operations, 1, security)
+  const answer = await wan.exchange(address, { cosem: operations }, 1, security)
   t.match(answer, { ok: true, results: [{ result: 0, value: kwh }] })
   t.ok((answer.counters?.next ?? 0) > 8, 'above what the meter told')
 })
@@ -350,10 +350,13 @@ t.test('short names: from the object list, or as data', async (t) => {
   const operations = [{ kind: 'get' as const, descriptor: energy }]
   const good = { ok: true, results: [{ result: 0, value: kwh }] }
   for (let i = 0; i < 2; i++)
-    t.match(await wan.exchange({ ...address, profile: 'short-names' }, operations, 1), good)
+    t.match(
+      await wan.exchange({ ...address, profile: 'short-names' }, { cosem: operations }, 1),
+      good,
+    )
   t.equal(lists, 2, 'once on a connection')
   const given = { ...address, shortNames: { '1-0:1.8.0.255': base } }
-  t.match(await wan.exchange(given, operations, 1), good)
+  t.match(await wan.exchange(given, { cosem: operations }, 1), good)
 })
 
 /**
@@ -427,6 +430,9 @@ t.test('mode E in front of HDLC: by profile, and with an address', async (t) => 
   }
   const operations = [{ kind: 'get' as const, descriptor: energy }]
   for (let i = 0; i < 2; i++)
-    t.match(await wan.exchange(address, operations, 1), { ok: true, results: [{ result: 0 }] })
+    t.match(await wan.exchange(address, { cosem: operations }, 1), {
+      ok: true,
+      results: [{ result: 0 }],
+    })
   t.same(opened.slice(4), ['/?7!', '\x06252'], 'opened once')
 })

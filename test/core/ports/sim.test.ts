@@ -101,8 +101,8 @@ t.test('wan: answers from a script, later, or never until closed', async (t) => 
   const open: SimExchange[] = []
   const wan = new SimWan((exchange) => void open.push(exchange))
   const address = { host: 'a', port: 1, logicalDevice: 1, client: 16 }
-  const first = wan.exchange(address, [], 1)
-  const second = wan.exchange(address, [], 0)
+  const first = wan.exchange(address, { cosem: [] }, 1)
+  const second = wan.exchange(address, { cosem: [] }, 0)
   t.equal(wan.openCount, 2)
   open[1]?.answer({ ok: true, results: [] })
   t.strictSame(await second, { ok: true, results: [] })

@@ -44,7 +44,7 @@ t.test('a host that drops connection attempts', onLinux, async (t) => {
     [1, 2, 3, 4, 5, 6].map((last) =>
       wan.exchange(
         { host: `127.0.0.${last}`, port, logicalDevice: 1, client: 16 },
-        [get(1)],
+        { cosem: [get(1)] },
         Lane.NORMAL,
       ),
     ),

@@ -135,7 +135,7 @@ export class FleetTrial {
     security = this.securityOf(index),
     address = this.addressOf(index),
   ): Promise<ExchangeResult> {
-    const result = await this.wan.exchange(address, operations, Lane.NORMAL, security)
+    const result = await this.wan.exchange(address, { cosem: operations }, Lane.NORMAL, security)
     const { counters } = result
     if (counters !== undefined)
       this.told.set(index, { from: counters.next, to: 10_000, received: counters.received })

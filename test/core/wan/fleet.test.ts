@@ -35,7 +35,7 @@ const fleet = await startFleet({
 const wan = new SocketWan(patient)
 
 const ask = (index: number, operations: CosemOperation[]): Promise<ExchangeResult> =>
-  wan.exchange(fleet.device(index).record.address, operations, Lane.NORMAL)
+  wan.exchange(fleet.device(index).record.address, { cosem: operations }, Lane.NORMAL)
 const codeOf = (result: ExchangeResult): string => (result.ok ? 'OK' : result.code)
 
 t.test('all meters at once: each answers as itself, over three connections', async (t) => {
@@ -83,10 +83,10 @@ t.test('each fault has its code, and passes', async (t) => {
     const pool = new SocketWan(patient)
     const { address } = fleet.device(25).record
     fleet.setFault(25, [makeFault(kind, kind === 'slow' ? { delayMs: 5 } : {})])
-    const result = await pool.exchange(address, [identity], Lane.NORMAL)
+    const result = await pool.exchange(address, { cosem: [identity] }, Lane.NORMAL)
     t.equal(codeOf(result), code, `${kind}${result.ok ? '' : `: ${result.detail}`}`)
     fleet.setFault(25, [])
-    const after = await pool.exchange(address, [identity], Lane.NORMAL)
+    const after = await pool.exchange(address, { cosem: [identity] }, Lane.NORMAL)
     t.equal(codeOf(after), 'OK', `after ${kind}${after.ok ? '' : `: ${after.detail}`}`)
     await pool.close()
   }

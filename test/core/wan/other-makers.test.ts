@@ -230,7 +230,7 @@ async function anotherHeadEnd(trial: FleetTrial): Promise<number> {
   trial.ports.delete(listener!)
   const result = await trial.wan.exchange(
     trial.addressOf(0),
-    listed,
+    { cosem: listed },
     1,
     trial.securityOf(0, { from: 2_000, to: 9_000, received: -1 }),
   )

@@ -166,7 +166,7 @@ t.test('what is not right is refused, counted by its code, and told', async (t) 
   const missing = await trial.ask(0, listed, sealed({ unicast: undefined }))
   t.match(missing, { code: 'DEVICE_UNREACHABLE', detail: /DLMS_KEY_UNKNOWN/ })
   const address = { ...trial.addressOf(0), profile: 'no-such' }
-  t.match(await trial.wan.exchange(address, listed, Lane.NORMAL, trial.securityOf(0)), {
+  t.match(await trial.wan.exchange(address, { cosem: listed }, Lane.NORMAL, trial.securityOf(0)), {
     code: 'DEVICE_UNREACHABLE',
     detail: /DEVICE_RECORD_MALFORMED/,
   })

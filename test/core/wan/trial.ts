@@ -107,7 +107,7 @@ export class Trial<W extends Wan = SocketWan> {
     lane: Lane = Lane.NORMAL,
   ): Promise<ExchangeResult> {
     const address = typeof device === 'number' ? this.meter.address(device) : device
-    return this.wan.exchange(address, operations, lane)
+    return this.wan.exchange(address, { cosem: operations }, lane)
   }
 
   /** Reads an attribute and expects its true value. */

@@ -304,6 +304,37 @@ t.test('a pre-established association: no AARQ, nothing to release', async (t) =
   t.same(client.begin([get(register)]), hex(`c0 01 c3 ${register} 00`))
 })
 
+t.test('an opaque command goes out as it is, inside the association', (t) => {
+  const opaque = hex('df 0102')
+  const client = new DlmsClient()
+  t.equal(client.beginOpaque(opaque)[0], 0x60, 'AARQ')
+  const sent = sentOf(client.receive(aare(conformanceSupported, 64)))
+  t.same(sent, opaque)
+  t.ok(sent.byteOffset >= 8, 'room for the wrapper in front')
+  t.equal(client.more(), undefined)
+  t.equal(client.remind(), undefined)
+  const push = hex('0f 00000001 00 0200')
+  t.same(client.receive(push), { push })
+  for (const answer of ['d8 01 02', 'c4 01 c1 00 1101', 'e0 80 0001 0000 01 00', '0e 01 01 01']) {
+    const answerView = hex(answer)
+    const step = client.receive(answerView)
+    t.same(step, { answerBytes: hex(answer) })
+    answerView.fill(0)
+    t.same(step, { answerBytes: hex(answer) }, 'owned')
+    t.equal(client.state, 'ASSOCIATED')
+    t.same(client.beginOpaque(opaque), opaque, 'without another AARQ')
+  }
+  client.receive(hex('df'))
+  t.throws(() => client.beginOpaque(Buffer.alloc(0)), { code: 'DLMS_STATE_INVALID' })
+  t.equal(sentOf({ send: client.begin([get(register)]) })[0], 0xc0)
+  t.same(resultsOf(client.receive(hex('c401c1 00 1101'))), [['1101', 0]])
+  t.equal(client.beginOpaque(Buffer.alloc(64, 0xdf)).length, 64)
+  client.receive(hex('df'))
+  t.throws(() => client.beginOpaque(Buffer.alloc(65)), { code: 'DLMS_SIZE_EXCEEDED' })
+  t.equal(client.state, 'ENDED')
+  t.end()
+})
+
 t.test('the counter that a meter expects, from its exception', async (t) => {
   const { client } = started([get(register)])
   t.equal(client.expectedCounter, undefined)

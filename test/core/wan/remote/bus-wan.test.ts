@@ -14,7 +14,7 @@ import { seededRandom } from '../../../../core/ports/random.ts'
 import { SimBus } from '../../../../core/ports/sim/bus.ts'
 import { SimClock } from '../../../../core/ports/sim/clock.ts'
 import { SimWan, type SimExchange } from '../../../../core/ports/sim/wan.ts'
-import type { DeviceAddress, ExchangeResult } from '../../../../core/ports/wan.ts'
+import type { DeviceAddress, ExchangeResult, WanCommand } from '../../../../core/ports/wan.ts'
 import { BusWan, type BusWanOptions } from '../../../../core/wan/remote/bus-wan.ts'
 import {
   decodeDialledIn,
@@ -22,7 +22,7 @@ import {
   encodeDialledIn,
 } from '../../../../core/wan/remote/dial-in-places.ts'
 import { EitherWan } from '../../../../core/wan/remote/either-wan.ts'
-import { decodeExchanges } from '../../../../core/wan/remote/exchange-frame.ts'
+import { decodeExchanges, encodeResults } from '../../../../core/wan/remote/exchange-frame.ts'
 import { WanServer, type WanServerOptions } from '../../../../core/wan/remote/wan-server.ts'
 import { wanContract } from '../../../contracts/wan.ts'
 import { deviceKey } from '../../../support/envelopes.ts'
@@ -52,7 +52,7 @@ t.test('contract', (t) => {
     }
     test.teardown(close)
     return {
-      exchange: (address, operations, lane) => client.exchange(address, operations, lane),
+      exchange: (...asked) => client.exchange(...asked),
       close,
     }
   })
@@ -62,7 +62,8 @@ t.test('contract', (t) => {
 const good = (exchange: SimExchange): void =>
   exchange.answer({
     ok: true,
-    results: exchange.operations.map(() => ({ value: Buffer.of(17, 1), result: 0 })),
+    results: (exchange.command.cosem ?? []).map(() => ({ value: Buffer.of(17, 1), result: 0 })),
+    ...(exchange.command.opaque && { answerBytes: Buffer.of(0xdf, ...exchange.command.opaque) }),
   })
 const addressOf = (number: number): DeviceAddress => ({
   host: `10.0.${number >> 8}.${number & 255}`,
@@ -152,7 +153,7 @@ class Rig {
   }
 
   ask(number: number, lane: Lane = Lane.NORMAL): Promise<ExchangeResult> {
-    return this.client.exchange(addressOf(number), [get(number)], lane)
+    return this.client.exchange(addressOf(number), { cosem: [get(number)] }, lane)
   }
 
   /** Time goes on in steps in which everything that can happen does. */
@@ -179,7 +180,7 @@ t.test('keys go along sealed, counters come back; what went nowhere has used non
     sealedKeys: sealedKeys!,
     counters: { from: 5, to: 9, received: 3 },
   }
-  const asked = rig.client.exchange(address, [get(1)], Lane.NORMAL, security)
+  const asked = rig.client.exchange(address, { cosem: [get(1)] }, Lane.NORMAL, security)
   await settle()
   t.same(process!.asked[0]!.security, security)
   t.same({ ...process!.asked[0]!.address, secret: undefined }, { ...address, secret: undefined })
@@ -187,12 +188,12 @@ t.test('keys go along sealed, counters come back; what went nowhere has used non
   process!.asked[0]!.answer({ ok: false, code: 'DEVICE_SILENT', detail: '', counters })
   await settle()
   t.same((await asked).counters, counters)
-  const lost = rig.client.exchange(address, [get(1)], Lane.NORMAL, security)
+  const lost = rig.client.exchange(address, { cosem: [get(1)] }, Lane.NORMAL, security)
   await settle()
   process!.die()
   await rig.pass(6_000)
   t.equal((await lost).counters, undefined, 'nobody knows')
-  const waiting = rig.client.exchange(address, [get(1)], Lane.NORMAL, security)
+  const waiting = rig.client.exchange(address, { cosem: [get(1)] }, Lane.NORMAL, security)
   await rig.pass(40_000)
   t.same((await waiting).counters, { next: 5, received: 3 }, 'no wan process was there')
 })
@@ -420,7 +421,7 @@ t.test('limits: exchanges and octets under way, here and there; refused as value
   processes[0]!.asked[0]!.answer({ ok: true, results: [{ value, result: 0 }] })
   t.match(codeOf(await huge), /^DEVICE_ANSWER_INVALID a result of \d+ octets/)
   const operations = [{ ...get(1), value }]
-  const sent = await rig.client.exchange(addressOf(1), operations, Lane.NORMAL)
+  const sent = await rig.client.exchange(addressOf(1), { cosem: operations }, Lane.NORMAL)
   t.match(codeOf(sent), /^DEVICE_UNREACHABLE an exchange of \d+ octets/)
 })
 
@@ -430,7 +431,8 @@ t.test('a device that dials in is asked where it is', async (t) => {
   const at = (host: string): DeviceAddress => ({ ...addressOf(1), transport: 'dial-in', host })
   const own = new SimWan(() => t.fail('not by connections of its own'))
   const either = new EitherWan(own, rig.client)
-  const ask = (host = '00DB100000000007') => either.exchange(at(host), [get(1)], Lane.NORMAL)
+  const ask = (host = '00DB100000000007') =>
+    either.exchange(at(host), { cosem: [get(1)] }, Lane.NORMAL)
   const first = ask()
   await rig.pass(5_000)
   t.same([a!.hosts.size, b!.hosts.size], [0, 0], 'it waits for the device')
@@ -469,7 +471,7 @@ t.test('names of many devices take several announcements, and come again', async
   )
   const { rig } = await Rig.start(t, ['a'], { dialledIn: () => names })
   const address: DeviceAddress = { ...addressOf(1), transport: 'dial-in', host: names.at(-1)! }
-  t.equal(codeOf(await rig.client.exchange(address, [get(1)], Lane.NORMAL)), 'OK')
+  t.equal(codeOf(await rig.client.exchange(address, { cosem: [get(1)] }, Lane.NORMAL)), 'OK')
   const places = new DialInPlaces()
   for (let i = 0; i <= limits.dialInPlacesMax; i++) places.note('a', `${i}`, 0)
   t.equal(places.at('0'), undefined, 'the longest unheard is forgotten')
@@ -479,7 +481,7 @@ t.test('names of many devices take several announcements, and come again', async
 t.test('frames that are none are refused by name, and nothing secret is logged', async (t) => {
   const { rig, processes } = await Rig.start(t, ['a'])
   const secret = Buffer.from('very-secret')
-  await rig.client.exchange({ ...addressOf(1), secret }, [get(1)], Lane.NORMAL)
+  await rig.client.exchange({ ...addressOf(1), secret }, { cosem: [get(1)] }, Lane.NORMAL)
   const [frame] = rig.frames.filter(({ subject }) => subject === 'wan.a')
   t.ok(frame!.frame.includes(secret), 'the device must hear it')
   const { client } = decodeExchanges(frame!.frame)
@@ -488,12 +490,73 @@ t.test('frames that are none are refused by name, and nothing secret is logged',
     t.equal(receipt.toString('hex'), '92cd0004cc03')
   }
   processes[0]!.die()
-  const lost = rig.client.exchange({ ...addressOf(1), secret }, [get(1)], Lane.NORMAL)
+  const lost = rig.client.exchange({ ...addressOf(1), secret }, { cosem: [get(1)] }, Lane.NORMAL)
   await rig.pass(limits.wanReceiptMsMax + limits.wanLookMs)
   t.match(codeOf(await lost), /^DEVICE_UNREACHABLE/)
   const text = JSON.stringify(rig.lines)
   t.match(text, /FRAME_MALFORMED/)
   t.notMatch(text, /very-secret|766572792d736563726574/)
+})
+
+t.test('a process of an earlier version takes no opaque command, and the rest', async (t) => {
+  const { rig } = await Rig.start(t, [])
+  const taken: number[] = []
+  const old = await rig.bus.serve('wan.old', (frame, reply) => {
+    // What one of version 4 does with another version, and with its own.
+    if (frame.readUInt16BE(2) !== 4) return reply(Buffer.from('92cd0004cc03', 'hex'))
+    reply(Buffer.from('92cd0004cc00', 'hex'))
+    const { client, exchanges } = decodeExchanges(Buffer.from(frame))
+    taken.push(...exchanges.map(({ address }) => address.port))
+    const results = exchanges.map(({ number }) => ({
+      number,
+      result: { ok: true as const, results: [{ value: Buffer.of(17, 1), result: 0 }] },
+    }))
+    void rig.bus.request(`wan-results.${client}`, encodeResults('old', results), 1_000)
+  })
+  rig.bus.announce('wan-alive.old', Buffer.from('old'))
+  await settle()
+  const device = deviceKey(1)
+  const { sealedKeys } = securedRecord(device)
+  const security = { device, sealedKeys: sealedKeys!, counters: { from: 5, to: 9, received: 3 } }
+  const opaque = { opaque: Buffer.of(0xdf) }
+  const [refused, carried] = [
+    rig.client.exchange(addressOf(1), opaque, Lane.NORMAL, security),
+    rig.client.exchange({ ...addressOf(1), port: 7 }, { cosem: [get(1)] }, Lane.NORMAL),
+  ]
+  await settle()
+  t.match(codeOf(await refused), /^DEVICE_UNREACHABLE .*takes no opaque commands: compare/)
+  t.same((await refused).counters, { next: 5, received: 3 }, 'nothing was sent')
+  t.equal(codeOf(await carried), 'OK')
+  t.same(taken, [7], 'once')
+  t.equal(rig.client.count, 0)
+  t.match(JSON.stringify(rig.lines), /takes no opaque command/)
+  await old.close()
+})
+
+t.test('an answer to another kind of command is refused', async (t) => {
+  const { rig, processes } = await Rig.start(t, ['a'])
+  const [process] = processes
+  process!.isAnswering = false
+  const opaque = { opaque: Buffer.of(0xdf) }
+  const ask = async (command: WanCommand, result: ExchangeResult): Promise<string> => {
+    const asked = rig.client.exchange(addressOf(1), command, Lane.NORMAL)
+    await settle()
+    process!.asked.pop()!.answer(result)
+    return codeOf(await asked)
+  }
+  const answerBytes = Buffer.of(0xdf)
+  const one = [{ value: Buffer.of(17, 1), result: 0 }]
+  t.equal(await ask(opaque, { ok: true, results: [], answerBytes }), 'OK')
+  const missing = /^DEVICE_ANSWER_INVALID results are missing/
+  t.match(await ask(opaque, { ok: true, results: [] }), missing)
+  t.match(await ask({ cosem: [get(1)] }, { ok: true, results: one, answerBytes }), missing)
+  const huge = Buffer.alloc(limits.frameBytesMax)
+  t.match(
+    await ask(opaque, { ok: true, results: [], answerBytes: huge }),
+    /^DEVICE_ANSWER_INVALID a result of/,
+  )
+  const sent = await rig.client.exchange(addressOf(1), { opaque: huge }, Lane.NORMAL)
+  t.match(codeOf(sent), /^DEVICE_UNREACHABLE an exchange of \d+ octets/)
 })
 
 t.test('a receipt or results that make no sense', async (t) => {
@@ -503,12 +566,19 @@ t.test('a receipt or results that make no sense', async (t) => {
   rig.bus.announce('wan-alive.x', Buffer.from('no name!'))
   await settle()
   t.match(codeOf(await rig.ask(1)), /^DEVICE_UNREACHABLE .*versions/)
+  const both = [{ opaque: Buffer.of(0xdf) }, { cosem: [get(1)] }].map((command) =>
+    rig.client.exchange(addressOf(1), command as WanCommand, Lane.NORMAL),
+  )
+  for (const result of await Promise.all(both))
+    t.match(codeOf(result), /^DEVICE_UNREACHABLE .*versions/)
+  const sent = rig.frames.filter(({ subject, frame }) => subject === 'wan.odd' && frame[0] === 0x93)
+  t.equal(sent.length, 2, 'not once more')
   await served.close()
   await rig.pass(limits.wanSilenceMsMax + limits.wanLookMs)
   const short = await rig.process('short')
   short.isAnswering = false
   await settle()
-  const result = rig.client.exchange(addressOf(1), [get(1), get(2)], Lane.NORMAL)
+  const result = rig.client.exchange(addressOf(1), { cosem: [get(1), get(2)] }, Lane.NORMAL)
   await settle()
   short.asked[0]!.answer({ ok: true, results: [] })
   t.match(codeOf(await result), /^DEVICE_ANSWER_INVALID results are missing/)

@@ -9,7 +9,13 @@ import t from 'tap'
 import { BrokerError } from '../../../../core/base/broker-error.ts'
 import type { Lane } from '../../../../core/base/lane.ts'
 import { readEui64 } from '../../../../core/base/eui64.ts'
-import { Transport, type CosemOperation, type ExchangeResult } from '../../../../core/ports/wan.ts'
+import {
+  Transport,
+  type CosemOperation,
+  type CosemResult,
+  type ExchangeResult,
+  type WanCommand,
+} from '../../../../core/ports/wan.ts'
 import {
   decodeExchanges,
   decodeReceipt,
@@ -30,6 +36,7 @@ const plain = { noNullPrototype: true }
 const u16 = fc.integer({ min: 0, max: 0xffff })
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
 const octets = fc.uint8Array({ maxLength: 300 }).map((view) => Buffer.from(view))
+const some = fc.uint8Array({ minLength: 1, maxLength: 300 }).map((view) => Buffer.from(view))
 const eight = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((view) => Buffer.from(view))
 const nine = fc.uint8Array({ minLength: 9, maxLength: 9 }).map((view) => Buffer.from(view))
 const operation: fc.Arbitrary<CosemOperation> = fc.record(
@@ -40,6 +47,10 @@ const operation: fc.Arbitrary<CosemOperation> = fc.record(
     value: octets,
   },
   { requiredKeys: ['kind', 'descriptor'], ...plain },
+)
+const command: fc.Arbitrary<WanCommand> = fc.oneof(
+  fc.record({ cosem: fc.array(operation, { maxLength: 5 }) }, plain),
+  fc.record({ opaque: some }, plain),
 )
 const exchange: fc.Arbitrary<NumberedExchange> = fc.record(
   {
@@ -84,7 +95,7 @@ const exchange: fc.Arbitrary<NumberedExchange> = fc.record(
       },
       { requiredKeys: ['host', 'port', 'logicalDevice', 'client', 'secret'], ...plain },
     ),
-    operations: fc.array(operation, { maxLength: 5 }),
+    command,
     security: fc.record(
       {
         device: eight.map((view) => readEui64(view)),
@@ -102,7 +113,7 @@ const exchange: fc.Arbitrary<NumberedExchange> = fc.record(
       { requiredKeys: ['device', 'sealedKeys', 'counters'], ...plain },
     ),
   },
-  { requiredKeys: ['number', 'lane', 'address', 'operations'], ...plain },
+  { requiredKeys: ['number', 'lane', 'address', 'command'], ...plain },
 )
 const counters = fc.record(
   {
@@ -138,6 +149,15 @@ const result: fc.Arbitrary<ExchangeResult> = fc.oneof(
   ),
   fc.record(
     {
+      ok: fc.constant(true as const),
+      results: fc.constant([] as CosemResult[]),
+      answerBytes: octets,
+      counters,
+    },
+    { requiredKeys: ['ok', 'results', 'answerBytes'], ...plain },
+  ),
+  fc.record(
+    {
       ok: fc.constant(false as const),
       code: fc.constantFrom(
         'DEVICE_UNREACHABLE' as const,
@@ -161,8 +181,7 @@ t.test('round trips, and sizes are never under-estimated', async (t) => {
       deepStrictEqual(decodeExchanges(frame), { client: 'client-1', exchanges })
       const head = encodeExchanges('client-1', []).length
       const estimated = exchanges.reduce(
-        (sum, { address, operations, security }) =>
-          sum + exchangeBytes(address, operations, security),
+        (sum, { address, command, security }) => sum + exchangeBytes(address, command, security),
         head,
       )
       if (frame.length > estimated) throw new Error(`${frame.length} octets, not ${estimated}`)
@@ -187,7 +206,7 @@ t.test('golden octets, and what any MessagePack library reads', async (t) => {
   const address = { host: 'h', port: 4059, logicalDevice: 1, client: 16, secret: Buffer.of(7) }
   const descriptor = Buffer.from('0001000000000aff02', 'hex')
   const frame = encodeExchanges('c', [
-    { number: 5, lane: 1, address, operations: [{ kind: 'get', descriptor }] },
+    { number: 5, lane: 1, address, command: { cosem: [{ kind: 'get', descriptor }] } },
   ])
   t.equal(
     frame.toString('hex'),
@@ -223,10 +242,70 @@ t.test('golden octets, and what any MessagePack library reads', async (t) => {
   ])
 })
 
+t.test('opaque octets take frames of version 5, and only they', async (t) => {
+  const address = { host: 'h', port: 4059, logicalDevice: 1, client: 16, secret: Buffer.of(7) }
+  const descriptor = Buffer.from('0001000000000aff02', 'hex')
+  const cosem: NumberedExchange = {
+    number: 5,
+    lane: 1,
+    address,
+    command: { cosem: [{ kind: 'get', descriptor }] },
+  }
+  const opaque: NumberedExchange = { ...cosem, number: 6, command: { opaque: Buffer.of(0xdf) } }
+  const place = ['h', 4059, 1, 16, Buffer.of(7), 0, '', [], null, []]
+  const frame = encodeExchanges('c', [cosem, opaque])
+  t.same(new Unpackr().unpack(frame), [
+    5,
+    'c',
+    [
+      [5, 1, place, [[0, descriptor, null, null]], [], null],
+      [6, 1, place, [], [], Buffer.of(0xdf)],
+    ],
+  ])
+  t.same(decodeExchanges(frame).exchanges, [cosem, opaque])
+  t.equal(encodeExchanges('c', [cosem]).readUInt16BE(2), 4, 'earlier processes read it')
+  const answer: NumberedResult = {
+    number: 6,
+    result: { ok: true, results: [], answerBytes: Buffer.of(0xdf) },
+  }
+  const failure: NumberedResult = {
+    number: 7,
+    result: { ok: false, code: 'DEVICE_SILENT', detail: 'why' },
+  }
+  const results = encodeResults('w', [answer, failure])
+  t.same(new Unpackr().unpack(results), [
+    5,
+    'w',
+    [
+      [6, 0, '', [], [], [], Buffer.of(0xdf)],
+      [7, 44, 'why', [], [], [], null],
+    ],
+  ])
+  t.same(decodeResults(results).results, [answer, failure])
+  t.equal(encodeResults('w', [failure]).readUInt16BE(2), 4)
+  t.equal(encodeReceipt(0).readUInt16BE(2), 4)
+  const malformed = { code: 'FRAME_MALFORMED' }
+  const one = encodeExchanges('c', [opaque])
+  // The last octets are [nil or length of the opaque octets, those octets].
+  const empty = Buffer.concat([one.subarray(0, -2), Buffer.of(0)])
+  t.throws(() => decodeExchanges(empty), malformed, 'an empty command')
+  const both = Buffer.concat([encodeExchanges('c', [cosem]), Buffer.from('c600000001df', 'hex')])
+  both.writeUInt16BE(5, 2)
+  both[both.indexOf(0x95)] = 0x96
+  t.throws(() => decodeExchanges(both), malformed, 'operations and opaque octets')
+  const said = encodeResults('w', [failure])
+  const failed = Buffer.concat([said, Buffer.from('c600000001df', 'hex')])
+  failed.writeUInt16BE(5, 2)
+  failed[failed.indexOf(0x96)] = 0x97
+  t.throws(() => decodeResults(failed), malformed, 'a failure with an answer')
+})
+
 t.test('cut anywhere, another version, and what cannot be: FRAME_MALFORMED', async (t) => {
   const address = { host: 'h', port: 1, logicalDevice: 1, client: 1, secret: Buffer.of(1, 2) }
   const operations = [{ kind: 'get' as const, descriptor: Buffer.alloc(9) }]
-  const exchanges = encodeExchanges('c', [{ number: 1, lane: 0, address, operations }])
+  const exchanges = encodeExchanges('c', [
+    { number: 1, lane: 0, address, command: { cosem: operations } },
+  ])
   const results = encodeResults('w', [
     { number: 1, result: { ok: true, results: [{ value: Buffer.of(1), result: 0 }] } },
   ])

@@ -80,7 +80,7 @@ class Trial {
   begin(address: Partial<DeviceAddress> = {}, security?: ExchangeSecurity): Exchange {
     const whole = { host: 'meter', port: 1, logicalDevice: 1, client: 16, ...address }
     const settle = (result: ExchangeResult): void => void (this.result = result)
-    const asked = { address: whole, operations: [clock], lane: Lane.NORMAL, dueMs: 60_000 }
+    const asked = { address: whole, command: { cosem: [clock] }, lane: Lane.NORMAL, dueMs: 60_000 }
     const exchange = new Exchange({ ...asked, security }, 0, settle)
     this.link.begin(exchange)
     return exchange

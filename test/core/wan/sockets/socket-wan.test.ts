@@ -138,7 +138,7 @@ t.test('waiting for a connection: urgent before normal before bulk', async (t) =
   const first = new Trial(t, wan, meters[0]!).answers(1, 1, 'first')
   await meters[0]!.until(() => held !== undefined)
   const ask = (meter: number, lane: Lane, name: string): Promise<void> =>
-    wan.exchange(meters[meter]!.address(), [get(2)], lane).then((result) => {
+    wan.exchange(meters[meter]!.address(), { cosem: [get(2)] }, lane).then((result) => {
       order.push(result.ok ? name : `${name} ${result.code}`)
     })
   const waiting = [
@@ -160,8 +160,8 @@ t.test('what waits too long is told, and a whole exchange has an end', async (t)
   busy.script = (seen) => {
     if (seen.tag !== getTag) seen.answer()
   }
-  const holder = wan.exchange(busy.address(), [get(1)], Lane.NORMAL)
-  const waiter = await wan.exchange(other.address(), [get(1)], Lane.URGENT)
+  const holder = wan.exchange(busy.address(), { cosem: [get(1)] }, Lane.NORMAL)
+  const waiter = await wan.exchange(other.address(), { cosem: [get(1)] }, Lane.URGENT)
   isFailure(t, waiter, 'DEVICE_UNREACHABLE', /no connection became free/, 'waited too long')
   isFailure(t, await holder, 'DEVICE_SILENT', /no answer in time/, 'held up')
 })
@@ -225,7 +225,7 @@ t.test('many addresses under a small cap all get their turn', async (t) => {
     const address = { host: '127.0.0.1', port, logicalDevice: device, client: 16 }
     exchanges.push(
       wan
-        .exchange(address, [get(i)], (i % 3) as Lane)
+        .exchange(address, { cosem: [get(i)] }, (i % 3) as Lane)
         .then((result) => isAnswer(t, result, device, [i], `exchange ${i}`)),
     )
   }
@@ -290,7 +290,7 @@ t.test('thousands that fail before anything is sent', async (t) => {
       const counters = { from: 0, to: 9, received: 0 }
       return trial.wan.exchange(
         { ...trial.meter.address(1 + i), security },
-        [get(1)],
+        { cosem: [get(1)] },
         Lane.NORMAL,
         { device, sealedKeys: Buffer.of(1), counters },
       )
@@ -311,7 +311,7 @@ t.test('the question for a counter takes of the time of the exchange', async (t)
   const counters = { from: 3, to: 9, received: -1 }
   const result = await trial.wan.exchange(
     { ...meter.address(1, 1), security },
-    [get(1)],
+    { cosem: [get(1)] },
     Lane.NORMAL,
     { device, sealedKeys: sealedKeys!, counters },
   )
