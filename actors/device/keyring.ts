@@ -44,7 +44,7 @@ export type Keyset = {
 export type RememberedKey = {
   mark: string
   reservedTo: number
-  /** The highest that the device was heard with under it, -1 for none: below that it is a replay. */
+  /** The highest that the device was heard with under it, -1 for none. */
   received: number
   /** It was replaced by keys that the device has proved, so that a message under it is stale. */
   isReplaced: boolean
