@@ -33,9 +33,12 @@ export class RecordsReserve {
     this.bytes += bytes
   }
 
-  /** The ledger is so full that what other hosts have written since the last look matters. */
+  /**
+   * Nothing is known yet, or the ledger is so full that what other hosts have written since the
+   * last look matters.
+   */
   get isLookDue(): boolean {
-    return this.bytes + ledgerReserveOf(this.bytesMax) > this.bytesMax
+    return this.bytesMax <= 0 || this.bytes + ledgerReserveOf(this.bytesMax) > this.bytesMax
   }
 
   /** Why `entries` must not be written, or undefined when they may: only ticks are refused. */

@@ -17,6 +17,7 @@ const tick = entry(tickSubject('a'), 500)
 t.test('a tick, and what goes with it, leaves the octets of records free', async (t) => {
   const reserve = new RecordsReserve()
   t.equal(reserve.refusal([tick]), undefined, 'nothing is known yet')
+  t.equal(reserve.isLookDue, true, 'a process that has just started looks before it writes')
   reserve.look(bytesMax - ledgerRecordsReserveOf(bytesMax) - 600, bytesMax)
   t.equal(reserve.refusal([tick]), undefined)
   reserve.written(200)
