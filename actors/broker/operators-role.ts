@@ -66,7 +66,7 @@ export async function startOperatorsDoor(
     'deliveries',
     () => gateway && deliveryTrouble(watch.lastSequence, gateway.feed.sequence),
   )
-  ops.addCheck('directory', () => parties.laterVersion)
+  ops.addCheck('directory', () => parties.trouble)
   ops.addCheck('host', () => host?.trouble)
   disks.tell(ops)
   ops.addDegradation('store', () => stores?.trouble)

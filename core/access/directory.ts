@@ -12,7 +12,7 @@ import type { Parties, Party } from './parties.ts'
 import { decodePartyRecord, type PartyRecord } from './party-record.ts'
 
 export type Directory = {
-  /** Of the last record in it, in the ledger; 0 while there is none. */
+  /** Of the last record in it, in the ledger; 0 for an empty directory. */
   readonly sequence: number
   /**
    * What may be written to the ledger, core/cluster/format.ts: every process reads it.
@@ -92,8 +92,8 @@ export interface LiveDirectory {
    * Never rejects.
    */
   refresh(): Promise<boolean>
-  /** Why it is not read further: a later version has written to it. */
-  readonly laterVersion: string | undefined
+  /** Why it is not read further: a later version has written to it, or a record is damaged. */
+  readonly trouble: string | undefined
 }
 
 /** A directory that never changes. */
@@ -101,7 +101,7 @@ export const fixedDirectory = (directory: Directory = emptyDirectory): LiveDirec
   current: directory,
   isFresh: true,
   refresh: () => Promise.resolve(true),
-  laterVersion: undefined,
+  trouble: undefined,
 })
 
 /** The parties as they are now, for doors. */

@@ -10,6 +10,7 @@ import {
   type PartySource,
 } from '../access/directory.ts'
 import type { Parties } from '../access/parties.ts'
+import { BrokerError } from '../base/broker-error.ts'
 import { limits } from '../base/limits.ts'
 import { directorySubjects } from '../cluster/directory-subject.ts'
 import { isLaterVersion } from '../envelope/version.ts'
@@ -32,7 +33,9 @@ export class DirectoryReader implements LiveDirectory, PartySource {
   private present: Directory = emptyDirectory
   private freshAtMs = -Infinity
   private refreshing: Promise<boolean> | undefined
-  laterVersion: string | undefined
+  /** The copy stands before a record, or a deployment, that cannot be read: nothing is skipped. */
+  private recordFault: string | undefined
+  private formatFault: string | undefined
 
   constructor(ports: DirectoryReaderPorts) {
     this.ports = ports
@@ -44,6 +47,10 @@ export class DirectoryReader implements LiveDirectory, PartySource {
 
   get known(): Parties {
     return this.present.parties
+  }
+
+  get trouble(): string | undefined {
+    return this.formatFault ?? this.recordFault
   }
 
   get isFresh(): boolean {
@@ -85,14 +92,14 @@ export class DirectoryReader implements LiveDirectory, PartySource {
     const { clock, log } = this.ports
     try {
       await this.readNew()
-      this.laterVersion = undefined
-      return true
+      this.recordFault = undefined
+      if (this.formatFault === undefined) return true
     } catch (fault) {
-      this.stopAt(fault)
+      this.recordFault = unreadable(fault) ?? this.recordFault
       log.warn({ fault: String(fault) }, 'the directory cannot be read for the moment')
-      await pause(clock, limits.busyRetryMs)
-      return false
     }
+    await pause(clock, limits.busyRetryMs)
+    return false
   }
 
   /** What was there at the call is in the copy when it settles. */
@@ -107,21 +114,21 @@ export class DirectoryReader implements LiveDirectory, PartySource {
   }
 
   private follow(message: LedgerMessage): void {
+    const { subject, sequence } = message
+    const isFormat = subject === deploymentSubject
+    // Behind one that cannot be read nothing is taken: a refresh goes on from there in order.
+    if (!isFormat && this.recordFault !== undefined) return
     try {
-      if (message.subject === deploymentSubject) this.takeFormat(message)
+      if (isFormat) this.takeFormat(message)
       else this.take(message)
     } catch (fault) {
-      this.stopAt(fault)
-      const { subject, sequence } = message
+      if (isFormat) this.formatFault = String(fault)
+      else this.recordFault = String(fault)
       this.ports.log.error(
         { subject, sequence, fault: String(fault) },
         'the directory stands still',
       )
     }
-  }
-
-  private stopAt(fault: unknown): void {
-    if (isLaterVersion(fault)) this.laterVersion = fault.message
   }
 
   private take(message: LedgerMessage): void {
@@ -130,6 +137,7 @@ export class DirectoryReader implements LiveDirectory, PartySource {
 
   private takeFormat({ data }: LedgerMessage): void {
     this.replace({ ...this.present, format: decodeDeployment(data).format })
+    this.formatFault = undefined
   }
 
   private replace(directory: Directory): void {
@@ -138,3 +146,9 @@ export class DirectoryReader implements LiveDirectory, PartySource {
     for (const listener of this.listeners) listener()
   }
 }
+
+/** Why a record cannot be read; undefined when the ledger did not answer. */
+const unreadable = (fault: unknown): string | undefined =>
+  isLaterVersion(fault) || (fault instanceof BrokerError && fault.code === 'ENVELOPE_MALFORMED')
+    ? String(fault)
+    : undefined

@@ -524,7 +524,7 @@ t.test('what was heard under keys before counts when they come back', async (t) 
     t.match(current(life), { received: -1, pushFloor: -1 }, 'other keys begin at nothing')
     life.crash(isStored ? life.ledger.length : 0)
     life.register()
-    t.match(current(life), { received: 90, pushFloor: 90 }, 'a replay of before is one')
+    t.match(current(life), { received: 90, pushFloor: 90 }, 'what was recorded earlier is a replay')
     t.notOk(isFreshPush(current(life), 90))
     t.ok(isFreshPush(current(life), 91))
   }

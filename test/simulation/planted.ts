@@ -199,7 +199,7 @@ export const planted: Readonly<Record<string, Plant>> = {
       },
       isFresh: true,
       refresh: () => Promise.resolve(true),
-      laterVersion: undefined,
+      trouble: undefined,
     }),
   },
   'the directory changed within a tick': {

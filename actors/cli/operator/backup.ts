@@ -3,7 +3,8 @@
  * with the same sequences (delivery ids are made of them). Local stores are caches and not in it.
  *
  *   ledger.backup   records: crc32 u32 of what follows | sequence u64 | subject length u16 | data length u32 | subject | data
- *   manifest.json   how many, how far, where each chain ends, and the file's SHA-256; written last, so a backup without it is incomplete
+ *   manifest.json   how many, how far, where each chain ends, the file's SHA-256; written last,
+ *                   so a backup without it is incomplete
  *
  * Integers are big-endian. A record with sequence 0 is no message: `cursor.<name>`, or
  * `snapshot.<name>`, the octets of a snapshot in as many records as they take. Messages before the

@@ -90,7 +90,7 @@ async function lettersReadOf(
   return its.lettersRead ?? noLetter
 }
 
-/** Writes one line of JSON for each letter behind `after`. @returns undefined when there is none */
+/** Writes one line of JSON for each letter behind `after`. @returns undefined without letters */
 async function writeUnread(
   ledger: Ledger,
   partition: number,

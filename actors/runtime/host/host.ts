@@ -171,7 +171,7 @@ export class Host {
   get trouble(): string | undefined {
     if (this.hasFailed) return 'the pipeline has ended'
     const laterVersion =
-      this.partitions.laterVersion ?? this.letters.laterVersion ?? this.directory.laterVersion
+      this.partitions.laterVersion ?? this.letters.laterVersion ?? this.directory.trouble
     if (laterVersion !== undefined) return laterVersion
     if (!this.ledgerRoom.isForNew(0)) return 'BROKER_LEDGER_FULL'
     const ticking = this.options.clock.elapsedMs() - this.tickStartedAt
