@@ -11,6 +11,7 @@ import { parseEui64, readEui64, textOfEui64, type Eui64 } from '../../core/base/
 import { askActors, type ActorMailPorts } from '../../core/bus/actor-mail.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
+import { expectOnly } from './counters-door.ts'
 
 /** A party as JSON. */
 export type PartyJson = {
@@ -108,9 +109,7 @@ const objectIn = (value: unknown): Record<string, unknown> =>
     : {}
 
 function isAllIn(query: Record<string, unknown>): boolean {
-  for (const name of Object.keys(query))
-    if (name !== 'all')
-      throw new BrokerError('VIEW_QUERY_INVALID', `${name.slice(0, 40)} is not a parameter here`)
+  expectOnly(query, ['all'])
   const { all } = query
   if (all !== undefined && all !== 'true' && all !== 'false')
     throw new BrokerError('VIEW_QUERY_INVALID', 'all must be true or false')

@@ -3,6 +3,7 @@
  * settings file stands below the environment. Each call makes options of its own, since commander
  * keeps no state in them but their order matters: `--config` comes first.
  */
+import { hostname, userInfo } from 'node:os'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { formatHostPort, hostPortExample, parseHostPort } from '../../core/base/host-port.ts'
@@ -17,6 +18,9 @@ import {
 
 /** Where lines of a command go. */
 export type Print = (line: string) => void
+
+/** Who runs the command, for the ledger. */
+export const whoIsHere = (): string => `${userInfo().username}@${hostname()}`
 
 /** A whole number of at most nine digits. */
 export function wholeNumber(text: string): number {

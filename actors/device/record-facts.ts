@@ -2,10 +2,10 @@
  * What a registration says of a device, as facts; decided and applied in registration.ts. In format
  * 1 of a deployment one fact has the whole record, in format 2 each part that changes has one:
  *
- *   DEVICE_REGISTERED          the record                                          MessagePack
- *   DEVICE_ADDRESSED         what it is, how it is reached, its time zone   version | MessagePack
- *   DEVICE_KEYED             its sealed keys, none when dropped         version | sealed keys
- *   DEVICE_ALERTS_ADDRESSED  parties of its unsolicited messages          version | EUI-64 8 …
+ *   DEVICE_REGISTERED        the record                                    MessagePack
+ *   DEVICE_ADDRESSED         what it is, how it is reached, its time zone  version | MessagePack
+ *   DEVICE_KEYED             its sealed keys, none when dropped            version | sealed keys
+ *   DEVICE_ALERTS_ADDRESSED  parties of its unsolicited messages           version | EUI-64 8 …
  *
  * It is in the inventory from the first DEVICE_REGISTERED or DEVICE_ADDRESSED on, until
  * DEVICE_REMOVED (removal-fact.ts).

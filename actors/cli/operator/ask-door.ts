@@ -25,7 +25,7 @@ export async function askDoor<T>(
       )
     },
   )
-  const answer = (await response.json()) as T & OpsProblem
+  const answer = (await response.json().catch(() => ({}))) as T & OpsProblem
   if (response.ok) return answer
   throw new OperatorFault(problemSentence(answer) ?? `HTTP ${response.status} from ${ops}`)
 }

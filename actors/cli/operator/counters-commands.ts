@@ -2,10 +2,9 @@
  * `busbar counters show|reset`: RequestCounters of parties at a device, at the operators' door of a
  * broker.
  */
-import { userInfo, hostname } from 'node:os'
 import type { Command } from 'commander'
 import type { CountersAnswer } from '../../broker/counters-door.ts'
-import { addOpsOption, type Print } from '../shared-options.ts'
+import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
 import { askDoor } from './ask-door.ts'
 
@@ -37,7 +36,7 @@ export function addCountersCommands(program: Command, { out }: { out: Print }): 
     .option('--by <name>', 'who does it, for the ledger; the user of this machine when left out')
     .option('--json', 'one line of JSON', false)
     .action(async (device: string, { ops, json, party = '', to = '0', by }: Options) => {
-      const who = by ?? `${userInfo().username}@${hostname()}`
+      const who = by ?? whoIsHere()
       print(await ask(ops, device, { party, to, by: who }, 'DELETE'), out, json)
     })
 }

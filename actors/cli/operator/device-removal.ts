@@ -1,11 +1,9 @@
 /** `busbar devices remove`: takes a device out of the inventory, at the operators' door. */
-import { hostname, userInfo } from 'node:os'
 import type { Command } from 'commander'
-import { directFetch } from '../../../core/ops/direct-fetch.ts'
 import type { RemovalAnswer } from '../../broker/device-door.ts'
 import { OperatorFault } from '../operator-fault.ts'
-import { problemSentence, type OpsProblem } from '../problem-sentence.ts'
-import { addOpsOption, type Print } from '../shared-options.ts'
+import { askDoor } from './ask-door.ts'
+import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 
 const after = `
 Open requests of the device end with DEVICE_REMOVED; a command that is on its way may still be
@@ -30,20 +28,10 @@ export function addDeviceRemoval(devices: Command, out: Print): void {
         throw new OperatorFault(
           `nothing is removed: open requests of ${eui64} would end, and its keys be forgotten. Confirm it with --yes.`,
         )
-      const answer = await remove(ops, eui64, by ?? `${userInfo().username}@${hostname()}`)
+      const answer = await remove(ops, eui64, by ?? whoIsHere())
       out(json ? JSON.stringify(answer) : `${answer.removed} removed`)
     })
 }
 
-async function remove(ops: string, eui64: string, by: string): Promise<RemovalAnswer> {
-  const url = `http://${ops}/v1/devices/${encodeURIComponent(eui64)}?${new URLSearchParams({ by })}`
-  const response = await directFetch(url, { method: 'DELETE' }).catch((cause: unknown) => {
-    throw new OperatorFault(
-      `nobody answers at ${ops}. Name a broker's operators' door with --ops host:port.`,
-      { cause },
-    )
-  })
-  const answer = (await response.json().catch(() => ({}))) as RemovalAnswer & OpsProblem
-  if (response.ok) return answer
-  throw new OperatorFault(problemSentence(answer) ?? `HTTP ${response.status} from ${ops}`)
-}
+const remove = (ops: string, eui64: string, by: string): Promise<RemovalAnswer> =>
+  askDoor(ops, 'DELETE', `/v1/devices/${encodeURIComponent(eui64)}?${new URLSearchParams({ by })}`)

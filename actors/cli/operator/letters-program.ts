@@ -1,7 +1,12 @@
 /** `busbar letters`: the command line of set-aside. */
-import { hostname, userInfo } from 'node:os'
 import type { Command } from 'commander'
-import { addPlaceOptions, wholeNumber, type Place, type Print } from '../shared-options.ts'
+import {
+  addPlaceOptions,
+  wholeNumber,
+  type Place,
+  type Print,
+  whoIsHere,
+} from '../shared-options.ts'
 import { withLedger } from './with-ledger.ts'
 
 type Options = Place & { partition: number; to: string; by?: string }
@@ -18,7 +23,7 @@ export function addLettersCommands(program: Command, { out }: { out: Print }): v
     .option('--by <name>', 'who does it, for the ledger; the user of this machine when left out')
     .action(async ({ partition, to: file, by, ...where }: Options) => {
       const { setLettersAside } = await import('./letters-commands.ts')
-      const who = by ?? `${userInfo().username}@${hostname()}`
+      const who = by ?? whoIsHere()
       await withLedger(where, async (opened) => {
         const count = await setLettersAside(opened, { partition, file, by: who })
         out(

@@ -1,8 +1,7 @@
 /** `busbar parties list|add|suspend|resume|remove`, at the operators' door of a broker. */
-import { userInfo, hostname } from 'node:os'
 import type { Command } from 'commander'
 import type { PartiesJson, PartyJson } from '../../broker/party-door.ts'
-import { addOpsOption, type Print } from '../shared-options.ts'
+import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
 import { askDoor } from './ask-door.ts'
 
@@ -53,8 +52,6 @@ const stateChanges = [
   ['resume', 'end the suspension of a party'],
   ['remove', 'take a party out of the directory'],
 ] as const
-
-const whoIsHere = (): string => `${userInfo().username}@${hostname()}`
 
 const addChange = (parties: Command, word: string, text: string): Command =>
   addOpsOption(parties.command(word), "a broker's operators' door")
