@@ -36,7 +36,10 @@ t.test('of files that share a process, each has its own verdict', async (t) => {
     return { status, lines: lines.map((line) => line.replace(/ \S*\/(?=[a-z]+\.ts)/, ' ').trim()) }
   }
   const verdicts = ({ lines }: { lines: string[] }): string[] =>
-    lines.flatMap((line) => /^(\S+ +\S+ +.*(?:passed|failed)), [\d.]+ s$/.exec(line)?.[1] ?? [])
+    lines.flatMap(
+      (line) =>
+        /^(\S+ +\S+ +.*(?:passed|failed)), [\d.]+ s(?:, [\d.]+ CPU s)?$/.exec(line)?.[1] ?? [],
+    )
 
   const mixed = run('good.ts', 'bad.ts', 'empty.ts', 'last.ts')
   t.equal(mixed.status, 1)
