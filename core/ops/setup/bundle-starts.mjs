@@ -11,11 +11,10 @@
  */
 import { build, stop } from 'esbuild'
 import { globSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
-const setup = join(root, 'core/ops/setup')
 
 /** The command, with the modules that several of its subcommands load in files of their own. */
 const command = 'actors/main.ts'
@@ -82,15 +81,9 @@ const bundle = (entries, folder, isSplit) =>
     logLevel: 'warning',
   })
 
-/**
- * Writes the bundles below `compiledFolder`, a folder of `.busbar/`; settles with what NODE_OPTIONS
- * needs for them.
- * @param {string} compiledFolder
- */
-export async function bundleStarts(compiledFolder) {
-  const folder = join(compiledFolder, 'starts')
+/** Writes the bundles into `folder`, two levels below `.busbar/`. @param {string} folder */
+export async function bundleStarts(folder) {
   const files = programs.flatMap((pattern) => globSync(pattern, { cwd: root }))
   await Promise.all([bundle([command], folder, true), bundle(files, folder, false)])
   await stop()
-  return `--require ${JSON.stringify(join(setup, 'bundled-start.cjs'))}`
 }

@@ -103,11 +103,17 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM']))
     for (const child of running) child.kill(signal)
   })
 
+/** @param {string} file in this folder */
+const preloading = (file) => `--require ${JSON.stringify(join(root, 'core/ops/setup', file))}`
 const compiledFolder = join(root, '.busbar', 'compiled')
 /** @type {NodeJS.ProcessEnv} */
 const env = {
   ...process.env,
-  NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --disable-warning=ExperimentalWarning`.trim(),
+  NODE_OPTIONS: [
+    process.env['NODE_OPTIONS'],
+    '--disable-warning=ExperimentalWarning',
+    preloading('test-domains.cjs'),
+  ].join(' '),
   // Types are stripped and code is compiled once, for all tests and all processes that they start.
   NODE_COMPILE_CACHE: compiledFolder,
   TAP_TIMEOUT: String(fileSecondsMax),
@@ -280,7 +286,8 @@ function groupsOf() {
 
 if (named.length === 0 || words.includes('--bundled')) {
   const { bundleStarts } = await import('./bundle-starts.mjs')
-  env['NODE_OPTIONS'] += ` ${await bundleStarts(compiledFolder)}`
+  await bundleStarts(join(compiledFolder, 'starts'))
+  env['NODE_OPTIONS'] += ` ${preloading('bundled-start.cjs')}`
 }
 
 const waiting = groupsOf()[Symbol.iterator]()
