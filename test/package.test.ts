@@ -125,7 +125,7 @@ async function useInstalled(t: Test, place: Consumer): Promise<void> {
   )
   t.notOk(readdirSync(join(place.folder, 'node_modules/.bin')).includes('node'), 'no second Node')
 
-  const version = await place.busbar('--version')
+  const version = await place.npx('--version')
   t.same([version.code, version.stdout.trim()], [0, manifest.version], version.stderr)
 
   const embedded = await place.script('embedding.mjs', embedding)

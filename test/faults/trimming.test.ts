@@ -52,6 +52,8 @@ t.test('a ledger of 16 MiB takes more than it holds', async (t) => {
     await by.submit(requests.flat())
     if (by === supplier)
       await supplier.until(() => supplier.delivered.size === supplier.accepted.size)
+    // Weeks of readings, which nobody looks at and which the collector would go through each time.
+    supplier.responses.clear()
   }
   const through = async (): Promise<number> => (await trimRecordOf(operator.ledger)).through
 

@@ -27,6 +27,8 @@ export type SoakOptions = {
   readonly cyclesMin?: number
   /** Rounds of one request a device, for each party, in a cycle. */
   readonly rounds: number
+  /** From the start of a cycle to that of the next, at least: the rate of the load. */
+  readonly cycleMsMin?: number
   /**
    * Share of requests that meters do not answer at all, percent: each costs a time-out of ten
    * seconds.
@@ -153,11 +155,13 @@ class Run {
 
   /** Cycles of equal work, until the time is over, somebody calls it off, or something is wrong. */
   async cycles(): Promise<void> {
-    const { seconds, cyclesMin = 2, log, signal } = this.options
+    const { seconds, cyclesMin = 2, cycleMsMin = 0, log, signal } = this.options
     while (this.seconds < seconds || this.samples.length < cyclesMin) {
       if (signal?.aborted === true) return
+      const paced = new Promise((resolve) => setTimeout(resolve, cycleMsMin).unref())
       const isWhole = await this.cycle()
       if (!isWhole) return
+      await paced
       const { p50, p99, heap, descriptors, ledger } = this.samples.at(-1)!
       const ended = this.parties.reduce((sum, party) => sum + party.ended, 0)
       log(

@@ -63,10 +63,15 @@ export class Consumer {
     return ended(this.start([npmProgram()!, ...args, '--no-audit', '--no-fund'], npmEnvironment()))
   }
 
-  /** `npx busbar args…`; running, so that it can be talked to. */
-  startBusbar(...args: readonly string[]): ChildProcess {
+  /** `npx busbar args…` */
+  npx(...args: readonly string[]): Promise<Ended> {
     const npx = join(dirname(npmProgram()!), 'npx-cli.js')
-    return this.start([npx, '--no-install', 'busbar', ...args], {})
+    return ended(this.start([npx, '--no-install', 'busbar', ...args], {}))
+  }
+
+  /** What npx starts, without npm's own second; running, so that it can be talked to. */
+  startBusbar(...args: readonly string[]): ChildProcess {
+    return this.start([join(this.folder, 'node_modules/.bin/busbar'), ...args], {})
   }
 
   busbar(...args: readonly string[]): Promise<Ended> {
@@ -113,6 +118,8 @@ export class Consumer {
       timeout: commandMsMax,
       env: {
         HOME: this.home,
+        // Of all projects of one test: the same files are compiled once for each Node.
+        NODE_COMPILE_CACHE: join(dirname(this.folder), 'compiled'),
         ...env,
         PATH: [dirname(this.node), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
         ...(server && { NATS_SERVER_BIN: server }),

@@ -16,7 +16,7 @@ const openRoundsMax = 4
  * Between two rounds. Load that takes all of the processor time finds nothing more, and slows down
  * the faults and the tests beside it.
  */
-const roundRestMs = 300
+const roundRestMs = 600
 
 export class Load {
   readonly supplier: InsistentSupplier

@@ -11,6 +11,9 @@
  * process for each group (run-together.mjs): starting Node, tap and what a file imports takes
  * longer than most of the tests themselves. `--one-process` makes one group of the named files.
  *
+ * For all files (and with `--bundled`), what tests start runs from a bundle: bundle-starts.mjs. On
+ * Linux each line ends with the CPU seconds of the file's process and of those that it waited for.
+ *
  * tap's own runner is not used: it loads hooks into each test and into each process that a test
  * starts, which cost more than most of the tests themselves.
  */
@@ -100,13 +103,34 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM']))
     for (const child of running) child.kill(signal)
   })
 
+/** @param {string} file in this folder */
+const preloading = (file) => `--require ${JSON.stringify(join(root, 'core/ops/setup', file))}`
 const compiledFolder = join(root, '.busbar', 'compiled')
+/** @type {NodeJS.ProcessEnv} */
 const env = {
   ...process.env,
-  NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --disable-warning=ExperimentalWarning`.trim(),
+  NODE_OPTIONS: [
+    process.env['NODE_OPTIONS'],
+    '--disable-warning=ExperimentalWarning',
+    preloading('test-domains.cjs'),
+  ].join(' '),
   // Types are stripped and code is compiled once, for all tests and all processes that they start.
   NODE_COMPILE_CACHE: compiledFolder,
   TAP_TIMEOUT: String(fileSecondsMax),
+}
+
+let cpuSecondsSeen = 0
+/**
+ * CPU seconds, since the last call, of children that have ended, with theirs; undefined where the
+ * system does not tell. Clock ticks of /proc are hundredths of a second.
+ */
+function newCpuSeconds() {
+  if (process.platform !== 'linux') return undefined
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ')[1]?.split(' ') ?? []
+  const all = (Number(fields[13]) + Number(fields[14])) / 100
+  const seconds = all - cpuSecondsSeen
+  cpuSecondsSeen = all
+  return seconds
 }
 
 /** What one file came to. */
@@ -144,14 +168,16 @@ class Outcome {
     return this.failed === 0 && this.passed + this.skipped > 0
   }
 
-  report() {
+  /** @param {number} [cpuSeconds] of its process, of which it was the last file */
+  report(cpuSeconds) {
     counts.passed += this.passed
     counts.failed += this.failed
     counts.skipped += this.skipped
     const seconds = ((performance.now() - this.startedMs) / 1000).toFixed(1)
     const failed = this.failed > 0 ? `, ${this.failed} failed` : ''
     const verdict = this.failed === 0 ? '  ok  ' : 'FAILED'
-    print(`${verdict}  ${this.file}  ${this.passed} passed${failed}, ${seconds} s`)
+    const cpu = cpuSeconds === undefined ? '' : `, ${cpuSeconds.toFixed(1)} CPU s`
+    print(`${verdict}  ${this.file}  ${this.passed} passed${failed}, ${seconds} s${cpu}`)
   }
 }
 
@@ -175,6 +201,9 @@ async function runProcess(files, parser) {
   child.stderr.on('data', (/** @type {string} */ text) => {
     stderr = (stderr + text).slice(-stderrCharactersKept)
   })
+  /** @type {number | undefined} */
+  let cpuSeconds
+  child.on('exit', () => (cpuSeconds = newCpuSeconds()))
   const complete = new Promise((settle) => parser.on('complete', settle))
   child.stdout.pipe(parser)
   /** @type {string | number} */
@@ -186,7 +215,7 @@ async function runProcess(files, parser) {
   running.delete(child)
   parser.end()
   const { ok: isOk } = /** @type {{ ok: boolean }} */ (await complete)
-  return { isOk, ended, stderr }
+  return { isOk, ended, stderr, cpuSeconds }
 }
 
 /** @param {readonly string[]} files one, or several that share a process */
@@ -195,14 +224,14 @@ async function run(files) {
   const waiting = [...files]
   let own = new Outcome(waiting.shift() ?? '')
   let wasGood = true
-  const report = () => {
+  const report = (/** @type {number | undefined} */ cpu) => {
     if (!own.isGood && own.failed === 0) own.failWhole('the file ended without an assertion')
     wasGood &&= own.failed === 0
-    own.report()
+    own.report(cpu)
   }
   parser.on('comment', (/** @type {string} */ text) => {
     if (waiting.length === 0 || text.trim() !== `# file ${waiting[0]}`) return
-    report()
+    report(undefined)
     own = new Outcome(waiting.shift() ?? '')
   })
   parser.on('pass', () => own.passed++)
@@ -210,15 +239,15 @@ async function run(files) {
   parser.on('todo', (point) => own.skip(point))
   parser.on('fail', (point) => own.fail(point.fullname || point.name, point))
   parser.on('bailout', (reason) => own.fail(`bailed out: ${reason}`, { ok: false, name: '' }))
-  const { isOk, ended, stderr } = await runProcess(files, parser)
+  const { isOk, ended, stderr, cpuSeconds } = await runProcess(files, parser)
   const how = typeof ended === 'number' ? `code ${ended}` : ended
   if (wasGood && own.failed === 0 && (!isOk || ended !== 0 || !own.isGood))
     own.failWhole(`the file ended with ${how} after ${own.passed} assertions`)
-  report()
+  report(cpuSeconds)
   for (const file of waiting) {
     own = new Outcome(file)
     own.failWhole(`its process ended with ${how} before`)
-    report()
+    report(undefined)
   }
   if (!wasGood && stderr !== '') {
     const last = failures.at(-1)
@@ -253,6 +282,12 @@ function groupsOf() {
   for (let at = 0; at < sharing.length; at += filesInGroupMax)
     groups.push(sharing.slice(at, at + filesInGroupMax))
   return groups
+}
+
+if (named.length === 0 || words.includes('--bundled')) {
+  const { bundleStarts } = await import('./bundle-starts.mjs')
+  await bundleStarts(join(compiledFolder, 'starts'))
+  env['NODE_OPTIONS'] += ` ${preloading('bundled-start.cjs')}`
 }
 
 const waiting = groupsOf()[Symbol.iterator]()

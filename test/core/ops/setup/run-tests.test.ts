@@ -21,6 +21,12 @@ const files = {
   })`,
   'last.ts': `${tap}t.test('two', async (t) => { t.ok(true) })`,
   'ends.ts': `${tap}t.test('end', async (t) => { t.ok(true); process.exit(0) })`,
+  'stray.ts': `${tap}t.test('strays', async (t) => {
+    t.ok(true)
+    setTimeout(() => void Promise.reject(new Error('nobody waits for it')))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  })
+  t.test('after it', async (t) => { t.ok(true) })`,
   'thrown.ts': `${tap}void t\nthrow new Error('at once')`,
 }
 
@@ -36,7 +42,10 @@ t.test('of files that share a process, each has its own verdict', async (t) => {
     return { status, lines: lines.map((line) => line.replace(/ \S*\/(?=[a-z]+\.ts)/, ' ').trim()) }
   }
   const verdicts = ({ lines }: { lines: string[] }): string[] =>
-    lines.flatMap((line) => /^(\S+ +\S+ +.*(?:passed|failed)), [\d.]+ s$/.exec(line)?.[1] ?? [])
+    lines.flatMap(
+      (line) =>
+        /^(\S+ +\S+ +.*(?:passed|failed)), [\d.]+ s(?:, [\d.]+ CPU s)?$/.exec(line)?.[1] ?? [],
+    )
 
   const mixed = run('good.ts', 'bad.ts', 'empty.ts', 'last.ts')
   t.equal(mixed.status, 1)
@@ -67,6 +76,14 @@ t.test('of files that share a process, each has its own verdict', async (t) => {
   const late = run('late.ts', 'last.ts')
   t.equal(late.status, 1)
   t.match(verdicts(late)[0], /^FAILED {2}late\.ts/, 'an error outside of every test')
+
+  const stray = run('last.ts', 'stray.ts')
+  t.equal(stray.status, 1)
+  t.match(verdicts(stray), ['ok    last.ts  1 passed', /^FAILED {2}stray\.ts {2}2 passed/])
+  t.ok(
+    stray.lines.includes('FAILED  stray.ts > strays > nobody waits for it'),
+    'an error that nobody catches is of the test that it came from',
+  )
 
   const green = run('good.ts', 'last.ts')
   t.equal(green.status, 0)
