@@ -161,8 +161,6 @@ export class Host {
     this.statuses = await bus.serve(statusSubject(hostId), (_frame, reply) =>
       reply(encodeHostStatus(this.status())),
     )
-    await this.letters.start()
-    this.letters.restart(this.owned)
     await this.handover.start()
     this.armWakes()
   }
