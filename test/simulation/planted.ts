@@ -198,6 +198,7 @@ export const planted: Readonly<Record<string, Plant>> = {
         return directory.current
       },
       isFresh: true,
+      refreshAhead: () => undefined,
       refresh: () => Promise.resolve(true),
       trouble: undefined,
     }),

@@ -284,6 +284,7 @@ export class Host {
     this.tickStartedAt = startedAt
     if (this.partitions.isFenceStale) await this.partitions.refreshFence()
     // What is changed in the directory takes effect within a second, however slowly it is followed.
+    this.directory.refreshAhead()
     if (!this.directory.isFresh && !(await this.directory.refresh())) {
       this.mailbox.putBack(taken)
       return undefined
