@@ -104,9 +104,7 @@ async function start(
   parts: BrokerParts,
   closers: Closers,
 ): Promise<Omit<Broker, 'close'>> {
-  // Read early: a fault in it is reported before anything is started.
-  const partiesOfGateway = (): Parties => parts.parties ?? readParties(config.partiesFile)
-  if (config.roles.includes('gateway')) partiesOfGateway()
+  const given = partiesOfGateway(config, parts)
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>()
   const context = contextOf(config, parts, { closers, fail })
   const { hostId, clock, log, metrics } = context
@@ -140,12 +138,7 @@ async function start(
   watch.start()
   closers.push(() => watch.close())
   closers.push(() => directory.close(ledger))
-  const gateway = does('gateway')
-    ? await startGatewayOf(context, opened, parties, {
-        given: parts.parties,
-        read: partiesOfGateway,
-      })
-    : undefined
+  const gateway = given && (await startGatewayOf(context, opened, parties, given))
   const views = does('views') ? await startViewsOf(context, opened) : undefined
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock, keys })
@@ -168,6 +161,15 @@ async function start(
     register,
     reasons: () => ops.reasons(),
   }
+}
+
+type GivenParties = { parties: Parties; isStanding: boolean }
+
+/** Read early: a fault in the file is reported before anything is started. */
+function partiesOfGateway(config: BrokerConfig, parts: BrokerParts): GivenParties | undefined {
+  if (!config.roles.includes('gateway')) return undefined
+  const parties = parts.parties ?? readParties(config.partiesFile)
+  return { parties, isStanding: parts.parties !== undefined }
 }
 
 const doorsOf = (
@@ -226,12 +228,11 @@ async function startGatewayOf(
   context: StartContext,
   opened: OpenedLedger,
   reader: DirectoryReader,
-  { given, read }: { given: Parties | undefined; read: () => Parties },
+  { parties, isStanding }: GivenParties,
 ): Promise<GatewayRole> {
-  const parties = read()
   const gateway = await startGateway(context, opened, new GatewayParties(reader, parties))
   let isOver = false
-  const wanted = { reader, parties, isStanding: given !== undefined, isOver: () => isOver }
+  const wanted = { reader, parties, isStanding, isOver: () => isOver }
   context.closers.push(() => void (isOver = true))
   importParties(context, opened, wanted).catch((fault: unknown) =>
     context.log.error({ fault: String(fault) }, 'the parties were not imported'),

@@ -27,8 +27,8 @@ const deviceList: ContentLimits = {
 }
 
 type OfDevice = { Params: { eui64: string }; Querystring: Record<string, unknown> }
-/** The answer to `DELETE /v1/devices/{eui64}`. */
-export type RemovalAnswer = { removed: string }
+/** The answer to `DELETE /v1/devices/{eui64}`, which may be asked again: the device is gone. */
+export type RemovalAnswer = { removed: string; wasRemovedBefore: boolean }
 
 /** @param register settles when each entry is on disk or rejected */
 export function addDeviceRoutes(
@@ -47,8 +47,8 @@ export function addDeviceRoutes(
   app.delete<OfDevice>('/v1/devices/:eui64', async ({ params, query }): Promise<RemovalAnswer> => {
     const device = deviceIn(params.eui64)
     expectOnly(query, ['by'])
-    await removeDevice(device, byIn(query['by'], 'removes the device'), ports)
-    return { removed: textOfEui64(device) }
+    const isDone = await removeDevice(device, byIn(query['by'], 'removes the device'), ports)
+    return { removed: textOfEui64(device), wasRemovedBefore: !isDone }
   })
   app.post<OfDevice>('/v1/devices/:eui64/keys', async ({ params }) =>
     replaceKeys([deviceIn(params.eui64)], ports),

@@ -78,6 +78,13 @@ export async function importParties(
   const { reader, parties, isStanding, isOver } = wanted
   const isDone = (): boolean => reader.current.isInForce && !isStanding
   if (isDone()) return warnOfDifferences([...parties.values()])
+  const warned = new Set<string>()
+  /** Once for each cause: it is tried again every second. */
+  const warnOfRefusal = (party: string, code: string): void => {
+    if (warned.has(`${party} ${code}`)) return
+    warned.add(`${party} ${code}`)
+    log.warn({ party, code }, 'a party is not imported yet')
+  }
   let left = [...parties.values()]
   for (; !isOver() && !isDone(); await pause(clock, limits.unavailableRetryMs)) {
     // Processes of the version before would not understand what is written.
@@ -86,8 +93,7 @@ export async function importParties(
     for (let start = 0; start < left.length; start += limits.requestsPerBatchMax) {
       const some = left.slice(start, start + limits.requestsPerBatchMax)
       const refused = await askActors(some.map(questionOf), { bus, directory: owners, clock })
-      for (const { index, code } of refused)
-        log.warn({ party: textOfEui64(some[index]!.id), code }, 'a party is not imported yet')
+      for (const { index, code } of refused) warnOfRefusal(textOfEui64(some[index]!.id), code)
     }
     await reader.refresh()
     if (left.some(({ id }) => !reader.current.records.has(id))) continue

@@ -48,16 +48,17 @@ export function addPartyRoutes(
     knownParty(partyIn(params.eui64), reader),
   )
   app.post('/v1/parties', ({ body }) => {
-    const { eui64, ...rest } = objectIn(body)
+    const { eui64, ...rest } = onlyIn(body, ['eui64', 'role', 'name', 'by'])
     return change(partyIn(eui64), { ...rest, change: 'add' })
   })
   for (const word of ['suspend', 'resume'] as const)
     app.post<OfParty>(`/v1/parties/:eui64/${word}`, ({ params, body }) =>
-      change(partyIn(params.eui64), { ...objectIn(body), change: word }),
+      change(partyIn(params.eui64), { ...onlyIn(body, ['by']), change: word }),
     )
-  app.delete<OfParty & Query>('/v1/parties/:eui64', ({ params, query }) =>
-    change(partyIn(params.eui64), { ...query, change: 'remove' }),
-  )
+  app.delete<OfParty & Query>('/v1/parties/:eui64', ({ params, query }) => {
+    expectOnly(query, ['by'])
+    return change(partyIn(params.eui64), { ...query, change: 'remove' })
+  })
 }
 
 async function changeParty(
@@ -107,6 +108,17 @@ const objectIn = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as Record<string, unknown>)
     : {}
+
+/**
+ * The object in a body, which may have these fields alone.
+ * @throws BrokerError PARTY_RECORD_MALFORMED naming the first other one
+ */
+function onlyIn(value: unknown, names: readonly string[]): Record<string, unknown> {
+  const json = objectIn(value)
+  const other = Object.keys(json).find((name) => !names.includes(name))
+  if (other === undefined) return json
+  throw new BrokerError('PARTY_RECORD_MALFORMED', `${other.slice(0, 40)} is not a field here`)
+}
 
 function isAllIn(query: Record<string, unknown>): boolean {
   expectOnly(query, ['all'])

@@ -155,17 +155,20 @@ export async function resetCounters(
 /**
  * Removes `device` from the inventory; settles when that is on disk. Its open requests end with
  * DEVICE_REMOVED. `by` says who wants it, and stands in the ledger.
- * @throws BrokerError DEVICE_UNKNOWN, also when it was removed before; VIEW_QUERY_INVALID
+ * @returns false when it was removed before: by somebody else, or at an attempt of this call whose
+ * answer was lost
+ * @throws BrokerError DEVICE_UNKNOWN for one that was never registered; VIEW_QUERY_INVALID
  */
 export async function removeDevice(
   device: Eui64,
   by: string,
   ports: RegistrationPorts,
-): Promise<void> {
-  await askOne(
-    { kind: Kind.DEVICE_REMOVAL, target: device, bodyBytes: Buffer.from(by, 'utf8') },
-    ports,
-  )
+): Promise<boolean> {
+  const bodyBytes = Buffer.from(by, 'utf8')
+  const [refused] = await ask([{ kind: Kind.DEVICE_REMOVAL, target: device, bodyBytes }], ports)
+  if (refused === undefined) return true
+  if (refused.code === 'DEVICE_REMOVED') return false
+  throw new BrokerError(refused.code, refused.eui64)
 }
 
 /** @throws BrokerError with why the actor refuses */

@@ -386,7 +386,7 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'DEVICE_ALERTS_ADDRESSED':
       return evolveRecord(state, fact)
     case 'DEVICE_REMOVED':
-      return evolveRemoval(state)
+      return evolveRemoval(state, fact)
     case 'REQUEST_ACCEPTED':
       state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)

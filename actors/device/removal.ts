@@ -15,6 +15,7 @@ import { acknowledge, refuse } from '../kind/effects.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { DeviceOutbox } from './effects.ts'
 import { end } from './ending.ts'
+import type { DeviceRemoved } from './removal-fact.ts'
 import { withoutAllKeys } from './keyring.ts'
 import type { DeviceState } from './state.ts'
 
@@ -27,6 +28,8 @@ export function decideRemoval(
   out: DeviceOutbox,
 ): void {
   if (format < formatWithRemovals) return refuse(out, message, 'FORMAT_NOT_RAISED', now)
+  // Asked again, since the answer may have been lost: what was wanted is done, and nothing changes.
+  if (isRemoved(state)) return refuse(out, message, 'DEVICE_REMOVED', now)
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
   const byView = readBodyView(message.buffer, message.at)
   if (byView.length === 0 || byView.length > limits.operatorNameBytesMax)
@@ -38,10 +41,14 @@ export function decideRemoval(
   acknowledge(out, message, errorId('REQUEST_ACCEPTED'), now)
 }
 
+/** True for a device that was registered, and was removed since. */
+const isRemoved = ({ record, registeredAt }: DeviceState): boolean =>
+  record === undefined && registeredAt > 0
+
 /** Applies DEVICE_REMOVED. */
-export function evolveRemoval(state: DeviceState): void {
+export function evolveRemoval(state: DeviceState, { time }: DeviceRemoved): void {
+  if (state.record !== undefined) state.registeredAt = time
   state.record = undefined
-  state.registeredAt = 0
   state.keyring = withoutAllKeys(state.keyring)
   state.keyStep = undefined
   state.sentCountersFrom = 0

@@ -82,7 +82,10 @@ export type KeyStep = { number: number; stage: Exclude<KeyStage, 'RESTING'> }
 export type DeviceState = EndedRequests & {
   /** Without its keys, which are in the ring. */
   record: DeviceRecord | undefined
-  /** When it was first registered, UTC ms; 0 when that is not known. */
+  /**
+   * When it was first registered or, of one without a record, removed, UTC ms; 0 when that is not
+   * known.
+   */
   registeredAt: number
   /**
    * In order of acceptance; replaced, never changed: an array that grows in place takes room for

@@ -87,6 +87,8 @@ export interface LiveDirectory {
    * True when the copy was known to be the present one less than `directoryLagMsMax` ago.
    */
   readonly isFresh: boolean
+  /** Reads what is new when half of that time is over, so that nobody need wait for it. */
+  refreshAhead(): void
   /**
    * Reads what is new; settles with false when the ledger does not say: to be asked again then.
    * Never rejects.
@@ -100,6 +102,7 @@ export interface LiveDirectory {
 export const fixedDirectory = (directory: Directory = emptyDirectory): LiveDirectory => ({
   current: directory,
   isFresh: true,
+  refreshAhead: () => undefined,
   refresh: () => Promise.resolve(true),
   trouble: undefined,
 })

@@ -96,8 +96,8 @@ export const limits = {
   directoryLagMsMax: 1_000,
   /** Letters of one partition that are read and not decided. */
   lettersInHandMax: 256,
-  /** Messages of letters to one partition that have come and wait to be read. */
-  lettersComeMax: 64,
+  /** How often letters that wait in the ledger are counted. */
+  lettersCountMs: 1_000,
   /** Letters that led to nothing, after which the place up to which they are read is written. */
   lettersSkippedMax: 64,
   /** How long after the first of them it is written at the latest. */

@@ -109,15 +109,17 @@ export class SubmissionStream {
 /** The output gateway's stream: deliveries in, acknowledgements out. */
 export class DeliveryStream {
   private readonly call: ClientDuplexStream<ReceiveRequest, ReceiveResponse>
+  private readonly endMs: number
   /** Settles when the stream has ended normally; rejects with why the gateway ended it. */
   readonly done: Promise<void>
 
   constructor(
     call: ClientDuplexStream<ReceiveRequest, ReceiveResponse>,
-    { credit, onlyIfFree }: OpenReceiver,
+    { credit, onlyIfFree, endMs = 0 }: OpenReceiver & { endMs?: number },
     onDeliveries: (list: Delivery[]) => void,
   ) {
     this.call = call
+    this.endMs = endMs
     this.done = new Promise((resolve, reject) => {
       call.on('data', (response: ReceiveResponse) => onDeliveries(response.deliveries))
       call.on('status', ({ code }) => code === status.OK && resolve())
@@ -141,10 +143,19 @@ export class DeliveryStream {
     this.call.resume()
   }
 
-  /** Settles when the gateway has noted the last acknowledgement. */
-  end(): Promise<void> {
+  /**
+   * Settles when the gateway has noted the last acknowledgement. Rejects with CANCELLED when it has
+   * not within `callMs` of the client: it may send what was acknowledged last once more then.
+   */
+  async end(): Promise<void> {
     this.call.end()
-    return this.done
+    if (this.endMs === 0) return this.done
+    const timer = setTimeout(() => this.call.cancel(), this.endMs)
+    try {
+      await this.done
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   cancel(): void {
@@ -163,7 +174,7 @@ export type SupplierClientOptions = {
   /** `host:port` of the gRPC gateway. */
   address: string
   credentials: PartyCredentials
-  /** How long a single call may take; 0 for as long as it does. */
+  /** How long a single call, or the end of a stream, may take; 0 for as long as it does. */
   callMs?: number
 }
 
@@ -255,7 +266,7 @@ export class SupplierClient {
   ): DeliveryStream {
     return new DeliveryStream(
       this.output.receive(this.metadata),
-      { credit, onlyIfFree },
+      { credit, onlyIfFree, endMs: this.callMs },
       onDeliveries,
     )
   }

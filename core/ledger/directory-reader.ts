@@ -54,7 +54,12 @@ export class DirectoryReader implements LiveDirectory, PartySource {
   }
 
   get isFresh(): boolean {
-    return this.ports.clock.elapsedMs() - this.freshAtMs < limits.directoryLagMsMax
+    return this.ageMs < limits.directoryLagMsMax
+  }
+
+  /** Since the copy was known to be the present one. */
+  private get ageMs(): number {
+    return this.ports.clock.elapsedMs() - this.freshAtMs
   }
 
   onChange(listener: () => void): () => void {
@@ -79,6 +84,10 @@ export class DirectoryReader implements LiveDirectory, PartySource {
     )
   }
 
+  refreshAhead(): void {
+    if (this.ageMs >= limits.directoryLagMsMax / 2) void this.refresh()
+  }
+
   refresh(): Promise<boolean> {
     this.refreshing ??= this.tryRefresh().finally(() => (this.refreshing = undefined))
     return this.refreshing
@@ -92,8 +101,10 @@ export class DirectoryReader implements LiveDirectory, PartySource {
     const { clock, log } = this.ports
     try {
       await this.readNew()
+      // The answer was long in coming, or this process has stood still since the question.
+      if (!this.isFresh) await this.readNew()
       this.recordFault = undefined
-      if (this.formatFault === undefined) return true
+      if (this.formatFault === undefined) return this.isFresh
     } catch (fault) {
       this.recordFault = unreadable(fault) ?? this.recordFault
       log.warn({ fault: String(fault) }, 'the directory cannot be read for the moment')

@@ -85,7 +85,7 @@ t.test(
       open.map(({ counter }) => [counter, removed]),
     )
     t.equal(errorCodeOf(life.ask(removalOf()).outcome), 'REQUEST_ACCEPTED')
-    t.match(life.state, { record: undefined, open: [], sent: undefined, registeredAt: 0 })
+    t.match(life.state, { record: undefined, open: [], sent: undefined, registeredAt: life.now })
     t.notOk(deviceKind.isKnown(life.state))
     t.equal(storedWakeMs(life.state), 0)
   },
@@ -114,7 +114,11 @@ t.test('a removed device is unknown; what it had accepted is still known', async
     life.ask(removalOf())
     if (from !== undefined) life.restart(from)
     t.equal(life.submit({ counter: 2 }), 'DEVICE_UNKNOWN')
-    t.equal(errorCodeOf(life.ask(removalOf()).outcome), 'DEVICE_UNKNOWN', 'removed twice')
+    const removedAt = life.now
+    life.now += 1_000
+    t.same(decided(life, arrived(removalOf())).facts, [], 'nothing is written twice')
+    t.equal(errorCodeOf(life.ask(removalOf()).outcome), 'DEVICE_REMOVED', 'asked twice')
+    t.equal(life.state.registeredAt, removedAt)
     const repeated = life.ask({ counter: 1 })
     t.equal(errorCodeOf(repeated.outcome), 'REQUEST_ACCEPTED')
     t.equal(repeated.time, acceptedAt)
@@ -268,11 +272,11 @@ t.test('one that is removed while the store is being written stays removed', asy
   const ask = async () => (await world.ask([envelopeOf({ device, ...removalOf() })]))?.get(0)
   t.equal(await ask(), 'REQUEST_ACCEPTED')
   await pass(world, () => savesUnderWay > 0)
-  t.equal(await ask(), 'DEVICE_UNKNOWN')
-  t.equal(await ask(), 'DEVICE_UNKNOWN', 'the state in the store is an older one')
+  t.equal(await ask(), 'DEVICE_REMOVED')
+  t.equal(await ask(), 'DEVICE_REMOVED', 'the state in the store is an older one')
   resolve()
   await settle()
-  t.equal(await ask(), 'DEVICE_UNKNOWN')
+  t.equal(await ask(), 'DEVICE_REMOVED')
 })
 
 t.test('in a host: what is on its way ends in order, also across a crash', async (t) => {
@@ -286,7 +290,7 @@ t.test('in a host: what is on its way ends in order, also across a crash', async
     (await world.ask([envelopeOf({ device, ...wanted })]))?.get(0)
   t.equal(world.exchanges.length, 1)
   t.equal(await ask(removalOf()), 'REQUEST_ACCEPTED')
-  t.equal(await ask(removalOf()), 'DEVICE_UNKNOWN')
+  t.equal(await ask(removalOf()), 'DEVICE_REMOVED')
   t.equal((await world.ask([registrationOf(device)]))?.get(0), 'REQUEST_ACCEPTED')
   t.equal(await world.submit({ device, counter: 3 }), 'REQUEST_ACCEPTED')
   await settle()

@@ -113,3 +113,24 @@ t.test('a host decides nothing by a directory that may be old', async (t) => {
   t.ok(limits.directoryLagMsMax <= 1_000, 'within a second, as the promises say')
   await settle()
 })
+
+t.test('a tick does not wait for the directory that is asked for beside it', async (t) => {
+  const world = new World({ onExchange: good, directory: directoryOf([]) })
+  let isFresh = true
+  let asked = 0
+  world.options.live = {
+    ...fixedDirectory(directoryOf([])),
+    get isFresh() {
+      return isFresh
+    },
+    refreshAhead: () => void asked++,
+    refresh: () => new Promise(() => {}),
+  }
+  await world.start()
+  await world.register(1)
+  const before = asked
+  t.equal(await world.submit({ device: deviceKey(0), counter: 1 }), 'REQUEST_ACCEPTED')
+  t.ok(asked > before, 'it is asked for with every tick')
+  isFresh = false
+  t.equal(await world.submit({ device: deviceKey(0), counter: 2 }), undefined, 'it waits when late')
+})

@@ -182,13 +182,13 @@ export const planted: Readonly<Record<string, Plant>> = {
   'letters passed over': {
     ledger: (ledger) =>
       ledgerOver(ledger, {
-        read: (subject, from, onMessage, through) => {
+        follow: (subject, from, onMessage) => {
           let isOver = partitionOfLetters(subject) === undefined
           const skip = (message: LedgerMessage): void | Promise<void> => {
             if (isOver || message.sequence <= from) return onMessage(message)
             isOver = true
           }
-          return ledger.read(subject, from, skip, through)
+          return ledger.follow(subject, from, skip)
         },
       }),
   },
@@ -198,6 +198,7 @@ export const planted: Readonly<Record<string, Plant>> = {
         return directory.current
       },
       isFresh: true,
+      refreshAhead: () => undefined,
       refresh: () => Promise.resolve(true),
       trouble: undefined,
     }),

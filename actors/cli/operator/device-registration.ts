@@ -6,10 +6,8 @@ import { BrokerError } from '../../../core/base/broker-error.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { linesOfFile } from '../../../core/ops/text-file.ts'
-import { directFetch } from '../../../core/ops/direct-fetch.ts'
 import type { DeviceListResult, RejectedDevice } from '../../broker/device-list.ts'
-import { OperatorFault } from '../operator-fault.ts'
-import { problemSentence, type OpsProblem } from '../problem-sentence.ts'
+import { callDoor, faultOf } from './ask-door.ts'
 
 /** A rejected line of an inventory file, which is numbered from 1. */
 export type RejectedLine = { line: number } & Omit<RejectedDevice, 'index'>
@@ -79,23 +77,15 @@ function isJson(text: string): boolean {
   }
 }
 
-async function post(body: string, ops: string): Promise<DeviceListResult> {
-  const response = await directFetch(`http://${ops}/v1/devices`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body,
-  }).catch((cause: unknown) => {
-    const hint =
-      "Start a broker with `busbar serve`, or name its operators' door with --ops host:port or BUSBAR_OPS."
-    throw new OperatorFault(`nobody answers at ${ops}. ${hint}`, { cause })
+async function post(json: string, ops: string): Promise<DeviceListResult> {
+  const { status, answer } = await callDoor<Partial<DeviceListResult>>(ops, 'POST', '/v1/devices', {
+    json,
   })
-  const answer = (await response.json().catch(() => ({}))) as Partial<DeviceListResult> & OpsProblem
-  if (answer.registered !== undefined && answer.refused !== undefined)
-    return answer as DeviceListResult
-  const sentence = problemSentence(answer)
-  if (sentence !== undefined) throw new OperatorFault(sentence)
-  throw new OperatorFault(
-    `what answers at ${ops} is not the operators' door of a broker (HTTP ${response.status}); name that with --ops host:port`,
+  const { registered, refused } = answer
+  if (registered !== undefined && refused !== undefined) return { registered, refused }
+  throw faultOf(
+    answer,
+    `what answers at ${ops} is not the operators' door of a broker (HTTP ${status}); name that with --ops host:port`,
   )
 }
 

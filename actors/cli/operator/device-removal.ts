@@ -29,7 +29,8 @@ export function addDeviceRemoval(devices: Command, out: Print): void {
           `nothing is removed: open requests of ${eui64} would end, and its keys be forgotten. Confirm it with --yes.`,
         )
       const answer = await remove(ops, eui64, by ?? whoIsHere())
-      out(json ? JSON.stringify(answer) : `${answer.removed} removed`)
+      const said = answer.wasRemovedBefore ? 'was removed before' : 'removed'
+      out(json ? JSON.stringify(answer) : `${answer.removed} ${said}`)
     })
 }
 

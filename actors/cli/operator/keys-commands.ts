@@ -5,13 +5,11 @@
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { explain } from '../../../core/base/error-table.ts'
 import { keyCountFields } from '../../../core/cluster/process-status.ts'
-import { directFetch } from '../../../core/ops/direct-fetch.ts'
-import { OperatorFault } from '../operator-fault.ts'
 import type { AcceptanceResult, ReplacementResult } from '../../broker/registration.ts'
+import { askDoor } from './ask-door.ts'
 import type { ClusterStatus } from './cluster-status.ts'
 import type { Print } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
-import { problemCode, type OpsProblem } from '../problem-sentence.ts'
 
 /**
  * Asks for new keys for each of `devices` at the operators' door `ops`; settles with the exit code.
@@ -57,29 +55,13 @@ export async function acceptCounterCommand(
   return refusedCount === 0 ? 0 : 1
 }
 
-async function ask<Result>(
+const ask = <Result>(
   ops: string,
   device: string,
   what: 'keys' | 'counter',
   body?: object,
-): Promise<Result> {
-  const url = `http://${ops}/v1/devices/${encodeURIComponent(device)}/${what}`
-  const json = body && {
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  }
-  const response = await directFetch(url, { method: 'POST', ...json }).catch((cause: unknown) => {
-    throw new OperatorFault(
-      `nobody answers at ${ops}. Name a broker's operators' door with --ops host:port.`,
-      { cause },
-    )
-  })
-  const answer = (await response.json()) as Result & OpsProblem
-  if (response.ok) return answer
-  const code = problemCode(answer)
-  if (code !== undefined) throw new BrokerError(code, answer.detail ?? device)
-  throw new OperatorFault(`HTTP ${response.status} from ${ops}`)
-}
+): Promise<Result> =>
+  askDoor(ops, 'POST', `/v1/devices/${encodeURIComponent(device)}/${what}`, body && { body })
 
 /**
  * Prints the counts of each partition; settles with 1 when there is something for operators to do,

@@ -32,7 +32,7 @@ export function addPartiesCommands(program: Command, { out }: { out: Print }): v
         { ops, json, by, role, name }: Options & { role: string; name: string },
       ) => {
         const body = { eui64, role, name, by: by ?? whoIsHere() }
-        print(await askDoor<PartyJson>(ops, 'POST', '/v1/parties', body), json)
+        print(await askDoor<PartyJson>(ops, 'POST', '/v1/parties', { body }), json)
       },
     )
   for (const [word, text] of stateChanges)
@@ -42,7 +42,7 @@ export function addPartiesCommands(program: Command, { out }: { out: Print }): v
       const answer =
         word === 'remove'
           ? await askDoor<PartyJson>(ops, 'DELETE', `${path}?${new URLSearchParams({ by: who })}`)
-          : await askDoor<PartyJson>(ops, 'POST', `${path}/${word}`, { by: who })
+          : await askDoor<PartyJson>(ops, 'POST', `${path}/${word}`, { body: { by: who } })
       print(answer, json)
     })
 }

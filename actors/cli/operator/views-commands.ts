@@ -6,11 +6,9 @@ import { textOfCause } from '../../device/cause.ts'
 import { formatHostPort } from '../../../core/base/host-port.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { directFetch } from '../../../core/ops/direct-fetch.ts'
-import { OperatorFault } from '../operator-fault.ts'
 import type { InventoryJson, Page, UsageJson } from '../../views/queries.ts'
 import { tableOf } from '../table.ts'
-import { problemSentence, type OpsProblem } from '../problem-sentence.ts'
+import { askDoor } from './ask-door.ts'
 
 type Print = (line: string) => void
 type Query = Record<string, string | undefined>
@@ -117,19 +115,8 @@ async function pages<Row, Beside>(
 }
 
 /** @throws OperatorFault when nobody listens there, or no views, or with what the door says */
-async function ask<Answer>(ops: string, path: string, query: Query): Promise<Answer> {
+function ask<Answer>(ops: string, path: string, query: Query): Promise<Answer> {
   const given = Object.entries(query).filter((one): one is [string, string] => one[1] !== undefined)
-  const url = `http://${ops}${path}?${new URLSearchParams(given).toString()}`
-  const response = await directFetch(url).catch((cause: unknown) => {
-    throw new OperatorFault(`nobody answers at ${ops}; name an operators' door with --ops`, {
-      cause,
-    })
-  })
-  const answer = (await response.json()) as OpsProblem
-  if (response.ok) return answer as Answer
-  const sentence = problemSentence(answer)
-  if (sentence !== undefined) throw new OperatorFault(sentence)
-  throw new OperatorFault(
-    `the process at ${ops} has no views: start one with the role views, or name its door with --ops`,
-  )
+  const otherwise = `the process at ${ops} has no views: start one with the role views, or name its door with --ops`
+  return askDoor(ops, 'GET', `${path}?${new URLSearchParams(given).toString()}`, { otherwise })
 }

@@ -161,8 +161,6 @@ export class Host {
     this.statuses = await bus.serve(statusSubject(hostId), (_frame, reply) =>
       reply(encodeHostStatus(this.status())),
     )
-    await this.letters.start()
-    this.letters.restart(this.owned)
     await this.handover.start()
     this.armWakes()
   }
@@ -286,6 +284,7 @@ export class Host {
     this.tickStartedAt = startedAt
     if (this.partitions.isFenceStale) await this.partitions.refreshFence()
     // What is changed in the directory takes effect within a second, however slowly it is followed.
+    this.directory.refreshAhead()
     if (!this.directory.isFresh && !(await this.directory.refresh())) {
       this.mailbox.putBack(taken)
       return undefined

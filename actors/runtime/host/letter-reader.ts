@@ -1,19 +1,15 @@
 /**
- * Brings letters from the ledger to the mailbox: those to actors of the partitions served here, in
- * the order of the ledger, from the place up to which each partition has decided them. It takes
- * only what is decided soon; a partition that is not served keeps its place and holds up no other.
+ * Brings letters from the ledger to the mailbox: for each partition served here it follows the
+ * letters to its actors, from the place up to which they are decided. It takes only what is decided
+ * soon; the rest waits in the ledger, and no partition waits for another.
  */
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { textOfActor } from '../../../core/base/actor-id.ts'
 import { copyOf } from '../../../core/base/bytes.ts'
 import { isLaterVersion } from '../../../core/envelope/version.ts'
-import { isBefore, noLetter, type LetterPlace } from '../../../core/base/letter-place.ts'
+import { isBefore, type LetterPlace } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'
-import {
-  lettersSubject,
-  partitionOfLetters,
-  recordSubjects,
-} from '../../../core/cluster/letters-subject.ts'
+import { lettersSubject } from '../../../core/cluster/letters-subject.ts'
 import { readLetter } from '../../../core/envelope/letter.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { Ledger, LedgerMessage } from '../../../core/ports/ledger.ts'
@@ -25,7 +21,7 @@ import type { LettersReadings, SentLetter } from './host-metrics.ts'
 import { lettersIn } from '../recovery/unread-letters.ts'
 
 export type LetterReaderPorts = {
-  ledger: Pick<Ledger, 'follow' | 'read' | 'lastOn'>
+  ledger: Pick<Ledger, 'follow' | 'read'>
   clock: Clock
   log: Log
   post: (mail: Mail) => void
@@ -34,41 +30,34 @@ export type LetterReaderPorts = {
   held: () => SentLetter | undefined
 }
 
-/** Ends the reading of a partition that is not served any more, or is read again. */
-const stopped = new Error('the reading is over')
-
 /** A partition whose letters are read. */
 type Reading = {
+  readonly number: number
   readonly partition: Partition
+  follower: Promise<{ close(): Promise<void> }> | undefined
   /** Of the last letter that was posted. */
   at: LetterPlace
   /** Those that are not decided yet. */
-  readonly posted: Array<{ place: LetterPlace; sentAtMs: number }>
-  /** When the letter that waits to be posted was sent, UTC ms; 0 while none is known to wait. */
-  nextSentAtMs: number
-  /** Letters in the ledger behind `at`. What the tail gives is beyond `countThrough`. */
+  readonly posted: SentLetterAt[]
+  /** The letter that waits for room, or cannot be read. */
+  next: SentLetterAt | undefined
+  /** Why letters are not read further, until an operator sets this one aside. */
+  fault: unknown
+  /** Letters in the ledger behind `at`, up to `countedThrough`: counted while they wait. */
   ahead: number
-  readonly countThrough: number
-  isCounted: boolean
-  isMore: boolean
-  isRunning: boolean
-  /** What the tail gives goes to `come`, and what stands before that is read, or being read. */
-  isFollowing: boolean
-  readonly come: LedgerMessage[]
-  /** It has failed, and is tried again in a while. */
-  isWaiting: boolean
-  onRoom: () => void
+  countedThrough: number
+  countedAtMs: number
+  isCounting: boolean
+  /** Called after every tick, and now and then. */
+  onLook: () => void
 }
+
+type SentLetterAt = { place: LetterPlace; sentAtMs: number }
 
 export class LetterReader implements LettersReadings {
   private readonly ports: LetterReaderPorts
   private readonly readings = new Map<number, Reading>()
-  private tail: { close(): Promise<void> } | undefined
   private isClosing = false
-  /** Sequence of the last message that the tail has given. */
-  private tailSequence = 0
-  /** Why letters are not read further: a later version has written them. */
-  laterVersion: string | undefined
 
   constructor(ports: LetterReaderPorts) {
     this.ports = ports
@@ -84,16 +73,16 @@ export class LetterReader implements LettersReadings {
   /** Letters to the partitions served here that are not decided. */
   get unread(): number {
     let count = 0
-    for (const { posted, ahead } of this.readings.values())
-      count += posted.length + Math.max(0, ahead)
+    for (const { posted, next, ahead } of this.readings.values())
+      count += posted.length + Math.max(ahead, next === undefined ? 0 : 1)
     return count
   }
 
   /** The oldest of them: to which partition, and when it was sent, UTC ms. */
   get oldest(): SentLetter | undefined {
     let found: SentLetter | undefined
-    for (const [partition, { posted, nextSentAtMs }] of this.readings) {
-      const sentAtMs = posted[0]?.sentAtMs ?? nextSentAtMs
+    for (const [partition, { posted, next }] of this.readings) {
+      const sentAtMs = (posted[0] ?? next)?.sentAtMs ?? 0
       if (sentAtMs > 0 && sentAtMs < (found?.sentAtMs ?? Infinity)) found = { partition, sentAtMs }
     }
     return found
@@ -108,140 +97,86 @@ export class LetterReader implements LettersReadings {
     return this.ports.clock.now()
   }
 
-  /** Follows what comes. @throws BrokerError BROKER_LEDGER_UNAVAILABLE */
-  async start(): Promise<void> {
-    const { ledger } = this.ports
-    const last = (await ledger.lastOn(recordSubjects))?.sequence ?? 0
-    this.tailSequence = last
-    this.tail = await ledger.follow(recordSubjects, last + 1, (message) => {
-      this.tailSequence = message.sequence
-      const number = partitionOfLetters(message.subject)
-      if (number === undefined) return
-      this.onLetters(number, message)
-    })
+  /** Why letters are not read further: a later version has written them. */
+  get laterVersion(): string | undefined {
+    for (const { fault } of this.readings.values()) if (isLaterVersion(fault)) return fault.message
+    return undefined
   }
 
   /** Reads from the place up to which each has decided: what was posted before may be lost. */
   restart(numbers: Iterable<number>): void {
     for (const number of numbers) {
-      this.stop(number)
-      this.look(number)
+      void this.stop(number)
+      this.open(number)
     }
   }
 
   /** To be called after ticks, and now and then: what is decided, or not served any more, goes. */
   makeRoom(): void {
-    for (const [number, reading] of this.readings) {
-      if (!this.isCurrent(number, reading)) this.stop(number)
-      if (reading.posted.length === 0) continue
-      const read = reading.partition.lettersReadKnown
-      if (read === undefined) continue
-      while (reading.posted.length > 0 && !isBefore(read, reading.posted[0]!.place))
-        reading.posted.shift()
-      reading.onRoom()
+    for (const reading of this.readings.values()) {
+      const { number, partition, posted } = reading
+      if (!this.isCurrent(reading)) void this.stop(number)
+      if (posted.length > 0) {
+        const read = partition.lettersReadKnown
+        while (read !== undefined && posted.length > 0 && !isBefore(read, posted[0]!.place))
+          posted.shift()
+      }
+      if (reading.next !== undefined) void this.count(reading)
+      reading.onLook()
     }
   }
 
   async close(): Promise<void> {
     this.isClosing = true
-    for (const number of [...this.readings.keys()]) this.stop(number)
-    await this.tail?.close()
+    await Promise.all([...this.readings.keys()].map((number) => this.stop(number)))
   }
 
-  private stop(number: number): void {
+  private async stop(number: number): Promise<void> {
     const reading = this.readings.get(number)
     this.readings.delete(number)
-    reading?.onRoom()
+    reading?.onLook()
+    await (await reading?.follower)?.close()
   }
 
-  /** There may be more letters to a partition. */
-  private look(number: number): void {
+  private open(number: number): void {
     const partition = this.ports.served(number)
-    if (partition === undefined || this.isClosing) return
-    let reading = this.readings.get(number)
-    if (reading?.partition !== partition) {
-      const at = partition.lettersReadKnown
-      if (at === undefined) return
-      reading = readingFrom(partition, at, this.tailSequence)
-      this.readings.set(number, reading)
-    }
-    reading.isMore = true
-    this.begin(number, reading)
+    const at = partition?.lettersReadKnown
+    if (partition === undefined || at === undefined || this.isClosing) return
+    const reading = readingFrom(partition, at)
+    this.readings.set(number, reading)
+    const from = Math.max(1, at.sequence)
+    reading.follower = this.ports.ledger.follow(lettersSubject(number), from, (message) =>
+      this.take(reading, message),
+    )
   }
 
-  /** New letters to a partition: taken as they come when the reading has all before them. */
-  private onLetters(number: number, message: LedgerMessage): void {
-    const reading = this.readings.get(number)
-    if (reading === undefined || !this.isCurrent(number, reading)) return this.look(number)
-    reading.ahead += countIn(message)
-    if (reading.isFollowing && reading.come.length < limits.lettersComeMax)
-      reading.come.push(message)
-    else leaveTail(reading)
-    this.begin(number, reading)
-  }
-
-  private begin(number: number, reading: Reading): void {
-    if (!reading.isRunning && !reading.isWaiting) void this.run(number, reading)
-  }
-
-  private isCurrent(number: number, reading: Reading): boolean {
-    const isServed = this.ports.served(number) === reading.partition
+  private isCurrent(reading: Reading): boolean {
+    const { number, partition } = reading
+    const isServed = this.ports.served(number) === partition
     return isServed && this.readings.get(number) === reading && !this.isClosing
   }
 
-  private async run(number: number, reading: Reading): Promise<void> {
-    const { ledger, clock, log } = this.ports
-    const subject = lettersSubject(number)
-    reading.isRunning = true
-    try {
-      while (this.isCurrent(number, reading)) {
-        const come = reading.come.shift()
-        if (come !== undefined) {
-          await this.take(number, reading, come)
-          continue
-        }
-        if (!reading.isMore) break
-        reading.isMore = false
-        // What the tail gives from here on may be in what is read, too; nothing is missing between.
-        reading.isFollowing = true
-        const last = await ledger.lastOn(subject)
-        if (last === undefined || last.sequence < reading.at.sequence) continue
-        const from = Math.max(1, reading.at.sequence)
-        if (!reading.isCounted) await this.count(subject, reading)
-        await ledger.read(subject, from, (message) => this.take(number, reading, message))
+  /** Settles when all letters of the message are posted, or the reading is over. */
+  private async take(reading: Reading, message: LedgerMessage): Promise<void> {
+    while (this.isCurrent(reading)) {
+      try {
+        await this.post(reading, message)
+        reading.fault = undefined
+        return
+      } catch (fault) {
+        reading.fault = fault
+        const { number: partition } = reading
+        const { sequence } = message
+        this.ports.log.warn({ partition, sequence, fault: String(fault) }, 'a letter is not read')
       }
-      this.laterVersion = undefined
-    } catch (fault) {
-      if (fault === stopped) return
-      leaveTail(reading)
-      if (isLaterVersion(fault)) this.laterVersion = fault.message
-      const code = fault instanceof BrokerError ? fault.code : String(fault)
-      log.warn({ partition: number, code }, 'letters cannot be read for the moment')
-      reading.isWaiting = true
-      clock.at(clock.now() + limits.busyRetryMs, () => {
-        reading.isWaiting = false
-        this.look(number)
-      })
+      while (this.isCurrent(reading) && !isSetAside(reading)) await nextLook(reading)
     }
-    reading.isRunning = false
-  }
-
-  /** Counts what was there when the reading began; later letters come by the tail. */
-  private async count(subject: string, reading: Reading): Promise<void> {
-    reading.isCounted = true
-    const { at, countThrough } = reading
-    await this.ports.ledger.read(subject, Math.max(1, at.sequence), (message) => {
-      if (message.sequence <= countThrough) reading.ahead += countIn(message, at)
-    })
   }
 
   /** Posts the letters of a message as there is room. */
-  private async take(
-    number: number,
-    reading: Reading,
-    { sequence, data }: LedgerMessage,
-  ): Promise<void> {
-    const read = reading.partition.lettersReadKnown ?? reading.at
+  private async post(reading: Reading, { sequence, data }: LedgerMessage): Promise<void> {
+    const { partition, posted } = reading
+    const read = partition.lettersReadKnown ?? reading.at
     for (const { place, at, sentAtMs } of lettersIn({ sequence, data })) {
       if (!isBefore(reading.at, place)) continue
       // Set aside by an operator, or decided before this reading began.
@@ -249,53 +184,70 @@ export class LetterReader implements LettersReadings {
         passOn(reading, place)
         continue
       }
-      reading.nextSentAtMs = sentAtMs
-      while (reading.posted.length >= limits.lettersInHandMax && this.isCurrent(number, reading))
-        await new Promise<void>((resolve) => (reading.onRoom = resolve))
-      if (!this.isCurrent(number, reading)) throw stopped
-      const { partition, at: previous } = reading
+      reading.next = { place, sentAtMs }
+      while (posted.length >= limits.lettersInHandMax && this.isCurrent(reading))
+        await nextLook(reading)
+      if (!this.isCurrent(reading)) return
       const { from, to, hops, bodyView } = readLetter(data, at)
       if (!partition.holds(to))
         throw new BrokerError('FORMAT_VERSION_LATER', `a letter to the actor ${textOfActor(to)}`)
+      const { at: previous } = reading
       const bodyBytes = copyOf(bodyView)
       const message: LetterCame = { type: 'LETTER', from, place, previous, hops, bodyBytes }
       passOn(reading, place)
-      reading.posted.push({ place, sentAtMs })
+      posted.push({ place, sentAtMs })
       this.ports.post({ partition, actor: to, message })
     }
   }
+
+  /** Counts the letters that wait in the ledger, of which nothing is known while one holds them. */
+  private async count(reading: Reading): Promise<void> {
+    const { clock, ledger, log } = this.ports
+    const elapsedMs = clock.elapsedMs()
+    if (reading.isCounting || elapsedMs - reading.countedAtMs < limits.lettersCountMs) return
+    reading.isCounting = true
+    reading.countedAtMs = elapsedMs
+    const from = Math.max(1, reading.at.sequence, reading.countedThrough + 1)
+    try {
+      await ledger.read(lettersSubject(reading.number), from, (message) => {
+        for (const { place } of lettersIn(message)) if (isBefore(reading.at, place)) reading.ahead++
+        reading.countedThrough = message.sequence
+      })
+    } catch (fault) {
+      log.debug({ partition: reading.number, fault: String(fault) }, 'letters are not counted')
+    }
+    reading.isCounting = false
+  }
 }
 
-const readingFrom = (partition: Partition, at: LetterPlace, countThrough: number): Reading => ({
+const readingFrom = (partition: Partition, at: LetterPlace): Reading => ({
+  number: partition.number,
   partition,
+  follower: undefined,
   at,
   posted: [],
-  nextSentAtMs: 0,
+  next: undefined,
+  fault: undefined,
   ahead: 0,
-  countThrough,
-  isCounted: false,
-  isMore: true,
-  isRunning: false,
-  isFollowing: false,
-  come: [],
-  isWaiting: false,
-  onRoom: () => undefined,
+  countedThrough: 0,
+  countedAtMs: -Infinity,
+  isCounting: false,
+  onLook: () => undefined,
 })
 
 /** The reading has come to `place`. */
 function passOn(reading: Reading, place: LetterPlace): void {
   reading.at = place
-  reading.ahead--
-  reading.nextSentAtMs = 0
+  reading.next = undefined
+  if (place.sequence <= reading.countedThrough) reading.ahead--
 }
 
-/** The reading looks into the ledger again for what the tail has given and will give. */
-function leaveTail(reading: Reading): void {
-  reading.isFollowing = false
-  reading.come.length = 0
-  reading.isMore = true
+/** An operator has set the letter aside on which the reading stands. */
+function isSetAside({ partition, at }: Reading): boolean {
+  const read = partition.lettersReadKnown
+  return read !== undefined && isBefore(at, read)
 }
 
-/** Letters of the message that stand behind `place`. */
-const countIn = (message: LedgerMessage, place = noLetter): number =>
-  lettersIn(message).filter((letter) => isBefore(place, letter.place)).length
+/** Settles when there may be room, or the reading is over. */
+const nextLook = (reading: Reading): Promise<void> =>
+  new Promise((resolve) => (reading.onLook = resolve))

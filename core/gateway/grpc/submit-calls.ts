@@ -16,34 +16,49 @@ import { appendAnswer, callRefusalOf, isNamed } from '../intake/answer.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { PartyAccount } from '../intake/party-account.ts'
 import { grpcRefusal } from './refusal.ts'
-import { requestIdViolations, requestViolations, within } from '../intake/request-violations.ts'
+import {
+  isServiceRequest,
+  requestIdViolations,
+  requestViolations,
+  within,
+} from '../intake/request-violations.ts'
 import type { AnswerSink } from '../intake/slots.ts'
 import type { Violation } from '../../base/violation.ts'
-import { errorCodeOf, type ErrorCode } from '../../base/error-table.ts'
+import { errorCodeOf, errorId, type ErrorCode } from '../../base/error-table.ts'
 import { readCounter, readOutcome } from '../../envelope/envelope.ts'
+
+const accepted = errorId('REQUEST_ACCEPTED')
 
 /** Submit or Cancel: an acknowledgement comes back. */
 export class SingleCall implements AnswerSink {
   private readonly writer: ProtobufWriter
   private readonly callback: sendUnaryData<Buffer>
   private readonly violations: (code: ErrorCode) => Violation[]
+  private readonly isMessage: () => boolean
 
   /**
    * Calls may share `writer`: an answer is taken out before the next one is begun. `violations`
-   * says which fields of the call's message make it malformed.
+   * says which fields of the call's message make it malformed. `isMessage` says whether a request
+   * that was refused is a message at all: one that is not ends the call with INVALID_ARGUMENT, as
+   * every gRPC server does it, whatever else is wrong with it.
    */
   constructor(
     writer: ProtobufWriter,
     callback: sendUnaryData<Buffer>,
     violations: (code: ErrorCode) => Violation[],
+    isMessage: () => boolean = () => true,
   ) {
     this.writer = writer
     this.callback = callback
     this.violations = violations
+    this.isMessage = isMessage
   }
 
   answer(_tag: number, buffer: Buffer, at: number): void {
-    const refusal = callRefusalOf(buffer, at)
+    const isRefused = readOutcome(buffer, at) !== accepted
+    const refusal =
+      callRefusalOf(buffer, at) ??
+      (isRefused && !this.isMessage() ? 'REQUEST_WIRE_MALFORMED' : undefined)
     if (refusal) {
       const status = grpcRefusal(refusal, undefined, this.violations(refusal))
       // A counter that the gateway has assigned may be accepted all the same: the party needs it to
@@ -114,11 +129,13 @@ export function submitOne(
         { field: 'request', description: count === 0 ? 'is missing' : 'is there more than once' },
       ]),
     )
-  const sink = new SingleCall(writer, callback, (code) =>
+  const requestView = message.subarray(start, end)
+  const violations = (code: ErrorCode): Violation[] =>
     code === 'REQUEST_SIZE_EXCEEDED'
       ? [{ field: 'request', description: `has ${end - start} octets` }]
-      : within('request', requestViolations(code, message.subarray(start, end))),
-  )
+      : within('request', requestViolations(code, requestView))
+  const isMessage = (): boolean => isServiceRequest(requestView)
+  const sink = new SingleCall(writer, callback, violations, isMessage)
   intake.submit(account, message, start, end, sink, 0)
 }
 

@@ -140,6 +140,16 @@ function violationsOf(code: ErrorCode, request: ServiceRequest): Violation[] {
   return field === undefined ? [] : [{ field, description: errorTable[code].meaning }]
 }
 
+/** True when all of `view` can be decoded; intake stops at the first fault, of whatever kind. */
+export function isServiceRequest(view: Buffer): boolean {
+  try {
+    ServiceRequest.decode(view)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /**
  * Why the ServiceRequest with the wire bytes `view` was rejected with `code`; empty when no field
  * is at fault.

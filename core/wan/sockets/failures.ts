@@ -28,7 +28,7 @@ export type FailurePorts = {
 /** Nothing could be said to the device. */
 export function cannotAsk(error: BrokerError, { options }: FailurePorts): ExchangeFailure {
   options.log.error({ code: error.code }, 'a device cannot be asked')
-  return unreachable(textOf(error))
+  return withCause(unreachable(textOf(error)), error)
 }
 
 /** How an exchange ends that has met `error`. */
@@ -49,10 +49,14 @@ export function failureOf(error: unknown, ports: FailurePorts): ExchangeFailure 
 
 /** The device has answered with what `error` says. */
 export function answered(error: BrokerError): ExchangeFailure {
-  const { code, detail = '', counter } = error
-  const failure = code === 'DLMS_ASSOCIATION_REFUSED' ? refused : invalid
-  return { ...failure(textOf(error)), cause: { code, detail, ...counter } }
+  const failure = error.code === 'DLMS_ASSOCIATION_REFUSED' ? refused : invalid
+  return withCause(failure(textOf(error)), error)
 }
+
+const withCause = (
+  failure: ExchangeFailure,
+  { code, detail = '', counter }: BrokerError,
+): ExchangeFailure => ({ ...failure, cause: { code, detail, ...counter } })
 
 export function refused(detail: string): ExchangeFailure {
   return { ok: false, code: 'DEVICE_ASSOCIATION_REFUSED', detail }

@@ -136,9 +136,8 @@ export class Link {
       // Whatever it is, the device has no part in it: nothing was sent.
       if (!(error instanceof BrokerError))
         return this.fail(association, exchange, failureOf(error, this.owner))
-      const failure = cannotAsk(error, this.owner)
       association.forget()
-      this.end(association, exchange, failure)
+      this.end(association, exchange, cannotAsk(error, this.owner))
       this.proceed(association)
     }
   }
@@ -153,7 +152,7 @@ export class Link {
     this.owner.displaced(this, exchange)
   }
 
-  /** A late answer that may still come here would pass for the answer to `exchange`. */
+  /** A late answer that may still come here would pass for the answer, or nothing is begun here. */
   private divert(exchange: Exchange): void {
     if (this.activeCount === 1) return this.displace(exchange, 'in doubt')
     this.activeCount--
@@ -362,11 +361,14 @@ export class Link {
     this.owner.ended(this, exchange, result)
   }
 
-  // What comes after an exchange on an association.
+  // What comes after an exchange on an association; a doomed link begins nothing.
   private proceed(association: Association): void {
     const next = association.waiting?.shift()
-    if (next) return this.start(association, next)
-    if (this.state === 'DOOMED' && this.activeCount === 0) this.cut('given up')
+    if (next && this.state !== 'DOOMED') return this.start(association, next)
+    if (next) {
+      this.divert(next)
+      this.proceed(association)
+    } else if (this.state === 'DOOMED' && this.activeCount === 0) this.cut('given up')
     else if (this.state === 'OPEN') this.owner.freed(this)
   }
 

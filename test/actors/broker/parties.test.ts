@@ -2,7 +2,8 @@
  * The directory in real brokers: the parties file comes into it once, operators change it at the
  * door, and every gateway and host goes by it without a restart.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -79,7 +80,17 @@ const by = 'ann@desk'
 
 t.test('the parties of the file are in the directory, once', async (t) => {
   writeFileSync(file, JSON.stringify([first, second]))
+  const { readFileSync } = fs
+  let reads = 0
+  fs.readFileSync = ((...given: Parameters<typeof readFileSync>) => {
+    if (given[0] === file) reads++
+    return readFileSync(...given)
+  }) as typeof readFileSync
+  syncBuiltinESMExports()
   const broker = await start('one')
+  fs.readFileSync = readFileSync
+  syncBuiltinESMExports()
+  t.equal(reads, 1, 'the file is read once')
   t.teardown(() => broker.stop())
   await broker.ready
   const { json } = await polled(() => ask(broker, 'GET', ''), isInForce)
@@ -193,6 +204,10 @@ t.test('what is wrong is said, with its code', async (t) => {
     ['POST', '', { eui64: party, role: 'XX', name: 'n', by }, 'PARTY_RECORD_MALFORMED'],
     ['POST', '', { eui64: party, role: 'IS', name: 'n' }, 'PARTY_RECORD_MALFORMED'],
     ['POST', '', [], 'PARTY_RECORD_MALFORMED'],
+    ['POST', '', { ...second, by, colour: 'red' }, 'PARTY_RECORD_MALFORMED'],
+    ['POST', '', { ...second, by, revision: 7 }, 'PARTY_RECORD_MALFORMED'],
+    ['POST', `/${party}/suspend`, { by, reason: 'debt' }, 'PARTY_RECORD_MALFORMED'],
+    ['DELETE', `/${party}?by=x&reason=debt`, undefined, 'VIEW_QUERY_INVALID'],
     ['POST', `/${party}/suspend`, {}, 'PARTY_RECORD_MALFORMED'],
     ['POST', `/${unknown}/suspend`, { by }, 'PARTY_UNKNOWN'],
     ['DELETE', `/${unknown}?by=x`, undefined, 'PARTY_UNKNOWN'],
@@ -203,5 +218,7 @@ t.test('what is wrong is said, with its code', async (t) => {
   ]
   for (const [method, path, body, code] of cases)
     t.match((await ask(broker, method, path, body)).json, { code }, `${method} ${path}`)
+  const { json } = await ask(broker, 'POST', `/${party}/suspend`, { by, reason: 'debt' })
+  t.match(json['detail'], /reason is not a field here/)
   t.match((await ask(broker, 'GET', `/${party}`)).json, { status: 'active' }, 'nothing was changed')
 })

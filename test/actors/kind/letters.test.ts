@@ -19,7 +19,9 @@ import type { Tell } from '../../../actors/kind/letters.ts'
 import { checkDecision } from '../../../actors/runtime/partition/letters.ts'
 import { Tick } from '../../../actors/runtime/partition/tick.ts'
 import type { ActorKind } from '../../../actors/kind/actor-kind.ts'
+import { takeLease } from '../../../core/ledger/lease.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'
+import { seededRandom } from '../../../core/ports/random.ts'
 import { deviceKey } from '../../support/envelopes.ts'
 import { ActorTrial } from '../../support/actor-trial.ts'
 import { hostedTrial, trialKind } from '../../support/trial-kind.ts'
@@ -32,7 +34,7 @@ import {
   one,
   other,
 } from '../../support/trial-letters.ts'
-import { settle, World } from '../../support/world.ts'
+import { numberOf, partitionCount, settle, World } from '../../support/world.ts'
 
 const added = (world: World): Map<Eui64, number[]> => addedBy(world.ledger.all())
 
@@ -330,45 +332,55 @@ t.test(
 )
 
 t.test(
-  'letters that come are taken as they come, and the ledger is not read for each',
+  'letters that wait in the ledger are counted while they wait, and not read twice',
   async (t) => {
-    let reads = 0
-    let isCounting = false
+    const gauges = new Map<string, () => number>()
+    let counted = 0
     let isHeld = false
     let go = (): void => {}
     const world = new World({
       moreKinds: [hostedTrial],
+      metrics: { ...noMetrics, gauge: (name, _help, read) => void gauges.set(name, read) },
       onCommit: async ([first]) => {
         if (isHeld && first!.subject === 'log.a')
           await new Promise<void>((resolve) => (go = resolve))
         return undefined
       },
       ledgerChanges: (ledger) => ({
-        read: (subject, from, onMessage) => {
-          if (isCounting && partitionOfLetters(subject) !== undefined) reads++
-          return ledger.read(subject, from, onMessage)
-        },
+        read: (subject, from, onMessage) =>
+          ledger.read(subject, from, (message) => {
+            if (partitionOfLetters(subject) !== undefined) counted++
+            return onMessage(message)
+          }),
       }),
     })
     await world.start()
+    const unread = gauges.get('busbar_letters_unread')!
     await world.ask([add(one, 1, other, 2)])
     await turns(world, 10)
-    isCounting = true
     for (let counter = 20; counter < 40; counter++) {
       await world.ask([add(one, counter, other, 2)])
       await turns(world, 1)
     }
     await turns(world, 10)
     t.equal(added(world).get(other)!.length, 2 * 21)
-    t.equal(reads, 0)
-    // More than are held while no tick is written: the rest is read.
+    t.equal(counted, 0, 'none has waited')
+    t.equal(unread(), 0)
     isHeld = true
     void world.ask([add(neighbour, 50, neighbour, 0)])
     await turns(world, 1)
-    const count = limits.lettersInHandMax + 2 * limits.lettersComeMax
-    const values = Array.from({ length: count }, (_, index) => 2_000 + index)
-    for (const value of values) await write(world, [value])
-    await turns(world, 2)
+    const writeMore = async (from: number, count: number): Promise<number[]> => {
+      const values = Array.from({ length: count }, (_, index) => from + index)
+      for (const value of values) await write(world, [value])
+      await turns(world, (2 * limits.lettersCountMs) / 500 + 1)
+      return values
+    }
+    const values = await writeMore(2_000, limits.lettersInHandMax + 100)
+    t.equal(unread(), values.length)
+    t.equal(counted, 101, 'from the message on which the reading stands')
+    values.push(...(await writeMore(3_000, 50)))
+    t.equal(unread(), values.length)
+    t.equal(counted, 151, 'what was counted before is not read again')
     isHeld = false
     go()
     await turns(world, 20)
@@ -378,6 +390,45 @@ t.test(
         .slice(2 * 21),
       values,
     )
-    t.ok(reads > 0)
+    t.equal(unread(), 0)
   },
 )
+
+t.test('a host follows the letters to its own partitions, each once, and no others', async (t) => {
+  const open = new Map<string, number>()
+  const world = new World({
+    moreKinds: [hostedTrial],
+    ledgerChanges: (ledger) => ({
+      follow: async (subject, from, onMessage) => {
+        open.set(subject, (open.get(subject) ?? 0) + 1)
+        const follower = await ledger.follow(subject, from, onMessage)
+        return {
+          close: async () => {
+            open.set(subject, open.get(subject)! - 1)
+            await follower.close()
+          },
+        }
+      },
+    }),
+  })
+  const followed = (): string[] =>
+    [...open].flatMap(([subject, times]) => Array.from({ length: times }, () => subject)).sort()
+  const host = await world.start()
+  await turns(world, 2)
+  t.strictSame(followed(), host.owned.map(lettersSubject).sort())
+  t.equal(followed().length, partitionCount)
+  // Another host takes one of them.
+  const lost = numberOf(other)
+  const random = seededRandom(9)
+  const mayTakeFrom = (): boolean => true
+  const { clock } = world
+  await takeLease(world.ledger, lost, 'b', { mayTakeFrom, clock, random })
+  await world.ask([addAlone(one, 1)])
+  await turns(world, 10)
+  t.notOk(host.owned.includes(lost))
+  t.strictSame(followed(), host.owned.map(lettersSubject).sort())
+  const closing = host.close()
+  await turns(world, 4)
+  await closing
+  t.strictSame(followed(), [])
+})

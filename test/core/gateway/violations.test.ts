@@ -140,6 +140,13 @@ t.test('BadRequest over gRPC', async (t) => {
       ['request_id', /encoded/],
     ],
     [`${input}Submit`, Buffer.of(0x0a, 0x7f), 'REQUEST_WIRE_MALFORMED'],
+    // Broken in its body, and without a RequestID, which intake finds first.
+    [
+      `${input}Submit`,
+      broken(16),
+      'REQUEST_WIRE_MALFORMED',
+      ['request.display_message', /encoded/],
+    ],
     [`${input}SubmitBatch`, many, 'REQUEST_SIZE_EXCEEDED', ['requests', /more than 1000/]],
     [`${input}SubmitStream`, many, 'REQUEST_SIZE_EXCEEDED', ['requests', /more than 1000/]],
     [

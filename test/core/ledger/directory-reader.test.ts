@@ -38,13 +38,20 @@ async function begun(t: { teardown(action: () => unknown): unknown }) {
       ledger.follow(name, from, (message) =>
         silence.isOn ? new Promise(() => {}) : onMessage(message),
       ),
-    lastOn: (name) => (failure.isOn ? Promise.reject(new Error('no answer')) : ledger.lastOn(name)),
+    lastOn: async (name) => {
+      asked.count++
+      if (failure.isOn) throw new Error('no answer')
+      const last = await ledger.lastOn(name)
+      await asked.onAnswer()
+      return last
+    },
   })
+  const asked = { count: 0, onAnswer: async (): Promise<void> => undefined }
   const failure = { isOn: false }
   const reader = new DirectoryReader({ ledger: slow, clock, log: silentLog })
   await reader.start()
   t.teardown(() => (silence.isOn ? undefined : reader.close()))
-  return { clock, ledger, write, reader, silence, failure }
+  return { clock, ledger, write, reader, silence, failure, asked }
 }
 
 t.test('what is there at the start is known, and what comes is followed', async (t) => {
@@ -79,6 +86,42 @@ t.test('a copy that is followed slowly is not fresh, and is when it was read aga
   t.equal(await reader.refresh(), true)
   t.equal(reader.isFresh, true)
   t.equal(reader.known.get(supplier)?.isSuspended, true)
+})
+
+t.test('it is read ahead when half of the time is over, and once', async (t) => {
+  const { clock, write, reader, silence, asked } = await begun(t)
+  silence.isOn = true
+  await write(subject, encodePartyRecord({ ...active, revision: 2, status: 'suspended' }))
+  const before = asked.count
+  clock.advanceBy(limits.directoryLagMsMax / 2 - 1)
+  reader.refreshAhead()
+  t.equal(asked.count, before, 'the copy is young')
+  clock.advanceBy(1)
+  reader.refreshAhead()
+  reader.refreshAhead()
+  await settle()
+  t.equal(asked.count, before + 1)
+  t.equal(reader.known.get(supplier)?.isSuspended, true)
+  clock.advanceBy(limits.directoryLagMsMax - 1)
+  t.equal(reader.isFresh, true)
+})
+
+t.test('an answer that comes late makes nothing fresh', async (t) => {
+  const { clock, write, reader, silence, asked } = await begun(t)
+  silence.isOn = true
+  const stop = async (): Promise<void> => clock.advanceBy(60_000)
+  clock.advanceBy(limits.directoryLagMsMax / 2)
+  asked.onAnswer = async () => {
+    asked.onAnswer = async () => undefined
+    await write(subject, encodePartyRecord({ ...active, revision: 2, status: 'suspended' }))
+    await stop()
+  }
+  reader.refreshAhead()
+  t.equal(await reader.refresh(), true, 'who joins the question waits for another answer')
+  t.equal(reader.known.get(supplier)?.isSuspended, true)
+  clock.advanceBy(limits.directoryLagMsMax)
+  asked.onAnswer = stop
+  t.equal(await reader.refresh(), false, 'asked twice, and late twice')
 })
 
 t.test('while the ledger does not answer it stays old, and says so', async (t) => {

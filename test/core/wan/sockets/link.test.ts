@@ -38,6 +38,7 @@ class Trial {
   onSent: (octets: Buffer) => void = () => undefined
   freed = 0
   readonly refused: string[] = []
+  readonly displaced: Exchange[] = []
   readonly link: Link
 
   constructor(framing: 'wrapper' | 'hdlc', isTheirs = false) {
@@ -49,7 +50,7 @@ class Trial {
       wantFlush: nothing,
       opened: nothing,
       ended: (_link, _exchange, result) => (this.result = result),
-      displaced: nothing,
+      displaced: (_link, exchange) => void this.displaced.push(exchange),
       freed: () => void this.freed++,
       retired: nothing,
       closed: nothing,
@@ -182,7 +183,11 @@ t.test('what cannot be asked is no fault of the device', (t) => {
   const trial = new Trial('wrapper')
   trial.link.opened()
   trial.begin({ secret: Buffer.alloc(100) })
-  t.match(trial.result, { code: 'DEVICE_UNREACHABLE', detail: /DLMS_SIZE_EXCEEDED/ })
+  t.match(trial.result, {
+    code: 'DEVICE_UNREACHABLE',
+    detail: /DLMS_SIZE_EXCEEDED/,
+    cause: { code: 'DLMS_SIZE_EXCEEDED' },
+  })
   t.same(trial.refused, [], 'nothing came from it')
   t.equal(trial.link.state, 'OPEN')
   trial.begin()
@@ -223,6 +228,35 @@ t.test('a link on which nothing has come since the question takes nothing new', 
     t.match(trial.result, { code: 'DEVICE_SILENT' })
     t.equal(trial.link.activeCount, 1, 'the other device is still waited for')
     t.equal(trial.link.state, isHeard ? 'OPEN' : 'DOOMED', isHeard ? 'heard' : 'in doubt')
+  }
+  t.end()
+})
+
+t.test('what waits on a link that is given up goes to another one', (t) => {
+  for (const isAlone of [true, false]) {
+    const trial = new Trial('wrapper')
+    trial.link.opened()
+    trial.nowMs = 10
+    const silentOne = trial.begin({ logicalDevice: 1 })
+    const other = isAlone ? undefined : trial.begin({ logicalDevice: 2 })
+    const second = trial.begin({ logicalDevice: 1 })
+    const third = trial.begin({ logicalDevice: 1 })
+    const fourth = isAlone ? undefined : trial.begin({ logicalDevice: 2 })
+    trial.link.flush()
+    const sent = trial.sent.length
+    trial.link.timeOut(silentOne, 60_010)
+    trial.link.flush()
+    t.strictSame(trial.displaced, [second, third])
+    t.equal(trial.sent.length, sent, 'nothing is asked on it any more')
+    if (other === undefined) {
+      t.equal(trial.link.state, 'CLOSED', 'nobody is left')
+      continue
+    }
+    t.equal(trial.link.state, 'DOOMED')
+    t.equal(trial.link.activeCount, 2)
+    trial.link.timeOut(other, 60_010)
+    t.strictSame(trial.displaced.slice(2), [fourth])
+    t.equal(trial.link.state, 'CLOSED')
   }
   t.end()
 })
