@@ -18,6 +18,7 @@ export type PartyJson = {
   eui64: string
   role: string
   name: string
+  participant?: string
   status: string
   changedAt: string
   changedBy: string
@@ -86,10 +87,14 @@ function knownParty(party: Eui64, { current }: DirectoryReader): PartyJson {
   return jsonOf(party, record)
 }
 
-const jsonOf = (id: Eui64, { role, name, status, changedAtMs, by }: PartyRecord): PartyJson => ({
+const jsonOf = (
+  id: Eui64,
+  { role, name, participant, status, changedAtMs, by }: PartyRecord,
+): PartyJson => ({
   eui64: textOfEui64(id),
   role,
   name,
+  ...(participant !== undefined && { participant }),
   status,
   changedAt: new Date(changedAtMs).toISOString(),
   changedBy: by,
