@@ -85,12 +85,16 @@ export class RecordAssembler {
   /** Adds a line to the open record. */
   add(text: string, line: number): void {
     if (this.#fault !== undefined) return
-    const [code = '', value = '', from = '', to, ...rest] = this.#form.fieldsOf(text) ?? []
-    if (to === undefined || rest.length > 0) return this.#reject('incomplete', line)
+    // By index: a pattern would go through an iterator, once for each line of the file.
+    const fields = this.#form.fieldsOf(text)
+    if (fields?.length !== 4) return this.#reject('incomplete', line)
+    const code = fields[0]!
+    const value = fields[1]!
+    const to = fields[3]!
     const kind = this.#form.items.get(code)
     if (kind === undefined) return this.#reject('instructionType', line)
     if (!isValue[kind](value)) return this.#reject(rejectionOf(kind), line, kind)
-    const first = dayOf(from)
+    const first = dayOf(fields[2]!)
     const last = to === '' ? undefined : dayOf(to)
     if (first === undefined || (to !== '' && last === undefined))
       return this.#reject('date', line, kind)

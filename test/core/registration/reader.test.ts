@@ -6,6 +6,7 @@ import { deepStrictEqual as deepEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
+import { dayOf, textOfTime, timeOf } from '../../../core/registration/days.ts'
 import {
   checkStructure,
   isStructureFault,
@@ -319,6 +320,49 @@ t.test('a line of the longest length is taken wherever it is cut', async (t) => 
 })
 
 // ── properties ──
+
+t.test('days and times: each one of the calendar, and no other', async (t) => {
+  const time = fc.date({
+    min: new Date('1900-01-01'),
+    max: new Date('2100-12-31'),
+    noInvalidDate: true,
+  })
+  fc.assert(
+    fc.property(time, (date) => {
+      const ms = Math.floor(date.getTime() / 1_000) * 1_000
+      const text = textOfTime(ms)
+      return timeOf(text) === ms && dayOf(text.slice(0, 8)) === Number(text.slice(0, 8))
+    }),
+  )
+  fc.assert(
+    fc.property(
+      fc.string({ unit: fc.constantFrom(...'0123x'), minLength: 6, maxLength: 8 }),
+      (text) => {
+        const [year, month, inMonth] = [text.slice(0, 4), text.slice(4, 6), text.slice(6)]
+        const date = new Date(`${year}-${month}-${inMonth}T00:00:00Z`)
+        const isDay =
+          /^[0-9]{8}$/.test(text) &&
+          date.getUTCDate() === Number(inMonth) &&
+          date.getUTCFullYear() >= 1900
+        return (dayOf(text) !== undefined) === isDay
+      },
+    ),
+    { numRuns: 5_000 },
+  )
+  for (const text of [
+    '20230229',
+    '21000229',
+    '20240230',
+    '20240431',
+    '20241301',
+    '20240100',
+    '18991231',
+  ])
+    t.equal(dayOf(text), undefined, text)
+  for (const text of ['20240229', '20000229', '19000101']) t.equal(dayOf(text), Number(text))
+  for (const text of ['20240101240000', '20240101006000', '2024010100000', '20240101 00000'])
+    t.equal(timeOf(text), undefined, text)
+})
 
 const day = fc
   .date({ min: new Date('1990-01-01'), max: new Date('2050-01-01'), noInvalidDate: true })
