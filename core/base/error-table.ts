@@ -224,6 +224,7 @@ export const errorTable = {
   DIAL_IN_LISTEN_FAILED: row(241, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The door for devices that dial in could not be opened.', 'Choose another port, or end the process that holds it.'),
   DIAL_IN_FULL: row(242, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many connections to the door for devices that dial in have not said who they are.', 'Find out who connects; let only devices reach the door.'),
   SIMULATOR_LISTEN_FAILED: row(240, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A listener of the simulated meters could not be opened.', 'Choose another base port, fewer listeners, or raise the limit of open files.'),
+  REGISTRATION_FILE_MALFORMED: row(330, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The structure of a registration file is not valid; nothing of the file was applied.', 'Ask the sender for the whole file again; a changed file needs a new sequence number.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable

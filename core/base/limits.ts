@@ -6,6 +6,7 @@ import { assert } from './assert.ts'
 import { deviceLimits } from './device-limits.ts'
 import { doorLimits } from './door-limits.ts'
 import { meterPointLimits } from './meter-point-limits.ts'
+import { registrationLimits } from './registration-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
 import { wanLimits } from './wan-limits.ts'
@@ -14,6 +15,7 @@ export const limits = {
   ...deviceLimits,
   ...doorLimits,
   ...meterPointLimits,
+  ...registrationLimits,
   ...replicaLimits,
   ...storageLimits,
   ...wanLimits,

@@ -8,12 +8,6 @@ export const meterPointLimits = {
   deviceMeterPointsMax: 8,
   /** Devices of one meter point: a letter to each leaves with one change. */
   meterPointDevicesMax: 32,
-  /** Dated items that one meter point keeps; beyond, those that ended longest ago are forgotten. */
+  /** Dated items that one meter point keeps; beyond, those received first are forgotten. */
   meterPointItemsMax: 400,
-  /** Items of one record of registration data. */
-  registrationItemsMax: 64,
-  /** Characters of the value of an item: the longest is a related meter point. */
-  registrationValueCharactersMax: 20,
-  /** Characters of a market participant id. */
-  participantCharactersMax: 4,
 } as const

@@ -65,7 +65,7 @@ export function registrationChangeOf(json: unknown): RegistrationChange {
   expectNone(others, 'a registration')
   if (typeof by !== 'string' || by === '' || Buffer.byteLength(by) > limits.operatorNameBytesMax)
     throw malformed(`by must say who registers it, in ${limits.operatorNameBytesMax} octets`)
-  const count = limits.registrationItemsMax
+  const count = limits.registrationItemsPerRecordMax
   if (!Array.isArray(items) || items.length === 0 || items.length > count)
     throw malformed(`items must be a list of 1 to ${count}`)
   return { by, items: items.map(registrationItemOf) }
