@@ -47,8 +47,44 @@ export function addMeterPointsCommands(program: Command, { out }: { out: Print }
       if (json) return out(JSON.stringify(answer))
       printPoint(answer, out)
     })
+  addLoad(points, out)
   addRights(program, out)
 }
+
+function addLoad(points: Command, out: Print): void {
+  addOpsOption(points.command('load'), door)
+    .description('register what a registration file of electricity or gas says')
+    .argument('<file>', 'registration file, an update or a refresh')
+    .option('--response <file>', 'write the response to the sender of the file there')
+    .option('--no-check-digit', 'do not look at the check digits of MPANs')
+    .option('--json', 'one line of JSON', false)
+    .addHelpText('after', afterLoad)
+    .action(async (file: string, options: Options & { response?: string; checkDigit: boolean }) => {
+      const { ops, json, response, checkDigit } = options
+      const { loadFile } = await import('./registration-load.ts')
+      const show = (done: number, total: number): void => {
+        if (!json && done % 50_000 === 0) out(`${done} of ${total} records`)
+      }
+      const result = await loadFile(file, { ops, response, checkDigit }, show)
+      const { structure, registered, rejected } = result
+      process.exitCode = rejected.length === 0 ? 0 : 1
+      if (json) return out(JSON.stringify({ ...structure, registered, rejected }))
+      const { source, kind, sequence } = structure.header
+      out(`${kind} ${sequence} of ${source}: ${registered} records registered`)
+      for (const { line, code, reason } of rejected.slice(0, rejectedShown))
+        out(`  line ${line}  ${code}: ${reason}`)
+      if (rejected.length > 0) out(`${rejected.length} records rejected`)
+    })
+}
+
+const rejectedShown = 100
+const afterLoad = `
+The layout is described in core/docs/operating/registration-files.md. A file with a fault of its
+structure is rejected whole; a record with a fault is rejected alone. A file may be loaded again:
+what is registered already changes nothing. Files are loaded in the order in which they are given
+here; sequence numbers are shown, and not compared with earlier files.
+
+Exit codes: 0 all records are registered; 1 at least one was rejected, or the file was.`
 
 function addRegister(points: Command, out: Print): void {
   addOpsOption(points.command('register'), door)

@@ -3,7 +3,7 @@
  * from the moment on; the operators' door and commands show why.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -143,6 +143,43 @@ t.test('a change of supplier, by a command; commands show who may', async (t) =>
   await t.rejects(busbar('rights', 'show', '00-DB-12-34-56-00-00-09'), {
     message: /DEVICE_UNKNOWN/,
   })
+})
+
+t.test('a registration file is loaded, and loaded again; its faults are answered', async (t) => {
+  const file = join(folder, 'update.txt')
+  const response = join(folder, 'response.txt')
+  const lines = [
+    'ZHV|F0000001|R0001001|P|EELC|Z|DCCX|20260105010203||||OPER|',
+    'R01|7|',
+    'R10|12|2000000000015||',
+    'R11|GAIN|20250101||',
+    'R12|DIST|20000101||',
+    'R10|13|2000000000016||',
+    'R11|GAIN|20250101||',
+    'ZPT|F0000001|6||1|20260105010203|',
+  ]
+  writeFileSync(file, `${lines.join('\n')}\n`)
+  const load = (): Promise<string> => busbar('meter-points', 'load', file, '--response', response)
+  for (const time of ['once', 'again']) {
+    const printed = await load().catch((fault: { stdout: string }) => fault.stdout)
+    t.match(
+      printed,
+      /update 7 of EELC: 1 records registered\n {2}line 6 {2}901: .*\n1 records rejected/,
+      time,
+    )
+  }
+  t.match(
+    readFileSync(response, 'latin1'),
+    /\n85H\|901\|\nR86\|6\|[^]*\n357\|2\|RGTO\|\d{8}\|F0000001\|2\|1\|1\|/,
+  )
+  const [, point] = await ask('GET', '/v1/meter-points/mpan:2000000000015')
+  t.equal(point.version, 1, 'a file that was loaded before changes nothing')
+  t.match(point.items, [
+    { item: 'supplier', value: 'GAIN', from: 20250101 },
+    { item: 'network-operator', value: 'DIST' },
+  ])
+  writeFileSync(file, `${lines.slice(0, 5).join('\n')}\n`)
+  await t.rejects(load(), { message: /REGISTRATION_FILE_MALFORMED/ }, 'a file that is cut short')
 })
 
 t.test('after a restart it is the same', async (t) => {
