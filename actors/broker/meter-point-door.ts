@@ -98,7 +98,7 @@ async function registerList(body: unknown, ports: ActorMailPorts): Promise<Regis
   const indexOf: number[] = []
   body.forEach((entry: unknown, index) => {
     try {
-      questions.push(questionOf(entry))
+      questions.push(questionOf(entry, ports.clock.now()))
       indexOf.push(index)
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
@@ -112,10 +112,10 @@ async function registerList(body: unknown, ports: ActorMailPorts): Promise<Regis
 }
 
 /** @throws BrokerError REGISTRATION_MALFORMED */
-function questionOf(entry: unknown): Question {
+function questionOf(entry: unknown, nowMs: number): Question {
   const { meterPoint, ...rest } = (entry ?? {}) as Record<string, unknown>
   const target = pointIn(meterPoint)
-  const bodyBytes = encodeRegistrationChange(registrationChangeOf(rest))
+  const bodyBytes = encodeRegistrationChange(registrationChangeOf(rest, nowMs))
   return { kind: Kind.METER_POINT_REGISTRATION, target, bodyBytes }
 }
 

@@ -188,7 +188,11 @@ function decideRequest(
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
   if (!row.deviceTypes.includes(record.type)) return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
   const unregistered = registrationFault(state, originatorKey, directory, now)
-  if (unregistered !== undefined) return refuse(out, message, unregistered, now)
+  if (unregistered !== undefined) {
+    const waitMs = retryHintMs(unregistered)
+    const notBefore = waitMs === 0 ? 0 : now + waitMs
+    return acknowledge(out, message, errorId(unregistered), now, notBefore)
+  }
   if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax) {
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)

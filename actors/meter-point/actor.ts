@@ -16,6 +16,7 @@ import { isMeterPoint, type MeterPointId } from '../../core/registration/meter-p
 import { encodeMeterPointReport } from '../../core/registration/meter-point-report.ts'
 import {
   decodeRegistrationChange,
+  isBehind,
   type RegistrationChange,
 } from '../../core/registration/registration-change.ts'
 import { newsIn, rightsOf, type KnownItem } from '../../core/registration/registrations.ts'
@@ -54,12 +55,8 @@ function pointIn({ buffer, at }: Arrived): MeterPointId | undefined {
   return isMeterPoint(octets) ? octets : undefined
 }
 
-function decideQuery(
-  { items, links, version }: MeterPointState,
-  { replyTo }: Arrived,
-  out: MeterPointOutbox,
-): void {
-  const bodyBytes = encodeMeterPointReport({ items, links, version })
+function decideQuery(state: MeterPointState, { replyTo }: Arrived, out: MeterPointOutbox): void {
+  const bodyBytes = encodeMeterPointReport(state)
   out.effects.push({ type: 'REPORT', kind: Kind.METER_POINT, replyTo, bodyBytes })
 }
 
@@ -72,14 +69,14 @@ function decideRegistration(
 ): void {
   const change = changeIn(readBodyView(message.buffer, message.at))
   if (change === undefined) return refuse(out, message, 'REGISTRATION_MALFORMED', now)
-  const { by } = change
-  const items = newsIn(
-    state.items,
-    change.items.map((item) => ({ ...item, receivedAtMs: now })),
-  )
+  const { by, order } = change
+  const last = state.orders.find(({ source }) => source === order.source)
+  const isLate = last !== undefined && !isBehind(order, last)
+  const given = change.items.map((item) => ({ ...item, receivedAtMs: now }))
+  const items = isLate ? [] : newsIn(state.items, given)
   // What changes nothing leaves no fact and no letter.
   if (items.length > 0) {
-    out.facts.push({ type: 'METER_POINT_REGISTERED', time: now, by, items })
+    out.facts.push({ type: 'METER_POINT_REGISTERED', time: now, by, order, items })
     const after = withItems(state.items, items)
     for (const link of state.links) out.effects.push(tellOf(point, after, link, state, now))
   }
@@ -138,6 +135,8 @@ export function evolve(state: MeterPointState, fact: MeterPointFact): void {
   state.version++
   if (fact.type === 'METER_POINT_REGISTERED') {
     state.items = withItems(state.items, fact.items)
+    const others = state.orders.filter(({ source }) => source !== fact.order.source)
+    state.orders = [...others, fact.order].slice(-limits.meterPointSourcesMax)
     return
   }
   const { link, isLinked } = fact

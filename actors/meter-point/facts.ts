@@ -10,7 +10,15 @@ import type { Srv } from '../../core/base/srv.ts'
 import { readBodyView, readKind, readTime, writeEnvelope } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind } from '../../core/envelope/layout.ts'
-import { itemIn, packedItem, type PackedItem } from '../../core/registration/registration-change.ts'
+import {
+  itemIn,
+  orderIn,
+  packedItem,
+  packedOrder,
+  type PackedItem,
+  type PackedOrder,
+  type RegistrationOrder,
+} from '../../core/registration/registration-change.ts'
 import type { KnownItem } from '../../core/registration/registrations.ts'
 import type { DeviceLink } from './state.ts'
 
@@ -19,6 +27,7 @@ export type MeterPointRegistered = {
   time: number
   /** Where it comes from, or who did it. */
   by: string
+  order: RegistrationOrder
   items: readonly KnownItem[]
 }
 export type MeterPointLinked = {
@@ -57,7 +66,7 @@ export function writeFact(frame: FrameWriter, point: Eui64, fact: MeterPointFact
 
 function bodyOf(fact: MeterPointFact): Buffer {
   if (fact.type === 'METER_POINT_REGISTERED')
-    return packr.pack([bodyVersion, fact.by, fact.items.map(packedItem)])
+    return packr.pack([bodyVersion, fact.by, packedOrder(fact.order), fact.items.map(packedItem)])
   const { device, link } = fact.link
   return packr.pack([bodyVersion, bytesOfEui64(device), link, fact.isLinked])
 }
@@ -69,11 +78,12 @@ export function readFact(buffer: Buffer, at: number): MeterPointFact {
   if (typeof version === 'number' && version > bodyVersion)
     throw new BrokerError('FORMAT_VERSION_LATER', `a fact of a meter point of version ${version}`)
   if (readKind(buffer, at) === Kind.METER_POINT_REGISTERED) {
-    const [by, items] = rest as [string, PackedItem[]]
+    const [by, order, items] = rest as [string, PackedOrder, PackedItem[]]
     return {
       type: 'METER_POINT_REGISTERED',
       time,
       by,
+      order: orderIn(order),
       items: items.map((one) => itemIn(one, time)),
     }
   }

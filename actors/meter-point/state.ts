@@ -7,6 +7,7 @@
  *   letter LINK  ─▶ links ──┘
  */
 import type { Eui64 } from '../../core/base/eui64.ts'
+import type { RegistrationOrder } from '../../core/registration/registration-change.ts'
 import type { KnownItem } from '../../core/registration/registrations.ts'
 
 /** A device that asked for the rights of this meter point. */
@@ -22,8 +23,15 @@ export type MeterPointState = {
   links: readonly DeviceLink[]
   /** Rises with each fact; that of the rights which devices have. */
   version: number
+  /** The last change of each source that was taken. */
+  orders: readonly RegistrationOrder[]
 }
 
 const none: readonly never[] = []
 
-export const emptyState = (): MeterPointState => ({ items: none, links: none, version: 0 })
+export const emptyState = (): MeterPointState => ({
+  items: none,
+  links: none,
+  version: 0,
+  orders: none,
+})

@@ -10,4 +10,6 @@ export const meterPointLimits = {
   meterPointDevicesMax: 32,
   /** Dated items that one meter point keeps; beyond, those received first are forgotten. */
   meterPointItemsMax: 400,
+  /** Sources whose last change a meter point remembers. */
+  meterPointSourcesMax: 8,
 } as const

@@ -11,10 +11,40 @@ import type { ItemKind, RegistrationItem } from './registration-record.ts'
 import { isDay, itemKinds, type KnownItem } from './registrations.ts'
 
 export type RegistrationChange = {
-  /** The source and its file, or the operator. */
+  /** Who or what registers it, for people. */
   by: string
+  order: RegistrationOrder
   items: readonly RegistrationItem[]
 }
+
+/**
+ * Where a change stands among those of its source. A meter point takes nothing that does not come
+ * behind what it has of that source: a frame that comes late, or twice, changes nothing.
+ */
+export type RegistrationOrder = {
+  /** The registration system, or `operator`. */
+  readonly source: string
+  /** Of its file; of an operator the time, UTC ms. */
+  readonly sequence: number
+  /** Within the file. */
+  readonly instruction: number
+}
+
+export const isBehind = (a: RegistrationOrder, b: RegistrationOrder): boolean =>
+  a.sequence > b.sequence || (a.sequence === b.sequence && a.instruction > b.instruction)
+
+/** `[source, sequence, instruction]` */
+export type PackedOrder = [string, number, number]
+export const packedOrder = ({ source, sequence, instruction }: RegistrationOrder): PackedOrder => [
+  source,
+  sequence,
+  instruction,
+]
+export const orderIn = ([source, sequence, instruction]: PackedOrder): RegistrationOrder => ({
+  source,
+  sequence,
+  instruction,
+})
 
 /** `[index of the item, value, from, to or 0]` */
 export type PackedItem = [number, string, number, number]
@@ -36,8 +66,8 @@ export function itemIn([index, value, from, to]: PackedItem, receivedAtMs: numbe
   return { item, value, from, ...(to !== 0 && { to }), receivedAtMs }
 }
 
-export const encodeRegistrationChange = ({ by, items }: RegistrationChange): Buffer =>
-  copyOf(packr.pack([bodyVersion, by, items.map(packedItem)]))
+export const encodeRegistrationChange = ({ by, order, items }: RegistrationChange): Buffer =>
+  copyOf(packr.pack([bodyVersion, by, packedOrder(order), items.map(packedItem)]))
 
 /** @throws BrokerError REGISTRATION_MALFORMED, saying what is wrong */
 export function decodeRegistrationChange(view: Uint8Array): RegistrationChange {
@@ -47,29 +77,45 @@ export function decodeRegistrationChange(view: Uint8Array): RegistrationChange {
   } catch {
     tree = undefined
   }
-  const [version, by, packed] = Array.isArray(tree) ? (tree as unknown[]) : []
-  if (version !== bodyVersion || !Array.isArray(packed)) throw malformed('no registration')
+  const [version, by, order, packed] = Array.isArray(tree) ? (tree as unknown[]) : []
+  if (version !== bodyVersion || !Array.isArray(packed) || !Array.isArray(order))
+    throw malformed('no registration')
   const items = packed.map((one: unknown): unknown => {
     const [index, value, from, to] = Array.isArray(one) ? (one as unknown[]) : []
     return { item: itemKinds[Number(index)], value, from, ...(to !== 0 && { to }) }
   })
-  return registrationChangeOf({ by, items })
+  return registrationChangeOf({ by, ...orderIn(order as PackedOrder), items }, 0)
 }
 
 /**
- * Reads `{ "by": …, "items": [{ "item": …, "value": …, "from": …, "to": … }, …] }`, strictly.
+ * Reads `{ "by": …, "items": [{ "item": …, "value": …, "from": …, "to": … }, …] }`, strictly, with
+ * `source`, `sequence` and `instruction`; without a source it is of an operator, `nowMs`.
  * @throws BrokerError REGISTRATION_MALFORMED, saying what is wrong
  */
-export function registrationChangeOf(json: unknown): RegistrationChange {
-  const { by, items, ...others } = objectIn(json, 'a registration')
+export function registrationChangeOf(json: unknown, nowMs: number): RegistrationChange {
+  const { by, items, source, sequence, instruction, ...others } = objectIn(json, 'a registration')
   expectNone(others, 'a registration')
   if (typeof by !== 'string' || by === '' || Buffer.byteLength(by) > limits.operatorNameBytesMax)
     throw malformed(`by must say who registers it, in ${limits.operatorNameBytesMax} octets`)
   const count = limits.registrationItemsPerRecordMax
   if (!Array.isArray(items) || items.length === 0 || items.length > count)
     throw malformed(`items must be a list of 1 to ${count}`)
-  return { by, items: items.map(registrationItemOf) }
+  const isOperators = source === undefined
+  const order = isOperators
+    ? { source: 'operator', sequence: nowMs, instruction: 0 }
+    : { source, sequence, instruction: instruction ?? 0 }
+  if (!isOrder(order)) throw malformed(orderWords)
+  return { by, order, items: items.map(registrationItemOf) }
 }
+
+const orderWords =
+  'source must be one to ten letters or digits, sequence and instruction whole numbers'
+
+const isOrder = (order: Record<keyof RegistrationOrder, unknown>): order is RegistrationOrder =>
+  typeof order.source === 'string' &&
+  /^[A-Za-z0-9]{1,10}$/.test(order.source) &&
+  Number.isSafeInteger(order.sequence) &&
+  Number.isSafeInteger(order.instruction)
 
 function registrationItemOf(json: unknown, index: number): RegistrationItem {
   const where = `item ${index + 1}`

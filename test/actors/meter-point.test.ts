@@ -51,6 +51,7 @@ class Town {
   readonly devices = new Map<Eui64, ActorTrial<any, any, any, any>>() // oxlint-disable-line typescript/no-explicit-any
   readonly meterPoints = new Map<Eui64, ActorTrial<any, any, any, any>>() // oxlint-disable-line typescript/no-explicit-any
   letters: Letter[] = []
+  private sequence = 0
   now = now
   private readonly told = new Map<unknown, number>()
 
@@ -102,7 +103,8 @@ class Town {
 
   register(point: MeterPointId, change: Partial<RegistrationChange> = {}): string | undefined {
     const items = change.items ?? [{ item: 'supplier', value: 'AAAA', from: 20260101 } as const]
-    const body = encodeRegistrationChange({ by: 'ann', items })
+    const order = change.order ?? { source: 'operator', sequence: ++this.sequence, instruction: 0 }
+    const body = encodeRegistrationChange({ by: 'ann', order, items })
     return this.arrive(
       'point',
       point,
@@ -206,6 +208,30 @@ t.test('a device without meter points is not asked about registration', async (t
   t.equal(town.submit(device, 2), 'REQUEST_ACCEPTED')
 })
 
+t.test('a registration that comes late, or twice, changes nothing', async (t) => {
+  const town = new Town()
+  const of = (sequence: number, instruction: number, value: string) => ({
+    order: { source: 'EELC', sequence, instruction },
+    items: [{ item: 'supplier', value, from: 20260101 } as const],
+  })
+  const supplierNow = (): unknown => town.point(mpan).state.items.at(-1)?.value
+  for (const [change, expected] of [
+    [of(2, 5, 'BBBB'), 'BBBB'],
+    [of(2, 5, 'AAAA'), 'BBBB'],
+    [of(2, 4, 'AAAA'), 'BBBB'],
+    [of(1, 9, 'AAAA'), 'BBBB'],
+    [of(2, 6, 'AAAA'), 'AAAA'],
+    [of(3, 1, 'BBBB'), 'BBBB'],
+  ] as const) {
+    t.equal(town.register(mpan, change), 'REQUEST_ACCEPTED')
+    t.equal(supplierNow(), expected)
+  }
+  const other = { ...of(1, 1, 'CCCC'), order: { source: 'operator', sequence: 1, instruction: 0 } }
+  town.register(mpan, other)
+  t.equal(supplierNow(), 'CCCC', 'each source has its own order')
+  town.point(mpan).try()
+})
+
 t.test('a letter of an earlier link says nothing', async (t) => {
   const town = new Town()
   town.register(mpan)
@@ -250,6 +276,7 @@ t.test('an earlier format has no meter points', async (t) => {
   const out = { facts: [], deliveries: [], effects: [] as object[] }
   const body = encodeRegistrationChange({
     by: 'ann',
+    order: { source: 'operator', sequence: 1, instruction: 0 },
     items: [{ item: 'supplier', value: 'AAAA', from: 20260101 }],
   })
   const buffer = envelopeOf({ kind: Kind.METER_POINT_REGISTRATION, device: mpan, body })

@@ -50,12 +50,13 @@ export async function loadFile(
 ): Promise<LoadResult> {
   const structure = await structureOf(file)
   const { header } = structure
-  const by = `${header.source} file ${header.sequence}`
+  const { source, sequence } = header
+  const of = { by: `${source} file ${sequence}`, source, sequence }
   const rejected: RecordFault[] = []
   let registered = 0
   let batch: AcceptedRecord[] = []
   const send = async (): Promise<void> => {
-    registered += await registerBatch(batch, { ops, by }, rejected)
+    registered += await registerBatch(batch, { ops, of }, rejected)
     batch = []
     onProgress(registered + rejected.length, structure.records)
   }
@@ -81,12 +82,13 @@ async function structureOf(file: string): Promise<FileStructure> {
 /** How many were registered; those that were not go into `rejected`. */
 async function registerBatch(
   batch: readonly AcceptedRecord[],
-  { ops, by }: { ops: string; by: string },
+  { ops, of }: { ops: string; of: { by: string; source: string; sequence: number } },
   rejected: RecordFault[],
 ): Promise<number> {
-  const entries = batch.map(({ record: { point, items } }) => ({
+  const entries = batch.map(({ instruction, record: { point, items } }) => ({
     meterPoint: textOfMeterPoint(meterPointId(point)),
-    by,
+    ...of,
+    instruction,
     items: items.map(itemOf),
   }))
   const answer = await askDoor<RegistrationsAnswer>(ops, 'POST', '/v1/meter-points', entries)

@@ -197,9 +197,10 @@ t.test('octets are read as they were written, and nothing else is', async (t) =>
   const link = { point, isLinked: true, link: 7 }
   t.same(decodeLink(encodeLink(link)), link)
   const items = received([supplier('AAAA', 20260101, 20260301)])
-  const report = { items, links: [{ device: point, link: 3 }], version: 9 }
+  const order = { source: 'EELC', sequence: 7, instruction: 12 }
+  const report = { items, links: [{ device: point, link: 3 }], version: 9, orders: [order] }
   t.same(decodeMeterPointReport(encodeMeterPointReport(report as never)), report)
-  const change = { by: 'ann', items: [supplier('AAAA', 20260101)] }
+  const change = { by: 'ann', order, items: [supplier('AAAA', 20260101)] }
   t.same(decodeRegistrationChange(encodeRegistrationChange(change)), change)
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (octets) => {
@@ -233,7 +234,12 @@ t.test('a registration that is not valid says why', async (t) => {
     [{ by: 'ann', items: [item, { ...item, from: 20260230 }] }, /item 2: from must be a day/],
     [{ by: 'ann', items: [{ ...item, to: 20251231 }] }, /to must be a day, not before from/],
     [{ by: 'ann', items: [{ ...item, item: 'related' }] }, /a meter point/],
+    [{ by: 'ann', items: [item], source: 'x y', sequence: 1 }, /source must be/],
+    [{ by: 'ann', items: [item], source: 'EELC' }, /sequence and instruction whole/],
     [null, /is an object/],
   ] as const)
-    t.throws(() => registrationChangeOf(json), { code: 'REGISTRATION_MALFORMED', message: words })
+    t.throws(() => registrationChangeOf(json, now), {
+      code: 'REGISTRATION_MALFORMED',
+      message: words,
+    })
 })
