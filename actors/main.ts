@@ -9,6 +9,7 @@ import { addMetersCommand } from './cli/meter/meters-commands.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
+import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
 import { addDevicesCommands } from './cli/operator/devices-commands.ts'
 import { addHealthCommands } from './cli/operator/health-commands.ts'
@@ -64,6 +65,7 @@ addDlmsCommands(program, terminal)
 addMeterCommands(program, terminal)
 addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
+addMeterPointsCommands(program, terminal)
 addHealthCommands(program, terminal)
 addLoadCommand(program, terminal)
 

@@ -59,6 +59,7 @@ const figuresOf: Record<string, readonly string[]> = {
     'unpackMicros',
   ],
   hosts: ['ratio', 'oneHostPerCpuSecond'],
+  registration: ['recordsPerCpuSecond', 'structurePerCpuSecond', 'ratio', 'accepted'],
   letters: ['hosts1LetterP50Ms', 'hosts2LetterP99Ms', 'hosts2HostMicros'],
   restart: ['servesMs', 'loadMs', 'firstAnswerMs', 'takenUpMs', 'replayFactsPerSecond', 'ratio'],
   ledger: ['commitsPerSecond', 'envelopesPerSecond', 'plainPublishesPerSecond', 'ratio'],

@@ -21,6 +21,7 @@ const entry = join(root, 'actors/main.ts')
 const operating = [
   'install',
   'parties',
+  'registration',
   'inventory',
   'keys',
   'backup',

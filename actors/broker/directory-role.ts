@@ -125,8 +125,15 @@ export async function importParties(
   }
 }
 
-const questionOf = ({ id, role, name }: Party) => ({
+const questionOf = ({ id, role, name, participant }: Party) => ({
   kind: Kind.PARTY_CHANGE,
   target: id,
-  bodyBytes: encodePartyChange({ change: 'import', revision: 0, role, name, by: 'start' }),
+  bodyBytes: encodePartyChange({
+    change: 'import',
+    revision: 0,
+    role,
+    name,
+    ...(participant !== undefined && { participant }),
+    by: 'start',
+  }),
 })

@@ -5,6 +5,7 @@ import { restoresOf } from '../../core/ledger/identity.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import { LocalStores } from '../../core/store/local-stores.ts'
 import { hostedDevice } from '../device-effects/device-effects.ts'
+import { hostedMeterPoint } from '../meter-point/meter-point-kind.ts'
 import { hostedParty } from '../party/party-kind.ts'
 import { Host } from '../runtime/host/host.ts'
 import type { HostOptions } from '../runtime/host/host-options.ts'
@@ -42,7 +43,11 @@ export async function startHost(
     random,
     log,
     metrics,
-    kinds: [hostedDevice({ wan: way.wan, keys, clock, random, log, metrics }), hostedParty],
+    kinds: [
+      hostedDevice({ wan: way.wan, keys, clock, random, log, metrics }),
+      hostedParty,
+      hostedMeterPoint,
+    ],
     directory: parties,
     checkpointIntervalMs,
     openStore: (partition) => stores.open(partition),

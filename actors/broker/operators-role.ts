@@ -12,6 +12,7 @@ import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
 import type { GatewayRole } from './gateway-role.ts'
 import type { OpenedLedger } from './ledger-role.ts'
+import { addMeterPointRoutes } from './meter-point-door.ts'
 import { addPartyRoutes } from './party-door.ts'
 import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
 import type { startReplicas } from './replicas-role.ts'
@@ -50,6 +51,7 @@ export async function startOperatorsDoor(
     routes: (app) => {
       addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
+      addMeterPointRoutes(app, { bus, directory: owners, clock })
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)

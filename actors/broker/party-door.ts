@@ -18,6 +18,7 @@ export type PartyJson = {
   eui64: string
   role: string
   name: string
+  participant?: string
   status: string
   changedAt: string
   changedBy: string
@@ -48,7 +49,7 @@ export function addPartyRoutes(
     knownParty(partyIn(params.eui64), reader),
   )
   app.post('/v1/parties', ({ body }) => {
-    const { eui64, ...rest } = onlyIn(body, ['eui64', 'role', 'name', 'by'])
+    const { eui64, ...rest } = onlyIn(body, ['eui64', 'role', 'name', 'participant', 'by'])
     return change(partyIn(eui64), { ...rest, change: 'add' })
   })
   for (const word of ['suspend', 'resume'] as const)
@@ -87,10 +88,14 @@ function knownParty(party: Eui64, { current }: DirectoryReader): PartyJson {
   return jsonOf(party, record)
 }
 
-const jsonOf = (id: Eui64, { role, name, status, changedAtMs, by }: PartyRecord): PartyJson => ({
+const jsonOf = (
+  id: Eui64,
+  { role, name, participant, status, changedAtMs, by }: PartyRecord,
+): PartyJson => ({
   eui64: textOfEui64(id),
   role,
   name,
+  ...(participant !== undefined && { participant }),
   status,
   changedAt: new Date(changedAtMs).toISOString(),
   changedBy: by,

@@ -51,6 +51,14 @@ import {
   parkStep,
   sendKeyStep,
 } from './keys.ts'
+import {
+  decideRefresh,
+  decideRights,
+  decideRightsQuery,
+  endUnentitled,
+  evolveLinks,
+  registrationFault,
+} from './links.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
@@ -94,6 +102,8 @@ export function decide(
       return decideSealed(state, message, now, out)
     case 'PUSH_OPENED':
       return decideOpened(state, message, now, out)
+    case 'LETTER':
+      return decideRights(state, message, now, out)
     case 'WAKE':
       expire(state, now, out)
       // Nothing may have expired, yet an attempt may be due.
@@ -131,6 +141,10 @@ function decideArrived(
       return decideStatus(state, message, now, out)
     case Kind.COUNTERS_QUERY:
       return decideCounters(state, message, now, out)
+    case Kind.RIGHTS_QUERY:
+      return decideRightsQuery(state, message, now, out)
+    case Kind.RIGHTS_REFRESH:
+      return decideRefresh(state, message, now, out)
     case Kind.COUNTERS_RESET:
       return decideReset(state, message, now, out)
     default:
@@ -173,6 +187,12 @@ function decideRequest(
   const row = serviceRequestOf(readSrv(buffer, at))
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
   if (!row.deviceTypes.includes(record.type)) return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
+  const unregistered = registrationFault(state, originatorKey, directory, now)
+  if (unregistered !== undefined) {
+    const waitMs = retryHintMs(unregistered)
+    const notBefore = waitMs === 0 ? 0 : now + waitMs
+    return acknowledge(out, message, errorId(unregistered), now, notBefore)
+  }
   if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax) {
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
@@ -257,6 +277,8 @@ function decideNext(
   directory: Directory,
   out: DeviceOutbox,
 ): void {
+  if (endUnentitled(state, now, directory, out))
+    return void out.effects.push({ type: 'WAKE_AT', at: now + 1 })
   if (state.sent === undefined && state.keyStep === undefined) {
     // While nobody knows which keys the device has, requests wait.
     if (isInDoubt(state.keyring)) {
@@ -320,6 +342,8 @@ const ofNoRequest: ReadonlySet<Kind> = new Set([
   Kind.DEVICE_REMOVAL,
   Kind.COUNTERS_QUERY,
   Kind.COUNTERS_RESET,
+  Kind.RIGHTS_QUERY,
+  Kind.RIGHTS_REFRESH,
 ])
 
 /**
@@ -337,7 +361,7 @@ export function park(
   if (message.type === 'PUSH_OPENED' || message.type === 'KEYS_MADE')
     return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   // It is offered again when its partition is gone through the next time.
-  if (message.type === 'KEYS_SEALED') return
+  if (message.type === 'KEYS_SEALED' || message.type === 'LETTER') return
   if (message.type === 'KEY_STEP_ANSWERED') return parkStep(state, message, now, out)
   if (message.type === 'ARRIVED') {
     const kind = readKind(message.buffer, message.at)
@@ -385,6 +409,9 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'DEVICE_KEYED':
     case 'DEVICE_ALERTS_ADDRESSED':
       return evolveRecord(state, fact)
+    case 'DEVICE_LINKED':
+    case 'RIGHTS_RECEIVED':
+      return evolveLinks(state, fact)
     case 'DEVICE_REMOVED':
       return evolveRemoval(state, fact)
     case 'REQUEST_ACCEPTED':

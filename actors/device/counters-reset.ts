@@ -16,7 +16,7 @@ import { errorId } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { requestCounterMax } from '../../core/base/request-counter.ts'
 import { readBodyView, readOriginator } from '../../core/envelope/envelope.ts'
-import { offsetOf } from '../../core/envelope/layout.ts'
+import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { boundsOf, noCounter } from './counter-bounds.ts'
 import type { RequestCountersReset } from './counters-facts.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
@@ -55,7 +55,7 @@ export function decideCounters(
   asked.forEach((originator, index) =>
     writeCounters(state, originator, bodyBytes, index * recordBytes),
   )
-  out.effects.push({ type: 'REPORT_COUNTERS', replyTo: message.replyTo, bodyBytes })
+  out.effects.push({ type: 'REPORT', kind: Kind.COUNTERS, replyTo: message.replyTo, bodyBytes })
 }
 
 function writeCounters(state: DeviceState, originator: Originator, out: Buffer, at: number): void {

@@ -54,7 +54,8 @@ function isNew(message: DeviceMessage): boolean {
 
 /** An answer goes on as one that was too large. */
 function smallerOf(message: DeviceMessage): DeviceMessage | undefined {
-  if (message.type === 'ARRIVED' || message.type === 'PUSH_OPENED') return undefined
-  if (message.type !== 'ANSWERED' || message.bodyBytes.length === 0) return message
+  const { type } = message
+  if (type === 'ARRIVED' || type === 'PUSH_OPENED' || type === 'LETTER') return undefined
+  if (type !== 'ANSWERED' || message.bodyBytes.length === 0) return message
   return { ...message, outcome: errorId('DLMS_SIZE_EXCEEDED'), bodyBytes: emptyBytes }
 }

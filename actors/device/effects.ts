@@ -8,6 +8,7 @@ import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import type { PushContent } from '../../core/envelope/device-push.ts'
 import type { ExchangeSecurity } from '../../core/ports/wan.ts'
 import type { CounterBounds, Outbox, ReplyTo } from '../kind/effects.ts'
+import type { Tell } from '../kind/letters.ts'
 import type { FailureCause } from './cause.ts'
 import type { DeviceFact } from './facts.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
@@ -83,7 +84,7 @@ export type Alarm = {
 }
 
 /** Besides answers and WAKE_AT, which every kind of actor has. */
-export type DeviceEffect = Send | SendKeyStep | MakeKeys | OpenPush | Alarm
+export type DeviceEffect = Send | SendKeyStep | MakeKeys | OpenPush | Alarm | Tell
 
 /** Where `decide` puts what it has decided; in order. */
 export type DeviceOutbox = Outbox<DeviceFact, DeviceEffect>

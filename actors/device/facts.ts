@@ -33,6 +33,7 @@ import {
   type Using,
 } from './keys-facts.ts'
 import { readReset, resetBody, type RequestCountersReset } from './counters-facts.ts'
+import { isLinksFact, linksBody, readLinksFact, type LinksFact } from './links-facts.ts'
 import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './record-facts.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
@@ -68,6 +69,7 @@ export type DeviceFact =
   | RequestCountersReset
   | DeviceAlerted
   | RecordFact
+  | LinksFact
   | DeviceRemoved
   | RequestAccepted
   | RequestSent
@@ -114,11 +116,18 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
   }
 }
 
-type OfNoRequest = RecordFact | DeviceRemoved | RequestCountersReset | DeviceAlerted | KeysFact
+type OfNoRequest =
+  | LinksFact
+  | RecordFact
+  | DeviceRemoved
+  | RequestCountersReset
+  | DeviceAlerted
+  | KeysFact
 
 /** What a fact of no request has of an envelope besides kind and time. */
 function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' | 'bodyView'> {
   if (isRecordFact(fact)) return { originator: noId, counter: noId, bodyView: recordBody(fact) }
+  if (isLinksFact(fact)) return { originator: noId, counter: noId, bodyView: linksBody(fact) }
   switch (fact.type) {
     case 'DEVICE_REMOVED':
       return { originator: noId, counter: noId, bodyView: removalBody(fact) }
@@ -225,7 +234,7 @@ export function readRequest(
  * @throws BrokerError ENVELOPE_MALFORMED when the envelope is no fact of a device
  */
 export function readFact(buffer: Buffer, at: number): DeviceFact {
-  const known = readKeysFact(buffer, at) ?? readRecordFact(buffer, at)
+  const known = readKeysFact(buffer, at) ?? readRecordFact(buffer, at) ?? readLinksFact(buffer, at)
   if (known !== undefined) return known
   const kind = readKind(buffer, at)
   switch (kind) {

@@ -3,6 +3,7 @@ import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { CountersUsed } from '../../core/ports/wan.ts'
 import type { ReplyTo } from '../kind/effects.ts'
+import type { LetterCame } from '../kind/letters.ts'
 import type { Arrived, Next, Resume, Wake } from '../kind/messages.ts'
 import type { FailureCause } from './cause.ts'
 import type { KeyStep } from './state.ts'
@@ -81,6 +82,7 @@ export type DeviceMessage =
   | KeysMade
   | KeysSealed
   | PushOpened
+  | LetterCame
   | Wake
   | Resume
   | Next

@@ -15,10 +15,11 @@ import {
   sameDescription,
   type DeviceRecord,
 } from '../../core/inventory/device-record.ts'
-import { formatWithRecordParts } from '../../core/cluster/format.ts'
+import { formatWithMeterPoints, formatWithRecordParts } from '../../core/cluster/format.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { DeviceOutbox } from './effects.ts'
+import { decideLinks } from './links.ts'
 import { bringingOf, isInDoubt, withKeys, withoutKeys } from './keyring.ts'
 import { needsKeys } from './keys.ts'
 import type { RecordFact } from './record-facts.ts'
@@ -36,6 +37,8 @@ export function decideRegistration(
   const read = recordIn(recordView)
   if (read === undefined) return refuse(out, message, 'DEVICE_RECORD_MALFORMED', now)
   const { sealedKeys, ...record } = read
+  if (record.meterPoints !== undefined && format < formatWithMeterPoints)
+    return refuse(out, message, 'FORMAT_NOT_RAISED', now)
   const { keyring } = state
   const { address } = record
   const isWithoutKeys = sealedKeys === undefined && keyring?.current === undefined
@@ -48,8 +51,10 @@ export function decideRegistration(
   if (bringing === 'superseded') out.effects.push({ type: 'ALARM', code: 'KEYS_SUPERSEDED' })
   const isKeyChange = isDropping || bringing === 'new' || bringing === 'resealed'
   const change: Change = { before: state.record, record, isKeyChange, sealedKeys }
-  if (format >= formatWithRecordParts) out.facts.push(...partsOf(change, now))
-  else if (isChanged(change))
+  if (format >= formatWithRecordParts) {
+    out.facts.push(...partsOf(change, now))
+    decideLinks(state, record.meterPoints ?? [], now, out)
+  } else if (isChanged(change))
     out.facts.push({ type: 'DEVICE_REGISTERED', time: now, recordBytes: copyOf(recordView) })
   acknowledge(out, message, errorId('REQUEST_ACCEPTED'), now)
 }
@@ -71,6 +76,7 @@ const isChanged = (change: Change): boolean =>
 /** The address first: the others belong to a device that is registered. */
 function partsOf(change: Change, time: number): RecordFact[] {
   const { alertsTo, ...described } = change.record
+  delete described.meterPoints
   const facts: RecordFact[] = []
   if (!isDescribed(change))
     facts.push({ type: 'DEVICE_ADDRESSED', time, recordBytes: encodeDeviceRecord(described) })
@@ -105,9 +111,9 @@ export function evolveRecord(state: DeviceState, fact: RecordFact): void {
       return
     }
     case 'DEVICE_ADDRESSED': {
-      const alertsTo = state.record?.alertsTo
-      const record = decodeDeviceRecord(fact.recordBytes)
-      return setRecord(state, { ...record, ...(alertsTo && { alertsTo }) }, fact.time)
+      const { alertsTo, meterPoints } = state.record ?? {}
+      const kept = { ...(alertsTo && { alertsTo }), ...(meterPoints && { meterPoints }) }
+      return setRecord(state, { ...decodeDeviceRecord(fact.recordBytes), ...kept }, fact.time)
     }
     case 'DEVICE_KEYED': {
       const { sealedKeys } = fact

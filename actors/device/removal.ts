@@ -15,8 +15,9 @@ import { acknowledge, refuse } from '../kind/effects.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { DeviceOutbox } from './effects.ts'
 import { end } from './ending.ts'
-import type { DeviceRemoved } from './removal-fact.ts'
 import { withoutAllKeys } from './keyring.ts'
+import { tellGone } from './links.ts'
+import type { DeviceRemoved } from './removal-fact.ts'
 import type { DeviceState } from './state.ts'
 
 /** An envelope DEVICE_REMOVAL: its body says who wants it. */
@@ -37,6 +38,7 @@ export function decideRemoval(
   const outcome = errorId('DEVICE_REMOVED')
   // All reserved counters count as used by the fact of the removal.
   for (const request of state.open) end(out, request, now, { outcome, using: {} })
+  tellGone(state, out)
   out.facts.push({ type: 'DEVICE_REMOVED', time: now, by: byView.toString('utf8') })
   acknowledge(out, message, errorId('REQUEST_ACCEPTED'), now)
 }
@@ -53,4 +55,6 @@ export function evolveRemoval(state: DeviceState, { time }: DeviceRemoved): void
   state.keyStep = undefined
   state.sentCountersFrom = 0
   state.fault = undefined
+  // The number stays: the device may be linked again.
+  if (state.linked !== undefined) state.linked = { last: state.linked.last, links: [] }
 }

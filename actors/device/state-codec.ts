@@ -10,6 +10,7 @@ import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/inventory/device-record.ts'
+import { linksIn, packedLinks } from '../../core/registration/rights-report.ts'
 import { decodeCause, encodeCause, type DeviceFault } from './cause.ts'
 import { endedRecordBytes, packEnded, unpackEnded, type EndedRequests } from './ended-requests.ts'
 import { isChunk } from './past-counters.ts'
@@ -20,7 +21,9 @@ import { emptyState, type DeviceState, type OpenRequest, type Originator } from 
  * Without keys a state is as it was in version 1, and says so: a version that reads only that still
  * reads it.
  */
-export const stateVersion = 4
+export const stateVersion = 5
+/** Without links to meter points. */
+const faultVersion = 4
 /** Without the cause of a failure. */
 const pastVersion = 3
 /** Without `past`. */
@@ -32,7 +35,7 @@ const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 
 /** Bytes of their own. What is not in the ledger (`sent`, `keyStep`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { record, open, past, originators, keyring, fault } = state
+  const { record, open, past, originators, keyring, fault, linked } = state
   const ended = packEnded(state)
   const endedCount = ended.length / endedRecordBytes
   const version = versionOf(state)
@@ -68,11 +71,14 @@ export function packState(state: DeviceState): Buffer {
     packed.push(keyring === undefined ? null : packRing(keyring))
   if (version >= pastVersion) packed.push(past.map(latin1))
   if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
+  else if (linked !== undefined) packed.push(null)
+  if (linked !== undefined) packed.push([linked.last, packedLinks(linked.links)])
   return packr.pack(packed)
 }
 
-function versionOf({ keyring, past, fault, originators }: DeviceState): number {
-  if (fault !== undefined) return stateVersion
+function versionOf({ keyring, past, fault, originators, linked }: DeviceState): number {
+  if (linked !== undefined) return stateVersion
+  if (fault !== undefined) return faultVersion
   if (past.length > 0 || originators.some(({ top }) => top !== undefined)) return pastVersion
   return keyring === undefined ? keylessVersion : keyedVersion
 }
@@ -108,8 +114,11 @@ type PackedState = [
   /** From version 3 on. */
   Uint8Array[]?,
   /** From version 4 on. */
-  [cause: Uint8Array, time: number, isTold: boolean]?,
+  ([cause: Uint8Array, time: number, isTold: boolean] | null)?,
+  /** From version 5 on. */
+  PackedLinks?,
 ]
+type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>]
 
 /**
  * The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of
@@ -133,7 +142,9 @@ function stateIn(packed: PackedState): DeviceState {
   state.registeredAt = registeredAt
   if (packed[9] !== undefined && packed[9].length > 0) state.past = packed[9].map(unpackChunk)
   if (packed[8]) state.keyring = unpackRing(packed[8])
-  if (packed[10] !== undefined) state.fault = faultIn(packed[10])
+  if (packed[10]) state.fault = faultIn(packed[10])
+  if (packed[11] !== undefined)
+    state.linked = { last: packed[11][0], links: linksIn(packed[11][1]) }
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))

@@ -26,6 +26,7 @@ import type { Eui64 } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
+import type { ReportedLink } from '../../core/registration/rights-report.ts'
 import type { DeviceFault } from './cause.ts'
 import { addEnded, noneEnded, type EndedRequests } from './ended-requests.ts'
 import { addPast, type PastCounters } from './past-counters.ts'
@@ -79,6 +80,9 @@ export const topOf = ({ highest, top }: Originator): RequestCounter =>
  */
 export type KeyStep = { number: number; stage: Exclude<KeyStage, 'RESTING'> }
 
+/** The links of a device, and the highest number that one of them ever had. */
+export type DeviceLinks = { readonly last: number; readonly links: readonly ReportedLink[] }
+
 export type DeviceState = EndedRequests & {
   /** Without its keys, which are in the ring. */
   record: DeviceRecord | undefined
@@ -111,6 +115,8 @@ export type DeviceState = EndedRequests & {
   past: PastCounters
   /** Why the last exchange failed, until one succeeds. */
   fault: DeviceFault | undefined
+  /** Undefined for a device that never had a meter point. */
+  linked: DeviceLinks | undefined
   /** An array: most devices have one or two, and an empty Map takes 200 octets. */
   originators: readonly Originator[]
 }
@@ -134,6 +140,7 @@ export function emptyState(): DeviceState {
     endedParts: noneEnded.endedParts,
     past: none,
     fault: undefined,
+    linked: undefined,
     originators: none,
   }
 }

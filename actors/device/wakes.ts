@@ -4,6 +4,7 @@
  */
 import { limits } from '../../core/base/limits.ts'
 import { endOf, isWaiting } from './clock-set.ts'
+import { nextChangeMs } from '../../core/registration/rights.ts'
 import { isInDoubt } from './keyring.ts'
 import type { DeviceState } from './state.ts'
 
@@ -21,6 +22,9 @@ export function nextWakeMs(state: DeviceState, now: number): number {
     at = Math.min(at, endOf(request))
     if (request.nextAttemptAt < at && isWaiting(request, now)) at = request.nextAttemptAt
   }
+  // Who may use the device changes.
+  if (state.linked !== undefined && state.open.length > 0)
+    at = Math.min(at, nextChangeMs(state.linked.links, now))
   return at === Number.POSITIVE_INFINITY ? 0 : at
 }
 

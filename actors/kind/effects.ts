@@ -9,6 +9,7 @@ import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
 import type { Srv } from '../../core/base/srv.ts'
+import type { Kind } from '../../core/envelope/layout.ts'
 
 /** Who asked, and takes the answer. */
 export interface Asker {
@@ -50,8 +51,8 @@ export type ReportStatus = {
   deadline: number
 }
 
-/** Reports counters of parties: the body of a COUNTERS envelope. */
-export type ReportCounters = { type: 'REPORT_COUNTERS'; replyTo: ReplyTo; bodyBytes: Buffer }
+/** Answers a question with an envelope of this kind. */
+export type Report = { type: 'REPORT'; kind: Kind; replyTo: ReplyTo; bodyBytes: Buffer }
 
 /** Wakes the actor at `at`, UTC ms, instead of any time asked for before; 0 for never. */
 export type WakeAt = { type: 'WAKE_AT'; at: number }
@@ -62,7 +63,7 @@ export type WakeAt = { type: 'WAKE_AT'; at: number }
  */
 export type Enter = { type: 'ENTER'; bodyBytes: Buffer }
 
-export type Answer = Acknowledge | ReportStatus | ReportCounters
+export type Answer = Acknowledge | ReportStatus | Report
 /** What an effect of any kind of actor has for the runtime. */
 export type ActorEffect = { readonly type: string }
 /** What a fact of any kind of actor has for the runtime. */
@@ -100,7 +101,7 @@ export type Deliver = DeliverResponse | DeliverAlert
 
 export const isWakeAt = (effect: ActorEffect): effect is WakeAt => effect.type === 'WAKE_AT'
 export const isEnter = (effect: ActorEffect): effect is Enter => effect.type === 'ENTER'
-const answers: ReadonlySet<string> = new Set(['ACKNOWLEDGE', 'REPORT_STATUS', 'REPORT_COUNTERS'])
+const answers: ReadonlySet<string> = new Set(['ACKNOWLEDGE', 'REPORT_STATUS', 'REPORT'])
 export const isAnswer = (effect: ActorEffect): effect is Answer => answers.has(effect.type)
 
 /** Where `decide` puts what it has decided; in order. */

@@ -9,7 +9,7 @@ import { writeSafeU64 } from '../../core/envelope/envelope.ts'
 import { counterBoundsBytes, neverAccepted } from '../../core/envelope/counter-bounds.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../core/envelope/layout.ts'
-import type { Acknowledge, Answer, Asker, ReportStatus } from './effects.ts'
+import type { Acknowledge, Answer, Asker, Report, ReportStatus } from './effects.ts'
 import type { ActorMessage } from './messages.ts'
 import { statusBodyBytes, writeStatusBody } from '../../core/envelope/status-body.ts'
 
@@ -29,8 +29,8 @@ export class Asked implements Asker {
     switch (answer.type) {
       case 'ACKNOWLEDGE':
         return this.replies.acknowledge(this, answer)
-      case 'REPORT_COUNTERS':
-        return this.replies.reportCounters(this, answer.bodyBytes)
+      case 'REPORT':
+        return this.replies.report(this, answer)
       case 'REPORT_STATUS':
         return this.replies.reportStatus(this, answer)
     }
@@ -100,9 +100,9 @@ export class FrameReplies {
     this.end()
   }
 
-  reportCounters(asked: Asked, bodyView: Buffer): void {
-    const at = this.begin(asked, Kind.COUNTERS, bodyView.length)
-    this.writer.target.set(bodyView, at + headerBytes)
+  report(asked: Asked, { kind, bodyBytes }: Report): void {
+    const at = this.begin(asked, kind, bodyBytes.length)
+    this.writer.target.set(bodyBytes, at + headerBytes)
     this.end()
   }
 

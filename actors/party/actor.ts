@@ -9,7 +9,7 @@ import { encodePartyRecord, type PartyRecord } from '../../core/access/party-rec
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
-import { formatWithParties } from '../../core/cluster/format.ts'
+import { formatWithMeterPoints, formatWithParties } from '../../core/cluster/format.ts'
 import { readBodyView } from '../../core/envelope/envelope.ts'
 import { acknowledge, refuse, type Enter, type Outbox } from '../kind/effects.ts'
 import { isArrived, type ActorMessage } from '../kind/messages.ts'
@@ -34,6 +34,8 @@ export function decide(
   if (typeof change === 'string') return refuse(out, message, change, now)
   if (record === undefined && directory.records.size >= limits.partiesMax)
     return refuse(out, message, 'PARTY_LIMIT_EXCEEDED', now)
+  if ('participant' in change && directory.format < formatWithMeterPoints)
+    return refuse(out, message, 'FORMAT_NOT_RAISED', now)
   const after = recordAfter(record, change, now)
   if (typeof after === 'string') return refuse(out, message, after, now)
   if (after !== record) {
@@ -63,11 +65,14 @@ function recordAfter(
   if (change.change === 'import' && record !== undefined) return record
   const next = { revision: revision + 1, changedAtMs: now, by }
   if (change.change === 'import' || change.change === 'add') {
-    const { role, name } = change
+    const { role, name, participant } = change
     const isKnown = record !== undefined && record.status !== 'removed'
-    if (isKnown && record.role === role && record.name === name) return record
+    const isSame =
+      record?.role === role && record.name === name && record.participant === participant
+    if (isKnown && isSame) return record
     if (change.revision !== revision) return 'PARTY_CHANGED_MEANWHILE'
-    return { ...next, status: isKnown ? record.status : 'active', role, name }
+    const named = { role, name, ...(participant !== undefined && { participant }) }
+    return { ...next, status: isKnown ? record.status : 'active', ...named }
   }
   if (record === undefined) return 'PARTY_UNKNOWN'
   const status = statusAfter[change.change]

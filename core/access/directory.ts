@@ -61,10 +61,11 @@ export function withRecord(
   return { ...directory, sequence, parties, records }
 }
 
-const partyOf = (id: Eui64, { role, name, status }: PartyRecord): Party => ({
+const partyOf = (id: Eui64, { role, name, participant, status }: PartyRecord): Party => ({
   id,
   role,
   name,
+  ...(participant !== undefined && { participant }),
   ...(status === 'suspended' && { isSuspended: true }),
 })
 

@@ -12,9 +12,16 @@ export type Party = {
   readonly role: Role
   /** For people. */
   readonly name: string
+  /** Its market participant id, by which registrations name it. */
+  readonly participant?: string
   /** It may send nothing and receives nothing until it is resumed. */
   readonly isSuspended?: true
 }
+
+export const participantWords = 'one to four capital letters or digits'
+/** Market participant id of registration data. */
+export const isParticipant = (value: unknown): value is string =>
+  typeof value === 'string' && /^[A-Z0-9]{1,4}$/.test(value)
 
 /** Every known party by its EUI-64. */
 export type Parties = ReadonlyMap<Eui64, Party>
@@ -22,7 +29,7 @@ export type Parties = ReadonlyMap<Eui64, Party>
 /** Every fault of a parties file, one sentence each. Belongs to CONFIG_INVALID. */
 export type PartiesFault = { faults: string[] }
 
-type PartyJson = { eui64: string; role: Role; name: string }
+type PartyJson = { eui64: string; role: Role; name: string; participant?: string }
 
 /**
  * The parties of the documentation's examples and of the tests: one of each role. `npm start` knows
@@ -66,7 +73,7 @@ export function partiesOf(json: unknown): Parties | PartiesFault {
       faults.push(`${where} must be an object with eui64, role and name`)
       return
     }
-    const { eui64, role, name, ...rest } = entry as Record<string, unknown>
+    const { eui64, role, name, participant, ...rest } = entry as Record<string, unknown>
     for (const field of Object.keys(rest))
       faults.push(`${where}: ${JSON.stringify(field.slice(0, 40))} is not a field`)
     const octets = typeof eui64 === 'string' ? parseEui64(eui64) : undefined
@@ -82,10 +89,13 @@ export function partiesOf(json: unknown): Parties | PartiesFault {
       faults.push(
         `${where}: name must be a text of 1 to ${limits.partyNameCharactersMax} characters`,
       )
+    if (participant !== undefined && !isParticipant(participant))
+      faults.push(`${where}: participant must be ${participantWords}`)
     if (octets === undefined || known === undefined || !isNamed) return
     const id = readEui64(octets)
     if (parties.has(id)) faults.push(`${where}: ${textOfEui64(id)} stands twice`)
-    parties.set(id, { id, role: known, name })
+    const isOf = isParticipant(participant) && { participant }
+    parties.set(id, { id, role: known, name, ...isOf })
   })
   if (json.length === 0) faults.push('a parties file names at least one party')
   return faults.length > 0 ? { faults } : parties

@@ -6,6 +6,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import { Role } from '../catalogue/service-requests.ts'
+import { isParticipant, participantWords } from './parties.ts'
 import { isCount, isName } from './party-record.ts'
 
 /**
@@ -14,7 +15,7 @@ import { isCount, isName } from './party-record.ts'
  * or twice, or beside that of another operator, is rejected.
  */
 export type PartyChange = { revision: number; by: string } & (
-  | { change: 'import' | 'add'; role: Role; name: string }
+  | { change: 'import' | 'add'; role: Role; name: string; participant?: string }
   | { change: 'suspend' | 'resume' | 'remove' }
 )
 
@@ -31,7 +32,7 @@ export function decodePartyChange(view: Uint8Array): PartyChange {
   } catch {
     json = undefined
   }
-  const { change, revision, role, name, by } = (json ?? {}) as Record<string, unknown>
+  const { change, revision, role, name, participant, by } = (json ?? {}) as Record<string, unknown>
   if (typeof by !== 'string' || by === '' || Buffer.byteLength(by) > limits.operatorNameBytesMax)
     throw malformed(`by must say who changes it, in ${limits.operatorNameBytesMax} octets`)
   if (!isCount(revision)) throw malformed('revision must be a whole number')
@@ -42,7 +43,9 @@ export function decodePartyChange(view: Uint8Array): PartyChange {
   if (knownRole === undefined) throw malformed(`role must be one of ${Role.join(', ')}`)
   if (!isName(name))
     throw malformed(`name must be a text of 1 to ${limits.partyNameCharactersMax} characters`)
-  return { change, revision, role: knownRole, name, by }
+  if (participant === undefined) return { change, revision, role: knownRole, name, by }
+  if (!isParticipant(participant)) throw malformed(`participant must be ${participantWords}`)
+  return { change, revision, role: knownRole, name, participant, by }
 }
 
 const malformed = (detail: string): BrokerError => new BrokerError('PARTY_RECORD_MALFORMED', detail)

@@ -6,6 +6,7 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
+import { isParticipant } from './parties.ts'
 import { Role } from '../catalogue/service-requests.ts'
 
 /** A suspended party may send nothing and receives nothing; its deliveries are kept. */
@@ -19,6 +20,8 @@ export type PartyRecord = {
   readonly role: Role
   /** For people. */
   readonly name: string
+  /** Its market participant id, by which registrations name it. */
+  readonly participant?: string
   /** UTC ms. */
   readonly changedAtMs: number
   /** Who has changed it. */
@@ -26,12 +29,15 @@ export type PartyRecord = {
 }
 
 /** Version of the octets; a later one is told by name. */
-const recordVersion = 1
+const recordVersion = 2
+/** Without a participant a record is as it was, and says so: versions before read it. */
+const recordVersionAlone = 1
 
 /** The same octets for the same record, in whatever order it was put together. */
 export function encodePartyRecord(record: PartyRecord): Buffer {
-  const { revision, status, role, name, changedAtMs, by } = record
-  const json = { version: recordVersion, revision, status, role, name, changedAtMs, by }
+  const { revision, status, role, name, participant, changedAtMs, by } = record
+  const version = participant === undefined ? recordVersionAlone : recordVersion
+  const json = { version, revision, status, role, name, participant, changedAtMs, by }
   return Buffer.from(JSON.stringify(json), 'utf8')
 }
 
@@ -39,7 +45,7 @@ export function encodePartyRecord(record: PartyRecord): Buffer {
  * @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED when it is not a record of a party
  */
 export function decodePartyRecord(view: Uint8Array): PartyRecord {
-  const { version, revision, status, role, name, changedAtMs, by } = objectIn(view)
+  const { version, revision, status, role, name, participant, changedAtMs, by } = objectIn(view)
   if (typeof version === 'number' && version > recordVersion)
     throw new BrokerError(
       'FORMAT_VERSION_LATER',
@@ -55,6 +61,7 @@ export function decodePartyRecord(view: Uint8Array): PartyRecord {
     status: knownStatus,
     role: knownRole,
     name,
+    ...(isParticipant(participant) && { participant }),
     changedAtMs,
     by: typeof by === 'string' ? by : '',
   }

@@ -103,6 +103,10 @@ export const errorTable = {
 
   // ── device ──
   DEVICE_ORIGINATORS_FULL: row(39, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The device remembers counters of as many parties as it may.', 'Ask the operator to look at who uses this device.'),
+  PARTY_NOT_REGISTERED: row(300, 'E4', 'party', 'never', 'PERMISSION_DENIED', 'The party holds no registration, in its role, at a meter point of the device at this time.', 'Check the registration, and the market participant id of the party; `busbar meter-points show` says who is registered.'),
+  RIGHTS_NOT_KNOWN: row(301, 'E57', 'broker', 'later', 'UNAVAILABLE', 'A meter point of the device has not said yet who is registered there.', 'Submit again in a moment.'),
+  REGISTRATION_MALFORMED: row(302, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be registered at a meter point is not valid.', 'Correct what is named.'),
+  METER_POINT_UNKNOWN: row(303, 'E51', 'operator', 'never', 'NOT_FOUND', 'Nothing is registered at this meter point, and no device is linked to it.', 'Check its number; `busbar meter-points register` registers a supplier there.'),
   DEVICE_UNKNOWN: row(40, 'E19', 'party', 'never', 'NOT_FOUND', 'No device with this EUI-64 is in the inventory.', 'Check the target of the RequestID.'),
   DEVICE_TYPE_UNFIT: row(41, 'E11', 'party', 'never', 'FAILED_PRECONDITION', 'A device of this type does not take this request.', 'See device types in the catalogue.'),
   DEVICE_QUEUE_FULL: row(42, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The device holds as many open requests as it may.', 'Wait for its responses, then submit again after the given time.'),
@@ -220,6 +224,7 @@ export const errorTable = {
   DIAL_IN_LISTEN_FAILED: row(241, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The door for devices that dial in could not be opened.', 'Choose another port, or end the process that holds it.'),
   DIAL_IN_FULL: row(242, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many connections to the door for devices that dial in have not said who they are.', 'Find out who connects; let only devices reach the door.'),
   SIMULATOR_LISTEN_FAILED: row(240, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A listener of the simulated meters could not be opened.', 'Choose another base port, fewer listeners, or raise the limit of open files.'),
+  REGISTRATION_FILE_MALFORMED: row(330, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The structure of a registration file is not valid; nothing of the file was applied.', 'Ask the sender for the whole file again; a changed file needs a new sequence number.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable

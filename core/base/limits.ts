@@ -5,6 +5,8 @@
 import { assert } from './assert.ts'
 import { deviceLimits } from './device-limits.ts'
 import { doorLimits } from './door-limits.ts'
+import { meterPointLimits } from './meter-point-limits.ts'
+import { registrationLimits } from './registration-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
 import { wanLimits } from './wan-limits.ts'
@@ -12,6 +14,8 @@ import { wanLimits } from './wan-limits.ts'
 export const limits = {
   ...deviceLimits,
   ...doorLimits,
+  ...meterPointLimits,
+  ...registrationLimits,
   ...replicaLimits,
   ...storageLimits,
   ...wanLimits,

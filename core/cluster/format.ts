@@ -6,12 +6,13 @@
  *   1  devices
  *   2  and parties, the directory, letters between actors; removal of devices; a fact for each part
  *      of a device record that changes, where format 1 has one for the whole record
+ *   3  and meter points, with the rights that devices have of them; participants of parties
  *
  * A deployment without a format has format 1.
  */
 export const formatOldest = 1
 /** What this version reads and may write; a new deployment begins with it. */
-export const formatLatest = 2
+export const formatLatest = 3
 
 /** From which format on there are party actors and a directory. */
 export const formatWithParties = 2
@@ -19,3 +20,5 @@ export const formatWithParties = 2
 export const formatWithRemovals = 2
 /** From which format on each part of a device record has a fact of its own. */
 export const formatWithRecordParts = 2
+/** From which format on there are meter points, and devices that are linked to them. */
+export const formatWithMeterPoints = 3

@@ -35,6 +35,10 @@ export const Kind = {
   KEYS_REPLACEMENT: 7,
   COUNTER_ACCEPTANCE: 12,
   DEVICE_REMOVAL: 13,
+  // between an operator's door and a host: rights of a device
+  RIGHTS_QUERY: 14,
+  RIGHTS: 15,
+  RIGHTS_REFRESH: 16,
   // between an operator's door and a host: counters of parties at a device
   COUNTERS_QUERY: 9,
   COUNTERS_RESET: 10,
@@ -60,6 +64,8 @@ export const Kind = {
   DEVICE_ADDRESSED: 49,
   DEVICE_KEYED: 50,
   DEVICE_ALERTS_ADDRESSED: 51,
+  DEVICE_LINKED: 52,
+  RIGHTS_RECEIVED: 53,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
@@ -68,6 +74,13 @@ export const Kind = {
   // between an operator's door and a host: what is changed of a party; and its fact
   PARTY_CHANGE: 80,
   PARTY_CHANGED: 88,
+  // between an operator's door, or a reader of registration files, and a host: what is registered
+  // at a meter point, and what is known of one; and its facts
+  METER_POINT_REGISTRATION: 96,
+  METER_POINT_QUERY: 97,
+  METER_POINT: 98,
+  METER_POINT_REGISTERED: 104,
+  METER_POINT_LINKED: 105,
   // from an operator to a partition's letterbox, and the facts of that
   SET_LETTERS_ASIDE: 216,
   LETTERS_READ: 224,
@@ -81,10 +94,11 @@ export type Kind = (typeof Kind)[keyof typeof Kind]
 /**
  * Blocks of envelope kinds, each of one kind of actor: messages to it from outside, and its facts.
  * A process that meets an unknown kind of a block reads a later version. Kinds 64 to 79 are
- * deliveries; those from 96 on are for further kinds of actor, sixteen each.
+ * deliveries; those from 112 on are for further kinds of actor, sixteen each.
  */
 export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const
 export const partyBlocks = { messages: [80, 87], facts: [88, 95] } as const
+export const meterPointBlocks = { messages: [96, 103], facts: [104, 111] } as const
 /** Of the letterbox that each partition has; operators alone write to it. */
 export const letterboxBlocks = { messages: [216, 223], facts: [224, 231] } as const
 /** Of the kind of actor that tests have. */

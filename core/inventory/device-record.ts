@@ -15,6 +15,12 @@ import { authenticatedEncrypted, Mechanism, Protection } from '../dlms/security/
 import type { DeviceKeys } from '../crypto/key-vault.ts'
 import { isSealedKeys } from '../crypto/sealed-keys.ts'
 import { Transport, type DeviceAddress, type DeviceSecurity } from '../ports/wan.ts'
+import {
+  parseMeterPoint,
+  meterPointWords,
+  textOfMeterPoint,
+  type MeterPointId,
+} from '../registration/meter-point.ts'
 import { deviceKeysOf } from './device-keys.ts'
 import {
   modelFields,
@@ -53,6 +59,11 @@ export type DeviceRecord = {
   /** Parties that get its unsolicited messages; nobody when left out. Rising, each once. */
   alertsTo?: readonly Eui64[]
   /**
+   * Where it measures: who may use it follows from who is registered there. Left out, registration
+   * is not asked about. Rising, each once.
+   */
+  meterPoints?: readonly MeterPointId[]
+  /**
    * Of its clock, for a device that sends no deviation: an IANA name or an offset (time-zone.ts).
    */
   timeZone?: string
@@ -81,6 +92,8 @@ const addressFields = [
   'security',
   ...modelFields,
 ]
+
+const recordFields = ['type', 'address', 'sealedKeys', 'alertsTo', 'meterPoints', 'timeZone']
 
 function isPlain(json: unknown): json is Record<string, unknown> {
   return (
@@ -177,6 +190,20 @@ function readAlertsTo(raw: unknown, faults: string[]): Eui64[] | undefined {
   return undefined
 }
 
+/** Of both forms: texts. */
+function readMeterPoints(raw: unknown, faults: string[]): MeterPointId[] | undefined {
+  if (raw === undefined || raw === null) return undefined
+  const count = limits.deviceMeterPointsMax
+  const points = Array.isArray(raw)
+    ? raw.map((one: unknown) => (typeof one === 'string' ? parseMeterPoint(one) : undefined))
+    : []
+  const each = new Set(points)
+  const isWhole = each.size === points.length && !each.has(undefined)
+  if (isWhole && each.size >= 1 && each.size <= count) return ([...each] as MeterPointId[]).sort()
+  faults.push(`meterPoints must be a list of 1 to ${count}, each once: ${meterPointWords}`)
+  return undefined
+}
+
 function readTimeZone(raw: unknown, isAny: boolean, faults: string[]): string | undefined {
   if (raw === undefined || raw === null) return undefined
   if (typeof raw === 'string' && (isAny || timeZoneOf(raw) !== undefined)) return raw
@@ -190,7 +217,7 @@ function readTimeZone(raw: unknown, isAny: boolean, faults: string[]): string | 
  */
 function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordFault {
   if (!isPlain(json)) return { faults: ['a device record is an object with type and address'] }
-  const faults = unknownFields(json, ['type', 'address', 'sealedKeys', 'alertsTo', 'timeZone'], '')
+  const faults = unknownFields(json, recordFields, '')
   const type = DeviceType.find((known) => known === json['type'])
   if (type === undefined) faults.push(`type must be one of ${DeviceType.join(', ')}`)
   const raw = json['address']
@@ -230,12 +257,14 @@ function readRecord(json: unknown, isAny: boolean): DeviceRecord | DeviceRecordF
   const sealedKeys = Buffer.isBuffer(sealed) && isSealedKeys(sealed) ? copyOf(sealed) : undefined
   if (sealed !== undefined && sealedKeys === undefined) faults.push('sealedKeys are not a field')
   const alertsTo = readAlertsTo(json['alertsTo'], faults)
+  const meterPoints = readMeterPoints(json['meterPoints'], faults)
   if (type === undefined || faults.length > 0) return { faults }
   return {
     type,
     address,
     ...(sealedKeys && { sealedKeys }),
     ...(alertsTo && { alertsTo }),
+    ...(meterPoints && { meterPoints }),
     ...(timeZone && { timeZone }),
   }
 }
@@ -277,9 +306,11 @@ export function jsonOfDeviceEntry(eui64: string, record: DeviceRecord): Record<s
 
 const lastFieldsOf = ({
   alertsTo,
+  meterPoints,
   timeZone,
-}: DeviceRecord): { alertsTo?: string[]; timeZone?: string } => ({
+}: DeviceRecord): { alertsTo?: string[]; meterPoints?: string[]; timeZone?: string } => ({
   ...(alertsTo && { alertsTo: alertsTo.map(textOfEui64) }),
+  ...(meterPoints && { meterPoints: meterPoints.map(textOfMeterPoint) }),
   ...(timeZone && { timeZone }),
 })
 
@@ -321,12 +352,17 @@ function securityFieldsOf(security: DeviceSecurity): Record<string, unknown> {
 
 /** True when both say the same of a device, but for its sealed keys. */
 export const sameDeviceRecord = (a: DeviceRecord, b: DeviceRecord): boolean =>
-  sameDescription(a, b) && sameAlertsTo(a, b)
+  sameDescription(a, b) && sameAlertsTo(a, b) && sameMeterPoints(a, b)
 
 type AlertsTo = Pick<DeviceRecord, 'alertsTo'>
 /** True when the same parties get the unsolicited messages. */
 export const sameAlertsTo = (a: AlertsTo, b: AlertsTo): boolean =>
   (a.alertsTo ?? []).join('') === (b.alertsTo ?? []).join('')
+
+type MeterPoints = Pick<DeviceRecord, 'meterPoints'>
+/** True when they measure at the same meter points. */
+export const sameMeterPoints = (a: MeterPoints, b: MeterPoints): boolean =>
+  (a.meterPoints ?? []).join('') === (b.meterPoints ?? []).join('')
 
 /** True when both say the same of what a device is, how it is reached, and its time zone. */
 export function sameDescription(a: DeviceRecord, b: DeviceRecord): boolean {

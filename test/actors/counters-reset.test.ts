@@ -34,7 +34,7 @@ function shown(life: DeviceLife, party: string = '\0'.repeat(8)) {
   const originator = party as typeof supplier
   const buffer = envelopeOf({ kind: Kind.COUNTERS_QUERY, device: lifeDevice, originator })
   const [effect] = life.feed({ type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
-  if (effect?.type !== 'REPORT_COUNTERS') throw new Error('no counters')
+  if (effect?.type !== 'REPORT') throw new Error('no counters')
   return readCounters(effect.bodyBytes)
 }
 

@@ -130,6 +130,16 @@ t.test('facts and states are read as they were written; a later version is told'
   writeFact(frame, supplier, { type: 'PARTY_CHANGED', record })
   t.same(readFact(frame.take(), 0), { type: 'PARTY_CHANGED', record })
   t.same(partyKind.unpackState(partyKind.packState({ record })), { record })
+  const withParticipant = { ...record, participant: 'AAAA' }
+  t.same(partyKind.unpackState(partyKind.packState({ record: withParticipant })), {
+    record: withParticipant,
+  })
+  t.match(
+    encodePartyRecord(withParticipant).toString(),
+    '"version":2',
+    'versions before stop at it',
+  )
+  t.match(encodePartyRecord(record).toString(), '"version":1', 'and read all others')
   const { by, ...rest } = record
   t.same(
     encodePartyRecord({ by, ...rest }),
@@ -137,7 +147,7 @@ t.test('facts and states are read as they were written; a later version is told'
     'in whatever order it was put together',
   )
   const later = Buffer.from(
-    encodePartyRecord(record).toString().replace('"version":1', '"version":2'),
+    encodePartyRecord(record).toString().replace('"version":1', '"version":3'),
   )
   t.throws(() => partyKind.unpackState(later), { code: 'FORMAT_VERSION_LATER' })
   t.throws(() => partyKind.unpackState(Buffer.from('{}')), { code: 'STORE_DAMAGED' })

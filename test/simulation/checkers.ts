@@ -11,11 +11,18 @@ import { partitionOfLetters } from '../../core/cluster/letters-subject.ts'
 import { deliveryIdOf } from '../../core/envelope/delivery-id.ts'
 import { readKind, readOriginator, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { chainLinkBytes, forEachEnvelope } from '../../core/envelope/frame.ts'
-import { deviceBlocks, isInBlock, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import {
+  deviceBlocks,
+  isInBlock,
+  Kind,
+  meterPointBlocks,
+  offsetOf,
+} from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
+import { Registrations } from './registrations.ts'
 import { Standings } from './standings.ts'
 import { Trials } from './trials.ts'
 
@@ -42,6 +49,7 @@ export class LedgerChecker {
   private next = 0
   readonly trials = new Trials((what) => this.fault(what))
   readonly standings = new Standings((what, request) => this.fault(what, request))
+  readonly registrations = new Registrations((what, request) => this.fault(what, request))
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
   /** Called with each fact of the ledger. */
@@ -95,8 +103,11 @@ export class LedgerChecker {
 
   private readFactAt(frame: Buffer, at: number, subject: string, sequence: number): void {
     if (readKind(frame, at) === Kind.TRIAL_ADDED) return this.trials.read(frame, at, sequence)
+    if (isInBlock(readKind(frame, at), meterPointBlocks.facts))
+      return this.registrations.readPointFact(frame, at)
     if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
     const fact = readFact(frame, at)
+    this.registrations.readDeviceFact(readTarget(frame, at), fact)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))
     if (!isOfRequest(fact) || fact.type === 'REQUEST_SENT') return
@@ -106,6 +117,9 @@ export class LedgerChecker {
     if (fact.type !== 'REQUEST_ACCEPTED') return
     if (this.accepted.has(request)) this.fault('accepted twice', request)
     this.standings.accepted(request, originator, sequence)
+    const [party = ''] = request.split('/')
+    const { acceptedAt } = fact.request
+    this.registrations.accepted(request, readTarget(frame, at), Number(party), acceptedAt)
     this.accepted.set(request, { at: this.accepted.size, lane: fact.request.lane })
   }
 

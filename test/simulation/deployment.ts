@@ -4,6 +4,7 @@
  * have any more and a paused one gets back later, late writes included.
  */
 import type { ActorKind } from '../../actors/kind/actor-kind.ts'
+import { hostedMeterPoint } from '../../actors/meter-point/meter-point-kind.ts'
 import { hostedParty } from '../../actors/party/party-kind.ts'
 import type { LiveDirectory } from '../../core/access/directory.ts'
 import { encodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
@@ -11,8 +12,9 @@ import { askActors } from '../../core/bus/actor-mail.ts'
 import { directoryInForceSubject, directorySubjects } from '../../core/cluster/directory-subject.ts'
 import { formatLatest } from '../../core/cluster/format.ts'
 import { Kind } from '../../core/envelope/layout.ts'
-import { readKind } from '../../core/envelope/envelope.ts'
+import { readBodyView, readKind } from '../../core/envelope/envelope.ts'
 import type { DeviceMessage } from '../../actors/device/messages.ts'
+import { decodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import { encodeDeployment } from '../../core/ledger/identity.ts'
 import { deploymentSubject } from '../../core/ledger/opening.ts'
@@ -40,6 +42,7 @@ import type { Faults } from './faults.ts'
 import { Gateway } from './gateway.ts'
 import { Life } from './life.ts'
 import { Meters, nameIn } from './meters.ts'
+import { linkedMeters, meterPointsOf, participantOf } from './registrations.ts'
 import { entryOf } from './secured-meters.ts'
 import { portsOf, type LifePorts, type Shared } from './ports.ts'
 import { meterCount, partyOf, removable } from './names.ts'
@@ -74,8 +77,11 @@ const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** One that every format has a place for. */
 const isRegistration = (message: DeviceMessage): boolean =>
-  message.type === 'ARRIVED' && readKind(message.buffer, message.at) === Kind.DEVICE_REGISTRATION
+  message.type === 'ARRIVED' &&
+  readKind(message.buffer, message.at) === Kind.DEVICE_REGISTRATION &&
+  decodeDeviceRecord(readBodyView(message.buffer, message.at)).meterPoints === undefined
 
 /** Every other life of a host writes records of devices as format 1 has them; all read both. */
 function ofFormat(lifeNumber: number, { behaviour }: Plant): DeviceBehaviour {
@@ -167,7 +173,7 @@ export class Deployment {
     const directory = new Owners({ ...base, log: silentLog, partitionCount })
     await directory.start()
     const ports = { ...base, directory, keys: vault }
-    const entries = Array.from({ length: meterCount }, (_, meter) => entryOf(meter))
+    const entries = Array.from({ length: meterCount }, (_, meter) => this.entryOf(meter))
     let isDone = false
     void registerDevices(entries, ports).then(() => (isDone = true))
     while (!isDone) await this.pass(100)
@@ -194,9 +200,14 @@ export class Deployment {
         (fault: unknown) => this.note(`meter ${meter} is not removed: ${String(fault)}`),
       )
     }
+    this.changeSupplier = (index, number) => {
+      void this.checker.registrations.change(index, number, ports).then((code) => {
+        if (code !== undefined) this.note(`supplier ${number} at meter point ${index % 2}: ${code}`)
+      })
+    }
     this.registerDevice = (meter) => {
       this.note(`the operator registers meter ${meter}`)
-      void registerDevices([entryOf(meter)], ports)
+      void registerDevices([this.entryOf(meter)], ports)
     }
     this.replaceKeys = (meter) => {
       if ((removable as readonly number[]).includes(meter)) return
@@ -208,11 +219,25 @@ export class Deployment {
   private async importParties(): Promise<void> {
     for (let number = 1; number <= supplierCount; number++) {
       const { role, name } = partyOf(number)
-      await this.changeParty(number, { change: 'import', revision: 0, role, name, by: 'start' })
+      const participant = participantOf(number)
+      const named = { role, name, ...(this.hasMeterPoints && { participant }) }
+      await this.changeParty(number, { change: 'import', revision: 0, ...named, by: 'start' })
     }
     const data = Buffer.from('{}')
     await this.ledger.commit([{ subject: directoryInForceSubject, data }])
   }
+
+  private get hasMeterPoints(): boolean {
+    return !this.faults.isLeftOut('suppliers change')
+  }
+
+  private entryOf(meter: number) {
+    const isLinked = this.hasMeterPoints && linkedMeters.includes(meter)
+    return entryOf(meter, isLinked ? meterPointsOf(meter) : [])
+  }
+
+  /** As a registration system does. */
+  changeSupplier: (index: number, number: number) => void = () => undefined
 
   /** As the operators' door does; what is acknowledged must be in the directory. */
   changeParty: (number: number, change: PartyChange) => Promise<void> = () => Promise.resolve()
@@ -277,6 +302,7 @@ export class Deployment {
         hostedDeviceOf({ ...rest, wan, keys: vault }, ofFormat(this.lifeCount, this.plant)),
         { ...hostedTrial, ...(this.plant.trial && { kind: this.plant.trial }) },
         hostedParty,
+        hostedMeterPoint,
       ],
       directory: this.plant.directory?.(directory) ?? directory,
       openStore: (number) => {

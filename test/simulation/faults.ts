@@ -48,6 +48,7 @@ export const faultKinds = [
   'meters vanish',
   'other head-ends use the keys of meters',
   'devices are removed',
+  'suppliers change',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',
@@ -63,6 +64,10 @@ export class Faults {
   constructor(seed: number, without: ReadonlySet<FaultKind>) {
     this.without = without
     this.streams = new Map(faultKinds.map((kind) => [kind, new Chance(seed, kind)]))
+  }
+
+  isLeftOut(kind: FaultKind): boolean {
+    return this.without.has(kind)
   }
 
   /** For what belongs to a fault that has struck. */

@@ -72,6 +72,29 @@ export const planted: Readonly<Record<string, Plant>> = {
       },
     }),
   },
+  'rights not persisted': {
+    store: (store) => ({
+      ...store,
+      save: (changes) => {
+        const states = new Map(changes.states)
+        for (const [device, packed] of states) {
+          if (kindOfActor(device) !== ActorKindNumber.DEVICE) continue
+          states.set(device, packState({ ...unpackState(packed), linked: undefined }))
+        }
+        return store.save({ ...changes, states })
+      },
+    }),
+  },
+  'a change of supplier not taken': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        const isKnown = state.linked?.links.some(({ rights }) => rights?.periods.length)
+        if (fact.type !== 'RIGHTS_RECEIVED' || !isKnown) evolve(state, fact)
+      },
+      park,
+    },
+  },
   'an exchange run twice': {
     wan: (wan) => ({
       exchange(...asked) {

@@ -12,6 +12,7 @@ import { decodeValue } from '../../core/dlms/index.ts'
 import { unwrapKey, type SecretKey } from '../../core/crypto/crypto.ts'
 import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import type { CosemOperation, CountersUsed, ExchangeSecurity } from '../../core/ports/wan.ts'
+import type { MeterPointId } from '../../core/registration/meter-point.ts'
 import { deviceKey, plainRecord } from '../support/envelopes.ts'
 import { securedRecord, suite0Keys, vault } from '../support/keys.ts'
 import { addressOf, meterCount } from './names.ts'
@@ -19,12 +20,17 @@ import { addressOf, meterCount } from './names.ts'
 export const isSecured = (meter: number): boolean => meter % 2 === 1
 
 /** What the operator registers; the door seals the keys. */
-export function entryOf(meter: number) {
+export function entryOf(meter: number, meterPoints: readonly MeterPointId[] = []) {
   const key = deviceKey(meter)
   const address = addressOf(meter)
-  if (!isSecured(meter)) return { key, record: { ...plainRecord, address } }
+  const linked = meterPoints.length > 0 && { meterPoints }
+  if (!isSecured(meter)) return { key, record: { ...plainRecord, address, ...linked } }
   const { type, address: secured } = securedRecord(key)
-  const record: DeviceRecord = { type, address: { ...secured, ...address } }
+  const record: DeviceRecord = {
+    type,
+    address: { ...secured, ...address },
+    ...linked,
+  }
   return { key, record, keys: suite0Keys }
 }
 

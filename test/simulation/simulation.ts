@@ -122,6 +122,8 @@ export async function simulate(
     const misplaced = deployment.ownership()
     open = openOf(suppliers, checker)
     const { waiting } = checker.trials
+    for (const what of checker.registrations.left(clock.now()))
+      open.push({ what, request: undefined })
     for (const what of operators.left()) open.push({ what, request: undefined })
     if (waiting > 0) open.push({ what: `${waiting} letters are not decided`, request: undefined })
     for (const what of meters.secured.lockedOut()) open.push({ what, request: undefined })

@@ -3,10 +3,12 @@
  * of their facts must continue the sum of those before it, wherever the partition went meanwhile.
  * What was acknowledged is in the ledger; what nobody answered may be there, once or more.
  */
+import { ActorKindNumber, kindOfActor } from '../../core/base/actor-id.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { readBodyView, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../core/envelope/frame.ts'
+import { readLetter } from '../../core/envelope/letter.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { partitionOf } from '../../core/envelope/partition.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../core/ports/bus.ts'
@@ -82,7 +84,9 @@ export class Trials {
   /** Reads letters of the ledger. */
   readLetters(data: Buffer): void {
     forEachEnvelope(data, 0, (at) => {
-      const value = readBodyView(data, at).readUInt32BE(0)
+      const { to, bodyView } = readLetter(data, at)
+      if (kindOfActor(to) !== ActorKindNumber.TRIAL) return
+      const value = bodyView.readUInt32BE(0)
       this.told.set(value, (this.told.get(value) ?? 0) + 1)
     })
   }

@@ -1,5 +1,5 @@
 /** What goes wrong by itself, whatever processes do just then; once for each step of a life. */
-import { gatewayIds, hostIds, type Deployment } from './deployment.ts'
+import { gatewayIds, hostIds, supplierCount, type Deployment } from './deployment.ts'
 import type { Faults } from './faults.ts'
 import type { Life } from './life.ts'
 import { meterCount, removable } from './names.ts'
@@ -34,6 +34,9 @@ function counterTrouble({ meters }: Deployment, faults: Faults, note: Note): voi
 function inventoryTrouble(deployment: Deployment, faults: Faults): void {
   const kind = 'devices are removed'
   const draw = faults.of(kind)
+  const changes = faults.of('suppliers change')
+  if (faults.strikes('suppliers change', 0.2))
+    deployment.changeSupplier(changes.pick(2), changes.between(1, supplierCount))
   if (faults.strikes(kind, 0.08)) deployment.removeDevice(draw.oneOf(removable))
   if (faults.strikes(kind, 0.1)) deployment.registerDevice(draw.oneOf(removable))
 }

@@ -4,7 +4,7 @@
  * written gives the state that the decisions gave.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { emptyDirectory } from '../../core/access/directory.ts'
+import { emptyDirectory, type Directory } from '../../core/access/directory.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { forEachEnvelope, FrameWriter } from '../../core/envelope/frame.ts'
 import type { ActorKind } from '../../actors/kind/actor-kind.ts'
@@ -110,6 +110,7 @@ export class ActorTrial<
   readonly deliveries: Deliver[] = []
   readonly effects: Array<Outbox<Fact, Effect>['effects'][number]> = []
   state: State
+  directory: Directory = emptyDirectory
   private readonly kind: ActorKind<State, Message, Fact, Effect>
   private readonly id: Eui64
 
@@ -126,7 +127,7 @@ export class ActorTrial<
 
   private step(message: Parameters<typeof this.kind.decide>[1], now: number): boolean {
     const out: Outbox<Fact, Effect> = { facts: [], deliveries: [], effects: [] }
-    this.kind.decide(this.state, message, now, emptyDirectory, out)
+    this.kind.decide(this.state, message, now, this.directory, out)
     for (const fact of out.facts) {
       if (this.kind.isWritten(fact)) throughLedger(this.kind, this.id, fact)
       this.kind.evolve(this.state, fact, this.id)

@@ -5,6 +5,7 @@ import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
 import { askDoor } from './ask-door.ts'
 
+type Added = { role: string; name: string; participant?: string }
 type Options = { ops: string; json: boolean; by?: string }
 
 const after = `
@@ -26,15 +27,11 @@ export function addPartiesCommands(program: Command, { out }: { out: Print }): v
   addChange(parties, 'add', 'add a party, or give it another role or name')
     .requiredOption('--role <role>', 'user role: IS, ES, GS, RSA, ED, GT, OU or LC')
     .requiredOption('--name <text>', 'for people')
-    .action(
-      async (
-        eui64: string,
-        { ops, json, by, role, name }: Options & { role: string; name: string },
-      ) => {
-        const body = { eui64, role, name, by: by ?? whoIsHere() }
-        print(await askDoor<PartyJson>(ops, 'POST', '/v1/parties', { body }), json)
-      },
-    )
+    .option('--participant <id>', 'market participant id, by which registrations name the party')
+    .action(async (eui64: string, { ops, json, by, role, name, participant }: Options & Added) => {
+      const body = { eui64, role, name, participant, by: by ?? whoIsHere() }
+      print(await askDoor<PartyJson>(ops, 'POST', '/v1/parties', { body }), json)
+    })
   for (const [word, text] of stateChanges)
     addChange(parties, word, text).action(async (eui64: string, { ops, json, by }: Options) => {
       const path = `/v1/parties/${encodeURIComponent(eui64)}`
@@ -76,14 +73,18 @@ function addListCommand(parties: Command, out: Print): void {
 }
 
 function printTable(list: readonly PartyJson[], out: Print): void {
-  const rows = list.map(({ eui64, role, status, changedAt, changedBy, name }) => [
+  const rows = list.map(({ eui64, role, participant = '', status, changedAt, changedBy, name }) => [
     eui64,
     role,
+    participant,
     status,
     changedAt,
     changedBy,
     name,
   ])
-  for (const line of tableOf([['party', 'role', 'status', 'changed', 'by', 'name'], ...rows]))
+  for (const line of tableOf([
+    ['party', 'role', 'participant', 'status', 'changed', 'by', 'name'],
+    ...rows,
+  ]))
     out(line)
 }

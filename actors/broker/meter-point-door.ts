@@ -1,0 +1,193 @@
+/**
+ * The operators' door for meter points and the rights of devices: POST /v1/meter-points, GET
+ * /v1/meter-points/{id}, GET /v1/devices/{eui64}/rights and POST /v1/devices/{eui64}/rights/check.
+ * What is registered is on disk when it is answered; devices learn of it by letters.
+ */
+import type { FastifyInstance } from 'fastify'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { emptyBytes } from '../../core/base/bytes.ts'
+import { explain, type ErrorCode } from '../../core/base/error-table.ts'
+import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
+import { askActors, type ActorMailPorts, type Question } from '../../core/bus/actor-mail.ts'
+import { readBodyView, readKind } from '../../core/envelope/envelope.ts'
+import { Kind } from '../../core/envelope/layout.ts'
+import type { ContentLimits } from '../../core/http/json-content.ts'
+import {
+  meterPointWords,
+  parseMeterPoint,
+  textOfMeterPoint,
+  type MeterPointId,
+} from '../../core/registration/meter-point.ts'
+import {
+  decodeMeterPointReport,
+  type MeterPointReport,
+} from '../../core/registration/meter-point-report.ts'
+import {
+  encodeRegistrationChange,
+  registrationChangeOf,
+} from '../../core/registration/registration-change.ts'
+import type { RegistrationItem } from '../../core/registration/registration-record.ts'
+import { rightsOf } from '../../core/registration/registrations.ts'
+import type { Rights, RightsPeriod } from '../../core/registration/rights.ts'
+import { decodeRightsReport, type ReportedLink } from '../../core/registration/rights-report.ts'
+import { byIn, deviceIn, expectOnly } from './counters-door.ts'
+
+/** An item as JSON; when it was received is shown, not given. */
+export type ItemJson = RegistrationItem & { receivedAt: string }
+export type MeterPointJson = {
+  meterPoint: string
+  items: ItemJson[]
+  devices: string[]
+  version: number
+}
+export type RegistrationsAnswer = {
+  registered: number
+  refused: Array<{ index: number; meterPoint?: string; code: ErrorCode; message: string }>
+}
+export type PeriodJson = { role: string; participant: string; from: string; to?: string }
+export type LinkJson = { meterPoint: string; version?: number; periods?: PeriodJson[] }
+export type RightsJson = { device: string; links: LinkJson[] }
+/** `differing`: meter points whose rights the device did not have; it has asked them again. */
+export type RightsCheck = { device: string; meterPoints: number; differing: string[] }
+
+const recordList: ContentLimits = {
+  bytesMax: limits.partyMessageBytesMax,
+  itemsMax: limits.requestsPerBatchMax,
+  depthMax: limits.jsonNestingMax,
+}
+
+type OfPoint = { Params: { id: string } }
+type OfDevice = { Params: { eui64: string }; Querystring: Record<string, unknown> }
+
+export function addMeterPointRoutes(app: FastifyInstance, ports: ActorMailPorts): void {
+  const safe = { exposeHeadRoute: true }
+  app.post('/v1/meter-points', { config: { content: recordList } }, ({ body }) =>
+    registerList(body, ports),
+  )
+  app.get<OfPoint>('/v1/meter-points/:id', safe, async ({ params }): Promise<MeterPointJson> => {
+    const point = pointIn(params.id)
+    const { items, links, version } = await reportOf(point, ports)
+    if (version === 0) throw new BrokerError('METER_POINT_UNKNOWN', textOfMeterPoint(point))
+    return {
+      meterPoint: textOfMeterPoint(point),
+      version,
+      devices: links.map(({ device }) => textOfEui64(device)),
+      items: items.map(({ receivedAtMs, ...item }) => ({ ...item, receivedAt: iso(receivedAtMs) })),
+    }
+  })
+  const path = '/v1/devices/:eui64/rights'
+  app.get<OfDevice>(path, safe, async ({ params }): Promise<RightsJson> => {
+    const device = deviceIn(params.eui64)
+    const links = await linksOf(device, ports)
+    return { device: textOfEui64(device), links: links.map(jsonOfLink) }
+  })
+  app.post<OfDevice>(`${path}/check`, async ({ params, query }): Promise<RightsCheck> => {
+    const device = deviceIn(params.eui64)
+    expectOnly(query, ['by'])
+    return checkRights(device, byIn(query['by'], 'checks the rights'), ports)
+  })
+}
+
+/** Registers `[{ "meterPoint": …, "items": […], "by": … }, …]`; each stands alone. */
+async function registerList(body: unknown, ports: ActorMailPorts): Promise<RegistrationsAnswer> {
+  if (!Array.isArray(body))
+    throw new BrokerError('REGISTRATION_MALFORMED', 'a list of objects with meterPoint, items, by')
+  const refused: RegistrationsAnswer['refused'] = []
+  const questions: Question[] = []
+  const indexOf: number[] = []
+  body.forEach((entry: unknown, index) => {
+    try {
+      questions.push(questionOf(entry, ports.clock.now()))
+      indexOf.push(index)
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      refused.push({ index, code: fault.code, message: fault.message })
+    }
+  })
+  for (const { index, code } of await askActors(questions, ports))
+    refused.push({ index: indexOf[index]!, code, message: explain(code) })
+  refused.sort((a, b) => a.index - b.index)
+  return { registered: body.length - refused.length, refused }
+}
+
+/** @throws BrokerError REGISTRATION_MALFORMED */
+function questionOf(entry: unknown, nowMs: number): Question {
+  const { meterPoint, ...rest } = (entry ?? {}) as Record<string, unknown>
+  const target = pointIn(meterPoint)
+  const bodyBytes = encodeRegistrationChange(registrationChangeOf(rest, nowMs))
+  return { kind: Kind.METER_POINT_REGISTRATION, target, bodyBytes }
+}
+
+/** @throws BrokerError REGISTRATION_MALFORMED */
+function pointIn(value: unknown): MeterPointId {
+  const point = typeof value === 'string' ? parseMeterPoint(value) : undefined
+  if (point === undefined)
+    throw new BrokerError('REGISTRATION_MALFORMED', `a meter point is ${meterPointWords}`)
+  return point
+}
+
+async function reportOf(point: MeterPointId, ports: ActorMailPorts): Promise<MeterPointReport> {
+  let report: MeterPointReport | undefined
+  const question = { kind: Kind.METER_POINT_QUERY, target: point, bodyBytes: emptyBytes }
+  const [refused] = await askActors([question], ports, (answer, at) => {
+    if (readKind(answer, at) === Kind.METER_POINT)
+      report = decodeMeterPointReport(readBodyView(answer, at))
+  })
+  if (report === undefined)
+    throw new BrokerError(refused?.code ?? 'BROKER_PARTITION_UNAVAILABLE', textOfMeterPoint(point))
+  return report
+}
+
+/** @throws BrokerError DEVICE_UNKNOWN */
+async function linksOf(device: Eui64, ports: ActorMailPorts): Promise<ReportedLink[]> {
+  let links: ReportedLink[] | undefined
+  const question = { kind: Kind.RIGHTS_QUERY, target: device, bodyBytes: emptyBytes }
+  const [refused] = await askActors([question], ports, (answer, at) => {
+    if (readKind(answer, at) === Kind.RIGHTS) links = decodeRightsReport(readBodyView(answer, at))
+  })
+  if (links === undefined)
+    throw new BrokerError(refused?.code ?? 'BROKER_PARTITION_UNAVAILABLE', textOfEui64(device))
+  return links
+}
+
+/**
+ * Compares the rights of a device with what its meter points have now, and lets it ask them again
+ * where they differ.
+ */
+async function checkRights(device: Eui64, by: string, ports: ActorMailPorts): Promise<RightsCheck> {
+  const links = await linksOf(device, ports)
+  const now = ports.clock.now()
+  const differing: string[] = []
+  for (const { point, link, rights } of links) {
+    const report = await reportOf(point, ports)
+    const isLinked = report.links.some((one) => one.device === device && one.link === link)
+    const expected = isLinked ? rightsOf(point, report.items, now) : undefined
+    if (expected === undefined || textOf(rights) !== textOf(expected))
+      differing.push(textOfMeterPoint(point))
+  }
+  if (differing.length > 0) {
+    const question = { kind: Kind.RIGHTS_REFRESH, target: device, bodyBytes: Buffer.from(by) }
+    const [refused] = await askActors([question], ports)
+    if (refused !== undefined) throw new BrokerError(refused.code, textOfEui64(device))
+  }
+  return { device: textOfEui64(device), meterPoints: links.length, differing }
+}
+
+/** Periods that only one side has already forgotten are no difference. */
+const textOf = (rights: Pick<Rights, 'direction' | 'periods'> | undefined): string | undefined =>
+  rights && JSON.stringify([rights.direction, rights.periods.map(jsonOfPeriod)])
+
+const iso = (atMs: number): string => new Date(atMs).toISOString()
+
+const jsonOfPeriod = ({ role, participant, fromMs, toMs }: RightsPeriod): PeriodJson => ({
+  role,
+  participant,
+  from: iso(fromMs),
+  ...(toMs !== Infinity && { to: iso(toMs) }),
+})
+
+const jsonOfLink = ({ point, rights }: ReportedLink): LinkJson => ({
+  meterPoint: textOfMeterPoint(point),
+  ...(rights && { version: rights.version, periods: rights.periods.map(jsonOfPeriod) }),
+})

@@ -1,0 +1,175 @@
+/** `busbar meter-points register|show`, and `busbar rights show|verify`, at the operators' door. */
+import type { Command } from 'commander'
+import type {
+  LinkJson,
+  MeterPointJson,
+  RegistrationsAnswer,
+  RightsCheck,
+  RightsJson,
+} from '../../broker/meter-point-door.ts'
+import { OperatorFault } from '../operator-fault.ts'
+import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
+import { tableOf } from '../table.ts'
+import { askDoor } from './ask-door.ts'
+
+type Options = { ops: string; json: boolean }
+type Registered = Options & {
+  supplier?: string
+  networkOperator?: string
+  agent?: string
+  direction?: string
+  from: string
+  to?: string
+  by?: string
+}
+
+const after = `
+A meter point is mpan:1234567890126 or mprn:1234567890. A device that is registered with meterPoints
+takes requests only from parties that hold a registration there at that moment, in their role:
+supplier (IS, ES or GS), network operator (ED or GT) or agent (RSA). Registrations name parties by
+their market participant id: \`busbar parties add --participant\`. Days begin at midnight in London.`
+
+const door = "a broker's operators' door"
+
+export function addMeterPointsCommands(program: Command, { out }: { out: Print }): void {
+  const points = program
+    .command('meter-points')
+    .description('who is registered where energy is taken or given')
+    .addHelpText('after', after)
+  addRegister(points, out)
+  addOpsOption(points.command('show'), door)
+    .description('what is known of a meter point, and the devices that are linked to it')
+    .argument('<id>', 'meter point')
+    .option('--json', 'one line of JSON', false)
+    .action(async (id: string, { ops, json }: Options) => {
+      const path = `/v1/meter-points/${encodeURIComponent(id)}`
+      const answer = await askDoor<MeterPointJson>(ops, 'GET', path)
+      if (json) return out(JSON.stringify(answer))
+      printPoint(answer, out)
+    })
+  addLoad(points, out)
+  addRights(program, out)
+}
+
+function addLoad(points: Command, out: Print): void {
+  addOpsOption(points.command('load'), door)
+    .description('register what a registration file of electricity or gas says')
+    .argument('<file>', 'registration file, an update or a refresh')
+    .option('--response <file>', 'write the response to the sender of the file there')
+    .option('--no-check-digit', 'do not look at the check digits of MPANs')
+    .option('--json', 'one line of JSON', false)
+    .addHelpText('after', afterLoad)
+    .action(async (file: string, options: Options & { response?: string; checkDigit: boolean }) => {
+      const { ops, json, response, checkDigit } = options
+      const { loadFile } = await import('./registration-load.ts')
+      const show = (done: number, total: number): void => {
+        if (!json && done % 50_000 === 0) out(`${done} of ${total} records`)
+      }
+      const result = await loadFile(file, { ops, response, checkDigit }, show)
+      const { structure, registered, rejected } = result
+      process.exitCode = rejected.length === 0 ? 0 : 1
+      if (json) return out(JSON.stringify({ ...structure, registered, rejected }))
+      const { source, kind, sequence } = structure.header
+      out(`${kind} ${sequence} of ${source}: ${registered} records registered`)
+      for (const { line, code, reason } of rejected.slice(0, rejectedShown))
+        out(`  line ${line}  ${code}: ${reason}`)
+      if (rejected.length > 0) out(`${rejected.length} records rejected`)
+    })
+}
+
+const rejectedShown = 100
+const afterLoad = `
+The layout is described in core/docs/operating/registration-files.md. A file with a fault of its
+structure is rejected whole; a record with a fault is rejected alone. A file may be loaded again:
+what is registered already changes nothing. Files are loaded in the order in which they are given
+here; sequence numbers are shown, and not compared with earlier files.
+
+Exit codes: 0 all records are registered; 1 at least one was rejected, or the file was.`
+
+function addRegister(points: Command, out: Print): void {
+  addOpsOption(points.command('register'), door)
+    .description('register a supplier, a network operator or an agent at a meter point')
+    .argument('<id>', 'meter point')
+    .option('--supplier <participant>', 'market participant id of the supplier')
+    .option('--network-operator <participant>', 'of the distributor or transporter')
+    .option('--agent <participant>', 'of the meter operator or meter asset manager')
+    .option('--direction <I|E>', 'I for import, E for export')
+    .requiredOption('--from <YYYYMMDD>', 'first day')
+    .option('--to <YYYYMMDD>', 'last day; left out for an open end')
+    .option('--by <name>', 'who does it, for the ledger; the user of this machine when left out')
+    .option('--json', 'one line of JSON', false)
+    .action(async (meterPoint: string, options: Registered) => {
+      const { ops, json, by = whoIsHere() } = options
+      const entry = { meterPoint, by, items: itemsIn(options) }
+      const answer = await askDoor<RegistrationsAnswer>(ops, 'POST', '/v1/meter-points', {
+        body: [entry],
+      })
+      const [refused] = answer.refused
+      if (refused !== undefined) throw new OperatorFault(`${refused.code}: ${refused.message}`)
+      out(json ? JSON.stringify(answer) : `${meterPoint} registered`)
+    })
+}
+
+function itemsIn({ supplier, networkOperator, agent, direction, from, to }: Registered): object[] {
+  const days = { from: Number(from), ...(to !== undefined && { to: Number(to) }) }
+  const given = { supplier, 'network-operator': networkOperator, agent, direction }
+  const items = Object.entries(given).flatMap(([item, value]) =>
+    value === undefined ? [] : [{ item, value, ...days }],
+  )
+  if (items.length === 0)
+    throw new OperatorFault(
+      'nothing is registered: give --supplier, --network-operator, --agent or --direction.',
+    )
+  return items
+}
+
+function printPoint({ meterPoint, devices, items, version }: MeterPointJson, out: Print): void {
+  out(`${meterPoint}, version ${version}, devices: ${devices.join(', ') || '-'}`)
+  const rows = items.map(({ item, value, from, to, receivedAt }) => [
+    item,
+    value,
+    String(from),
+    String(to ?? ''),
+    receivedAt,
+  ])
+  for (const line of tableOf([['item', 'value', 'from', 'to', 'received'], ...rows])) out(line)
+}
+
+function addRights(program: Command, out: Print): void {
+  const rights = program
+    .command('rights')
+    .description('who may use a device, by what its meter points have told it')
+  addOpsOption(rights.command('show'), door)
+    .description('the rights that a device knows')
+    .argument('<eui64>', 'device')
+    .option('--json', 'one line of JSON', false)
+    .action(async (eui64: string, { ops, json }: Options) => {
+      const answer = await askDoor<RightsJson>(ops, 'GET', pathOf(eui64))
+      if (json) return out(JSON.stringify(answer))
+      if (answer.links.length === 0) out('the device has no meter point: any party may use it')
+      for (const link of answer.links) printLink(link, out)
+    })
+  addOpsOption(rights.command('verify'), door)
+    .description('compare the rights of a device with its meter points; it asks again what differs')
+    .argument('<eui64>', 'device')
+    .option('--by <name>', 'who does it, for the ledger; the user of this machine when left out')
+    .option('--json', 'one line of JSON', false)
+    .action(async (eui64: string, { ops, json, by }: Options & { by?: string }) => {
+      const query = new URLSearchParams({ by: by ?? whoIsHere() })
+      const answer = await askDoor<RightsCheck>(ops, 'POST', `${pathOf(eui64)}/check?${query}`)
+      if (json) return out(JSON.stringify(answer))
+      const { meterPoints, differing } = answer
+      if (differing.length === 0)
+        out(`the rights of ${meterPoints} meter points are as they are there`)
+      else out(`asked again: ${differing.join(', ')}`)
+    })
+}
+
+const pathOf = (eui64: string): string => `/v1/devices/${encodeURIComponent(eui64)}/rights`
+
+function printLink({ meterPoint, version, periods }: LinkJson, out: Print): void {
+  if (periods === undefined) return out(`${meterPoint} has not answered yet`)
+  out(`${meterPoint}, version ${version}`)
+  const rows = periods.map(({ role, participant, from, to }) => [role, participant, from, to ?? ''])
+  for (const line of tableOf([['role', 'participant', 'from', 'to'], ...rows])) out(`  ${line}`)
+}

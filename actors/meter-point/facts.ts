@@ -1,0 +1,108 @@
+/**
+ * What has happened to a meter point: it was registered, or a device was linked to it or is not any
+ * more. Bodies are MessagePack arrays with a version in front.
+ */
+import { Packr } from 'msgpackr'
+import { BrokerError } from '../../core/base/broker-error.ts'
+import { bytesOfEui64, type Eui64 } from '../../core/base/eui64.ts'
+import { Lane } from '../../core/base/lane.ts'
+import type { Srv } from '../../core/base/srv.ts'
+import { readBodyView, readKind, readTime, writeEnvelope } from '../../core/envelope/envelope.ts'
+import type { FrameWriter } from '../../core/envelope/frame.ts'
+import { headerBytes, Kind } from '../../core/envelope/layout.ts'
+import {
+  itemIn,
+  orderIn,
+  packedItem,
+  packedOrder,
+  type PackedItem,
+  type PackedOrder,
+  type RegistrationOrder,
+} from '../../core/registration/registration-change.ts'
+import type { KnownItem } from '../../core/registration/registrations.ts'
+import type { DeviceLink } from './state.ts'
+
+export type MeterPointRegistered = {
+  type: 'METER_POINT_REGISTERED'
+  time: number
+  /** Where it comes from, or who did it. */
+  by: string
+  order: RegistrationOrder
+  items: readonly KnownItem[]
+}
+export type MeterPointLinked = {
+  type: 'METER_POINT_LINKED'
+  time: number
+  link: DeviceLink
+  /** False when the device has gone, or there was no room for it. */
+  isLinked: boolean
+}
+export type MeterPointFact = MeterPointRegistered | MeterPointLinked
+
+const packr = new Packr({ useRecords: false })
+const bodyVersion = 1
+const nobody = Buffer.alloc(8)
+
+export function writeFact(frame: FrameWriter, point: Eui64, fact: MeterPointFact): void {
+  const body = bodyOf(fact)
+  const at = frame.reserve(headerBytes + body.length)
+  const header = {
+    kind: Kind[fact.type],
+    lane: Lane.BULK,
+    srv: 0 as Srv,
+    outcome: 0,
+    bodyType: 0,
+    attempt: 0,
+    originator: nobody,
+    target: bytesOfEui64(point),
+    counter: 0n,
+    time: fact.time,
+    deadline: 0,
+    correlation: 0,
+  }
+  writeEnvelope(frame.target, at, header, body)
+  frame.count++
+}
+
+function bodyOf(fact: MeterPointFact): Buffer {
+  if (fact.type === 'METER_POINT_REGISTERED')
+    return packr.pack([bodyVersion, fact.by, packedOrder(fact.order), fact.items.map(packedItem)])
+  const { device, link } = fact.link
+  return packr.pack([bodyVersion, bytesOfEui64(device), link, fact.isLinked])
+}
+
+/** @throws BrokerError ENVELOPE_MALFORMED, FORMAT_VERSION_LATER */
+export function readFact(buffer: Buffer, at: number): MeterPointFact {
+  const time = readTime(buffer, at)
+  const [version, ...rest] = treeIn(readBodyView(buffer, at))
+  if (typeof version === 'number' && version > bodyVersion)
+    throw new BrokerError('FORMAT_VERSION_LATER', `a fact of a meter point of version ${version}`)
+  if (readKind(buffer, at) === Kind.METER_POINT_REGISTERED) {
+    const [by, order, items] = rest as [string, PackedOrder, PackedItem[]]
+    return {
+      type: 'METER_POINT_REGISTERED',
+      time,
+      by,
+      order: orderIn(order),
+      items: items.map((one) => itemIn(one, time)),
+    }
+  }
+  const [device, link, isLinked] = rest as [Uint8Array, number, boolean]
+  return {
+    type: 'METER_POINT_LINKED',
+    time,
+    link: { device: Buffer.from(device).toString('latin1') as Eui64, link },
+    isLinked,
+  }
+}
+
+function treeIn(view: Uint8Array): unknown[] {
+  let tree: unknown
+  try {
+    tree = packr.unpack(view)
+  } catch (cause) {
+    throw new BrokerError('ENVELOPE_MALFORMED', 'a fact of a meter point', { cause })
+  }
+  if (!Array.isArray(tree)) throw new BrokerError('ENVELOPE_MALFORMED', 'a fact of a meter point')
+  return tree as unknown[]
+}
