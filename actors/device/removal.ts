@@ -13,12 +13,23 @@ import { formatWithRemovals } from '../../core/cluster/format.ts'
 import { readBodyView } from '../../core/envelope/envelope.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { Arrived } from '../kind/messages.ts'
-import type { DeviceOutbox } from './effects.ts'
+import type { Alarm, DeviceOutbox } from './effects.ts'
 import { end } from './ending.ts'
-import { withoutAllKeys } from './keyring.ts'
+import { isInDoubt, withoutAllKeys } from './keyring.ts'
 import { tellGone } from './links.ts'
 import type { DeviceRemoved } from './removal-fact.ts'
 import type { DeviceState } from './state.ts'
+
+const code = 'KEYS_REPLACEMENT_UNDERWAY'
+const lostKeys: Alarm = {
+  type: 'ALARM',
+  code,
+  cause: {
+    code,
+    detail:
+      'removed: it may have the keys that Busbar was giving to it, which are lost; with its master key it can get other ones',
+  },
+}
 
 /** An envelope DEVICE_REMOVAL: its body says who wants it. */
 export function decideRemoval(
@@ -39,6 +50,8 @@ export function decideRemoval(
   // All reserved counters count as used by the fact of the removal.
   for (const request of state.open) end(out, request, now, { outcome, using: {} })
   tellGone(state, out)
+  // Forgotten with the rest, and nobody else knows them.
+  if (isInDoubt(state.keyring)) out.effects.push(lostKeys)
   out.facts.push({ type: 'DEVICE_REMOVED', time: now, by: byView.toString('utf8') })
   acknowledge(out, message, errorId('REQUEST_ACCEPTED'), now)
 }

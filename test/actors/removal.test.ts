@@ -188,6 +188,11 @@ t.test('keys on their way are forgotten with their counters', async (t) => {
   const { reservedTo } = life.state.keyring!.replacement!.keys
   t.ok(reservedTo > 0, 'the new ones are being proved')
   t.ok(life.state.keyStep)
+  t.match(
+    decided(life, arrived(removalOf())).effects.filter(({ type }) => type === 'ALARM'),
+    [{ code: 'KEYS_REPLACEMENT_UNDERWAY', cause: { detail: /keys .* are lost/ } }],
+    'operators are told that the device may have keys that nobody knows',
+  )
   life.ask(removalOf())
   t.match(life.state, { keyStep: undefined, keyring: { replacement: undefined } })
   const late = { number: keys.number, stage: 'PROVE_NEW' } as const
@@ -211,6 +216,11 @@ t.test('after a removal the keys from before a replacement are current again', a
   const life = newLife()
   const record = secured()
   register(life, record)
+  const { effects } = decided(life, arrived(removalOf()))
+  t.notOk(
+    effects.some(({ type }) => type === 'ALARM'),
+    'no keys are on their way',
+  )
   const { number } = life.state.keyring!.current!
   const sealedKeys = vault.seal(lifeDevice, otherKeys(7))
   evolve(life.state, { type: 'KEYS_PENDING', time: life.now, number: number + 1, sealedKeys })

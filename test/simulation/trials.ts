@@ -6,7 +6,7 @@
 import { ActorKindNumber, kindOfActor } from '../../core/base/actor-id.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
-import { readBodyView, readOutcome, readTarget } from '../../core/envelope/envelope.ts'
+import { readOutcome, readTarget } from '../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../core/envelope/frame.ts'
 import { readLetter } from '../../core/envelope/letter.ts'
 import { Kind } from '../../core/envelope/layout.ts'
