@@ -90,6 +90,9 @@ export const errorTable = {
   REQUEST_TIMED_OUT: row(275, 'E48', 'party', 'later', 'DEADLINE_EXCEEDED', 'The whole call did not arrive in time.', 'Send headers within 10 s, and the whole call within 30 s.'),
   CONNECTIONS_EXCEEDED: row(276, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The door has as many connections as it may, from this address or in all.', 'Close connections, or use one for several calls.'),
   BROKER_UNREADY: row(277, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is not ready.', 'Read the reasons, and look again after the given time.'),
+  REQUEST_DOOR_UNFIT: row(340, 'E13', 'party', 'never', 'INVALID_ARGUMENT', 'This door does not take the kind of request that the command variant asks for.', 'Leave commandVariant out, or see the doors of each command variant in core/docs/parties/access.md.'),
+  REQUEST_COMMAND_VARIANT_UNFIT: row(341, 'E12', 'party', 'never', 'INVALID_ARGUMENT', 'The command variant does not fit the service reference variant.', 'Leave commandVariant out, or send one that fits; see core/docs/parties/service-requests.md.'),
+  REQUEST_LOCAL_DELIVERY_UNAVAILABLE: row(342, 'E17', 'party', 'never', 'UNIMPLEMENTED', 'Local delivery is not available for this request.', 'Ask for delivery over the WAN: leave commandVariant out.'),
 
   // ── gRPC calls ──
   CALL_METHOD_UNKNOWN: row(290, 'E48', 'party', 'never', 'UNIMPLEMENTED', 'There is no such gRPC service or method here.', 'Use the methods of the published proto files; reflection lists them.'),
@@ -107,8 +110,10 @@ export const errorTable = {
   RIGHTS_NOT_KNOWN: row(301, 'E57', 'broker', 'later', 'UNAVAILABLE', 'A meter point of the device has not said yet who is registered there.', 'Submit again in a moment.'),
   REGISTRATION_MALFORMED: row(302, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be registered at a meter point is not valid.', 'Correct what is named.'),
   METER_POINT_UNKNOWN: row(303, 'E51', 'operator', 'never', 'NOT_FOUND', 'Nothing is registered at this meter point, and no device is linked to it.', 'Check its number; `busbar meter-points register` registers a supplier there.'),
+  DEVICE_STATUS_NOT_NEXT: row(304, 'E5', 'operator', 'never', 'FAILED_PRECONDITION', 'A device cannot go from its status to this one.', 'See its status, `busbar devices status`, and which may follow it.'),
   DEVICE_UNKNOWN: row(40, 'E19', 'party', 'never', 'NOT_FOUND', 'No device with this EUI-64 is in the inventory.', 'Check the target of the RequestID.'),
   DEVICE_TYPE_UNFIT: row(41, 'E11', 'party', 'never', 'FAILED_PRECONDITION', 'A device of this type does not take this request.', 'See device types in the catalogue.'),
+  DEVICE_STATUS_UNFIT: row(343, 'E5', 'party', 'never', 'FAILED_PRECONDITION', 'The status of the device does not allow this request.', 'See what each status allows in core/docs/parties/access.md.'),
   DEVICE_QUEUE_FULL: row(42, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The device holds as many open requests as it may.', 'Wait for its responses, then submit again after the given time.'),
   DEVICE_UNREACHABLE: row(43, 'E20', 'wan', 'later', 'UNAVAILABLE', 'There was no path to the device.', 'Submit again later.'),
   DEVICE_SILENT: row(44, 'E21', 'meter', 'later', 'DEADLINE_EXCEEDED', 'The device was reached but gave no answer in time.', 'Submit again later.'),
