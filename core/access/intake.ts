@@ -19,6 +19,8 @@ export interface ScannedRequest {
   readonly srv: Srv
   /** UTC ms, 0 for none. */
   readonly deadlineMs: number
+  /** 0 to 9; 0 for none. */
+  readonly commandVariant: number
 }
 
 function isSame(octets: Uint8Array, key: Eui64): boolean {
@@ -42,7 +44,9 @@ export function decideIntake(
   const row = serviceRequestOf(scan.srv)
   if (row === undefined) return 'REQUEST_SRV_UNKNOWN'
   if (!isOriginator(party, scan.originator)) return 'PARTY_ORIGINATOR_MISMATCH'
-  const refusal = refusalAtDoor(row, party.role, standing, 0, oneDoorOf(row, 0))
+  const { commandVariant } = scan
+  const door = oneDoorOf(row, commandVariant)
+  const refusal = refusalAtDoor(row, party.role, standing, commandVariant, door)
   if (refusal !== undefined) return refusal
   const { deadlineMs } = scan
   // Whether it has passed is for the device, which knows whether this is a repeat: that one gets

@@ -80,6 +80,7 @@ const request: ServiceRequest = {
   priority: 0,
   assignCounter: false,
   correlation: 0,
+  commandVariant: 0,
   body: undefined,
 }
 const decide = (change: Partial<ServiceRequest>, party = supplier): string | undefined => {
@@ -110,6 +111,23 @@ t.test('intake, rule by rule', (t) => {
     decide({ serviceReferenceVariant: '4.2' }),
     'PARTY_ROLE_INELIGIBLE',
     'an import supplier does not read exports',
+  )
+  const variants = (serviceReferenceVariant: string) =>
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((commandVariant) =>
+      decide({ serviceReferenceVariant, commandVariant }),
+    )
+  const unfit = 'REQUEST_COMMAND_VARIANT_UNFIT'
+  const local = 'REQUEST_LOCAL_DELIVERY_UNAVAILABLE'
+  t.same(
+    variants('4.1.1'),
+    [undefined, undefined, local, local, unfit, unfit, unfit, unfit, unfit, unfit, unfit],
+    'command variants of a non-critical request',
+  )
+  const body = 'REQUEST_BODY_MISMATCH'
+  t.same(
+    variants('6.11'),
+    [body, unfit, unfit, unfit, 'REQUEST_DOOR_UNFIT', body, local, local, unfit, unfit, unfit],
+    'command variants of a critical request, sent without its body',
   )
   const exporter = identify('90-B3-D5-1F-30-02-00-00', parties) as Party
   t.equal(
