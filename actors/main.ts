@@ -10,6 +10,7 @@ import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
+import { addPkiCommands } from './cli/operator/pki-commands.ts'
 import { addDevicesCommands } from './cli/operator/devices-commands.ts'
 import { addHealthCommands } from './cli/operator/health-commands.ts'
 import { addInitCommands } from './cli/operator/init-commands.ts'
@@ -64,6 +65,7 @@ addDlmsCommands(program, terminal)
 addMeterCommands(program, terminal)
 addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
+addPkiCommands(program, terminal)
 addHealthCommands(program, terminal)
 addLoadCommand(program, terminal)
 

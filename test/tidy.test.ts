@@ -62,7 +62,14 @@ function importsOf({ path, text }: SourceFile): string[] {
   )
 }
 
-const codecs = ['core/envelope', 'core/dlms', 'core/catalogue', 'core/inventory', 'core/access']
+const codecs = [
+  'core/envelope',
+  'core/dlms',
+  'core/catalogue',
+  'core/inventory',
+  'core/access',
+  'core/pki',
+]
 const edges = ['core/bus', 'core/ledger', 'core/store', 'core/wan', 'core/gateway', 'core/ops']
 const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party']
 const aboveKinds = [
