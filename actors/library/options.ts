@@ -60,6 +60,8 @@ export type BrokerOptions = {
   readonly ops?: string | undefined
   /** The parties, or the path of their file; default `parties.json` in `dataDir`. */
   readonly parties?: string | readonly PartyInput[] | undefined
+  /** Folder of certificates that `busbar pki init` has made: the party doors use mutual TLS. */
+  readonly pki?: string | undefined
   /** A NATS that runs elsewhere, credentials in it; several separated by commas. */
   readonly natsUrl?: string | undefined
   /** Data directory of a running broker on this machine whose nats-server is used. */

@@ -95,6 +95,13 @@ export const doorLimits = {
   certificateSerialBytesMax: 16,
   /** A revocation list: about a hundred thousand certificates. */
   revocationListBytesMax: 4 * 1024 * 1024,
+  /** From the connection to the end of its TLS handshake. */
+  tlsHandshakeMsMax: 10_000,
+  /**
+   * How often the certificate files and the certificates of open connections are looked at: how
+   * long a revoked party keeps a connection.
+   */
+  certificateLookMs: 1_000,
   /** Days that certificates are valid for, of an authority and of anybody else. */
   authorityDaysDefault: 3_650,
   certificateDaysDefault: 365,

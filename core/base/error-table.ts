@@ -61,6 +61,9 @@ export const errorTable = {
   PARTY_LIMIT_EXCEEDED: row(17, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The directory holds as many parties as it may.', 'Remove parties that are not used any more.'),
   PARTY_ROLE_INELIGIBLE: row(14, 'E2', 'party', 'never', 'PERMISSION_DENIED', "The party's role may not send this service reference variant.", 'See eligible roles in the catalogue; use the EUI-64 of another role.'),
 
+  PARTY_HEADER_MISMATCH: row(300, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The header x-busbar-party names another party than the certificate of the connection.', 'Leave the header out, or connect with the certificate of that party: a connection acts for one party.'),
+  PARTY_CERTIFICATE_MISSING: row(301, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The connection has no certificate of a party.', 'Connect with the certificate and key of the party: `--pki FOLDER` of the commands, `credentials` of the SDK.'),
+  PARTY_CERTIFICATE_ROLE_MISMATCH: row(308, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The role code of the certificate is not one of the role of this party.', 'Have a certificate issued for the role that the party has in the directory.'),
   PARTY_CERTIFICATE_INVALID: row(302, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection is not in the profile of parties.', 'Have one issued in the profile, core/docs/operating/certificates.md: `busbar pki issue`.'),
   PARTY_CERTIFICATE_UNTRUSTED: row(303, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection was not issued by an authority that this Busbar trusts.', 'Use the certificate that was issued for this Busbar; the operator trusts a further authority by adding it to ca.crt.'),
   PARTY_CERTIFICATE_EXPIRED: row(304, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection has expired.', 'Have a new one issued: `busbar pki issue`.'),

@@ -27,6 +27,8 @@ export type BrokerConfig = {
    * What the HTTP doors are called besides the addresses they listen on, and pages that may call.
    */
   readonly site: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
+  /** Absolute; undefined for doors without TLS. */
+  readonly pki: string | undefined
   /** Absolute. */
   readonly partiesFile: string
   /**

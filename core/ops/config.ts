@@ -62,6 +62,11 @@ function sharedAddressOf({ grpc, http, ops, dialIn }: BrokerConfig): string | un
   )
 }
 
+function natsOf(joinedDir: string | undefined, url: string): BrokerConfig['nats'] {
+  if (joinedDir !== undefined) return { kind: 'joined', dataDir: joinedDir }
+  return url ? { kind: 'external', url } : { kind: 'embedded' }
+}
+
 /**
  * Compiles the configuration.
  *
@@ -78,10 +83,11 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     faults.push(`${given?.from ?? setting.env}: ${why}`)
     return undefined as T
   }
+  const path = (text: string): string | undefined =>
+    text ? resolve(source.workingDir, text) : undefined
   const dataDir = read(settings.dataDir)
   const partiesFile = read(settings.partiesFile)
   const url = read(settings.natsUrl)
-  const dialInNames = read(settings.dialInNames)
   const keys = read(settings.keyEncryptionKey)?.map((text) => keyEncryptionKeyOf(text)!)
   const keyFile = read(settings.keyEncryptionKeyFile)
   const oneOf = (one: Setting, other: Setting): void =>
@@ -89,7 +95,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   if (keys?.length && keyFile) oneOf(settings.keyEncryptionKey, settings.keyEncryptionKeyFile)
   const join = read(settings.join)
   if (url && join) oneOf(settings.natsUrl, settings.join)
-  const joinedDir = join ? resolve(source.workingDir, join) : undefined
+  const joinedDir = path(join)
   if (joinedDir !== undefined && joinedDir === resolve(source.workingDir, dataDir ?? '')) {
     const { env } = settings.dataDir
     faults.push(`${env}: a process that joins ${joinedDir} needs a data directory of its own`)
@@ -103,15 +109,12 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     http: read(settings.http),
     ops: read(settings.ops),
     site: { hosts: read(settings.httpHosts), origins: read(settings.httpOrigins) },
+    pki: path(read(settings.pki)),
     partiesFile: resolve(
       source.workingDir,
       partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
     ),
-    nats: joinedDir
-      ? { kind: 'joined', dataDir: joinedDir }
-      : url
-        ? { kind: 'external', url }
-        : { kind: 'embedded' },
+    nats: natsOf(joinedDir, url),
     keyEncryption: keys?.length
       ? { kind: 'given', keys }
       : keyFile
@@ -120,7 +123,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     wanConnectionsMax: read(settings.wanConnectionsMax),
     dialInPerAddress: read(settings.dialInPerAddress),
     dialIn: read(settings.dialIn),
-    dialInNamesFile: dialInNames ? resolve(source.workingDir, dialInNames) : undefined,
+    dialInNamesFile: path(read(settings.dialInNames)),
     ledgerBytesMax: read(settings.ledgerBytesMax),
     diskReserveBytes: read(settings.diskReserveBytes),
     diskReservePercent: read(settings.diskReservePercent),

@@ -24,13 +24,15 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { PartyCertificateFiles } from '../access/credentials.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { parseEui64, readEui64, textOfEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { parseCertificate, type Certificate } from '../pki/certificate.ts'
 import { DerFault, pemBlocks } from '../pki/der.ts'
 import type { CertificateSubject, KeyedCertificate, Validity } from '../pki/authority.ts'
-import { trustOf, type Pins, type Trust } from '../pki/party-check.ts'
+import type { DoorCertificates } from '../pki/certificate-source.ts'
+import { trustOf, type Pins } from '../pki/party-check.ts'
 import { parseRevocationList } from '../pki/revocation-list.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Random } from '../ports/random.ts'
@@ -50,14 +52,6 @@ const dayMs = 86_400_000
 
 /** What changes a folder. */
 export type PkiPorts = { readonly clock: Clock; readonly random: Random }
-
-/** What a party door needs of the folder, as PEM. `serverKeyPem` is secret. */
-export type DoorFiles = {
-  readonly caPem: string
-  readonly serverPem: string
-  readonly serverKeyPem: string
-  readonly trust: Trust
-}
 
 const read = (folder: string, name: string): string => {
   try {
@@ -91,7 +85,7 @@ export const doorFileNames: readonly string[] = [
 ]
 
 /** @throws BrokerError PKI_FILE_INVALID naming the file */
-export function readDoorFiles(folder: string): DoorFiles {
+export function readDoorFiles(folder: string): DoorCertificates {
   const caPem = read(folder, names.authority)
   const crlPem = read(folder, names.list)
   const pins = existsSync(join(folder, names.pins)) ? pinsOf(folder) : new Map()
@@ -116,11 +110,8 @@ function pinsOf(folder: string): Pins {
   return pins
 }
 
-/** The files of a party's client. */
-export type PartyFiles = KeyedCertificate & { readonly caPem: string }
-
 /** @throws BrokerError PKI_FILE_INVALID naming the file that is missing */
-export function readPartyFiles(folder: string, party: string): PartyFiles {
+export function readPartyFiles(folder: string, party: string): PartyCertificateFiles {
   const octets = parseEui64(party)
   if (octets === undefined) throw invalid(folder, party, 'is not the EUI-64 of a party')
   const path = partyPath(readEui64(octets))

@@ -115,8 +115,9 @@ export const settings = {
     what: 'Address of the gRPC gateway for parties.',
     default: '127.0.0.1:50051',
     unit: 'host:port, port 0 for any free one',
-    reason: 'Loopback until parties authenticate with certificates.',
-    consequence: 'With any other host, everybody who reaches the address can name any party.',
+    reason: 'Loopback: only this machine reaches it.',
+    consequence:
+      'With any other host, and without --pki, everybody who reaches the address can name any party.',
     schema: listenAddress,
   },
   http: {
@@ -127,7 +128,7 @@ export const settings = {
     unit: 'host:port, port 0 for any free one',
     reason: 'As for the gRPC gateway.',
     consequence:
-      'As for the gRPC gateway: with any other host, everybody who reaches the address can name any party.',
+      'As for the gRPC gateway: with any other host, and without --pki, everybody who reaches the address can name any party.',
     schema: listenAddress,
   },
   ops: {
@@ -162,6 +163,18 @@ export const settings = {
     reason: 'Empty: calls of pages of other sites are rejected.',
     consequence: 'Pages of these origins may do everything that the door allows.',
     schema: originNames,
+  },
+  pki: {
+    env: 'BUSBAR_PKI',
+    option: 'pki',
+    what: 'Folder of the certificates of the party doors, as `busbar pki init` makes it.',
+    default: '',
+    unit: 'folder',
+    reason: 'Empty: there is none yet.',
+    consequence:
+      'Both party doors use TLS 1.3, and the certificate of a connection names its party (PARTY_CERTIFICATE_MISSING without one). Files that change are read again within a second; connections of a revoked certificate are closed. Without it a header names the party, and everybody who reaches the address can name any.',
+    isPath: true,
+    schema: z.string(),
   },
   partiesFile: {
     env: 'BUSBAR_PARTIES',

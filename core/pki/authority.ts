@@ -216,10 +216,7 @@ async function keyed(
   }
 }
 
-async function signerOf({
-  certificatePem,
-  keyPem,
-}: KeyedCertificate): Promise<{
+async function signerOf({ certificatePem, keyPem }: KeyedCertificate): Promise<{
   certificate: x509.X509Certificate
   signingKey: webcrypto.CryptoKey
 }> {

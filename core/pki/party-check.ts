@@ -13,6 +13,7 @@ import { parseRevocationList, type RevocationList } from './revocation-list.ts'
 
 export type CertificateRefusalCode = Extract<
   ErrorCode,
+  | 'PARTY_CERTIFICATE_MISSING'
   | 'PARTY_CERTIFICATE_INVALID'
   | 'PARTY_CERTIFICATE_UNTRUSTED'
   | 'PARTY_CERTIFICATE_EXPIRED'
