@@ -229,7 +229,7 @@ async function startGatewayOf(
   { given, read }: { given: Parties | undefined; read: () => Parties },
 ): Promise<GatewayRole> {
   const parties = read()
-  const gateway = await startGateway(context, opened, new GatewayParties(reader, parties))
+  const gateway = await startGateway(context, opened, new GatewayParties(reader, parties), parties)
   let isOver = false
   const wanted = { reader, parties, isStanding: given !== undefined, isOver: () => isOver }
   context.closers.push(() => void (isOver = true))

@@ -2,11 +2,9 @@
  * The role gateway: the doors for parties, over gRPC and HTTP, and the feed of deliveries behind
  * them.
  */
-import type { BrokerConfig } from '../../core/ops/broker-config.ts'
+import type { Parties } from '../../core/access/parties.ts'
+import { ensureDevelopmentPki } from '../../core/ops/development-pki.ts'
 import { PkiWatch } from '../../core/ops/pki-watch.ts'
-import { formatHostPort } from '../../core/base/host-port.ts'
-import { isLoopbackAddress } from '../../core/base/loopback.ts'
-import type { Log } from '../../core/ports/log.ts'
 import type { PartySource } from '../../core/access/directory.ts'
 import { Gateway } from '../../core/gateway/gateway.ts'
 import { PartyFeed } from '../../core/ledger/party-feed.ts'
@@ -25,10 +23,12 @@ export type GatewayRole = {
 
 /** Settles when both doors are open. */
 export async function startGateway(
-  { config, clock, random, log, metrics, closers }: StartContext,
+  context: StartContext,
   { ledger, cursors, bus, owners }: OpenedLedger,
   parties: PartySource,
+  given: Parties,
 ): Promise<GatewayRole> {
+  const { config, clock, random, log, metrics, closers } = context
   const pending = new PendingDeliveries({ cursors, clock, metrics })
   const responses = new ResponseFinder(ledger)
   const feed = new PartyFeed({
@@ -45,10 +45,7 @@ export async function startGateway(
     log.warn({ fault: String(fault) }, 'deliveries from before the start are not counted')
   })
   closers.push(() => feed.close())
-  const certificates =
-    config.pki === undefined ? undefined : new PkiWatch(config.pki, { clock, log })
-  closers.push(() => certificates?.close())
-  warnOfHeaders(config, log)
+  const certificates = await certificatesOf(context, given)
   const gateway = new Gateway({
     bus,
     directory: owners,
@@ -68,13 +65,26 @@ export async function startGateway(
   return { ...ports, feed, certificateTrouble: () => certificates?.trouble }
 }
 
-/** Doors without TLS that others than this machine reach. */
-function warnOfHeaders({ pki, grpc, http }: BrokerConfig, log: Log): void {
-  const open = [grpc, http].filter(({ host }) => !isLoopbackAddress(host))
-  if (pki !== undefined || open.length === 0) return
-  const addresses = open.map(({ host, port }) => formatHostPort(host, port)).join()
-  log.warn(
-    { addresses },
-    'everybody who reaches a party door can name any party: use certificates (--pki)',
-  )
+/** The certificates of the doors; undefined when a header names the party. */
+async function certificatesOf(
+  { config, clock, random, log, closers }: StartContext,
+  parties: Parties,
+): Promise<PkiWatch | undefined> {
+  const { pki, grpc, http } = config
+  if (pki === undefined) {
+    log.warn(
+      {},
+      'the party doors have no TLS: everybody on this machine can name any party (--insecure-party-header)',
+    )
+    return undefined
+  }
+  const { folder, isDevelopment } = pki
+  if (isDevelopment) {
+    const doors = [grpc.host, http.host]
+    if (await ensureDevelopmentPki(folder, parties, doors, { clock, random }))
+      log.warn({ folder }, 'made certificates for development: whoever reads them can be any party')
+  }
+  const watch = new PkiWatch(folder, { clock, log })
+  closers.push(() => watch.close())
+  return watch
 }

@@ -9,6 +9,7 @@ import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
+import { isLoopbackAddress } from '../base/loopback.ts'
 import type { BrokerConfig } from './broker-config.ts'
 import { keyEncryptionKeyOf } from './key-encryption-keys.ts'
 import { flagOf, settings, type Setting } from './settings.ts'
@@ -62,6 +63,22 @@ function sharedAddressOf({ grpc, http, ops, dialIn }: BrokerConfig): string | un
   )
 }
 
+function pkiOf(given: string | undefined, dataDir: string, insecure: boolean): BrokerConfig['pki'] {
+  if (insecure) return undefined
+  return { folder: given ?? resolve(dataDir, 'pki'), isDevelopment: given === undefined }
+}
+
+/** Doors without TLS that others than this machine reach. */
+function openDoorFaults({ pki, grpc, http, roles }: BrokerConfig): string[] {
+  if (pki !== undefined || !roles?.includes('gateway')) return []
+  return [grpc, http]
+    .filter((door) => door !== undefined && !isLoopbackAddress(door.host))
+    .map(
+      ({ host, port }) =>
+        `${formatHostPort(host, port)} is no loopback address: with ${settings.insecurePartyHeader.env} everybody who reaches it could name any party; use certificates (${settings.pki.env})`,
+    )
+}
+
 function natsOf(joinedDir: string | undefined, url: string): BrokerConfig['nats'] {
   if (joinedDir !== undefined) return { kind: 'joined', dataDir: joinedDir }
   return url ? { kind: 'external', url } : { kind: 'embedded' }
@@ -95,6 +112,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   if (keys?.length && keyFile) oneOf(settings.keyEncryptionKey, settings.keyEncryptionKeyFile)
   const join = read(settings.join)
   if (url && join) oneOf(settings.natsUrl, settings.join)
+  const insecure = read(settings.insecurePartyHeader)
   const joinedDir = path(join)
   if (joinedDir !== undefined && joinedDir === resolve(source.workingDir, dataDir ?? '')) {
     const { env } = settings.dataDir
@@ -109,7 +127,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     http: read(settings.http),
     ops: read(settings.ops),
     site: { hosts: read(settings.httpHosts), origins: read(settings.httpOrigins) },
-    pki: path(read(settings.pki)),
+    pki: pkiOf(path(read(settings.pki)), resolve(source.workingDir, dataDir ?? ''), insecure),
     partiesFile: resolve(
       source.workingDir,
       partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
@@ -133,6 +151,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     actorIdleMs: read(settings.actorIdleMs),
     logLevel: read(settings.logLevel),
   }
+  faults.push(...openDoorFaults(config))
   const shared = faults.length === 0 ? sharedAddressOf(config) : undefined
   if (shared)
     faults.push(`${shared} is given to two of gRPC, HTTP, ops and dial-in; give each its own`)

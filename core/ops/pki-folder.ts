@@ -118,6 +118,12 @@ export function readPartyFiles(folder: string, party: string): PartyCertificateF
   return { caPem: read(folder, names.authority), ...readKeyed(folder, path) }
 }
 
+/** Whether `folder` has the files of this party. */
+export function hasPartyFiles(folder: string, party: string): boolean {
+  const octets = parseEui64(party)
+  return octets !== undefined && existsSync(join(folder, `${partyPath(readEui64(octets))}.crt`))
+}
+
 const partyPath = (party: Eui64): string => join('parties', textOfEui64(party))
 
 const readKeyed = (folder: string, path: string): KeyedCertificate => ({

@@ -117,7 +117,7 @@ export const settings = {
     unit: 'host:port, port 0 for any free one',
     reason: 'Loopback: only this machine reaches it.',
     consequence:
-      'With any other host, and without --pki, everybody who reaches the address can name any party.',
+      'With any other host, the certificate of the doors must have its name: `busbar pki issue --hosts`.',
     schema: listenAddress,
   },
   http: {
@@ -127,8 +127,7 @@ export const settings = {
     default: '127.0.0.1:8080',
     unit: 'host:port, port 0 for any free one',
     reason: 'As for the gRPC gateway.',
-    consequence:
-      'As for the gRPC gateway: with any other host, and without --pki, everybody who reaches the address can name any party.',
+    consequence: 'As for the gRPC gateway.',
     schema: listenAddress,
   },
   ops: {
@@ -170,11 +169,23 @@ export const settings = {
     what: 'Folder of the certificates of the party doors, as `busbar pki init` makes it.',
     default: '',
     unit: 'folder',
-    reason: 'Empty: there is none yet.',
+    reason:
+      'Empty means the folder pki of the data directory. A first start makes it, with an authority for development and certificates of the parties of the parties file.',
     consequence:
-      'Both party doors use TLS 1.3, and the certificate of a connection names its party (PARTY_CERTIFICATE_MISSING without one). Files that change are read again within a second; connections of a revoked certificate are closed. Without it a header names the party, and everybody who reaches the address can name any.',
+      'Both party doors use TLS 1.3, and the certificate of a connection names its party (PARTY_CERTIFICATE_MISSING without one). Files that change are read again within a second; connections of a revoked certificate are closed. Give production a folder of its own: whoever can read the one for development can be any party.',
     isPath: true,
     schema: z.string(),
+  },
+  insecurePartyHeader: {
+    env: 'BUSBAR_INSECURE_PARTY_HEADER',
+    option: 'insecurePartyHeader',
+    what: 'Party doors without TLS, at which a header names the party.',
+    default: 'false',
+    unit: 'true or false',
+    reason: 'Whoever reaches such a door can name any party.',
+    consequence:
+      'For tests on one machine: with true, both doors must listen on loopback addresses, no certificates are used, and the start warns.',
+    schema: z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true'),
   },
   partiesFile: {
     env: 'BUSBAR_PARTIES',

@@ -42,7 +42,7 @@ export const partyOption = (): Option =>
 export const pkiOption = (): Option =>
   new Option(
     '--pki <folder>',
-    "folder with ca.crt and the party's certificate and key (`busbar pki`): connects over TLS",
+    "folder with ca.crt and the party's certificate and key (`busbar pki`); when left out the one for development in the data directory, or a header without TLS",
   )
     .env(settings.pki.env)
     .argParser((text: string) => (text === '' ? undefined : text))
