@@ -69,6 +69,7 @@ const codecs = [
   'core/inventory',
   'core/access',
   'core/registration',
+  'core/pki',
 ]
 const edges = ['core/bus', 'core/ledger', 'core/store', 'core/wan', 'core/gateway', 'core/ops']
 const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party']

@@ -61,6 +61,17 @@ export const errorTable = {
   PARTY_LIMIT_EXCEEDED: row(17, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The directory holds as many parties as it may.', 'Remove parties that are not used any more.'),
   PARTY_ROLE_INELIGIBLE: row(14, 'E2', 'party', 'never', 'PERMISSION_DENIED', "The party's role may not send this service reference variant.", 'See eligible roles in the catalogue; use the EUI-64 of another role.'),
 
+  PARTY_HEADER_MISMATCH: row(300, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The header x-busbar-party names another party than the certificate of the connection.', 'Leave the header out, or connect with the certificate of that party: a connection acts for one party.'),
+  PARTY_CERTIFICATE_MISSING: row(301, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The connection has no certificate of a party.', 'Connect with the certificate and key of the party: `--pki FOLDER` of the commands, `credentials` of the SDK.'),
+  PARTY_CERTIFICATE_ROLE_MISMATCH: row(308, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The role code of the certificate is not one of the role of this party.', 'Have a certificate issued for the role that the party has in the directory.'),
+  PARTY_CERTIFICATE_INVALID: row(302, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection is not in the profile of parties.', 'Have one issued in the profile, core/docs/operating/certificates.md: `busbar pki issue`.'),
+  PARTY_CERTIFICATE_UNTRUSTED: row(303, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection was not issued by an authority that this Busbar trusts.', 'Use the certificate that was issued for this Busbar; the operator trusts a further authority by adding it to ca.crt.'),
+  PARTY_CERTIFICATE_EXPIRED: row(304, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection has expired.', 'Have a new one issued: `busbar pki issue`.'),
+  PARTY_CERTIFICATE_NOT_YET_VALID: row(305, 'E1', 'party', 'later', 'UNAUTHENTICATED', 'The certificate of the connection is not valid yet.', 'Wait until then, or check the clocks.'),
+  PARTY_CERTIFICATE_REVOKED: row(306, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection was revoked.', 'Ask the operator why, and have a new one issued.'),
+  PARTY_CERTIFICATE_UNPINNED: row(307, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The key of the certificate is not one that is pinned for this party.', 'Use the pinned key; the operator changes the pins of the party.'),
+  PARTY_REVOCATION_UNKNOWN: row(309, 'E57', 'operator', 'later', 'UNAVAILABLE', 'The revocation list is out of date, so nobody knows whether the certificate was revoked.', 'Operator: put a current list into crl.pem, for example with `busbar pki revoke --renew`.'),
+
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),
@@ -225,6 +236,9 @@ export const errorTable = {
   LEDGER_STORAGE_INSUFFICIENT: row(225, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server does not have the storage that the ledger and what belongs to it may take.', 'Raise max_file_store of the nats-server (or the limit of its account), or lower --ledger-bytes.'),
   NATS_UNREACHABLE: row(224, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The NATS server cannot be reached, does not let Busbar in, or has no JetStream.', 'Start it, correct BUSBAR_NATS_URL, or enable JetStream there.'),
   CONFIG_INVALID: row(230, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The configuration has faults.', 'Correct the listed ones.'),
+  PKI_FILE_INVALID: row(310, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A file with a certificate, a key or a revocation list is missing or not valid.', 'Make the folder with `busbar pki init`, or put the named file right.'),
+  PKI_NAME_TAKEN: row(311, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'The files are there already; nothing was overwritten.', 'Name another folder, or replace a certificate deliberately with `busbar pki issue --renew`.'),
+  PKI_CERTIFICATE_UNKNOWN: row(312, 'E51', 'operator', 'never', 'NOT_FOUND', 'The folder has no such certificate.', 'List them: `busbar pki show`.'),
   BROKER_NOT_READY: row(245, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A broker in this process did not become ready.', 'Read the reason: it names what is missing. Stop the broker before another is started on its data directory.'),
   DIAL_IN_LISTEN_FAILED: row(241, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The door for devices that dial in could not be opened.', 'Choose another port, or end the process that holds it.'),
   DIAL_IN_FULL: row(242, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many connections to the door for devices that dial in have not said who they are.', 'Find out who connects; let only devices reach the door.'),

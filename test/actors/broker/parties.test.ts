@@ -41,6 +41,7 @@ const start = (name: string, more: BrokerOptions = {}): Promise<RunningBroker> =
     natsUrl: nats.url,
     dataDir: join(folder, name),
     parties: file,
+    insecurePartyHeader: true,
     log,
     ...more,
   })
@@ -116,6 +117,7 @@ t.test('the parties of the file are in the directory, once', async (t) => {
     (line) => line !== undefined,
   )
   t.match(warning, `"parties":"${second!.eui64},${third!.eui64}"`)
+  t.match(warnings.join('\n'), /no TLS: everybody on this machine can name any party/)
   await again.stop()
 })
 
