@@ -114,7 +114,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'core/nats': ['core/base', 'core/ports'],
   ...Object.fromEntries(edges.map((folder) => [folder, belowEdges])),
   // Pages of the documentation that are data of these folders.
-  'core/docs': ['core/base', 'core/catalogue', 'core/inventory', 'core/http', 'core/ops'],
+  'core/docs': [
+    'core/base',
+    'core/access',
+    'core/catalogue',
+    'core/inventory',
+    'core/http',
+    'core/ops',
+  ],
   // As any party would write it: it knows the contract.
   'core/client': ['core/base', 'core/ports', 'core/access', 'proto/gen'],
   'actors/kind': belowTranslate,
