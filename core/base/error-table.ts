@@ -117,11 +117,11 @@ export const errorTable = {
 
   // ── device ──
   DEVICE_ORIGINATORS_FULL: row(39, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The device remembers counters of as many parties as it may.', 'Ask the operator to look at who uses this device.'),
-  PARTY_NOT_REGISTERED: row(300, 'E4', 'party', 'never', 'PERMISSION_DENIED', 'The party holds no registration, in its role, at a meter point of the device at this time.', 'Check the registration, and the market participant id of the party; `busbar meter-points show` says who is registered.'),
-  RIGHTS_NOT_KNOWN: row(301, 'E57', 'broker', 'later', 'UNAVAILABLE', 'A meter point of the device has not said yet who is registered there.', 'Submit again in a moment.'),
-  REGISTRATION_MALFORMED: row(302, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be registered at a meter point is not valid.', 'Correct what is named.'),
-  METER_POINT_UNKNOWN: row(303, 'E51', 'operator', 'never', 'NOT_FOUND', 'Nothing is registered at this meter point, and no device is linked to it.', 'Check its number; `busbar meter-points register` registers a supplier there.'),
-  DEVICE_STATUS_NOT_NEXT: row(304, 'E5', 'operator', 'never', 'FAILED_PRECONDITION', 'A device cannot go from its status to this one.', 'See its status, `busbar devices status`, and which may follow it.'),
+  PARTY_NOT_REGISTERED: row(350, 'E4', 'party', 'never', 'PERMISSION_DENIED', 'The party holds no registration, in its role, at a meter point of the device at this time.', 'Check the registration, and the market participant id of the party; `busbar meter-points show` says who is registered.'),
+  RIGHTS_NOT_KNOWN: row(351, 'E57', 'broker', 'later', 'UNAVAILABLE', 'A meter point of the device has not said yet who is registered there.', 'Submit again in a moment.'),
+  REGISTRATION_MALFORMED: row(352, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be registered at a meter point is not valid.', 'Correct what is named.'),
+  METER_POINT_UNKNOWN: row(353, 'E51', 'operator', 'never', 'NOT_FOUND', 'Nothing is registered at this meter point, and no device is linked to it.', 'Check its number; `busbar meter-points register` registers a supplier there.'),
+  DEVICE_STATUS_NOT_NEXT: row(354, 'E5', 'operator', 'never', 'FAILED_PRECONDITION', 'A device cannot go from its status to this one.', 'See its status, `busbar devices status`, and which may follow it.'),
   DEVICE_UNKNOWN: row(40, 'E19', 'party', 'never', 'NOT_FOUND', 'No device with this EUI-64 is in the inventory.', 'Check the target of the RequestID.'),
   DEVICE_TYPE_UNFIT: row(41, 'E11', 'party', 'never', 'FAILED_PRECONDITION', 'A device of this type does not take this request.', 'See device types in the catalogue.'),
   DEVICE_STATUS_UNFIT: row(343, 'E5', 'party', 'never', 'FAILED_PRECONDITION', 'The status of the device does not allow this request.', 'See what each status allows in core/docs/parties/access.md.'),

@@ -110,7 +110,7 @@ export function accessPage(): string {
     'A call of a suspended or unknown party is rejected before its requests are read; the order above holds for open streams.' +
       ' A variant that is not served is rejected by the gateway, and its device is not asked. The gateway makes its checks, that of the body' +
       " included, before the device's actor makes those of its own. The actor looks for repeats first: a repeat gets its first acknowledgement" +
-      ' whatever has changed since. Of the checks of the device, status and registration are decided by the rules but not asked yet.',
+      ' whatever has changed since.',
     '## Command variants',
     `A request without a command variant counts as ${nonCritical} when it is non-critical, ${critical} when it is critical and ${nonDevice}` +
       ' when no device answers it. Busbar does not demand a signed pre-command yet: it sends a critical request as it is. Any other' +

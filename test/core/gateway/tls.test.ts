@@ -293,7 +293,7 @@ t.test('a connection that never finishes its handshake is closed', async (t) => 
 
 t.test('identity: the certificate decides, and a header may repeat it', async (t) => {
   const parties = demoParties()
-  const [id = '' as never, party] = [...parties][0]!
+  const [id, party] = [...parties][0]!
   const good = { eui64: id, roleCode: 2 } as PartyCertificate
   t.equal(identify(undefined, parties, good), party)
   t.equal(identify('', parties, good), party)
