@@ -11,6 +11,7 @@ import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
 import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
+import { addPkiCommands } from './cli/operator/pki-commands.ts'
 import { addDevicesCommands } from './cli/operator/devices-commands.ts'
 import { addHealthCommands } from './cli/operator/health-commands.ts'
 import { addInitCommands } from './cli/operator/init-commands.ts'
@@ -66,6 +67,7 @@ addMeterCommands(program, terminal)
 addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
 addMeterPointsCommands(program, terminal)
+addPkiCommands(program, terminal)
 addHealthCommands(program, terminal)
 addLoadCommand(program, terminal)
 

@@ -15,7 +15,7 @@ export const describe = 'registration files: records a second, and memory for a 
 async function splitLines(chunks: Iterable<Uint8Array>): Promise<number> {
   let rest = ''
   let lines = 0
-  for await (const chunk of chunks) {
+  for (const chunk of chunks) {
     const parts = (rest + Buffer.from(chunk).toString('latin1')).split('\n')
     rest = parts.pop()!
     for (const line of parts) lines += line.length > 0 ? 1 : 0

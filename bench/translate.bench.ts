@@ -79,6 +79,7 @@ function sampleOf({ label, text, body, results, batch, work }: SampleTerms): Sam
     priority: 0,
     assignCounter: false,
     correlation: 0,
+    commandVariant: 0,
     body,
   }))
   // In memory of its own, as a message from a socket is: copies out of it are counted.

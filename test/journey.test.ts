@@ -78,7 +78,11 @@ t.test('a supplier reads the import registers of a meter', async (t) => {
   if (typeof party === 'string') throw new Error(party)
   const scan = new RequestScan()
   t.equal(scanServiceRequest(received, 0, received.length, scan), undefined, 'well formed')
-  t.equal(decideIntake(party, scan, now), undefined, 'an import supplier may read import registers')
+  t.equal(
+    decideIntake(party, undefined, scan, now),
+    undefined,
+    'an import supplier may read import registers',
+  )
   const row = serviceRequestOf(scan.srv)!
   t.equal(checkBody(row, received, scan, now), undefined, 'which take no body')
   t.equal(row.name, 'Read Instantaneous Import Registers')

@@ -22,6 +22,7 @@ const operating = [
   'install',
   'parties',
   'registration',
+  'certificates',
   'inventory',
   'keys',
   'backup',
@@ -87,7 +88,9 @@ class Terminal {
 
   /** `text` with ports that are free in place of those of the documentation. */
   portsIn(text: string): string {
-    return text.replaceAll(/\b(50051|8080|946[45]|40(?:59|60))\b/g, (port) => this.ports.get(port)!)
+    return text
+      .replaceAll('.busbar/demo/pki', 'broker/data/pki')
+      .replaceAll(/\b(50051|8080|946[45]|40(?:59|60))\b/g, (port) => this.ports.get(port)!)
   }
 
   async endAll(): Promise<void> {
@@ -199,6 +202,11 @@ t.test('the quick start for parties works as it is written', async (t) => {
   const commands = commandsOf(page)
   t.ok(commands.length >= 5, `${commands.length} commands`)
   for (const { words } of commands) {
+    if (words[0] === 'export') {
+      const [name = '', value = ''] = words[1]!.split('=')
+      env[name] = terminal.portsIn(value)
+      continue
+    }
     // Those that run until Ctrl-C end by themselves; loads are of a second.
     const ends = words[0] === 'receive' ? ['--idle', '1'] : []
     const isLoad = words[0] === 'load' && !words.includes('--seconds')

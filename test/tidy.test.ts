@@ -69,6 +69,7 @@ const codecs = [
   'core/inventory',
   'core/access',
   'core/registration',
+  'core/pki',
 ]
 const edges = ['core/bus', 'core/ledger', 'core/store', 'core/wan', 'core/gateway', 'core/ops']
 const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party']
@@ -113,7 +114,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'core/nats': ['core/base', 'core/ports'],
   ...Object.fromEntries(edges.map((folder) => [folder, belowEdges])),
   // Pages of the documentation that are data of these folders.
-  'core/docs': ['core/base', 'core/catalogue', 'core/inventory', 'core/http', 'core/ops'],
+  'core/docs': [
+    'core/base',
+    'core/access',
+    'core/catalogue',
+    'core/inventory',
+    'core/http',
+    'core/ops',
+  ],
   // As any party would write it: it knows the contract.
   'core/client': ['core/base', 'core/ports', 'core/access', 'proto/gen'],
   'actors/kind': belowTranslate,

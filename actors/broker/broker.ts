@@ -230,7 +230,7 @@ async function startGatewayOf(
   reader: DirectoryReader,
   { parties, isStanding }: GivenParties,
 ): Promise<GatewayRole> {
-  const gateway = await startGateway(context, opened, new GatewayParties(reader, parties))
+  const gateway = await startGateway(context, opened, new GatewayParties(reader, parties), parties)
   let isOver = false
   const wanted = { reader, parties, isStanding, isOver: () => isOver }
   context.closers.push(() => void (isOver = true))

@@ -1,6 +1,6 @@
 /**
  * The operators' door for meter points and the rights of devices: POST /v1/meter-points, GET
- * /v1/meter-points/{id}, GET /v1/devices/{eui64}/rights and POST /v1/devices/{eui64}/rights/check.
+ * /v1/meter-points/{id}, GET /v1/devices/{eui64}/rights, POST /v1/devices/{eui64}/rights/check.
  * What is registered is on disk when it is answered; devices learn of it by letters.
  */
 import type { FastifyInstance } from 'fastify'
@@ -9,6 +9,7 @@ import { emptyBytes } from '../../core/base/bytes.ts'
 import { explain, type ErrorCode } from '../../core/base/error-table.ts'
 import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
+import { DeviceStatus } from '../../core/inventory/device-status.ts'
 import { askActors, type ActorMailPorts, type Question } from '../../core/bus/actor-mail.ts'
 import { readBodyView, readKind } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
@@ -30,7 +31,12 @@ import {
 import type { RegistrationItem } from '../../core/registration/registration-record.ts'
 import { rightsOf } from '../../core/registration/registrations.ts'
 import type { Rights, RightsPeriod } from '../../core/registration/rights.ts'
-import { decodeRightsReport, type ReportedLink } from '../../core/registration/rights-report.ts'
+import {
+  decodeRightsReport,
+  type ReportedLink,
+  type RightsReport,
+} from '../../core/registration/rights-report.ts'
+import { statusBody } from '../device/status-fact.ts'
 import { byIn, deviceIn, expectOnly } from './counters-door.ts'
 
 /** An item as JSON; when it was received is shown, not given. */
@@ -47,7 +53,7 @@ export type RegistrationsAnswer = {
 }
 export type PeriodJson = { role: string; participant: string; from: string; to?: string }
 export type LinkJson = { meterPoint: string; version?: number; periods?: PeriodJson[] }
-export type RightsJson = { device: string; links: LinkJson[] }
+export type RightsJson = { device: string; status: DeviceStatus; links: LinkJson[] }
 /** `differing`: meter points whose rights the device did not have; it has asked them again. */
 export type RightsCheck = { device: string; meterPoints: number; differing: string[] }
 
@@ -76,17 +82,35 @@ export function addMeterPointRoutes(app: FastifyInstance, ports: ActorMailPorts)
       items: items.map(({ receivedAtMs, ...item }) => ({ ...item, receivedAt: iso(receivedAtMs) })),
     }
   })
+  app.post<OfDevice>('/v1/devices/:eui64/status', async ({ params, body }) => {
+    const device = deviceIn(params.eui64)
+    const bodyBytes = statusBody(statusIn(body))
+    const question = { kind: Kind.DEVICE_STATUS, target: device, bodyBytes }
+    const [refused] = await askActors([question], ports)
+    if (refused !== undefined) throw new BrokerError(refused.code, textOfEui64(device))
+    return { device: textOfEui64(device), status: statusIn(body).status }
+  })
   const path = '/v1/devices/:eui64/rights'
   app.get<OfDevice>(path, safe, async ({ params }): Promise<RightsJson> => {
     const device = deviceIn(params.eui64)
-    const links = await linksOf(device, ports)
-    return { device: textOfEui64(device), links: links.map(jsonOfLink) }
+    const { links, status } = await rightsAt(device, ports)
+    return { device: textOfEui64(device), status, links: links.map(jsonOfLink) }
   })
   app.post<OfDevice>(`${path}/check`, async ({ params, query }): Promise<RightsCheck> => {
     const device = deviceIn(params.eui64)
     expectOnly(query, ['by'])
     return checkRights(device, byIn(query['by'], 'checks the rights'), ports)
   })
+}
+
+/** @throws BrokerError VIEW_QUERY_INVALID */
+function statusIn(body: unknown): { status: DeviceStatus; by: string } {
+  const given = (body ?? {}) as Record<string, unknown>
+  expectOnly(given, ['status', 'by'])
+  const status = DeviceStatus.find((word) => word === given['status'])
+  if (status === undefined)
+    throw new BrokerError('VIEW_QUERY_INVALID', `status must be one of ${DeviceStatus.join(', ')}`)
+  return { status, by: byIn(given['by'], 'changes the status') }
 }
 
 /** Registers `[{ "meterPoint": …, "items": […], "by": … }, …]`; each stands alone. */
@@ -140,15 +164,15 @@ async function reportOf(point: MeterPointId, ports: ActorMailPorts): Promise<Met
 }
 
 /** @throws BrokerError DEVICE_UNKNOWN */
-async function linksOf(device: Eui64, ports: ActorMailPorts): Promise<ReportedLink[]> {
-  let links: ReportedLink[] | undefined
+async function rightsAt(device: Eui64, ports: ActorMailPorts): Promise<RightsReport> {
+  let report: RightsReport | undefined
   const question = { kind: Kind.RIGHTS_QUERY, target: device, bodyBytes: emptyBytes }
   const [refused] = await askActors([question], ports, (answer, at) => {
-    if (readKind(answer, at) === Kind.RIGHTS) links = decodeRightsReport(readBodyView(answer, at))
+    if (readKind(answer, at) === Kind.RIGHTS) report = decodeRightsReport(readBodyView(answer, at))
   })
-  if (links === undefined)
+  if (report === undefined)
     throw new BrokerError(refused?.code ?? 'BROKER_PARTITION_UNAVAILABLE', textOfEui64(device))
-  return links
+  return report
 }
 
 /**
@@ -156,7 +180,7 @@ async function linksOf(device: Eui64, ports: ActorMailPorts): Promise<ReportedLi
  * where they differ.
  */
 async function checkRights(device: Eui64, by: string, ports: ActorMailPorts): Promise<RightsCheck> {
-  const links = await linksOf(device, ports)
+  const { links } = await rightsAt(device, ports)
   const now = ports.clock.now()
   const differing: string[] = []
   for (const { point, link, rights } of links) {

@@ -71,6 +71,7 @@ export async function startOperatorsDoor(
   ops.addCheck('directory', () => parties.trouble)
   ops.addCheck('host', () => host?.trouble)
   disks.tell(ops)
+  ops.addDegradation('certificates', () => gateway?.certificateTrouble())
   ops.addDegradation('store', () => stores?.trouble)
   ops.addDegradation('letters', () => host?.lettersTrouble)
   ops.addCheck('wan', () => way?.trouble())

@@ -8,6 +8,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { demoPartiesJson, demoSupplierPartiesJson } from '../../core/access/parties.ts'
+import { ensureDevelopmentPki } from '../../core/ops/development-pki.ts'
+import { readPartyFiles } from '../../core/ops/pki-folder.ts'
+import { systemClock } from '../../core/ports/clock.ts'
+import { systemRandom } from '../../core/ports/random.ts'
+import { readParties } from '../broker/parties-file.ts'
 import type { Role } from '../../core/catalogue/service-requests.ts'
 import { readingLines } from '../cli/party/reading-text.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
@@ -77,7 +82,7 @@ type Stop = { stopped: Promise<void>; isStopped: () => boolean }
 type Listening = { grpc: string; http: string; ops: string; nats: string }
 
 /** Files of the demonstration in, or beside, its data directory. */
-type DemoFiles = { dataDir: string; devices: string; parties: string; keys: string }
+type DemoFiles = { dataDir: string; devices: string; parties: string; keys: string; pki: string }
 
 /** The exit code, or undefined to wait for the end. */
 async function demonstrate(
@@ -88,7 +93,7 @@ async function demonstrate(
   const requestsText = readFileSync(options.requests ?? sampleFile, 'utf8')
   // No summary is no success to a script that asked for one.
   const cutShort = options.isOnce ? interrupted : 0
-  const files = makeFiles(resolve(options.dataDir))
+  const files = await makeFiles(resolve(options.dataDir))
 
   say('starting nats-server and the broker …')
   const broker = await startBroker(options, files)
@@ -113,7 +118,7 @@ async function demonstrate(
   const devices = devicesIn(files.devices)
   const plan = planOf(requestsText, devices, Date.now())
   const bar = new ProgressBar(process.stderr, process.env)
-  const supplierOptions = supplierOptionsOf(listening.grpc, bar)
+  const supplierOptions = supplierOptionsOf(listening.grpc, files.pki, bar)
   const supplier = new Supplier(supplierOptions)
   const account = await Promise.race([supplier.run(plan), died, stopped.then(() => undefined)])
   bar.end()
@@ -129,7 +134,7 @@ async function demonstrate(
   return undefined
 }
 
-function makeFiles(dataDir: string): DemoFiles {
+async function makeFiles(dataDir: string): Promise<DemoFiles> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const parties = join(dataDir, 'parties.json')
   const everyParty = [...demoPartiesJson, ...demoSupplierPartiesJson]
@@ -137,12 +142,17 @@ function makeFiles(dataDir: string): DemoFiles {
   // Beside the data directory: a copy of that must not open what is sealed in it.
   const keys = `${dataDir}.key-encryption-keys`
   if (!existsSync(keys)) rotateKeyFile(keys)
-  return { dataDir, devices: join(dataDir, 'devices.jsonl'), parties, keys }
+  const pki = join(dataDir, 'pki')
+  await ensureDevelopmentPki(pki, readParties(parties), [], {
+    clock: systemClock,
+    random: systemRandom,
+  })
+  return { dataDir, devices: join(dataDir, 'devices.jsonl'), parties, keys, pki }
 }
 
 const startBroker = (
   { grpc, http, ops }: DemoOptions,
-  { dataDir, parties, keys }: DemoFiles,
+  { dataDir, parties, keys, pki }: DemoFiles,
 ): Promise<Child> =>
   startChild([
     'serve',
@@ -152,6 +162,9 @@ const startBroker = (
     parties,
     '--key-encryption-key-file',
     keys,
+    '--pki',
+    pki,
+    '--insecure-party-header=false',
     '--grpc',
     grpc,
     '--http',
@@ -190,8 +203,9 @@ const devicesIn = (file: string): DemoDevice[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as DemoDevice)
 
-const supplierOptionsOf = (address: string, bar: ProgressBar): SupplierOptions => ({
+const supplierOptionsOf = (address: string, pki: string, bar: ProgressBar): SupplierOptions => ({
   address,
+  credentialsOf: (party) => ({ party, tls: readPartyFiles(pki, party) }),
   parties: new Map(demoSupplierPartiesJson.map(({ role, eui64 }): [Role, string] => [role, eui64])),
   onStreamEnd: (line) => {
     bar.end()

@@ -33,15 +33,18 @@ export function nextSteps(around: Surroundings): string[] {
       `  npm start${folder}`,
     ]
   }
+  const pki = ` --pki ${quoted(`${dataDir}/pki`)}`
   const gateway = grpc === gatewayDefault ? '' : ` --gateway ${quoted(grpc)}`
   const submit =
     device === undefined
       ? []
-      : [`  npx busbar submit${gateway} --party ${party} --device ${device} --srv 4.1.1 --wait`]
+      : [
+          `  npx busbar submit${gateway}${pki} --party ${party} --device ${device} --srv 4.1.1 --wait`,
+        ]
   return [
     'Next, in a second terminal: read a meter, receive what waits for the party, look at the metrics',
     ...submit,
-    `  npx busbar receive${gateway} --party ${party} --idle 5`,
+    `  npx busbar receive${gateway}${pki} --party ${party} --idle 5`,
     `  curl ${quoted(`http://${ops}/metrics`)}`,
   ]
 }

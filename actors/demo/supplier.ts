@@ -4,6 +4,7 @@
  * has one. When a stream of a party ends before that, it says so and counts the party's open
  * requests as missing.
  */
+import type { PartyCredentials } from '../../core/access/credentials.ts'
 import {
   SupplierClient,
   type DeliveryStream,
@@ -48,6 +49,8 @@ export type SupplierOptions = {
   address: string
   /** EUI-64 by role. */
   parties: ReadonlyMap<Role, string>
+  /** What a party proves its identity with, by its EUI-64. */
+  credentialsOf: (party: string) => PartyCredentials
   onProgress: (account: Account, total: number) => void
   /**
    * A stream has ended while it was needed; `line` says which, why and what follows, for people.
@@ -162,7 +165,7 @@ export class Supplier {
     if (known !== undefined) return known
     const client = new SupplierClient({
       address: this.options.address,
-      credentials: { party: this.options.parties.get(role)! },
+      credentials: this.options.credentialsOf(this.options.parties.get(role)!),
     })
     const receiver = client.receive(credit, (list) => this.onDeliveries(list, receiver))
     const stream = client.submitStream((list) => list.forEach((one) => this.onAcknowledgement(one)))

@@ -4,6 +4,7 @@
  * `evolve` alone changes the state, and replay runs it alone. No I/O, clock, promise or randomness.
  * The content of a request is not read here.
  */
+import { refusalAtDevice } from '../../core/access/access-control.ts'
 import { standingOf, type Directory } from '../../core/access/directory.ts'
 import {
   readRequestCounter,
@@ -57,7 +58,7 @@ import {
   decideRightsQuery,
   endUnentitled,
   evolveLinks,
-  registrationFault,
+  entitlementAt,
 } from './links.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
@@ -65,6 +66,7 @@ import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
 import { decideRegistration, evolveRecord } from './registration.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
+import { decideStatusChange, evolveStatus, statusOf } from './status.ts'
 import {
   findOpen,
   findOriginator,
@@ -141,6 +143,8 @@ function decideArrived(
       return decideStatus(state, message, now, out)
     case Kind.COUNTERS_QUERY:
       return decideCounters(state, message, now, out)
+    case Kind.DEVICE_STATUS:
+      return decideStatusChange(state, message, now, directory, out)
     case Kind.RIGHTS_QUERY:
       return decideRightsQuery(state, message, now, out)
     case Kind.RIGHTS_REFRESH:
@@ -186,12 +190,12 @@ function decideRequest(
     return refuseCounter(out, message, 'REQUEST_COUNTER_TOO_HIGH', now, boundsOf(originator))
   const row = serviceRequestOf(readSrv(buffer, at))
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
-  if (!row.deviceTypes.includes(record.type)) return refuse(out, message, 'DEVICE_TYPE_UNFIT', now)
-  const unregistered = registrationFault(state, originatorKey, directory, now)
-  if (unregistered !== undefined) {
-    const waitMs = retryHintMs(unregistered)
+  const entitlement = entitlementAt(state, originatorKey, directory, now)
+  const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
+  if (refusal !== undefined) {
+    const waitMs = retryHintMs(refusal)
     const notBefore = waitMs === 0 ? 0 : now + waitMs
-    return acknowledge(out, message, errorId(unregistered), now, notBefore)
+    return acknowledge(out, message, errorId(refusal), now, notBefore)
   }
   if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax) {
@@ -342,6 +346,7 @@ const ofNoRequest: ReadonlySet<Kind> = new Set([
   Kind.DEVICE_REMOVAL,
   Kind.COUNTERS_QUERY,
   Kind.COUNTERS_RESET,
+  Kind.DEVICE_STATUS,
   Kind.RIGHTS_QUERY,
   Kind.RIGHTS_REFRESH,
 ])
@@ -412,6 +417,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'DEVICE_LINKED':
     case 'RIGHTS_RECEIVED':
       return evolveLinks(state, fact)
+    case 'DEVICE_STATUS_CHANGED':
+      return evolveStatus(state, fact)
     case 'DEVICE_REMOVED':
       return evolveRemoval(state, fact)
     case 'REQUEST_ACCEPTED':

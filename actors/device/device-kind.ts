@@ -6,6 +6,7 @@ import { emptyBytes } from '../../core/base/bytes.ts'
 import { errorId } from '../../core/base/error-table.ts'
 import { readKind } from '../../core/envelope/envelope.ts'
 import { deviceBlocks, Kind } from '../../core/envelope/layout.ts'
+import type { Tell } from '../kind/letters.ts'
 import type { ActorKind } from '../kind/actor-kind.ts'
 import { decide, evolve, park } from './actor.ts'
 import { clockSet } from './clock-set.ts'
@@ -16,7 +17,7 @@ import { packState, unpackState } from './state-codec.ts'
 import { claimRecord, emptyState, isUnfinished, loaded, type DeviceState } from './state.ts'
 import { nextWakeMs, storedWakeMs } from './wakes.ts'
 
-export const deviceKind: ActorKind<DeviceState, DeviceMessage, DeviceFact, DeviceEffect> = {
+export const deviceKind: ActorKind<DeviceState, DeviceMessage, DeviceFact, DeviceEffect | Tell> = {
   number: ActorKindNumber.DEVICE,
   name: 'device',
   messageKinds: deviceBlocks.messages,

@@ -84,10 +84,10 @@ export type Alarm = {
 }
 
 /** Besides answers and WAKE_AT, which every kind of actor has. */
-export type DeviceEffect = Send | SendKeyStep | MakeKeys | OpenPush | Alarm | Tell
+export type DeviceEffect = Send | SendKeyStep | MakeKeys | OpenPush | Alarm
 
 /** Where `decide` puts what it has decided; in order. */
-export type DeviceOutbox = Outbox<DeviceFact, DeviceEffect>
+export type DeviceOutbox = Outbox<DeviceFact, DeviceEffect | Tell>
 
 /** As `refuse`, with what is known of the originator's counters. */
 export function refuseCounter(

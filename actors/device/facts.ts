@@ -36,6 +36,7 @@ import { readReset, resetBody, type RequestCountersReset } from './counters-fact
 import { isLinksFact, linksBody, readLinksFact, type LinksFact } from './links-facts.ts'
 import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './record-facts.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
+import { readStatusFact, statusFactBody, type DeviceStatusChanged } from './status-fact.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
 export type RequestAccepted = { type: 'REQUEST_ACCEPTED'; request: OpenRequest }
@@ -70,6 +71,7 @@ export type DeviceFact =
   | DeviceAlerted
   | RecordFact
   | LinksFact
+  | DeviceStatusChanged
   | DeviceRemoved
   | RequestAccepted
   | RequestSent
@@ -117,6 +119,7 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
 }
 
 type OfNoRequest =
+  | DeviceStatusChanged
   | LinksFact
   | RecordFact
   | DeviceRemoved
@@ -129,6 +132,8 @@ function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' |
   if (isRecordFact(fact)) return { originator: noId, counter: noId, bodyView: recordBody(fact) }
   if (isLinksFact(fact)) return { originator: noId, counter: noId, bodyView: linksBody(fact) }
   switch (fact.type) {
+    case 'DEVICE_STATUS_CHANGED':
+      return { originator: noId, counter: noId, bodyView: statusFactBody(fact) }
     case 'DEVICE_REMOVED':
       return { originator: noId, counter: noId, bodyView: removalBody(fact) }
     case 'REQUEST_COUNTERS_RESET':
@@ -240,6 +245,8 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
   switch (kind) {
     case Kind.DEVICE_REMOVED:
       return readRemoval(buffer, at)
+    case Kind.DEVICE_STATUS_CHANGED:
+      return readStatusFact(buffer, at)
     case Kind.REQUEST_COUNTERS_RESET:
       return readReset(buffer, at)
     case Kind.DEVICE_ALERTED:

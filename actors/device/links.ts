@@ -8,15 +8,17 @@
  * Each link has a number that rises; rights of an earlier number, or of a version that is not above
  * the known one, say nothing. So order, repeats and gaps of letters do no harm.
  */
+import { refusalAtDevice } from '../../core/access/access-control.ts'
 import type { Directory } from '../../core/access/directory.ts'
 import { actorIdOf, ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
-import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { errorId } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
+import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { encodeLink } from '../../core/registration/link-letter.ts'
 import type { MeterPointId } from '../../core/registration/meter-point.ts'
 import { encodeRightsReport, type ReportedLink } from '../../core/registration/rights-report.ts'
-import { decodeRights, entitlementOf } from '../../core/registration/rights.ts'
+import { decodeRights, entitlementOf, type Entitlement } from '../../core/registration/rights.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { LetterCame, Tell } from '../kind/letters.ts'
 import type { Arrived } from '../kind/messages.ts'
@@ -24,6 +26,7 @@ import type { DeviceOutbox } from './effects.ts'
 import { end } from './ending.ts'
 import { burnt } from './keys.ts'
 import type { LinksFact, NumberedPoint } from './links-facts.ts'
+import { statusOf } from './status.ts'
 import type { DeviceState } from './state.ts'
 
 const tellOf = (point: MeterPointId, link: number, isLinked: boolean): Tell => ({
@@ -61,13 +64,16 @@ export function tellGone({ linked }: DeviceState, out: DeviceOutbox): void {
 
 /** Answers an envelope RIGHTS_QUERY. */
 export function decideRightsQuery(
-  { record, linked }: DeviceState,
+  state: DeviceState,
   message: Arrived,
   now: number,
   out: DeviceOutbox,
 ): void {
-  if (record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
-  const bodyBytes = encodeRightsReport(linked?.links ?? [])
+  if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
+  const bodyBytes = encodeRightsReport({
+    links: state.linked?.links ?? [],
+    status: statusOf(state),
+  })
   out.effects.push({ type: 'REPORT', kind: Kind.RIGHTS, replyTo: message.replyTo, bodyBytes })
 }
 
@@ -105,29 +111,22 @@ export function decideRights(
   out.facts.push({ type: 'RIGHTS_RECEIVED', time: now, point, rights })
 }
 
-/** Why `party` may not use the device at `atMs`, or undefined when it may. */
-export function registrationFault(
+/** May `party` use the device at `atMs`? One without meter points is not asked about. */
+export function entitlementAt(
   { linked }: DeviceState,
   party: Eui64,
   directory: Pick<Directory, 'parties'>,
   atMs: number,
-): Extract<ErrorCode, 'PARTY_NOT_REGISTERED' | 'RIGHTS_NOT_KNOWN'> | undefined {
-  if (linked === undefined || linked.links.length === 0) return undefined
+): Entitlement {
+  if (linked === undefined || linked.links.length === 0) return 'entitled'
   const holder = directory.parties.get(party)
-  if (holder === undefined) return 'PARTY_NOT_REGISTERED'
-  switch (entitlementOf(linked.links, holder, atMs)) {
-    case 'entitled':
-      return undefined
-    case 'not-entitled':
-      return 'PARTY_NOT_REGISTERED'
-    case 'not-known-yet':
-      return 'RIGHTS_NOT_KNOWN'
-  }
+  return holder === undefined ? 'not-entitled' : entitlementOf(linked.links, holder, atMs)
 }
 
 /**
- * Ends the requests of parties that may not use the device any more; what is on its way may end by
- * itself, its outcome goes to its sender. True when any has ended.
+ * Ends the requests that may not be carried out any more: of parties that have lost their
+ * registration, and those that the status of the device does not allow. What is on its way may end
+ * by itself; its outcome goes to its sender. True when any has ended.
  */
 export function endUnentitled(
   state: DeviceState,
@@ -135,14 +134,16 @@ export function endUnentitled(
   directory: Directory,
   out: DeviceOutbox,
 ): boolean {
-  if (state.linked === undefined) return false
-  const outcome = errorId('PARTY_NOT_REGISTERED')
+  const { linked, status, record } = state
+  if ((linked === undefined && status === undefined) || record === undefined) return false
   let hasEnded = false
   for (const request of state.open) {
-    if (request === state.sent) continue
-    if (registrationFault(state, request.originator, directory, now) !== 'PARTY_NOT_REGISTERED')
-      continue
-    end(out, request, now, { outcome, using: burnt(state.keyring) })
+    const row = serviceRequestOf(request.srv)
+    if (request === state.sent || row === undefined) continue
+    const entitlement = entitlementAt(state, request.originator, directory, now)
+    const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
+    if (refusal === undefined || refusal === 'RIGHTS_NOT_KNOWN') continue
+    end(out, request, now, { outcome: errorId(refusal), using: burnt(state.keyring) })
     hasEnded = true
   }
   return hasEnded

@@ -68,6 +68,7 @@ export function evolveRemoval(state: DeviceState, { time }: DeviceRemoved): void
   state.keyStep = undefined
   state.sentCountersFrom = 0
   state.fault = undefined
+  state.status = undefined
   // The number stays: the device may be linked again.
   if (state.linked !== undefined) state.linked = { last: state.linked.last, links: [] }
 }

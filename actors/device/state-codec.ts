@@ -11,6 +11,7 @@ import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/inventory/device-record.ts'
 import { linksIn, packedLinks } from '../../core/registration/rights-report.ts'
+import { DeviceStatus } from '../../core/inventory/device-status.ts'
 import { decodeCause, encodeCause, type DeviceFault } from './cause.ts'
 import { endedRecordBytes, packEnded, unpackEnded, type EndedRequests } from './ended-requests.ts'
 import { isChunk } from './past-counters.ts'
@@ -22,7 +23,7 @@ import { emptyState, type DeviceState, type OpenRequest, type Originator } from 
  * reads it.
  */
 export const stateVersion = 5
-/** Without links to meter points. */
+/** Without links to meter points, and in the first status. */
 const faultVersion = 4
 /** Without the cause of a failure. */
 const pastVersion = 3
@@ -35,7 +36,7 @@ const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 
 /** Bytes of their own. What is not in the ledger (`sent`, `keyStep`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { record, open, past, originators, keyring, fault, linked } = state
+  const { record, open, past, originators, keyring, fault, linked, status } = state
   const ended = packEnded(state)
   const endedCount = ended.length / endedRecordBytes
   const version = versionOf(state)
@@ -71,13 +72,15 @@ export function packState(state: DeviceState): Buffer {
     packed.push(keyring === undefined ? null : packRing(keyring))
   if (version >= pastVersion) packed.push(past.map(latin1))
   if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
-  else if (linked !== undefined) packed.push(null)
+  else if (linked !== undefined || status !== undefined) packed.push(null)
   if (linked !== undefined) packed.push([linked.last, packedLinks(linked.links)])
+  else if (status !== undefined) packed.push(null)
+  if (status !== undefined) packed.push(DeviceStatus.indexOf(status))
   return packr.pack(packed)
 }
 
-function versionOf({ keyring, past, fault, originators, linked }: DeviceState): number {
-  if (linked !== undefined) return stateVersion
+function versionOf({ keyring, past, fault, originators, linked, status }: DeviceState): number {
+  if (linked !== undefined || status !== undefined) return stateVersion
   if (fault !== undefined) return faultVersion
   if (past.length > 0 || originators.some(({ top }) => top !== undefined)) return pastVersion
   return keyring === undefined ? keylessVersion : keyedVersion
@@ -116,7 +119,8 @@ type PackedState = [
   /** From version 4 on. */
   ([cause: Uint8Array, time: number, isTold: boolean] | null)?,
   /** From version 5 on. */
-  PackedLinks?,
+  (PackedLinks | null)?,
+  number?,
 ]
 type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>]
 
@@ -143,8 +147,8 @@ function stateIn(packed: PackedState): DeviceState {
   if (packed[9] !== undefined && packed[9].length > 0) state.past = packed[9].map(unpackChunk)
   if (packed[8]) state.keyring = unpackRing(packed[8])
   if (packed[10]) state.fault = faultIn(packed[10])
-  if (packed[11] !== undefined)
-    state.linked = { last: packed[11][0], links: linksIn(packed[11][1]) }
+  if (packed[11]) state.linked = { last: packed[11][0], links: linksIn(packed[11][1]) }
+  if (packed[12] !== undefined) state.status = DeviceStatus[packed[12]]
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))

@@ -26,6 +26,7 @@ import type { Eui64 } from '../../core/base/eui64.ts'
 import type { Lane } from '../../core/base/lane.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
+import type { DeviceStatus } from '../../core/inventory/device-status.ts'
 import type { ReportedLink } from '../../core/registration/rights-report.ts'
 import type { DeviceFault } from './cause.ts'
 import { addEnded, noneEnded, type EndedRequests } from './ended-requests.ts'
@@ -115,6 +116,8 @@ export type DeviceState = EndedRequests & {
   past: PastCounters
   /** Why the last exchange failed, until one succeeds. */
   fault: DeviceFault | undefined
+  /** Undefined for the one that a registered device has at first. */
+  status: DeviceStatus | undefined
   /** Undefined for a device that never had a meter point. */
   linked: DeviceLinks | undefined
   /** An array: most devices have one or two, and an empty Map takes 200 octets. */
@@ -140,6 +143,7 @@ export function emptyState(): DeviceState {
     endedParts: noneEnded.endedParts,
     past: none,
     fault: undefined,
+    status: undefined,
     linked: undefined,
     originators: none,
   }

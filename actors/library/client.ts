@@ -10,7 +10,7 @@ export {
   SupplierClient,
   type SupplierClientOptions,
 } from '../../core/client/supplier-client.ts'
-export type { PartyCredentials } from '../../core/access/credentials.ts'
+export type { PartyCertificateFiles, PartyCredentials } from '../../core/access/credentials.ts'
 export { DeviceAlert, DeviceAlertKind } from '../../proto/gen/busbar/v1/device_alert.ts'
 export { GetRequestStatusResponse, RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'
 export { Delivery } from '../../proto/gen/busbar/v1/output_gateway.ts'

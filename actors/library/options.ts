@@ -60,6 +60,13 @@ export type BrokerOptions = {
   readonly ops?: string | undefined
   /** The parties, or the path of their file; default `parties.json` in `dataDir`. */
   readonly parties?: string | readonly PartyInput[] | undefined
+  /** Default false: a header names the party at doors without TLS, on loopback alone. */
+  readonly insecurePartyHeader?: boolean | undefined
+  /**
+   * Folder of certificates that `busbar pki init` has made; default `pki` in `dataDir`, made for
+   * development at the first start.
+   */
+  readonly pki?: string | undefined
   /** A NATS that runs elsewhere, credentials in it; several separated by commas. */
   readonly natsUrl?: string | undefined
   /** Data directory of a running broker on this machine whose nats-server is used. */

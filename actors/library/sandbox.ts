@@ -151,6 +151,8 @@ async function start(
   const anyPort = '127.0.0.1:0'
   const broker = await startBroker({
     ...{ grpc: anyPort, http: anyPort, ops: anyPort },
+    // On loopback, for the caller's tests: `SandboxParty.credentials` says so, too.
+    insecurePartyHeader: true,
     ...options.broker,
     dialIn: anyPort,
     dataDir: join(folder, 'data'),

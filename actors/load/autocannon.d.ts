@@ -20,6 +20,7 @@ declare module 'autocannon' {
       overallRate?: number
       headers: Record<string, string>
       requests: RequestPlan[]
+      tlsOptions?: { cert: string; key: string }
     }
     type Instance = { on(name: 'done', listener: () => void): void; stop(): void }
   }

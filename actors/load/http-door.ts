@@ -6,7 +6,7 @@
  */
 import autocannon from 'autocannon'
 import { credentialHeaders, type PartyCredentials } from '../../core/access/credentials.ts'
-import { directFetch } from '../../core/ops/direct-fetch.ts'
+import { partyFetchOf, type PartyFetch } from '../../core/ops/party-fetch.ts'
 import type { LoadShape } from './load-plan.ts'
 import type { LoadDoor, LoadEvents } from './load-run.ts'
 
@@ -35,6 +35,7 @@ export class HttpDoor implements LoadDoor {
   private readonly options: HttpDoorOptions
   private readonly events: LoadEvents
   private readonly headers: Readonly<Record<string, string>>
+  private readonly fetch: PartyFetch
   private readonly abort = new AbortController()
   private readonly polling: Promise<void>
   private cannon: { stop(): void } | undefined
@@ -47,6 +48,7 @@ export class HttpDoor implements LoadDoor {
     this.options = options
     this.headers = credentialHeaders(options.credentials)
     this.events = events
+    this.fetch = partyFetchOf(options.credentials.tls)
     this.failed = new Promise((_resolve, reject) => {
       this.fail = reject
     })
@@ -59,13 +61,15 @@ export class HttpDoor implements LoadDoor {
   /** autocannon paces the calls itself from the first `send` on. */
   send(): void {
     if (this.cannon !== undefined || this.isStopped) return
-    const { url, connections, shape } = this.options
+    const { url, connections, shape, credentials } = this.options
+    const { tls } = credentials
     const cannon = autocannon({
       url,
       connections,
       duration: durationSecondsMax,
       method: 'POST',
       headers: { 'content-type': 'application/json', ...this.headers },
+      ...(tls && { tlsOptions: { cert: tls.certificatePem, key: tls.keyPem } }),
       ...(shape.kind === 'open' && { overallRate: Math.ceil(shape.perSecond) }),
       requests: [
         {
@@ -116,7 +120,7 @@ export class HttpDoor implements LoadDoor {
     const { signal } = this.abort
     while (!signal.aborted) {
       const query = `waitMs=${pollWaitMs}&max=${deliveriesPerPoll}`
-      const answer = await directFetch(`${url}/v1/deliveries?${query}`, {
+      const answer = await this.fetch(`${url}/v1/deliveries?${query}`, {
         headers: this.headers,
         signal,
       })
@@ -135,7 +139,7 @@ export class HttpDoor implements LoadDoor {
       }
       const last = deliveries.at(-1)
       if (last === undefined) continue
-      await directFetch(`${url}/v1/deliveries/acknowledgements`, {
+      await this.fetch(`${url}/v1/deliveries/acknowledgements`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...this.headers },
         body: JSON.stringify({ deliveryId: last.deliveryId }),

@@ -3,7 +3,8 @@
  * Load over HTTP with autocannon alone, as a script to copy: `node bench/http/load.mjs
  * http://127.0.0.1:8080 PARTY DEVICE…` (`npm start` prints a party and devices). Each request has a
  * RequestID of its own: the counter is nanoseconds since 1970. It submits only. The responses wait
- * at the output gateway; `busbar load --http` fetches them too.
+ * at the output gateway; `busbar load --http` fetches them too. For a door without TLS
+ * (`--insecure-party-header`).
  */
 import autocannon from 'autocannon'
 

@@ -86,6 +86,27 @@ export const doorLimits = {
   /** Connections without a call of a known party. */
   doorUnprovenMax: 2_048,
 
+  // ── certificates ──
+  /**
+   * A certificate; those of the profile have about 420 octets. OpenSSL takes 100 KiB for a chain.
+   */
+  certificateBytesMax: 4 * 1024,
+  /** Of a serial number. [RFC 5280 4.1.2.2 allows 20, the profile 16] */
+  certificateSerialBytesMax: 16,
+  /** A revocation list: about a hundred thousand certificates. */
+  revocationListBytesMax: 4 * 1024 * 1024,
+  /** From the connection to the end of its TLS handshake. */
+  tlsHandshakeMsMax: 10_000,
+  /**
+   * How often the certificate files and the certificates of open connections are looked at: how
+   * long a revoked party keeps a connection.
+   */
+  certificateLookMs: 1_000,
+  /** Days that certificates are valid for, of an authority and of anybody else. */
+  authorityDaysDefault: 3_650,
+  certificateDaysDefault: 365,
+  certificateDaysMax: 36_500,
+
   // ── the door that devices dial ──
   /**
    * Connections of one address to the door for devices that have not answered a question yet. Raise

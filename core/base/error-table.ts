@@ -61,6 +61,17 @@ export const errorTable = {
   PARTY_LIMIT_EXCEEDED: row(17, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The directory holds as many parties as it may.', 'Remove parties that are not used any more.'),
   PARTY_ROLE_INELIGIBLE: row(14, 'E2', 'party', 'never', 'PERMISSION_DENIED', "The party's role may not send this service reference variant.", 'See eligible roles in the catalogue; use the EUI-64 of another role.'),
 
+  PARTY_HEADER_MISMATCH: row(300, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The header x-busbar-party names another party than the certificate of the connection.', 'Leave the header out, or connect with the certificate of that party: a connection acts for one party.'),
+  PARTY_CERTIFICATE_MISSING: row(301, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The connection has no certificate of a party.', 'Connect with the certificate and key of the party: `--pki FOLDER` of the commands, `credentials` of the SDK.'),
+  PARTY_CERTIFICATE_ROLE_MISMATCH: row(308, 'E1', 'party', 'never', 'PERMISSION_DENIED', 'The role code of the certificate is not one of the role of this party.', 'Have a certificate issued for the role that the party has in the directory.'),
+  PARTY_CERTIFICATE_INVALID: row(302, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection is not in the profile of parties.', 'Have one issued in the profile, core/docs/operating/certificates.md: `busbar pki issue`.'),
+  PARTY_CERTIFICATE_UNTRUSTED: row(303, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection was not issued by an authority that this Busbar trusts.', 'Use the certificate that was issued for this Busbar; the operator trusts a further authority by adding it to ca.crt.'),
+  PARTY_CERTIFICATE_EXPIRED: row(304, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection has expired.', 'Have a new one issued: `busbar pki issue`.'),
+  PARTY_CERTIFICATE_NOT_YET_VALID: row(305, 'E1', 'party', 'later', 'UNAUTHENTICATED', 'The certificate of the connection is not valid yet.', 'Wait until then, or check the clocks.'),
+  PARTY_CERTIFICATE_REVOKED: row(306, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The certificate of the connection was revoked.', 'Ask the operator why, and have a new one issued.'),
+  PARTY_CERTIFICATE_UNPINNED: row(307, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The key of the certificate is not one that is pinned for this party.', 'Use the pinned key; the operator changes the pins of the party.'),
+  PARTY_REVOCATION_UNKNOWN: row(309, 'E57', 'operator', 'later', 'UNAVAILABLE', 'The revocation list is out of date, so nobody knows whether the certificate was revoked.', 'Operator: put a current list into crl.pem, for example with `busbar pki revoke --renew`.'),
+
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),
@@ -90,6 +101,9 @@ export const errorTable = {
   REQUEST_TIMED_OUT: row(275, 'E48', 'party', 'later', 'DEADLINE_EXCEEDED', 'The whole call did not arrive in time.', 'Send headers within 10 s, and the whole call within 30 s.'),
   CONNECTIONS_EXCEEDED: row(276, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The door has as many connections as it may, from this address or in all.', 'Close connections, or use one for several calls.'),
   BROKER_UNREADY: row(277, 'E57', 'broker', 'later', 'UNAVAILABLE', 'This Busbar is not ready.', 'Read the reasons, and look again after the given time.'),
+  REQUEST_DOOR_UNFIT: row(340, 'E13', 'party', 'never', 'INVALID_ARGUMENT', 'This door does not take the kind of request that the command variant asks for.', 'Leave commandVariant out, or see the doors of each command variant in core/docs/parties/access.md.'),
+  REQUEST_COMMAND_VARIANT_UNFIT: row(341, 'E12', 'party', 'never', 'INVALID_ARGUMENT', 'The command variant does not fit the service reference variant.', 'Leave commandVariant out, or send one that fits; see core/docs/parties/service-requests.md.'),
+  REQUEST_LOCAL_DELIVERY_UNAVAILABLE: row(342, 'E17', 'party', 'never', 'UNIMPLEMENTED', 'Local delivery is not available for this request.', 'Ask for delivery over the WAN: leave commandVariant out.'),
 
   // ── gRPC calls ──
   CALL_METHOD_UNKNOWN: row(290, 'E48', 'party', 'never', 'UNIMPLEMENTED', 'There is no such gRPC service or method here.', 'Use the methods of the published proto files; reflection lists them.'),
@@ -103,12 +117,14 @@ export const errorTable = {
 
   // ── device ──
   DEVICE_ORIGINATORS_FULL: row(39, 'E57', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'The device remembers counters of as many parties as it may.', 'Ask the operator to look at who uses this device.'),
-  PARTY_NOT_REGISTERED: row(300, 'E4', 'party', 'never', 'PERMISSION_DENIED', 'The party holds no registration, in its role, at a meter point of the device at this time.', 'Check the registration, and the market participant id of the party; `busbar meter-points show` says who is registered.'),
-  RIGHTS_NOT_KNOWN: row(301, 'E57', 'broker', 'later', 'UNAVAILABLE', 'A meter point of the device has not said yet who is registered there.', 'Submit again in a moment.'),
-  REGISTRATION_MALFORMED: row(302, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be registered at a meter point is not valid.', 'Correct what is named.'),
-  METER_POINT_UNKNOWN: row(303, 'E51', 'operator', 'never', 'NOT_FOUND', 'Nothing is registered at this meter point, and no device is linked to it.', 'Check its number; `busbar meter-points register` registers a supplier there.'),
+  PARTY_NOT_REGISTERED: row(350, 'E4', 'party', 'never', 'PERMISSION_DENIED', 'The party holds no registration, in its role, at a meter point of the device at this time.', 'Check the registration, and the market participant id of the party; `busbar meter-points show` says who is registered.'),
+  RIGHTS_NOT_KNOWN: row(351, 'E57', 'broker', 'later', 'UNAVAILABLE', 'A meter point of the device has not said yet who is registered there.', 'Submit again in a moment.'),
+  REGISTRATION_MALFORMED: row(352, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be registered at a meter point is not valid.', 'Correct what is named.'),
+  METER_POINT_UNKNOWN: row(353, 'E51', 'operator', 'never', 'NOT_FOUND', 'Nothing is registered at this meter point, and no device is linked to it.', 'Check its number; `busbar meter-points register` registers a supplier there.'),
+  DEVICE_STATUS_NOT_NEXT: row(354, 'E5', 'operator', 'never', 'FAILED_PRECONDITION', 'A device cannot go from its status to this one.', 'See its status, `busbar devices status`, and which may follow it.'),
   DEVICE_UNKNOWN: row(40, 'E19', 'party', 'never', 'NOT_FOUND', 'No device with this EUI-64 is in the inventory.', 'Check the target of the RequestID.'),
   DEVICE_TYPE_UNFIT: row(41, 'E11', 'party', 'never', 'FAILED_PRECONDITION', 'A device of this type does not take this request.', 'See device types in the catalogue.'),
+  DEVICE_STATUS_UNFIT: row(343, 'E5', 'party', 'never', 'FAILED_PRECONDITION', 'The status of the device does not allow this request.', 'See what each status allows in core/docs/parties/access.md.'),
   DEVICE_QUEUE_FULL: row(42, 'E57', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The device holds as many open requests as it may.', 'Wait for its responses, then submit again after the given time.'),
   DEVICE_UNREACHABLE: row(43, 'E20', 'wan', 'later', 'UNAVAILABLE', 'There was no path to the device.', 'Submit again later.'),
   DEVICE_SILENT: row(44, 'E21', 'meter', 'later', 'DEADLINE_EXCEEDED', 'The device was reached but gave no answer in time.', 'Submit again later.'),
@@ -220,6 +236,9 @@ export const errorTable = {
   LEDGER_STORAGE_INSUFFICIENT: row(225, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The nats-server does not have the storage that the ledger and what belongs to it may take.', 'Raise max_file_store of the nats-server (or the limit of its account), or lower --ledger-bytes.'),
   NATS_UNREACHABLE: row(224, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The NATS server cannot be reached, does not let Busbar in, or has no JetStream.', 'Start it, correct BUSBAR_NATS_URL, or enable JetStream there.'),
   CONFIG_INVALID: row(230, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The configuration has faults.', 'Correct the listed ones.'),
+  PKI_FILE_INVALID: row(310, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A file with a certificate, a key or a revocation list is missing or not valid.', 'Make the folder with `busbar pki init`, or put the named file right.'),
+  PKI_NAME_TAKEN: row(311, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'The files are there already; nothing was overwritten.', 'Name another folder, or replace a certificate deliberately with `busbar pki issue --renew`.'),
+  PKI_CERTIFICATE_UNKNOWN: row(312, 'E51', 'operator', 'never', 'NOT_FOUND', 'The folder has no such certificate.', 'List them: `busbar pki show`.'),
   BROKER_NOT_READY: row(245, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A broker in this process did not become ready.', 'Read the reason: it names what is missing. Stop the broker before another is started on its data directory.'),
   DIAL_IN_LISTEN_FAILED: row(241, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The door for devices that dial in could not be opened.', 'Choose another port, or end the process that holds it.'),
   DIAL_IN_FULL: row(242, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many connections to the door for devices that dial in have not said who they are.', 'Find out who connects; let only devices reach the door.'),

@@ -31,5 +31,9 @@ export function isLoopbackHost(host: string): boolean {
   return name === 'localhost' || name.endsWith('.localhost')
 }
 
+/** True when only this machine reaches what listens on `host`: 0.0.0.0 and :: are no loopback. */
+export const isLoopbackAddress = (host: string): boolean =>
+  isLoopbackHost(host) && !unspecified.has(canonicalIpv6(bareHost(host)) ?? bareHost(host))
+
 /** Where something that listens on `host` is reached from this machine. */
 export const reachableHost = (host: string): string => loopbackOf[host] ?? host

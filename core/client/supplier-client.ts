@@ -3,8 +3,11 @@
  * Busbar's inside. Used by the command line, the demonstration supplier and the tests. Rejects with
  * grpc-js's ServiceError; `busbarCode` reads its code.
  */
+import { isIP } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
 import {
   ChannelCredentials,
+  type ChannelOptions,
   Metadata,
   status,
   type ClientDuplexStream,
@@ -163,11 +166,32 @@ export class DeliveryStream {
   }
 }
 
+/** With the party's certificate, or in the clear. */
+function channelOf({ tls }: PartyCredentials, address: string): ChannelCredentials {
+  if (tls === undefined) return ChannelCredentials.createInsecure()
+  const { caPem, certificatePem, keyPem } = tls
+  const host = hostOf(address)
+  return ChannelCredentials.createSsl(
+    Buffer.from(caPem),
+    Buffer.from(keyPem),
+    Buffer.from(certificatePem),
+    // Instead of the name below.
+    isIP(host) === 0
+      ? {}
+      : { checkServerIdentity: (_name, cert) => checkServerIdentity(host, cert) },
+  )
+}
+
+/** An address is no name that TLS may send [RFC 6066 3]; grpc-js would send it. */
+const nameOptionsOf = ({ tls }: PartyCredentials, address: string): ChannelOptions =>
+  tls !== undefined && isIP(hostOf(address)) !== 0
+    ? { 'grpc.ssl_target_name_override': 'busbar' }
+    : {}
+
 /** `address` is `host:port`, or a target of gRPC such as `dns:///host:port`. */
-function isLoopbackTarget(address: string): boolean {
+function hostOf(address: string): string {
   const bare = address.replace(/^(?:dns|ipv4|ipv6):(?:\/\/[^/]*\/)?/, '')
-  const host = parseHostPort(bare)?.host ?? bare
-  return isLoopbackHost(host)
+  return parseHostPort(bare)?.host ?? bare
 }
 
 export type SupplierClientOptions = {
@@ -190,9 +214,10 @@ export class SupplierClient {
       'grpc.max_receive_message_length': limits.clientMessageBytesMax,
       // A proxy elsewhere has another loopback. To other machines calls take the way that
       // grpc_proxy, https_proxy, http_proxy and no_proxy describe.
-      'grpc.enable_http_proxy': isLoopbackTarget(address) ? 0 : 1,
+      'grpc.enable_http_proxy': isLoopbackHost(hostOf(address)) ? 0 : 1,
+      ...nameOptionsOf(credentials, address),
     }
-    const channel = ChannelCredentials.createInsecure()
+    const channel = channelOf(credentials, address)
     this.input = new InputGatewayClient(address, channel, options)
     this.output = new OutputGatewayClient(address, channel, options)
     for (const [name, value] of Object.entries(credentialHeaders(credentials)))

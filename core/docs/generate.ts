@@ -7,6 +7,7 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { settingsPage } from '../ops/settings-page.ts'
+import { accessPage } from './access-page.ts'
 import {
   errorsPage,
   limitsPage,
@@ -39,6 +40,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
       'core/docs/parties/service-requests.md',
       serviceRequestsPage(sourceAt('proto/busbar/v1/service_request.proto')),
     ],
+    ['core/docs/parties/access.md', accessPage()],
     ['core/docs/meters/profiles.md', profilesPage()],
     ['core/docs/operating/settings.md', settingsPage()],
   ])

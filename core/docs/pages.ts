@@ -4,6 +4,8 @@
  * generate.ts writes them; test/core/docs/drift.test.ts compares. Not here: the settings of
  * `busbar serve`, and prose.
  */
+import { commandVariants, requestKindOf } from '../access/access-rules.ts'
+import { mayRoleSend } from '../access/access-control.ts'
 import { errorTable, type ErrorCode, type ErrorRow } from '../base/error-table.ts'
 import { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
@@ -19,12 +21,13 @@ const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\
 const rowOf = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`
 
 /** A table; `columns` are its headings. */
-function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
   const rule = `|${'---|'.repeat(columns.length)}`
   return [rowOf(columns), rule, ...rows.map(rowOf)].join('\n')
 }
 
-function page(title: string, source: string, ...parts: readonly string[]): string {
+/** A generated page. */
+export function page(title: string, source: string, ...parts: readonly string[]): string {
   const note = `<!-- Generated from ${source}: change the source, then run \`npm run docs\`. -->`
   return `${[note, `# ${title}`, ...parts].join('\n\n')}\n`
 }
@@ -264,6 +267,17 @@ function operationWords({ operations }: ServiceRequestRow): string {
     .join(', ')
 }
 
+/** Roles that may send a variant now; none while it is switched off. */
+const roleWords = (row: ServiceRequestRow): string =>
+  row.roles.some((role) => mayRoleSend(row, role)) ? row.roles.join(' ') : 'none yet'
+
+/** Command variants that fit a variant. */
+function commandVariantWords(row: ServiceRequestRow): string {
+  const kind = requestKindOf(row)
+  const fitting = commandVariants.filter((one) => one.kind === kind)
+  return fitting.map(({ number }) => number).join(' ')
+}
+
 /** parties/service-requests.md; `proto` is the file that defines ServiceRequest. */
 export function serviceRequestsPage(proto: Source): string {
   const bodies = bodyNames(proto)
@@ -278,14 +292,26 @@ export function serviceRequestsPage(proto: Source): string {
       ' `DEVICE_TYPE_UNFIT`.',
     `A body is required where one is named, and no other is accepted; its fields are explained in proto/busbar/v1/service_request.proto. A` +
       ` period (\`ReadPeriod\`) has at most ${limits.profileDaysMax} days. Without a priority in the request its lane is the one below.`,
+    'Command variants are those that fit the variant; which of them are available, and all checks of a request in their order:' +
+      ' [access control](access.md).',
     '## Served',
     table(
-      ['SRV', 'Name', 'Roles', 'Devices', 'Lane', 'Body', 'COSEM operations (class/object/index)'],
+      [
+        'SRV',
+        'Name',
+        'Roles',
+        'Devices',
+        'Command variants',
+        'Lane',
+        'Body',
+        'COSEM operations (class/object/index)',
+      ],
       served.map((row) => [
         row.text,
         row.name,
-        row.roles.join(' '),
+        roleWords(row),
         row.deviceTypes.join(' '),
+        commandVariantWords(row),
         laneWords.get(row.lane)!,
         row.bodyType === 0 ? '' : `\`${bodies.get(row.bodyType)}\``,
         operationWords(row),
@@ -294,12 +320,13 @@ export function serviceRequestsPage(proto: Source): string {
     '## Known, not served',
     'Critical: the GB interface asks for the signature of the party on the command. Answered by: the device (a command over the WAN), the actor that Busbar has for each device, views of the ledger, or a campaign over many devices.',
     table(
-      ['SRV', 'Name', 'Roles', 'Devices', 'Critical', 'Answered by'],
+      ['SRV', 'Name', 'Roles', 'Devices', 'Command variants', 'Critical', 'Answered by'],
       others.map((row) => [
         row.text,
         row.name,
-        row.roles.join(' '),
+        roleWords(row),
         row.deviceTypes.join(' '),
+        commandVariantWords(row),
         row.isCritical ? 'yes' : '',
         row.answeredBy.replace('-', ' '),
       ]),

@@ -39,6 +39,8 @@ export const Kind = {
   RIGHTS_QUERY: 14,
   RIGHTS: 15,
   RIGHTS_REFRESH: 16,
+  // between an operator's door and a host: the life cycle of a device
+  DEVICE_STATUS: 17,
   // between an operator's door and a host: counters of parties at a device
   COUNTERS_QUERY: 9,
   COUNTERS_RESET: 10,
@@ -66,6 +68,7 @@ export const Kind = {
   DEVICE_ALERTS_ADDRESSED: 51,
   DEVICE_LINKED: 52,
   RIGHTS_RECEIVED: 53,
+  DEVICE_STATUS_CHANGED: 54,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,

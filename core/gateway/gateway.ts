@@ -6,6 +6,7 @@ import type { PartySource } from '../access/directory.ts'
 import { limits } from '../base/limits.ts'
 import { BytesInFlight } from '../base/bytes-in-flight.ts'
 import type { DoorTimes } from '../http/door.ts'
+import type { CertificateSource } from '../pki/certificate-source.ts'
 import type { Bus, OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CursorStore, DeliveryFeed } from '../ports/ledger.ts'
@@ -19,6 +20,7 @@ import { HttpGateway } from './http/http-gateway.ts'
 import { Intake } from './intake/intake.ts'
 import { PartyAccounts } from './intake/party-account.ts'
 import { Responses } from './delivery/responses.ts'
+import { PartyTls } from './party-tls.ts'
 
 export type GatewayPorts = {
   bus: Bus
@@ -34,6 +36,8 @@ export type GatewayPorts = {
   /** Names and origins of the HTTP door besides its own, see core/http/site.ts. */
   site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
   httpTimes?: Partial<DoorTimes>
+  /** Mutual TLS at both doors; without it a header names the party. */
+  certificates?: CertificateSource | undefined
 }
 
 /** Where a door listens; port 0 for any. */
@@ -48,6 +52,7 @@ export class Gateway {
   private readonly deliveries: Deliveries
   private readonly responses: Responses
   private readonly stopFollowing: () => void
+  private readonly tls: PartyTls | undefined
 
   constructor(ports: GatewayPorts) {
     this.clock = ports.clock
@@ -55,7 +60,8 @@ export class Gateway {
     this.deliveries = new Deliveries(ports)
     this.responses = new Responses({ ...ports, intake: this.intake })
     const accounts = new PartyAccounts(ports.random)
-    const { parties } = ports
+    const { parties, certificates } = ports
+    this.tls = certificates && new PartyTls({ ...ports, certificates })
     this.stopFollowing = parties.onChange(() => accounts.update(parties.known))
     const shared = {
       intake: this.intake,
@@ -63,6 +69,7 @@ export class Gateway {
       responses: this.responses,
       accounts,
       bytes: this.bytes,
+      tls: this.tls,
     }
     this.grpc = new GrpcGateway({ ...ports, ...shared })
     const { httpTimes: times } = ports
@@ -109,5 +116,6 @@ export class Gateway {
     await Promise.all([this.grpc.close(), this.http.close()])
     this.deliveries.close()
     this.intake.close()
+    this.tls?.close()
   }
 }

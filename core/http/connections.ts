@@ -151,6 +151,21 @@ export class HttpConnections {
     socket.end(answerText(answer), () => socket.destroy())
   }
 
+  /** Counts a connection that begins a TLS handshake; one too many is closed without a word. */
+  readonly counted = (socket: Socket): void => {
+    const { remoteAddress } = socket
+    if (this.counts.add(remoteAddress) !== undefined) return void socket.destroy()
+    socket.once('close', () => this.counts.close(remoteAddress))
+  }
+
+  /** A connection whose handshake has ended. */
+  readonly secured = (socket: Socket): void => {
+    const connection = this.of(socket)
+    socket.once('close', () => {
+      for (const held of connection.held) held.release()
+    })
+  }
+
   /** Number of open connections that were taken. */
   get open(): number {
     return this.counts.open

@@ -12,8 +12,16 @@
  * A call that is rejected before its content was read costs no reading of it: the answer goes out
  * at once and closes the connection. Every rejection is a problem (problem.ts).
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -31,6 +39,7 @@ import { nextTurn } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { CallRoutes } from './call-routes.ts'
 import { answerText, HttpConnections } from './connections.ts'
+import type { DoorTls } from './door-tls.ts'
 import { announcedFault, Gathering, hasContent, jsonFault } from './content.ts'
 import { faultAnswer } from './fault.ts'
 import { checkHead, type CheckedHead } from './head.ts'
@@ -82,6 +91,8 @@ export type HttpDoorOptions = {
   readonly bytes?: BytesInFlight
   readonly connections?: ConnectionsPerAddress
   readonly times?: Partial<DoorTimes>
+  /** Plain HTTP when left out. */
+  readonly tls?: DoorTls | undefined
 }
 
 const times: DoorTimes = {
@@ -175,13 +186,11 @@ export class HttpDoor {
     await this.app.close()
   }
 
-  private serverFor(
-    handle: (request: IncomingMessage, response: ServerResponse) => void,
-  ): ReturnType<typeof createServer> {
+  private serverFor(handle: (request: IncomingMessage, response: ServerResponse) => void): Server {
     const { headersMs, requestMs, idleMs, silenceMs, lookMs } = { ...times, ...this.options.times }
     const take = (request: IncomingMessage, response: ServerResponse): void =>
       this.take(request, response, handle)
-    const server = createServer(
+    const server = this.newServer(
       {
         maxHeaderSize: limits.httpHeadBytesMax,
         // Looked at in head.ts, which answers with a problem.
@@ -196,7 +205,6 @@ export class HttpDoor {
     // Node drops headers beyond this number without a word; head.ts rejects them.
     server.maxHeadersCount = 0
     server.setTimeout(silenceMs)
-    server.on('connection', this.connections.opened)
     // Whether the peer may send its content is said when it is read.
     server.on('checkContinue', take)
     server.on('checkExpectation', take)
@@ -204,6 +212,28 @@ export class HttpDoor {
       const answer = problemOf('REQUEST_METHOD_UNSUPPORTED', { status: 501, detail: 'CONNECT' })
       this.connections.of(socket).sayLast(answerText(answer))
     })
+    return server
+  }
+
+  /** A server with or without TLS, whose connections are counted from their first octet. */
+  private newServer(
+    options: ServerOptions,
+    take: (request: IncomingMessage, response: ServerResponse) => void,
+  ): Server {
+    const { tls } = this.options
+    const { connections } = this
+    if (tls === undefined) return createServer(options, take).on('connection', connections.opened)
+    const server = createTlsServer({ ...options, ...tls.options }, take)
+    tls.onReplaced((context) => server.setSecureContext(context))
+    // Before the server itself, which would begin a handshake.
+    server.prependListener('connection', connections.counted)
+    server.prependListener('secureConnection', (socket: TLSSocket) => {
+      connections.secured(socket)
+      tls.opened(socket)
+    })
+    // What cannot speak TLS gets no answer: it could not read one.
+    server.removeAllListeners('tlsClientError')
+    server.on('tlsClientError', (_fault: Error, socket: TLSSocket) => socket.destroy())
     return server
   }
 

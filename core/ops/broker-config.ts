@@ -27,6 +27,11 @@ export type BrokerConfig = {
    * What the HTTP doors are called besides the addresses they listen on, and pages that may call.
    */
   readonly site: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
+  /**
+   * Folder of certificates, absolute; the one for development is made when it is missing. Undefined
+   * for doors without TLS, at which a header names the party.
+   */
+  readonly pki: { readonly folder: string; readonly isDevelopment: boolean } | undefined
   /** Absolute. */
   readonly partiesFile: string
   /**

@@ -9,6 +9,7 @@ import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
+import { isLoopbackAddress } from '../base/loopback.ts'
 import type { BrokerConfig } from './broker-config.ts'
 import { keyEncryptionKeyOf } from './key-encryption-keys.ts'
 import { flagOf, settings, type Setting } from './settings.ts'
@@ -62,6 +63,27 @@ function sharedAddressOf({ grpc, http, ops, dialIn }: BrokerConfig): string | un
   )
 }
 
+function pkiOf(given: string | undefined, dataDir: string, insecure: boolean): BrokerConfig['pki'] {
+  if (insecure) return undefined
+  return { folder: given ?? resolve(dataDir, 'pki'), isDevelopment: given === undefined }
+}
+
+/** Doors without TLS that others than this machine reach. */
+function openDoorFaults({ pki, grpc, http, roles }: BrokerConfig): string[] {
+  if (pki !== undefined || !roles?.includes('gateway')) return []
+  return [grpc, http]
+    .filter((door) => door !== undefined && !isLoopbackAddress(door.host))
+    .map(
+      ({ host, port }) =>
+        `${formatHostPort(host, port)} is no loopback address: with ${settings.insecurePartyHeader.env} everybody who reaches it could name any party; use certificates (${settings.pki.env})`,
+    )
+}
+
+function natsOf(joinedDir: string | undefined, url: string): BrokerConfig['nats'] {
+  if (joinedDir !== undefined) return { kind: 'joined', dataDir: joinedDir }
+  return url ? { kind: 'external', url } : { kind: 'embedded' }
+}
+
 /**
  * Compiles the configuration.
  *
@@ -78,10 +100,11 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     faults.push(`${given?.from ?? setting.env}: ${why}`)
     return undefined as T
   }
+  const path = (text: string): string | undefined =>
+    text ? resolve(source.workingDir, text) : undefined
   const dataDir = read(settings.dataDir)
   const partiesFile = read(settings.partiesFile)
   const url = read(settings.natsUrl)
-  const dialInNames = read(settings.dialInNames)
   const keys = read(settings.keyEncryptionKey)?.map((text) => keyEncryptionKeyOf(text)!)
   const keyFile = read(settings.keyEncryptionKeyFile)
   const oneOf = (one: Setting, other: Setting): void =>
@@ -89,7 +112,8 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   if (keys?.length && keyFile) oneOf(settings.keyEncryptionKey, settings.keyEncryptionKeyFile)
   const join = read(settings.join)
   if (url && join) oneOf(settings.natsUrl, settings.join)
-  const joinedDir = join ? resolve(source.workingDir, join) : undefined
+  const insecure = read(settings.insecurePartyHeader)
+  const joinedDir = path(join)
   if (joinedDir !== undefined && joinedDir === resolve(source.workingDir, dataDir ?? '')) {
     const { env } = settings.dataDir
     faults.push(`${env}: a process that joins ${joinedDir} needs a data directory of its own`)
@@ -103,15 +127,12 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     http: read(settings.http),
     ops: read(settings.ops),
     site: { hosts: read(settings.httpHosts), origins: read(settings.httpOrigins) },
+    pki: pkiOf(path(read(settings.pki)), resolve(source.workingDir, dataDir ?? ''), insecure),
     partiesFile: resolve(
       source.workingDir,
       partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
     ),
-    nats: joinedDir
-      ? { kind: 'joined', dataDir: joinedDir }
-      : url
-        ? { kind: 'external', url }
-        : { kind: 'embedded' },
+    nats: natsOf(joinedDir, url),
     keyEncryption: keys?.length
       ? { kind: 'given', keys }
       : keyFile
@@ -120,7 +141,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     wanConnectionsMax: read(settings.wanConnectionsMax),
     dialInPerAddress: read(settings.dialInPerAddress),
     dialIn: read(settings.dialIn),
-    dialInNamesFile: dialInNames ? resolve(source.workingDir, dialInNames) : undefined,
+    dialInNamesFile: path(read(settings.dialInNames)),
     ledgerBytesMax: read(settings.ledgerBytesMax),
     diskReserveBytes: read(settings.diskReserveBytes),
     diskReservePercent: read(settings.diskReservePercent),
@@ -130,6 +151,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     actorIdleMs: read(settings.actorIdleMs),
     logLevel: read(settings.logLevel),
   }
+  faults.push(...openDoorFaults(config))
   const shared = faults.length === 0 ? sharedAddressOf(config) : undefined
   if (shared)
     faults.push(`${shared} is given to two of gRPC, HTTP, ops and dial-in; give each its own`)

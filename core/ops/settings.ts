@@ -115,8 +115,9 @@ export const settings = {
     what: 'Address of the gRPC gateway for parties.',
     default: '127.0.0.1:50051',
     unit: 'host:port, port 0 for any free one',
-    reason: 'Loopback until parties authenticate with certificates.',
-    consequence: 'With any other host, everybody who reaches the address can name any party.',
+    reason: 'Loopback: only this machine reaches it.',
+    consequence:
+      'With any other host, the certificate of the doors must have its name: `busbar pki issue --hosts`.',
     schema: listenAddress,
   },
   http: {
@@ -126,8 +127,7 @@ export const settings = {
     default: '127.0.0.1:8080',
     unit: 'host:port, port 0 for any free one',
     reason: 'As for the gRPC gateway.',
-    consequence:
-      'As for the gRPC gateway: with any other host, everybody who reaches the address can name any party.',
+    consequence: 'As for the gRPC gateway.',
     schema: listenAddress,
   },
   ops: {
@@ -162,6 +162,30 @@ export const settings = {
     reason: 'Empty: calls of pages of other sites are rejected.',
     consequence: 'Pages of these origins may do everything that the door allows.',
     schema: originNames,
+  },
+  pki: {
+    env: 'BUSBAR_PKI',
+    option: 'pki',
+    what: 'Folder of the certificates of the party doors, as `busbar pki init` makes it.',
+    default: '',
+    unit: 'folder',
+    reason:
+      'Empty means the folder pki of the data directory. A first start makes it, with an authority for development and certificates of the parties of the parties file.',
+    consequence:
+      'Both party doors use TLS 1.3, and the certificate of a connection names its party (PARTY_CERTIFICATE_MISSING without one). Files that change are read again within a second; connections of a revoked certificate are closed. Give production a folder of its own: whoever can read the one for development can be any party.',
+    isPath: true,
+    schema: z.string(),
+  },
+  insecurePartyHeader: {
+    env: 'BUSBAR_INSECURE_PARTY_HEADER',
+    option: 'insecurePartyHeader',
+    what: 'Party doors without TLS, at which a header names the party.',
+    default: 'false',
+    unit: 'true or false',
+    reason: 'Whoever reaches such a door can name any party.',
+    consequence:
+      'For tests on one machine: with true, both doors must listen on loopback addresses, no certificates are used, and the start warns.',
+    schema: z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true'),
   },
   partiesFile: {
     env: 'BUSBAR_PARTIES',

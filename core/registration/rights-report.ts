@@ -1,10 +1,12 @@
 /**
- * What a device knows of its meter points, to operators: the body of a RIGHTS envelope. MessagePack
- * `[version, [[meter point 8, number of the link, rights as in a letter or nil], …]]`.
+ * What a device knows of its meter points, and its status, to operators: the body of a RIGHTS
+ * envelope. MessagePack `[version, [[meter point 8, number of the link, rights as in a letter or
+ * nil], …], place of the status in the list]`.
  */
 import { Packr } from 'msgpackr'
 import { BrokerError } from '../base/broker-error.ts'
 import { copyOf } from '../base/bytes.ts'
+import { DeviceStatus } from '../inventory/device-status.ts'
 import { readMeterPoint, type MeterPointId } from './meter-point.ts'
 import { decodeRights, encodeRights, type Rights } from './rights.ts'
 
@@ -35,16 +37,23 @@ export const linksIn = (packed: readonly PackedLink[]): ReportedLink[] =>
     ...(rights && { rights: decodeRights(rights) }),
   }))
 
-export const encodeRightsReport = (links: readonly ReportedLink[]): Buffer =>
-  copyOf(packr.pack([bodyVersion, packedLinks(links)]))
+export type RightsReport = {
+  readonly links: readonly ReportedLink[]
+  readonly status: DeviceStatus
+}
+
+export const encodeRightsReport = ({ links, status }: RightsReport): Buffer =>
+  copyOf(packr.pack([bodyVersion, packedLinks(links), DeviceStatus.indexOf(status)]))
 
 /** @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED */
-export function decodeRightsReport(view: Uint8Array): ReportedLink[] {
+export function decodeRightsReport(view: Uint8Array): RightsReport {
   try {
-    const [version, links] = packr.unpack(view) as [number, PackedLink[]]
+    const [version, links, index] = packr.unpack(view) as [number, PackedLink[], number]
     if (version > bodyVersion)
       throw new BrokerError('FORMAT_VERSION_LATER', `a report of rights of version ${version}`)
-    return linksIn(links)
+    const status = DeviceStatus[index]
+    if (status === undefined) throw new BrokerError('ENVELOPE_MALFORMED', 'a report of rights')
+    return { links: linksIn(links), status }
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
     throw new BrokerError('ENVELOPE_MALFORMED', 'a report of rights', { cause })

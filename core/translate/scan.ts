@@ -12,6 +12,7 @@ import { parseEui64Into } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { requestCounterMax } from '../base/request-counter.ts'
 import { parseSrvAt, type Srv } from '../base/srv.ts'
+import { commandVariantMax } from '../access/access-rules.ts'
 import type { ScannedRequest } from '../access/intake.ts'
 import type { BodyPlace } from './body.ts'
 import { bodyTypeMax, bodyTypeMin } from './body-types.ts'
@@ -35,6 +36,8 @@ export class RequestScan implements ScannedRequest, BodyPlace {
   assignsCounter = false
   /** The party's own number, for the acknowledgement; 0 for none. */
   correlation = 0
+  /** Command variant, 0 for none; any above 9 is 9, which fits no request. */
+  commandVariant = 0
   /** Both EUI-64 were there and well formed: a refusal can name the request. */
   hasRequestId = false
   /** 0 when absent or malformed. */
@@ -53,6 +56,7 @@ export class RequestScan implements ScannedRequest, BodyPlace {
     this.counter = 0n
     this.assignsCounter = false
     this.correlation = 0
+    this.commandVariant = 0
     this.hasRequestId = false
     this.srv = 0 as Srv
     this.deadlineMs = 0
@@ -133,10 +137,12 @@ export function scanServiceRequest(
       // An enum is an int32; values that this version does not know count as unspecified.
       const { low } = reader
       scan.lane = low >= priorityUrgent && low <= priorityBulk ? low - 1 : laneUnspecified
-    } else if ((field === 5 || field === 6) && wireType === WireType.VARINT) {
+    } else if (field >= 5 && field <= 7 && wireType === WireType.VARINT) {
       reader.readVarint()
-      if (field === 5) scan.assignsCounter = (reader.low | reader.high) !== 0
-      else scan.correlation = reader.low
+      const { low, high } = reader
+      if (field === 5) scan.assignsCounter = (low | high) !== 0
+      else if (field === 6) scan.correlation = low
+      else scan.commandVariant = low > commandVariantMax ? commandVariantMax : low
     } else reader.skip()
   }
   if (reader.isBroken) return 'REQUEST_WIRE_MALFORMED'

@@ -94,6 +94,7 @@ t.test('a command after a restore repeats no invocation counter', async (t) => {
       ...{ grpc: '127.0.0.1:0', http: '127.0.0.1:0', ops: '127.0.0.1:0' },
       ...{ ledgerBytes: '64MiB', partitions: 2, logLevel: 'silent' },
       parties: demoPartiesJson,
+      insecurePartyHeader: true,
       keyEncryptionKey: 'ab'.repeat(32),
       dataDir,
     })

@@ -2,6 +2,7 @@
  * A whole deployment of real processes for tests: meters, broker, its nats-server; each can be
  * killed and started again.
  */
+import './party-header.ts'
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'

@@ -5,7 +5,7 @@
  *   parties.json          who may submit requests
  *   key-encryption-keys   seals the keys of devices (mode 600); beside the data directory, not in it
  *   .gitignore            keeps all of it out of version control
- *   data/                 made by `busbar serve`
+ *   data/                 made by `busbar serve`; data/pki has certificates for development
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
@@ -114,6 +114,6 @@ export function nextSteps(given: string): string[] {
     `  npx busbar meters --meters 20 --devices ${at('devices.jsonl')}`,
     'and in a third one:',
     `  npx busbar devices ${at('devices.jsonl')} --config ${shown(folder)}`,
-    `  npx busbar submit --device ${device} --srv 4.1.1 --wait`,
+    `  npx busbar submit --pki ${at(`${dataName}/pki`)} --device ${device} --srv 4.1.1 --wait`,
   ]
 }

@@ -6,6 +6,7 @@ import type { Command } from 'commander'
 import { errorTable } from '../../../core/base/error-table.ts'
 import { addOpsOption, type Print } from '../shared-options.ts'
 import { addDeviceRemoval } from './device-removal.ts'
+import { addDeviceStatus } from './meter-points-commands.ts'
 import type { FileResult } from './device-registration.ts'
 import { addDeviceViews } from './views-program.ts'
 
@@ -35,6 +36,7 @@ export function addDevicesCommands(program: Command, terminal: { out: Print; err
       process.exitCode = await devicesCommand(file, ops, json, terminal)
     })
   addDeviceViews(devices, terminal.out)
+  addDeviceStatus(devices, terminal.out)
   addDeviceRemoval(devices, terminal.out)
 }
 

@@ -7,6 +7,7 @@ import type {
   RightsCheck,
   RightsJson,
 } from '../../broker/meter-point-door.ts'
+import { DeviceStatus } from '../../../core/inventory/device-status.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
@@ -135,6 +136,26 @@ function printPoint({ meterPoint, devices, items, version }: MeterPointJson, out
   for (const line of tableOf([['item', 'value', 'from', 'to', 'received'], ...rows])) out(line)
 }
 
+/** `busbar devices status`. */
+export function addDeviceStatus(devices: Command, out: Print): void {
+  addOpsOption(devices.command('status'), door)
+    .description('the status of a device, or another one: parties may send what it allows')
+    .argument('<eui64>', 'device')
+    .option('--to <status>', `${DeviceStatus.join(', ')}; left out, it is shown`)
+    .option('--by <name>', 'who does it, for the ledger; the user of this machine when left out')
+    .action(async (eui64: string, _options: unknown, command: Command) => {
+      const { ops, to, by } = command.optsWithGlobals<Options & { to?: string; by?: string }>()
+      const device = encodeURIComponent(eui64)
+      const { status } =
+        to === undefined
+          ? await askDoor<RightsJson>(ops, 'GET', pathOf(eui64))
+          : await askDoor<{ status: string }>(ops, 'POST', `/v1/devices/${device}/status`, {
+              body: { status: to, by: by ?? whoIsHere() },
+            })
+      out(`${eui64} ${status}`)
+    })
+}
+
 function addRights(program: Command, out: Print): void {
   const rights = program
     .command('rights')
@@ -146,6 +167,7 @@ function addRights(program: Command, out: Print): void {
     .action(async (eui64: string, { ops, json }: Options) => {
       const answer = await askDoor<RightsJson>(ops, 'GET', pathOf(eui64))
       if (json) return out(JSON.stringify(answer))
+      out(`status: ${answer.status}`)
       if (answer.links.length === 0) out('the device has no meter point: any party may use it')
       for (const link of answer.links) printLink(link, out)
     })

@@ -9,7 +9,21 @@ import { endsWithInputOption, untilStopped } from '../stop-signal.ts'
 const failedCloseMsMax = 30_000
 
 const valueOf = ({ isPath, unit }: Setting): string =>
-  isPath ? (unit.startsWith('folder') ? '<folder>' : '<file>') : '<value>'
+  isPath
+    ? unit.startsWith('folder')
+      ? '<folder>'
+      : '<file>'
+    : isSwitch({ unit })
+      ? '[value]'
+      : '<value>'
+
+/** May be given without a value. */
+const isSwitch = ({ unit }: Pick<Setting, 'unit'>): boolean => unit === 'true or false'
+
+function optionOf(setting: Setting): Option {
+  const option = new Option(`${flagOf(setting)} ${valueOf(setting)}`, settingText(setting))
+  return (isSwitch(setting) ? option.preset('true') : option).env(setting.env)
+}
 
 /** Adds `serve`. */
 export function addServeCommands(program: Command, { err }: { err: Print }): void {
@@ -26,9 +40,7 @@ export function addServeCommands(program: Command, { err }: { err: Print }): voi
     false,
   )
   for (const setting of settingList.filter(({ isEnvironmentOnly }) => !isEnvironmentOnly)) {
-    serve.addOption(
-      new Option(`${flagOf(setting)} ${valueOf(setting)}`, settingText(setting)).env(setting.env),
-    )
+    serve.addOption(optionOf(setting))
   }
   const onlyInEnvironment = settingList.filter(({ isEnvironmentOnly }) => isEnvironmentOnly)
   const texts = onlyInEnvironment.map((setting) => `  ${setting.env}  ${settingText(setting)}`)

@@ -1,6 +1,6 @@
 /** `busbar load`: offers load to a running gateway and reports throughput and latency. */
 import type { Command } from 'commander'
-import { gatewayOption, partyOption } from './party-commands.ts'
+import { gatewayOption, partyOption, pkiOption } from './party-commands.ts'
 import type { Terminal } from './party-session.ts'
 import type { LoadOptions } from './run-load.ts'
 
@@ -12,6 +12,7 @@ export function addLoadCommand(program: Command, terminal: Terminal): void {
     )
     .addOption(gatewayOption())
     .addOption(partyOption())
+    .addOption(pkiOption())
     .option(
       '--http <url>',
       'over HTTP with autocannon, for example http://127.0.0.1:8080, instead of gRPC',

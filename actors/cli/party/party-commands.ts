@@ -38,8 +38,21 @@ export const partyOption = (): Option =>
     .argParser(orDefault(partyDefault))
     .default(partyDefault, 'the demonstration import supplier')
 
+/** `--pki`, or BUSBAR_PKI. */
+export const pkiOption = (): Option =>
+  new Option(
+    '--pki <folder>',
+    "folder with ca.crt and the party's certificate and key (`busbar pki`); when left out the one for development in the data directory, or a header without TLS",
+  )
+    .env(settings.pki.env)
+    .argParser((text: string) => (text === '' ? undefined : text))
+
 function addPartyOptions(command: Command, exitCodes: string): Command {
-  return command.addOption(gatewayOption()).addOption(partyOption()).addHelpText('after', exitCodes)
+  return command
+    .addOption(gatewayOption())
+    .addOption(partyOption())
+    .addOption(pkiOption())
+    .addHelpText('after', exitCodes)
 }
 
 /** Adds `submit`, `receive` and `status`. */

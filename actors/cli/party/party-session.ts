@@ -15,6 +15,7 @@ import { parseSrv } from '../../../core/base/srv.ts'
 import { serviceRequestOf } from '../../../core/catalogue/service-requests.ts'
 import { pause, type Clock } from '../../../core/ports/clock.ts'
 import { busbarCode, retryAfterMs, SupplierClient } from '../../../core/client/supplier-client.ts'
+import { credentialsOf } from './party-credentials.ts'
 import { alertLines, responseLines, timeText } from './reading-text.ts'
 import {
   acknowledgementLine,
@@ -34,6 +35,8 @@ export type SubmitOptions = {
   /** `host:port` of the gRPC gateway. */
   gateway: string
   party: string
+  /** Folder with the party's certificate. */
+  pki?: string
   device: string
   srv: string
   /** ISO 8601; for variants that read a period. */
@@ -61,6 +64,8 @@ export type SubmitOptions = {
 export type ReceiveOptions = {
   gateway: string
   party: string
+  /** Folder with the party's certificate. */
+  pki?: string
   credit?: string
   count?: string
   /** Seconds without a delivery after which it ends. */
@@ -76,6 +81,8 @@ export type ReceiveOptions = {
 export type StatusOptions = {
   gateway: string
   party: string
+  /** Folder with the party's certificate. */
+  pki?: string
   device: string
   counter: string
   json?: boolean
@@ -181,8 +188,7 @@ function gatewayOf(text: string): string {
 
 /** Runs a command with a client, and says in words what went wrong. */
 async function withClient(
-  gateway: string,
-  party: string,
+  { gateway, party, pki }: { gateway: string; party: string; pki?: string },
   terminal: Terminal,
   run: (client: SupplierClient) => Promise<number>,
 ): Promise<number> {
@@ -190,7 +196,7 @@ async function withClient(
   try {
     client = new SupplierClient({
       address: gatewayOf(gateway),
-      credentials: { party: eui64('party', party) },
+      credentials: credentialsOf({ party: eui64('party', party), pki }),
     })
     return await run(client)
   } catch (error) {
@@ -263,7 +269,7 @@ async function responseOf(
 
 /** Submits one request; prints its acknowledgement and, with `wait`, its response. */
 export function submitCommand(options: SubmitOptions, terminal: Terminal): Promise<number> {
-  return withClient(options.gateway, options.party, terminal, async (client) => {
+  return withClient(options, terminal, async (client) => {
     const request = requestOf(options, terminal.clock.now())
     const seconds =
       options.timeout === undefined
@@ -315,7 +321,7 @@ function idleWatch(
  * seconds, or Ctrl-C.
  */
 export function receiveCommand(options: ReceiveOptions, terminal: Terminal): Promise<number> {
-  return withClient(options.gateway, options.party, terminal, async (client) => {
+  return withClient(options, terminal, async (client) => {
     const credit = Number(wholeNumber('credit', options.credit ?? '1000', 100_000n))
     const countMax =
       options.count === undefined
@@ -363,7 +369,7 @@ const stateWords: Readonly<Record<number, string>> = {
 
 /** Prints how far a request is. */
 export function statusCommand(options: StatusOptions, terminal: Terminal): Promise<number> {
-  return withClient(options.gateway, options.party, terminal, async (client) => {
+  return withClient(options, terminal, async (client) => {
     const answer = await client.status({
       originator: eui64('party', options.party),
       target: eui64('device', options.device),

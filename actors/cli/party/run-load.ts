@@ -1,7 +1,6 @@
 /** What `busbar load` does with its options: the plan, the load, the report. */
 import { readFileSync } from 'node:fs'
 import { status, type ServiceError } from '@grpc/grpc-js'
-import type { PartyCredentials } from '../../../core/access/credentials.ts'
 import { formatEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import { RequestCounters } from '../../../core/base/request-counter.ts'
 import { parseSrv } from '../../../core/base/srv.ts'
@@ -12,6 +11,7 @@ import {
 import type { Terminal } from './party-session.ts'
 import { busbarCode } from '../../../core/client/supplier-client.ts'
 import { UsageFault } from '../operator-fault.ts'
+import { credentialsOf } from './party-credentials.ts'
 import { grpcDoor } from '../../load/grpc-door.ts'
 import { HttpDoor } from '../../load/http-door.ts'
 import { LoadPlan, type LoadShape } from '../../load/load-plan.ts'
@@ -23,6 +23,7 @@ import { LoadTally } from '../../load/load-tally.ts'
 export type LoadOptions = {
   gateway: string
   party: string
+  pki?: string
   http?: string
   devices?: string
   device?: string[]
@@ -125,7 +126,7 @@ async function runLoad(options: LoadOptions, terminal: Terminal): Promise<number
     nowMs,
     ended: (isRejected, retryAfterMs) => run.ended(isRejected, retryAfterMs),
   }
-  const credentials: PartyCredentials = { party: options.party }
+  const credentials = credentialsOf(options)
   const door =
     options.http === undefined
       ? grpcDoor({ address: options.gateway, credentials, callMs: 0 }, events)

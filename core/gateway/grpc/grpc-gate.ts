@@ -16,8 +16,14 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { Server } from '@grpc/grpc-js'
-import { identify, partyHeader } from '../../access/identity.ts'
+import {
+  detailOf as certificateDetailOf,
+  identify,
+  partyHeader,
+  type ConnectionCertificate,
+} from '../../access/identity.ts'
 import type { PartySource } from '../../access/directory.ts'
 import { assert } from '../../base/assert.ts'
 import { ConnectionPlaces } from '../../base/connection-places.ts'
@@ -31,6 +37,7 @@ import { ConnectionBytes, type BytesInFlight } from '../../base/bytes-in-flight.
 import { CallGate, endStream, type CallOwner, type MethodRule } from './call-gate.ts'
 import { refusalResponse } from './call-status.ts'
 import { streamOf } from './call-reset.ts'
+import type { PartyTls } from '../party-tls.ts'
 import type { PartyAccount, PartyAccounts } from '../intake/party-account.ts'
 import { grpcRefusal } from './refusal.ts'
 
@@ -40,10 +47,13 @@ export type GrpcGatePorts = {
   bytes: BytesInFlight
   clock: Clock
   metrics: Metrics
+  tls?: PartyTls | undefined
 }
 
 type Connection = {
   readonly socket: Socket
+  /** Over `socket`, once the handshake has ended. */
+  secured: TLSSocket | undefined
   readonly bytes: ConnectionBytes
   readonly sinceMs: number
   session: ServerHttp2Session | undefined
@@ -76,6 +86,8 @@ export class GrpcGate implements CallOwner {
   private readonly speechless = new Set<Connection>()
   private readonly watched = new Set<CallGate>()
   private arriving: Connection | undefined
+  /** Connections of a door with TLS, by `peerKey`: the socket of TLS is another object. */
+  private readonly handshakes = new Map<string, Connection>()
   private callCount = 0
   private probeCount = 0
   private disarm: (() => void) | undefined
@@ -112,6 +124,7 @@ export class GrpcGate implements CallOwner {
         (inner) => (socket: Socket) =>
           this.onConnection(socket, inner.bind(http2Server) as (socket: Socket) => void),
       )
+      this.guardHandshakes(http2Server)
       replace(
         http2Server,
         'stream',
@@ -123,6 +136,22 @@ export class GrpcGate implements CallOwner {
       )
       http2Server.on('session', (session) => this.onSession(session))
     }
+  }
+
+  /** Knows the connection again whose TLS handshake has ended, while its session is made. */
+  private guardHandshakes(http2Server: Http2Server): void {
+    const { tls } = this.ports
+    if (tls === undefined) return
+    http2Server.prependListener('secureConnection', (secured: TLSSocket) => {
+      const connection = this.handshakes.get(peerKey(secured))
+      if (connection === undefined) return void secured.destroy()
+      connection.secured = secured
+      tls.opened(secured)
+      this.arriving = connection
+    })
+    http2Server.on('secureConnection', () => (this.arriving = undefined))
+    // What cannot speak TLS gets no answer: it could not read one.
+    http2Server.on('tlsClientError', (_fault: Error, secured: TLSSocket) => secured.destroy())
   }
 
   /** Of a call that grpc-js gives to a handler. */
@@ -177,6 +206,7 @@ export class GrpcGate implements CallOwner {
     const now = this.elapsedMs()
     const connection: Connection = {
       socket,
+      secured: undefined,
       bytes: new ConnectionBytes(),
       sinceMs: now,
       session: undefined,
@@ -191,7 +221,12 @@ export class GrpcGate implements CallOwner {
       this.refusedConnections.add()
       return void socket.on('error', () => undefined).destroy()
     }
-    socket.once('close', () => this.forget(connection))
+    const key = peerKey(socket)
+    if (this.ports.tls !== undefined) this.handshakes.set(key, connection)
+    socket.once('close', () => {
+      if (this.handshakes.get(key) === connection) this.handshakes.delete(key)
+      this.forget(connection)
+    })
     this.speechless.add(connection)
     this.arm()
     this.arriving = connection
@@ -272,11 +307,13 @@ export class GrpcGate implements CallOwner {
       return void stream.resume()
     }
     const rule = this.rules.get(headers[':path'] ?? '')
-    const account = rule?.needsParty === true ? this.identify(headers) : undefined
+    const certificate = this.ports.tls?.certificateOf(connection?.secured)
+    const account = rule?.needsParty === true ? this.identify(headers, certificate) : undefined
     const code = this.faultOf(headers, rule, account)
     if (code !== undefined || rule === undefined || typeof account === 'string') {
       this.countRefusal(code!, connection)
-      return endStream(stream, refusalResponse(grpcRefusal(code!, detailOf(code!, headers))))
+      const detail = detailOf(code!, headers) ?? certificateDetailOf(code!, certificate)
+      return endStream(stream, refusalResponse(grpcRefusal(code!, detail)))
     }
     if (account === undefined) this.probeCount++
     else {
@@ -299,10 +336,13 @@ export class GrpcGate implements CallOwner {
     gate.guard()
   }
 
-  private identify(headers: IncomingHttpHeaders): PartyAccount | ErrorCode {
+  private identify(
+    headers: IncomingHttpHeaders,
+    certificate: ConnectionCertificate | undefined,
+  ): PartyAccount | ErrorCode {
     const value = headers[partyHeader]
     if (Array.isArray(value)) return 'PARTY_HEADER_MALFORMED'
-    const party = identify(value, this.ports.parties.known)
+    const party = identify(value, this.ports.parties.known, certificate)
     return typeof party === 'string' ? party : this.ports.accounts.of(party)
   }
 
@@ -356,11 +396,18 @@ export class GrpcGate implements CallOwner {
   }
 }
 
+/** No two open connections to one port have the same. */
+const peerKey = ({ remoteAddress, remotePort, localAddress }: Socket): string =>
+  `${remoteAddress} ${remotePort} ${localAddress}`
+
+/** Puts `wrap` around all listeners of `event` together. */
 function replace(server: Http2Server, event: string, wrap: (inner: Listener) => Listener): void {
-  for (const listener of server.listeners(event) as Listener[]) {
-    server.removeListener(event, listener as (...values: unknown[]) => void)
-    server.on(event, wrap(listener) as (...values: unknown[]) => void)
+  const listeners = server.listeners(event) as ((...values: unknown[]) => void)[]
+  for (const listener of listeners) server.removeListener(event, listener)
+  const inner = function (this: unknown, ...values: unknown[]): void {
+    for (const listener of listeners) listener.apply(this, values)
   }
+  server.on(event, wrap(inner as Listener) as (...values: unknown[]) => void)
 }
 
 /**

@@ -32,6 +32,8 @@ import { GrpcGate } from './grpc-gate.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { PartyAccounts, PartyAccount } from '../intake/party-account.ts'
 import { Receiver } from './receiver.ts'
+import { TlsCredentials } from './tls-credentials.ts'
+import type { PartyTls } from '../party-tls.ts'
 import { grpcRefusal } from './refusal.ts'
 import { requestIdViolations, tooMany } from '../intake/request-violations.ts'
 import type { Responses } from '../delivery/responses.ts'
@@ -49,6 +51,8 @@ export type GrpcGatewayPorts = {
   log: Log
   metrics: Metrics
   bytes: BytesInFlight
+  /** Plaintext when left out: a header names the party. */
+  tls?: PartyTls | undefined
 }
 
 type RawMethod = MethodDefinition<Buffer, Buffer>
@@ -193,7 +197,7 @@ export class GrpcGateway {
     return new Promise((resolve, reject) => {
       this.server.bindAsync(
         formatHostPort(host, port),
-        ServerCredentials.createInsecure(),
+        this.ports.tls ? new TlsCredentials(this.ports.tls) : ServerCredentials.createInsecure(),
         (cause, bound) =>
           cause
             ? reject(

@@ -8,7 +8,7 @@ import {
   GetResponseResponse,
   ReceiveResponse,
 } from '../../../proto/gen/busbar/v1/output_gateway.ts'
-import { identify, partyHeader } from '../../access/identity.ts'
+import { detailOf, identify, partyHeader } from '../../access/identity.ts'
 import type { PartySource } from '../../access/directory.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import type { BytesInFlight } from '../../base/bytes-in-flight.ts'
@@ -17,6 +17,7 @@ import { sequenceOf } from '../../envelope/delivery-id.ts'
 import { HttpDoor, send, type DoorTimes } from '../../http/door.ts'
 import type { ContentLimits } from '../../http/json-content.ts'
 import type { HttpAnswer } from '../../http/problem.ts'
+import type { PartyTls } from '../party-tls.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { DeliveryFeed } from '../../ports/ledger.ts'
 import type { Log } from '../../ports/log.ts'
@@ -54,6 +55,8 @@ export type HttpGatewayPorts = {
   /** Names and origins besides the door's own, see core/http/site.ts. */
   site?: { readonly hosts: readonly string[]; readonly origins: readonly string[] }
   times?: Partial<DoorTimes>
+  /** Plain HTTP when left out: a header names the party. */
+  tls?: PartyTls | undefined
 }
 
 declare module 'fastify' {
@@ -82,7 +85,7 @@ export class HttpGateway {
 
   constructor(ports: HttpGatewayPorts) {
     this.ports = ports
-    const { log, bytes, site, times } = ports
+    const { log, bytes, site, times, tls } = ports
     this.door = new HttpDoor({
       log,
       name: 'HTTP',
@@ -91,6 +94,7 @@ export class HttpGateway {
       ...site,
       bytes,
       ...(times !== undefined && { times }),
+      ...(tls !== undefined && { tls }),
     })
     this.door.app.decorateRequest('account', undefined)
     this.addRoutes()
@@ -151,10 +155,11 @@ export class HttpGateway {
   private identify(request: FastifyRequest): HttpAnswer | undefined {
     if (request.routeOptions.config.operation?.isOpen) return undefined
     const value = request.headers[partyHeader]
+    const certificate = this.ports.tls?.certificateOf(request.raw.socket)
     const party = Array.isArray(value)
       ? 'PARTY_HEADER_MALFORMED'
-      : identify(value, this.ports.parties.known)
-    if (typeof party === 'string') return httpRefusal(party)
+      : identify(value, this.ports.parties.known, certificate)
+    if (typeof party === 'string') return httpRefusal(party, detailOf(party, certificate))
     request.account = this.ports.accounts.of(party)
     return undefined
   }

@@ -72,6 +72,7 @@ const serviceRequest = message({
   priority: { enum: priorities },
   assignCounter: { type: 'boolean', nullable: true },
   correlation: uint32,
+  commandVariant: uint32,
   displayMessage: message({ text: text(1_000) }),
   readPeriod: message({ startTime: timestamp, endTime: timestamp }),
   synchroniseClock: message({ toleranceSeconds: uint32 }),

@@ -36,6 +36,16 @@ declare module 'fastify' {
 const partyCodes: readonly ErrorCode[] = [
   'PARTY_HEADER_MISSING',
   'PARTY_HEADER_MALFORMED',
+  'PARTY_HEADER_MISMATCH',
+  'PARTY_CERTIFICATE_MISSING',
+  'PARTY_CERTIFICATE_INVALID',
+  'PARTY_CERTIFICATE_UNTRUSTED',
+  'PARTY_CERTIFICATE_EXPIRED',
+  'PARTY_CERTIFICATE_NOT_YET_VALID',
+  'PARTY_CERTIFICATE_REVOKED',
+  'PARTY_CERTIFICATE_UNPINNED',
+  'PARTY_CERTIFICATE_ROLE_MISMATCH',
+  'PARTY_REVOCATION_UNKNOWN',
   'PARTY_UNKNOWN',
   'PARTY_SUSPENDED',
 ]
@@ -206,16 +216,20 @@ function documentOf(routes: readonly RouteOptions[]): Schema {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    security: [{ party: [] }],
+    security: [{ certificate: [] }, { party: [] }],
     paths,
     components: {
       securitySchemes: {
+        certificate: {
+          type: 'mutualTLS',
+          description: 'The certificate of the connection names the calling party.',
+        },
         party: {
           type: 'apiKey',
           in: 'header',
           name: partyHeader,
           description:
-            'EUI-64 of the calling party: sixteen hexadecimal digits, bare or with - or : between octets.',
+            'At doors without TLS, EUI-64 of the calling party: sixteen hexadecimal digits, bare or with - or : between octets.',
         },
       },
       headers: {

@@ -111,7 +111,8 @@ export class Intake {
     const { scan, header } = this
     const nowMs = this.ports.clock.now()
     const malformed = scanServiceRequest(view, start, end, scan)
-    const refusal = account.refusal ?? malformed ?? decideIntake(account.party, scan, nowMs)
+    const { party, refusal: standing } = account
+    const refusal = malformed ?? decideIntake(party, standing, scan, nowMs)
     if (refusal) return this.refuse(refusal, sink, tag, nowMs)
     const row = serviceRequestOf(scan.srv)!
     const bodyFault = checkBody(row, view, scan, nowMs)

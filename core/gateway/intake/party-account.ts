@@ -2,6 +2,7 @@
  * What one gateway process knows of one party: who it is and how much of the gateway it takes. Made
  * once a party, not once a call.
  */
+import type { PartyStanding } from '../../access/access-control.ts'
 import { standingOf } from '../../access/directory.ts'
 import type { Parties, Party } from '../../access/parties.ts'
 import type { ErrorCode } from '../../base/error-table.ts'
@@ -12,7 +13,7 @@ import type { Random } from '../../ports/random.ts'
 export class PartyAccount {
   party: Party
   /** Why it may have nothing done and receives nothing, since it was suspended or removed. */
-  refusal: ErrorCode | undefined
+  refusal: PartyStanding
   /** What ends each of its calls that last, when it is suspended or removed. */
   readonly lasting = new Set<(code: ErrorCode) => void>()
   /** Requests without an acknowledgement, over all connections. */

@@ -122,7 +122,10 @@ function bodyViolations({ body }: ServiceRequest): Violation[] {
 /** Fields of rejections that concern one field always. */
 const fieldOfCode: { readonly [code in ErrorCode]?: string } = {
   REQUEST_COUNTER_TOO_HIGH: 'request_id.counter',
+  REQUEST_COMMAND_VARIANT_UNFIT: 'command_variant',
   REQUEST_DEADLINE_PAST: 'deadline',
+  REQUEST_DOOR_UNFIT: 'command_variant',
+  REQUEST_LOCAL_DELIVERY_UNAVAILABLE: 'command_variant',
   REQUEST_RANGE_BACKWARDS: 'read_period.end_time',
   REQUEST_RANGE_EXCEEDED: 'read_period',
 }

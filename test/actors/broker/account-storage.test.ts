@@ -56,6 +56,7 @@ t.test('an account that others fill rejects new requests by name, and recovers',
     ...{ grpc: '127.0.0.1:0', http: '127.0.0.1:0', ops: '127.0.0.1:0', logLevel: 'silent' },
     natsUrl: server.url.replace('://', '://a:a@'),
     parties: demoPartiesJson,
+    insecurePartyHeader: true,
     partitions: 2,
     ...{ dataDir, ledgerBytes },
   })

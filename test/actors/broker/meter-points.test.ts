@@ -34,6 +34,7 @@ const start = async (): Promise<RunningBroker> => {
     natsUrl: nats.url,
     dataDir: join(folder, 'data'),
     parties,
+    insecurePartyHeader: true,
     log: silentLog,
   })
   await started.ready

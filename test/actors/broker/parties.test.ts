@@ -41,6 +41,7 @@ const start = (name: string, more: BrokerOptions = {}): Promise<RunningBroker> =
     natsUrl: nats.url,
     dataDir: join(folder, name),
     parties: file,
+    insecurePartyHeader: true,
     log,
     ...more,
   })
@@ -116,6 +117,7 @@ t.test('the parties of the file are in the directory, once', async (t) => {
     (line) => line !== undefined,
   )
   t.match(warning, `"parties":"${second!.eui64},${third!.eui64}"`)
+  t.match(warnings.join('\n'), /no TLS: everybody on this machine can name any party/)
   await again.stop()
 })
 
@@ -143,7 +145,8 @@ t.test('a change counts at once, at every gateway, for what is open too', async 
   t.equal(await codeOf(one, party), 'PARTY_SUSPENDED', 'at the gateway that was told')
   const fault: unknown = await receiving.done.catch((error: unknown) => error)
   t.equal(busbarCode(fault), 'PARTY_SUSPENDED', 'its receiver at the other gateway is closed')
-  stream.send([ServiceRequest.fromPartial({})])
+  const requestId = { originator: party, target: first!.eui64, counter: 1n }
+  stream.send([ServiceRequest.fromPartial({ requestId, serviceReferenceVariant: '4.1.1' })])
   await polled(
     () => streamed.length,
     (count) => count === 2,

@@ -82,8 +82,8 @@ t.test('the next step names the addresses, party and device in use', (t) => {
   }
   t.match(nextSteps(around), [
     /second terminal/,
-    /busbar submit --party 90-B3-D5-1F-30-01-00-00 --device 00-DB-10-00-00-00-00-01 --srv/,
-    /busbar receive --party 90-B3-D5-1F-30-01-00-00/,
+    /busbar submit --pki \S+ --party 90-B3-D5-1F-30-01-00-00 --device 00-DB-10-00-00-00-00-01 --srv/,
+    /busbar receive --pki \S+ --party 90-B3-D5-1F-30-01-00-00/,
     /curl http:\/\/127\.0\.0\.1:9464\/metrics/,
   ])
   const elsewhere = nextSteps({ ...around, grpc: '[::1]:7', ops: '[::1]:8' })

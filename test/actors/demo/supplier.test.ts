@@ -29,6 +29,7 @@ t.test('a receiver that is superseded is reported, and the run ends', async (t) 
   const requestsAtHost = await serveHost(rig.bus, 'a', () => accepted)
   const lines: string[] = []
   const demonstration = new Supplier({
+    credentialsOf: (party) => ({ party }),
     address: rig.address,
     parties: new Map<Role, string>([['IS', supplier]]),
     onProgress: () => {},

@@ -13,6 +13,7 @@ import {
 } from '../../../actors/library/index.ts'
 import { ServiceRequest, SupplierClient } from '../../../actors/library/client.ts'
 import { demoPartiesJson } from '../../../core/access/parties.ts'
+import { readPartyFiles } from '../../../core/ops/pki-folder.ts'
 import { settings, type Setting } from '../../../core/ops/settings.ts'
 import { startTestNats } from '../../support/nats.ts'
 
@@ -31,9 +32,10 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException', 'unhandledR
 const listeners = (): number[] => signals.map((name) => process.listenerCount(name))
 
 /** What the gateway says to an empty request. */
-async function ask(broker: RunningBroker): Promise<string> {
+async function ask(broker: RunningBroker, dataDir: string): Promise<string> {
   const party = demoPartiesJson[0]!.eui64
-  const client = new SupplierClient({ address: broker.grpcAddress, credentials: { party } })
+  const tls = readPartyFiles(join(dataDir, 'pki'), party)
+  const client = new SupplierClient({ address: broker.grpcAddress, credentials: { party, tls } })
   try {
     const { responseCode } = await client.submit(ServiceRequest.fromPartial({}))
     return responseCode
@@ -82,8 +84,8 @@ t.test('two brokers in one process; a third on the same folder is refused', asyn
   t.same(one.reasons(), [])
   await t.rejects(startBroker(optionsOf('one')), { code: 'DATA_DIR_TAKEN' })
   t.same(listeners(), before, 'no handlers of signals or faults')
-  t.match(await ask(one), /^E\d\d/)
-  t.match(await ask(two), /^E\d\d/)
+  t.match(await ask(one, join(folder, 'one')), /^E\d\d/)
+  t.match(await ask(two, join(folder, 'two')), /^E\d\d/)
   await t.rejects(one.register([{ eui64: 'x', type: 'ESME', address: {} }]), {
     code: 'DEVICE_RECORD_MALFORMED',
   })

@@ -80,6 +80,7 @@ const request: ServiceRequest = {
   priority: 0,
   assignCounter: false,
   correlation: 0,
+  commandVariant: 0,
   body: undefined,
 }
 const decide = (change: Partial<ServiceRequest>, party = supplier): string | undefined => {
@@ -87,7 +88,8 @@ const decide = (change: Partial<ServiceRequest>, party = supplier): string | und
   const scan = new RequestScan()
   t.equal(scanServiceRequest(view, 0, view.length, scan), undefined)
   return (
-    decideIntake(party, scan, nowMs) ?? checkBody(serviceRequestOf(scan.srv)!, view, scan, nowMs)
+    decideIntake(party, undefined, scan, nowMs) ??
+    checkBody(serviceRequestOf(scan.srv)!, view, scan, nowMs)
   )
 }
 
@@ -101,9 +103,31 @@ t.test('intake, rule by rule', (t) => {
   t.equal(decide({ serviceReferenceVariant: 'read' }), 'REQUEST_SRV_UNKNOWN')
   t.equal(decide({ serviceReferenceVariant: '1.1.1' }), 'REQUEST_SRV_UNSUPPORTED')
   t.equal(
+    decide({ serviceReferenceVariant: '6.5' }),
+    'PARTY_ROLE_INELIGIBLE',
+    'the role comes before what is not served',
+  )
+  t.equal(
     decide({ serviceReferenceVariant: '4.2' }),
     'PARTY_ROLE_INELIGIBLE',
     'an import supplier does not read exports',
+  )
+  const variants = (serviceReferenceVariant: string) =>
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((commandVariant) =>
+      decide({ serviceReferenceVariant, commandVariant }),
+    )
+  const unfit = 'REQUEST_COMMAND_VARIANT_UNFIT'
+  const local = 'REQUEST_LOCAL_DELIVERY_UNAVAILABLE'
+  t.same(
+    variants('4.1.1'),
+    [undefined, undefined, local, local, unfit, unfit, unfit, unfit, unfit, unfit, unfit],
+    'command variants of a non-critical request',
+  )
+  const body = 'REQUEST_BODY_MISMATCH'
+  t.same(
+    variants('6.11'),
+    [body, unfit, unfit, unfit, 'REQUEST_DOOR_UNFIT', body, local, local, unfit, unfit, unfit],
+    'command variants of a critical request, sent without its body',
   )
   const exporter = identify('90-B3-D5-1F-30-02-00-00', parties) as Party
   t.equal(
@@ -153,13 +177,15 @@ t.test('every variant, for every role: served and eligible, or refused by the ri
         },
         party,
       )
-      const expected = !row.isServed
-        ? 'REQUEST_SRV_UNSUPPORTED'
-        : !row.roles.includes(party.role)
+      const isOff = ['7.16', '8.5', '8.6'].includes(row.text)
+      const expected =
+        isOff || !row.roles.includes(party.role)
           ? 'PARTY_ROLE_INELIGIBLE'
-          : row.bodyType === 0
-            ? undefined
-            : 'REQUEST_BODY_MISMATCH'
+          : !row.isServed
+            ? 'REQUEST_SRV_UNSUPPORTED'
+            : row.bodyType === 0
+              ? undefined
+              : 'REQUEST_BODY_MISMATCH'
       t.equal(code, expected, `${row.text} by ${party.role}`)
     }
   }

@@ -6,6 +6,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { accessChecks } from '../../../core/access/access-rules.ts'
 import { errorTable } from '../../../core/base/error-table.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { serviceRequests } from '../../../core/catalogue/service-requests.ts'
@@ -29,6 +30,8 @@ t.test('no row is left out', async (t) => {
   t.same(lacks('core/docs/reference/limits.md', names), [])
   const variants = serviceRequests.map(({ text, name }) => `| ${text} | ${name} |`)
   t.same(lacks('core/docs/parties/service-requests.md', variants), [])
+  const checks = accessChecks.map(({ id, passes }) => `| ${id} | ${passes} |`)
+  t.same(lacks('core/docs/parties/access.md', checks), [])
   const profiles = Object.keys(deviceProfiles).map((name) => `| \`${name}\` |`)
   t.same(lacks('core/docs/meters/profiles.md', profiles), [])
 })

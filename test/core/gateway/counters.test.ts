@@ -35,6 +35,7 @@ const request = (fields: Partial<ServiceRequest> = {}): ServiceRequest => ({
   priority: 0,
   assignCounter: false,
   correlation: 0,
+  commandVariant: 0,
   body: undefined,
   ...fields,
 })
@@ -144,6 +145,20 @@ t.test('the gateway assigns a counter and returns it, at each door', async (t) =
     [...given].sort((a, b) => (a < b ? -1 : 1)),
     'rising',
   )
+})
+
+t.test('a command variant that does not fit is rejected at both doors', async (t) => {
+  const rig = await makeRig()
+  t.teardown(() => rig.close())
+  const code = 'REQUEST_COMMAND_VARIANT_UNFIT'
+  for (const spelling of ['commandVariant', 'command_variant']) {
+    const { status, json } = await post(rig, bodyOf(',"counter":"1"', `,"${spelling}":5`))
+    t.equal(status, 400)
+    t.match(json, { code, violations: [{ field: 'commandVariant' }] })
+  }
+  const client = rig.client()
+  const asked = request({ requestId: { ...id, counter: 1n }, commandVariant: 5 })
+  t.match(await client.submit(asked), { reason: code, responseCode: 'E12' })
 })
 
 t.test('a refusal for lack of an owner names the counter that was assigned', async (t) => {

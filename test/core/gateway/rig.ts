@@ -5,6 +5,8 @@
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { errorId, type ErrorCode } from '../../../core/base/error-table.ts'
 import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
+import type { CertificateSource } from '../../../core/pki/certificate-source.ts'
+import type { PartyCertificateFiles } from '../../../core/access/credentials.ts'
 import { fixedParties } from '../../../core/access/directory.ts'
 import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
 import { neverAccepted } from '../../../core/envelope/counter-bounds.ts'
@@ -19,7 +21,7 @@ import { hostSubject, type Bus, type OwnerDirectory } from '../../../core/ports/
 import { tickSubject, tickSubjects, type DeliveryFeed } from '../../../core/ports/ledger.ts'
 import { cursorNameOf } from '../../../core/envelope/delivery-id.ts'
 import { systemClock, type Clock } from '../../../core/ports/clock.ts'
-import { silentLog } from '../../../core/ports/log.ts'
+import { silentLog, type Log } from '../../../core/ports/log.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'
 import { systemRandom } from '../../../core/ports/random.ts'
 import type { ResponseLookup } from '../../../core/ports/responses.ts'
@@ -130,7 +132,7 @@ export type Rig = {
   ledger: SimLedger
   cursors: SimCursorStore
   /** A client that is closed with the rig. */
-  client(party?: string): SupplierClient
+  client(party?: string, tls?: PartyCertificateFiles): SupplierClient
   close(): Promise<void>
 }
 
@@ -142,6 +144,9 @@ export async function makeRig(
     cursors?: SimCursorStore
     responses?: ResponseLookup
     clock?: Clock
+    /** Mutual TLS at both doors. */
+    certificates?: CertificateSource
+    log?: Log
   } = {},
 ): Promise<Rig> {
   const clock = options.clock ?? systemClock
@@ -163,8 +168,9 @@ export async function makeRig(
     parties: fixedParties(demoParties()),
     clock,
     random: systemRandom,
-    log: silentLog,
+    log: options.log ?? silentLog,
     metrics: noMetrics,
+    certificates: options.certificates,
   })
   const { grpcPort, httpPort } = await gateway.listen(
     { host: '127.0.0.1', port: 0 },
@@ -175,13 +181,13 @@ export async function makeRig(
   return {
     gateway,
     address,
-    httpUrl: `http://127.0.0.1:${httpPort}`,
+    httpUrl: `${options.certificates ? 'https' : 'http'}://127.0.0.1:${httpPort}`,
     bus,
     directory,
     ledger,
     cursors,
-    client(party = supplier) {
-      const client = new SupplierClient({ address, credentials: { party } })
+    client(party = supplier, tls) {
+      const client = new SupplierClient({ address, credentials: { party, tls } })
       clients.push(client)
       return client
     },

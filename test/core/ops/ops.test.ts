@@ -31,6 +31,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     http: { host: '127.0.0.1', port: 8_080 },
     ops: { host: '127.0.0.1', port: 9_464 },
     site: { hosts: [], origins: [] },
+    pki: { folder: '/srv/.busbar/data/pki', isDevelopment: true },
     partiesFile: '/srv/.busbar/data/parties.json',
     nats: { kind: 'embedded' },
     keyEncryption: { kind: 'none' },

@@ -76,6 +76,7 @@ const request: fc.Arbitrary<ServiceRequest> = fc.record({
   priority: fc.integer({ min: 0, max: 3 }) as fc.Arbitrary<Priority>,
   assignCounter: fc.constant(false),
   correlation: fc.nat(),
+  commandVariant: fc.nat({ max: 20 }),
   body,
 })
 
@@ -118,6 +119,7 @@ function assertSame(scan: RequestScan, view: Buffer, wanted: ServiceRequest): vo
   t.equal(scan.counter, id.counter)
   t.equal(formatSrv(scan.srv), wanted.serviceReferenceVariant)
   t.equal(scan.deadlineMs, wanted.deadline?.getTime() ?? 0)
+  t.equal(scan.commandVariant, Math.min(wanted.commandVariant, 9))
   t.equal(scan.lane, wanted.priority === 0 ? laneUnspecified : wanted.priority - 1)
   t.equal(scan.bodyType, wanted.body === undefined ? 0 : bodyFields[wanted.body.$case])
   const again = ServiceRequest.decode(
@@ -188,6 +190,7 @@ const sample: ServiceRequest = {
   priority: 3,
   assignCounter: false,
   correlation: 0,
+  commandVariant: 0,
   body: {
     $case: 'readPeriod',
     value: { startTime: new Date(nowMs - 2 * dayMs), endTime: new Date(nowMs - dayMs) },

@@ -101,6 +101,12 @@ export interface ServiceRequest {
   assignCounter: boolean;
   /** Any number of the party's own, 0 for none. The acknowledgement repeats it: on a stream it finds the request whose counter was assigned. */
   correlation: number;
+  /**
+   * Command variant of DUIS, 1 to 9. Left out or 0: the one that fits the service reference variant: 1 for a non-critical request, 5 for a
+   * critical one, 8 for one that no device answers. Busbar does not demand a signed pre-command yet: it sends a critical request as it is.
+   * Another one must fit the kind of the request; 2, 3, 6 and 7 ask for local delivery, which is not available yet.
+   */
+  commandVariant: number;
   /** Parameters. Variants without parameters (4.1.1, 4.2, 6.2.4, 7.4, 11.2) have no body. */
   body:
     | //
@@ -255,6 +261,7 @@ function createBaseServiceRequest(): ServiceRequest {
     priority: 0,
     assignCounter: false,
     correlation: 0,
+    commandVariant: 0,
     body: undefined,
   };
 }
@@ -278,6 +285,9 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     }
     if (message.correlation !== 0) {
       writer.uint32(48).uint32(message.correlation);
+    }
+    if (message.commandVariant !== 0) {
+      writer.uint32(56).uint32(message.commandVariant);
     }
     switch (message.body?.$case) {
       case "displayMessage":
@@ -354,6 +364,14 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
             message.correlation = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.commandVariant = reader.uint32();
+            continue;
+          }
           case 16: {
             if (tag !== 130) {
               break;
@@ -410,6 +428,11 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
         ? globalThis.Boolean(object.assign_counter)
         : false,
       correlation: isSet(object.correlation) ? globalThis.Number(object.correlation) : 0,
+      commandVariant: isSet(object.commandVariant)
+        ? globalThis.Number(object.commandVariant)
+        : isSet(object.command_variant)
+        ? globalThis.Number(object.command_variant)
+        : 0,
       body: isSet(object.displayMessage)
         ? { $case: "displayMessage", value: DisplayMessage.fromJSON(object.displayMessage) }
         : isSet(object.display_message)
@@ -446,6 +469,9 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     if (message.correlation !== 0) {
       obj.correlation = Math.round(message.correlation);
     }
+    if (message.commandVariant !== 0) {
+      obj.commandVariant = Math.round(message.commandVariant);
+    }
     if (message.body?.$case === "displayMessage") {
       obj.displayMessage = DisplayMessage.toJSON(message.body.value);
     } else if (message.body?.$case === "readPeriod") {
@@ -469,6 +495,7 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     message.priority = object.priority ?? 0;
     message.assignCounter = object.assignCounter ?? false;
     message.correlation = object.correlation ?? 0;
+    message.commandVariant = object.commandVariant ?? 0;
     switch (object.body?.$case) {
       case "displayMessage": {
         if (object.body?.value !== undefined && object.body?.value !== null) {

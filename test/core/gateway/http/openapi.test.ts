@@ -119,7 +119,7 @@ t.test('every route is there, and every part is whole', async (t) => {
       t.notMatch(JSON.stringify(schema), /nullable/)
     }
   }
-  t.same(document.security, [{ party: [] }])
+  t.same(document.security, [{ certificate: [] }, { party: [] }])
   t.match(document.components.securitySchemes, {
     party: { type: 'apiKey', in: 'header', name: 'x-busbar-party' },
   })

@@ -127,6 +127,10 @@ t.test('what can be decided at the gateway is refused at once and reaches no hos
     ['REQUEST_SRV_UNKNOWN', wire({ serviceReferenceVariant: '99.9' })],
     ['REQUEST_SRV_UNKNOWN', wire({ serviceReferenceVariant: '' })],
     ['REQUEST_SRV_UNSUPPORTED', wire({ serviceReferenceVariant: '1.1.1' })],
+    ['REQUEST_COMMAND_VARIANT_UNFIT', wire({ commandVariant: 5 })],
+    ['REQUEST_COMMAND_VARIANT_UNFIT', wire({ commandVariant: 4_000_000_000 })],
+    ['REQUEST_LOCAL_DELIVERY_UNAVAILABLE', wire({ commandVariant: 2 })],
+    ['REQUEST_DOOR_UNFIT', wire({ serviceReferenceVariant: '6.11', commandVariant: 4 })],
     [
       'REQUEST_ID_MALFORMED',
       wire({ requestId: { originator: supplier, target: 'nonsense', counter: 1n } }),
