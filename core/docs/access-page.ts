@@ -7,7 +7,6 @@ import {
   accessChecks,
   commandVariantLeftOut,
   commandVariants,
-  DeviceStatus,
   localDelivery,
   registrationBasisOf,
   registrationTimes,
@@ -17,6 +16,7 @@ import {
   typesWithoutStatus,
   type RequestKind,
 } from '../access/access-rules.ts'
+import { DeviceStatus } from '../inventory/device-status.ts'
 import { errorTable } from '../base/error-table.ts'
 import { formatSrv, type Srv } from '../base/srv.ts'
 import { Role, serviceRequests } from '../catalogue/service-requests.ts'
