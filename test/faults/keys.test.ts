@@ -3,7 +3,8 @@
  * kill -9, no key and no secret is in any file of the data directory, in any log, or in what
  * operators are told.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -120,7 +121,8 @@ t.test('no key and no secret is ever written', async (t) => {
 t.test(
   'a broker without a key-encryption key refuses devices with keys, and takes all others',
   async (t) => {
-    const folder = t.testdir({ 'parties.json': JSON.stringify(demoPartiesJson) })
+    const folder = mkdtempSync(join(tmpdir(), 'busbar-keys-'))
+    writeFileSync(join(folder, 'parties.json'), JSON.stringify(demoPartiesJson))
     const parties = ['--parties', join(folder, 'parties.json')]
     const doors = ['--grpc', '127.0.0.1:0', '--http', '127.0.0.1:0', '--ops', '127.0.0.1:0']
     const broker = await startChild([
@@ -128,7 +130,11 @@ t.test(
       ...parties,
       ...doors,
     ])
-    t.teardown(() => broker.stop())
+    // The folder goes when nothing is written into it any more.
+    t.teardown(async () => {
+      await broker.stop()
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    })
     const { ops } = broker.said['listening'] as { ops: string }
     const { host, port, logicalDevice, client } = record.address
     const plain = {

@@ -64,7 +64,7 @@ export class CutTown {
     // The server first: it can confirm nothing more to a broker that still runs.
     if (kind === 'stopped') for (const pid of [server, broker]) process.kill(pid, 'SIGSTOP')
     this.disk.cut()
-    for (const pid of [broker, server]) process.kill(pid, 'SIGKILL')
+    for (const pid of [broker, server]) killIfThere(pid)
     await this.unmount()
     this.mount()
   }
@@ -91,5 +91,14 @@ export class CutTown {
       await this.unmount()
     }
     await this.deployment.stop()
+  }
+}
+
+/** A process may have died of the cut already. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code !== 'ESRCH') throw fault
   }
 }

@@ -50,9 +50,12 @@ const together = join(root, 'core/ops/setup/run-together.mjs')
 /** Small enough that the last groups end at about one time. */
 const filesInGroupMax = 10
 const sharingFolders = /^test\/(core|actors|proto)\//
-/** Files that start servers or processes, or change what all files of a process have in common. */
+/**
+ * Files that start servers or processes, change what all files of a process have in common, or wait
+ * before their first test: tap ends a process that has none open.
+ */
 const keepsApart =
-  /support\/(nats|deployment)|from 'node:child_process'|startBroker|startSandbox|process\.(env|umask|on\()/
+  /support\/(nats|deployment)|^const .* = await |from 'node:child_process'|startBroker|startSandbox|process\.(env|umask|on\()/m
 
 /** @param {string} file */
 const mayShare = (file) =>
