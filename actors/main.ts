@@ -6,6 +6,7 @@ import { addDemoCommand } from './cli/demo-program.ts'
 import { addDlmsCommands } from './cli/meter/dlms-program.ts'
 import { addMeterCommands } from './cli/meter/meter-program.ts'
 import { addMetersCommand } from './cli/meter/meters-commands.ts'
+import { addAccessCommand } from './cli/operator/access-commands.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
@@ -66,6 +67,7 @@ addDlmsCommands(program, terminal)
 addMeterCommands(program, terminal)
 addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
+addAccessCommand(program, terminal)
 addMeterPointsCommands(program, terminal)
 addPkiCommands(program, terminal)
 addHealthCommands(program, terminal)

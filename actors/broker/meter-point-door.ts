@@ -164,7 +164,7 @@ async function reportOf(point: MeterPointId, ports: ActorMailPorts): Promise<Met
 }
 
 /** @throws BrokerError DEVICE_UNKNOWN */
-async function rightsAt(device: Eui64, ports: ActorMailPorts): Promise<RightsReport> {
+export async function rightsAt(device: Eui64, ports: ActorMailPorts): Promise<RightsReport> {
   let report: RightsReport | undefined
   const question = { kind: Kind.RIGHTS_QUERY, target: device, bodyBytes: emptyBytes }
   const [refused] = await askActors([question], ports, (answer, at) => {

@@ -7,6 +7,7 @@ import { startOpsServer, type OpsServer } from '../../core/ops/server.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { LocalStores } from '../../core/store/local-stores.ts'
 import type { Host } from '../runtime/host/host.ts'
+import { addAccessRoutes } from './access-door.ts'
 import { addCounterRoutes } from './counters-door.ts'
 import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
@@ -51,6 +52,7 @@ export async function startOperatorsDoor(
     routes: (app) => {
       addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
+      addAccessRoutes(app, { bus, directory: owners, clock }, parties)
       addMeterPointRoutes(app, { bus, directory: owners, clock })
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)

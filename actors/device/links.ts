@@ -73,6 +73,7 @@ export function decideRightsQuery(
   const bodyBytes = encodeRightsReport({
     links: state.linked?.links ?? [],
     status: statusOf(state),
+    type: state.record.type,
   })
   out.effects.push({ type: 'REPORT', kind: Kind.RIGHTS, replyTo: message.replyTo, bodyBytes })
 }

@@ -2,7 +2,7 @@
  * Access control: who may send what to which device, for all 129 variants. Pure; the rules are data
  * (access-rules.json). Two entry points are for the hot path and allocate nothing: `refusalAtDoor`
  * at a gateway (station 2 of a message's way) and `refusalAtDevice` in the device's actor.
- * `decideAccess` asks the same checks at once and returns the grounds; it is for `busbar explain`.
+ * `decideAccess` asks the same checks at once and returns the grounds; it is for `busbar access`.
  */
 import type { ErrorCode } from '../base/error-table.ts'
 import type { Srv } from '../base/srv.ts'

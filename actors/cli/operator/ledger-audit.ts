@@ -27,6 +27,7 @@ import { chainLinkBytes, forEachEnvelope } from '../../../core/envelope/frame.ts
 import {
   deviceBlocks,
   isInBlock,
+  meterPointBlocks,
   partyBlocks,
   Kind,
   letterboxBlocks,
@@ -35,6 +36,7 @@ import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../../core/ports/store.ts'
+import { lineOfMeterPoint, textOfLinks } from './meter-point-audit.ts'
 import type { AuditLine } from './audit-line.ts'
 import { LettersAudit } from './letters-audit.ts'
 
@@ -132,13 +134,17 @@ export class LedgerAudit {
     )
   }
 
-  /** Those of devices, parties and letterboxes. */
+  /** Those of devices, meter points, parties and letterboxes. */
   private readFacts(partition: number, frame: Buffer, sequence: number): void {
     forEachEnvelope(frame, chainLinkBytes, (at) => {
       if (isInBlock(readKind(frame, at), letterboxBlocks.facts))
         this.letters.onFact(partition, frame, at, sequence)
       if (isInBlock(readKind(frame, at), partyBlocks.facts))
         this.onPartyFact(partition, frame, at, sequence)
+      if (isInBlock(readKind(frame, at), meterPointBlocks.facts)) {
+        this.counts.facts++
+        this.onLine?.(lineOfMeterPoint(frame, at, { sequence, partition }))
+      }
       if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
       const device = readTarget(frame, at)
       this.onFact(partition, device, readFact(frame, at), sequence, readTime(frame, at))
@@ -259,7 +265,7 @@ function becauseOf(fact: DeviceFact): string {
   if (fact.type === 'COUNTER_ACCEPTED') return ` from ${fact.next}`
   if (fact.type === 'DEVICE_REMOVED') return ` by ${JSON.stringify(fact.by)}`
   const { cause } = fact as { cause?: FailureCause }
-  return cause === undefined ? '' : `  ${textOfCause(cause)}`
+  return cause === undefined ? textOfLinks(fact) : `  ${textOfCause(cause)}`
 }
 
 const said = (fault: unknown): string =>

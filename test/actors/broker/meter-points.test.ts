@@ -2,10 +2,11 @@
  * Meter points in a real broker: who is registered there may use the device that measures there,
  * from the moment on; the operators' door and commands show why.
  */
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { startBroker, type RunningBroker } from '../../../actors/library/index.ts'
@@ -78,15 +79,11 @@ async function codeOf(party: string): Promise<string> {
   }
 }
 
-const busbar = async (...words: string[]): Promise<string> => {
-  const args = ['--disable-warning=ExperimentalWarning', resolve('actors/main.ts'), ...words]
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    ...args,
-    '--ops',
-    broker.opsAddress,
-  ])
-  return stdout
-}
+const command = ['--disable-warning=ExperimentalWarning', resolve('actors/main.ts')]
+const run = (...words: string[]): Promise<{ stdout: string }> =>
+  promisify(execFile)(process.execPath, [...command, ...words])
+const busbar = async (...words: string[]): Promise<string> =>
+  (await run(...words, '--ops', broker.opsAddress)).stdout
 
 t.test('a device names its meter point, and waits for its answer', async (t) => {
   const address = { host: '127.0.0.1', port: 9, logicalDevice: 1, client: 16 }
@@ -136,6 +133,16 @@ t.test('a change of supplier, by a command; commands show who may', async (t) =>
   t.match(shown, /supplier +LOSE +20200101/)
   t.match(shown, new RegExp(`supplier +GAIN +${yesterday}`))
   t.match(shown, device)
+  const may = (party: string): Promise<string> =>
+    busbar('access', device, '--party', party, '--srv', '4.1.1').catch(
+      (fault: { stdout: string }) => fault.stdout,
+    )
+  t.match(await may(gaining.eui64), /registration +passed +registered[^]*\ngranted\n$/)
+  t.match(
+    await may(losing.eui64),
+    /type +passed[^]*registration +failed +not registered[^]*\nrefused: PARTY_NOT_REGISTERED\n$/,
+  )
+  t.match(await may('90-B3-D5-1F-30-01-00-99'), /party +failed[^]*\nrefused: PARTY_UNKNOWN\n$/)
   const rights = await busbar('rights', 'show', device)
   t.match(rights, /IS +LOSE +2020-01-01T00:00:00.000Z +\d/)
   t.match(rights, /IS +GAIN/)
@@ -144,6 +151,45 @@ t.test('a change of supplier, by a command; commands show who may', async (t) =>
   await t.rejects(busbar('rights', 'show', '00-DB-12-34-56-00-00-09'), {
     message: /DEVICE_UNKNOWN/,
   })
+})
+
+t.test('the ledger says who did what, and its chains hold', async (t) => {
+  const args = [...command, 'ledger', 'tail', '--nats-url', nats.url, '--from', '1']
+  const tail = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  t.teardown(() => tail.kill())
+  const wanted = [
+    `${device}.* DEVICE_LINKED ${point}`,
+    `${device}.* RIGHTS_RECEIVED of ${point}, version \\d`,
+    `${point}.* METER_POINT_LINKED ${device} as its 1`,
+    `${point}.* METER_POINT_REGISTERED supplier LOSE from 20200101, by "ann"`,
+  ]
+  for await (const line of createInterface({ input: tail.stdout })) {
+    const index = wanted.findIndex((pattern) => new RegExp(pattern).test(line))
+    if (index >= 0) wanted.splice(index, 1)
+    if (wanted.length === 0) break
+  }
+  t.same(wanted, [])
+  await run('ledger', 'verify', '--nats-url', nats.url)
+})
+
+t.test('a device that is suspended takes little; its status is shown', async (t) => {
+  t.match(await busbar('devices', 'status', device), `${device} Commissioned`)
+  t.match(await busbar('devices', 'status', device, '--to', 'Suspended'), `${device} Suspended`)
+  t.equal(await codeOf(gaining.eui64), 'E5')
+  t.match(await busbar('rights', 'show', device), /status: Suspended/)
+  await t.rejects(busbar('devices', 'status', device, '--to', 'Whitelisted'), {
+    message: /DEVICE_STATUS_NOT_NEXT/,
+  })
+  const [status] = await ask('POST', `/v1/devices/${device}/status`, {
+    status: 'Asleep',
+    by: 'ann',
+  })
+  t.equal(status, 400)
+  t.match(
+    await busbar('devices', 'status', device, '--to', 'Commissioned'),
+    `${device} Commissioned`,
+  )
+  t.equal(await codeOf(gaining.eui64), 'I99')
 })
 
 t.test('a registration file is loaded, and loaded again; its faults are answered', async (t) => {
