@@ -61,7 +61,7 @@ function answerTo(
   const isRegistered = holder === undefined ? 'not-entitled' : entitlementOf(links, holder, now)
   const decision = decideAccess({
     row,
-    // Whoever is not known fails before its role is looked at.
+    // A party that is not known fails before its role is looked at.
     role: holder?.role ?? 'OU',
     standing: holder === undefined ? 'PARTY_UNKNOWN' : standingOf(current, party),
     commandVariant,

@@ -82,7 +82,10 @@ async function certificatesOf(
   if (isDevelopment) {
     const doors = [grpc.host, http.host]
     if (await ensureDevelopmentPki(folder, parties, doors, { clock, random }))
-      log.warn({ folder }, 'made certificates for development: whoever reads them can be any party')
+      log.warn(
+        { folder },
+        'made certificates for development: a reader of that folder can act as any party',
+      )
   }
   const watch = new PkiWatch(folder, { clock, log })
   closers.push(() => watch.close())

@@ -1,7 +1,7 @@
 /**
  * Certificates for development: an authority in the data directory with a certificate for each
- * party of the parties file, made at the first start of a broker that was given no others. Whoever
- * can read that folder can be any party.
+ * party of the parties file, made at the first start of a broker that was given no others. A
+ * reader of that folder can act as any party.
  */
 import type { Parties } from '../access/parties.ts'
 import { textOfEui64 } from '../base/eui64.ts'

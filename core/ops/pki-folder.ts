@@ -269,7 +269,7 @@ export async function revokeIn(
   })
 }
 
-/** Writes the same list anew, with a later end. */
+/** Writes the same list again, with a later end. */
 export async function renewListIn(folder: string, clock: Clock, listDays?: number): Promise<void> {
   await locked(folder, () => writeList(folder, listIn(folder).revoked, clock, listDays))
 }

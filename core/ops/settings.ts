@@ -172,7 +172,7 @@ export const settings = {
     reason:
       'Empty means the folder pki of the data directory. A first start makes it, with an authority for development and certificates of the parties of the parties file.',
     consequence:
-      'Both party doors use TLS 1.3, and the certificate of a connection names its party (PARTY_CERTIFICATE_MISSING without one). Files that change are read again within a second; connections of a revoked certificate are closed. Give production a folder of its own: whoever can read the one for development can be any party.',
+      'Both party doors use TLS 1.3, and the certificate of a connection names its party (PARTY_CERTIFICATE_MISSING without one). Files that change are read again within a second; connections of a revoked certificate are closed. Give production a folder of its own: a reader of the one for development can act as any party.',
     isPath: true,
     schema: z.string(),
   },
@@ -182,7 +182,7 @@ export const settings = {
     what: 'Party doors without TLS, at which a header names the party.',
     default: 'false',
     unit: 'true or false',
-    reason: 'Whoever reaches such a door can name any party.',
+    reason: 'A caller of such a door can name any party.',
     consequence:
       'For tests on one machine: with true, both doors must listen on loopback addresses, no certificates are used, and the start warns.',
     schema: z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true'),

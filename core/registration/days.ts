@@ -48,7 +48,7 @@ export function textOfTime(ms: number): string {
     .slice(0, 14)
 }
 
-/** A whole number of 1 to `digitsMax` digits, at least `min`; undefined if `text` is none. */
+/** A whole number of 1 to `digitsMax` digits, at least `min`; undefined for any other text. */
 export function numberOf(text: string, digitsMax: number, min = 0): number | undefined {
   const number = text.length > digitsMax ? -1 : valueOf(text)
   return number >= min ? number : undefined

@@ -50,7 +50,7 @@ export class RecordAssembler {
   readonly #emit: (entry: RecordEntry) => void
   #ordinal = 0
   #highest = 0
-  /** Where the open record starts; line 0 while there is none. */
+  /** Where the open record starts; line 0 while no record is open. */
   #line = 0
   #instruction = 0
   #point: MeterPoint | undefined

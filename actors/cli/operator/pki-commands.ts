@@ -53,7 +53,7 @@ export function addPkiCommands(program: Command, { out }: { out: Print }): void 
     .description('revoke certificates: of a party by its EUI-64, or one by its serial')
     .argument('[what]', 'EUI-64 or serial; left out with --renew')
     .addOption(pkiOption())
-    .option('--renew', 'revoke nothing, write the list anew', false)
+    .option('--renew', 'revoke nothing, write the list again', false)
     .addOption(daysOption('how long the list is valid; as long as the authority when left out'))
     .action(
       async (what: string | undefined, options: { pki: string; renew: boolean; days?: number }) => {

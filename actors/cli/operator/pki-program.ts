@@ -80,7 +80,7 @@ export async function revokeCommand(
   if ((what === undefined) !== renew) throw new UsageFault('give an EUI-64 or a serial, or --renew')
   if (what === undefined) {
     await renewListIn(pki, systemClock, days)
-    return out('the revocation list was written anew')
+    return out('the revocation list was written again')
   }
   const serials = await revokeIn(pki, what, ports, days)
   for (const serial of serials) out(`${serial}  revoked`)

@@ -161,7 +161,7 @@ t.test('streams, polls and idle connections end when the certificate is revoked'
   const still = Symbol('still open')
   t.equal(await Promise.race([kept.done, Promise.resolve(still)]), still, 'others go on')
   await issueParty(folder, supplier)
-  t.same(await codesOf(rig, readPartyFiles(folder, supplier)), ['accepted', 'accepted'], 'anew')
+  t.same(await codesOf(rig, readPartyFiles(folder, supplier)), ['accepted', 'accepted'], 'again')
 })
 
 t.test('a list that is out of date lets nobody in, until there is a new one', async (t) => {
@@ -221,7 +221,7 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo() && performance.now() < endMs) await new Promise((go) => setTimeout(go, 50))
 }
 
-/** A TLS connection whose handshake has ended; rejects when there is none. */
+/** A TLS connection whose handshake has ended; rejects when no handshake succeeds. */
 function opened(address: string, options: ConnectionOptions): Promise<TLSSocket> {
   const [host = '', port = ''] = address.split(':')
   return new Promise((resolve, reject) => {
