@@ -4,8 +4,8 @@
  * place:
  *
  *   frame of exchanges  [version, client, list of exchange]
- *     exchange          [number u32, lane u8, address, list of operation, list of keys, none or one,
- *                       from version 5: opaque command or nil]
+ *     exchange          [number u32, lane u8, address, list of operation, list of keys,
+ *                       none or one, from version 5: opaque command or nil]
  *     address           [host, port u16, logicalDevice u16, client u16, secret or nil, transport u8 (0 when left out, else one more than
  *                       its place in Transport), profile ('' when left out), list of security, none or one, device or nil,
  *                       list of model, none or one]

@@ -102,9 +102,10 @@ export interface ServiceRequest {
   /** Any number of the party's own, 0 for none. The acknowledgement repeats it: on a stream it finds the request whose counter was assigned. */
   correlation: number;
   /**
-   * Command variant of DUIS, 1 to 9. Left out or 0: the one that fits the service reference variant: 1 for a non-critical request, 5 for a
-   * critical one, 8 for one that no device answers. Busbar does not demand a signed pre-command yet: it sends a critical request as it is.
-   * Another one must fit the kind of the request; 2, 3, 6 and 7 ask for local delivery, which is not available yet.
+   * Command variant of DUIS, 1 to 9. Left out or 0: the one that fits the service reference variant:
+   * 1 for a non-critical request, 5 for a critical one, 8 for one that no device answers. Busbar does
+   * not demand a signed pre-command yet: it sends a critical request as it is. Another one must fit
+   * the kind of the request; 2, 3, 6 and 7 ask for local delivery, which is not available yet.
    */
   commandVariant: number;
   /** Parameters. Variants without parameters (4.1.1, 4.2, 6.2.4, 7.4, 11.2) have no body. */
