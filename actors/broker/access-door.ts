@@ -5,6 +5,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import { decideAccess, oneDoorOf, type AccessDecision } from '../../core/access/access-control.ts'
+import { commandVariantMax } from '../../core/access/access-rules.ts'
 import { standingOf } from '../../core/access/directory.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
@@ -29,9 +30,6 @@ export type AccessJson = AccessDecision & {
 }
 
 type Query = { Querystring: Record<string, unknown> }
-/** Command variants that a request may name; 0 for none. */
-const commandVariantMax = 9
-
 export function addAccessRoutes(
   app: FastifyInstance,
   ports: ActorMailPorts,
@@ -68,7 +66,7 @@ function answerTo(
     door: oneDoorOf(row, commandVariant),
     deviceType: report?.type,
     status: report?.status ?? initialStatus,
-    registration: links.length === 0 ? 'entitled' : isRegistered,
+    registration: links.length === 0 ? 'not-asked' : isRegistered,
   })
   return {
     party: textOfEui64(party),
@@ -102,8 +100,8 @@ function rowIn(value: unknown): ServiceRequestRow {
 
 function commandVariantIn(value: unknown): number {
   if (value === undefined) return 0
-  const number = typeof value === 'string' && /^\d$/.test(value) ? Number(value) : -1
-  if (number < 0 || number > commandVariantMax)
+  const number = typeof value === 'string' && /^\d$/.test(value) ? Number(value) : 0
+  if (number < 1 || number > commandVariantMax)
     throw invalid(`commandVariant must be a number from 1 to ${commandVariantMax}`)
   return number
 }

@@ -49,7 +49,8 @@ export type AccessQuestion = {
   readonly deviceType: DeviceType | undefined
   /** Not looked at when the target is not in the inventory. */
   readonly status: DeviceStatus
-  readonly registration: Entitlement
+  /** `not-asked`: the device has no meter point. */
+  readonly registration: Entitlement | 'not-asked'
 }
 
 export type CheckResult = {
@@ -250,9 +251,10 @@ const needsNoDevice = ({ row, deviceType }: AccessQuestion): boolean =>
 export function decideAccess(question: AccessQuestion): AccessDecision {
   const { row, role, standing, commandVariant, door, deviceType, status, registration } = question
   const isLocal = isLocalVariant[commandVariant] === true
+  const isOpen = registration === 'not-asked'
   const code =
     refusalAtDoor(row, role, standing, commandVariant, door) ??
-    refusalAtDevice(row, deviceType, status, registration, isLocal)
+    refusalAtDevice(row, deviceType, status, isOpen ? 'entitled' : registration, isLocal)
   const failedAt =
     code === undefined ? asked.length : asked.findIndex((one) => one.codes.includes(code))
   const isWithoutDevice = needsNoDevice(question)
@@ -260,6 +262,12 @@ export function decideAccess(question: AccessQuestion): AccessDecision {
     if (index > failedAt) return { id, result: 'not asked', ground: 'an earlier check has decided' }
     if (by === 'device' && isWithoutDevice)
       return { id, result: 'not asked', ground: `${row.text} needs no device` }
+    if (id === 'registration' && isOpen)
+      return {
+        id,
+        result: 'not asked',
+        ground: 'the device has no meter point: any party may use it',
+      }
     const result = index < failedAt ? 'passed' : 'failed'
     return { id, result, ground: grounds[id]!(question) }
   })

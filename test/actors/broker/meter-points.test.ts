@@ -172,6 +172,14 @@ t.test('the ledger says who did what, and its chains hold', async (t) => {
   await run('ledger', 'verify', '--nats-url', nats.url)
 })
 
+t.test('a device without meter points is open, and says so', async (t) => {
+  const open = '00-DB-12-34-56-00-00-02'
+  const address = { host: '127.0.0.1', port: 9, logicalDevice: 1, client: 16 }
+  await ask('POST', '/v1/devices', [{ eui64: open, type: 'ESME', address }])
+  const shown = await busbar('access', open, '--party', losing.eui64, '--srv', '4.1.1')
+  t.match(shown, /registration +not asked +the device has no meter point[^]*\ngranted\n$/)
+})
+
 t.test('a device that is suspended takes little; its status is shown', async (t) => {
   t.match(await busbar('devices', 'status', device), `${device} Commissioned`)
   t.match(await busbar('devices', 'status', device, '--to', 'Suspended'), `${device} Suspended`)
