@@ -84,11 +84,12 @@ export function addMeterPointRoutes(app: FastifyInstance, ports: ActorMailPorts)
   })
   app.post<OfDevice>('/v1/devices/:eui64/status', async ({ params, body }) => {
     const device = deviceIn(params.eui64)
-    const bodyBytes = statusBody(statusIn(body))
+    const wanted = statusIn(body)
+    const bodyBytes = statusBody(wanted)
     const question = { kind: Kind.DEVICE_STATUS, target: device, bodyBytes }
     const [refused] = await askActors([question], ports)
     if (refused !== undefined) throw new BrokerError(refused.code, textOfEui64(device))
-    return { device: textOfEui64(device), status: statusIn(body).status }
+    return { device: textOfEui64(device), status: wanted.status }
   })
   const path = '/v1/devices/:eui64/rights'
   app.get<OfDevice>(path, safe, async ({ params }): Promise<RightsJson> => {

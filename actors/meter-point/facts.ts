@@ -2,9 +2,7 @@
  * What has happened to a meter point: it was registered, or a device was linked to it or is not any
  * more. Bodies are MessagePack arrays with a version in front.
  */
-import { Packr } from 'msgpackr'
-import { BrokerError } from '../../core/base/broker-error.ts'
-import { bytesOfEui64, type Eui64 } from '../../core/base/eui64.ts'
+import { bytesOfEui64, readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import { readBodyView, readKind, readTime, writeEnvelope } from '../../core/envelope/envelope.ts'
@@ -20,6 +18,7 @@ import {
   type RegistrationOrder,
 } from '../../core/registration/registration-change.ts'
 import type { KnownItem } from '../../core/registration/registrations.ts'
+import { packTree, readTree } from '../../core/registration/versioned-tree.ts'
 import type { DeviceLink } from './state.ts'
 
 export type MeterPointRegistered = {
@@ -39,8 +38,6 @@ export type MeterPointLinked = {
 }
 export type MeterPointFact = MeterPointRegistered | MeterPointLinked
 
-const packr = new Packr({ useRecords: false })
-const bodyVersion = 1
 const nobody = Buffer.alloc(8)
 
 export function writeFact(frame: FrameWriter, point: Eui64, fact: MeterPointFact): void {
@@ -66,43 +63,32 @@ export function writeFact(frame: FrameWriter, point: Eui64, fact: MeterPointFact
 
 function bodyOf(fact: MeterPointFact): Buffer {
   if (fact.type === 'METER_POINT_REGISTERED')
-    return packr.pack([bodyVersion, fact.by, packedOrder(fact.order), fact.items.map(packedItem)])
+    return packTree(fact.by, packedOrder(fact.order), fact.items.map(packedItem))
   const { device, link } = fact.link
-  return packr.pack([bodyVersion, bytesOfEui64(device), link, fact.isLinked])
+  return packTree(bytesOfEui64(device), link, fact.isLinked)
 }
 
 /** @throws BrokerError ENVELOPE_MALFORMED, FORMAT_VERSION_LATER */
 export function readFact(buffer: Buffer, at: number): MeterPointFact {
   const time = readTime(buffer, at)
-  const [version, ...rest] = treeIn(readBodyView(buffer, at))
-  if (typeof version === 'number' && version > bodyVersion)
-    throw new BrokerError('FORMAT_VERSION_LATER', `a fact of a meter point of version ${version}`)
-  if (readKind(buffer, at) === Kind.METER_POINT_REGISTERED) {
-    const [by, order, items] = rest as [string, PackedOrder, PackedItem[]]
-    return {
-      type: 'METER_POINT_REGISTERED',
-      time,
-      by,
-      order: orderIn(order),
-      items: items.map((one) => itemIn(one, time)),
-    }
-  }
-  const [device, link, isLinked] = rest as [Uint8Array, number, boolean]
+  const isRegistration = readKind(buffer, at) === Kind.METER_POINT_REGISTERED
+  return readTree(readBodyView(buffer, at), 'a fact of a meter point', (members) =>
+    isRegistration ? registeredIn(members, time) : linkedIn(members, time),
+  )
+}
+
+function registeredIn(members: unknown[], time: number): MeterPointRegistered {
+  const [by, order, items] = members as [string, PackedOrder, PackedItem[]]
   return {
-    type: 'METER_POINT_LINKED',
+    type: 'METER_POINT_REGISTERED',
     time,
-    link: { device: Buffer.from(device).toString('latin1') as Eui64, link },
-    isLinked,
+    by,
+    order: orderIn(order),
+    items: items.map((one) => itemIn(one, time)),
   }
 }
 
-function treeIn(view: Uint8Array): unknown[] {
-  let tree: unknown
-  try {
-    tree = packr.unpack(view)
-  } catch (cause) {
-    throw new BrokerError('ENVELOPE_MALFORMED', 'a fact of a meter point', { cause })
-  }
-  if (!Array.isArray(tree)) throw new BrokerError('ENVELOPE_MALFORMED', 'a fact of a meter point')
-  return tree as unknown[]
+function linkedIn(members: unknown[], time: number): MeterPointLinked {
+  const [device, link, isLinked] = members as [Uint8Array, number, boolean]
+  return { type: 'METER_POINT_LINKED', time, link: { device: readEui64(device), link }, isLinked }
 }

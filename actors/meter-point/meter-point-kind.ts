@@ -7,15 +7,17 @@ import {
   decodeMeterPointReport,
   encodeMeterPointReport,
 } from '../../core/registration/meter-point-report.ts'
-import type { ActorKind, HostedKind } from '../kind/actor-kind.ts'
-import { refuse, type ActorEffect } from '../kind/effects.ts'
+import type { ActorKind } from '../kind/actor-kind.ts'
+import { refuse } from '../kind/effects.ts'
 import type { Tell } from '../kind/letters.ts'
 import { isArrived, type ActorMessage } from '../kind/messages.ts'
+import { hostedQuiet, quiet } from '../kind/quiet-kind.ts'
 import { decide, evolve } from './actor.ts'
 import { readFact, writeFact, type MeterPointFact } from './facts.ts'
 import { emptyState, type MeterPointState } from './state.ts'
 
 export const meterPointKind: ActorKind<MeterPointState, ActorMessage, MeterPointFact, Tell> = {
+  ...quiet,
   number: ActorKindNumber.METER_POINT,
   name: 'meter-point',
   messageKinds: meterPointBlocks.messages,
@@ -26,17 +28,9 @@ export const meterPointKind: ActorKind<MeterPointState, ActorMessage, MeterPoint
   park(_state, message, now, out) {
     if (isArrived(message)) refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   },
-  nextWakeMs: () => 0,
-  storedWakeMs: () => 0,
-  clockSet: () => undefined,
-  loaded: () => undefined,
-  isUnfinished: () => false,
-  underWay: () => undefined,
   isKnown: ({ version }) => version > 0,
   // Bulk: registration files wait for room.
   isNew: isArrived,
-  smallerOf: () => undefined,
-  isWritten: () => true,
   writeFact,
   readFact,
   packState: encodeMeterPointReport,
@@ -51,13 +45,4 @@ export const meterPointKind: ActorKind<MeterPointState, ActorMessage, MeterPoint
 }
 
 /** The meter point as a host has it: without effects of its own. */
-export const hostedMeterPoint: HostedKind = {
-  kind: meterPointKind as ActorKind,
-  effects: () => ({
-    underWayCount: 0,
-    isSend: () => false,
-    run(_place, { type }: ActorEffect) {
-      throw new TypeError(`a meter point has no effect ${type}`)
-    },
-  }),
-}
+export const hostedMeterPoint = hostedQuiet(meterPointKind)

@@ -4,14 +4,16 @@ import { ActorKindNumber } from '../../core/base/actor-id.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { isLaterVersion } from '../../core/envelope/version.ts'
 import { partyBlocks } from '../../core/envelope/layout.ts'
-import type { ActorKind, HostedKind } from '../kind/actor-kind.ts'
-import { refuse, type ActorEffect, type Enter } from '../kind/effects.ts'
+import type { ActorKind } from '../kind/actor-kind.ts'
+import { refuse, type Enter } from '../kind/effects.ts'
 import { isArrived, type ActorMessage } from '../kind/messages.ts'
+import { hostedQuiet, quiet } from '../kind/quiet-kind.ts'
 import { decide, evolve } from './actor.ts'
 import { readFact, writeFact, type PartyChanged } from './facts.ts'
 import type { PartyState } from './state.ts'
 
 export const partyKind: ActorKind<PartyState, ActorMessage, PartyChanged, Enter> = {
+  ...quiet,
   number: ActorKindNumber.PARTY,
   name: 'party',
   messageKinds: partyBlocks.messages,
@@ -22,17 +24,9 @@ export const partyKind: ActorKind<PartyState, ActorMessage, PartyChanged, Enter>
   park(_state, message, now, out) {
     if (isArrived(message)) refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   },
-  nextWakeMs: () => 0,
-  storedWakeMs: () => 0,
-  clockSet: () => undefined,
-  loaded: () => undefined,
-  isUnfinished: () => false,
-  underWay: () => undefined,
   isKnown: ({ record }) => record !== undefined,
   // Operators suspend parties however little room there is; what they add is small, too.
   isNew: () => false,
-  smallerOf: () => undefined,
-  isWritten: () => true,
   writeFact,
   readFact,
   // Only parties with a record have facts, and a state.
@@ -48,13 +42,4 @@ export const partyKind: ActorKind<PartyState, ActorMessage, PartyChanged, Enter>
 }
 
 /** The party as a host has it: without effects of its own. */
-export const hostedParty: HostedKind = {
-  kind: partyKind as ActorKind,
-  effects: () => ({
-    underWayCount: 0,
-    isSend: () => false,
-    run(_place, { type }: ActorEffect) {
-      throw new TypeError(`a party has no effect ${type}`)
-    },
-  }),
-}
+export const hostedParty = hostedQuiet(partyKind)

@@ -20,14 +20,18 @@ function valueOf(text: string): number {
   return text.length > 0 ? value : -1
 }
 
+/** True for a day YYYYMMDD of the years 1900 to 9999. */
+export function isDay(day: unknown): day is number {
+  if (typeof day !== 'number' || !Number.isInteger(day) || day < 1900_00_00 || day > 9999_12_31)
+    return false
+  const inMonth = day % 100
+  return inMonth >= 1 && inMonth <= daysIn(Math.floor(day / 10_000), Math.floor(day / 100) % 100)
+}
+
 /** The day as a number YYYYMMDD; undefined if `text` is no day from the year 1900 on. */
 export function dayOf(text: string): number | undefined {
-  if (text.length !== 8) return undefined
-  const day = valueOf(text)
-  const year = Math.floor(day / 10_000)
-  const inMonth = day % 100
-  const isDay = inMonth >= 1 && inMonth <= daysIn(year, Math.floor(day / 100) % 100)
-  return year >= 1900 && isDay ? day : undefined
+  const day = text.length === 8 ? valueOf(text) : -1
+  return isDay(day) ? day : undefined
 }
 
 /** Milliseconds since 1970 of YYYYMMDDHHMMSS; undefined if `text` is no such time. */

@@ -5,10 +5,7 @@
  * `[version, version of its rights, items, [[device 8, link], …], orders]`; an item is
  * `[item, value, from, to, received]`.
  */
-import { Packr } from 'msgpackr'
-import { BrokerError } from '../base/broker-error.ts'
-import { copyOf } from '../base/bytes.ts'
-import { bytesOfEui64, type Eui64 } from '../base/eui64.ts'
+import { bytesOfEui64, readEui64, type Eui64 } from '../base/eui64.ts'
 import {
   itemIn,
   orderIn,
@@ -19,6 +16,7 @@ import {
   type RegistrationOrder,
 } from './registration-change.ts'
 import type { KnownItem } from './registrations.ts'
+import { packTree, readTree } from './versioned-tree.ts'
 
 export type MeterPointReport = {
   readonly items: readonly KnownItem[]
@@ -28,15 +26,11 @@ export type MeterPointReport = {
   readonly orders: readonly RegistrationOrder[]
 }
 
-const packr = new Packr({ useRecords: false })
-const bodyVersion = 1
-
 type Packed = [
-  number,
-  number,
-  Array<[...PackedItem, number]>,
-  Array<[Uint8Array, number]>,
-  PackedOrder[],
+  version: number,
+  items: Array<[...PackedItem, number]>,
+  links: Array<[Uint8Array, number]>,
+  orders: PackedOrder[],
 ]
 
 export const encodeMeterPointReport = ({
@@ -45,35 +39,23 @@ export const encodeMeterPointReport = ({
   version,
   orders,
 }: MeterPointReport): Buffer =>
-  copyOf(
-    packr.pack([
-      bodyVersion,
-      version,
-      items.map((item) => [...packedItem(item), item.receivedAtMs]),
-      links.map(({ device, link }) => [bytesOfEui64(device), link]),
-      orders.map(packedOrder),
-    ]),
+  packTree(
+    version,
+    items.map((item) => [...packedItem(item), item.receivedAtMs]),
+    links.map(({ device, link }) => [bytesOfEui64(device), link]),
+    orders.map(packedOrder),
   )
 
 /** @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED */
-export function decodeMeterPointReport(view: Uint8Array): MeterPointReport {
-  try {
-    const [found, version, items, links, orders] = packr.unpack(view) as Packed
-    if (found > bodyVersion)
-      throw new BrokerError('FORMAT_VERSION_LATER', `a meter point of version ${found}`)
+export const decodeMeterPointReport = (view: Uint8Array): MeterPointReport =>
+  readTree(view, 'a meter point', (members) => {
+    const [version, items, links, orders] = members as Packed
     return {
       version,
       orders: orders.map(orderIn),
       items: items.map(([item, value, from, to, receivedAtMs]) =>
         itemIn([item, value, from, to], receivedAtMs),
       ),
-      links: links.map(([device, link]) => ({
-        device: Buffer.from(device).toString('latin1') as Eui64,
-        link,
-      })),
+      links: links.map(([device, link]) => ({ device: readEui64(device), link })),
     }
-  } catch (cause) {
-    if (cause instanceof BrokerError) throw cause
-    throw new BrokerError('ENVELOPE_MALFORMED', 'a meter point', { cause })
-  }
-}
+  })

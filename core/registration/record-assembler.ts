@@ -5,7 +5,8 @@
 import { limits } from '../base/limits.ts'
 import { dayOf } from './days.ts'
 import type { FileForm } from './file-form.ts'
-import { isMpan, meterPointOf } from './mpan.ts'
+import { isItemValue } from './item-values.ts'
+import { meterPointOf } from './mpan.ts'
 import type { ItemKind, MeterPoint, RegistrationItem } from './registration-record.ts'
 import type { RegistrationRecord } from './registration-record.ts'
 import { recordFault, type RecordFault, type RejectionName } from './rejection-reasons.ts'
@@ -23,20 +24,6 @@ export type RecordEntry = AcceptedRecord | RecordFault
 export type AssemblerOptions = {
   /** Whether the check digit of MPANs is checked; true if left out. */
   readonly checkDigit?: boolean
-}
-
-const participant = /^[A-Z0-9]{1,4}$/
-
-const isValue: Readonly<Record<ItemKind, (value: string) => boolean>> = {
-  supplier: (value) => participant.test(value),
-  'network-operator': (value) => participant.test(value),
-  agent: (value) => participant.test(value),
-  energisation: (value) => value === 'E' || value === 'D',
-  'profile-class': (value) => /^0[0-8]$/.test(value),
-  domestic: (value) => value === 'T' || value === 'F',
-  direction: (value) => value === 'I' || value === 'E',
-  // Related points are found by their own records: the check digit is checked there.
-  related: isMpan,
 }
 
 function rejectionOf(kind: ItemKind): RejectionName {
@@ -93,7 +80,7 @@ export class RecordAssembler {
     const to = fields[3]!
     const kind = this.#form.items.get(code)
     if (kind === undefined) return this.#reject('instructionType', line)
-    if (!isValue[kind](value)) return this.#reject(rejectionOf(kind), line, kind)
+    if (!isItemValue(kind, value)) return this.#reject(rejectionOf(kind), line, kind)
     const first = dayOf(fields[2]!)
     const last = to === '' ? undefined : dayOf(to)
     if (first === undefined || (to !== '' && last === undefined))

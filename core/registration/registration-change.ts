@@ -2,13 +2,14 @@
  * What is to be registered at a meter point: the body of a METER_POINT_REGISTRATION envelope, which
  * doors and readers of registration files write; and the form of an item in facts and states.
  */
-import { Packr } from 'msgpackr'
 import { BrokerError } from '../base/broker-error.ts'
-import { copyOf } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
+import { isItemValue } from './item-values.ts'
 import { parseMeterPoint } from './meter-point.ts'
 import type { ItemKind, RegistrationItem } from './registration-record.ts'
-import { isDay, itemKinds, type KnownItem } from './registrations.ts'
+import { isDay } from './days.ts'
+import { itemKinds, type KnownItem } from './registrations.ts'
+import { packTree, readTree } from './versioned-tree.ts'
 
 export type RegistrationChange = {
   /** Who or what registers it, for people. */
@@ -49,9 +50,6 @@ export const orderIn = ([source, sequence, instruction]: PackedOrder): Registrat
 /** `[index of the item, value, from, to or 0]` */
 export type PackedItem = [number, string, number, number]
 
-const packr = new Packr({ useRecords: false })
-const bodyVersion = 1
-
 export const packedItem = ({ item, value, from, to }: RegistrationItem): PackedItem => [
   itemKinds.indexOf(item),
   value,
@@ -67,25 +65,24 @@ export function itemIn([index, value, from, to]: PackedItem, receivedAtMs: numbe
 }
 
 export const encodeRegistrationChange = ({ by, order, items }: RegistrationChange): Buffer =>
-  copyOf(packr.pack([bodyVersion, by, packedOrder(order), items.map(packedItem)]))
+  packTree(by, packedOrder(order), items.map(packedItem))
 
-/** @throws BrokerError REGISTRATION_MALFORMED, saying what is wrong */
-export function decodeRegistrationChange(view: Uint8Array): RegistrationChange {
-  let tree: unknown
-  try {
-    tree = packr.unpack(view)
-  } catch {
-    tree = undefined
-  }
-  const [version, by, order, packed] = Array.isArray(tree) ? (tree as unknown[]) : []
-  if (version !== bodyVersion || !Array.isArray(packed) || !Array.isArray(order))
-    throw malformed('no registration')
-  const items = packed.map((one: unknown): unknown => {
-    const [index, value, from, to] = Array.isArray(one) ? (one as unknown[]) : []
-    return { item: itemKinds[Number(index)], value, from, ...(to !== 0 && { to }) }
+/**
+ * @throws BrokerError REGISTRATION_MALFORMED, saying what is wrong; FORMAT_VERSION_LATER,
+ * ENVELOPE_MALFORMED
+ */
+export const decodeRegistrationChange = (view: Uint8Array): RegistrationChange =>
+  readTree(view, 'a registration', (members) => {
+    const [by, order, items] = members as [string, PackedOrder, PackedItem[]]
+    return registrationChangeOf({ by, ...orderIn(order), items: items.map(givenItem) }, 0)
   })
-  return registrationChangeOf({ by, ...orderIn(order as PackedOrder), items }, 0)
-}
+
+const givenItem = ([index, value, from, to]: PackedItem): unknown => ({
+  item: itemKinds[index],
+  value,
+  from,
+  ...(to !== 0 && { to }),
+})
 
 /**
  * Reads `{ "by": …, "items": [{ "item": …, "value": …, "from": …, "to": … }, …] }`, strictly, with
@@ -123,7 +120,7 @@ function registrationItemOf(json: unknown, index: number): RegistrationItem {
   expectNone(others, where)
   const name = itemKinds.find((word) => word === item)
   if (name === undefined) throw malformed(`${where}: item must be one of ${itemKinds.join(', ')}`)
-  if (typeof value !== 'string' || !isValueOf(name, value))
+  if (typeof value !== 'string' || !isGivenValue(name, value))
     throw malformed(`${where}: value must be ${valueWords[name]}`)
   if (!isDay(from)) throw malformed(`${where}: from must be a day YYYYMMDD`)
   if (to === undefined || to === null) return { item: name, value, from }
@@ -137,24 +134,15 @@ const valueWords: Readonly<Record<ItemKind, string>> = {
   'network-operator': participant,
   agent: participant,
   energisation: 'E or D',
-  'profile-class': 'two digits',
+  'profile-class': '00 to 08',
   domestic: 'T or F',
   direction: 'I or E',
   related: 'a meter point',
 }
-const patterns: Readonly<Partial<Record<ItemKind, RegExp>>> = {
-  supplier: /^[A-Z0-9]{1,4}$/,
-  'network-operator': /^[A-Z0-9]{1,4}$/,
-  agent: /^[A-Z0-9]{1,4}$/,
-  energisation: /^[ED]$/,
-  'profile-class': /^\d\d$/,
-  domestic: /^[TF]$/,
-  direction: /^[IE]$/,
-}
 
-/** True for a value that an item of this name may have. */
-export const isValueOf = (name: ItemKind, value: string): boolean =>
-  patterns[name]?.test(value) ?? parseMeterPoint(value) !== undefined
+/** A related meter point is named as all are outside files, with its fuel. */
+const isGivenValue = (kind: ItemKind, value: string): boolean =>
+  kind === 'related' ? parseMeterPoint(value) !== undefined : isItemValue(kind, value)
 
 function objectIn(json: unknown, what: string): Record<string, unknown> {
   if (typeof json !== 'object' || json === null || Array.isArray(json))

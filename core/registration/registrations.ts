@@ -44,15 +44,6 @@ export function dayStartMs(day: number, daysLater = 0): number {
   return timeZoneOf(settlementZone)!.utcMsOf(localMs)[0]!
 }
 
-/** True for a day that the calendar has, of the years 1900 to 2999. */
-export function isDay(day: unknown): day is number {
-  if (typeof day !== 'number' || !Number.isInteger(day) || day < 19000101 || day > 29991231)
-    return false
-  const [year, month, date] = [Math.trunc(day / 10_000), Math.trunc(day / 100) % 100, day % 100]
-  const at = new Date(Date.UTC(year, month - 1, date))
-  return at.getUTCMonth() === month - 1 && at.getUTCDate() === date
-}
-
 const periodOf = ({ value, from, to }: RegistrationItem): Period => ({
   value,
   fromMs: dayStartMs(from),

@@ -3,13 +3,12 @@
  * envelope. MessagePack `[version, [[meter point 8, number of the link, rights as in a letter or
  * nil], …], place of the status in its list, place of the type in its list]`.
  */
-import { Packr } from 'msgpackr'
 import { BrokerError } from '../base/broker-error.ts'
-import { copyOf } from '../base/bytes.ts'
 import { DeviceType } from '../inventory/device-record.ts'
 import { DeviceStatus } from '../inventory/device-status.ts'
 import { readMeterPoint, type MeterPointId } from './meter-point.ts'
 import { decodeRights, encodeRights, type Rights } from './rights.ts'
+import { packTree, readTree } from './versioned-tree.ts'
 
 export type ReportedLink = {
   readonly point: MeterPointId
@@ -19,9 +18,6 @@ export type ReportedLink = {
 }
 
 type PackedLink = [point: Uint8Array, link: number, rights: Uint8Array | null]
-
-const packr = new Packr({ useRecords: false })
-const bodyVersion = 1
 
 /** As it stands in reports and in states of devices. */
 export const packedLinks = (links: readonly ReportedLink[]): PackedLink[] =>
@@ -45,33 +41,17 @@ export type RightsReport = {
 }
 
 export const encodeRightsReport = ({ links, status, type }: RightsReport): Buffer =>
-  copyOf(
-    packr.pack([
-      bodyVersion,
-      packedLinks(links),
-      DeviceStatus.indexOf(status),
-      DeviceType.indexOf(type),
-    ]),
-  )
+  packTree(packedLinks(links), DeviceStatus.indexOf(status), DeviceType.indexOf(type))
 
 /** @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED */
-export function decodeRightsReport(view: Uint8Array): RightsReport {
-  try {
-    const [version, links, statusIndex, typeIndex] = packr.unpack(view) as [
-      number,
-      PackedLink[],
-      number,
-      number,
-    ]
-    if (version > bodyVersion)
-      throw new BrokerError('FORMAT_VERSION_LATER', `a report of rights of version ${version}`)
+export const decodeRightsReport = (view: Uint8Array): RightsReport =>
+  readTree(view, what, (members) => {
+    const [links, statusIndex, typeIndex] = members as [PackedLink[], number, number]
     const status = DeviceStatus[statusIndex]
     const type = DeviceType[typeIndex]
     if (status === undefined || type === undefined)
-      throw new BrokerError('ENVELOPE_MALFORMED', 'a report of rights')
+      throw new BrokerError('ENVELOPE_MALFORMED', what)
     return { links: linksIn(links), status, type }
-  } catch (cause) {
-    if (cause instanceof BrokerError) throw cause
-    throw new BrokerError('ENVELOPE_MALFORMED', 'a report of rights', { cause })
-  }
-}
+  })
+
+const what = 'a report of rights'

@@ -2,11 +2,10 @@
  * Rights: who is registered at a meter point, in which role, in which periods. A meter point sends
  * them to its devices as letters; a device decides by them. Pure.
  */
-import { Packr } from 'msgpackr'
 import { BrokerError } from '../base/broker-error.ts'
-import { copyOf } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import { Role } from '../catalogue/service-requests.ts'
+import { packTree, readTree } from './versioned-tree.ts'
 
 /** Which way energy flows at a meter point. */
 export const Direction = ['import', 'export', 'gas'] as const
@@ -88,8 +87,6 @@ export function nextChangeMs(points: readonly LinkedRights[], atMs: number): num
   return next
 }
 
-const packr = new Packr({ useRecords: false })
-const bodyVersion = 1
 /** In octets; an open end. */
 const open = 0
 
@@ -98,36 +95,25 @@ const open = 0
  * `[version of the octets, link, version, direction, [[role, participant, from, to], …]]`.
  */
 export const encodeRights = ({ link, version, direction, periods }: Rights): Buffer =>
-  copyOf(
-    packr.pack([
-      bodyVersion,
-      link,
-      version,
-      Direction.indexOf(direction),
-      periods.map(({ role, participant, fromMs, toMs }) => [
-        Role.indexOf(role),
-        participant,
-        fromMs,
-        toMs === Infinity ? open : toMs,
-      ]),
+  packTree(
+    link,
+    version,
+    Direction.indexOf(direction),
+    periods.map(({ role, participant, fromMs, toMs }) => [
+      Role.indexOf(role),
+      participant,
+      fromMs,
+      toMs === Infinity ? open : toMs,
     ]),
   )
 
 /** @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED */
-export function decodeRights(view: Uint8Array): Rights {
-  const tree = treeIn(view)
-  const [bodyVersionFound, link, version, directionIndex, periods] = tree
-  if (typeof bodyVersionFound === 'number' && bodyVersionFound > bodyVersion)
-    throw new BrokerError('FORMAT_VERSION_LATER', `rights of version ${bodyVersionFound}`)
+export const decodeRights = (view: Uint8Array): Rights => readTree(view, 'rights', rightsIn)
+
+function rightsIn([link, version, directionIndex, periods]: unknown[]): Rights {
   const direction = Direction[Number(directionIndex)]
-  if (
-    bodyVersionFound !== bodyVersion ||
-    !isCount(link) ||
-    !isCount(version) ||
-    direction === undefined ||
-    !Array.isArray(periods) ||
-    periods.length > limits.rightsPeriodsMax
-  )
+  const isWhole = isCount(link) && isCount(version) && Array.isArray(periods)
+  if (!isWhole || direction === undefined || periods.length > limits.rightsPeriodsMax)
     throw malformed()
   return { link, version, direction, periods: periods.map(periodIn) }
 }
@@ -144,13 +130,3 @@ const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 const malformed = (): BrokerError => new BrokerError('ENVELOPE_MALFORMED', 'rights')
-
-function treeIn(view: Uint8Array): unknown[] {
-  try {
-    const tree: unknown = packr.unpack(view)
-    if (Array.isArray(tree)) return tree as unknown[]
-  } catch {
-    // Told below.
-  }
-  throw malformed()
-}

@@ -81,9 +81,10 @@ function addLoad(points: Command, out: Print): void {
 const rejectedShown = 100
 const afterLoad = `
 The layout is described in core/docs/operating/registration-files.md. A file with a fault of its
-structure is rejected whole; a record with a fault is rejected alone. A file may be loaded again:
-what is registered already changes nothing. Files are loaded in the order in which they are given
-here; sequence numbers are shown, and not compared with earlier files.
+structure is rejected whole; a record with a fault is rejected alone. A file may be loaded again.
+A record counts as registered also when it changes nothing: because it is known already, or because
+a file of the same source with a higher sequence number has changed that meter point before. Load
+files in the order of their numbers: one that is missing is not noticed.
 
 Exit codes: 0 all records are registered; 1 at least one was rejected, or the file was.`
 

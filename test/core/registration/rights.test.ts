@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { limits } from '../../../core/base/limits.ts'
+import { isDay } from '../../../core/registration/days.ts'
 import { decodeLink, encodeLink } from '../../../core/registration/link-letter.ts'
 import {
   isMeterPoint,
@@ -24,7 +25,6 @@ import {
 } from '../../../core/registration/registration-change.ts'
 import {
   dayStartMs,
-  isDay,
   newsIn,
   rightsOf,
   valueAt,
