@@ -218,7 +218,14 @@ t.test('packed, installed and used', async (t) => {
 
     const demo = await newer.busbar('demo', '--once', '--json', '--meters', '10', ...demoDoors)
     t.equal(demo.code, 0, demo.stderr)
-    t.match(JSON.parse(demo.stdout || '{}'), { missing: 0 })
+    t.match(JSON.parse(demo.stdout || '{}'), {
+      missing: 0,
+      registered: { meterPoints: 18 },
+      supplierChange: {
+        losing: { code: 'PARTY_NOT_REGISTERED' },
+        gaining: { responseCode: 'I0' },
+      },
+    })
   })
 
   const older = await obtaining

@@ -14,7 +14,6 @@ import { systemClock } from '../../core/ports/clock.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import { readParties } from '../broker/parties-file.ts'
 import type { Role } from '../../core/catalogue/service-requests.ts'
-import { readingLines } from '../cli/party/reading-text.ts'
 import { rotateKeyFile } from '../../core/ops/key-encryption-keys.ts'
 import { registerWholeFile } from '../cli/operator/device-registration.ts'
 import { OperatorFault } from '../cli/operator-fault.ts'
@@ -23,7 +22,16 @@ import { startChild, type Child } from './children.ts'
 import { nextSteps } from './next-steps.ts'
 import { planOf, type DemoDevice, type Planned } from './plan.ts'
 import { ProgressBar } from './progress-bar.ts'
-import { quantile, Supplier, type Account, type SupplierOptions } from './supplier.ts'
+import {
+  addMeterPoints,
+  changeSupplier,
+  ensureParties,
+  partiesOfDemo,
+  registerMeterPoints,
+  type Registered,
+} from './registration.ts'
+import { report } from './report.ts'
+import { Supplier, type Account, type SupplierOptions } from './supplier.ts'
 
 export type DemoOptions = {
   meters: number
@@ -106,16 +114,16 @@ async function demonstrate(
   if (isStopped()) return cutShort
   const listening = broker.said['listening'] as Listening
   const died = deathOf(broker, fleet)
-  const registering = registerWholeFile(files.devices, listening.ops)
+  const devices = devicesIn(files.devices)
+  const registering = registerAll(files, devices, listening.ops)
   const registered = await Promise.race([registering, died, stopped.then(() => undefined)])
   if (registered === undefined) {
     // What comes of it is of no interest any more.
     registering.catch(() => undefined)
     return cutShort
   }
-  say(`${registered} devices in the inventory`)
+  say(`${devices.length} devices in the inventory`)
 
-  const devices = devicesIn(files.devices)
   const plan = planOf(requestsText, devices, Date.now())
   const bar = new ProgressBar(process.stderr, process.env)
   const supplierOptions = supplierOptionsOf(listening.grpc, files.pki, bar)
@@ -126,7 +134,13 @@ async function demonstrate(
   if (account === undefined) return cutShort
   const measuring = measureAlone(supplierOptions, answeredOf(plan, account))
   const alone = await Promise.race([measuring, died, stopped.then(() => [])])
-  report(account, alone, listening, options.isJson)
+  if (isStopped()) return cutShort
+  const place = { ops: listening.ops, dataDir: files.dataDir }
+  const changing = changeSupplier(place, devices, supplierOptions)
+  changing.catch(() => undefined)
+  const change = await Promise.race([changing, died, stopped.then(() => undefined)])
+  if (isStopped()) return cutShort
+  report({ account, alone, listening, registered, change }, options.isJson)
   if (!options.isJson) printNextSteps(options, listening, devices)
   if (options.isOnce) return isComplete(account) ? 0 : 1
   say('serving until Ctrl-C')
@@ -137,8 +151,7 @@ async function demonstrate(
 async function makeFiles(dataDir: string): Promise<DemoFiles> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const parties = join(dataDir, 'parties.json')
-  const everyParty = [...demoPartiesJson, ...demoSupplierPartiesJson]
-  writeFileSync(parties, `${JSON.stringify(everyParty, null, 2)}\n`, { mode: 0o600 })
+  writeFileSync(parties, `${JSON.stringify(partiesOfDemo, null, 2)}\n`, { mode: 0o600 })
   // Beside the data directory: a copy of that must not open what is sealed in it.
   const keys = `${dataDir}.key-encryption-keys`
   if (!existsSync(keys)) rotateKeyFile(keys)
@@ -148,6 +161,19 @@ async function makeFiles(dataDir: string): Promise<DemoFiles> {
     random: systemRandom,
   })
   return { dataDir, devices: join(dataDir, 'devices.jsonl'), parties, keys, pki }
+}
+
+/** The parties, meter points and devices into the broker. */
+async function registerAll(
+  { devices: file, dataDir }: DemoFiles,
+  devices: readonly DemoDevice[],
+  ops: string,
+): Promise<Registered> {
+  await ensureParties(ops)
+  const registered = await registerMeterPoints(ops, dataDir, devices)
+  addMeterPoints(file, devices)
+  await registerWholeFile(file, ops)
+  return registered
 }
 
 const startBroker = (
@@ -241,67 +267,4 @@ async function measureAlone(
   } finally {
     await single.close()
   }
-}
-
-const tenths = (ms: number): number => Math.round(ms * 10) / 10
-
-/** @param aloneMs latencies of requests while nothing else was under way, rising */
-function report(
-  account: Account,
-  aloneMs: readonly number[],
-  listening: Record<string, string>,
-  isJson: boolean,
-): void {
-  const { submitted, accepted, refused, answered, timedOut, missing, tookMs, latenciesMs } = account
-  const summary = {
-    submitted,
-    accepted,
-    refused,
-    answered,
-    timedOut,
-    missing,
-    requestsPerSecond: Math.round((answered + timedOut) / (tookMs / 1000)),
-    p50Ms: tenths(quantile(latenciesMs, 0.5)),
-    p99Ms: tenths(quantile(latenciesMs, 0.99)),
-    alone: {
-      requests: aloneMs.length,
-      p50Ms: tenths(quantile(aloneMs, 0.5)),
-      p99Ms: tenths(quantile(aloneMs, 0.99)),
-    },
-    seconds: Math.round(tookMs) / 1000,
-    refusals: Object.fromEntries(account.refusals),
-    listening,
-  }
-  if (isJson) {
-    process.stdout.write(`${JSON.stringify(summary)}\n`)
-    return
-  }
-  const out = (line = ''): void => void process.stdout.write(`${line}\n`)
-  out()
-  for (const [srv, response] of [...account.samples].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    out(`${srv}  ${response.requestId?.target ?? ''}`)
-    for (const line of readingLines(response.body).slice(0, 8)) out(`    ${line}`)
-  }
-  out()
-  for (const name of [
-    'submitted',
-    'accepted',
-    'refused',
-    'answered',
-    'timedOut',
-    'missing',
-  ] as const) {
-    out(`${name.padEnd(12)}${summary[name]}`)
-  }
-  for (const [reason, count] of account.refusals) out(`    ${count} × ${reason}`)
-  out(`${'requests/s'.padEnd(12)}${summary.requestsPerSecond}`)
-  out(`${'p50 / p99'.padEnd(12)}${summary.p50Ms} ms / ${summary.p99Ms} ms`)
-  const { alone } = summary
-  if (alone.requests > 0)
-    out(
-      `${'one alone'.padEnd(12)}${alone.p50Ms} ms / ${alone.p99Ms} ms  (${alone.requests} requests, one after the other)`,
-    )
-  out()
-  for (const [door, address] of Object.entries(listening)) out(`${door.padEnd(12)}${address}`)
-  out()
 }
