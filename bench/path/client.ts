@@ -8,9 +8,10 @@
  */
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, credentials, Metadata, type ClientDuplexStream } from '@grpc/grpc-js'
+import { Client, Metadata, type ClientDuplexStream } from '@grpc/grpc-js'
 import autocannon from 'autocannon'
 import { credentialHeaders, type PartyCredentials } from '../../core/access/credentials.ts'
+import { channelOf, nameOptionsOf } from '../../core/client/supplier-client.ts'
 import { Flight, type Tally } from './flight.ts'
 import { writeVarint } from './wire.ts'
 
@@ -68,7 +69,9 @@ class LoadClient {
   constructor(options: ClientOptions, devices: readonly string[]) {
     this.options = options
     this.devices = devices
-    this.client = new Client(options.target, credentials.createInsecure(), {
+    const { target, credentials } = options
+    this.client = new Client(target, channelOf(credentials, target), {
+      ...nameOptionsOf(credentials, target),
       'grpc.max_receive_message_length': 16 * 1024 * 1024,
       'grpc.max_send_message_length': 16 * 1024 * 1024,
       'grpc.enable_http_proxy': 0,

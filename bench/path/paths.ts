@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { environmentOfNode } from '../../core/ops/setup/child-environment.mjs'
+import { readPartyFiles } from '../../core/ops/pki-folder.ts'
 import { directFetch } from '../../core/ops/direct-fetch.ts'
 import {
   LoadClientProcess,
@@ -26,6 +27,8 @@ export type PathOptions = {
   flags?: readonly string[]
   /** Of meters under security suites 0, 1 and 2; none. */
   securityShares?: readonly [number, number, number]
+  /** Parties show a certificate, and devices have a meter point where the party is registered. */
+  isTrusted?: boolean
 }
 
 export type RunningPath = {
@@ -115,6 +118,7 @@ export function startRealPath({
   seed,
   flags,
   securityShares = [0, 0, 0],
+  isTrusted = false,
 }: PathOptions): Promise<RunningPath> {
   return started(async (stack) => {
     const folder = await mkdtemp(join(tmpdir(), 'busbar-bench-'))
@@ -128,13 +132,15 @@ export function startRealPath({
     )
     const { listening } = await fleet.json<{ listening: { ports: number[] } }>()
     const partiesFile = join(folder, 'parties.json')
-    await writeFile(partiesFile, JSON.stringify([{ eui64: benchParty, role: 'IS', name: 'bench' }]))
+    const party = { eui64: benchParty, role: 'IS', name: 'bench', participant }
+    await writeFile(partiesFile, JSON.stringify([party]))
+    const dataDir = join(folder, 'data')
     const env = {
-      BUSBAR_DATA_DIR: join(folder, 'data'),
+      BUSBAR_DATA_DIR: dataDir,
       BUSBAR_PARTIES: partiesFile,
       BUSBAR_NATS_URL: nats.url,
       BUSBAR_KEY_ENCRYPTION_KEY: randomBytes(32).toString('hex'),
-      BUSBAR_INSECURE_PARTY_HEADER: 'true',
+      BUSBAR_INSECURE_PARTY_HEADER: String(!isTrusted),
       BUSBAR_GRPC: '127.0.0.1:0',
       BUSBAR_HTTP: '127.0.0.1:0',
       BUSBAR_OPS: '127.0.0.1:0',
@@ -151,11 +157,14 @@ export function startRealPath({
     const records = lines.map((line) => JSON.parse(line) as FleetRecord)
     // 4.1.1 takes other attributes of a gas meter; the bare pipe's octets are those of an ESME.
     const esmes = records.filter(({ type }) => type === 'ESME')
-    await register(ops, records)
+    if (isTrusted) await registerSupplier(ops, records.map(meterPointOf))
+    await register(ops, isTrusted ? records.map(linked) : records)
     const devices = esmes.map(({ eui64 }) => eui64.replaceAll('-', ''))
-    const client = stack.push(
-      new LoadClientProcess({ target: grpc, credentials: { party: benchParty }, srv }, devices),
-    )
+    const credentials = {
+      party: benchParty,
+      ...(isTrusted && { tls: readPartyFiles(join(dataDir, 'pki'), benchParty) }),
+    }
+    const client = stack.push(new LoadClientProcess({ target: grpc, credentials, srv }, devices))
     const placement = esmes.map(({ address }) => listening.ports.indexOf(address.port))
     return {
       client,
@@ -175,17 +184,40 @@ function cpuOf(processes: Record<string, { cpuMs(): number }>): () => CpuMs {
     Object.fromEntries(Object.entries(processes).map(([name, one]) => [name, one.cpuMs()]))
 }
 
-// The inventory takes at most 1,000 devices a call; what it could not take is a fault of the bench.
-async function register(ops: string, records: readonly object[]): Promise<void> {
-  for (let at = 0; at < records.length; at += 500) {
-    const response = await directFetch(`http://${ops}/v1/devices`, {
+const participant = 'BNCH'
+const meterPointOf = (_record: object, index: number): string => `mpan:${1_000_000_000_000 + index}`
+const linked = (record: object, index: number): object => ({
+  ...record,
+  meterPoints: [meterPointOf(record, index)],
+})
+
+const registerSupplier = (ops: string, meterPoints: readonly string[]): Promise<void> =>
+  postAll(
+    `http://${ops}/v1/meter-points`,
+    meterPoints.map((meterPoint) => ({
+      meterPoint,
+      by: 'bench',
+      items: [
+        { item: 'supplier', value: participant, from: 2020_01_01 },
+        { item: 'direction', value: 'I', from: 2020_01_01 },
+      ],
+    })),
+  )
+
+const register = (ops: string, records: readonly object[]): Promise<void> =>
+  postAll(`http://${ops}/v1/devices`, records)
+
+// The door takes at most 1,000 entries a call; what it could not take is a fault of the bench.
+async function postAll(url: string, entries: readonly object[]): Promise<void> {
+  for (let at = 0; at < entries.length; at += 500) {
+    const response = await directFetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(records.slice(at, at + 500)),
+      body: JSON.stringify(entries.slice(at, at + 500)),
     })
     const text = await response.text()
     const { refused = [] } = (response.ok ? JSON.parse(text) : {}) as { refused?: unknown[] }
     if (!response.ok || refused.length > 0)
-      throw new Error(`devices were not registered: ${response.status} ${text.slice(0, 500)}`)
+      throw new Error(`${url} did not take all: ${response.status} ${text.slice(0, 500)}`)
   }
 }

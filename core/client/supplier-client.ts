@@ -167,7 +167,7 @@ export class DeliveryStream {
 }
 
 /** With the party's certificate, or in the clear. */
-function channelOf({ tls }: PartyCredentials, address: string): ChannelCredentials {
+export function channelOf({ tls }: PartyCredentials, address: string): ChannelCredentials {
   if (tls === undefined) return ChannelCredentials.createInsecure()
   const { caPem, certificatePem, keyPem } = tls
   const host = hostOf(address)
@@ -183,7 +183,7 @@ function channelOf({ tls }: PartyCredentials, address: string): ChannelCredentia
 }
 
 /** An address is no name that TLS may send [RFC 6066 3]; grpc-js would send it. */
-const nameOptionsOf = ({ tls }: PartyCredentials, address: string): ChannelOptions =>
+export const nameOptionsOf = ({ tls }: PartyCredentials, address: string): ChannelOptions =>
   tls !== undefined && isIP(hostOf(address)) !== 0
     ? { 'grpc.ssl_target_name_override': 'busbar' }
     : {}
