@@ -1,6 +1,6 @@
 /**
- * CPU time of other processes, as the operating system counts it: the measure that stays valid
- * while other programs use the machine. Children of a process are not included.
+ * CPU time and memory of other processes, as the operating system counts them: measures that stay
+ * valid while other programs use the machine. Children of a process are not included.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -59,4 +59,16 @@ export function microsPerRequest(
   return Object.fromEntries(
     Object.entries(after).map(([name, ms]) => [name, ((ms - before[name]!) * 1_000) / count]),
   )
+}
+
+/** Octets of memory that the process `pid` has resident; NaN where the system does not tell. */
+export function residentBytesOf(pid: number | undefined): number {
+  try {
+    const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(
+      readFileSync(`/proc/${pid}/status`, 'latin1'),
+    )!
+    return Number(kilobytes) * 1024
+  } catch {
+    return NaN
+  }
 }

@@ -53,7 +53,7 @@ export async function run({
 }: BenchOptions): Promise<Record<string, unknown>> {
   const small = smoke ? 200 : 50_000
   const large = smoke ? 2_000 : (devices ?? 1_000_000)
-  const file = [...generatedFile(small, seed)]
+  const file = [...generatedFile(small, { seed })]
   const times = { split: [] as number[], structure: [] as number[], records: [] as number[] }
   const turns = smoke ? 1 : 7
   // The first turn warms up.
@@ -93,11 +93,11 @@ async function memoryOf(
     return heapUsed + arrayBuffers
   }
   const before = live()
-  const structure = await checkStructure(generatedFile(large, seed))
+  const structure = await checkStructure(generatedFile(large, { seed }))
   if (isStructureFault(structure)) throw new Error(structure.reason)
   const growth: number[] = []
   let batches = 0
-  const counts = await countRecords(generatedFile(large, seed), () => {
+  const counts = await countRecords(generatedFile(large, { seed }), () => {
     if (batches++ % batchesPerSample === 0) growth.push(live() - before)
   })
   const liveGrowthMaxMiB = Math.max(...growth) / (1024 * 1024)

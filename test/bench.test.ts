@@ -58,6 +58,7 @@ const figuresOf: Record<string, readonly string[]> = {
     'storeReadMicros',
     'unpackMicros',
   ],
+  access: ['decisionsPerSecond', 'ratio', 'records', 'quietP99Ms'],
   hosts: ['ratio', 'oneHostPerCpuSecond'],
   registration: ['recordsPerCpuSecond', 'structurePerCpuSecond', 'ratio', 'accepted'],
   letters: ['hosts1LetterP50Ms', 'hosts2LetterP99Ms', 'hosts2HostMicros'],

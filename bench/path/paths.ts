@@ -17,7 +17,7 @@ import {
   type Child,
   type NatsProcess,
 } from './processes.ts'
-import type { CpuMs } from '../process-cpu.ts'
+import { residentBytesOf, type CpuMs } from '../process-cpu.ts'
 import { sizes } from './sizes.ts'
 
 /** `flags` go to Node for the process in the middle, a profile for example. */
@@ -35,6 +35,10 @@ export type RunningPath = {
   client: LoadClientProcess
   /** Where POST /v1/service-requests is, for the real path. */
   httpUrl: string | undefined
+  /** `host:port` of the operators' door, for the real path. */
+  ops: string | undefined
+  /** Octets of memory that the broker has resident, for the real path; NaN where not told. */
+  brokerBytes(): number
   /**
    * For each device of the client, the index of the connection that it shares with other meters.
    */
@@ -105,6 +109,8 @@ export function startBarePath({ placement, flags }: BarePathOptions): Promise<Ru
     return {
       client,
       httpUrl: undefined,
+      ops: undefined,
+      brokerBytes: () => NaN,
       placement,
       connections: new Set(placement).size,
       cpuMs: cpuOf({ pipe, natsServer: nats, meters: meterProcess, client }),
@@ -169,6 +175,8 @@ export function startRealPath({
     return {
       client,
       httpUrl: `http://${http}`,
+      ops,
+      brokerBytes: () => residentBytesOf(broker.process.pid),
       placement,
       connections: new Set(placement).size,
       cpuMs: cpuOf({ broker, natsServer: nats, meters: fleet, client }),
