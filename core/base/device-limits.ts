@@ -22,6 +22,8 @@ export const deviceLimits = {
    */
   zoneNameCharactersMax: 64,
   zonesRememberedMax: 1_000,
+  /** Spans between two clock changes that a process remembers of a zone: those of 64 years. */
+  zoneSpansRememberedMax: 128,
   /** Combinations of device profiles that a process remembers; more are made each time. */
   profilesJoinedMax: 1_000,
   /** A low-level security secret: more than any meter takes. */

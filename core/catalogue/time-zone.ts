@@ -38,11 +38,14 @@ class RuledZone implements LocalZone {
   readonly name: string
   /** Most times that are asked for follow one another. */
   private span: Span
+  /** Days of registration data go back and forth between years: to ask the rules costs 50 µs. */
+  private readonly spans: Span[]
 
   /** @throws RangeError for an unknown name */
   constructor(name: string) {
     this.name = name
     this.span = spanAt(name, 0)
+    this.spans = [this.span]
   }
 
   localMsOf(utcMs: number): number {
@@ -74,11 +77,20 @@ class RuledZone implements LocalZone {
   }
 
   private spanOf(utcMs: number): Span {
-    const { fromMs, toMs } = this.span
-    if (utcMs < fromMs || utcMs >= toMs) this.span = spanAt(this.name, utcMs)
+    if (!isIn(this.span, utcMs))
+      this.span = this.spans.find((span) => isIn(span, utcMs)) ?? this.added(utcMs)
     return this.span
   }
+
+  private added(utcMs: number): Span {
+    const span = spanAt(this.name, utcMs)
+    if (this.spans.length >= limits.zoneSpansRememberedMax) this.spans.shift()
+    this.spans.push(span)
+    return span
+  }
 }
+
+const isIn = ({ fromMs, toMs }: Span, utcMs: number): boolean => fromMs <= utcMs && utcMs < toMs
 
 function spanAt(name: string, utcMs: number): Span {
   const at = Temporal.Instant.fromEpochMilliseconds(Math.floor(utcMs)).toZonedDateTimeISO(name)

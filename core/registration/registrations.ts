@@ -87,10 +87,13 @@ function withPeriod(periods: readonly Period[], added: Period): Period[] {
 /** Those of `items` that change what is known, in their order. */
 export function newsIn(known: readonly KnownItem[], items: readonly KnownItem[]): KnownItem[] {
   const news: KnownItem[] = []
+  const courses = new Map<ItemKind, readonly Period[]>()
   for (const item of items) {
-    const before = periodsOf([...known, ...news], item.item)
+    const before = courses.get(item.item) ?? periodsOf(known, item.item)
     const after = withPeriod(before, periodOf(item))
-    if (textOf(before) !== textOf(after)) news.push(item)
+    const isNew = textOf(before) !== textOf(after)
+    if (isNew) news.push(item)
+    courses.set(item.item, isNew ? after : before)
   }
   return news
 }
