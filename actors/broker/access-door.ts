@@ -66,7 +66,7 @@ function answerTo(
     door: oneDoorOf(row, commandVariant),
     deviceType: report?.type,
     status: report?.status ?? initialStatus,
-    registration: links.length === 0 ? 'not-asked' : isRegistered,
+    registration: links.length === 0 && !current.needsMeterPoints ? 'not-asked' : isRegistered,
   })
   return {
     party: textOfEui64(party),

@@ -112,16 +112,20 @@ export function decideRights(
   out.facts.push({ type: 'RIGHTS_RECEIVED', time: now, point, rights })
 }
 
-/** May `party` use the device at `atMs`? One without meter points is not asked about. */
+/**
+ * May `party` use the device at `atMs`? One without meter points is open to all, unless the
+ * deployment requires them.
+ */
 export function entitlementAt(
   { linked }: DeviceState,
   party: Eui64,
-  directory: Pick<Directory, 'parties'>,
+  { parties, needsMeterPoints }: Pick<Directory, 'parties' | 'needsMeterPoints'>,
   atMs: number,
 ): Entitlement {
-  if (linked === undefined || linked.links.length === 0) return 'entitled'
-  const holder = directory.parties.get(party)
-  return holder === undefined ? 'not-entitled' : entitlementOf(linked.links, holder, atMs)
+  const { links = [] } = linked ?? {}
+  if (links.length === 0 && !needsMeterPoints) return 'entitled'
+  const holder = parties.get(party)
+  return holder === undefined ? 'not-entitled' : entitlementOf(links, holder, atMs)
 }
 
 /**
@@ -136,7 +140,8 @@ export function endUnentitled(
   out: DeviceOutbox,
 ): boolean {
   const { linked, status, record } = state
-  if ((linked === undefined && status === undefined) || record === undefined) return false
+  const isOpenToAll = linked === undefined && !directory.needsMeterPoints
+  if ((isOpenToAll && status === undefined) || record === undefined) return false
   let hasEnded = false
   for (const request of state.open) {
     const row = serviceRequestOf(request.srv)

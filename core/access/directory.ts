@@ -18,6 +18,8 @@ export type Directory = {
    * What may be written to the ledger, core/cluster/format.ts: every process reads it.
    */
   readonly format: number
+  /** A device without meter points takes no request of a party. */
+  readonly needsMeterPoints: boolean
   /**
    * False while the parties of the parties file are not all in it: nobody is refused by it until
    * then.
@@ -33,6 +35,7 @@ export type Directory = {
 export const emptyDirectory: Directory = {
   sequence: 0,
   format: 1,
+  needsMeterPoints: false,
   isInForce: false,
   parties: new Map(),
   records: new Map(),

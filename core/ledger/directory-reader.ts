@@ -74,7 +74,7 @@ export class DirectoryReader implements LiveDirectory, PartySource {
   async start(): Promise<void> {
     const { ledger } = this.ports
     const deployment = await ledger.lastOn(deploymentSubject)
-    if (deployment !== undefined) this.takeFormat(deployment)
+    if (deployment !== undefined) this.takeDeployment(deployment)
     await this.readNew()
     const take = (message: LedgerMessage): void => this.follow(message)
     const { sequence } = this.present
@@ -130,7 +130,7 @@ export class DirectoryReader implements LiveDirectory, PartySource {
     // Behind one that cannot be read nothing is taken: a refresh goes on from there in order.
     if (!isFormat && this.recordFault !== undefined) return
     try {
-      if (isFormat) this.takeFormat(message)
+      if (isFormat) this.takeDeployment(message)
       else this.take(message)
     } catch (fault) {
       if (isFormat) this.formatFault = String(fault)
@@ -146,8 +146,9 @@ export class DirectoryReader implements LiveDirectory, PartySource {
     this.replace(withRecord(this.present, message))
   }
 
-  private takeFormat({ data }: LedgerMessage): void {
-    this.replace({ ...this.present, format: decodeDeployment(data).format })
+  private takeDeployment({ data }: LedgerMessage): void {
+    const { format, needsMeterPoints = false } = decodeDeployment(data)
+    this.replace({ ...this.present, format, needsMeterPoints })
     this.formatFault = undefined
   }
 

@@ -46,6 +46,8 @@ export type Deployment = {
   readonly bucketSuffix: string
   /** What may be written, core/cluster/format.ts. */
   readonly format: number
+  /** A device without meter points takes no request of a party. */
+  readonly needsMeterPoints?: boolean
 }
 
 /** What is at the address of the ledger. */
@@ -90,6 +92,7 @@ export function encodeDeployment({
   identity,
   bucketSuffix,
   format,
+  needsMeterPoints = false,
 }: Deployment): Buffer {
   return Buffer.from(
     JSON.stringify({
@@ -98,6 +101,7 @@ export function encodeDeployment({
       ...(identity && { ledger: identity }),
       ...(bucketSuffix !== '' && { bucketSuffix }),
       ...(format > formatOldest && { format }),
+      ...(needsMeterPoints && { needsMeterPoints }),
     }),
     'utf8',
   )
@@ -112,6 +116,7 @@ export function decodeDeployment(data: Buffer): Deployment {
     // Reported below, as a record without a number of partitions.
   }
   const { partitionCount, ledger, bucketSuffix = '', format = formatOldest } = json
+  const needsMeterPoints = json['needsMeterPoints'] === true
   if (!isCount(partitionCount) || typeof bucketSuffix !== 'string' || !isCount(format))
     throw new BrokerError('LEDGER_IDENTITY_UNREADABLE', 'the record of the deployment is damaged')
   if (format > formatLatest)
@@ -123,6 +128,7 @@ export function decodeDeployment(data: Buffer): Deployment {
     partitionCount,
     bucketSuffix,
     format,
+    ...(needsMeterPoints && { needsMeterPoints }),
     identity: ledger === undefined ? undefined : identityIn(ledger),
   }
 }

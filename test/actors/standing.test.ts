@@ -24,6 +24,7 @@ function directoryOf(suspended: readonly Eui64[], removed: readonly Eui64[] = []
   return {
     sequence: 1,
     format: 2,
+    needsMeterPoints: false,
     isInForce: true,
     parties: new Map(parties),
     records: new Map(),

@@ -397,7 +397,7 @@ function restoredDeployment(
   { audit }: Manifest,
   { incarnation, bucketSuffix, knownLedger }: Restoring,
 ): Deployment {
-  const { identity, partitionCount, format } = decodeDeployment(data)
+  const { identity, ...kept } = decodeDeployment(data)
   const atMs = systemClock.now()
   const before = identity ?? {
     id: knownLedger ?? newIncarnation(),
@@ -406,9 +406,8 @@ function restoredDeployment(
   }
   const throughSequence = audit.lastSequence
   return {
-    partitionCount,
+    ...kept,
     bucketSuffix,
-    format,
     identity: withIncarnation(before, { id: incarnation, kind: 'restored', atMs, throughSequence }),
   }
 }

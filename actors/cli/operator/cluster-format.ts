@@ -7,12 +7,10 @@ import { limits } from '../../../core/base/limits.ts'
 import { aliveSubject, wanAliveSubject } from '../../../core/cluster/alive.ts'
 import { formatLatest } from '../../../core/cluster/format.ts'
 import { decodePresence, presenceSubject, type Presence } from '../../../core/cluster/presence.ts'
-import { decodeDeployment, encodeDeployment } from '../../../core/ledger/identity.ts'
-import { deploymentSubject } from '../../../core/ledger/opening.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
 import { pause, type Clock } from '../../../core/ports/clock.ts'
-import type { Ledger } from '../../../core/ports/ledger.ts'
 import { tableOf } from '../table.ts'
+import { changeDeployment, deploymentOf, type DeploymentLedger } from './deployment-record.ts'
 
 export type FormatStatus = {
   /** Of the deployment: what may be written. */
@@ -24,7 +22,7 @@ export type FormatStatus = {
   older: string[]
 }
 
-export type FormatPorts = { ledger: Pick<Ledger, 'lastOn' | 'commit'>; bus: Bus; clock: Clock }
+export type FormatPorts = { ledger: DeploymentLedger; bus: Bus; clock: Clock }
 
 /** Listens for as long as it takes every process to say that it is there. */
 export async function formatStatus({ ledger, bus, clock }: FormatPorts): Promise<FormatStatus> {
@@ -43,7 +41,7 @@ export async function formatStatus({ ledger, bus, clock }: FormatPorts): Promise
   ])
   await pause(clock, limits.aliveIntervalMs * 1.25)
   await Promise.all(listening.map((one) => one.close()))
-  const { format } = decodeDeployment(await deploymentOf(ledger).then(({ data }) => data))
+  const { format } = (await deploymentOf(ledger)).deployment
   return {
     format,
     latest: formatLatest,
@@ -65,26 +63,8 @@ export async function raiseFormat(ports: FormatPorts): Promise<FormatStatus> {
   ]
   if (behind.length > 0)
     throw new BrokerError('FORMAT_NOT_READ', `format ${formatLatest}: ${behind.join(', ')}`)
-  const { data, sequence } = await deploymentOf(ports.ledger)
-  const outcome = await ports.ledger.commit([
-    {
-      subject: deploymentSubject,
-      data: encodeDeployment({ ...decodeDeployment(data), format: formatLatest }),
-      expect: { subject: deploymentSubject, sequence },
-    },
-  ])
-  if (outcome.refused !== undefined)
-    throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', `${outcome.refused}: ${outcome.detail}`)
+  await changeDeployment(ports.ledger, (before) => ({ ...before, format: formatLatest }))
   return { ...status, format: formatLatest }
-}
-
-async function deploymentOf(
-  ledger: FormatPorts['ledger'],
-): Promise<{ data: Buffer; sequence: number }> {
-  const found = await ledger.lastOn(deploymentSubject)
-  if (found === undefined)
-    throw new BrokerError('LEDGER_DEPLOYMENT_MISMATCH', 'there is no deployment')
-  return found
 }
 
 export function formatLines({ format, latest, processes, older }: FormatStatus): string[] {

@@ -1,6 +1,7 @@
-/** `busbar cluster`: the command lines of status and format. */
+/** `busbar cluster`: the command lines of status, format and meter-points. */
 import type { Command } from 'commander'
 import { systemClock } from '../../../core/ports/clock.ts'
+import { OperatorFault } from '../operator-fault.ts'
 import { addPlaceOptions, type Place, type Print } from '../shared-options.ts'
 import { withLedger } from './with-ledger.ts'
 
@@ -45,4 +46,31 @@ export function addClusterCommands(program: Command, { out }: { out: Print }): v
         return 0
       })
     })
+  addMeterPointsRule(cluster, out)
 }
+
+function addMeterPointsRule(cluster: Command, out: Print): void {
+  addPlaceOptions(cluster.command('meter-points'))
+    .description(
+      'may parties use a device that names no meter point? Shown, or changed for all processes',
+    )
+    .option('--required', 'no: such a device rejects every request with PARTY_NOT_REGISTERED')
+    .option('--optional', 'yes, every party whose role may send the request: as at the beginning')
+    .option('--json', 'one line of JSON', false)
+    .action(async ({ json, required, optional, ...where }: Place & RuleOptions) => {
+      if (required === true && optional === true)
+        throw new OperatorFault('give --required or --optional, not both.')
+      const { meterPointsNeeded } = await import('./deployment-record.ts')
+      await withLedger(where, async ({ ledger }) => {
+        const wanted = required === true ? true : optional === true ? false : undefined
+        const areNeeded = await meterPointsNeeded(ledger, wanted)
+        const words = areNeeded
+          ? 'required: a device without them rejects every request'
+          : 'optional: a device without them is open to every party whose role may send the request'
+        out(json ? JSON.stringify({ meterPointsRequired: areNeeded }) : `meter points are ${words}`)
+        return 0
+      })
+    })
+}
+
+type RuleOptions = { json: boolean; required?: boolean; optional?: boolean }
