@@ -251,6 +251,7 @@ export const errorTable = {
   SOURCE_FILE_NOT_WAITING: row(364, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'No file of this registration system waits for that.', 'Look at it: `busbar sources show`.'),
   SOURCE_LIMIT_EXCEEDED: row(365, 'E51', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'As many registration systems are known as may be.', 'Check the sender in the header of the file.'),
   SOURCE_CHANGE_MALFORMED: row(366, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be changed of a registration system is not valid.', 'Correct what is named; see `busbar sources --help`.'),
+  SOURCE_FILE_TOO_LARGE: row(367, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The registration file, or all files that this process keeps, have more octets than they may.', 'Wait until files that are kept have been applied, reject those that wait, or ask the sender for smaller files.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable

@@ -41,6 +41,8 @@ export const registrationLimits = {
   sourceSilenceMsMax: 120_000,
   /** Between two looks at files that are held, and at the watched folder. */
   sourceLookMs: 2_000,
+  /** Sources whose files one process applies at a time; the others wait. */
+  sourceLoadsMax: 4,
   /** Rejected records of a file that an answer lists; its response file has all of them. */
   sourceRejectedShownMax: 100,
 } as const

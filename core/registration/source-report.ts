@@ -76,5 +76,5 @@ export const dataSinceMs = ({
   createdMs,
   appliedAtMs,
   sinceMs,
-}: Omit<SourceRecord, 'held'>): number =>
+}: Pick<SourceRecord, 'createdMs' | 'appliedAtMs' | 'sinceMs'>): number =>
   appliedAtMs === 0 ? sinceMs : Math.min(createdMs, appliedAtMs)
