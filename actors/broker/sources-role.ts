@@ -11,6 +11,7 @@ import { KeptFiles } from './kept-files.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import { SourceFiles } from './source-files.ts'
 import type { StartContext } from './start-context.ts'
+import { WatchedFolder } from './watched-folder.ts'
 
 export type SourcesRole = {
   readonly files: SourceFiles
@@ -39,6 +40,11 @@ export async function startSources(
   })
   closers.push(() => files.close())
   files.start()
+  const { folder } = config.registration
+  const watched =
+    folder === undefined ? undefined : new WatchedFolder({ folder, files, clock, log })
+  await watched?.start()
+  closers.push(() => watched?.close())
   const ages = (): Array<{ source: string; ageMs: number }> =>
     Array.from(reader.current.sources, ([id, record]) => ({
       source: textOfSource(id as SourceId),
@@ -69,7 +75,7 @@ export async function startSources(
     files,
     kept,
     tell(ops) {
-      ops.addDegradation('registration', () => files.trouble ?? oldTrouble())
+      ops.addDegradation('registration', () => files.trouble ?? watched?.trouble ?? oldTrouble())
     },
   }
 }

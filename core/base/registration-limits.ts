@@ -43,6 +43,8 @@ export const registrationLimits = {
   sourceLookMs: 2_000,
   /** Sources whose files one process applies at a time; the others wait. */
   sourceLoadsMax: 4,
+  /** A file in the watched folder is complete when it has not changed for so long. */
+  registrationStableMs: 2_000,
   /** Rejected records of a file that an answer lists; its response file has all of them. */
   sourceRejectedShownMax: 100,
 } as const

@@ -3,7 +3,15 @@
  * refresh that changes too much, two loads at once, and files that are not whole.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -27,6 +35,7 @@ const parties = join(folder, 'parties.json')
 writeFileSync(parties, JSON.stringify(demoPartiesJson))
 const nats = await startTestNats({ syncAlways: true })
 t.teardown(() => nats.close())
+const watched = join(folder, 'watched')
 const start = async (): Promise<RunningBroker> => {
   const started = await startBroker({
     grpc: '127.0.0.1:0',
@@ -38,6 +47,7 @@ const start = async (): Promise<RunningBroker> => {
     dataDir: join(folder, 'data'),
     parties,
     insecurePartyHeader: true,
+    registrationFiles: watched,
     log: silentLog,
   })
   await started.ready
@@ -226,5 +236,48 @@ t.test('what is not a whole file leaves nothing, and is answered', async (t) => 
   t.match(
     health.degraded.join(),
     /registration: data of electricity:\w+ are \d+ h old, and those of 2/,
+  )
+})
+
+t.test('files in the watched folder are taken when they are complete', async (t) => {
+  const source = 'WTCH'
+  const textOf = (sequence: number, supplier: string): string =>
+    electricityFile({ sequence, source, suppliers: suppliersOf(300, 2, supplier) })
+  const drop = (name: string, text: string): void => {
+    writeFileSync(join(watched, `${name}.part`), text)
+    renameSync(join(watched, `${name}.part`), join(watched, name))
+  }
+  const whole = textOf(1, 'AAAA')
+  // The later file is there first; the first one is written in two parts.
+  drop('b.txt', textOf(2, 'BBBB'))
+  writeFileSync(join(watched, '.hidden'), 'x')
+  writeFileSync(join(watched, 'a.txt'), whole.slice(0, 100))
+  appendFileSync(join(watched, 'a.txt'), whole.slice(100))
+  await taken(2, 'electricity:WTCH')
+  t.equal(await supplierOf(301), 'BBBB')
+  drop('half.txt', whole.slice(0, 120))
+  drop('other.txt', textOf(2, 'CCCC'))
+  drop('b.txt', textOf(2, 'BBBB'))
+  const names = (of: string): string[] => readdirSync(join(watched, of)).toSorted()
+  await polled(
+    () => [...names('rejected'), ...names('taken')].length,
+    (count) => count === 7,
+  )
+  t.same(names('taken'), ['a.txt', 'b.txt', 'b.txt.2'])
+  t.same(names('rejected'), ['half.txt', 'half.txt.reason', 'other.txt', 'other.txt.reason'])
+  const reason = (name: string): string => readFileSync(join(watched, 'rejected', name), 'utf8')
+  t.match(reason('half.txt.reason'), /REGISTRATION_FILE_MALFORMED: line 6: the file ends/)
+  t.match(reason('other.txt.reason'), /SOURCE_FILE_DIFFERENT/)
+  await polled(
+    () => names('responses'),
+    (all) => all.length === 3 && !all.some((name) => name.endsWith('.part')),
+  )
+  const response = (name: string): string =>
+    readFileSync(join(watched, 'responses', name), 'latin1')
+  t.match(response('a.txt.response'), /\n357\|1\|RGTO\|\d{8}\|F1\|2\|2\|0\|/)
+  t.match(response('half.txt.response'), /\|900\|/)
+  t.same(
+    readdirSync(watched).filter((name) => name.endsWith('.txt')),
+    [],
   )
 })
