@@ -7,6 +7,7 @@ import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { OpsServer } from '../../core/ops/server.ts'
 import { textOfSource, type SourceId } from '../../core/registration/source-id.ts'
 import { dataSinceMs } from '../../core/registration/source-report.ts'
+import { BulkBrake } from './bulk-brake.ts'
 import { KeptFiles } from './kept-files.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import { SourceFiles } from './source-files.ts'
@@ -29,16 +30,23 @@ export async function startSources(
   const { changePercentMax, ageMsMax } = config.registration
   const kept = new KeptFiles(join(config.dataDir, 'registration-files'), hostId)
   await kept.start()
+  const brake = new BulkBrake({ bus, clock, aliveHosts: () => owners.aliveHosts })
   const files = new SourceFiles({
     ...{ bus, directory: owners, clock, log, kept, changePercentMax },
     keeper: hostId,
-    mayGoOn: () => Promise.resolve(),
+    mayGoOn: () => brake.mayGoOn(),
     records: metrics.counter(
       'busbar_registration_records_total',
       'Records of registration files that were registered or rejected',
     ),
   })
   closers.push(() => files.close())
+  closers.push(() => brake.close())
+  metrics.gauge(
+    'busbar_bulk_paused',
+    '1 while registration files wait for letters between actors to be read',
+    () => (brake.isOn ? 1 : 0),
+  )
   files.start()
   const { folder } = config.registration
   const watched =

@@ -28,6 +28,16 @@ export const registrationLimits = {
   /** A file has this time to arrive at the operators' door: 1 h. */
   registrationUploadMsMax: 3_600_000,
 
+  // ── bulk work ──
+  /** Bulk work waits while a partition has more unread letters than this, */
+  bulkLettersUnreadMax: 2_000,
+  /** or an unread one that is older. */
+  bulkLettersAgeMsMax: 500,
+  /** Between two looks at the letters of all hosts. */
+  bulkLookMs: 250,
+  /** A host that has not answered by then takes no part in a look. */
+  bulkAskMsMax: 1_000,
+
   // ── sources of registration files ──
   /** Registration systems: fourteen distributors, independent ones and the agents of gas. */
   sourcesMax: 256,
