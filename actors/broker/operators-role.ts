@@ -19,6 +19,7 @@ import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness
 import type { startReplicas } from './replicas-role.ts'
 import type { RegistrationResult } from './registration.ts'
 import { addSourceRoutes } from './source-door.ts'
+import { addStatusFileRoute } from './status-file-door.ts'
 import type { SourcesRole } from './sources-role.ts'
 import type { StartContext } from './start-context.ts'
 import { addMissingViewsRoutes, type ViewsRole } from './views-role.ts'
@@ -61,6 +62,7 @@ export async function startOperatorsDoor(
         ...{ files: sources.files, kept: sources.kept, reader: parties, clock, keeper: hostId },
         shortage: () => disks.shortage,
       })
+      addStatusFileRoute(app, { bus, directory: owners, clock }, views)
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)

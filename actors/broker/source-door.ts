@@ -188,7 +188,7 @@ function uploadAnswerOf({
 }
 
 /** @throws BrokerError SOURCE_UNKNOWN */
-function sourceIn(text: string): SourceId {
+export function sourceIn(text: string): SourceId {
   const source = parseSource(text)
   if (source === undefined) throw new BrokerError('SOURCE_UNKNOWN', `a source is ${sourceWords}`)
   return source

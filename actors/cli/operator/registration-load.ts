@@ -3,7 +3,7 @@
  * first, as the broker does it again; then it is sent, and the broker says how far it is.
  */
 import { createReadStream, createWriteStream } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BrokerError } from '../../../core/base/broker-error.ts'
@@ -111,4 +111,32 @@ async function fetchResponse(url: string, path: string): Promise<void> {
   const { status, body } = await directFetch(`${url}/response`)
   if (status !== 200 || body === null) return
   await pipeline(Readable.fromWeb(body as never), createWriteStream(path, { mode: 0o600 }))
+}
+
+/**
+ * Writes the status file of `source` to `path`, whole or not at all.
+ * @throws OperatorFault where a broker refuses, or the file breaks off
+ */
+export async function fetchStatusFile(
+  source: string,
+  { ops, sequence, path }: { ops: string; sequence: number; path: string },
+): Promise<void> {
+  const url = `http://${ops}/v1/sources/${encodeURIComponent(source)}/status-file?sequence=${sequence}`
+  const answer = await directFetch(url).catch((cause: unknown) => {
+    throw new OperatorFault(`nobody answers at ${ops}; name the operators' door with --ops`, {
+      cause,
+    })
+  })
+  if (answer.status !== 200 || answer.body === null) {
+    const json = (await answer.json().catch(() => ({}))) as OpsProblem
+    throw faultOf(json, json.detail ?? `HTTP ${answer.status} from ${ops}`)
+  }
+  const part = `${path}.part`
+  try {
+    await pipeline(Readable.fromWeb(answer.body as never), createWriteStream(part, { mode: 0o600 }))
+    await rename(part, path)
+  } catch (cause) {
+    await rm(part, { force: true })
+    throw new OperatorFault(`the status file broke off; try again`, { cause })
+  }
 }

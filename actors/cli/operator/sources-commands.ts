@@ -1,4 +1,4 @@
-/** `busbar sources list|show|release|approve|reject`, at the operators' door of a broker. */
+/** `busbar sources`: registration systems and their files, at the operators' door of a broker. */
 import { InvalidArgumentError, type Command } from 'commander'
 import type { SourceJson, SourcesJson } from '../../broker/source-door.ts'
 import { addOpsOption, whoIsHere, type Print } from '../shared-options.ts'
@@ -41,6 +41,7 @@ export function addSourcesCommands(program: Command, { out }: { out: Print }): v
       for (const line of tableOf([['source', 'taken', 'held', 'open', 'age', 'data of'], ...rows]))
         out(line)
     })
+  addStatusFile(sources, out)
   const print = (answer: SourceJson, isJson: boolean): void =>
     isJson ? out(JSON.stringify(answer)) : linesOf(answer).forEach((line) => out(line))
   addOpsOption(sources.command('show'), door)
@@ -63,6 +64,24 @@ export function addSourcesCommands(program: Command, { out }: { out: Print }): v
         const body = { sequence, by: by ?? whoIsHere() }
         print(await askDoor<SourceJson>(ops, 'POST', `${pathOf(source)}/${word}`, { body }), json)
       })
+}
+
+function addStatusFile(sources: Command, out: Print): void {
+  addOpsOption(sources.command('status-file'), "operators' door of a process with the role views")
+    .description('write the service flags of the meter points of a registration system to a file')
+    .argument('<source>', 'electricity:ID or gas:ID')
+    .requiredOption('--sequence <number>', 'sequence number of the file', sequenceNumber)
+    .requiredOption('--to <file>', 'the status file')
+    .action(
+      async (
+        source: string,
+        { ops, sequence, to: path }: Options & { sequence: number; to: string },
+      ) => {
+        const { fetchStatusFile } = await import('./registration-load.ts')
+        await fetchStatusFile(source, { ops, sequence, path })
+        out(`${path} has the service flags of ${source}`)
+      },
+    )
 }
 
 const decisions = [

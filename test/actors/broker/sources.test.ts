@@ -47,6 +47,7 @@ const start = async (): Promise<RunningBroker> => {
     dataDir: join(folder, 'data'),
     parties,
     insecurePartyHeader: true,
+    roles: ['gateway', 'host', 'wan', 'views'],
     registrationFiles: watched,
     log: silentLog,
   })
@@ -280,4 +281,65 @@ t.test('files in the watched folder are taken when they are complete', async (t)
     readdirSync(watched).filter((name) => name.endsWith('.txt')),
     [],
   )
+})
+
+t.test('a status file has the flag of each meter point with a meter', async (t) => {
+  const address = { host: '127.0.0.1', port: 9, logicalDevice: 1, client: 16 }
+  const eui64 = (number: number): string => `00-DB-12-34-56-00-00-0${number}`
+  const mpan = (number: number): string => `mpan:${mpanOf(number)}`
+  const devices = [
+    { eui64: eui64(1), type: 'ESME', meterPoints: [mpan(0)] },
+    { eui64: eui64(2), type: 'ESME', meterPoints: [mpan(1)] },
+    // The point of the second meter, too; and a display, which is no meter.
+    { eui64: eui64(3), type: 'ESME', meterPoints: [mpan(1)] },
+    { eui64: eui64(4), type: 'IHD', meterPoints: [mpan(2)] },
+    // Of another source.
+    { eui64: eui64(5), type: 'ESME', meterPoints: [mpan(100)] },
+  ].map((one) => ({ ...one, address }))
+  const post = (path: string, body: unknown): Promise<Response> =>
+    fetch(door(path), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  t.equal((await post('/v1/devices', devices)).status, 200)
+  const to = { by: 'ann' }
+  await post(`/v1/devices/${eui64(1)}/status`, { ...to, status: 'InstalledNotCommissioned' })
+  await post(`/v1/devices/${eui64(2)}/status`, { ...to, status: 'Decommissioned' })
+  type Rows = { rows?: unknown[]; lagTicks?: number }
+  await polled(
+    () => get<Rows>('/v1/inventory'),
+    ({ rows, lagTicks }) => rows?.length === devices.length && lagTicks === 0,
+  )
+  const flags = async (): Promise<string[]> => {
+    const text = await (
+      await fetch(door('/v1/sources/electricity:EELC/status-file?sequence=4'))
+    ).text()
+    return [...text.matchAll(/^82H\|\d+\|FLAG\|(\d+)\|(\w)\|\d{8}\|(\w*)\|$/gm)]
+      .map(([, number, flag, supplier]) => `${number} ${flag} ${supplier}`)
+      .toSorted()
+  }
+  // Links arrive by letters.
+  const found = await polled(flags, (all) => all.length === 2)
+  t.same(found, [`${mpanOf(0)} I CCCC`, `${mpanOf(1)} A AAAA`])
+  await post(`/v1/devices/${eui64(3)}/status`, { ...to, status: 'Decommissioned' })
+  t.same(await flags(), [`${mpanOf(0)} I CCCC`, `${mpanOf(1)} N AAAA`])
+  const file = join(folder, 'status.txt')
+  const made = await busbar(
+    'sources',
+    'status-file',
+    'electricity:EELC',
+    '--sequence',
+    '5',
+    '--to',
+    file,
+  )
+  t.match(made.stdout, /status\.txt has the service flags of electricity:EELC/)
+  t.match(
+    readFileSync(file, 'latin1'),
+    /^ZHV\|S0000005\|D0350001\|Z\|DCCX\|P\|EELC[^]*\nZPT\|S0000005\|3\|/,
+  )
+  t.match(await get('/v1/sources/electricity:EELC/status-file?sequence=0'), {
+    code: 'VIEW_QUERY_INVALID',
+  })
 })
