@@ -31,6 +31,7 @@ import { readParties } from './parties-file.ts'
 import { LedgerWatch } from './readiness.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
 import { startReplicas, type Replicas } from './replicas-role.ts'
+import { startSources } from './sources-role.ts'
 import type { Closers, StartContext } from './start-context.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
 import { startWan } from './wan-role.ts'
@@ -142,9 +143,11 @@ async function start(
   const views = does('views') ? await startViewsOf(context, opened) : undefined
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock, keys })
+  const sources = await startSources(context, opened, parties)
   const { host, stores } = hosting
   const ops = await startOperatorsDoor(context, {
     ...{ opened, parties, way, host, stores, gateway, views, replicas, watch, disks, register },
+    sources,
   })
   startWorkersOf(context, server, parts.workerEnv)
   const { grpcPort = 0, httpPort = 0 } = gateway ?? {}

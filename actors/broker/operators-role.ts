@@ -18,6 +18,9 @@ import { addPartyRoutes } from './party-door.ts'
 import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
 import type { startReplicas } from './replicas-role.ts'
 import type { RegistrationResult } from './registration.ts'
+import { addSourceRoutes } from './source-door.ts'
+import { addStatusFileRoute } from './status-file-door.ts'
+import type { SourcesRole } from './sources-role.ts'
 import type { StartContext } from './start-context.ts'
 import { addMissingViewsRoutes, type ViewsRole } from './views-role.ts'
 import type { WanWay } from './wan-role.ts'
@@ -35,14 +38,15 @@ export type Started = {
   watch: LedgerWatch
   disks: DiskGuard
   register: (entries: readonly DeviceEntry[]) => Promise<RegistrationResult>
+  sources: SourcesRole
 }
 
 export async function startOperatorsDoor(
   { config, hostId, clock, log, metrics, closers }: StartContext,
   started: Started,
 ): Promise<OpsServer> {
-  const { opened, parties, way, host, stores, gateway, views, replicas, watch, disks, register } =
-    started
+  const { opened, parties, way, host, stores, gateway, views, replicas, watch, disks } = started
+  const { register, sources } = started
   const { bus, owners, ledger } = opened
   const ops = await startOpsServer({
     listen: config.ops,
@@ -54,6 +58,11 @@ export async function startOperatorsDoor(
       addCounterRoutes(app, { bus, directory: owners, clock })
       addAccessRoutes(app, { bus, directory: owners, clock }, parties)
       addMeterPointRoutes(app, { bus, directory: owners, clock })
+      addSourceRoutes(app, {
+        ...{ files: sources.files, kept: sources.kept, reader: parties, clock, keeper: hostId },
+        shortage: () => disks.shortage,
+      })
+      addStatusFileRoute(app, { bus, directory: owners, clock }, views)
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)
@@ -73,6 +82,7 @@ export async function startOperatorsDoor(
   ops.addCheck('directory', () => parties.trouble)
   ops.addCheck('host', () => host?.trouble)
   disks.tell(ops)
+  sources.tell(ops)
   ops.addDegradation('certificates', () => gateway?.certificateTrouble())
   ops.addDegradation('store', () => stores?.trouble)
   ops.addDegradation('letters', () => host?.lettersTrouble)

@@ -4,6 +4,8 @@
  */
 import type { FastifyInstance } from 'fastify'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { parseEui64, readEui64 } from '../../core/base/eui64.ts'
+import { limits } from '../../core/base/limits.ts'
 import { openLmdbRows } from '../../core/store/lmdb-rows.ts'
 import type { RowStore } from '../../core/ports/rows.ts'
 import {
@@ -15,6 +17,7 @@ import {
   usageQueryOf,
 } from '../views/queries.ts'
 import { Views, type ViewsPorts } from '../views/views.ts'
+import type { MeterPage, MeterType } from './status-rows.ts'
 
 const safe = { exposeHeadRoute: true }
 /** Devices have two names, of which the first is older. */
@@ -24,6 +27,8 @@ export type ViewsRole = {
   /** Why they are not ready, or undefined. */
   readonly trouble: string | undefined
   routes(app: FastifyInstance): void
+  /** Meters of one type, a page at a time. @throws BrokerError while views are not ready */
+  metersOf(type: MeterType, after: string | undefined): MeterPage
   close(): Promise<void>
 }
 
@@ -57,6 +62,13 @@ export function startViews({
         const asked = usageQueryOf(query)
         return answer((rows) => ({ ...usagePage(rows, asked), missing: missingIn(rows) }))
       })
+    },
+    metersOf(type, after) {
+      const limit = String(limits.viewsPageRowsMax)
+      const asked = inventoryQueryOf({ type, limit, ...(after !== undefined && { after }) })
+      const { rows, next } = answer((store) => inventoryPage(store, asked))
+      const meters = rows.map(({ eui64 }) => readEui64(parseEui64(eui64)!))
+      return { meters, next: next ?? undefined }
     },
     async close() {
       await views.close()

@@ -12,6 +12,7 @@ import type { ServiceResponse } from '../../proto/gen/busbar/v1/service_response
 import type { AccessJson } from '../broker/access-door.ts'
 import type { PartiesJson } from '../broker/party-door.ts'
 import { askDoor } from '../cli/operator/ask-door.ts'
+import { OperatorFault } from '../cli/operator-fault.ts'
 import { loadFile } from '../cli/operator/registration-load.ts'
 import { readingLines } from '../cli/party/reading-text.ts'
 import { tableOf } from '../cli/table.ts'
@@ -94,7 +95,7 @@ export async function registerMeterPoints(
     if (supplies.length === 0) continue
     const kind = { fuel, kind: 'refresh' } as const
     const file = await writeRegistrationFile(filesIn(folder), kind, supplies, Date.now())
-    meterPoints += (await load(file, ops)).registered
+    meterPoints += await load(file, ops)
     files.push(file)
   }
   return { meterPoints, files, seconds: secondsSince(startedAt) }
@@ -102,8 +103,23 @@ export async function registerMeterPoints(
 
 const filesIn = (dataDir: string): string => join(dataDir, 'registration')
 
-const load = (file: string, ops: string): ReturnType<typeof loadFile> =>
-  loadFile(file, { ops, checkDigit: true, response: undefined }, () => undefined)
+/**
+ * Settles with the number of records that are registered. A fleet of another size than the last one
+ * changes so much that the refresh waits for an operator: this is one.
+ */
+async function load(file: string, ops: string): Promise<number> {
+  const options = { ops, checkDigit: true, response: undefined }
+  let result = await loadFile(file, options, () => undefined)
+  if (result.state === 'waiting') {
+    const { sequence } = result.structure.header
+    const path = `/v1/sources/${encodeURIComponent(result.source)}/approve`
+    await askDoor(ops, 'POST', path, { body: { sequence, by } })
+    result = await loadFile(file, options, () => undefined)
+  }
+  if (result.ended?.outcome !== 'applied')
+    throw new OperatorFault(`${file} is not applied: ${result.state}.`)
+  return result.ended.records - result.ended.progress.rejected
+}
 
 const secondsSince = (startedAt: number): number =>
   Math.round(performance.now() - startedAt) / 1_000

@@ -99,6 +99,9 @@ export type BrokerOptions = {
   readonly ledgerBytes?: number | string | undefined
   /** Milliseconds, or text such as `30d`. */
   readonly deliveryKeep?: number | string | undefined
+  readonly registrationFiles?: string | undefined
+  readonly registrationChangePercent?: number | undefined
+  readonly registrationAge?: number | string | undefined
   /** Actors in memory at one time. */
   readonly actors?: number | undefined
   /** Milliseconds, or text such as `5m`. */

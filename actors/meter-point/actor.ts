@@ -5,7 +5,6 @@
 import type { Directory } from '../../core/access/directory.ts'
 import { actorIdOf, ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { errorId } from '../../core/base/error-table.ts'
 import { readEui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { formatWithMeterPoints } from '../../core/cluster/format.ts'
@@ -19,9 +18,10 @@ import {
   isBehind,
   type RegistrationChange,
 } from '../../core/registration/registration-change.ts'
+import { encodeNews } from '../../core/registration/meter-point-news.ts'
 import { newsIn, rightsOf, type KnownItem } from '../../core/registration/registrations.ts'
 import { encodeRights } from '../../core/registration/rights.ts'
-import { acknowledge, refuse, type Outbox } from '../kind/effects.ts'
+import { refuse, type Outbox } from '../kind/effects.ts'
 import { isLetter, type LetterCame, type Tell } from '../kind/letters.ts'
 import { isArrived, type ActorMessage, type Arrived } from '../kind/messages.ts'
 import type { MeterPointFact } from './facts.ts'
@@ -60,6 +60,7 @@ function decideQuery(state: MeterPointState, { replyTo }: Arrived, out: MeterPoi
   out.effects.push({ type: 'REPORT', kind: Kind.METER_POINT, replyTo, bodyBytes })
 }
 
+/** Registers items, or only says what that would change. */
 function decideRegistration(
   state: MeterPointState,
   point: MeterPointId,
@@ -74,13 +75,20 @@ function decideRegistration(
   const isLate = last !== undefined && !isBehind(order, last)
   const given = change.items.map((item) => ({ ...item, receivedAtMs: now }))
   const items = isLate ? [] : newsIn(state.items, given)
-  // What changes nothing leaves no fact and no letter.
-  if (items.length > 0) {
+  // What changes nothing leaves no fact and no letter; a comparison never does.
+  if (items.length > 0 && readKind(message.buffer, message.at) !== Kind.METER_POINT_COMPARISON) {
     out.facts.push({ type: 'METER_POINT_REGISTERED', time: now, by, order, items })
     const after = withItems(state.items, items)
     for (const link of state.links) out.effects.push(tellOf(point, after, link, state, now))
   }
-  acknowledge(out, message, errorId('REQUEST_ACCEPTED'), now)
+  const news = items.length === 0 ? 'none' : state.items.length === 0 ? 'added' : 'changed'
+  const { replyTo } = message
+  out.effects.push({
+    type: 'REPORT',
+    kind: Kind.METER_POINT_NEWS,
+    replyTo,
+    bodyBytes: encodeNews(news),
+  })
 }
 
 function changeIn(view: Buffer): RegistrationChange | undefined {

@@ -1,13 +1,15 @@
 /**
- * The directory: what is the same for every actor and is needed everywhere, the parties. It is
- * folded from records in the ledger by every process, each at its own speed, and is replaced as a
- * whole: a reader has an immutable value. An argument of every decision of an actor.
+ * The directory: what is the same for every actor and is needed everywhere, the parties and the
+ * registration systems. It is folded from records in the ledger by every process, each at its own
+ * speed, and is replaced as a whole: a reader has an immutable value. An argument of every decision
+ * of an actor.
  */
 import { ActorKindNumber } from '../base/actor-id.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { readEui64, type Eui64 } from '../base/eui64.ts'
 import { directoryInForceSubject, recordOfSubject } from '../cluster/directory-subject.ts'
+import { decodeSourceRecord, type SourceRecord } from '../registration/source-report.ts'
 import type { Parties, Party } from './parties.ts'
 import { decodePartyRecord, type PartyRecord } from './party-record.ts'
 
@@ -29,6 +31,8 @@ export type Directory = {
   readonly parties: Parties
   /** The record of every party that was ever known. */
   readonly records: ReadonlyMap<Eui64, PartyRecord>
+  /** The record of every registration system that sent a file. */
+  readonly sources: ReadonlyMap<Eui64, SourceRecord>
 }
 
 /** Of a ledger without records: every party may do everything. */
@@ -39,6 +43,7 @@ export const emptyDirectory: Directory = {
   isInForce: false,
   parties: new Map(),
   records: new Map(),
+  sources: new Map(),
 }
 
 /**
@@ -53,6 +58,11 @@ export function withRecord(
   if (sequence <= directory.sequence) return directory
   if (subject === directoryInForceSubject) return { ...directory, sequence, isInForce: true }
   const found = recordOfSubject(subject)
+  if (found?.kind === ActorKindNumber.SOURCE) {
+    const source = decodeSourceRecord(data)
+    const sources = new Map(directory.sources).set(readEui64(found.octets), source)
+    return { ...directory, sequence, sources }
+  }
   if (found?.kind !== ActorKindNumber.PARTY)
     throw new BrokerError('FORMAT_VERSION_LATER', `the record ${subject} of the directory`)
   const id = readEui64(found.octets)

@@ -244,6 +244,14 @@ export const errorTable = {
   DIAL_IN_FULL: row(242, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many connections to the door for devices that dial in have not said who they are.', 'Find out who connects; let only devices reach the door.'),
   SIMULATOR_LISTEN_FAILED: row(240, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A listener of the simulated meters could not be opened.', 'Choose another base port, fewer listeners, or raise the limit of open files.'),
   REGISTRATION_FILE_MALFORMED: row(330, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The structure of a registration file is not valid; nothing of the file was applied.', 'Ask the sender for the whole file again; a changed file needs a new sequence number.'),
+  SOURCE_UNKNOWN: row(360, 'E51', 'operator', 'never', 'NOT_FOUND', 'No file of this registration system has been taken.', 'List the known ones: `busbar sources list`.'),
+  SOURCE_BUSY: row(361, 'E51', 'operator', 'later', 'ABORTED', 'A file of this registration system is being applied.', 'Wait until it has ended: `busbar sources show`.'),
+  SOURCE_FILES_HELD: row(362, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'As many files of this registration system wait for an earlier one as may.', 'Load the missing file or a refresh, or go on without it: `busbar sources release`.'),
+  SOURCE_FILE_DIFFERENT: row(363, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'Another file of this registration system with the same sequence number was taken, or waits.', 'Ask the sender which one counts; a changed file needs a new sequence number.'),
+  SOURCE_FILE_NOT_WAITING: row(364, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'No file of this registration system waits for that.', 'Look at it: `busbar sources show`.'),
+  SOURCE_LIMIT_EXCEEDED: row(365, 'E51', 'operator', 'never', 'RESOURCE_EXHAUSTED', 'As many registration systems are known as may be.', 'Check the sender in the header of the file.'),
+  SOURCE_CHANGE_MALFORMED: row(366, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'What is to be changed of a registration system is not valid.', 'Correct what is named; see `busbar sources --help`.'),
+  SOURCE_FILE_TOO_LARGE: row(367, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The registration file, or all files that this process keeps, have more octets than they may.', 'Wait until files that are kept have been applied, reject those that wait, or ask the sender for smaller files.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable

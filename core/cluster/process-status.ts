@@ -45,10 +45,17 @@ export type KeyCounts = {
   /** Whose counter is near its end. */
   nearEnd: number
 }
+/**
+ * Letters that partitions have not decided: the most that one of them has, and the age of the
+ * oldest of all, ms.
+ */
+export type LettersBacklog = { unreadMax: number; oldestMs: number }
 export type HostStatus = {
   hostId: string
   roles: string[]
   partitions: PartitionStatus[]
+  /** Missing from hosts of a version that does not count them. */
+  letters?: LettersBacklog
   /** Of the host that compares the replicas of the ledger, once it has. */
   comparison?: ComparisonStatus
 }
@@ -96,7 +103,7 @@ const partitionFields = [
 
 /** @throws BrokerError FRAME_MALFORMED when it is not a host's status */
 export function decodeHostStatus(view: Uint8Array): HostStatus {
-  const { hostId, roles, partitions, comparison } = objectIn(view)
+  const { hostId, roles, partitions, letters, comparison } = objectIn(view)
   if (!isName(hostId) || !isNames(roles) || !Array.isArray(partitions))
     throw new BrokerError(
       'FRAME_MALFORMED',
@@ -106,6 +113,7 @@ export function decodeHostStatus(view: Uint8Array): HostStatus {
     hostId,
     roles,
     partitions: partitions.map(partitionIn),
+    ...(letters !== undefined && { letters: backlogIn(letters) }),
     ...(comparison !== undefined && { comparison: comparisonIn(comparison) }),
   }
 }
@@ -152,6 +160,14 @@ function comparisonIn(json: unknown): ComparisonStatus {
   if (!isWhole || !isTexts(compared) || !isTexts(notCompared) || !isTexts(faults))
     throw new BrokerError('FRAME_MALFORMED', 'the comparison of replicas in the status of a host')
   return { atMs, compared, notCompared, throughSequence, faults }
+}
+
+function backlogIn(json: unknown): LettersBacklog {
+  const found = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>
+  const { unreadMax, oldestMs } = found
+  if (!isCount(unreadMax) || !isCount(oldestMs))
+    throw new BrokerError('FRAME_MALFORMED', 'the letters in the status of a host')
+  return { unreadMax, oldestMs }
 }
 
 function partitionIn(json: unknown): PartitionStatus {

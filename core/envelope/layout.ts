@@ -82,8 +82,21 @@ export const Kind = {
   METER_POINT_REGISTRATION: 96,
   METER_POINT_QUERY: 97,
   METER_POINT: 98,
+  METER_POINT_COMPARISON: 99,
+  METER_POINT_NEWS: 100,
   METER_POINT_REGISTERED: 104,
   METER_POINT_LINKED: 105,
+  // between an operator's door and a host: files of a registration system; and their facts
+  SOURCE_CHANGE: 128,
+  SOURCE_QUERY: 129,
+  SOURCE: 130,
+  SOURCE_FILE_HELD: 136,
+  SOURCE_FILE_BEGUN: 137,
+  SOURCE_FILE_COMPARED: 138,
+  SOURCE_FILE_APPROVED: 139,
+  SOURCE_FILE_PROGRESSED: 140,
+  SOURCE_FILE_ENDED: 141,
+  SOURCE_RELEASED: 142,
   // from an operator to a partition's letterbox, and the facts of that
   SET_LETTERS_ASIDE: 216,
   LETTERS_READ: 224,
@@ -97,11 +110,12 @@ export type Kind = (typeof Kind)[keyof typeof Kind]
 /**
  * Blocks of envelope kinds, each of one kind of actor: messages to it from outside, and its facts.
  * A process that meets an unknown kind of a block reads a later version. Kinds 64 to 79 are
- * deliveries; those from 112 on are for further kinds of actor, sixteen each.
+ * deliveries; those from 112 to 127, and from 144 on, are for further kinds of actor, sixteen each.
  */
 export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const
 export const partyBlocks = { messages: [80, 87], facts: [88, 95] } as const
 export const meterPointBlocks = { messages: [96, 103], facts: [104, 111] } as const
+export const sourceBlocks = { messages: [128, 135], facts: [136, 143] } as const
 /** Of the letterbox that each partition has; operators alone write to it. */
 export const letterboxBlocks = { messages: [216, 223], facts: [224, 231] } as const
 /** Of the kind of actor that tests have. */

@@ -19,21 +19,24 @@ export function hasContent({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) > 0)
 }
 
-const typeFault = (detail: string): CallFault =>
+const typeFault = (detail: string, wanted = jsonType): CallFault =>
   new CallFault('REQUEST_JSON_MALFORMED', {
     status: 415,
     detail,
-    headers: { 'accept-post': jsonType },
+    headers: { 'accept-post': wanted },
   })
 
 /** The charset parameter of a media type, in lower case; undefined when it is absent. */
 const charsetOf = (mediaType: string): string | undefined =>
   /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(mediaType)?.[1]?.toLowerCase()
 
-/** What is wrong with a media type; undefined for JSON in UTF-8. */
-function typeFaultOf(type: string | undefined): CallFault | undefined {
-  if (type === jsonType) return undefined
-  if (type === undefined) return typeFault(`the body needs the header content-type: ${jsonType}`)
+/** What is wrong with a media type; undefined for the one that is wanted, JSON in UTF-8. */
+function typeFaultOf(type: string | undefined, wanted: string): CallFault | undefined {
+  if (type === wanted) return undefined
+  if (type === undefined)
+    return typeFault(`the body needs the header content-type: ${wanted}`, wanted)
+  if (wanted !== jsonType)
+    return typeFault(`the body must be ${wanted}, not ${type.slice(0, 60)}`, wanted)
   const bare = type.split(';', 1)[0]!.trim().toLowerCase()
   if (bare !== jsonType) return typeFault(`the body must be ${jsonType}, not ${type.slice(0, 60)}`)
   const charset = charsetOf(type)
@@ -45,10 +48,12 @@ function typeFaultOf(type: string | undefined): CallFault | undefined {
 /**
  * What is wrong with the content that the headers of `request` announce; nothing is read.
  * @param max what the route takes; undefined when it takes no content
+ * @param wanted its media type
  */
 export function announcedFault(
   request: IncomingMessage,
-  max: ContentLimits | undefined,
+  max: Pick<ContentLimits, 'bytesMax'> | undefined,
+  wanted = jsonType,
 ): CallFault | undefined {
   const { headers, method } = request
   const codings = headers['content-encoding']
@@ -61,7 +66,7 @@ export function announcedFault(
   const type = headers['content-type']
   if (!hasContent(request))
     // Pages of other sites can post text without asking the door before, but not JSON.
-    return method === 'POST' && type !== undefined ? typeFaultOf(type) : undefined
+    return method === 'POST' && type !== undefined ? typeFaultOf(type, wanted) : undefined
   if (max === undefined)
     return new CallFault('REQUEST_HTTP_MALFORMED', { detail: `${method} takes no content here` })
   const transfer = headers['transfer-encoding']
@@ -71,7 +76,7 @@ export function announcedFault(
       detail: 'the only transfer coding here is chunked',
     })
   return (
-    typeFaultOf(type) ??
+    typeFaultOf(type, wanted) ??
     (Number(headers['content-length'] ?? 0) > max.bytesMax ? tooLarge(max.bytesMax) : undefined)
   )
 }

@@ -50,6 +50,7 @@ import {
   headersOf,
   jsonContent,
   jsonType,
+  octetsType,
   problemDescription,
   problemOf,
   problemsPath,
@@ -61,6 +62,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** How much content the route needs; other routes of POST may have some, not much. */
     content?: ContentLimits
+    /** The route reads its content itself, octets, as they come; its body is a readable stream. */
+    stream?: { readonly bytesMax: number }
   }
   interface FastifyRequest {
     /** Where the answer goes. */
@@ -362,17 +365,24 @@ export class HttpDoor {
     }
     const refusal = this.options.identify?.(request)
     if (refusal !== undefined) return refusal
-    const { content } = routeOptions.config
-    const fault = announcedFault(raw, content ?? (method === 'POST' ? contentDefault : undefined))
+    const { content, stream } = routeOptions.config
+    const fault = stream
+      ? announcedFault(raw, stream, octetsType)
+      : announcedFault(raw, content ?? (method === 'POST' ? contentDefault : undefined))
     if (fault !== undefined) return problemOf(fault.code, fault.parts)
-    return content === undefined || hasContent(raw)
+    return (content ?? stream) === undefined || hasContent(raw)
       ? undefined
       : problemOf('REQUEST_JSON_MALFORMED', { detail: 'the body is empty' })
   }
 
   /** Reads the content of a call that may be read, and calls `done` with its value. */
   private read(request: FastifyRequest, payload: IncomingMessage, done: ContentDone): void {
-    if (!hasContent(request.raw)) return done(null)
+    const { raw, response } = request
+    if (!hasContent(raw)) return done(null)
+    if (request.routeOptions.config.stream !== undefined) {
+      if (raw.headers.expect !== undefined && this.expecting.has(raw)) response?.writeContinue()
+      return done(null, payload)
+    }
     const max = request.routeOptions.config.content ?? contentDefault
     this.gather(request, payload, max.bytesMax, (octets) => {
       if (octets instanceof CallFault) return done(octets)

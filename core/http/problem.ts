@@ -14,6 +14,7 @@ import { jsonName, type Violation } from '../base/violation.ts'
 import { systemRandom } from '../ports/random.ts'
 
 export const jsonType = 'application/json'
+export const octetsType = 'application/octet-stream'
 /** With the charset that clients of old look for. */
 export const jsonContent = `${jsonType}; charset=utf-8`
 export const problemType = 'application/problem+json'

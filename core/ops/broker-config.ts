@@ -66,6 +66,14 @@ export type BrokerConfig = {
   readonly deliveryKeepMs: number
   readonly actorsAwakeMax: number
   readonly actorIdleMs: number
+  readonly registration: {
+    /** Where registration systems leave their files, absolute; undefined for nowhere. */
+    readonly folder: string | undefined
+    /** The share of 100 above which a refresh waits for an operator. */
+    readonly changePercentMax: number
+    /** Age of the data of a registration system above which it is reported. */
+    readonly ageMsMax: number
+  }
   readonly logLevel: LogLevel
 }
 

@@ -84,6 +84,25 @@ function natsOf(joinedDir: string | undefined, url: string): BrokerConfig['nats'
   return url ? { kind: 'external', url } : { kind: 'embedded' }
 }
 
+function keyEncryptionOf(
+  keys: Extract<BrokerConfig['keyEncryption'], { kind: 'given' }>['keys'] | undefined,
+  path: string | undefined,
+): BrokerConfig['keyEncryption'] {
+  if (keys?.length) return { kind: 'given', keys }
+  return path === undefined ? { kind: 'none' } : { kind: 'file', path }
+}
+
+function registrationOf(
+  read: <T>(setting: Setting & { schema: z.ZodType<T, string> }) => T,
+  path: (text: string) => string | undefined,
+): BrokerConfig['registration'] {
+  return {
+    folder: path(read(settings.registrationFiles)),
+    changePercentMax: read(settings.registrationChangePercent),
+    ageMsMax: read(settings.registrationAgeMs),
+  }
+}
+
 /**
  * Compiles the configuration.
  *
@@ -133,11 +152,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
       partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
     ),
     nats: natsOf(joinedDir, url),
-    keyEncryption: keys?.length
-      ? { kind: 'given', keys }
-      : keyFile
-        ? { kind: 'file', path: resolve(source.workingDir, keyFile) }
-        : { kind: 'none' },
+    keyEncryption: keyEncryptionOf(keys, path(keyFile)),
     wanConnectionsMax: read(settings.wanConnectionsMax),
     dialInPerAddress: read(settings.dialInPerAddress),
     dialIn: read(settings.dialIn),
@@ -149,6 +164,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     deliveryKeepMs: read(settings.deliveryKeepMs),
     actorsAwakeMax: read(settings.actorsAwakeMax),
     actorIdleMs: read(settings.actorIdleMs),
+    registration: registrationOf(read, path),
     logLevel: read(settings.logLevel),
   }
   faults.push(...openDoorFaults(config))

@@ -4,6 +4,7 @@
  * devices. Not for parties: that is core/gateway.
  */
 import type { FastifyInstance } from 'fastify'
+import { limits } from '../base/limits.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { reachableHost } from '../base/loopback.ts'
 import { HttpDoor, send } from '../http/door.ts'
@@ -73,7 +74,9 @@ export async function startOpsServer({
     () => (degradations().length === 0 ? 0 : 1),
   )
 
-  const door = new HttpDoor({ name: 'ops server', ...others, ...site })
+  // Registration files take their time to arrive.
+  const times = { requestMs: limits.registrationUploadMsMax }
+  const door = new HttpDoor({ name: 'ops server', times, ...others, ...site })
   const { app } = door
   const safe = { exposeHeadRoute: true }
   door.describeProblems()

@@ -15,6 +15,7 @@ import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { formatLatest, formatWithMeterPoints } from '../../core/cluster/format.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { decodeNews } from '../../core/registration/meter-point-news.ts'
 import { parseMeterPoint, type MeterPointId } from '../../core/registration/meter-point.ts'
 import {
   encodeRegistrationChange,
@@ -86,7 +87,10 @@ class Town {
     const actor = kind === 'device' ? this.device(id) : this.point(id)
     const from = actor.effects.length
     this.feed(kind, id, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
-    const answer = actor.effects.slice(from).find(({ type }) => type === 'ACKNOWLEDGE')
+    const answers = actor.effects.slice(from)
+    // A meter point answers a registration with what it has changed.
+    if (answers.some(({ type }) => type === 'REPORT')) return 'REQUEST_ACCEPTED'
+    const answer = answers.find(({ type }) => type === 'ACKNOWLEDGE')
     return answer && errorCodeOf((answer as { outcome: number }).outcome)
   }
 
@@ -355,3 +359,32 @@ t.test('order, repeats and gaps of letters do no harm', async () => {
 })
 
 const ann = Buffer.from('ann')
+
+t.test('a comparison says what a registration would change, and changes nothing', async (t) => {
+  const town = new Town()
+  const newsOf = (kind: Kind, value: string): string => {
+    const order = { source: 'EELC', sequence: 1, instruction: 1 }
+    const items = [{ item: 'supplier', value, from: 20260101 } as const]
+    const body = encodeRegistrationChange({ by: 'EELC file 1', order, items })
+    const from = town.point(mpan).effects.length
+    town.arrive('point', mpan, envelopeOf({ kind, device: mpan, body }))
+    const report = town
+      .point(mpan)
+      .effects.slice(from)
+      .find(({ type }) => type === 'REPORT')
+    return decodeNews((report as { bodyBytes: Buffer }).bodyBytes)
+  }
+  t.equal(newsOf(Kind.METER_POINT_COMPARISON, 'AAAA'), 'added')
+  t.equal(town.point(mpan).facts.length, 0)
+  t.equal(newsOf(Kind.METER_POINT_REGISTRATION, 'AAAA'), 'added')
+  t.equal(newsOf(Kind.METER_POINT_COMPARISON, 'AAAA'), 'none')
+  t.equal(
+    newsOf(Kind.METER_POINT_COMPARISON, 'BBBB'),
+    'none',
+    'not behind what the source has sent',
+  )
+  town.register(mpan, { items: [{ item: 'supplier', value: 'BBBB', from: 20260201 }] })
+  t.equal(town.point(mpan).facts.length, 2)
+  t.throws(() => decodeNews(Buffer.of(2, 0)), { code: 'FORMAT_VERSION_LATER' })
+  t.throws(() => decodeNews(Buffer.of(1, 9)), { code: 'ENVELOPE_MALFORMED' })
+})

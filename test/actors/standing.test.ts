@@ -28,6 +28,7 @@ function directoryOf(suspended: readonly Eui64[], removed: readonly Eui64[] = []
     isInForce: true,
     parties: new Map(parties),
     records: new Map(),
+    sources: new Map(),
   }
 }
 

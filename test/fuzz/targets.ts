@@ -584,6 +584,7 @@ export const targets: readonly Target[] = [
             keys: { ...noKeyCounts, keyed: 3 },
           },
         ],
+        letters: { unreadMax: 3, oldestMs: 20 },
       }),
     ],
     decode: decodeHostStatus,

@@ -6,6 +6,7 @@
 import type { ActorKind } from '../../actors/kind/actor-kind.ts'
 import { hostedMeterPoint } from '../../actors/meter-point/meter-point-kind.ts'
 import { hostedParty } from '../../actors/party/party-kind.ts'
+import { hostedSource } from '../../actors/source/source-kind.ts'
 import type { LiveDirectory } from '../../core/access/directory.ts'
 import { encodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
 import { askActors } from '../../core/bus/actor-mail.ts'
@@ -303,6 +304,7 @@ export class Deployment {
         { ...hostedTrial, ...(this.plant.trial && { kind: this.plant.trial }) },
         hostedParty,
         hostedMeterPoint,
+        hostedSource,
       ],
       directory: this.plant.directory?.(directory) ?? directory,
       openStore: (number) => {

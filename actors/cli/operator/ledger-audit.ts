@@ -29,6 +29,7 @@ import {
   isInBlock,
   meterPointBlocks,
   partyBlocks,
+  sourceBlocks,
   Kind,
   letterboxBlocks,
 } from '../../../core/envelope/layout.ts'
@@ -37,6 +38,7 @@ import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts
 import type { TrimRecord } from '../../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../../core/ports/store.ts'
 import { lineOfMeterPoint, textOfLinks } from './meter-point-audit.ts'
+import { lineOfSource } from './source-audit.ts'
 import type { AuditLine } from './audit-line.ts'
 import { LettersAudit } from './letters-audit.ts'
 
@@ -134,7 +136,7 @@ export class LedgerAudit {
     )
   }
 
-  /** Those of devices, meter points, parties and letterboxes. */
+  /** Those of devices, meter points, parties, sources and letterboxes. */
   private readFacts(partition: number, frame: Buffer, sequence: number): void {
     forEachEnvelope(frame, chainLinkBytes, (at) => {
       if (isInBlock(readKind(frame, at), letterboxBlocks.facts))
@@ -144,6 +146,10 @@ export class LedgerAudit {
       if (isInBlock(readKind(frame, at), meterPointBlocks.facts)) {
         this.counts.facts++
         this.onLine?.(lineOfMeterPoint(frame, at, { sequence, partition }))
+      }
+      if (isInBlock(readKind(frame, at), sourceBlocks.facts)) {
+        this.counts.facts++
+        this.onLine?.(lineOfSource(frame, at, { sequence, partition }))
       }
       if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
       const device = readTarget(frame, at)

@@ -9,6 +9,7 @@ import type {
 } from '../../broker/meter-point-door.ts'
 import { DeviceStatus } from '../../../core/inventory/device-status.ts'
 import { OperatorFault } from '../operator-fault.ts'
+import type { LoadResult } from './registration-load.ts'
 import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
 import { askDoor } from './ask-door.ts'
@@ -67,26 +68,51 @@ function addLoad(points: Command, out: Print): void {
         if (!json && done % 50_000 === 0) out(`${done} of ${total} records`)
       }
       const result = await loadFile(file, { ops, response, checkDigit }, show)
-      const { structure, registered, rejected } = result
-      process.exitCode = rejected.length === 0 ? 0 : 1
-      if (json) return out(JSON.stringify({ ...structure, registered, rejected }))
-      const { source, kind, sequence } = structure.header
-      out(`${kind} ${sequence} of ${source}: ${registered} records registered`)
-      for (const { line, code, reason } of rejected.slice(0, rejectedShown))
-        out(`  line ${line}  ${code}: ${reason}`)
-      if (rejected.length > 0) out(`${rejected.length} records rejected`)
+      process.exitCode = exitCodeOf(result)
+      if (json) return out(JSON.stringify(result))
+      for (const line of linesOfLoad(result)) out(line)
     })
 }
 
-const rejectedShown = 100
 const afterLoad = `
 The layout is described in core/docs/operating/registration-files.md. A file with a fault of its
-structure is rejected whole; a record with a fault is rejected alone. A file may be loaded again.
-A record counts as registered also when it changes nothing: because it is known already, or because
-a file of the same source with a higher sequence number has changed that meter point before. Load
-files in the order of their numbers: one that is missing is not noticed.
+structure is rejected whole; a record with a fault is rejected alone. A file may be loaded again:
+one that was taken before changes nothing. A record counts as registered also when it changes
+nothing. The broker keeps the file until it is applied, and goes on after a restart; the command may
+be ended meanwhile. A file behind a gap of the sequence numbers is held until the missing one comes;
+a refresh that would change too much waits for an operator: \`busbar sources\`.
 
-Exit codes: 0 all records are registered; 1 at least one was rejected, or the file was.`
+Exit codes: 0 all records are registered; 1 at least one was rejected, or the file was; 3 the file
+is held, or waits for an operator.`
+
+function exitCodeOf({ state, ended }: LoadResult): number {
+  if (state === 'held' || state === 'waiting') return 3
+  return state === 'rejected' || (ended?.progress.rejected ?? 0) > 0 ? 1 : 0
+}
+
+function linesOfLoad(result: LoadResult): string[] {
+  const { structure, state, isRepeat, missing, changes, ended, source } = result
+  const { kind, sequence, source: name } = structure.header
+  const file = `${kind} ${sequence} of ${name}`
+  if (state === 'held') {
+    const why =
+      missing === undefined ? 'an earlier file is being applied' : `file ${missing} is missing`
+    return [`${file}: held, ${why}`, `see busbar sources show ${source}`]
+  }
+  if (state === 'waiting')
+    return [
+      `${file}: waits for an operator; it would change ${changes?.share.toFixed(2)} % of ${changes?.known} meter points`,
+      `busbar sources approve ${source} ${sequence}, or reject`,
+    ]
+  if (state === 'rejected') return [`${file}: rejected by an operator`]
+  if (ended === undefined) return [`${file}: was taken before`]
+  const { done, rejected, changed, added } = ended.progress
+  const lines = [
+    `${file}: ${done - rejected} records registered, ${changed} meter points changed, ${added} new${isRepeat ? '; it was taken before' : ''}`,
+    ...ended.rejectedRecords.map(({ line, code, reason }) => `  line ${line}  ${code}: ${reason}`),
+  ]
+  return rejected === 0 ? lines : [...lines, `${rejected} records rejected`]
+}
 
 function addRegister(points: Command, out: Print): void {
   addOpsOption(points.command('register'), door)

@@ -185,6 +185,7 @@ export class Host {
       hostId,
       roles: [...roles],
       partitions: Array.from(this.partitions.values(), (partition) => partition.status()),
+      letters: this.letters.backlog,
       ...(comparison !== undefined && { comparison }),
     }
   }

@@ -9,6 +9,7 @@ import { copyOf } from '../../../core/base/bytes.ts'
 import { isLaterVersion } from '../../../core/envelope/version.ts'
 import { isBefore, type LetterPlace } from '../../../core/base/letter-place.ts'
 import { limits } from '../../../core/base/limits.ts'
+import type { LettersBacklog } from '../../../core/cluster/process-status.ts'
 import { lettersSubject } from '../../../core/cluster/letters-subject.ts'
 import { readLetter } from '../../../core/envelope/letter.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
@@ -73,9 +74,17 @@ export class LetterReader implements LettersReadings {
   /** Letters to the partitions served here that are not decided. */
   get unread(): number {
     let count = 0
-    for (const { posted, next, ahead } of this.readings.values())
-      count += posted.length + Math.max(ahead, next === undefined ? 0 : 1)
+    for (const reading of this.readings.values()) count += unreadOf(reading)
     return count
+  }
+
+  /** The same for others: bulk work waits for them. */
+  get backlog(): LettersBacklog {
+    let unreadMax = 0
+    for (const reading of this.readings.values()) unreadMax = Math.max(unreadMax, unreadOf(reading))
+    const { oldest } = this
+    const oldestMs = oldest === undefined ? 0 : Math.max(0, this.now - oldest.sentAtMs)
+    return { unreadMax, oldestMs }
   }
 
   /** The oldest of them: to which partition, and when it was sent, UTC ms. */
@@ -219,6 +228,9 @@ export class LetterReader implements LettersReadings {
     reading.isCounting = false
   }
 }
+
+const unreadOf = ({ posted, next, ahead }: Reading): number =>
+  posted.length + Math.max(ahead, next === undefined ? 0 : 1)
 
 const readingFrom = (partition: Partition, at: LetterPlace): Reading => ({
   number: partition.number,

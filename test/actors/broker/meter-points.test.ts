@@ -205,7 +205,7 @@ t.test('a registration file is loaded, and loaded again; its faults are answered
   const response = join(folder, 'response.txt')
   const lines = [
     'ZHV|F0000001|R0001001|P|EELC|Z|DCCX|20260105010203||||OPER|',
-    'R01|7|',
+    'R01|1|',
     'R10|12|2000000000015||',
     'R11|GAIN|20250101||',
     'R12|DIST|20000101||',
@@ -219,7 +219,7 @@ t.test('a registration file is loaded, and loaded again; its faults are answered
     const printed = await load().catch((fault: { stdout: string }) => fault.stdout)
     t.match(
       printed,
-      /update 7 of EELC: 1 records registered\n {2}line 6 {2}901: .*\n1 records rejected/,
+      /update 1 of EELC: 1 records registered.*\n {2}line 6 {2}901: .*\n1 records rejected/,
       time,
     )
   }

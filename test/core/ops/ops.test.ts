@@ -46,6 +46,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     actorsAwakeMax: 100_000,
     deliveryKeepMs: 2_592_000_000,
     actorIdleMs: 300_000,
+    registration: { folder: undefined, changePercentMax: 5, ageMsMax: 172_800_000 },
     logLevel: 'info',
   })
 })

@@ -1,8 +1,4 @@
-/**
- * Response and status files as they are written, the service flag, and which file of a source is
- * applied next.
- */
-import fc from 'fast-check'
+/** Response and status files as they are written, and the service flag. */
 import t from 'tap'
 import { limits } from '../../../core/base/limits.ts'
 import type { Answer } from '../../../core/registration/response-file.ts'
@@ -13,15 +9,6 @@ import {
 } from '../../../core/registration/response-file.ts'
 import { recordFault } from '../../../core/registration/rejection-reasons.ts'
 import { serviceFlagOf, type InventoryStatus } from '../../../core/registration/service-flag.ts'
-import {
-  changedShare,
-  needsOperator,
-  newSource,
-  nextFile,
-  withHeld,
-  withTaken,
-  type SourceState,
-} from '../../../core/registration/source-state.ts'
 import {
   writeElectricityStatus,
   writeGasStatus,
@@ -162,71 +149,4 @@ t.test('the service flag is that of the most advanced meter', async (t) => {
     ['A', 'InstalledNotCommissioned', 'Decommissioned', 'Commissioned'],
   ] as const)
     t.equal(serviceFlagOf(statuses as readonly InventoryStatus[]), flag, statuses.join(' '))
-})
-
-// ── which file is next ──
-
-const update = (sequence: number) => ({ kind: 'update', sequence }) as const
-const refresh = (sequence: number) => ({ kind: 'refresh', sequence }) as const
-
-t.test('files are taken in sequence', async (t) => {
-  t.equal(nextFile(newSource, update(1)), 'take')
-  t.equal(nextFile(newSource, update(2)), 'hold')
-  t.equal(nextFile(newSource, refresh(500)), 'take', 'a first refresh may have any number')
-  const state = { taken: 7, held: [9, 10, 12] }
-  t.equal(nextFile(state, update(8)), 'take')
-  t.equal(nextFile(state, update(7)), 'repeat')
-  t.equal(nextFile(state, update(9)), 'repeat', 'it is held already')
-  t.equal(nextFile(state, update(11)), 'hold')
-  t.equal(nextFile(state, refresh(10)), 'take')
-  t.equal(nextFile(state, refresh(7)), 'repeat')
-  t.same(withHeld(state, 11).held, [9, 10, 11, 12])
-  t.same(withTaken(state, 8), { state: { taken: 8, held: [9, 10, 12] }, next: 9, dropped: [] })
-  t.same(withTaken(state, 10), { state: { taken: 10, held: [12] }, next: undefined, dropped: [9] })
-  const full: SourceState = {
-    taken: 1,
-    held: Array.from({ length: limits.registrationFilesHeldMax }, (_, i) => i + 3),
-  }
-  t.equal(nextFile(full, update(1_000)), 'full')
-  t.equal(nextFile(full, update(3)), 'repeat')
-  t.equal(nextFile(full, update(2)), 'take')
-})
-
-t.test('whatever the order of arrival, each file is taken once and in sequence', async () => {
-  const arrivals = fc
-    .integer({ min: 1, max: 30 })
-    .chain((count) => {
-      const all = Array.from({ length: count }, (_, i) => i + 1)
-      return fc.tuple(
-        fc.shuffledSubarray(all, { minLength: count }),
-        fc.array(fc.constantFrom(...all)),
-      )
-    })
-    .map(([all, repeats]) => [...all, ...repeats])
-  fc.assert(
-    fc.property(arrivals, (sequences) => {
-      let state = newSource
-      const taken: number[] = []
-      for (const sequence of sequences) {
-        const decision = nextFile(state, update(sequence))
-        if (decision === 'hold') state = withHeld(state, sequence)
-        let next = decision === 'take' ? sequence : undefined
-        while (next !== undefined) {
-          taken.push(next)
-          ;({ state, next } = withTaken(state, next))
-        }
-      }
-      const count = Math.max(...sequences)
-      return taken.length === count && taken.every((one, i) => one === i + 1) && !state.held.length
-    }),
-  )
-})
-
-t.test('a refresh that changes too much waits for an operator', async (t) => {
-  const counts = { known: 1_000, changed: 10, added: 5, missing: 5 }
-  t.equal(changedShare(counts), 2)
-  t.notOk(needsOperator(counts, 2))
-  t.ok(needsOperator(counts, 1.9))
-  t.notOk(needsOperator({ known: 0, changed: 0, added: 1_000, missing: 0 }, 1), 'the first one')
-  t.ok(needsOperator({ known: 10, changed: 0, added: 0, missing: 10 }, 99), 'all of them missing')
 })
