@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import type { LoadResult } from '../actors/cli/operator/registration-load.ts'
 import { oneDoorOf, refusalAtDevice, refusalAtDoor } from '../core/access/access-control.ts'
 import { serviceRequests } from '../core/catalogue/service-requests.ts'
 import { DeviceStatus } from '../core/inventory/device-status.ts'
@@ -138,12 +139,13 @@ async function loadInto(path: RunningPath, file: string, records: number): Promi
     '--json',
   ])
   let isLoading = true
-  const loading = command.json<{ registered: number }>().finally(() => (isLoading = false))
+  const loading = command.json<LoadResult>().finally(() => (isLoading = false))
   const turns: { p50Ms: number; p99Ms: number }[] = []
   while (isLoading) turns.push(await path.client.run({ ...load, seconds: 1 }))
-  const { registered } = await loading
+  const { state, ended } = await loading
   const seconds = (performance.now() - startedAt) / 1_000
-  if (registered !== records) throw new Error(`${registered} of ${records} records registered`)
+  if (ended?.outcome !== 'applied' || ended.progress.rejected > 0)
+    throw new Error(`${file}: ${state}, ${ended?.progress.rejected} records rejected`)
   const after = path.cpuMs()
   const microsOf = (process: string): number =>
     ((after[process]! - before[process]!) * 1_000) / records

@@ -10,6 +10,7 @@ import type { Role } from '../../core/catalogue/service-requests.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import type { ServiceResponse } from '../../proto/gen/busbar/v1/service_response.ts'
 import type { AccessJson } from '../broker/access-door.ts'
+import type { SourceJson } from '../broker/source-door.ts'
 import type { PartiesJson } from '../broker/party-door.ts'
 import { askDoor } from '../cli/operator/ask-door.ts'
 import { OperatorFault } from '../cli/operator-fault.ts'
@@ -67,6 +68,8 @@ export async function ensureParties(ops: string): Promise<void> {
       await askDoor(ops, 'POST', '/v1/parties', { body: { ...party, by } })
 }
 const by = 'npm start'
+/** Between two questions whether something has taken effect. */
+const lookMs = 50
 
 /** Meter points for each device of the file, which is written again with them. */
 export function addMeterPoints(file: string, devices: readonly DemoDevice[]): void {
@@ -109,16 +112,23 @@ const filesIn = (dataDir: string): string => join(dataDir, 'registration')
  */
 async function load(file: string, ops: string): Promise<number> {
   const options = { ops, checkDigit: true, response: undefined }
-  let result = await loadFile(file, options, () => undefined)
-  if (result.state === 'waiting') {
-    const { sequence } = result.structure.header
-    const path = `/v1/sources/${encodeURIComponent(result.source)}/approve`
-    await askDoor(ops, 'POST', path, { body: { sequence, by } })
-    result = await loadFile(file, options, () => undefined)
+  const { state, source, structure, ended } = await loadFile(file, options, () => undefined)
+  const { sequence } = structure.header
+  const over = state === 'waiting' ? await approved(ops, source, sequence) : ended
+  if (over?.outcome !== 'applied') throw new OperatorFault(`${file} is not applied: ${state}.`)
+  return over.records - over.progress.rejected
+}
+
+type Ended = SourceJson['ended'][number]
+
+async function approved(ops: string, source: string, sequence: number): Promise<Ended | undefined> {
+  const path = `/v1/sources/${encodeURIComponent(source)}`
+  await askDoor(ops, 'POST', `${path}/approve`, { body: { sequence, by } })
+  for (;;) {
+    const { open, ended } = await askDoor<SourceJson>(ops, 'GET', path)
+    if (open?.sequence !== sequence) return ended.find((one) => one.sequence === sequence)
+    await pause(lookMs)
   }
-  if (result.ended?.outcome !== 'applied')
-    throw new OperatorFault(`${file} is not applied: ${result.state}.`)
-  return result.ended.records - result.ended.progress.rejected
 }
 
 const secondsSince = (startedAt: number): number =>
@@ -138,7 +148,6 @@ export type SupplierChange = {
 const srv = '4.1.1'
 /** A change that becomes known late takes effect when its letter has reached the device. */
 const effectMsMax = 10_000
-const effectLookMs = 50
 
 /**
  * Changes the supplier of the last electricity meter from today on, and lets both suppliers read
@@ -191,7 +200,7 @@ async function refusalOf(ops: string, party: string, device: string): Promise<Ac
   for (;;) {
     const access = await askDoor<AccessJson>(ops, 'GET', `/v1/access?${query}`)
     if (access.result === 'refused' || performance.now() > endsAt) return access
-    await pause(effectLookMs)
+    await pause(lookMs)
   }
 }
 
