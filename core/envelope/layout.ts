@@ -69,6 +69,7 @@ export const Kind = {
   DEVICE_LINKED: 52,
   RIGHTS_RECEIVED: 53,
   DEVICE_STATUS_CHANGED: 54,
+  REQUEST_GRANTED: 55,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
@@ -84,6 +85,13 @@ export const Kind = {
   METER_POINT: 98,
   METER_POINT_REGISTERED: 104,
   METER_POINT_LINKED: 105,
+  // between an operator's door and a host: consents of the people at a meter point; and the facts
+  CONSENT_GRANT: 99,
+  CONSENT_WITHDRAWAL: 100,
+  TENANCY_CHANGE: 101,
+  CONSENT_GRANTED: 106,
+  CONSENT_WITHDRAWN: 107,
+  TENANCY_CHANGED: 108,
   // from an operator to a partition's letterbox, and the facts of that
   SET_LETTERS_ASIDE: 216,
   LETTERS_READ: 224,
