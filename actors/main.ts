@@ -10,6 +10,7 @@ import { addAccessCommand } from './cli/operator/access-commands.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
+import { addConsentsCommands } from './cli/operator/consents-commands.ts'
 import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
 import { addSourcesCommands } from './cli/operator/sources-commands.ts'
@@ -71,6 +72,7 @@ addPartiesCommands(program, terminal)
 addSourcesCommands(program, terminal)
 addAccessCommand(program, terminal)
 addMeterPointsCommands(program, terminal)
+addConsentsCommands(program, terminal)
 addPkiCommands(program, terminal)
 addHealthCommands(program, terminal)
 addLoadCommand(program, terminal)

@@ -22,6 +22,7 @@ const operating = [
   'install',
   'parties',
   'registration',
+  'consents',
   'certificates',
   'inventory',
   'keys',

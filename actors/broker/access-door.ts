@@ -4,8 +4,14 @@
  * party and what the device knows of its meter points.
  */
 import type { FastifyInstance } from 'fastify'
-import { decideAccess, oneDoorOf, type AccessDecision } from '../../core/access/access-control.ts'
+import {
+  decideAccess,
+  oneDoorOf,
+  type AccessDecision,
+  type AccessQuestion,
+} from '../../core/access/access-control.ts'
 import { commandVariantMax } from '../../core/access/access-rules.ts'
+import { consentNeedOf } from '../../core/access/consent-rules.ts'
 import { standingOf } from '../../core/access/directory.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
@@ -14,8 +20,17 @@ import type { ActorMailPorts } from '../../core/bus/actor-mail.ts'
 import { serviceRequestOf, type ServiceRequestRow } from '../../core/catalogue/service-requests.ts'
 import { initialStatus } from '../../core/inventory/device-status.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
-import { entitlementOf } from '../../core/registration/rights.ts'
-import type { RightsReport } from '../../core/registration/rights-report.ts'
+import type { Party } from '../../core/access/parties.ts'
+import { textOfMeterPoint } from '../../core/registration/meter-point.ts'
+import {
+  consentAt,
+  entitlementOf,
+  firstEntryMs,
+  registeredAt,
+  withoutConsent,
+  type Entitlement,
+} from '../../core/registration/rights.ts'
+import type { ReportedLink, RightsReport } from '../../core/registration/rights-report.ts'
 import { expectOnly } from './counters-door.ts'
 import { rightsAt } from './meter-point-door.ts'
 
@@ -56,7 +71,7 @@ function answerTo(
 ): AccessJson {
   const holder = current.parties.get(party)
   const links = report?.links ?? []
-  const isRegistered = holder === undefined ? 'not-entitled' : entitlementOf(links, holder, now)
+  const right = holder && rightOf(links, holder, row, now)
   const decision = decideAccess({
     row,
     // A party that is not known fails before its role is looked at.
@@ -66,7 +81,11 @@ function answerTo(
     door: oneDoorOf(row, commandVariant),
     deviceType: report?.type,
     status: report?.status ?? initialStatus,
-    registration: links.length === 0 && !current.needsMeterPoints ? 'not-asked' : isRegistered,
+    registration:
+      links.length === 0 && !current.needsMeterPoints
+        ? 'not-asked'
+        : (right?.registration ?? 'not-entitled'),
+    ...right?.grounds,
   })
   return {
     party: textOfEui64(party),
@@ -76,6 +95,32 @@ function answerTo(
     directorySequence: current.sequence,
     ...decision,
   }
+}
+
+type Right = {
+  registration: Entitlement
+  grounds?: Pick<AccessQuestion, 'consent' | 'readableFrom'>
+}
+
+/** What the meter points of a device say of a party, its consent, and how far it reads back. */
+function rightOf(
+  links: readonly ReportedLink[],
+  holder: Party,
+  row: ServiceRequestRow,
+  now: number,
+): Right {
+  const readsPast = row.operations.some(({ selection }) => selection === 'period')
+  const from = (sinceMs: number): { readableFrom?: string } =>
+    readsPast ? { readableFrom: new Date(sinceMs + firstEntryMs).toISOString() } : {}
+  if (holder.role !== 'OU') {
+    const since = registeredAt(links, holder, now)
+    const registration = entitlementOf(links, holder, now)
+    return { registration, ...(since && { grounds: from(since.sinceMs) }) }
+  }
+  const found = consentAt(links, holder, consentNeedOf(row.srv), now)
+  if (found === undefined) return { registration: withoutConsent(links) }
+  const consent = { id: found.consent.id, meterPoint: textOfMeterPoint(found.point.point) }
+  return { registration: 'entitled', grounds: { consent, ...from(found.consent.fromMs) } }
 }
 
 /** A device that is not in the inventory is an answer, too. */

@@ -28,6 +28,7 @@ import {
   encodeRegistrationChange,
   registrationChangeOf,
 } from '../../core/registration/registration-change.ts'
+import type { Consent } from '../../core/registration/consent.ts'
 import type { RegistrationItem } from '../../core/registration/registration-record.ts'
 import { rightsOf } from '../../core/registration/registrations.ts'
 import type { Rights, RightsPeriod } from '../../core/registration/rights.ts'
@@ -52,7 +53,21 @@ export type RegistrationsAnswer = {
   refused: Array<{ index: number; meterPoint?: string; code: ErrorCode; message: string }>
 }
 export type PeriodJson = { role: string; participant: string; from: string; to?: string }
-export type LinkJson = { meterPoint: string; version?: number; periods?: PeriodJson[] }
+/** A consent as a device knows it. */
+export type KnownConsentJson = {
+  id: string
+  party: string
+  categories: readonly string[]
+  granularity: string
+  from: string
+  to?: string
+}
+export type LinkJson = {
+  meterPoint: string
+  version?: number
+  periods?: PeriodJson[]
+  consents?: KnownConsentJson[]
+}
 export type RightsJson = { device: string; status: DeviceStatus; links: LinkJson[] }
 /** `differing`: meter points whose rights the device did not have; it has asked them again. */
 export type RightsCheck = { device: string; meterPoints: number; differing: string[] }
@@ -145,14 +160,17 @@ function questionOf(entry: unknown, nowMs: number): Question {
 }
 
 /** @throws BrokerError REGISTRATION_MALFORMED */
-function pointIn(value: unknown): MeterPointId {
+export function pointIn(value: unknown): MeterPointId {
   const point = typeof value === 'string' ? parseMeterPoint(value) : undefined
   if (point === undefined)
     throw new BrokerError('REGISTRATION_MALFORMED', `a meter point is ${meterPointWords}`)
   return point
 }
 
-async function reportOf(point: MeterPointId, ports: ActorMailPorts): Promise<MeterPointReport> {
+export async function reportOf(
+  point: MeterPointId,
+  ports: ActorMailPorts,
+): Promise<MeterPointReport> {
   let report: MeterPointReport | undefined
   const question = { kind: Kind.METER_POINT_QUERY, target: point, bodyBytes: emptyBytes }
   const [refused] = await askActors([question], ports, (answer, at) => {
@@ -187,8 +205,8 @@ async function checkRights(device: Eui64, by: string, ports: ActorMailPorts): Pr
   for (const { point, link, rights } of links) {
     const report = await reportOf(point, ports)
     const isLinked = report.links.some((one) => one.device === device && one.link === link)
-    const expected = isLinked ? rightsOf(point, report.items, now) : undefined
-    if (expected === undefined || textOf(rights) !== textOf(expected))
+    const expected = isLinked ? rightsOf(point, report.items, now, report.register) : undefined
+    if (expected === undefined || textOf(rights, now) !== textOf(expected, now))
       differing.push(textOfMeterPoint(point))
   }
   if (differing.length > 0) {
@@ -200,8 +218,16 @@ async function checkRights(device: Eui64, by: string, ports: ActorMailPorts): Pr
 }
 
 /** Periods that only one side has already forgotten are no difference. */
-const textOf = (rights: Pick<Rights, 'direction' | 'periods'> | undefined): string | undefined =>
-  rights && JSON.stringify([rights.direction, rights.periods.map(jsonOfPeriod)])
+const textOf = (
+  rights: Pick<Rights, 'direction' | 'periods' | 'consents'> | undefined,
+  now: number,
+): string | undefined =>
+  rights &&
+  JSON.stringify([
+    rights.direction,
+    rights.periods.map(jsonOfPeriod),
+    rights.consents?.filter(({ toMs }) => toMs > now).map(jsonOfConsent) ?? [],
+  ])
 
 const iso = (atMs: number): string => new Date(atMs).toISOString()
 
@@ -212,7 +238,17 @@ const jsonOfPeriod = ({ role, participant, fromMs, toMs }: RightsPeriod): Period
   ...(toMs !== Infinity && { to: iso(toMs) }),
 })
 
+const jsonOfConsent = (consent: Consent): KnownConsentJson => ({
+  id: consent.id,
+  party: textOfEui64(consent.party),
+  categories: consent.categories,
+  granularity: consent.granularity,
+  from: iso(consent.fromMs),
+  ...(consent.toMs !== Infinity && { to: iso(consent.toMs) }),
+})
+
 const jsonOfLink = ({ point, rights }: ReportedLink): LinkJson => ({
   meterPoint: textOfMeterPoint(point),
   ...(rights && { version: rights.version, periods: rights.periods.map(jsonOfPeriod) }),
+  ...(rights?.consents && { consents: rights.consents.map(jsonOfConsent) }),
 })

@@ -13,6 +13,7 @@ import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
 import type { GatewayRole } from './gateway-role.ts'
 import type { OpenedLedger } from './ledger-role.ts'
+import { addConsentRoutes } from './consent-door.ts'
 import { addMeterPointRoutes } from './meter-point-door.ts'
 import { addPartyRoutes } from './party-door.ts'
 import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
@@ -63,6 +64,7 @@ export async function startOperatorsDoor(
         shortage: () => disks.shortage,
       })
       addStatusFileRoute(app, { bus, directory: owners, clock }, views)
+      addConsentRoutes(app, { bus, directory: owners, clock })
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)

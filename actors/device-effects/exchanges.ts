@@ -82,14 +82,15 @@ export class Exchanges {
   // No async function: each would add promises to every request, and one promise, the port's, is
   // enough.
   private request(device: Eui64, sending: Send, finish: OnAnswered): void {
-    const { request, record, keys } = sending
+    const { request, record, keys, readableFromMs } = sending
     const { srv, lane, bodyBytes } = request
     let counters = unusedOf(keys)
     try {
       const row = serviceRequestOf(srv)
       const time = deviceTimeOf(record)
       if (row === undefined) throw new Error('no such service reference variant')
-      const operations = commandOf(row, bodyBytes, this.clock.now(), record.type, time)
+      const reading = readableFromMs === undefined ? time : { ...time, readableFromMs }
+      const operations = commandOf(row, bodyBytes, this.clock.now(), record.type, reading)
       counters = allOf(keys)
       this.exchange(device, record, operations, lane, keys).then(
         (exchanged) => finish(this.answered(device, sending, { row, time, operations }, exchanged)),

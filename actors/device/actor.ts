@@ -37,6 +37,7 @@ import { refuseCounter, type DeviceOutbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
 import { faultAfter } from './cause.ts'
 import { alarm, end } from './ending.ts'
+import { cutOf, entitlementAt, evolveGranted, grantedAs, isConsentGone } from './grants.ts'
 import { burn, isInDoubt, noted } from './keyring.ts'
 import type { Using } from './keys-facts.ts'
 import {
@@ -58,7 +59,6 @@ import {
   decideRightsQuery,
   endUnentitled,
   evolveLinks,
-  entitlementAt,
 } from './links.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
@@ -95,7 +95,7 @@ export function decide(
     case 'ARRIVED':
       return decideArrived(state, message, now, directory, out)
     case 'ANSWERED':
-      return decideAnswered(state, message, now, out)
+      return decideAnswered(state, message, now, directory, out)
     case 'KEY_STEP_ANSWERED':
       return decideStepAnswered(state, message, now, out)
     case 'KEYS_MADE':
@@ -103,7 +103,7 @@ export function decide(
     case 'KEYS_SEALED':
       return decideSealed(state, message, now, out)
     case 'PUSH_OPENED':
-      return decideOpened(state, message, now, out)
+      return decideOpened(state, message, now, directory, out)
     case 'LETTER':
       return decideRights(state, message, now, out)
     case 'WAKE':
@@ -190,7 +190,8 @@ function decideRequest(
     return refuseCounter(out, message, 'REQUEST_COUNTER_TOO_HIGH', now, boundsOf(originator))
   const row = serviceRequestOf(readSrv(buffer, at))
   if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
-  const entitlement = entitlementAt(state, originatorKey, directory, now)
+  const use = { party: originatorKey, srv: row.srv, directory, atMs: now }
+  const entitlement = entitlementAt(state, use)
   const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
   if (refusal !== undefined) {
     const waitMs = retryHintMs(refusal)
@@ -205,10 +206,10 @@ function decideRequest(
     const notBefore = now + retryHintMs('DEVICE_QUEUE_FULL')
     return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, notBefore)
   }
-  out.facts.push({
-    type: 'REQUEST_ACCEPTED',
-    request: readRequest(buffer, at, originatorKey, counter, now),
-  })
+  const request = readRequest(buffer, at, originatorKey, counter, now)
+  const granted = grantedAs(state, request, directory, now)
+  if (typeof granted === 'string') return refuse(out, message, granted, now)
+  out.facts.push({ type: 'REQUEST_ACCEPTED', request }, ...granted)
   acknowledge(out, message, accepted, now)
 }
 
@@ -219,6 +220,7 @@ function decideAnswered(
   state: DeviceState,
   message: Answered,
   now: number,
+  directory: Directory,
   out: DeviceOutbox,
 ): void {
   // What was sent is not on disk: after a reload it is forgotten, and its answer is as good as
@@ -261,6 +263,10 @@ function decideAnswered(
     }
   }
   if (cause !== undefined) alarm(state, cause, out)
+  const { originator: party, srv } = request
+  // What the device has said is not for a third party whose consent has ended meanwhile.
+  if (isConsentGone(state, { party, srv, directory, atMs: now }))
+    return end(out, request, now, { outcome: errorId('CONSENT_MISSING'), attempt, using: noted })
   end(out, request, now, { outcome, attempt, body: message.bodyBytes, using })
 }
 
@@ -316,7 +322,9 @@ function sendRequest(
   if (typeof keys !== 'string') {
     const countersFrom = keys?.counters.from ?? 0
     out.facts.push({ type: 'REQUEST_SENT', request, countersFrom })
-    out.effects.push({ type: 'SEND', request, record, keys })
+    const cut = cutOf(state, request, directory, now)
+    const readableFromMs = typeof cut === 'number' ? cut : undefined
+    out.effects.push({ type: 'SEND', request, record, keys, readableFromMs })
     return undefined
   }
   // No request gets anywhere any more, until an operator does something about it.
@@ -424,6 +432,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'REQUEST_ACCEPTED':
       state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)
+    case 'REQUEST_GRANTED':
+      return evolveGranted(state, fact)
     case 'REQUEST_SENT':
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom

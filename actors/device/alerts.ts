@@ -3,6 +3,7 @@
  * it. Pure, a part of actor.ts. It is opened elsewhere (actors/device-effects/pushes.ts), under the
  * keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
  */
+import type { Directory } from '../../core/access/directory.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -11,6 +12,7 @@ import { readBodyView, readTime } from '../../core/envelope/envelope.ts'
 import { offsetOf } from '../../core/envelope/layout.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import { type DeviceOutbox } from './effects.ts'
+import { mayHaveAlerts } from './grants.ts'
 import type { DeviceAlerted } from './facts.ts'
 import { isFreshPush, notedPush, setOf } from './keyring.ts'
 import type { Arrived } from '../kind/messages.ts'
@@ -62,6 +64,7 @@ export function decideOpened(
   state: DeviceState,
   message: PushOpened,
   now: number,
+  { parties }: Directory,
   out: DeviceOutbox,
 ): void {
   const { id, outcome, opened, receivedAt, bodies } = message
@@ -75,8 +78,10 @@ export function decideOpened(
     return refuse(out, message, 'DLMS_COUNTER_REPLAYED', now)
   const counters = set && { number: set.number, next: set.next, received: opened!.counter }
   out.facts.push({ type: 'DEVICE_ALERTED', time: now, id, ...(counters && { counters }) })
-  for (const party of state.record!.alertsTo!)
+  for (const party of state.record!.alertsTo!) {
+    if (!mayHaveAlerts(state, party, parties, now)) continue
     for (const bodyBytes of bodies) out.deliveries.push({ party, receivedAt, time: now, bodyBytes })
+  }
   acknowledge(out, message, accepted, now)
 }
 

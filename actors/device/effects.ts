@@ -31,6 +31,8 @@ export type Send = {
   request: OpenRequest
   record: DeviceRecord
   keys: SendKeys | undefined
+  /** Earlier times that it asks for are not read, UTC ms. */
+  readableFromMs?: number | undefined
 }
 
 /** Carries out a step of the replacement of keys, under `keys`. */

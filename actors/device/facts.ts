@@ -33,6 +33,7 @@ import {
   type Using,
 } from './keys-facts.ts'
 import { readReset, resetBody, type RequestCountersReset } from './counters-facts.ts'
+import { grantBody, readGrantFact, type RequestGranted } from './grant-fact.ts'
 import { isLinksFact, linksBody, readLinksFact, type LinksFact } from './links-facts.ts'
 import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './record-facts.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
@@ -74,6 +75,7 @@ export type DeviceFact =
   | DeviceStatusChanged
   | DeviceRemoved
   | RequestAccepted
+  | RequestGranted
   | RequestSent
   | KeyStepSent
   | AttemptFailed
@@ -104,6 +106,12 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
       return writeConcerning(frame, device, fact, usingBody(fact))
     case 'REQUEST_PARKED':
       return writeConcerning(frame, device, fact, fact.bodyBytes)
+    case 'REQUEST_GRANTED': {
+      const { originator, counter, time } = fact
+      const kind = Kind.REQUEST_GRANTED
+      begin(frame, device, { kind, originator, counter, time, bodyView: grantBody(fact) })
+      return
+    }
     case 'REQUEST_SENT':
     case 'KEY_STEP_SENT':
       throw new BrokerError('ENVELOPE_MALFORMED', `${fact.type} has no place in the ledger`)
@@ -239,7 +247,11 @@ export function readRequest(
  * @throws BrokerError ENVELOPE_MALFORMED when the envelope is no fact of a device
  */
 export function readFact(buffer: Buffer, at: number): DeviceFact {
-  const known = readKeysFact(buffer, at) ?? readRecordFact(buffer, at) ?? readLinksFact(buffer, at)
+  const known =
+    readKeysFact(buffer, at) ??
+    readRecordFact(buffer, at) ??
+    readLinksFact(buffer, at) ??
+    readGrantFact(buffer, at)
   if (known !== undefined) return known
   const kind = readKind(buffer, at)
   switch (kind) {

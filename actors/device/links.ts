@@ -11,23 +11,23 @@
 import { refusalAtDevice } from '../../core/access/access-control.ts'
 import type { Directory } from '../../core/access/directory.ts'
 import { actorIdOf, ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
-import { errorId } from '../../core/base/error-table.ts'
-import type { Eui64 } from '../../core/base/eui64.ts'
-import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
+import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
+import { serviceRequestOf, type ServiceRequestRow } from '../../core/catalogue/service-requests.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { encodeLink } from '../../core/registration/link-letter.ts'
 import type { MeterPointId } from '../../core/registration/meter-point.ts'
 import { encodeRightsReport, type ReportedLink } from '../../core/registration/rights-report.ts'
-import { decodeRights, entitlementOf, type Entitlement } from '../../core/registration/rights.ts'
+import { decodeRights } from '../../core/registration/rights.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { LetterCame, Tell } from '../kind/letters.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { DeviceOutbox } from './effects.ts'
 import { end } from './ending.ts'
+import { cutOf, entitlementAt, isConsentGone, type Use } from './grants.ts'
 import { burnt } from './keys.ts'
 import type { LinksFact, NumberedPoint } from './links-facts.ts'
 import { statusOf } from './status.ts'
-import type { DeviceState } from './state.ts'
+import type { DeviceState, OpenRequest } from './state.ts'
 
 const tellOf = (point: MeterPointId, link: number, isLinked: boolean): Tell => ({
   type: 'TELL',
@@ -70,8 +70,10 @@ export function decideRightsQuery(
   out: DeviceOutbox,
 ): void {
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
+  const { links = [], grants = [] } = state.linked ?? {}
   const bodyBytes = encodeRightsReport({
-    links: state.linked?.links ?? [],
+    links,
+    grants,
     status: statusOf(state),
     type: state.record.type,
   })
@@ -113,25 +115,9 @@ export function decideRights(
 }
 
 /**
- * May `party` use the device at `atMs`? One without meter points is open to all, unless the
- * deployment requires them.
- */
-export function entitlementAt(
-  { linked }: DeviceState,
-  party: Eui64,
-  { parties, needsMeterPoints }: Pick<Directory, 'parties' | 'needsMeterPoints'>,
-  atMs: number,
-): Entitlement {
-  const { links = [] } = linked ?? {}
-  if (links.length === 0 && !needsMeterPoints) return 'entitled'
-  const holder = parties.get(party)
-  return holder === undefined ? 'not-entitled' : entitlementOf(links, holder, atMs)
-}
-
-/**
  * Ends the requests that may not be carried out any more: of parties that have lost their
- * registration, and those that the status of the device does not allow. What is on its way may end
- * by itself; its outcome goes to its sender. True when any has ended.
+ * registration or consent, and those that the status of the device does not allow. What is on its
+ * way may end by itself; its outcome goes to its sender. True when any has ended.
  */
 export function endUnentitled(
   state: DeviceState,
@@ -146,13 +132,30 @@ export function endUnentitled(
   for (const request of state.open) {
     const row = serviceRequestOf(request.srv)
     if (request === state.sent || row === undefined) continue
-    const entitlement = entitlementAt(state, request.originator, directory, now)
-    const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
-    if (refusal === undefined || refusal === 'RIGHTS_NOT_KNOWN') continue
+    const refusal = refusalNow(state, request, row, now, directory)
+    if (refusal === undefined) continue
     end(out, request, now, { outcome: errorId(refusal), using: burnt(state.keyring) })
     hasEnded = true
   }
   return hasEnded
+}
+
+/** Why `request`, which was accepted, may not be sent now. */
+function refusalNow(
+  state: DeviceState,
+  request: OpenRequest,
+  row: ServiceRequestRow,
+  now: number,
+  directory: Directory,
+): ErrorCode | undefined {
+  const use: Use = { party: request.originator, srv: request.srv, directory, atMs: now }
+  const entitlement = entitlementAt(state, use)
+  const refusal = refusalAtDevice(row, state.record?.type, statusOf(state), entitlement)
+  // It had the right when it was accepted; for a third party nothing is done on such a guess.
+  if (refusal !== undefined && (refusal !== 'RIGHTS_NOT_KNOWN' || isConsentGone(state, use)))
+    return refusal
+  const cut = cutOf(state, request, directory, now)
+  return typeof cut === 'string' ? cut : undefined
 }
 
 /**
@@ -169,11 +172,12 @@ export function evolveLinks(state: DeviceState, fact: LinksFact): void {
   if (fact.type === 'RIGHTS_RECEIVED') {
     const { point, rights } = fact
     const after = links.map((one) => (one.point === point ? { ...one, rights } : one))
-    state.linked = { last, links: after }
+    state.linked = { ...state.linked, last, links: after }
     return
   }
   const { points } = fact
   state.linked = {
+    ...state.linked,
     last: points.reduce((highest, { link }) => Math.max(highest, link), last),
     links: points.map((one) => linkAfter(one, links)),
   }

@@ -69,6 +69,6 @@ export function evolveRemoval(state: DeviceState, { time }: DeviceRemoved): void
   state.sentCountersFrom = 0
   state.fault = undefined
   state.status = undefined
-  // The number stays: the device may be linked again.
-  if (state.linked !== undefined) state.linked = { last: state.linked.last, links: [] }
+  // The number stays, and the grants: the device may be linked again.
+  if (state.linked !== undefined) state.linked = { ...state.linked, links: [] }
 }

@@ -10,13 +10,20 @@ import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { decodeDeviceRecord, encodeDeviceRecord } from '../../core/inventory/device-record.ts'
+import { grantsIn, packedGrants, type PackedGrant } from '../../core/registration/grant.ts'
 import { linksIn, packedLinks } from '../../core/registration/rights-report.ts'
 import { DeviceStatus } from '../../core/inventory/device-status.ts'
 import { decodeCause, encodeCause, type DeviceFault } from './cause.ts'
 import { endedRecordBytes, packEnded, unpackEnded, type EndedRequests } from './ended-requests.ts'
 import { isChunk } from './past-counters.ts'
 import { packRing, unpackRing, type PackedRing } from './keyring-codec.ts'
-import { emptyState, type DeviceState, type OpenRequest, type Originator } from './state.ts'
+import {
+  emptyState,
+  type DeviceLinks,
+  type DeviceState,
+  type OpenRequest,
+  type Originator,
+} from './state.ts'
 
 /**
  * Without keys a state is as it was in version 1, and says so: a version that reads only that still
@@ -73,7 +80,7 @@ export function packState(state: DeviceState): Buffer {
   if (version >= pastVersion) packed.push(past.map(latin1))
   if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
   else if (linked !== undefined || status !== undefined) packed.push(null)
-  if (linked !== undefined) packed.push([linked.last, packedLinks(linked.links)])
+  if (linked !== undefined) packed.push(packedLinked(linked))
   else if (status !== undefined) packed.push(null)
   if (status !== undefined) packed.push(DeviceStatus.indexOf(status))
   return packr.pack(packed)
@@ -122,7 +129,17 @@ type PackedState = [
   (PackedLinks | null)?,
   number?,
 ]
-type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>]
+type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>, grants?: PackedGrant[]]
+
+const packedLinked = ({ last, links, grants }: DeviceLinks): PackedLinks =>
+  grants === undefined
+    ? [last, packedLinks(links)]
+    : [last, packedLinks(links), packedGrants(grants)]
+
+const linkedIn = ([last, links, grants]: PackedLinks): DeviceLinks =>
+  grants === undefined
+    ? { last, links: linksIn(links) }
+    : { last, links: linksIn(links), grants: grantsIn(grants) }
 
 /**
  * The state in `bytes`, which it keeps. @throws BrokerError STORE_DAMAGED when they are none, or of
@@ -147,7 +164,7 @@ function stateIn(packed: PackedState): DeviceState {
   if (packed[9] !== undefined && packed[9].length > 0) state.past = packed[9].map(unpackChunk)
   if (packed[8]) state.keyring = unpackRing(packed[8])
   if (packed[10]) state.fault = faultIn(packed[10])
-  if (packed[11]) state.linked = { last: packed[11][0], links: linksIn(packed[11][1]) }
+  if (packed[11]) state.linked = linkedIn(packed[11])
   if (packed[12] !== undefined) state.status = DeviceStatus[packed[12]]
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)

@@ -27,6 +27,7 @@ import type { Lane } from '../../core/base/lane.ts'
 import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import type { DeviceStatus } from '../../core/inventory/device-status.ts'
+import type { Grant } from '../../core/registration/grant.ts'
 import type { ReportedLink } from '../../core/registration/rights-report.ts'
 import type { DeviceFault } from './cause.ts'
 import { addEnded, noneEnded, type EndedRequests } from './ended-requests.ts'
@@ -82,7 +83,12 @@ export const topOf = ({ highest, top }: Originator): RequestCounter =>
 export type KeyStep = { number: number; stage: Exclude<KeyStage, 'RESTING'> }
 
 /** The links of a device, and the highest number that one of them ever had. */
-export type DeviceLinks = { readonly last: number; readonly links: readonly ReportedLink[] }
+export type DeviceLinks = {
+  readonly last: number
+  readonly links: readonly ReportedLink[]
+  /** By which right the last requests of third parties were accepted, and what was cut. */
+  readonly grants?: readonly Grant[]
+}
 
 export type DeviceState = EndedRequests & {
   /** Without its keys, which are in the ring. */

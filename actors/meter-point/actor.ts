@@ -5,6 +5,7 @@
 import type { Directory } from '../../core/access/directory.ts'
 import { actorIdOf, ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import { errorId } from '../../core/base/error-table.ts'
 import { readEui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { formatWithMeterPoints } from '../../core/cluster/format.ts'
@@ -21,11 +22,12 @@ import {
 import { encodeNews } from '../../core/registration/meter-point-news.ts'
 import { newsIn, rightsOf, type KnownItem } from '../../core/registration/registrations.ts'
 import { encodeRights } from '../../core/registration/rights.ts'
-import { refuse, type Outbox } from '../kind/effects.ts'
+import { acknowledge, refuse, type Outbox } from '../kind/effects.ts'
 import { isLetter, type LetterCame, type Tell } from '../kind/letters.ts'
 import { isArrived, type ActorMessage, type Arrived } from '../kind/messages.ts'
 import type { MeterPointFact } from './facts.ts'
-import type { DeviceLink, MeterPointState } from './state.ts'
+import { registerAfter, registerFact } from './register.ts'
+import { emptyState, type DeviceLink, type MeterPointState } from './state.ts'
 
 export type MeterPointOutbox = Outbox<MeterPointFact, Tell>
 
@@ -43,11 +45,13 @@ export function decide(
   if (!isArrived(message)) return
   const point = pointIn(message)
   if (point === undefined) return refuse(out, message, 'REGISTRATION_MALFORMED', now)
-  if (readKind(message.buffer, message.at) === Kind.METER_POINT_QUERY)
-    return decideQuery(state, message, out)
+  const kind = readKind(message.buffer, message.at)
+  if (kind === Kind.METER_POINT_QUERY) return decideQuery(state, message, out)
   if (directory.format < formatWithMeterPoints)
     return refuse(out, message, 'FORMAT_NOT_RAISED', now)
-  decideRegistration(state, point, message, now, out)
+  if (kind === Kind.METER_POINT_REGISTRATION || kind === Kind.METER_POINT_COMPARISON)
+    return decideRegistration(state, point, message, now, out)
+  decideRegister(state, point, message, now, out)
 }
 
 function pointIn({ buffer, at }: Arrived): MeterPointId | undefined {
@@ -78,8 +82,7 @@ function decideRegistration(
   // What changes nothing leaves no fact and no letter; a comparison never does.
   if (items.length > 0 && readKind(message.buffer, message.at) !== Kind.METER_POINT_COMPARISON) {
     out.facts.push({ type: 'METER_POINT_REGISTERED', time: now, by, order, items })
-    const after = withItems(state.items, items)
-    for (const link of state.links) out.effects.push(tellOf(point, after, link, state, now))
+    tellAll(point, { ...state, items: withItems(state.items, items) }, now, out)
   }
   const news = items.length === 0 ? 'none' : state.items.length === 0 ? 'added' : 'changed'
   const { replyTo } = message
@@ -118,24 +121,54 @@ function decideLink(
   out.facts.push({ type: 'METER_POINT_LINKED', time: now, link: { device, link }, isLinked })
   if (!isWanted) return
   // One for which there is no room is told that nobody has rights.
-  const items = hasRoom ? state.items : []
-  out.effects.push(tellOf(point, items, { device, link }, state, now))
+  const after = hasRoom ? state : { ...emptyState(), version: state.version }
+  out.effects.push(tellOf(point, after, { device, link }, now))
 }
 
-/** The letter with the rights as they are after the fact that is being decided. */
+/** Tells every linked device what it may go by after the fact that is being decided. */
+function tellAll(
+  point: MeterPointId,
+  after: MeterPointState,
+  now: number,
+  out: MeterPointOutbox,
+): void {
+  for (const link of after.links) out.effects.push(tellOf(point, after, link, now))
+}
+
+/**
+ * The letter with the rights of `after`, which is the state after the fact that is being decided
+ * but for its version.
+ */
 function tellOf(
   point: MeterPointId,
-  items: readonly KnownItem[],
+  { items, register, version }: MeterPointState,
   { device, link }: DeviceLink,
-  { version }: MeterPointState,
   now: number,
 ): Tell {
-  const rights = { link, version: version + 1, ...rightsOf(point, items, now) }
+  const rights = { link, version: version + 1, ...rightsOf(point, items, now, register) }
   return {
     type: 'TELL',
     to: actorIdOf(ActorKindNumber.DEVICE, device),
     bodyBytes: encodeRights(rights),
   }
+}
+
+/** An operator grants or withdraws a consent, or says that a tenancy begins. */
+function decideRegister(
+  state: MeterPointState,
+  point: MeterPointId,
+  message: Arrived,
+  now: number,
+  out: MeterPointOutbox,
+): void {
+  const fact = registerFact(state, message, now)
+  if (typeof fact === 'string') return refuse(out, message, fact, now)
+  // Nothing to do for what is known already.
+  if (fact !== undefined) {
+    out.facts.push(fact)
+    tellAll(point, { ...state, register: registerAfter(state.register, fact) }, now, out)
+  }
+  acknowledge(out, message, errorId('REQUEST_ACCEPTED'), now)
 }
 
 /** The only place that changes the state. */
@@ -145,6 +178,10 @@ export function evolve(state: MeterPointState, fact: MeterPointFact): void {
     state.items = withItems(state.items, fact.items)
     const others = state.orders.filter(({ source }) => source !== fact.order.source)
     state.orders = [...others, fact.order].slice(-limits.meterPointSourcesMax)
+    return
+  }
+  if (fact.type !== 'METER_POINT_LINKED') {
+    state.register = registerAfter(state.register, fact)
     return
   }
   const { link, isLinked } = fact

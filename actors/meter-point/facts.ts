@@ -1,6 +1,7 @@
 /**
- * What has happened to a meter point: it was registered, or a device was linked to it or is not any
- * more. Bodies are MessagePack arrays with a version in front.
+ * What has happened to a meter point: it was registered, a device was linked to it or is not any
+ * more, a consent was granted or withdrawn, or a tenancy begins. Bodies are MessagePack arrays with
+ * a version in front.
  */
 import { bytesOfEui64, readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { Lane } from '../../core/base/lane.ts'
@@ -18,6 +19,12 @@ import {
   type RegistrationOrder,
 } from '../../core/registration/registration-change.ts'
 import type { KnownItem } from '../../core/registration/registrations.ts'
+import {
+  consentRecordIn,
+  packedConsentRecord,
+  type ConsentRecord,
+  type PackedConsentRecord,
+} from '../../core/registration/consent-register.ts'
 import { packTree, readTree } from '../../core/registration/versioned-tree.ts'
 import type { DeviceLink } from './state.ts'
 
@@ -36,7 +43,27 @@ export type MeterPointLinked = {
   /** False when the device has gone, or there was no room for it. */
   isLinked: boolean
 }
-export type MeterPointFact = MeterPointRegistered | MeterPointLinked
+export type ConsentGranted = { type: 'CONSENT_GRANTED'; time: number; consent: ConsentRecord }
+export type ConsentWithdrawn = {
+  type: 'CONSENT_WITHDRAWN'
+  time: number
+  id: string
+  by: string
+  reason: string
+}
+export type TenancyChanged = {
+  type: 'TENANCY_CHANGED'
+  time: number
+  /** When the tenancy begins, UTC ms. */
+  startMs: number
+  by: string
+}
+export type MeterPointFact =
+  | MeterPointRegistered
+  | MeterPointLinked
+  | ConsentGranted
+  | ConsentWithdrawn
+  | TenancyChanged
 
 const nobody = Buffer.alloc(8)
 
@@ -62,19 +89,48 @@ export function writeFact(frame: FrameWriter, point: Eui64, fact: MeterPointFact
 }
 
 function bodyOf(fact: MeterPointFact): Buffer {
-  if (fact.type === 'METER_POINT_REGISTERED')
-    return packTree(fact.by, packedOrder(fact.order), fact.items.map(packedItem))
-  const { device, link } = fact.link
-  return packTree(bytesOfEui64(device), link, fact.isLinked)
+  switch (fact.type) {
+    case 'METER_POINT_REGISTERED':
+      return packTree(fact.by, packedOrder(fact.order), fact.items.map(packedItem))
+    case 'METER_POINT_LINKED':
+      return packTree(bytesOfEui64(fact.link.device), fact.link.link, fact.isLinked)
+    case 'CONSENT_GRANTED':
+      return packTree(packedConsentRecord(fact.consent))
+    case 'CONSENT_WITHDRAWN':
+      return packTree(fact.id, fact.by, fact.reason)
+    case 'TENANCY_CHANGED':
+      return packTree(fact.startMs, fact.by)
+  }
 }
 
 /** @throws BrokerError ENVELOPE_MALFORMED, FORMAT_VERSION_LATER */
 export function readFact(buffer: Buffer, at: number): MeterPointFact {
   const time = readTime(buffer, at)
-  const isRegistration = readKind(buffer, at) === Kind.METER_POINT_REGISTERED
+  const kind = readKind(buffer, at)
   return readTree(readBodyView(buffer, at), 'a fact of a meter point', (members) =>
-    isRegistration ? registeredIn(members, time) : linkedIn(members, time),
+    factIn(kind, members, time),
   )
+}
+
+function factIn(kind: number, members: unknown[], time: number): MeterPointFact {
+  switch (kind) {
+    case Kind.METER_POINT_REGISTERED:
+      return registeredIn(members, time)
+    case Kind.CONSENT_GRANTED: {
+      const consent = consentRecordIn(members[0] as PackedConsentRecord)
+      return { type: 'CONSENT_GRANTED', time, consent }
+    }
+    case Kind.CONSENT_WITHDRAWN: {
+      const [id, by, reason] = members as [string, string, string]
+      return { type: 'CONSENT_WITHDRAWN', time, id, by, reason }
+    }
+    case Kind.TENANCY_CHANGED: {
+      const [startMs, by] = members as [number, string]
+      return { type: 'TENANCY_CHANGED', time, startMs, by }
+    }
+    default:
+      return linkedIn(members, time)
+  }
 }
 
 function registeredIn(members: unknown[], time: number): MeterPointRegistered {

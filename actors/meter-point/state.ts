@@ -4,10 +4,12 @@
  *
  *   registration ─▶ items ──┐
  *                           ├─▶ rights, version + 1 ─▶ a letter to each linked device
+ *   consents, tenancies ────┤
  *   letter LINK  ─▶ links ──┘
  */
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { RegistrationOrder } from '../../core/registration/registration-change.ts'
+import { emptyRegister, type ConsentRegister } from '../../core/registration/consent-register.ts'
 import type { KnownItem } from '../../core/registration/registrations.ts'
 
 /** A device that asked for the rights of this meter point. */
@@ -25,6 +27,8 @@ export type MeterPointState = {
   version: number
   /** The last change of each source that was taken. */
   orders: readonly RegistrationOrder[]
+  /** Consents of third parties, and changes of tenancy. */
+  register: ConsentRegister
 }
 
 const none: readonly never[] = []
@@ -34,4 +38,5 @@ export const emptyState = (): MeterPointState => ({
   links: none,
   version: 0,
   orders: none,
+  register: emptyRegister,
 })

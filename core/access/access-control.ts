@@ -9,7 +9,9 @@ import type { Srv } from '../base/srv.ts'
 import type { Role, ServiceRequestRow } from '../catalogue/service-requests.ts'
 import type { DeviceType } from '../inventory/device-record.ts'
 import type { DeviceStatus } from '../inventory/device-status.ts'
+import type { ConsentNeed } from '../registration/consent.ts'
 import type { Entitlement } from '../registration/rights.ts'
+import { consentNeedOf } from './consent-rules.ts'
 import {
   accessChecks,
   commandVariantLeftOut,
@@ -51,6 +53,10 @@ export type AccessQuestion = {
   readonly status: DeviceStatus
   /** `not-asked`: the device has no meter point. */
   readonly registration: Entitlement | 'not-asked'
+  /** Of a third party, for the ground: the consent that covers the request, and its meter point. */
+  readonly consent?: { readonly id: string; readonly meterPoint: string } | undefined
+  /** For the ground: the first time that the party may read. */
+  readonly readableFrom?: string | undefined
 }
 
 export type CheckResult = {
@@ -174,7 +180,8 @@ export function refusalAtDevice(
   if (!doesStatusAllow(srv, type, status, isLocal)) return 'DEVICE_STATUS_UNFIT'
   if (!row.deviceTypes.includes(type)) return 'DEVICE_TYPE_UNFIT'
   if (registration === 'entitled' || withoutRegistration.has(srv)) return undefined
-  return registration === 'not-known-yet' ? 'RIGHTS_NOT_KNOWN' : 'PARTY_NOT_REGISTERED'
+  if (registration === 'not-known-yet') return 'RIGHTS_NOT_KNOWN'
+  return registration === 'no-consent' ? 'CONSENT_MISSING' : 'PARTY_NOT_REGISTERED'
 }
 
 function doesStatusAllow(
@@ -232,11 +239,29 @@ const variantWords = ({ row, commandVariant }: AccessQuestion): string =>
     ? `none, which counts as ${commandVariantLeftOut[requestKindOf(row)]},`
     : String(commandVariant)
 
-function registrationGround({ row, role, deviceType, registration }: AccessQuestion): string {
+/** What a consent must be about, in words. */
+function needWords({ category, granularity }: ConsentNeed): string {
+  if (category === undefined) return 'a consent of any category'
+  return `a consent for ${category}${granularity === undefined ? '' : `, ${granularity}`}`
+}
+
+function consentGround({ row, registration, consent, readableFrom }: AccessQuestion): string {
+  const need = `${row.text} needs ${needWords(consentNeedOf(row.srv))}`
+  if (registration === 'entitled') {
+    const reads = readableFrom === undefined ? '' : `, reads from ${readableFrom} on`
+    return `consent ${consent?.id} of ${consent?.meterPoint}${reads}; ${need}`
+  }
+  return `${registration === 'no-consent' ? 'no consent' : 'not known yet'}; ${need}`
+}
+
+function registrationGround(question: AccessQuestion): string {
+  const { row, role, deviceType, registration, readableFrom } = question
   if (withoutRegistration.has(row.srv)) return `${row.text} needs no registration`
+  if (role === 'OU') return consentGround(question)
   const basis = deviceType && registrationBasisOf(role, deviceType)
   const needed = `${role} at a ${deviceType} must be: ${basis ?? 'nothing gives this right'}`
-  if (registration === 'entitled') return `registered; ${needed}`
+  const reads = readableFrom === undefined ? '' : `, reads from ${readableFrom} on`
+  if (registration === 'entitled') return `registered${reads}; ${needed}`
   const answer = registration === 'not-entitled' ? 'not registered' : 'not known yet'
   return `${answer}; ${needed}`
 }

@@ -10,6 +10,20 @@ export const meterPointLimits = {
   meterPointDevicesMax: 32,
   /** Dated items that one meter point keeps; beyond, those received first are forgotten. */
   meterPointItemsMax: 400,
+  /** Consents that hold or will hold at one meter point: all go in its letters to devices. */
+  rightsConsentsMax: 16,
+  /** Consents that one meter point keeps, with those that have ended. */
+  meterPointConsentsMax: 64,
+  /** Octets of the id of a consent, which the records of requests name. */
+  consentIdBytesMax: 36,
+  /** Octets of what a consent is for, and of why it was withdrawn. */
+  consentPurposeBytesMax: 200,
+  /** Changes of tenancy that one meter point remembers; those that lie ahead among them. */
+  meterPointTenanciesMax: 16,
+  /** Changes of tenancy that may lie ahead. */
+  tenanciesAheadMax: 4,
+  /** Uses of consents, and cuts of readings, that a device remembers: which right decided. */
+  deviceGrantsMax: 64,
   /** Sources whose last change a meter point remembers. */
   meterPointSourcesMax: 8,
 } as const

@@ -16,6 +16,7 @@ import {
   typesWithoutStatus,
   type RequestKind,
 } from '../access/access-rules.ts'
+import { consentNeeds } from '../access/consent-rules.ts'
 import { DeviceStatus } from '../inventory/device-status.ts'
 import { errorTable } from '../base/error-table.ts'
 import { formatSrv, type Srv } from '../base/srv.ts'
@@ -99,6 +100,24 @@ function registrationTable(): string {
   )
 }
 
+function consentsTable(): string {
+  return table(
+    ['Variant', 'Category', 'Granularity'],
+    [...consentNeeds]
+      .sort(([a], [b]) => a - b)
+      .map(([srv, { category, granularity }]) => [
+        formatSrv(srv),
+        category ?? 'any',
+        granularity ?? 'any',
+      ]),
+  )
+}
+
+/** Of the served variants, those that read a period. */
+const periodSrvs = serviceRequests
+  .filter(({ operations }) => operations.some(({ selection }) => selection === 'period'))
+  .map(({ srv }) => srv)
+
 /** parties/access.md */
 export function accessPage(): string {
   const { nonCritical, critical, nonDevice } = commandVariantLeftOut
@@ -130,6 +149,13 @@ export function accessPage(): string {
       ['Request', 'Registration is checked for'],
       registrationTimes.map(({ request, checkedFor }) => [request, checkedFor]),
     ),
+    '## Consents',
+    'A third party (OU) needs a consent of the people at a meter point of the device that covers the variant, at this granularity or a finer' +
+      ' one; see [consents](../operating/consents.md). Other roles need none.',
+    consentsTable(),
+    '## Reads of the past',
+    `Of a variant that reads a period (${srvWords(periodSrvs)}) the times before the party's own registration or consent are left out; a` +
+      ' request for earlier times alone is rejected with `READ_PERIOD_NOT_OWN`.',
     '## Switched off',
     `${srvWords(switchedOff)} are for no role, because public sources disagree on who may send them.`,
   )

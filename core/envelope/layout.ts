@@ -69,6 +69,7 @@ export const Kind = {
   DEVICE_LINKED: 52,
   RIGHTS_RECEIVED: 53,
   DEVICE_STATUS_CHANGED: 54,
+  REQUEST_GRANTED: 55,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
@@ -86,6 +87,13 @@ export const Kind = {
   METER_POINT_NEWS: 100,
   METER_POINT_REGISTERED: 104,
   METER_POINT_LINKED: 105,
+  // between an operator's door and a host: consents of the people at a meter point; and the facts
+  CONSENT_GRANT: 101,
+  CONSENT_WITHDRAWAL: 102,
+  TENANCY_CHANGE: 103,
+  CONSENT_GRANTED: 106,
+  CONSENT_WITHDRAWN: 107,
+  TENANCY_CHANGED: 108,
   // between an operator's door and a host: files of a registration system; and their facts
   SOURCE_CHANGE: 128,
   SOURCE_QUERY: 129,

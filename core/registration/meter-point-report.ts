@@ -3,7 +3,8 @@
  * state in stores and snapshots, which are the same octets. MessagePack
  *
  * `[version, version of its rights, items, [[device 8, link], …], orders]`; an item is
- * `[item, value, from, to, received]`.
+ * `[item, value, from, to, received]`. With consents or changes of tenancy: the consents, and the
+ * times at which tenancies begin.
  */
 import { bytesOfEui64, readEui64, type Eui64 } from '../base/eui64.ts'
 import {
@@ -15,6 +16,13 @@ import {
   type PackedOrder,
   type RegistrationOrder,
 } from './registration-change.ts'
+import {
+  consentRecordIn,
+  emptyRegister,
+  packedConsentRecord,
+  type ConsentRegister,
+  type PackedConsentRecord,
+} from './consent-register.ts'
 import type { KnownItem } from './registrations.ts'
 import { packTree, readTree } from './versioned-tree.ts'
 
@@ -24,6 +32,7 @@ export type MeterPointReport = {
   readonly version: number
   /** The last change of each source, in the order of their first. */
   readonly orders: readonly RegistrationOrder[]
+  readonly register: ConsentRegister
 }
 
 type Packed = [
@@ -31,6 +40,8 @@ type Packed = [
   items: Array<[...PackedItem, number]>,
   links: Array<[Uint8Array, number]>,
   orders: PackedOrder[],
+  consents?: PackedConsentRecord[],
+  tenancies?: number[],
 ]
 
 export const encodeMeterPointReport = ({
@@ -38,21 +49,29 @@ export const encodeMeterPointReport = ({
   links,
   version,
   orders,
+  register,
 }: MeterPointReport): Buffer =>
   packTree(
     version,
     items.map((item) => [...packedItem(item), item.receivedAtMs]),
     links.map(({ device, link }) => [bytesOfEui64(device), link]),
     orders.map(packedOrder),
+    ...(register.consents.length + register.tenancies.length > 0
+      ? [register.consents.map(packedConsentRecord), register.tenancies]
+      : []),
   )
 
 /** @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED */
 export const decodeMeterPointReport = (view: Uint8Array): MeterPointReport =>
   readTree(view, 'a meter point', (members) => {
-    const [version, items, links, orders] = members as Packed
+    const [version, items, links, orders, consents, tenancies = []] = members as Packed
     return {
       version,
       orders: orders.map(orderIn),
+      register:
+        consents === undefined
+          ? emptyRegister
+          : { consents: consents.map(consentRecordIn), tenancies },
       items: items.map(([item, value, from, to, receivedAtMs]) =>
         itemIn([item, value, from, to], receivedAtMs),
       ),

@@ -10,6 +10,7 @@ import type { Role } from '../catalogue/service-requests.ts'
 import { timeZoneOf } from '../catalogue/time-zone.ts'
 import { fuelOf, type MeterPointId } from './meter-point.ts'
 import type { ItemKind, RegistrationItem } from './registration-record.ts'
+import { consentsToSend, emptyRegister, type ConsentRegister } from './consent-register.ts'
 import type { Direction, Rights, RightsPeriod } from './rights.ts'
 
 /** What stands in facts and states is the place in this list. */
@@ -124,13 +125,14 @@ function roleOf(name: (typeof itemRoles)[number], direction: Direction): Role {
 
 /**
  * The rights of one meter point at `now`: its last `rightsPeriodsMax` periods that have not ended
- * more than `rightsKeptMs` ago.
+ * more than `rightsKeptMs` ago, and its consents that hold or will hold.
  */
 export function rightsOf(
   point: MeterPointId,
   items: readonly KnownItem[],
   now: number,
-): Pick<Rights, 'direction' | 'periods'> {
+  register: ConsentRegister = emptyRegister,
+): Pick<Rights, 'direction' | 'periods' | 'consents'> {
   const isExport = valueAt(items, 'direction', now) === 'E'
   const direction = fuelOf(point) === 'gas' ? 'gas' : isExport ? 'export' : 'import'
   const periods = itemRoles
@@ -144,5 +146,10 @@ export function rightsOf(
     )
     .filter(({ toMs }) => toMs > now - limits.rightsKeptMs)
     .sort((a, b) => a.fromMs - b.fromMs)
-  return { direction, periods: periods.slice(-limits.rightsPeriodsMax) }
+  const consents = consentsToSend(register, now)
+  return {
+    direction,
+    periods: periods.slice(-limits.rightsPeriodsMax),
+    ...(consents.length > 0 && { consents }),
+  }
 }

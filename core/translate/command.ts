@@ -111,6 +111,9 @@ function valueOf(
   }
 }
 
+/** Times before `readableFromMs`, UTC, that a body asks for are left out of the command. */
+export type CommandTime = DeviceTime & { readonly readableFromMs?: number | undefined }
+
 /**
  * The COSEM operations that carry out a request of `row`, to be done in order. They own their
  * memory; constant lists are shared: the same array comes back each time. Give the list to
@@ -120,7 +123,7 @@ function valueOf(
  * during the call
  * @param nowMs       UTC; the time that 6.11 sets
  * @param deviceType  of the target: a gas meter keeps the same things under other names
- * @param time        how times are sent to the target
+ * @param time        how times are sent to the target, and from when on values may be read
  * @throws BrokerError of the codes of `readBody`, for a body that intake would have refused
  */
 export function commandOf(
@@ -128,7 +131,7 @@ export function commandOf(
   bodyView: Buffer,
   nowMs: number,
   deviceType: DeviceType,
-  time: DeviceTime = plainTime,
+  time: CommandTime = plainTime,
 ): readonly PlannedOperation[] {
   const { plans, operations } = commandPlanOf(row, deviceType)
   if (operations !== undefined) return operations
@@ -142,9 +145,9 @@ export function commandOf(
   return operationsOf(plans, (operation) => {
     const { selection, value, expect } = operation.plan.template
     if (selection === 'period') {
-      operation.fromMs = fields.fromMs
+      operation.fromMs = Math.max(fields.fromMs, time.readableFromMs ?? fields.fromMs)
       operation.toMs = fields.toMs
-      operation.selection = rangeSelection(fields.fromMs, fields.toMs, time)
+      operation.selection = rangeSelection(operation.fromMs, fields.toMs, time)
     }
     if (value !== undefined) operation.value = valueOf(value, bodyView, fields, nowMs, time)
     if (expect === 'now') operation.expectedMs = nowMs

@@ -5,149 +5,18 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { deviceKind } from '../../actors/device/device-kind.ts'
-import { isTell, type LetterCame } from '../../actors/kind/letters.ts'
 import { wake } from '../../actors/kind/messages.ts'
 import { meterPointKind } from '../../actors/meter-point/meter-point-kind.ts'
-import { emptyDirectory, type Directory } from '../../core/access/directory.ts'
-import { actorIdOf, ActorKindNumber, type ActorId } from '../../core/base/actor-id.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
-import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
-import { formatLatest, formatWithMeterPoints } from '../../core/cluster/format.ts'
+import { formatWithMeterPoints } from '../../core/cluster/format.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import { decodeNews } from '../../core/registration/meter-point-news.ts'
-import { parseMeterPoint, type MeterPointId } from '../../core/registration/meter-point.ts'
-import {
-  encodeRegistrationChange,
-  type RegistrationChange,
-} from '../../core/registration/registration-change.ts'
-import { dayStartMs, rightsOf } from '../../core/registration/registrations.ts'
-import { ActorTrial } from '../support/actor-trial.ts'
-import {
-  deviceKey,
-  envelopeOf,
-  plainRecord,
-  registrationOf,
-  supplier,
-} from '../support/envelopes.ts'
-
-const now = Date.UTC(2026, 10, 30, 12)
-const gaining = `${supplier.slice(0, 7)}\u0001` as Eui64
-const party = (id: Eui64, participant: string) =>
-  [id, { id, role: 'IS', name: participant, participant }] as const
-const directory: Directory = {
-  ...emptyDirectory,
-  format: formatLatest,
-  isInForce: true,
-  parties: new Map([party(supplier, 'AAAA'), party(gaining, 'BBBB')]),
-}
-const points = ['mpan:1234567890126', 'mpan:2000000000015', 'mprn:77'].map((text) =>
-  parseMeterPoint(text)!,
-)
-
-type Letter = { to: ActorId; came: LetterCame }
-
-/** Devices and meter points, and the letters between them that have not come yet. */
-class Town {
-  readonly devices = new Map<Eui64, ActorTrial<any, any, any, any>>() // oxlint-disable-line typescript/no-explicit-any
-  readonly meterPoints = new Map<Eui64, ActorTrial<any, any, any, any>>() // oxlint-disable-line typescript/no-explicit-any
-  letters: Letter[] = []
-  private sequence = 0
-  now = now
-  private readonly told = new Map<unknown, number>()
-
-  device(id: Eui64) {
-    return this.actor(this.devices, deviceKind, id)
-  }
-
-  point(id: Eui64) {
-    return this.actor(this.meterPoints, meterPointKind, id)
-  }
-
-  // oxlint-disable-next-line typescript/no-explicit-any
-  private actor(all: Map<Eui64, ActorTrial<any, any, any, any>>, kind: any, id: Eui64) {
-    const known = all.get(id) ?? new ActorTrial(kind, id)
-    known.directory = directory
-    all.set(id, known)
-    return known
-  }
-
-  feed(kind: 'device' | 'point', id: Eui64, message: object): void {
-    const actor = kind === 'device' ? this.device(id) : this.point(id)
-    const number = kind === 'device' ? ActorKindNumber.DEVICE : ActorKindNumber.METER_POINT
-    actor.feed(message, this.now)
-    const from = actorIdOf(number, id)
-    const told = this.told.get(actor) ?? 0
-    for (const effect of actor.effects.slice(told))
-      if (isTell(effect)) this.letters.push({ to: effect.to, came: cameOf(from, effect.bodyBytes) })
-    this.told.set(actor, actor.effects.length)
-  }
-
-  arrive(kind: 'device' | 'point', id: Eui64, buffer: Buffer): string | undefined {
-    const actor = kind === 'device' ? this.device(id) : this.point(id)
-    const from = actor.effects.length
-    this.feed(kind, id, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
-    const answers = actor.effects.slice(from)
-    // A meter point answers a registration with what it has changed.
-    if (answers.some(({ type }) => type === 'REPORT')) return 'REQUEST_ACCEPTED'
-    const answer = answers.find(({ type }) => type === 'ACKNOWLEDGE')
-    return answer && errorCodeOf((answer as { outcome: number }).outcome)
-  }
-
-  deliver(index: number, isKept = false): void {
-    const letter = this.letters[index % this.letters.length]!
-    if (!isKept) this.letters = this.letters.filter((one) => one !== letter)
-    const octets = letter.to.slice(0, 8) as Eui64
-    this.feed(letter.to.length === 8 ? 'device' : 'point', octets, letter.came)
-  }
-
-  deliverAll(): void {
-    while (this.letters.length > 0) this.deliver(0)
-  }
-
-  register(point: MeterPointId, change: Partial<RegistrationChange> = {}): string | undefined {
-    const items = change.items ?? [{ item: 'supplier', value: 'AAAA', from: 20260101 } as const]
-    const order = change.order ?? { source: 'operator', sequence: ++this.sequence, instruction: 0 }
-    const body = encodeRegistrationChange({ by: 'ann', order, items })
-    return this.arrive(
-      'point',
-      point,
-      envelopeOf({ kind: Kind.METER_POINT_REGISTRATION, device: point, body }),
-    )
-  }
-
-  install(device: Eui64, meterPoints: readonly MeterPointId[]): string | undefined {
-    const record = { ...plainRecord, ...(meterPoints.length > 0 && { meterPoints }) }
-    return this.arrive('device', device, registrationOf(device, record))
-  }
-
-  submit(device: Eui64, counter: number, originator: Eui64 = supplier): string | undefined {
-    const deadline = this.now + 86_400_000
-    return this.arrive('device', device, envelopeOf({ originator, device, counter, deadline }))
-  }
-
-  /** Each link of each device has what its meter point has. */
-  isSettled(): boolean {
-    for (const device of this.devices.values())
-      for (const { point, rights } of device.state.linked?.links ?? []) {
-        const { items } = this.point(point).state
-        const { direction, periods } = rightsOf(point, items, this.now)
-        const expected = JSON.stringify([direction, periods])
-        if (JSON.stringify(rights && [rights.direction, rights.periods]) !== expected) return false
-      }
-    return true
-  }
-}
-
-const place = { sequence: 1, index: 0 } as never
-const cameOf = (from: ActorId, bodyBytes: Buffer): LetterCame => ({
-  type: 'LETTER',
-  from,
-  place,
-  previous: place,
-  hops: 0,
-  bodyBytes,
-})
+import type { MeterPointId } from '../../core/registration/meter-point.ts'
+import { encodeRegistrationChange } from '../../core/registration/registration-change.ts'
+import { dayStartMs } from '../../core/registration/registrations.ts'
+import { deviceKey, envelopeOf } from '../support/envelopes.ts'
+import { directory, gaining, now, points, Town } from '../support/town.ts'
 
 const device = deviceKey(1)
 const [mpan, , mprn] = points as [MeterPointId, MeterPointId, MeterPointId]

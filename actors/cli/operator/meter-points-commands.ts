@@ -13,6 +13,7 @@ import type { LoadResult } from './registration-load.ts'
 import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
 import { askDoor } from './ask-door.ts'
+import { addTenancy } from './consents-commands.ts'
 
 type Options = { ops: string; json: boolean }
 type Registered = Options & {
@@ -50,6 +51,7 @@ export function addMeterPointsCommands(program: Command, { out }: { out: Print }
       printPoint(answer, out)
     })
   addLoad(points, out)
+  addTenancy(points, out)
   addRights(program, out)
 }
 
@@ -216,9 +218,20 @@ function addRights(program: Command, out: Print): void {
 
 const pathOf = (eui64: string): string => `/v1/devices/${encodeURIComponent(eui64)}/rights`
 
-function printLink({ meterPoint, version, periods }: LinkJson, out: Print): void {
+function printLink({ meterPoint, version, periods, consents = [] }: LinkJson, out: Print): void {
   if (periods === undefined) return out(`${meterPoint} has not answered yet`)
   out(`${meterPoint}, version ${version}`)
   const rows = periods.map(({ role, participant, from, to }) => [role, participant, from, to ?? ''])
   for (const line of tableOf([['role', 'participant', 'from', 'to'], ...rows])) out(`  ${line}`)
+  const given = consents.map(({ id, party, categories, granularity, from, to }) => [
+    id,
+    party,
+    categories.join(','),
+    granularity,
+    from,
+    to ?? '',
+  ])
+  if (given.length === 0) return
+  const head = ['consent', 'party', 'categories', 'granularity', 'from', 'to']
+  for (const line of tableOf([head, ...given])) out(`  ${line}`)
 }

@@ -12,14 +12,22 @@ import {
   type AccessRow,
   type PartyStanding,
 } from '../../../core/access/access-control.ts'
+import { consentNeedOf } from '../../../core/access/consent-rules.ts'
 import { Door } from '../../../core/access/access-rules.ts'
 import { errorTable, type ErrorCode } from '../../../core/base/error-table.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import { parseSrv } from '../../../core/base/srv.ts'
 import { Role, serviceRequestOf } from '../../../core/catalogue/service-requests.ts'
 import { DeviceType } from '../../../core/inventory/device-record.ts'
 import { DeviceStatus } from '../../../core/inventory/device-status.ts'
-import type { Entitlement } from '../../../core/registration/rights.ts'
-import { ExpectedAccess, fixtureFacts, sharedFacts } from './expected-access.ts'
+import { ConsentCategory, Granularity, type Consent } from '../../../core/registration/consent.ts'
+import {
+  consentAt,
+  withoutConsent,
+  type Entitlement,
+  type LinkedRights,
+} from '../../../core/registration/rights.ts'
+import { ExpectedAccess, fixtureFacts, type GivenConsent, sharedFacts } from './expected-access.ts'
 
 const shared = sharedFacts()
 const facts = shared ?? fixtureFacts()
@@ -30,7 +38,7 @@ const standings = {
   unknown: 'PARTY_UNKNOWN',
 } as const satisfies Record<string, PartyStanding>
 const standingNames = ['active', 'suspended', 'unknown'] as const
-const answers: readonly Entitlement[] = ['entitled', 'not-entitled', 'not-known-yet']
+const answers: readonly Entitlement[] = ['entitled', 'not-entitled', 'not-known-yet', 'no-consent']
 const commandVariants = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 type DeviceCase = {
@@ -128,3 +136,74 @@ t.test('every combination has the code that the facts give', async (t) => {
   t.comment(`${combinations} combinations decided`)
   t.ok(combinations > 10_000_000)
 })
+
+const asking = 'ASKINGxx' as Eui64
+const someone = 'SOMEONEx' as Eui64
+/** Every subset of the categories but the empty one. */
+const categorySets = Array.from({ length: (1 << ConsentCategory.length) - 1 }, (_, index) =>
+  ConsentCategory.filter((_category, place) => ((index + 1) & (1 << place)) !== 0),
+)
+/** One consent in each of all forms: whose, what about, how closely, and when it is asked for. */
+const consentForms: readonly GivenConsent[] = [true, false].flatMap((isOfParty) =>
+  categorySets.flatMap((categories) =>
+    Granularity.flatMap((granularity) =>
+      [9, 10, 15, 19, 20].map((at) => ({
+        isOfParty,
+        categories,
+        granularity,
+        from: 10,
+        to: 20,
+        at,
+      })),
+    ),
+  ),
+)
+
+function isCodeRight(
+  row: AccessRow,
+  expected: ExpectedAccess,
+  form: GivenConsent,
+  isWhole: boolean,
+): boolean {
+  const { isOfParty, from, to, at, ...scope } = form
+  const party = isOfParty ? asking : someone
+  const consent = { id: 'c', party, fromMs: from, toMs: to, ...scope } as Consent
+  const rights = {
+    link: 1,
+    version: 1,
+    direction: 'import',
+    periods: [],
+    consents: [consent],
+  } as const
+  const points: LinkedRights[] = isWhole ? [{ rights }] : [{ rights }, {}]
+  const found = consentAt(points, { role: 'OU', id: asking }, consentNeedOf(row.srv), at)
+  const registration = found === undefined ? withoutConsent(points) : 'entitled'
+  const isCovered = expected.isCovered(form)
+  const answer = isCovered ? 'entitled' : isWhole ? 'no-consent' : 'not-known-yet'
+  return DeviceType.every((type) => {
+    const code = refusalAtDevice(row, type, 'Commissioned', registration)
+    return (
+      duisOf(code) === expected.atDevice({ type, status: 'Commissioned', registration: answer })
+    )
+  })
+}
+
+t.test(
+  'a third party may send what its consent covers, by the names of the variants',
+  async (t) => {
+    let combinations = 0
+    for (const variant of facts.variants.filter(({ roles }) => roles.includes('OU'))) {
+      const row = serviceRequestOf(parseSrv(variant.ref))!
+      const expected = new ExpectedAccess(facts, variant, row.isServed)
+      const wrong: string[] = []
+      for (const form of consentForms)
+        for (const isWhole of [true, false]) {
+          combinations += DeviceType.length
+          if (!isCodeRight(row, expected, form, isWhole)) wrong.push(JSON.stringify(form))
+        }
+      t.same(wrong.slice(0, 3), [], variant.ref)
+    }
+    t.comment(`${combinations} combinations with consents decided`)
+    t.ok(combinations > 100_000)
+  },
+)

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 
 export type Variant = {
   ref: string
+  name: string
   critical: boolean
   nonDevice: boolean
   roles: string[]
@@ -27,6 +28,7 @@ export type AccessFacts = {
 
 type SharedRow = {
   ref: string
+  name: string
   critical: boolean
   kind: string
   eligibleUserRoles: string[]
@@ -50,13 +52,16 @@ export function sharedFacts(): AccessFacts | undefined {
   const { serviceRequests } = read(paths[1]!) as { serviceRequests: SharedRow[] }
   const isAsked = ({ id }: { id: string }): boolean => order.includes(id)
   return {
-    variants: serviceRequests.map(({ ref, critical, kind, eligibleUserRoles, deviceTypes }) => ({
-      ref,
-      critical,
-      nonDevice: kind !== 'device',
-      roles: eligibleUserRoles,
-      deviceTypes,
-    })),
+    variants: serviceRequests.map(
+      ({ ref, name, critical, kind, eligibleUserRoles, deviceTypes }) => ({
+        ref,
+        name,
+        critical,
+        nonDevice: kind !== 'device',
+        roles: eligibleUserRoles,
+        deviceTypes,
+      }),
+    ),
     commandVariants: access.commandVariants.map(({ cv, kind, endpoint }) => ({
       cv,
       kind,
@@ -106,6 +111,31 @@ const mayIn: Record<string, (ref: string) => boolean> = {
 export type Sender = { role: string; standing: 'active' | 'suspended' | 'unknown' }
 /** `type` and `status` are '' for a target that is not known. */
 export type Target = { type: string; status: string; registration: string }
+
+/**
+ * What the consent of a third party must be about, read off the names of the variants; the first
+ * that fits. '' is for a consent of any category.
+ */
+const consentNeeds: [RegExp, string, string][] = [
+  [/Export Profile/, 'export', 'half-hourly'],
+  [/Import Profile/, 'consumption', 'half-hourly'],
+  [/Daily Consumption/, 'consumption', 'daily'],
+  [/Tariff/, 'tariff', ''],
+  [/Auxiliary|Boost/, 'load-control', ''],
+  [/Join Service|Unjoin Service|Device Log/, 'home-devices', ''],
+]
+/** From the finest to the coarsest. */
+const fineness = ['half-hourly', 'daily', 'monthly']
+
+/** A consent with its times, against the time at which it is asked for. */
+export type GivenConsent = {
+  isOfParty: boolean
+  categories: readonly string[]
+  granularity: string
+  from: number
+  to: number
+  at: number
+}
 
 /** Answers of one variant. A code is that of the GB interface; '' for none. */
 export class ExpectedAccess {
@@ -159,5 +189,16 @@ export class ExpectedAccess {
     if (registration === 'entitled' || ref === '8.2') return ''
     // Nobody is told that it is not registered before that is known.
     return registration === 'not-known-yet' ? 'E57' : this.code('registration')
+  }
+
+  /** Whether a consent lets its third party send the variant. */
+  isCovered(consent: GivenConsent): boolean {
+    const need = consentNeeds.find(([pattern]) => pattern.test(this.variant.name))
+    const { isOfParty, categories, granularity, from, to, at } = consent
+    if (!isOfParty || at < from || at >= to) return false
+    if (need === undefined) return true
+    const [, category, finest] = need
+    if (!categories.includes(category)) return false
+    return finest === '' || fineness.indexOf(granularity) <= fineness.indexOf(finest)
   }
 }

@@ -18,6 +18,7 @@ import {
   decodeMeterPointReport,
   encodeMeterPointReport,
 } from '../../../core/registration/meter-point-report.ts'
+import { emptyRegister } from '../../../core/registration/consent-register.ts'
 import {
   decodeRegistrationChange,
   encodeRegistrationChange,
@@ -198,7 +199,13 @@ t.test('octets are read as they were written, and nothing else is', async (t) =>
   t.same(decodeLink(encodeLink(link)), link)
   const items = received([supplier('AAAA', 20260101, 20260301)])
   const order = { source: 'EELC', sequence: 7, instruction: 12 }
-  const report = { items, links: [{ device: point, link: 3 }], version: 9, orders: [order] }
+  const report = {
+    items,
+    links: [{ device: point, link: 3 }],
+    version: 9,
+    orders: [order],
+    register: emptyRegister,
+  }
   t.same(decodeMeterPointReport(encodeMeterPointReport(report as never)), report)
   const change = { by: 'ann', order, items: [supplier('AAAA', 20260101)] }
   t.same(decodeRegistrationChange(encodeRegistrationChange(change)), change)
