@@ -152,7 +152,10 @@ function pointIn(value: unknown): MeterPointId {
   return point
 }
 
-async function reportOf(point: MeterPointId, ports: ActorMailPorts): Promise<MeterPointReport> {
+export async function reportOf(
+  point: MeterPointId,
+  ports: ActorMailPorts,
+): Promise<MeterPointReport> {
   let report: MeterPointReport | undefined
   const question = { kind: Kind.METER_POINT_QUERY, target: point, bodyBytes: emptyBytes }
   const [refused] = await askActors([question], ports, (answer, at) => {
