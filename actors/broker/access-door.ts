@@ -32,6 +32,7 @@ import {
 } from '../../core/registration/rights.ts'
 import type { ReportedLink, RightsReport } from '../../core/registration/rights-report.ts'
 import { expectOnly } from './counters-door.ts'
+import { oldDataOf, type OldData } from './data-age.ts'
 import { rightsAt } from './meter-point-door.ts'
 
 export type AccessJson = AccessDecision & {
@@ -42,6 +43,8 @@ export type AccessJson = AccessDecision & {
   at: string
   /** Of the last record of the directory that was looked at, in the ledger. */
   directorySequence: number
+  /** Registration data behind the answer that are old; a version before does not say. */
+  oldData?: OldData[]
 }
 
 type Query = { Querystring: Record<string, unknown> }
@@ -49,16 +52,25 @@ export function addAccessRoutes(
   app: FastifyInstance,
   ports: ActorMailPorts,
   reader: DirectoryReader,
+  dataAgeMsMax: number,
 ): void {
-  app.get<Query>('/v1/access', { exposeHeadRoute: true }, async ({ query }) => {
-    expectOnly(query, ['party', 'device', 'srv', 'commandVariant'])
-    const [party, device] = [eui64In(query, 'party'), eui64In(query, 'device')]
-    const row = rowIn(query['srv'])
-    const commandVariant = commandVariantIn(query['commandVariant'])
-    await reader.refresh()
-    const report = await rightsAt(device, ports).catch(unlessUnknown)
-    return answerTo({ party, device, row, commandVariant }, report, reader, ports.clock.now())
-  })
+  app.get<Query>(
+    '/v1/access',
+    { exposeHeadRoute: true },
+    async ({ query }): Promise<AccessJson> => {
+      expectOnly(query, ['party', 'device', 'srv', 'commandVariant'])
+      const [party, device] = [eui64In(query, 'party'), eui64In(query, 'device')]
+      const row = rowIn(query['srv'])
+      const commandVariant = commandVariantIn(query['commandVariant'])
+      await reader.refresh()
+      const report = await rightsAt(device, ports).catch(unlessUnknown)
+      const { current } = reader
+      return {
+        ...answerTo({ party, device, row, commandVariant }, report, reader, ports.clock.now()),
+        oldData: await oldDataOf(report?.links ?? [], current, dataAgeMsMax, ports),
+      }
+    },
+  )
 }
 
 type Asked = { party: Eui64; device: Eui64; row: ServiceRequestRow; commandVariant: number }
@@ -68,7 +80,7 @@ function answerTo(
   report: RightsReport | undefined,
   { current }: DirectoryReader,
   now: number,
-): AccessJson {
+): Omit<AccessJson, 'oldData'> {
   const holder = current.parties.get(party)
   const links = report?.links ?? []
   const right = holder && rightOf(links, holder, row, now)

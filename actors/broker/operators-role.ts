@@ -57,7 +57,7 @@ export async function startOperatorsDoor(
     routes: (app) => {
       addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
-      addAccessRoutes(app, { bus, directory: owners, clock }, parties)
+      addAccessRoutes(app, { bus, directory: owners, clock }, parties, config.registration.ageMsMax)
       addMeterPointRoutes(app, { bus, directory: owners, clock })
       addSourceRoutes(app, {
         ...{ files: sources.files, kept: sources.kept, reader: parties, clock, keeper: hostId },

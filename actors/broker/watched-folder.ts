@@ -38,6 +38,7 @@ export class WatchedFolder {
   private watcher: FSWatcher | undefined
   private looking: Promise<void> | undefined
   private callOff: (() => void) | undefined
+  private isToLookAgain = false
   private isClosing = false
 
   constructor(options: WatchedFolderOptions) {
@@ -75,22 +76,30 @@ export class WatchedFolder {
     return first ? `${first[0]} is not taken: ${first[1]}` : this.fault
   }
 
-  /** One look at a time, and the next after a while. */
+  /** One look at a time, another one for notices that come meanwhile, the next after a while. */
   private look(): void {
-    if (this.isClosing || this.looking !== undefined) return
-    this.looking = this.lookAtAll()
-      .then(() => (this.fault = undefined))
-      .catch((fault: unknown) => {
+    if (this.isClosing) return
+    this.isToLookAgain = true
+    this.looking ??= this.lookUntilDone().finally(() => {
+      this.looking = undefined
+      this.callOff?.()
+      const { clock } = this.options
+      const inAWhile = clock.now() + limits.sourceLookMs
+      if (!this.isClosing) this.callOff = clock.at(inAWhile, () => this.look())
+    })
+  }
+
+  private async lookUntilDone(): Promise<void> {
+    while (this.isToLookAgain && !this.isClosing) {
+      this.isToLookAgain = false
+      try {
+        await this.lookAtAll()
+        this.fault = undefined
+      } catch (fault) {
         this.fault = `the folder of registration files cannot be read: ${String(fault)}`
         this.options.log.warn({ fault: String(fault) }, 'the folder of registration files')
-      })
-      .finally(() => {
-        this.looking = undefined
-        this.callOff?.()
-        const { clock } = this.options
-        const inAWhile = clock.now() + limits.sourceLookMs
-        if (!this.isClosing) this.callOff = clock.at(inAWhile, () => this.look())
-      }) as Promise<void>
+      }
+    }
   }
 
   private async lookAtAll(): Promise<void> {

@@ -119,6 +119,8 @@ t.test('a file is begun, goes on, and ends; each of it twice does no harm', asyn
     const progress = { done: 2, rejected: 0, changed: 1, added: 1 }
     life.ask({ change: 'progress', of: ofFile(fileOf(1)), progress })
     t.same(life.source.open?.progress, progress, time)
+    life.ask({ change: 'progress', of: ofFile(fileOf(1)), progress: { ...progress, done: 1 } })
+    t.same(life.source.open?.progress, progress, 'a note that comes late changes nothing')
   }
   t.match(life.end(fileOf(1)), { taken: 1, open: undefined, known: 1 })
   const count = life.facts.length

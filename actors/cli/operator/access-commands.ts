@@ -39,6 +39,8 @@ export function addAccessCommand(program: Command, { out }: { out: Print }): voi
       if (json) return out(JSON.stringify(answer))
       const rows = answer.checks.map(({ id, result, ground }) => [id, result, ground])
       for (const line of tableOf([['check', 'result', 'ground'], ...rows])) out(line)
+      for (const { meterPoint, source, dataSince } of answer.oldData ?? [])
+        out(`old data: ${meterPoint}, ${source} has sent nothing since ${dataSince}`)
       out(`${answer.result}${answer.code === undefined ? '' : `: ${answer.code}`}`)
     })
 }

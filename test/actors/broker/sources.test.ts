@@ -343,3 +343,33 @@ t.test('a status file has the flag of each meter point with a meter', async (t) 
     code: 'VIEW_QUERY_INVALID',
   })
 })
+
+t.test('a decision about a device names the sources whose data are old', async (t) => {
+  const [{ eui64: party } = { eui64: '' }] = demoPartiesJson
+  const device = '00-DB-12-34-56-00-00-01'
+  const query = new URLSearchParams({ party, device, srv: '4.1.1' })
+  const answer = await get<{ oldData: object[] }>(`/v1/access?${query}`)
+  const old = { meterPoint: `mpan:${mpanOf(0)}`, source: 'electricity:EELC' }
+  t.match(answer.oldData, [{ ...old, dataSince: '2026-01-05T01:02:03.000Z' }])
+  t.match(
+    (await busbar('access', device, '--party', party, '--srv', '4.1.1')).stdout,
+    /old data: mpan:\d+, electricity:EELC has sent nothing since 2026-01-05T/,
+  )
+  const fresh = {
+    meterPoint: 'mpan:2000000000015',
+    by: 'ann',
+    items: [{ item: 'direction', value: 'I', from: 20260101 }],
+  }
+  const headers = { 'content-type': 'application/json' }
+  await fetch(door('/v1/meter-points'), { method: 'POST', headers, body: JSON.stringify([fresh]) })
+  const other = '00-DB-12-34-56-00-00-06'
+  const address = { host: '127.0.0.1', port: 9, logicalDevice: 1, client: 16 }
+  const entry = { eui64: other, type: 'ESME', address, meterPoints: ['mpan:2000000000015'] }
+  await fetch(door('/v1/devices'), { method: 'POST', headers, body: JSON.stringify([entry]) })
+  query.set('device', other)
+  t.match(
+    await get(`/v1/access?${query}`),
+    { oldData: [] },
+    'what an operator registers has no age',
+  )
+})
