@@ -246,6 +246,7 @@ export const errorTable = {
   NATS_UNREACHABLE: row(224, 'E51', 'operator', 'later', 'UNAVAILABLE', 'The NATS server cannot be reached, does not let Busbar in, or has no JetStream.', 'Start it, correct BUSBAR_NATS_URL, or enable JetStream there.'),
   CONFIG_INVALID: row(230, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'The configuration has faults.', 'Correct the listed ones.'),
   PKI_FILE_INVALID: row(310, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A file with a certificate, a key or a revocation list is missing or not valid.', 'Make the folder with `busbar pki init`, or put the named file right.'),
+  DOOR_TLS_FAILED: row(389, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The gateway is there, and no TLS connection with it comes about.', 'Put right what is named; core/docs/operating/certificates.md has the files.'),
   PKI_NAME_TAKEN: row(311, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'The files are there already; nothing was overwritten.', 'Name another folder, or replace a certificate deliberately with `busbar pki issue --renew`.'),
   PKI_CERTIFICATE_UNKNOWN: row(312, 'E51', 'operator', 'never', 'NOT_FOUND', 'The folder has no such certificate.', 'List them: `busbar pki show`.'),
   BROKER_NOT_READY: row(245, 'E51', 'operator', 'later', 'UNAVAILABLE', 'A broker in this process did not become ready.', 'Read the reason: it names what is missing. Stop the broker before another is started on its data directory.'),

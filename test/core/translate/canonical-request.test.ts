@@ -9,12 +9,10 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import fc from 'fast-check'
 import t from 'tap'
 import { parseEui64 } from '../../../core/base/eui64.ts'
-import type { Lane } from '../../../core/base/lane.ts'
 import { parseSrv } from '../../../core/base/srv.ts'
 import { canonicalFormOf, RequestSigner } from '../../../core/client/sign-request.ts'
-import { writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
-import { headerBytes, Kind } from '../../../core/envelope/layout.ts'
-import { sealBytesOf, sealedBodyOf } from '../../../core/envelope/signed-request.ts'
+import type { Header } from '../../../core/envelope/envelope.ts'
+import { headerBytes } from '../../../core/envelope/layout.ts'
 import {
   canonicalFields,
   canonicalRequest,
@@ -22,12 +20,8 @@ import {
   type CanonicalField,
 } from '../../../core/translate/canonical-request.ts'
 import { ProtobufReader } from '../../../core/translate/protobuf.ts'
-import { laneUnspecified, RequestScan, scanServiceRequest } from '../../../core/translate/scan.ts'
-import {
-  furtherFields,
-  readSignature,
-  sealedRequestOf,
-} from '../../../core/translate/sealed-request.ts'
+import { readSignature, sealedRequestOf } from '../../../core/translate/sealed-request.ts'
+import { signedEnvelope } from '../../support/signed-envelopes.ts'
 import { RequestSignature, ServiceRequest } from '../../../proto/gen/busbar/v1/service_request.ts'
 
 type Vectors = {
@@ -212,37 +206,8 @@ t.test('what is not a request has no form', async (t) => {
   t.throws(() => new RequestSigner({ certificatePem: 'x', keyPem }), TypeError)
 })
 
-/** The envelope of a signed request, as intake writes it. */
-function sealed(request: ServiceRequest, given: Partial<Header> = {}): Buffer {
-  const wire = wireOf(new RequestSigner(files).sign(request))
-  const scan = new RequestScan()
-  t.equal(scanServiceRequest(wire, 0, wire.length, scan), undefined)
-  const found = readSignature(wire, scan.signatureStart, scan.signatureEnd)!
-  const seal = {
-    thumbprint: Buffer.from(found.certificate, 'hex'),
-    signature: found.value,
-    further: furtherFields(wire, 0, wire.length)!,
-  }
-  const body = sealedBodyOf(sealBytesOf(seal), wire.subarray(scan.bodyStart, scan.bodyEnd))
-  const envelope = Buffer.alloc(headerBytes + body.length)
-  const header: Header = {
-    kind: Kind.SIGNED_REQUEST_ACCEPTED,
-    lane: (scan.lane === laneUnspecified ? 1 : scan.lane) as Lane,
-    srv: scan.srv,
-    outcome: 0,
-    bodyType: scan.bodyType,
-    attempt: 0,
-    originator: scan.originator,
-    target: scan.target,
-    counter: scan.counter,
-    time: 1,
-    deadline: scan.deadlineMs || 120_000,
-    correlation: 0,
-    ...given,
-  }
-  writeEnvelope(envelope, 0, header, body)
-  return envelope
-}
+const sealed = (request: ServiceRequest, given: Partial<Header> = {}): Buffer =>
+  signedEnvelope(request, new RequestSigner(files), given)
 
 t.test(
   'the ledger gives the signed form again, and not when one of its fields differs',
