@@ -1,6 +1,6 @@
 /**
- * `busbar ledger show` and `verify-signature`: what a ledger proves of a signed request, and what it
- * does not when the certificate or the accepted request is another one.
+ * `busbar ledger show` and `verify-signature`: what a ledger proves of a signed request, and what
+ * it does not when the certificate or the accepted request is another one.
  */
 import t from 'tap'
 import { auditOf, show } from '../../../../actors/cli/operator/ledger-commands.ts'
