@@ -87,26 +87,8 @@ function submitAll(
   })
 }
 
-type Turn = { perSecond: number; loopMicros: number; allMicros: number }
-
-export async function run({ smoke, log }: BenchOptions): Promise<Record<string, unknown>> {
-  const count = smoke ? 300 : 30_000
-  const turns = smoke ? 1 : 5
-  const folder = await demoPki()
-  const signer = new RequestSigner(readPartyFiles(folder, party))
-  const verifier = new SignatureThreads(silentLog)
-  const certificates = { current: readDoorFiles(folder), onChange: () => () => undefined }
-  const intake = new Intake({
-    bus,
-    directory: owners,
-    clock: systemClock,
-    log: silentLog,
-    metrics: noMetrics,
-    signatures: { verifier, signers: new Signers(certificates) },
-  })
-  const id: Eui64 = readEui64(parseEui64(party)!)
-  const account = new PartyAccount(demoParties().get(id)!, 1)
-  const requests = Array.from({ length: count }, (_, index) =>
+function requestsOf(count: number): ServiceRequest[] {
+  return Array.from({ length: count }, (_, index) =>
     ServiceRequest.create({
       requestId: {
         originator: party,
@@ -117,6 +99,33 @@ export async function run({ smoke, log }: BenchOptions): Promise<Record<string, 
       deadline: new Date(Date.now() + 3_600_000),
     }),
   )
+}
+
+type Turn = { perSecond: number; loopMicros: number; allMicros: number }
+
+/** A gateway's intake in front of `bus`. */
+function intakeWith(folder: string, verifier: SignatureThreads): Intake {
+  const certificates = { current: readDoorFiles(folder), onChange: () => () => undefined }
+  return new Intake({
+    bus,
+    directory: owners,
+    clock: systemClock,
+    log: silentLog,
+    metrics: noMetrics,
+    signatures: { verifier, signers: new Signers(certificates) },
+  })
+}
+
+export async function run({ smoke, log }: BenchOptions): Promise<Record<string, unknown>> {
+  const count = smoke ? 300 : 30_000
+  const turns = smoke ? 1 : 5
+  const folder = await demoPki()
+  const signer = new RequestSigner(readPartyFiles(folder, party))
+  const verifier = new SignatureThreads(silentLog)
+  const intake = intakeWith(folder, verifier)
+  const id: Eui64 = readEui64(parseEui64(party)!)
+  const account = new PartyAccount(demoParties().get(id)!, 1)
+  const requests = requestsOf(count)
   const wireOf = (request: ServiceRequest): Buffer =>
     Buffer.from(ServiceRequest.encode(request).finish())
   const startedMs = performance.now()

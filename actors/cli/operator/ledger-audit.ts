@@ -158,14 +158,15 @@ export class LedgerAudit {
   private onPartyFact(partition: number, frame: Buffer, at: number, sequence: number): void {
     this.counts.facts++
     const { type, record } = readPartyFact(frame, at)
-    const { status, role, name, by } = record
+    const { status, role, name, by, mustSign } = record
+    const signs = mustSign === undefined ? '' : `, signs ${mustSign.join()}`
     this.onLine?.({
       sequence,
       time: readTime(frame, at),
       partition,
       device: textOfEui64(readTarget(frame, at)),
       requestId: undefined,
-      what: `${type} ${status}, ${role} ${JSON.stringify(name)}, by ${JSON.stringify(by)}`,
+      what: `${type} ${status}, ${role} ${JSON.stringify(name)}${signs}, by ${JSON.stringify(by)}`,
     })
   }
 
