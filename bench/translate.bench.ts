@@ -80,6 +80,7 @@ function sampleOf({ label, text, body, results, batch, work }: SampleTerms): Sam
     assignCounter: false,
     correlation: 0,
     commandVariant: 0,
+    signature: undefined,
     body,
   }))
   // In memory of its own, as a message from a socket is: copies out of it are counted.

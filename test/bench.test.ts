@@ -61,6 +61,7 @@ const figuresOf: Record<string, readonly string[]> = {
   access: ['decisionsPerSecond', 'ratio', 'records', 'quietP99Ms'],
   hosts: ['ratio', 'oneHostPerCpuSecond'],
   registration: ['recordsPerCpuSecond', 'structurePerCpuSecond', 'ratio', 'accepted'],
+  signatures: ['signedPerSecond', 'unsignedPerSecond', 'ratio', 'signedLoopMicros'],
   letters: ['hosts1LetterP50Ms', 'hosts2LetterP99Ms', 'hosts2HostMicros'],
   restart: ['servesMs', 'loadMs', 'firstAnswerMs', 'takenUpMs', 'replayFactsPerSecond', 'ratio'],
   ledger: ['commitsPerSecond', 'envelopesPerSecond', 'plainPublishesPerSecond', 'ratio'],

@@ -122,8 +122,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'core/http',
     'core/ops',
   ],
-  // As any party would write it: it knows the contract.
-  'core/client': ['core/base', 'core/ports', 'core/access', 'proto/gen'],
+  // As any party would write it: it knows the contract, and the canonical form of what it signs.
+  'core/client': [
+    'core/base',
+    'core/ports',
+    'core/access',
+    'core/crypto',
+    'core/translate',
+    'proto/gen',
+  ],
   'actors/kind': belowTranslate,
   ...Object.fromEntries(
     actorKinds.map((folder) => [folder, [...belowTranslate, 'core/translate', 'actors/kind']]),

@@ -56,6 +56,10 @@ export class GatewayParties implements PartySource {
     this.first = first
   }
 
+  get format(): number {
+    return this.reader.current.format
+  }
+
   get known(): Parties {
     return this.reader.current.isInForce ? this.reader.known : this.first
   }

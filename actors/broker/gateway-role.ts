@@ -4,6 +4,7 @@
  */
 import type { Parties } from '../../core/access/parties.ts'
 import { ensureDevelopmentPki } from '../../core/ops/development-pki.ts'
+import { SignatureThreads } from '../../core/ops/signature-threads.ts'
 import { PkiWatch } from '../../core/ops/pki-watch.ts'
 import type { PartySource } from '../../core/access/directory.ts'
 import { Gateway } from '../../core/gateway/gateway.ts'
@@ -46,6 +47,8 @@ export async function startGateway(
   })
   closers.push(() => feed.close())
   const certificates = await certificatesOf(context, given)
+  const verifier = new SignatureThreads(log)
+  closers.push(() => verifier.close())
   const gateway = new Gateway({
     bus,
     directory: owners,
@@ -59,6 +62,7 @@ export async function startGateway(
     metrics,
     site: config.site,
     certificates,
+    verifier,
   })
   const ports = await gateway.listen(config.grpc, config.http)
   closers.push(() => gateway.close())

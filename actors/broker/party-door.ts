@@ -1,7 +1,7 @@
 /**
  * The operators' door for parties: GET and POST /v1/parties, GET and DELETE /v1/parties/{eui64},
- * POST /v1/parties/{eui64}/suspend and /resume. A change is on disk when it is answered, and in the
- * directory of this process.
+ * POST /v1/parties/{eui64}/suspend, /resume and /require-signatures. A change is on disk when it is
+ * answered, and in the directory of this process.
  */
 import type { FastifyInstance } from 'fastify'
 import { decodePartyChange, encodePartyChange } from '../../core/access/party-change.ts'
@@ -19,6 +19,8 @@ export type PartyJson = {
   role: string
   name: string
   participant?: string
+  /** Requests that it has to sign; absent for none. */
+  mustSign?: readonly string[]
   status: string
   changedAt: string
   changedBy: string
@@ -56,6 +58,12 @@ export function addPartyRoutes(
     app.post<OfParty>(`/v1/parties/:eui64/${word}`, ({ params, body }) =>
       change(partyIn(params.eui64), { ...onlyIn(body, ['by']), change: word }),
     )
+  app.post<OfParty>('/v1/parties/:eui64/require-signatures', ({ params, body }) =>
+    change(partyIn(params.eui64), {
+      ...onlyIn(body, ['mustSign', 'by']),
+      change: 'require-signatures',
+    }),
+  )
   app.delete<OfParty & Query>('/v1/parties/:eui64', ({ params, query }) => {
     expectOnly(query, ['by'])
     return change(partyIn(params.eui64), { ...query, change: 'remove' })
@@ -90,12 +98,13 @@ function knownParty(party: Eui64, { current }: DirectoryReader): PartyJson {
 
 const jsonOf = (
   id: Eui64,
-  { role, name, participant, status, changedAtMs, by }: PartyRecord,
+  { role, name, participant, mustSign, status, changedAtMs, by }: PartyRecord,
 ): PartyJson => ({
   eui64: textOfEui64(id),
   role,
   name,
   ...(participant !== undefined && { participant }),
+  ...(mustSign !== undefined && { mustSign }),
   status,
   changedAt: new Date(changedAtMs).toISOString(),
   changedBy: by,

@@ -11,6 +11,7 @@ import {
   numberOfCounter,
   type RequestCounter,
 } from '../../core/base/counter.ts'
+import { hasToSignSrv } from '../../core/access/signing.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
@@ -34,7 +35,7 @@ import { boundsOf, noCounter } from './counter-bounds.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import { refuseCounter, type DeviceOutbox } from './effects.ts'
-import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
+import { contentHashOf, readRequest, sealIn, type DeviceFact } from './facts.ts'
 import { faultAfter } from './cause.ts'
 import { alarm, end } from './ending.ts'
 import { cutOf, entitlementAt, evolveGranted, grantedAs, isConsentGone } from './grants.ts'
@@ -126,6 +127,7 @@ function decideArrived(
   const { buffer, at } = message
   switch (readKind(buffer, at)) {
     case Kind.SERVICE_REQUEST:
+    case Kind.SIGNED_REQUEST:
       return decideRequest(state, message, now, directory, out)
     case Kind.DEVICE_REGISTRATION:
       return decideRegistration(state, message, now, directory, out)
@@ -168,6 +170,9 @@ function decideRequest(
   const originatorKey = readOriginator(buffer, at)
   const counter = readRequestCounter(buffer, at + offsetOf.counter)
   const originator = findOriginator(state, originatorKey)
+  // In front of what is known: a repeat has to be signed, too. The gateway has verified it.
+  if (readKind(buffer, at) !== Kind.SIGNED_REQUEST && mustBeSigned(message, directory))
+    return refuse(out, message, 'REQUEST_SIGNATURE_MISSING', now)
   if (originator !== undefined && counter <= topOf(originator)) {
     const known =
       findOpen(state, originatorKey, counter) ??
@@ -209,8 +214,13 @@ function decideRequest(
   const request = readRequest(buffer, at, originatorKey, counter, now)
   const granted = grantedAs(state, request, directory, now)
   if (typeof granted === 'string') return refuse(out, message, granted, now)
-  out.facts.push({ type: 'REQUEST_ACCEPTED', request }, ...granted)
+  out.facts.push({ type: 'REQUEST_ACCEPTED', request, ...sealIn(buffer, at) }, ...granted)
   acknowledge(out, message, accepted, now)
+}
+
+function mustBeSigned({ buffer, at }: Arrived, { isInForce, parties }: Directory): boolean {
+  const party = isInForce ? parties.get(readOriginator(buffer, at)) : undefined
+  return party !== undefined && hasToSignSrv(party, readSrv(buffer, at))
 }
 
 const highestOf = (originator: Originator | undefined): bigint | undefined =>

@@ -50,7 +50,7 @@ function isNew(message: DeviceMessage): boolean {
   if (message.type === 'PUSH_OPENED') return true
   if (message.type !== 'ARRIVED') return false
   const kind = readKind(message.buffer, message.at)
-  return kind === Kind.SERVICE_REQUEST || kind === Kind.DEVICE_PUSH
+  return kind === Kind.SERVICE_REQUEST || kind === Kind.SIGNED_REQUEST || kind === Kind.DEVICE_PUSH
 }
 
 /** An answer goes on as one that was too large. */

@@ -24,6 +24,12 @@ import {
 import type { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import {
+  requestBodyStart,
+  requestBodyView,
+  sealedBodyOf,
+  sealViewOf,
+} from '../../core/envelope/signed-request.ts'
+import {
   countersBody,
   keysBody,
   readKeysFact,
@@ -40,7 +46,12 @@ import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import { readStatusFact, statusFactBody, type DeviceStatusChanged } from './status-fact.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
-export type RequestAccepted = { type: 'REQUEST_ACCEPTED'; request: OpenRequest }
+/** `sealBytes`, of a signed request, are for the ledger alone: no state has them. */
+export type RequestAccepted = {
+  type: 'REQUEST_ACCEPTED'
+  request: OpenRequest
+  sealBytes?: Buffer | undefined
+}
 /** Not in the ledger: after a crash nobody can know whether it went out, so it is sent again. */
 export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest; countersFrom: number }
 /** Likewise. */
@@ -99,7 +110,7 @@ export const isWritten = ({ type }: DeviceFact): boolean =>
 export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): void {
   switch (fact.type) {
     case 'REQUEST_ACCEPTED':
-      return writeAccepted(frame, device, fact.request)
+      return writeAccepted(frame, device, fact)
     case 'ATTEMPT_FAILED':
       return writeConcerning(frame, device, fact, usingBody(fact))
     case 'REQUEST_ENDED':
@@ -153,10 +164,16 @@ function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' |
   }
 }
 
-function writeAccepted(frame: FrameWriter, device: Eui64, request: OpenRequest): void {
+function writeAccepted(
+  frame: FrameWriter,
+  device: Eui64,
+  { request, sealBytes }: RequestAccepted,
+): void {
   const { originator, counter, bodyBytes, acceptedAt } = request
-  const kind = Kind.REQUEST_ACCEPTED
-  const envelope = { kind, originator, counter, bodyView: bodyBytes, time: acceptedAt }
+  const isSigned = sealBytes !== undefined
+  const kind = isSigned ? Kind.SIGNED_REQUEST_ACCEPTED : Kind.REQUEST_ACCEPTED
+  const bodyView = isSigned ? sealedBodyOf(sealBytes, bodyBytes) : bodyBytes
+  const envelope = { kind, originator, counter, bodyView, time: acceptedAt }
   const at = begin(frame, device, envelope)
   const buffer = frame.target
   buffer[at + offsetOf.lane + 1] = request.lane
@@ -212,12 +229,12 @@ function writeConcerning(
 export function contentHashOf(buffer: Buffer, at: number): number {
   const srvHash = fnv1a32(buffer, at + offsetOf.srv, at + offsetOf.srv + 4)
   const typeHash = fnv1a32(buffer, at + offsetOf.bodyType, at + offsetOf.bodyType + 2, srvHash)
-  return fnv1a32(buffer, at + headerBytes, envelopeEnd(buffer, at), typeHash)
+  return fnv1a32(buffer, requestBodyStart(buffer, at), envelopeEnd(buffer, at), typeHash)
 }
 
 /**
- * A request as it was accepted, from its SERVICE_REQUEST or REQUEST_ACCEPTED envelope; the body is
- * copied. `originator` and `counter` are the envelope's, which the caller has read already.
+ * A request as it was accepted, from the envelope that submits it or that of its acceptance; the
+ * body is copied. `originator` and `counter` are the envelope's, which the caller has read already.
  */
 export function readRequest(
   buffer: Buffer,
@@ -238,7 +255,7 @@ export function readRequest(
     attempt: 0,
     nextAttemptAt: 0,
     lastOutcome: 0,
-    bodyBytes: copyOf(readBodyView(buffer, at)),
+    bodyBytes: copyOf(requestBodyView(buffer, at)),
   }
 }
 
@@ -268,9 +285,11 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
         id: readRequestCounter(buffer, at + offsetOf.counter),
         ...usingIn(buffer, at),
       }
+    case Kind.SIGNED_REQUEST_ACCEPTED:
     case Kind.REQUEST_ACCEPTED:
       return {
         type: 'REQUEST_ACCEPTED',
+        ...sealIn(buffer, at),
         request: readRequest(
           buffer,
           at,
@@ -297,6 +316,12 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
     default:
       throw new BrokerError('ENVELOPE_MALFORMED', `kind ${kind} is no fact of a device`)
   }
+}
+
+/** The seal of a signed request that is submitted or was accepted at `at`, in memory of its own. */
+export function sealIn(buffer: Buffer, at: number): { sealBytes?: Buffer } {
+  const view = sealViewOf(buffer, at)
+  return view === undefined ? {} : { sealBytes: copyOf(view) }
 }
 
 function usingIn(buffer: Buffer, at: number): Using {

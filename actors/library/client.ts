@@ -10,6 +10,12 @@ export {
   SupplierClient,
   type SupplierClientOptions,
 } from '../../core/client/supplier-client.ts'
+export {
+  canonicalFormOf,
+  RequestSigner,
+  signRequest,
+  type SigningFiles,
+} from '../../core/client/sign-request.ts'
 export type { PartyCertificateFiles, PartyCredentials } from '../../core/access/credentials.ts'
 export { DeviceAlert, DeviceAlertKind } from '../../proto/gen/busbar/v1/device_alert.ts'
 export { GetRequestStatusResponse, RequestState } from '../../proto/gen/busbar/v1/input_gateway.ts'
@@ -19,6 +25,7 @@ export {
   Priority,
   ReadPeriod,
   RequestId,
+  RequestSignature,
   ServiceRequest,
   SynchroniseClock,
 } from '../../proto/gen/busbar/v1/service_request.ts'

@@ -34,7 +34,7 @@ export function decide(
   if (typeof change === 'string') return refuse(out, message, change, now)
   if (record === undefined && directory.records.size >= limits.partiesMax)
     return refuse(out, message, 'PARTY_LIMIT_EXCEEDED', now)
-  if ('participant' in change && directory.format < formatWithMeterPoints)
+  if (('participant' in change || 'mustSign' in change) && directory.format < formatWithMeterPoints)
     return refuse(out, message, 'FORMAT_NOT_RAISED', now)
   const after = recordAfter(record, change, now)
   if (typeof after === 'string') return refuse(out, message, after, now)
@@ -72,14 +72,31 @@ function recordAfter(
     if (isKnown && isSame) return record
     if (change.revision !== revision) return 'PARTY_CHANGED_MEANWHILE'
     const named = { role, name, ...(participant !== undefined && { participant }) }
-    return { ...next, status: isKnown ? record.status : 'active', ...named }
+    // Another role or name, or its return, does not let it send without signatures.
+    const { mustSign } = record ?? {}
+    const kept = mustSign !== undefined && { mustSign }
+    return { ...next, status: isKnown ? record.status : 'active', ...named, ...kept }
   }
   if (record === undefined) return 'PARTY_UNKNOWN'
+  if (change.change === 'require-signatures') return signing(record, change, next)
   const status = statusAfter[change.change]
   if (record.status === status) return record
   if (record.status === 'removed') return 'PARTY_UNKNOWN'
   if (change.revision !== revision) return 'PARTY_CHANGED_MEANWHILE'
   return { ...record, ...next, status }
+}
+
+function signing(
+  record: PartyRecord,
+  change: Extract<PartyChange, { change: 'require-signatures' }>,
+  next: Pick<PartyRecord, 'revision' | 'changedAtMs' | 'by'>,
+): PartyRecord | ErrorCode {
+  const { mustSign: before = [], ...rest } = record
+  const wanted = change.mustSign.toSorted()
+  if (before.join() === wanted.join()) return record
+  if (record.status === 'removed') return 'PARTY_UNKNOWN'
+  if (change.revision !== record.revision) return 'PARTY_CHANGED_MEANWHILE'
+  return { ...rest, ...next, ...(wanted.length > 0 && { mustSign: wanted }) }
 }
 
 const statusAfter = { suspend: 'suspended', resume: 'active', remove: 'removed' } as const

@@ -32,6 +32,9 @@ import { dayMs, publicAddressOf, type DeviceRow, type UsageRow } from './rows.ts
 const accepted = errorId('REQUEST_ACCEPTED')
 const parked = errorId('DEVICE_ACTOR_PARKED')
 
+const isAcceptance = (kind: Kind): boolean =>
+  kind === Kind.REQUEST_ACCEPTED || kind === Kind.SIGNED_REQUEST_ACCEPTED
+
 /** Frames of one tick; those of facts are whole, with their chain link. */
 export type TickFrames = {
   facts: ReadonlyArray<{ partition: number; frame: Buffer; isInInventory: boolean }>
@@ -72,7 +75,7 @@ export class Fold {
       forEachEnvelope(frame, chainLinkBytes, (at) => {
         const time = readTime(frame, at)
         newest = Math.max(newest, time)
-        if (readKind(frame, at) === Kind.REQUEST_ACCEPTED)
+        if (isAcceptance(readKind(frame, at)))
           this.count(time, readOriginator(frame, at), readSrv(frame, at), accepted)
         if (!isInInventory) this.fact(partition, frame, at, parkedRequests)
       })
@@ -103,7 +106,7 @@ export class Fold {
     }
     const isEnd = kind === Kind.REQUEST_ENDED
     if (isEnd || kind === Kind.ATTEMPT_FAILED) this.fault(row, frame, at, isEnd)
-    if (kind === Kind.REQUEST_ACCEPTED) row.openRequests++
+    if (isAcceptance(kind)) row.openRequests++
     else if (isEnd || (kind === Kind.REQUEST_PARKED && parkedRequests.has(requestOf(frame, at)))) {
       row.openRequests--
       row.outcome = readOutcome(frame, at)

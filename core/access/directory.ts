@@ -8,6 +8,7 @@ import { ActorKindNumber } from '../base/actor-id.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import type { ErrorCode } from '../base/error-table.ts'
 import { readEui64, type Eui64 } from '../base/eui64.ts'
+import { formatLatest } from '../cluster/format.ts'
 import { directoryInForceSubject, recordOfSubject } from '../cluster/directory-subject.ts'
 import { decodeSourceRecord, type SourceRecord } from '../registration/source-report.ts'
 import type { Parties, Party } from './parties.ts'
@@ -74,11 +75,12 @@ export function withRecord(
   return { ...directory, sequence, parties, records }
 }
 
-const partyOf = (id: Eui64, { role, name, participant, status }: PartyRecord): Party => ({
+const partyOf = (id: Eui64, { role, name, participant, mustSign, status }: PartyRecord): Party => ({
   id,
   role,
   name,
   ...(participant !== undefined && { participant }),
+  ...(mustSign !== undefined && { mustSign }),
   ...(status === 'suspended' && { isSuspended: true }),
 })
 
@@ -123,6 +125,8 @@ export const fixedDirectory = (directory: Directory = emptyDirectory): LiveDirec
 
 /** The parties as they are now, for doors. */
 export interface PartySource {
+  /** What may be written to the ledger, core/cluster/format.ts. */
+  readonly format: number
   readonly known: Parties
   /** Calls `listener` at each change, until called off. */
   onChange(listener: () => void): () => void
@@ -130,6 +134,7 @@ export interface PartySource {
 
 /** Parties that never change. */
 export const fixedParties = (known: Parties): PartySource => ({
+  format: formatLatest,
   known,
   onChange: () => () => undefined,
 })

@@ -6,6 +6,7 @@
 import { limits } from '../base/limits.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../base/eui64.ts'
 import { Role } from '../catalogue/service-requests.ts'
+import type { MustSign } from './signing.ts'
 
 export type Party = {
   readonly id: Eui64
@@ -14,6 +15,8 @@ export type Party = {
   readonly name: string
   /** Its market participant id, by which registrations name it. */
   readonly participant?: string
+  /** Requests that it has to sign; absent for none. */
+  readonly mustSign?: MustSign
   /** It may send nothing and receives nothing until it is resumed. */
   readonly isSuspended?: true
 }

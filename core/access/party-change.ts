@@ -8,15 +8,18 @@ import { limits } from '../base/limits.ts'
 import { Role } from '../catalogue/service-requests.ts'
 import { isParticipant, participantWords } from './parties.ts'
 import { isCount, isName } from './party-record.ts'
+import { isMustSign, mustSignWords, type MustSign } from './signing.ts'
 
 /**
  * `import` adds a party that was never known; `add` adds it in any case, or gives it another role
- * or name. `revision` is that of the record which it changes, 0 for none: a change that comes late,
- * or twice, or beside that of another operator, is rejected.
+ * or name; `require-signatures` says which requests it has to sign. `revision` is that of the
+ * record which it changes, 0 for none: a change that comes late, or twice, or beside that of
+ * another operator, is rejected.
  */
 export type PartyChange = { revision: number; by: string } & (
   | { change: 'import' | 'add'; role: Role; name: string; participant?: string }
   | { change: 'suspend' | 'resume' | 'remove' }
+  | { change: 'require-signatures'; mustSign: MustSign }
 )
 
 export const encodePartyChange = (change: PartyChange): Buffer =>
@@ -32,12 +35,17 @@ export function decodePartyChange(view: Uint8Array): PartyChange {
   } catch {
     json = undefined
   }
-  const { change, revision, role, name, participant, by } = (json ?? {}) as Record<string, unknown>
+  const given = (json ?? {}) as Record<string, unknown>
+  const { change, revision, role, name, participant, mustSign, by } = given
   if (typeof by !== 'string' || by === '' || Buffer.byteLength(by) > limits.operatorNameBytesMax)
     throw malformed(`by must say who changes it, in ${limits.operatorNameBytesMax} octets`)
   if (!isCount(revision)) throw malformed('revision must be a whole number')
   const stateChange = stateChanges.find((word) => word === change)
   if (stateChange !== undefined) return { change: stateChange, revision, by }
+  if (change === 'require-signatures') {
+    if (!isMustSign(mustSign)) throw malformed(`mustSign must be ${mustSignWords}`)
+    return { change, revision, by, mustSign }
+  }
   if (change !== 'import' && change !== 'add') throw malformed('there is no such change')
   const knownRole = Role.find((word) => word === role)
   if (knownRole === undefined) throw malformed(`role must be one of ${Role.join(', ')}`)

@@ -7,6 +7,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import { isParticipant } from './parties.ts'
+import { isMustSign, type MustSign } from './signing.ts'
 import { Role } from '../catalogue/service-requests.ts'
 
 /** A suspended party may send nothing and receives nothing; its deliveries are kept. */
@@ -22,6 +23,8 @@ export type PartyRecord = {
   readonly name: string
   /** Its market participant id, by which registrations name it. */
   readonly participant?: string
+  /** Requests that it has to sign; absent for none. */
+  readonly mustSign?: MustSign
   /** UTC ms. */
   readonly changedAtMs: number
   /** Who has changed it. */
@@ -29,23 +32,31 @@ export type PartyRecord = {
 }
 
 /** Version of the octets; a later one is told by name. */
-const recordVersion = 2
+const recordVersion = 3
+/** Without requests that have to be signed. */
+const recordVersionUnsigned = 2
 /** Without a participant a record is as it was, and says so: versions before read it. */
 const recordVersionAlone = 1
 
 /** The same octets for the same record, in whatever order it was put together. */
 export function encodePartyRecord(record: PartyRecord): Buffer {
-  const { revision, status, role, name, participant, changedAtMs, by } = record
-  const version = participant === undefined ? recordVersionAlone : recordVersion
-  const json = { version, revision, status, role, name, participant, changedAtMs, by }
+  const { revision, status, role, name, participant, mustSign, changedAtMs, by } = record
+  const version = versionOf(record)
+  const json = { version, revision, status, role, name, participant, mustSign, changedAtMs, by }
   return Buffer.from(JSON.stringify(json), 'utf8')
+}
+
+function versionOf({ participant, mustSign }: PartyRecord): number {
+  if (mustSign !== undefined) return recordVersion
+  return participant === undefined ? recordVersionAlone : recordVersionUnsigned
 }
 
 /**
  * @throws BrokerError FORMAT_VERSION_LATER; ENVELOPE_MALFORMED when it is not a record of a party
  */
 export function decodePartyRecord(view: Uint8Array): PartyRecord {
-  const { version, revision, status, role, name, participant, changedAtMs, by } = objectIn(view)
+  const json = objectIn(view)
+  const { version, revision, status, role, name, participant, mustSign, changedAtMs, by } = json
   if (typeof version === 'number' && version > recordVersion)
     throw new BrokerError(
       'FORMAT_VERSION_LATER',
@@ -56,12 +67,16 @@ export function decodePartyRecord(view: Uint8Array): PartyRecord {
   const isWhole = isName(name) && isCount(changedAtMs) && isCount(revision)
   if (knownStatus === undefined || knownRole === undefined || !isWhole)
     throw new BrokerError('ENVELOPE_MALFORMED', 'a record of a party without status, role or name')
+  // Not passed over: what has to be signed would be accepted without a signature.
+  if (mustSign !== undefined && !isMustSign(mustSign))
+    throw new BrokerError('ENVELOPE_MALFORMED', 'a record of a party with mustSign that is none')
   return {
     revision,
     status: knownStatus,
     role: knownRole,
     name,
     ...(isParticipant(participant) && { participant }),
+    ...(mustSign !== undefined && { mustSign }),
     changedAtMs,
     by: typeof by === 'string' ? by : '',
   }

@@ -107,6 +107,25 @@ export const doorLimits = {
   certificateDaysDefault: 365,
   certificateDaysMax: 36_500,
 
+  // ── signatures on requests ──
+  /**
+   * Requests whose signature is not verified yet, of all parties and of one, and their octets: a
+   * second of two threads, and room for two full streams of a party.
+   */
+  signaturesWaitingMax: 20_000,
+  partySignaturesWaitingMax: 10_000,
+  signatureBytesWaitingMax: 32 * 1024 * 1024,
+  /** Signatures that a thread gets at once: some ms, so that the next one is not idle meanwhile. */
+  signaturesPerBatchMax: 64,
+  /** Batches of one thread that are out: it has the next one when it is done with one. */
+  signatureBatchesOutMax: 2,
+  /** Threads that verify; one processor is left to the event loop. */
+  signatureThreadsMax: 4,
+  /** Keys that a thread keeps ready; making one costs as much as a signature. */
+  signatureKeysKeptMax: 20_000,
+  /** Fields of a signed request besides RequestID, variant and body, on the wire. */
+  sealFurtherBytesMax: 256,
+
   // ── the door that devices dial ──
   /**
    * Connections of one address to the door for devices that have not answered a question yet. Raise

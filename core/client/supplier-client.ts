@@ -34,6 +34,7 @@ import { credentialHeaders, type PartyCredentials } from '../access/credentials.
 import { parseHostPort } from '../base/host-port.ts'
 import { isLoopbackHost } from '../base/loopback.ts'
 import { RequestCounters } from '../base/request-counter.ts'
+import { RequestSigner, type SigningFiles } from './sign-request.ts'
 
 /**
  * Busbar's own code in the trailers of a refused call, for example PARTY_UNKNOWN; undefined when
@@ -58,6 +59,7 @@ export function retryAfterMs(error: unknown): number {
 /** The fast door: requests out, acknowledgements in, in any order. */
 export class SubmissionStream {
   private readonly call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>
+  private readonly signed: (request: ServiceRequest) => ServiceRequest
   /**
    * Settles when the gateway has answered everything and ended the stream; rejects when it breaks
    * off.
@@ -67,8 +69,10 @@ export class SubmissionStream {
   constructor(
     call: ClientDuplexStream<SubmitStreamRequest, SubmitStreamResponse>,
     onAcknowledgements: (list: Acknowledgement[]) => void,
+    signed: (request: ServiceRequest) => ServiceRequest = (request) => request,
   ) {
     this.call = call
+    this.signed = signed
     this.done = new Promise((resolve, reject) => {
       call.on('data', (response: SubmitStreamResponse) =>
         onAcknowledgements(response.acknowledgements),
@@ -86,7 +90,7 @@ export class SubmissionStream {
    * more.
    */
   send(requests: ServiceRequest[]): boolean {
-    return this.call.write({ requests })
+    return this.call.write({ requests: requests.map(this.signed) })
   }
 
   /** Settles when there is room again; rejects when the stream breaks. */
@@ -195,6 +199,8 @@ function hostOf(address: string): string {
 }
 
 export type SupplierClientOptions = {
+  /** Signs every request that has no signature yet, before it is sent. */
+  signing?: SigningFiles | undefined
   /** `host:port` of the gRPC gateway. */
   address: string
   credentials: PartyCredentials
@@ -207,9 +213,16 @@ export class SupplierClient {
   private readonly output: OutputGatewayClient
   private readonly metadata = new Metadata()
   private readonly callMs: number
+  private readonly signer: RequestSigner | undefined
   private readonly counters = new RequestCounters(() => Date.now())
 
-  constructor({ address, credentials, callMs = limits.clientCallMs }: SupplierClientOptions) {
+  constructor({
+    address,
+    credentials,
+    signing,
+    callMs = limits.clientCallMs,
+  }: SupplierClientOptions) {
+    this.signer = signing && new RequestSigner(signing)
     const options = {
       'grpc.max_receive_message_length': limits.clientMessageBytesMax,
       // A proxy elsewhere has another loopback. To other machines calls take the way that
@@ -233,7 +246,8 @@ export class SupplierClient {
     return this.counters.next()
   }
 
-  async submit(request: ServiceRequest): Promise<Acknowledgement> {
+  async submit(given: ServiceRequest): Promise<Acknowledgement> {
+    const request = this.signed(given)
     const response = await this.ask<{ acknowledgement: Acknowledgement | undefined }>((done) =>
       this.input.submit({ request }, this.metadata, this.callOptions(), done),
     )
@@ -241,7 +255,8 @@ export class SupplierClient {
   }
 
   /** Acknowledgements in the order of `requests`. */
-  async submitBatch(requests: ServiceRequest[]): Promise<Acknowledgement[]> {
+  async submitBatch(given: ServiceRequest[]): Promise<Acknowledgement[]> {
+    const requests = given.map(this.signed)
     const response = await this.ask<{ acknowledgements: Acknowledgement[] }>((done) =>
       this.input.submitBatch({ requests }, this.metadata, this.callOptions(), done),
     )
@@ -249,7 +264,11 @@ export class SupplierClient {
   }
 
   submitStream(onAcknowledgements: (list: Acknowledgement[]) => void): SubmissionStream {
-    return new SubmissionStream(this.input.submitStream(this.metadata), onAcknowledgements)
+    return new SubmissionStream(
+      this.input.submitStream(this.metadata),
+      onAcknowledgements,
+      this.signed,
+    )
   }
 
   async cancel(requestId: RequestId): Promise<Acknowledgement> {
@@ -300,6 +319,11 @@ export class SupplierClient {
     this.input.close()
     this.output.close()
   }
+
+  private readonly signed = (request: ServiceRequest): ServiceRequest =>
+    this.signer === undefined || request.signature !== undefined
+      ? request
+      : this.signer.sign(request)
 
   /** `waitMs`: how long the gateway itself waits at most. */
   private callOptions(waitMs = 0): { deadline?: Date } {

@@ -41,6 +41,8 @@ export const Kind = {
   RIGHTS_REFRESH: 16,
   // between an operator's door and a host: the life cycle of a device
   DEVICE_STATUS: 17,
+  // between gateway and host: a request with its signature, signed-request.ts
+  SIGNED_REQUEST: 31,
   // between an operator's door and a host: counters of parties at a device
   COUNTERS_QUERY: 9,
   COUNTERS_RESET: 10,
@@ -70,6 +72,7 @@ export const Kind = {
   RIGHTS_RECEIVED: 53,
   DEVICE_STATUS_CHANGED: 54,
   REQUEST_GRANTED: 55,
+  SIGNED_REQUEST_ACCEPTED: 56,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,

@@ -7,12 +7,14 @@ import { limits } from '../base/limits.ts'
 import { BytesInFlight } from '../base/bytes-in-flight.ts'
 import type { DoorTimes } from '../http/door.ts'
 import type { CertificateSource } from '../pki/certificate-source.ts'
+import { Signers } from '../pki/signers.ts'
 import type { Bus, OwnerDirectory } from '../ports/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CursorStore, DeliveryFeed } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { Metrics } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
+import type { SignatureVerifier } from '../ports/signatures.ts'
 import type { ResponseLookup } from '../ports/responses.ts'
 import { Deliveries } from './delivery/deliveries.ts'
 import { GrpcGateway } from './grpc/grpc-gateway.ts'
@@ -38,6 +40,8 @@ export type GatewayPorts = {
   httpTimes?: Partial<DoorTimes>
   /** Mutual TLS at both doors; without it a header names the party. */
   certificates?: CertificateSource | undefined
+  /** Verifies signatures of requests; without it no signed request is taken. */
+  verifier?: SignatureVerifier
 }
 
 /** Where a door listens; port 0 for any. */
@@ -56,7 +60,9 @@ export class Gateway {
 
   constructor(ports: GatewayPorts) {
     this.clock = ports.clock
-    this.intake = new Intake(ports)
+    const { verifier, certificates: source } = ports
+    const signatures = verifier && { verifier, signers: new Signers(source) }
+    this.intake = new Intake({ ...ports, signatures, format: () => ports.parties.format })
     this.deliveries = new Deliveries(ports)
     this.responses = new Responses({ ...ports, intake: this.intake })
     const accounts = new PartyAccounts(ports.random)

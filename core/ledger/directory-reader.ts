@@ -45,6 +45,10 @@ export class DirectoryReader implements LiveDirectory, PartySource {
     return this.present
   }
 
+  get format(): number {
+    return this.present.format
+  }
+
   get known(): Parties {
     return this.present.parties
   }

@@ -8,7 +8,14 @@ import { textOfEui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
 import { reachableHost } from '../base/loopback.ts'
 import { roleCodeOf } from '../pki/profile.ts'
-import { hasPartyFiles, hasPki, initPki, issueInto, type PkiPorts } from './pki-folder.ts'
+import {
+  ensureSignersIn,
+  hasPartyFiles,
+  hasPki,
+  initPki,
+  issueInto,
+  type PkiPorts,
+} from './pki-folder.ts'
 
 /** No name for a client: the addresses that listen everywhere. */
 const isEverywhere = (host: string): boolean => reachableHost(host) !== host
@@ -35,5 +42,7 @@ export async function ensureDevelopmentPki(
     await issueInto(folder, subject, { days }, ports)
     isChanged = true
   }
+  // Folders of versions before have none.
+  await ensureSignersIn(folder, ports.clock)
   return isChanged
 }

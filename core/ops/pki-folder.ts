@@ -7,6 +7,7 @@
  *   parties/EUI-64.crt .key  of each party, for its own client
  *   operators/NAME.crt .key
  *   issued/SERIAL.crt        every certificate that was issued, so that it can be revoked
+ *   signers.crt              certificates of parties that requests may be signed with; optional
  *   pins                     lines `EUI-64 PIN`: the only keys that such a party may have; optional
  *
  * Every file is its owner's alone, and is replaced as a whole.
@@ -28,8 +29,9 @@ import type { PartyCertificateFiles } from '../access/credentials.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { parseEui64, readEui64, textOfEui64, type Eui64 } from '../base/eui64.ts'
 import { limits } from '../base/limits.ts'
+import { digest } from '../crypto/crypto.ts'
 import { parseCertificate, type Certificate } from '../pki/certificate.ts'
-import { DerFault, pemBlocks } from '../pki/der.ts'
+import { DerFault, pemBlocks, pemOf } from '../pki/der.ts'
 import type { CertificateSubject, KeyedCertificate, Validity } from '../pki/authority.ts'
 import type { DoorCertificates } from '../pki/certificate-source.ts'
 import { trustOf, type Pins } from '../pki/party-check.ts'
@@ -44,6 +46,7 @@ const names = {
   server: 'server.crt',
   serverKey: 'server.key',
   pins: 'pins',
+  signers: 'signers.crt',
   issued: 'issued',
   lock: '.lock',
 } as const
@@ -82,6 +85,7 @@ export const doorFileNames: readonly string[] = [
   names.server,
   names.serverKey,
   names.pins,
+  names.signers,
 ]
 
 /** @throws BrokerError PKI_FILE_INVALID naming the file */
@@ -93,7 +97,48 @@ export function readDoorFiles(folder: string): DoorCertificates {
     trustOf(pemBlocks(caPem, 'CERTIFICATE'), pemBlocks(crlPem, 'X509 CRL'), pins),
   )
   const serverPem = read(folder, names.server)
-  return { caPem, trust, serverPem, serverKeyPem: read(folder, names.serverKey) }
+  const signers = signersIn(folder)
+  return { caPem, trust, serverPem, serverKeyPem: read(folder, names.serverKey), signers }
+}
+
+function signersIn(folder: string): ReadonlyMap<string, Buffer> {
+  if (!existsSync(join(folder, names.signers))) return new Map()
+  const found = parsed(folder, names.signers, () =>
+    pemBlocks(read(folder, names.signers), 'CERTIFICATE'),
+  )
+  return new Map(found.map((der) => [digest('sha256', der).toString('hex'), der]))
+}
+
+/**
+ * Lets requests be signed with the certificate in `pem`, beside those that may be already; the ones
+ * that have expired go. To be called with the folder locked.
+ */
+function addSigner(folder: string, pem: string, nowMs: number): void {
+  const path = join(folder, names.signers)
+  const before = existsSync(path) ? pemBlocks(read(folder, names.signers), 'CERTIFICATE') : []
+  const [added] = pemBlocks(pem, 'CERTIFICATE')
+  const kept = before.filter((der) => !isExpired(der, nowMs) && !der.equals(added!))
+  writePrivate(path, [...kept, added!].map((der) => pemOf('CERTIFICATE', der)).join(''))
+}
+
+function isExpired(der: Buffer, nowMs: number): boolean {
+  try {
+    return parseCertificate(der).notAfterMs < nowMs
+  } catch (fault) {
+    if (!(fault instanceof DerFault)) throw fault
+    // Not of the profile: an operator has put it there, and gateways say what is wrong with it.
+    return false
+  }
+}
+
+/** Makes `signers.crt` of the certificates of parties in a folder that has none. */
+export async function ensureSignersIn(folder: string, clock: Clock): Promise<void> {
+  if (existsSync(join(folder, names.signers))) return
+  await locked(folder, async () => {
+    const path = join(folder, 'parties')
+    const files = existsSync(path) ? readdirSync(path).filter((name) => name.endsWith('.crt')) : []
+    for (const name of files) addSigner(folder, read(folder, join('parties', name)), clock.now())
+  })
 }
 
 function pinsOf(folder: string): Pins {
@@ -182,6 +227,7 @@ export async function issueInto(
     writePrivate(join(folder, names.issued, `${serial}.crt`), made.certificatePem)
     writePrivate(`${path}.key`, made.keyPem)
     writePrivate(`${path}.crt`, made.certificatePem)
+    if (subject.kind === 'party') addSigner(folder, made.certificatePem, clock.now())
     return `${path}.crt`
   })
 }

@@ -7,6 +7,8 @@ export type DoorCertificates = {
   readonly serverPem: string
   readonly serverKeyPem: string
   readonly trust: Trust
+  /** Certificates that requests may be signed with, DER, by their SHA-256 in hexadecimal digits. */
+  readonly signers: ReadonlyMap<string, Buffer>
 }
 
 export interface CertificateSource {

@@ -17,6 +17,7 @@ import type { ScannedRequest } from '../access/intake.ts'
 import type { BodyPlace } from './body.ts'
 import { bodyTypeMax, bodyTypeMin } from './body-types.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
+import { signatureField } from './canonical-request.ts'
 import { readTimestamp } from './timestamp.ts'
 
 /** What `lane` says when the party named no priority. */
@@ -51,6 +52,9 @@ export class RequestScan implements ScannedRequest, BodyPlace {
   /** Where the body's content stands in the scanned buffer. */
   bodyStart = 0
   bodyEnd = 0
+  /** Where the RequestSignature stands in the scanned buffer; 0 and 0 for none. */
+  signatureStart = 0
+  signatureEnd = 0
 
   reset(): void {
     this.counter = 0n
@@ -63,6 +67,7 @@ export class RequestScan implements ScannedRequest, BodyPlace {
     this.lane = laneUnspecified
     this.bodyType = 0
     this.bodyStart = this.bodyEnd = 0
+    this.signatureStart = this.signatureEnd = 0
   }
 }
 
@@ -130,6 +135,9 @@ export function scanServiceRequest(
         scan.bodyType = field
         scan.bodyStart = from
         scan.bodyEnd = to
+      } else if (field === signatureField) {
+        scan.signatureStart = from
+        scan.signatureEnd = to
       }
       reader.at = to
     } else if (field === 4 && wireType === WireType.VARINT) {

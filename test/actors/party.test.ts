@@ -8,7 +8,7 @@ import { decide, evolve, type PartyOutbox } from '../../actors/party/actor.ts'
 import { readFact, writeFact } from '../../actors/party/facts.ts'
 import { hostedParty, partyKind } from '../../actors/party/party-kind.ts'
 import type { PartyState } from '../../actors/party/state.ts'
-import { emptyDirectory, type Directory } from '../../core/access/directory.ts'
+import { emptyDirectory, withRecord, type Directory } from '../../core/access/directory.ts'
 import { encodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
 import {
   decodePartyRecord,
@@ -17,7 +17,8 @@ import {
 } from '../../core/access/party-record.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
-import { directorySubjects } from '../../core/cluster/directory-subject.ts'
+import { ActorKindNumber, actorIdOf } from '../../core/base/actor-id.ts'
+import { directorySubjectOf, directorySubjects } from '../../core/cluster/directory-subject.ts'
 import { formatLatest } from '../../core/cluster/format.ts'
 import { FrameWriter } from '../../core/envelope/frame.ts'
 import { Kind } from '../../core/envelope/layout.ts'
@@ -84,6 +85,40 @@ t.test('added, suspended, resumed, removed, added again', async (t) => {
   t.match(life.state.record, { status: 'active', role: 'IS', revision: 7 })
 })
 
+t.test('which requests a party has to sign', async (t) => {
+  const life = new Life()
+  const demand = (mustSign: unknown, revision: number) =>
+    life.change({ change: 'require-signatures', mustSign, revision, by: 'ann' })
+  t.same(demand(['all'], 0), ['PARTY_UNKNOWN', 0])
+  life.change(added)
+  t.same(demand(['critical', '4.1.1'], 1), ['REQUEST_ACCEPTED', 1])
+  t.match(life.state.record, { mustSign: ['4.1.1', 'critical'], revision: 2, by: 'ann' })
+  t.same(demand(['4.1.1', 'critical'], 2), ['REQUEST_ACCEPTED', 0], 'the same')
+  t.same(demand([], 1), ['PARTY_CHANGED_MEANWHILE', 0])
+  for (const wrong of [['some'], ['9.9.9'], ['4.01.1'], ['all', 'all'], 'all', undefined])
+    t.same(demand(wrong, 2), ['PARTY_RECORD_MALFORMED', 0], JSON.stringify(wrong))
+  t.same(life.change({ ...added, revision: 2, name: 'Two' }), ['REQUEST_ACCEPTED', 1])
+  t.match(life.state.record, { mustSign: ['4.1.1', 'critical'], name: 'Two' }, 'it is kept')
+  t.same(life.change({ change: 'remove', revision: 3, by: 'ann' }), ['REQUEST_ACCEPTED', 1])
+  t.same(demand(['all'], 4), ['PARTY_UNKNOWN', 0])
+  t.same(life.change({ ...added, revision: 4 }), ['REQUEST_ACCEPTED', 1])
+  t.match(life.state.record, { mustSign: ['4.1.1', 'critical'] }, 'brought back as it was')
+  t.same(decodePartyRecord(encodePartyRecord(life.state.record!)), life.state.record)
+  const entered = withRecord(raised, {
+    subject: directorySubjectOf(actorIdOf(ActorKindNumber.PARTY, supplier)),
+    sequence: 1,
+    data: encodePartyRecord(life.state.record!),
+  })
+  t.same(entered.parties.get(supplier)?.mustSign, ['4.1.1', 'critical'])
+  t.same(demand([], 5), ['REQUEST_ACCEPTED', 1])
+  t.notOk('mustSign' in life.state.record!)
+  const early = { ...raised, format: 2 }
+  const change = { change: 'require-signatures', mustSign: ['all'], revision: 6, by: 'ann' }
+  t.same(life.change(change, early), ['FORMAT_NOT_RAISED', 0])
+  const damaged = encodePartyRecord({ ...life.state.record!, mustSign: ['x'] })
+  t.throws(() => decodePartyRecord(damaged), { code: 'ENVELOPE_MALFORMED' })
+})
+
 t.test('a change that comes late, or beside another one, is rejected', async (t) => {
   const life = new Life()
   life.change(added)
@@ -147,7 +182,7 @@ t.test('facts and states are read as they were written; a later version is told'
     'in whatever order it was put together',
   )
   const later = Buffer.from(
-    encodePartyRecord(record).toString().replace('"version":1', '"version":3'),
+    encodePartyRecord(record).toString().replace('"version":1', '"version":4'),
   )
   t.throws(() => partyKind.unpackState(later), { code: 'FORMAT_VERSION_LATER' })
   t.throws(() => partyKind.unpackState(Buffer.from('{}')), { code: 'STORE_DAMAGED' })

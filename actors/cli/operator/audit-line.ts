@@ -1,4 +1,6 @@
 /** A line of the audit of a ledger. */
+import type { SealedRequest } from '../../../core/translate/sealed-request.ts'
+
 /** One thing that the ledger says, in words; never a reading or a secret. */
 export type AuditLine = {
   sequence: number
@@ -15,5 +17,9 @@ export type AuditLine = {
   concerns?: string
   /** Of a letter: who sent it, and to whom. */
   actors?: readonly string[]
+  /** It is the acceptance of a request. */
+  isAcceptance?: true
+  /** Of a signed request: its seal and what was signed, or why that cannot be made again. */
+  signed?: SealedRequest | string
   what: string
 }

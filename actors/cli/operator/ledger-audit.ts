@@ -33,6 +33,8 @@ import {
   Kind,
   letterboxBlocks,
 } from '../../../core/envelope/layout.ts'
+import { sealIn } from '../../../core/envelope/signed-request.ts'
+import { sealedRequestOf } from '../../../core/translate/sealed-request.ts'
 import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../../core/ports/snapshot.ts'
@@ -153,21 +155,24 @@ export class LedgerAudit {
       }
       if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
       const device = readTarget(frame, at)
-      this.onFact(partition, device, readFact(frame, at), sequence, readTime(frame, at))
+      const signed = this.onLine && sealedRequestOf(frame, at)
+      const place = { sequence, time: readTime(frame, at), ...(signed && { signed }) }
+      this.onFact(partition, device, readFact(frame, at), place)
     })
   }
 
   private onPartyFact(partition: number, frame: Buffer, at: number, sequence: number): void {
     this.counts.facts++
     const { type, record } = readPartyFact(frame, at)
-    const { status, role, name, by } = record
+    const { status, role, name, by, mustSign } = record
+    const signs = mustSign === undefined ? '' : `, signs ${mustSign.join()}`
     this.onLine?.({
       sequence,
       time: readTime(frame, at),
       partition,
       device: textOfEui64(readTarget(frame, at)),
       requestId: undefined,
-      what: `${type} ${status}, ${role} ${JSON.stringify(name)}, by ${JSON.stringify(by)}`,
+      what: `${type} ${status}, ${role} ${JSON.stringify(name)}${signs}, by ${JSON.stringify(by)}`,
     })
   }
 
@@ -195,11 +200,11 @@ export class LedgerAudit {
     partition: number,
     device: Eui64,
     fact: DeviceFact,
-    sequence: number,
-    time: number,
+    { signed, ...place }: Pick<AuditLine, 'sequence' | 'time' | 'signed'>,
   ): void {
     this.counts.facts++
-    const line = { sequence, time, partition, device: textOfEui64(device) }
+    const { sequence } = place
+    const line = { ...place, partition, device: textOfEui64(device) }
     if (fact.type === 'REQUEST_COUNTERS_RESET') {
       const concerns = `${textOfEui64(fact.party)}:${line.device}:`
       this.onLine?.({ ...line, requestId: undefined, concerns, what: resetText(fact) })
@@ -216,8 +221,8 @@ export class LedgerAudit {
       this.counts.accepted++
       if (this.open.has(requestId)) this.fault(`sequence ${sequence}: ${requestId} accepted twice`)
       this.open.add(requestId)
-      const what = `${fact.type} ${formatSrv(fact.request.srv)}`
-      this.onLine?.({ ...line, requestId, what })
+      const what = `${fact.type} ${formatSrv(fact.request.srv)}${signerText(fact.sealBytes)}`
+      this.onLine?.({ ...line, requestId, what, isAcceptance: true, ...(signed && { signed }) })
       return
     }
     if (fact.type === 'REQUEST_ENDED' || fact.type === 'REQUEST_PARKED') {
@@ -273,6 +278,9 @@ function becauseOf(fact: DeviceFact): string {
   const { cause } = fact as { cause?: FailureCause }
   return cause === undefined ? textOfLinks(fact) : `  ${textOfCause(cause)}`
 }
+
+const signerText = (sealBytes: Buffer | undefined): string =>
+  sealBytes === undefined ? '' : ` signed with ${sealIn(sealBytes).thumbprint.toString('hex')}`
 
 const said = (fault: unknown): string =>
   fault instanceof BrokerError ? `${fault.code} ${fault.detail}` : String(fault)

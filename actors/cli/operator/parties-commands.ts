@@ -1,4 +1,4 @@
-/** `busbar parties list|add|suspend|resume|remove`, at the operators' door of a broker. */
+/** `busbar parties`, at the operators' door of a broker. */
 import type { Command } from 'commander'
 import type { PartiesJson, PartyJson } from '../../broker/party-door.ts'
 import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
@@ -14,6 +14,9 @@ once, when a deployment begins; from then on the directory counts, which these c
 
   suspend  its requests are rejected with PARTY_SUSPENDED, those that wait end with it, and its
            receivers are closed; its deliveries are kept until it is resumed
+  require-signatures
+           unsigned requests of the party are rejected with REQUEST_SIGNATURE_MISSING: all, the
+           critical ones, or those of some variants
   remove   as suspend, with PARTY_UNKNOWN; \`add\` brings it back`
 
 export function addPartiesCommands(program: Command, { out }: { out: Print }): void {
@@ -31,6 +34,14 @@ export function addPartiesCommands(program: Command, { out }: { out: Print }): v
     .action(async (eui64: string, { ops, json, by, role, name, participant }: Options & Added) => {
       const body = { eui64, role, name, participant, by: by ?? whoIsHere() }
       print(await askDoor<PartyJson>(ops, 'POST', '/v1/parties', { body }), json)
+    })
+  addChange(parties, 'require-signatures', 'say which requests a party has to sign')
+    .argument('<what>', 'all, critical, none, or service reference variants such as 7.1,7.2')
+    .action(async (eui64: string, what: string, { ops, json, by }: Options) => {
+      const mustSign = what === 'none' ? [] : what.split(',').map((word) => word.trim())
+      const path = `/v1/parties/${encodeURIComponent(eui64)}/require-signatures`
+      const body = { mustSign, by: by ?? whoIsHere() }
+      print(await askDoor<PartyJson>(ops, 'POST', path, { body }), json)
     })
   for (const [word, text] of stateChanges)
     addChange(parties, word, text).action(async (eui64: string, { ops, json, by }: Options) => {
@@ -73,17 +84,21 @@ function addListCommand(parties: Command, out: Print): void {
 }
 
 function printTable(list: readonly PartyJson[], out: Print): void {
-  const rows = list.map(({ eui64, role, participant = '', status, changedAt, changedBy, name }) => [
-    eui64,
-    role,
-    participant,
-    status,
-    changedAt,
-    changedBy,
-    name,
-  ])
+  const rows = list.map((party) => {
+    const {
+      eui64,
+      role,
+      participant = '',
+      status,
+      mustSign = [],
+      changedAt,
+      changedBy,
+      name,
+    } = party
+    return [eui64, role, participant, status, mustSign.join(), changedAt, changedBy, name]
+  })
   for (const line of tableOf([
-    ['party', 'role', 'participant', 'status', 'changed', 'by', 'name'],
+    ['party', 'role', 'participant', 'status', 'signs', 'changed', 'by', 'name'],
     ...rows,
   ]))
     out(line)

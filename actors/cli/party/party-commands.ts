@@ -78,6 +78,15 @@ function addSubmit(program: Command, terminal: Terminal): void {
     .option('--text <text>', 'message to show (3.1)')
     .option('--tolerance <seconds>', 'how far the clock may be off (6.11)')
     .option('--counter <number>', 'counter of the RequestID; nanoseconds since 1970 when left out')
+    .addOption(
+      new Option('--signing-key <file>', 'sign the request with this key (PEM, P-256)').env(
+        'BUSBAR_SIGNING_KEY',
+      ),
+    )
+    .option(
+      '--signing-certificate <file>',
+      'its certificate (PEM); the file beside the key that ends in .crt when left out',
+    )
     .option('--assign-counter', 'let the gateway assign the counter', false)
     .option('--priority <lane>', 'urgent, normal or bulk')
     .option('--deadline <seconds>', 'from now; two minutes when left out')

@@ -1,8 +1,21 @@
 /** The credentials that a party command was given: `--party`, and `--pki` for its certificate. */
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join, parse } from 'node:path'
 import type { PartyCredentials } from '../../../core/access/credentials.ts'
+import type { SigningFiles } from '../../../core/client/sign-request.ts'
 import { hasPartyFiles, readPartyFiles } from '../../../core/ops/pki-folder.ts'
 import { settings } from '../../../core/ops/settings.ts'
+
+/**
+ * The key in the file `keyPath` and its certificate, beside it with the ending .crt when
+ * `certificatePath` is undefined.
+ * @throws Error when one cannot be read
+ */
+export function readSigningFiles(keyPath: string, certificatePath?: string): SigningFiles {
+  const { dir, name } = parse(keyPath)
+  const beside = certificatePath ?? join(dir, `${name}.crt`)
+  return { keyPem: readFileSync(keyPath, 'utf8'), certificatePem: readFileSync(beside, 'utf8') }
+}
 
 /** Where a broker on this machine that was told nothing else has its certificates. */
 const developmentFolder = (): string =>

@@ -15,7 +15,10 @@ import { parseSrv } from '../../../core/base/srv.ts'
 import { serviceRequestOf } from '../../../core/catalogue/service-requests.ts'
 import { pause, type Clock } from '../../../core/ports/clock.ts'
 import { busbarCode, retryAfterMs, SupplierClient } from '../../../core/client/supplier-client.ts'
-import { credentialsOf } from './party-credentials.ts'
+import { signRequest } from '../../../core/client/sign-request.ts'
+import type { PartyCredentials } from '../../../core/access/credentials.ts'
+import { tlsFaultOf } from './gateway-fault.ts'
+import { credentialsOf, readSigningFiles } from './party-credentials.ts'
 import { alertLines, responseLines, timeText } from './reading-text.ts'
 import {
   acknowledgementLine,
@@ -50,6 +53,9 @@ export type SubmitOptions = {
   counter?: string
   /** The gateway assigns the counter. */
   assignCounter?: boolean
+  /** Files of the key and the certificate that the request is signed with. */
+  signingKey?: string
+  signingCertificate?: string
   priority?: string
   /** Seconds from now. */
   deadline?: string
@@ -179,6 +185,24 @@ function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
   })
 }
 
+/** `request`, signed when a key is given. @throws WrongOption */
+function signedAs(
+  request: ServiceRequest,
+  { signingKey, signingCertificate, assignCounter = false }: SubmitOptions,
+): ServiceRequest {
+  if (signingKey === undefined) {
+    if (signingCertificate === undefined) return request
+    throw new WrongOption('--signing-certificate goes with --signing-key')
+  }
+  if (assignCounter) throw new WrongOption('--signing-key and --assign-counter exclude each other')
+  try {
+    return signRequest(request, readSigningFiles(signingKey, signingCertificate))
+  } catch (error) {
+    // Of the files, or of what stands in them: no octet of a key is in it.
+    throw new WrongOption(`--signing-key: ${(error as Error).message}`)
+  }
+}
+
 /** The address of a gateway. A target with a scheme, such as `dns:///name`, is left to gRPC. */
 function gatewayOf(text: string): string {
   if (parseHostPort(text) === undefined && !/^[a-z][a-z0-9]*:[^0-9:]/.test(text))
@@ -193,11 +217,10 @@ async function withClient(
   run: (client: SupplierClient) => Promise<number>,
 ): Promise<number> {
   let client: SupplierClient | undefined
+  let credentials: PartyCredentials | undefined
   try {
-    client = new SupplierClient({
-      address: gatewayOf(gateway),
-      credentials: credentialsOf({ party: eui64('party', party), pki }),
-    })
+    credentials = credentialsOf({ party: eui64('party', party), pki })
+    client = new SupplierClient({ address: gatewayOf(gateway), credentials })
     return await run(client)
   } catch (error) {
     if (error instanceof WrongOption) {
@@ -206,6 +229,11 @@ async function withClient(
     }
     const { code, details } = error as Partial<ServiceError>
     if (code === status.UNAVAILABLE && busbarCode(error) === undefined) {
+      const fault = credentials && (await tlsFaultOf(gateway, credentials))
+      if (fault !== undefined) {
+        terminal.err(fault)
+        return 1
+      }
       terminal.err(
         `Nobody listens at ${gateway}. Start Busbar with \`npm start\`, ` +
           `or name another gateway with --gateway host:port.`,
@@ -275,7 +303,7 @@ export function submitCommand(options: SubmitOptions, terminal: Terminal): Promi
       options.timeout === undefined
         ? waitSecondsDefault
         : Number(wholeNumber('timeout', options.timeout, 2_592_000n))
-    const acknowledgement = await client.submit(request)
+    const acknowledgement = await client.submit(signedAs(request, options))
     const { responseCode, reason, message, requestId } = acknowledgement
     // That of the acknowledgement: the gateway may have assigned it.
     const sent = { ...request, requestId: requestId ?? request.requestId }

@@ -11,6 +11,7 @@ import {
 import type { Terminal } from './party-session.ts'
 import { busbarCode } from '../../../core/client/supplier-client.ts'
 import { UsageFault } from '../operator-fault.ts'
+import { tlsFaultOf } from './gateway-fault.ts'
 import { credentialsOf } from './party-credentials.ts'
 import { grpcDoor } from '../../load/grpc-door.ts'
 import { HttpDoor } from '../../load/http-door.ts'
@@ -155,6 +156,14 @@ export async function loadCommand(options: LoadOptions, terminal: Terminal): Pro
     const isAway =
       (code === status.UNAVAILABLE && busbarCode(fault) === undefined) || fault instanceof TypeError
     const where = options.http ?? options.gateway
+    if (isAway && !where.startsWith('http:')) {
+      const place = options.http === undefined ? where : new URL(where).host
+      const tlsFault = await tlsFaultOf(place, credentialsOf(options))
+      if (tlsFault !== undefined) {
+        terminal.err(tlsFault)
+        return 1
+      }
+    }
     const reason = details ?? (fault instanceof Error ? fault.message : String(fault))
     terminal.err(isAway ? `Nobody listens at ${where}: ${reason}` : reason)
     return isAway ? 3 : 1

@@ -73,6 +73,11 @@ const serviceRequest = message({
   assignCounter: { type: 'boolean', nullable: true },
   correlation: uint32,
   commandVariant: uint32,
+  // Whether it is one is for intake: it is rejected alike at every door.
+  signature: message({
+    certificate: text(1_000),
+    value: { ...text(1_000), pattern: '^[A-Za-z0-9+/_-]*={0,2}$' },
+  }),
   displayMessage: message({ text: text(1_000) }),
   readPeriod: message({ startTime: timestamp, endTime: timestamp }),
   synchroniseClock: message({ toleranceSeconds: uint32 }),

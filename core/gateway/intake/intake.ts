@@ -10,12 +10,14 @@
  * harmless: the RequestID is the idempotency key.
  */
 import { decideIntake, isOriginator } from '../../access/intake.ts'
+import { hasToSignSrv } from '../../access/signing.ts'
 import { emptyBytes } from '../../base/bytes.ts'
 import { errorId, type ErrorCode } from '../../base/error-table.ts'
 import type { Lane } from '../../base/lane.ts'
 import { limits } from '../../base/limits.ts'
 import { requestCounterMax } from '../../base/request-counter.ts'
 import type { Srv } from '../../base/srv.ts'
+import { formatLatest, formatWithMeterPoints } from '../../cluster/format.ts'
 import { serviceRequestOf } from '../../catalogue/service-requests.ts'
 import {
   envelopeEnd,
@@ -28,6 +30,7 @@ import {
 import { forEachEnvelope } from '../../envelope/frame.ts'
 import { readCounterBounds } from '../../envelope/counter-bounds.ts'
 import { headerBytes, Kind, offsetOf } from '../../envelope/layout.ts'
+import { sealBytesOf, sealedBodyOf, type Seal } from '../../envelope/signed-request.ts'
 import { partitionAt } from '../../envelope/partition.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../ports/bus.ts'
 import { pause, type Clock } from '../../ports/clock.ts'
@@ -44,6 +47,7 @@ import {
 import { blankHeader, OwnAnswer } from './own-answer.ts'
 import { OwnerQueues, type OwnerQueue } from './owner-queue.ts'
 import type { PartyAccount } from './party-account.ts'
+import { SignedRequests, type SignedRequestsPorts, type WaitingRequest } from './signed-requests.ts'
 import { Slots, type AnswerSink, type Flight } from './slots.ts'
 import { Turn } from './turn-flush.ts'
 
@@ -53,6 +57,10 @@ export type IntakePorts = {
   clock: Clock
   log: Log
   metrics: Metrics
+  /** What verifies signed requests; without it none can be sent. */
+  signatures?: Omit<SignedRequestsPorts, 'log' | 'metrics'> | undefined
+  /** What may be written to the ledger, core/cluster/format.ts. */
+  format?: () => number
 }
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
@@ -77,6 +85,7 @@ export class Intake {
   private readonly header = blankHeader()
   private readonly ownAnswer = new OwnAnswer()
   private readonly metrics: IntakeMetrics
+  private readonly signed: SignedRequests | undefined
 
   constructor(ports: IntakePorts, slotCount: number = limits.gatewayRequestsInFlightMax) {
     this.ports = ports
@@ -87,6 +96,9 @@ export class Intake {
     this.partitionStranded = new Int32Array(partitionCount)
     this.partitionWatched = new Uint8Array(partitionCount)
     this.metrics = new IntakeMetrics(ports.metrics, () => this.slots.used)
+    const { signatures } = ports
+    this.signed =
+      signatures && new SignedRequests({ ...ports, ...signatures }, this.turn, this.onVerified)
   }
 
   /** Requests that wait for an acknowledgement. */
@@ -108,22 +120,68 @@ export class Intake {
     sink: AnswerSink,
     tag: number,
   ): void {
-    const { scan, header } = this
+    const { scan } = this
     const nowMs = this.ports.clock.now()
     const malformed = scanServiceRequest(view, start, end, scan)
+    if (malformed) return this.refuse(malformed, sink, tag, nowMs)
+    const isSigned = scan.signatureStart > 0
+    if (!isSigned && hasToSignSrv(account.party, scan.srv))
+      return this.refuse('REQUEST_SIGNATURE_MISSING', sink, tag, nowMs)
+    // What comes behind requests that are being verified waits for them, to keep its place.
+    if (isSigned || account.unverified > 0) {
+      const place = [start, end] as const
+      const refusal =
+        this.refusalOfSigned(isSigned) ??
+        this.signed?.take(account, view, place, scan, sink, tag, nowMs)
+      return refusal && this.refuse(refusal, sink, tag, nowMs)
+    }
+    this.admit(account, view, undefined, sink, tag, nowMs)
+  }
+
+  /** Why no signed request can be taken now, whatever it is. */
+  private refusalOfSigned(isSigned: boolean): ErrorCode | undefined {
+    if (!isSigned) return undefined
+    if (this.signed === undefined) return 'REQUEST_SIGNER_UNKNOWN'
+    const format = this.ports.format?.() ?? formatLatest
+    return format < formatWithMeterPoints ? 'FORMAT_NOT_RAISED' : undefined
+  }
+
+  /** Goes on with a request whose turn has come. */
+  private readonly onVerified = (
+    { account, bytes, seal, sink, tag }: WaitingRequest,
+    refusal: ErrorCode | undefined,
+  ): void => {
+    const nowMs = this.ports.clock.now()
+    scanServiceRequest(bytes, 0, bytes.length, this.scan)
+    if (refusal) this.refuse(refusal, sink, tag, nowMs)
+    else this.admit(account, bytes, seal, sink, tag, nowMs)
+  }
+
+  /** Checks the request that `scan` has read from `view`, and sends it to its host. */
+  // oxlint-disable-next-line max-params -- an object would be made for each request
+  private admit(
+    account: PartyAccount,
+    view: Buffer,
+    seal: Seal | undefined,
+    sink: AnswerSink,
+    tag: number,
+    nowMs: number,
+  ): void {
+    const { scan, header } = this
     const { party, refusal: standing } = account
-    const refusal = malformed ?? decideIntake(party, standing, scan, nowMs)
+    const refusal = decideIntake(party, standing, scan, nowMs)
     if (refusal) return this.refuse(refusal, sink, tag, nowMs)
     const row = serviceRequestOf(scan.srv)!
     const bodyFault = checkBody(row, view, scan, nowMs)
     if (bodyFault) return this.refuse(bodyFault, sink, tag, nowMs)
-    header.kind = Kind.SERVICE_REQUEST
+    header.kind = seal === undefined ? Kind.SERVICE_REQUEST : Kind.SIGNED_REQUEST
     header.lane = scan.lane === laneUnspecified ? row.lane : (scan.lane as Lane)
     header.srv = scan.srv
     header.bodyType = scan.bodyType
     header.deadline = scan.deadlineMs || nowMs + limits.requestLifetimeMs
     if (scan.assignsCounter) scan.counter = account.assigned.next(nowMs)
-    this.send(account, view.subarray(scan.bodyStart, scan.bodyEnd), sink, tag, nowMs)
+    const body = view.subarray(scan.bodyStart, scan.bodyEnd)
+    this.send(account, seal ? sealedBodyOf(sealBytesOf(seal), body) : body, sink, tag, nowMs)
   }
 
   /** Takes the CancelRequest in `view`; like `submit`. */
@@ -142,6 +200,7 @@ export class Intake {
   /** New requests are refused from now on; settles when every open one is answered. */
   drain(): Promise<void> {
     this.isDraining = true
+    this.signed?.refuseAll('BROKER_DRAINING')
     if (this.slots.used === 0) return Promise.resolve()
     return new Promise((resolve) => {
       const before = this.drained

@@ -18,6 +18,8 @@ export class PartyAccount {
   readonly lasting = new Set<(code: ErrorCode) => void>()
   /** Requests without an acknowledgement, over all connections. */
   inFlight = 0
+  /** Requests whose signature, or that of one before them, is not verified yet. */
+  unverified = 0
   /** gRPC calls that have not ended. */
   calls = 0
   /** Counters that this gateway assigns to its requests. */

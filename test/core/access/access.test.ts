@@ -81,6 +81,7 @@ const request: ServiceRequest = {
   assignCounter: false,
   correlation: 0,
   commandVariant: 0,
+  signature: undefined,
   body: undefined,
 }
 const decide = (change: Partial<ServiceRequest>, party = supplier): string | undefined => {

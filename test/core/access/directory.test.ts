@@ -73,7 +73,7 @@ t.test('records of later versions and unknown kinds are told by name', async (t)
   const unknown = { ...message(1), subject: 'directory.9-90B3D51F30010000' }
   t.throws(() => withRecord(emptyDirectory, unknown), later)
   t.throws(() => withRecord(emptyDirectory, { ...message(1), subject: 'directory.x' }), later)
-  const data = Buffer.from(message(1).data.toString().replace('"version":1', '"version":3'))
+  const data = Buffer.from(message(1).data.toString().replace('"version":1', '"version":4'))
   t.throws(() => withRecord(emptyDirectory, { ...message(1), data }), later)
   for (const text of ['', 'x', 'null', '{"version":1}', '[]'])
     t.throws(() => withRecord(emptyDirectory, { ...message(1), data: Buffer.from(text) }), {

@@ -36,6 +36,7 @@ const request = (fields: Partial<ServiceRequest> = {}): ServiceRequest => ({
   assignCounter: false,
   correlation: 0,
   commandVariant: 0,
+  signature: undefined,
   body: undefined,
   ...fields,
 })

@@ -8,13 +8,14 @@ import { readEui64, parseEui64 } from '../../../core/base/eui64.ts'
 import type { CertificateSource } from '../../../core/pki/certificate-source.ts'
 import type { PartyCertificateFiles } from '../../../core/access/credentials.ts'
 import { fixedParties } from '../../../core/access/directory.ts'
-import { demoParties, demoPartiesJson } from '../../../core/access/parties.ts'
+import { demoParties, demoPartiesJson, type Parties } from '../../../core/access/parties.ts'
 import { neverAccepted } from '../../../core/envelope/counter-bounds.ts'
 import { readCorrelation, writeEnvelope, type Header } from '../../../core/envelope/envelope.ts'
 import { FrameWriter, forEachEnvelope } from '../../../core/envelope/frame.ts'
 import { headerBytes, Kind, offsetOf } from '../../../core/envelope/layout.ts'
 import { partyFramesOf, writeTickMessage } from '../../../core/envelope/tick-message.ts'
 import { Gateway } from '../../../core/gateway/gateway.ts'
+import type { SigningFiles } from '../../../core/client/sign-request.ts'
 import { SupplierClient } from '../../../core/client/supplier-client.ts'
 import { ResponseFinder } from '../../../core/ledger/response-finder.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../../core/ports/bus.ts'
@@ -25,6 +26,7 @@ import { silentLog, type Log } from '../../../core/ports/log.ts'
 import { noMetrics } from '../../../core/ports/metrics.ts'
 import { systemRandom } from '../../../core/ports/random.ts'
 import type { ResponseLookup } from '../../../core/ports/responses.ts'
+import type { SignatureVerifier } from '../../../core/ports/signatures.ts'
 import { SimBus } from '../../../core/ports/sim/bus.ts'
 import { SimCursorStore, SimLedger } from '../../../core/ports/sim/ledger.ts'
 import { parseSrv } from '../../../core/base/srv.ts'
@@ -132,7 +134,7 @@ export type Rig = {
   ledger: SimLedger
   cursors: SimCursorStore
   /** A client that is closed with the rig. */
-  client(party?: string, tls?: PartyCertificateFiles): SupplierClient
+  client(party?: string, tls?: PartyCertificateFiles, signing?: SigningFiles): SupplierClient
   close(): Promise<void>
 }
 
@@ -147,6 +149,10 @@ export async function makeRig(
     /** Mutual TLS at both doors. */
     certificates?: CertificateSource
     log?: Log
+    parties?: Parties
+    verifier?: SignatureVerifier
+    /** Of the deployment, core/cluster/format.ts. */
+    format?: number
   } = {},
 ): Promise<Rig> {
   const clock = options.clock ?? systemClock
@@ -159,18 +165,20 @@ export async function makeRig(
   const ticks = await SimLedger.prototype.follow.call(ledger, tickSubjects, 1, (message) =>
     responses.add(message.sequence, partyFramesOf(message.data)),
   )
+  const format = options.format === undefined ? {} : { format: options.format }
   const gateway = new Gateway({
     bus,
     directory,
     feed: feedOf(ledger),
     cursors,
     responses: options.responses ?? responses,
-    parties: fixedParties(demoParties()),
+    parties: { ...fixedParties(options.parties ?? demoParties()), ...format },
     clock,
     random: systemRandom,
     log: options.log ?? silentLog,
     metrics: noMetrics,
     certificates: options.certificates,
+    ...(options.verifier && { verifier: options.verifier }),
   })
   const { grpcPort, httpPort } = await gateway.listen(
     { host: '127.0.0.1', port: 0 },
@@ -186,8 +194,8 @@ export async function makeRig(
     directory,
     ledger,
     cursors,
-    client(party = supplier, tls) {
-      const client = new SupplierClient({ address, credentials: { party, tls } })
+    client(party = supplier, tls, signing) {
+      const client = new SupplierClient({ address, credentials: { party, tls }, signing })
       clients.push(client)
       return client
     },

@@ -108,6 +108,13 @@ export interface ServiceRequest {
    * the kind of the request; 2, 3, 6 and 7 ask for local delivery, which is not available yet.
    */
   commandVariant: number;
+  /**
+   * Signature of the party over the canonical form of this request (core/docs/parties/signatures.md).
+   * A signed request names its counter; without `assign_counter`.
+   */
+  signature:
+    | RequestSignature
+    | undefined;
   /** Parameters. Variants without parameters (4.1.1, 4.2, 6.2.4, 7.4, 11.2) have no body. */
   body:
     | //
@@ -120,6 +127,14 @@ export interface ServiceRequest {
     /** Parameters of 6.11. */
     { $case: "synchroniseClock"; value: SynchroniseClock }
     | undefined;
+}
+
+/** Detached signature over the canonical form of a request: ECDSA on P-256 with SHA-256. */
+export interface RequestSignature {
+  /** SHA-256 of the DER encoding of the signing certificate: 64 hexadecimal digits. */
+  certificate: string;
+  /** r and s, 32 octets each, big-endian, one behind the other: 64 octets. Not DER. */
+  value: Buffer;
 }
 
 /** 3.1: displays a text on the meter. */
@@ -263,6 +278,7 @@ function createBaseServiceRequest(): ServiceRequest {
     assignCounter: false,
     correlation: 0,
     commandVariant: 0,
+    signature: undefined,
     body: undefined,
   };
 }
@@ -289,6 +305,9 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     }
     if (message.commandVariant !== 0) {
       writer.uint32(56).uint32(message.commandVariant);
+    }
+    if (message.signature !== undefined) {
+      RequestSignature.encode(message.signature, writer.uint32(122).fork()).join();
     }
     switch (message.body?.$case) {
       case "displayMessage":
@@ -373,6 +392,14 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
             message.commandVariant = reader.uint32();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.signature = RequestSignature.decode(reader, reader.uint32());
+            continue;
+          }
           case 16: {
             if (tag !== 130) {
               break;
@@ -434,6 +461,7 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
         : isSet(object.command_variant)
         ? globalThis.Number(object.command_variant)
         : 0,
+      signature: isSet(object.signature) ? RequestSignature.fromJSON(object.signature) : undefined,
       body: isSet(object.displayMessage)
         ? { $case: "displayMessage", value: DisplayMessage.fromJSON(object.displayMessage) }
         : isSet(object.display_message)
@@ -473,6 +501,9 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     if (message.commandVariant !== 0) {
       obj.commandVariant = Math.round(message.commandVariant);
     }
+    if (message.signature !== undefined) {
+      obj.signature = RequestSignature.toJSON(message.signature);
+    }
     if (message.body?.$case === "displayMessage") {
       obj.displayMessage = DisplayMessage.toJSON(message.body.value);
     } else if (message.body?.$case === "readPeriod") {
@@ -497,6 +528,9 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     message.assignCounter = object.assignCounter ?? false;
     message.correlation = object.correlation ?? 0;
     message.commandVariant = object.commandVariant ?? 0;
+    message.signature = (object.signature !== undefined && object.signature !== null)
+      ? RequestSignature.fromPartial(object.signature)
+      : undefined;
     switch (object.body?.$case) {
       case "displayMessage": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
@@ -517,6 +551,91 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
         break;
       }
     }
+    return message;
+  },
+};
+
+function createBaseRequestSignature(): RequestSignature {
+  return { certificate: "", value: Buffer.alloc(0) };
+}
+
+export const RequestSignature: MessageFns<RequestSignature> = {
+  encode(message: RequestSignature, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== "") {
+      writer.uint32(10).string(message.certificate);
+    }
+    if (message.value.length !== 0) {
+      writer.uint32(18).bytes(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestSignature {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestSignature();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RequestSignature {
+    return {
+      certificate: isSet(object.certificate) ? globalThis.String(object.certificate) : "",
+      value: isSet(object.value) ? Buffer.from(bytesFromBase64(object.value)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: RequestSignature): unknown {
+    const obj: any = {};
+    if (message.certificate !== "") {
+      obj.certificate = message.certificate;
+    }
+    if (message.value.length !== 0) {
+      obj.value = base64FromBytes(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RequestSignature>): RequestSignature {
+    return RequestSignature.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestSignature>): RequestSignature {
+    const message = createBaseRequestSignature();
+    message.certificate = object.certificate ?? "";
+    message.value = object.value ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -753,6 +872,14 @@ export const SynchroniseClock: MessageFns<SynchroniseClock> = {
     return message;
   },
 };
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
