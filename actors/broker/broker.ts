@@ -15,6 +15,7 @@ import { createLog } from '../../core/ops/log.ts'
 import { createMetrics } from '../../core/ops/metrics.ts'
 import { version } from '../../core/ops/version.ts'
 import { systemClock } from '../../core/ports/clock.ts'
+import type { RejectionMail } from '../../core/bus/rejection-mail.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { Log } from '../../core/ports/log.ts'
 import { systemRandom } from '../../core/ports/random.ts'
@@ -30,6 +31,7 @@ import { startOperatorsDoor } from './operators-role.ts'
 import { readParties } from './parties-file.ts'
 import { LedgerWatch } from './readiness.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
+import { startRejections } from './rejections-role.ts'
 import { startReplicas, type Replicas } from './replicas-role.ts'
 import type { Closers, StartContext } from './start-context.ts'
 import { startViews, type ViewsRole } from './views-role.ts'
@@ -124,6 +126,8 @@ async function start(
   const opened = await openLedger(context, { server, directory, disks, isNewAccepted })
   const { ledger, bus, owners } = opened
   const parties = await startDirectory(context, opened)
+  const rejections = startRejections(context, opened, parties)
+  const { mail } = rejections
   const way = await startWan(context, { bus, owners, keys })
   const hosting: Partial<Awaited<ReturnType<typeof startHost>>> = {}
   const isOurs = (): boolean => hosting.host?.owned.includes(0) === true
@@ -132,13 +136,14 @@ async function start(
   if (way && does('host'))
     Object.assign(
       hosting,
-      await startHost(context, { opened, parties, way, keys, disks, comparison }),
+      await startHost(context, { opened, parties, way, keys, disks, comparison, mail }),
     )
+  closers.push(rejections.close)
   const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
   watch.start()
   closers.push(() => watch.close())
   closers.push(() => directory.close(ledger))
-  const gateway = given && (await startGatewayOf(context, opened, parties, given))
+  const gateway = given && (await startGatewayOf(context, { opened, reader: parties, mail }, given))
   const views = does('views') ? await startViewsOf(context, opened) : undefined
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock, keys })
@@ -226,11 +231,11 @@ async function startReplicasOf(
 /** The doors for parties, and the parties that this start brings into the directory. */
 async function startGatewayOf(
   context: StartContext,
-  opened: OpenedLedger,
-  reader: DirectoryReader,
+  { opened, reader, mail }: { opened: OpenedLedger; reader: DirectoryReader; mail: RejectionMail },
   { parties, isStanding }: GivenParties,
 ): Promise<GatewayRole> {
-  const gateway = await startGateway(context, opened, new GatewayParties(reader, parties), parties)
+  const known = new GatewayParties(reader, parties)
+  const gateway = await startGateway(context, opened, known, parties, mail)
   let isOver = false
   const wanted = { reader, parties, isStanding, isOver: () => isOver }
   context.closers.push(() => void (isOver = true))

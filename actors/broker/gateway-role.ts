@@ -2,6 +2,7 @@
  * The role gateway: the doors for parties, over gRPC and HTTP, and the feed of deliveries behind
  * them.
  */
+import type { RejectionSink } from '../../core/access/rejection-sink.ts'
 import type { Parties } from '../../core/access/parties.ts'
 import { ensureDevelopmentPki } from '../../core/ops/development-pki.ts'
 import { PkiWatch } from '../../core/ops/pki-watch.ts'
@@ -27,6 +28,7 @@ export async function startGateway(
   { ledger, cursors, bus, owners }: OpenedLedger,
   parties: PartySource,
   given: Parties,
+  rejections: RejectionSink,
 ): Promise<GatewayRole> {
   const { config, clock, random, log, metrics, closers } = context
   const pending = new PendingDeliveries({ cursors, clock, metrics })
@@ -59,6 +61,7 @@ export async function startGateway(
     metrics,
     site: config.site,
     certificates,
+    rejections,
   })
   const ports = await gateway.listen(config.grpc, config.http)
   closers.push(() => gateway.close())

@@ -3,6 +3,7 @@
  * HTTP. The composition root makes one; several may run for one ledger.
  */
 import type { PartySource } from '../access/directory.ts'
+import type { RejectionSink } from '../access/rejection-sink.ts'
 import { limits } from '../base/limits.ts'
 import { BytesInFlight } from '../base/bytes-in-flight.ts'
 import type { DoorTimes } from '../http/door.ts'
@@ -38,6 +39,8 @@ export type GatewayPorts = {
   httpTimes?: Partial<DoorTimes>
   /** Mutual TLS at both doors; without it a header names the party. */
   certificates?: CertificateSource | undefined
+  /** Left out, no rejection is recorded. */
+  rejections?: RejectionSink | undefined
 }
 
 /** Where a door listens; port 0 for any. */

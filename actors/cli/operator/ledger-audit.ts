@@ -39,6 +39,7 @@ import type { Checkpoint } from '../../../core/ports/store.ts'
 import { lineOfMeterPoint, textOfLinks } from './meter-point-audit.ts'
 import type { AuditLine } from './audit-line.ts'
 import { LettersAudit } from './letters-audit.ts'
+import { lineOfPartyFact, lineOfRejection } from './rejection-audit.ts'
 
 export type { AuditLine }
 
@@ -153,16 +154,10 @@ export class LedgerAudit {
 
   private onPartyFact(partition: number, frame: Buffer, at: number, sequence: number): void {
     this.counts.facts++
-    const { type, record } = readPartyFact(frame, at)
-    const { status, role, name, by } = record
-    this.onLine?.({
-      sequence,
-      time: readTime(frame, at),
-      partition,
-      device: textOfEui64(readTarget(frame, at)),
-      requestId: undefined,
-      what: `${type} ${status}, ${role} ${JSON.stringify(name)}, by ${JSON.stringify(by)}`,
-    })
+    const fact = readPartyFact(frame, at)
+    const party = readTarget(frame, at)
+    const line = { sequence, time: readTime(frame, at), partition, device: textOfEui64(party) }
+    this.onLine?.({ ...line, ...lineOfPartyFact(fact) })
   }
 
   private fault(text: string): void {
@@ -197,6 +192,10 @@ export class LedgerAudit {
     if (fact.type === 'REQUEST_COUNTERS_RESET') {
       const concerns = `${textOfEui64(fact.party)}:${line.device}:`
       this.onLine?.({ ...line, requestId: undefined, concerns, what: resetText(fact) })
+      return
+    }
+    if (fact.type === 'REQUEST_REJECTED') {
+      this.onLine?.({ ...line, ...lineOfRejection(fact.type, fact.rejection) })
       return
     }
     if (!isOfRequest(fact)) {

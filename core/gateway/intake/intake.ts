@@ -10,6 +10,7 @@
  * harmless: the RequestID is the idempotency key.
  */
 import { decideIntake, isOriginator } from '../../access/intake.ts'
+import type { RejectionSink } from '../../access/rejection-sink.ts'
 import { emptyBytes } from '../../base/bytes.ts'
 import { errorId, type ErrorCode } from '../../base/error-table.ts'
 import type { Lane } from '../../base/lane.ts'
@@ -42,6 +43,7 @@ import {
   scanServiceRequest,
 } from '../../translate/scan.ts'
 import { blankHeader, OwnAnswer } from './own-answer.ts'
+import { recordRejection } from './rejected.ts'
 import { OwnerQueues, type OwnerQueue } from './owner-queue.ts'
 import type { PartyAccount } from './party-account.ts'
 import { Slots, type AnswerSink, type Flight } from './slots.ts'
@@ -53,6 +55,8 @@ export type IntakePorts = {
   clock: Clock
   log: Log
   metrics: Metrics
+  /** Left out, no rejection is recorded. */
+  rejections?: RejectionSink | undefined
 }
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
@@ -113,10 +117,10 @@ export class Intake {
     const malformed = scanServiceRequest(view, start, end, scan)
     const { party, refusal: standing } = account
     const refusal = malformed ?? decideIntake(party, standing, scan, nowMs)
-    if (refusal) return this.refuse(refusal, sink, tag, nowMs)
+    if (refusal) return this.reject(refusal, account, view, sink, tag)
     const row = serviceRequestOf(scan.srv)!
     const bodyFault = checkBody(row, view, scan, nowMs)
-    if (bodyFault) return this.refuse(bodyFault, sink, tag, nowMs)
+    if (bodyFault) return this.reject(bodyFault, account, view, sink, tag)
     header.kind = Kind.SERVICE_REQUEST
     header.lane = scan.lane === laneUnspecified ? row.lane : (scan.lane as Lane)
     header.srv = scan.srv
@@ -217,6 +221,20 @@ export class Intake {
     this.metrics.handedOn.add()
     if (this.partitionInFlight[partition]!++ === 0 && this.partitionWatched[partition] === 0)
       void this.watch(partition)
+  }
+
+  /** Refuses the service request in `scan`, which stands in `view`, and has that recorded. */
+  private reject(
+    code: ErrorCode,
+    { party }: PartyAccount,
+    view: Buffer,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
+    const nowMs = this.ports.clock.now()
+    // Before the answer: who takes it may submit the next request at once, into the same scan.
+    recordRejection(this.ports.rejections, { code, party, scan: this.scan, view, nowMs })
+    this.refuse(code, sink, tag, nowMs)
   }
 
   /** Answers with an acknowledgement of the gateway's own, about the request in `scan`. */
