@@ -14,6 +14,7 @@ import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
 import { addPkiCommands } from './cli/operator/pki-commands.ts'
 import { addDevicesCommands } from './cli/operator/devices-commands.ts'
+import { addExplainCommands } from './cli/operator/explain-commands.ts'
 import { addHealthCommands } from './cli/operator/health-commands.ts'
 import { addInitCommands } from './cli/operator/init-commands.ts'
 import { addKeysCommands } from './cli/operator/keys-program.ts'
@@ -68,6 +69,7 @@ addMeterCommands(program, terminal)
 addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
 addAccessCommand(program, terminal)
+addExplainCommands(program, terminal)
 addMeterPointsCommands(program, terminal)
 addPkiCommands(program, terminal)
 addHealthCommands(program, terminal)

@@ -20,6 +20,7 @@ import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { Log } from '../../core/ports/log.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import { startDiskGuard } from './disk-guard.ts'
+import { Explainer } from './explain-door.ts'
 import { startGateway, type GatewayRole } from './gateway-role.ts'
 import { startHost } from './host-role.ts'
 import { hostIdOf } from './host-id.ts'
@@ -126,6 +127,7 @@ async function start(
   const opened = await openLedger(context, { server, directory, disks, isNewAccepted })
   const { ledger, bus, owners } = opened
   const parties = await startDirectory(context, opened)
+  const explainer = new Explainer({ ledger, cursors: opened.cursors, clock })
   const rejections = startRejections(context, opened, parties)
   const { mail } = rejections
   const way = await startWan(context, { bus, owners, keys })
@@ -143,13 +145,15 @@ async function start(
   watch.start()
   closers.push(() => watch.close())
   closers.push(() => directory.close(ledger))
-  const gateway = given && (await startGatewayOf(context, { opened, reader: parties, mail }, given))
+  const gateway =
+    given && (await startGatewayOf(context, { opened, reader: parties, mail, explainer }, given))
   const views = does('views') ? await startViewsOf(context, opened) : undefined
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock, keys })
   const { host, stores } = hosting
   const ops = await startOperatorsDoor(context, {
     ...{ opened, parties, way, host, stores, gateway, views, replicas, watch, disks, register },
+    explainer,
   })
   startWorkersOf(context, server, parts.workerEnv)
   const { grpcPort = 0, httpPort = 0 } = gateway ?? {}
@@ -228,14 +232,21 @@ async function startReplicasOf(
   return replicas
 }
 
+type GatewayParts = {
+  opened: OpenedLedger
+  reader: DirectoryReader
+  mail: RejectionMail
+  explainer: Explainer
+}
+
 /** The doors for parties, and the parties that this start brings into the directory. */
 async function startGatewayOf(
   context: StartContext,
-  { opened, reader, mail }: { opened: OpenedLedger; reader: DirectoryReader; mail: RejectionMail },
+  { opened, reader, mail, explainer }: GatewayParts,
   { parties, isStanding }: GivenParties,
 ): Promise<GatewayRole> {
   const known = new GatewayParties(reader, parties)
-  const gateway = await startGateway(context, opened, known, parties, mail)
+  const gateway = await startGateway(context, opened, known, parties, { mail, explainer })
   let isOver = false
   const wanted = { reader, parties, isStanding, isOver: () => isOver }
   context.closers.push(() => void (isOver = true))

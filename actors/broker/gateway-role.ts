@@ -11,6 +11,7 @@ import { Gateway } from '../../core/gateway/gateway.ts'
 import { PartyFeed } from '../../core/ledger/party-feed.ts'
 import { PendingDeliveries } from '../../core/ledger/pending-deliveries.ts'
 import { ResponseFinder } from '../../core/ledger/response-finder.ts'
+import { requestNameIn, type Explainer } from './explain-door.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import type { StartContext } from './start-context.ts'
 
@@ -28,7 +29,7 @@ export async function startGateway(
   { ledger, cursors, bus, owners }: OpenedLedger,
   parties: PartySource,
   given: Parties,
-  rejections: RejectionSink,
+  { mail, explainer }: { mail: RejectionSink; explainer: Explainer },
 ): Promise<GatewayRole> {
   const { config, clock, random, log, metrics, closers } = context
   const pending = new PendingDeliveries({ cursors, clock, metrics })
@@ -61,7 +62,8 @@ export async function startGateway(
     metrics,
     site: config.site,
     certificates,
-    rejections,
+    rejections: mail,
+    explain: (party, id) => explainer.explainTo(party, requestNameIn(id)),
   })
   const ports = await gateway.listen(config.grpc, config.http)
   closers.push(() => gateway.close())

@@ -11,6 +11,7 @@ import { addAccessRoutes } from './access-door.ts'
 import { addCounterRoutes } from './counters-door.ts'
 import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
+import { addExplainRoutes, type Explainer } from './explain-door.ts'
 import type { GatewayRole } from './gateway-role.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import { addMeterPointRoutes } from './meter-point-door.ts'
@@ -34,6 +35,7 @@ export type Started = {
   replicas: Awaited<ReturnType<typeof startReplicas>>
   watch: LedgerWatch
   disks: DiskGuard
+  explainer: Explainer
   register: (entries: readonly DeviceEntry[]) => Promise<RegistrationResult>
 }
 
@@ -41,8 +43,20 @@ export async function startOperatorsDoor(
   { config, hostId, clock, log, metrics, closers }: StartContext,
   started: Started,
 ): Promise<OpsServer> {
-  const { opened, parties, way, host, stores, gateway, views, replicas, watch, disks, register } =
-    started
+  const {
+    opened,
+    parties,
+    way,
+    host,
+    stores,
+    gateway,
+    views,
+    replicas,
+    watch,
+    disks,
+    register,
+    explainer,
+  } = started
   const { bus, owners, ledger } = opened
   const ops = await startOpsServer({
     listen: config.ops,
@@ -53,6 +67,7 @@ export async function startOperatorsDoor(
       addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
       addAccessRoutes(app, { bus, directory: owners, clock }, parties)
+      addExplainRoutes(app, explainer)
       addMeterPointRoutes(app, { bus, directory: owners, clock })
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)

@@ -43,7 +43,6 @@ import {
   decideRightsQuery,
   endUnentitled,
   evolveLinks,
-  entitlementAt,
 } from './links.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
@@ -61,7 +60,6 @@ import {
   topOf,
   type DeviceState,
   type OpenRequest,
-  type Originator,
 } from './state.ts'
 import { nextWakeMs } from './wakes.ts'
 

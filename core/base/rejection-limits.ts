@@ -27,6 +27,8 @@ export const rejectionLimits = {
    * less, they are counted only; in the reserve, counts wait as well.
    */
   rejectionRoomPercent: 25,
+  /** Between two explanations for one party: each reads the ledger. */
+  explanationIntervalMs: 2_000,
   /** Rejections in one page of a list. */
   rejectionsPerPageMax: 1_000,
 } as const

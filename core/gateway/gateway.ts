@@ -17,7 +17,7 @@ import type { Random } from '../ports/random.ts'
 import type { ResponseLookup } from '../ports/responses.ts'
 import { Deliveries } from './delivery/deliveries.ts'
 import { GrpcGateway } from './grpc/grpc-gateway.ts'
-import { HttpGateway } from './http/http-gateway.ts'
+import { HttpGateway, type Explain } from './http/http-gateway.ts'
 import { Intake } from './intake/intake.ts'
 import { PartyAccounts } from './intake/party-account.ts'
 import { Responses } from './delivery/responses.ts'
@@ -41,6 +41,7 @@ export type GatewayPorts = {
   certificates?: CertificateSource | undefined
   /** Left out, no rejection is recorded. */
   rejections?: RejectionSink | undefined
+  explain?: Explain | undefined
 }
 
 /** Where a door listens; port 0 for any. */
