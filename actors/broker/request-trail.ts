@@ -154,6 +154,8 @@ export class RequestTrail {
         const code = errorCodeOf(fact.outcome)
         return keep(this.events, { ...place, what, code, attempt: fact.attempt })
       }
+      default:
+        return undefined
     }
   }
 

@@ -398,3 +398,19 @@ t.test('below the rate each is recorded; the queue is bounded', async (t) => {
   t.equal(recorded + counted, 60 + 3_000)
   t.ok(recorded <= 60 + 2 * limits.rejectionsQueuedMax)
 })
+
+t.test('a frame of records alone is saved, so that the ledger can forget it', async (t) => {
+  const world = new World({ directory })
+  const host = await world.start()
+  await world.ask([envelopeOf({ device: deviceKey(9) })])
+  const { sequence } = world.ledger.all().at(-1)!
+  for (let second = 0; second < 5; second++) {
+    world.clock.advanceBy(1_000)
+    await settle()
+  }
+  const { partitions } = host.status()
+  t.ok(
+    partitions.some(({ savedSequence }) => savedSequence >= sequence),
+    JSON.stringify(partitions.map(({ savedSequence }) => savedSequence)),
+  )
+})

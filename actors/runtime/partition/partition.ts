@@ -420,7 +420,9 @@ export class Partition {
   isSaveDue(elapsedMs: number, intervalMs: number, lastSequence: number): boolean {
     if (this.saving !== undefined || this.isStoreDamaged) return false
     const isBehind = lastSequence - this.savedSequence > limits.checkpointIdleTicksMax
-    if (this.dirty.size === 0 && !isBehind) return false
+    // A frame of records alone changes no actor; the ledger forgets it behind a save all the same.
+    const isFrameSaved = this.folded.frameSequence <= this.savedSequence
+    if (this.dirty.size === 0 && isFrameSaved && !isBehind) return false
     const isCrowded = this.awake.size > this.options.actorsAwakeMax
     const waitMs = isCrowded ? Math.min(limits.crowdedSaveMs, intervalMs) : intervalMs
     return this.isSaveWanted || elapsedMs - this.savedAt >= waitMs

@@ -10,6 +10,7 @@ import {
 } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import { detailOf, identify, partyHeader } from '../../access/identity.ts'
 import type { PartySource } from '../../access/directory.ts'
+import type { RejectionSink } from '../../access/rejection-sink.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import type { BytesInFlight } from '../../base/bytes-in-flight.ts'
@@ -37,6 +38,7 @@ import {
   submissionSchema,
 } from './http-schema.ts'
 import { HttpBatch, HttpSingle, HttpStatus } from './http-sinks.ts'
+import { countCaller } from '../intake/rejected.ts'
 import type { Intake } from '../intake/intake.ts'
 import { describeProblem, serveOpenApi, type Operation } from './openapi.ts'
 import type { PartyAccount, PartyAccounts } from '../intake/party-account.ts'
@@ -59,7 +61,9 @@ export type HttpGatewayPorts = {
   times?: Partial<DoorTimes>
   /** Plain HTTP when left out: a header names the party. */
   tls?: PartyTls | undefined
-  /** Left out, no request is explained. */
+  /** Left out, no rejection is recorded. */
+  rejections?: RejectionSink | undefined
+  /** Left out, no request is found to be explained. */
   explain?: Explain | undefined
 }
 
@@ -175,7 +179,10 @@ export class HttpGateway {
     const party = Array.isArray(value)
       ? 'PARTY_HEADER_MALFORMED'
       : identify(value, this.ports.parties.known, certificate)
-    if (typeof party === 'string') return httpRefusal(party, detailOf(party, certificate))
+    if (typeof party === 'string') {
+      countCaller(this.ports.rejections, party, request.raw.socket.remoteAddress)
+      return httpRefusal(party, detailOf(party, certificate))
+    }
     request.account = this.ports.accounts.of(party)
     return undefined
   }
@@ -244,7 +251,7 @@ export class HttpGateway {
   ): Promise<FastifyReply> => {
     const { party } = request.account!
     const { explain } = this.ports
-    if (explain === undefined) return this.sent(reply, httpRefusal('REQUEST_PATH_UNKNOWN'))
+    if (explain === undefined) return this.sent(reply, httpRefusal('REQUEST_NOT_FOUND'))
     try {
       const body = JSON.stringify(await explain(party.id, (request.params as { id: string }).id))
       return this.sent(reply, { status: 200, body, retryAfterSeconds: 0 })

@@ -1,8 +1,9 @@
-/** What a gateway records of a service request that it rejects by itself. */
+/** What a gateway records of a service request, or of a call, that it rejects by itself. */
 import type { Party } from '../../access/parties.ts'
 import { contentHashOf, failedCheckOf, isRejection } from '../../access/rejection.ts'
 import { unknownParty, type RejectionSink } from '../../access/rejection-sink.ts'
 import { readRequestCounter } from '../../base/counter.ts'
+import { addressKey } from '../../base/connections-per-address.ts'
 import { errorId, type ErrorCode } from '../../base/error-table.ts'
 import { readEui64 } from '../../base/eui64.ts'
 import type { RequestScan } from '../../translate/scan.ts'
@@ -48,4 +49,14 @@ export function recordRejection(
     commandVariant: scan.commandVariant,
     rights: [],
   })
+}
+
+/** Counts a call that names no party, or none that may call; without its party or address. */
+export function countCaller(
+  sink: RejectionSink | undefined,
+  code: ErrorCode,
+  address: string | undefined,
+): void {
+  if (sink === undefined || !isRejection(code)) return
+  sink.count(unknownParty, errorId(code), addressKey(address).includes(':') ? 'ipv6' : 'ipv4')
 }

@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { startBroker, type RunningBroker } from '../../../actors/library/index.ts'
+import { ServiceRequest, SupplierClient } from '../../../actors/library/client.ts'
 import { demoPartiesJson } from '../../../core/access/parties.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { silentLog } from '../../../core/ports/log.ts'
@@ -217,6 +218,19 @@ t.test('by the page, and above the rate in counts', async (t) => {
   t.same([malformed, reason.code], [400, 'REQUEST_ID_MALFORMED'])
 })
 
+t.test('callers that nobody knows are counted only', async (t) => {
+  const stranger = '00-00-00-00-00-00-00-42'
+  const [status] = await call(broker.httpAddress, 'GET', '/v1/deliveries', undefined, stranger)
+  t.equal(status, 403)
+  const client = new SupplierClient({
+    address: broker.grpcAddress,
+    credentials: { party: stranger },
+  })
+  t.teardown(() => client.close())
+  const request = ServiceRequest.fromPartial({ serviceReferenceVariant: '4.1.1' })
+  await t.rejects(client.submit(request))
+})
+
 t.test('a stop reports what was counted; afterwards all is as it was', async (t) => {
   const [, before] = await explained(refused)
   await broker.stop()
@@ -227,6 +241,9 @@ t.test('a stop reports what was counted; afterwards all is as it was', async (t)
   const [, counted] = await ask('GET', `/v1/rejections?party=${gaining.eui64}&limit=1000`)
   const sum = counted.rejections.reduce((total: number, one: Json) => total + (one.count ?? 1), 0)
   t.equal(sum, 5 + limits.rejectionsPerSecondMax * 3, 'counts and records add up')
+  const [, { rejections }] = await ask('GET', '/v1/rejections?code=PARTY_UNKNOWN')
+  t.match(rejections, [{ count: 2, addressFamily: 'ipv4' }])
+  t.notOk('party' in rejections[0])
 })
 
 t.test('the commands', async (t) => {
