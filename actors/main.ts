@@ -7,6 +7,7 @@ import { addDlmsCommands } from './cli/meter/dlms-program.ts'
 import { addMeterCommands } from './cli/meter/meter-program.ts'
 import { addMetersCommand } from './cli/meter/meters-commands.ts'
 import { addAccessCommand } from './cli/operator/access-commands.ts'
+import { addAuditCommands } from './cli/operator/audit-program.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
@@ -59,6 +60,7 @@ addInitCommands(program, terminal)
 addDemoCommand(program)
 addPartyCommands(program, terminal)
 addLedgerCommands(program, terminal)
+addAuditCommands(program, terminal)
 addLettersCommands(program, terminal)
 addClusterCommands(program, terminal)
 addKeysCommands(program, terminal)

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
+import { exportAudit, type ExportQuery } from '../../actors/cli/operator/audit-export.ts'
 import { LedgerAudit } from '../../actors/cli/operator/ledger-audit.ts'
 import { readFact, type DeviceFact } from '../../actors/device/facts.ts'
 import { readFact as readPartyFact, type PartyFact } from '../../actors/party/facts.ts'
@@ -25,7 +26,7 @@ import {
 } from '../../core/access/rejection.ts'
 import { numberOfCounter, readRequestCounter } from '../../core/base/counter.ts'
 import { errorId, errorTable, type ErrorCode } from '../../core/base/error-table.ts'
-import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
+import { readEui64, textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
 import { parseSrv, type Srv } from '../../core/base/srv.ts'
 import { RejectionMail } from '../../core/bus/rejection-mail.ts'
@@ -41,7 +42,7 @@ import { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
 import { untrimmed } from '../../core/ports/snapshot.ts'
 import type { MeterPointId } from '../../core/registration/meter-point.ts'
 import { deviceKey, envelopeOf, supplier } from '../support/envelopes.ts'
-import { partitionCount, settle, World } from '../support/world.ts'
+import { good, partitionCount, settle, World } from '../support/world.ts'
 
 const other = `${supplier.slice(0, 7)}\u0001` as Eui64
 const directory: Directory = {
@@ -413,4 +414,38 @@ t.test('a frame of records alone is saved, so that the ledger can forget it', as
     partitions.some(({ savedSequence }) => savedSequence >= sequence),
     JSON.stringify(partitions.map(({ savedSequence }) => savedSequence)),
   )
+})
+
+t.test('an export has what concerns one party or device, and says what was read', async (t) => {
+  const world = new World({ directory, onExchange: good })
+  await world.start()
+  await world.register(2)
+  t.equal(await world.submit({ device: deviceKey(0) }), 'REQUEST_ACCEPTED')
+  await settle()
+  await world.ask([envelopeOf({ device: deviceKey(9), originator: other, counter: 5 })])
+  const exported = async (query: Partial<ExportQuery>) => {
+    const lines: any[] = [] // oxlint-disable-line typescript/no-explicit-any
+    const whole = { fromMs: -Infinity, toMs: Infinity, ...query }
+    const code = await exportAudit(world.ledger, whole, (line) => lines.push(JSON.parse(line)))
+    t.equal(code, 0)
+    return { lines: lines.slice(0, -1), read: lines.at(-1).export }
+  }
+  const all = await exported({})
+  t.ok(all.lines.length >= 5)
+  t.same(all.read.lines, all.lines.length)
+  const rejected = await exported({ party: textOfEui64(other) })
+  t.equal(rejected.lines.length, 1)
+  t.match(rejected.lines[0], {
+    actor: textOfEui64(deviceKey(9)),
+    requestId: `${textOfEui64(other)}:${textOfEui64(deviceKey(9))}:5`,
+    what: 'REQUEST_REJECTED 4.1.1 DEVICE_UNKNOWN, check device',
+  })
+  const ofDevice = await exported({ device: textOfEui64(deviceKey(0)) })
+  t.match(
+    ofDevice.lines.map(({ what }) => what.split(' ')[0]),
+    ['DEVICE_ADDRESSED', 'REQUEST_ACCEPTED', 'REQUEST_ENDED', 'DELIVERY'],
+  )
+  t.equal((await exported({ toMs: 0 })).lines.length, 0)
+  t.equal((await exported({ fromMs: world.clock.now() + 1 })).lines.length, 0)
+  t.same(rejected.read.chains, all.read.chains, 'the same ledger, however it is filtered')
 })

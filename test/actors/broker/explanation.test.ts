@@ -86,9 +86,9 @@ const checkOf = ({ decisions }: Json, id: string, index = 0): Json =>
   decisions[index].checks.find((one: Json) => one.id === id)
 
 const command = ['--disable-warning=ExperimentalWarning', resolve('actors/main.ts')]
-const busbar = async (...words: string[]): Promise<string> =>
-  (await promisify(execFile)(process.execPath, [...command, ...words, '--ops', broker.opsAddress]))
-    .stdout
+const run = async (...words: string[]): Promise<string> =>
+  (await promisify(execFile)(process.execPath, [...command, ...words])).stdout
+const busbar = (...words: string[]): Promise<string> => run(...words, '--ops', broker.opsAddress)
 
 const accepted = nameOf(losing.eui64)
 const refused = nameOf(gaining.eui64)
@@ -258,4 +258,8 @@ t.test('the commands', async (t) => {
   t.match(only, /no record of this request by itself[^]*PARTY_NOT_REGISTERED +\d+ times/)
   t.match(await busbar('rejections', 'list', '--limit', '2'), /^position[^]*more: --after \d+\.\d+/)
   t.match(await busbar('rejections', 'list', '--code', 'DEVICE_TYPE_UNFIT'), /^no rejections/)
+  const exported = await run('audit', 'export', '--nats-url', nats.url, '--meter-point', point)
+  const lines = exported.trim().split('\n')
+  t.match(JSON.parse(lines.at(-1)!), { export: { faults: [], isWhole: true } })
+  t.ok(lines.some((line) => /METER_POINT_REGISTERED supplier LOSE/.test(line)))
 })
