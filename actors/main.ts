@@ -7,6 +7,7 @@ import { addDlmsCommands } from './cli/meter/dlms-program.ts'
 import { addMeterCommands } from './cli/meter/meter-program.ts'
 import { addMetersCommand } from './cli/meter/meters-commands.ts'
 import { addAccessCommand } from './cli/operator/access-commands.ts'
+import { addAuditCommands } from './cli/operator/audit-program.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
@@ -16,6 +17,7 @@ import { addPartiesCommands } from './cli/operator/parties-commands.ts'
 import { addSourcesCommands } from './cli/operator/sources-commands.ts'
 import { addPkiCommands } from './cli/operator/pki-commands.ts'
 import { addDevicesCommands } from './cli/operator/devices-commands.ts'
+import { addExplainCommands } from './cli/operator/explain-commands.ts'
 import { addHealthCommands } from './cli/operator/health-commands.ts'
 import { addInitCommands } from './cli/operator/init-commands.ts'
 import { addKeysCommands } from './cli/operator/keys-program.ts'
@@ -60,6 +62,7 @@ addInitCommands(program, terminal)
 addDemoCommand(program)
 addPartyCommands(program, terminal)
 addLedgerCommands(program, terminal)
+addAuditCommands(program, terminal)
 addLettersCommands(program, terminal)
 addClusterCommands(program, terminal)
 addKeysCommands(program, terminal)
@@ -71,6 +74,7 @@ addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
 addSourcesCommands(program, terminal)
 addAccessCommand(program, terminal)
+addExplainCommands(program, terminal)
 addMeterPointsCommands(program, terminal)
 addConsentsCommands(program, terminal)
 addPkiCommands(program, terminal)

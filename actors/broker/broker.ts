@@ -15,10 +15,12 @@ import { createLog } from '../../core/ops/log.ts'
 import { createMetrics } from '../../core/ops/metrics.ts'
 import { version } from '../../core/ops/version.ts'
 import { systemClock } from '../../core/ports/clock.ts'
+import type { RejectionMail } from '../../core/bus/rejection-mail.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { Log } from '../../core/ports/log.ts'
 import { systemRandom } from '../../core/ports/random.ts'
 import { startDiskGuard } from './disk-guard.ts'
+import { Explainer } from './explain-door.ts'
 import { startGateway, type GatewayRole } from './gateway-role.ts'
 import { startHost } from './host-role.ts'
 import { hostIdOf } from './host-id.ts'
@@ -30,6 +32,7 @@ import { startOperatorsDoor } from './operators-role.ts'
 import { readParties } from './parties-file.ts'
 import { LedgerWatch } from './readiness.ts'
 import { registerDevices, type RegistrationResult } from './registration.ts'
+import { startRejections } from './rejections-role.ts'
 import { startReplicas, type Replicas } from './replicas-role.ts'
 import { startSources } from './sources-role.ts'
 import type { Closers, StartContext } from './start-context.ts'
@@ -100,6 +103,19 @@ async function closeAll(closers: Closers): Promise<void> {
   for (const closer of closers.toReversed()) await closer()
 }
 
+/** Follows how far the ledger is, and has it written down in the data directory. */
+function startWatch(
+  { clock, closers }: StartContext,
+  ledger: OpenedLedger['ledger'],
+  directory: LedgerDirectory,
+): LedgerWatch {
+  const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
+  watch.start()
+  closers.push(() => watch.close())
+  closers.push(() => directory.close(ledger))
+  return watch
+}
+
 async function start(
   config: BrokerConfig,
   parts: BrokerParts,
@@ -125,6 +141,9 @@ async function start(
   const opened = await openLedger(context, { server, directory, disks, isNewAccepted })
   const { ledger, bus, owners } = opened
   const parties = await startDirectory(context, opened)
+  const explainer = new Explainer({ ledger, cursors: opened.cursors, clock })
+  const rejections = startRejections(context, opened, parties)
+  const { mail } = rejections
   const way = await startWan(context, { bus, owners, keys })
   const hosting: Partial<Awaited<ReturnType<typeof startHost>>> = {}
   const isOurs = (): boolean => hosting.host?.owned.includes(0) === true
@@ -133,13 +152,12 @@ async function start(
   if (way && does('host'))
     Object.assign(
       hosting,
-      await startHost(context, { opened, parties, way, keys, disks, comparison }),
+      await startHost(context, { opened, parties, way, keys, disks, comparison, mail }),
     )
-  const watch = new LedgerWatch(ledger, clock, (sequence) => directory.saw(ledger, sequence))
-  watch.start()
-  closers.push(() => watch.close())
-  closers.push(() => directory.close(ledger))
-  const gateway = given && (await startGatewayOf(context, opened, parties, given))
+  closers.push(rejections.close)
+  const watch = startWatch(context, ledger, directory)
+  const gateway =
+    given && (await startGatewayOf(context, { opened, reader: parties, mail, explainer }, given))
   const views = does('views') ? await startViewsOf(context, opened) : undefined
   const register = (entries: readonly DeviceEntry[]): Promise<RegistrationResult> =>
     registerDevices(entries, { bus, directory: owners, clock, keys })
@@ -148,6 +166,7 @@ async function start(
   const ops = await startOperatorsDoor(context, {
     ...{ opened, parties, way, host, stores, gateway, views, replicas, watch, disks, register },
     sources,
+    explainer,
   })
   startWorkersOf(context, server, parts.workerEnv)
   const { grpcPort = 0, httpPort = 0 } = gateway ?? {}
@@ -226,14 +245,21 @@ async function startReplicasOf(
   return replicas
 }
 
+type GatewayParts = {
+  opened: OpenedLedger
+  reader: DirectoryReader
+  mail: RejectionMail
+  explainer: Explainer
+}
+
 /** The doors for parties, and the parties that this start brings into the directory. */
 async function startGatewayOf(
   context: StartContext,
-  opened: OpenedLedger,
-  reader: DirectoryReader,
+  { opened, reader, mail, explainer }: GatewayParts,
   { parties, isStanding }: GivenParties,
 ): Promise<GatewayRole> {
-  const gateway = await startGateway(context, opened, new GatewayParties(reader, parties), parties)
+  const known = new GatewayParties(reader, parties)
+  const gateway = await startGateway(context, opened, known, parties, { mail, explainer })
   let isOver = false
   const wanted = { reader, parties, isStanding, isOver: () => isOver }
   context.closers.push(() => void (isOver = true))

@@ -2,6 +2,7 @@
  * The role gateway: the doors for parties, over gRPC and HTTP, and the feed of deliveries behind
  * them.
  */
+import type { RejectionSink } from '../../core/access/rejection-sink.ts'
 import type { Parties } from '../../core/access/parties.ts'
 import { ensureDevelopmentPki } from '../../core/ops/development-pki.ts'
 import { SignatureThreads } from '../../core/ops/signature-threads.ts'
@@ -11,6 +12,7 @@ import { Gateway } from '../../core/gateway/gateway.ts'
 import { PartyFeed } from '../../core/ledger/party-feed.ts'
 import { PendingDeliveries } from '../../core/ledger/pending-deliveries.ts'
 import { ResponseFinder } from '../../core/ledger/response-finder.ts'
+import { requestNameIn, type Explainer } from './explain-door.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import type { StartContext } from './start-context.ts'
 
@@ -28,6 +30,7 @@ export async function startGateway(
   { ledger, cursors, bus, owners }: OpenedLedger,
   parties: PartySource,
   given: Parties,
+  { mail, explainer }: { mail: RejectionSink; explainer: Explainer },
 ): Promise<GatewayRole> {
   const { config, clock, random, log, metrics, closers } = context
   const pending = new PendingDeliveries({ cursors, clock, metrics })
@@ -63,6 +66,8 @@ export async function startGateway(
     site: config.site,
     certificates,
     verifier,
+    rejections: mail,
+    explain: (party, id) => explainer.explainTo(party, requestNameIn(id)),
   })
   const ports = await gateway.listen(config.grpc, config.http)
   closers.push(() => gateway.close())

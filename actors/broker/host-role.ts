@@ -1,5 +1,6 @@
 /** The role host: it serves partitions of devices, whose local stores are in the data directory. */
 import { join } from 'node:path'
+import type { RejectionSink } from '../../core/access/rejection-sink.ts'
 import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import { restoresOf } from '../../core/ledger/identity.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
@@ -22,6 +23,7 @@ export type HostParts = {
   keys: KeyVault
   disks: DiskGuard
   comparison: NonNullable<HostOptions['comparison']>
+  mail: RejectionSink
 }
 
 const checkpointIntervalMs = 5_000
@@ -29,7 +31,7 @@ const checkpointIntervalMs = 5_000
 /** Settles when it serves what it could take. */
 export async function startHost(
   { config, hostId, clock, random, log, metrics, closers, fail }: StartContext,
-  { opened, parties, way, keys, disks, comparison }: HostParts,
+  { opened, parties, way, keys, disks, comparison, mail }: HostParts,
 ): Promise<{ host: Host; stores: LocalStores }> {
   const { ledger, deployment, cursors, bus, owners, openSnapshots } = opened
   const stores = new LocalStores({ folder: join(config.dataDir, 'actors'), log, clock, metrics })
@@ -64,6 +66,7 @@ export async function startHost(
     actorIdleMs: config.actorIdleMs,
     onFault: (fault) => fail(`the host has stopped: ${String(fault)}`),
     comparison,
+    countRejection: (party, outcome) => mail.count(party, outcome),
   })
   closers.push(() => host.close())
   await host.start()

@@ -11,6 +11,7 @@ import { addAccessRoutes } from './access-door.ts'
 import { addCounterRoutes } from './counters-door.ts'
 import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
+import { addExplainRoutes, type Explainer } from './explain-door.ts'
 import type { GatewayRole } from './gateway-role.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import { addConsentRoutes } from './consent-door.ts'
@@ -38,6 +39,7 @@ export type Started = {
   replicas: Awaited<ReturnType<typeof startReplicas>>
   watch: LedgerWatch
   disks: DiskGuard
+  explainer: Explainer
   register: (entries: readonly DeviceEntry[]) => Promise<RegistrationResult>
   sources: SourcesRole
 }
@@ -47,7 +49,7 @@ export async function startOperatorsDoor(
   started: Started,
 ): Promise<OpsServer> {
   const { opened, parties, way, host, stores, gateway, views, replicas, watch, disks } = started
-  const { register, sources } = started
+  const { register, sources, explainer } = started
   const { bus, owners, ledger } = opened
   const ops = await startOpsServer({
     listen: config.ops,
@@ -58,6 +60,7 @@ export async function startOperatorsDoor(
       addDeviceRoutes(app, { bus, directory: owners, clock }, register)
       addCounterRoutes(app, { bus, directory: owners, clock })
       addAccessRoutes(app, { bus, directory: owners, clock }, parties, config.registration.ageMsMax)
+      addExplainRoutes(app, explainer)
       addMeterPointRoutes(app, { bus, directory: owners, clock })
       addSourceRoutes(app, {
         ...{ files: sources.files, kept: sources.kept, reader: parties, clock, keeper: hostId },

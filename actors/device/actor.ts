@@ -4,41 +4,26 @@
  * `evolve` alone changes the state, and replay runs it alone. No I/O, clock, promise or randomness.
  * The content of a request is not read here.
  */
-import { refusalAtDevice } from '../../core/access/access-control.ts'
 import { standingOf, type Directory } from '../../core/access/directory.ts'
-import {
-  readRequestCounter,
-  numberOfCounter,
-  type RequestCounter,
-} from '../../core/base/counter.ts'
 import { hasToSignSrv } from '../../core/access/signing.ts'
+import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
-import { retryHintMs } from '../../core/base/retry-hint.ts'
-import { isCounterTooHigh } from '../../core/base/request-counter.ts'
-import { serviceRequestOf } from '../../core/catalogue/service-requests.ts'
-import {
-  readBodyView,
-  readDeadline,
-  readKind,
-  readOriginator,
-  readSrv,
-} from '../../core/envelope/envelope.ts'
+import { readBodyView, readKind, readOriginator, readSrv } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { decideCancel, decideStatus } from './about-requests.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
 import { endOf, isWaiting, retryDelayMs, spread } from './clock-set.ts'
-import { boundsOf, noCounter } from './counter-bounds.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
-import { refuseCounter, type DeviceOutbox } from './effects.ts'
+import type { DeviceOutbox } from './effects.ts'
 import { contentHashOf, readRequest, sealIn, type DeviceFact } from './facts.ts'
 import { faultAfter } from './cause.ts'
 import { alarm, end } from './ending.ts'
-import { cutOf, entitlementAt, evolveGranted, grantedAs, isConsentGone } from './grants.ts'
+import { cutOf, evolveGranted, grantedAs, isConsentGone } from './grants.ts'
 import { burn, isInDoubt, noted } from './keyring.ts'
 import type { Using } from './keys-facts.ts'
 import {
@@ -66,8 +51,10 @@ import type { Answered, DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
 import { decideRegistration, evolveRecord } from './registration.ts'
+import { reject } from './rejections.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
-import { decideStatusChange, evolveStatus, statusOf } from './status.ts'
+import { refusalOf } from './request-checks.ts'
+import { decideStatusChange, evolveStatus } from './status.ts'
 import {
   findOpen,
   findOriginator,
@@ -75,7 +62,6 @@ import {
   topOf,
   type DeviceState,
   type OpenRequest,
-  type Originator,
 } from './state.ts'
 import { nextWakeMs } from './wakes.ts'
 
@@ -166,13 +152,12 @@ function decideRequest(
   out: DeviceOutbox,
 ): void {
   const { buffer, at } = message
-  const { record } = state
   const originatorKey = readOriginator(buffer, at)
   const counter = readRequestCounter(buffer, at + offsetOf.counter)
   const originator = findOriginator(state, originatorKey)
   // In front of what is known: a repeat has to be signed, too. The gateway has verified it.
   if (readKind(buffer, at) !== Kind.SIGNED_REQUEST && mustBeSigned(message, directory))
-    return refuse(out, message, 'REQUEST_SIGNATURE_MISSING', now)
+    return reject({ state, message, originator, now, directory }, 'REQUEST_SIGNATURE_MISSING', out)
   if (originator !== undefined && counter <= topOf(originator)) {
     const known =
       findOpen(state, originatorKey, counter) ??
@@ -180,40 +165,18 @@ function decideRequest(
       findPast(state.past, originatorKey, counter)
     if (known !== undefined) {
       if (known.contentHash !== contentHashOf(buffer, at))
-        return refuseCounter(out, message, 'REQUEST_COUNTER_REUSED', now, boundsOf(originator))
+        return reject({ state, message, originator, now, directory }, 'REQUEST_COUNTER_REUSED', out)
       // The first acknowledgement once more, with its time.
       return acknowledge(out, message, accepted, known.acceptedAt)
     }
   }
-  // Behind what is known: a removed device still answers for the requests that it had accepted.
-  if (record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
-  const standing = standingOf(directory, originatorKey)
-  if (standing !== undefined) return refuse(out, message, standing, now)
-  if (originator?.floor !== undefined && counter <= originator.floor)
-    return refuseCounter(out, message, 'REQUEST_COUNTER_STALE', now, boundsOf(originator))
-  if (isCounterTooHigh(numberOfCounter(counter), highestOf(originator), now))
-    return refuseCounter(out, message, 'REQUEST_COUNTER_TOO_HIGH', now, boundsOf(originator))
-  const row = serviceRequestOf(readSrv(buffer, at))
-  if (row === undefined) return refuse(out, message, 'REQUEST_SRV_UNKNOWN', now)
-  const use = { party: originatorKey, srv: row.srv, directory, atMs: now }
-  const entitlement = entitlementAt(state, use)
-  const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
-  if (refusal !== undefined) {
-    const waitMs = retryHintMs(refusal)
-    const notBefore = waitMs === 0 ? 0 : now + waitMs
-    return acknowledge(out, message, errorId(refusal), now, notBefore)
-  }
-  if (readDeadline(buffer, at) <= now) return refuse(out, message, 'REQUEST_DEADLINE_PAST', now)
-  if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax) {
-    return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
-  }
-  if (state.open.length >= limits.deviceQueueMax) {
-    const notBefore = now + retryHintMs('DEVICE_QUEUE_FULL')
-    return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, notBefore)
-  }
+  const refusal = refusalOf(state, message, originator, now, directory)
+  if (refusal !== undefined)
+    return reject({ state, message, originator, now, directory }, refusal, out)
   const request = readRequest(buffer, at, originatorKey, counter, now)
   const granted = grantedAs(state, request, directory, now)
-  if (typeof granted === 'string') return refuse(out, message, granted, now)
+  if (typeof granted === 'string')
+    return reject({ state, message, originator, now, directory }, granted, out)
   out.facts.push({ type: 'REQUEST_ACCEPTED', request, ...sealIn(buffer, at) }, ...granted)
   acknowledge(out, message, accepted, now)
 }
@@ -222,9 +185,6 @@ function mustBeSigned({ buffer, at }: Arrived, { isInForce, parties }: Directory
   const party = isInForce ? parties.get(readOriginator(buffer, at)) : undefined
   return party !== undefined && hasToSignSrv(party, readSrv(buffer, at))
 }
-
-const highestOf = (originator: Originator | undefined): bigint | undefined =>
-  originator && originator.highest !== noCounter ? numberOfCounter(originator.highest) : undefined
 
 function decideAnswered(
   state: DeviceState,
@@ -439,6 +399,9 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       return evolveStatus(state, fact)
     case 'DEVICE_REMOVED':
       return evolveRemoval(state, fact)
+    // A record: replay does not even come here.
+    case 'REQUEST_REJECTED':
+      return
     case 'REQUEST_ACCEPTED':
       state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)

@@ -22,6 +22,7 @@ export const deviceKind: ActorKind<DeviceState, DeviceMessage, DeviceFact, Devic
   name: 'device',
   messageKinds: deviceBlocks.messages,
   factKinds: deviceBlocks.facts,
+  recordKinds: new Set([Kind.REQUEST_REJECTED]),
   emptyState,
   decide,
   evolve(state, fact, device) {

@@ -3,6 +3,7 @@
  * in the partition's frame of a tick. A kind's meaning never changes; what must be said differently
  * becomes a new kind.
  */
+import { readRejection, rejectionBody } from '../../core/access/rejection.ts'
 import { copyOf, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
@@ -42,6 +43,7 @@ import { readReset, resetBody, type RequestCountersReset } from './counters-fact
 import { grantBody, readGrantFact, type RequestGranted } from './grant-fact.ts'
 import { isLinksFact, linksBody, readLinksFact, type LinksFact } from './links-facts.ts'
 import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './record-facts.ts'
+import type { RequestRejected } from './rejection-fact.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import { readStatusFact, statusFactBody, type DeviceStatusChanged } from './status-fact.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
@@ -92,11 +94,12 @@ export type DeviceFact =
   | AttemptFailed
   | RequestEnded
   | RequestParked
+  | RequestRejected
 
 /** True for facts that name a request. */
 export function isOfRequest(
   fact: DeviceFact,
-): fact is Exclude<DeviceFact, KeyStepSent | OfNoRequest> {
+): fact is Exclude<DeviceFact, KeyStepSent | OfNoRequest | RequestRejected> {
   return 'originator' in fact || 'request' in fact
 }
 
@@ -123,6 +126,8 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
       begin(frame, device, { kind, originator, counter, time, bodyView: grantBody(fact) })
       return
     }
+    case 'REQUEST_REJECTED':
+      return writeRejected(frame, device, fact)
     case 'REQUEST_SENT':
     case 'KEY_STEP_SENT':
       throw new BrokerError('ENVELOPE_MALFORMED', `${fact.type} has no place in the ledger`)
@@ -180,6 +185,15 @@ function writeAccepted(
   buffer.writeUInt32BE(request.srv, at + offsetOf.srv)
   buffer.writeUInt16BE(request.bodyType, at + offsetOf.bodyType)
   writeSafeU64(buffer, request.deadline, at + offsetOf.deadline)
+}
+
+function writeRejected(frame: FrameWriter, device: Eui64, { rejection }: RequestRejected): void {
+  const { originator, counter, time, srv, outcome } = rejection
+  const bodyView = rejectionBody(rejection)
+  const kind = Kind.REQUEST_REJECTED
+  const at = begin(frame, device, { kind, originator, counter, bodyView, time })
+  frame.target.writeUInt32BE(srv, at + offsetOf.srv)
+  frame.target.writeUInt16BE(outcome, at + offsetOf.outcome)
 }
 
 type Envelope = {
@@ -307,6 +321,8 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
       }
     case Kind.REQUEST_ENDED:
       return { type: 'REQUEST_ENDED', ...readConcerning(buffer, at), ...usingIn(buffer, at) }
+    case Kind.REQUEST_REJECTED:
+      return { type: 'REQUEST_REJECTED', rejection: readRejection(buffer, at).rejection }
     case Kind.REQUEST_PARKED:
       return {
         type: 'REQUEST_PARKED',

@@ -33,6 +33,8 @@ export interface ActorKind<
   readonly messageKinds: KindBlock
   /** Envelopes in the ledger that are its facts. */
   readonly factKinds: KindBlock
+  /** Those of them that change no state: the ledger has them for people, replay passes them by. */
+  readonly recordKinds?: ReadonlySet<number>
 
   emptyState(): State
   /**

@@ -63,6 +63,23 @@ export type WakeAt = { type: 'WAKE_AT'; at: number }
  */
 export type Enter = { type: 'ENTER'; bodyBytes: Buffer }
 
+/**
+ * Writes `fact`, which changes no state and need not be applied by a replay: the kind names it in
+ * `recordKinds`. It is in the commit of the tick. When the host has no room for it, it is left out
+ * and counted as a rejection of `party` with `outcome` instead.
+ */
+export type RecordOnly = {
+  type: 'RECORD_ONLY'
+  fact: ActorFact
+  /** Left out for a count, which is always written. */
+  instead?: {
+    party: Eui64
+    outcome: number
+    /** False when nobody has looked yet whether there are too many of them. */
+    isWithinRate: boolean
+  }
+}
+
 export type Answer = Acknowledge | ReportStatus | Report
 /** What an effect of any kind of actor has for the runtime. */
 export type ActorEffect = { readonly type: string }
@@ -101,6 +118,8 @@ export type Deliver = DeliverResponse | DeliverAlert
 
 export const isWakeAt = (effect: ActorEffect): effect is WakeAt => effect.type === 'WAKE_AT'
 export const isEnter = (effect: ActorEffect): effect is Enter => effect.type === 'ENTER'
+export const isRecordOnly = (effect: ActorEffect): effect is RecordOnly =>
+  effect.type === 'RECORD_ONLY'
 const answers: ReadonlySet<string> = new Set(['ACKNOWLEDGE', 'REPORT_STATUS', 'REPORT'])
 export const isAnswer = (effect: ActorEffect): effect is Answer => answers.has(effect.type)
 
@@ -108,7 +127,7 @@ export const isAnswer = (effect: ActorEffect): effect is Answer => answers.has(e
 export type Outbox<Fact = ActorFact, Effect = ActorEffect> = {
   facts: Fact[]
   deliveries: Deliver[]
-  effects: Array<Effect | Answer | WakeAt>
+  effects: Array<Effect | Answer | WakeAt | RecordOnly>
   /** How often the ledger was restored; the same for the life of a process. */
   readonly restores?: number
 }

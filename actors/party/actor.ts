@@ -6,29 +6,46 @@
 import type { Directory } from '../../core/access/directory.ts'
 import { decodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
 import { encodePartyRecord, type PartyRecord } from '../../core/access/party-record.ts'
+import { decodeRejectionReport } from '../../core/access/rejection-report.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { formatWithMeterPoints, formatWithParties } from '../../core/cluster/format.ts'
-import { readBodyView } from '../../core/envelope/envelope.ts'
+import { readBodyView, readKind, readTarget } from '../../core/envelope/envelope.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 import { acknowledge, refuse, type Enter, type Outbox } from '../kind/effects.ts'
-import { isArrived, type ActorMessage } from '../kind/messages.ts'
-import type { PartyChanged } from './facts.ts'
+import { isArrived, type ActorMessage, type Arrived } from '../kind/messages.ts'
+import type { PartyFact } from './facts.ts'
 import type { PartyState } from './state.ts'
 
-export type PartyOutbox = Outbox<PartyChanged, Enter>
+export type PartyOutbox = Outbox<PartyFact, Enter>
 
 const accepted = errorId('REQUEST_ACCEPTED')
 
-/** Says what a PARTY_CHANGE means; a party has no other messages, and never asks to be woken. */
+/**
+ * Says what a PARTY_CHANGE or a REJECTIONS_REPORT means; a party has no other messages, and never
+ * asks to be woken.
+ */
 export function decide(
-  { record }: PartyState,
+  state: PartyState,
   message: ActorMessage,
   now: number,
   directory: Directory,
   out: PartyOutbox,
 ): void {
   if (!isArrived(message)) return
+  if (readKind(message.buffer, message.at) === Kind.REJECTIONS_REPORT)
+    return decideReport(message, now, directory, out)
+  decideChange(state, message, now, directory, out)
+}
+
+function decideChange(
+  { record }: PartyState,
+  message: Arrived,
+  now: number,
+  directory: Directory,
+  out: PartyOutbox,
+): void {
   if (directory.format < formatWithParties) return refuse(out, message, 'FORMAT_NOT_RAISED', now)
   const change = changeIn(readBodyView(message.buffer, message.at))
   if (typeof change === 'string') return refuse(out, message, change, now)
@@ -41,6 +58,33 @@ export function decide(
   if (after !== record) {
     out.facts.push({ type: 'PARTY_CHANGED', record: after })
     out.effects.push({ type: 'ENTER', bodyBytes: encodePartyRecord(after) })
+  }
+  acknowledge(out, message, accepted, now)
+}
+
+/** Records what was rejected without a device. It changes nothing of the party. */
+function decideReport(
+  message: Arrived,
+  now: number,
+  { format }: Directory,
+  out: PartyOutbox,
+): void {
+  if (format < formatWithMeterPoints) return refuse(out, message, 'FORMAT_NOT_RAISED', now)
+  const { buffer, at } = message
+  const party = readTarget(buffer, at)
+  const { rejections, counts, ...report } = decodeRejectionReport(readBodyView(buffer, at))
+  for (const rejection of rejections) {
+    const { outcome } = rejection
+    const fact: PartyFact = { type: 'REJECTION_REPORTED', rejection, report }
+    out.effects.push({
+      type: 'RECORD_ONLY',
+      fact,
+      instead: { party, outcome, isWithinRate: true },
+    })
+  }
+  for (const count of counts) {
+    const fact: PartyFact = { type: 'REJECTIONS_COUNTED', count, report }
+    out.effects.push({ type: 'RECORD_ONLY', fact })
   }
   acknowledge(out, message, accepted, now)
 }
@@ -101,6 +145,7 @@ function signing(
 
 const statusAfter = { suspend: 'suspended', resume: 'active', remove: 'removed' } as const
 
-export function evolve(state: PartyState, { record }: PartyChanged): void {
-  state.record = record
+/** Records change nothing. */
+export function evolve(state: PartyState, fact: PartyFact): void {
+  if (fact.type === 'PARTY_CHANGED') state.record = fact.record
 }

@@ -162,6 +162,7 @@ export const errorTable = {
   BROKER_DISK_LOW: row(56, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'A disk under the ledger has less free space than its reserve; nothing accepted is lost.', 'Submit again after the given time. Operator: free space on the disk that /health/ready names.'),
   LETTERS_READ_MEANWHILE: row(58, 'E51', 'operator', 'now', 'ABORTED', 'Letters of the partition were read while they were being set aside; nothing was set aside.', 'Run the command again.'),
   BROKER_STORAGE_LOW: row(278, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'The account at the nats-server has less storage left than the ledger keeps for answers; nothing accepted is lost.', "Submit again after the given time. Operator: raise the account's limit of storage, or delete what other streams of it hold."),
+  LEDGER_READERS_BUSY: row(390, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'Another explanation, list or export is being read from the ledger, or this party has asked for one a moment ago.', 'Ask again after the given time.'),
   BROKER_GATEWAY_FAILED: row(59, 'E51', 'broker', 'later', 'INTERNAL', 'The gateway failed on this call; requests that were acknowledged are not touched.', 'Submit the same RequestID again; report it if it repeats.'),
 
   // ── deliveries ──

@@ -7,6 +7,7 @@ import { deviceLimits } from './device-limits.ts'
 import { doorLimits } from './door-limits.ts'
 import { meterPointLimits } from './meter-point-limits.ts'
 import { registrationLimits } from './registration-limits.ts'
+import { rejectionLimits } from './rejection-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
 import { wanLimits } from './wan-limits.ts'
@@ -16,6 +17,7 @@ export const limits = {
   ...doorLimits,
   ...meterPointLimits,
   ...registrationLimits,
+  ...rejectionLimits,
   ...replicaLimits,
   ...storageLimits,
   ...wanLimits,

@@ -9,6 +9,7 @@ import { limits } from './limits.ts'
 const ownHints: { readonly [code in ErrorCode]?: number } = {
   BROKER_DISK_LOW: limits.diskRetryMs,
   BROKER_STORAGE_LOW: limits.diskRetryMs,
+  LEDGER_READERS_BUSY: limits.explanationIntervalMs,
   DEVICE_QUEUE_FULL: limits.deviceRetryAfterMs,
 }
 

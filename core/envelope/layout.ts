@@ -73,6 +73,8 @@ export const Kind = {
   DEVICE_STATUS_CHANGED: 54,
   REQUEST_GRANTED: 55,
   SIGNED_REQUEST_ACCEPTED: 56,
+  // changes nothing: a record of what the device has rejected
+  REQUEST_REJECTED: 63,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
@@ -81,6 +83,11 @@ export const Kind = {
   // between an operator's door and a host: what is changed of a party; and its fact
   PARTY_CHANGE: 80,
   PARTY_CHANGED: 88,
+  // from any process to a party: what was rejected without a device; and its facts, which change
+  // nothing
+  REJECTIONS_REPORT: 87,
+  REJECTION_REPORTED: 94,
+  REJECTIONS_COUNTED: 95,
   // between an operator's door, or a reader of registration files, and a host: what is registered
   // at a meter point, and what is known of one; and its facts
   METER_POINT_REGISTRATION: 96,

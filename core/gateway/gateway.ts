@@ -3,6 +3,7 @@
  * HTTP. The composition root makes one; several may run for one ledger.
  */
 import type { PartySource } from '../access/directory.ts'
+import type { RejectionSink } from '../access/rejection-sink.ts'
 import { limits } from '../base/limits.ts'
 import { BytesInFlight } from '../base/bytes-in-flight.ts'
 import type { DoorTimes } from '../http/door.ts'
@@ -18,7 +19,7 @@ import type { SignatureVerifier } from '../ports/signatures.ts'
 import type { ResponseLookup } from '../ports/responses.ts'
 import { Deliveries } from './delivery/deliveries.ts'
 import { GrpcGateway } from './grpc/grpc-gateway.ts'
-import { HttpGateway } from './http/http-gateway.ts'
+import { HttpGateway, type Explain } from './http/http-gateway.ts'
 import { Intake } from './intake/intake.ts'
 import { PartyAccounts } from './intake/party-account.ts'
 import { Responses } from './delivery/responses.ts'
@@ -42,6 +43,9 @@ export type GatewayPorts = {
   certificates?: CertificateSource | undefined
   /** Verifies signatures of requests; without it no signed request is taken. */
   verifier?: SignatureVerifier
+  /** Left out, no rejection is recorded. */
+  rejections?: RejectionSink | undefined
+  explain?: Explain | undefined
 }
 
 /** Where a door listens; port 0 for any. */

@@ -56,7 +56,7 @@ class Life {
     const entered = out.effects.filter((effect) => effect.type === 'ENTER')
     t.same(
       entered.map(({ bodyBytes }) => decodePartyRecord(bodyBytes)),
-      out.facts.map(({ record }) => record),
+      out.facts.map((fact) => fact.type === 'PARTY_CHANGED' && fact.record),
       'what is a fact is in the directory',
     )
     for (const fact of out.facts) evolve(this.state, fact)

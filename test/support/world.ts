@@ -80,6 +80,8 @@ export type WorldOptions = {
   snapshotTicks?: number
   ledgerBytesMax?: number
   metrics?: Metrics
+  /** Takes rejections that are counted only. */
+  countRejection?: (party: Eui64, outcome: number) => void
 }
 
 /**
@@ -162,6 +164,7 @@ export class World {
       ...(snapshots && { snapshots }),
       ...(cursors && { cursors }),
       ...(snapshotTicks && { snapshotTicks }),
+      countRejection: (party, outcome) => this.options.countRejection?.(party, outcome),
       actorsAwakeMax: this.options.actorsAwakeMax ?? 1_000,
       actorIdleMs: 60_000,
       checkpointIntervalMs: 1_000,

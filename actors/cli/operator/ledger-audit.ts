@@ -43,6 +43,7 @@ import { lineOfMeterPoint, textOfLinks } from './meter-point-audit.ts'
 import { lineOfSource } from './source-audit.ts'
 import type { AuditLine } from './audit-line.ts'
 import { LettersAudit } from './letters-audit.ts'
+import { lineOfPartyFact, lineOfRejection } from './rejection-audit.ts'
 
 export type { AuditLine }
 
@@ -163,17 +164,10 @@ export class LedgerAudit {
 
   private onPartyFact(partition: number, frame: Buffer, at: number, sequence: number): void {
     this.counts.facts++
-    const { type, record } = readPartyFact(frame, at)
-    const { status, role, name, by, mustSign } = record
-    const signs = mustSign === undefined ? '' : `, signs ${mustSign.join()}`
-    this.onLine?.({
-      sequence,
-      time: readTime(frame, at),
-      partition,
-      device: textOfEui64(readTarget(frame, at)),
-      requestId: undefined,
-      what: `${type} ${status}, ${role} ${JSON.stringify(name)}${signs}, by ${JSON.stringify(by)}`,
-    })
+    const fact = readPartyFact(frame, at)
+    const party = readTarget(frame, at)
+    const line = { sequence, time: readTime(frame, at), partition, device: textOfEui64(party) }
+    this.onLine?.({ ...line, ...lineOfPartyFact(fact) })
   }
 
   private fault(text: string): void {
@@ -208,6 +202,10 @@ export class LedgerAudit {
     if (fact.type === 'REQUEST_COUNTERS_RESET') {
       const concerns = `${textOfEui64(fact.party)}:${line.device}:`
       this.onLine?.({ ...line, requestId: undefined, concerns, what: resetText(fact) })
+      return
+    }
+    if (fact.type === 'REQUEST_REJECTED') {
+      this.onLine?.({ ...line, ...lineOfRejection(fact.type, fact.rejection) })
       return
     }
     if (!isOfRequest(fact)) {

@@ -1,6 +1,7 @@
 /** What a host is given, and what a host gives to its partitions. */
 import type { LiveDirectory } from '../../../core/access/directory.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
+import type { Eui64 } from '../../../core/base/eui64.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
 import type { Clock } from '../../../core/ports/clock.ts'
 import type { HostStatus } from '../../../core/cluster/process-status.ts'
@@ -11,6 +12,7 @@ import type { Random } from '../../../core/ports/random.ts'
 import type { SnapshotStore } from '../../../core/ports/snapshot.ts'
 import type { PartitionStore } from '../../../core/ports/store.ts'
 import type { ActorKinds, HostedKind } from '../../kind/actor-kind.ts'
+import type { MayRecord } from '../partition/deciding.ts'
 import type { SnapshotPorts } from '../recovery/snapshots.ts'
 
 /** The other hosts, as they are heard on the bus and as the leases name them. */
@@ -41,12 +43,14 @@ export type PartitionPorts = {
   actorIdleMs: number
   /** The kinds that its partitions hold. */
   actorKinds: ActorKinds
+  /** Left out, no rejection is recorded. */
+  mayRecord?: MayRecord
 }
 
 /** Runs `action` while no tick is under way; the next one waits for it. Rejects as it does. */
 export type Hold = (action: () => Promise<void>) => Promise<void>
 
-export type HostOptions = Omit<PartitionPorts, 'actorKinds'> &
+export type HostOptions = Omit<PartitionPorts, 'actorKinds' | 'mayRecord'> &
   SnapshotPorts & {
     bus: Bus
     /** The kinds of actor that it hosts. */
@@ -60,6 +64,8 @@ export type HostOptions = Omit<PartitionPorts, 'actorKinds'> &
      * asked for each request.
      */
     shortage?: () => ErrorCode | undefined
+    /** Takes rejections that are counted only, when their tick is on disk. */
+    countRejection?: (party: Eui64, outcome: number) => void
     /** What this process does, for the cluster's status. */
     roles?: readonly string[]
     /** Of the ledger's replicas, for the same. */

@@ -46,6 +46,7 @@ import { OwnMessages } from './own-messages.ts'
 import { letterboxId } from '../../kind/letterbox.ts'
 import { Asked, FrameReplies, refuse } from '../../kind/replies.ts'
 import { effectPortsOf, HostedKinds } from './kind-effects.ts'
+import { RejectionRecords } from './rejection-records.ts'
 import { Snapshots } from '../recovery/snapshots.ts'
 import { Tick } from '../partition/tick.ts'
 
@@ -84,6 +85,7 @@ export class Host {
   /** Sequence of our last tick. */
   private lastSequence = 0
   private readonly ledgerRoom = new LedgerRoom()
+  private readonly rejections: RejectionRecords
   private readonly spareWriters: FrameWriter[] = []
 
   constructor(options: HostOptions) {
@@ -101,8 +103,10 @@ export class Host {
     })
     this.hosted = new HostedKinds(options.kinds, ports)
     const { clock } = options
+    this.rejections = new RejectionRecords(options, this.ledgerRoom)
+    const { mayRecord } = this.rejections
     this.partitions = new OwnedPartitions(
-      { ...options, actorKinds: this.hosted.kinds },
+      { ...options, actorKinds: this.hosted.kinds, mayRecord },
       this.metrics,
       (numbers) => {
         this.ownMessages.post(clock.now())
@@ -343,6 +347,7 @@ export class Host {
 
   private run(tick: Tick | undefined): void {
     for (const { place, effect } of tick?.effects ?? []) this.hosted.run(place, effect)
+    if (tick !== undefined) this.rejections.onTick(tick)
     this.letters.makeRoom()
     this.isBusy = false
     if (this.ownMessages.isMoreDue) this.ownMessages.post(this.options.clock.now())
@@ -428,6 +433,7 @@ export class Host {
   private async recover(mails: readonly Mail[], { refused, detail }: CommitRefusal): Promise<void> {
     const { log, clock } = this.options
     this.metrics.refused(refused)
+    this.rejections.reset()
     log.warn({ refused, detail }, 'a tick was not written; its messages are decided again')
     await this.partitions.reload(refused === 'unknown' || refused === 'fence')
     const now = clock.now()

@@ -52,4 +52,12 @@ export class LedgerRoom {
     const keptBytes = Math.max(ledgerReserveOf(bytesMax), owedBytes)
     return bytes + this.writtenBytes + keptBytes <= bytesMax
   }
+
+  /** True when there is so much room that rejections are recorded one by one. */
+  isForRejections(): boolean {
+    const { bytes, bytesMax } = this.looked
+    if (bytesMax === 0) return true
+    const keptBytes = (bytesMax * limits.rejectionRoomPercent) / 100
+    return this.fullUntil === 0 && bytes + this.writtenBytes + keptBytes <= bytesMax
+  }
 }

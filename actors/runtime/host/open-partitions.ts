@@ -34,6 +34,7 @@ export class OpenPartitions {
       onParked: () => this.metrics.parked.add(),
       kinds: this.ports.actorKinds,
       partitionCount,
+      mayRecord: this.ports.mayRecord,
     })
     partition.leaseSequence = leaseSequence
     return partition

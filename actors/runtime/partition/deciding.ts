@@ -9,11 +9,13 @@ import type { Log } from '../../../core/ports/log.ts'
 import {
   emptyOutbox,
   isEnter,
+  isRecordOnly,
   isWakeAt,
   refuse,
   type ActorEffect,
   type ActorFact,
   type Outbox,
+  type RecordOnly,
 } from '../../kind/effects.ts'
 import { isTell } from '../../kind/letters.ts'
 import { next, type ActorMessage } from '../../kind/messages.ts'
@@ -21,14 +23,20 @@ import type { Awake } from './awake.ts'
 import { checkDecision, letterOf } from './letters.ts'
 import type { Tick } from './tick.ts'
 
+/** Whether the host has room for the record of one rejection now. */
+export type MayRecord = (instead: NonNullable<RecordOnly['instead']>) => boolean
+
 export type DecidingPorts = {
   partition: { readonly number: number }
+  /** Of the deployment. */
   partitionCount: number
   /** Facts of the present tick. */
   frame: FrameWriter
   log: Log
   /** How often the ledger was restored. */
   restores?: number | undefined
+  /** Left out, no rejection is recorded. */
+  mayRecord?: MayRecord | undefined
   onParked: () => void
   markDirty(id: ActorId, actor: Awake): void
   schedule(id: ActorId, actor: Awake): void
@@ -117,8 +125,18 @@ export class Deciding {
       actor.wakeAt = effect.at
       schedule(id, actor)
     } else if (isEnter(effect)) tick.enter(id, effect.bodyBytes)
+    else if (isRecordOnly(effect)) this.record(id, actor, effect, tick)
     else if (isTell(effect)) tick.tell(partitionCount, letterOf(id, effect, this.cause, now))
     else tick.effect({ partition, actor: id }, effect)
+  }
+
+  /** Writes a fact that changes nothing, or counts it. */
+  private record(id: ActorId, { kind }: Awake, { fact, instead }: RecordOnly, tick: Tick): void {
+    const { frame, mayRecord } = this.ports
+    if (instead !== undefined && mayRecord?.(instead) !== true)
+      return tick.countRejection(instead.party, instead.outcome)
+    if (frame.count === 0) frame.reserve(chainLinkBytes)
+    kind.writeFact(frame, octetsOfActor(id), fact)
   }
 
   private parked(id: ActorId, what: string, fault: unknown, text: string): void {

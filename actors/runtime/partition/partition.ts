@@ -21,7 +21,6 @@ import {
   type KeyCounts,
   type PartitionStatus,
 } from '../../../core/cluster/process-status.ts'
-import type { Log } from '../../../core/ports/log.ts'
 import type { Checkpoint, PartitionStore, StoreCopy } from '../../../core/ports/store.ts'
 import type { ActorKind, ActorKinds } from '../../kind/actor-kind.ts'
 import { letterboxId, letterboxKind, type LetterboxState } from '../../kind/letterbox.ts'
@@ -32,25 +31,22 @@ import { genesis, stepChain } from './chain.ts'
 import { Unfinished } from './wake-index.ts'
 import { isStoreDamage, openStore } from '../recovery/opening.ts'
 import type { Past } from '../recovery/trimmed-history.ts'
-import { Deciding } from './deciding.ts'
+import { Deciding, type DecidingPorts } from './deciding.ts'
 import { processLetter } from './letters.ts'
 import type { Tick } from './tick.ts'
 import { Wakes, type ClockSet } from './wakes.ts'
 
-export type PartitionOptions = {
+export type PartitionOptions = Pick<
+  DecidingPorts,
+  'log' | 'restores' | 'onParked' | 'partitionCount' | 'mayRecord'
+> & {
   number: number
   store: PartitionStore
-  log: Log
   actorsAwakeMax: number
-  /** How often the ledger was restored. */
-  restores?: number | undefined
   actorIdleMs: number
-  onParked: () => void
   /** Its store can be opened again. */
   onClosed: () => void
   kinds: ActorKinds
-  /** Of the deployment. */
-  partitionCount: number
 }
 
 export class Partition {
@@ -249,6 +245,7 @@ export class Partition {
           'FORMAT_VERSION_LATER',
           `no kind of actor has the fact ${readKind(data, at)}`,
         )
+      if (kind.recordKinds?.has(readKind(data, at)) === true) return
       const id = actorIdOf(kind.number, readTarget(data, at))
       const actor = this.wake(id, 0)
       this.markDirty(id, actor)
@@ -423,7 +420,9 @@ export class Partition {
   isSaveDue(elapsedMs: number, intervalMs: number, lastSequence: number): boolean {
     if (this.saving !== undefined || this.isStoreDamaged) return false
     const isBehind = lastSequence - this.savedSequence > limits.checkpointIdleTicksMax
-    if (this.dirty.size === 0 && !isBehind) return false
+    // A frame of records alone changes no actor; the ledger forgets it behind a save all the same.
+    const isFrameSaved = this.folded.frameSequence <= this.savedSequence
+    if (this.dirty.size === 0 && isFrameSaved && !isBehind) return false
     const isCrowded = this.awake.size > this.options.actorsAwakeMax
     const waitMs = isCrowded ? Math.min(limits.crowdedSaveMs, intervalMs) : intervalMs
     return this.isSaveWanted || elapsedMs - this.savedAt >= waitMs

@@ -59,6 +59,8 @@ export class Tick {
    */
   readonly outcomes: number[] = []
   readonly tookMs: number[] = []
+  /** Rejections that are not recorded one by one. */
+  readonly rejections: Array<{ party: Eui64; outcome: number }> = []
   deliveryCount = 0
   /** Octets gathered, without the partitions' own frames. */
   deliveryBytes = 0
@@ -92,6 +94,11 @@ export class Tick {
 
   effect(place: ActorPlace, effect: ActorEffect): void {
     this.effects.push({ place, effect })
+  }
+
+  /** A rejection that is not recorded one by one. */
+  countRejection(party: Eui64, outcome: number): void {
+    this.rejections.push({ party, outcome })
   }
 
   /** Writes a RESPONSE or ALERT envelope into the frame of its party. */

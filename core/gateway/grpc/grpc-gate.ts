@@ -25,6 +25,7 @@ import {
   type ConnectionCertificate,
 } from '../../access/identity.ts'
 import type { PartySource } from '../../access/directory.ts'
+import type { RejectionSink } from '../../access/rejection-sink.ts'
 import { assert } from '../../base/assert.ts'
 import { ConnectionPlaces } from '../../base/connection-places.ts'
 import { addressKey } from '../../base/connections-per-address.ts'
@@ -39,6 +40,7 @@ import { refusalResponse } from './call-status.ts'
 import { streamOf } from './call-reset.ts'
 import type { PartyTls } from '../party-tls.ts'
 import type { PartyAccount, PartyAccounts } from '../intake/party-account.ts'
+import { countCaller } from '../intake/rejected.ts'
 import { grpcRefusal } from './refusal.ts'
 
 export type GrpcGatePorts = {
@@ -48,6 +50,8 @@ export type GrpcGatePorts = {
   clock: Clock
   metrics: Metrics
   tls?: PartyTls | undefined
+  /** Left out, no rejection is recorded. */
+  rejections?: RejectionSink | undefined
 }
 
 type Connection = {
@@ -309,6 +313,8 @@ export class GrpcGate implements CallOwner {
     const rule = this.rules.get(headers[':path'] ?? '')
     const certificate = this.ports.tls?.certificateOf(connection?.secured)
     const account = rule?.needsParty === true ? this.identify(headers, certificate) : undefined
+    if (typeof account === 'string')
+      countCaller(this.ports.rejections, account, connection?.socket.remoteAddress)
     const code = this.faultOf(headers, rule, account)
     if (code !== undefined || rule === undefined || typeof account === 'string') {
       this.countRefusal(code!, connection)

@@ -10,8 +10,11 @@ import {
 } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import { detailOf, identify, partyHeader } from '../../access/identity.ts'
 import type { PartySource } from '../../access/directory.ts'
+import type { RejectionSink } from '../../access/rejection-sink.ts'
+import { BrokerError } from '../../base/broker-error.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import type { BytesInFlight } from '../../base/bytes-in-flight.ts'
+import type { Eui64 } from '../../base/eui64.ts'
 import { limits } from '../../base/limits.ts'
 import { sequenceOf } from '../../envelope/delivery-id.ts'
 import { HttpDoor, send, type DoorTimes } from '../../http/door.ts'
@@ -35,6 +38,7 @@ import {
   submissionSchema,
 } from './http-schema.ts'
 import { HttpBatch, HttpSingle, HttpStatus } from './http-sinks.ts'
+import { countCaller } from '../intake/rejected.ts'
 import type { Intake } from '../intake/intake.ts'
 import { describeProblem, serveOpenApi, type Operation } from './openapi.ts'
 import type { PartyAccount, PartyAccounts } from '../intake/party-account.ts'
@@ -57,7 +61,18 @@ export type HttpGatewayPorts = {
   times?: Partial<DoorTimes>
   /** Plain HTTP when left out: a header names the party. */
   tls?: PartyTls | undefined
+  /** Left out, no rejection is recorded. */
+  rejections?: RejectionSink | undefined
+  /** Left out, no request is found to be explained. */
+  explain?: Explain | undefined
 }
+
+/**
+ * Why a request of `party`, named originator:target:counter, was accepted or rejected: JSON.
+ * @throws BrokerError REQUEST_ID_MALFORMED, PARTY_ORIGINATOR_MISMATCH, REQUEST_NOT_FOUND,
+ * LEDGER_READERS_BUSY
+ */
+export type Explain = (party: Eui64, id: string) => Promise<object>
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -124,6 +139,11 @@ export class HttpGateway {
       { ...safe, schema: { querystring: responseQuerySchema }, ...of('getResponse') },
       this.getResponse,
     )
+    server.get(
+      `${requests}/:id/explanation`,
+      { ...safe, ...of('getExplanation') },
+      this.getExplanation,
+    )
     // Not safe: a poll takes the receiver's seat, so there is no HEAD [RFC 9110 9.2.1].
     server.get('/v1/deliveries', { schema: { querystring: pollSchema }, ...of('poll') }, this.poll)
     server.post(
@@ -159,7 +179,10 @@ export class HttpGateway {
     const party = Array.isArray(value)
       ? 'PARTY_HEADER_MALFORMED'
       : identify(value, this.ports.parties.known, certificate)
-    if (typeof party === 'string') return httpRefusal(party, detailOf(party, certificate))
+    if (typeof party === 'string') {
+      countCaller(this.ports.rejections, party, request.raw.socket.remoteAddress)
+      return httpRefusal(party, detailOf(party, certificate))
+    }
     request.account = this.ports.accounts.of(party)
     return undefined
   }
@@ -220,6 +243,22 @@ export class HttpGateway {
       body: JSON.stringify({ delivery: deliveryJson(delivery!) }),
       retryAfterSeconds: 0,
     })
+  }
+
+  private readonly getExplanation = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    const { party } = request.account!
+    const { explain } = this.ports
+    if (explain === undefined) return this.sent(reply, httpRefusal('REQUEST_NOT_FOUND'))
+    try {
+      const body = JSON.stringify(await explain(party.id, (request.params as { id: string }).id))
+      return this.sent(reply, { status: 200, body, retryAfterSeconds: 0 })
+    } catch (fault) {
+      if (!(fault instanceof BrokerError)) throw fault
+      return this.sent(reply, httpRefusal(fault.code, fault.detail))
+    }
   }
 
   private readonly cancel = (request: FastifyRequest, reply: FastifyReply): void => {

@@ -94,6 +94,24 @@ export const operations = {
     ],
     parameters: { id, waitMs },
   },
+  getExplanation: {
+    id: 'explainServiceRequest',
+    summary: 'Why a request was accepted or rejected, check by check, and what became of it.',
+    status: 200,
+    answer: {
+      type: 'object',
+      required: ['requestId', 'decisions', 'events', 'counted', 'forgottenThrough'],
+      properties: {
+        requestId: { type: 'string' },
+        decisions: { type: 'array', items: { type: 'object' } },
+        events: { type: 'array', items: { type: 'object' } },
+        counted: { type: 'array', items: { type: 'object' } },
+        forgottenThrough: { type: 'integer' },
+      },
+    },
+    codes: [...requestIdCodes, 'LEDGER_READERS_BUSY', 'BROKER_LEDGER_UNAVAILABLE'],
+    parameters: { id },
+  },
   poll: {
     id: 'pollDeliveries',
     summary: 'Deliveries that the party has not acknowledged, oldest first.',

@@ -10,6 +10,7 @@
  * harmless: the RequestID is the idempotency key.
  */
 import { decideIntake, isOriginator } from '../../access/intake.ts'
+import type { RejectionSink } from '../../access/rejection-sink.ts'
 import { hasToSignSrv } from '../../access/signing.ts'
 import { emptyBytes } from '../../base/bytes.ts'
 import { errorId, type ErrorCode } from '../../base/error-table.ts'
@@ -45,6 +46,7 @@ import {
   scanServiceRequest,
 } from '../../translate/scan.ts'
 import { blankHeader, OwnAnswer } from './own-answer.ts'
+import { recordRejection } from './rejected.ts'
 import { OwnerQueues, type OwnerQueue } from './owner-queue.ts'
 import type { PartyAccount } from './party-account.ts'
 import { SignedRequests, type SignedRequestsPorts, type WaitingRequest } from './signed-requests.ts'
@@ -61,6 +63,8 @@ export type IntakePorts = {
   signatures?: Omit<SignedRequestsPorts, 'log' | 'metrics'> | undefined
   /** What may be written to the ledger, core/cluster/format.ts. */
   format?: () => number
+  /** Left out, no rejection is recorded. */
+  rejections?: RejectionSink | undefined
 }
 
 const partitionUnavailableId = errorId('BROKER_PARTITION_UNAVAILABLE')
@@ -123,17 +127,17 @@ export class Intake {
     const { scan } = this
     const nowMs = this.ports.clock.now()
     const malformed = scanServiceRequest(view, start, end, scan)
-    if (malformed) return this.refuse(malformed, sink, tag, nowMs)
+    if (malformed) return this.reject(malformed, account, view, sink, tag)
     const isSigned = scan.signatureStart > 0
     if (!isSigned && hasToSignSrv(account.party, scan.srv))
-      return this.refuse('REQUEST_SIGNATURE_MISSING', sink, tag, nowMs)
+      return this.reject('REQUEST_SIGNATURE_MISSING', account, view, sink, tag)
     // What comes behind requests that are being verified waits for them, to keep its place.
     if (isSigned || account.unverified > 0) {
       const place = [start, end] as const
       const refusal =
         this.refusalOfSigned(isSigned) ??
         this.signed?.take(account, view, place, scan, sink, tag, nowMs)
-      return refusal && this.refuse(refusal, sink, tag, nowMs)
+      return refusal && this.reject(refusal, account, view, sink, tag)
     }
     this.admit(account, view, undefined, sink, tag, nowMs)
   }
@@ -153,7 +157,7 @@ export class Intake {
   ): void => {
     const nowMs = this.ports.clock.now()
     scanServiceRequest(bytes, 0, bytes.length, this.scan)
-    if (refusal) this.refuse(refusal, sink, tag, nowMs)
+    if (refusal) this.reject(refusal, account, bytes, sink, tag)
     else this.admit(account, bytes, seal, sink, tag, nowMs)
   }
 
@@ -170,10 +174,10 @@ export class Intake {
     const { scan, header } = this
     const { party, refusal: standing } = account
     const refusal = decideIntake(party, standing, scan, nowMs)
-    if (refusal) return this.refuse(refusal, sink, tag, nowMs)
+    if (refusal) return this.reject(refusal, account, view, sink, tag)
     const row = serviceRequestOf(scan.srv)!
     const bodyFault = checkBody(row, view, scan, nowMs)
-    if (bodyFault) return this.refuse(bodyFault, sink, tag, nowMs)
+    if (bodyFault) return this.reject(bodyFault, account, view, sink, tag)
     header.kind = seal === undefined ? Kind.SERVICE_REQUEST : Kind.SIGNED_REQUEST
     header.lane = scan.lane === laneUnspecified ? row.lane : (scan.lane as Lane)
     header.srv = scan.srv
@@ -276,6 +280,20 @@ export class Intake {
     this.metrics.handedOn.add()
     if (this.partitionInFlight[partition]!++ === 0 && this.partitionWatched[partition] === 0)
       void this.watch(partition)
+  }
+
+  /** Refuses the service request in `scan`, which stands in `view`, and has that recorded. */
+  private reject(
+    code: ErrorCode,
+    { party }: PartyAccount,
+    view: Buffer,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
+    const nowMs = this.ports.clock.now()
+    // Before the answer: who takes it may submit the next request at once, into the same scan.
+    recordRejection(this.ports.rejections, { code, party, scan: this.scan, view, nowMs })
+    this.refuse(code, sink, tag, nowMs)
   }
 
   /** Answers with an acknowledgement of the gateway's own, about the request in `scan`. */

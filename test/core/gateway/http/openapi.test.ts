@@ -37,6 +37,7 @@ const routes = [
   `post ${requests}`,
   `get ${requests}/{id}`,
   `delete ${requests}/{id}`,
+  `get ${requests}/{id}/explanation`,
   `get ${requests}/{id}/response`,
   'get /v1/deliveries',
   'post /v1/deliveries/acknowledgements',
