@@ -12,6 +12,7 @@ import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
 import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
+import { addThresholdCommands } from './cli/operator/threshold-commands.ts'
 import { addPkiCommands } from './cli/operator/pki-commands.ts'
 import { addDevicesCommands } from './cli/operator/devices-commands.ts'
 import { addHealthCommands } from './cli/operator/health-commands.ts'
@@ -67,6 +68,7 @@ addDlmsCommands(program, terminal)
 addMeterCommands(program, terminal)
 addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
+addThresholdCommands(program, terminal)
 addAccessCommand(program, terminal)
 addMeterPointsCommands(program, terminal)
 addPkiCommands(program, terminal)

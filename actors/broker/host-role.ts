@@ -7,6 +7,8 @@ import { LocalStores } from '../../core/store/local-stores.ts'
 import { hostedDevice } from '../device-effects/device-effects.ts'
 import { hostedMeterPoint } from '../meter-point/meter-point-kind.ts'
 import { hostedParty } from '../party/party-kind.ts'
+import { hostedQuarantinePage } from '../quarantine-page/quarantine-page-kind.ts'
+import { hostedThreshold } from '../threshold/threshold-kind.ts'
 import { Host } from '../runtime/host/host.ts'
 import type { HostOptions } from '../runtime/host/host-options.ts'
 import type { DiskGuard } from './disk-guard.ts'
@@ -47,6 +49,8 @@ export async function startHost(
       hostedDevice({ wan: way.wan, keys, clock, random, log, metrics }),
       hostedParty,
       hostedMeterPoint,
+      hostedThreshold,
+      hostedQuarantinePage,
     ],
     directory: parties,
     checkpointIntervalMs,

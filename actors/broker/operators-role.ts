@@ -15,6 +15,7 @@ import type { GatewayRole } from './gateway-role.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import { addMeterPointRoutes } from './meter-point-door.ts'
 import { addPartyRoutes } from './party-door.ts'
+import { addThresholdRoutes } from './threshold-door.ts'
 import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
 import type { startReplicas } from './replicas-role.ts'
 import type { RegistrationResult } from './registration.ts'
@@ -55,6 +56,7 @@ export async function startOperatorsDoor(
       addAccessRoutes(app, { bus, directory: owners, clock }, parties)
       addMeterPointRoutes(app, { bus, directory: owners, clock })
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
+      addThresholdRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)
     },

@@ -14,7 +14,6 @@ import {
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
-import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
 import { retryHintMs } from '../../core/base/retry-hint.ts'
 import { isCounterTooHigh } from '../../core/base/request-counter.ts'
@@ -25,6 +24,7 @@ import {
   readKind,
   readOriginator,
   readSrv,
+  readTarget,
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { decideCancel, decideStatus } from './about-requests.ts'
@@ -37,6 +37,7 @@ import { refuseCounter, type DeviceOutbox } from './effects.ts'
 import { contentHashOf, readRequest, type DeviceFact } from './facts.ts'
 import { faultAfter } from './cause.ts'
 import { alarm, end } from './ending.ts'
+import { countFirst, decideCounted, decideQuarantineAction, evolveHold, hasRoom } from './holds.ts'
 import { burn, isInDoubt, noted } from './keyring.ts'
 import type { Using } from './keys-facts.ts'
 import {
@@ -64,6 +65,7 @@ import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
+import { tellLeft } from './quarantine-letters.ts'
 import { decideRegistration, evolveRecord } from './registration.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
 import { decideStatusChange, evolveStatus, statusOf } from './status.ts'
@@ -76,6 +78,7 @@ import {
   type OpenRequest,
   type Originator,
 } from './state.ts'
+import { nextInTurn } from './turn.ts'
 import { nextWakeMs } from './wakes.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
@@ -105,7 +108,8 @@ export function decide(
     case 'PUSH_OPENED':
       return decideOpened(state, message, now, out)
     case 'LETTER':
-      return decideRights(state, message, now, out)
+      decideRights(state, message, now, out)
+      return decideCounted(state, message, now, out)
     case 'WAKE':
       expire(state, now, out)
       // Nothing may have expired, yet an attempt may be due.
@@ -149,6 +153,8 @@ function decideArrived(
       return decideRightsQuery(state, message, now, out)
     case Kind.RIGHTS_REFRESH:
       return decideRefresh(state, message, now, out)
+    case Kind.QUARANTINE_ACTION:
+      return decideQuarantineAction(state, message, now, out)
     case Kind.COUNTERS_RESET:
       return decideReset(state, message, now, out)
     default:
@@ -201,14 +207,13 @@ function decideRequest(
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax) {
     return refuse(out, message, 'DEVICE_ORIGINATORS_FULL', now)
   }
-  if (state.open.length >= limits.deviceQueueMax) {
+  if (!hasRoom(state)) {
     const notBefore = now + retryHintMs('DEVICE_QUEUE_FULL')
     return acknowledge(out, message, errorId('DEVICE_QUEUE_FULL'), now, notBefore)
   }
-  out.facts.push({
-    type: 'REQUEST_ACCEPTED',
-    request: readRequest(buffer, at, originatorKey, counter, now),
-  })
+  const request = readRequest(buffer, at, originatorKey, counter, now)
+  out.facts.push({ type: 'REQUEST_ACCEPTED', request })
+  countFirst(request, readTarget(buffer, at), directory, now, out)
   acknowledge(out, message, accepted, now)
 }
 
@@ -325,22 +330,6 @@ function sendRequest(
   return undefined
 }
 
-/**
- * The first of the most urgent lane whose first may go now. What waits for its next attempt holds
- * up its lane; what is too late does so until a wake ends it: it would go after later ones should
- * the clock be set back.
- */
-function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
-  for (let lane = 0; lane < laneCount; lane++) {
-    for (const request of state.open) {
-      if (request.lane !== lane) continue
-      if (isWaiting(request, now) || endOf(request) <= now) break
-      return request
-    }
-  }
-  return undefined
-}
-
 const ofNoRequest: ReadonlySet<Kind> = new Set([
   Kind.DEVICE_PUSH,
   Kind.DEVICE_REMOVAL,
@@ -387,8 +376,11 @@ export function park(
       attempt,
       bodyBytes,
     })
-    if (request !== undefined)
+    if (request !== undefined) {
       out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: emptyBytes })
+      const { hold } = request
+      if (hold?.phase === 'quarantined') out.effects.push(tellLeft(request, hold.event))
+    }
     return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   }
   const request = state.sent ?? state.open[0]
@@ -424,6 +416,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'REQUEST_ACCEPTED':
       state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)
+    case 'REQUEST_HELD':
+      return evolveHold(state, fact)
     case 'REQUEST_SENT':
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom

@@ -33,6 +33,7 @@ import {
   type Using,
 } from './keys-facts.ts'
 import { readReset, resetBody, type RequestCountersReset } from './counters-facts.ts'
+import { heldBody, readHeld, type RequestHeld } from './hold-facts.ts'
 import { isLinksFact, linksBody, readLinksFact, type LinksFact } from './links-facts.ts'
 import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './record-facts.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
@@ -79,6 +80,7 @@ export type DeviceFact =
   | AttemptFailed
   | RequestEnded
   | RequestParked
+  | RequestHeld
 
 /** True for facts that name a request. */
 export function isOfRequest(
@@ -104,6 +106,10 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
       return writeConcerning(frame, device, fact, usingBody(fact))
     case 'REQUEST_PARKED':
       return writeConcerning(frame, device, fact, fact.bodyBytes)
+    case 'REQUEST_HELD': {
+      const bodyView = heldBody(fact)
+      return void begin(frame, device, { ...fact, kind: Kind.REQUEST_HELD, bodyView })
+    }
     case 'REQUEST_SENT':
     case 'KEY_STEP_SENT':
       throw new BrokerError('ENVELOPE_MALFORMED', `${fact.type} has no place in the ledger`)
@@ -276,6 +282,8 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
       }
     case Kind.REQUEST_ENDED:
       return { type: 'REQUEST_ENDED', ...readConcerning(buffer, at), ...usingIn(buffer, at) }
+    case Kind.REQUEST_HELD:
+      return readHeld(buffer, at)
     case Kind.REQUEST_PARKED:
       return {
         type: 'REQUEST_PARKED',

@@ -10,6 +10,7 @@ import { readEui64, type Eui64 } from '../base/eui64.ts'
 import { directoryInForceSubject, recordOfSubject } from '../cluster/directory-subject.ts'
 import type { Parties, Party } from './parties.ts'
 import { decodePartyRecord, type PartyRecord } from './party-record.ts'
+import { decodeThresholds, type ThresholdRecord } from './thresholds.ts'
 
 export type Directory = {
   /** Of the last record in it, in the ledger; 0 for an empty directory. */
@@ -27,6 +28,11 @@ export type Directory = {
   readonly parties: Parties
   /** The record of every party that was ever known. */
   readonly records: ReadonlyMap<Eui64, PartyRecord>
+  /**
+   * Thresholds of anomaly detection by party, and those of `allParties`. Left out while nobody ever
+   * had any.
+   */
+  readonly thresholds?: ReadonlyMap<Eui64, ThresholdRecord>
 }
 
 /** Of a ledger without records: every party may do everything. */
@@ -50,6 +56,11 @@ export function withRecord(
   if (sequence <= directory.sequence) return directory
   if (subject === directoryInForceSubject) return { ...directory, sequence, isInForce: true }
   const found = recordOfSubject(subject)
+  if (found?.kind === ActorKindNumber.THRESHOLD) {
+    const record = decodeThresholds(data)
+    const thresholds = new Map(directory.thresholds).set(readEui64(found.octets), record)
+    return { ...directory, sequence, thresholds }
+  }
   if (found?.kind !== ActorKindNumber.PARTY)
     throw new BrokerError('FORMAT_VERSION_LATER', `the record ${subject} of the directory`)
   const id = readEui64(found.octets)

@@ -9,6 +9,7 @@ import { meterPointLimits } from './meter-point-limits.ts'
 import { registrationLimits } from './registration-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
+import { thresholdLimits } from './threshold-limits.ts'
 import { wanLimits } from './wan-limits.ts'
 
 export const limits = {
@@ -18,6 +19,7 @@ export const limits = {
   ...registrationLimits,
   ...replicaLimits,
   ...storageLimits,
+  ...thresholdLimits,
   ...wanLimits,
   // ── messages ──
   /**
@@ -112,6 +114,8 @@ export const limits = {
   mailboxMessagesMax: 20_000,
   /** Requests a device holds that have not ended. */
   deviceQueueMax: 64,
+  /** The same with those in quarantine. */
+  deviceOpenMax: 64 + thresholdLimits.quarantinedPerDeviceMax,
   /** Ended requests that a device remembers whole, for repeats and status. */
   deviceRequestsRememberedMax: 64,
   /**

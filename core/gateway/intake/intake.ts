@@ -9,6 +9,7 @@
  * in its frame ("stranded") and goes to the next owner, within the party's wait. Twice sent is
  * harmless: the RequestID is the idempotency key.
  */
+import { quarantineActionBody, type QuarantineAction } from '../../access/quarantine-list.ts'
 import { decideIntake, isOriginator } from '../../access/intake.ts'
 import { emptyBytes } from '../../base/bytes.ts'
 import { errorId, type ErrorCode } from '../../base/error-table.ts'
@@ -128,7 +129,7 @@ export class Intake {
 
   /** Takes the CancelRequest in `view`; like `submit`. */
   cancel(account: PartyAccount, view: Buffer, sink: AnswerSink, tag: number): void {
-    this.about(Kind.CANCEL, account, view, sink, tag)
+    this.about({ kind: Kind.CANCEL }, account, view, sink, tag)
   }
 
   /**
@@ -136,7 +137,19 @@ export class Intake {
    * refusal.
    */
   queryStatus(account: PartyAccount, view: Buffer, sink: AnswerSink, tag: number): void {
-    this.about(Kind.STATUS_QUERY, account, view, sink, tag)
+    this.about({ kind: Kind.STATUS_QUERY }, account, view, sink, tag)
+  }
+
+  /** Takes the ReleaseQuarantinedRequest or DeleteQuarantinedRequest in `view`; like `submit`. */
+  resolveQuarantined(
+    action: QuarantineAction,
+    account: PartyAccount,
+    view: Buffer,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
+    const bodyView = quarantineActionBody(action, 'the party')
+    this.about({ kind: Kind.QUARANTINE_ACTION, bodyView }, account, view, sink, tag)
   }
 
   /** New requests are refused from now on; settles when every open one is answered. */
@@ -158,7 +171,7 @@ export class Intake {
   }
 
   private about(
-    kind: Kind,
+    { kind, bodyView = emptyBytes }: { kind: Kind; bodyView?: Buffer },
     account: PartyAccount,
     view: Buffer,
     sink: AnswerSink,
@@ -176,7 +189,7 @@ export class Intake {
     header.srv = 0 as Srv
     header.bodyType = 0
     header.deadline = 0
-    this.send(account, emptyBytes, sink, tag, nowMs)
+    this.send(account, bodyView, sink, tag, nowMs)
   }
 
   /**
