@@ -6,7 +6,8 @@
  *   1  devices
  *   2  and parties, the directory, letters between actors; removal of devices; a fact for each part
  *      of a device record that changes, where format 1 has one for the whole record
- *   3  and meter points, with the rights that devices have of them; participants of parties
+ *   3  and meter points, with the rights that devices have of them; participants of parties;
+ *      thresholds and quarantine
  *
  * A deployment without a format has format 1.
  */

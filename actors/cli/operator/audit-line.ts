@@ -1,4 +1,7 @@
 /** A line of the audit of a ledger. */
+import type { RequestCounter } from '../../../core/base/counter.ts'
+import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
+
 /** One thing that the ledger says, in words; never a reading or a secret. */
 export type AuditLine = {
   sequence: number
@@ -16,4 +19,10 @@ export type AuditLine = {
   /** Of a letter: who sent it, and to whom. */
   actors?: readonly string[]
   what: string
+}
+
+/** For people: `originator:device:counter`. */
+export function requestIdOf(originator: Eui64, device: Eui64, counter: RequestCounter): string {
+  const number = Buffer.from(counter, 'latin1').readBigUInt64BE()
+  return `${textOfEui64(originator)}:${textOfEui64(device)}:${number}`
 }
