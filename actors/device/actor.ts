@@ -29,7 +29,7 @@ import {
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { decideCancel, decideStatus } from './about-requests.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
-import { endOf, isWaiting, retryDelayMs, spread } from './clock-set.ts'
+import { endOf, retryDelayMs, spread } from './clock-set.ts'
 import { boundsOf, noCounter } from './counter-bounds.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
@@ -75,7 +75,6 @@ import {
   rememberEnded,
   topOf,
   type DeviceState,
-  type OpenRequest,
   type Originator,
 } from './state.ts'
 import { nextInTurn } from './turn.ts'
