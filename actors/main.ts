@@ -15,6 +15,7 @@ import { addConsentsCommands } from './cli/operator/consents-commands.ts'
 import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
 import { addSourcesCommands } from './cli/operator/sources-commands.ts'
+import { addThresholdCommands } from './cli/operator/threshold-commands.ts'
 import { addPkiCommands } from './cli/operator/pki-commands.ts'
 import { addDevicesCommands } from './cli/operator/devices-commands.ts'
 import { addExplainCommands } from './cli/operator/explain-commands.ts'
@@ -73,6 +74,7 @@ addMeterCommands(program, terminal)
 addCountersCommands(program, terminal)
 addPartiesCommands(program, terminal)
 addSourcesCommands(program, terminal)
+addThresholdCommands(program, terminal)
 addAccessCommand(program, terminal)
 addExplainCommands(program, terminal)
 addMeterPointsCommands(program, terminal)

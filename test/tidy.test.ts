@@ -72,7 +72,14 @@ const codecs = [
   'core/pki',
 ]
 const edges = ['core/bus', 'core/ledger', 'core/store', 'core/wan', 'core/gateway', 'core/ops']
-const actorKinds = ['actors/device', 'actors/meter-point', 'actors/party', 'actors/source']
+const actorKinds = [
+  'actors/device',
+  'actors/meter-point',
+  'actors/threshold',
+  'actors/quarantine-page',
+  'actors/party',
+  'actors/source',
+]
 const aboveKinds = [
   'actors/device-effects',
   'actors/runtime',

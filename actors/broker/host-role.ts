@@ -9,6 +9,8 @@ import { hostedDevice } from '../device-effects/device-effects.ts'
 import { hostedMeterPoint } from '../meter-point/meter-point-kind.ts'
 import { hostedParty } from '../party/party-kind.ts'
 import { hostedSource } from '../source/source-kind.ts'
+import { hostedQuarantinePage } from '../quarantine-page/quarantine-page-kind.ts'
+import { hostedThreshold } from '../threshold/threshold-kind.ts'
 import { Host } from '../runtime/host/host.ts'
 import type { HostOptions } from '../runtime/host/host-options.ts'
 import type { DiskGuard } from './disk-guard.ts'
@@ -51,6 +53,8 @@ export async function startHost(
       hostedParty,
       hostedMeterPoint,
       hostedSource,
+      hostedThreshold,
+      hostedQuarantinePage,
     ],
     directory: parties,
     checkpointIntervalMs,

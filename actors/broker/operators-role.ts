@@ -17,6 +17,7 @@ import type { OpenedLedger } from './ledger-role.ts'
 import { addConsentRoutes } from './consent-door.ts'
 import { addMeterPointRoutes } from './meter-point-door.ts'
 import { addPartyRoutes } from './party-door.ts'
+import { addThresholdRoutes } from './threshold-door.ts'
 import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
 import type { startReplicas } from './replicas-role.ts'
 import type { RegistrationResult } from './registration.ts'
@@ -69,6 +70,7 @@ export async function startOperatorsDoor(
       addStatusFileRoute(app, { bus, directory: owners, clock }, views)
       addConsentRoutes(app, { bus, directory: owners, clock })
       addPartyRoutes(app, { bus, directory: owners, clock }, parties)
+      addThresholdRoutes(app, { bus, directory: owners, clock }, parties)
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)
     },

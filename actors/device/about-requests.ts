@@ -72,7 +72,7 @@ export function decideStatus(
       type: 'REPORT_STATUS',
       replyTo,
       srv,
-      state: isSent ? 2 : 1,
+      state: open.hold?.phase === 'quarantined' ? 4 : isSent ? 2 : 1,
       outcome: notEnded,
       attempt: attempt + (isSent ? 1 : 0),
       acceptedAt,

@@ -10,20 +10,26 @@ import { readRequestCounter, type RequestCounter } from '../../core/base/counter
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
 import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
-import { laneCount } from '../../core/base/lane.ts'
 import { limits } from '../../core/base/limits.ts'
-import { readBodyView, readKind, readOriginator, readSrv } from '../../core/envelope/envelope.ts'
+import {
+  readBodyView,
+  readKind,
+  readOriginator,
+  readSrv,
+  readTarget,
+} from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { decideCancel, decideStatus } from './about-requests.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
-import { endOf, isWaiting, retryDelayMs, spread } from './clock-set.ts'
+import { endOf, retryDelayMs, spread } from './clock-set.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { DeviceOutbox } from './effects.ts'
-import { contentHashOf, readRequest, sealIn, type DeviceFact } from './facts.ts'
+import { contentHashOf, readRequest, sealIn, type AttemptFailed, type DeviceFact } from './facts.ts'
 import { faultAfter } from './cause.ts'
 import { alarm, end } from './ending.ts'
 import { cutOf, evolveGranted, grantedAs, isConsentGone } from './grants.ts'
+import { countFirst, decideCounted, decideQuarantineAction, evolveHold } from './holds.ts'
 import { burn, isInDoubt, noted } from './keyring.ts'
 import type { Using } from './keys-facts.ts'
 import {
@@ -50,19 +56,14 @@ import type { Arrived } from '../kind/messages.ts'
 import type { Answered, DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
+import { tellLeft } from './quarantine-letters.ts'
 import { decideRegistration, evolveRecord } from './registration.ts'
 import { reject } from './rejections.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
 import { refusalOf } from './request-checks.ts'
 import { decideStatusChange, evolveStatus } from './status.ts'
-import {
-  findOpen,
-  findOriginator,
-  rememberEnded,
-  topOf,
-  type DeviceState,
-  type OpenRequest,
-} from './state.ts'
+import { findOpen, findOriginator, rememberEnded, topOf, type DeviceState } from './state.ts'
+import { nextInTurn } from './turn.ts'
 import { nextWakeMs } from './wakes.ts'
 
 const accepted = errorId('REQUEST_ACCEPTED')
@@ -92,7 +93,8 @@ export function decide(
     case 'PUSH_OPENED':
       return decideOpened(state, message, now, directory, out)
     case 'LETTER':
-      return decideRights(state, message, now, out)
+      decideRights(state, message, now, out)
+      return decideCounted(state, message, now, out)
     case 'WAKE':
       expire(state, now, out)
       // Nothing may have expired, yet an attempt may be due.
@@ -137,6 +139,8 @@ function decideArrived(
       return decideRightsQuery(state, message, now, out)
     case Kind.RIGHTS_REFRESH:
       return decideRefresh(state, message, now, out)
+    case Kind.QUARANTINE_ACTION:
+      return decideQuarantineAction(state, message, now, out)
     case Kind.COUNTERS_RESET:
       return decideReset(state, message, now, out)
     default:
@@ -178,6 +182,7 @@ function decideRequest(
   if (typeof granted === 'string')
     return reject({ state, message, originator, now, directory }, granted, out)
   out.facts.push({ type: 'REQUEST_ACCEPTED', request, ...sealIn(buffer, at) }, ...granted)
+  countFirst(request, readTarget(buffer, at), directory, now, out)
   acknowledge(out, message, accepted, now)
 }
 
@@ -303,22 +308,6 @@ function sendRequest(
   return undefined
 }
 
-/**
- * The first of the most urgent lane whose first may go now. What waits for its next attempt holds
- * up its lane; what is too late does so until a wake ends it: it would go after later ones should
- * the clock be set back.
- */
-function nextInTurn(state: DeviceState, now: number): OpenRequest | undefined {
-  for (let lane = 0; lane < laneCount; lane++) {
-    for (const request of state.open) {
-      if (request.lane !== lane) continue
-      if (isWaiting(request, now) || endOf(request) <= now) break
-      return request
-    }
-  }
-  return undefined
-}
-
 const ofNoRequest: ReadonlySet<Kind> = new Set([
   Kind.DEVICE_PUSH,
   Kind.DEVICE_REMOVAL,
@@ -365,8 +354,11 @@ export function park(
       attempt,
       bodyBytes,
     })
-    if (request !== undefined)
+    if (request !== undefined) {
       out.deliveries.push({ request, outcome, attempt, time: now, bodyBytes: emptyBytes })
+      const { hold } = request
+      if (hold?.phase === 'quarantined') out.effects.push(tellLeft(request, hold.event))
+    }
     return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   }
   const request = state.sent ?? state.open[0]
@@ -407,6 +399,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       return raise(state, fact.request.originator, fact.request.counter)
     case 'REQUEST_GRANTED':
       return evolveGranted(state, fact)
+    case 'REQUEST_HELD':
+      return evolveHold(state, fact)
     case 'REQUEST_SENT':
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom
@@ -424,17 +418,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'COUNTER_ACCEPTED':
     case 'COUNTER_CONFIRMED':
       return evolveKeys(state, fact)
-    case 'ATTEMPT_FAILED': {
-      state.fault = faultAfter(state.fault, fact, false)
-      noted(state.keyring, fact.counters)
-      const request = findOpen(state, fact.originator, fact.counter)
-      if (request === undefined) return
-      request.attempt = fact.attempt
-      request.nextAttemptAt = fact.nextAttemptAt
-      request.lastOutcome = fact.outcome
-      if (state.sent === request) state.sent = undefined
-      return
-    }
+    case 'ATTEMPT_FAILED':
+      return evolveAttempt(state, fact)
     case 'REQUEST_ENDED':
     case 'REQUEST_PARKED': {
       if (fact.type === 'REQUEST_ENDED') {
@@ -454,6 +439,17 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       rememberEnded(state, request, { endedAt: time, outcome, attempt })
     }
   }
+}
+
+function evolveAttempt(state: DeviceState, fact: AttemptFailed): void {
+  state.fault = faultAfter(state.fault, fact, false)
+  noted(state.keyring, fact.counters)
+  const request = findOpen(state, fact.originator, fact.counter)
+  if (request === undefined) return
+  request.attempt = fact.attempt
+  request.nextAttemptAt = fact.nextAttemptAt
+  request.lastOutcome = fact.outcome
+  if (state.sent === request) state.sent = undefined
 }
 
 function raise(state: DeviceState, key: Eui64, counter: RequestCounter): void {

@@ -3,6 +3,7 @@ import { emptyBytes } from '../../core/base/bytes.ts'
 import { textOfCause, type FailureCause } from './cause.ts'
 import type { DeviceOutbox } from './effects.ts'
 import type { Using } from './keys-facts.ts'
+import { tellLeft } from './quarantine-letters.ts'
 import type { DeviceState, OpenRequest } from './state.ts'
 
 export type Ending = {
@@ -20,7 +21,7 @@ export function end(
   now: number,
   { outcome, attempt = request.attempt, body = emptyBytes, using }: Ending,
 ): void {
-  const { originator, counter } = request
+  const { originator, counter, hold } = request
   const { cause } = using
   const isCause = cause !== undefined && body.length === 0
   const about = { originator, counter, time: now, outcome, attempt }
@@ -33,6 +34,7 @@ export function end(
     bodyBytes: isCause ? Buffer.from(textOfCause(cause)) : body,
     ...(isCause && { isCause }),
   })
+  if (hold?.phase === 'quarantined') out.effects.push(tellLeft(request, hold.event))
 }
 
 /**

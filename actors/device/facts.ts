@@ -41,6 +41,7 @@ import {
 } from './keys-facts.ts'
 import { readReset, resetBody, type RequestCountersReset } from './counters-facts.ts'
 import { grantBody, readGrantFact, type RequestGranted } from './grant-fact.ts'
+import { heldBody, readHeld, type RequestHeld } from './hold-facts.ts'
 import { isLinksFact, linksBody, readLinksFact, type LinksFact } from './links-facts.ts'
 import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './record-facts.ts'
 import type { RequestRejected } from './rejection-fact.ts'
@@ -95,6 +96,7 @@ export type DeviceFact =
   | RequestEnded
   | RequestParked
   | RequestRejected
+  | RequestHeld
 
 /** True for facts that name a request. */
 export function isOfRequest(
@@ -128,6 +130,10 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
     }
     case 'REQUEST_REJECTED':
       return writeRejected(frame, device, fact)
+    case 'REQUEST_HELD': {
+      const bodyView = heldBody(fact)
+      return void begin(frame, device, { ...fact, kind: Kind.REQUEST_HELD, bodyView })
+    }
     case 'REQUEST_SENT':
     case 'KEY_STEP_SENT':
       throw new BrokerError('ENVELOPE_MALFORMED', `${fact.type} has no place in the ledger`)
@@ -323,6 +329,8 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
       return { type: 'REQUEST_ENDED', ...readConcerning(buffer, at), ...usingIn(buffer, at) }
     case Kind.REQUEST_REJECTED:
       return { type: 'REQUEST_REJECTED', rejection: readRejection(buffer, at).rejection }
+    case Kind.REQUEST_HELD:
+      return readHeld(buffer, at)
     case Kind.REQUEST_PARKED:
       return {
         type: 'REQUEST_PARKED',

@@ -14,6 +14,7 @@ import { offsetOf } from '../../core/envelope/layout.ts'
 import type { Arrived } from '../kind/messages.ts'
 import { noCounter } from './counter-bounds.ts'
 import { entitlementAt } from './grants.ts'
+import { hasRoom } from './holds.ts'
 import { statusOf } from './status.ts'
 import type { DeviceState, Originator } from './state.ts'
 
@@ -46,7 +47,7 @@ export function refusalOf(
   if (readDeadline(buffer, at) <= now) return 'REQUEST_DEADLINE_PAST'
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax)
     return 'DEVICE_ORIGINATORS_FULL'
-  return state.open.length >= limits.deviceQueueMax ? 'DEVICE_QUEUE_FULL' : undefined
+  return hasRoom(state) ? undefined : 'DEVICE_QUEUE_FULL'
 }
 
 const highestOf = (originator: Originator | undefined): bigint | undefined =>

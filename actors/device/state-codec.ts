@@ -4,6 +4,7 @@
  * ones.
  */
 import { Packr } from 'msgpackr'
+import type { QuarantineReason } from '../../core/access/count-letters.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { asBuffer, copyOf, latin1Of } from '../../core/base/bytes.ts'
 import type { RequestCounter } from '../../core/base/counter.ts'
@@ -15,6 +16,7 @@ import { linksIn, packedLinks } from '../../core/registration/rights-report.ts'
 import { DeviceStatus } from '../../core/inventory/device-status.ts'
 import { decodeCause, encodeCause, type DeviceFault } from './cause.ts'
 import { endedRecordBytes, packEnded, unpackEnded, type EndedRequests } from './ended-requests.ts'
+import { HoldPhase, type Hold } from './hold-facts.ts'
 import { isChunk } from './past-counters.ts'
 import { packRing, unpackRing, type PackedRing } from './keyring-codec.ts'
 import {
@@ -29,7 +31,9 @@ import {
  * Without keys a state is as it was in version 1, and says so: a version that reads only that still
  * reads it.
  */
-export const stateVersion = 5
+export const stateVersion = 6
+/** Without a request that is held back. */
+const unheldVersion = 5
 /** Without links to meter points, and in the first status. */
 const faultVersion = 4
 /** Without the cause of a failure. */
@@ -63,6 +67,9 @@ export function packState(state: DeviceState): Buffer {
       r.nextAttemptAt,
       r.lastOutcome,
       r.bodyBytes,
+      ...(r.hold === undefined
+        ? []
+        : [[HoldPhase.indexOf(r.hold.phase), r.hold.event, r.hold.reason]]),
     ]),
     ended,
     endedCount,
@@ -86,8 +93,17 @@ export function packState(state: DeviceState): Buffer {
   return packr.pack(packed)
 }
 
-function versionOf({ keyring, past, fault, originators, linked, status }: DeviceState): number {
-  if (linked !== undefined || status !== undefined) return stateVersion
+function versionOf({
+  open,
+  keyring,
+  past,
+  fault,
+  originators,
+  linked,
+  status,
+}: DeviceState): number {
+  if (open.some(({ hold }) => hold !== undefined)) return stateVersion
+  if (linked !== undefined || status !== undefined) return unheldVersion
   if (fault !== undefined) return faultVersion
   if (past.length > 0 || originators.some(({ top }) => top !== undefined)) return pastVersion
   return keyring === undefined ? keylessVersion : keyedVersion
@@ -106,6 +122,8 @@ type PackedRequest = [
   number,
   number,
   Uint8Array,
+  /** From version 6 on, for a request that is held back. */
+  [phase: number, event: number, reason: QuarantineReason]?,
 ]
 /** Key, highest, floor; in version 3, after a reset, the highest one before. */
 type PackedOriginator = [Uint8Array, Uint8Array, Uint8Array | null, Uint8Array?]
@@ -206,6 +224,14 @@ function endedIn(bytes: Uint8Array, count: number, nextIndex: number): EndedRequ
   return unpackEnded(Buffer.concat([records.subarray(oldestAt), records.subarray(0, oldestAt)]))
 }
 
+/** @throws BrokerError STORE_DAMAGED */
+function holdIn([number, event, reason]: NonNullable<PackedRequest[12]>): Hold {
+  const phase = HoldPhase[number]
+  if (phase === undefined || phase === 'free')
+    throw new BrokerError('STORE_DAMAGED', 'a request that is held back')
+  return { phase, event, reason }
+}
+
 function unpackRequest(packed: PackedRequest): OpenRequest {
   const [
     originator,
@@ -232,5 +258,6 @@ function unpackRequest(packed: PackedRequest): OpenRequest {
     nextAttemptAt,
     lastOutcome: packed[10],
     bodyBytes: copyOf(packed[11]),
+    ...(packed[12] !== undefined && { hold: holdIn(packed[12]) }),
   }
 }

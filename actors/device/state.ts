@@ -31,6 +31,7 @@ import type { Grant } from '../../core/registration/grant.ts'
 import type { ReportedLink } from '../../core/registration/rights-report.ts'
 import type { DeviceFault } from './cause.ts'
 import { addEnded, noneEnded, type EndedRequests } from './ended-requests.ts'
+import type { Hold } from './hold-facts.ts'
 import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
 
@@ -52,6 +53,8 @@ export type OpenRequest = {
   /** Row of the error table that the last attempt ended with; 0 before the first. */
   lastOutcome: number
   bodyBytes: Buffer
+  /** Left out as a rule: it is held back by anomaly detection (holds.ts). */
+  hold?: Hold | undefined
   /**
    * In memory only, once the host's clock was set (clock-set.ts): its lag when the request came.
    */

@@ -41,8 +41,8 @@ export type ReportStatus = {
   type: 'REPORT_STATUS'
   replyTo: ReplyTo
   srv: number
-  /** 1 waiting, 2 sent, 3 ended. */
-  state: 1 | 2 | 3
+  /** 1 waiting, 2 sent, 3 ended, 4 in quarantine. */
+  state: 1 | 2 | 3 | 4
   /** 0xffff while it has not ended. */
   outcome: number
   attempt: number
@@ -106,12 +106,14 @@ export type DeliverResponse = {
   isCause?: boolean
 }
 
-/** What a device has sent by itself, for one party. */
+/** What a device has sent by itself, or what Busbar says, for one party. */
 export type DeliverAlert = {
   party: Eui64
   receivedAt: number
   time: number
   bodyBytes: Buffer
+  /** It says this as Busbar: the body is a whole DccAlert. */
+  isOfDcc?: true
 }
 
 export type Deliver = DeliverResponse | DeliverAlert

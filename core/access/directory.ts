@@ -13,6 +13,7 @@ import { directoryInForceSubject, recordOfSubject } from '../cluster/directory-s
 import { decodeSourceRecord, type SourceRecord } from '../registration/source-report.ts'
 import type { Parties, Party } from './parties.ts'
 import { decodePartyRecord, type PartyRecord } from './party-record.ts'
+import { decodeThresholds, type ThresholdRecord } from './thresholds.ts'
 
 export type Directory = {
   /** Of the last record in it, in the ledger; 0 for an empty directory. */
@@ -34,6 +35,11 @@ export type Directory = {
   readonly records: ReadonlyMap<Eui64, PartyRecord>
   /** The record of every registration system that sent a file. */
   readonly sources: ReadonlyMap<Eui64, SourceRecord>
+  /**
+   * Thresholds of anomaly detection by party, and those of `allParties`. Left out while nobody ever
+   * had any.
+   */
+  readonly thresholds?: ReadonlyMap<Eui64, ThresholdRecord>
 }
 
 /** Of a ledger without records: every party may do everything. */
@@ -63,6 +69,11 @@ export function withRecord(
     const source = decodeSourceRecord(data)
     const sources = new Map(directory.sources).set(readEui64(found.octets), source)
     return { ...directory, sequence, sources }
+  }
+  if (found?.kind === ActorKindNumber.THRESHOLD) {
+    const record = decodeThresholds(data)
+    const thresholds = new Map(directory.thresholds).set(readEui64(found.octets), record)
+    return { ...directory, sequence, thresholds }
   }
   if (found?.kind !== ActorKindNumber.PARTY)
     throw new BrokerError('FORMAT_VERSION_LATER', `the record ${subject} of the directory`)

@@ -16,6 +16,10 @@ export const ActorKindNumber = {
   WATCH: 3,
   SOURCE: 4,
   CAMPAIGN: 5,
+  /** Counts what a party, or all parties together, may still send: core/access/thresholds.ts. */
+  THRESHOLD: 8,
+  /** A page of the list of what a party has in quarantine. */
+  QUARANTINE_PAGE: 9,
   /** One in each partition: how far its letters have been read. */
   LETTERBOX: 14,
   /** Of tests. */

@@ -72,6 +72,13 @@ export const errorTable = {
   PARTY_CERTIFICATE_UNPINNED: row(307, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The key of the certificate is not one that is pinned for this party.', 'Use the pinned key; the operator changes the pins of the party.'),
   PARTY_REVOCATION_UNKNOWN: row(309, 'E57', 'operator', 'later', 'UNAVAILABLE', 'The revocation list is out of date, so nobody knows whether the certificate was revoked.', 'Operator: put a current list into crl.pem, for example with `busbar pki revoke --renew`.'),
 
+  // ── anomaly detection ──
+  QUARANTINE_FULL: row(400, 'E58', 'party', 'later', 'RESOURCE_EXHAUSTED', 'The request is over a threshold, and there is no room in quarantine.', 'Release or delete what is in quarantine, see `busbar quarantine --help`; then submit it as a new request.'),
+  REQUEST_DELETED_FROM_QUARANTINE: row(401, 'E58', 'party', 'never', 'ABORTED', 'The request was in quarantine and has been deleted.', 'Nothing, when the party or the operator meant it; otherwise submit it as a new request.'),
+  REQUEST_NOT_IN_QUARANTINE: row(402, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request is not in quarantine.', 'Ask for its status: it may have been released, deleted, or have ended at its deadline.'),
+  THRESHOLDS_MALFORMED: row(403, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'The thresholds file is not valid.', 'Correct what is named; nothing of the file was loaded.'),
+  THRESHOLDS_FILE_OLD: row(404, 'E49', 'operator', 'never', 'ABORTED', 'A thresholds file with this number, or a higher one, was loaded before.', 'Give the file a higher number when it is meant; see `busbar thresholds show`.'),
+
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),

@@ -10,6 +10,7 @@ import { registrationLimits } from './registration-limits.ts'
 import { rejectionLimits } from './rejection-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
+import { thresholdLimits } from './threshold-limits.ts'
 import { wanLimits } from './wan-limits.ts'
 
 export const limits = {
@@ -20,6 +21,7 @@ export const limits = {
   ...rejectionLimits,
   ...replicaLimits,
   ...storageLimits,
+  ...thresholdLimits,
   ...wanLimits,
   // ── messages ──
   /**
@@ -114,6 +116,8 @@ export const limits = {
   mailboxMessagesMax: 20_000,
   /** Requests a device holds that have not ended. */
   deviceQueueMax: 64,
+  /** The same with those in quarantine. */
+  deviceOpenMax: 64 + thresholdLimits.quarantinedPerDeviceMax,
   /** Ended requests that a device remembers whole, for repeats and status. */
   deviceRequestsRememberedMax: 64,
   /**

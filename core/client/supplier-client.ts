@@ -192,6 +192,9 @@ export const nameOptionsOf = ({ tls }: PartyCredentials, address: string): Chann
     ? { 'grpc.ssl_target_name_override': 'busbar' }
     : {}
 
+/** What a call answers that is acknowledged. */
+type Acknowledged = { acknowledgement: Acknowledgement | undefined }
+
 /** `address` is `host:port`, or a target of gRPC such as `dns:///host:port`. */
 function hostOf(address: string): string {
   const bare = address.replace(/^(?:dns|ipv4|ipv6):(?:\/\/[^/]*\/)?/, '')
@@ -272,10 +275,29 @@ export class SupplierClient {
   }
 
   async cancel(requestId: RequestId): Promise<Acknowledgement> {
-    const response = await this.ask<{ acknowledgement: Acknowledgement | undefined }>((done) =>
+    return this.acknowledged((done) =>
       this.input.cancel({ requestId }, this.metadata, this.callOptions(), done),
     )
-    return present(response.acknowledgement)
+  }
+
+  /** Lets a request in quarantine go on to its device. */
+  releaseQuarantined(requestId: RequestId): Promise<Acknowledgement> {
+    return this.acknowledged((done) =>
+      this.input.releaseQuarantined({ requestId }, this.metadata, this.callOptions(), done),
+    )
+  }
+
+  /** Ends a request in quarantine; its response is delivered. */
+  deleteQuarantined(requestId: RequestId): Promise<Acknowledgement> {
+    return this.acknowledged((done) =>
+      this.input.deleteQuarantined({ requestId }, this.metadata, this.callOptions(), done),
+    )
+  }
+
+  private async acknowledged(
+    call: (done: (error: ServiceError | null, response: Acknowledged) => void) => unknown,
+  ): Promise<Acknowledgement> {
+    return present((await this.ask(call)).acknowledgement)
   }
 
   status(requestId: RequestId): Promise<GetRequestStatusResponse> {

@@ -7,7 +7,7 @@
  *   2  and parties, the directory, letters between actors; removal of devices; a fact for each part
  *      of a device record that changes, where format 1 has one for the whole record
  *   3  and meter points, with the rights that devices have of them; participants of parties;
- *      signed requests, and which ones a party has to sign
+ *      signed requests, and which ones a party has to sign; thresholds and quarantine
  *
  * A deployment without a format has format 1.
  */

@@ -43,6 +43,8 @@ export const Kind = {
   DEVICE_STATUS: 17,
   // between gateway and host: a request with its signature, signed-request.ts
   SIGNED_REQUEST: 31,
+  // from a party, or an operator's door, to a host: releases or deletes a request in quarantine
+  QUARANTINE_ACTION: 24,
   // between an operator's door and a host: counters of parties at a device
   COUNTERS_QUERY: 9,
   COUNTERS_RESET: 10,
@@ -75,9 +77,11 @@ export const Kind = {
   SIGNED_REQUEST_ACCEPTED: 56,
   // changes nothing: a record of what the device has rejected
   REQUEST_REJECTED: 63,
+  REQUEST_HELD: 60,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
+  DCC_ALERT: 66,
   // between actors
   LETTER: 72,
   // between an operator's door and a host: what is changed of a party; and its fact
@@ -115,6 +119,17 @@ export const Kind = {
   SOURCE_FILE_PROGRESSED: 140,
   SOURCE_FILE_ENDED: 141,
   SOURCE_RELEASED: 142,
+  // between an operator's door and a host: thresholds of a party; and the facts of counting
+  THRESHOLDS_CHANGE: 144,
+  QUARANTINE_QUERY: 145,
+  QUARANTINE: 146,
+  THRESHOLDS_SET: 152,
+  REQUEST_COUNTED: 153,
+  QUARANTINE_LEFT: 154,
+  // one page of what a party has in quarantine; and its fact
+  QUARANTINE_PAGE_QUERY: 160,
+  QUARANTINE_PAGE: 161,
+  QUARANTINE_LISTED: 168,
   // from an operator to a partition's letterbox, and the facts of that
   SET_LETTERS_ASIDE: 216,
   LETTERS_READ: 224,
@@ -134,6 +149,8 @@ export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const
 export const partyBlocks = { messages: [80, 87], facts: [88, 95] } as const
 export const meterPointBlocks = { messages: [96, 103], facts: [104, 111] } as const
 export const sourceBlocks = { messages: [128, 135], facts: [136, 143] } as const
+export const thresholdBlocks = { messages: [144, 151], facts: [152, 159] } as const
+export const quarantinePageBlocks = { messages: [160, 167], facts: [168, 175] } as const
 /** Of the letterbox that each partition has; operators alone write to it. */
 export const letterboxBlocks = { messages: [216, 223], facts: [224, 231] } as const
 /** Of the kind of actor that tests have. */

@@ -1,8 +1,8 @@
 /**
- * Deliveries: from a RESPONSE or ALERT envelope to busbar.v1.Delivery. Station 13 of a message's
- * way. The envelope's body is a ResponseBody, or fields of a DeviceAlert, already and is copied as
- * it is. Written as field 1 of the message around it, which is `deliveries` of ReceiveResponse: one
- * after another they make the whole message.
+ * Deliveries: from a RESPONSE, ALERT or DCC_ALERT envelope to busbar.v1.Delivery. Station 13 of a
+ * message's way. The envelope's body is a ResponseBody, fields of a DeviceAlert or a DccAlert
+ * already and is copied as it is. Written as field 1 of the message around it, which is
+ * `deliveries` of ReceiveResponse: one after another they make the whole message.
  */
 import { formatEui64 } from '../base/eui64.ts'
 import { errorCodeOf, explain } from '../base/error-table.ts'
@@ -35,10 +35,16 @@ const messageField = 5
 // 2, body's own front 3.
 const usualFrontBytes = 110
 
+/** By kind of envelope: the field of a Delivery, where it is not that of a response. */
+const contentField: Readonly<Partial<Record<number, number>>> = {
+  [Kind.ALERT]: 3,
+  [Kind.DCC_ALERT]: 4,
+}
+
 /** True for the envelope of a delivery that this version knows. */
 export function isDelivery(buffer: Buffer, at: number): boolean {
   const kind = readKind(buffer, at)
-  return kind === Kind.RESPONSE || kind === Kind.ALERT
+  return kind === Kind.RESPONSE || kind === Kind.ALERT || kind === Kind.DCC_ALERT
 }
 
 /**
@@ -59,10 +65,11 @@ export function appendDelivery(
   const delivery = writer.open(lengthBytes)
   writer.octet(tagOf(1, WireType.VARINT))
   writer.varint(deliveryId)
-  const isAlert = readKind(buffer, at) === Kind.ALERT
-  writer.octet(tagOf(isAlert ? 3 : 2, WireType.LENGTH))
+  const kind = readKind(buffer, at)
+  writer.octet(tagOf(contentField[kind] ?? 2, WireType.LENGTH))
   const content = writer.open(lengthBytes)
-  if (isAlert) appendAlert(writer, buffer, at, bodyEnd)
+  if (kind === Kind.ALERT) appendAlert(writer, buffer, at, bodyEnd)
+  else if (kind === Kind.DCC_ALERT) writer.rawPart(buffer, bodyStart, bodyEnd)
   else appendResponse(writer, buffer, at, bodyEnd)
   writer.close(content, lengthBytes)
   writer.close(delivery, lengthBytes)

@@ -18,8 +18,8 @@ t.test('a tick is full before a frame has more deliveries than their ids can tel
     if (count % 3 === 0) deliver(other)
   }
   // One message more may end all that waits for a device.
-  t.equal(count + limits.deviceQueueMax, limits.deliveriesPerFrameMax + 1)
-  for (let ended = 0; ended < limits.deviceQueueMax - 1; ended++) deliver(one)
+  t.equal(count + limits.deviceOpenMax, limits.deliveriesPerFrameMax + 1)
+  for (let ended = 0; ended < limits.deviceOpenMax - 1; ended++) deliver(one)
   let largest = 0
   for (const { frame } of tick.frames()) {
     let inFrame = 0

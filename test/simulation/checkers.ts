@@ -17,6 +17,8 @@ import {
   Kind,
   meterPointBlocks,
   offsetOf,
+  quarantinePageBlocks,
+  thresholdBlocks,
 } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
@@ -24,6 +26,7 @@ import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
 import { Registrations } from './registrations.ts'
 import { Standings } from './standings.ts'
+import { Thresholds } from './thresholds.ts'
 import { Trials } from './trials.ts'
 
 /** `request` is a name of names.ts, undefined for a fault of no single one. */
@@ -47,8 +50,11 @@ export class LedgerChecker {
   private readonly carriedOut = new Map<string, number>()
   private readonly ticks: Tick[] = []
   private next = 0
+  /** Rises with each request that joins its lane, when it is accepted or released. */
+  private turns = 0
   readonly trials = new Trials((what) => this.fault(what))
   readonly standings = new Standings((what, request) => this.fault(what, request))
+  readonly thresholds = new Thresholds((what, request) => this.fault(what, request))
   readonly registrations = new Registrations((what, request) => this.fault(what, request))
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
@@ -59,6 +65,10 @@ export class LedgerChecker {
 
   constructor(onLine: (text: string, request: string) => void) {
     this.onLine = onLine
+    this.thresholds.onReleased = (request) => {
+      const known = this.accepted.get(request)
+      if (known !== undefined) this.accepted.set(request, { ...known, at: this.turns++ })
+    }
   }
 
   fault(what: string, request?: string): void {
@@ -105,8 +115,13 @@ export class LedgerChecker {
     if (readKind(frame, at) === Kind.TRIAL_ADDED) return this.trials.read(frame, at, sequence)
     if (isInBlock(readKind(frame, at), meterPointBlocks.facts))
       return this.registrations.readPointFact(frame, at)
+    if (isInBlock(readKind(frame, at), thresholdBlocks.facts))
+      return this.thresholds.readThresholdFact(frame, at)
+    if (isInBlock(readKind(frame, at), quarantinePageBlocks.facts))
+      return this.thresholds.readPageFact(frame, at)
     if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
     const fact = readFact(frame, at)
+    this.thresholds.readDeviceFact(readTarget(frame, at), fact)
     this.registrations.readDeviceFact(readTarget(frame, at), fact)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))
@@ -120,7 +135,7 @@ export class LedgerChecker {
     const [party = ''] = request.split('/')
     const { acceptedAt } = fact.request
     this.registrations.accepted(request, readTarget(frame, at), Number(party), acceptedAt)
-    this.accepted.set(request, { at: this.accepted.size, lane: fact.request.lane })
+    this.accepted.set(request, { at: this.turns++, lane: fact.request.lane })
   }
 
   private readDeliveryAt(
@@ -145,11 +160,17 @@ export class LedgerChecker {
     if (isCarriedOut) this.checkOrder(request)
   }
 
-  /** What a device carried out within one lane, it carried out in the order of acceptance. */
+  /**
+   * What a device carried out within one lane, it carried out in the order of acceptance; of a
+   * party that is counted, in the order of that party.
+   */
   private checkOrder(request: string): void {
     const accepted = this.accepted.get(request)
     if (accepted === undefined) return
-    const lane = `${request.split('/')[1]}/${accepted.lane}`
+    const [party, meter] = request.split('/')
+    // What is counted joins its lane when that is done.
+    const isCounted = this.thresholds.isCounted(Number(party))
+    const lane = `${meter}/${accepted.lane}${isCounted ? `/${party}` : ''}`
     const before = this.carriedOut.get(lane) ?? -1
     if (accepted.at < before) this.fault('carried out after a later one of its lane', request)
     this.carriedOut.set(lane, Math.max(before, accepted.at))

@@ -7,6 +7,8 @@ import type { ActorKind } from '../../actors/kind/actor-kind.ts'
 import { hostedMeterPoint } from '../../actors/meter-point/meter-point-kind.ts'
 import { hostedParty } from '../../actors/party/party-kind.ts'
 import { hostedSource } from '../../actors/source/source-kind.ts'
+import { hostedQuarantinePage } from '../../actors/quarantine-page/quarantine-page-kind.ts'
+import { hostedThreshold } from '../../actors/threshold/threshold-kind.ts'
 import type { LiveDirectory } from '../../core/access/directory.ts'
 import { encodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
 import { askActors } from '../../core/bus/actor-mail.ts'
@@ -69,6 +71,11 @@ export type Plant = {
  * for records, must hold those of all partitions.
  */
 const ledgerBytesMax = 100_000
+/**
+ * While parties are counted: the letters of one tick must fit into the reserve, and a burst is one
+ * tick.
+ */
+const countedTimes = 8
 
 /** How finely time is cut: what is due within it runs before what follows from it. */
 const grainMs = 5
@@ -103,7 +110,7 @@ function ofFormat(lifeNumber: number, { behaviour }: Plant): DeviceBehaviour {
 
 export class Deployment {
   readonly clock = new SimClock(1_800_000_000_000)
-  readonly ledger = new SimLedger({ bytesMax: ledgerBytesMax })
+  readonly ledger: SimLedger
   readonly meters: Meters
   readonly hosts = new Map<string, { life: Life; host: Host }>()
   readonly gateways = new Map<string, Gateway>()
@@ -123,10 +130,15 @@ export class Deployment {
     plant: Plant,
     note: (text: string, request?: string) => void,
   ) {
-    const { clock, ledger } = this
+    const { clock } = this
     this.faults = faults
     this.checker = checker
     this.plant = plant
+    const kind = 'parties are counted'
+    if (!faults.isLeftOut(kind)) checker.thresholds.choose(faults.of(kind))
+    const bytesMax = ledgerBytesMax * (checker.thresholds.isChosen ? countedTimes : 1)
+    const ledger = new SimLedger({ bytesMax })
+    this.ledger = ledger
     this.note = note
     this.disks = new Disks(faults, (store) => checker.fault(`store ${store} is opened twice`))
     this.meters = new Meters(faults, clock, checker, note)
@@ -188,7 +200,16 @@ export class Deployment {
       if (refused.length === 0 && isBarred !== (change.change === 'suspend'))
         this.checker.fault(`party ${number}: ${change.change} was acknowledged, and is not done`)
     }
-    const parties = this.importParties()
+    const parties = this.importParties().then(async () => {
+      const kind = 'parties are counted'
+      if (!this.checker.thresholds.isChosen) return
+      await this.checker.thresholds.begin(this.faults.of(kind), ports)
+      this.resolveQuarantined = (isAll) => {
+        const draw = isAll ? undefined : this.faults.of(kind)
+        const what = this.checker.thresholds.resolve(draw, ports)
+        if (what !== undefined) this.note(what)
+      }
+    })
     isDone = false
     void parties.then(() => (isDone = true))
     while (!isDone) await this.pass(100)
@@ -242,6 +263,9 @@ export class Deployment {
 
   /** As the operators' door does; what is acknowledged must be in the directory. */
   changeParty: (number: number, change: PartyChange) => Promise<void> = () => Promise.resolve()
+
+  /** As an operator does: one of what is in quarantine; in the end one after another. */
+  resolveQuarantined: (isAll: boolean) => void = () => undefined
 
   /** Sends a number to an actor of the other kind. */
   addToTrial: (index: number, letters: number) => void = () => undefined
@@ -305,6 +329,8 @@ export class Deployment {
         hostedParty,
         hostedMeterPoint,
         hostedSource,
+        hostedThreshold,
+        hostedQuarantinePage,
       ],
       directory: this.plant.directory?.(directory) ?? directory,
       openStore: (number) => {

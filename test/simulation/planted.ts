@@ -12,6 +12,7 @@ import { pastCountOf } from '../../actors/device/past-counters.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { emptyDirectory } from '../../core/access/directory.ts'
 import type { ActorKind } from '../../actors/kind/actor-kind.ts'
+import { thresholdKind } from '../../actors/threshold/threshold-kind.ts'
 import { trialKind } from '../support/trial-kind.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import { ledgerOver, storeOver } from '../support/pass-through.ts'
@@ -80,6 +81,21 @@ export const planted: Readonly<Record<string, Plant>> = {
         for (const [device, packed] of states) {
           if (kindOfActor(device) !== ActorKindNumber.DEVICE) continue
           states.set(device, packState({ ...unpackState(packed), linked: undefined }))
+        }
+        return store.save({ ...changes, states })
+      },
+    }),
+  },
+  'what has passed is not persisted': {
+    store: (store) => ({
+      ...store,
+      save: (changes) => {
+        const states = new Map(changes.states)
+        for (const [id, packed] of states) {
+          if (kindOfActor(id) !== ActorKindNumber.THRESHOLD) continue
+          const state = thresholdKind.unpackState(packed)
+          const counts = state.counts.map((count) => ({ ...count, passed: 0 }))
+          states.set(id, thresholdKind.packState({ ...state, counts }))
         }
         return store.save({ ...changes, states })
       },

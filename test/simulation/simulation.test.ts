@@ -3,6 +3,7 @@
  * it. More: `npm run simulate`.
  */
 import t from 'tap'
+import type { FaultKind } from './faults.ts'
 import { planted } from './planted.ts'
 import { shrink } from './shrink.ts'
 import { simulate } from './simulation.ts'
@@ -28,10 +29,18 @@ const shownBySeed: Readonly<Partial<Record<string, number>>> = {
   'wakes not clamped when a clock is set back': 13,
   'a suspended party served by a host that lags': 9,
   'the directory changed within a tick': 5,
+  'what has passed is not persisted': 5,
 }
 
+/** Bugs of counting; the others are sought in lives in which nobody is counted. */
+const countedBugs = new Set(['what has passed is not persisted'])
+const allKinds: ReadonlySet<FaultKind> = new Set()
+const uncounted: ReadonlySet<FaultKind> = new Set(['parties are counted'])
+
 t.test('any life: safe while everything goes wrong, and drained when it does not', async (t) => {
-  const then = { without: new Set(['devices are removed', 'suppliers change'] as const) }
+  const then = {
+    without: new Set(['devices are removed', 'suppliers change', 'parties are counted'] as const),
+  }
   const lives = [
     ...Array.from({ length: seedCount }, (_, index) => ({ seed: index + 1, options: {} })),
     ...onceWrong.map((seed) => ({ seed, options: then })),
@@ -52,9 +61,10 @@ t.test('the same seed is the same life', async (t) => {
 for (const [name, plant] of Object.entries(planted)) {
   t.test(`finds a planted bug: ${name}`, async (t) => {
     let seed = shownBySeed[name] ?? 1
-    let found = await simulate(seed, { plant })
+    const options = { plant, without: countedBugs.has(name) ? allKinds : uncounted }
+    let found = await simulate(seed, options)
     while (found.violation === undefined && seed < plantedSeedsMax)
-      found = await simulate(++seed, { plant })
+      found = await simulate(++seed, options)
     t.ok(found.violation, `${found.violation?.what} (seed ${seed})`)
     t.ok(found.trace.length > 0)
   })

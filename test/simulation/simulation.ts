@@ -100,6 +100,7 @@ export async function simulate(
     if (trialWork.is(0.5))
       deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
     operators.work()
+    deployment.resolveQuarantined(false)
     trouble(deployment, faults, note)
     await deployment.pass(work.is(0.2) ? work.between(1_000, 8_000) : work.between(1, 500))
     violation = violationNow()
@@ -118,12 +119,14 @@ export async function simulate(
   do {
     if (deployment.hosts.size === 0) deployment.startHost('a')
     operators.resumeAll()
+    for (let one = 0; one < 10; one++) deployment.resolveQuarantined(true)
     await deployment.pass(1_000)
     const misplaced = deployment.ownership()
     open = openOf(suppliers, checker)
     const { waiting } = checker.trials
     for (const what of checker.registrations.left(clock.now()))
       open.push({ what, request: undefined })
+    for (const what of checker.thresholds.left()) open.push({ what, request: undefined })
     for (const what of operators.left()) open.push({ what, request: undefined })
     if (waiting > 0) open.push({ what: `${waiting} letters are not decided`, request: undefined })
     for (const what of meters.secured.lockedOut()) open.push({ what, request: undefined })

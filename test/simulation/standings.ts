@@ -3,6 +3,7 @@
  * `directoryLagMsMax`, however slowly it follows the directory, and what it sends within that and
  * one tick. All times are elapsed time of the world.
  */
+import { ActorKindNumber } from '../../core/base/actor-id.ts'
 import { decodePartyRecord } from '../../core/access/party-record.ts'
 import { readEui64, type Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -33,7 +34,7 @@ export class Standings {
   /** A record was written to the directory, now. */
   written({ subject, data }: LedgerMessage, nowMs: number): void {
     const found = recordOfSubject(subject)
-    if (found === undefined) return
+    if (found?.kind !== ActorKindNumber.PARTY) return
     const party = readEui64(found.octets)
     const { status, revision } = decodePartyRecord(data)
     const change = { atMs: nowMs, isActive: status === 'active', revision }

@@ -181,6 +181,10 @@ export class Supplier {
     let last = 0
     for (const { deliveryId, content } of deliveries) {
       const id = Number(deliveryId)
+      if (content?.$case === 'dccAlert') {
+        last = id
+        continue
+      }
       const requestId = content?.$case === 'response' ? content.value.requestId : undefined
       const meter = Number.parseInt(requestId?.target.slice(-11).replaceAll('-', '') ?? '', 16)
       const name = `${this.number}/${meter}/${requestId?.counter}`

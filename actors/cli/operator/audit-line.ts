@@ -1,5 +1,7 @@
 /** A line of the audit of a ledger. */
 import type { SealedRequest } from '../../../core/translate/sealed-request.ts'
+import type { RequestCounter } from '../../../core/base/counter.ts'
+import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
 
 /** One thing that the ledger says, in words; never a reading or a secret. */
 export type AuditLine = {
@@ -22,4 +24,10 @@ export type AuditLine = {
   /** Of a signed request: its seal and what was signed, or why that cannot be made again. */
   signed?: SealedRequest | string
   what: string
+}
+
+/** For people: `originator:device:counter`. */
+export function requestIdOf(originator: Eui64, device: Eui64, counter: RequestCounter): string {
+  const number = Buffer.from(counter, 'latin1').readBigUInt64BE()
+  return `${textOfEui64(originator)}:${textOfEui64(device)}:${number}`
 }

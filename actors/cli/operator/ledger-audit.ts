@@ -39,9 +39,10 @@ import { readTickMessage } from '../../../core/envelope/tick-message.ts'
 import { isTickSubject, type LedgerMessage } from '../../../core/ports/ledger.ts'
 import type { TrimRecord } from '../../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../../core/ports/store.ts'
+import { isCountFact, lineOfCount } from './threshold-audit.ts'
 import { lineOfMeterPoint, textOfLinks } from './meter-point-audit.ts'
 import { lineOfSource } from './source-audit.ts'
-import type { AuditLine } from './audit-line.ts'
+import { requestIdOf, type AuditLine } from './audit-line.ts'
 import { LettersAudit } from './letters-audit.ts'
 import { lineOfPartyFact, lineOfRejection } from './rejection-audit.ts'
 
@@ -139,7 +140,7 @@ export class LedgerAudit {
     )
   }
 
-  /** Those of devices, meter points, parties, sources and letterboxes. */
+  /** Those of all kinds of actor. */
   private readFacts(partition: number, frame: Buffer, sequence: number): void {
     forEachEnvelope(frame, chainLinkBytes, (at) => {
       if (isInBlock(readKind(frame, at), letterboxBlocks.facts))
@@ -153,6 +154,10 @@ export class LedgerAudit {
       if (isInBlock(readKind(frame, at), sourceBlocks.facts)) {
         this.counts.facts++
         this.onLine?.(lineOfSource(frame, at, { sequence, partition }))
+      }
+      if (isCountFact(readKind(frame, at))) {
+        this.counts.facts++
+        this.onLine?.(lineOfCount(frame, at, { sequence, partition }))
       }
       if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
       const device = readTarget(frame, at)
@@ -290,10 +295,4 @@ function resetText({ type, party, from, to, by }: RequestCountersReset): string 
     `${type} of ${textOfEui64(party)} from highest ${text(from.highest)}, floor ${text(from.floor)} ` +
     `to ${text(to)} by ${JSON.stringify(by)}`
   )
-}
-
-/** As parties write it. */
-function requestIdOf(originator: Eui64, device: Eui64, counter: RequestCounter): string {
-  const number = Buffer.from(counter, 'latin1').readBigUInt64BE()
-  return `${textOfEui64(originator)}:${textOfEui64(device)}:${number}`
 }

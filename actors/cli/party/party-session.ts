@@ -19,7 +19,7 @@ import { signRequest } from '../../../core/client/sign-request.ts'
 import type { PartyCredentials } from '../../../core/access/credentials.ts'
 import { tlsFaultOf } from './gateway-fault.ts'
 import { credentialsOf, readSigningFiles } from './party-credentials.ts'
-import { alertLines, responseLines, timeText } from './reading-text.ts'
+import { alertLines, dccAlertLines, responseLines, timeText } from './reading-text.ts'
 import {
   acknowledgementLine,
   deliveryLine,
@@ -326,6 +326,7 @@ function deliveryWords({ content, deliveryId }: Delivery, entries: number): stri
   const head = `delivery ${deliveryId}`
   if (content?.$case === 'response') return [head, ...responseLines(content.value, entries)]
   if (content?.$case === 'alert') return [head, ...alertLines(content.value)]
+  if (content?.$case === 'dccAlert') return [head, ...dccAlertLines(content.value)]
   return [`${head} of a kind that this version does not know`]
 }
 
@@ -393,6 +394,7 @@ const stateWords: Readonly<Record<number, string>> = {
   [RequestState.REQUEST_STATE_WAITING]: 'waiting for its turn at the device',
   [RequestState.REQUEST_STATE_SENT]: 'on its way to the device',
   [RequestState.REQUEST_STATE_ENDED]: 'ended',
+  [RequestState.REQUEST_STATE_QUARANTINED]: 'in quarantine',
 }
 
 /** Prints how far a request is. */

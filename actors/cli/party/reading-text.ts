@@ -2,6 +2,7 @@
  * Values, units and times of readings as text for people. Integers stay exact: no floating point on
  * the way.
  */
+import { QuarantineReason, type DccAlert } from '../../../proto/gen/busbar/v1/dcc_alert.ts'
 import { DeviceAlertKind, type DeviceAlert } from '../../../proto/gen/busbar/v1/device_alert.ts'
 import {
   Unit,
@@ -192,4 +193,35 @@ export function responseLines(response: ServiceResponse, entriesMax: number): st
   if (message !== '') lines.push(`  ${message}`)
   for (const line of readingLines(body, entriesMax)) lines.push(`  ${line}`)
   return lines
+}
+
+const reasonWords: Readonly<Record<number, string>> = {
+  [QuarantineReason.QUARANTINE_REASON_PARTY_THRESHOLD]: 'over a threshold of the party',
+  [QuarantineReason.QUARANTINE_REASON_ALL_PARTIES_THRESHOLD]: 'over a threshold of all parties',
+  [QuarantineReason.QUARANTINE_REASON_VALUE_LIMIT]: 'a value in its body is outside a limit',
+}
+
+/** A message of Busbar itself as lines. */
+export function dccAlertLines({ alertCode, time, content }: DccAlert): string[] {
+  const head = `DCC alert ${alertCode}`.trimEnd()
+  if (content?.$case === 'quarantinedRequest') {
+    const { requestId, serviceReferenceVariant, quarantineEventNumber, reason } = content.value
+    const { originator, target, counter } = requestId!
+    return [
+      `${head}  in quarantine as event ${quarantineEventNumber}  ${timeText(time)}`,
+      `  ${originator}:${target}:${counter}  SRV ${serviceReferenceVariant}`,
+      `  ${reasonWords[reason] ?? `reason ${reason}`}`,
+    ]
+  }
+  if (content?.$case === 'thresholdWarning') {
+    const { serviceReferenceVariant, windowHours, passed, warningThreshold, quarantineThreshold } =
+      content.value
+    const variant =
+      serviceReferenceVariant === '' ? 'all variants' : `SRV ${serviceReferenceVariant}`
+    return [
+      `${head}  warning threshold reached  ${timeText(time)}`,
+      `  ${variant}: ${passed} within ${windowHours} h; warning at ${warningThreshold}, quarantine above ${quarantineThreshold}`,
+    ]
+  }
+  return [`${head}  of a kind that this version does not know`]
 }

@@ -118,7 +118,7 @@ export class Tick {
     writeOctetsOf(device, buffer, at + offsetOf.target)
     writeSafeU64(buffer, time, at + offsetOf.time)
     if ('party' in delivery) {
-      buffer[at + offsetOf.kind + 1] = Kind.ALERT
+      buffer[at + offsetOf.kind + 1] = delivery.isOfDcc === true ? Kind.DCC_ALERT : Kind.ALERT
       buffer[at + offsetOf.lane + 1] = Lane.NORMAL
       writeSafeU64(buffer, delivery.receivedAt, at + offsetOf.correlation)
     } else {
@@ -177,7 +177,7 @@ export class Tick {
   isFullWith(factBytes: number): boolean {
     return (
       factBytes + this.deliveryBytes > limits.tickBytesMax ||
-      this.largestFrame + limits.deviceQueueMax > limits.deliveriesPerFrameMax ||
+      this.largestFrame + limits.deviceOpenMax > limits.deliveriesPerFrameMax ||
       this.letters.size + this.records.size >= entriesMax
     )
   }

@@ -17,6 +17,8 @@ import { HealthImplementation, service as healthService } from 'grpc-health-chec
 import { InputGatewayService } from '../../../proto/gen/busbar/v1/input_gateway.ts'
 import { OutputGatewayService } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import type { PartySource } from '../../access/directory.ts'
+import { QuarantineAction } from '../../access/quarantine-list.ts'
+import type { Violation } from '../../base/violation.ts'
 import { assert } from '../../base/assert.ts'
 import { BrokerError } from '../../base/broker-error.ts'
 import { formatHostPort } from '../../base/host-port.ts'
@@ -94,6 +96,8 @@ const methodRules: ReadonlyMap<string, MethodRule> = new Map<string, MethodRule>
     submitBatch: { ...many, field: 'requests' },
     submitStream: { ...many, field: 'requests' },
     cancel: short,
+    releaseQuarantined: short,
+    deleteQuarantined: short,
     getRequestStatus: short,
   }),
   ...rulesOf(OutputGatewayService, { receive: short, getResponse: short }),
@@ -179,6 +183,8 @@ export class GrpcGateway {
       submitBatch: this.submitBatch,
       submitStream: this.submitStream,
       cancel: this.cancel,
+      releaseQuarantined: this.resolveQuarantined(QuarantineAction.RELEASE),
+      deleteQuarantined: this.resolveQuarantined(QuarantineAction.DELETE),
       getRequestStatus: this.getRequestStatus,
     })
     this.server.addService(rawService(OutputGatewayService), {
@@ -270,6 +276,15 @@ export class GrpcGateway {
       new SingleCall(this.writer, callback, (code) => requestIdViolations(code, call.request)),
       0,
     )
+  }
+
+  private resolveQuarantined(action: QuarantineAction): handleUnaryCall<Buffer, Buffer> {
+    return (call, callback) => {
+      const violations = (code: ErrorCode): Violation[] => requestIdViolations(code, call.request)
+      const sink = new SingleCall(this.writer, callback, violations)
+      const account = this.accountOf(call)
+      this.ports.intake.resolveQuarantined(action, account, call.request, sink, 0)
+    }
   }
 
   private readonly getRequestStatus: handleUnaryCall<Buffer, Buffer> = (call, callback) => {

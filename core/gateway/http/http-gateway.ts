@@ -12,6 +12,7 @@ import { detailOf, identify, partyHeader } from '../../access/identity.ts'
 import type { PartySource } from '../../access/directory.ts'
 import type { RejectionSink } from '../../access/rejection-sink.ts'
 import { BrokerError } from '../../base/broker-error.ts'
+import { QuarantineAction } from '../../access/quarantine-list.ts'
 import { asBuffer } from '../../base/bytes.ts'
 import type { BytesInFlight } from '../../base/bytes-in-flight.ts'
 import type { Eui64 } from '../../base/eui64.ts'
@@ -134,6 +135,16 @@ export class HttpGateway {
     )
     server.get(`${requests}/:id`, { ...safe, ...of('getStatus') }, this.getStatus)
     server.delete(`${requests}/:id`, of('cancel'), this.cancel)
+    server.post(
+      `${requests}/:id/quarantine/release`,
+      of('releaseQuarantined'),
+      this.resolveQuarantined(QuarantineAction.RELEASE),
+    )
+    server.post(
+      `${requests}/:id/quarantine/delete`,
+      of('deleteQuarantined'),
+      this.resolveQuarantined(QuarantineAction.DELETE),
+    )
     server.get(
       `${requests}/:id/response`,
       { ...safe, schema: { querystring: responseQuerySchema }, ...of('getResponse') },
@@ -268,6 +279,20 @@ export class HttpGateway {
       return send(reply, pathIdAnswer('the path ends in originator:target:counter'))
     this.ports.intake.cancel(account, bytes, new HttpSingle(reply, 200), 0)
   }
+
+  private readonly resolveQuarantined =
+    (action: QuarantineAction) =>
+    (request: FastifyRequest, reply: FastifyReply): void => {
+      const account = request.account!
+      const bytes = requestIdBytesOf((request.params as { id: string }).id)
+      if (bytes === undefined)
+        return send(
+          reply,
+          pathIdAnswer('the path has originator:target:counter before /quarantine'),
+        )
+      const sink = new HttpSingle(reply, 200)
+      this.ports.intake.resolveQuarantined(action, account, bytes, sink, 0)
+    }
 
   private readonly poll = async (
     request: FastifyRequest,

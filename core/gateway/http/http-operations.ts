@@ -26,6 +26,12 @@ const requestIdCodes: readonly ErrorCode[] = [
   'REQUEST_NOT_FOUND',
 ]
 
+const quarantineCodes: readonly ErrorCode[] = [
+  'REQUEST_ID_MALFORMED',
+  'PARTY_ORIGINATOR_MISMATCH',
+  'REQUEST_NOT_IN_QUARANTINE',
+]
+
 export const operations = {
   submit: {
     id: 'submitServiceRequests',
@@ -77,6 +83,22 @@ export const operations = {
     status: 200,
     answer: messageRef('Acknowledgement'),
     codes: [...requestIdCodes, 'REQUEST_ENDED', ...busyCodes],
+    parameters: { id },
+  },
+  releaseQuarantined: {
+    id: 'releaseQuarantinedRequest',
+    summary: 'Releases a request from quarantine: it goes on to its device.',
+    status: 200,
+    answer: messageRef('Acknowledgement'),
+    codes: [...quarantineCodes, ...busyCodes],
+    parameters: { id },
+  },
+  deleteQuarantined: {
+    id: 'deleteQuarantinedRequest',
+    summary: 'Deletes a request from quarantine: it ends, and its response is delivered.',
+    status: 200,
+    answer: messageRef('Acknowledgement'),
+    codes: [...quarantineCodes, ...busyCodes],
     parameters: { id },
   },
   getResponse: {

@@ -9,6 +9,7 @@
  * in its frame ("stranded") and goes to the next owner, within the party's wait. Twice sent is
  * harmless: the RequestID is the idempotency key.
  */
+import { quarantineActionBody, type QuarantineAction } from '../../access/quarantine-list.ts'
 import { decideIntake, isOriginator } from '../../access/intake.ts'
 import type { RejectionSink } from '../../access/rejection-sink.ts'
 import { hasToSignSrv } from '../../access/signing.ts'
@@ -190,7 +191,7 @@ export class Intake {
 
   /** Takes the CancelRequest in `view`; like `submit`. */
   cancel(account: PartyAccount, view: Buffer, sink: AnswerSink, tag: number): void {
-    this.about(Kind.CANCEL, account, view, sink, tag)
+    this.about({ kind: Kind.CANCEL }, account, view, sink, tag)
   }
 
   /**
@@ -198,7 +199,19 @@ export class Intake {
    * refusal.
    */
   queryStatus(account: PartyAccount, view: Buffer, sink: AnswerSink, tag: number): void {
-    this.about(Kind.STATUS_QUERY, account, view, sink, tag)
+    this.about({ kind: Kind.STATUS_QUERY }, account, view, sink, tag)
+  }
+
+  /** Takes the ReleaseQuarantinedRequest or DeleteQuarantinedRequest in `view`; like `submit`. */
+  resolveQuarantined(
+    action: QuarantineAction,
+    account: PartyAccount,
+    view: Buffer,
+    sink: AnswerSink,
+    tag: number,
+  ): void {
+    const bodyView = quarantineActionBody(action, 'the party')
+    this.about({ kind: Kind.QUARANTINE_ACTION, bodyView }, account, view, sink, tag)
   }
 
   /** New requests are refused from now on; settles when every open one is answered. */
@@ -221,7 +234,7 @@ export class Intake {
   }
 
   private about(
-    kind: Kind,
+    { kind, bodyView = emptyBytes }: { kind: Kind; bodyView?: Buffer },
     account: PartyAccount,
     view: Buffer,
     sink: AnswerSink,
@@ -239,7 +252,7 @@ export class Intake {
     header.srv = 0 as Srv
     header.bodyType = 0
     header.deadline = 0
-    this.send(account, emptyBytes, sink, tag, nowMs)
+    this.send(account, bodyView, sink, tag, nowMs)
   }
 
   /**

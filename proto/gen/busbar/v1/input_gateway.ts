@@ -31,6 +31,11 @@ export const RequestState = {
   REQUEST_STATE_SENT: 2,
   /** REQUEST_STATE_ENDED - Ended: the response has been written to the deliveries of the party. */
   REQUEST_STATE_ENDED: 3,
+  /**
+   * REQUEST_STATE_QUARANTINED - Accepted and in quarantine: it was over a threshold of anomaly detection. It waits to be
+   * released or deleted, at most until its deadline.
+   */
+  REQUEST_STATE_QUARANTINED: 4,
 } as const;
 
 export type RequestState = typeof RequestState[keyof typeof RequestState];
@@ -40,6 +45,7 @@ export namespace RequestState {
   export type REQUEST_STATE_WAITING = typeof RequestState.REQUEST_STATE_WAITING;
   export type REQUEST_STATE_SENT = typeof RequestState.REQUEST_STATE_SENT;
   export type REQUEST_STATE_ENDED = typeof RequestState.REQUEST_STATE_ENDED;
+  export type REQUEST_STATE_QUARANTINED = typeof RequestState.REQUEST_STATE_QUARANTINED;
 }
 
 export function requestStateFromJSON(object: any): RequestState {
@@ -56,6 +62,9 @@ export function requestStateFromJSON(object: any): RequestState {
     case 3:
     case "REQUEST_STATE_ENDED":
       return RequestState.REQUEST_STATE_ENDED;
+    case 4:
+    case "REQUEST_STATE_QUARANTINED":
+      return RequestState.REQUEST_STATE_QUARANTINED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RequestState");
   }
@@ -71,6 +80,8 @@ export function requestStateToJSON(object: RequestState): string {
       return "REQUEST_STATE_SENT";
     case RequestState.REQUEST_STATE_ENDED:
       return "REQUEST_STATE_ENDED";
+    case RequestState.REQUEST_STATE_QUARANTINED:
+      return "REQUEST_STATE_QUARANTINED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RequestState");
   }
@@ -121,6 +132,30 @@ export interface CancelRequest {
 /** Result of Cancel. */
 export interface CancelResponse {
   /** States whether the request was cancelled. */
+  acknowledgement: Acknowledgement | undefined;
+}
+
+/** Input of ReleaseQuarantined. */
+export interface ReleaseQuarantinedRequest {
+  /** The request to release; required. It is the party's own. */
+  requestId: RequestId | undefined;
+}
+
+/** Result of ReleaseQuarantined. */
+export interface ReleaseQuarantinedResponse {
+  /** States whether the request was released. Releasing it once more changes nothing. */
+  acknowledgement: Acknowledgement | undefined;
+}
+
+/** Input of DeleteQuarantined. */
+export interface DeleteQuarantinedRequest {
+  /** The request to delete; required. It is the party's own. */
+  requestId: RequestId | undefined;
+}
+
+/** Result of DeleteQuarantined. */
+export interface DeleteQuarantinedResponse {
+  /** States whether the request was deleted. Its response is delivered. */
   acknowledgement: Acknowledgement | undefined;
 }
 
@@ -726,6 +761,298 @@ export const CancelResponse: MessageFns<CancelResponse> = {
   },
 };
 
+function createBaseReleaseQuarantinedRequest(): ReleaseQuarantinedRequest {
+  return { requestId: undefined };
+}
+
+export const ReleaseQuarantinedRequest: MessageFns<ReleaseQuarantinedRequest> = {
+  encode(message: ReleaseQuarantinedRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== undefined) {
+      RequestId.encode(message.requestId, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseQuarantinedRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseQuarantinedRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = RequestId.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReleaseQuarantinedRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? RequestId.fromJSON(object.requestId)
+        : isSet(object.request_id)
+        ? RequestId.fromJSON(object.request_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ReleaseQuarantinedRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== undefined) {
+      obj.requestId = RequestId.toJSON(message.requestId);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReleaseQuarantinedRequest>): ReleaseQuarantinedRequest {
+    return ReleaseQuarantinedRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReleaseQuarantinedRequest>): ReleaseQuarantinedRequest {
+    const message = createBaseReleaseQuarantinedRequest();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null)
+      ? RequestId.fromPartial(object.requestId)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReleaseQuarantinedResponse(): ReleaseQuarantinedResponse {
+  return { acknowledgement: undefined };
+}
+
+export const ReleaseQuarantinedResponse: MessageFns<ReleaseQuarantinedResponse> = {
+  encode(message: ReleaseQuarantinedResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.acknowledgement !== undefined) {
+      Acknowledgement.encode(message.acknowledgement, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseQuarantinedResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseQuarantinedResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.acknowledgement = Acknowledgement.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReleaseQuarantinedResponse {
+    return {
+      acknowledgement: isSet(object.acknowledgement) ? Acknowledgement.fromJSON(object.acknowledgement) : undefined,
+    };
+  },
+
+  toJSON(message: ReleaseQuarantinedResponse): unknown {
+    const obj: any = {};
+    if (message.acknowledgement !== undefined) {
+      obj.acknowledgement = Acknowledgement.toJSON(message.acknowledgement);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReleaseQuarantinedResponse>): ReleaseQuarantinedResponse {
+    return ReleaseQuarantinedResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReleaseQuarantinedResponse>): ReleaseQuarantinedResponse {
+    const message = createBaseReleaseQuarantinedResponse();
+    message.acknowledgement = (object.acknowledgement !== undefined && object.acknowledgement !== null)
+      ? Acknowledgement.fromPartial(object.acknowledgement)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteQuarantinedRequest(): DeleteQuarantinedRequest {
+  return { requestId: undefined };
+}
+
+export const DeleteQuarantinedRequest: MessageFns<DeleteQuarantinedRequest> = {
+  encode(message: DeleteQuarantinedRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== undefined) {
+      RequestId.encode(message.requestId, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteQuarantinedRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteQuarantinedRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = RequestId.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteQuarantinedRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? RequestId.fromJSON(object.requestId)
+        : isSet(object.request_id)
+        ? RequestId.fromJSON(object.request_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: DeleteQuarantinedRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== undefined) {
+      obj.requestId = RequestId.toJSON(message.requestId);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteQuarantinedRequest>): DeleteQuarantinedRequest {
+    return DeleteQuarantinedRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteQuarantinedRequest>): DeleteQuarantinedRequest {
+    const message = createBaseDeleteQuarantinedRequest();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null)
+      ? RequestId.fromPartial(object.requestId)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteQuarantinedResponse(): DeleteQuarantinedResponse {
+  return { acknowledgement: undefined };
+}
+
+export const DeleteQuarantinedResponse: MessageFns<DeleteQuarantinedResponse> = {
+  encode(message: DeleteQuarantinedResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.acknowledgement !== undefined) {
+      Acknowledgement.encode(message.acknowledgement, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteQuarantinedResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteQuarantinedResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.acknowledgement = Acknowledgement.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteQuarantinedResponse {
+    return {
+      acknowledgement: isSet(object.acknowledgement) ? Acknowledgement.fromJSON(object.acknowledgement) : undefined,
+    };
+  },
+
+  toJSON(message: DeleteQuarantinedResponse): unknown {
+    const obj: any = {};
+    if (message.acknowledgement !== undefined) {
+      obj.acknowledgement = Acknowledgement.toJSON(message.acknowledgement);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteQuarantinedResponse>): DeleteQuarantinedResponse {
+    return DeleteQuarantinedResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteQuarantinedResponse>): DeleteQuarantinedResponse {
+    const message = createBaseDeleteQuarantinedResponse();
+    message.acknowledgement = (object.acknowledgement !== undefined && object.acknowledgement !== null)
+      ? Acknowledgement.fromPartial(object.acknowledgement)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseGetRequestStatusRequest(): GetRequestStatusRequest {
   return { requestId: undefined };
 }
@@ -1075,6 +1402,30 @@ export const InputGatewayService = {
       Buffer.from(GetRequestStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetRequestStatusResponse => GetRequestStatusResponse.decode(value),
   },
+  /** Releases a request from quarantine: it goes on to the device, and is not counted again. */
+  releaseQuarantined: {
+    path: "/busbar.v1.InputGateway/ReleaseQuarantined" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReleaseQuarantinedRequest): Buffer =>
+      Buffer.from(ReleaseQuarantinedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReleaseQuarantinedRequest => ReleaseQuarantinedRequest.decode(value),
+    responseSerialize: (value: ReleaseQuarantinedResponse): Buffer =>
+      Buffer.from(ReleaseQuarantinedResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReleaseQuarantinedResponse => ReleaseQuarantinedResponse.decode(value),
+  },
+  /** Deletes a request from quarantine: it ends with E58 (REQUEST_DELETED_FROM_QUARANTINE). */
+  deleteQuarantined: {
+    path: "/busbar.v1.InputGateway/DeleteQuarantined" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteQuarantinedRequest): Buffer =>
+      Buffer.from(DeleteQuarantinedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteQuarantinedRequest => DeleteQuarantinedRequest.decode(value),
+    responseSerialize: (value: DeleteQuarantinedResponse): Buffer =>
+      Buffer.from(DeleteQuarantinedResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteQuarantinedResponse => DeleteQuarantinedResponse.decode(value),
+  },
 } as const;
 
 export interface InputGatewayServer extends UntypedServiceImplementation {
@@ -1091,6 +1442,10 @@ export interface InputGatewayServer extends UntypedServiceImplementation {
   cancel: handleUnaryCall<CancelRequest, CancelResponse>;
   /** Returns the progress of a request. */
   getRequestStatus: handleUnaryCall<GetRequestStatusRequest, GetRequestStatusResponse>;
+  /** Releases a request from quarantine: it goes on to the device, and is not counted again. */
+  releaseQuarantined: handleUnaryCall<ReleaseQuarantinedRequest, ReleaseQuarantinedResponse>;
+  /** Deletes a request from quarantine: it ends with E58 (REQUEST_DELETED_FROM_QUARANTINE). */
+  deleteQuarantined: handleUnaryCall<DeleteQuarantinedRequest, DeleteQuarantinedResponse>;
 }
 
 export interface InputGatewayClient extends Client {
@@ -1167,6 +1522,38 @@ export interface InputGatewayClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetRequestStatusResponse) => void,
+  ): ClientUnaryCall;
+  /** Releases a request from quarantine: it goes on to the device, and is not counted again. */
+  releaseQuarantined(
+    request: ReleaseQuarantinedRequest,
+    callback: (error: ServiceError | null, response: ReleaseQuarantinedResponse) => void,
+  ): ClientUnaryCall;
+  releaseQuarantined(
+    request: ReleaseQuarantinedRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReleaseQuarantinedResponse) => void,
+  ): ClientUnaryCall;
+  releaseQuarantined(
+    request: ReleaseQuarantinedRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReleaseQuarantinedResponse) => void,
+  ): ClientUnaryCall;
+  /** Deletes a request from quarantine: it ends with E58 (REQUEST_DELETED_FROM_QUARANTINE). */
+  deleteQuarantined(
+    request: DeleteQuarantinedRequest,
+    callback: (error: ServiceError | null, response: DeleteQuarantinedResponse) => void,
+  ): ClientUnaryCall;
+  deleteQuarantined(
+    request: DeleteQuarantinedRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteQuarantinedResponse) => void,
+  ): ClientUnaryCall;
+  deleteQuarantined(
+    request: DeleteQuarantinedRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteQuarantinedResponse) => void,
   ): ClientUnaryCall;
 }
 

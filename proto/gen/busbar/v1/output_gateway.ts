@@ -17,6 +17,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { DccAlert } from "./dcc_alert.ts";
 import { DeviceAlert } from "./device_alert.ts";
 import { RequestId } from "./service_request.ts";
 import { ServiceResponse } from "./service_response.ts";
@@ -69,6 +70,9 @@ export interface Delivery {
     | //
     /** A message that a device sent without being asked. */
     { $case: "alert"; value: DeviceAlert }
+    | //
+    /** A message of Busbar itself. */
+    { $case: "dccAlert"; value: DccAlert }
     | undefined;
 }
 
@@ -451,6 +455,9 @@ export const Delivery: MessageFns<Delivery> = {
       case "alert":
         DeviceAlert.encode(message.content.value, writer.uint32(26).fork()).join();
         break;
+      case "dccAlert":
+        DccAlert.encode(message.content.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -492,6 +499,14 @@ export const Delivery: MessageFns<Delivery> = {
             message.content = { $case: "alert", value: DeviceAlert.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.content = { $case: "dccAlert", value: DccAlert.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -515,6 +530,10 @@ export const Delivery: MessageFns<Delivery> = {
         ? { $case: "response", value: ServiceResponse.fromJSON(object.response) }
         : isSet(object.alert)
         ? { $case: "alert", value: DeviceAlert.fromJSON(object.alert) }
+        : isSet(object.dccAlert)
+        ? { $case: "dccAlert", value: DccAlert.fromJSON(object.dccAlert) }
+        : isSet(object.dcc_alert)
+        ? { $case: "dccAlert", value: DccAlert.fromJSON(object.dcc_alert) }
         : undefined,
     };
   },
@@ -528,6 +547,8 @@ export const Delivery: MessageFns<Delivery> = {
       obj.response = ServiceResponse.toJSON(message.content.value);
     } else if (message.content?.$case === "alert") {
       obj.alert = DeviceAlert.toJSON(message.content.value);
+    } else if (message.content?.$case === "dccAlert") {
+      obj.dccAlert = DccAlert.toJSON(message.content.value);
     }
     return obj;
   },
@@ -550,6 +571,12 @@ export const Delivery: MessageFns<Delivery> = {
       case "alert": {
         if (object.content?.value !== undefined && object.content?.value !== null) {
           message.content = { $case: "alert", value: DeviceAlert.fromPartial(object.content.value) };
+        }
+        break;
+      }
+      case "dccAlert": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "dccAlert", value: DccAlert.fromPartial(object.content.value) };
         }
         break;
       }

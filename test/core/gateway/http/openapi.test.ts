@@ -38,6 +38,8 @@ const routes = [
   `get ${requests}/{id}`,
   `delete ${requests}/{id}`,
   `get ${requests}/{id}/explanation`,
+  `post ${requests}/{id}/quarantine/release`,
+  `post ${requests}/{id}/quarantine/delete`,
   `get ${requests}/{id}/response`,
   'get /v1/deliveries',
   'post /v1/deliveries/acknowledgements',
@@ -105,7 +107,9 @@ t.test('every route is there, and every part is whole', async (t) => {
     )
     for (const { name, description } of parameters)
       t.ok(description, `${what}: ${name} is described`)
-    t.equal(requestBody !== undefined, method === 'post', what)
+    // What is to be done with a request in quarantine is in the path.
+    const hasBody = method === 'post' && !path.includes('/quarantine/')
+    t.equal(requestBody !== undefined, hasBody, what)
     if (requestBody) t.ok(responses['415'], `${what} says which content it takes`)
     if (operation.security === undefined) t.ok(responses['401'] && responses['500'], what)
     const answers = Object.entries(responses).map(([status, { content }]) => ({
@@ -180,6 +184,13 @@ t.test('answers are as described, and their members are known', async (t) => {
     ['POST', requests, requests, 400, { ...one, serviceReferenceVariant: 'x' }],
     ['GET', `${requests}/${supplier}:${meter}:7`, `${requests}/{id}`, 200],
     ['GET', `${requests}/x`, `${requests}/{id}`, 400],
+    [
+      'POST',
+      `${requests}/${supplier}:${meter}:7/quarantine/release`,
+      `${requests}/{id}/quarantine/release`,
+      200,
+    ],
+    ['POST', `${requests}/x/quarantine/delete`, `${requests}/{id}/quarantine/delete`, 400],
     ['GET', '/v1/deliveries', '/v1/deliveries', 200],
     ['GET', '/v1/deliveries?max=x', '/v1/deliveries', 400],
     ['POST', '/v1/deliveries/acknowledgements', '/v1/deliveries/acknowledgements', 400, {}],
