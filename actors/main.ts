@@ -10,6 +10,7 @@ import { addAccessCommand } from './cli/operator/access-commands.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
+import { addOperatorsCommands } from './cli/operator/operators-commands.ts'
 import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
 import { addPkiCommands } from './cli/operator/pki-commands.ts'
@@ -70,6 +71,7 @@ addPartiesCommands(program, terminal)
 addAccessCommand(program, terminal)
 addMeterPointsCommands(program, terminal)
 addPkiCommands(program, terminal)
+addOperatorsCommands(program, terminal)
 addHealthCommands(program, terminal)
 addLoadCommand(program, terminal)
 

@@ -44,10 +44,15 @@ export function addDeviceRoutes(
     send(reply, problemOf(code, { detail: message, members: result }))
     return reply
   })
-  app.delete<OfDevice>('/v1/devices/:eui64', async ({ params, query }): Promise<RemovalAnswer> => {
+  app.delete<OfDevice>('/v1/devices/:eui64', async (request): Promise<RemovalAnswer> => {
+    const { params, query } = request
     const device = deviceIn(params.eui64)
     expectOnly(query, ['by'])
-    const isDone = await removeDevice(device, byIn(query['by'], 'removes the device'), ports)
+    const isDone = await removeDevice(
+      device,
+      byIn(request, query['by'], 'removes the device'),
+      ports,
+    )
     return { removed: textOfEui64(device), wasRemovedBefore: !isDone }
   })
   app.post<OfDevice>('/v1/devices/:eui64/keys', async ({ params }) =>

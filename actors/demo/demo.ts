@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { demoPartiesJson, demoSupplierPartiesJson } from '../../core/access/parties.ts'
 import { ensureDevelopmentPki } from '../../core/ops/development-pki.ts'
+import { settings } from '../../core/ops/settings.ts'
 import { readPartyFiles } from '../../core/ops/pki-folder.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { systemRandom } from '../../core/ports/random.ts'
@@ -106,7 +107,9 @@ async function demonstrate(
   if (isStopped()) return cutShort
   const listening = broker.said['listening'] as Listening
   const died = deathOf(broker, fleet)
-  const registering = registerWholeFile(files.devices, listening.ops)
+  const registering = registerWholeFile(files.devices, listening.ops, {
+    [settings.dataDir.env]: files.dataDir,
+  })
   const registered = await Promise.race([registering, died, stopped.then(() => undefined)])
   if (registered === undefined) {
     // What comes of it is of no interest any more.
@@ -165,6 +168,9 @@ const startBroker = (
     '--pki',
     pki,
     '--insecure-party-header=false',
+    '--insecure-operators=false',
+    // Empty: those of its data directory, whatever the environment says.
+    '--operators=',
     '--grpc',
     grpc,
     '--http',

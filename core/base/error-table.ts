@@ -72,6 +72,15 @@ export const errorTable = {
   PARTY_CERTIFICATE_UNPINNED: row(307, 'E1', 'party', 'never', 'UNAUTHENTICATED', 'The key of the certificate is not one that is pinned for this party.', 'Use the pinned key; the operator changes the pins of the party.'),
   PARTY_REVOCATION_UNKNOWN: row(309, 'E57', 'operator', 'later', 'UNAVAILABLE', 'The revocation list is out of date, so nobody knows whether the certificate was revoked.', 'Operator: put a current list into crl.pem, for example with `busbar pki revoke --renew`.'),
 
+  // ── operators' door ──
+  OPERATOR_CREDENTIALS_MISSING: row(420, 'E1', 'operator', 'never', 'UNAUTHENTICATED', "The call to the operators' door has no credentials.", 'Give a token: --token-file or BUSBAR_OPERATOR_TOKEN_FILE, or --data-dir of a broker on this machine; other clients send `authorization: Bearer TOKEN`.'),
+  OPERATOR_CREDENTIALS_UNKNOWN: row(421, 'E1', 'operator', 'never', 'UNAUTHENTICATED', 'The token is not one of an operator of this broker.', 'Use the token that `busbar operators token` has made for this broker; a renewed or removed one is not valid any more.'),
+  OPERATOR_ROLE_INSUFFICIENT: row(422, 'E2', 'operator', 'never', 'PERMISSION_DENIED', 'The role of the operator does not allow this.', 'Ask an operator with the role that is named.'),
+  OPERATOR_ATTEMPTS_EXCEEDED: row(423, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many calls from this address had no valid credentials.', 'Correct the credentials; calls with valid ones are answered all the same.'),
+  OPERATORS_FILE_INVALID: row(424, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The list of operators, or a file with a token, is missing or not valid.', 'Make it with `busbar operators token`, or put the named file right.'),
+  OPERATOR_NAME_TAKEN: row(425, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'There is an operator of this name already; nothing was changed.', 'Give another name, or replace the token deliberately with --renew.'),
+  OPERATOR_UNKNOWN: row(426, 'E51', 'operator', 'never', 'NOT_FOUND', 'There is no operator of this name.', 'List them: `busbar operators list`.'),
+
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),

@@ -18,6 +18,7 @@ export const settingsFileName = 'busbar.env'
 const otherVariables = [
   'BUSBAR_CONFIG',
   'BUSBAR_GATEWAY',
+  'BUSBAR_OPERATOR_TOKEN_FILE',
   'BUSBAR_PARTY',
   'BUSBAR_METER_UNICAST_KEY',
   'BUSBAR_METER_BROADCAST_KEY',
