@@ -22,7 +22,7 @@ import { envelopeEnd, readKind, readLane, readTarget } from '../../../core/envel
 import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
 import { headerBytes, offsetOf } from '../../../core/envelope/layout.ts'
 import { aliveSubject, announceAlive } from '../../../core/cluster/alive.ts'
-import { hostSubject } from '../../../core/ports/bus.ts'
+import { hostSubject, pushSubject } from '../../../core/ports/bus.ts'
 import {
   encodeHostStatus,
   statusSubject,
@@ -43,6 +43,7 @@ import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from '../recovery/opening.ts'
 import type { Partition } from '../partition/partition.ts'
 import { OwnMessages } from './own-messages.ts'
+import { expectPush } from './push-frames.ts'
 import { letterboxId } from '../../kind/letterbox.ts'
 import { Asked, FrameReplies, refuse } from '../../kind/replies.ts'
 import { effectPortsOf, HostedKinds } from './kind-effects.ts'
@@ -54,6 +55,8 @@ const wakeIntervalMs = 100
 /** Wait at the close for exchanges under way; the next owner sends the rest again. */
 const drainMsMax = 5_000
 
+type Reply = (frame: Uint8Array) => void
+
 export class Host {
   private readonly options: HostOptions
   private readonly mailbox = new Mailbox()
@@ -64,7 +67,7 @@ export class Host {
   private readonly directory: LiveDirectory
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
-  private served: { close(): Promise<void> } | undefined
+  private readonly served: { close(): Promise<void> }[] = []
   private callOff: (() => void) | undefined
   private fallSilent: (() => void) | undefined
   private isBusy = false
@@ -157,7 +160,11 @@ export class Host {
     })
       .pipe(tap((tick) => this.run(tick)))
       .subscribe({ error: (fault: unknown) => this.fail(fault) })
-    this.served = await bus.serve(hostSubject(hostId), (frame, reply) => this.onFrame(frame, reply))
+    for (const subject of [hostSubject, pushSubject]) {
+      const check = subject === pushSubject ? expectPush : undefined
+      const serve = (frame: Buffer, reply: Reply): void => this.onFrame(frame, reply, check)
+      this.served.push(await bus.serve(subject(hostId), serve))
+    }
     this.statuses = await bus.serve(statusSubject(hostId), (_frame, reply) =>
       reply(encodeHostStatus(this.status())),
     )
@@ -191,14 +198,17 @@ export class Host {
 
   // ── in ──
 
-  private onFrame(frame: Buffer, reply: (frame: Uint8Array) => void): void {
+  private onFrame(frame: Buffer, reply: Reply, check?: typeof expectPush): void {
     const replies = new FrameReplies(reply)
     const starts: number[] = []
     try {
-      forEachEnvelope(frame, 0, (at) => starts.push(at))
+      forEachEnvelope(frame, 0, (at) => {
+        check?.(frame, at)
+        starts.push(at)
+      })
     } catch (fault) {
-      // From a gateway of ours: a bug or another version. Its requests time out.
-      this.options.log.error({ fault: String(fault) }, 'a frame from a gateway is malformed')
+      // From a process of ours: a bug or another version. Its requests time out.
+      this.options.log.error({ fault: String(fault) }, 'a frame from a process is malformed')
       starts.length = 0
     }
     for (const at of starts) this.onEnvelope(frame, at, replies)
@@ -478,7 +488,7 @@ export class Host {
       this.hasFailed ||
       (this.hosted.underWayCount === 0 && this.mailbox.length === 0 && !this.isBusy)
     while (!isOver() && clock.elapsedMs() < deadline) await pause(this.options.clock, 20)
-    await this.served?.close()
+    for (const served of this.served) await served.close()
     this.callOff?.()
     this.pipeline?.unsubscribe()
     // In the middle of a tick memory is ahead of the ledger.
