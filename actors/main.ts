@@ -7,6 +7,7 @@ import { addDlmsCommands } from './cli/meter/dlms-program.ts'
 import { addMeterCommands } from './cli/meter/meter-program.ts'
 import { addMetersCommand } from './cli/meter/meters-commands.ts'
 import { addAccessCommand } from './cli/operator/access-commands.ts'
+import { addApprovalsCommands } from './cli/operator/approvals-commands.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
@@ -72,6 +73,7 @@ addAccessCommand(program, terminal)
 addMeterPointsCommands(program, terminal)
 addPkiCommands(program, terminal)
 addOperatorsCommands(program, terminal)
+addApprovalsCommands(program, terminal)
 addHealthCommands(program, terminal)
 addLoadCommand(program, terminal)
 

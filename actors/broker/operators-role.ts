@@ -11,6 +11,7 @@ import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { LocalStores } from '../../core/store/local-stores.ts'
 import type { Host } from '../runtime/host/host.ts'
 import { addAccessRoutes } from './access-door.ts'
+import { addApprovalRoutes, TwoPersons } from './approvals-door.ts'
 import { addCounterRoutes } from './counters-door.ts'
 import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
@@ -77,6 +78,13 @@ export async function startOperatorsDoor(
     started
   const { bus, owners, ledger } = opened
   const { gate, watch: operators } = startGate(context)
+  const isSingle = config.operators?.isDevelopment !== false
+  if (isSingle)
+    log.warn(
+      {},
+      'one operator is enough to remove devices and to replace keys: that is for development (--operators)',
+    )
+  const persons = new TwoPersons({ ledger, clock, random: context.random }, isSingle)
   const ops = await startOpsServer({
     listen: config.ops,
     metrics,
@@ -84,7 +92,8 @@ export async function startOperatorsDoor(
     gate,
     site: config.site,
     routes: (app) => {
-      addDeviceRoutes(app, { bus, directory: owners, clock }, register)
+      addDeviceRoutes(app, { bus, directory: owners, clock }, register, persons)
+      addApprovalRoutes(app, persons)
       addCounterRoutes(app, { bus, directory: owners, clock })
       addAccessRoutes(app, { bus, directory: owners, clock }, parties)
       addMeterPointRoutes(app, { bus, directory: owners, clock })

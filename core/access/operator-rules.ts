@@ -34,6 +34,7 @@ export const operatorRoutes: readonly OperatorRoute[] = [
   ...of(
     'viewer',
     'GET /v1/access',
+    'GET /v1/approvals',
     'GET /v1/devices',
     'GET /v1/devices/:eui64',
     'GET /v1/devices/:eui64/counters',
@@ -56,6 +57,8 @@ export const operatorRoutes: readonly OperatorRoute[] = [
   ...of(
     'security-officer',
     'DELETE /v1/devices/:eui64',
+    'POST /v1/approvals/:id/approve',
+    'POST /v1/approvals/:id/reject',
     'DELETE /v1/devices/:eui64/counters',
     'POST /v1/devices/:eui64/counter',
     'POST /v1/devices/:eui64/keys',

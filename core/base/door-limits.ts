@@ -109,6 +109,12 @@ export const doorLimits = {
   operatorAttemptsMax: 20,
   operatorAttemptsMs: 60_000,
   operatorAddressesMax: 1_024,
+  /** How long an act waits for a second operator, and how many may wait. */
+  approvalMs: 86_400_000,
+  approvalsMax: 100,
+  approvalIdBytes: 8,
+  /** Attempts to change the list of approvals while others change it, too. */
+  approvalAttemptsMax: 8,
 
   /**
    * How often the certificate files and the certificates of open connections are looked at: how

@@ -81,6 +81,12 @@ export const errorTable = {
   OPERATOR_NAME_TAKEN: row(425, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'There is an operator of this name already; nothing was changed.', 'Give another name, or replace the token deliberately with --renew.'),
   OPERATOR_UNKNOWN: row(426, 'E51', 'operator', 'never', 'NOT_FOUND', 'There is no operator of this name.', 'List them: `busbar operators list`.'),
 
+  APPROVAL_UNKNOWN: row(427, 'E51', 'operator', 'never', 'NOT_FOUND', 'There is no such request for approval.', 'List them: `busbar approvals list`.'),
+  APPROVAL_OVER: row(428, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The request has been decided, or its time is over.', 'Request the act again when it is still needed.'),
+  APPROVAL_SAME_OPERATOR: row(429, 'E51', 'operator', 'never', 'PERMISSION_DENIED', 'Who requested an act cannot approve it.', 'Let another operator with the role security-officer approve it.'),
+  APPROVAL_DIGEST_MISMATCH: row(430, 'E51', 'operator', 'never', 'ABORTED', 'What is to be approved is not what was requested.', 'Look at the request again, `busbar approvals list`, and give its digest.'),
+  APPROVAL_LIMIT_EXCEEDED: row(431, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many acts wait for a second operator.', 'Approve or reject some of them.'),
+
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),

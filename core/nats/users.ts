@@ -61,6 +61,8 @@ export const natsPermissions: Readonly<Record<LimitedUser, NatsPermissions>> = {
       'busbar.receiver.*',
       // Puts the directory in force, once.
       'busbar.directory.in-force',
+      // At its operators' door: acts that need two operators.
+      'busbar.meta.approvals',
     ],
     subscribe: [inboxesOf('gateway'), ...hear, 'busbar.receiver.*'],
   },

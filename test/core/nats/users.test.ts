@@ -8,6 +8,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node'
 import t, { type Test } from 'tap'
 import { NatsBus } from '../../../core/bus/nats-bus.ts'
 import { createCursorStore } from '../../../core/ledger/cursors.ts'
+import { createSnapshotStore } from '../../../core/ledger/snapshots.ts'
 import { createLedger } from '../../../core/ledger/jetstream.ts'
 import { connectNats, newInbox } from '../../../core/nats/connection.ts'
 import { natsConnectOptions } from '../../../core/nats/options.ts'
@@ -30,13 +31,19 @@ const connectAs = async (t: Test, user: NatsUser): Promise<NatsConnection> => {
 }
 
 const ledgerOptions = { partitionCount: 1, bytesMax: 64 * 1024 ** 2 }
+async function* oneChunk() {
+  yield Buffer.from('a snapshot')
+}
+
 const openAs = async (t: Test, user: NatsUser) => {
   const connection = await connectAs(t, user)
   const ledger = await createLedger({ ...ledgerOptions, connection })
   t.teardown(() => ledger.close())
   const ledgerId = ledger.openedAs.deployment.identity.id
   const cursors = await createCursorStore({ connection, ledgerId, bucketName: 'CURSORS' })
-  return { connection, ledger, cursors }
+  const openSnapshots = () =>
+    createSnapshotStore({ connection, ledgerId, bucketName: 'SNAPSHOTS', bytesMax: 2 ** 24 })
+  return { connection, ledger, cursors, openSnapshots }
 }
 
 /** What the server refuses of this connection, in its words. */
@@ -55,15 +62,24 @@ t.test('the server lets nobody in without a user', async (t) => {
 
 t.test('each role opens the ledger that a host has made, and reads it', async (t) => {
   const host = await openAs(t, 'host')
+  await (await host.openSnapshots()).put('snapshot', oneChunk())
   const committed = await host.ledger.commit([
     { subject: 'log.host-1', data: Buffer.from('a tick') },
   ])
   t.notOk('refused' in committed)
   for (const user of ['gateway', 'wan', 'views', 'busbar'] as const) {
-    const { cursors, ledger } = await openAs(t, user)
+    const { connection, cursors, ledger, openSnapshots } = await openAs(t, user)
     const message = await ledger.lastOn('log.host-1')
     t.equal(Buffer.from(message!.data).toString(), 'a tick', user)
     if (user === 'wan') continue
+    if (user === 'views') {
+      const refusals = refusalsOf(connection)
+      const chunks: Uint8Array[] = []
+      const take = async (chunk: Uint8Array) => void chunks.push(Buffer.from(chunk))
+      await (await openSnapshots()).get('snapshot', take)
+      t.equal(Buffer.concat(chunks).toString(), 'a snapshot')
+      t.same(refusals, [])
+    }
     await cursors.put(`of-${user}`, Buffer.from(user))
     t.equal(Buffer.from((await cursors.get(`of-${user}`))!).toString(), user)
   }

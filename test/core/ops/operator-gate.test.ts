@@ -8,6 +8,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { isRoleEnough, OperatorRole, operatorRoutes } from '../../../core/access/operator-rules.ts'
 import { addAccessRoutes } from '../../../actors/broker/access-door.ts'
+import { addApprovalRoutes, TwoPersons } from '../../../actors/broker/approvals-door.ts'
 import { addCounterRoutes } from '../../../actors/broker/counters-door.ts'
 import { addDeviceRoutes } from '../../../actors/broker/device-door.ts'
 import { addMeterPointRoutes } from '../../../actors/broker/meter-point-door.ts'
@@ -74,7 +75,9 @@ async function makeDoor(
 function addEveryRoute(app: FastifyInstance): void {
   const ports = {} as Parameters<typeof addCounterRoutes>[1]
   const reader = {} as Parameters<typeof addPartyRoutes>[2]
-  addDeviceRoutes(app, ports, async () => ({ registered: 0, refused: [] }))
+  const persons = new TwoPersons({ random: systemRandom } as never, true)
+  addDeviceRoutes(app, ports, async () => ({ registered: 0, refused: [] }), persons)
+  addApprovalRoutes(app, persons)
   addCounterRoutes(app, ports)
   addAccessRoutes(app, ports, reader)
   addMeterPointRoutes(app, ports)
