@@ -8,9 +8,11 @@ import { addMeterCommands } from './cli/meter/meter-program.ts'
 import { addMetersCommand } from './cli/meter/meters-commands.ts'
 import { addAccessCommand } from './cli/operator/access-commands.ts'
 import { addAuditCommands } from './cli/operator/audit-program.ts'
+import { addApprovalsCommands } from './cli/operator/approvals-commands.ts'
 import { addBackupCommands } from './cli/operator/backup-program.ts'
 import { addClusterCommands } from './cli/operator/cluster-program.ts'
 import { addCountersCommands } from './cli/operator/counters-commands.ts'
+import { addOperatorsCommands } from './cli/operator/operators-commands.ts'
 import { addConsentsCommands } from './cli/operator/consents-commands.ts'
 import { addMeterPointsCommands } from './cli/operator/meter-points-commands.ts'
 import { addPartiesCommands } from './cli/operator/parties-commands.ts'
@@ -80,6 +82,8 @@ addExplainCommands(program, terminal)
 addMeterPointsCommands(program, terminal)
 addConsentsCommands(program, terminal)
 addPkiCommands(program, terminal)
+addOperatorsCommands(program, terminal)
+addApprovalsCommands(program, terminal)
 addHealthCommands(program, terminal)
 addLoadCommand(program, terminal)
 

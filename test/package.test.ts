@@ -75,7 +75,7 @@ import { startSandbox } from 'busbar/testing'
 
 const parties = [{ eui64: '90-B3-D5-1F-30-01-00-00', role: 'IS', name: 'Supplier' }]
 const doors = { grpc: '127.0.0.1:0', http: '127.0.0.1:0', ops: '127.0.0.1:0' }
-const broker = await startBroker({ ...doors, parties, dataDir: 'embedded', logLevel: 'silent', insecurePartyHeader: true })
+const broker = await startBroker({ ...doors, parties, dataDir: 'embedded', logLevel: 'silent', insecurePartyHeader: true, insecureOperators: true })
 await broker.ready
 const own = new SupplierClient({ address: broker.grpcAddress, credentials: { party: parties[0].eui64 } })
 const refusal = await own.submit(ServiceRequest.fromPartial({}))

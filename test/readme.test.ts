@@ -21,6 +21,7 @@ const entry = join(root, 'actors/main.ts')
 const operating = [
   'install',
   'parties',
+  'operators',
   'registration',
   'consents',
   'certificates',

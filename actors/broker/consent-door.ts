@@ -4,7 +4,7 @@
  * /v1/meter-points/{id}/tenancy, and GET /v1/consents/evidence. What is granted or withdrawn is on
  * disk when it is answered; devices learn of it by letters.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
 import { parseEui64, readEui64, textOfEui64 } from '../../core/base/eui64.ts'
@@ -27,7 +27,7 @@ import {
 } from '../../core/registration/consent-register.ts'
 import type { Grant } from '../../core/registration/grant.ts'
 import { textOfMeterPoint, type MeterPointId } from '../../core/registration/meter-point.ts'
-import { expectOnly } from './counters-door.ts'
+import { expectOnly, provenBy } from './counters-door.ts'
 import { pointIn, reportOf, rightsAt } from './meter-point-door.ts'
 
 /** Times are UTC. `until` is when it stops to hold by all that is known, absent for an open end. */
@@ -69,21 +69,23 @@ export function addConsentRoutes(app: FastifyInstance, ports: ActorMailPorts): v
   const safe = { exposeHeadRoute: true }
   const path = '/v1/meter-points/:id/consents'
   app.get<OfPoint>(path, safe, ({ params }) => consentsOf(pointIn(params.id), ports))
-  app.post<OfPoint>(path, async ({ params, body }): Promise<ConsentsJson> => {
-    const target = pointIn(params.id)
-    await change({ kind: Kind.CONSENT_GRANT, target, bodyBytes: encodeGrant(grantOf(body)) }, ports)
+  app.post<OfPoint>(path, async (request): Promise<ConsentsJson> => {
+    const target = pointIn(request.params.id)
+    const bodyBytes = encodeGrant(grantOf(actOf(request, 'grants the consent')))
+    await change({ kind: Kind.CONSENT_GRANT, target, bodyBytes }, ports)
     return consentsOf(target, ports)
   })
-  app.post<OfConsent>(`${path}/:consent/withdrawal`, async ({ params, body }) => {
-    const target = pointIn(params.id)
-    const given = typeof body === 'object' && body !== null ? body : {}
-    const bodyBytes = encodeWithdrawal(withdrawalOf({ ...given, id: params.consent }))
+  app.post<OfConsent>(`${path}/:consent/withdrawal`, async (request) => {
+    const { id: point, consent: id } = request.params
+    const target = pointIn(point)
+    const given = actOf(request, 'withdraws the consent')
+    const bodyBytes = encodeWithdrawal(withdrawalOf({ ...given, id }))
     await change({ kind: Kind.CONSENT_WITHDRAWAL, target, bodyBytes }, ports)
     return consentsOf(target, ports)
   })
-  app.post<OfPoint>('/v1/meter-points/:id/tenancy', async ({ params, body }) => {
-    const target = pointIn(params.id)
-    const bodyBytes = encodeTenancy(tenancyOf(body))
+  app.post<OfPoint>('/v1/meter-points/:id/tenancy', async (request) => {
+    const target = pointIn(request.params.id)
+    const bodyBytes = encodeTenancy(tenancyOf(actOf(request, 'begins the tenancy')))
     await change({ kind: Kind.TENANCY_CHANGE, target, bodyBytes }, ports)
     return consentsOf(target, ports)
   })
@@ -91,6 +93,14 @@ export function addConsentRoutes(app: FastifyInstance, ports: ActorMailPorts): v
     expectOnly(query, ['request'])
     return evidenceOf(requestIn(query['request']), ports)
   })
+}
+
+/** The body of an act, with who is known to do it. */
+function actOf(request: FastifyRequest, what: string): Record<string, unknown> {
+  const { body } = request
+  const given = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
+  const by = provenBy(request, given['by'], what)
+  return by === undefined ? given : { ...given, by }
 }
 
 async function change(question: Question, ports: ActorMailPorts): Promise<void> {

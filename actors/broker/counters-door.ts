@@ -1,11 +1,12 @@
 /**
  * The operators' door for RequestCounters of devices: GET and DELETE /v1/devices/{eui64}/counters.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { actingName } from '../../core/access/operators.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { readEui64, textOfEui64, parseEui64, type Eui64 } from '../../core/base/eui64.ts'
-import { limits } from '../../core/base/limits.ts'
 import { requestCounterMax } from '../../core/base/request-counter.ts'
+import { operatorOf } from '../../core/ops/operator-gate.ts'
 import type { PartyCounters } from '../device/counters-reset.ts'
 import { countersOf, resetCounters, type RegistrationPorts } from './registration.ts'
 
@@ -33,14 +34,13 @@ export function addCounterRoutes(app: FastifyInstance, ports: RegistrationPorts)
     return answerOf(device, await countersOf(device, party, ports))
   })
   // A reset is what is left when the resource is deleted; what the actor remembers stays.
-  app.delete<{ Params: Params; Querystring: Query }>(path, async ({ params, query }) => {
+  app.delete<{ Params: Params; Querystring: Query }>(path, async (request) => {
+    const { params, query } = request
     const device = deviceIn(params.eui64)
     expectOnly(query, ['party', 'to', 'by'])
     const party = partyIn(query['party'])
-    await resetCounters(
-      { device, party, to: toIn(query['to']), by: byIn(query['by'], 'resets the counters') },
-      ports,
-    )
+    const by = byIn(request, query['by'], 'resets the counters')
+    await resetCounters({ device, party, to: toIn(query['to']), by }, ports)
     return answerOf(device, await countersOf(device, party, ports))
   })
 }
@@ -73,13 +73,13 @@ function toIn(value: unknown): bigint {
   return to
 }
 
-/** Who does `what`, as a parameter of the query. @throws BrokerError VIEW_QUERY_INVALID */
-export function byIn(value: unknown, what: string): string {
-  const bytes = typeof value === 'string' ? Buffer.byteLength(value) : 0
-  if (typeof value !== 'string' || bytes === 0 || bytes > limits.operatorNameBytesMax)
-    throw invalid(`by must say who ${what}, in ${limits.operatorNameBytesMax} octets`)
-  return value
-}
+/** Who does `what`, for the ledger, of which `said` is what the caller says. */
+export const byIn = (request: FastifyRequest, said: unknown, what: string): string =>
+  actingName(operatorOf(request), said, what)
+
+/** As `byIn`; at a door without authentication `said` stays, for whoever checks it later. */
+export const provenBy = (request: FastifyRequest, said: unknown, what: string): unknown =>
+  operatorOf(request).isProven ? byIn(request, said, what) : said
 
 function answerOf(device: Eui64, counters: readonly PartyCounters[]): CountersAnswer {
   return {

@@ -3,7 +3,7 @@
  * /v1/meter-points/{id}, GET /v1/devices/{eui64}/rights, POST /v1/devices/{eui64}/rights/check.
  * What is registered is on disk when it is answered; devices learn of it by letters.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { emptyBytes } from '../../core/base/bytes.ts'
 import { explain, type ErrorCode } from '../../core/base/error-table.ts'
@@ -38,7 +38,7 @@ import {
   type RightsReport,
 } from '../../core/registration/rights-report.ts'
 import { statusBody } from '../device/status-fact.ts'
-import { byIn, deviceIn, expectOnly } from './counters-door.ts'
+import { byIn, deviceIn, expectOnly, provenBy } from './counters-door.ts'
 
 /** An item as JSON; when it was received is shown, not given. */
 export type ItemJson = RegistrationItem & { receivedAt: string }
@@ -83,8 +83,8 @@ type OfDevice = { Params: { eui64: string }; Querystring: Record<string, unknown
 
 export function addMeterPointRoutes(app: FastifyInstance, ports: ActorMailPorts): void {
   const safe = { exposeHeadRoute: true }
-  app.post('/v1/meter-points', { config: { content: recordList } }, ({ body }) =>
-    registerList(body, ports),
+  app.post('/v1/meter-points', { config: { content: recordList } }, (request) =>
+    registerList(request, ports),
   )
   app.get<OfPoint>('/v1/meter-points/:id', safe, async ({ params }): Promise<MeterPointJson> => {
     const point = pointIn(params.id)
@@ -97,9 +97,9 @@ export function addMeterPointRoutes(app: FastifyInstance, ports: ActorMailPorts)
       items: items.map(({ receivedAtMs, ...item }) => ({ ...item, receivedAt: iso(receivedAtMs) })),
     }
   })
-  app.post<OfDevice>('/v1/devices/:eui64/status', async ({ params, body }) => {
-    const device = deviceIn(params.eui64)
-    const wanted = statusIn(body)
+  app.post<OfDevice>('/v1/devices/:eui64/status', async (request) => {
+    const device = deviceIn(request.params.eui64)
+    const wanted = statusIn(request)
     const bodyBytes = statusBody(wanted)
     const question = { kind: Kind.DEVICE_STATUS, target: device, bodyBytes }
     const [refused] = await askActors([question], ports)
@@ -112,25 +112,30 @@ export function addMeterPointRoutes(app: FastifyInstance, ports: ActorMailPorts)
     const { links, status } = await rightsAt(device, ports)
     return { device: textOfEui64(device), status, links: links.map(jsonOfLink) }
   })
-  app.post<OfDevice>(`${path}/check`, async ({ params, query }): Promise<RightsCheck> => {
+  app.post<OfDevice>(`${path}/check`, async (request): Promise<RightsCheck> => {
+    const { params, query } = request
     const device = deviceIn(params.eui64)
     expectOnly(query, ['by'])
-    return checkRights(device, byIn(query['by'], 'checks the rights'), ports)
+    return checkRights(device, byIn(request, query['by'], 'checks the rights'), ports)
   })
 }
 
 /** @throws BrokerError VIEW_QUERY_INVALID */
-function statusIn(body: unknown): { status: DeviceStatus; by: string } {
-  const given = (body ?? {}) as Record<string, unknown>
+function statusIn(request: FastifyRequest): { status: DeviceStatus; by: string } {
+  const given = (request.body ?? {}) as Record<string, unknown>
   expectOnly(given, ['status', 'by'])
   const status = DeviceStatus.find((word) => word === given['status'])
   if (status === undefined)
     throw new BrokerError('VIEW_QUERY_INVALID', `status must be one of ${DeviceStatus.join(', ')}`)
-  return { status, by: byIn(given['by'], 'changes the status') }
+  return { status, by: byIn(request, given['by'], 'changes the status') }
 }
 
 /** Registers `[{ "meterPoint": …, "items": […], "by": … }, …]`; each stands alone. */
-async function registerList(body: unknown, ports: ActorMailPorts): Promise<RegistrationsAnswer> {
+async function registerList(
+  request: FastifyRequest,
+  ports: ActorMailPorts,
+): Promise<RegistrationsAnswer> {
+  const { body } = request
   if (!Array.isArray(body))
     throw new BrokerError('REGISTRATION_MALFORMED', 'a list of objects with meterPoint, items, by')
   const refused: RegistrationsAnswer['refused'] = []
@@ -138,7 +143,7 @@ async function registerList(body: unknown, ports: ActorMailPorts): Promise<Regis
   const indexOf: number[] = []
   body.forEach((entry: unknown, index) => {
     try {
-      questions.push(questionOf(entry, ports.clock.now()))
+      questions.push(questionOf(entry, request, ports.clock.now()))
       indexOf.push(index)
     } catch (fault) {
       if (!(fault instanceof BrokerError)) throw fault
@@ -152,9 +157,10 @@ async function registerList(body: unknown, ports: ActorMailPorts): Promise<Regis
 }
 
 /** @throws BrokerError REGISTRATION_MALFORMED */
-function questionOf(entry: unknown, nowMs: number): Question {
-  const { meterPoint, ...rest } = (entry ?? {}) as Record<string, unknown>
+function questionOf(entry: unknown, request: FastifyRequest, nowMs: number): Question {
+  const { meterPoint, ...given } = (entry ?? {}) as Record<string, unknown>
   const target = pointIn(meterPoint)
+  const rest = { ...given, by: provenBy(request, given['by'], 'registers the meter point') }
   const bodyBytes = encodeRegistrationChange(registrationChangeOf(rest, nowMs))
   return { kind: Kind.METER_POINT_REGISTRATION, target, bodyBytes }
 }

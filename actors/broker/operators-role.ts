@@ -3,11 +3,15 @@
  * is ready.
  */
 import type { DeviceEntry } from '../../core/inventory/device-record.ts'
+import { isLoopbackAddress } from '../../core/base/loopback.ts'
+import { OperatorGate } from '../../core/ops/operator-gate.ts'
+import { ensureDevelopmentOperator, OperatorsWatch } from '../../core/ops/operators-folder.ts'
 import { startOpsServer, type OpsServer } from '../../core/ops/server.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
 import type { LocalStores } from '../../core/store/local-stores.ts'
 import type { Host } from '../runtime/host/host.ts'
 import { addAccessRoutes } from './access-door.ts'
+import { addApprovalRoutes, TwoPersons } from './approvals-door.ts'
 import { addCounterRoutes } from './counters-door.ts'
 import { addDeviceRoutes } from './device-door.ts'
 import type { DiskGuard } from './disk-guard.ts'
@@ -45,20 +49,59 @@ export type Started = {
   sources: SourcesRole
 }
 
+/** Who may call. */
+function startGate({ config, clock, random, log, metrics, closers }: StartContext): {
+  gate: OperatorGate
+  watch: OperatorsWatch | undefined
+} {
+  const isLoopback = isLoopbackAddress(config.ops.host)
+  if (config.operators === undefined) {
+    log.warn(
+      {},
+      "the operators' door has no authentication: everybody on this machine can do everything there (--insecure-operators)",
+    )
+    return {
+      gate: new OperatorGate({ operators: undefined, isLoopback, clock, log, metrics }),
+      watch: undefined,
+    }
+  }
+  const { folder, isDevelopment } = config.operators
+  if (isDevelopment && ensureDevelopmentOperator(folder, random))
+    log.warn(
+      { folder },
+      "made an operator for development: a reader of that folder can do everything at the operators' door. In production make operators with `busbar operators token`, and name their folder with --operators",
+    )
+  const watch = new OperatorsWatch(folder, { clock, log })
+  closers.push(() => watch.close())
+  const operators = () => watch.current
+  return { gate: new OperatorGate({ operators, isLoopback, clock, log, metrics }), watch }
+}
+
 export async function startOperatorsDoor(
-  { config, hostId, clock, log, metrics, closers }: StartContext,
+  context: StartContext,
   started: Started,
 ): Promise<OpsServer> {
+  const { config, hostId, clock, log, metrics, closers } = context
   const { opened, parties, way, host, stores, gateway, views, replicas, watch, disks } = started
   const { register, sources, explainer } = started
   const { bus, owners, ledger } = opened
+  const { gate, watch: operators } = startGate(context)
+  const isSingle = config.operators?.isDevelopment !== false
+  if (isSingle)
+    log.warn(
+      {},
+      'one operator is enough to remove devices and to replace keys: that is for development (--operators)',
+    )
+  const persons = new TwoPersons({ ledger, clock, random: context.random }, isSingle)
   const ops = await startOpsServer({
     listen: config.ops,
     metrics,
     log,
+    gate,
     site: config.site,
     routes: (app) => {
-      addDeviceRoutes(app, { bus, directory: owners, clock }, register)
+      addDeviceRoutes(app, { bus, directory: owners, clock }, register, persons)
+      addApprovalRoutes(app, persons)
       addCounterRoutes(app, { bus, directory: owners, clock })
       addAccessRoutes(app, { bus, directory: owners, clock }, parties, config.registration.ageMsMax)
       addExplainRoutes(app, explainer)
@@ -91,6 +134,7 @@ export async function startOperatorsDoor(
   disks.tell(ops)
   sources.tell(ops)
   ops.addDegradation('certificates', () => gateway?.certificateTrouble())
+  ops.addDegradation('operators', () => operators?.trouble)
   ops.addDegradation('store', () => stores?.trouble)
   ops.addDegradation('letters', () => host?.lettersTrouble)
   ops.addCheck('wan', () => way?.trouble())

@@ -3,7 +3,7 @@
  * POST /v1/parties/{eui64}/suspend, /resume and /require-signatures. A change is on disk when it is
  * answered, and in the directory of this process.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decodePartyChange, encodePartyChange } from '../../core/access/party-change.ts'
 import type { PartyRecord } from '../../core/access/party-record.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -11,7 +11,7 @@ import { parseEui64, readEui64, textOfEui64, type Eui64 } from '../../core/base/
 import { askActors, type ActorMailPorts } from '../../core/bus/actor-mail.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
-import { expectOnly } from './counters-door.ts'
+import { expectOnly, provenBy } from './counters-door.ts'
 
 /** A party as JSON. */
 export type PartyJson = {
@@ -36,8 +36,14 @@ export function addPartyRoutes(
   ports: ActorMailPorts,
   reader: DirectoryReader,
 ): void {
-  const change = (party: Eui64, wanted: unknown): Promise<PartyJson> =>
-    changeParty(party, wanted, ports, reader)
+  const change = (
+    request: FastifyRequest,
+    party: Eui64,
+    wanted: Record<string, unknown>,
+  ): Promise<PartyJson> => {
+    const by = provenBy(request, wanted['by'], 'changes the party') ?? ''
+    return changeParty(party, { ...wanted, by }, ports, reader)
+  }
   const safe = { exposeHeadRoute: true }
   app.get<Query>('/v1/parties', safe, ({ query }): PartiesJson => {
     const { isInForce, sequence, records } = reader.current
@@ -50,36 +56,40 @@ export function addPartyRoutes(
   app.get<OfParty>('/v1/parties/:eui64', safe, ({ params }) =>
     knownParty(partyIn(params.eui64), reader),
   )
-  app.post('/v1/parties', ({ body }) => {
-    const { eui64, ...rest } = onlyIn(body, ['eui64', 'role', 'name', 'participant', 'by'])
-    return change(partyIn(eui64), { ...rest, change: 'add' })
+  app.post('/v1/parties', (request) => {
+    const { eui64, ...rest } = onlyIn(request.body, ['eui64', 'role', 'name', 'participant', 'by'])
+    return change(request, partyIn(eui64), { ...rest, change: 'add' })
   })
   for (const word of ['suspend', 'resume'] as const)
-    app.post<OfParty>(`/v1/parties/:eui64/${word}`, ({ params, body }) =>
-      change(partyIn(params.eui64), { ...onlyIn(body, ['by']), change: word }),
+    app.post<OfParty>(`/v1/parties/:eui64/${word}`, (request) =>
+      change(request, partyIn(request.params.eui64), {
+        ...onlyIn(request.body, ['by']),
+        change: word,
+      }),
     )
-  app.post<OfParty>('/v1/parties/:eui64/require-signatures', ({ params, body }) =>
-    change(partyIn(params.eui64), {
-      ...onlyIn(body, ['mustSign', 'by']),
+  app.post<OfParty>('/v1/parties/:eui64/require-signatures', (request) =>
+    change(request, partyIn(request.params.eui64), {
+      ...onlyIn(request.body, ['mustSign', 'by']),
       change: 'require-signatures',
     }),
   )
-  app.delete<OfParty & Query>('/v1/parties/:eui64', ({ params, query }) => {
+  app.delete<OfParty & Query>('/v1/parties/:eui64', (request) => {
+    const { params, query } = request
     expectOnly(query, ['by'])
-    return change(partyIn(params.eui64), { ...query, change: 'remove' })
+    return change(request, partyIn(params.eui64), { ...query, change: 'remove' })
   })
 }
 
 async function changeParty(
   party: Eui64,
-  wanted: unknown,
+  wanted: Record<string, unknown>,
   ports: ActorMailPorts,
   reader: DirectoryReader,
 ): Promise<PartyJson> {
   // What this process has may be old; the actor compares.
   await reader.refresh()
   const { revision = 0 } = reader.current.records.get(party) ?? {}
-  const json = { ...objectIn(wanted), revision, by: objectIn(wanted)['by'] ?? '' }
+  const json = { ...wanted, revision }
   const change = decodePartyChange(Buffer.from(JSON.stringify(json), 'utf8'))
   const question = { kind: Kind.PARTY_CHANGE, target: party, bodyBytes: encodePartyChange(change) }
   const [refused] = await askActors([question], ports)

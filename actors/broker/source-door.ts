@@ -33,7 +33,7 @@ import {
   type SourceFile,
   type SourceState,
 } from '../../core/registration/source-state.ts'
-import { expectOnly } from './counters-door.ts'
+import { expectOnly, provenBy } from './counters-door.ts'
 import { rejectedIn } from './file-loading.ts'
 import { refusalOf } from './file-response.ts'
 import type { KeptFiles } from './kept-files.ts'
@@ -114,13 +114,14 @@ export function addSourceRoutes(app: FastifyInstance, ports: SourceDoorPorts): v
     return jsonOf(source, await files.stateOf(source), clock.now())
   })
   for (const change of ['release', 'approve', 'reject'] as const)
-    app.post<OfSource>(`/v1/sources/:id/${change}`, async ({ params, body }) => {
-      const source = sourceIn(params.id)
-      const given = { ...(body as object | undefined) } as Record<string, unknown>
+    app.post<OfSource>(`/v1/sources/:id/${change}`, async (request) => {
+      const source = sourceIn(request.params.id)
+      const given = { ...(request.body as object | undefined) } as Record<string, unknown>
       expectOnly(given, change === 'release' ? ['through', 'by'] : ['sequence', 'by'])
       const state = await files.stateOf(source)
       if (change === 'release') given['through'] ??= gapEndOf(state)
-      const wanted = sourceChangeOf({ ...given, change })
+      const by = provenBy(request, given['by'], 'decides about the source')
+      const wanted = sourceChangeOf({ ...given, change, ...(by !== undefined && { by }) })
       return jsonOf(source, await files.operate(source, wanted), clock.now())
     })
   const path = '/v1/sources/:id/files/:sequence'

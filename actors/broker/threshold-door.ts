@@ -3,7 +3,7 @@
  * /v1/parties/{eui64}/quarantine, POST /v1/quarantine/release and /delete. What is loaded is on
  * disk when it is answered.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { alertCodeOf, type CountLetter } from '../../core/access/count-letters.ts'
 import {
   decodePage,
@@ -89,7 +89,7 @@ export function addThresholdRoutes(
   })
   // A file as JSON text takes more octets than it has.
   const bodyLimit = 2 * limits.thresholdsFileBytesMax
-  app.post('/v1/thresholds', { bodyLimit }, ({ body }) => loadFile(body, ports, reader))
+  app.post('/v1/thresholds', { bodyLimit }, (request) => loadFile(request, ports, reader))
   app.get<OfParty>('/v1/parties/:eui64/quarantine', safe, ({ params, query }) => {
     expectOnly(query, ['page'])
     return quarantineJson(deviceIn(params.eui64), query['page'], ports)
@@ -98,7 +98,7 @@ export function addThresholdRoutes(
     ['release', QuarantineAction.RELEASE],
     ['delete', QuarantineAction.DELETE],
   ] as const)
-    app.post(`/v1/quarantine/${word}`, ({ body }) => resolve(action, body, ports))
+    app.post(`/v1/quarantine/${word}`, (request) => resolve(action, request, ports))
 }
 
 const objectIn = (value: unknown): Record<string, unknown> =>
@@ -129,17 +129,17 @@ async function askAll(
 }
 
 async function loadFile(
-  wanted: unknown,
+  request: FastifyRequest,
   ports: ActorMailPorts,
   reader: DirectoryReader,
 ): Promise<LoadedJson> {
-  const { file: text, by, ...rest } = objectIn(wanted)
+  const { file: text, by, ...rest } = objectIn(request.body)
   const other = Object.keys(rest)[0]
   if (other !== undefined) throw malformed(`${other.slice(0, 40)} is not a field here`)
   if (typeof text !== 'string') throw malformed('file must be the text of a thresholds file')
   if (Buffer.byteLength(text) > limits.thresholdsFileBytesMax)
     throw malformed(`the file has more than ${limits.thresholdsFileBytesMax} octets`)
-  const who = byIn(by, 'loads the file')
+  const who = byIn(request, by, 'loads the file')
   const file = readThresholdsFile(text)
   if ('faults' in file) throw malformed(file.faults.join('; '))
   await reader.refresh()
@@ -257,16 +257,16 @@ async function quarantineJson(
 
 async function resolve(
   action: QuarantineAction,
-  wanted: unknown,
+  request: FastifyRequest,
   ports: ActorMailPorts,
 ): Promise<ResolvedJson> {
-  const { requestIds, by, ...rest } = objectIn(wanted)
+  const { requestIds, by, ...rest } = objectIn(request.body)
   const other = Object.keys(rest)[0]
   if (other !== undefined) throw invalid(`${other.slice(0, 40)} is not a field here`)
   const ids = Array.isArray(requestIds) ? (requestIds as unknown[]) : []
   if (ids.length === 0 || ids.length > limits.requestsPerBatchMax)
     throw invalid(`requestIds must be a list of 1 to ${limits.requestsPerBatchMax} RequestIDs`)
-  const bodyBytes = quarantineActionBody(action, byIn(by, 'decides about the requests'))
+  const bodyBytes = quarantineActionBody(action, byIn(request, by, 'decides about the requests'))
   const questions = ids.map((id) => ({ ...requestIn(id), kind: Kind.QUARANTINE_ACTION, bodyBytes }))
   const refused = await askActors(questions, ports)
   const indexes = new Set(refused.map(({ index }) => index))

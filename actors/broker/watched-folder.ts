@@ -150,7 +150,9 @@ export class WatchedFolder {
   private async reject(name: string, reason: string): Promise<void> {
     this.options.log.warn({ name, reason }, 'a registration file is rejected')
     const moved = await this.move(name, 'rejected')
-    await writeFile(`${moved}.reason`, `${reason}\n`, { mode: 0o600 })
+    // Whole or not there: who looks while it is written would read half a reason.
+    await writeFile(`${moved}.part`, `${reason}\n`, { mode: 0o600 })
+    await rename(`${moved}.part`, `${moved}.reason`)
   }
 
   /** Moves a file to a sub-folder, beside one of the same name. */

@@ -85,6 +85,8 @@ class Worker {
         BUSBAR_ROLES: 'host,wan',
         BUSBAR_WORKERS: '0',
         BUSBAR_OPS: '127.0.0.1:0',
+        BUSBAR_OPERATORS: config.operators?.folder ?? '',
+        BUSBAR_INSECURE_OPERATORS: String(config.operators === undefined),
         // There is one such door, ours.
         BUSBAR_DIAL_IN: '',
         BUSBAR_DIAL_IN_NAMES: config.dialInNamesFile ?? '',

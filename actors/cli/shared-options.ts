@@ -8,6 +8,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { formatHostPort, hostPortExample, parseHostPort } from '../../core/base/host-port.ts'
 import { reachableHost } from '../../core/base/loopback.ts'
+import { tokenFileVariable } from '../../core/ops/operator-credentials.ts'
 import { settings } from '../../core/ops/settings.ts'
 import {
   applySettingsFile,
@@ -83,15 +84,40 @@ export function addPlaceOptions(command: Command, { mayJoin = true } = {}): Comm
   )
 }
 
-/** Adds `--config` and `--ops`, the address of a broker's operators' door. */
+/**
+ * Adds `--config` and `--ops`, the address of a broker's operators' door, and the options that say
+ * with which credentials it is called.
+ */
 export function addOpsOption(command: Command, what = "the broker's operators' door"): Command {
-  return addConfigOption(command).addOption(
-    new Option('--ops <address>', what)
-      .env(settings.ops.env)
-      .default(settings.ops.default)
-      .argParser(reachable),
-  )
+  return addConfigOption(command)
+    .addOption(
+      new Option('--ops <address>', what)
+        .env(settings.ops.env)
+        .default(settings.ops.default)
+        .argParser(reachable),
+    )
+    .addOption(
+      credentialOption(
+        '--token-file <file>',
+        'file with the token of the operator, as `busbar operators token` has made it',
+        tokenFileVariable,
+      ),
+    )
+    .addOption(
+      credentialOption(
+        '--data-dir <folder>',
+        'data directory of a broker on this machine, whose token for development is used without --token-file',
+        settings.dataDir.env,
+      ),
+    )
 }
+
+/** An option whose value goes to the environment, where core/ops/operator-credentials.ts looks. */
+const credentialOption = (flags: string, what: string, variable: string): Option =>
+  new Option(flags, what).env(variable).argParser((given: string) => {
+    process.env[variable] = given
+    return given
+  })
 
 /** An address that listens everywhere is reached at loopback. */
 function reachable(text: string): string {

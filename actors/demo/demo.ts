@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { demoPartiesJson, demoSupplierPartiesJson } from '../../core/access/parties.ts'
 import { ensureDevelopmentPki } from '../../core/ops/development-pki.ts'
+import { settings } from '../../core/ops/settings.ts'
 import { readPartyFiles } from '../../core/ops/pki-folder.ts'
 import { systemClock } from '../../core/ports/clock.ts'
 import { systemRandom } from '../../core/ports/random.ts'
@@ -102,6 +103,8 @@ async function demonstrate(
   // No summary is no success to a script that asked for one.
   const cutShort = options.isOnce ? interrupted : 0
   const files = await makeFiles(resolve(options.dataDir))
+  // Calls of the operators' door find their token by it, as commands do.
+  process.env[settings.dataDir.env] = files.dataDir
 
   say('starting nats-server and the broker …')
   const broker = await startBroker(options, files)
@@ -191,6 +194,9 @@ const startBroker = (
     '--pki',
     pki,
     '--insecure-party-header=false',
+    '--insecure-operators=false',
+    // Empty: those of its data directory, whatever the environment says.
+    '--operators=',
     '--grpc',
     grpc,
     '--http',

@@ -67,6 +67,13 @@ export type BrokerOptions = {
    * development at the first start.
    */
   readonly pki?: string | undefined
+  /**
+   * Folder of operators that `busbar operators token` has made; default `operators` in `dataDir`,
+   * made for development at the first start.
+   */
+  readonly operators?: string | undefined
+  /** Default false: an operators' door without authentication, on loopback alone. */
+  readonly insecureOperators?: boolean | undefined
   /** A NATS that runs elsewhere, credentials in it; several separated by commas. */
   readonly natsUrl?: string | undefined
   /** Data directory of a running broker on this machine whose nats-server is used. */

@@ -153,6 +153,7 @@ async function start(
     ...{ grpc: anyPort, http: anyPort, ops: anyPort },
     // On loopback, for the caller's tests: `SandboxParty.credentials` says so, too.
     insecurePartyHeader: true,
+    insecureOperators: true,
     ...options.broker,
     dialIn: anyPort,
     dataDir: join(folder, 'data'),

@@ -147,6 +147,7 @@ export function startRealPath({
       BUSBAR_NATS_URL: nats.url,
       BUSBAR_KEY_ENCRYPTION_KEY: randomBytes(32).toString('hex'),
       BUSBAR_INSECURE_PARTY_HEADER: String(!isTrusted),
+      BUSBAR_INSECURE_OPERATORS: 'true',
       BUSBAR_GRPC: '127.0.0.1:0',
       BUSBAR_HTTP: '127.0.0.1:0',
       BUSBAR_OPS: '127.0.0.1:0',

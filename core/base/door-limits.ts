@@ -97,6 +97,25 @@ export const doorLimits = {
   revocationListBytesMax: 4 * 1024 * 1024,
   /** From the connection to the end of its TLS handshake. */
   tlsHandshakeMsMax: 10_000,
+  // ── operators ──
+  /** Operators in one list, each looked at for each call. */
+  operatorsMax: 1_000,
+  /** Octets of chance in a token of an operator. */
+  operatorTokenBytes: 32,
+  /**
+   * Failed attempts of one address that are looked at and logged one by one, in so many ms; further
+   * ones are counted. Addresses that are remembered for it.
+   */
+  operatorAttemptsMax: 20,
+  operatorAttemptsMs: 60_000,
+  operatorAddressesMax: 1_024,
+  /** How long an act waits for a second operator, and how many may wait. */
+  approvalMs: 86_400_000,
+  approvalsMax: 100,
+  approvalIdBytes: 8,
+  /** Attempts to change the list of approvals while others change it, too. */
+  approvalAttemptsMax: 8,
+
   /**
    * How often the certificate files and the certificates of open connections are looked at: how
    * long a revoked party keeps a connection.

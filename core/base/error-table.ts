@@ -78,6 +78,20 @@ export const errorTable = {
   REQUEST_NOT_IN_QUARANTINE: row(402, 'E49', 'party', 'never', 'FAILED_PRECONDITION', 'The request is not in quarantine.', 'Ask for its status: it may have been released, deleted, or have ended at its deadline.'),
   THRESHOLDS_MALFORMED: row(403, 'E48', 'operator', 'never', 'INVALID_ARGUMENT', 'The thresholds file is not valid.', 'Correct what is named; nothing of the file was loaded.'),
   THRESHOLDS_FILE_OLD: row(404, 'E49', 'operator', 'never', 'ABORTED', 'A thresholds file with this number, or a higher one, was loaded before.', 'Give the file a higher number when it is meant; see `busbar thresholds show`.'),
+  // ── operators' door ──
+  OPERATOR_CREDENTIALS_MISSING: row(420, 'E1', 'operator', 'never', 'UNAUTHENTICATED', "The call to the operators' door has no credentials.", 'Give a token: --token-file or BUSBAR_OPERATOR_TOKEN_FILE, or --data-dir of a broker on this machine; other clients send `authorization: Bearer TOKEN`.'),
+  OPERATOR_CREDENTIALS_UNKNOWN: row(421, 'E1', 'operator', 'never', 'UNAUTHENTICATED', 'The token is not one of an operator of this broker.', 'Use the token that `busbar operators token` has made for this broker; a renewed or removed one is not valid any more.'),
+  OPERATOR_ROLE_INSUFFICIENT: row(422, 'E2', 'operator', 'never', 'PERMISSION_DENIED', 'The role of the operator does not allow this.', 'Ask an operator with the role that is named.'),
+  OPERATOR_ATTEMPTS_EXCEEDED: row(423, 'E57', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many calls from this address had no valid credentials.', 'Correct the credentials; calls with valid ones are answered all the same.'),
+  OPERATORS_FILE_INVALID: row(424, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The list of operators, or a file with a token, is missing or not valid.', 'Make it with `busbar operators token`, or put the named file right.'),
+  OPERATOR_NAME_TAKEN: row(425, 'E51', 'operator', 'never', 'ALREADY_EXISTS', 'There is an operator of this name already; nothing was changed.', 'Give another name, or replace the token deliberately with --renew.'),
+  OPERATOR_UNKNOWN: row(426, 'E51', 'operator', 'never', 'NOT_FOUND', 'There is no operator of this name.', 'List them: `busbar operators list`.'),
+
+  APPROVAL_UNKNOWN: row(427, 'E51', 'operator', 'never', 'NOT_FOUND', 'There is no such request for approval.', 'List them: `busbar approvals list`.'),
+  APPROVAL_OVER: row(428, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'The request has been decided, or its time is over.', 'Request the act again when it is still needed.'),
+  APPROVAL_SAME_OPERATOR: row(429, 'E51', 'operator', 'never', 'PERMISSION_DENIED', 'Who requested an act cannot approve it.', 'Let another operator with the role security-officer approve it.'),
+  APPROVAL_DIGEST_MISMATCH: row(430, 'E51', 'operator', 'never', 'ABORTED', 'What is to be approved is not what was requested.', 'Look at the request again, `busbar approvals list`, and give its digest.'),
+  APPROVAL_LIMIT_EXCEEDED: row(431, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many acts wait for a second operator.', 'Approve or reject some of them.'),
 
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),

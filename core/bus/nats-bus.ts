@@ -6,15 +6,11 @@
  * entry and a timer. Nothing here is kept by the server; what gets lost is asked again by its
  * caller.
  */
-import {
-  createInbox,
-  type Msg,
-  type NatsConnection,
-  type Subscription,
-} from '@nats-io/transport-node'
+import { type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
+import { newInbox } from '../nats/connection.ts'
 import type { Bus } from '../ports/bus.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import { silentLog, type Log } from '../ports/log.ts'
@@ -44,7 +40,7 @@ export class NatsBus implements Bus {
   private readonly requestsInFlightMax: number
   private readonly clock: Clock
   private readonly log: Log
-  private readonly inbox = createInbox()
+  private readonly inbox: string
   private readonly pending = new Map<string, Pending>()
   private answers: Subscription | undefined
   private requestCount = 0
@@ -52,6 +48,7 @@ export class NatsBus implements Bus {
 
   constructor(options: NatsBusOptions) {
     this.connection = options.connection
+    this.inbox = newInbox(options.connection)
     this.prefix = `${options.subjectPrefix ?? 'busbar'}.`
     this.requestsInFlightMax = options.requestsInFlightMax ?? limits.gatewayRequestsInFlightMax
     this.clock = options.clock ?? systemClock

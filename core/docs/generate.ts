@@ -6,6 +6,7 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { natsUsersFile } from '../ops/nats-users-file.ts'
 import { settingsPage } from '../ops/settings-page.ts'
 import { accessPage } from './access-page.ts'
 import {
@@ -43,6 +44,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['core/docs/parties/access.md', accessPage()],
     ['core/docs/meters/profiles.md', profilesPage()],
     ['core/docs/operating/settings.md', settingsPage()],
+    ['core/ops/deploy/nats-users.conf', natsUsersFile()],
   ])
 }
 

@@ -6,14 +6,9 @@
  * The client library's batch publisher waits for an answer to the first message (a second hop) and
  * builds headers field by field, so the messages are made here.
  */
-import {
-  createInbox,
-  MsgHdrsImpl,
-  nuid,
-  type Msg,
-  type NatsConnection,
-} from '@nats-io/transport-node'
+import { MsgHdrsImpl, nuid, type Msg, type NatsConnection } from '@nats-io/transport-node'
 import { asBuffer } from '../base/bytes.ts'
+import { newInbox } from '../nats/connection.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Committed, CommitRefusal, LedgerEntry } from '../ports/ledger.ts'
 import { batchHeaderBytes, readPublishAnswer } from './batch-wire.ts'
@@ -50,11 +45,12 @@ export class BatchPublisher {
   private readonly headers = new RawHeaders()
   private readonly pending = new Map<string, PendingCommit>()
   private readonly instance = nuid.next().slice(-10)
-  private readonly ackInbox = createInbox()
+  private readonly ackInbox: string
   private batchCount = 0
 
   constructor(options: BatchPublisherOptions) {
     this.options = options
+    this.ackInbox = newInbox(options.connection)
   }
 
   /** Listens for acknowledgements; the returned function ends it. */

@@ -10,10 +10,11 @@
  *
  * @source NATS ADR-31 (direct get, batches), ADR-41 (message tracing); core/decisions/0019
  */
-import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
+import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
+import { newInbox } from '../nats/connection.ts'
 import { systemClock, type Clock } from '../ports/clock.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 import type { ReplicaRange, ReplicaSource, StreamReplicas } from '../ports/replicas.ts'
@@ -70,7 +71,7 @@ export class ReplicaReader implements ReplicaSource {
 
   read(fromSequence: number): Promise<ReplicaRange | undefined> {
     const { connection, clock } = this
-    const inbox = createInbox()
+    const inbox = newInbox(connection)
     const messages: LedgerMessage[] = []
     return new Promise((resolve) => {
       let server: string | undefined

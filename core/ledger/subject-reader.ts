@@ -19,20 +19,14 @@
  *
  * @source NATS ADR-37 (pull consumers), ADR-15 (the reply subject's tokens)
  */
-import {
-  createInbox,
-  nuid,
-  type Msg,
-  type NatsConnection,
-  type Subscription,
-} from '@nats-io/transport-node'
+import { nuid, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { LedgerMessage } from '../ports/ledger.ts'
 import type { Log } from '../ports/log.ts'
-import type { ConnectionHealth } from '../nats/connection.ts'
+import { newInbox, type ConnectionHealth } from '../nats/connection.ts'
 
 export type SubjectReaderOptions = {
   connection: NatsConnection
@@ -236,7 +230,7 @@ export class SubjectReader {
     const { connection } = this.options
     this.consumerSequence = 0
     this.hasHeard = true
-    this.inbox = createInbox()
+    this.inbox = newInbox(connection)
     this.subscription = connection.subscribe(`${this.inbox}.*`, {
       callback: (fault, message) => this.onDelivered(fault, message),
     })

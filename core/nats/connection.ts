@@ -8,6 +8,7 @@
 import {
   compare,
   connect,
+  createInbox,
   parseSemVer,
   type Msg,
   type NatsConnection,
@@ -40,6 +41,13 @@ const steadiness = {
   noAsyncTraces: true,
 } as const satisfies NodeConnectionOptions
 
+/** Of connections that may not subscribe to the usual inboxes. */
+const inboxPrefixes = new WeakMap<NatsConnection, string>()
+
+/** A new subject for answers, which this connection may subscribe to. */
+export const newInbox = (connection: NatsConnection): string =>
+  createInbox(inboxPrefixes.get(connection))
+
 /**
  * Connects, and reconnects for ever afterwards.
  * @param options  who we are, to which servers, with TLS or without, as natsConnectOptions
@@ -59,6 +67,7 @@ export async function connectNats(options: NodeConnectionOptions): Promise<NatsC
       { cause },
     )
   }
+  if (options.inboxPrefix !== undefined) inboxPrefixes.set(connection, options.inboxPrefix)
   const version = connection.info?.version ?? '0.0.0'
   if (compare(parseSemVer(version), parseSemVer(natsServerVersionMin)) < 0) {
     await connection.close()

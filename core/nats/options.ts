@@ -6,6 +6,7 @@
 import { isIP } from 'node:net'
 import type { NodeConnectionOptions, TlsOptions } from '@nats-io/transport-node'
 import { BrokerError } from '../base/broker-error.ts'
+import { inboxPrefixOf } from './users.ts'
 
 /** Where a server is and who we are there. */
 export type NatsAddress = {
@@ -39,10 +40,12 @@ export function natsConnectOptions(
   const first = addresses[0]!
   const name = user ?? decodeURIComponent(first.username)
   const secret = password ?? decodeURIComponent(first.password)
+  const inboxPrefix = inboxPrefixOf(name)
   return {
     servers: addresses.map(({ hostname, port }) => `${hostname}:${port || 4222}`),
     name: clientName,
     ...(name && secret ? { user: name, pass: secret } : name ? { token: name } : {}),
+    ...(secret && inboxPrefix !== undefined && { inboxPrefix }),
     ...(addresses.some(({ protocol }) => protocol === 'tls:') ? { tls: tlsOf(addresses) } : {}),
   }
 }

@@ -32,6 +32,11 @@ export type BrokerConfig = {
    * for doors without TLS, at which a header names the party.
    */
   readonly pki: { readonly folder: string; readonly isDevelopment: boolean } | undefined
+  /**
+   * Folder of operators, absolute; the operator for development is made when it is missing.
+   * Undefined for a door at which the caller says who acts.
+   */
+  readonly operators: { readonly folder: string; readonly isDevelopment: boolean } | undefined
   /** Absolute. */
   readonly partiesFile: string
   /**

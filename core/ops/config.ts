@@ -10,8 +10,10 @@ import { BrokerError } from '../base/broker-error.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { limits } from '../base/limits.ts'
 import { isLoopbackAddress } from '../base/loopback.ts'
+import type { SecretKey } from '../crypto/crypto.ts'
 import type { BrokerConfig } from './broker-config.ts'
 import { keyEncryptionKeyOf } from './key-encryption-keys.ts'
+import { operatorsFolderIn } from './operators-folder.ts'
 import { flagOf, settings, type Setting } from './settings.ts'
 
 /** Texts of the outside, by the name of a setting. */
@@ -68,6 +70,27 @@ function pkiOf(given: string | undefined, dataDir: string, insecure: boolean): B
   return { folder: given ?? resolve(dataDir, 'pki'), isDevelopment: given === undefined }
 }
 
+/** Processes that share an embedded nats-server on one machine share their operators, too. */
+function operatorsOf(
+  given: string | undefined,
+  { dataDir, joinedDir }: { dataDir: string; joinedDir: string | undefined },
+  insecure: boolean,
+): BrokerConfig['operators'] {
+  if (insecure) return undefined
+  const folder = given ?? operatorsFolderIn(joinedDir ?? dataDir)
+  return { folder, isDevelopment: given === undefined }
+}
+
+/** An operators' door that others than this machine reach has operators of its own. */
+function openOperatorsFaults({ ops, operators }: BrokerConfig): string[] {
+  if (ops === undefined || isLoopbackAddress(ops.host) || operators?.isDevelopment === false)
+    return []
+  const address = formatHostPort(ops.host, ops.port)
+  return [
+    `${address} is no loopback address: the operators' door needs operators of its own there; make them with \`busbar operators token\` and name their folder (${settings.operators.env})`,
+  ]
+}
+
 /** Doors without TLS that others than this machine reach. */
 function openDoorFaults({ pki, grpc, http, roles }: BrokerConfig): string[] {
   if (pki !== undefined || !roles?.includes('gateway')) return []
@@ -85,11 +108,11 @@ function natsOf(joinedDir: string | undefined, url: string): BrokerConfig['nats'
 }
 
 function keyEncryptionOf(
-  keys: Extract<BrokerConfig['keyEncryption'], { kind: 'given' }>['keys'] | undefined,
-  path: string | undefined,
+  keys: readonly SecretKey[] | undefined,
+  file: string | undefined,
 ): BrokerConfig['keyEncryption'] {
   if (keys?.length) return { kind: 'given', keys }
-  return path === undefined ? { kind: 'none' } : { kind: 'file', path }
+  return file === undefined ? { kind: 'none' } : { kind: 'file', path: file }
 }
 
 function registrationOf(
@@ -121,7 +144,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   }
   const path = (text: string): string | undefined =>
     text ? resolve(source.workingDir, text) : undefined
-  const dataDir = read(settings.dataDir)
+  const dataDir = resolve(source.workingDir, read(settings.dataDir) ?? '')
   const partiesFile = read(settings.partiesFile)
   const url = read(settings.natsUrl)
   const keys = read(settings.keyEncryptionKey)?.map((text) => keyEncryptionKeyOf(text)!)
@@ -133,12 +156,12 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
   if (url && join) oneOf(settings.natsUrl, settings.join)
   const insecure = read(settings.insecurePartyHeader)
   const joinedDir = path(join)
-  if (joinedDir !== undefined && joinedDir === resolve(source.workingDir, dataDir ?? '')) {
+  if (joinedDir !== undefined && joinedDir === dataDir) {
     const { env } = settings.dataDir
     faults.push(`${env}: a process that joins ${joinedDir} needs a data directory of its own`)
   }
   const config: BrokerConfig = {
-    dataDir: resolve(source.workingDir, dataDir ?? ''),
+    dataDir,
     roles: read(settings.roles),
     workerCount: read(settings.workers),
     partitionCount: read(settings.partitionCount),
@@ -146,13 +169,15 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     http: read(settings.http),
     ops: read(settings.ops),
     site: { hosts: read(settings.httpHosts), origins: read(settings.httpOrigins) },
-    pki: pkiOf(path(read(settings.pki)), resolve(source.workingDir, dataDir ?? ''), insecure),
-    partiesFile: resolve(
-      source.workingDir,
-      partiesFile || resolve(source.workingDir, dataDir ?? '', 'parties.json'),
+    pki: pkiOf(path(read(settings.pki)), dataDir, insecure),
+    operators: operatorsOf(
+      path(read(settings.operators)),
+      { dataDir, joinedDir },
+      read(settings.insecureOperators),
     ),
+    partiesFile: path(partiesFile) ?? resolve(dataDir, 'parties.json'),
     nats: natsOf(joinedDir, url),
-    keyEncryption: keyEncryptionOf(keys, path(keyFile)),
+    keyEncryption: keyEncryptionOf(keys, path(keyFile ?? '')),
     wanConnectionsMax: read(settings.wanConnectionsMax),
     dialInPerAddress: read(settings.dialInPerAddress),
     dialIn: read(settings.dialIn),
@@ -167,7 +192,7 @@ export function loadConfig(source: ConfigSource): BrokerConfig {
     registration: registrationOf(read, path),
     logLevel: read(settings.logLevel),
   }
-  faults.push(...openDoorFaults(config))
+  faults.push(...openDoorFaults(config), ...openOperatorsFaults(config))
   const shared = faults.length === 0 ? sharedAddressOf(config) : undefined
   if (shared)
     faults.push(`${shared} is given to two of gRPC, HTTP, ops and dial-in; give each its own`)

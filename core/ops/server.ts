@@ -1,9 +1,10 @@
 /**
  * HTTP for operators, on loopback unless configured otherwise: GET /metrics (Prometheus text), GET
  * /health/live, GET /health/ready, and whatever routes the broker adds, such as the registration of
- * devices. Not for parties: that is core/gateway.
+ * devices. Who may call which route is decided in operator-gate.ts. Not for parties: that is
+ * core/gateway.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { limits } from '../base/limits.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { reachableHost } from '../base/loopback.ts'
@@ -12,6 +13,7 @@ import { problemOf } from '../http/problem.ts'
 import type { Log } from '../ports/log.ts'
 import type { ListenAddress } from './broker-config.ts'
 import type { PrometheusMetrics } from './metrics.ts'
+import type { OperatorGate } from './operator-gate.ts'
 
 /**
  * Says why the broker is not ready, or is degraded; undefined while all is well. Cheap: asked at
@@ -41,6 +43,8 @@ export type OpsServerOptions = {
   readonly listen: ListenAddress
   readonly metrics: PrometheusMetrics
   readonly log: Log
+  /** Who may call which route. */
+  readonly gate: OperatorGate
   /**
    * Adds routes before the server listens. A BrokerError thrown in one becomes the fitting problem.
    */
@@ -61,6 +65,7 @@ export async function startOpsServer({
   metrics,
   routes,
   site,
+  gate,
   ...others
 }: OpsServerOptions): Promise<OpsServer> {
   const checks = new Map<string, ReadinessCheck>()
@@ -76,8 +81,15 @@ export async function startOpsServer({
 
   // Registration files take their time to arrive.
   const times = { requestMs: limits.registrationUploadMsMax }
-  const door = new HttpDoor({ name: 'ops server', times, ...others, ...site })
+  const identify = (request: FastifyRequest) => gate.identify(request)
+  const door = new HttpDoor({ name: 'ops server', times, ...others, ...site, identify })
   const { app } = door
+  app.decorateRequest('operator', undefined)
+  app.addHook('onRoute', ({ method, url }) => gate.expectKnown([method].flat(), url))
+  app.addHook('onResponse', (request, reply, done) => {
+    gate.answered(request, reply)
+    done()
+  })
   const safe = { exposeHeadRoute: true }
   door.describeProblems()
   app.get('/metrics', safe, async (_request, reply) =>

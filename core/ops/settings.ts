@@ -138,7 +138,8 @@ export const settings = {
     unit: 'host:port, port 0 for any free one',
     reason:
       "Metrics, health and operators' routes are for this machine; 9464 is customary for Prometheus exporters.",
-    consequence: 'With any other host, everybody who reaches the address can register devices.',
+    consequence:
+      'With any other host, operators of its own are needed (--operators), and metrics need the role viewer. The door has no TLS: put a proxy with TLS in front of it there.',
     schema: listenAddress,
   },
   httpHosts: {
@@ -185,6 +186,30 @@ export const settings = {
     reason: 'A caller of such a door can name any party.',
     consequence:
       'For tests on one machine: with true, both doors must listen on loopback addresses, no certificates are used, and the start warns.',
+    schema: z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true'),
+  },
+  operators: {
+    env: 'BUSBAR_OPERATORS',
+    option: 'operators',
+    what: "Folder of the operators who may call the operators' door, as `busbar operators token` makes it.",
+    default: '',
+    unit: 'folder',
+    reason:
+      'Empty means the folder operators of the data directory, or of the one that is joined. A first start makes the operator development there, with the role security-officer and a token that commands on this machine find.',
+    consequence:
+      'A call without a token of one of them is rejected (OPERATOR_CREDENTIALS_MISSING), and the ledger names the operator. A changed list counts within a second. Give production a folder of its own: a reader of the token for development can do everything at the door.',
+    isPath: true,
+    schema: z.string(),
+  },
+  insecureOperators: {
+    env: 'BUSBAR_INSECURE_OPERATORS',
+    option: 'insecureOperators',
+    what: "An operators' door without authentication, at which callers say who acts.",
+    default: 'false',
+    unit: 'true or false',
+    reason: 'Everybody on the machine could do everything at such a door.',
+    consequence:
+      'For tests on one machine: with true, the door must listen on a loopback address, nobody needs a token, and the start warns.',
     schema: z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true'),
   },
   partiesFile: {

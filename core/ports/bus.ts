@@ -33,3 +33,8 @@ export interface OwnerDirectory {
 
 /** The subject on which a host answers frames of envelopes for its partitions. */
 export const hostSubject = (hostId: string): string => `host.${hostId}`
+/**
+ * Where a host takes what devices say by themselves, and nothing else: processes that reach devices
+ * may send it there, and may hand in no request.
+ */
+export const pushSubject = (hostId: string): string => `host-push.${hostId}`

@@ -95,6 +95,7 @@ t.test('a command after a restore repeats no invocation counter', async (t) => {
       ...{ ledgerBytes: '64MiB', partitions: 2, logLevel: 'silent' },
       parties: demoPartiesJson,
       insecurePartyHeader: true,
+      insecureOperators: true,
       keyEncryptionKey: 'ab'.repeat(32),
       dataDir,
     })

@@ -1,11 +1,29 @@
 /** Calls to the operators' door of a broker, for commands. */
 import { directFetch } from '../../../core/ops/direct-fetch.ts'
+import { operatorHeaders } from '../../../core/ops/operator-credentials.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { problemSentence, type OpsProblem } from '../problem-sentence.ts'
 
 type Method = 'GET' | 'POST' | 'DELETE'
-/** `json` is a body that is JSON already; `otherwise` says what else may answer at that address. */
-export type DoorCall = { body?: object; json?: string; otherwise?: string }
+/**
+ * `json` is a body that is JSON already; `otherwise` says what else may answer at that address;
+ * `env` says where the credentials are, instead of the environment.
+ */
+export type DoorCall = {
+  body?: object
+  json?: string
+  otherwise?: string
+  env?: Readonly<Record<string, string | undefined>>
+}
+
+/** A call of the operators' door whose body or answer is not JSON, with the credentials for it. */
+export function fetchDoor(url: string, init: RequestInit = {}): Promise<Response> {
+  const headers = {
+    ...(init.headers as object),
+    ...operatorHeaders(new URL(url).hostname, process.env),
+  }
+  return directFetch(url, { ...init, headers })
+}
 
 /**
  * What the door at `ops` (host:port) answers, also when that is a problem; `{}` for no JSON.
@@ -15,20 +33,18 @@ export async function callDoor<T>(
   ops: string,
   method: Method,
   path: string,
-  { body, json = body && JSON.stringify(body) }: DoorCall = {},
+  { body, json = body && JSON.stringify(body), env = process.env }: DoorCall = {},
 ): Promise<{ status: number; answer: T & OpsProblem }> {
-  const content = json !== undefined && {
-    headers: { 'content-type': 'application/json' },
-    body: json,
-  }
-  const response = await directFetch(`http://${ops}${path}`, { method, ...content }).catch(
-    (cause: unknown) => {
-      throw new OperatorFault(
-        `nobody answers at ${ops}. Start a broker with \`busbar serve\`, or name its operators' door with --ops host:port or BUSBAR_OPS.`,
-        { cause },
-      )
-    },
-  )
+  const url = new URL(`http://${ops}${path}`)
+  const headers: Record<string, string> = operatorHeaders(url.hostname, env)
+  if (json !== undefined) headers['content-type'] = 'application/json'
+  const call = { method, headers, ...(json !== undefined && { body: json }) }
+  const response = await directFetch(url, call).catch((cause: unknown) => {
+    throw new OperatorFault(
+      `nobody answers at ${ops}. Start a broker with \`busbar serve\`, or name its operators' door with --ops host:port or BUSBAR_OPS.`,
+      { cause },
+    )
+  })
   const answer = (await response.json().catch(() => ({}))) as T & OpsProblem
   return { status: response.status, answer }
 }

@@ -1,7 +1,9 @@
 /** `busbar devices remove`: takes a device out of the inventory, at the operators' door. */
 import type { Command } from 'commander'
+import type { WaitingAnswer } from '../../broker/approvals-door.ts'
 import type { RemovalAnswer } from '../../broker/device-door.ts'
 import { OperatorFault } from '../operator-fault.ts'
+import { waitingSentence } from './approvals-commands.ts'
 import { askDoor } from './ask-door.ts'
 import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 
@@ -29,10 +31,12 @@ export function addDeviceRemoval(devices: Command, out: Print): void {
           `nothing is removed: open requests of ${eui64} would end, and its keys be forgotten. Confirm it with --yes.`,
         )
       const answer = await remove(ops, eui64, by ?? whoIsHere())
+      if (json) return out(JSON.stringify(answer))
+      if ('approval' in answer) return out(waitingSentence(answer.approval))
       const said = answer.wasRemovedBefore ? 'was removed before' : 'removed'
-      out(json ? JSON.stringify(answer) : `${answer.removed} ${said}`)
+      out(`${answer.removed} ${said}`)
     })
 }
 
-const remove = (ops: string, eui64: string, by: string): Promise<RemovalAnswer> =>
+const remove = (ops: string, eui64: string, by: string): Promise<RemovalAnswer | WaitingAnswer> =>
   askDoor(ops, 'DELETE', `/v1/devices/${encodeURIComponent(eui64)}?${new URLSearchParams({ by })}`)

@@ -5,7 +5,9 @@
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { explain } from '../../../core/base/error-table.ts'
 import { keyCountFields } from '../../../core/cluster/process-status.ts'
+import type { WaitingAnswer } from '../../broker/approvals-door.ts'
 import type { AcceptanceResult, ReplacementResult } from '../../broker/registration.ts'
+import { waitingSentence } from './approvals-commands.ts'
 import { askDoor } from './ask-door.ts'
 import type { ClusterStatus } from './cluster-status.ts'
 import type { Print } from '../shared-options.ts'
@@ -21,7 +23,12 @@ export async function replaceKeysCommand(
 ): Promise<number> {
   let refusedCount = 0
   for (const device of devices) {
-    const { refused } = await ask<ReplacementResult>(ops, device, 'keys')
+    const answer = await ask<ReplacementResult | WaitingAnswer>(ops, device, 'keys')
+    if ('approval' in answer) {
+      print(waitingSentence(answer.approval))
+      continue
+    }
+    const { refused } = answer
     for (const { eui64, code } of refused) print(`${eui64}  ${code}: ${explain(code)}`)
     refusedCount += refused.length
     if (refused.length === 0) print(`${device}  has new keys, which are on their way to it`)

@@ -8,7 +8,6 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { octetsType } from '../../../core/http/problem.ts'
-import { directFetch } from '../../../core/ops/direct-fetch.ts'
 import { pause, systemClock } from '../../../core/ports/clock.ts'
 import {
   checkStructure,
@@ -19,7 +18,7 @@ import { refusalOf } from '../../broker/file-response.ts'
 import type { EndedFileJson, SourceJson, UploadAnswer } from '../../broker/source-door.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import type { OpsProblem } from '../problem-sentence.ts'
-import { askDoor, faultOf } from './ask-door.ts'
+import { askDoor, faultOf, fetchDoor } from './ask-door.ts'
 
 export type LoadOptions = {
   ops: string
@@ -95,7 +94,7 @@ async function upload(file: string, url: string, ops: string): Promise<UploadAns
   const body = Readable.toWeb(createReadStream(file)) as ReadableStream
   const headers = { 'content-type': octetsType }
   const call = { method: 'POST', headers, body, duplex: 'half' } as RequestInit
-  const answer = await directFetch(url, call).catch((cause: unknown) => {
+  const answer = await fetchDoor(url, call).catch((cause: unknown) => {
     throw new OperatorFault(
       `the file did not arrive at ${ops}. Start a broker with \`busbar serve\`, or name its operators' door with --ops host:port or BUSBAR_OPS; then load the file again.`,
       { cause },
@@ -108,7 +107,7 @@ async function upload(file: string, url: string, ops: string): Promise<UploadAns
 
 /** Another process may have the response: then nothing is written. */
 async function fetchResponse(url: string, path: string): Promise<void> {
-  const { status, body } = await directFetch(`${url}/response`)
+  const { status, body } = await fetchDoor(`${url}/response`)
   if (status !== 200 || body === null) return
   await pipeline(Readable.fromWeb(body as never), createWriteStream(path, { mode: 0o600 }))
 }
@@ -122,7 +121,7 @@ export async function fetchStatusFile(
   { ops, sequence, path }: { ops: string; sequence: number; path: string },
 ): Promise<void> {
   const url = `http://${ops}/v1/sources/${encodeURIComponent(source)}/status-file?sequence=${sequence}`
-  const answer = await directFetch(url).catch((cause: unknown) => {
+  const answer = await fetchDoor(url).catch((cause: unknown) => {
     throw new OperatorFault(`nobody answers at ${ops}; name the operators' door with --ops`, {
       cause,
     })

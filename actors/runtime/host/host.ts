@@ -22,7 +22,7 @@ import { envelopeEnd, readKind, readLane, readTarget } from '../../../core/envel
 import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
 import { headerBytes, offsetOf } from '../../../core/envelope/layout.ts'
 import { aliveSubject, announceAlive } from '../../../core/cluster/alive.ts'
-import { hostSubject } from '../../../core/ports/bus.ts'
+import { hostSubject, pushSubject } from '../../../core/ports/bus.ts'
 import {
   encodeHostStatus,
   statusSubject,
@@ -43,8 +43,10 @@ import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from '../recovery/opening.ts'
 import type { Partition } from '../partition/partition.ts'
 import { OwnMessages } from './own-messages.ts'
+import { expectPush } from './push-frames.ts'
 import { letterboxId } from '../../kind/letterbox.ts'
 import { Asked, FrameReplies, refuse } from '../../kind/replies.ts'
+import { smallerMails } from './smaller-mails.ts'
 import { effectPortsOf, HostedKinds } from './kind-effects.ts'
 import { RejectionRecords } from './rejection-records.ts'
 import { Snapshots } from '../recovery/snapshots.ts'
@@ -54,6 +56,8 @@ import { Tick } from '../partition/tick.ts'
 const wakeIntervalMs = 100
 /** Wait at the close for exchanges under way; the next owner sends the rest again. */
 const drainMsMax = 5_000
+
+type Reply = (frame: Uint8Array) => void
 
 export class Host {
   private readonly options: HostOptions
@@ -65,7 +69,7 @@ export class Host {
   private readonly directory: LiveDirectory
   private readonly metrics: HostMetrics
   private pipeline: Subscription | undefined
-  private served: { close(): Promise<void> } | undefined
+  private readonly served: { close(): Promise<void> }[] = []
   private callOff: (() => void) | undefined
   private fallSilent: (() => void) | undefined
   private isBusy = false
@@ -161,7 +165,11 @@ export class Host {
     })
       .pipe(tap((tick) => this.run(tick)))
       .subscribe({ error: (fault: unknown) => this.fail(fault) })
-    this.served = await bus.serve(hostSubject(hostId), (frame, reply) => this.onFrame(frame, reply))
+    for (const subject of [hostSubject, pushSubject]) {
+      const check = subject === pushSubject ? expectPush : undefined
+      const serve = (frame: Buffer, reply: Reply): void => this.onFrame(frame, reply, check)
+      this.served.push(await bus.serve(subject(hostId), serve))
+    }
     this.statuses = await bus.serve(statusSubject(hostId), (_frame, reply) =>
       reply(encodeHostStatus(this.status())),
     )
@@ -196,14 +204,17 @@ export class Host {
 
   // ── in ──
 
-  private onFrame(frame: Buffer, reply: (frame: Uint8Array) => void): void {
+  private onFrame(frame: Buffer, reply: Reply, check?: typeof expectPush): void {
     const replies = new FrameReplies(reply)
     const starts: number[] = []
     try {
-      forEachEnvelope(frame, 0, (at) => starts.push(at))
+      forEachEnvelope(frame, 0, (at) => {
+        check?.(frame, at)
+        starts.push(at)
+      })
     } catch (fault) {
-      // From a gateway of ours: a bug or another version. Its requests time out.
-      this.options.log.error({ fault: String(fault) }, 'a frame from a gateway is malformed')
+      // From a process of ours: a bug or another version. Its requests time out.
+      this.options.log.error({ fault: String(fault) }, 'a frame from a process is malformed')
       starts.length = 0
     }
     for (const at of starts) this.onEnvelope(frame, at, replies)
@@ -444,7 +455,7 @@ export class Host {
       await pause(this.options.clock, ledgerRetryMs)
     } else if (refused === 'too-large') {
       this.mailsPerTickMax = Math.max(1, mails.length >> 1)
-      if (mails.length === 1) again = await this.smaller(mails[0]!, now)
+      if (mails.length === 1) again = await smallerMails(mails[0]!, now, this.hosted.kinds, clock)
     }
     this.mailbox.putBack(again)
   }
@@ -454,17 +465,6 @@ export class Host {
     const isRefused = this.hosted.kinds.get(kindOfActor(actor))?.isNew(message) === true
     if (isRefused) refuse(message, 'BROKER_LEDGER_FULL', now)
     return isRefused
-  }
-
-  /**
-   * What is left to do with a message that is too large for the ledger all by itself, which its
-   * settings exclude at the start: it may have been told a smaller `max_payload` since.
-   */
-  private async smaller(mail: Mail, now: number): Promise<Mail[]> {
-    const message = this.hosted.kinds.get(kindOfActor(mail.actor))?.smallerOf(mail.message)
-    if (message === undefined) refuse(mail.message, 'BROKER_LEDGER_FULL', now)
-    else if (message === mail.message) await pause(this.options.clock, ledgerRetryMs)
-    return message === undefined ? [] : [{ ...mail, message }]
   }
 
   // ── end ──
@@ -485,7 +485,7 @@ export class Host {
       this.hasFailed ||
       (this.hosted.underWayCount === 0 && this.mailbox.length === 0 && !this.isBusy)
     while (!isOver() && clock.elapsedMs() < deadline) await pause(this.options.clock, 20)
-    await this.served?.close()
+    for (const served of this.served) await served.close()
     this.callOff?.()
     this.pipeline?.unsubscribe()
     // In the middle of a tick memory is ahead of the ledger.

@@ -8,7 +8,8 @@ import { resolve } from 'node:path'
 import { BrokerError } from '../../base/broker-error.ts'
 import { limits } from '../../base/limits.ts'
 import type { NatsAddress } from '../../nats/options.ts'
-import { natsPlaces, readNatsSettings, type NatsSettings } from './nats-settings.ts'
+import type { NatsUser } from '../../nats/users.ts'
+import { natsPlaces, readNatsSettings, type KeptSettings } from './nats-settings.ts'
 
 /** Settles true when a server of this name greets on the port. */
 export function greets(port: number, serverName: string): Promise<boolean> {
@@ -36,7 +37,10 @@ export function greets(port: number, serverName: string): Promise<boolean> {
  * @throws BrokerError CONFIG_INVALID when no broker with an embedded nats-server was started there,
  * or this user may not read its credentials
  */
-export function embeddedNatsOf(dataDir: string): NatsAddress & { settings: NatsSettings } {
+export function embeddedNatsOf(
+  dataDir: string,
+  as: NatsUser = 'busbar',
+): NatsAddress & { settings: KeptSettings } {
   const folder = resolve(dataDir)
   const path = natsPlaces(folder).settings
   let text: string
@@ -57,7 +61,10 @@ export function embeddedNatsOf(dataDir: string): NatsAddress & { settings: NatsS
     )
   }
   const settings = readNatsSettings(path, text)
-  const { port, user, password } = settings
+  const { port } = settings
+  // The server of the version before has one user.
+  const limited = as === 'busbar' ? undefined : settings.passwords?.[as]
+  const { user, password } = limited === undefined ? settings : { user: as, password: limited }
   return { url: `nats://127.0.0.1:${port}`, user, password, settings }
 }
 
@@ -65,8 +72,11 @@ export function embeddedNatsOf(dataDir: string): NatsAddress & { settings: NatsS
  * As `embeddedNatsOf`, once the server has greeted.
  * @throws BrokerError CONFIG_INVALID as there, NATS_UNREACHABLE when it does not run
  */
-export async function runningNatsOf(dataDir: string): Promise<NatsAddress> {
-  const { settings, ...address } = embeddedNatsOf(dataDir)
+export async function runningNatsOf(
+  dataDir: string,
+  as: NatsUser = 'busbar',
+): Promise<NatsAddress> {
+  const { settings, ...address } = embeddedNatsOf(dataDir, as)
   if (await greets(settings.port, settings.serverName)) return address
   const folder = resolve(dataDir)
   throw new BrokerError(

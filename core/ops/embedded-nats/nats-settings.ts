@@ -8,6 +8,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { BrokerError } from '../../base/broker-error.ts'
+import { formatNatsUsers, limitedUsers, type LimitedUser } from '../../nats/users.ts'
 
 /** Kept in `nats-server.json`, readable by its owner alone. */
 export type NatsSettings = {
@@ -15,14 +16,22 @@ export type NatsSettings = {
   readonly port: number
   readonly user: string
   readonly password: string
+  /** Of the users that may do less (core/nats/users.ts). */
+  readonly passwords: Readonly<Record<LimitedUser, string>>
 }
 
+const password = z.string().regex(/^[\w-]{16,128}$/)
 const settingsSchema = z.object({
   serverName: z.string().regex(/^[\w-]{1,64}$/),
   port: z.number().int().min(1).max(65_535),
   user: z.string().regex(/^[\w-]{1,64}$/),
-  password: z.string().regex(/^[\w-]{16,128}$/),
+  password,
+  // A file of the version before has none.
+  passwords: z.partialRecord(z.enum(limitedUsers), password).optional(),
 })
+
+/** As the file has them. */
+export type KeptSettings = z.infer<typeof settingsSchema>
 
 /** Where things stand in a data directory. */
 export const natsPlaces = (dataDir: string) =>
@@ -47,7 +56,7 @@ export function writePrivateFile(path: string, text: string): void {
 }
 
 /** Reads the text of a settings file. @throws BrokerError NATS_SERVER_FAILED */
-export function readNatsSettings(path: string, text: string): NatsSettings {
+export function readNatsSettings(path: string, text: string): KeptSettings {
   try {
     return settingsSchema.parse(JSON.parse(text))
   } catch (cause) {
@@ -84,7 +93,7 @@ export async function loadNatsSettings(
   wantedPort?: number,
 ): Promise<NatsSettings> {
   const { settings: path } = natsPlaces(dataDir)
-  let kept: NatsSettings | undefined
+  let kept: KeptSettings | undefined
   if (existsSync(path)) kept = readNatsSettings(path, readFileSync(path, 'utf8'))
   const port = wantedPort || kept?.port
   const usable = (port && (await freePort(port))) || (wantedPort ? undefined : await freePort(0))
@@ -94,12 +103,21 @@ export async function loadNatsSettings(
     serverName: kept?.serverName ?? `busbar-${randomBytes(6).toString('hex')}`,
     port: usable,
     user: kept?.user ?? 'busbar',
-    password: kept?.password ?? randomBytes(24).toString('base64url'),
+    password: kept?.password ?? newPassword(),
+    passwords: {
+      gateway: kept?.passwords?.gateway ?? newPassword(),
+      host: kept?.passwords?.host ?? newPassword(),
+      wan: kept?.passwords?.wan ?? newPassword(),
+      views: kept?.passwords?.views ?? newPassword(),
+    },
   }
-  if (kept?.port !== settings.port)
+  const isComplete = limitedUsers.every((user) => kept?.passwords?.[user] !== undefined)
+  if (kept?.port !== settings.port || !isComplete)
     writePrivateFile(path, `${JSON.stringify(settings, undefined, 2)}\n`)
   return settings
 }
+
+const newPassword = (): string => randomBytes(24).toString('base64url')
 
 /** Text of a path inside the configuration's double quotes. */
 const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
@@ -112,15 +130,14 @@ const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').repla
  */
 export function formatNatsConfig(
   dataDir: string,
-  { serverName, port, user, password }: NatsSettings,
+  { serverName, port, user, password, passwords }: NatsSettings,
   storeBytesMax: number,
 ): string {
   const { log, store } = natsPlaces(dataDir)
   return `# Written by Busbar at each start: changes here are lost.
 server_name: ${quoted(serverName)}
 listen: "127.0.0.1:${port}"
-authorization { user: ${quoted(user)}, password: ${quoted(password)} }
-
+${formatNatsUsers((name) => quoted(name === 'busbar' ? password : passwords[name]), user)}
 log_file: ${quoted(log)}
 # Bytes, and how many old files are kept.
 logfile_size_limit: 33554432

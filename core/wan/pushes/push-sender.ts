@@ -19,7 +19,7 @@ import { readCorrelation, readOutcome, writeEnvelope } from '../../envelope/enve
 import { forEachEnvelope, FrameWriter } from '../../envelope/frame.ts'
 import { headerBytes, Kind } from '../../envelope/layout.ts'
 import { Shape, shapeOfTag } from '../../dlms/security/index.ts'
-import { hostSubject, type Bus, type OwnerDirectory } from '../../ports/bus.ts'
+import { pushSubject, type Bus, type OwnerDirectory } from '../../ports/bus.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { digest } from '../../crypto/crypto.ts'
 import type { Log } from '../../ports/log.ts'
@@ -137,7 +137,7 @@ export class PushSender {
     }
     const queue = new FrameQueue<Waiting>({
       bus: this.options.bus,
-      subject: hostSubject(owner),
+      subject: pushSubject(owner),
       frameOf: (items) => this.frameOf(items),
       landed: (items, reply) => {
         this.land(items, reply)

@@ -57,6 +57,7 @@ t.test('an account that others fill rejects new requests by name, and recovers',
     natsUrl: server.url.replace('://', '://a:a@'),
     parties: demoPartiesJson,
     insecurePartyHeader: true,
+    insecureOperators: true,
     partitions: 2,
     ...{ dataDir, ledgerBytes },
   })

@@ -36,6 +36,7 @@ const start = async (): Promise<RunningBroker> => {
     dataDir: join(folder, 'data'),
     parties,
     insecurePartyHeader: true,
+    insecureOperators: true,
     log: silentLog,
   })
   await started.ready

@@ -42,6 +42,7 @@ const start = (name: string, more: BrokerOptions = {}): Promise<RunningBroker> =
     dataDir: join(folder, name),
     parties: file,
     insecurePartyHeader: true,
+    insecureOperators: true,
     log,
     ...more,
   })

@@ -12,11 +12,16 @@ import { devicesCommand } from '../../../actors/cli/operator/devices-commands.ts
 import { initFolder } from '../../../actors/cli/operator/broker-folder.ts'
 import { runningAddressOf } from '../../../actors/cli/operator/operator-ledger.ts'
 import { startChild } from '../../../actors/demo/children.ts'
+import { operatorHeaders } from '../../../core/ops/operator-credentials.ts'
 import { freePort } from '../../support/free-port.ts'
 
 const entry = fileURLToPath(new URL('../../../actors/main.ts', import.meta.url))
 type Listening = { http: string; ops: string }
 const device = '00-DB-10-00-00-00-00-01'
+
+/** The data directory of the broker that is called, whose token the command finds. */
+const callIn = (dataDir: string): void => void (process.env['BUSBAR_DATA_DIR'] = dataDir)
+t.teardown(() => delete process.env['BUSBAR_DATA_DIR'])
 
 /** What the command `busbar devices` prints, and its exit code, in this process. */
 async function devices(file: string, ops: string, isJson = false) {
@@ -66,6 +71,7 @@ t.test('from an empty folder to an answer', async (t) => {
   t.teardown(() => broker.stop())
   t.match(broker.said['listening'], { grpc, ops, http: /^\[::1\]:\d+$/ })
 
+  callIn(data)
   const lines = readFileSync(join(cwd, 'devices'), 'utf8').trim().split('\n')
   const faulty = { eui64: '00-DB-10-00-00-00-00-77', type: 'ESME', address: { host: '[::1]' } }
   const text = [lines[0], '', '{', JSON.stringify(faulty), lines[1], lines[2], lines[3], '', '']
@@ -145,6 +151,7 @@ t.test('without a key-encryption key that is the first message', async (t) => {
   ])
   t.teardown(() => broker.stop())
   const { ops } = broker.said['listening'] as { ops: string }
+  callIn(join(cwd, 'data'))
   const text = readFileSync(file, 'utf8')
   writeFileSync(file, `nonsense\n${text}`)
   const { code, err } = await devices(file, ops)
@@ -153,7 +160,10 @@ t.test('without a key-encryption key that is the first message', async (t) => {
   t.match(err.join('\n'), /line \d {2}00-DB-\S+ {2}KEYS_ENCRYPTION_KEY_MISSING: A device brings/)
   const response = await fetch(`http://${ops}/v1/devices`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: {
+      'content-type': 'application/json',
+      ...operatorHeaders('127.0.0.1', { BUSBAR_DATA_DIR: join(cwd, 'data') }),
+    },
     body: '[{"eui64":"x"}]',
   })
   t.equal(response.status, 400)

@@ -12,9 +12,12 @@ import { loadConfig } from '../../../core/ops/config.ts'
 import { settings, type Setting } from '../../../core/ops/settings.ts'
 import { createLog } from '../../../core/ops/log.ts'
 import { createMetrics } from '../../../core/ops/metrics.ts'
+import { OperatorGate } from '../../../core/ops/operator-gate.ts'
 import { startOpsServer, type OpsServer } from '../../../core/ops/server.ts'
 import { version } from '../../../core/ops/version.ts'
+import { systemClock } from '../../../core/ports/clock.ts'
 import { silentLog } from '../../../core/ports/log.ts'
+import type { Metrics } from '../../../core/ports/metrics.ts'
 
 const load = (
   env: Record<string, string> = {},
@@ -32,6 +35,7 @@ t.test('config: the effective defaults, so that a changed one is seen in review'
     ops: { host: '127.0.0.1', port: 9_464 },
     site: { hosts: [], origins: [] },
     pki: { folder: '/srv/.busbar/data/pki', isDevelopment: true },
+    operators: { folder: '/srv/.busbar/data/operators', isDevelopment: true },
     partiesFile: '/srv/.busbar/data/parties.json',
     nats: { kind: 'embedded' },
     keyEncryption: { kind: 'none' },
@@ -239,6 +243,17 @@ function ask(
   })
 }
 
+/** Lets everybody call whatever route there is. */
+const openGate = (metrics: Metrics): OperatorGate =>
+  new OperatorGate({
+    operators: undefined,
+    isLoopback: true,
+    needOf: () => 'anybody',
+    clock: systemClock,
+    log: silentLog,
+    metrics,
+  })
+
 t.test('ops server: metrics, health with reasons, routes of the broker', async (t) => {
   const metrics = createMetrics({ withProcess: false })
   metrics.counter('busbar_things_total', 'Things.').add(3)
@@ -247,6 +262,7 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
     listen: { host: '127.0.0.1', port: 0 },
     metrics,
     log: { ...silentLog, error: (fields) => faults.push(String(fields['route'])) },
+    gate: openGate(metrics),
     routes(app) {
       app.post('/v1/things', async (call) => ({ got: call.body }))
       app.get('/v1/refused', async () => {
@@ -326,7 +342,12 @@ t.test('ops server: metrics, health with reasons, routes of the broker', async (
   )
 
   await t.rejects(
-    startOpsServer({ listen: { host: '127.0.0.1', port: server.port }, metrics, log: silentLog }),
+    startOpsServer({
+      listen: { host: '127.0.0.1', port: server.port },
+      metrics,
+      log: silentLog,
+      gate: openGate(metrics),
+    }),
     { code: 'CONFIG_INVALID' },
   )
 })
@@ -339,6 +360,7 @@ t.test('ops server: no page of another site reaches it, and errors are problems'
     metrics,
     log: silentLog,
     site: { hosts: ['busbar.example'], origins: [] },
+    gate: openGate(metrics),
     routes(app) {
       app.post('/v1/devices/:eui64/keys', async () => {
         done.push('keys')

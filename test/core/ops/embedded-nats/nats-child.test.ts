@@ -141,7 +141,13 @@ t.test(
 t.test('each write is synced before it is acknowledged', async (t) => {
   const text = formatNatsConfig(
     '/data "x"',
-    { serverName: 's', port: 4222, user: 'u', password: 'p'.repeat(16) },
+    {
+      serverName: 's',
+      port: 4222,
+      user: 'u',
+      password: 'p'.repeat(16),
+      passwords: { gateway: 'g', host: 'h', wan: 'w', views: 'v' },
+    },
     1024,
   )
   t.match(text, /^ {2}sync_interval: always$/m)
