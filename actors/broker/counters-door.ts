@@ -77,7 +77,7 @@ function toIn(value: unknown): bigint {
 export const byIn = (request: FastifyRequest, said: unknown, what: string): string =>
   actingName(operatorOf(request), said, what)
 
-/** As `byIn`; at a door without authentication `said` stays, for whoever checks it later. */
+/** As `byIn`; at a door without authentication `said` stays; the record checks it. */
 export const provenBy = (request: FastifyRequest, said: unknown, what: string): unknown =>
   operatorOf(request).isProven ? byIn(request, said, what) : said
 

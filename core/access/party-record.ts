@@ -69,7 +69,7 @@ export function decodePartyRecord(view: Uint8Array): PartyRecord {
     throw new BrokerError('ENVELOPE_MALFORMED', 'a record of a party without status, role or name')
   // Not passed over: what has to be signed would be accepted without a signature.
   if (mustSign !== undefined && !isMustSign(mustSign))
-    throw new BrokerError('ENVELOPE_MALFORMED', 'a record of a party with mustSign that is none')
+    throw new BrokerError('ENVELOPE_MALFORMED', 'a record of a party whose mustSign is not valid')
   return {
     revision,
     status: knownStatus,

@@ -213,7 +213,11 @@ t.test('a party reads its own period: earlier times are left out, or refused', a
   town.deliverAll()
   t.equal(town.submit(device, 1, supplier, profile(now - dayMs, now)), 'PARTY_NOT_REGISTERED')
   const before = profile(start - 5 * dayMs, start)
-  t.equal(town.submit(device, 1, gaining, before), 'READ_PERIOD_NOT_OWN', 'its end is of before')
+  t.equal(
+    town.submit(device, 1, gaining, before),
+    'READ_PERIOD_NOT_OWN',
+    'it ends before the own period',
+  )
   t.equal(town.submit(device, 1, gaining, profile(start - dayMs, now)), 'REQUEST_ACCEPTED')
   t.equal(sendsOf(town).at(-1).readableFromMs, start + 1000)
   t.match(factsOf(town, 'REQUEST_GRANTED'), [

@@ -73,7 +73,7 @@ function signerAt(der: Buffer, atMs: number, { trust }: SignerFiles): PartyCerti
 
 type Options = { pki: string; certificate?: string; json: boolean; form: boolean }
 
-/** @returns the exit code: 0 when the signature fits, 1 when not, or there is none */
+/** @returns the exit code: 0 when the signature fits, 1 when it does not or is missing */
 export async function verifySignature(
   ledger: Ledger,
   id: string,

@@ -3,47 +3,19 @@
  * and may not any more; one question leads from a RequestID to the evidence.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { startBroker, type RunningBroker } from '../../../actors/library/index.ts'
 import { busbarCode, ServiceRequest, SupplierClient } from '../../../actors/library/client.ts'
-import { silentLog } from '../../../core/ports/log.ts'
-import { startTestNats } from '../../support/nats.ts'
+import { partyBroker } from '../../support/party-broker.ts'
 import { polled } from '../../support/polled.ts'
 
 const third = '90-B3-D5-1F-30-02-00-01'
 const supplier = '90-B3-D5-1F-30-02-00-02'
-const folder = mkdtempSync(join(tmpdir(), 'busbar-consents-'))
-t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-const parties = join(folder, 'parties.json')
-writeFileSync(
-  parties,
-  JSON.stringify([
-    { eui64: third, name: 'Advice', role: 'OU' },
-    { eui64: supplier, name: 'Power', role: 'IS', participant: 'POWR' },
-  ]),
-)
-const nats = await startTestNats({ syncAlways: true })
-t.teardown(() => nats.close())
-const start = async (): Promise<RunningBroker> => {
-  const started = await startBroker({
-    grpc: '127.0.0.1:0',
-    http: '127.0.0.1:0',
-    ops: '127.0.0.1:0',
-    partitions: 4,
-    ledgerBytes: '64MiB',
-    natsUrl: nats.url,
-    dataDir: join(folder, 'data'),
-    parties,
-    insecurePartyHeader: true,
-    log: silentLog,
-  })
-  await started.ready
-  return started
-}
+const { start } = await partyBroker(t, [
+  { eui64: third, name: 'Advice', role: 'OU' },
+  { eui64: supplier, name: 'Power', role: 'IS', participant: 'POWR' },
+])
 let broker = await start()
 t.teardown(() => broker.stop())
 

@@ -3,44 +3,19 @@
  * its party; rejections by the page; and through kill -9.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { startBroker, type RunningBroker } from '../../../actors/library/index.ts'
 import { ServiceRequest, SupplierClient } from '../../../actors/library/client.ts'
 import { demoPartiesJson } from '../../../core/access/parties.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { silentLog } from '../../../core/ports/log.ts'
-import { startTestNats } from '../../support/nats.ts'
+import { partyBroker } from '../../support/party-broker.ts'
 import { polled } from '../../support/polled.ts'
 
 const [importer] = demoPartiesJson
 const losing = { ...importer!, participant: 'LOSE' }
 const gaining = { ...importer!, eui64: '90-B3-D5-1F-30-01-00-77', name: 'B', participant: 'GAIN' }
-const folder = mkdtempSync(join(tmpdir(), 'busbar-explain-'))
-t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-const parties = join(folder, 'parties.json')
-writeFileSync(parties, JSON.stringify([losing, gaining]))
-const nats = await startTestNats({ syncAlways: true })
-t.teardown(() => nats.close())
-const start = async (): Promise<RunningBroker> => {
-  const started = await startBroker({
-    grpc: '127.0.0.1:0',
-    http: '127.0.0.1:0',
-    ops: '127.0.0.1:0',
-    partitions: 4,
-    ledgerBytes: '64MiB',
-    natsUrl: nats.url,
-    dataDir: join(folder, 'data'),
-    parties,
-    insecurePartyHeader: true,
-    log: silentLog,
-  })
-  await started.ready
-  return started
-}
+const { natsUrl, start } = await partyBroker(t, [losing, gaining])
 let broker = await start()
 t.teardown(() => broker.stop())
 
@@ -258,7 +233,7 @@ t.test('the commands', async (t) => {
   t.match(only, /no record of this request by itself[^]*PARTY_NOT_REGISTERED +\d+ times/)
   t.match(await busbar('rejections', 'list', '--limit', '2'), /^position[^]*more: --after \d+\.\d+/)
   t.match(await busbar('rejections', 'list', '--code', 'DEVICE_TYPE_UNFIT'), /^no rejections/)
-  const exported = await run('audit', 'export', '--nats-url', nats.url, '--meter-point', point)
+  const exported = await run('audit', 'export', '--nats-url', natsUrl, '--meter-point', point)
   const lines = exported.trim().split('\n')
   t.match(JSON.parse(lines.at(-1)!), { export: { faults: [], isWhole: true } })
   t.ok(lines.some((line) => /METER_POINT_REGISTERED supplier LOSE/.test(line)))

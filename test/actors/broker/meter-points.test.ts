@@ -3,45 +3,20 @@
  * from the moment on; the operators' door and commands show why.
  */
 import { execFile, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { startBroker, type RunningBroker } from '../../../actors/library/index.ts'
 import { busbarCode, ServiceRequest, SupplierClient } from '../../../actors/library/client.ts'
 import { demoPartiesJson } from '../../../core/access/parties.ts'
-import { silentLog } from '../../../core/ports/log.ts'
-import { startTestNats } from '../../support/nats.ts'
+import { partyBroker } from '../../support/party-broker.ts'
 import { polled } from '../../support/polled.ts'
 
 const [importer] = demoPartiesJson
 const losing = { ...importer!, participant: 'LOSE' }
 const gaining = { ...importer!, eui64: '90-B3-D5-1F-30-01-00-77', name: 'B', participant: 'GAIN' }
-const folder = mkdtempSync(join(tmpdir(), 'busbar-points-'))
-t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-const parties = join(folder, 'parties.json')
-writeFileSync(parties, JSON.stringify([losing, gaining]))
-const nats = await startTestNats({ syncAlways: true })
-t.teardown(() => nats.close())
-const start = async (): Promise<RunningBroker> => {
-  const started = await startBroker({
-    grpc: '127.0.0.1:0',
-    http: '127.0.0.1:0',
-    ops: '127.0.0.1:0',
-    partitions: 4,
-    ledgerBytes: '64MiB',
-    natsUrl: nats.url,
-    dataDir: join(folder, 'data'),
-    parties,
-    insecurePartyHeader: true,
-    insecureOperators: true,
-    log: silentLog,
-  })
-  await started.ready
-  return started
-}
+const { folder, natsUrl, start } = await partyBroker(t, [losing, gaining])
 let broker = await start()
 t.teardown(() => broker.stop())
 
@@ -155,7 +130,7 @@ t.test('a change of supplier, by a command; commands show who may', async (t) =>
 })
 
 t.test('the ledger says who did what, and its chains hold', async (t) => {
-  const args = [...command, 'ledger', 'tail', '--nats-url', nats.url, '--from', '1']
+  const args = [...command, 'ledger', 'tail', '--nats-url', natsUrl, '--from', '1']
   const tail = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => tail.kill())
   const wanted = [
@@ -170,7 +145,7 @@ t.test('the ledger says who did what, and its chains hold', async (t) => {
     if (wanted.length === 0) break
   }
   t.same(wanted, [])
-  await run('ledger', 'verify', '--nats-url', nats.url)
+  await run('ledger', 'verify', '--nats-url', natsUrl)
 })
 
 t.test('a device without meter points is open, and says so', async (t) => {

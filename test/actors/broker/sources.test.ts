@@ -3,24 +3,13 @@
  * refresh that changes too much, two loads at once, and files that are not whole.
  */
 import { execFile } from 'node:child_process'
-import {
-  appendFileSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import type { SourceJson, SourcesJson, UploadAnswer } from '../../../actors/broker/source-door.ts'
-import { startBroker, type RunningBroker } from '../../../actors/library/index.ts'
 import { demoPartiesJson } from '../../../core/access/parties.ts'
-import { silentLog } from '../../../core/ports/log.ts'
-import { startTestNats } from '../../support/nats.ts'
+import { partyBroker } from '../../support/party-broker.ts'
 import { polled } from '../../support/polled.ts'
 import {
   electricityFile,
@@ -29,31 +18,13 @@ import {
   type TestFile,
 } from '../../support/registration-files.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'busbar-sources-'))
-t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-const parties = join(folder, 'parties.json')
-writeFileSync(parties, JSON.stringify(demoPartiesJson))
-const nats = await startTestNats({ syncAlways: true })
-t.teardown(() => nats.close())
-const watched = join(folder, 'watched')
-const start = async (): Promise<RunningBroker> => {
-  const started = await startBroker({
-    grpc: '127.0.0.1:0',
-    http: '127.0.0.1:0',
-    ops: '127.0.0.1:0',
-    partitions: 4,
-    ledgerBytes: '256MiB',
-    natsUrl: nats.url,
-    dataDir: join(folder, 'data'),
-    parties,
-    insecurePartyHeader: true,
-    roles: ['gateway', 'host', 'wan', 'views'],
-    registrationFiles: watched,
-    log: silentLog,
-  })
-  await started.ready
-  return started
-}
+const watchedIn = (folder: string): string => join(folder, 'watched')
+const { folder, start } = await partyBroker(t, demoPartiesJson, (folder) => ({
+  ledgerBytes: '256MiB',
+  roles: ['gateway', 'host', 'wan', 'views'],
+  registrationFiles: watchedIn(folder),
+}))
+const watched = watchedIn(folder)
 let broker = await start()
 t.teardown(() => broker.stop())
 
