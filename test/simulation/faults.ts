@@ -49,6 +49,7 @@ export const faultKinds = [
   'other head-ends use the keys of meters',
   'devices are removed',
   'suppliers change',
+  'consents change',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',

@@ -31,7 +31,9 @@ const shownBySeed: Readonly<Partial<Record<string, number>>> = {
 }
 
 t.test('any life: safe while everything goes wrong, and drained when it does not', async (t) => {
-  const then = { without: new Set(['devices are removed', 'suppliers change'] as const) }
+  const then = {
+    without: new Set(['devices are removed', 'suppliers change', 'consents change'] as const),
+  }
   const lives = [
     ...Array.from({ length: seedCount }, (_, index) => ({ seed: index + 1, options: {} })),
     ...onceWrong.map((seed) => ({ seed, options: then })),
