@@ -129,12 +129,14 @@ export class LedgerChecker {
     const { originator, counter } = fact.type === 'REQUEST_ACCEPTED' ? fact.request : fact
     const request = requestName(originator, readTarget(frame, at), counter)
     this.onLine(`${subject}: ${fact.type}`, request)
+    const party = Number(request.split('/')[0])
+    if (fact.type === 'REQUEST_ENDED' && errorCodeOf(fact.outcome) === 'OK')
+      this.registrations.endedWell(request, readTarget(frame, at), party)
     if (fact.type !== 'REQUEST_ACCEPTED') return
     if (this.accepted.has(request)) this.fault('accepted twice', request)
     this.standings.accepted(request, originator, sequence)
-    const [party = ''] = request.split('/')
     const { acceptedAt } = fact.request
-    this.registrations.accepted(request, readTarget(frame, at), Number(party), acceptedAt)
+    this.registrations.accepted(request, readTarget(frame, at), party, acceptedAt)
     this.accepted.set(request, { at: this.turns++, lane: fact.request.lane })
   }
 

@@ -48,7 +48,7 @@ import { Meters, nameIn } from './meters.ts'
 import { linkedMeters, meterPointsOf, participantOf } from './registrations.ts'
 import { entryOf } from './secured-meters.ts'
 import { portsOf, type LifePorts, type Shared } from './ports.ts'
-import { meterCount, partyOf, removable } from './names.ts'
+import { meterCount, partyOf, removable, thirdParty } from './names.ts'
 
 export const partitionCount = 4
 export const hostIds = ['a', 'b', 'c'] as const
@@ -227,6 +227,11 @@ export class Deployment {
         if (code !== undefined) this.note(`supplier ${number} at meter point ${index % 2}: ${code}`)
       })
     }
+    this.changeConsent = (index) => {
+      void this.checker.registrations.changeConsent(index, ports).then((code) => {
+        if (code !== undefined) this.note(`consents at meter point ${index % 2}: ${code}`)
+      })
+    }
     this.registerDevice = (meter) => {
       this.note(`the operator registers meter ${meter}`)
       void registerDevices([this.entryOf(meter)], ports)
@@ -239,7 +244,9 @@ export class Deployment {
   }
 
   private async importParties(): Promise<void> {
-    for (let number = 1; number <= supplierCount; number++) {
+    const numbers = Array.from({ length: supplierCount }, (_, index) => index + 1)
+    if (!this.faults.isLeftOut('consents change')) numbers.push(thirdParty)
+    for (const number of numbers) {
       const { role, name } = partyOf(number)
       const participant = participantOf(number)
       const named = { role, name, ...(this.hasMeterPoints && { participant }) }
@@ -260,6 +267,8 @@ export class Deployment {
 
   /** As a registration system does. */
   changeSupplier: (index: number, number: number) => void = () => undefined
+  /** Grants a consent of the third party, withdraws one, or lets a tenancy begin. */
+  changeConsent: (index: number) => void = () => undefined
 
   /** As the operators' door does; what is acknowledged must be in the directory. */
   changeParty: (number: number, change: PartyChange) => Promise<void> = () => Promise.resolve()

@@ -50,6 +50,7 @@ export const faultKinds = [
   'devices are removed',
   'suppliers change',
   'parties are counted',
+  'consents change',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',

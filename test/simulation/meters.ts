@@ -3,19 +3,34 @@
  * while, unless it has vanished. They show what may not be seen from outside: two exchanges of one
  * host at a time, or a request that has ended before.
  */
-import type { CosemOperation, ExchangeResult } from '../../core/ports/wan.ts'
+import { PlannedOperation } from '../../core/translate/plan.ts'
+import type { CosemOperation, CosemResult, ExchangeResult } from '../../core/ports/wan.ts'
 import type { SimClock } from '../../core/ports/sim/clock.ts'
 import type { SimExchange } from '../../core/ports/sim/wan.ts'
 import type { LedgerChecker } from './checkers.ts'
 import type { Faults } from './faults.ts'
 import type { Life } from './life.ts'
-import { firstPort } from './names.ts'
+import { firstPort, nameOfPeriod } from './names.ts'
 import { isOfKeys, SecuredMeters } from './secured-meters.ts'
 
-/** The request that wrote its name as text for the meter's display, SRV 3.1. */
-export const nameIn = (operations: readonly CosemOperation[]): string =>
-  /\d+\/\d+\/\d+$/.exec(Buffer.from(operations[0]?.value ?? []).toString('latin1'))?.[0] ??
-  'no name'
+/**
+ * The request that wrote its name as text for the meter's display, SRV 3.1; or that of a third
+ * party, which stands in the end of the period that it reads.
+ */
+export function nameIn(operations: readonly CosemOperation[]): string {
+  const [first] = operations
+  if (first instanceof PlannedOperation && first.selection !== undefined)
+    return nameOfPeriod(first.toMs)
+  const text = Buffer.from(first?.value ?? []).toString('latin1')
+  return /\d+\/\d+\/\d+$/.exec(text)?.[0] ?? 'no name'
+}
+
+/** A profile without entries; what scales its values the meter does not have. */
+const nothing = { result: 0, value: Buffer.of(1, 0) }
+const resultOf = ({ kind: operation, descriptor }: CosemOperation): CosemResult => {
+  if (operation !== 'get') return { result: 0 }
+  return descriptor.at(-1) === 2 ? nothing : { result: 3 }
+}
 
 const kind = 'meters vanish'
 
@@ -115,7 +130,7 @@ export class Meters {
     // Carried out all the same, only the answer is lost on its way.
     if (this.faults.strikes(kind, isStep ? 0.3 : 0.05))
       return answer(30_000, { ok: false, code: 'DEVICE_SILENT', detail: '' })
-    const result = isRefused ? 3 : 0
-    answer(tookMs, { ok: true, results: operations.map(() => ({ result })), counters })
+    const results = operations.map((one) => (isRefused ? { result: 3 } : resultOf(one)))
+    answer(tookMs, { ok: true, results, counters })
   }
 }

@@ -111,6 +111,17 @@ export const planted: Readonly<Record<string, Plant>> = {
       park,
     },
   },
+  'a consent that is withdrawn still counts': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        const consents = state.linked?.links.flatMap(({ rights }) => rights?.consents ?? [])
+        if (fact.type !== 'RIGHTS_RECEIVED' || !consents?.length) return evolve(state, fact)
+        evolve(state, { ...fact, rights: { ...fact.rights, consents } })
+      },
+      park,
+    },
+  },
   'an exchange run twice': {
     wan: (wan) => ({
       exchange(...asked) {

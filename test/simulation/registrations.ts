@@ -3,12 +3,19 @@
  * device accepts nothing of a party that its rights do not name, and in the end every device has
  * the rights that its meter points give, which have every registration that was acknowledged.
  */
-import { readFact as readPointFact } from '../../actors/meter-point/facts.ts'
+import { readFact as readPointFact, type MeterPointFact } from '../../actors/meter-point/facts.ts'
+import { registerAfter, type RegisterFact } from '../../actors/meter-point/register.ts'
 import type { DeviceFact } from '../../actors/device/facts.ts'
-import { askActors, type ActorMailPorts } from '../../core/bus/actor-mail.ts'
+import { askActors, type ActorMailPorts, type Question } from '../../core/bus/actor-mail.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { readTarget } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import {
+  encodeGrant,
+  encodeTenancy,
+  encodeWithdrawal,
+} from '../../core/registration/consent-change.ts'
+import { emptyRegister, type ConsentRegister } from '../../core/registration/consent-register.ts'
 import { parseMeterPoint, type MeterPointId } from '../../core/registration/meter-point.ts'
 import {
   encodeRegistrationChange,
@@ -23,6 +30,7 @@ import {
 } from '../../core/registration/registrations.ts'
 import type { Rights } from '../../core/registration/rights.ts'
 import { deviceKey } from '../support/envelopes.ts'
+import { partyOf, thirdParty } from './names.ts'
 
 /** Meters with a meter point: one that is removed now and then, and one with keys. */
 export const linkedMeters: readonly number[] = [2, 5]
@@ -46,6 +54,10 @@ export class Registrations {
   private readonly done = new Map<MeterPointId, RegistrationChange>()
   private readonly unanswered = new Map<MeterPointId, RegistrationChange>()
   private sequence = 0
+  private readonly registers = new Map<Eui64, ConsentRegister>()
+  /** How many changes of consents were acknowledged for each meter point. */
+  private readonly consentSteps = new Map<MeterPointId, number>()
+  private readonly changing = new Set<MeterPointId>()
 
   constructor(fault: (what: string, request?: string) => void) {
     this.fault = fault
@@ -78,8 +90,10 @@ export class Registrations {
 
   readPointFact(frame: Buffer, at: number): void {
     const fact = readPointFact(frame, at)
-    if (fact.type !== 'METER_POINT_REGISTERED') return
     const point = readTarget(frame, at)
+    if (isRegisterFact(fact))
+      this.registers.set(point, registerAfter(this.registers.get(point) ?? emptyRegister, fact))
+    if (fact.type !== 'METER_POINT_REGISTERED') return
     this.items.set(point, [...(this.items.get(point) ?? []), ...fact.items])
   }
 
@@ -103,6 +117,10 @@ export class Registrations {
   accepted(request: string, device: Eui64, party: number, atMs: number): void {
     const links = this.links.get(device)
     if (links === undefined || links.size === 0) return
+    if (party === thirdParty) {
+      if (!this.hasConsent(device)) this.fault('accepted without a consent', request)
+      return
+    }
     const participant = participantOf(party)
     const isNamed = [...links.values()].some(({ rights }) =>
       rights?.periods.some(
@@ -111,6 +129,34 @@ export class Registrations {
       ),
     )
     if (!isNamed) this.fault('accepted although its party is not registered there', request)
+  }
+
+  /** A device has ended `request` well: its outcome goes to the party. */
+  endedWell(request: string, device: Eui64, party: number): void {
+    const links = this.links.get(device)
+    if (party !== thirdParty || links === undefined || links.size === 0) return
+    if (!this.hasConsent(device)) this.fault('an outcome is delivered without a consent', request)
+  }
+
+  /** By what the device has received. No consent of a life begins or ends by the clock. */
+  private hasConsent(device: Eui64): boolean {
+    const { id } = partyOf(thirdParty)
+    return [...(this.links.get(device)?.values() ?? [])].some(({ rights }) =>
+      rights?.consents?.some(({ party }) => party === id),
+    )
+  }
+
+  /** The next of: a consent is granted, it is withdrawn, another is granted, a tenancy begins. */
+  async changeConsent(index: number, ports: ActorMailPorts): Promise<string | undefined> {
+    const point = points[index % points.length]!
+    if (this.changing.has(point)) return undefined
+    this.changing.add(point)
+    const number = this.consentSteps.get(point) ?? 0
+    const [refused] = await askActors([questionOf(point, number)], ports)
+    this.changing.delete(point)
+    if (refused !== undefined) return refused.code
+    this.consentSteps.set(point, number + 1)
+    return `change ${number} is done`
   }
 
   /** What is still to be done before all is at rest. */
@@ -126,13 +172,54 @@ export class Registrations {
     }
     for (const meter of linkedMeters)
       for (const [point, { rights }] of this.links.get(deviceKey(meter)) ?? []) {
-        const { direction, periods } = rightsOf(point, this.items.get(point) ?? [], nowMs)
-        const expected = JSON.stringify([direction, periods])
-        if (JSON.stringify(rights && [rights.direction, rights.periods]) !== expected)
+        const expected = rightsOf(
+          point,
+          this.items.get(point) ?? [],
+          nowMs,
+          this.registers.get(point),
+        )
+        if (textOf(rights) !== textOf(expected))
           left.push(`meter ${meter} does not have the rights that its meter point gives`)
       }
     return left
   }
+}
+
+const isRegisterFact = (fact: MeterPointFact): fact is RegisterFact =>
+  fact.type !== 'METER_POINT_REGISTERED' && fact.type !== 'METER_POINT_LINKED'
+
+/** What is compared of rights. */
+const textOf = (rights: Partial<Rights> | undefined): string =>
+  JSON.stringify(rights && [rights.direction, rights.periods, rights.consents ?? []])
+
+const dayMs = 86_400_000
+/** Before everything that the third party reads. */
+const tenancyMs = (round: number): number => Date.UTC(2026, 0, 1) + round * dayMs
+
+/** Round by round: granted, withdrawn, granted again, another tenancy; no clock plays a part. */
+function questionOf(target: MeterPointId, number: number): Question {
+  const [round, step] = [Math.floor(number / 4), number % 4]
+  const by = 'operator'
+  if (step === 3) {
+    const bodyBytes = encodeTenancy({ startMs: tenancyMs(round + 1), by })
+    return { kind: Kind.TENANCY_CHANGE, target, bodyBytes }
+  }
+  if (step === 1) {
+    const bodyBytes = encodeWithdrawal({ id: `c${round}.0`, by, reason: 'asked' })
+    return { kind: Kind.CONSENT_WITHDRAWAL, target, bodyBytes }
+  }
+  const bodyBytes = encodeGrant({
+    id: `c${round}.${step}`,
+    party: partyOf(thirdParty).id,
+    categories: ['consumption'],
+    granularity: 'daily',
+    purpose: 'advice',
+    evidence: Buffer.alloc(32),
+    by,
+    fromMs: tenancyMs(round),
+    toMs: Infinity,
+  })
+  return { kind: Kind.CONSENT_GRANT, target, bodyBytes }
 }
 
 export const participantOf = (number: number): string => `P${number}`

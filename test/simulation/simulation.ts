@@ -9,8 +9,9 @@ import { Deployment, gatewayIds, supplierCount, type Plant } from './deployment.
 import { Chance, Faults, type FaultKind } from './faults.ts'
 import { Supplier } from './supplier.ts'
 import { trouble } from './trouble.ts'
-import { meterCount } from './names.ts'
+import { meterCount, thirdParty } from './names.ts'
 import { Operators } from './operators.ts'
+import { linkedMeters } from './registrations.ts'
 
 export type LifeOptions = {
   plant?: Plant
@@ -82,12 +83,16 @@ export async function simulate(
     { length: supplierCount },
     (_, index) => new Supplier(index + 1, { clock, faults, checker, look, gateway, note }),
   )
+  const ports = { clock, faults, checker, look, gateway, note }
+  const third = without.has('consents change') ? undefined : new Supplier(thirdParty, ports)
+  const thirdWork = new Chance(seed, 'third party')
+  const everybody = third === undefined ? suppliers : [...suppliers, third]
   const operators = new Operators(seed, deployment, checker)
   const violationNow = (): Violation | undefined => {
     checker.standings.judge()
     checker.forgotten(
       (sequence) => ledger.isForgotten(sequence),
-      (party) => suppliers.find((one) => one.party.id === party)?.acknowledgedTo ?? 0,
+      (party) => everybody.find((one) => one.party.id === party)?.acknowledgedTo ?? 0,
     )
     return checker.violations[0]
   }
@@ -96,6 +101,8 @@ export async function simulate(
   let violation: Violation | undefined
   for (let step = 1; step <= stepCount && violation === undefined; step++) {
     ask(work, suppliers)
+    if (third && thirdWork.is(0.4)) third.submit(thirdWork.oneOf(linkedMeters), 2, 600_000)
+    if (third && thirdWork.is(0.1)) third.repeat(thirdWork.pick(1_000))
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
     if (trialWork.is(0.5))
       deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
@@ -122,7 +129,7 @@ export async function simulate(
     for (let one = 0; one < 10; one++) deployment.resolveQuarantined(true)
     await deployment.pass(1_000)
     const misplaced = deployment.ownership()
-    open = openOf(suppliers, checker)
+    open = openOf(everybody, checker)
     const { waiting } = checker.trials
     for (const what of checker.registrations.left(clock.now()))
       open.push({ what, request: undefined })
@@ -154,7 +161,7 @@ export async function simulate(
       .map(({ text, request }) => (request === undefined || about ? text : `${text} (${request})`)),
     hash: hash.digest('hex'),
     simulatedMs: clock.now() - startedAt,
-    accepted: suppliers.reduce((sum, { accepted }) => sum + accepted.size, 0),
+    accepted: everybody.reduce((sum, { accepted }) => sum + accepted.size, 0),
     asked: meters.askedCount,
     forgotten: checker.forgottenCount,
     keysChanged: meters.secured.changedCount,

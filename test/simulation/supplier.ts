@@ -15,7 +15,7 @@ import { deviceKey } from '../support/envelopes.ts'
 import type { LedgerChecker } from './checkers.ts'
 import type { Faults } from './faults.ts'
 import type { Gateway } from './gateway.ts'
-import { partyOf } from './names.ts'
+import { partyOf, periodOf, thirdParty } from './names.ts'
 
 const pollMax = 20
 const pollWaitMs = 1_000
@@ -79,10 +79,9 @@ export class Supplier {
     }
     const request = ServiceRequest.fromPartial({
       requestId,
-      serviceReferenceVariant: '3.1',
+      ...this.contentOf(name, meter),
       priority,
       deadline: new Date(this.ports.clock.now() + lifetimeMs),
-      body: { $case: 'displayMessage', value: { text: name } },
     })
     this.ports.checker.deadlines.set(name, this.ports.clock.elapsedMs() + lifetimeMs)
     this.asked.push({
@@ -94,6 +93,16 @@ export class Supplier {
       code: undefined,
     })
     this.send(this.asked.length - 1)
+  }
+
+  /** Something that the meter can tell this request by. */
+  private contentOf(name: string, meter: number) {
+    if (this.number === thirdParty) {
+      const body = { $case: 'readPeriod', value: periodOf(meter, this.counter) } as const
+      return { serviceReferenceVariant: '4.17', body }
+    }
+    const body = { $case: 'displayMessage', value: { text: name } } as const
+    return { serviceReferenceVariant: '3.1', body }
   }
 
   /** One of those asked so far, once more: acknowledged or not, ended or not. */

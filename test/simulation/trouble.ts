@@ -37,6 +37,8 @@ function inventoryTrouble(deployment: Deployment, faults: Faults): void {
   const changes = faults.of('suppliers change')
   if (faults.strikes('suppliers change', 0.2))
     deployment.changeSupplier(changes.pick(2), changes.between(1, supplierCount))
+  if (faults.strikes('consents change', 0.2))
+    deployment.changeConsent(faults.of('consents change').pick(2))
   if (faults.strikes(kind, 0.08)) deployment.removeDevice(draw.oneOf(removable))
   if (faults.strikes(kind, 0.1)) deployment.registerDevice(draw.oneOf(removable))
 }

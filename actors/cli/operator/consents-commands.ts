@@ -92,10 +92,12 @@ function addGrant(consents: Command, out: Print): void {
     .option('--by <name>', byWords)
     .option('--json', 'one line of JSON', false)
     .action(async (point: string, options: Granted) => {
-      const { ops, json, categories, by = whoIsHere(), ...given } = options
-      const body = { ...given, categories: categories.split(',').map((word) => word.trim()), by }
+      const { ops, json, id, party, granularity, purpose, evidence, from, to } = options
+      const categories = options.categories.split(',').map((word) => word.trim())
+      const scope = { id, party, categories, granularity, purpose, evidence }
+      const body = { ...scope, from, to, by: options.by ?? whoIsHere() }
       const answer = await askDoor<ConsentsJson>(ops, 'POST', pathOf(point), { body })
-      out(json ? JSON.stringify(answer) : `consent ${given.id} of ${point} granted`)
+      out(json ? JSON.stringify(answer) : `consent ${id} of ${point} granted`)
     })
 }
 
