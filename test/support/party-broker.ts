@@ -1,7 +1,7 @@
 /**
- * A broker inside the test's process for tests of its doors: parties of the given file, doors on any
- * port, a header that names the party, and operators without authentication. It may be started
- * again on the same data.
+ * A broker inside the test's process for tests of its doors: given parties, doors on any port, a
+ * header that names the party, operators without authentication. It may be started again on the
+ * same data.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,7 +20,7 @@ export type PartyBroker = {
   start(): Promise<RunningBroker>
 }
 
-/** What `t` ends with: folder and nats-server; the broker that `start` gives is ended by the test. */
+/** `t` ends folder and nats-server; the test itself ends the brokers that `start` gives. */
 export async function partyBroker(
   t: Teardown,
   parties: readonly object[],
