@@ -110,14 +110,14 @@ export async function loadFile(
 
 type Batch = { batch: readonly RecordEntry[]; /** Records before it. */ first: number }
 
-/** The records of a file, so many at a time as one question to the actors may have. */
+/** The records of a file, `registrationRecordsPerBatch` at a time. */
 async function* batchesOf({ path, file }: KeptFile): AsyncGenerator<Batch> {
   let batch: RecordEntry[] = []
   let first = 0
   for await (const entries of records(octetsOf({ path }), { checkDigit: file.checkDigit }))
     for (const entry of entries) {
       batch.push(entry)
-      if (batch.length < limits.requestsPerBatchMax) continue
+      if (batch.length < limits.registrationRecordsPerBatch) continue
       yield { batch, first }
       first += batch.length
       batch = []

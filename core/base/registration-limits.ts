@@ -21,6 +21,11 @@ export const registrationLimits = {
   registrationFilesHeldMax: 64,
   /** Octets of a response or status file that are written at one time. */
   registrationWriteBytes: 64 * 1024,
+  /**
+   * Records that a broker registers at a time: a host decides them in one go, and requests of
+   * parties wait behind them.
+   */
+  registrationRecordsPerBatch: 200,
   /** One registration file: `registrationRecordsPerFileMax` records take about 8 GiB. */
   registrationFileBytesMax: 16 * 1024 ** 3,
   /** All files that one process keeps until they are applied, in its data directory. */
