@@ -4,7 +4,8 @@
  * long. Names that begin with a dot, or end in `.part` or `.tmp`, are still being written. Each
  * complete file is taken like one that is uploaded, then moved:
  *
- *   FOLDER/taken      applied, held, or a repeat       FOLDER/responses  NAME.response for the sender
+ *   FOLDER/taken      applied, held, or a repeat
+ *   FOLDER/responses  NAME.response for the sender
  *   FOLDER/rejected   not whole, or another file with a number that was taken; NAME.reason says why
  */
 import { createReadStream, watch, type FSWatcher } from 'node:fs'

@@ -32,8 +32,8 @@ export const RequestState = {
   /** REQUEST_STATE_ENDED - Ended: the response has been written to the deliveries of the party. */
   REQUEST_STATE_ENDED: 3,
   /**
-   * REQUEST_STATE_QUARANTINED - Accepted and in quarantine: it was over a threshold of anomaly detection. It waits to be
-   * released or deleted, at most until its deadline.
+   * REQUEST_STATE_QUARANTINED - In quarantine: over a threshold of anomaly detection.
+   * It waits to be released or deleted, at most until its deadline.
    */
   REQUEST_STATE_QUARANTINED: 4,
 } as const;

@@ -102,15 +102,17 @@ export interface ServiceRequest {
   /** Any number of the party's own, 0 for none. The acknowledgement repeats it: on a stream it finds the request whose counter was assigned. */
   correlation: number;
   /**
-   * Command variant of DUIS, 1 to 9. Left out or 0: the one that fits the service reference variant:
-   * 1 for a non-critical request, 5 for a critical one, 8 for one that no device answers. Busbar does
-   * not demand a signed pre-command yet: it sends a critical request as it is. Another one must fit
-   * the kind of the request; 2, 3, 6 and 7 ask for local delivery, which is not available yet.
+   * Command variant of DUIS, 1 to 9. Left out or 0: the one that fits the service reference
+   * variant: 1 for a non-critical request, 5 for a critical one, 8 for one that no device answers.
+   * Busbar does not demand a signed pre-command yet: it sends a critical request as it is. Another
+   * one must fit the kind of the request; 2, 3, 6 and 7 ask for local delivery, which is not
+   * available yet.
    */
   commandVariant: number;
   /**
-   * Signature of the party over the canonical form of this request (core/docs/parties/signatures.md).
-   * A signed request names its counter; without `assign_counter`.
+   * Signature of the party over the canonical form of this request
+   * (core/docs/parties/signatures.md). A signed request names its counter; without
+   * `assign_counter`.
    */
   signature:
     | RequestSignature
