@@ -5,18 +5,10 @@ import { OperatorFault } from '../operator-fault.ts'
 import { problemSentence, type OpsProblem } from '../problem-sentence.ts'
 
 type Method = 'GET' | 'POST' | 'DELETE'
-/**
- * `json` is a body that is JSON already; `otherwise` says what else may answer at that address;
- * `env` says where the credentials are, instead of the environment.
- */
-export type DoorCall = {
-  body?: object
-  json?: string
-  otherwise?: string
-  env?: Readonly<Record<string, string | undefined>>
-}
+/** `json` is a body that is JSON already; `otherwise` says what else may answer at that address. */
+export type DoorCall = { body?: object; json?: string; otherwise?: string }
 
-/** A call of the operators' door whose body or answer is not JSON, with the credentials for it. */
+/** A call of the operators' door with the credentials for it; its body or answer may be no JSON. */
 export function fetchDoor(url: string, init: RequestInit = {}): Promise<Response> {
   const headers = {
     ...(init.headers as object),
@@ -33,13 +25,14 @@ export async function callDoor<T>(
   ops: string,
   method: Method,
   path: string,
-  { body, json = body && JSON.stringify(body), env = process.env }: DoorCall = {},
+  { body, json = body && JSON.stringify(body) }: DoorCall = {},
 ): Promise<{ status: number; answer: T & OpsProblem }> {
-  const url = new URL(`http://${ops}${path}`)
-  const headers: Record<string, string> = operatorHeaders(url.hostname, env)
-  if (json !== undefined) headers['content-type'] = 'application/json'
-  const call = { method, headers, ...(json !== undefined && { body: json }) }
-  const response = await directFetch(url, call).catch((cause: unknown) => {
+  const content = json !== undefined && {
+    headers: { 'content-type': 'application/json' },
+    body: json,
+  }
+  const call = { method, ...content }
+  const response = await fetchDoor(`http://${ops}${path}`, call).catch((cause: unknown) => {
     throw new OperatorFault(
       `nobody answers at ${ops}. Start a broker with \`busbar serve\`, or name its operators' door with --ops host:port or BUSBAR_OPS.`,
       { cause },

@@ -7,7 +7,7 @@ import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { limits } from '../../../core/base/limits.ts'
 import { linesOfFile } from '../../../core/ops/text-file.ts'
 import type { DeviceListResult, RejectedDevice } from '../../broker/device-list.ts'
-import { callDoor, faultOf, type DoorCall } from './ask-door.ts'
+import { callDoor, faultOf } from './ask-door.ts'
 
 /** A rejected line of an inventory file, which is numbered from 1. */
 export type RejectedLine = { line: number } & Omit<RejectedDevice, 'index'>
@@ -26,13 +26,12 @@ export async function registerFile(
   file: string,
   ops: string,
   onBatch: (result: FileResult) => void = () => undefined,
-  env?: DoorCall['env'],
 ): Promise<FileResult> {
   const total: FileResult = { registered: 0, refused: [] }
   let batch: Line[] = []
   let batchBytes = 0
   const send = async (): Promise<void> => {
-    const result = await sendBatch(batch, ops, env)
+    const result = await sendBatch(batch, ops)
     batch = []
     batchBytes = 0
     total.registered += result.registered
@@ -52,11 +51,7 @@ export async function registerFile(
 }
 
 /** What is no JSON is reported here, without a part of it: it may hold keys. */
-async function sendBatch(
-  lines: readonly Line[],
-  ops: string,
-  env: DoorCall['env'],
-): Promise<FileResult> {
+async function sendBatch(lines: readonly Line[], ops: string): Promise<FileResult> {
   const good: Line[] = []
   const refused: RejectedLine[] = []
   for (const line of lines) {
@@ -66,7 +61,7 @@ async function sendBatch(
       refused.push({ line: line.number, eui64: null, code, message: 'the line is not JSON' })
     }
   }
-  const answer = await post(`[${good.map(({ text }) => text).join(',')}]`, ops, env)
+  const answer = await post(`[${good.map(({ text }) => text).join(',')}]`, ops)
   for (const { index, ...rejected } of answer.refused)
     refused.push({ line: good[index]!.number, ...rejected })
   refused.sort((a, b) => a.line - b.line)
@@ -82,10 +77,9 @@ function isJson(text: string): boolean {
   }
 }
 
-async function post(json: string, ops: string, env: DoorCall['env']): Promise<DeviceListResult> {
+async function post(json: string, ops: string): Promise<DeviceListResult> {
   const { status, answer } = await callDoor<Partial<DeviceListResult>>(ops, 'POST', '/v1/devices', {
     json,
-    ...(env && { env }),
   })
   const { registered, refused } = answer
   if (registered !== undefined && refused !== undefined) return { registered, refused }
@@ -98,12 +92,8 @@ async function post(json: string, ops: string, env: DoorCall['env']): Promise<De
 /**
  * As `registerFile`, for those who need all of it. @throws BrokerError of the first rejected line
  */
-export async function registerWholeFile(
-  file: string,
-  ops: string,
-  env?: DoorCall['env'],
-): Promise<number> {
-  const { registered, refused } = await registerFile(file, ops, undefined, env)
+export async function registerWholeFile(file: string, ops: string): Promise<number> {
+  const { registered, refused } = await registerFile(file, ops)
   const [first] = refused
   if (first === undefined) return registered
   const { code, line, message } = first
