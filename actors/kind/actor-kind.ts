@@ -12,12 +12,10 @@ import type { ActorId } from '../../core/base/actor-id.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { KeyCounts } from '../../core/cluster/process-status.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
+import type { KindBlock } from '../../core/envelope/layout.ts'
 import type { StoreCopy } from '../../core/ports/store.ts'
 import type { ActorEffect, ActorFact, Outbox } from './effects.ts'
 import type { ActorMessage, Arrived, Next, Resume, Wake } from './messages.ts'
-
-/** First and last of a block of envelope kinds, core/envelope/layout.ts. */
-export type KindBlock = readonly [first: number, last: number]
 
 /** Methods, not properties: the runtime holds kinds of any state, message, fact and effect. */
 export interface ActorKind<
@@ -30,9 +28,9 @@ export interface ActorKind<
   readonly number: number
   readonly name: string
   /** Envelopes from outside that its actors get as ARRIVED. */
-  readonly messageKinds: KindBlock
+  readonly messageKinds: readonly KindBlock[]
   /** Envelopes in the ledger that are its facts. */
-  readonly factKinds: KindBlock
+  readonly factKinds: readonly KindBlock[]
   /** Those of them that change no state: the ledger has them for people, replay passes them by. */
   readonly recordKinds?: ReadonlySet<number>
 
@@ -185,13 +183,14 @@ export class ActorKinds {
 
 function fill(
   table: Array<ActorKind | undefined>,
-  [first, last]: KindBlock,
+  blocks: readonly KindBlock[],
   kind: ActorKind,
 ): void {
-  for (let at = first; at <= last; at++) {
-    const other = table[at]
-    if (other !== undefined)
-      throw new TypeError(`envelope kind ${at} belongs to ${other.name} and ${kind.name}`)
-    table[at] = kind
-  }
+  for (const [first, last] of blocks)
+    for (let at = first; at <= last; at++) {
+      const other = table[at]
+      if (other !== undefined)
+        throw new TypeError(`envelope kind ${at} belongs to ${other.name} and ${kind.name}`)
+      table[at] = kind
+    }
 }

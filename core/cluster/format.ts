@@ -8,12 +8,13 @@
  *      of a device record that changes, where format 1 has one for the whole record
  *   3  and meter points, with the rights that devices have of them; participants of parties;
  *      signed requests, and which ones a party has to sign; thresholds and quarantine
+ *   4  and sequenced requests, schedules, future-dated requests, alerts with a meaning
  *
  * A deployment without a format has format 1.
  */
 export const formatOldest = 1
 /** What this version reads and may write; a new deployment begins with it. */
-export const formatLatest = 3
+export const formatLatest = 4
 
 /** From which format on there are party actors and a directory. */
 export const formatWithParties = 2
@@ -23,3 +24,5 @@ export const formatWithRemovals = 2
 export const formatWithRecordParts = 2
 /** From which format on there are meter points, and devices that are linked to them. */
 export const formatWithMeterPoints = 3
+/** From which format on devices have schedules, sequences and requests for a later time. */
+export const formatWithSchedules = 4

@@ -140,21 +140,37 @@ export const Kind = {
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
+/** Envelope kinds from `first` to `last`. */
+export type KindBlock = readonly [first: number, last: number]
+/** The envelope kinds of one kind of actor: messages to it from outside, and its facts. */
+export type KindBlocks = {
+  readonly messages: readonly KindBlock[]
+  readonly facts: readonly KindBlock[]
+}
+
 /**
- * Blocks of envelope kinds, each of one kind of actor: messages to it from outside, and its facts.
- * A process that meets an unknown kind of a block reads a later version. Kinds 64 to 79 are
- * deliveries; those from 112 to 127, and from 144 on, are for further kinds of actor, sixteen each.
+ * A process that meets an unknown envelope kind of a block reads a later version. Kinds 64 to 79
+ * are deliveries; 112 to 127 and 208 to 215 are for further kinds of actor.
  */
-export const deviceBlocks = { messages: [1, 31], facts: [32, 63] } as const
-export const partyBlocks = { messages: [80, 87], facts: [88, 95] } as const
-export const meterPointBlocks = { messages: [96, 103], facts: [104, 111] } as const
-export const sourceBlocks = { messages: [128, 135], facts: [136, 143] } as const
-export const thresholdBlocks = { messages: [144, 151], facts: [152, 159] } as const
-export const quarantinePageBlocks = { messages: [160, 167], facts: [168, 175] } as const
+export const deviceBlocks: KindBlocks = {
+  messages: [
+    [1, 31],
+    [176, 191],
+  ],
+  facts: [
+    [32, 63],
+    [192, 207],
+  ],
+}
+export const partyBlocks: KindBlocks = { messages: [[80, 87]], facts: [[88, 95]] }
+export const meterPointBlocks: KindBlocks = { messages: [[96, 103]], facts: [[104, 111]] }
+export const sourceBlocks: KindBlocks = { messages: [[128, 135]], facts: [[136, 143]] }
+export const thresholdBlocks: KindBlocks = { messages: [[144, 151]], facts: [[152, 159]] }
+export const quarantinePageBlocks: KindBlocks = { messages: [[160, 167]], facts: [[168, 175]] }
 /** Of the letterbox that each partition has; operators alone write to it. */
-export const letterboxBlocks = { messages: [216, 223], facts: [224, 231] } as const
+export const letterboxBlocks: KindBlocks = { messages: [[216, 223]], facts: [[224, 231]] }
 /** Of the kind of actor that tests have. */
-export const trialBlocks = { messages: [240, 247], facts: [248, 255] } as const
+export const trialBlocks: KindBlocks = { messages: [[240, 247]], facts: [[248, 255]] }
 
 /**
  * `bodyType` of a RESPONSE whose body is the sentence that says why the request failed, UTF-8, and
@@ -162,9 +178,11 @@ export const trialBlocks = { messages: [240, 247], facts: [248, 255] } as const
  */
 export const causeBodyType = 0xffff
 
-/** True when an envelope kind stands in a block. */
-export const isInBlock = (kind: number, [first, last]: readonly [number, number]): boolean =>
-  kind >= first && kind <= last
+/** True when an envelope kind stands in one of `blocks`. */
+export function isInBlock(kind: number, blocks: readonly KindBlock[]): boolean {
+  for (const [first, last] of blocks) if (kind >= first && kind <= last) return true
+  return false
+}
 
 type Field = { readonly name: string; readonly tag: number; readonly width: number }
 const fields = [

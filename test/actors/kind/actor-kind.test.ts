@@ -53,7 +53,11 @@ t.test('blocks of envelope kinds belong to one kind of actor each', async (t) =>
   t.equal(kinds.ofMessage(Kind.TRIAL_ADD)?.name, 'trial')
   t.equal(kinds.ofFact(Kind.TRIAL_ADDED)?.name, 'trial')
   t.equal(kinds.ofFact(Kind.RESPONSE), undefined, 'a delivery is no fact')
-  t.throws(() => new ActorKinds([deviceKind, { ...trialKind, factKinds: [60, 70] }]), /belongs to/)
+  t.throws(
+    () => new ActorKinds([deviceKind, { ...trialKind, factKinds: [[60, 70]] }]),
+    /belongs to/,
+  )
+  t.equal(kinds.ofFact(192)?.name, 'device', 'its second block')
 })
 
 t.test('two kinds under the same octets, through crash, replay and store', async (t) => {
