@@ -80,6 +80,8 @@ function sampleOf({ label, text, body, results, batch, work }: SampleTerms): Sam
     assignCounter: false,
     correlation: 0,
     commandVariant: 0,
+    firstInSequence: false,
+    precedingRequestId: undefined,
     signature: undefined,
     body,
   }))

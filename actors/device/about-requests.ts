@@ -13,7 +13,15 @@ import { findEnded } from './ended-requests.ts'
 import { end } from './ending.ts'
 import { burnt } from './keys.ts'
 import { findPast } from './past-counters.ts'
-import { findOpen, findOriginator, topOf, type DeviceState, type Originator } from './state.ts'
+import { waitsForPredecessor } from './sequences.ts'
+import {
+  findOpen,
+  findOriginator,
+  topOf,
+  type DeviceState,
+  type OpenRequest,
+  type Originator,
+} from './state.ts'
 
 export function decideCancel(
   state: DeviceState,
@@ -55,6 +63,12 @@ function mayHaveAccepted(
   return findPast(state.past, key, counter) !== undefined
 }
 
+function stateOf(request: OpenRequest, isSent: boolean): 1 | 2 | 4 | 6 {
+  if (request.hold?.phase === 'quarantined') return 4
+  if (waitsForPredecessor(request)) return 6
+  return isSent ? 2 : 1
+}
+
 export function decideStatus(
   state: DeviceState,
   message: Arrived,
@@ -72,7 +86,7 @@ export function decideStatus(
       type: 'REPORT_STATUS',
       replyTo,
       srv,
-      state: open.hold?.phase === 'quarantined' ? 4 : isSent ? 2 : 1,
+      state: stateOf(open, isSent),
       outcome: notEnded,
       attempt: attempt + (isSent ? 1 : 0),
       acceptedAt,

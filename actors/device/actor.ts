@@ -19,13 +19,21 @@ import {
   readTarget,
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { sealViewOf } from '../../core/envelope/signed-request.ts'
 import { decideCancel, decideStatus } from './about-requests.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
 import { endOf, retryDelayMs, spread } from './clock-set.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { DeviceOutbox } from './effects.ts'
-import { contentHashOf, readRequest, sealIn, type AttemptFailed, type DeviceFact } from './facts.ts'
+import {
+  contentHashOf,
+  namedIn,
+  readRequest,
+  sealIn,
+  type AttemptFailed,
+  type DeviceFact,
+} from './facts.ts'
 import { faultAfter } from './cause.ts'
 import { alarm, end } from './ending.ts'
 import { cutOf, evolveGranted, grantedAs, isConsentGone } from './grants.ts'
@@ -61,6 +69,16 @@ import { decideRegistration, evolveRecord } from './registration.ts'
 import { reject } from './rejections.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
 import { refusalOf } from './request-checks.ts'
+import {
+  endOverdue,
+  evolveSucceeded,
+  placeOf,
+  releaseSuccessor,
+  rememberSequenced,
+  settleSequences,
+  waitEndOf,
+  waitsForPredecessor,
+} from './sequences.ts'
 import { decideStatusChange, evolveStatus } from './status.ts'
 import { findOpen, findOriginator, rememberEnded, topOf, type DeviceState } from './state.ts'
 import { nextInTurn } from './turn.ts'
@@ -116,6 +134,7 @@ function decideArrived(
   switch (readKind(buffer, at)) {
     case Kind.SERVICE_REQUEST:
     case Kind.SIGNED_REQUEST:
+    case Kind.SEQUENCED_REQUEST:
       return decideRequest(state, message, now, directory, out)
     case Kind.DEVICE_REGISTRATION:
       return decideRegistration(state, message, now, directory, out)
@@ -160,7 +179,7 @@ function decideRequest(
   const counter = readRequestCounter(buffer, at + offsetOf.counter)
   const originator = findOriginator(state, originatorKey)
   // In front of what is known: a repeat has to be signed, too. The gateway has verified it.
-  if (readKind(buffer, at) !== Kind.SIGNED_REQUEST && mustBeSigned(message, directory))
+  if (sealViewOf(buffer, at) === undefined && mustBeSigned(message, directory))
     return reject({ state, message, originator, now, directory }, 'REQUEST_SIGNATURE_MISSING', out)
   if (originator !== undefined && counter <= topOf(originator)) {
     const known =
@@ -181,7 +200,8 @@ function decideRequest(
   const granted = grantedAs(state, request, directory, now)
   if (typeof granted === 'string')
     return reject({ state, message, originator, now, directory }, granted, out)
-  out.facts.push({ type: 'REQUEST_ACCEPTED', request, ...sealIn(buffer, at) }, ...granted)
+  const asked = { ...sealIn(buffer, at), ...namedIn(buffer, at) }
+  out.facts.push({ type: 'REQUEST_ACCEPTED', request, ...asked }, ...granted)
   countFirst(request, readTarget(buffer, at), directory, now, out)
   acknowledge(out, message, accepted, now)
 }
@@ -243,6 +263,7 @@ function decideAnswered(
   if (isConsentGone(state, { party, srv, directory, atMs: now }))
     return end(out, request, now, { outcome: errorId('CONSENT_MISSING'), attempt, using: noted })
   end(out, request, now, { outcome, attempt, body: message.bodyBytes, using })
+  releaseSuccessor(state, request, outcome, now, out)
 }
 
 /**
@@ -250,7 +271,11 @@ function decideAnswered(
  */
 function expire(state: DeviceState, now: number, out: DeviceOutbox): void {
   for (const request of state.open) {
-    if (request === state.sent || endOf(request) > now) continue
+    if (request === state.sent || waitEndOf(request) > now) continue
+    if (waitsForPredecessor(request)) {
+      endOverdue(state, request, now, out)
+      continue
+    }
     const outcome = request.attempt === 0 ? errorId('REQUEST_EXPIRED') : request.lastOutcome
     end(out, request, now, { outcome, using: burnt(state.keyring) })
   }
@@ -262,7 +287,7 @@ function decideNext(
   directory: Directory,
   out: DeviceOutbox,
 ): void {
-  if (endUnentitled(state, now, directory, out))
+  if (endUnentitled(state, now, directory, out) || settleSequences(state, now, out))
     return void out.effects.push({ type: 'WAKE_AT', at: now + 1 })
   if (state.sent === undefined && state.keyStep === undefined) {
     // While nobody knows which keys the device has, requests wait.
@@ -395,12 +420,16 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'REQUEST_REJECTED':
       return
     case 'REQUEST_ACCEPTED':
+      if (fact.named !== undefined)
+        fact.request.sequence = placeOf(state, fact.request.originator, fact.named)
       state.open = [...state.open, fact.request]
       return raise(state, fact.request.originator, fact.request.counter)
     case 'REQUEST_GRANTED':
       return evolveGranted(state, fact)
     case 'REQUEST_HELD':
       return evolveHold(state, fact)
+    case 'PREDECESSOR_SUCCEEDED':
+      return evolveSucceeded(state, fact)
     case 'REQUEST_SENT':
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom
@@ -437,6 +466,7 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       if (state.sent === request) state.sent = undefined
       const { outcome, attempt, time } = fact
       rememberEnded(state, request, { endedAt: time, outcome, attempt })
+      rememberSequenced(state, request, outcome)
     }
   }
 }

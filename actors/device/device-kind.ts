@@ -51,8 +51,11 @@ function isNew(message: DeviceMessage): boolean {
   if (message.type === 'PUSH_OPENED') return true
   if (message.type !== 'ARRIVED') return false
   const kind = readKind(message.buffer, message.at)
-  return kind === Kind.SERVICE_REQUEST || kind === Kind.SIGNED_REQUEST || kind === Kind.DEVICE_PUSH
+  return isRequest(kind) || kind === Kind.DEVICE_PUSH
 }
+
+const isRequest = (kind: Kind): boolean =>
+  kind === Kind.SERVICE_REQUEST || kind === Kind.SIGNED_REQUEST || kind === Kind.SEQUENCED_REQUEST
 
 /** An answer goes on as one that was too large. */
 function smallerOf(message: DeviceMessage): DeviceMessage | undefined {

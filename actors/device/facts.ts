@@ -4,7 +4,7 @@
  * becomes a new kind.
  */
 import { readRejection, rejectionBody } from '../../core/access/rejection.ts'
-import { copyOf, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
+import { copyOf, emptyBytes, fnv1a32, writeOctetsOf } from '../../core/base/bytes.ts'
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
@@ -24,6 +24,13 @@ import {
 } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import {
+  isSequenced,
+  sequencedBodyOf,
+  sequenceIn,
+  sequenceView,
+  type Sequence,
+} from '../../core/envelope/sequenced-request.ts'
 import {
   requestBodyStart,
   requestBodyView,
@@ -47,13 +54,18 @@ import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './rec
 import type { RequestRejected } from './rejection-fact.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import { readStatusFact, statusFactBody, type DeviceStatusChanged } from './status-fact.ts'
+import { readSucceeded, type PredecessorSucceeded } from './sequence-facts.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
-/** `sealBytes`, of a signed request, are for the ledger alone: no state has them. */
+/**
+ * `sealBytes`, of a signed request, are for the ledger alone: no state has them. `named` is the
+ * place in a sequence as its party named it.
+ */
 export type RequestAccepted = {
   type: 'REQUEST_ACCEPTED'
   request: OpenRequest
   sealBytes?: Buffer | undefined
+  named?: Sequence | undefined
 }
 /** Not in the ledger: after a crash nobody can know whether it went out, so it is sent again. */
 export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest; countersFrom: number }
@@ -97,6 +109,7 @@ export type DeviceFact =
   | RequestParked
   | RequestRejected
   | RequestHeld
+  | PredecessorSucceeded
 
 /** True for facts that name a request. */
 export function isOfRequest(
@@ -133,6 +146,10 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
     case 'REQUEST_HELD': {
       const bodyView = heldBody(fact)
       return void begin(frame, device, { ...fact, kind: Kind.REQUEST_HELD, bodyView })
+    }
+    case 'PREDECESSOR_SUCCEEDED': {
+      const kind = Kind.PREDECESSOR_SUCCEEDED
+      return void begin(frame, device, { ...fact, kind, bodyView: emptyBytes })
     }
     case 'REQUEST_SENT':
     case 'KEY_STEP_SENT':
@@ -178,12 +195,14 @@ function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' |
 function writeAccepted(
   frame: FrameWriter,
   device: Eui64,
-  { request, sealBytes }: RequestAccepted,
+  { request, sealBytes, named }: RequestAccepted,
 ): void {
   const { originator, counter, bodyBytes, acceptedAt } = request
   const isSigned = sealBytes !== undefined
-  const kind = isSigned ? Kind.SIGNED_REQUEST_ACCEPTED : Kind.REQUEST_ACCEPTED
-  const bodyView = isSigned ? sealedBodyOf(sealBytes, bodyBytes) : bodyBytes
+  const plainKind = isSigned ? Kind.SIGNED_REQUEST_ACCEPTED : Kind.REQUEST_ACCEPTED
+  const kind = named === undefined ? plainKind : Kind.SEQUENCED_REQUEST_ACCEPTED
+  const sealedView = isSigned ? sealedBodyOf(sealBytes, bodyBytes) : bodyBytes
+  const bodyView = named === undefined ? sealedView : sequencedBodyOf(named, sealedView, isSigned)
   const envelope = { kind, originator, counter, bodyView, time: acceptedAt }
   const at = begin(frame, device, envelope)
   const buffer = frame.target
@@ -243,12 +262,16 @@ function writeConcerning(
 }
 
 /**
- * Of what a request asks for: srv, type of body and body; not of its deadline or lane, which a
- * repeat may change.
+ * Of what a request asks for: srv, type of body, place in a sequence and body; not of its deadline
+ * or lane, which a repeat may change.
  */
 export function contentHashOf(buffer: Buffer, at: number): number {
   const srvHash = fnv1a32(buffer, at + offsetOf.srv, at + offsetOf.srv + 4)
-  const typeHash = fnv1a32(buffer, at + offsetOf.bodyType, at + offsetOf.bodyType + 2, srvHash)
+  let typeHash = fnv1a32(buffer, at + offsetOf.bodyType, at + offsetOf.bodyType + 2, srvHash)
+  if (isSequenced(readKind(buffer, at))) {
+    const view = sequenceView(buffer, at)
+    typeHash = fnv1a32(view, 0, view.length, typeHash)
+  }
   return fnv1a32(buffer, requestBodyStart(buffer, at), envelopeEnd(buffer, at), typeHash)
 }
 
@@ -305,11 +328,15 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
         id: readRequestCounter(buffer, at + offsetOf.counter),
         ...usingIn(buffer, at),
       }
+    case Kind.PREDECESSOR_SUCCEEDED:
+      return readSucceeded(buffer, at)
+    case Kind.SEQUENCED_REQUEST_ACCEPTED:
     case Kind.SIGNED_REQUEST_ACCEPTED:
     case Kind.REQUEST_ACCEPTED:
       return {
         type: 'REQUEST_ACCEPTED',
         ...sealIn(buffer, at),
+        ...namedIn(buffer, at),
         request: readRequest(
           buffer,
           at,
@@ -340,6 +367,12 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
     default:
       throw new BrokerError('ENVELOPE_MALFORMED', `kind ${kind} is no fact of a device`)
   }
+}
+
+/** The place in a sequence that a request names which is submitted or was accepted at `at`. */
+export function namedIn(buffer: Buffer, at: number): { named?: Sequence } {
+  const named = sequenceIn(buffer, at)
+  return named === undefined ? {} : { named }
 }
 
 /** The seal of a signed request that is submitted or was accepted at `at`, in memory of its own. */

@@ -15,6 +15,7 @@ import type { Arrived } from '../kind/messages.ts'
 import { noCounter } from './counter-bounds.ts'
 import { entitlementAt } from './grants.ts'
 import { hasRoom } from './holds.ts'
+import { refusalOfSequence } from './sequences.ts'
 import { statusOf } from './status.ts'
 import type { DeviceState, Originator } from './state.ts'
 
@@ -45,6 +46,13 @@ export function refusalOf(
   const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
   if (refusal !== undefined) return refusal
   if (readDeadline(buffer, at) <= now) return 'REQUEST_DEADLINE_PAST'
+  const unfit = refusalOfSequence(
+    state,
+    { buffer, at },
+    { originator: party, counter },
+    directory.format,
+  )
+  if (unfit !== undefined) return unfit
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax)
     return 'DEVICE_ORIGINATORS_FULL'
   return hasRoom(state) ? undefined : 'DEVICE_QUEUE_FULL'

@@ -18,6 +18,7 @@ import { decodeCause, encodeCause, type DeviceFault } from './cause.ts'
 import { endedRecordBytes, packEnded, unpackEnded, type EndedRequests } from './ended-requests.ts'
 import { HoldPhase, type Hold } from './hold-facts.ts'
 import { isChunk } from './past-counters.ts'
+import type { SequencedEnd, SequencePlace } from './sequence-facts.ts'
 import { packRing, unpackRing, type PackedRing } from './keyring-codec.ts'
 import {
   emptyState,
@@ -31,7 +32,9 @@ import {
  * Without keys a state is as it was in version 1, and says so: a version that reads only that still
  * reads it.
  */
-export const stateVersion = 6
+export const stateVersion = 7
+/** Without sequences of requests. */
+const unsequencedVersion = 6
 /** Without a request that is held back. */
 const unheldVersion = 5
 /** Without links to meter points, and in the first status. */
@@ -47,7 +50,7 @@ const latin1 = (key: string): Buffer => Buffer.from(key, 'latin1')
 
 /** Bytes of their own. What is not in the ledger (`sent`, `keyStep`) is not kept. */
 export function packState(state: DeviceState): Buffer {
-  const { record, open, past, originators, keyring, fault, linked, status } = state
+  const { record, open, past, originators, keyring, fault, linked, status, sequenced } = state
   const ended = packEnded(state)
   const endedCount = ended.length / endedRecordBytes
   const version = versionOf(state)
@@ -68,8 +71,11 @@ export function packState(state: DeviceState): Buffer {
       r.lastOutcome,
       r.bodyBytes,
       ...(r.hold === undefined
-        ? []
+        ? r.sequence === undefined
+          ? []
+          : [null]
         : [[HoldPhase.indexOf(r.hold.phase), r.hold.event, r.hold.reason]]),
+      ...(r.sequence === undefined ? [] : [packedPlace(r.sequence)]),
     ]),
     ended,
     endedCount,
@@ -85,11 +91,14 @@ export function packState(state: DeviceState): Buffer {
   if (keyring !== undefined || version >= pastVersion)
     packed.push(keyring === undefined ? null : packRing(keyring))
   if (version >= pastVersion) packed.push(past.map(latin1))
+  const isSequenced = sequenced.length > 0
   if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
-  else if (linked !== undefined || status !== undefined) packed.push(null)
+  else if (linked !== undefined || status !== undefined || isSequenced) packed.push(null)
   if (linked !== undefined) packed.push(packedLinked(linked))
-  else if (status !== undefined) packed.push(null)
+  else if (status !== undefined || isSequenced) packed.push(null)
   if (status !== undefined) packed.push(DeviceStatus.indexOf(status))
+  else if (isSequenced) packed.push(null)
+  if (isSequenced) packed.push(sequenced.map(packedEnd))
   return packr.pack(packed)
 }
 
@@ -101,8 +110,11 @@ function versionOf({
   originators,
   linked,
   status,
+  sequenced,
 }: DeviceState): number {
-  if (open.some(({ hold }) => hold !== undefined)) return stateVersion
+  if (sequenced.length > 0 || open.some(({ sequence }) => sequence !== undefined))
+    return stateVersion
+  if (open.some(({ hold }) => hold !== undefined)) return unsequencedVersion
   if (linked !== undefined || status !== undefined) return unheldVersion
   if (fault !== undefined) return faultVersion
   if (past.length > 0 || originators.some(({ top }) => top !== undefined)) return pastVersion
@@ -123,8 +135,67 @@ type PackedRequest = [
   number,
   Uint8Array,
   /** From version 6 on, for a request that is held back. */
-  [phase: number, event: number, reason: QuarantineReason]?,
+  ([phase: number, event: number, reason: QuarantineReason] | null)?,
+  /** From version 7 on, for a request in a sequence. */
+  PackedPlace?,
 ]
+type PackedPlace = [
+  isFirst: boolean,
+  preceding: Uint8Array | null,
+  device: Uint8Array | null,
+  place: number,
+  isWaiting: boolean,
+]
+type PackedEnd = [
+  originator: Uint8Array,
+  counter: Uint8Array,
+  preceding: Uint8Array | null,
+  place: number,
+  outcome: number,
+]
+
+const packedPlace = ({
+  isFirst,
+  preceding,
+  device,
+  place,
+  isWaiting,
+}: SequencePlace): PackedPlace => [
+  isFirst,
+  preceding === undefined ? null : latin1(preceding),
+  device === undefined ? null : latin1(device),
+  place,
+  isWaiting,
+]
+const counterIn = (octets: Uint8Array | null): RequestCounter | undefined =>
+  octets === null ? undefined : (latin1Of(octets) as RequestCounter)
+const placeIn = ([isFirst, preceding, device, place, isWaiting]: PackedPlace): SequencePlace => ({
+  isFirst,
+  preceding: counterIn(preceding),
+  device: device === null ? undefined : (latin1Of(device) as Eui64),
+  place,
+  isWaiting,
+})
+const packedEnd = ({ originator, counter, preceding, place, outcome }: SequencedEnd): PackedEnd => [
+  latin1(originator),
+  latin1(counter),
+  preceding === undefined ? null : latin1(preceding),
+  place,
+  outcome,
+]
+const sequencedIn = ([
+  originator,
+  counter,
+  preceding,
+  place,
+  outcome,
+]: PackedEnd): SequencedEnd => ({
+  originator: latin1Of(originator) as Eui64,
+  counter: latin1Of(counter) as RequestCounter,
+  preceding: counterIn(preceding),
+  place,
+  outcome,
+})
 /** Key, highest, floor; in version 3, after a reset, the highest one before. */
 type PackedOriginator = [Uint8Array, Uint8Array, Uint8Array | null, Uint8Array?]
 type PackedState = [
@@ -145,7 +216,9 @@ type PackedState = [
   ([cause: Uint8Array, time: number, isTold: boolean] | null)?,
   /** From version 5 on. */
   (PackedLinks | null)?,
-  number?,
+  (number | null)?,
+  /** From version 7 on. */
+  PackedEnd[]?,
 ]
 type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>, grants?: PackedGrant[]]
 
@@ -183,7 +256,8 @@ function stateIn(packed: PackedState): DeviceState {
   if (packed[8]) state.keyring = unpackRing(packed[8])
   if (packed[10]) state.fault = faultIn(packed[10])
   if (packed[11]) state.linked = linkedIn(packed[11])
-  if (packed[12] !== undefined) state.status = DeviceStatus[packed[12]]
+  if (typeof packed[12] === 'number') state.status = DeviceStatus[packed[12]]
+  if (packed[13]) state.sequenced = packed[13].map(sequencedIn)
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))
@@ -258,6 +332,7 @@ function unpackRequest(packed: PackedRequest): OpenRequest {
     nextAttemptAt,
     lastOutcome: packed[10],
     bodyBytes: copyOf(packed[11]),
-    ...(packed[12] !== undefined && { hold: holdIn(packed[12]) }),
+    ...(packed[12] && { hold: holdIn(packed[12]) }),
+    ...(packed[13] && { sequence: placeIn(packed[13]) }),
   }
 }

@@ -32,6 +32,7 @@ import type { ReportedLink } from '../../core/registration/rights-report.ts'
 import type { DeviceFault } from './cause.ts'
 import { addEnded, noneEnded, type EndedRequests } from './ended-requests.ts'
 import type { Hold } from './hold-facts.ts'
+import type { SequencedEnd, SequencePlace } from './sequence-facts.ts'
 import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
 
@@ -55,6 +56,8 @@ export type OpenRequest = {
   bodyBytes: Buffer
   /** Left out as a rule: it is held back by anomaly detection (holds.ts). */
   hold?: Hold | undefined
+  /** Left out as a rule: its place in a sequence (sequences.ts). */
+  sequence?: SequencePlace | undefined
   /**
    * In memory only, once the host's clock was set (clock-set.ts): its lag when the request came.
    */
@@ -123,6 +126,8 @@ export type DeviceState = EndedRequests & {
    */
   alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
   past: PastCounters
+  /** The last requests of sequences that have ended. */
+  sequenced: readonly SequencedEnd[]
   /** Why the last exchange failed, until one succeeds. */
   fault: DeviceFault | undefined
   /** Undefined for the one that a registered device has at first. */
@@ -151,6 +156,7 @@ export function emptyState(): DeviceState {
     ended: noneEnded.ended,
     endedParts: noneEnded.endedParts,
     past: none,
+    sequenced: none,
     fault: undefined,
     status: undefined,
     linked: undefined,

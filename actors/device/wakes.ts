@@ -6,6 +6,7 @@ import { limits } from '../../core/base/limits.ts'
 import { endOf, isWaiting } from './clock-set.ts'
 import { nextChangeMs } from '../../core/registration/rights.ts'
 import { isInDoubt } from './keyring.ts'
+import { waitEndOf } from './sequences.ts'
 import type { DeviceState } from './state.ts'
 
 /**
@@ -19,7 +20,7 @@ export function nextWakeMs(state: DeviceState, now: number): number {
     at = replacement.nextAttemptAt
   for (const request of state.open) {
     if (request === state.sent) continue
-    at = Math.min(at, endOf(request))
+    at = Math.min(at, waitEndOf(request))
     if (request.nextAttemptAt < at && isWaiting(request, now)) at = request.nextAttemptAt
   }
   // Who may use the device changes.

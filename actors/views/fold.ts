@@ -33,7 +33,9 @@ const accepted = errorId('REQUEST_ACCEPTED')
 const parked = errorId('DEVICE_ACTOR_PARKED')
 
 const isAcceptance = (kind: Kind): boolean =>
-  kind === Kind.REQUEST_ACCEPTED || kind === Kind.SIGNED_REQUEST_ACCEPTED
+  kind === Kind.REQUEST_ACCEPTED ||
+  kind === Kind.SIGNED_REQUEST_ACCEPTED ||
+  kind === Kind.SEQUENCED_REQUEST_ACCEPTED
 
 /** Frames of one tick; those of facts are whole, with their chain link. */
 export type TickFrames = {

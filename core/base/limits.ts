@@ -10,6 +10,7 @@ import { registrationLimits } from './registration-limits.ts'
 import { rejectionLimits } from './rejection-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
 import { storageLimits } from './storage-limits.ts'
+import { sequenceLimits } from './sequence-limits.ts'
 import { thresholdLimits } from './threshold-limits.ts'
 import { wanLimits } from './wan-limits.ts'
 
@@ -21,6 +22,7 @@ export const limits = {
   ...rejectionLimits,
   ...replicaLimits,
   ...storageLimits,
+  ...sequenceLimits,
   ...thresholdLimits,
   ...wanLimits,
   // ── messages ──

@@ -43,6 +43,8 @@ export const Kind = {
   DEVICE_STATUS: 17,
   // between gateway and host: a request with its signature, signed-request.ts
   SIGNED_REQUEST: 31,
+  // and one in a sequence, sequenced-request.ts
+  SEQUENCED_REQUEST: 176,
   // from a party, or an operator's door, to a host: releases or deletes a request in quarantine
   QUARANTINE_ACTION: 24,
   // between an operator's door and a host: counters of parties at a device
@@ -78,6 +80,8 @@ export const Kind = {
   // changes nothing: a record of what the device has rejected
   REQUEST_REJECTED: 63,
   REQUEST_HELD: 60,
+  SEQUENCED_REQUEST_ACCEPTED: 192,
+  PREDECESSOR_SUCCEEDED: 193,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,

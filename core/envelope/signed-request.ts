@@ -15,6 +15,7 @@ import { copyOf } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import { envelopeEnd, readKind } from './envelope.ts'
 import { headerBytes, Kind } from './layout.ts'
+import { isSealedSequence, sequenceBytesIn } from './sequenced-request.ts'
 
 export const thumbprintBytes = 32
 export const signatureBytes = 64
@@ -44,12 +45,22 @@ export function sealedBodyOf(sealView: Uint8Array, bodyView: Uint8Array): Buffer
   return body
 }
 
-const isSigned = (kind: Kind): boolean =>
-  kind === Kind.SIGNED_REQUEST || kind === Kind.SIGNED_REQUEST_ACCEPTED
+function isSigned(buffer: Buffer, at: number): boolean {
+  const kind = readKind(buffer, at)
+  return (
+    kind === Kind.SIGNED_REQUEST ||
+    kind === Kind.SIGNED_REQUEST_ACCEPTED ||
+    isSealedSequence(buffer, at)
+  )
+}
+
+/** Where a seal, with its length, begins in the envelope at `at`, or the body without a seal. */
+const sealedStart = (buffer: Buffer, at: number): number =>
+  at + headerBytes + sequenceBytesIn(buffer, at)
 
 /** Where the body of the request begins in the envelope at `at`. @throws as `sealViewOf` */
 export const requestBodyStart = (buffer: Buffer, at: number): number =>
-  at + headerBytes + (isSigned(readKind(buffer, at)) ? lengthBytes + sealLength(buffer, at) : 0)
+  sealedStart(buffer, at) + (isSigned(buffer, at) ? lengthBytes + sealLength(buffer, at) : 0)
 
 /** The body of the request, borrowed. @throws as `sealViewOf` */
 export const requestBodyView = (buffer: Buffer, at: number): Buffer =>
@@ -60,18 +71,19 @@ export const requestBodyView = (buffer: Buffer, at: number): Buffer =>
  * @throws BrokerError ENVELOPE_MALFORMED; FORMAT_VERSION_LATER
  */
 export function sealViewOf(buffer: Buffer, at: number): Buffer | undefined {
-  if (!isSigned(readKind(buffer, at))) return undefined
-  const sealAt = at + headerBytes + lengthBytes
+  if (!isSigned(buffer, at)) return undefined
+  const sealAt = sealedStart(buffer, at) + lengthBytes
   return buffer.subarray(sealAt, sealAt + sealLength(buffer, at))
 }
 
 function sealLength(buffer: Buffer, at: number): number {
-  const room = envelopeEnd(buffer, at) - at - headerBytes - lengthBytes
-  const length = room < fixedBytes ? 0 : buffer.readUInt16BE(at + headerBytes)
+  const lengthAt = sealedStart(buffer, at)
+  const room = envelopeEnd(buffer, at) - lengthAt - lengthBytes
+  const length = room < fixedBytes ? 0 : buffer.readUInt16BE(lengthAt)
   const further = length - fixedBytes
   if (further < 0 || further > limits.sealFurtherBytesMax || length > room)
     throw new BrokerError('ENVELOPE_MALFORMED', `a seal of ${length} octets at octet ${at}`)
-  const version = buffer[at + headerBytes + lengthBytes]!
+  const version = buffer[lengthAt + lengthBytes]!
   if (version !== sealVersion)
     throw new BrokerError('FORMAT_VERSION_LATER', `a seal of version ${version}`)
   return length

@@ -1,7 +1,7 @@
 /**
  * The body of a STATUS envelope, what a host knows of one request: nine octets,
  *
- *   state u8 (1 waiting, 2 sent, 3 ended, 4 in quarantine) | time of acceptance u64, UTC ms
+ *   state u8 (RequestState of busbar.v1) | time of acceptance u64, UTC ms
  *
  * Its outcome is `notEnded` until the request has ended. Pure.
  */
@@ -13,7 +13,7 @@ export const statusBodyBytes = 9
 /** The outcome of a STATUS envelope whose request has not ended. */
 export const notEnded = 0xffff
 
-const stateMax = 4
+const stateMax = 6
 
 /** Writes the body of the envelope at `at`. */
 export function writeStatusBody(

@@ -76,6 +76,8 @@ export const canonicalFields: readonly CanonicalField[] = [
   { number: 5, name: 'assign_counter', type: 'bool' },
   { number: 6, name: 'correlation', type: 'uint32' },
   { number: 7, name: 'command_variant', type: 'uint32' },
+  { number: 10, name: 'first_in_sequence', type: 'bool' },
+  { number: 11, name: 'preceding_request_id', type: requestIdFields },
   bodyOf(16, 'display_message', [{ number: 1, name: 'text', type: 'text' }]),
   bodyOf(17, 'read_period', [
     { number: 1, name: 'start_time', type: 'time' },

@@ -6,9 +6,9 @@ import { DccAlert } from '../../proto/gen/busbar/v1/dcc_alert.ts'
 import { alertCodeOf, type CountedRequest, type QuarantineReason } from '../access/count-letters.ts'
 import type { Threshold } from '../access/thresholds.ts'
 import { asBuffer } from '../base/bytes.ts'
-import { numberOfCounter } from '../base/counter.ts'
-import { textOfEui64 } from '../base/eui64.ts'
-import { formatSrv } from '../base/srv.ts'
+import { numberOfCounter, type RequestCounter } from '../base/counter.ts'
+import { textOfEui64, type Eui64 } from '../base/eui64.ts'
+import { formatSrv, type Srv } from '../base/srv.ts'
 
 /** A request is in quarantine as `event`, counted from 1 for its party. Owned. */
 export function quarantinedBodyOf(
@@ -46,6 +46,41 @@ export function warningBodyOf(
     quarantineThreshold: quarantine,
   }
   return bytesOf('', { $case: 'thresholdWarning', value }, atMs)
+}
+
+/** A request that has ended because of its predecessor in a sequence. */
+export type SequenceFailed = {
+  readonly request: {
+    readonly originator: Eui64
+    readonly counter: RequestCounter
+    readonly srv: Srv
+  }
+  readonly device: Eui64
+  readonly preceding: RequestCounter
+  readonly reason: string
+  readonly precedingReason: string
+}
+
+/** A request has ended because of its predecessor. Owned. */
+export function sequenceFailedBodyOf(
+  { request, device, preceding, reason, precedingReason }: SequenceFailed,
+  alertCode: string,
+  atMs: number,
+): Buffer {
+  const originator = textOfEui64(request.originator)
+  const idOf = (counter: RequestCounter) => ({
+    originator,
+    target: textOfEui64(device),
+    counter: numberOfCounter(counter),
+  })
+  const value = {
+    requestId: idOf(request.counter),
+    serviceReferenceVariant: formatSrv(request.srv),
+    precedingRequestId: idOf(preceding),
+    reason,
+    precedingReason,
+  }
+  return bytesOf(alertCode, { $case: 'sequencedRequestFailure', value }, atMs)
 }
 
 const bytesOf = (

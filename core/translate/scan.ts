@@ -52,6 +52,13 @@ export class RequestScan implements ScannedRequest, BodyPlace {
   /** Where the body's content stands in the scanned buffer. */
   bodyStart = 0
   bodyEnd = 0
+  /** The first of a sequence. */
+  isFirstInSequence = false
+  /** It names a predecessor; the three fields below are of that. */
+  hasPreceding = false
+  readonly precedingOriginator: Buffer = Buffer.alloc(8)
+  readonly precedingTarget: Buffer = Buffer.alloc(8)
+  precedingCounter = 0n
   /** Where the RequestSignature stands in the scanned buffer; 0 and 0 for none. */
   signatureStart = 0
   signatureEnd = 0
@@ -68,11 +75,22 @@ export class RequestScan implements ScannedRequest, BodyPlace {
     this.bodyType = 0
     this.bodyStart = this.bodyEnd = 0
     this.signatureStart = this.signatureEnd = 0
+    this.isFirstInSequence = this.hasPreceding = false
   }
 }
 
-// RequestId: 1 originator, 2 target, 3 counter. False when the wire is malformed.
-function readRequestId(view: Buffer, start: number, end: number, scan: RequestScan): boolean {
+let idCounter = 0n
+let isIdWhole = false
+
+// RequestId: 1 originator, 2 target, 3 counter, into the two EUI-64 and the variables above.
+// False when the wire is malformed.
+function readId(
+  view: Buffer,
+  start: number,
+  end: number,
+  originator: Buffer,
+  target: Buffer,
+): boolean {
   let hasOriginator = false
   let hasTarget = false
   let low = 0
@@ -83,8 +101,8 @@ function readRequestId(view: Buffer, start: number, end: number, scan: RequestSc
     if (wireType === WireType.LENGTH && (field === 1 || field === 2)) {
       const to = inner.readLength()
       if (inner.isBroken) return false
-      if (field === 1) hasOriginator = parseEui64Into(view, inner.at, to, scan.originator, 0)
-      else hasTarget = parseEui64Into(view, inner.at, to, scan.target, 0)
+      if (field === 1) hasOriginator = parseEui64Into(view, inner.at, to, originator, 0)
+      else hasTarget = parseEui64Into(view, inner.at, to, target, 0)
       inner.at = to
     } else if (wireType === WireType.VARINT && field === 3) {
       inner.readVarint()
@@ -92,11 +110,28 @@ function readRequestId(view: Buffer, start: number, end: number, scan: RequestSc
       high = inner.high
     } else inner.skip()
   }
-  scan.counter = high === 0 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low)
-  scan.hasRequestId = hasOriginator && hasTarget
+  idCounter = high === 0 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low)
+  isIdWhole = hasOriginator && hasTarget
   return !inner.isBroken
 }
 
+function readRequestId(view: Buffer, start: number, end: number, scan: RequestScan): boolean {
+  const isRead = readId(view, start, end, scan.originator, scan.target)
+  scan.counter = idCounter
+  scan.hasRequestId = isIdWhole
+  return isRead
+}
+
+// One that is not whole leaves a counter of 0, which no request has.
+function readPrecedingId(view: Buffer, start: number, end: number, scan: RequestScan): boolean {
+  const isRead = readId(view, start, end, scan.precedingOriginator, scan.precedingTarget)
+  scan.hasPreceding = true
+  scan.precedingCounter = isIdWhole && idCounter <= requestCounterMax ? idCounter : 0n
+  return isRead
+}
+
+const firstField = 10
+const precedingField = 11
 const priorityUrgent = 1
 const priorityBulk = 3
 
@@ -135,6 +170,8 @@ export function scanServiceRequest(
         scan.bodyType = field
         scan.bodyStart = from
         scan.bodyEnd = to
+      } else if (field === precedingField) {
+        if (!readPrecedingId(view, from, to, scan)) return 'REQUEST_WIRE_MALFORMED'
       } else if (field === signatureField) {
         scan.signatureStart = from
         scan.signatureEnd = to
@@ -145,6 +182,9 @@ export function scanServiceRequest(
       // An enum is an int32; values that this version does not know count as unspecified.
       const { low } = reader
       scan.lane = low >= priorityUrgent && low <= priorityBulk ? low - 1 : laneUnspecified
+    } else if (field === firstField && wireType === WireType.VARINT) {
+      reader.readVarint()
+      scan.isFirstInSequence = (reader.low | reader.high) !== 0
     } else if (field >= 5 && field <= 7 && wireType === WireType.VARINT) {
       reader.readVarint()
       const { low, high } = reader
@@ -158,6 +198,7 @@ export function scanServiceRequest(
   // proto3 cannot tell a counter of 0 from none: neither is a RequestID that stands for ever.
   if (!scan.hasRequestId || (scan.counter === 0n) !== scan.assignsCounter)
     return 'REQUEST_ID_MALFORMED'
+  if (scan.hasPreceding && scan.precedingCounter === 0n) return 'REQUEST_ID_MALFORMED'
   return scan.counter > requestCounterMax ? 'REQUEST_COUNTER_TOO_HIGH' : undefined
 }
 

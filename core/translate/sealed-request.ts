@@ -15,6 +15,8 @@ import {
   signatureBytes,
   type Seal,
 } from '../envelope/signed-request.ts'
+import { isSameSequence, sequenceIn } from '../envelope/sequenced-request.ts'
+import { sequenceOf } from './sequence-of.ts'
 import { canonicalFields, canonicalRequest } from './canonical-request.ts'
 import { ProtobufReader, ProtobufWriter, WireType } from './protobuf.ts'
 import { laneUnspecified, RequestScan, scanServiceRequest } from './scan.ts'
@@ -113,6 +115,9 @@ export function sealedRequestOf(buffer: Buffer, at: number): SealedRequest | str
     return 'it was accepted with another deadline than was signed'
   if (scan.lane !== laneUnspecified && scan.lane !== readLane(buffer, at))
     return 'it was accepted with another priority than was signed'
+  const isNamed = scan.isFirstInSequence || scan.hasPreceding
+  if (!isSameSequence(sequenceIn(buffer, at), isNamed ? sequenceOf(scan) : undefined))
+    return 'it was accepted with another place in a sequence than was signed'
   const certificate = seal.thumbprint.toString('hex')
   const canonical = canonicalRequest(request, 0, request.length, certificate)
   return canonical === undefined ? 'the fields of the request' : { seal, canonical }

@@ -25,6 +25,7 @@ import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
 import { Registrations } from './registrations.ts'
+import { Sequences } from './sequences.ts'
 import { Standings } from './standings.ts'
 import { Thresholds } from './thresholds.ts'
 import { Trials } from './trials.ts'
@@ -55,6 +56,7 @@ export class LedgerChecker {
   readonly trials = new Trials((what) => this.fault(what))
   readonly standings = new Standings((what, request) => this.fault(what, request))
   readonly thresholds = new Thresholds((what, request) => this.fault(what, request))
+  readonly sequences = new Sequences((what, request) => this.fault(what, request))
   readonly registrations = new Registrations((what, request) => this.fault(what, request))
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
@@ -103,6 +105,7 @@ export class LedgerChecker {
         forEachEnvelope(frame, 0, (at) => {
           const deliveryId = deliveryIdOf(sequence, index++)
           tick.lastDeliveries.set(party, deliveryId)
+          this.sequences.readDelivery(frame, at)
           // An alert ends no request.
           if (readKind(frame, at) !== Kind.RESPONSE) return
           this.readDeliveryAt(frame, at, party, { sequence, deliveryId })
@@ -123,6 +126,7 @@ export class LedgerChecker {
     const fact = readFact(frame, at)
     this.thresholds.readDeviceFact(readTarget(frame, at), fact)
     this.registrations.readDeviceFact(readTarget(frame, at), fact)
+    this.sequences.readDeviceFact(readTarget(frame, at), fact)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))
     if (!isOfRequest(fact) || fact.type === 'REQUEST_SENT') return
@@ -168,7 +172,8 @@ export class LedgerChecker {
    */
   private checkOrder(request: string): void {
     const accepted = this.accepted.get(request)
-    if (accepted === undefined) return
+    // What waits for its predecessor holds up nothing, so that others overtake it.
+    if (accepted === undefined || this.sequences.hasPredecessor(request)) return
     const [party, meter] = request.split('/')
     // What is counted joins its lane when that is done.
     const isCounted = this.thresholds.isCounted(Number(party))

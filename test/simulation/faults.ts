@@ -51,6 +51,7 @@ export const faultKinds = [
   'suppliers change',
   'parties are counted',
   'consents change',
+  'requests are sequenced',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',

@@ -273,6 +273,30 @@ export const planted: Readonly<Record<string, Plant>> = {
       return kind
     })(),
   },
+  'a successor does not wait': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        for (const { sequence } of state.open)
+          if (sequence !== undefined) Object.assign(sequence, { isWaiting: false })
+      },
+      park,
+    },
+  },
+  'a predecessor that fails lets its successor go': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        if (fact.type !== 'REQUEST_ENDED') return
+        for (const { originator, sequence } of state.open)
+          if (sequence?.preceding === fact.counter && originator === fact.originator)
+            Object.assign(sequence, { isWaiting: false })
+      },
+      park,
+    },
+  },
   'an outcome delivered twice': {
     behaviour: {
       decide(state, message, now, directory, out) {

@@ -87,6 +87,8 @@ export async function simulate(
   const third = without.has('consents change') ? undefined : new Supplier(thirdParty, ports)
   const thirdWork = new Chance(seed, 'third party')
   const everybody = third === undefined ? suppliers : [...suppliers, third]
+  const sequences = new Chance(seed, 'sequences')
+  const isSequenced = !without.has('requests are sequenced') && sequences.is(0.6)
   const operators = new Operators(seed, deployment, checker)
   const violationNow = (): Violation | undefined => {
     checker.standings.judge()
@@ -103,6 +105,10 @@ export async function simulate(
     ask(work, suppliers)
     if (third && thirdWork.is(0.4)) third.submit(thirdWork.oneOf(linkedMeters), 2, 600_000)
     if (third && thirdWork.is(0.1)) third.repeat(thirdWork.pick(1_000))
+    if (isSequenced && sequences.is(0.2))
+      sequences
+        .oneOf(suppliers)
+        .submitSequence(sequences.pick(meterCount), sequences.between(2, 6), sequences)
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
     if (trialWork.is(0.5))
       deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
@@ -146,6 +152,7 @@ export async function simulate(
     violation ??= violationNow()
   } while (violation === undefined && open.length > 0 && waitedMs() < drainedMsMax)
   checker.trials.checkOwed()
+  checker.sequences.checkTold()
   for (const [request, { isCarriedOut }] of checker.ended)
     if (isCarriedOut && !meters.carriedOut.has(request))
       checker.fault('answered well by a meter that did not carry it out', request)

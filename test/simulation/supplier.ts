@@ -13,7 +13,7 @@ import { ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import type { LedgerChecker } from './checkers.ts'
-import type { Faults } from './faults.ts'
+import type { Chance, Faults } from './faults.ts'
 import type { Gateway } from './gateway.ts'
 import { partyOf, periodOf, thirdParty } from './names.ts'
 
@@ -29,6 +29,8 @@ type Asked = {
   cancellation: Buffer
   /** How the gateway answered for good: accepted, or rejected without a hint when to come again. */
   code: ErrorCode | undefined
+  /** The one before it in a sequence. */
+  preceding: Asked | undefined
 }
 /**
  * A request that was never run is never rejected with one of these, however late it is repeated.
@@ -70,7 +72,24 @@ export class Supplier {
     void this.receive()
   }
 
-  submit(meter: number, priority: 1 | 2 | 3, lifetimeMs: number): void {
+  /** A sequence of `length` requests to one meter, all at once. */
+  submitSequence(meter: number, length: number, draw: Chance): void {
+    for (let place = 1; place <= length; place++) {
+      const priority = draw.oneOf([1, 2, 3] as const)
+      const lifetimeMs = draw.is(0.1) ? draw.between(1_000, 20_000) : 600_000
+      const sequence = place === 1 ? ('first' as const) : ('after' as const)
+      this.submit(meter, priority, lifetimeMs, sequence)
+    }
+  }
+
+  submit(
+    meter: number,
+    priority: 1 | 2 | 3,
+    lifetimeMs: number,
+    sequence?: 'first' | 'after',
+  ): void {
+    const preceding = sequence === 'after' ? this.asked.at(-1) : undefined
+    const precedingCounter = BigInt(this.counter)
     const name = `${this.number}/${meter}/${++this.counter}`
     const requestId = {
       originator: textOfEui64(this.party.id),
@@ -80,6 +99,8 @@ export class Supplier {
     const request = ServiceRequest.fromPartial({
       requestId,
       ...this.contentOf(name, meter),
+      firstInSequence: sequence === 'first',
+      ...(preceding && { precedingRequestId: { ...requestId, counter: precedingCounter } }),
       priority,
       deadline: new Date(this.ports.clock.now() + lifetimeMs),
     })
@@ -91,6 +112,7 @@ export class Supplier {
         CancelRequest.encode(CancelRequest.fromPartial({ requestId })).finish(),
       ),
       code: undefined,
+      preceding,
     })
     this.send(this.asked.length - 1)
   }
@@ -139,6 +161,8 @@ export class Supplier {
         if (asked.code === undefined) this.send(index)
       })
     const callOff = again(callMsMax)
+    // As long as nobody knows what became of the predecessor, it may still be accepted.
+    const mayFollow = asked.preceding?.code === undefined
     this.ports.gateway()?.submit(this.party, request, {
       answer: (_tag, buffer, at) => {
         callOff()
@@ -146,7 +170,8 @@ export class Supplier {
         note(`answered: ${code}`, name)
         if (counterCodes.has(code)) checker.fault(`rejected with ${code}`, name)
         const notBefore = readDeadline(buffer, at)
-        if (code === 'REQUEST_ACCEPTED' || notBefore === 0) asked.code ??= code
+        if (code === 'SEQUENCE_PREDECESSOR_UNKNOWN' && mayFollow) again(1_000)
+        else if (code === 'REQUEST_ACCEPTED' || notBefore === 0) asked.code ??= code
         else if (asked.code === undefined) again(Math.max(1, notBefore - readTime(buffer, at)))
         if (code !== 'REQUEST_ACCEPTED') return
         look()

@@ -3,6 +3,8 @@ import type { Lane } from '../../core/base/lane.ts'
 import type { RequestSigner } from '../../core/client/sign-request.ts'
 import { writeEnvelope, type Header } from '../../core/envelope/envelope.ts'
 import { headerBytes, Kind } from '../../core/envelope/layout.ts'
+import { sequencedBodyOf } from '../../core/envelope/sequenced-request.ts'
+import { sequenceOf } from '../../core/translate/sequence-of.ts'
 import { sealBytesOf, sealedBodyOf } from '../../core/envelope/signed-request.ts'
 import { laneUnspecified, RequestScan, scanServiceRequest } from '../../core/translate/scan.ts'
 import { furtherFields, readSignature } from '../../core/translate/sealed-request.ts'
@@ -24,10 +26,12 @@ export function signedEnvelope(
     signature: found.value,
     further: furtherFields(wire, 0, wire.length)!,
   }
-  const body = sealedBodyOf(sealBytesOf(seal), wire.subarray(scan.bodyStart, scan.bodyEnd))
+  const sealed = sealedBodyOf(sealBytesOf(seal), wire.subarray(scan.bodyStart, scan.bodyEnd))
+  const isSequenced = scan.isFirstInSequence || scan.hasPreceding
+  const body = isSequenced ? sequencedBodyOf(sequenceOf(scan), sealed, true) : sealed
   const envelope = Buffer.alloc(headerBytes + body.length)
   const header: Header = {
-    kind: Kind.SIGNED_REQUEST,
+    kind: isSequenced ? Kind.SEQUENCED_REQUEST : Kind.SIGNED_REQUEST,
     lane: (scan.lane === laneUnspecified ? 1 : scan.lane) as Lane,
     srv: scan.srv,
     outcome: 0,

@@ -88,6 +88,8 @@ function addSubmit(program: Command, terminal: Terminal): void {
       'its certificate (PEM); the file beside the key that ends in .crt when left out',
     )
     .option('--assign-counter', 'let the gateway assign the counter', false)
+    .option('--first-in-sequence', 'later requests may name this one with --after', false)
+    .option('--after <counter>', 'start when the request with this counter has succeeded')
     .option('--priority <lane>', 'urgent, normal or bulk')
     .option('--deadline <seconds>', 'from now; two minutes when left out')
     .option('--wait', 'wait for the response and print it', false)

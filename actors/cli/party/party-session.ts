@@ -56,6 +56,9 @@ export type SubmitOptions = {
   /** Files of the key and the certificate that the request is signed with. */
   signingKey?: string
   signingCertificate?: string
+  firstInSequence?: boolean
+  /** Counter of the predecessor in a sequence. */
+  after?: string
   priority?: string
   /** Seconds from now. */
   deadline?: string
@@ -158,6 +161,19 @@ function counterOf(text: string | undefined, nowMs: number): bigint {
   return counter
 }
 
+/** @throws WrongOption */
+function sequenceOf({
+  party: originator,
+  device: target,
+  firstInSequence = false,
+  after,
+}: SubmitOptions): Pick<ServiceRequest, 'firstInSequence' | 'precedingRequestId'> {
+  if (after === undefined) return { firstInSequence, precedingRequestId: undefined }
+  if (firstInSequence) throw new WrongOption('--first-in-sequence and --after exclude each other')
+  const counter = wholeNumber('after', after, requestCounterMax)
+  return { firstInSequence, precedingRequestId: { originator, target, counter } }
+}
+
 /** The request that the options ask for. @throws WrongOption */
 function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
   const { party, device, srv, counter, assignCounter = false, priority, deadline } = options
@@ -181,6 +197,7 @@ function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
         : new Date(nowMs + Number(wholeNumber('deadline', deadline, 2_592_000n)) * 1000),
     priority: priorityNumber,
     assignCounter,
+    ...sequenceOf(options),
     body: bodyOf(options),
   })
 }
@@ -395,6 +412,7 @@ const stateWords: Readonly<Record<number, string>> = {
   [RequestState.REQUEST_STATE_SENT]: 'on its way to the device',
   [RequestState.REQUEST_STATE_ENDED]: 'ended',
   [RequestState.REQUEST_STATE_QUARANTINED]: 'in quarantine',
+  [RequestState.REQUEST_STATE_WAITING_FOR_PREDECESSOR]: 'waiting for its predecessor',
 }
 
 /** Prints how far a request is. */

@@ -223,5 +223,16 @@ export function dccAlertLines({ alertCode, time, content }: DccAlert): string[] 
       `  ${variant}: ${passed} within ${windowHours} h; warning at ${warningThreshold}, quarantine above ${quarantineThreshold}`,
     ]
   }
+  if (content?.$case === 'sequencedRequestFailure') {
+    const { requestId, serviceReferenceVariant, precedingRequestId, reason, precedingReason } =
+      content.value
+    const { originator, target, counter } = requestId!
+    const ended = precedingReason === '' ? '' : `, which ended with ${precedingReason}`
+    return [
+      `${head}  not carried out: ${reason}  ${timeText(time)}`,
+      `  ${originator}:${target}:${counter}  SRV ${serviceReferenceVariant}`,
+      `  predecessor ${precedingRequestId?.counter}${ended}`,
+    ]
+  }
   return [`${head}  of a kind that this version does not know`]
 }

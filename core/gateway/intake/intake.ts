@@ -19,7 +19,7 @@ import type { Lane } from '../../base/lane.ts'
 import { limits } from '../../base/limits.ts'
 import { requestCounterMax } from '../../base/request-counter.ts'
 import type { Srv } from '../../base/srv.ts'
-import { formatLatest, formatWithMeterPoints } from '../../cluster/format.ts'
+import { formatLatest, formatWithMeterPoints, formatWithSchedules } from '../../cluster/format.ts'
 import { serviceRequestOf } from '../../catalogue/service-requests.ts'
 import {
   envelopeEnd,
@@ -32,7 +32,7 @@ import {
 import { forEachEnvelope } from '../../envelope/frame.ts'
 import { readCounterBounds } from '../../envelope/counter-bounds.ts'
 import { headerBytes, Kind, offsetOf } from '../../envelope/layout.ts'
-import { sealBytesOf, sealedBodyOf, type Seal } from '../../envelope/signed-request.ts'
+import type { Seal } from '../../envelope/signed-request.ts'
 import { partitionAt } from '../../envelope/partition.ts'
 import { hostSubject, type Bus, type OwnerDirectory } from '../../ports/bus.ts'
 import { pause, type Clock } from '../../ports/clock.ts'
@@ -47,6 +47,7 @@ import {
   scanServiceRequest,
 } from '../../translate/scan.ts'
 import { blankHeader, OwnAnswer } from './own-answer.ts'
+import { bodyOfRequest, isInSequence, kindOfRequest } from './request-body.ts'
 import { recordRejection } from './rejected.ts'
 import { OwnerQueues, type OwnerQueue } from './owner-queue.ts'
 import type { PartyAccount } from './party-account.ts'
@@ -147,8 +148,7 @@ export class Intake {
   private refusalOfSigned(isSigned: boolean): ErrorCode | undefined {
     if (!isSigned) return undefined
     if (this.signed === undefined) return 'REQUEST_SIGNER_UNKNOWN'
-    const format = this.ports.format?.() ?? formatLatest
-    return format < formatWithMeterPoints ? 'FORMAT_NOT_RAISED' : undefined
+    return this.format < formatWithMeterPoints ? 'FORMAT_NOT_RAISED' : undefined
   }
 
   /** Goes on with a request whose turn has come. */
@@ -179,14 +179,19 @@ export class Intake {
     const row = serviceRequestOf(scan.srv)!
     const bodyFault = checkBody(row, view, scan, nowMs)
     if (bodyFault) return this.reject(bodyFault, account, view, sink, tag)
-    header.kind = seal === undefined ? Kind.SERVICE_REQUEST : Kind.SIGNED_REQUEST
+    if (isInSequence(scan) && this.format < formatWithSchedules)
+      return this.reject('FORMAT_NOT_RAISED', account, view, sink, tag)
+    header.kind = kindOfRequest(scan, seal)
     header.lane = scan.lane === laneUnspecified ? row.lane : (scan.lane as Lane)
     header.srv = scan.srv
     header.bodyType = scan.bodyType
     header.deadline = scan.deadlineMs || nowMs + limits.requestLifetimeMs
     if (scan.assignsCounter) scan.counter = account.assigned.next(nowMs)
-    const body = view.subarray(scan.bodyStart, scan.bodyEnd)
-    this.send(account, seal ? sealedBodyOf(sealBytesOf(seal), body) : body, sink, tag, nowMs)
+    this.send(account, bodyOfRequest(view, scan, seal), sink, tag, nowMs)
+  }
+
+  private get format(): number {
+    return this.ports.format?.() ?? formatLatest
   }
 
   /** Takes the CancelRequest in `view`; like `submit`. */

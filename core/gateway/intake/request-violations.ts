@@ -24,12 +24,14 @@ import { protoName, type Violation } from '../../base/violation.ts'
 const fieldNames: Readonly<Record<number, string>> = {
   1: 'request_id',
   3: 'deadline',
+  11: 'preceding_request_id',
   [BodyType.DISPLAY_MESSAGE]: 'display_message',
   [BodyType.READ_PERIOD]: 'read_period',
   [BodyType.SYNCHRONISE_CLOCK]: 'synchronise_clock',
 }
 const bodies: Readonly<Record<number, { decode(octets: Uint8Array): unknown }>> = {
   1: RequestId,
+  11: RequestId,
   [BodyType.DISPLAY_MESSAGE]: DisplayMessage,
   [BodyType.READ_PERIOD]: ReadPeriod,
   [BodyType.SYNCHRONISE_CLOCK]: SynchroniseClock,
@@ -66,6 +68,14 @@ function wireViolations(view: Buffer): Violation[] {
     reader.at = to
   }
   return []
+}
+
+function precedingViolations(id: RequestId | undefined): Violation[] {
+  if (id === undefined) return []
+  return idViolations(id, false).map(({ field, description }) => ({
+    field: field.replace('request_id', 'preceding_request_id'),
+    description,
+  }))
 }
 
 function idViolations(id: RequestId | undefined, assignCounter: boolean): Violation[] {
@@ -139,7 +149,11 @@ const fieldOfCode: { readonly [code in ErrorCode]?: string } = {
 }
 
 function violationsOf(code: ErrorCode, request: ServiceRequest): Violation[] {
-  if (code === 'REQUEST_ID_MALFORMED') return idViolations(request.requestId, request.assignCounter)
+  if (code === 'REQUEST_ID_MALFORMED')
+    return [
+      ...idViolations(request.requestId, request.assignCounter),
+      ...precedingViolations(request.precedingRequestId),
+    ]
   if (code === 'REQUEST_BODY_MISMATCH') return mismatchViolations(request)
   if (code === 'REQUEST_BODY_MALFORMED') return bodyViolations(request)
   if (code === 'REQUEST_SRV_UNKNOWN') {

@@ -81,6 +81,8 @@ const request: ServiceRequest = {
   assignCounter: false,
   correlation: 0,
   commandVariant: 0,
+  firstInSequence: false,
+  precedingRequestId: undefined,
   signature: undefined,
   body: undefined,
 }

@@ -36,6 +36,8 @@ const request = (fields: Partial<ServiceRequest> = {}): ServiceRequest => ({
   assignCounter: false,
   correlation: 0,
   commandVariant: 0,
+  firstInSequence: false,
+  precedingRequestId: undefined,
   signature: undefined,
   body: undefined,
   ...fields,

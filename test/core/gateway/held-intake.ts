@@ -13,6 +13,7 @@ import { PartyAccount } from '../../../core/gateway/intake/party-account.ts'
 import type { AnswerSink } from '../../../core/gateway/intake/slots.ts'
 import type { Bus } from '../../../core/ports/bus.ts'
 import { silentLog } from '../../../core/ports/log.ts'
+import { formatLatest } from '../../../core/cluster/format.ts'
 import { noMetrics, type Metrics } from '../../../core/ports/metrics.ts'
 import { SimClock } from '../../../core/ports/sim/clock.ts'
 import { ServiceRequest } from '../../../proto/gen/busbar/v1/service_request.ts'
@@ -87,11 +88,13 @@ export function makeIntake({
   slots,
   partitions = 1,
   metrics = noMetrics,
-}: { slots?: number; partitions?: number; metrics?: Metrics } = {}) {
+  format = formatLatest,
+}: { slots?: number; partitions?: number; metrics?: Metrics; format?: number } = {}) {
   const clock = new SimClock(startMs)
   const bus = new HeldBus()
   const directory = new TestDirectory(partitions, 'a', clock)
-  const intake = new Intake({ bus, directory, clock, log: silentLog, metrics }, slots)
+  const ports = { bus, directory, clock, log: silentLog, metrics, format: () => format }
+  const intake = new Intake(ports, slots)
   return {
     clock,
     bus,

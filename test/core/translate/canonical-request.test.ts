@@ -13,6 +13,7 @@ import { parseSrv } from '../../../core/base/srv.ts'
 import { canonicalFormOf, RequestSigner } from '../../../core/client/sign-request.ts'
 import type { Header } from '../../../core/envelope/envelope.ts'
 import { headerBytes } from '../../../core/envelope/layout.ts'
+import { sequenceBytes } from '../../../core/envelope/sequenced-request.ts'
 import {
   canonicalFields,
   canonicalRequest,
@@ -169,6 +170,9 @@ t.test('any other value of any field gives another form', async (t) => {
     { assignCounter: true },
     { correlation: 0 },
     { commandVariant: 2 },
+    { firstInSequence: true },
+    { precedingRequestId: id },
+    { precedingRequestId: { ...id, counter: 8n } },
     { body: undefined },
     { body: { $case: 'synchroniseClock', value: { toleranceSeconds: 0 } } },
     { body: { $case: 'readPeriod', value: { startTime: new Date(1_000), endTime: undefined } } },
@@ -230,6 +234,12 @@ t.test(
     }
     t.match(sealedRequestOf(sealed(sample, { deadline: 5 }), 0), /another deadline/)
     t.match(sealedRequestOf(sealed(sample, { lane: 0 }), 0), /another priority/)
+    const behind = sealed({ ...sample, precedingRequestId: { ...sample.requestId!, counter: 6n } })
+    t.match(sealedRequestOf(behind, 0), { seal: {} })
+    behind[headerBytes + sequenceBytes - 1] = 5
+    t.match(sealedRequestOf(behind, 0), /another place in a sequence/)
+    behind[headerBytes] = 2
+    t.throws(() => sealedRequestOf(behind, 0), { code: 'FORMAT_VERSION_LATER' })
     const cut = sealed(sample)
     cut.writeUInt16BE(5, headerBytes)
     t.throws(() => sealedRequestOf(cut, 0), { code: 'ENVELOPE_MALFORMED' })

@@ -59,12 +59,13 @@ const body: fc.Arbitrary<ServiceRequest['body']> = fc.oneof(
     .record({ toleranceSeconds: fc.nat() })
     .map((value) => ({ $case: 'synchroniseClock' as const, value })),
 )
+const requestId = fc.record({
+  originator: eui64,
+  target: eui64,
+  counter: fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }),
+})
 const request: fc.Arbitrary<ServiceRequest> = fc.record({
-  requestId: fc.record({
-    originator: eui64,
-    target: eui64,
-    counter: fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }),
-  }),
+  requestId,
   serviceReferenceVariant: fc
     .tuple(
       fc.integer({ min: 1, max: 255 }),
@@ -77,6 +78,8 @@ const request: fc.Arbitrary<ServiceRequest> = fc.record({
   assignCounter: fc.constant(false),
   correlation: fc.nat(),
   commandVariant: fc.nat({ max: 20 }),
+  firstInSequence: fc.boolean(),
+  precedingRequestId: fc.option(requestId, { nil: undefined }),
   signature: fc.option(
     fc.record({
       certificate: fc.string({ maxLength: 70 }),
@@ -127,6 +130,14 @@ function assertSame(scan: RequestScan, view: Buffer, wanted: ServiceRequest): vo
   t.equal(formatSrv(scan.srv), wanted.serviceReferenceVariant)
   t.equal(scan.deadlineMs, wanted.deadline?.getTime() ?? 0)
   t.equal(scan.commandVariant, Math.min(wanted.commandVariant, 9))
+  t.equal(scan.isFirstInSequence, wanted.firstInSequence)
+  const preceding = wanted.precedingRequestId
+  t.equal(scan.hasPreceding, preceding !== undefined)
+  if (preceding !== undefined) {
+    t.same(scan.precedingOriginator, textOctets(preceding.originator))
+    t.same(scan.precedingTarget, textOctets(preceding.target))
+    t.equal(scan.precedingCounter, preceding.counter)
+  }
   t.equal(scan.lane, wanted.priority === 0 ? laneUnspecified : wanted.priority - 1)
   t.equal(scan.bodyType, wanted.body === undefined ? 0 : bodyFields[wanted.body.$case])
   const again = ServiceRequest.decode(
@@ -198,6 +209,8 @@ const sample: ServiceRequest = {
   assignCounter: false,
   correlation: 0,
   commandVariant: 0,
+  firstInSequence: false,
+  precedingRequestId: undefined,
   signature: undefined,
   body: {
     $case: 'readPeriod',

@@ -63,7 +63,7 @@ export function quarantineReasonToJSON(object: QuarantineReason): string {
 
 /** A message of Busbar itself to a party. */
 export interface DccAlert {
-  /** DCC alert code of DUIS: N41, N44 or N45. Empty for a message for which DUIS has no code. */
+  /** DCC alert code of DUIS: N14, N15, N41, N44 or N45. Empty for a message for which DUIS has no code. */
   alertCode: string;
   /** Time of the message. */
   time:
@@ -77,7 +77,37 @@ export interface DccAlert {
     | //
     /** The party has reached a warning threshold. */
     { $case: "thresholdWarning"; value: ThresholdWarning }
+    | //
+    /** A request of the party was not carried out, because of its predecessor in a sequence. */
+    { $case: "sequencedRequestFailure"; value: SequencedRequestFailure }
     | undefined;
+}
+
+/**
+ * A request that has ended without being sent to its device, because its predecessor has failed
+ * (N14), or has not succeeded in time (N15). Its response says the same.
+ */
+export interface SequencedRequestFailure {
+  /** The request. */
+  requestId:
+    | RequestId
+    | undefined;
+  /** Service reference variant of the request, for example 4.1.1. */
+  serviceReferenceVariant: string;
+  /** The predecessor. */
+  precedingRequestId:
+    | RequestId
+    | undefined;
+  /**
+   * Reason why the request has ended, as in its response: SEQUENCE_PREDECESSOR_FAILED,
+   * SEQUENCE_PREDECESSOR_CANCELLED, SEQUENCE_PREDECESSOR_LATE or SEQUENCE_WAIT_EXCEEDED.
+   */
+  reason: string;
+  /**
+   * Reason of the response of the predecessor, for example DEVICE_REFUSED. Empty when it has none
+   * yet.
+   */
+  precedingReason: string;
 }
 
 /**
@@ -129,6 +159,9 @@ export const DccAlert: MessageFns<DccAlert> = {
         break;
       case "thresholdWarning":
         ThresholdWarning.encode(message.content.value, writer.uint32(34).fork()).join();
+        break;
+      case "sequencedRequestFailure":
+        SequencedRequestFailure.encode(message.content.value, writer.uint32(66).fork()).join();
         break;
     }
     return writer;
@@ -182,6 +215,17 @@ export const DccAlert: MessageFns<DccAlert> = {
             message.content = { $case: "thresholdWarning", value: ThresholdWarning.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.content = {
+              $case: "sequencedRequestFailure",
+              value: SequencedRequestFailure.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -210,6 +254,13 @@ export const DccAlert: MessageFns<DccAlert> = {
         ? { $case: "thresholdWarning", value: ThresholdWarning.fromJSON(object.thresholdWarning) }
         : isSet(object.threshold_warning)
         ? { $case: "thresholdWarning", value: ThresholdWarning.fromJSON(object.threshold_warning) }
+        : isSet(object.sequencedRequestFailure)
+        ? { $case: "sequencedRequestFailure", value: SequencedRequestFailure.fromJSON(object.sequencedRequestFailure) }
+        : isSet(object.sequenced_request_failure)
+        ? {
+          $case: "sequencedRequestFailure",
+          value: SequencedRequestFailure.fromJSON(object.sequenced_request_failure),
+        }
         : undefined,
     };
   },
@@ -226,6 +277,8 @@ export const DccAlert: MessageFns<DccAlert> = {
       obj.quarantinedRequest = QuarantinedRequest.toJSON(message.content.value);
     } else if (message.content?.$case === "thresholdWarning") {
       obj.thresholdWarning = ThresholdWarning.toJSON(message.content.value);
+    } else if (message.content?.$case === "sequencedRequestFailure") {
+      obj.sequencedRequestFailure = SequencedRequestFailure.toJSON(message.content.value);
     }
     return obj;
   },
@@ -253,7 +306,175 @@ export const DccAlert: MessageFns<DccAlert> = {
         }
         break;
       }
+      case "sequencedRequestFailure": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = {
+            $case: "sequencedRequestFailure",
+            value: SequencedRequestFailure.fromPartial(object.content.value),
+          };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseSequencedRequestFailure(): SequencedRequestFailure {
+  return {
+    requestId: undefined,
+    serviceReferenceVariant: "",
+    precedingRequestId: undefined,
+    reason: "",
+    precedingReason: "",
+  };
+}
+
+export const SequencedRequestFailure: MessageFns<SequencedRequestFailure> = {
+  encode(message: SequencedRequestFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== undefined) {
+      RequestId.encode(message.requestId, writer.uint32(10).fork()).join();
+    }
+    if (message.serviceReferenceVariant !== "") {
+      writer.uint32(18).string(message.serviceReferenceVariant);
+    }
+    if (message.precedingRequestId !== undefined) {
+      RequestId.encode(message.precedingRequestId, writer.uint32(26).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.precedingReason !== "") {
+      writer.uint32(42).string(message.precedingReason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SequencedRequestFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSequencedRequestFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = RequestId.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serviceReferenceVariant = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.precedingRequestId = RequestId.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.precedingReason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SequencedRequestFailure {
+    return {
+      requestId: isSet(object.requestId)
+        ? RequestId.fromJSON(object.requestId)
+        : isSet(object.request_id)
+        ? RequestId.fromJSON(object.request_id)
+        : undefined,
+      serviceReferenceVariant: isSet(object.serviceReferenceVariant)
+        ? globalThis.String(object.serviceReferenceVariant)
+        : isSet(object.service_reference_variant)
+        ? globalThis.String(object.service_reference_variant)
+        : "",
+      precedingRequestId: isSet(object.precedingRequestId)
+        ? RequestId.fromJSON(object.precedingRequestId)
+        : isSet(object.preceding_request_id)
+        ? RequestId.fromJSON(object.preceding_request_id)
+        : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      precedingReason: isSet(object.precedingReason)
+        ? globalThis.String(object.precedingReason)
+        : isSet(object.preceding_reason)
+        ? globalThis.String(object.preceding_reason)
+        : "",
+    };
+  },
+
+  toJSON(message: SequencedRequestFailure): unknown {
+    const obj: any = {};
+    if (message.requestId !== undefined) {
+      obj.requestId = RequestId.toJSON(message.requestId);
+    }
+    if (message.serviceReferenceVariant !== "") {
+      obj.serviceReferenceVariant = message.serviceReferenceVariant;
+    }
+    if (message.precedingRequestId !== undefined) {
+      obj.precedingRequestId = RequestId.toJSON(message.precedingRequestId);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.precedingReason !== "") {
+      obj.precedingReason = message.precedingReason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SequencedRequestFailure>): SequencedRequestFailure {
+    return SequencedRequestFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SequencedRequestFailure>): SequencedRequestFailure {
+    const message = createBaseSequencedRequestFailure();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null)
+      ? RequestId.fromPartial(object.requestId)
+      : undefined;
+    message.serviceReferenceVariant = object.serviceReferenceVariant ?? "";
+    message.precedingRequestId = (object.precedingRequestId !== undefined && object.precedingRequestId !== null)
+      ? RequestId.fromPartial(object.precedingRequestId)
+      : undefined;
+    message.reason = object.reason ?? "";
+    message.precedingReason = object.precedingReason ?? "";
     return message;
   },
 };

@@ -36,6 +36,8 @@ export const RequestState = {
    * It waits to be released or deleted, at most until its deadline.
    */
   REQUEST_STATE_QUARANTINED: 4,
+  /** REQUEST_STATE_WAITING_FOR_PREDECESSOR - Waits for the final response of its predecessor in a sequence. */
+  REQUEST_STATE_WAITING_FOR_PREDECESSOR: 6,
 } as const;
 
 export type RequestState = typeof RequestState[keyof typeof RequestState];
@@ -46,6 +48,7 @@ export namespace RequestState {
   export type REQUEST_STATE_SENT = typeof RequestState.REQUEST_STATE_SENT;
   export type REQUEST_STATE_ENDED = typeof RequestState.REQUEST_STATE_ENDED;
   export type REQUEST_STATE_QUARANTINED = typeof RequestState.REQUEST_STATE_QUARANTINED;
+  export type REQUEST_STATE_WAITING_FOR_PREDECESSOR = typeof RequestState.REQUEST_STATE_WAITING_FOR_PREDECESSOR;
 }
 
 export function requestStateFromJSON(object: any): RequestState {
@@ -65,6 +68,9 @@ export function requestStateFromJSON(object: any): RequestState {
     case 4:
     case "REQUEST_STATE_QUARANTINED":
       return RequestState.REQUEST_STATE_QUARANTINED;
+    case 6:
+    case "REQUEST_STATE_WAITING_FOR_PREDECESSOR":
+      return RequestState.REQUEST_STATE_WAITING_FOR_PREDECESSOR;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RequestState");
   }
@@ -82,6 +88,8 @@ export function requestStateToJSON(object: RequestState): string {
       return "REQUEST_STATE_ENDED";
     case RequestState.REQUEST_STATE_QUARANTINED:
       return "REQUEST_STATE_QUARANTINED";
+    case RequestState.REQUEST_STATE_WAITING_FOR_PREDECESSOR:
+      return "REQUEST_STATE_WAITING_FOR_PREDECESSOR";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RequestState");
   }

@@ -109,6 +109,17 @@ export interface ServiceRequest {
    * available yet.
    */
   commandVariant: number;
+  /** The request is the first of a sequence: later ones may name it as their predecessor. */
+  firstInSequence: boolean;
+  /**
+   * RequestID of the predecessor in a sequence: a request of the same party to the same device that
+   * was accepted before, is itself in a sequence, and has no other successor. This request is
+   * accepted and waits; it starts when the final response of the predecessor is a success, and ends
+   * with E40, E41 or E42 otherwise.
+   */
+  precedingRequestId:
+    | RequestId
+    | undefined;
   /**
    * Signature of the party over the canonical form of this request
    * (core/docs/parties/signatures.md). A signed request names its counter; without
@@ -280,6 +291,8 @@ function createBaseServiceRequest(): ServiceRequest {
     assignCounter: false,
     correlation: 0,
     commandVariant: 0,
+    firstInSequence: false,
+    precedingRequestId: undefined,
     signature: undefined,
     body: undefined,
   };
@@ -307,6 +320,12 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     }
     if (message.commandVariant !== 0) {
       writer.uint32(56).uint32(message.commandVariant);
+    }
+    if (message.firstInSequence !== false) {
+      writer.uint32(80).bool(message.firstInSequence);
+    }
+    if (message.precedingRequestId !== undefined) {
+      RequestId.encode(message.precedingRequestId, writer.uint32(90).fork()).join();
     }
     if (message.signature !== undefined) {
       RequestSignature.encode(message.signature, writer.uint32(122).fork()).join();
@@ -394,6 +413,22 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
             message.commandVariant = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.firstInSequence = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.precedingRequestId = RequestId.decode(reader, reader.uint32());
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -463,6 +498,16 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
         : isSet(object.command_variant)
         ? globalThis.Number(object.command_variant)
         : 0,
+      firstInSequence: isSet(object.firstInSequence)
+        ? globalThis.Boolean(object.firstInSequence)
+        : isSet(object.first_in_sequence)
+        ? globalThis.Boolean(object.first_in_sequence)
+        : false,
+      precedingRequestId: isSet(object.precedingRequestId)
+        ? RequestId.fromJSON(object.precedingRequestId)
+        : isSet(object.preceding_request_id)
+        ? RequestId.fromJSON(object.preceding_request_id)
+        : undefined,
       signature: isSet(object.signature) ? RequestSignature.fromJSON(object.signature) : undefined,
       body: isSet(object.displayMessage)
         ? { $case: "displayMessage", value: DisplayMessage.fromJSON(object.displayMessage) }
@@ -503,6 +548,12 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     if (message.commandVariant !== 0) {
       obj.commandVariant = Math.round(message.commandVariant);
     }
+    if (message.firstInSequence !== false) {
+      obj.firstInSequence = message.firstInSequence;
+    }
+    if (message.precedingRequestId !== undefined) {
+      obj.precedingRequestId = RequestId.toJSON(message.precedingRequestId);
+    }
     if (message.signature !== undefined) {
       obj.signature = RequestSignature.toJSON(message.signature);
     }
@@ -530,6 +581,10 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     message.assignCounter = object.assignCounter ?? false;
     message.correlation = object.correlation ?? 0;
     message.commandVariant = object.commandVariant ?? 0;
+    message.firstInSequence = object.firstInSequence ?? false;
+    message.precedingRequestId = (object.precedingRequestId !== undefined && object.precedingRequestId !== null)
+      ? RequestId.fromPartial(object.precedingRequestId)
+      : undefined;
     message.signature = (object.signature !== undefined && object.signature !== null)
       ? RequestSignature.fromPartial(object.signature)
       : undefined;

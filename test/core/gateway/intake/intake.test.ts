@@ -14,6 +14,9 @@ import {
 } from '../../../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../../../core/envelope/frame.ts'
 import { Kind } from '../../../../core/envelope/layout.ts'
+import { formatWithSchedules } from '../../../../core/cluster/format.ts'
+import { sequenceIn } from '../../../../core/envelope/sequenced-request.ts'
+import { requestBodyView } from '../../../../core/envelope/signed-request.ts'
 import { PartyAccount } from '../../../../core/gateway/intake/party-account.ts'
 import { RequestScan, scanServiceRequest } from '../../../../core/translate/scan.ts'
 import { SubmitBatchRequest } from '../../../../proto/gen/busbar/v1/input_gateway.ts'
@@ -73,6 +76,40 @@ t.test('the envelope says what the request said; lane and deadline have defaults
   const scan = new RequestScan()
   scanServiceRequest(plain, 0, plain.length, scan)
   t.ok(readBodyView(frame, places[0]!).equals(plain.subarray(scan.bodyStart, scan.bodyEnd)))
+})
+
+t.test('a place in a sequence goes along, once the deployment has a format for it', async (t) => {
+  const { bus, intake, account, answers } = makeIntake()
+  const plain = wire({ firstInSequence: true })
+  const body = { $case: 'displayMessage', value: { text: 'x' } } as const
+  const { requestId } = requestOf()
+  const precedingRequestId = { ...requestId!, counter: 4n }
+  const later = wire({ serviceReferenceVariant: '3.1', precedingRequestId, body })
+  for (const [tag, view] of [plain, later].entries())
+    intake.submit(account, view, 0, view.length, answers, tag)
+  const half = wire({ precedingRequestId: { ...requestId!, counter: 0n } })
+  intake.submit(account, half, 0, half.length, answers, 2)
+  t.same([...answers.codes], [[2, 'REQUEST_ID_MALFORMED']])
+  await bus.until(1)
+  const { frame } = bus.sent[0]!
+  const places: number[] = []
+  forEachEnvelope(frame, 0, (at) => places.push(at))
+  t.same(
+    places.map((at) => readKind(frame, at)),
+    [Kind.SEQUENCED_REQUEST, Kind.SEQUENCED_REQUEST],
+  )
+  t.match(sequenceIn(frame, places[0]!), { isFirst: true, preceding: undefined })
+  const octets = Buffer.alloc(8)
+  octets[7] = 4
+  t.match(sequenceIn(frame, places[1]!), {
+    isFirst: false,
+    preceding: { originator: party.id, counter: octets.toString('latin1') },
+  })
+  t.equal(requestBodyView(frame, places[1]!).toString('latin1', 2), 'x')
+  const before = makeIntake({ format: formatWithSchedules - 1 })
+  before.intake.submit(before.account, later, 0, later.length, before.answers, 0)
+  before.intake.submit(before.account, wire(), 0, wire().length, before.answers, 1)
+  t.same([...before.answers.codes], [[0, 'FORMAT_NOT_RAISED']], 'the other one is on its way')
 })
 
 t.test('a body is copied once: from the received buffer into the frame', async (t) => {
