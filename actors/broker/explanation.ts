@@ -99,7 +99,7 @@ function checksOf(ground: Ground): ExplainedCheck[] {
     if (ruled?.result === 'not asked' && result === 'passed' && ruled.ground !== laterWords)
       return { id, result: ruled.result, ground: ruled.ground, facts: factsOf(id, ground) }
     const text = ruled?.result === result ? ruled.ground : plainGround(ruled, result, passes)
-    const registered = id === 'registration' ? registrationWords(ground) : undefined
+    const registered = id === 'registration' ? registrationWords(ground, result) : undefined
     return { id, result, ground: registered ?? text, facts: factsOf(id, ground) }
   })
 }
@@ -214,7 +214,7 @@ const roleWords: Readonly<Partial<Record<RightsPeriod['role'], string>>> = {
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10)
 
 /** What the sender is at the meter points of the device; undefined when that was not looked at. */
-function registrationWords(ground: Ground): string | undefined {
+function registrationWords(ground: Ground, result: 'passed' | 'failed'): string | undefined {
   const { decision, audience } = ground
   const record = senderOf(ground)?.record
   const points = decision.device.links?.points ?? []
@@ -225,7 +225,8 @@ function registrationWords(ground: Ground): string | undefined {
   if (own !== undefined) {
     const { period, point, item } = own
     const since = `registered ${roleWords[period.role] ?? period.role} of ${textOfMeterPoint(point)} since ${day(period.fromMs)}`
-    return item === undefined ? since : `${since} ${sourceWords(item, audience)}`
+    const words = item === undefined ? since : `${since} ${sourceWords(item, audience)}`
+    return result === 'passed' ? words : `${words}, which does not entitle to this request`
   }
   const at = points.map((point) => textOfMeterPoint(point)).join(', ')
   const known = `${record.role} with the participant ${record.participant ?? '(none)'}`

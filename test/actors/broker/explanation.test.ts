@@ -238,3 +238,33 @@ t.test('the commands', async (t) => {
   t.match(JSON.parse(lines.at(-1)!), { export: { faults: [], isWhole: true } })
   t.ok(lines.some((line) => /METER_POINT_REGISTERED supplier LOSE/.test(line)))
 })
+
+t.test('the supplier of the export alone is told that this does not entitle it', async (t) => {
+  const other = '00-DB-12-34-56-00-00-02'
+  const [imported, exported] = ['mpan:1234567890205', 'mpan:1234567890302']
+  const address = { host: '127.0.0.1', port: 9, logicalDevice: 1, client: 16 }
+  const meterPoints = [imported, exported]
+  await ask('POST', '/v1/devices', [{ eui64: other, type: 'ESME', address, meterPoints }])
+  const from = 20200101
+  const direction = { item: 'direction', value: 'E', from }
+  const [, registered] = await ask('POST', '/v1/meter-points', [
+    { meterPoint: imported, by: 'hand', items: [{ item: 'supplier', value: 'LOSE', from }] },
+    {
+      meterPoint: exported,
+      by: 'hand',
+      items: [direction, { item: 'supplier', value: 'GAIN', from }],
+    },
+  ])
+  t.equal(registered.refused?.length ?? 0, 0, JSON.stringify(registered))
+  await polled(
+    () => ask('GET', `/v1/devices/${other}/rights`),
+    ([, { links }]) => links.every(({ periods }: Json) => periods.length > 0),
+  )
+  const id = nameOf(gaining.eui64, other)
+  t.equal(await submit(id), 'E4')
+  const [, answer] = await explained(id)
+  t.match(checkOf(answer, 'registration'), {
+    result: 'failed',
+    ground: /^registered supplier of the export of .*, which does not entitle to this request$/,
+  })
+})
