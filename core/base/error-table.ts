@@ -183,6 +183,7 @@ export const errorTable = {
 
   // ── capacity and operation ──
   BROKER_PARTITION_BUSY: row(50, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The partition of this device has as much work as it may hold.', 'Submit again after the given time.'),
+  BROKER_LOAD_SHED: row(479, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The gateway or the host fills up, and takes only more urgent kinds of requests for now.', 'Submit again after the given time; see core/docs/parties/errors.md for the load classes.'),
   BROKER_GATEWAY_BUSY: row(51, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The gateway holds as many requests as it may.', 'Submit again after the given time, or use another gateway.'),
   BROKER_SIGNATURES_BUSY: row(388, 'E57', 'broker', 'later', 'RESOURCE_EXHAUSTED', 'The gateway has as many signatures to verify as it may.', 'Submit again after the given time, or use another gateway.'),
   BROKER_PARTITION_UNAVAILABLE: row(52, 'E57', 'broker', 'later', 'UNAVAILABLE', 'No host owns the partition of this device at the moment.', 'Submit the same RequestID again; it is run once.'),

@@ -273,6 +273,8 @@ export const limits = {
   ownerWaitMs: 250,
   /** Hints to a party that was refused for want of room, or of an owner. */
   busyRetryMs: 250,
+  /** The same when its load class is shed: until what is more urgent has been served. */
+  shedRetryMs: 2_000,
   unavailableRetryMs: 1_000,
   /** Times that the operators' door asks the host of a device, `unavailableRetryMs` apart. */
   registrationAttemptsMax: 10,

@@ -10,6 +10,7 @@ const ownHints: { readonly [code in ErrorCode]?: number } = {
   BROKER_DISK_LOW: limits.diskRetryMs,
   BROKER_STORAGE_LOW: limits.diskRetryMs,
   LEDGER_READERS_BUSY: limits.explanationIntervalMs,
+  BROKER_LOAD_SHED: limits.shedRetryMs,
   DEVICE_QUEUE_FULL: limits.deviceRetryAfterMs,
 }
 

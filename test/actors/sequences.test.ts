@@ -61,6 +61,12 @@ t.test('what waits holds up nothing of its lane', async (t) => {
   const order: (number | undefined)[] = []
   for (; life.sent !== undefined; life.answer()) order.push(life.sent)
   t.strictSame(order, [1, 2, 6, 5, 7], 'then it has the place that its acceptance gave it')
+  const urgent = new SequenceLife()
+  urgent.submit({ counter: 9 })
+  urgent.submit({ counter: 1, first: true, lane: Lane.BULK })
+  urgent.submit({ counter: 2, after: 1, lane: Lane.URGENT })
+  urgent.answer()
+  t.equal(urgent.sent, 1, 'a more urgent lane helps nobody before its predecessor')
 })
 
 const failures: [ErrorCode, ErrorCode, string][] = [
@@ -201,6 +207,7 @@ t.test('whatever happens: one response each, none starts too early, all ends', a
       const before = new Map<number, number>()
       const accepted = new Set<number>()
       let counter = 0
+      const laneOf = (number: number): Lane => ((number * 7) % 3) as Lane
       const sentEarly = (): boolean => {
         const preceding = life.sent === undefined ? undefined : before.get(life.sent)
         if (preceding === undefined) return false
@@ -208,10 +215,11 @@ t.test('whatever happens: one response each, none starts too early, all ends', a
       }
       for (const one of steps) {
         if (one.do === 'first') {
-          if (life.submit({ counter: ++counter, first: true }) === ok) accepted.add(counter)
+          if (life.submit({ counter: ++counter, first: true, lane: laneOf(counter) }) === ok)
+            accepted.add(counter)
         } else if (one.do === 'after') {
           const after = Math.max(1, counter - one.pick)
-          if (life.submit({ counter: ++counter, after }) === ok) {
+          if (life.submit({ counter: ++counter, after, lane: laneOf(counter) }) === ok) {
             accepted.add(counter)
             before.set(counter, after)
           }

@@ -18,7 +18,7 @@ import { partitionAt } from '../../../core/envelope/partition.ts'
 import type { ErrorCode } from '../../../core/base/error-table.ts'
 import { actorIdOf, ActorKindNumber, kindOfActor } from '../../../core/base/actor-id.ts'
 import { limits } from '../../../core/base/limits.ts'
-import { envelopeEnd, readKind, readLane, readTarget } from '../../../core/envelope/envelope.ts'
+import { envelopeEnd, readKind, readTarget } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope, type FrameWriter } from '../../../core/envelope/frame.ts'
 import { headerBytes, offsetOf } from '../../../core/envelope/layout.ts'
 import { aliveSubject, announceAlive } from '../../../core/cluster/alive.ts'
@@ -35,10 +35,12 @@ import { ClockLag } from './clock-lag.ts'
 import { Handover } from './handover.ts'
 import type { HostOptions } from './host-options.ts'
 import { forgetReplaced } from './replaced-records.ts'
+import { Admission } from './admission.ts'
 import { hostGauges, hostMetrics, lettersTrouble, type HostMetrics } from './host-metrics.ts'
 import { LedgerRoom } from './ledger-room.ts'
 import { LetterReader } from './letter-reader.ts'
-import { Mailbox, type Mail } from '../partition/mailbox.ts'
+import type { Mail } from '../partition/mail-queue.ts'
+import { Mailbox } from '../partition/mailbox.ts'
 import { ledgerRetryMs, OwnedPartitions } from './owned-partitions.ts'
 import { isStoreDamage } from '../recovery/opening.ts'
 import type { Partition } from '../partition/partition.ts'
@@ -68,6 +70,7 @@ export class Host {
   private readonly letters: LetterReader
   private readonly directory: LiveDirectory
   private readonly metrics: HostMetrics
+  private readonly admission: Admission
   private pipeline: Subscription | undefined
   private readonly served: { close(): Promise<void> }[] = []
   private callOff: (() => void) | undefined
@@ -97,6 +100,7 @@ export class Host {
     this.directory = options.directory ?? fixedDirectory()
     this.clockLag = new ClockLag(options)
     this.metrics = hostMetrics(options.metrics)
+    this.admission = new Admission(this.mailbox, options.metrics)
     const hold = (action: () => Promise<void>): Promise<void> => this.hold(action)
     const ports = effectPortsOf({
       partitions: () => this.partitions,
@@ -244,7 +248,8 @@ export class Host {
     const isLetterbox = kind.number === ActorKindNumber.LETTERBOX
     const actor = isLetterbox ? letterboxId : actorIdOf(kind.number, readTarget(buffer, at))
     const mail = { partition, actor, message }
-    if (!this.mailbox.offer(mail, readLane(buffer, at))) asked.refuse('BROKER_PARTITION_BUSY', now)
+    const busy = this.admission.offer(mail, buffer, at)
+    if (busy !== undefined) asked.refuse(busy, now)
   }
 
   /** Why nothing new is taken now, or undefined. */

@@ -3,7 +3,7 @@ import { kindOfActor } from '../../../core/base/actor-id.ts'
 import { pause, type Clock } from '../../../core/ports/clock.ts'
 import { refuse } from '../../kind/replies.ts'
 import type { ActorKinds } from '../../kind/actor-kind.ts'
-import type { Mail } from '../partition/mailbox.ts'
+import type { Mail } from '../partition/mail-queue.ts'
 import { ledgerRetryMs } from './owned-partitions.ts'
 
 /**

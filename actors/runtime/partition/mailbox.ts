@@ -1,53 +1,29 @@
 /**
  * Messages that wait for the host's next tick, in lanes: urgent requests first, then what the host
- * owes itself (answers, wakes), letters, then normal and bulk requests. While there are letters and
+ * owes itself (answers, wakes), letters, then normal and bulk requests. Within a
+ * lane the parties take turns. While there are letters and
  * other messages, a share of each tick is for letters and the rest for the others. Requests are
  * bounded by partition, letters by their reader; the host's own messages are bounded by what it has
  * sent, and are never refused.
  */
-import type { ActorId } from '../../../core/base/actor-id.ts'
 import { Lane } from '../../../core/base/lane.ts'
 import { limits } from '../../../core/base/limits.ts'
-import type { ActorMessage } from '../../kind/messages.ts'
-import type { Partition } from './partition.ts'
-
-export type Mail = { partition: Partition; actor: ActorId; message: ActorMessage }
+import { FairQueue } from './fair-queue.ts'
+import { MailQueue, type Mail } from './mail-queue.ts'
 
 const order = [Lane.URGENT, 'own', 'letters', Lane.NORMAL, Lane.BULK] as const
 
-class Queue {
-  private items: Mail[] = []
-  private head = 0
-
-  get length(): number {
-    return this.items.length - this.head
-  }
-
-  push(mail: Mail): void {
-    this.items.push(mail)
-  }
-
-  unshift(mails: readonly Mail[]): void {
-    this.items = [...mails, ...this.items.slice(this.head)]
-    this.head = 0
-  }
-
-  moveTo(target: Mail[], max: number): void {
-    const end = Math.min(this.items.length, this.head + max)
-    while (this.head < end) target.push(this.items[this.head++]!)
-    if (this.head === this.items.length) {
-      this.items = []
-      this.head = 0
-    }
-  }
-}
+/** Requests, each party in turn. */
+const laneOrder = [Lane.URGENT, Lane.NORMAL, Lane.BULK] as const
 
 export class Mailbox {
-  private readonly queues = new Map<(typeof order)[number], Queue>(
-    order.map((lane) => [lane, new Queue()]),
+  private readonly own = new MailQueue()
+  private readonly letters = new MailQueue()
+  private readonly lanes = new Map<Lane, FairQueue>(
+    laneOrder.map((lane) => [lane, new FairQueue()]),
   )
   /** What was put back goes before all lanes and shares, or letters would be out of order. */
-  private readonly again = new Queue()
+  private readonly again = new MailQueue()
   /** Called when the first message comes into an empty mailbox. */
   onReady: () => void = () => {}
 
@@ -56,25 +32,35 @@ export class Mailbox {
 
   /** Messages of the host's own that wait. */
   get ownLength(): number {
-    return this.queues.get('own')!.length
+    return this.own.length
   }
 
-  /** Adds a request; false when its partition has as many waiting as it may. */
-  offer(mail: Mail, lane: Lane): boolean {
-    if (mail.partition.waiting >= limits.mailboxMessagesMax) return false
-    mail.partition.waiting++
-    this.add(this.queues.get(lane) ?? this.queues.get(Lane.NORMAL)!, mail)
+  /**
+   * Adds a request of `party`; false when its partition has as many waiting as it may, or more of
+   * this party than there is room left: one flood leaves half for others, two leave a third.
+   */
+  offer(mail: Mail, lane: Lane, party = ''): boolean {
+    const { partition } = mail
+    const queue = this.lanes.get(lane) ?? this.lanes.get(Lane.NORMAL)!
+    const room = limits.mailboxMessagesMax - partition.waiting
+    const isHalfFull = room <= partition.waiting
+    if (room <= 0 || (isHalfFull && queue.waitingOf(party, partition) >= room)) return false
+    partition.waiting++
+    queue.push(mail, party)
+    this.added()
     return true
   }
 
   /** Adds a message of the host's own. */
   post(mail: Mail): void {
-    this.add(this.queues.get('own')!, mail)
+    this.own.push(mail)
+    this.added()
   }
 
   /** Adds a letter to an actor; the reader of letters bounds them. */
   tell(mail: Mail): void {
-    this.add(this.queues.get('letters')!, mail)
+    this.letters.push(mail)
+    this.added()
   }
 
   /** Puts back what a tick took and could not commit, before everything else and in its order. */
@@ -89,7 +75,7 @@ export class Mailbox {
     const taken: Mail[] = []
     this.again.moveTo(taken, max)
     const room = max - taken.length
-    const letters = this.queues.get('letters')!.length
+    const letters = this.letters.length
     const others = this.length - taken.length - letters
     const share = Math.ceil((room * limits.tickLettersPercent) / 100)
     const lettersMax = Math.min(letters, Math.max(share, room - others))
@@ -97,7 +83,7 @@ export class Mailbox {
     for (const lane of order) {
       const before = taken.length
       const isLetters = lane === 'letters'
-      this.queues.get(lane)!.moveTo(taken, isLetters ? lettersMax : othersMax)
+      this.queueOf(lane).moveTo(taken, isLetters ? lettersMax : othersMax)
       if (!isLetters) othersMax -= taken.length - before
     }
     this.length -= taken.length
@@ -105,8 +91,12 @@ export class Mailbox {
     return taken
   }
 
-  private add(queue: Queue, mail: Mail): void {
-    queue.push(mail)
+  private queueOf(name: (typeof order)[number]): MailQueue | FairQueue {
+    if (name === 'own') return this.own
+    return name === 'letters' ? this.letters : this.lanes.get(name)!
+  }
+
+  private added(): void {
     if (this.length++ === 0) this.onReady()
   }
 }

@@ -13,6 +13,7 @@ const waitMs = `How long the gateway waits for something to answer with, in ms; 
 const busyCodes: readonly ErrorCode[] = [
   'BROKER_GATEWAY_BUSY',
   'BROKER_PARTITION_BUSY',
+  'BROKER_LOAD_SHED',
   'BROKER_PARTITION_UNAVAILABLE',
   'BROKER_LEDGER_FULL',
   'BROKER_DISK_LOW',

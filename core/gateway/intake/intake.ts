@@ -46,6 +46,7 @@ import {
   scanRequestId,
   scanServiceRequest,
 } from '../../translate/scan.ts'
+import { Admission } from './admission.ts'
 import { blankHeader, OwnAnswer } from './own-answer.ts'
 import { bodyOfRequest, isInSequence, kindOfRequest } from './request-body.ts'
 import { recordRejection } from './rejected.ts'
@@ -91,11 +92,13 @@ export class Intake {
   private readonly header = blankHeader()
   private readonly ownAnswer = new OwnAnswer()
   private readonly metrics: IntakeMetrics
+  private readonly admission: Admission
   private readonly signed: SignedRequests | undefined
 
   constructor(ports: IntakePorts, slotCount: number = limits.gatewayRequestsInFlightMax) {
     this.ports = ports
     this.slots = new Slots(slotCount)
+    this.admission = new Admission(this.slots, ports.metrics)
     const { partitionCount } = ports.directory
     this.queues = new OwnerQueues(this.turn, this.launch)
     this.partitionInFlight = new Int32Array(partitionCount)
@@ -276,14 +279,10 @@ export class Intake {
     const partition = partitionAt(scan.target, 0, this.ports.directory.partitionCount)
     const queue = this.queues.of(this.ports.directory.ownerOf(partition))
     const bytes = headerBytes + bodyView.length
-    if (queue.isFullFor(bytes)) queue.flush()
-    const isBusy =
-      queue.isFullFor(bytes) ||
-      this.bytesInFlight > limits.gatewayBytesInFlightMax ||
-      account.inFlight >= limits.partyRequestsInFlightMax
-    const startedMs = this.ports.clock.elapsedMs()
-    const slot = isBusy ? -1 : slots.take(sink, tag, account, partition, startedMs)
-    if (slot < 0) return this.refuse('BROKER_GATEWAY_BUSY', sink, tag, nowMs)
+    if (queue.isFullFor(bytes) || !queue.hasShareFor(account, bytes)) queue.flush()
+    const busy = this.admission.refusalOf(account, header.srv, bytes, queue, this.bytesInFlight)
+    if (busy) return this.refuse(busy, sink, tag, nowMs)
+    const slot = slots.take(sink, tag, account, partition, this.ports.clock.elapsedMs())
     slots.correlations[slot] = scan.correlation
     if (scan.assignsCounter) slots.assignsLeft[slot] = limits.counterAssignsMax
     header.outcome = 0

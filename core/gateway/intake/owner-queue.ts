@@ -6,6 +6,7 @@
 import { limits } from '../../base/limits.ts'
 import { FrameWriter } from '../../envelope/frame.ts'
 import type { OwnerDirectory } from '../../ports/bus.ts'
+import type { PartyAccount } from './party-account.ts'
 import type { Flight, Slots } from './slots.ts'
 import type { Flushable, Turn } from './turn-flush.ts'
 
@@ -14,6 +15,8 @@ export class OwnerQueue implements Flushable {
   readonly owner: string | undefined
   readonly writer = new FrameWriter()
   private slots: number[] = []
+  /** Octets of each party in the frame that gathers. */
+  private readonly gathered = new Map<PartyAccount, number>()
   private framesInFlight = 0
   private isDue = false
   private readonly turn: Turn
@@ -35,6 +38,17 @@ export class OwnerQueue implements Flushable {
     return this.writer.bytes + envelopeBytes > limits.requestFrameBytesMax
   }
 
+  /**
+   * A party may take as much of the frame that gathers as is free, so that others find room in it
+   * while no frame can be sent.
+   */
+  hasShareFor(account: PartyAccount, envelopeBytes: number): boolean {
+    const { bytes } = this.writer
+    const free = limits.requestFrameBytesMax - bytes
+    if (free > bytes) return true
+    return (this.gathered.get(account) ?? 0) + envelopeBytes <= free
+  }
+
   /** Nothing gathers here and nothing is out. */
   get isIdle(): boolean {
     return this.framesInFlight === 0 && this.slots.length === 0
@@ -44,6 +58,9 @@ export class OwnerQueue implements Flushable {
   add(slot: number, at: number, slots: Slots): void {
     slots.offsets[slot] = at
     this.slots.push(slot)
+    const account = slots.accounts[slot]
+    if (account !== undefined)
+      this.gathered.set(account, (this.gathered.get(account) ?? 0) + this.writer.bytes - at)
     this.writer.count++
     this.ask()
   }
@@ -76,6 +93,7 @@ export class OwnerQueue implements Flushable {
     if (this.slots.length === 0) return
     const slots = this.slots
     this.slots = []
+    this.gathered.clear()
     this.framesInFlight++
     this.launch(this, { owner: this.owner, frame: this.writer.take(), slots, left: slots.length })
   }

@@ -234,12 +234,16 @@ t.test('a request cut at every length is refused with a named code, or is whole'
 
 t.test('full slots, a greedy party and a draining gateway are refused with a hint', async (t) => {
   const { intake, account, answers } = makeIntake({ slots: 3 })
+  const clockSet = wire({
+    serviceReferenceVariant: '6.11',
+    body: { $case: 'synchroniseClock', value: { toleranceSeconds: 0 } },
+  })
   for (let tag = 0; tag < 4; tag++) {
-    const view = wire()
-    intake.submit(account, view, 0, view.length, answers, tag)
+    const from = tag < 2 ? account : new PartyAccount(party, 5)
+    intake.submit(from, clockSet, 0, clockSet.length, answers, tag)
   }
-  t.same([...answers.codes], [[3, 'BROKER_GATEWAY_BUSY']])
-  t.equal(answers.waits.get(3), limits.busyRetryMs)
+  t.same([...answers.codes], [[3, 'BROKER_LOAD_SHED']])
+  t.equal(answers.waits.get(3), limits.shedRetryMs)
   const other = makeIntake()
   const greedy = new Answers()
   const view = wire()
