@@ -73,6 +73,12 @@ export function requestBytesOf(
   const fault = requestIdFaultOf(object, isInList)
   if (fault !== undefined)
     return { code: 'REQUEST_ID_MALFORMED', detail: fault, field: 'requestId.counter' }
+  const before = object['precedingRequestId'] ?? object['preceding_request_id'] ?? {}
+  const unreadable = counterFaultOf((before as Record<string, unknown>)['counter'])
+  if (unreadable !== undefined) {
+    const field = 'precedingRequestId.counter'
+    return { code: 'REQUEST_ID_MALFORMED', detail: unreadable, field }
+  }
   const field = timeFaultOf(object)
   if (field !== undefined)
     return { code: 'REQUEST_JSON_MALFORMED', detail: 'the time does not exist', field }

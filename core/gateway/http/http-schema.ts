@@ -73,6 +73,8 @@ const serviceRequest = message({
   assignCounter: { type: 'boolean', nullable: true },
   correlation: uint32,
   commandVariant: uint32,
+  firstInSequence: { type: 'boolean', nullable: true },
+  precedingRequestId: requestId,
   // Whether it is one is for intake: it is rejected alike at every door.
   signature: message({
     certificate: text(1_000),

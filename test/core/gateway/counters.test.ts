@@ -9,6 +9,7 @@ import { PartyAccount } from '../../../core/gateway/intake/party-account.ts'
 import { AssignedCounters, RequestCounters } from '../../../core/base/request-counter.ts'
 import { readCounter } from '../../../core/envelope/envelope.ts'
 import { forEachEnvelope } from '../../../core/envelope/frame.ts'
+import { isSameSequence, sequenceIn } from '../../../core/envelope/sequenced-request.ts'
 import { Answers, makeIntake, party, startMs, turnOver, wire } from './held-intake.ts'
 import { accepted, fault, makeRig, meter, serveHost, supplier, type Rig } from './rig.ts'
 import type { ServiceRequest } from '../../../proto/gen/busbar/v1/service_request.ts'
@@ -162,6 +163,36 @@ t.test('a command variant that does not fit is rejected at both doors', async (t
   const client = rig.client()
   const asked = request({ requestId: { ...id, counter: 1n }, commandVariant: 5 })
   t.match(await client.submit(asked), { reason: code, responseCode: 'E12' })
+})
+
+t.test('a place in a sequence comes through both doors', async (t) => {
+  const rig = await makeRig()
+  t.teardown(() => rig.close())
+  const frames = await serveHost(rig.bus, 'a', () => accepted)
+  const before = `{"originator":"${supplier}","target":"${meter}","counter":"1"}`
+  const forms = [
+    [',"counter":"1"', ',"firstInSequence":true'],
+    [',"counter":"2"', `,"precedingRequestId":${before}`],
+    [',"counter":"3"', `,"preceding_request_id":${before}`],
+  ] as const
+  for (const [counter, more] of forms) t.equal((await post(rig, bodyOf(counter, more))).status, 202)
+  const precedingRequestId = { ...id, counter: 1n }
+  const asked = request({ requestId: { ...id, counter: 4n }, precedingRequestId })
+  t.match(await rig.client().submit(asked), { reason: 'REQUEST_ACCEPTED' })
+  const named = frames.map((frame) => sequenceIn(frame, 0))
+  t.match(named[0], { isFirst: true, preceding: undefined })
+  for (const one of named.slice(1)) t.ok(isSameSequence(one, named[3]) && one?.preceding)
+  const wrong = before.replace('"1"', '-1')
+  const { status, json } = await post(
+    rig,
+    bodyOf(',"counter":"5"', `,"precedingRequestId":${wrong}`),
+  )
+  t.equal(status, 400)
+  const violations = [{ field: 'precedingRequestId.counter' }]
+  t.match(json, { code: 'REQUEST_ID_MALFORMED', violations })
+  const none = await post(rig, bodyOf(',"counter":"6"', ',"precedingRequestId":{}'))
+  t.equal(none.status, 400)
+  t.match(none.json, { code: 'REQUEST_ID_MALFORMED' })
 })
 
 t.test('a refusal for lack of an owner names the counter that was assigned', async (t) => {
