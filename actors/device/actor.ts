@@ -8,9 +8,10 @@ import { standingOf, type Directory } from '../../core/access/directory.ts'
 import { hasToSignSrv } from '../../core/access/signing.ts'
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
-import { errorCodeOf, errorId, errorTable } from '../../core/base/error-table.ts'
+import { errorCodeOf, errorId } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
+import { mayRepeat } from '../../core/catalogue/retry-policy.ts'
 import {
   readBodyView,
   readKind,
@@ -234,14 +235,16 @@ function decideAnswered(
   const code = errorCodeOf(outcome)
   // A device that dials in was not there to be asked: that is no attempt, and it is waited for up
   // to the deadline.
-  const isAway =
-    code === 'DEVICE_UNREACHABLE' && state.record?.address.transport === 'dial-in' && !isRaised
-  const attempt = request.attempt + (isAway ? 0 : 1)
-  const mayRepeat = code !== undefined && errorTable[code].retry === 'later'
-  // What the device has just said of its counter is worth one attempt more.
-  if (mayRepeat && attempt < limits.attemptsMax + (isRaised ? 1 : 0)) {
-    const delayMs = isAway ? spread(request, limits.dialInRetryMs) : retryDelayMs(request, attempt)
-    const nextAttemptAt = isRaised ? now : now + delayMs
+  const transport = state.record?.address.transport
+  const isAway = code === 'DEVICE_UNREACHABLE' && transport === 'dial-in' && !isRaised
+  const attempt = Math.min(request.attempt + (isAway ? 0 : 1), limits.attemptsCountedMax)
+  // What the device has just said of its counter is worth one attempt more, at once.
+  const isAtOnce = isRaised && attempt <= limits.attemptsMax
+  if (code !== undefined && mayRepeat(code, isAtOnce ? attempt - 1 : attempt)) {
+    const delayMs = isAway
+      ? spread(request, limits.dialInRetryMs)
+      : retryDelayMs(request, transport, attempt)
+    const nextAttemptAt = isAtOnce ? now : now + delayMs
     if (nextAttemptAt < endOf(request)) {
       const { originator, counter } = request
       out.facts.push({

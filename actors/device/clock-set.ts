@@ -10,14 +10,24 @@
  * zero for one that was set forward.
  */
 import { limits } from '../../core/base/limits.ts'
+import { retryDelaysOf } from '../../core/catalogue/retry-policy.ts'
+import type { Transport } from '../../core/ports/wan.ts'
 import type { DeviceState, OpenRequest } from './state.ts'
 
 /** When `request` ends if nothing else ends it before: UTC ms by the host's present clock. */
 export const endOf = ({ deadline, endsBy }: OpenRequest): number => endsBy ?? deadline
 
-/** The delay before the next attempt after `attempt` attempts; doubles each time. */
-export function retryDelayMs(request: OpenRequest, attempt: number): number {
-  return spread(request, Math.min(limits.retryDelayMs * 2 ** (attempt - 1), limits.retryDelayMsMax))
+/**
+ * The delay before the next attempt at `request` after `attempt` attempts; grows each time, as the
+ * policy of its lane and of the transport of its device says.
+ */
+export function retryDelayMs(
+  request: OpenRequest,
+  transport: Transport | undefined,
+  attempt: number,
+): number {
+  const { firstMs, growth, longestMs } = retryDelaysOf(request.lane, transport)
+  return spread(request, Math.min(firstMs * growth ** (attempt - 1), longestMs))
 }
 
 /** ± 25 % by the request's own content, so that a lost region does not come back all at once. */
@@ -27,14 +37,14 @@ export function spread({ contentHash, acceptedAt }: OpenRequest, delayMs: number
 }
 
 /**
- * True while the next attempt at `request` is to wait. No clock that is right gives a longer wait
- * than its delay.
+ * True while the next attempt at `request`, one of `device`, is to wait. No clock that is right
+ * gives a longer wait than its delay.
  */
-export function isWaiting(request: OpenRequest, now: number): boolean {
+export function isWaiting(device: DeviceState, request: OpenRequest, now: number): boolean {
   const waitMs = request.nextAttemptAt - now
   if (waitMs <= 0) return false
   const delayMs = Math.max(
-    retryDelayMs(request, Math.max(1, request.attempt)),
+    retryDelayMs(request, device.record?.address.transport, Math.max(1, request.attempt)),
     spread(request, limits.dialInRetryMs),
   )
   return waitMs <= delayMs + limits.clockStepMs

@@ -21,7 +21,7 @@ export function nextInTurn(state: DeviceState, now: number): OpenRequest | undef
         continue
       }
       if (counting?.includes(request.originator) === true) continue
-      if (isWaiting(request, now) || endOf(request) <= now) break
+      if (isWaiting(state, request, now) || endOf(request) <= now) break
       return request
     }
   }

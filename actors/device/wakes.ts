@@ -21,7 +21,7 @@ export function nextWakeMs(state: DeviceState, now: number): number {
   for (const request of state.open) {
     if (request === state.sent) continue
     at = Math.min(at, waitEndOf(request))
-    if (request.nextAttemptAt < at && isWaiting(request, now)) at = request.nextAttemptAt
+    if (request.nextAttemptAt < at && isWaiting(state, request, now)) at = request.nextAttemptAt
   }
   // Who may use the device changes.
   if (state.linked !== undefined && state.open.length > 0)

@@ -3,17 +3,21 @@
  */
 export const deviceLimits = {
   // ── devices ──
-  /** First delay before another attempt, doubled each time. */
+  /** No delay before another attempt is shorter: core/docs/reference/retries.md. */
   retryDelayMs: 2_000,
-  retryDelayMsMax: 60_000,
   /** A clock that is off by less than this, against elapsed time, was not set. */
   clockStepMs: 1_000,
   /**
    * Before a device is waited for again that dials in and has not, `wanExchangeMsMax` each time.
    */
   dialInRetryMs: 10_000,
-  /** Attempts at a command before E20 or E21. */
+  /**
+   * Attempts at a command that the device refuses for the time being, or answers with what is not
+   * valid. While it is not reached they go on until the deadline.
+   */
   attemptsMax: 3,
+  /** Attempts are counted up to here. */
+  attemptsCountedMax: 0xffff,
   /** The oldest half hour a meter keeps: 13 months, SMETS2 5.7.5.20 [GK]. */
   profileDaysMax: 400,
   /**

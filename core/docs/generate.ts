@@ -14,6 +14,7 @@ import {
   limitsPage,
   metricsPage,
   profilesPage,
+  retriesPage,
   serviceRequestsPage,
   type Source,
 } from './pages.ts'
@@ -36,6 +37,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
   return new Map([
     ['core/docs/reference/errors.md', errorsPage()],
     ['core/docs/reference/limits.md', limitsPage(sourcesIn('core/base/**/*limits.ts'))],
+    ['core/docs/reference/retries.md', retriesPage()],
     ['core/docs/operating/metrics.md', metricsPage(metricSources)],
     [
       'core/docs/parties/service-requests.md',

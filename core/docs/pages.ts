@@ -9,6 +9,7 @@ import { mayRoleSend } from '../access/access-control.ts'
 import { errorTable, type ErrorCode, type ErrorRow } from '../base/error-table.ts'
 import { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
+import { codesUntilDeadline, retryDelayRows } from '../catalogue/retry-policy.ts'
 import { retryHintMs } from '../base/retry-hint.ts'
 import { serviceRequests, type ServiceRequestRow } from '../catalogue/service-requests.ts'
 import { problemOf } from '../http/problem.ts'
@@ -168,6 +169,33 @@ export function limitsPage(sources: readonly Source[]): string {
         ]),
       ),
     ]),
+  )
+}
+
+// ── retries ──
+
+/** reference/retries.md */
+export function retriesPage(): string {
+  return page(
+    'Retries',
+    'core/catalogue/retry-policy.json',
+    'When Busbar sends a command again to a device. The octets are the same until the device has answered; the next request of the same lane waits' +
+      ' meanwhile. A request ends at its deadline (without one, 2 minutes after it was accepted), with the outcome of its last attempt; earlier, when' +
+      ' no further attempt fits before the deadline.',
+    `After ${codesUntilDeadline.map((code) => `\`${code}\``).join(', ')} attempts go on until the deadline. After what the device answers, and may` +
+      ` answer otherwise later, there are ${limits.attemptsMax} attempts in all. A device that dials in and is not there costs no attempt: it is asked` +
+      ` for every ${durationText(limits.dialInRetryMs)}.`,
+    'Each delay varies by a quarter, so that devices that were lost together do not come back at once.',
+    table(
+      ['Transport', 'Lane', 'First delay', 'Then times', 'Longest delay'],
+      retryDelayRows.map(({ transport, lane, firstMs, growth, longestMs }) => [
+        transport,
+        lane,
+        durationText(firstMs),
+        String(growth),
+        durationText(longestMs),
+      ]),
+    ),
   )
 }
 

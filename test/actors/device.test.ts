@@ -294,18 +294,39 @@ t.test(
   },
 )
 
-t.test('attempts back off and end with the last outcome', (t) => {
+t.test('attempts go on until the deadline, and it ends with the last outcome', (t) => {
+  const life = new Life().register()
+  const lifetimeMs = 3_600_000
+  life.submit({ deadline: life.now + lifetimeMs })
+  let attempts = 0
+  for (let delayMs = 0; ; attempts++) {
+    life.answer(attempts % 2 === 0 ? 'DEVICE_UNREACHABLE' : 'DEVICE_SILENT')
+    if (life.deliveries.length > 0) break
+    const nextMs = nextWakeMs(life.state, life.now) - life.now
+    t.ok(nextMs >= delayMs, `after attempt ${attempts + 1}`)
+    delayMs = nextMs
+    life.now += nextMs
+    life.feed(wake)
+  }
+  t.ok(attempts > 2 * limits.attemptsMax, `${attempts} attempts`)
+  t.ok(life.now > start + 0.8 * lifetimeMs && life.now <= start + lifetimeMs)
+  const { outcome, attempt } = life.deliveries[0]!
+  t.equal(errorCodeOf(outcome), attempts % 2 === 0 ? 'DEVICE_UNREACHABLE' : 'DEVICE_SILENT')
+  t.equal(attempt, attempts + 1)
+  t.end()
+})
+
+t.test('what the device answers is asked for three times', (t) => {
   const life = new Life().register()
   life.submit()
   for (let attempt = 1; attempt < limits.attemptsMax; attempt++) {
-    life.answer('DEVICE_UNREACHABLE')
+    life.answer('DEVICE_ANSWER_INVALID')
     t.equal(life.deliveries.length, 0)
-    t.ok(nextWakeMs(life.state, life.now) > life.now)
     life.now = nextWakeMs(life.state, life.now)
     life.feed(wake)
   }
-  life.answer('DEVICE_UNREACHABLE')
-  t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'DEVICE_UNREACHABLE')
+  life.answer('DEVICE_ANSWER_INVALID')
+  t.equal(errorCodeOf(life.deliveries[0]!.outcome), 'DEVICE_ANSWER_INVALID')
   t.equal(life.deliveries[0]!.attempt, limits.attemptsMax)
   t.end()
 })
@@ -332,7 +353,7 @@ t.test('a device that dials in is waited for up to the deadline, and only then',
   for (let attempt = 1; attempt <= limits.attemptsMax; attempt++) {
     life.now = nextWakeMs(life.state, life.now)
     life.feed(wake)
-    life.answer('DEVICE_SILENT')
+    life.answer('DEVICE_ANSWER_INVALID')
   }
   t.equal(life.deliveries[0]?.attempt, limits.attemptsMax, 'one that is there has its attempts')
   t.end()
